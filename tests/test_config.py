@@ -71,6 +71,7 @@ def test_the_example_loads_and_names_every_setting() -> None:
         "actions",
         "orders-sfn",
         "lake",
+        "compute",
         "people",
         "etl-timers",
         "shop-db",

@@ -11,6 +11,7 @@ from console.cli.exits import Exit
 GRANTS = {
     "store": ("console.store", "grants.sql"),
     "airflow": ("connectors.airflow", "grants.txt"),
+    "batch": ("connectors.batch", "grants.json"),
     "cron": ("connectors.cron", "grants.txt"),
     "dagster": ("connectors.dagster", "grants.txt"),
     "heartbeat": ("connectors.heartbeat", "grants.txt"),

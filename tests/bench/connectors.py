@@ -29,11 +29,20 @@ from tests.connectors.github_actions.support import repository
 from tests.connectors.http.test_mapped import opened as http_on
 from tests.connectors.pg_cron.test_recorded import CrowdedClient
 from tests.connectors.sql.test_mapped import Crowd
+from tests.fakes.batch import FakeBatch
 from tests.fakes.glue import FakeGlue
 from tests.fakes.homegrown import HomeGrown
 from tests.fakes.pg_cron import FakePgCron
 
-RUNS = {"airflow": 1000, "github_actions": 20_000, "glue": 5000, "http": 20_000, "pg_cron": 50_000, "sql": 50_000}
+RUNS = {
+    "airflow": 1000,
+    "batch": 5000,
+    "github_actions": 20_000,
+    "glue": 5000,
+    "http": 20_000,
+    "pg_cron": 50_000,
+    "sql": 50_000,
+}
 QUICK = 10
 """With --quick, one run in so many."""
 
@@ -99,6 +108,16 @@ def airflow(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
     return over_http(lambda kept: airflow_on(fake, kept), Kept(fake.handle))
 
 
+def batch(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
+    fake = FakeBatch()
+    fake.queue("night")
+    fake.definition("load")
+    began = datetime.now(UTC) - timedelta(days=5)
+    fake.jobs = [fake.made("load", "SUCCEEDED", began - timedelta(seconds=number)) for number in range(runs)]
+    os.environ.update(AWS_ACCESS_KEY_ID="bench", AWS_SECRET_ACCESS_KEY="bench")
+    return over_http(fake.connector, KeptAws(read_whole(fake.handle_request)))
+
+
 def glue(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
     fake = FakeGlue()
     fake.job("load")
@@ -147,6 +166,7 @@ def tables(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
 
 KINDS = {
     "airflow": airflow,
+    "batch": batch,
     "github_actions": github_actions,
     "glue": glue,
     "http": http,

@@ -1,0 +1,195 @@
+"""Batch beside its conformance: attempts, arrays, dependencies, lost answers. AWS never saw these tests; what moto
+lacks (attempts, a failing job) is also checked by botocore's Stubber."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import boto3
+import pytest
+from botocore.stub import Stubber
+
+from connectors.batch import acts, parse
+from connectors.batch.client import BatchClient
+from connectors.conformance import new_key, ref
+from connectors.contract import (
+    Ask,
+    Connector,
+    Found,
+    NotSupported,
+    OutcomeUnknown,
+    RunRecord,
+    RunRef,
+    State,
+    Verb,
+)
+from connectors.secrets import SecretStore
+from tests.connectors.batch.test_conformance import keys, night
+from tests.fakes.batch import ARN, OPTIONS, FakeBatch, milliseconds
+
+__all__ = ["keys"]
+
+NOW = datetime(2026, 11, 21, 4, 15, tzinfo=UTC)
+
+
+@pytest.fixture
+def fake() -> FakeBatch:
+    return night()
+
+
+def runs_of(connector: Connector, job: str) -> dict[str, RunRecord]:
+    return {run.attempt_key: run for run in connector.poll("", (), 20).runs if run.job == job}
+
+
+def start(job: str) -> Ask:
+    return Ask(Verb.START, RunRef(job, "2026-11-21T04:15:00Z", "", ""), State.PLANNED)
+
+
+def rerun(run: RunRecord) -> Ask:
+    return Ask(Verb.RERUN, ref(run), run.state)
+
+
+def test_each_attempt_is_told_with_its_end_and_exit_code(fake: FakeBatch) -> None:
+    at = milliseconds(NOW)
+    job = fake.job("mart", "RUNNING", NOW)
+    fake.attempt(job, 137, "OutOfMemoryError", at + 1000, at + 9000, "mart/default/1")
+    first, second = (one for one in runs_of(fake.connector(), "mart").values() if one.period_key == job["jobId"])
+    assert (State.FAILED, 137, "OutOfMemoryError") == (first.state, first.exit_code, first.message)
+    assert NOW + timedelta(seconds=9) == first.ended_at
+    assert (State.RUNNING, None, f"{job['jobId']}#2") == (second.state, second.ended_at, second.attempt_key)
+    fake.end(job, "SUCCEEDED", NOW + timedelta(minutes=6))
+    ended = [one for one in runs_of(fake.connector(), "mart").values() if one.period_key == job["jobId"]]
+    assert [State.FAILED, State.SUCCEEDED] == [one.state for one in ended]
+
+
+@pytest.mark.parametrize("word, state", parse.STATES.items())
+def test_each_word_has_its_state(fake: FakeBatch, word: str, state: State) -> None:
+    job = fake.job("mart", word)
+    found = runs_of(fake.connector(), "mart")[f"{job['jobId']}#1"]
+    assert (state, word, state.is_open) == (found.state, found.native_state, found.ended_at is None)
+
+
+def test_an_end_by_hand_and_one_by_the_clock_are_no_plain_failures(fake: FakeBatch) -> None:
+    by_hand = fake.job("mart", "FAILED", isTerminated=True, statusReason="wrong day")
+    late = fake.job("mart", "FAILED", statusReason=parse.TIMED_OUT)
+    found = runs_of(fake.connector(), "mart")
+    told = [found[f"{one['jobId']}#1"].state for one in (by_hand, late)]
+    assert [State.CANCELLED, State.TIMED_OUT] == told
+
+
+def test_what_a_job_depends_on_is_told_as_inputs(fake: FakeBatch) -> None:
+    load = next(one for one in fake.jobs if "load-orders" in one["jobDefinition"] and one["status"] == "FAILED")
+    (mart,) = runs_of(fake.connector(), "mart").values()
+    assert [{"job": "load-orders", "period_key": load["jobId"]}] == mart.context["inputs"]
+
+
+def test_an_array_counts_its_children_and_shows_the_log_of_one_that_failed(fake: FakeBatch) -> None:
+    summary = {"FAILED": 2, "SUCCEEDED": 8}
+    array = fake.job("mart", "FAILED", arrayProperties={"size": 10, "statusSummary": summary})
+    child = fake.job("mart", "FAILED", jobId=f"{array['jobId']}:3", arrayProperties={"index": 3})
+    fake.write("/aws/batch/job", child["container"]["logStreamName"], "no such file")
+    connector = fake.connector()
+    found = runs_of(connector, "mart")
+    run = found[f"{array['jobId']}#1"]
+    assert run.message.startswith("2 of 10 children FAILED")
+    assert (10, summary) == (run.context["children"], run.context["by_status"])
+    assert f"{child['jobId']}#1" not in found, "children are counted, not told"
+    assert "no such file\n" == connector.log(ref(run), None, 1000, 20).text
+
+
+def test_a_rerun_has_the_command_and_environment_of_the_job_and_our_key(fake: FakeBatch) -> None:
+    environment = [{"name": "DAY", "value": "2026-11-20"}, {"name": "AWS_BATCH_X", "value": "theirs"}]
+    container = {"command": ["run", "--day", "20"], "environment": environment}
+    job = fake.job("mart", "FAILED", container=container, parameters={"day": "20"}, arrayProperties={"size": 4})
+    connector, key = fake.connector(), new_key()
+    preview = connector.preview(rerun(runs_of(connector, "mart")[f"{job['jobId']}#1"]), 20)
+    assert ("submit again", None) == (preview.verb, preview.refused)
+    assert "2026-11-20" not in str(preview), "the environment stays in Batch"
+    connector.act(preview, key, 20)
+    (sent,) = (body for name, body in fake.calls if name == "SubmitJob")
+    assert f"{key}_mart" == sent["jobName"]
+    assert {"command": ["run", "--day", "20"], "environment": environment[:1]} == sent["containerOverrides"]
+    assert ({"day": "20"}, {"size": 4}) == (sent["parameters"], sent["arrayProperties"])
+    again = next(one for one in runs_of(connector, "mart").values() if one.action_key == key)
+    assert "mart" == again.context["name"], "our key is no part of its name"
+
+
+@pytest.mark.parametrize("more", [{"nodeProperties": {"numNodes": 2}}, {"eksProperties": {}}, {"ecsProperties": {}}])
+def test_a_job_of_several_containers_is_left_to_a_person(more: dict[str, object]) -> None:
+    found = {"jobId": "1", "status": "FAILED"} | {name: value or {"podProperties": {}} for name, value in more.items()}
+    assert "submit it by hand" in str(acts._not_again(found))
+
+
+def test_a_start_goes_to_the_queue_of_the_newest_job(fake: FakeBatch) -> None:
+    fake.queue("day")
+    fake.queue("idle")
+    fake.job("mart", "SUCCEEDED", datetime.now(UTC) - timedelta(minutes=5), jobQueue=f"{ARN}:job-queue/day")
+    connector = fake.connector()
+    assert "day" == connector.preview(start("mart"), 20).plan["queue"]
+    fake.definition("never")
+    refused = connector.preview(start("never"), 20).refused
+    assert refused == "no job of never was submitted lately: which queue is meant is not known"
+    fake.queues[1]["state"] = "DISABLED"
+    assert connector.preview(start("mart"), 20).refused == "queue day is disabled: it takes no jobs"
+
+
+def test_a_start_whose_answer_was_lost_is_found_and_a_repeat_submits_nothing(fake: FakeBatch) -> None:
+    connector, key = fake.connector(), new_key()
+    preview = connector.preview(start("mart"), 20)
+    fake.lost.add("SubmitJob")
+    with pytest.raises(OutcomeUnknown, match="the answer was lost"):
+        connector.act(preview, key, 20)
+    assert isinstance(connector.look_up(preview, key, 20), Found)
+    assert f"{key} was submitted before" == connector.act(preview, key, 20).words
+    assert 1 == sum(name == "SubmitJob" for name, _ in fake.calls)
+
+
+def test_a_termination_carries_our_key_and_why(fake: FakeBatch) -> None:
+    job = fake.job("mart", "RUNNABLE", datetime.now(UTC))
+    connector, key = fake.connector(), new_key()
+    run = runs_of(connector, "mart")[f"{job['jobId']}#1"]
+    preview = connector.preview(Ask(Verb.CANCEL, ref(run), run.state, {"why": "it hangs"}), 20)
+    connector.act(preview, key, 20)
+    assert f"{key} it hangs" == job["statusReason"]
+    assert "by us" in str(connector.look_up(preview, key, 20))
+    fake.tick()
+    assert State.CANCELLED == runs_of(connector, "mart")[f"{job['jobId']}#1"].state
+    with pytest.raises(NotSupported, match="has ended: FAILED; nothing was terminated"):
+        connector.act(preview, key, 20)
+
+
+def test_a_job_that_batch_forgot_is_unknown(fake: FakeBatch) -> None:
+    old = RunRef("mart", "1", "1#1", '{"job": "1", "attempt": 1}')
+    found = {run.attempt_key: run for run in fake.connector().poll("", (old,), 20).runs}["1#1"]
+    assert (State.UNKNOWN, "(job deleted)") == (found.state, found.native_state)
+
+
+def test_the_newest_revision_is_the_job(fake: FakeBatch) -> None:
+    before = fake.connector().inventory("", 20)
+    fake.definition("mart", 2, containerProperties={"image": "mart:2"})
+    after = fake.connector().inventory(before.hash, 20)
+    assert ["container load-orders:1 run load-orders", "container mart:2"] == [job.definition for job in after.jobs]
+
+
+def test_a_failed_job_is_what_aws_describes_by_botocores_stubber(monkeypatch: pytest.MonkeyPatch) -> None:
+    """moto has no attempts: the answer is checked by AWS's own model, AWS never saw it."""
+    batch = boto3.client("batch", region_name="eu-central-1")
+    client = BatchClient(OPTIONS, SecretStore())
+    monkeypatch.setattr(client, "_client", lambda _: batch)
+    at = milliseconds(NOW)
+    attempt = {
+        "startedAt": at, "stoppedAt": at + 5000, "statusReason": "Essential container in task exited",
+        "container": {"exitCode": 3, "reason": "ResourceInitializationError", "logStreamName": "mart/default/1"},
+    }  # fmt: skip
+    job = {
+        "jobId": "1", "jobName": "mart", "jobQueue": f"{ARN}:job-queue/night", "status": "FAILED", "startedAt": at,
+        "stoppedAt": at + 5000, "createdAt": at - 1000, "jobDefinition": f"{ARN}:job-definition/mart:7",
+        "attempts": [attempt], "statusReason": "Essential container in task exited",
+    }  # fmt: skip
+    with Stubber(batch) as stub:
+        stub.add_response("describe_jobs", {"jobs": [job]}, {"jobs": ["1"]})
+        client.begin(20)
+        (run,) = parse.runs(client.jobs(["1"])[0], [], "eu-central-1")
+        stub.assert_no_pending_responses()
+    assert ("mart", State.FAILED, 3, "1#1") == (run.job, run.state, run.exit_code, run.attempt_key)
+    assert (NOW, NOW + timedelta(seconds=5)) == (run.started_at, run.ended_at)

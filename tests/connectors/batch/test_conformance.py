@@ -1,0 +1,109 @@
+"""Batch's conformance on a fake whose answers AWS's own model allows; AWS never saw it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from copy import deepcopy
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from connectors.batch.connector import CONNECTOR
+from connectors.conformance import ConnectorConformance
+from connectors.conformance_replies import GONE
+from connectors.contract import Connector, RunRecord, State
+from connectors.secrets import SecretStore
+from tests.fakes.aws import NastyAws, endless
+from tests.fakes.batch import FakeBatch
+
+LOG_LINE = "x" * 999
+
+
+@pytest.fixture(autouse=True)
+def keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test-key-id")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s3cr3t-aws-key")
+
+
+def night() -> FakeBatch:
+    """Two definitions in one queue; the latest job of one failed."""
+    fake = FakeBatch()
+    fake.queue("night")
+    fake.definition("load-orders")
+    fake.definition("mart")
+    fake.job("load-orders", "SUCCEEDED", datetime.now(UTC) - timedelta(days=1))
+    load = fake.job("load-orders", "FAILED")
+    fake.job("mart", dependsOn=[{"jobId": load["jobId"]}])
+    for one in fake.jobs:
+        name = one["container"]["logStreamName"]
+        fake.write("/aws/batch/job", name, "reading 12 files", "Traceback: KeyError", at=datetime.now(UTC))
+    return fake
+
+
+class TestBatchConformance(ConnectorConformance):
+    kind = CONNECTOR
+    against = "fake: ours, its answers checked by botocore's model of AWS"
+    lists_of_records = 2  # what ListJobs tells, and what DescribeJobs does
+
+    @pytest.fixture(autouse=True)
+    def world(self) -> None:
+        self.fake = night()
+
+    def connector(self) -> Connector:
+        return self.fake.connector()
+
+    def connector_at(self, host: str, port: int) -> Connector:
+        options = CONNECTOR.options(region="eu-central-1", endpoint_url=f"http://{host}:{port}")
+        return CONNECTOR.open(options, "eu-central-1", SecretStore())
+
+    def answering(self, how: str) -> Connector:
+        if how == GONE:
+            other = deepcopy(self.fake)
+            other.definitions.pop(0)
+            other.jobs = [one for one in other.jobs if "load-orders" not in one["jobDefinition"]]
+            return other.connector()
+        more, spoiled = endless("nextToken"), ("ListJobs", "DescribeJobs")
+        return self.fake.connector(
+            NastyAws(self.fake.handle_request, how, "", "statusReason", more, operations=spoiled)
+        )
+
+    def long_log(self, size: int) -> tuple[Connector, RunRecord]:
+        run = self.latest("load-orders")
+        name = next(one for one in self.fake.jobs if one["jobId"] == run.period_key)["container"]["logStreamName"]
+        whole = [{"timestamp": number, "message": LOG_LINE} for number in range(size // 1000)]
+        self.fake.streams["/aws/batch/job", name] = whole
+        return self.fake.connector(), run
+
+    def with_a_run_behind(self) -> tuple[Connector, Callable[[], str]]:
+        newest = datetime.now(UTC) - timedelta(minutes=30)
+        self.fake.job("mart", "SUCCEEDED", newest)
+        behind = newest - timedelta(seconds=30)
+        return self.fake.connector(), lambda: f"{self.fake.job('mart', 'FAILED', behind)['jobId']}#1"
+
+    def with_a_right_revoked(self) -> Connector:
+        self.fake.refused.add("ListJobs")
+        return self.fake.connector()
+
+    def connector_hearing_an_unknown_word(self) -> Connector:
+        self.fake.job("mart", "HIBERNATING")
+        return self.fake.connector()
+
+    def make_success(self) -> str:
+        return "mart"
+
+    def make_failure(self) -> str:
+        return "load-orders"
+
+    def a_running_run(self) -> RunRecord:
+        job_id = self.fake.job("mart", "RUNNING", datetime.now(UTC))["jobId"]
+        with self.opened() as connector:
+            found = self.runs_of(connector, "mart")["mart", f"{job_id}#1"]
+        assert found.state is State.RUNNING
+        return found
+
+    def native_trace(self) -> object:
+        return json.dumps(self.fake.jobs, sort_keys=True)
+
+    def advance(self) -> None:
+        self.fake.tick()

@@ -1,0 +1,177 @@
+"""Batch in memory: definitions, queues, jobs that go on with each tick. What moto lacks: failing and running jobs,
+attempts, filters by time, reasons of an end. Its answers are checked by botocore's model of AWS; AWS never saw it."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+
+from connectors.batch.connector import BatchConnector
+from connectors.batch.options import BatchOptions
+from connectors.secrets import SecretStore
+from tests.fakes.aws import Body, FakeAws, Refused, page
+
+OPTIONS = BatchOptions(region="eu-central-1")
+ARN = "arn:aws:batch:eu-central-1:123456789012"
+OVER = ("SUCCEEDED", "FAILED")
+SUMMARY = (
+    "jobArn", "jobId", "jobName", "createdAt", "status", "statusReason", "stoppedAt", "jobDefinition", "isCancelled",
+    "isTerminated",
+)  # fmt: skip
+
+
+def milliseconds(at: datetime) -> int:
+    return int(at.timestamp() * 1000)
+
+
+class FakeBatch(FakeAws):
+    """`outcomes` says how the next jobs of a definition end; SUCCEEDED without."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.definitions: list[Body] = []
+        self.queues: list[Body] = []
+        self.jobs: list[Body] = []
+        """Newest first."""
+        self.outcomes: dict[str, str] = {}
+        self.page_size = 100
+
+    def connector(self, transport: httpx.BaseTransport | None = None, **options: Any) -> BatchConnector:
+        """A connector whose only server is this."""
+        given = OPTIONS.model_copy(update=options)
+        return BatchConnector(given, SecretStore(), transport or self, settle_seconds=0)
+
+    def queue(self, name: str, **more: Any) -> str:
+        """A new queue that takes jobs."""
+        self.queues.append(
+            {
+                "jobQueueName": name, "jobQueueArn": f"{ARN}:job-queue/{name}", "state": "ENABLED", "status": "VALID",
+                "priority": 1, "computeEnvironmentOrder": [], **more,
+            }
+        )  # fmt: skip
+        return name
+
+    def definition(self, name: str, revision: int = 1, **more: Any) -> str:
+        """A new revision of a job definition."""
+        self.definitions.append(
+            {
+                "jobDefinitionName": name, "jobDefinitionArn": f"{ARN}:job-definition/{name}:{revision}",
+                "revision": revision, "status": "ACTIVE", "type": "container",
+                "containerProperties": {"image": f"{name}:1", "command": ["run", name]}, **more,
+            }
+        )  # fmt: skip
+        return name
+
+    def job(self, definition: str, status: str = "SUCCEEDED", at: datetime | None = None, **more: Any) -> Body:
+        """A job that was submitted then (default: two hours ago), and ended six minutes later unless it is open."""
+        found = self.made(definition, status, at or datetime.now(UTC) - timedelta(hours=2), **more)
+        self.jobs.append(found)
+        self.jobs.sort(key=lambda one: -int(one["createdAt"]))
+        return found
+
+    def made(self, definition: str, status: str, created: datetime, **more: Any) -> Body:
+        """A job as AWS tells it."""
+        job_id = str(uuid.uuid4())
+        log = f"{definition}/default/{job_id}"
+        found: Body = {
+            "jobArn": f"{ARN}:job/{job_id}", "jobId": job_id, "jobName": definition, "status": status,
+            "jobQueue": f"{ARN}:job-queue/{self.queues[0]['jobQueueName']}", "createdAt": milliseconds(created),
+            "jobDefinition": f"{ARN}:job-definition/{definition}:1", "startedAt": 0, "attempts": [],
+            "container": {"image": f"{definition}:1", "command": ["run", definition], "environment": []},
+        }  # fmt: skip
+        if status in (*OVER, "RUNNING"):
+            found["startedAt"] = milliseconds(created + timedelta(minutes=1))
+            found["container"] |= {"logStreamName": log}
+        found |= more
+        if status in OVER:
+            self.end(found, status, created + timedelta(minutes=6))
+        return found
+
+    def attempt(self, job: Body, exit_code: int, reason: str, began: int, ended: int, log: str) -> None:
+        """An attempt of a job that is over, as Batch keeps it."""
+        container = {"exitCode": exit_code, "logStreamName": log}
+        told = {"startedAt": began, "stoppedAt": ended, "statusReason": reason, "container": container}
+        job["attempts"] = [*job["attempts"], told]
+
+    def end(self, job: Body, status: str, at: datetime, reason: str = "Essential container in task exited") -> None:
+        """A job's end, with its last attempt if it ran."""
+        code = 0 if status == "SUCCEEDED" else 1
+        job |= {"status": status, "stoppedAt": milliseconds(at), "statusReason": job.get("statusReason", reason)}
+        if job["startedAt"]:
+            job["container"]["exitCode"] = code
+            log = str(job["container"].get("logStreamName"))
+            self.attempt(job, code, reason, job["startedAt"], job["stoppedAt"], log)
+
+    def tick(self) -> None:
+        """Every job of ours goes one step on, and what is being terminated ends."""
+        now = datetime.now(UTC)
+        for one in self.jobs:
+            if one["status"] in OVER:
+                continue
+            if one.get("isTerminated"):
+                self.end(one, "FAILED", now)
+            elif one["jobName"].startswith("headway-") and one["status"] == "RUNNABLE":
+                one |= {"status": "RUNNING", "startedAt": milliseconds(now)}
+            elif one["jobName"].startswith("headway-"):
+                self.end(one, self.outcomes.get(one["jobName"].partition("_")[2], "SUCCEEDED"), now)
+
+    def _DescribeJobQueues(self, body: Body) -> Body:
+        return page(self.queues, "jobQueues", self.page_size, body.get("nextToken"), "nextToken")
+
+    def _DescribeJobDefinitions(self, body: Body) -> Body:
+        return page(self.definitions, "jobDefinitions", self.page_size, body.get("nextToken"), "nextToken")
+
+    def _ListJobs(self, body: Body) -> Body:
+        if "arrayJobId" in body:
+            rows = [one for one in self.jobs if one["jobId"].startswith(body["arrayJobId"] + ":")]
+            rows = [one for one in rows if one["status"] == body.get("jobStatus", "RUNNING")]
+        else:
+            rows = [one for one in self._queued(body["jobQueue"]) if self._fits(one, body.get("filters", []))]
+        told = [{name: one[name] for name in SUMMARY if name in one} for one in rows]
+        size = min(self.page_size, body.get("maxResults", 100))
+        return page(told, "jobSummaryList", size, body.get("nextToken"), "nextToken")
+
+    def _queued(self, queue: str) -> list[Body]:
+        if queue not in {one["jobQueueName"] for one in self.queues}:
+            raise Refused(400, "ClientException", f"Job queue {queue} does not exist")
+        return [one for one in self.jobs if one["jobQueue"].endswith(f"/{queue}") and ":" not in one["jobId"]]
+
+    def _fits(self, job: Body, filters: list[Body]) -> bool:
+        """As the API reference has it: without a filter RUNNING alone."""
+        if not filters:
+            return bool(job["status"] == "RUNNING")
+        word, value = filters[0]["name"], filters[0]["values"][0]
+        if word == "AFTER_CREATED_AT":
+            return int(job["createdAt"]) > int(value)
+        if word == "JOB_DEFINITION":
+            return bool(job["jobDefinition"].rpartition("/")[2].partition(":")[0] == value)
+        name = job["jobName"].lower()
+        return bool(name.startswith(value[:-1].lower()) if value.endswith("*") else name == value.lower())
+
+    def _DescribeJobs(self, body: Body) -> Body:
+        wanted = body["jobs"]
+        if len(wanted) > 100:
+            raise Refused(400, "ClientException", "The number of jobs exceeds 100")
+        known = {one["jobId"]: one for one in self.jobs}
+        return {"jobs": [known[one] for one in wanted if one in known]}
+
+    def _SubmitJob(self, body: Body) -> Body:
+        name = body["jobDefinition"].rpartition("/")[2].partition(":")[0]
+        if name not in {one["jobDefinitionName"] for one in self.definitions}:
+            raise Refused(400, "ClientException", f"JobDefinition {name} not found")
+        self._queued(body["jobQueue"])
+        queue = f"{ARN}:job-queue/{body['jobQueue']}"
+        found = self.job(name, "RUNNABLE", datetime.now(UTC), jobName=body["jobName"], jobQueue=queue)
+        overrides = body.get("containerOverrides", {})
+        found["container"] |= {word: overrides[word] for word in ("command", "environment") if word in overrides}
+        found |= {word: body[word] for word in ("parameters", "arrayProperties") if word in body}
+        return {"jobArn": found["jobArn"], "jobName": body["jobName"], "jobId": found["jobId"]}
+
+    def _TerminateJob(self, body: Body) -> Body:
+        for one in self.jobs:
+            if one["jobId"] == body["jobId"] and one["status"] not in OVER:
+                one |= {"isTerminated": True, "statusReason": body["reason"]}
+        return {}
