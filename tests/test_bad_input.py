@@ -25,6 +25,7 @@ from connectors.contract import Skipped, State
 from console.cli.detached import start_if_needed
 from console.config import Config, DependencySettings, JobSettings
 from console.engine.part import Part
+from tests.deep import some
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
 from tests.hostile.commands import headway
@@ -335,7 +336,7 @@ def test_a_store_that_cannot_be_used_is_named_and_left_as_it_is(tmp_path: Path, 
     assert before == (store.read_bytes() if store.is_file() else b"")
 
 
-@pytest.mark.parametrize("name", STORES)
+@pytest.mark.parametrize("name", some(STORES, "newer", "damaged"))
 def test_the_engine_refuses_a_store_that_it_cannot_use(tmp_path: Path, name: str) -> None:
     make, words = STORES[name]
     store = make(tmp_path)

@@ -79,14 +79,14 @@ take() { # QUEUES…: the next line of the first one that has any
   return 1
 }
 
-# The folders of fast tests, those with the most work first, in pieces of at most so many files: a part of them works, a
+# The folders of fast tests, those that take longest first, in pieces of at most so many files: a part of them works, a
 # part waits for processes and screens, and no lane has a long piece left when the others have none.
-most_work=(hostile tui control connectors crash demo cli engine invariants)
+longest=(invariants hostile crash tui connectors control cli engine demo)
 PIECE=24
 
 pieces() {
   local folder
-  for folder in $(printf '%s\n' "${most_work[@]}" $(ls -d tests/*/ | cut -d / -f 2) | awk '!told[$1]++ && $1 != "lab"'); do
+  for folder in $(printf '%s\n' "${longest[@]}" $(ls -d tests/*/ | cut -d / -f 2) | awk '!told[$1]++ && $1 != "lab"'); do
     find "tests/$folder" -name 'test_*.py' | sort | dealt "$folder"
   done
   ls tests/test_*.py | dealt top
