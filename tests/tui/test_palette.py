@@ -159,3 +159,18 @@ def test_there_is_a_style_for_every_ink_on_every_ground(few: bool) -> None:
     assert set(paint._GROUNDS) == set(sixteen.GROUNDS[True]) == set(sixteen.GROUNDS[False])
     for ground in paint._GROUNDS:
         assert 1 == palette.strip([("x", name) for name in INKS], len(INKS), ground).cell_length / len(INKS)
+
+
+@pytest.mark.parametrize("theme", THEMES.values(), ids=lambda theme: theme.name)
+def test_without_colour_what_is_bad_is_the_brightest_and_all_is_read_under_the_cursor(theme: Theme) -> None:
+    app: App[None] = App()
+    app.register_theme(theme)
+    app.theme = theme.name
+    grey = Palette(app.get_css_variables(), grey=True)
+    for ground in ("", "panel", "cursor"):
+        plain = contrast(grey.style("plain", ground).color, grey.style("plain", ground).bgcolor)
+        for name in ("bad", "warn", "key"):
+            style = grey.style(name, ground)
+            assert (True, plain) == (style.bold, contrast(style.color, style.bgcolor))
+        assert contrast(grey.style("dim", ground).color, grey.style("dim", ground).bgcolor) >= 4.5
+    assert grey.style("plain", "cursor").bgcolor != grey.style("plain", "panel").bgcolor

@@ -166,7 +166,7 @@ class SendScreen(Overlay[Chosen]):
             (words, "dim"),
         ]
         if self.pane.virtual_size.height > self.pane.size.height:
-            left = [(f"{self._key('pagedown')} ", "key"), ("there is more  ", "mark"), *left]
+            left = [(f"{self._key('pagedown')} ", "key"), ("there is more", "mark"), ("  ", "dim"), *left]
         self.bar("box-foot").show(left, [(self.said, "warn")])
 
     def say(self, words: str) -> None:

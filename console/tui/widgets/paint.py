@@ -42,6 +42,8 @@ _GROUNDS = {
     "alarm": ("error", 1.0),
     "lit": ("foreground", 0.14),
 }
+GREY_CURSOR = 0.18
+"""Share of the foreground in the cursor's ground where there is no colour."""
 _BRIGHTER = {"cursor": 0.14}
 """How much more of a faint ink a ground needs, to be read on it."""
 
@@ -104,10 +106,16 @@ def length_of(runs: Iterable[Run]) -> int:
 class Palette:
     """The styles of one theme. Made from its variables once; component styles would be resolved for every widget."""
 
-    def __init__(self, variables: Mapping[str, str], plain: bool = False, few: bool = False) -> None:
-        """`few`: for a terminal with sixteen colours."""
-        self._plain, self._few = plain, few
+    def __init__(
+        self, variables: Mapping[str, str], plain: bool = False, few: bool = False, grey: bool = False
+    ) -> None:
+        """`few`: for a terminal with sixteen colours. `grey`: for one with none, where what matters most must not be
+        the darkest because its colour is: it is as bright as all else, and bold."""
+        self._plain, self._few, self._grey = plain, few, grey
         self._colors = {name: Color.parse(variables[name]) for name in _VARIABLES}
+        if grey:
+            ink = self._colors["foreground"]
+            self._colors |= dict.fromkeys(("primary", "secondary", "success", "warning", "error"), ink)
         self._styles: dict[tuple[str, str], Style] = {}
 
     def style(self, name: str, ground: str = "") -> Style:
@@ -123,6 +131,8 @@ class Palette:
             dark = self._colors["background"].brightness < 0.5
             return sixteen.style(name, ground, dark, bold or ground == "cursor" or None)
         under, ground_share = (own, 1.0) if own else _GROUNDS[ground]
+        if self._grey and ground == "cursor" and not own:
+            ground_share = GREY_CURSOR
         base = self._colors["background"]
         below = base.blend(self._colors[under], ground_share)
         ink = below.blend(self._colors[variable], min(1.0, share + _BRIGHTER.get(ground, 0.0)))
@@ -169,14 +179,16 @@ def palette(widget: Widget) -> Palette:
     app = widget.app
     plain = bool(getattr(getattr(app, "glyphs", None), "plain", False))
     few = app.console.color_system == "standard" and not app.is_headless
-    found = _made.get((app.theme, plain, few))
+    kind = (app.theme, plain, few, app.no_color)
+    found = _made.get(kind)
     if found is None:
-        found = _made[app.theme, plain, few] = Palette(app.theme_variables or app.get_css_variables(), plain, few)
+        variables = app.theme_variables or app.get_css_variables()
+        found = _made[kind] = Palette(variables, plain, few, app.no_color)
     return found
 
 
 _VARIABLES = ("foreground", "background", "panel", "primary", "secondary", "success", "warning", "error")
 _CHANGED = " *"
-_made: dict[tuple[str, bool, bool], Palette] = {}
+_made: dict[tuple[str, bool, bool, bool], Palette] = {}
 _PLAIN = str.maketrans({"–": "-", "—": "-", "…": "~", "·": "|", "\ufffd": "?"})
 """Our own typography on a terminal that has letters only."""
