@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from connectors import registry
 from connectors.contract import Capability
+from connectors.dbt.options import Project as DbtProject
 from connectors.heartbeat.options import HeartbeatJob
 from connectors.manual.options import StepOptions
 from console import config as settings
@@ -78,6 +79,7 @@ def test_the_example_loads_and_names_every_setting() -> None:
         "batch",
         "ledger",
         "own",
+        "models",
     } == set(config.systems)
     text = path.read_text()
     models: list[type[BaseModel]] = [
@@ -92,8 +94,9 @@ def test_the_example_loads_and_names_every_setting() -> None:
         settings.ActingSettings,
         alerting.InhibitSettings,
         alerting.RotaSettings,
-        *(registry.load(kind).options for kind in ("cron", "airflow", "heartbeat", "manual")),
+        *(registry.load(kind).options for kind in ("cron", "airflow", "dbt", "heartbeat", "manual")),
         HeartbeatJob,
+        DbtProject,
         StepOptions,
     ]
     keys = [(model.__name__, one.alias or name) for model in models for name, one in model.model_fields.items()]

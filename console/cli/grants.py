@@ -14,6 +14,7 @@ GRANTS = {
     "batch": ("connectors.batch", "grants.json"),
     "cron": ("connectors.cron", "grants.txt"),
     "dagster": ("connectors.dagster", "grants.txt"),
+    "dbt": ("connectors.dbt", "grants.txt"),
     "heartbeat": ("connectors.heartbeat", "grants.txt"),
     "glue": ("connectors.glue", "grants.json"),
     "github_actions": ("connectors.github_actions", "grants.txt"),

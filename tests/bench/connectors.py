@@ -3,7 +3,8 @@
     python -m tests.bench.connectors [--json] [--quick] [--only KIND]
 
 The answers are kept from a first reading, so that the fake's own work is not measured. Kinds without a fake that holds
-many runs (cron, step_functions, pgagent, systemd, replay, manual) are not measured here; cron's round trip is `ssh`'s.
+many runs (cron, step_functions, pgagent, systemd, dbt, heartbeat, replay, manual) are not measured here; cron's round
+trip is `ssh`'s.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ OURS = [
     "batch",
     "cron",
     "dagster",
+    "dbt",
     "heartbeat",
     "glue",
     "github_actions",

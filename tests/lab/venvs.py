@@ -68,6 +68,7 @@ class Environment:
 AIRFLOW_VERSION = "3.3.2"
 PREFECT_VERSION = "3.8.8"
 DAGSTER_VERSION = "1.13.27"
+DBT_VERSION, DBT_DUCKDB_VERSION = "1.11.16", "1.11.1"
 _AIRFLOW = Environment(
     f"airflow-{AIRFLOW_VERSION}", (f"apache-airflow=={AIRFLOW_VERSION}",), HERE / "airflow3-constraints.txt"
 )
@@ -76,6 +77,11 @@ _DAGSTER = Environment(
     f"dagster-{DAGSTER_VERSION}",
     (f"dagster=={DAGSTER_VERSION}", f"dagster-webserver=={DAGSTER_VERSION}"),
     HERE / "dagster-constraints.txt",
+)
+_DBT = Environment(
+    f"dbt-{DBT_VERSION}",
+    (f"dbt-core=={DBT_VERSION}", f"dbt-duckdb=={DBT_DUCKDB_VERSION}"),
+    HERE / "dbt-constraints.txt",
 )
 AIRFLOW = _AIRFLOW.folder
 AIRFLOW_DATABASE = AIRFLOW / "fresh-airflow.db"
@@ -94,6 +100,11 @@ def prefect_environment() -> Path:
 def dagster_environment() -> Path:
     """The folder of a whole Dagster environment."""
     return _DAGSTER.made()
+
+
+def dbt_environment() -> Path:
+    """The folder of a whole dbt environment, with DuckDB."""
+    return _DBT.made()
 
 
 @contextmanager
@@ -152,6 +163,7 @@ def main() -> None:
         (f"Airflow {AIRFLOW_VERSION}", airflow_environment),
         (f"Prefect {PREFECT_VERSION}", prefect_environment),
         (f"Dagster {DAGSTER_VERSION}", dagster_environment),
+        (f"dbt {DBT_VERSION}", dbt_environment),
     ):
         began = time.monotonic()
         print(f"{name}: {make()} ({time.monotonic() - began:.1f} s)", file=sys.stderr)

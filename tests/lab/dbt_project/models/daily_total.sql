@@ -1,0 +1,1 @@
+select sum(total) as total from {{ ref('orders') }}

@@ -1,0 +1,163 @@
+"""dbt as it really is, on DuckDB: the conformance tests, and what only a real dbt can show."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from connectors.conformance import ConnectorConformance, new_key, ref
+from connectors.contract import Ask, Connector, Found, RunRecord, State, Verb
+from connectors.dbt.connector import CONNECTOR, DbtConnector
+from connectors.dbt.options import DbtOptions
+from tests.lab import venvs
+from tests.lab.process import clean_environment, private_folder, remove_folder
+
+PROJECT = Path(__file__).with_name("dbt_project")
+ORDERS = "model.shop.orders"
+
+
+class DbtProjects:
+    """Copies of one project; the file `environment` beside each says what its dbt sees."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.program = folder, venvs.dbt_environment() / "bin/dbt"
+        for name in ("good", "bad"):
+            shutil.copytree(PROJECT, folder / name)
+            wrapper = folder / name / "run-dbt"
+            wrapper.write_text(
+                f'#!/bin/sh\n[ -e "{folder}/{name}/broken" ] && export LAB_DBT_BREAK=yes\nexec {self.program} "$@"\n'
+            )
+            wrapper.chmod(0o755)
+
+    def dbt(self, name: str, *words: str) -> int:
+        argv = [str(self.folder / name / "run-dbt"), *words]
+        environment = clean_environment(HOME=str(self.folder))
+        done = subprocess.run(argv, cwd=self.folder / name, env=environment, capture_output=True, timeout=180)
+        return done.returncode
+
+    def break_it(self, name: str, broken: bool = True) -> None:
+        file = self.folder / name / "broken"
+        file.touch() if broken else file.unlink(missing_ok=True)
+
+    def connected(self, **changes: Any) -> DbtConnector:
+        projects = {
+            name: {"folder": str(self.folder / name), "dbt": str(self.folder / name / "run-dbt")}
+            for name in ("good", "bad")
+        }
+        value = {
+            "hosts": [{"name": "etl01", "local": True}], "projects": projects, "python": sys.executable,
+            "home": str(self.folder / "home"), **changes,
+        }  # fmt: skip
+        return DbtConnector(DbtOptions.model_validate(value), "etl01", lambda reference: "")
+
+
+@pytest.fixture(scope="module")
+def dbt() -> Iterator[DbtProjects]:
+    folder = private_folder("dbt")
+    try:
+        yield DbtProjects(folder)
+    finally:
+        remove_folder(folder)
+
+
+class TestDbtConformance(ConnectorConformance):
+    kind = CONNECTOR
+    against = "real: dbt-core 1.11.16 with DuckDB"
+    patience_seconds: ClassVar[float] = 180.0
+    limits: ClassVar[dict[str, str]] = {
+        "unknown_word": "a real dbt says no word that it does not have",
+        "network": "this machine is asked here; SSH is tried with the fake",
+    }
+    made: ClassVar[set[str]] = set()
+    dbt: DbtProjects
+
+    @pytest.fixture(autouse=True)
+    def here(self, dbt: DbtProjects) -> None:
+        self.dbt = dbt
+
+    def connector(self) -> Connector:
+        return self.dbt.connected()
+
+    def make_success(self) -> str:
+        if "good" not in self.made:
+            assert 0 == self.dbt.dbt("good", "build")
+            self.made.add("good")
+        return "etl01:good"
+
+    def make_failure(self) -> str:
+        if "bad" not in self.made:
+            assert 0 == self.dbt.dbt("bad", "build")
+            self.dbt.break_it("bad")
+            assert 1 == self.dbt.dbt("bad", "run", "--select", "orders")
+            self.made.add("bad")
+        return "etl01:bad"
+
+    def native_trace(self) -> object:
+        return sorted((self.dbt.folder / "home").glob("acts/*"))
+
+
+def test_a_failed_model_is_partial_and_a_retry_mends_it(dbt: DbtProjects) -> None:
+    """dbt overwrites its artefact in between: the retry uses the state that was kept."""
+    connector = dbt.connected()
+    dbt.break_it("bad")
+    cursor = connector.poll("", (), 30).cursor
+    assert 1 == dbt.dbt("bad", "build")
+    first = connector.poll(cursor, (), 30)
+    run = next(one for one in first.runs if one.job == "etl01:bad")
+    told = {one.job.partition("/")[2]: one.state for one in first.runs if "/" in one.job}
+    assert (State.PARTIAL, State.FAILED, State.BLOCKED) == (run.state, told[ORDERS], told["model.shop.daily_total"])
+    assert 0 == dbt.dbt("bad", "run", "--select", "stg_orders")
+    dbt.break_it("bad", broken=False)
+    preview = connector.preview(Ask(Verb.RERUN, ref(run), run.state), 30)
+    assert (None, "dbt retry") == (preview.refused, preview.verb)
+    key = new_key()
+    connector.act(preview, key, 30)
+    assert isinstance(connector.look_up(preview, key, 30), Found)
+    told_runs: dict[str, RunRecord] = {}
+    until, at = time.monotonic() + 120, first.cursor
+    while not any(one.state is State.SUCCEEDED for one in told_runs.values()) and time.monotonic() < until:
+        poll = connector.poll(at, (), 30)
+        at = poll.cursor
+        told_runs |= {one.job: one for one in poll.runs if one.period_key == run.period_key}
+    mended = told_runs["etl01:bad"]
+    assert (State.SUCCEEDED, key) == (mended.state, mended.action_key)
+    assert {f"etl01:bad/{ORDERS}", "etl01:bad/model.shop.daily_total"} == set(told_runs) - {"etl01:bad"}
+    assert "orders" in connector.log(ref(mended), None, 65536, 30).text
+
+
+def test_a_dbt_that_cannot_run_at_all_is_a_failure_though_its_artefact_is_old(dbt: DbtProjects) -> None:
+    connector = dbt.connected()
+    cursor = connector.poll("", (), 30).cursor
+    broken = dbt.folder / "good/models/broken.sql"
+    broken.write_text("select * from {{ ref('nowhere') }}")
+    try:
+        assert 2 == dbt.dbt("good", "build")
+    finally:
+        broken.unlink()
+    [run] = [one for one in connector.poll(cursor, (), 30).runs if one.job == "etl01:good"]
+    assert (State.FAILED, True) == (run.state, "nowhere" in run.message), run.message
+
+
+def test_a_run_is_seen_while_it_runs(dbt: DbtProjects) -> None:
+    connector = dbt.connected()
+    cursor = connector.poll("", (), 30).cursor
+    argv = [str(dbt.folder / "good/run-dbt"), "build"]
+    process = subprocess.Popen(
+        argv, cwd=dbt.folder / "good", env=clean_environment(HOME=str(dbt.folder)), stdout=subprocess.DEVNULL
+    )
+    states: list[State] = []
+    while process.poll() is None or State.SUCCEEDED not in states:
+        poll = connector.poll(cursor, (), 30)
+        cursor = poll.cursor
+        states += [one.state for one in poll.runs if one.job == "etl01:good"]
+        assert len(states) < 1000
+        if process.poll() is not None and not poll.runs:
+            break
+    assert (State.RUNNING, State.SUCCEEDED) == (states[0], states[-1])
