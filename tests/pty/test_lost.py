@@ -8,6 +8,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from connectors.words import Verb
 from console.engine.requests import Requests
 from console.engine.wishes import Wish
@@ -50,6 +52,7 @@ WAYS: dict[str, tuple[tuple[str, str], ...]] = {
     "recovery": (("2", "INCIDENTS"), ("r", "scope"), ("enter", "Start"), ("down", ""), ("enter", "PLAN 1")),
 }
 """Screen -> keys from the first one, each with what stands there then. The last one changes the estate."""
+OF_EACH_KIND = ("incident", "jobs", "lineage", "ask")
 
 
 @dataclass
@@ -141,9 +144,12 @@ def test_every_screen_has_a_way() -> None:
     assert {*SCREENS, *OVERLAYS} - {"wallboard"} == set(WAYS)
 
 
-def test_the_engine_killed_and_the_store_gone_under_every_screen(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "names", [OF_EACH_KIND, pytest.param(tuple(WAYS), marks=pytest.mark.deep)], ids=["of each kind", "every"]
+)
+def test_the_engine_killed_and_the_store_gone_under_every_screen(tmp_path: Path, names: tuple[str, ...]) -> None:
     with opened(tmp_path) as lost:
-        for name in WAYS:
+        for name in names:
             lost.go(name)
             lost.kill()
             lost.begin()
