@@ -164,6 +164,7 @@ CLOCKS_AND_FILES = {
 PURE_HELPERS = (
     "connectors.aws",
     "connectors.aws.instants",
+    "connectors.aws.schedules",
     "connectors.aws.values",
     "connectors.characters",
     "connectors.fields",

@@ -73,6 +73,7 @@ def test_the_example_loads_and_names_every_setting() -> None:
         "orders-sfn",
         "lake",
         "compute",
+        "clocks",
         "people",
         "etl-timers",
         "shop-db",

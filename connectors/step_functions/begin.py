@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from connectors.aws import schedules
 from connectors.aws.errors import AlreadyThere
 from connectors.contract import (
     ACTION_KEY,
@@ -22,7 +23,7 @@ from connectors.contract import (
     Receipt,
     State,
 )
-from connectors.step_functions import parse, schedules
+from connectors.step_functions import parse
 from connectors.step_functions.act import LISTED_RUNNING, SETTLE_SECONDS, overlap, started
 from connectors.step_functions.client import Reply, StepFunctionsClient
 

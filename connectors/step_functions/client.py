@@ -1,7 +1,6 @@
 """Talks to Step Functions and EventBridge Scheduler by boto3: one method per call, replies as boto3 gives them.
 
-Page sizes and rules: the API references of both. ListExecutions has no "since" and answers newest first; ListSchedules
-tells target and state of each schedule, and neither expression nor description.
+Page sizes and rules: API reference. ListExecutions has no "since" and answers newest first.
 """
 
 from __future__ import annotations
@@ -11,17 +10,16 @@ from typing import Any
 
 import httpx
 
-from connectors.aws.door import AwsDoor
+from connectors.aws.scheduler import SchedulerDoor
 from connectors.aws.values import Reply as Reply
 from connectors.aws.values import given
 from connectors.contract import RecordUnreadable, Secrets
 from connectors.step_functions.options import StepFunctionsOptions
 
 LIST_SIZE = 1000  # maxResults, "The default is 100 and the maximum allowed page size is 1000"
-SCHEDULES_SIZE = 100  # MaxResults of ListSchedules, "Valid Range: Minimum value of 1. Maximum value of 100"
 
 
-class StepFunctionsClient(AwsDoor):
+class StepFunctionsClient(SchedulerDoor):
     """One region as one identity."""
 
     def __init__(
@@ -37,23 +35,6 @@ class StepFunctionsClient(AwsDoor):
             return self._call("list_state_machines", "stateMachines", maxResults=LIST_SIZE, **given(nextToken=token))
 
         return self.pages("ListStateMachines", page, "stateMachines", "nextToken")
-
-    def schedules(self) -> Iterator[Reply]:
-        """All of EventBridge Scheduler in the region: group, name, state, target; neither times nor description."""
-
-        def page(token: str | None) -> Reply:
-            more = {"MaxResults": SCHEDULES_SIZE, **given(NextToken=token)}
-            return self._call("list_schedules", "Schedules", service="scheduler", **more)
-
-        return self.pages("ListSchedules", page, "Schedules", "NextToken")
-
-    def schedule(self, group: str, name: str) -> Reply:
-        """One schedule, whole. Raises Gone."""
-        return self._call("get_schedule", "Target", service="scheduler", GroupName=group, Name=name)
-
-    def update_schedule(self, fields: Reply, token: str) -> Reply:
-        """Writes a whole schedule: what is not among the fields is reset. The same token again changes nothing."""
-        return self._call("update_schedule", "ScheduleArn", "scheduler", once=True, ClientToken=token, **fields)
 
     def state_machine(self, arn: str) -> Reply:
         """Definition, role, type and status of one state machine."""

@@ -9,9 +9,11 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 
 from connectors.arrival import time_to_send, unless_on_its_way
+from connectors.aws import hold, schedules
 from connectors.aws.cursor import Cursor
 from connectors.aws.errors import Gone
 from connectors.aws.options import targets
+from connectors.aws.scheduler import Clocks
 from connectors.aws.values import digest
 from connectors.contract import (
     AccessRefused,
@@ -38,11 +40,10 @@ from connectors.contract import (
     Skipped,
     Verb,
 )
-from connectors.step_functions import act, begin, hold, log, parse, rights, schedules
+from connectors.step_functions import act, begin, log, parse, rights
 from connectors.step_functions.client import Reply, StepFunctionsClient
 from connectors.step_functions.options import StepFunctionsOptions, reads_schedules
 from connectors.step_functions.reading import Reading
-from connectors.step_functions.schedules import Clocks
 from connectors.words import CLOCK_UNREAD
 
 NO_MARK = "AWS keeps no state of an execution that could be set; Headway asserts it itself"
@@ -195,8 +196,12 @@ class StepFunctionsConnector:
         if not reads_schedules(self._options):
             return {}, NO_ADDRESS
         arns = [str(one["stateMachineArn"]) for one in machines if one.get("stateMachineArn")]
+        found: dict[str, list[Reply]] = {arn: [] for arn in arns}
         try:
-            return self._clocks.of(arns, datetime.now(UTC)), ""
+            for one in self._clocks.of(lambda row: schedules.machine_of(row) in found, datetime.now(UTC)):
+                if schedules.machine_of(one) in found:
+                    found[schedules.machine_of(one)].append(one)
+            return found, ""
         except AccessRefused as error:
             return {}, str(error)
 

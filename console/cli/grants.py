@@ -16,6 +16,7 @@ GRANTS = {
     "dagster": ("connectors.dagster", "grants.txt"),
     "dbt": ("connectors.dbt", "grants.txt"),
     "heartbeat": ("connectors.heartbeat", "grants.txt"),
+    "eventbridge": ("connectors.eventbridge", "grants.json"),
     "glue": ("connectors.glue", "grants.json"),
     "github_actions": ("connectors.github_actions", "grants.txt"),
     "prefect": ("connectors.prefect", "grants.txt"),

@@ -20,6 +20,7 @@ OURS = [
     "batch",
     "cron",
     "dagster",
+    "eventbridge",
     "dbt",
     "heartbeat",
     "glue",

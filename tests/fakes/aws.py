@@ -35,6 +35,10 @@ def operation_of(request: httpx.Request) -> tuple[str, str]:
     target, _, operation = request.headers.get("X-Amz-Target", "").partition(".")
     if target:
         return TARGETS.get(target, ""), operation
+    if request.url.path == "/schedules":
+        return "scheduler", "ListSchedules"
+    if request.url.path.startswith("/schedules/"):
+        return "scheduler", "UpdateSchedule" if request.method == "PUT" else "GetSchedule"
     by_path: dict[str, tuple[str, str]] = {path: ("batch", name) for path, name in _batch_paths().items()}
     return by_path.get(request.url.path, ("", ""))
 
@@ -64,7 +68,9 @@ class FakeAws(httpx.BaseTransport):
         service, operation = operation_of(request)
         if not operation:
             return answer(404, b"", "text/plain")
-        body: Body = json.loads(request.read() or b"{}")
+        body: Body = json.loads(request.read() or b"{}") | dict(request.url.params)
+        if service == "scheduler" and operation != "ListSchedules":
+            body["Name"] = request.url.path.rpartition("/")[2]
         self.calls.append((operation, body))
         if operation in self.refused:
             return answer(400, {"__type": "AccessDeniedException", "message": f"not authorized: {operation}"})
@@ -149,6 +155,6 @@ class NastyAws(NastyTransport):
         return self.handler(request)
 
 
-def endless(word: str) -> Callable[[Any, int], Any]:
-    """Pages that promise a next one under a new token, for ever."""
-    return lambda body, times: body | {word: f"{times}0"}
+def endless(word: str, stays: bool = False) -> Callable[[Any, int], Any]:
+    """Pages that promise a next one for ever, under a new token each time or always the same."""
+    return lambda body, times: body | {word: "0" if stays else f"{times}0"}

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from connectors.aws import schedules
 from connectors.conformance import new_key, ref
 from connectors.conformance_holds import hold_ask, release_ask
 from connectors.contract import (
@@ -29,7 +30,6 @@ from connectors.contract import (
     Verb,
     instant_key,
 )
-from connectors.step_functions import schedules
 from tests.connectors.step_functions.test_recorded import json_error, lost, not_sent, poll_all
 from tests.fakes.step_functions import FakeStates, answer
 

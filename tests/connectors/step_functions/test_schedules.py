@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from connectors.aws.instants import unreadable
+from connectors.aws.schedules import next_instant
 from connectors.contract import HoldMark
-from connectors.step_functions.schedules import next_instant
 
 NOW = datetime(2026, 11, 20, 3, 30, tzinfo=UTC)
 

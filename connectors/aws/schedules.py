@@ -1,21 +1,17 @@
-"""Schedules of EventBridge Scheduler that start state machines: what they say, and our mark in their description.
+"""Schedules of EventBridge Scheduler: what they say, and our mark in their description. Pure.
 
-Only schedules whose target is a state machine itself are seen ("templated" targets). Facts: EventBridge Scheduler API
-reference, GetSchedule and UpdateSchedule. Pure, but for `Clocks`, which reads.
+Facts: EventBridge Scheduler API reference, GetSchedule and UpdateSchedule.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from connectors.aws import instants
-from connectors.aws.errors import Gone
-from connectors.aws.values import digest, instant
+from connectors.aws.values import Reply, digest, instant
 from connectors.contract import HOLD_MARK, HoldMark
-from connectors.step_functions.client import Reply, StepFunctionsClient
 from connectors.words import CLOCK_OF_ITS_SOURCE
 
 UPDATABLE = frozenset({
@@ -25,8 +21,6 @@ UPDATABLE = frozenset({
 READ_ONLY = frozenset({"Arn", "CreationDate", "LastModificationDate", "ResponseMetadata"})
 DESCRIPTION_CHARACTERS = 512
 ZONES_APART = timedelta(hours=14)
-SETTLED = timedelta(minutes=1)
-"""A schedule that was written less than this long ago may have been written again at the same instant."""
 
 
 def full_name(schedule: Mapping[str, Any]) -> str:
@@ -161,38 +155,3 @@ def _counts(schedule: Mapping[str, Any]) -> bool:
 def is_paused(schedules: Sequence[Mapping[str, Any]]) -> bool:
     """True when schedules start it and all of them are disabled."""
     return bool(schedules) and not any(is_enabled(one) for one in schedules)
-
-
-@dataclass(slots=True)
-class Clocks:
-    """Reads the schedules of state machines; what did not change since is not read again."""
-
-    client: StepFunctionsClient
-    known: dict[str, Reply] = field(default_factory=dict)
-    """By ARN of the schedule."""
-
-    def of(self, machines: Sequence[str], now: datetime) -> dict[str, list[Reply]]:
-        """The schedules of each state machine (by ARN), by name. Raises AccessRefused or SystemUnreachable."""
-        wanted = set(machines)
-        listed = [one for one in self.client.schedules() if machine_of(one) in wanted]
-        whole = [one for row in listed if (one := self._whole(row, now)) is not None]
-        arns = {str(row.get("Arn")) for row in listed}
-        self.known = {arn: one for arn, one in self.known.items() if arn in arns}
-        found: dict[str, list[Reply]] = {machine: [] for machine in machines}
-        for one in sorted(whole, key=full_name):
-            if machine_of(one) in wanted:
-                found[machine_of(one)].append(one)
-        return found
-
-    def _whole(self, row: Reply, now: datetime) -> Reply | None:
-        arn, at = str(row.get("Arn")), instant(row.get("LastModificationDate"))
-        known = self.known.get(arn)
-        if known is not None and known.get("LastModificationDate") == row.get("LastModificationDate"):
-            return known
-        try:
-            found = self.client.schedule(str(row.get("GroupName") or "default"), str(row.get("Name")))
-        except Gone:
-            return None
-        if at is not None and now - at > SETTLED:
-            self.known[arn] = found
-        return found

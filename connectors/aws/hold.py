@@ -1,5 +1,5 @@
-"""Holding a state machine: every enabled schedule of EventBridge Scheduler that starts it is disabled, our mark in its
-description; released by the mark's id.
+"""Holding what schedules of EventBridge Scheduler start: every enabled one is disabled, our mark in its description;
+released by the mark's id.
 
 UpdateSchedule replaces a whole schedule and knows no condition: each is read again right before it is written, and
 written with all that was read. Other ways to start it (EventBridge rules, universal targets, callers) stay open.
@@ -11,8 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from connectors.aws import instants
+from connectors.aws import instants, schedules
 from connectors.aws.errors import Gone
+from connectors.aws.scheduler import SchedulerDoor
+from connectors.aws.values import Reply
 from connectors.contract import (
     STARTED_LATER,
     Absent,
@@ -29,8 +31,6 @@ from connectors.contract import (
     Receipt,
 )
 from connectors.holdnotes import KEY_TO_COME, mark_of
-from connectors.step_functions import schedules
-from connectors.step_functions.client import Reply, StepFunctionsClient
 
 NO_CLOCK = "nothing starts {job} by the clock here: no schedule of EventBridge Scheduler has it as its target"
 HOLD_NOTES = ("EventBridge rules, universal targets and other callers are not held: they may start it all the same",)
@@ -141,7 +141,7 @@ def _not_released(job: str, found: Sequence[Reply], wanted: str) -> str:
     return f"no schedule of {job} bears hold {wanted}: nothing of ours is there to undo"
 
 
-def send(client: StepFunctionsClient, plan: Mapping[str, Any], key: str) -> Receipt:
+def send(client: SchedulerDoor, plan: Mapping[str, Any], key: str) -> Receipt:
     """Writes the schedules. Raises NotSupported where they are not as they must be: then nothing was changed."""
     wanted = _held(client, plan, key) if plan["way"] == "hold" else _released(client, plan)
     done: list[Reply] = []
@@ -164,7 +164,7 @@ def _enables(plan: Mapping[str, Any]) -> bool:
     return plan.get("enables") is not False
 
 
-def _held(client: StepFunctionsClient, plan: Mapping[str, Any], key: str) -> list[Reply]:
+def _held(client: SchedulerDoor, plan: Mapping[str, Any], key: str) -> list[Reply]:
     """What to write for a hold. Raises NotSupported unless every schedule is as it was seen."""
     mark = mark_of(plan, key)
     if mark is None or not plan["schedules"]:
@@ -184,7 +184,7 @@ def _held(client: StepFunctionsClient, plan: Mapping[str, Any], key: str) -> lis
     return wanted
 
 
-def _released(client: StepFunctionsClient, plan: Mapping[str, Any]) -> list[Reply]:
+def _released(client: SchedulerDoor, plan: Mapping[str, Any]) -> list[Reply]:
     """What to write for a release: only what bears the mark."""
     wanted = []
     for group, name in plan["schedules"]:
@@ -202,7 +202,7 @@ def _released(client: StepFunctionsClient, plan: Mapping[str, Any]) -> list[Repl
     return wanted
 
 
-def look_up(client: StepFunctionsClient, plan: Mapping[str, Any], key: str) -> LookUp:
+def look_up(client: SchedulerDoor, plan: Mapping[str, Any], key: str) -> LookUp:
     """A hold by its mark in every schedule, a release by its being away and the schedules enabled."""
     now = [one for group, name, *_ in plan["schedules"] if (one := _there(client, group, name)) is not None]
     names = ", ".join(schedules.full_name(one) for one in now)
@@ -220,7 +220,7 @@ def look_up(client: StepFunctionsClient, plan: Mapping[str, Any], key: str) -> L
     return Found(names, f"disabled with our mark: {names}") if marked else Absent()
 
 
-def _there(client: StepFunctionsClient, group: str, name: str) -> Reply | None:
+def _there(client: SchedulerDoor, group: str, name: str) -> Reply | None:
     try:
         return client.schedule(group, name)
     except Gone:
@@ -228,7 +228,7 @@ def _there(client: StepFunctionsClient, group: str, name: str) -> Reply | None:
 
 
 def holds(job: str, found: Sequence[Reply]) -> list[NativeHold]:
-    """Our marks at the schedules of one state machine: one hold for each id; bare where all of them are enabled."""
+    """Our marks at the schedules of one job: one hold for each id; bare where all of them are enabled."""
     by_id: dict[str, tuple[HoldMark, list[Reply]]] = {}
     for one in found:
         if (mark := schedules.mark_in(one)) is not None:

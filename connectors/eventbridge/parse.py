@@ -1,0 +1,63 @@
+"""Schedules of EventBridge Scheduler to jobs. Pure: whatever a reply holds, only RecordUnreadable is raised."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from connectors.aws import schedules
+from connectors.contract import JobRecord, Proof, RecordUnreadable, Schedule
+
+NAMED_BY = ("JobName", "JobDefinition", "StateMachineArn", "FunctionName", "ProjectName", "TaskDefinition")
+"""Fields of a universal target's input that name what it starts. Nothing else of it is shown: it may hold anything."""
+KINDS = {"stateMachine": "state machine", "function": "function", "event-bus": "event bus", "task-definition": "task"}
+
+
+def job(schedule: Mapping[str, Any], now: datetime, region: str) -> JobRecord:
+    """One schedule, whole."""
+    if not schedule.get("Name") or not isinstance(schedule.get("Target"), Mapping):
+        raise RecordUnreadable(f"a schedule without a name or target: {schedules.full_name(schedule)}")
+    name = schedules.full_name(schedule)
+    as_written = {**schedule, "State": "", "Description": schedules.plain(schedule)}
+    group, _, own = name.partition("/")
+    return JobRecord(
+        native_id=name,
+        title=schedules.plain(schedule) or name,
+        schedule=Schedule("none", words=schedules.words([schedule]), next_at=schedules.next_instant([schedule], now)),
+        paused=not schedules.is_enabled(schedule),
+        definition=f"starts {starts(schedule)}",
+        definition_hash=schedules.seen(as_written),
+        match_keys=(str(schedule["Arn"]),) if schedule.get("Arn") else (),
+        proof=Proof.START,
+        run_as=str((schedule.get("Target") or {}).get("RoleArn") or ""),
+        native_url=f"https://{region}.console.aws.amazon.com/scheduler/home?region={region}#schedules/{group}/{own}",
+    )
+
+
+def starts(schedule: Mapping[str, Any]) -> str:
+    """What it starts: "state machine mart", "glue:startJobRun load-orders", or its ARN."""
+    target = schedules.target_of(schedule)
+    parts = target.split(":")
+    if parts[2:3] == ["scheduler"] and parts[5:6] == ["aws-sdk"]:
+        return f"{':'.join(parts[6:8])} {_named(schedule)}".strip()
+    if len(parts) > 6:
+        return f"{KINDS.get(parts[5], f'{parts[2]} {parts[5]}')} {parts[6]}"
+    kind, _, name = (parts[5] if len(parts) > 5 else "").partition("/")
+    return f"{KINDS.get(kind, f'{parts[2]} {kind}')} {name}" if name else target
+
+
+def _named(schedule: Mapping[str, Any]) -> str:
+    """What a universal target's input names, as text; "" without."""
+    try:
+        given = json.loads(str((schedule.get("Target") or {}).get("Input") or "{}"))
+    except (ValueError, RecursionError):
+        return ""
+    found = (given.get(name) for name in NAMED_BY) if isinstance(given, dict) else ()
+    return next((_short(one) for one in found if isinstance(one, str)), "")
+
+
+def _short(name: str) -> str:
+    """An ARN without what stands before the name."""
+    return name.rpartition("/" if "/" in name else ":")[2] if name.startswith("arn:") else name

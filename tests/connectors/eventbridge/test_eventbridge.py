@@ -1,0 +1,187 @@
+"""EventBridge Scheduler on a fake whose answers AWS's own model allows: conformance, words, holds. AWS never saw it."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar
+
+import pytest
+
+from connectors.conformance import ConnectorConformance, new_key
+from connectors.conformance_holds import hold_ask
+from connectors.conformance_replies import ENDLESS, GARBLED, LONG_LINE, NOT_A_NUMBER, NOT_UTF8
+from connectors.contract import Ask, Connector, NotSupported, RunRef, State, SystemUnreachable, Verb
+from connectors.eventbridge.connector import CONNECTOR
+from connectors.secrets import SecretStore
+from tests.fakes.aws import NastyAws, endless
+from tests.fakes.eventbridge import FakeScheduler
+
+LISTS = ("ListSchedules",)
+READ_BY_THE_INVENTORY = (ENDLESS, GARBLED, LONG_LINE, NOT_A_NUMBER, NOT_UTF8)
+
+
+@pytest.fixture(autouse=True)
+def keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test-key-id")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s3cr3t-aws-key")
+
+
+@pytest.fixture
+def fake() -> FakeScheduler:
+    fake = FakeScheduler()
+    fake.schedule("nightly", Description="the nightly load")
+    fake.schedule("hourly", ScheduleExpression="rate(1 hour)", State="DISABLED")
+    return fake
+
+
+class TestEventBridgeConformance(ConnectorConformance):
+    kind = CONNECTOR
+    against = "fake: ours, its answers checked by botocore's model of AWS"
+    limits: ClassVar[dict[str, str]] = {
+        "runs": "Scheduler tells of no run",
+        "success": "Scheduler tells of no run",
+        "failure": "Scheduler tells of no run",
+        "due": "Scheduler tells of no start",
+        "unknown_word": "Scheduler tells of no run",
+    }
+
+    @pytest.fixture(autouse=True)
+    def world(self, fake: FakeScheduler) -> None:
+        self.fake = fake
+
+    def connector(self) -> Connector:
+        return self.fake.connector()
+
+    def connector_at(self, host: str, port: int) -> Connector:
+        options = CONNECTOR.options(region="eu-central-1", endpoint_url=f"http://{host}:{port}")
+        return CONNECTOR.open(options, "eu-central-1", SecretStore())
+
+    def answering(self, how: str) -> Connector:
+        if how in READ_BY_THE_INVENTORY:
+            pytest.skip("a poll tells of no schedule; its inventory is tested below")
+        more = endless("NextToken")
+        return self.fake.connector(NastyAws(self.fake.handle_request, how, "", "Name", more, operations=LISTS))
+
+    def with_a_right_revoked(self) -> Connector:
+        self.fake.refused.add("GetSchedule")
+        return self.fake.connector()
+
+    def make_success(self) -> str:
+        return "default/nightly"
+
+    def pause_by_hand(self, job_id: str) -> None:
+        self.fake._find(*job_id.split("/"))["State"] = "DISABLED"
+        self._touch(job_id)
+
+    def resume_by_hand(self, job_id: str) -> None:
+        self.fake._find(*job_id.split("/"))["State"] = "ENABLED"
+        self._touch(job_id)
+
+    def _touch(self, job_id: str) -> None:
+        self.fake._find(*job_id.split("/"))["LastModificationDate"] = datetime.now(UTC)
+
+    def native_trace(self) -> object:
+        rows = [{name: one[name] for name in one if name != "LastModificationDate"} for one in self.fake.schedules]
+        return json.dumps(rows, sort_keys=True, default=str)
+
+
+def test_each_schedule_is_told_in_words_with_what_it_starts(fake: FakeScheduler) -> None:
+    jobs = {job.native_id: job for job in fake.connector().inventory("", 20).jobs}
+    nightly, hourly = jobs["default/nightly"], jobs["default/hourly"]
+    assert "EventBridge Scheduler: cron(15 4 * * ? *) Europe/Berlin" == nightly.schedule.words
+    assert nightly.schedule.next_at is not None
+    assert ("none", "the nightly load", "starts state machine mart") == (
+        nightly.schedule.dialect, nightly.title, nightly.definition,
+    )  # fmt: skip
+    assert (True, "EventBridge Scheduler: rate(1 hour) (disabled)") == (hourly.paused, hourly.schedule.words)
+
+
+TARGETS: list[tuple[dict[str, Any], str]] = [
+    ({"Arn": "arn:aws:lambda:eu-central-1:1:function:load"}, "function load"),
+    ({"Arn": "arn:aws:sqs:eu-central-1:1:orders"}, "arn:aws:sqs:eu-central-1:1:orders"),
+    ({"Arn": "arn:aws:ecs:eu-central-1:1:cluster/night"}, "ecs cluster night"),
+    (
+        {
+            "Arn": "arn:aws:scheduler:::aws-sdk:glue:startJobRun",
+            "Input": '{"JobName": "load", "Arguments": {}}',
+        },
+        "glue:startJobRun load",
+    ),
+    (
+        {
+            "Arn": "arn:aws:scheduler:::aws-sdk:batch:submitJob",
+            "Input": '{"JobDefinition": "arn:aws:batch:eu-central-1:1:job-definition/mart:7"}',
+        },
+        "batch:submitJob mart:7",
+    ),
+    ({"Arn": "arn:aws:scheduler:::aws-sdk:glue:startJobRun", "Input": "{broken"}, "glue:startJobRun"),
+    ({"Arn": "odd"}, "odd"),
+]
+
+
+@pytest.mark.parametrize("target, words", TARGETS)
+def test_what_it_starts_is_named_and_nothing_else_of_its_input(target: dict[str, Any], words: str) -> None:
+    fake = FakeScheduler()
+    fake.schedule("one", target)
+    (job,) = fake.connector().inventory("", 20).jobs
+    assert f"starts {words}" == job.definition
+
+
+def test_only_the_schedules_of_the_options_are_jobs(fake: FakeScheduler) -> None:
+    (job,) = fake.connector(schedules=("default/night*",)).inventory("", 20).jobs
+    assert "default/nightly" == job.native_id
+
+
+def test_what_did_not_change_is_not_read_again(fake: FakeScheduler) -> None:
+    connector = fake.connector()
+    first = connector.inventory("", 20)
+    fake.calls.clear()
+    assert connector.inventory(first.hash, 20).unchanged
+    assert ["ListSchedules"] == [name for name, _ in fake.calls]
+
+
+def test_no_absence_is_ever_proved(fake: FakeScheduler) -> None:
+    poll = fake.connector().poll("", (), 20)
+    assert ((), None, False) == (poll.runs, poll.seen_until, poll.more)
+
+
+def test_pages_that_never_end_are_told(fake: FakeScheduler) -> None:
+    nasty = NastyAws(fake.handle_request, ENDLESS, "", "Name", endless("NextToken", stays=True), operations=LISTS)
+    with pytest.raises(SystemUnreachable, match="ListSchedules never ends: its pages repeat"):
+        fake.connector(nasty).inventory("", 20)
+
+
+def test_a_schedule_that_cannot_be_read_is_skipped_and_the_rest_kept(fake: FakeScheduler) -> None:
+    nasty = NastyAws(fake.handle_request, GARBLED, "", "Name", operations=LISTS)
+    found = fake.connector(nasty).inventory("", 20)
+    assert (["default/nightly"], False) == ([job.native_id for job in found.jobs], found.complete)
+    assert ["a schedule without a name"] == [one.reason for one in found.skipped]
+
+
+def test_a_schedule_that_ends_while_it_would_be_held_is_not_held(fake: FakeScheduler) -> None:
+    fake.schedule("short", EndDate=datetime.now(UTC) + timedelta(hours=1))
+    refused = fake.connector().preview(hold_ask("default/short"), 20).refused
+    assert refused is not None
+    assert "ends while it would be held" in refused
+
+
+def test_what_is_gone_is_not_held(fake: FakeScheduler) -> None:
+    with pytest.raises(NotSupported, match="there is no schedule default/none any more"):
+        fake.connector().preview(hold_ask("default/none"), 20)
+
+
+@pytest.mark.parametrize("verb", [Verb.RERUN, Verb.START, Verb.CANCEL, Verb.MARK_OK])
+def test_runs_are_left_to_the_system_that_has_them(fake: FakeScheduler, verb: Verb) -> None:
+    ask = Ask(verb, RunRef("default/nightly", "", "", ""), State.PLANNED)
+    with pytest.raises(NotSupported, match="keeps no record of its starts: watch what it starts"):
+        fake.connector().preview(ask, 20)
+
+
+def test_a_refused_write_changes_nothing(fake: FakeScheduler) -> None:
+    connector = fake.connector()
+    preview = connector.preview(hold_ask("default/nightly"), 20)
+    fake.schedules[0]["ScheduleExpression"] = "cron(20 4 * * ? *)"
+    with pytest.raises(NotSupported, match="was changed since it was looked at: nothing was changed"):
+        connector.act(preview, new_key(), 20)
+    assert "ENABLED" == fake.schedules[0]["State"]
