@@ -16,6 +16,7 @@ class Trail:
         self._places: list[Place] = []
         self._at = -1
         self._last: Place | None = None
+        self._rows: dict[Place, tuple[Any, int]] = {}
 
     @property
     def current(self) -> Place | None:
@@ -31,8 +32,19 @@ class Trail:
 
     def changed(self, place: Place) -> None:
         """The present place looks different, by its filter or sort."""
-        if self._places and self._places[self._at][0] == place[0]:
+        if self._places and _is_same(self._places[self._at], place):
             self._places[self._at] = place
+
+    def left(self, place: Place, row: Any, top: int) -> None:
+        """A place is left: the row under the cursor there, and the first line in view."""
+        self._rows.pop(place, None)
+        self._rows[place] = (row, top)
+        while len(self._rows) > KEPT:
+            del self._rows[next(iter(self._rows))]
+
+    def stood(self, place: Place) -> tuple[Any, int]:
+        """Where one stood there when it was left: row and first line; None and 0 where nobody was."""
+        return self._rows.get(place, (None, 0))
 
     def step(self, by: int) -> Place | None:
         """The place so many steps back (below 0) or forward, which is now the present one; None where there is none."""
@@ -48,3 +60,9 @@ class Trail:
         if found is not None:
             self.seen(found)
         return found
+
+
+def _is_same(one: Place, other: Place) -> bool:
+    """Whether both are one screen; a table by its name, whatever it shows."""
+    tables = [what[0] for kind, what in (one, other) if kind == "table"]
+    return one[0] == other[0] and (len(tables) < 2 or tables[0] == tables[1])

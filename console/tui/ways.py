@@ -37,8 +37,7 @@ class Ways(OnTerminal, inherit_bindings=False):
         """One of the screens that have a number; what was open above the first screen is closed."""
 
         def went() -> None:
-            while len(self.screen_stack) > 1:
-                self.pop_screen()
+            self._leave()
             if where != self._home:
                 self.push_screen(make_screen(where))
 
@@ -48,17 +47,27 @@ class Ways(OnTerminal, inherit_bindings=False):
         """A view that was seen before, instead of all that is open above the first screen."""
 
         def went() -> None:
-            while len(self.screen_stack) > 1:
-                self.pop_screen()
+            self._leave()
             if place != ("screen", self._home):
                 self.visit(*place)
+                if isinstance(top := self.screen_stack[-1], BaseScreen):
+                    top.stand_on(*self.trail.stood(place))
 
         self.unless_lost(self.screen_stack, went)
+
+    def _leave(self) -> None:
+        """Closes what is open above the first screen; where one stood there is kept."""
+        while len(self.screen_stack) > 1:
+            if isinstance(one := self.screen, BaseScreen) and one.place is not None:
+                self.trail.left(one.place, one.row_left, one.top_left)
+            self.pop_screen()
 
     def back(self, leave: bool = True) -> None:
         """One screen back; from the first one `q` leaves, Escape stays."""
         if len(self.screen_stack) > 1:
-            self.unless_lost([self.screen], self.pop_screen)
+            if isinstance(one := self.screen, BaseScreen) and one.place is not None:
+                self.trail.left(one.place, one.row_left, one.top_left)
+            self.unless_lost([one], self.pop_screen)
         elif leave:
             self.exit(0)
 

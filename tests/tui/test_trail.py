@@ -7,6 +7,7 @@ import pytest
 from console.tui.fuzzy import misfit, misfit_of_all
 from console.tui.trail import Trail
 from tests.tui.driving import Night, on_the_night
+from tests.tui.fake_reads import job_row
 
 
 def test_history_goes_back_and_forward_and_forgets_what_was_ahead() -> None:
@@ -33,11 +34,43 @@ def test_the_last_view_is_the_one_before_and_comes_back() -> None:
 
 def test_what_was_filtered_meanwhile_is_what_one_comes_back_to() -> None:
     trail = Trail()
-    trail.seen(("table", "jobs"))
-    trail.changed(("table", "jobs db07"))
+    trail.seen(("table", ("jobs", "")))
+    trail.changed(("table", ("jobs", "db07")))
+    trail.changed(("table", ("runs", "")))
     trail.changed(("job", 1))
     trail.seen(("job", 1))
-    assert ("table", "jobs db07") == trail.step(-1)
+    assert ("table", ("jobs", "db07")) == trail.step(-1)
+
+
+@on_the_night()
+async def test_the_last_view_is_the_table_that_was_left_with_its_row_and_scroll(night: Night) -> None:
+    night.reads.jobs_ += [job_row(100 + n, f"etl-hosts/host{n:02d}:job") for n in range(60)]
+    await night.press("3")
+    await night.see("JOBS  row 1 of 74")
+    await night.press("end", *["up"] * 5, "enter")
+    await night.see("JOB etl-hosts/host")
+    await night.press("escape")
+    await night.see("JOBS  row 69 of 74")
+    seen = night.text.splitlines()[3:-1]
+    await night.press("7")
+    await night.see("RUNS  row 1")
+    await night.act("last")
+    await night.see("JOBS  row 69 of 74")
+    await night.until(lambda: seen == night.text.splitlines()[3:-1], "the same lines")
+
+
+@on_the_night()
+async def test_the_last_view_may_be_a_lineage_with_its_cursor(night: Night) -> None:
+    await night.see("Supply plan")
+    await night.press("g")
+    await night.see("LINEAGE", "root cause")
+    await night.press("right")
+    stood = night.app.screen.name_here()  # type: ignore[attr-defined]
+    await night.press("4")
+    await night.see("TONIGHT")
+    await night.act("last")
+    await night.see("LINEAGE")
+    await night.until(lambda: stood == night.app.screen.name_here(), "the same job")  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

@@ -62,12 +62,17 @@ class BaseScreen(Marking):
         """The row under the cursor, where there are rows."""
         return next((grid.key for grid in self.query(Grid)), None)
 
-    def stand_on(self, row: Any) -> None:
-        """Puts the cursor there as soon as there is such a row."""
+    @property
+    def top_left(self) -> int:
+        """The first line in view, where there are rows."""
+        return next((grid.scroll_offset.y for grid in self.query(Grid)), 0)
+
+    def stand_on(self, row: Any, top: int | None = None) -> None:
+        """Puts the cursor there as soon as there is such a row, and `top` as the first line in view."""
 
         def stand() -> None:
             for grid in self.query(Grid):
-                grid.stand_on(row)
+                grid.stand_on(row, top)
 
         if row is not None:
             self.call_after_refresh(stand)

@@ -36,8 +36,15 @@ class LineageScreen(SearchedGraph):
         self.options = Options(up=1, down=FARTHEST) if blast else Options()
 
     @property
-    def left_at(self) -> Place:
+    def place(self) -> Place:
         return "lineage", (self.job, self.blast)
+
+    @property
+    def row_left(self) -> Any:
+        return self.here.id if self.here else None
+
+    def stand_on(self, row: Any, top: int | None = None) -> None:
+        self.stand_next_on = row if isinstance(row, int) else None
 
     def body(self) -> ComposeResult:
         yield self.canvas

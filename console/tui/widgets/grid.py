@@ -63,6 +63,7 @@ class Grid(FlatScroll, can_focus=True, inherit_bindings=False):
         self.touched = False
         """Somebody has moved the cursor: from then on it stays on its row; before, it stays on the first."""
         self._stand_on: Hashable | None = None
+        self._stand_top: int | None = None
         self._lit_rows = Lit()
         self._painted: dict[tuple[Hashable, bool, bool], tuple[Row, Strip]] = {}
         """Lines by their row's key, under the cursor or not, lit or not, with their rows: what says the same stays."""
@@ -99,9 +100,9 @@ class Grid(FlatScroll, can_focus=True, inherit_bindings=False):
             self.empty = text
             self.refresh()
 
-    def stand_on(self, key: Hashable) -> None:
-        """Puts the cursor on this row, as soon as it is there and unless somebody moves it before."""
-        self._stand_on = key
+    def stand_on(self, key: Hashable, top: int | None = None) -> None:
+        """Puts the cursor on this row, as soon as it is there and unless somebody moves it before; below line `top`."""
+        self._stand_on, self._stand_top = key, top
         self.show(self.source)
 
     def _wanted(self, place: int) -> int:
@@ -110,6 +111,8 @@ class Grid(FlatScroll, can_focus=True, inherit_bindings=False):
         if found is None:
             return place
         self._stand_on, self.touched = None, True
+        if (top := self._stand_top) is not None and top <= found < top + self.page:
+            self.call_after_refresh(self.scroll_to, y=top, animate=False)
         return found
 
     def set_columns(self, columns: Sequence[Column]) -> None:
