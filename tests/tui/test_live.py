@@ -86,7 +86,7 @@ async def test_a_new_row_is_lit_like_a_changed_one_and_a_filter_that_shows_it_ag
     await night.typing()
     await night.type("out")
     await night.see_gone("INC-0412")
-    await night.press("escape", "escape")
+    await night.press("escape")
     await night.see("INC-0412")
     assert not lit_rows(night)
 

@@ -115,7 +115,8 @@ class ServicesScreen(ShortListScreen):
         bar, view = self.query_one("#detail", Bar), self.here
         bar.display = view is not None and self.size.height >= DETAIL_FROM and not self.is_small
         if view is not None:
-            most = TALL_REASON if self.size.height >= TALL else 1
+            is_long = any(one.cause and len(one.reason) > self.size.width - 2 for one in self.views)
+            most = TALL_REASON if is_long and self.size.height >= TALL else 1
             told = service_rows.detail(view, self.look, self.size.width, most)
             lines = max(len(told), 3 + most if any(one.cause for one in self.views) else 2)  # it stays as high as it is
             bar.show_lines([(tuple(runs), (), "panel") for runs in [*told, *[[]] * (lines - len(told))]])
