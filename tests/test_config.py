@@ -70,6 +70,7 @@ def test_the_example_loads_and_names_every_setting() -> None:
         "flows",
         "assets",
         "actions",
+        "lakehouse",
         "orders-sfn",
         "lake",
         "compute",

@@ -53,13 +53,15 @@ class HttpDoor:
         *,
         params: Mapping[str, Any] | None = None,
         body: Any = None,
+        form: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         accept: Collection[int] = (),
         once: bool = False,
         shown: str | None = None,
     ) -> Reply:
         """The reply to one request below the base address. `path` parts are already percent-encoded, and so is a query
-        behind them. `shown`: what messages name in its place, where it has a query or is itself a secret.
+        behind them. `body` goes as JSON, `form` as a form. `shown`: what messages name in its place, where it has a
+        query or is itself a secret.
 
         Other statuses than 2xx and `accept` raise by the table of `refusal`. A connection that breaks is replaced
         once, except with `once`: then nothing is repeated, and whatever is lost after the first byte on the wire is
@@ -67,7 +69,7 @@ class HttpDoor:
         every = {**HEADERS, **(headers or {})}
         self._check(every)
         try:
-            request = httpx.Request(method, self.base_url + path, params=params, json=body, headers=every)
+            request = httpx.Request(method, self.base_url + path, params=params, json=body, data=form, headers=every)
         except httpx.InvalidURL as error:
             raise AccessRefused(f"{self.who}: its address cannot be asked: {error}") from None
         call = f"{method} {self.base_url}{path if shown is None else shown}"

@@ -19,6 +19,7 @@ GRANTS = {
     "eventbridge": ("connectors.eventbridge", "grants.json"),
     "glue": ("connectors.glue", "grants.json"),
     "github_actions": ("connectors.github_actions", "grants.txt"),
+    "databricks": ("connectors.databricks", "grants.txt"),
     "prefect": ("connectors.prefect", "grants.txt"),
     "mysql_events": ("connectors.mysql_events", "grants.sql"),
     "pg_cron": ("connectors.pg_cron", "grants.sql"),

@@ -74,6 +74,7 @@ _DIALECTS = (
     "mysql_events",
     "dagster",
     "github",
+    "databricks",
 )
 
 
@@ -285,6 +286,7 @@ def _cron_rule(dialect: str, text: str, zone: str) -> _Rule | str:
         "cronie": True,
         "prefect": False,
         "github": False,
+        "databricks": False,
         "dagster": len(stepped.hours) == 24,
     }
     return _Rule(dialect, fields, where, starred[dialect])

@@ -25,6 +25,8 @@ from connectors.transport.counting import Tally, count_request, counting
 from tests.bench.figures import Figure, arguments, emit
 from tests.connectors.airflow.support import night
 from tests.connectors.airflow.support import opened as airflow_on
+from tests.connectors.databricks.support import opened as databricks_on
+from tests.connectors.databricks.support import workspace
 from tests.connectors.github_actions.support import opened as github_on
 from tests.connectors.github_actions.support import repository
 from tests.connectors.http.test_mapped import opened as http_on
@@ -38,6 +40,7 @@ from tests.fakes.pg_cron import FakePgCron
 RUNS = {
     "airflow": 1000,
     "batch": 5000,
+    "databricks": 20_000,
     "github_actions": 20_000,
     "glue": 5000,
     "http": 20_000,
@@ -128,6 +131,12 @@ def glue(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
     return over_http(fake.connector, KeptAws(read_whole(fake.handle_request)))
 
 
+def databricks(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
+    fake = workspace()
+    fake.crowd = runs
+    return over_http(lambda kept: databricks_on(fake, kept), Kept(fake.handle))
+
+
 def github_actions(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
     fake = repository()
     fake.crowd = runs
@@ -168,6 +177,7 @@ def tables(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
 KINDS = {
     "airflow": airflow,
     "batch": batch,
+    "databricks": databricks,
     "github_actions": github_actions,
     "glue": glue,
     "http": http,

@@ -22,6 +22,7 @@ OURS = [
     "dagster",
     "eventbridge",
     "dbt",
+    "databricks",
     "heartbeat",
     "glue",
     "github_actions",

@@ -69,6 +69,7 @@ AIRFLOW_VERSION = "3.3.2"
 PREFECT_VERSION = "3.8.8"
 DAGSTER_VERSION = "1.13.27"
 DBT_VERSION, DBT_DUCKDB_VERSION = "1.11.16", "1.11.1"
+DATABRICKS_SDK_VERSION = "0.156.0"
 _AIRFLOW = Environment(
     f"airflow-{AIRFLOW_VERSION}", (f"apache-airflow=={AIRFLOW_VERSION}",), HERE / "airflow3-constraints.txt"
 )
@@ -82,6 +83,11 @@ _DBT = Environment(
     f"dbt-{DBT_VERSION}",
     (f"dbt-core=={DBT_VERSION}", f"dbt-duckdb=={DBT_DUCKDB_VERSION}"),
     HERE / "dbt-constraints.txt",
+)
+_DATABRICKS = Environment(
+    f"databricks-sdk-{DATABRICKS_SDK_VERSION}",
+    (f"databricks-sdk=={DATABRICKS_SDK_VERSION}",),
+    HERE / "databricks-constraints.txt",
 )
 AIRFLOW = _AIRFLOW.folder
 AIRFLOW_DATABASE = AIRFLOW / "fresh-airflow.db"
@@ -105,6 +111,11 @@ def dagster_environment() -> Path:
 def dbt_environment() -> Path:
     """The folder of a whole dbt environment, with DuckDB."""
     return _DBT.made()
+
+
+def databricks_environment() -> Path:
+    """The folder of an environment that has databricks-sdk."""
+    return _DATABRICKS.made()
 
 
 @contextmanager
@@ -164,6 +175,7 @@ def main() -> None:
         (f"Prefect {PREFECT_VERSION}", prefect_environment),
         (f"Dagster {DAGSTER_VERSION}", dagster_environment),
         (f"dbt {DBT_VERSION}", dbt_environment),
+        (f"databricks-sdk {DATABRICKS_SDK_VERSION}", databricks_environment),
     ):
         began = time.monotonic()
         print(f"{name}: {make()} ({time.monotonic() - began:.1f} s)", file=sys.stderr)

@@ -1,0 +1,1 @@
+"""Databricks Jobs, by its REST API 2.2."""

@@ -1,0 +1,145 @@
+"""Databricks' words, schedules and repairs, as they are told here."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from connectors.contract import Evidence, RecordUnreadable, State
+from connectors.databricks import parse, schedules
+from connectors.databricks.states import CODES, RESULTS, word_of
+from console.control.schedule import fault, instants
+from tests.connectors.databricks.support import ORDERS, STOCK, TYPES, opened, told, workspace
+from tests.corpus import HOSTILE
+
+
+def ended(code: str, result: str = "") -> dict[str, Any]:
+    old = {"life_cycle_state": "TERMINATED", **({"result_state": result} if result else {})}
+    new = {"state": "TERMINATED", **({"termination_details": {"code": code}} if code else {})}
+    return {"state": old, "status": new}
+
+
+@pytest.mark.parametrize(
+    "code, result, state, native",
+    [
+        ("SUCCESS", "SUCCESS", State.SUCCEEDED, "SUCCESS"),
+        ("SUCCESS_WITH_FAILURES", "SUCCESS_WITH_FAILURES", State.PARTIAL, "SUCCESS_WITH_FAILURES"),
+        ("RUN_EXECUTION_ERROR", "TIMEDOUT", State.TIMED_OUT, "TIMEDOUT"),
+        ("SKIPPED", "UPSTREAM_FAILED", State.BLOCKED, "UPSTREAM_FAILED"),
+        ("CLUSTER_ERROR", "FAILED", State.FAILED, "CLUSTER_ERROR"),
+        ("", "SUCCESS", State.SUCCEEDED, "SUCCESS"),
+        ("MAX_CONCURRENT_RUNS_EXCEEDED", "", State.SKIPPED, "MAX_CONCURRENT_RUNS_EXCEEDED"),
+        ("MOON_PHASE", "FAILED", State.UNKNOWN, "MOON_PHASE"),
+        ("SUCCESS", "GLORIOUS", State.UNKNOWN, "GLORIOUS"),
+        ("", "", State.UNKNOWN, "TERMINATED"),
+    ],
+)
+def test_an_end_is_told_by_both_of_its_words(code: str, result: str, state: State, native: str) -> None:
+    word = word_of(ended(code, result))
+    assert (state, native) == (word.state, word.native)
+
+
+@pytest.mark.parametrize("code, result", [("SUCCESS", "FAILED"), ("RUN_EXECUTION_ERROR", "SUCCESS")])
+def test_two_words_that_disagree_make_nothing_green(code: str, result: str) -> None:
+    word = word_of(ended(code, result))
+    assert (State.FAILED, Evidence.CONFLICT, f"{code}, {result}") == (word.state, word.evidence, word.native)
+
+
+def test_only_success_is_green() -> None:
+    assert ["SUCCESS"] == [word for word, state in CODES.items() if state is State.SUCCEEDED]
+    assert ["SUCCESS"] == [word for word, state in RESULTS.items() if state is State.SUCCEEDED]
+
+
+@pytest.mark.parametrize(
+    "quartz, five",
+    [
+        ("0 10 3 * * ?", "10 3 * * *"),
+        ("30 0/15 8-18 ? * MON-FRI", "0/15 8-18 * * MON-FRI"),
+        ("0 0 6 ? * 2-6", "0 6 * * 1-5"),
+        ("0 0 6 ? * 1,7 *", "0 6 * * 0,6"),
+        ("0 0 6 L * ?", ""),
+        ("0 0 6 ? * 6#3", ""),
+        ("0/10 * * * * ?", ""),
+        ("0 0 6 1 1 ? 2027", ""),
+        ("nonsense", ""),
+    ],
+)
+def test_quartz_is_five_fields_where_they_can_say_it(quartz: str, five: str) -> None:
+    assert five == schedules.five_fields(quartz)
+
+
+def test_a_schedule_is_read_by_the_control_plane_and_one_that_cannot_be_is_told() -> None:
+    row = {"quartz_cron_expression": "0 10 3 * * ?", "timezone_id": "Europe/Berlin"}
+    good = schedules.schedule_of({"schedule": row})
+    day = datetime(2026, 11, 21, tzinfo=UTC)
+    assert [day.replace(hour=2, minute=10)] == instants(good, day, day.replace(hour=23))
+    odd = schedules.schedule_of({"schedule": {**row, "quartz_cron_expression": "0 0 6 L * ?"}})
+    assert "is not an expression of five fields" in str(fault(odd))
+
+
+@pytest.mark.parametrize(
+    "settings, words",
+    [
+        ({}, "started by hand or by another job"),
+        ({"continuous": {"pause_status": "UNPAUSED"}}, "continuous: a new run begins when one ends"),
+        ({"trigger": {"periodic": {"interval": 4, "unit": "HOURS"}}}, "every 4 hours"),
+        ({"trigger": {"file_arrival": {"url": "s3://a/"}}}, "when files arrive"),
+    ],
+)
+def test_what_is_no_clock_is_told_in_words(settings: dict[str, Any], words: str) -> None:
+    schedule = schedules.schedule_of(settings)
+    assert ("none", words) == (schedule.dialect, schedule.words)
+
+
+def test_tasks_are_told_by_type_in_their_order_with_the_job_that_they_run_and_health_rules() -> None:
+    fake = workspace()
+    rules = [{"metric": "RUN_DURATION_SECONDS", "op": "GREATER_THAN", "value": 3600}]
+    fake.job(13, "all types", *TYPES, health={"rules": rules})
+    jobs = {one.native_id: one for one in opened(fake).inventory("", 10).jobs}
+    kinds = [jobs[f"13.{task['task_key']}"].definition for task in TYPES]
+    assert ["spark_python: /Shared/a.py", "sql: w1", 'dbt: ["dbt build"]', "pipeline: p1", "run_job: 12"] == kinds
+    assert ("13.pipe", STOCK) == jobs["13.child"].upstreams
+    assert "health: RUN_DURATION_SECONDS GREATER_THAN 3600" in jobs["13"].definition
+
+
+def test_a_repair_is_a_further_attempt_and_the_first_keeps_its_end() -> None:
+    fake = workspace()
+    fake.outcome[int(ORDERS)] = "FAILED"
+    run = fake.start(int(ORDERS), "PERIODIC")
+    fake.tick()
+    fake.tick(60)
+    fake.outcome.clear()
+    repair = fake.repair(run, ["load"])
+    fake.tick()
+    found = told(opened(fake))[0]
+    first, second = found[ORDERS, str(run["run_id"])], found[ORDERS, f"{run['run_id']}.{repair}"]
+    assert (State.FAILED, State.SUCCEEDED) == (first.state, second.state)
+    assert (None, first.attempt_key) == (first.period_key, second.again_of)
+    tasks = {job: one.state for (job, _), one in found.items() if "." in job}
+    assert {f"{ORDERS}.extract": State.SUCCEEDED, f"{ORDERS}.load": State.SUCCEEDED} == tasks
+    assert second.started_at is not None
+    assert first.ended_at is not None
+    assert first.ended_at <= second.started_at
+
+
+def test_what_a_run_took_is_kept_with_it() -> None:
+    fake = workspace()
+    run = fake.start(int(STOCK))
+    fake.tick()
+    context = told(opened(fake))[0][STOCK, str(run["run_id"])].context
+    assert (2.0, 0.5, 1.5) == tuple(context[f"{name}_seconds"] for name in ("run", "setup", "execution"))
+
+
+@pytest.mark.parametrize("number", range(len(HOSTILE)))
+def test_any_text_is_a_record_or_unreadable(number: int) -> None:
+    odd = HOSTILE[number]
+    row = {"run_id": 7, "job_id": 1, "run_name": odd, "state": {"life_cycle_state": odd, "state_message": odd}}
+    tasks = [{"task_key": odd, "run_id": 8, **ended(odd, odd)}]
+    try:
+        attempts = parse.runs({**row, "tasks": tasks, "trigger": odd, "start_time": 1})
+        found = [*attempts, *parse.task_runs({**row, "tasks": tasks}, attempts)]
+    except RecordUnreadable:
+        return
+    assert {State.UNKNOWN} == {one.state for one in found}

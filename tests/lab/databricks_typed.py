@@ -1,0 +1,102 @@
+"""The types of databricks-sdk as a judge of our fake and of what our connector asks. The SDK has an environment of its
+own; a process there judges line by line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.fakes.databricks import HOST, FakeDatabricks
+from tests.lab.process import clean_environment
+from tests.lab.venvs import databricks_environment
+
+SCRIPT = Path(__file__).with_name("databricks_judge.py")
+TALK_LIMIT_SECONDS = 120
+
+
+class TypeJudge:
+    """Holds each exchange against the SDK's types; `faults` is what it found since they were last taken."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        self.faults: list[str] = []
+
+    def transport(self, fake: FakeDatabricks) -> httpx.BaseTransport:
+        """Answers as the fake, and has every exchange judged."""
+
+        def handle(request: httpx.Request) -> httpx.Response:
+            answer = fake.handle(request)
+            if request.url.path.startswith("/api/"):
+                asked = dict(request.url.params) if request.method == "GET" else json.loads(request.content)
+                self.judge(request.method, request.url.path, asked, answer.status_code, answer.json())
+            return answer
+
+        return httpx.MockTransport(handle)
+
+    def judge(self, method: str, path: str, asked: Any, status: int, answer: Any) -> None:
+        line = {"method": method, "path": path, "asked": asked, "status": status, "answer": answer}
+        assert self._process.stdin is not None, "the judge was started with pipes"
+        assert self._process.stdout is not None, "the judge was started with pipes"
+        self._process.stdin.write(f"{json.dumps(line)}\n")
+        self._process.stdin.flush()
+        self.faults += json.loads(self._process.stdout.readline())
+
+
+@contextmanager
+def judge() -> Iterator[TypeJudge]:
+    """A judge who sits; ended with the block."""
+    argv = [str(databricks_environment() / "bin/python"), str(SCRIPT), "judge"]
+    with subprocess.Popen(
+        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=clean_environment()
+    ) as process:
+        yield TypeJudge(process)
+        assert process.stdin is not None, "the judge was started with pipes"
+        process.stdin.close()
+
+
+def talk(fake: FakeDatabricks) -> dict[str, Any]:
+    """What the SDK itself makes of the fake, over HTTP."""
+    with _served(fake) as url:
+        argv = [str(databricks_environment() / "bin/python"), str(SCRIPT), "talk", url]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=TALK_LIMIT_SECONDS, env=clean_environment())
+    assert done.returncode == 0, done.stderr[-3000:]
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@contextmanager
+def _served(fake: FakeDatabricks) -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            content = self.rfile.read(int(self.headers.get("content-length") or 0))
+            told = fake.handle(
+                httpx.Request(self.command, HOST + self.path, headers=dict(self.headers), content=content)
+            )
+            self.send_response_only(told.status_code)
+            for name, value in told.headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(told.content)
+
+        do_GET = do_POST = answer
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Says nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, name="fake Databricks", daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(10)

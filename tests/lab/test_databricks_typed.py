@@ -1,0 +1,97 @@
+"""The connector's requests, and the fake's answers, held against the types of databricks-sdk: the same
+ConnectorConformance as the fast one, with the judge in between; and the SDK itself on the fake."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from unittest import SkipTest
+
+import pytest
+
+from connectors.contract import Connector
+from tests.connectors.databricks import test_conformance as fast
+from tests.connectors.databricks.support import ORDERS, STOCK, TYPES, opened, told, workspace
+from tests.fakes.databricks import FakeDatabricks
+from tests.lab import databricks_typed
+from tests.lab.databricks_typed import TypeJudge
+
+
+@pytest.fixture(scope="session")
+def judge() -> Iterator[TypeJudge]:
+    with databricks_typed.judge() as sitting:
+        yield sitting
+
+
+class TestDatabricksAsTyped(fast.TestDatabricksOnTheFake):
+    against = (
+        "fake: a Databricks workspace of ours, its requests and answers judged by the types of databricks-sdk 0.156"
+    )
+    patience_seconds = 30.0
+
+    @pytest.fixture(autouse=True)
+    def judged(self, judge: TypeJudge) -> Iterator[None]:
+        self.judge = judge
+        judge.faults.clear()
+        yield
+        assert [] == judge.faults
+
+    def on(self, fake: FakeDatabricks) -> Connector:
+        return opened(fake, self.judge.transport(fake))
+
+    def connector_hearing_an_unknown_word(self) -> Connector:
+        super().connector_hearing_an_unknown_word()
+        return opened(self.fake)  # past the judge, to whom no word is unknown
+
+    def answering(self, how: str) -> Connector:
+        raise SkipTest("what no Databricks would send is not held against its types")
+
+    def crowded(self, runs: int) -> Connector:
+        raise SkipTest("a crowd has short rows")
+
+
+def test_tasks_of_every_type_and_beyond_a_hundred_keep_the_types(judge: TypeJudge) -> None:
+    judge.faults.clear()
+    fake = workspace()
+    fake.job(13, "all types", *TYPES)
+    fake.job(
+        14, "wide", *({"task_key": f"t{number}", "notebook_task": {"notebook_path": "/a"}} for number in range(150))
+    )
+    fake.outcome[14] = "FAILED"
+    for job in (13, 14):
+        fake.start(job)
+    fake.tick()
+    connector = opened(fake, judge.transport(fake))
+    assert 150 == len([one for one in connector.inventory("", 10).jobs if one.parent == "14"])
+    assert 150 == len([job for job, _ in told(connector)[0] if job.startswith("14.")])
+    assert [] == judge.faults
+
+
+def test_the_judge_finds_what_is_wrong_with_an_answer_and_with_a_request(judge: TypeJudge) -> None:
+    judge.faults.clear()
+    base = "/api/2.2/jobs"
+    judge.judge("GET", f"{base}/runs/list", {"limit": "24", "since": "1"}, 200, {"runs": [{"run_id": "7", "odd": 1}]})
+    judge.judge("GET", f"{base}/runs/get", {"run_id": "x"}, 200, {"state": {"result_state": "FINE"}})
+    judge.judge("POST", f"{base}/runs/repair", {"rerun_tasks": "load"}, 200, {"repair_id": 1})
+    found, judge.faults[:] = "\n".join(judge.faults), []
+    for fault in (
+        "list_runs: the SDK sends no since",
+        "'7' is no <class 'int'>",
+        "BaseRun has no odd",
+        "'FINE' is no RunResultState",
+        "get_run run_id: 'x' is no <class 'int'>",
+        "repair_run rerun_tasks: no list",
+    ):
+        assert fault in found
+
+
+def test_the_sdk_itself_reads_the_fake_and_acts_there() -> None:
+    fake = workspace()
+    fake.outcome[int(ORDERS)] = "FAILED"
+    failed = fake.start(int(ORDERS))["run_id"]
+    fake.start(int(STOCK))
+    fake.tick()
+    seen = databricks_typed.talk(fake)
+    assert ["load orders", "stock count"] == seen["jobs"]
+    assert {"RUN_EXECUTION_ERROR", "SUCCESS"} == set(seen["codes"])
+    assert 1 == len(set(seen["started"])), "the same token, and two runs"
+    assert [failed, seen["repairs"][-1]] == seen["repairs"][:2]
