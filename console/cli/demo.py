@@ -183,7 +183,7 @@ def _wait(
         if _told:
             sys.exit(128 + _told[0])
         ended = engine is not None and engine.poll() is not None
-        if ended or time.monotonic() > until:
+        if ended or (time.monotonic() > until and not done()):  # a stopped terminal may have kept the look before
             tail = play.log.read_text(errors="replace").splitlines()[-3:] if play.log.exists() else []
             why = "the engine ended" if ended else f"{patience_seconds:.0f} s have passed"
             raise Stop(Exit.PROBLEM, "\n".join([f"{otherwise}: {why}", *tail]))

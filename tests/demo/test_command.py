@@ -12,6 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from console.cli import demo as command
+from console.cli.common import Stop
+from console.demo.play import Play
+
 HEADWAY = [sys.executable, "-m", "console"]
 LIMIT_SECONDS = 90
 
@@ -74,6 +78,18 @@ def test_a_demo_that_is_told_to_end_takes_its_engine_and_its_folder_with_it(tmp_
     assert 128 + signal.SIGTERM == process.returncode
     assert [] == engines_of(tmp_path)
     assert [] == list(tmp_path.iterdir())
+
+
+def test_a_look_that_a_stopped_terminal_kept_for_longer_than_the_patience_is_no_failure(tmp_path: Path) -> None:
+    looks = iter([False])
+
+    def kept() -> bool:
+        time.sleep(0.03)
+        return next(looks, True)
+
+    command._wait(kept, Play(tmp_path), None, "the history was not read", 0.01)
+    with pytest.raises(Stop, match="the history was not read: 0 s have passed"):
+        command._wait(lambda: False, Play(tmp_path), None, "the history was not read", 0.01)
 
 
 @pytest.mark.parametrize("more, words", [
