@@ -15,7 +15,7 @@ FOR = "1h"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", help="INC-0001")
+    parser.add_argument("name", metavar="INCIDENT", help="INC-0001")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--for", dest="length", type=duration, default=duration(FOR), metavar="TIME", help="1h")
     which.add_argument("--lapse", action="store_true", help="nobody is on it any more: it goes on to others again")

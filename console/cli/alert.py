@@ -182,7 +182,7 @@ def _exit(found: Sequence[AlertDelivery]) -> int:
 def retry(arguments: argparse.Namespace) -> int:
     """Parked deliveries leave again; `headway alert` tells how they fare."""
     if arguments.parked == bool(arguments.name):
-        raise Stop(Exit.USAGE, "headway alert retry ID, or --parked for all: which?")
+        raise Stop(Exit.USAGE, "nothing was retried: write headway alert retry ID, or --parked for all")
     requests = require_engine(arguments)
     try:
         wanted = None if arguments.parked else whole_number(arguments.name)

@@ -78,7 +78,7 @@ def verify(arguments: argparse.Namespace) -> int:
         print_json(arguments, found)
     elif found.bad is None:
         kept = ", but UNGUARDED" if found.unguarded else ""
-        say_lines([f"{found.rows} rows, unbroken{kept}; the last is {found.head or 'none'}"])
+        say_lines([f"{found.rows} row{'s' * (found.rows != 1)}, unbroken{kept}; the last is {found.head or 'none'}"])
         if not arguments.head:
             say("a cut at the end and a chain made anew are found only with --head, kept outside of this store")
     else:

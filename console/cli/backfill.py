@@ -12,7 +12,7 @@ from console.cli.planning import add_at_once_argument, carry_out, document, draf
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", help=JOB)
+    parser.add_argument("name", metavar="JOB", help=JOB)
     parser.add_argument("--from", dest="first", type=_date, required=True, metavar="DATE", help="first business date")
     parser.add_argument("--to", dest="last", type=_date, required=True, metavar="DATE", help="last one, included")
     parser.add_argument(

@@ -25,7 +25,7 @@ LEFT_OUT = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", nargs="?", help="one calendar; without it, a list of all")
+    parser.add_argument("name", nargs="?", metavar="CALENDAR", help="one calendar; without it, a list of all")
     parser.add_argument("--next", dest="n", type=positive_number, default=10, metavar="N", help="so many days (10)")
     parser.add_argument("--from", dest="start", type=business_date, metavar="DATE", help="from this date on (today)")
     parser.add_argument("--json", action="store_true")

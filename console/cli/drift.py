@@ -13,7 +13,7 @@ from console.cli.table import Col, print_table
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = "%(prog)s [list] [options]\n       %(prog)s accept JOB [options]"
     parser.add_argument("what", nargs="?", choices=["list", "accept"], default="list")
-    parser.add_argument("name", nargs="?", help=f"the job whose drift is accepted: {JOB}")
+    parser.add_argument("name", nargs="?", metavar="JOB", help=f"the job whose drift is accepted: {JOB}")
     parser.add_argument("--json", action="store_true")
 
 

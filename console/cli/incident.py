@@ -36,7 +36,7 @@ NONE = "  (none)"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", help="INC-0001")
+    parser.add_argument("name", metavar="INCIDENT", help="INC-0001")
     add_place(parser)
 
 

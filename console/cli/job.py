@@ -37,7 +37,7 @@ LOG_LINES = 15
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", help=JOB)
+    parser.add_argument("name", metavar="JOB", help=JOB)
     parser.add_argument("--run", metavar="DATE", help="its run of this business date: 2026-11-19")
     parser.add_argument(
         "--set",

@@ -15,7 +15,7 @@ from console.model.views import RunView
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", help=f"{JOB}; its latest run")
+    parser.add_argument("name", metavar="JOB", help=f"{JOB}; its latest run")
     parser.add_argument("--run", type=whole_number, metavar="ID", help="another run of it (headway runs)")
     parser.add_argument("--attempt", type=whole_number, metavar="N", help="another attempt than the latest")
     parser.add_argument("--diff", action="store_true", help="what it says that the last good run's log did not")

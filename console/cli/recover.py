@@ -23,7 +23,7 @@ NEXT = ""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", help="INC-0001")
+    parser.add_argument("name", metavar="INCIDENT", help="INC-0001")
     parser.add_argument(
         "--step",
         nargs="?",

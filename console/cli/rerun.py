@@ -27,7 +27,7 @@ from console.model.steps import refusal
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", help=f"{JOB}; its latest run")
+    parser.add_argument("name", metavar="JOB", help=f"{JOB}; its latest run")
     parser.add_argument("--run", type=whole_number, metavar="ID", help="another run of it (headway runs)")
     add_overlap_argument(parser)
     add_sending_arguments(parser)

@@ -16,7 +16,7 @@ NEXT = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", nargs="?", help="as config names it")
+    parser.add_argument("name", nargs="?", metavar="ROTA", help="as config names it")
     parser.add_argument("--at", type=instant_typed, metavar="TIME", help="at that time: 2026-11-21T02:00Z")
     parser.add_argument("--json", action="store_true")
 

@@ -41,7 +41,7 @@ COLUMNS = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", nargs="?", help="one service, with its reason, path and sources")
+    parser.add_argument("name", nargs="?", metavar="SERVICE", help="one service, with its reason, path and sources")
     parser.add_argument("--attainment", action="store_true", help="how often each kept its promise; error budgets")
     parser.add_argument(
         "--bd", type=business_date, metavar="DATE", help="on that business date; default: the present one"

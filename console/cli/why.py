@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", help=f"a service, or a job: {JOB}")
+    parser.add_argument("name", metavar="JOB|SERVICE", help=f"a service, or a job: {JOB}")
     parser.add_argument("--bd", type=business_date, metavar="DATE", help="of a service: on that business date")
     parser.add_argument("--instance", metavar="KEY", help="of a service promised end to end: that submission")
     parser.add_argument("--json", action="store_true")
@@ -67,7 +67,7 @@ def _job(arguments: argparse.Namespace, services: Sequence[str]) -> int:
         except Ambiguous:
             raise
         except NotFound as missed:
-            raise NotFound(arguments.name, (*near(arguments.name, services), *missed.near)) from None
+            raise NotFound(arguments.name, (*near(arguments.name, services), *missed.near), "headway jobs") from None
         now = reads.now()
     found = why_job(store_of(arguments), arguments.name)
     if arguments.json:

@@ -35,12 +35,13 @@ class LeaseLost(StoreError):
 
 
 class NotFound(StoreError):
-    """Nothing has this name. `near`: names that are close to it."""
+    """Nothing has this name. `near`: names that are close to it; `lists`: the command that lists those that there are,
+    told where none is close."""
 
-    def __init__(self, name: str, near: tuple[str, ...] = ()) -> None:
+    def __init__(self, name: str, near: tuple[str, ...] = (), lists: str = "") -> None:
         self.name = name
         self.near = near
-        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        hint = f"; did you mean {' or '.join(near)}?" if near else f"; {lists} lists what there is" if lists else ""
         super().__init__(f'nothing is called "{name}"{hint}')
 
 

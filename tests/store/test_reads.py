@@ -167,7 +167,7 @@ def test_an_unknown_job_is_told_with_near_misses(reads: Reads) -> None:
     with pytest.raises(NotFound, match="did you mean etl-hosts/db07:extract_orders") as caught:
         reads.job("etl-hosts/db07:extract_order")
     assert (EXTRACT,) == caught.value.near
-    with pytest.raises(NotFound, match=r'nothing is called "etl-hosts/zzzz"$'):
+    with pytest.raises(NotFound, match=r'nothing is called "etl-hosts/zzzz"; headway jobs lists what there is$'):
         reads.job("etl-hosts/zzzz")
     with pytest.raises(NotFound):
         reads.job(99)

@@ -35,7 +35,7 @@ class CheckReads(DeclaredReads):
         Raises NotFound with near misses."""
         known = self.declared().checks
         if name is not None and name not in {one.name for one in known}:
-            raise NotFound(name, near(name, [one.name for one in known]))
+            raise NotFound(name, near(name, [one.name for one in known]), "headway checks")
         waits, awaited = self._waiting(self.now().date() - DAYS_BACK)
         wanted = [one for one in known if name in (None, one.name)]
         return [self._check_view(one, waits.get(one.name, ()), one.name in awaited, bd) for one in wanted]

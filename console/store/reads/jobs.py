@@ -118,7 +118,7 @@ class JobReads(RunReads, OrderReads):
         begins with a system of ours is no short name: another system's job may end with it."""
         system, slash, _ = typed.partition("/")
         if slash and self.link.rows("SELECT 1 FROM system WHERE name = ?", (pack(system),)):
-            raise NotFound(typed, self.near_jobs(typed))
+            raise NotFound(typed, self.near_jobs(typed), "headway jobs")
         holds = self.link.contains("name")
         rows = self.link.rows(f"SELECT id, name, gone_since_us FROM job WHERE {holds} ORDER BY name", (pack(typed),))
         rows = [row for row in rows if is_short_for(pack(typed), row[1])]
@@ -126,7 +126,7 @@ class JobReads(RunReads, OrderReads):
         if len(found) > 1:
             raise Ambiguous(typed, tuple(row[1] for row in found))
         if not found:
-            raise NotFound(typed, self.near_jobs(typed))
+            raise NotFound(typed, self.near_jobs(typed), "headway jobs")
         return int(found[0][0])
 
     def near_jobs(self, name: str) -> tuple[str, ...]:

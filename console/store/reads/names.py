@@ -44,7 +44,7 @@ class NameReads(DeclaredReads):
         """The same name, where a system has it. Raises NotFound with those that are near."""
         known = [row[0] for row in self.link.rows(_ALL["system"])]
         if name not in known:
-            raise NotFound(name, near(name, known))
+            raise NotFound(name, near(name, known), "headway systems")
         return name
 
     def unknown(self, matchers: Mapping[str, str]) -> list[tuple[str, str, str]]:

@@ -47,7 +47,7 @@ class PromiseReads(Base):
             days[service_id].append(_day(*row))
         rows = self.link.rows(_SERVICES)
         if name is not None and name not in {row[1] for row in rows}:
-            raise NotFound(name, near(name, [row[1] for row in rows]))
+            raise NotFound(name, near(name, [row[1] for row in rows]), "headway services")
         found = []
         for service_id, service, title, tier, zone, cutoff, promise in rows:
             if name is None or service == name:

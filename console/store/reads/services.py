@@ -122,7 +122,7 @@ class ServiceReads(Base):
         for view in services:
             if view.name == name:
                 return view
-        raise NotFound(name, near(name, [view.name for view in services]))
+        raise NotFound(name, near(name, [view.name for view in services]), "headway services")
 
     def _job_names(self, ids: set[int]) -> dict[int, str]:
         return dict(self.link.by_ids("SELECT j.id, j.name FROM {ids} JOIN job j ON j.id = k.a", sorted(ids)))
