@@ -102,7 +102,7 @@ def aws(machine: Machine) -> Iterator[Finding]:
 def _profile(machine: Machine, profile: str, region: str, where: str) -> Finding:
     known = bool(REGION.fullmatch(region))
     settings = {"region": region or "eu-central-1", **({"profile": profile} if profile else {})}
-    words = "Step Functions and their schedules; other AWS schedulers are not watched yet"
+    words = "Step Functions and their schedules; add glue, batch and eventbridge by their pages"
     if not known:
         words = f"its region is not known: set region in {where}, or AWS_REGION. {words}"
     label = profile or "environment"

@@ -1,0 +1,132 @@
+"""The policies that `headway grants` prints for the AWS kinds: with what they allow for view all is seen and nothing can
+be done, and every call is named in one of them. The fakes refuse as AWS documents it; AWS never saw them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from connectors.conformance import new_key, ref
+from connectors.conformance_holds import hold_ask
+from connectors.contract import AccessRefused, Ask, Connector, RunRef, State, Verb
+from console.cli.grants import grants_text
+from tests.connectors.batch.test_conformance import night as batch_night
+from tests.connectors.eventbridge.test_eventbridge import keys
+from tests.connectors.glue.test_conformance import night as glue_night
+from tests.fakes.aws import FakeAws
+from tests.fakes.eventbridge import FakeScheduler
+
+__all__ = ["keys"]
+
+ACT = "Act"
+SERVICES = {"GetLogEvents": "logs"}
+
+
+@dataclass
+class Case:
+    """A kind, its fake, a job of it, and what may be done to that."""
+
+    kind: str
+    make: Callable[[], Any]
+    job: str
+    verbs: tuple[Verb, ...]
+    world: Callable[[Any], object]
+    """All of the fake that an act could change."""
+
+
+def one_schedule() -> FakeScheduler:
+    fake = FakeScheduler()
+    fake.schedule("nightly")
+    return fake
+
+
+CASES = [
+    Case("glue", glue_night, "load-orders", (Verb.RERUN, Verb.START), lambda fake: fake.runs),
+    Case("batch", batch_night, "load-orders", (Verb.RERUN, Verb.START), lambda fake: fake.jobs),
+    Case("eventbridge", one_schedule, "default/nightly", (Verb.HOLD,), lambda fake: fake.schedules),
+]
+
+
+def actions(kind: str) -> tuple[set[str], set[str]]:
+    """What the policy allows for view, and besides for act."""
+    view: set[str] = set()
+    act: set[str] = set()
+    for one in json.loads(grants_text(kind))["Statement"]:
+        named = one["Action"] if isinstance(one["Action"], list) else [one["Action"]]
+        (act if ACT in one["Sid"] else view).update(named)
+    return view, act
+
+
+def asked(kind: str, fake: FakeAws) -> set[str]:
+    """What was asked of the fake, as IAM calls it."""
+    service = {"eventbridge": "scheduler"}.get(kind, kind)
+    return {f"{SERVICES.get(name, service)}:{name}" for name, _ in fake.calls}
+
+
+def look(connector: Connector) -> None:
+    """All that watching asks for."""
+    connector.inventory("", 20)
+    poll = connector.poll("", (), 20)
+    connector.probe(20)
+    for run in poll.runs:
+        connector.log(ref(run), None, 1000, 20)
+
+
+def asks(case: Case, connector: Connector) -> Iterator[Ask]:
+    runs = [run for run in connector.poll("", (), 20).runs if run.job == case.job and run.state.is_red]
+    for verb in case.verbs:
+        if verb == Verb.HOLD:
+            yield hold_ask(case.job)
+        else:
+            yield Ask(verb, ref(runs[0]) if verb == Verb.RERUN else RunRef(case.job, "", "", ""), State.FAILED)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.kind)
+def test_what_is_allowed_for_view_is_all_that_watching_asks_and_no_more(case: Case) -> None:
+    fake = case.make()
+    look(fake.connector())
+    view, _ = actions(case.kind)
+    assert asked(case.kind, fake) <= view
+    assert view - asked(case.kind, fake) <= {"glue:GetJob"}, "rights that nothing needs"
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.kind)
+def test_with_view_alone_an_act_is_refused_and_its_right_is_named(case: Case) -> None:
+    fake = case.make()
+    view, act = actions(case.kind)
+    fake.refused = {name.partition(":")[2] for name in act}
+    connector = fake.connector()
+    before = repr(case.world(fake))
+    for ask in asks(case, connector):
+        preview = connector.preview(ask, 20)
+        assert preview.refused is None, "what would be done is told with view"
+        with pytest.raises(AccessRefused, match=r"allow (glue:StartJobRun|batch:SubmitJob|scheduler:UpdateSchedule)"):
+            connector.act(preview, new_key(), 20)
+    assert before == repr(case.world(fake)), "refused, and something changed"
+    assert asked(case.kind, fake) <= view | act
+    rights = connector.probe(20).rights
+    assert any(right.needed_for == "act" and right.held is None and right.mend for right in rights)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.kind)
+def test_with_all_that_is_named_it_is_done(case: Case) -> None:
+    fake = case.make()
+    view, act = actions(case.kind)
+    connector = fake.connector()
+    for ask in asks(case, connector):
+        connector.act(connector.preview(ask, 20), new_key(), 20)
+    assert asked(case.kind, fake) <= view | act
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.kind)
+def test_each_view_right_that_is_revoked_is_named_by_the_probe(case: Case) -> None:
+    view, _ = actions(case.kind)
+    for name in sorted(view - {"glue:GetJob"}):
+        fake = case.make()
+        fake.refused = {name.partition(":")[2]}
+        lost = [right.name for right in fake.connector().probe(20).rights if right.held is False]
+        assert [name] == lost
