@@ -13,6 +13,7 @@ from connectors.contract import (
     Absent,
     AccessRefused,
     Ask,
+    CannotTell,
     Found,
     LookUp,
     NotSupported,
@@ -137,8 +138,10 @@ class DbtActs:
     def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
         """By our mark on the host; absence is proved by time alone."""
         _check(key)
-        found = self._client.marked(key, timeout_seconds).value.get("found") is True
-        answer: LookUp = Found(key, f"its mark is on {self._target}") if found else Absent()
+        said = self._client.marked(key, timeout_seconds).value
+        if said.get("half"):
+            return CannotTell(f"its mark is on {self._target}, and no output of dbt: it may not have been started")
+        answer: LookUp = Found(key, f"its mark is on {self._target}") if said.get("found") is True else Absent()
         return unless_on_its_way(answer, preview)
 
 

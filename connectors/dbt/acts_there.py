@@ -13,6 +13,8 @@ from typing import Any
 
 from connectors.dbt.collect import COLOUR, HEADER, alive, look, show, states
 
+MARKS_SECONDS = 30 * 86400
+
 
 def acts_of(home: str, project: Any, since: float) -> list[Any]:
     """What we started here: its key, the run that dbt made of it, and how it ended."""
@@ -68,6 +70,13 @@ def can(request: Any) -> Any:
     }
 
 
+def forget(base: str) -> None:
+    """Marks of more than a month ago: nobody can ask for them any more."""
+    for entry in os.scandir(base):
+        if time.time() - entry.stat().st_mtime > MARKS_SECONDS:
+            shutil.rmtree(entry.path, ignore_errors=True)
+
+
 def act(request: Any) -> Any:
     project, folder = request["project"], os.path.join(request["home"], "acts", request["key"])
     if time.time() > request["latest"]:
@@ -83,6 +92,7 @@ def act(request: Any) -> Any:
         return {"said": "exists"}
     with open(os.path.join(folder, "what.json"), "w") as file:
         json.dump({"folder": project["folder"], "argv": request["argv"], "at": time.time(), **request["about"]}, file)
+    forget(os.path.dirname(folder))
     environment = dict(os.environ, DBT_ENV_CUSTOM_ENV_HEADWAY_ACTION=request["key"])
     try:
         with open(os.path.join(folder, "output"), "wb") as output:
@@ -103,8 +113,11 @@ def act(request: Any) -> Any:
 
 
 def marked(request: Any) -> Any:
+    """Whether dbt was started under the key; `half`: somebody began to, and nobody knows how far that came."""
     folder = os.path.join(request["home"], "acts", request["key"])
-    return {"found": os.path.isdir(folder) and not os.path.exists(os.path.join(folder, "refused"))}
+    there = os.path.isdir(folder) and not os.path.exists(os.path.join(folder, "refused"))
+    begun = os.path.exists(os.path.join(folder, "output"))
+    return {"found": there and begun, "half": there and not begun}
 
 
 def log(request: Any) -> Any:

@@ -123,7 +123,8 @@ class Book:
     def settle(self, quiet: float | None, alive: bool, now: float) -> None:
         """What has no end while nothing runs is lost; what is of no interest is left out."""
         for run in list(self.runs.values()):
-            if run.ended and not run.is_run and not run.state:
+            is_other = run.command != "" and not run.is_run and not run.state
+            if is_other and (run.ended or not alive):
                 del self.runs[run.id]
             elif not run.ended and not alive and quiet is not None and quiet > QUIET_SECONDS:
                 run.ended, run.state, run.native = max(run.began, now - quiet), State.LOST.value, "no end in its log"

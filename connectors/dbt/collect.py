@@ -193,11 +193,9 @@ def json_event(line: bytes) -> Any:
         return None
     if name == "MainReportVersion":
         return dict(base, what="start")
-    event = (
-        event_of(COLOUR.sub(b"", message))
-        if name in ("MainReportArgs", "CommandCompleted", "StatsLine", "MainEncounteredError")
-        else None
-    )
+    if name == "MainEncounteredError":
+        return dict(base, what="fault", text=" ".join(show(message).split())[:500])
+    event = event_of(COLOUR.sub(b"", message)) if name in ("MainReportArgs", "CommandCompleted", "StatsLine") else None
     return dict(event, **base) if event else None
 
 

@@ -82,6 +82,8 @@ def test_curl_reports_a_run_and_its_log_is_read(place: Place) -> None:
         assert (0, "OK\n") == (done.returncode, done.stdout)
         place.wait("the failure", lambda: states(place) == ["failed"])
         assert "no space left" in place.headway.run("log", "own/export").stdout
+        assert 0 == place.curl("?rid=only-its-end").returncode
+        place.wait("an end without a start", lambda: states(place) == ["failed", "succeeded"])
     told = tail(engine.log, 2000) + place.headway.run("status").stdout
     assert TOKEN not in told
 

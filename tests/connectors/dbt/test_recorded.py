@@ -34,7 +34,7 @@ from connectors.conformance_replies import (
     TRUNCATED,
     TWICE,
 )
-from connectors.contract import AccessRefused, Ask, Connector, Found, Poll, RunRecord, State, Verb
+from connectors.contract import AccessRefused, Ask, CannotTell, Connector, Found, Poll, RunRecord, RunRef, State, Verb
 from connectors.dbt.connector import CONNECTOR, DbtConnector
 from tests.fakes.dbt import DbtHost, Spoiled, no_secret
 from tests.fakes.dbt_tool import NODES, outcomes
@@ -264,6 +264,47 @@ def test_a_run_that_was_killed_is_lost(etl01: DbtHost) -> None:
     os.utime(etl01.shop.folder / "logs/dbt.log", (time.time() - 290, time.time() - 290))
     [run] = polled(etl01, first.cursor).runs
     assert (State.LOST, "inferred") == (run.state, run.evidence)
+
+
+def test_a_compile_that_was_killed_is_nothing(etl01: DbtHost) -> None:
+    etl01.shop.begin("dbt compile", time.time() - 300)
+    os.utime(etl01.shop.folder / "logs/dbt.log", (time.time() - 290, time.time() - 290))
+    assert () == polled(etl01).runs
+
+
+def test_a_log_of_json_lines_is_read_too(etl01: DbtHost) -> None:
+    """As dbt 1.11 writes it with --log-format-file json."""
+    said = (
+        ("MainReportVersion", "Running with dbt=1.11.16"),
+        (
+            "MainReportArgs",
+            "running dbt with arguments {'quiet': 'False', 'invocation_command': 'dbt --log-format-file json build'}",
+        ),
+        (
+            "MainEncounteredError",
+            "Encountered an error:\nCompilation Error\n  Model 'm' depends on a node named 'nowhere'",
+        ),
+        ("CommandCompleted", "Command `dbt build` failed at 12:59:14.584185 after 3.36 seconds"),
+    )
+    at, own = "2026-11-19T12:59:1{}.000000Z", "7a272a38-cf05-408f-ad80-fbe12d37607d"
+    lines = [
+        json.dumps({"data": {}, "info": {"name": name, "msg": msg, "invocation_id": own, "ts": at.format(number)}})
+        for number, (name, msg) in enumerate(said)
+    ]
+    etl01.shop.log(*lines, "{torn", "7", '{"info": []}')
+    [run] = polled(etl01).runs
+    assert (own, State.FAILED) == (run.attempt_key, run.state)
+    assert "Compilation Error Model 'm' depends on a node named 'nowhere'" in run.message
+    assert (10, 3) == (run.started_at.second, (run.ended_at - run.started_at).seconds)  # type: ignore[union-attr,operator]
+
+
+def test_a_start_that_broke_off_in_between_is_neither_found_nor_absent(etl01: DbtHost) -> None:
+    connector, key = etl01.connected(), new_key()
+    preview = connector.preview(Ask(Verb.START, RunRef("etl01:shop", "", "", ""), State.PLANNED), 20)
+    (etl01.folder / "home/acts" / key).mkdir(parents=True)
+    assert isinstance(connector.look_up(preview, key, 20), CannotTell)
+    connector.act(preview, key, 20)
+    assert not (etl01.shop.folder / "logs").exists()
 
 
 def test_a_log_that_was_rotated_is_read_to_its_end(etl01: DbtHost) -> None:

@@ -12,7 +12,7 @@ from typing import ClassVar
 import pytest
 
 from connectors.conformance import ConnectorConformance
-from connectors.contract import Connector, RunRecord
+from connectors.contract import Connector, RunRecord, SystemUnreachable
 from connectors.heartbeat.connector import CONNECTOR, HeartbeatConnector
 from connectors.heartbeat.door import Door
 from connectors.heartbeat.ping import Ping
@@ -100,3 +100,30 @@ def test_a_start_without_an_end_is_lost_by_the_time_that_passed(tmp_path: Path) 
     assert lost.ended_at == lost.started_at + timedelta(hours=2)
     spool.take([(Ping("export", "success"), b"", 0)], later)
     assert ["succeeded"] == [run.state for run in connector.poll(first.cursor, (), 5).runs]
+
+
+def test_while_the_door_was_closed_nothing_is_missed(tmp_path: Path) -> None:
+    options = options_of(tmp_path)
+    spool, at = Spool(options.spool_file), now()
+    spool.opens(type(at)(at.wall - 7200, at.boot, at.up - 7200))
+    connector = HeartbeatConnector(options, secret)
+    with pytest.raises(SystemUnreachable, match="no engine listens at"):
+        connector.poll("", (), 5)
+    spool.opens(at)
+    first = connector.poll("", (), 5)
+    [gap] = first.gaps
+    assert gap.since is not None
+    assert (7200, "the door was closed") == (round(at.wall - gap.since.timestamp()), gap.reason)
+    assert first.seen_until is not None
+    assert () == connector.poll(first.cursor, (), 5).gaps
+
+
+def test_a_spool_that_was_lost_is_told_and_read_from_its_start(tmp_path: Path) -> None:
+    with open_at(tmp_path) as door:
+        ping(door, "?rid=1")
+        cursor = HeartbeatConnector(door.options, secret).poll("", (), 5).cursor
+    door.options.spool_file.unlink()
+    with open_at(tmp_path) as door:
+        ping(door, "?rid=2")
+        poll = HeartbeatConnector(door.options, secret).poll(cursor, (), 5)
+    assert (["2"], True) == ([run.attempt_key for run in poll.runs], "is gone" in poll.warnings[0])

@@ -17,6 +17,7 @@ from connectors.heartbeat.connector import HeartbeatConnector
 from connectors.heartbeat.door import PINGS_A_MINUTE, WRONG_A_MINUTE, Door
 from connectors.heartbeat.options import HeartbeatOptions
 from connectors.heartbeat.spool import Spool
+from console.cli.grants import grants_text
 from tests.connectors.heartbeat.support import (
     TOKENS,
     answer,
@@ -57,6 +58,19 @@ def test_curl_tells_a_whole_run(door: Door) -> None:
         export.state, export.native_state, export.context,
     )  # fmt: skip
     assert ("failed", "no such table") == (mart.state, mart.message)
+
+
+def test_the_lines_that_grants_prints_tell_a_whole_run(door: Door, tmp_path: Path) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("no curl here")
+    lines = grants_text("heartbeat").replace("127.0.0.1:8787", door.options.listen)
+    (tmp_path / "job").write_text("#!/bin/sh\necho loading\necho no space left\nexit 3\n")
+    (tmp_path / "job").chmod(0o755)
+    script = lines.replace("/ping/TOKEN", f"/ping/{TOKENS['export']}")
+    done = subprocess.run(["sh"], input=script.encode(), cwd=tmp_path, capture_output=True)
+    assert (3, b"") == (done.returncode, done.stderr)
+    [run] = told(door)
+    assert ("failed", 3, "no space left", True) == (run.state, run.exit_code, run.message, run.started_at is not None)
 
 
 def test_a_report_is_told_at_once_and_then_no_more(tmp_path: Path) -> None:
