@@ -77,6 +77,7 @@ def test_the_example_loads_and_names_every_setting() -> None:
         "clocks",
         "people",
         "etl-timers",
+        "cluster",
         "shop-db",
         "batch",
         "ledger",

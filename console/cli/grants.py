@@ -24,6 +24,7 @@ GRANTS = {
     "mysql_events": ("connectors.mysql_events", "grants.sql"),
     "pg_cron": ("connectors.pg_cron", "grants.sql"),
     "pgagent": ("connectors.pgagent", "grants.sql"),
+    "slurm": ("connectors.slurm", "grants.txt"),
     "step_functions": ("connectors.step_functions", "grants.json"),
     "systemd": ("connectors.systemd", "grants.txt"),
 }

@@ -31,6 +31,7 @@ OURS = [
     "pgagent",
     "prefect",
     "replay",
+    "slurm",
     "step_functions",
     "systemd",
 ]

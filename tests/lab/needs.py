@@ -26,6 +26,11 @@ PACKAGE_OF = {
     "/usr/lib/postgresql/15/lib/pg_cron.so": "postgresql-15-cron",
     "pgagent": "pgagent",
     "mariadbd": "mariadb-server",
+    "munged": "munge",
+    "slurmctld": "slurmctld",
+    "slurmd": "slurmd",
+    "slurmdbd": "slurmdbd",
+    "sbatch": "slurm-client",
     str(FAKETIME_LIBRARY): "libfaketime",
     "/usr/share/zoneinfo/Europe/Berlin": "tzdata",
 }

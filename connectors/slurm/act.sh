@@ -1,0 +1,91 @@
+# Changing one job of a Slurm cluster, once, under our mark in its comment. Follows collect.sh; its call stands at the end.
+known() { squeue -h -a -t all -j "$1" -o "$2" 2>&1; }
+late() { [ "$(date +%s)" -gt "$1" ] && mark LATE; }
+said() { printf '%s' "$1" | head -n 1 | cut -c 1-200; }
+
+# What a job's parts are now: submission, state, priority, comment. GONE where slurmctld has forgotten it.
+job() { # ID
+  if found=$(known "$1" "%V$D%T$D%Q$D%i$D%k"); then mark "JOB|$(scontrol show job "$1" 2>/dev/null | sed -n 's/.*\(Requeue=[01]\).*/\1/p' | head -n 1)"; printf '%s\n' "$found"; else mark "GONE|$(said "$found")"; fi
+}
+failed() { # ID: parts of an array whose last try failed, by accounting
+  mark "FAILED"
+  sacct -X -P -n --delimiter="$D" --format=JobID,State -j "$1" 2>/dev/null | awk -F"$D" '
+    $2 ~ /^(FAILED|TIMEOUT|OUT_OF_MEMORY|NODE_FAIL|CANCELLED|BOOT_FAIL|DEADLINE|PREEMPTED)/ && $1 !~ /\[/ { print $1 }'
+}
+text_of() { # PART: its batch script, as slurmctld or accounting keeps it
+  kept=$(scontrol write batch_script "$1" - 2>/dev/null) && case $kept in '#!'*) printf '%s\n' "$kept"; return ;; esac
+  kept=$(sacct -B -j "$1" 2>/dev/null | awk '/^Batch Script for /{ if (n++) exit; next } n && !line++ && /^-+$/ { next } n')
+  case $kept in '#!'*) printf '%s\n' "$kept" ;; *) return 1 ;; esac
+}
+script() { # PART
+  if kept=$(text_of "$1"); then mark "SCRIPT|$(printf '%s\n' "$kept" | cksum)"; else mark "NOSCRIPT"; fi
+}
+
+requeue() { # ID PARTS KEY NOTAFTER
+  late "$4" && return
+  now=$(known "$1" '%T %k') || { mark "GONE|$(said "$now")"; return; }
+  case $now in *"headway-run id=$3 "*) mark EXISTS; return ;; esac
+  busy=$(known "$2" '%T' | grep -E '^(PENDING|RUNNING|SUSPENDED|COMPLETING|CONFIGURING|STAGE_OUT|RESIZING|SIGNALING|STOPPED)' | head -n 1)
+  [ -z "$busy" ] || { mark "RUNS|$busy"; return; }
+  told=$(scontrol requeue "$2" 2>&1) || { mark "REFUSED|$(said "$told")"; return; }
+  at=$(known "$2" '%V' | sort -n | head -n 1)
+  words=$(known "$2" '%k' | head -n 1 | sed 's/^(null)$//; s/ \{0,1\}headway-run id=[^ ]* at=[0-9]*//')
+  told=$(scontrol update JobId="$2" Comment="${words:+$words }headway-run id=$3 at=$at" 2>&1) || { mark "UNMARKED|$(said "$told")"; return; }
+  mark "DONE|$2"
+}
+submit() { # KEY NOTAFTER SINCE USER PART OPTION…
+  late "$2" && return
+  key=$1 since=$3 user=$4 part=$5; shift 5
+  seen=$(found "$key" "$since"); [ -z "$seen" ] || { mark "EXISTS|$seen"; return; }
+  kept=$(text_of "$part") || { mark NOSCRIPT; return; }
+  if told=$(printf '%s\n' "$kept" | as "$user" sbatch --parsable --comment="headway-run id=$key at=$(date +%s)" "$@" 2>&1)
+  then mark "DONE|$(printf '%s' "$told" | tail -n 1)"; else mark "REFUSED|$(said "$told")"; fi
+}
+found() { # KEY SINCE: the job that bears our key, in the queue or in accounting
+  { squeue -h -a -t all -o "%F$D%k" 2>/dev/null; sacct -a -X -D -P -n --delimiter="$D" -S "uts$2" --format=JobID,Comment,SubmitLine 2>/dev/null; } |
+    awk -F"$D" -v "key=headway-run id=$1 " 'index($0, key) { print $1; exit }'
+}
+look_for() { # KEY SINCE ID
+  squeue -h -a -o %i >/dev/null 2>&1; queue=$?
+  sacct -X -n -S now -o jobid >/dev/null 2>&1; mark "LOOKED|$queue|$?|$(found "$1" "$2")"
+  [ -z "$3" ] || job "$3"
+}
+cancel() { # ID NOTAFTER
+  late "$2" && return
+  now=$(known "$1" '%T') || { mark "GONE|$(said "$now")"; return; }
+  printf '%s\n' "$now" | grep -q -E '^(PENDING|RUNNING|SUSPENDED|COMPLETING|CONFIGURING|STAGE_OUT|RESIZING|SIGNALING|STOPPED)' || { mark OVER; return; }
+  if told=$(scancel "$1" 2>&1); then mark "DONE|$1"; else mark "REFUSED|$(said "$told")"; fi
+}
+hold() { # KEY MARK NOTAFTER PART…
+  late "$3" && return
+  key=$1 text=$2 held=; shift 3
+  for part in "$@"; do
+    now=$(squeue -h -a -t PENDING -j "$part" -o '%Q %k' 2>/dev/null | head -n 1)
+    words=${now#* }; [ "$words" != "(null)" ] || words=
+    case $now in
+    '') continue ;;
+    *"headway-hold id=$key "*) [ "${now%% *}" != 0 ] || { held=$part; continue; } ;;
+    *"headway-hold id="*) mark "MARKED|$part"; return ;;
+    0\ *) continue ;;
+    *) told=$(scontrol update JobId="$part" Comment="${words:+$words }$text" 2>&1) || { mark "REFUSED|$(said "$told")"; return; } ;;
+    esac
+    if told=$(scontrol hold "$part" 2>&1); then held=$part
+    else scontrol update JobId="$part" Comment="$words" >/dev/null 2>&1; mark "REFUSED|$(said "$told")"; return; fi
+  done
+  [ -n "$held" ] && mark "DONE|$held" || mark NOTHING
+}
+release() { # HOLD ENABLE NOTAFTER PART…
+  late "$3" && return
+  id=$1 enable=$2 freed=; shift 3
+  for part in "$@"; do
+    now=$(squeue -h -a -t PENDING -j "$part" -o '%Q %k' 2>/dev/null | head -n 1)
+    case $now in *"headway-hold id=$id "*) ;; *) continue ;; esac
+    if [ "$enable" = yes ] && [ "${now%% *}" = 0 ]; then
+      told=$(scontrol release "$part" 2>&1) || { mark "REFUSED|$(said "$told")"; return; }
+    fi
+    words=$(printf '%s' "${now#* }" | sed "s/ \{0,1\}headway-hold id=$id by=[^ ]* until=[^ ]*//")
+    told=$(scontrol update JobId="$part" Comment="$words" 2>&1) || { mark "REFUSED|$(said "$told")"; return; }
+    freed=$part
+  done
+  [ -n "$freed" ] && mark "DONE|$freed" || mark NOTHING
+}

@@ -1,0 +1,152 @@
+# One look at a Slurm cluster, sent on the standard input of `sh -s`; its calls follow, every value quoted.
+# Needs squeue, sacct, scontrol and sacctmgr of Slurm 21.08 or newer, awk, date. Nothing is written.
+# Sections begin with a line: byte 036, the nonce N of this call, a space, the kind, then fields separated by "|".
+# Fields of rows are separated by D, which has part of the nonce: no name and no comment can pass for a row.
+LC_ALL=C SLURM_TIME_FORMAT=%s SLURM_BITSTR_LEN=0; export LC_ALL SLURM_TIME_FORMAT SLURM_BITSTR_LEN
+unset SQUEUE_ACCOUNT SQUEUE_ARRAY SQUEUE_FORMAT SQUEUE_FORMAT2 SQUEUE_PARTITION SQUEUE_SORT SQUEUE_STATES SQUEUE_USERS SACCT_FORMAT SLURM_CLUSTERS SBATCH_JOB_NAME SBATCH_ARRAY_INX
+PATH=${BIN:+$BIN:}$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin:/opt/slurm/bin; export PATH
+mark() { printf '\n\036%s %s\n' "$N" "$1"; }
+D=$(printf '\037%.6s' "$N")
+
+host() {
+  read -r boot </proc/sys/kernel/random/boot_id
+  read -r up idle </proc/uptime
+  mark "HOST|$(date '+%s.%N|%z')|$up|$boot"
+  mark "ME|$(id -un)|$(readlink /etc/localtime)"
+}
+config() { # without slurmctld each command takes ten seconds to say so: then it is asked no more
+  mark "CONFIG"
+  conf=$(scontrol show config 2>&1); silent=$?
+  printf '%s\n' "$conf" | awk '/^(AccountingStorageType|AccountingStoreFlags|ClusterName|MinJobAge|PrivateData|SLURM_VERSION|SlurmUser) |[Ee]rror|not found/'
+}
+level() { mark "LEVEL|$(sacctmgr -n -P show user "$(id -un)" format=AdminLevel 2>&1 | head -n 1)"; }
+
+# What slurmctld knows now: what waits and runs, and for MinJobAge seconds what has ended.
+queue() { # FILTER…
+  mark "QUEUE"
+  [ "${silent:-0}" = 0 ] || { printf '%s\n' "$conf" | tail -n 1; mark "QEND|$silent"; return; }
+  squeue -h -a -t all -o "%i$D%F$D%T$D%r$D%V$D%S$D%e$D%Q$D%u$D%a$D%P$D%E$D%k$D%j$D" "$@" 2>&1
+  mark "QEND|$?"
+}
+crontabs() { # id|expression of the jobs that scrontab made
+  mark "CRONTABS"
+  [ "${silent:-0}" != 0 ] || scontrol show job -o 2>/dev/null | sed -n 's/^JobId=\([0-9]*\) .* CrontabSpec="\([^"]*\)".*/\1|\2/p'
+}
+
+rows() { # sacct's rows, and its status in a last line of its own
+  sacct -a -X -D -P -n --delimiter="$D" --format=JobID,State,ExitCode,Submit,Start,End,Reason,User,Account,Partition,Comment,WorkDir,JobName,SubmitLine "$@" 2>&1
+  echo "${D}rc$?"
+}
+# Up to LIMIT rows of a window, and all parts of each array of which a row is there, as groups: of one job, submission,
+# next submission of the same parts, state and exit code. A row of a line that is cut by its own text is told with "?".
+history() { # FROM UNTIL SKIP LIMIT FILTER…
+  from=$1 until=$2 skip=$3 limit=$4; shift 4
+  page=$(rows -S "uts$from" -E "${until:-now+120}" "$@" | tail -n +"$((skip + 1))" | head -n "$limit")
+  ids=$(printf '%s\n' "$page" | awk -F"$D" 'NF >= 14 && $1 ~ /^[0-9]+[_+]/ { sub(/[_+].*/, "", $1); if (!seen[$1]++) printf "%s%s", (n++ ? "," : ""), $1 }')
+  mark "ROWS"
+  { printf '%s\n' "$page" | awk -F"$D" '!(NF >= 14 && $1 ~ /^[0-9]+[_+]/)'; [ -z "$ids" ] || rows -j "$ids" | grep -v "${D}rc0\$"; } | grouped
+  mark "REND"
+}
+some() { # IDS: all that accounting has of these jobs
+  mark "ROWS"
+  rows -j "$1" | grouped
+  mark "REND"
+}
+grouped() {
+  awk -F"$D" '
+  NF == 2 && $2 ~ /^rc[0-9]+$/ { print "=" FS substr($2, 3); next }
+  NF < 14 { if (NF > 1) print "?" FS substr($0, 1, 200); else if (/error|not found/ && errors++ < 5) print "!" FS $0; next }
+  {
+    n++; base[n] = $1; sub(/[_+].*/, "", base[n])
+    task[n] = $1; state[n] = $2; code[n] = $3; submit[n] = $4; start[n] = $5; end[n] = $6; nextone[n] = 0
+    rest[n] = $7 FS $8 FS $9 FS $10 FS $11 FS $12 FS $13 FS $14
+    if ($1 in last) { before[n] = last[$1]; again[$1] = 1 }
+    last[$1] = n
+  }
+  END {
+    for (name in again)
+      for (i = last[name]; i; i = before[i])
+        for (j = last[name]; j; j = before[j])
+          if (submit[j] + 0 > submit[i] + 0 && (!nextone[i] || submit[j] + 0 < nextone[i])) nextone[i] = submit[j] + 0
+    for (i = 1; i <= n; i++) {
+      key = base[i] FS submit[i] FS nextone[i] FS state[i] FS code[i]
+      if (!(key in count)) { order[++groups] = key; first[key] = rest[i]; begun[key] = start[i]; ended[key] = end[i] }
+      if (start[i] + 0 > 0 && (!(begun[key] + 0) || start[i] + 0 < begun[key] + 0)) begun[key] = start[i]
+      if (end[i] + 0 > ended[key] + 0) ended[key] = end[i]
+      if (rest[i] ~ /headway-run/ && first[key] !~ /headway-run/) first[key] = rest[i]
+      if (count[key]++ < 20) parts[key] = parts[key] (count[key] > 1 ? " " : "") task[i]
+    }
+    for (g = 1; g <= groups; g++) {
+      key = order[g]
+      print "+" FS key FS count[key] FS begun[key] FS ended[key] FS parts[key] FS first[key]
+    }
+  }'
+}
+
+# Of each user and name the newest submission, and which jobs it was told to wait for ("<").
+names() { # FROM FILTER…
+  from=$1; shift
+  mark "NAMES"
+  { sacct -a -X -P -n --delimiter="$D" -S "uts$from" -E now+120 --format=JobID,Submit,User,Account,Partition,WorkDir,JobName,SubmitLine "$@" 2>&1; echo "${D}rc$?"; } | awk -F"$D" '
+  NF == 2 && $2 ~ /^rc[0-9]+$/ { print "=" FS substr($2, 3); next }
+  NF < 8 { if (NF > 1) print "?" FS substr($0, 1, 200); else if (/error|not found/ && errors++ < 5) print "!" FS $0; next }
+  {
+    id = $1; sub(/[_+].*/, "", id)
+    key = $3 FS $7; of[id] = key
+    if (!(key in at) || $2 + 0 >= at[key]) { at[key] = $2 + 0; row[key] = $0 }
+  }
+  END {
+    for (key in row) {
+      print "+" FS row[key]
+      split(row[key], f, FS)
+      if (!match(f[8], / (-d|--dependency)[ =]?[a-z]+:[^ ]*/)) continue
+      m = split(substr(f[8], RSTART + 1, RLENGTH - 1), word, /[ =,?]/)
+      for (i = 1; i <= m; i++) {
+        k = split(word[i], ids, ":"); sub(/^-d/, "", ids[1])
+        if (ids[1] !~ /^after(ok|any|notok|corr)$/) continue
+        for (j = 2; j <= k; j++) { sub(/[_+].*/, "", ids[j]); if (ids[j] in of) print "<" FS key FS ids[1] FS of[ids[j]] }
+      }
+    }
+  }'
+  mark "NEND"
+}
+
+# Where the output of a part went, as slurmctld knows it; else what its script says of it.
+outputs() { # PART
+  mark "PATHS"
+  scontrol show job "$1" 2>/dev/null | sed -n 's/^   \(Std[OE][ur][tr]\)=/\1=/p'
+  sacct -B -j "$1" 2>/dev/null | grep '^#SBATCH' | head -n 50
+}
+# LIMIT bytes of a file of USER from START, or its last. Nobody else's file is read under our own rights.
+output() { # USER OUT ERR LIMIT START|tail
+  user=$1 out=$2 err=$3 limit=$4 start=$5
+  own "$out" || { mark "NOFILE|$why"; return; }
+  [ -n "$err" ] && [ "$err" != "$out" ] && own "$err" || err=
+  size=$(bytes | wc -c)
+  [ "$start" = tail ] && { start=$((size - limit)); [ "$start" -lt 0 ] && start=0; }
+  mark "CHUNK|$start|$size"
+  bytes | tail -c +"$((start + 1))" | head -c "$limit"
+}
+own() { # PATH: sets how it is read
+  why=
+  if [ -r "$1" ]; then
+    [ -n "$(find -L "$1" -maxdepth 0 -type f -user "$user" 2>/dev/null)" ] || { why="$1 is no file of $user"; return 1; }
+  elif as "$user" test -r "$1" 2>/dev/null; then :
+  else why="$1 is not there, or the login may not read it"; return 1; fi
+}
+bytes() {
+  one "$out"
+  [ -z "$err" ] || { printf '\n--- %s\n' "$err"; one "$err"; }
+}
+one() { if [ -r "$1" ]; then cat -- "$1"; else as "$user" cat -- "$1"; fi 2>/dev/null; }
+as() { # USER COMMAND…
+  as=$1; shift
+  if [ "$(id -un)" = "$as" ]; then "$@"
+  elif [ "$(id -u)" = 0 ]; then runuser -u "$as" -- "$@"
+  elif [ "$SUDO" = sudo ]; then sudo -n -H -u "$as" "$@"
+  else echo "sudo is switched off in the config" >&2; return 1; fi
+}
+may() { # USER
+  if [ "$(id -un)" = "$1" ] || [ "$(id -u)" = 0 ] || { [ "$SUDO" = sudo ] && sudo -n -l -u "$1" sbatch >/dev/null 2>&1; }
+  then mark "MAY|yes|$1"; else mark "MAY|no|$1"; fi
+}

@@ -1,0 +1,283 @@
+"""The whole kind on a host whose Slurm commands are fakes, which print as Slurm 22.05.8 printed them."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+from unittest import SkipTest
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from connectors.conformance import ConnectorConformance
+from connectors.conformance_replies import (
+    GARBLED,
+    GONE,
+    HOUR_OFF,
+    LONG_BYTES,
+    LONG_LINE,
+    NOT_A_NUMBER,
+    NOT_UTF8,
+    TRUNCATED,
+    TWICE,
+)
+from connectors.contract import Connector, RunRecord, State
+from connectors.slurm.connector import CONNECTOR, SlurmConnector
+from tests.fakes.slurm import Crowd, SlurmHost
+
+
+def no_secret(reference: Any) -> str:
+    return ""
+
+
+ROW = re.compile(rb"^\+\x1f[^\n]*\x1f\w{6}bad\x1f[^\n]*$", re.MULTILINE)
+SUBMIT = re.compile(rb"(\x1f\w{6}2\x1f\w{6})(\d{10})")
+
+
+def on_row(change: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
+    """Spoils the row of `bad` in accounting."""
+    return lambda data: ROW.sub(lambda row: change(row[0]), data)
+
+
+def an_hour_off(data: bytes) -> bytes:
+    return re.sub(rb"HOST\|(\d+)", lambda found: b"HOST|%d" % (int(found[1]) + 3600), data)
+
+
+SPOILS: dict[str, Callable[[bytes], bytes]] = {
+    TRUNCATED: lambda data: data[: len(data) // 2],
+    NOT_UTF8: on_row(lambda row: row.replace(b"sbatch", b"\xff\xfesbatch")),
+    NOT_A_NUMBER: on_row(lambda row: SUBMIT.sub(rb"\1NaN", row, count=1)),
+    GARBLED: on_row(lambda row: row[:30]),
+    TWICE: lambda data: re.sub(rb"^([^\n]*\x1f[^\n]*\x1f[^\n]*)$", rb"\1\n\1", data, flags=re.MULTILINE),
+    HOUR_OFF: an_hour_off,
+    LONG_LINE: on_row(lambda row: row + b"x" * LONG_BYTES),
+}
+
+
+@pytest.fixture(scope="class")
+def host(request: pytest.FixtureRequest) -> Iterator[None]:
+    folder = Path(tempfile.mkdtemp(prefix="headway-slurm-"))
+    key = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+    (folder / "key").write_bytes(key)
+    (folder / "key").chmod(0o600)
+    (folder / "known_hosts").touch()
+    request.cls.host, request.cls.folder = SlurmHost(folder / "hpc"), folder
+    request.cls.later = request.cls.host.submit("later", "wait", comment="of the night")
+    yield
+    shutil.rmtree(folder)
+
+
+@pytest.mark.usefixtures("host")
+class TestSlurmConformance(ConnectorConformance):
+    kind = CONNECTOR
+    against = "recorded: Slurm 22.05.8"
+    host: SlurmHost
+    folder: Path
+    later: str
+    limits: ClassVar[Mapping[str, str]] = {
+        "due": "nothing is scheduled here; on the real cluster a held submission does not start",
+    }
+
+    def connector(self) -> Connector:
+        self.host.spoil = bytes
+        self.host.set(level="Operator")
+        return SlurmConnector(self.host.options(), "hpc", no_secret, self.host)
+
+    def connector_at(self, host: str, port: int) -> Connector:
+        entry = {"name": "hpc", "address": host, "port": port}
+        keys = {"key": str(self.folder / "key"), "known_hosts": str(self.folder / "known_hosts")}
+        return SlurmConnector(self.host.options(hosts=[entry], **keys), "hpc", no_secret)
+
+    def make_success(self) -> str:
+        return "hpc:etl/good"
+
+    def make_failure(self) -> str:
+        log = self.folder / "slurm-2.out"
+        log.write_text("line one\nit breaks here\n")
+        self.host.change("2", dir=str(self.folder), user=log.owner())
+        return f"hpc:{log.owner()}/bad"
+
+    def connector_hearing_an_unknown_word(self) -> Connector:
+        self.host.change(self.host.submit("odd", "true"), state="EATEN_BY_A_DOG")
+        return self.connector()
+
+    def a_running_run(self) -> RunRecord:
+        job = self.host.submit("long", "hang")
+        with self.opened() as connector:
+            return next(run for run in connector.poll("", (), 20).runs if run.period_key == job)
+
+    def a_holdable_job(self) -> str:
+        return "hpc:etl/later"
+
+    def pause_by_hand(self, job_id: str) -> None:
+        self.host.change(self.later, priority="0", reason="JobHeldUser")
+
+    def resume_by_hand(self, job_id: str) -> None:
+        self.host.change(self.later, priority="4294901759", reason="BeginTime")
+
+    def native_trace(self) -> object:
+        return json.loads(self.host.world.file.read_text())["rows"]
+
+    # replies that nobody should send
+
+    def answering(self, how: str) -> Connector:
+        self.make_failure()
+        if how == GONE:
+            self.host.change(self.host.submit("gone", "true"), forgotten=True)
+            return self.connector()
+        if how not in SPOILS:
+            raise SkipTest(f"commands over SSH know no {how}")
+        found = self.connector()
+        self.host.spoil = SPOILS[how]
+        return found
+
+    def crowded(self, runs: int) -> Connector:
+        return SlurmConnector(self.host.options(), "hpc", no_secret, Crowd(runs))
+
+    def long_log(self, size: int) -> tuple[Connector, RunRecord]:
+        log = self.folder / "long.out"
+        with log.open("wb") as file:
+            file.truncate(size)
+        self.host.submit("talks", "exit 1", user=log.owner(), out=str(log))
+        with self.opened() as connector:
+            run = next(run for run in connector.poll("", (), 20).runs if run.job.endswith("/talks"))
+        return self.connector(), run
+
+    def with_a_right_revoked(self) -> Connector:
+        found = self.connector()
+        self.host.set(level="None")
+        return found
+
+
+@pytest.fixture
+def hpc(tmp_path: Path) -> SlurmHost:
+    return SlurmHost(tmp_path / "hpc")
+
+
+def connect(host: SlurmHost, **changes: Any) -> SlurmConnector:
+    return SlurmConnector(host.options(**changes), "hpc", no_secret, host)
+
+
+def by_name(host: SlurmHost, **changes: Any) -> dict[str, RunRecord]:
+    """The last attempt of each job, by its name."""
+    return {run.job.rpartition("/")[2]: run for run in connect(host, **changes).poll("", (), 20).runs}
+
+
+def test_a_poll_is_one_trip_and_a_quiet_one_tells_nothing(hpc: SlurmHost) -> None:
+    connector = connect(hpc)
+    first = connector.poll("", (), 20)
+    assert (1, 3) == (hpc.calls, len(first.runs))
+    again = connector.poll(first.cursor, (), 20)
+    assert ((), 2) == (again.runs, hpc.calls)
+    assert again.seen_until is not None
+
+
+@pytest.mark.parametrize(
+    "word, state",
+    [
+        ("OUT_OF_MEMORY", State.FAILED),
+        ("TIMEOUT", State.TIMED_OUT),
+        ("PREEMPTED", State.CANCELLED),
+        ("CANCELLED by 1000", State.CANCELLED),
+        ("DEADLINE", State.TIMED_OUT),
+        ("BOOT_FAIL", State.FAILED),
+        ("REVOKED", State.SKIPPED),
+    ],
+)
+def test_ends_that_no_lab_makes_are_told_by_the_table(hpc: SlurmHost, word: str, state: State) -> None:
+    hpc.change("2", state=word)
+    assert state is by_name(hpc)["bad"].state
+
+
+@pytest.mark.parametrize(
+    "reason, state, why",
+    [
+        ("Dependency", State.WAITING, "upstream"),
+        ("DependencyNeverSatisfied", State.BLOCKED, ""),
+        ("JobHeldUser", State.HELD, ""),
+        ("BeginTime", State.PLANNED, "time"),
+        ("Resources", State.QUEUED, "resource"),
+        ("AssocGrpCpuLimit", State.QUEUED, "slot"),
+        ("QOSMaxJobsPerUserLimit", State.QUEUED, "slot"),
+        ("ReqNodeNotAvail, UnavailableNodes:n1", State.QUEUED, "resource"),
+        ("SomethingNew", State.QUEUED, ""),
+    ],
+)
+def test_what_a_submission_waits_for_is_told(hpc: SlurmHost, reason: str, state: State, why: str) -> None:
+    hpc.change(hpc.submit("later", "wait"), reason=reason)
+    run = by_name(hpc)["later"]
+    assert (state, why, None) == (run.state, run.reason, run.ended_at)
+
+
+def test_a_name_and_a_comment_cannot_pass_for_a_row(hpc: SlurmHost) -> None:
+    forged = "x\n1\x1fCOMPLETED\x1f0:0"
+    hpc.submit("evil", "exit 1", comment=forged)
+    hpc.submit("evil\nJobState=COMPLETED", "exit 1")
+    poll = connect(hpc).poll("", (), 20)
+    assert {"good", "bad", "parts"} == {run.job.rpartition("/")[2] for run in poll.runs}
+    assert poll.skipped
+
+
+def test_a_script_of_many_lines_in_its_own_command_line_is_one_row(hpc: SlurmHost) -> None:
+    hpc.submit("wrapped", "exit 1", line="sbatch --wrap 'one\ntwo\nthree'")
+    poll = connect(hpc).poll("", (), 20)
+    assert ("wrapped", ()) == (poll.runs[-1].job.rpartition("/")[2], poll.skipped)
+
+
+def test_a_job_that_accounting_thinks_running_and_slurmctld_does_not_know_is_unknown(hpc: SlurmHost) -> None:
+    hpc.change(hpc.submit("lost", "hang"), forgotten=True)
+    run = by_name(hpc)["lost"]
+    assert State.UNKNOWN is run.state
+    assert "slurmctld does not know it" in run.message
+
+
+def test_accounting_that_is_off_is_told_and_what_is_forgotten_meanwhile_is_a_gap(hpc: SlurmHost) -> None:
+    hpc.set(accounts="none")
+    connector = connect(hpc)
+    poll = connector.poll("", (), 20)
+    told = {run.job.rpartition("/")[2]: run.state for run in poll.runs}
+    assert ({"good": State.SUCCEEDED, "bad": State.FAILED, "parts": State.UNKNOWN}, True) == (told, poll.complete)
+    assert any("accounting is off" in words for words in poll.warnings)
+    late = json.dumps({**json.loads(poll.cursor), "looked": int(time.time()) - 4000})
+    [gap] = connector.poll(late, (), 20).gaps
+    assert "slurmctld forgot" in gap.reason
+    assert False is {right.name: right.held for right in connector.probe(20).rights}["read accounting"]
+
+
+def test_of_scrontab_the_expression_is_the_schedule(hpc: SlurmHost) -> None:
+    """Debian builds no scrontab, so that no lab makes one: the line is as src/api/job_info.c writes it."""
+    hpc.change(hpc.submit("hourly", "wait"), crontab="0 * * * *")
+    job = next(one for one in connect(hpc).inventory("", 20).jobs if one.title == "hourly")
+    assert ("debian-cron", "0 * * * *") == (job.schedule.dialect, job.schedule.expression)
+    assert job.schedule.next_at is not None
+
+
+def test_names_that_carry_their_date_are_one_job(hpc: SlurmHost) -> None:
+    hpc.submit("load_20261119", "true")
+    hpc.submit("load_20261120", "true")
+    jobs = {job.title for job in connect(hpc, varying="_20[0-9]{6}").inventory("", 20).jobs}
+    assert {"good", "bad", "parts", "load"} == jobs
+
+
+def test_only_what_is_asked_for_is_watched(hpc: SlurmHost) -> None:
+    hpc.submit("good", "true", user="bob")
+    assert {"hpc:etl/good"} == {
+        job.native_id for job in connect(hpc, users=["etl"], jobs=["g*"]).inventory("", 20).jobs
+    }
+
+
+def test_edges_are_those_of_the_newest_submission_and_runs_name_what_they_waited_for(hpc: SlurmHost) -> None:
+    hpc.submit("lower", "true", line="sbatch --parsable --dependency=afterok:1:2,afterany:3_* -J lower run.sh")
+    job = next(one for one in connect(hpc).inventory("", 20).jobs if one.title == "lower")
+    assert ("hpc:etl/bad", "hpc:etl/good", "hpc:etl/parts") == job.upstreams
+    inputs = by_name(hpc)["lower"].context["inputs"]
+    assert [("hpc:etl/good", "1"), ("hpc:etl/bad", "2"), ("hpc:etl/parts", "3")] == [
+        (one["job"], one["period_key"]) for one in inputs
+    ]

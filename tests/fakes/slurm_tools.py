@@ -1,0 +1,265 @@
+"""A fake of squeue, sacct, scontrol, sacctmgr, sbatch and scancel, which print as Slurm 22.05.8 printed.
+
+Called as `python slurm_tools.py TOOL STATE ARGUMENTS…`; STATE is a folder with world.json. Nothing runs for real: what
+is submitted ends at once as its script says ("exit 3"), waits ("wait"), or hangs until it is cancelled ("hang").
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+Row = dict[str, Any]
+OPEN = ("PENDING", "RUNNING")
+SQUEUE = {
+    "i": "part", "F": "id", "T": "state", "r": "reason", "V": "submit", "S": "start", "e": "end", "Q": "priority",
+    "u": "user", "a": "account", "P": "partition", "E": "dependency", "k": "comment", "j": "name",
+}  # fmt: skip
+SACCT = {
+    "JobID": "part", "State": "state", "ExitCode": "code", "Submit": "submit", "Start": "start", "End": "end",
+    "Reason": "reason", "User": "user", "Account": "account", "Partition": "partition", "Comment": "comment",
+    "WorkDir": "dir", "JobName": "name", "SubmitLine": "line",
+}  # fmt: skip
+CONFIG = """\
+AccountingStorageType   = {accounts}
+AccountingStoreFlags    = job_comment,job_script
+ClusterName             = lab
+MinJobAge               = 300 sec
+PrivateData             = none
+SlurmUser               = slurm(64030)
+SLURM_VERSION           = 22.05.8
+"""
+
+
+class World:
+    """The state of one cluster: every try of every part, the oldest first."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / "world.json"
+        value = json.loads(self.file.read_text()) if self.file.exists() else {}
+        self.rows: list[Row] = value.get("rows", [])
+        self.settings: dict[str, str] = value.get("settings", {"level": "Operator", "accounts": "slurmdbd"})
+
+    def save(self) -> None:
+        fresh = self.file.with_suffix(".new")
+        fresh.write_text(json.dumps({"rows": self.rows, "settings": self.settings}))
+        fresh.rename(self.file)
+
+    def live(self) -> list[Row]:
+        """Of each part its last try, where slurmctld still knows it."""
+        last = {row["part"]: row for row in self.rows}
+        return [row for row in last.values() if not row.get("forgotten")]
+
+    def chosen(self, ids: str) -> list[Row]:
+        """The live parts that a list of ids names."""
+        names = [one.split("[")[0].rstrip("_") if "[" in one else one for one in ids.split(",")]
+        return [row for row in self.live() if row["part"] in names or row["id"] in names]
+
+    def submit(self, name: str, script: str, **more: Any) -> str:
+        """The id of a new job; with tasks=("1", "2"), of an array."""
+        now = int(more.pop("at", time.time()))
+        number = str(1 + max((int(row["id"]) for row in self.rows), default=0))
+        tasks = more.pop("tasks", ())
+        plain = {
+            "id": number, "name": name, "user": "etl", "account": "ops", "partition": "main", "comment": "",
+            "dependency": "", "dir": "/home/etl", "line": f"sbatch -J {name}", "script": script,
+            "priority": "4294901759",
+        }  # fmt: skip
+        for part in [f"{number}_{task}" for task in tasks] or [number]:
+            row = {**plain, "part": part, **more}
+            self.rows.append(row)
+            self.begin(row, now)
+        return number
+
+    def begin(self, row: Row, now: int) -> None:
+        """What becomes of a try that begins now."""
+        row.update(submit=now, start=now, end=now, code="0:0", state="COMPLETED", reason="None")
+        script = row["script"].rstrip()
+        found = re.search(r"exit (\d+)$", script)
+        if script.endswith("wait"):
+            row.update(state="PENDING", start=now + 3600, end=0, reason="BeginTime")
+        elif script.endswith("hang"):
+            row.update(state="RUNNING", end=0)
+        elif (
+            found
+            and found[1] != "0"
+            and (not (of := re.search(r"task (\d+)", script)) or row["part"].endswith(f"_{of[1]}"))
+        ):
+            row.update(state="FAILED", code=f"{found[1]}:0", reason="NonZeroExitCode")
+
+    def requeue(self, row: Row) -> None:
+        now = max(int(time.time()), row["submit"] + 1, row["end"])
+        again = dict(row)
+        row.update(state="REQUEUED", end=now)
+        self.rows.append(again)
+        self.begin(again, now)
+
+
+def options(arguments: list[str], flags: str) -> tuple[dict[str, str], list[str]]:
+    """Values of the options with a value, by their letter or name; and the other words."""
+    found: dict[str, str] = {}
+    rest: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        if word.startswith("--"):
+            name, _, value = word[2:].partition("=")
+            found[name] = value
+        elif word.startswith("-") and word[1:2] in flags:
+            found[word[1]] = word[2:] or next(words)
+        elif word.startswith("-") and len(word) > 1:
+            found[word[1:]] = "yes"
+        else:
+            rest.append(word)
+    return found, rest
+
+
+def squeue(world: World, arguments: list[str]) -> int:
+    found, _ = options(arguments, "tjuApo")
+    rows = world.chosen(found["j"]) if "j" in found else world.live()
+    if "j" in found and not rows:
+        sys.stderr.write("slurm_load_jobs error: Invalid job id specified\n")
+        return 1
+    if found.get("t") == "PENDING":
+        rows = [row for row in rows if row["state"] == "PENDING"]
+    if "u" in found:
+        rows = [row for row in rows if row["user"] in found["u"].split(",")]
+
+    def shown(row: Row, letter: str) -> str:
+        value = str(row[SQUEUE[letter]]).partition(" by ")[0] if letter == "T" else row[SQUEUE[letter]]
+        return "(null)" if value == "" and letter in "kE" else "N/A" if not value and letter in "Se" else str(value)
+
+    for row in rows:
+        pieces = found["o"].split("%")
+        print(pieces[0] + "".join(shown(row, piece[0]) + piece[1:] for piece in pieces[1:]))
+    return 0
+
+
+def sacct(world: World, arguments: list[str]) -> int:
+    found, _ = options(arguments, "SEjuAro")
+    if world.settings.get("accounts") == "down":
+        sys.stderr.write("sacct: error: slurm_persist_conn_open_without_init: failed to open persistent connection\n")
+        return 1
+    rows = sorted(world.rows, key=lambda row: (int(row["id"]), row["submit"]))
+    if "j" in found:
+        ids = found["j"].split(",")
+        rows = [row for row in rows if row["id"] in ids or row["part"] in ids]
+    else:
+        first, last = instant(found["S"]), instant(found.get("E", "now+60"))
+        rows = [
+            r for r in rows if r["submit"] <= last and (not r["end"] or r["end"] >= first) and r["state"] != "PENDING"
+        ]
+    if "D" not in found:
+        rows = list({row["part"]: row for row in rows}.values())
+    if "u" in found:
+        rows = [row for row in rows if row["user"] in found["u"].split(",")]
+    if "B" in found:
+        for row in rows:
+            print(f"Batch Script for {row['part']}\n{'-' * 80}\n{row['script']}")
+        return 0
+    names = (found.get("format") or found["o"]).split(",")
+    for row in rows:
+        values = [
+            str(row[SACCT[name]]) if row[SACCT[name]] or name not in ("Start", "End") else "Unknown"
+            for name in names
+            if name in SACCT
+        ]
+        print(found.get("delimiter", "|").join(values))
+    return 0
+
+
+def instant(text: str) -> int:
+    if text.startswith("uts"):
+        return int(text[3:])
+    return int(time.time()) + int(text.removeprefix("now") or 0)
+
+
+def scontrol(world: World, words: list[str]) -> int:
+    verb, *rest = words
+    if verb == "show" and rest[0] == "config":
+        print(
+            CONFIG.format(
+                accounts=f"accounting_storage/{'none' if world.settings['accounts'] == 'none' else 'slurmdbd'}"
+            )
+        )
+        return 0
+    if verb == "show":
+        return show(world, [one for one in rest[1:] if one != "-o"])
+    if verb == "write":
+        rows = world.chosen(rest[1])
+        print(rows[0]["script"] if rows else "job script retrieval failed: Invalid job id specified")
+        return 0 if rows else 1
+    values = dict(one.split("=", 1) for one in rest if "=" in one)
+    rows = world.chosen(values.get("JobId", rest[0]))
+    if not rows or world.settings["level"] != "Operator":
+        sys.stderr.write(f"Access/permission denied for job {rest[0]}\n" if rows else "Invalid job id specified\n")
+        return 1
+    for row in rows:
+        change(world, verb, row, values)
+    world.save()
+    return 0
+
+
+def show(world: World, ids: list[str]) -> int:
+    for row in world.chosen(ids[0]) if ids else world.live():
+        spec = f' CrontabSpec="{row["crontab"]}"' if row.get("crontab") else ""
+        if not ids:
+            print(f"JobId={row['id']} JobName={row['name']} Requeue=1{spec} Comment={row['comment']}")
+        else:
+            out = row.get("out") or f"{row['dir']}/slurm-{row['part']}.out"
+            print(f"JobId={row['id']}\n   Requeue=1 Restarts=0\n   StdErr={row.get('err') or out}\n   StdOut={out}")
+    return 0
+
+
+def change(world: World, verb: str, row: Row, values: dict[str, str]) -> None:
+    if verb == "update":
+        row["comment"] = values["Comment"]
+    elif verb == "requeue":
+        world.requeue(row)
+    elif row["state"] == "PENDING":
+        row["priority"] = "0" if verb == "hold" else "4294901759"
+        row["reason"] = "JobHeldAdmin" if verb == "hold" else "BeginTime"
+
+
+def sbatch(world: World, arguments: list[str]) -> int:
+    found, _ = options(arguments, "")
+    tasks = [one for one in found.get("array", "").split(",") if one]
+    line = f"sbatch {' '.join(arguments)}"
+    comment = found.get("comment", "")
+    print(world.submit(found["job-name"], sys.stdin.read(), tasks=tasks, line=line, comment=comment))
+    world.save()
+    return 0
+
+
+def scancel(world: World, arguments: list[str]) -> int:
+    for row in world.chosen(arguments[0]):
+        if row["state"] in OPEN:
+            row.update(
+                state="CANCELLED by 7100" if row["state"] == "RUNNING" else "CANCELLED",
+                end=max(int(time.time()), row["submit"]),
+            )
+            row["start"] = row["start"] if row["start"] <= row["end"] else 0
+    world.save()
+    return 0
+
+
+def sacctmgr(world: World, arguments: list[str]) -> int:
+    print(world.settings["level"])
+    return 0
+
+
+TOOLS = {
+    "squeue": squeue,
+    "sacct": sacct,
+    "scontrol": scontrol,
+    "sbatch": sbatch,
+    "scancel": scancel,
+    "sacctmgr": sacctmgr,
+}
+
+
+if __name__ == "__main__":
+    sys.exit(TOOLS[sys.argv[1]](World(Path(sys.argv[2])), sys.argv[3:]))
