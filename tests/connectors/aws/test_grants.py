@@ -1,4 +1,4 @@
-"""The policies that `headway grants` prints for the AWS kinds: with what they allow for view all is seen and nothing can
+"""The policies that `headway grants` prints for the AWS kinds: with what they allow for view all is seen, nothing can
 be done, and every call is named in one of them. The fakes refuse as AWS documents it; AWS never saw them."""
 
 from __future__ import annotations
