@@ -36,7 +36,7 @@ def test_a_person_who_follows_it_ends_with_everything_proved_within_three_minute
         found = re.search(r"Done in (\S+)", screen)
         assert found is not None
         assert timedelta(0) < parse_duration(found[1]) < timedelta(minutes=3)
-        assert "0 at risk · 0 incidents" in screen
-        assert "verified" in screen
+        terminal.wait_for("0 at risk · 0 incidents", LIMIT_SECONDS)
+        terminal.wait_for("verified", LIMIT_SECONDS)
         terminal.press("ctrl+c")
         assert 0 == terminal.wait_for_end()

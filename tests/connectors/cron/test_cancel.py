@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -49,7 +50,8 @@ def host(tmp_path: Path) -> Iterator[LocalHost]:
 def end(pid: int) -> None:
     """Kills a session of a job that a test started."""
     for process in sessions(pid):
-        os.kill(process, 9)
+        with suppress(ProcessLookupError):  # it may end by itself just now
+            os.kill(process, 9)
 
 
 def sessions(leader: int) -> list[int]:
