@@ -3,7 +3,7 @@
     python -m tests.bench.connectors [--json] [--quick] [--only KIND]
 
 The answers are kept from a first reading, so that the fake's own work is not measured. Kinds without a fake that holds
-many runs (cron, step_functions, pgagent, systemd, dbt, heartbeat, replay, manual) are not measured here; cron's round
+many runs (cron, step_functions, pgagent, systemd, heartbeat, replay, manual) are not measured here; cron's round
 trip is `ssh`'s.
 """
 
@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -33,6 +35,8 @@ from tests.connectors.http.test_mapped import opened as http_on
 from tests.connectors.pg_cron.test_recorded import CrowdedClient
 from tests.connectors.sql.test_mapped import Crowd
 from tests.fakes.batch import FakeBatch
+from tests.fakes.dbt import DbtHost
+from tests.fakes.dbt_tool import result
 from tests.fakes.glue import FakeGlue
 from tests.fakes.homegrown import HomeGrown
 from tests.fakes.pg_cron import FakePgCron
@@ -41,6 +45,7 @@ RUNS = {
     "airflow": 1000,
     "batch": 5000,
     "databricks": 20_000,
+    "dbt": 5000,
     "github_actions": 20_000,
     "glue": 5000,
     "http": 20_000,
@@ -174,10 +179,20 @@ def tables(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
     return SqlConnector(crowd), lambda: [json.dumps(crowd.run_rows).encode()]
 
 
+def dbt(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
+    """One run of so many nodes."""
+    folder = tempfile.TemporaryDirectory(prefix="headway-bench-")  # gone with the answer below
+    host, at = DbtHost(Path(folder.name)), time.time() - 60
+    nodes = [result(f"model.shop.m{number}", "success", at) for number in range(runs)]
+    host.shop.end(host.shop.begin("dbt build", at), "dbt build", at, nodes)
+    return host.connected(), lambda: [(Path(folder.name) / "shop/target/run_results.json").read_bytes()]
+
+
 KINDS = {
     "airflow": airflow,
     "batch": batch,
     "databricks": databricks,
+    "dbt": dbt,
     "github_actions": github_actions,
     "glue": glue,
     "http": http,

@@ -10,6 +10,7 @@ from typing import Any
 
 from connectors.dbt.connector import DbtConnector
 from connectors.dbt.options import DbtOptions
+from connectors.transport.counting import count_request
 from connectors.transport.local import LocalSession, this_machine
 from connectors.transport.ssh import Completed
 from tests.fakes import dbt_tool
@@ -22,10 +23,9 @@ class Spoiled(LocalSession):
     def __init__(self, name: str) -> None:
         super().__init__(this_machine(name))
         self.spoil: Any = None
-        self.calls = 0
 
     def run(self, stdin: bytes, argv: Sequence[str], timeout_seconds: float, once: bool = False) -> Completed:
-        self.calls += 1
+        count_request()
         done = super().run(stdin, argv, timeout_seconds, once)
         return done if self.spoil is None else Completed(self.spoil(done.stdout), done.stderr, done.exit_status)
 
