@@ -20,8 +20,9 @@ from typing import Any  # noqa: E402
 
 import numpy as np  # noqa: E402
 
+from console.engine.late_risk import shipped  # noqa: E402
 from tests.bench.figures import Figure, emit  # noqa: E402
-from tests.bench.late_risk import Engine, machine, module, place, shipped, unseen  # noqa: E402
+from tests.bench.late_risk import Engine, machine, module, place, unseen  # noqa: E402
 
 QUICK_EVERY = 16
 

@@ -6,16 +6,16 @@ import gzip
 import importlib
 import json
 import sys
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from console.control.forecast.facts import facts
-from console.control.forecast.learned import Learned, late, learned
-from console.control.forecast.look import Look, Night, answer, look, night
+from console.control.forecast.learned import Learned, learned
+from console.control.forecast.look import Night, look, night
 from console.control.forecast.recalibrate import Told, learn, recalibrated
+from console.control.forecast.tell import tell
 from console.control.forecast.values import Answer, Floats, Graph, Past, Promise, Tonight
 
 ROOT = Path(__file__).parents[2]
@@ -45,10 +45,6 @@ def machine(workflow: str) -> str:
     return "bitcoin" if family == "ci" else rest.split(".")[0]
 
 
-def shipped() -> Learned:
-    return learned(json.loads((files("console.engine") / "late_risk.json").read_text(encoding="utf-8")))
-
-
 def unseen() -> dict[str, Learned]:
     """By machine: what is learned from all the others."""
     with gzip.open(FOLDS, "rt", encoding="utf-8") as text:
@@ -69,14 +65,13 @@ class Engine:
     def __call__(self, h: Any, dag: Any, state: Any, now: float, services: Any, cache: Any) -> list[tuple[float, Any]]:
         promises = [Promise(name, ends, deadline, *h.svc[name]) for name, ends, deadline in services]
         seen = look(Tonight(state.status, state.ready, state.start, state.end), now, self._tonight(h, dag))
-        answers = [answer(seen, promise) for promise in promises]
+        answers = tell(seen, promises, self.model)
         if self.sink is not None:
             self.sink.extend(facts(seen, promise) for promise in promises)
         if self.model is None:
             pairs = zip(promises, answers, strict=True)
             return [(self._recalibrated(h, now, each, told), told.quantiles) for each, told in pairs]
-        rows = np.array([facts(seen, promise) for promise in promises])
-        return [(float(one), each.quantiles) for one, each in zip(late(self.model, rows), answers, strict=True)]
+        return [(told.late, told.quantiles) for told in answers]
 
     def _tonight(self, h: Any, dag: Any) -> Night:
         if self._night is None or self._number != h.rid_now:
@@ -104,6 +99,3 @@ class Engine:
                 told, shares = (np.array(each) for each in zip(*looks, strict=True))
                 went.append(Told(told, shares, bool(finishes[rows[number]] > deadlines[rows[number]])))
         return went
-
-
-__all__ = ["Engine", "Look", "machine", "module", "place", "shipped", "unseen"]

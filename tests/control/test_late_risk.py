@@ -7,11 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from console.control.forecast.alike import alike
+from console.control.forecast.facts import facts
+from console.control.forecast.learned import learned
 from console.control.forecast.levels import ancestors, layers
 from console.control.forecast.look import Look, answer, look, night
+from console.control.forecast.recalibrate import Told, learn, recalibrated
+from console.control.forecast.repair import Repair, repair, restarts
 from console.control.forecast.residual import beyond
 from console.control.forecast.simulate import Draws, finishes
 from console.control.forecast.slack import act_by, room
+from console.control.forecast.tell import tell
 from console.control.forecast.values import Floats, Graph, Past, Promise, Stand, Tonight
 
 NIGHTS, JOBS = 40, 12
@@ -72,7 +78,7 @@ def test_a_job_that_overtook_all_of_its_past_ends_a_part_of_its_spread_later() -
 def test_a_removed_job_never_makes_a_finish_later(seed: int) -> None:
     random = np.random.default_rng(seed)
     takes = random.gamma(2.0, 100.0, (JOBS, 50))
-    draws = Draws(takes, np.zeros_like(takes), np.ones(50), np.ones(JOBS), np.ones(JOBS))
+    draws = Draws(takes, np.zeros_like(takes), np.ones(50), np.ones(JOBS), np.ones(JOBS), Repair(7.0, 0.8))
     nothing = np.full(JOBS, np.nan)
     waiting = Tonight(np.full(JOBS, Stand.WAITS), nothing, nothing, nothing)
     whole = finishes(layers(UPSTREAMS, range(JOBS)), GRAPH, waiting, draws, 0.0)[LAST]
@@ -143,6 +149,51 @@ def test_only_what_a_service_waits_for_is_computed() -> None:
     assert np.isnan(seen.finishes[0][LAST]).all()
 
 
+def test_a_thursday_is_measured_by_thursdays_once_there_are_enough() -> None:
+    """Every seventh night takes twice as long."""
+    takes = np.where(np.arange(70)[:, None] % 7 == 6, 600.0, 300.0) * np.exp(0.02 * np.sin(np.arange(70))[:, None])
+    classes = ["thu" if night % 7 == 6 else "other" for night in range(69)]
+    past = Past(takes[:69], np.zeros((69, 1)), np.full((69, 1), np.nan))
+    nothing = np.array([np.nan])
+    unseen = Tonight(np.array([Stand.WAITS]), nothing, nothing, nothing)
+    one = Graph([[]], np.zeros(1))
+    late = Promise("payments", np.array([0]), 500.0)
+    plain, thursday, other = (
+        answer(look(unseen, 0.0, night(replace(past, alike=each), one, [0])), late).late
+        for each in (None, alike(classes, "thu"), alike(classes, "other"))
+    )
+    assert other < plain < thursday
+    assert list(alike(["a", "b"], "c")) == [1.0, 1.0], "no night of its own class yet: all count"
+
+
+def test_what_is_learned_moves_the_columns_and_a_passed_deadline_is_late() -> None:
+    count = len(facts(seen_at(450.0, 1), PROMISE))
+    tree = {"fact": [[0]], "bound": [[0.0]], "leaves": [[-1.0, 1.0]], "start": -1.0}
+    line = {"mean": [0.0] * count, "scale": [1.0] * count, "slopes": [2.0] + [0.0] * (count - 1), "constant": -1.0}
+    seen, model = seen_at(450.0, 1), learned(tree | line)
+    sure, doubtful, over = tell(seen, [replace(PROMISE, deadline=each) for each in (9000.0, 900.0, 450.0)], model)
+    assert sure.late < 0.01 < 0.5 < doubtful.late
+    assert 1.0 == over.late
+
+
+def test_few_own_forecasts_change_little_and_many_wrong_ones_much() -> None:
+    wrong = Told(np.array([0.8, 0.8]), np.array([0.2, 0.6]), was_late=False)
+    at = [recalibrated(0.8, 0.4, learn([wrong] * count)) for count in (0, 1, 60)]
+    assert at[0] == pytest.approx(0.8)
+    assert at[1] > 0.65
+    assert at[2] < 0.4
+    assert recalibrated(0.9, 0.4, learn([wrong] * 60)) > at[2], "what was more likely stays so"
+
+
+def test_a_repair_is_the_priors_until_the_estate_has_its_own() -> None:
+    assert 1500.0 == pytest.approx(np.exp(repair(np.full((5, 2), np.nan)).center))
+    own = repair(np.array([[300.0, np.nan]] * 60))
+    assert 300.0 == pytest.approx(np.exp(own.center), rel=0.1)
+    mended = restarts(own, np.ones(80), 0.0)
+    assert 300.0 == pytest.approx(np.median(mended), rel=0.15)
+    assert restarts(own, np.ones(80), 900.0).min() >= 900.0
+
+
 def test_act_by_leaves_what_the_path_after_the_job_takes() -> None:
     """Every night alike: 0 and 1 take 100 s each, one after the other, and 1 delivers at 1000 s."""
     takes = np.full((20, 2), 100.0)
@@ -151,8 +202,8 @@ def test_act_by_leaves_what_the_path_after_the_job_takes() -> None:
     red = Tonight(np.array([Stand.FAILED, Stand.WAITS]), nothing, np.array([0.0, np.nan]), np.array([50.0, np.nan]))
     promise = Promise("payments", np.array([1]), 1000.0)
     seen = look(red, 60.0, night(past, Graph([[], [0]], np.zeros(2)), [1]))
-    assert act_by(seen, promise, 0, 0, risk=0.1) == pytest.approx(800.0, abs=25.0)
-    assert act_by(seen, replace(promise, deadline=200.0), 0, 0, risk=0.1) is None
+    assert act_by(seen, promise, 0, risk=0.1) == pytest.approx(800.0, abs=25.0)
+    assert act_by(seen, replace(promise, deadline=200.0), 0, risk=0.1) is None
 
 
 def test_criticality_and_slack_come_from_the_same_columns() -> None:
@@ -165,6 +216,6 @@ def test_criticality_and_slack_come_from_the_same_columns() -> None:
         0.0,
         night(past, Graph([[], [], [0, 1]], np.zeros(3)), [2]),
     )
-    left = room(seen, Promise("payments", np.array([2]), 1000.0), 0)
+    left = room(seen, Promise("payments", np.array([2]), 1000.0))
     assert list(left.critical) == pytest.approx([1.0, 0.0, 1.0])
     assert list(left.slack) == pytest.approx([550.0, 850.0, 550.0], abs=30.0)

@@ -8,7 +8,7 @@ import numpy as np
 
 from console.control.forecast.values import Floats
 
-HAIR = 0.01
+HAIR = 0.003
 """Share of the time left by which a finish near the deadline counts as partly late. More would smear the deadline,
 which lies amid the finishes."""
 

@@ -12,11 +12,11 @@ import numpy as np
 
 from console.control.forecast.values import Floats, Truths, Whole
 
-RECENT_HALF_LIFE = 5.0
+RECENT_HALF_LIFE = 3.0
 """Nights after which a night counts half, in the view of recent nights."""
-LEVEL_HALF_LIFE = 2.5
+LEVEL_HALF_LIFE = 1.5
 """The same for the level that is followed: lateness comes in spells."""
-MISSED_HALF_LIFE = 20.0
+MISSED_HALF_LIFE = 30.0
 """The same for what it missed: a spread moves slowly."""
 MOST_NIGHTS = 80
 OFFSET = 5.0
@@ -61,9 +61,10 @@ def seconds(logarithms: Floats) -> Floats:
     return np.maximum(np.exp(logarithms) - OFFSET, 0.0)
 
 
-def recent(times: Floats, half_life: float = RECENT_HALF_LIFE) -> Usual:
-    """`times`: nights x jobs, s, NaN where a job did not run. A job that never ran takes what the median job takes."""
-    past, ran, weights = _window(times, half_life)
+def recent(times: Floats, alike: Floats | None = None, half_life: float = RECENT_HALF_LIFE) -> Usual:
+    """`times`: nights x jobs, s, NaN where a job did not run. A job that never ran takes what the median job takes.
+    `alike`: how much each night counts besides, at most 1."""
+    past, ran, weights = _window(times, alike, half_life)
     filled = np.where(ran, past, 0.0)
     level, spread = _weighted(filled, ran * weights[:, None])
     for _ in range(2):
@@ -72,18 +73,24 @@ def recent(times: Floats, half_life: float = RECENT_HALF_LIFE) -> Usual:
     return _usual(level, spread, np.where(ran, filled - level, 0.0), ran, weights)
 
 
-def followed(times: Floats, half_life: float = LEVEL_HALF_LIFE, missed_half_life: float = MISSED_HALF_LIFE) -> Usual:
-    """`times` as for `recent`. What the nights are away is what the level known before each of them missed."""
-    past, ran, weights = _window(times, missed_half_life)
+def followed(
+    times: Floats,
+    alike: Floats | None = None,
+    half_life: float = LEVEL_HALF_LIFE,
+    missed_half_life: float = MISSED_HALF_LIFE,
+) -> Usual:
+    """As for `recent`. What the nights are away is what the level known before each of them missed."""
+    past, ran, weights = _window(times, alike, missed_half_life)
     level, missed = _follow(past, ran, 1 - 0.5 ** (1 / half_life))
     weight = ran * weights[:, None]
     spread = np.sqrt((weight * missed**2).sum(axis=0) / np.maximum(weight.sum(axis=0), 1e-9))
     return _usual(level, spread, missed, ran, weights)
 
 
-def _window(times: Floats, half_life: float) -> tuple[Floats, Truths, Floats]:
+def _window(times: Floats, alike: Floats | None, half_life: float) -> tuple[Floats, Truths, Floats]:
     past = logs(np.asarray(times[-MOST_NIGHTS:], float))
-    return past, np.isfinite(past), 0.5 ** (np.arange(len(past) - 1, -1, -1) / half_life)
+    weights = 0.5 ** (np.arange(len(past) - 1, -1, -1) / half_life)
+    return past, np.isfinite(past), weights if alike is None else weights * alike[-MOST_NIGHTS:]
 
 
 def _weighted(filled: Floats, weight: Floats) -> tuple[Floats, Floats]:

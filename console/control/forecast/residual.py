@@ -10,7 +10,7 @@ import numpy as np
 
 from console.control.forecast.values import Floats
 
-TAIL = 0.35
+TAIL = 0.7
 """Spreads of its time by which a job that overtook all of its past is late on average."""
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from console.control.forecast.recency import Usual, logs
 from console.control.forecast.values import Floats, Truths
 
-RIDGE = 1.0
+RIDGE = 1.5
 MOST_SAID = 3.0
 """Spreads that one job can say at most."""
 OVERTAKEN_SAYS = 1.0

@@ -11,11 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from console.control.forecast.levels import Layer, propagate
+from console.control.forecast.repair import Repair, restarts
 from console.control.forecast.residual import beyond
 from console.control.forecast.values import Floats, Graph, Stand, Tonight
-
-REPAIR = 1500.0
-"""Seconds from a failure to the restart, where the past tells nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +25,13 @@ class Draws:
     weights: Floats
     takes_spread: Floats
     waits_spread: Floats
+    repair: Repair
+    """From a failure to the restart, any job's."""
 
 
 def finishes(plan: Sequence[Layer], graph: Graph, tonight: Tonight, draws: Draws, now: float) -> Floats:
     """When each job of the plan is done, jobs x columns; jobs outside of it are NaN."""
     stand = tonight.stand
-    columns = draws.takes.shape[1]
     finish = np.full(draws.takes.shape, np.nan)
     jobs = np.concatenate([layer.jobs for layer in plan])
     done = jobs[stand[jobs] == Stand.DONE]
@@ -45,14 +44,9 @@ def finishes(plan: Sequence[Layer], graph: Graph, tonight: Tonight, draws: Draws
         waited = beyond(draws.waits[job], draws.weights, elapsed, draws.waits_spread[job])
         finish[job] = np.maximum(tonight.ready[job] + waited, now) + draws.takes[job]
     for job in jobs[stand[jobs] == Stand.FAILED]:
-        finish[job] = now + repairs(columns) + draws.takes[job]
+        mended = restarts(draws.repair, draws.weights, now - tonight.end[job])
+        finish[job] = np.maximum(tonight.end[job] + mended, now) + draws.takes[job]
     waits = stand == Stand.WAITS
     floor = np.maximum(graph.earliest, now)
     propagate(plan, finish, waits, floor, draws.waits + draws.takes)
     return finish
-
-
-def repairs(columns: int) -> Floats:
-    """Seconds to a restart, by column: around REPAIR, in a spread of a factor of two."""
-    place = (np.arange(columns) * 0.618034 + 0.5) % 1
-    return np.asarray(REPAIR * np.exp(1.6 * (place - 0.5)))

@@ -41,6 +41,8 @@ class Past:
     """Start minus ready, s."""
     repairs: Floats
     """From a failure to the restart, s; NaN: did not fail."""
+    alike: Floats | None = None
+    """How much each night counts for one like tonight, at most 1; None: all alike."""
 
 
 @dataclass(frozen=True, slots=True)

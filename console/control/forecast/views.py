@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from console.control.forecast.recency import Usual, followed, recent, seconds
+from console.control.forecast.repair import Repair, repair
 from console.control.forecast.run_factor import Given, Known, given, known
 from console.control.forecast.simulate import Draws
 from console.control.forecast.values import Floats, Past, Stand, Tonight
@@ -17,6 +18,7 @@ class View:
     takes: Usual
     waits: Usual | None
     """None: nothing ever waited."""
+    repair: Repair
 
     @property
     def away(self) -> Floats:
@@ -27,7 +29,11 @@ class View:
 def views(past: Past) -> tuple[View, ...]:
     """Of recent nights, and of what is followed."""
     queues = bool(np.nanmax(past.waits, initial=0.0) > 0)
-    return tuple(View(of(past.takes), of(past.waits) if queues else None) for of in (recent, followed))
+    mended = repair(past.repairs)
+    return tuple(
+        View(of(past.takes, past.alike), of(past.waits, past.alike) if queues else None, mended)
+        for of in (recent, followed)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +51,7 @@ def drawn(view: View, tonight: Tonight, now: float) -> Drawn:
     waits = np.zeros_like(takes) if view.waits is None else _times(view.waits, said, slice(jobs, None))
     waits_spread = np.zeros(jobs) if view.waits is None else view.waits.spread_seconds
     spreads = view.takes.spread_seconds
-    return Drawn(Draws(takes, waits, view.takes.weights, spreads, waits_spread), said.shift[:jobs])
+    return Drawn(Draws(takes, waits, view.takes.weights, spreads, waits_spread, view.repair), said.shift[:jobs])
 
 
 def _known(view: View, tonight: Tonight, now: float) -> Known:

@@ -1,0 +1,97 @@
+"""What each part of the forecast brings: `python -m tests.bench.forecast_parts [--json] [--every N] [--only NAME]`.
+
+The untrained engine over the recorded nights of `../shared/late-risk`, whole and with one part taken out at a time:
+Brier skill over all and for each family. The table in `docs/forecast.md` is from here.
+"""
+
+from __future__ import annotations
+
+import os
+
+for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_threads, "1")
+
+import argparse  # noqa: E402
+from collections.abc import Iterator  # noqa: E402
+from contextlib import ExitStack, contextmanager  # noqa: E402
+from typing import Any  # noqa: E402
+from unittest.mock import patch  # noqa: E402
+
+import numpy as np  # noqa: E402
+
+from console.control.forecast import look, outcome, recency, residual, run_factor, views  # noqa: E402
+from console.control.forecast.recalibrate import PRIOR  # noqa: E402
+from tests.bench import late_risk  # noqa: E402
+from tests.bench.figures import Figure, emit  # noqa: E402
+from tests.bench.forecast import Replayed  # noqa: E402
+
+NEVER = 1e9
+LONG = 25.0
+
+
+def _apart(usual: Any, said: Any, mine: slice) -> Any:
+    """The errors of each job drawn by themselves, by their weights: jobs of a night no longer stay together."""
+    errors = np.take_along_axis(said.errors[:, mine], usual.donor, axis=0)
+    nights = np.random.default_rng(1).choice(len(errors), errors.shape, p=usual.weights / usual.weights.sum())
+    errors = np.take_along_axis(errors, nights, axis=0)
+    return recency.seconds(usual.level + usual.spread * (said.shift[mine] + errors)).T
+
+
+def _only(which: int) -> Any:
+    whole = views.views
+    return patch.object(look, "views", lambda past: whole(past)[which : which + 1])
+
+
+PARTS: dict[str, list[Any]] = {
+    "whole": [],
+    "followed": [_only(0)],
+    "recent": [_only(1)],
+    "recency": [
+        patch.object(recency.recent, "__defaults__", (None, LONG)),
+        patch.object(recency.followed, "__defaults__", (None, LONG, LONG)),
+    ],
+    "run_factor": [patch.object(run_factor.given, "__defaults__", (NEVER,))],
+    "overtaken_says": [patch.object(run_factor, "OVERTAKEN_SAYS", 0.0)],
+    "jobs_together": [patch.object(views, "_times", _apart)],
+    "short_tail": [patch.object(residual, "TAIL", 10 * residual.TAIL)],
+    "narrow_hair": [patch.object(outcome, "HAIR", 0.05)],
+    "recalibration": [patch.object(late_risk, "learn", lambda _past: PRIOR)],
+}
+"""What is taken out, and how."""
+
+
+@contextmanager
+def without(part: str) -> Iterator[None]:
+    with ExitStack() as stack:
+        for each in PARTS[part]:
+            stack.enter_context(each)
+        yield
+
+
+def figures(every: int, only: list[str]) -> Iterator[Figure]:
+    folder = late_risk.place()
+    if folder is None:
+        raise SystemExit("the recorded nights are not here: put the set at ../shared/late-risk beside this repository")
+    evaluate = late_risk.module(folder, "evaluate")
+    workflows = evaluate.load(str(folder))
+    for part in only:
+        found = Replayed(evaluate)
+        with without(part):
+            for workflow in workflows:
+                found.add(workflow, late_risk.Engine(None), every)
+        for family in ("", "rt", "rtq", "ci", "sem"):
+            scores = found.scored(family)
+            yield Figure(f"{part}_{family or 'all'}", scores["brier_skill"], f"Brier skill, AUC {scores['auc']:.3f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="one line of JSON instead of a table")
+    parser.add_argument("--every", type=int, default=8, help="score every n-th run only")
+    parser.add_argument("--only", action="append", choices=sorted(PARTS), help="only these parts")
+    asked = parser.parse_args()
+    emit("forecast_parts", figures(asked.every, asked.only or list(PARTS)), asked.json)
+
+
+if __name__ == "__main__":
+    main()
