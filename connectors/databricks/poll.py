@@ -18,6 +18,7 @@ from connectors.databricks import parse, walk
 from connectors.databricks.client import RUNS_LIMIT, DatabricksClient
 from connectors.databricks.cursor import Mark, mark_of
 from connectors.databricks.pages import pages, whole
+from connectors.databricks.states import word_of
 from connectors.gathered import Gathered, Told
 
 OVERLAP = 10 * 60 * 1000
@@ -142,20 +143,19 @@ class Poller:
 
     def _with_repairs(self, row: fields.Row, run: int, found: Gathered) -> fields.Row:
         """The run with its history, where the list's row may hide some of it."""
-        record = parse.runs(row)[-1]
-        tried = any(task.get("attempt_number") not in (0, None) for task in parse.tasks_of(row))
-        looks = f"{record.native_state} {record.ended_at} {sorted(str(t.get('run_id')) for t in parse.tasks_of(row))}"
-        known = self._ended.get(run)
+        word, tasks, known = word_of(row), parse.tasks_of(row), self._ended.get(run)
+        tried = any(task.get("attempt_number") not in (0, None) for task in tasks)
+        if word.state in GREEN and not tried and known is None and row.get("has_more") is not True:
+            return row
+        looks = f"{word.native} {row.get('end_time')} {sorted(str(task.get('run_id')) for task in tasks)}"
         if known is not None and known[0] == looks:
             return known[1]
-        if record.state in GREEN and not tried and known is None and row.get("has_more") is not True:
-            return row
         if not self._may_ask(found):
             return row
         full = self._asked(run)
         if full is None or full.get("run_id") != run:
             return row
-        if record.ended_at is not None:
+        if not word.state.is_open and word.state is not State.UNKNOWN:
             self._ended[run] = looks, full
             if len(self._ended) > MOST_KEPT:
                 self._ended.popitem(last=False)

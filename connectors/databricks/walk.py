@@ -23,7 +23,7 @@ def bite(client: DatabricksClient, mark: Mark, take: Callable[[list[Any]], None]
     """Reads on; the mark after it, without `until` at the end of the walk. Raises SystemUnreachable for a list that is
     not what was asked for."""
     asked = 0
-    while asked < PAGES_A_BITE and client.deadline.left > client.deadline.seconds / 2:
+    while asked == 0 or (asked < PAGES_A_BITE and client.deadline.left > client.deadline.seconds / 2):
         if mark.at >= mark.until:
             return Mark(mark.until)
         rows, count, ended = _window(client, mark)
@@ -31,7 +31,7 @@ def bite(client: DatabricksClient, mark: Mark, take: Callable[[list[Any]], None]
         if not ended:
             if mark.width <= NARROWEST:
                 raise SystemUnreachable(
-                    f"Databricks: more than {len(rows)} runs within one second at {mark.at} ms: the list does not end"
+                    f"Databricks: {len(rows)} runs and more within a second at {mark.at} ms: its list does not end"
                 )
             mark = replace(mark, width=max(mark.width // 2, NARROWEST))
             continue
@@ -58,6 +58,8 @@ def _window(client: DatabricksClient, mark: Mark) -> tuple[list[Any], int, bool]
         if at and not since <= at <= until:
             raise SystemUnreachable(f"{reply.place} lists runs from outside of the time that was asked for")
         ended = not reply.table().get("next_page_token")
+        if client.deadline.left < client.deadline.seconds / 4:
+            break
     return rows, count, ended
 
 

@@ -24,6 +24,7 @@ from connectors.contract import (
     LookUp,
     NativeHold,
     NotSupported,
+    OutcomeUnknown,
     Preview,
     Receipt,
     RecordUnreadable,
@@ -94,9 +95,15 @@ class Holder:
         stop_if_refused(self._client.set_variable(f"{PREFIX}{workflow}", ours.text))
         try:
             stop_if_refused(self._client.enable(workflow, False))
-        except (NotSupported, AccessRefused):
-            self._client.delete_variable(f"{PREFIX}{workflow}")
+        except (NotSupported, AccessRefused, SystemUnreachable):  # not disabled: the mark would be a lie
+            self._take_back(workflow)
             raise
+
+    def _take_back(self, workflow: int) -> None:
+        try:
+            stop_if_refused(self._client.delete_variable(f"{PREFIX}{workflow}"))
+        except (NotSupported, AccessRefused, SystemUnreachable) as error:
+            raise OutcomeUnknown(f"GitHub: not disabled, and the mark {PREFIX}{workflow} is left: {error}") from None
 
     def look(self, plan: Mapping[str, Any], key: str) -> LookUp:
         """By the variable and the workflow's state."""

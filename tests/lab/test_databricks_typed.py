@@ -46,7 +46,8 @@ class TestDatabricksAsTyped(fast.TestDatabricksOnTheFake):
         raise SkipTest("what no Databricks would send is not held against its types")
 
     def crowded(self, runs: int) -> Connector:
-        raise SkipTest("a crowd has short rows")
+        self.fake.crowd = runs
+        return opened(self.fake)  # past the judge: a crowd has short rows
 
 
 def test_tasks_of_every_type_and_beyond_a_hundred_keep_the_types(judge: TypeJudge) -> None:

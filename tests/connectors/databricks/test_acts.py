@@ -228,3 +228,26 @@ def test_a_calm_poll_costs_three_requests_and_an_old_repair_is_found_in_turns() 
         poll = connector.poll(cursor, (), 10)
         cursor, keys = poll.cursor, keys | {one.attempt_key for one in poll.runs}
     assert f"{run.attempt_key}.{repair}" in keys
+
+
+def test_history_is_read_whole_and_oldest_first() -> None:
+    fake = workspace()
+    fake.crowd = 2000
+    cursor, more, keys = "", True, list[str]()
+    connector = opened(fake)
+    while more:
+        poll = connector.poll(cursor, (), 10)
+        cursor, more = poll.cursor, poll.more
+        keys += [one.attempt_key for one in poll.runs]
+    seen = list(dict.fromkeys(keys))
+    assert 2000 == len(seen)
+    assert seen == sorted(seen, key=int), "not oldest first"
+
+
+def test_a_second_with_more_runs_than_can_be_listed_is_told() -> None:
+    fake = workspace()
+    for _ in range(600):
+        fake.start(int(STOCK))
+    fake.tick()
+    with pytest.raises(SystemUnreachable, match="its list does not end"):
+        told(opened(fake))

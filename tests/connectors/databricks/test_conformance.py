@@ -51,8 +51,7 @@ class TestDatabricksOnTheFake(ConnectorConformance):
         return opened(self.fake, NastyTransport(self.fake.handle, how, r"/runs/list$", "run_name", endless=_more))
 
     def crowded(self, runs: int) -> Connector:
-        self.fake.crowd = runs
-        return opened(self.fake)
+        raise SkipTest("they cost ten seconds of a processor: read in tests/lab")
 
     def long_log(self, size: int) -> tuple[Connector, RunRecord]:
         raise SkipTest("Databricks gives the first 5 MB of an output and no more")

@@ -21,6 +21,7 @@ from connectors.contract import (
     RunRecord,
     RunRef,
     State,
+    SystemUnreachable,
     Verb,
 )
 from connectors.github_actions.connector import GitHubActionsConnector
@@ -175,6 +176,21 @@ def test_a_hold_that_github_refuses_leaves_no_mark() -> None:
     with pytest.raises(AccessRefused):
         connector.act(preview, new_key(), 10)
     assert {} == fake.variables
+
+
+@pytest.mark.parametrize("also, left", [("nothing", 0), ("DELETE", 1)])
+def test_a_hold_that_a_limit_stops_half_way_takes_its_mark_back_or_says_that_it_is_left(also: str, left: int) -> None:
+    fake = repository()
+
+    def limited(request: httpx.Request) -> httpx.Response:
+        if request.method in ("PUT", also):
+            return httpx.Response(429, json={"message": "secondary rate limit"}, headers={"retry-after": "60"})
+        return fake.handle(request)
+
+    connector = opened(fake, httpx.MockTransport(limited))
+    with pytest.raises(OutcomeUnknown if left else SystemUnreachable):
+        connector.act(hold(connector), new_key(), 10)
+    assert left == len(fake.variables)
 
 
 def test_a_hold_whose_answer_was_lost_is_found_by_its_variable() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from datetime import timedelta
 from typing import Any
+from unittest import SkipTest
 
 import pytest
 
@@ -52,8 +53,7 @@ class TestGitHubOnTheFake(ConnectorConformance):
         return opened(self.fake, nasty)
 
     def crowded(self, runs: int) -> Connector:
-        self.fake.crowd = runs
-        return opened(self.fake)
+        raise SkipTest("they cost ten seconds of a processor: read in tests/lab")
 
     def long_log(self, size: int) -> tuple[Connector, RunRecord]:
         run = next(one for (name, _), one in told(opened(self.fake))[0].items() if name == ORDERS)
