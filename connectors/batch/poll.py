@@ -29,7 +29,7 @@ class Reading(Newest):
     operation: ClassVar[str] = "ListJobs"
     live_size: ClassVar[int] = PAGE_SIZE
     history_size: ClassVar[int] = PAGE_SIZE
-    history_pages: ClassVar[int] = 600
+    history_pages: ClassVar[int] = 2000
 
     door: BatchClient
     region: str = ""

@@ -1,0 +1,93 @@
+"""CloudWatch Logs against a moto server: streams are told in pieces and followed by their tokens, as AWS has it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+
+from connectors.aws.logs import Stream, chunk
+from connectors.contract import NotSupported
+from connectors.glue.client import GlueClient
+from connectors.glue.options import GlueOptions
+from connectors.secrets import SecretStore
+from tests.lab import aws
+from tests.lab.aws import MotoServer
+from tests.lab.test_step_functions_real import keys
+
+__all__ = ["keys"]
+
+NUMBERS = itertools.count(1)
+
+
+class Written:
+    """Two streams of one group, and a door to read them."""
+
+    def __init__(self, moto: MotoServer) -> None:
+        self.group = f"/lab/logs{next(NUMBERS)}"
+        self.logs = moto.service("logs")
+        self.logs.create_log_group(logGroupName=self.group)
+        options = GlueOptions.model_validate(
+            {
+                "region": aws.REGION, "endpoint_url": moto.endpoint, "logs_endpoint_url": moto.endpoint,
+                "access_key_id": {"env": "LAB_KEY_ID"}, "secret_access_key": {"env": "LAB_KEY"},
+            }
+        )  # fmt: skip
+        self.door = GlueClient(options, SecretStore())
+        self.streams = [Stream(self.group, "out"), Stream(self.group, "err")]
+
+    def write(self, name: str, at: int, *lines: str) -> None:
+        """Lines of one stream, a second apart, from `at` seconds on."""
+        if not self.logs.describe_log_streams(logGroupName=self.group, logStreamNamePrefix=name)["logStreams"]:
+            self.logs.create_log_stream(logGroupName=self.group, logStreamName=name)
+        first = 1795156808000 + at * 1000
+        events = [{"timestamp": first + number * 1000, "message": line} for number, line in enumerate(lines)]
+        self.logs.put_log_events(logGroupName=self.group, logStreamName=name, logEvents=events)
+
+    def follow(self, place: str | None, limit_bytes: int) -> tuple[str, str | None]:
+        """All that follows, in pieces, and the place behind it."""
+        told = ""
+        for _ in range(200):
+            self.door.begin(20)
+            piece = chunk(self.door, self.streams, place, limit_bytes, is_open=True)
+            assert len(piece.text.encode()) <= limit_bytes
+            told, place = told + piece.text, piece.next
+            if not piece.more:
+                return told, place
+        raise AssertionError("the pieces do not end")
+
+
+@pytest.fixture
+def written(moto: MotoServer) -> Iterator[Written]:
+    found = Written(moto)
+    yield found
+    found.door.close()
+
+
+def test_what_is_written_later_is_told_once_and_in_order(written: Written) -> None:
+    written.write("out", 0, "one", "two", "größer")
+    written.door.begin(20)
+    tail = chunk(written.door, written.streams, None, 65536, is_open=True)
+    assert ("one\ntwo\ngrößer\n", False) == (tail.text, tail.cut)
+    assert ("", tail.next) == written.follow(tail.next, 64)
+    written.write("out", 10, "four", "six")
+    written.write("err", 10, "oops", "a much longer line than a piece may have")
+    told, place = written.follow(tail.next, 7)
+    assert "four\noops\nsix\na much longer line than a piece may have\n" == told
+    written.write("err", 20, "last")
+    assert "last\n" == written.follow(place, 64)[0]
+
+
+def test_a_short_tail_says_that_it_is_cut(written: Written) -> None:
+    written.write("out", 0, *(f"line {number}" for number in range(100)))
+    written.door.begin(20)
+    tail = chunk(written.door, written.streams, None, 16, is_open=False)
+    assert ("line 98\nline 99\n", True, None) == (tail.text, tail.cut, tail.next)
+
+
+def test_no_stream_is_no_log(written: Written) -> None:
+    written.door.begin(20)
+    with pytest.raises(NotSupported, match=f"no log is there .any more.: {written.group} out"):
+        chunk(written.door, written.streams, None, 16, is_open=False)
+    assert "" == chunk(written.door, written.streams, None, 16, is_open=True).text
