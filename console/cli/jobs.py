@@ -66,7 +66,7 @@ def wanted_of(terms: Sequence[str], now: datetime, only_problems: bool = False) 
     try:
         return parse_terms(words, now, now.astimezone().tzinfo or UTC, only_problems)
     except FilterError as error:
-        raise Stop(Exit.USAGE, error.told('"{}" in the filter cannot be read.')) from None
+        raise Stop(Exit.USAGE, error.told('"{}" in the filter cannot be read:')) from None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -42,8 +42,9 @@ def _row(one: RotaView, now: datetime) -> tuple[str, ...]:
 def _one(arguments: argparse.Namespace, found: list[RotaView], at: datetime, now: datetime) -> int:
     one = next((each for each in found if each.name == arguments.name), None)
     if one is None:
-        known = ", ".join(each.name for each in found) or "none"
-        raise Stop(Exit.NOT_FOUND, f'no rota "{arguments.name}" was read; there are: {known}')
+        known = ", ".join(each.name for each in found)
+        there = f"there are: {known}" if known else "there is none: a rota is a [rotas.NAME] of the config"
+        raise Stop(Exit.NOT_FOUND, f'no rota "{arguments.name}" was read; {there}')
     if at > one.known_until:
         say(f"its calendar was read as far as {stamp(one.known_until)}")
     if arguments.json:

@@ -118,7 +118,7 @@ def test_a_filter_that_cannot_be_read_names_the_word_and_the_mend(bench: Bench) 
         done = headway(bench.url, "jobs", *words)
         said = " ".join(done.err.split())
         assert (Exit.USAGE, "") == (done.code, done.out)
-        assert '"system:" in the filter cannot be read. system: wants a value, as in system:airflow' in said
+        assert '"system:" in the filter cannot be read: system: wants a value, as in system:airflow' in said
 
 
 def test_every_word_of_a_filter_that_cannot_be_read_is_told_and_what_is_a_word_of_a_name(
@@ -127,8 +127,8 @@ def test_every_word_of_a_filter_that_cannot_be_read_is_told_and_what_is_a_word_o
     for words in (["state:succeeded zz:qq age:<2x tier:9"], ["state:succeeded", "zz:qq", "age:<2x", "tier:9"]):
         assert Exit.USAGE == main(["--store", bench.url, "jobs", *words])
         said = " ".join(capsys.readouterr().err.split())
-        assert '"age:<2x" in the filter cannot be read. age: "2x" is not a duration' in said
-        assert '"tier:9" in the filter cannot be read. tier: "9" is no tier' in said
+        assert '"age:<2x" in the filter cannot be read: age: "2x" is not a duration' in said
+        assert '"tier:9" in the filter cannot be read: tier: "9" is no tier' in said
         assert said.endswith('"zz:qq" is no field, but a word of a name')
         assert "succeeded" not in said
 
