@@ -3,7 +3,7 @@
     python -m tests.bench.connectors [--json] [--quick] [--only KIND]
 
 The answers are kept from a first reading, so that the fake's own work is not measured. Kinds without a fake that holds
-many runs (cron, step_functions, pgagent, systemd, heartbeat, replay, manual) are not measured here; cron's round
+many runs (cron, pgagent, systemd, heartbeat, replay, manual) are not measured here; cron's round
 trip is `ssh`'s.
 """
 
@@ -40,6 +40,7 @@ from tests.fakes.dbt_tool import result
 from tests.fakes.glue import FakeGlue
 from tests.fakes.homegrown import HomeGrown
 from tests.fakes.pg_cron import FakePgCron
+from tests.fakes.step_functions import FakeStates
 
 RUNS = {
     "airflow": 1000,
@@ -51,6 +52,7 @@ RUNS = {
     "http": 20_000,
     "pg_cron": 50_000,
     "sql": 50_000,
+    "step_functions": 5000,
 }
 QUICK = 10
 """With --quick, one run in so many."""
@@ -127,6 +129,21 @@ def batch(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
     return over_http(fake.connector, KeptAws(read_whole(fake.handle_request)))
 
 
+def step_functions(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
+    fake = FakeStates()
+    template = next(one for one in fake.executions if one["status"] == "SUCCEEDED")
+    began = datetime.now(UTC).timestamp() - 30 * 86400
+    fake.executions = [
+        template
+        | {"executionArn": f"{template['executionArn']}-{number}", "name": f"night-{number}"}
+        | {"startDate": began - number, "stopDate": began - number + 0.5}
+        for number in range(runs)
+    ]
+    fake.page_size = 1000
+    os.environ.update(AWS_ACCESS_KEY_ID="bench", AWS_SECRET_ACCESS_KEY="bench")
+    return over_http(fake.connector, KeptAws(read_whole(fake.handle_request)))
+
+
 def glue(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
     fake = FakeGlue()
     fake.job("load")
@@ -198,6 +215,7 @@ KINDS = {
     "http": http,
     "pg_cron": pg_cron,
     "sql": tables,
+    "step_functions": step_functions,
 }
 
 
