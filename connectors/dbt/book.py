@@ -63,6 +63,8 @@ class Book:
     red: str = ""
     """The last run that was not all good, and its period: a retry is a further attempt of it."""
     red_period: str = ""
+    partial: State = State.PARTIAL
+    """What a run is in which some nodes failed."""
     changed: set[str] = field(default_factory=set)
     nodes: list[RunRecord] = field(default_factory=list)
 
@@ -107,7 +109,8 @@ class Book:
         run.command = found.words or run.command or found.command
         run.ended = run.ended or (found.ended.timestamp() if found.ended else run.began)
         run.ended = max(run.ended, run.began)
-        run.state, run.native, run.message, run.rows = found.state.value, found.native, found.message, found.rows
+        state = self.partial if found.state is State.PARTIAL else found.state
+        run.state, run.native, run.message, run.rows = state.value, found.native, found.message, found.rows
         run.action = found.action if ACTION_KEY.fullmatch(found.action) else run.action
         self.changed.add(run.id)
         self.nodes = found.nodes
@@ -153,7 +156,7 @@ class Book:
             return State.RUNNING, "running", Evidence.NATIVE
         counts = {word: int(number) for word, number in _DONE.findall(run.done)}
         if counts.get("ERROR"):
-            return State.PARTIAL if counts.get("PASS") else State.FAILED, run.done, Evidence.NATIVE
+            return self.partial if counts.get("PASS") else State.FAILED, run.done, Evidence.NATIVE
         return (State.SUCCEEDED, "succeeded", Evidence.NATIVE) if run.ok else (State.FAILED, "failed", Evidence.NATIVE)
 
     def told(self, job: str, again: Iterable[str], now: float) -> Iterator[RunRecord]:

@@ -29,6 +29,7 @@ from connectors.contract import (
     Secrets,
     Shell,
     Skipped,
+    State,
     Verb,
 )
 from connectors.dbt import parse
@@ -95,9 +96,12 @@ class DbtConnector:
         answer = self._client.look(memory, ("log", "results", "sources"), timeout_seconds)
         again = [invocation_of(ref) for ref in open_runs]
         told = {
-            str(found["name"]): read(self.target, found, memory.get(str(found["name"]), {}), again, answer.now)
+            str(found["name"]): read(
+                self.target, found, memory.get(str(found["name"]), {}), again, answer.now,
+                State(self.options.projects[str(found["name"])].failed_nodes),
+            )
             for found in answer.value
-        }
+        }  # fmt: skip
         words = [one for each in told.values() for one in each.warnings]
         words += trust_words(self._session.address) if isinstance(self._session.address, SshAddress) else ()
         runs = [one for each in told.values() for one in each.runs]

@@ -43,6 +43,8 @@ class Project(BaseModel):
     """The program: a name on the login's PATH, or its path."""
     start: Annotated[tuple[Annotated[str, Field(pattern=_WORD)], ...], AfterValidator(_starts)] = ("build",)
     """What a start, and a rerun of all, gives to dbt."""
+    failed_nodes: Literal["partial", "failed"] = "partial"
+    """What a run is in which some nodes failed: PARTIAL opens no incident by itself, FAILED does."""
     keep: Annotated[int, Field(ge=0, le=100)] = 5
     """So many states of runs that failed are kept on the host, for a retry after dbt has overwritten them; 0: none."""
 

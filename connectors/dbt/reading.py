@@ -31,10 +31,15 @@ class Told:
     """Every start of before would be in it."""
 
 
-def read(host: str, found: Mapping[str, Any], before: Mapping[str, Any], again: Iterable[str], now: datetime) -> Told:
-    """`before`: its `memory` of the last poll; `again`: invocations that are asked for."""
+def read(
+    host: str, found: Mapping[str, Any], before: Mapping[str, Any], again: Iterable[str], now: datetime,
+    partial: State = State.PARTIAL,
+) -> Told:  # fmt: skip
+    """`before`: its `memory` of the last poll; `again`: invocations that are asked for; `partial`: what a run is in
+    which some nodes failed."""
     name = str(found["name"])
     told, book = Told(), Book.of(before.get("book"))
+    book.partial = partial
     log = found.get("log") or {}
     book.hear(log.get("events") or ())
     if log.get("gone"):

@@ -213,6 +213,14 @@ def test_completed_with_failed_nodes_is_partial_and_only_failures_are_red(etl01:
     assert (State.PARTIAL, State.SUCCEEDED, State.FAILED, State.BLOCKED) == (told[""], *(told[name] for name in NODES))
 
 
+def test_a_project_may_say_that_failed_nodes_are_a_failed_run(etl01: DbtHost) -> None:
+    etl01.ran(fails=[ORDERS], ago=300)
+    etl01.ran(fails=[ORDERS])
+    connector = etl01.connected(projects={"shop": {"folder": str(etl01.shop.folder), "failed_nodes": "failed"}})
+    poll = connector.poll("", (), 20)
+    assert [State.FAILED] * 2 == [run.state for run in poll.runs if run.job == "etl01:shop"]
+
+
 def test_runs_between_two_polls_are_told_without_nodes_and_that_is_said(etl01: DbtHost) -> None:
     first = polled(etl01)
     lost = etl01.ran(fails=[ORDERS], ago=300)
