@@ -19,7 +19,7 @@ config() { # without slurmctld each command takes ten seconds to say so: then it
   conf=$(scontrol show config 2>&1); silent=$?
   printf '%s\n' "$conf" | awk '/^(AccountingStorageType|AccountingStoreFlags|ClusterName|MinJobAge|PrivateData|SLURM_VERSION|SlurmUser) |[Ee]rror|not found/'
 }
-level() { mark "LEVEL|$(sacctmgr -n -P show user "$(id -un)" format=AdminLevel 2>&1 | head -n 1)"; }
+level() { mark "LEVEL|$(sacctmgr -n -P show user "$(id -un)" withcoord format=AdminLevel,Coord 2>&1 | head -n 1)"; }
 
 # What slurmctld knows now: what waits and runs, and for MinJobAge seconds what has ended.
 queue() { # FILTER…

@@ -11,7 +11,7 @@ from connectors.slurm.answer import Answer
 from connectors.slurm.choice import Choice
 from connectors.slurm.client import SlurmClient, call
 from connectors.slurm.poll import clock_of
-from connectors.slurm.situation import OPERATORS
+from connectors.slurm.situation import OPERATORS, level_of
 from connectors.transport.answer import host_now
 
 MOST_USERS = 20
@@ -35,9 +35,9 @@ def probe(client: SlurmClient, choice: Choice) -> Probe:
     asked = sorted(users)[:MOST_USERS]
     more = client.ask(["host", "level", *(call("may", user) for user in asked)])
     me = (parse.section(more, "ME") or more.parts[0]).fields(2)[0]
-    level = (parse.section(more, "LEVEL") or more.parts[0]).rest.strip()
+    level = level_of(parse.section(more, "LEVEL") or more.parts[0])
     rights = [*_view(settings, me, level, error, told, words), *_act(more, me, level)]
-    notes = [f"signed in as {me}" + (f" (admin level {level})" if level in OPERATORS else ""), *_kept(settings)]
+    notes = [f"signed in as {me}" + (f" ({level})" if level not in ("None", "") else ""), *_kept(settings)]
     notes.append(f"cluster {settings.get('ClusterName', '?')}: {len(users)} users with jobs")
     return Probe(True, settings.get("SLURM_VERSION", ""), tuple(rights), tuple(notes), clock_of(host, before))
 
@@ -60,9 +60,10 @@ def _view(
 
 
 def _act(more: Answer, me: str, level: str) -> Iterator[Right]:
-    held = me == "root" or level in OPERATORS
+    held = me == "root" or level not in ("None", "")
+    whose = f"others' jobs ({level})" if level.startswith("coordinator") else "the jobs of others"
     yield Right(
-        "requeue, cancel, hold and release the jobs of others",
+        f"requeue, cancel, hold and release {whose}",
         held,
         "" if held else f"{me} is a plain user of Slurm",
         "" if held else f"sacctmgr modify user {me} set adminlevel=Operator",

@@ -111,9 +111,10 @@ def record(base: str, one: Attempt, told: Told) -> RunRecord | None:
     parts = [*one.own, *one.carried]
     if not parts:
         return None
-    by_state: Counter[State] = Counter()
+    by_state: dict[State, int] = {}
     for each in parts:
-        by_state[_state(each)[0]] += each.count
+        part_state = _state(each)[0]
+        by_state[part_state] = by_state.get(part_state, 0) + each.count
     state = _whole(by_state)
     number = sum(each.count for each in parts)
     is_array = number > 1 or any(part != base for each in parts for part in each.parts)
@@ -186,9 +187,11 @@ def _whole(by_state: Mapping[State, int]) -> State:
     return State.UNKNOWN if State.UNKNOWN in by_state else State.SUCCEEDED
 
 
-def _native(parts: Iterable[Group]) -> str:
+def _native(parts: Sequence[Group]) -> str:
     """ "FAILED"; of several parts "COMPLETED 8, FAILED 2"."""
     words: Counter[str] = Counter()
+    if len(parts) == 1 and parts[0].count == 1 and parts[0].word != "PENDING":
+        return parts[0].word
     for each in parts:
         words[f"{each.word} {each.reason}" if each.word == "PENDING" and each.reason else each.word] += each.count
     if words.total() == 1:
@@ -238,7 +241,7 @@ def _context(parts: Sequence[Group], told: Told) -> Mapping[str, object]:
         context["dependency"] = waits
     if inputs:
         context["inputs"] = inputs[:20]
-    return small(context, "inputs")
+    return small(context, "inputs") if len(context) > 2 else context
 
 
 def _named(waits: str, line: str, names: Mapping[str, str]) -> list[str]:

@@ -76,7 +76,7 @@ def mend(me: str, user: str) -> str:
 def situation(answer: Answer, where: str) -> Situation:
     """Raises SystemUnreachable where slurmctld does not answer."""
     host = host_now(needed(answer, "HOST", where))
-    level = needed(answer, "LEVEL", where).rest.strip()
+    level = level_of(needed(answer, "LEVEL", where))
     job, gone = parse.section(answer, "JOB"), parse.section(answer, "GONE")
     if gone is not None and "nvalid job id" not in gone.rest:
         raise SystemUnreachable(f"{where}: {parse.complain([gone.rest], where)}. It is asked again.")
@@ -84,12 +84,20 @@ def situation(answer: Answer, where: str) -> Situation:
     parts = tuple(Part(parse.stamp(row[0]), row[1], row[3]) for row in rows if len(row) >= 5)
     return Situation(
         me=needed(answer, "ME", where).fields(2)[0],
-        level=level if level in (*OPERATORS, "None") else "",
+        level=level,
         skew=(host.now - datetime.now(UTC)).total_seconds(),
         parts=parts,
         may_requeue=job is not None and job.rest != "Requeue=0",
         answer=answer,
     )
+
+
+def level_of(section: Section) -> str:
+    """ "Operator", "Administrator", "coordinator of ops", "None"; "" where accounting does not tell."""
+    level, accounts = (one.strip() for one in section.fields(2))
+    if level == "None" and accounts:
+        return f"coordinator of {accounts[:200]}"
+    return level if level in (*OPERATORS, "None") else ""
 
 
 def needed(answer: Answer, kind: str, where: str) -> Section:

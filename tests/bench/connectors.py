@@ -22,6 +22,8 @@ import httpx
 
 from connectors.contract import Connector
 from connectors.pg_cron.connector import PgCronConnector
+from connectors.slurm.connector import SlurmConnector
+from connectors.slurm.options import SlurmOptions
 from connectors.sql.connector import SqlConnector
 from connectors.transport.counting import Tally, count_request, counting
 from tests.bench.figures import Figure, arguments, emit
@@ -40,6 +42,7 @@ from tests.fakes.dbt_tool import result
 from tests.fakes.glue import FakeGlue
 from tests.fakes.homegrown import HomeGrown
 from tests.fakes.pg_cron import FakePgCron
+from tests.fakes.slurm import Crowd as SlurmCrowd
 from tests.fakes.step_functions import FakeStates
 
 RUNS = {
@@ -51,6 +54,7 @@ RUNS = {
     "glue": 5000,
     "http": 20_000,
     "pg_cron": 50_000,
+    "slurm": 50_000,
     "sql": 50_000,
     "step_functions": 5000,
 }
@@ -205,6 +209,19 @@ def dbt(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
     return host.connected(), lambda: [(Path(folder.name) / "shop/target/run_results.json").read_bytes()]
 
 
+class CountedSlurm(SlurmCrowd):
+    def run(self, *given: Any, **more: Any) -> Any:
+        count_request()
+        return super().run(*given, **more)
+
+
+def slurm(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
+    crowd = CountedSlurm(runs)
+    options = SlurmOptions.model_validate({"hosts": ["hpc"], "key": "/nowhere", "history_hours": 24})
+    rows = [crowd.row(number) for number in range(runs)]
+    return SlurmConnector(options, "hpc", lambda _: "", crowd), lambda: [json.dumps(rows).encode()]
+
+
 KINDS = {
     "airflow": airflow,
     "batch": batch,
@@ -214,6 +231,7 @@ KINDS = {
     "glue": glue,
     "http": http,
     "pg_cron": pg_cron,
+    "slurm": slurm,
     "sql": tables,
     "step_functions": step_functions,
 }

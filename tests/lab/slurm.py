@@ -152,6 +152,11 @@ class SlurmCluster:
 
         wait_until(is_up, "the node to be back", 60, 0.5)
 
+    def coordinate(self, is_one: bool) -> None:
+        """Gives or takes the narrower right: over the jobs of one account."""
+        verb = "add" if is_one else "delete"
+        self.host.run("root", f"sacctmgr -i {verb} coordinator account=ops names={LOGIN_USER}")
+
     def make_operator(self, is_one: bool) -> None:
         """Gives or takes what grants.txt names for acts on other users' jobs."""
         level = "Operator" if is_one else "None"

@@ -244,6 +244,26 @@ def test_a_plain_user_sees_all_and_is_refused_by_slurm_itself(cluster: SlurmClus
         cluster.host.run("root", f"scancel {job}")
 
 
+def test_a_coordinator_of_the_account_may_act_without_being_an_operator(cluster: SlurmCluster) -> None:
+    job = cluster.submit("ours", "sleep 600")
+    cluster.wait(job, "RUNNING")
+    cluster.make_operator(False)
+    cluster.coordinate(True)
+    try:
+        connector = connect(cluster)
+        [run] = runs_of(connector, job)
+        preview = connector.preview(Ask(Verb.CANCEL, ref(run), run.state), 30)
+        assert preview.refused is None
+        connector.act(preview, new_key(), 30)
+        cluster.wait(job, "CANCELLED")
+        rights = {right.name: right.held for right in connector.probe(30).rights}
+        assert rights["requeue, cancel, hold and release others' jobs (coordinator of ops)"]
+        connector.close()
+    finally:
+        cluster.coordinate(False)
+        cluster.make_operator(True)
+
+
 def test_without_its_sudo_rule_a_start_is_refused_and_sudo_refuses_it_too(cluster: SlurmCluster) -> None:
     cluster.host.allow()
     try:
