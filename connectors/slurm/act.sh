@@ -56,11 +56,16 @@ cancel() { # ID NOTAFTER
   printf '%s\n' "$now" | grep -q -E '^(PENDING|RUNNING|SUSPENDED|COMPLETING|CONFIGURING|STAGE_OUT|RESIZING|SIGNALING|STOPPED)' || { mark OVER; return; }
   if told=$(scancel "$1" 2>&1); then mark "DONE|$1"; else mark "REFUSED|$(said "$told")"; fi
 }
+# A waiting part by its id of now, its priority and comment. squeue takes no "7_[2-6]", which is "7_[3-6]" a moment later.
+waiting() { # PART
+  case $1 in *\[*) squeue -h -a -t PENDING -j "${1%%_*}" -o '%i %Q %k' | grep '^[0-9]*_\[' ;; *) squeue -h -a -t PENDING -j "$1" -o '%i %Q %k' ;; esac 2>/dev/null |
+    head -n 1 | sed 's/^\([^ %]*\)%[0-9]*\]/\1]/'
+}
 hold() { # KEY MARK NOTAFTER PART…
   late "$3" && return
   key=$1 text=$2 held=; shift 3
   for part in "$@"; do
-    now=$(squeue -h -a -t PENDING -j "$part" -o '%Q %k' 2>/dev/null | head -n 1)
+    now=$(waiting "$part"); part=${now%% *} now=${now#* }
     words=${now#* }; [ "$words" != "(null)" ] || words=
     case $now in
     '') continue ;;
@@ -78,7 +83,7 @@ release() { # HOLD ENABLE NOTAFTER PART…
   late "$3" && return
   id=$1 enable=$2 freed=; shift 3
   for part in "$@"; do
-    now=$(squeue -h -a -t PENDING -j "$part" -o '%Q %k' 2>/dev/null | head -n 1)
+    now=$(waiting "$part"); part=${now%% *} now=${now#* }
     case $now in *"headway-hold id=$id "*) ;; *) continue ;; esac
     if [ "$enable" = yes ] && [ "${now%% *}" = 0 ]; then
       told=$(scontrol release "$part" 2>&1) || { mark "REFUSED|$(said "$told")"; return; }

@@ -223,6 +223,27 @@ def test_a_held_submission_does_not_start_until_it_is_released(cluster: SlurmClu
     connector.close()
 
 
+def test_the_waiting_tasks_of_an_array_are_held_while_one_runs_on(cluster: SlurmCluster) -> None:
+    job = cluster.submit("waves", "sleep 600", "--array=1-6%1", "--comment=of the night")
+    wait_until(lambda: "RUNNING" in cluster.state(job), "its first task", 30, 0.2)
+    connector, key = connect(cluster), new_key()
+    connector.act(connector.preview(hold_ask(f"{JOB}waves"), 30), key, 30)
+    [hold] = [one for one in connector.holds(30) if one.job == f"{JOB}waves"]
+    assert (key, False) == (hold.mark.id, hold.bare)
+    assert [State.RUNNING] == [run.state for run in runs_of(connector, job)]
+    connector.act(connector.preview(release_ask(f"{JOB}waves", key), 30), new_key(), 30)
+    waits = cluster.host.run("root", f"squeue -h -t PENDING -j {job} -o '%i|%k'").strip()
+    assert f"{job}_[2-6%1]|of the night" == waits
+    assert not [one for one in connector.holds(30) if one.job == f"{JOB}waves"]
+    connector.act(
+        connector.preview(Ask(Verb.CANCEL, ref(runs_of(connector, job)[0]), State.RUNNING), 30), new_key(), 30
+    )
+    cluster.wait(job, "CANCELLED")
+    accounted(cluster, job)
+    assert [State.CANCELLED] == [run.state for run in runs_of(connector, job)]
+    connector.close()
+
+
 def test_a_plain_user_sees_all_and_is_refused_by_slurm_itself(cluster: SlurmCluster) -> None:
     job = cluster.submit("theirs", "sleep 600")
     cluster.wait(job, "RUNNING")
