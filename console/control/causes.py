@@ -165,12 +165,13 @@ def unfinished_on(picture: Picture, target_id: int, bd: date | None = None) -> l
 
 
 def failed_tasks(picture: Picture, run: RunFacts) -> list[JobFacts]:
-    """The tasks of a DAG's run that are red, in the order of their ids."""
-    return [
-        job
-        for job in sorted(picture.tasks_of(run.job_id), key=lambda task: task.id)
-        if any(each.period_key == run.period_key and each.state.is_red for each in picture.runs.get(job.id, ()))
-    ]
+    """The tasks of a DAG's run that are red: those that failed themselves before those that these blocked, by id."""
+    found = []
+    for task in picture.tasks_of(run.job_id):
+        red = [one for one in picture.runs.get(task.id, ()) if one.period_key == run.period_key and one.state.is_red]
+        if red:
+            found.append((all(one.state is State.BLOCKED for one in red), task.id, task))
+    return [task for _, _, task in sorted(found, key=lambda each: each[:2])]
 
 
 def _roots(picture: Picture, red: Mapping[date, dict[int, list[RunFacts]]]) -> list[Group]:

@@ -172,6 +172,20 @@ def test_a_failed_task_is_told_with_its_dag() -> None:
     assert {2: "root", 3: "threatened"} == roles(incident)
 
 
+def test_the_task_that_failed_is_named_before_one_that_it_blocked() -> None:
+    blocked, failed = (
+        replace(TASK, native_id="load.daily_total"),
+        replace(TASK, id=TASK.id + 1, native_id="load.orders"),
+    )
+    ledger = night(EXTRACT, LOAD, MART, blocked, failed)
+    ledger.run(EXTRACT, "03:10", State.SUCCEEDED, **ended("03:10", 5))
+    ledger.run(LOAD, "04:00", State.FAILED, **ended("04:00", 5))
+    ledger.run(failed, "04:00", State.FAILED, **ended("04:00", 4))
+    ledger.run(blocked, "04:00", State.BLOCKED, **ended("04:00", 4))
+    ledger.look("04:06")
+    assert "warehouse/load failed: task orders" == ledger.incident().title
+
+
 @pytest.mark.parametrize("state", [State.RETRYING, State.RUNNING, State.UNKNOWN, State.PARTIAL, State.SKIPPED])
 def test_what_is_not_proved_red_is_no_incident(state: State) -> None:
     ledger = night(EXTRACT, deps=[])
