@@ -3,7 +3,7 @@ numbered 0 … n-1; a missing figure is NaN."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
@@ -88,6 +88,3 @@ class Answer:
     """P(late)."""
     quantiles: Floats
     """Finish at LEVELS."""
-
-
-Facts = Mapping[str, float]
