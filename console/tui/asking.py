@@ -20,7 +20,7 @@ PATIENCE_SECONDS = 45.0
 
 class Asking:
     """One question of a widget. `then` gets the engine's answer, `failed` words for a person; neither after `stop`.
-    `order`: what a person orders by asking it, in words."""
+    `order`: what a person orders by asking it, in words; that it was not done is told also where its widget is gone."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class Asking:
         order: str = "",
     ) -> None:
         self._board, self._asker, self._name = board, asker, name
-        self._then, self._failed = then, failed
+        self._then, self._failed, self._order = then, failed, order
         self._until = time.monotonic() + PATIENCE_SECONDS
         self._stopped = False
         board.ask_engine(f"{name} put", put, self._put, self._error, order)
@@ -43,9 +43,9 @@ class Asking:
         self._stopped = True
 
     def _put(self, request_id: int) -> None:
-        if self._open:
+        if self._open or self._order:
             self._board.ask_engine(
-                f"{self._name} answer",
+                f"{self._name} answer {request_id}",
                 lambda requests: requests.answer(request_id),
                 lambda answer: self._answered(request_id, answer),
                 self._error,
@@ -56,15 +56,21 @@ class Asking:
         return not self._stopped and self._asker.is_attached and bool(self._asker.children)
 
     def _answered(self, request_id: int, answer: AnswerLike | None) -> None:
-        if not self._open:
-            return
         if answer is not None:
-            self._then(answer)
+            if self._open:
+                self._then(answer)
+            elif self._order and not answer.ok:
+                self._board.tell(f"{self._order}: {answer.error}", "bad")
         elif time.monotonic() > self._until:
-            self._failed("the engine does not answer; is one running? The banner says since when not")
-        else:
-            self._asker.set_timer(LOOK_SECONDS, lambda: self._put(request_id))
+            self._fail("the engine does not answer; is one running? The banner says since when not")
+        elif self._open or self._order:
+            self._board.set_timer(LOOK_SECONDS, lambda: self._put(request_id))
 
     def _error(self, error: Exception) -> None:
+        self._fail(str(error) or type(error).__name__)
+
+    def _fail(self, words: str) -> None:
         if self._open:
-            self._failed(str(error) or type(error).__name__)
+            self._failed(words)
+        elif self._order:
+            self._board.tell(f"{self._order}: {words}", "bad")

@@ -146,6 +146,13 @@ class Ways(OnTerminal, inherit_bindings=False):
         if paint is not None:
             paint()
 
+    def tell(self, text: str, style: str = "plain") -> None:
+        """A notice for whoever is not any more where it was asked for: on the screen that is open."""
+        for screen in reversed(self.screen_stack):
+            if isinstance(screen, BaseScreen) and screen.is_whole:
+                screen.notice(text, style)
+                return
+
     def come_back(self, left: Left) -> None:
         """Where a person was whose line was lost; says so."""
         kind, what = left.kind, left.what

@@ -200,6 +200,21 @@ async def test_every_list_keeps_its_rows_while_the_store_is_gone_and_goes_on_by_
         await night.see(rows)
 
 
+@on_the_night()
+async def test_a_small_terminal_calls_nothing_green_that_is_old_also_while_a_box_is_open(night: Night) -> None:
+    night.reads.services_ = [
+        dataclasses.replace(one, timeliness="on_time", act_by=None) for one in night.reads.services_
+    ]
+    night.reads.changed()
+    await night.act("help")
+    await night.see("keys of")
+    await night.pilot.resize_terminal(50, 12)
+    await night.see("terminal too small", "on time")
+    night.reads.broken = "it is gone"
+    night.app.read_header()
+    await night.see("it is gone", "was on time")
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("store") / "headway.db"

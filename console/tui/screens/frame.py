@@ -221,7 +221,11 @@ class FrameScreen(Paced, Screen[None], inherit_bindings=False):
         return self.WHERE
 
     def notice(self, text: str, style: str = "plain") -> None:
-        """One line in place of the footer, until the next key or for a few seconds."""
+        """One line in place of the footer, until the next key or for a few seconds; where this screen was left
+        meanwhile, on the one that is open."""
+        if not self.is_whole:
+            self.board.tell(text, style)
+            return
         self._notice = (text, style)
         self.paint_foot()
         if text:

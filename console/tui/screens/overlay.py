@@ -71,6 +71,8 @@ class Overlay(Paced, ModalScreen[Chosen], inherit_bindings=False):
         for bar in self.query("#box-alarm").results(Bar):
             bar.display = bool(said)
             bar.show_lines([(((said, "alarm"),), (), "alarm")])
+        if chrome.is_small(self.app.size):
+            self._say_small(said)
 
     def tick(self) -> None:
         """A second has passed: an age grows."""
@@ -95,7 +97,7 @@ class Overlay(Paced, ModalScreen[Chosen], inherit_bindings=False):
         for pane in self.query("#small").results(Pane):
             pane.display = small
         if small:
-            self.call_after_refresh(self._say_small)
+            self.call_after_refresh(self.paint_frame)
         elif self._focus_kept is not None:
             self.call_after_refresh(self.focus_again, self._focus_kept)
             self._focus_kept = None
@@ -104,9 +106,9 @@ class Overlay(Paced, ModalScreen[Chosen], inherit_bindings=False):
         """Gives the focus back once the box can be seen again."""
         kept.focus()
 
-    def _say_small(self) -> None:
+    def _say_small(self, warning: str) -> None:
         for pane in self.query("#small").results(Pane):
-            pane.show_runs(chrome.small(self.app.size, self.board.header, self.board.services, self.look))
+            pane.show_runs(chrome.small(self.app.size, self.board.header, self.board.services, self.look, warning))
 
     def action_act(self, name: str) -> None:
         if chrome.is_small(self.app.size) and name != "leave":

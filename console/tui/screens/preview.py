@@ -164,4 +164,5 @@ class PreviewScreen(SendScreen[None]):
 
     def tick(self) -> None:
         """A second has passed; the age of each step moves."""
+        super().tick()
         self.fetch()

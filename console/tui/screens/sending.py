@@ -19,7 +19,6 @@ from console.model.ids import new_action_key
 from console.store.errors import ReasonNeeded
 from console.tui import chrome, guide, keys
 from console.tui.ports import RequestsLike
-from console.tui.screens.base import BaseScreen
 from console.tui.screens.overlay import Overlay
 from console.tui.widgets.entry import Entry
 from console.tui.widgets.grid import Grid
@@ -245,8 +244,7 @@ class SendScreen(Overlay[Chosen]):
 
     def _not_sent(self, error: Exception) -> None:
         if not self.is_attached:
-            if isinstance(self.board.screen, BaseScreen):
-                self.board.screen.notice(f"{self._order}: it was NOT sent: {error}", "bad")
+            self.board.tell(f"{self._order}: it was NOT sent: {error}", "bad")
         elif isinstance(error, ReasonNeeded):
             self._ask_why(str(error))
         else:
