@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from connectors import fields
-from connectors.arrival import sent_at
+from connectors.arrival import IN_FLIGHT_SECONDS, sent_at
 from connectors.contract import (
     Absent,
     Ask,
@@ -25,7 +25,7 @@ from connectors.contract import (
     instant_key,
 )
 from connectors.github_actions import parse
-from connectors.github_actions.client import GitHubClient
+from connectors.github_actions.client import PAGE_LIMIT, GitHubClient
 from connectors.github_actions.definition import KEY_INPUT, PERIOD_INPUT, Definition
 from connectors.github_actions.definitions import Definitions
 from connectors.github_actions.inventory import ACTIVE
@@ -35,6 +35,8 @@ from connectors.sending import refused as stop_if_refused
 from connectors.transport.http import Reply
 
 CLOCKS_APART = timedelta(minutes=2)
+LISTED_LATER = timedelta(seconds=IN_FLIGHT_SECONDS) + CLOCKS_APART
+"""How long after the intent GitHub may have created the run."""
 DETAILS = "return_run_details"
 NO_KEY = (
     f"its run cannot carry our key: give workflow_dispatch an input {KEY_INPUT} and show it in run-name, else a lost"
@@ -100,7 +102,7 @@ class Dispatcher:
 
     def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
         """As the contract says. What is there under this key is not sent again."""
-        found = self._mine(plan, key) if plan["shown"] else 0
+        found = self._mine(self._dispatched(plan), key) if plan["shown"] else 0
         if found:
             return Receipt(parse.ref_of(found, 1), "was dispatched under this key before")
         workflow, body = int(plan["workflow"]), body_of(plan, key)
@@ -115,26 +117,32 @@ class Dispatcher:
 
     def look(self, plan: Mapping[str, Any], key: str) -> LookUp:
         """By the key in a title; without it, whether our account dispatched anything since."""
-        if plan.get("shown"):
-            found = self._mine(plan, key)
-            return Found(parse.ref_of(found, 1), "a run's title has our key") if found else Absent()
+        listed = self._dispatched(plan)
+        if plan.get("shown") and (found := self._mine(listed, key)):
+            return Found(parse.ref_of(found, 1), "a run's title has our key")
+        if len(listed) >= PAGE_LIMIT:
+            return CannotTell(f"{len(listed)} runs and more were dispatched then: ours may be one that is not listed")
+        return Absent() if plan.get("shown") else self._look_for_ours(listed)
+
+    def _look_for_ours(self, listed: list[fields.Row]) -> LookUp:
         me = login(self._client)
         if not me:
             return CannotTell("the run's title does not show our key, and the token has no user to look for")
-        rows = [row for row in self._dispatched(plan) if parse.login_of(row) == me]
+        rows = [row for row in listed if parse.login_of(row) == me]
         if rows:
             return CannotTell(f"{len(rows)} runs were dispatched by {me} since: none shows our key, one may be it")
         return Absent()
 
-    def _mine(self, plan: Mapping[str, Any], key: str) -> int:
-        rows = [row for row in self._dispatched(plan) if key in str(row.get("display_title"))]
-        return min((parse.id_of(row) for row in rows), default=0)
+    def _mine(self, listed: list[fields.Row], key: str) -> int:
+        return min((parse.id_of(row) for row in listed if key in str(row.get("display_title"))), default=0)
 
     def _dispatched(self, plan: Mapping[str, Any]) -> list[fields.Row]:
-        since = (sent_at(plan) or datetime.now(UTC) - timedelta(days=1)) - CLOCKS_APART
-        reply = self._client.runs_of(
-            int(plan["workflow"]), event="workflow_dispatch", created=f">={since:%Y-%m-%dT%H:%M:%SZ}"
-        )
+        """Runs that were dispatched while ours could be, the newest first, a page of them."""
+        sent = sent_at(plan)
+        since = (sent or datetime.now(UTC) - timedelta(days=1)) - CLOCKS_APART
+        first = f"{since:%Y-%m-%dT%H:%M:%SZ}"
+        created = f"{first}..{sent + LISTED_LATER:%Y-%m-%dT%H:%M:%SZ}" if sent else f">={first}"
+        reply = self._client.runs_of(int(plan["workflow"]), event="workflow_dispatch", created=created)
         return [row for row in fields.rows(reply.table().get("workflow_runs")) if isinstance(row, dict)]
 
 

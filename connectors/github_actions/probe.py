@@ -15,8 +15,8 @@ from connectors.github_actions.definitions import FOLDER
 from connectors.github_actions.inventory import PAUSED_WORDS, workflows
 from connectors.transport.http import Reply
 
-NOBODY = 1
-"""An id below all that GitHub gives today."""
+NOBODY = 2**53 - 1
+"""An id above all that GitHub gives: an Enterprise Server begins at 1."""
 
 
 def probe(client: GitHubClient) -> Probe:

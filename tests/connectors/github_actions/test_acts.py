@@ -10,6 +10,7 @@ import pytest
 
 from connectors.conformance import new_key, ref
 from connectors.contract import (
+    SENT_AT,
     Absent,
     AccessRefused,
     Ask,
@@ -23,6 +24,7 @@ from connectors.contract import (
     State,
     SystemUnreachable,
     Verb,
+    instant_key,
 )
 from connectors.github_actions.connector import GitHubActionsConnector
 from tests.connectors.github_actions.support import ORDERS, REPORT, STOCK, job, opened, repository, told
@@ -216,6 +218,29 @@ def test_a_token_that_may_only_read_is_named_by_the_probe_and_refused_by_github(
     preview = connector.preview(Ask(Verb.RERUN, ref(run), run.state), 10)
     with pytest.raises(AccessRefused, match="not accessible"):
         connector.act(preview, new_key(), 10)
+
+
+def test_a_probe_changes_nothing_where_ids_begin_at_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = repository()
+    monkeypatch.setattr(fake, "id_of", lambda file: 1 + list(fake.files).index(file))
+    fake.state[ORDERS] = "disabled_manually"
+    rights = opened(fake).probe(10).rights
+    assert ([True] * 7, "disabled_manually") == ([right.held for right in rights], fake.state[ORDERS])
+
+
+@pytest.mark.parametrize("later", [timedelta(0), timedelta(hours=6)])
+def test_a_start_is_found_although_a_hundred_others_followed_it(later: timedelta) -> None:
+    fake = repository()
+    connector, key = opened(fake), new_key()
+    preview = start(connector, ORDERS)
+    sent = Preview(preview.verb, "", "", plan={**preview.plan, SENT_AT: instant_key(fake.now - timedelta(minutes=9))})
+    fake.now -= timedelta(minutes=8)
+    connector.act(preview, key, 10)
+    fake.now += later
+    for _ in range(100):
+        fake.start(ORDERS)
+    answer = connector.look_up(sent, key, 10)
+    assert isinstance(answer, Found if later else CannotTell), answer
 
 
 def test_a_log_is_read_without_the_token_and_only_over_https() -> None:
