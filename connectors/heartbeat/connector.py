@@ -40,7 +40,7 @@ from connectors.contract import (
     SystemUnreachable,
 )
 from connectors.heartbeat import parse
-from connectors.heartbeat.book import Moment
+from connectors.heartbeat.book import Moment, Run
 from connectors.heartbeat.door import open_door
 from connectors.heartbeat.options import HeartbeatOptions, targets
 from connectors.heartbeat.ping import TOKEN
@@ -75,9 +75,10 @@ class HeartbeatConnector:
             before = _memory(cursor)
             known = before if before.get("spool") == spool.id else {}
             after, at = int(known.get("changed", 0)), self._moment()
+            listening = self._listening(spool, at)  # before what arrived: nothing that came until then is left out
             spool.told(after)
             changes = spool.changes(after, BITE)
-            seen, listening = {one.run.id for one in changes}, self._listening(spool, at)
+            seen = {one.run.id for one in changes}
             runs = [self._record(one.run, at) for one in changes]
             runs += self._lost(spool, open_runs, seen, at)
             closed = spool.closed(int(known.get("closed", 0)))
@@ -111,9 +112,10 @@ class HeartbeatConnector:
     def _lost(self, spool: Spool, refs: Sequence[RunRef], seen: set[int], at: Moment) -> Iterator[RunRecord]:
         for ref in refs:
             number = parse.number_of(ref.native_ref)
-            run = spool.run(number) if number is not None and number not in seen else None
-            if run is not None and run.job == ref.job:
-                yield self._record(run, at)
+            if number is None or number in seen:
+                continue
+            run = spool.run(number)
+            yield self._record(run, at) if run is not None and _is_of(run, ref) else parse.gone(ref)
 
     def _record(self, run: Any, at: Moment) -> RunRecord:
         return parse.record(run, self._options.jobs.get(run.job), at)
@@ -123,7 +125,7 @@ class HeartbeatConnector:
         number = parse.number_of(run.native_ref)
         with self._reading() as spool:
             found = spool.run(number) if number is not None else None
-        if found is None or found.job != run.job:
+        if found is None or not _is_of(found, run):
             raise NotSupported(f"{run.job}: this run stands in the spool no more")
         if start is not None and not (start.isascii() and start.isdigit() and len(start) < 16):
             raise NotSupported(f"not a place in a log: {start[:40]!r}")
@@ -193,6 +195,11 @@ class HeartbeatConnector:
         """The time of arrival counts, which is ours: a sender's clock is never asked."""
         at = datetime.now(UTC)
         return Clock(at, at, self._options.zone)
+
+
+def _is_of(run: Run, ref: RunRef) -> bool:
+    """Whether that number is still the same run's: in another spool they begin again."""
+    return (run.job, parse.key_of(run)) == (ref.job, ref.attempt_key)
 
 
 def _refuse() -> NoReturn:

@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from connectors.contract import Evidence, JobRecord, RunRecord, Schedule, State
+from connectors.contract import Evidence, JobRecord, RunRecord, RunRef, Schedule, State
 from connectors.heartbeat.book import OVERTAKEN, Moment, Run
 from connectors.heartbeat.options import HeartbeatJob
 from connectors.heartbeat.ping import FAIL, SUCCESS
@@ -39,7 +39,7 @@ def record(run: Run, settings: HeartbeatJob | None, at: Moment) -> RunRecord:
         message = _last_line(run.log) or (f"exit {run.exit_code}" if run.exit_code is not None else "it reported fail")
     return RunRecord(
         job=run.job,
-        attempt_key=run.rid or f"#{run.id}-{int(run.first.wall)}",
+        attempt_key=key_of(run),
         state=state,
         native_state=f"exit {run.exit_code}" if run.exit_code is not None else run.word,
         evidence=evidence,
@@ -49,6 +49,26 @@ def record(run: Run, settings: HeartbeatJob | None, at: Moment) -> RunRecord:
         message=message,
         native_ref=json.dumps({"id": run.id}),
         context=_context(run),
+    )
+
+
+def key_of(run: Run) -> str:
+    """Attempt key."""
+    return run.rid or f"#{run.id}-{int(run.first.wall)}"
+
+
+def gone(ref: RunRef) -> RunRecord:
+    """An open run that stands in the spool no more: its end will not be heard."""
+    return RunRecord(
+        job=ref.job,
+        attempt_key=ref.attempt_key,
+        state=State.LOST,
+        native_state="(not in the spool)",
+        evidence=Evidence.INFERRED,
+        period_key=ref.period_key,
+        started_at=ref.started_at,
+        message="it stands in the spool no more: the file is another one, or the run is too old",
+        native_ref=ref.native_ref,
     )
 
 

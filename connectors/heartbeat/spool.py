@@ -127,16 +127,17 @@ class Spool:
 
     def opens(self, at: Moment) -> None:
         """The door is open from now on; since when it was not is kept."""
+        self.listens(at)
+        with self._writing():
+            self._keep("since", at.wall)
+
+    def listens(self, at: Moment) -> None:
+        """The door is open: whatever was answered before now stands here. Since when nothing could be written is kept:
+        it was closed, the machine slept, or the disk was full."""
         with self._writing():
             before = self._listened()
             if before is not None and at.since(before) > OPEN_SECONDS:
                 self._db.execute("INSERT INTO closed (since, until) VALUES (?, ?)", (before.wall, at.wall))
-            self._keep("since", at.wall)
-            self._keep("listened", (at.wall, at.boot, at.up))
-
-    def listens(self, at: Moment) -> None:
-        """The door is open still: whatever was answered before now stands here."""
-        with self._writing():
             self._keep("listened", (at.wall, at.boot, at.up))
 
     def tidy(self) -> None:

@@ -114,11 +114,19 @@ def test_only_what_was_read_is_forgotten_and_numbers_never_come_again(
 
 def test_when_the_door_was_closed_is_known(spool: Spool) -> None:
     spool.opens(at(0))
-    spool.listens(at(600))
-    spool.opens(at(603))
+    spool.listens(at(10))
+    spool.opens(at(13))
     assert [] == spool.closed(0)
     spool.opens(at(3600))
-    assert [(1_800_000_603, 1_800_003_600)] == [each[1:] for each in spool.closed(0)]
+    assert [(1_800_000_013, 1_800_003_600)] == [each[1:] for each in spool.closed(0)]
+
+
+def test_a_door_that_could_write_nothing_for_a_while_was_closed(spool: Spool) -> None:
+    """The machine slept, or the disk was full and every sender got 503: what was not reported then is not missed."""
+    spool.opens(at(0))
+    spool.listens(at(3))
+    spool.listens(at(903))
+    assert [(1_800_000_003, 1_800_000_903)] == [each[1:] for each in spool.closed(0)]
 
 
 # what a request's line says

@@ -11,12 +11,13 @@ from typing import ClassVar
 
 import pytest
 
-from connectors.conformance import ConnectorConformance
-from connectors.contract import Connector, RunRecord, SystemUnreachable
+from connectors.conformance import ConnectorConformance, ref
+from connectors.contract import Connector, NotSupported, RunRecord, SystemUnreachable
+from connectors.heartbeat.book import Moment
 from connectors.heartbeat.connector import CONNECTOR, HeartbeatConnector
 from connectors.heartbeat.door import Door
 from connectors.heartbeat.ping import Ping
-from connectors.heartbeat.spool import Spool, now
+from connectors.heartbeat.spool import Changed, Spool, now
 from tests.connectors.heartbeat.support import open_at, options_of, ping, secret
 
 
@@ -90,8 +91,6 @@ def test_a_start_without_an_end_is_lost_by_the_time_that_passed(tmp_path: Path) 
     later = type(began)(began.wall, began.boot, began.up + 7201)
     spool.listens(later)
     first = HeartbeatConnector(options, secret, lambda: began).poll("", (), 5)
-    from connectors.conformance import ref
-
     connector = HeartbeatConnector(options, secret, lambda: later)
     [lost] = connector.poll(first.cursor, [ref(first.runs[0])], 5).runs
     assert ("running", "lost", "inferred") == (first.runs[0].state, lost.state, lost.evidence)
@@ -127,3 +126,40 @@ def test_a_spool_that_was_lost_is_told_and_read_from_its_start(tmp_path: Path) -
         ping(door, "?rid=2")
         poll = HeartbeatConnector(door.options, secret).poll(cursor, (), 5)
     assert (["2"], True) == ([run.attempt_key for run in poll.runs], "is gone" in poll.warnings[0])
+
+
+def test_a_run_whose_spool_was_lost_is_lost_and_has_no_other_runs_log(tmp_path: Path) -> None:
+    with open_at(tmp_path) as door:
+        ping(door, "/start?rid=1")
+        [run] = HeartbeatConnector(door.options, secret).poll("", (), 5).runs
+    door.options.spool_file.unlink()
+    with open_at(tmp_path) as door:
+        ping(door, "/fail?rid=2", b"of another run")
+        connector = HeartbeatConnector(door.options, secret)
+        found = {one.attempt_key: one for one in connector.poll("", [ref(run)], 5).runs}
+        assert {"1": "lost", "2": "failed"} == {key: one.state for key, one in found.items()}
+        assert (run.period_key or "", "inferred") == (found["1"].period_key, found["1"].evidence)
+        with pytest.raises(NotSupported, match="in the spool no more"):
+            connector.log(ref(run), None, 4096, 5)
+
+
+def test_what_arrives_while_a_poll_reads_is_not_behind_its_proof(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options, began = options_of(tmp_path), now()
+    spool = Spool(options.spool_file)
+    spool.opens(began)
+    changes = Spool.changes
+
+    def slow(self: Spool, after: int, most: int) -> list[Changed]:
+        found = changes(self, after, most)
+        spool.take([(Ping("export", "start"), b"", 0)], Moment(began.wall + 5, began.boot, began.up + 5))
+        spool.listens(Moment(began.wall + 9, began.boot, began.up + 9))
+        return found
+
+    monkeypatch.setattr(Spool, "changes", slow)
+    later = Moment(began.wall + 10, began.boot, began.up + 10)
+    poll = HeartbeatConnector(options, secret, lambda: later).poll("", (), 5)
+    assert () == poll.runs
+    assert poll.seen_until is not None
+    assert poll.seen_until.timestamp() < began.wall + 5
