@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
+
 import pytest
 
+from console.model.filters import JobFilter
+from console.model.views import JobRow
 from console.tui.fuzzy import misfit, misfit_of_all
+from console.tui.screens.jump import JumpScreen
+from console.tui.screens.pick import Choice
 from console.tui.trail import Trail
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import job_row
@@ -119,6 +126,38 @@ async def test_minus_goes_to_the_last_view_and_brackets_through_all_of_them(nigh
     await night.see("nothing was seen before this")
     await night.press("right_square_bracket")
     await night.see("JOBS  row 1 of 1 ")
+
+
+@on_the_night()
+async def test_what_comes_late_into_the_jump_leaves_the_cursor_on_its_line(night: Night) -> None:
+    await night.see("SERVICES")
+    await night.press(":")
+    await night.typing()
+    await night.answered()
+    go, found = threading.Event(), night.reads.jobs_first_page
+
+    def late(wanted: JobFilter, sort: str = "attention", limit: int = 128) -> Sequence[JobRow]:
+        go.wait(20)
+        return found(wanted, sort, limit)
+
+    setattr(night.reads, "jobs_first_page", late)  # noqa: B010 - mypy knows it as a method
+    await night.type("o")
+    await night.press("down")
+    screen = night.app.screen
+    assert isinstance(screen, JumpScreen)
+    under = chosen(screen)
+    assert under is not screen.shown[0]
+    go.set()
+    await night.until(lambda: bool(screen.jobs), "the jobs")
+    assert under == chosen(screen)
+    await night.type("r")
+    assert screen.shown[0] == chosen(screen)
+
+
+def chosen(screen: JumpScreen) -> Choice:
+    key = screen.grid.key
+    assert isinstance(key, int)
+    return screen.shown[key]
 
 
 @on_the_night()

@@ -6,7 +6,9 @@ import asyncio
 import itertools
 import random
 import re
+from array import array
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given
@@ -18,9 +20,10 @@ import console.tui
 from console.model.filters import JobFilter, parse_filter
 from console.tui.widgets import paint
 from console.tui.widgets.breaks import breaks
+from console.tui.widgets.pages import IdRows
 from console.tui.widgets.paint import Palette, fit, one_line
 from console.tui.widgets.pane import Pane, piece
-from console.tui.widgets.table import Column, plan
+from console.tui.widgets.table import Column, Row, plan
 from tests.corpus import HOSTILE
 
 COLORS = dict.fromkeys(
@@ -135,3 +138,22 @@ def test_long_texts_from_outside_are_not_kept() -> None:
     before = paint._fitted.cache_info().currsize, paint._cleaned.cache_info().currsize
     assert "é" * 19 + "…" == paint.fit("é" * 100_000, 20)
     assert before == (paint._fitted.cache_info().currsize, paint._cleaned.cache_info().currsize)
+
+
+class Seen(NamedTuple):
+    id: int
+    says: str = "good"
+
+
+def test_rows_that_are_asked_for_anew_are_not_forgotten_when_somebody_scrolls_meanwhile() -> None:
+    """Both are one question at the desk, where the newer stands in for the older."""
+    asked: list[list[int]] = []
+    rows: IdRows[Seen] = IdRows(lambda view: Row(view.id, ((view.says, ""),)), asked.append)
+    rows.ids = array("q", range(300))
+    rows.arrived([Seen(number) for number in range(100)])
+    rows.again(0, 9)
+    rows.want(5, 14)
+    assert set(range(10)) <= set(asked[-1])
+    rows.arrived([Seen(number, "bad") for number in asked[-1]])
+    rows.want(40, 49)
+    assert not set(range(10)) & set(asked[-1])

@@ -72,8 +72,13 @@ class JumpScreen(PickScreen):
         self._again()
 
     def _again(self) -> None:
+        """More is known: the cursor stays on what somebody has moved it to."""
+        key = self.grid.key
+        stood = self.shown[key] if self.grid.touched and isinstance(key, int) else None
         self._gather()
         self._show_ranked()
+        if stood in self.shown:
+            self.grid.move_to(self.shown.index(stood))
 
     def narrow(self, text: str) -> None:
         word, _, rest = text.partition(" ")
@@ -82,6 +87,7 @@ class JumpScreen(PickScreen):
         self.meant = JUMP_WORDS.get(word, "") if not rest.strip() else ""
         table = TABLES.get(word)
         words = rest.strip().removeprefix("/") if table else text
+        self.grid.touched = False  # other words, another list
         self.tables = [Choice("filter", f"{table}: {words}", "the table with this filter", ("table", (table, words)))
                        ] if table and words else []  # fmt: skip
         self._show_ranked()

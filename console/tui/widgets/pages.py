@@ -32,6 +32,8 @@ class IdRows(Generic[View]):
         self._make, self._ask = make, ask
         self._views: OrderedDict[int, View] = OrderedDict()
         self._asked: frozenset[int] = frozenset()
+        self._old: set[int] = set()
+        """Views that are asked for anew and have not come yet: whatever is asked meanwhile asks for them too."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -63,7 +65,7 @@ class IdRows(Generic[View]):
         missing = frozenset(row_id for row_id in around if row_id not in self._views)
         if missing and missing != self._asked:
             self._asked = missing
-            self._ask([row_id for row_id in around if row_id in missing])
+            self._ask([*(row_id for row_id in around if row_id in missing), *sorted(self._old - missing)])
 
     def near_edge(self, first: int, last: int) -> None:
         """Prefetches before the cursor runs out of rows that are here."""
@@ -75,6 +77,7 @@ class IdRows(Generic[View]):
     def again(self, first: int, last: int) -> None:
         """The store has changed: what is in view is asked for anew, the rest is forgotten."""
         visible = list(self.ids[first : last + 1])
+        self._old = set(visible)
         self._views = OrderedDict((row_id, self._views[row_id]) for row_id in visible if row_id in self._views)
         self._asked = frozenset()
         if visible:
@@ -88,6 +91,7 @@ class IdRows(Generic[View]):
                 changed.add(view.id)
             self._views[view.id] = view
             self._views.move_to_end(view.id)
+            self._old.discard(view.id)
         while len(self._views) > KEPT:
             self._views.popitem(last=False)
         self._asked = frozenset()
