@@ -78,7 +78,7 @@ class HeartbeatConnector:
             listening = self._listening(spool, at)  # before what arrived: nothing that came until then is left out
             spool.told(after)
             changes = spool.changes(after, BITE)
-            seen = {one.run.id for one in changes}
+            seen = {(one.run.job, parse.key_of(one.run)) for one in changes}
             runs = [self._record(one.run, at) for one in changes]
             runs += self._lost(spool, open_runs, seen, at)
             closed = spool.closed(int(known.get("closed", 0)))
@@ -109,10 +109,12 @@ class HeartbeatConnector:
             )
         return _at(heard[1].wall) - timedelta(seconds=1)
 
-    def _lost(self, spool: Spool, refs: Sequence[RunRef], seen: set[int], at: Moment) -> Iterator[RunRecord]:
+    def _lost(
+        self, spool: Spool, refs: Sequence[RunRef], seen: set[tuple[str, str]], at: Moment
+    ) -> Iterator[RunRecord]:
         for ref in refs:
             number = parse.number_of(ref.native_ref)
-            if number is None or number in seen:
+            if number is None or (ref.job, ref.attempt_key) in seen:
                 continue
             run = spool.run(number)
             yield self._record(run, at) if run is not None and _is_of(run, ref) else parse.gone(ref)

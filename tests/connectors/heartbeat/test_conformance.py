@@ -138,7 +138,7 @@ def test_a_run_whose_spool_was_lost_is_lost_and_has_no_other_runs_log(tmp_path: 
         connector = HeartbeatConnector(door.options, secret)
         found = {one.attempt_key: one for one in connector.poll("", [ref(run)], 5).runs}
         assert {"1": "lost", "2": "failed"} == {key: one.state for key, one in found.items()}
-        assert (run.period_key or "", "inferred") == (found["1"].period_key, found["1"].evidence)
+        assert (ref(run).period_key, "inferred") == (found["1"].period_key, found["1"].evidence)
         with pytest.raises(NotSupported, match="in the spool no more"):
             connector.log(ref(run), None, 4096, 5)
 
