@@ -179,10 +179,10 @@ def _open_words(row: Sequence[Any], now_us: int) -> str:
 
 
 def _may_all(rights: Rights, person: Person, steps: Sequence[Step], why: str, recent: int) -> Granted | Refused:
-    """Whether this person may do every step."""
-    doors = dict.fromkeys(
-        (door, step.job_id) for step in steps if step.verb != WAIT for door in ("plan start", step.verb)
-    )
+    """Whether this person may do every step; what sends none stands in the way of other plans all the same."""
+    sends = [step for step in steps if step.verb != WAIT]
+    doors = dict.fromkeys((door, step.job_id) for step in sends for door in ("plan start", step.verb))
+    doors = doors or dict.fromkeys(("plan start", step.job_id) for step in steps)
     return all_granted(
         rights.kept_back(job_id) or rights.may(person, door, job_id, why=why, recent=recent) for door, job_id in doors
     )

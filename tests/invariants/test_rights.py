@@ -23,7 +23,7 @@ from console.control.authorize import DOORS
 from console.engine.plan_requests import PlanRequests
 from console.engine.wishes import Wish
 from console.model.ids import new_action_key
-from console.model.plans import Draft
+from console.model.plans import WAIT, Draft
 from console.store import chain
 from console.store.errors import NotAllowed, ReasonNeeded
 from console.store.wire import wire
@@ -521,6 +521,17 @@ def test_who_may_only_look_sees_a_plan_and_cannot_start_it(bench: Bench, be: Be)
     with pytest.raises(NotAllowed, match="needs role act on fake"):
         PlanRequests(bench.url).start_plan(draft, new_action_key(), "why not")
     assert ("vera", "refuse plan start") in verbs(bench)
+
+
+def test_who_may_only_look_starts_no_plan_that_only_waits_either(bench: Bench, be: Be) -> None:
+    """It sends nothing, but stands in the way of everybody's plan for the incident."""
+    be("vera")
+    draft = planned(bench)
+    waits = replace(draft, steps=tuple(replace(one, verb=WAIT) for one in draft.steps))
+    with pytest.raises(NotAllowed, match="needs role act on fake"):
+        PlanRequests(bench.url).start_plan(waits, new_action_key(), "why not")
+    be("alice")
+    PlanRequests(bench.url).start_plan(draft, new_action_key(), "a bad file")
 
 
 def test_no_plan_starts_or_goes_on_while_nothing_may_be_sent(bench: Bench, be: Be) -> None:
