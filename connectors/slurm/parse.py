@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -256,6 +256,11 @@ def settings(answer: Answer, where: str) -> dict[str, str]:
             f"{where}: there is no Slurm ({told[0][:SAMPLE]}). Set `bin` to the folder of its commands, if it has one."
         )
     return found
+
+
+def is_private(told: Mapping[str, str]) -> bool:
+    """Whether plain users see their own jobs alone."""
+    return "jobs" in told.get("PrivateData", "").split(",")
 
 
 def complain(words: Iterable[str], where: str) -> str:

@@ -52,8 +52,7 @@ def _view(
     fix = "AccountingStorageType=accounting_storage/slurmdbd in slurm.conf; see that slurmdbd runs"
     seen = told and not off and not words
     yield Right("read accounting", seen, "" if seen else why, "" if seen else fix)
-    private = "jobs" in settings.get("PrivateData", "").split(",") and me != "root"
-    blind = private and level not in OPERATORS
+    blind = parse.is_private(settings) and me != "root" and level not in OPERATORS
     fix = f"sacctmgr modify user {me} set adminlevel=Operator"
     why = "PrivateData=jobs hides the jobs of others, and no error tells it"
     yield Right("see the jobs of others", not blind, why if blind else "", fix if blind else "")

@@ -8,11 +8,12 @@ from typing import Any
 
 from connectors.contract import Absent, Ask, CannotTell, Found, LookUp, NotSupported, Preview, Receipt, Verb
 from connectors.slurm import parse
+from connectors.slurm.answer import Answer
 from connectors.slurm.choice import Choice
 from connectors.slurm.client import SlurmClient, call
 from connectors.slurm.inventory import Jobs
 from connectors.slurm.poll import reference
-from connectors.slurm.situation import Situation, latest, needed, sent, since, situation
+from connectors.slurm.situation import OPERATORS, Situation, latest, needed, sent, since, situation
 
 MOST_TASKS = 5000
 REQUEUED = (
@@ -161,18 +162,26 @@ class Reruns:
     def look_up(self, plan: Mapping[str, Any], key: str) -> LookUp:
         """By our key in the comment of a job, in the queue or in accounting (or in the line that submitted it)."""
         base = str(plan["id"]) if plan["way"] == "requeue" else ""
-        answer = self._client.ask([call("look_for", key, since(plan), base)])
+        answer = self._client.ask(["host", "config", "level", call("look_for", key, since(plan), base)])
         queue, accounts, found = needed(answer, "LOOKED", self._client.where).fields(3)
         if found:
             return Found(found, f"job {found} bears its key")
         if queue != "0" or accounts != "0":
             silent = "slurmctld" if queue != "0" else "accounting"
             return CannotTell(f"{silent} does not answer")
+        if self._is_hidden(answer, str(plan["user"])):
+            return CannotTell(f"PrivateData=jobs hides the jobs of {plan['user']} from the login: it may be there")
         if not base:
             return Absent()
         return self._requeued(answer, int(plan.get("newest", 0)))
 
-    def _requeued(self, answer: Any, newest: int) -> LookUp:
+    def _is_hidden(self, answer: Answer, user: str) -> bool:
+        """Whether jobs of that user are kept from the login: no error tells it."""
+        where = self._client.where
+        me, level = needed(answer, "ME", where).fields(2)[0], needed(answer, "LEVEL", where).rest.strip()
+        return parse.is_private(parse.settings(answer, where)) and me not in (user, "root") and level not in OPERATORS
+
+    def _requeued(self, answer: Answer, newest: int) -> LookUp:
         if parse.section(answer, "JOB") is None:
             return CannotTell("slurmctld does not know the job any more, and accounting keeps no comments")
         rows = [line.split(answer.delimiter) for line in parse.lines(parse.section(answer, "JOB"))]

@@ -29,7 +29,7 @@ AccountingStorageType   = {accounts}
 AccountingStoreFlags    = job_comment,job_script
 ClusterName             = lab
 MinJobAge               = 300 sec
-PrivateData             = none
+PrivateData             = {private}
 SlurmUser               = slurm(64030)
 SLURM_VERSION           = 22.05.8
 """
@@ -182,7 +182,8 @@ def scontrol(world: World, words: list[str]) -> int:
     if verb == "show" and rest[0] == "config":
         print(
             CONFIG.format(
-                accounts=f"accounting_storage/{'none' if world.settings['accounts'] == 'none' else 'slurmdbd'}"
+                accounts=f"accounting_storage/{'none' if world.settings['accounts'] == 'none' else 'slurmdbd'}",
+                private=world.settings.get("private", "none"),
             )
         )
         return 0

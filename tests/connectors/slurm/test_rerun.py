@@ -83,6 +83,17 @@ def test_a_requeue_without_our_mark_is_not_called_absent(hpc: SlurmHost) -> None
     assert isinstance(connector.look_up(preview, key, 20), CannotTell)
 
 
+def test_what_private_data_hides_is_not_called_absent(hpc: SlurmHost) -> None:
+    """Else a submission whose answer was lost is sent again, and runs twice."""
+    hpc.change("2", forgotten=True)
+    connector, key = connect(hpc), new_key()
+    preview = rerun(connector, "bad")
+    hpc.set(private="accounts,jobs", level="None")
+    assert isinstance(connector.look_up(preview, key, 20), CannotTell)
+    hpc.set(level="Operator")
+    assert isinstance(connector.look_up(preview, key, 20), Absent)
+
+
 def test_a_job_that_may_not_be_requeued_is_submitted_anew(hpc: SlurmHost) -> None:
     real = (hpc.shims / "scontrol").read_text()
     hpc.put("scontrol", real.replace('"$@"', '"$@" | sed s/Requeue=1/Requeue=0/').replace("exec ", ""))
