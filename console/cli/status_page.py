@@ -80,13 +80,7 @@ class Board:
 
 def page(board: Board) -> str:
     """The page. Every word of it that comes from outside is escaped."""
-    endangered = [one for one in board.services if one.is_endangered]
-    headline, tone = "Every promise stands", "ok"
-    if endangered:
-        worst = "bad" if any(one.timeliness in ("will_miss", "breached") for one in endangered) else "warn"
-        headline, tone = f"{count(endangered, 'promise')} of {len(board.services)} in danger", worst
-    if not board.header.engine.alive:
-        headline, tone = "Nobody watches: what follows is old", "bad"
+    headline, tone = _headline(board)
     template = Environment(autoescape=True).from_string(files("console.cli").joinpath("status.html").read_text())
     return template.render(
         header=board.header,
@@ -99,6 +93,23 @@ def page(board: Board) -> str:
         script=Markup(SCRIPT),  # noqa: S704 - our own constant
         script_sum=base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode(),
     )
+
+
+def _headline(board: Board) -> tuple[str, str]:
+    """How it stands altogether, and its style. What cannot be seen or estimated is never called well."""
+    if not board.header.engine.alive:
+        return "Nobody watches: what follows is old", "bad"
+    number = len(board.services)
+    if endangered := [one for one in board.services if one.is_endangered]:
+        lost = any(one.timeliness in ("will_miss", "breached") for one in endangered)
+        return f"{count(endangered, 'promise')} of {number} in danger", "bad" if lost else "warn"
+    if late := [one for one in board.services if one.timeliness == Timeliness.MET_LATE]:
+        return f"{count(late, 'promise')} of {number} kept late", "warn"
+    if unseen := board.header.sick_targets:
+        return f"No promise is known to be at risk, but {count(unseen, 'target')} cannot be seen", "warn"
+    if unknown := [one for one in board.services if one.timeliness == Timeliness.NO_ESTIMATE]:
+        return f"Nothing is at risk as far as is known, {len(unknown)} without an estimate", "dim"
+    return ("Every promise stands", "ok") if board.services else ("No service is configured", "dim")
 
 
 def write_page(text: str, where: str) -> None:
@@ -121,7 +132,7 @@ def _sections(board: Board) -> Iterable[Section]:
     yield Section(
         "Services",
         ("service", "stands", "deadline", "slack", "act by", "tier", "cause"),
-        [_service(one, board.now) for one in by_urgency(board.services)],
+        [_service(one, board) for one in by_urgency(board.services)],
         "no service is configured",
     )
     yield Section(
@@ -142,11 +153,15 @@ def _sections(board: Board) -> Iterable[Section]:
     )  # fmt: skip
 
 
-def _service(one: ServiceView, now: datetime) -> Sequence[Cell]:
+def _service(one: ServiceView, board: Board) -> Sequence[Cell]:
+    now = board.now
+    stands = Cell(one.timeliness.replace("_", " "), STYLES[Timeliness(one.timeliness)])
+    if stands.style == "ok" and one.delivered is None and not board.header.engine.alive:
+        stands = Cell(f"was {stands.text}", "dim")
     act_by = clock_words(one.act_by, one.zone, now) if one.act_by is not None else "–"
     return (
         Cell(one.title),
-        Cell(one.timeliness.replace("_", " "), STYLES[Timeliness(one.timeliness)]),
+        stands,
         Cell(deadline_words(one, now), "whole"),
         Cell(slack_words(one, now) if one.is_promised else "–", "whole"),
         Cell(act_by, "whole"),

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,14 +67,37 @@ def test_every_way_in_which_a_promise_stands_has_its_colour() -> None:
 
 
 def test_a_calm_night_says_so_and_nobody_watching_is_no_calm_night() -> None:
-    calm = [one for one in services() if one.timeliness == "on_time"]
+    calm, whole = [one for one in services() if one.timeliness == "on_time"], replace(header(), sick_targets=())
     assert calm
-    assert "Every promise stands" in page(board(services=calm, incidents=[]))
+    assert "Every promise stands" in page(board(services=calm, incidents=[], header=whole))
     hurt = replace(calm[0], timeliness="no_estimate", incident_id=1)
-    assert "1 promise of 1 in danger" in page(board(services=[hurt]))
-    blind = header()
-    blind = replace(blind, engine=replace(blind.engine, alive=False))
-    assert "Nobody watches" in page(board(services=calm, incidents=[], header=blind))
+    assert "1 promise of 1 in danger" in page(board(services=[hurt], header=whole))
+    blind = page(board(services=calm, incidents=[], header=replace(whole, engine=replace(whole.engine, alive=False))))
+    assert "Nobody watches" in blind
+    assert ("was on time" in blind, 'class="ok">on time' in blind) == (True, False)
+
+
+@pytest.mark.parametrize(
+    "changes, sick, words",
+    [
+        ({}, (("etl-hosts/db02", None),), "No promise is known to be at risk, but 1 target cannot be seen"),
+        ({"timeliness": "no_estimate"}, (), "Nothing is at risk as far as is known, 1 without an estimate"),
+        ({"timeliness": "met_late", "delivered": NOW}, (), "1 promise of 1 kept late"),
+    ],
+)
+def test_what_cannot_be_seen_or_was_late_is_no_promise_that_stands(
+    changes: dict[str, Any], sick: tuple[tuple[str, None], ...], words: str
+) -> None:
+    one = next(one for one in services() if one.timeliness == "on_time")
+    told = page(board(services=[replace(one, **changes)], incidents=[], header=replace(header(), sick_targets=sick)))
+    assert words in told
+    assert "Every promise stands" not in told
+
+
+def test_without_a_service_no_promise_is_told() -> None:
+    told = page(board(services=[], incidents=[], header=replace(header(), sick_targets=())))
+    assert "No service is configured" in told
+    assert "Every promise stands" not in told
 
 
 def test_every_word_from_outside_is_escaped() -> None:
