@@ -53,6 +53,8 @@ NOTE_SECONDS = 60.0
 """How often it is written down anew where a person is who goes nowhere: a lost line is told with its time."""
 HEADER_SECONDS = 5.0
 """How often the header is read even without a change: an engine that stopped changes nothing."""
+SILENT_TICKS = 30
+"""Seconds after which a store that neither answers nor fails, as on a disk that hangs, is told as lost."""
 START_SECONDS = 20.0
 """How long an engine that was started from here may need until its store is there."""
 
@@ -119,6 +121,7 @@ class HeadwayApp(Ways, inherit_bindings=False):
         self.store_error = ""
         self.read_at: datetime | None = None
         """When the store could last be read, by real time."""
+        self._silent = 0  # ticks since then: none are counted while another program has the terminal
         self.starting = False
         """True while the store is not there yet and `on_painted` may be bringing the engine that makes it."""
         self._starts_until = time.monotonic() + START_SECONDS if on_painted is not None else 0.0
@@ -226,7 +229,7 @@ class HeadwayApp(Ways, inherit_bindings=False):
         self._signaller.look(self.header, self.services, self.own.signals, is_watched=self.app_focus)
         zones = {service.zone for service in self.services}
         self.clock.home = zones.pop() if len(zones) == 1 else ""
-        broken, self.store_error, self.starting = bool(self.store_error), "", False
+        broken, self.store_error, self.starting, self._silent = bool(self.store_error), "", False, 0
         unseen = {name for name, _ in self.header.sick_targets}
         self.paint_frame()
         if before is not None and unseen != {name for name, _ in before.sick_targets}:
@@ -270,6 +273,9 @@ class HeadwayApp(Ways, inherit_bindings=False):
         tick = getattr(self.screen, "tick", None) if self.is_running else None  # one that closes has lost its widgets
         if tick is not None:
             tick()
+        self._silent += 1
+        if self._silent > SILENT_TICKS and not self.store_error:
+            self.store_failed(TimeoutError(f"the store has not answered for {SILENT_TICKS} s"))
         self._note_place()
 
     def _note_place(self) -> None:
@@ -279,11 +285,6 @@ class HeadwayApp(Ways, inherit_bindings=False):
             self._noted = (left, time.monotonic())
             written = replace(left, at=real_now())
             self.places.ask("place", lambda places: places.write(written), lambda _: None)
-
-    @property
-    def was_ended(self) -> bool:
-        """True where its line was lost, or something else ended it: who left by himself has his exit code."""
-        return (self.return_value or 0) >= 128
 
     def ask_engine(self, key: str, question: Callable[[RequestsLike], Any], then: Callable[[Any], None],
                    failed: Callable[[Exception], None], order: str = "") -> None:  # fmt: skip

@@ -26,6 +26,11 @@ class OnTerminal(App[int], inherit_bindings=False):
         super().__init__(driver_class=driver_class)
         self.scroll_sensitivity_y = WHEEL_LINES
 
+    @property
+    def was_ended(self) -> bool:
+        """True where its line was lost, or something else ended it: who left by himself has his exit code."""
+        return (self.return_value or 0) >= 128
+
     @cached_property
     def _shown(self) -> Shown:
         """What the terminal shows."""

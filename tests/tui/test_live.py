@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from textual.screen import Screen
 
-from console.model.views import EngineView
+from console.model.views import EngineView, HeaderView
+from console.tui.app import SILENT_TICKS
 from console.tui.pace import AFTER_TOUCH_SECONDS
 from console.tui.widgets.grid import Grid
 from console.tui.widgets.lit import Lit
@@ -198,6 +199,24 @@ async def test_every_list_keeps_its_rows_while_the_store_is_gone_and_goes_on_by_
         night.app.read_header()
         await night.see_gone("what you see is from")
         await night.see(rows)
+
+
+@on_the_night(size=(120, 36))
+async def test_a_store_that_hangs_and_never_fails_is_told_with_the_age_of_what_one_sees(night: Night) -> None:
+    await night.see("Supply plan")
+    go, whole = threading.Event(), night.reads.header
+
+    def hangs() -> HeaderView:
+        go.wait(20)
+        return whole()
+
+    setattr(night.reads, "header", hangs)  # noqa: B010 - mypy knows it as a method
+    night.app.read_header()
+    for _ in range(SILENT_TICKS + 1):
+        night.app._tick()
+    await night.see("what you see is from 03:17:42 CET: the store has not answered for 30 s")
+    go.set()
+    await night.see_gone("what you see is from")
 
 
 @on_the_night()
