@@ -128,6 +128,16 @@ def dead_and_well(night: Night) -> None:
     night.reads.targets_ = [one for one in night.reads.targets_ if one.is_well]
 
 
+@on_the_night(size=WIDE)
+async def test_no_target_is_green_while_the_store_cannot_be_read(night: Night) -> None:
+    await night.press("5")
+    await night.see("● warehouse-airflow")
+    night.reads.broken = "it is gone"
+    night.app.read_header()
+    await night.see("what you see is from", "? warehouse-airflow")
+    assert "● warehouse-airflow" not in night.text
+
+
 @on_the_night(prepare=dead_and_well)
 async def test_a_single_target_is_not_well_while_nobody_watches(night: Night) -> None:
     await night.press("5")

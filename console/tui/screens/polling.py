@@ -26,6 +26,12 @@ class PollingActs(BaseScreen):
     def target_here(self) -> TargetView | None:
         raise NotImplementedError
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether an engine looks, as far as is known."""
+        board = self.board
+        return not board.store_error and (board.header is None or board.header.engine.alive)
+
     def name_here(self) -> str:
         return target_name(self.target_here) if self.target_here else ""
 

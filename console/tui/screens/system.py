@@ -57,12 +57,6 @@ class SystemScreen(PollingActs, DetailScreen):
             word, style = ("well", "ok") if self.is_watched else ("nobody looks: this is what was seen last", "warn")
         return [*left, (f"  {word}", style)], []
 
-    @property
-    def is_watched(self) -> bool:
-        """Whether an engine looks, as far as is known."""
-        board = self.board
-        return not board.store_error and (board.header is None or board.header.engine.alive)
-
     def crumb(self) -> str:
         return "system"
 

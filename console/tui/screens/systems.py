@@ -58,8 +58,7 @@ class SystemsScreen(PollingActs, ShortListScreen):
         return rows.target_name(view)
 
     def row_of(self, view: TargetView) -> Row:
-        header = self.board.header
-        return rows.target(view, self.look, is_watched=header is None or header.engine.alive)
+        return rows.target(view, self.look, is_watched=self.is_watched)
 
     def is_problem(self, view: TargetView) -> bool:
         return not view.is_well or bool(view.error or view.skipped)
