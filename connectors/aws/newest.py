@@ -20,6 +20,8 @@ from connectors.contract import AccessRefused, Gap, NotSupported, Poll, RecordUn
 PAGES_PER_BITE = 3
 MOST_RUNS_A_BITE = 2000
 """After so many the other lists come with the next bite: a bite is held in memory."""
+MOST_EMPTY = 10
+"""Pages without a row, and with a token, that follow each other in a list that is believed; "-" stands for each."""
 SHORTEST_CALL_SECONDS = 0.5
 EARLY = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -118,8 +120,10 @@ class Newest:
         """Takes one page; True when the reading of this list is done."""
         mark = self.marks[name]
         starts = [at.timestamp() for one in rows if (at := self.began(one))]
-        first = code(self.state_of(rows[0])[0]) if rows else ""
-        repeats = mark.token is not None and (first == mark.first or max(starts, default=0.0) > (mark.oldest or 0.0))
+        first = code(self.state_of(rows[0])[0]) if rows else "-" * (1 + mark.first.count("-"))
+        is_newer = mark.oldest is not None and max(starts, default=0.0) > mark.oldest
+        is_same = first == mark.first if rows else len(first) > MOST_EMPTY
+        repeats = mark.token is not None and (is_same or is_newer)
         mark = replace(
             mark, token=token, first=first, pages=mark.pages + 1, top=max([mark.top, *starts]),
             oldest=min([*starts, *([] if mark.oldest is None else [mark.oldest])], default=None),
@@ -159,7 +163,8 @@ class Newest:
         try:
             found = self.read(row, name)
         except RecordUnreadable as error:
-            self.skipped.append(Skipped(name, str(error), str(row)[:200]))
+            plain = {word: value for word, value in row.items() if not isinstance(value, dict | list)}
+            self.skipped.append(Skipped(name, str(error), str(plain)[:200]))  # arguments, environments hold secrets
             return
         for run in found:
             self.runs[run.job, run.attempt_key] = run

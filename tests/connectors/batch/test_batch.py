@@ -4,6 +4,7 @@ lacks (attempts, a failing job) is also checked by botocore's Stubber."""
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import boto3
 import pytest
@@ -193,3 +194,25 @@ def test_a_failed_job_is_what_aws_describes_by_botocores_stubber(monkeypatch: py
         stub.assert_no_pending_responses()
     assert ("mart", State.FAILED, 3, "1#1") == (run.job, run.state, run.exit_code, run.attempt_key)
     assert (NOW, NOW + timedelta(seconds=5)) == (run.started_at, run.ended_at)
+
+
+def test_pages_of_which_nothing_is_told_are_no_end(fake: FakeBatch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A filtered list may have empty pages in its midst, and children of arrays may fill some."""
+    whole, connector = fake.connector().poll("", (), 20).runs, fake.connector()
+    listed = BatchClient.listed
+
+    def in_pieces(
+        self: BatchClient, queue: str, word: str, value: str, size: int = 100, token: str | None = None
+    ) -> dict[str, Any]:
+        rows, number = listed(self, queue, word, value, 100)["jobSummaryList"], int(token or 0)
+        part = [rows[:1], [], [], [], rows[1:]][number]
+        return {"jobSummaryList": part, **({"nextToken": str(number + 1)} if number < 4 else {})}
+
+    monkeypatch.setattr(BatchClient, "listed", in_pieces)
+    told, cursor, more = set[str](), "", True
+    while more:
+        poll = connector.poll(cursor, (), 20)
+        told |= {run.attempt_key for run in poll.runs}
+        assert poll.complete, poll.warnings
+        cursor, more = poll.cursor, poll.more
+    assert {run.attempt_key for run in whole} == told

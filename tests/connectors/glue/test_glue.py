@@ -166,3 +166,11 @@ def test_a_stop_is_what_aws_describes_by_botocores_stubber(monkeypatch: pytest.M
         with pytest.raises(NotSupported, match="jr_1 of mart was not stopped: InvalidInputException: Job Run is not"):
             client.stop("mart", "jr_1")
         stub.assert_no_pending_responses()
+
+
+def test_a_run_that_cannot_be_read_shows_none_of_its_arguments(fake: FakeGlue) -> None:
+    for one in fake.runs.values():
+        one[:] = [{"Arguments": {"--password": "hunter2"}, "StartedOn": each["StartedOn"]} for each in one]
+    poll = fake.connector().poll("", (), 20)
+    assert poll.skipped
+    assert "hunter2" not in repr(poll)
