@@ -35,6 +35,8 @@ class Run:
     """As it was typed."""
     ended: float = 0.0
     ok: bool = False
+    failed: bool = False
+    """The log says so."""
     done: str = ""
     fault: str = ""
     period: str = ""
@@ -99,7 +101,9 @@ class Book:
             run.fault = f"{run.fault} {event.get('text') or ''}".strip()[:500]
         elif what == "end":
             run.command, run.ok = run.command or str(event.get("command") or ""), event.get("ok") is True
-            run.ended = max(at, run.began)
+            run.ended, run.failed = max(at, run.began), not run.ok
+            if run.state == State.LOST:
+                run.state = run.native = ""
 
     def learn(self, found: Outcome) -> None:
         """Takes in an artefact: the run's own outcome, and its nodes."""
@@ -150,6 +154,8 @@ class Book:
     # -- what is told ------------------------------------------------------------------------------------------------
     def outcome(self, run: Run) -> tuple[State, str, Evidence]:
         if run.state:
+            if run.failed and run.state == State.SUCCEEDED:  # a hook, an interrupt: its nodes do not tell it
+                return State.FAILED, f"failed; {run.native}", Evidence.CONFLICT
             lost = run.state == State.LOST
             return State(run.state), run.native, Evidence.INFERRED if lost else Evidence.NATIVE
         if not run.ended:

@@ -113,7 +113,9 @@ def log_of(project: Any, known: Any) -> Any:
         rotated = path + ".1"
         old = stamp(rotated)
         if old is not None and old[2] == inode:
-            events += read_log(rotated, offset, old[0], inode)[0]
+            events, end = read_log(rotated, offset, old[0], inode)
+            if end > offset and old[1] - offset > LOG_BYTES:
+                return {"at": [inode, end], "events": events, "quiet": None, "there": True, "gone": False, "more": True}
         else:
             gone = True
         inode, offset = now[2], 0

@@ -213,6 +213,26 @@ def test_completed_with_failed_nodes_is_partial_and_only_failures_are_red(etl01:
     assert (State.PARTIAL, State.SUCCEEDED, State.FAILED, State.BLOCKED) == (told[""], *(told[name] for name in NODES))
 
 
+def test_green_nodes_of_a_command_that_failed_are_no_green_run(etl01: DbtHost) -> None:
+    """A hook at its end, or Ctrl-C: the log says failed, and the artefact has what had succeeded until then."""
+    etl01.ran()
+    log = etl01.shop.folder / "logs/dbt.log"
+    log.write_text(log.read_text().replace("succeeded at", "failed at"))
+    [run] = [one for one in polled(etl01).runs if one.job == "etl01:shop"]
+    assert (State.FAILED, "conflict") == (run.state, run.evidence)
+
+
+def test_a_run_that_was_thought_lost_is_what_its_log_says_of_its_end(etl01: DbtHost) -> None:
+    at = time.time() - 300
+    own = etl01.shop.begin("dbt build", at)
+    os.utime(etl01.shop.folder / "logs/dbt.log", (time.time() - 290, time.time() - 290))
+    lost = polled(etl01)
+    etl01.shop.end(own, "dbt build", at, [], took=299.0)
+    (etl01.shop.folder / "target/run_results.json").unlink()
+    assert {"": State.LOST} == states(lost)
+    assert {"": State.SUCCEEDED} == states(polled(etl01, lost.cursor))
+
+
 def test_a_project_may_say_that_failed_nodes_are_a_failed_run(etl01: DbtHost) -> None:
     etl01.ran(fails=[ORDERS], ago=300)
     etl01.ran(fails=[ORDERS])
@@ -329,6 +349,23 @@ def test_a_log_that_was_rotated_is_read_to_its_end(etl01: DbtHost) -> None:
     (logs / "dbt.log").unlink()
     etl01.shop.log("nothing of ours")
     assert ["shop: dbt.log was rotated or truncated"] == [one.reason for one in polled(etl01, poll.cursor).gaps]
+
+
+def test_of_a_log_that_was_rotated_nothing_is_left_out_that_is_longer_than_one_look(etl01: DbtHost) -> None:
+    first = polled(etl01)
+    etl01.shop.log("before all")
+    first = polled(etl01)
+    noise = f"12:00:00.000000 [debug] [MainThread]: {'x' * 980}"
+    etl01.shop.log(*[noise] * 9000)
+    own = etl01.ran()
+    logs = etl01.shop.folder / "logs"
+    (logs / "dbt.log").rename(logs / "dbt.log.1")
+    etl01.shop.log("the new one")
+    (etl01.shop.folder / "target/run_results.json").unlink()
+    poll = polled(etl01, first.cursor)
+    assert (True, None) == (poll.more, poll.seen_until)
+    rest = polled(etl01, poll.cursor)
+    assert [own] == [run.attempt_key for run in (*poll.runs, *rest.runs)]
 
 
 def test_days_are_told_by_the_age_of_the_log(etl01: DbtHost) -> None:
