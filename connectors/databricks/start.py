@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from connectors import fields
-from connectors.arrival import sent_at
+from connectors.arrival import IN_FLIGHT_SECONDS, sent_at
 from connectors.contract import (
     Absent,
     Ask,
@@ -34,6 +34,8 @@ from connectors.sending import refused as stop_if_refused
 
 MOST_PAGES = 20
 CLOCKS_APART = timedelta(minutes=2)
+LISTED_LATER = timedelta(seconds=IN_FLIGHT_SECONDS) + CLOCKS_APART
+"""How long after the intent Databricks may have started the run."""
 NO_KEY = f"its run does not show our key: give the job a parameter {KEY_PARAMETER}, else a lost answer stays unknown"
 
 
@@ -83,19 +85,31 @@ class Starter:
 
     def look(self, plan: Mapping[str, Any], key: str) -> LookUp:
         """By the parameter that has our key."""
-        since = (sent_at(plan) or datetime.now(UTC) - timedelta(days=1)) - CLOCKS_APART
-        rows = list[Any]()
-        where = {"job_id": int(plan["job"]), "start_time_from": int(since.timestamp() * 1000)}
-        for some, _ in pages(lambda page: self._client.runs(page, **where), "runs", MOST_PAGES):
-            rows += some
-        mine = [row for row in rows if isinstance(row, dict)]
+        mine, is_whole = self._started(plan)
+        found = [row for row in mine if parse.parameters_of(row).get(KEY_PARAMETER) == key]
+        if plan.get("shown") and found:
+            return Found(parse.ref_of(parse.id_of(found[0], "run_id")), "a run has our key")
+        if not is_whole:
+            return CannotTell(f"{len(mine)} runs and more began then: ours may be one that is not listed")
         if not plan.get("shown"):
             by_hand = [row for row in mine if row.get("trigger") == "ONE_TIME"]
             return (
                 CannotTell(f"{len(by_hand)} runs of it were started by hand since; {NO_KEY}") if by_hand else Absent()
             )
-        found = [row for row in mine if parse.parameters_of(row).get(KEY_PARAMETER) == key]
-        return Found(parse.ref_of(parse.id_of(found[0], "run_id")), "a run has our key") if found else Absent()
+        return Absent()
+
+    def _started(self, plan: Mapping[str, Any]) -> tuple[list[fields.Row], bool]:
+        """Runs of the job that began while ours could, the newest first, and whether these are all."""
+        sent = sent_at(plan)
+        since = (sent or datetime.now(UTC) - timedelta(days=1)) - CLOCKS_APART
+        where = {"job_id": int(plan["job"]), "start_time_from": int(since.timestamp() * 1000)}
+        if sent:
+            where["start_time_to"] = int((sent + LISTED_LATER).timestamp() * 1000)
+        rows, is_whole = list[Any](), True
+        for some, reply in pages(lambda page: self._client.runs(page, **where), "runs", MOST_PAGES):
+            rows += some
+            is_whole = not reply.table().get("next_page_token")
+        return [row for row in rows if isinstance(row, dict)], is_whole
 
 
 def body_of(plan: Mapping[str, Any], key: str) -> dict[str, Any]:

@@ -107,7 +107,8 @@ def log_of(project: Any, known: Any) -> Any:
     now = stamp(path)
     if now is None:
         return {"at": known, "events": [], "quiet": None, "there": False}
-    events, gone = [], False
+    events: list[Any] = []
+    gone = False
     inode, offset = known or (now[2], max(0, now[1] - LOG_BYTES))
     if inode != now[2]:
         rotated = path + ".1"

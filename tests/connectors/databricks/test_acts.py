@@ -122,6 +122,16 @@ def test_a_start_is_one_run_however_often_it_is_sent_and_is_found_by_its_paramet
     assert len(key) <= 64
 
 
+def test_a_start_that_may_lie_behind_the_last_page_is_not_called_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake, connector, _ = failed()
+    monkeypatch.setattr("connectors.databricks.start.MOST_PAGES", 1)
+    preview = start(connector, STOCK)
+    assert isinstance(connector.look_up(preview, new_key(), 10), Absent)
+    for _ in range(30):
+        fake.start(int(STOCK))
+    assert isinstance(connector.look_up(preview, new_key(), 10), CannotTell)
+
+
 def test_a_start_that_cannot_show_its_key_says_so_and_is_never_called_absent() -> None:
     fake = workspace()
     fake.jobs[int(STOCK)]["parameters"] = []
