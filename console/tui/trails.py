@@ -30,6 +30,8 @@ AUDIT = (
 )
 _BAD = ("refuse", "failed", "lost sight")
 """How what did not go well begins."""
+EACH = 1_000
+"""Of what would have been done, so many of the latest are listed: all lines are made anew each second."""
 TOLD_APART = 12
 """Cells of a label in an opened record."""
 
@@ -114,8 +116,10 @@ def shadow_lines(found: Sequence[EventView], refused: int, modes: Modes, words: 
         lines.append([(f"{refused:>6,}  ", "strong"), ("sent what people asked for, and were told why not", "plain")])
     if not found and not refused:
         lines.append([("nothing: " + _nothing(modes), "dim")])
-    lines += [[], [("EACH OF IT", "key"), (f"  {counted(len(found), 'time')}, newest first", "dim")]] if found else []
-    for one in found:
+    more = f"  the latest {EACH:,} of" if len(found) > EACH else " "
+    each = f"{more} {counted(len(found), 'time')}, newest first"
+    lines += [[], [("EACH OF IT", "key"), (each, "dim")]] if found else []
+    for one in found[:EACH]:
         lines.append([(f"{look.clock.day(one.at, look.now):>9}  ", "dim"), (one.words, "plain")])
     return lines
 

@@ -9,6 +9,7 @@ import pytest
 from console.model.modes import Modes
 from console.model.views import EventView
 from console.store.chain import Verdict
+from console.tui.widgets.pane import Pane
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_ops import asked, minute
 from tests.tui.fake_reads import approval, hold
@@ -144,6 +145,19 @@ def in_shadow(night: Night) -> None:
         EventView(minute(at), "shadow", one, "") for at, one in zip((14, 13, -2000), words, strict=True)
     ]
     night.reads.in_vain = 3
+
+
+def many_in_shadow(night: Night) -> None:
+    events = [EventView(minute(-at / 100), "shadow", f"would have held job {at}", "") for at in range(2_500)]
+    night.reads.shadow_ = events
+
+
+@on_the_night(prepare=many_in_shadow)
+async def test_a_shadow_of_thousands_lists_the_latest_and_counts_them_all(night: Night) -> None:
+    await night.press(":", *"shadow", "enter")
+    await night.see("2,500  held", "EACH OF IT  the latest 1,000 of 2500 times, newest first")
+    lines = night.app.screen.query_one(Pane).text.split("\n")
+    assert 1_000 == sum("would have held job" in line for line in lines)
 
 
 @on_the_night(prepare=in_shadow)
