@@ -113,8 +113,9 @@ class IncidentScreen(PresentScreen):
             plans = [line(("plan", one.id), plan_line(one, self.look), pick=True) for one in self.plans]
             waiting = [one for one in self.board.approvals if one.key in {each.key for each in self.view.actions}]
             asked = [line(("approve", one.key), story.approval(one, self.look), pick=False) for one in waiting]
-            told = story.lines(self.view, self.look, self.grid.room, self.grid.size.height)
-            self.grid.show(Rows([*plans, *asked, *told]))
+            if self.grid.size:  # behind an open tab it has none: its lines wait until they know their width
+                told = story.lines(self.view, self.look, self.grid.room, self.grid.size.height)
+                self.grid.show(Rows([*plans, *asked, *told]))
             clocks = story.clocks(self.view, self.look, self.size.width, others(self.view.row.lookers, self.own))
             self.bar("clocks").show_lines([(tuple(runs), (), "") for runs in clocks])
             self.tabs.show(self.view, self.look, self.focused)
