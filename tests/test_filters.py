@@ -129,3 +129,10 @@ def test_an_argument_of_a_command_line_is_one_word_unless_it_plainly_holds_sever
     argument: str, words: list[str]
 ) -> None:
     assert words == words_of(argument)
+
+
+@pytest.mark.parametrize("text", ["age:<999999999d", "age:>36526d", "since:-999999999d", "since:0001-01-01"])
+def test_what_no_date_leads_back_to_is_a_fault_of_the_filter(text: str) -> None:
+    """Found by the reads, it would be told as a store that cannot be read."""
+    with pytest.raises(FilterError, match=r"more than a hundred years|is no time"):
+        parse_filter(text, NOW, BERLIN)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any
@@ -32,6 +33,8 @@ _UNSPACED = ("state", "tier", "age", "bd")
 _TERM = r'(?s)(?P<sign>[-!~]?)(?:(?P<field>[^\s:"]+):)?(?P<value>.*)'
 _WORD = r'[-!~]?(?:[^\s:"]+:)?"[^"]*"?|\S+'
 _TIER = r"(<=|>=|<|>)?([1-5])"
+FARTHEST = timedelta(days=36_525)
+"""Farther back no date leads from now that a store could hold."""
 
 
 class FilterError(ValueError):
@@ -220,9 +223,17 @@ def _age(value: str) -> dict[str, Any]:
     if value[0] not in "<>":
         raise FilterError(f'age: "{value}" is neither younger nor older; write age:<2h or age:>1d')
     try:
-        return {"younger" if value[0] == "<" else "older": parse_duration(value[1:].removeprefix("="))}
+        return {"younger" if value[0] == "<" else "older": _length(value[1:].removeprefix("="))}
     except ValueError as error:
         raise FilterError(f"age: {error}") from None
+
+
+def _length(words: str) -> timedelta:
+    """A length of time that leads back to a date. Raises ValueError."""
+    length = parse_duration(words)
+    if length > FARTHEST:
+        raise ValueError(f'"{words}" is more than a hundred years; write 15s, 14m, 1h30m or 2d')
+    return length
 
 
 def _date(value: str) -> str:
@@ -233,17 +244,17 @@ def _date(value: str) -> str:
 
 
 def _since(value: str, now: datetime | None, zone: tzinfo) -> timedelta | datetime:
-    try:
-        return parse_duration(value.removeprefix("-"))
-    except ValueError:
-        pass
+    with suppress(ValueError):
+        return _length(value.removeprefix("-"))
     try:
         if now is not None and re.fullmatch(r"\d{1,2}:\d\d", value):
             return _last(time.fromisoformat(value.zfill(5)), now.astimezone(zone))
         at = datetime.fromisoformat(value)
-    except ValueError:
+        at = at if at.tzinfo is not None else at.replace(tzinfo=zone)
+        at.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise FilterError(f'since: "{value}" is no time; write {FIELDS["since"]}') from None
-    return at if at.tzinfo is not None else at.replace(tzinfo=zone)
+    return at
 
 
 def _last(clock: time, local: datetime) -> datetime:

@@ -9,6 +9,9 @@ from connectors.words import Verb
 from console.durations import duration_words
 from console.model.plans import ALTERNATIVES, Draft, LeftOut, PlanRefused, Save, Step
 
+LONGEST_WAIT_S = 30 * 86_400.0
+"""Of one step: what waits longer is another night's plan."""
+
 
 @dataclass(frozen=True, slots=True)
 class Changes:
@@ -67,6 +70,8 @@ def _changed(step: Step, changes: Changes) -> Step:
     wait = changes.waits.get(step.place, step.wait_s)
     if wait < 0:
         raise PlanRefused(f"step {step.place} cannot wait less than no time")
+    if wait > LONGEST_WAIT_S:
+        raise PlanRefused(f"step {step.place} cannot wait longer than {duration_words(LONGEST_WAIT_S)}")
     name = changes.alternatives.get(step.place)
     if name is None:
         return replace(step, wait_s=wait)

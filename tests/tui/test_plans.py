@@ -385,3 +385,14 @@ async def test_an_engine_that_cannot_plan_says_why(night: Night) -> None:
     await night.press("enter")
     await night.at_rest()
     assert [] == night.requests.started
+
+
+@on_the_night(size=(120, 36))
+async def test_a_step_that_is_to_wait_for_ever_is_refused_and_the_plan_stays_as_it_was(night: Night) -> None:
+    await planned(night)
+    await night.act("wait")
+    await night.typing()
+    await night.press("ctrl+u")
+    await night.type("999999999d")
+    await night.press("enter")
+    await night.see("step 1 cannot wait longer than 30d", "not sent")
