@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -49,7 +50,7 @@ def read(
     if results is not None and results.command in parse.RUNS:
         book.learn(results)
     book.mark(found.get("acts") or ())
-    quiet = log.get("quiet")
+    quiet = math.inf if log.get("there") is False else log.get("quiet")  # a log that is gone says no more
     book.settle(float(quiet) if quiet is not None else None, bool(found.get("alive")), now.timestamp())
     book.link()
     told.runs += book.told(parse.job_id(host, name), again, now.timestamp())

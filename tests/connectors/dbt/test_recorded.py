@@ -294,6 +294,15 @@ def test_a_run_that_was_killed_is_lost(etl01: DbtHost) -> None:
     assert (State.LOST, "inferred") == (run.state, run.evidence)
 
 
+def test_a_run_whose_log_is_gone_does_not_run_for_ever(etl01: DbtHost) -> None:
+    etl01.shop.begin("dbt build", time.time() - 300)
+    first = polled(etl01)
+    (etl01.shop.folder / "logs/dbt.log").unlink()
+    [run] = polled(etl01, first.cursor).runs
+    assert (State.RUNNING, State.LOST) == (first.runs[0].state, run.state)
+    assert run.started_at == run.ended_at
+
+
 def test_a_compile_that_was_killed_is_nothing(etl01: DbtHost) -> None:
     etl01.shop.begin("dbt compile", time.time() - 300)
     os.utime(etl01.shop.folder / "logs/dbt.log", (time.time() - 290, time.time() - 290))
