@@ -25,7 +25,7 @@ from connectors.slurm.answer import Answer
 from connectors.slurm.choice import Choice
 from connectors.slurm.client import SlurmClient, call
 from connectors.slurm.parse import Queued
-from connectors.slurm.situation import Situation, latest, sent, situation
+from connectors.slurm.situation import Situation, check_key, latest, sent, situation
 
 ONLY_WHAT_WAITS = (
     "Slurm holds submissions, not names: what is submitted later is not held. Hold it where it is submitted, too",
@@ -124,6 +124,7 @@ class Holds:
         _, waits = self._of(job)
         if plan["way"] == "release":
             hold = str(plan["hold"])
+            check_key(hold)
             ids = [_id(line) for line in waits if f"headway-hold id={hold} " in line.comment]
             enable = "no" if plan.get("enables") is False else "yes"
             said = sent(self._client, call("release", hold, enable, latest(plan), *ids), job, user)

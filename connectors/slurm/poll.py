@@ -111,6 +111,7 @@ class Polls:
         following = self._next(was, since, until, seen)
         self._gather(seen, seen.lines(window))
         self._warn(seen)
+        self._forgotten(seen, open_runs)
         more = seen.is_accounted and (not seen.rows.is_last or bool(until))
         proves = seen.is_accounted and not seen.queue_error and not more
         gathered = seen.gathered
@@ -177,6 +178,16 @@ class Polls:
             found = runs.record(base, attempt, known)
             if found is not None:
                 seen.gathered.add(found)
+
+    def _forgotten(self, seen: Seen, open_runs: Sequence[RunRef]) -> None:
+        """Open runs of which neither slurmctld nor accounting, asked for them by id, knows anything any more."""
+        if seen.queue_error or seen.keeps_accounts != seen.is_accounted or parse.is_private(seen.settings):
+            return
+        there, asked = {*seen.waits, *(one.base for one in seen.rows.groups)}, set(_ids(open_runs))
+        for run in open_runs:
+            base = str(reference(run).get("id", ""))
+            if base in asked - there:
+                seen.gathered.add(runs.forgotten(run))
 
     def _warn(self, seen: Seen) -> None:
         if seen.queue_error:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from connectors.contract import Evidence, RunRecord, State
+from connectors.contract import Evidence, RunRecord, RunRef, State
 from connectors.fields import small
 from connectors.slurm import states
 from connectors.slurm.parse import Group, Queued, action_of, at, base_of, group
@@ -153,6 +153,21 @@ def _record(base: str, one: Attempt, told: Told, state: State, evidence: Evidenc
         native_ref=_reference(base, one, head),
         action_key=next((key for key in keys if key), None),
         context=_context(parts, told),
+    )
+
+
+def forgotten(run: RunRef) -> RunRecord:
+    """An open run that Slurm does not know any more: its end was not seen."""
+    return RunRecord(
+        job=run.job,
+        attempt_key=run.attempt_key,
+        state=State.LOST,
+        native_state="(not known any more)",
+        evidence=Evidence.INFERRED,
+        period_key=run.period_key,
+        started_at=run.started_at,
+        message="neither slurmctld nor accounting knows it any more: it ended, and how was not seen",
+        native_ref=run.native_ref,
     )
 
 

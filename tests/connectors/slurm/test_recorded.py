@@ -16,7 +16,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from connectors.conformance import ConnectorConformance
+from connectors.conformance import ConnectorConformance, ref
 from connectors.conformance_replies import (
     GARBLED,
     GONE,
@@ -249,6 +249,27 @@ def test_accounting_that_is_off_is_told_and_what_is_forgotten_meanwhile_is_a_gap
     [gap] = connector.poll(late, (), 20).gaps
     assert "slurmctld forgot" in gap.reason
     assert False is {right.name: right.held for right in connector.probe(20).rights}["read accounting"]
+
+
+@pytest.mark.parametrize("accounts", ["none", "slurmdbd"])
+def test_an_open_run_that_nobody_knows_any_more_is_lost(hpc: SlurmHost, accounts: str) -> None:
+    hpc.set(accounts=accounts)
+    number, connector = hpc.submit("long", "hang"), connect(hpc)
+    first = connector.poll("", (), 20)
+    [run] = [one for one in first.runs if one.job.endswith("/long")]
+
+    def again() -> list[RunRecord]:
+        return [one for one in connector.poll(first.cursor, [ref(run)], 20).runs if one.job == run.job]
+
+    assert [State.RUNNING] == [one.state for one in again()]
+    world = hpc.world
+    world.rows = [row for row in world.rows if row["id"] != number]
+    world.save()
+    hpc.set(private="jobs")
+    assert [] == again(), "it may be hidden from us"
+    hpc.set(private="none")
+    [lost] = again()
+    assert (run.attempt_key, State.LOST, "inferred") == (lost.attempt_key, lost.state, lost.evidence)
 
 
 def test_of_scrontab_the_expression_is_the_schedule(hpc: SlurmHost) -> None:
