@@ -76,6 +76,7 @@ class NightScreen(BaseScreen):
         if self.scale is None or self.scale.width != self.cells_wide:
             self.scale = gantt.fitted(drawn.first, drawn.last, self.cells_wide)
         self.paint()
+        self.paint_foot()
 
     # scroll and zoom
 
