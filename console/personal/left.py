@@ -138,6 +138,8 @@ def _lost(path: Path, open_files: ExitStack, now: datetime) -> tuple[Path, Left 
 def _read(text: str) -> Left:
     found = json.loads(text)
     at = datetime.fromisoformat(found["at"])
+    if at.tzinfo is None:
+        raise ValueError(f"{found['at']} has no zone")
     return Left(str(found["kind"]), _hard(found["what"]), _hard(found.get("row")), str(found.get("zone", "")), at)
 
 

@@ -98,7 +98,16 @@ def test_a_console_that_still_runs_is_left_alone_and_takes_its_place_away_when_i
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"kind": "screen"}', '{"kind": 1, "what": 2, "at": "odd"}', "\x00" * 9]
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        '{"kind": "screen"}',
+        '{"kind": 1, "what": 2, "at": "odd"}',
+        "\x00" * 9,
+        '{"kind": "services", "what": null, "at": "2026-11-20T03:12:00"}',
+    ],
 )
 def test_what_cannot_be_read_is_taken_away_and_nobody_goes_anywhere(tmp_path: Path, text: str) -> None:
     lost(tmp_path, "a.db", HERE)
