@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from connectors.arrival import unless_on_its_way
+from connectors.aws.newest import MOST_EMPTY
 from connectors.aws.values import Reply
 from connectors.batch import parse
 from connectors.batch.client import BatchClient
@@ -149,10 +150,17 @@ class Acts:
         return answer
 
     def _under(self, plan: Mapping[str, Any], key: str) -> LookUp:
-        for one in self._client.listed(str(plan["queue"]), "JOB_NAME", f"{key}*")["jobSummaryList"]:
-            if str(one.get("jobName")).startswith(f"{key}_"):
-                return Found(f"{one.get('jobId')}#1", f"job {one.get('jobId')}: {one.get('status')}")
-        return Absent()
+        """The job that carries our key. A page may be empty and yet have a next one."""
+        token = None
+        for _ in range(MOST_EMPTY):
+            page = self._client.listed(str(plan["queue"]), "JOB_NAME", f"{key}*", token=token)
+            for one in page["jobSummaryList"]:
+                if str(one.get("jobName")).startswith(f"{key}_"):
+                    return Found(f"{one.get('jobId')}#1", f"job {one.get('jobId')}: {one.get('status')}")
+            token = page.get("nextToken")
+            if not token:
+                return Absent()
+        return CannotTell(f"ListJobs by our key does not end: {MOST_EMPTY} pages were read")
 
     # terminate
 

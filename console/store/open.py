@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from errno import EACCES, EISDIR
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -241,11 +242,16 @@ def _refuse_network(path: Path) -> None:
 
 
 def _make_private(path: Path) -> None:
-    """The file exists with mode 0600; a folder that has to be made for it has 0700."""
+    """The file exists with mode 0600; a folder that has to be made for it has 0700. One that exists is not opened: to
+    close it again would end the locks of another connection of this process (sqlite.org/howtocorrupt.html §2.2), and
+    whoever closes the store elsewhere would remove its log under that one."""
     try:
         if not path.parent.exists():
             path.parent.mkdir(parents=True, mode=0o700)
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        if not path.exists():
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        elif fault := EISDIR if path.is_dir() else 0 if os.access(path, os.R_OK | os.W_OK) else EACCES:
+            raise OSError(fault, os.strerror(fault))
         if path.stat().st_uid == os.geteuid():
             path.chmod(0o600)
     except OSError as error:

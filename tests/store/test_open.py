@@ -263,3 +263,17 @@ def test_a_store_that_is_current_is_opened_without_the_tools_that_migrate(tmp_pa
     asked = f"import sys; {opens}; print('alembic' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", asked], stdout=subprocess.PIPE, check=True, text=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_store_that_is_opened_twice_in_one_process_keeps_its_log_as_another_process_leaves(tmp_path: Path) -> None:
+    """A file that one closes loses the locks that SQLite holds on it in the same process."""
+    file = tmp_path / "store.db"
+    first = open_store(str(file))
+    second = open_store(str(file))
+    execute(first, "CREATE TABLE kept (word TEXT)")
+    look = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.execute('SELECT * FROM kept'); db.close()"
+    subprocess.run([sys.executable, "-c", look, str(file)], check=True)
+    has_log = file.with_name("store.db-wal").exists()
+    second.close()
+    first.close()
+    assert has_log

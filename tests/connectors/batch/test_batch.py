@@ -10,6 +10,7 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
+from connectors.aws.values import Reply
 from connectors.batch import acts, parse
 from connectors.batch.client import BatchClient
 from connectors.conformance import new_key, ref
@@ -143,6 +144,21 @@ def test_a_start_whose_answer_was_lost_is_found_and_a_repeat_submits_nothing(fak
     assert isinstance(connector.look_up(preview, key, 20), Found)
     assert f"{key} was submitted before" == connector.act(preview, key, 20).words
     assert 1 == sum(name == "SubmitJob" for name, _ in fake.calls)
+
+
+def test_our_job_is_found_behind_a_page_that_is_empty(fake: FakeBatch, monkeypatch: pytest.MonkeyPatch) -> None:
+    connector, key = fake.connector(), new_key()
+    preview = connector.preview(start("mart"), 20)
+    connector.act(preview, key, 20)
+    whole, empty = BatchClient.listed, {"jobSummaryList": [], "nextToken": "2"}
+
+    def later(self: BatchClient, queue: str, word: str, value: str, size: int = 100, token: str | None = None) -> Reply:
+        return whole(self, queue, word, value, size) if token else empty
+
+    monkeypatch.setattr(BatchClient, "listed", later)
+    assert isinstance(connector.look_up(preview, key, 20), Found)
+    monkeypatch.setattr(BatchClient, "listed", lambda *which, **more: empty)
+    assert "does not end" in str(connector.look_up(preview, key, 20))
 
 
 def test_a_termination_carries_our_key_and_why(fake: FakeBatch) -> None:

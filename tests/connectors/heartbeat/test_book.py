@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from itertools import permutations
 from pathlib import Path
 
@@ -38,6 +40,19 @@ def test_reports_of_one_rid_are_one_run_in_whatever_order_they_come(tmp_path: Pa
         [run] = runs(spool)
         assert (FAIL, False) == (run.word, run.is_open)
         spool.close()
+
+
+def test_a_command_that_looks_takes_no_report_along_as_it_leaves(tmp_path: Path) -> None:
+    """Door and poll have the file open in one process; `headway check` opens and closes it in another."""
+    file = tmp_path / "spool.db"
+    door, poll = Spool(file), Spool(file)
+    door.take([(Ping("a", SUCCESS, "first"), b"", 0)], at(5))
+    look = "import sys, pathlib; from connectors.heartbeat.spool import Spool; Spool(pathlib.Path(sys.argv[1])).close()"
+    subprocess.run([sys.executable, "-c", look, str(file)], check=True)
+    door.take([(Ping("a", SUCCESS, "second"), b"", 0)], at(6))
+    assert file.with_name("spool.db-wal").exists()
+    assert ["first", "second"] == sorted(run.rid for run in runs(poll))
+    assert ["first", "second"] == sorted(run.rid for run in runs(Spool(file)))
 
 
 def test_a_repeated_end_changes_nothing(spool: Spool) -> None:
