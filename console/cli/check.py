@@ -38,6 +38,8 @@ class Found:
     rights: tuple[dict[str, Any], ...] = ()
     skew_seconds: float | None = None
     """The target's clock against ours, where its answer tells it."""
+    notes: tuple[str, ...] = ()
+    """What is good to know and makes no verdict; `words` tell why it is not "ok"."""
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -160,12 +162,16 @@ def probe_one(system: SystemConfig, target: str, secrets: SecretStore, timeout: 
 def _judge(name: str, probe: Probe) -> Found:
     missing = [right for right in probe.rights if right.held is False and right.needed_for == "view"]
     act_only = [right for right in probe.rights if right.held is False and right.needed_for != "view"]
-    words = [_right_words("missing", right) for right in missing]
-    words += [_right_words("cannot act", right) for right in act_only]
+    words = tuple(_right_words("missing", right) for right in missing)
+    notes = tuple(_right_words("cannot act", right) for right in act_only)
+    if probe.reachable:
+        notes += probe.notes
+    else:
+        words += probe.notes
     verdict = "missing rights" if missing else "ok" if probe.reachable else "unreachable"
     rights = tuple(asdict(right) for right in probe.rights)
     skew = probe.clock.skew_seconds if probe.clock else None
-    return Found(name, verdict, probe.version, (*words, *probe.notes), rights, skew)
+    return Found(name, verdict, probe.version, words, rights, skew, notes)
 
 
 def _right_words(what: str, right: Any) -> str:
@@ -233,6 +239,6 @@ def _show(found: list[Found], names: list[str]) -> None:
         columns = (Col("target", 24), Col("verdict"), Col("version", 8))
         print_table(columns, [(one.target, one.verdict, one.version or "–") for one in found])
     for one in found:
-        for words in one.words:
+        for words in (*one.words, *one.notes):
             say_lines([f"{one.target}: {words}"])
     say_lines(names)

@@ -164,7 +164,8 @@ def _engine(header: HeaderView, config: Config | None) -> Iterator[Finding]:
 
     engine = header.engine
     if not engine.alive:
-        yield Finding("engine", BAD, age_words(engine.heartbeat, datetime.now(UTC), engine.stuck), "headway engine")
+        mend = "" if engine.stuck else "headway engine"  # what stuck says is that none should be started
+        yield Finding("engine", BAD, age_words(engine.heartbeat, datetime.now(UTC), engine.stuck), mend)
     elif engine.trouble:
         yield Finding("engine", BAD, engine.trouble, f"see the engine's log on {place_of(engine.holder)}")
     else:
@@ -198,10 +199,10 @@ def _systems(arguments: argparse.Namespace, config: Config) -> Iterator[Finding]
 def _probed(area: str, one: Found) -> Iterator[Finding]:
     if one.verdict == "ok":
         yield Finding(area, GOOD, " ".join(filter(None, [one.target, one.version])))
-        yield from (Finding(area, NOTE, f"{one.target}: {words}") for words in one.words)
-        return
-    words = one.words or ("no word why",)
-    yield from (Finding(area, BAD, f"{one.target} {one.verdict}: {each}") for each in words)
+    else:
+        words = one.words or ("no word why",)
+        yield from (Finding(area, BAD, f"{one.target} {one.verdict}: {each}") for each in words)
+    yield from (Finding(area, NOTE, f"{one.target}: {each}") for each in one.notes)
 
 
 def clocks(targets: Iterable[Found]) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from connectors.contract import AccessRefused
+from connectors.contract import AccessRefused, Probe, Right
 from console.cli.check import Found
 from console.cli.doctor import BAD, Finding, clocks
 from console.cli.exits import Exit
@@ -97,6 +97,49 @@ def test_what_a_system_says_is_text(bench: Bench, tmp_path: Path, text: str, mon
         done = doctor(bench.url, tmp_path, *more)
         assert Exit.PROBLEM == done.code
         assert [] == harmful(done.out) + harmful(done.err)
+
+
+def probed(said: Probe, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Done, Done]:
+    """The doctor, as JSON and for people, of a host that says so."""
+    Path(bench.url).chmod(0o600)
+    bench.turn()
+    monkeypatch.setattr("connectors.cron.connector.CronConnector.probe", lambda *_: said)
+    monkeypatch.setenv("NO_KEY", "x")
+    return doctor(bench.url, tmp_path, "--json"), doctor(bench.url, tmp_path)
+
+
+def test_what_is_only_told_of_a_host_is_no_fault(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rights = (Right("cron runs", False, "no cron daemon runs", "systemctl start cron"),
+              Right("rerun as etl", False, "refused", needed_for="act"))  # fmt: skip
+    told = ("host key known; signed in as root", "cron's clock runs in Etc/UTC")
+    data, people = probed(Probe(True, "Debian 12", rights, told), bench, tmp_path, monkeypatch)
+    assert [
+        ("FAULT", "hosts/db07 missing rights: missing: cron runs. no cron daemon runs. Mend: systemctl start cron."),
+        ("note", "hosts/db07: cannot act: rerun as etl. refused."),
+        *(("note", f"hosts/db07: {words}") for words in told),
+    ] == [one[:2] for one in found(data, "system")]
+    assert (Exit.PROBLEM, "1 fault to mend") == (people.code, people.out.splitlines()[-1])
+
+
+def test_what_a_target_that_cannot_be_reached_says_of_itself_is_the_fault(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, people = probed(Probe(False, notes=("nobody listens",)), bench, tmp_path, monkeypatch)
+    assert [("FAULT", "hosts/db07 unreachable: nobody listens", "")] == found(data, "system")
+    assert "1 fault to mend" == people.out.splitlines()[-1]
+
+
+def test_where_no_other_engine_may_be_started_none_is_the_mend(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = sqlite3.connect(bench.url)
+    connection.execute("DELETE FROM lease")
+    connection.commit()
+    connection.close()
+    stuck = "process 7 lives and cannot write (the disk of the store is full); start no other"
+    monkeypatch.setattr("console.store.reads.estate.stuck_words", lambda *_: stuck)
+    [(verdict, words, mend)] = found(doctor(bench.url, tmp_path, "--no-probe", "--json"), "engine")
+    assert ("FAULT", f"nothing is watched: {stuck}", "") == (verdict, words, mend)
 
 
 def skewed(**skews: float | None) -> list[Finding]:
