@@ -103,11 +103,18 @@ class HeartbeatConnector:
         """Until when all that was reported stands in the spool. Raises SystemUnreachable where the door is closed."""
         heard = spool.listened()
         if heard is None or at.since(heard[1]) > CLOSED_SECONDS:
-            since = "yet" if heard is None else f"since {_at(heard[1].wall):%Y-%m-%d %H:%M:%S}Z"
-            raise SystemUnreachable(
-                f"no engine listens at {self._options.listen} {since}: is another program there? See headway status"
-            )
+            raise SystemUnreachable(self._silent(heard[1] if heard is not None else None))
         return _at(heard[1].wall) - timedelta(seconds=1)
+
+    def _silent(self, last: Moment | None) -> str:
+        """Why nothing was written for long. A door that listens and cannot write looks the same from here."""
+        if last is None:
+            return f"no engine listens at {self._options.listen} yet: headway engine opens it"
+        return (
+            f"the door at {self._options.listen} wrote nothing since {_at(last.wall):%Y-%m-%d %H:%M:%S}Z:"
+            " no engine works, another program has its address,"
+            f" or the disk of {self._options.spool_file} is full. See headway status"
+        )
 
     def _lost(
         self, spool: Spool, refs: Sequence[RunRef], seen: set[tuple[str, str]], at: Moment
@@ -160,10 +167,9 @@ class HeartbeatConnector:
         try:
             with self._reading() as spool:
                 self._listening(spool, self._moment())
-            note = f"an engine listens at {self._options.listen}"
         except SystemUnreachable as error:
-            note = str(error)
-        return Probe(True, rights=rights, notes=(note,), clock=self._clock())
+            return Probe(False, rights=rights, notes=(str(error),), clock=self._clock())
+        return Probe(True, rights=rights, notes=(f"an engine listens at {self._options.listen}",), clock=self._clock())
 
     def _right(self, name: str) -> Right:
         mend = f"openssl rand -hex 16, and let [systems.…jobs.{name}] token refer to it"

@@ -34,7 +34,7 @@ def probed(chosen: Sequence[Finding], timeout: float) -> dict[str, str]:
     why_not: dict[str, str] = {}
     for found in probe_all(config, SecretStore(), timeout):
         say_lines([f"  {found.target}: {found.verdict}" + (f", {found.version}" if found.version else "")])
-        say_lines([f"    {words}" for words in found.words if found.verdict != "ok"])
+        say_lines([f"    {words}" for words in (*found.words, *found.notes) if found.verdict != "ok"])
         if found.verdict not in WATCHABLE:
             key = keys[found.target.partition("/")[0]]
             why_not[key] = "; ".join([found.verdict, *found.words])

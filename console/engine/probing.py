@@ -62,7 +62,8 @@ class Probing:
             {name: self._shown(value) if isinstance(value, str) else value for name, value in asdict(one).items()}
             for one in found.rights
         ]
-        return {"reachable": found.reachable, "version": self._shown(found.version), "rights": rights}
+        error = "" if found.reachable else self._shown("; ".join(found.notes)) or "it cannot be reached"
+        return {"reachable": found.reachable, "version": self._shown(found.version), "rights": rights, "error": error}
 
     def _tell(self, arguments: dict[str, Any], system: str, found: list[dict[str, Any]]) -> None:
         """Who asked, and what came back, into the audit."""

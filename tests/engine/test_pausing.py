@@ -146,6 +146,12 @@ def asked(bench: Bench, name: str = "fake") -> dict[str, object]:
     return dict(found)
 
 
+def test_a_probe_of_what_cannot_be_reached_says_why(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeConnector, "probe", lambda *_: Probe(False, notes=("the door is closed",)))
+    found = asked(bench)
+    assert (False, "the door is closed") == (found["reachable"], found["error"])
+
+
 def test_a_probe_tells_version_and_rights_keeps_them_and_stands_in_the_audit(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,10 +13,11 @@ import pytest
 
 from connectors.contract import SystemUnreachable
 from connectors.heartbeat import door as doors
+from connectors.heartbeat.book import Moment
 from connectors.heartbeat.connector import HeartbeatConnector
 from connectors.heartbeat.door import PINGS_A_MINUTE, WRONG_A_MINUTE, Door
 from connectors.heartbeat.options import HeartbeatOptions
-from connectors.heartbeat.spool import Spool
+from connectors.heartbeat.spool import Spool, now
 from console.cli.grants import grants_text
 from tests.connectors.heartbeat.support import (
     TOKENS,
@@ -218,14 +219,26 @@ def test_a_door_that_is_closed_is_no_silence(door: Door) -> None:
     at = door.options
     door.close()
     Spool(at.spool_file)._keep("listened", (0.0, "of-before", 0.0))
-    with pytest.raises(SystemUnreachable, match=f"no engine listens at {at.listen} since 1970-01-01"):
+    why = f"the door at {at.listen} wrote nothing since 1970-01-01 00:00:00Z: "
+    with pytest.raises(SystemUnreachable, match=why):
         HeartbeatConnector(at, secret).poll("", (), 5)
+    probe = HeartbeatConnector(at, secret).probe(5)
+    assert (False, True, 2) == (probe.reachable, probe.notes[0].startswith(why), len(probe.rights))
+
+
+def test_a_door_that_cannot_write_is_not_called_one_where_nobody_listens(door: Door) -> None:
+    at = now()
+    later = Moment(at.wall + 60, at.boot, at.up + 60)
+    [words] = HeartbeatConnector(door.options, secret, lambda: later).probe(5).notes
+    assert not words.startswith("no engine")
+    assert f"the disk of {door.options.spool_file} is full" in words
 
 
 def test_nobody_has_listened_yet(tmp_path: Path) -> None:
     options = options_of(tmp_path)
     with pytest.raises(SystemUnreachable, match="no engine has listened at"):
         HeartbeatConnector(options, secret).poll("", (), 5)
+    assert not HeartbeatConnector(options, secret).probe(5).reachable
     assert not options.spool_file.exists()
 
 
