@@ -25,12 +25,19 @@ def refusal_of(store: Store, places: Mapping[int, Place], action: ActionRow) -> 
         return f"{action.system} is not in the config any more"
     if good := in_the_way.good_already(store, action.verb, action.run_id):
         return good
-    kind = places[action.target_id].system.kind
-    if (word := action.verb.needs) not in kind.capabilities and action.verb not in MARKS:
-        why = kind.missing.get(word, "")
-        return f"{action.system} cannot {action.verb}" + (f": {why}" if why else "")
+    if cannot := why_cannot(places[action.target_id], action.system, action.verb):
+        return cannot
     safety = "" if action.verb is not Verb.RERUN else polling.safety_of_job(store, action.job_id)
     return clean(refusal(action.preview, action.verb, safety))
+
+
+def why_cannot(place: Place, system: str, verb: Verb) -> str:
+    """Why a kind has no way to do it; empty where it has, and for a mark, which Headway keeps itself."""
+    kind = place.system.kind
+    if verb.needs in kind.capabilities or verb in MARKS:
+        return ""
+    why = kind.missing.get(verb.needs, "")
+    return f"{system} cannot {verb}" + (f": {why}" if why else "")
 
 
 def preview_of(values: Mapping[str, Any]) -> Preview:

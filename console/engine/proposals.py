@@ -12,6 +12,7 @@ from typing import Any
 
 from connectors.contract import Ask, Capability, ConnectorError, State, Verb
 from connectors.secrets import SecretStore
+from connectors.words import STARTING
 from console.clock import Clock
 from console.control.authorize import Refused
 from console.control.backfill import MOST, backfill, periods
@@ -21,7 +22,7 @@ from console.control.plan import bulk, recovery
 from console.engine.answers import CannotAnswer
 from console.engine.arriving import shown
 from console.engine.doors import Doors
-from console.engine.previews import cleaned_preview, preview_there
+from console.engine.previews import cleaned_preview, preview_there, why_cannot
 from console.engine.rights import Rights, all_granted
 from console.model.ids import incident_name
 from console.model.plans import WAIT, Draft, Step
@@ -106,7 +107,9 @@ class Proposals:
         found = dict[int, Step]()
         for step in draft.steps:
             target = self._ref(step) if step.verb != WAIT else None
-            if target is not None:
+            if target is not None and (cannot := self._why_cannot(step, target[0])):
+                found[step.place] = replace(step, cannot=cannot)
+            elif target is not None:
                 asks[target[0]].append((step, target[1]))
             else:
                 gone = f"{step.system} is not in the config of the running engine"
@@ -121,6 +124,12 @@ class Proposals:
         late = "its scheduler did not answer in time; it is asked again before anything leaves"
         told = tuple(found.get(step.place) or replace(step, trouble=late) for step in draft.steps)
         return replace(draft, steps=self._with_who_said(told))
+
+    def _why_cannot(self, step: Step, target_id: int) -> str:
+        """Why its system can never be sent the step, and how a person goes on; empty where it can."""
+        verb = Verb(step.verb)
+        why = why_cannot(self._doors.places[target_id], step.system, verb)
+        return f"{why}; repair it at its source, then mark it OK" if why and verb in STARTING else why
 
     def _with_who_said(self, steps: tuple[Step, ...]) -> tuple[Step, ...]:
         """Where a person, not config, says how safe a rerun is, the preview tells who, and when."""

@@ -102,10 +102,14 @@ class Step:
     """Why it could not be previewed."""
     first_tier: tuple[str, ...] = ()
     """Services of tier 1 that hang on it."""
+    cannot: str = ""
+    """Why its system has no way to do this at all, and what a person does instead."""
 
     @property
     def refusal(self) -> str:
         """Why it can never be sent as it stands; empty when it can."""
+        if self.cannot:
+            return self.cannot
         return NEVER if self.verb == Verb.RERUN and self.safety == Safety.NEVER else ""
 
     @property

@@ -89,6 +89,7 @@ def _changed(step: Step, changes: Changes) -> Step:
         parameters={**kept, **parameters},
         alternative=name,
         preview=step.preview if same else {},
+        cannot=step.cannot if verb == step.verb else "",
         expected_s=None if marks else step.expected_s,
         source="" if marks else step.source,
     )
@@ -101,7 +102,10 @@ def judged(steps: Sequence[Step], left: Sequence[Step] = ()) -> tuple[Step, ...]
     """The steps with what they save, where the first ones start now and each other one once what it waits for is over
     and its own wait is. `left`: steps left out; what one of them feeds is not saved by this plan."""
     missing: dict[tuple[str, str], Save] = {}
-    for step, words in [*((one, f"{one.job} is left out") for one in left), *((one, _marked(one)) for one in steps)]:
+    for step, words in [
+        *((one, f"{one.job} is left out") for one in left),
+        *((one, _runs_nothing(one)) for one in steps),
+    ]:
         for save in step.saves if words else ():
             missing.setdefault((save.service, save.bd), _missing(save, step, words))
     late: dict[tuple[str, str], Save] = {}
@@ -118,6 +122,10 @@ def _now(save: Save, found: Mapping[tuple[str, str], Save]) -> Save:
     """Of what is too late whatever is done, the verdict stays."""
     told = found.get((save.service, save.bd), save) if save.saved is not False or save.waits_for else save
     return replace(save, saved=told.saved, words=told.words, waits_for=told.waits_for)
+
+
+def _runs_nothing(step: Step) -> str:
+    return _marked(step) or (f"{step.job} cannot be run again from here" if step.cannot else "")
 
 
 def _marked(step: Step) -> str:

@@ -161,7 +161,7 @@ def draft_detail(step: Step, draft: Draft, look: Look) -> Lines:
         *(("note", str(note), "plain") for note in shown.get("notes") or ()),
         ("or", ", ".join(step.alternatives), "dim"),
     ]
-    if not shown and step.verb != WAIT and not step.trouble:
+    if not shown and step.verb != WAIT and not step.trouble and not step.cannot:
         rows.insert(1, ("preview", "its scheduler is asked for it right before it leaves", "dim"))
     return found + labelled(rows)
 

@@ -129,10 +129,7 @@ def _service(service: HurtService, look: Look) -> list[Run]:
 
 
 def _members(view: IncidentView, look: Look, width: int) -> Iterator[Row]:
-    counts: dict[str, int] = {}
-    for member in view.members:
-        counts[member.role] = counts.get(member.role, 0) + 1
-    followers = sum(counts.get(role, 0) for role in FOLLOWERS)
+    followers = sum(member.role in FOLLOWERS and member.can_rerun for member in view.members)
     note = f"after the root, {followers} to rerun: {look.key('incident', 'recover')} plans it" if followers else ""
     yield heading("runs", f"RUNS {len(view.members)}", note)
     for member in sorted(view.members, key=lambda one: _ORDER.get(Role(one.role), 9) if one.role in _ORDER else 9):

@@ -236,6 +236,41 @@ def test_steps_left_out_waits_and_other_ways_are_carried_out_as_they_were_chosen
     assert view(night).steps[1].due is not None
 
 
+def test_a_step_that_its_system_has_no_way_for_is_told_and_not_started_until_another_way_is_chosen(
+    night: Bench,
+) -> None:
+    """A kind that only listens: what it cannot be sent is no plan, and a mark of Headway's own goes on."""
+    able, missing = frozenset({Capability.LOG}), {Capability.RERUN: "it only listens"}
+    doors = night.parts.doors
+    doors.places = {
+        key: replace(one, system=replace(one.system, kind=replace(one.system.kind, capabilities=able, missing=missing)))
+        for key, one in doors.places.items()
+    }
+    draft = shape(proposed(night), Changes())
+    words = "fake cannot rerun: it only listens; repair it at its source, then mark it OK"
+    assert [words, words] == [step.refusal for step in draft.steps]
+    assert [False] == [one.saved for one in draft.steps[0].saves]
+    with pytest.raises(PlanRefused, match=f"step 1, fake/extract: {words}"):
+        started(night, draft)
+    marked = shape(draft, Changes(alternatives={1: "mark-ok", 2: "skip"}))
+    assert ["", ""] == [step.refusal for step in marked.steps]
+    started(night, marked)
+    turn(night)
+    assert ["running", "verified"] == states(night)[:2]
+    assert [] == night.scheduler.done
+
+
+def test_an_incident_knows_which_of_its_runs_can_be_run_again(night: Bench) -> None:
+    def can_rerun() -> list[bool]:
+        with night.reads() as reads:
+            return [one.can_rerun for one in reads.incident(1).members]
+
+    assert {True} == set(can_rerun())
+    with asker.transaction(night.url) as run:
+        run("UPDATE system SET capabilities = 'log'", ())
+    assert {False} == set(can_rerun())
+
+
 def test_while_something_of_its_job_runs_a_step_waits_its_turn(night: Bench) -> None:
     night.scheduler.overlap = "extract runs since 03:10"
     started(night)

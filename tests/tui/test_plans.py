@@ -307,6 +307,25 @@ async def test_a_plan_with_a_step_that_may_never_be_sent_says_so_until_it_is_lef
     await night.see("Start the plan")
 
 
+def _cannot(night: Night) -> None:
+    first, *rest = night.requests.draft.steps
+    told = dataclasses.replace(first, cannot="own cannot rerun: it only listens", preview={})
+    night.requests.draft = dataclasses.replace(night.requests.draft, steps=(told, *rest))
+
+
+@on_the_night(prepare=_cannot)
+async def test_a_plan_whose_first_step_its_system_cannot_do_opens_no_box_until_it_goes_another_way(
+    night: Night,
+) -> None:
+    await planned(night)
+    await night.see("refused", "own cannot rerun: it only listens")
+    await night.see_gone("its scheduler is asked for it")
+    await night.press("enter")
+    await night.see("or another way (")
+    await night.see_gone("Start the plan")
+    assert [] == night.requests.started
+
+
 def _all_wait(night: Night) -> None:
     first = dataclasses.replace(night.requests.draft.steps[0], verb=WAIT, preview={}, why="it runs again already")
     night.requests.draft = dataclasses.replace(night.requests.draft, steps=(first,), notes=())

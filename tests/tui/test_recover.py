@@ -234,6 +234,19 @@ async def test_a_follower_is_rerun_from_its_line(night: Night) -> None:
     assert [2] == [run_id for run_id, _ in night.requests.sent]
 
 
+def _half_listens(night: Night) -> None:
+    one = night.reads.incident_
+    members = tuple(dataclasses.replace(each, can_rerun=each.role != "red") for each in one.members)
+    night.reads.incident_ = dataclasses.replace(one, members=members)
+
+
+@on_the_night(prepare=_half_listens)
+async def test_an_incident_counts_as_to_rerun_only_what_can_be(night: Night) -> None:
+    await night.see("Supply plan")
+    await night.press("enter")
+    await night.see("HURTS", "1 to rerun: r plans it")
+
+
 @on_the_night()
 async def test_a_system_that_cannot_rerun_says_so_in_the_footer(night: Night) -> None:
     night.reads.runs_[1] = run_view(capabilities=("log",), missing={"rerun": "its role may only read"})

@@ -191,6 +191,8 @@ class MemberView:
     target_seen: datetime | None = None
     """The last good poll there."""
     partial_input: str = ""
+    can_rerun: bool = True
+    """False where its kind of system has no rerun."""
 
 
 @dataclass(frozen=True, slots=True)

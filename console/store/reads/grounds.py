@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from connectors.words import RED_STATES, State
+from connectors.words import RED_STATES, State, Verb
 from console.clock import real_now
 from console.model.ids import instant, maybe_instant, micros
 from console.model.views import DeliveryView, HeldView, Looker, MemberView
@@ -23,7 +23,8 @@ _RED = ", ".join(f"'{state}'" for state in sorted(RED_STATES))
 _MEMBERS = (
     "SELECT m.role, j.name, m.job_id, m.run_id, m.period_key, COALESCE(r.state, 'planned'), COALESCE(r.evidence,"
     " 'native'), COALESCE(r.stale_read, m.role = 'stale'), r.started_us, r.ended_us, j.target_id, r.native_state,"
-    " r.exit_code, r.message, r.reason, r.observed_us, j.proof, s.name || '/' || t.name, t.last_ok_us, r.partial_input"
+    " r.exit_code, r.message, r.reason, r.observed_us, j.proof, s.name || '/' || t.name, t.last_ok_us, r.partial_input,"
+    " s.capabilities"
     " FROM incident_member m JOIN job j ON j.id = m.job_id JOIN target t ON t.id = j.target_id"
     " JOIN system s ON s.id = t.system_id"
     " LEFT JOIN run r ON r.job_id = m.job_id AND r.period_key = m.period_key WHERE m.incident_id = ?"
@@ -155,7 +156,7 @@ def held_view(row: Row) -> HeldView:
 
 def _member(row: Row, state: str, evidence: str) -> MemberView:
     role, job, job_id, run_id, period_key, _, _, stale_read, started, ended, _, native, exit_code, message = row[:14]
-    reason, observed, proof, target, last_ok, partial = row[14:]
+    reason, observed, proof, target, last_ok, partial, capabilities = row[14:]
     return MemberView(
         role=role,
         job=job,
@@ -176,6 +177,7 @@ def _member(row: Row, state: str, evidence: str) -> MemberView:
         target=target,
         target_seen=maybe_instant(last_ok),
         partial_input=partial or "",
+        can_rerun=Verb.RERUN.needs in (capabilities or "").split(","),
     )
 
 
