@@ -135,7 +135,7 @@ def test_a_plan_is_shown_whole_and_carried_out_to_its_end(bench: Bench, capsys: 
 @pytest.mark.parametrize(
     "change, words",
     [
-        (["--wait", "1=99999d"], "      too late supply: in this plan fake/extract starts "),
+        (["--wait", "1=30d"], "      too late supply: in this plan fake/extract starts "),
         (["--leave-out", "1"], "  left out   fake/extract: left out by hand"),
         (["--leave-out", "1"], "  not saved  supply: not by this plan: fake/extract is left out"),
         (
