@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from errno import EACCES, EISDIR
+from errno import EACCES, EISDIR, EROFS
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -250,12 +250,21 @@ def _make_private(path: Path) -> None:
             path.parent.mkdir(parents=True, mode=0o700)
         if not path.exists():
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-        elif fault := EISDIR if path.is_dir() else 0 if os.access(path, os.R_OK | os.W_OK) else EACCES:
+        elif fault := _why_not_written(path):
             raise OSError(fault, os.strerror(fault))
         if path.stat().st_uid == os.geteuid():
             path.chmod(0o600)
     except OSError as error:
         raise StoreUnusable(f"{path}: {error.strerror}; the store needs a file that it may write") from error
+
+
+def _why_not_written(path: Path) -> int:
+    """The error number of what keeps us from writing this file; 0 where nothing does."""
+    if path.is_dir():
+        return EISDIR
+    if os.access(path, os.R_OK | os.W_OK):
+        return 0
+    return EROFS if os.statvfs(path).f_flag & os.ST_RDONLY else EACCES
 
 
 def _sqlite(path: Path) -> Engine:
