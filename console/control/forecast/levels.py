@@ -5,12 +5,12 @@ acyclic graph (Kelley & Walker 1959, critical path method)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from console.control.forecast.values import Floats, Truths, Whole
+from console.control.forecast.values import Floats, Rule, Truths, Whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,8 @@ class Layer:
 
     jobs: Whole
     nth: tuple[Whole, ...]
+    ruled: tuple[tuple[int, Rule], ...] = ()
+    """Those of its jobs that do not simply start after the last of their upstreams."""
 
 
 def ancestors(upstreams: Sequence[Sequence[int]], ends: Iterable[int]) -> set[int]:
@@ -33,8 +35,11 @@ def ancestors(upstreams: Sequence[Sequence[int]], ends: Iterable[int]) -> set[in
     return found
 
 
-def layers(upstreams: Sequence[Sequence[int]], jobs: Iterable[int]) -> tuple[Layer, ...]:
-    """`jobs` must hold the upstreams of each of its jobs; upstream layers first. Without cycles: raises ValueError."""
+def layers(
+    upstreams: Sequence[Sequence[int]], jobs: Iterable[int], rules: Mapping[int, Rule] | None = None
+) -> tuple[Layer, ...]:
+    """`jobs` must hold the upstreams of each of its jobs; upstream layers first. `rules`: by job, of those that have
+    one. Without cycles: raises ValueError."""
     depth: dict[int, int] = {}
     for job in jobs:
         _deepen(upstreams, job, depth)
@@ -42,7 +47,7 @@ def layers(upstreams: Sequence[Sequence[int]], jobs: Iterable[int]) -> tuple[Lay
     rooms: list[list[int]] = [[] for _ in range(deepest + 1)]
     for job, at in depth.items():
         rooms[at].append(job)
-    return tuple(_layer(upstreams, room) for room in rooms)
+    return tuple(_layer(upstreams, room, rules or {}) for room in rooms)
 
 
 def _deepen(upstreams: Sequence[Sequence[int]], job: int, depth: dict[int, int]) -> None:
@@ -61,11 +66,11 @@ def _deepen(upstreams: Sequence[Sequence[int]], job: int, depth: dict[int, int])
             ahead.extend(missing)
 
 
-def _layer(upstreams: Sequence[Sequence[int]], room: list[int]) -> Layer:
+def _layer(upstreams: Sequence[Sequence[int]], room: list[int], rules: Mapping[int, Rule]) -> Layer:
     room = sorted(room, key=lambda job: (-len(upstreams[job]), job))
     most = len(upstreams[room[0]])
     nth = (np.array([upstreams[job][k] for job in room if len(upstreams[job]) > k]) for k in range(most))
-    return Layer(np.array(room), tuple(nth))
+    return Layer(np.array(room), tuple(nth), tuple((job, rules[job]) for job in room if job in rules))
 
 
 def propagate(plan: Sequence[Layer], finish: Floats, waits: Truths, floor: Floats, takes: Floats) -> None:
@@ -81,3 +86,6 @@ def propagate(plan: Sequence[Layer], finish: Floats, waits: Truths, floor: Float
             np.maximum(part, finish[upstream], out=part)
         jobs = layer.jobs[mine]
         finish[jobs] = begun[mine] + takes[jobs]
+        for job, rule in layer.ruled:
+            if waits[job]:
+                finish[job] = rule.finish(finish, floor[job], takes[job])

@@ -47,7 +47,8 @@ def night(past: Past, graph: Graph, ends: Sequence[int]) -> Night:
     """`ends`: the jobs that deliver the services. Raises ValueError without a night to learn from, and for a loop."""
     if not len(past.takes):
         raise ValueError("no earlier night to learn from: forecast once one is over, or declare what the jobs take")
-    return Night(graph, views(past), layers(graph.upstreams, sorted(ancestors(graph.upstreams, ends))))
+    plan = layers(graph.upstreams, sorted(ancestors(graph.upstreams, ends)), graph.rules)
+    return Night(graph, views(past), plan)
 
 
 def look(tonight: Tonight, now: float, night: Night) -> Look:

@@ -13,7 +13,7 @@ from console.control.forecast.levels import propagate
 from console.control.forecast.logits import logit, share_of
 from console.control.forecast.look import Look
 from console.control.forecast.outcome import mixed, quantiles
-from console.control.forecast.values import Floats, Promise, Stand, Truths
+from console.control.forecast.values import Floats, Promise, Rule, Stand, Truths
 
 EVEN = 1e-6
 """Seconds within which two finishes are the same."""
@@ -54,6 +54,10 @@ def _back(seen: Look, promise: Promise, view: int) -> tuple[Floats, Truths]:
     takes = draws.waits + draws.takes
     for layer in reversed(seen.night.plan):
         mine = waits[layer.jobs]
+        for job, rule in layer.ruled:
+            if waits[job]:
+                mine &= layer.jobs != job
+                _back_by_rule(rule, job, finish, takes[job], latest, decides)
         for upstream in layer.nth:
             held = mine[: len(upstream)]
             jobs, before = layer.jobs[: len(upstream)][held], upstream[held]
@@ -61,6 +65,13 @@ def _back(seen: Look, promise: Promise, view: int) -> tuple[Floats, Truths]:
             held_up = decides[jobs] & (finish[before] >= finish[jobs] - takes[jobs] - EVEN)
             np.logical_or.at(decides, before, held_up)
     return latest, decides
+
+
+def _back_by_rule(rule: Rule, job: int, finish: Floats, takes: Floats, latest: Floats, decides: Truths) -> None:
+    for upstream, by in rule.back(finish, latest[job], takes):
+        np.minimum(latest[upstream], by, out=latest[upstream])
+    for upstream, where in rule.deciders(finish, takes):
+        decides[upstream] |= decides[job] & where
 
 
 def act_by(seen: Look, promise: Promise, job: int, risk: float, told: float | None = None) -> float | None:

@@ -3,10 +3,10 @@ numbered 0 … n-1; a missing figure is NaN."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +45,19 @@ class Past:
     """How much each night counts for one like tonight, at most 1; None: all alike."""
 
 
+class Rule(Protocol):
+    """When a job is done that does not simply start after the last of its upstreams: column by column."""
+
+    def finish(self, finish: Floats, floor: float, takes: Floats) -> Floats:
+        """Its finishes, from those of all jobs (jobs x columns), not begun before `floor`."""
+
+    def back(self, finish: Floats, latest: Floats, takes: Floats) -> Iterable[tuple[int, Floats]]:
+        """Upstream and the latest finish of it with which this job is done by `latest`, all else as it is."""
+
+    def deciders(self, finish: Floats, takes: Floats) -> Iterable[tuple[int, Truths]]:
+        """Upstream and where this job's finish is decided by it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Graph:
     """Who waits for whom, and for the clock."""
@@ -53,6 +66,8 @@ class Graph:
     """By job."""
     earliest: Floats
     """Not before, by job."""
+    rules: Mapping[int, Rule] = field(default_factory=dict)
+    """Of the jobs that do not simply start after the last of their upstreams."""
 
 
 @dataclass(frozen=True, slots=True)
