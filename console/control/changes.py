@@ -16,8 +16,8 @@ from console.control.normalise import normalised
 from console.control.picture import Picture
 from console.control.words import dated
 from console.durations import duration_words
-from console.model.past import Past
-from console.model.values import RunFacts
+from console.model.past import NOTHING, UNKNOWN, Past
+from console.model.values import JobFacts, RunFacts
 
 MOST = 5
 """Lines that an alert shows."""
@@ -38,19 +38,25 @@ _ITS_OWN = ("run_id", "pid", "try", "host", "queued_at", "redrive")
 
 
 def changes(picture: Picture, roots: Sequence[RunFacts]) -> tuple[str, ...]:
-    """At most five lines of what changed for these red runs; none where their pasts were not looked up. "nothing" is
-    said too: it sends a person elsewhere. Of several, what is the same for most of them stands first, and each line
-    says for how many it holds, or for which one."""
-    looked = [(run, past) for run in roots[:MOST_ROOTS] if (past := picture.estate.pasts.get(run.id)) is not None]
-    known = [(run, past, past.good_at) for run, past in looked if past.good_at is not None]
+    """At most five lines of what changed for these red runs; none where their pasts were not looked up."""
+    return changes_of(picture.estate.jobs, picture.estate.pasts, [(run.id, run.job_id) for run in roots])
+
+
+def changes_of(
+    jobs: Mapping[int, JobFacts], pasts: Mapping[int, Past], roots: Sequence[tuple[int, int]]
+) -> tuple[str, ...]:
+    """The same of red runs by their ids: (run, job). "nothing" is said too: it sends a person elsewhere. Of several,
+    what is the same for most of them stands first, and each line says for how many it holds, or for which one."""
+    looked = [(jobs[job_id], pasts[run_id]) for run_id, job_id in roots[:MOST_ROOTS] if run_id in pasts]
+    known = [(job, past, past.good_at) for job, past in looked if past.good_at is not None]
     if not known:
         of_whom = "it" if len(roots) == 1 else "any of them"
-        return (f"no good run of {of_whom} is known: there is nothing to compare with",) if looked else ()
-    zone = picture.job(known[0][0].job_id).zone
-    found = [(clean_line(picture.job(run.job_id).name), tuple(_all(past, zone))) for run, past, _ in known]
+        return (f"{UNKNOWN} {of_whom} is known: there is nothing to compare with",) if looked else ()
+    zone = known[0][0].zone
+    found = [(clean_line(job.name), tuple(_all(past, zone))) for job, past, _ in known]
     lines = found[0][1] if len(roots) == 1 else _in_common(found)
     who, green = "it was" if len(roots) == 1 else "they were", dated(max(at for _, _, at in known), zone)
-    return tuple(lines[:MOST]) or (f"nothing that Headway sees changed since {who} last green, {green}",)
+    return tuple(lines[:MOST]) or (f"{NOTHING} since {who} last green, {green}",)
 
 
 def _in_common(found: Sequence[tuple[str, Sequence[str]]]) -> list[str]:

@@ -167,11 +167,17 @@ def _drift(job: KnownJob, record: JobRecord) -> Iterator[DriftFound]:
     if not _same_times(job.accepted, record.schedule):
         yield DriftFound("schedule", f"{in_words(job.accepted)} became {in_words(record.schedule)}")
     elif _is_moved_at_its_source(job, record):
-        yield DriftFound("schedule", f"{in_words(job.seen)} became {in_words(record.schedule)}")
+        yield _further(job, "schedule", f"{in_words(job.seen)} became {in_words(record.schedule)}")
     if job.definition_hash and job.definition_hash != record.definition_hash:
-        yield DriftFound("definition", _definition_words(job, record))
+        yield _further(job, "definition", _definition_words(job, record))
     if record.paused and job.paused_since is None and not job.held:
         yield DriftFound("paused", "paused outside of Headway")
+
+
+def _further(job: KnownJob, what: str, words: str) -> DriftFound:
+    """A change of what the last look saw: with those before it that nobody has accepted."""
+    before = job.drift_words.get(what, "")
+    return DriftFound(what, f"{words} (before that: {before})" if before else words, again=True)
 
 
 def _definition_words(job: KnownJob, record: JobRecord) -> str:

@@ -25,6 +25,7 @@ from console.engine.previews import MARKS, cleaned_preview, preview_there
 from console.engine.rights import may_ask
 from console.model.ids import micros
 from console.store import approvals, asked, in_the_way, permissions, questions
+from console.store.drift import ShownOtherwise
 from console.store.errors import NotFound, StoreError
 from console.store.glance import glancing
 from console.store.open import Store
@@ -60,7 +61,7 @@ class Answers:
         doors: Doors,
         secrets: SecretStore,
         extras: Callable[[int], dict[str, Any]],
-        accept_drift: Callable[[int, str, str], None],
+        accept_drift: Callable[[int, int | None, str, str], None],
         approved: Callable[[], None] = lambda: None,
         others: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] | None = None,
     ) -> None:
@@ -71,7 +72,7 @@ class Answers:
         self._extras = extras
         """run id -> {"safety", "followers"}: what the estate knows beyond the connector."""
         self._accept_drift = accept_drift
-        """job id, by whom, from where."""
+        """job id, the newest change that was shown, by whom, from where."""
         self._approved = approved
         self._pool = ThreadPoolExecutor(QUESTIONS * len(doors.places) + SPARE, thread_name_prefix="answer")
         self._in_flight = InFlight()
@@ -129,7 +130,7 @@ class Answers:
         try:
             self._check_right(kind, arguments)
             answer = self._by_kind[kind](arguments)
-        except (CannotAnswer, ConnectorError, NotFound) as problem:
+        except (CannotAnswer, ConnectorError, NotFound, ShownOtherwise) as problem:
             error = self._shown(str(problem))
             answer = {"not_found": True} if isinstance(problem, NoSuchName | NotFound) else {}
         except Exception as problem:
@@ -180,7 +181,9 @@ class Answers:
         return {"text": self._shown(chunk.text), "next": chunk.next, "more": chunk.more, "cut": chunk.cut}
 
     def _accept(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        self._accept_drift(int(arguments["job_id"]), arguments["by"], str(arguments.get("from", "")))
+        shown = arguments.get("change")
+        number = int(shown) if shown is not None else None
+        self._accept_drift(int(arguments["job_id"]), number, arguments["by"], str(arguments.get("from", "")))
         return {"accepted": True}
 
     def _approve(self, arguments: dict[str, Any]) -> dict[str, Any]:

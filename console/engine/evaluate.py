@@ -16,6 +16,7 @@ from console.clock import Clock
 from console.control.evaluate import evaluate
 from console.control.kept import Kept, kept_of
 from console.control.touched import touched
+from console.engine.compared import Compared
 from console.engine.health import Pulse
 from console.engine.quarantine import Quarantine
 from console.failpoints import failpoint
@@ -81,6 +82,7 @@ class Evaluator:
         self._whole_at = 0.0
         """time.monotonic() when everything is judged again, because time has passed."""
         self._quarantine = Quarantine()
+        self._compared = Compared(store)
         self.wake = threading.Event()
         self.pulse = Pulse()
 
@@ -164,11 +166,11 @@ class Evaluator:
         new = [one for one in decisions.incidents if one.notices or one.event]
         roots = [one.root_run_id for one in new if one.root_run_id is not None]
         causes = [number for one in new for number in one.cause_run_ids]
-        if not causes:
-            return self._own_words(decisions)
-        estate = replace(estate, pasts=of_runs(self._store, causes))
-        tails = store_logs.tails_of(self._store, roots)
-        return self._own_words(evaluate(estate, now, log_tails=tails, kept=self._kept))
+        if causes:
+            told = replace(estate, pasts=of_runs(self._store, causes))
+            tails = store_logs.tails_of(self._store, roots)
+            decisions = evaluate(told, now, log_tails=tails, kept=self._kept)
+        return self._own_words(self._compared.again(decisions, estate.jobs))
 
     def estate(self) -> Estate:
         """What an evaluation would see now; for other threads."""

@@ -66,9 +66,10 @@ class Questions:
             "log difference" if against_good else "log", {"run_id": run_id, "attempt_id": attempt_id, "start": start}
         )
 
-    def accept_drift(self, job_id: int) -> int:
-        """Asks to accept what a job's source says now; the request's id."""
-        return self._ask("accept_drift", {"job_id": job_id, "from": where_from()})
+    def accept_drift(self, job_id: int, shown: int) -> int:
+        """Asks to accept the change with this number, the newest that the person saw of a job; 0 where there was none.
+        The request's id."""
+        return self._ask("accept_drift", {"job_id": job_id, "change": shown, "from": where_from()})
 
     def card(self, job_id: int, given: Mapping[str, str], why: str = "") -> int:
         """Asks to write these words on a job's card, an empty one to take back what was said; the request's id. That a

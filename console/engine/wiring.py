@@ -46,7 +46,7 @@ from console.engine.templates import Templates
 from console.engine.underway import Underway
 from console.store import polling
 from console.store.config_sync import remember_backwards, sync_config
-from console.store.inventory import accept_drift
+from console.store.drift import accept_drift
 from console.store.open import Store
 
 log = structlog.get_logger("headway.engine")
@@ -285,7 +285,7 @@ class Parts:
     def _extras(self, run_id: int) -> dict[str, Any]:
         return around_rerun(self.store, self.evaluator.estate(), run_id, self.clock.now())
 
-    def _accept_drift(self, job_id: int, by: str, origin: str) -> None:
-        accept_drift(self.store, job_id, by, self.clock.now(), self._fence, origin)
+    def _accept_drift(self, job_id: int, shown: int | None, by: str, origin: str) -> None:
+        accept_drift(self.store, job_id, shown, by, self.clock.now(), self._fence, origin)
         self._tell_backwards(self._fence)
         self.evaluator.wake.set()

@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from connectors.contract import JobRecord, Schedule
@@ -36,6 +37,8 @@ class KnownJob:
     parent_id: int | None
     open_drift: frozenset[str] = frozenset()
     """Of "gone", "schedule", "definition", "paused": what is neither accepted nor ended."""
+    drift_words: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """What each of these says, by what it is."""
     unwatched: bool = False
     """The settings did not ask for it when last looked."""
     held: bool = False
@@ -52,6 +55,8 @@ class DriftFound:
     """"gone", "schedule", "definition", "paused"."""
     words: str
     """For people, may hold raw outside text (the store cleans it): "10 3 * * * became 15 3 * * *"."""
+    again: bool = False
+    """Another change even where one with these words is open."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+
+NOTHING = "nothing that Headway sees changed"
+UNKNOWN = "no good run of"
+"""So begins what is told where there is no change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,3 +30,9 @@ class Past:
     target: str = ""
     durations: tuple[float, ...] = ()
     """Seconds of its good runs before this one, newest first."""
+
+
+def told_anew(before: Sequence[str], now: Sequence[str]) -> str:
+    """What is seen only now of an incident that was told before, for its timeline; empty where nothing is."""
+    fresh = [one for one in now if one not in before and not one.startswith((NOTHING, UNKNOWN))]
+    return f"seen since: {'; '.join(fresh)}" if before and fresh else ""

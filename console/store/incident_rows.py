@@ -8,6 +8,7 @@ from datetime import UTC
 
 from console.model.decisions import PLACEHOLDER, HurtServiceVerdict, IncidentDecision, Member, Notice
 from console.model.ids import incident_name, maybe_micros, micros
+from console.model.past import told_anew
 from console.model.promises import service_of
 from console.model.words import Timeliness
 from console.store.alert_rows import NewAlert, insert_alert
@@ -88,10 +89,18 @@ class IncidentWriter:
             self._event(incident_id, "unsent", words, None)
 
     def _changes(self, incident_id: int, one: IncidentDecision) -> None:
-        """Kept as told last: most evaluations look up no past."""
-        if one.changes:
-            text = json.dumps(one.changes, ensure_ascii=False)
-            self._lines.rows("UPDATE incident SET changes = ? WHERE id = ? AND changes <> ?", (text, incident_id, text))
+        """Kept as told last: most evaluations look up no past. What is seen only now stands in the timeline too."""
+        if not one.changes:
+            return
+        [(stored,)] = self._lines.rows("SELECT changes FROM incident WHERE id = ?", (incident_id,))
+        before = json.loads(stored)
+        if before == list(one.changes):
+            return
+        text = json.dumps(one.changes, ensure_ascii=False)
+        query = "UPDATE incident SET changes = ?, changed_seq = ? WHERE id = ?"
+        self._lines.rows(query, (text, self._seq(), incident_id))
+        if words := told_anew(before, one.changes):
+            self._event(incident_id, "changed", words, one.root_job_id)
 
     def _kind(self, incident_id: int, one: IncidentDecision) -> str:
         if one.closed:

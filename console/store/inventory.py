@@ -10,8 +10,6 @@ from connectors.contract import JobRecord, Schedule
 from console.clean import clean, clean_line
 from console.model.ids import job_name, maybe_micros, micros
 from console.model.inventory import WORDS_LIMIT, DriftFound, InventoryChanges
-from console.store import audit
-from console.store.errors import NotFound
 from console.store.job_ids import NAME_LIMIT, WHOLE
 from console.store.keys import is_too_long, pack
 from console.store.latest import first_rows
@@ -22,7 +20,7 @@ from console.store.wire import Row, Wire, wire
 DEFINITION_LIMIT = 20_000
 URL_LIMIT = 2_000
 _EVENT = "INSERT INTO event (at_us, kind, words, job_id, system_id, actor) VALUES (?, 'drift', ?, ?, ?, ?)"
-_ACCEPT_NEWEST = (
+ACCEPT_NEWEST = (
     "UPDATE schedule SET accepted_us = ?, accepted_by = ? WHERE id = (SELECT MAX(id) FROM schedule WHERE job_id = ?)"
 )
 """Also where it is accepted already: nothing is expected of the time before."""
@@ -43,33 +41,6 @@ def write_inventory(
     return touched
 
 
-def accept_drift(
-    store: Store, job_id: int, by: str, now: datetime, fence: int | None = None, origin: str = audit.FROM_ENGINE
-) -> int:
-    """How many open drifts of a job are accepted now: its newest schedule is the expected one; a job that is gone is
-    expected no more. Raises NotFound for an unknown job."""
-    now_us = micros(now)
-    with store.write(fence) as connection:
-        lines = wire(connection)
-        found = lines.rows("SELECT name, gone_since_us, system_id FROM job WHERE id = ?", (job_id,))
-        if not found:
-            raise NotFound(f"job {job_id}")
-        [(name, gone_since, system_id)] = found
-        if gone_since is not None:
-            _add_versions(lines, [(job_id, Schedule("none", words="gone"))], now_us, None)
-        lines.rows(_ACCEPT_NEWEST, (now_us, clean_line(by), job_id))
-        accepted = lines.rows(
-            "UPDATE drift SET accepted_us = ?, accepted_by = ? WHERE job_id = ? AND accepted_us IS NULL"
-            " AND ended_us IS NULL RETURNING what",
-            (now_us, clean_line(by), job_id),
-        )
-        words = f"{name}: accepted {', '.join(sorted(row[0] for row in accepted)) or 'its schedule'}"
-        lines.rows(_EVENT, (now_us, words, job_id, system_id, clean_line(by)))
-        audit.append(connection, now_us, by, origin, "accept drift", name, {"accepted": [row[0] for row in accepted]})
-        lines.rows("UPDATE job SET changed_seq = ? WHERE id = ?", (next_changed_seq(connection), job_id))
-    return len(accepted)
-
-
 def _write_hash(lines: Wire, target_id: int, changes: InventoryChanges, now: datetime) -> None:
     if changes.complete:
         lines.rows(
@@ -78,7 +49,7 @@ def _write_hash(lines: Wire, target_id: int, changes: InventoryChanges, now: dat
         )
 
 
-def _add_versions(lines: Wire, schedules: Iterable[tuple[int, Schedule]], now_us: int, accepted_by: str | None) -> None:
+def add_versions(lines: Wire, schedules: Iterable[tuple[int, Schedule]], now_us: int, accepted_by: str | None) -> None:
     columns = ("job_id", "dialect", "expression", "zone", "words", "next_us", "seen_us", "accepted_us", "accepted_by")
     rows = [
         (
@@ -125,7 +96,7 @@ class _Writing:
         ids |= known
         taken = [(ids[name], record) for record, name in zip(records, names, strict=True) if name in known]
         self._update(taken)
-        _add_versions(
+        add_versions(
             self._lines, [(ids[pack(one.native_id)], one.schedule) for one in records], self._now_us, "first sight"
         )
         return [ids[name] for name in names]
@@ -157,7 +128,7 @@ class _Writing:
     def _changed(self, changes: InventoryChanges) -> None:
         self._update([(one.job_id, one.record) for one in changes.changed])
         newest = self._newest_versions([one.job_id for one in changes.changed])
-        _add_versions(
+        add_versions(
             self._lines,
             [
                 (one.job_id, one.record.schedule)
@@ -169,7 +140,7 @@ class _Writing:
         )
         self._next_instants([(one.job_id, one.record.schedule) for one in changes.changed])
         woken = [one.job_id for one in changes.changed if one.accept_again]
-        self._lines.many(_ACCEPT_NEWEST, [(self._now_us, "woken", job_id) for job_id in woken])
+        self._lines.many(ACCEPT_NEWEST, [(self._now_us, "woken", job_id) for job_id in woken])
         self._lines.many(
             "UPDATE drift SET ended_us = ? WHERE job_id = ? AND what = ? AND accepted_us IS NULL AND ended_us IS NULL",
             [(self._now_us, one.job_id, what) for one in changes.changed for what in one.ended],
@@ -220,16 +191,21 @@ class _Writing:
         )
 
     def _drift(self, found: Sequence[tuple[int, DriftFound]]) -> None:
-        """A row and an event for each drift that is not open already."""
+        """A row and an event for each drift that is not open already. What is open and says something else now is over:
+        who was shown that has not seen this, and accepts by the row's number."""
         query = (
-            "SELECT d.job_id, d.what FROM {keys} JOIN drift d ON d.job_id = k.a"
+            "SELECT d.job_id, d.what, d.words, d.id FROM {keys} JOIN drift d ON d.job_id = k.a"
             " WHERE d.accepted_us IS NULL AND d.ended_us IS NULL"
         )
-        standing = set(self._lines.by_keys(query, "i", sorted({job_id for job_id, _ in found})))
-        fresh = [(job_id, one) for job_id, one in found if (job_id, one.what) not in standing]
+        told = [(job_id, one, clean(one.words, WORDS_LIMIT)) for job_id, one in found]
+        rows = self._lines.by_keys(query, "i", sorted({job_id for job_id, _ in found}))
+        standing = {(job_id, what): (words, number) for job_id, what, words, number in rows}
+        fresh = [each for each in told if each[1].again or standing.get((each[0], each[1].what), ("",))[0] != each[2]]
+        passed = [standing[job_id, one.what][1] for job_id, one, _ in fresh if (job_id, one.what) in standing]
+        self._lines.many("UPDATE drift SET ended_us = ? WHERE id = ?", [(self._now_us, number) for number in passed])
         self._lines.many(
             "INSERT INTO drift (job_id, what, words, seen_us, accepted_by) VALUES (?, ?, ?, ?, '')",
-            [(job_id, one.what, clean(one.words, WORDS_LIMIT), self._now_us) for job_id, one in fresh],
+            [(job_id, one.what, words, self._now_us) for job_id, one, words in fresh],
         )
         names: dict[int, str] = dict(
             self._lines.by_keys(
@@ -238,10 +214,7 @@ class _Writing:
         )
         self._lines.many(
             _EVENT,
-            [
-                (self._now_us, f"{names[job_id]}: {clean(one.words, WORDS_LIMIT)}", job_id, self._system_id, "")
-                for job_id, one in fresh
-            ],
+            [(self._now_us, f"{names[job_id]}: {words}", job_id, self._system_id, "") for job_id, _, words in fresh],
         )
 
     def _relations(self, jobs: Sequence[tuple[int, JobRecord]]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from connectors.contract import Schedule
 from console.model.ids import maybe_instant
@@ -30,7 +30,7 @@ _SCHEDULES = (
     " FROM schedule s JOIN job j ON j.id = s.job_id WHERE j.target_id = ? ORDER BY s.id"
 )
 _DRIFT = (
-    "SELECT d.job_id, d.what FROM drift d JOIN job j ON j.id = d.job_id"
+    "SELECT d.job_id, d.what, d.words FROM drift d JOIN job j ON j.id = d.job_id"
     " WHERE j.target_id = ? AND d.accepted_us IS NULL AND d.ended_us IS NULL"
 )
 
@@ -43,14 +43,14 @@ def known_jobs(store: Store, target_id: int) -> list[KnownJob]:
         for job_id, dialect, expression, zone, words, next_us, accepted_us in lines.rows(_SCHEDULES, (target_id,)):
             schedule = Schedule(dialect, expression, zone, words, maybe_instant(next_us))
             versions[job_id].append((schedule, accepted_us is not None))
-        drift: dict[int, set[str]] = defaultdict(set)
-        for job_id, what in lines.rows(_DRIFT, (target_id,)):
-            drift[job_id].add(what)
+        drift: dict[int, dict[str, str]] = defaultdict(dict)
+        for job_id, what, words in lines.rows(_DRIFT, (target_id,)):
+            drift[job_id][what] = words
         rows = lines.rows(_JOBS, (target_id,))
-    return [_known(row, versions[row[0]], frozenset(drift[row[0]])) for row in rows if row[0] in versions]
+    return [_known(row, versions[row[0]], drift.get(row[0], {})) for row in rows if row[0] in versions]
 
 
-def _known(row: Row, versions: Sequence[tuple[Schedule, bool]], drift: frozenset[str]) -> KnownJob:
+def _known(row: Row, versions: Sequence[tuple[Schedule, bool]], drift: Mapping[str, str]) -> KnownJob:
     accepted = [schedule for schedule, is_accepted in versions if is_accepted]
     return KnownJob(
         id=row[0],
@@ -63,7 +63,8 @@ def _known(row: Row, versions: Sequence[tuple[Schedule, bool]], drift: frozenset
         paused_since=maybe_instant(row[5]),
         gone_since=maybe_instant(row[6]),
         parent_id=row[7],
-        open_drift=drift,
+        open_drift=frozenset(drift),
+        drift_words=drift,
         definition=row[8],
         unwatched=bool(row[9]),
         held=bool(row[10]),

@@ -27,6 +27,11 @@ _GOOD = (
     " ORDER BY r.sort_us DESC LIMIT ?) g LEFT JOIN attempt a ON a.id = g.attempt_id"
     " WHERE g.state = 'succeeded' AND g.ended_us IS NOT NULL ORDER BY g.sort_us DESC LIMIT ?"
 )
+_STAMP = (
+    "SELECT r.id, r.changed_seq, j.changed_seq, t.booted_us FROM {keys} JOIN run r ON r.id = k.a"
+    " JOIN job j ON j.id = r.job_id JOIN target t ON t.id = j.target_id"
+)
+Stamp = tuple[int | None, ...]
 
 
 def of_runs(store: Store, run_ids: Iterable[int]) -> dict[int, Past]:
@@ -35,6 +40,14 @@ def of_runs(store: Store, run_ids: Iterable[int]) -> dict[int, Past]:
         lines = wire(connection)
         found = {run_id: _past(lines, run_id) for run_id in dict.fromkeys(run_ids)}
     return {run_id: past for run_id, past in found.items() if past is not None}
+
+
+def stamps(store: Store, run_ids: Iterable[int]) -> dict[int, Stamp]:
+    """Run id -> what is another as soon as its past may be: how often the run and its job were changed, and when its
+    host started."""
+    with store.read() as connection:
+        rows = list(wire(connection).by_keys(_STAMP, "i", sorted(set(run_ids))))
+    return {run_id: tuple(stamp) for run_id, *stamp in rows}
 
 
 def last_good(store: Store, run_id: int) -> tuple[int, int] | None:

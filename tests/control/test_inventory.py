@@ -176,7 +176,7 @@ def test_a_definition_that_the_store_keeps_cleaned_is_no_change() -> None:
 def test_a_changed_command_is_drift_and_keeps_its_job() -> None:
     record = found(A, native_id="a2", definition="/opt/a2.sh", definition_hash="other", match_keys=("line 1",))
     change = only_change(match([A], inventory(record)))
-    assert (1, (DriftFound("definition", "/opt/a.sh became /opt/a2.sh"),)) == (change.job_id, change.drift)
+    assert (1, (DriftFound("definition", "/opt/a.sh became /opt/a2.sh", again=True),)) == (change.job_id, change.drift)
 
 
 def test_a_pause_from_outside_is_drift_and_its_end_ends_it() -> None:

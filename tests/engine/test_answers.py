@@ -96,4 +96,4 @@ def test_an_engine_that_lost_its_lease_accepts_no_drift(bench: Bench) -> None:
     old = bench.parts
     bench.restart()
     with pytest.raises(LeaseLost):
-        old._accept_drift(1, "somebody", "")
+        old._accept_drift(1, 0, "somebody", "")

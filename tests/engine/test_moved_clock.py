@@ -11,7 +11,7 @@ import pytest
 from connectors.contract import Schedule, Verb
 from console.engine.wishes import Wish
 from console.model.ids import new_action_key
-from console.store.inventory import accept_drift
+from console.store.drift import accept_drift
 from tests.engine.test_holds import Night, a_night, repair, started
 
 
@@ -33,7 +33,9 @@ def moves(night: Night, clock: str) -> None:
     jobs = night.bench.scheduler.jobs
     jobs["load"] = replace(jobs["load"], schedule=Schedule("debian-cron", clock, "UTC"))
     night.rounds(1)
-    accept_drift(night.bench.store, night.job_id("load"), "mara", night.now)
+    with night.bench.reads() as reads:
+        shown = max(one.id for one in reads.job("fake/load").drift)
+    accept_drift(night.bench.store, night.job_id("load"), shown, "mara", night.now)
     night.rounds()
 
 

@@ -192,7 +192,9 @@ def test_a_dependency_that_cannot_hold_any_more_is_told_when_its_new_clock_is_ac
         scheduler.jobs["load"] = hourly("load")
         again(bench)
         [(job_id,)] = [row[:1] for row in _jobs(bench) if row[1] == "load"]
-        bench.requests().accept_drift(job_id)
+        with bench.reads() as reads:
+            [shown] = [one.id for one in reads.drift()]
+        bench.requests().accept_drift(job_id, shown)
         bench.parts.answers.step(bench.fence)
         bench.parts.answers.close()
         [words] = remarks(bench)

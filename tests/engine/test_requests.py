@@ -55,7 +55,7 @@ def test_a_store_that_is_locked_is_told_in_one_line_with_its_place(
     try:
         with pytest.raises(StoreUnusable, match=r"headway\.db: database is locked"):
             bench.requests().log(1)
-        assert 2 == main(["--store", bench.url, "drift", "accept", "fake/extract"])
+        assert 2 == main(["--store", bench.url, "drift", "accept", "fake/extract", "--change", "1"])
     finally:
         holder.close()
     assert f"headway: the store at {bench.url}: database is locked\n" == capsys.readouterr().err

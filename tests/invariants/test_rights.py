@@ -291,9 +291,14 @@ def test_a_plan_with_a_step_that_who_asks_may_not_look_at_is_not_shown(tmp_path:
 def test_who_is_named_nowhere_may_not_even_look(bench: Bench, be: Be) -> None:
     be("mallory")
     requests = bench.requests()
-    for question in (lambda run_id: requests.preview(rerun_of(run_id)), requests.log, requests.accept_drift):
+    questions: tuple[Callable[[], int], ...] = (
+        lambda: requests.preview(rerun_of(1)),
+        lambda: requests.log(1),
+        lambda: requests.accept_drift(1, 0),
+    )
+    for question in questions:
         with pytest.raises(NotAllowed, match=r"you \(mallory\) have no role there"):
-            question(1)
+            question()
     assert [("mallory", "refuse accept_drift")] == verbs(bench)
 
 
@@ -304,7 +309,7 @@ def test_who_may_look_gets_an_answer(bench: Bench, be: Be) -> None:
 
 def test_an_accepted_drift_is_told_with_who_and_from_where(bench: Bench, be: Be) -> None:
     be("alice")
-    assert (True, "") == answer(bench, bench.requests().accept_drift(1))
+    assert (True, "") == answer(bench, bench.requests().accept_drift(1, 0))
     assert ("alice", "accept drift") == verbs(bench)[-1]
 
 

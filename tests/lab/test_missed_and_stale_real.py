@@ -197,7 +197,8 @@ def come_back(night: Night, lab: Estate) -> None:
 
 
 def accept(night: Night, lab: Estate) -> None:
-    night.accept_status = night.headway.run("drift", "accept", REMOVED).exit_status
+    [shown] = [one["id"] for one in night.drifted() if one["job"] == REMOVED]
+    night.accept_status = night.headway.run("drift", "accept", REMOVED, "--change", str(shown)).exit_status
     title = night.missed_incidents[0]["title"]
     wait_until(lambda: title not in night.open_incidents(), "the end of the incident of removed_job", 20, 0.5)
     night.accepted, night.drift_after = night.jobs()[REMOVED], night.drifted()

@@ -6,6 +6,7 @@ that, it is moved to four minutes from now, and the change accepted. `moved_extr
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -65,7 +66,8 @@ def test_a_hold_follows_the_clock_that_its_owner_moves(lab: Estate, first: datet
         move = "SELECT cron.alter_job(jobid, schedule := %s) FROM cron.job WHERE jobname = 'moved_load'"
         lab.postgres.execute(move, cron_of(moved))
         wait_until(lambda: LOAD in headway.run("drift").stdout, "the drift to be seen", 60, 0.5)
-        accepted = headway.run("drift", "accept", LOAD)
+        [shown] = [one["id"] for one in json.loads(headway.run("drift", "--json").stdout) if one["job"] == LOAD]
+        accepted = headway.run("drift", "accept", LOAD, "--change", str(shown))
         assert 0 == accepted.exit_status, accepted
         limit = (moved - datetime.now(UTC)).total_seconds() + 120
         wait_until(ran, "its run", limit, 1.0)

@@ -214,7 +214,7 @@ def test_an_engine_with_no_more_than_its_role_polls_judges_sends_and_answers(sha
     key = shared.ask("alice")
     shared.step()
     assert ("sent", [key]) == (shared.state(key)[0], shared.scheduler.acted)
-    assert (True, "") == shared.answer("alice", shared.requests("alice").accept_drift(1))
+    assert (True, "") == shared.answer("alice", shared.requests("alice").accept_drift(1, 0))
     assert [("open",)] == shared.rows("SELECT CASE WHEN closed_us IS NULL THEN 'open' END FROM incident")
     while shared.parts.outbox.step(shared.fence):
         shared.parts.outbox.wait_idle()

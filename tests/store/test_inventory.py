@@ -10,9 +10,10 @@ from connectors.contract import JobRecord, Proof, Schedule
 from console.model.ids import micros
 from console.model.inventory import DriftFound, GoneJob, InventoryChanges, JobChange, KnownJob
 from console.model.values import Settings
+from console.store.drift import ShownOtherwise, accept_drift
 from console.store.errors import NotFound
 from console.store.estate import load
-from console.store.inventory import accept_drift, write_inventory
+from console.store.inventory import write_inventory
 from console.store.known import known_jobs
 from tests.corpus import HOSTILE
 from tests.store.estate import JOBS, MIDNIGHT, Estate, at, record, run
@@ -81,7 +82,7 @@ def test_the_same_drift_is_told_once_however_often_it_is_seen(night: Estate) -> 
 def test_accepted_drift_makes_the_newest_schedule_the_expected_one(night: Estate) -> None:
     change = JobChange(night.job_id(), record(JOBS[0], "15 3 * * *"), drift=(DriftFound("schedule", "changed"),))
     write(night, changed=(change,))
-    assert 1 == accept_drift(night.store, night.job_id(), "anna", at("05:00"))
+    assert 1 == accept_drift(night.store, night.job_id(), 1, "anna", at("05:00"))
     job = known(night)
     assert ("15 3 * * *", frozenset()) == (job.accepted.expression, job.open_drift)
     assert ("anna", micros(at("05:00"))) == night.one("SELECT accepted_by, accepted_us FROM drift")
@@ -109,7 +110,7 @@ def test_a_job_that_is_gone_is_expected_until_somebody_accepts_it(night: Estate)
         job.accepted.expression,
         job.open_drift,
     )
-    accept_drift(night.store, night.job_id(), "anna", at("05:00"))
+    accept_drift(night.store, night.job_id(), 1, "anna", at("05:00"))
     assert ("none", frozenset()) == (known(night).accepted.dialect, known(night).open_drift)
 
 
@@ -120,9 +121,32 @@ def test_a_job_that_comes_back_is_there_again_and_its_drift_is_over(night: Estat
     assert micros(at("05:00")) == night.one("SELECT ended_us FROM drift")
 
 
+def test_another_change_than_the_one_that_was_shown_is_not_accepted(night: Estate) -> None:
+    def becomes(expression: str, now: str) -> None:
+        words = f"10 3 * * * became {expression}"
+        drift = (DriftFound("schedule", words),)
+        write(night, now=now, changed=(JobChange(night.job_id(), record(JOBS[0], expression), drift=drift),))
+
+    becomes("15 3 * * *", "04:00")
+    becomes("20 3 * * *", "04:10")
+    told = "extract_orders: nothing was accepted: change 1 is not the newest any more. Now there is change 2: 10 3"
+    with pytest.raises(ShownOtherwise, match=told):
+        accept_drift(night.store, night.job_id(), 1, "anna", at("05:00"))
+    with pytest.raises(ShownOtherwise, match="it was not said which change is meant"):
+        accept_drift(night.store, night.job_id(), None, "anna", at("05:00"))
+    assert "10 3 * * *" == known(night).accepted.expression
+    assert [(micros(at("04:10")), None), (None, None)] == night.rows(
+        "SELECT ended_us, accepted_us FROM drift ORDER BY id"
+    )
+    assert 1 == accept_drift(night.store, night.job_id(), 2, "anna", at("05:00"))
+    assert "20 3 * * *" == known(night).accepted.expression
+    with pytest.raises(ShownOtherwise, match="change 2 is over by itself, or was accepted; no other is open"):
+        accept_drift(night.store, night.job_id(), 2, "bert", at("05:01"))
+
+
 def test_accepting_the_drift_of_an_unknown_job_says_so(night: Estate) -> None:
     with pytest.raises(NotFound, match="job 99"):
-        accept_drift(night.store, 99, "anna", MIDNIGHT)
+        accept_drift(night.store, 99, 0, "anna", MIDNIGHT)
 
 
 def test_a_pause_has_its_beginning_and_ends(night: Estate) -> None:

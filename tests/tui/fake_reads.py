@@ -839,10 +839,10 @@ class FakeRequests:
     def present(self, incident_id: int | None) -> None:
         self.shown_incidents.append(incident_id)
 
-    def accept_drift(self, job_id: int) -> int:
+    def accept_drift(self, job_id: int, shown: int) -> int:
         self.reads.drifts_ = []
         self.reads.changed()
-        return self._ask("drift", job_id)
+        return self._ask("drift", (job_id, shown))
 
     def card(self, job_id: int, given: Mapping[str, str], why: str = "") -> int:
         return self._ask("card", (job_id, dict(given)))

@@ -484,7 +484,7 @@ async def test_drift_is_accepted_only_after_it_was_shown(night: Night) -> None:
     assert [] == night.requests.asked
     await night.press("down", "enter")
     await night.see("accepted: line gone since 02:40")
-    assert [("drift", 7)] == night.requests.asked
+    assert [("drift", (7, 1))] == night.requests.asked
 
 
 @on_the_night()

@@ -168,6 +168,7 @@ class DriftView:
     """A definition that changed at its source."""
 
     id: int
+    """Another one as soon as it says something else: who accepts names the newest that they saw."""
     job: str
     what: str
     words: str

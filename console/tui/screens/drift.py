@@ -20,6 +20,7 @@ def open_drift(screen: BaseScreen, view: JobView) -> None:
         screen.notice(f"{name} is as it was accepted: no drift", "warn")
         return
     words = "; ".join(drift.words or drift.what for drift in view.drift)
+    shown = max(drift.id for drift in view.drift)
     choices = [
         Choice("", "Leave it as it is", "the last accepted schedule goes on saying what must run", None),
         Choice("", "Accept it", f"{words}: from now on this is what is expected", "accept"),
@@ -38,7 +39,7 @@ def open_drift(screen: BaseScreen, view: JobView) -> None:
     def answered(value: object) -> None:
         if value == "accept":
             order = f"accept the drift of {name}"
-            Asking(board, screen, "drift", lambda asks: asks.accept_drift(view.row.id), accepted, refused, order)
+            Asking(board, screen, "drift", lambda asks: asks.accept_drift(view.row.id, shown), accepted, refused, order)
         else:
             screen.notice("nothing was accepted")
 

@@ -1,0 +1,91 @@
+"""What changed at a source is told while its incident is open, and only what a person was shown is accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pytest
+
+from connectors.contract import State
+from console.cli.main import main
+from console.engine.questions import Answer
+from console.model.views import DriftView
+from tests.engine.bench import Bench
+from tests.engine.conftest import bench
+from tests.present import present
+
+__all__ = ["bench"]
+
+
+def looked_again(bench: Bench, definition: str) -> None:
+    """The next inventory tells the job's command so."""
+    bench.scheduler.job("extract", definition=definition, definition_hash=definition)
+    bench.poller._inventory_at = 0.0
+    bench.turn()
+
+
+def test_a_change_that_is_seen_only_after_the_failure_is_told_in_its_open_incident(bench: Bench) -> None:
+    now = present()
+    looked_again(bench, "extract.sh")
+    bench.scheduler.attempt("extract", "good", State.SUCCEEDED, now - timedelta(days=1))
+    bench.turn()
+    bench.scheduler.attempt("extract", "bad", State.FAILED, now - timedelta(minutes=3))
+    bench.turn()
+    with bench.reads() as reads:
+        [row] = reads.incidents()
+        assert row.changes[0].startswith("nothing that Headway sees changed since it was last green")
+    looked_again(bench, "extract.sh --full")
+    bench.turn()
+    with bench.reads() as reads:
+        view = reads.incident(1)
+    assert ["definition changed"] == [one.partition(",")[0] for one in view.row.changes]
+    assert view.row.changes[0].endswith("extract.sh became extract.sh --full")
+    [event] = [one for one in view.events if one.kind == "changed"]
+    assert event.words == f"seen since: {view.row.changes[0]}"
+    assert 1 == len([one for one in bench.sink.got if "extract" in one[1]])
+
+
+def test_a_change_that_came_after_the_one_that_was_shown_is_not_accepted_with_it(bench: Bench) -> None:
+    """The page shows A becoming B; the source says C meanwhile."""
+    for definition in ("A.sh", "B.sh"):
+        looked_again(bench, definition)
+    shown = drift(bench)
+    assert ["A.sh became B.sh"] == [one.words for one in shown]
+    looked_again(bench, "C.sh")
+    said = accept(bench, shown[0].id)
+    now = drift(bench)
+    assert ["B.sh became C.sh (before that: A.sh became B.sh)"] == [one.words for one in now]
+    assert (
+        f"fake/extract: nothing was accepted: change {shown[0].id} is not the newest any more."
+        f" Now there is change {now[0].id}: {now[0].words}"
+    ) == said.error
+    assert accept(bench, now[0].id).ok
+    assert () == drift(bench)
+
+
+def test_who_names_no_change_is_told_which_there_is(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    for definition in ("A.sh", "B.sh"):
+        looked_again(bench, definition)
+    [shown] = drift(bench)
+    assert 2 == main(["--store", bench.url, "drift", "accept", "fake/extract"])
+    line = f"headway drift accept fake/extract --change {shown.id}"
+    assert (
+        f"change {shown.id}  definition: A.sh became B.sh\n"
+        f"headway: nothing was accepted: say which change is meant: {line}\n"
+    ) == capsys.readouterr().err
+    assert 1 == main(["--store", bench.url, "drift"])
+    assert ["job", "change", "what", "seen", "words"] == capsys.readouterr().out.split("\n", 1)[0].lower().split()
+
+
+def drift(bench: Bench) -> Sequence[DriftView]:
+    with bench.reads() as reads:
+        return reads.job("fake/extract").drift
+
+
+def accept(bench: Bench, shown: int) -> Answer:
+    requests = bench.requests()
+    with bench.reads() as reads:
+        number = requests.accept_drift(reads.job("fake/extract").row.id, shown)
+    bench.parts.answers.step(bench.fence)
+    return requests.wait(number, 10)
