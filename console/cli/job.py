@@ -146,6 +146,7 @@ def job_lines(view: JobView, now: datetime) -> list[str]:
     row = view.row
     lines = [
         f"{row.name}  {state_words(row, now)}",
+        *([f"not watched {view.left_out}"] if view.left_out else []),
         f"timeliness  {row.timeliness.replace('_', ' ')}" + (f", told {row.evidence}" if row.state else ""),
         f"schedule    {row.schedule or '–'}",
         f"runs        {view.definition or '–'}",

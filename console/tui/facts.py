@@ -56,6 +56,8 @@ def _plot(view: JobView | RunView, look: Look, width: int) -> Lines:
 
 def _changed(view: JobView, look: Look) -> list[list[Run]]:
     """Its definition, or what is remarkable about it."""
+    if view.left_out:
+        return [[(view.left_out, "warn")]]
     if view.drift:
         words = f"drift: {view.drift[0].words or view.drift[0].what}"
         return [[(words, "warn")], [(f"{look.key('job', 'drift')} accepts it", "dim")]]

@@ -387,6 +387,44 @@ def test_jobs_that_are_not_watched_any_more_are_in_no_list_and_no_count(served: 
     assert {served.job_id("load_orders")} == set(load(served.store, at("04:00"), Settings()).jobs)
 
 
+def test_a_job_that_is_not_watched_any_more_is_no_name_and_says_why_where_it_is_named(
+    served: Estate, reads: Reads
+) -> None:
+    served.ingest(failed())
+    assert "" == reads.job(EXTRACT).left_out
+    write_inventory(served.store, served.host, InventoryChanges(unwatched=(served.job_id(JOBS[1]),)), at("04:00"), None)
+    stock = f"etl-hosts/{JOBS[1]}"
+    assert stock not in reads.names("job", "etl-hosts/")
+    assert "the settings of etl-hosts leave it out: only its past is known" == reads.job(stock).left_out
+    with served.store.write(None) as connection:
+        connection.execute(text("UPDATE target SET removed = TRUE WHERE id = :host"), {"host": served.host})
+    assert "etl-hosts has no target db07 in config any more: only its past is known" == reads.job(EXTRACT).left_out
+    with served.store.write(None) as connection:
+        connection.execute(text("UPDATE system SET removed = TRUE WHERE name = 'etl-hosts'"))
+    assert "system etl-hosts is no longer configured: only its past is known" == reads.job(EXTRACT).left_out
+    assert ["airflow/load_orders"] == reads.names("job", "")
+    assert ("airflow/load_orders",) == reads.near_jobs("orders")
+    assert ["job"] == [of for of, _, _ in reads.unknown({"job": "etl-hosts/*"})]
+    assert "failed" == reads.job(EXTRACT).row.state
+
+
+def test_of_two_jobs_with_a_short_name_the_one_that_is_watched_is_meant(served: Estate, reads: Reads) -> None:
+    """As after a system was renamed in the config: its jobs are there twice."""
+    with served.store.write(None) as connection:
+        connection.execute(text("UPDATE job SET name = 'renamed/db07:extract_orders' WHERE native_id = 'load_orders'"))
+        connection.execute(text("UPDATE system SET removed = TRUE WHERE name = 'etl-hosts'"))
+    assert "renamed/db07:extract_orders" == reads.job_named("extract_orders")
+
+
+def test_drift_of_a_job_that_is_not_watched_any_more_is_not_listed(served: Estate, reads: Reads) -> None:
+    gone = InventoryChanges(gone=(GoneJob(served.job_id(), "crontab line gone"),))
+    write_inventory(served.store, served.host, gone, at("04:00"), None)
+    assert [EXTRACT] == [one.job for one in reads.drift()]
+    with served.store.write(None) as connection:
+        connection.execute(text("UPDATE system SET removed = TRUE WHERE name = 'etl-hosts'"))
+    assert [] == reads.drift()
+
+
 def test_the_header_counts_those_whose_deadline_has_passed_apart(served: Estate, reads: Reads) -> None:
     served.ingest(failed())
     decide(served, service_days=(day(),), incidents=(incident(),))

@@ -182,3 +182,5 @@ class JobView:
     than each of its upstreams good on the same date."""
     card: tuple[CardView, ...] = ()
     """In the order of `model.cards.FIELDS`."""
+    left_out: str = ""
+    """Why it is watched no more, in words; empty where it is."""

@@ -16,6 +16,7 @@ from console.store import schema
 from console.store.errors import StoreUnusable
 from console.store.keys import pack, unpack
 from console.store.reads.link import Link
+from console.store.reads.watched import unwatched
 
 STALE_POLLS = 3
 """Polls that may be missed before what is open is shown as unknown (docs: evidence STALE)."""
@@ -84,15 +85,8 @@ class Base:
         return self.link.data_version()
 
     def unwatched(self) -> str:
-        """The condition that a job `j` is watched no more (its system, its target or the settings left it out); empty
-        where all are: then nobody needs to look at each."""
-        rows = self.link.rows(
-            "SELECT t.id FROM target t JOIN system s ON s.id = t.system_id WHERE t.removed OR s.removed ORDER BY t.id"
-        )
-        said = [f"j.target_id IN ({', '.join(str(row[0]) for row in rows)})"] if rows else []
-        if self.link.rows("SELECT 1 FROM job WHERE unwatched = true LIMIT 1"):
-            said.append("j.unwatched")
-        return f"({' OR '.join(said)})" if said else ""
+        """The condition that a job `j` is watched no more; empty where all are."""
+        return unwatched(self.link)
 
     def stale_targets(self) -> dict[int, datetime | None]:
         """Target id -> last good poll, of the targets that were not seen for three poll intervals, or whose polls are

@@ -7,21 +7,23 @@ from typing import Literal
 from console.model.ids import incident_name
 from console.store.keys import pack
 from console.store.reads.link import Link
+from console.store.reads.watched import still_watched
 
 Named = Literal["job", "service", "system"]
 OFFERED = 200
 """Names at most: a shell asks before it prints as many."""
 _NAMES = {
-    "job": "SELECT name FROM job WHERE substr(name, 1, ?) = ? ORDER BY name LIMIT ?",
+    "job": "SELECT name FROM job j WHERE substr(name, 1, ?) = ?{watched} ORDER BY name LIMIT ?",
     "service": "SELECT name FROM service WHERE substr(name, 1, ?) = ? AND NOT removed ORDER BY name LIMIT ?",
     "system": "SELECT name FROM system WHERE substr(name, 1, ?) = ? AND NOT removed ORDER BY name LIMIT ?",
 }
 
 
 def names_that_begin(link: Link, of: Named, begins: str) -> list[str]:
-    """In order, OFFERED at most."""
+    """In order, OFFERED at most; of jobs those that are watched."""
     typed = pack(begins)
-    return [row[0] for row in link.rows(_NAMES[of], (len(typed), typed, OFFERED))]
+    query = _NAMES[of].format(watched=still_watched(link) if of == "job" else "")
+    return [row[0] for row in link.rows(query, (len(typed), typed, OFFERED))]
 
 
 def incidents_to_name(link: Link) -> list[str]:

@@ -14,6 +14,7 @@ from console.store.reads.base import table, visible, words
 from console.store.reads.findings import FindingReads
 from console.store.reads.holders import is_dead_here, stuck_words
 from console.store.reads.link import Row
+from console.store.reads.watched import still_watched
 
 if TYPE_CHECKING:
     from console.model.modes import Modes
@@ -23,6 +24,10 @@ _ACTIONS = (
     "SELECT a.key, a.verb, j.name, a.job_id, a.run_id, a.incident_id, a.state, a.requested_by, a.requested_us,"
     " a.sent_us,"
     " a.ended_us, a.words, a.preview FROM action a JOIN job j ON j.id = a.job_id"
+)
+_DRIFT = (
+    "SELECT d.id, j.name, d.what, d.words, d.seen_us FROM drift d JOIN job j ON j.id = d.job_id"
+    " WHERE d.accepted_us IS NULL AND d.ended_us IS NULL{watched} ORDER BY d.seen_us DESC, d.id DESC"
 )
 
 
@@ -100,11 +105,8 @@ class EstateReads(FindingReads):
         return [_target(row, jobs.get(row[0], 0), pauses.get(row[1])) for row in rows]
 
     def drift(self) -> list[DriftView]:
-        """Drift that is neither accepted nor over, newest first."""
-        rows = self.link.rows(
-            "SELECT d.id, j.name, d.what, d.words, d.seen_us FROM drift d JOIN job j ON j.id = d.job_id"
-            " WHERE d.accepted_us IS NULL AND d.ended_us IS NULL ORDER BY d.seen_us DESC, d.id DESC"
-        )
+        """Drift of watched jobs that is neither accepted nor over, newest first."""
+        rows = self.link.rows(_DRIFT.format(watched=still_watched(self.link)))
         return [DriftView(row[0], row[1], row[2], row[3], instant(row[4])) for row in rows]
 
     def actions(self, run_id: int | None = None, incident_id: int | None = None) -> list[ActionView]:

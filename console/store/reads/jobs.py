@@ -16,6 +16,7 @@ from console.store.reads.link import Row
 from console.store.reads.near import near
 from console.store.reads.order import OrderReads
 from console.store.reads.runs import RunReads
+from console.store.reads.watched import left_out, still_watched, unwatched
 
 # ruff: noqa: S608  (SQL is put together from our own words; every value is bound)
 HISTORY = 60
@@ -92,6 +93,7 @@ class JobReads(RunReads, OrderReads):
             runs=tuple(self.runs(job_id)),
             findings=tuple(self.findings(job_id)),
             card=card,
+            left_out=left_out(self.link, job_id),
         )
 
     def job_named(self, typed: str) -> str:
@@ -114,15 +116,17 @@ class JobReads(RunReads, OrderReads):
         return int(rows[0][0]) if rows else self._by_short_name(name_or_id)
 
     def _by_short_name(self, typed: str) -> int:
-        """The one job that a short name is enough for; one that is still there goes before those that are gone. What
+        """The one job that a short name is enough for; one that is watched and still there goes before the others. What
         begins with a system of ours is no short name: another system's job may end with it."""
         system, slash, _ = typed.partition("/")
         if slash and self.link.rows("SELECT 1 FROM system WHERE name = ?", (pack(system),)):
             raise NotFound(typed, self.near_jobs(typed), "headway jobs")
         holds = self.link.contains("name")
-        rows = self.link.rows(f"SELECT id, name, gone_since_us FROM job WHERE {holds} ORDER BY name", (pack(typed),))
-        rows = [row for row in rows if is_short_for(pack(typed), row[1])]
-        found = [row for row in rows if row[2] is None] or rows
+        known = unwatched(self.link) or "FALSE"
+        query = f"SELECT id, name, gone_since_us, {known} FROM job j WHERE {holds} ORDER BY name"
+        rows = [row for row in self.link.rows(query, (pack(typed),)) if is_short_for(pack(typed), row[1])]
+        watched = [row for row in rows if not row[3]] or rows
+        found = [row for row in watched if row[2] is None] or watched
         if len(found) > 1:
             raise Ambiguous(typed, tuple(row[1] for row in found))
         if not found:
@@ -133,8 +137,10 @@ class JobReads(RunReads, OrderReads):
         """Names of jobs that may have been meant, best first."""
         holds = self.link.contains("name")
         typed = pack(name.rpartition("/")[2] or name)
-        names = self.link.rows(f"SELECT name FROM job WHERE {holds} ORDER BY name LIMIT 50", (typed,))
-        names = names or self.link.rows("SELECT name FROM job ORDER BY name LIMIT ?", (NEAR_NAMES,))
+        watched = still_watched(self.link)
+        names = self.link.rows(f"SELECT name FROM job j WHERE {holds}{watched} ORDER BY name LIMIT 50", (typed,))
+        query = f"SELECT name FROM job j WHERE TRUE{watched} ORDER BY name LIMIT ?"
+        names = names or self.link.rows(query, (NEAR_NAMES,))
         return near(name, [row[0] for row in names])
 
     def _durations(self, job_id: int) -> tuple[int, float | None, float | None]:

@@ -13,16 +13,17 @@ from console.store.reads.begins import Named, incidents_to_name, names_that_begi
 from console.store.reads.declared import DeclaredReads
 from console.store.reads.near import near
 from console.store.reads.services import is_end_to_end
+from console.store.reads.watched import still_watched
 
 TIERS = ("1", "2", "3", "4", "5")
 FEW = 12
 """Names that are told, where none is near."""
 _ALL = {
-    "job": "SELECT name FROM job ORDER BY name",
+    "job": "SELECT name FROM job j WHERE TRUE{watched} ORDER BY name",
     "service": "SELECT name FROM service WHERE NOT removed ORDER BY name",
     "system": "SELECT name FROM system WHERE NOT removed ORDER BY name",
-    "owner": "SELECT owner FROM job WHERE owner <> '' UNION SELECT owner FROM service WHERE owner <> '' AND NOT removed"
-    " ORDER BY 1",
+    "owner": "SELECT owner FROM job j WHERE owner <> ''{watched}"
+    " UNION SELECT owner FROM service WHERE owner <> '' AND NOT removed ORDER BY 1",
 }
 
 
@@ -69,7 +70,8 @@ class NameReads(DeclaredReads):
             return list(TIERS)
         if of == "route":
             return sorted(one.name for one in self.declared().alerting.routes)
-        return [unpack(row[0]) if of == "job" else row[0] for row in self.link.rows(_ALL[of])]
+        rows = self.link.rows(_ALL[of].format(watched=still_watched(self.link)))
+        return [unpack(row[0]) if of == "job" else row[0] for row in rows]
 
     def incident_names(self) -> list[str]:
         """The incidents that are open, the newest first; the latest ten where none is."""
