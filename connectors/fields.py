@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -108,3 +109,16 @@ def clean_json(value: Any) -> str:
     """JSON text without NaN, infinity and lone surrogates."""
     told = json.dumps(value, allow_nan=False, ensure_ascii=False)
     return clean(told)
+
+
+def digest(value: object) -> str:
+    """SHA-256 of anything that JSON can write; anything else counts as its text."""
+    return hashlib.sha256(json.dumps(value, default=str, sort_keys=True).encode()).hexdigest()
+
+
+def short_digest(value: object) -> str:
+    """A short fingerprint of plain values. Raises RecordUnreadable where they are not plain."""
+    try:
+        return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+    except (ValueError, TypeError, RecursionError):
+        raise RecordUnreadable("the definition is not plain JSON") from None

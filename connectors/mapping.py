@@ -6,7 +6,6 @@ puts texts together ("{project}/{name}"). Pure: whatever a row holds, only Recor
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -25,6 +24,7 @@ from connectors.contract import (
     State,
     instant_key,
 )
+from connectors.fields import digest
 from connectors.mapped_fields import BRACES, STEP, Fields, JobFields, RunFields
 
 Row = Mapping[str, Any]
@@ -189,8 +189,3 @@ def jobs_of(rows: Iterable[Any], fields: JobFields, proof: Proof) -> tuple[list[
         except RecordUnreadable as error:
             bad.append(skipped(f"job {number}", row, error))
     return [jobs[name] for name in sorted(jobs)], bad
-
-
-def digest(parts: Any) -> str:
-    """Of JSON-like values."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode("utf-8", "surrogateescape")).hexdigest()

@@ -168,6 +168,7 @@ PURE_HELPERS = (
     "connectors.aws.values",
     "connectors.characters",
     "connectors.fields",
+    "connectors.gone",
     "connectors.transport.answer",
 )
 

@@ -48,7 +48,7 @@ class InventoryReader:
         if not rows:
             complete = False
             skipped.append(Skipped("dags", "Airflow lists no DAG: there is none, or this account may read none"))
-        digest = parse_inventory.digest([complete, [repr(one) for one in (*jobs, *broken)]])
+        digest = fields.short_digest([complete, [repr(one) for one in (*jobs, *broken)]])
         if digest == previous_hash and complete:
             return Inventory((), complete, digest, unchanged=True, clock=clock, skipped=(*skipped, *broken))
         told = (*skipped, *broken)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,7 +13,7 @@ from cronsim import CronSim, CronSimError
 
 from connectors import fields
 from connectors.airflow.parse_tasks import task_id
-from connectors.contract import JobRecord, Proof, RecordUnreadable, Schedule
+from connectors.contract import JobRecord, Proof, Schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +45,7 @@ def definition(dag: str, details: Any, task_rows: Sequence[Any]) -> Definition:
         fields.words(details, "timetable_summary"),
         fields.words(details, "timezone") or "UTC",
         tasks,
-        digest([told, [one.definition_hash for one in tasks]]),
+        fields.short_digest([told, [one.definition_hash for one in tasks]]),
     )
 
 
@@ -72,7 +70,7 @@ def _task(dag: str, row: fields.Row, ahead: Mapping[str, Sequence[str]]) -> JobR
         parent=dag,
         upstreams=upstreams,
         definition=f"{operator}{mapped}" + (f", {rule}" if rule not in ("", "all_success") else ""),
-        definition_hash=digest([operator, mapped, rule, upstreams, row.get("retries"), row.get("pool")]),
+        definition_hash=fields.short_digest([operator, mapped, rule, upstreams, row.get("retries"), row.get("pool")]),
         proof=Proof.FULL,
         owner=fields.words(row, "owner"),
     )
@@ -160,13 +158,3 @@ def import_error(row: Any) -> str:
     row = fields.table(row)
     trace = fields.words(row, "stack_trace").strip().splitlines() or [""]
     return f"DAG file {fields.words(row, 'filename') or '?'} cannot be imported: {trace[-1][:200]}"
-
-
-def digest(value: Any) -> str:
-    """A short fingerprint of plain values. Raises RecordUnreadable where they are not plain."""
-    try:
-        return hashlib.sha256(json.dumps(value, sort_keys=True, default=list).encode("utf-8", "replace")).hexdigest()[
-            :16
-        ]
-    except (ValueError, TypeError, RecursionError):
-        raise RecordUnreadable("the definition is not plain JSON") from None

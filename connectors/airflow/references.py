@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from connectors import fields
 from connectors.airflow.parse import Period
 from connectors.contract import Evidence, RecordUnreadable, RunRecord, RunRef, State
+from connectors.gone import no_longer_listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +39,8 @@ def reference(known: RunRef) -> Reference | None:
 
 def gone(known: RunRef) -> RunRecord:
     """Airflow refuses to delete what runs; so a started run that is gone ended unseen, or its history was purged."""
-    return RunRecord(
-        job=known.job,
-        attempt_key=known.attempt_key,
-        state=State.LOST if known.started_at else State.UNKNOWN,
-        native_state="deleted",
-        evidence=Evidence.INFERRED,
-        period_key=known.period_key,
-        started_at=known.started_at,
-        message="Airflow no longer has this run: it was deleted or purged, and its end was not seen",
-        native_ref=known.native_ref,
-    )
+    words = "Airflow no longer has this run: it was deleted or purged, and its end was not seen"
+    return no_longer_listed(known, "deleted", words)
 
 
 def superseded(known: RunRef, period: Period) -> RunRecord:

@@ -10,8 +10,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from connectors.aws import instants
-from connectors.aws.values import Reply, digest, instant
+from connectors.aws.values import Reply, instant
 from connectors.contract import HOLD_MARK, HoldMark
+from connectors.fields import digest
 from connectors.words import CLOCK_OF_ITS_SOURCE
 
 UPDATABLE = frozenset({

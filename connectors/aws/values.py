@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -31,11 +30,6 @@ def from_milliseconds(value: object) -> datetime | None:
         return datetime.fromtimestamp(value / 1000, UTC)
     except (OverflowError, ValueError, OSError):
         return None
-
-
-def digest(value: object) -> str:
-    """SHA-256 of anything that JSON can write."""
-    return hashlib.sha256(json.dumps(value, default=str, sort_keys=True).encode()).hexdigest()
 
 
 def reference(ref: RunRef, *names: str) -> dict[str, str]:

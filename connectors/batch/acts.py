@@ -3,7 +3,6 @@ for by it before it is sent, so that the same key submits once."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -26,6 +25,7 @@ from connectors.contract import (
     Receipt,
     Verb,
 )
+from connectors.planned import settled
 
 SETTLE_SECONDS = 1.0
 """After it, what is not listed is asked for once more."""
@@ -75,7 +75,10 @@ class Acts:
         """A job by its name, which begins with our key; an end by its reason."""
         plan = preview.plan
         try:
-            answer = self._ended(plan, key) if plan["way"] == "terminate" else self._settled(plan, key)
+            if plan["way"] == "terminate":
+                answer = self._ended(plan, key)
+            else:
+                answer = settled(lambda: self._under(plan, key), self._client, self._settle_seconds)
         except NotSupported as error:
             return CannotTell(str(error))
         return unless_on_its_way(answer, preview)
@@ -140,14 +143,6 @@ class Acts:
 
     def _open(self, queue: str, name: str) -> list[Reply]:
         return [one for one in self._of(queue, name) if parse.state_of(one).is_open]
-
-    def _settled(self, plan: Mapping[str, Any], key: str) -> LookUp:
-        """Asked twice: what was submitted a moment ago may not be listed yet."""
-        answer = self._under(plan, key)
-        if isinstance(answer, Absent):
-            time.sleep(min(self._settle_seconds, self._client.deadline.left / 4))
-            answer = self._under(plan, key)
-        return answer
 
     def _under(self, plan: Mapping[str, Any], key: str) -> LookUp:
         """The job that carries our key. A page may be empty and yet have a next one."""

@@ -59,5 +59,6 @@ CONNECTOR = ConnectorKind(
     proofs=frozenset({Proof.FULL}),
     verbs={Verb.RERUN: "submit again", Verb.START: "submit", Verb.CANCEL: "terminate"},
     ladder="Full proof: Batch records each job and each attempt of it with start, end, exit code and reason, and what "
-    "it writes in CloudWatch. It keeps ended jobs for a week: an open one that it does not know any more is UNKNOWN.",
+    "it writes in CloudWatch. It keeps ended jobs for a week: an open one that it does not know any more is LOST, and "
+    "UNKNOWN if it began before that.",
 )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
-from connectors.aws.values import Reply, digest
+from connectors.aws.values import Reply
 from connectors.batch import parse
 from connectors.batch.client import BatchClient
 from connectors.batch.options import BatchOptions
 from connectors.contract import Inventory, JobRecord, RecordUnreadable, Skipped
+from connectors.fields import digest
 
 
 class InventoryReader:

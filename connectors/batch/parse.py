@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from connectors.aws.values import digest, from_milliseconds, reference
+from connectors.aws.values import from_milliseconds, reference
 from connectors.contract import (
-    Evidence,
     JobRecord,
     Proof,
     RecordUnreadable,
@@ -19,6 +18,8 @@ from connectors.contract import (
     Schedule,
     State,
 )
+from connectors.fields import digest
+from connectors.gone import no_longer_listed, unless_kept
 
 STATES = {  # JobStatus, Batch User Guide, "Job states"
     "SUBMITTED": State.QUEUED,
@@ -30,6 +31,7 @@ STATES = {  # JobStatus, Batch User Guide, "Job states"
     "FAILED": State.FAILED,
 }
 REASONS = {"PENDING": "upstream", "RUNNABLE": "resource", "STARTING": "resource", "SUBMITTED": "slot"}
+KEPT = timedelta(days=7)
 TIMED_OUT = "Job attempt duration exceeded timeout"
 """The statusReason of a job that ran longer than it may; Batch has no status for it."""
 OUR_NAME = re.compile(r"(headway-[0-9a-z]{10,40})_(.*)")
@@ -189,18 +191,10 @@ def _context(found: Mapping[str, Any], inputs: Sequence[Mapping[str, Any]]) -> d
     return {name: value for name, value in told.items() if value}
 
 
-def gone(ref: RunRef) -> RunRecord:
-    """An open job that Batch does not know any more: it keeps ended ones for a week."""
-    return RunRecord(
-        job=ref.job,
-        attempt_key=ref.attempt_key,
-        state=State.UNKNOWN,
-        native_state="(job deleted)",
-        evidence=Evidence.INFERRED,
-        period_key=ref.period_key,
-        started_at=ref.started_at,
-        native_ref=ref.native_ref,
-    )
+def gone(known: RunRef, now: datetime) -> RunRecord:
+    """Batch keeps what has ended for a week, and nobody can delete it before."""
+    words = "Batch no longer has this job: it ended, and how was not seen"
+    return no_longer_listed(known, "(job deleted)", words, unless_kept(known, KEPT, now))
 
 
 def place(ref: RunRef) -> tuple[str, int]:

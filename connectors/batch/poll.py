@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import ClassVar
 
 from connectors.aws.cursor import Cursor, Mark
@@ -91,7 +91,7 @@ class Reading(Newest):
             self.keep(one, "DescribeJobs")
         for ref in wanted:
             if parse.place(ref)[0] not in found:
-                self.runs[ref.job, ref.attempt_key] = parse.gone(ref)
+                self.runs[ref.job, ref.attempt_key] = parse.gone(ref, datetime.now(UTC))
 
 
 class Poller:

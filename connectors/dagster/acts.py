@@ -6,7 +6,6 @@ What is executed again is a new run, from the failed steps on or whole. Nobody s
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -30,6 +29,7 @@ from connectors.contract import (
 from connectors.dagster import parse
 from connectors.dagster.client import DagsterClient
 from connectors.dagster.references import reference
+from connectors.planned import settled
 
 FAILED_ONLY, ALL = "FROM_FAILURE", "ALL_STEPS"
 
@@ -155,9 +155,7 @@ class Acts:
         """As the contract says. Absent is looked at for some seconds."""
         if preview.plan.get("how") not in ("launch", "reexecute", "terminate"):
             return CannotTell("the preview has no plan that could be looked up")
-        until = max(0.0, self._client.deadline.left - self._settle_seconds)
-        while isinstance(answer := self._look(preview.plan, key), Absent) and self._client.deadline.left > until:
-            time.sleep(min(1.0, self._settle_seconds))
+        answer = settled(lambda: self._look(preview.plan, key), self._client, self._settle_seconds)
         return unless_on_its_way(answer, preview)
 
     def _look(self, plan: Mapping[str, Any], key: str) -> LookUp:

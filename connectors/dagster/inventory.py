@@ -26,7 +26,7 @@ def read(client: DagsterClient, watched: Callable[[str], bool], previous_hash: s
         complete = False
         skipped.append(Skipped("repositories", "no code location is loaded: there is none, or its server is down"))
     jobs = tuple(job for _, job in sorted(found.items()))
-    digest = parse.digest([complete, [repr(job) for job in jobs]])
+    digest = fields.short_digest([complete, [repr(job) for job in jobs]])
     if digest == previous_hash and complete:
         return Inventory((), complete, digest, unchanged=True, clock=client.clock, skipped=tuple(skipped))
     return Inventory(

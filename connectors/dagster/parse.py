@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -225,7 +224,7 @@ def _job(
         paused=bool(clocks) and not any(_runs(one) for one in clocks),
         upstreams=tuple(sorted(upstreams.get(name, set()) - {name})),
         definition=f"{definition}: {words[:500]}" if words else definition,
-        definition_hash=digest([definition, words, sorted(tags.items())]),
+        definition_hash=fields.short_digest([definition, words, sorted(tags.items())]),
         proof=Proof.FULL,
         native_url=f"{url}/locations/{quote(name.partition('/')[0], safe='')}/jobs/{quote(row['name'], safe='')}",
         owner=tags.get("owner") or tags.get("team") or "",
@@ -284,12 +283,3 @@ def _jobs_of(row: Row) -> set[str]:
     name = fields.words(location, "name") if isinstance(location, dict) else ""
     names = [one for one in fields.rows(row.get("jobNames")) if isinstance(one, str) and one != ALL_ASSETS]
     return {job_id(name or "?", fields.words(place, "name"), one) for one in names}
-
-
-def digest(value: Any) -> str:
-    """A short fingerprint of plain values. Raises RecordUnreadable where they are not plain."""
-    try:
-        told = json.dumps(value, sort_keys=True).encode("utf-8", "replace")
-    except (ValueError, TypeError, RecursionError):
-        raise RecordUnreadable("the definition is not plain JSON") from None
-    return hashlib.sha256(told).hexdigest()[:16]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 from connectors import fields
-from connectors.contract import Evidence, RecordUnreadable, RunRecord, RunRef, State
+from connectors.contract import RecordUnreadable, RunRecord, RunRef
+from connectors.gone import no_longer_listed
 
 
 def reference(known: RunRef) -> str:
@@ -17,15 +18,6 @@ def reference(known: RunRef) -> str:
 
 
 def gone(known: RunRef) -> RunRecord:
-    """Runs are deleted by hand or by a retention: the end of a started one that is gone was not seen."""
-    return RunRecord(
-        job=known.job,
-        attempt_key=known.attempt_key,
-        state=State.LOST if known.started_at else State.UNKNOWN,
-        native_state="deleted",
-        evidence=Evidence.INFERRED,
-        period_key=known.period_key,
-        started_at=known.started_at,
-        message="Dagster no longer has this run: it was deleted, and its end was not seen",
-        native_ref=known.native_ref,
-    )
+    """Runs are deleted by hand or by a retention."""
+    words = "Dagster no longer has this run: it was deleted, and its end was not seen"
+    return no_longer_listed(known, "deleted", words)

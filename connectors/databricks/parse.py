@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from connectors import fields
-from connectors.contract import ACTION_KEY, Evidence, RecordUnreadable, RunRecord, State
+from connectors.contract import ACTION_KEY, RecordUnreadable, RunRecord, RunRef, State
 from connectors.databricks.states import Word, word_of
+from connectors.gone import no_longer_listed, unless_kept
 
+KEPT = timedelta(days=60)  # "Runs are automatically removed after 60 days", jobs/runs/get-output
 KEY_PARAMETER = "headway_key"
 """A parameter of the job that gets our key, where the job has it."""
 PERIOD_PARAMETER = "headway_period"
@@ -248,16 +250,7 @@ def _context(row: fields.Row) -> dict[str, Any]:
     return {**{name: value for name, value in found.items() if value is not None}, **seconds}
 
 
-def gone(job: str, attempt_key: str, period_key: str, started: datetime | None, native_ref: str) -> RunRecord:
-    """Runs are deleted by hand, and after 60 days: the end of a started one that is gone was not seen."""
-    return RunRecord(
-        job=job,
-        attempt_key=attempt_key,
-        state=State.LOST if started else State.UNKNOWN,
-        native_state="deleted",
-        evidence=Evidence.INFERRED,
-        period_key=period_key,
-        started_at=started,
-        message="Databricks no longer has this run: it was deleted, and its end was not seen",
-        native_ref=native_ref,
-    )
+def gone(known: RunRef, now: datetime) -> RunRecord:
+    """Runs are deleted by hand, and after 60 days."""
+    words = "Databricks no longer has this run: it was deleted, and its end was not seen"
+    return no_longer_listed(known, "deleted", words, unless_kept(known, KEPT, now))

@@ -29,7 +29,7 @@ MOST_REQUESTS = 60
 """For single runs, a poll."""
 MOST_KEPT = 5000
 RESERVE = 0.25
-KEPT_MS = 60 * 86400 * 1000  # "Runs are automatically removed after 60 days", jobs/runs/get-output
+KEPT_MS = parse.KEPT // timedelta(milliseconds=1)
 GREEN = (State.SUCCEEDED, State.SKIPPED)
 
 
@@ -114,9 +114,7 @@ class Poller:
                 return
             row = self._asked(run)
             if row is None:
-                found.add(
-                    parse.gone(known.job, known.attempt_key, known.period_key, known.started_at, known.native_ref)
-                )
+                found.add(parse.gone(known, datetime.now(UTC)))
             elif row.get("run_id") != run:
                 found.skip("runs", RecordUnreadable("the answer is about another run than we asked for"), row)
                 found.complete = False

@@ -8,10 +8,11 @@ from fnmatch import fnmatchcase
 
 from connectors.aws import hold, schedules
 from connectors.aws.scheduler import Clocks, SchedulerDoor
-from connectors.aws.values import Reply, digest
+from connectors.aws.values import Reply
 from connectors.contract import Inventory, JobRecord, NativeHold, Poll, RecordUnreadable, RunRef, Skipped
 from connectors.eventbridge import parse
 from connectors.eventbridge.options import EventBridgeOptions
+from connectors.fields import digest
 
 CURSOR = "{}"
 """There is no place in what is never told."""

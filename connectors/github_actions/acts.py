@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
-from typing import Any, Protocol
-
-from connectors.arrival import unless_on_its_way
-from connectors.contract import Absent, Ask, CannotTell, LookUp, NotSupported, Preview, Receipt, Verb
+from connectors.contract import Ask, Preview, Verb
 from connectors.github_actions.client import GitHubClient
 from connectors.github_actions.dispatch import Dispatcher
 from connectors.github_actions.hold import Holder
 from connectors.github_actions.poll import reference
 from connectors.github_actions.rerun import Rerunner
+from connectors.planned import Part, PlannedActs
 
 
-class Act(Protocol):
-    """What sends one kind of plan and finds it again."""
-
-    def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
-        """Sends it once, as `Connector.act`."""
-        ...
-
-    def look(self, plan: Mapping[str, Any], key: str) -> LookUp:
-        """One look whether it arrived."""
-        ...
-
-
-class Acts:
+class Acts(PlannedActs[Part]):
     """All that is done to one repository."""
 
     def __init__(
@@ -38,13 +22,13 @@ class Acts:
         holder: Holder,
         settle_seconds: float,
     ) -> None:
-        self._client, self._settle_seconds = client, settle_seconds
         self._rerunner, self._dispatcher, self._holder = rerunner, dispatcher, holder
-        self._by_plan: dict[str, Act] = {
+        by_plan: dict[str, Part] = {
             "dispatch": dispatcher,
             **dict.fromkeys(("rerun", "rerun_job", "cancel"), rerunner),
             **dict.fromkeys(("hold", "release", "clear"), holder),
         }
+        super().__init__("GitHub", client, by_plan, settle_seconds)
 
     def preview(self, ask: Ask) -> Preview:
         """As the contract says. A run that never came is started."""
@@ -52,20 +36,3 @@ class Acts:
         if verb is Verb.START or (verb is Verb.RERUN and reference(ask.run) is None):
             return self._dispatcher.preview(ask)
         return self._holder.preview(ask) if verb in (Verb.HOLD, Verb.RELEASE) else self._rerunner.preview(ask)
-
-    def act(self, preview: Preview, key: str) -> Receipt:
-        """As the contract says."""
-        part = self._by_plan.get(str(preview.plan.get("how")))
-        if preview.refused or part is None:
-            raise NotSupported(f"GitHub: this preview cannot be sent: {preview.refused or 'it has no plan'}")
-        return part.act(preview.plan, key)
-
-    def look_up(self, preview: Preview, key: str) -> LookUp:
-        """As the contract says. Absent is looked at for some seconds: a dispatched run is listed a moment later."""
-        part = self._by_plan.get(str(preview.plan.get("how")))
-        if part is None:
-            return CannotTell("the preview has no plan that could be looked up")
-        until = max(0.0, self._client.deadline.left - self._settle_seconds)
-        while isinstance(answer := part.look(preview.plan, key), Absent) and self._client.deadline.left > until:
-            time.sleep(min(1.0, self._settle_seconds))
-        return unless_on_its_way(answer, preview)

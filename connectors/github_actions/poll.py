@@ -14,12 +14,13 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from connectors import fields
-from connectors.contract import Clock, Evidence, Poll, RecordUnreadable, RunRecord, RunRef, State
+from connectors.contract import Clock, Poll, RecordUnreadable, RunRecord, RunRef, State
 from connectors.gathered import Gathered, Told
 from connectors.github_actions import parse, walk
 from connectors.github_actions.attempts import RERUN_WITHIN, AttemptReader
 from connectors.github_actions.client import PAGE_LIMIT, GitHubClient
 from connectors.github_actions.cursor import Mark, mark_of
+from connectors.gone import no_longer_listed
 
 OVERLAP = timedelta(minutes=10)
 """How late a run may come into the list behind its own creation."""
@@ -176,17 +177,8 @@ def reference(known: RunRef) -> tuple[int, int, str] | None:
 
 def gone(known: RunRef) -> RunRecord:
     """People delete runs: the end of a started one that is gone was not seen."""
-    return RunRecord(
-        job=known.job,
-        attempt_key=known.attempt_key,
-        state=State.LOST if known.started_at else State.UNKNOWN,
-        native_state="deleted",
-        evidence=Evidence.INFERRED,
-        period_key=known.period_key,
-        started_at=known.started_at,
-        message="GitHub no longer has this: it was deleted, or its job has another name, and its end was not seen",
-        native_ref=known.native_ref,
-    )
+    words = "GitHub no longer has this: it was deleted, or its job has another name, and its end was not seen"
+    return no_longer_listed(known, "deleted", words)
 
 
 def _goes_on(rows: list[Any], since: datetime) -> bool:

@@ -5,7 +5,6 @@ StartJobRun knows no token, so a key is looked for among the newest runs before 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -28,6 +27,7 @@ from connectors.contract import (
 )
 from connectors.glue import parse, triggers
 from connectors.glue.client import RUNS_SIZE, GlueClient
+from connectors.planned import settled
 
 MOST_PAGES = 5
 """Of 200 runs, newest first, in which a key is looked for."""
@@ -80,7 +80,10 @@ class Acts:
         """A start by its argument among the newest runs; a stop by the run's state, which does not tell who asked."""
         plan = preview.plan
         try:
-            answer = self._stopped(plan) if plan["way"] == "stop" else self._settled(str(plan["job"]), key, plan)
+            if plan["way"] == "stop":
+                answer = self._stopped(plan)
+            else:
+                answer = settled(lambda: self._under(str(plan["job"]), key, plan), self._client, self._settle_seconds)
         except NotSupported as error:
             return CannotTell(str(error))
         return unless_on_its_way(answer, preview)
@@ -149,14 +152,6 @@ class Acts:
     def _running(self, job: str) -> list[Reply]:
         rows = self._client.runs(job, LISTED_RUNNING)["JobRuns"]
         return [one for one in rows if parse.STATES.get(str(one.get("JobRunState")), State.UNKNOWN).is_open]
-
-    def _settled(self, job: str, key: str, plan: Mapping[str, Any]) -> LookUp:
-        """Asked twice: what was started a moment ago may not be listed yet."""
-        answer = self._under(job, key, plan)
-        if isinstance(answer, Absent):
-            time.sleep(min(self._settle_seconds, self._client.deadline.left / 4))
-            answer = self._under(job, key, plan)
-        return answer
 
     def _under(self, job: str, key: str, plan: Mapping[str, Any]) -> LookUp:
         sent, token = sent_at(plan), None

@@ -7,8 +7,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 
-from connectors.aws.values import Reply, digest
+from connectors.aws.values import Reply
 from connectors.contract import AccessRefused, Inventory, JobRecord, RecordUnreadable, Schedule, Skipped
+from connectors.fields import digest
 from connectors.glue import parse, triggers
 from connectors.glue.client import GlueClient
 from connectors.glue.options import GlueOptions

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
-from connectors.aws.values import digest, instant, reference, texts
+from connectors.aws.values import instant, reference, texts
 from connectors.contract import (
     ACTION_KEY,
-    Evidence,
     JobRecord,
     Proof,
     RecordUnreadable,
@@ -19,7 +19,9 @@ from connectors.contract import (
     Schedule,
     State,
 )
+from connectors.fields import digest
 from connectors.glue import triggers
+from connectors.gone import no_longer_listed, unless_kept
 
 STATES = {  # JobRunState, Glue API reference, "Job runs"
     "STARTING": State.QUEUED,
@@ -33,6 +35,7 @@ STATES = {  # JobRunState, Glue API reference, "Job runs"
     "TIMEOUT": State.TIMED_OUT,
     "EXPIRED": State.FAILED,
 }
+KEPT = timedelta(days=90)
 KEY_ARGUMENT = "--headway-action"
 """The argument of a run that carries our key; a script that does not ask for it never sees it."""
 TEXT_CHARACTERS = 4000
@@ -129,18 +132,10 @@ def period_of(run_id: str) -> str:
     return retried[1] if retried else run_id
 
 
-def gone(ref: RunRef) -> RunRecord:
-    """An open run that Glue does not know any more (90 days, or a deleted job)."""
-    return RunRecord(
-        job=ref.job,
-        attempt_key=ref.attempt_key,
-        state=State.UNKNOWN,
-        native_state="(run deleted)",
-        evidence=Evidence.INFERRED,
-        period_key=ref.period_key,
-        started_at=ref.started_at,
-        native_ref=ref.native_ref,
-    )
+def gone(known: RunRef, now: datetime) -> RunRecord:
+    """Glue keeps runs for 90 days, and forgets those of a deleted job."""
+    words = "Glue no longer has this run: its job was deleted, or it is too old"
+    return no_longer_listed(known, "(run deleted)", words, unless_kept(known, KEPT, now))
 
 
 def place(ref: RunRef) -> tuple[str, str]:

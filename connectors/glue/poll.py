@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import ClassVar
 
 from connectors.aws.cursor import Cursor, Mark
@@ -70,7 +70,7 @@ class Reading(Newest):
             self.keep(self.door.run(job, run), job)
         except Gone:
             if ref is not None:
-                self.runs[job, run] = parse.gone(ref)
+                self.runs[job, run] = parse.gone(ref, datetime.now(UTC))
         except RecordUnreadable as error:
             self.skipped.append(Skipped(job, str(error)))
         except (AccessRefused, Throttled) as error:

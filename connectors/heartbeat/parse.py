@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from connectors.contract import Evidence, JobRecord, RunRecord, RunRef, Schedule, State
+from connectors.gone import no_longer_listed
 from connectors.heartbeat.book import OVERTAKEN, Moment, Run
 from connectors.heartbeat.options import HeartbeatJob
 from connectors.heartbeat.ping import FAIL, SUCCESS
@@ -57,19 +58,10 @@ def key_of(run: Run) -> str:
     return run.rid or f"#{run.id}-{int(run.first.wall)}"
 
 
-def gone(ref: RunRef) -> RunRecord:
-    """An open run that stands in the spool no more: its end will not be heard."""
-    return RunRecord(
-        job=ref.job,
-        attempt_key=ref.attempt_key,
-        state=State.LOST,
-        native_state="(not in the spool)",
-        evidence=Evidence.INFERRED,
-        period_key=ref.period_key,
-        started_at=ref.started_at,
-        message="it stands in the spool no more: the file is another one, or the run is too old",
-        native_ref=ref.native_ref,
-    )
+def gone(known: RunRef) -> RunRecord:
+    """Its end will not be heard."""
+    words = "it stands in the spool no more: the file is another one, or the run is too old"
+    return no_longer_listed(known, "(not in the spool)", words)
 
 
 def _context(run: Run) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from connectors.contract import (
     Clock,
     Connector,
     ConnectorKind,
-    Evidence,
     Inventory,
     LogChunk,
     LookUp,
@@ -34,17 +33,19 @@ from connectors.contract import (
     RunRef,
     Secrets,
     Skipped,
-    State,
     Verb,
 )
+from connectors.fields import digest
+from connectors.gone import no_longer_listed
 from connectors.http import acts, log
 from connectors.http.client import MOST_PAGES, HttpClient, Page
 from connectors.http.cursor import EPOCH, Cursor
 from connectors.http.options import HttpOptions
-from connectors.mapping import changed_at, digest, jobs_of, read_run, skipped, unknown_words
+from connectors.mapping import changed_at, jobs_of, read_run, skipped, unknown_words
 from connectors.transport.deadline import Deadline
 
 TARGET = "api"
+GONE = "its source does not have it any more, and its end was not seen"
 ENDLESS = f"their pages do not end: after {MOST_PAGES} no more are asked for"
 SETTLE = timedelta(seconds=5)
 """A start is listed moments after its instant."""
@@ -149,7 +150,7 @@ class HttpConnector:
         for ref in [ref for ref in open_runs if ref.attempt_key not in told][:MOST_SINGLES]:
             row = self._client.one(ref.attempt_key, deadline)
             try:
-                found.append(_gone(ref) if row is None else self._one(row, ref))
+                found.append(no_longer_listed(ref, "gone", GONE) if row is None else self._one(row, ref))
             except RecordUnreadable as error:
                 bad.append(skipped(f"run {ref.attempt_key}", row, error))
         return found
@@ -202,11 +203,6 @@ def _from(at: Cursor, open_runs: Sequence[RunRef]) -> datetime:
 
 def _now(page: Page) -> datetime:
     return page.clock.target if page.clock else datetime.now(UTC)
-
-
-def _gone(ref: RunRef) -> RunRecord:
-    return RunRecord(ref.job, ref.attempt_key, State.UNKNOWN, "gone", Evidence.INFERRED, ref.period_key or None,
-                     message="its source does not have it any more", native_ref=ref.native_ref)  # fmt: skip
 
 
 def open_connector(options: HttpOptions, target: str, secrets: Secrets) -> Connector:

@@ -32,7 +32,9 @@ from connectors.contract import (
     Skipped,
     Verb,
 )
+from connectors.fields import digest
 from connectors.gathered import Gathered
+from connectors.gone import row_deleted
 from connectors.mysql_events import act, hold, parse, rights
 from connectors.mysql_events.calendar import every, schedule_of, zone_name
 from connectors.mysql_events.client import BITE_ROWS, MOST_EVENTS, MySqlEventsClient
@@ -65,7 +67,7 @@ class MySqlEventsConnector:
         clock = _clock(seen)
         jobs = tuple(self._job(row, seen, clock.target) for row in self._events(seen) if not parse.is_entry(row))
         complete = rights.sees_all(seen, self._options.schemas) and len(seen.events) <= MOST_EVENTS
-        now = parse.digest([complete, [str(job) for job in jobs]])
+        now = digest([complete, [str(job) for job in jobs]])
         if now == previous_hash:
             return Inventory((), complete, now, unchanged=True, clock=clock)
         hidden = () if complete else (Skipped("events", rights.hidden_words(seen, self._options.schemas)),)
@@ -137,7 +139,7 @@ class MySqlEventsConnector:
         there = {int(row["run_id"]) for row in seen.again}
         if seen.log_is_readable:
             for number in sorted({*refs} - there)[:BITE_ROWS]:
-                found.add(parse.gone(refs[number]))
+                found.add(row_deleted(refs[number]))
         read = ((int(row["run_id"]), parse.instant(row["started"])) for row in seen.log)
         return again | at.still_missing(read, there, _clock(seen).target)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from connectors.contract import (
     Schedule,
     State,
 )
+from connectors.fields import digest
 from connectors.mysql_events.seen import Row, Seen
 
 STATES = {"running": State.RUNNING, "succeeded": State.SUCCEEDED, "failed": State.FAILED}
@@ -60,11 +60,6 @@ def job(row: Row, schedule: Schedule, logged: bool) -> JobRecord:
         proof=Proof.EXIT if logged else Proof.START,
         run_as=str(row["definer"]),
     )
-
-
-def digest(value: object) -> str:
-    """SHA-256 of anything that JSON can write."""
-    return hashlib.sha256(json.dumps(value, default=str, sort_keys=True).encode()).hexdigest()
 
 
 def instant(seconds: object) -> datetime | None:
@@ -149,19 +144,6 @@ def text(value: object) -> str:
     if value is None:
         return ""
     return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value)
-
-
-def gone(ref: RunRef) -> RunRecord:
-    """An open run whose row was deleted: nobody will ever tell its end."""
-    return RunRecord(
-        job=ref.job,
-        attempt_key=ref.attempt_key,
-        state=State.UNKNOWN,
-        native_state="(row deleted)",
-        evidence=Evidence.INFERRED,
-        started_at=ref.started_at,
-        native_ref=ref.native_ref,
-    )
 
 
 def watched(rows: Sequence[Row], schemas: Sequence[str]) -> list[Row]:

@@ -31,6 +31,8 @@ from connectors.contract import (
     Skipped,
     Verb,
 )
+from connectors.fields import digest
+from connectors.gone import row_deleted
 from connectors.pg_cron import act, cancel, hold, log, parse
 from connectors.pg_cron.client import BITE_ROWS, MOST_JOBS, Page, PgCronClient
 from connectors.pg_cron.cursor import Cursor
@@ -60,7 +62,7 @@ class PgCronConnector:
         jobs = [row for row in rows if not parse.is_entry(row)]
         self._require_sight(access, jobs)
         self._book = self._book.with_jobs(jobs)
-        now = parse.digest([access["version"], parse.zone_of(access), sees_all(access), [_fixed(row) for row in jobs]])
+        now = digest([access["version"], parse.zone_of(access), sees_all(access), [_fixed(row) for row in jobs]])
         complete = bool(access["sees_all_jobs"]) and len(rows) <= MOST_JOBS
         if now == previous_hash:
             return Inventory((), complete, now, unchanged=True, clock=clock)
@@ -93,7 +95,7 @@ class PgCronConnector:
         bounds.update({runid: parse.EPOCH + _seconds(known) for runid, known in at.again.items() if known is not None})
         runs, again, skipped = self._records([*page.again, *page.runs], bounds, clock.target, warnings)
         missing = {*refs} - {row["runid"] for row in page.again}
-        runs += [parse.gone(refs[runid]) for runid in sorted(missing)[:BITE_ROWS] if sees_all(page.access)]
+        runs += [row_deleted(refs[runid]) for runid in sorted(missing)[:BITE_ROWS] if sees_all(page.access)]
         after = max([at.after, *(row["runid"] for row in page.runs)])
         proves = sees_all(page.access) and page.access["log_run"] != "off" and not page.access["is_standby"]
         return Poll(

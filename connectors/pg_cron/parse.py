@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +11,8 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from connectors.contract import Evidence, JobRecord, Proof, RecordUnreadable, RunRecord, RunRef, Schedule, State
+from connectors.contract import JobRecord, Proof, RecordUnreadable, RunRecord, Schedule, State
+from connectors.fields import digest
 
 Row = dict[str, Any]
 """A raw row: column name to value."""
@@ -101,11 +101,6 @@ def zone_of(access: Row) -> str:
     return "UTC" if version_of(access) < ZONE_SETTING_SINCE or zone in ("GMT", "UTC") else zone
 
 
-def digest(value: object) -> str:
-    """SHA-256 of anything that JSON can write."""
-    return hashlib.sha256(json.dumps(value, default=str, sort_keys=True).encode()).hexdigest()
-
-
 def instant(text: object) -> datetime | None:
     """Seconds since 1970 as text, to aware UTC. None for none, and for what no calendar of ours holds."""
     if text is None:
@@ -166,19 +161,6 @@ def whose(row: Row, book: Book) -> tuple[int, str | None]:
     if book.owners.get(original, row["username"]) != row["username"]:
         return int(row["jobid"]), None
     return original, found[2]
-
-
-def gone(ref: RunRef) -> RunRecord:
-    """An open run whose row was deleted: nobody will ever tell its end."""
-    return RunRecord(
-        job=ref.job,
-        attempt_key=ref.attempt_key,
-        state=State.UNKNOWN,
-        native_state="(row deleted)",
-        evidence=Evidence.INFERRED,
-        started_at=ref.started_at,
-        native_ref=ref.native_ref,
-    )
 
 
 def is_settled(record: RunRecord, now: datetime) -> bool:

@@ -33,6 +33,8 @@ from connectors.contract import (
     Skipped,
     Verb,
 )
+from connectors.fields import digest
+from connectors.gone import row_deleted
 from connectors.numbered import Cursor
 from connectors.pgagent import act, hold, log, parse
 from connectors.pgagent.client import BITE_ROWS, MOST_JOBS, MOST_STEPS, Page, PgAgentClient, Plan
@@ -70,7 +72,7 @@ class PgAgentConnector:
         self._require_sight(plan.access, plan.jobs)
         self._book = self._book.with_jobs(plan.jobs)
         clock, zone = _clock(plan.access), str(plan.access["timezone"])
-        now = parse.digest([zone, plan.access["hidden"], [*map(_fixed, (*plan.jobs, *plan.steps, *plan.schedules))]])
+        now = digest([zone, plan.access["hidden"], [*map(_fixed, (*plan.jobs, *plan.steps, *plan.schedules))]])
         complete = sees_all(plan.access) and max(map(len, (plan.jobs, plan.steps, plan.schedules))) <= MOST_JOBS
         if now == previous_hash:
             return Inventory((), complete, now, unchanged=True, clock=clock)
@@ -106,7 +108,7 @@ class PgAgentConnector:
         there = {row["jlgid"] for row in page.again}
         read = ((row["jlgid"], parse.instant(row["started"])) for row in page.runs)
         again |= at.still_missing(read, there, clock.target)
-        runs += [parse.gone(refs[jlgid]) for jlgid in sorted({*refs} - there)[:BITE_ROWS] if sees_all(page.access)]
+        runs += [row_deleted(refs[jlgid]) for jlgid in sorted({*refs} - there)[:BITE_ROWS] if sees_all(page.access)]
         proves = sees_all(page.access) and not page.access["is_standby"]
         return Poll(
             runs=tuple(sorted(runs, key=_by_start)),

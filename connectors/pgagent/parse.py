@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from connectors.contract import Evidence, JobRecord, Proof, RecordUnreadable, RunRecord, RunRef, State
+from connectors.contract import Evidence, JobRecord, Proof, RecordUnreadable, RunRecord, State
+from connectors.fields import digest
 from connectors.pgagent.calendar import schedule_of
 
 Row = dict[str, Any]
@@ -79,11 +79,6 @@ def _step_words(step: Row) -> str:
 def version_of(access: Row) -> tuple[int, ...]:
     """(4, 2) for "4.2"; () when the extension is not there."""
     return tuple(int(number) for number in str(access["version"] or "").split(".") if number.isdigit())
-
-
-def digest(value: object) -> str:
-    """SHA-256 of anything that JSON can write."""
-    return hashlib.sha256(json.dumps(value, default=str, sort_keys=True).encode()).hexdigest()
 
 
 def instant(text: object) -> datetime | None:
@@ -174,19 +169,6 @@ def _rows(state: State, steps: Sequence[Row]) -> dict[str, int]:
         return {}
     result = steps[0]["result"]
     return {"rows": int(result)} if result is not None else {}
-
-
-def gone(ref: RunRef) -> RunRecord:
-    """An open run whose row was deleted: nobody will ever tell its end."""
-    return RunRecord(
-        job=ref.job,
-        attempt_key=ref.attempt_key,
-        state=State.UNKNOWN,
-        native_state="(row deleted)",
-        evidence=Evidence.INFERRED,
-        started_at=ref.started_at,
-        native_ref=ref.native_ref,
-    )
 
 
 def may_change(record: RunRecord) -> bool:

@@ -48,7 +48,7 @@ class InventoryReader:
             skipped.append(Skipped("deployments", "Prefect lists nothing: there is none, or nothing is seen"))
         unique = {job.native_id: job for job in reversed(jobs)}
         found = tuple(sorted(unique.values(), key=lambda one: one.native_id))
-        digest = parse_inventory.digest([complete, [repr(one) for one in found]])
+        digest = fields.short_digest([complete, [repr(one) for one in found]])
         if digest == previous_hash and complete:
             return Inventory((), complete, digest, unchanged=True, clock=clock, skipped=tuple(skipped))
         asks_for = self._names.watched

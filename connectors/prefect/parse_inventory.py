@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
 from connectors import fields
-from connectors.contract import JobRecord, Proof, RecordUnreadable, Schedule
+from connectors.contract import JobRecord, Proof, Schedule
 from connectors.holdnotes import without_holds
 from connectors.prefect import parse
 
@@ -30,7 +28,7 @@ def deployment(row: fields.Row, job: str, upstreams: Iterable[str], next_at: dat
         paused=row.get("paused") is True,
         upstreams=tuple(sorted(set(upstreams) - {job})),
         definition=f"{place}{words}",
-        definition_hash=digest(kept),
+        definition_hash=fields.short_digest(kept),
         proof=Proof.FULL,
         run_as=fields.words(row, "work_pool_name"),
         native_url=f"{ui}/deployments/deployment/{parse.id_of(row)}" if ui else "",
@@ -44,7 +42,7 @@ def flow(name: str, flow_id: str, ui: str) -> JobRecord:
         title=name,
         schedule=Schedule("none", words="Called by another flow, or by hand"),
         definition="a flow without a deployment",
-        definition_hash=digest([name]),
+        definition_hash=fields.short_digest([name]),
         proof=Proof.FULL,
         native_url=f"{ui}/flows/flow/{flow_id}" if ui else "",
     )
@@ -108,12 +106,3 @@ def _resources(place: Mapping[str, Any]) -> Iterator[str]:
     for one in found if isinstance(found, list) else [found]:
         if isinstance(one, str) and one.startswith(("prefect.deployment.", "prefect.flow.")):
             yield one
-
-
-def digest(value: Any) -> str:
-    """A short fingerprint of plain values. Raises RecordUnreadable where they are not plain."""
-    try:
-        told = json.dumps(value, sort_keys=True).encode("utf-8", "replace")
-    except (ValueError, TypeError, RecursionError):
-        raise RecordUnreadable("the definition is not plain JSON") from None
-    return hashlib.sha256(told).hexdigest()[:16]

@@ -6,7 +6,8 @@ import json
 from dataclasses import dataclass
 
 from connectors import fields
-from connectors.contract import Evidence, RecordUnreadable, RunRecord, RunRef, State
+from connectors.contract import RecordUnreadable, RunRecord, RunRef
+from connectors.gone import no_longer_listed
 from connectors.prefect import parse
 
 
@@ -28,15 +29,6 @@ def reference(known: RunRef) -> Reference | None:
 
 
 def gone(known: RunRef) -> RunRecord:
-    """Prefect deletes what it is told to, also what runs: the end of a started run that is gone was not seen."""
-    return RunRecord(
-        job=known.job,
-        attempt_key=known.attempt_key,
-        state=State.LOST if known.started_at else State.UNKNOWN,
-        native_state="deleted",
-        evidence=Evidence.INFERRED,
-        period_key=known.period_key,
-        started_at=known.started_at,
-        message="Prefect no longer has this run: it was deleted, or its deployment's schedule was changed",
-        native_ref=known.native_ref,
-    )
+    """Prefect deletes what it is told to, also what runs."""
+    words = "Prefect no longer has this run: it was deleted, or its deployment's schedule was changed"
+    return no_longer_listed(known, "deleted", words)

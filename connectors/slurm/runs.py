@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from connectors.contract import Evidence, RunRecord, RunRef, State
 from connectors.fields import small
+from connectors.gone import no_longer_listed
 from connectors.slurm import states
 from connectors.slurm.parse import Group, Queued, action_of, at, base_of, group
 from connectors.slurm.states import NEVER
@@ -157,18 +158,9 @@ def _record(base: str, one: Attempt, told: Told, state: State, evidence: Evidenc
 
 
 def forgotten(run: RunRef) -> RunRecord:
-    """An open run that Slurm does not know any more: its end was not seen."""
-    return RunRecord(
-        job=run.job,
-        attempt_key=run.attempt_key,
-        state=State.LOST,
-        native_state="(not known any more)",
-        evidence=Evidence.INFERRED,
-        period_key=run.period_key,
-        started_at=run.started_at,
-        message="neither slurmctld nor accounting knows it any more: it ended, and how was not seen",
-        native_ref=run.native_ref,
-    )
+    """An open run that Slurm does not know any more. What only waited was submitted, and vanished as well."""
+    words = "neither slurmctld nor accounting knows it any more: it ended, and how was not seen"
+    return no_longer_listed(run, "(not known any more)", words, State.LOST)
 
 
 def _exit_code(code: str, signal: str, state: State) -> int | None:

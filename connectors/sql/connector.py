@@ -12,7 +12,6 @@ from connectors.contract import (
     Capability,
     Connector,
     ConnectorKind,
-    Evidence,
     Inventory,
     LogChunk,
     LookUp,
@@ -31,7 +30,9 @@ from connectors.contract import (
     Skipped,
     State,
 )
-from connectors.mapping import Row, digest, instant_at, jobs_of, read_run, skipped, unknown_words, value_at
+from connectors.fields import digest
+from connectors.gone import no_longer_listed
+from connectors.mapping import Row, instant_at, jobs_of, read_run, skipped, unknown_words, value_at
 from connectors.numbered import Cursor as Numbered
 from connectors.sql.client import MOST_AGAIN, MOST_JOBS, Rows, SqlClient
 from connectors.sql.cursor import Cursor, earlier, later_of, number_of
@@ -79,7 +80,8 @@ class SqlConnector:
         still = tuple(run.attempt_key for run in runs if run.state.is_open)
         if "{open}" in self._options.runs.query and not found.is_full and not bad:
             told = {run.attempt_key for run in runs}
-            runs += [_gone(ref) for key, ref in sorted(refs.items()) if key not in told and key in wanted]
+            lost = [ref for key, ref in sorted(refs.items()) if key not in told and key in wanted]
+            runs += [no_longer_listed(ref, "gone", "its row is there no more", State.UNKNOWN) for ref in lost]
         return Poll(
             tuple(sorted(runs, key=lambda run: str(run.started_at or run.queued_at or ""))),
             self._following(at, found, furthest, still).text(),
@@ -184,11 +186,6 @@ class SqlConnector:
 
     def close(self) -> None:
         self._client.close()
-
-
-def _gone(ref: RunRef) -> RunRecord:
-    return RunRecord(ref.job, ref.attempt_key, State.UNKNOWN, "gone", Evidence.INFERRED, ref.period_key or None,
-                     message="its row is there no more", native_ref=ref.native_ref)  # fmt: skip
 
 
 def open_connector(options: SqlOptions, target: str, secrets: Secrets) -> Connector:

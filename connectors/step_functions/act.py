@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,6 +23,7 @@ from connectors.contract import (
     Receipt,
     State,
 )
+from connectors.planned import settled
 from connectors.step_functions import parse
 from connectors.step_functions.client import Reply, StepFunctionsClient
 
@@ -139,20 +139,21 @@ def look_up(client: StepFunctionsClient, preview: Preview, key: str, timeout_sec
 
 def started(client: StepFunctionsClient, arn: str) -> LookUp:
     """Whether the execution that was started is there."""
-    for is_last in (False, True):
+
+    def look() -> LookUp:
         try:
             return Found(f"{arn}#0", f"execution {arn.rpartition(':')[2]}: {client.execution(arn)['status']}")
         except Gone:
-            if not is_last:
-                time.sleep(min(SETTLE_SECONDS, client.deadline.left / 4))
-    return Absent()
+            return Absent()
+
+    return settled(look, client, SETTLE_SECONDS)
 
 
 def _redriven(client: StepFunctionsClient, arn: str, before: int) -> LookUp:
-    for is_last in (False, True):
+    def look() -> LookUp:
         now = int(client.execution(arn).get("redriveCount") or 0)
         if now > before:
             return Found(f"{arn}#{before + 1}", f"redriven {now} time(s), {before} before; AWS does not tell by whom")
-        if not is_last:
-            time.sleep(min(SETTLE_SECONDS, client.deadline.left / 4))
-    return Absent()
+        return Absent()
+
+    return settled(look, client, SETTLE_SECONDS)

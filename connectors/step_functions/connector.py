@@ -14,7 +14,6 @@ from connectors.aws.cursor import Cursor
 from connectors.aws.errors import Gone
 from connectors.aws.options import targets
 from connectors.aws.scheduler import Clocks
-from connectors.aws.values import digest
 from connectors.contract import (
     AccessRefused,
     Ask,
@@ -40,6 +39,7 @@ from connectors.contract import (
     Skipped,
     Verb,
 )
+from connectors.fields import digest
 from connectors.step_functions import act, begin, log, parse, rights
 from connectors.step_functions.client import Reply, StepFunctionsClient
 from connectors.step_functions.options import StepFunctionsOptions, reads_schedules

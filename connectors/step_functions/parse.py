@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 from connectors.aws import values
-from connectors.aws.values import digest, instant
+from connectors.aws.values import instant
 from connectors.contract import (
     ACTION_KEY,
-    Evidence,
     JobRecord,
     Proof,
     RecordUnreadable,
@@ -19,6 +19,8 @@ from connectors.contract import (
     Schedule,
     State,
 )
+from connectors.fields import digest
+from connectors.gone import no_longer_listed, unless_kept
 
 STATES = {  # ExecutionStatus, Step Functions API reference
     "RUNNING": State.RUNNING,
@@ -31,6 +33,7 @@ STATES = {  # ExecutionStatus, Step Functions API reference
 FAILURES = frozenset({"FAILED", "TIMED_OUT", "ABORTED"})
 DEFINITION_CHARACTERS = 4000
 MESSAGE_CHARACTERS = 4000
+KEPT = timedelta(days=90)
 EXPRESS = "EXPRESS"
 
 
@@ -97,18 +100,10 @@ def _context(execution: Mapping[str, Any]) -> dict[str, Any]:
     return {word: str(execution[name]) for name, word in names.items() if execution.get(name)}
 
 
-def gone(ref: RunRef) -> RunRecord:
-    """An open run whose execution AWS does not know any more (90 days, or a deleted state machine)."""
-    return RunRecord(
-        job=ref.job,
-        attempt_key=ref.attempt_key,
-        state=State.UNKNOWN,
-        native_state="(execution deleted)",
-        evidence=Evidence.INFERRED,
-        period_key=ref.period_key,
-        started_at=ref.started_at,
-        native_ref=ref.native_ref,
-    )
+def gone(known: RunRef, now: datetime) -> RunRecord:
+    """Executions are kept for 90 days after their end, and go with their state machine."""
+    words = "Step Functions no longer has this execution: its state machine was deleted, or it is too old"
+    return no_longer_listed(known, "(execution deleted)", words, unless_kept(known, KEPT, now))
 
 
 def reference(ref: RunRef) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import ClassVar
 
 from connectors.aws.cursor import MOST_CODES, Mark
@@ -81,7 +81,7 @@ class Reading(Newest):
             try:
                 self.keep(self.door.execution(parse.reference(ref)["arn"]), ref.job)
             except Gone:
-                self.runs[ref.job, ref.attempt_key] = parse.gone(ref)
+                self.runs[ref.job, ref.attempt_key] = parse.gone(ref, datetime.now(UTC))
             except RecordUnreadable as error:
                 self.skipped.append(Skipped(ref.job, str(error)))
             except (AccessRefused, Throttled) as error:

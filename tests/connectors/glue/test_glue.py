@@ -118,6 +118,13 @@ def test_a_run_that_glue_forgot_is_unknown(fake: FakeGlue) -> None:
     assert (State.UNKNOWN, "(run deleted)") == (found.state, found.native_state)
 
 
+def test_a_run_that_went_with_its_job_while_it_ran_is_lost(fake: FakeGlue) -> None:
+    began = datetime.now(UTC) - timedelta(hours=1)
+    young = RunRef("mart", "jr_1", "jr_1", '{"job": "mart", "run": "jr_1"}', began)
+    found = {run.attempt_key: run for run in fake.connector().poll("", (young,), 20).runs}["jr_1"]
+    assert (State.LOST, began) == (found.state, found.started_at)
+
+
 def test_logs_are_not_read_where_only_the_address_of_glue_is_known(fake: FakeGlue) -> None:
     run = next(iter(runs_of(fake.connector(), "mart").values()))
     connector = fake.connector(endpoint_url="https://glue.example.com")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from connectors.conformance import check_run
 from connectors.contract import Evidence, JobRecord, Proof, RecordUnreadable, RunRecord, Schedule, State
+from connectors.fields import digest
 from connectors.pg_cron import parse
 from connectors.pg_cron.cursor import Cursor
 from tests.corpus import HOSTILE
@@ -68,7 +69,7 @@ def test_a_recorded_entry_becomes_a_job() -> None:
         title="refresh_revenue",
         schedule=Schedule("pg_cron", "30 4 * * *", "UTC"),
         definition="refresh materialized view concurrently revenue",
-        definition_hash=parse.digest((row["command_hash"], "ops", "lab", "127.0.0.1", 5432)),
+        definition_hash=digest((row["command_hash"], "ops", "lab", "127.0.0.1", 5432)),
         match_keys=("jobid:1",),
         proof=Proof.EXIT,
         run_as="lab",

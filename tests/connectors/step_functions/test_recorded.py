@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
 
@@ -292,13 +292,17 @@ def test_a_name_that_is_taken_means_that_it_arrived(fake: FakeStates) -> None:
     assert f"{key} was started before" == connector.act(preview, key, 20).words
 
 
-def test_an_open_run_that_aws_forgot_is_unknown(fake: FakeStates) -> None:
+@pytest.mark.parametrize("days, state", [(1, State.LOST), (100, State.UNKNOWN)])
+def test_an_open_run_that_aws_forgot_is_lost_unless_it_may_have_ended_long_ago(
+    fake: FakeStates, days: int, state: State
+) -> None:
     connector = fake.connector()
     runs, cursor = poll_all(connector)
     run = next(one for one in runs if one.state == State.RUNNING)
     fake.executions = [one for one in fake.executions if one["name"] != "night-4"]
-    told = {one.attempt_key: one for one in connector.poll(cursor, (ref(run),), 20).runs}
-    assert (State.UNKNOWN, "(execution deleted)") == (told[run.attempt_key].state, told[run.attempt_key].native_state)
+    known = replace(ref(run), started_at=datetime.now(UTC) - timedelta(days=days))
+    told = {one.attempt_key: one for one in connector.poll(cursor, (known,), 20).runs}
+    assert (state, "(execution deleted)") == (told[run.attempt_key].state, told[run.attempt_key].native_state)
 
 
 def test_f37_the_answer_about_another_execution_is_dropped_and_counted(
