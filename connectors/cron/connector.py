@@ -36,9 +36,10 @@ from connectors.cron.records import Ref, user_of_table
 from connectors.cron.state import Memory
 from connectors.cron.wrapper import PATH
 from connectors.transport.answer import Section, bytes_of, text_of
-from connectors.transport.hosts import Session, address, session_of, targets
+from connectors.transport.hosts import Session, targets
 from connectors.transport.ssh_connect import SshAddress, trust_words
 from connectors.transport.ssh_shell import ssh_shell
+from connectors.transport.ways import address, session_of
 
 NO_OUTPUT = "cron keeps no output of this job. The lines of its log about this run:\n"
 LADDER = (

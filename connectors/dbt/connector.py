@@ -38,9 +38,10 @@ from connectors.dbt.client import Answer, DbtClient
 from connectors.dbt.options import DbtOptions
 from connectors.dbt.reading import read
 from connectors.transport.answer import text_of
-from connectors.transport.hosts import Session, address, session_of, targets
+from connectors.transport.hosts import Session, targets
 from connectors.transport.ssh_connect import SshAddress, trust_words
 from connectors.transport.ssh_shell import ssh_shell
+from connectors.transport.ways import address, session_of
 
 LAG = timedelta(seconds=5)
 """dbt has written its start into its log by then."""

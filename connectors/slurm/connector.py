@@ -16,8 +16,9 @@ from connectors.slurm.options import SlurmOptions
 from connectors.slurm.poll import Polls
 from connectors.slurm.probe import probe
 from connectors.slurm.rerun import Reruns
-from connectors.transport.hosts import Session, address, session_of, targets
+from connectors.transport.hosts import Session, targets
 from connectors.transport.ssh_shell import ssh_shell
+from connectors.transport.ways import address, session_of
 
 
 class SlurmConnector(PartedConnector):

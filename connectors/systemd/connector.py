@@ -41,9 +41,10 @@ from connectors.systemd.parse import Service, Timer
 from connectors.systemd.rights import act_rights, journal_right
 from connectors.systemd.runs import Book, job_id
 from connectors.transport.answer import HostNow, Section, bytes_of, host_now, text_of
-from connectors.transport.hosts import Session, address, session_of, targets
+from connectors.transport.hosts import Session, targets
 from connectors.transport.ssh_connect import SshAddress, trust_words
 from connectors.transport.ssh_shell import ssh_shell
+from connectors.transport.ways import address, session_of
 
 LAG = timedelta(seconds=5)
 """journald has written what happened that long ago."""

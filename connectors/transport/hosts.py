@@ -8,14 +8,16 @@ from typing import Annotated, Protocol
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from connectors.contract import Secrets
 from connectors.secrets import FilePath, SecretRef, refuse_pasted
-from connectors.transport.local import LocalSession, ThisMachine, this_machine
-from connectors.transport.ssh import Completed, SshSession
+from connectors.transport.local import ThisMachine
+from connectors.transport.ssh import Completed
 from connectors.transport.ssh_connect import SshAddress
 
 HostName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[^\s:/]+$")]
 UserName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*\$?$")]
+JumpHost = Annotated[
+    str, Field(max_length=320, pattern=r"^([A-Za-z_][A-Za-z0-9_.-]*\$?@)?[^\s:/@,-][^\s:/@,]*(:[1-9]\d{0,4})?$")
+]
 AbsolutePath = Annotated[str, Field(pattern=r"^/[A-Za-z0-9_@+.,:/=-]*$", max_length=4000)]
 
 
@@ -32,12 +34,14 @@ class Host(BaseModel):
     """Port of its sshd; the system's `port` if it is left out."""
     user: UserName | None = None
     """User to sign in as; the system's `user` if it is left out."""
+    jump: tuple[JumpHost, ...] | None = None
+    """As the system's `jump`; [] to go straight to this host."""
     local: bool = False
     """True: this is the machine that the engine runs on. Nobody signs in; all is done as the engine's own user."""
 
     @model_validator(mode="after")
     def local_has_no_address(self) -> Host:
-        given = [name for name in ("address", "port", "user") if getattr(self, name) is not None]
+        given = [name for name in ("address", "port", "user", "jump") if getattr(self, name) is not None]
         if self.local and given:
             raise ValueError(f"a local host is this machine, as the engine's own user: drop {', '.join(given)}")
         return self
@@ -56,11 +60,17 @@ class HostOptions(BaseModel):
     """Port of sshd."""
     key: Annotated[Path | SecretRef | None, BeforeValidator(refuse_pasted)] = None
     """Private key: a file that only we may read, or a reference to its text. No agent and no default key is tried. Only
-    where every host is `local` it may be left out."""
+    where every host is `local`, or with `ssh_config`, it may be left out."""
     key_passphrase: SecretRef | None = None
     """Passphrase of the key."""
     known_hosts: FilePath = Path("~/.ssh/known_hosts")
     """Host keys we trust, as `host` or `[host]:port`. An unknown or changed key is refused."""
+    jump: tuple[JumpHost, ...] = ()
+    """Hosts to go through, "[user@]host[:port]" each, the first one that is reached first, with the same key and
+    known_hosts. Each must allow TCP forwarding."""
+    ssh_config: FilePath | None = None
+    """An ssh_config(5), as `~/.ssh/config`: address, user, port, key, known_hosts, HostKeyAlias and ProxyJump of a host
+    are taken from it where they are not set here. Needs OpenSSH's client; ProxyCommand is refused."""
 
     @field_validator("hosts")
     @classmethod
@@ -74,44 +84,24 @@ class HostOptions(BaseModel):
     @model_validator(mode="after")
     def someone_signs_in(self) -> HostOptions:
         far = [host for host in self.hosts if not (isinstance(host, Host) and host.local)]
-        if self.key is None and far:
+        if self.key is None and self.ssh_config is None and far:
             raise ValueError(
                 "key is needed: the private key file with which Headway signs in, or a reference to its text"
             )
         return self
 
     def host(self, name: str) -> Host:
-        """The host of that name with every default filled in. KeyError for a name that is not configured."""
+        """The host of that name, as it is written. KeyError for a name that is not configured."""
         for entry in self.hosts:
             found = entry if isinstance(entry, Host) else Host(name=entry)
-            if found.name == name and found.local:
-                return found
             if found.name == name:
-                return Host(
-                    name=name, address=found.address or name, port=found.port or self.port, user=found.user or self.user
-                )
+                return found
         raise KeyError(name)
 
 
 def targets(options: HostOptions) -> list[str]:
     """Names of the hosts, in the order of the config."""
     return [entry.name if isinstance(entry, Host) else entry for entry in options.hosts]
-
-
-def address(options: HostOptions, target: str, resolve: Secrets) -> SshAddress:
-    """Where that host is and how we sign in. AccessRefused where a secret cannot be had."""
-    host = options.host(target)
-    key_text = resolve(options.key) if isinstance(options.key, SecretRef) else ""
-    return SshAddress(
-        name=target,
-        address=host.address or target,
-        port=host.port or options.port,
-        user=host.user or options.user,
-        known_hosts=options.known_hosts,
-        key_file=options.key.expanduser() if isinstance(options.key, Path) else None,
-        key_text=key_text + "\n" if key_text else "",
-        passphrase=resolve(options.key_passphrase) if options.key_passphrase else "",
-    )
 
 
 class Session(Protocol):
@@ -123,10 +113,3 @@ class Session(Protocol):
     def run(self, stdin: bytes, argv: Sequence[str], timeout_seconds: float, once: bool = False) -> Completed: ...
 
     def close(self) -> None: ...
-
-
-def session_of(options: HostOptions, target: str, resolve: Secrets) -> Session:
-    """How scripts get to that host. AccessRefused where a secret cannot be had."""
-    if options.host(target).local:
-        return LocalSession(this_machine(target))
-    return SshSession(address(options, target, resolve))

@@ -7,10 +7,11 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
+from typing import Any, cast
 
 import paramiko
 
@@ -38,15 +39,22 @@ class SshAddress:
     key_file: Path | None = None
     key_text: str = field(default="", repr=False)
     passphrase: str = field(default="", repr=False)
+    alias: str = ""
+    """The one name under which known_hosts has this host's key, where ssh_config says it: HostKeyAlias."""
+    via: SshAddress | None = None
+    """The host to go through, which may itself lie behind another; None: straight."""
 
     @property
     def words(self) -> str:
-        """For messages: "db07 (headway@127.0.0.1:2222)"."""
-        return f"{self.name} ({self.user}@{self.address}:{self.port})"
+        """For messages: "db07 (headway@127.0.0.1:2222)", "db07 (headway@10.0.0.7:22 through bastion)"."""
+        through = f" through {self.via.name}" if self.via is not None else ""
+        return f"{self.name} ({self.user}@{self.address}:{self.port}{through})"
 
     @property
     def key_names(self) -> tuple[str, ...]:
         """The names under which known_hosts may have this host's key, the address first, as OpenSSH looks."""
+        if self.alias:
+            return (self.alias,)
         plain = (self.address, self.name)
         return plain if self.port == 22 else tuple(f"[{name}]:{self.port}" for name in plain)
 
@@ -72,22 +80,50 @@ class _RefuseUnknown(paramiko.MissingHostKeyPolicy):
         raise AccessRefused(
             f"{self.address.words}: host key {key.get_name()} {key.fingerprint} is not in {self.address.known_hosts}"
             f' under "{hostname}"{self.unread}. Check the fingerprint on the host, then: '
-            f"ssh-keyscan -p {self.address.port} {self.address.address} >> {self.address.known_hosts}"
+            f"{keyscan(self.address)}"
         )
 
 
+def keyscan(address: SshAddress) -> str:
+    """The command that writes the host's key into known_hosts; the name in front of it is what we look for."""
+    asked = f"ssh-keyscan -p {address.port} {address.address}"
+    if address.via is not None:  # ssh-keyscan goes through nobody
+        asked = f"ssh {address.via.user}@{address.via.address} -p {address.via.port} {asked}"
+    return f"{asked} >> {address.known_hosts}"
+
+
+class _Client(paramiko.SSHClient):
+    """Ends with itself the connection that it goes through."""
+
+    through: paramiko.SSHClient | None = None
+
+    def close(self) -> None:
+        super().close()
+        if self.through is not None:
+            self.through.close()
+
+
 def connect(address: SshAddress, until: float) -> paramiko.SSHClient:
+    """A signed-in connection, through other hosts where the address lies behind them. AccessRefused where a person must
+    do something; OSError, EOFError, SSHException for what may work later."""
     limit = min(CONNECT_LIMIT_SECONDS, until - time.monotonic())
     if limit <= 0:
         raise TimeoutError("no time left to connect")
     key = _private_key(address)
-    client = paramiko.SSHClient()
+    client = _Client()
     client.set_missing_host_key_policy(_RefuseUnknown(address, _trust(client, address)))
-    sock = _socket(address, limit)
+    if address.via is not None:
+        client.through = connect(address.via, until)
+        limit = min(CONNECT_LIMIT_SECONDS, until - time.monotonic())
+    try:
+        sock = _socket(address, limit) if client.through is None else _forwarded(client.through, address, limit)
+    except BaseException:
+        client.close()
+        raise
     try:
         with watchdog(sock.close, time.monotonic() + limit):
             client.connect(
-                address.address, address.port, address.user, pkey=key, sock=sock,
+                address.address, address.port, address.user, pkey=key, sock=cast("socket.socket", sock),
                 allow_agent=False, look_for_keys=False, timeout=limit, banner_timeout=limit, auth_timeout=limit,
                 channel_timeout=limit, disabled_algorithms=WEAK,
             )  # fmt: skip
@@ -128,8 +164,7 @@ def _trust(client: paramiko.SSHClient, address: SshAddress) -> str:
         known = known_hosts(address.known_hosts.expanduser())
     except OSError as error:
         raise AccessRefused(
-            f"{address.words}: known_hosts {address.known_hosts}: {error.strerror}. "
-            f"Make it with: ssh-keyscan -p {address.port} {address.address} >> {address.known_hosts}"
+            f"{address.words}: known_hosts {address.known_hosts}: {error.strerror}. Make it with: {keyscan(address)}"
         ) from error
     for key in reversed(known.keys_of(address.key_names)):  # of two of one kind the first counts
         client.get_host_keys().add(address.key_names[0], key.get_name(), key)
@@ -168,6 +203,38 @@ def _key_file_text(path: Path) -> str:
     if mode & 0o077:
         raise AccessRefused(f"ssh key {path}: mode {mode:04o} lets others read it. chmod 600 {path}")
     return text
+
+
+class _Forwarded:
+    """A channel as the socket of another connection: its end never raises, also when its own connection is gone."""
+
+    def __init__(self, channel: paramiko.Channel) -> None:
+        self._channel = channel
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._channel, name)
+
+    def close(self) -> None:
+        with suppress(OSError, EOFError, paramiko.SSHException):
+            self._channel.close()
+
+
+def _forwarded(through: paramiko.SSHClient, address: SshAddress, limit: float) -> _Forwarded:
+    """A channel from the host that we go through to the sshd of the one behind it."""
+    transport, hop = through.get_transport(), address.via
+    if transport is None or hop is None or limit <= 0:
+        raise TimeoutError("no time left to connect")
+    try:
+        with watchdog(transport.close, time.monotonic() + limit):
+            place = (address.address, address.port)
+            return _Forwarded(transport.open_channel("direct-tcpip", place, ("127.0.0.1", 0), timeout=limit))
+    except paramiko.ChannelException as error:
+        if error.code == 1:  # administratively prohibited, RFC 4254 section 5.1
+            raise AccessRefused(
+                f"{address.words}: {hop.words} forwards no connections to it. Allow it there: AllowTcpForwarding and "
+                "PermitOpen of its sshd, no `restrict` without `port-forwarding` before the key."
+            ) from error
+        raise paramiko.SSHException(f"{hop.words} cannot reach {address.address}:{address.port}: {error}") from error
 
 
 def _socket(address: SshAddress, limit: float) -> socket.socket:

@@ -79,7 +79,8 @@ class Looker:
 
     def _address(self, settings: FileSettings) -> SshAddress:
         from connectors.cron.options import CronOptions
-        from connectors.transport.hosts import Host, address
+        from connectors.transport.hosts import Host
+        from connectors.transport.ways import address
 
         if settings.system is not None:
             return address(self._config.systems[settings.system].options, settings.target or "", self._secrets)

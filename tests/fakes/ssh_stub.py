@@ -51,11 +51,30 @@ class _Door(paramiko.ServerInterface):
         self.server.hang_if("channel")
         return paramiko.common.OPEN_SUCCEEDED
 
+    def check_channel_direct_tcpip_request(self, chanid: int, origin: tuple[str, int], to: tuple[str, int]) -> int:
+        self.server.forwarded.append(to)
+        if not self.server.forwards:
+            return paramiko.common.OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
+        try:
+            self.server.onward[chanid] = socket.create_connection(to, timeout=5)
+        except OSError:
+            return paramiko.common.OPEN_FAILED_CONNECT_FAILED
+        return paramiko.common.OPEN_SUCCEEDED
+
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
         self.server.hang_if("exec")
         self.server.commands.append(command)
         threading.Thread(target=self.server.serve, args=(channel,), daemon=True).start()
         return True
+
+
+def _carry(source: socket.socket | paramiko.Channel, sink: socket.socket | paramiko.Channel) -> None:
+    source.settimeout(None)
+    with suppress(OSError, EOFError):
+        while piece := source.recv(65536):
+            sink.sendall(piece)
+    with suppress(OSError, EOFError):
+        sink.close()
 
 
 class StubServer:
@@ -67,6 +86,11 @@ class StubServer:
         self.commands: list[bytes] = []
         self.inputs: list[bytes] = []
         self.connections = 0
+        self.forwards = True
+        """False: as with `AllowTcpForwarding no`."""
+        self.forwarded: list[tuple[str, int]] = []
+        self.onward: dict[int, socket.socket] = {}
+        self._kept: list[paramiko.Channel | None] = []
         self.host_key = new_key(folder / "host_key")
         self.user_key = new_key(folder / "user_key")
         self.key_file = folder / "user_key"
@@ -130,3 +154,14 @@ class StubServer:
             self._transports.append(transport)
             with suppress(paramiko.SSHException, EOFError, OSError):
                 transport.start_server(server=_Door(self))
+            threading.Thread(target=self._forward, args=(transport,), daemon=True).start()
+
+    def _forward(self, transport: paramiko.Transport) -> None:
+        """Carries bytes for the channels that lead to another host."""
+        while not self._over.is_set() and transport.is_active():
+            channel = transport.accept(0.1)
+            self._kept.append(channel)  # paramiko ends a channel to which nobody refers
+            onward = self.onward.pop(channel.chanid, None) if channel is not None else None
+            if channel is not None and onward is not None:
+                for one, other in ((channel, onward), (onward, channel)):
+                    threading.Thread(target=_carry, args=(one, other), daemon=True).start()

@@ -8,7 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from connectors.cron.options import CronOptions
-from connectors.transport.hosts import address, targets
+from connectors.transport.hosts import targets
+from connectors.transport.ways import address
 from console.config import ConfigFaults, load_config
 
 

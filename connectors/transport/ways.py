@@ -1,0 +1,98 @@
+"""Which way leads to a host, and how we sign in on it: what a system's settings say, then the ssh_config that they
+name, then the defaults; for the host itself and for each one to go through."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from connectors.contract import AccessRefused, Secrets
+from connectors.secrets import SecretRef
+from connectors.transport.hosts import Host, HostOptions, Session
+from connectors.transport.local import LocalSession, this_machine
+from connectors.transport.ssh import SshSession
+from connectors.transport.ssh_config import SshWords, as_ssh_would
+from connectors.transport.ssh_connect import SshAddress
+
+MOST_JUMPS = 8
+
+
+def address(options: HostOptions, target: str, resolve: Secrets) -> SshAddress:
+    """Where that host is and how we sign in. AccessRefused where a secret cannot be had, or ssh_config asks for what
+    we cannot do; KeyError for a host that is not configured."""
+    return _Way(options, resolve).to(options.host(target), 0)
+
+
+def session_of(options: HostOptions, target: str, resolve: Secrets) -> Session:
+    """How scripts get to that host. AccessRefused where a secret cannot be had."""
+    if options.host(target).local:
+        return LocalSession(this_machine(target))
+    return SshSession(address(options, target, resolve))
+
+
+class _Way:
+    """The settings of one system, and the key that all of them share."""
+
+    def __init__(self, options: HostOptions, resolve: Secrets) -> None:
+        self._options = options
+        self._key_text = resolve(options.key) + "\n" if isinstance(options.key, SecretRef) else ""
+        self._passphrase = resolve(options.key_passphrase) if options.key_passphrase else ""
+
+    def to(self, host: Host, depth: int) -> SshAddress:
+        """The address of one host; `depth`: how many hosts lie behind it."""
+        if depth > MOST_JUMPS:
+            raise AccessRefused(
+                f"{host.name}: more than {MOST_JUMPS} hosts to go through; do two of them name each other?"
+            )
+        options = self._options
+        said = as_ssh_would(options.ssh_config, host.address or host.name) if options.ssh_config is not None else None
+        jumps = self._jumps(host, said, depth)
+        return SshAddress(
+            name=host.name,
+            address=said.address if said else host.address or host.name,
+            port=host.port or self._set("port", said.port if said else options.port),
+            user=host.user or self._set("user", said.user if said else options.user),
+            known_hosts=self._known_hosts(said),
+            key_file=self._key_file(host, said),
+            key_text=self._key_text,
+            passphrase=self._passphrase,
+            alias=said.alias if said else "",
+            via=self._through(jumps, depth + 1),
+        )
+
+    def _through(self, jumps: Sequence[str], depth: int) -> SshAddress | None:
+        """The last of these hosts, which is the one next to the host behind them."""
+        if not jumps:
+            return None
+        user, _, place = jumps[-1].rpartition("@")
+        name, _, port = place.partition(":")
+        before = tuple(jumps[:-1]) or None  # only the first of them is reached as its own ssh_config says
+        return self.to(Host(name=name, user=user or None, port=int(port) if port else None, jump=before), depth)
+
+    def _jumps(self, host: Host, said: SshWords | None, depth: int) -> Sequence[str]:
+        if host.jump is not None:
+            return host.jump
+        if depth == 0 and self._options.jump:
+            return self._options.jump
+        return said.jumps if said else ()
+
+    def _set(self, name: str, otherwise: Any) -> Any:
+        """What the system's settings say, where they say it."""
+        return getattr(self._options, name) if name in self._options.model_fields_set else otherwise
+
+    def _known_hosts(self, said: SshWords | None) -> Path:
+        found = next((one for one in said.known_hosts if one.is_file()), None) if said else None
+        return Path(self._set("known_hosts", found or self._options.known_hosts))
+
+    def _key_file(self, host: Host, said: SshWords | None) -> Path | None:
+        if isinstance(self._options.key, Path):
+            return self._options.key.expanduser()
+        if self._options.key is not None or said is None:
+            return None
+        if said.key is None:
+            raise AccessRefused(
+                f"{host.name}: none of the key files that {self._options.ssh_config} names is there: "
+                f"{', '.join(map(str, said.keys)) or 'it names none'}. Set key, or IdentityFile there."
+            )
+        return said.key.expanduser()
