@@ -8,16 +8,18 @@ import math
 import sys
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
 from console.clean import clean
+from console.cli import wall
 from console.cli.exits import Exit
 from console.cli.table import print_lines, terminal_width, wrap
-from console.control.stamps import clock_words as clock_words
+from console.cli.wall import cell_clock as cell_clock
+from console.cli.wall import clock_words as clock_words
+from console.cli.wall import day_words as day_words
+from console.cli.wall import stamp as stamp
 from console.control.stamps import since_words as since_words
-from console.control.stamps import stamp as stamp
 from console.control.stamps import until as until
 from console.durations import duration_words
 from console.model.ids import LONGEST_ID
@@ -27,8 +29,6 @@ if TYPE_CHECKING:
     from console.store.reads import Reads
 
 
-A_WEEK = timedelta(days=7)
-"""From which on the name of a weekday means two days."""
 JOB = "system/native-id, or the end of it that only one job has: load_orders"
 """How a job is named, for the help of commands."""
 LONGEST_WAIT = 2_592_000
@@ -162,6 +162,7 @@ def reading(arguments: argparse.Namespace) -> Iterator[Reads]:
 
     try:
         with open_reads(store_of(arguments)) as reads:
+            wall.hang(reads.service_zones())
             yield reads
     except NotFound as error:
         raise Stop(Exit.NOT_FOUND, str(error)) from None
@@ -204,20 +205,3 @@ def place_of(holder: str) -> str:
 def now_of(reads: Reads) -> datetime:
     """Now by the store's clock: real, or a replay's."""
     return reads.now()
-
-
-def cell_clock(at: datetime | None, zone: str, near: datetime) -> str:
-    """`clock_words` for a cell beside which "in 14h" stands: "06:30 CET", "Sat 06:30 CET", "28 Nov 06:30 CET"."""
-    if at is None:
-        return "–"
-    local, today = at.astimezone(ZoneInfo(zone)), near.astimezone(ZoneInfo(zone)).date()
-    far = "%-d %b " if local.year == today.year else "%Y-%m-%d "
-    day = "" if local.date() == today else "%a " if abs(local.date() - today) < A_WEEK else far
-    return local.strftime(f"{day}%H:%M %Z")
-
-
-def day_words(at: datetime | None, now: datetime) -> str:
-    """`until`, with the day (UTC) where it is another one: "in 14h (Sat 21 Nov)"."""
-    if at is None or at.astimezone(UTC).date() == now.astimezone(UTC).date():
-        return until(at, now)
-    return f"{until(at, now)} ({at.astimezone(UTC):%a %-d %b})"

@@ -81,6 +81,7 @@ def open_at(arguments: argparse.Namespace, place: tuple[str, int] | None) -> int
         ascii_only=getattr(arguments, "ascii", False),
         after_first_paint=starter,
         command=own(arguments),
+        in_utc=getattr(arguments, "utc", False),
     )
     for words in filter(None, done):  # whoever leaves is told what goes on
         say(words)
@@ -108,6 +109,7 @@ def _run_in_browser(arguments: argparse.Namespace) -> int:
         ascii_only=arguments.ascii,
         command=own(arguments),
         in_browser=True,
+        in_utc=getattr(arguments, "utc", False),
         visitor=visitor.name,
         own_file=own_file,
     )

@@ -60,7 +60,9 @@ def run(arguments: argparse.Namespace) -> int:
 
         take_looks(arguments)
         tour = None if arguments.no_tour else Tour(time.monotonic)
-        return run_console(str(play.store), ascii_only=arguments.ascii, tour=tour)
+        return run_console(
+            str(play.store), ascii_only=arguments.ascii, tour=tour, in_utc=getattr(arguments, "utc", False)
+        )
 
 
 _told: list[int] = []

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from console.cli.common import say_lines
+from console.cli.common import clock_words, say_lines
 from console.cli.table import Col, print_table
-from console.control.stamps import clock_words
 from console.model.finishes import Finish, Outlook
 from console.model.plans import Save
 
@@ -22,7 +21,7 @@ def print_outlook(found: Outlook) -> None:
         for number, way in enumerate(found.ways)
     ]
     rows = [
-        [day.service, clock_words(_due(day), day.zone or "UTC"), *(_cell(way.finishes[at], day) for way in found.ways)]
+        [day.service, clock_words(_due(day), day.zone), *(_cell(way.finishes[at], day) for way in found.ways)]
         for at, day in enumerate(found.days)
     ]
     print_table([Col("service", 8, middle=True), Col("due"), *ways], rows)
@@ -34,5 +33,5 @@ def _due(day: Save) -> datetime:
 
 def _cell(one: Finish, day: Save) -> str:
     """ "06:05 on time", with its day where that is not the deadline's; "not delivered"."""
-    at = clock_words(one.at, day.zone or "UTC", _due(day)).rpartition(" ")[0] if one.at is not None else ""
+    at = clock_words(one.at, day.zone, _due(day)).rpartition(" ")[0] if one.at is not None else ""
     return f"{at} {one.stands}".lstrip()

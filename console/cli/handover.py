@@ -7,6 +7,7 @@ from datetime import UTC, datetime, time, timedelta
 
 from console.cli.common import Stop, clock_words, now_of, print_json, say_lines, stamp, until, watched
 from console.cli.exits import Exit
+from console.cli.wall import zone_for
 from console.control.pages import Section, as_markdown, as_text
 from console.control.report import action_line, service_words
 from console.durations import duration_words, parse_duration
@@ -22,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--since",
         default=SHIFT,
         metavar="TIME",
-        help='"22:00" (the last one, by this machine\'s clock), "8h" or a date',
+        help='"22:00" (the last one, on the clock of the times that are told), "8h" or a date',
     )
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--markdown", action="store_true", help="as Markdown, for a ticket or a chat")
@@ -42,24 +43,28 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def since_of(words: str, now: datetime) -> datetime:
-    """The instant that was typed: a time of day is the last one before `now`, by this machine's zone. Raises Stop."""
+    """The instant that was typed: a time of day is the last one before `now`, on the clock of the times that are told.
+    Raises Stop."""
     try:
         if words[-1:] in "dhms" and words[:1].isdigit():
             return now - parse_duration(words)
         if len(words) <= len("22:00:00"):
             return _last(time.fromisoformat(words), now)
         typed = datetime.fromisoformat(words)
-        return (typed if typed.tzinfo else typed.astimezone()).astimezone(UTC)
+        return (typed if typed.tzinfo else _here(typed)).astimezone(UTC)
     except (ValueError, OverflowError):
         raise Stop(Exit.USAGE, f'"{words[:40]}" is no time: write 22:00, 8h or "2026-11-20 22:00"') from None
 
 
 def _last(typed: time, now: datetime) -> datetime:
-    local = now.astimezone()
-    found = datetime.combine(local.date(), typed).astimezone()
-    return (
-        found if found <= local else datetime.combine(local.date() - timedelta(days=1), typed).astimezone()
-    ).astimezone(UTC)
+    today = now.astimezone(zone_for()).date()
+    found = _here(datetime.combine(today, typed))
+    return (found if found <= now else _here(datetime.combine(today - timedelta(days=1), typed))).astimezone(UTC)
+
+
+def _here(naive: datetime) -> datetime:
+    zone = zone_for()
+    return naive.astimezone() if zone is None else naive.replace(tzinfo=zone)
 
 
 def sections(view: Handover) -> list[Section]:
@@ -77,7 +82,7 @@ def sections(view: Handover) -> list[Section]:
             "Opened before and over since", [incident_line(one, view) for one in view.closed if one not in view.opened]
         ),
         Section("Notes and acknowledgements", [_note(one) for one in view.notes]),
-        Section("Done", [action_line(one) for one in view.actions]),
+        Section("Done", [action_line(one, stamp) for one in view.actions]),
         Section(
             "Held now", [f"{one.job}: {one.told}, by {one.held_by}, until {stamp(one.until)}" for one in view.holds]
         ),
@@ -100,11 +105,15 @@ def incident_line(one: IncidentRow, view: Handover) -> str:
 
 def _service(one: ServiceNight, now: datetime) -> str:
     due = clock_words(one.deadline, one.zone, near=now)
+
+    def delivered(at: datetime | None) -> str:
+        return clock_words(at, one.zone, near=one.deadline)
+
     is_open = one.act_by is not None and one.delivered is None
     act = f" · act by {clock_words(one.act_by, one.zone, near=now)}" if is_open else ""
     cause = f" · {one.cause}" if one.cause else ""
     told = f" · {incident_name(one.incident_id)}" if one.incident_id is not None else ""
-    return f"{one.title} (tier {one.tier}, {one.bd}), due {due}: {service_words(one)}{act}{cause}{told}"
+    return f"{one.title} (tier {one.tier}, {one.bd}), due {due}: {service_words(one, delivered)}{act}{cause}{told}"
 
 
 def _note(one: NoteView) -> str:

@@ -72,8 +72,8 @@ def _from_store(arguments: argparse.Namespace) -> int:
     print_table(
         COLUMNS,
         [
-            (one.job, one.state, one.kind, cell_clock(one.due, "UTC", now), day_words(one.until, now), one.held_by,
-             one.key, cell_clock(one.seen, "UTC", now), one.told)
+            (one.job, one.state, one.kind, cell_clock(one.due, "", now), day_words(one.until, now), one.held_by,
+             one.key, cell_clock(one.seen, "", now), one.told)
             for one in found
         ],
     )  # fmt: skip

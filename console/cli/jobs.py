@@ -21,6 +21,7 @@ from console.cli.common import (
 )
 from console.cli.exits import Exit
 from console.cli.table import Col, print_table
+from console.cli.wall import zone_for
 from console.model.filters import FIELDS, FilterError, JobFilter, parse_terms, split_filter, words_of
 from console.model.views import JobRow
 from console.personal.views import SavedView
@@ -61,10 +62,10 @@ def view_of(table: str, name: str | None, reads: Reads) -> SavedView:
 
 
 def wanted_of(terms: Sequence[str], now: datetime, only_problems: bool = False) -> JobFilter:
-    """What was typed; a time of day is that of this machine's zone. Raises Stop."""
+    """What was typed; a time of day is meant as times are told. Raises Stop."""
     words = [word for term in terms for word in words_of(term)]
     try:
-        return parse_terms(words, now, now.astimezone().tzinfo or UTC, only_problems)
+        return parse_terms(words, now, zone_for() or now.astimezone().tzinfo or UTC, only_problems)
     except FilterError as error:
         raise Stop(Exit.USAGE, error.told('"{}" in the filter cannot be read:')) from None
 

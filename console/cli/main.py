@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 from console.clean import clean
+from console.cli import wall
 from console.cli.commands import COMMANDS, ELSEWHERE
 from console.cli.common import Stop, failed_document, say, write_document
 from console.cli.examples import EXAMPLES
@@ -100,6 +101,8 @@ def _common(parser: argparse.ArgumentParser, top: bool) -> None:
     default = None if top else argparse.SUPPRESS
     parser.add_argument("--config", metavar="PATH", default=default, help="config file or folder (HEADWAY_CONFIG)")
     parser.add_argument("--store", metavar="URL", default=default, help="store: a file or a postgresql:// URL")
+    utc = False if top else argparse.SUPPRESS
+    parser.add_argument("--utc", action="store_true", default=utc, help="every time in UTC")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -169,7 +172,8 @@ def _run(parsed: argparse.Namespace, after: list[str]) -> int:
         if getattr(parsed, word, None):
             setattr(parsed, word, clean(getattr(parsed, word)))
     module: Any = import_module(COMMANDS["version" if parsed.version else parsed.command or "console"].module)
-    return int(module.run(parsed))
+    with wall.of_command(parsed.utc):
+        return int(module.run(parsed))
 
 
 def _tell(document: argparse.Namespace, code: Exit, message: str) -> Exit:

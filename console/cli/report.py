@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from console.cli.common import Stop, now_of, print_json, say_lines, watched
+from console.cli.common import Stop, now_of, print_json, say_lines, stamp, watched
 from console.cli.exits import Exit
 from console.cli.incident import number_of
 from console.cli.noise import add_noise_arguments, run_noise
@@ -32,6 +32,6 @@ def run(arguments: argparse.Namespace) -> int:
         document = {"incident": view, "services": nights, "plans": plans, "open_questions": open_questions(view)}
         print_json(arguments, document)
         return Exit.OK
-    page = sections(view, nights, plans, end_words(view, now))
+    page = sections(view, nights, plans, end_words(view, now, stamp), stamp)
     say_lines(as_markdown(f"{incident_name(number)}: {view.row.title}", page))
     return Exit.OK

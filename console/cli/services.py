@@ -170,6 +170,12 @@ def expected_words(one: ServiceView, now: datetime) -> str:
     return ends[0] if ends[0] == ends[1] else f"{ends[0]}–{ends[1]}"
 
 
+def expected_in_full(one: ServiceView, now: datetime) -> str:
+    """The same with its zone, where no deadline stands beside it."""
+    words = expected_words(one, now)
+    return words if words == "–" else f"{words} {cell_clock(one.expected, one.zone, now).rpartition(' ')[2]}"
+
+
 def taken_words(one: ServiceView, now: datetime) -> str:
     """ "mara until 04:15 CET"; empty where nobody is on it."""
     until = f" until {cell_clock(one.taken_until, one.zone, now)}" if one.taken_until is not None else ""
@@ -184,7 +190,7 @@ def _show(
         "",
         f"business date  {one.bd}",
         f"deadline       {deadline_words(one, now)}",
-        f"expected       {expected_words(one, now)}",
+        f"expected       {expected_in_full(one, now)}",
         f"owner          {one.owner or '–'}",
         f"taken by       {taken_words(one, now) or '–'}",
         f"runbook        {one.runbook or '–'}",

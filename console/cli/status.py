@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from console.cli.common import now_of, place_of, print_json, reading, say_lines, since_words, stamp
 from console.cli.exits import Exit
 from console.cli.incidents import incident_rows
 from console.cli.services import service_json, service_rows
 from console.cli.table import Col, print_table
+from console.cli.wall import minute
 from console.model.declared import Declared
 from console.model.views import HeaderView, TargetView
 from console.store.reads.audit import ApprovalView
@@ -57,26 +59,26 @@ def run(arguments: argparse.Namespace) -> int:
     return code
 
 
-def _banners(header: HeaderView, waiting: Sequence[ApprovalView], quiet: Sequence[dict[str, str]]) -> Iterator[str]:
+def _banners(header: HeaderView, waiting: Sequence[ApprovalView], quiet: Sequence[dict[str, Any]]) -> Iterator[str]:
     """What keeps things from being told or sent, and what waits for a person."""
     if header.frozen:
         yield f"FROZEN, nothing is sent: {header.frozen.removeprefix('frozen ')}"
     yield from (f"IN SHADOW: {one}; watched, and nothing is sent" for one in header.in_shadow)
-    yield from (f"NOT POLLED, {one.system}: {one.words}" for one in header.paused)
-    yield from (f"in maintenance: {one['of']} until {one['until']}, not told: {one['why']}" for one in quiet)
+    yield from (f"NOT POLLED, {one.system}: {one.told(stamp(one.until))}" for one in header.paused)
+    yield from (f"in maintenance: {one['of']} until {stamp(one['until'])}, not told: {one['why']}" for one in quiet)
     if waiting:
         yield f"{len(waiting)} to approve: headway approvals"
     yield from (f"plan {one} stopped and waits for you: headway recovery {one}" for one in header.stopped_plans)
 
 
-def _maintenance(declared: Declared, now: datetime) -> list[dict[str, str]]:
+def _maintenance(declared: Declared, now: datetime) -> list[dict[str, Any]]:
     """What lasts now: of what, until when, why."""
     if not declared.maintenance:
         return []
     from console.control.maintenance import lasting
 
     return [
-        {"of": ", ".join((*one.systems, *one.targets, *one.jobs)), "until": stamp(until), "why": one.why}
+        {"of": ", ".join((*one.systems, *one.targets, *one.jobs)), "until": until, "why": one.why}
         for one, until in lasting(declared, now)
     ]
 
@@ -87,14 +89,14 @@ def engine_words(header: HeaderView) -> str:
     if engine.alive:
         trouble = f"\nTROUBLE in the engine, see its log: {engine.trouble}" if engine.trouble else ""
         config = f"; config {header.config[:12]} since {stamp(header.config_since)}" if header.config_since else ""
-        works = f"works since {engine.since:%Y-%m-%d %H:%M:%S}Z"
+        works = f"works since {stamp(engine.since)}"
         return f"{header.estate}: engine on {place_of(engine.holder)}, {works}{config}{trouble}"
     if engine.stuck:
-        since = f" since {engine.heartbeat:%Y-%m-%d %H:%M:%S}Z" if engine.heartbeat else ""
+        since = f" since {stamp(engine.heartbeat)}" if engine.heartbeat else ""
         return f"{header.estate}: NOTHING IS WATCHED{since}: {engine.stuck}"
     if engine.heartbeat is None:
         return f"{header.estate}: NO ENGINE has ever worked on this store. Start one: headway engine"
-    return f"{header.estate}: NO ENGINE since {engine.heartbeat:%Y-%m-%d %H:%M:%S}Z. Start one: headway engine"
+    return f"{header.estate}: NO ENGINE since {stamp(engine.heartbeat)}. Start one: headway engine"
 
 
 def _system(one: TargetView, now: datetime) -> tuple[str, ...]:
@@ -104,7 +106,7 @@ def _system(one: TargetView, now: datetime) -> tuple[str, ...]:
 def health_words(one: TargetView, now: datetime) -> str:
     """ "ok" only where the target answers, lately, and nothing keeps it from telling all; warnings stand below."""
     if one.pause is not None:
-        return f"paused until {one.pause.until:%H:%M}Z"
+        return f"paused until {minute(one.pause.until)}"
     if one.error_kind:
         return one.error_kind
     if one.last_ok is None:

@@ -85,6 +85,7 @@ def page(board: Board) -> str:
     return template.render(
         header=board.header,
         now=board.now,
+        as_of=stamp(board.now),
         headline=headline,
         tone=tone,
         banners=board.banners,

@@ -92,7 +92,7 @@ def _lines(one: TargetView, drift: Sequence[DriftView], now: datetime) -> Iterat
 
 def _facts(one: TargetView, now: datetime) -> Iterator[tuple[str, str]]:
     yield "kind", f"{one.kind} {one.version}".strip()
-    yield "paused", one.pause.words if one.pause else ""
+    yield "paused", one.pause.told(stamp(one.pause.until)) if one.pause else ""
     yield "polled", f"{since_words(one.last_ok, now)}, every {duration_words(one.poll_every_s)}"
     lag = now - one.last_ok - timedelta(seconds=one.poll_every_s) if one.last_ok else timedelta(0)
     yield "lag", duration_words(lag.total_seconds()) if lag > timedelta(seconds=one.poll_every_s) else ""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from datetime import UTC, datetime, time, timedelta
-from zoneinfo import ZoneInfo
 
 from console.cli.common import Stop, business_date, clock_words, count, print_json, say_lines, watched
 from console.cli.exits import Exit
 from console.cli.table import Col, print_table
+from console.cli.wall import zone_for, zone_name
 from console.control.timeline import Bar, Kind, Lane, lanes
 from console.model.views.night import NightView
 
@@ -21,7 +21,9 @@ COLUMNS = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bd", type=business_date, default=None, metavar="DATE", help="a past business date")
-    parser.add_argument("--at", default="", metavar="HH:MM", help="as it looked then, by the first service's clock")
+    parser.add_argument(
+        "--at", default="", metavar="HH:MM", help="as it looked then, by the clock that the times are told in"
+    )
     parser.add_argument("--json", action="store_true")
 
 
@@ -35,43 +37,38 @@ def run(arguments: argparse.Namespace) -> int:
         return Exit.OK
     jobs = [lane for lane in found if lane.job is not None]
     services = [lane for lane in found if lane.service is not None]
-    when = f", as it looked at {clock_words(at, _zone(night), night.now)}" if arguments.at else ""
+    when = f", as it looked at {clock_words(at, near=night.now)}" if arguments.at else ""
     counts = f"{count(services, 'service')}, {count(jobs, 'critical job')}"
-    say_lines([f"business date {night.bd}: {counts}{when}; times: {_zone(night)}", ""])
-    print_table(COLUMNS, rows(found, _zone(night), at))
+    say_lines([f"business date {night.bd}: {counts}{when}; times: {zone_name(at)}", ""])
+    print_table(COLUMNS, rows(found, at))
     return Exit.OK
 
 
-def _zone(night: NightView) -> str:
-    return night.services[0].zone if night.services else "UTC"
-
-
 def _moment(text: str, night: NightView) -> datetime:
-    """That time in the night that ends with the first deadline, on its service's wall clock. Raises Stop."""
+    """That time in the night that ends with the first deadline, on the wall clock of what is printed. Raises Stop."""
     try:
         wanted = time.fromisoformat(text)
     except ValueError:
         raise Stop(Exit.USAGE, f"--at {text[:40]!a} is no time of day; write 03:20") from None
-    last = max((one.deadline for one in night.services), default=night.now).astimezone(ZoneInfo(_zone(night)))
+    last = max((one.deadline for one in night.services), default=night.now).astimezone(zone_for())
     found = datetime.combine(last.date(), wanted.replace(tzinfo=None), last.tzinfo).astimezone(UTC)
     return min(night.now, found if found <= last.astimezone(UTC) else found - timedelta(days=1))
 
 
-def rows(found: list[Lane], zone: str, near: datetime) -> list[list[str]]:
+def rows(found: list[Lane], near: datetime) -> list[list[str]]:
     """A line for each service, then one for each job of its path that no service before it has."""
 
-    def clock(at: datetime | None, of: str = zone) -> str:
-        return clock_words(at, of, near).rpartition(" ")[0] if at is not None else "–"
+    def clock(at: datetime | None) -> str:
+        return clock_words(at, near=near).rpartition(" ")[0] if at is not None else "–"
 
-    def ends(lane: Lane, of: str = zone) -> list[str]:
-        return [clock(lane.done, of), clock(lane.expected, of), clock(lane.late, of)]
+    def ends(lane: Lane) -> list[str]:
+        return [clock(lane.done), clock(lane.expected), clock(lane.late)]
 
     told = []
     for lane in found:
         if lane.service is not None:
             name, stands = lane.service.title or lane.name, lane.state.replace("_", " ")
-            due = clock(lane.service.deadline, lane.service.zone)
-            told.append([name, stands, due, "", *ends(lane, lane.service.zone)])
+            told.append([name, stands, clock(lane.service.deadline), "", *ends(lane)])
             continue
         told.append([f"  {lane.name}", *_of_job(lane, clock), *ends(lane)])
     return told

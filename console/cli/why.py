@@ -18,6 +18,7 @@ from console.cli.common import (
     reading,
     say_lines,
     since_words,
+    stamp,
     store_of,
     watched,
 )
@@ -96,9 +97,9 @@ def lines(found: Explained, now: datetime) -> Iterator[str]:
 
 def _facts(one: Reason, now: datetime) -> Iterator[str]:
     if one.since is not None:
-        yield f"since {one.since:%Y-%m-%d %H:%M:%SZ} ({since_words(one.since, now)})"
+        yield f"since {stamp(one.since)} ({since_words(one.since, now)})"
     if one.until is not None:
-        yield f"until {one.until:%Y-%m-%d %H:%M:%SZ} ({day_words(one.until, now)})"
+        yield f"until {stamp(one.until)} ({day_words(one.until, now)})"
     if one.by:
         yield f"by {one.by}"
     if one.evidence:

@@ -11,6 +11,7 @@ from console.cli.common import cell_clock, clock_words, print_json, say_lines, w
 from console.cli.exits import Exit
 from console.cli.services import deadline_words, instance_named
 from console.cli.table import Col, print_table
+from console.cli.wall import zone_name
 from console.control.lateness import Lateness, Part, lateness, steps_of
 from console.model.views import ServiceView
 from console.store.reads import Reads
@@ -32,6 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
         return Exit.OK
     say_lines([*heading(view, found, now), ""])
     if found.parts:
+        say_lines([f"times: {zone_name(now, view.zone)}"])
         print_table(columns(found), list(rows(found, view.zone, now)))
         say_lines(["", totals(found)])
     return Exit.OK

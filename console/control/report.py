@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from console.control.pages import Section
-from console.control.stamps import clock_words, stamp
+from console.control.stamps import stamp
 from console.durations import duration_words
 from console.model.carried import PlanView
 from console.model.ids import incident_name
@@ -89,7 +89,7 @@ def _cause(view: IncidentView) -> list[str]:
 
 
 def _impact(one: ServiceNight, at: Wall) -> str:
-    return f"{one.title} (tier {one.tier}, {one.bd}), due {at(one.deadline)}: {service_words(one)}"
+    return f"{one.title} (tier {one.tier}, {one.bd}), due {at(one.deadline)}: {service_words(one, at)}"
 
 
 def _done(view: IncidentView, plans: Sequence[PlanView], at: Wall) -> list[str]:
@@ -117,10 +117,10 @@ def action_line(one: ActionView, at: Wall = stamp) -> str:
     return f"{at(one.requested)} {one.requested_by}: {one.verb} {one.job}, {one.state}{proof}"
 
 
-def service_words(one: ServiceNight) -> str:
+def service_words(one: ServiceNight, at: Wall) -> str:
     """ "delivered 07:41 CET, 11m late", or how it stands."""
     if one.delivered is None:
         return one.timeliness.replace("_", " ")
     late = (one.delivered - one.deadline).total_seconds()
     how = f"{duration_words(late)} late" if late > 0 else f"{duration_words(-late)} before its deadline"
-    return f"delivered {clock_words(one.delivered, one.zone, near=one.deadline)}, {how}"
+    return f"delivered {at(one.delivered)}, {how}"

@@ -28,8 +28,12 @@ class Pause:
     @property
     def words(self) -> str:
         """ "polling paused by mara until 2026-11-20 06:26Z: db07 gets a new disk"."""
+        return self.told(f"{self.until:%Y-%m-%d %H:%M}Z")
+
+    def told(self, until: str) -> str:
+        """`words` with the end of it as somebody's wall clock shows it."""
         why = f": {self.why}" if self.why else ""
-        return f"polling paused by {self.by or 'somebody'} until {self.until:%Y-%m-%d %H:%M}Z{why}"
+        return f"polling paused by {self.by or 'somebody'} until {until}{why}"
 
 
 def switch_of(system: str) -> str:

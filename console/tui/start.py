@@ -40,13 +40,14 @@ def run_console(
     command: Sequence[str] = (),
     in_browser: bool = False,
     visitor: str = "",
+    in_utc: bool = False,
     tour: Tour | None = None,
     own_file: Path | None = None,
 ) -> int:
     """The exit code, once the person has left. `place`: what opens above the first screen. `after_first_paint` runs in
     a thread of its own. `command`: `headway` with this config and store. `in_browser`: its terminal is drawn by a page
-    of `headway serve`, for this `visitor`. `tour`: the demo's. `own_file`: where this person keeps keys and views,
-    if elsewhere than who sits at a terminal."""
+    of `headway serve`, for this `visitor`. `in_utc`: it begins with all times in UTC. `tour`: the demo's. `own_file`:
+    where this person keeps keys and views, if elsewhere than who sits at a terminal."""
     gc.disable()  # collecting while importing costs 25 of 172 ms; the app turns it on again after its first paint
     lean.load_asyncio()
     desk = reading(lambda: _open_reads(url))
@@ -56,6 +57,7 @@ def run_console(
     left = places.take(real_now()) if places is not None and screen is None and place is None else None
     lean.load_textual()
     from console.tui.app import HeadwayApp
+    from console.tui.when import ZoneMode
 
     app = HeadwayApp(
         desk,
@@ -72,6 +74,7 @@ def run_console(
         driver_class=_driver(in_browser),
     )
     app.visitor = visitor
+    app.clock.mode = ZoneMode.UTC if in_utc else app.clock.mode
     try:
         return app.run() or 0
     finally:

@@ -163,7 +163,8 @@ class Ways(OnTerminal, inherit_bindings=False):
             home.take_table(*what)
         elif (kind, what) != ("screen", self._home):
             self.visit(kind, what)
-        self.clock.mode = ZoneMode(left.zone) if left.zone in list(ZoneMode) else self.clock.mode
+        if self.clock.mode is ZoneMode.SERVICE and left.zone in list(ZoneMode):  # another one was asked for with --utc
+            self.clock.mode = ZoneMode(left.zone)
         top = self.screen_stack[-1]
         if isinstance(top, BaseScreen):
             top.stand_on(left.row)

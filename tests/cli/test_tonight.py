@@ -71,7 +71,7 @@ def _often(*runs: NightRun, now: str) -> list[str]:
     """The row of a job that runs often, on whose last run before its deadline its service waits."""
     job = NightJob(1, "etl/often", 30, 45, "history", runs)
     view = timeline.night(job, now=now)
-    return rows(lanes(view, timeline.at(now)), "UTC", timeline.at(now))[1][1:4]
+    return rows(lanes(view, timeline.at(now)), timeline.at(now))[1][1:4]
 
 
 def _run(number: int, due: str, ends: str | None = None) -> NightRun:

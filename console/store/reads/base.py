@@ -76,6 +76,10 @@ class Base:
         [(origin, started, rate, paused)] = rows
         return Hand(instant(origin), instant(started), float(rate), bool(paused))
 
+    def service_zones(self) -> set[str]:
+        """The zones that services have."""
+        return {str(zone) for (zone,) in self.link.rows("SELECT DISTINCT zone FROM service WHERE NOT removed")}
+
     def now(self) -> datetime:
         """The present of this store: real, or the replay's."""
         return self._clock.now()
