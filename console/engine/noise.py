@@ -7,6 +7,7 @@ from datetime import datetime, time, timedelta
 import structlog
 
 from console.clock import Clock
+from console.engine.own_shadow import tell_or_note
 from console.model.ids import micros
 from console.model.noise import noise_lines
 from console.store import routing as rows
@@ -25,10 +26,11 @@ LATE = timedelta(days=2)
 
 
 class WeeklyNoise:
-    """`route`: who is told; empty: nobody."""
+    """`route`: who is told; empty: nobody. While all is in shadow `shadow_route` is, or it is only recorded."""
 
-    def __init__(self, store: Store, clock: Clock, route: str, routes: rows.Routes) -> None:
+    def __init__(self, store: Store, clock: Clock, route: str, routes: rows.Routes, shadow_route: str = "") -> None:
         self._store, self._clock, self._route, self._routes = store, clock, route, routes
+        self._shadow_route = shadow_route
         self._told = ""
         """The week that needs no further look."""
 
@@ -40,7 +42,8 @@ class WeeklyNoise:
         if not self._route or now - until > LATE or key == self._told:
             return
         if not rows.told_since(self._store, key, micros(until)):
-            rows.tell(self._store, fence, self._routes, self._report(key, until), micros(now))
+            report = self._report(key, until)
+            tell_or_note(self._store, fence, self._routes, report, self._shadow_route, micros(now), micros(until))
             log.info("the week's noise was told", route=self._route)
         self._told = key
 

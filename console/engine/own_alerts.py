@@ -23,9 +23,11 @@ from console.clock import real_now
 from console.config import Config
 from console.control.masks import mask_strictly
 from console.control.retries import after_failure
+from console.engine.own_shadow import in_shadow, modes_in, would_have_told
 from console.engine.routing import own_alert
 from console.engine.sending import Sender, Sent, neutralise
 from console.model.ids import micros
+from console.model.modes import Modes
 from console.store import routing as rows
 from console.store.alert_rows import NewAlert
 from console.store.errors import LeaseLost, StoreError
@@ -75,18 +77,25 @@ class _Kept:
 
 
 class OwnAlerts:
-    """Remembers which trouble lasts since when, and tells it to the default route."""
+    """Remembers which trouble lasts since when, and tells it to the default route; while the whole estate is in shadow,
+    to the shadow route, or into the shadow report alone."""
 
     def __init__(self, lasts: Mapping[str, float] | None = None) -> None:
         self._lasts = lasts or _LASTS_SECONDS
         self._since: dict[str, float] = {}
         self._told: dict[str, float] = {}
         self._kept: list[_Kept] = []
+        self._modes: Modes | None = None
+        """As they were read last; None: never, and then it is told."""
+        self._unnoted: list[tuple[str, datetime]] = []
+        """What would have been told while nothing could be written: line, when."""
 
     def look(self, parts: Told, fence: int | None, troubles: Mapping[str, str]) -> None:
         """Tells what lasts and what is over. `troubles`: key -> words. Without a fence the store is not touched."""
         now = time.monotonic()
-        if fence is not None and self._kept:
+        if fence is not None:
+            self.know(parts)
+            self._note(parts, fence)
             self._record(parts, fence)
         for key in [one for one in self._since if one not in troubles]:
             if key in self._told and (fence is None or self._kept):
@@ -101,6 +110,10 @@ class OwnAlerts:
                 self._told[key] = now
                 self._tell(parts, fence, key, clean_line(parts.secrets.mask(words), 500))
 
+    def know(self, parts: Told) -> None:
+        """Reads what is in shadow, for when it cannot be read. Raises StoreError."""
+        self._modes = modes_in(parts.store)
+
     def _tell(self, parts: Told, fence: int | None, key: str, words: str) -> None:
         """`words` empty: it is over."""
         route = parts.config.alerts.default_route
@@ -110,6 +123,14 @@ class OwnAlerts:
         if not route:
             return
         alert = _alert(route, key, title, words, parts.config.estate.name, made)
+        if self._modes is not None and self._modes.nothing_is_live:
+            shadow_route = parts.config.alerts.shadow_route
+            if not shadow_route:
+                self._unnoted.append((would_have_told(alert), made))
+                if fence is not None:
+                    self._note(parts, fence)
+                return
+            alert = in_shadow(alert, shadow_route)
         try:
             if fence is not None:
                 if words and rows.told_since(parts.store, key, micros(made - timedelta(seconds=AGAIN_SECONDS))):
@@ -164,6 +185,13 @@ class OwnAlerts:
         except Exception as error:
             log.exception("an alert of our own broke", route=kept.alert.route)
             return Sent(None, type(error).__name__)
+
+    def _note(self, parts: Told, fence: int) -> None:
+        """Into the store, what a shadow kept from being told."""
+        while self._unnoted:
+            line, made = self._unnoted[0]
+            rows.note(parts.store, fence, line, micros(made), micros(made))
+            self._unnoted.pop(0)
 
     def _record(self, parts: Told, fence: int) -> None:
         """Into the store, what left and what still has to; while something is on the wire, later."""

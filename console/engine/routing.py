@@ -17,6 +17,7 @@ from console.config import RouteSettings
 from console.control.digest import WINDOW, Waiting, digest_words
 from console.control.digest import let_out as decide
 from console.durations import duration_words
+from console.engine.own_shadow import tell_or_note
 from console.failpoints import failpoint
 from console.model.ids import instant, maybe_instant, micros
 from console.store import routing as rows
@@ -37,12 +38,18 @@ class Routing:
     """Decides before the outbox claims; its own steps are transactions of their own."""
 
     def __init__(
-        self, store: Store, clock: Clock, routes: Mapping[str, RouteSettings], default_route: str = ""
+        self,
+        store: Store,
+        clock: Clock,
+        routes: Mapping[str, RouteSettings],
+        default_route: str = "",
+        shadow_route: str = "",
     ) -> None:
         self._store = store
         self._clock = clock
         self._routes = routes
         self._default = default_route
+        self._shadow = shadow_route
         self.words = {name: tuple(url.words for url in route.urls) for name, route in routes.items()}
         self._look_at = 0.0
 
@@ -109,7 +116,10 @@ class Routing:
             wanted = self._routes[one.route].fallback if one.route in self._routes else ""
             told_at = wanted or self._default
             if told_at:
-                rows.tell(self._store, fence, self.words, _parked_alert(one, told_at), micros(now))
+                shadow = self._shadow if self._shadow != one.route else ""
+                tell_or_note(
+                    self._store, fence, self.words, _parked_alert(one, told_at), shadow, micros(now), one.news_us
+                )
 
 
 def key_of_parked(route: str) -> str:

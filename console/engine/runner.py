@@ -74,8 +74,7 @@ class Engine:
         self._said = ""
         self._own = OwnAlerts()
         self._good: Parts | None = None  # the last that began
-        self._unfit, self._why_unfit = "", ""
-        """Digest of the config with which no parts could begin, and why."""
+        self._unfit, self._why_unfit = "", ""  # digest of the config with which no parts could begin, and why
 
     def stop(self) -> None:
         """Ends the engine soon; safe from a signal handler."""
@@ -157,6 +156,7 @@ class Engine:
         watch = Watch(threading.Event(), 0.0)
         crew: Crew | None = None
         try:
+            self._own.know(self._parts)
             self._begin(lease)
             log.info("working", fence=lease.fence, config=self._parts.config.digest[:12])
             self._renew(lease, watch)  # to begin may have taken long
@@ -243,8 +243,8 @@ class Engine:
 
     def _trouble(self, crew: Crew) -> str:
         config = self._configs.words() if self._configs is not None else ""
-        unfit = self._why_unfit * self._is_unfit()
-        return "; ".join(filter(None, [config, unfit, self._parts.trouble(crew.trouble())]))
+        words = [config, self._why_unfit * self._is_unfit(), self._parts.trouble(crew.trouble())]
+        return "; ".join(filter(None, words))
 
     def _tell_trouble(self, lease: Lease, words: str, told: str) -> str:
         if words != told:

@@ -142,7 +142,8 @@ class Parts:
 
     def _join_telling(self) -> None:
         """Who sends what was decided."""
-        self.routing = Routing(self.store, self.clock, self.config.routes, self.config.alerts.default_route)
+        told = self.config.alerts
+        self.routing = Routing(self.store, self.clock, self.config.routes, told.default_route, told.shadow_route)
         self.outbox = Outbox(
             self.store,
             self.clock,
@@ -221,7 +222,8 @@ class Parts:
             self.secrets,
             changed=self.evaluator.wake.set,
         )
-        self.rounds = Rounds(self.rotas, WeeklyNoise(self.store, self.clock, alerting.noise_report, self.routing.words))
+        noise = (alerting.noise_report, self.routing.words, self.config.alerts.shadow_route)
+        self.rounds = Rounds(self.rotas, WeeklyNoise(self.store, self.clock, *noise))
 
     def _make_health(self) -> None:
         """Pings only where config says so."""

@@ -46,6 +46,11 @@ class Modes:
         return self.system_is_live(system) if named is None else named
 
     @property
+    def nothing_is_live(self) -> bool:
+        """The whole estate is in shadow, without an exception."""
+        return not self.estate_live and not any(self.scoped.values())
+
+    @property
     def in_shadow(self) -> tuple[str, ...]:
         """What is watched only: "the estate", less what is live in it, or the scopes that are not live, by name."""
         live = sorted(name for name, is_live in self.scoped.items() if is_live)

@@ -210,6 +210,18 @@ def tell(store: Store, fence: int, routes: Routes, new: NewAlert, now_us: int) -
         return insert_alert(wire(connection), routes, new, now_us)
 
 
+def note(store: Store, fence: int, words: str, since_us: int, now_us: int) -> None:
+    """A line for the shadow report, where the same was not noted since then."""
+    known = "SELECT 1 FROM event WHERE kind = 'shadow' AND words = ? AND at_us >= ? LIMIT 1"
+    with store.read() as connection:
+        if wire(connection).rows(known, (words, since_us)):
+            return
+    with store.write(fence) as connection:
+        wire(connection).rows(
+            "INSERT INTO event (at_us, kind, words, actor) VALUES (?, 'shadow', ?, '')", (now_us, words)
+        )
+
+
 def record_told(
     store: Store, fence: int, routes: Routes, new: NewAlert, made_us: int, outcomes: Mapping[int, Outcome]
 ) -> None:

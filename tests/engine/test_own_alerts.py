@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from console.config import AlertSettings
-from console.engine.own_alerts import OUTBOX, PARTS, STORE, OwnAlerts
+from console.engine.own_alerts import _TITLES, OUTBOX, PARTS, STORE, OwnAlerts
 from console.engine.sending import Sent
+from console.model.modes import MODE
 from console.store import routing as rows_module
 from console.store.errors import StoreUnusable
 from tests.engine.bench import Bench
-from tests.engine.test_routing import BAD, bench_of, later, post_of, route, rows
+from tests.engine.test_routing import BAD, bench_of, fail, later, post_of, route, rows
 from tests.lab.process import wait_until
+from tests.present import present
 
 FULL = {STORE: "the store at x: database or disk is full"}
 
@@ -128,3 +131,72 @@ def test_without_a_default_route_it_stands_in_the_log_and_the_status_only(tmp_pa
         bench.parts.config = replace(bench.config, alerts=AlertSettings())
         at_once().look(bench.parts, bench.fence, FULL)
         assert [] == rows(bench, "SELECT id FROM alert")
+
+
+def in_shadow(bench: Bench, *live: str) -> None:
+    with bench.store.write(None) as connection:
+        for name, value in ((MODE, "shadow"), *((one, "live") for one in live)):
+            connection.exec_driver_sql(
+                "INSERT INTO switch (name, value, set_by, why, at_us) VALUES (?, ?, '', '', 0)"
+                " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                (name, value),
+            )
+
+
+def would_have_told(bench: Bench) -> list[str]:
+    with bench.reads() as reads:
+        return [one.words for one in reads.would_have(present() - timedelta(days=1))[0]]
+
+
+def test_an_estate_in_shadow_records_what_it_would_have_told_of_itself_and_sends_nothing(tmp_path: Path) -> None:
+    with bench_of(tmp_path, oncall=route("ONE")) as bench:
+        in_shadow(bench)
+        own = at_once()
+        own.look(bench.parts, bench.fence, {})
+        own.look(bench.parts, None, FULL)
+        own.look(bench.parts, bench.fence, {PARTS: "evaluate broke"})
+        own.look(bench.parts, bench.fence, {})
+        bench.send()
+        assert [] == titles(bench)
+        assert [] == rows(bench, "SELECT id FROM alert")
+        assert [
+            "would have told oncall: [Headway] bench: all parts of the engine work again",
+            "would have told oncall: [Headway] bench: parts of the engine keep breaking",
+            "would have told oncall: [Headway] bench: the store can be used again",
+            f"would have told oncall: [Headway] bench: {_TITLES[STORE]}",
+        ] == would_have_told(bench)
+
+
+def test_an_estate_in_shadow_tells_the_shadow_route_of_itself_where_it_has_one(tmp_path: Path) -> None:
+    with bench_of(tmp_path, oncall=route("ONE"), trial=route("TWO")) as bench:
+        bench.parts.config = replace(bench.config, alerts=AlertSettings(default_route="oncall", shadow_route="trial"))
+        in_shadow(bench)
+        own = at_once()
+        own.look(bench.parts, bench.fence, {})
+        own.look(bench.parts, None, FULL)
+        wait_until(lambda: bool(post_of(bench).got), "the alert from memory", 10)
+        [(title, body)] = post_of(bench).to("two")
+        assert title.startswith("[shadow] [Headway] bench: the store cannot be used")
+        assert body.startswith("In shadow: this would have gone to oncall.\n\n")
+        assert [] == post_of(bench).to("one")
+
+
+def test_an_estate_with_something_live_tells_of_itself(tmp_path: Path) -> None:
+    """Who counts on being told of that counts on what would keep it from them."""
+    with bench_of(tmp_path, oncall=route("ONE")) as bench:
+        in_shadow(bench, "system fake")
+        own = at_once()
+        own.look(bench.parts, bench.fence, {PARTS: "evaluate broke"})
+        bench.send()
+        assert ["[Headway] bench: parts of the engine keep breaking"] == titles(bench)
+
+
+def test_what_was_given_up_is_only_recorded_in_shadow(tmp_path: Path) -> None:
+    with bench_of(tmp_path, oncall=route("ONE")) as bench:
+        post_of(bench).answers["one"] = BAD
+        fail(bench, "extract")
+        in_shadow(bench)
+        for _ in range(4):
+            later(bench)
+        assert ['would have told oncall: [Headway] gave up 1 alert to route "oncall"'] == would_have_told(bench)
+        assert [] == rows(bench, "SELECT id FROM alert WHERE kind = 'headway'")
