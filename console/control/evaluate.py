@@ -11,6 +11,7 @@ from console.control.cases import Case
 from console.control.expected import expectations
 from console.control.fingerprint import Day, told_before
 from console.control.forecast import Forecast, How
+from console.control.forecast.odds import Foresee
 from console.control.hits import hits, nearing
 from console.control.holds import holding
 from console.control.incidents import decide, event_words, shaded, threat
@@ -35,10 +36,16 @@ MOVING = timedelta(minutes=1)
 
 
 def evaluate(
-    estate: Estate, now: datetime, *, log_tails: Mapping[int, str] | None = None, kept: Kept | None = None
+    estate: Estate,
+    now: datetime,
+    *,
+    log_tails: Mapping[int, str] | None = None,
+    kept: Kept | None = None,
+    foresee: Foresee | None = None,
 ) -> Decisions:
     """Everything that the estate's values mean at `now` (aware). `log_tails`: run id -> cleaned end of its log. `kept`:
-    of this estate, or of one that it is a part of; with it only what has changed since is found anew.
+    of this estate, or of one that it is a part of; with it only what has changed since is found anew. `foresee`: the
+    simulation that says when services are done; without it their figures are sums of quantiles.
 
     Judging twice without a change gives the same, without notices and events. Nothing is asked and nothing remembered:
     what was told before is in the incidents' fingerprints, and of each route in `estate.telling`.
@@ -51,6 +58,7 @@ def evaluate(
     picture = Picture(estate, now, due.runs, due.withdrawn, memory, graph)
     # 3. What each service day waits for: before incidents, because those tell whom they hurt.
     days = service_days(picture)
+    days = foresee(picture, days) if foresee is not None else days
     # 4. What each job's own past says of it; and which causes there are, red ones, those that only a rule or a check
     #    sees, and promises that are not kept though nothing failed, with the open incident that tells each of them.
     found = findings(picture)

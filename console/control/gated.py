@@ -127,26 +127,28 @@ def _opens(gate: Gate, found: Sequence[Finish | None]) -> Finish | None:
 
 def _comes(picture: Picture, read: Read, look: Look, nodes: Mapping[int, Node]) -> Finish | None:
     """When this upstream will be as wanted; None where nobody knows, or it never will be."""
+    found = comes_from(picture, read, look, nodes)
+    return found.finish if isinstance(found, Node) else found
+
+
+def comes_from(picture: Picture, read: Read, look: Look, nodes: Mapping[int, Node]) -> Node | Finish | None:
+    """The node that this upstream will be as wanted with, or when it is; None where it never will be."""
     wants, node = read.wants, nodes.get(read.unit)
     if wants.condition is Condition.READY:
         found = readiness(picture.estate, wants.check, look.bd, picture.now)
         if found.passes:
             return Finish.at(found.at or BEGINNING)
-        return _of_node(node) if node is not None and node.how not in (How.DONE, How.OVER) else None
+        return node if node is not None and node.how not in (How.DONE, How.OVER) else None
     run = meant(picture, read.upstream, wants, look, read.loops)
     if wants.condition is Condition.FAILURE:
         if run is not None and run.state.is_red:
             return Finish.at(red_since(run))
-        return None if run is None or picture.is_green(run) else _of_node(node)
+        return None if run is None or picture.is_green(run) else node
     if wants.condition is Condition.COMPLETION and run is not None and (ended := completed_at(run)) is not None:
         return Finish.at(ended)
     if wants.period is Period.SAME:
-        return _of_node(node) if node is not None else _AT_ONCE
+        return node if node is not None else _AT_ONCE
     return _AT_ONCE if run is None else _of_run(picture, run)
-
-
-def _of_node(node: Node | None) -> Finish | None:
-    return node.finish if node is not None else None
 
 
 def _of_run(picture: Picture, run: RunFacts) -> Finish | None:

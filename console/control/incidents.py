@@ -66,6 +66,9 @@ def threat(picture: Picture, case: Case, day: Forecast, nodes: Sequence[Node]) -
     budgets = Budgets(day.seen or picture, day)
     stopped = [node for node in nodes if node.how is not How.RUNNING]
     budget = tightest(budgets.of(node.job_id) for node in stopped or nodes)
+    if budget is not None and day.odds is not None:
+        clocks = day.odds.clocks(node.job_id for node in stopped or nodes)
+        budget = replace(budget, act_by=clocks.act_by, green_by=clocks.green_by) if clocks is not None else budget
     return Threat(key_of_case(picture, case), cause_name(picture, case), budget, bool(stopped))
 
 

@@ -17,6 +17,7 @@ from console.control.evaluate import evaluate
 from console.control.kept import Kept, kept_of
 from console.control.touched import touched
 from console.engine.compared import Compared
+from console.engine.foreseeing import Foreseeing
 from console.engine.health import Pulse
 from console.engine.quarantine import Quarantine
 from console.failpoints import failpoint
@@ -83,6 +84,7 @@ class Evaluator:
         """time.monotonic() when everything is judged again, because time has passed."""
         self._quarantine = Quarantine()
         self._compared = Compared(store)
+        self._foresee = Foreseeing()
         self.wake = threading.Event()
         self.pulse = Pulse()
 
@@ -162,14 +164,14 @@ class Evaluator:
     def _decide(self, estate: Estate, now: datetime) -> Decisions:
         """The decisions; where there is something to tell, once more with the log ends that the notices show, and
         with what was when the roots were last good."""
-        decisions = evaluate(estate, now, kept=self._kept)
+        decisions = evaluate(estate, now, kept=self._kept, foresee=self._foresee)
         new = [one for one in decisions.incidents if one.notices or one.event]
         roots = [one.root_run_id for one in new if one.root_run_id is not None]
         causes = [number for one in new for number in one.cause_run_ids]
         if causes:
             told = replace(estate, pasts=of_runs(self._store, causes))
             tails = store_logs.tails_of(self._store, roots)
-            decisions = evaluate(told, now, log_tails=tails, kept=self._kept)
+            decisions = evaluate(told, now, log_tails=tails, kept=self._kept, foresee=self._foresee)
         return self._own_words(self._compared.again(decisions, estate.jobs))
 
     def estate(self) -> Estate:

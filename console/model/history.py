@@ -25,6 +25,8 @@ class History:
     not known."""
 
     run_ids: array[int] = field(default_factory=_integers)
+    days: array[int] = field(default_factory=_integers)
+    """Business dates, as days since 0001-01-01 (`date.toordinal`)."""
     at: array[int] = field(default_factory=_integers)
     """Period's instant, else first start: seconds since 1970."""
     ended: array[int] = field(default_factory=_integers)
@@ -65,6 +67,8 @@ class PastRun:
     attempts: int
     output: float
     output_unit: str
+    day: int = 0
+    """Its business date (`date.toordinal`); 0: not known."""
 
 
 def history_of(runs: Sequence[PastRun], failures: int = 0, failing_since: datetime | None = None) -> History:
@@ -73,6 +77,7 @@ def history_of(runs: Sequence[PastRun], failures: int = 0, failing_since: dateti
     told = [run.output if run.output_unit == unit else UNKNOWN for run in runs] if unit else []
     return History(
         run_ids=array("q", [run.run_id for run in runs]),
+        days=array("q", [run.day for run in runs]),
         at=array("q", [run.at for run in runs]),
         ended=array("q", [run.ended for run in runs]),
         takes=array("d", [run.takes for run in runs]),

@@ -21,7 +21,7 @@ from console.model.history import UNKNOWN, History, PastRun, history_of
 from console.model.ids import instant
 from console.model.layered import Layered
 from console.model.values import JobFacts
-from console.store import clocks
+from console.store import alike, clocks
 from console.store.wire import Row, Wire
 
 KEPT = 60
@@ -37,7 +37,7 @@ _PICKED = (
 _SAYS_OUTPUT = " OR ".join(f"""t.context LIKE '%"{unit}":%'""" for unit in _UNITS)
 _COLUMNS = (
     "r.job_id, r.id, r.sort_us, r.period_us, r.first_started_us, r.started_us, r.ended_us, r.attempts, t.queued_us,"
-    f" CASE WHEN {_SAYS_OUTPUT} THEN t.context END"
+    f" r.bd, CASE WHEN {_SAYS_OUTPUT} THEN t.context END"
 )
 _SQLITE = (
     f"SELECT {_COLUMNS} FROM {{keys}} CROSS JOIN run r ON r.id IN ({_PICKED.format(column='id')})"
@@ -116,7 +116,7 @@ def _moved(at_us: int | None, skew: int) -> datetime | None:
 
 
 def _past(row: Row, skew: int) -> PastRun:
-    _, run_id, sort_us, period_us, first_us, started_us, ended_us, attempts, queued_us, context = row
+    _, run_id, sort_us, period_us, first_us, started_us, ended_us, attempts, queued_us, bd, context = row
     began = first_us if first_us is not None else started_us
     output, unit = _output(context)
     return PastRun(
@@ -129,6 +129,7 @@ def _past(row: Row, skew: int) -> PastRun:
         attempts=attempts,
         output=output,
         output_unit=unit,
+        day=alike.date_of(bd).toordinal(),
     )
 
 

@@ -5,8 +5,8 @@ Source: k-out-of-n systems (Birnbaum, Esary & Saunders 1961): a gate opens with 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -44,6 +44,10 @@ class Rerun:
         rerun = ready > self._start(first, takes)
         yield self.first, ~rerun | (ready <= first)
         yield from ((each, rerun & (finish[each] >= ready - EVEN)) for each in self.upstreams)
+
+    def renumbered(self, place: Mapping[int, int]) -> Rerun:
+        """The same of other numbers."""
+        return Rerun(place[self.first], tuple(place[each] for each in self.upstreams))
 
     def _ready(self, finish: Floats) -> Floats:
         return np.asarray(finish[list(self.upstreams)].max(axis=0))
@@ -90,6 +94,10 @@ class Gate:
         for gate in self.gates:
             last = gate.at(finish) >= opened - EVEN
             yield from ((each, last & (np.abs(finish[each] - opened) <= EVEN)) for each in gate.upstreams)
+
+    def renumbered(self, place: Mapping[int, int]) -> Gate:
+        """The same of other numbers."""
+        return Gate(tuple(replace(one, upstreams=tuple(place[each] for each in one.upstreams)) for one in self.gates))
 
     def _at(self, finish: Floats, floor: float) -> Floats:
         found = np.full(finish.shape[1], floor)

@@ -16,6 +16,7 @@ from console.control.calendars import counts
 from console.control.deadlines import clock_starts, extension_of, promised_at
 from console.control.estimate import whole
 from console.control.expected import expects_nothing
+from console.control.forecast.odds import Odds
 from console.control.gated import last_awaited, needed, opens
 from console.control.graph import Edge, Gate
 from console.control.maintenance import planned_extension, takes_longer
@@ -55,6 +56,8 @@ class Forecast:
     """What an instance of a service that is promised end to end sees; None: the whole picture."""
     by_order: tuple[str, ...] = ()
     """Its members whose runs carry no key, and were told apart by their order."""
+    odds: Odds | None = None
+    """From the simulation, as then `finish` and `path` are; None: nobody has simulated it."""
 
     def unfinished(self) -> Iterator[Node]:
         """What the service still waits for, upstreams first."""

@@ -54,6 +54,9 @@ class Rule(Protocol):
     def back(self, finish: Floats, latest: Floats, takes: Floats) -> Iterable[tuple[int, Floats]]:
         """Upstream and the latest finish of it with which this job is done by `latest`, all else as it is."""
 
+    def renumbered(self, place: Mapping[int, int]) -> Rule:
+        """The same of jobs with other numbers, by the present ones."""
+
     def deciders(self, finish: Floats, takes: Floats) -> Iterable[tuple[int, Truths]]:
         """Upstream and where this job's finish is decided by it."""
 

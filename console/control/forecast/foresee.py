@@ -1,0 +1,142 @@
+"""The figures of all open service days: those that share a job are one simulation, so that they agree with each other.
+
+What is apart is simulated apart: a part of the estate that is judged alone is foreseen as within the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import numpy as np
+
+from console.control.forecast.deciding import critical, path
+from console.control.forecast.laid import Laid, Point, apart, instant_of, lay
+from console.control.forecast.look import Look, look, night
+from console.control.forecast.odds import Clocks, Odds
+from console.control.forecast.outcome import mixed, quantiles
+from console.control.forecast.past_nights import PastNights
+from console.control.forecast.restart import restart
+from console.control.forecast.slack import Room, room
+from console.control.forecast.sums import Forecast
+from console.control.forecast.tell import tell
+from console.control.forecast.values import Graph, Promise, Tonight
+from console.control.nodes import Finish, How
+from console.control.picture import Picture
+
+SHARES = np.array([0.5, 0.8, 0.9, 0.95])
+_DAY = timedelta(days=1)
+
+
+class Foresight:
+    """Callable as `control.forecast.odds.Foresee`. What it keeps between two calls changes no figure."""
+
+    def __init__(self) -> None:
+        self._nights = PastNights()
+
+    def __call__(self, picture: Picture, days: Sequence[Forecast]) -> list[Forecast]:
+        found = list(days)
+        open_days = [place for place, day in enumerate(days) if _is_open(picture, day)]
+        for bd in dict.fromkeys(days[place].bd for place in open_days):
+            mine = [place for place in open_days if days[place].bd == bd]
+            laid = lay(picture, [days[place] for place in mine])
+            for group in apart(laid):
+                places = [mine[each] for each in group]
+                told = self._together(picture, laid, [(each, days[mine[each]]) for each in group])
+                for place, day in zip(places, told, strict=True):
+                    found[place] = day
+        return found
+
+    def _together(self, picture: Picture, laid: Laid, group: Sequence[tuple[int, Forecast]]) -> list[Forecast]:
+        seen = self._look(picture, laid, group)
+        return [_told(picture, seen, laid.places[place], day) for place, day in group]
+
+    def _look(self, picture: Picture, laid: Laid, group: Sequence[tuple[int, Forecast]]) -> Seen:
+        ends = sorted({laid.places[place][end] for place, day in group for end in day.ends if end in day.nodes})
+        keep = _above(laid.points, ends)
+        place = {old: new for new, old in enumerate(keep)}
+        points = [_renumbered(laid.points[old], place) for old in keep]
+        origin = min([picture.now.timestamp(), *(p.start for p in points if np.isfinite(p.start))])
+        past = self._nights.of(picture, points, group[0][1].bd)
+        graph = Graph(
+            [p.upstreams for p in points],
+            np.array([p.earliest - origin for p in points]),
+            {job: p.rule for job, p in enumerate(points) if p.rule is not None},
+        )
+        tonight = Tonight(
+            np.array([p.stand for p in points]),
+            *(np.array([getattr(p, name) for p in points]) - origin for name in ("ready", "start", "end")),
+        )
+        now = picture.now.timestamp() - origin
+        found = look(tonight, now, night(past, graph, [place[end] for end in ends]))
+        return Seen(found, points, place, origin, len(past.takes))
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One simulation, and what its jobs are."""
+
+    look: Look
+    points: Sequence[Point]
+    place: dict[int, int]
+    """Place in what was laid -> job of the simulation."""
+    origin: float
+    """Seconds since 1970 of its time 0."""
+    nights: int
+
+    def promise(self, day: Forecast, places: dict[int, int]) -> Promise:
+        ends = [self.place[places[end]] for end in day.ends if end in places]
+        return Promise(day.service.name, np.array(ends), day.deadline.timestamp() - self.origin)
+
+
+def _is_open(picture: Picture, day: Forecast) -> bool:
+    """True where something is still to come of which there is an estimate."""
+    waits = any(day.nodes[end].how not in (How.DONE, How.OVER) for end in day.ends if end in day.nodes)
+    return day.finish is not None and waits and day.deadline > picture.now - _DAY
+
+
+def _above(points: Sequence[Point], ends: Iterable[int]) -> list[int]:
+    found, ahead = set[int](), list(ends)
+    while ahead:
+        one = ahead.pop()
+        if one not in found:
+            found.add(one)
+            ahead.extend(points[one].upstreams)
+    return sorted(found)
+
+
+def _renumbered(point: Point, place: dict[int, int]) -> Point:
+    upstreams = tuple(place[each] for each in point.upstreams)
+    rule = point.rule.renumbered(place) if point.rule is not None else None
+    return replace(point, upstreams=upstreams, rule=rule)
+
+
+def _told(picture: Picture, seen: Seen, places: dict[int, int], day: Forecast) -> Forecast:
+    promise = seen.promise(day, places)
+    outcome = mixed(seen.look.outcomes(promise))
+    p50, p80, p90, p95 = (instant_of(seen.origin + at) for at in quantiles(outcome.finish, outcome.weights, SHARES))
+    (answer,) = tell(seen.look, [promise], None)
+    decides = critical(seen.look, promise)
+    way = path(seen.look, promise, decides, [point.job_id for point in seen.points])
+    share: dict[int, float] = {}
+    for job, probability in decides.items():
+        job_id = seen.points[job].job_id
+        share[job_id] = max(share.get(job_id, 0.0), probability)
+    odds = Odds(answer.late, p80, share, {}, seen.nights, _Clocks(seen, promise, places, day.service.risk))
+    return replace(day, finish=Finish(p50, p90, p95), path=way, odds=odds)
+
+
+class _Clocks:
+    """The clocks of what is broken, when somebody asks for them."""
+
+    def __init__(self, seen: Seen, promise: Promise, places: dict[int, int], risk: float) -> None:
+        self._seen, self._promise, self._places, self._risk = seen, promise, places, risk
+        self._room: Room | None = None
+
+    def __call__(self, broken: Iterable[int]) -> Clocks | None:
+        if self._room is None:
+            self._room = room(self._seen.look, self._promise)
+        seen = self._seen
+        jobs = [seen.place[self._places[each]] for each in broken if self._places.get(each) in seen.place]
+        found = restart(seen.look, self._promise, self._room, jobs, self._risk)
+        return None if found is None else Clocks(*(instant_of(seen.origin + at) for at in found))

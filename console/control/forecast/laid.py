@@ -1,0 +1,243 @@
+"""The open service days of one business date as points of one graph: what the simulation computes with.
+
+A point is a job's run, or its start by the clock, or a rerun of what read stale data, or the gates of a job. The same
+run read by two services is one point, so that their figures agree; service days that share no point are apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+
+from console.control.forecast.starts import Gate, Opens, Rerun
+from console.control.forecast.sums import Forecast
+from console.control.forecast.values import Rule, Stand
+from console.control.gated import comes_from, look_at
+from console.control.graph import Gate as Wanted
+from console.control.maintenance import takes_longer
+from console.control.moments import red_since, when
+from console.control.nodes import How, Node
+from console.control.picture import Picture
+from console.model.values import RunFacts
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+NEVER = float("inf")
+_UNKNOWN = float("nan")
+
+
+class Waited(Enum):
+    """What a job's start is measured from, tonight as in earlier nights."""
+
+    NOTHING = "nothing"
+    UPSTREAMS = "upstreams"
+    CLOCK = "clock"
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Times in seconds since 1970; NaN where there is none."""
+
+    job_id: int
+    stand: Stand
+    upstreams: tuple[int, ...] = ()
+    """Other points."""
+    ready: float = _UNKNOWN
+    start: float = _UNKNOWN
+    end: float = _UNKNOWN
+    earliest: float = 0.0
+    waited: Waited = Waited.NOTHING
+    longer: float = 0.0
+    """What is planned to be added to its usual time, s."""
+    takes: bool = True
+    """False: a point that takes no time."""
+    says: bool = True
+    """False where what it took tells nothing."""
+    rule: Rule | None = None
+
+
+@dataclass(slots=True)
+class Laid:
+    """All points, upstreams first, and where each job of each service day ends in them."""
+
+    points: list[Point] = field(default_factory=list)
+    places: list[dict[int, int]] = field(default_factory=list)
+    """By service day, in their order: job -> its last point."""
+    _known: dict[Point, int] = field(default_factory=dict)
+
+    def put(self, point: Point) -> int:
+        key = _comparable(point)
+        if key not in self._known:
+            self._known[key] = len(self.points)
+            self.points.append(point)
+        return self._known[key]
+
+
+def _comparable(point: Point) -> Point:
+    """NaN is not even itself."""
+    ready, start, end = (-1.0 if at != at else at for at in (point.ready, point.start, point.end))
+    return replace(point, ready=ready, start=start, end=end)
+
+
+def lay(picture: Picture, days: Sequence[Forecast]) -> Laid:
+    """Those service days, each through its own eyes."""
+    laid = Laid()
+    for day in days:
+        laid.places.append({})
+        seen = day.seen or picture
+        for node in day.nodes.values():
+            laid.places[-1][node.job_id] = _Laying(seen, day, node, laid).place()
+    return laid
+
+
+@dataclass(slots=True)
+class _Laying:
+    """One job of one service day."""
+
+    picture: Picture
+    day: Forecast
+    node: Node
+    laid: Laid
+
+    def place(self) -> int:
+        node, run = self.node, self.node.run
+        if node.how in (How.DONE, How.OVER):
+            return self._over(node, run)
+        if node.how is How.UNKNOWN or node.finish is None:
+            return self.laid.put(Point(node.job_id, Stand.DONE, end=NEVER, says=False))
+        match node.how:
+            case How.RUNNING:
+                return self._running()
+            case How.RERUN:
+                return self._broken()
+            case How.CLOCK:
+                return self._by_clock()
+            case _:
+                return self._waiting()
+
+    def _over(self, node: Node, run: RunFacts | None) -> int:
+        end = _seconds(node.finish.p50 if node.finish is not None else self.picture.now)
+        if node.how is How.OVER or run is None or run.started_at is None or run.ended_at is None:
+            return self.laid.put(Point(node.job_id, Stand.DONE, self._upstreams(), end=end, says=False))
+        start = end - (run.ended_at - run.started_at).total_seconds()
+        return self.laid.put(self._begun(Stand.DONE, run, start, end))
+
+    def _running(self) -> int:
+        run = self.node.run
+        assert run is not None
+        assert run.started_at is not None
+        first = self.laid.put(self._begun(Stand.RUNS, run, _seconds(run.started_at), _UNKNOWN))
+        if not self.node.stale:
+            return first
+        return self.laid.put(self._point(Stand.WAITS, (first, *self._awaited()), earliest=self._now))
+
+    def _begun(self, stand: Stand, run: RunFacts, start: float, end: float) -> Point:
+        """What has started, and since when it could."""
+        due = run.period_at if run.period_at is not None and run.expected else None
+        above = [self.laid.points[each].end for each in self._upstreams()]
+        known = bool(above) and all(each < NEVER for each in above)  # also false for NaN, of what is not over
+        ready = _seconds(due) if due is not None else max(above) if known else start
+        waited = Waited.CLOCK if due is not None else Waited.UPSTREAMS if known else Waited.NOTHING
+        return self._point(stand, self._upstreams(), ready=min(ready, start), start=start, end=end, waited=waited)
+
+    def _broken(self) -> int:
+        """Restarted once somebody has looked; what waits for something else that is not over, right after that."""
+        above = self._awaited()
+        if any(self._is_open(each) for each in above):
+            return self.laid.put(self._point(Stand.WAITS, above, earliest=self._now))
+        run = self.node.run
+        since = _seconds(red_since(run)) if run is not None and run.state.is_red else self._now
+        good = [end for each in above if (end := self.laid.points[each].end) < NEVER]
+        if run is not None and not run.state.is_red:
+            since = max([_seconds(run.ended_at or self.picture.now), *good])
+        return self.laid.put(self._point(Stand.FAILED, above, end=min(since, self._now)))
+
+    def _by_clock(self) -> int:
+        assert self.node.due is not None
+        due = _seconds(self.node.due)
+        native = self._awaited(natively=True)
+        late = due <= self._now and not any(self._is_open(each) for each in native)
+        first = self._point(
+            Stand.READY if late else Stand.WAITS, native, ready=due, earliest=max(due, self._now), waited=Waited.CLOCK
+        )
+        place, above = self.laid.put(first), self._awaited()
+        if set(above) <= set(native):
+            return place
+        rule = Rerun(place, above)
+        return self.laid.put(self._point(Stand.WAITS, (place, *above), earliest=self._now, rule=rule))
+
+    def _waiting(self) -> int:
+        run, above = self.node.run, self._awaited()
+        due = _seconds(when(run)) if run is not None else 0.0
+        ends = [self.laid.points[each].end for each in above]
+        if run is not None and above and not any(self._is_open(each) for each in above) and due <= self._now:
+            ready = max([due if run.period_at is not None else 0.0, *ends])
+            return self.laid.put(self._point(Stand.READY, above, ready=min(ready, self._now), waited=Waited.UPSTREAMS))
+        earliest = max(due, self._now)
+        return self.laid.put(self._point(Stand.WAITS, above, earliest=earliest, waited=Waited.UPSTREAMS))
+
+    def _point(self, stand: Stand, upstreams: Sequence[int], **more: object) -> Point:
+        longer, _ = takes_longer(self.picture.estate.declared, self.picture.job(self.node.job_id).name, self.day.bd)
+        return Point(self.node.job_id, stand, tuple(upstreams), longer=longer.total_seconds(), **more)  # type: ignore[arg-type]
+
+    def _is_open(self, place: int) -> bool:
+        return self.laid.points[place].stand is not Stand.DONE
+
+    def _upstreams(self) -> tuple[int, ...]:
+        return tuple(self._edges(natively=False))
+
+    def _edges(self, natively: bool) -> Iterator[int]:
+        places = self.laid.places[-1]
+        for edge in self.picture.graph.into(self.node.job_id):
+            if edge.upstream in places and (edge.native or not natively):
+                yield places[edge.upstream]
+
+    def _awaited(self, natively: bool = False) -> tuple[int, ...]:
+        """What must be good before it: its upstreams, or its gates as a point of their own."""
+        gates = self.picture.graph.gates(self.node.job_id)
+        if gates is None:
+            return tuple(self._edges(natively))
+        if natively:
+            gates = [gate for gate in gates if any(read.native for read in gate.reads)]
+        if not gates:
+            return ()
+        rule = Gate(tuple(self._gate(gate) for gate in gates))
+        above = tuple(dict.fromkeys(each for gate in rule.gates for each in gate.upstreams))
+        return (self.laid.put(Point(self.node.job_id, Stand.WAITS, above, takes=False, rule=rule)),)
+
+    def _gate(self, gate: Wanted) -> Opens:
+        look = look_at(self.picture, self.day.bd, self.node)
+        found = [comes_from(self.picture, read, look, self.day.nodes) for read in gate.reads]
+        places = self.laid.places[-1]
+        above = tuple(places[each.job_id] for each in found if isinstance(each, Node) and each.job_id in places)
+        known = tuple(_seconds(each.p50) for each in found if each is not None and not isinstance(each, Node))
+        return Opens(gate.need, above, known)
+
+    @property
+    def _now(self) -> float:
+        return _seconds(self.picture.now)
+
+
+def _seconds(at: datetime) -> float:
+    return (at - _EPOCH) / timedelta(seconds=1)
+
+
+def instant_of(seconds: float) -> datetime:
+    return _EPOCH + timedelta(seconds=seconds)
+
+
+def apart(laid: Laid) -> list[list[int]]:
+    """The service days (their places in `laid.places`) by what they share points with, directly or not."""
+    owner: dict[int, int] = {}
+    groups: dict[int, list[int]] = {}
+    of = list(range(len(laid.places)))
+    for day, places in enumerate(laid.places):
+        met = {of[owner[place]] for place in places.values() if place in owner}
+        one = min(met, default=day)
+        joined = [day, *(each for group in met for each in groups.pop(group))]
+        groups[one] = sorted(joined)
+        for each in joined:
+            of[each] = one
+        owner.update(dict.fromkeys(places.values(), day))
+    return list(groups.values())

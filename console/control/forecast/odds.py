@@ -1,0 +1,43 @@
+"""What the simulation says of one service day, as the verdict, the screens and the alerts use it: plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from console.control.forecast.sums import Forecast
+    from console.control.picture import Picture
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """Of what is broken on a service day, all of it restarted at once."""
+
+    act_by: datetime
+    """The latest restart at which P(late) stays within the service's risk. It may have passed."""
+    green_by: datetime
+    """The same for its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Odds:
+    """One service day, from the same columns as all others that it shares a job with."""
+
+    late: float
+    """P(late)."""
+    p80: datetime
+    critical: Mapping[int, float]
+    """Job -> the probability that the finish is decided by it; without those that never decide."""
+    slack: Mapping[int, timedelta]
+    """Job of the critical path -> how much later it may be, in half of all cases, with the service in time."""
+    nights: int
+    """How many earlier nights it rests on."""
+    clocks: Callable[[Iterable[int]], Clocks | None] = field(compare=False)
+    """Of these jobs, broken now; None where no restart helps, or nobody waits for any of them."""
+
+
+Foresee = Callable[["Picture", "Sequence[Forecast]"], "list[Forecast]"]
+"""The same service days with their figures from the simulation, where it has any."""

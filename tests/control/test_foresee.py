@@ -1,0 +1,101 @@
+"""The simulation as evaluations ask it. EXTRACT 03:10 feeds LOAD 04:00 feeds MART: 20, 30 and 60 minutes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from connectors.contract import State
+from console.control.evaluate import evaluate
+from console.control.forecast.foresee import Foresight
+from console.model.decisions import ServiceDayVerdict
+from console.model.history import History, PastRun, history_of
+from console.model.values import JobFacts, RunFacts
+from console.model.words import Origin, Timeliness
+from tests.control.test_forecast import CHAIN, EXTRACT, LOAD, MART, PROMISE, done
+from tests.factories import NIGHT, at, estate, feeds, job, minutes, run, service
+
+NATIVE = [*feeds(EXTRACT, LOAD, origin=Origin.NATIVE), *feeds(LOAD, MART)]
+
+
+def both(now: str, *runs: RunFacts, deps: Any = CHAIN, jobs: Any = (EXTRACT, LOAD, MART)) -> list[ServiceDayVerdict]:
+    """By sums and by the simulation."""
+    seen = estate(*jobs, runs=runs, feeds=deps, services=[PROMISE])
+    found = (evaluate(seen, at(now), foresee=by) for by in (None, Foresight()))
+    return [next(each for each in one.service_days if each.bd == NIGHT) for one in found]
+
+
+@pytest.mark.parametrize(
+    "now, runs, deps",
+    [
+        ("02:00", (), CHAIN),
+        ("03:20", (run(1, EXTRACT, "03:10", State.RUNNING),), CHAIN),
+        ("03:55", (run(1, EXTRACT, "03:10", State.RUNNING, started_at=at("03:45")),), CHAIN),
+        ("03:55", (run(1, EXTRACT, "03:10", State.RUNNING, started_at=at("03:45")),), NATIVE),
+        ("03:45", (done(EXTRACT, "03:10"),), CHAIN),
+        ("04:05", (run(1, EXTRACT, "03:10", State.RUNNING, started_at=at("03:55")),
+                   run(2, LOAD, "04:00", State.RUNNING)), CHAIN),
+    ],
+)  # fmt: skip
+def test_where_nothing_varies_the_simulation_says_what_the_sums_say(now: str, runs: Any, deps: Any) -> None:
+    summed, simulated = both(now, *runs, deps=deps)
+    assert summed == simulated
+
+
+def test_a_red_job_is_restarted_after_somebody_has_looked_and_its_clocks_stay() -> None:
+    summed, simulated = both("03:30", run(1, EXTRACT, "03:10", State.FAILED))
+    assert (summed.act_by, summed.green_by, summed.timeliness) == (
+        simulated.act_by, simulated.green_by, simulated.timeliness,
+    )  # fmt: skip
+    assert summed.expected_at is not None
+    assert simulated.expected_at is not None
+    assert simulated.p95_at is not None
+    assert summed.expected_at < simulated.expected_at < simulated.p95_at
+
+
+def past(of: JobFacts, clock: str, takes: list[float], nights: int = 30) -> History:
+    """Of each night before this one, oldest first in `takes` (minutes, over and over), newest first in the history."""
+    runs = []
+    for back in range(1, nights + 1):
+        lasted = takes[(nights - back) % len(takes)] * 60
+        began = at(clock) - timedelta(days=back)
+        day = NIGHT - timedelta(days=back)
+        ended = began.timestamp() + lasted
+        runs.append(PastRun(back, int(began.timestamp()), int(ended), lasted, 0.0, -1.0, 1, -1.0, "", day.toordinal()))
+    return history_of(runs)
+
+
+def told(now: str, takes: list[float], *runs: RunFacts, due: str = "06:30") -> ServiceDayVerdict:
+    """The last job has a past in which it took these minutes; the others take what is declared."""
+    latest = tuple(each * 60 for each in takes * 6)
+    seen = estate(EXTRACT, LOAD, MART, runs=runs, feeds=CHAIN, services=[service("daily", due, MART)],
+                  durations={3: latest})  # fmt: skip
+    seen = replace(seen, history={3: past(MART, "04:30", takes)})
+    found = evaluate(seen, at(now), foresee=Foresight())
+    return next(each for each in found.service_days if each.bd == NIGHT)
+
+
+def test_a_finish_is_as_wide_as_the_past_of_its_jobs() -> None:
+    narrow, wide = told("02:00", [59.0, 60.0, 61.0]), told("02:00", [40.0, 60.0, 90.0])
+    for each in (narrow, wide):
+        assert each.expected_at is not None
+        assert each.p95_at is not None
+        assert abs(each.expected_at - at("05:30")) < timedelta(minutes=20)
+    assert narrow.p95_at is not None
+    assert wide.p95_at is not None
+    assert narrow.p95_at + timedelta(minutes=10) < wide.p95_at
+
+
+def test_services_that_share_a_job_agree_and_those_apart_do_not_move_each_other() -> None:
+    lone = job(4, "dwh/lone", "04:00", expected=minutes(30))
+    alike = [service("first", "06:30", MART), service("second", "06:30", MART)]
+    runs = [run(1, EXTRACT, "03:10", State.FAILED)]
+    seen = estate(EXTRACT, LOAD, MART, lone, runs=runs, feeds=CHAIN, services=[*alike, service("lone", "06:30", lone)])
+    found = evaluate(seen, at("03:30"), foresee=Foresight()).service_days
+    first, second, apart = (next(d for d in found if (d.service, d.bd) == (name, NIGHT)) for name in
+                            ("first", "second", "lone"))  # fmt: skip
+    assert (first.expected_at, first.p95_at) == (second.expected_at, second.p95_at)
+    assert (at("04:30"), Timeliness.ON_TIME) == (apart.p95_at, apart.timeliness)
