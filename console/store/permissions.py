@@ -151,10 +151,12 @@ _spoken_for = ""
 
 # -- people ----------------------------------------------------------------------------------------------------------
 def asker(run: Run, is_postgres: bool) -> Person:
-    """Who this process is: the database login on PostgreSQL, else the OS user by the kernel's word."""
+    """Who this process is: the database login on PostgreSQL, else the OS user by the kernel's word, or the visitor
+    whom a proxy has signed in. That one has no groups on a file: an account of this machine with the same name may be
+    somebody else's. What they ask for comes by here first, so that the engine, which knows the name alone, gives none."""
     if is_postgres:
         return person_named(run, str(run("SELECT session_user", ())[0][0]), is_postgres=True)
-    return person_named(run, _spoken_for or os_user(), is_postgres=False)
+    return Person(_spoken_for) if _spoken_for else person_named(run, os_user(), is_postgres=False)
 
 
 def speak_for(name: str) -> None:
@@ -171,7 +173,9 @@ def speaks_for_somebody() -> bool:
 def my_names(run: Run, is_postgres: bool) -> list[str]:
     """Who this process is, and all their groups or roles."""
     name = asker(run, is_postgres).name
-    return [name, *(_roles(run, name) if is_postgres else _os_groups(name))]
+    if is_postgres:
+        return [name, *_roles(run, name)]
+    return [name, *([] if _spoken_for else _os_groups(name))]
 
 
 def person_named(run: Run, name: str, is_postgres: bool) -> Person:

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import text
 
-from console.model.rights import Permission, Role, Rules
+from console.model.rights import Permission, Person, Role, Rules
 from console.store import permissions
 from console.store.chain import Run
 from console.store.config_sync import sync_config
@@ -119,6 +119,20 @@ def test_a_person_is_who_the_kernel_says_with_the_groups_of_this_machine(
         assert pwd.getpwuid(os.getuid()).pw_name == me.name
         assert me.groups
         assert frozenset() == permissions.person_named(run, "no such person", is_postgres=False).groups
+
+
+def test_whom_a_proxy_signed_in_has_no_groups_of_an_account_with_the_same_name(
+    served: Estate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a proxy calls root is not this machine's root."""
+    sync_config(served.store, replace(SERVED, permissions=PERMITTED), MIDNIGHT, None)
+    own = permissions.os_user()
+    with looking(served) as run:
+        assert permissions.asker(run, is_postgres=False).groups
+        assert [own] != permissions.my_names(run, is_postgres=False)
+        monkeypatch.setattr(permissions, "_spoken_for", own)
+        assert Person(own) == permissions.asker(run, is_postgres=False)
+        assert [own] == permissions.my_names(run, is_postgres=False)
 
 
 def test_nobody_is_asked_for_groups_where_no_permission_names_one(served: Estate) -> None:
