@@ -35,6 +35,12 @@ def _incidents(link: Link, _: str) -> Iterable[str]:
     return incidents_to_name(link)
 
 
+def _held(link: Link, begins: str) -> Iterable[str]:
+    from console.store.reads.begins import held_that_begin
+
+    return held_that_begin(link, begins)
+
+
 def _asks(names: Names) -> Names:
     """The same names, of who asks more than a link: all questions, which take longer to load."""
 
@@ -94,8 +100,8 @@ OPTIONS: dict[str, Names] = {"--job": jobs, "--service": services, "--system": s
 WORDS: dict[str, Names] = {
     **dict.fromkeys(("ack", "incident", "note", "recover", "report"), _incidents),
     **dict.fromkeys(
-        ("backfill", "blast", "cancel", "drift", "gate", "hold", "job", "lineage", "log", "mark-ok", "release", "rerun",
-         "runs", "skip"),
+        ("backfill", "blast", "cancel", "drift", "gate", "hold", "job", "lineage", "log", "mark-ok", "rerun", "runs",
+         "skip"),
         jobs,
     ),
     **dict.fromkeys(("extend", "review", "services"), services),
@@ -103,6 +109,7 @@ WORDS: dict[str, Names] = {
     "checks": _checks,
     "done": _manual_steps,
     **dict.fromkeys(("pause", "probe", "shell", "systems"), _targets),
+    "release": _held,
     "rota": _rotas,
     "approve": _approvals,
     "withdraw": _withdrawable,

@@ -153,7 +153,7 @@ _spoken_for = ""
 def asker(run: Run, is_postgres: bool) -> Person:
     """Who this process is: the database login on PostgreSQL, else the OS user by the kernel's word, or the visitor
     whom a proxy has signed in. That one has no groups on a file: an account of this machine with the same name may be
-    somebody else's. What they ask for comes by here first, so that the engine, which knows the name alone, gives none."""
+    somebody else's. All that they ask for comes by here first: the engine, which knows the name alone, adds nothing."""
     if is_postgres:
         return person_named(run, str(run("SELECT session_user", ())[0][0]), is_postgres=True)
     return Person(_spoken_for) if _spoken_for else person_named(run, os_user(), is_postgres=False)

@@ -58,6 +58,8 @@ def offered_by_bash(line: str, shell: dict[str, str]) -> list[str]:
         ("headway incident ", ["INC-0001"]),
         ("headway job fake/ex", ["fake/extract"]),
         ("headway lineage nothing", []),
+        ("headway hold ext", ["extract"]),
+        ("headway release ", []),
         ("headway jobs --system ", ["fake"]),
         ("headway jobs --sys", ["--system"]),
         ("headway hold fake/extract --fo", ["--for"]),

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -22,6 +22,8 @@ import console.cli.gate as gate_command
 from connectors.contract import State
 from console.cli.exits import Exit
 from console.cli.main import main
+from console.store.reads.begins import held_that_begin
+from console.store.reads.link import open_link
 from tests.engine.test_holds import Night, a_night, at, repair
 
 JOB = "fake/load"
@@ -97,6 +99,14 @@ def test_a_hold_for_no_time_or_for_ever_is_a_usage_error(
         run(night, "hold", JOB, "--for", length, "--yes")
     assert Exit.USAGE == ended.value.code
     assert f"argument --for: {length}: {said}; write 6h" in capsys.readouterr().err
+
+
+def test_the_tab_key_offers_to_let_go_what_is_held_and_nothing_else(night: Night) -> None:
+    with closing(open_link(night.bench.url)) as link:
+        assert [] == held_that_begin(link, "")
+        night.at("03:50").rounds()
+        assert "held" == night.hold()[0]
+        assert ([JOB], [JOB], ["load"], []) == tuple(held_that_begin(link, one) for one in ("", "fake/", "lo", "ext"))
 
 
 def test_a_job_that_nobody_holds_cannot_be_let_go(night: Night, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from console.model.ids import incident_name
@@ -19,11 +21,39 @@ _NAMES = {
 }
 
 
+_HELD = "SELECT DISTINCT j.name FROM hold h JOIN job j ON j.id = h.job_id WHERE h.ended_us IS NULL ORDER BY j.name"
+
+
 def names_that_begin(link: Link, of: Named, begins: str) -> list[str]:
-    """In order, OFFERED at most; of jobs those that are watched."""
+    """In order, OFFERED at most; of jobs those that are watched, by their short names where no whole one begins so."""
     typed = pack(begins)
     query = _NAMES[of].format(watched=still_watched(link) if of == "job" else "")
-    return [row[0] for row in link.rows(query, (len(typed), typed, OFFERED))]
+    found = [row[0] for row in link.rows(query, (len(typed), typed, OFFERED))]
+    return found or (_short_names(link, typed) if of == "job" and typed else [])
+
+
+def _short_names(link: Link, typed: str) -> list[str]:
+    """Ends of jobs' names that begin so and that only one job has: as a command takes them."""
+    holds, watched = link.contains("name"), still_watched(link)
+    rows = link.rows(f"SELECT name FROM job j WHERE {holds}{watched} ORDER BY name", (typed,))  # noqa: S608 - ours
+    return _ends_of_one([name for (name,) in rows], typed)[:OFFERED]
+
+
+def _ends_of_one(names: Iterable[str], typed: str) -> list[str]:
+    ends = Counter(end for name in names for end in _ends(name) if end.startswith(typed))
+    return sorted(end for end, number in ends.items() if number == 1)
+
+
+def _ends(name: str) -> Iterator[str]:
+    return (name[at + 1 :] for at, letter in enumerate(name) if letter in "/:")
+
+
+def held_that_begin(link: Link, begins: str) -> list[str]:
+    """The jobs that are held, as `names_that_begin` tells jobs."""
+    typed = pack(begins)
+    held = [row[0] for row in link.rows(_HELD)]
+    found = [name for name in held if name.startswith(typed)]
+    return found or (_ends_of_one(held, typed) if typed else [])
 
 
 def incidents_to_name(link: Link) -> list[str]:
