@@ -1,6 +1,13 @@
 # Changing one job of a Slurm cluster, once, under our mark in its comment. Follows collect.sh; its call stands at the end.
+OPEN='^(PENDING|RUNNING|SUSPENDED|COMPLETING|CONFIGURING|STAGE_OUT|RESIZING|SIGNALING|STOPPED)'
 known() { squeue -h -a -t all -j "$1" -o "$2" 2>&1; }
 late() { [ "$(date +%s)" -gt "$1" ] && mark LATE; }
+# The end of an act on several parts: DONE, PARTLY where Slurm refused some of them, REFUSED where it refused all.
+ends() { # DONE|NOTHING REFUSED-PART WHY
+  if [ -z "$2" ]; then [ -n "$1" ] && mark "DONE|$1" || mark NOTHING
+  elif [ -n "$1" ]; then mark "PARTLY|$1|$2|$(said "$3")"
+  else mark "REFUSED|$(said "$3")"; fi
+}
 said() { printf '%s' "$1" | head -n 1 | cut -c 1-200; }
 
 # What a job's parts are now: submission, state, priority, comment. GONE where slurmctld has forgotten it.
@@ -25,13 +32,19 @@ requeue() { # ID PARTS KEY NOTAFTER
   late "$4" && return
   now=$(known "$1" '%T %k') || { mark "GONE|$(said "$now")"; return; }
   case $now in *"headway-run id=$3 "*) mark EXISTS; return ;; esac
-  busy=$(known "$2" '%T' | grep -E '^(PENDING|RUNNING|SUSPENDED|COMPLETING|CONFIGURING|STAGE_OUT|RESIZING|SIGNALING|STOPPED)' | head -n 1)
+  busy=$(known "$2" '%T' | grep -E "$OPEN" | head -n 1)
   [ -z "$busy" ] || { mark "RUNS|$busy"; return; }
-  told=$(scontrol requeue "$2" 2>&1) || { mark "REFUSED|$(said "$told")"; return; }
-  at=$(known "$2" '%V' | sort -n | head -n 1)
-  words=$(known "$2" '%k' | head -n 1 | sed 's/^(null)$//; s/ \{0,1\}headway-run id=[^ ]* at=[0-9]*//')
-  told=$(scontrol update JobId="$2" Comment="${words:+$words }headway-run id=$3 at=$at" 2>&1) || { mark "UNMARKED|$(said "$told")"; return; }
-  mark "DONE|$2"
+  parts=$2 rest=
+  refusal=$(scontrol requeue "$2" 2>&1) || { # of a list some may be queued by now: none of them waited or ran before
+    now=$(known "$2" '%i %T')
+    parts=$(printf '%s\n' "$now" | awk -v "open=$OPEN" '$2 ~ open { printf "%s%s", (n++ ? "," : ""), $1 }')
+    rest=$(printf '%s\n' "$now" | awk -v "open=$OPEN" '$2 !~ open { printf "%s%s", (n++ ? "," : ""), $1 }')
+    [ -n "$parts" ] || { mark "REFUSED|$(said "$refusal")"; return; }
+  }
+  at=$(known "$parts" '%V' | sort -n | head -n 1)
+  words=$(known "$parts" '%k' | head -n 1 | sed 's/^(null)$//; s/ \{0,1\}headway-run id=[^ ]* at=[0-9]*//')
+  told=$(scontrol update JobId="$parts" Comment="${words:+$words }headway-run id=$3 at=$at" 2>&1) || { [ -n "$rest" ] || { mark "UNMARKED|$(said "$told")"; return; }; }
+  ends "$parts" "$rest" "$refusal"
 }
 submit() { # KEY NOTAFTER SINCE USER PART OPTION…
   late "$2" && return
@@ -53,7 +66,7 @@ look_for() { # KEY SINCE ID
 cancel() { # ID NOTAFTER
   late "$2" && return
   now=$(known "$1" '%T') || { mark "GONE|$(said "$now")"; return; }
-  printf '%s\n' "$now" | grep -q -E '^(PENDING|RUNNING|SUSPENDED|COMPLETING|CONFIGURING|STAGE_OUT|RESIZING|SIGNALING|STOPPED)' || { mark OVER; return; }
+  printf '%s\n' "$now" | grep -q -E "$OPEN" || { mark OVER; return; }
   if told=$(scancel "$1" 2>&1); then mark "DONE|$1"; else mark "REFUSED|$(said "$told")"; fi
 }
 # A waiting part by its id of now, its priority and comment. squeue takes no "7_[2-6]", which is "7_[3-6]" a moment later.
@@ -63,34 +76,34 @@ waiting() { # PART
 }
 hold() { # KEY MARK NOTAFTER PART…
   late "$3" && return
-  key=$1 text=$2 held=; shift 3
+  key=$1 text=$2 held= rest= why=; shift 3
   for part in "$@"; do
     now=$(waiting "$part"); part=${now%% *} now=${now#* }
     words=${now#* }; [ "$words" != "(null)" ] || words=
     case $now in
     '') continue ;;
     *"headway-hold id=$key "*) [ "${now%% *}" != 0 ] || { held=$part; continue; } ;;
-    *"headway-hold id="*) mark "MARKED|$part"; return ;;
+    *"headway-hold id="*) [ -n "$held" ] || { mark "MARKED|$part"; return; }; rest=$part why="it is held by another"; continue ;;
     0\ *) continue ;;
-    *) told=$(scontrol update JobId="$part" Comment="${words:+$words }$text" 2>&1) || { mark "REFUSED|$(said "$told")"; return; } ;;
+    *) told=$(scontrol update JobId="$part" Comment="${words:+$words }$text" 2>&1) || { rest=$part why=$told; continue; } ;;
     esac
     if told=$(scontrol hold "$part" 2>&1); then held=$part
-    else scontrol update JobId="$part" Comment="$words" >/dev/null 2>&1; mark "REFUSED|$(said "$told")"; return; fi
+    else scontrol update JobId="$part" Comment="$words" >/dev/null 2>&1; rest=$part why=$told; fi
   done
-  [ -n "$held" ] && mark "DONE|$held" || mark NOTHING
+  ends "$held" "$rest" "$why"
 }
 release() { # HOLD ENABLE NOTAFTER PART…
   late "$3" && return
-  id=$1 enable=$2 freed=; shift 3
+  id=$1 enable=$2 freed= rest= why=; shift 3
   for part in "$@"; do
     now=$(waiting "$part"); part=${now%% *} now=${now#* }
     case $now in *"headway-hold id=$id "*) ;; *) continue ;; esac
     if [ "$enable" = yes ] && [ "${now%% *}" = 0 ]; then
-      told=$(scontrol release "$part" 2>&1) || { mark "REFUSED|$(said "$told")"; return; }
+      told=$(scontrol release "$part" 2>&1) || { rest=$part why=$told; continue; }
+      freed=$part
     fi
     words=$(printf '%s' "${now#* }" | sed "s/ \{0,1\}headway-hold id=$id by=[^ ]* until=[^ ]*//")
-    told=$(scontrol update JobId="$part" Comment="$words" 2>&1) || { mark "REFUSED|$(said "$told")"; return; }
-    freed=$part
+    if told=$(scontrol update JobId="$part" Comment="$words" 2>&1); then freed=$part; else rest=$part why=$told; fi
   done
-  [ -n "$freed" ] && mark "DONE|$freed" || mark NOTHING
+  ends "$freed" "$rest" "$why"
 }

@@ -117,28 +117,30 @@ outputs() { # PART
   scontrol show job "$1" 2>/dev/null | sed -n 's/^   \(Std[OE][ur][tr]\)=/\1=/p'
   sacct -B -j "$1" 2>/dev/null | grep '^#SBATCH' | head -n 50
 }
-# LIMIT bytes of a file of USER from START, or its last. Nobody else's file is read under our own rights.
+# LIMIT bytes of a file of USER from START, or its last. Nobody else's file is read under our own rights: what is looked
+# at and read is one open file, whatever its path leads to a moment later. It is read once; its size is told after it.
 output() { # USER OUT ERR LIMIT START|tail
-  user=$1 out=$2 err=$3 limit=$4 start=$5
-  own "$out" || { mark "NOFILE|$why"; return; }
-  [ -n "$err" ] && [ "$err" != "$out" ] && own "$err" || err=
-  size=$(bytes | wc -c)
-  [ "$start" = tail ] && { start=$((size - limit)); [ "$start" -lt 0 ] && start=0; }
-  mark "CHUNK|$start|$size"
-  bytes | tail -c +"$((start + 1))" | head -c "$limit"
+  user=$1 limit=$4 start=$5 seven=
+  if [ -f "$2" ] && command exec 6<"$2"; then own 6 || { mark "NOFILE|$2 is no file of $user"; return; }; six=
+  elif as "$user" test -r "$2"; then six=$2
+  else mark "NOFILE|$2 is not there, or the login may not read it"; return; fi
+  err=; [ -z "$3" ] || [ "$3" = "$2" ] || {
+    if [ -f "$3" ] && command exec 7<"$3"; then own 7 && err=$3; elif as "$user" test -r "$3"; then seven=$3 err=$3; fi
+  }
+  mark "CHUNK"
+  exec 4>&1
+  size=$({ { bytes | tee /dev/fd/3 | wc -c >&5; } 3>&1 | piece >&4; } 5>&1)
+  mark "SIZE|$size"
 }
-own() { # PATH: sets how it is read
-  why=
-  if [ -r "$1" ]; then
-    [ -n "$(find -L "$1" -maxdepth 0 -type f -user "$user" 2>/dev/null)" ] || { why="$1 is no file of $user"; return 1; }
-  elif as "$user" test -r "$1" 2>/dev/null; then :
-  else why="$1 is not there, or the login may not read it"; return 1; fi
-}
+own() { [ -n "$(find -L "/proc/self/fd/$1" -maxdepth 0 -type f -user "$user")" ]; } # FD
 bytes() {
-  one "$out"
-  [ -z "$err" ] || { printf '\n--- %s\n' "$err"; one "$err"; }
+  if [ -n "$six" ]; then as "$user" cat -- "$six"; else cat <&6; fi
+  [ -z "$err" ] || printf '\n--- %s\n' "$err"
+  [ -z "$err" ] || if [ -n "$seven" ]; then as "$user" cat -- "$seven"; else cat <&7; fi
 }
-one() { if [ -r "$1" ]; then cat -- "$1"; else as "$user" cat -- "$1"; fi 2>/dev/null; }
+piece() { # reads all, also what is not told: whoever counts waits for it
+  if [ "$start" = tail ]; then tail -c "$limit"; else tail -c "+$((start + 1))" | { head -c "$limit"; cat >/dev/null; }; fi
+}
 as() { # USER COMMAND…
   as=$1; shift
   if [ "$(id -un)" = "$as" ]; then "$@"

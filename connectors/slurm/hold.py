@@ -9,6 +9,7 @@ from connectors.contract import (
     STARTED_LATER,
     Absent,
     Ask,
+    CannotTell,
     Found,
     HoldMark,
     LookUp,
@@ -79,10 +80,10 @@ class Holds:
     def _hold(self, ask: Ask, user: str, now: Situation, waits: list[Queued]) -> Preview:
         job = ask.run.job
         asked = {name: str(ask.parameters.get(name, "")) for name in ("by", "until")}
-        plan = {"way": "hold", "job": job, "user": user, "skew": now.skew, **asked}
+        ids = [_id(line) for line in waits if not line.is_held]
+        plan = {"way": "hold", "job": job, "user": user, "skew": now.skew, "parts": ids, **asked}
         mark = mark_of(plan, KEY_TO_COME)
         text = mark.text.replace(KEY_TO_COME, "<key>") if mark else ""
-        ids = [_id(line) for line in waits if not line.is_held]
         calls = [f'scontrol update JobId={one} Comment="… {text}"; scontrol hold {one}' for one in ids[:5]]
         no_mark = f'a hold by "{asked["by"]}" until "{asked["until"]}" cannot be written down at its source'
         return Preview(
@@ -115,7 +116,15 @@ class Holds:
             native_calls=tuple(f"ssh {self._choice.target}: {one}" for one in calls),
             notes=(STARTED_LATER,) if enables else (),
             refused=refused or now.refusal(user),
-            plan={"way": "release", "job": job, "user": user, "hold": hold, "enables": enables, "skew": now.skew},
+            plan={
+                "way": "release",
+                "job": job,
+                "user": user,
+                "hold": hold,
+                "enables": enables,
+                "parts": ids,
+                "skew": now.skew,
+            },
         )
 
     def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
@@ -143,9 +152,17 @@ class Holds:
         _, waits = self._of(str(plan["job"]))
         hold = key if plan["way"] == "hold" else str(plan["hold"])
         ours = [line for line in waits if f"headway-hold id={hold} " in line.comment]
+        meant = {_base(one) for one in plan.get("parts", ())}
         if plan["way"] == "hold":
             held = [line.part for line in ours if line.is_held]
+            left = [line.part for line in waits if not line.is_held and _base(line.part) in meant]
+            if held and left:
+                return CannotTell(f"held under its key: {_shown(held)}; not held: {_shown(left)}")
             return Found(f"job {held[0]}", "held under its key") if held else Absent()
+        freed = [line.part for line in waits if line not in ours and _base(line.part) in meant]
+        if ours and freed:
+            left = [line.part for line in ours]
+            return CannotTell(f"the mark of {hold} is gone from {_shown(freed)}; it is still on {_shown(left)}")
         if ours or (plan.get("enables") is not False and waits and all(line.is_held for line in waits)):
             return Absent()
         return Found(str(plan["job"]), f"nothing that waits bears the mark of {hold}")
@@ -154,6 +171,15 @@ class Holds:
 def _id(line: Queued) -> str:
     """As scontrol takes it: "7_[4-9]" less "%2"."""
     return line.part.partition("%")[0] + ("]" if "%" in line.part else "")
+
+
+def _base(part: str) -> str:
+    """What stays of a part while its first tasks begin: "7_[4-9]" is "7_[5-9]" a moment later."""
+    return part.partition("[")[0]
+
+
+def _shown(parts: list[str]) -> str:
+    return ", ".join(parts[:20])
 
 
 def _not_held(job: str, waits: list[Queued]) -> str | None:

@@ -31,13 +31,14 @@ def log(client: SlurmClient, run: RunRef, start: str | None, limit_bytes: int) -
     values = (user, out, err, str(limit_bytes), "tail" if start is None else start)
     answer = client.ask([call("output", *values)])
     chunk = parse.section(answer, "CHUNK")
-    if chunk is None:
+    size = parse.section(answer, "SIZE")
+    if chunk is None or size is None:
         none = parse.section(answer, "NOFILE")
         raise NotSupported(f"{run.job} {part}: {none.rest[:300] if none else 'no output was found'}")
-    begin, size = (int(word) if word.isdigit() else 0 for word in chunk.fields(2))
-    data = chunk.body[:limit_bytes]
+    data, whole = chunk.body[:limit_bytes], int(size.rest.strip() or 0)
+    begin = whole - len(data) if start is None else int(start)
     end = begin + len(data)
-    return LogChunk(text_of(data), str(end), end < size and bool(data), begin > 0 or end < size)
+    return LogChunk(text_of(data), str(end), end < whole and bool(data), begin > 0 or end < whole)
 
 
 def paths(told: list[str], ref: Mapping[str, Any]) -> tuple[str, str]:

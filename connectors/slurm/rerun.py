@@ -165,7 +165,7 @@ class Reruns:
         answer = self._client.ask(["host", "config", "level", call("look_for", key, since(plan), base)])
         queue, accounts, found = needed(answer, "LOOKED", self._client.where).fields(3)
         if found:
-            return Found(found, f"job {found} bears its key")
+            return Found(found, f"job {found} bears its key{self._left(answer, plan, key)}")
         if queue != "0" or accounts != "0":
             silent = "slurmctld" if queue != "0" else "accounting"
             return CannotTell(f"{silent} does not answer")
@@ -174,6 +174,15 @@ class Reruns:
         if not base:
             return Absent()
         return self._requeued(answer, int(plan.get("newest", 0)))
+
+    def _left(self, answer: Answer, plan: Mapping[str, Any], key: str) -> str:
+        """Which of the tasks that were to be requeued together were not."""
+        rows = [line.split(answer.delimiter) for line in parse.lines(parse.section(answer, "JOB"))]
+        mark = f"headway-run id={key} "
+        ours = {row[3] for row in rows if len(row) >= 5 and mark in row[4]}
+        tasks = [one for one in str(plan.get("parts", "")).split(",") if "_" in one]
+        left = [one for one in tasks if ours and one not in ours]
+        return f"; not queued again: {', '.join(left[:20])}" if left else ""
 
     def _is_hidden(self, answer: Answer, user: str) -> bool:
         """Whether jobs of that user are kept from the login: no error tells it."""

@@ -125,8 +125,8 @@ def check_key(key: str) -> None:
 
 
 def sent(client: SlurmClient, words: str, what: str, user: str) -> Section:
-    """Sends it once: the answer where it was done. OutcomeUnknown where the host was reached and did not answer;
-    AccessRefused or NotSupported where Slurm refused."""
+    """Sends it once: the answer where it was done. OutcomeUnknown where the host was reached and did not answer, and
+    where only some parts of it were done; AccessRefused or NotSupported where Slurm refused."""
     looked_up = f"Whether it was done is looked up in Slurm on {client.where}."
     try:
         said = client.ask([words], once=True).parts[0]
@@ -138,6 +138,10 @@ def sent(client: SlurmClient, words: str, what: str, user: str) -> Section:
         raise OutcomeUnknown(f"{error} {looked_up}") from error
     if said.kind in ("DONE", "EXISTS", "UNMARKED"):
         return said
+    if said.kind == "PARTLY":
+        done, rest, why = said.fields(3)
+        told = f"only a part was done: {done[:200]} was, {rest[:200]} was not: {why[:200]}"
+        raise OutcomeUnknown(f"{what} on {client.where}: {told}. {looked_up}")
     if said.kind == "REFUSED" and any(word in said.rest for word in DENIED):
         raise AccessRefused(f"{what}: {said.rest[:200]}. Nothing was done: {mend('of this system', user)}")
     why = WHY.get(said.kind, f"Slurm says: {said.rest[:200]}")

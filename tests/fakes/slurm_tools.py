@@ -199,9 +199,12 @@ def scontrol(world: World, words: list[str]) -> int:
         sys.stderr.write(f"Access/permission denied for job {rest[0]}\n" if rows else "Invalid job id specified\n")
         return 1
     for row in rows:
-        change(world, verb, row, values)
+        if row.get("refuses") != verb:
+            change(world, verb, row, values)
+        else:
+            sys.stderr.write(f"Job is in the wrong state for job {row['part']}\n")
     world.save()
-    return 0
+    return int(any(row.get("refuses") == verb for row in rows))
 
 
 def show(world: World, ids: list[str]) -> int:
