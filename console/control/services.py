@@ -161,8 +161,8 @@ def _timeliness(
         return Timeliness.BREACHED, f"not delivered by {moment(day.deadline, zone, picture.now)}{_because(threat)}"
     if threat is not None and threat.waits_for_restart:
         return _threatened(picture, day, threat)
-    if day.finish is None:
-        return Timeliness.NO_ESTIMATE, _missing(picture, day)
+    if day.finish is None:  # what is broken is no calmer for it that nobody can tell how long its repair takes
+        return (Timeliness.AT_RISK if threat else Timeliness.NO_ESTIMATE), f"{_missing(picture, day)}{_because(threat)}"
     expected = f"expected {moment(_up(day.finish.p50), zone, picture.now)}"
     if day.finish.p50 > day.deadline:
         return Timeliness.WILL_MISS, f"{expected}, after its deadline{_because(threat)}"
@@ -172,9 +172,7 @@ def _timeliness(
 def _threatened(picture: Picture, day: Forecast, threat: Threat) -> tuple[Timeliness, str]:
     budget, zone = threat.budget, day.service.zone
     if budget is None or budget.act_by is None or budget.green_by is None:
-        missing = _missing(picture, day)
-        because = "" if missing.startswith(f"no estimate: {threat.cause} ") else _because(threat)
-        return Timeliness.NO_ESTIMATE, f"{missing}{because}"
+        return Timeliness.AT_RISK, _without_figures(picture, day, threat)
     after = f"; {budget.reason}" if budget.reason else ""
     act_by, green_by = (moment(at, zone, picture.now) for at in (budget.act_by, budget.green_by))
     if picture.now > budget.act_by:
@@ -182,6 +180,14 @@ def _threatened(picture: Picture, day: Forecast, threat: Threat) -> tuple[Timeli
     job = _name(picture, budget.job_id)
     what = "restart" if job == threat.cause else f"restart {job}"
     return Timeliness.AT_RISK, f"{threat.cause}: {what} by {act_by}, green by {green_by}{after}"
+
+
+def _without_figures(picture: Picture, day: Forecast, threat: Threat) -> str:
+    """That somebody must act, and why nobody can say by when."""
+    job = _name(picture, threat.budget.job_id) if threat.budget is not None else ""
+    what = "restart it now" if job == threat.cause else f"restart {job} now" if job else "a person must act now"
+    why = _missing(picture, day).removeprefix("no estimate: ").replace(f"{threat.cause} ", "it ", 1)
+    return f"{threat.cause}: {what}; no act-by can be told: {why}"
 
 
 def _runs_read(day: Forecast) -> tuple[int, ...]:

@@ -91,19 +91,35 @@ def test_a_downstream_that_has_started_already_is_rerun_after_it() -> None:
     assert ("04:40", "05:00") == clocks(hurt(load(30), running, now="04:10"))[:2]
 
 
-def test_without_a_figure_on_the_way_there_are_no_clocks() -> None:
+def test_without_a_figure_on_the_way_there_are_no_clocks_and_it_is_at_risk_all_the_same() -> None:
     found = hurt(load(30), third=job(3, "dwh/mart"))
-    assert (None, None, "no estimate", Timeliness.NO_ESTIMATE) == (
+    assert (None, None, "no estimate", Timeliness.AT_RISK) == (
         found.act_by, found.green_by, found.source, found.timeliness)  # fmt: skip
     mend = 'say how long it takes: expected = "…" in [jobs."dwh/mart"]'
-    assert f"no estimate: dwh/mart has 0 of 5 runs; {mend}; hosts/extract" == found.reason
+    assert f"hosts/extract: restart it now; no act-by can be told: dwh/mart has 0 of 5 runs; {mend}" == found.reason
+
+
+def test_the_only_deliverer_that_failed_puts_its_service_at_risk_before_it_has_a_history() -> None:
+    """Restarted, it is no calmer as long as nobody can tell how long it takes."""
+    bare = job(1, "hosts/deliver", "03:10")
+    ledger = Ledger(estate(bare, services=[service("daily", "06:30", bare, tier=1)]))
+    told = []
+    for clock, state in (("03:20", State.FAILED), ("03:25", State.RUNNING)):
+        ledger.run(bare, "03:10", state, started_at=at(clock), **({"ended_at": at(clock)} if not state.is_open else {}))
+        verdict = min(ledger.look(clock).service_days, key=lambda one: one.bd)
+        told.append((verdict.timeliness, verdict.reason.partition(";")[0]))
+    assert [
+        (Timeliness.AT_RISK, "hosts/deliver: restart it now"),
+        (Timeliness.AT_RISK, "no estimate: hosts/deliver has 0 of 5 runs"),
+    ] == told
 
 
 def test_the_cause_that_has_no_figure_itself_is_named_once() -> None:
     bare = job(1, "hosts/extract", "03:10")
     found = evaluate(estate(bare, runs=[FAILED], services=[service("daily", "06:30", bare)]), at("03:20"))
     ((verdict,),) = (one.services for one in found.incidents)
-    assert verdict.reason.startswith("no estimate: hosts/extract has 0 of 5 runs; say how long it takes: ")
+    words = "hosts/extract: restart it now; no act-by can be told: it has 0 of 5 runs; say how long it takes: "
+    assert verdict.reason.startswith(words)
     assert 2 == verdict.reason.count("hosts/extract")
     assert verdict.reason.endswith('[jobs."hosts/extract"]')
 
