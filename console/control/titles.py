@@ -92,14 +92,14 @@ def plain_title(picture: Picture, case: Case) -> str:
     if root is None or not root.state.is_red:
         return name
     if cancelled_by(picture, root):
-        return f"{name} was cancelled through Headway"
+        return f"{name} was cancelled by {clean_line(picture.estate.cancels[root.id].by)} through Headway"
     known = root.exit_code is not None and root.state is not State.MISSED
     return f"{name} {_FAILED[root.state]}{f': exit {root.exit_code}' if known else ''}"
 
 
 def cancelled_by(picture: Picture, run: RunFacts) -> str:
-    """ "cancelled by root: stuck", where its latest attempt ended red after a cancel that left through Headway; else
-    empty. Some schedulers call that failed."""
+    """ "cancelled by root through Headway: stuck", where its latest attempt ended red after such a cancel; else empty.
+    Some schedulers call that failed."""
     cancel = picture.estate.cancels.get(run.id)
     if cancel is None or run.state not in (State.CANCELLED, State.FAILED, State.LOST):
         return ""
@@ -107,14 +107,19 @@ def cancelled_by(picture: Picture, run: RunFacts) -> str:
     if not began - CLOCKS <= cancel.sent_at <= ended + CLOCKS:
         return ""
     why = clean_line(cancel.why, TITLE_LIMIT)
-    return f"cancelled by {clean_line(cancel.by)}{f': {why}' if why else ''}"
+    return f"cancelled by {clean_line(cancel.by)} through Headway{f': {why}' if why else ''}"
+
+
+def is_told_cancelled(picture: Picture, case: Case, title: str) -> bool:
+    """True for what a person cancelled through Headway. `title`: now, or as last told, because a root that is tried
+    again does not tell any more what it was."""
+    return case.group.root is not None and title.startswith(f"{cause_name(picture, case)} was cancelled by ")
 
 
 def is_own_matter(picture: Picture, case: Case, title: str) -> bool:
-    """True for what a person cancelled through Headway and nothing hangs on: no downstream, no service. `title`: now,
-    or as last told, because a root that is tried again does not tell any more what it was."""
+    """True for what `is_told_cancelled`, and nothing hangs on: no downstream, no service."""
     root = case.group.root
-    if root is None or not title.startswith(f"{cause_name(picture, case)} was cancelled by "):
+    if root is None or not is_told_cancelled(picture, case, title):
         return False
     if picture.graph.out_of(root.job_id) or {run.job_id for run in case.broken()} - {root.job_id}:
         return False

@@ -524,20 +524,47 @@ def cancelled(ledger: Ledger, of: JobFacts, clock: str) -> None:
 def test_what_was_cancelled_through_headway_says_by_whom_and_why() -> None:
     ledger = night()
     cancelled(ledger, EXTRACT, "03:10")
-    found = ledger.look("03:13")
-    assert "hosts/extract was cancelled by root: stuck" == ledger.incident().title
-    assert ledger.incident().reason.startswith("cancelled by root: stuck")
-    assert [("oncall", AlertKind.OPENED)] == notices(found)
+    ledger.look("03:13")
+    assert "hosts/extract was cancelled by root through Headway: stuck" == ledger.incident().title
+    assert ledger.incident().reason.startswith("cancelled by root through Headway: stuck")
     ledger.run(EXTRACT, "03:10", State.FAILED, started_at=at("03:20"), ended_at=at("03:21"), exit_code=1)
     ledger.look("03:22")
     assert "hosts/extract failed: exit 1" == ledger.incident().title
+
+
+def test_a_cancel_that_a_service_hangs_on_pages_nobody_before_the_service_is_nearly_lost() -> None:
+    """Who cancelled it knows; that it was forgotten is told in time for a restart, with who did it."""
+    ledger = night()
+    cancelled(ledger, EXTRACT, "03:10")
+    assert [] == notices(ledger.look("03:13"))
+    assert [("cancelled", "root cancelled it through Headway; told before a service is lost by that")] == [
+        (one.stage, one.why) for one in ledger.incident().held
+    ]
+    [until] = {one.until for one in ledger.incident().held}
+    assert until is not None
+    assert until == min(one.act_by for one in ledger.incident().services if one.act_by) - minutes(30)
+    assert [] == notices(ledger.look(f"{until - minutes(1):%H:%M}"))
+    found = ledger.look(f"{until + minutes(1):%H:%M}")
+    assert [("oncall", AlertKind.OPENED)] == notices(found)
+    assert "hosts/extract was cancelled by root through Headway" in found.incidents[0].notices[0].plain_title
+
+
+def test_a_cancel_whose_rerun_goes_well_is_told_to_nobody_and_one_that_fails_is() -> None:
+    for state, told in ((State.SUCCEEDED, []), (State.FAILED, [("oncall", AlertKind.OPENED)])):
+        ledger = night()
+        cancelled(ledger, EXTRACT, "03:10")
+        ledger.look("03:13")
+        ledger.run(EXTRACT, "03:10", State.RUNNING, started_at=at("03:14"))
+        assert [] == notices(ledger.look("03:15"))
+        ledger.run(EXTRACT, "03:10", state, started_at=at("03:14"), ended_at=at("03:17"))
+        assert told == notices(ledger.look("03:18"))
 
 
 def test_a_cancel_that_nothing_hangs_on_pages_nobody_until_the_job_fails_by_itself() -> None:
     ledger = night(OTHER, deps=[])
     cancelled(ledger, OTHER, "03:00")
     found = ledger.look("03:05")
-    assert ("hosts/other was cancelled by root: stuck", []) == (ledger.incident().title, notices(found))
+    assert ("hosts/other was cancelled by root through Headway: stuck", []) == (ledger.incident().title, notices(found))
     ledger.run(OTHER, "03:00", State.RUNNING, started_at=at("03:10"))
     assert [] == notices(ledger.look("03:11"))
     ledger.run(OTHER, "03:00", State.FAILED, started_at=at("03:10"), ended_at=at("03:12"), exit_code=1)

@@ -11,6 +11,7 @@ from typing import Any
 from console.control.alerts import (
     acknowledge,
     business,
+    cancelled,
     flapping,
     group,
     inhibit,
@@ -35,22 +36,25 @@ from console.model.decisions import HeldNotice, IncidentDecision, Notice, Servic
 STAGES: tuple[Stage, ...] = (
     # 1. What was planned is no alert: whoever planned it knows.
     maintenance.hold,
-    # 2. What may be over by itself is no alert yet: nobody below needs to look at it.
+    # 2. What somebody cancelled through Headway is known to them just so.
+    cancelled.hold,
+    # 3. What may be over by itself is no alert yet: nobody below needs to look at it.
     wait.hold,
-    # 3. What another incident explains is that one's matter, whoever muted or took it.
+    # 4. What another incident explains is that one's matter, whoever muted or took it.
     inhibit.hold,
-    # 4. What a person muted is muted, whatever the hour: before the stages that only put off.
+    # 5. What a person muted is muted, whatever the hour: before the stages that only put off.
     silence.hold,
-    # 5. What somebody is on is neither repeated nor escalated until that lapses.
+    # 6. What somebody is on is neither repeated nor escalated until that lapses.
     acknowledge.hold,
-    # 6. What comes and goes is told once it stays: after the stages that mute it, before the one that chooses the hour.
+    # 7. What comes and goes is told once it stays: after the stages that mute it, before the one that chooses the hour.
     flapping.hold,
-    # 7. What may wait until the morning does: after the stages that may drop it, so that the night holds little.
+    # 8. What may wait until the morning does: after the stages that may drop it, so that the night holds little.
     quiet_hours.hold,
-    # 8. What leaves now leaves together: last, for only what nothing else holds has company.
+    # 9. What leaves now leaves together: last, for only what nothing else holds has company.
     group.hold,
 )
 _RECOVERED_WHILE = {
+    "cancelled": "it was repaired before anybody had to be told",
     "wait": "it was over before it had held for so long",
     "inhibit": "it was over with what explained it",
     "maintenance": "it recovered within its maintenance",
