@@ -27,19 +27,19 @@ from tests.bench.forecast import Replayed  # noqa: E402
 
 NEVER = 1e9
 LONG = 25.0
+WRITE = views._write
 
 
-def _apart(usual: Any, said: Any, mine: slice) -> Any:
-    """The errors of each job drawn by themselves, by their weights: jobs of a night no longer stay together."""
-    errors = np.take_along_axis(said.errors[:, mine], usual.donor, axis=0)
-    nights = np.random.default_rng(1).choice(len(errors), errors.shape, p=usual.weights / usual.weights.sum())
-    errors = np.take_along_axis(errors, nights, axis=0)
-    return recency.seconds(usual.level + usual.spread * (said.shift[mine] + errors)).T
+def _apart(times: Any, said: Any, out: Any) -> Any:
+    """The columns of each job in an order of its own: jobs of a night no longer stay together."""
+    shift = WRITE(times, said, out)
+    out[...] = np.random.default_rng(1).permuted(out, axis=1)
+    return shift
 
 
 def _only(which: int) -> Any:
     whole = views.views
-    return patch.object(look, "views", lambda past: whole(past)[which : which + 1])
+    return patch.object(look, "views", lambda *of: whole(*of)[which : which + 1])
 
 
 PARTS: dict[str, list[Any]] = {
@@ -52,9 +52,10 @@ PARTS: dict[str, list[Any]] = {
     ],
     "run_factor": [patch.object(run_factor.given, "__defaults__", (NEVER,))],
     "overtaken_says": [patch.object(run_factor, "OVERTAKEN_SAYS", 0.0)],
-    "jobs_together": [patch.object(views, "_times", _apart)],
+    "jobs_together": [patch.object(views, "_write", _apart)],
     "short_tail": [patch.object(residual, "TAIL", 10 * residual.TAIL)],
     "narrow_hair": [patch.object(outcome, "HAIR", 0.05)],
+    "failures": [patch.object(look, "failing", lambda repairs, _runs: np.zeros(repairs.shape[1]))],
     "recalibration": [patch.object(late_risk, "learn", lambda _past: PRIOR)],
 }
 """What is taken out, and how."""

@@ -10,12 +10,11 @@ import pytest
 from console.control.forecast.alike import alike
 from console.control.forecast.facts import facts
 from console.control.forecast.learned import learned
-from console.control.forecast.levels import ancestors, layers
+from console.control.forecast.levels import plan
 from console.control.forecast.look import Look, answer, look, night
 from console.control.forecast.recalibrate import Told, learn, recalibrated
-from console.control.forecast.repair import Repair, repair, restarts
+from console.control.forecast.repair import repair, restarts
 from console.control.forecast.residual import beyond
-from console.control.forecast.simulate import Draws, finishes
 from console.control.forecast.slack import act_by, room
 from console.control.forecast.tell import tell
 from console.control.forecast.values import Floats, Graph, Past, Promise, Stand, Tonight
@@ -61,7 +60,9 @@ PROMISE = Promise("payments", np.array([LAST]), 2000.0)
 def test_more_elapsed_time_never_makes_a_finish_earlier(seed: int) -> None:
     random = np.random.default_rng(seed)
     times, weights = random.gamma(2.0, 100.0, 60), 0.5 ** (np.arange(60) / 9)
-    told = [beyond(times, weights, elapsed, 80.0) for elapsed in np.linspace(0, 1500, 90)]
+    told = [
+        beyond(times[None], weights, np.array([elapsed]), np.array([80.0]))[0] for elapsed in np.linspace(0, 1500, 90)
+    ]
     assert np.all(np.diff(np.stack(told), axis=0) >= -1e-6)
     assert np.array_equal(times, told[0])
     assert told[-1].min() >= 1500
@@ -69,23 +70,24 @@ def test_more_elapsed_time_never_makes_a_finish_earlier(seed: int) -> None:
 
 def test_a_job_that_overtook_all_of_its_past_ends_a_part_of_its_spread_later() -> None:
     times = np.linspace(100, 200, 30)
-    left = beyond(times, np.ones(30), 400.0, 50.0) - 400.0
+    left = beyond(times[None], np.ones(30), np.array([400.0]), np.array([50.0]))[0] - 400.0
     assert 0 <= left.min()
     assert 5.0 < left.mean() < 50.0
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_removed_job_never_makes_a_finish_later(seed: int) -> None:
-    random = np.random.default_rng(seed)
-    takes = random.gamma(2.0, 100.0, (JOBS, 50))
-    draws = Draws(takes, np.zeros_like(takes), np.ones(50), np.ones(JOBS), np.ones(JOBS), Repair(7.0, 0.8))
-    nothing = np.full(JOBS, np.nan)
+    past, nothing = a_past(seed), np.full(JOBS, np.nan)
     waiting = Tonight(np.full(JOBS, Stand.WAITS), nothing, nothing, nothing)
-    whole = finishes(layers(UPSTREAMS, range(JOBS)), GRAPH, waiting, draws, 0.0)[LAST]
+
+    def done(upstreams: list[list[int]]) -> Floats:
+        seen = look(waiting, 0.0, night(past, Graph(upstreams, np.zeros(JOBS)), [LAST]))
+        return seen.samples(LAST).finish
+
+    whole = done(UPSTREAMS)
     for gone in range(LAST):
         fewer = [[] if job == gone else [one for one in each if one != gone] for job, each in enumerate(UPSTREAMS)]
-        plan = layers(fewer, [job for job in range(JOBS) if job != gone])
-        assert np.all(finishes(plan, Graph(fewer, np.zeros(JOBS)), waiting, draws, 0.0)[LAST] <= whole)
+        assert np.all(done(fewer) <= whole)
 
 
 @pytest.mark.parametrize("now", [0.0, 450.0, 1100.0])
@@ -140,11 +142,11 @@ def test_nothing_at_all_is_known_on_the_first_night() -> None:
 
 def test_a_loop_is_named() -> None:
     with pytest.raises(ValueError, match="job 0 waits for itself"):
-        layers([[1], [0]], [0])
+        plan([[1], [0]], [0])
 
 
 def test_only_what_a_service_waits_for_is_computed() -> None:
-    assert {0, 1, 3, 6, 8} == ancestors(UPSTREAMS, [8])
+    assert [0, 1, 3, 6, 8] == sorted(plan(UPSTREAMS, [8]).jobs)
     seen = look(tonight_after(0.0, np.full(JOBS, 1.0), np.ones(JOBS)), 0.0, night(a_past(1), GRAPH, [8]))
     assert np.isnan(seen.finishes[0][LAST]).all()
 
@@ -189,9 +191,9 @@ def test_a_repair_is_the_priors_until_the_estate_has_its_own() -> None:
     assert 1500.0 == pytest.approx(np.exp(repair(np.full((5, 2), np.nan)).center))
     own = repair(np.array([[300.0, np.nan]] * 60))
     assert 300.0 == pytest.approx(np.exp(own.center), rel=0.1)
-    mended = restarts(own, np.ones(80), 0.0)
+    mended = restarts(own, np.ones(80), np.zeros(1))
     assert 300.0 == pytest.approx(np.median(mended), rel=0.15)
-    assert restarts(own, np.ones(80), 900.0).min() >= 900.0
+    assert restarts(own, np.ones(80), np.full(1, 900.0)).min() >= 900.0
 
 
 def test_act_by_leaves_what_the_path_after_the_job_takes() -> None:

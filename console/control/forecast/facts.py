@@ -61,21 +61,22 @@ def _of_service(promise: Promise, now: float) -> Floats:
 
 
 def _of_jobs(seen: Look, promise: Promise) -> Floats:
-    stand = seen.tonight.stand
-    drawn, finish = seen.drawn[1], seen.finishes[1]
-    weights = drawn.draws.weights / drawn.draws.weights.sum()
-    takes = seen.night.views[1].takes
-    jobs = np.concatenate([layer.jobs for layer in seen.night.plan])
-    last = promise.ends[np.argmax(finish[promise.ends], axis=0)]
+    plan = seen.night.plan
+    stand = seen.tonight.stand[plan.jobs]
+    takes, shift = seen.night.views[-1].takes.usual, seen.shift[-1]
+    ends = plan.place[promise.ends]
+    done = seen.ends[:, np.searchsorted(seen.night.ends, ends)]
+    last = seen.by_view(ends[np.argmax(done, axis=1)])[-1]
+    weights = seen.by_view(seen.weights(len(done)))[-1]
+    weights = weights / weights.sum()
     on = np.isin(stand[last], (Stand.READY, Stand.RUNS, Stand.DONE))
-    runs = jobs[stand[jobs] == Stand.RUNS]
-    elapsed = np.log(np.maximum(seen.now - seen.tonight.start[runs], 0.0) + 5.0)
+    runs = np.flatnonzero(stand == Stand.RUNS)
+    elapsed = np.log(np.maximum(seen.now - seen.tonight.start[plan.order[runs]], 0.0) + 5.0)
     over = (elapsed - takes.level[runs]) / takes.spread[runs]
-    open_jobs = jobs[stand[jobs] != Stand.DONE]
-    shift = drawn.shift[open_jobs]
+    open_jobs = np.flatnonzero(stand != Stand.DONE)
     return np.array([
-        weights @ on, float(np.clip(over.max(initial=-5.0), -5, 5)), shift.mean() if len(shift) else 0.0,
-        len(open_jobs) / max(len(jobs), 1), float((stand[jobs] == Stand.FAILED).any()),
-        np.minimum(takes.runs[promise.ends], MANY_RUNS).mean(), weights @ (takes.runs[last] < MANY_RUNS),
-        np.log1p(len(promise.ends)), weights @ drawn.shift[last],
+        weights @ on, float(np.clip(over.max(initial=-5.0), -5, 5)), shift[open_jobs].mean() if len(open_jobs) else 0.0,
+        len(open_jobs) / max(len(stand), 1), float((stand == Stand.FAILED).any()),
+        np.minimum(takes.runs[ends], MANY_RUNS).mean(), weights @ (takes.runs[last] < MANY_RUNS),
+        np.log1p(len(promise.ends)), weights @ shift[last],
     ])  # fmt: skip

@@ -22,8 +22,8 @@ MOST_NIGHTS = 80
 OFFSET = 5.0
 """Seconds added before the logarithm: a job of one second may well take three."""
 LEAST_SPREAD = 0.015
-UNKNOWN_TAKES, UNKNOWN_SPREAD = 300.0, 0.5
-"""For a job that never ran while none else did either; the spread of one without history around its like."""
+UNKNOWN_SPREAD = 0.5
+"""Of a job without history around its like, in logarithms."""
 WILD = 4.0
 """Spreads from the level beyond which a night says no more about it."""
 MOST_MOVED = 1.0
@@ -35,11 +35,10 @@ class Usual:
     """Times in logarithms. Nights x jobs, nights oldest first."""
 
     level: Floats
+    """NaN for a job that never ran."""
     spread: Floats
     away: Floats
     """Of each night from the level, in spreads; 0 where the job did not run."""
-    donor: Whole
-    """The night whose figure stands in where a job did not run; the night itself where it did."""
     runs: Whole
     """How many of the nights it ran, by job."""
     weights: Floats
@@ -62,8 +61,7 @@ def seconds(logarithms: Floats) -> Floats:
 
 
 def recent(times: Floats, alike: Floats | None = None, half_life: float = RECENT_HALF_LIFE) -> Usual:
-    """`times`: nights x jobs, s, NaN where a job did not run. A job that never ran takes what the median job takes.
-    `alike`: how much each night counts besides, at most 1."""
+    """`times`: nights x jobs, s, NaN where a job did not run. `alike`: how much each night counts besides."""
     past, ran, weights = _window(times, alike, half_life)
     filled = np.where(ran, past, 0.0)
     level, spread = _weighted(filled, ran * weights[:, None])
@@ -105,11 +103,11 @@ def _weighted(filled: Floats, weight: Floats) -> tuple[Floats, Floats]:
 def _usual(level: Floats, spread: Floats, away: Floats, ran: Truths, weights: Floats) -> Usual:
     runs = ran.sum(axis=0)
     never = runs == 0
-    level[never] = np.median(level[~never]) if (~never).any() else np.log(UNKNOWN_TAKES + OFFSET)
+    level[never] = np.nan
     few = runs / (runs + 2.0)
     spread = np.sqrt(few * spread**2 + (1 - few) * UNKNOWN_SPREAD**2 / (1 + runs))
     spread = np.maximum(spread, LEAST_SPREAD)
-    return Usual(level, spread, np.clip(away / spread, -WILD, 2 * WILD), _donors(ran), runs, weights)
+    return Usual(level, spread, np.clip(away / spread, -WILD, 2 * WILD), runs, weights)
 
 
 def _follow(past: Floats, ran: Truths, step: float) -> tuple[Floats, Floats]:
@@ -124,15 +122,3 @@ def _follow(past: Floats, ran: Truths, step: float) -> tuple[Floats, Floats]:
         moved = np.clip(missed[night], -MOST_MOVED, MOST_MOVED)
         level = level + np.maximum(step, 1 / np.maximum(counted, 1)) * moved
     return level, missed
-
-
-def _donors(ran: Truths) -> Whole:
-    """Where a job did not run, one of its nights in turn, the newest first."""
-    nights, jobs = ran.shape
-    donor = np.repeat(np.arange(nights)[:, None], jobs, axis=1)
-    for job in np.flatnonzero(~ran.all(axis=0)):
-        have = np.flatnonzero(ran[:, job])[::-1]
-        if len(have):
-            gaps = np.flatnonzero(~ran[:, job])
-            donor[gaps, job] = have[(np.arange(len(gaps)) * 7) % len(have)]
-    return donor

@@ -24,6 +24,11 @@ class Repair:
     center: float
     spread: float
 
+    def taking(self, share: Floats) -> Floats:
+        """Seconds, by the share of repairs that are quicker (a logistic curve in the normal's place)."""
+        within = share * 0.98 + 0.01
+        return np.asarray(np.exp(self.center + self.spread * np.log(within / (1 - within)) / 1.7))
+
 
 def repair(repairs: Floats) -> Repair:
     """Of all the estate's repairs, s, NaN where none was."""
@@ -33,8 +38,8 @@ def repair(repairs: Floats) -> Repair:
     return Repair(float(center), float(np.sqrt(squares / (PRIOR_REPAIRS + len(seen)))))
 
 
-def restarts(of: Repair, weights: Floats, elapsed: float) -> Floats:
-    """Seconds from the failure to the restart, by column, once `elapsed` is over without one."""
-    place = (np.arange(len(weights)) * 0.618034 + 0.5) % 1 * 0.98 + 0.01
-    times = np.exp(of.center + of.spread * np.log(place / (1 - place)) / 1.7)
-    return beyond(times, weights, elapsed, float(np.exp(of.center)))
+def restarts(of: Repair, weights: Floats, elapsed: Floats) -> Floats:
+    """Seconds from the failure to the restart, failures x columns, once `elapsed` (by failure) is over without one."""
+    times = of.taking((np.arange(len(weights)) * 0.618034 + 0.5) % 1)
+    every = np.repeat(times[None, :], len(elapsed), axis=0)
+    return beyond(every, weights, elapsed, np.full(len(elapsed), np.exp(of.center)))

@@ -8,24 +8,44 @@ from __future__ import annotations
 
 import numpy as np
 
-from console.control.forecast.values import Floats
+from console.control.forecast.values import Floats, Whole
 
 TAIL = 0.7
 """Spreads of its time by which a job that overtook all of its past is late on average."""
 
 
-def beyond(times: Floats, weights: Floats, elapsed: float, spread: float) -> Floats:
-    """`times` (s, by column, with their weights) as they are once `elapsed` is over; `spread`: in s."""
-    order = np.argsort(times, kind="stable")
-    past = times[order]
-    if elapsed < past[0]:
-        return times
-    share = weights[order] / weights.sum() * (len(times) / (len(times) + 1.0))
-    place = np.cumsum(share) - share / 2
-    gone = np.interp(elapsed, past, place) if elapsed <= past[-1] else place[-1]
-    rank = gone + place * (1 - gone)
-    least = 1 - place[-1]
-    tail = TAIL * spread * np.log(least / np.maximum(1 - rank, 1e-9))
-    told = np.empty_like(times)
-    told[order] = np.where(rank > place[-1], max(past[-1], elapsed) + tail, np.interp(rank, place, past))
+def beyond(times: Floats, weights: Floats, elapsed: Floats, spread: Floats) -> Floats:
+    """`times` (jobs x columns, s, with the columns' weights) as they are once `elapsed` (by job, s) is over; `spread`:
+    by job, s."""
+    told = np.array(times, float)
+    late = np.flatnonzero(elapsed >= times.min(axis=1, initial=np.inf))
+    if len(late):
+        told[late] = _overtaking(told[late], weights, elapsed[late, None], spread[late, None])
     return told
+
+
+def _overtaking(times: Floats, weights: Floats, elapsed: Floats, spread: Floats) -> Floats:
+    """Of jobs that took longer than the shortest of their columns."""
+    order = np.argsort(times, axis=1, kind="stable")
+    past = np.take_along_axis(times, order, axis=1)
+    columns = times.shape[1]
+    share = weights[order] / weights.sum() * (columns / (columns + 1.0))
+    place = np.cumsum(share, axis=1) - share / 2
+    gone = _between(past, place, elapsed, (past <= elapsed).sum(axis=1, keepdims=True))
+    rank = gone + place * (1 - gone)
+    right = np.stack([np.searchsorted(at, its, side="right") for at, its in zip(place, rank, strict=True)])
+    inside = _between(place, past, rank, right)
+    tail = TAIL * spread * np.log((1 - place[:, -1:]) / np.maximum(1 - rank, 1e-9))
+    found = np.where(rank > place[:, -1:], np.maximum(past[:, -1:], elapsed) + tail, inside)
+    told = np.empty_like(times)
+    np.put_along_axis(told, order, found, axis=1)
+    return told
+
+
+def _between(ats: Floats, figures: Floats, at: Floats, right: Whole) -> Floats:
+    """By row: the figure at `at` by a straight line between neighbours; `right`: how many of `ats` are not above it."""
+    low, high = np.clip(right - 1, 0, ats.shape[1] - 1), np.clip(right, 0, ats.shape[1] - 1)
+    here, there = np.take_along_axis(ats, low, axis=1), np.take_along_axis(ats, high, axis=1)
+    share = np.clip((at - here) / np.where(there > here, there - here, 1.0), 0.0, 1.0)
+    begin, end = np.take_along_axis(figures, low, axis=1), np.take_along_axis(figures, high, axis=1)
+    return np.asarray(begin + share * (end - begin))

@@ -1,7 +1,8 @@
 """What has finished tonight tells about the rest: jobs of one night are slow together.
 
 Source: ridge regression of every job on what is known, over past nights, in its dual form (kernel ridge, Saunders et
-al. 1998); errors are the leave-one-out residuals e = (A y) / diag(A), so that the jobs of a night stay together."""
+al. 1998); errors are the leave-one-out residuals e = (A y) / diag(A), so that the jobs of a night stay together. The
+matrix that is inverted is nights x nights, however many jobs there are."""
 
 from __future__ import annotations
 
@@ -30,29 +31,30 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What the known jobs say about all, in spreads from the level."""
+    """What the known jobs say about all, by way of the past nights: `away @ shift` by job and `away @ errors` jobs x
+    nights, in spreads from the level, with `away` jobs x nights."""
 
     shift: Floats
-    """By job."""
+    """By night."""
     errors: Floats
-    """Nights x jobs: what this would have missed each past night by."""
+    """Nights x nights: what this would have missed each past night by."""
 
 
 def known(usual: Usual, times: Floats, is_over: Truths, is_on: Truths) -> Known:
-    """`times`: s, by job: what it took where `is_over`, what has elapsed where `is_on`."""
+    """`times`: s, by job: what it took where `is_over`, what has elapsed where `is_on`; NaN says
+    nothing."""
     away = (logs(np.where(is_over | is_on, times, 0.0)) - usual.level) / usual.spread
-    says = (is_over | (is_on & (away > 0))) & (usual.runs > 0)
+    says = (is_over | (is_on & (away > 0))) & (usual.runs > 0) & np.isfinite(away)
     return Known(says, np.clip(away, -MOST_SAID, np.where(is_over, MOST_SAID, OVERTAKEN_SAYS)))
 
 
-def given(away: Floats, weights: Floats, tonight: Known, ridge: float = RIDGE) -> Given:
-    """`away`: nights x jobs, with the nights' weights."""
-    says = tonight.is_known
-    if not says.any() or len(away) < FEWEST_NIGHTS:
-        return Given(np.zeros(away.shape[1]), away)
-    seen = np.clip(away[:, says], -MOST_SAID, MOST_SAID)
-    alike = seen @ seen.T / seen.shape[1]
-    inverse = np.linalg.inv(alike + np.diag(ridge / weights))
-    parts = inverse @ away
-    shift = (seen @ tonight.away[says] / seen.shape[1]) @ parts
-    return Given(shift, parts / np.diag(inverse)[:, None])
+def given(seen: Floats, tonight: Floats, weights: Floats, ridge: float = RIDGE) -> Given:
+    """`seen`: of the known jobs only, jobs x nights, spreads from the level; `tonight`: the same of tonight; `weights`:
+    by night."""
+    nights = len(weights)
+    if not len(seen) or nights < FEWEST_NIGHTS:
+        return Given(np.zeros(nights), np.eye(nights))
+    within = np.clip(seen, -MOST_SAID, MOST_SAID)
+    alike = within.T @ within / len(within)
+    inverse = np.linalg.inv(alike.astype(float) + np.diag(ridge / weights))
+    return Given(inverse @ (within.T @ tonight / len(within)), inverse / np.diag(inverse))

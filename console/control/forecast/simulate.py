@@ -1,52 +1,105 @@
-"""One night, many times over: every column is a way in which tonight may go on, with a weight.
+"""One night, many times over: every sample is a way in which tonight may go on, with a weight.
 
 Source: Monte Carlo over an activity network (Van Slyke 1963), with past nights for columns, so that jobs stay
-together, and the same columns at every look (common random numbers)."""
+together, and the same samples at every look (common random numbers). Samples repeat the columns of the views, and
+what may still fail differs by sample."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from console.control.forecast.levels import Layer, propagate
+from console.control.forecast.fates import Fates
 from console.control.forecast.repair import Repair, restarts
 from console.control.forecast.residual import beyond
-from console.control.forecast.values import Floats, Graph, Stand, Tonight
+from console.control.forecast.values import Floats, Stand, Tonight, Whole
+
+OVER = 2.0
+"""Progress of a job that is done: nothing of its fate is still to come."""
 
 
 @dataclass(frozen=True, slots=True)
 class Draws:
-    """Jobs x columns, s: what each job takes and waits in each column; the weights of the columns; spreads by job."""
+    """By place and column, s; the columns of all views side by side."""
 
-    takes: Floats
-    waits: Floats
+    lasts: Floats
+    """Wait and run."""
+    waits: Floats | None
+    """None: nothing ever waits."""
     weights: Floats
-    takes_spread: Floats
-    waits_spread: Floats
+    """By column; those of a view add up to 1."""
+    views: int
+    spreads: Floats
+    """Views x places: of the run time, s."""
+    waits_spreads: Floats
+    usual: Floats
+    """By place: what it usually takes, s."""
     repair: Repair
     """From a failure to the restart, any job's."""
+    fates: Fates
+
+    @property
+    def columns(self) -> int:
+        return len(self.weights)
+
+    def takes(self, places: Whole) -> Floats:
+        return self.lasts[places] if self.waits is None else self.lasts[places] - self.waits[places]
 
 
-def finishes(plan: Sequence[Layer], graph: Graph, tonight: Tonight, draws: Draws, now: float) -> Floats:
-    """When each job of the plan is done, jobs x columns; jobs outside of it are NaN."""
-    stand = tonight.stand
-    finish = np.full(draws.takes.shape, np.nan)
-    jobs = np.concatenate([layer.jobs for layer in plan])
-    done = jobs[stand[jobs] == Stand.DONE]
-    finish[done] = tonight.end[done, None]
-    for job in jobs[stand[jobs] == Stand.RUNS]:
-        elapsed = now - tonight.start[job]
-        finish[job] = tonight.start[job] + beyond(draws.takes[job], draws.weights, elapsed, draws.takes_spread[job])
-    for job in jobs[stand[jobs] == Stand.READY]:
-        elapsed = now - tonight.ready[job]
-        waited = beyond(draws.waits[job], draws.weights, elapsed, draws.waits_spread[job])
-        finish[job] = np.maximum(tonight.ready[job] + waited, now) + draws.takes[job]
-    for job in jobs[stand[jobs] == Stand.FAILED]:
-        mended = restarts(draws.repair, draws.weights, now - tonight.end[job])
-        finish[job] = np.maximum(tonight.end[job] + mended, now) + draws.takes[job]
-    waits = stand == Stand.WAITS
-    floor = np.maximum(graph.earliest, now)
-    propagate(plan, finish, waits, floor, draws.waits + draws.takes)
-    return finish
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How the night stands, by place."""
+
+    tonight: Tonight
+    now: float
+    floor: Floats
+    """No waiting job starts before."""
+    progress: Floats
+    """Share of its run that is over: below 0 before it starts, OVER once it is done."""
+
+
+def standing(tonight: Tonight, earliest: Floats, draws: Draws, now: float) -> Standing:
+    """All by place."""
+    size = len(draws.usual)
+    part = replace(tonight, **{name: getattr(tonight, name)[:size] for name in ("stand", "ready", "start", "end")})
+    over = np.clip((now - part.start) / np.maximum(draws.usual, 1.0), 0.0, 1.0)
+    progress = np.select([part.stand == Stand.DONE, part.stand == Stand.RUNS], [OVER, over], -1.0)
+    floor = np.maximum(earliest[:size], now).astype(np.float32)
+    return Standing(part, now, floor, progress)
+
+
+def begun(seen: Standing, draws: Draws, places: Whole) -> Floats:
+    """When those are done that no longer wait for anything, places x columns, but for what may fail."""
+    stand = seen.tonight.stand[places]
+    found = np.repeat(seen.tonight.end[places, None], draws.columns, axis=1)
+    for state, of in ((Stand.RUNS, _running), (Stand.READY, _queued), (Stand.FAILED, _red)):
+        mine = np.flatnonzero(stand == state)
+        if len(mine):
+            found[mine] = np.maximum(of(seen, draws, places[mine]), seen.now)
+    return found.astype(np.float32)
+
+
+def _running(seen: Standing, draws: Draws, places: Whole) -> Floats:
+    start = seen.tonight.start[places]
+    return start[:, None] + _beyond(draws, draws.takes(places), seen.now - start, draws.spreads[:, places])
+
+
+def _queued(seen: Standing, draws: Draws, places: Whole) -> Floats:
+    ready, takes = seen.tonight.ready[places], draws.takes(places)
+    waits = np.zeros(takes.shape) if draws.waits is None else draws.waits[places]
+    waited = _beyond(draws, waits, seen.now - ready, draws.waits_spreads[:, places])
+    return np.maximum(ready[:, None] + waited, seen.now) + takes
+
+
+def _red(seen: Standing, draws: Draws, places: Whole) -> Floats:
+    end = seen.tonight.end[places]
+    each = draws.columns // draws.views
+    mended = restarts(draws.repair, np.ones(each), seen.now - end)
+    return np.maximum(end[:, None] + np.tile(mended, draws.views), seen.now) + draws.takes(places)
+
+
+def _beyond(draws: Draws, times: Floats, elapsed: Floats, spreads: Floats) -> Floats:
+    """View by view."""
+    parts = zip(np.split(times, draws.views, axis=1), np.split(draws.weights, draws.views), spreads, strict=True)
+    return np.hstack([beyond(part, weights, elapsed, spread) for part, weights, spread in parts])

@@ -1,92 +1,130 @@
-"""How late each job may be: the graph walked backwards from the deadline, in every column.
+"""How late each job may be: the graph walked backwards from the deadline, in every sample.
 
-Source: the backward pass of the critical path method (Kelley & Walker 1959), once for each column, so that slack,
-criticality (Van Slyke 1963) and act-by come from the same draws as P(late)."""
+Source: the backward pass of the critical path method (Kelley & Walker 1959), once for each sample, so that slack,
+criticality (Van Slyke 1963) and act-by come from the same draws as P(late). The first chunk of samples is walked."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from console.control.forecast.levels import propagate
+from console.control.forecast.levels import ancestors
 from console.control.forecast.logits import logit, share_of
-from console.control.forecast.look import Look
-from console.control.forecast.outcome import mixed, quantiles
-from console.control.forecast.values import Floats, Promise, Rule, Stand, Truths
+from console.control.forecast.look import Look, anew
+from console.control.forecast.outcome import mixed
+from console.control.forecast.sweep import CHUNK
+from console.control.forecast.values import Floats, Promise, Rule, Stand, Truths, Whole
 
-EVEN = 1e-6
-"""Seconds within which two finishes are the same."""
-HALF = np.array([0.5])
+EVEN = 0.05
+"""Seconds within which two finishes are the same: finishes have four bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What a service leaves to the jobs that it waits for. Jobs x columns of all views."""
+    """What a service leaves to the jobs that it waits for."""
 
+    jobs: Whole
+    """Those that it waits for."""
     latest: Floats
-    """The latest finish of a job with which the service is in time, all else as drawn; infinite for other jobs."""
+    """These jobs x samples: the latest finish with which the service is in time, all else as drawn."""
     weights: Floats
-    """By column; they add up to 1."""
+    """By sample; they add up to 1."""
     slack: Floats
-    """By job: the median of latest finish minus finish, s."""
+    """By job, of all: the median of latest finish minus finish, s; infinite for those it does not wait for."""
     critical: Floats
-    """By job: the probability that it is on the path that decides the service's finish."""
+    """By job, of all: the probability that it is on the path that decides the service's finish."""
 
 
 def room(seen: Look, promise: Promise) -> Room:
-    walked = [_back(seen, promise, view) for view in range(len(seen.drawn))]
-    latest, decides = (np.concatenate(each, axis=1) for each in zip(*walked, strict=True))
-    weights = mixed(seen.outcomes(promise)).weights
-    gap = latest - np.concatenate(seen.finishes, axis=1)
-    slack = np.array([quantiles(row, weights, HALF)[0] if np.isfinite(row).all() else np.inf for row in gap])
-    return Room(latest, weights, slack, decides @ weights)
+    plan = seen.night.plan
+    ends = plan.place[promise.ends]
+    mine = np.flatnonzero(ancestors(plan.upstreams, ends))
+    back = _Back(seen, mine)
+    latest, decides = back.walk(ends, promise.deadline)
+    weights = seen.weights(1).ravel()
+    slack, critical = np.full(len(plan.place), np.inf), np.zeros(len(plan.place))
+    slack[plan.order[mine]] = _medians(latest - back.finish, weights)
+    critical[plan.order[mine]] = decides @ weights
+    return Room(plan.order[mine], latest, weights, slack, critical)
 
 
-def _back(seen: Look, promise: Promise, view: int) -> tuple[Floats, Truths]:
-    """Latest finishes, and who decides; jobs x columns of one view."""
-    finish, draws = seen.finishes[view], seen.drawn[view].draws
-    waits = seen.tonight.stand == Stand.WAITS
-    latest = np.full(finish.shape, np.inf)
-    latest[promise.ends] = promise.deadline
-    decides = np.zeros(finish.shape, bool)
-    decides[promise.ends] = finish[promise.ends] >= finish[promise.ends].max(axis=0) - EVEN
-    takes = draws.waits + draws.takes
-    for layer in reversed(seen.night.plan):
-        mine = waits[layer.jobs]
-        for job, rule in layer.ruled:
-            if waits[job]:
-                mine &= layer.jobs != job
-                _back_by_rule(rule, job, finish, takes[job], latest, decides)
-        for upstream in layer.nth:
-            held = mine[: len(upstream)]
-            jobs, before = layer.jobs[: len(upstream)][held], upstream[held]
-            np.minimum.at(latest, before, latest[jobs] - takes[jobs])
-            held_up = decides[jobs] & (finish[before] >= finish[jobs] - takes[jobs] - EVEN)
-            np.logical_or.at(decides, before, held_up)
-    return latest, decides
+class _Back:
+    """The jobs of one service, by row: places in order, so that what waits for a job stands below it."""
+
+    def __init__(self, seen: Look, mine: Whole) -> None:
+        self._seen, self._mine, self._rules = seen, mine, seen.night.plan.rules
+        self.finish = seen.finish[0, mine]
+        self._row = np.full(seen.night.plan.size, -1)
+        self._row[mine] = np.arange(len(mine))
+        self._waits = seen.tonight.stand[seen.night.plan.order[mine]] == Stand.WAITS
+        self._plain = self._waits & ~np.isin(mine, list(self._rules))
+        self._lasts = self._lasting()
+        self._latest = np.full(self.finish.shape, np.inf, np.float32)
+        self._decides = np.zeros(self.finish.shape, bool)
+
+    def walk(self, ends: Whole, deadline: float) -> tuple[Floats, Truths]:
+        """Latest finishes, and who decides; rows x samples."""
+        rows = self._row[ends]
+        self._latest[rows] = deadline
+        self._decides[rows] = self.finish[rows] >= self.finish[rows].max(axis=0) - EVEN
+        for row in reversed(range(len(self._mine))):
+            self._from_below(row)
+            if self._waits[row] and int(self._mine[row]) in self._rules:
+                self._by_rule(row, self._rules[int(self._mine[row])])
+        return self._latest, self._decides
+
+    def _from_below(self, row: int) -> None:
+        """From those that start after the last of their upstreams."""
+        edges = self._seen.night.plan.downstreams
+        below = self._row[edges.other[edges.first[self._mine[row]] : edges.first[self._mine[row] + 1]]]
+        below = below[(below >= 0) & self._plain[below]]
+        if len(below):
+            until = (self._latest[below] - self._lasts[below]).min(axis=0)
+            starts = self.finish[below] - self._lasts[below]
+            self._latest[row] = np.minimum(self._latest[row], until)
+            self._decides[row] |= (self._decides[below] & (self.finish[row] >= starts - EVEN)).any(axis=0)
+
+    def _by_rule(self, row: int, rule: Rule) -> None:
+        finish, takes = self._seen.finish[0], self._lasts[row]
+        for upstream, until in rule.back(finish, self._latest[row], takes):
+            above = self._row[upstream]
+            self._latest[above] = np.minimum(self._latest[above], until)
+        for upstream, where in rule.deciders(finish, takes):
+            self._decides[self._row[upstream]] |= self._decides[row] & where
+
+    def _lasting(self) -> Floats:
+        """Rows x samples: from the start to the end, with what may fail."""
+        draws = self._seen.draws
+        lasts = np.tile(draws.lasts[self._mine], (1, CHUNK // draws.columns))
+        at = draws.fates.spans(self._mine)
+        at = at[draws.fates.sample[at] < CHUNK]
+        lasts[self._row[draws.fates.place[at]], draws.fates.sample[at]] += draws.fates.costs[at]
+        return lasts
 
 
-def _back_by_rule(rule: Rule, job: int, finish: Floats, takes: Floats, latest: Floats, decides: Truths) -> None:
-    for upstream, by in rule.back(finish, latest[job], takes):
-        np.minimum(latest[upstream], by, out=latest[upstream])
-    for upstream, where in rule.deciders(finish, takes):
-        decides[upstream] |= decides[job] & where
+def _medians(rows: Floats, weights: Floats) -> Floats:
+    """Of each row."""
+    order = np.argsort(rows, axis=1, kind="stable")
+    place = np.cumsum(weights[order], axis=1) - weights[order] / 2
+    right = np.clip((place < 0.5).sum(axis=1), 1, rows.shape[1] - 1)[:, None]
+    sides = [np.take_along_axis(each, right - one, axis=1) for each in (place, np.sort(rows, axis=1)) for one in (1, 0)]
+    before, after, low, high = (each[:, 0] for each in sides)
+    return np.asarray(low + np.clip((0.5 - before) / (after - before), 0, 1) * (high - low))
 
 
 def act_by(seen: Look, promise: Promise, job: int, risk: float, told: float | None = None) -> float | None:
     """The latest restart of the job, s, at which P(late) stays within `risk`; None: no restart does, not even now.
     `told`: the service's P(late) as it was told, where it is not the columns' own; the risk is then read alike."""
-    columns = room(seen, promise)
-    takes = np.concatenate([each.draws.takes[job] for each in seen.drawn])
-    lost = np.concatenate([_late_anyway(seen, promise, view, job) for view in range(len(seen.drawn))])
-    last = np.where(lost, -np.inf, columns.latest[job] - takes)
+    left = room(seen, promise)
+    place = seen.night.plan.place[[job]]
+    takes = np.tile(seen.draws.takes(place)[0], CHUNK // seen.draws.columns)
+    latest = left.latest[np.searchsorted(seen.night.plan.place[left.jobs], place[0])]
+    last = np.where(_late_anyway(seen, promise, job), -np.inf, latest - takes)
     order = np.argsort(last, kind="stable")
-    share = np.cumsum(columns.weights[order])
-    first_too_many = min(
-        int(np.searchsorted(share, _own_share(seen, promise, risk, told), side="right")), len(last) - 1
-    )
-    at = float(last[order][first_too_many])
+    share = np.cumsum(left.weights[order])
+    own = _own_share(seen, promise, risk, told)
+    at = float(last[order][min(int(np.searchsorted(share, own, side="right")), len(last) - 1)])
     return at if at >= seen.now else None
 
 
@@ -99,12 +137,10 @@ def _own_share(seen: Look, promise: Promise, risk: float, told: float | None) ->
     return float(share_of(logit(risk) - logit(told) + logit(own)))
 
 
-def _late_anyway(seen: Look, promise: Promise, view: int, job: int) -> Truths:
-    """By column: the service is late though this job were done now."""
-    finish, draws = seen.finishes[view].copy(), seen.drawn[view].draws
-    finish[job] = np.minimum(finish[job], seen.now)
-    waits = seen.tonight.stand == Stand.WAITS
-    waits[job] = False
-    floor = np.maximum(seen.night.graph.earliest, seen.now)
-    propagate(seen.night.plan, finish, waits, floor, draws.waits + draws.takes)
-    return np.asarray(finish[promise.ends].max(axis=0) > promise.deadline)
+def _late_anyway(seen: Look, promise: Promise, job: int) -> Truths:
+    """By sample: the service is late though this job were done now."""
+    place, finish = seen.night.plan.place, seen.finish[:1].copy()
+    stand, end = seen.tonight.stand.copy(), seen.tonight.end.copy()
+    stand[job], end[job] = Stand.DONE, min(seen.now, end[job]) if stand[job] == Stand.DONE else seen.now
+    anew(seen, replace(seen.tonight, stand=stand, end=end), [job], finish)
+    return np.asarray(finish[0, place[promise.ends]].max(axis=0) > promise.deadline)

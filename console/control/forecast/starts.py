@@ -12,8 +12,8 @@ import numpy as np
 
 from console.control.forecast.values import Floats, Truths
 
-EVEN = 1e-3
-"""Seconds within which two instants are the same."""
+EVEN = 0.05
+"""Seconds within which two instants are the same: finishes have four bytes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,10 @@ class Past:
     """From a failure to the restart, s; NaN: did not fail."""
     alike: Floats | None = None
     """How much each night counts for one like tonight, at most 1; None: all alike."""
+    declared: Floats | None = None
+    """By job: what it takes as somebody declared, s; NaN: nobody did. For a job that never ran."""
+    like: Whole | None = None
+    """By job: the number of its group; jobs of a group are like each other. None: all are of one."""
 
 
 class Rule(Protocol):
@@ -71,6 +75,8 @@ class Graph:
     """Not before, by job."""
     rules: Mapping[int, Rule] = field(default_factory=dict)
     """Of the jobs that do not simply start after the last of their upstreams."""
+    names: Sequence[str] = ()
+    """By job, to fix what it draws whatever its number; two that stand for one job have its name. None: by number."""
 
 
 @dataclass(frozen=True, slots=True)

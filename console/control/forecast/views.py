@@ -1,71 +1,128 @@
-"""The past of one night in its two views, made once, and the columns that each of them draws at a look."""
+"""The past of one night in its two views, made once, and the columns that each draws at a look. All by place."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from console.control.forecast.recency import Usual, followed, recent, seconds
-from console.control.forecast.repair import Repair, repair
+from console.control.forecast.chance import scattered
+from console.control.forecast.columns import Columns, columns
+from console.control.forecast.prior import filled
+from console.control.forecast.recency import OFFSET, Usual, followed, recent, seconds
 from console.control.forecast.run_factor import Given, Known, given, known
-from console.control.forecast.simulate import Draws
-from console.control.forecast.values import Floats, Past, Stand, Tonight
+from console.control.forecast.stand_ins import StandIns, stand_ins
+from console.control.forecast.values import Floats, Past, Stand, Tonight, Whole
+
+PART = 4096
+"""Jobs at once, so that nothing in between is large."""
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """How long jobs run, or wait."""
+
+    usual: Usual
+    """Its `away` is the array below."""
+    away: Floats
+    """Jobs x nights: spreads from the level."""
+    gaps: StandIns
+    columns: Columns
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    takes: Usual
-    waits: Usual | None
+    takes: Times
+    waits: Times | None
     """None: nothing ever waited."""
-    repair: Repair
 
     @property
-    def away(self) -> Floats:
-        """Nights x (takes, then waits)."""
-        return self.takes.away if self.waits is None else np.hstack([self.takes.away, self.waits.away])
+    def columns(self) -> Columns:
+        return self.takes.columns
 
 
-def views(past: Past) -> tuple[View, ...]:
-    """Of recent nights, and of what is followed."""
+def views(past: Past, order: Whole, seed: Whole) -> tuple[View, ...]:
+    """Of recent nights, and of what is followed. `order`: job by place; `seed`: by place, of its name."""
     queues = bool(np.nanmax(past.waits, initial=0.0) > 0)
-    mended = repair(past.repairs)
     return tuple(
-        View(of(past.takes, past.alike), of(past.waits, past.alike) if queues else None, mended)
+        View(
+            _times(of, past.takes, past, order, seed, past.declared),
+            _times(of, past.waits, past, order, seed) if queues else None,
+        )
         for of in (recent, followed)
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    draws: Draws
-    shift: Floats
-    """What tonight says about each job's time, in spreads."""
+def _times(
+    of: Callable[..., Usual], times: Floats, past: Past, order: Whole, seed: Whole, declared: Floats | None = None
+) -> Times:
+    parts = [of(times[:, order[at : at + PART]], past.alike) for at in range(0, max(len(order), 1), PART)]
+    level, spread, runs = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("level", "spread", "runs")
+    )
+    nights = len(parts[0])
+    drawn = columns(parts[0].weights)
+    level, _ = filled(
+        level, None if declared is None else declared[order], None if past.like is None else past.like[order]
+    )
+    away = np.concatenate([part.away.T.astype(np.float32) for part in parts])
+    never = np.flatnonzero(runs == 0)
+    away[never] = scattered(seed[never], nights)
+    ran = np.isfinite(times[-nights:])
+    return Times(Usual(level, spread, away.T, runs, parts[0].weights), away, stand_ins(ran, order, drawn.night), drawn)
 
 
-def drawn(view: View, tonight: Tonight, now: float) -> Drawn:
-    """A column for each past night, moved by what tonight already says."""
-    jobs = len(tonight.stand)
-    said = given(view.away, view.takes.weights, _known(view, tonight, now))
-    takes = _times(view.takes, said, slice(0, jobs))
-    waits = np.zeros_like(takes) if view.waits is None else _times(view.waits, said, slice(jobs, None))
-    waits_spread = np.zeros(jobs) if view.waits is None else view.waits.spread_seconds
-    spreads = view.takes.spread_seconds
-    return Drawn(Draws(takes, waits, view.takes.weights, spreads, waits_spread, view.repair), said.shift[:jobs])
+def drawn(view: View, tonight: Tonight, now: float, takes: Floats, waits: Floats | None) -> Floats:
+    """Writes what the first places take and wait in each column (places x columns, s, in place), moved by what tonight
+    already says. What it says about each job's time, in spreads, by place."""
+    ran = _ran(view.takes.usual, tonight, now)
+    seen, told = [view.takes.away[ran.is_known]], [ran.away[ran.is_known]]
+    if view.waits is not None:
+        waited = _waited(view.waits.usual, tonight, now)
+        seen.append(view.waits.away[waited.is_known])
+        told.append(waited.away[waited.is_known])
+    said = given(np.concatenate(seen), np.concatenate(told), view.takes.usual.weights)
+    if view.waits is not None and waits is not None:
+        _write(view.waits, said, waits)
+    return _write(view.takes, said, takes)
 
 
-def _known(view: View, tonight: Tonight, now: float) -> Known:
-    stand = tonight.stand
-    done, runs = stand == Stand.DONE, stand == Stand.RUNS
-    ran = known(view.takes, np.where(done, tonight.end, now) - tonight.start, done, runs)
-    if view.waits is None:
-        return ran
-    begun, queued = stand >= Stand.RUNS, stand == Stand.READY
-    waited = known(view.waits, np.where(begun, tonight.start, now) - tonight.ready, begun, queued)
-    return Known(np.append(ran.is_known, waited.is_known), np.append(ran.away, waited.away))
+def _ran(usual: Usual, tonight: Tonight, now: float) -> Known:
+    done, runs = tonight.stand == Stand.DONE, tonight.stand == Stand.RUNS
+    return known(usual, np.where(done, tonight.end, now) - tonight.start, done, runs)
 
 
-def _times(usual: Usual, said: Given, mine: slice) -> Floats:
-    """Jobs x columns, s."""
-    errors = np.take_along_axis(said.errors[:, mine], usual.donor, axis=0)
-    return seconds(usual.level + usual.spread * (said.shift[mine] + errors)).T
+def _waited(usual: Usual, tonight: Tonight, now: float) -> Known:
+    begun, queued = tonight.stand >= Stand.RUNS, tonight.stand == Stand.READY
+    return known(usual, np.where(begun, tonight.start, now) - tonight.ready, begun, queued)
+
+
+def _write(times: Times, said: Given, out: Floats) -> Floats:
+    """Part by part, so that a part stays in the cache. Spreads by place that all of a job's columns are moved by."""
+    shift = np.empty(len(times.away), np.float32)
+    errors = said.errors.astype(np.float32)
+    mix = np.column_stack([errors[:, times.columns.night], said.shift.astype(np.float32)])
+    for at in range(0, len(times.away), PART):
+        both = times.away[at : at + PART] @ mix
+        shift[at : at + PART] = both[:, -1]
+        mine = slice(at, min(at + PART, len(out)))
+        if at < len(out):
+            part = both[: len(out) - at, :-1]
+            times.gaps.fill(part, at, times.away, errors)
+            out[mine] = _seconds(part, shift[mine], times.usual, mine)
+    return shift
+
+
+def _seconds(away: Floats, shift: Floats, usual: Usual, mine: slice) -> Floats:
+    """Of spreads from the level, in place."""
+    away += shift[:, None]
+    away *= usual.spread[mine, None].astype(np.float32)
+    away += usual.level[mine, None].astype(np.float32)
+    np.exp(away, out=away)
+    away -= np.float32(OFFSET)
+    return np.maximum(away, 0.0, out=away)
+
+
+def spread_seconds(usual: Usual) -> Floats:
+    return seconds(usual.level + usual.spread) - seconds(usual.level)

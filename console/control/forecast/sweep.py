@@ -1,0 +1,157 @@
+"""When every job is done, in every sample: all layers of a night, or only what lies below a job that changed. Both
+compute each figure by the same steps, so that they agree to the last bit.
+
+Source: level-wise propagation with the k-th upstream of many jobs at once; change-driven recomputation (Acar,
+Blelloch & Harper 2002): what comes out as it was is followed no further."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+
+from console.control.forecast.levels import Block, Plan, nth_upstreams
+from console.control.forecast.simulate import Draws, Standing, begun
+from console.control.forecast.values import Floats, Stand, Truths, Whole
+
+CHUNK = 256
+"""Samples that are computed at once: a hundred megabytes at a hundred thousand jobs."""
+PIECE = 96
+"""Places that are computed anew at once, in all chunks."""
+
+
+class Sweep:
+    """One look's night. Finishes are places x CHUNK for a chunk."""
+
+    def __init__(self, plan: Plan, seen: Standing, draws: Draws) -> None:
+        self._plan, self._seen, self._draws = plan, seen, draws
+        self._repeats = CHUNK // draws.columns
+        self._stand = seen.tonight.stand
+        self._ruled = np.array(sorted(plan.rules), np.intp)
+
+    def all_layers(self, chunk: int, finish: Floats, scratch: Floats) -> None:
+        """Writes when each place is done in this chunk. `scratch`: BLOCK x CHUNK."""
+        done = np.flatnonzero(self._stand == Stand.DONE)
+        opened, open_until = self._open
+        held = self._held
+        fates = self._coming[self._draws.fates.sample[self._coming] // CHUNK == chunk]
+        ruled = self._ruled[self._stand[self._ruled] == Stand.WAITS]
+        samples = self._draws.fates.sample[fates] % CHUNK
+        bounds = self._plan.bounds
+        cuts = [np.searchsorted(each, bounds) for each in (done, opened, held, ruled, self._draws.fates.place[fates])]
+        for layer, blocks in enumerate(self._plan.blocks):
+            of_done, of_open, of_held, of_ruled, of_fates = (slice(cut[layer], cut[layer + 1]) for cut in cuts)
+            for block in blocks:
+                self._block(block, finish, scratch, held[of_held])
+            finish[done[of_done]] = self._seen.tonight.end[done[of_done], None]
+            finish[opened[of_open]] = self._tiled(open_until[of_open])
+            for place in ruled[of_ruled].tolist():
+                finish[place] = self._by_rule(place, chunk, finish)
+            at = fates[of_fates]
+            finish[self._draws.fates.place[at], samples[of_fates]] += self._draws.fates.costs[at]
+
+    def below(self, changed: Whole, finish: Floats) -> Whole:
+        """Computes these places anew, and all below that this moves; `finish`: chunks x places x CHUNK, in place. The
+        places that came out otherwise."""
+        dirty = np.zeros(self._plan.size, bool)
+        dirty[changed] = True
+        moved = []
+        for start, stop in pairwise(self._plan.bounds.tolist()):
+            rows = np.flatnonzero(dirty[start:stop]) + start
+            for at in range(0, len(rows), PIECE):
+                here = self._anew(rows[at : at + PIECE], finish)
+                below = self._plan.downstreams.of(here)
+                dirty[below[self._stand[below] == Stand.WAITS]] = True
+                moved.append(here)
+        return np.concatenate(moved) if moved else changed[:0]
+
+    def _anew(self, places: Whole, finish: Floats) -> Whole:
+        """Those of one layer that come out otherwise than they stood."""
+        until = np.stack([self._until(places, chunk, each) for chunk, each in enumerate(finish)])
+        fates = self._draws.fates
+        at = fates.spans(places)
+        row = np.repeat(np.arange(len(places)), fates.first[places + 1] - fates.first[places])
+        live = self._to_come(fates.place[at], fates.share[at]) & (fates.sample[at] < len(finish) * CHUNK)
+        at, row = at[live], row[live]
+        until[fates.sample[at] // CHUNK, row, fates.sample[at] % CHUNK] += fates.costs[at]
+        otherwise = (until != finish[:, places]).any(axis=(0, 2))
+        finish[:, places[otherwise]] = until[:, otherwise]
+        return np.asarray(places[otherwise])
+
+    def _until(self, places: Whole, chunk: int, finish: Floats) -> Floats:
+        """When places of one layer are done in one chunk, if nothing fails."""
+        until = np.maximum(self._upstreams(places, finish), self._seen.floor[places, None])
+        self._by_column(until)[...] += self._draws.lasts[places, None]
+        fixed = np.flatnonzero(self._stand[places] != Stand.WAITS)
+        if len(fixed):
+            until[fixed] = self._tiled(begun(self._seen, self._draws, places[fixed]))
+        ruled = np.flatnonzero(np.isin(places, self._ruled) & (self._stand[places] == Stand.WAITS))
+        for row in ruled.tolist():
+            until[row] = self._by_rule(int(places[row]), chunk, finish)
+        return until
+
+    def _upstreams(self, places: Whole, finish: Floats) -> Floats:
+        """When the last upstream of places of one layer is done; 0 without any."""
+        found = np.zeros((len(places), CHUNK), np.float32)
+        edges = self._plan.upstreams
+        for upstream in nth_upstreams(edges.first[places], edges.counts(places), edges):
+            np.maximum(found[: len(upstream)], finish[upstream], out=found[: len(upstream)])
+        return found
+
+    def _by_rule(self, place: int, chunk: int, finish: Floats) -> Floats:
+        """The rule is told what may fail, as part of what the job takes."""
+        fates, takes = self._draws.fates, self._tiled(self._draws.lasts[place : place + 1])[0]
+        at = fates.spans(np.array([place]))
+        at = at[fates.sample[at] // CHUNK == chunk]
+        takes[fates.sample[at] % CHUNK] += fates.costs[at]
+        return self._plan.rules[place].finish(finish, float(self._seen.floor[place]), takes)
+
+    def _block(self, block: Block, finish: Floats, scratch: Floats, held: Whole) -> None:
+        rows = finish[block.start : block.stop]
+        count = len(block.nth[0]) if block.nth else 0
+        if count:
+            finish.take(block.nth[0], 0, rows[:count], "clip")
+        rows[count:] = 0.0
+        for upstream in block.nth[1:]:
+            other, these = scratch[: len(upstream)], rows[: len(upstream)]
+            finish.take(upstream, 0, other, "clip")
+            np.maximum(these, other, out=these)
+        if len(held):
+            mine = held[np.searchsorted(held, block.start) : np.searchsorted(held, block.stop)]
+            finish[mine] = np.maximum(finish[mine], self._seen.floor[mine, None])
+        self._by_column(rows)[...] += self._draws.lasts[block.start : block.stop, None]
+
+    @cached_property
+    def _open(self) -> tuple[Whole, Floats]:
+        """What no longer waits, and when it is done, places x columns."""
+        opened = np.flatnonzero((self._stand != Stand.DONE) & (self._stand != Stand.WAITS))
+        return opened, begun(self._seen, self._draws, opened)
+
+    @cached_property
+    def _held(self) -> Whole:
+        """Waiting places whose floor may lie after their upstreams; what is not done is never done before now."""
+        edges = self._plan.upstreams
+        missing = np.add.reduceat(
+            np.append(self._stand[edges.other] != Stand.DONE, False), edges.first[:-1], dtype=np.intp
+        )
+        free = (missing == 0) | (edges.first[1:] == edges.first[:-1])
+        return np.flatnonzero((self._stand == Stand.WAITS) & (free | (self._seen.floor > np.float32(self._seen.now))))
+
+    @cached_property
+    def _coming(self) -> Whole:
+        """The fates that are still to come, by place."""
+        return np.flatnonzero(self._to_come(self._draws.fates.place, self._draws.fates.share))
+
+    def _to_come(self, places: Whole, shares: Floats) -> Truths:
+        """What fails at that share of its run; a rule's own are told to it."""
+        by_rule = np.isin(places, self._ruled) if len(self._ruled) else np.zeros(len(places), bool)
+        told = by_rule & (self._stand[places] == Stand.WAITS)
+        return np.asarray((shares > self._seen.progress[places]) & ~told)
+
+    def _tiled(self, columns: Floats) -> Floats:
+        """Places x columns for all samples of a chunk."""
+        return np.tile(columns, (1, self._repeats))
+
+    def _by_column(self, rows: Floats) -> Floats:
+        return rows.reshape(len(rows), self._repeats, self._draws.columns)

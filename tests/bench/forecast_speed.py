@@ -1,0 +1,216 @@
+"""How fast the forecast is on a large estate: `python -m tests.bench.forecast_speed [--json] [--quick]`.
+
+100,000 jobs that 50 services wait for, 230,000 dependencies, 40 layers, 60 nights of history, in the middle of a night.
+`full_pass`: the finishes of all jobs and the outcomes of all services in 1,024 samples, beside the same number of
+plain numpy passes over the same graph (the anchor: level by level, the k-th upstream of all jobs of a level at once,
+float32, all samples side by side, durations and memory there already). `full_look`: with the run factor and every
+job's columns drawn anew. `one_job`: a job that was on is done; only what lies below is computed. CPU seconds.
+"""
+
+from __future__ import annotations
+
+import os
+
+for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_threads, "1")
+
+import argparse  # noqa: E402
+import resource  # noqa: E402
+import subprocess  # noqa: E402
+import sys  # noqa: E402
+from collections.abc import Callable, Iterator  # noqa: E402
+from dataclasses import replace  # noqa: E402
+from functools import partial  # noqa: E402
+from time import process_time  # noqa: E402
+from typing import Any  # noqa: E402
+
+import numpy as np  # noqa: E402
+
+from console.control.forecast.look import Look, Night, answer, changed, look, night  # noqa: E402
+from console.control.forecast.sweep import CHUNK  # noqa: E402
+from console.control.forecast.values import Floats, Graph, Past, Promise, Stand, Tonight, Whole  # noqa: E402
+from tests.bench.figures import Figure, emit  # noqa: E402
+
+JOBS, EDGES, LAYERS, SERVICES, NIGHTS, SAMPLES = 100_000, 230_000, 40, 50, 60, 1024
+NOW = 3_000.0
+HOURS_LATE = 20_000.0
+"""So late that all below waits for it."""
+FAILS = 0.005
+"""Of all runs."""
+
+
+def an_estate(jobs: int = JOBS, dependencies: int = EDGES) -> tuple[Graph, list[list[int]]]:
+    """Every job waits for one of the layer before and is waited for, and the rest of the dependencies lie anywhere;
+    the last layer delivers the services. So all jobs are waited for by some service."""
+    random = np.random.default_rng(1)
+    first = np.linspace(0, jobs, LAYERS + 1).astype(np.intp)
+    layer = np.repeat(np.arange(LAYERS), np.diff(first))
+
+    def any_of(layers: Whole) -> Whole:
+        return first[layers] + (random.random(len(layers)) * (first[layers + 1] - first[layers])).astype(np.intp)
+
+    waiting = np.arange(first[1], jobs)
+    above = any_of(layer[waiting] - 1)
+    unasked = np.setdiff1d(np.arange(first[-2]), above)
+    more = random.integers(first[1], jobs, dependencies - len(waiting) - len(unasked))
+    pairs = [(waiting, above), (any_of(layer[unasked] + 1), unasked), (more, any_of(random.integers(0, layer[more])))]
+    below, over = (np.concatenate(each) for each in zip(*pairs, strict=True))
+    both = np.unique(below * jobs + over)
+    split = np.split(both % jobs, np.searchsorted(both // jobs, np.arange(1, jobs)))
+    earliest = np.where(random.random(jobs) < 0.02, random.uniform(0, 20_000, jobs), 0.0)
+    graph = Graph([each.tolist() for each in split], earliest, names=[f"estate/job{each}" for each in range(jobs)])
+    return graph, [list(range(first[-2] + at, jobs, SERVICES)) for at in range(SERVICES)]
+
+
+def its_past(jobs: int) -> Past:
+    """A factor of the night, job by job a spread of its own; one run in twenty is missing."""
+    random = np.random.default_rng(2)
+    shape = (NIGHTS, jobs)
+    takes = random.standard_normal(shape, np.float32) * random.uniform(0.05, 0.4, jobs).astype(np.float32)
+    takes += random.normal(5.0, 0.8, jobs).astype(np.float32) + 0.1 * random.standard_normal((NIGHTS, 1), np.float32)
+    np.exp(takes, out=takes)
+    takes[random.random(shape, np.float32) < 0.05] = np.nan
+    repairs = np.full(shape, np.nan, np.float32)
+    repairs[random.random(shape, np.float32) < FAILS] = 1200.0
+    return Past(takes, np.broadcast_to(np.float32(0), shape), repairs)
+
+
+def in_the_middle(graph: Graph, takes: Floats) -> Tonight:
+    """At NOW, of a night in which every job takes this."""
+    ends = np.zeros(len(takes))
+    ready = np.zeros(len(takes))
+    for job, upstreams in enumerate(graph.upstreams):
+        ready[job] = max(float(graph.earliest[job]), max((ends[each] for each in upstreams), default=0.0))
+        ends[job] = ready[job] + takes[job]
+    stand = np.select([ends <= NOW, ready <= NOW], [Stand.DONE, Stand.RUNS], Stand.WAITS)
+    start, end = np.where(ready <= NOW, ready, np.nan), np.where(ends <= NOW, ends, np.nan)
+    return Tonight(stand, start, start, end)
+
+
+def a_night(samples: int) -> tuple[Night, Tonight, list[Promise]]:
+    graph, services = an_estate()
+    past = its_past(JOBS)
+    usual = np.exp(np.nanmean(np.log(past.takes), axis=0, dtype=float))
+    made = night(past, graph, [each for its in services for each in its], samples=samples)
+    promises = [Promise(f"service{at}", np.array(its), 30_000.0) for at, its in enumerate(services)]
+    return made, in_the_middle(graph, usual), promises
+
+
+def whole(
+    made: Night, tonight: Tonight, promises: list[Promise], held: Look | None = None, over: Look | None = None
+) -> Look:
+    seen = look(tonight, NOW, made, kept=1, held=held, over=over)
+    for promise in promises:
+        answer(seen, promise)
+    return seen
+
+
+def cpu(of: Callable[[], Any]) -> float:
+    begun = process_time()
+    of()
+    return process_time() - begun
+
+
+def anchor(made: Night) -> Callable[[], None]:
+    """All samples at once, after measured.md: no drawing, no floors, nothing that is done already."""
+    plan = made.plan
+    levels = []
+    for start, stop in zip(plan.bounds[:-1], plan.bounds[1:], strict=True):
+        counts = plan.upstreams.counts(np.arange(start, stop))
+        heads = [plan.upstreams.first[start:stop][counts > k] + k for k in range(int(counts.max(initial=0)))]
+        levels.append((int(start), int(stop), [plan.upstreams.other[head] for head in heads]))
+    takes = np.random.default_rng(3).gamma(2.0, 100.0, (1, SAMPLES)).astype(np.float32).repeat(plan.size, axis=0)
+    finish = np.zeros_like(takes)
+
+    def run() -> None:
+        for start, stop, nth in levels:
+            rows = finish[start:stop]
+            rows[len(nth[0]) if nth else 0 :] = 0.0
+            if nth:
+                rows[: len(nth[0])] = finish[nth[0]]
+            for upstream in nth[1:]:
+                these = rows[: len(upstream)]
+                np.maximum(these, finish[upstream], out=these)
+            rows += takes[start:stop]
+
+    run()
+    return run
+
+
+def one_job(made: Night, tonight: Tonight, times: int, late: float) -> tuple[list[float], list[int]]:
+    """CPU seconds of one job after the other, any of those that are not done: it is `late` seconds after the moment.
+    With how many jobs came out otherwise."""
+    seen = look(tonight, NOW, made)
+    seconds, moved = [], []
+    for job in np.random.default_rng(4).permutation(np.flatnonzero(tonight.stand != Stand.DONE))[:times].tolist():
+        stand, end = tonight.stand.copy(), tonight.end.copy()
+        stand[job], end[job] = Stand.DONE, NOW + late
+        before = seen.finish[0].copy()
+        begun = process_time()
+        seen = changed(seen, replace(tonight, stand=stand, end=end), [job])
+        seconds.append(process_time() - begun)
+        moved.append(int((seen.finish[0] != before).any(axis=1).sum()))
+        seen = changed(seen, tonight, [job])
+    return seconds, moved
+
+
+def in_its_own_process() -> float:
+    """Megabytes at the peak of a process that makes the night and looks at it once."""
+    found = subprocess.run(
+        [sys.executable, "-m", __spec__.name, "--peak"], capture_output=True, text=True, check=True, timeout=600
+    )
+    return float(found.stdout)
+
+
+def peak() -> float:
+    made, tonight, promises = a_night(SAMPLES)
+    whole(made, tonight, promises)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def figures(quick: bool) -> Iterator[Figure]:
+    yield Figure("full_pass_rss", in_its_own_process(), "MB, a process of its own that makes the night and looks once")
+    begun = process_time()
+    made, tonight, promises = a_night(SAMPLES)
+    yield Figure("jobs", made.plan.size, "that services wait for")
+    yield Figure("edges", len(made.plan.upstreams.other), "")
+    yield Figure("night", process_time() - begun, "CPU s, once a night, with the making of the estate")
+    held = whole(made, tonight, promises)
+    numpy_pass = anchor(made)
+    rounds = range(2 if quick else 5)
+    pairs = [(cpu(numpy_pass), cpu(partial(whole, made, tonight, promises, held, held))) for _ in rounds]
+    beside, ours = (float(np.median(each)) for each in zip(*pairs, strict=True))
+    del numpy_pass
+    yield Figure("full_pass", ours, "CPU s, 1,024 samples, outcomes with it", "level-wise numpy", beside)
+    anew = float(np.median([cpu(partial(whole, made, tonight, promises, None, held)) for _ in rounds]))
+    yield Figure("full_look", anew, "CPU s, with the run factor and every job drawn anew", "level-wise numpy", beside)
+    del held
+    yield from _one_job("one_job", made, tonight, 30 if quick else 200)
+    del made
+    made, tonight, _ = a_night(CHUNK)
+    yield from _one_job("one_job_256", made, tonight, 30 if quick else 200)
+
+
+def _one_job(name: str, made: Night, tonight: Tonight, times: int) -> Iterator[Figure]:
+    for label, late in (("", HOURS_LATE), ("_in_time", 0.0)):
+        seconds, moved = one_job(made, tonight, times, late)
+        for share in (50, 95, 100):
+            end = "max" if share == 100 else f"p{share}"
+            yield Figure(f"{name}{label}_{end}", 1000 * float(np.percentile(seconds, share)), "CPU ms")
+            yield Figure(f"{name}{label}_moved_{end}", float(np.percentile(moved, share)), "jobs came out otherwise")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="one line of JSON instead of a table")
+    parser.add_argument("--quick", action="store_true", help="fewer repetitions")
+    parser.add_argument("--peak", action="store_true", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.peak:
+        print(peak())
+        return
+    emit("forecast_speed", figures(asked.quick), asked.json)
+
+
+if __name__ == "__main__":
+    main()
