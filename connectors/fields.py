@@ -18,6 +18,8 @@ CONTEXT_CHARACTERS = 2000
 
 def clean(value: str) -> str:
     """`value` with lone surrogates (JSON can spell them) replaced: nothing can store or send those."""
+    if value.isascii():
+        return value
     return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 

@@ -47,7 +47,7 @@ class Reply:
         """The body as JSON. Raises AccessRefused for a web page (a login in between), SystemUnreachable otherwise."""
         kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json" and not kind.endswith("+json"):
-            raise self._not_json(kind)
+            raise self.not_json(kind)
         try:
             return json.loads(self.body.decode("utf-8-sig"), parse_constant=lambda _: None)
         except UnicodeDecodeError as error:
@@ -85,7 +85,8 @@ class Reply:
         detail = found.get("detail", found.get("message", "")) if isinstance(found, dict) else ""
         return _detail_words(detail)[:SAID_CHARACTERS]
 
-    def _not_json(self, kind: str) -> ConnectorError:
+    def not_json(self, kind: str) -> ConnectorError:
+        """What an answer of this content type is, where JSON was asked for."""
         if kind in ("text/html", "application/xhtml+xml"):
             return AccessRefused(
                 f"{self.place} is a web page, not JSON: a login or a proxy stands in between. "

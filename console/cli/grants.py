@@ -20,6 +20,7 @@ GRANTS = {
     "glue": ("connectors.glue", "grants.json"),
     "github_actions": ("connectors.github_actions", "grants.txt"),
     "databricks": ("connectors.databricks", "grants.txt"),
+    "kubernetes": ("connectors.kubernetes", "grants.txt"),
     "prefect": ("connectors.prefect", "grants.txt"),
     "mysql_events": ("connectors.mysql_events", "grants.sql"),
     "pg_cron": ("connectors.pg_cron", "grants.sql"),

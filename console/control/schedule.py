@@ -26,6 +26,8 @@
                The change of clocks is as for systemd (not lived here).
 "dagster"      The source's own `next_at` first, then its cron expression. A time in the gap is moved to its end; of one
                that comes twice the second counts, of hourly ones both (asked of Dagster 1.13.27).
+"kubernetes"   The expression in the CronJob's zone. Its library steps real minutes and compares each with that zone's
+               clock (SpecSchedule.Next of robfig/cron; not lived here): a job skips a gap and runs twice in an overlap.
 "none"         nothing runs by the clock.
 Cron's expressions are read and stepped by cronsim, on naive local times: the zone's rule is applied here.
 """
@@ -75,6 +77,7 @@ _DIALECTS = (
     "dagster",
     "github",
     "databricks",
+    "kubernetes",
 )
 
 
@@ -287,6 +290,7 @@ def _cron_rule(dialect: str, text: str, zone: str) -> _Rule | str:
         "prefect": False,
         "github": False,
         "databricks": False,
+        "kubernetes": True,
         "dagster": len(stepped.hours) == 24,
     }
     return _Rule(dialect, fields, where, starred[dialect])

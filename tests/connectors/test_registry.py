@@ -24,6 +24,7 @@ OURS = [
     "dbt",
     "databricks",
     "heartbeat",
+    "kubernetes",
     "glue",
     "github_actions",
     "mysql_events",

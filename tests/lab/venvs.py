@@ -179,8 +179,12 @@ def main() -> None:
     ):
         began = time.monotonic()
         print(f"{name}: {make()} ({time.monotonic() - began:.1f} s)", file=sys.stderr)
-    from tests.lab import described
+    from tests.lab import described, kubebuild
 
+    try:
+        print(f"Kubernetes {kubebuild.VERSION}: {kubebuild.made()}", file=sys.stderr)
+    except LabError as error:
+        print(f"Kubernetes {kubebuild.VERSION} is not built, its tests are skipped: {error}", file=sys.stderr)
     print(f"GitHub's description: {described.missing() or described.made()}", file=sys.stderr)
 
 

@@ -1,0 +1,1 @@
+"""Kubernetes Jobs and CronJobs, by the cluster's own API."""

@@ -1,0 +1,42 @@
+"""A cluster and connectors opened on it, for the tests of this folder."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+
+from connectors.contract import Connector, RunRecord
+from connectors.kubernetes.connector import KubernetesConnector
+from connectors.kubernetes.options import CLUSTER, KubernetesOptions
+from tests.fakes.kubernetes import URL, FakeKubernetes
+
+ORDERS, STOCK = "etl/load-orders", "etl/stock-count"
+
+
+def cluster() -> FakeKubernetes:
+    """A cluster half a minute behind our clock: asks of starts are for now, by the real clock."""
+    fake = FakeKubernetes()
+    fake.cronjob("load-orders")
+    fake.cronjob("stock-count", schedule="*/15 * * * *", timeZone="Europe/Berlin")
+    fake.now = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=30)
+    return fake
+
+
+def opened(
+    fake: FakeKubernetes, transport: httpx.BaseTransport | None = None, target: str = CLUSTER, **options: Any
+) -> KubernetesConnector:
+    chosen = KubernetesOptions.model_validate({"url": URL, "token": {"env": "KUBE_TOKEN"}, **options})
+    return KubernetesConnector(chosen, target, lambda reference: "right", transport or fake.transport)
+
+
+def told(connector: Connector, cursor: str = "") -> tuple[dict[tuple[str, str], RunRecord], str]:
+    """The last word on each attempt since the cursor, by job and key, and the cursor after it."""
+    found: dict[tuple[str, str], RunRecord] = {}
+    more = True
+    while more:
+        poll = connector.poll(cursor, (), 10)
+        found |= {(one.job, one.attempt_key): one for one in poll.runs}
+        cursor, more = poll.cursor, poll.more
+    return found, cursor

@@ -1,0 +1,55 @@
+"""What the fake Kubernetes makes of rows: a crowd of Jobs, merge patches, field selectors. Pure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+Row = dict[str, Any]
+
+
+def stamp(at: datetime) -> str:
+    return f"{at:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def crowded(cronjobs: dict[tuple[str, str], Row], crowd: int, asked: Row, version: str) -> Row:
+    """A page of `crowd` green Jobs of the first CronJob, made as they are asked for."""
+    first, limit = int(asked.get("continue", 0)), int(asked["limit"])
+    (namespace, cronjob), row = next(iter(cronjobs.items()))
+    owner = {"kind": "CronJob", "name": cronjob, "uid": row["metadata"]["uid"]}
+    told, oldest = [], 20_000_000
+    for number in range(first, min(first + limit, crowd)):
+        at = stamp(datetime.fromtimestamp((oldest + number) * 60, UTC))
+        held = {"type": "Complete", "status": "True", "lastTransitionTime": at}
+        meta = {"name": f"{cronjob}-{oldest + number}", "namespace": namespace, "uid": f"u{number}"}
+        told.append(
+            {
+                "metadata": {**meta, "creationTimestamp": at, "ownerReferences": [owner]},
+                "spec": row["spec"]["jobTemplate"]["spec"],
+                "status": {"startTime": at, "completionTime": at, "succeeded": 1, "conditions": [held]},
+            }
+        )
+    more = {"continue": str(first + limit)} if first + limit < crowd else {}
+    return {"metadata": {"resourceVersion": version, **more}, "items": told}
+
+
+def fits(row: Row, term: str) -> bool:
+    """Whether an object meets one term of a field selector."""
+    name, equal, value = term.partition("!=") if "!=" in term else term.partition("=")
+    found: Any = row
+    for part in name.split("."):
+        found = found.get(part, "")
+    return bool((found == value) == (equal == "="))
+
+
+def merge(row: Row, patch: Row) -> None:
+    """RFC 7386."""
+    for name, value in patch.items():
+        if value is None:
+            row.pop(name, None)
+        elif isinstance(value, dict):
+            inner = row.get(name)
+            row[name] = inner if isinstance(inner, dict) else {}
+            merge(row[name], value)
+        else:
+            row[name] = value
