@@ -71,6 +71,7 @@ def test_the_example_loads_and_names_every_setting() -> None:
         "assets",
         "actions",
         "lakehouse",
+        "k8s",
         "orders-sfn",
         "lake",
         "compute",
