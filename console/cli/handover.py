@@ -13,7 +13,7 @@ from console.control.report import action_line, service_words
 from console.durations import duration_words, parse_duration
 from console.model.ids import incident_name
 from console.model.views import IncidentRow
-from console.model.views.handover import Handover, NoteView, ServiceNight, Standing
+from console.model.views.handover import Handover, NoteView, ServiceNight, Standing, Turned
 
 SHIFT = "12h"
 
@@ -86,7 +86,7 @@ def sections(view: Handover) -> list[Section]:
         Section(
             "Held now", [f"{one.job}: {one.told}, by {one.held_by}, until {stamp(one.until)}" for one in view.holds]
         ),
-        Section("Switched, silenced, extended", [_standing(one) for one in view.standing]),
+        Section("Switched, silenced, extended", [*map(_standing, view.standing), *map(_turned, view.turned)]),
         Section("Drift that nobody has accepted", [f"{one.job}: {one.words}" for one in view.drift]),
         Section("Not seen", [f"{name}: {why}, last seen {stamp(at)}" for name, at, why in view.stale]),
     ]
@@ -118,6 +118,11 @@ def _service(one: ServiceNight, now: datetime) -> str:
 
 def _note(one: NoteView) -> str:
     return f"{stamp(one.at)} {incident_name(one.incident_id)} {one.actor}: {one.words}"
+
+
+def _turned(one: Turned) -> str:
+    about = f" {one.about}" if one.about else ""
+    return f"{stamp(one.at)} {one.by}: {one.verb}{about}{f': {one.why}' if one.why else ''}"
 
 
 def _standing(one: Standing) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from console.model.ids import instant, maybe_instant, micros
-from console.model.modes import MODE, SCOPES, Modes, Switched, modes_of
+from console.model.modes import FREEZE, MODE, SCOPES, Modes, Switched, modes_of
 from console.model.pauses import Pause, pause_of, switch_of
 from console.store import chain
 from console.store.chain import Run
@@ -80,8 +80,15 @@ def turn(run: Run, name: str, value: str, by: str, origin: str, why: str, now_us
     for each in (name, *others):
         run(_TURN, (each, value, by, why, now_us))
     detail = {"before": before[0][0] if before else "", "after": value, "with it": others}
-    chain.append(run, now_us, by, origin, f"turn {value}", name, detail, why)
+    chain.append(run, now_us, by, origin, turn_verb(name, value), name, detail, why)
     return True
+
+
+def turn_verb(name: str, value: str) -> str:
+    """What the audit calls it."""
+    if name == FREEZE:
+        return "freeze" if value == "on" else "thaw"
+    return f"turn {value}"
 
 
 def _exceptions(run: Run, value: str) -> list[str]:

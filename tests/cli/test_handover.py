@@ -72,6 +72,17 @@ def test_the_handover_has_the_open_incident_with_both_clocks_and_who_is_on_it(fa
     )
 
 
+def test_the_handover_tells_a_freeze_that_is_over_too(failed: Bench) -> None:
+    headway(failed.url, "freeze", "--why", "the network is moved")
+    headway(failed.url, "freeze", "--off")
+    text = headway(failed.url, "handover").out
+    switched = text[text.index("Switched, silenced, extended") : text.index("Drift that nobody")]
+    first, second = [line.split(" ann: ")[1] for line in switched.splitlines() if " ann: " in line]
+    assert ("freeze: the network is moved", "thaw") == (first, second)
+    view = headway(failed.url, "handover", "--json").data
+    assert ["freeze", "thaw"] == [one["verb"] for one in view["turned"]]
+
+
 def test_a_service_that_an_open_incident_hurts_is_told_though_nobody_can_tell_by_how_much(failed: Bench) -> None:
     """The next shift read "Services at risk: (none)" beside a tier-1 service on stale data."""
     with open_reads(failed.url) as reads:

@@ -86,7 +86,7 @@ def test_a_thaw_lets_actions_leave_again_and_both_are_in_the_audit(bench: Bench)
     bench.parts.actions.step(bench.fence)
     assert 1 == len(bench.scheduler.acted)
     told = rows(bench, "SELECT verb, object, why FROM audit WHERE object = 'freeze' ORDER BY seq")
-    assert [("turn on", "freeze", "a test"), ("turn off", "freeze", "")] == told
+    assert [("freeze", "freeze", "a test"), ("thaw", "freeze", "")] == told
 
 
 def test_a_freeze_outlives_the_engine_and_stands_in_the_status(

@@ -626,6 +626,7 @@ def test_a_plan_that_stops_tells_its_incidents_route_once_for_each_stop(night: B
     assert [title] == told(night)
     with night.reads() as reads:
         assert (1,) == reads.header().stopped_plans
+        assert [number] == [one.id for one in reads.plans(ended=False)]
     body = night.sink.got[-1][2]
     assert "Why:      step 1, fake/extract: ended failed" in body
     assert "Go on:  headway recovery 1 --resume (what failed is asked anew), or --abort" in body
@@ -633,6 +634,37 @@ def test_a_plan_that_stops_tells_its_incidents_route_once_for_each_stop(night: B
     turn(night)
     ends(night, 1, State.FAILED)
     assert [title, title] == told(night)
+
+
+def test_a_stopped_plan_leaves_the_header_with_its_incident_and_not_the_list_of_plans(night: Bench) -> None:
+    started(night)
+    turn(night)
+    ends(night, 1, State.FAILED)
+    turn(night)
+    with night.reads() as reads:
+        assert (1,) == reads.header().stopped_plans
+        with night.store.write(None) as connection:
+            connection.exec_driver_sql("UPDATE incident SET closed_us = 1 WHERE id = 1")
+        assert ((), [1]) == (reads.header().stopped_plans, [one.id for one in reads.plans(ended=False)])
+
+
+def test_a_stopped_plan_of_no_incident_leaves_the_header_once_what_failed_is_good_or_after_a_day(night: Bench) -> None:
+    started(night)
+    turn(night)
+    ends(night, 1, State.FAILED)
+    turn(night)
+
+    def header_after(change: str) -> tuple[int, ...]:
+        with night.store.write(None) as connection:
+            connection.exec_driver_sql(change)
+        with night.reads() as reads:
+            return reads.header().stopped_plans
+
+    assert (1,) == header_after("UPDATE plan SET incident_id = NULL")
+    day_us = 86_400_000_000
+    assert () == header_after(f"UPDATE plan_step SET ended_us = ended_us - {day_us} WHERE ended_us IS NOT NULL")
+    assert (1,) == header_after(f"UPDATE plan_step SET ended_us = ended_us + {day_us} WHERE ended_us IS NOT NULL")
+    assert () == header_after("UPDATE run SET state = 'succeeded'")
 
 
 @pytest.mark.parametrize(

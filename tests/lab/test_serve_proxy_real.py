@@ -154,5 +154,5 @@ def test_a_person_signs_in_at_the_proxy_and_is_who_asks(bench: Bench, tmp_path: 
         browser.wait_for_other(asking, 0, 0, 1280, 60)
         browser.settled(0, 0, 1280, 60)
         found = [one for one in told(bench) if one[0] == "ann"]
-        assert [("ann", "browser on 127.0.0.1", "turn on")] == found
+        assert [("ann", "browser on 127.0.0.1", "freeze")] == found
         assert [] == [one for one in browser.logged if "Content Security Policy" in one or "Error" in one]

@@ -201,7 +201,7 @@ def test_what_the_copy_remembers_as_under_way_is_not_done_a_second_time(
     assert {"k1": "failed", "k2": "unknown", "k3": "unknown", "k4": "verified"} == told
     with open_reads(str(new)) as reads:
         assert "restored from a copy" in reads.header().frozen
-    assert [("restore",), ("turn on",)] == rows(new, "SELECT verb FROM audit WHERE seq > 1 ORDER BY seq")
+    assert [("restore",), ("freeze",)] == rows(new, "SELECT verb FROM audit WHERE seq > 1 ORDER BY seq")
     look_through(new)
 
 

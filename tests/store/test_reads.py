@@ -425,6 +425,22 @@ def test_drift_of_a_job_that_is_not_watched_any_more_is_not_listed(served: Estat
     assert [] == reads.drift()
 
 
+def test_a_job_that_only_a_run_has_told_of_is_gone_once_an_inventory_does_not_show_it(
+    served: Estate, reads: Reads
+) -> None:
+    """One that was made a moment ago starts before the next inventory."""
+
+    def is_there_after(now: str) -> bool:
+        write_inventory(served.store, served.host, InventoryChanges(complete=True, hash=now), at(now), None)
+        return not reads.job("etl-hosts/db07:made_now").row.gone
+
+    assert not [one for one in reads.jobs_by_ids(reads.job_ids(JobFilter())) if one.gone]
+    write_inventory(served.store, served.host, InventoryChanges(complete=True, hash="0"), at("03:00"), None)
+    served.ingest(run("db07:made_now"), now="03:20")
+    assert not reads.job("etl-hosts/db07:made_now").row.gone
+    assert not is_there_after("03:30")
+
+
 def test_the_header_counts_those_whose_deadline_has_passed_apart(served: Estate, reads: Reads) -> None:
     served.ingest(failed())
     decide(served, service_days=(day(),), incidents=(incident(),))

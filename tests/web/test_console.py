@@ -112,7 +112,7 @@ def test_what_a_visitor_asks_for_is_asked_in_their_name_with_their_rights(bench:
         asyncio.run(freeze(at, "ann", "FROZEN"))
     found = told(bench)
     assert ("bob", "browser on 192.0.2.7", "refuse freeze on") in found
-    assert ("ann", "browser on 192.0.2.7", "turn on") in found
+    assert ("ann", "browser on 192.0.2.7", "freeze") in found
 
 
 def test_who_is_signed_in_stands_in_the_header_and_the_tab_says_what_is_at_risk(bench: Bench) -> None:
@@ -154,7 +154,7 @@ def test_an_open_session_goes_by_the_rights_of_each_moment(bench: Bench) -> None
     with behind_a_proxy(bench) as (_, at):
         asyncio.run(drive(at))
     verbs = [verb for who, _, verb in told(bench) if who == "ann"]
-    assert ["refuse freeze on", "refuse freeze on", "turn on"] == sorted(verbs)
+    assert ["freeze", "refuse freeze on", "refuse freeze on"] == sorted(verbs)
 
 
 def test_a_config_that_permits_nothing_any_more_shuts_the_door_until_it_does(bench: Bench) -> None:
@@ -189,7 +189,7 @@ def test_who_serves_for_themself_is_who_asks(bench: Bench) -> None:
     with serving(bench) as (process, at):
         assert process.stdout is not None
         asyncio.run(drive(at, process.stdout.readline().strip()))
-    assert (permissions.os_user(), "browser on 127.0.0.1", "turn on") in told(bench)
+    assert (permissions.os_user(), "browser on 127.0.0.1", "freeze") in told(bench)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

@@ -66,6 +66,19 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class Turned:
+    """A switch that somebody turned, as it may be told though it stands otherwise by now."""
+
+    at: datetime
+    by: str
+    verb: str
+    """As the audit calls it: "freeze", "thaw", "turn live", "pause polling"."""
+    about: str
+    """What it is of; empty for the freeze, which is of all."""
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Handover:
     """Since a time, in the order in which a person reads it."""
 
@@ -81,6 +94,8 @@ class Handover:
     actions: tuple[ActionView, ...]
     holds: tuple[HoldView, ...]
     standing: tuple[Standing, ...]
+    turned: tuple[Turned, ...]
+    """Since then, oldest first, whoever has turned it back."""
     drift: tuple[DriftView, ...]
     """Not accepted."""
     stale: tuple[tuple[str, datetime | None, str], ...]

@@ -92,6 +92,15 @@ class ApprovalView:
         return [row for row in rows if row[1]]
 
 
+_FORMERLY = {("freeze", "turn on"): "freeze", ("freeze", "turn off"): "thaw"}
+"""(object, verb) of rows that an earlier version wrote, which nobody may rewrite -> what they are called now."""
+
+
+def verb_shown(verb: str, about: str) -> str:
+    """What a row's verb is called by now."""
+    return _FORMERLY.get((about, verb), verb)
+
+
 class AuditReads(Base):
     def audit(
         self, since: datetime | None = None, actor: str = "", about: str = "", limit: int = 200
@@ -180,7 +189,7 @@ def _row(one: chain.Link) -> AuditRow:
         at=at,
         actor=clean_line(one.actor),
         origin=clean_line(one.origin),
-        verb=clean_line(one.verb),
+        verb=verb_shown(clean_line(one.verb), one.object),
         object=clean_line(one.object),
         why=clean_line(one.why),
         detail=detail,

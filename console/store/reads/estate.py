@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from console.model.ids import instant, maybe_instant, micros
@@ -25,6 +25,17 @@ _ACTIONS = (
     " a.sent_us,"
     " a.ended_us, a.words, a.preview FROM action a JOIN job j ON j.id = a.job_id"
 )
+STOPPED_LASTS = timedelta(days=1)
+_STOPPED = (
+    "SELECT p.id FROM plan p WHERE p.state = 'stopped'"
+    " AND NOT EXISTS (SELECT 1 FROM incident i WHERE i.id = p.incident_id AND i.closed_us IS NOT NULL)"
+    " AND NOT EXISTS (SELECT 1 FROM plan n WHERE n.incident_id = p.incident_id AND n.id > p.id)"
+    " AND (p.incident_id IS NOT NULL OR EXISTS (SELECT 1 FROM plan_step s LEFT JOIN run r ON r.job_id = s.job_id"
+    " AND r.period_key = s.period_key WHERE s.plan_id = p.id AND s.state = 'failed'"
+    " AND COALESCE(r.state, '') <> 'succeeded' AND COALESCE(s.ended_us, p.requested_us) > ?)) ORDER BY p.id"
+)
+"""Those that still need a person: not once their incident is over or has a newer plan; without an incident, not once
+what failed in them is good, nor for longer than STOPPED_LASTS. The list of plans keeps them all."""
 _DRIFT = (
     "SELECT d.id, j.name, d.what, d.words, d.seen_us FROM drift d JOIN job j ON j.id = d.job_id"
     " WHERE d.accepted_us IS NULL AND d.ended_us IS NULL{watched} ORDER BY d.seen_us DESC, d.id DESC"
@@ -54,9 +65,7 @@ class EstateReads(FindingReads):
             frozen=frozen,
             in_shadow=in_shadow,
             paused=tuple(self.paused().values()),
-            stopped_plans=tuple(
-                row[0] for row in self.link.rows("SELECT id FROM plan WHERE state = 'stopped' ORDER BY id")
-            ),
+            stopped_plans=tuple(row[0] for row in self.link.rows(_STOPPED, (micros(self.now() - STOPPED_LASTS),))),
             config=meta.get("config_digest", ""),
             config_since=instant(int(meta["config_since_us"])) if "config_since_us" in meta else None,
             console=meta.get("console", ""),

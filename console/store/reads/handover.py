@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from console.clean import clean_line
 from console.model.ids import instant, maybe_instant, micros
-from console.model.modes import frozen_words
+from console.model.modes import FREEZE, frozen_words
 from console.model.promises import instance_name
 from console.model.views import IncidentRow
-from console.model.views.handover import Handover, NoteView, ServiceNight, Standing
+from console.model.views.handover import Handover, NoteView, ServiceNight, Standing, Turned
 from console.store.reads.alerts import AlertReads
+from console.store.reads.audit import verb_shown
 from console.store.reads.holds import HoldReads
 from console.store.reads.link import Row
 
@@ -23,6 +25,7 @@ _SERVICES = (
 )
 _BY_PEOPLE = ("note", "acknowledged", "lapsed")
 """Kinds of events that a person made."""
+_TURNS = ("freeze", "thaw", "turn on", "turn off", "turn live", "turn shadow", "pause polling", "resume polling")
 # ruff: noqa: S608  (the statements are made of our own words; every value is bound)
 
 
@@ -43,6 +46,7 @@ class HandoverReads(HoldReads, AlertReads):
             actions=tuple(one for one in reversed(self.actions()) if one.requested >= since),
             holds=tuple(self.holds()),
             standing=self._standing(now),
+            turned=self._turned(since_us),
             drift=tuple(self.drift()),
             stale=tuple(
                 (f"{one.system}/{one.name}", one.last_ok, one.error)
@@ -73,6 +77,23 @@ class HandoverReads(HoldReads, AlertReads):
             (since_us, *_BY_PEOPLE),
         )
         return tuple(NoteView(instant(at), incident, kind, words, actor) for at, incident, kind, words, actor in rows)
+
+    def _turned(self, since_us: int) -> tuple[Turned, ...]:
+        marks = ", ".join("?" * len(_TURNS))
+        rows = self.link.rows(
+            f"SELECT at_us, actor, verb, object, why FROM audit WHERE at_us >= ? AND verb IN ({marks}) ORDER BY seq",
+            (since_us, *_TURNS),
+        )
+        return tuple(
+            Turned(
+                instant(at),
+                clean_line(by),
+                verb_shown(verb, about),
+                "" if about == FREEZE else clean_line(about),
+                clean_line(why),
+            )
+            for at, by, verb, about, why in rows
+        )
 
     def _standing(self, now: datetime) -> tuple[Standing, ...]:
         modes = self.modes()

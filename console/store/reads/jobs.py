@@ -31,7 +31,8 @@ _ROW = (
     "SELECT j.id, j.name, s.name, s.kind, l.state, COALESCE(r.evidence, 'native'), COALESCE(r.native_state, ''),"
     " COALESCE(r.timeliness, 'no_estimate'), COALESCE(r.bd, ''), r.id, r.started_us, r.ended_us,"
     " p.sort_us,"
-    " COALESCE(c.words, ''), c.next_us, j.owner, j.paused_since_us, j.gone_since_us, j.parent_id,"
+    " COALESCE(c.words, ''), c.next_us, j.owner, j.paused_since_us, CASE WHEN c.id IS NOT NULL OR j.gone_since_us <"
+    " (SELECT g.inventory_us FROM target g WHERE g.id = j.target_id) THEN j.gone_since_us END, j.parent_id,"
     " COALESCE(r.stale_read, FALSE), COALESCE(r.attempts, 0), j.target_id,"
     " h.state, h.held_by, h.until_us"
     " FROM {ids} JOIN job j ON j.id = k.a JOIN latest_run l ON l.job_id = j.id JOIN system s ON s.id = j.system_id"
@@ -43,6 +44,7 @@ _ROW = (
     " LEFT JOIN hold h ON h.key = (SELECT MAX(x.key) FROM hold x WHERE x.job_id = j.id AND x.ended_us IS NULL AND"
     " x.kind <> 'trigger')"
 )
+"""Known by a run only, a job is gone once an inventory has come that does not show it: before, it may be new."""
 _HELD = ("held", "releasing", "found")
 
 
