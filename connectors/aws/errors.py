@@ -6,6 +6,8 @@ Glue, Batch and CloudWatch Logs.
 
 from __future__ import annotations
 
+import re
+from html import unescape
 from typing import Any
 
 from botocore.exceptions import (
@@ -54,6 +56,7 @@ NO_IDENTITY = (
     TokenRetrievalError,
 )  # fmt: skip
 THROTTLED_SECONDS = 5.0
+_TITLE = re.compile(r"<title[^>]*>([^<]*)</title", re.IGNORECASE)
 SERVICES = {"stepfunctions": "states"}
 """How a service is called in IAM, where that is not its name."""
 RIGHTS = {"UpdateSchedule": "scheduler:UpdateSchedule, and iam:PassRole on the schedule's role,"}
@@ -66,6 +69,10 @@ EVERYWHERE = frozenset({
 
 class Gone(NotSupported):
     """What was asked for is not there (any more)."""
+
+
+class NoIdentity(AccessRefused):
+    """Nobody asks: this machine has no keys for it, or not the profile that is named. No right is missing."""
 
 
 class AlreadyThere(NotSupported):
@@ -90,8 +97,7 @@ def sorted_client_error(error: ClientError, place: str, service: str, once: bool
     """The contract's error for an error answer. `once`: an action was sent; a server error leaves it unknown."""
     code, operation = code_of(error), str(error.operation_name)
     status, headers = _status(error)
-    said = " ".join(str(error.response.get("Error", {}).get("Message", "")).split())[:300]
-    words = f"{place}: {operation} answered {status} {code}: {said}"
+    words = f"{place}: {operation} answered {status} {_said(error, code)}"
     if code in REFUSED or status in REFUSED_STATUSES:
         return AccessRefused(f"{words}. Check the keys, and allow {right_of(service, operation)} to this identity.")
     if code in THROTTLED or status == 429:
@@ -110,10 +116,25 @@ def sorted_client_error(error: ClientError, place: str, service: str, once: bool
 def sorted_local_error(error: Exception, place: str, once: bool) -> ConnectorError:
     """The contract's error for one that botocore raised itself."""
     words = " ".join(str(error).split())[:300]
+    if isinstance(error, ProfileNotFound):
+        mend = "Write it into ~/.aws/config of whoever runs the engine, or correct profile"
+        return NoIdentity(f"{place}: {words.rstrip('.')}. {mend}.")
     if isinstance(error, NO_IDENTITY):
-        return AccessRefused(f"{place}: {words}. Give access_key_id and secret_access_key, a profile, or a role.")
+        return NoIdentity(
+            f"{place}: {words.rstrip('.')}. Give access_key_id and secret_access_key, a profile, or a role."
+        )
     unread = f"{place}: an answer cannot be read: {type(error).__name__}: {words}"
     return OutcomeUnknown(unread) if once else SystemUnreachable(unread)
+
+
+def _said(error: ClientError, code: str) -> str:
+    """AWS's words; of a web page, which is whole in them, its title."""
+    said = " ".join(str(error.response.get("Error", {}).get("Message", "")).split())
+    if not said.startswith("<"):
+        return f"{code}: {said[:300]}"
+    title = _TITLE.search(said)
+    named = f' "{unescape(title[1]).strip()[:100]}"' if title and title[1].strip() else ""
+    return f"with a web page{named}, as a proxy or a load balancer does"
 
 
 def _status(error: ClientError) -> tuple[int, dict[str, Any]]:

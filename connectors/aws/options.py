@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from connectors.secrets import FilePath, SecretRef
+from connectors.spelling import spelled
 from connectors.transport.http import checked_origin
 
 
@@ -15,7 +16,7 @@ class AwsOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    region: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]{1,2}$")]
+    region: Annotated[str, spelled(r"[a-z]{2}(-[a-z]+)+-[0-9]{1,2}", "eu-central-1")]
     """AWS region: "eu-central-1"."""
     endpoint_url: str | None = None
     """Another address of the service: a VPC endpoint, or a moto server in tests."""

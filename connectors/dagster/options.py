@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from connectors.secrets import FilePath, SecretRef
+from connectors.spelling import spelled
 from connectors.transport.http import checked_origin
 
 
@@ -21,7 +24,7 @@ class DagsterOptions(BaseModel):
     """Its password; read again when it is refused."""
     token: SecretRef | None = None
     """A proxy's bearer token, or a user token of Dagster+, instead of username and password."""
-    token_header: str = Field(default="Authorization", pattern=r"^[A-Za-z][A-Za-z0-9-]{0,63}$")
+    token_header: Annotated[str, spelled(r"[A-Za-z][A-Za-z0-9-]{0,63}", "Dagster-Cloud-Api-Token")] = "Authorization"  # noqa: S105 - a name
     """Header that the token goes in: "Dagster-Cloud-Api-Token" for Dagster+."""
     ca_file: FilePath | None = None
     """PEM file of the CA that signed the server's certificate; the machine's own CAs when not given."""

@@ -153,11 +153,12 @@ class DbtConnector:
             answer = self._client.can(name, "", timeout_seconds)
             clock, there = _clock(answer), answer.value
             why = "" if there.get("readable") else f"{project.folder} is not there, or the login may not read it"
-            mend = f"chgrp -R dbt {project.folder} && chmod -R g+rX {project.folder}, with the login in that group"
+            mend = f"put the login into the group that may read {project.folder}: headway grants dbt"
             rights.append(Right(f"read {name}", not why, why, mend if why else ""))
             lacks = "" if there.get("program") else f'no program "{project.dbt}" on the PATH of the login'
             lacks = lacks or ("" if there.get("writable") else f"the login may not write in {project.folder}")
-            able = f"set dbt to the path of its program, and chmod -R g+w {project.folder}"
+            able = "let it sign in as the project's owner, or write there: headway grants dbt"
+            able = able if there.get("program") else "set dbt to the path of its program"
             rights.append(Right(f"run dbt in {name}", not lacks, lacks, able if lacks else "", "act"))
         return Probe(True, rights=tuple(rights), clock=clock)
 

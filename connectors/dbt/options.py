@@ -7,10 +7,12 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from connectors.spelling import spelled
 from connectors.transport.hosts import AbsolutePath, HostOptions
 
-_NAME = r"^[A-Za-z0-9_.-]{1,80}$"
-_WORD = r"^[A-Za-z0-9_.,:@+*/=-]+$"
+_NAME = spelled(r"[A-Za-z0-9_.-]{1,80}", "shop")
+_WORD = r"[A-Za-z0-9_.,:@+*/=-]+"
+_PROGRAM = spelled(_WORD, "/opt/venv/bin/dbt")
 RUNS = ("build", "run", "test", "seed", "snapshot")
 
 
@@ -39,9 +41,9 @@ class Project(BaseModel):
     """Folder of its dbt.log (dbt's --log-path)."""
     profiles: AbsolutePath | None = None
     """Folder of profiles.yml for what Headway starts; without it where dbt looks by itself."""
-    dbt: Annotated[str, Field(pattern=_WORD)] = "dbt"
+    dbt: Annotated[str, _PROGRAM] = "dbt"
     """The program: a name on the login's PATH, or its path."""
-    start: Annotated[tuple[Annotated[str, Field(pattern=_WORD)], ...], AfterValidator(_starts)] = ("build",)
+    start: Annotated[tuple[Annotated[str, spelled(_WORD, "tag:nightly")], ...], AfterValidator(_starts)] = ("build",)
     """What a start, and a rerun of all, gives to dbt."""
     failed_nodes: Literal["partial", "failed"] = "partial"
     """What a run is in which some nodes failed: PARTIAL opens no incident by itself, FAILED does."""
@@ -52,13 +54,13 @@ class Project(BaseModel):
 class DbtOptions(HostOptions):
     """`[systems.NAME]` with `kind = "dbt"`."""
 
-    projects: Annotated[dict[Annotated[str, Field(pattern=_NAME)], Project], Field(min_length=1)]
+    projects: Annotated[dict[Annotated[str, _NAME], Project], Field(min_length=1)]
     """Name -> where it is."""
     tasks: tuple[Literal["model", "seed", "snapshot", "test", "unit_test"], ...] = (
         "model", "seed", "snapshot", "test", "unit_test",
     )  # fmt: skip
     """Which nodes are shown as tasks of their project; all count in its run either way."""
-    python: Annotated[str, Field(pattern=_WORD)] = "python3"
+    python: Annotated[str, spelled(_WORD, "/usr/bin/python3")] = "python3"
     """Python 3.8 or newer on the host, with which artefacts are read there."""
-    home: Annotated[str, Field(pattern=r"^(~/|/)[A-Za-z0-9_@+.,=/-]*$")] = "~/.headway/dbt"
+    home: Annotated[str, spelled(r"(~/|/)[A-Za-z0-9_@+.,=/-]*", "~/.headway/dbt")] = "~/.headway/dbt"
     """Folder on the host for states that are kept, and marks of what Headway started."""

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from connectors.secrets import FilePath, SecretRef
+from connectors.spelling import spelled
 from connectors.transport.http import checked_origin
 
 PUBLIC_API = "https://api.github.com"
@@ -18,7 +19,7 @@ class GitHubActionsOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     repositories: Annotated[
-        tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}$")], ...],
+        tuple[Annotated[str, spelled(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}", "acme/etl")], ...],
         Field(min_length=1),
     ]
     """"owner/name" of each repository: ["acme/etl"]."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from connectors.mapped_fields import FieldPath, JobFields, RunFields, States
 from connectors.secrets import FilePath, SecretRef
+from connectors.spelling import spelled
 from connectors.transport.http import checked_origin
 
 PLACE = re.compile(r"\{([a-z_]+)\}")
@@ -21,7 +22,7 @@ class Call(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    path: str = Field(pattern=r"^/")
+    path: Annotated[str, spelled(r"(?s)/.*", "/api/runs")]
     """Below `url`, beginning with a slash."""
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "GET"
     """GET, or what the API wants."""
@@ -76,7 +77,7 @@ class JobsCall(ListCall, JobFields):
 class RunsCall(ListCall, RunFields):
     """The list of runs, oldest change first where the API can."""
 
-    one: str = Field(default="", pattern=r"^(/|$)")
+    one: Annotated[str, spelled(r"(?s)(/.*)?", "/api/runs/{id}")] = ""
     """Path of a single run, {id} in it: open runs that the list does not show any more are looked up there."""
 
     @model_validator(mode="after")

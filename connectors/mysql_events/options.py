@@ -9,9 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from connectors.contract import Secrets
 from connectors.secrets import FilePath, SecretRef
+from connectors.spelling import spelled
 from connectors.transport.mysql import Login
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_$-]{1,64}$")]
+Name = Annotated[str, spelled(r"[A-Za-z0-9_$-]{1,64}", "dwh")]
 
 
 class MySqlEventsOptions(BaseModel):
@@ -33,7 +34,7 @@ class MySqlEventsOptions(BaseModel):
     """The CA that verify trusts; the machine's own when not given."""
     schemas: tuple[Name, ...] = ()
     """Databases whose events are watched; empty: all."""
-    log_table: Annotated[str, Field(pattern=r"^[A-Za-z0-9_$-]{1,64}\.[A-Za-z0-9_$-]{1,64}$")] | None = None
+    log_table: Annotated[str, spelled(r"[A-Za-z0-9_$-]{1,64}\.[A-Za-z0-9_$-]{1,64}", "ops.job_log")] | None = None
     """The table, as "schema.table", that events write their start and end to: without it only starts are known."""
     server_zone: str | None = None
     """IANA zone of events that say SYSTEM; the server's offset of now when not given."""

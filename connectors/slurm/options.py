@@ -7,10 +7,11 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
+from connectors.spelling import spelled
 from connectors.transport.hosts import AbsolutePath, HostOptions, UserName
 
 NamePattern = Annotated[str, Field(min_length=1, max_length=256)]
-AccountName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.@-]+$")]
+AccountName = Annotated[str, Field(min_length=1, max_length=64), spelled(r"[A-Za-z0-9_.@-]+", "etl")]
 
 
 class SlurmOptions(HostOptions):

@@ -163,6 +163,11 @@ def queue(answer: Answer) -> tuple[dict[str, list[Queued]], list[Skipped], str]:
         else:
             found.setdefault(one.base, []).append(one)
     failed = end is None or end.rest != "0"
+    if not failed:  # what squeue says of itself goes to the same place
+        odd = (line for line in errors if not line.startswith("squeue: "))
+        skipped += [
+            Skipped("squeue", "the line is no row of the list that was asked for", line[:SAMPLE]) for line in odd
+        ]
     return found, skipped, (" ".join(errors)[:SAMPLE] or "squeue failed") if failed else ""
 
 

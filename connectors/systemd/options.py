@@ -6,9 +6,12 @@ from typing import Annotated
 
 from pydantic import Field
 
+from connectors.spelling import spelled
 from connectors.transport.hosts import HostOptions
 
-UnitPattern = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[A-Za-z0-9:_.\\@*?\[\]!-]+$")]
+UnitPattern = Annotated[
+    str, Field(min_length=1, max_length=256), spelled(r"[A-Za-z0-9:_.\\@*?\[\]!-]+", "backup-*.timer")
+]
 
 
 class SystemdOptions(HostOptions):

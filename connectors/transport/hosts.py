@@ -9,16 +9,19 @@ from typing import Annotated, Protocol
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from connectors.secrets import FilePath, SecretRef, refuse_pasted
+from connectors.spelling import spelled
 from connectors.transport.local import ThisMachine
 from connectors.transport.ssh import Completed
 from connectors.transport.ssh_connect import SshAddress
 
-HostName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[^\s:/]+$")]
-UserName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*\$?$")]
+HostName = Annotated[str, Field(min_length=1, max_length=253), spelled(r"[^\s:/]+", "db07")]
+UserName = Annotated[str, Field(min_length=1, max_length=64), spelled(r"[A-Za-z_][A-Za-z0-9_.-]*\$?", "headway")]
 JumpHost = Annotated[
-    str, Field(max_length=320, pattern=r"^([A-Za-z_][A-Za-z0-9_.-]*\$?@)?[^\s:/@,-][^\s:/@,]*(:[1-9]\d{0,4})?$")
+    str,
+    Field(max_length=320),
+    spelled(r"([A-Za-z_][A-Za-z0-9_.-]*\$?@)?[^\s:/@,-][^\s:/@,]*(:[1-9]\d{0,4})?", "headway@gate:2222"),
 ]
-AbsolutePath = Annotated[str, Field(pattern=r"^/[A-Za-z0-9_@+.,:/=-]*$", max_length=4000)]
+AbsolutePath = Annotated[str, Field(max_length=4000), spelled(r"/[A-Za-z0-9_@+.,:/=-]*", "/srv/etl")]
 
 
 class Host(BaseModel):

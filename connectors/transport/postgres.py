@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from connectors.contract import AccessRefused, Secrets, Shell
 from connectors.secrets import FilePath, SecretRef
+from connectors.spelling import spelled
 
 SECRET = frozenset({"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"})
 
@@ -48,7 +49,7 @@ class PostgresOptions(BaseModel):
     """libpq's sslmode; verify-full wherever the network is not yours."""
     sslrootcert: FilePath | None = None
     """The CA that verify-ca and verify-full trust; libpq's default when not given."""
-    act_schema: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,62}$")] = "headway"
+    act_schema: Annotated[str, spelled(r"[a-z_][a-z0-9_]{0,62}", "headway")] = "headway"
     """Schema of the functions that grants.sql makes."""
 
     @model_validator(mode="after")

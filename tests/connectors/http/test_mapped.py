@@ -319,7 +319,7 @@ def test_a_run_that_ended_by_itself_is_no_cancel_that_worked() -> None:
         ({"runs.paging": "none"}, 'paging = "none", and it pages by {cursor}'),
         ({"username": "me"}, "username and password belong together"),
         ({"url": "http://batch.example.com"}, "would send the credentials unencrypted"),
-        ({"jobs.path": "api"}, "String should match pattern"),
+        ({"jobs.path": "api"}, "is not written like /api/runs"),
     ],
     ids=lambda value: "" if isinstance(value, str) else next(iter(value)),
 )
