@@ -17,6 +17,8 @@ class Trail:
         self._at = -1
         self._last: Place | None = None
         self._rows: dict[Place, tuple[Any, int]] = {}
+        self._latest: dict[str, Place] = {}
+        """Of each screen, whatever a table showed there, the place that was left last."""
 
     @property
     def current(self) -> Place | None:
@@ -39,12 +41,20 @@ class Trail:
         """A place is left: the row under the cursor there, and the first line in view."""
         self._rows.pop(place, None)
         self._rows[place] = (row, top)
+        self._latest[_name(place)] = place
         while len(self._rows) > KEPT:
             del self._rows[next(iter(self._rows))]
 
     def stood(self, place: Place) -> tuple[Any, int]:
         """Where one stood there when it was left: row and first line; None and 0 where nobody was."""
         return self._rows.get(place, (None, 0))
+
+    def stood_in(self, name: str, place: Place | None) -> tuple[Any, int | None]:
+        """Where one stood on the screen of this name when it was left, now that it shows `place`: the first line only
+        where it showed the same."""
+        left = self._latest.get(name)
+        row, top = self.stood(left) if left is not None else (None, None)
+        return row, top if left == place else None
 
     def step(self, by: int) -> Place | None:
         """The place so many steps back (below 0) or forward, which is now the present one; None where there is none."""
@@ -60,6 +70,12 @@ class Trail:
         if found is not None:
             self.seen(found)
         return found
+
+
+def _name(place: Place) -> str:
+    """ "jobs" of the screen or table of that name; else what kind of place it is."""
+    kind, what = place
+    return str(what[0]) if kind == "table" else str(what) if kind == "screen" else kind
 
 
 def _is_same(one: Place, other: Place) -> bool:

@@ -34,12 +34,14 @@ class Ways(OnTerminal, inherit_bindings=False):
     _home: str
 
     def go(self, where: str) -> None:
-        """One of the screens that have a number; what was open above the first screen is closed."""
+        """One of the screens that have a number, on the row where one was there; what was open above the first screen
+        is closed."""
 
         def went() -> None:
             self._leave()
             if where != self._home:
-                self.push_screen(make_screen(where))
+                self.push_screen(made := make_screen(where))
+                made.stand_on(*self.trail.stood_in(where, made.place))
 
         self.unless_lost(self.screen_stack, went)
 
@@ -58,16 +60,19 @@ class Ways(OnTerminal, inherit_bindings=False):
     def _leave(self) -> None:
         """Closes what is open above the first screen; where one stood there is kept."""
         while len(self.screen_stack) > 1:
-            if isinstance(one := self.screen, BaseScreen) and one.place is not None:
-                self.trail.left(one.place, one.row_left, one.top_left)
+            self._note_row()
             self.pop_screen()
+
+    def _note_row(self) -> None:
+        """Keeps where one stands on the screen that is open, if anybody has moved there."""
+        if isinstance(one := self.screen, BaseScreen) and one.place is not None:
+            self.trail.left(one.place, one.row_left if one.was_moved_in else None, one.top_left)
 
     def back(self, leave: bool = True) -> None:
         """One screen back; from the first one `q` leaves, Escape stays."""
         if len(self.screen_stack) > 1:
-            if isinstance(one := self.screen, BaseScreen) and one.place is not None:
-                self.trail.left(one.place, one.row_left, one.top_left)
-            self.unless_lost([one], self.pop_screen)
+            self._note_row()
+            self.unless_lost([self.screen], self.pop_screen)
         elif leave:
             self.exit(0)
 

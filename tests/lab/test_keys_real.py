@@ -203,7 +203,7 @@ def test_a_crontab_line_is_held_with_a_reason_and_let_go_by_keys(lab: Estate, he
         console.press("escape")
         console.wait_for("JOBS  row 1 of 1")
         console.press(":holds")
-        console.wait_for("Holds: what")
+        console.wait_for("screen    holds")
         console.press("enter")
         console.wait_for("HOLDS 1")
         console.press("h")

@@ -274,7 +274,7 @@ async def test_holds_are_reached_by_name_and_one_is_let_go(night: Night) -> None
     await night.press(":")
     await night.typing()
     await night.type("holds")
-    await night.see("Holds: what")
+    await night.see("screen    holds")
     await night.press("enter")
     await night.see("HOLDS 2", LOAD, "held", "09:14 5h56m", "watching")
     await night.press("h")

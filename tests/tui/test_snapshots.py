@@ -218,7 +218,7 @@ def _held(night: Night) -> None:
 
 
 def test_what_is_held(snap_compare: SnapCompare) -> None:
-    assert shot(snap_compare, (":", *"holds", "see:Holds: what", "enter"), "HOLDS 2", prepare=_held)
+    assert shot(snap_compare, (":", *"holds", "see:screen    holds", "enter"), "HOLDS 2", prepare=_held)
 
 
 def _frozen(night: Night) -> None:

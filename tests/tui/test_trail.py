@@ -80,6 +80,69 @@ async def test_the_last_view_may_be_a_lineage_with_its_cursor(night: Night) -> N
     await night.until(lambda: stood == night.app.screen.name_here(), "the same job")  # type: ignore[attr-defined]
 
 
+@on_the_night()
+async def test_a_number_leads_back_to_the_row_where_one_was(night: Night) -> None:
+    night.reads.jobs_ += [job_row(100 + n, f"etl-hosts/host{n:02d}:job") for n in range(60)]
+    await night.press("3")
+    await night.see("JOBS  row 1 of 74")
+    await night.press("end", *["up"] * 5)
+    await night.see("JOBS  row 69 of 74")
+    seen = night.text.splitlines()[3:-1]
+    await night.press("2")
+    await night.see("INC-0412")
+    await night.press("3")
+    await night.see("JOBS  row 69 of 74")
+    await night.until(lambda: seen == night.text.splitlines()[3:-1], "the same lines")
+
+
+@on_the_night()
+async def test_a_number_leads_to_the_row_that_one_chose_in_a_filtered_table(night: Night) -> None:
+    await night.press("3")
+    await night.see("JOBS  row 1 of 14")
+    await night.press("/")
+    await night.typing()
+    await night.type("load_orders")
+    await night.see("row 1 of 2 ")
+    await night.press("enter", "down")
+    await night.see("row 2 of 2 ")
+    await night.press("1")
+    await night.see("SERVICES")
+    await night.press("3")
+    await night.see("of 14")
+    await night.until(lambda: "load_orders.publish" in night.app.screen.name_here(), "its row")  # type: ignore[attr-defined]
+
+
+def test_who_moved_nowhere_comes_back_to_the_top_and_not_to_what_stood_there() -> None:
+    trail = Trail()
+    trail.left(("screen", "incidents"), None, 0)
+    assert (None, 0) == trail.stood_in("incidents", ("screen", "incidents"))
+    trail.left(("table", ("jobs", "db07", "", False, False)), 7, 30)
+    assert (7, None) == trail.stood_in("jobs", ("table", ("jobs", "", "", False, False)))
+    assert (None, None) == trail.stood_in("runs", None)
+
+
+LONG_LOG = "\n".join(f"line {n} of the log" for n in range(300))
+
+
+def _long_log(night: Night) -> None:
+    night.requests.log_text = LONG_LOG
+
+
+@on_the_night(prepare=_long_log)
+async def test_the_last_view_may_be_a_log_at_the_line_where_one_was(night: Night) -> None:
+    await night.see("Supply plan")
+    await night.press("l")
+    await night.see("line 299 of the log")
+    await night.press("pageup", "pageup")
+    await night.see_gone("line 299 of the log")
+    await night.at_rest()
+    seen = night.text.splitlines()[-10:-1]
+    await night.press("3")
+    await night.see("JOBS  row 1")
+    await night.act("last")
+    await night.until(lambda: seen == night.text.splitlines()[-10:-1], "the same lines")
+
+
 @pytest.mark.parametrize(
     "name,typed,worse_than",
     [

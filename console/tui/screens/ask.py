@@ -11,6 +11,7 @@ from textual.widgets import Input
 from console.tui import keys
 from console.tui.screens.overlay import Overlay
 from console.tui.widgets.entry import Entry
+from console.tui.widgets.hints import Hint
 from console.tui.widgets.pane import Pane
 
 
@@ -34,7 +35,6 @@ class AskScreen(Overlay[str]):
     """`says`: what will be done with it. `fault` answers why a text will not do, empty when it will."""
 
     WHERE = "ask"
-    DEFAULT_CSS = "AskScreen #box { height: 8; } AskScreen.-tight #box { height: 8; }"
 
     def __init__(self, title: str, says: str, text: str = "", fault: Callable[[str], str] = said) -> None:
         super().__init__()
@@ -55,8 +55,7 @@ class AskScreen(Overlay[str]):
 
     def _foot(self, fault: str) -> None:
         enter = keys.shown("enter", self.look.glyphs.plain)
-        left = [(f"{enter} ", "key"), ("go on  ", "dim"), (f"{self.key_for('back')} ", "key"), ("back", "dim")]
-        self.bar("box-foot").show([(fault, "warn")] if fault else left)
+        self.foot(Hint(enter, "go on", 1), Hint(self.key_for("back"), "back"), said=fault)
 
     @on(Input.Changed)
     def changed(self) -> None:

@@ -63,6 +63,11 @@ class BaseScreen(Marking):
         return next((grid.key for grid in self.query(Grid)), None)
 
     @property
+    def was_moved_in(self) -> bool:
+        """Whether anybody chose where one stands here; else it is the first row, whichever that is."""
+        return all(grid.touched for grid in self.query(Grid))
+
+    @property
     def top_left(self) -> int:
         """The first line in view, where there are rows."""
         return next((grid.scroll_offset.y for grid in self.query(Grid)), 0)

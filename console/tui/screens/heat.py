@@ -10,6 +10,7 @@ from console.model.filters import JobFilter
 from console.model.views.jobs import HourCount
 from console.tui import heat
 from console.tui.screens.overlay import Overlay
+from console.tui.widgets.hints import Hint
 from console.tui.widgets.pane import Pane
 
 
@@ -27,14 +28,7 @@ class HeatScreen(Overlay[None]):
     def on_mount(self) -> None:
         title = f"runs by hour, {heat.DAYS} days" + (f": {self.words}" if self.words else "")
         self.bar("box-title").show([(title, "strong"), ("   reading…", "dim")])
-        self.bar("box-foot").show(
-            [
-                (f"{self.key_for('back')} ", "key"),
-                ("back  ", "dim"),
-                (f"{self.key_for('copy')} ", "key"),
-                ("copy", "dim"),
-            ]
-        )
+        self.foot(Hint(self.key_for("back"), "back"), Hint(self.key_for("copy"), "copy", 1))
         self.pane.focus()
 
         def found(hours: Sequence[HourCount]) -> None:

@@ -132,7 +132,7 @@ def _misfit(choice: Choice, words: list[str]) -> int | None:
 def screens() -> list[Choice]:
     """The screens that one goes to from anywhere."""
     return [
-        Choice("screen", act.name, keys.says(act, act.where[0]), ("screen", act.name))
+        Choice("screen", act.name, keys.says(act, act.where[0]).partition(": ")[2], ("screen", act.name))
         for act in keys.TABLE
         if act.name in where.NUMBERED
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from connectors.words import is_open
 from console.model.views import AttemptView, RunView
@@ -35,6 +35,8 @@ class LogScreen(BaseScreen):
         self.next_start: str | None = None
         self.cut = False
         self._asking: Asking | None = None
+        self._stand_at: int | None = None
+        """The first line in view as it was left, until the log is there."""
         self.pane = Pane(id="log")
         self.pane.following = self.pane.wrapped = True
 
@@ -87,6 +89,21 @@ class LogScreen(BaseScreen):
         then, self._then = self._then, ""
         if then:
             self.call_after_refresh(self.action_act, then)
+        line, self._stand_at = self._stand_at, None
+        if line is not None and self.pane.following:  # nobody has moved meanwhile
+            self.pane.follow(False)
+            self.call_after_refresh(self.pane.scroll_to, y=line, animate=False)
+
+    # where one was
+
+    @property
+    def row_left(self) -> Any:
+        """The first line in view; None at the end, where what comes is followed."""
+        return None if self.pane.following else self.pane.scroll_offset.y
+
+    def stand_on(self, row: Any, top: int | None = None) -> None:
+        """Shows the log from there on, as soon as it is read."""
+        self._stand_at = row if isinstance(row, int) else None
 
     def _tell(self, words: str) -> None:
         """Why there is no log, or no more of it: in the title, and whole where nothing else stands below it."""

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.screen import ModalScreen
+from textual.scroll_view import ScrollView
 from textual.widget import Widget
 
 from console.tui import chrome, guide, keys
 from console.tui.cells import Look
 from console.tui.pace import Paced
 from console.tui.widgets.bar import Bar
+from console.tui.widgets.hints import Hint, Hints
 from console.tui.widgets.pane import Pane
 
 if TYPE_CHECKING:
@@ -28,9 +31,9 @@ class Overlay(Paced, ModalScreen[Chosen], inherit_bindings=False):
     WHERE: ClassVar[str] = "text"
     DEFAULT_CSS = """
     Overlay { align: center middle; background: $background 60%; }
-    Overlay #box { width: 90%; max-width: 110; height: 80%; padding: 0 1; }
+    Overlay #box { width: 90%; max-width: 110; height: 6; max-height: 80%; padding: 0 1; }
     Overlay #box { background: $background; border: solid $primary; }
-    Overlay.-tight #box { width: 100%; height: 100%; }
+    Overlay.-tight #box { width: 100%; max-height: 100%; }
     """
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -59,10 +62,33 @@ class Overlay(Paced, ModalScreen[Chosen], inherit_bindings=False):
             yield Bar(id="box-title")
             yield from self.content()
             yield from guide.bar(self.board, self.WHERE)
-            yield Bar(id="box-foot")
+            yield Hints(id="box-foot")
 
     def on_mount(self) -> None:
+        self.hold_back()  # it is painted once it is as high as it shall be
+        self.screen_layout_refresh_signal.subscribe(self, lambda _: self._fit())
         self.paint_frame()
+
+    def _fit(self) -> None:
+        """As many lines as there is to show; never fewer than before, so that nothing jumps while one types."""
+        box = self.query_one("#box")
+        lacking = max((one.virtual_size.height - one.size.height for one in self.growing), default=0)
+        height = box.styles.height.value if box.styles.height is not None else 0
+        if lacking > 0 and box.display and box.outer_size.height + lacking > height:
+            box.styles.height = box.outer_size.height + lacking
+        else:
+            self._let_go()
+        self.fitted()
+
+    def fitted(self) -> None:
+        """It has been laid out anew."""
+
+    @property
+    def growing(self) -> Sequence[Widget]:
+        """What takes the lines of the box that nothing else needs; once it has its width, by which texts are broken."""
+        children = [one for one in self.query_one("#box").children if isinstance(one, ScrollView)]
+        return [one for one in children if one.virtual_size.width == one.scrollable_content_region.width
+                and one.styles.height is not None and one.styles.height.is_fraction]  # fmt: skip
 
     def paint_frame(self) -> None:
         """What stands below the box and around it is old: said in the box, which covers the banner."""
@@ -84,6 +110,10 @@ class Overlay(Paced, ModalScreen[Chosen], inherit_bindings=False):
 
     def bar(self, name: str) -> Bar:
         return self.query_one(f"#{name}", Bar)
+
+    def foot(self, *hints: Hint, said: str = "", style: str = "warn") -> None:
+        """The keys at the foot of the box, and what is said with them."""
+        self.query_one("#box-foot", Hints).tell(hints, (said, style))
 
     def on_resize(self, event: events.Resize) -> None:
         guide.paint(self, self.WHERE)

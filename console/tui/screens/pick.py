@@ -15,6 +15,7 @@ from console.tui import keys, where
 from console.tui.screens.overlay import Overlay
 from console.tui.widgets.entry import Entry
 from console.tui.widgets.grid import Grid
+from console.tui.widgets.hints import Hint
 from console.tui.widgets.table import Column, Row, Rows
 
 if TYPE_CHECKING:
@@ -60,8 +61,7 @@ class PickScreen(Overlay[Any]):
 
     def on_mount(self) -> None:
         self.bar("box-title").show([(self.title_text, "strong")])
-        self.bar("box-foot").show([(f"{self.key_for('choose')} ", "key"), ("choose  ", "dim"),
-                                   (f"{self.key_for('back')} ", "key"), ("back", "dim")])  # fmt: skip
+        self.foot(Hint(self.key_for("choose"), "choose", 1), Hint(self.key_for("back"), "back"))
         self.narrow("")
         self.query_one(Input).focus()
 

@@ -22,6 +22,7 @@ from console.tui.ports import RequestsLike
 from console.tui.screens.overlay import Overlay
 from console.tui.widgets.entry import Entry
 from console.tui.widgets.grid import Grid
+from console.tui.widgets.hints import Hint
 from console.tui.widgets.pane import Pane
 from console.tui.widgets.table import Column, Row, Rows
 
@@ -47,7 +48,10 @@ class SendScreen(Overlay[Chosen]):
     """`put` asks for it in the desk's thread; `gone` is told what came of that."""
 
     WHERE = "preview"
-    DEFAULT_CSS = "SendScreen #choices { height: auto; max-height: 6; }"
+    DEFAULT_CSS = """
+    SendScreen #choices { height: auto; max-height: 6; margin-top: 1; }
+    SendScreen.-tight #choices { margin-top: 0; }
+    """
     SEND: ClassVar[str] = "Send it"
     DOES: ClassVar[str] = "sends it"
 
@@ -118,6 +122,9 @@ class SendScreen(Overlay[Chosen]):
         self._foot()
         self.begin()
 
+    def fitted(self) -> None:
+        self._foot()
+
     def begin(self) -> None:
         """It is open; only "Back" can be chosen yet."""
 
@@ -131,7 +138,6 @@ class SendScreen(Overlay[Chosen]):
             Rows([Row(key, ((f" {name}", "strong"), (says, "dim"))) for key, name, says in choices]), keep=False
         )
         self.grid.styles.height = len(choices)
-        self.call_after_refresh(self._foot)
         if not self.line.display:
             self.grid.focus()
 
@@ -158,15 +164,10 @@ class SendScreen(Overlay[Chosen]):
         if not self.is_attached:
             return
         words = "back; what was sent goes on" if self.sent else "nothing is sent"
-        left = [
-            (f"{self._key('enter')} ", "key"),
-            ("choose  ", "dim"),
-            (f"{self.key_for('back')} ", "key"),
-            (words, "dim"),
-        ]
+        hints = [Hint(self._key("enter"), "choose", 1), Hint(self.key_for("back"), words)]
         if self.pane.virtual_size.height > self.pane.size.height:
-            left = [(f"{self._key('pagedown')} ", "key"), ("there is more", "mark"), ("  ", "dim"), *left]
-        self.bar("box-foot").show(left, [(self.said, "warn")])
+            hints.insert(0, Hint(self._key("pagedown"), "there is more", style="mark"))
+        self.foot(*hints, said=self.said)
 
     def say(self, words: str) -> None:
         """One line at the foot of the box."""

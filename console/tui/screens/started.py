@@ -18,9 +18,9 @@ from console.tui.ports import ReadsLike
 from console.tui.screens.base import BaseScreen, RunChoice
 from console.tui.steps import LABEL
 from console.tui.trail import Place
-from console.tui.widgets.bar import Bar
+from console.tui.widgets.bar import Bar, Line
 from console.tui.widgets.grid import Grid
-from console.tui.widgets.paint import Run
+from console.tui.widgets.paint import Run, length_of
 from console.tui.widgets.pane import Pane
 from console.tui.widgets.table import Rows
 
@@ -81,21 +81,22 @@ class StartedScreen(BaseScreen):
         super().tick()
         if self.view is not None:
             self.grid.show(self._rows(self.view))
-            self.bar("stands").show(self._stands(self.view))
+            self.bar("stands").show_lines(self._stands(self.view, self.size.width))
             self._explain()
 
     def _rows(self, view: PlanView) -> Rows:
         name = incident_name(view.incident_id) if view.incident_id is not None else ""
         return Rows([*underway.plan_rows(view, self.look), *underway.left_rows(name, self.left)])
 
-    def _stands(self, view: PlanView) -> list[Run]:
+    def _stands(self, view: PlanView, width: int) -> list[Line]:
+        """Who asked for it and why, and that it goes on: in two lines where they do not fit into one."""
         runs: list[Run] = [(f" {view.words}  ", STYLES.get(view.state, "plain"))] if view.words else []
         runs.append((f" asked by {view.requested_by} at {self.look.clock.hms(view.requested)}", "dim"))
-        if view.why:
-            runs.append((f"   why: {view.why}", "dim"))
-        if view.state == "running":
-            runs.append(("   it goes on without this screen", "dim"))
-        return runs
+        why: list[Run] = [(f"   why: {view.why}", "dim")] if view.why else []
+        on: list[Run] = [("   it goes on without this screen", "dim")] if view.state == "running" else []
+        if length_of([*runs, *why, *on]) <= width:
+            return [((*runs, *why, *on), (), "")]
+        return [(tuple(runs), (), ""), (tuple(why), tuple(on), "")] if why else [(tuple(runs), tuple(on), "")]
 
     def _explain(self) -> None:
         step, view = self.here, self.view

@@ -10,7 +10,7 @@ from typing import Any
 from textual.app import ComposeResult
 
 from console.tui.screens.overlay import Overlay
-from console.tui.widgets.paint import Run
+from console.tui.widgets.hints import Hint
 from console.tui.widgets.pane import Pane
 
 
@@ -29,14 +29,7 @@ class TextScreen(Overlay[None]):
 
     def on_mount(self) -> None:
         self.bar("box-title").show([(self.title_text, "strong")])
-        self.bar("box-foot").show(
-            [
-                (f"{self.key_for('back')} ", "key"),
-                ("back  ", "dim"),
-                (f"{self.key_for('copy')} ", "key"),
-                ("copy", "dim"),
-            ]
-        )
+        self.foot(Hint(self.key_for("back"), "back"), Hint(self.key_for("copy"), "copy", 1))
         self.pane.show(self.text)
         self.pane.focus()
 
@@ -44,8 +37,7 @@ class TextScreen(Overlay[None]):
         from console.clean import clean
 
         self.board.copy_to_clipboard(clean(self.copied))
-        said: list[Run] = [(self.told, "ok")]
-        self.bar("box-foot").show(said)
+        self.foot(said=self.told, style="ok")
 
 
 def record_screen(name: str, record: Any) -> TextScreen:
