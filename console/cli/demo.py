@@ -52,16 +52,18 @@ def run(arguments: argparse.Namespace) -> int:
     origin = _origin(arguments.at, rate)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _leave)
-    with _folder(arguments.keep) as folder, _playing(folder, origin, rate) as play:
+    with _folder(arguments.keep) as folder, _playing(folder, origin, rate) as (play, go):
         if not seen:
+            go()
             return _print_story(play, _until_failure(origin, rate))
         from console.tui.app import run_console
         from console.tui.tour import Tour
 
         take_looks(arguments)
         tour = None if arguments.no_tour else Tour(time.monotonic)
+        in_utc = getattr(arguments, "utc", False)
         return run_console(
-            str(play.store), ascii_only=arguments.ascii, tour=tour, in_utc=getattr(arguments, "utc", False)
+            str(play.store), ascii_only=arguments.ascii, tour=tour, in_utc=in_utc, after_first_paint=go
         )
 
 
@@ -106,8 +108,8 @@ def _folder(keep: bool) -> Iterator[Path]:
 
 
 @contextmanager
-def _playing(folder: Path, origin: datetime, rate: float) -> Iterator[Play]:
-    """The engine at work on the night, its history read, its clock running."""
+def _playing(folder: Path, origin: datetime, rate: float) -> Iterator[tuple[Play, Callable[[], None]]]:
+    """The engine at work on the night, its history read; and what sets its clock going, once somebody looks."""
     from console.demo import play as plays
     from console.demo.config import SINK
 
@@ -118,8 +120,7 @@ def _playing(folder: Path, origin: datetime, rate: float) -> Iterator[Play]:
         engine = _start_engine(play)
         try:
             _read_history(play, store, engine, origin)
-            plays.go(play, store, origin, rate)
-            yield play
+            yield play, lambda: plays.go(play, store, origin, rate)
         finally:
             _end(engine)
             store.close()

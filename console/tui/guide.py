@@ -11,10 +11,13 @@ from console.tui.widgets.bar import Bar, Line
 
 if TYPE_CHECKING:
     from console.tui.app import HeadwayApp
+    from console.tui.ports import ReadsLike
     from console.tui.screens.base import BaseScreen
     from console.tui.tour import Tour
 
 BAR = "tour"
+LAST = 4
+"""Steps done before the one that a plan is started in: from then on it is asked how the plans stand."""
 
 
 def bar(board: HeadwayApp, where: str) -> Iterator[Bar]:
@@ -37,10 +40,16 @@ def paint(screen: Any, where: str) -> None:
     incidents = board.header.open_incidents if board.header is not None else 0
     asks = str(getattr(screen, "typed_first", ""))
     seen = Seen(where, bool(getattr(screen, "only_problems", False)), incidents, asks)
+    if board.tour.step == LAST and not board.tour.is_done:
+        board.desk.ask("tour", _plans, board.tour.take_plans, lambda _: None)
     board.tour.notice(seen)
     for found in screen.query(f"#{BAR}").results(Bar):
         found.display = board.tour.on and not chrome.is_small(board.size)
         found.show_lines(_lines(board, board.tour, seen))
+
+
+def _plans(reads: ReadsLike) -> list[str]:
+    return [plan.state for plan in reads.plans()]
 
 
 def _lines(board: HeadwayApp, tour: Tour, seen: Any) -> list[Line]:

@@ -6,7 +6,7 @@ and which key comes next. A step that was done out of its order counts all the s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from console.durations import duration_words
@@ -46,6 +46,8 @@ class Tour:
     on: bool = True
     told: bool = False
     """Whether there was an incident yet."""
+    plans: frozenset[str] = frozenset()
+    """How the plans stand that were started."""
     skipped: int = 0
     begun: float = field(init=False)
     ended: float | None = None
@@ -62,10 +64,14 @@ class Tour:
         if self.is_done:
             return
         self.told = self.told or seen.incidents > 0
-        if self.told and not seen.incidents:
+        if (self.told and not seen.incidents) or "done" in self.plans:
             self._done(len(NAMES))
         else:
             self._done(_reached(seen))
+
+    def take_plans(self, states: Iterable[str]) -> None:
+        """How the plans stand now."""
+        self.plans = frozenset(states)
 
     def skip(self) -> None:
         """The next step, though nobody did this one."""
@@ -93,6 +99,8 @@ class Tour:
         """What to look at and what to press, in one line."""
         if self.is_done:
             skipped = f" ({self.skipped} skipped)" if self.skipped else ""
+            if seen.incidents and "done" in self.plans:
+                return "Proved; what it left too old runs anew. Your own estate: q, then headway init"
             return f"That is the whole story{skipped}. Your own estate: q, then headway init"
         if seen.where == "preview" and self.step < len(NAMES) - 1:
             return f"Nothing is sent by looking. {key('preview', 'back')} closes it"
@@ -142,16 +150,18 @@ def _plan(tour: Tour, seen: Seen, key: Keys) -> str:
 
 
 def _start(tour: Tour, seen: Seen, key: Keys) -> str:
-    if seen.where == "plan":
-        return f"Each step with its scheduler's own verb. {key('plan', 'start')} asks once more before it starts"
     if seen.where == "recovery":
         return "Its scheduler's own record proves each step: green in under a minute"
+    if "running" in tour.plans:
+        return f"It goes on by itself, and its schedulers prove it; {key(seen.where, 'incidents')} shows how it stands"
+    if seen.where == "plan":
+        return f"Each step with its scheduler's own verb. {key('plan', 'start')} asks once more before it starts"
     if seen.where == "preview":
         down, enter = key("grid", "move('down')"), key("preview", "choose")
         return f"{seen.asks}, then {enter} starts it" if seen.asks else f"{down} {enter} starts it"
     if seen.where == "incident":
         return f"{key('incident', 'recover')} shows the plan; once it runs, the incident closes when all is good"
-    return f"It closes when its cause is good again; {key(seen.where, 'incidents')} shows how it stands"
+    return f"{key(seen.where, 'incidents')} then {key('incidents', 'recover')} shows the plan; nothing is sent yet"
 
 
 _WORDS: tuple[Callable[[Tour, Seen, Keys], str], ...] = (_see, _open, _spread, _plan, _start)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -78,6 +82,33 @@ def test_a_demo_that_is_told_to_end_takes_its_engine_and_its_folder_with_it(tmp_
     assert 128 + signal.SIGTERM == process.returncode
     assert [] == engines_of(tmp_path)
     assert [] == list(tmp_path.iterdir())
+
+
+def test_the_night_begins_when_its_first_picture_is_painted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a slow machine the failure would else have come before anybody saw the calm night."""
+    told: list[str] = []
+
+    @contextmanager
+    def playing(*_: object) -> Iterator[tuple[Play, Callable[[], None]]]:
+        yield Play(tmp_path), lambda: told.append("the clock goes")
+
+    def console(url: str, after_first_paint: Callable[[], None], **_: object) -> int:
+        told.append("painted")
+        after_first_paint()
+        return 0
+
+    monkeypatch.setattr(command, "_playing", playing)
+    monkeypatch.setattr("console.tui.app.run_console", console)
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(isatty=lambda: True))
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        options = argparse.Namespace(no_screen=False, rate=None, at="03:11", keep=False, no_tour=True, ascii=False)
+        assert 0 == command.run(options)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert ["painted", "the clock goes"] == told
 
 
 def test_a_look_that_a_stopped_terminal_kept_for_longer_than_the_patience_is_no_failure(tmp_path: Path) -> None:

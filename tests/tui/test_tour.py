@@ -10,6 +10,7 @@ import pytest
 from console.tui import keys, where
 from console.tui.tour import NAMES, Seen, Tour
 from tests.tui.driving import Night, on_the_night
+from tests.tui.fake_reads import draft, plan_of
 from tests.tui.test_snapshots import SMALL, WIDE, SnapCompare, shot
 
 ROOM = 78
@@ -75,6 +76,33 @@ def test_a_calm_start_is_no_end() -> None:
     assert "wait for it" in found.words(seen("services", 0), key)
 
 
+def test_who_started_a_plan_is_not_sent_to_start_it_again() -> None:
+    found = tour()
+    found.notice(seen("plan"))
+    assert "asks once more before it starts" in found.words(seen("plan"), key)
+    found.take_plans(["running"])
+    for place in ("plan", "incident", "services", "run"):
+        assert f"{key(place, 'incidents')} shows how it stands" in found.words(seen(place), key)
+
+
+def test_it_is_done_once_a_plan_is_proved_though_its_incident_or_another_is_open_still() -> None:
+    found = tour()
+    found.notice(seen("plan"))
+    found.take_plans(["done"])
+    found.notice(seen("run"))
+    assert found.is_done
+    assert found.words(seen("run"), key).startswith("Proved; what it left too old runs anew")
+
+
+@on_the_night(tour=Tour(lambda: 0.0, step=4, told=True))
+async def test_a_plan_that_is_done_ends_the_tour_wherever_one_is(night: Night) -> None:
+    await night.see("TOUR 5/5  Start it", "2 then r shows the plan")
+    night.reads.plans_ = [plan_of(draft(), 7)]
+    await night.see("goes on by itself")
+    night.reads.plans_ = [plan_of(draft(), 7, state="done")]
+    await night.see("TOUR 5/5  Done in", "Proved")
+
+
 def test_it_stops_its_clock_when_it_is_done_and_tells_what_was_skipped() -> None:
     found = tour()
     for _ in NAMES:
@@ -88,9 +116,10 @@ def test_it_stops_its_clock_when_it_is_done_and_tells_what_was_skipped() -> None
 @pytest.mark.parametrize("where", [*where.SCREENS, "preview"])
 @pytest.mark.parametrize("step", range(len(NAMES) + 1))
 def test_every_line_fits_80_cells_wherever_one_is(step: int, where: str) -> None:
-    for incidents in (0, 1):
+    for incidents, plans in ((0, ()), (1, ()), (1, ("running",)), (1, ("done",))):
         found = tour()
         found.told = bool(incidents)
+        found.take_plans(plans)
         for _ in range(step):
             found.skip()
         for asks in ("", "type INC-10412", "say why"):

@@ -20,6 +20,7 @@ from console.tui.screens.base import BaseScreen
 from console.tui.screens.pick import PLACES, Choice, PickScreen, act_choices
 
 JOBS_SHOWN = 200
+MANY = 20
 WORSE = 1_000
 """Fits less well than any name."""
 TABLES = {"job": "jobs", "jobs": "jobs", "run": "runs", "runs": "runs"}
@@ -45,6 +46,11 @@ class JumpScreen(PickScreen):
         self.tables: list[Choice] = []
         self.wanted = self.meant = ""
         """The words that are looked for, and the act that a word of `JUMP_WORDS` alone is short for."""
+
+    @property
+    def lines_at_first(self) -> int:
+        """It always has more: the screens, and what can be done here."""
+        return MANY
 
     def on_mount(self) -> None:
         self._gather()

@@ -31,7 +31,7 @@ class Overlay(Paced, ModalScreen[Chosen], inherit_bindings=False):
     WHERE: ClassVar[str] = "text"
     DEFAULT_CSS = """
     Overlay { align: center middle; background: $background 60%; }
-    Overlay #box { width: 90%; max-width: 110; height: 6; max-height: 80%; padding: 0 1; }
+    Overlay #box { width: 90%; max-width: 110; max-height: 80%; padding: 0 1; }
     Overlay #box { background: $background; border: solid $primary; }
     Overlay.-tight #box { width: 100%; max-height: 100%; }
     """
@@ -57,7 +57,8 @@ class Overlay(Paced, ModalScreen[Chosen], inherit_bindings=False):
         return self.look.key(self.WHERE, act)
 
     def compose(self) -> ComposeResult:
-        with Vertical(id="box"):
+        with Vertical(id="box") as box:
+            box.styles.height = self.lines_at_first
             yield Bar(id="box-alarm")
             yield Bar(id="box-title")
             yield from self.content()
@@ -82,6 +83,11 @@ class Overlay(Paced, ModalScreen[Chosen], inherit_bindings=False):
 
     def fitted(self) -> None:
         """It has been laid out anew."""
+
+    @property
+    def lines_at_first(self) -> int:
+        """How high the box is before it is known how much there is to show."""
+        return 5
 
     @property
     def growing(self) -> Sequence[Widget]:

@@ -55,6 +55,10 @@ class PickScreen(Overlay[Any]):
         self.shown: tuple[Choice, ...] = self.choices
         self.grid = Grid(columns, "nothing by that name", id="choices-grid")
 
+    @property
+    def lines_at_first(self) -> int:
+        return super().lines_at_first + len(self.choices)
+
     def content(self) -> ComposeResult:
         yield Entry(placeholder=self.placeholder, id="narrow")
         yield self.grid
