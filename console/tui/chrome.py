@@ -215,7 +215,7 @@ def small(
     a `warning` what stands there is old, and nothing of it is green."""
     lines: list[list[Run]] = [[(warning, "alarm")]] if warning else [head(view, look, size.width)[0]]
     room = size.height - 3
-    ordered = by_urgency(services, look.now)
+    ordered = by_urgency(services)
     shown = ordered if len(ordered) <= room else ordered[: max(0, room - 1)]
     lines += [_short(service, look, size.width, is_old=bool(warning)) for service in shown]
     if len(shown) < len(ordered):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-
-from rich.cells import cell_len
+from typing import NamedTuple
 
 from console.model.views import ServiceView
 from console.model.words import Timeliness
 from console.tui import chrome
 from console.tui.cells import Look, act_by
 from console.tui.forecast import forecast_bar, worst
+from console.tui.kept import kept
 from console.tui.when import short, signed
 from console.tui.widgets.breaks import breaks
 from console.tui.widgets.paint import Run, fit, length_of, one_line
@@ -45,26 +45,50 @@ def columns(views: Sequence[ServiceView], width: int, by_tier: bool = False) -> 
     """As many as a screen of that width has room for. Where services do not share one zone, each deadline carries its
     own; who is on it has a column of its own where there is room, or where somebody is; what says nothing in any row
     has none."""
-    is_wide = width >= WIDE
-    zoned = len({view.zone for view in views}) > 1
-    is_calm = not any(view.cause or view.act_by or not view.is_promised for view in views)
-    ranks = {"tier": 0 if by_tier else 5, "who": 7 if is_wide else 4 * any(view.taken_by for view in views)}
-    if is_calm:
+    is_wide, of = width >= WIDE, about(views)
+    ranks = {"tier": 0 if by_tier else 5, "who": 7 if is_wide else 4 * of.has_taken}
+    if of.is_calm:
         ranks |= {"act by": 0, "cause": 0, "who": 7 * is_wide}
-    sizes = {"deadline": 10 if zoned else 8, "forecast": bar_cells(width)}
+    sizes = {"deadline": 10 if of.is_zoned else 8, "forecast": bar_cells(width)}
     if is_wide:
         sizes |= {"who": 18 if width >= HUGE else 13, "cause": 27}
     found = tuple(
         column._replace(width=sizes.get(column.title, column.width), middle=column.middle and not is_wide)
         for column in ranked(SERVICES, **ranks)
     )
-    return _named(found, views, width)
+    return _named(found, of.longest_name, width)
 
 
-def _named(columns: Sequence[Column], views: Sequence[ServiceView], width: int) -> tuple[Column, ...]:
+class About(NamedTuple):
+    """What the widths of columns and lines hang on."""
+
+    is_zoned: bool
+    """They do not share one zone."""
+    is_calm: bool
+    has_taken: bool
+    has_cause: bool
+    longest_name: int
+    """Cells."""
+    longest_reason: int
+    """Letters, of those that have a cause."""
+
+
+@kept
+def about(views: Sequence[ServiceView]) -> About:
+    """Of all rows, wherever they are."""
+    return About(
+        len({view.zone for view in views}) > 1,
+        not any(view.cause or view.act_by or not view.is_promised for view in views),
+        any(view.taken_by for view in views),
+        any(view.cause for view in views),
+        max((length_of([(one_line(view.title or view.name), "")]) for view in views), default=NAME),
+        max((len(view.reason) for view in views if view.cause), default=0),
+    )
+
+
+def _named(columns: Sequence[Column], longest: int, width: int) -> tuple[Column, ...]:
     """The columns that there is room for; names are as long as they must be, at the cost of what a cause can spare."""
     kept = {index for index, _ in plan(columns, width - 1)}
-    longest = max((cell_len(one_line(view.title or view.name)) for view in views), default=NAME)
     sizes = {"cause": min(columns[CAUSE].width, CAUSE_LEAST)}
     most = {"service": max(NAME, min(longest, LONGEST))}
     return tuple(

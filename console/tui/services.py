@@ -3,18 +3,21 @@ folded where it does not fit, and the one line that says whether all is well. Pu
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
 from console.model.views import HeaderView, ServiceView
 from console.model.words import Timeliness
 from console.tui.cells import Look, counted
+from console.tui.kept import kept
 from console.tui.when import short
 from console.tui.widgets.paint import Run
 
+NEVER = datetime.max.replace(tzinfo=UTC)
 HEADING = 1
 """Lines above a group."""
 
@@ -39,22 +42,29 @@ class Group(NamedTuple):
     folded: tuple[ServiceView, ...] = ()
 
 
-def by_urgency(services: Sequence[ServiceView], now: datetime) -> list[ServiceView]:
+@kept
+def by_urgency(services: Sequence[ServiceView]) -> tuple[ServiceView, ...]:
     """First whoever loses something soonest, then by deadline; what is delivered or not promised comes last."""
-    far = max((view.deadline for view in services), default=now)
+    far = max((view.deadline for view in services), default=NEVER)
 
     def urgency(view: ServiceView) -> tuple[bool, datetime, bool, datetime, str]:
         is_over = view.delivered is not None or not view.is_promised
         return not view.needs_a_person, view.act_by or far, is_over, view.deadline, view.name
 
-    return sorted(services, key=urgency)
+    return tuple(sorted(services, key=urgency))
 
 
-def groups(services: Sequence[ServiceView], by: Grouping, now: datetime) -> list[Group]:
+@kept
+def needing_a_person(services: Sequence[ServiceView]) -> int:
+    """How many of them do."""
+    return sum(view.needs_a_person for view in services)
+
+
+def groups(services: Sequence[ServiceView], by: Grouping) -> list[Group]:
     """All in one group without a name, or by tier or owner: a group in which somebody is needed before the others."""
-    ordered = by_urgency(services, now)
+    ordered = by_urgency(services)
     if by is Grouping.NONE:
-        return [Group("", tuple(ordered))] if ordered else []
+        return [Group("", ordered)] if ordered else []
     found: dict[str, list[ServiceView]] = {}
     for view in ordered:
         found.setdefault(name_of(view, by), []).append(view)
@@ -69,17 +79,17 @@ def name_of(view: ServiceView, by: Grouping) -> str:
 
 def folded(found: Sequence[Group], lines: int) -> list[Group]:
     """What needs nobody is folded, last things first, until all is said in so many lines; what needs somebody never."""
-    room = lines - sum(bool(group.name) + 1 + sum(view.needs_a_person for view in group.views) for group in found)
-    kept = []
+    room = lines - sum(bool(group.name) + 1 + needing_a_person(group.views) for group in found)
+    left = []
     for group in found:
-        hurt = [view for view in group.views if view.needs_a_person]
-        well = group.views[len(hurt) :]
+        first = needing_a_person(group.views)  # they stand before the others
+        hurt, well = group.views[:first], group.views[first:]
         stays = max(0, min(len(well), room))
         if len(well) - stays == 1:  # one line says no more than the line that folds it
             stays += 1
         room -= stays
-        kept.append(Group(group.name, (*hurt, *well[:stays]), tuple(well[stays:])))
-    return kept
+        left.append(Group(group.name, (*hurt, *well[:stays]), well[stays:]))
+    return left
 
 
 def lines_of(found: Sequence[Group]) -> int:
@@ -88,9 +98,8 @@ def lines_of(found: Sequence[Group]) -> int:
 
 def group_note(group: Group) -> str:
     """ "3 services, 1 needs you"."""
-    known = (*group.views, *group.folded)
-    bad = sum(view.needs_a_person for view in known)
-    return counted(len(known), "service") + (f", {needing(bad)}" if bad else "")
+    bad = needing_a_person(group.views)  # what is folded needs nobody
+    return counted(len(group.views) + len(group.folded), "service") + (f", {needing(bad)}" if bad else "")
 
 
 def needing(number: int) -> str:
@@ -100,18 +109,31 @@ def needing(number: int) -> str:
 
 def fold_words(views: Sequence[ServiceView], look: Look) -> str:
     """ "34 more (z): 30 on time, 4 met; next Price list 05:30 in 2h18m"."""
-    stands = Counter(look.glyphs.mark("timeliness", view.timeliness)[1] for view in views)
-    told = ", ".join(f"{number} {word}" for word, number in stands.most_common())
+    stands = _stands(views).most_common()
+    told = ", ".join(f"{number} {look.glyphs.mark('timeliness', timeliness)[1]}" for timeliness, number in stands)
     coming = next_words(views, look)
     return f"{len(views)} more (z): {told}{f'; next {coming}' if coming else ''}"
 
 
+@kept
+def _stands(views: Sequence[ServiceView]) -> Counter[str]:
+    return Counter(view.timeliness for view in views)
+
+
+@kept
+def _open_promises(views: Sequence[ServiceView]) -> list[ServiceView]:
+    """What is promised and not given, in the order in which it is due."""
+    found = [view for view in views if view.is_promised and not view.given]
+    return sorted(found, key=lambda view: (view.deadline, view.tier, view.name))
+
+
 def next_words(views: Sequence[ServiceView], look: Look) -> str:
     """ "Price list 05:30 in 2h18m": the promise that is due next; empty where none is ahead."""
-    ahead = [view for view in views if view.is_promised and not view.given and view.deadline > look.now]
-    if not ahead:
+    promises = _open_promises(views)
+    place = bisect_right(promises, look.now, key=lambda view: view.deadline)
+    if place == len(promises):
         return ""
-    soonest = min(ahead, key=lambda view: (view.deadline, view.tier, view.name))
+    soonest = promises[place]
     at = look.clock.hm(soonest.deadline, look.now, soonest.zone)
     return f"{soonest.title or soonest.name} {at} in {short(soonest.deadline - look.now)}"
 
@@ -119,7 +141,7 @@ def next_words(views: Sequence[ServiceView], look: Look) -> str:
 def calm_words(views: Sequence[ServiceView], header: HeaderView | None, store_error: str, look: Look) -> Run | None:
     """One line for a night in which nobody is needed; nothing while somebody is, or while nobody looks. What was not
     seen or cannot be estimated is never called well."""
-    if not views or header is None or store_error or not header.engine.alive or any(v.needs_a_person for v in views):
+    if not views or header is None or store_error or not header.engine.alive or needing_a_person(views):
         return None
     coming = next_words(views, look)
     tail = f", next: {coming}" if coming else ""

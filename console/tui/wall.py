@@ -133,7 +133,7 @@ def _nobody(wall: Wall, look: Look) -> str:
 
 
 def _summary(wall: Wall, look: Look) -> Run:
-    bad = sum(view.needs_a_person for view in wall.services)
+    bad = services.needing_a_person(wall.services)
     if bad:
         late = sum(view.timeliness in ("will_miss", "breached", "met_late") for view in wall.services)
         words = f" {counted(bad, 'service')} need{'s' * (bad == 1)} somebody{f', {late} late' if late else ''}"
@@ -147,7 +147,7 @@ def _summary(wall: Wall, look: Look) -> Run:
 
 def _services(wall: Wall, look: Look, width: int, room: int, airy: bool) -> list[Line]:
     """What needs somebody is on every page; the others take turns where they do not fit."""
-    ordered = services.by_urgency(wall.services, look.now)
+    ordered = services.by_urgency(wall.services)
     hurt = [view for view in ordered if view.needs_a_person]
     well = ordered[len(hurt) :]
     each = 2 if airy and len(ordered) * 2 <= room else 1

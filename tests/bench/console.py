@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
-from tests.bench import keys, lineage, peers, start
+from tests.bench import commits, keys, lineage, peers, start
 from tests.bench.bigstore import big_store
 from tests.bench.figures import Figure, arguments, emit
 from tests.bench.keys import p95
@@ -172,7 +172,8 @@ def starts(quick: bool) -> Iterator[Figure]:
 
 PARTS: dict[str, Callable[[bool], Iterable[Figure]]] = {
     "start": starts, "keys": keys.measure, "lists": keys.lists, "filter": filters, "memory": memory,
-    "bytes": on_the_line, "held": held, "lineage": lineage.lineage_5000, "peers": peers.measure,
+    "bytes": on_the_line, "held": held, "lineage": lineage.lineage_5000,
+    "commits": commits.measure, "peers": peers.measure,
 }  # fmt: skip
 
 

@@ -74,7 +74,7 @@ def test_a_bar_always_fills_its_cell_and_is_over_the_line_exactly_when_p95_is_la
 @pytest.mark.parametrize("by", [Grouping.TIER, Grouping.OWNER])
 def test_a_group_with_trouble_comes_before_the_others_and_its_trouble_first(by: Grouping) -> None:
     hurt = dataclasses.replace(service(1, "late", "Late", 5, "11:00"), owner="sales", timeliness="will_miss")
-    found = groups([*many(12), hurt], by, NOW)
+    found = groups([*many(12), hurt], by)
     assert hurt is found[0].views[0]
     assert ("tier 5" if by is Grouping.TIER else "sales") == found[0].name
     assert sorted(each.name for each in found[1:]) == [each.name for each in found[1:]]
@@ -86,7 +86,7 @@ def test_folding_hides_nobody_who_needs_a_person_and_loses_nothing(
 ) -> None:
     bad = [service(n, f"bad-{n}", "", 1 + n % 3, "05:00", timeliness="at_risk") for n in range(hurt)]
     every = [*many(well), *bad]
-    found = groups(every, by, NOW)
+    found = groups(every, by)
     kept = folded(found, lines) if lines_of(found) > lines else found
     told = [view for group in kept for view in (*group.views, *group.folded)]
     assert sorted(view.name for view in every) == sorted(view.name for view in told)

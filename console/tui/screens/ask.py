@@ -43,6 +43,10 @@ class AskScreen(Overlay[str]):
         self.pane = Pane(id="says")
         self.pane.wrapped, self.pane.can_focus = True, False
 
+    @property
+    def lines_at_first(self) -> int:
+        return super().lines_at_first + 1
+
     def content(self) -> ComposeResult:
         yield self.pane
         yield Entry(self.text, id="typed", select_on_focus=False)

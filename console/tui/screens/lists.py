@@ -173,10 +173,10 @@ class ShortListScreen(ListScreen):
             return f'nothing matches "{self.filter_text}"; {self.key_for("back")} clears the filter'
         return f"no problem here; {self.key_for('problems')} shows everything" if self.only_problems else self.EMPTY
 
-    def shown(self) -> list[Any]:
+    def shown(self) -> Sequence[Any]:
         """The views that filter and `!` leave."""
         if not self.only_problems and not self.filter_text:
-            return list(self.views)
+            return self.views
         return [
             view
             for view in self.views

@@ -73,10 +73,12 @@ class Overlay(Paced, ModalScreen[Chosen], inherit_bindings=False):
     def _fit(self) -> None:
         """As many lines as there is to show; never fewer than before, so that nothing jumps while one types."""
         box = self.query_one("#box")
-        lacking = max((one.virtual_size.height - one.size.height for one in self.growing), default=0)
-        height = box.styles.height.value if box.styles.height is not None else 0
-        if lacking > 0 and box.display and box.outer_size.height + lacking > height:
-            box.styles.height = box.outer_size.height + lacking
+        growing = self.growing
+        needs = [one.virtual_size.height if one in growing else one.outer_size.height + one.styles.margin.height
+                 for one in box.children if one.display]  # fmt: skip
+        height = box.styles.gutter.height + sum(needs)
+        if growing and box.display and box.styles.height is not None and height > box.styles.height.value:
+            box.styles.height = height
         else:
             self._let_go()
         self.fitted()
@@ -87,7 +89,7 @@ class Overlay(Paced, ModalScreen[Chosen], inherit_bindings=False):
     @property
     def lines_at_first(self) -> int:
         """How high the box is before it is known how much there is to show."""
-        return 5
+        return 6
 
     @property
     def growing(self) -> Sequence[Widget]:

@@ -11,6 +11,7 @@ from console.model.views import IncidentView, ServiceView
 from console.personal.views import SavedView
 from console.tui import leading, service_rows, services
 from console.tui.cells import heading
+from console.tui.ports import ReadsLike
 from console.tui.screens.base import RunChoice
 from console.tui.screens.lists import ShortListScreen
 from console.tui.widgets.bar import Bar
@@ -24,10 +25,25 @@ TALL, TALL_REASON = 30, 3
 """Lines of a terminal in which a reason may take several, and how many."""
 
 
+Line = ServiceView | Row | tuple[ServiceView, ...]
+"""A service, a heading, or what is folded."""
+
+
+def read_services(reads: ReadsLike) -> tuple[ServiceView, ...]:
+    """All of them; what is asked of thousands is found here, in the reader's thread, and not on the screen's."""
+    found = tuple(reads.services())
+    for look in (services.by_urgency, services.needing_a_person, service_rows.about):
+        look(found)
+    services.needing_a_person(services.by_urgency(found))
+    return found
+
+
 class ServicesScreen(ShortListScreen):
     WHERE = "services"
     COLUMNS = service_rows.SERVICES
     _grouped: tuple[tuple[object, ...], list[services.Group]] | tuple[()] = ()
+    _made: tuple[tuple[object, ...], Made] | None = None
+    """The rows of these groups in so many lines: they are made as they come into view, and say what the time is."""
 
     def empty_words(self) -> str:
         is_bare = self.loaded and not self.views and not self.filter_text and not self.only_problems
@@ -43,7 +59,7 @@ class ServicesScreen(ShortListScreen):
             self.show_views(self.board.services)
 
     def fetch(self) -> None:
-        self.board.ask_for(self, "services", lambda reads: reads.services(), self.show_views)
+        self.board.ask_for(self, "services", read_services, self.show_views)
 
     @on(Grid.Resized)
     def resized(self) -> None:
@@ -53,7 +69,7 @@ class ServicesScreen(ShortListScreen):
         return super().view_here(name)._replace(grouping=self.board.grouping.value)
 
     def title_runs(self) -> tuple[Sequence[Run], Sequence[Run]]:
-        bad = sum(view.needs_a_person for view in self.views)
+        bad = services.needing_a_person(self.views)
         left: list[Run] = [(" SERVICES", "key"), (f" {len(self.views)}", "strong")]
         if bad:
             left.append((f"  {services.needing(bad)}", "warn"))
@@ -71,40 +87,48 @@ class ServicesScreen(ShortListScreen):
         by = self.board.grouping
         self.grid.empty = self.empty_words()
         self.grid.set_columns(service_rows.columns(self.views, self.size.width, by is services.Grouping.TIER))
-        found = self._groups()
-        if self.is_folded(services.lines_of(found)):
-            found = services.folded(found, self.grid.page)
-        lines = [line for group in found for line in self._lines_of(group)]
-        made = Made([key for key, _ in lines], lambda index: self._row_at(lines[index][1]))
-        self.grid.show(made, keep=self.grid.touched)
+        self.grid.show(self._rows(), keep=self.grid.touched)
         self.paint_detail()
+
+    def _rows(self) -> Made:
+        """The lines of all groups; the same object while they are the same."""
+        found = self._groups()
+        is_folded = self.is_folded(services.lines_of(found))
+        if self._made is None or self._made[0][0] is not found or self._made[0][1:] != (is_folded, self.grid.page):
+            of = found, is_folded, self.grid.page
+            shown = services.folded(found, self.grid.page) if is_folded else found
+            lines = [line for group in shown for line in self._lines_of(group)]
+            self._made = of, Made([key for key, _ in lines], lambda index: self._row_at(*lines[index]))
+        return self._made[1]
 
     def _groups(self) -> list[services.Group]:
         """What filter and grouping make of the services that were read last: no order hangs on the time."""
         of = (self.views, self.filter_text, self.only_problems, self.board.grouping)
         if not self._grouped or any(one is not other for one, other in zip(self._grouped[0], of, strict=True)):
-            self._grouped = of, services.groups(self.shown(), self.board.grouping, self.look.now)
+            self._grouped = of, services.groups(self.shown(), self.board.grouping)
         return self._grouped[1]
 
     def is_folded(self, lines: int) -> bool:
         """What is well is folded where it does not fit, unless somebody wants all of it, or looks for something."""
         return self.board.folding and not self.filter_text and lines > self.grid.page > 0
 
-    def _lines_of(self, group: services.Group) -> list[tuple[Hashable, ServiceView | Row]]:
+    def _lines_of(self, group: services.Group) -> list[tuple[Hashable, Line]]:
         """Keys, and what is a row of its own or becomes one when it comes into view."""
-        found: list[tuple[Hashable, ServiceView | Row]] = []
+        found: list[tuple[Hashable, Line]] = []
         if group.name:
             head = heading(group.name, group.name.upper(), services.group_note(group))
             found.append((head.key, head))
         found += [(self.key_of(view), view) for view in group.views]
         if group.folded:
-            words = f"   {services.fold_words(group.folded, self.look)}"
-            key = ("folded", group.name)
-            found.append((key, Row(key, ((words, "dim"),), pick=False, free=True)))
+            found.append((("folded", group.name), group.folded))
         return found
 
-    def _row_at(self, line: ServiceView | Row) -> Row:
-        return line if isinstance(line, Row) else self.row_of(line)
+    def _row_at(self, key: Hashable, line: Line) -> Row:
+        if isinstance(line, ServiceView):
+            return self.row_of(line)
+        if isinstance(line, Row):
+            return line
+        return Row(key, ((f"   {services.fold_words(line, self.look)}", "dim"),), pick=False, free=True)
 
     def row_of(self, view: ServiceView) -> Row:
         is_old = services.stale_for(self.board.header, self.board.store_error, self.look.now) is not None
@@ -115,10 +139,11 @@ class ServicesScreen(ShortListScreen):
         bar, view = self.query_one("#detail", Bar), self.here
         bar.display = view is not None and self.size.height >= DETAIL_FROM and not self.is_small
         if view is not None:
-            is_long = any(one.cause and len(one.reason) > self.size.width - 2 for one in self.views)
+            of = service_rows.about(self.views)
+            is_long = of.longest_reason > self.size.width - 2
             most = TALL_REASON if is_long and self.size.height >= TALL else 1
             told = service_rows.detail(view, self.look, self.size.width, most)
-            lines = max(len(told), 3 + most if any(one.cause for one in self.views) else 2)  # it stays as high as it is
+            lines = max(len(told), 3 + most if of.has_cause else 2)  # it stays as high as it is
             bar.show_lines([(tuple(runs), (), "panel") for runs in [*told, *[[]] * (lines - len(told))]])
 
     @on(Grid.Moved)

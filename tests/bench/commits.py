@@ -1,0 +1,57 @@
+"""What a commit costs the thread that answers keys, with thousands of services: to show what the readers found."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import Iterator
+from statistics import median
+from zoneinfo import ZoneInfo
+
+from console.model.views import ServiceView
+from console.tui.app import HeadwayApp
+from console.tui.screens.services import ServicesScreen, read_services
+from tests.bench.figures import Figure
+from tests.tui.fake_reads import NOW, ZONE, FakeReads, FakeRequests, service
+
+SERVICES = 5_000
+SIZE = (120, 36)
+
+
+def many(turn: int) -> list[ServiceView]:
+    """Each turn others are endangered."""
+    return [
+        service(n, f"service-{n:05d}", f"Service {n:05d}", 1 + n % 4, "07:30",
+                timeliness="at_risk" if (n + turn) % 50 == 0 else "on_time")
+        for n in range(SERVICES)
+    ]  # fmt: skip
+
+
+async def _times(turns: int, folding: bool) -> list[float]:
+    """Milliseconds for each commit; reading is the readers' part and not counted."""
+    reads = FakeReads()
+    reads.services_ = many(0)
+    app = HeadwayApp(lambda: reads, lambda: FakeRequests(reads), frozen=NOW, mine=ZoneInfo(ZONE))
+    found = []
+    async with app.run_test(size=SIZE) as pilot:
+        while app.header is None:
+            await pilot.pause(0.01)
+        app.folding = folding
+        screen = app.screen
+        assert isinstance(screen, ServicesScreen)
+        for turn in range(1, turns + 1):
+            views = read_services(dataclasses.replace(reads, services_=many(turn)))
+            began = time.perf_counter()
+            app._on_header((app.header, None, views, ()))
+            screen.show_views(views)
+            found.append((time.perf_counter() - began) * 1000)
+            await pilot.pause()
+    return found
+
+
+def measure(quick: bool) -> Iterator[Figure]:
+    turns = 8 if quick else 40
+    for name, folding in (("services_commit", True), ("services_commit_unfolded", False)):
+        times = asyncio.run(_times(turns, folding))
+        yield Figure(name, median(times), f"ms of the screens' thread a commit, {SERVICES:,} services, median")
