@@ -62,9 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         take_looks(arguments)
         tour = None if arguments.no_tour else Tour(time.monotonic)
         in_utc = getattr(arguments, "utc", False)
-        return run_console(
-            str(play.store), ascii_only=arguments.ascii, tour=tour, in_utc=in_utc, after_first_paint=go
-        )
+        return run_console(str(play.store), ascii_only=arguments.ascii, tour=tour, in_utc=in_utc, after_first_paint=go)
 
 
 _told: list[int] = []
