@@ -14,9 +14,11 @@ from console.control.delivery import delivered_at, waits_for
 from console.control.end_to_end import Claims, seen_by
 from console.control.estimate import ENOUGH_RUNS
 from console.control.forecast import Forecast, How, forecast, has_day
+from console.control.forecast.odds import Odds
 from console.control.picture import Picture
 from console.control.readiness import Waiting
 from console.control.recovery import Budget
+from console.control.risk import alarm_of, has_passed, judged, late_words
 from console.control.service_dates import dates_judged
 from console.control.words import moment
 from console.model.decisions import ServiceDayVerdict
@@ -24,6 +26,8 @@ from console.model.promises import Instance
 from console.model.values import ServiceFacts
 from console.model.words import Timeliness
 
+SAID = 0.05
+"""From here on a reason says how likely it is late."""
 _MINUTE = timedelta(minutes=1)
 _DAY = timedelta(days=1)
 
@@ -76,7 +80,7 @@ def verdict(picture: Picture, day: Forecast, threats: Sequence[Threat]) -> Servi
     awaits = waits_for(picture, day)
     given = handed_over(picture, day) if done is None else ""
     has_forecast = done is None and not awaits and day.deadline > picture.now - _DAY  # nothing forecasts a check
-    ahead = day.finish if has_forecast else None
+    ahead, odds = (day.finish, day.odds) if has_forecast else (None, None)
     return ServiceDayVerdict(
         service=day.service.name,
         bd=day.bd,
@@ -87,6 +91,10 @@ def verdict(picture: Picture, day: Forecast, threats: Sequence[Threat]) -> Servi
         expected_at=_up(ahead.p50) if ahead else None,
         late_at=_up(ahead.p90) if ahead else None,
         p95_at=_up(ahead.p95) if ahead else None,
+        p80_at=_up(odds.p80) if odds else None,
+        p_late=round(odds.late, 2) if odds else None,
+        critical=tuple(round(odds.critical.get(each, 0.0), 2) for each in day.path) if odds else (),
+        nights=odds.nights if odds else 0,
         act_by=_down(worst.act_by) if worst else None,
         green_by=_down(budget.green_by) if budget else None,
         cause=worst.cause if worst else "",
@@ -165,8 +173,21 @@ def _timeliness(
         return (Timeliness.AT_RISK if threat else Timeliness.NO_ESTIMATE), f"{_missing(picture, day)}{_because(threat)}"
     expected = f"expected {moment(_up(day.finish.p50), zone, picture.now)}"
     if day.finish.p50 > day.deadline:
-        return Timeliness.WILL_MISS, f"{expected}, after its deadline{_because(threat)}"
-    return (Timeliness.AT_RISK if threat else Timeliness.ON_TIME), f"{expected}{_because(threat)}"
+        expected += ", after its deadline"
+    if day.odds is None:
+        stands = Timeliness.WILL_MISS if day.finish.p50 > day.deadline else Timeliness.ON_TIME
+    else:
+        was = picture.estate.stood.get((day.service.name, day.bd))
+        stands = judged(day.odds.late, alarm_of(picture.estate, day.service), was)
+        told = day.odds.late >= SAID or stands is not Timeliness.ON_TIME
+        expected = f"{late_words(day.odds.late)}: {expected}{_why(day.odds)}" if told else expected
+    if threat is not None and stands is Timeliness.ON_TIME:
+        stands = Timeliness.AT_RISK
+    return stands, f"{expected}{_because(threat)}"
+
+
+def _why(odds: Odds) -> str:
+    return f"; {odds.why}" if odds.why else ""
 
 
 def _threatened(picture: Picture, day: Forecast, threat: Threat) -> tuple[Timeliness, str]:
@@ -175,7 +196,8 @@ def _threatened(picture: Picture, day: Forecast, threat: Threat) -> tuple[Timeli
         return Timeliness.AT_RISK, _without_figures(picture, day, threat)
     after = f"; {budget.reason}" if budget.reason else ""
     act_by, green_by = (moment(at, zone, picture.now) for at in (budget.act_by, budget.green_by))
-    if picture.now > budget.act_by:
+    was = picture.estate.stood.get((day.service.name, day.bd))
+    if has_passed(budget.act_by, picture.now, was if day.odds is not None else None):
         return Timeliness.WILL_MISS, f"{threat.cause}: its act-by {act_by} has passed{after}"
     job = _name(picture, budget.job_id)
     what = "restart" if job == threat.cause else f"restart {job}"

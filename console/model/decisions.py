@@ -105,6 +105,14 @@ class ServiceDayVerdict:
     """When it is late by its SLA; None without one."""
     p95_at: datetime | None = None
     """p95 of the finish."""
+    p80_at: datetime | None = None
+    """p80 of it; None where it was not simulated, as with the next three."""
+    p_late: float | None = None
+    """The probability that it is delivered after its deadline, in steps of a hundredth."""
+    critical: tuple[float, ...] = ()
+    """Of each job of `path`: the probability that the finish is decided by it."""
+    nights: int = 0
+    """How many earlier runs that rests on, of the job of `path` that has fewest; 0: of one it is declared."""
     extension: str = ""
     """Who extended it and why."""
     instance: str = ""

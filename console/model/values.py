@@ -269,6 +269,10 @@ class Estate:
     """Run id -> the correlation keys of services that are promised end to end, with the values its context has."""
     costs: Mapping[int, float] = field(default_factory=dict)
     """Run id -> what it has cost, as its source tells; of jobs with a budget for it."""
+    stood: Mapping[tuple[str, date], Timeliness] = field(default_factory=dict)
+    """Service and business date -> how it was judged last, of those that are not delivered."""
+    alarms: Mapping[str, float] = field(default_factory=dict)
+    """Service -> from which P(late) on it is at risk, as its own past says; others: their risk."""
     extensions: tuple[Extension, ...] = ()
     """The last word for each service and business date of the lookback or later, in their order."""
     history: Mapping[int, History] = field(default_factory=dict)

@@ -8,17 +8,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import zip_longest
-from typing import Any
 
 from sqlalchemy import Connection
 
 from console.clean import clean_line
 from console.failpoints import failpoint
-from console.model.decisions import Decisions, Estimate, ExpectedRun, ServiceDayVerdict
-from console.model.ids import maybe_micros, micros
-from console.model.promises import service_of
-from console.model.words import Timeliness
+from console.model.decisions import Decisions, ExpectedRun
+from console.model.ids import micros
 from console.store.findings import write_findings
 from console.store.holds import write_holds
 from console.store.incident_rows import IncidentWriter
@@ -26,6 +22,7 @@ from console.store.keys import pack
 from console.store.latest import remove_runs, roll_latest
 from console.store.merging import RunRow
 from console.store.open import Store, next_changed_seq
+from console.store.service_days import write_days
 from console.store.told import NOBODY, Audience
 from console.store.wire import Row, Wire, wire
 
@@ -34,11 +31,6 @@ _EXPECTED = (
     "SELECT r.id, r.job_id, r.period_key, r.attempts, r.state, r.evidence, r.reason, r.expected, r.bd"
     " FROM {keys} JOIN run r ON r.job_id = k.a AND r.period_key = k.b"
 )
-_DAY = (
-    "service_id", "bd", "deadline_us", "timeliness", "data_state", "delivered_us", "expected_us", "late_us",
-    "p95_us", "act_by_us", "green_by_us", "incident_id", "cause", "sources", "path", "reason",
-    "promised_us", "agreed_us", "extension", "instance", "submission", "awaits",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +83,7 @@ def apply(
         for decision in decisions.incidents:
             writer.write(decision)
         writer.finish()
-        _write_days(lines, decisions.service_days, writer.ids, seq)
+        write_days(lines, decisions.service_days, writer.ids, seq, now_us)
         write_findings(lines, decisions.findings, now_us)
         write_holds(connection, lines, seq, now_us, decisions.holds, audience)
         _write_meta(lines, "evaluated_seq", str(evaluated_seq))
@@ -185,88 +177,3 @@ def _judge(lines: Wire, decisions: Decisions, seq: ChangedSeq) -> set[int]:
     rows = [(row[0], *wanted[row[0]], seq()) for row in differing]
     lines.update("run", ("id", "timeliness", "stale_read", "partial_input", "changed_seq"), rows)
     return {row[1] for row in differing}
-
-
-def _write_days(lines: Wire, days: Sequence[ServiceDayVerdict], written: Mapping[str, int], seq: ChangedSeq) -> None:
-    """`written`: key -> id of the incidents that this evaluation decided on."""
-    if not days:
-        return
-    services: dict[str, int] = dict(lines.rows("SELECT name, id FROM service"))
-    incidents: dict[str, int] = dict(lines.rows("SELECT key, id FROM incident WHERE closed_us IS NULL"))
-    incidents |= written
-    names = _names(lines, days)
-    rows = [
-        _day(service_id, incidents.get(one.incident_key or ""), one, names)
-        for one in days
-        if (service_id := services.get(service_of(one.service) if one.instance else one.service)) is not None
-    ]
-    query = f"SELECT d.id, {', '.join(f'd.{name}' for name in _DAY)} FROM {{keys}}"  # noqa: S608  (our own names)
-    query += " JOIN service_day d ON d.service_id = k.a AND d.bd = k.b AND d.submission = k.c"
-    stored = {_day_key(row[1:]): row for row in lines.by_keys(query, "itt", [_day_key(row) for row in rows])}
-    new = [(*row, seq()) for row in rows if _day_key(row) not in stored]
-    changed = [
-        (known[0], *row, seq())
-        for row in rows
-        if (known := stored.get(_day_key(row))) is not None and tuple(known[1:]) != row and not _unsays(known[1:], row)
-    ]
-    lines.insert("service_day", (*_DAY, "changed_seq"), new)
-    lines.update("service_day", ("id", *_DAY, "changed_seq"), changed)
-
-
-def _unsays(known: Sequence[Any], row: Sequence[Any]) -> bool:
-    """True for a date that its calendar leaves out only since it was delivered: that was promised, and stays."""
-    said = row[_DAY.index("timeliness")], known[_DAY.index("delivered_us")]
-    return said[0] == Timeliness.NO_PROMISE.value and said[1] is not None
-
-
-def _day_key(row: Sequence[Any]) -> tuple[Any, ...]:
-    """Service, business date and submission of a row in the order of _DAY."""
-    return row[0], row[1], row[_DAY.index("submission")]
-
-
-def _names(lines: Wire, days: Sequence[ServiceDayVerdict]) -> dict[int, str]:
-    ids = {estimate.job_id for day in days for estimate in day.sources}
-    return dict(lines.by_keys("SELECT j.id, j.name FROM {keys} JOIN job j ON j.id = k.a", "i", sorted(ids)))
-
-
-def _day(service_id: int, incident_id: int | None, one: ServiceDayVerdict, names: Mapping[int, str]) -> Row:
-    return (
-        service_id,
-        one.bd.isoformat(),
-        micros(one.deadline),
-        one.timeliness.value,
-        one.data_state,
-        maybe_micros(one.delivered_at),
-        maybe_micros(one.expected_at),
-        maybe_micros(one.late_at),
-        maybe_micros(one.p95_at),
-        maybe_micros(one.act_by),
-        maybe_micros(one.green_by),
-        incident_id,
-        one.cause,
-        json.dumps(
-            [
-                {**_estimate(each, names), **({"run": run} if run else {})}
-                for each, run in zip_longest(one.sources, one.runs)
-            ]
-        ),
-        json.dumps(list(one.path)),
-        one.reason,
-        micros(one.promised or one.deadline),
-        maybe_micros(one.agreed),
-        one.extension,
-        one.instance,
-        one.submission,
-        json.dumps(one.awaits),
-    )
-
-
-def _estimate(one: Estimate, names: Mapping[int, str]) -> dict[str, object]:
-    return {
-        "job": names.get(one.job_id, str(one.job_id)),
-        "source": one.source,
-        "runs": one.runs,
-        "p50_s": None if one.p50 is None else one.p50.total_seconds(),
-        "p90_s": None if one.p90 is None else one.p90.total_seconds(),
-        "p95_s": None if one.takes is None else one.takes.p95.total_seconds(),
-    }

@@ -24,7 +24,7 @@ from console.model.values import (
     ServiceFacts,
     Settings,
 )
-from console.store import checks, correlation, declared, facts, findings, hold_facts, telling
+from console.store import checks, correlation, declared, facts, findings, hold_facts, service_days, telling
 from console.store.alike import uncollected
 from console.store.lookback import MINUTE_US
 from console.store.memory import Memory
@@ -98,6 +98,7 @@ def _look(lines: Wire, is_sqlite: bool, memory: Memory, now: datetime, settings:
         cancels=hold_facts.cancels(lines, since_us),
         earlier=earlier,
         extensions=facts.extensions(lines, since_us),
+        stood=service_days.stood(lines, since_us),
         correlated=memory.correlated.by_run,
         costs=memory.costs.by_run,
         history=memory.histories.known,

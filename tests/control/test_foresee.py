@@ -11,6 +11,7 @@ import pytest
 from connectors.contract import State
 from console.control.evaluate import evaluate
 from console.control.forecast.foresee import Foresight
+from console.control.risk import has_passed, judged
 from console.model.decisions import ServiceDayVerdict
 from console.model.history import History, PastRun, history_of
 from console.model.values import JobFacts, RunFacts
@@ -42,7 +43,9 @@ def both(now: str, *runs: RunFacts, deps: Any = CHAIN, jobs: Any = (EXTRACT, LOA
 )  # fmt: skip
 def test_where_nothing_varies_the_simulation_says_what_the_sums_say(now: str, runs: Any, deps: Any) -> None:
     summed, simulated = both(now, *runs, deps=deps)
-    assert summed == simulated
+    assert summed == replace(simulated, p80_at=None, p_late=None, critical=())
+    assert (simulated.expected_at, 0.0) == (simulated.p80_at, simulated.p_late)
+    assert 1.0 == simulated.critical[-1]
 
 
 def test_a_red_job_is_restarted_after_somebody_has_looked_and_its_clocks_stay() -> None:
@@ -99,3 +102,46 @@ def test_services_that_share_a_job_agree_and_those_apart_do_not_move_each_other(
                             ("first", "second", "lone"))  # fmt: skip
     assert (first.expected_at, first.p95_at) == (second.expected_at, second.p95_at)
     assert (at("04:30"), Timeliness.ON_TIME) == (apart.p95_at, apart.timeliness)
+
+
+def test_a_service_that_is_likely_late_says_so_and_why() -> None:
+    runs = [done(EXTRACT, "03:10"), done(LOAD, "04:00"), run(3, MART, "04:30", State.RUNNING, period_at=None)]
+    calm, late = (told("06:03", [40.0, 60.0, 90.0], *runs, due=due) for due in ("10:00", "06:06"))
+    assert (Timeliness.ON_TIME, 0.0) == (calm.timeliness, calm.p_late)
+    assert calm.reason.startswith("expected ")
+    assert late.p_late is not None
+    assert 0.5 < late.p_late
+    assert Timeliness.WILL_MISS is late.timeliness
+    words = "dwh/mart has run 1h33m, 3m over its p90 (30 runs)"
+    assert late.reason.startswith(f"{round(late.p_late * 100)} % late: expected "), late.reason
+    assert words in late.reason
+
+
+def test_what_its_clock_starts_too_early_is_named() -> None:
+    runs = [run(1, EXTRACT, "03:10", State.RUNNING, started_at=at("03:50"))]
+    verdict = told("03:55", [40.0, 60.0, 90.0], *runs, due="06:10")
+    assert "warehouse/load starts 04:00 by the clock, in 100 % before its upstreams are good" in verdict.reason
+    assert verdict.p_late is not None
+    assert 0.05 < verdict.p_late < 0.95
+
+
+def test_at_risk_is_from_the_services_risk_on_and_stays_until_half_of_it() -> None:
+    assert Timeliness.ON_TIME is judged(0.09, 0.1, None)
+    assert Timeliness.AT_RISK is judged(0.1, 0.1, None)
+    assert Timeliness.AT_RISK is judged(0.06, 0.1, Timeliness.AT_RISK)
+    assert Timeliness.ON_TIME is judged(0.04, 0.1, Timeliness.AT_RISK)
+
+
+def test_what_was_told_as_missed_is_saved_only_by_clearly_better_odds() -> None:
+    assert Timeliness.WILL_MISS is judged(0.51, 0.1, Timeliness.AT_RISK)
+    assert Timeliness.WILL_MISS is judged(0.4, 0.1, Timeliness.WILL_MISS)
+    assert Timeliness.AT_RISK is judged(0.4, 0.1, Timeliness.AT_RISK)
+    assert Timeliness.AT_RISK is judged(0.3, 0.1, Timeliness.WILL_MISS)
+
+
+def test_an_act_by_that_has_passed_does_not_come_back_by_a_minute() -> None:
+    act_by = at("04:00")
+    assert not has_passed(act_by, at("03:59"), None)
+    assert has_passed(act_by, at("04:01"), None)
+    assert has_passed(act_by, at("03:59"), Timeliness.WILL_MISS)
+    assert not has_passed(act_by, at("03:50"), Timeliness.WILL_MISS)

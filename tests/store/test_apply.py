@@ -450,3 +450,45 @@ def test_a_look_that_reads_only_what_changed_sees_what_a_fresh_look_sees(served:
 def test_what_is_open_is_seen_however_long_ago_it_began(served: Estate) -> None:
     served.ingest(running(started_at=at("03:10") - timedelta(days=30), period_at=at("03:10") - timedelta(days=30)))
     assert 1 == len(load(served.store, at("04:00"), Settings()).runs)
+
+
+def verdict(late: float | None, **changes: Any) -> ServiceDayVerdict:
+    one = ServiceDayVerdict(
+        service="supply", bd=BD, deadline=at("05:30"), timeliness=Timeliness.AT_RISK, data_state="open",
+        delivered_at=None, expected_at=at("05:10"), late_at=at("05:40"), act_by=None, green_by=None, cause="",
+        incident_key=None, sources=(), path=(), reason="", p95_at=at("05:50"), p80_at=at("05:20"), p_late=late,
+    )  # fmt: skip
+    return replace(one, **changes)
+
+
+def kept(served: Estate) -> list[tuple[Any, ...]]:
+    with served.store.read() as connection:
+        return wire(connection).rows("SELECT at_us, p_late, p50_us, p95_us FROM forecast ORDER BY id")
+
+
+def test_a_forecast_is_kept_when_it_changes_much_and_now_and_then_besides(served: Estate) -> None:
+    for now, late in (("03:00", 0.2), ("03:01", 0.22), ("03:02", 0.3), ("03:31", 0.31), ("03:33", 0.31)):
+        decide(served, now, service_days=(verdict(late),))
+    decide(served, "05:31", service_days=(verdict(1.0),))
+    told = [(micros(at(now)), late) for now, late in (("03:00", 0.2), ("03:02", 0.3), ("03:33", 0.31))]
+    assert told == [row[:2] for row in kept(served)]
+    assert (micros(at("05:10")), micros(at("05:50"))) == kept(served)[0][2:]
+
+
+def test_the_highest_forecast_of_a_day_stays_known(served: Estate) -> None:
+    for now, late in (("03:00", 0.2), ("03:10", 0.6), ("03:20", 0.1), ("05:31", 1.0)):
+        decide(served, now, service_days=(verdict(late),))
+    with served.store.read() as connection:
+        assert [(1.0, 0.6)] == wire(connection).rows("SELECT p_late, peak_late FROM service_day")
+
+
+def test_what_was_not_simulated_is_not_kept(served: Estate) -> None:
+    decide(served, "03:00", service_days=(verdict(None),))
+    assert [] == kept(served)
+
+
+def test_how_a_day_in_danger_was_judged_last_is_known_to_the_next_evaluation(served: Estate) -> None:
+    decide(served, "03:00", service_days=(verdict(0.2),))
+    assert {("supply", BD): Timeliness.AT_RISK} == dict(load(served.store, at("03:01"), Settings()).stood)
+    decide(served, "03:02", service_days=(verdict(0.0, timeliness=Timeliness.ON_TIME),))
+    assert {} == dict(load(served.store, at("03:03"), Settings()).stood)

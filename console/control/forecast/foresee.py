@@ -15,16 +15,19 @@ from console.control.forecast.laid import Laid, Point, apart, instant_of, lay
 from console.control.forecast.look import Look, look, night
 from console.control.forecast.odds import Clocks, Odds
 from console.control.forecast.outcome import mixed, quantiles
-from console.control.forecast.past_nights import PastNights
+from console.control.forecast.past_nights import PastNights, kind_of
 from console.control.forecast.restart import restart
 from console.control.forecast.slack import Room, room
 from console.control.forecast.sums import Forecast
 from console.control.forecast.tell import tell
-from console.control.forecast.values import Graph, Promise, Tonight
+from console.control.forecast.values import Graph, Past, Promise, Tonight
+from console.control.forecast.why_late import why_late
 from console.control.nodes import Finish, How
 from console.control.picture import Picture
 
 SHARES = np.array([0.5, 0.8, 0.9, 0.95])
+WHY = 0.05
+"""P(late) from which on it is said why."""
 _DAY = timedelta(days=1)
 
 
@@ -69,7 +72,7 @@ class Foresight:
         )
         now = picture.now.timestamp() - origin
         found = look(tonight, now, night(past, graph, [place[end] for end in ends]))
-        return Seen(found, points, place, origin, len(past.takes))
+        return Seen(found, points, place, origin, past)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,7 @@ class Seen:
     """Place in what was laid -> job of the simulation."""
     origin: float
     """Seconds since 1970 of its time 0."""
-    nights: int
+    past: Past
 
     def promise(self, day: Forecast, places: dict[int, int]) -> Promise:
         ends = [self.place[places[end]] for end in day.ends if end in places]
@@ -122,7 +125,14 @@ def _told(picture: Picture, seen: Seen, places: dict[int, int], day: Forecast) -
     for job, probability in decides.items():
         job_id = seen.points[job].job_id
         share[job_id] = max(share.get(job_id, 0.0), probability)
-    odds = Odds(answer.late, p80, share, {}, seen.nights, _Clocks(seen, promise, places, day.service.risk))
+    seen_by = day.seen or picture
+    known = [seen_by.estimate(job_id) for job_id in way]
+    nights = min((each.runs if each.source == "history" else 0 for each in known), default=0)
+    why = ""
+    if answer.late >= WHY:
+        why = why_late(seen_by, seen.look, promise, seen.points, seen.past, kind_of(day.bd), decides)
+    clocks = _Clocks(seen, promise, places, day.service.risk)
+    odds = Odds(answer.late, p80, share, nights, why, clocks)
     return replace(day, finish=Finish(p50, p90, p95), path=way, odds=odds)
 
 

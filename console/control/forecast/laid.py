@@ -55,6 +55,8 @@ class Point:
     says: bool = True
     """False where what it took tells nothing."""
     rule: Rule | None = None
+    due: float = _UNKNOWN
+    """Of one that is rerun: when its clock starts it."""
 
 
 @dataclass(slots=True)
@@ -76,8 +78,8 @@ class Laid:
 
 def _comparable(point: Point) -> Point:
     """NaN is not even itself."""
-    ready, start, end = (-1.0 if at != at else at for at in (point.ready, point.start, point.end))
-    return replace(point, ready=ready, start=start, end=end)
+    ready, start, end, due = (-1.0 if at != at else at for at in (point.ready, point.start, point.end, point.due))
+    return replace(point, ready=ready, start=start, end=end, due=due)
 
 
 def lay(picture: Picture, days: Sequence[Forecast]) -> Laid:
@@ -165,7 +167,7 @@ class _Laying:
         if set(above) <= set(native):
             return place
         rule = Rerun(place, above)
-        return self.laid.put(self._point(Stand.WAITS, (place, *above), earliest=self._now, rule=rule))
+        return self.laid.put(self._point(Stand.WAITS, (place, *above), earliest=self._now, rule=rule, due=due))
 
     def _waiting(self) -> int:
         run, above = self.node.run, self._awaited()

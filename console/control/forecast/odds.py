@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,10 +31,11 @@ class Odds:
     p80: datetime
     critical: Mapping[int, float]
     """Job -> the probability that the finish is decided by it; without those that never decide."""
-    slack: Mapping[int, timedelta]
-    """Job of the critical path -> how much later it may be, in half of all cases, with the service in time."""
     nights: int
-    """How many earlier nights it rests on."""
+    """How many earlier runs it rests on: those of the job of its critical path that has fewest, 0 where one is
+    declared."""
+    why: str
+    """What makes it late, in words with figures; empty where it hardly will be."""
     clocks: Callable[[Iterable[int]], Clocks | None] = field(compare=False)
     """Of these jobs, broken now; None where no restart helps, or nobody waits for any of them."""
 

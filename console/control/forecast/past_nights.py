@@ -87,7 +87,7 @@ class PastNights:
         takes = np.column_stack([_takes(nights, place, point) for point in points])
         waits = np.column_stack([_waits(nights, place, point, points) for point in points])
         repairs = np.column_stack([nights.repairs[:, place[point.job_id]] for point in points])
-        return Past(takes, waits, repairs, alike([_class(int(day)) for day in dates], _class(bd.toordinal())))
+        return Past(takes, waits, repairs, alike([kind_of(date.fromordinal(int(day))) for day in dates], kind_of(bd)))
 
     def _past(self, picture: Picture, job_id: int) -> JobPast:
         history = picture.estate.history.get(job_id, NO_HISTORY)
@@ -162,7 +162,6 @@ def _waits(nights: Nights, place: Mapping[int, int], point: Point, points: Seque
     return waited if is_begun or np.isfinite(waited).any() else np.zeros(len(waited))
 
 
-def _class(day: int) -> str:
+def kind_of(on: date) -> str:
     """What kind of night it is: its weekday, or the last of a month."""
-    on = date.fromordinal(day)
     return "month end" if (on + timedelta(days=1)).day == 1 else on.strftime("%A")

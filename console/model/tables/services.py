@@ -67,6 +67,15 @@ class ServiceDay(SQLModel, table=True):
     late_us: int | None = big(default=None)
     """p90 of the finish."""
     p95_us: int | None = big(default=None)
+    p80_us: int | None = big(default=None)
+    p_late: float | None = None
+    """P(late) of the simulation; None without one."""
+    peak_late: float | None = None
+    """The highest P(late) that was told of it before its deadline."""
+    critical: str = string("[]")
+    """JSON: of each job of `path` the probability that it decides the finish."""
+    nights: int = 0
+    """How many earlier nights the simulation rests on."""
     act_by_us: int | None = big(default=None)
     green_by_us: int | None = big(default=None)
     incident_id: int | None = big(default=None)
@@ -81,6 +90,21 @@ class ServiceDay(SQLModel, table=True):
     awaits: str = string("[]")
     """JSON: names of the checks that are looked at, because its jobs are done and nothing else is missing."""
     changed_seq: int = big(default=0)
+
+
+class ForecastRow(SQLModel, table=True):
+    """What was forecast of a service day before its deadline, now and then: to be scored by what became of it."""
+
+    __tablename__: ClassVar[str] = "forecast"
+    __table_args__ = (Index("forecast_day", "service_day_id", "id"),)
+    id: int | None = big(default=None, primary_key=True)
+    service_day_id: int = big(foreign_key="service_day.id")
+    at_us: int = big()
+    p_late: float
+    p50_us: int | None = big(default=None)
+    p80_us: int | None = big(default=None)
+    p90_us: int | None = big(default=None)
+    p95_us: int | None = big(default=None)
 
 
 class ExtensionRow(SQLModel, table=True):

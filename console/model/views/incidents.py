@@ -59,6 +59,14 @@ class ServiceView:
     """Name of the calendar of the dates that it is promised for; empty: all on which something of it runs."""
     p95: datetime | None = None
     """The finish in nineteen of twenty cases; None where nothing is forecast, or not yet told by the engine."""
+    p80: datetime | None = None
+    """The same in four of five; None where it was not simulated, as with the next three."""
+    p_late: float | None = None
+    """The probability that it is delivered after its deadline."""
+    critical: tuple[float, ...] = ()
+    """Of each job of `path`: the probability that the finish is decided by it."""
+    nights: int = 0
+    """How many earlier nights the forecast rests on."""
     trouble: str = ""
     """What its open incident is called: the root cause in a few words."""
     taken_by: str = ""

@@ -26,7 +26,8 @@ _SERVICES = (
     " WHERE NOT removed ORDER BY tier, name"
 )
 _DAYS = (
-    "SELECT service_id, bd, deadline_us, timeliness, data_state, delivered_us, expected_us, late_us, p95_us, act_by_us,"
+    "SELECT service_id, bd, deadline_us, timeliness, data_state, delivered_us, expected_us, late_us, p95_us, p80_us,"
+    " p_late, critical, nights, act_by_us,"
     " green_by_us,"
     " cause, incident_id, reason, sources, path, promised_us, extension, instance, submission, awaits"
     " FROM service_day WHERE bd >= ?"
@@ -54,6 +55,10 @@ class _Day(NamedTuple):
     expected_us: int | None = None
     late_us: int | None = None
     p95_us: int | None = None
+    p80_us: int | None = None
+    p_late: float | None = None
+    critical: str = "[]"
+    nights: int = 0
     act_by_us: int | None = None
     green_by_us: int | None = None
     cause: str = ""
@@ -210,6 +215,10 @@ def _service(
         expected=maybe_instant(day.expected_us),
         late=maybe_instant(day.late_us),
         p95=maybe_instant(day.p95_us),
+        p80=maybe_instant(day.p80_us),
+        p_late=day.p_late,
+        critical=_listed(day.critical),
+        nights=day.nights,
         act_by=maybe_instant(day.act_by_us),
         green_by=maybe_instant(day.green_by_us),
         cause=day.cause,

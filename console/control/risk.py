@@ -1,0 +1,44 @@
+"""From P(late) to AT_RISK and WILL_MISS: the decision apart from the forecast.
+
+A service is at risk from its alarm on, and stays so until P(late) is half of that; it will miss from even odds on, and
+stays so until they are clearly better. So a forecast that wavers is told once.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from console.model.values import Estate, ServiceFacts
+from console.model.words import Timeliness
+
+EVEN = 0.5
+BETTER = 0.35
+"""From even odds down to here what was told as missed is not told as saved."""
+CALM = 0.5
+"""Share of the alarm below which a service is not at risk any more."""
+AHEAD = timedelta(minutes=5)
+"""An act-by that has passed is one that lies ahead again only by more than this."""
+
+
+def judged(late: float, alarm: float, was: Timeliness | None) -> Timeliness:
+    """By the forecast alone. `alarm`: the P(late) from which on it is at risk; `was`: how it was judged last, None:
+    in no danger."""
+    if late > (BETTER if was is Timeliness.WILL_MISS else EVEN):
+        return Timeliness.WILL_MISS
+    return Timeliness.AT_RISK if late >= (alarm * CALM if was is not None else alarm) else Timeliness.ON_TIME
+
+
+def alarm_of(estate: Estate, service: ServiceFacts) -> float:
+    """The P(late) from which on it is at risk: as its past says, else the risk that its config names."""
+    return estate.alarms.get(service.name, service.risk)
+
+
+def has_passed(act_by: datetime, now: datetime, was: Timeliness | None) -> bool:
+    """True where a restart comes too late."""
+    return now > act_by - (AHEAD if was is Timeliness.WILL_MISS else timedelta(0))
+
+
+def late_words(late: float) -> str:
+    """ "61 % late", "under 1 % late"."""
+    share = round(late * 100)
+    return "under 1 % late" if share < 1 else "over 99 % late" if share > 99 else f"{share} % late"
