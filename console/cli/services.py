@@ -26,12 +26,14 @@ from console.cli.exits import Exit
 from console.cli.plain import add_plain, tell, tell_table
 from console.cli.table import Col, print_table
 from console.durations import duration_words
+from console.model.chance import late_words
 from console.model.views import ServiceView
 from console.model.views.services import AttainmentView
 from console.model.words import Timeliness
 from console.store.reads import Reads
 from console.store.reads.services import NOT_JUDGED
 
+SURE = 0.995
 FAR = datetime.max.replace(tzinfo=UTC)
 COLUMNS = (
     Col("service", 12), Col("tier", drop=5), Col("timeliness"), Col("deadline"), Col("left", drop=6),
@@ -176,6 +178,19 @@ def expected_in_full(one: ServiceView, now: datetime) -> str:
     return words if words == "–" else f"{words} {cell_clock(one.expected, one.zone, now).rpartition(' ')[2]}"
 
 
+def forecast_words(one: ServiceView, now: datetime) -> str:
+    """ "05:50–06:40 CET, 61 % late": with the probability that it is late, where the simulation says one."""
+    late = "" if one.p_late is None or one.expected is None or one.delivered is not None else late_words(one.p_late)
+    return ", ".join(filter(None, [expected_in_full(one, now), late]))
+
+
+def path_words(one: ServiceView) -> str:
+    """ "extract → load (72 %) → publish": with how likely a job decides the finish, where that is not sure."""
+    shares = one.critical or (1.0,) * len(one.path)
+    told = zip(one.path, shares, strict=False)
+    return " → ".join(job if share >= SURE else f"{job} ({round(share * 100)} %)" for job, share in told)
+
+
 def taken_words(one: ServiceView, now: datetime) -> str:
     """ "mara until 04:15 CET"; empty where nobody is on it."""
     until = f" until {cell_clock(one.taken_until, one.zone, now)}" if one.taken_until is not None else ""
@@ -190,12 +205,12 @@ def _show(
         "",
         f"business date  {one.bd}",
         f"deadline       {deadline_words(one, now)}",
-        f"expected       {expected_in_full(one, now)}",
+        f"expected       {forecast_words(one, now)}",
         f"owner          {one.owner or '–'}",
         f"taken by       {taken_words(one, now) or '–'}",
         f"runbook        {one.runbook or '–'}",
     ]
-    lines += [f"why            {one.reason or '–'}", f"path           {' → '.join(one.path) or '–'}"]
+    lines += [f"why            {one.reason or '–'}", f"path           {path_words(one) or '–'}"]
     lines += [
         f"estimate       {source.get('job')}: {source.get('source')} ({source.get('runs')} runs)"
         for source in one.sources

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from console.clean import clean_line
 from console.cli.common import cell_clock, clock_words, print_json, say_lines, watched
 from console.cli.exits import Exit
-from console.cli.services import deadline_words, instance_named
+from console.cli.services import deadline_words, forecast_words, instance_named
 from console.cli.table import Col, print_table
 from console.cli.wall import zone_name
 from console.control.lateness import Lateness, Part, lateness, steps_of
@@ -18,7 +18,7 @@ from console.store.reads import Reads
 
 KINDS = ("upstream", "clock", "queued", "slow", "retries", "repair")
 NO_TIME = "–"
-ADDED = KINDS[1:]
+ADDED = (*KINDS[1:], "ahead")
 """What a job's lateness is made of besides what came from upstream, and what a clock gave back."""
 
 
@@ -27,7 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
     with watched(arguments) as reads:
         view = _view(arguments, reads)
         path, now = reads.path_of(view.name, view.bd, view.submission), reads.now()
-    found = lateness(steps_of(path, view.deadline), now, view.delivered is not None)
+    found = lateness(steps_of(path, view.deadline), now, view.delivered is not None, view.expected)
     if arguments.json:
         print_json(arguments, as_json(view, found))
         return Exit.OK
@@ -54,13 +54,15 @@ def heading(view: ServiceView, found: Lateness, now: datetime) -> Iterator[str]:
         yield f"says      {view.reason}"
     if not view.is_promised:
         return
+    if (told := forecast_words(view, now)) != NO_TIME:
+        yield f"forecast  {told}"
     if not found.parts:
         yield "path      nothing is known of its critical path on that date"
         return
     last = found.parts[-1]
     if view.awaits:
         yield f"waits     for check {', '.join(map(clean_line, view.awaits))}; its jobs are done"
-    ends = "its jobs ended" if view.awaits else "ended" if last.is_over else "ends, as it looks now,"
+    ends = "its jobs ended" if view.awaits else "ended" if last.is_over else "expected"
     yield (
         f"usually   {clock_words(last.usual_end, view.zone, now)}; {ends} {clock_words(last.end, view.zone, now)}:"
         f" {against(found.late, 'its usual')}, {against(last.end - view.deadline, 'its deadline')}"
@@ -74,11 +76,16 @@ def against(late: timedelta, what: str) -> str:
     return f"{minutes(abs(late))} {'after' if late > timedelta(0) else 'before'} {what}"
 
 
+def kinds(found: Lateness) -> tuple[str, ...]:
+    """Those that have a column: what the forecast expects beyond the usual only where there is any."""
+    return (*KINDS, "ahead") if any(signed(part.ahead) != NO_TIME for part in found.parts) else KINDS
+
+
 def columns(found: Lateness) -> tuple[Col, ...]:
     """Those of `rows`; on a narrow terminal a kind of which no job has a minute is left out first."""
-    kinds = (Col(kind, drop=0 if any(signed(getattr(one, kind)) != NO_TIME for one in found.parts) else 1)
-             for kind in KINDS)  # fmt: skip
-    return Col("job", 12, middle=True), Col("ends", drop=3), Col("usually", drop=2), Col("late"), *kinds
+    shown = (Col(kind, drop=0 if any(signed(getattr(one, kind)) != NO_TIME for one in found.parts) else 1)
+             for kind in kinds(found))  # fmt: skip
+    return Col("job", 12, middle=True), Col("ends", drop=3), Col("usually", drop=2), Col("late"), *shown
 
 
 def rows(found: Lateness, zone: str, now: datetime) -> Iterator[tuple[str, ...]]:
@@ -86,7 +93,7 @@ def rows(found: Lateness, zone: str, now: datetime) -> Iterator[tuple[str, ...]]
     for part in found.parts:
         ends = cell_clock(part.end, zone, now).rpartition(" ")[0] + ("" if part.is_over else " …")
         usual = cell_clock(part.usual_end, zone, now).rpartition(" ")[0]
-        yield (part.job, ends, usual, signed(part.late), *(signed(getattr(part, kind)) for kind in KINDS))
+        yield (part.job, ends, usual, signed(part.late), *(signed(getattr(part, kind)) for kind in kinds(found)))
 
 
 def totals(found: Lateness) -> str:
@@ -107,6 +114,7 @@ def as_json(view: ServiceView, found: Lateness) -> dict[str, object]:
         "extension": view.extension,
         "reason": view.reason,
         "awaits": list(view.awaits),
+        "p_late": view.p_late,
         "usual_end": found.parts[-1].usual_end if found.parts else None,
         "end": _end(found),
         "is_over": bool(found.parts) and found.parts[-1].is_over,
@@ -124,7 +132,7 @@ def _part(part: Part) -> dict[str, object]:
         "end": part.end,
         "is_over": part.is_over,
         "late_minutes": _minutes(part.late),
-        **{f"{kind}_minutes": _minutes(getattr(part, kind)) for kind in KINDS},
+        **{f"{kind}_minutes": _minutes(getattr(part, kind)) for kind in (*KINDS, "ahead")},
     }
 
 

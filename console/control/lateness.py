@@ -3,14 +3,15 @@
 The usual finish is what the path would have taken tonight from its first start as due: each job starts when its
 upstream and its clock let it, and takes as long as it usually does. A job's lateness is its end less its usual end; it
 is split without a rest into what came from upstream, what the clock gave back (or, for a job that did not wait, took
-away), and what the job itself added: queued, slow, retries, repair. So the last job's lateness, which is the service's,
-is the sum of what all jobs added and what the clocks gave back.
+away), and what the job itself added: queued, slow, retries, repair. What is not over ends when its forecast says so:
+what that expects beyond the usual (a repair, a slow night) is told as such, of the last job. So the last job's
+lateness, which is the service's, is the sum of what all jobs added and what the clocks gave back.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 
@@ -66,6 +67,8 @@ class Part:
     """Lost to attempts that its scheduler repeated by itself."""
     repair: timedelta = _ZERO
     """Lost to what failed, or read stale data, until somebody had it run again."""
+    ahead: timedelta = _ZERO
+    """What the service's forecast expects beyond all this; negative: it will make up for some."""
 
     @property
     def late(self) -> timedelta:
@@ -74,7 +77,7 @@ class Part:
     @property
     def own(self) -> timedelta:
         """What the job itself added."""
-        return self.queued + self.slow + self.retries + self.repair
+        return self.queued + self.slow + self.retries + self.repair + self.ahead
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +112,14 @@ def steps_of(path: Sequence[PathJobView], deadline: datetime) -> list[Step]:
     return found[::-1]
 
 
-def lateness(steps: Sequence[Step], now: datetime, delivered: bool) -> Lateness:
+def lateness(steps: Sequence[Step], now: datetime, delivered: bool, expected: datetime | None = None) -> Lateness:
     """`steps`: the critical path, first to last. `delivered`: its service day is; then what started before its upstream
-    was done did not have to wait."""
+    was done did not have to wait. `expected`: when its forecast says that it will be done; None: it has none."""
     parts: list[Part] = []
     for step in steps:
         parts.append(_part(step, parts[-1] if parts else None, now, delivered))
+    if expected is not None and parts and not parts[-1].is_over:
+        parts[-1] = replace(parts[-1], end=expected, ahead=expected - parts[-1].end)
     return Lateness(tuple(parts))
 
 

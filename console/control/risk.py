@@ -36,9 +36,3 @@ def alarm_of(estate: Estate, service: ServiceFacts) -> float:
 def has_passed(act_by: datetime, now: datetime, was: Timeliness | None) -> bool:
     """True where a restart comes too late."""
     return now > act_by - (AHEAD if was is Timeliness.WILL_MISS else timedelta(0))
-
-
-def late_words(late: float) -> str:
-    """ "61 % late", "under 1 % late"."""
-    share = round(late * 100)
-    return "under 1 % late" if share < 1 else "over 99 % late" if share > 99 else f"{share} % late"

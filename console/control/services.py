@@ -18,9 +18,10 @@ from console.control.forecast.odds import Odds
 from console.control.picture import Picture
 from console.control.readiness import Waiting
 from console.control.recovery import Budget
-from console.control.risk import alarm_of, has_passed, judged, late_words
+from console.control.risk import alarm_of, has_passed, judged
 from console.control.service_dates import dates_judged
 from console.control.words import moment
+from console.model.chance import late_words
 from console.model.decisions import ServiceDayVerdict
 from console.model.promises import Instance
 from console.model.values import ServiceFacts

@@ -37,6 +37,8 @@ SERVICES = (
     Column("expected", 9, 9),
 )
 CAUSE = next(index for index, column in enumerate(SERVICES) if column.title == "cause")
+LEAST = 0.01
+"""P(late) from which on it is shown."""
 CAUSE_LEAST = 20
 """Cells of a cause where names need the others."""
 
@@ -173,6 +175,8 @@ def cause_words(view: ServiceView, name: str = "") -> str:
 def _cause(view: ServiceView, is_wide: bool) -> Run:
     if not view.is_promised:
         return view.reason, "dim"
+    if not view.cause and view.is_endangered and view.p_late is not None and view.delivered is None:
+        return (view.reason if is_wide else f"{round(view.p_late * 100)} % late"), "plain"
     short = view.cause.partition("/")[2].rpartition(":")[2] or view.cause
     return cause_words(view, short) if is_wide else short, "plain"
 
@@ -220,6 +224,8 @@ def _standing(view: ServiceView, look: Look) -> list[Run]:
         latest = worst(view)
         slip = f" to {look.clock.hm(latest, look.now, view.zone)}" if latest and latest > view.expected else ""
         runs += [(expected + slip, "plain"), dot]
+        if view.p_late is not None and view.p_late >= LEAST:
+            runs += [(f"{round(view.p_late * 100)} % late", style), dot]
     return [*runs, *about]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -75,11 +76,15 @@ def test_a_service_says_where_its_minutes_went(bench: Bench, capsys: pytest.Capt
     told = capsys.readouterr().out
     assert "Supply plan  " in told
     assert "after its usual, " in told
-    assert "+30m in all: repair +30m" in told
+    assert "in all: repair +30m, ahead +" in told
+    assert re.search(r"\nforecast  \S+–\S+ \S+, \d+ % late\n", told), told
     assert Exit.OK == main(["--store", bench.url, "why", "supply", "--json"])
     document = json.loads(capsys.readouterr().out)
     assert ["fake/extract", "fake/load"] == [one["job"] for one in document["jobs"]]
-    assert document["late_minutes"] == document["jobs"][-1]["late_minutes"] == document["added_minutes"]["repair"]
+    assert document["late_minutes"] == document["jobs"][-1]["late_minutes"]
+    assert document["late_minutes"] == pytest.approx(sum(document["added_minutes"].values()), abs=1e-4)
+    assert 30 == round(document["added_minutes"]["repair"])
+    assert document["added_minutes"]["ahead"] > 0  # somebody has to look first
 
 
 def test_a_service_whose_jobs_are_done_names_the_check_it_waits_for(
