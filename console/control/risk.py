@@ -16,6 +16,10 @@ BETTER = 0.35
 """From even odds down to here what was told as missed is not told as saved."""
 CALM = 0.5
 """Share of the alarm below which a service is not at risk any more."""
+DAYS = 30
+"""One false alarm in so many days is put up with, and so many days in time are seen before the past counts."""
+STEP = 0.01
+"""In which P(late) is told."""
 AHEAD = timedelta(minutes=5)
 """An act-by that has passed is one that lies ahead again only by more than this."""
 
@@ -29,8 +33,12 @@ def judged(late: float, alarm: float, was: Timeliness | None) -> Timeliness:
 
 
 def alarm_of(estate: Estate, service: ServiceFacts) -> float:
-    """The P(late) from which on it is at risk: as its past says, else the risk that its config names."""
-    return estate.alarms.get(service.name, service.risk)
+    """The P(late) from which on it is at risk: the risk that its config names, or more, where that would have been a
+    false alarm more often than one day in thirty. At most even odds."""
+    calm = sorted((peak for peak, was_late in estate.peaks.get(service.name, ()) if not was_late), reverse=True)
+    if len(calm) < DAYS:
+        return service.risk
+    return min(max(service.risk, calm[len(calm) // DAYS] + STEP), EVEN)
 
 
 def has_passed(act_by: datetime, now: datetime, was: Timeliness | None) -> bool:

@@ -271,8 +271,9 @@ class Estate:
     """Run id -> what it has cost, as its source tells; of jobs with a budget for it."""
     stood: Mapping[tuple[str, date], Timeliness] = field(default_factory=dict)
     """Service and business date -> how it was judged last, of those that are not delivered."""
-    alarms: Mapping[str, float] = field(default_factory=dict)
-    """Service -> from which P(late) on it is at risk, as its own past says; others: their risk."""
+    peaks: Mapping[str, Sequence[tuple[float, bool]]] = field(default_factory=dict)
+    """Service -> of its latest days that are over, at most 90: the highest P(late) that was told of each in time, and
+    whether it was late."""
     extensions: tuple[Extension, ...] = ()
     """The last word for each service and business date of the lookback or later, in their order."""
     history: Mapping[int, History] = field(default_factory=dict)

@@ -99,6 +99,7 @@ def _look(lines: Wire, is_sqlite: bool, memory: Memory, now: datetime, settings:
         earlier=earlier,
         extensions=facts.extensions(lines, since_us),
         stood=service_days.stood(lines, since_us),
+        peaks=memory.peaks.follow(lines, since_us),
         correlated=memory.correlated.by_run,
         costs=memory.costs.by_run,
         history=memory.histories.known,
@@ -123,7 +124,7 @@ def _remember(lines: Wire, is_sqlite: bool, memory: Memory, since_us: int, first
     memory.costs.follow(lines, memory.lookback.runs, changed)
     earlier = memory.earlier.follow(lines, memory.jobs, memory.dependencies, changed, since_us)
     _durations(lines, is_sqlite, memory, changed)
-    changed |= memory.histories.follow(lines, is_sqlite, memory.jobs, first, changed)
+    changed |= memory.histories.follow(lines, is_sqlite, memory.jobs, first, memory.members, changed)
     memory.found(changed)
     return earlier
 

@@ -69,13 +69,14 @@ class Histories:
         self.known, self.unread, self.of_jobs = Layered(), {}, None
 
     def follow(
-        self, lines: Wire, is_sqlite: bool, jobs: Mapping[int, JobFacts],  first: Set[int],
-        changed: Set[int],
+        self, lines: Wire, is_sqlite: bool, jobs: Mapping[int, JobFacts], first: Set[int],
+        members: Set[int], changed: Set[int],
     ) -> set[int]:  # fmt: skip
-        """Reads what changed or is not known: all of `first`, and a bite of the others; the jobs that
-        were read. Tasks have none."""
+        """Reads what changed or is not known: all of `first`, and a bite of the others, those of `members` before the
+        rest: services are forecast by them. The jobs that were read. Tasks have none."""
         if self.of_jobs is not jobs:
-            self.unread |= {one.id: None for one in jobs.values() if one.parent_id is None and one.id not in self.known}
+            new = [one.id for one in jobs.values() if one.parent_id is None and one.id not in self.known]
+            self.unread |= dict.fromkeys(sorted(new, key=lambda job_id: job_id not in members))
             self.unread = {job_id: None for job_id in self.unread if job_id in jobs}
             self.of_jobs = jobs
         self.unread |= {job_id: None for job_id in changed if job_id in self.known}

@@ -19,6 +19,7 @@ from console.store.correlation import Contexts
 from console.store.earlier import Earlier
 from console.store.histories import Histories
 from console.store.lookback import Lookback
+from console.store.service_days import Peaks
 from console.store.wire import Wire
 
 _META = (
@@ -62,6 +63,7 @@ class Memory:
     """Of the jobs with a budget for what a run may cost; made anew with `members`."""
     histories: Histories = field(default_factory=Histories)
     earlier: Earlier = field(default_factory=Earlier)
+    peaks: Peaks = field(default_factory=Peaks)
     incidents_version: tuple[object, ...] = ()
     incidents: tuple[IncidentFacts, ...] = ()
     """The open ones."""

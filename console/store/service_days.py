@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from itertools import zip_longest
 from typing import Any
@@ -25,6 +26,12 @@ _FURTHEST = timedelta(days=10)
 """By which a business date may lie before its deadline: seven days of the promise, and its own windows."""
 MUCH = 0.05
 """A P(late) that is another by so much is kept at once."""
+AGAIN_US = 3_600_000_000
+DAYS_BACK = timedelta(days=90)
+_PEAKS = (
+    "SELECT s.name, d.peak_late, d.delivered_us, d.deadline_us FROM service_day d JOIN service s ON s.id = d.service_id"
+    " WHERE d.bd >= ? AND d.deadline_us < ? AND d.peak_late IS NOT NULL AND NOT s.removed ORDER BY d.bd"
+)
 _LATEST = (
     "SELECT d.service_id, d.bd, d.submission, d.id, d.peak_late, f.at_us, f.p_late FROM {keys} JOIN service_day d"
     " ON d.service_id = k.a AND d.bd = k.b AND d.submission = k.c"
@@ -94,6 +101,25 @@ def stood(lines: Wire, since_us: int) -> dict[tuple[str, date], Timeliness]:
         (instance_name(name, instance) if instance else name, date.fromisoformat(bd)): Timeliness(said)
         for name, instance, bd, said in rows
     }
+
+
+@dataclass(slots=True)
+class Peaks:
+    """What was told in time of the service days that are over: read again every hour."""
+
+    read_us: int = 0
+    known: Mapping[str, Sequence[tuple[float, bool]]] = field(default_factory=dict)
+
+    def follow(self, lines: Wire, since_us: int) -> Mapping[str, Sequence[tuple[float, bool]]]:
+        """Service -> of its latest days that were over at `since_us`: the highest P(late) told of each in time, and
+        whether it was late."""
+        if abs(since_us - self.read_us) >= AGAIN_US:
+            rows = lines.rows(_PEAKS, ((instant(since_us) - DAYS_BACK).date().isoformat(), since_us))
+            found: dict[str, list[tuple[float, bool]]] = {}
+            for name, peak, delivered_us, deadline_us in rows:
+                found.setdefault(name, []).append((peak, delivered_us is None or delivered_us > deadline_us))
+            self.read_us, self.known = since_us, found
+        return self.known
 
 
 def _unsays(known: Sequence[Any], row: Sequence[Any]) -> bool:

@@ -11,7 +11,7 @@ import pytest
 from connectors.contract import State
 from console.control.evaluate import evaluate
 from console.control.forecast.foresee import Foresight
-from console.control.risk import has_passed, judged
+from console.control.risk import alarm_of, has_passed, judged
 from console.model.decisions import ServiceDayVerdict
 from console.model.history import History, PastRun, history_of
 from console.model.values import JobFacts, RunFacts
@@ -145,3 +145,21 @@ def test_an_act_by_that_has_passed_does_not_come_back_by_a_minute() -> None:
     assert has_passed(act_by, at("04:01"), None)
     assert has_passed(act_by, at("03:59"), Timeliness.WILL_MISS)
     assert not has_passed(act_by, at("03:50"), Timeliness.WILL_MISS)
+
+
+def alarm(peaks: list[tuple[float, bool]], risk: float = 0.1) -> float:
+    known = replace(estate(EXTRACT, services=[PROMISE]), peaks={"daily": peaks})
+    return alarm_of(known, replace(PROMISE, risk=risk))
+
+
+def test_the_alarm_is_raised_where_it_would_cry_wolf_more_often_than_one_day_in_thirty() -> None:
+    calm = [(0.02, False)] * 56
+    assert 0.1 == alarm(calm)
+    assert 0.1 == alarm([*calm, (0.4, False)])
+    assert 0.31 == pytest.approx(alarm([*calm, (0.2, False), (0.3, False), (0.4, False), (0.45, False)]))
+    assert 0.5 == alarm([(0.9, False)] * 40)
+
+
+def test_days_that_were_late_and_a_short_past_say_nothing_of_false_alarms() -> None:
+    assert 0.1 == alarm([(0.9, True)] * 60 + [(0.0, False)] * 60)
+    assert 0.1 == alarm([(0.4, False)] * 29)

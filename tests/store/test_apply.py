@@ -492,3 +492,12 @@ def test_how_a_day_in_danger_was_judged_last_is_known_to_the_next_evaluation(ser
     assert {("supply", BD): Timeliness.AT_RISK} == dict(load(served.store, at("03:01"), Settings()).stood)
     decide(served, "03:02", service_days=(verdict(0.0, timeliness=Timeliness.ON_TIME),))
     assert {} == dict(load(served.store, at("03:03"), Settings()).stood)
+
+
+def test_what_was_told_in_time_of_days_that_are_over_is_known_to_later_evaluations(served: Estate) -> None:
+    decide(served, "03:00", service_days=(verdict(0.4),))
+    done = verdict(0.0, delivered_at=at("05:20"), timeliness=Timeliness.MET)
+    decide(served, "05:21", service_days=(done,))
+    assert {} == dict(load(served.store, at("05:22"), Settings()).peaks)
+    later = at("05:22") + timedelta(days=3)
+    assert {"supply": [(0.4, False)]} == dict(load(served.store, later, Settings()).peaks)
