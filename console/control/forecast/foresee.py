@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import numpy as np
 
-from console.control.forecast.deciding import critical, path
+from console.control.forecast.deciding import path
 from console.control.forecast.laid import Laid, Point, apart, instant_of, lay
 from console.control.forecast.look import Look, look, night
 from console.control.forecast.odds import Clocks, Odds
@@ -18,6 +18,7 @@ from console.control.forecast.outcome import mixed, quantiles
 from console.control.forecast.past_nights import PastNights, kind_of
 from console.control.forecast.restart import restart
 from console.control.forecast.slack import Room, room
+from console.control.forecast.starts import Gate
 from console.control.forecast.sums import Forecast
 from console.control.forecast.tell import tell
 from console.control.forecast.values import Graph, Past, Promise, Tonight
@@ -58,20 +59,22 @@ class Foresight:
         ends = sorted({laid.places[place][end] for place, day in group for end in day.ends if end in day.nodes})
         keep = _above(laid.points, ends)
         place = {old: new for new, old in enumerate(keep)}
-        points = [_renumbered(laid.points[old], place) for old in keep]
-        origin = min([picture.now.timestamp(), *(p.start for p in points if np.isfinite(p.start))])
+        starts = (laid.points[old].start for old in keep)
+        origin = min([picture.now.timestamp(), *(at for at in starts if np.isfinite(at))])
+        points = [_renumbered(laid.points[old], place, origin) for old in keep]
         past = self._nights.of(picture, points, group[0][1].bd)
         graph = Graph(
             [p.upstreams for p in points],
             np.array([p.earliest - origin for p in points]),
             {job: p.rule for job, p in enumerate(points) if p.rule is not None},
+            [f"{p.job_id}" if p.takes else f"gates of {p.job_id}" for p in points],
         )
         tonight = Tonight(
             np.array([p.stand for p in points]),
             *(np.array([getattr(p, name) for p in points]) - origin for name in ("ready", "start", "end")),
         )
         now = picture.now.timestamp() - origin
-        found = look(tonight, now, night(past, graph, [place[end] for end in ends]))
+        found = look(tonight, now, night(past, graph, [place[end] for end in ends]), kept=1)
         return Seen(found, points, place, origin, past)
 
 
@@ -108,10 +111,11 @@ def _above(points: Sequence[Point], ends: Iterable[int]) -> list[int]:
     return sorted(found)
 
 
-def _renumbered(point: Point, place: dict[int, int]) -> Point:
+def _renumbered(point: Point, place: dict[int, int], origin: float) -> Point:
+    """`origin`: the time 0 of its rule."""
+    rule = point.rule.since(origin) if isinstance(point.rule, Gate) else point.rule
     upstreams = tuple(place[each] for each in point.upstreams)
-    rule = point.rule.renumbered(place) if point.rule is not None else None
-    return replace(point, upstreams=upstreams, rule=rule)
+    return replace(point, upstreams=upstreams, rule=rule.renumbered(place) if rule is not None else None)
 
 
 def _told(picture: Picture, seen: Seen, places: dict[int, int], day: Forecast) -> Forecast:
@@ -119,19 +123,19 @@ def _told(picture: Picture, seen: Seen, places: dict[int, int], day: Forecast) -
     outcome = mixed(seen.look.outcomes(promise))
     p50, p80, p90, p95 = (instant_of(seen.origin + at) for at in quantiles(outcome.finish, outcome.weights, SHARES))
     (answer,) = tell(seen.look, [promise], None)
-    decides = critical(seen.look, promise)
-    way = path(seen.look, promise, decides, [point.job_id for point in seen.points])
+    left = room(seen.look, promise)
+    way = path(seen.look, promise, left, [point.job_id for point in seen.points])
     share: dict[int, float] = {}
-    for job, probability in decides.items():
+    for job in left.jobs.tolist():
         job_id = seen.points[job].job_id
-        share[job_id] = max(share.get(job_id, 0.0), probability)
+        share[job_id] = max(share.get(job_id, 0.0), float(left.critical[job]))
     seen_by = day.seen or picture
     known = [seen_by.estimate(job_id) for job_id in way]
     nights = min((each.runs if each.source == "history" else 0 for each in known), default=0)
     why = ""
     if answer.late >= WHY:
-        why = why_late(seen_by, seen.look, promise, seen.points, seen.past, kind_of(day.bd), decides)
-    clocks = _Clocks(seen, promise, places, day.service.risk)
+        why = why_late(seen_by, seen.look, seen.points, seen.past, kind_of(day.bd), left)
+    clocks = _Clocks(seen, promise, left, places, day.service.risk)
     odds = Odds(answer.late, p80, share, nights, why, clocks)
     return replace(day, finish=Finish(p50, p90, p95), path=way, odds=odds)
 
@@ -139,14 +143,11 @@ def _told(picture: Picture, seen: Seen, places: dict[int, int], day: Forecast) -
 class _Clocks:
     """The clocks of what is broken, when somebody asks for them."""
 
-    def __init__(self, seen: Seen, promise: Promise, places: dict[int, int], risk: float) -> None:
-        self._seen, self._promise, self._places, self._risk = seen, promise, places, risk
-        self._room: Room | None = None
+    def __init__(self, seen: Seen, promise: Promise, left: Room, places: dict[int, int], risk: float) -> None:
+        self._seen, self._promise, self._left, self._places, self._risk = seen, promise, left, places, risk
 
     def __call__(self, broken: Iterable[int]) -> Clocks | None:
-        if self._room is None:
-            self._room = room(self._seen.look, self._promise)
         seen = self._seen
         jobs = [seen.place[self._places[each]] for each in broken if self._places.get(each) in seen.place]
-        found = restart(seen.look, self._promise, self._room, jobs, self._risk)
+        found = restart(seen.look, self._promise, self._left, jobs, self._risk)
         return None if found is None else Clocks(*(instant_of(seen.origin + at) for at in found))

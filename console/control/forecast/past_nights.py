@@ -86,7 +86,8 @@ class PastNights:
         place = {job_id: column for column, job_id in enumerate(jobs)}
         takes = np.column_stack([_takes(nights, place, point) for point in points])
         waits = np.column_stack([_waits(nights, place, point, points) for point in points])
-        repairs = np.column_stack([nights.repairs[:, place[point.job_id]] for point in points])
+        never = np.full(len(dates), np.nan)
+        repairs = np.column_stack([nights.repairs[:, place[p.job_id]] if p.takes else never for p in points])
         return Past(takes, waits, repairs, alike([kind_of(date.fromordinal(int(day))) for day in dates], kind_of(bd)))
 
     def _past(self, picture: Picture, job_id: int) -> JobPast:

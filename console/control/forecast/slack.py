@@ -110,7 +110,9 @@ def _medians(rows: Floats, weights: Floats) -> Floats:
     right = np.clip((place < 0.5).sum(axis=1), 1, rows.shape[1] - 1)[:, None]
     sides = [np.take_along_axis(each, right - one, axis=1) for each in (place, np.sort(rows, axis=1)) for one in (1, 0)]
     before, after, low, high = (each[:, 0] for each in sides)
-    return np.asarray(low + np.clip((0.5 - before) / (after - before), 0, 1) * (high - low))
+    finite = np.isfinite(low) & np.isfinite(high)
+    step = np.subtract(high, low, out=np.zeros_like(low), where=finite)
+    return np.asarray(low + np.clip((0.5 - before) / (after - before), 0, 1) * step)
 
 
 def act_by(seen: Look, promise: Promise, job: int, risk: float, told: float | None = None) -> float | None:

@@ -99,6 +99,10 @@ class Gate:
         """The same of other numbers."""
         return Gate(tuple(replace(one, upstreams=tuple(place[each] for each in one.upstreams)) for one in self.gates))
 
+    def since(self, origin: float) -> Gate:
+        """The same, of times that begin then."""
+        return Gate(tuple(replace(one, known=tuple(at - origin for at in one.known)) for one in self.gates))
+
     def _at(self, finish: Floats, floor: float) -> Floats:
         found = np.full(finish.shape[1], floor)
         for gate in self.gates:

@@ -9,9 +9,9 @@ import numpy as np
 from console.clean import clean_line
 from console.control.forecast.laid import Point, instant_of
 from console.control.forecast.look import Look
-from console.control.forecast.outcome import mixed
+from console.control.forecast.slack import Room
 from console.control.forecast.starts import Rerun
-from console.control.forecast.values import Floats, Past, Promise, Stand
+from console.control.forecast.values import Floats, Past, Stand
 from console.control.picture import Picture
 from console.control.words import clock
 from console.durations import duration_words
@@ -26,15 +26,12 @@ OFTEN = 0.2
 """Share of the columns from which on a rerun is told."""
 
 
-def why_late(
-    picture: Picture, seen: Look, promise: Promise, points: Sequence[Point], past: Past, kind: str, on: dict[int, float]
-) -> str:
-    """`points`: the jobs of the simulation; `kind`: of night, as in "Thursday"; `on`: by job, the probability that it
-    decides. Empty where nothing stands out."""
-    weights = mixed(seen.outcomes(promise)).weights
+def why_late(picture: Picture, seen: Look, points: Sequence[Point], past: Past, kind: str, left: Room) -> str:
+    """`points`: the jobs of the simulation; `kind`: of night, as in "Thursday". Empty where nothing stands out."""
     found: dict[str, float] = {}
-    for job, probability in sorted(on.items()):
-        for words, costs in _of(picture, seen, points, past, kind, weights, job):
+    for job in sorted(left.jobs[left.critical[left.jobs] > 0].tolist()):
+        probability = float(left.critical[job])
+        for words, costs in _of(picture, seen, points, past, kind, left.weights, job):
             found[words] = max(found.get(words, 0.0), probability * costs)
     worst = sorted(found, key=lambda words: (-found[words], words))[:MOST]
     return " and ".join(worst)
@@ -60,11 +57,15 @@ def _of(
         case Stand.READY:
             yield from _takes(name, "has waited", seen.now - tonight.ready[job], past.waits[:, job], past, kind)
         case Stand.FAILED:
-            restarts = np.concatenate([each[job] for each in seen.finishes], axis=0)
-            left = float(np.median(restarts)) - seen.now
+            left = float(np.median(_done(seen, job))) - seen.now
             yield f"{name} is red and, as repairs go here, green in {duration_words(left)}", max(left, WORTH)
     if isinstance(point.rule, Rerun):
         yield from _reruns(picture, seen, point, name, weights, job)
+
+
+def _done(seen: Look, job: int) -> Floats:
+    """When it is done, by sample."""
+    return np.asarray(seen.finish[0, seen.night.plan.place[job]])
 
 
 def _takes(name: str, did: str, took: float, times: Floats, past: Past, kind: str) -> Iterator[tuple[str, float]]:
@@ -89,9 +90,8 @@ def _reruns(
     """What starts by the clock before its upstreams are good."""
     rule = point.rule
     assert isinstance(rule, Rerun)
-    again = np.concatenate([f[job] > f[rule.first] + 1.0 for f in seen.finishes])
-    costs = np.concatenate([f[job] - f[rule.first] for f in seen.finishes])
-    share = float(weights @ again)
+    costs = _done(seen, job) - _done(seen, rule.first)
+    share = float(weights @ (costs > 1.0))
     if share < OFTEN:
         return
     due = instant_of(point.due)
