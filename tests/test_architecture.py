@@ -113,6 +113,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "connectors.scaffold",
         "connectors.trying",
         "connectors.cron.wrapper",
+        "connectors.cron.gate",
         "console.tui.start",
         "console.web",
         *HELPERS,

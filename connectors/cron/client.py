@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from shlex import quote
 
-from connectors.contract import AccessRefused
+from connectors.contract import AccessRefused, NotSupported
+from connectors.cron.calls import ONLY_LOOKS, Call, as_shell, for_the_gate, let_through
 from connectors.cron.follow import Place
 from connectors.cron.options import CronOptions
 from connectors.transport.answer import Section, sections
@@ -43,21 +44,21 @@ class CronClient:
         """Clock, processes, crontabs (text unless `checksum` holds), the log and the wrapper's records since their
         places. `search`: paths whose place is not in the live file."""
         known = list(records)
-        calls = self._first(checksum, pids, self._reruns)
+        calls = self._first(checksum, pids, self.options.spool)
         if log is None:
-            calls += [f"first_log {FIRST_BYTES} new {_quoted(self.options.logs)}"]
+            calls += [("first_log", str(FIRST_BYTES), "new", *self.options.logs)]
         else:
             calls += [_follow(log, LOG_BYTES, log.path in search)]
-        calls += [f"left={RECORD_BYTES}"]
+        calls += [("leave", str(RECORD_BYTES))]
         calls += [_follow(place, None, place.path in search) for place in known]
-        calls += [f"new_spools {quote(self.options.spool)} {quote(_lines(known))} new"]
+        calls += [("new_spools", self.options.spool, "\n".join(place.path for place in known), "new")]
         return self._ask(calls, timeout_seconds)
 
     def tail(self, timeout_seconds: float) -> list[Section]:
         """The same look with the last TAIL_BYTES of log and records only: who runs now."""
-        calls = self._first("-", (), self._reruns)
-        calls += [f"first_log {TAIL_BYTES} tail {_quoted(self.options.logs)}"]
-        calls += [f"left={TAIL_BYTES}", f"new_spools {quote(self.options.spool)} '' tail"]
+        calls = self._first("-", (), self.options.spool)
+        calls += [("first_log", str(TAIL_BYTES), "tail", *self.options.logs)]
+        calls += [("leave", str(TAIL_BYTES)), ("new_spools", self.options.spool, "", "tail")]
         return self._ask(calls, timeout_seconds)
 
     def tables(self, timeout_seconds: float, checksum: str = "-") -> list[Section]:
@@ -67,7 +68,7 @@ class CronClient:
     def output(self, path: str, start: int | None, limit_bytes: int, timeout_seconds: float) -> list[Section]:
         """A part of a job's output: its end, or what follows `start`."""
         where = "tail" if start is None else str(start)
-        return self._ask([f"chunk {quote(path)} {limit_bytes} {where}"], timeout_seconds)
+        return self._ask([("chunk", path, str(limit_bytes), where)], timeout_seconds)
 
     def rights(
         self,
@@ -79,15 +80,18 @@ class CronClient:
     ) -> list[Section]:
         """What `probe` asks: this look without logs, and what the login may do. `holders`: users with own crontabs;
         `wrappers`: where crontabs say that our shell wrapper is."""
-        calls = [*self._first("-", ()), f"rights {quote(self.options.spool)} {quote(' '.join(users))} {self._sudo}"]
-        calls += [f"may_hold {quote(' '.join(holders))} {'system' if has_system else 'none'} {self._sudo}"]
-        calls += [f"wrappers {_quoted(wrappers)}", f"readable {_quoted(self.options.logs)}"]
-        return self._ask(calls, timeout_seconds, "collect.sh", "rights.sh")
+        calls = [*self._first("-", ()), ("who", self.options.spool)]
+        calls += [("wrappers", *wrappers), ("readable", *self.options.logs)]
+        if self.options.restricted:
+            return self._ask(calls, timeout_seconds)
+        calls += [("may_become", " ".join(users), self._sudo)]
+        calls += [("may_hold", " ".join(holders), "system" if has_system else "none", self._sudo)]
+        return self._ask(calls, timeout_seconds, "rights.sh")
 
     def mark(self, user: str, key: str, timeout_seconds: float) -> list[Section]:
         """The host's clock, and whether our mark of that action is there, looked at in this order."""
-        call = f"look_for {quote(self.options.spool)} {quote(user)} {quote(key)} {self._sudo}"
-        return self._ask(['mark "NOW|$(date +%s)"', call], timeout_seconds, "rights.sh")
+        call = ("look_for", self.options.spool, user, key, self._sudo)
+        return self._ask([("now",), call], timeout_seconds, "rights.sh")
 
     def run_line(self, user: str, arguments: Iterable[str], timeout_seconds: float, once: bool) -> list[Section]:
         """Has `act.sh` find a line and, in mode run, start it, as `user`. SshFailed says whether it was touched."""
@@ -114,11 +118,13 @@ class CronClient:
         self, user: str, text: str, call: str, timeout_seconds: float, once: bool, before: str = "RAW="
     ) -> list[Section]:
         """Runs `call` of the script as `user`. `before` runs as the login and sets RAW, one line of plain words."""
+        if self.options.restricted:
+            raise NotSupported(f"{self.session.address.words}: {ONLY_LOOKS}")
         nonce = secrets.token_hex(8)
         inner = f"{script('line.sh')}{text}N={nonce}\n{{\n{call}\nmark END\n}} </dev/null 2>/dev/null\n"
         given = f"{{ printf 'RAW=\"%s\"\\n' \"$RAW\"; cat <<'{END_MARK}'\n{inner}{END_MARK}\n}}"
         outer = f"{script('rights.sh')}N={nonce}\n{before}\n{given} | "
-        outer += f"as_user {quote(user)} {self._sudo} {quote(self.options.spool)}\n"
+        outer += f"as_user {quote(user)} {quote(self._sudo)} {quote(self.options.spool)}\n"
         done = self.session.run(outer.encode("utf-8", "surrogateescape"), ARGV, timeout_seconds, once=once)
         return sections(done.stdout, nonce, self.session.address.words)
 
@@ -128,42 +134,36 @@ class CronClient:
 
     @property
     def _sudo(self) -> str:
-        return "sudo" if self.options.sudo else "''"
+        return "sudo" if self.options.sudo else ""
 
-    @property
-    def _reruns(self) -> str:
-        """Reruns are no children of cron: their pids are looked for from their first look on."""
-        return f"$(reruns {quote(self.options.spool)})"
-
-    def _first(self, checksum: str, pids: Iterable[int], more_pids: str = "") -> list[str]:
+    def _first(self, checksum: str, pids: Iterable[int], spool: str = "") -> list[Call]:
+        """`spool`: where our reruns are, which are no children of cron: their pids are looked for from the start."""
         asked = " ".join(str(pid) for pid in sorted(pids))
         users = " ".join(self.options.users)
-        return ["host", f'processes "{asked}{more_pids}"', f"crontabs {quote(checksum)} {self._sudo} {quote(users)}"]
+        return [("host",), ("processes", asked, spool), ("crontabs", checksum, self._sudo, users)]
 
-    def _ask(self, calls: Iterable[str], timeout_seconds: float, *scripts: str) -> list[Section]:
+    def _ask(self, calls: Sequence[Call], timeout_seconds: float, *scripts: str) -> list[Section]:
         nonce = secrets.token_hex(8)
         history = self.options.history_mib * 1024 * 1024
-        body = "\n".join(calls)
-        texts = "".join(script(name) for name in scripts or ("collect.sh",))
-        text = f"{texts}N={nonce} HISTORY={history}\n{{\n{body}\nmark END\n}} </dev/null 2>/dev/null\n"
-        done = self.session.run(text.encode("utf-8", "surrogateescape"), ARGV, timeout_seconds)
-        return sections(done.stdout, nonce, self.session.address.words)
+        if self.options.restricted:
+            stdin = for_the_gate(calls, nonce, history)
+        else:
+            texts = "".join(script(name) for name in ("collect.sh", *scripts))
+            stdin = f"{texts}N={nonce} HISTORY={history}\n{{\n{as_shell(calls)}\nmark END\n}} </dev/null 2>/dev/null\n"
+        done = self.session.run(stdin.encode("utf-8", "surrogateescape"), ARGV, timeout_seconds)
+        return let_through(sections(done.stdout, nonce, self.session.address.words), self.session.address.words)
 
 
-def _follow(place: Place, budget: int | None, search: bool) -> str:
+def _follow(place: Place, budget: int | None, search: bool) -> Call:
     """The call that goes on at `place`; without a budget of its own it takes what is left of the common one."""
     offset = str(place.offset) if place.offset else "new"
     size = "shared" if budget is None else str(budget)
     values = (place.path, offset, str(place.checksum), place.inode, place.tag, str(place.since), size)
-    return f"follow {_quoted(values)}{' search' if search else ''}"
+    return ("follow", *values, *(("search",) if search else ()))
 
 
 def _quoted(values: Iterable[str]) -> str:
     return " ".join(quote(value) for value in values)
-
-
-def _lines(places: Iterable[Place]) -> str:
-    return "\n".join(place.path for place in places)
 
 
 def is_safe_name(user: str) -> bool:

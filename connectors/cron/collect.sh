@@ -15,9 +15,11 @@ host() {
   mark "HOST|$(date '+%s.%N|%z')|$up|$boot"
 }
 
-# cron's own children and theirs, and the pids that the caller asks for ($1). No command line of anybody leaves the host
+# cron's own children and theirs, the pids that the caller asks for ($1), and our reruns below the spool $2, which are no
+# children of cron, if any. No command line of anybody leaves the host
 # but the daemon's own, which tells its log level. No process is started for it: /proc is read by the shell itself.
 processes() {
+  asked=$1; [ -n "$2" ] && asked="$asked$(reruns "$2")"
   crond= args= seen=all name=
   [ -r /proc/1/stat ] || seen=hidden
   read -r crond </run/crond.pid; crond=${crond##* }
@@ -26,7 +28,7 @@ processes() {
   [ -n "$crond" ] && read -r args <"/proc/$crond/cmdline"
   mark "PROC|$args"
   echo "crond $crond $seen"
-  echo "pids $1"
+  echo "pids $asked"
   kids=
   [ -n "$crond" ] && read -r kids <"/proc/$crond/task/$crond/children"
   for c in $kids; do
@@ -34,7 +36,7 @@ processes() {
     jobs=; read -r jobs <"/proc/$c/task/$c/children"
     for j in $jobs; do born "$j" && echo "job $j $parent $birth"; done
   done
-  for p in $1; do # the kernel may leave one out of a list of children while another ends: those we know are asked for
+  for p in $asked; do # the kernel may leave one out of a list of children while another ends: those we know are asked for
     born "$p" || continue
     j="$p $parent $birth" c=$parent
     if [ "$parent" = "$crond" ]; then echo "child $j"
@@ -205,6 +207,7 @@ seek() { # our place is in the live file or in a rotated one; what is newer foll
   fi
   for o in $newer; do whole "$o" || return; done
 }
+leave() { left=$1; } # so many bytes of all files together
 # The first of these logs that can be read.
 first_log() { # BUDGET MODE PATH...
   budget=$1 mode=$2; shift 2
@@ -233,4 +236,20 @@ chunk() { # FILE LIMIT START; a file of SPOOL/USER/out, however its owner has li
   [ "$start" = tail ] && { start=$((size - limit)); [ "$start" -lt 0 ] && start=0; }
   mark "CHUNK|ok|$start|$size|${2:+cut}"
   $as cat "$@" | tail -c +"$((start + 1))" | head -c "$limit"
+}
+# -- rights -------------------------------------------------------------------------------------------------------
+who() { # SPOOL
+  mark "ME|$(id -un)|$(id -u)|$(id -Gn)|$(uname -sr)"
+  if [ ! -d "$1" ]; then mark "SPOOLDIR|absent"
+  elif [ -r "$1" ] && [ -x "$1" ]; then mark "SPOOLDIR|ok"; else mark "SPOOLDIR|denied"; fi
+}
+wrappers() { # PATH...: which of the wrappers that crontabs name are there
+  for p in "$@"; do
+    if [ -x "$p" ]; then mark "WRAPPER|yes|$p"; else mark "WRAPPER||$p"; fi
+  done
+}
+readable() {
+  for p in "$@"; do
+    if [ -r "$p" ]; then mark "READ|ok|$p"; elif [ -e "$p" ]; then mark "READ|denied|$p"; else mark "READ|absent|$p"; fi
+  done
 }

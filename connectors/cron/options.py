@@ -22,3 +22,6 @@ class CronOptions(HostOptions):
     """Folder on the hosts with the wrapper's records and the marks of what we did."""
     history_mib: Annotated[int, Field(ge=0, le=4096)] = 64
     """How far back the first poll reads rotated logs, per file, in MiB."""
+    restricted: bool = False
+    """True: the key may only look; the host answers through `headway-gate` (`headway cron gate`), which takes no script
+    of ours. Reruns, cancels and holds are refused."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from connectors.contract import Clock, Probe, Right
 from connectors.cron.attempts import ENDS_LOGGED, ERRORS_LOGGED
+from connectors.cron.calls import ONLY_LOOKS
 from connectors.cron.look import Answer, Crontabs
 from connectors.cron.options import CronOptions
 from connectors.cron.sending import sudoers_line
@@ -24,6 +25,7 @@ def probe(
         _records(parts, options),
         *_reruns(parts, me[0]),
         *_holds(parts, me[0]),
+        *_restricted(options),
     )
     return Probe(
         True, me[3], rights, (f"{signed_in} as {me[0]} (groups {me[2]})", *_notes(answer, crontabs, parts)), clock
@@ -98,6 +100,12 @@ def _holds(parts: list[Section], login: str) -> Iterator[Right]:
             if not user and mend:
                 mend += "; it makes the login as strong as root, as whoever writes those files is"
             yield Right(name, answer == "yes", words or ("" if answer == "yes" else "refused"), mend, needed_for="act")
+
+
+def _restricted(options: CronOptions) -> Iterator[Right]:
+    if options.restricted:
+        mend = "where acting is wanted: a key without the gate in authorized_keys, and restricted = false"
+        yield Right("rerun, cancel, hold", False, ONLY_LOOKS, mend, needed_for="act")
 
 
 def _notes(answer: Answer, crontabs: Crontabs, parts: list[Section]) -> Iterator[str]:

@@ -17,17 +17,9 @@ as_user() { # USER SUDO SPOOL, script on standard input; REFUSED where we may no
   { err=$(become "$1" "$2" 2>&1 >&3 3>&-) && rc=0 || rc=$?; } 3>&1 # a job must not hold our channel open
   [ "$rc" = 0 ] || { mark "REFUSED|$(printf '%s' "$err" | head -n 1)"; mark END; }
 }
-rights() { # SPOOL USERS SUDO
-  mark "ME|$(id -un)|$(id -u)|$(id -Gn)|$(uname -sr)"
-  for u in $2; do
-    err=$(become "$u" "$3" </dev/null 2>&1 >/dev/null) && mark "MAY|yes|$u|" || mark "MAY|no|$u|$(printf '%s' "$err" | head -n 1)"
-  done
-  if [ ! -d "$1" ]; then mark "SPOOLDIR|absent"
-  elif [ -r "$1" ] && [ -x "$1" ]; then mark "SPOOLDIR|ok"; else mark "SPOOLDIR|denied"; fi
-}
-wrappers() { # PATH...: which of the wrappers that crontabs name are there
-  for p in "$@"; do
-    if [ -x "$p" ]; then mark "WRAPPER|yes|$p"; else mark "WRAPPER||$p"; fi
+may_become() { # USERS SUDO
+  for u in $1; do
+    err=$(become "$u" "$2" </dev/null 2>&1 >/dev/null) && mark "MAY|yes|$u|" || mark "MAY|no|$u|$(printf '%s' "$err" | head -n 1)"
   done
 }
 # May the login hold lines: of the crontabs of users ($1, as themselves or as root), of the system's ($2, if any)?
@@ -42,11 +34,6 @@ may_hold() { # USERS SYSTEM SUDO
     case $said in *allowed* | *"cannot use"*) mark "HOLD|deny|$u|$(printf '%s' "$said" | head -n 1)" ;; *) mark "HOLD|yes|$u|" ;; esac
   done
 }
-readable() {
-  for p in "$@"; do
-    if [ -r "$p" ]; then mark "READ|ok|$p"; elif [ -e "$p" ]; then mark "READ|denied|$p"; else mark "READ|absent|$p"; fi
-  done
-}
 look_for() { # SPOOL USER KEY SUDO: is our mark there? Only where the folder can be seen does absence prove anything.
   m=$1/$2/actions/$3
   if [ -d "$m" ]; then mark "MARK|found|$(cat "$m/status" 2>/dev/null)"; return; fi
@@ -54,3 +41,4 @@ look_for() { # SPOOL USER KEY SUDO: is our mark there? Only where the folder can
   echo "cd '$1' && { [ ! -d '$2/actions' ] || ls '$2/actions' >/dev/null; } && { [ -d '$2/actions/$3' ] && echo found || echo absent; }" |
     become "$2" "$4" 2>/dev/null | { read -r answer && mark "MARK|$answer|" || mark "MARK|denied|"; }
 }
+now() { mark "NOW|$(date +%s)"; }

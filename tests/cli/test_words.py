@@ -114,10 +114,24 @@ def test_of_a_cause_that_is_no_run_the_same_name_tells_when_it_was_a_cause_befor
 
 
 def test_the_wrapper_says_first_how_its_script_gets_to_the_host(capsys: pytest.CaptureFixture[str]) -> None:
-    cron.run(argparse.Namespace(what="wrapper", script_only=False))
+    cron.run(argparse.Namespace(what="wrapper", script_only=False, system=None))
     lines = capsys.readouterr().out.splitlines()
     assert "headway cron wrapper --script-only | ssh HOST 'cat >headway-sh'" in lines
     assert any(line.startswith("install -m 755 headway-sh ") for line in lines)
+
+
+def test_the_gate_of_a_system_has_its_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "headway.toml"
+    config.write_text('[systems.etl]\nkind = "cron"\nhosts = ["db07"]\nkey = "/k"\nuser = "ops"\nspool = "/srv/hw"\n')
+    asked = {"what": "gate", "config": str(config), "system": "etl"}
+    cron.run(argparse.Namespace(**asked, script_only=True))
+    assert "SPOOL=/srv/hw\n" in capsys.readouterr().out
+    cron.run(argparse.Namespace(**asked, script_only=False))
+    told = capsys.readouterr().out
+    assert "headway cron gate --system etl --script-only | ssh HOST 'cat >headway-gate'" in told
+    assert "~ops/.ssh/authorized_keys" in told
+    with pytest.raises(common.Stop, match='no system "x" of kind cron; there are: etl'):
+        cron.run(argparse.Namespace(**{**asked, "system": "x"}, script_only=False))
 
 
 def test_who_leaves_the_console_is_told_of_the_engine_that_it_started(
