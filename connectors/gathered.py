@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from connectors import fields
-from connectors.contract import RecordUnreadable, RunRecord, Skipped
+from connectors.contract import RecordUnreadable, RunRecord, RunRef, Skipped
 
 
 @dataclass(slots=True)
@@ -16,12 +16,21 @@ class Gathered:
     """Records by job and attempt, and what could not be read."""
 
     records: dict[tuple[str, str], RunRecord] = field(default_factory=dict)
+    former: set[tuple[str, str]] = field(default_factory=set)
+    """Keys that attempts of these records had before."""
     skipped: list[Skipped] = field(default_factory=list)
     warnings: dict[str, None] = field(default_factory=dict)
     complete: bool = True
 
     def add(self, record: RunRecord) -> None:
+        if record.formerly:
+            self.records.pop((record.job, record.formerly), None)
+            self.former.add((record.job, record.formerly))
         self.records[record.job, record.attempt_key] = record
+
+    def tells(self, known: RunRef) -> bool:
+        """Whether a record is about this very attempt, under its key of now or its former one."""
+        return (known.job, known.attempt_key) in self.records or (known.job, known.attempt_key) in self.former
 
     def skip(self, where: str, error: RecordUnreadable, row: Any) -> None:
         self.skipped.append(fields.skipped(where, error, row))

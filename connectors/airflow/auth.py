@@ -6,6 +6,7 @@ secret changed 403 "Invalid JWT token", a real lack of rights 403 "Forbidden".
 
 from __future__ import annotations
 
+import base64
 import time
 from collections import deque
 from collections.abc import Callable
@@ -24,24 +25,30 @@ OLD_JWT = "invalid jwt token"
 
 
 class Auth(Protocol):
-    """Where the bearer token comes from."""
+    """What each request carries so that it is ours."""
 
-    def token(self, door: HttpDoor, deadline: Deadline) -> str:
-        """A token that was good when last used. Raises AccessRefused, SystemUnreachable."""
+    def headers(self, door: HttpDoor, deadline: Deadline) -> dict[str, str]:
+        """Headers that were good when last used. Raises AccessRefused, SystemUnreachable."""
         ...
 
     def forget(self) -> None:
-        """The token was refused: the next call of `token` gets a new one."""
+        """They were refused: the next call gets new ones, or says why there are none."""
+        ...
+
+    def accept(self) -> None:
+        """They were good."""
         ...
 
 
-def auth_of(options: AirflowOptions, secrets: Secrets) -> Auth:
-    """The way to sign in that the options name."""
+def auth_of(options: AirflowOptions, secrets: Secrets, major: int = 3) -> Auth:
+    """The way to sign in that the options name; a password goes to /auth/token of Airflow 3, and with each request
+    (basic auth) to Airflow 2, which has no such place."""
     if options.token is not None:
         return StaticToken(lambda: secrets(options.token))
     key = (options.url.rstrip("/"), options.username or "")
     refusals = _REFUSALS.setdefault(key, RefusedLogins())
-    return PasswordLogin(options.username or "", lambda: secrets(options.password), refusals, remembering(secrets))
+    how = BasicLogin if major == 2 else PasswordLogin
+    return how(options.username or "", lambda: secrets(options.password), refusals, remembering(secrets))
 
 
 def is_stale(reply: Reply) -> bool:
@@ -56,13 +63,16 @@ class StaticToken:
         self._read = read
         self._token: str | None = None
 
-    def token(self, door: HttpDoor, deadline: Deadline) -> str:
+    def headers(self, door: HttpDoor, deadline: Deadline) -> dict[str, str]:
         if self._token is None:
             self._token = self._read().strip()
-        return self._token
+        return bearer(self._token)
 
     def forget(self) -> None:
         self._token = None
+
+    def accept(self) -> None:
+        """Nothing is counted."""
 
 
 class RefusedLogins:
@@ -91,8 +101,8 @@ class RefusedLogins:
 _REFUSALS: dict[tuple[str, str], RefusedLogins] = {}
 
 
-class PasswordLogin:
-    """POST /auth/token with username and password (SimpleAuthManager and FAB alike)."""
+class Login:
+    """A username and its password, which is read again at each login."""
 
     def __init__(
         self,
@@ -105,24 +115,43 @@ class PasswordLogin:
         self._password = password
         self._refusals = refusals
         self._remember = remember
-        self._token: str | None = None
+        self._made: str | None = None
 
-    def token(self, door: HttpDoor, deadline: Deadline) -> str:
-        if self._token is None:
-            self._token = self._login(door, deadline)
-            self._remember(self._token)
-        return self._token
+    def headers(self, door: HttpDoor, deadline: Deadline) -> dict[str, str]:
+        if self._made is None:
+            self._check(door)
+            self._made = self._login(door, deadline)
+            self._remember(self._made)
+        return self._shown(self._made)
 
     def forget(self) -> None:
-        self._token = None
+        self._made = None
+
+    def accept(self) -> None:
+        """Whatever is counted is counted at the login."""
 
     def _login(self, door: HttpDoor, deadline: Deadline) -> str:
+        raise NotImplementedError
+
+    def _shown(self, made: str) -> dict[str, str]:
+        raise NotImplementedError
+
+    def _check(self, door: HttpDoor) -> None:
         wait = self._refusals.wait_seconds
         if wait > 0:
             raise AccessRefused(
                 f"Airflow: {MOST_REFUSED_LOGINS} logins of {self._username!r} at {door.base_url} were refused; the "
                 f"next is tried in {wait / 60:.0f} min so that the account is not locked. Correct username or password."
             )
+
+
+class PasswordLogin(Login):
+    """POST /auth/token with username and password (SimpleAuthManager and FAB alike)."""
+
+    def _shown(self, made: str) -> dict[str, str]:
+        return bearer(made)
+
+    def _login(self, door: HttpDoor, deadline: Deadline) -> str:
         body = {"username": self._username, "password": self._password()}
         reply = door.call("POST", "/auth/token", deadline, body=body, accept={400, 401, 403, 404, 405, 422})
         if reply.status in (404, 405):
@@ -138,6 +167,38 @@ class PasswordLogin:
             raise AccessRefused(f"{reply.place} holds no access_token. Is {door.base_url} an Airflow 3?")
         self._refusals.clear()
         return found
+
+
+class BasicLogin(Login):
+    """Username and password with each request: `airflow.api.auth.backend.basic_auth` of Airflow 2."""
+
+    _refused: str | None = None
+
+    def _shown(self, made: str) -> dict[str, str]:
+        return {"Authorization": f"Basic {made}"}
+
+    def _login(self, door: HttpDoor, deadline: Deadline) -> str:
+        made, refused = base64.b64encode(f"{self._username}:{self._password()}".encode()).decode(), self._refused
+        self._refused = None
+        if made == refused:
+            raise AccessRefused(
+                f"Airflow: the password of {self._username!r} was refused at {door.base_url}. Renew the reference; or "
+                "the server takes no passwords: it needs airflow.api.auth.backend.basic_auth in auth_backends of [api]."
+            )
+        return made
+
+    def forget(self) -> None:
+        """A 401 is a refused login, and the next one may lock the account: only another password is sent at once."""
+        self._refused, self._made = self._made, None
+        self._refusals.add()
+
+    def accept(self) -> None:
+        self._refusals.clear()
+
+
+def bearer(token: str) -> dict[str, str]:
+    """The header that a token goes in."""
+    return {"Authorization": f"Bearer {token}"}
 
 
 def remembering(secrets: Secrets) -> Callable[[str], None]:

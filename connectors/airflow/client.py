@@ -1,4 +1,5 @@
 """Airflow's REST API, one method per call. Facts are of Airflow 3.3, measured; see docs/connectors/airflow.md.
+Airflow 2 is in `client2`, under the same methods.
 
 Ids come from outside and hold ":" and "+": each path part is percent-encoded with nothing left safe.
 """
@@ -24,7 +25,10 @@ TASKS_OF_ALL = "/dags/~/dagRuns/~/taskInstances"
 
 
 class AirflowClient:
-    """All calls of one Airflow, signed in. `deadline` is set anew for each call of the connector."""
+    """All calls of one Airflow 3, signed in. `deadline` is set anew for each call of the connector."""
+
+    base = "/api/v2"
+    major = 3
 
     def __init__(self, door: HttpDoor, auth: Auth) -> None:
         self.door = door
@@ -38,11 +42,11 @@ class AirflowClient:
 
     def version(self) -> Reply:
         """{version, git_version}; needs no account."""
-        return self.door.call("GET", "/api/v2/version", self.deadline)
+        return self.door.call("GET", f"{self.base}/version", self.deadline)
 
     def health(self) -> Reply:
         """Heartbeats of the parts; needs no account. A triggerer that is not deployed has status null."""
-        return self.door.call("GET", "/api/v2/monitor/health", self.deadline, accept={500, 503})
+        return self.door.call("GET", f"{self.base}/monitor/health", self.deadline, accept={500, 503})
 
     def dags(self, offset: int) -> Reply:
         return self._get("/dags", {"limit": PAGE_LIMIT, "offset": offset, "order_by": "dag_id"})
@@ -169,6 +173,8 @@ class AirflowClient:
         if is_stale(reply):
             self._auth.forget()
             reply = self._with_token(method, path, accept, how)
+        else:
+            self._auth.accept()
         if reply.status == 500 and self.deadline.left > BUSY_PAUSE_SECONDS:
             time.sleep(BUSY_PAUSE_SECONDS)
             reply = self._with_token(method, path, accept, how)
@@ -177,10 +183,9 @@ class AirflowClient:
         raise refusal(reply, once=bool(how.get("once")))
 
     def _with_token(self, method: str, path: str, accept: Collection[int], how: Mapping[str, Any]) -> Reply:
-        token = self._auth.token(self.door, self.deadline)
-        headers = {"Authorization": f"Bearer {token}"}
+        headers = self._auth.headers(self.door, self.deadline)
         seen = {*accept, 401, 403} if how.get("once") else {*accept, 401, 403, 500}
-        return self.door.call(method, f"/api/v2{path}", self.deadline, headers=headers, accept=seen, **how)
+        return self.door.call(method, f"{self.base}{path}", self.deadline, headers=headers, accept=seen, **how)
 
 
 def dag_path(dag: str) -> str:

@@ -1,24 +1,32 @@
-"""Airflow 3 (REST API v2). Source: airflow.apache.org, stable REST API reference; measured on 3.3.2."""
+"""Airflow 2 (REST API v1) and 3 (v2). Source: airflow.apache.org, REST API reference; measured on 2.11 and 3.3."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import httpx
 
 from connectors.airflow.acts import Acts
 from connectors.airflow.auth import auth_of
 from connectors.airflow.client import AirflowClient
+from connectors.airflow.client2 import Airflow2Client
 from connectors.airflow.holding import all_holds
 from connectors.airflow.inventory import InventoryReader
 from connectors.airflow.log import LogReader
 from connectors.airflow.options import AirflowOptions
 from connectors.airflow.poll import Poller
 from connectors.airflow.probe import probe
+from connectors.airflow.versions import major_of
 from connectors.contract import (
     Capability,
     Connector,
     ConnectorKind,
+    NotSupported,
+    Poll,
     Proof,
+    RunRef,
     Secrets,
+    SystemUnreachable,
     Verb,
 )
 from connectors.parts import PartedConnector
@@ -32,7 +40,9 @@ SQLite (measured)."""
 
 
 class AirflowConnector(PartedConnector):
-    """One Airflow through its web server. One write is in flight at a time: SQLite behind it bears no more."""
+    """One Airflow through its web server. One write is in flight at a time: SQLite behind it bears no more.
+
+    Which Airflow it is, is asked before the first call, and again after one that failed."""
 
     def __init__(
         self,
@@ -41,18 +51,43 @@ class AirflowConnector(PartedConnector):
         transport: httpx.BaseTransport | None = None,
         settle_seconds: float = SETTLE_SECONDS,
     ) -> None:
-        door = HttpDoor("Airflow", options.url, options.ca_file, transport)
-        client = AirflowClient(door, auth_of(options, secrets))
-        poller = Poller(client, door.base_url, options.dags)
+        self._door = HttpDoor("Airflow", options.url, options.ca_file, transport)
+        self._options, self._secrets, self._settle_seconds = options, secrets, settle_seconds
+        self._major = 0
+        self._speak(AirflowClient(self._door, auth_of(options, secrets)))
+
+    def _speak(self, client: AirflowClient) -> None:
+        self._spoken = client.major
+        poller = Poller(client, self._door.base_url, self._options.dags)
         super().__init__(
             client,
-            inventory=InventoryReader(client, door.base_url, poller.watched).read,
+            inventory=InventoryReader(client, self._door.base_url, poller.watched).read,
             poll=poller.poll,
             log=LogReader(client).read,
-            acts=Acts(client, settle_seconds),
+            acts=Acts(client, self._settle_seconds),
             holds=lambda known: all_holds(client, poller.watched, known),
             probe=lambda: probe(client),
         )
+
+    def _begin(self, timeout_seconds: float) -> None:
+        super()._begin(timeout_seconds)
+        if not self._major:
+            deadline = self._client.deadline
+            self._turn_to(major_of(self._door, deadline))
+            self._client.deadline = deadline
+
+    def _turn_to(self, major: int) -> None:
+        if major != self._spoken:
+            kind = Airflow2Client if major == 2 else AirflowClient
+            self._speak(kind(self._door, auth_of(self._options, self._secrets, major)))
+        self._major = major
+
+    def poll(self, cursor: str, open_runs: Sequence[RunRef], timeout_seconds: float) -> Poll:
+        try:
+            return super().poll(cursor, open_runs, timeout_seconds)
+        except (NotSupported, SystemUnreachable):
+            self._major = 0  # it may come back as another one
+            raise
 
 
 def open_airflow(options: AirflowOptions, target: str, secrets: Secrets) -> Connector:
@@ -64,7 +99,7 @@ def open_airflow(options: AirflowOptions, target: str, secrets: Secrets) -> Conn
 
 CONNECTOR = ConnectorKind(
     kind="airflow",
-    title="Airflow 3",
+    title="Airflow 2 and 3",
     options=AirflowOptions,
     targets=lambda options: [TARGET],
     open=open_airflow,

@@ -61,7 +61,7 @@ def named(client: AirflowClient, body: Mapping[str, Any], found: Gathered) -> Na
         reply = client.some_task_instances(body, page * PAGE_LIMIT)
         rows = reply.table().get("task_instances")
         if not isinstance(rows, list):
-            raise SystemUnreachable(f"{reply.place} has no list 'task_instances'; is this Airflow 3?")
+            raise SystemUnreachable(f"{reply.place} has no list 'task_instances'; is this Airflow?")
         _take(answer, body, rows, found)
         if len(rows) < PAGE_LIMIT:
             return answer

@@ -81,7 +81,7 @@ class InventoryReader:
             table = reply.table()
             page = table.get(name)
             if not isinstance(page, list):
-                raise SystemUnreachable(f"{reply.place} has no list {name!r}; is this Airflow 3?")
+                raise SystemUnreachable(f"{reply.place} has no list {name!r}; is this Airflow?")
             clock = clock or reply.clock
             rows += page
             if len(rows) >= fields.number(table, "total_entries", 0):

@@ -59,7 +59,8 @@ def task_action(note: str) -> str | None:
 def end_of(note: str, queued_at: str) -> str:
     """How we ended this attempt: "cancel", "mark_ok" or "skip"; "" where we did not."""
     marks = (mark for mark in ACTED.finditer(note) if mark["word"] in ENDED)
-    return next((mark["word"] for mark in marks if mark["was"] == queued_at), "")
+    unstarted = queued_at.startswith("-")  # Airflow 2: it had no mark yet when it was ended
+    return next((mark["word"] for mark in marks if mark["was"] == queued_at or (unstarted and not mark["was"])), "")
 
 
 def carries(note: Any, key: str) -> bool:

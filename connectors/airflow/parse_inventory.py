@@ -86,7 +86,7 @@ def dag(row: Any, known: Definition, producers: Iterable[str], base_url: str) ->
         schedule=schedule(row, known.zone),
         paused=row.get("is_paused") is True,
         upstreams=tuple(sorted({one for one in producers if one != name})),
-        definition=f"{len(known.tasks)} tasks in {bundle}, version {known.version}",
+        definition=f"{len(known.tasks)} tasks in {bundle}" + (f", version {known.version}" if known.version else ""),
         definition_hash=known.digest,
         proof=Proof.FULL,
         native_url=f"{base_url}/dags/{quote(name, safe='')}",

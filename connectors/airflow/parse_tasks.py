@@ -54,6 +54,8 @@ class Instance:
     ended_at: datetime | None
     note: str
     operator: str
+    formerly: str
+    """The id that it had while it waited, where its end gave it another one (Airflow 2)."""
     row: Mapping[str, Any]
 
     @property
@@ -97,6 +99,7 @@ def instance(row: Any) -> Instance:
         ended_at=ended,
         note=fields.words(row, "note"),
         operator=fields.words(row, "operator"),
+        formerly=fields.words(row, "formerly"),
         row=row,
     )
 
@@ -112,7 +115,8 @@ def merged(instances: Sequence[Instance], period: Period, base_url: str) -> RunR
     mapped = f"/mapped/{chosen.map_index}" if chosen.map_index >= 0 else ""
     return RunRecord(
         job=task_id(dag, task),
-        attempt_key=_attempt_key(group),
+        attempt_key=_attempt_key(group, group[0].id),
+        formerly=_attempt_key(group, group[0].formerly) if group[0].formerly else "",
         state=chosen.state,
         native_state=chosen.native,
         evidence=Evidence.INFERRED if chosen.native == "removed" or chosen.state is State.UNKNOWN else Evidence.NATIVE,
@@ -143,10 +147,10 @@ def name_of(one: Instance) -> str:
     return one.key[2] if one.map_index < 0 else f"{one.key[2]}[{one.map_index}]"
 
 
-def _attempt_key(group: Sequence[Instance]) -> str:
+def _attempt_key(group: Sequence[Instance], first: str) -> str:
     """The first instance's id, and how often the others were tried again. Mapping keeps the first one's id."""
     again = sum(one.attempt - 1 for one in group[1:])
-    return f"{group[0].id}+{again:06}" if again else group[0].id  # padded: the text sorts like the number
+    return f"{first}+{again:06}" if again else first  # padded: the text sorts like the number
 
 
 def _mapped_words(group: Sequence[Instance]) -> str:

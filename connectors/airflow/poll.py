@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
@@ -50,7 +51,8 @@ class Poller:
         runs_mark, tasks_mark = self._marks(cursor, found)
         runs = walk.bite(self._client, RUNS_OF_ALL, "dag_runs", runs_mark, keep=0.7)
         self._take_runs(runs.rows, found)
-        tasks = walk.bite(self._client, TASKS_OF_ALL, "task_instances", tasks_mark, keep=0.4)
+        tasks = self._tasks(tasks_mark, runs.more)
+        self._learn_periods(tasks.rows)
         self._take_tasks(tasks.rows, open_runs, found)
         self._take_open_runs(open_runs, found)
         for broken in (runs.broken, tasks.broken):
@@ -69,6 +71,25 @@ class Poller:
             seen_until=None if runs.more or runs.broken else runs.mark.since,
             warnings=tuple(found.warnings),
         )
+
+    def _tasks(self, mark: walk.Mark, runs_to_come: bool) -> walk.Bite:
+        """Task instances of Airflow 2 do not tell their period: there the runs are read first."""
+        if runs_to_come and self._client.major == 2:
+            return walk.Bite(mark)
+        return walk.bite(self._client, TASKS_OF_ALL, "task_instances", mark, keep=0.4)
+
+    def _learn_periods(self, rows: Sequence[Any]) -> None:
+        """Of runs that did not change lately and whose tasks do not tell it (Airflow 2), each by a look at its run."""
+        if self._client.major != 2:
+            return
+        named = {(str(row.get("dag_id")), str(row.get("dag_run_id"))) for row in rows if isinstance(row, dict)}
+        for dag, run in sorted(named - self._periods.keys()):
+            if self._is_late or not self.watched(dag):
+                continue
+            reply = self._client.run(dag, run)
+            with suppress(RecordUnreadable):
+                if reply.status == 200:
+                    self._periods[dag, run] = parse.period_of(reply.table())
 
     def _marks(self, cursor: str, found: Gathered) -> tuple[walk.Mark, walk.Mark]:
         first = walk.Mark(walk.BEGINNING), walk.Mark(datetime.now(UTC) - TASK_HISTORY)
@@ -172,7 +193,7 @@ class Poller:
         for known in open_runs:
             at = reference(known)
             group = current.get((at.dag, at.run, at.task)) if at else None
-            if at is None or not group or (known.job, known.attempt_key) in found.records:
+            if at is None or not group or found.tells(known):
                 continue
             told = len(group) == 1 and group[0].map_index < 0 and left > 0 and not self._is_late
             left -= told
@@ -195,7 +216,7 @@ class Poller:
     # open runs that did not show up
 
     def _take_open_runs(self, open_runs: Sequence[RunRef], found: Gathered) -> None:
-        missing = [one for one in open_runs if (one.job, one.attempt_key) not in found.records]
+        missing = [one for one in open_runs if not found.tells(one)]
         turn = self._turn % len(missing) if missing else 0
         some = (missing[turn:] + missing[:turn])[:OPEN_RUNS_A_POLL]
         self._turn = turn + len(some)
@@ -215,7 +236,7 @@ class Poller:
             found.skip("dagRuns", RecordUnreadable("the answer is about another run than we asked for"), row)
             return
         record = self._take_run(row, self._not_green([row], found), found)
-        if record is not None and record.attempt_key != known.attempt_key:
+        if record is not None and not found.tells(known):
             found.add(superseded(known, self._periods[at.dag, at.run]))
 
     def _take_open_tasks(self, some: Sequence[RunRef], found: Gathered) -> None:

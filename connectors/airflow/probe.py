@@ -7,7 +7,7 @@ from typing import Any
 
 from connectors import fields
 from connectors.airflow.client import RUNS_OF_ALL, TASKS_OF_ALL, AirflowClient, dag_path, run_path
-from connectors.contract import NotSupported, Probe, Right
+from connectors.contract import Probe, Right
 
 NO_SUCH_RUN = "headway__no_such_run"
 PAUSE = "pause DAGs (hold)"
@@ -22,13 +22,18 @@ READS = (
 )
 
 
+READS_OF_2 = (
+    *READS[:3],
+    ("/datasets", "read datasets", "can_read on Datasets"),
+    ("/importErrors", "read import errors", "can_read on ImportError"),
+)
+
+
 def probe(client: AirflowClient) -> Probe:
-    """Version, health and rights. Raises SystemUnreachable or AccessRefused; NotSupported for another program."""
+    """Version, health and rights. Raises SystemUnreachable or AccessRefused."""
     reply = client.version()
     version = fields.words(reply.table(), "version")
-    if not version.startswith("3."):
-        raise NotSupported(f"{reply.place}: this is Airflow {version or 'without a version'}; this kind speaks to 3.x")
-    rights = [_read(client, *one) for one in READS]
+    rights = [_read(client, *one) for one in (READS if client.major > 2 else READS_OF_2)]
     dag = _some_dag(client) if rights[0].held else None
     return Probe(True, version, (*rights, *_acts(client, dag)), tuple(_notes(client, version, dag)), reply.clock)
 
@@ -50,8 +55,8 @@ def _acts(client: AirflowClient, dag: str | None) -> list[Right]:
     """Asked of one DAG; a role may hold the right on others only."""
     if dag is None:
         why, mend = "no DAG is listed to ask about", "make a DAG visible to this account, then probe again"
-        return [Right(name, None, why, mend, "act") for name, *_ in _asked("")] + [_pause(None, why, mend)]
-    rights = [_act(client, dag, *one) for one in _asked(dag)]
+        return [Right(name, None, why, mend, "act") for name, *_ in _asked("", 3)] + [_pause(None, why, mend)]
+    rights = [_act(client, dag, *one) for one in _asked(dag, client.major)]
     edits = rights[0]
     return [
         *rights,
@@ -59,14 +64,21 @@ def _acts(client: AirflowClient, dag: str | None) -> list[Right]:
     ]
 
 
-def _asked(dag: str) -> tuple[tuple[str, str, dict[str, Any], str], ...]:
+def _asked(dag: str, major: int) -> tuple[tuple[str, str, dict[str, Any], str], ...]:
     """Name, path, a body that can do nothing, and FAB's name of the right."""
     run, tasks = f"{run_path(dag, NO_SUCH_RUN)}/clear", f"{dag_path(dag)}/clearTaskInstances"
     return (
         ("clear, cancel and mark runs", run, {"dry_run": True}, "can_edit on DAG Runs"),
         ("clear and mark tasks", tasks, {"dry_run": True, "dag_run_id": NO_SUCH_RUN}, "can_edit on Task Instances"),
-        ("start runs", "/backfills/dry_run", {"dag_id": dag}, "can_create on DAG Runs"),
+        ("start runs", *_start_of_nothing(dag, major), "can_create on DAG Runs"),
     )
+
+
+def _start_of_nothing(dag: str, major: int) -> tuple[str, dict[str, Any]]:
+    """A backfill's dry run without dates; Airflow 2 has none: there a start with half an interval, which is refused."""
+    if major > 2:
+        return "/backfills/dry_run", {"dag_id": dag}
+    return f"{dag_path(dag)}/dagRuns", {"dag_run_id": NO_SUCH_RUN, "data_interval_start": "2026-01-01T00:00:00Z"}
 
 
 def _act(client: AirflowClient, dag: str, name: str, path: str, body: dict[str, Any], right: str) -> Right:
@@ -75,7 +87,8 @@ def _act(client: AirflowClient, dag: str, name: str, path: str, body: dict[str, 
     if reply.status == 403:
         mend = f"give the account's role {right} and can_edit on the DAGs it may act on"
         return Right(name, False, f"a dry run on {dag} answered 403", mend, "act")
-    if reply.status in (200, 404) or (reply.status == 422 and path.startswith("/backfills")):
+    looked = reply.status == 422 and path.startswith("/backfills")
+    if reply.status in (200, 404) or looked or (reply.status == 400 and client.major == 2):
         return Right(name, True, needed_for="act")
     return Right(name, None, f"a dry run answered {reply.status}", "look at the server's log", "act")
 
@@ -88,6 +101,8 @@ def _pause(held: bool | None, why: str, mend: str) -> Right:
 
 def _notes(client: AirflowClient, version: str, dag: str | None) -> list[str]:
     notes = [] if dag else ["no DAG is listed: there is none, or this account may read none"]
+    if version.startswith("2.") and not version.startswith(("2.10.", "2.11.")):
+        notes.append(f"measured on Airflow 2.11; before 2.10 tries are counted otherwise, this is {version}")
     if version.startswith(("3.0", "3.1", "3.2")):
         notes.append(f"measured on Airflow 3.3; single tasks cannot be rerun before it, this is {version}")
     health = client.health()

@@ -79,7 +79,7 @@ def bite(client: AirflowClient, path: str, name: str, mark: Mark, keep: float) -
         table = reply.table()
         rows = table.get(name)
         if not isinstance(rows, list):
-            raise SystemUnreachable(f"{reply.place} has no list {name!r}; is this Airflow 3?")
+            raise SystemUnreachable(f"{reply.place} has no list {name!r}; is this Airflow?")
         taken.clock = taken.clock or reply.clock
         begun = taken.mark.until or (reply.clock.target if reply.clock else datetime.now(UTC)) - OVERLAP
         following = _next_page(table, rows, taken.mark.page)

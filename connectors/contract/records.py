@@ -120,6 +120,9 @@ class RunRecord:
     """Scheduled instant (`instant_key`) or native run id. None: only the start is known, `control` matches it."""
     period_at: datetime | None = None
     """The scheduled instant, where the source knows it."""
+    formerly: str = ""
+    """Attempt key under which this same attempt was told while its source had no better name for it (a queued run that
+    gets its identity with its start). One that is known by it, and open, takes the new key."""
     again_of: str = ""
     """Attempt key of the job's run that this one executes again: without a period of its own it has that one's."""
     interval_start: datetime | None = None

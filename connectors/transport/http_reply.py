@@ -77,12 +77,13 @@ class Reply:
         """What the server itself said about a refusal, short; "" without words. Raw outside text.
 
         `detail` is text, an object, or a list of texts or of field errors, whose `input` (it may hold what we sent)
-        is left out."""
+        is left out; where it is null, `title` says it (RFC 9457)."""
         try:
             found = json.loads(self.body.decode("utf-8-sig"))
         except (ValueError, RecursionError):
             return ""
-        detail = found.get("detail", found.get("message", "")) if isinstance(found, dict) else ""
+        found = found if isinstance(found, dict) else {}
+        detail = found.get("detail", found.get("message")) or found.get("title", "")
         return _detail_words(detail)[:SAID_CHARACTERS]
 
     def not_json(self, kind: str) -> ConnectorError:

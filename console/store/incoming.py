@@ -50,6 +50,11 @@ class Incoming:
     run_id: int | None
     """The run that our action repairs; None: the run of its own period."""
 
+    @property
+    def formerly(self) -> Identity | None:
+        """Under which it was told before, where it has another key now."""
+        return (self.job_id, pack(self.record.formerly)) if self.record.formerly else None
+
 
 def read(lines: Wire, target_id: int, batch: IngestBatch, skipped: list[Skipped]) -> dict[Identity, Incoming]:
     """The batch by attempt, in the columns' form; several observations of one attempt already merged."""

@@ -28,6 +28,7 @@ from console.store.merging import (
     Birth,
     RunRow,
     attempt_row,
+    finality,
     merge,
     numbered,
     run_of,
@@ -102,8 +103,11 @@ def write_runs(
     connection: Connection, lines: Wire, batch: IngestBatch, incoming: dict[Identity, Incoming]
 ) -> tuple[list[int], list[int]]:
     work = Work()
-    stored = map(attempt_row, lines.by_keys(_ATTEMPTS_BY_IDENTITY, "it", list(incoming)))
+    former = {identity: before for identity, one in incoming.items() if (before := one.formerly) is not None}
+    asked = [*incoming, *sorted({*former.values()} - incoming.keys())]
+    stored = map(attempt_row, lines.by_keys(_ATTEMPTS_BY_IDENTITY, "it", asked))
     work.attempts = {(row.job_id, row.attempt_key): row for row in stored}
+    _take_new_names(work.attempts, incoming, former)
     new = [one for identity, one in incoming.items() if identity not in work.attempts]
     _merge_known(work, incoming)
     if not new and not work.touched and not work.left:
@@ -113,21 +117,32 @@ def write_runs(
     return _write_changes(lines, work, runs, batch, next_changed_seq(connection))
 
 
+def _take_new_names(
+    known: dict[Identity, AttemptRow], incoming: dict[Identity, Incoming], former: dict[Identity, Identity]
+) -> None:
+    """An open attempt that the batch tells under another key is known by that from here on."""
+    for identity, before in former.items():
+        row = None if before in incoming else known.pop(before, None)
+        if row is not None and identity not in known and finality(row.content) == 0:
+            known[identity] = row
+
+
 def _merge_known(work: Work, incoming: dict[Identity, Incoming]) -> None:
     """Fills `touched` with the stored attempts that the batch changes, and `left` where one moves to another run."""
     for identity, row in work.attempts.items():
         one = incoming[identity]
-        if one.content == row.content and one.observed_us >= row.observed_us and one.run_id in (None, row.run_id):
+        same = (one.content, one.attempt_key) == (row.content, row.attempt_key)
+        if same and one.observed_us >= row.observed_us and one.run_id in (None, row.run_id):
             continue
         content, observed_us = merge(row.content, row.observed_us, one.content, one.observed_us)
         run_id = row.run_id if one.run_id is None else one.run_id
-        merged = row._replace(content=content, observed_us=observed_us, run_id=run_id)
+        merged = row._replace(attempt_key=one.attempt_key, content=content, observed_us=observed_us, run_id=run_id)
         if merged != row:
             work.touched[run_id].append(merged)
             if run_id != row.run_id:
                 work.left.add(row.run_id)
             elif (content.state, content.started_us) == (one.content.state, one.content.started_us):
-                work.births[run_id][row.attempt_key] = one
+                work.births[run_id][merged.attempt_key] = one
 
 
 def _runs_of(lines: Wire, work: Work, new: list[Incoming]) -> dict[int, RunRow]:

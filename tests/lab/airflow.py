@@ -43,6 +43,8 @@ class AirflowServer:
     between then and now at once, even without catch-up (measured).
     """
 
+    dag_ids: tuple[str, ...] = DAG_IDS
+
     def __init__(self, folder: Path, since: datetime | None = None) -> None:
         self.folder = folder
         self.control = folder / "control"
@@ -94,7 +96,7 @@ class AirflowServer:
             self._failure = failure
 
     def _start(self) -> None:
-        home = venvs.airflow_environment()
+        home = self._environment()
         if self._is_given_up:
             return
         self._prepare()
@@ -106,6 +108,9 @@ class AirflowServer:
         self._wait("the APIs to answer", self._answers)
         self._wait("the scheduler and the DAG processor to beat", self._is_healthy)
         self._wait("every DAG to be known", self._knows_the_dags)
+
+    def _environment(self) -> Path:
+        return venvs.airflow_environment()
 
     def _components(self) -> dict[str, list[str]]:
         return {
@@ -184,17 +189,17 @@ class AirflowServer:
         return all(health[part]["status"] == "healthy" for part in ("scheduler", "dag_processor"))
 
     def _knows_the_dags(self) -> bool:
-        return set(DAG_IDS) <= {dag["dag_id"] for dag in self.call("GET", "dags?limit=100")["dags"]}
+        return set(self.dag_ids) <= {dag["dag_id"] for dag in self.call("GET", "dags?limit=100")["dags"]}
 
     # -- trouble ----------------------------------------------------------------------------------------------------
     def freeze(self) -> None:
         """Stops the API server (SIGSTOP): connections are accepted and nobody answers; the scheduler goes on."""
-        for pid in guard.session_members(self._daemons["api-server"].pid):
+        for pid in guard.session_members(self._daemons[next(iter(self._daemons))].pid):
             guard.send(pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Lets a frozen API server go on."""
-        for pid in guard.session_members(self._daemons["api-server"].pid):
+        for pid in guard.session_members(self._daemons[next(iter(self._daemons))].pid):
             guard.send(pid, signal.SIGCONT)
 
     # -- jobs -------------------------------------------------------------------------------------------------------

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,12 +67,16 @@ class Environment:
 
 
 AIRFLOW_VERSION = "3.3.2"
+AIRFLOW2_VERSION = "2.11.0"
 PREFECT_VERSION = "3.8.8"
 DAGSTER_VERSION = "1.13.27"
 DBT_VERSION, DBT_DUCKDB_VERSION = "1.11.16", "1.11.1"
 DATABRICKS_SDK_VERSION = "0.156.0"
 _AIRFLOW = Environment(
     f"airflow-{AIRFLOW_VERSION}", (f"apache-airflow=={AIRFLOW_VERSION}",), HERE / "airflow3-constraints.txt"
+)
+_AIRFLOW2 = Environment(
+    f"airflow-{AIRFLOW2_VERSION}", (f"apache-airflow=={AIRFLOW2_VERSION}",), HERE / "airflow2-constraints.txt"
 )
 _PREFECT = Environment(f"prefect-{PREFECT_VERSION}", (f"prefect=={PREFECT_VERSION}",), HERE / "prefect-constraints.txt")
 _DAGSTER = Environment(
@@ -89,13 +94,33 @@ _DATABRICKS = Environment(
     (f"databricks-sdk=={DATABRICKS_SDK_VERSION}",),
     HERE / "databricks-constraints.txt",
 )
-AIRFLOW = _AIRFLOW.folder
+AIRFLOW, AIRFLOW2 = _AIRFLOW.folder, _AIRFLOW2.folder
 AIRFLOW_DATABASE = AIRFLOW / "fresh-airflow.db"
 
 
 def airflow_environment() -> Path:
     """The folder of a whole Airflow environment, with an empty database to copy."""
     return _AIRFLOW.made(after=migrate_template)
+
+
+def airflow2_environment() -> Path:
+    """The folder of a whole Airflow 2 environment."""
+    return _AIRFLOW2.made()
+
+
+def airflow2_database(commands: Sequence[Sequence[str]]) -> Path:
+    """A metadata database of Airflow 2 to copy, made by these commands of its CLI (half a minute, once)."""
+    folder, words = airflow2_environment(), json.dumps(commands)
+    made = folder / f"airflow-{hashlib.sha256(words.encode()).hexdigest()[:12]}.db"
+    with only_one():
+        if not made.exists():
+            home = folder / "template"
+            shutil.rmtree(home, ignore_errors=True)
+            settings = {"AIRFLOW_HOME": str(home), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
+            script = str(HERE / "airflow2_template.py")
+            call([str(folder / "bin/python"), "-P", script], {**build_environment(), **settings}, words)
+            (home / "airflow.db").rename(made)
+    return made
 
 
 def prefect_environment() -> Path:
@@ -159,11 +184,10 @@ def build_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in dropped}
 
 
-def call(argv: list[str], environment: dict[str, str] | None = None) -> None:
-    """Runs one step of the making. LabError with what it said when it fails."""
-    done = subprocess.run(
-        argv, env=environment or build_environment(), capture_output=True, text=True, timeout=INSTALL_LIMIT_SECONDS
-    )
+def call(argv: list[str], environment: dict[str, str] | None = None, given: str = "") -> None:
+    """Runs one step of the making, which reads `given`. LabError with what it said when it fails."""
+    own, limit = environment or build_environment(), INSTALL_LIMIT_SECONDS
+    done = subprocess.run(argv, env=own, input=given, capture_output=True, text=True, timeout=limit)
     if done.returncode != 0:
         raise LabError(f"{' '.join(argv)} exited {done.returncode}:\n{done.stdout[-4000:]}{done.stderr[-4000:]}")
 
@@ -172,6 +196,7 @@ def main() -> None:
     """Makes what is missing and says where it is."""
     for name, make in (
         (f"Airflow {AIRFLOW_VERSION}", airflow_environment),
+        (f"Airflow {AIRFLOW2_VERSION}", airflow2_environment),
         (f"Prefect {PREFECT_VERSION}", prefect_environment),
         (f"Dagster {DAGSTER_VERSION}", dagster_environment),
         (f"dbt {DBT_VERSION}", dbt_environment),

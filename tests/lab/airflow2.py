@@ -1,0 +1,114 @@
+"""A real Airflow 2 on SQLite with the LocalExecutor: web server and scheduler, REST API v1 with basic auth.
+
+Its accounts are those of the lab's Airflow 3; `headway` and `viewer` have the roles of `headway grants airflow`.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import secrets
+import shlex
+import shutil
+import sqlite3
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.lab import venvs
+from tests.lab.airflow import PASSWORDS, AirflowServer
+from tests.lab.process import clean_environment, free_port
+
+DAGS = Path(__file__).with_name("dags2")
+DAG_IDS = ("by_interval", "load_orders", "mapped", "parked", "retried", "stock_count", "supply_plan")
+ROLES = {"admin": "Admin", "headway": "headway_act", "viewer": "headway_view"}
+PLACES = {"monitor/health": "health"}
+"""Of Airflow 3 -> of Airflow 2."""
+
+
+class Airflow2Server(AirflowServer):
+    """One Airflow 2 in `folder`; `url` is its address, `tests.lab.airflow.PASSWORDS` its users."""
+
+    dag_ids = DAG_IDS
+
+    def _environment(self) -> Path:
+        return venvs.airflow2_environment()
+
+    def _components(self) -> dict[str, list[str]]:
+        return {"webserver": ["webserver"], "scheduler": ["scheduler"]}
+
+    def _prepare(self) -> None:
+        shutil.copy(venvs.airflow2_database(grants()), self._database)
+        with contextlib.closing(sqlite3.connect(self._database)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+        shutil.copytree(DAGS, self._dags, ignore=shutil.ignore_patterns("__pycache__"))
+
+    def _settings(self) -> dict[str, str]:
+        section = {
+            "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self._database}?timeout=60",
+            "CORE__LOAD_EXAMPLES": "False",
+            "CORE__DAGS_FOLDER": str(self._dags),
+            "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "CORE__EXECUTOR": "LocalExecutor",
+            "CORE__PARALLELISM": "3",
+            "CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+            "API__AUTH_BACKENDS": "airflow.api.auth.backend.basic_auth",
+            "WEBSERVER__WEB_SERVER_HOST": "127.0.0.1",
+            "WEBSERVER__WEB_SERVER_PORT": str(self.port),
+            "WEBSERVER__BASE_URL": self.url,
+            "WEBSERVER__WORKERS": "1",
+            "WEBSERVER__SECRET_KEY": secrets.token_hex(32),
+            "SCHEDULER__DAG_DIR_LIST_INTERVAL": "5",
+            "SCHEDULER__MIN_FILE_PROCESS_INTERVAL": "3",
+            "SCHEDULER__PARSING_PROCESSES": "1",
+            "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
+            "LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
+            "USAGE_DATA_COLLECTION__ENABLED": "False",
+        }
+        settings = {f"AIRFLOW__{name}": value for name, value in section.items()}
+        # it wants the SequentialExecutor on SQLite, which runs one task at a time: a hanging one stops all others
+        more = {"_AIRFLOW__SKIP_DATABASE_EXECUTOR_COMPATIBILITY_CHECK": "1", "LAB_AIRFLOW_CONTROL": str(self.control)}
+        home = {"AIRFLOW_HOME": str(self.folder), "HOME": str(self.folder)}
+        path = f"{venvs.AIRFLOW2 / 'bin'}{os.pathsep}{os.environ['PATH']}"
+        return clean_environment(**{**settings, **more, **home, "PATH": path})
+
+    def _answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/api/v1/version", timeout=5, trust_env=False).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def _is_healthy(self) -> bool:
+        return bool(self.call("GET", "monitor/health")["scheduler"]["status"] == "healthy")
+
+    def _reread_cron_of(self, dag_id: str) -> str | None:
+        for path in self._dags.glob("*.py"):
+            path.touch()
+        told = self.call("GET", f"dags/{dag_id}")["schedule_interval"]
+        return str(told["value"]) if told else None
+
+    def trigger(self, dag_id: str, run_id: str, conf: dict[str, Any] | None = None) -> None:
+        self.call("POST", f"dags/{dag_id}/dagRuns", {"dag_run_id": run_id, "conf": conf or {}})
+
+    def call(self, method: str, path: str, body: dict[str, Any] | None = None, user: str = "admin") -> Any:
+        """The JSON reply of one API call below /api/v1/. Raises httpx.HTTPStatusError on 4xx and 5xx."""
+        where, account = f"{self.url}/api/v1/{PLACES.get(path, path)}", (user, PASSWORDS[user])
+        reply = httpx.request(method, where, json=body, auth=account, timeout=30, trust_env=False)
+        reply.raise_for_status()
+        return reply.json() if reply.content else None
+
+
+def grants() -> list[list[str]]:
+    """What a fresh metadata database is given: the roles that `headway grants airflow` prints, and the accounts."""
+    text = files("connectors.airflow").joinpath("grants.txt").read_text()
+    printed = text.partition("# Airflow 2, to watch")[2].partition("# Either")[0].splitlines()
+    roles = [shlex.split(line)[1:] for line in printed if line.startswith("airflow ")]
+    named = ("--firstname", "a", "--lastname", "b", "--email")
+    users = [
+        ["users", "create", "-u", user, "-p", password, "-r", ROLES[user], *named, f"{user}@example.com"]
+        for user, password in PASSWORDS.items()
+    ]
+    return [["db", "migrate"], ["sync-perm"], *roles, *users]

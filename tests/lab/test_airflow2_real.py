@@ -1,0 +1,280 @@
+"""Airflow 2 as it really is: the conformance tests, and what only a real scheduler can show."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar
+
+import pytest
+
+from connectors.airflow.connector import CONNECTOR
+from connectors.conformance import ConnectorConformance, new_key, ref
+from connectors.contract import AccessRefused, Connector, Evidence, LogChunk, RunRecord, RunRef, State, instant_key
+from tests.lab.airflow import PASSWORDS
+from tests.lab.airflow2 import Airflow2Server
+from tests.lab.airflow_talk import PATIENCE_SECONDS, attempt, connect, every, ran, running, until
+from tests.lab.jobs import next_minute
+from tests.lab.process import private_folder, remove_folder
+
+
+@pytest.fixture(scope="module")
+def airflow2() -> Iterator[Airflow2Server]:
+    folder = private_folder("airflow2")
+    server = Airflow2Server(folder)
+    try:
+        server.start()
+        server.wait_ready()
+        yield server
+    finally:
+        server.stop()
+        remove_folder(folder)
+
+
+@pytest.fixture(autouse=True)
+def passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    for user, password in PASSWORDS.items():
+        monkeypatch.setenv(f"HEADWAY_AF_{user.upper()}", password)
+
+
+@pytest.fixture
+def connector(airflow2: Airflow2Server) -> Iterator[Connector]:
+    """As the account with the role `headway_act` that `headway grants airflow` prints."""
+    opened = connect(airflow2.url)
+    yield opened
+    opened.close()
+
+
+class TestAirflow2Conformance(ConnectorConformance):
+    kind = CONNECTOR
+    against = "real: Airflow 2.11.0"
+    patience_seconds: ClassVar[float] = PATIENCE_SECONDS
+    limits: ClassVar[dict[str, str]] = {
+        "unknown_word": "a real Airflow says no word that it does not have",
+        "act": "Airflow 2 is only watched for now",
+    }
+    made: ClassVar[dict[str, str]] = {}
+
+    @pytest.fixture(autouse=True)
+    def world(self, airflow2: Airflow2Server, passwords: None) -> Iterator[None]:
+        self.airflow = airflow2
+        yield
+        airflow2.behave("stock_count", "succeed")
+
+    def connector(self) -> Connector:
+        return connect(self.airflow.url)
+
+    def connector_at(self, host: str, port: int) -> Connector:
+        return connect(f"http://{host}:{port}")
+
+    def make_success(self) -> str:
+        if "success" not in self.made:
+            self.made["success"] = ran(self.airflow, "stock_count", "succeed", "success")
+        return "stock_count"
+
+    def make_failure(self) -> str:
+        if "failure" not in self.made:
+            self.made["failure"] = ran(self.airflow, "load_orders", "fail", "failed")
+        return "load_orders"
+
+    def a_running_run(self) -> RunRecord:
+        with self.opened() as connector:
+            return running(self.airflow, connector, "stock_count", "count")
+
+    def pause_by_hand(self, job_id: str) -> None:
+        self.airflow.call("PATCH", f"dags/{job_id}", {"is_paused": True})
+
+    def resume_by_hand(self, job_id: str) -> None:
+        self.airflow.call("PATCH", f"dags/{job_id}", {"is_paused": False})
+
+    def let_it_fall_due(self, job_id: str) -> None:
+        """Until a run comes by the clock, or none does."""
+        before = len(self.clocked(job_id))
+        self.airflow.schedule(job_id, "* * * * *")
+        try:
+            over = next_minute() + timedelta(seconds=6)
+            while datetime.now(UTC) < over and len(self.clocked(job_id)) == before:
+                time.sleep(0.5)
+        finally:
+            self.airflow.schedule(job_id, None)
+        with self.opened() as connector:
+            until("a calm inventory", lambda: connector.inventory(connector.inventory("", 20).hash, 20).unchanged)
+
+    def clocked(self, dag: str) -> list[dict[str, Any]]:
+        runs = self.airflow.call("GET", f"dags/{dag}/dagRuns?limit=100")["dag_runs"]
+        return [run for run in runs if run["run_type"] == "scheduled"]
+
+    def native_trace(self) -> object:
+        dags = [self.airflow.call("GET", f"dags/{dag}/dagRuns") for dag in ("load_orders", "stock_count")]
+        return [(run["dag_run_id"], run["start_date"], run["note"]) for dag in dags for run in dag["dag_runs"]]
+
+
+def test_the_inventory_has_schedules_tasks_and_the_edges_airflow_knows(
+    airflow2: Airflow2Server, connector: Connector
+) -> None:
+    jobs = {job.native_id: job for job in connector.inventory("", 20).jobs}
+    schedule = jobs["parked"].schedule
+    assert ("airflow", "0 3 * * *", "UTC", "At 03:00") == (
+        schedule.dialect,
+        schedule.expression,
+        schedule.zone,
+        schedule.words,
+    )
+    assert jobs["parked"].paused
+    assert ("none", "Triggered by datasets") == (
+        jobs["supply_plan"].schedule.dialect,
+        jobs["supply_plan"].schedule.words,
+    )
+    assert ("load_orders",) == jobs["supply_plan"].upstreams
+    assert ("load_orders.load",) == jobs["load_orders.publish"].upstreams
+    assert "mapped" == jobs["mapped.regions.count_region"].parent
+    assert "@task (mapped)" == jobs["mapped.regions.count_region"].definition
+
+
+def test_a_failed_run_tells_its_tasks_and_the_log_of_the_one_that_failed(
+    airflow2: Airflow2Server, connector: Connector
+) -> None:
+    run = ran(airflow2, "load_orders", "fail", "failed")
+    told = attempt(connector, "load_orders", run)
+    assert (State.FAILED, "failed", Evidence.NATIVE) == (told.state, told.native_state, told.evidence)
+    assert "tasks not green: load (failed), publish (upstream_failed)" == told.message
+    states = {one.job: one.state for one in every(connector) if one.period_key == run}
+    expected = {"load_orders.check_file": State.SUCCEEDED, "load_orders.load": State.FAILED}
+    assert {"load_orders": State.FAILED, "load_orders.publish": State.BLOCKED, **expected} == states
+    log = connector.log(ref(told), None, 65536, 20)
+    assert re.match(r"\[log of task load, try [12] \(failed\)\]\n", log.text), "Airflow 2 may count a try twice"
+    assert "FileNotFoundError: /data/orders.csv of this business date is not there" in log.text
+    assert log.next is None
+
+
+def test_a_queued_run_and_its_end_are_one_attempt_and_a_clear_makes_the_next(
+    airflow2: Airflow2Server, connector: Connector
+) -> None:
+    """Airflow 2 names a run's attempt by its start only."""
+    run = f"lab__{new_key()}"
+    airflow2.behave("load_orders", "fail")
+    airflow2.call("PATCH", "dags/load_orders", {"is_paused": True})
+    airflow2.trigger("load_orders", run)
+    queued = attempt(connector, "load_orders", run)
+    assert (State.QUEUED, f"{run}@-") == (queued.state, queued.attempt_key)
+    airflow2.call("PATCH", "dags/load_orders", {"is_paused": False})
+    airflow2.wait_for("load_orders", run, "failed")
+    first = attempt(connector, "load_orders", run)
+    assert (State.FAILED, queued.attempt_key) == (first.state, first.formerly)
+    clear = {"dry_run": False, "dag_run_id": run, "only_failed": True, "reset_dag_runs": True}
+    airflow2.call("POST", "dags/load_orders/clearTaskInstances", clear)
+    airflow2.wait_for("load_orders", run, "failed")
+    told = [one for one in every(connector) if one.job == "load_orders" and one.period_key == run]
+    assert [(first.attempt_key == one.attempt_key, one.state) for one in told] == [(False, State.FAILED)]
+    blocked = [one for one in every(connector) if one.job == "load_orders.publish" and one.period_key == run]
+    assert [(State.BLOCKED, f"{run}#1")] == [(one.state, one.formerly) for one in blocked], "it never had a try"
+
+
+def with_line(chunk: LogChunk) -> LogChunk | None:
+    """The chunk once the hanging task has said something."""
+    return chunk if "waiting for a lock on table orders" in chunk.text else None
+
+
+def test_a_running_log_is_followed_and_ends(airflow2: Airflow2Server, connector: Connector) -> None:
+    dag = running(airflow2, connector, "stock_count", "count")
+    task = next(one for one in every(connector) if one.job == "stock_count.count" and one.period_key == dag.period_key)
+    whole = until("a first line", lambda: with_line(connector.log(ref(task), None, 65536, 20)))
+    assert whole.next is not None
+    more = until("a further line", lambda: with_line(connector.log(ref(task), whole.next, 65536, 20)))
+    assert len(more.text) < len(whole.text), "what was shown is not shown again"
+    airflow2.behave("stock_count", "succeed")
+    airflow2.wait_for("stock_count", str(dag.period_key), "success")
+    place: str | None = more.next
+    end = time.monotonic() + 30
+    while place is not None and time.monotonic() < end:
+        place = connector.log(ref(task), place, 65536, 20).next
+    assert None is place
+
+
+def test_a_retry_is_two_attempts_and_the_first_one_is_closed(airflow2: Airflow2Server, connector: Connector) -> None:
+    run = f"lab__{new_key()}"
+    airflow2.trigger("retried", run)
+    cursor, seen, known = "", dict[str, RunRecord](), dict[str, RunRef]()
+    end = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < end:
+        poll = connector.poll(cursor, tuple(known.values()), 20)
+        cursor = poll.cursor
+        for one in poll.runs:
+            if one.job == "retried.second_time" and one.period_key == run:
+                seen[one.attempt_key] = one
+                known.pop(one.attempt_key, None)
+                if one.state.is_open:
+                    known[one.attempt_key] = ref(one)
+        if len(seen) == 2 and not known:
+            break
+        time.sleep(0.1)
+    assert {f"{run}#1": State.FAILED, f"{run}#2": State.SUCCEEDED} == {key: one.state for key, one in seen.items()}
+
+
+def test_mapped_instances_are_one_run_of_their_task(airflow2: Airflow2Server, connector: Connector) -> None:
+    run = ran(airflow2, "mapped", "as it is", "failed")
+    told = [one for one in every(connector) if one.job == "mapped.regions.count_region" and one.period_key == run]
+    assert [State.FAILED] == [one.state for one in told]
+    assert "3 mapped: 2 success, 1 failed; not green: 2" == told[0].message
+    assert "ZeroDivisionError" in connector.log(ref(told[0]), None, 65536, 20).text
+
+
+def test_a_run_of_an_interval_has_its_end_as_period_and_so_have_its_tasks(
+    airflow2: Airflow2Server, connector: Connector
+) -> None:
+    airflow2.behave("by_interval", "succeed")
+    airflow2.schedule("by_interval", "* * * * *")
+    try:
+        told = until("a run by the clock", lambda: ended_by_clock(connector, "by_interval"))
+    finally:
+        airflow2.schedule("by_interval", None)
+    assert told.period_at is not None
+    assert told.interval_start == told.period_at - timedelta(minutes=1)
+    assert (State.SUCCEEDED, instant_key(told.period_at)) == (told.state, told.period_key)
+    again = connect(airflow2.url)
+    try:
+        tasks = [one for one in every(again) if one.job == "by_interval.cover" and one.period_key == told.period_key]
+        assert [State.SUCCEEDED] == [one.state for one in tasks]
+    finally:
+        again.close()
+
+
+def ended_by_clock(connector: Connector, dag: str) -> RunRecord | None:
+    runs = [one for one in every(connector) if one.job == dag and one.context.get("run_type") == "scheduled"]
+    return next((one for one in runs if not one.state.is_open), None)
+
+
+def test_a_deleted_run_is_not_taken_for_ended(airflow2: Airflow2Server, connector: Connector) -> None:
+    run = ran(airflow2, "stock_count", "succeed", "success")
+    told = attempt(connector, "stock_count", run)
+    airflow2.call("DELETE", f"dags/stock_count/dagRuns/{run}")
+    cursor = connector.poll("", (), 20).cursor
+    gone = {one.attempt_key: one for one in connector.poll(cursor, (ref(told),), 20).runs}[told.attempt_key]
+    assert (State.LOST, "deleted", Evidence.INFERRED) == (gone.state, gone.native_state, gone.evidence)
+
+
+def test_a_viewer_sees_everything_and_is_told_that_it_cannot_act(airflow2: Airflow2Server) -> None:
+    viewer = connect(airflow2.url, "viewer")
+    try:
+        rights = {right.name: right.held for right in viewer.probe(20).rights}
+        assert {False} == {held for name, held in rights.items() if not name.startswith("read")}
+        assert {True} == {held for name, held in rights.items() if name.startswith("read")}
+    finally:
+        viewer.close()
+
+
+def test_a_wrong_password_is_refused_and_after_three_tries_not_sent_again(
+    airflow2: Airflow2Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADWAY_AF_NOBODY", "wrong-password")
+    stranger = connect(airflow2.url, "nobody")
+    try:
+        for _ in range(3):
+            with pytest.raises(AccessRefused, match="the password of 'nobody' was refused"):
+                stranger.poll("", (), 20)
+        with pytest.raises(AccessRefused, match="3 logins of 'nobody'"):
+            stranger.poll("", (), 20)
+    finally:
+        stranger.close()
