@@ -119,7 +119,6 @@ class Login:
 
     def headers(self, door: HttpDoor, deadline: Deadline) -> dict[str, str]:
         if self._made is None:
-            self._check(door)
             self._made = self._login(door, deadline)
             self._remember(self._made)
         return self._shown(self._made)
@@ -152,6 +151,7 @@ class PasswordLogin(Login):
         return bearer(made)
 
     def _login(self, door: HttpDoor, deadline: Deadline) -> str:
+        self._check(door)
         body = {"username": self._username, "password": self._password()}
         reply = door.call("POST", "/auth/token", deadline, body=body, accept={400, 401, 403, 404, 405, 422})
         if reply.status in (404, 405):
@@ -185,6 +185,7 @@ class BasicLogin(Login):
                 f"Airflow: the password of {self._username!r} was refused at {door.base_url}. Renew the reference; or "
                 "the server takes no passwords: it needs airflow.api.auth.backend.basic_auth in auth_backends of [api]."
             )
+        self._check(door)
         return made
 
     def forget(self) -> None:

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
+from connectors import fields
 from connectors.airflow.auth import Auth, is_stale
 from connectors.transport.http import Deadline, HttpDoor, Reply
 from connectors.transport.http_reply import refusal
@@ -37,6 +38,10 @@ class AirflowClient:
 
     def close(self) -> None:
         self.door.close()
+
+    def calls(self, method: str, path: str, body: Mapping[str, Any]) -> tuple[str, ...]:
+        """What a change would send, for people; `path` below the API's base."""
+        return (f"{method} {self.base}{path} {fields.shown(dict(body))}",)
 
     # what is there
 

@@ -7,18 +7,32 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from connectors import fields
-from connectors.airflow import rows2
-from connectors.airflow.client import PAGE_LIMIT, RUNS_OF_ALL, TASKS_OF_ALL, AirflowClient, run_path
+from connectors.airflow import bodies2, rows2
+from connectors.airflow.client import (
+    PAGE_LIMIT,
+    RUNS_OF_ALL,
+    TASKS_OF_ALL,
+    AirflowClient,
+    dag_path,
+    run_path,
+    task_path,
+)
 from connectors.airflow.windows import Window
+from connectors.contract import ConnectorError, OutcomeUnknown, SystemUnreachable
+from connectors.sending import after_once
 from connectors.transport.http import Reply
 
 FILTERS = {"logical_date_gte": "execution_date_gte", "logical_date_lte": "execution_date_lte"}
 ORDERS = {"-run_after": "-execution_date"}
+RED = ("failed", "upstream_failed")
+MOST_PAGES = 50
+MOST_NOTED = 20
 Translate = Callable[[fields.Row], fields.Row]
 
 
@@ -72,6 +86,8 @@ class Airflow2Client(AirflowClient):
             rows = fields.rows(table.get(name))
             total = fields.number(table, "total_entries", 0)
             now = reply.clock.target if reply.clock else datetime.now(UTC)
+            if window.is_smallest and not rows and total > window.offset:
+                raise SystemUnreachable(f"{reply.place} counts {total} rows and lists none of them")
             if len(rows) >= total or window.is_smallest:
                 following = window.after(len(rows), total, now)
                 return _told(reply, {**rows2.each(table, name, translate), "next_cursor": following})
@@ -100,6 +116,98 @@ class Airflow2Client(AirflowClient):
             return reply
         page = rows2.log_page(reply.table())
         return _local(404, {"detail": page["missing"]}) if page["missing"] and not token else _told(reply, page)
+
+    # what we do
+
+    def calls(self, method: str, path: str, body: Mapping[str, Any]) -> tuple[str, ...]:
+        return tuple(bodies2.shown(self.base, one) for one in bodies2.instead_of(method, path, body))
+
+    def preview_clear_run(self, dag: str, run: str, body: Mapping[str, Any]) -> Reply:
+        return self.preview_clear_tasks(dag, {**body, "dag_run_id": run})
+
+    def preview_clear_tasks(self, dag: str, body: Mapping[str, Any]) -> Reply:
+        """Its answer names tasks only: the instances are looked up, so that mapped ones are told apart."""
+        sent, run = bodies2.clear(body, dry_run=True), str(body["dag_run_id"])
+        path = f"{dag_path(dag)}/clearTaskInstances"
+        reply = self._send("POST", path, sent, accept={400, 404, 409}, once=False)
+        if reply.status != 200:
+            return reply
+        found = [row for row in fields.rows(reply.table().get("task_instances")) if isinstance(row, dict)]
+        names = {row.get("task_id") for row in found}
+        only = RED if sent.get("only_failed") else None
+        rows = [row for row in self._all_of(dag, run) if row.get("task_id") in names]
+        return _told(reply, {"task_instances": [row for row in rows if only is None or row.get("state") in only]})
+
+    def _all_of(self, dag: str, run: str) -> list[fields.Row]:
+        rows: list[fields.Row] = []
+        for page in range(MOST_PAGES):
+            reply = self.task_instances(dag, run, page * PAGE_LIMIT)
+            told = fields.rows(reply.table().get("task_instances")) if reply.status == 200 else []
+            rows += [row for row in told if isinstance(row, dict)]
+            if len(told) < PAGE_LIMIT:
+                break
+        return rows
+
+    def clear_run(self, dag: str, run: str, body: Mapping[str, Any]) -> Reply:
+        """Takes no note, and says so as an Airflow 3.1 does. The answer tells of the run what it must be by now."""
+        if "note" in body:
+            return _local(422, {"detail": "note: Airflow 2 takes none with a clear"})
+        reply = self.clear_tasks(dag, {**body, "dag_run_id": run})
+        if reply.status != 200:
+            return reply
+        cleared = fields.rows(after_once(reply).get("task_instances"))
+        return _told(reply, {"queued_at": ""}) if cleared else self.run(dag, run)
+
+    def clear_tasks(self, dag: str, body: Mapping[str, Any]) -> Reply:
+        """The note goes to the tasks that were named, after the clear: what a person reads there, and no proof."""
+        reply = self._send("POST", f"{dag_path(dag)}/clearTaskInstances", bodies2.clear(body), accept={400, 404, 409})
+        run, note = str(body["dag_run_id"]), body.get("note")
+        if reply.status == 200 and isinstance(note, str):
+            for task in body.get("task_ids", ())[:MOST_NOTED]:
+                self._note_task(dag, run, task, -1, note)
+        return reply
+
+    def trigger(self, dag: str, body: Mapping[str, Any]) -> Reply:
+        reply = super().trigger(dag, bodies2.trigger(body))
+        return _told(reply, rows2.run(reply.table())) if reply.status == 200 else reply
+
+    def patch_run(self, dag: str, run: str, body: Mapping[str, Any]) -> Reply:
+        """The state, then the note: a note without its state would claim what was not done."""
+        reply = super().patch_run(dag, run, {"state": body["state"]})
+        if reply.status == 200 and "note" in body:
+            with suppress(ConnectorError):
+                self.set_note(dag, run, body["note"])
+        return reply
+
+    def set_note(self, dag: str, run: str, note: str) -> Reply:
+        return self._send("PATCH", f"{run_path(dag, run)}/setNote", {"note": note}, accept={404}, once=False)
+
+    def preview_mark_task(self, dag: str, run: str, task: str, body: Mapping[str, Any]) -> Reply:
+        """Its own dry run does not look at the state: what has it already is left out here."""
+        rows = [row for row in self._all_of(dag, run) if row.get("task_id") == task]
+        return _local(200, {"task_instances": [row for row in rows if row.get("state") != body["new_state"]]})
+
+    def mark_task(self, dag: str, run: str, task: str, body: Mapping[str, Any]) -> Reply:
+        """One call for each mapped instance, then the notes. Raises OutcomeUnknown where some were set and one not."""
+        sent = {"dry_run": False, "new_state": body["new_state"]}
+        rows = fields.rows(self.preview_mark_task(dag, run, task, body).table().get("task_instances"))
+        reply = _local(409, {"detail": f"{task} is {body['new_state']} already"})
+        indexes = [row.get("map_index", -1) for row in rows]
+        for number, index in enumerate(indexes):
+            where = task_path(dag, run, task) + (f"/{index}" if index >= 0 else "")
+            reply = self._send("PATCH", where, sent, accept={400, 404, 409})
+            if reply.status >= 300 and number:
+                raise OutcomeUnknown(f"{reply.place} is a refusal: {reply.said}; {number} instances were set before")
+            if reply.status >= 300:
+                return reply
+        for index in indexes[:MOST_NOTED]:
+            self._note_task(dag, run, task, index, str(body["note"]))
+        return reply
+
+    def _note_task(self, dag: str, run: str, task: str, index: int, note: str) -> None:
+        where = task_path(dag, run, task) + (f"/{index}" if index >= 0 else "")
+        with suppress(ConnectorError):
+            self._send("PATCH", f"{where}/setNote", {"note": note}, accept={404}, once=False)
 
 
 def _ordered(path: str, window: Window) -> Mapping[str, str]:

@@ -55,9 +55,9 @@ class Holder:
             return self._hold(dag, row, ask)
         held = holding.found_of(self._client, dag, str(ask.parameters.get("hold") or ""))
         if ask.parameters.get("enable") == "no":
-            return _clear(dag, held)
+            return self._clear(dag, held)
         notes = holding.resuming(self._client, dag, row, facts.now_at(details))
-        return _release(dag, row, held, notes)
+        return self._release(dag, row, held, notes)
 
     def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
         """As the contract says."""
@@ -113,11 +113,44 @@ class Holder:
             words=f"pause {dag} until {facts.told(mark.until)} at the latest, marked in the note of its run {run}",
             scope=f"all runs of {dag}",
             native_calls=(
-                f'PATCH /api/v2{run_path(dag, run)} {{"note": {fields.shown(f"… {words}")}}}',
-                f'PATCH /api/v2{dag_path(dag)} {{"is_paused": true}}',
+                *self._client.calls("PATCH", run_path(dag, run), {"note": f"… {words}"}),
+                *self._client.calls("PATCH", dag_path(dag), {"is_paused": True}),
             ),
             notes=holding.pausing(self._client, dag, row),
             plan={"how": "hold", "dag": dag, "run": run, "by": mark.by, "until": facts.told(mark.until)},
+        )
+
+    def _clear(self, dag: str, held: holding.Held | None) -> Preview:
+        if held is None:
+            return facts.refused("release", f"no note of {dag} tells of this hold: nothing of ours is there")
+        return Preview(
+            verb="take the mark away",
+            words=f"take our line from the note of {held.run} of {dag}; whether it is paused stays as it is",
+            scope=f"the note of run {held.run} of {dag}",
+            native_calls=self._client.calls("PATCH", run_path(dag, held.run), {"note": "its note without our line"}),
+            plan={"how": "clear", "dag": dag, "run": held.run, "hold": held.mark.id},
+        )
+
+    def _release(self, dag: str, row: fields.Row, held: holding.Held | None, notes: tuple[str, ...]) -> Preview:
+        paused = row.get("is_paused") is True
+        if held is None:
+            why = (
+                "is paused, but no note of its newest runs tells of this hold: a person has it"
+                if paused
+                else "is not held"
+            )
+            return facts.refused("release", f"{dag} {why}")
+        unpause = self._client.calls("PATCH", dag_path(dag), {"is_paused": False}) if paused else ()
+        rest = self._client.calls("PATCH", run_path(dag, held.run), {"note": "its note without our line"})
+        return Preview(
+            verb="resume the DAG" if paused else "take the mark away",
+            words=f"resume {dag} and take our line from the note of its run {held.run}"
+            if paused
+            else f"{dag} was resumed by somebody: only our line is taken from the note of its run {held.run}",
+            scope=f"all runs of {dag}",
+            native_calls=(*unpause, *rest),
+            notes=notes if paused else (),
+            plan={"how": "release", "dag": dag, "run": held.run, "hold": held.mark.id},
         )
 
     def _run_with_room(self, dag: str, mark: HoldMark) -> str | None:
@@ -195,41 +228,6 @@ class Holder:
         return Receipt(
             _ref(dag, held.run, hold), f"{dag} is resumed" if paused else f"{dag} was resumed by somebody before"
         )
-
-
-def _clear(dag: str, held: holding.Held | None) -> Preview:
-    if held is None:
-        return facts.refused("release", f"no note of {dag} tells of this hold: nothing of ours is there")
-    return Preview(
-        verb="take the mark away",
-        words=f"take our line from the note of {held.run} of {dag}; whether it is paused stays as it is",
-        scope=f"the note of run {held.run} of {dag}",
-        native_calls=(
-            f'PATCH /api/v2{run_path(dag, held.run)} {{"note": {fields.shown("its note without our line")}}}',
-        ),
-        plan={"how": "clear", "dag": dag, "run": held.run, "hold": held.mark.id},
-    )
-
-
-def _release(dag: str, row: fields.Row, held: holding.Held | None, notes: tuple[str, ...]) -> Preview:
-    paused = row.get("is_paused") is True
-    if held is None:
-        why = (
-            "is paused, but no note of its newest runs tells of this hold: a person has it" if paused else "is not held"
-        )
-        return facts.refused("release", f"{dag} {why}")
-    unpause = (f'PATCH /api/v2{dag_path(dag)} {{"is_paused": false}}',) if paused else ()
-    rest = "its note without our line"
-    return Preview(
-        verb="resume the DAG" if paused else "take the mark away",
-        words=f"resume {dag} and take our line from the note of its run {held.run}"
-        if paused
-        else f"{dag} was resumed by somebody: only our line is taken from the note of its run {held.run}",
-        scope=f"all runs of {dag}",
-        native_calls=(*unpause, f'PATCH /api/v2{run_path(dag, held.run)} {{"note": {fields.shown(rest)}}}'),
-        notes=notes if paused else (),
-        plan={"how": "release", "dag": dag, "run": held.run, "hold": held.mark.id},
-    )
 
 
 def _placed(dag: str, paused: bool, held: holding.Held | None, ref: str) -> LookUp:

@@ -87,11 +87,9 @@ def task(row: Row) -> Row:
 
     A task that ended without a try of its own (skipped, upstream failed) is known by when that was: the number of its
     next try belongs to the attempt that a clear makes."""
-    run_id, state = row.get("dag_run_id"), row.get("state")
-    tried = row.get("try_number")
-    tried = tried if isinstance(tried, int) else 0
-    if not isinstance(run_id, str):
-        return row
+    run_id, state, tried = row.get("dag_run_id"), row.get("state"), row.get("try_number")
+    if not isinstance(run_id, str) or not isinstance(tried, int):
+        return {**row, "id": None}
     if _never_began(row, tried):
         return {**row, "id": f"{run_id}#{tried}@{row.get('end_date')}", "formerly": f"{run_id}#{tried + 1}"}
     waits = tried > 0 and state in (None, "up_for_retry")

@@ -60,7 +60,7 @@ class Starter:
             words=f"trigger {what} of {dag} for {label}" if at else f"trigger {what} of {dag} now, without a date",
             scope=f"all tasks of {dag}, one run for {label}",
             overlap=facts.active(self._client, dag),
-            native_calls=(f"POST /api/v2{dag_path(dag)}/dagRuns {fields.shown(body_of(plan, 'headway__KEY'))}",),
+            native_calls=self._client.calls("POST", f"{dag_path(dag)}/dagRuns", body_of(plan, "headway__KEY")),
             notes=notes,
             plan=plan,
         )

@@ -52,7 +52,7 @@ class StateSetter:
         tasks = facts.tasks_of(self._client, at.dag, at.run) or []
         if at.task:
             return self._mark_task(verb, at, row, [one for one in tasks if one.key[2] == at.task])
-        return _cancel(at, row, tasks) if verb is Verb.CANCEL else _mark_run(verb, at, row, tasks)
+        return (_cancel if verb is Verb.CANCEL else _mark_run)(self._client, verb, at, row, tasks)
 
     def _mark_task(self, verb: Verb, at: Reference, row: fields.Row, group: Sequence[Instance]) -> Preview:
         state, do = NATIVE[verb], _do(verb)
@@ -64,7 +64,7 @@ class StateSetter:
             said = f" ({changed.said})" if changed.said else ""
             return facts.refused(do, f"nothing to do: {at.task} is {_states(group) or 'gone'}{said}")
         notes = (*facts.paused_note(self._client, at.dag), *_what_follows(at, row, self._below(at)))
-        return _marked_task(verb, at, row, affected, notes, sorted({one.native for one in group}))
+        return _marked_task(self._client, verb, at, row, affected, notes, sorted({one.native for one in group}))
 
     def _below(self, at: Reference) -> list[Instance]:
         """The failed tasks that follow: Airflow clears them when the task is marked, so they run."""
@@ -143,7 +143,7 @@ class StateSetter:
         """Nothing stays of what never arrived."""
 
 
-def _cancel(at: Reference, row: fields.Row, tasks: Sequence[Instance]) -> Preview:
+def _cancel(client: AirflowClient, verb: Verb, at: Reference, row: fields.Row, tasks: Sequence[Instance]) -> Preview:
     native = fields.words(row, "state")
     if native not in OPEN:
         return facts.refused("cancel", f"the run is over: Airflow says {native}")
@@ -159,16 +159,16 @@ def _cancel(at: Reference, row: fields.Row, tasks: Sequence[Instance]) -> Previe
         else f"end {at.dag} {label}: {killed}, {skipped}",
         scope=f"{facts.count(running)} running and {len(waiting)} waiting of {at.dag} {label}",
         affected=tuple(parse_tasks.name_of(one) for one in (*running, *waiting)),
-        native_calls=(_patch(at, "failed", Verb.CANCEL),),
+        native_calls=_patch(client, at, "failed", verb),
         notes=(
             "Airflow says failed at once; the process of a running task ends at its next heartbeat, some seconds later",
             "what its tasks did so far stays done; teardown tasks still run",
         ),
-        plan=_plan(at, row, Verb.CANCEL, "failed"),
+        plan=_plan(at, row, verb, "failed"),
     )
 
 
-def _mark_run(verb: Verb, at: Reference, row: fields.Row, tasks: Sequence[Instance]) -> Preview:
+def _mark_run(client: AirflowClient, verb: Verb, at: Reference, row: fields.Row, tasks: Sequence[Instance]) -> Preview:
     native, do = fields.words(row, "state"), _do(verb)
     red = [one for one in tasks if one.native in RED]
     if native in OPEN:
@@ -180,17 +180,20 @@ def _mark_run(verb: Verb, at: Reference, row: fields.Row, tasks: Sequence[Instan
     label = facts.label(period_of(row), at.run)
     as_what = "success" if verb is Verb.MARK_OK else "success (Airflow has no skipped run; its note says skipped)"
     kept = f"its tasks stay as they are ({facts.names(red)} not green)" if red else "its tasks stay as they are"
+    if client.major == 2:
+        kept = f"Airflow 2 sets its tasks to success too ({facts.names(red)})" if red else "its tasks are green"
     return Preview(
         verb="mark run success",
         words=f"mark {at.dag} {label} as {as_what}",
-        scope=f"the run {at.dag} {label}; no task",
-        native_calls=(_patch(at, "success", verb),),
+        scope=f"the run {at.dag} {label}; " + ("all its tasks" if client.major == 2 else "no task"),
+        native_calls=_patch(client, at, "success", verb),
         notes=(f"nothing runs: {kept}", "no asset is updated by it: DAGs that wait for one are not started"),
         plan=_plan(at, row, verb, "success"),
     )
 
 
 def _marked_task(
+    client: AirflowClient,
     verb: Verb,
     at: Reference,
     row: fields.Row,
@@ -206,15 +209,15 @@ def _marked_task(
         words=f"mark task {at.task} of {at.dag} {label} as {state}",
         scope=f"{facts.count(affected)} of {at.dag} {label}: {facts.names(affected)}",
         affected=tuple(parse_tasks.name_of(one) for one in affected),
-        native_calls=(f"PATCH /api/v2{task_path(at.dag, at.run, at.task)} {fields.shown(body)}",),
+        native_calls=client.calls("PATCH", task_path(at.dag, at.run, at.task), body),
         notes=notes,
         plan={"how": "task_state", "word": str(verb), **task, "state": state, "was": list(was)},
     )
 
 
-def _patch(at: Reference, state: str, verb: Verb) -> str:
+def _patch(client: AirflowClient, at: Reference, state: str, verb: Verb) -> tuple[str, ...]:
     body = {"state": state, "note": mark_of("KEY", word=str(verb))}
-    return f"PATCH /api/v2{run_path(at.dag, at.run)} {fields.shown(body)}"
+    return client.calls("PATCH", run_path(at.dag, at.run), body)
 
 
 def _plan(at: Reference, row: fields.Row, verb: Verb, state: str) -> dict[str, Any]:

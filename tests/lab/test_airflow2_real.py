@@ -53,7 +53,6 @@ class TestAirflow2Conformance(ConnectorConformance):
     patience_seconds: ClassVar[float] = PATIENCE_SECONDS
     limits: ClassVar[dict[str, str]] = {
         "unknown_word": "a real Airflow says no word that it does not have",
-        "act": "Airflow 2 is only watched for now",
     }
     made: ClassVar[dict[str, str]] = {}
 

@@ -8,7 +8,7 @@ import httpx
 
 from connectors.airflow.connector import AirflowConnector
 from connectors.airflow.options import AirflowOptions
-from connectors.contract import Ask, Preview, RunRecord, RunRef, State, Verb
+from connectors.contract import Ask, Connector, Preview, RunRecord, RunRef, State, Verb
 from tests.fakes.airflow import FakeAirflow
 
 URL = "https://airflow.example.com"
@@ -33,7 +33,7 @@ def night() -> FakeAirflow:
     return fake
 
 
-def told(connector: AirflowConnector, cursor: str = "") -> tuple[dict[tuple[str, str], RunRecord], str]:
+def told(connector: Connector, cursor: str = "") -> tuple[dict[tuple[str, str], RunRecord], str]:
     """The last word on each attempt since the cursor, and the cursor after it."""
     found: dict[tuple[str, str], RunRecord] = {}
     more = True
@@ -44,12 +44,12 @@ def told(connector: AirflowConnector, cursor: str = "") -> tuple[dict[tuple[str,
     return found, cursor
 
 
-def latest(connector: AirflowConnector, job: str) -> RunRecord:
+def latest(connector: Connector, job: str) -> RunRecord:
     """The newest attempt of a job."""
     return [one for one in told(connector)[0].values() if one.job == job][-1]
 
 
-def allowed(connector: AirflowConnector, ask: Ask) -> Preview:
+def allowed(connector: Connector, ask: Ask) -> Preview:
     """The preview of what may be done now."""
     preview = connector.preview(ask, 5)
     assert None is preview.refused

@@ -1,93 +1,22 @@
-"""Airflow's connector keeps the contract on the fake; tests/lab shows the same on a real server."""
+"""Airflow's connector keeps the contract on the fakes; tests/lab shows the same on real servers."""
 
 from __future__ import annotations
 
-from copy import deepcopy
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from collections.abc import Callable
 
-import pytest
+import httpx
 
-from connectors.airflow.connector import CONNECTOR
-from connectors.conformance import ConnectorConformance
-from connectors.conformance_http import NastyTransport
-from connectors.conformance_replies import GONE
-from connectors.contract import Connector, RunRecord, State
-from tests.connectors.airflow.support import latest, night, opened
+from tests.connectors.airflow.on_a_fake import AirflowOnAFake
 from tests.fakes.airflow import FakeAirflow
+from tests.fakes.airflow2 import FakeAirflow2
 
 
-class TestAirflowOnTheFake(ConnectorConformance):
-    kind = CONNECTOR
-    lists_of_records = 2
+class TestAirflowOnTheFake(AirflowOnAFake):
     against = "recorded: replies of Airflow 3.3.2, behind a fake with a state"
 
-    @pytest.fixture(autouse=True)
-    def world(self) -> None:
-        self.fake = night()
-        self.fake.now = datetime.now(UTC) - timedelta(seconds=30)  # asks of starts are for now, by the real clock
-        for dag in self.fake.dags:
-            self.fake.start(dag, f"scheduled__2026-11-20T04:00:00+00:00-{dag}")
-        self.fake.tick(30)
 
-    def connector(self) -> Connector:
-        return opened(self.fake)
+class TestAirflow2OnTheFake(AirflowOnAFake):
+    against = "recorded: replies of Airflow 2.11.2, behind a fake with a state"
 
-    def connector_at(self, host: str, port: int) -> Connector:
-        options = CONNECTOR.options(url=f"http://{host}:{port}", username="me", password={"env": "UNREAD"})
-        return CONNECTOR.open(options, "api", lambda reference: "right")
-
-    def answering(self, how: str) -> Connector:
-        if how == GONE:
-            other = deepcopy(self.fake)
-            del other.dags["load_orders"]
-            return opened(other)
-        lists = r"/(dagRuns|taskInstances|taskInstances/list)$"
-        nasty = NastyTransport(self.fake.handle, how, lists, "note", endless=_more)
-        return opened(self.fake, nasty)
-
-    def with_a_right_revoked(self) -> Connector:
-        self.fake.forbidden = "clear|dagRuns"
-        return opened(self.fake)
-
-    def make_success(self) -> str:
-        return "stock_count"
-
-    def make_failure(self) -> str:
-        return "load_orders"
-
-    def connector_hearing_an_unknown_word(self) -> Connector:
-        other = FakeAirflow(stock_count=("count",))
-        other.start("stock_count", state="awaiting_moon")
-        other.tokens = {"token-0"}
-        return opened(other)
-
-    def a_running_run(self) -> RunRecord:
-        self.fake.outcome["stock_count", "count"] = "hang"
-        self.fake.start("stock_count", "manual__hangs")
-        self.fake.tick()
-        run = latest(opened(self.fake), "stock_count")
-        assert run.state is State.RUNNING
-        return run
-
-    def pause_by_hand(self, job_id: str) -> None:
-        self.fake.paused.add(job_id)
-
-    def resume_by_hand(self, job_id: str) -> None:
-        self.fake.paused.discard(job_id)
-
-    def let_it_fall_due(self, job_id: str) -> None:
-        self.fake.by_the_clock.add(job_id)
-        self.fake.tick(60)
-        self.fake.by_the_clock.discard(job_id)
-
-    def native_trace(self) -> object:
-        return [dict(row) for row in (*self.fake.runs, *self.fake.instances)], sorted(self.fake.paused)
-
-    def advance(self) -> None:
-        self.fake.tick()
-
-
-def _more(body: Any, times: int) -> Any:
-    """A page that promises a next one under a new cursor, for ever."""
-    return body | {"next_cursor": str(0)} if "next_cursor" in body else body
+    def door(self, fake: FakeAirflow) -> Callable[[httpx.Request], httpx.Response]:
+        return FakeAirflow2(fake).handle
