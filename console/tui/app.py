@@ -152,7 +152,7 @@ class HeadwayApp(Ways, inherit_bindings=False):
         self.take_own("")
         if self._left is not None:
             self.come_back(self._left)
-        self.desk.attach(self._deliver, self.look_again)
+        self.desk.attach(self.deliver, self.look_again)
         if self._place is not None:
             self.visit(*self._place)
         self.set_interval(1.0, self._tick)
@@ -185,7 +185,7 @@ class HeadwayApp(Ways, inherit_bindings=False):
         if self._asker is not None:
             self.not_sent = self._asker.close()
 
-    def _deliver(self, answer: Callable[[], None]) -> None:
+    def deliver(self, answer: Callable[[], None]) -> None:
         try:
             self.post_message(Arrived(answer))
         except RuntimeError:  # the loop has just ended: nobody waits for it any more
@@ -198,9 +198,9 @@ class HeadwayApp(Ways, inherit_bindings=False):
     def ask_for(
         self, screen: Screen[Any], key: str, question: Callable[[ReadsLike], Any], then: Callable[[Any], None],
         failed: Callable[[Exception], None] | None = None, *, first: bool = False,
-        instead: bool = False,
+        instead: bool = False, desk: Desk[ReadsLike] | None = None,
     ) -> None:  # fmt: skip
-        """Asks the store for a screen; an answer that comes after the screen was closed is dropped."""
+        """Asks the store, at a `desk` of its own where that takes long; what comes after the screen closed is lost."""
 
         def whole() -> bool:
             return self.is_running and screen in self.screen_stack and screen.is_attached and bool(screen.children)
@@ -213,7 +213,7 @@ class HeadwayApp(Ways, inherit_bindings=False):
             if whole():
                 (failed or self.store_failed)(error)
 
-        self.desk.ask(key, question, arrived, refused, first=first, instead=instead)
+        (desk or self.desk).ask(key, question, arrived, refused, first=first, instead=instead)
 
     def read_header(self) -> None:
         """Asks for the header, and for the services that the small status and the header's zone need."""
@@ -291,7 +291,7 @@ class HeadwayApp(Ways, inherit_bindings=False):
         """Has a question to the engine put and answered outside of the screen's thread; an `order` whoever leaves."""
         if self._asker is None:
             self._asker = Desk(self._requests_factory, "asks")
-            self._asker.attach(self._deliver)
+            self._asker.attach(self.deliver)
         self._asker.ask(key, question, then, failed, order=order)
 
 

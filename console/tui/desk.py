@@ -89,6 +89,21 @@ class Desk(Generic[Owned]):
             self._replaced = doing
             self._stop(self._owned)
 
+    def beside(self, name: str, deliver: Deliver) -> Desk[Owned]:
+        """Another desk with a thing of the same kind: for what takes so long that nobody else may wait for it."""
+        other = Desk(self._opener, name, stop=self._stop)
+        other.attach(deliver)
+        return other
+
+    def leave(self) -> None:
+        """Ends it without waiting: nobody wants the answers any more."""
+        with self._condition:
+            self._closed, self._deliver = True, None
+            self._waiting.clear()
+            if self._doing is not None:
+                self._break_off(self._doing.key)
+            self._condition.notify()
+
     def attach(self, deliver: Deliver, changed: Callable[[], None] | None = None) -> None:
         """From now on answers go to `deliver`; those that came early are taken here and now."""
         with self._condition:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -86,6 +87,8 @@ class FakeOps:
     asked_: list[AskedView] = field(default_factory=several)
     audit_: list[AuditRow] = field(default_factory=audit_rows)
     verdict: Verdict = field(default_factory=lambda: Verdict(5, f"{5:064x}"))
+    hashed: threading.Event | None = None
+    """Until it is set, a chain is still being hashed."""
     shadow_: list[EventView] = field(default_factory=list)
     in_vain: int = 0
     modes_: Modes = field(default_factory=Modes)
@@ -106,7 +109,10 @@ class FakeOps:
     def audit(self, *, limit: int) -> Sequence[AuditRow]:
         return self.audit_[-limit:]
 
-    def verify_audit(self) -> Verdict:
+    def verify_audit(self, *, politely: bool = False) -> Verdict:
+        assert politely
+        if self.hashed is not None:
+            self.hashed.wait(30)
         return self.verdict
 
     def would_have(self, since: datetime) -> tuple[Sequence[EventView], int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -182,6 +183,22 @@ async def test_who_asks_whether_the_chain_is_whole_is_told_also_where_it_is_as_b
     await night.see("chain unbroken")
     await night.act("verify")
     await night.see("5 rows hashed anew: chain unbroken")
+
+
+@on_the_night()
+async def test_a_chain_that_takes_long_to_hash_keeps_no_other_question_waiting(night: Night) -> None:
+    night.reads.hashed = threading.Event()
+    try:
+        await night.press(":", *"audit", "enter")
+        await night.see("AUDIT 5", "chain not looked at")
+        await night.press("6")
+        await night.see("ACTIONS 6")
+        await night.press(":", *"audit", "enter")
+        await night.see("AUDIT 5")
+        night.reads.hashed.set()
+        await night.see("chain unbroken")
+    finally:
+        night.reads.hashed.set()
 
 
 @on_the_night()

@@ -231,3 +231,25 @@ def test_who_was_refused_while_nothing_was_there_is_told_at_once_when_it_is() ->
     there.set()
     wait_until(lambda: told == ["no store yet", "changed"])
     assert [] == desk.close()
+
+
+def test_a_desk_beside_another_has_a_thing_of_its_own_and_is_left_without_waiting() -> None:
+    stopped, begun, told = threading.Event(), threading.Event(), []
+    desk: Desk[object] = Desk(object, "test", stop=lambda _: stopped.set())
+    desk.attach(lambda answer: answer())
+    beside = desk.beside("long", lambda answer: answer())
+
+    def long(_: object) -> None:
+        begun.set()
+        if stopped.wait(SECONDS):
+            raise OSError("interrupted")
+
+    beside.ask("verify", long, lambda _: told.append("whole"), lambda error: told.append(str(error)))
+    assert begun.wait(SECONDS)
+    desk.ask("rows", lambda _: None, lambda _: told.append("rows"))
+    wait_until(lambda: told == ["rows"])
+    beside.leave()
+    assert stopped.is_set()
+    wait_until(lambda: not beside._thread.is_alive())
+    assert ["rows"] == told
+    assert [] == desk.close()

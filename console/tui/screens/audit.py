@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING
 
 from console.tui import trails
+from console.tui.desk import Desk
 from console.tui.ports import ReadsLike
 from console.tui.screens.lists import ShortListScreen
 from console.tui.widgets.paint import Run
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 SHOWN = 1_000
 """Of all rows, so many of the latest are listed."""
 AT_ONCE = 5_000
-"""Rows that are verified unasked: hashing more would keep other screens waiting for what they read."""
+"""Rows that are verified unasked: hashing more takes a processor for a while."""
 
 
 class AuditScreen(ShortListScreen):
@@ -28,6 +29,12 @@ class AuditScreen(ShortListScreen):
 
     found: Verdict | None = None
     total = 0
+    _hashing: Desk[ReadsLike] | None = None
+    """Hashing a long chain takes minutes: it has a desk of its own, so that nobody waits for it."""
+
+    def on_unmount(self) -> None:
+        if self._hashing is not None:
+            self._hashing.leave()
 
     def fetch(self) -> None:
         self.board.ask_for(self, "audit", lambda reads: reads.audit(limit=SHOWN), self._rows)
@@ -37,7 +44,7 @@ class AuditScreen(ShortListScreen):
         grown, self.total = newest != self.total, newest
         self.show_views(tuple(reversed(rows)))
         if grown and newest <= AT_ONCE:
-            self.board.ask_for(self, "verify", _verify, self._verified)
+            self._verify(self._verified)
 
     def title_runs(self) -> tuple[Sequence[Run], Sequence[Run]]:
         shown = f" {len(self.views)}" if self.total <= len(self.views) else f" the latest {len(self.views):,}"
@@ -47,7 +54,11 @@ class AuditScreen(ShortListScreen):
 
     def do_verify(self) -> None:
         self.notice("hashing every row anew…")
-        self.board.ask_for(self, "verify", _verify, self._told)
+        self._verify(self._told)
+
+    def _verify(self, then: Callable[[Verdict], None]) -> None:
+        self._hashing = self._hashing or self.board.desk.beside("audit", self.board.deliver)
+        self.board.ask_for(self, "verify", _whole, then, desk=self._hashing)
 
     def _told(self, found: Verdict) -> None:
         """A person asked: what came of it is said also where it is what stood there before."""
@@ -85,5 +96,5 @@ class AuditScreen(ShortListScreen):
         self.board.push_screen(TextScreen(f"audit, row {self.here.seq}: {self.here.verb}", text, text))
 
 
-def _verify(reads: ReadsLike) -> Verdict:
-    return reads.verify_audit()
+def _whole(reads: ReadsLike) -> Verdict:
+    return reads.verify_audit(politely=True)
