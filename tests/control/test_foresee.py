@@ -10,6 +10,7 @@ import pytest
 
 from connectors.contract import State
 from console.control.evaluate import evaluate
+from console.control.forecast import foresee
 from console.control.forecast.foresee import Foresight
 from console.control.risk import alarm_of, has_passed, judged
 from console.model.decisions import ServiceDayVerdict
@@ -163,3 +164,36 @@ def test_the_alarm_is_raised_where_it_would_cry_wolf_more_often_than_one_day_in_
 def test_days_that_were_late_and_a_short_past_say_nothing_of_false_alarms() -> None:
     assert 0.1 == alarm([(0.9, True)] * 60 + [(0.0, False)] * 60)
     assert 0.1 == alarm([(0.4, False)] * 29)
+
+
+def looks(foresight: Foresight, now: str, *runs: RunFacts) -> ServiceDayVerdict:
+    seen = estate(EXTRACT, LOAD, MART, runs=runs, feeds=CHAIN, services=[PROMISE])
+    found = evaluate(seen, at(now), foresee=foresight)
+    return next(each for each in found.service_days if each.bd == NIGHT)
+
+
+def test_what_is_kept_between_two_looks_changes_no_answer() -> None:
+    kept, running = Foresight(), run(1, EXTRACT, "03:10", State.RUNNING)
+    nights: list[tuple[str, tuple[RunFacts, ...]]] = [
+        ("02:00", ()), ("02:30", ()), ("03:09:59", ()), ("03:15", ()), ("03:16", (running,)), ("03:28", (running,)),
+        ("03:40", (running,)), ("03:41", (done(EXTRACT, "03:10"),)), ("06:31", (done(EXTRACT, "03:10"),)),
+    ]  # fmt: skip
+    for now, runs in nights:
+        assert looks(Foresight(), now, *runs) == looks(kept, now, *runs)
+
+
+def test_nothing_is_simulated_again_where_all_is_still_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    kept, inner = Foresight(), foresee.look
+
+    def counted(*arguments: Any, **more: Any) -> Any:
+        asked.append("look")
+        return inner(*arguments, **more)
+
+    monkeypatch.setattr(foresee, "look", counted)
+    looks(kept, "01:00")
+    first = len(asked)
+    looks(kept, "03:00")
+    assert first == len(asked)
+    looks(kept, "03:11")
+    assert first < len(asked)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import date, timedelta
 
 import numpy as np
 
@@ -21,7 +21,8 @@ from console.control.forecast.slack import Room, room
 from console.control.forecast.starts import Gate
 from console.control.forecast.sums import Forecast
 from console.control.forecast.tell import tell
-from console.control.forecast.values import Graph, Past, Promise, Tonight
+from console.control.forecast.unchanged import Answered, Answers, asked_of, lasts_until
+from console.control.forecast.values import Graph, Past, Promise, Rule, Tonight
 from console.control.forecast.why_late import why_late
 from console.control.nodes import Finish, How
 from console.control.picture import Picture
@@ -33,10 +34,12 @@ _DAY = timedelta(days=1)
 
 
 class Foresight:
-    """Callable as `control.forecast.odds.Foresee`. What it keeps between two calls changes no figure."""
+    """Callable as `control.forecast.odds.Foresee`. What it keeps between two calls moves no figure by more
+    than half a minute."""
 
     def __init__(self) -> None:
         self._nights = PastNights()
+        self._answers = Answers()
 
     def __call__(self, picture: Picture, days: Sequence[Forecast]) -> list[Forecast]:
         found = list(days)
@@ -45,36 +48,45 @@ class Foresight:
             mine = [place for place in open_days if days[place].bd == bd]
             laid = lay(picture, [days[place] for place in mine])
             for group in apart(laid):
-                places = [mine[each] for each in group]
                 told = self._together(picture, laid, [(each, days[mine[each]]) for each in group])
-                for place, day in zip(places, told, strict=True):
-                    found[place] = day
+                for each, day in zip(group, told, strict=True):
+                    found[mine[each]] = day
         return found
 
-    def _together(self, picture: Picture, laid: Laid, group: Sequence[tuple[int, Forecast]]) -> list[Forecast]:
-        seen = self._look(picture, laid, group)
-        return [_told(picture, seen, laid.places[place], day) for place, day in group]
-
-    def _look(self, picture: Picture, laid: Laid, group: Sequence[tuple[int, Forecast]]) -> Seen:
-        ends = sorted({laid.places[place][end] for place, day in group for end in day.ends if end in day.nodes})
+    def _together(self, picture: Picture, laid: Laid, group: Sequence[tuple[int, Forecast]]) -> Sequence[Forecast]:
+        """Service days of one business date that share jobs."""
+        days = [day for _, day in group]
+        ends = [laid.places[place][end] for place, day in group for end in day.ends if end in day.nodes]
         keep = _above(laid.points, ends)
         place = {old: new for new, old in enumerate(keep)}
-        starts = (laid.points[old].start for old in keep)
-        origin = min([picture.now.timestamp(), *(at for at in starts if np.isfinite(at))])
-        points = [_renumbered(laid.points[old], place, origin) for old in keep]
-        past = self._nights.of(picture, points, group[0][1].bd)
+        points = [_renumbered(laid.points[old], place) for old in keep]
+        name, asked = tuple((day.service.name, day.bd) for day in days), asked_of(picture, points, days)
+        known = self._answers.get(name, asked, picture.now)
+        if known is not None:
+            return [_as_foreseen(day, its) for day, its in zip(days, known, strict=True)]
+        seen = self._look(picture, points, sorted({place[end] for end in ends}), days[0].bd, place)
+        told = tuple(_told(picture, seen, laid.places[each], day) for each, day in group)
+        self._answers.keep(name, Answered(asked, picture.now, lasts_until(points, days, picture.now), told))
+        return told
+
+    def _look(
+        self, picture: Picture, points: Sequence[Point], ends: Sequence[int], bd: date, place: dict[int, int]
+    ) -> Seen:
+        """`place`: as in Seen."""
+        now = picture.now.timestamp()
+        origin = min([now, *(point.start for point in points if np.isfinite(point.start))])
+        past = self._nights.of(picture, points, bd)
         graph = Graph(
             [p.upstreams for p in points],
             np.array([p.earliest - origin for p in points]),
-            {job: p.rule for job, p in enumerate(points) if p.rule is not None},
+            {job: _since(p.rule, origin) for job, p in enumerate(points) if p.rule is not None},
             [f"{p.job_id}" if p.takes else f"gates of {p.job_id}" for p in points],
         )
         tonight = Tonight(
             np.array([p.stand for p in points]),
             *(np.array([getattr(p, name) for p in points]) - origin for name in ("ready", "start", "end")),
         )
-        now = picture.now.timestamp() - origin
-        found = look(tonight, now, night(past, graph, [place[end] for end in ends]), kept=1)
+        found = look(tonight, now - origin, night(past, graph, ends), kept=1)
         return Seen(found, points, place, origin, past)
 
 
@@ -111,11 +123,18 @@ def _above(points: Sequence[Point], ends: Iterable[int]) -> list[int]:
     return sorted(found)
 
 
-def _renumbered(point: Point, place: dict[int, int], origin: float) -> Point:
-    """`origin`: the time 0 of its rule."""
-    rule = point.rule.since(origin) if isinstance(point.rule, Gate) else point.rule
+def _renumbered(point: Point, place: dict[int, int]) -> Point:
     upstreams = tuple(place[each] for each in point.upstreams)
-    return replace(point, upstreams=upstreams, rule=rule.renumbered(place) if rule is not None else None)
+    return replace(point, upstreams=upstreams, rule=point.rule.renumbered(place) if point.rule is not None else None)
+
+
+def _since(rule: Rule, origin: float) -> Rule:
+    """In the times of a simulation that begins then."""
+    return rule.since(origin) if isinstance(rule, Gate) else rule
+
+
+def _as_foreseen(day: Forecast, told: Forecast) -> Forecast:
+    return replace(day, finish=told.finish, path=told.path, odds=told.odds)
 
 
 def _told(picture: Picture, seen: Seen, places: dict[int, int], day: Forecast) -> Forecast:

@@ -47,6 +47,7 @@ class Point:
     start: float = _UNKNOWN
     end: float = _UNKNOWN
     earliest: float = 0.0
+    """Not before then, nor before now."""
     waited: Waited = Waited.NOTHING
     longer: float = 0.0
     """What is planned to be added to its usual time, s."""
@@ -132,7 +133,7 @@ class _Laying:
         first = self.laid.put(self._begun(Stand.RUNS, run, _seconds(run.started_at), _UNKNOWN))
         if not self.node.stale:
             return first
-        return self.laid.put(self._point(Stand.WAITS, (first, *self._awaited()), earliest=self._now))
+        return self.laid.put(self._point(Stand.WAITS, (first, *self._awaited())))
 
     def _begun(self, stand: Stand, run: RunFacts, start: float, end: float) -> Point:
         """What has started, and since when it could."""
@@ -147,7 +148,7 @@ class _Laying:
         """Restarted once somebody has looked; what waits for something else that is not over, right after that."""
         above = self._awaited()
         if any(self._is_open(each) for each in above):
-            return self.laid.put(self._point(Stand.WAITS, above, earliest=self._now))
+            return self.laid.put(self._point(Stand.WAITS, above))
         run = self.node.run
         since = _seconds(red_since(run)) if run is not None and run.state.is_red else self._now
         good = [end for each in above if (end := self.laid.points[each].end) < NEVER]
@@ -160,14 +161,12 @@ class _Laying:
         due = _seconds(self.node.due)
         native = self._awaited(natively=True)
         late = due <= self._now and not any(self._is_open(each) for each in native)
-        first = self._point(
-            Stand.READY if late else Stand.WAITS, native, ready=due, earliest=max(due, self._now), waited=Waited.CLOCK
-        )
+        first = self._point(Stand.READY if late else Stand.WAITS, native, ready=due, earliest=due, waited=Waited.CLOCK)
         place, above = self.laid.put(first), self._awaited()
         if set(above) <= set(native):
             return place
         rule = Rerun(place, above)
-        return self.laid.put(self._point(Stand.WAITS, (place, *above), earliest=self._now, rule=rule, due=due))
+        return self.laid.put(self._point(Stand.WAITS, (place, *above), rule=rule, due=due))
 
     def _waiting(self) -> int:
         run, above = self.node.run, self._awaited()
@@ -176,8 +175,7 @@ class _Laying:
         if run is not None and above and not any(self._is_open(each) for each in above) and due <= self._now:
             ready = max([due if run.period_at is not None else 0.0, *ends])
             return self.laid.put(self._point(Stand.READY, above, ready=min(ready, self._now), waited=Waited.UPSTREAMS))
-        earliest = max(due, self._now)
-        return self.laid.put(self._point(Stand.WAITS, above, earliest=earliest, waited=Waited.UPSTREAMS))
+        return self.laid.put(self._point(Stand.WAITS, above, earliest=due, waited=Waited.UPSTREAMS))
 
     def _point(self, stand: Stand, upstreams: Sequence[int], **more: object) -> Point:
         longer, _ = takes_longer(self.picture.estate.declared, self.picture.job(self.node.job_id).name, self.day.bd)

@@ -1,0 +1,87 @@
+"""What was foreseen and holds still: service days of which no job stands otherwise, and that time has not moved on.
+
+While something runs, waits for its turn or is red, time alone moves its end, and it is foreseen anew every half minute;
+where all is still to come by the clock, not before the first of it is due."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from console.control.forecast.laid import Point, instant_of
+from console.control.forecast.sums import Forecast
+from console.control.forecast.values import Stand
+from console.control.picture import Picture
+
+LASTS = timedelta(seconds=30)
+MOST = 20_000
+"""Groups of service days that are kept."""
+Name = tuple[tuple[str, date], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """All that an answer rests on, but the time."""
+
+    points: tuple[Point, ...]
+    days: tuple[object, ...]
+    past: tuple[object, ...]
+    """Of each job: the very objects that its past was read from."""
+
+    def is_as(self, other: Asked) -> bool:
+        return (
+            len(self.past) == len(other.past)
+            and all(one is its for one, its in zip(self.past, other.past, strict=True))
+            and (self.points, self.days) == (other.points, other.days)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    asked: Asked
+    since: datetime
+    until: datetime
+    told: tuple[Forecast, ...]
+
+
+def asked_of(picture: Picture, points: Sequence[Point], days: Iterable[Forecast]) -> Asked:
+    """`points`: numbered within the group."""
+    jobs, estate = dict.fromkeys(point.job_id for point in points), picture.estate
+    past = (one for job_id in jobs for one in (estate.history.get(job_id), estate.durations.get(job_id)))
+    declared = tuple(picture.job(job_id).expected for job_id in jobs)
+    promised = tuple((day.service.name, day.bd, day.deadline, day.service.risk, day.ends) for day in days)
+    return Asked(tuple(points), (promised, declared), tuple(past))
+
+
+def lasts_until(points: Sequence[Point], days: Iterable[Forecast], now: datetime) -> datetime:
+    """From then on time alone has changed the answer."""
+    ends = [day.deadline for day in days if day.deadline > now]
+    moves = any(_moves(points, point, now) for point in points)
+    due = [at for point in points if point.stand is Stand.WAITS and (at := instant_of(point.earliest)) > now]
+    return min([*ends, *due, *([now + LASTS] if moves else [now + timedelta(days=1)])])
+
+
+def _moves(points: Sequence[Point], point: Point, now: datetime) -> bool:
+    if point.stand is not Stand.WAITS:
+        return point.stand is not Stand.DONE
+    waits = any(points[each].stand is not Stand.DONE for each in point.upstreams)
+    return not waits and instant_of(point.earliest) <= now
+
+
+class Answers:
+    """The latest of each group."""
+
+    def __init__(self) -> None:
+        self._known: dict[Name, Answered] = {}
+
+    def get(self, name: Name, asked: Asked, now: datetime) -> tuple[Forecast, ...] | None:
+        known = self._known.get(name)
+        if known is None or not known.since <= now < known.until or not known.asked.is_as(asked):
+            return None
+        return known.told
+
+    def keep(self, name: Name, answered: Answered) -> None:
+        if len(self._known) >= MOST:
+            self._known.clear()
+        self._known[name] = answered
