@@ -7,7 +7,7 @@ Ids come from outside and hold ":" and "+": each path part is percent-encoded wi
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -96,6 +96,12 @@ class AirflowClient:
 
     def runs_of(self, dag: str, filters: Mapping[str, Any]) -> Reply:
         return self._get(f"/dags/{_part(dag)}/dagRuns", filters, accept={404})
+
+    def open_runs(self, dags: Sequence[str], offset: int) -> Reply:
+        """The runs of these DAGs that are queued or running, a page of them."""
+        page = {"page_limit": PAGE_LIMIT, "page_offset": offset, "order_by": "id"}
+        body = {"dag_ids": list(dags), "states": ["queued", "running"], **page}
+        return self._send("POST", f"{RUNS_OF_ALL}/list", body, once=False)
 
     def task_instances(self, dag: str, run: str, offset: int) -> Reply:
         params = {"limit": PAGE_LIMIT, "offset": offset, "order_by": "id"}

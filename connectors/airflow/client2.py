@@ -6,7 +6,7 @@ It refuses parameters that it does not know (400), orders task instances by noth
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -101,6 +101,9 @@ class Airflow2Client(AirflowClient):
         asked = {FILTERS.get(name, name): value for name, value in filters.items()}
         asked["order_by"] = ORDERS.get(str(asked.get("order_by")), asked.get("order_by", "id"))
         return _listed(super().runs_of(dag, asked), "dag_runs", rows2.run)
+
+    def open_runs(self, dags: Sequence[str], offset: int) -> Reply:
+        return _listed(super().open_runs(dags, offset), "dag_runs", rows2.run)
 
     def task_instances(self, dag: str, run: str, offset: int) -> Reply:
         reply = self._get(f"{run_path(dag, run)}/taskInstances", {"limit": PAGE_LIMIT, "offset": offset}, accept={404})

@@ -16,6 +16,7 @@ from connectors.airflow.instances import named, read
 from connectors.airflow.parse import Period
 from connectors.airflow.parse_tasks import Instance, Key
 from connectors.airflow.references import Reference, gone, reference, superseded
+from connectors.airflow.waiting import still_open
 from connectors.contract import Poll, RecordUnreadable, RunRecord, RunRef, State
 from connectors.gathered import Gathered, Told
 
@@ -221,10 +222,21 @@ class Poller:
         some = (missing[turn:] + missing[:turn])[:OPEN_RUNS_A_POLL]
         self._turn = turn + len(some)
         self._take_open_tasks([one for one in some if (at := reference(one)) and at.task], found)
-        for known in some:
-            at = reference(known)
-            if at is not None and not at.task and not self._is_late:
+        runs = [(one, at) for one in missing if (at := reference(one)) and not at.task]
+        listed = still_open(self._client, (at.dag for _, at in runs))
+        left = OPEN_RUNS_A_POLL
+        for known, at in runs[turn % len(runs) :] + runs[: turn % len(runs)] if runs else ():
+            row = listed.get((at.dag, at.run))
+            if row is not None:
+                self._take_listed_run(known, at, row, found)
+            elif left and not self._is_late:
+                left -= 1
                 self._take_open_run(known, at, found)
+
+    def _take_listed_run(self, known: RunRef, at: Reference, row: fields.Row, found: Gathered) -> None:
+        record = self._take_run(row, {}, found)
+        if record is not None and not found.tells(known):
+            found.add(superseded(known, self._periods[at.dag, at.run]))
 
     def _take_open_run(self, known: RunRef, at: Reference, found: Gathered) -> None:
         reply = self._client.run(at.dag, at.run)

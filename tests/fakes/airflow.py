@@ -220,6 +220,10 @@ class FakeAirflow(FakeActs):
         page = {"offset": body.get("page_offset", 0), "limit": body.get("page_limit", 50)}
         return 200, self._page("task_instances", rows, page)
 
+    def open_runs(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:
+        rows = [row for row in self.runs if row["dag_id"] in body["dag_ids"] and row["state"] in body["states"]]
+        return 200, self._page("dag_runs", rows, {"offset": body["page_offset"], "limit": body["page_limit"]})
+
     def one_run(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:
         run = self.run(*parts)
         return (200, run) if run else (404, recorded("dagRun_404"))
@@ -251,6 +255,7 @@ ROUTES: tuple[tuple[str, str, Answer], ...] = (
     ("GET", f"/dags/{PART}/dagRuns", FakeAirflow.list_runs),
     ("GET", f"/dags/{PART}/dagRuns/{PART}", FakeAirflow.one_run),
     ("GET", f"/dags/{PART}/dagRuns/{PART}/taskInstances", FakeAirflow.list_instances),
+    ("POST", "/dags/~/dagRuns/list", FakeAirflow.open_runs),
     ("POST", "/dags/~/dagRuns/~/taskInstances/list", FakeAirflow.named_instances),
     ("GET", f"/dags/{PART}/dagRuns/{PART}/taskInstances/{PART}/logs/{PART}", FakeAirflow.log),
     ("GET", f"/dags/{PART}/dagRuns/{PART}/taskInstances/{PART}/tries", lambda fake, *_: (200, recorded("tries"))),
