@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from datetime import datetime
 
+from console.clean import clean_line
 from console.cli.asking import answered, require_engine
 from console.cli.common import (
     Stop,
@@ -39,6 +40,8 @@ HELD_COLUMNS = (
 )  # fmt: skip
 
 
+FEW = 5
+TITLE = 60
 USAGE = """%(prog)s [list] [--held] [options]
        %(prog)s test ROUTE [--timeout SECONDS] [options]
        %(prog)s retry (ID | --parked) [options]
@@ -49,9 +52,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = USAGE
     parser.add_argument("what", nargs="?", choices=["list", "test", "retry", "useful"], default="list")
     parser.add_argument(
-        "name", nargs="?", help="test: a route; retry: the id of a parked delivery; useful: the alert's number"
+        "name",
+        nargs="?",
+        metavar="ROUTE | ID",
+        help="test: a route; retry: the id of a parked delivery; useful: the alert's number",
     )
-    parser.add_argument("said", nargs="?", choices=["yes", "no"], help="useful: whether it was")
+    parser.add_argument("said", nargs="?", metavar="yes|no", choices=["yes", "no"], help="useful: whether it was")
     parser.add_argument("--why", default="", metavar="TEXT", help="useful: what made it so, or would have")
     parser.add_argument("--held", action="store_true", help="list: what is held back now, by which stage and why")
     parser.add_argument("--parked", action="store_true", help="retry: all that are parked")
@@ -107,14 +113,28 @@ def held_until(one: HeldView, now: datetime) -> str:
     return day_words(one.until, now) if one.until is not None else f"{one.stage} is over"
 
 
+def _number(typed: str) -> int | None:
+    """As typed; None for what is no number."""
+    try:
+        return whole_number(typed)
+    except argparse.ArgumentTypeError:
+        return None
+
+
+def _no_such(what: str, typed: str, known: Sequence[tuple[int, str]]) -> str:
+    """With those that may be meant: number and title."""
+    there = "; ".join(f"{number} ({clean_line(title, TITLE)})" for number, title in known)
+    return f'no {what} has the number "{clean_line(typed[:40])}"; {f"there are {there}" if there else "there is none"}'
+
+
 def useful(arguments: argparse.Namespace) -> int:
     """What a person says of an alert; `headway report --noise` counts it."""
     if not arguments.name or not arguments.said:
         raise Stop(Exit.USAGE, "headway alert useful ID yes|no: the alert names its ID in its last lines")
-    try:
-        number = whole_number(arguments.name)
-    except argparse.ArgumentTypeError as error:
-        raise Stop(Exit.USAGE, str(error)) from None
+    with reading(arguments) as reads:
+        number = _number(arguments.name)
+        if number is None or not reads.has_alert(number):
+            raise Stop(Exit.NOT_FOUND, _no_such("alert", arguments.name, reads.latest_alerts(FEW)))
     requests = require_engine(arguments)
     data = answered(arguments, requests, requests.judge_alert(number, arguments.said == "yes", arguments.why))
     if arguments.json:
@@ -183,11 +203,12 @@ def retry(arguments: argparse.Namespace) -> int:
     """Parked deliveries leave again; `headway alert` tells how they fare."""
     if arguments.parked == bool(arguments.name):
         raise Stop(Exit.USAGE, "nothing was retried: write headway alert retry ID, or --parked for all")
+    wanted = None if arguments.parked else _number(arguments.name)
+    if wanted is None and not arguments.parked:
+        with reading(arguments) as reads:
+            parked = [(one.id, one.title) for one in reads.unsent() if one.state == "parked"]
+        raise Stop(Exit.NOT_FOUND, _no_such("parked delivery", arguments.name, parked[:FEW]))
     requests = require_engine(arguments)
-    try:
-        wanted = None if arguments.parked else whole_number(arguments.name)
-    except argparse.ArgumentTypeError as error:
-        raise Stop(Exit.USAGE, str(error)) from None
     data = answered(arguments, requests, requests.retry_parked(wanted))
     if arguments.json:
         print_json(arguments, data)

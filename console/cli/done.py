@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from connectors.words import Evidence, State, Verb
+from console.clean import clean_line
 from console.cli.asking import WHY, answered, require_engine, send
 from console.cli.common import (
     Stop,
@@ -27,9 +28,12 @@ from console.model.filters import JobFilter
 from console.model.ids import is_short_for
 from console.model.views import JobRow, RunRow
 from console.model.words import BY_PEOPLE
+from console.store.errors import NotFound
 from console.store.reads import Reads
+from console.store.reads.near import near
 
 COLUMNS = (Col("step", 16, middle=True), Col("date"), Col("stands"), Col("since", drop=1), Col("owner", drop=2))
+FEW = 8
 TO_DO = (State.WAITING, State.TIMED_OUT, State.MISSED)
 
 
@@ -88,7 +92,12 @@ def _run_of(arguments: argparse.Namespace, reads: Reads) -> tuple[str, RunRow]:
     """The step's run that is to be completed, or to be taken back. Raises Stop, NotFound."""
     named = {row.name: row for row in _steps(reads)}
     name = arguments.name if "/" in arguments.name else _alone(arguments.name, list(named))
-    view = reads.job(name)
+    try:
+        view = reads.job(name)
+    except NotFound as error:
+        if type(error) is not NotFound or (error.near and not near(arguments.name, list(named))):
+            raise  # several jobs have it, or another job is near
+        raise Stop(Exit.NOT_FOUND, _no_such_step(arguments.name, list(named))) from None
     if view.row.name not in named:
         raise Stop(Exit.USAGE, f"{view.row.name} is no manual step: headway mark-ok says that a run of a job is good")
     runs = [one for one in view.runs if _fits(one, arguments.undo) and arguments.bd in (None, one.bd)]
@@ -112,6 +121,14 @@ def _alone(step: str, names: list[str]) -> str:
     """The full name of a step whose short name was typed, where one answers to it; else as typed."""
     found = [name for name in names if is_short_for(step, name)]
     return found[0] if len(found) == 1 else step
+
+
+def _no_such_step(typed: str, names: list[str]) -> str:
+    """With the steps that may be meant."""
+    meant, known = " or ".join(near(typed, names)), ", ".join(names[:FEW]) + ", …" * (len(names) > FEW)
+    none = 'config has none: a system of kind "manual" declares them'
+    mend = f"did you mean {meant}?" if meant else f"there are {known}" if names else none
+    return f'no manual step is called "{clean_line(typed[:80])}"; {mend}'
 
 
 def _steps(reads: Reads) -> list[JobRow]:

@@ -100,7 +100,7 @@ def test_an_alert_says_how_it_is_judged_and_the_last_word_is_kept(bench: Bench) 
         (("ack", "INC-0001", "--for", "120d"), 4, "for 120d: say a time above zero and of at most 90 days"),
         (("silence", "add", "--tier", "2", "--from", "9999-12-31T23:00Z", "--for", "2h", "--why", "x"), 4, "366 days"),
         (("silence", "end", "7"), 6, "there is no silence 7 that lasts"),
-        (("alert", "useful", "99", "yes"), 6, "there is no alert 99"),
+        (("alert", "useful", "99", "yes"), 6, 'no alert has the number "99"; there are 1 ('),
         (("silence", "add", "--for", "1h", "--why", "x"), 2, "name what"),
         (("silence", "add", "--tier", "2", "--why", "x"), 2, "for how long"),
         (("silence", "add", "--tier", "2", "--for", "1h"), 2, "say why"),

@@ -142,3 +142,27 @@ def test_what_is_not_there_is_told_with_what_may_have_been_meant(bench: Bench, l
 
 def flat(text: str) -> str:
     return " ".join(text.split())
+
+
+@pytest.mark.parametrize(
+    "line, words",
+    [
+        ("cancel 999999 --dry-run", "no run has the number 999999; nothing goes on now; headway runs lists them"),
+        ("skip 999999 --dry-run", "no run has the number 999999; the latest: "),
+        ("done nope", 'no manual step is called "nope"; config has none: a system of kind "manual" declares them'),
+        ("alert useful x yes", 'no alert has the number "x"; there are 2 ([Headway] INC-0002: fake/extract failed'),
+        ("alert retry x", 'no parked delivery has the number "x"; there is none'),
+    ],
+)
+def test_a_number_or_step_that_there_is_not_is_told_with_those_that_there_are(
+    bench: Bench, line: str, words: str
+) -> None:
+    done = typed(bench, line)
+    assert (Exit.NOT_FOUND, "") == (done.code, done.out)
+    assert words in done.err
+    assert "Traceback" not in done.err
+
+
+def test_what_an_alert_takes_is_named_as_it_is_typed(bench: Bench) -> None:
+    done = typed(bench, "alert useful 1 maybe")
+    assert (Exit.USAGE, True) == (done.code, "argument yes|no: invalid choice: 'maybe'" in done.err)

@@ -44,6 +44,14 @@ class AlertReads(PlanReads):
         """The alerts about incidents since then, counted."""
         return noise_since(self.link.rows, since, self.now())
 
+    def latest_alerts(self, limit: int) -> list[tuple[int, str]]:
+        """Number and title of those about incidents, newest first."""
+        query = "SELECT id, title FROM alert WHERE incident_id IS NOT NULL ORDER BY id DESC LIMIT ?"
+        return [(row[0], row[1]) for row in self.link.rows(query, (limit,))]
+
+    def has_alert(self, number: int) -> bool:
+        return bool(self.link.rows("SELECT 1 FROM alert WHERE id = ?", (number,)))
+
     def rotas(self, at: datetime) -> list[RotaView]:
         """Every rota as it stands at that time, by name."""
         rows = self.link.rows("SELECT name, source, shifts, until_us, read_us, error FROM rota ORDER BY name")
