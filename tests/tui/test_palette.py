@@ -7,11 +7,14 @@ OKLab (Ottosson 2020), where 0.02 is about the least that is seen side by side.
 from __future__ import annotations
 
 import math
+import re
 from itertools import combinations
+from pathlib import Path
 
 import pytest
 from rich.color import Color, ColorSystem
 from textual.app import App
+from textual.color import Color as Blended
 from textual.theme import Theme
 
 from console.cli.console import THEME
@@ -19,6 +22,7 @@ from console.cli.console import THEMES as NAMES
 from console.tui.theme import THEMES, VARIABLE, chosen
 from console.tui.widgets import paint, sixteen
 from console.tui.widgets.paint import INKS, Palette
+from tests.tui.driving import Night, on_the_night
 
 CONTRAST = 4.5
 APART = 0.05
@@ -147,6 +151,37 @@ def test_with_sixteen_colours_the_cursor_and_an_alarm_are_seen(theme: Theme) -> 
     numbers = [ground.downgrade(ColorSystem.STANDARD).number for ground in grounds if ground is not None]
     assert [sixteen.GROUNDS[theme.dark][name] for name in SEEN] == numbers
     assert len(SEEN) == len(set(numbers))
+
+
+@pytest.mark.parametrize("theme", THEMES.values(), ids=lambda theme: theme.name)
+def test_with_sixteen_colours_a_line_between_two_parts_and_a_hint_where_one_types_are_seen(theme: Theme) -> None:
+    ground, ink = Blended.parse(theme.background or ""), Blended.parse(theme.foreground or "")
+
+    def number(color: Blended) -> int | None:
+        return color.rich_color.downgrade(ColorSystem.STANDARD).number
+
+    shares = {share for text in STYLES for share in re.findall(r"[$]foreground ([0-9]+)%", text)}
+    assert {"25", "64"} <= shares
+    for share in shares:
+        assert number(ground) != number(ground.blend(ink, int(share) / 100)), share
+    assert not [text for text in STYLES if re.search(r"border\S*: \w+ [$]panel", text)]
+
+
+STYLES = [path.read_text() for kind in ("*.py", "*.tcss") for path in (Path(paint.__file__).parents[1]).rglob(kind)]
+
+
+def test_with_sixteen_colours_the_line_where_one_types_is_on_the_ground_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The nearest of sixteen to its own is a grey on which a grey is not read."""
+    monkeypatch.setattr("console.tui.widgets.entry.has_few", lambda _: True)
+
+    @on_the_night()
+    async def types(night: Night) -> None:
+        await night.see("Supply plan")
+        await night.press("/")
+        await night.typing()
+        assert Blended.parse(night.app.theme_variables["background"]) == night.widget("Entry").styles.background
+
+    types()
 
 
 @pytest.mark.parametrize("few", [False, True], ids=["many", "sixteen"])

@@ -36,7 +36,7 @@ class DraftScreen(BaseScreen):
     DEFAULT_CSS = """
     DraftScreen #grid { height: 3fr; }
     DraftScreen #finishes { height: 0; }
-    DraftScreen #detail { height: 2fr; border-top: solid $panel; }
+    DraftScreen #detail { height: 2fr; border-top: solid $foreground 25%; }
     """
 
     def __init__(

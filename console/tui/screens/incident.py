@@ -16,6 +16,7 @@ from console.model.views import IncidentView
 from console.tui import story
 from console.tui.cells import line
 from console.tui.screens.base import RunChoice
+from console.tui.screens.early import Early
 from console.tui.screens.incident_tabs import TABS, IncidentTabs
 from console.tui.screens.present import PresentScreen, others
 from console.tui.trail import Place
@@ -26,7 +27,7 @@ from console.tui.widgets.paint import Run
 from console.tui.widgets.table import Rows
 
 
-class IncidentScreen(PresentScreen):
+class IncidentScreen(Early, PresentScreen):
     WHERE = "incident"
     DEFAULT_CSS = """
     IncidentScreen #story { height: 3fr; }
@@ -34,7 +35,7 @@ class IncidentScreen(PresentScreen):
     IncidentScreen.-narrow.-aside #story { display: none; }
     IncidentScreen.-wide #panels { layout: horizontal; }
     IncidentScreen.-wide #story { width: 1fr; height: 1fr; }
-    IncidentScreen.-wide #side { width: 1fr; height: 1fr; border-left: solid $panel; }
+    IncidentScreen.-wide #side { width: 1fr; height: 1fr; border-left: solid $foreground 25%; }
     """
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]
 
@@ -81,6 +82,7 @@ class IncidentScreen(PresentScreen):
             self._point_at_step()
         elif not self.grid.touched:
             self._begin()
+        self.act_early()
 
     def _is_over(self, before: IncidentView | None) -> bool:
         """True when the run under the cursor was a step to send, and is none any more."""

@@ -26,7 +26,7 @@ TALL = 36
 class IncidentTabs(Vertical):
     """`show` says which tab there is and what stands in it; the log has a pane of its own and keeps its place."""
 
-    DEFAULT_CSS = "IncidentTabs.-tall #told { border-top: solid $panel; }"
+    DEFAULT_CSS = "IncidentTabs.-tall #told { border-top: solid $foreground 25%; }"
 
     def __init__(self) -> None:
         super().__init__(id="side")

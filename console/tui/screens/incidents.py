@@ -29,7 +29,7 @@ CLOSED_WORDS = ("state:closed", "closed")
 class IncidentsScreen(ShortListScreen):
     WHERE = "incidents"
     COLUMNS = rows.INCIDENTS
-    DEFAULT_CSS = "IncidentsScreen #about { border-top: solid $panel; height: auto; box-sizing: content-box; }"
+    DEFAULT_CSS = "IncidentsScreen #about { border-top: solid $foreground 25%; height: auto; box-sizing: content-box; }"
 
     def __init__(self, filter_text: str = "") -> None:
         super().__init__(filter_text)

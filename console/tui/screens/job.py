@@ -13,6 +13,7 @@ from console.tui import facts, runs
 from console.tui.cells import paused_words, state_cells
 from console.tui.screens import card
 from console.tui.screens.base import BaseScreen, RunChoice
+from console.tui.screens.early import Early
 from console.tui.trail import Place
 from console.tui.widgets.bar import Bar
 from console.tui.widgets.grid import Grid
@@ -30,7 +31,7 @@ def job_links(view: JobView) -> list[tuple[str, str]]:
     return [(word, text) for word, text in found if text]
 
 
-class JobScreen(BaseScreen):
+class JobScreen(Early):
     WHERE = "job"
 
     def __init__(self, name_or_id: str | int) -> None:
@@ -56,6 +57,7 @@ class JobScreen(BaseScreen):
     def _show(self, view: JobView) -> None:
         self.view = view
         self.tick()
+        self.act_early()
 
     def tick(self) -> None:
         super().tick()

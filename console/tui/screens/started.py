@@ -32,7 +32,7 @@ class StartedScreen(BaseScreen):
     WHERE = "recovery"
     DEFAULT_CSS = """
     StartedScreen #grid { height: 3fr; }
-    StartedScreen #detail { height: 2fr; border-top: solid $panel; }
+    StartedScreen #detail { height: 2fr; border-top: solid $foreground 25%; }
     """
 
     def __init__(self, number: int) -> None:

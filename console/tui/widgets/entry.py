@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from textual.widgets import Input
 
+from console.tui.widgets.paint import has_few
+
 
 class Entry(Input):
     """An input without a frame. Imported where it is needed: nobody types before the first paint."""
@@ -11,7 +13,10 @@ class Entry(Input):
     DEFAULT_CSS = """
     Entry { height: 1; border: none; padding: 0 1; background: $panel; color: $foreground; }
     Entry:focus { border: none; }
+    Entry > .input--placeholder { color: $foreground 64%; }
     """
 
     def on_mount(self) -> None:
+        if has_few(self.app):  # the nearest of sixteen to its ground is a grey on which a grey is not read
+            self.styles.background = self.app.theme_variables["background"]
         self.cursor_blink = False  # a blinking cursor is two repaints a second over somebody's SSH line

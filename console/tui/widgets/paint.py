@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
@@ -16,6 +16,7 @@ from console.clean import clean_line
 from console.tui.widgets import sixteen
 
 if TYPE_CHECKING:
+    from textual.app import App
     from textual.widget import Widget
 
 Run = tuple[str, str]
@@ -174,11 +175,16 @@ class Palette:
         return Strip(segments, width)
 
 
+def has_few(app: App[Any]) -> bool:
+    """Whether its terminal has sixteen colours."""
+    return app.console.color_system == "standard" and not app.is_headless
+
+
 def palette(widget: Widget) -> Palette:
     """The palette of the theme that a widget is shown in."""
     app = widget.app
     plain = bool(getattr(getattr(app, "glyphs", None), "plain", False))
-    few = app.console.color_system == "standard" and not app.is_headless
+    few = has_few(app)
     kind = (app.theme, plain, few, app.no_color)
     found = _made.get(kind)
     if found is None:
