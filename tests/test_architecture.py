@@ -99,6 +99,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "console.control.reach",
         "console.control.timeline",
         "console.control.lateness",
+        "console.control.scoring",
         "console.control.calendars",
         "console.control.zones",
         "console.control.cadence",

@@ -27,6 +27,9 @@ COMMANDS: dict[str, Command] = {
     "probe": Command("console.cli.probe", "the engine asks a system now: does it answer, what may we: SYSTEM"),
     "pause": Command("console.cli.pause", "no polls of a system for a while: SYSTEM --for 2h --why …; `--off` again"),
     "services": Command("console.cli.services", "services with deadline, forecast, act-by, cause, and who is on it"),
+    "forecast": Command(
+        "console.cli.forecast", "how likely each service is late, when it is done, and why; `score`: how good that was"
+    ),
     "review": Command(
         "console.cli.review", "what is written down about a service against what is observed, gaps ranked"
     ),

@@ -104,7 +104,7 @@ WORDS: dict[str, Names] = {
          "skip"),
         jobs,
     ),
-    **dict.fromkeys(("extend", "review", "services"), services),
+    **dict.fromkeys(("extend", "forecast", "review", "services"), services),
     "calendar": _calendars,
     "checks": _checks,
     "done": _manual_steps,
@@ -136,7 +136,7 @@ def complete(parser: argparse.ArgumentParser, command: str | None) -> None:
 
 NAME_FIRST = frozenset({
     "ack", "blast", "cancel", "hold", "incident", "job", "lineage", "log", "mark-ok", "note", "recover", "release",
-    "report", "rerun", "services", "skip", "why",
+    "forecast", "report", "rerun", "services", "skip", "why",
 })  # fmt: skip
 """Commands whose first word is such a name: it is offered without loading what the command does."""
 

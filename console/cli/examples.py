@@ -13,6 +13,7 @@ EXAMPLES = {
     "systems": "headway systems etl-hosts/db07",
     "probe": "headway probe etl-hosts",
     "pause": 'headway pause etl-hosts --for 2h --why "db07 gets a new disk"',
+    "forecast": "headway forecast supply-plan",
     "services": "headway services --attainment",
     "review": "headway review supply-plan",
     "extend": 'headway extend supply-plan --until 08:00 --why "the bank was late"',

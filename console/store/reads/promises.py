@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from console.model.attainment import WINDOWS, KeptDay, attainment
+from console.model.chance import ToldDay, ToldForecast
 from console.model.ids import instant, maybe_instant, micros
 from console.model.promises import Agreement, Objective, Promise
 from console.model.views.services import AttainmentView, PathJobView, PathRunView, TryView
@@ -25,6 +26,15 @@ _DAYS = (
     " AND d.timeliness <> 'no_promise' ORDER BY d.bd"
 )
 
+FORECASTS_BACK = timedelta(days=90)
+_OVER = (
+    "SELECT d.id, s.name, d.deadline_us, d.delivered_us FROM service_day d JOIN service s ON s.id = d.service_id"
+    " WHERE d.bd >= ? AND NOT s.removed AND (d.deadline_us <= ? OR d.delivered_us IS NOT NULL) ORDER BY d.bd, d.id"
+)
+_TOLD = (
+    "SELECT f.service_day_id, f.at_us, f.p_late, f.p50_us, f.p95_us FROM forecast f"
+    " JOIN service_day d ON d.id = f.service_day_id WHERE d.bd >= ? ORDER BY f.id"
+)
 _PATH = (
     "SELECT d.path, d.sources FROM service s JOIN service_day d ON d.service_id = s.id AND d.bd = ?"
     " AND d.submission = ? WHERE s.name = ? AND NOT s.removed"
@@ -56,6 +66,23 @@ class PromiseReads(Base):
                 counted = "submissions" if is_end_to_end(promise) else "days"
                 found.append(AttainmentView(service, title or service, tier, kept, counted))
         return found
+
+    def told_days(self, name: str | None = None) -> list[ToldDay]:
+        """The days of each service, or of the one of that name, that are over or past their deadlines, with what was
+        forecast of them in time; the latest quarter of a year, oldest first. Raises NotFound with near misses."""
+        now = self.now()
+        known = [row[1] for row in self.link.rows(_SERVICES)]
+        if name is not None and name not in known:
+            raise NotFound(name, near(name, known), "headway services")
+        since = (now - FORECASTS_BACK).date().isoformat()
+        told: dict[int, list[ToldForecast]] = defaultdict(list)
+        for day_id, at, late, p50, p95 in self.link.rows(_TOLD, (since,)):
+            told[day_id].append(ToldForecast(instant(at), late, maybe_instant(p50), maybe_instant(p95)))
+        return [
+            ToldDay(service, instant(deadline), maybe_instant(delivered), tuple(told[day_id]))
+            for day_id, service, deadline, delivered in self.link.rows(_OVER, (since, micros(now)))
+            if day_id in told and name in (None, service)
+        ]
 
     def path_of(self, name: str, bd: str, submission: str = "") -> list[PathJobView]:
         """The critical path of a service day, first job to last, with the runs of that date and their attempts; empty

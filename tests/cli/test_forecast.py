@@ -1,0 +1,73 @@
+"""`headway forecast`: over the store as it is."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from connectors.contract import State
+from console.cli.exits import Exit
+from console.cli.main import main
+from console.model.ids import micros
+from tests.engine.bench import Bench
+from tests.engine.conftest import bench
+
+__all__ = ["bench"]
+
+
+def told(bench: Bench, capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    capsys.readouterr()
+    assert Exit.OK == main(["--store", bench.url, "forecast", *words])
+    return capsys.readouterr().out
+
+
+def red(bench: Bench) -> None:
+    bench.scheduler.attempt("extract", "a1", State.FAILED, datetime.now(UTC) - timedelta(minutes=30))
+    bench.turn()
+
+
+def test_a_forecast_names_its_odds_its_path_and_what_it_rests_on(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    red(bench)
+    words = told(bench, capsys, "supply")
+    assert "Supply plan  " in words
+    assert " % late\n" in words
+    assert "in 19 of 20\n" in words
+    assert "path      fake/extract → fake/load\n" in words
+    assert "rests on  what is declared, for want of runs" in words
+
+
+def test_as_data_it_is_what_services_and_why_tell(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    red(bench)
+    own = json.loads(told(bench, capsys, "supply", "--json"))
+    (listed,) = json.loads(told(bench, capsys, "--json"))
+    assert own == listed
+    assert Exit.OK == main(["--store", bench.url, "services", "supply", "--json"])
+    service = json.loads(capsys.readouterr().out)
+    assert (own["p_late"], own["p50"], own["p95"], own["why"], own["act_by"]) == (
+        service["p_late"], service["expected"], service["p95"], service["reason"], service["act_by"],
+    )  # fmt: skip
+    assert Exit.OK == main(["--store", bench.url, "why", "supply", "--json"])
+    why = json.loads(capsys.readouterr().out)
+    assert (own["p_late"], own["p50"], own["why"]) == (why["p_late"], why["end"], why["reason"])
+
+
+def test_forecasts_are_scored_once_their_day_is_over(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    red(bench)
+    assert "look again tomorrow" in told(bench, capsys, "score")
+    with bench.store.write(None) as connection:
+        over = micros(datetime.now(UTC) - timedelta(minutes=1))
+        connection.exec_driver_sql(f"UPDATE service_day SET deadline_us = {over}, delivered_us = {over - 60_000_000}")
+        connection.exec_driver_sql("UPDATE forecast SET p_late = 0.3")
+    document = json.loads(told(bench, capsys, "score", "--json"))
+    assert [0.09, 0.09] == [round(one["brier"], 6) for one in (document["all"], *document["services"])]
+    assert ["supply"] == [one["service"] for one in document["services"]]
+    assert "too few days: " in told(bench, capsys, "score", "supply")
+
+
+def test_two_services_at_once_are_refused(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    assert Exit.USAGE == main(["--store", bench.url, "forecast", "a", "b"])
+    assert Exit.NOT_FOUND == main(["--store", bench.url, "forecast", "score", "suply"])
