@@ -31,28 +31,28 @@ class Replayed:
     """The points of every workflow by one forecaster."""
 
     def __init__(self, evaluate: Any) -> None:
-        self._evaluate = evaluate
-        self._parts: list[tuple[str, Any, Any]] = []
+        self.evaluate = evaluate
+        self.parts: list[tuple[str, Any, Any]] = []
         self.seconds = 0.0
         self.calls = 0
 
     def add(self, workflow: Any, forecaster: Callable[..., Any], every: int) -> None:
-        points, nights, seconds, calls = self._evaluate.replay(workflow, forecaster, every)
+        points, nights, seconds, calls = self.evaluate.replay(workflow, forecaster, every)
         self.seconds += seconds
         self.calls += calls
         if len(points):
-            self._parts.append((workflow.family, points, nights))
+            self.parts.append((workflow.family, points, nights))
 
     def scored(self, family: str = "") -> dict[str, Any]:
         found: list[Any] = []
         meta: list[Any] = []
-        for of, points, nights in self._parts:
+        for of, points, nights in self.parts:
             if family in ("", of):
                 shifted = points.copy()
                 shifted[:, 0] += len(meta)
                 found.append(shifted)
                 meta += nights
-        return dict(self._evaluate.score(np.vstack(found), meta))
+        return dict(self.evaluate.score(np.vstack(found), meta))
 
 
 def replayed(folder: Path, every: int, untrained: bool, alone: bool) -> dict[str, Replayed]:

@@ -1,6 +1,7 @@
 """How fast the forecast is on a large estate: `python -m tests.bench.forecast_speed [--json] [--quick]`.
 
-100,000 jobs that 50 services wait for, 230,000 dependencies, 40 layers, 60 nights of history, in the middle of a night.
+100,000 jobs, 230,000 dependencies, 40 layers, 50 services that wait for two thirds of the jobs, 60 nights of history,
+in the middle of a night.
 `full_pass`: the finishes of all jobs and the outcomes of all services in 1,024 samples, beside the same number of
 plain numpy passes over the same graph (the anchor: level by level, the k-th upstream of all jobs of a level at once,
 float32, all samples side by side, durations and memory there already). `full_look`: with the run factor and every
@@ -31,7 +32,7 @@ from console.control.forecast.sweep import CHUNK  # noqa: E402
 from console.control.forecast.values import Floats, Graph, Past, Promise, Stand, Tonight, Whole  # noqa: E402
 from tests.bench.figures import Figure, emit  # noqa: E402
 
-JOBS, EDGES, LAYERS, SERVICES, NIGHTS, SAMPLES = 100_000, 230_000, 40, 50, 60, 1024
+JOBS, EDGES, LAYERS, SERVICES, ENDS, NIGHTS, SAMPLES = 100_000, 230_000, 40, 50, 50, 60, 1024
 NOW = 3_000.0
 HOURS_LATE = 20_000.0
 """So late that all below waits for it."""
@@ -39,9 +40,9 @@ FAILS = 0.005
 """Of all runs."""
 
 
-def an_estate(jobs: int = JOBS, dependencies: int = EDGES) -> tuple[Graph, list[list[int]]]:
-    """Every job waits for one of the layer before and is waited for, and the rest of the dependencies lie anywhere;
-    the last layer delivers the services. So all jobs are waited for by some service."""
+def an_estate(jobs: int = JOBS, dependencies: int = EDGES) -> tuple[Graph, list[Whole]]:
+    """Every job waits for one of the layer before, the other dependencies lie anywhere. Of what nothing waits for, each
+    service is delivered by ENDS."""
     random = np.random.default_rng(1)
     first = np.linspace(0, jobs, LAYERS + 1).astype(np.intp)
     layer = np.repeat(np.arange(LAYERS), np.diff(first))
@@ -50,16 +51,14 @@ def an_estate(jobs: int = JOBS, dependencies: int = EDGES) -> tuple[Graph, list[
         return first[layers] + (random.random(len(layers)) * (first[layers + 1] - first[layers])).astype(np.intp)
 
     waiting = np.arange(first[1], jobs)
-    above = any_of(layer[waiting] - 1)
-    unasked = np.setdiff1d(np.arange(first[-2]), above)
-    more = random.integers(first[1], jobs, dependencies - len(waiting) - len(unasked))
-    pairs = [(waiting, above), (any_of(layer[unasked] + 1), unasked), (more, any_of(random.integers(0, layer[more])))]
-    below, over = (np.concatenate(each) for each in zip(*pairs, strict=True))
-    both = np.unique(below * jobs + over)
+    more = random.integers(first[1], jobs, dependencies - len(waiting))
+    below = np.concatenate([waiting, more])
+    both = np.unique(below * jobs + any_of(np.concatenate([layer[waiting] - 1, random.integers(0, layer[more])])))
     split = np.split(both % jobs, np.searchsorted(both // jobs, np.arange(1, jobs)))
+    ends = random.permutation(np.setdiff1d(np.arange(jobs), both % jobs))[: SERVICES * ENDS]
     earliest = np.where(random.random(jobs) < 0.02, random.uniform(0, 20_000, jobs), 0.0)
     graph = Graph([each.tolist() for each in split], earliest, names=[f"estate/job{each}" for each in range(jobs)])
-    return graph, [list(range(first[-2] + at, jobs, SERVICES)) for at in range(SERVICES)]
+    return graph, np.split(ends, SERVICES)
 
 
 def its_past(jobs: int) -> Past:
@@ -91,8 +90,8 @@ def a_night(samples: int) -> tuple[Night, Tonight, list[Promise]]:
     graph, services = an_estate()
     past = its_past(JOBS)
     usual = np.exp(np.nanmean(np.log(past.takes), axis=0, dtype=float))
-    made = night(past, graph, [each for its in services for each in its], samples=samples)
-    promises = [Promise(f"service{at}", np.array(its), 30_000.0) for at, its in enumerate(services)]
+    made = night(past, graph, np.concatenate(services).tolist(), samples=samples)
+    promises = [Promise(f"service{at}", its, 30_000.0) for at, its in enumerate(services)]
     return made, in_the_middle(graph, usual), promises
 
 
@@ -142,7 +141,11 @@ def one_job(made: Night, tonight: Tonight, times: int, late: float) -> tuple[lis
     With how many jobs came out otherwise."""
     seen = look(tonight, NOW, made)
     seconds, moved = [], []
-    for job in np.random.default_rng(4).permutation(np.flatnonzero(tonight.stand != Stand.DONE))[:times].tolist():
+    for job in (
+        np.random.default_rng(4)
+        .permutation(made.plan.jobs[tonight.stand[made.plan.jobs] != Stand.DONE])[:times]
+        .tolist()
+    ):
         stand, end = tonight.stand.copy(), tonight.end.copy()
         stand[job], end[job] = Stand.DONE, NOW + late
         before = seen.finish[0].copy()
@@ -172,8 +175,8 @@ def figures(quick: bool) -> Iterator[Figure]:
     yield Figure("full_pass_rss", in_its_own_process(), "MB, a process of its own that makes the night and looks once")
     begun = process_time()
     made, tonight, promises = a_night(SAMPLES)
-    yield Figure("jobs", made.plan.size, "that services wait for")
-    yield Figure("edges", len(made.plan.upstreams.other), "")
+    yield Figure("jobs", made.plan.size, f"that services wait for, of {JOBS}")
+    yield Figure("edges", len(made.plan.upstreams.other), "of these")
     yield Figure("night", process_time() - begun, "CPU s, once a night, with the making of the estate")
     held = whole(made, tonight, promises)
     numpy_pass = anchor(made)

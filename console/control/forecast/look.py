@@ -17,7 +17,7 @@ from console.control.forecast.levels import BLOCK, Plan, plan
 from console.control.forecast.outcome import Outcome, mixed, quantiles
 from console.control.forecast.recency import seconds
 from console.control.forecast.repair import Repair, repair
-from console.control.forecast.simulate import Draws, standing
+from console.control.forecast.simulate import Draws, Standing
 from console.control.forecast.sweep import CHUNK, Sweep
 from console.control.forecast.values import LEVELS, Answer, Floats, Graph, Past, Promise, Tonight, Whole
 from console.control.forecast.views import View, drawn, spread_seconds, views
@@ -160,7 +160,8 @@ def anew(seen: Look, tonight: Tonight, jobs: Sequence[int], finish: Floats) -> W
 
 
 def _sweep(tonight: Tonight, now: float, night: Night, draws: Draws) -> Sweep:
-    return Sweep(night.plan, standing(_placed(tonight, night), night.earliest, draws, now), draws)
+    order = night.plan.jobs
+    return Sweep(night.plan, Standing(order, tonight, tonight.stand[order], night.earliest[: len(order)], now), draws)
 
 
 def _placed(tonight: Tonight, night: Night) -> Tonight:

@@ -6,7 +6,7 @@ what may still fail differs by sample."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -49,30 +49,44 @@ class Draws:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How the night stands, by place."""
+    """How the night stands, asked by place."""
 
+    order: Whole
+    """Job by place."""
     tonight: Tonight
+    """By job."""
+    stand: Whole
+    earliest: Floats
+    """By place."""
     now: float
-    floor: Floats
-    """No waiting job starts before."""
-    progress: Floats
-    """Share of its run that is over: below 0 before it starts, OVER once it is done."""
 
+    def floor(self, places: Whole) -> Floats:
+        """No waiting job starts before."""
+        return np.asarray(np.maximum(self.earliest[places], self.now).astype(np.float32))
 
-def standing(tonight: Tonight, earliest: Floats, draws: Draws, now: float) -> Standing:
-    """All by place."""
-    size = len(draws.usual)
-    part = replace(tonight, **{name: getattr(tonight, name)[:size] for name in ("stand", "ready", "start", "end")})
-    over = np.clip((now - part.start) / np.maximum(draws.usual, 1.0), 0.0, 1.0)
-    progress = np.select([part.stand == Stand.DONE, part.stand == Stand.RUNS], [OVER, over], -1.0)
-    floor = np.maximum(earliest[:size], now).astype(np.float32)
-    return Standing(part, now, floor, progress)
+    def ready(self, places: Whole) -> Floats:
+        return self.tonight.ready[self.order[places]]
+
+    def start(self, places: Whole) -> Floats:
+        return self.tonight.start[self.order[places]]
+
+    def end(self, places: Whole) -> Floats:
+        return self.tonight.end[self.order[places]]
+
+    def progress(self, places: Whole, usual: Floats) -> Floats:
+        """Share of what a run `usual`ly takes (by place, s) that is over; below 0 before it starts, OVER once it is
+        done."""
+        stand, found = self.stand[places], np.full(len(places), -1.0)
+        runs = stand == Stand.RUNS
+        over = (self.now - self.start(places[runs])) / np.maximum(usual[places[runs]], 1.0)
+        found[runs], found[stand == Stand.DONE] = np.clip(over, 0.0, 1.0), OVER
+        return found
 
 
 def begun(seen: Standing, draws: Draws, places: Whole) -> Floats:
     """When those are done that no longer wait for anything, places x columns, but for what may fail."""
-    stand = seen.tonight.stand[places]
-    found = np.repeat(seen.tonight.end[places, None], draws.columns, axis=1)
+    stand = seen.stand[places]
+    found = np.repeat(seen.end(places)[:, None], draws.columns, axis=1)
     for state, of in ((Stand.RUNS, _running), (Stand.READY, _queued), (Stand.FAILED, _red)):
         mine = np.flatnonzero(stand == state)
         if len(mine):
@@ -81,19 +95,19 @@ def begun(seen: Standing, draws: Draws, places: Whole) -> Floats:
 
 
 def _running(seen: Standing, draws: Draws, places: Whole) -> Floats:
-    start = seen.tonight.start[places]
+    start = seen.start(places)
     return start[:, None] + _beyond(draws, draws.takes(places), seen.now - start, draws.spreads[:, places])
 
 
 def _queued(seen: Standing, draws: Draws, places: Whole) -> Floats:
-    ready, takes = seen.tonight.ready[places], draws.takes(places)
+    ready, takes = seen.ready(places), draws.takes(places)
     waits = np.zeros(takes.shape) if draws.waits is None else draws.waits[places]
     waited = _beyond(draws, waits, seen.now - ready, draws.waits_spreads[:, places])
     return np.maximum(ready[:, None] + waited, seen.now) + takes
 
 
 def _red(seen: Standing, draws: Draws, places: Whole) -> Floats:
-    end = seen.tonight.end[places]
+    end = seen.end(places)
     each = draws.columns // draws.views
     mended = restarts(draws.repair, np.ones(each), seen.now - end)
     return np.maximum(end[:, None] + np.tile(mended, draws.views), seen.now) + draws.takes(places)

@@ -17,8 +17,8 @@ from console.control.forecast.values import Floats, Stand, Truths, Whole
 
 CHUNK = 256
 """Samples that are computed at once: a hundred megabytes at a hundred thousand jobs."""
-PIECE = 96
-"""Places that are computed anew at once, in all chunks."""
+PIECE = 256
+"""Rows of a chunk's samples that are computed anew at once, of all chunks."""
 
 
 class Sweep:
@@ -27,7 +27,7 @@ class Sweep:
     def __init__(self, plan: Plan, seen: Standing, draws: Draws) -> None:
         self._plan, self._seen, self._draws = plan, seen, draws
         self._repeats = CHUNK // draws.columns
-        self._stand = seen.tonight.stand
+        self._stand = seen.stand
         self._ruled = np.array(sorted(plan.rules), np.intp)
 
     def all_layers(self, chunk: int, finish: Floats, scratch: Floats) -> None:
@@ -44,7 +44,7 @@ class Sweep:
             of_done, of_open, of_held, of_ruled, of_fates = (slice(cut[layer], cut[layer + 1]) for cut in cuts)
             for block in blocks:
                 self._block(block, finish, scratch, held[of_held])
-            finish[done[of_done]] = self._seen.tonight.end[done[of_done], None]
+            finish[done[of_done]] = self._seen.end(done[of_done])[:, None]
             finish[opened[of_open]] = self._tiled(open_until[of_open])
             for place in ruled[of_ruled].tolist():
                 finish[place] = self._by_rule(place, chunk, finish)
@@ -56,11 +56,11 @@ class Sweep:
         places that came out otherwise."""
         dirty = np.zeros(self._plan.size, bool)
         dirty[changed] = True
-        moved = []
+        moved, piece = [], max(1, PIECE // len(finish))
         for start, stop in pairwise(self._plan.bounds.tolist()):
             rows = np.flatnonzero(dirty[start:stop]) + start
-            for at in range(0, len(rows), PIECE):
-                here = self._anew(rows[at : at + PIECE], finish)
+            for at in range(0, len(rows), piece):
+                here = self._anew(rows[at : at + piece], finish)
                 below = self._plan.downstreams.of(here)
                 dirty[below[self._stand[below] == Stand.WAITS]] = True
                 moved.append(here)
@@ -68,36 +68,42 @@ class Sweep:
 
     def _anew(self, places: Whole, finish: Floats) -> Whole:
         """Those of one layer that come out otherwise than they stood."""
-        until = np.stack([self._until(places, chunk, each) for chunk, each in enumerate(finish)])
+        until = self._upstreams(places, finish)
+        np.maximum(until, self._seen.floor(places)[:, None], out=until)
+        columns = until.reshape(len(finish), len(places), self._repeats, -1)
+        columns += self._draws.lasts[places, None]
+        fixed = np.flatnonzero(self._stand[places] != Stand.WAITS)
+        if len(fixed):
+            until[:, fixed] = self._tiled(begun(self._seen, self._draws, places[fixed]))
+        for row in np.flatnonzero(self._ruled_waits(places)).tolist():
+            for chunk, done in enumerate(finish):
+                until[chunk, row] = self._by_rule(int(places[row]), chunk, done)
+        self._fail(places, until)
+        otherwise = (until != finish.take(places, 1)).any(axis=2).any(axis=0)
+        finish[:, places] = until
+        return np.asarray(places[otherwise])
+
+    def _upstreams(self, places: Whole, finish: Floats) -> Floats:
+        """When the last upstream of places of one layer is done, chunks x places x CHUNK; 0 without any."""
+        edges = self._plan.upstreams
+        nth = nth_upstreams(edges.first[places], edges.counts(places), edges)
+        if nth and len(nth[0]) == len(places):
+            found, nth = finish.take(nth[0], 1), nth[1:]
+        else:
+            found = np.zeros((len(finish), len(places), CHUNK), np.float32)
+        for upstream in nth:
+            these = found[:, : len(upstream)]
+            np.maximum(these, finish.take(upstream, 1), out=these)
+        return found
+
+    def _fail(self, places: Whole, until: Floats) -> None:
+        """Adds what may fail; chunks x places x CHUNK, in place."""
         fates = self._draws.fates
         at = fates.spans(places)
         row = np.repeat(np.arange(len(places)), fates.first[places + 1] - fates.first[places])
-        live = self._to_come(fates.place[at], fates.share[at]) & (fates.sample[at] < len(finish) * CHUNK)
+        live = self._to_come(fates.place[at], fates.share[at]) & (fates.sample[at] < len(until) * CHUNK)
         at, row = at[live], row[live]
         until[fates.sample[at] // CHUNK, row, fates.sample[at] % CHUNK] += fates.costs[at]
-        otherwise = (until != finish[:, places]).any(axis=(0, 2))
-        finish[:, places[otherwise]] = until[:, otherwise]
-        return np.asarray(places[otherwise])
-
-    def _until(self, places: Whole, chunk: int, finish: Floats) -> Floats:
-        """When places of one layer are done in one chunk, if nothing fails."""
-        until = np.maximum(self._upstreams(places, finish), self._seen.floor[places, None])
-        self._by_column(until)[...] += self._draws.lasts[places, None]
-        fixed = np.flatnonzero(self._stand[places] != Stand.WAITS)
-        if len(fixed):
-            until[fixed] = self._tiled(begun(self._seen, self._draws, places[fixed]))
-        ruled = np.flatnonzero(np.isin(places, self._ruled) & (self._stand[places] == Stand.WAITS))
-        for row in ruled.tolist():
-            until[row] = self._by_rule(int(places[row]), chunk, finish)
-        return until
-
-    def _upstreams(self, places: Whole, finish: Floats) -> Floats:
-        """When the last upstream of places of one layer is done; 0 without any."""
-        found = np.zeros((len(places), CHUNK), np.float32)
-        edges = self._plan.upstreams
-        for upstream in nth_upstreams(edges.first[places], edges.counts(places), edges):
-            np.maximum(found[: len(upstream)], finish[upstream], out=found[: len(upstream)])
-        return found
 
     def _by_rule(self, place: int, chunk: int, finish: Floats) -> Floats:
         """The rule is told what may fail, as part of what the job takes."""
@@ -105,7 +111,7 @@ class Sweep:
         at = fates.spans(np.array([place]))
         at = at[fates.sample[at] // CHUNK == chunk]
         takes[fates.sample[at] % CHUNK] += fates.costs[at]
-        return self._plan.rules[place].finish(finish, float(self._seen.floor[place]), takes)
+        return self._plan.rules[place].finish(finish, float(self._seen.floor(np.array([place]))[0]), takes)
 
     def _block(self, block: Block, finish: Floats, scratch: Floats, held: Whole) -> None:
         rows = finish[block.start : block.stop]
@@ -119,7 +125,7 @@ class Sweep:
             np.maximum(these, other, out=these)
         if len(held):
             mine = held[np.searchsorted(held, block.start) : np.searchsorted(held, block.stop)]
-            finish[mine] = np.maximum(finish[mine], self._seen.floor[mine, None])
+            finish[mine] = np.maximum(finish[mine], self._seen.floor(mine)[:, None])
         self._by_column(rows)[...] += self._draws.lasts[block.start : block.stop, None]
 
     @cached_property
@@ -136,7 +142,7 @@ class Sweep:
             np.append(self._stand[edges.other] != Stand.DONE, False), edges.first[:-1], dtype=np.intp
         )
         free = (missing == 0) | (edges.first[1:] == edges.first[:-1])
-        return np.flatnonzero((self._stand == Stand.WAITS) & (free | (self._seen.floor > np.float32(self._seen.now))))
+        return np.flatnonzero((self._stand == Stand.WAITS) & (free | (self._seen.earliest > self._seen.now)))
 
     @cached_property
     def _coming(self) -> Whole:
@@ -145,9 +151,13 @@ class Sweep:
 
     def _to_come(self, places: Whole, shares: Floats) -> Truths:
         """What fails at that share of its run; a rule's own are told to it."""
-        by_rule = np.isin(places, self._ruled) if len(self._ruled) else np.zeros(len(places), bool)
-        told = by_rule & (self._stand[places] == Stand.WAITS)
-        return np.asarray((shares > self._seen.progress[places]) & ~told)
+        progress = self._seen.progress(places, self._draws.usual)
+        return np.asarray((shares > progress) & ~self._ruled_waits(places))
+
+    def _ruled_waits(self, places: Whole) -> Truths:
+        if not len(self._ruled):
+            return np.zeros(len(places), bool)
+        return np.asarray(np.isin(places, self._ruled) & (self._stand[places] == Stand.WAITS))
 
     def _tiled(self, columns: Floats) -> Floats:
         """Places x columns for all samples of a chunk."""
