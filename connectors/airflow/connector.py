@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import httpx
 
 from connectors.airflow.acts import Acts
+from connectors.airflow.alive import Alive
 from connectors.airflow.auth import auth_of
 from connectors.airflow.client import AirflowClient
 from connectors.airflow.client2 import Airflow2Client
@@ -58,11 +60,16 @@ class AirflowConnector(PartedConnector):
 
     def _speak(self, client: AirflowClient) -> None:
         self._spoken = client.major
-        poller = Poller(client, self._door.base_url, self._options.dags)
+        poller, alive = Poller(client, self._door.base_url, self._options.dags), Alive(client)
+
+        def poll(cursor: str, open_runs: Sequence[RunRef]) -> Poll:
+            found = poller.poll(cursor, open_runs)
+            return replace(found, warnings=(*alive.warnings(), *found.warnings))
+
         super().__init__(
             client,
             inventory=InventoryReader(client, self._door.base_url, poller.watched).read,
-            poll=poller.poll,
+            poll=poll,
             log=LogReader(client).read,
             acts=Acts(client, self._settle_seconds),
             holds=lambda known: all_holds(client, poller.watched, known),

@@ -3,11 +3,14 @@ answers 403 before it looks for the run, so 404 proves the right. Nothing is cha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from connectors import fields
+from connectors.airflow.alive import DEAD, still
 from connectors.airflow.client import RUNS_OF_ALL, TASKS_OF_ALL, AirflowClient, dag_path, run_path
 from connectors.contract import Probe, Right
+from connectors.transport.http import Reply
 
 NO_SUCH_RUN = "headway__no_such_run"
 PAUSE = "pause DAGs (hold)"
@@ -35,7 +38,10 @@ def probe(client: AirflowClient) -> Probe:
     version = fields.words(reply.table(), "version")
     rights = [_read(client, *one) for one in (READS if client.major > 2 else READS_OF_2)]
     dag = _some_dag(client) if rights[0].held else None
-    return Probe(True, version, (*rights, *_acts(client, dag)), tuple(_notes(client, version, dag)), reply.clock)
+    health = client.health()
+    stands_still = [right] if (right := still(health)) is not None else []
+    notes = (*_notes(version, dag), *_parts(health, stands_still))
+    return Probe(True, version, (*stands_still, *rights, *_acts(client, dag)), notes, reply.clock)
 
 
 def _read(client: AirflowClient, path: str, name: str, right: str) -> Right:
@@ -99,17 +105,23 @@ def _pause(held: bool | None, why: str, mend: str) -> Right:
     return Right(PAUSE, True, needed_for="act") if held else Right(PAUSE, held, why, mend, "act")
 
 
-def _notes(client: AirflowClient, version: str, dag: str | None) -> list[str]:
+def _notes(version: str, dag: str | None) -> list[str]:
     notes = [] if dag else ["no DAG is listed: there is none, or this account may read none"]
     if version.startswith("2.") and not version.startswith(("2.10.", "2.11.")):
         notes.append(f"measured on Airflow 2.11; before 2.10 tries are counted otherwise, this is {version}")
     if version.startswith(("3.0", "3.1", "3.2")):
         notes.append(f"measured on Airflow 3.3; single tasks cannot be rerun before it, this is {version}")
-    health = client.health()
-    if health.status != 200:
-        return [*notes, f"health answered {health.status}"]
-    for part, told in health.table().items():
-        status = told.get("status") if isinstance(told, dict) else None
-        if status is not None and status != "healthy":
-            notes.append(f"{part} is {fields.clean(str(status))[:50]}")
     return notes
+
+
+def _parts(health: Reply, stands_still: Sequence[Right]) -> list[str]:
+    """The parts that are not well, but for what keeps everything from starting: that is no note."""
+    if health.status != 200:
+        return [f"health answered {health.status}"]
+    states = {part: told.get("status") if isinstance(told, dict) else None for part, told in health.table().items()}
+    told = {"scheduler", "metadatabase"} if stands_still else set()
+    return [
+        f"{part} is {fields.clean(str(status))[:50]}"
+        for part, status in states.items()
+        if status not in (None, "healthy") and not (status == DEAD and part in told)
+    ]

@@ -426,7 +426,37 @@ def test_a_triggerer_that_is_not_deployed_is_not_down_and_a_dead_scheduler_is() 
     health = recorded("health")
     health["triggerer"]["status"] = None
     health["scheduler"]["status"] = "unhealthy"
-    assert ("scheduler is unhealthy",) == answering(night(), "/monitor/health", 200, health).probe(5).notes
+    health["dag_processor"]["status"] = "unhealthy"
+    probe = answering(night(), "/monitor/health", 200, health).probe(5)
+    assert ("dag_processor is unhealthy",) == probe.notes
+    [lacking] = [right for right in probe.rights if right.held is False]
+    assert ("DAGs start here", "view") == (lacking.name, lacking.needed_for)
+    assert lacking.why.startswith("the scheduler is unhealthy: it sends no heartbeat (the last 2026-11-20T05:02:38")
+
+
+def test_a_dead_scheduler_is_the_first_warning_of_polls_and_is_asked_for_once_a_minute(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What cannot be had says nothing."""
+    fake, dead = night(), recorded("health")
+    dead["scheduler"]["status"] = "unhealthy"
+    answers = [(200, dead), (503, {}), (200, recorded("health")), (200, dead)]
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if not request.url.path.endswith("/monitor/health"):
+            return fake.handle(request)
+        status, body = answers.pop(0)
+        return httpx.Response(status, json=body)
+
+    connector = through(handle)
+    words = "nothing starts here: the scheduler is unhealthy: it sends no heartbeat (the last 2026-11-20T05:02:38"
+    for _ in range(2):
+        assert connector.poll("", (), 5).warnings[0].startswith(words)
+    assert 3 == len(answers)
+    monkeypatch.setattr("connectors.airflow.alive.EVERY_SECONDS", 0.0)
+    asks_at_once = through(handle)
+    for said in (False, False, True):
+        assert said == any(one.startswith(words) for one in asks_at_once.poll("", (), 5).warnings)
 
 
 @pytest.mark.parametrize("version", ["2.11.0", "1.10.15", ""])
