@@ -82,9 +82,9 @@ class KubernetesClient:
         base = f"/api/v1/namespaces/{namespace}/pods" if namespace else f"/api/v1{self._below('pods')}"
         return self.get(base, chosen, {403})
 
-    def events(self, selector: str) -> Reply:
-        """Events by field; 403 where the account may read none."""
-        return self.get(f"/api/v1{self._below('events')}", {"fieldSelector": selector, "limit": 500}, {403})
+    def events(self, selector: str, following: str = "") -> Reply:
+        """A page of events by field; 403 where the account may read none."""
+        return self.get(f"/api/v1{self._below('events')}", {"fieldSelector": selector, **_page(following)}, {403})
 
     def log(self, namespace: str, pod: str, asked: Mapping[str, Any]) -> Reply:
         """Part of a container's log as it is; 400 and 404 where there is none (yet)."""

@@ -22,6 +22,8 @@ MOST_BYTES = 24 * 1024**2
 """Of one answer; the door takes no larger one."""
 LEAST_BYTES = 64 * 1024
 LINE_BYTES = 80
+NEVER_PLACED = 204
+"""How the API server answers for a pod that has no node: with nothing."""
 GROWTH = 8
 GONE = "its pods are deleted, and Kubernetes keeps no log without them: a log store of the cluster may have it"
 
@@ -71,6 +73,8 @@ def _asked(client: KubernetesClient, namespace: str, place: Place, **more: Any) 
     """What the container wrote, each line behind its time; words where there is none (yet)."""
     container = {"container": place.container} if place.container else {}
     reply = client.log(namespace, place.pod, {**container, "timestamps": "true", **more})
+    if reply.status == NEVER_PLACED:
+        return "it was never put on a node"
     return reply.body if reply.status == 200 else reply.said or "no log"
 
 

@@ -96,7 +96,12 @@ def _job_of(meta: fields.Row, notes: dict[str, str], namespace: str, name: str, 
 def _scheduled(notes: dict[str, str], name: str, kind: str, owner: str) -> datetime | None:
     if names.SCHEDULED in notes:
         return fields.instant(notes, names.SCHEDULED)
-    if kind != "CronJob" or names.MANUAL in notes or not name.startswith(owner):
+    return instant_in(owner, name) if kind == "CronJob" and names.MANUAL not in notes else None
+
+
+def instant_in(owner: str, name: str) -> datetime | None:
+    """The instant in the name that a CronJob's controller gave a Job; None in another name."""
+    if not name.startswith(owner):
         return None
     found = TAIL.fullmatch(name[len(owner) :])
     if found is None:

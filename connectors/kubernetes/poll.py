@@ -18,7 +18,7 @@ from connectors.kubernetes.client import KubernetesClient
 from connectors.kubernetes.cursor import Mark, mark_of
 from connectors.kubernetes.parse import Job
 from connectors.kubernetes.podwatch import Pods
-from connectors.kubernetes.vanished import Latest, tell_vanished
+from connectors.kubernetes.vanished import Listed, tell_vanished
 from connectors.transport.http import Reply
 
 BITE_PAGES = 4
@@ -36,7 +36,7 @@ class Poller:
 
     def __init__(self, client: KubernetesClient, watched: Callable[[str], bool]) -> None:
         self._client, self._watched = client, watched
-        self._told, self._pods, self._latest = Told(), Pods(client), Latest()
+        self._told, self._pods, self._listed = Told(), Pods(client), Listed()
         self._open: dict[str, Job] = {}
         """Open Jobs by uid, as they were last told; exact as long as the cursor is `_with`."""
         self._with = ""
@@ -46,7 +46,7 @@ class Poller:
         found, gaps = Gathered(), list[Gap]()
         if cursor != self._with:
             self._open.clear()
-            self._latest.forget()
+            self._listed.forget()
         mark = self._mark(cursor, found)
         rows: dict[str, Job] = {}
         over: dict[str, Job] = {}
@@ -57,7 +57,7 @@ class Poller:
         if mark.listing:
             if not mark.following:
                 self._open.clear()
-                self._latest.begin()
+                self._listed.begin()
             mark, clock = self._list(mark, rows, found, gaps)
         self._remember(rows, over)
         rows = {**(self._open if not mark.listing else {}), **rows}
@@ -121,7 +121,7 @@ class Poller:
             mark = self._page(mark, reply, rows, found)
             if not mark.following:
                 since = datetime.fromtimestamp(mark.at, UTC) if mark.at else None
-                tell_vanished(self._client, self._watched, self._latest, since, found)
+                tell_vanished(self._client, self._watched, self._listed, since, found)
                 return Mark(mark.version, _at(reply), listing=False), clock
             if self._client.deadline.left < self._client.deadline.seconds / 2:
                 break
@@ -142,7 +142,7 @@ class Poller:
             if mark.last and name <= mark.last:
                 raise SystemUnreachable(f"{reply.place} tells {name} after {mark.last}: its pages do not end")
             last = max(last, name)
-            self._latest.note(job)
+            self._listed.note(job)
         following = meta.get("continue")
         version = mark.version if mark.following else changes.version_of(table)
         return replace(mark, version=version, last=last, following=following if isinstance(following, str) else "")

@@ -7,11 +7,26 @@ from pathlib import Path
 import pytest
 
 from tests.lab.estate import shared_estate
-from tests.lab.fixtures import airflow, cron_hosts, db07, estate, etl02, http_sink, lab, moto, postgres, smtp, store_dsn
+from tests.lab.fixtures import (
+    airflow,
+    connect,
+    cron_hosts,
+    db07,
+    estate,
+    etl02,
+    http_sink,
+    kubernetes,
+    lab,
+    moto,
+    postgres,
+    smtp,
+    store_dsn,
+)  # fmt: skip
 from tests.lab.needs import what_is_missing
 
 __all__ = [
-    "airflow", "cron_hosts", "db07", "estate", "etl02", "http_sink", "lab", "moto", "postgres", "smtp", "store_dsn",
+    "airflow", "connect", "cron_hosts", "db07", "estate", "etl02", "http_sink", "kubernetes", "lab", "moto", "postgres",
+    "smtp", "store_dsn",
 ]  # fmt: skip
 
 HERE = Path(__file__).parent

@@ -4,15 +4,21 @@ share one estate, and a part starts when the first test asks for it."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from connectors.kubernetes.connector import KubernetesConnector
+from tests.lab import kubebuild
 from tests.lab.airflow import AirflowServer
 from tests.lab.aws import MotoServer
 from tests.lab.cronhost import CronHost
 from tests.lab.estate import Estate, shared_estate
+from tests.lab.kubernetes import KubeCluster
+from tests.lab.kubesupport import BAD, DUE, GOOD, Connect, connected
 from tests.lab.needs import what_is_missing
 from tests.lab.postgres import PostgresServer
+from tests.lab.process import private_folder, remove_folder
 from tests.lab.sinks import Behaviour, HttpSink, SmtpSink
 
 
@@ -87,3 +93,37 @@ def http_sink(lab: Estate) -> HttpSink:
     sink.posts.clear()
     sink.behaviour = Behaviour()
     return sink
+
+
+@pytest.fixture(scope="session")
+def kubernetes() -> Iterator[KubeCluster]:
+    """A control plane with a CronJob that went well and one that failed. Skips, loudly, where it is not built."""
+    lacks = kubebuild.missing()
+    if lacks is not None:
+        pytest.skip(lacks)
+    folder = private_folder("kubernetes")
+    made = KubeCluster(folder / "cluster")
+    try:
+        made.start()
+        for job, code in ((GOOD, 0), (BAD, 3)):
+            name = job.partition("/")[2]
+            row = made.cronjob(name, failedJobsHistoryLimit=50, successfulJobsHistoryLimit=50)
+            made.end(made.job(name, row, DUE)["metadata"]["name"], code)
+        yield made
+    finally:
+        made.stop()
+        remove_folder(folder)
+
+
+@pytest.fixture
+def connect(kubernetes: KubeCluster) -> Iterator[Connect]:
+    """Opens connectors on that control plane and closes them: with a token, a target, options."""
+    opened: list[KubernetesConnector] = []
+
+    def make(*words: str, **options: Any) -> KubernetesConnector:
+        opened.append(connected(kubernetes, *words, **options))
+        return opened[-1]
+
+    yield make
+    for one in opened:
+        one.close()

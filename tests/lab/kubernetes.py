@@ -72,6 +72,7 @@ class KubeCluster:
         return url
 
     def _start_api(self, etcd: str) -> None:
+        # Without a cache of Jobs' changes it forgets what etcd forgets, at once.
         key, tokens = self.folder / "sa.key", self.folder / "tokens.csv"
         subprocess.run(["openssl", "genrsa", "-out", str(key), "2048"], check=True, capture_output=True)
         tokens.write_text(f'{TOKEN},lab,1,"system:masters"\n')
@@ -81,7 +82,8 @@ class KubeCluster:
             "--authorization-mode=RBAC", "--service-cluster-ip-range=10.0.0.0/24",
             "--service-account-issuer=https://lab", f"--service-account-key-file={key}",
             f"--service-account-signing-key-file={key}", "--disable-admission-plugins=ServiceAccount",
-            "--endpoint-reconciler-type=none", "--feature-gates=TTLAfterFinished=true",
+            "--endpoint-reconciler-type=none", "--watch-cache-sizes=jobs.batch#0",
+            "--feature-gates=TTLAfterFinished=true",
         ]  # fmt: skip
         api = self._run(argv, "kube-apiserver")
         api.wait_ready(self._is_ready, "the API server", START_LIMIT_SECONDS)
@@ -169,6 +171,35 @@ class KubeCluster:
         container = {"name": "c", "image": "busybox", "imageID": "", "ready": exit_code is None, "restartCount": 0}
         status = {"phase": phase, "containerStatuses": [{**container, "state": ran if exit_code is None else over}]}
         self.call("PATCH", f"/api/v1/namespaces/default/pods/{pod}/status", {"status": status}, MERGE)
+
+    def node(self, name: str, kubelet_port: int) -> None:
+        """A node whose kubelet is at that port."""
+        self.call("POST", "/api/v1/nodes", {"metadata": {"name": name}})
+        here = {"addresses": [{"type": "InternalIP", "address": "127.0.0.1"}]}
+        door = {"daemonEndpoints": {"kubeletEndpoint": {"Port": kubelet_port}}}
+        self.call("PATCH", f"/api/v1/nodes/{name}/status", {"status": {**here, **door}}, MERGE)
+
+    def put_on(self, node: str, pod: str) -> None:
+        """Binds a pod to a node, as a scheduler would."""
+        body = {"metadata": {"name": pod}, "target": {"apiVersion": "v1", "kind": "Node", "name": node}}
+        self.call("POST", f"/api/v1/namespaces/default/pods/{pod}/binding", body)
+
+    def said(self, job: str) -> bool:
+        """Whether the controller told the end of that Job by an event."""
+        rows = self.call("GET", "/api/v1/namespaces/default/events")["items"]
+        return any(row["reason"] == "SawCompletedJob" and f" {job}," in row["message"] for row in rows)
+
+    def forget_changes(self) -> None:
+        """Compacts etcd: what happened before cannot be asked for any more, as after five minutes."""
+        found = self._etcd("kv/range", {"key": "AA=="})
+        self._etcd("kv/compaction", {"revision": found["header"]["revision"]})
+
+    def _etcd(self, path: str, body: Row) -> Row:
+        with urllib.request.urlopen(f"{self.etcd}/v3/{path}", data=json.dumps(body).encode(), timeout=30) as reply:
+            return _read(reply.read())
+
+    def status(self, job: str) -> Row:
+        return dict(self.call("GET", f"/apis/batch/v1/namespaces/default/jobs/{job}").get("status", {}))
 
     def end(self, job: str, exit_code: int = 0) -> None:
         """Plays kubelet, and waits until the controller has written the Job's end."""

@@ -1,12 +1,10 @@
-"""A real kube-apiserver with the real controllers of CronJobs and Jobs (1.20, from Debian's source package). No kubelet
-is there: how a pod fares is written by the test, through the pod's status, as a kubelet would write it."""
+"""The contract on a real kube-apiserver with the real controllers of CronJobs and Jobs (1.20, from Debian's source
+package). No kubelet is there: how a pod fares is written by the test, through the pod's status, as a kubelet would."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pytest
 
@@ -14,60 +12,10 @@ from connectors.conformance import ConnectorConformance
 from connectors.contract import Connector, RunRecord, State
 from connectors.kubernetes.connector import CONNECTOR, KubernetesConnector
 from connectors.kubernetes.options import CLUSTER, KubernetesOptions
-from tests.lab import kubebuild
+from tests.connectors.kubernetes.support import cluster as fake_cluster
+from tests.connectors.kubernetes.support import opened
 from tests.lab.kubernetes import MERGE, TOKEN, KubeCluster
-from tests.lab.process import private_folder, remove_folder
-
-GOOD, BAD = "default/good", "default/bad"
-CRON = "/apis/batch/v1beta1/namespaces/default/cronjobs"
-DUE = datetime(2026, 11, 19, 3, 0, tzinfo=UTC)
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[KubeCluster]:
-    lacks = kubebuild.missing()
-    if lacks is not None:
-        pytest.skip(lacks)
-    folder = private_folder("kubernetes")
-    made = KubeCluster(folder / "cluster")
-    try:
-        made.start()
-        for name, code in (("good", 0), ("bad", 3)):
-            row = made.cronjob(name, failedJobsHistoryLimit=50, successfulJobsHistoryLimit=50)
-            made.end(made.job(name, row, DUE)["metadata"]["name"], code)
-        yield made
-    finally:
-        made.stop()
-        remove_folder(folder)
-
-
-def connect(cluster: KubeCluster, token: str = TOKEN, target: str = CLUSTER, **options: Any) -> KubernetesConnector:
-    way = {"url": cluster.url, "token": {"env": "UNREAD"}, "ca_file": str(cluster.ca)}
-    chosen = KubernetesOptions.model_validate({**way, **options})
-    return KubernetesConnector(chosen, target, lambda reference: token)
-
-
-class Kubelet:
-    """Ends, while it is open, each pod of these CronJobs' Jobs, through its status: no kubelet is here."""
-
-    def __init__(self, cluster: KubeCluster, outcome: Mapping[str, int]) -> None:
-        self._cluster, self._outcome, self._over = cluster, outcome, threading.Event()
-        self._thread = threading.Thread(target=self._go, daemon=True)
-
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join(30)
-
-    def _go(self) -> None:
-        while not self._over.wait(0.2):
-            for pod in self._cluster.call("GET", "/api/v1/namespaces/default/pods").get("items", []):
-                job = pod["metadata"].get("labels", {}).get("job-name", "")
-                code = next((code for name, code in self._outcome.items() if job.startswith(f"{name}-")), None)
-                if code is not None and pod["status"].get("phase") in ("Pending", "Running"):
-                    self._cluster.fare(pod["metadata"]["name"], code)
+from tests.lab.kubesupport import BAD, CRON, DUE, GOOD, Kubelet, connected
 
 
 @pytest.mark.usefixtures("world")
@@ -76,19 +24,19 @@ class TestKubernetes(ConnectorConformance):
     against = "real: Kubernetes 1.20, its pods' states written by the tests"
     cluster: KubeCluster
     limits: ClassVar[Mapping[str, str]] = {
-        "log": "no kubelet runs here; a kubelet of ours answers in a test below",
+        "log": "no kubelet runs here; a kubelet of ours answers in a test of its own",
         "unknown_word": "this Kubernetes has no condition that is not in the table; the fake has one",
-        "due": "a clock's next minute is up to a minute away; that a held one does not start is tested below",
+        "due": "a clock's next minute is up to a minute away; that a held one does not start is tested apart",
     }
 
     @pytest.fixture
-    def world(self, request: pytest.FixtureRequest, cluster: KubeCluster) -> Iterator[None]:
-        self.cluster = cluster
-        with Kubelet(cluster, {"good": 0, "bad": 3}):
+    def world(self, kubernetes: KubeCluster) -> Iterator[None]:
+        self.cluster = kubernetes
+        with Kubelet(kubernetes, {"good": 0, "bad": 3}):
             yield
 
     def connector(self) -> Connector:
-        return connect(self.cluster)
+        return connected(self.cluster)
 
     def connector_at(self, host: str, port: int) -> Connector:
         options = KubernetesOptions.model_validate({"url": f"http://{host}:{port}", "token": {"env": "UNREAD"}})
@@ -132,8 +80,13 @@ class TestKubernetes(ConnectorConformance):
 
     def with_a_right_revoked(self) -> Connector:
         token = self.cluster.account("watcher", [("batch", "jobs", ["list", "watch", "get"])])
-        return connect(self.cluster, token)
+        return connected(self.cluster, token)
 
     def native_trace(self) -> object:
         rows = self.cluster.call("GET", CRON)["items"]
         return [(row["spec"], row["metadata"].get("annotations") or {}) for row in rows]
+
+    def crowded(self, runs: int) -> Connector:
+        fake = fake_cluster()
+        fake.crowd = runs
+        return opened(fake)  # a real API server would take hours to be given so many
