@@ -97,6 +97,10 @@ class AirflowClient:
     def runs_of(self, dag: str, filters: Mapping[str, Any]) -> Reply:
         return self._get(f"/dags/{_part(dag)}/dagRuns", filters, accept={404})
 
+    def upstream_events(self, dag: str, run: str) -> Reply:
+        """The updates of assets that this run was started by, each with the run that wrote it."""
+        return self._get(f"{_run(dag, run)}/upstreamAssetEvents", accept={403, 404})
+
     def open_runs(self, dags: Sequence[str], offset: int) -> Reply:
         """The runs of these DAGs that are queued or running, a page of them."""
         page = {"page_limit": PAGE_LIMIT, "page_offset": offset, "order_by": "id"}

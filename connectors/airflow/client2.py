@@ -102,6 +102,10 @@ class Airflow2Client(AirflowClient):
         asked["order_by"] = ORDERS.get(str(asked.get("order_by")), asked.get("order_by", "id"))
         return _listed(super().runs_of(dag, asked), "dag_runs", rows2.run)
 
+    def upstream_events(self, dag: str, run: str) -> Reply:
+        reply = self._get(f"{run_path(dag, run)}/upstreamDatasetEvents", accept={403, 404})
+        return _listed(reply, "dataset_events", dict, "asset_events")
+
     def open_runs(self, dags: Sequence[str], offset: int) -> Reply:
         return _listed(super().open_runs(dags, offset), "dag_runs", rows2.run)
 

@@ -43,8 +43,8 @@ class InventoryReader:
         rows, clock, complete = self._dags(skipped)
         complete = self._read_definitions(rows, skipped) and complete
         feeds = self._feeds(skipped)
-        jobs = self._jobs(rows, feeds, skipped)
-        broken = self._import_errors()
+        errors, broken = self._import_errors()
+        jobs = self._jobs(rows, feeds, errors, skipped)
         if not rows:
             complete = False
             skipped.append(Skipped("dags", "Airflow lists no DAG: there is none, or this account may read none"))
@@ -159,7 +159,11 @@ class InventoryReader:
         return feeds
 
     def _jobs(
-        self, rows: dict[str, fields.Row], feeds: dict[str, set[str]], skipped: list[Skipped]
+        self,
+        rows: dict[str, fields.Row],
+        feeds: dict[str, set[str]],
+        errors: Mapping[str, str],
+        skipped: list[Skipped],
     ) -> tuple[JobRecord, ...]:
         jobs: dict[str, JobRecord] = {}
         for name, row in sorted(rows.items()):
@@ -167,7 +171,7 @@ class InventoryReader:
             if known is None:
                 continue
             try:
-                found = parse_inventory.dag(row, known, feeds.get(name, ()), self._base_url)
+                found = parse_inventory.dag(row, known, feeds.get(name, ()), self._base_url, errors)
             except RecordUnreadable as error:
                 skipped.append(fields.skipped("dags", error, row))
                 continue
@@ -175,16 +179,19 @@ class InventoryReader:
             skipped += [Skipped("dags", f"{one} is the id of two jobs; the first one is kept") for one in both]
         return tuple(jobs.values())
 
-    def _import_errors(self) -> list[Skipped]:
-        """DAG files that cannot be imported: their DAGs may be gone from the list or stay as they were."""
+    def _import_errors(self) -> tuple[dict[str, str], list[Skipped]]:
+        """DAG files that cannot be imported, with the reason, and the same for people: their DAGs may be gone from the
+        list or stay as they were."""
         reply = self._client.import_errors()
-        if reply.status != 200:
-            return []
-        rows = [row for row in fields.rows(reply.table().get("import_errors")) if isinstance(row, dict)]
+        rows = fields.rows(reply.table().get("import_errors")) if reply.status == 200 else []
+        errors: dict[str, str] = {}
         told: list[Skipped] = []
         for row in rows:
             try:
-                told.append(Skipped("importErrors", parse_inventory.import_error(row)))
+                name, why = parse_inventory.import_error(row)
             except RecordUnreadable as error:
                 told.append(fields.skipped("importErrors", error, row))
-        return told
+                continue
+            errors[name] = why
+            told.append(Skipped("importErrors", f"DAG file {name} cannot be imported: {why}"))
+        return errors, told

@@ -76,18 +76,26 @@ def _task(dag: str, row: fields.Row, ahead: Mapping[str, Sequence[str]]) -> JobR
     )
 
 
-def dag(row: Any, known: Definition, producers: Iterable[str], base_url: str) -> JobRecord:
-    """One DAG from its row in the list, with what its definition told and the DAGs whose assets start it."""
+def dag(
+    row: Any, known: Definition, producers: Iterable[str], base_url: str, broken: Mapping[str, str] | None = None
+) -> JobRecord:
+    """One DAG from its row in the list, with what its definition told and the DAGs whose assets start it.
+
+    `broken`: files that cannot be imported, with the reason: their DAGs stay as they were read last, and the words in
+    the definition make that a drift."""
     row = fields.table(row)
     name, bundle = fields.text(row, "dag_id"), fields.words(row, "relative_fileloc")
+    error = _error_of(row, bundle, broken or {})
+    version = f", version {known.version}" if known.version else ""
+    stale = f"; its file cannot be imported: {error}" if error else ""
     return JobRecord(
         native_id=name,
         title=fields.words(row, "dag_display_name") or name,
         schedule=schedule(row, known.zone),
         paused=row.get("is_paused") is True,
         upstreams=tuple(sorted({one for one in producers if one != name})),
-        definition=f"{len(known.tasks)} tasks in {bundle}" + (f", version {known.version}" if known.version else ""),
-        definition_hash=known.digest,
+        definition=f"{len(known.tasks)} tasks in {bundle}{version}{stale}",
+        definition_hash=fields.short_digest([known.digest, error]) if error else known.digest,
         proof=Proof.FULL,
         native_url=f"{base_url}/dags/{quote(name, safe='')}",
         owner=fields.clean(", ".join(one for one in fields.rows(row.get("owners")) if isinstance(one, str))),
@@ -153,8 +161,14 @@ def _dag_of(row: Any) -> str:
     return fields.text(fields.table(row), "dag_id")
 
 
-def import_error(row: Any) -> str:
-    """One line about a DAG file that cannot be imported: the file and the last line of its traceback."""
+def _error_of(row: fields.Row, bundle: str, broken: Mapping[str, str]) -> str:
+    """Why the file of a DAG cannot be imported; "" where it can. Airflow 2 names files by their whole path."""
+    found = broken.get(bundle) or broken.get(fields.words(row, "fileloc"))
+    return found or ("Airflow tells no reason" if row.get("has_import_errors") is True else "")
+
+
+def import_error(row: Any) -> tuple[str, str]:
+    """A DAG file that cannot be imported, and the last line of its traceback."""
     row = fields.table(row)
     trace = fields.words(row, "stack_trace").strip().splitlines() or [""]
-    return f"DAG file {fields.words(row, 'filename') or '?'} cannot be imported: {trace[-1][:200]}"
+    return fields.words(row, "filename") or "?", trace[-1][:200] or "no reason is told"

@@ -12,6 +12,7 @@ from typing import Any
 from connectors import fields
 from connectors.airflow import parse, parse_tasks, walk
 from connectors.airflow.client import RUNS_OF_ALL, TASKS_OF_ALL, AirflowClient
+from connectors.airflow.edges import Edges
 from connectors.airflow.instances import named, read
 from connectors.airflow.parse import Period
 from connectors.airflow.parse_tasks import Instance, Key
@@ -44,6 +45,7 @@ class Poller:
         self._patterns = patterns
         self._periods: dict[tuple[str, str], Period] = {}
         self._told = Told()
+        self._edges = Edges(client, self.watched, self._periods.get)
         self._turn = 0
 
     def poll(self, cursor: str, open_runs: Sequence[RunRef]) -> Poll:
@@ -56,6 +58,7 @@ class Poller:
         self._learn_periods(tasks.rows)
         self._take_tasks(tasks.rows, open_runs, found)
         self._take_open_runs(open_runs, found)
+        self._edges.attach(found)
         for broken in (runs.broken, tasks.broken):
             if broken:
                 found.complete = False

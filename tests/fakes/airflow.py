@@ -26,6 +26,7 @@ FINISHED = ("success", "failed")
 class FakeAirflow(FakeActs):
     """One Airflow. `dags` maps a DAG to its tasks in a chain; `outcome[(dag, task)]` "failed" makes a task fail, "hang"
     keeps it running. A DAG of `by_the_clock` is due at each tick. `details_of[dag]` changes what is told of a DAG.
+    `written_by[(dag, run)]` are the runs that wrote its assets.
     `forbidden` and `lose_answer_of` are patterns of paths: of changes that are refused, of one whose answer is lost."""
 
     def __init__(self, **dags: tuple[str, ...]) -> None:
@@ -44,6 +45,8 @@ class FakeAirflow(FakeActs):
         self.paused: set[str] = set()
         self.by_the_clock: set[str] = set()
         self.details_of: dict[str, Row] = {}
+        self.import_errors: list[Row] = []
+        self.written_by: dict[tuple[str, str], list[tuple[str, str]]] = {}
         self.timetables: dict[str, str] = dict.fromkeys(dags, "0 0 * * *")
         self._made = 0
 
@@ -220,6 +223,11 @@ class FakeAirflow(FakeActs):
         page = {"offset": body.get("page_offset", 0), "limit": body.get("page_limit", 50)}
         return 200, self._page("task_instances", rows, page)
 
+    def upstream_events(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:
+        template = recorded("upstreamAssetEvents")["asset_events"][0]
+        wrote = self.written_by.get((parts[0], parts[1]), [])
+        return 200, {"asset_events": [{**template, "source_dag_id": dag, "source_run_id": run} for dag, run in wrote]}
+
     def open_runs(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:
         rows = [row for row in self.runs if row["dag_id"] in body["dag_ids"] and row["state"] in body["states"]]
         return 200, self._page("dag_runs", rows, {"offset": body["page_offset"], "limit": body["page_limit"]})
@@ -251,7 +259,8 @@ ROUTES: tuple[tuple[str, str, Answer], ...] = (
     ("GET", f"/dags/{PART}/details", FakeAirflow.details),
     ("GET", f"/dags/{PART}/tasks", FakeAirflow.list_tasks),
     ("GET", "/assets", lambda fake, *_: (200, {"assets": [], "total_entries": 0})),
-    ("GET", "/importErrors", lambda fake, *_: (200, {"import_errors": [], "total_entries": 0})),
+    ("GET", "/importErrors", lambda fake, *_: (200, {"import_errors": fake.import_errors, "total_entries": 0})),
+    ("GET", f"/dags/{PART}/dagRuns/{PART}/upstreamAssetEvents", FakeAirflow.upstream_events),
     ("GET", f"/dags/{PART}/dagRuns", FakeAirflow.list_runs),
     ("GET", f"/dags/{PART}/dagRuns/{PART}", FakeAirflow.one_run),
     ("GET", f"/dags/{PART}/dagRuns/{PART}/taskInstances", FakeAirflow.list_instances),

@@ -69,6 +69,9 @@ class FakeAirflow2:
     def _routed(self, method: str, path: str, query: Row, body: Row) -> tuple[int, Any]:
         if path in ("/dags/~/dagRuns", "/dags/~/dagRuns/~/taskInstances"):
             return self._changed(path, query)
+        if path.endswith("/upstreamDatasetEvents"):
+            told = self._inner(method, path.replace("DatasetEvents", "AssetEvents"), query, body)[1]
+            return 200, {"dataset_events": told["asset_events"]}
         if path == "/datasets":
             return 200, {"datasets": [], "total_entries": 0}
         if found := re.fullmatch(r"(/dags/[^/]+/dagRuns/[^/]+(?:/taskInstances/([^/]+))?)/setNote", path):

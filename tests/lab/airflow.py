@@ -89,6 +89,16 @@ class AirflowServer:
             daemon.stop(2)
         self._daemons = {}
 
+    def leave_only_the_api(self) -> None:
+        """Ends what makes runs; what is in its database stays as it is put there."""
+        for name in list(self._daemons)[1:]:
+            self._daemons.pop(name).stop(10)
+
+    @property
+    def database(self) -> Path:
+        """Its metadata database, a SQLite file."""
+        return self._database
+
     def _start_and_keep_failure(self) -> None:
         try:
             self._start()

@@ -254,7 +254,7 @@ def test_an_expression_that_does_not_give_airflows_next_run_is_not_told(
 
 
 def test_a_file_that_cannot_be_imported_is_told_by_its_last_line() -> None:
-    expected = "DAG file etl.py cannot be imported: TypeError: Asset.__init__() got multiple values for argument 'name'"
+    expected = ("etl.py", "TypeError: Asset.__init__() got multiple values for argument 'name'")
     assert expected == parse_inventory.import_error(recorded("importErrors")["import_errors"][0])
 
 

@@ -1,0 +1,85 @@
+"""Which runs wrote what a run was started by, and what a file that cannot be imported does to its DAGs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from connectors.airflow import edges
+from connectors.contract import Connector
+from tests.connectors.airflow.support import opened, told
+from tests.fakes.airflow import FakeAirflow
+from tests.fakes.airflow2 import FakeAirflow2
+
+ON: dict[int, Callable[[FakeAirflow], Connector]] = {
+    2: lambda fake: opened(fake, FakeAirflow2(fake).transport),
+    3: opened,
+}
+
+
+def inputs(connector: Connector, cursor: str = "") -> tuple[dict[str, Any], str]:
+    """By run id, what the runs of "plan" read; and the cursor."""
+    runs, cursor = told(connector, cursor)
+    return {str(one.context["run_id"]): one.context.get("inputs") for one in runs.values() if one.job == "plan"}, cursor
+
+
+def estate(followers: int = 1) -> FakeAirflow:
+    """A run of "load" by the clock, and so many of "plan" that it started."""
+    fake = FakeAirflow(load=("publish",), plan=("build",))
+    wrote = fake.start("load")
+    for number in range(followers):
+        run = fake.start("plan", f"asset_triggered__{number}", run_type="asset_triggered")
+        fake.written_by["plan", run] = [("load", wrote)] * 2
+    fake.tick()
+    return fake
+
+
+@pytest.mark.parametrize("version", ON)
+def test_a_run_by_an_asset_tells_the_run_that_wrote_it(version: int) -> None:
+    fake = estate()
+    found, _ = inputs(ON[version](fake))
+    period = fake.runs[0]["run_after"]
+    assert {"asset_triggered__0": [{"job": "load", "period_key": period.replace(".000000", "")}]} == found
+
+
+def test_a_writer_that_was_not_seen_is_asked_for_and_one_that_is_gone_is_left_out() -> None:
+    fake = estate()
+    fake.written_by["plan", "asset_triggered__0"] = [("load", "scheduled__gone"), ("load", fake.runs[0]["dag_run_id"])]
+    found, _ = inputs(opened(fake))
+    assert 1 == len(found["asset_triggered__0"])
+
+
+def test_many_followers_are_told_with_their_inputs_by_later_polls_and_each_is_asked_for_once() -> None:
+    fake = estate(8)
+    connector = opened(fake)
+    found, cursor = inputs(connector)
+    assert edges.MOST_ASKED == sum(one is not None for one in found.values())
+    for _ in range(3):
+        more, cursor = inputs(connector, cursor)
+        found |= {run: one for run, one in more.items() if one}
+    assert 8 == sum(one is not None for one in found.values())
+    assert 8 == len([path for _, path in fake.requests if path.endswith("upstreamAssetEvents")])
+
+
+def test_a_dag_that_is_not_watched_is_no_input() -> None:
+    found, _ = inputs(opened(estate(), dags=["plan"]))
+    assert {"asset_triggered__0": None} == found
+
+
+@pytest.mark.parametrize("version", ON)
+def test_a_file_that_cannot_be_imported_changes_the_definition_of_its_dags(version: int) -> None:
+    fake = estate()
+    connector = ON[version](fake)
+    before = {job.native_id: job for job in connector.inventory("", 5).jobs}
+    path = str(before["plan"].definition.partition(" in ")[2].partition(",")[0])
+    fake.import_errors = [{"filename": path, "stack_trace": 'File "x"\nImportError: no module named warehouse\n'}]
+    whole = connector.inventory("", 5)
+    after = {job.native_id: job for job in whole.jobs}
+    assert after["plan"].definition.endswith("; its file cannot be imported: ImportError: no module named warehouse")
+    assert before["plan"].definition_hash != after["plan"].definition_hash
+    assert before["plan.build"] == after["plan.build"]
+    assert [f"DAG file {path} cannot be imported: ImportError: no module named warehouse"] == [
+        one.reason for one in whole.skipped
+    ]
