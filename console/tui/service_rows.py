@@ -205,28 +205,38 @@ def detail(view: ServiceView, look: Look, width: int, most: int = 1) -> list[lis
     parts = [reason[start:end].strip() for start, end in breaks(reason, width - 2)] if most > 1 else [reason]
     parts[most - 1 :] = [" ".join(parts[most - 1 :])] if len(parts) >= most else []
     why += [[(f" {part}", "plain")] for part in parts if part]
-    return [_standing(view, look), *why, _people(view, look)]
+    return [_whole(_standing(view, look), width), *why, _people(view, look)]
 
 
-def _standing(view: ServiceView, look: Look) -> list[Run]:
+def _whole(parts: Sequence[Sequence[Run]], width: int) -> list[Run]:
+    """As many parts as there is room for, each whole; the first in any case."""
+    found = list(parts[0])
+    for part in parts[1:]:
+        if length_of([*found, *part]) > width:
+            break
+        found += part
+    return found
+
+
+def _standing(view: ServiceView, look: Look) -> list[list[Run]]:
+    """How it stands, and what is known of it: what can be missed first stands last."""
     mark, word, style = look.glyphs.mark("timeliness", view.timeliness)
-    dot = (f" {look.glyphs.sign('dot')} ", "dim")
-    runs: list[Run] = [(f" {view.title or view.name}", "strong"), (f"  {mark} {word}", style), dot]
-    about: list[Run] = [(f"tier {view.tier}", "dim"), dot, (f"bd {view.bd}", "dim")]
-    if not view.is_promised:
-        return [*runs, *about]
-    at = f"{look.clock.hm(view.deadline, look.now, view.zone)} {look.clock.label(view.deadline, view.zone)}"
-    runs += [(f"due {at}", "plain"), dot]
-    if view.delivered is not None:
-        runs += [(f"delivered {look.clock.hm(view.delivered, look.now, view.zone)}", "plain"), dot]
-    elif view.expected is not None:
+    known: list[Run] = []
+    if view.is_promised:
+        at = f"{look.clock.hm(view.deadline, look.now, view.zone)} {look.clock.label(view.deadline, view.zone)}"
+        known.append((f"due {at}", "plain"))
+    if view.is_promised and view.delivered is not None:
+        known.append((f"delivered {look.clock.hm(view.delivered, look.now, view.zone)}", "plain"))
+    elif view.is_promised and view.expected is not None:
         expected = f"expected {look.clock.hm(view.expected, look.now, view.zone)}"
         latest = worst(view)
         slip = f" to {look.clock.hm(latest, look.now, view.zone)}" if latest and latest > view.expected else ""
-        runs += [(expected + slip, "plain"), dot]
+        known.append((expected + slip, "plain"))
         if view.p_late is not None and view.p_late >= LEAST:
-            runs += [(f"{round(view.p_late * 100)} % late", style), dot]
-    return [*runs, *about]
+            known.append((f"{round(view.p_late * 100)} % late", style))
+    known += [(f"tier {view.tier}", "dim"), (f"bd {view.bd}", "dim")]
+    dot: Run = (f" {look.glyphs.sign('dot')} ", "dim")
+    return [[(f" {view.title or view.name}", "strong"), (f"  {mark} {word}", style)], *([dot, one] for one in known)]
 
 
 def _people(view: ServiceView, look: Look) -> list[Run]:

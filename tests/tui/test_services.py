@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -19,7 +20,7 @@ from console.tui.when import Clock
 from console.tui.widgets.paint import length_of
 from console.tui.widgets.table import plan
 from tests.tui.driving import Night, on_the_night
-from tests.tui.fake_reads import NOW, at, header, service, services
+from tests.tui.fake_reads import NOW, ZONE, at, header, service, services
 
 LOOK = Look(NOW, Clock(), Glyphs())
 CALM = header(sick_targets=(), at_risk=0, open_incidents=0)
@@ -246,3 +247,37 @@ def test_no_promise_that_is_still_to_come_is_green_while_nobody_looks() -> None:
     for is_old, told in ((False, [("●", "ok"), ("on time", "ok")]), (True, [("?", "dim"), ("was on time", "dim")])):
         cells = service_rows.service(view, LOOK, 120, is_old=is_old).cells
         assert told == [cells[0], cells[8]]
+
+
+REASON = (
+    "etl-hosts/db07:extract_orders: restart by 04:07 CET, green by 04:27 CET; load_orders starts 04:00 CET by the "
+    "clock: rerun it after; the last words"
+)
+
+
+def _long_reason(night: Night) -> None:
+    first, *others = night.reads.services_
+    night.reads.services_ = [dataclasses.replace(first, reason=REASON), *others]
+
+
+@on_the_night(prepare=_long_reason)
+async def test_a_reason_is_told_whole_on_80_columns_where_no_row_needs_the_lines(night: Night) -> None:
+    await night.see("Supply plan", "the last words")
+    calm = night.reads.services_[-1]
+    more = [dataclasses.replace(calm, id=50 + n, name=f"s-{n}", title=f"Service {n}") for n in range(12)]
+    night.reads.services_ = [*night.reads.services_, *more]
+    night.reads.changed()
+    await night.see("SERVICES 17", "Service 11")
+    await night.see_gone("the last words")
+    await night.see("green by 04:27")
+
+
+@pytest.mark.parametrize("width", range(40, 121, 10))
+def test_what_is_told_of_a_service_ends_with_no_half_a_part(width: int) -> None:
+    view = service(1, "supply-plan", "Supply plan", 2, "06:30", timeliness="at_risk")
+    parts = {"due 06:30 CET", "expected 05:40", "tier 2", "bd 2026-11-19"}
+    look = Look(NOW, Clock(ZoneInfo(ZONE)), Glyphs())
+    told = "".join(text for text, _ in service_rows.detail(view, look, width)[0])
+    first, *rest = told.split(" · ")
+    assert set(rest) <= parts
+    assert len(told) <= max(width, len(first))

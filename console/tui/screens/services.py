@@ -22,7 +22,9 @@ from console.tui.widgets.table import Made, Row
 DETAIL_FROM = 20
 """Lines of a terminal that has room for what is told of the service under the cursor."""
 TALL, TALL_REASON = 30, 3
-"""Lines of a terminal in which a reason may take several, and how many."""
+"""Lines of a terminal in which a reason may take several, and how many; in one with fewer where no row needs them."""
+LEAST_DETAIL = 3
+"""Lines that are told of it beside its reason."""
 
 
 Line = ServiceView | Row | tuple[ServiceView, ...]
@@ -141,7 +143,9 @@ class ServicesScreen(ShortListScreen):
         if view is not None:
             of = service_rows.about(self.views)
             is_long = of.longest_reason > self.size.width - 2
-            most = TALL_REASON if is_long and self.size.height >= TALL else 1
+            spare = self.grid.page + bar.size.height - services.lines_of(self._groups())
+            is_tall = self.size.height >= TALL or spare >= LEAST_DETAIL + TALL_REASON
+            most = TALL_REASON if is_long and is_tall else 1
             told = service_rows.detail(view, self.look, self.size.width, most)
             lines = max(len(told), 3 + most if of.has_cause else 2)  # it stays as high as it is
             bar.show_lines([(tuple(runs), (), "panel") for runs in [*told, *[[]] * (lines - len(told))]])
