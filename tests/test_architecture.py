@@ -92,6 +92,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "console.engine.plan_requests",
         "console.engine.emergency",
         "console.engine.explain",
+        "console.engine.what_if",
         "console.store.backup",
         "console.onboarding",
         "console.control.gate",

@@ -30,6 +30,9 @@ COMMANDS: dict[str, Command] = {
     "forecast": Command(
         "console.cli.forecast", "how likely each service is late, when it is done, and why; `score`: how good that was"
     ),
+    "what-if": Command(
+        "console.cli.what_if", "what becomes of services: --restart JOB [--at 03:58], --skip JOB, --faster JOB"
+    ),
     "review": Command(
         "console.cli.review", "what is written down about a service against what is observed, gaps ranked"
     ),

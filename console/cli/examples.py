@@ -14,6 +14,7 @@ EXAMPLES = {
     "probe": "headway probe etl-hosts",
     "pause": 'headway pause etl-hosts --for 2h --why "db07 gets a new disk"',
     "forecast": "headway forecast supply-plan",
+    "what-if": "headway what-if --restart extract_orders --at 03:58",
     "services": "headway services --attainment",
     "review": "headway review supply-plan",
     "extend": 'headway extend supply-plan --until 08:00 --why "the bank was late"',

@@ -33,7 +33,7 @@ def why_job(url: str, name: str) -> Explained:
     with open_reads(url) as reads:
         row = reads.job(name).row
         approvals = [*_approvals(reads)]
-        picture = _picture(_estate(url, reads), reads)
+        picture = picture_of(url, reads)
         chain = why(picture, row.id, approvals) if row.id in picture.estate.jobs else (_quiet(row.name),)
     return Explained(row.name, chain, to_act_on(chain))
 
@@ -46,6 +46,11 @@ def review_service(url: str, name: str) -> tuple[Gap, ...]:
         estate = _estate(url, reads)
         service = next(one for one in estate.services if one.name == known.name)
         return review(_picture(estate, reads), service)
+
+
+def picture_of(url: str, reads: Reads) -> Picture:
+    """What an evaluation would see now, with what is expected laid over it."""
+    return _picture(_estate(url, reads), reads)
 
 
 def _estate(url: str, reads: Reads) -> Estate:

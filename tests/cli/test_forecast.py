@@ -71,3 +71,32 @@ def test_forecasts_are_scored_once_their_day_is_over(bench: Bench, capsys: pytes
 def test_two_services_at_once_are_refused(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     assert Exit.USAGE == main(["--store", bench.url, "forecast", "a", "b"])
     assert Exit.NOT_FOUND == main(["--store", bench.url, "forecast", "score", "suply"])
+
+
+def what_if(bench: Bench, capsys: pytest.CaptureFixture[str], *words: str) -> list[dict[str, dict[str, object]]]:
+    capsys.readouterr()
+    assert Exit.OK == main(["--store", bench.url, "what-if", *words, "--json"])
+    found: list[dict[str, dict[str, object]]] = json.loads(capsys.readouterr().out)["services"]
+    return found
+
+
+def test_what_if_a_red_job_were_restarted_skipped_or_faster(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    red(bench)
+    p50 = {}
+    for way in ("--restart", "--skip", "--faster"):
+        (found, *_) = what_if(bench, capsys, way, "fake/extract")
+        p50[way] = str(found["then"]["p50"])
+        assert p50[way] < str(found["now"]["p50"])
+    assert p50["--skip"] < p50["--restart"]
+    later = (datetime.now(UTC) + timedelta(hours=3)).strftime("%H:%M")
+    (found, *_) = what_if(bench, capsys, "--restart", "fake/extract", "--at", later)
+    assert str(found["then"]["p50"]) > p50["--restart"]
+
+
+def test_what_if_refuses_what_is_no_time_and_no_share(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    red(bench)
+    assert Exit.USAGE == main(["--store", bench.url, "what-if", "--restart", "fake/extract", "--at", "soon"])
+    assert Exit.USAGE == main(["--store", bench.url, "what-if", "--skip", "fake/extract", "--at", "03:58"])
+    capsys.readouterr()
+    assert Exit.OK == main(["--store", bench.url, "what-if", "--skip", "fake/extract"])
+    assert "Supply plan" in capsys.readouterr().out

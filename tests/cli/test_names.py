@@ -97,6 +97,7 @@ NOT_THERE: dict[str, tuple[tuple[str, str], ...]] = {
     "systems": (("systems fak", "fake"), ("systems fake/nope", "fake/one")),
     "probe": (("probe fak", "fake"), ("probe fake/nope", "fake/one")),
     "pause": (("pause fak --why x", "fake"), ("pause fak --off", "fake")),
+    "what-if": (("what-if --skip fake/extrct", "fake/extract"),),
     "forecast": (("forecast suply", "supply"), ("forecast score suply", "supply")),
     "services": (("services suply", "supply"), ("services suply --attainment", "supply")),
     "review": (("review suply", "supply"),),

@@ -10,7 +10,7 @@ import pytest
 
 from connectors.contract import State
 from console.control.evaluate import evaluate
-from console.control.forecast import foresee
+from console.control.forecast import look
 from console.control.forecast.foresee import Foresight
 from console.control.risk import alarm_of, has_passed, judged
 from console.model.decisions import ServiceDayVerdict
@@ -184,13 +184,13 @@ def test_what_is_kept_between_two_looks_changes_no_answer() -> None:
 
 def test_nothing_is_simulated_again_where_all_is_still_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    kept, inner = Foresight(), foresee.look
+    kept, inner = Foresight(), look.look
 
     def counted(*arguments: Any, **more: Any) -> Any:
         asked.append("look")
         return inner(*arguments, **more)
 
-    monkeypatch.setattr(foresee, "look", counted)
+    monkeypatch.setattr("console.control.forecast.foresee.look", counted)
     looks(kept, "01:00")
     first = len(asked)
     looks(kept, "03:00")

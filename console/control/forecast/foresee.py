@@ -4,7 +4,7 @@ What is apart is simulated apart: a part of the estate that is judged alone is f
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
@@ -37,7 +37,9 @@ class Foresight:
     """Callable as `control.forecast.odds.Foresee`. What it keeps between two calls moves no figure by more
     than half a minute."""
 
-    def __init__(self) -> None:
+    def __init__(self, otherwise: Callable[[Point], Point] = lambda point: point) -> None:
+        """`otherwise`: what each point is instead; for counterfactuals."""
+        self._otherwise = otherwise
         self._nights = PastNights()
         self._answers = Answers()
 
@@ -59,7 +61,7 @@ class Foresight:
         ends = [laid.places[place][end] for place, day in group for end in day.ends if end in day.nodes]
         keep = _above(laid.points, ends)
         place = {old: new for new, old in enumerate(keep)}
-        points = [_renumbered(laid.points[old], place) for old in keep]
+        points = [self._otherwise(_renumbered(laid.points[old], place)) for old in keep]
         name, asked = tuple((day.service.name, day.bd) for day in days), asked_of(picture, points, days)
         known = self._answers.get(name, asked, picture.now)
         if known is not None:

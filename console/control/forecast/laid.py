@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 
+from console.control.forecast.own_start import own_start
 from console.control.forecast.starts import Gate, Opens, Rerun
 from console.control.forecast.sums import Forecast
 from console.control.forecast.values import Rule, Stand
@@ -56,6 +57,8 @@ class Point:
     says: bool = True
     """False where what it took tells nothing."""
     rule: Rule | None = None
+    factor: float = 1.0
+    """By which its usual time is multiplied."""
     due: float = _UNKNOWN
     """Of one that is rerun: when its clock starts it."""
 
@@ -175,6 +178,9 @@ class _Laying:
         if run is not None and above and not any(self._is_open(each) for each in above) and due <= self._now:
             ready = max([due if run.period_at is not None else 0.0, *ends])
             return self.laid.put(self._point(Stand.READY, above, ready=min(ready, self._now), waited=Waited.UPSTREAMS))
+        usual = own_start(self.picture, self.node.job_id, self.day.bd) if run is None else None
+        if usual is not None:
+            return self.laid.put(self._point(Stand.WAITS, above, earliest=_seconds(usual)))
         return self.laid.put(self._point(Stand.WAITS, above, earliest=due, waited=Waited.UPSTREAMS))
 
     def _point(self, stand: Stand, upstreams: Sequence[int], **more: object) -> Point:

@@ -39,6 +39,8 @@ class Night:
     """By place."""
     ends: Whole
     """Places of the jobs that deliver the services, in order."""
+    most_waits: Floats
+    """By place, s: no job is drawn to wait longer than twice its longest wait."""
 
     @property
     def chunks(self) -> int:
@@ -106,9 +108,9 @@ def night(past: Past, graph: Graph, ends: Sequence[int], samples: int = SAMPLES)
     shares = failing(past.repairs, both[-1].takes.usual.runs[way.place])[way.order[: way.size]]
     mended = repair(past.repairs)
     coming = fates(shares, usual, mended, seed, samples if shares.any() else CHUNK)
-    return Night(
-        graph, both, way, mended, coming, graph.earliest[way.order], np.unique(way.place[np.asarray(ends, np.intp)])
-    )
+    most_waits = 2 * np.fmax.reduce(past.waits, axis=0, initial=0.0)[way.jobs]
+    delivers = np.unique(way.place[np.asarray(ends, np.intp)])
+    return Night(graph, both, way, mended, coming, graph.earliest[way.order], delivers, most_waits.astype(np.float32))
 
 
 def look(
@@ -180,6 +182,7 @@ def _drawn(tonight: Tonight, now: float, night: Night) -> tuple[Draws, Floats]:
         for view, (start, stop) in zip(night.views, pairwise(columns.tolist()), strict=True)
     ]
     if waits is not None:
+        np.minimum(waits, night.most_waits[:, None], out=waits)
         lasts += waits
     spreads = np.stack([spread_seconds(view.takes.usual)[:size] for view in night.views])
     waits_spreads = np.stack([spread_seconds(usual)[:size] for usual in queues]) if queues else np.zeros_like(spreads)

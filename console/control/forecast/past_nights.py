@@ -147,7 +147,7 @@ def _takes(nights: Nights, place: Mapping[int, int], point: Point) -> Floats:
         return np.zeros(len(nights.takes))
     if not point.says:
         return np.full(len(nights.takes), np.nan)
-    return nights.takes[:, place[point.job_id]] + point.longer
+    return nights.takes[:, place[point.job_id]] * point.factor + point.longer
 
 
 def _waits(nights: Nights, place: Mapping[int, int], point: Point, points: Sequence[Point]) -> Floats:
