@@ -17,6 +17,9 @@ from console.model.views import ServiceView
 from console.model.views.night import NightJob, NightRun, NightTry, NightView
 from console.model.words import Timeliness
 
+FARTHEST_SLIP = timedelta(hours=2)
+"""What may come later than all else is shown so far: a finish that is known by nobody would take the whole screen."""
+
 
 class Kind(StrEnum):
     """What a stretch of a lane tells."""
@@ -89,12 +92,14 @@ def _waiting(lane: Lane) -> Lane:
 
 
 def span(night: NightView, shown: Sequence[Lane]) -> tuple[datetime, datetime]:
-    """From the first to the last moment that the lanes tell of, deadlines of what is promised included; an hour at
-    least."""
-    moments = [moment for lane in shown for bar in lane.bars for moment in (bar.start, bar.end)]
+    """From the first to the last moment that the lanes tell of, deadlines of what is promised included, and of what
+    may slip FARTHEST_SLIP more; an hour at least."""
+    bars = [bar for lane in shown for bar in lane.bars]
+    moments = [bar.start for bar in bars] + [bar.end for bar in bars if bar.kind is not Kind.FAN]
     moments += [lane.service.deadline for lane in shown if lane.service is not None and lane.service.is_promised]
     first, last = min(moments, default=night.now), max(moments, default=night.now)
-    return first, max(last, first + timedelta(hours=1))
+    slip = max((bar.end for lane in shown for bar in lane.bars if bar.kind is Kind.FAN), default=last)
+    return first, max(last, min(slip, last + FARTHEST_SLIP), first + timedelta(hours=1))
 
 
 def _along(path: Sequence[NightJob], deadline: datetime, at: datetime) -> tuple[_End | None, list[Lane]]:

@@ -22,6 +22,8 @@ TICKS = (5, 10, 15, 30, 60, 120, 180, 360, 720)
 NAMED = 8
 """Cells at least from one to the next."""
 MARKS = {Kind.RAN: ("━", "="), Kind.RUNS: ("━", "="), Kind.EXPECTED: SIGNS["ahead"], Kind.FAN: SIGNS["fan"]}
+BESIDE = 8
+"""Cells from a deadline to where its time may still stand."""
 NOW, DEADLINE = ("┊", ":"), SIGNS["deadline"]
 
 
@@ -119,9 +121,21 @@ def _promise(drawn: list[Run], lane: Lane, scale: Scale, look: Look) -> None:
     cell = scale.cell(service.deadline)
     late = lane.expected is not None and lane.expected > service.deadline
     _put(drawn, cell, (DEADLINE[plain], "bad" if late else "strong"))
-    for offset, letter in enumerate(look.clock.local(service.deadline, service.zone).strftime("%H:%M"), 1):
-        if cell + offset < scale.width and cell >= 0 and drawn[cell + offset][0] in (" ", NOW[plain]):
-            drawn[cell + offset] = (letter, "dim")
+    if cell >= 0:
+        letters = look.clock.local(service.deadline, service.zone).strftime("%H:%M")
+        for at, letter in enumerate(letters, _room_for(drawn, cell + 1, len(letters))):
+            _put(drawn, at, (letter, "dim"))
+
+
+def _room_for(drawn: Sequence[Run], first: int, cells: int) -> int:
+    """The cell where a time stands: beside its line, else past what may slip a little over it, else over it."""
+
+    def is_free(at: int) -> bool:
+        return all(text in (" ", *NOW) for text, _ in drawn[at : at + cells])
+
+    if is_free(first):
+        return first
+    return next((at + 1 for at in range(first, first + BESIDE) if is_free(at) and is_free(at + 1)), first)
 
 
 def _put(drawn: list[Run], cell: int, run: Run) -> None:

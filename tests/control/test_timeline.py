@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -97,6 +98,12 @@ def test_a_date_without_a_promise_was_never_late_and_its_deadline_stretches_noth
     shown = lanes(found, at("07:00"))
     assert "no_promise" == shown[0].state
     assert (at("01:00"), at("02:00")) == span(found, shown)
+
+
+@pytest.mark.parametrize("late, last", [("07:30", "07:30"), ("15:53", "08:30")])
+def test_a_finish_that_nobody_knows_takes_not_the_whole_screen(late: str, last: str) -> None:
+    found = night(job(1, ran("03:00", None)), expected=at("05:00"), late=at(late), deadline=at("06:30"))
+    assert at(last) == span(found, lanes(found, at("03:20")))[1]
 
 
 def test_of_the_present_a_services_own_forecast_counts() -> None:

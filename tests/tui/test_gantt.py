@@ -64,6 +64,18 @@ def test_a_deadline_is_a_line_with_its_time_on_the_services_own_clock() -> None:
     assert text(lane, width=40).index("▏06:30") == deadline
 
 
+def test_the_time_of_a_deadline_is_read_whatever_may_slip_over_it() -> None:
+    deadline = (SUPPLY.deadline - START) // timedelta(minutes=10)
+
+    def told(slips: int) -> str:
+        first = (deadline - 3) * 10
+        lane = Lane(SUPPLY, None, (bar(Kind.FAN, first, (deadline + 1 + slips) * 10),), "at_risk", expected=START)
+        return text(lane, width=60)[deadline - 3 :].rstrip()
+
+    assert ["░░░▏06:30", "░░░▏░ 06:30", "░░░▏░░░░ 06:30"] == [told(slips) for slips in (0, 1, 4)]
+    assert "░░░▏06:30░░░░" == told(9)[:13]
+
+
 def test_bars_outside_of_the_screen_draw_nothing() -> None:
     assert (
         text(Lane(None, None, (bar(Kind.RAN, -90, -30, "failed"), bar(Kind.FAN, 500, 600)), ""), width=6, now=-5)
