@@ -169,3 +169,11 @@ async def test_down_to_forty_by_ten_and_back_it_is_whole_again(night: Night) -> 
     await night.pilot.resize_terminal(80, 24)
     await night.see("TONIGHT", "extract_orders")
     await night.until(lambda: night.app.focused is screen(night).grid, "the focus")
+
+
+@on_the_night()
+async def test_what_is_told_of_a_lane_is_whole_on_80_columns(night: Night) -> None:
+    """The line that says where in the night one looks gives way."""
+    await open_tonight(night)
+    await night.press("down")
+    await night.see("due 06:30  expected 05:50, nine of ten by 05:50", "●─── 11:00")

@@ -16,8 +16,11 @@ from console.tui.screens.base import RunChoice
 from console.tui.screens.nights import Drawn, NightScreen
 from console.tui.widgets.bar import Bar
 from console.tui.widgets.grid import Grid
-from console.tui.widgets.paint import Run
+from console.tui.widgets.paint import Run, length_of
 from console.tui.widgets.table import Made, Row
+
+SCRUBBER_LEAST, SCRUBBER_MOST = 18, 40
+"""Cells of the line that says where in the night one looks: what is told of a lane goes before it."""
 
 
 class TonightScreen(NightScreen):
@@ -73,8 +76,10 @@ class TonightScreen(NightScreen):
     def _scrub(self, drawn: Drawn, at: datetime) -> tuple[list[Run], list[Run]]:
         """What the lane under the cursor says, and where in the night one looks."""
         lane = self.here
-        line = gantt.scrubber(drawn.first, drawn.last, at, min(40, self.app.size.width // 3), self.look)
-        return ([] if lane is None else gantt.words(lane, self.look)), line
+        told = [] if lane is None else gantt.words(lane, self.look)
+        width = self.app.size.width
+        room = max(SCRUBBER_LEAST, min(SCRUBBER_MOST, width // 3, width - length_of(told) - 1))
+        return told, gantt.scrubber(drawn.first, drawn.last, at, room, self.look)
 
     def title_runs(self) -> tuple[Sequence[Run], Sequence[Run]]:
         drawn = self.drawn
