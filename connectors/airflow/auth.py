@@ -12,6 +12,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
+import httpx
+
+from connectors.airflow.auth_google import METADATA, TOKENS, GoogleToken
+from connectors.airflow.auth_mwaa import MwaaSession
 from connectors.airflow.options import AirflowOptions
 from connectors.contract import AccessRefused, Secrets
 from connectors.transport.http import Deadline, HttpDoor, Reply
@@ -27,6 +31,10 @@ OLD_JWT = "invalid jwt token"
 class Auth(Protocol):
     """What each request carries so that it is ours."""
 
+    guards_all: bool
+    """True where something in front of Airflow asks for it of every request, also of those that Airflow answers to
+    anybody."""
+
     def headers(self, door: HttpDoor, deadline: Deadline) -> dict[str, str]:
         """Headers that were good when last used. Raises AccessRefused, SystemUnreachable."""
         ...
@@ -40,11 +48,23 @@ class Auth(Protocol):
         ...
 
 
-def auth_of(options: AirflowOptions, secrets: Secrets, major: int = 3) -> Auth:
+def auth_of(
+    options: AirflowOptions, secrets: Secrets, major: int = 3, outside: httpx.BaseTransport | None = None
+) -> Auth:
     """The way to sign in that the options name; a password goes to /auth/token of Airflow 3, and with each request
-    (basic auth) to Airflow 2, which has no such place."""
+    (basic auth) to Airflow 2, which has no such place. `outside` is for tests: what answers as Google and AWS."""
     if options.token is not None:
         return StaticToken(lambda: secrets(options.token))
+    if options.google is not None:
+        own = options.google.key
+        read = None if own is None else (lambda: secrets(own))
+        return GoogleToken(
+            read, HttpDoor("Google", METADATA if own is None else TOKENS, None, outside), remembering(secrets)
+        )
+    if options.mwaa is not None:
+        from connectors.airflow.auth_aws import AwsWebLogin  # boto3 is an extra
+
+        return MwaaSession(AwsWebLogin(options.mwaa, secrets, outside), remembering(secrets))
     key = (options.url.rstrip("/"), options.username or "")
     refusals = _REFUSALS.setdefault(key, RefusedLogins())
     how = BasicLogin if major == 2 else PasswordLogin
@@ -58,6 +78,8 @@ def is_stale(reply: Reply) -> bool:
 
 class StaticToken:
     """A token that somebody else made; read again from its reference once it is refused."""
+
+    guards_all = True
 
     def __init__(self, read: Callable[[], str]) -> None:
         self._read = read
@@ -103,6 +125,8 @@ _REFUSALS: dict[tuple[str, str], RefusedLogins] = {}
 
 class Login:
     """A username and its password, which is read again at each login."""
+
+    guards_all = False
 
     def __init__(
         self,

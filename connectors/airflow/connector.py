@@ -52,11 +52,14 @@ class AirflowConnector(PartedConnector):
         secrets: Secrets,
         transport: httpx.BaseTransport | None = None,
         settle_seconds: float = SETTLE_SECONDS,
+        outside: httpx.BaseTransport | None = None,
     ) -> None:
+        """`transport` and `outside` are for tests: what answers as Airflow, and as the clouds that sign in to it."""
         self._door = HttpDoor("Airflow", options.url, options.ca_file, transport)
         self._options, self._secrets, self._settle_seconds = options, secrets, settle_seconds
         self._major = 0
-        self._speak(AirflowClient(self._door, auth_of(options, secrets)))
+        self._auth = auth_of(options, secrets, outside=outside)
+        self._speak(AirflowClient(self._door, self._auth))
 
     def _speak(self, client: AirflowClient) -> None:
         self._spoken = client.major
@@ -80,13 +83,15 @@ class AirflowConnector(PartedConnector):
         super()._begin(timeout_seconds)
         if not self._major:
             deadline = self._client.deadline
-            self._turn_to(major_of(self._door, deadline))
+            self._turn_to(major_of(self._door, self._auth, deadline))
             self._client.deadline = deadline
 
     def _turn_to(self, major: int) -> None:
         if major != self._spoken:
             kind = Airflow2Client if major == 2 else AirflowClient
-            self._speak(kind(self._door, auth_of(self._options, self._secrets, major)))
+            if not self._auth.guards_all:
+                self._auth = auth_of(self._options, self._secrets, major)
+            self._speak(kind(self._door, self._auth))
         self._major = major
 
     def poll(self, cursor: str, open_runs: Sequence[RunRef], timeout_seconds: float) -> Poll:

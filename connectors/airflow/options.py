@@ -4,23 +4,46 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from connectors.aws.options import AwsOptions
 from connectors.secrets import FilePath, SecretRef
 from connectors.transport.http import checked_origin
 
 
+class MwaaOptions(AwsOptions):
+    """An environment of Amazon MWAA, and whose AWS identity asks for a login to it."""
+
+    environment: str = Field(min_length=1, max_length=80)
+    """Name of the environment; its web server is `url`."""
+
+
+class GoogleOptions(BaseModel):
+    """Whose Google identity asks Cloud Composer."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    key: SecretRef | None = None
+    """A service account's key, the JSON file as Google made it; without it, the service account of the engine's own
+    machine in Google Cloud."""
+
+
 class AirflowOptions(BaseModel):
-    """Where Airflow 3 answers and who asks: `username` with `password`, or a ready `token`."""
+    """Where Airflow answers and who asks: `username` with `password`, a ready `token`, or a cloud's identity."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     url: str
     """Address of the web server, with its path if it has one, without /api/v2: "https://airflow.example.com"."""
     username: str | None = None
-    """Account that asks for a token at /auth/token."""
+    """Account that asks for a token at /auth/token (Airflow 3), or that each request names (basic auth, Airflow 2)."""
     password: SecretRef | None = None
     """Its password; read again at each login, so that it may be changed at any time."""
     token: SecretRef | None = None
-    """A ready bearer token, instead of username and password; read again when it is refused."""
+    """A ready bearer token, instead of username and password; read again when it is refused. Of Astronomer: the API
+    token of a deployment."""
+    mwaa: MwaaOptions | None = None
+    """Amazon MWAA: signs in with an AWS identity (headway[aws]), instead of an account."""
+    google: GoogleOptions | None = None
+    """Cloud Composer: signs in with a Google identity, instead of an account; {} is the engine's own machine."""
     ca_file: FilePath | None = None
     """PEM file of the CA that signed the server's certificate; the machine's own CAs when not given."""
     plain_http: bool = False
@@ -32,8 +55,11 @@ class AirflowOptions(BaseModel):
     def one_origin_and_one_account(self) -> AirflowOptions:
         checked_origin(self.url, self.plain_http)
         given = [name for name in ("username", "password") if getattr(self, name) is not None]
-        if self.token is not None and given:
-            raise ValueError(f"a token needs no {' and no '.join(given)}: drop the one or the other")
-        if self.token is None and len(given) != 2:
-            raise ValueError("either token, or both username and password, are needed")
+        others = [name for name in ("token", "mwaa", "google") if getattr(self, name) is not None]
+        if len(others) > 1:
+            raise ValueError(f"{' and '.join(others)} are two ways to sign in: keep one")
+        if others and given:
+            raise ValueError(f"one way to sign in ({others[0]}) needs no {' and no '.join(given)}: drop either")
+        if not others and len(given) != 2:
+            raise ValueError("token, mwaa, google, or both username and password, are needed")
         return self

@@ -52,7 +52,7 @@ def test_an_account_or_a_token_is_enough() -> None:
     "change, words",
     [
         ({"password": None}, "both username and password, are needed"),
-        ({"token": {"env": "T"}}, "a token needs no username and no password"),
+        ({"token": {"env": "T"}}, "(token) needs no username and no password"),
         ({"password": "hunter2"}, "written as a reference, never as its value"),
         ({"url": "http://airflow.example.com"}, "would send the credentials unencrypted"),
         ({"url": "https://me:pw@airflow.example.com"}, "must hold no credentials"),
