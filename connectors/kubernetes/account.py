@@ -83,6 +83,11 @@ def _loaded(options: KubernetesOptions) -> Any:
             f"Kubernetes: {where} says insecure-skip-tls-verify: verification cannot be switched off; "
             "name the cluster's certificate-authority there"
         )
+    if not (found.api_key or found.cert_file or found.username):
+        raise AccessRefused(
+            f"Kubernetes: {where}: neither token nor certificate came of it: its user has none, or its command fails"
+            " (the log has what that said). Try: kubectl auth can-i list cronjobs"
+        )
     return found
 
 

@@ -21,6 +21,10 @@ class Ready(StrEnum):
     """Its kind is not built yet."""
 
 
+ONLY_BY_NAME = ("cron", "kubernetes")
+"""Kinds that lie elsewhere and are reached with all that a person may do there: another host, another cluster."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One scheduler. All texts are raw: they come from files of this machine."""
@@ -49,7 +53,7 @@ class Finding:
     @property
     def is_wanted(self) -> bool:
         """Whether it is taken where nobody chooses."""
-        return self.ready is Ready.NOW or (self.ready is Ready.ASKED and self.kind != "cron")
+        return self.ready is Ready.NOW or (self.ready is Ready.ASKED and self.kind not in ONLY_BY_NAME)
 
 
 @dataclass(frozen=True, slots=True)

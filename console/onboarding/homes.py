@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from configparser import ConfigParser, Error
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -142,9 +143,18 @@ def kube(machine: Machine) -> Iterator[Finding]:
             contexts = _contexts(text_of(path))
         except OSError:
             continue
-        if contexts:
-            words = f"{_not_taken('kubernetes')}: {named(contexts)}"
-            yield Finding("kube", "Kubernetes CronJobs", str(path), Ready.LATER, words)
+        for context in contexts:
+            yield _context(machine, path, context)
+
+
+def _context(machine: Machine, path: Path, context: str) -> Finding:
+    """Taken where it is named, never by itself: a kubeconfig often has a person's own rights, in many clusters."""
+    ready, words = Ready.ASKED, "CronJobs, with this context's own rights; headway grants kubernetes makes lesser ones"
+    if find_spec("kubernetes") is None:
+        ready, words = Ready.NEEDS, f'{words}; install "headway[kubernetes]" to read it'
+    settings = {"kubeconfig": str(path), "context": context, "timezone": machine.zone}
+    name, title = system_name(f"k8s-{context}"), f"Kubernetes CronJobs of {context}"
+    return Finding(f"kube:{context}", title, str(path), ready, words, None, name, "kubernetes", settings)
 
 
 def _contexts(text: str) -> list[str]:

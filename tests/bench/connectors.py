@@ -34,6 +34,8 @@ from tests.connectors.databricks.support import workspace
 from tests.connectors.github_actions.support import opened as github_on
 from tests.connectors.github_actions.support import repository
 from tests.connectors.http.test_mapped import opened as http_on
+from tests.connectors.kubernetes.support import cluster
+from tests.connectors.kubernetes.support import opened as kubernetes_on
 from tests.connectors.pg_cron.test_recorded import CrowdedClient
 from tests.connectors.sql.test_mapped import Crowd
 from tests.fakes.batch import FakeBatch
@@ -53,6 +55,7 @@ RUNS = {
     "github_actions": 20_000,
     "glue": 5000,
     "http": 20_000,
+    "kubernetes": 20_000,
     "pg_cron": 50_000,
     "slurm": 50_000,
     "sql": 50_000,
@@ -163,6 +166,12 @@ def databricks(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
     return over_http(lambda kept: databricks_on(fake, kept), Kept(fake.handle))
 
 
+def kubernetes(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
+    fake = cluster()
+    fake.crowd = runs
+    return over_http(lambda kept: kubernetes_on(fake, kept), Kept(fake.handle))
+
+
 def github_actions(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
     fake = repository()
     fake.crowd = runs
@@ -230,6 +239,7 @@ KINDS = {
     "github_actions": github_actions,
     "glue": glue,
     "http": http,
+    "kubernetes": kubernetes,
     "pg_cron": pg_cron,
     "slurm": slurm,
     "sql": tables,

@@ -149,7 +149,7 @@ class FakeKubernetes:
 
     def _pod(self, job: Row) -> Row:
         meta = job["metadata"]
-        owner = {"kind": "Job", "name": meta["name"], "uid": meta["uid"]}
+        owner = {"apiVersion": "batch/v1", "kind": "Job", "name": meta["name"], "uid": meta["uid"]}
         head = {"name": f"{meta['name']}-x1", "namespace": meta["namespace"], "creationTimestamp": stamp(self.now)}
         labels = {"labels": {"job-name": meta["name"]}, "ownerReferences": [owner]}
         return {
@@ -167,7 +167,8 @@ class FakeKubernetes:
         pod = self.pods.setdefault(f"{meta['name']}-x1", self._pod(row))
         code = 0 if kind == "Complete" else exit_code
         over = {"exitCode": code, "reason": "Completed" if code == 0 else "Error"}
-        told = {"name": "main", "restartCount": 0, "state": {"terminated": over}}
+        head = {"name": "main", "image": "acme", "imageID": "", "ready": False, "restartCount": 0}
+        told = {**head, "state": {"terminated": over}}
         pod["status"] = {"phase": "Succeeded" if code == 0 else "Failed", "containerStatuses": [told]}
         at = f"{stamp(self.now)[:-1]}.000000001Z".encode()
         self.logs.setdefault(pod["metadata"]["name"], b"%b loading\n%b ValueError: bad row 7\n" % (at, at))

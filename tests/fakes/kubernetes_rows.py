@@ -16,7 +16,7 @@ def crowded(cronjobs: dict[tuple[str, str], Row], crowd: int, asked: Row, versio
     """A page of `crowd` green Jobs of the first CronJob, made as they are asked for."""
     first, limit = int(asked.get("continue", 0)), int(asked["limit"])
     (namespace, cronjob), row = next(iter(cronjobs.items()))
-    owner = {"kind": "CronJob", "name": cronjob, "uid": row["metadata"]["uid"]}
+    owner = {"apiVersion": "batch/v1", "kind": "CronJob", "name": cronjob, "uid": row["metadata"]["uid"]}
     told, oldest = [], 20_000_000
     for number in range(first, min(first + limit, crowd)):
         at = stamp(datetime.fromtimestamp((oldest + number) * 60, UTC))

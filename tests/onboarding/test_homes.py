@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from connectors.kubernetes.connector import CONNECTOR as KUBERNETES
 from connectors.systemd.connector import CONNECTOR
 from console.onboarding import homes
 from console.onboarding.finding import Finding, Machine, Ready
@@ -52,13 +53,28 @@ def test_airflow_with_its_password_in_the_environment_is_asked_and_the_password_
 
 def test_kinds_that_are_not_built_are_found_and_said_to_be_not_watched(tmp_path: Path) -> None:
     here = machine(tmp_path)
-    found = [*homes.databricks(here), *homes.kube(here)]
-    assert {Ready.LATER} == {one.ready for one in found}
-    assert [""] * 2 == [one.name for one in found]
-    databricks, kube = found
+    (databricks,) = homes.databricks(here)
+    assert (Ready.LATER, "") == (databricks.ready, databricks.name)
     assert "DEFAULT (adb-1.azuredatabricks.net), staging (adb-2" in databricks.words
-    assert "prod-admin, batch" in kube.words
+    assert SECRET not in str(databricks)
+
+
+def test_contexts_of_a_kubeconfig_are_taken_by_name_alone(tmp_path: Path) -> None:
+    found = list(homes.kube(machine(tmp_path)))
+    assert ["kube:prod-admin", "kube:batch"] == [one.key for one in found]
+    assert [(Ready.ASKED, False)] * 2 == [(one.ready, one.is_wanted) for one in found]
+    settings = {name: value for name, value in found[0].settings.items() if name != "timezone"}
+    options = KUBERNETES.options.model_validate(settings)
+    assert ("prod-admin", tmp_path / ".kube/config") == (options.context, options.kubeconfig)
     assert SECRET not in str(found)
+
+
+def test_a_kubeconfig_without_the_package_that_reads_it_names_the_mend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(homes, "find_spec", lambda name: None)
+    found = next(homes.kube(machine(tmp_path)))
+    assert (Ready.NEEDS, True) == (found.ready, 'install "headway[kubernetes]"' in found.words)
 
 
 def test_timers_of_this_machine_can_be_watched_now(tmp_path: Path) -> None:
@@ -72,7 +88,7 @@ def test_a_kubeconfig_may_be_json_and_several(tmp_path: Path) -> None:
     put(tmp_path / "a.json", '{"contexts": [{"name": "one"}]}')
     put(tmp_path / "b.json", '{"contexts": [{"name": "two"}]}')
     found = list(homes.kube(Machine(tmp_path, {"KUBECONFIG": f"{tmp_path}/a.json:{tmp_path}/none:{tmp_path}/b.json"})))
-    assert ["one", "two"] == [one.words.rpartition(": ")[2] for one in found]
+    assert ["one", "two"] == [one.settings["context"] for one in found]
 
 
 def test_plain_hosts_of_ssh_are_candidates_with_their_address_and_key(tmp_path: Path) -> None:

@@ -1,0 +1,270 @@
+"""Following a cluster: lists, watches, what is deleted, what vanished, what is told of what was not started."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import httpx
+import pytest
+
+from connectors.conformance import ref
+from connectors.contract import AccessRefused, Evidence, NotSupported, State, SystemUnreachable
+from tests.connectors.kubernetes.support import ORDERS, STOCK, cluster, opened, told
+from tests.fakes.kubernetes import FakeKubernetes
+
+
+def paths(fake: FakeKubernetes) -> list[str]:
+    return [path.rpartition("/")[2] for _, path, _ in fake.requests]
+
+
+def test_calm_poll_costs_two_requests_and_one_more_for_pods_of_what_is_open() -> None:
+    fake = cluster()
+    connector = opened(fake)
+    _, cursor = told(connector)
+    fake.requests.clear()
+    told(connector, cursor)
+    assert paths(fake) == ["jobs", "events"]
+    fake.outcome["load-orders"] = "hang"
+    fake.job("", "load-orders")
+    fake.tick()
+    fake.requests.clear()
+    told(connector, cursor)
+    assert paths(fake) == ["jobs", "events", "pods"]
+
+
+def test_version_that_is_forgotten_is_a_gap_and_all_is_listed_again() -> None:
+    fake = cluster()
+    connector = opened(fake)
+    _, cursor = told(connector)
+    fake.job("", "stock-count")
+    fake.tick()
+    fake.compacted = fake.version
+    poll = connector.poll(cursor, (), 10)
+    assert [gap.reason.partition(":")[0] for gap in poll.gaps] == ["Kubernetes no longer tells what changed since"]
+    assert [(one.job, one.state) for one in poll.runs] == [(STOCK, State.SUCCEEDED)]
+    assert poll.seen_until is None, "what began while the list was read comes with the next poll"
+    assert connector.poll(poll.cursor, (), 10).gaps == ()
+
+
+def test_error_in_the_middle_of_a_watch_that_says_gone_is_the_same() -> None:
+    fake = cluster()
+    _, cursor = told(opened(fake))
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if "watch" in request.url.params:
+            line = b'{"type":"ERROR","object":{"kind":"Status","code":410,"reason":"Expired"}}\n'
+            return httpx.Response(200, content=line, headers={"content-type": "application/json"})
+        return fake.handle(request)
+
+    assert opened(fake, httpx.MockTransport(answer)).poll(cursor, (), 10).gaps
+
+
+def test_half_a_line_of_a_watch_is_no_change() -> None:
+    fake = cluster()
+    _, cursor = told(opened(fake))
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        headers = {"content-type": "application/json"}
+        if "watch" in request.url.params:
+            return httpx.Response(200, content=b'{"type":"ADDED","object":{"meta', headers=headers)
+        return fake.handle(request)
+
+    with pytest.raises(SystemUnreachable, match="is no JSON"):
+        opened(fake, httpx.MockTransport(answer)).poll(cursor, (), 10)
+
+
+def test_login_page_in_place_of_a_watch_is_refused() -> None:
+    fake = cluster()
+    _, cursor = told(opened(fake))
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, content=b"<html>", headers={"content-type": "text/html"})
+
+    with pytest.raises(AccessRefused, match="a login or a proxy"):
+        opened(fake, httpx.MockTransport(answer)).poll(cursor, (), 10)
+
+
+def test_job_that_came_and_went_between_two_polls_is_told_with_its_end() -> None:
+    fake = cluster()
+    connector = opened(fake)
+    _, cursor = told(connector)
+    fake.outcome["load-orders"] = "Failed"
+    row = fake.job("", "load-orders")
+    fake.tick()
+    fake.delete(row)
+    (run,) = connector.poll(cursor, (), 10).runs
+    assert (run.job, run.state, run.native_state) == (ORDERS, State.FAILED, "Failed: BackoffLimitExceeded")
+
+
+def test_list_that_expires_while_it_is_read_is_begun_anew() -> None:
+    fake = cluster()
+    for minute in range(1200):
+        fake.job("", "stock-count", at=fake.now - timedelta(minutes=minute))
+    fake.tick()
+    connector = opened(fake)
+    poll = connector.poll("", (), 10)
+    assert poll.more
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if "continue" in request.url.params:
+            return fake.refusal(410, "Expired", "the continue parameter is too old")
+        return fake.handle(request)
+
+    again = opened(fake, httpx.MockTransport(answer)).poll(poll.cursor, (), 10)
+    assert (again.more, again.warnings) == (True, ("the list of Jobs expired while it was read: it is begun anew",))
+    runs, _ = told(connector, again.cursor)
+    assert len(runs) == 1200
+
+
+def test_vanished_run_is_told_and_one_that_never_began_is_not() -> None:
+    fake = cluster()
+    connector = opened(fake)
+    _, cursor = told(connector)
+    fake.tick(60)
+    row = fake.job("", "load-orders")
+    name = row["metadata"]["name"]
+    fake.event("load-orders", "SuccessfulCreate", f"Created job {name}")
+    fake.tick()
+    fake.event("load-orders", "SawCompletedJob", f"Saw completed job: {name}, status: Complete")
+    fake.event("stock-count", "JobAlreadyActive", "Not starting job because prior execution is running")
+    fake.delete(row)
+    fake.compacted = fake.version
+    poll = connector.poll(cursor, (), 10)
+    (run,) = poll.runs
+    assert (run.job, run.state, run.evidence) == (ORDERS, State.SUCCEEDED, Evidence.NATIVE)
+    assert run.native_state == "SawCompletedJob: Complete"
+    assert [words.partition(" at ")[0] for words in poll.warnings] == [f"{STOCK}: JobAlreadyActive"]
+
+
+def test_vanished_run_without_an_event_is_unknown_and_never_green() -> None:
+    fake = cluster()
+    connector = opened(fake)
+    _, cursor = told(connector)
+    fake.tick(120)
+    row = fake.job("", "load-orders")
+    fake.tick()
+    fake.delete(row)
+    fake.compacted = fake.version
+    (run,) = connector.poll(cursor, (), 10).runs
+    assert (run.job, run.state, run.native_state) == (ORDERS, State.UNKNOWN, "lastScheduleTime")
+
+
+def test_run_that_was_told_before_it_was_deleted_is_not_told_again_as_vanished() -> None:
+    fake = cluster()
+    fake.now = fake.now.replace(second=59)
+    connector = opened(fake)
+    row = fake.job("", "load-orders")
+    name = row["metadata"]["name"]
+    fake.event("load-orders", "SuccessfulCreate", f"Created job {name}")
+    fake.tick(60)
+    _, cursor = told(connector)
+    fake.delete(row)
+    fake.compacted = fake.version
+    assert connector.poll(cursor, (), 10).runs == ()
+
+
+def test_open_run_whose_job_is_gone_is_lost_or_as_its_cronjobs_event_says() -> None:
+    for said, state, evidence in (("", State.LOST, Evidence.INFERRED), ("Failed", State.FAILED, Evidence.NATIVE)):
+        fake = cluster()
+        fake.outcome["load-orders"] = "hang"
+        row = fake.job("", "load-orders")
+        fake.tick()
+        runs, cursor = told(opened(fake))
+        (run,) = runs.values()
+        fake.delete(row)
+        if said:
+            name = row["metadata"]["name"]
+            fake.event("load-orders", "SawCompletedJob", f"Saw completed job: {name}, status: {said}")
+        fake.changes.clear()  # nobody tells the deletion
+        (gone,) = opened(fake).poll(cursor, [ref(run)], 10).runs
+        assert (gone.state, gone.evidence, gone.attempt_key) == (state, evidence, run.attempt_key)
+
+
+def test_cronjobs_of_an_old_cluster_are_found_where_they_were() -> None:
+    fake = cluster()
+    fake.old = True
+    assert {one.native_id for one in opened(fake).inventory("", 10).jobs} == {ORDERS, STOCK}
+    assert any(path.startswith("/apis/batch/v1beta1/") for _, path, _ in fake.requests)
+
+
+def test_jobs_by_themselves_are_watched_where_they_are_asked_for() -> None:
+    fake = cluster()
+    fake.job("load-x7k2p", generateName="load-")
+    fake.job("migrate")
+    fake.tick()
+    assert told(opened(fake))[0] == {}
+    connector = opened(fake, lone_jobs=["etl/load*"])
+    assert {job for job, _ in told(connector)[0]} == {"etl/job/load"}
+    found = connector.inventory("", 10)
+    assert {one.native_id for one in found.jobs} == {ORDERS, STOCK, "etl/job/load"}
+    assert found.asks_for is not None
+    assert not found.asks_for("etl/job/load", ()), "one that is deleted is no drift"
+    assert found.asks_for(ORDERS, ())
+
+
+def test_patterns_choose_by_name_and_by_namespace() -> None:
+    fake = cluster()
+    fake.cronjob("load-orders", namespace="dev")
+    fake.job("", "load-orders", namespace="dev")
+    fake.job("", "load-orders")
+    fake.tick()
+    connector = opened(fake, jobs=["etl/*"])
+    assert {job for job, _ in told(connector)[0]} == {ORDERS}
+    assert {one.native_id for one in connector.inventory("", 10).jobs} == {ORDERS, STOCK}
+
+
+def test_each_namespace_is_a_target_that_asks_for_itself_alone() -> None:
+    fake = cluster()
+    fake.cronjob("weekly", namespace="reports")
+    connector = opened(fake, target="reports", namespaces=["etl", "reports"])
+    assert [one.native_id for one in connector.inventory("", 10).jobs] == ["reports/weekly"]
+    told(connector)
+    scoped = [path for _, path, _ in fake.requests if path.startswith(("/apis/batch/v1/", "/api/v1/"))]
+    assert all("/namespaces/reports/" in path for path in scoped)
+
+
+def test_without_pods_and_events_the_rest_is_read_and_what_is_missing_is_told() -> None:
+    fake = cluster()
+    fake.outcome["load-orders"] = "Failed"
+    fake.job("", "load-orders")
+    fake.tick()
+    fake.forbidden = "/pods|/events"
+    connector = opened(fake)
+    poll = connector.poll("", (), 10)
+    assert [(one.state, one.exit_code) for one in poll.runs] == [(State.FAILED, None)]
+    assert {words.split()[0] for words in poll.warnings} == {"pods", "events"}
+    with pytest.raises(AccessRefused, match="list pods"):
+        connector.log(ref(poll.runs[0]), None, 1000, 10)
+
+
+def test_log_of_deleted_pods_is_told_as_gone() -> None:
+    fake = cluster()
+    fake.job("", "load-orders")
+    fake.tick()
+    connector = opened(fake)
+    (run,) = told(connector)[0].values()
+    fake.pods.clear()
+    with pytest.raises(NotSupported, match="its pods are deleted"):
+        connector.log(ref(run), None, 1000, 10)
+
+
+def test_log_goes_on_from_where_it_was_also_within_one_instant_and_one_line() -> None:
+    fake = cluster()
+    fake.outcome["load-orders"] = "hang"
+    row = fake.job("", "load-orders")
+    fake.tick()
+    pod = f"{row['metadata']['name']}-x1"
+    fake.logs[pod] = b"2026-11-20T07:00:00.1Z first\n"
+    connector = opened(fake)
+    (run,) = told(connector)[0].values()
+    start = connector.log(ref(run), None, 1000, 10).next
+    fake.logs[pod] += b"2026-11-20T07:00:00.1Z " + b"y" * 50 + b"\n" + b"2026-11-20T07:00:00.2Z third\n"
+    read = ""
+    for _ in range(20):
+        assert start is not None
+        chunk = connector.log(ref(run), start, 16, 10)
+        assert len(chunk.text) <= 16
+        read, start = read + chunk.text, chunk.next
+        if not chunk.more:
+            break
+    assert read == "y" * 50 + "\nthird\n"
