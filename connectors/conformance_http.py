@@ -48,13 +48,16 @@ class NastyTransport(httpx.BaseTransport):
     """Field of a record that holds free text."""
     endless: Callable[[Any, int], Any] | None = None
     """The body so that it promises more, each time anew (the number says which time); None: it cannot be said."""
+    asking: str = ""
+    """Pattern of the body of what is spoiled, for sources with one path for all."""
     _asked: int = 0
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         request.read()
         good = self.handler(request)
         good.read()
-        if not re.search(self.paths, request.url.path) or good.status_code >= 300:
+        is_meant = re.search(self.paths, request.url.path) and re.search(self.asking, request.content.decode())
+        if not is_meant or good.status_code >= 300:
             return good
         self._asked += 1
         return self._spoiled(good)
@@ -96,6 +99,18 @@ class NastyTransport(httpx.BaseTransport):
             rows[-1][self.text] = "x" * LONG_BYTES
         elif self.how == NOT_UTF8:
             rows[-1][self.text] = "NOT-UTF-8"
+
+
+@dataclass
+class Endless:
+    """For servers that page by offset or by instant, and end a list with a short page: always the same full one."""
+
+    size: int
+    _first: Any = None
+
+    def __call__(self, body: Any, times: int) -> Any:
+        self._first = self._first or body
+        return (self._first * self.size)[: self.size]
 
 
 def rows_of(body: Any) -> Rows:

@@ -1,19 +1,19 @@
 """The conformance tests of replies that no source should send: a login page, half a reply, endless pages.
 
-A world that can play them gives `answering`; without it they are skipped with that reason. Whatever comes: a call ends
-in its time, what cannot be read is told with its reason, the rest is kept, and nothing is greener than it was.
+A world that can play them has the hooks of `connectors.conformance_hooks`; what it does not play it says in `unplayed`,
+and is skipped with that reason. Whatever comes: a call ends in its time, what cannot be read is told with its reason,
+the rest is kept, and nothing is greener than it was.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
 from unittest import SkipTest
 
-from connectors.conformance_arrival import ArrivalConformance
+from connectors.conformance_hooks import RepliesHooks
 from connectors.conformance_support import identity, is_long_over, ref
 from connectors.contract import (
     AccessRefused,
@@ -75,33 +75,8 @@ class Heard:
         return [one.reason for poll in self.polls for one in poll.skipped]
 
 
-class RepliesConformance(ArrivalConformance):
+class RepliesConformance(RepliesHooks):
     """What becomes of replies that nobody should send, and of too many."""
-
-    lists_of_records: ClassVar[int] = 1
-    """How many lists of records a poll reads: in each of them `answering` spoils one."""
-
-    def answering(self, how: str) -> Connector:
-        """A connector whose every look this world answers as `how` says (one of NASTY, or STATUS and a number).
-        Raises SkipTest, with the reason, for what this kind of source cannot send."""
-        raise SkipTest(f"{type(self).__name__} plays no nasty replies (`answering`)")
-
-    def crowded(self, runs: int) -> Connector:
-        """A connector whose source holds so many ended runs."""
-        raise SkipTest(f"{type(self).__name__} plays no crowd (`crowded`)")
-
-    def long_log(self, size: int) -> tuple[Connector, RunRecord]:
-        """A connector, and a run of it whose log has so many bytes."""
-        raise SkipTest(f"{type(self).__name__} plays no long log (`long_log`)")
-
-    def with_a_run_behind(self) -> tuple[Connector, Callable[[], str]]:
-        """A connector, and what is called after its first bite: it puts a failed run behind what was read (in a page
-        that was asked for already, under a number below the newest), and answers its attempt_key."""
-        raise SkipTest(f"{type(self).__name__} puts no run behind what was read (`with_a_run_behind`)")
-
-    def with_a_right_revoked(self) -> Connector:
-        """A connector whose account lost a right that it had."""
-        raise SkipTest(f"{type(self).__name__} revokes no right (`with_a_right_revoked`)")
 
     def test_revoked_right_is_named_by_the_probe(self) -> None:
         with self.opened(self.with_a_right_revoked()) as connector:

@@ -19,7 +19,7 @@ from connectors.contract import (
 )
 from connectors.dagster import queries
 from connectors.transport.account import Account
-from connectors.transport.http import Deadline, HttpDoor, Reply
+from connectors.transport.http import AnswerTooLarge, Deadline, HttpDoor, Reply
 
 PAGE_LIMIT = 100
 LOG_LIMIT = 1000  # of logsForRun; DAGSTER's own default page
@@ -92,10 +92,19 @@ class DagsterClient:
 
     def log(self, run: str, after: str) -> dict[str, Any]:
         """A page of a run's events: cursor, hasMore, events. Raises NotSupported where the run is gone."""
-        found = self._ask(queries.LOG, {"r": run, "c": after or None, "l": LOG_LIMIT}, "logsForRun")
+        found = self._log(run, after, LOG_LIMIT)
         if found.get("__typename") != "EventConnection":
             raise NotSupported(f"Dagster has no log of the run {run}: {_said(found)}")
         return found
+
+    def _log(self, run: str, after: str, limit: int) -> dict[str, Any]:
+        """Of long events fewer are asked for, down to a single one."""
+        try:
+            return self._ask(queries.LOG, {"r": run, "c": after or None, "l": limit}, "logsForRun")
+        except AnswerTooLarge:
+            if limit == 1:
+                raise
+            return self._log(run, after, limit // 10)
 
     # what changes something
 

@@ -36,6 +36,8 @@ def read(client: DagsterClient, run: RunRef, start: str | None, limit_bytes: int
         cut = cut or dropped
         if page.get("hasMore") is not True:
             break
+    else:
+        return LogChunk(characters.tail(text, limit_bytes)[0], _place(found, cursor, 0), more=True, cut=True)
     end, dropped = characters.tail(text, limit_bytes)
     following = None if _is_over(client, found) else _place(found, cursor, 0)
     return LogChunk(end, following, cut=cut or dropped)

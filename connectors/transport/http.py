@@ -22,12 +22,16 @@ from connectors.transport.counting import count_request, note_limit
 from connectors.transport.http_reply import Reply, clock_of, refusal
 from connectors.transport.http_wire import LIMIT_BYTES, NOT_SENT, Deadline, DeadlineTransport, tls
 
-__all__ = ["Deadline", "HttpDoor", "Reply", "checked_origin"]
+__all__ = ["AnswerTooLarge", "Deadline", "HttpDoor", "Reply", "checked_origin"]
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": "headway"}
 FIELD_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 """Of RFC 9110, 5.1."""
+
+
+class AnswerTooLarge(SystemUnreachable):
+    """The same question has the same answer: ask for less."""
 
 
 class HttpDoor:
@@ -151,7 +155,7 @@ class HttpDoor:
                 if deadline.left <= 0:
                     raise SystemUnreachable(f"{words} did not end within {deadline.seconds:g} s")
         except TooLarge:
-            raise SystemUnreachable(f"{words} is larger than {LIMIT_BYTES // 1024**2} MiB") from None
+            raise AnswerTooLarge(f"{words} is larger than {LIMIT_BYTES // 1024**2} MiB") from None
         except zlib.error as error:
             raise SystemUnreachable(f"{words} cannot be unpacked: {error}") from None
         if not unpacked.whole:

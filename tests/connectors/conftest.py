@@ -8,6 +8,7 @@ pytest.register_assert_rewrite(
     "connectors.conformance",
     "connectors.conformance_acts",
     "connectors.conformance_holds",
+    "connectors.conformance_hooks",
     "connectors.conformance_replies",
     "connectors.conformance_arrival",
     "connectors.conformance_support",

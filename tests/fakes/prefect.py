@@ -141,9 +141,9 @@ class FakePrefect:
     # -- its door ---------------------------------------------------------------------------------------------------
     @property
     def transport(self) -> httpx.MockTransport:
-        return httpx.MockTransport(self._answer)
+        return httpx.MockTransport(self.answer)
 
-    def _answer(self, request: httpx.Request) -> httpx.Response:
+    def answer(self, request: httpx.Request) -> httpx.Response:
         path, body = request.url.path.removeprefix("/api"), json.loads(request.content or b"null")
         self.requests.append((request.method, path, body))
         if self.forbidden and re.search(self.forbidden, path):
@@ -174,7 +174,7 @@ class FakePrefect:
             first, limit = body.get("offset", 0), body.get("limit", 200)
             if limit > 200:
                 return self._reply(422, recorded("filter_limit_too_big"))
-            return self._reply(200, [_public(row) for row in lists[path](body)[first : first + limit]])
+            return self._reply(200, [public(row) for row in lists[path](body)[first : first + limit]])
         if path.startswith("/events/filter"):
             return self._events(body, request.url.params.get("page-token"))
         if path == "/flow_run_states/":
@@ -198,17 +198,17 @@ class FakePrefect:
                 row = next((row for row in self.runs if row["id"] == run), None)
                 if row is None:
                     return self._reply(404, recorded("flow_run_404"))
-                return self._set_state(row, body) if rest == ["set_state"] else self._reply(200, _public(row))
+                return self._set_state(row, body) if rest == ["set_state"] else self._reply(200, public(row))
         return self._reply(404, {"detail": "Not Found"})
 
     def _create(self, job: str, body: Row) -> httpx.Response:
         key = body.get("idempotency_key")
         same = next((row for row in self.runs if key and row["idempotency_key"] == key), None)
         if same is not None:
-            return self._reply(200, _public(same))
+            return self._reply(200, public(same))
         at = body.get("state", {}).get("state_details", {}).get("scheduled_time") or stamp(self.now)
         row = self.start(job, idempotency_key=key, labels=body.get("labels") or {}, expected_start_time=at)
-        return self._reply(201, _public(row))
+        return self._reply(201, public(row))
 
     def _set_state(self, row: Row, body: Row) -> httpx.Response:
         wanted = body["state"]
@@ -282,5 +282,5 @@ def _between(at: str, where: Row) -> bool:
     )
 
 
-def _public(row: Row) -> Row:
+def public(row: Row) -> Row:
     return {name: value for name, value in row.items() if not name.startswith("_")}

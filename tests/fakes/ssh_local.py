@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,8 @@ class LocalHost:
         self.shim("date", DATE)
         self.address = SshAddress(name, "local", 22, ME, Path("/nowhere"))
         self.calls = 0
+        self.spoil: Callable[[bytes], bytes] = bytes
+        """What becomes of the answers on their way."""
 
     def crontab_text(self) -> str:
         """The user's crontab without the lines that crontab(1) puts before it."""
@@ -75,7 +77,7 @@ class LocalHost:
         done = subprocess.run(
             list(argv), input=stdin, capture_output=True, timeout=timeout_seconds, check=False, env=self.environment()
         )
-        return Completed(b"Welcome!\n" + done.stdout, done.stderr, done.returncode)
+        return Completed(b"Welcome!\n" + self.spoil(done.stdout), done.stderr, done.returncode)
 
     def close(self) -> None:
         """Nothing is kept open."""

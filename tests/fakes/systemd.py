@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,8 @@ class SystemdHost:
         (folder / "journal.jsonl").write_text("")
         self.address = SshAddress(name, "local", 22, "headway", Path("/nowhere"))
         self.calls = 0
+        self.spoil: Callable[[bytes], bytes] = bytes
+        """What becomes of the answers on their way."""
 
     @property
     def world(self) -> World:
@@ -82,7 +84,7 @@ class SystemdHost:
         done = subprocess.run(
             list(argv), input=stdin, capture_output=True, timeout=timeout_seconds, check=False, env=environment
         )
-        return Completed(b"Welcome!\n" + done.stdout, done.stderr, done.returncode)
+        return Completed(b"Welcome!\n" + self.spoil(done.stdout), done.stderr, done.returncode)
 
     def close(self) -> None:
         """Nothing is kept open."""

@@ -11,15 +11,28 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
+from unittest import SkipTest
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from connectors.conformance import ConnectorConformance, new_key
+from connectors.conformance_replies import (
+    GARBLED,
+    GONE,
+    HOUR_OFF,
+    LONG_BYTES,
+    LONG_LINE,
+    NOT_A_NUMBER,
+    NOT_UTF8,
+    TRUNCATED,
+    TWICE,
+)
 from connectors.contract import Connector, RunRecord, State
 from connectors.cron.connector import CONNECTOR, CronConnector
 from connectors.transport.ssh import Completed
+from tests.fakes.spoiled import Spoil, an_hour_off, each_twice, half, on_line
 from tests.fakes.ssh_local import ME, WRAPPER, LocalHost
 
 CRONTAB = """\
@@ -35,6 +48,18 @@ SHELL=/usr/local/bin/headway-sh
 
 def no_secret(reference: Any) -> str:
     return ""
+
+
+END = rb"H2\tE\t[0-9.]+\t[0-9]+\t3"
+START = b"orders.csv: No such file; exit 3$"
+SPOILS: dict[str, Spoil] = {
+    TRUNCATED: half,
+    NOT_UTF8: on_line(START, lambda line: line[:-4] + b"\xff\xfe 3"),
+    NOT_A_NUMBER: on_line(END, lambda line: line.replace(b"\t179", b"\tNaN")),
+    GARBLED: on_line(END, lambda line: line[:4].ljust(len(line), b"?")),
+    TWICE: each_twice(rb"H2\t|[^\n]*CRON\["),
+    HOUR_OFF: an_hour_off,
+}
 
 
 @pytest.fixture(scope="class")
@@ -59,10 +84,42 @@ class TestCronConformance(ConnectorConformance):
     against = "recorded: lines of Debian cron, played on this machine"
     host: LocalHost
     folder: Path
-    _made: dict[str, str]
+    before: ClassVar[bytes | None] = None
+    """The log, where it is spoiled."""
     _pids = itertools.count(500)
 
+    unplayed: ClassVar[Mapping[str, str]] = {
+        "crowded": "the last 4 MB of a log are read, and hold no 100,000 runs",
+        "with_a_run_behind": "a log only grows at its end, and is read to its end",
+        "with_a_right_revoked": "rights are those of a host's files: tests/lab/test_cron_real.py takes them away",
+    }
+
+    def answering(self, how: str) -> Connector:
+        self.make_success(), self.make_failure()
+        if how == GONE:
+            self.host.log_line(next(self._pids), f"({ME}) CMD (/opt/etl/gone)")
+            return self.connector()
+        found = self.connector()
+        if how == LONG_LINE:
+            type(self).before = self.host.log.read_bytes()
+            self.host.log.write_bytes((self.before or b"") + b"x" * LONG_BYTES + b"\n")
+        elif how in SPOILS:
+            self.host.spoil = SPOILS[how]
+        else:
+            raise SkipTest(f"commands over SSH know no {how}")
+        return found
+
+    def long_log(self, size: int) -> tuple[Connector, RunRecord]:
+        run = self.latest(self.make_failure())
+        with Path(json.loads(run.native_ref)["output"]).open("wb") as file:
+            file.truncate(size)
+        return self.connector(), run
+
     def connector(self) -> Connector:
+        self.host.spoil = bytes
+        if self.before is not None:
+            self.host.log.write_bytes(self.before)
+            type(self).before = None
         return CronConnector(self.host.options(), "db07", no_secret, self.host)
 
     def connector_at(self, host: str, port: int) -> Connector:

@@ -4,14 +4,16 @@ shows when it is asked."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from datetime import timedelta
-from typing import Any
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar
 
 import httpx
 import pytest
 
 from connectors.conformance import ConnectorConformance, new_key, ref
+from connectors.conformance_http import Endless, NastyTransport
+from connectors.conformance_replies import GONE
 from connectors.contract import (
     AccessRefused,
     Ask,
@@ -56,6 +58,7 @@ def told(connector: Connector, cursor: str = "") -> tuple[dict[str, RunRecord], 
 
 class TestDagsterOnTheFake(ConnectorConformance):
     kind = CONNECTOR
+    unplayed: ClassVar[Mapping[str, str]] = {"crowded": "many seconds of a processor: tests/lab/test_crowds.py has it"}
     against = "recorded: replies of Dagster 1.13.27, behind a fake with a state"
 
     @pytest.fixture(autouse=True)
@@ -71,6 +74,33 @@ class TestDagsterOnTheFake(ConnectorConformance):
 
     def connector_at(self, host: str, port: int) -> Connector:
         return CONNECTOR.open(CONNECTOR.options(url=f"http://{host}:{port}"), "webserver", lambda reference: "")
+
+    def answering(self, how: str) -> Connector:
+        if how == GONE:
+            self.fake.jobs = (ORDERS,)
+            return opened(self.fake)
+        self.fake.now = datetime.now(UTC)
+        return opened(self.fake, NastyTransport(self.fake.answer, how, "", "mode", EndlessRuns(), "runsOrError"))
+
+    def long_log(self, size: int) -> tuple[Connector, RunRecord]:
+        run = next(one for one in told(opened(self.fake))[0].values() if one.job == DAGSTER + ORDERS)
+        row = next(row for row in self.fake.runs if row["runId"] == run.attempt_key)
+        for _ in range(size // 100_000):
+            self.fake.write(row, "STEP_OUTPUT", "x" * 100_000)
+        return opened(self.fake), run
+
+    def with_a_run_behind(self) -> tuple[Connector, Callable[[], str]]:
+        def put() -> str:
+            late = self.fake.start(ORDERS)
+            self.fake.runs.insert(0, self.fake.runs.pop())
+            self.fake.tick()
+            return str(late["runId"])
+
+        return opened(self.fake), put
+
+    def with_a_right_revoked(self) -> Connector:
+        self.fake.read_only = True
+        return opened(self.fake)
 
     def make_success(self) -> str:
         return DAGSTER + STOCK
@@ -96,6 +126,23 @@ class TestDagsterOnTheFake(ConnectorConformance):
 
     def advance(self) -> None:
         self.fake.tick()
+
+
+class EndlessRuns:
+    """A page that is full, and always the same."""
+
+    def __init__(self) -> None:
+        self.page = Endless(100)
+
+    def __call__(self, body: Any, times: int) -> Any:
+        return {
+            "data": {
+                "runsOrError": {
+                    **body["data"]["runsOrError"],
+                    "results": self.page(body["data"]["runsOrError"]["results"], times),
+                }
+            }
+        }
 
 
 def failed() -> tuple[FakeDagster, str]:
@@ -347,3 +394,22 @@ def test_hostile_text_stays_data() -> None:
         run = parse.run({**row, "tags": tags}, [hostile], URL)
         assert State.PARTIAL is run.state
         json.dumps(dict(run.context)).encode()
+
+
+def test_a_log_that_is_longer_than_what_is_read_at_once_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake, run = failed()
+    row = next(row for row in fake.runs if row["runId"] == run)
+    for number in range(30):
+        fake.write(row, "STEP_OUTPUT", f"line {number}")
+    monkeypatch.setattr("connectors.dagster.log.MOST_PAGES", 2)
+    monkeypatch.setattr("connectors.dagster.client.LOG_LIMIT", 10)
+    known = told(opened(fake))[0][run]
+    first = opened(fake).log(ref(known), None, 4096, 10)
+    assert (True, True, False) == (first.more, first.cut, "line 29" in first.text)
+    assert first.next is not None
+    following = ""
+    start: str | None = first.next
+    while start is not None:
+        chunk = opened(fake).log(ref(known), start, 4096, 10)
+        following, start = following + chunk.text, chunk.next
+    assert "line 29" in following

@@ -61,6 +61,10 @@ def host(request: pytest.FixtureRequest) -> Iterator[None]:
 class TestDbt(ConnectorConformance):
     kind = CONNECTOR
     against = "recorded: artefacts and log of dbt-core 1.11.16, behind a fake with a state"
+    unplayed: ClassVar[Mapping[str, str]] = {
+        "crowded": "a project keeps its newest artefacts and one log that is rotated",
+        "with_a_run_behind": "artefacts are overwritten and a log grows at its end",
+    }
     host: DbtHost
     folder: Path
     limits: ClassVar[Mapping[str, str]] = {}

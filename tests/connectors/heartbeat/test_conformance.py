@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import ClassVar
@@ -34,6 +34,9 @@ def door(request: pytest.FixtureRequest) -> Iterator[None]:
 class TestHeartbeat(ConnectorConformance):
     kind = CONNECTOR
     against = "real: our own door, over HTTP"
+    unplayed: ClassVar[Mapping[str, str]] = {
+        "answering": "it asks nobody: what comes to its door is checked there",
+    }
     limits: ClassVar = {
         "network": "it asks nobody: its jobs come to it",
         "unknown_word": "its words are our own; what is none of them is refused at the door",

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import ClassVar
 
 from connectors.conformance import ConnectorConformance, ref
 from connectors.contract import Connector, Poll, RunRef
@@ -38,6 +39,13 @@ class Watched(ManualConnector):
 class TestManual(ConnectorConformance):
     kind = CONNECTOR
     against = "real: our own store of steps"
+    unplayed: ClassVar[Mapping[str, str]] = {
+        "answering": "there is no source but our own steps, reckoned from the calendar",
+        "crowded": "there is no source but our own steps, reckoned from the calendar",
+        "long_log": "there is no source but our own steps, reckoned from the calendar",
+        "with_a_run_behind": "there is no source but our own steps, reckoned from the calendar",
+        "with_a_right_revoked": "there is no source but our own steps, reckoned from the calendar",
+    }
     limits = {
         "network": "there is no server to be silent: people complete its steps",
         "success": "a person says it, to the console; the connector tells who waits and what is overdue",

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
+from unittest import SkipTest
 
 import pytest
 from pydantic import ValidationError
 
 from connectors.conformance import ConnectorConformance, new_key, ref
+from connectors.conformance_replies import GARBLED, GONE, HOUR_OFF, LONG_BYTES, LONG_LINE, NOT_A_NUMBER, NOT_UTF8, TWICE
 from connectors.contract import (
     AccessRefused,
     Ask,
@@ -26,9 +31,11 @@ from connectors.contract import (
 )
 from connectors.mysql_events import parse
 from connectors.mysql_events.calendar import schedule_of, zone_name
+from connectors.mysql_events.client import BITE_ROWS
 from connectors.mysql_events.connector import CONNECTOR, MySqlEventsConnector
 from connectors.mysql_events.options import MySqlEventsOptions
 from connectors.mysql_events.rights import holds
+from connectors.mysql_events.seen import Seen
 from connectors.secrets import SecretStore
 from console.control.schedule import fault, instants
 from tests.fakes.mysql_events import FakeClient, FakeEvents
@@ -51,6 +58,38 @@ def told(fake: FakeEvents, cursor: str = "") -> dict[tuple[str, str], RunRecord]
     return {(run.job, run.attempt_key): run for run in connector_on(fake).poll(cursor, (), 5).runs}
 
 
+class CrowdedClient(FakeClient):
+    """Numbers without a gap: a page is a slice."""
+
+    def page(self, after: int, again: Sequence[int], timeout_seconds: float) -> Seen:
+        fake, rows = self._fake, [dict(row) for row in self._fake.log[after : after + BITE_ROWS]]
+        log, fake.log = fake.log, fake.log[-1:]
+        seen = self.look(timeout_seconds)
+        fake.log = log
+        return replace(seen, log=rows, again=[], is_full=len(rows) == BITE_ROWS)
+
+
+def nasty_tables(fake: FakeEvents, how: str) -> None:
+    """What a log table may hold at its worst. A driver never hands over half a row or a web page."""
+    last = next(row for row in reversed(fake.log) if row["status"] == "succeeded")
+    if how == GARBLED:
+        last |= {"event_schema": None, "event_name": None, "status": None}
+    elif how == NOT_A_NUMBER:
+        last |= {"started": float("nan"), "ended": float("nan"), "row_count": float("nan")}
+    elif how == NOT_UTF8:
+        last |= {"message": b"caf\xe9"}
+    elif how == LONG_LINE:
+        last |= {"message": "x" * LONG_BYTES}
+    elif how == TWICE:
+        fake.bite_rows, fake.log = 1000, [row for row in fake.log for _ in range(2)]
+    elif how == HOUR_OFF:
+        fake.pass_time(time.time() + 3600 - fake.about["clock"])
+    elif how == GONE:
+        fake.events = [row for row in fake.events if row["event_name"] != "good"]
+    else:
+        raise SkipTest(f"no MariaDB sends it: {how}")
+
+
 class TestRecordedEvents(ConnectorConformance):
     kind = CONNECTOR
     against = "recorded: rows of a real MariaDB 10.11"
@@ -64,6 +103,28 @@ class TestRecordedEvents(ConnectorConformance):
 
     def connector_at(self, host: str, port: int) -> Connector:
         return CONNECTOR.open(CONNECTOR.options(host=host, port=port, user="headway"), host, SecretStore())
+
+    unplayed: ClassVar[Mapping[str, str]] = {"long_log": "an event has no log but the message of its row"}
+
+    def answering(self, how: str) -> Connector:
+        other = FakeEvents()
+        nasty_tables(other, how)
+        return connector_on(other)
+
+    def crowded(self, runs: int) -> Connector:
+        other = FakeEvents()
+        other.log = [other.log[0] | {"run_id": number} for number in range(1, runs + 1)]
+        return MySqlEventsConnector(CrowdedClient(other), OPTIONS)
+
+    def with_a_run_behind(self) -> tuple[Connector, Callable[[], str]]:
+        self.fake.bite_rows = 100
+        after = self.fake.newest
+        self.fake.write("good", "succeeded", run_id=after + 2)
+        return connector_on(self.fake), lambda: str(self.fake.write("bad", "failed", run_id=after + 1)["run_id"])
+
+    def with_a_right_revoked(self) -> Connector:
+        self.fake.grants = [one for one in self.fake.grants if "event_start" not in one]
+        return connector_on(self.fake)
 
     def connector_hearing_an_unknown_word(self) -> Connector:
         self.fake.write("good", "hibernating")

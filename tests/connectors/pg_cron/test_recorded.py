@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 from unittest import SkipTest
 
 import pytest
@@ -72,6 +73,9 @@ def nasty_tables(fake: FakePgCron, how: str) -> None:
 class TestRecordedPgCron(ConnectorConformance):
     kind = CONNECTOR
     against = "recorded: tables of a real pg_cron"
+    unplayed: ClassVar[Mapping[str, str]] = {
+        "with_a_run_behind": "one launcher writes its rows, one after the other: none comes behind",
+    }
 
     @pytest.fixture(autouse=True)
     def world(self, fake: FakePgCron) -> None:
@@ -93,6 +97,11 @@ class TestRecordedPgCron(ConnectorConformance):
         other = FakePgCron()
         other.access |= {"may_hold": False, "may_cancel": False}
         return connector_on(other)
+
+    def long_log(self, size: int) -> tuple[Connector, RunRecord]:
+        run = self.latest("bad")
+        next(row for row in self.fake.runs if str(row["runid"]) == run.attempt_key)["message"] = "x" * size
+        return connector_on(self.fake), run
 
     def crowded(self, runs: int) -> Connector:
         other = FakePgCron()

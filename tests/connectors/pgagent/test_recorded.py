@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
+from unittest import SkipTest
 
 import pytest
 
 from connectors.conformance import ConnectorConformance, new_key, ref
+from connectors.conformance_replies import GARBLED, GONE, HOUR_OFF, LONG_BYTES, LONG_LINE, NOT_A_NUMBER, NOT_UTF8, TWICE
 from connectors.contract import (
     AccessRefused,
     Ask,
@@ -22,6 +26,7 @@ from connectors.contract import (
     Verb,
 )
 from connectors.pgagent import parse
+from connectors.pgagent.client import BITE_ROWS, Page
 from connectors.pgagent.connector import CONNECTOR, PgAgentConnector
 from connectors.secrets import SecretStore
 from tests.fakes.pgagent import FakeClient, FakePgAgent
@@ -42,6 +47,40 @@ def told(fake: FakePgAgent, cursor: str = "") -> dict[str, RunRecord]:
     return {run.attempt_key: run for run in connector_on(fake).poll(cursor, (), 5).runs}
 
 
+class CrowdedClient(FakeClient):
+    """Numbers without a gap: a page is a slice."""
+
+    def page(self, after: int, again: Sequence[int], timeout_seconds: float) -> Page:
+        del again, timeout_seconds
+        fake = self._fake
+        rows = [dict(row) for row in fake.runs[after : after + BITE_ROWS]]
+        steps = [dict(row) for row in fake.step_log[after : after + BITE_ROWS]]
+        is_full = len(rows) == BITE_ROWS
+        return Page(dict(fake.access), fake.agents, self._jobs(), rows, [], steps, [], len(fake.runs), is_full)
+
+
+def nasty_tables(fake: FakePgAgent, how: str) -> None:
+    """What pgAgent's tables may hold at their worst. A driver never hands over half a row or a web page."""
+    last = next(row for row in reversed(fake.runs) if row["status"] == "s")
+    step = next(row for row in fake.step_log if row["jlgid"] == last["jlgid"])
+    if how == GARBLED:
+        last |= {"status": None, "started": None, "jobid": None}
+    elif how == NOT_A_NUMBER:
+        last |= {"started": "NaN"}
+    elif how == NOT_UTF8:
+        step |= {"output": "caf\udce9"}
+    elif how == LONG_LINE:
+        step |= {"output": "x" * LONG_BYTES}
+    elif how == TWICE:
+        fake.bite_rows, fake.runs = 1000, [row for row in fake.runs for _ in range(2)]
+    elif how == HOUR_OFF:
+        fake.access |= {"clock": str(time.time() + 3600)}
+    elif how == GONE:
+        fake.jobs = [row for row in fake.jobs if row["jobname"] != "load_orders"]
+    else:
+        raise SkipTest(f"no PostgreSQL sends it: {how}")
+
+
 class TestRecordedPgAgent(ConnectorConformance):
     kind = CONNECTOR
     against = "recorded: tables of a real pgAgent 4.2"
@@ -56,6 +95,39 @@ class TestRecordedPgAgent(ConnectorConformance):
     def connector_at(self, host: str, port: int) -> Connector:
         options = CONNECTOR.options(host=host, port=port, dbname="agents", user="headway")
         return CONNECTOR.open(options, host, SecretStore())
+
+    def answering(self, how: str) -> Connector:
+        other = FakePgAgent()
+        nasty_tables(other, how)
+        return connector_on(other)
+
+    def crowded(self, runs: int) -> Connector:
+        other = FakePgAgent()
+        run, step = other.runs[0], other.step_log[0]
+        other.runs = [run | {"jlgid": number} for number in range(1, runs + 1)]
+        other.step_log = [step | {"jlgid": number} for number in range(1, runs + 1)]
+        return PgAgentConnector(CrowdedClient(other))
+
+    def long_log(self, size: int) -> tuple[Connector, RunRecord]:
+        run = self.latest("bad")
+        step = next(row for row in self.fake.step_log if str(row["jlgid"]) == run.attempt_key)
+        step |= {"output": "x" * size}
+        return connector_on(self.fake), run
+
+    def with_a_run_behind(self) -> tuple[Connector, Callable[[], str]]:
+        self.fake.bite_rows = 100
+        after = self.fake.newest
+        self.fake.run(1, "s", jlgid=after + 2)
+        self.fake.pass_time(5)
+
+        def put() -> str:
+            return str(self.fake.run(2, "f", -1, jlgid=after + 1)["jlgid"])
+
+        return connector_on(self.fake), put
+
+    def with_a_right_revoked(self) -> Connector:
+        self.fake.access |= {"may_hold": False, "may_start": False}
+        return connector_on(self.fake)
 
     def connector_hearing_an_unknown_word(self) -> Connector:
         self.fake.run(1, "z")

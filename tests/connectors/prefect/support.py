@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
+
 from connectors.contract import Connector, RunRecord
 from connectors.prefect.connector import PrefectConnector
 from connectors.prefect.options import PrefectOptions
@@ -13,9 +15,9 @@ URL = "https://prefect.example.com/api"
 ORDERS, STOCK = "load-orders/nightly", "stock-count/hourly"
 
 
-def opened(fake: FakePrefect, **options: Any) -> PrefectConnector:
+def opened(fake: FakePrefect, transport: httpx.BaseTransport | None = None, **options: Any) -> PrefectConnector:
     chosen = PrefectOptions.model_validate({"url": URL, **options})
-    return PrefectConnector(chosen, lambda reference: "right", fake.transport, settle_seconds=0.0)
+    return PrefectConnector(chosen, lambda reference: "right", transport or fake.transport, settle_seconds=0.0)
 
 
 def told(connector: Connector, cursor: str = "") -> tuple[dict[str, RunRecord], str]:

@@ -207,7 +207,7 @@ def test_an_automation_that_runs_a_deployment_is_an_edge() -> None:
 def through(answer: Callable[[httpx.Request], httpx.Response | None], fake: FakePrefect) -> PrefectConnector:
     """A connector whose replies are those of the fake, but where `answer` has one."""
     options = PrefectOptions.model_validate({"url": URL})
-    transport = httpx.MockTransport(lambda request: answer(request) or fake._answer(request))
+    transport = httpx.MockTransport(lambda request: answer(request) or fake.answer(request))
     return PrefectConnector(options, lambda reference: "", transport, settle_seconds=0.0)
 
 
@@ -335,7 +335,7 @@ def test_a_password_goes_as_basic_and_is_read_again_once_when_it_is_refused() ->
         return plain(401, b"{}") if seen[-1].endswith("old") else None
 
     chosen: dict[str, Any] = {"url": URL, "username": "headway", "password": {"env": "UNREAD"}}
-    transport = httpx.MockTransport(lambda request: answer(request) or fake._answer(request))
+    transport = httpx.MockTransport(lambda request: answer(request) or fake.answer(request))
     connector = PrefectConnector(PrefectOptions.model_validate(chosen), lambda _: next(given), transport, 0.0)
     assert connector.probe(5).reachable
     assert ["headway:old", "headway:new"] == seen[:2]

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from datetime import UTC, datetime, timedelta
+from typing import ClassVar
+
 import pytest
 
 from connectors.conformance import ConnectorConformance
+from connectors.conformance_http import Endless, NastyTransport
+from connectors.conformance_replies import GONE, HOUR_OFF
 from connectors.contract import Connector, RunRecord, State
 from connectors.prefect.connector import CONNECTOR
 from tests.connectors.prefect.support import ORDERS, STOCK, opened, told
-from tests.fakes.prefect import FakePrefect
+from tests.fakes.prefect import FakePrefect, stamp
 
 
 class TestPrefectOnTheFake(ConnectorConformance):
@@ -23,11 +30,44 @@ class TestPrefectOnTheFake(ConnectorConformance):
             self.fake.start(job)
         self.fake.tick(30)
 
+    unplayed: ClassVar[Mapping[str, str]] = {"crowded": "many seconds of a processor: tests/lab/test_crowds.py has it"}
+
     def connector(self) -> Connector:
         return opened(self.fake)
 
     def connector_at(self, host: str, port: int) -> Connector:
         return CONNECTOR.open(CONNECTOR.options(url=f"http://{host}:{port}/api"), "api", lambda reference: "")
+
+    def answering(self, how: str) -> Connector:
+        if how == GONE:
+            other = deepcopy(self.fake)
+            del other.deployments[STOCK]
+            return opened(other)
+        other = deepcopy(self.fake)
+        other.now = datetime.now(UTC)
+        return opened(
+            other,
+            NastyTransport(other.answer, how, "" if how == HOUR_OFF else r"/flow_runs/filter$", "name", Endless(200)),
+        )
+
+    def long_log(self, size: int) -> tuple[Connector, RunRecord]:
+        run = next(one for one in told(opened(self.fake))[0].values() if one.job == ORDERS)
+        row = next(row for row in self.fake.runs if row["id"] == run.attempt_key)
+        for _ in range(size // 100_000):
+            self.fake.write(row, "x" * 100_000)
+        return opened(self.fake), run
+
+    def with_a_run_behind(self) -> tuple[Connector, Callable[[], str]]:
+        def put() -> str:
+            late = self.fake.start(ORDERS, expected_start_time=stamp(self.fake.now - timedelta(days=2)))
+            self.fake.tick()
+            return str(late["id"])
+
+        return opened(self.fake), put
+
+    def with_a_right_revoked(self) -> Connector:
+        self.fake.forbidden = "/logs/filter"
+        return opened(self.fake)
 
     def make_success(self) -> str:
         return STOCK

@@ -31,6 +31,7 @@ from connectors.conformance_replies import (
 from connectors.contract import Connector, RunRecord, State
 from connectors.slurm.connector import CONNECTOR, SlurmConnector
 from tests.fakes.slurm import Crowd, SlurmHost
+from tests.fakes.spoiled import an_hour_off, half
 
 
 def no_secret(reference: Any) -> str:
@@ -46,12 +47,8 @@ def on_row(change: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
     return lambda data: ROW.sub(lambda row: change(row[0]), data)
 
 
-def an_hour_off(data: bytes) -> bytes:
-    return re.sub(rb"HOST\|(\d+)", lambda found: b"HOST|%d" % (int(found[1]) + 3600), data)
-
-
 SPOILS: dict[str, Callable[[bytes], bytes]] = {
-    TRUNCATED: lambda data: data[: len(data) // 2],
+    TRUNCATED: half,
     NOT_UTF8: on_row(lambda row: row.replace(b"sbatch", b"\xff\xfesbatch")),
     NOT_A_NUMBER: on_row(lambda row: SUBMIT.sub(rb"\1NaN", row, count=1)),
     GARBLED: on_row(lambda row: row[:30]),
@@ -149,6 +146,13 @@ class TestSlurmConformance(ConnectorConformance):
         with self.opened() as connector:
             run = next(run for run in connector.poll("", (), 20).runs if run.job.endswith("/talks"))
         return self.connector(), run
+
+    def with_a_run_behind(self) -> tuple[Connector, Callable[[], str]]:
+        def put() -> str:
+            number = self.host.submit("late", "exit 1", at=int(time.time()) - 90)
+            return next(run.attempt_key for run in self.connector().poll("", (), 20).runs if run.period_key == number)
+
+        return self.connector(), put
 
     def with_a_right_revoked(self) -> Connector:
         found = self.connector()

@@ -9,12 +9,24 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
+from unittest import SkipTest
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from connectors.conformance import ConnectorConformance, new_key
+from connectors.conformance_replies import (
+    GARBLED,
+    GONE,
+    HOUR_OFF,
+    LONG_BYTES,
+    LONG_LINE,
+    NOT_A_NUMBER,
+    NOT_UTF8,
+    TRUNCATED,
+    TWICE,
+)
 from connectors.contract import (
     AccessRefused,
     Connector,
@@ -27,11 +39,24 @@ from connectors.contract import (
     SystemUnreachable,
 )
 from connectors.systemd.connector import CONNECTOR, SystemdConnector
+from tests.fakes.spoiled import Spoil, an_hour_off, each_twice, half, on_line
 from tests.fakes.systemd import SystemdHost, service, timer
 
 
 def no_secret(reference: Any) -> str:
     return ""
+
+
+FAILED = b"broken.service: failure"
+SPOILS: dict[str, Spoil] = {
+    TRUNCATED: half,
+    NOT_UTF8: on_line(FAILED, lambda line: line.replace(FAILED, b"\xff\xfe")),
+    NOT_A_NUMBER: on_line(b'"EXIT_STATUS"', lambda line: line.replace(b'"3"', b"NaN")),
+    GARBLED: on_line(FAILED, lambda line: line[:40]),
+    TWICE: each_twice(rb'\{"__CURSOR"'),
+    HOUR_OFF: an_hour_off,
+    LONG_LINE: on_line(FAILED, lambda line: line.replace(FAILED, b"x" * LONG_BYTES)),
+}
 
 
 @pytest.fixture(scope="class")
@@ -56,7 +81,42 @@ class TestSystemdConformance(ConnectorConformance):
     folder: Path
     limits: ClassVar[Mapping[str, str]] = {"due": "no systemd runs here, so no timer elapses"}
 
+    unplayed: ClassVar[Mapping[str, str]] = {
+        "crowded": "its fake reads a journal line by line in Python: not with 300,000 lines",
+        "with_a_run_behind": "the journal's cursor is the order of arrival: nothing comes behind it",
+    }
+
+    def answering(self, how: str) -> Connector:
+        if how == GONE:
+            world = self.host.world
+            world.units["gone.timer"], world.units["gone.service"] = timer("gone", "daily"), service("gone", "well")
+            world.save()
+            self.host.ran("gone")
+            world = self.host.world
+            del world.units["gone.timer"], world.units["gone.service"]
+            world.save()
+            return self.connector()
+        if how not in SPOILS:
+            raise SkipTest(f"commands over SSH know no {how}")
+        found = self.connector()
+        self.host.spoil = SPOILS[how]
+        return found
+
+    def long_log(self, size: int) -> tuple[Connector, RunRecord]:
+        run = self.latest(self.make_failure())
+        for _ in range(5):
+            self.host.world.write(time.time(), MESSAGE="x" * (size // 5), _SYSTEMD_INVOCATION_ID=run.attempt_key)
+        return self.connector(), run
+
+    def with_a_right_revoked(self) -> Connector:
+        found = self.connector()
+        (self.host.shims / "id").write_text("#!/bin/sh\ncase $1 in -un) echo headway ;; *) echo 1000 ;; esac\n")
+        (self.host.shims / "id").chmod(0o755)
+        return found
+
     def connector(self) -> Connector:
+        self.host.spoil = bytes
+        (self.host.shims / "id").unlink(missing_ok=True)
         return SystemdConnector(self.host.options(sudo=False), "db07", no_secret, self.host)
 
     def connector_at(self, host: str, port: int) -> Connector:
