@@ -134,7 +134,8 @@ def useful(arguments: argparse.Namespace) -> int:
     with reading(arguments) as reads:
         number = _number(arguments.name)
         if number is None or not reads.has_alert(number):
-            raise Stop(Exit.NOT_FOUND, _no_such("alert", arguments.name, reads.latest_alerts(FEW)))
+            code = Exit.USAGE if number is None else Exit.NOT_FOUND
+            raise Stop(code, _no_such("alert", arguments.name, reads.latest_alerts(FEW)))
     requests = require_engine(arguments)
     data = answered(arguments, requests, requests.judge_alert(number, arguments.said == "yes", arguments.why))
     if arguments.json:
@@ -207,7 +208,7 @@ def retry(arguments: argparse.Namespace) -> int:
     if wanted is None and not arguments.parked:
         with reading(arguments) as reads:
             parked = [(one.id, one.title) for one in reads.unsent() if one.state == "parked"]
-        raise Stop(Exit.NOT_FOUND, _no_such("parked delivery", arguments.name, parked[:FEW]))
+        raise Stop(Exit.USAGE, _no_such("parked delivery", arguments.name, parked[:FEW]))
     requests = require_engine(arguments)
     data = answered(arguments, requests, requests.retry_parked(wanted))
     if arguments.json:
