@@ -79,7 +79,7 @@ class Histories:
             self.unread |= dict.fromkeys(sorted(new, key=lambda job_id: job_id not in members))
             self.unread = {job_id: None for job_id in self.unread if job_id in jobs}
             self.of_jobs = jobs
-        self.unread |= {job_id: None for job_id in changed if job_id in self.known}
+        self.unread |= {job_id: None for job_id in changed if job_id in self.known and job_id in jobs}
         ask = sorted(self._due(first))
         if ask:
             self.known = self.known.changed(read(lines, is_sqlite, ask, _ahead(lines, jobs, ask)))

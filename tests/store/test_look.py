@@ -150,6 +150,19 @@ def test_a_look_that_breaks_off_loses_no_change(served: Estate, monkeypatch: pyt
     assert served.job_id() in (changed_jobs(before.estate, after.estate, after.changed) or ())
 
 
+def test_a_system_that_left_the_config_is_looked_past_and_read_again_when_it_is_back(served: Estate) -> None:
+    """Its jobs differ from the look before, and are none any more: an engine with the new config could not begin."""
+    served.ingest(run())
+    extract = served.job_id()
+    assert extract in look(served.store, at("03:30"), Settings()).estate.jobs
+    for removed, there in (("TRUE", False), ("FALSE", True)):
+        with served.store.write(None) as connection:
+            connection.exec_driver_sql(f"UPDATE system SET removed = {removed} WHERE name = 'etl-hosts'")
+        found = look(served.store, at("03:30"), Settings(), 0)
+        assert there == (extract in found.estate.jobs)
+    assert extract in found.estate.history
+
+
 def test_durations_are_seconds_newest_first(served: Estate) -> None:
     for minutes, period in ((5, "01:10"), (4.5, "03:10"), (7, "02:10")):
         over = at(period) + timedelta(minutes=minutes)
