@@ -21,6 +21,7 @@ from console.control.estimate import label
 from console.control.expected import expectations, has_started
 from console.control.fewest import Can, stand_ins, superseded, waits_for
 from console.control.forecast import Forecast, How, Node
+from console.control.forecast.odds import Foresee
 from console.control.held import kept_back_by
 from console.control.hits import hits
 from console.control.own_sleep import woken
@@ -51,9 +52,12 @@ class _Wanted:
     """Empty: whichever way it can run again."""
 
 
-def recovery(estate: Estate, incident_id: int, now: datetime, can: Can, everything: bool = False) -> Draft | None:
+def recovery(
+    estate: Estate, incident_id: int, now: datetime, can: Can, everything: bool = False, foresee: Foresee | None = None
+) -> Draft | None:
     """The plan for an open incident; None when there is no such. Without steps where nothing is left to send.
-    `everything`: also what is red or stale and no service that is hit waits for, so that the incident closes."""
+    `everything`: also what is red or stale and no service that is hit waits for, so that the incident closes.
+    `foresee`: the simulation that its clocks come from, as those of an evaluation."""
     estate = woken(estate)
     due = expectations(estate, now)
     picture = Picture(estate, now, due.runs, due.withdrawn)
@@ -61,7 +65,8 @@ def recovery(estate: Estate, incident_id: int, now: datetime, can: Can, everythi
     case = next((one for one in told if one.incident is not None and one.incident.id == incident_id), None)
     if case is None:
         return None
-    hurt = hits(picture, case, service_days(picture))
+    days_ahead = service_days(picture)
+    hurt = hits(picture, case, foresee(picture, days_ahead) if foresee is not None else days_ahead)
     days = {name: found for name, found in hurt.items() if delivered_at(picture, found[0]) is None}
     saves = saves_of(picture, case, days)
     broken = [run for run in case.broken() if _is_broken(picture, run)]

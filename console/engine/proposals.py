@@ -22,6 +22,7 @@ from console.control.plan import bulk, recovery
 from console.engine.answers import CannotAnswer
 from console.engine.arriving import shown
 from console.engine.doors import Doors
+from console.engine.foreseeing import Foreseeing
 from console.engine.previews import cleaned_preview, preview_there, why_cannot
 from console.engine.rights import Rights, all_granted
 from console.model.ids import incident_name
@@ -71,7 +72,7 @@ class Proposals:
         now, can = self._clock.now(), self._can()
         if arguments.get("incident_id") is not None:
             everything = arguments.get("all") is True
-            found = recovery(estate, int(arguments["incident_id"]), now, can, everything)
+            found = recovery(estate, int(arguments["incident_id"]), now, can, everything, Foreseeing())
             if found is None:
                 raise CannotAnswer(f"{incident_name(int(arguments['incident_id']))} is not open: nothing to repair")
             return found

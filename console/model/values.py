@@ -228,6 +228,15 @@ class IncidentFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Stood:
+    """How a service day was judged by the last evaluation."""
+
+    timeliness: Timeliness
+    has_cause: bool = False
+    """An open incident endangered it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Estate-wide settings that decisions use."""
 
@@ -269,8 +278,8 @@ class Estate:
     """Run id -> the correlation keys of services that are promised end to end, with the values its context has."""
     costs: Mapping[int, float] = field(default_factory=dict)
     """Run id -> what it has cost, as its source tells; of jobs with a budget for it."""
-    stood: Mapping[tuple[str, date], Timeliness] = field(default_factory=dict)
-    """Service and business date -> how it was judged last, of those that are not delivered."""
+    stood: Mapping[tuple[str, date], Stood] = field(default_factory=dict)
+    """Service and business date -> how it was judged last, of those that were in danger."""
     peaks: Mapping[str, Sequence[tuple[float, bool]]] = field(default_factory=dict)
     """Service -> of its latest days that are over, at most 90: the highest P(late) that was told of each in time, and
     whether it was late."""

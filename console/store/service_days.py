@@ -12,6 +12,7 @@ from typing import Any
 from console.model.decisions import Estimate, ServiceDayVerdict
 from console.model.ids import instant, maybe_micros, micros
 from console.model.promises import instance_name, service_of
+from console.model.values import Stood
 from console.model.words import Timeliness
 from console.store.wire import Row, Wire
 
@@ -89,17 +90,19 @@ def _keep(lines: Wire, rows: Iterable[Sequence[Any]], now_us: int) -> None:
     lines.update("service_day", ("id", "peak_late"), peaks)
 
 
-def stood(lines: Wire, since_us: int) -> dict[tuple[str, date], Timeliness]:
+def stood(lines: Wire, since_us: int) -> dict[tuple[str, date], Stood]:
     """How each service day in danger was judged last, of those whose deadline was not over at `since_us`; submissions
     by their own names."""
     rows = lines.rows(
-        "SELECT s.name, d.instance, d.bd, d.timeliness FROM service_day d JOIN service s ON s.id = d.service_id"
-        " WHERE d.bd >= ? AND d.deadline_us >= ? AND d.timeliness IN ('at_risk', 'will_miss') AND NOT s.removed",
+        "SELECT s.name, d.instance, d.bd, d.timeliness, d.incident_id FROM service_day d"
+        " JOIN service s ON s.id = d.service_id WHERE d.bd >= ? AND d.deadline_us >= ? AND d.timeliness IN ('at_risk', 'will_miss') AND NOT s.removed",
         ((instant(since_us) - _FURTHEST).date().isoformat(), since_us),
     )
     return {
-        (instance_name(name, instance) if instance else name, date.fromisoformat(bd)): Timeliness(said)
-        for name, instance, bd, said in rows
+        (instance_name(name, instance) if instance else name, date.fromisoformat(bd)): Stood(
+            Timeliness(said), incident is not None
+        )
+        for name, instance, bd, said, incident in rows
     }
 
 

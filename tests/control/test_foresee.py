@@ -15,7 +15,7 @@ from console.control.forecast.foresee import Foresight
 from console.control.risk import alarm_of, has_passed, judged
 from console.model.decisions import ServiceDayVerdict
 from console.model.history import History, PastRun, history_of
-from console.model.values import JobFacts, RunFacts
+from console.model.values import JobFacts, RunFacts, Stood
 from console.model.words import Origin, Timeliness
 from tests.control.test_forecast import CHAIN, EXTRACT, LOAD, MART, PROMISE, done
 from tests.factories import NIGHT, at, estate, feeds, job, minutes, run, service
@@ -129,23 +129,24 @@ def test_what_its_clock_starts_too_early_is_named() -> None:
 def test_at_risk_is_from_the_services_risk_on_and_stays_until_half_of_it() -> None:
     assert Timeliness.ON_TIME is judged(0.09, 0.1, None)
     assert Timeliness.AT_RISK is judged(0.1, 0.1, None)
-    assert Timeliness.AT_RISK is judged(0.06, 0.1, Timeliness.AT_RISK)
-    assert Timeliness.ON_TIME is judged(0.04, 0.1, Timeliness.AT_RISK)
+    assert Timeliness.AT_RISK is judged(0.06, 0.1, Stood(Timeliness.AT_RISK))
+    assert Timeliness.ON_TIME is judged(0.04, 0.1, Stood(Timeliness.AT_RISK))
+    assert Timeliness.ON_TIME is judged(0.06, 0.1, Stood(Timeliness.AT_RISK, has_cause=True))
 
 
 def test_what_was_told_as_missed_is_saved_only_by_clearly_better_odds() -> None:
-    assert Timeliness.WILL_MISS is judged(0.51, 0.1, Timeliness.AT_RISK)
-    assert Timeliness.WILL_MISS is judged(0.4, 0.1, Timeliness.WILL_MISS)
-    assert Timeliness.AT_RISK is judged(0.4, 0.1, Timeliness.AT_RISK)
-    assert Timeliness.AT_RISK is judged(0.3, 0.1, Timeliness.WILL_MISS)
+    assert Timeliness.WILL_MISS is judged(0.51, 0.1, Stood(Timeliness.AT_RISK))
+    assert Timeliness.WILL_MISS is judged(0.4, 0.1, Stood(Timeliness.WILL_MISS))
+    assert Timeliness.AT_RISK is judged(0.4, 0.1, Stood(Timeliness.AT_RISK))
+    assert Timeliness.AT_RISK is judged(0.3, 0.1, Stood(Timeliness.WILL_MISS))
 
 
 def test_an_act_by_that_has_passed_does_not_come_back_by_a_minute() -> None:
     act_by = at("04:00")
     assert not has_passed(act_by, at("03:59"), None)
     assert has_passed(act_by, at("04:01"), None)
-    assert has_passed(act_by, at("03:59"), Timeliness.WILL_MISS)
-    assert not has_passed(act_by, at("03:50"), Timeliness.WILL_MISS)
+    assert has_passed(act_by, at("03:59"), Stood(Timeliness.WILL_MISS, has_cause=True))
+    assert not has_passed(act_by, at("03:50"), Stood(Timeliness.WILL_MISS, has_cause=True))
 
 
 def alarm(peaks: list[tuple[float, bool]], risk: float = 0.1) -> float:
@@ -157,13 +158,15 @@ def test_the_alarm_is_raised_where_it_would_cry_wolf_more_often_than_one_day_in_
     calm = [(0.02, False)] * 56
     assert 0.1 == alarm(calm)
     assert 0.1 == alarm([*calm, (0.4, False)])
+    assert 0.2 == alarm(calm, risk=0.2)
     assert 0.31 == pytest.approx(alarm([*calm, (0.2, False), (0.3, False), (0.4, False), (0.45, False)]))
     assert 0.5 == alarm([(0.9, False)] * 40)
 
 
 def test_days_that_were_late_and_a_short_past_say_nothing_of_false_alarms() -> None:
     assert 0.1 == alarm([(0.9, True)] * 60 + [(0.0, False)] * 60)
-    assert 0.1 == alarm([(0.4, False)] * 29)
+    assert 0.25 == alarm([(0.4, False)] * 29)
+    assert 0.3 == alarm([], risk=0.3)
 
 
 def looks(foresight: Foresight, now: str, *runs: RunFacts) -> ServiceDayVerdict:

@@ -24,7 +24,7 @@ from console.model.decisions import (
 )
 from console.model.ids import micros
 from console.model.inventory import DriftFound, GoneJob, InventoryChanges
-from console.model.values import DependencyFacts, RunFacts, Settings
+from console.model.values import DependencyFacts, RunFacts, Settings, Stood
 from console.model.words import AlertKind, Origin, Timeliness
 from console.store import lease
 from console.store.apply import Applied, apply
@@ -489,7 +489,7 @@ def test_what_was_not_simulated_is_not_kept(served: Estate) -> None:
 
 def test_how_a_day_in_danger_was_judged_last_is_known_to_the_next_evaluation(served: Estate) -> None:
     decide(served, "03:00", service_days=(verdict(0.2),))
-    assert {("supply", BD): Timeliness.AT_RISK} == dict(load(served.store, at("03:01"), Settings()).stood)
+    assert {("supply", BD): Stood(Timeliness.AT_RISK)} == dict(load(served.store, at("03:01"), Settings()).stood)
     decide(served, "03:02", service_days=(verdict(0.0, timeliness=Timeliness.ON_TIME),))
     assert {} == dict(load(served.store, at("03:03"), Settings()).stood)
 
