@@ -95,7 +95,8 @@ def stood(lines: Wire, since_us: int) -> dict[tuple[str, date], Stood]:
     by their own names."""
     rows = lines.rows(
         "SELECT s.name, d.instance, d.bd, d.timeliness, d.incident_id FROM service_day d"
-        " JOIN service s ON s.id = d.service_id WHERE d.bd >= ? AND d.deadline_us >= ? AND d.timeliness IN ('at_risk', 'will_miss') AND NOT s.removed",
+        " JOIN service s ON s.id = d.service_id WHERE d.bd >= ? AND d.deadline_us >= ?"
+        " AND d.timeliness IN ('at_risk', 'will_miss') AND NOT s.removed",
         ((instant(since_us) - _FURTHEST).date().isoformat(), since_us),
     )
     return {

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from console.control.evaluate import evaluate
+from console.control.forecast.foresee import Foresight
 from tests.control.timeline_estate import Unreadable
 from tests.control.timelines import Player, files, play
 
@@ -14,6 +17,12 @@ OPENING = ["estate: job hosts/extract at 03:10; takes 20m"]
 
 @pytest.mark.parametrize("path", files(), ids=lambda path: path.stem)
 def test_the_night_goes_as_its_timeline_says(path: Path) -> None:
+    play(path)
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda path: path.stem)
+def test_the_night_goes_so_with_the_simulation_too(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.control.ledger.evaluate", partial(evaluate, foresee=Foresight()))
     play(path)
 
 

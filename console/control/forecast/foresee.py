@@ -171,4 +171,4 @@ class _Clocks:
         seen = self._seen
         jobs = [seen.place[self._places[each]] for each in broken if self._places.get(each) in seen.place]
         found = restart(seen.look, self._promise, self._left, jobs, self._risk)
-        return None if found is None else Clocks(*(instant_of(seen.origin + at) for at in found))
+        return None if found is None else Clocks(*(instant_of(round(seen.origin + at)) for at in found))
