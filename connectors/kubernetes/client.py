@@ -76,6 +76,10 @@ class KubernetesClient:
         }
         return self.get(f"/apis/batch/v1{self._below('jobs')}", asked, {GONE})
 
+    def newest_version(self) -> Reply:
+        """A list of one Job at most, for its resourceVersion."""
+        return self.get(f"/apis/batch/v1{self._below('jobs')}", {"limit": 1})
+
     def pods(self, jobs: Collection[str], namespace: str = "") -> Reply:
         """Pods of the Jobs of these names."""
         chosen = {"labelSelector": f"job-name in ({','.join(sorted(jobs))})", "limit": 500}

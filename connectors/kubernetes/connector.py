@@ -70,7 +70,6 @@ CONNECTOR = ConnectorKind(
         Capability.NATIVE_DEPENDENCIES: "Kubernetes starts no Job after another: declare the dependency",
         Capability.PERIODS: "a pod gets no date: whenever it runs, it runs for now",
     },
-    starts_held=True,
     proofs=frozenset({Proof.FULL}),
     verbs={
         Verb.RERUN: "create a Job from the template",

@@ -20,11 +20,18 @@ class Mark:
     listing: bool = True
     following: str = ""
     last: str = ""
+    moved: int = 0
+    """When `version` last changed, as `at`."""
+    ahead: str = ""
+    """A later resourceVersion that was current at `ahead_at`: what is asked for from `version` later than that tells
+    all that came before it."""
+    ahead_at: int = 0
 
     def told(self) -> str:
         """As JSON text."""
         more = {"list": True, "next": self.following, "last": self.last} if self.listing else {}
-        return json.dumps({"v": 1, "rv": self.version, "at": self.at, **more})
+        ahead = {"ahead": self.ahead, "ahead_at": self.ahead_at} if self.ahead else {}
+        return json.dumps({"v": 1, "rv": self.version, "at": self.at, "moved": self.moved, **ahead, **more})
 
 
 def mark_of(cursor: str) -> Mark:
@@ -38,4 +45,6 @@ def mark_of(cursor: str) -> Mark:
     if not listing and not version:
         raise RecordUnreadable("rv is missing")
     at = max(fields.number(row, "at", 0), 0)
-    return Mark(version, at, listing, fields.words(row, "next"), fields.words(row, "last"))
+    moved, ahead_at = fields.number(row, "moved", 0), fields.number(row, "ahead_at", 0)
+    following, last, ahead = (fields.words(row, name) for name in ("next", "last", "ahead"))
+    return Mark(version, at, listing, following, last, moved, ahead, ahead_at)

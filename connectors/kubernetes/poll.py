@@ -28,6 +28,10 @@ MOST_GONE = 20
 """Of Jobs that are gone, those whose events are looked at, a poll."""
 RESERVE = 0.25
 SEEN_AFTER = timedelta(seconds=2)
+QUIET_SECONDS = 90
+"""So long without a change, and the version is moved on; etcd is compacted every five minutes."""
+AHEAD_SECONDS = 10
+"""For how long a change may be on its way through the server's caches."""
 ONE_MORE = "time ran out before all open runs were looked at: the rest comes with the next poll"
 
 
@@ -108,7 +112,18 @@ class Poller:
             )
             gaps.append(Gap(datetime.fromtimestamp(mark.at, UTC), until, why))
             return Mark(at=mark.at), reply.clock
-        return replace(mark, version=read.version or mark.version, at=_at(reply)), reply.clock
+        return self._moved(replace(mark, at=_at(reply)), read.version), reply.clock
+
+    def _moved(self, mark: Mark, version: str) -> Mark:
+        """Behind the last change. Where none comes for long, behind a version that was current at an earlier look, as
+        the server forgets old ones after minutes, whether Jobs changed or not."""
+        if version and version != mark.version:
+            return replace(mark, version=version, moved=mark.at, ahead="")
+        if mark.ahead and mark.at - mark.ahead_at >= AHEAD_SECONDS:
+            return replace(mark, version=mark.ahead, moved=mark.at, ahead="")
+        if not mark.ahead and mark.at - mark.moved >= QUIET_SECONDS:
+            return replace(mark, ahead=changes.version_of(self._client.newest_version().table()), ahead_at=mark.at)
+        return mark
 
     def _list(self, mark: Mark, rows: dict[str, Job], found: Gathered, gaps: list[Gap]) -> tuple[Mark, Clock | None]:
         clock = None
@@ -122,7 +137,7 @@ class Poller:
             if not mark.following:
                 since = datetime.fromtimestamp(mark.at, UTC) if mark.at else None
                 tell_vanished(self._client, self._watched, self._listed, since, found)
-                return Mark(mark.version, _at(reply), listing=False), clock
+                return Mark(mark.version, _at(reply), listing=False, moved=_at(reply)), clock
             if self._client.deadline.left < self._client.deadline.seconds / 2:
                 break
         return mark, clock

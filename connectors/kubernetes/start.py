@@ -35,6 +35,10 @@ OF_A_JOB = ("controller-uid", "job-name", "batch.kubernetes.io/controller-uid", 
 """Labels that the API server puts on a Job's pods: a copy gets its own."""
 NOT_COPIED = ("selector", "manualSelector", "suspend", "activeDeadlineSeconds")
 AS_NOW = "it runs what the template says now, and for now: a pod gets no date unless it reads the annotation of its Job"
+HELD = (
+    "its CronJob is suspended; a Job made by hand runs all the same, and does not count as the start that falls due"
+    " meanwhile: once it is resumed, Kubernetes makes up for that"
+)
 WHOLE = "all of it runs again: Kubernetes reruns no single pod or index of a Job that is over"
 
 
@@ -69,11 +73,7 @@ class Starter:
         }
         begin = f"from CronJob {name}" if is_cron else f"as Job {old_name} was"
         label = f" for {at:%Y-%m-%d %H:%MZ}" if at is not None else ""
-        held = (
-            ("its CronJob is suspended; a Job made by hand runs all the same",)
-            if is_suspended(source) and is_cron
-            else ()
-        )
+        held = (HELD,) if is_suspended(source) and is_cron else ()
         return Preview(
             verb="create a Job",
             words=f"create a Job {begin}{label}",

@@ -7,7 +7,8 @@ import pytest
 
 from connectors.conformance import new_key, ref
 from connectors.conformance_holds import hold_ask, release_ask
-from connectors.contract import Ask, Evidence, NotSupported, State, Verb
+from connectors.contract import Ask, Evidence, NotSupported, RunRef, State, Verb, instant_key
+from connectors.kubernetes.connector import CONNECTOR
 from tests.lab.kubernetes import MERGE, KubeCluster
 from tests.lab.kubesupport import CRON, DUE, JOBS, Connect, jobs_of, latest_three, let_it_be_late, of, polled, started
 from tests.lab.process import wait_until
@@ -103,6 +104,25 @@ def test_held_cronjob_does_not_start_and_after_its_release_kubernetes_starts_the
     assert any("starts the latest run" in note for note in preview.notes)
     connector.act(preview, new_key(), 30)
     wait_until(lambda: jobs_of(kubernetes, "held"), "the start after the release", 30)
+
+
+def test_job_made_by_hand_while_it_is_held_is_not_the_start_that_fell_due(
+    kubernetes: KubeCluster, connect: Connect
+) -> None:
+    """Why the kind does not say that it starts what is held: Kubernetes would start it once more."""
+    kubernetes.cronjob("twice", schedule="0 3 * * *", concurrencyPolicy="Allow")
+    connector, key, start = connect(), new_key(), new_key()
+    connector.act(connector.preview(hold_ask("default/twice"), 30), key, 30)
+    let_it_be_late(kubernetes, "twice")
+    due = instant_key(latest_three())
+    ask = Ask(Verb.START, RunRef("default/twice", due, "", ""), State.HELD, {"period_at": due})
+    preview = connector.preview(ask, 30)
+    assert any("makes up for that" in note for note in preview.notes)
+    connector.act(preview, start, 30)
+    connector.act(connector.preview(release_ask("default/twice", key), 30), new_key(), 30)
+    wait_until(lambda: len(jobs_of(kubernetes, "twice")) == 2, "the start that Kubernetes makes up for", 30)
+    assert {run.period_at for run in of(polled(connector), "default/twice")} == {latest_three()}
+    assert not CONNECTOR.starts_held
 
 
 def test_what_vanished_unseen_is_told_by_events_or_lost(kubernetes: KubeCluster, connect: Connect) -> None:

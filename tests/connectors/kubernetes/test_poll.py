@@ -46,6 +46,39 @@ def test_version_that_is_forgotten_is_a_gap_and_all_is_listed_again() -> None:
     assert connector.poll(poll.cursor, (), 10).gaps == ()
 
 
+def test_quiet_cluster_does_not_forget_where_we_stand() -> None:
+    """Whatever else changes there: its history ends after five minutes, and our Jobs may rest for a night."""
+    fake = cluster()
+    connector = opened(fake)
+    _, cursor = told(connector)
+    versions = [fake.version]
+    for _ in range(40):
+        fake.tick(15)
+        fake.version += 7
+        versions.append(fake.version)
+        fake.compacted = versions[max(0, len(versions) - 1 - 5 * 60 // 15)]
+        poll = connector.poll(cursor, (), 10)
+        assert poll.gaps == ()
+        cursor = poll.cursor
+    row = fake.job("", "stock-count")
+    assert [one.attempt_key for one in connector.poll(cursor, (), 10).runs] == [row["metadata"]["uid"]]
+
+
+def test_job_that_changes_while_the_place_is_moved_on_is_told() -> None:
+    fake = cluster()
+    connector = opened(fake)
+    _, cursor = told(connector)
+    seen = set()
+    for number in range(30):
+        fake.tick(15)
+        fake.version += 7
+        if number % 9 == 8:
+            fake.job("", "stock-count", at=fake.now + timedelta(minutes=number))
+        runs, cursor = told(connector, cursor)
+        seen |= {key for _, key in runs}
+    assert seen == {row["metadata"]["uid"] for row in fake.jobs.values()}
+
+
 def test_error_in_the_middle_of_a_watch_that_says_gone_is_the_same() -> None:
     fake = cluster()
     _, cursor = told(opened(fake))
