@@ -14,8 +14,16 @@ LOG_BYTES = 65536
 """Of a run's log, its end is kept."""
 SAME_SECONDS = 10.0
 """Without a rid, the same word within that time is the same report, sent again because its answer was lost."""
+AGAIN = "~"
+"""No rid has it: what follows it tells apart the runs that have one."""
+STARTED_AGAIN_SECONDS = 30.0
+"""After the end of a run that was started: another start under its rid is another run, no late news."""
+AGAIN_SECONDS = 600.0
+"""After its end: whatever comes under its rid is about another run. Its sender has one rid for all."""
+OPEN_AGAIN_SECONDS = 43200.0
+"""After its start: another start under its rid is another run. Before that it may be a sign of life."""
 OVERTAKEN = "overtaken"
-"""A start without a rid whose end never came, and another start did."""
+"""A start whose end never came, and another start did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +87,17 @@ def heard(run: Run, ping: Ping, at: Moment, body: bytes, left_out: int = 0) -> R
 
 
 def overtaken(run: Run, at: Moment) -> Run:
-    """An open run without a rid, after another start came."""
+    """An open run, after another start came."""
     return replace(run, word=OVERTAKEN, ended=run.first.wall + at.since(run.first))
+
+
+def is_another(run: Run, ping: Ping, at: Moment) -> bool:
+    """Whether a report under the rid of `run` is about a later run."""
+    if run.ended is None:
+        return ping.word == START and at.since(run.first) > OPEN_AGAIN_SECONDS
+    over = at.since(run.first) - max(0.0, run.ended - run.first.wall)
+    was_started = ping.word == START and run.started is not None
+    return ping.word != LOG and over > (STARTED_AGAIN_SECONDS if was_started else AGAIN_SECONDS)
 
 
 def is_repeat(run: Run, ping: Ping, at: Moment) -> bool:

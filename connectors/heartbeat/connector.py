@@ -40,7 +40,7 @@ from connectors.contract import (
     SystemUnreachable,
 )
 from connectors.heartbeat import parse
-from connectors.heartbeat.book import Moment, Run
+from connectors.heartbeat.book import AGAIN, Moment, Run
 from connectors.heartbeat.door import open_door
 from connectors.heartbeat.options import HeartbeatOptions, targets
 from connectors.heartbeat.ping import TOKEN
@@ -51,6 +51,7 @@ BITE = 500
 CLOSED_SECONDS = 30.0
 """A door that wrote nothing for so long is not open."""
 ONLY_LISTENS = "the door only listens: run the job where it runs, and it reports here"
+SPOOL_LOST = "the spool is another one: what nobody had read of the one before is gone"
 
 
 class HeartbeatConnector:
@@ -88,7 +89,8 @@ class HeartbeatConnector:
                 "changed": changes[-1].number if changes else after,
                 "closed": closed[-1][0] if closed else known.get("closed", 0),
             }
-        lost = "the spool is another one: what nobody had read of the one before is gone"
+        warnings = [SPOOL_LOST] if before and not known else []
+        warnings += sorted({_one_rid(one.run) for one in changes if AGAIN in one.run.rid})
         return Poll(
             tuple(one for one in runs if one.job in self._options.jobs),
             json.dumps(words),
@@ -96,7 +98,7 @@ class HeartbeatConnector:
             clock=self._clock(),
             gaps=tuple(Gap(_at(since), _at(until), "the door was closed") for _, since, until in closed),
             seen_until=None if more else listening,
-            warnings=(lost,) if before and not known else (),
+            warnings=tuple(warnings),
         )
 
     def _listening(self, spool: Spool, at: Moment) -> datetime:
@@ -208,6 +210,11 @@ class HeartbeatConnector:
 def _is_of(run: Run, ref: RunRef) -> bool:
     """Whether that number is still the same run's: in another spool they begin again."""
     return (run.job, parse.key_of(run)) == (ref.job, ref.attempt_key)
+
+
+def _one_rid(run: Run) -> str:
+    rid = run.rid.partition(AGAIN)[0]
+    return f'{run.job}: several runs came under the rid "{rid}". Give each run its own, or none'
 
 
 def _refuse() -> NoReturn:

@@ -60,6 +60,11 @@ class Door:
     _fault: str = ""
 
     def __post_init__(self) -> None:
+        self._closing = threading.Event()
+        self._open()
+
+    def _open(self) -> None:
+        """Has the address and the spool; nobody is heard before the thread starts."""
         host, port = self.options.address
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
@@ -78,17 +83,27 @@ class Door:
         self._whole: list[_Caller] = []
         self._rates: dict[str, Rate] = {}
         self._wrong = Rate(WRONG_A_MINUTE)
-        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"door {self.options.listen}", daemon=True)
         self._beat_at = self._tidy_at = 0.0
 
     def refresh(self, options: HeartbeatOptions, secrets: Secrets) -> str:
-        """Reads every token anew and opens, where it is not open yet; what is wrong, in words."""
+        """Reads every token anew and opens, where it is not open yet or not any more; what is wrong, in words."""
         tokens, faults = _tokens(options, secrets)
         self.options, self.tokens, self._words = options, tokens, "; ".join(faults)
         if not self._thread.is_alive() and not self._closing.is_set():
-            self._thread.start()
+            self._begin()
         return self.trouble
+
+    def _begin(self) -> None:
+        """A thread that ended, by whatever nobody thought of, has let go of everything: all is opened anew."""
+        if self._thread.ident is not None:
+            try:
+                self._open()
+            except (OSError, sqlite3.Error) as error:
+                self._fault = f"it cannot listen again: {error}"
+                return
+            self._fault = ""
+        self._thread.start()
 
     @property
     def trouble(self) -> str:

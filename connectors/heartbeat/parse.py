@@ -8,7 +8,7 @@ from typing import Any
 
 from connectors.contract import Evidence, JobRecord, RunRecord, RunRef, Schedule, State
 from connectors.gone import no_longer_listed
-from connectors.heartbeat.book import OVERTAKEN, Moment, Run
+from connectors.heartbeat.book import AGAIN, OVERTAKEN, Moment, Run
 from connectors.heartbeat.options import HeartbeatJob
 from connectors.heartbeat.ping import FAIL, SUCCESS
 
@@ -65,7 +65,7 @@ def gone(known: RunRef) -> RunRecord:
 
 
 def _context(run: Run) -> dict[str, Any]:
-    told = {"rid": run.rid or None, "rows": run.rows, "bytes": run.size}
+    told = {"rid": run.rid.partition(AGAIN)[0] or None, "rows": run.rows, "bytes": run.size}
     return {name: value for name, value in told.items() if value is not None}
 
 

@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from connectors.heartbeat.book import Moment, Run, begun, heard, is_repeat, overtaken
+from connectors.heartbeat.book import AGAIN, Moment, Run, begun, heard, is_another, is_repeat, overtaken
 from connectors.heartbeat.ping import LOG, START, Ping
 
 _SCHEMA = """
@@ -102,7 +102,7 @@ class Spool:
         if run is None:
             if ping.word == LOG:
                 return False
-            run = begun(ping, at)
+            run = begun(replace(ping, rid=self._name(ping, number)), at)
         after = heard(run, ping, at, body, left_out)
         if after != run or not run.id:
             self._put(after, number)
@@ -111,7 +111,12 @@ class Spool:
     def _run_of(self, ping: Ping, at: Moment, number: int) -> Run | None:
         """The run that a report is about; None where it opens one."""
         if ping.rid:
-            return self._one("job = ? AND rid = ?", ping.job, ping.rid)
+            run = self._latest(ping)
+            if run is None or not is_another(run, ping, at):
+                return run
+            if run.is_open:
+                self._put(overtaken(run, at), number - 1)
+            return None
         last = self._one("job = ? AND rid = '' ORDER BY id DESC LIMIT 1", ping.job)
         if ping.word == LOG:
             return (
@@ -124,6 +129,16 @@ class Spool:
         if last.is_open:
             self._put(overtaken(last, at), number - 1)
         return None
+
+    def _latest(self, ping: Ping) -> Run | None:
+        """The latest run under the rid of a report."""
+        first = f"{ping.rid}{AGAIN}"
+        where = "job = ? AND (rid = ? OR (rid > ? AND rid < ?)) ORDER BY id DESC LIMIT 1"
+        return self._one(where, ping.job, ping.rid, first, f"{first}:")
+
+    def _name(self, ping: Ping, number: int) -> str:
+        """The rid of a new run: the sender's, which no other run of the job may have."""
+        return f"{ping.rid}{AGAIN}{number}" if ping.rid and self._latest(ping) is not None else ping.rid
 
     def _put(self, run: Run, number: int) -> None:
         values = (

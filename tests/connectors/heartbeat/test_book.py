@@ -55,6 +55,37 @@ def test_a_command_that_looks_takes_no_report_along_as_it_leaves(tmp_path: Path)
     assert ["first", "second"] == sorted(run.rid for run in runs(Spool(file)))
 
 
+def test_one_rid_for_every_night_is_a_run_for_every_night(spool: Spool) -> None:
+    day = 86_400
+    for night in range(3):
+        for second, word in ((0, START), (600, FAIL if night == 1 else SUCCESS), (601, LOG)):
+            spool.take([(Ping("a", word, "nightly"), b"", 0)], at(night * day + second))
+    assert [(SUCCESS, 0), (FAIL, day), (SUCCESS, 2 * day)] == [
+        (run.word, (run.started or 0) - 1_800_000_000) for run in runs(spool)
+    ]
+    assert 3 == len({run.rid for run in runs(spool)}), "each has a key of its own"
+
+
+def test_one_rid_of_a_job_that_tells_its_ends_only_is_a_run_for_every_end(spool: Spool) -> None:
+    for second in (0, 3600, 7200):
+        spool.take([(Ping("a", SUCCESS, "hourly"), b"", 0)], at(second))
+    assert [0, 3600, 7200] == [(run.ended or 0) - 1_800_000_000 for run in runs(spool)]
+
+
+def test_a_rid_whose_last_run_never_ended_is_started_again_and_the_old_one_is_lost(spool: Spool) -> None:
+    for second in (0, 3600, 86_400):
+        spool.take([(Ping("a", START, "nightly"), b"", 0)], at(second))
+    assert [("overtaken", False), (START, True)] == [(run.word, run.is_open) for run in runs(spool)]
+    spool.take([(Ping("a", SUCCESS, "nightly"), b"", 0)], at(86_460))
+    assert ["overtaken", SUCCESS] == [run.word for run in runs(spool)], "the end belongs to the run that runs"
+
+
+def test_a_rid_that_begins_like_another_is_another(spool: Spool) -> None:
+    for second, rid in enumerate(("r", "r1", "r-2", "ra", "r")):
+        spool.take([(Ping("a", SUCCESS, rid), b"", 0)], at(second))
+    assert ["r", "r1", "r-2", "ra"] == [run.rid for run in runs(spool)]
+
+
 def test_a_repeated_end_changes_nothing(spool: Spool) -> None:
     for second in (5, 6, 500):
         spool.take([(Ping("a", SUCCESS, "r", rows=second), b"log", 0)], at(second))

@@ -253,3 +253,41 @@ def test_an_address_that_others_reach_wants_a_word(listen: str) -> None:
         HeartbeatOptions.model_validate({"listen": listen, "jobs": jobs})
     HeartbeatOptions.model_validate({"listen": listen, "jobs": jobs, "plain_http": True})
     assert HeartbeatOptions.model_validate({"listen": "[::1]:8787", "jobs": jobs}).address == ("::1", 8787)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_door_whose_thread_ended_is_opened_anew(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    def surprise() -> None:
+        raise ValueError("what nobody thought of")
+
+    monkeypatch.setattr(door, "_beat", surprise)
+    wait_for(lambda: "its thread has ended" in door.trouble)
+    monkeypatch.undo()
+    assert "" == door.refresh(door.options, secret)
+    assert ping(door, "?rid=after").startswith(OK)
+    assert ["after"] == [run.attempt_key for run in told(door)]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_door_that_cannot_be_opened_anew_says_why_and_tries_again(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def surprise() -> None:
+        raise ValueError("what nobody thought of")
+
+    monkeypatch.setattr(door, "_beat", surprise)
+    wait_for(lambda: "its thread has ended" in door.trouble)
+    monkeypatch.undo()
+    with socket.create_server(door.options.address):
+        assert "it cannot listen again" in door.refresh(door.options, secret)
+    assert "" == door.refresh(door.options, secret)
+
+
+def test_one_rid_for_several_runs_is_told(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connectors.heartbeat.book.AGAIN_SECONDS", -1.0)
+    for _ in range(2):
+        assert ping(door, "?rid=nightly").startswith(OK)
+    poll = connected(door).poll("", (), 5)
+    assert ('export: several runs came under the rid "nightly". Give each run its own, or none',) == poll.warnings
+    assert 2 == len(poll.runs)
+    assert ["nightly", "nightly"] == [run.context["rid"] for run in poll.runs]
