@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from console.control.forecast.own_start import own_start
+from console.control.forecast.own_start import OwnStarts
 from console.control.picture import Picture
 from console.model.history import PastRun, history_of
 from tests.factories import NIGHT, at, estate, job
@@ -20,7 +20,7 @@ def found(*minutes_late: float, first: datetime | None = None) -> datetime | Non
     runs = [PastRun(n, int(each.timestamp()), int(each.timestamp()) + 60, 60.0, -1.0, -1.0, 1, -1.0, "")
             for n, each in enumerate(begun)]  # fmt: skip
     seen = replace(estate(MART), history={3: history_of(runs)})
-    return own_start(Picture(seen, at("02:00")), 3, NIGHT)
+    return OwnStarts().start(Picture(seen, at("02:00")), 3, NIGHT)
 
 
 def test_nights_that_begin_at_one_time_of_day_tell_of_a_clock() -> None:

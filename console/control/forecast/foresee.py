@@ -15,6 +15,7 @@ from console.control.forecast.laid import Laid, Point, apart, instant_of, lay
 from console.control.forecast.look import Look, look, night
 from console.control.forecast.odds import Clocks, Odds
 from console.control.forecast.outcome import mixed, quantiles
+from console.control.forecast.own_start import OwnStarts
 from console.control.forecast.past_nights import PastNights, kind_of
 from console.control.forecast.restart import restart
 from console.control.forecast.slack import Room, room
@@ -41,6 +42,7 @@ class Foresight:
         """`otherwise`: what each point is instead; for counterfactuals."""
         self._otherwise = otherwise
         self._nights = PastNights()
+        self._own = OwnStarts()
         self._answers = Answers()
 
     def __call__(self, picture: Picture, days: Sequence[Forecast]) -> list[Forecast]:
@@ -48,7 +50,7 @@ class Foresight:
         open_days = [place for place, day in enumerate(days) if _is_open(picture, day)]
         for bd in dict.fromkeys(days[place].bd for place in open_days):
             mine = [place for place in open_days if days[place].bd == bd]
-            laid = lay(picture, [days[place] for place in mine])
+            laid = lay(picture, [days[place] for place in mine], self._own)
             for group in apart(laid):
                 told = self._together(picture, laid, [(each, days[mine[each]]) for each in group])
                 for each, day in zip(group, told, strict=True):
@@ -126,6 +128,8 @@ def _above(points: Sequence[Point], ends: Iterable[int]) -> list[int]:
 
 
 def _renumbered(point: Point, place: dict[int, int]) -> Point:
+    if all(place[each] == each for each in point.upstreams):
+        return point
     upstreams = tuple(place[each] for each in point.upstreams)
     return replace(point, upstreams=upstreams, rule=point.rule.renumbered(place) if point.rule is not None else None)
 

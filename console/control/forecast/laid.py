@@ -7,11 +7,11 @@ run read by two services is one point, so that their figures agree; service days
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 
-from console.control.forecast.own_start import own_start
+from console.control.forecast.own_start import OwnStarts
 from console.control.forecast.starts import Gate, Opens, Rerun
 from console.control.forecast.sums import Forecast
 from console.control.forecast.values import Rule, Stand
@@ -26,6 +26,7 @@ from console.model.values import RunFacts
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NEVER = float("inf")
 _UNKNOWN = float("nan")
+"""One value everywhere: points that are the same are equal then."""
 
 
 class Waited(Enum):
@@ -73,27 +74,21 @@ class Laid:
     _known: dict[Point, int] = field(default_factory=dict)
 
     def put(self, point: Point) -> int:
-        key = _comparable(point)
-        if key not in self._known:
-            self._known[key] = len(self.points)
+        place = self._known.setdefault(point, len(self.points))
+        if place == len(self.points):
             self.points.append(point)
-        return self._known[key]
+        return place
 
 
-def _comparable(point: Point) -> Point:
-    """NaN is not even itself."""
-    ready, start, end, due = (-1.0 if at != at else at for at in (point.ready, point.start, point.end, point.due))
-    return replace(point, ready=ready, start=start, end=end, due=due)
-
-
-def lay(picture: Picture, days: Sequence[Forecast]) -> Laid:
-    """Those service days, each through its own eyes."""
+def lay(picture: Picture, days: Sequence[Forecast], own: OwnStarts | None = None) -> Laid:
+    """Those service days, each through its own eyes. `own`: what was learned before."""
+    own = own or OwnStarts()
     laid = Laid()
     for day in days:
         laid.places.append({})
         seen = day.seen or picture
         for node in day.nodes.values():
-            laid.places[-1][node.job_id] = _Laying(seen, day, node, laid).place()
+            laid.places[-1][node.job_id] = _Laying(seen, day, node, laid, own).place()
     return laid
 
 
@@ -105,6 +100,7 @@ class _Laying:
     day: Forecast
     node: Node
     laid: Laid
+    own: OwnStarts
 
     def place(self) -> int:
         node, run = self.node, self.node.run
@@ -178,7 +174,7 @@ class _Laying:
         if run is not None and above and not any(self._is_open(each) for each in above) and due <= self._now:
             ready = max([due if run.period_at is not None else 0.0, *ends])
             return self.laid.put(self._point(Stand.READY, above, ready=min(ready, self._now), waited=Waited.UPSTREAMS))
-        usual = own_start(self.picture, self.node.job_id, self.day.bd) if run is None else None
+        usual = self.own.start(self.picture, self.node.job_id, self.day.bd) if run is None else None
         if usual is not None:
             return self.laid.put(self._point(Stand.WAITS, above, earliest=_seconds(usual)))
         return self.laid.put(self._point(Stand.WAITS, above, earliest=due, waited=Waited.UPSTREAMS))
