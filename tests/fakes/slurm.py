@@ -16,6 +16,7 @@ from connectors.slurm.options import SlurmOptions
 from connectors.transport.ssh import Completed
 from connectors.transport.ssh_connect import SshAddress
 from tests.fakes import slurm_tools
+from tests.fakes.answering import shim
 from tests.fakes.slurm_tools import TOOLS, World
 
 FILE = Path(slurm_tools.__file__)
@@ -31,7 +32,8 @@ class SlurmHost:
         self.shims = folder / "bin"
         self.shims.mkdir(parents=True)
         for tool in TOOLS:
-            self.put(tool, f'#!/bin/sh\nexec {sys.executable} -I -S {FILE} {tool} {folder} "$@"\n')
+            itself = f'#!/bin/sh\nexec {sys.executable} -I -S {FILE} {tool} {folder} "$@"\n'
+            self.put(tool, itself if tool == "sbatch" else shim(slurm_tools.__name__, tool, folder))  # that one is fed
         self.put("sudo", SUDO)
         self.put("id", "#!/bin/sh\ncase $1 in -un) echo headway ;; *) echo 1000 ;; esac\n")
         self.address = SshAddress(name, "local", 22, "headway", Path("/nowhere"))

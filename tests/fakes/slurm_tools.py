@@ -265,5 +265,9 @@ TOOLS = {
 }
 
 
+def run(tool: str, state: str, arguments: list[str]) -> int:
+    return TOOLS[tool](World(Path(state)), arguments)
+
+
 if __name__ == "__main__":
-    sys.exit(TOOLS[sys.argv[1]](World(Path(sys.argv[2])), sys.argv[3:]))
+    sys.exit(run(sys.argv[1], sys.argv[2], sys.argv[3:]))

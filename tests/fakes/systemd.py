@@ -15,6 +15,7 @@ from connectors.systemd.options import SystemdOptions
 from connectors.transport.ssh import Completed
 from connectors.transport.ssh_connect import SshAddress
 from tests.fakes import systemd_tools
+from tests.fakes.answering import shim
 from tests.fakes.systemd_tools import World
 
 TOOLS = Path(systemd_tools.__file__)
@@ -49,7 +50,10 @@ class SystemdHost:
         self.shims.mkdir(parents=True)
         for tool in ("systemctl", "journalctl", "systemd-cat"):
             path = self.shims / tool
-            path.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S {TOOLS} {tool} {folder} "$@"\n')
+            itself = f'#!/bin/sh\nexec {sys.executable} -I -S {TOOLS} {tool} {folder} "$@"\n'
+            path.write_text(
+                itself if tool == "systemd-cat" else shim(systemd_tools.__name__, tool, folder)
+            )  # it is fed
             path.chmod(0o755)
         units: dict[str, dict[str, Any]] = {}
         for unit, calendar, ends in (

@@ -168,14 +168,15 @@ def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
     return arguments[:at], arguments[at + 1 :]
 
 
-def main() -> None:
-    tool, world, arguments = sys.argv[1], World(sys.argv[2]), sys.argv[3:]
+def run(tool: str, state: str, arguments: list[str]) -> None:
+    world = World(state)
     if tool == "systemd-cat":
         world.write(time.time(), SYSLOG_IDENTIFIER=arguments[1], MESSAGE=sys.stdin.read().strip())
     else:
         said = world.systemctl(arguments) if tool == "systemctl" else world.journalctl(arguments)
-        sys.stdout.buffer.write(said.encode("utf-8", "surrogateescape"))
+        sys.stdout.write(said)
 
 
 if __name__ == "__main__":
-    main()
+    sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
+    run(sys.argv[1], sys.argv[2], sys.argv[3:])

@@ -95,8 +95,8 @@ def test_what_private_data_hides_is_not_called_absent(hpc: SlurmHost) -> None:
 
 
 def test_a_job_that_may_not_be_requeued_is_submitted_anew(hpc: SlurmHost) -> None:
-    real = (hpc.shims / "scontrol").read_text()
-    hpc.put("scontrol", real.replace('"$@"', '"$@" | sed s/Requeue=1/Requeue=0/').replace("exec ", ""))
+    hpc.put("scontrol.real", (hpc.shims / "scontrol").read_text())
+    hpc.put("scontrol", '#!/bin/sh\nscontrol.real "$@" | sed s/Requeue=1/Requeue=0/\n')
     assert "submit anew" == rerun(connect(hpc), "bad").verb
 
 
