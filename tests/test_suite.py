@@ -79,7 +79,7 @@ def test_a_session_that_breaks_off_is_a_failure_with_a_name(tmp_path: Path) -> N
 
 
 def test_the_fast_part_is_every_quick_test_outside_the_lab_once_however_it_is_dealt(tmp_path: Path) -> None:
-    places = ["test_top.py", "tui/test_one.py", "own/inner/test_two.py", *(f"own/test_{n:02}.py" for n in range(30))]
+    places = ["test_top.py", "tui/test_one.py", "own/inner/test_two.py", *(f"own/test_{n:02}.py" for n in range(60))]
     for place in places:
         file = tmp_path / "tests" / place
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -80,9 +80,10 @@ take() { # QUEUES…: the next line of the first one that has any
 }
 
 # The folders of fast tests, those that take longest first, in pieces of at most so many files: a part of them works, a
-# part waits for processes and screens, and no lane has a long piece left when the others have none.
+# part waits for processes and screens, and no lane has a long piece left when the others have none. A piece costs two
+# seconds before its first test: what it imports.
 longest=(invariants hostile crash tui connectors control cli engine demo)
-PIECE=24
+PIECE=48
 
 pieces() {
   local folder

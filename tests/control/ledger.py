@@ -9,7 +9,7 @@ from datetime import datetime
 from connectors.contract import State
 from console.control.evaluate import evaluate
 from console.model.alerting import HeldFacts, Telling, ToldFacts
-from console.model.decisions import Decisions, IncidentDecision, ServiceDayVerdict
+from console.model.decisions import Decisions, IncidentDecision, RunJudgement, ServiceDayVerdict
 from console.model.findings import Finding, FindingFacts, Rule
 from console.model.values import Estate, IncidentFacts, JobFacts, RunFacts, TargetFacts
 from tests.factories import at, minutes
@@ -107,11 +107,8 @@ class Ledger:
         gone = set(decisions.withdrawn)
         judged = {each.run_id: each for each in decisions.judgements}
         runs = tuple(
-            replace(run, timeliness=judged[run.id].timeliness, stale_read=judged[run.id].stale_read,
-                    partial_input=judged[run.id].partial_input)
-            if run.id in judged else run
-            for run in self.estate.runs if run.id not in gone
-        )  # fmt: skip
+            _judged(run, judged[run.id]) if run.id in judged else run for run in self.estate.runs if run.id not in gone
+        )
         self.estate = replace(self.estate, runs=runs)
         self._keep_incidents(decisions, now)
         self._keep_findings(decisions)
@@ -214,6 +211,15 @@ def ended(clock: str, takes: float, **more: object) -> dict[str, object]:
 
 def _place(run: RunFacts) -> tuple[int, datetime]:
     return run.job_id, run.period_at or run.first_started_at or at("12:00")
+
+
+def _judged(run: RunFacts, told: RunJudgement) -> RunFacts:
+    """The run as it was judged: the same where nothing is new, as it is at most of thousands of looks."""
+    found = (told.timeliness, told.stale_read, told.partial_input)
+    if found == (run.timeliness, run.stale_read, run.partial_input):
+        return run
+    timeliness, stale_read, partial_input = found
+    return replace(run, timeliness=timeliness, stale_read=stale_read, partial_input=partial_input)
 
 
 def _fresh(number: int, job: JobFacts, due: datetime, key: str) -> RunFacts:

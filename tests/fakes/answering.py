@@ -86,5 +86,5 @@ def _called(module: str, tool: str, state: str, arguments: list[str]) -> tuple[i
     texts = []
     for stream in (out, err):
         stream.flush()
-        texts.append(stream.buffer.getvalue())  # type: ignore[attr-defined]
+        texts.append(stream.buffer.getvalue())
     return code, texts[0], texts[1]

@@ -24,7 +24,7 @@ def refusing(host: SystemdHost) -> None:
     """systemctl answers every start as polkit does."""
     real = (host.shims / "systemctl").read_text()
     said = 'case "$1" in start) echo "Failed to start: Access denied" >&2; exit 4;; esac'
-    (host.shims / "systemctl").write_text(real.replace("#!/bin/sh\n", f"#!/bin/sh\n{said}\n"))
+    (host.shims / "systemctl").write_text(real.replace("#!/bin/bash\n", f"#!/bin/bash\n{said}\n"))
 
 
 def start(host: SystemdHost) -> Ask:
@@ -72,7 +72,7 @@ def test_a_list_that_is_empty_where_another_is_not_makes_the_inventory_incomplet
 ) -> None:
     real = (db07.shims / "systemctl").read_text()
     said = f'case "$1" in {silent}) exit 1;; esac'
-    (db07.shims / "systemctl").write_text(real.replace("#!/bin/sh\n", f"#!/bin/sh\n{said}\n"))
+    (db07.shims / "systemctl").write_text(real.replace("#!/bin/bash\n", f"#!/bin/bash\n{said}\n"))
     assert not connect(db07).inventory("", 20).complete
     poll = polled(db07)
     assert (None, True) == (poll.seen_until, any(f"{silent} names no timer" in one for one in poll.warnings))
