@@ -2,25 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from connectors.characters import from_character, to_character
 from connectors.contract import LogChunk
 
 
 def piece_of(whole: str, start: str | None, limit_bytes: int, is_open: bool) -> LogChunk:
     """The tail (`start` None), or what follows the byte `start`; `is_open`: more may still be written."""
-    text = whole.encode("utf-8", "surrogateescape")
-    first = max(0, len(text) - limit_bytes) if start is None else min(_number(start), len(text))
-    cut = text[first : first + limit_bytes]
+    return piece_of_parts((whole,), start, limit_bytes, is_open)
+
+
+def piece_of_parts(parts: Iterable[str], start: str | None, limit_bytes: int, is_open: bool) -> LogChunk:
+    """The same of a text that comes in parts, of which one is held in memory at a time; those behind the piece are not
+    asked for."""
+    before, kept = _tail(parts, limit_bytes) if start is None else _from(parts, _number(start), limit_bytes)
+    cut = kept[:limit_bytes]
     piece = from_character(cut) if start is None else to_character(cut) or cut
-    end = first + limit_bytes if start is None else first + len(piece)
-    end = min(end, len(text))
-    more = end < len(text)
+    end = before + (len(kept) if start is None else len(piece))
+    more = end < before + len(kept)
     return LogChunk(
         text=piece.decode("utf-8", "surrogateescape"),
         next=str(end) if more or is_open else None,
         more=more,
-        cut=start is None and first > 0,
+        cut=start is None and before > 0,
     )
+
+
+def _tail(parts: Iterable[str], limit_bytes: int) -> tuple[int, bytes]:
+    """The last bytes of all, and how many come before them."""
+    before, kept = 0, b""
+    for part in parts:
+        kept += part.encode("utf-8", "surrogateescape")
+        drop = max(0, len(kept) - limit_bytes)
+        before, kept = before + drop, kept[drop:]
+    return before, kept
+
+
+def _from(parts: Iterable[str], first: int, limit_bytes: int) -> tuple[int, bytes]:
+    """More than `limit_bytes` from the byte `first` on, where there are so many, and how many come before them."""
+    before, kept = 0, b""
+    for part in parts:
+        data = part.encode("utf-8", "surrogateescape")
+        skip = min(len(data), first - before)
+        before, kept = before + skip, kept + data[skip : skip + limit_bytes + 1]
+        if len(kept) > limit_bytes:
+            break
+    return before, kept
 
 
 def _number(start: str) -> int:

@@ -3,6 +3,7 @@ longer log stands in the cluster's log delivery, where Headway does not look."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from connectors import fields
@@ -12,7 +13,7 @@ from connectors.databricks.client import DatabricksClient
 from connectors.databricks.pages import whole
 from connectors.databricks.poll import reference
 from connectors.databricks.states import word_of
-from connectors.whole_log import piece_of
+from connectors.whole_log import piece_of_parts
 
 MOST_TASKS = 20
 
@@ -28,14 +29,18 @@ def read(client: DatabricksClient, run: RunRef, start: str | None, limit_bytes: 
     tasks = [one for one in parse.tasks_of(row) if not at["task"] or one["task_key"] == at["task"]]
     red = [one for one in tasks if word_of(one).state.is_red]
     chosen = (red or tasks)[:MOST_TASKS]
-    text, cut = "", len(red or tasks) > MOST_TASKS
-    for one in chosen:
-        number = at["task_run"] if at["task"] and at["task_run"] else parse.id_of(one, "run_id")
-        words, short = _output(client, one, number)
-        text, cut = text + words, cut or short
+    cut = [len(red or tasks) > MOST_TASKS]
+
+    def parts() -> Iterator[str]:
+        for one in chosen:
+            number = at["task_run"] if at["task"] and at["task_run"] else parse.id_of(one, "run_id")
+            words, short = _output(client, one, number)
+            cut.append(short)
+            yield words
+
     is_open = any(word_of(one).state.is_open for one in chosen)
-    chunk = piece_of(text, start, limit_bytes, is_open)
-    return replace(chunk, cut=chunk.cut or cut)
+    chunk = piece_of_parts(parts(), start, limit_bytes, is_open)
+    return replace(chunk, cut=chunk.cut or any(cut))
 
 
 def _output(client: DatabricksClient, task: fields.Row, number: int) -> tuple[str, bool]:

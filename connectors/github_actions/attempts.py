@@ -7,7 +7,7 @@ workflows whose jobs may fail and leave the run green; not of runs that are too 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,7 +20,8 @@ from connectors.github_actions.definitions import Definitions
 
 RERUN_WITHIN = timedelta(days=30)  # "up to 30 days after its initial run", Re-running workflows, GitHub docs
 MOST_ATTEMPTS = 20
-JOB_PAGES = 5
+JOB_PAGES = 50
+"""Of one attempt: 5,000 jobs."""
 MOST_KEPT = 2000
 MOST_REQUESTS = 80
 """A poll, for attempts and jobs: 20 such polls would take a third of an hour's 5,000."""
@@ -36,11 +37,14 @@ class AttemptReader:
         self._ended: OrderedDict[str, tuple[str, list[RunRecord]]] = OrderedDict()
         """Attempt -> its row's last change, and what was told of it."""
         self._left = 0
+        self.owed: dict[int, None] = {}
+        """Runs whose attempts or jobs were not all read in this poll, the first that was left first."""
         self._asked: Collection[int] = ()
 
     def begin(self, asked: Collection[int] = ()) -> None:
         """A new poll. `asked`: runs whose jobs are read whatever they are, since some are thought open."""
         self._left, self._asked = MOST_REQUESTS, asked
+        self.owed = {}
 
     def told(self, row: fields.Row, now: datetime, found: Gathered) -> list[RunRecord]:
         """Every attempt of a run with its tasks, the oldest first. Raises RecordUnreadable."""
@@ -57,7 +61,7 @@ class AttemptReader:
         known = self._ended.get(parse.key_of(number, attempt))
         if known is not None:
             return known[1]
-        if not self._may_ask(found):
+        if not self.may_ask(number):
             return []
         reply = self._client.attempt(number, attempt)
         if reply.status == 404:
@@ -75,9 +79,11 @@ class AttemptReader:
         definition = self._definitions.of(parse.path_of(row)) if recent else None
         wanted = parse.id_of(row) in self._asked or record.again_of or wants_jobs(record)
         soft = definition is not None and definition.is_soft
-        if not recent or not (wanted or soft) or not self._may_ask(found):
+        if not recent or not (wanted or soft) or not self.may_ask(parse.id_of(row)):
             return [record]
         jobs = self._jobs(record, found)
+        if jobs is None:
+            return [record]
         by_task: dict[str, list[parse.Job]] = {}
         for one in jobs:
             name = definition.task_of(one.shown) if definition is not None else None
@@ -88,21 +94,28 @@ class AttemptReader:
             self._keep(record.attempt_key, (changed, told))
         return told
 
-    def _jobs(self, record: RunRecord, found: Gathered) -> list[parse.Job]:
+    def _jobs(self, record: RunRecord, found: Gathered) -> list[parse.Job] | None:
+        """None where there was no time, or no request left, for all of them."""
         number, attempt = (int(part) for part in record.attempt_key.split("."))
         jobs: list[parse.Job] = []
-        for row in job_rows(self._client, number, attempt):
+        rows = _job_rows(self._client, number, attempt, lambda: self.may_ask(number))
+        if rows is None:
+            return None
+        if len(rows) >= JOB_PAGES * PAGE_LIMIT:
+            found.warn(f"attempt {record.attempt_key} has more than {len(rows)} jobs: the others are not read")
+        for row in rows:
             try:
                 jobs.append(parse.job(row))
             except RecordUnreadable as error:
                 found.skip("jobs", error, row)
         return jobs
 
-    def _may_ask(self, found: Gathered) -> bool:
+    def may_ask(self, number: int) -> bool:
+        """Whether one more request may be spent on a run; what may not is owed."""
         self._left -= 1
         if self._left >= 0 and self._client.deadline.left > self._client.deadline.seconds * RESERVE:
             return True
-        found.warn("too many runs changed at once: attempts and jobs of some are not read yet")
+        self.owed[number] = None
         return False
 
     def _keep(self, key: str, told: tuple[str, list[RunRecord]]) -> None:
@@ -118,11 +131,18 @@ def wants_jobs(record: RunRecord) -> bool:
 
 def job_rows(client: GitHubClient, run: int, attempt: int) -> Sequence[Any]:
     """The rows of an attempt's jobs; none where it is gone."""
+    return _job_rows(client, run, attempt, lambda: True) or ()
+
+
+def _job_rows(client: GitHubClient, run: int, attempt: int, may_ask: Callable[[], bool]) -> list[Any] | None:
+    """The same; None where a further page was not allowed."""
     rows: list[Any] = []
     for page in range(1, JOB_PAGES + 1):
         reply = client.jobs(run, attempt, page)
         some = fields.rows(reply.table().get("jobs")) if reply.status == 200 else []
         rows += some
-        if len(some) < PAGE_LIMIT:
+        if len(some) < PAGE_LIMIT or page == JOB_PAGES:
             break
+        if not may_ask():
+            return None
     return rows

@@ -23,6 +23,8 @@ class Mark:
     seconds: int = WIDEST_SECONDS
     page: int = 0
     older: int = 2
+    owed: tuple[int, ...] = ()
+    """Runs whose attempts and jobs are still to be read."""
 
     @property
     def window_end(self) -> datetime:
@@ -34,7 +36,8 @@ class Mark:
         """As JSON text."""
         until = self.until.isoformat() if self.until else None
         walk = {"until": until, "seconds": self.seconds, "page": self.page} if until else {"older": self.older}
-        return json.dumps({"v": 1, "at": self.at.isoformat(), **walk})
+        owed = {"owed": self.owed} if self.owed else {}
+        return json.dumps({"v": 1, "at": self.at.isoformat(), **walk, **owed})
 
 
 def mark_of(cursor: str) -> Mark:
@@ -48,4 +51,5 @@ def mark_of(cursor: str) -> Mark:
         raise RecordUnreadable("at is missing")
     seconds = min(max(fields.number(row, "seconds", WIDEST_SECONDS), 1), WIDEST_SECONDS)
     page, older = fields.number(row, "page", 0), fields.number(row, "older", 2)
-    return Mark(at, fields.instant(row, "until"), seconds, min(max(page, 0), 10), max(older, 2))
+    owed = tuple(one for one in fields.rows(row.get("owed")) if isinstance(one, int) and one > 0)
+    return Mark(at, fields.instant(row, "until"), seconds, min(max(page, 0), 10), max(older, 2), owed)

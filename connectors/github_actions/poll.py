@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
@@ -17,7 +18,7 @@ from connectors import fields
 from connectors.contract import Clock, Poll, RecordUnreadable, RunRecord, RunRef, State
 from connectors.gathered import Gathered, Told
 from connectors.github_actions import parse, walk
-from connectors.github_actions.attempts import RERUN_WITHIN, AttemptReader
+from connectors.github_actions.attempts import MOST_REQUESTS, RERUN_WITHIN, AttemptReader
 from connectors.github_actions.client import PAGE_LIMIT, GitHubClient
 from connectors.github_actions.cursor import Mark, mark_of
 from connectors.gone import no_longer_listed
@@ -60,11 +61,15 @@ class Poller:
             for row in rows:
                 self._take(row, now, seen, found)
 
-        if mark.until is not None:
-            following = walk.bite(self._client, mark, take)
-        else:
+        self._owed(mark, now, seen, found)
+        if mark.until is None:
             following = self._follow(mark, now, walk.rows_of(newest), walk.count_of(newest), take)
+        else:  # history goes on once what is owed of it is less than a poll can read
+            following = mark if len(self._attempts.owed) > MOST_REQUESTS else walk.bite(self._client, mark, take)
         self._open(open_runs, now, seen, found)
+        following = replace(following, owed=tuple(self._attempts.owed))
+        if following.owed:
+            found.warn(f"attempts and jobs of {len(following.owed)} runs are read with the next polls")
         for job, why in self._asleep.items():
             found.warn(f"{job} is {why}; enable it again in GitHub if it is still wanted")
         return self._poll(found, cursor, following, mark.until is not None, now, newest.clock)
@@ -94,6 +99,12 @@ class Poller:
         return Mark((now - self._history).replace(microsecond=0), now)
 
     # where the runs come from
+
+    def _owed(self, mark: Mark, now: datetime, seen: set[int], found: Gathered) -> None:
+        """What the polls before had no request left for."""
+        for run in mark.owed:
+            if self._attempts.may_ask(run) and (reply := self._client.run(run)).status != 404:
+                self._take_asked(reply.table(), run, now, seen, found)
 
     def _follow(
         self, mark: Mark, now: datetime, rows: list[Any], total: int, take: Callable[[list[Any]], None]
@@ -131,7 +142,8 @@ class Poller:
                     found.add(gone(known))
                     continue
                 self._take_asked(reply.table(), at[0], now, seen, found)
-            if at[2] and (known.job, known.attempt_key) not in found.records and at[0] in seen:
+            is_read = at[0] in seen and at[0] not in self._attempts.owed
+            if at[2] and (known.job, known.attempt_key) not in found.records and is_read:
                 found.add(gone(known))
 
     def _take_asked(self, row: Any, run: int, now: datetime, seen: set[int], found: Gathered) -> None:

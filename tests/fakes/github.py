@@ -263,7 +263,9 @@ class FakeGitHub:
                 if not what:
                     return self._reply(200, rows.run(self.full_name, found, attempt), request)
                 jobs = [rows.job(self.full_name, found, attempt, one) for one in attempt["jobs"]]
-                return self._reply(200, {"total_count": len(jobs), "jobs": jobs}, request)
+                size = int(request.url.params.get("per_page", "30"))
+                first = (int(request.url.params.get("page", "1")) - 1) * size
+                return self._reply(200, {"total_count": len(jobs), "jobs": jobs[first : first + size]}, request)
             case ("POST", "rerun" | "rerun-failed-jobs" as verb):
                 red = [one["name"] for one in latest["jobs"] if one["conclusion"] != "success"]
                 return self._again(request, found, red if verb != "rerun" else ())

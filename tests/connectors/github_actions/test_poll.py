@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from connectors.conformance import ref
-from connectors.contract import RunRef, State, SystemUnreachable
+from connectors.contract import Connector, Poll, RunRef, State, SystemUnreachable
 from tests.connectors.github_actions.support import ORDERS, REPORT, STOCK, job, opened, repository, told
 from tests.fakes.github import FakeGitHub
 
@@ -175,3 +175,73 @@ def test_a_list_that_ignores_its_window_is_not_taken_for_history() -> None:
     connector = opened(fake, httpx.MockTransport(deaf), history_days=1)
     with pytest.raises(SystemUnreachable, match="it ignores `created`"):
         connector.poll("", (), 10)
+
+
+def many_failures(count: int) -> tuple[FakeGitHub, set[str]]:
+    """So many runs that failed since the last poll, and the attempts whose tasks are to be told."""
+    fake = repository()
+    fake.outcome[ORDERS] = "failure"
+    made = {f"{fake.start(ORDERS)['id']}.1" for _ in range(count)}
+    fake.tick()
+    return fake, made
+
+
+def tasks_in(polls: list[Poll]) -> set[str]:
+    return {one.attempt_key for poll in polls for one in poll.runs if one.job == f"{job(ORDERS)}.load"}
+
+
+def polled(connector: Connector, cursor: str, most: int) -> list[Poll]:
+    polls = []
+    for _ in range(most):
+        polls.append(connector.poll(cursor, (), 10))
+        cursor = polls[-1].cursor
+    return polls
+
+
+@pytest.mark.parametrize("walks", [True, False], ids=["history", "newest"])
+def test_what_a_poll_has_no_request_for_is_read_by_the_next_ones(
+    monkeypatch: pytest.MonkeyPatch, *, walks: bool
+) -> None:
+    monkeypatch.setattr("connectors.github_actions.attempts.MOST_REQUESTS", 7)
+    cursor = "" if walks else told(opened(repository()))[1]
+    fake, made = many_failures(20)
+    polls = polled(opened(fake), cursor, 12)
+    assert any("attempts and jobs of" in words for words in polls[0].warnings)
+    assert made == tasks_in(polls)
+    assert () == polls[-1].warnings, "all was read"
+
+
+def test_what_is_still_to_be_read_survives_another_connector(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connectors.github_actions.attempts.MOST_REQUESTS", 7)
+    fake, made = many_failures(20)
+    polls, cursor = [], ""
+    for _ in range(12):
+        polls += polled(opened(fake), cursor, 1)
+        cursor = polls[-1].cursor
+    assert made == tasks_in(polls)
+
+
+def test_an_open_task_whose_run_could_not_be_read_yet_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = repository()
+    fake.outcome[ORDERS] = "hang"
+    run = fake.start(ORDERS)
+    fake.tick()
+    connector = opened(fake)
+    known, cursor = told(connector)
+    task = next(one for (name, _), one in known.items() if name == f"{ORDERS}.extract")
+    monkeypatch.setattr("connectors.github_actions.attempts.MOST_REQUESTS", 0)
+    poll = opened(fake).poll(cursor, (ref(task),), 10)
+    assert State.LOST not in [one.state for one in poll.runs], f"{run['id']} runs"
+
+
+def test_all_jobs_of_a_large_matrix_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = repository()
+    fake.tasks[ORDERS] = ("extract", *(f"Load it ({number})" for number in range(730)))
+    fake.outcome[ORDERS] = "failure"
+    fake.start(ORDERS)
+    fake.tick()
+    found = told(opened(fake))[0]
+    run = next(one for (name, _), one in found.items() if name == ORDERS)
+    assert State.FAILED is run.state
+    asked = [path for path in fake.requests if "/jobs" in path]
+    assert 8 <= len(asked), "731 jobs are eight pages"
