@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from console.cli import wall
 from console.cli.clock_changes import clock_changes
 from console.cli.common import Stop, count, place_of, print_json, say, say_lines, stamp, store_of, wait_seconds
 from console.cli.exits import Exit
@@ -85,6 +86,7 @@ def in_use(arguments: argparse.Namespace, digest: str) -> str:
     try:
         with open_reads(store_of(arguments)) as reads:
             header = reads.header()
+            wall.hang(reads.service_zones())
     except (Stop, StoreError):
         return ""
     if not header.engine.alive or header.config == digest:

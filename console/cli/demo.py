@@ -19,6 +19,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from console.cli import wall
 from console.cli.common import Stop, say, say_lines
 from console.cli.console import add_looks, take_looks
 from console.cli.exits import Exit
@@ -164,6 +165,7 @@ def _print_story(play: Play, ahead_seconds: float) -> int:
 
         _wait(told, play, None, "no alert was sent", PATIENCE_SECONDS + ahead_seconds)
         now = reads.now()
+        wall.hang(reads.service_zones())
         print_table(*service_rows(reads.services(), now))
         say_lines([""])
         for row in reads.incidents():

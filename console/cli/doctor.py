@@ -17,6 +17,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
+from console.cli import wall
 from console.cli.common import Stop, age_words, count, place_of, print_json, say_lines, store_of, wait_seconds
 from console.cli.exits import Exit
 
@@ -131,6 +132,7 @@ def _store(arguments: argparse.Namespace, config: Config | None) -> Iterator[Fin
         url = store_of(arguments)
         with open_reads(url) as reads:
             header = reads.header()
+            wall.hang(reads.service_zones())
         names = without_job(config, arguments) if config is not None else []
     except StoreMissing as error:
         yield Finding("store", BAD, str(error), "headway engine makes it")

@@ -67,9 +67,9 @@ def test_without_a_terminal_it_prints_board_and_incident_and_leaves_nothing(tmp_
     assert re.search(r"act by 04:\d\d CET", incident), incident
     assert "No space left on device" in incident
     assert "oncall (env HEADWAY_DEMO_SINK): sent" in incident
-    opened = re.search(r"(\S+ \S+Z)  opened:", incident)
-    assert opened is not None
-    assert "2026-11-20 02:11:51Z" <= opened[1], "an incident opens after its cause"
+    opened = re.search(r"(\S+ \S+ CET)  opened:", incident)
+    assert opened is not None, incident
+    assert "2026-11-20 03:11:51 CET" <= opened[1], "an incident opens after its cause"
     assert [] == list(tmp_path.iterdir())
     assert [] == engines_of(tmp_path)
 
