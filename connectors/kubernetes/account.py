@@ -98,7 +98,7 @@ def _headers(loaded: Any) -> dict[str, str]:
         raise AccessRefused(f"Kubernetes: the token cannot be renewed ({type(error).__name__}: {error})") from None
     if token:
         scheme, _, value = str(token).strip().rpartition(" ")
-        return {"Authorization": f"{scheme or 'Bearer'} {value}"}
+        return {"Authorization": f"{scheme.capitalize() or 'Bearer'} {value}"}
     basic = loaded.get_basic_auth_token() if loaded.username or loaded.password else None
     return {"Authorization": str(basic)} if basic else {}
 

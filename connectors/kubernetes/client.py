@@ -13,10 +13,12 @@ from connectors.kubernetes.account import WayIn, way_in
 from connectors.kubernetes.options import CLUSTER, KubernetesOptions
 from connectors.transport.account import Account
 from connectors.transport.deadline import Deadline
-from connectors.transport.http import HttpDoor, Reply
+from connectors.transport.http import AnswerTooLarge, HttpDoor, Reply
 
 PAGE = 250
 """Objects asked for at once: some megabytes where their specs are long."""
+SMALL_PAGE = 20
+"""Of objects of which each may have a megabyte and a half, the most that etcd takes."""
 WATCH_SECONDS = 1
 """The shortest that a server lets a watch last; what changed since comes at its beginning."""
 MERGE = {"Content-Type": "application/merge-patch+json"}
@@ -38,7 +40,7 @@ class KubernetesClient:
         self.namespace = "" if target == CLUSTER and not options.namespaces else target
         self._options, self._secrets, self._transport = options, secrets, transport
         self._way: tuple[HttpDoor, WayIn] | None = None
-        self._cron_base = ""
+        self._cron_base, self._limit = "", PAGE
 
     def close(self) -> None:
         if self._way is not None:
@@ -47,7 +49,7 @@ class KubernetesClient:
     # what is there
 
     def cronjobs(self, following: str) -> Reply:
-        return self.get(f"{self._cron()}{self._below('cronjobs')}", _page(following))
+        return self._list(f"{self._cron()}{self._below('cronjobs')}", following)
 
     def cronjob(self, namespace: str, name: str) -> Reply:
         """404 where it is not there."""
@@ -55,12 +57,12 @@ class KubernetesClient:
 
     def jobs(self, following: str) -> Reply:
         """A page of Jobs in the order of their names; 410 where the page that `following` names has expired."""
-        return self.get(f"/apis/batch/v1{self._below('jobs')}", _page(following), {GONE} if following else ())
+        return self._list(f"/apis/batch/v1{self._below('jobs')}", following, {GONE} if following else ())
 
     def job_names(self, following: str) -> Reply:
         """Jobs with their metadata alone."""
         light = {"Accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
-        return self.get(f"/apis/batch/v1{self._below('jobs')}", _page(following), headers=light)
+        return self._list(f"/apis/batch/v1{self._below('jobs')}", following, headers=light)
 
     def job(self, namespace: str, name: str) -> Reply:
         """404 where it is not there."""
@@ -88,7 +90,9 @@ class KubernetesClient:
 
     def events(self, selector: str, following: str = "") -> Reply:
         """A page of events by field; 403 where the account may read none."""
-        return self.get(f"/api/v1{self._below('events')}", {"fieldSelector": selector, **_page(following)}, {403})
+        more = {"continue": following} if following else {}
+        asked = {"fieldSelector": selector, "limit": PAGE, **more}
+        return self.get(f"/api/v1{self._below('events')}", asked, {403})
 
     def log(self, namespace: str, pod: str, asked: Mapping[str, Any]) -> Reply:
         """Part of a container's log as it is; 400 and 404 where there is none (yet)."""
@@ -141,6 +145,23 @@ class KubernetesClient:
 
         return self._account().asking(call)
 
+    def _list(
+        self,
+        path: str,
+        following: str,
+        accept: Collection[int] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
+        """A page; where objects are so large that an answer would be too, pages are smaller from then on."""
+        more = {"continue": following} if following else {}
+        try:
+            return self.get(path, {"limit": self._limit, **more}, accept, headers)
+        except AnswerTooLarge:
+            if self._limit == SMALL_PAGE:
+                raise
+            self._limit = SMALL_PAGE
+            return self.get(path, {"limit": self._limit, **more}, accept, headers)
+
     def _send(self, method: str, path: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Reply:
         """Once, never repeated. A 4xx that comes back proves that nothing was done."""
         every = {**self._account().headers(), **(headers or {})}
@@ -173,7 +194,3 @@ class KubernetesClient:
             door = HttpDoor("Kubernetes", way.url, self._options.ca_file, self._transport, way.context)
             self._way = door, way
         return self._way
-
-
-def _page(following: str) -> dict[str, Any]:
-    return {"limit": PAGE, **({"continue": following} if following else {})}

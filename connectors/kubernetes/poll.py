@@ -19,7 +19,7 @@ from connectors.kubernetes.cursor import Mark, mark_of
 from connectors.kubernetes.parse import Job
 from connectors.kubernetes.podwatch import Pods
 from connectors.kubernetes.vanished import Listed, tell_vanished
-from connectors.transport.http import Reply
+from connectors.transport.http import AnswerTooLarge, Reply
 
 BITE_PAGES = 4
 MOST_ASKED = 100
@@ -32,6 +32,8 @@ QUIET_SECONDS = 90
 """So long without a change, and the version is moved on; etcd is compacted every five minutes."""
 AHEAD_SECONDS = 10
 """For how long a change may be on its way through the server's caches."""
+FORGOTTEN = "Kubernetes no longer tells what changed since: Jobs that began and were deleted in between stay unseen"
+TOO_MUCH = "more changed than one answer holds: Jobs that began and were deleted in between stay unseen"
 ONE_MORE = "time ran out before all open runs were looked at: the rest comes with the next poll"
 
 
@@ -94,7 +96,13 @@ class Poller:
     def _follow(
         self, mark: Mark, rows: dict[str, Job], over: dict[str, Job], found: Gathered, gaps: list[Gap]
     ) -> tuple[Mark, Clock | None]:
-        reply = self._client.changes(mark.version)
+        asked = datetime.now(UTC)
+        try:
+            reply = self._client.changes(mark.version)
+        except AnswerTooLarge:
+            gaps.append(Gap(datetime.fromtimestamp(mark.at, UTC), asked, TOO_MUCH))
+            return Mark(at=mark.at), None
+        clock = replace(reply.clock, ours=asked) if reply.clock else None  # it answers at once, and goes on for a while
         read = changes.read(reply)
         found.skipped += read.skipped
         for word in read.odd:
@@ -106,13 +114,9 @@ class Poller:
                 if what == "DELETED":
                     rows.pop(job.uid, None)
         if read.is_expired:
-            until = reply.clock.target if reply.clock else datetime.now(UTC)
-            why = (
-                "Kubernetes no longer tells what changed since: Jobs that began and were deleted in between stay unseen"
-            )
-            gaps.append(Gap(datetime.fromtimestamp(mark.at, UTC), until, why))
-            return Mark(at=mark.at), reply.clock
-        return self._moved(replace(mark, at=_at(reply)), read.version), reply.clock
+            gaps.append(Gap(datetime.fromtimestamp(mark.at, UTC), clock.target if clock else asked, FORGOTTEN))
+            return Mark(at=mark.at), clock
+        return self._moved(replace(mark, at=_at(reply)), read.version), clock
 
     def _moved(self, mark: Mark, version: str) -> Mark:
         """Behind the last change. Where none comes for long, behind a version that was current at an earlier look, as

@@ -8,6 +8,8 @@ from connectors import fields
 from connectors.contract import RecordUnreadable, Schedule
 
 DIALECT = "kubernetes"
+STEP = re.compile(r"(?<![^,])\*/(0*[2-9]\d*|0*1\d+)")
+"""A step of two days and more."""
 OWN_ZONE = re.compile(r"(?:CRON_TZ|TZ)=(\S+)\s+(.+)")
 
 
@@ -20,7 +22,17 @@ def schedule_of(spec: fields.Row, controller_zone: str) -> Schedule:
         zone, text = found[1], found[2]
     if text.startswith("@every"):
         return Schedule("none", words=f"{text}: an interval from its last start")
-    return Schedule(DIALECT, text.replace("?", "*"), zone, words=fields.text(spec, "schedule"))
+    return Schedule(DIALECT, five_fields(text), zone, words=fields.text(spec, "schedule"))
+
+
+def five_fields(text: str) -> str:
+    """The expression as others read it: `?` is `*`, and a step over all days is no `*`, so that day of month and day of
+    week are an OR beside it (asked of robfig/cron 3.0.1)."""
+    parts = text.replace("?", "*").split()
+    if len(parts) == 5:
+        for at, days in ((2, "1-31"), (4, "0-6")):
+            parts[at] = STEP.sub(rf"{days}/\1", parts[at])
+    return " ".join(parts)
 
 
 def policy_words(spec: fields.Row) -> str:

@@ -26,8 +26,8 @@
                The change of clocks is as for systemd (not lived here).
 "dagster"      The source's own `next_at` first, then its cron expression. A time in the gap is moved to its end; of one
                that comes twice the second counts, of hourly ones both (asked of Dagster 1.13.27).
-"kubernetes"   The expression in the CronJob's zone. Its library steps real minutes and compares each with that zone's
-               clock (SpecSchedule.Next of robfig/cron; not lived here): a job skips a gap and runs twice in an overlap.
+"kubernetes"   The expression in the CronJob's zone: every job skips a gap and runs twice in an overlap (asked of
+               robfig/cron 3.0.1, which Kubernetes reads it with).
 "none"         nothing runs by the clock.
 Cron's expressions are read and stepped by cronsim, on naive local times: the zone's rule is applied here.
 """

@@ -106,6 +106,23 @@ def test_pg_cron_skips_a_gap_and_runs_twice_in_an_overlap() -> None:
     assert ["02:30+2", "02:30+1"] == [shown(each) for each in instants(schedule, *AUTUMN)]
 
 
+def test_kubernetes_skips_a_gap_and_runs_twice_in_an_overlap() -> None:
+    """As robfig/cron 3.0.1 answered for these expressions in Europe/Berlin and America/Havana."""
+    fixed, hourly = Schedule("kubernetes", "30 2 * * *", BERLIN), Schedule("kubernetes", "30 1-3 * * *", BERLIN)
+    assert [] == instants(fixed, *SPRING)
+    assert ["01:30+1", "03:30+2"] == [shown(each) for each in instants(hourly, *SPRING)]
+    assert ["02:30+2", "02:30+1"] == [shown(each) for each in instants(fixed, *AUTUMN)]
+    start = datetime(2026, 3, 8, tzinfo=UTC)
+    midnight = Schedule("kubernetes", "30 0 * * *", "America/Havana")
+    assert [datetime(2026, 3, 9, 4, 30, tzinfo=UTC)] == instants(midnight, start, start + timedelta(days=2))
+
+
+def test_kubernetes_takes_steps_over_days_and_a_weekday_as_either() -> None:
+    start = datetime(2026, 10, 26, tzinfo=UTC)
+    found = instants(Schedule("kubernetes", "0 0 1-31/2 * 5", "UTC"), start, start + timedelta(days=8))
+    assert [27, 29, 30, 31, 1, 3] == [each.day for each in found]
+
+
 def test_dagster_moves_what_lies_in_the_gap_to_its_end_and_takes_the_second_of_two() -> None:
     """As Dagster 1.13.27 answers for 2026 (schedule_execution_time_iterator)."""
     fixed, hourly = Schedule("dagster", "30 2 * * *", BERLIN), Schedule("dagster", "30 * * * *", BERLIN)

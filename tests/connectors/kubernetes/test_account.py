@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import certifi
 import httpx
 import pytest
+from kubernetes.config import incluster_config
 from pydantic import ValidationError
 
 from connectors.contract import AccessRefused
@@ -94,6 +96,24 @@ def test_without_the_package_its_extra_is_named(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setitem(sys.modules, "kubernetes", None)
     with pytest.raises(AccessRefused, match=r'install "headway\[kubernetes\]"'):
         by(cluster(), kubeconfig(tmp_path, {"token": "right"})).inventory("", 10)
+
+
+def test_pod_of_the_cluster_asks_by_its_own_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = tmp_path / "token"
+    token.write_text("right", encoding="utf-8")
+    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(token))
+    monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", certifi.where())
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+    fake = cluster()
+    options = KubernetesOptions(in_cluster=True)
+    assert KubernetesConnector(options, CLUSTER, lambda reference: "", fake.transport).inventory("", 10).complete
+
+
+def test_outside_of_a_pod_in_cluster_is_refused() -> None:
+    connector = KubernetesConnector(KubernetesOptions(in_cluster=True), CLUSTER, lambda reference: "")
+    with pytest.raises(AccessRefused, match="in_cluster"):
+        connector.inventory("", 10)
 
 
 def test_opening_a_connector_reads_no_file_and_sends_nothing(tmp_path: Path) -> None:

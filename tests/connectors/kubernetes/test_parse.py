@@ -184,6 +184,9 @@ def test_name_of_a_job_that_we_make_fits_into_a_label_and_keeps_the_key_whole() 
         ({"schedule": "0 3 * * *", "timeZone": "Asia/Tokyo"}, "0 3 * * *", "Asia/Tokyo"),
         ({"schedule": "CRON_TZ=UTC 0 3 ? * *"}, "0 3 * * *", "UTC"),
         ({"schedule": "@hourly"}, "@hourly", "Europe/Paris"),
+        ({"schedule": "*/5 */2 */2 * */3"}, "*/5 */2 1-31/2 * 0-6/3", "Europe/Paris"),
+        ({"schedule": "0 0 */1 * 5"}, "0 0 */1 * 5", "Europe/Paris"),
+        ({"schedule": "0 0 1,*/10 * ?"}, "0 0 1,1-31/10 * *", "Europe/Paris"),
     ],
 )
 def test_schedule_and_its_zone(spec: Row, expression: str, zone: str) -> None:

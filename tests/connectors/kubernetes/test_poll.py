@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import time
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
 
 from connectors.conformance import ref
 from connectors.contract import AccessRefused, Evidence, NotSupported, State, SystemUnreachable
+from connectors.transport import http
 from tests.connectors.kubernetes.support import ORDERS, STOCK, cluster, opened, told
 from tests.fakes.kubernetes import FakeKubernetes
 
@@ -301,3 +303,49 @@ def test_log_goes_on_from_where_it_was_also_within_one_instant_and_one_line() ->
         if not chunk.more:
             break
     assert read == "y" * 50 + "\nthird\n"
+
+
+def test_answer_that_is_too_large_is_asked_for_in_smaller_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = cluster()
+    for number in range(30):
+        row = fake.job("", "stock-count", at=fake.now - timedelta(minutes=number))
+        row["metadata"]["annotations"] = {"note": "x" * 4000}
+    fake.tick()
+    monkeypatch.setattr(http, "LIMIT_BYTES", 120_000)
+    assert len(told(opened(fake))[0]) == 30
+    limits = [asked.get("limit") for _, path, asked in fake.requests if path.endswith("/jobs")]
+    assert limits == ["250", "20", "20"]
+
+
+def test_more_changes_than_one_answer_holds_are_a_gap_and_all_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = cluster()
+    connector = opened(fake)
+    _, cursor = told(connector)
+    row = fake.job("", "stock-count")
+    row["metadata"]["annotations"] = {"note": "x" * 20_000}
+    for _ in range(4):
+        fake.delete(row)
+        fake.changes[-1][2]["metadata"]["annotations"] = {"note": "x" * 20_000}
+        fake.jobs["etl", row["metadata"]["name"]] = row
+    monkeypatch.setattr(http, "LIMIT_BYTES", 60_000)
+    poll = connector.poll(cursor, (), 10)
+    assert [gap.reason.partition(":")[0] for gap in poll.gaps] == ["more changed than one answer holds"]
+    assert [one.job for one in poll.runs] == [STOCK]
+
+
+def test_clock_of_a_watch_is_read_when_it_began() -> None:
+    """It lasts a second: the time at its end would make each cluster's clock late."""
+    fake = cluster()
+    connector = opened(fake)
+    _, cursor = told(connector)
+    fake.now = datetime.now(UTC)
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        found = fake.handle(request)
+        if "watch" in request.url.params:
+            time.sleep(0.3)
+        return found
+
+    clock = opened(fake, httpx.MockTransport(answer)).poll(cursor, (), 10).clock
+    assert clock is not None
+    assert (datetime.now(UTC) - clock.ours).total_seconds() >= 0.3
