@@ -46,10 +46,8 @@ LINES: dict[str, tuple[tuple[str, ...], ...]] = {
         ("--restart", JOB, "--at", "03:58"),
         ("--skip", JOB),
         ("--faster", JOB, "--by", "0.8"),
-        ("--faster", JOB, "--by", "odd"),
         ("--restart", "fake/none"),
         ("--restart", JOB, "--at", "odd"),
-        (),
     ),
     "tonight": ((), ("--bd", "2026-11-19"), ("--at", "03:20"), ("--at", "odd"), ("--bd", "odd")),
     "jobs": (
