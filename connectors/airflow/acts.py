@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from connectors.airflow.answer import Answerer
 from connectors.airflow.client import AirflowClient
 from connectors.airflow.hold import Holder
 from connectors.airflow.preview import Previewer
@@ -27,7 +28,8 @@ class Acts(PlannedActs[Tidying]):
     """All that is done to one Airflow."""
 
     def __init__(self, client: AirflowClient, settle_seconds: float) -> None:
-        starter, states, holder, rerunner = Starter(client), StateSetter(client), Holder(client), Rerunner(client)
+        starter, answerer, holder, rerunner = Starter(client), Answerer(client), Holder(client), Rerunner(client)
+        states = StateSetter(client, answerer)
         self._previews = {
             Verb.RERUN: Previewer(client, starter).preview,
             Verb.START: starter.preview,
@@ -37,6 +39,7 @@ class Acts(PlannedActs[Tidying]):
         by_plan: dict[str, Tidying] = {
             **dict.fromkeys(("clear_run", "clear_tasks", "clear_below"), rerunner),
             "trigger": starter,
+            "answer": answerer,
             **dict.fromkeys(("run_state", "task_state"), states),
             **dict.fromkeys(("hold", "release", "clear"), holder),
         }

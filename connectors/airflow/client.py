@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -23,6 +23,8 @@ BUSY_PAUSE_SECONDS = 0.5
 
 RUNS_OF_ALL = "/dags/~/dagRuns"
 TASKS_OF_ALL = "/dags/~/dagRuns/~/taskInstances"
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+"""Of all history: there nothing is filtered."""
 
 
 class AirflowClient:
@@ -84,11 +86,15 @@ class AirflowClient:
         "offset:N" one of a server without cursors (it ignores the parameter).
 
         A time without a zone would be answered 500. Task instances cannot be ordered by change, only by id (a UUIDv7,
-        so by age). The order must be ascending: rows that move while we walk move to the end and are seen again."""
+        so by age). The order must be ascending: rows that move while we walk move to the end and are seen again.
+        Since BEGINNING, runs go by id, which is the order of their making and has an index: by change, which has none,
+        each page reads the whole table (a million runs: seconds a page)."""
         kind, _, offset = page.partition("offset:")
         where = {"offset": offset} if offset and not kind else {"cursor": page}
-        order = "updated_at" if path == RUNS_OF_ALL else "id"
-        wanted = {"updated_at_gte": _instant(since), "order_by": order, "limit": PAGE_LIMIT, **where}
+        whole = since <= BEGINNING
+        order = "updated_at" if path == RUNS_OF_ALL and not whole else "id"
+        changed = {} if whole else {"updated_at_gte": _instant(since)}
+        wanted = {**changed, "order_by": order, "limit": PAGE_LIMIT, **where}
         return self._get(path, wanted, accept={400} if page else ())
 
     def run(self, dag: str, run: str) -> Reply:
@@ -126,7 +132,20 @@ class AirflowClient:
         path = f"{_run(dag, run)}/taskInstances/{_part(task)}/logs/{try_number}"
         return self._get(path, params, accept={400, 404})
 
+    def questions(self) -> Reply:
+        """What tasks wait for a person to answer, 3.1 and later."""
+        params = {"response_received": "false", "limit": PAGE_LIMIT, "order_by": "-created_at"}
+        return self._get(f"{RUNS_OF_ALL}/~/hitlDetails", params, accept={403, 404, 422})
+
+    def question(self, dag: str, run: str, task: str, map_index: int) -> Reply:
+        """What one task asks, and how it was answered; 404 where it asks nothing."""
+        return self._get(question_path(dag, run, task, map_index), accept={404})
+
     # what we do
+
+    def answer(self, dag: str, run: str, task: str, map_index: int, body: Mapping[str, Any]) -> Reply:
+        """Answers a task that waits; 409 where it was answered before."""
+        return self._send("PATCH", question_path(dag, run, task, map_index), body, accept={400, 404, 409, 422})
 
     def preview_clear_run(self, dag: str, run: str, body: Mapping[str, Any]) -> Reply:
         return self._send("POST", f"{_run(dag, run)}/clear", {**body, "dry_run": True}, accept={404, 409}, once=False)
@@ -221,6 +240,11 @@ def run_path(dag: str, run: str) -> str:
 def task_path(dag: str, run: str, task: str) -> str:
     """Path of a task in a run below /api/v2, each part percent-encoded."""
     return f"{_run(dag, run)}/taskInstances/{_part(task)}"
+
+
+def question_path(dag: str, run: str, task: str, map_index: int) -> str:
+    """Path of what a task asks a person."""
+    return f"{task_path(dag, run, task)}/{map_index}/hitlDetails"
 
 
 def _run(dag: str, run: str) -> str:

@@ -23,6 +23,9 @@ from connectors.contract import Evidence, RunRecord, State
 Key = tuple[str, str, str]
 """dag, run, task."""
 
+ASKING = ("ApprovalOperator", "HITLOperator", "HITLBranchOperator", "HITLEntryOperator")
+"""Operators of Airflow's standard provider whose tasks wait for a person."""
+
 WORST_FIRST = (
     State.RUNNING,
     State.RETRYING,
@@ -81,6 +84,8 @@ def instance(row: Any) -> Instance:
     row = fields.table(row)
     native = fields.words(row, "state") or NOT_YET
     state, reason = parse.TASK_STATES.get(native, (State.UNKNOWN, ""))
+    if native == "deferred" and fields.words(row, "operator") in ASKING:  # before 3.3; since, it is "awaiting_input"
+        reason = "approval"
     has_run = native in parse.HAS_RUN
     started = fields.instant(row, "start_date") if has_run else None
     ended = None if native in (NOT_YET, "up_for_retry") else fields.instant(row, "end_date")

@@ -11,11 +11,12 @@ from typing import Any
 
 from connectors import fields
 from connectors.airflow import parse, parse_tasks, walk
-from connectors.airflow.client import RUNS_OF_ALL, TASKS_OF_ALL, AirflowClient
+from connectors.airflow.client import BEGINNING, RUNS_OF_ALL, TASKS_OF_ALL, AirflowClient
 from connectors.airflow.edges import Edges
 from connectors.airflow.instances import named, read
 from connectors.airflow.parse import Period
 from connectors.airflow.parse_tasks import Instance, Key
+from connectors.airflow.questions import Questions
 from connectors.airflow.references import Reference, gone, reference, superseded
 from connectors.airflow.waiting import still_open
 from connectors.contract import Poll, RecordUnreadable, RunRecord, RunRef, State
@@ -46,6 +47,7 @@ class Poller:
         self._periods: dict[tuple[str, str], Period] = {}
         self._told = Told()
         self._edges = Edges(client, self.watched, self._periods.get)
+        self._questions = Questions(client)
         self._turn = 0
 
     def poll(self, cursor: str, open_runs: Sequence[RunRef]) -> Poll:
@@ -59,6 +61,7 @@ class Poller:
         self._take_tasks(tasks.rows, open_runs, found)
         self._take_open_runs(open_runs, found)
         self._edges.attach(found)
+        self._questions.attach(found)
         for broken in (runs.broken, tasks.broken):
             if broken:
                 found.complete = False
@@ -96,7 +99,7 @@ class Poller:
                     self._periods[dag, run] = parse.period_of(reply.table())
 
     def _marks(self, cursor: str, found: Gathered) -> tuple[walk.Mark, walk.Mark]:
-        first = walk.Mark(walk.BEGINNING), walk.Mark(datetime.now(UTC) - TASK_HISTORY)
+        first = walk.Mark(BEGINNING), walk.Mark(datetime.now(UTC) - TASK_HISTORY)
         if not cursor:
             return first
         try:

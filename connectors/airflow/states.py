@@ -12,6 +12,7 @@ from typing import Any
 
 from connectors import fields
 from connectors.airflow import facts, parse_tasks
+from connectors.airflow.answer import Answerer
 from connectors.airflow.client import AirflowClient, run_path, task_path
 from connectors.airflow.marks import carries, end_of, mark_of, marked, note_of
 from connectors.airflow.parse import period_of, run_ref
@@ -31,8 +32,8 @@ NATIVE = {Verb.CANCEL: "failed", Verb.MARK_OK: "success", Verb.SKIP: "skipped"}
 class StateSetter:
     """CANCEL, MARK_OK and SKIP. One per Airflow."""
 
-    def __init__(self, client: AirflowClient) -> None:
-        self._client = client
+    def __init__(self, client: AirflowClient, answerer: Answerer) -> None:
+        self._client, self._answerer = client, answerer
 
     # before
 
@@ -56,6 +57,9 @@ class StateSetter:
 
     def _mark_task(self, verb: Verb, at: Reference, row: fields.Row, group: Sequence[Instance]) -> Preview:
         state, do = NATIVE[verb], _do(verb)
+        asking = [one for one in group if one.reason == "approval"]
+        if asking:
+            return self._answerer.preview(verb, at, asking[0])
         if row.get("state") in OPEN:
             return facts.refused(do, f"the run of {at.dag} is {row.get('state')}: let it end first, or cancel it")
         changed = self._client.preview_mark_task(at.dag, at.run, at.task, {"new_state": state})

@@ -25,8 +25,6 @@ MOST_PAGES = 20_000
 OFFSET_OVERLAP = 20
 """Rows that pages share on servers without cursors (before 3.3): a row that moved to the end shifts the others."""
 
-BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-
 
 @dataclass(frozen=True, slots=True)
 class Mark:

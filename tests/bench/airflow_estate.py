@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from statistics import median
 
 from connectors.conformance import ref
 from connectors.contract import Connector, RunRecord, RunRef
@@ -77,6 +78,7 @@ def _quiet(name: str, connector: Connector, estate: BigEstate) -> Iterator[Figur
     yield Figure(f"{name}_open_runs", len(known), "runs and tasks")
     yield Figure(f"{name}_requests_per_poll", max(requests), "requests, at most")
     yield Figure(f"{name}_poll_s", max(seconds), "s, at most", "interval", INTERVAL_SECONDS)
+    yield Figure(f"{name}_middle_poll_s", median(seconds), "s", "SQLite reads its runs once", estate.scan_seconds())
 
 
 def _poll(connector: Connector, cursor: str, known: dict[tuple[str, str], RunRecord]) -> tuple[str, Tally]:

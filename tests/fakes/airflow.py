@@ -25,8 +25,8 @@ FINISHED = ("success", "failed")
 
 class FakeAirflow(FakeActs):
     """One Airflow. `dags` maps a DAG to its tasks in a chain; `outcome[(dag, task)]` "failed" makes a task fail, "hang"
-    keeps it running. A DAG of `by_the_clock` is due at each tick. `details_of[dag]` changes what is told of a DAG.
-    `written_by[(dag, run)]` are the runs that wrote its assets.
+    keeps it running, "ask" lets it wait for an answer to `question`. A DAG of `by_the_clock` is due at each tick.
+    `details_of[dag]` changes what is told of a DAG; `written_by[(dag, run)]` are the runs that wrote its assets.
     `forbidden` and `lose_answer_of` are patterns of paths: of changes that are refused, of one whose answer is lost."""
 
     def __init__(self, **dags: tuple[str, ...]) -> None:
@@ -46,6 +46,7 @@ class FakeAirflow(FakeActs):
         self.by_the_clock: set[str] = set()
         self.details_of: dict[str, Row] = {}
         self.import_errors: list[Row] = []
+        self.question: Row = {"subject": "Release the numbers?", "options": ["Approve", "Reject"], "params": {}}
         self.written_by: dict[tuple[str, str], list[tuple[str, str]]] = {}
         self.timetables: dict[str, str] = dict.fromkeys(dags, "0 0 * * *")
         self._made = 0
@@ -93,14 +94,15 @@ class FakeAirflow(FakeActs):
     def _finish(self, run: Row) -> None:
         began, blocked = self.now - timedelta(seconds=0.5), False
         for row in self.tasks_of(run["dag_id"], run["dag_run_id"]):
-            if row["state"] == "running":
+            if row["state"] in ("running", "awaiting_input"):
                 return
             if row["state"] is not None:
                 blocked = blocked or row["state"] != "success"
                 continue
             state = "upstream_failed" if blocked else self.outcome.get((row["dag_id"], row["task_id"]), "success")
-            if state == "hang":
-                row |= {"state": "running", "try_number": 1, "start_date": stamp(began), "_updated": self.now}
+            if state in ("hang", "ask"):
+                native = "running" if state == "hang" else "awaiting_input"
+                row |= {"state": native, "try_number": 1, "start_date": stamp(began), "_updated": self.now}
                 run |= {"state": "running", "start_date": stamp(began), "_updated": self.now}
                 return
             tried = row["try_number"] + (state != "upstream_failed")
@@ -246,7 +248,7 @@ class FakeAirflow(FakeActs):
 def _shown(body: Any) -> Any:
     """Without our own columns."""
     if isinstance(body, dict):
-        return {name: _shown(value) for name, value in body.items() if name != "_updated"}
+        return {name: _shown(value) for name, value in body.items() if name not in ("_updated", "_answer")}
     return [_shown(one) for one in body] if isinstance(body, list) else body
 
 
@@ -268,6 +270,9 @@ ROUTES: tuple[tuple[str, str, Answer], ...] = (
     ("POST", "/dags/~/dagRuns/~/taskInstances/list", FakeAirflow.named_instances),
     ("GET", f"/dags/{PART}/dagRuns/{PART}/taskInstances/{PART}/logs/{PART}", FakeAirflow.log),
     ("GET", f"/dags/{PART}/dagRuns/{PART}/taskInstances/{PART}/tries", lambda fake, *_: (200, recorded("tries"))),
+    ("GET", "/dags/~/dagRuns/~/hitlDetails", FakeAirflow.list_questions),
+    ("GET", f"/dags/{PART}/dagRuns/{PART}/taskInstances/{PART}/{PART}/hitlDetails", FakeAirflow.one_question),
+    ("PATCH", f"/dags/{PART}/dagRuns/{PART}/taskInstances/{PART}/{PART}/hitlDetails", FakeAirflow.answer_question),
     ("POST", f"/dags/{PART}/dagRuns/{PART}/clear", FakeAirflow.clear_run),
     ("POST", f"/dags/{PART}/clearTaskInstances", FakeAirflow.clear_tasks),
     ("POST", f"/dags/{PART}/dagRuns", FakeAirflow.trigger),

@@ -28,6 +28,8 @@ class FakeActs:
     now: datetime
     dags: dict[str, tuple[str, ...]]
     runs: list[Row]
+    instances: list[Row]
+    question: Row
     paused: set[str]
     role: str
     refuse_note: bool
@@ -43,6 +45,34 @@ class FakeActs:
 
     def _uuid(self) -> str:
         raise NotImplementedError
+
+    def _asked(self, row: Row) -> Row:
+        answer = row.get("_answer") or {"chosen_options": None, "responded_by_user": None}
+        return {**self.question, "task_instance": dict(row), **answer, "response_received": bool(row.get("_answer"))}
+
+    def list_questions(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:
+        rows = [self._asked(row) for row in self.instances if row["state"] == "awaiting_input"]
+        return 200, {"hitl_details": rows, "total_entries": len(rows)}
+
+    def one_question(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:
+        found = [row for row in self.tasks_of(*parts[:2]) if row["task_id"] == parts[2]]
+        waits = found and (found[0]["state"] == "awaiting_input" or found[0].get("_answer"))
+        return (200, self._asked(found[0])) if waits else (404, {"detail": "detail does not exist"})
+
+    def answer_question(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:
+        """Measured: one answer only, and none that is not among the options."""
+        status, asked = self.one_question(parts, query, body)
+        if status != 200 or self.role == "viewer":
+            return (status, asked) if status != 200 else (403, {"detail": "Forbidden"})
+        if asked["response_received"]:
+            return 409, {"detail": "Human-in-the-loop detail has already been updated"}
+        if set(body["chosen_options"]) - set(asked["options"]):
+            return 400, {"detail": "Invalid options"}
+        row = next(row for row in self.tasks_of(*parts[:2]) if row["task_id"] == parts[2])
+        self.now += timedelta(milliseconds=7)
+        given = {"chosen_options": body["chosen_options"], "responded_by_user": {"id": "headway", "name": "headway"}}
+        row |= {"state": "success", "end_date": stamp(self.now), "_updated": self.now, "_answer": given}
+        return 200, {**given, "responded_by": given["responded_by_user"]}
 
     def clear_run(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:
         if self.role == "viewer":

@@ -13,7 +13,7 @@ import pytest
 
 from connectors.airflow import walk
 from connectors.airflow.auth import StaticToken
-from connectors.airflow.client import RUNS_OF_ALL, AirflowClient
+from connectors.airflow.client import BEGINNING, RUNS_OF_ALL, AirflowClient
 from connectors.airflow.connector import AirflowConnector
 from connectors.airflow.options import AirflowOptions
 from connectors.conformance import ref
@@ -130,7 +130,7 @@ def test_a_slow_server_is_read_in_smaller_bites() -> None:
 
     client = AirflowClient(HttpDoor("Airflow", URL, transport=httpx.MockTransport(slow)), StaticToken(lambda: "good"))
     client.deadline = Deadline(20.0, lambda: now[0])
-    bite = walk.bite(client, RUNS_OF_ALL, "dag_runs", walk.Mark(walk.BEGINNING), keep=0.7)
+    bite = walk.bite(client, RUNS_OF_ALL, "dag_runs", walk.Mark(BEGINNING), keep=0.7)
     assert (100, True) == (len(bite.rows), bite.more)
 
 
@@ -349,3 +349,20 @@ def test_an_open_run_that_is_not_ours_is_left_alone() -> None:
     poll = opened(fake).poll("", (RunRef("stock_count", "2026-11-20T03:00:00Z", "missed", ""),), 5)
     assert () == poll.runs
     assert poll.complete
+
+
+def test_history_is_read_in_the_order_of_its_making_and_what_changed_by_change() -> None:
+    """By change there is no index: of a million runs, each page of a first poll would read them all."""
+    fake, asked = night(), list[httpx.QueryParams]()
+    fake.start("stock_count")
+    fake.tick()
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/api/v2/dags/~/dagRuns":
+            asked.append(request.url.params)
+        return fake.handle(request)
+
+    connector = opened(fake, httpx.MockTransport(handle))
+    cursor = connector.poll("", (), 5).cursor
+    connector.poll(cursor, (), 5)
+    assert [("id", False), ("updated_at", True)] == [(one["order_by"], "updated_at_gte" in one) for one in asked]

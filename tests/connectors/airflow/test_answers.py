@@ -1,0 +1,105 @@
+"""Tasks that wait for a person: what they ask is told, and an answer is given once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from connectors.airflow.connector import AirflowConnector
+from connectors.conformance import new_key, ref
+from connectors.contract import Absent, Ask, CannotTell, Found, NotSupported, Preview, RunRecord, State, Verb
+from tests.connectors.airflow.support import allowed, latest, opened, told
+from tests.fakes.airflow import FakeAirflow
+
+
+def asking(**question: Any) -> tuple[FakeAirflow, AirflowConnector, RunRecord]:
+    """An Airflow whose DAG "figures" waits at "release" for an answer; the record of that task."""
+    fake = FakeAirflow(figures=("count", "release", "publish"))
+    fake.outcome["figures", "release"] = "ask"
+    fake.question |= question
+    fake.start("figures", "manual__1")
+    fake.tick()
+    connector = opened(fake)
+    return fake, connector, latest(connector, "figures.release")
+
+
+def preview(connector: AirflowConnector, task: RunRecord, verb: Verb = Verb.MARK_OK) -> Preview:
+    return connector.preview(Ask(verb, ref(task), task.state), 5)
+
+
+def test_a_task_that_waits_for_an_answer_says_what_it_asks_and_the_question_is_read_once() -> None:
+    fake, connector, task = asking()
+    assert (State.WAITING, "approval", "awaiting_input") == (task.state, task.reason, task.native_state)
+    assert "asks: Release the numbers? (Approve, Reject)" == task.message
+    _, cursor = told(connector)
+    fake.requests.clear()
+    again = connector.poll(cursor, (ref(task),), 5)
+    assert [task.message] == [one.message for one in again.runs if one.job == task.job]
+    assert not [path for _, path in fake.requests if path.endswith("hitlDetails")]
+
+
+@pytest.mark.parametrize("verb, option", [(Verb.MARK_OK, "Approve"), (Verb.SKIP, "Reject")])
+def test_mark_ok_approves_and_skip_rejects_once(verb: Verb, option: str) -> None:
+    fake, connector, task = asking()
+    step = allowed(connector, Ask(verb, ref(task), task.state))
+    assert f"answer {option} to release of figures, which asks: Release the numbers? (Approve, Reject)" == step.words
+    path = "/api/v2/dags/figures/dagRuns/manual__1/taskInstances/release/-1/hitlDetails"
+    assert (f'PATCH {path} {{"chosen_options": ["{option}"], "params_input": {{}}}}',) == step.native_calls
+    key = new_key()
+    assert isinstance(connector.look_up(step, key, 5), Absent)
+    connector.act(step, key, 5)
+    found = connector.look_up(step, key, 5)
+    assert isinstance(found, Found)
+    assert f"answered {option} by headway" == found.words
+    assert f"answered {option} by headway" == connector.act(step, key, 5).words, "the same again is not sent twice"
+    fake.tick()
+    assert "success" == fake.runs[0]["state"]
+
+
+def test_another_answer_that_came_first_is_not_ours() -> None:
+    _, connector, task = asking()
+    approve = preview(connector, task)
+    connector.act(preview(connector, task, Verb.SKIP), new_key(), 5)
+    with pytest.raises(NotSupported, match="was answered otherwise by now"):
+        connector.act(approve, new_key(), 5)
+    assert isinstance(connector.look_up(approve, new_key(), 5), CannotTell)
+
+
+@pytest.mark.parametrize(
+    "question, words",
+    [
+        ({"options": ["North", "South"]}, "none of that is to approve, answer it in Airflow"),
+        ({"params": {"budget": {"value": None, "schema": {}}}}, "asks for values too (budget)"),
+    ],
+)
+def test_what_only_a_person_can_answer_is_left_to_a_person(question: dict[str, Any], words: str) -> None:
+    _, connector, task = asking(**question)
+    assert words in str(preview(connector, task).refused)
+
+
+def test_values_that_the_question_has_are_sent_as_they_stand() -> None:
+    _, connector, task = asking(params={"budget": {"value": 7, "schema": {}}})
+    assert {"budget": 7} == preview(connector, task).plan["body"]["params_input"]
+
+
+def test_a_lost_answer_to_the_answer_is_found_again() -> None:
+    fake, connector, task = asking()
+    step = preview(connector, task)
+    fake.lose_answer_of = "hitlDetails"
+    with pytest.raises(Exception, match="its answer was lost"):
+        connector.act(step, key := new_key(), 5)
+    assert isinstance(connector.look_up(step, key, 5), Found)
+
+
+def test_a_task_that_is_answered_meanwhile_is_refused() -> None:
+    fake, connector, task = asking()
+    fake.instances[1]["_answer"] = {"chosen_options": ["Approve"], "responded_by_user": {"name": "ada"}}
+    assert "it was answered already: Approve by ada" == preview(connector, task).refused
+
+
+def test_without_the_right_to_read_questions_the_task_waits_all_the_same() -> None:
+    fake, _, _ = asking()
+    fake.question = {"options": 5}
+    task = latest(opened(fake), "figures.release")
+    assert (State.WAITING, "approval") == (task.state, task.reason)
