@@ -12,12 +12,14 @@ from connectors.airflow.marks import mark_of
 from connectors.airflow.parse import period_of
 from connectors.airflow.parse_tasks import Instance
 from connectors.airflow.references import Reference, reference
-from connectors.airflow.rerun import clear_tasks_body
+from connectors.airflow.rerun import clear_run_body, clear_tasks_body
 from connectors.airflow.start import Starter
 from connectors.contract import Ask, Preview, State
 
 SCOPES = ("failed", "downstream", "all")
-TAKEN = {"scope", "why", "period_at"}
+VERSIONS = ("pinned", "latest")
+"""Of a DAG's code, for what is cleared: that of the run, or the newest one (3.x)."""
+TAKEN = {"scope", "version", "why", "period_at"}
 
 
 class Previewer:
@@ -35,13 +37,17 @@ class Previewer:
             return _refused(f"a clear keeps the run's own conf; Airflow takes no parameters for it ({', '.join(more)})")
         if scope not in (None, *SCOPES):
             return _refused(f"the scope is {fields.shown(scope)[:50]}, not one of {', '.join(SCOPES)}")
+        version = ask.parameters.get("version") or VERSIONS[0]
+        if version not in VERSIONS or (version == "latest" and self._client.major == 2):
+            why = "Airflow 2 keeps one version only, the newest" if version in VERSIONS else "not one of pinned, latest"
+            return _refused(f"the version is {fields.shown(version)[:50]}: {why}")
         at = reference(ask.run)
         if at is None or ask.state is State.MISSED:
             return self._starter.preview(ask)
         reply = self._client.run(at.dag, at.run)
         if reply.status == 404:
             return _refused(f"Airflow no longer has the run {at.run} of {at.dag}")
-        row = reply.table()
+        row = {**reply.table(), LATEST: version == "latest"}
         return self._clear_task(at, row, scope) if at.task else self._of_run(at, row, ask.state, scope)
 
     # a run that exists
@@ -68,7 +74,8 @@ class Previewer:
     def _clear_run(self, at: Reference, row: fields.Row, only_failed: bool, affected: Sequence[Instance]) -> Preview:
         verb = "clear failed tasks" if only_failed else "clear the whole run"
         label = facts.label(period_of(row), at.run)
-        body = {"dry_run": False, "only_failed": only_failed, "note": mark_of("KEY")}
+        plan = {**_plan("clear_run", at, row), "only_failed": only_failed}
+        body = {"dry_run": False, **clear_run_body(plan), "note": mark_of("KEY")}
         return Preview(
             verb=verb,
             words=f"{verb} of {at.dag} {label}" if only_failed else f"clear the whole run {at.dag} {label}",
@@ -76,8 +83,8 @@ class Previewer:
             affected=tuple(parse_tasks.name_of(one) for one in affected),
             overlap=self._overlap(at, affected),
             native_calls=self._client.calls("POST", f"{run_path(at.dag, at.run)}/clear", body),
-            notes=(*facts.paused_note(self._client, at.dag), *_whole_run_notes(only_failed)),
-            plan={**_plan("clear_run", at, row), "only_failed": only_failed},
+            notes=(*facts.paused_note(self._client, at.dag), *_whole_run_notes(only_failed), *_version_note(row)),
+            plan=plan,
         )
 
     def _dry_run(self, at: Reference, only_failed: bool) -> list[Instance]:
@@ -101,7 +108,7 @@ class Previewer:
             affected=tuple(parse_tasks.name_of(one) for one in affected),
             overlap=self._overlap(at, affected),
             native_calls=self._clear_calls(plan, at),
-            notes=(*facts.paused_note(self._client, at.dag), *_whole_run_notes(True), REPLACED),
+            notes=(*facts.paused_note(self._client, at.dag), *_whole_run_notes(True), REPLACED, *_version_note(row)),
             plan=plan,
         )
 
@@ -141,7 +148,7 @@ class Previewer:
             affected=tuple(parse_tasks.name_of(one) for one in affected),
             overlap=self._overlap(at, affected),
             native_calls=self._clear_calls(plan, at),
-            notes=(*facts.paused_note(self._client, at.dag), REPLACED),
+            notes=(*facts.paused_note(self._client, at.dag), REPLACED, *_version_note(row)),
             plan=plan,
         )
 
@@ -157,6 +164,8 @@ class Previewer:
         return facts.active(self._client, at.dag, at.run)
 
 
+LATEST = "headway_latest"
+"""Beside the columns of a run's row: the newest code was asked for."""
 REPLACED = "a note that people wrote on these tasks is replaced by our mark"
 
 
@@ -165,14 +174,21 @@ def _refused(why: str) -> Preview:
 
 
 def _plan(how: str, at: Reference, row: fields.Row) -> dict[str, Any]:
-    return {"how": how, "dag": at.dag, "run": at.run, "queued_at": row.get("queued_at"), "state": row.get("state")}
+    latest = {"latest": True} if row.get(LATEST) else {}
+    known = {"queued_at": row.get("queued_at"), "state": row.get("state")}
+    return {"how": how, "dag": at.dag, "run": at.run, **known, **latest}
 
 
 def _scope(at: Reference, label: str, affected: Sequence[Instance]) -> str:
     return f"{facts.count(affected)} of {at.dag} {label}: {facts.names(affected)}"
 
 
+def _version_note(row: fields.Row) -> tuple[str, ...]:
+    """Which code runs."""
+    return ("with the newest version of the DAG's code",) if row.get(LATEST) else ()
+
+
 def _whole_run_notes(only_failed: bool) -> tuple[str, ...]:
     if only_failed:
-        return ("tasks that succeeded are kept; conf and code version of the run stay",)
+        return ("tasks that succeeded are kept; the conf of the run stays",)
     return ("every task runs again, those that succeeded too",)

@@ -83,7 +83,7 @@ class Rerunner:
     def _clear_run(self, plan: Mapping[str, Any], key: str, current: fields.Row) -> Receipt:
         dag, run, was = plan["dag"], plan["run"], str(plan["queued_at"] or "")
         kept = note_of(current)
-        body = {"only_failed": plan["only_failed"], "note": marked(mark_of(key, was), kept)}
+        body = {**clear_run_body(plan), "note": marked(mark_of(key, was), kept)}
         reply = self._client.clear_run(dag, run, body)
         if reply.status == 422 and "note" in reply.said:
             reply = self._clear_without_note(dag, run, body)
@@ -121,7 +121,7 @@ class Rerunner:
     def _clear_without_note(self, dag: str, run: str, body: Mapping[str, Any]) -> Reply:
         """Before 3.3 a clear takes no note: it is written first; an unmoved queued_at still proves absence."""
         self._client.set_note(dag, run, str(body["note"]))
-        return self._client.clear_run(dag, run, {"only_failed": body["only_failed"]})
+        return self._client.clear_run(dag, run, {name: value for name, value in body.items() if name != "note"})
 
     def _clear_tasks(self, plan: Mapping[str, Any], key: str) -> Receipt:
         dag, run = plan["dag"], plan["run"]
@@ -161,6 +161,16 @@ class Rerunner:
         return CannotTell("the run was cleared since, and no task carries our key") if moved else Absent()
 
 
+def clear_run_body(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """What a clear of a run sends, less its note."""
+    return {"only_failed": plan["only_failed"], **_version(plan)}
+
+
+def _version(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """Nothing, unless the newest code is wanted: without it the run keeps its version."""
+    return {"run_on_latest_version": True} if plan.get("latest") else {}
+
+
 def clear_tasks_body(plan: Mapping[str, Any]) -> dict[str, Any]:
     """What a clear of tasks and of what follows them sends."""
     return {
@@ -169,4 +179,5 @@ def clear_tasks_body(plan: Mapping[str, Any]) -> dict[str, Any]:
         "include_downstream": True,
         "only_failed": plan.get("only_failed", False),
         "prevent_running_task": True,
+        **_version(plan),
     }

@@ -6,6 +6,7 @@ scheduled start that comes later is skipped, and where one came before ours is a
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,6 +21,8 @@ from connectors.airflow.parse_inventory import interval_before
 from connectors.contract import Absent, Ask, Found, LookUp, NotSupported, Preview, Receipt, Verb
 from connectors.sending import after_once, refused
 
+MOST_CONF = 10_000
+"""Characters of a conf: it stands in the store with the action's plan."""
 SOON = timedelta(seconds=5)
 """The server's Date has whole seconds and may be a moment old; a task that is due in a moment just waits for it."""
 
@@ -46,6 +49,10 @@ class Starter:
             return facts.no_such_dag(dag, "start") if starts else facts.refused(verb, f"Airflow has no DAG {dag}")
         row = details.table()
         plan = self._plan(dag, row, at)
+        conf = ask.parameters.get("conf") or {}
+        if not is_plain(conf):
+            return facts.refused(verb, f"conf must be a table of plain values, at most {MOST_CONF} characters as JSON")
+        plan |= {"conf": conf} if conf else {}
         why = self._why_not(row, plan, at, facts.now_at(details))
         notes = facts.paused_note(self._client, dag, row)
         if starts and notes and why is None:
@@ -168,4 +175,12 @@ def body_of(plan: Mapping[str, Any], run: str) -> dict[str, Any]:
         body["data_interval_start"], body["data_interval_end"] = plan["interval"]
     elif plan["at"] is not None:
         body["run_after"] = plan["at"]
-    return body
+    return body | ({"conf": plan["conf"]} if plan.get("conf") else {})
+
+
+def is_plain(conf: Any) -> bool:
+    """Whether Airflow can take it as the conf of a run. It checks the names and values by the DAG's own parameters."""
+    try:
+        return isinstance(conf, dict) and len(json.dumps(conf, allow_nan=False)) <= MOST_CONF
+    except (TypeError, ValueError, RecursionError):
+        return False

@@ -32,6 +32,7 @@ class Ask:
     state: State
     parameters: Mapping[str, Any] = field(default_factory=dict)
     """RERUN: "scope" = "failed" (default), "downstream" or "all". START: "period_at" (ISO instant) where it is known.
+    What one kind takes besides stands on its page (Airflow: "version", "conf").
     HOLD: "by", "until" (ISO instant): with the action's key they make its HoldMark. RELEASE: "hold", the mark's id;
     with "enable" = "no" the mark alone is taken away, and whether the job is paused stays as it is found.
     Any: "why", a person's words, for sources that keep a note; never put into a command or a name."""

@@ -125,7 +125,8 @@ class FakeActs:
         start, end = body.get("data_interval_start", logical), body.get("data_interval_end", logical)
         times = {"logical_date": logical, "data_interval_start": start, "data_interval_end": end}
         run_after = {"run_after": body.get("run_after", stamp(self.now))}
-        self.start(parts[0], body["dag_run_id"], run_type="manual", note=body.get("note"), **times, **run_after)
+        told = {"note": body.get("note"), "conf": body.get("conf", {})}
+        self.start(parts[0], body["dag_run_id"], run_type="manual", **told, **times, **run_after)
         return 200, self.run(parts[0], body["dag_run_id"])
 
     def backfill_dry_run(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -30,6 +31,7 @@ from connectors.contract import (
 )
 from tests.connectors.airflow.support import URL, latest, night, opened
 from tests.fakes.airflow import FakeAirflow
+from tests.fakes.airflow2 import FakeAirflow2
 
 RUN = "scheduled__2026-11-20T04:00:00+00:00"
 CLEAR = f"/api/v2/dags/load_orders/dagRuns/{RUN.replace(':', '%3A').replace('+', '%2B')}/clear"
@@ -65,7 +67,7 @@ def test_the_failed_tasks_of_a_run_are_named_before_anything_is_sent() -> None:
     assert (None, None) == (preview.overlap, preview.refused)
     call = f'POST {CLEAR} {{"dry_run": false, "only_failed": true, "note": "[KEY rerun]"}}'
     assert (call,) == preview.native_calls
-    assert ("tasks that succeeded are kept; conf and code version of the run stay",) == preview.notes
+    assert ("tasks that succeeded are kept; the conf of the run stays",) == preview.notes
 
 
 def test_a_green_run_with_stale_input_is_cleared_whole() -> None:
@@ -357,3 +359,33 @@ def test_every_answer_is_sorted_by_whether_it_happened(reply: httpx.Response, er
     preview = connector.preview(asking(run), 5)
     with pytest.raises(error):
         changed(fake, "/clear", reply).act(preview, new_key(), 5)
+
+
+@pytest.mark.parametrize("scope", ["failed", "downstream", "all"])
+def test_the_newest_code_is_cleared_with_where_it_is_asked_for(scope: str) -> None:
+    fake, connector, run = failed_night()
+    sent: list[bool] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST" and request.url.path.endswith(("/clear", "/clearTaskInstances")):
+            sent.append(json.loads(request.content).get("run_on_latest_version", False))
+        return fake.handle(request)
+
+    connector = opened(fake, httpx.MockTransport(handle))
+    asked = Ask(Verb.RERUN, ref(run), run.state, {"scope": scope, "version": "latest"})
+    preview = connector.preview(asked, 5)
+    assert "with the newest version of the DAG's code" in preview.notes
+    assert any('"run_on_latest_version": true' in call for call in preview.native_calls)
+    connector.act(preview, new_key(), 5)
+    assert sent[-1], "the clear itself"
+    pinned = connector.preview(Ask(Verb.RERUN, ref(run), run.state, {"scope": "all", "version": "pinned"}), 5)
+    assert not any("run_on_latest_version" in call for call in pinned.native_calls)
+
+
+def test_a_version_that_there_is_not_is_refused() -> None:
+    fake, connector, run = failed_night()
+    asked = Ask(Verb.RERUN, ref(run), run.state, {"version": "newest"})
+    assert 'the version is "newest": not one of pinned, latest' == connector.preview(asked, 5).refused
+    of_2 = opened(fake, FakeAirflow2(fake).transport)
+    latest_of_2 = Ask(Verb.RERUN, ref(run), run.state, {"version": "latest"})
+    assert "Airflow 2 keeps one version only" in str(of_2.preview(latest_of_2, 5).refused)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -159,3 +160,21 @@ def test_a_task_is_not_started_by_itself() -> None:
     with pytest.raises(NotSupported, match=r"Airflow has no DAG load_orders\.load; if that is a task"):
         connector.preview(start(dag="load_orders.load"), 5)
     assert "Airflow has no DAG gone" == connector.preview(start(dag="gone"), 5).refused
+
+
+def test_a_start_takes_the_conf_that_is_given() -> None:
+    fake = night()
+    connector = opened(fake)
+    asked = start()
+    step = allowed(connector, replace(asked, parameters={**asked.parameters, "conf": {"region": "north"}}))
+    assert '"conf": {"region": "north"}' in step.native_calls[0]
+    assert {"region": "north"} == step.plan["conf"]
+    connector.act(step, new_key(), 5)
+    assert [{"region": "north"}] == [row["conf"] for row in fake.runs if row["dag_id"] == "stock_count"]
+
+
+@pytest.mark.parametrize("conf", [["a"], "region", {"much": "x" * 20_000}, {"at": {1, 2}}])
+def test_a_conf_that_cannot_be_sent_is_refused(conf: Any) -> None:
+    connector = opened(night())
+    refused = connector.preview(replace(start(), parameters={"conf": conf}), 5).refused
+    assert "conf must be a table of plain values" in str(refused)
