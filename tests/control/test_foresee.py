@@ -16,9 +16,9 @@ from console.control.risk import alarm_of, has_passed, judged
 from console.model.decisions import ServiceDayVerdict
 from console.model.history import History, PastRun, history_of
 from console.model.values import JobFacts, RunFacts, Stood
-from console.model.words import Origin, Timeliness
+from console.model.words import Origin, Safety, Timeliness
 from tests.control.test_forecast import CHAIN, EXTRACT, LOAD, MART, PROMISE, done
-from tests.factories import NIGHT, at, estate, feeds, job, minutes, run, service
+from tests.factories import NIGHT, at, estate, feeds, gate, job, minutes, run, service
 
 NATIVE = [*feeds(EXTRACT, LOAD, origin=Origin.NATIVE), *feeds(LOAD, MART)]
 
@@ -200,3 +200,21 @@ def test_nothing_is_simulated_again_where_all_is_still_to_come(monkeypatch: pyte
     assert first == len(asked)
     looks(kept, "03:11")
     assert first < len(asked)
+
+
+def test_a_job_that_nobody_can_estimate_spoils_no_figure_of_what_can_do_without_it() -> None:
+    """A gate that opens with one of two: the other has no estimate."""
+    unknown = job(4, "hosts/by_hand")
+    deps = [*gate(1, LOAD, EXTRACT, unknown), *feeds(LOAD, MART)]
+    seen = estate(EXTRACT, LOAD, MART, unknown, feeds=deps, services=[PROMISE])
+    summed, simulated = (
+        next(day for day in evaluate(seen, at("02:00"), foresee=by).service_days if day.bd == NIGHT)
+        for by in (None, Foresight())
+    )
+    assert (summed.expected_at, 0.0) == (simulated.expected_at, simulated.p_late)
+
+
+def test_what_is_never_rerun_must_find_its_upstream_green() -> None:
+    never = replace(LOAD, rerun=Safety.NEVER)
+    summed, simulated = both("03:30", run(1, EXTRACT, "03:10", State.FAILED), jobs=(EXTRACT, never, MART))
+    assert (at("03:40"), at("04:00")) == (simulated.act_by, simulated.green_by) == (summed.act_by, summed.green_by)

@@ -51,6 +51,8 @@ def test_what_starts_by_the_clock_must_find_its_upstream_good_or_have_the_time_f
     latest, takes = np.array([160.0, 210.0, 140.0]), np.full(3, 50.0)
     (_, by), _ = Rerun(1, (0,)).back(finish, latest, takes)
     assert [100.0, 160.0, -np.inf] == list(np.round(by))
+    (_, by), _ = Rerun(1, (0,), again=False).back(finish, latest, takes)
+    assert [100.0, 100.0, -np.inf] == list(np.round(by))
 
 
 @pytest.mark.parametrize("good, decides", [(90.0, [1]), (120.0, [0, 1]), (180.0, [0])])

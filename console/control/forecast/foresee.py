@@ -146,7 +146,9 @@ def _as_foreseen(day: Forecast, told: Forecast) -> Forecast:
 def _told(picture: Picture, seen: Seen, places: dict[int, int], day: Forecast) -> Forecast:
     promise = seen.promise(day, places)
     outcome = mixed(seen.look.outcomes(promise))
-    p50, p80, p90, p95 = (instant_of(seen.origin + at) for at in quantiles(outcome.finish, outcome.weights, SHARES))
+    p50, p80, p90, p95 = (
+        instant_of(round(seen.origin + at)) for at in quantiles(outcome.finish, outcome.weights, SHARES)
+    )
     (answer,) = tell(seen.look, [promise], None)
     left = room(seen.look, promise)
     way = path(seen.look, promise, left, [point.job_id for point in seen.points])

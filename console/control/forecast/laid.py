@@ -22,6 +22,7 @@ from console.control.moments import red_since, when
 from console.control.nodes import How, Node
 from console.control.picture import Picture
 from console.model.values import RunFacts
+from console.model.words import Safety
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NEVER = float("inf")
@@ -164,7 +165,7 @@ class _Laying:
         place, above = self.laid.put(first), self._awaited()
         if set(above) <= set(native):
             return place
-        rule = Rerun(place, above)
+        rule = Rerun(place, above, self.picture.job(self.node.job_id).rerun is not Safety.NEVER)
         return self.laid.put(self._point(Stand.WAITS, (place, *above), rule=rule, due=due))
 
     def _waiting(self) -> int:

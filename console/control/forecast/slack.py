@@ -44,7 +44,7 @@ def room(seen: Look, promise: Promise) -> Room:
     latest, decides = back.walk(ends, promise.deadline)
     weights = seen.weights(1).ravel()
     slack, critical = np.full(len(plan.place), np.inf), np.zeros(len(plan.place))
-    slack[plan.order[mine]] = _medians(latest - back.finish, weights)
+    slack[plan.order[mine]] = _medians(_gaps(latest, back.finish), weights)
     critical[plan.order[mine]] = decides @ weights
     return Room(plan.order[mine], latest, weights, slack, critical)
 
@@ -101,6 +101,11 @@ class _Back:
         at = at[draws.fates.sample[at] < CHUNK]
         lasts[self._row[draws.fates.place[at]], draws.fates.sample[at]] += draws.fates.costs[at]
         return lasts
+
+
+def _gaps(latest: Floats, finish: Floats) -> Floats:
+    """Infinite for what is never done: it leaves nobody any room, and nobody can use it."""
+    return np.subtract(latest, finish, out=np.full_like(latest, np.inf), where=np.isfinite(finish))
 
 
 def _medians(rows: Floats, weights: Floats) -> Floats:

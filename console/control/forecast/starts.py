@@ -24,6 +24,8 @@ class Rerun:
     first: int
     """The start by the clock, as a job of its own that takes as long."""
     upstreams: Sequence[int]
+    again: bool = True
+    """False for one that nobody may rerun: its upstreams must be good when it starts."""
 
     def finish(self, finish: Floats, floor: float, takes: Floats) -> Floats:
         first, ready = finish[self.first], self._ready(finish)
@@ -34,7 +36,8 @@ class Rerun:
         first = finish[self.first]
         start = self._start(first, takes)
         green_at_start = np.where(first <= latest + EVEN, start, -np.inf)
-        rerun_after = np.where(first + takes <= latest + EVEN, latest - takes, -np.inf)
+        has_time = self.again & (first + takes <= latest + EVEN)
+        rerun_after = np.where(has_time, latest - takes, -np.inf)
         by = np.maximum(green_at_start, rerun_after)
         yield from ((each, by) for each in self.upstreams)
         yield self.first, np.where(self._ready(finish) <= start, latest, latest - takes)
@@ -47,7 +50,7 @@ class Rerun:
 
     def renumbered(self, place: Mapping[int, int]) -> Rerun:
         """The same of other numbers."""
-        return Rerun(place[self.first], tuple(place[each] for each in self.upstreams))
+        return Rerun(place[self.first], tuple(place[each] for each in self.upstreams), self.again)
 
     def _ready(self, finish: Floats) -> Floats:
         return np.asarray(finish[list(self.upstreams)].max(axis=0))
