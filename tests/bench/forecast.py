@@ -3,7 +3,8 @@
 Replays the recorded nights of `../shared/late-risk` with that set's own scoring program: our engine, the baselines
 `ewma_pert` and `mc_joint`, all in one go. What was learned over many workflows is scored on machines that it has not
 seen; a workflow outside of the set gets what is shipped. --untrained: with nothing learned, as an estate that nobody
-trained for. Nothing to print where the set is not there.
+trained for. Then generated nights (`tests.bench.own_nights`), as `nights_…`, by what is shipped. Nothing to print where
+the set is not there.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import numpy as np  # noqa: E402
 from console.engine.late_risk import shipped  # noqa: E402
 from tests.bench.figures import Figure, emit  # noqa: E402
 from tests.bench.late_risk import Engine, machine, module, place, unseen  # noqa: E402
+from tests.bench.own_nights import KINDS, told, workflows  # noqa: E402
 
 QUICK_EVERY = 16
 
@@ -81,6 +83,25 @@ def figures(found: dict[str, Replayed], families: bool) -> Iterator[Figure]:
         yield from _others(f"{family}_", scores)
 
 
+def nights(folder: Path, every: int, alone: bool, families: bool) -> Iterator[Figure]:
+    """The same figures for the nights that are generated, by what is shipped."""
+    evaluate, baselines = module(folder, "evaluate"), module(folder, "baselines")
+    found = {name: Replayed(evaluate) for name in ("engine", *(() if alone else ("ewma_pert", "mc_joint")))}
+    for workflow in workflows(evaluate.topo):
+        for name, each in found.items():
+            each.add(workflow, Engine(shipped(), told) if name == "engine" else getattr(baselines, name), every)
+    for kind in ("", *KINDS):
+        prefix = f"nights_{kind}_" if kind else "nights_"
+        scores = {name: each.scored(kind) for name, each in found.items()}
+        yield Figure(f"{prefix}brier_skill", scores["engine"]["brier_skill"], "share of the base rate's Brier score")
+        for name in ("ewma_pert", "mc_joint")[: 0 if alone else 2]:
+            theirs = scores[name]["brier_skill"]
+            yield Figure(f"{prefix}gain_over_{name}", scores["engine"]["brier_skill"] - theirs, "", name, theirs)
+        if families or not kind:
+            yield from _others(prefix, scores["engine"])
+    yield Figure("nights_ms_per_call", 1000 * found["engine"].seconds / max(1, found["engine"].calls), "ms, wall")
+
+
 def _others(prefix: str, scores: dict[str, Any]) -> Iterator[Figure]:
     yield Figure(f"{prefix}auc", scores["auc"], "")
     yield Figure(f"{prefix}auc_q1", scores["auc_q1"], "in the first quarter")
@@ -99,12 +120,20 @@ def main() -> None:
     parser.add_argument("--untrained", action="store_true", help="with nothing learned over other workflows")
     parser.add_argument("--alone", action="store_true", help="without the baselines")
     parser.add_argument("--families", action="store_true", help="each family's figures too")
+    parser.add_argument("--only", choices=("recorded", "nights"), help="only the recorded or the generated nights")
     asked = parser.parse_args()
     folder = place()
     if folder is None:
         raise SystemExit("the recorded nights are not here: put the set at ../shared/late-risk beside this repository")
     every = QUICK_EVERY if asked.quick else asked.every
-    emit("forecast", figures(replayed(folder, every, asked.untrained, asked.alone), asked.families), asked.json)
+    emit("forecast", everything(folder, every, asked), asked.json)
+
+
+def everything(folder: Path, every: int, asked: argparse.Namespace) -> Iterator[Figure]:
+    if asked.only != "nights":
+        yield from figures(replayed(folder, every, asked.untrained, asked.alone), asked.families)
+    if asked.only != "recorded":
+        yield from nights(folder, max(2, every // 4), asked.alone, asked.families)
 
 
 if __name__ == "__main__":

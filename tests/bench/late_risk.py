@@ -6,6 +6,7 @@ import gzip
 import importlib
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +52,16 @@ def unseen() -> dict[str, Learned]:
         return {name: learned(figures) for name, figures in json.load(text).items()}
 
 
+Knows = Callable[[Past, Graph, Any], tuple[Past, Graph]]
+
+
 class Engine:
     """Our forecast of one workflow. `model` None: what an estate has that nobody trained for."""
 
-    def __init__(self, model: Learned | None) -> None:
+    def __init__(self, model: Learned | None, knows: Knows | None = None) -> None:
+        """`knows`: what an estate's config tells of its night besides."""
         self.model = model
+        self.knows: Knows = knows or (lambda past, graph, _dag: (past, graph))
         self.sink: list[Floats] | None = None
         self._number = -1
         self._night: Night | None = None
@@ -78,7 +84,8 @@ class Engine:
             jobs = dag.jobs
             past = Past(h.dur[:, jobs], h.wait[:, jobs], h.fix[:, jobs])
             ends = sorted({int(each) for targets in dag.svc.values() for each in targets})
-            self._night = night(past, Graph(dag.par, dag.nb), ends)
+            known = self.knows(past, Graph(dag.par, dag.nb, names=[h.names[each] for each in jobs]), dag)
+            self._night = night(*known, ends)
             self._number = h.rid_now
             if self.model is None:
                 self._slopes = learn(self._went(h))

@@ -9,12 +9,17 @@ import numpy as np
 import pytest
 
 from console.control.forecast import look as looks
-from console.control.forecast.look import Look, Night, changed, look, night
+from console.control.forecast.chance import seeds
+from console.control.forecast.fates import fates
+from console.control.forecast.look import Look, Night, answer, changed, look, night
+from console.control.forecast.prior import Source
+from console.control.forecast.repair import Repair
 from console.control.forecast.starts import Gate, Opens, Rerun
 from console.control.forecast.sweep import CHUNK
-from console.control.forecast.values import Graph, Past, Rule, Stand, Tonight
+from console.control.forecast.values import Graph, Past, Pool, Promise, Rule, Stand, Tonight
 
 JOBS, NIGHTS, NOW = 300, 30, 2000.0
+REPAIR = Repair(7.3, 0.8)
 
 
 def an_estate(seed: int, order: np.random.Generator | None = None) -> Night:
@@ -119,3 +124,98 @@ def test_a_look_that_keeps_one_chunk_says_the_same_of_services_and_cannot_be_cha
     assert part.finish.shape[0] * CHUNK < part.ends.shape[0] * CHUNK
     with pytest.raises(ValueError, match="kept some chunks only"):
         changed(part, tonight, [0])
+
+
+def test_other_numbers_for_the_jobs_draw_the_same_failures() -> None:
+    names = [f"job{each}" for each in range(40)]
+    order = np.random.default_rng(1).permutation(40)
+    shares, takes = np.full(40, 0.05), np.full(40, 100.0)
+    one = fates(shares, takes, REPAIR, seeds(names, 40), 1024)
+    other = fates(shares, takes, REPAIR, seeds([names[each] for each in order], 40), 1024)
+    for job in range(40):
+        mine, its = (
+            of.sample[of.spans(np.array([at]))] for of, at in ((one, job), (other, int(np.argsort(order)[job])))
+        )
+        assert np.array_equal(mine, its)
+
+
+def test_as_many_samples_fail_as_nights_did_and_no_two_jobs_fail_together_more_than_chance_has_it() -> None:
+    coming = fates(np.array([0.05, 0.05, 0.0]), np.full(3, 100.0), REPAIR, seeds(["a", "b", "c"], 3), 1024)
+    first, second, never = (set(coming.sample[coming.spans(np.array([at]))].tolist()) for at in range(3))
+    assert 51 == pytest.approx(len(first), abs=1)
+    assert not never
+    assert len(first & second) <= 10
+
+
+def test_a_job_that_fails_one_night_in_twenty_is_a_risk_before_it_does() -> None:
+    """It takes 600 s, 25 minutes until the restart: a deadline that it makes by far is missed one night in twenty."""
+    takes, repairs = np.full((60, 1), 600.0), np.full((60, 1), np.nan)
+    repairs[::20] = 1500.0
+    nothing = np.array([np.nan])
+    waiting = Tonight(np.array([Stand.WAITS]), nothing, nothing, nothing)
+    promise = Promise("payments", np.array([0]), 1200.0)
+    of_night = night(Past(takes, np.zeros_like(takes), repairs), Graph([[]], np.zeros(1)), [0])
+    assert answer(look(waiting, 0.0, of_night), promise).late == pytest.approx(0.05, abs=0.02)
+    started = Tonight(np.array([Stand.RUNS]), np.zeros(1), np.zeros(1), nothing)
+    nearly_through = answer(look(started, 590.0, of_night), promise).late
+    assert nearly_through < 0.02, "most of the time in which it may fail is over"
+
+
+def test_a_pool_of_one_slot_runs_its_jobs_one_after_the_other() -> None:
+    """Three chains of one job each meet in a pool; each takes 100 s."""
+    takes, nothing = np.full((20, 3), 100.0), np.full(3, np.nan)
+    past = Past(takes, np.tile([0.0, 100.0, 200.0], (20, 1)), np.full(takes.shape, np.nan))
+    waiting = Tonight(np.full(3, Stand.WAITS), nothing, nothing, nothing)
+    ends = {}
+    for slots in (1, 2, 3):
+        of_night = night(past, Graph([[], [], []], np.zeros(3), pools=[Pool(slots, [0, 1, 2])]), [0, 1, 2])
+        seen = look(waiting, 0.0, of_night)
+        ends[slots] = sorted(float(np.median(seen.samples(job).finish)) for job in range(3))
+    assert ends[1] == pytest.approx([100.0, 200.0, 300.0], abs=2)
+    assert ends[2] == pytest.approx([100.0, 100.0, 200.0], abs=2)
+    assert ends[3] == pytest.approx([100.0, 100.0, 100.0], abs=2)
+
+
+def test_a_slot_that_is_held_is_waited_for_and_more_time_never_ends_it_earlier() -> None:
+    takes, nothing = np.full((20, 2), 100.0), np.full(2, np.nan)
+    past = Past(takes, np.zeros_like(takes), np.full(takes.shape, np.nan))
+    of_night = night(past, Graph([[], []], np.zeros(2), pools=[Pool(1, [0, 1])]), [0, 1])
+    ready = np.zeros(2)
+    told = []
+    for now in (10.0, 60.0, 150.0, 300.0):
+        tonight = Tonight(np.array([Stand.RUNS, Stand.READY]), ready, np.array([0.0, np.nan]), nothing)
+        told.append(float(np.median(look(tonight, now, of_night).samples(1).finish)))
+    assert told[0] == pytest.approx(200.0, abs=5)
+    assert told == sorted(told)
+
+
+def test_the_word_for_a_job_without_history_is_its_declaration_then_its_like_then_all() -> None:
+    random = np.random.default_rng(1)
+    takes = np.array([100.0, 110.0, 1000.0, 1100.0, 1.0, 1.0, 1.0]) * np.exp(0.05 * random.standard_normal((30, 7)))
+    takes[:, 4:] = np.nan
+    past = Past(
+        takes, np.zeros_like(takes), np.full(takes.shape, np.nan),
+        declared=np.array([np.nan] * 4 + [600.0, np.nan, np.nan]), like=np.array([0, 0, 1, 1, 1, 1, 2]),
+    )  # fmt: skip
+    nothing = np.full(7, np.nan)
+    of_night = night(past, Graph([[] for _ in range(7)], np.zeros(7)), range(7))
+    seen = look(Tonight(np.full(7, Stand.WAITS), nothing, nothing, nothing), 0.0, of_night)
+    usual = [float(np.median(seen.samples(job).finish)) for job in (4, 5, 6)]
+    assert [Source.HISTORY, Source.DECLARED, Source.LIKE, Source.ESTATE] == [
+        of_night.source(job) for job in (0, 4, 5, 6)
+    ]
+    assert usual == pytest.approx([600.0, 1050.0, 330.0], rel=0.15)
+    assert np.std(seen.samples(5).finish) > 5 * np.std(seen.samples(2).finish), "nobody knows it, so it may take much"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_more_elapsed_time_makes_no_finish_earlier_where_nothing_fails(seed: int) -> None:
+    of_night = replace(an_estate(seed), fates=fates(np.zeros(0), np.zeros(0), REPAIR, np.zeros(0, np.uint64), CHUNK))
+    of_night = replace(of_night, fates=replace(of_night.fates, first=np.zeros(of_night.plan.size + 1, np.intp)))
+    tonight = as_it_stands(of_night, seed)
+    first = look(tonight, NOW, of_night)
+    before = first.finish
+    for now in (NOW + 60, NOW + 600, NOW + 6000):
+        after = look(tonight, now, of_night, held=first).finish
+        assert (after >= before - 0.01).all()
+        before = after

@@ -73,6 +73,8 @@ class Plan:
     rules: Mapping[int, Rule]
     """By place, of places."""
     rules_by_job: Mapping[int, Rule]
+    pools: tuple[tuple[int, Whole], ...] = ()
+    """Slots, and places in order."""
 
     def __iter__(self) -> Iterator[Layer]:
         for start, stop in pairwise(self.bounds.tolist()):

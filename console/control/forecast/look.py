@@ -15,11 +15,12 @@ from console.control.forecast.chance import seeds
 from console.control.forecast.fates import Fates, failing, fates
 from console.control.forecast.levels import BLOCK, Plan, plan
 from console.control.forecast.outcome import Outcome, mixed, quantiles
+from console.control.forecast.prior import Source
 from console.control.forecast.recency import seconds
 from console.control.forecast.repair import Repair, repair
 from console.control.forecast.simulate import Draws, Standing
 from console.control.forecast.sweep import CHUNK, Sweep
-from console.control.forecast.values import LEVELS, Answer, Floats, Graph, Past, Promise, Tonight, Whole
+from console.control.forecast.values import LEVELS, Answer, Floats, Graph, Past, Pool, Promise, Tonight, Whole
 from console.control.forecast.views import View, drawn, spread_seconds, views
 
 SAMPLES = 1024
@@ -41,6 +42,10 @@ class Night:
     """Places of the jobs that deliver the services, in order."""
     most_waits: Floats
     """By place, s: no job is drawn to wait longer than twice its longest wait."""
+
+    def source(self, job: int) -> Source:
+        """Whose word the job's usual time is."""
+        return Source(int(self.views[-1].takes.source[self.plan.place[job]]))
 
     @property
     def chunks(self) -> int:
@@ -102,8 +107,9 @@ def night(past: Past, graph: Graph, ends: Sequence[int], samples: int = SAMPLES)
     if not len(past.takes):
         raise ValueError("no earlier night to learn from: forecast once one is over, or declare what the jobs take")
     way = plan(graph.upstreams, ends, graph.rules)
+    way = replace(way, pools=tuple((pool.slots, _of_pool(way, pool)) for pool in graph.pools))
     seed = seeds(graph.names, len(graph.upstreams))[way.order]
-    both = views(past, way.order, seed)
+    both = views(_without_queues(past, graph), way.order, seed)
     usual = seconds(both[-1].takes.usual.level[: way.size])
     shares = failing(past.repairs, both[-1].takes.usual.runs[way.place])[way.order[: way.size]]
     mended = repair(past.repairs)
@@ -111,6 +117,21 @@ def night(past: Past, graph: Graph, ends: Sequence[int], samples: int = SAMPLES)
     most_waits = 2 * np.fmax.reduce(past.waits, axis=0, initial=0.0)[way.jobs]
     delivers = np.unique(way.place[np.asarray(ends, np.intp)])
     return Night(graph, both, way, mended, coming, graph.earliest[way.order], delivers, most_waits.astype(np.float32))
+
+
+def _of_pool(way: Plan, pool: Pool) -> Whole:
+    places = np.sort(way.place[np.asarray(pool.jobs, np.intp)])
+    return np.asarray(places[places < way.size])
+
+
+def _without_queues(past: Past, graph: Graph) -> Past:
+    """What waited for a slot is drawn by the slots."""
+    pooled = [job for pool in graph.pools for job in pool.jobs]
+    if not pooled:
+        return past
+    waits = np.array(past.waits)
+    waits[:, pooled] = np.where(np.isfinite(waits[:, pooled]), 0.0, np.nan)
+    return replace(past, waits=waits)
 
 
 def look(
@@ -131,7 +152,7 @@ def look(
     sweep, scratch = _sweep(tonight, now, night, draws), room(BLOCK, CHUNK)
     for chunk in reversed(range(night.chunks)):
         here = finish[chunk if chunk < keep else 0]
-        sweep.all_layers(chunk, here, scratch)
+        sweep.run(chunk, here, scratch)
         ends[chunk] = here[night.ends]
     return Look(night, tonight, now, draws, shift, finish, ends)
 
@@ -155,9 +176,13 @@ def changed(seen: Look, tonight: Tonight, jobs: Sequence[int]) -> Look:
 
 def anew(seen: Look, tonight: Tonight, jobs: Sequence[int], finish: Floats) -> Whole:
     """Computes these jobs and what lies below as they stand in `tonight`, in place in `finish` (some of the look's
-    chunks, from the first on). The places that moved."""
+    chunks, from the first on); all jobs where slots join chains that lie apart. The places that may have moved."""
     place = seen.night.plan.place[np.asarray(jobs, np.intp)]
     sweep = _sweep(tonight, seen.now, seen.night, seen.draws)
+    if seen.night.plan.pools:
+        for chunk, each in enumerate(finish):
+            sweep.run(chunk, each, room(BLOCK, CHUNK))
+        return np.arange(seen.night.plan.size)
     return sweep.below(np.unique(place[place < seen.night.plan.size]), finish)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from console.control.forecast.levels import Block, Plan, nth_upstreams
 from console.control.forecast.simulate import Draws, Standing, begun
+from console.control.forecast.slots import MOST_ROUNDS, SETTLED, starts
 from console.control.forecast.values import Floats, Stand, Truths, Whole
 
 CHUNK = 256
@@ -29,9 +30,35 @@ class Sweep:
         self._repeats = CHUNK // draws.columns
         self._stand = seen.stand
         self._ruled = np.array(sorted(plan.rules), np.intp)
+        self._pooled = np.sort(np.concatenate([np.zeros(0, np.intp), *(places for _, places in plan.pools)]))
+        self._delays = np.zeros((len(self._pooled), CHUNK), np.float32)
+
+    def run(self, chunk: int, finish: Floats, scratch: Floats) -> None:
+        """Writes when each place is done in this chunk. `scratch`: BLOCK x CHUNK."""
+        self._delays = np.zeros((len(self._pooled), CHUNK), np.float32)
+        self.all_layers(chunk, finish, scratch)
+        for _ in range(MOST_ROUNDS if len(self._pooled) else 0):
+            delays = self._queues(chunk, finish)
+            if np.abs(delays - self._delays).max() < SETTLED:
+                break
+            self._delays = delays
+            self.all_layers(chunk, finish, scratch)
+
+    def _queues(self, chunk: int, finish: Floats) -> Floats:
+        """What each job of a pool waits for its slot."""
+        found = np.zeros_like(self._delays)
+        for slots, places in self._plan.pools:
+            stand = self._stand[places]
+            coming = places[(stand == Stand.WAITS) | (stand == Stand.READY)]
+            if len(coming):
+                ready = np.maximum(self._upstreams(coming, finish[None])[0], self._seen.floor(coming)[:, None])
+                row = np.searchsorted(self._pooled, coming)
+                takes = finish[coming] - ready - self._delays[row]
+                found[row] = starts(ready, takes, finish[places[stand == Stand.RUNS]], slots) - ready
+        return found
 
     def all_layers(self, chunk: int, finish: Floats, scratch: Floats) -> None:
-        """Writes when each place is done in this chunk. `scratch`: BLOCK x CHUNK."""
+        """As `run`, with the waits for slots as they are."""
         done = np.flatnonzero(self._stand == Stand.DONE)
         opened, open_until = self._open
         held = self._held
@@ -39,9 +66,12 @@ class Sweep:
         ruled = self._ruled[self._stand[self._ruled] == Stand.WAITS]
         samples = self._draws.fates.sample[fates] % CHUNK
         bounds = self._plan.bounds
-        cuts = [np.searchsorted(each, bounds) for each in (done, opened, held, ruled, self._draws.fates.place[fates])]
+        cuts = [
+            np.searchsorted(each, bounds)
+            for each in (done, opened, held, ruled, self._draws.fates.place[fates], self._pooled)
+        ]
         for layer, blocks in enumerate(self._plan.blocks):
-            of_done, of_open, of_held, of_ruled, of_fates = (slice(cut[layer], cut[layer + 1]) for cut in cuts)
+            of_done, of_open, of_held, of_ruled, of_fates, of_pool = (slice(cut[layer], cut[layer + 1]) for cut in cuts)
             for block in blocks:
                 self._block(block, finish, scratch, held[of_held])
             finish[done[of_done]] = self._seen.end(done[of_done])[:, None]
@@ -50,6 +80,7 @@ class Sweep:
                 finish[place] = self._by_rule(place, chunk, finish)
             at = fates[of_fates]
             finish[self._draws.fates.place[at], samples[of_fates]] += self._draws.fates.costs[at]
+            finish[self._pooled[of_pool]] += self._delays[of_pool]
 
     def below(self, changed: Whole, finish: Floats) -> Whole:
         """Computes these places anew, and all below that this moves; `finish`: chunks x places x CHUNK, in place. The

@@ -66,6 +66,14 @@ class Rule(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Pool:
+    """No more of these jobs run at once than there are slots."""
+
+    slots: int
+    jobs: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
 class Graph:
     """Who waits for whom, and for the clock."""
 
@@ -77,6 +85,8 @@ class Graph:
     """Of the jobs that do not simply start after the last of their upstreams."""
     names: Sequence[str] = ()
     """By job, to fix what it draws whatever its number; two that stand for one job have its name. None: by number."""
+    pools: Sequence[Pool] = ()
+    """A job is in one at most; what it waited for a slot in the past is then left aside."""
 
 
 @dataclass(frozen=True, slots=True)

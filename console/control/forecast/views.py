@@ -29,6 +29,8 @@ class Times:
     """Jobs x nights: spreads from the level."""
     gaps: StandIns
     columns: Columns
+    source: Whole
+    """A Source by job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +65,16 @@ def _times(
     )
     nights = len(parts[0])
     drawn = columns(parts[0].weights)
-    level, _ = filled(
+    level, source = filled(
         level, None if declared is None else declared[order], None if past.like is None else past.like[order]
     )
     away = np.concatenate([part.away.T.astype(np.float32) for part in parts])
     never = np.flatnonzero(runs == 0)
     away[never] = scattered(seed[never], nights)
     ran = np.isfinite(times[-nights:])
-    return Times(Usual(level, spread, away.T, runs, parts[0].weights), away, stand_ins(ran, order, drawn.night), drawn)
+    return Times(
+        Usual(level, spread, away.T, runs, parts[0].weights), away, stand_ins(ran, order, drawn.night), drawn, source
+    )
 
 
 def drawn(view: View, tonight: Tonight, now: float, takes: Floats, waits: Floats | None) -> Floats:
