@@ -45,10 +45,19 @@ def what_if(url: str, job: str, how: Otherwise, at: datetime | None = None, fact
         picture = picture_of(url, reads)
         unit = picture.graph.unit(row.id)
         days = [day for day in service_days(picture) if unit in day.nodes]
+        days = days if how is Otherwise.FASTER else _first(days)
         otherwise = WhatIf(unit, how, max(at or picture.now, picture.now), factor)
         pairs = zip(Foresight()(picture, days), Foresight(otherwise)(picture, days), strict=True)
         found = [_changed(one, other) for one, other in pairs if one.odds is not None and other.odds is not None]
     return sorted(found, key=lambda one: (one.deadline, one.service))
+
+
+def _first(days: list[Forecast]) -> list[Forecast]:
+    """Of each service the day that is due first: tonight's restart is none of tomorrow's."""
+    found: dict[str, Forecast] = {}
+    for day in sorted((day for day in days if any(True for _ in day.unfinished())), key=lambda day: day.deadline):
+        found.setdefault(day.service.name, day)
+    return list(found.values())
 
 
 def _changed(now: Forecast, then: Forecast) -> Changed:
