@@ -21,8 +21,9 @@ class Ready(StrEnum):
     """Its kind is not built yet."""
 
 
-ONLY_BY_NAME = ("cron", "kubernetes")
-"""Kinds that lie elsewhere and are reached with all that a person may do there: another host, another cluster."""
+ONLY_BY_NAME = ("cron", "kubernetes", "databricks", "github_actions", "glue", "batch", "eventbridge")
+"""Kinds that lie elsewhere and are reached with all that a person may do there: another host, another cluster; and what
+a login may lead to, though most have none of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,8 @@ class Machine:
     env: Mapping[str, str]
     etc: Path = Path("/etc")
     sockets: tuple[Path, ...] = (Path("/var/run/postgresql"), Path("/tmp"))  # noqa: S108 - PostgreSQL's own two defaults
+    roots: tuple[Path, ...] = (Path("/opt"), Path("/srv"))
+    """Where projects lie, beside the home."""
     seconds: float = 8.0
     """How long one scheduler may take to answer."""
 

@@ -13,19 +13,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from connectors import registry
 from console.onboarding.finding import Finding, Machine, Ready, text_of
 
 REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]{1,2}")
-NOT_BUILT = "Headway has no connector for it yet"
-
-
-def _not_taken(kind: str) -> str:
-    """Why this is not taken by itself: nothing here can watch it, or only a person can say with what rights."""
-    built = f"not taken by itself: docs/connectors.md says how to write {kind}"
-    return built if kind in registry.kinds() else NOT_BUILT
-
-
+AWS_KINDS = {
+    "step_functions": ("aws", "AWS", "Step Functions and their schedules"),
+    "glue": ("aws-glue", "AWS Glue", "Glue jobs with their triggers"),
+    "batch": ("aws-batch", "AWS Batch", "queues and job definitions of Batch"),
+    "eventbridge": ("aws-eventbridge", "EventBridge Scheduler", "schedules, which tell of no run"),
+}
 SOME = 6
 """So many names are told; of more, the number."""
 
@@ -79,7 +75,7 @@ def _airflow_url(parser: ConfigParser) -> str:
 
 
 def aws(machine: Machine) -> Iterator[Finding]:
-    """Profiles of the AWS files, and keys of the environment, each with its region: Step Functions."""
+    """Profiles of the AWS files, and keys of the environment, each with its region and what AWS starts jobs with."""
     config = Path(machine.env.get("AWS_CONFIG_FILE") or machine.home / ".aws/config").expanduser()
     shared = Path(machine.env.get("AWS_SHARED_CREDENTIALS_FILE") or machine.home / ".aws/credentials").expanduser()
     parser, wrong = sections_of(config)
@@ -92,46 +88,34 @@ def aws(machine: Machine) -> Iterator[Finding]:
     for name in keys.sections():
         regions.setdefault(name, "")
     fallback = machine.env.get("AWS_REGION") or machine.env.get("AWS_DEFAULT_REGION") or ""
-    for name, region in regions.items():
-        yield _profile(machine, name, region or fallback, f"{config}" if config.exists() else f"{shared}")
+    places = [
+        (name, region or fallback, str(config if config.exists() else shared)) for name, region in regions.items()
+    ]
     if machine.env.get("AWS_ACCESS_KEY_ID"):
-        yield _profile(machine, "", fallback, "AWS_ACCESS_KEY_ID in the environment")
+        places.append(("", fallback, "AWS_ACCESS_KEY_ID in the environment"))
     elif wrong:
         yield Finding("aws", "AWS", str(config), Ready.NEEDS, wrong)
+    for kind in AWS_KINDS:
+        for place in places:
+            yield _profile(machine, kind, *place)
 
 
-def _profile(machine: Machine, profile: str, region: str, where: str) -> Finding:
-    known = bool(REGION.fullmatch(region))
+def _profile(machine: Machine, kind: str, profile: str, region: str, where: str) -> Finding:
+    key, title, words = AWS_KINDS[kind]
+    known, label = bool(REGION.fullmatch(region)), profile or "environment"
     settings = {"region": region or "eu-central-1", **({"profile": profile} if profile else {})}
-    words = "Step Functions and their schedules; add glue, batch and eventbridge by their pages"
+    settings["timezone"] = machine.zone
     if not known:
         words = f"its region is not known: set region in {where}, or AWS_REGION. {words}"
-    label = profile or "environment"
     who = f"profile {profile}" if profile else "keys of the environment"
+    full, name = f"{title}, {who}, {region or 'no region'}", system_name(f"{key}-{label}")
     ready = Ready.ASKED if known else Ready.NEEDS
-    title, name = f"AWS, {who}, {region or 'no region'}", system_name(f"aws-{label}")
-    settings["timezone"] = machine.zone
-    return Finding(f"aws:{label}", title, where, ready, words, None, name, "step_functions", settings)
+    return Finding(f"{key}:{label}", full, where, ready, words, None, name, kind, settings)
 
 
 def system_name(text: str) -> str:
     """The text as the name of a system."""
     return re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-") or "found"
-
-
-def databricks(machine: Machine) -> Iterator[Finding]:
-    path = Path(machine.env.get("DATABRICKS_CONFIG_FILE") or machine.home / ".databrickscfg").expanduser()
-    parser, wrong = sections_of(path)
-    hosts = [
-        f"{name} ({urlsplit(host).hostname or 'no host'})"
-        for name in parser.sections()
-        if (host := parser.get(name, "host", fallback="") or "")
-    ]
-    if environment := machine.env.get("DATABRICKS_HOST"):
-        hosts.append(f"environment ({urlsplit(environment).hostname or 'no host'})")
-    if hosts or wrong:
-        words = wrong or f"{_not_taken('databricks')}: {named(hosts)}"
-        yield Finding("databricks", "Databricks workspaces", str(path), Ready.LATER, words)
 
 
 def kube(machine: Machine) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from console.clean import clean_line
-from console.onboarding import homes, schedulers
+from console.onboarding import accounts, folders, homes, schedulers
 from console.onboarding.finding import Finding, Machine, Ready
 
 FINDERS: tuple[tuple[str, Callable[[Machine], Iterator[Finding]]], ...] = (
@@ -15,7 +15,10 @@ FINDERS: tuple[tuple[str, Callable[[Machine], Iterator[Finding]]], ...] = (
     ("an Airflow home", homes.airflow),
     ("PostgreSQL with pg_cron", schedulers.databases),
     ("AWS profiles", homes.aws),
-    ("Databricks", homes.databricks),
+    ("Databricks", accounts.databricks),
+    ("GitHub and clones with workflows", folders.github),
+    ("dbt projects", folders.dbt_projects),
+    ("Slurm", accounts.slurm),
     ("Kubernetes", homes.kube),
     ("~/.ssh/config", homes.ssh_hosts),
 )

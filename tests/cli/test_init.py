@@ -108,7 +108,7 @@ def test_no_secret_of_a_full_home_is_printed_or_written(home: Home) -> None:
     done = home.run("--yes", "--only", "cron", "--no-poll")
     assert Exit.OK == done.code, done.err
     assert SECRET not in done.out + done.err + home.config.read_text()
-    assert "found, not yet watched" in done.out
+    assert "[databricks:staging]" in done.out
     assert "# Kubernetes CronJobs" in home.config.read_text()
     assert ["headway.toml"] == home.made
 
@@ -116,7 +116,7 @@ def test_no_secret_of_a_full_home_is_printed_or_written(home: Home) -> None:
 def test_what_is_named_and_not_there_is_told_with_what_is(home: Home) -> None:
     done = home.run("--yes", "--only", "airflow")
     assert Exit.NOT_FOUND == done.code
-    assert "--only airflow: nothing of that key was found; cron was" in done.err
+    assert "--only airflow: nothing of that key was found; cron" in done.err
 
 
 def test_hostile_names_in_every_file_stay_text(home: Home, tmp_path: Path) -> None:

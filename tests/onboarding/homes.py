@@ -101,4 +101,4 @@ def full_home(home: Path) -> dict[str, str]:
 
 def machine(home: Path, **env: str) -> Machine:
     """That home on a machine without servers of its own."""
-    return Machine(home, {**full_home(home), **env}, etc=home / "etc", sockets=())
+    return Machine(home, {**full_home(home), **env}, etc=home / "etc", sockets=(), roots=(home / "opt",))

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from connectors.kubernetes.connector import CONNECTOR as KUBERNETES
+from connectors.registry import load
 from connectors.systemd.connector import CONNECTOR
-from console.onboarding import homes
+from console.onboarding import accounts, homes
 from console.onboarding.finding import Finding, Machine, Ready
 from console.onboarding.look import FINDERS, look
 from tests.onboarding.homes import SECRET, machine, put
@@ -24,7 +25,8 @@ def nothing(_: str) -> None:
 
 def test_each_aws_profile_is_found_with_its_region_and_no_key(tmp_path: Path) -> None:
     found = by_key(list(homes.aws(machine(tmp_path))))
-    assert ["aws:default", "aws:prod", "aws:no-region", "aws:old-laptop"] == list(found)
+    profiles = ["default", "prod", "no-region", "old-laptop"]
+    assert [f"aws:{one}" for one in profiles] == [key for key in found if key.startswith("aws:")]
     assert ("eu-west-1", "prod") == (found["aws:prod"].settings["region"], found["aws:prod"].settings["profile"])
     assert (Ready.ASKED, Ready.NEEDS) == (found["aws:prod"].ready, found["aws:no-region"].ready)
     assert SECRET not in str(found)
@@ -32,7 +34,8 @@ def test_each_aws_profile_is_found_with_its_region_and_no_key(tmp_path: Path) ->
 
 def test_keys_of_the_environment_are_a_finding_without_their_values(tmp_path: Path) -> None:
     machine_ = Machine(tmp_path, {"AWS_ACCESS_KEY_ID": SECRET, "AWS_REGION": "eu-north-1"})
-    [found] = homes.aws(machine_)
+    found, *others = homes.aws(machine_)
+    assert ["glue", "batch", "eventbridge"] == [one.kind for one in others]
     assert ("eu-north-1", Ready.ASKED, False) == (found.settings["region"], found.ready, "profile" in found.settings)
     assert SECRET not in str(found)
 
@@ -51,12 +54,34 @@ def test_airflow_with_its_password_in_the_environment_is_asked_and_the_password_
     assert SECRET not in str(found)
 
 
-def test_kinds_that_are_not_built_are_found_and_said_to_be_not_watched(tmp_path: Path) -> None:
-    here = machine(tmp_path)
-    (databricks,) = homes.databricks(here)
-    assert (Ready.LATER, "") == (databricks.ready, databricks.name)
-    assert "DEFAULT (adb-1.azuredatabricks.net), staging (adb-2" in databricks.words
-    assert SECRET not in str(databricks)
+def test_what_else_aws_starts_jobs_with_is_taken_by_name_alone(tmp_path: Path) -> None:
+    found = by_key(list(homes.aws(machine(tmp_path))))
+    assert {"glue", "batch", "eventbridge"} == {one.kind for one in found.values() if not one.is_wanted} - {
+        "step_functions"
+    }
+    assert "aws-glue-prod" == found["aws-glue:prod"].name
+    for one in found.values():
+        load(one.kind).options.model_validate({key: each for key, each in one.settings.items() if key != "timezone"})
+
+
+def test_each_databricks_profile_is_found_and_its_token_stays_where_it_is(tmp_path: Path) -> None:
+    found = by_key(list(accounts.databricks(machine(tmp_path, DATABRICKS_TOKEN_STAGING=SECRET))))
+    assert ["databricks:DEFAULT", "databricks:staging"] == list(found)
+    first, second = found.values()
+    assert (Ready.NEEDS, Ready.ASKED) == (first.ready, second.ready)
+    assert "set DATABRICKS_TOKEN_DEFAULT to a token of that workspace" in first.words
+    assert ("https://adb-2.azuredatabricks.net", {"env": "DATABRICKS_TOKEN_STAGING"}) == (
+        second.settings["url"],
+        second.settings["token"],
+    )
+    assert not second.is_wanted, "it is a person's own token"
+    assert SECRET not in str(found)
+
+
+def test_a_databricks_address_that_is_none_is_a_mend(tmp_path: Path) -> None:
+    machine_ = Machine(tmp_path, {"DATABRICKS_HOST": "https://[odd", "DATABRICKS_TOKEN": SECRET})
+    [found] = accounts.databricks(machine_)
+    assert (Ready.NEEDS, "'https://[odd' is no address") == (found.ready, found.words)
 
 
 def test_contexts_of_a_kubeconfig_are_taken_by_name_alone(tmp_path: Path) -> None:
@@ -126,6 +151,6 @@ def test_a_finder_that_breaks_says_so_and_hides_no_other(tmp_path: Path, monkeyp
     def breaks(_: Machine) -> list[Finding]:
         raise ZeroDivisionError("of ours")
 
-    monkeypatch.setattr("console.onboarding.look.FINDERS", (("trouble", breaks), ("Databricks", homes.databricks)))
-    told, after = look(machine(tmp_path), nothing)
-    assert ("looking for it broke: ZeroDivisionError: of ours", "databricks") == (told.words, after.key)
+    monkeypatch.setattr("console.onboarding.look.FINDERS", (("trouble", breaks), ("Databricks", accounts.databricks)))
+    told, after, _ = look(machine(tmp_path), nothing)
+    assert ("looking for it broke: ZeroDivisionError: of ours", "databricks:DEFAULT") == (told.words, after.key)
