@@ -141,6 +141,7 @@ class Poller:
             if not mark.following:
                 since = datetime.fromtimestamp(mark.at, UTC) if mark.at else None
                 tell_vanished(self._client, self._watched, self._listed, since, found)
+                self._listed.forget()
                 return Mark(mark.version, _at(reply), listing=False, moved=_at(reply)), clock
             if self._client.deadline.left < self._client.deadline.seconds / 2:
                 break

@@ -8,7 +8,6 @@ from typing import Any
 from connectors import fields
 from connectors.contract import Preview
 from connectors.kubernetes import parse
-from connectors.kubernetes.client import KubernetesClient
 from connectors.transport.http import Reply
 
 
@@ -35,9 +34,9 @@ def found(reply: Reply) -> fields.Row | None:
     return row
 
 
-def under_way(client: KubernetesClient, cronjob: fields.Row, but: str = "") -> str | None:
-    """Jobs of a CronJob that are active, as it tells them itself; without the one of the uid `but`."""
+def under_way(cronjob: fields.Row) -> str | None:
+    """Jobs of a CronJob that are active, as it tells them itself."""
     status = cronjob.get("status")
     active = fields.rows(status.get("active")) if isinstance(status, dict) else []
-    told = [str(one.get("name")) for one in active if isinstance(one, dict) and one.get("uid") != but]
+    told = [str(one.get("name")) for one in active if isinstance(one, dict)]
     return f"Jobs of it are active: {', '.join(told[:5])}" if told else None

@@ -6,10 +6,11 @@ Two Jobs of one name cannot be, so the same key again is answered 409 and makes 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import deepcopy
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from connectors import fields
+from connectors.arrival import sent_at
 from connectors.contract import (
     Absent,
     Ask,
@@ -24,6 +25,7 @@ from connectors.contract import (
     instant_key,
 )
 from connectors.kubernetes import names, parse
+from connectors.kubernetes.bodies import body_of
 from connectors.kubernetes.client import KubernetesClient
 from connectors.kubernetes.inventory import is_suspended
 from connectors.kubernetes.previews import found, instant, refused, under_way
@@ -31,9 +33,8 @@ from connectors.sending import after_once
 from connectors.sending import refused as stop_if_refused
 
 EXISTS = 409
-OF_A_JOB = ("controller-uid", "job-name", "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name")
-"""Labels that the API server puts on a Job's pods: a copy gets its own."""
-NOT_COPIED = ("selector", "manualSelector", "suspend", "activeDeadlineSeconds")
+EVENTS_LIVE = timedelta(minutes=55)
+"""kube-apiserver keeps events for an hour (--event-ttl)."""
 AS_NOW = "it runs what the template says now, and for now: a pod gets no date unless it reads the annotation of its Job"
 HELD = (
     "its CronJob is suspended; a Job made by hand runs all the same, and does not count as the start that falls due"
@@ -50,46 +51,44 @@ class Starter:
 
     def preview(self, ask: Ask) -> Preview:
         """As the contract says."""
-        verb = str(ask.verb)
         namespace, name, is_cron = names.parts(ask.run.job)
-        _, old_name, uid = names.referred(ask.run)
+        _, old, uid = names.referred(ask.run)
         is_rerun = ask.verb is Verb.RERUN and bool(uid)
-        old = found(self._client.job(namespace, old_name)) if is_rerun else None
+        source = self._source(namespace, name if is_cron else old, is_cron)
+        why = _no_source(source, ask.run.job)
+        if source is None or why:
+            return refused(str(ask.verb), why)
         at = instant(ask.parameters.get("period_at")) or instant(ask.run.period_key)
-        source = found(self._client.cronjob(namespace, name)) if is_cron else old
-        if source is None:
-            gone = f"{namespace} has no CronJob {name}" if is_cron else f"the Job of {ask.run.job} is deleted"
-            return refused(verb, f"{gone}: nothing is left to make a Job from")
-        plan = {
-            "how": "create",
-            "ns": namespace,
-            "name": name,
-            "cron": is_cron,
-            "job": ask.run.job,
-            "source": str(source["metadata"]["uid"]),
-            "old": old_name if old is not None else "",
-            "again": uid if is_rerun else "",
-            "at": instant_key(at) if at is not None else "",
-        }
-        begin = f"from CronJob {name}" if is_cron else f"as Job {old_name} was"
+        begin = f"from CronJob {name}" if is_cron else f"as Job {old} was"
         label = f" for {at:%Y-%m-%d %H:%MZ}" if at is not None else ""
         held = (HELD,) if is_suspended(source) and is_cron else ()
         return Preview(
             verb="create a Job",
             words=f"create a Job {begin}{label}",
             scope="a whole Job with all of its pods",
-            overlap=under_way(self._client, source) if is_cron else _runs(source),
+            overlap=under_way(source) if is_cron else _runs(source),
             native_calls=(f"POST /apis/batch/v1/namespaces/{namespace}/jobs {names.run_name(name, 'KEY')} {begin}",),
             notes=(AS_NOW, *((WHOLE,) if is_rerun else ()), *held),
-            plan=plan,
+            plan={
+                "how": "create",
+                "job": ask.run.job,
+                "from": name if is_cron else old,
+                "source": str(source["metadata"]["uid"]),
+                "again": uid if is_rerun else "",
+                "at": instant_key(at) if at is not None else "",
+            },
         )
+
+    def _source(self, namespace: str, name: str, is_cron: bool) -> fields.Row | None:
+        """The CronJob whose template is taken, or the Job that is copied."""
+        if not name:
+            return None
+        return found(self._client.cronjob(namespace, name) if is_cron else self._client.job(namespace, name))
 
     def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
         """As the contract says."""
-        namespace, name = str(plan["ns"]), str(plan["name"])
-        source = found(
-            self._client.cronjob(namespace, name) if plan["cron"] else self._client.job(namespace, str(plan["old"]))
-        )
+        namespace, name, is_cron = names.parts(str(plan["job"]))
+        source = self._source(namespace, str(plan["from"]), is_cron)
         if source is None or source["metadata"]["uid"] != plan["source"]:
             raise NotSupported(f"Kubernetes: {namespace}/{name} is gone or is another by now; nothing was sent")
         reply = self._client.create_job(namespace, body_of(source, plan, key))
@@ -107,23 +106,32 @@ class Starter:
 
     def look(self, plan: Mapping[str, Any], key: str) -> LookUp:
         """By the name and the annotation. A Job that ended may be deleted by its TTL or a history limit."""
-        namespace, made = str(plan["ns"]), names.run_name(str(plan["name"]), key)
+        namespace, name, _ = names.parts(str(plan["job"]))
+        made = names.run_name(name, key)
         row = found(self._client.job(namespace, made))
         if row is None:
-            return self._was_there(namespace, made)
+            return self._was_there(namespace, made, plan)
         meta = parse.meta_of(row)
         if parse.notes_of(meta).get(names.ACTION) != key:
             return CannotTell(f"the Job {namespace}/{made} is there and bears no key of ours")
         return Found(names.reference(namespace, made, fields.text(meta, "uid")), f"Job {namespace}/{made}")
 
-    def _was_there(self, namespace: str, made: str) -> LookUp:
-        """Events outlive a Job for an hour: one that names it proves that it was made."""
+    def _was_there(self, namespace: str, made: str, plan: Mapping[str, Any]) -> LookUp:
+        """Events outlive a Job for an hour: one that names it proves that it was made, and for so long none proves that
+        it was not."""
         where = f"involvedObject.kind=Job,involvedObject.namespace={namespace},involvedObject.name={made}"
         reply = self._client.events(where)
-        rows = fields.rows(reply.table().get("items")) if reply.status == 200 else []
+        if reply.status != 200:
+            return CannotTell(f"no Job {made} is there, and events, which would tell of a deleted one, cannot be read")
+        rows = fields.rows(reply.table().get("items"))
         about = [one.get("involvedObject") for one in rows if isinstance(one, dict)]
         uid = next((str(one.get("uid")) for one in about if isinstance(one, dict) and one.get("name") == made), "")
-        return Found(names.reference(namespace, made, uid), "its Job is deleted; events name it") if uid else Absent()
+        if uid:
+            return Found(names.reference(namespace, made, uid), "its Job is deleted; events name it")
+        sent = sent_at(plan)
+        if sent is not None and datetime.now(UTC) - sent > EVENTS_LIVE:
+            return CannotTell(f"no Job {made} is there; what events told of it an hour ago is forgotten")
+        return Absent()
 
 
 def _runs(job: fields.Row) -> str | None:
@@ -132,60 +140,11 @@ def _runs(job: fields.Row) -> str | None:
     return f"the Job itself still has {active} active pods" if active else None
 
 
-def body_of(source: fields.Row, plan: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """The Job that is sent. Raises RecordUnreadable."""
-    meta = parse.meta_of(source)
-    if plan["cron"]:
-        template = fields.table(fields.table(source.get("spec")).get("jobTemplate"))
-        given = fields.table(template.get("metadata") or {})
-        spec = deepcopy(dict(fields.table(template.get("spec"))))
-        owner = {
-            "apiVersion": "batch/v1",
-            "kind": "CronJob",
-            "name": meta["name"],
-            "uid": meta["uid"],
-            "controller": True,
-        }
-        owned: dict[str, Any] = {"ownerReferences": [owner]}
-    else:
-        given, spec, owned = meta, _copied(source), {}
-    notes = {
-        **{
-            name: value
-            for name, value in parse.notes_of(given).items()
-            if not name.startswith(("kubectl.", "headway/"))
-        },
-        names.MANUAL: "manual",
-        names.ACTION: key,
-        **({names.AGAIN_OF: str(plan["again"])} if plan["again"] else {}),
-        **({names.SCHEDULED: str(plan["at"])} if plan["at"] else {}),
-        **({} if plan["cron"] else {names.SAME_JOB: str(plan["job"])}),
-    }
-    labels = given.get("labels")
-    return {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {
-            "name": names.run_name(str(plan["name"]), key),
-            "namespace": str(plan["ns"]),
-            "annotations": notes,
-            "labels": _less(labels) if isinstance(labels, dict) else {},
-            **owned,
-        },
-        "spec": spec,
-    }
-
-
-def _copied(job: fields.Row) -> dict[str, Any]:
-    """A Job's spec without what belongs to that Job alone."""
-    spec = {name: value for name, value in fields.table(job.get("spec")).items() if name not in NOT_COPIED}
-    found = deepcopy(spec)
-    template = found.get("template")
-    meta = template.get("metadata") if isinstance(template, dict) else None
-    if isinstance(meta, dict) and isinstance(meta.get("labels"), dict):
-        meta["labels"] = _less(meta["labels"])
-    return found
-
-
-def _less(labels: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in labels.items() if name not in OF_A_JOB}
+def _no_source(source: fields.Row | None, job: str) -> str:
+    """Why no Job can be made of it; "" where one can."""
+    namespace, name, is_cron = names.parts(job)
+    if source is None:
+        gone = f"{namespace} has no CronJob {name}" if is_cron else f"the Job of {job} is deleted"
+        return f"{gone}: nothing is left to make a Job from"
+    kind, owner = ("", "") if is_cron else parse.owner_of(source["metadata"])
+    return f"the Job belongs to {kind} {owner}: that has to start it" if kind else ""

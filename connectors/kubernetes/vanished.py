@@ -30,7 +30,7 @@ class Listed:
         self.is_whole = False
 
     def forget(self) -> None:
-        """Another connector read what came before: what is not here proves nothing."""
+        """What is not here proves nothing: no list is read, or another connector read what came before."""
         self.begin()
         self.is_whole = False
 
