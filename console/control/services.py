@@ -94,6 +94,7 @@ def verdict(picture: Picture, day: Forecast, threats: Sequence[Threat]) -> Servi
         p95_at=_up(ahead.p95) if ahead else None,
         p80_at=_up(odds.p80) if odds else None,
         p_late=round(odds.late, 2) if odds else None,
+        p_own=round(odds.own, 3) if odds else None,
         critical=tuple(round(odds.critical.get(each, 0.0), 2) for each in day.path) if odds else (),
         nights=odds.nights if odds else 0,
         act_by=_down(worst.act_by) if worst else None,

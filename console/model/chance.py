@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from console.model.frozen import dataclass
@@ -35,3 +36,14 @@ class ToldDay:
     @property
     def was_late(self) -> bool:
         return self.delivered is None or self.delivered > self.deadline
+
+
+@dataclass(frozen=True, slots=True)
+class PastForecasts:
+    """The simulation's own forecasts of one service day that is over, as what is learned from them is given them."""
+
+    late: Sequence[float]
+    """P(late), by look, before any recalibration."""
+    ahead_s: Sequence[float]
+    """Seconds to the deadline, by look."""
+    was_late: bool

@@ -109,6 +109,8 @@ class ServiceDayVerdict:
     """p80 of it; None where it was not simulated, as with the next three."""
     p_late: float | None = None
     """The probability that it is delivered after its deadline, in steps of a hundredth."""
+    p_own: float | None = None
+    """The simulation's own, before it was recalibrated by what became of earlier ones."""
     critical: tuple[float, ...] = ()
     """Of each job of `path`: the probability that the finish is decided by it."""
     nights: int = 0

@@ -11,6 +11,7 @@ from datetime import date, datetime, time, timedelta
 
 from connectors.contract import Evidence, Proof, Schedule, State
 from console.model.alerting import Telling
+from console.model.chance import PastForecasts
 from console.model.checks import CheckFacts
 from console.model.declared import NOTHING, Declared
 from console.model.findings import FindingFacts
@@ -283,6 +284,8 @@ class Estate:
     peaks: Mapping[str, Sequence[tuple[float, bool]]] = field(default_factory=dict)
     """Service -> of its latest days that are over, at most 90: the highest P(late) that was told of each in time, and
     whether it was late."""
+    forecasts: Sequence[PastForecasts] = ()
+    """Of the latest service days that are over, oldest first."""
     extensions: tuple[Extension, ...] = ()
     """The last word for each service and business date of the lookback or later, in their order."""
     history: Mapping[int, History] = field(default_factory=dict)

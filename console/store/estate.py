@@ -100,6 +100,7 @@ def _look(lines: Wire, is_sqlite: bool, memory: Memory, now: datetime, settings:
         extensions=facts.extensions(lines, since_us),
         stood=service_days.stood(lines, since_us),
         peaks=memory.peaks.follow(lines, since_us),
+        forecasts=memory.past_told.follow(lines, since_us),
         correlated=memory.correlated.by_run,
         costs=memory.costs.by_run,
         history=memory.histories.known,

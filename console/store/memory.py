@@ -19,7 +19,7 @@ from console.store.correlation import Contexts
 from console.store.earlier import Earlier
 from console.store.histories import Histories
 from console.store.lookback import Lookback
-from console.store.service_days import Peaks
+from console.store.service_days import PastTold, Peaks
 from console.store.wire import Wire
 
 _META = (
@@ -64,6 +64,7 @@ class Memory:
     histories: Histories = field(default_factory=Histories)
     earlier: Earlier = field(default_factory=Earlier)
     peaks: Peaks = field(default_factory=Peaks)
+    past_told: PastTold = field(default_factory=PastTold)
     incidents_version: tuple[object, ...] = ()
     incidents: tuple[IncidentFacts, ...] = ()
     """The open ones."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from console.store.errors import StoreTooNew, StoreUnusable
 
-SCHEMA = "0007"
+SCHEMA = "0008"
 """The schema this program is written for: the newest in `console/store/migrations` (a test compares)."""
 ASKED = (
     "SELECT 'schema', max(version_num) FROM alembic_version"

@@ -9,6 +9,7 @@ from datetime import date, timedelta
 from itertools import zip_longest
 from typing import Any
 
+from console.model.chance import PastForecasts
 from console.model.decisions import Estimate, ServiceDayVerdict
 from console.model.ids import instant, maybe_micros, micros
 from console.model.promises import instance_name, service_of
@@ -21,6 +22,7 @@ _DAY = (
     "p95_us", "p80_us", "p_late", "critical", "nights", "act_by_us", "green_by_us", "incident_id", "cause", "sources",
     "path", "reason", "promised_us", "agreed_us", "extension", "instance", "submission", "awaits",
 )  # fmt: skip
+_FORECAST = ("service_day_id", "at_us", "p_late", "p_own", "p50_us", "p80_us", "p90_us", "p95_us")
 KEPT_EVERY_US = 30 * 60 * 1_000_000
 """A forecast that did not change much is kept so often."""
 _FURTHEST = timedelta(days=10)
@@ -32,6 +34,14 @@ DAYS_BACK = timedelta(days=90)
 _PEAKS = (
     "SELECT s.name, d.peak_late, d.delivered_us, d.deadline_us FROM service_day d JOIN service s ON s.id = d.service_id"
     " WHERE d.bd >= ? AND d.deadline_us < ? AND d.peak_late IS NOT NULL AND NOT s.removed ORDER BY d.bd"
+)
+LEARNED_FROM = 600
+"""Service days; older ones hardly count."""
+_PAST_TOLD = (
+    "SELECT d.id, d.deadline_us, d.delivered_us, f.at_us, COALESCE(f.p_own, f.p_late) FROM (SELECT x.id, x.deadline_us,"
+    " x.delivered_us FROM service_day x WHERE x.deadline_us < ? AND x.peak_late IS NOT NULL"
+    " ORDER BY x.deadline_us DESC LIMIT ?) d JOIN forecast f ON f.service_day_id = d.id"
+    " ORDER BY d.deadline_us, d.id, f.id"
 )
 _LATEST = (
     "SELECT d.service_id, d.bd, d.submission, d.id, d.peak_late, f.at_us, f.p_late FROM {keys} JOIN service_day d"
@@ -50,11 +60,9 @@ def write_days(
     incidents: dict[str, int] = dict(lines.rows("SELECT key, id FROM incident WHERE closed_us IS NULL"))
     incidents |= written
     names = _names(lines, days)
-    rows = [
-        _day(service_id, incidents.get(one.incident_key or ""), one, names)
-        for one in days
-        if (service_id := services.get(service_of(one.service) if one.instance else one.service)) is not None
-    ]
+    judged = ((services.get(service_of(one.service) if one.instance else one.service), one) for one in days)
+    named = [(service_id, one) for service_id, one in judged if service_id is not None]
+    rows = [_day(service_id, incidents.get(one.incident_key or ""), one, names) for service_id, one in named]
     query = f"SELECT d.id, {', '.join(f'd.{name}' for name in _DAY)} FROM {{keys}}"  # noqa: S608  (our own names)
     query += " JOIN service_day d ON d.service_id = k.a AND d.bd = k.b AND d.submission = k.c"
     stored = {_day_key(row[1:]): row for row in lines.by_keys(query, "itt", [_day_key(row) for row in rows])}
@@ -66,11 +74,12 @@ def write_days(
     ]
     lines.insert("service_day", (*_DAY, "changed_seq"), new)
     lines.update("service_day", ("id", *_DAY, "changed_seq"), changed)
-    _keep(lines, rows, now_us)
+    _keep(lines, rows, {_day_key(row): one.p_own for row, (_, one) in zip(rows, named, strict=True)}, now_us)
 
 
-def _keep(lines: Wire, rows: Iterable[Sequence[Any]], now_us: int) -> None:
-    """What is forecast of these days before their deadlines: what is new, and the rest every half hour."""
+def _keep(lines: Wire, rows: Iterable[Sequence[Any]], own: Mapping[tuple[Any, ...], float | None], now_us: int) -> None:
+    """What is forecast of these days before their deadlines: what is new, and the rest every half hour. `own`: the
+    simulation's own P(late), by day."""
     named = (dict(zip(_DAY, row, strict=True)) for row in rows)
     told = {
         (one["service_id"], one["bd"], one["submission"]): one
@@ -85,8 +94,9 @@ def _keep(lines: Wire, rows: Iterable[Sequence[Any]], now_us: int) -> None:
         if peak is None or late > peak:
             peaks.append((day_id, late))
         if known is None or abs(late - known) >= MUCH or now_us - at_us >= KEPT_EVERY_US:
-            kept.append((day_id, now_us, late, one["expected_us"], one["p80_us"], one["late_us"], one["p95_us"]))
-    lines.insert("forecast", ("service_day_id", "at_us", "p_late", "p50_us", "p80_us", "p90_us", "p95_us"), kept)
+            finish = (one[name] for name in ("expected_us", "p80_us", "late_us", "p95_us"))
+            kept.append((day_id, now_us, late, own[tuple(key)], *finish))
+    lines.insert("forecast", _FORECAST, kept)
     lines.update("service_day", ("id", "peak_late"), peaks)
 
 
@@ -105,6 +115,30 @@ def stood(lines: Wire, since_us: int) -> dict[tuple[str, date], Stood]:
         )
         for name, instance, bd, said, incident in rows
     }
+
+
+@dataclass(slots=True)
+class PastTold:
+    """What was forecast of the latest service days that are over: read again every hour."""
+
+    read_us: int = 0
+    known: tuple[PastForecasts, ...] = ()
+
+    def follow(self, lines: Wire, since_us: int) -> tuple[PastForecasts, ...]:
+        """Of those whose deadline was over at `since_us`, the latest LEARNED_FROM, oldest first."""
+        if abs(since_us - self.read_us) >= AGAIN_US:
+            looks: dict[int, list[Row]] = {}
+            for day_id, *row in lines.rows(_PAST_TOLD, (since_us, LEARNED_FROM)):
+                looks.setdefault(day_id, []).append(tuple(row))
+            self.read_us, self.known = since_us, tuple(map(_past_forecasts, looks.values()))
+        return self.known
+
+
+def _past_forecasts(looks: Sequence[Row]) -> PastForecasts:
+    deadline_us, delivered_us = looks[0][:2]
+    ahead = [(deadline_us - at_us) / 1e6 for _, _, at_us, _ in looks]
+    was_late = delivered_us is None or delivered_us > deadline_us
+    return PastForecasts([late for *_, late in looks], ahead, was_late)
 
 
 @dataclass(slots=True)

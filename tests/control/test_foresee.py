@@ -11,8 +11,10 @@ import pytest
 from connectors.contract import State
 from console.control.evaluate import evaluate
 from console.control.forecast import look
+from console.control.forecast.by_past import own_risk
 from console.control.forecast.foresee import Foresight
 from console.control.risk import alarm_of, has_passed, judged
+from console.model.chance import PastForecasts
 from console.model.decisions import ServiceDayVerdict
 from console.model.history import History, PastRun, history_of
 from console.model.values import JobFacts, RunFacts, Stood
@@ -44,7 +46,7 @@ def both(now: str, *runs: RunFacts, deps: Any = CHAIN, jobs: Any = (EXTRACT, LOA
 )  # fmt: skip
 def test_where_nothing_varies_the_simulation_says_what_the_sums_say(now: str, runs: Any, deps: Any) -> None:
     summed, simulated = both(now, *runs, deps=deps)
-    assert summed == replace(simulated, p80_at=None, p_late=None, critical=())
+    assert summed == replace(simulated, p80_at=None, p_late=None, p_own=None, critical=())
     assert (simulated.expected_at, 0.0) == (simulated.p80_at, simulated.p_late)
     assert 1.0 == simulated.critical[-1]
 
@@ -218,3 +220,30 @@ def test_what_is_never_rerun_must_find_its_upstream_green() -> None:
     never = replace(LOAD, rerun=Safety.NEVER)
     summed, simulated = both("03:30", run(1, EXTRACT, "03:10", State.FAILED), jobs=(EXTRACT, never, MART))
     assert (at("03:40"), at("04:00")) == (simulated.act_by, simulated.green_by) == (summed.act_by, summed.green_by)
+
+
+def test_what_was_told_too_high_or_too_low_for_long_is_told_otherwise() -> None:
+    """Three in ten were told again and again, and all of those days were in time, or none."""
+    night = [done(EXTRACT, "03:10"), done(LOAD, "04:00"), run(3, MART, "04:30", State.RUNNING, period_at=None)]
+    latest = tuple(each * 60 for each in [40.0, 60.0, 90.0] * 6)
+    seen = estate(EXTRACT, LOAD, MART, runs=night, feeds=CHAIN, services=[service("daily", "06:06", MART)],
+                  durations={3: latest})  # fmt: skip
+    seen = replace(seen, history={3: past(MART, "04:30", [40.0, 60.0, 90.0])})
+    said = {}
+    for name, was_late in (("calm", False), ("late", True)):
+        known = tuple(PastForecasts((0.3, 0.6), (3600.0, 1800.0), was_late) for _ in range(60))
+        days = evaluate(replace(seen, forecasts=known), at("06:03"), foresee=Foresight()).service_days
+        said[name] = next(day for day in days if day.bd == NIGHT)
+    plain = evaluate(seen, at("06:03"), foresee=Foresight()).service_days
+    own = next(day for day in plain if day.bd == NIGHT)
+    assert own.p_late is not None
+    assert own.p_own == said["calm"].p_own == said["late"].p_own
+    assert said["calm"].p_late is not None
+    assert said["late"].p_late is not None
+    assert said["calm"].p_late < own.p_late < said["late"].p_late
+    assert own.expected_at == said["calm"].expected_at
+
+
+def test_the_risk_moves_as_what_is_told_does() -> None:
+    assert 0.1 == own_risk(0.1, 0.4, 0.4)
+    assert own_risk(0.1, 0.2, 0.4) > 0.1 > own_risk(0.1, 0.4, 0.2)

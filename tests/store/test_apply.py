@@ -501,3 +501,11 @@ def test_what_was_told_in_time_of_days_that_are_over_is_known_to_later_evaluatio
     assert {} == dict(load(served.store, at("05:22"), Settings()).peaks)
     later = at("05:22") + timedelta(days=3)
     assert {"supply": [(0.4, False)]} == dict(load(served.store, later, Settings()).peaks)
+
+
+def test_what_is_learned_from_is_what_the_simulation_itself_said_of_days_that_are_over(served: Estate) -> None:
+    decide(served, "03:30", service_days=(verdict(0.4, p_own=0.2),))
+    decide(served, "05:21", service_days=(verdict(0.0, delivered_at=at("05:35"), timeliness=Timeliness.MET_LATE),))
+    assert () == load(served.store, at("05:36"), Settings()).forecasts
+    (found,) = load(served.store, at("05:36") + timedelta(days=3), Settings()).forecasts
+    assert ([0.2, 0.0], [7200.0, 540.0], True) == (found.late, found.ahead_s, found.was_late)

@@ -10,6 +10,7 @@ from datetime import date, timedelta
 
 import numpy as np
 
+from console.control.forecast.by_past import ByPast, own_risk, told
 from console.control.forecast.deciding import path
 from console.control.forecast.laid import Laid, Point, apart, instant_of, lay
 from console.control.forecast.look import Look, look, night
@@ -23,7 +24,7 @@ from console.control.forecast.starts import Gate
 from console.control.forecast.sums import Forecast
 from console.control.forecast.tell import tell
 from console.control.forecast.unchanged import Answered, Answers, asked_of, lasts_until
-from console.control.forecast.values import Graph, Past, Promise, Rule, Tonight
+from console.control.forecast.values import Floats, Graph, Past, Promise, Rule, Tonight
 from console.control.forecast.why_late import why_late
 from console.control.nodes import Finish, How
 from console.control.picture import Picture
@@ -43,6 +44,7 @@ class Foresight:
         self._otherwise = otherwise
         self._nights = PastNights()
         self._own = OwnStarts()
+        self._by_past = ByPast()
         self._answers = Answers()
 
     def __call__(self, picture: Picture, days: Sequence[Forecast]) -> list[Forecast]:
@@ -69,9 +71,10 @@ class Foresight:
         if known is not None:
             return [_as_foreseen(day, its) for day, its in zip(days, known, strict=True)]
         seen = self._look(picture, points, sorted({place[end] for end in ends}), days[0].bd, place)
-        told = tuple(_told(picture, seen, laid.places[each], day) for each, day in group)
-        self._answers.keep(name, Answered(asked, picture.now, lasts_until(points, days, picture.now), told))
-        return told
+        slopes = self._by_past.slopes(picture.estate.forecasts)
+        found = tuple(_told(picture, seen, laid.places[each], day, slopes) for each, day in group)
+        self._answers.keep(name, Answered(asked, picture.now, lasts_until(points, days, picture.now), found))
+        return found
 
     def _look(
         self, picture: Picture, points: Sequence[Point], ends: Sequence[int], bd: date, place: dict[int, int]
@@ -143,7 +146,7 @@ def _as_foreseen(day: Forecast, told: Forecast) -> Forecast:
     return replace(day, finish=told.finish, path=told.path, odds=told.odds)
 
 
-def _told(picture: Picture, seen: Seen, places: dict[int, int], day: Forecast) -> Forecast:
+def _told(picture: Picture, seen: Seen, places: dict[int, int], day: Forecast, slopes: Floats) -> Forecast:
     promise = seen.promise(day, places)
     outcome = mixed(seen.look.outcomes(promise))
     p50, p80, p90, p95 = (
@@ -160,10 +163,11 @@ def _told(picture: Picture, seen: Seen, places: dict[int, int], day: Forecast) -
     known = [seen_by.estimate(job_id) for job_id in way]
     nights = min((each.runs if each.source == "history" else 0 for each in known), default=0)
     why = ""
-    if answer.late >= WHY:
+    late = told(answer.late, promise.deadline - seen.look.now, slopes)
+    if late >= WHY:
         why = why_late(seen_by, seen.look, seen.points, seen.past, kind_of(day.bd), left)
-    clocks = _Clocks(seen, promise, left, places, day.service.risk)
-    odds = Odds(answer.late, p80, share, nights, why, clocks)
+    clocks = _Clocks(seen, promise, left, places, own_risk(day.service.risk, late, answer.late))
+    odds = Odds(late, answer.late, p80, share, nights, why, clocks)
     return replace(day, finish=Finish(p50, p90, p95), path=way, odds=odds)
 
 

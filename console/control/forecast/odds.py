@@ -27,7 +27,9 @@ class Odds:
     """One service day, from the same columns as all others that it shares a job with."""
 
     late: float
-    """P(late)."""
+    """P(late), as it is told."""
+    own: float
+    """The simulation's own, before it was recalibrated by what became of earlier ones."""
     p80: datetime
     critical: Mapping[int, float]
     """Job -> the probability that the finish is decided by it; without those that never decide."""

@@ -27,7 +27,7 @@ class Asked:
     points: tuple[Point, ...]
     days: tuple[object, ...]
     past: tuple[object, ...]
-    """Of each job: the very objects that its past was read from."""
+    """The very objects that the past of each job, and earlier forecasts, were read from."""
 
     def is_as(self, other: Asked) -> bool:
         return (
@@ -51,7 +51,7 @@ def asked_of(picture: Picture, points: Sequence[Point], days: Iterable[Forecast]
     past = (one for job_id in jobs for one in (estate.history.get(job_id), estate.durations.get(job_id)))
     declared = tuple(picture.job(job_id).expected for job_id in jobs)
     promised = tuple((day.service.name, day.bd, day.deadline, day.service.risk, day.ends) for day in days)
-    return Asked(tuple(points), (promised, declared), tuple(past))
+    return Asked(tuple(points), (promised, declared), (*past, estate.forecasts))
 
 
 def lasts_until(points: Sequence[Point], days: Iterable[Forecast], now: datetime) -> datetime:

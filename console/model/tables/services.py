@@ -101,6 +101,8 @@ class ForecastRow(SQLModel, table=True):
     service_day_id: int = big(foreign_key="service_day.id")
     at_us: int = big()
     p_late: float
+    p_own: float | None = None
+    """The simulation's own, before it was recalibrated. None: as a store of before has it, the same."""
     p50_us: int | None = big(default=None)
     p80_us: int | None = big(default=None)
     p90_us: int | None = big(default=None)
