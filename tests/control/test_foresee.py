@@ -120,6 +120,15 @@ def test_a_service_that_is_likely_late_says_so_and_why() -> None:
     assert words in late.reason
 
 
+def test_what_takes_longer_since_some_nights_is_told_and_reckoned_with() -> None:
+    as_ever = [58.0, 60.0, 62.0, 59.0, 61.0] * 6
+    calm, slower = told("02:00", as_ever, due="05:50"), told("02:00", as_ever[:25] + [90.0] * 5, due="05:50")
+    assert "since" not in calm.reason
+    assert "dwh/mart takes 1h30m since 5 nights, 1h before" in slower.reason, slower.reason
+    assert slower.expected_at is not None
+    assert abs(slower.expected_at - at("06:00")) < timedelta(minutes=5)
+
+
 def test_what_its_clock_starts_too_early_is_named() -> None:
     runs = [run(1, EXTRACT, "03:10", State.RUNNING, started_at=at("03:50"))]
     verdict = told("03:55", [40.0, 60.0, 90.0], *runs, due="06:10")

@@ -9,6 +9,7 @@ import numpy as np
 from console.clean import clean_line
 from console.control.forecast.laid import Point, instant_of
 from console.control.forecast.look import Look
+from console.control.forecast.shift import shift
 from console.control.forecast.slack import Room
 from console.control.forecast.starts import Rerun
 from console.control.forecast.values import Floats, Past, Stand
@@ -59,6 +60,7 @@ def _of(
         case Stand.FAILED:
             left = float(np.median(_done(seen, job))) - seen.now
             yield f"{name} is red and, as repairs go here, green in {duration_words(left)}", max(left, WORTH)
+    yield from _moved(name, past.takes[:, job])
     if isinstance(point.rule, Rerun):
         yield from _reruns(picture, seen, point, name, weights, job)
 
@@ -82,6 +84,14 @@ def _takes(name: str, did: str, took: float, times: Floats, past: Past, kind: st
     runs = f"({len(used)} run{'s' * (len(used) != 1)})"
     than = against or "more than usual"
     yield f"{name} {did} {duration_words(took)}, {duration_words(over)} {than} {runs}", took - usual
+
+
+def _moved(name: str, times: Floats) -> Iterator[tuple[str, float]]:
+    """What takes longer since some nights: the forecast goes by the new level."""
+    moved = shift(times)
+    if moved is not None and moved.since - moved.before >= WORTH:
+        since, before = duration_words(moved.since), duration_words(moved.before)
+        yield f"{name} takes {since} since {moved.nights} nights, {before} before", moved.since - moved.before
 
 
 def _reruns(
