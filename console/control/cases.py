@@ -60,7 +60,9 @@ def cases(picture: Picture, groups: Sequence[Group]) -> list[Case]:
         (free if place is None else owners[place]).append(incident)
     found: list[Case] = []
     for incident in free:
-        unclaimed = {place: groups[place] for place, held in owners.items() if not held}
+        unclaimed = {
+            place: groups[place] for place, held in owners.items() if not held and groups[place].finding is None
+        }
         followers = _followers(picture, incident, unclaimed)
         anew = [place for place in followers if _tried_anew(picture, incident, groups[place])]
         parents |= dict.fromkeys(anew, incident.id)

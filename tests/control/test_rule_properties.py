@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from random import Random
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connectors.contract import State
@@ -92,6 +92,13 @@ def play(ledger: Ledger, night: list[list[tuple[int, State, int]]]) -> None:
         ledger.look(clock)
 
 
+UPSTREAM_IS_OVER: list[list[tuple[int, State, int]]] = [
+    [], [], [(0, State.RUNNING, 6)], [(1, State.RUNNING, 6)], [(0, State.UNKNOWN, 1)],
+]  # fmt: skip
+"""What a rule found of the upstream holds no longer, and what one finds of its downstream is explained no more."""
+
+
+@example([History()] * 4, UPSTREAM_IS_OVER)
 @given(PASTS, NIGHTS)
 def test_a_second_look_finds_tells_and_writes_nothing(
     pasts: list[History], night: list[list[tuple[int, State, int]]]
