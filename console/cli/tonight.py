@@ -15,7 +15,7 @@ from console.model.views.night import NightView
 
 COLUMNS = (
     Col("service or job", 20, middle=True), Col("stands"), Col("due", drop=2), Col("ran", drop=1), Col("done"),
-    Col("expected"), Col("nine of ten by", drop=3),
+    Col("expected"), Col("19 of 20 by", drop=3),
 )  # fmt: skip
 
 

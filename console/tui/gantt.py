@@ -185,7 +185,7 @@ def words(lane: Lane, look: Look) -> list[Run]:
     if lane.expected is None:
         return [*runs, ("no estimate", "dim")]
     late = clock.hm(lane.late, now, zone)
-    return [*runs, (f"expected {clock.hm(lane.expected, now, zone)}, nine of ten by {late}", "plain")]
+    return [*runs, (f"expected {clock.hm(lane.expected, now, zone)}, 19 of 20 by {late}", "plain")]
 
 
 def scrubber(first: datetime, last: datetime, at: datetime, width: int, look: Look) -> list[Run]:
