@@ -14,7 +14,7 @@ from tests.lab.airflow import AirflowServer
 from tests.lab.aws import MotoServer
 from tests.lab.cronhost import CronHost
 from tests.lab.estate import Estate, shared_estate
-from tests.lab.kubernetes import KubeCluster
+from tests.lab.kubernetes import TOKEN, KubeCluster
 from tests.lab.kubesupport import BAD, DUE, GOOD, Connect, connected
 from tests.lab.needs import what_is_missing
 from tests.lab.postgres import PostgresServer
@@ -120,8 +120,8 @@ def connect(kubernetes: KubeCluster) -> Iterator[Connect]:
     """Opens connectors on that control plane and closes them: with a token, a target, options."""
     opened: list[KubernetesConnector] = []
 
-    def make(*words: str, **options: Any) -> KubernetesConnector:
-        opened.append(connected(kubernetes, *words, **options))
+    def make(token: str = TOKEN, **options: Any) -> KubernetesConnector:
+        opened.append(connected(kubernetes, token, **options))
         return opened[-1]
 
     yield make

@@ -9,7 +9,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from connectors.contract import Connector, Gap, Poll, RunRecord, RunRef
+import httpx
+
+from connectors.contract import Connector, Gap, Poll, RunRecord, RunRef, instant_key
 from connectors.kubernetes.connector import KubernetesConnector
 from connectors.kubernetes.options import CLUSTER, KubernetesOptions
 from tests.lab.kubernetes import MERGE, TOKEN, KubeCluster
@@ -20,14 +22,20 @@ GOOD, BAD = "default/good", "default/bad"
 CRON = "/apis/batch/v1beta1/namespaces/default/cronjobs"
 JOBS = "/apis/batch/v1/namespaces/default/jobs"
 DUE = datetime(2026, 11, 19, 3, 0, tzinfo=UTC)
-LONG_AGO = "2026-11-10T03:00:00Z"
+LONG_AGO = datetime(2026, 11, 10, 3, 0, tzinfo=UTC)
 
 
-def connected(cluster: KubeCluster, token: str = TOKEN, target: str = CLUSTER, **options: Any) -> KubernetesConnector:
+def connected(
+    cluster: KubeCluster,
+    token: str = TOKEN,
+    target: str = CLUSTER,
+    transport: httpx.BaseTransport | None = None,
+    **options: Any,
+) -> KubernetesConnector:
     """By address and token, unless `options` have another way in."""
     way = {"url": cluster.url, "token": {"env": "UNREAD"}, "ca_file": str(cluster.ca)}
     chosen = KubernetesOptions.model_validate(options if "kubeconfig" in options else {**way, **options})
-    return KubernetesConnector(chosen, target, lambda reference: token)
+    return KubernetesConnector(chosen, target, lambda reference: token, transport)
 
 
 class Kubelet:
@@ -72,7 +80,7 @@ def of(poll: Poll, job: str) -> list[RunRecord]:
 
 def let_it_be_late(cluster: KubeCluster, name: str) -> None:
     """Its last start was long ago, so that the controller finds the latest 03:00 missed and starts it now."""
-    status = {"status": {"lastScheduleTime": LONG_AGO}}
+    status = {"status": {"lastScheduleTime": instant_key(LONG_AGO)}}
     found = cluster.call("PATCH", f"{CRON}/{name}/status", status, MERGE)
     assert "HTTP" not in found, found
 

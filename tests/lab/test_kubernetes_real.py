@@ -3,36 +3,53 @@ package). No kubelet is there: how a pod fares is written by the test, through t
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterator, Mapping
 from typing import ClassVar
 
+import httpx
 import pytest
 
 from connectors.conformance import ConnectorConformance
+from connectors.conformance_http import NastyTransport
+from connectors.conformance_replies import GONE
 from connectors.contract import Connector, RunRecord, State
 from connectors.kubernetes.connector import CONNECTOR, KubernetesConnector
 from connectors.kubernetes.options import CLUSTER, KubernetesOptions
 from tests.connectors.kubernetes.support import cluster as fake_cluster
-from tests.connectors.kubernetes.support import opened
+from tests.connectors.kubernetes.support import more, opened
+from tests.lab.kubelet import FakeKubelet
 from tests.lab.kubernetes import MERGE, TOKEN, KubeCluster
-from tests.lab.kubesupport import BAD, CRON, DUE, GOOD, Kubelet, connected
+from tests.lab.kubesupport import BAD, CRON, DUE, GOOD, LONG_AGO, Kubelet, connected, jobs_of, let_it_be_late, started
+from tests.lab.process import wait_until
 
 
 @pytest.mark.usefixtures("world")
 class TestKubernetes(ConnectorConformance):
     kind = CONNECTOR
-    against = "real: Kubernetes 1.20, its pods' states written by the tests"
+    against = "real: Kubernetes 1.20, its pods' states and logs played by the tests"
     cluster: KubeCluster
     limits: ClassVar[Mapping[str, str]] = {
-        "log": "no kubelet runs here; a kubelet of ours answers in a test of its own",
         "unknown_word": "this Kubernetes has no condition that is not in the table; the fake has one",
-        "due": "a clock's next minute is up to a minute away; that a held one does not start is tested apart",
     }
+    kubelet: FakeKubelet
+    wire: httpx.Client
+
+    @pytest.fixture(scope="class")
+    def node(self, kubernetes: KubeCluster) -> Iterator[FakeKubelet]:
+        """Where the pod that failed is told to have been: its log comes from a kubelet of ours."""
+        with FakeKubelet() as kubelet:
+            kubernetes.node("conformance", kubelet.port)
+            (pod,) = kubernetes.pods(f"bad-{int(DUE.timestamp()) // 60}")
+            kubernetes.put_on("conformance", pod["metadata"]["name"])
+            yield kubelet
 
     @pytest.fixture
-    def world(self, kubernetes: KubeCluster) -> Iterator[None]:
-        self.cluster = kubernetes
-        with Kubelet(kubernetes, {"good": 0, "bad": 3}):
+    def world(self, kubernetes: KubeCluster, node: FakeKubelet) -> Iterator[None]:
+        self.cluster, self.kubelet = kubernetes, node
+        node.lines = [f"2026-11-19T03:00:{number:02d}.5Z row {number} of the night" for number in range(40)]
+        context = ssl.create_default_context(cafile=str(kubernetes.ca))
+        with Kubelet(kubernetes, {"good": 0, "bad": 3, "clock": 0}), httpx.Client(verify=context) as self.wire:
             yield
 
     def connector(self) -> Connector:
@@ -58,6 +75,22 @@ class TestKubernetes(ConnectorConformance):
         (run,) = found.values()
         assert run.state is State.RUNNING
         return run
+
+    def a_holdable_job(self) -> str:
+        row = self.cluster.cronjob("clock", schedule="0 3 * * *")
+        if "HTTP" not in row:  # else it is there
+            self.cluster.end(self.cluster.job("clock", row, LONG_AGO)["metadata"]["name"])
+        return "default/clock"
+
+    def let_it_fall_due(self, job_id: str) -> None:
+        """The latest 03:00 was missed: the controller starts it at once, unless it is suspended."""
+        name = job_id.partition("/")[2]
+        let_it_be_late(self.cluster, name)
+        if self.cluster.call("GET", f"{CRON}/{name}")["spec"]["suspend"]:
+            number = len(self.cluster.call("GET", CRON)["items"])
+            started(self.cluster, f"canary{number}")  # it has worked since, and would have started it
+        else:
+            wait_until(lambda: jobs_of(self.cluster, name), f"the start of {name}", 30)
 
     def pause_by_hand(self, job_id: str) -> None:
         self._suspend(job_id, True)
@@ -85,6 +118,25 @@ class TestKubernetes(ConnectorConformance):
     def native_trace(self) -> object:
         rows = self.cluster.call("GET", CRON)["items"]
         return [(row["spec"], row["metadata"].get("annotations") or {}) for row in rows]
+
+    def latest(self, job_id: str) -> RunRecord:
+        """Of the failed one the first, whose pod is on our node: that of a rerun is on none."""
+        with self.opened() as connector:
+            runs = [run for run in self.runs_of(connector, job_id).values() if run.state.is_red]
+        return next(run for run in runs if run.period_at == DUE and not run.action_key) if job_id == BAD else runs[-1]
+
+    def answering(self, how: str) -> Connector:
+        if how == GONE:
+            row = self.cluster.cronjob("goner")
+            self.cluster.end(self.cluster.job("goner", row, DUE)["metadata"]["name"])
+            self.cluster.call("DELETE", f"{CRON}/goner", {"propagationPolicy": "Background"})
+            return self.connector()
+        return connected(self.cluster, transport=NastyTransport(self.wire.send, how, r"/jobs$", "note", endless=more))
+
+    def long_log(self, size: int) -> tuple[Connector, RunRecord]:
+        run = self.latest(BAD)
+        self.kubelet.lines = ["2026-11-19T03:00:00.5Z " + "x" * 99] * (size // 100)
+        return self.connector(), run
 
     def crowded(self, runs: int) -> Connector:
         fake = fake_cluster()

@@ -7,12 +7,12 @@ import yaml
 
 from connectors.conformance import new_key, ref
 from connectors.conformance_holds import hold_ask
-from connectors.contract import AccessRefused, Ask, NotSupported, State, Verb
+from connectors.contract import AccessRefused, Ask, NotSupported, State, SystemUnreachable, Verb
 from console.cli.grants import grants_text
 from tests.lab.kubelet import FakeKubelet
 from tests.lab.kubernetes import KubeCluster
 from tests.lab.kubesupport import BAD, DUE, GOOD, Connect, of, polled
-from tests.lab.process import wait_until
+from tests.lab.process import free_port, wait_until
 
 
 def applied(kubernetes: KubeCluster) -> str:
@@ -61,10 +61,24 @@ def test_without_pods_and_events_the_rest_is_read_and_what_is_missing_is_told(
 
 
 # -- logs: the API server is real, the kubelet behind it is ours --
-def test_log_of_a_pod_without_kubelet_says_so(kubernetes: KubeCluster, connect: Connect) -> None:
+def test_log_of_a_pod_that_no_node_took_says_so(kubernetes: KubeCluster, connect: Connect) -> None:
+    job = kubernetes.job("homeless", kubernetes.cronjob("homeless"), DUE)["metadata"]["name"]
+    kubernetes.end(job, 3)
     connector = connect()
-    (run,) = [one for one in of(polled(connector), BAD) if one.period_at == DUE and not one.action_key]
+    (run,) = of(polled(connector), "default/homeless")
     with pytest.raises(NotSupported, match="never put on a node"):
+        connector.log(ref(run), None, 1000, 30)
+
+
+def test_log_on_a_node_that_does_not_answer_is_for_later(kubernetes: KubeCluster, connect: Connect) -> None:
+    kubernetes.node("dead", free_port())
+    job = kubernetes.job("stranded", kubernetes.cronjob("stranded"), DUE)["metadata"]["name"]
+    wait_until(lambda: kubernetes.alive(job), "its pod", 30)
+    kubernetes.put_on("dead", kubernetes.alive(job)[0]["metadata"]["name"])
+    kubernetes.end(job, 3)
+    connector = connect()
+    (run,) = of(polled(connector), "default/stranded")
+    with pytest.raises(SystemUnreachable, match="connection refused"):
         connector.log(ref(run), None, 1000, 30)
 
 

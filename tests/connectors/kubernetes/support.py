@@ -40,3 +40,8 @@ def told(connector: Connector, cursor: str = "") -> tuple[dict[tuple[str, str], 
         found |= {(one.job, one.attempt_key): one for one in poll.runs}
         cursor, more = poll.cursor, poll.more
     return found, cursor
+
+
+def more(body: Any, times: int) -> Any:
+    """A page that promises a next one, for ever."""
+    return body | {"metadata": {**body["metadata"], "continue": f'["", "{times}"]'}}

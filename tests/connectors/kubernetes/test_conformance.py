@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
-from typing import Any
 from unittest import SkipTest
 
 import pytest
@@ -14,7 +13,7 @@ from connectors.conformance_http import NastyTransport
 from connectors.conformance_replies import GONE
 from connectors.contract import Connector, RunRecord, State
 from connectors.kubernetes.connector import CONNECTOR
-from tests.connectors.kubernetes.support import ORDERS, STOCK, cluster, opened, told
+from tests.connectors.kubernetes.support import ORDERS, STOCK, cluster, more, opened, told
 
 
 class TestKubernetesOnTheFake(ConnectorConformance):
@@ -42,7 +41,7 @@ class TestKubernetesOnTheFake(ConnectorConformance):
             other = deepcopy(self.fake)
             del other.cronjobs["etl", "stock-count"]
             return opened(other)
-        return opened(self.fake, NastyTransport(self.fake.handle, how, r"/jobs$", "note", endless=_more))
+        return opened(self.fake, NastyTransport(self.fake.handle, how, r"/jobs$", "note", endless=more))
 
     def crowded(self, runs: int) -> Connector:
         raise SkipTest("they cost ten seconds of a processor: read in tests/lab")
@@ -112,8 +111,3 @@ class TestKubernetesOnTheFake(ConnectorConformance):
 
     def advance(self) -> None:
         self.fake.tick()
-
-
-def _more(body: Any, times: int) -> Any:
-    """A page that promises a next one, for ever."""
-    return body | {"metadata": {**body["metadata"], "continue": f'["", "{times}"]'}}
