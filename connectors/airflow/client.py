@@ -132,6 +132,10 @@ class AirflowClient:
         path = f"{_run(dag, run)}/taskInstances/{_part(task)}/logs/{try_number}"
         return self._get(path, params, accept={400, 404})
 
+    def pools(self) -> Reply:
+        """All pools with their slots; 403 where the account may not read them."""
+        return self._get("/pools", {"limit": PAGE_LIMIT}, accept={403, 404})
+
     def questions(self) -> Reply:
         """What tasks wait for a person to answer, 3.1 and later."""
         params = {"response_received": "false", "limit": PAGE_LIMIT, "order_by": "-created_at"}

@@ -63,13 +63,15 @@ def _task(dag: str, row: fields.Row, ahead: Mapping[str, Sequence[str]]) -> JobR
     upstreams = tuple(sorted(task_id(dag, one) for one in ahead.get(name, ())))
     operator = fields.words(row, "operator_name")
     mapped = " (mapped)" if row.get("is_mapped") is True else ""
-    rule = fields.words(row, "trigger_rule")
+    rule, pool = fields.words(row, "trigger_rule"), fields.words(row, "pool")
+    more = [] if rule in ("", "all_success") else [rule]
+    more += [] if pool in ("", "default_pool") else [f"pool {pool}"]
     return JobRecord(
         native_id=task_id(dag, name),
         title=fields.words(row, "task_display_name") or name,
         parent=dag,
         upstreams=upstreams,
-        definition=f"{operator}{mapped}" + (f", {rule}" if rule not in ("", "all_success") else ""),
+        definition=", ".join([f"{operator}{mapped}", *more]),
         definition_hash=fields.short_digest([operator, mapped, rule, upstreams, row.get("retries"), row.get("pool")]),
         proof=Proof.FULL,
         owner=fields.words(row, "owner"),

@@ -16,6 +16,7 @@ from connectors.airflow.edges import Edges
 from connectors.airflow.instances import named, read
 from connectors.airflow.parse import Period
 from connectors.airflow.parse_tasks import Instance, Key
+from connectors.airflow.pools import Pools
 from connectors.airflow.questions import Questions
 from connectors.airflow.references import Reference, gone, reference, superseded
 from connectors.airflow.waiting import still_open
@@ -46,8 +47,7 @@ class Poller:
         self._patterns = patterns
         self._periods: dict[tuple[str, str], Period] = {}
         self._told = Told()
-        self._edges = Edges(client, self.watched, self._periods.get)
-        self._questions = Questions(client)
+        self._told_with = (Edges(client, self.watched, self._periods.get), Questions(client), Pools(client))
         self._turn = 0
 
     def poll(self, cursor: str, open_runs: Sequence[RunRef]) -> Poll:
@@ -60,8 +60,8 @@ class Poller:
         self._learn_periods(tasks.rows)
         self._take_tasks(tasks.rows, open_runs, found)
         self._take_open_runs(open_runs, found)
-        self._edges.attach(found)
-        self._questions.attach(found)
+        for told_with in self._told_with:
+            told_with.attach(found)
         for broken in (runs.broken, tasks.broken):
             if broken:
                 found.complete = False

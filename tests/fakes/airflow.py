@@ -21,13 +21,15 @@ from tests.fakes.airflow_acts import FakeActs, Row, recorded, stamp
 
 START = datetime(2026, 11, 20, 4, tzinfo=UTC)
 FINISHED = ("success", "failed")
+WAITING_AS = {"hang": "running", "ask": "awaiting_input", "slot": "scheduled"}
 
 
 class FakeAirflow(FakeActs):
     """One Airflow. `dags` maps a DAG to its tasks in a chain; `outcome[(dag, task)]` "failed" makes a task fail, "hang"
-    keeps it running, "ask" lets it wait for an answer to `question`. A DAG of `by_the_clock` is due at each tick.
-    `details_of[dag]` changes what is told of a DAG; `written_by[(dag, run)]` are the runs that wrote its assets.
-    `forbidden` and `lose_answer_of` are patterns of paths: of changes that are refused, of one whose answer is lost."""
+    keeps it running, "ask" lets it wait for an answer to `question`, "slot" for a slot of a pool. A DAG of
+    `by_the_clock` is due at each tick. `details_of[dag]` changes what is told of a DAG; `written_by[(dag, run)]` are
+    the runs that wrote its assets. `forbidden` and `lose_answer_of` are patterns of paths: of changes that are refused,
+    of one whose answer is lost."""
 
     def __init__(self, **dags: tuple[str, ...]) -> None:
         self.now = START
@@ -46,6 +48,7 @@ class FakeAirflow(FakeActs):
         self.by_the_clock: set[str] = set()
         self.details_of: dict[str, Row] = {}
         self.import_errors: list[Row] = []
+        self.pools: list[Row] = []
         self.question: Row = {"subject": "Release the numbers?", "options": ["Approve", "Reject"], "params": {}}
         self.written_by: dict[tuple[str, str], list[tuple[str, str]]] = {}
         self.timetables: dict[str, str] = dict.fromkeys(dags, "0 0 * * *")
@@ -94,14 +97,14 @@ class FakeAirflow(FakeActs):
     def _finish(self, run: Row) -> None:
         began, blocked = self.now - timedelta(seconds=0.5), False
         for row in self.tasks_of(run["dag_id"], run["dag_run_id"]):
-            if row["state"] in ("running", "awaiting_input"):
+            if row["state"] in WAITING_AS.values():
                 return
             if row["state"] is not None:
                 blocked = blocked or row["state"] != "success"
                 continue
             state = "upstream_failed" if blocked else self.outcome.get((row["dag_id"], row["task_id"]), "success")
-            if state in ("hang", "ask"):
-                native = "running" if state == "hang" else "awaiting_input"
+            if state in WAITING_AS:
+                native = WAITING_AS[state]
                 row |= {"state": native, "try_number": 1, "start_date": stamp(began), "_updated": self.now}
                 run |= {"state": "running", "start_date": stamp(began), "_updated": self.now}
                 return
@@ -260,6 +263,7 @@ ROUTES: tuple[tuple[str, str, Answer], ...] = (
     ("GET", "/dags/~/dagVersions", FakeAirflow.list_versions),
     ("GET", f"/dags/{PART}/details", FakeAirflow.details),
     ("GET", f"/dags/{PART}/tasks", FakeAirflow.list_tasks),
+    ("GET", "/pools", lambda fake, *_: (200 if fake.pools else 403, {"pools": fake.pools})),
     ("GET", "/assets", lambda fake, *_: (200, {"assets": [], "total_entries": 0})),
     ("GET", "/importErrors", lambda fake, *_: (200, {"import_errors": fake.import_errors, "total_entries": 0})),
     ("GET", f"/dags/{PART}/dagRuns/{PART}/upstreamAssetEvents", FakeAirflow.upstream_events),

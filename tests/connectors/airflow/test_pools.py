@@ -1,0 +1,76 @@
+"""A task that waits for a slot says when its pool is full."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from connectors.airflow import parse_inventory
+from connectors.contract import Connector, State
+from tests.connectors.airflow.support import latest, opened, told
+from tests.fakes.airflow import FakeAirflow
+from tests.fakes.airflow2 import FakeAirflow2
+from tests.fakes.airflow_acts import recorded
+
+ON: dict[int, Callable[[FakeAirflow], Connector]] = {
+    2: lambda fake: opened(fake, FakeAirflow2(fake).transport),
+    3: opened,
+}
+FULL = {"name": "default_pool", "slots": 2, "open_slots": 0, "scheduled_slots": 1}
+
+
+def waiting(*pools: dict[str, object]) -> FakeAirflow:
+    fake = FakeAirflow(load=("extract",), idle=("look",))
+    fake.outcome["load", "extract"] = "slot"
+    fake.pools = [dict(one) for one in pools]
+    for dag in fake.dags:
+        fake.start(dag)
+    fake.tick()
+    return fake
+
+
+@pytest.mark.parametrize("version", ON)
+def test_a_full_pool_is_why_a_task_waits(version: int) -> None:
+    task = latest(ON[version](waiting(FULL)), "load.extract")
+    assert (State.WAITING, "slot", "pool default_pool is full (2 slots)") == (task.state, task.reason, task.message)
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [
+        {**FULL, "open_slots": 1},
+        {**FULL, "slots": -1, "open_slots": -1},
+        {**FULL, "name": "other"},
+        {**FULL, "slots": "two"},
+        {"name": 5},
+    ],
+)
+def test_a_pool_with_room_is_not_why(pool: dict[str, object]) -> None:
+    assert "" == latest(opened(waiting(pool)), "load.extract").message
+
+
+def test_pools_are_asked_for_once_in_a_poll_and_not_again_where_that_is_refused() -> None:
+    fake = waiting()
+    connector = opened(fake)
+    _, cursor = told(connector)
+    for _ in range(3):
+        cursor = connector.poll(cursor, (), 5).cursor
+    assert 1 == fake.requests.count(("GET", "/api/v2/pools"))
+
+
+def test_pools_are_not_asked_for_where_nothing_waits_for_a_slot() -> None:
+    fake = waiting(FULL)
+    fake.outcome.clear()
+    fake.instances[0]["state"] = None
+    fake.tick()
+    told(opened(fake))
+    assert ("GET", "/api/v2/pools") not in fake.requests
+
+
+def test_a_task_names_a_pool_of_its_own_in_its_definition() -> None:
+    row = {**recorded("tasks")["tasks"][0], "pool": "warehouse"}
+    found = parse_inventory.definition("etl", {}, [row])
+    assert found.tasks[0].definition.endswith(", pool warehouse")
+    plain = parse_inventory.definition("etl", {}, [{**row, "pool": "default_pool"}])
+    assert "pool" not in plain.tasks[0].definition
