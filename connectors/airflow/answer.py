@@ -7,6 +7,7 @@ only (409 for a second), so an answer that is there and is the one we wanted is 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 from connectors import fields
@@ -18,6 +19,7 @@ from connectors.airflow.references import Reference
 from connectors.contract import Absent, CannotTell, Found, LookUp, NotSupported, Preview, Receipt, Verb
 from connectors.sending import after_once, refused
 
+FRESH_SECONDS = 15.0
 ANSWERS = {Verb.MARK_OK: ("approve", "ok"), Verb.SKIP: ("reject",)}
 """What is looked for among the options, in small letters."""
 
@@ -37,6 +39,12 @@ class Answerer:
             return facts.refused(do, f"{at.task} waits, and Airflow tells no question of it ({reply.said})")
         if asked.get("response_received") is True:
             return facts.refused(do, f"it was answered already: {_answered(asked)}")
+        if _is_fresh(asked, facts.now_at(reply)):
+            return facts.refused(
+                do,
+                f"{at.task} asked a moment ago: Airflow fails what is answered before its scheduler "
+                f"has seen that it waits. Look again in {FRESH_SECONDS:.0f} s",
+            )
         wanted = [option for option in options_of(asked) if option.lower() in ANSWERS[verb]]
         if not wanted:
             return facts.refused(do, f"{at.task} {words_of(asked)}: none of that is to {do}, answer it in Airflow")
@@ -87,6 +95,12 @@ class Answerer:
 
 def _place(plan: Mapping[str, Any]) -> tuple[str, str, str, int]:
     return str(plan["dag"]), str(plan["run"]), str(plan["task"]), int(plan["map"])
+
+
+def _is_fresh(asked: Mapping[str, Any], now: datetime) -> bool:
+    """Seen with 3.3.2: the executor's word that the process ended comes after the answer, and is taken for a crash."""
+    created = facts.instant(asked.get("created_at"))
+    return created is not None and timedelta(0) <= now - created < timedelta(seconds=FRESH_SECONDS)
 
 
 def _answered(asked: Mapping[str, Any]) -> str:

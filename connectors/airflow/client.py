@@ -87,8 +87,8 @@ class AirflowClient:
 
         A time without a zone would be answered 500. Task instances cannot be ordered by change, only by id (a UUIDv7,
         so by age). The order must be ascending: rows that move while we walk move to the end and are seen again.
-        Since BEGINNING, runs go by id, which is the order of their making and has an index: by change, which has none,
-        each page reads the whole table (a million runs: seconds a page)."""
+        Since BEGINNING, runs go by id: the order of their making, which has an index; by change there is none, and each
+        page reads them all. SQLite reads them all either way: it goes by the DAGs that the account may read (seen)."""
         kind, _, offset = page.partition("offset:")
         where = {"offset": offset} if offset and not kind else {"cursor": page}
         whole = since <= BEGINNING

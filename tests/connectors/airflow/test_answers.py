@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from connectors.airflow.connector import AirflowConnector
 from connectors.conformance import new_key, ref
 from connectors.contract import Absent, Ask, CannotTell, Found, NotSupported, Preview, RunRecord, State, Verb
 from tests.connectors.airflow.support import allowed, latest, opened, told
-from tests.fakes.airflow import FakeAirflow
+from tests.fakes.airflow import START, FakeAirflow
+from tests.fakes.airflow_acts import stamp
 
 
 def asking(**question: Any) -> tuple[FakeAirflow, AirflowConnector, RunRecord]:
@@ -103,3 +105,11 @@ def test_without_the_right_to_read_questions_the_task_waits_all_the_same() -> No
     fake.question = {"options": 5}
     task = latest(opened(fake), "figures.release")
     assert (State.WAITING, "approval") == (task.state, task.reason)
+
+
+def test_what_was_asked_a_moment_ago_is_not_answered_yet() -> None:
+    """Airflow 3.3.2 fails a task whose answer comes before its scheduler has seen that it waits."""
+    fake, connector, task = asking(created_at=stamp(START + timedelta(seconds=1)))
+    assert "asked a moment ago" in str(preview(connector, task).refused)
+    fake.now += timedelta(seconds=20)
+    assert None is preview(connector, task).refused

@@ -1,0 +1,126 @@
+"""Human in the loop as Airflow 3 really has it: what a task asks is told, and it is answered once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from connectors.conformance import new_key, ref
+from connectors.contract import (
+    Absent,
+    AccessRefused,
+    Ask,
+    Connector,
+    Found,
+    NotSupported,
+    Preview,
+    RunRecord,
+    State,
+    Verb,
+)
+from tests.lab.airflow import PASSWORDS, AirflowServer
+from tests.lab.airflow_talk import attempt, connect, every, until
+
+
+@pytest.fixture(autouse=True)
+def passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    for user, password in PASSWORDS.items():
+        monkeypatch.setenv(f"HEADWAY_AF_{user.upper()}", password)
+
+
+@pytest.fixture
+def connector(airflow: AirflowServer) -> Iterator[Connector]:
+    opened = connect(airflow.url)
+    yield opened
+    opened.close()
+
+
+def asking(airflow: AirflowServer, connector: Connector) -> tuple[str, RunRecord]:
+    """A run that waits for an answer, and the record of the task that asks."""
+    run = f"lab__{new_key()}"
+    airflow.trigger("figures", run)
+
+    def waits() -> RunRecord | None:
+        found = [one for one in every(connector) if one.job == "figures.release" and one.period_key == run]
+        return next((one for one in found if one.reason == "approval"), None)
+
+    return run, until("the task to ask", waits)
+
+
+def answerable(connector: Connector, task: RunRecord, verb: Verb) -> Preview:
+    """The preview of an answer, once Airflow's scheduler must have seen that the task waits."""
+
+    def allowed() -> Preview | None:
+        step = connector.preview(Ask(verb, ref(task), task.state), 20)
+        assert step.refused is None or "asked a moment ago" in step.refused
+        return step if step.refused is None else None
+
+    return until("the question to be old enough", allowed)
+
+
+def test_a_question_is_told_and_approved_once(airflow: AirflowServer, connector: Connector) -> None:
+    run, task = asking(airflow, connector)
+    assert (State.WAITING, "awaiting_input") == (task.state, task.native_state)
+    assert "asks: Release the numbers? (Approve, Reject)" == task.message
+    step = answerable(connector, task, Verb.MARK_OK)
+    assert "answer Approve" == step.verb
+    other = connector.preview(Ask(Verb.SKIP, ref(task), task.state), 20)
+    key = new_key()
+    assert isinstance(connector.look_up(step, key, 20), Absent)
+    connector.act(step, key, 20)
+    assert isinstance(connector.look_up(step, key, 20), Found)
+    assert connector.act(step, key, 20).words.startswith("answered Approve by ")
+    with pytest.raises(NotSupported, match="was answered otherwise by now"):
+        connector.act(other, new_key(), 20)
+    airflow.wait_for("figures", run, "success")
+    assert State.SUCCEEDED == attempt(connector, "figures.publish", run).state
+
+
+def test_a_rejection_skips_what_follows(airflow: AirflowServer, connector: Connector) -> None:
+    run, task = asking(airflow, connector)
+    connector.act(answerable(connector, task, Verb.SKIP), new_key(), 20)
+    airflow.wait_for("figures", run, "success")
+    assert State.SKIPPED == attempt(connector, "figures.publish", run).state
+
+
+def test_a_viewer_is_told_the_question_and_may_not_answer(airflow: AirflowServer, connector: Connector) -> None:
+    run, task = asking(airflow, connector)
+    viewer = connect(airflow.url, "viewer")
+    try:
+        assert task.message == attempt(viewer, "figures.release", run).message
+        step = answerable(viewer, task, Verb.MARK_OK)
+        with pytest.raises(AccessRefused):
+            viewer.act(step, new_key(), 20)
+    finally:
+        viewer.close()
+    connector.act(answerable(connector, task, Verb.MARK_OK), new_key(), 20)
+    airflow.wait_for("figures", run, "success")
+
+
+def test_a_run_by_an_asset_names_the_run_that_wrote_it(airflow: AirflowServer, connector: Connector) -> None:
+    airflow.behave("load_orders", "succeed")
+    airflow.behave("supply_plan", "succeed")
+    run = f"lab__{new_key()}"
+    airflow.trigger("load_orders", run)
+    airflow.wait_for("load_orders", run, "success")
+
+    def follower() -> list[object] | None:
+        read = [one.context.get("inputs") for one in every(connector) if one.job == "supply_plan"]
+        return next((one for one in read if one and {"job": "load_orders", "period_key": run} in one), None)
+
+    assert [{"job": "load_orders", "period_key": run}] == until("the run of supply_plan and its input", follower)
+
+
+def test_the_newest_code_is_taken_where_it_is_asked_for(airflow: AirflowServer, connector: Connector) -> None:
+    airflow.behave("stock_count", "fail")
+    run = f"lab__{new_key()}"
+    airflow.trigger("stock_count", run)
+    airflow.wait_for("stock_count", run, "failed")
+    failed = attempt(connector, "stock_count", run)
+    airflow.behave("stock_count", "succeed")
+    step = connector.preview(Ask(Verb.RERUN, ref(failed), failed.state, {"version": "latest"}), 20)
+    assert step.refused is None
+    connector.act(step, key := new_key(), 20)
+    airflow.wait_for("stock_count", run, "success")
+    assert key == attempt(connector, "stock_count", run).action_key
