@@ -14,7 +14,7 @@ from console.control.forecast.values import Floats, Graph, Past, Rule, Stand, To
 def finishes(rule: Rule, upstreams: list[list[int]], finish: Floats, takes: float) -> Floats:
     """Of the last job, whose upstreams are done as given; each column is a night of its own."""
     job = len(upstreams) - 1
-    past = Past(np.full((4, job + 1), takes), np.zeros((4, job + 1)), np.full((4, job + 1), np.nan))
+    past = Past(np.full((30, job + 1), takes), np.zeros((30, job + 1)), np.full((30, job + 1), np.nan))
     of_night = night(past, Graph(upstreams, np.zeros(job + 1), {job: rule}), [job])
     stand, nothing = np.array([Stand.DONE] * job + [Stand.WAITS]), np.full(job + 1, np.nan)
     seen = [look(Tonight(stand, nothing, nothing, np.append(ends, np.nan)), 0.0, of_night) for ends in finish.T]

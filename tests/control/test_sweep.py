@@ -219,3 +219,15 @@ def test_more_elapsed_time_makes_no_finish_earlier_where_nothing_fails(seed: int
         after = look(tonight, now, of_night, held=first).finish
         assert (after >= before - 0.01).all()
         before = after
+
+
+def test_a_job_of_few_nights_may_well_take_another_time_than_it_did() -> None:
+    """It took 100 s each time; after one night nobody knows, after thirty one does."""
+    widths = []
+    for nights in (1, 3, 30):
+        takes, nothing = np.full((30, 1), np.nan), np.array([np.nan])
+        takes[-nights:] = 100.0
+        of_night = night(Past(takes, np.zeros_like(takes), np.full(takes.shape, np.nan)), Graph([[]], np.zeros(1)), [0])
+        seen = look(Tonight(np.array([Stand.WAITS]), nothing, nothing, nothing), 0.0, of_night)
+        widths.append(float(np.std(seen.samples(0).finish)))
+    assert widths[0] > 1.3 * widths[1] > 10 * widths[2]

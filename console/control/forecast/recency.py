@@ -52,6 +52,16 @@ class Usual:
         return seconds(self.level + self.spread) - seconds(self.level)
 
 
+def doubt(runs: Whole) -> Floats:
+    """By how much the level of a job that ran so often may lie elsewhere, in logarithms."""
+    return np.asarray(UNKNOWN_SPREAD * np.sqrt((1 - _known(runs)) / (1 + runs)))
+
+
+def _known(runs: Whole) -> Floats:
+    """How much of its own spread a job shows in so many runs."""
+    return np.asarray(runs / (runs + 2.0))
+
+
 def logs(times: Floats) -> Floats:
     return np.log(np.maximum(times, 0.0) + OFFSET)
 
@@ -104,8 +114,7 @@ def _usual(level: Floats, spread: Floats, away: Floats, ran: Truths, weights: Fl
     runs = ran.sum(axis=0)
     never = runs == 0
     level[never] = np.nan
-    few = runs / (runs + 2.0)
-    spread = np.sqrt(few * spread**2 + (1 - few) * UNKNOWN_SPREAD**2 / (1 + runs))
+    spread = np.sqrt(_known(runs) * spread**2 + doubt(runs) ** 2)
     spread = np.maximum(spread, LEAST_SPREAD)
     return Usual(level, spread, np.clip(away / spread, -WILD, 2 * WILD), runs, weights)
 

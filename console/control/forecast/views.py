@@ -10,13 +10,15 @@ import numpy as np
 from console.control.forecast.chance import scattered
 from console.control.forecast.columns import Columns, columns
 from console.control.forecast.prior import filled
-from console.control.forecast.recency import OFFSET, Usual, followed, recent, seconds
+from console.control.forecast.recency import OFFSET, Usual, doubt, followed, recent, seconds
 from console.control.forecast.run_factor import Given, Known, given, known
 from console.control.forecast.stand_ins import StandIns, stand_ins
 from console.control.forecast.values import Floats, Past, Stand, Tonight, Whole
 
 PART = 4096
 """Jobs at once, so that nothing in between is large."""
+SURE = 0.05
+"""Of the logarithm, up to which nobody asks whether a job's level lies elsewhere: a dozen nights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,10 @@ class Times:
     columns: Columns
     source: Whole
     """A Source by job."""
+    doubtful: Whole
+    """Jobs that ran on few nights, and those that never did."""
+    doubt: Floats
+    """Of these, jobs x columns: spreads by which their level may lie elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +75,12 @@ def _times(
         level, None if declared is None else declared[order], None if past.like is None else past.like[order]
     )
     away = np.concatenate([part.away.T.astype(np.float32) for part in parts])
-    never = np.flatnonzero(runs == 0)
-    away[never] = scattered(seed[never], nights)
     ran = np.isfinite(times[-nights:])
-    return Times(
-        Usual(level, spread, away.T, runs, parts[0].weights), away, stand_ins(ran, order, drawn.night), drawn, source
-    )
+    doubtful = np.flatnonzero(doubt(runs) > SURE)
+    elsewhere = (doubt(runs) / spread)[doubtful, None] * scattered(seed[doubtful], len(drawn.night))
+    gaps = stand_ins(ran, order, drawn.night)
+    usual = Usual(level, spread, away.T, runs, parts[0].weights)
+    return Times(usual, away, gaps, drawn, source, doubtful, elsewhere.astype(np.float32))
 
 
 def drawn(view: View, tonight: Tonight, now: float, takes: Floats, waits: Floats | None) -> Floats:
@@ -114,6 +120,8 @@ def _write(times: Times, said: Given, out: Floats) -> Floats:
         if at < len(out):
             part = both[: len(out) - at, :-1]
             times.gaps.fill(part, at, times.away, errors)
+            here = slice(*np.searchsorted(times.doubtful, [at, at + len(part)]))
+            part[times.doubtful[here] - at] += times.doubt[here]
             out[mine] = _seconds(part, shift[mine], times.usual, mine)
     return shift
 
