@@ -19,7 +19,7 @@ class Schedule:
     """
 
     dialect: str
-    """"debian-cron", "cronie", "pg_cron", "airflow", "systemd", "none" (started by hand, event or upstream)."""
+    """"debian-cron", "cronie", "busybox", "pg_cron", "airflow", "systemd", ..., "none" (by hand, event or upstream)."""
     expression: str = ""
     zone: str = "UTC"
     """IANA name, or an offset such as "+01:00" where the host tells no more."""

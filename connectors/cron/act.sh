@@ -42,6 +42,7 @@ start() { # as cron's do_command.c: the command ends at the first bare %, the re
       else if (c == "%") { out = out (cut++ ? "\n" : "\n\n") }
       else out = out c }
     printf "%s", out }'; echo x); text=${text%x}
+  [ "$kind" = busybox ] && text=${command%%#*} # which knows no %, and of the variables SHELL alone
   cut='
 
 '
@@ -52,6 +53,7 @@ start() { # as cron's do_command.c: the command ends at the first bare %, the re
   esac
   home=$(getent passwd "$user" | cut -d: -f6); home=${home:-/}
   settings=$(login_settings; echo "HOME=$home"; table | settings "$number")
+  [ "$kind" = busybox ] && settings=$(echo "HOME=$home"; table | settings "$number" | grep -E '^(HEADWAY_)?SHELL=')
   old_ifs=$IFS; IFS='
 '; set -f
   set -- HOME="$home" LOGNAME="$user" PATH=/usr/bin:/bin SHELL=/bin/sh $settings

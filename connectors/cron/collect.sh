@@ -5,14 +5,16 @@ LC_ALL=C; export LC_ALL
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin; export PATH
 NL='
 '
-CRONTABS=${HEADWAY_CRONTABS:-/var/spool/cron/crontabs} ETC=${HEADWAY_ETC:-/etc}
+ETC=${HEADWAY_ETC:-/etc} CRONTABS=${HEADWAY_CRONTABS-}
+[ -n "$CRONTABS" ] || for CRONTABS in /var/spool/cron/crontabs "$ETC/crontabs" /var/spool/cron; do [ -d "$CRONTABS" ] && break; done
 mark() { printf '\n\036%s %s\n' "$N" "$1"; }
 
 # Clock, zone offset, uptime and boot id of the host.
 host() {
   read -r boot </proc/sys/kernel/random/boot_id
   read -r up idle </proc/uptime
-  mark "HOST|$(date '+%s.%N|%z')|$up|$boot"
+  clock=$(date '+%s.%N|%z'); case $clock in *N\|*) clock=${clock%%.*}\|${clock##*|} ;; esac # some busybox knows no %N
+  mark "HOST|$clock|$up|$boot"
 }
 
 # cron's own children and theirs, the pids that the caller asks for ($1), and our reruns below the spool $2, which are no
@@ -24,10 +26,15 @@ processes() {
   [ -r /proc/1/stat ] || seen=hidden
   read -r crond </run/crond.pid; crond=${crond##* }
   [ -n "$crond" ] && read -r name <"/proc/$crond/comm"
-  case $name in cron | crond) ;; *) crond=$(find_daemon) ;; esac
+  case $name in
+  cron | crond | busybox) ;;
+  *) name= crond=$(find_daemon); [ -n "$crond" ] && read -r name <"/proc/$crond/comm" ;;
+  esac
+  which_program
   [ -n "$crond" ] && read -r args <"/proc/$crond/cmdline"
   mark "PROC|$args"
   echo "crond $crond $seen"
+  [ -n "$program" ] && echo "program $program"
   echo "pids $asked"
   kids=
   [ -n "$crond" ] && read -r kids <"/proc/$crond/task/$crond/children"
@@ -57,6 +64,15 @@ find_daemon() { # where no pid file tells: a cron whose parent is process 1, so 
   done
 }
 
+which_program() { # busybox: the daemon, or without one what would be started, is busybox's crond
+  program= exe=
+  [ "$name" = cron ] && return
+  [ -z "$name" ] && command -v cron >/dev/null && return
+  [ -n "$crond" ] && exe=$(readlink "/proc/$crond/exe")
+  [ -n "$exe" ] || exe=$(command -v crond) && exe=$(readlink -f "$exe")
+  case $exe in */busybox*) program=busybox ;; esac
+}
+
 # Pids of our reruns that have no exit status yet.
 reruns() {
   for m in "$1"/*/actions/*/pid; do
@@ -68,9 +84,10 @@ reruns() {
 crontabs() {
   old=$1 sudo=$2 asked=$3
   set -- "$ETC"/crontab "$ETC"/cron.d/*
+  [ -n "$program" ] && set -- # busybox reads users' crontabs only
   own=; [ -r "$CRONTABS/." ] && { own=all; set -- "$@" "$CRONTABS"/*; }
   bucket=; [ -z "$own" ] && { read -r up idle </proc/uptime; bucket=$((${up%.*} / 600)); }
-  sum=$(stat -c "%N %a %u %s %i %y %z$bucket" "$@" "$CRONTABS" "$ETC/localtime" "$ETC/timezone" 2>/dev/null | cksum)
+  sum=$(stat -c "%N %a %u %s %i %y %z$bucket$program" "$@" "$CRONTABS" "$ETC/localtime" "$ETC/timezone" 2>/dev/null | cksum)
   mark "TABS|${sum%% *}|$own"
   [ "${sum%% *}" = "$old" ] && return
   zone= daemon_zone=
@@ -107,7 +124,7 @@ user_crontabs() {
   [ -n "$asked" ] || asked=$(awk -F: '$3 == 0 || ($3 >= 1000 && $3 < 65000) { print $1 }' /etc/passwd | head -n 60)
   for u in $asked; do
     if [ "$u" = "$me" ]; then
-      mark "TAB|600|$u|$CRONTABS/$u"
+      mark "TAB|600|-|$CRONTABS/$u"
       { err=$(CRONTAB_NOHEADER=N crontab -l 2>&1 >&3) && rc=0 || rc=1; } 3>&1 # else leading comments are hidden
       mark "TABEND|$rc|$err"
     elif [ -n "$sudo" ]; then by_sudo "$CRONTABS/$u"

@@ -114,7 +114,7 @@ class CronConnector:
         answer = Answer.of(parts)
         tables = answer.tables
         if tables is not None and tables.has_text:
-            self.crontabs = crontabs(tables, answer.host.offset_words)
+            self.crontabs = crontabs(tables, answer.host.offset_words, answer.processes.busybox)
         if self.crontabs is None:
             raise NotSupported(f"{self.address.words}: the host sent no crontabs; is its sh a POSIX shell?")
         ours = before + (datetime.now(UTC) - before) / 4

@@ -10,11 +10,18 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from hashlib import sha256
 
 from connectors.contract import HOLD_MARK
+from connectors.cron import busybox
 from connectors.cron.fields import BadField, times
+from connectors.cron.tables import WHOLE_FILE, Fault, Tables
+from connectors.cron.tables import Line as Line
+from connectors.cron.tables import TableFile as TableFile
+from connectors.cron.tables import as_logged as as_logged
+from connectors.cron.tables import command_of as command_of
+from connectors.cron.tables import is_user_table as is_user_table
 from connectors.transport.answer import bytes_of
 
 CRON_D_NAME = re.compile(r"[A-Za-z0-9_-]+")
@@ -24,138 +31,6 @@ MARK_LINE = re.compile(rf"# ({HOLD_MARK.pattern})(?: .*|\r)?")
 """A whole line that is a hold's mark; line.sh reads the same."""
 SLUG_LENGTH = 40
 SAMPLE = 200
-WRAPPER = "headway-sh"
-
-
-@dataclass(frozen=True, slots=True)
-class TableFile:
-    """A crontab as it came: `user` is None for the system's own files, which have a user column."""
-
-    path: str
-    text: str
-    user: str | None = None
-    mode: int | None = None
-    """Permission bits; None where they are unknown."""
-    owner: str | None = None
-
-    @property
-    def in_cron_d(self) -> bool:
-        return self.user is None and "/cron.d/" in self.path
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Why cron ignores a file: line (0: the file itself), cron's word, the value, and the mend."""
-
-    path: str
-    line: int
-    word: str
-    value: str
-    mend: str
-
-    @property
-    def where(self) -> str:
-        return f"{self.path}:{self.line}" if self.line else self.path
-
-    @property
-    def reason(self) -> str:
-        return f"{self.word}: cron ignores this whole file. {self.mend}"
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line that cron runs."""
-
-    path: str
-    user: str
-    expression: str
-    raw: str
-    """The command as it stands in the file, `%` and all; what the rerun's hash is made of."""
-    name: str
-    """From the comment above, else made of the command; unique on the host after `named`."""
-    position: int
-    ordinal: int = 1
-    """Counts lines of the same user, file and command from 1."""
-    settings: Mapping[str, str] = field(default_factory=dict)
-    number: int = 0
-    """Its line in the file, from 1."""
-    mark: str = ""
-    """The mark of our hold in the line above; this line is then commented out and cron does not run it."""
-    bare_mark: str = ""
-    """The same above a line that cron runs: somebody enabled it with an editor and left the mark."""
-
-    @property
-    def command(self) -> str:
-        """What is run: up to the first bare `%`, with `\\%` as `%` and `\\\\` as `\\`."""
-        return command_of(self.raw)
-
-    @property
-    def hash(self) -> str:
-        """Names the line to the rerun's script, which makes the same of the host's own crontab."""
-        return sha256(bytes_of(f"{self.user}\n{self.path}\n{self.raw}")).hexdigest()
-
-    @property
-    def is_system(self) -> bool:
-        return not self.path.endswith(f"crontabs/{self.user}")
-
-    @property
-    def is_wrapped(self) -> bool:
-        """Whether our shell wrapper runs it."""
-        return self.wrapper.rpartition("/")[2] == WRAPPER
-
-    @property
-    def wrapper(self) -> str:
-        """The shell that its crontab names: where `is_wrapped`, the path of our wrapper."""
-        return self.settings.get("SHELL", "")
-
-
-def command_of(raw: str) -> str:
-    """The command that cron hands to the shell; measured: `a\\%b\\\\c%in` becomes `a%b\\c`."""
-    out: list[str] = []
-    characters = iter(raw)
-    for character in characters:
-        if character == "%":
-            break
-        if character == "\\":
-            following = next(characters, "")
-            out.append(following if following in ("%", "\\") else character + following)
-        else:
-            out.append(character)
-    return "".join(out)
-
-
-def as_logged(command: str) -> str:
-    """The command as cron writes it into its log (mkprints of misc.c): `^X` for controls, octal above 126."""
-    return "".join(_printed(byte) for byte in bytes_of(command))
-
-
-def _printed(byte: int) -> str:
-    if byte < 32:
-        return "^" + chr(byte + 64)
-    if byte < 127:
-        return chr(byte)
-    return "^?" if byte == 127 else f"\\{byte:03o}"
-
-
-@dataclass(frozen=True, slots=True)
-class Tables:
-    """What all crontabs of a host say: the lines that run, and the faults of the files that do not."""
-
-    lines: tuple[Line, ...]
-    """Held ones too."""
-    faults: tuple[Fault, ...]
-    held_in_ignored: tuple[Line, ...] = ()
-    """Lines that are held in files which cron ignores as a whole."""
-
-    @property
-    def held(self) -> tuple[Line, ...]:
-        """Every line under a mark of ours."""
-        return (*(line for line in self.lines if line.mark), *self.held_in_ignored)
-
-    @property
-    def bare(self) -> tuple[Line, ...]:
-        """Every line that cron runs below a mark of ours."""
-        return tuple(line for line in self.lines if line.bare_mark)
 
 
 def read_tables(files: Iterable[TableFile], users: frozenset[str] | None) -> Tables:
@@ -166,9 +41,11 @@ def read_tables(files: Iterable[TableFile], users: frozenset[str] | None) -> Tab
     for table in files:
         if table.in_cron_d and table.path.rpartition("/")[2].startswith("."):
             continue  # .placeholder: nobody means it to run
+        if table.is_busybox and "." in table.path.rpartition("/")[2]:
+            continue  # not read, and cron.update is crontab(1)'s own
         found, wrong = _read_file(table, users)
         faults += wrong
-        if wrong:
+        if any(fault.outcome == WHOLE_FILE for fault in wrong):
             held += [line for line in found if line.mark]
         else:
             lines += found
@@ -193,16 +70,29 @@ def _read_file(table: TableFile, users: frozenset[str] | None) -> tuple[list[Lin
             found = OUR_NAME.match(bare)
             comment = found[1][:SAMPLE] if found else ("" if bare else comment)
         elif setting := SETTING.fullmatch(text):
-            settings[_unquoted(setting[1])] = _unquoted(setting[2])
+            name = _unquoted(setting[1])
+            if not table.is_busybox or name in busybox.KEPT_SETTINGS:
+                settings[name] = _unquoted(setting[2])
+            elif name == busybox.CRASHES:
+                faults.append(Fault(table.path, number, name, text[:SAMPLE], "Take the line out.", busybox.MAY_CRASH))
         else:
             try:
                 line = _job(table, bare, comment, len(lines) + 1, settings, users)
                 lines.append(replace(line, number=number, bare_mark=held))
+                faults += _misread(table, number, bare)
             except BadField as error:
                 mend = f'Mend "{text[:80]}" or comment it out.'
-                faults.append(Fault(table.path, number, str(error), text[:SAMPLE], mend))
+                outcome = busybox.LEFT_OUT if table.is_busybox else WHOLE_FILE
+                faults.append(Fault(table.path, number, str(error), text[:SAMPLE], mend, outcome))
             comment = ""
     return lines, [*_file_faults(table, bool(lines or faults)), *faults]
+
+
+def _misread(table: TableFile, number: int, text: str) -> Iterator[Fault]:
+    """The fields of a job line that busybox's crond reads as `*`."""
+    for wrong in busybox.taken_as(_split_times(text)[0])[1] if table.is_busybox else ():
+        mend = f'Mend "{wrong}" in "{text[:80]}".'
+        yield Fault(table.path, number, f"parse error at {wrong}", text[:SAMPLE], mend, busybox.AS_STAR)
 
 
 def _mark_in(text: str) -> str:
@@ -228,12 +118,15 @@ def _job(
     table: TableFile, text: str, comment: str, position: int, settings: Mapping[str, str], users: frozenset[str] | None
 ) -> Line:
     expression, rest = _split_times(text)
-    times(expression)
+    if table.is_busybox:
+        expression = busybox.taken_as(expression)[0]
+    else:
+        times(expression)
     user, raw = (table.user, rest) if table.user is not None else _split_user(rest, users)
     if not raw.strip(" \t"):
         raise BadField("bad command")
-    name = comment or slug(user, command_of(raw))
-    return Line(table.path, user, expression, raw, name, position, settings=dict(settings))
+    line = Line(table.path, user, expression, raw, "", position, settings=settings, is_busybox=table.is_busybox)
+    return replace(line, name=comment or slug(user, line.command), settings=dict(settings))
 
 
 def _split_times(text: str) -> tuple[str, str]:
@@ -261,6 +154,10 @@ def _unquoted(text: str) -> str:
 
 def _file_faults(table: TableFile, has_jobs: bool) -> Iterator[Fault]:
     name = table.path.rpartition("/")[2]
+    if table.is_busybox:
+        if table.owner not in (None, "root"):
+            yield Fault(table.path, 0, "wrong file owner", str(table.owner), f"chown root {table.path}")
+        return
     if table.in_cron_d and has_jobs and not CRON_D_NAME.fullmatch(name):
         mend = f"Rename it without dots: {re.sub(r'[^A-Za-z0-9_-]', '-', name)}."
         yield Fault(table.path, 0, "bad file name", name, mend)

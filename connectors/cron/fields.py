@@ -81,13 +81,14 @@ def times(expression: str) -> Times | None:
     parts = NICKNAMES.get(expression, expression).split()
     if len(parts) != len(FIELDS):
         raise BadField("bad time specifier")
-    sets = [_numbers(part, field) for part, field in zip(parts, FIELDS, strict=True)]
+    sets = [numbers(part, field) for part, field in zip(parts, FIELDS, strict=True)]
     weekdays = frozenset(day % 7 for day in sets[4])
     either = not parts[2].startswith("*") and not parts[4].startswith("*")
     return Times(sets[0], sets[1], sets[2], sets[3], weekdays, either)
 
 
-def _numbers(text: str, field: Field) -> frozenset[int]:
+def numbers(text: str, field: Field) -> frozenset[int]:
+    """The numbers that one field names. BadField where cron would refuse it."""
     found: set[int] = set()
     for item in text.split(","):
         body, slash, step_text = item.partition("/")

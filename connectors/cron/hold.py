@@ -23,9 +23,9 @@ from connectors.contract import (
     Verb,
 )
 from connectors.cron.client import CronClient, safe_name
-from connectors.cron.crontab import Line, Tables
 from connectors.cron.records import native_id
 from connectors.cron.sending import SHOWN, answered, from_plan, not_after, refusal, section, shown
+from connectors.cron.tables import Line, Tables
 from connectors.transport.answer import Section
 
 RUNS_ON = "a run that has begun goes on"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, tzinfo
 
 from connectors.cron.attempts import text_mark
-from connectors.cron.crontab import Line, as_logged
+from connectors.cron.crontab import Line
 from connectors.cron.fields import LOOK_BACK, times
 from connectors.cron.records import native_id
 from connectors.cron.spool import KEPT_TEXT, as_recorded
@@ -30,7 +30,7 @@ class Lines:
 
     def _add(self, line: Line) -> None:
         self._by_mark.setdefault(f"{line.hash}.{line.ordinal}", line)
-        for text in {as_logged(line.command), recorded(line.command)}:
+        for text in {line.logged, recorded(line.command)}:
             self._by_text.setdefault((line.user, text), []).append(line)
             self.names.setdefault(name_mark(line.user, text), native_id(self.host, line))
 

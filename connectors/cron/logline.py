@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 
+from connectors.cron import busybox
+
 RFC_3339 = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)) (\S+) (.*)", re.DOTALL)
 CLASSIC = re.compile(r"([A-Z][a-z]{2}) {1,2}(\d{1,2}) (\d\d):(\d\d):(\d\d) (\S+) (.*)", re.DOTALL)
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-TAG = re.compile(r"(?:/\S*/)?(CRON|CROND|cron|crond|crontab)\[(\d{1,10})\]: (.*)", re.DOTALL)
+TAG = re.compile(r"(?:[a-z0-9]+\.[a-z]+ )?(?:/\S*/)?(CRON|CROND|cron|crond|crontab)\[(\d{1,10})\]: (.*)", re.DOTALL)
 BODY = re.compile(r"\((.*?)\) ([A-Za-z][A-Za-z ]*?) \((.*)\)", re.DOTALL)
 JOB_PID = re.compile(r"\[(\d{1,10})\] (.*)", re.DOTALL)
 GRANDCHILD = re.compile(r"grandchild #(\d{1,10}) (.*)", re.DOTALL)
@@ -76,6 +78,11 @@ def read_line(line: str, now: datetime, zone: tzinfo) -> Event | None:
 def _event(at: datetime, line: str, program: str, pid: int, words: str) -> Event | None:
     if program in ("CRON", "CROND"):
         return _of_child(at, line, pid, words)
+    if started := busybox.STARTED.fullmatch(words):
+        job = int(started[2])  # its child is the job itself
+        return Event(Word.CMD, at, line, job, job, started[1], started[3])
+    if words.startswith("user ") and any(word in words for word in busybox.NOT_TAKEN):
+        return Event(Word.IGNORED, at, line, pid, text=words)
     if any(word in words for word in NOT_RUN):
         return Event(Word.IGNORED, at, line, pid, text=words)
     body = BODY.fullmatch(words)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, tzinfo
 
 from connectors.contract import Clock, Gap, Inventory, Poll, RecordUnreadable, RunRef
-from connectors.cron import follow, parse, records
+from connectors.cron import busybox, follow, parse, records
 from connectors.cron.attempts import KEPT_SECONDS, instant
-from connectors.cron.crontab import Tables, read_tables
+from connectors.cron.crontab import read_tables
 from connectors.cron.follow import FileLook, Place, Reading
 from connectors.cron.lines import Lines
 from connectors.cron.logline import Event, Word, read_line
@@ -16,6 +16,7 @@ from connectors.cron.parse import Processes, TablesReply
 from connectors.cron.settle import Sight, began, settle
 from connectors.cron.spool import read_record
 from connectors.cron.state import Memory
+from connectors.cron.tables import Tables
 from connectors.transport.answer import HostNow, Section, host_now, text_of
 from connectors.words import NOTHING_STARTS
 
@@ -64,9 +65,9 @@ class Answer:
         return Clock(self.host.now, ours, zone or self.host.offset_words, ours - up if up else None)
 
 
-def crontabs(reply: TablesReply, offset: str) -> Crontabs:
+def crontabs(reply: TablesReply, offset: str, is_busybox: bool) -> Crontabs:
     """What the host sent of its crontabs, read."""
-    tables = read_tables(reply.files, reply.users)
+    tables = read_tables([replace(one, is_busybox=is_busybox) for one in reply.files], reply.users)
     users = tuple(sorted({line.user for line in tables.lines}))
     return Crontabs(reply.checksum, tables, tuple(reply.denied), reply.zone or offset, users, reply.sees_all)
 
@@ -125,6 +126,7 @@ class Look:
             else:
                 self._read_log(look, lines)
         processes, host = self.answer.processes, self.answer.host
+        self.is_log_read &= not processes.has_own_file
         settle(memory.book, Sight(host, processes, self.level, self.is_log_read, self.are_records_read))
         self._listen()
         self._warn()
@@ -215,8 +217,10 @@ class Look:
         if self.answer.spool == "denied":
             self.warnings.append(f"{self.spool}: denied: put the login user into the folder's group (adm)")
         if processes.daemon is None and not processes.hidden:
-            words = f"{NOTHING_STARTS}cron does not run on {self.target}. Start it: systemctl start cron"
-            self.warnings.insert(0, words)
+            mend = "rc-service crond start" if processes.busybox else "systemctl start cron"
+            self.warnings.insert(0, f"{NOTHING_STARTS}cron does not run on {self.target}. Start it: {mend}")
+        if processes.has_own_file:
+            self.warnings.append(busybox.NO_TIME)
         if not any(look.status != "absent" and not self._is_records(look.path) for look in self.answer.files):
             self.warnings.append("cron's log is not there: install rsyslog, or set logs = [...] to where it is")
         if self.memory.silent and self.memory.log is not None:

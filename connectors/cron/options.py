@@ -12,8 +12,13 @@ from connectors.transport.hosts import AbsolutePath, HostOptions, UserName
 class CronOptions(HostOptions):
     """`[systems.NAME]` with `kind = "cron"`."""
 
-    logs: Annotated[tuple[AbsolutePath, ...], Field(min_length=1)] = ("/var/log/cron.log", "/var/log/syslog")
-    """Where cron's log is; the first that can be read counts."""
+    logs: Annotated[tuple[AbsolutePath, ...], Field(min_length=1)] = (
+        "/var/log/cron.log",
+        "/var/log/cron",
+        "/var/log/syslog",
+        "/var/log/messages",
+    )
+    """Where cron's log is; the first that can be read counts: as rsyslog, cronie's distributions and busybox put it."""
     sudo: bool = True
     """Whether `sudo -n` may be used to read crontabs and to act as other users (not needed for root)."""
     users: tuple[UserName, ...] = ()

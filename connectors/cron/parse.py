@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
-from connectors.cron.crontab import TableFile
+from connectors.cron.busybox import writes_a_file
+from connectors.cron.crontab import TableFile, is_user_table
 from connectors.transport.answer import Section, text_of
 
 DEFAULT_LEVEL = 1  # crontab(8): "The default is 1"
@@ -35,6 +36,10 @@ class Processes:
     has_zones: bool = False
     """True where the daemon is cronie's crond: CRON_TZ in a crontab is the zone of the lines below it. Debian's cron
     hands it to the command as any other variable."""
+    busybox: bool = False
+    """True where the daemon is busybox's crond."""
+    has_own_file: bool = False
+    """True where busybox's crond writes a log without times."""
 
     def of_cron(self) -> list[tuple[int, str]]:
         """cron's children and their jobs: pid and birth in ticks."""
@@ -49,11 +54,14 @@ def processes(section: Section) -> Processes:
     """cron's processes of a PROC section; lines that cannot be read are left out."""
     daemon: int | None = None
     hidden, children, jobs, births, asked = False, set(), {}, {}, frozenset[int]()
+    busybox = False
     for line in section.body.decode("ascii", "replace").splitlines():
         words = line.split()
         if words[:1] == ["crond"]:
             daemon = int(words[1]) if len(words) == 3 and words[1].isdigit() else None
             hidden = words[-1] == "hidden"
+        elif words == ["program", "busybox"]:
+            busybox = True
         elif words[:1] == ["pids"]:
             asked = frozenset(int(word) for word in words[1:] if word.isascii() and word.isdigit())
         elif len(words) == 4 and all(word.isascii() and word.isdigit() for word in words[1:]):
@@ -63,9 +71,10 @@ def processes(section: Section) -> Processes:
                 children.add(pid)
             elif words[0] == "job":
                 jobs[pid] = int(words[2])
-    level = None if daemon is None else _level(section.rest)
-    has_zones = CRONIE.match(section.rest) is not None
-    return Processes(daemon, level, hidden, frozenset(children), jobs, births, asked, has_zones)
+    level = None if daemon is None else DEFAULT_LEVEL if busybox else _level(section.rest)
+    has_zones = not busybox and CRONIE.match(section.rest) is not None
+    has_own_file = busybox and writes_a_file(section.rest)
+    return Processes(daemon, level, hidden, frozenset(children), jobs, births, asked, has_zones, busybox, has_own_file)
 
 
 def _level(arguments: str) -> int:
@@ -107,7 +116,7 @@ def _into(reply: TablesReply, part: Section, pending: Section | None) -> Section
         reply.has_text, reply.zone = True, zone_name(*part.fields(3))
     elif part.kind == "TAB":
         mode, _owner, _path = part.fields(3)
-        if mode == "-" or (not reply.sees_all and "crontabs/" in part.rest):
+        if mode == "-" or (not reply.sees_all and is_user_table(_path)):
             return part
         reply.files.append(_table(part))
     elif part.kind == "TABEND" and pending is not None:
@@ -130,8 +139,7 @@ def _settle(reply: TablesReply, table: Section, status: str, words: str) -> None
 
 def _table(part: Section) -> TableFile:
     mode, owner, path = part.fields(3)
-    folder, _, name = path.rpartition("/")
-    user = name if folder.endswith("crontabs") else None
+    user = path.rpartition("/")[2] if is_user_table(path) else None
     permissions = int(mode, 8) if mode.isascii() and mode.isdigit() and not set(mode) & {"8", "9"} else None
     return TableFile(path, text_of(part.body), user, permissions, None if owner in ("-", "") else owner)
 

@@ -37,7 +37,8 @@ def _cron_runs(answer: Answer) -> Right:
         mend = "mount /proc with gid= of a group of the login user, or without hidepid"
         return Right("see processes", False, "/proc hides other users' processes (hidepid)", mend)
     if answer.processes.daemon is None:
-        return Right("cron runs", False, "no cron daemon runs: no job will start", "systemctl start cron")
+        mend = "rc-service crond start" if answer.processes.busybox else "systemctl start cron"
+        return Right("cron runs", False, "no cron daemon runs: no job will start", mend)
     return Right("cron runs", True)
 
 
@@ -111,7 +112,9 @@ def _restricted(options: CronOptions) -> Iterator[Right]:
 def _notes(answer: Answer, crontabs: Crontabs, parts: list[Section]) -> Iterator[str]:
     yield f"cron's clock runs in {crontabs.zone} ({answer.host.offset_words})"
     level = answer.processes.level
-    if level is not None:
+    if answer.processes.busybox:
+        yield "crond of busybox: its log proves starts only"
+    elif level is not None:
         proves = "starts, ends and exit statuses" if level & ENDS_LOGGED and level & ERRORS_LOGGED else "starts only"
         yield f"cron -L {level}: its log proves {proves}"
     wrapped = sorted({line.user for line in crontabs.tables.lines if line.is_wrapped})

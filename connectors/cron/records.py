@@ -21,13 +21,13 @@ from connectors.contract import (
     State,
 )
 from connectors.cron.attempts import ENDS_LOGGED, ERRORS_LOGGED, Attempt, instant
-from connectors.cron.crontab import Line, Tables
 from connectors.cron.fields import NICKNAMES, REBOOT, words
 from connectors.cron.parse import zone_of
 from connectors.cron.spool import RUN_ID
+from connectors.cron.tables import Line, Tables, is_user_table
 from connectors.transport.answer import bytes_of
 
-DIALECT, OWN_ZONE = "debian-cron", "cronie"
+DIALECT, OWN_ZONE, BUSYBOX = "debian-cron", "cronie", "busybox"
 """The second of lines under a CRON_TZ that their daemon goes by."""
 
 
@@ -48,7 +48,8 @@ def job(host: str, line: Line, zone: str, level: int, has_zones: bool = False) -
     own = line.settings.get("CRON_TZ", "").lstrip(":") if has_zones else ""
     named = own if own and zone_of(own) is not None else "UTC"
     expression = NICKNAMES.get(line.expression, line.expression)
-    dialect = "none" if line.expression == REBOOT else OWN_ZONE if own else DIALECT
+    usual = BUSYBOX if line.is_busybox else DIALECT
+    dialect = "none" if line.expression == REBOOT else OWN_ZONE if own else usual
     return JobRecord(
         native_id=native_id(host, line),
         title=line.name,
@@ -64,8 +65,8 @@ def job(host: str, line: Line, zone: str, level: int, has_zones: bool = False) -
 
 def user_of_table(match_keys: tuple[str, ...]) -> str | None:
     """Whose own crontab a job stands in, by its keys; None for the system's tables."""
-    folder, _, user = match_keys[-1].rpartition("#")[0].rpartition("/") if match_keys else ("", "", "")
-    return user if folder.endswith("crontabs") else None
+    path = match_keys[-1].rpartition("#")[0] if match_keys else ""
+    return path.rpartition("/")[2] if is_user_table(path) else None
 
 
 def inventory(

@@ -34,7 +34,7 @@ class Order:
 
     @staticmethod
     def of(host: str, job: str, line: Line, skew_seconds: float, overlap: bool) -> Order:
-        kind = "system" if line.is_system else "user"
+        kind = "system" if line.is_system else "busybox" if line.is_busybox else "user"
         return Order(host, job, line.path, kind, line.user, line.hash, line.ordinal, skew_seconds, overlap)
 
     def as_plan(self) -> dict[str, Any]:

@@ -79,7 +79,8 @@ def _missed(attempt: Attempt, sight: Sight, rebooted: bool) -> None:
     waits = sight.level & (ENDS_LOGGED | ERRORS_LOGGED) and sight.now - attempt.started < 3600
     if waits and (first_look or sight.now - attempt.gone < LOG_DELAY_SECONDS):
         return
-    words = f"cron -L {sight.level} proves the start; its process is gone and nothing tells its end"
+    who = "crond of busybox" if sight.processes.busybox else f"cron -L {sight.level}"
+    words = f"{who} proves the start; its process is gone and nothing tells its end"
     words = "the host was started anew while it ran" if rebooted else words
     attempt.end(State.UNKNOWN, Evidence.INFERRED, attempt.word, 0, None, words)
 

@@ -254,7 +254,7 @@ def _missed_words(job: JobFacts, given_up: datetime, overdue: str) -> str:
         return _since(job.drift_reason or "gone from its source", job.gone_since, job, given_up)
     if job.paused_since is not None and job.paused_since <= given_up:
         return overdue or _since("paused", job.paused_since, job, given_up)
-    where = "nothing in the log" if job.schedule.dialect in ("debian-cron", "cronie") else "no run"
+    where = "nothing in the log" if job.schedule.dialect in ("debian-cron", "cronie", "busybox") else "no run"
     drift = f"; {job.drift_reason}" if job.drift_reason else ""
     return f"{where} by {moment(given_up, job.zone)}{drift}{f'; {overdue}' if overdue else ''}"
 

@@ -17,6 +17,7 @@ SHRUNK_JOBS = 10
 _GONE = {
     "debian-cron": "crontab line gone",
     "cronie": "crontab line gone",
+    "busybox": "crontab line gone",
     "pg_cron": "pg_cron job gone",
     "pgagent": "pgAgent job gone",
     "mysql_events": "event gone",

@@ -8,6 +8,8 @@
 "cronie"       Lines under CRON_TZ, in that zone. crond compares each minute of its own clock with that zone's
                (find_jobs of cronie's cron.c; not lived here): a line skips a gap there and runs twice in an overlap.
                Lines without it are as in "debian-cron", whose code it shares.
+"busybox"      crond compares each minute that passes with the zone's clock (flag_starting_jobs of crond.c; not lived
+               here): a line skips a gap and runs twice in an overlap.
 "pg_cron"      The zone that its connector names: UTC up to 1.5, `cron.timezone` from 1.6. It counts real minutes and
                compares each with that zone's clock (ShouldRunTask of pg_cron.c), so that every job skips a gap and runs
                twice in an overlap. "N seconds" has no anchor that a poll could see: a grid from the epoch stands for
@@ -71,6 +73,7 @@ _DIALECTS = (
     "airflow",
     "systemd",
     "cronie",
+    "busybox",
     "pgagent",
     "prefect",
     "mysql_events",
@@ -287,6 +290,7 @@ def _cron_rule(dialect: str, text: str, zone: str) -> _Rule | str:
         "airflow": len(stepped.hours) == 24,
         "pg_cron": True,
         "cronie": True,
+        "busybox": True,
         "prefect": False,
         "github": False,
         "databricks": False,

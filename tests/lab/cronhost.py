@@ -55,6 +55,8 @@ class CronHost:
     """Whether the login user is in group adm; without it the log is refused."""
     traditional_log: bool = False
     """Log stamps as Debian 11 and RHEL write them (no year, no zone) instead of RFC 3339."""
+    busybox: bool = False
+    """Whether crond of busybox runs, as on Alpine, instead of Debian's cron: users' crontabs only, owned by root."""
     user_key: Path | None = None
     """The login key, shared by the hosts of an estate; made where it is missing."""
     port: int = field(default_factory=free_port)
@@ -94,6 +96,8 @@ class CronHost:
 
     def _environment(self) -> dict[str, str]:
         environment = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
+        if self.busybox:
+            environment["LAB_BUSYBOX"] = command("busybox")
         return environment if self.clock is None else {**environment, **self.clock.environment()}
 
     def _is_up(self) -> bool:
@@ -148,7 +152,7 @@ class CronHost:
     def write_crontab_unchecked(self, user: str, text: str) -> None:
         """Puts a crontab in place as a broken tool would; cron reads it at the next full minute."""
         with self._noticed(self.fs / "var/spool/cron/crontabs", user):
-            self.files.put_crontab(user, text)
+            self.files.put_crontab(user, text, "root" if self.busybox else user)
 
     def remove_crontab(self, user: str) -> None:
         """Removes a user's whole crontab; cron forgets its jobs at the next full minute."""

@@ -1,7 +1,7 @@
 #!/bin/bash
 # The inside of one cron host, run as process 1 of its own mount, uts and pid namespace: cronhost.sh FS NAME [CRON OPTION...]
 # FS holds the host's own files; each part is bound over the machine's, which stays as it is. With LAB_FAKETIME ("@START
-# xRATE") cron and rsyslogd run under LAB_FAKETIME_LIBRARY.
+# xRATE") cron and rsyslogd run under LAB_FAKETIME_LIBRARY; with LAB_BUSYBOX its crond runs instead of cron.
 set -eu
 fs=$1 name=$2
 shift 2
@@ -33,5 +33,10 @@ mkdir -p /run/sshd /run/lock
 "${clock[@]}" rsyslogd -n -f /etc/rsyslog.conf -i /run/rsyslogd.pid &
 until [ -S /dev/log ]; do sleep 0.02; done
 /usr/sbin/sshd
-env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "${clock[@]}" /usr/sbin/cron -f "$@" &
+cron=(/usr/sbin/cron -f "$@")
+if [ -n "${LAB_BUSYBOX:-}" ]; then # as on Alpine: a link named crond
+    ln -sf "$LAB_BUSYBOX" /usr/local/sbin/crond
+    cron=(/usr/local/sbin/crond -f -l 8)
+fi
+env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "${clock[@]}" "${cron[@]}" &
 while :; do sleep 3600; done # process 1 also reaps what nobody waits for

@@ -94,13 +94,14 @@ class HostFiles:
         fresh.chmod(mode)
         fresh.rename(path)
 
-    def put_crontab(self, user: str, text: str) -> None:
-        """Puts a user's crontab in place without any check, with the owner and mode that cron insists on."""
+    def put_crontab(self, user: str, text: str, owner: str = "") -> None:
+        """Puts a user's crontab in place without any check, with the owner and mode that cron insists on: the user for
+        Debian's cron, root for busybox's."""
         folder = self.fs / "var/spool/cron/crontabs"
         path = folder / user
         path.write_text(text)
         path.chmod(0o600)
-        shutil.chown(path, USER_IDS.get(user, 0), "crontab")
+        shutil.chown(path, USER_IDS.get(owner or user, 0), "crontab")
         folder.touch()
 
     def put_sudo_rules(self, rules: Sequence[str]) -> None:

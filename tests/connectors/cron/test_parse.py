@@ -119,7 +119,7 @@ def test_any_answer_is_a_poll_or_a_connector_error(noise: bytes, pieces: list[tu
             answer = Answer.of(sections(data, NONCE, "db07"))
             if answer.tables is None:
                 continue
-            known = crontabs(answer.tables, answer.host.offset_words)
+            known = crontabs(answer.tables, answer.host.offset_words, answer.processes.busybox)
             look = Look("db07", "/spool", Memory(), answer, known, datetime.now(UTC))
             look.moved()
             look.take()
