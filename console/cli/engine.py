@@ -29,6 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def work(arguments: argparse.Namespace) -> int:
     """Works until SIGTERM or Ctrl-C; stands by while another engine holds the store."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # forecasts compute with small matrices: threads only cost time
     from connectors.secrets import SecretStore
     from console.config import ConfigFaults
     from console.engine.config_file import ConfigFile
