@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from connectors.contract import Clock, Gap, Poll, RecordUnreadable, RunRef, State, SystemUnreachable
+from connectors.contract import AccessRefused, Clock, Gap, Poll, RecordUnreadable, RunRef, State, SystemUnreachable
 from connectors.gathered import Gathered, Told
 from connectors.kubernetes import changes, events, names, parse
 from connectors.kubernetes.client import KubernetesClient
@@ -197,7 +197,12 @@ class Poller:
                 found.complete = False
                 found.warn(ONE_MORE)
                 return
-            reply = self._client.job(namespace, name)
+            try:
+                reply = self._client.job(namespace, name)
+            except AccessRefused as error:
+                found.complete = False
+                found.warn(f"an open run cannot be looked at any more: {error}")
+                continue
             job = self._read(reply.table(), found) if reply.status == 200 else None
             if job is not None and job.uid == uid:
                 rows[uid] = job

@@ -215,6 +215,18 @@ def test_open_run_whose_job_is_gone_is_lost_or_as_its_cronjobs_event_says() -> N
         assert (gone.state, gone.evidence, gone.attempt_key) == (state, evidence, run.attempt_key)
 
 
+def test_open_run_in_a_namespace_that_is_closed_to_us_ends_no_poll() -> None:
+    fake = cluster()
+    fake.outcome["load-orders"] = "hang"
+    fake.job("", "load-orders")
+    fake.tick()
+    runs, cursor = told(opened(fake))
+    fake.forbidden = "GET .*/namespaces/etl/jobs/"
+    poll = opened(fake).poll(cursor, [ref(run) for run in runs.values()], 10)
+    assert (poll.complete, poll.runs, poll.seen_until) == (False, (), None)
+    assert "cannot be looked at any more" in poll.warnings[0]
+
+
 def test_cronjobs_of_an_old_cluster_are_found_where_they_were() -> None:
     fake = cluster()
     fake.old = True
