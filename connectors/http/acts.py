@@ -22,7 +22,7 @@ from connectors.contract import (
     State,
     Verb,
 )
-from connectors.http.client import HttpClient, filled
+from connectors.http.client import HttpClient, filled, is_known_below
 from connectors.http.options import PLACE, VerbCall
 from connectors.mapping import read_run
 from connectors.transport.deadline import Deadline
@@ -144,6 +144,6 @@ def recent(client: HttpClient, since: datetime | None, deadline: Deadline) -> li
             except RecordUnreadable:
                 continue
         page = got.following
-        if page is None:
+        if page is None or is_known_below(got, since, options.runs):
             return found
     raise TooMany(f"more than {MOST_PAGES} pages of runs are listed")

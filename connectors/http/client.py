@@ -11,10 +11,10 @@ from urllib.parse import quote
 
 import httpx
 
-from connectors.contract import AccessRefused, Clock, Secrets, SystemUnreachable
-from connectors.http.options import PLACE, Call, HttpOptions, ListCall
+from connectors.contract import AccessRefused, Clock, RecordUnreadable, Secrets, SystemUnreachable
+from connectors.http.options import PLACE, Call, HttpOptions, ListCall, RunsCall
 from connectors.mapped_fields import Fields
-from connectors.mapping import rows_at, value_at
+from connectors.mapping import instant_at, rows_at, value_at
 from connectors.transport.deadline import Deadline
 from connectors.transport.http import HttpDoor, Reply
 
@@ -77,7 +77,7 @@ class HttpClient:
         """The row of one run; None where it is gone."""
         call = Call(path=self.options.runs.one)
         reply = self.ask(call, {"id": native_id}, deadline, accept=GONE)
-        return None if reply.status in GONE else reply.json()
+        return None if reply.status in GONE else value_at(reply.json(), self.options.runs.one_row) or {}
 
     def log(self, values: Mapping[str, Any], span: str, deadline: Deadline) -> Reply:
         """`span`: what Range asks for; empty for all of it."""
@@ -120,6 +120,17 @@ class HttpClient:
             if not (name.isascii() and name.isprintable() and value.isascii() and value.isprintable()):
                 raise AccessRefused(f"the value for header {name!a} holds what no header can. Look at its secret.")
         return found
+
+
+def is_known_below(page: Page, since: datetime, fields: RunsCall) -> bool:
+    """Whether the runs behind this page of a list that is sorted so were made before `since`."""
+    if not fields.newest_first or not page.rows:
+        return False
+    try:
+        made = instant_at(page.rows[-1], fields.queued or fields.started, fields)
+    except RecordUnreadable:
+        return False
+    return made is not None and made < since
 
 
 def filled(value: Any, values: Mapping[str, Any]) -> Any:

@@ -38,7 +38,7 @@ from connectors.contract import (
 from connectors.fields import digest
 from connectors.gone import no_longer_listed
 from connectors.http import acts, log
-from connectors.http.client import MOST_PAGES, HttpClient, Page
+from connectors.http.client import MOST_PAGES, HttpClient, Page, is_known_below
 from connectors.http.cursor import EPOCH, Cursor
 from connectors.http.options import HttpOptions
 from connectors.mapping import changed_at, jobs_of, read_run, skipped, unknown_words
@@ -101,7 +101,7 @@ class HttpConnector:
             return Poll((), replace(at, page=None, told="").text(), complete=False, clock=page.clock,
                         skipped=(Skipped(f"page {at.page}", words),))  # fmt: skip
         newest = min(max(newest, at.newest), _now(page))
-        if page.following is not None:
+        if page.following is not None and not is_known_below(page, at.begun, self._options.runs):
             following = replace(at, page=page.following, newest=newest, told=told)
             return self._told(runs, following, page, bad, seen_until=None)
         runs += self._singles(open_runs, {run.attempt_key for run in runs}, deadline, bad)

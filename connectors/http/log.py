@@ -7,7 +7,7 @@ import re
 from connectors.characters import from_character, to_character
 from connectors.contract import LogChunk, NotSupported, RunRef
 from connectors.http.client import GONE, HttpClient
-from connectors.mapping import text_at
+from connectors.mapping import rows_at, text_at
 from connectors.transport.deadline import Deadline
 from connectors.transport.http import Reply
 from connectors.whole_log import piece_of
@@ -35,7 +35,9 @@ def chunk(client: HttpClient, run: RunRef, start: str | None, limit_bytes: int, 
         return _part(reply, start, limit_bytes)
     if call.text:
         document = reply.json()
-        text = text_at(document, call.text, MOST_CHARACTERS) if isinstance(document, dict) else ""
+        parts = (rows_at(document, call.parts) or []) if call.parts else [document]
+        told = [text_at(one, call.text, MOST_CHARACTERS) for one in parts if isinstance(one, dict)]
+        text = "\n".join(one.removesuffix("\n") for one in told if one) + "\n" if call.parts else "".join(told)
     else:
         text = reply.body.decode("utf-8", "surrogateescape")
     return piece_of(text, start, limit_bytes, is_open=False)

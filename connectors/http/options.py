@@ -79,10 +79,16 @@ class RunsCall(ListCall, RunFields):
 
     one: Annotated[str, spelled(r"(?s)(/.*)?", "/api/runs/{id}")] = ""
     """Path of a single run, {id} in it: open runs that the list does not show any more are looked up there."""
+    one_row: FieldPath = ""
+    """Where the run stands in that answer; empty: the answer is the run."""
+    newest_first: bool = False
+    """The list is sorted by when runs were made, the newest first: a poll reads it down to what it knew."""
 
     @model_validator(mode="after")
     def known_places(self) -> Self:
         self.check({"limit", "cursor", "offset", "page", "since"})
+        if self.newest_first and not (self.queued or self.started):
+            raise ValueError("newest_first: say in queued or started when a run was made")
         return self
 
 
@@ -91,12 +97,16 @@ class LogCall(Call):
 
     text: FieldPath = ""
     """Where it stands in a JSON answer; empty: the answer is the log."""
+    parts: FieldPath = ""
+    """Where a list of parts stands in it, one after the other the log; text is then a field of each."""
     ranges: bool = False
     """The server answers Range requests, so that a long log is read in pieces."""
 
     @model_validator(mode="after")
     def known_places(self) -> Self:
         self.check({"id", "job"})
+        if self.parts and not self.text:
+            raise ValueError("parts: say in text which field of each part is the log")
         return self
 
 

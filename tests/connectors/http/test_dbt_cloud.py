@@ -1,0 +1,169 @@
+"""dbt Cloud by the mapping of docs/connectors/dbt.md, on a fake by dbt's published shapes."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, ClassVar
+
+import httpx
+import pytest
+from pydantic import ValidationError
+
+from connectors.conformance import ConnectorConformance, ref
+from connectors.conformance_http import NastyTransport
+from connectors.conformance_replies import GONE
+from connectors.contract import Connector, RunRecord, State
+from connectors.http.connector import CONNECTOR, HttpConnector
+from connectors.http.options import HttpOptions
+from tests.fakes.dbt_cloud import BASE, ERROR, RUNNING, SUCCESS, FakeDbtCloud, shown
+
+PAGE = Path(__file__).parents[3] / "docs" / "connectors" / "dbt.md"
+BLOCK = PAGE.read_text().partition("## dbt Cloud")[2].partition("```toml\n")[2].partition("```")[0]
+SETTINGS: dict[str, Any] = {
+    name: value for name, value in tomllib.loads(BLOCK)["systems"]["dbt-cloud"].items() if name != "kind"
+}
+
+
+def opened(fake: FakeDbtCloud, transport: httpx.BaseTransport | None = None, **more: Any) -> HttpConnector:
+    options = HttpOptions.model_validate({**SETTINGS, **more})
+    return HttpConnector(options, lambda _: "right", transport or fake.transport)
+
+
+class TestDbtCloudByMapping(ConnectorConformance):
+    kind = CONNECTOR
+    against = "fake: a dbt Cloud of ours, by the shapes that dbt publishes, mapped as the docs say"
+    unplayed: ClassVar[Mapping[str, str]] = {
+        "crowded": "the home-grown API plays it for kind http",
+        "long_log": "its steps come in one answer, which is refused beyond 32 MiB",
+        "with_a_run_behind": "the home-grown API plays it for kind http",
+    }
+
+    @pytest.fixture(autouse=True)
+    def world(self) -> None:
+        self.fake = FakeDbtCloud()
+
+    def connector(self) -> Connector:
+        return opened(self.fake)
+
+    def connector_at(self, host: str, port: int) -> Connector:
+        options = HttpOptions.model_validate({**SETTINGS, "url": f"http://{host}:{port}{BASE}"})
+        return CONNECTOR.open(options, "api", lambda _: "right")
+
+    def make_success(self) -> str:
+        return "502"
+
+    def make_failure(self) -> str:
+        return "501"
+
+    def connector_hearing_an_unknown_word(self) -> Connector:
+        self.fake.run(502, 77, self.fake.now)
+        return opened(self.fake)
+
+    def a_running_run(self) -> RunRecord:
+        self.fake.hangs.add(502)
+        row = self.fake.run(502, RUNNING, self.fake.now - timedelta(minutes=5))
+        polls = self.bites(opened(self.fake), "")
+        return next(run for poll in polls for run in poll.runs if run.attempt_key == str(row["id"]))
+
+    def answering(self, how: str) -> Connector:
+        if how == GONE:
+            self.fake.jobs.pop()
+            return opened(self.fake)
+        return opened(self.fake, NastyTransport(self.fake.handle, how, "/(runs|jobs)/$", "status_message", _Endless()))
+
+    def with_a_right_revoked(self) -> Connector:
+        self.fake.forbidden = "GET /runs/"
+        return opened(self.fake)
+
+    def native_trace(self) -> object:
+        return [dict(row) for row in self.fake.runs]
+
+    def advance(self) -> None:
+        self.fake.tick()
+
+
+class _Endless:
+    """The same full page for ever."""
+
+    def __call__(self, body: Any, times: int) -> Any:
+        return body | {"data": ((body["data"] or [{}]) * 100)[:100]}
+
+
+def walked(connector: Connector, cursor: str = "") -> tuple[dict[str, RunRecord], str]:
+    found: dict[str, RunRecord] = {}
+    while True:
+        poll = connector.poll(cursor, (), 10)
+        found, cursor = found | {one.attempt_key: one for one in poll.runs}, poll.cursor
+        if not poll.more:
+            return found, cursor
+
+
+def test_a_job_has_its_schedule_and_what_it_runs() -> None:
+    fake = FakeDbtCloud()
+    fake.jobs[1]["triggers"]["schedule"] = False
+    nightly, hourly = opened(fake).inventory("", 10).jobs
+    assert ("501", "Nightly build", "0 3 * * *", '["dbt build"]', False) == (
+        nightly.native_id, nightly.title, nightly.schedule.expression, nightly.definition, nightly.paused,
+    )  # fmt: skip
+    assert hourly.paused, "no clock starts it"
+
+
+def test_a_quiet_poll_reads_the_newest_page_alone_however_long_history_is() -> None:
+    fake = FakeDbtCloud()
+    fake.runs = [fake.run(502, SUCCESS, fake.now - timedelta(minutes=5 * n)) for n in range(900, 0, -1)]
+    connector = opened(fake)
+    found, cursor = walked(connector)
+    assert 900 == len(found)
+    fake.asked.clear()
+    late = fake.run(501, ERROR, fake.now)
+    found, _ = walked(connector, cursor)
+    assert ["GET /runs/"] == fake.asked
+    assert str(late["id"]) in found
+
+
+def test_a_run_that_is_deep_in_the_list_and_open_is_looked_at_by_itself() -> None:
+    fake = FakeDbtCloud()
+    old = fake.run(501, RUNNING, fake.now - timedelta(hours=9))
+    for n in range(300, 0, -1):
+        fake.run(502, SUCCESS, fake.now - timedelta(minutes=n))
+    connector = opened(fake)
+    found, cursor = walked(connector)
+    known = found[str(old["id"])]
+    assert State.RUNNING is known.state
+    old |= {"status": ERROR, "finished_at": shown(fake.now), "status_message": "orders failed"}
+    poll = connector.poll(cursor, (ref(known),), 10)
+    while poll.more:
+        poll = connector.poll(poll.cursor, (ref(known),), 10)
+    assert ["orders failed"] == [run.message for run in poll.runs if run.attempt_key == str(old["id"])]
+
+
+def test_the_log_is_that_of_all_steps() -> None:
+    fake = FakeDbtCloud()
+    run = next(one for one in walked(opened(fake))[0].values() if one.job == "501")
+    assert "".join(fake.steps) == opened(fake).log(ref(run), None, 4096, 10).text
+
+
+def test_an_answer_without_the_run_where_config_says_is_no_lost_run() -> None:
+    fake = FakeDbtCloud()
+    run = next(iter(walked(opened(fake))[0].values()))
+    runs = {**SETTINGS["runs"], "one_row": "elsewhere"}
+    fake.runs.clear()
+    empty = httpx.Response(200, json={"data": {}})
+    nasty = httpx.MockTransport(lambda asked: empty if "/runs/9" in str(asked.url) else fake.handle(asked))
+    poll = opened(fake, nasty, runs=runs).poll("", (ref(run),), 10)
+    assert ((), False) == (poll.runs, poll.complete)
+
+
+@pytest.mark.parametrize(
+    "part, more, why",
+    [
+        ("runs", {"queued": "", "started": ""}, "newest_first: say in queued or started"),
+        ("log", {"text": ""}, "parts: say in text which field"),
+    ],
+)
+def test_a_mapping_that_cannot_be_followed_is_refused(part: str, more: dict[str, str], why: str) -> None:
+    with pytest.raises(ValidationError, match=why):
+        HttpOptions.model_validate({**SETTINGS, part: {**SETTINGS[part], **more}})
