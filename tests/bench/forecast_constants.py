@@ -103,7 +103,8 @@ def _left_out(
         its = [workflow for workflow in workflows if machine(workflow.id) == left_out]
         found = Machines(evaluate, its, every, taken).by_machine[left_out]
         scored.append(found)
-        yield _skill(f"left_out_{left_out}", found, taken, plain.by_machine[left_out].scored()["brier_skill"])
+        if found.scored()["late"]:
+            yield _skill(f"left_out_{left_out}", found, taken, plain.by_machine[left_out].scored()["brier_skill"])
     as_they_are = joined(iter(plain.by_machine.values())).scored()["brier_skill"]
     yield _skill("left_out", joined(iter(scored)), {}, as_they_are)
 
