@@ -126,6 +126,7 @@ CONNECTOR = ConnectorKind(
         Verb.HOLD: "pause the DAG",
         Verb.RELEASE: "resume the DAG",
     },
+    takes={Verb.RERUN: frozenset({"version"}), Verb.START: frozenset({"conf"})},
     ladder=(
         "Full proof: Airflow records start, end, state and log of each run and of each task. A run that is green "
         "although tasks failed is PARTIAL. A run that was deleted before its end was seen is LOST, INFERRED."

@@ -143,6 +143,9 @@ class ConnectorKind:
     """The rungs on which its jobs may stand; empty where the kind does not tell."""
     verbs: Mapping[Verb, str] = field(default_factory=dict)
     """The source's own words for what it may be asked: RERUN: "redrive, or start again"."""
+    takes: Mapping[Verb, frozenset[str]] = field(default_factory=dict)
+    """Parameters of an Ask beyond those that the contract has for all kinds: {RERUN: {"version"}}. No other kind is
+    sent them."""
     listen: Callable[[Any, str, Callable[[], None]], Listener] | None = None
     """For targets that report by themselves: opens the door at which the engine hears them, from the options, the
     target, and what is to be called when something arrived. What was answered there must be durable, and is told by

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from connectors import registry
 from connectors.words import Verb
 from console.cli.asking import (
     ANSWER_SECONDS,
@@ -29,6 +30,12 @@ from console.model.steps import refusal
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="JOB", help=f"{JOB}; its latest run")
     parser.add_argument("--run", type=whole_number, metavar="ID", help="another run of it (headway runs)")
+    parser.add_argument(
+        "--scope",
+        choices=("failed", "downstream", "all"),
+        help="its failed tasks (default), those and what follows, or all; a system without tasks runs it all",
+    )
+    parser.add_argument("--code", choices=("pinned", "latest"), help="the run's own code (default) or the newest")
     add_overlap_argument(parser)
     add_sending_arguments(parser)
 
@@ -41,7 +48,21 @@ def run(arguments: argparse.Namespace) -> int:
         raise Stop(Exit.NOT_FOUND, f"{view.row.name} has no run yet")
     if arguments.run is not None and arguments.run not in {one.id for one in view.runs}:
         raise Stop(Exit.NOT_FOUND, f"run {arguments.run} is none of the latest runs of {view.row.name}")
-    return step(arguments, view.row.name, Wish(Verb.RERUN, run_id))
+    return step(arguments, view.row.name, Wish(Verb.RERUN, run_id, parameters=chosen(arguments, view.row.kind)))
+
+
+def chosen(arguments: argparse.Namespace, kind: str) -> dict[str, str]:
+    """What of the run, and with which code. Stops where this kind of system knows no versions of its jobs' code."""
+    found = {"scope": arguments.scope} if arguments.scope else {}
+    if arguments.code is None:
+        return found
+    try:
+        takes = registry.load(kind).takes.get(Verb.RERUN, frozenset())
+    except registry.UnknownKind:
+        takes = frozenset()
+    if "version" not in takes:
+        raise Stop(Exit.USAGE, f"--code: systems of kind {kind} know no versions of their jobs' code; leave it out")
+    return {**found, "version": arguments.code}
 
 
 def step(arguments: argparse.Namespace, job: str, wish: Wish, steps: Sequence[Any] | None = None) -> int:

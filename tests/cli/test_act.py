@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ import pytest
 from connectors.contract import Capability, State
 from console.cli.exits import Exit
 from console.cli.main import main
+from console.cli.rerun import chosen
 from tests.cli.test_recover import at_work
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
@@ -172,3 +174,22 @@ def test_a_backfill_is_shown_with_what_it_leaves_out(able: Bench, capsys: pytest
 def test_a_range_that_ends_before_it_begins_is_told(able: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     assert Exit.USAGE == headway(able, "backfill", "fake/extract", "--from", "2026-11-20", "--to", "2026-11-19")
     assert "--to 2026-11-19 is before --from 2026-11-20" in capsys.readouterr().err
+
+
+def test_a_rerun_says_what_of_the_run_is_to_run_again(able: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    assert Exit.OK == headway(able, "rerun", "extract", "--scope", "all", "--dry-run")
+    assert {"scope": "all"} == dict(able.scheduler.asks[-1].parameters)
+    headway(able, "rerun", "extract", "--dry-run")
+    assert {} == dict(able.scheduler.asks[-1].parameters)
+    capsys.readouterr()
+
+
+def test_the_newest_code_is_asked_for_only_where_there_are_versions(
+    able: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = len(able.scheduler.asks)
+    assert Exit.USAGE == headway(able, "rerun", "extract", "--code", "latest", "--dry-run")
+    assert "systems of kind fake know no versions of their jobs' code" in capsys.readouterr().err
+    assert asked == len(able.scheduler.asks)
+    arguments = argparse.Namespace(scope="all", code="latest")
+    assert {"scope": "all", "version": "latest"} == chosen(arguments, "airflow")
