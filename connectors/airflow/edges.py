@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from connectors import fields
 from connectors.airflow.client import AirflowClient
 from connectors.airflow.parse import Period, period_of
-from connectors.contract import RecordUnreadable, RunRecord
+from connectors.contract import RecordUnreadable, RunRecord, SystemUnreachable
 from connectors.gathered import Gathered
 
 BY_ASSET = "asset_triggered"
@@ -17,13 +18,17 @@ MOST_ASKED = 3
 """Requests of one poll; the runs beyond are told with their inputs by a later one, the newest first."""
 MOST_KEPT = 2000
 MOST_INPUTS = 20
+MOST_TRIES = 5
+"""Of one run; Airflow 3.3.2 answers 500 while a run that the same update made has not started (seen)."""
 
 Key = tuple[str, str]
 """DAG and run id."""
 
 
 class Edges:
-    """Asks once for each run that an asset started, and remembers. One per Airflow."""
+    """Asks once for each run that an asset started, once it has begun, and remembers. One per Airflow.
+
+    What cannot be read is a warning and asked for again: it says less than the poll that it rides on."""
 
     def __init__(
         self, client: AirflowClient, watched: Callable[[str], bool], period: Callable[[Key], Period | None]
@@ -31,6 +36,7 @@ class Edges:
         self._client, self._watched, self._period = client, watched, period
         self._known: dict[Key, list[dict[str, str]]] = {}
         self._pending: dict[Key, RunRecord] = {}
+        self._failed: Counter[Key] = Counter()
 
     def attach(self, found: Gathered) -> None:
         """Puts "inputs" into the context of each run that an asset started, as far as they are known by now."""
@@ -45,14 +51,21 @@ class Edges:
 
     def _ask(self, found: Gathered) -> None:
         left = MOST_ASKED
-        for key in reversed(list(self._pending)):
+        for key in [one for one in reversed(list(self._pending)) if self._pending[one].started_at]:
             if left <= 0 or self._client.deadline.left < self._client.deadline.seconds / 4:
                 break
-            sources, left = self._sources(key), left - 1
-            unknown = [one for one in sources if self._period(one) is None]
-            left -= len(unknown)
-            _keep(self._known, key, [told for one in sources if (told := self._told(one))])
-            found.add(_with(self._pending.pop(key), self._known[key]))
+            try:
+                sources, left = self._sources(key), left - 1
+                left -= len([one for one in sources if self._period(one) is None])
+                inputs = [told for one in sources if (told := self._told(one))]
+            except SystemUnreachable as error:
+                found.warn(f"which runs wrote the assets of {key[0]} {key[1]} could not be read: {error}")
+                self._failed[key] += 1
+                if self._failed[key] < MOST_TRIES:
+                    break
+                inputs = []
+            _keep(self._known, key, inputs)
+            found.add(_with(self._pending.pop(key), inputs))
         while len(self._pending) > MOST_KEPT:
             self._pending.pop(next(iter(self._pending)))
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from connectors import fields
 from connectors.airflow.client import AirflowClient
-from connectors.contract import RecordUnreadable, RunRecord, State
+from connectors.contract import RecordUnreadable, RunRecord, State, SystemUnreachable
 from connectors.gathered import Gathered
 
 REFUSED_SECONDS = 600.0
@@ -26,7 +26,12 @@ class Pools:
         """Puts the pool into the message of each task that waits for a slot of one that is full. The number of tasks
         that wait is left out: it changes in each poll."""
         waiting = [one for one in found.records.values() if _waits(one)]
-        full = self._full() if waiting and self._monotonic() >= self._not_before else {}
+        full: dict[str, int] = {}
+        if waiting and self._monotonic() >= self._not_before:
+            try:
+                full = self._full()
+            except SystemUnreachable as error:
+                found.warn(f"pools could not be read: {error}")
         for one in waiting:
             slots = full.get(str(one.context["pool"]))
             if slots is not None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from connectors import fields
 from connectors.airflow.client import AirflowClient
-from connectors.contract import RecordUnreadable, RunRecord, State
+from connectors.contract import RecordUnreadable, RunRecord, State, SystemUnreachable
 from connectors.gathered import Gathered
 
 MOST_KEPT = 1000
@@ -26,11 +26,14 @@ class Questions:
         """Puts the question into the message of each task that waits for an answer."""
         waiting = [one for one in found.records.values() if _waits(one)]
         if any(one.attempt_key not in self._known for one in waiting):
-            self._read()
-            for one in waiting:
-                self._known.setdefault(one.attempt_key, "")
+            try:
+                self._read()
+                for one in waiting:
+                    self._known.setdefault(one.attempt_key, "")
+            except SystemUnreachable as error:
+                found.warn(f"what tasks ask could not be read: {error}")
         for one in waiting:
-            words = self._known[one.attempt_key]
+            words = self._known.get(one.attempt_key, "")
             if words:
                 found.add(replace(one, message=words if not one.message else f"{words}; {one.message}"))
 

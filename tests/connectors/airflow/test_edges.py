@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
 
-from connectors.airflow import edges
+from connectors.airflow import client, edges
 from connectors.contract import Connector
 from tests.connectors.airflow.support import opened, told
 from tests.fakes.airflow import FakeAirflow
@@ -17,6 +18,12 @@ ON: dict[int, Callable[[FakeAirflow], Connector]] = {
     2: lambda fake: opened(fake, FakeAirflow2(fake).transport),
     3: opened,
 }
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look that is answered 500 is made again without a pause."""
+    monkeypatch.setattr(client, "BUSY_PAUSE_SECONDS", 0.0)
 
 
 def inputs(connector: Connector, cursor: str = "") -> tuple[dict[str, Any], str]:
@@ -83,3 +90,51 @@ def test_a_file_that_cannot_be_imported_changes_the_definition_of_its_dags(versi
     assert [f"DAG file {path} cannot be imported: ImportError: no module named warehouse"] == [
         one.reason for one in whole.skipped
     ]
+
+
+@pytest.mark.parametrize("broken", ["upstreamAssetEvents", "/pools", "hitlDetails"])
+def test_what_only_says_more_of_a_run_fails_no_poll(broken: str) -> None:
+    """Airflow 3.3.2 answers 500 about a run's assets while a run that the same update made waits (seen)."""
+    fake, breaks = estate(), [True]
+    fake.outcome |= {("load", "publish"): "slot"} if broken == "/pools" else {("load", "publish"): "ask"}
+    fake.start("load", "manual__waits")
+    fake.tick()
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if breaks[0] and request.url.path.endswith(broken):
+            return httpx.Response(500, text="Internal Server Error")
+        return fake.handle(request)
+
+    connector = opened(fake, httpx.MockTransport(handle))
+    poll = connector.poll("", (), 0.9)
+    assert {"plan", "load"} <= {one.job for one in poll.runs}
+    assert [one for one in poll.warnings if "could not be read" in one]
+    breaks[0] = False
+    assert not connector.poll(poll.cursor, (), 5).warnings
+
+
+def test_a_run_by_an_asset_is_asked_about_once_it_has_begun() -> None:
+    fake = estate()
+    fake.paused.add("plan")
+    fake.start("plan", "asset_triggered__waits", run_type="asset_triggered")
+    connector = opened(fake)
+    inputs(connector)
+    asked = [path for _, path in fake.requests if path.endswith("upstreamAssetEvents")]
+    assert not [path for path in asked if "waits" in path]
+
+
+def test_a_run_whose_assets_can_never_be_read_does_not_stand_before_the_others() -> None:
+    fake = estate(2)
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        path = request.url.path
+        bad = path.endswith("upstreamAssetEvents") and "triggered__1" in path
+        return httpx.Response(500, text="Internal Server Error") if bad else fake.handle(request)
+
+    connector = opened(fake, httpx.MockTransport(handle))
+    cursor, found = "", dict[str, Any]()
+    for _ in range(edges.MOST_TRIES + 2):
+        poll = connector.poll(cursor, (), 0.9)
+        cursor = poll.cursor
+        found |= {str(one.context["run_id"]): one.context.get("inputs") for one in poll.runs if one.job == "plan"}
+    assert found["asset_triggered__0"]
