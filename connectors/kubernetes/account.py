@@ -93,7 +93,7 @@ def _loaded(options: KubernetesOptions) -> Any:
 
 def _headers(loaded: Any) -> dict[str, str]:
     try:
-        token = loaded.get_api_key_with_prefix("BearerToken", alias="authorization")
+        token = loaded.auth_settings().get("BearerToken", {}).get("value")
     except Exception as error:  # noqa: BLE001  as above: it may run a command
         raise AccessRefused(f"Kubernetes: the token cannot be renewed ({type(error).__name__}: {error})") from None
     if token:
@@ -105,7 +105,8 @@ def _headers(loaded: Any) -> dict[str, str]:
 
 def _context(loaded: Any) -> ssl.SSLContext:
     try:
-        context = ssl.create_default_context(cafile=loaded.ssl_ca_cert or None, cadata=loaded.ca_cert_data or None)
+        inline = getattr(loaded, "ca_cert_data", None)  # younger than the oldest package that is allowed
+        context = ssl.create_default_context(cafile=loaded.ssl_ca_cert or None, cadata=inline)
         if loaded.cert_file:
             context.load_cert_chain(loaded.cert_file, loaded.key_file or None)
     except (OSError, ValueError) as error:
