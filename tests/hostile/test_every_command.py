@@ -30,6 +30,8 @@ ELSEWHERE = {
 LISTS: dict[str, tuple[tuple[str, ...], ...]] = {
     "status": ((),),
     "services": ((), ("--attainment",)),
+    "forecast": ((), ("score",)),
+    "what-if": (("--skip", "id:1"), ("--restart", "id:1", "--at", "03:58")),
     "systems": ((),),
     "jobs": (("--limit", "1000"), ("--problems",)),
     "incidents": (("--all",),),
@@ -58,6 +60,8 @@ LISTS: dict[str, tuple[tuple[str, ...], ...]] = {
 TYPED: dict[str, tuple[tuple[str, ...], ...]] = {
     "checks": (("--", "{}"), ("--now", "--", "{}"), ("--bd={}", "x")),
     "services": (("--", "{}"), ("--bd={}",)),
+    "forecast": (("--", "{}"), ("score", "--", "{}")),
+    "what-if": (("--skip={}",), ("--restart=id:1", "--at={}"), ("--faster=id:1", "--by={}")),
     "review": (("--", "{}"),),
     "why": (("--", "{}"), ("--bd={}", "x")),
     "calendar": (("--", "{}"),),

@@ -25,6 +25,7 @@ NAMES = [
 JOB, SERVICE = f"hostile/{NAMES[0]}", "svc-0"
 OF_ONE = {
     "services": ((SERVICE,),),
+    "forecast": ((SERVICE,),),
     "why": ((JOB,), (f"hostile/{NAMES[1]}",), (SERVICE,)),
     "job": ((JOB,),),
     "runs": ((JOB,),),
