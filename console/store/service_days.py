@@ -27,6 +27,8 @@ KEPT_EVERY_US = 30 * 60 * 1_000_000
 """A forecast that did not change much is kept so often."""
 _FURTHEST = timedelta(days=10)
 """By which a business date may lie before its deadline: seven days of the promise, and its own windows."""
+MOST_KEPT = 1_000_000
+"""Forecasts, of all services: the oldest go."""
 MUCH = 0.05
 """A P(late) that is another by so much is kept at once."""
 AGAIN_US = 3_600_000_000
@@ -97,6 +99,8 @@ def _keep(lines: Wire, rows: Iterable[Sequence[Any]], own: Mapping[tuple[Any, ..
             finish = (one[name] for name in ("expected_us", "p80_us", "late_us", "p95_us"))
             kept.append((day_id, now_us, late, own[tuple(key)], *finish))
     lines.insert("forecast", _FORECAST, kept)
+    if kept:
+        lines.rows("DELETE FROM forecast WHERE id <= (SELECT MAX(id) FROM forecast) - ?", (MOST_KEPT,))
     lines.update("service_day", ("id", "peak_late"), peaks)
 
 

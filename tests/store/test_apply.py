@@ -509,3 +509,10 @@ def test_what_is_learned_from_is_what_the_simulation_itself_said_of_days_that_ar
     assert () == load(served.store, at("05:36"), Settings()).forecasts
     (found,) = load(served.store, at("05:36") + timedelta(days=3), Settings()).forecasts
     assert ([0.2, 0.0], [7200.0, 540.0], True) == (found.late, found.ahead_s, found.was_late)
+
+
+def test_the_oldest_forecasts_go(served: Estate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("console.store.service_days.MOST_KEPT", 2)
+    for now, late in (("03:00", 0.1), ("03:01", 0.3), ("03:02", 0.5), ("03:03", 0.7)):
+        decide(served, now, service_days=(verdict(late),))
+    assert [0.5, 0.7] == [row[1] for row in kept(served)]
