@@ -173,6 +173,7 @@ PURE_HELPERS = (
     "connectors.fields",
     "connectors.gone",
     "connectors.transport.answer",
+    "connectors.transport.journal",
 )
 
 PURE_PARSER_LIBRARIES = {"pydantic", "cronsim"}

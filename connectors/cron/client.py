@@ -39,16 +39,18 @@ class CronClient:
 
     def look(
         self, checksum: str, pids: Iterable[int], log: Place | None, records: Iterable[Place], timeout_seconds: float,
-        search: frozenset[str] = frozenset(),
+        search: frozenset[str] = frozenset(), journal: str = "", since: int = 0,
     ) -> list[Section]:  # fmt: skip
         """Clock, processes, crontabs (text unless `checksum` holds), the log and the wrapper's records since their
-        places. `search`: paths whose place is not in the live file."""
+        places. `search`: paths whose place is not in the live file. Where no log can be read, the journal after its
+        cursor `journal`, or since the second `since`."""
         known = list(records)
         calls = self._first(checksum, pids, self.options.spool)
         if log is None:
             calls += [("first_log", str(FIRST_BYTES), "new", *self.options.logs)]
         else:
             calls += [_follow(log, LOG_BYTES, log.path in search)]
+        calls += [("journal", journal, str(since), str(LOG_BYTES))]
         calls += [("leave", str(RECORD_BYTES))]
         calls += [_follow(place, None, place.path in search) for place in known]
         calls += [("new_spools", self.options.spool, "\n".join(place.path for place in known), "new")]
@@ -57,7 +59,7 @@ class CronClient:
     def tail(self, timeout_seconds: float) -> list[Section]:
         """The same look with the last TAIL_BYTES of log and records only: who runs now."""
         calls = self._first("-", (), self.options.spool)
-        calls += [("first_log", str(TAIL_BYTES), "tail", *self.options.logs)]
+        calls += [("first_log", str(TAIL_BYTES), "tail", *self.options.logs), ("journal", "", "tail", str(TAIL_BYTES))]
         calls += [("leave", str(TAIL_BYTES)), ("new_spools", self.options.spool, "", "tail")]
         return self._ask(calls, timeout_seconds)
 
@@ -81,7 +83,7 @@ class CronClient:
         """What `probe` asks: this look without logs, and what the login may do. `holders`: users with own crontabs;
         `wrappers`: where crontabs say that our shell wrapper is."""
         calls = [*self._first("-", ()), ("who", self.options.spool)]
-        calls += [("wrappers", *wrappers), ("readable", *self.options.logs)]
+        calls += [("wrappers", *wrappers), ("readable", *self.options.logs), ("journal", "", "tail", "16384")]
         if self.options.restricted:
             return self._ask(calls, timeout_seconds)
         calls += [("may_become", " ".join(users), self._sudo)]

@@ -1,7 +1,7 @@
 # One look at a cron host, sent on the standard input of `sh -s`; its calls follow at the end, every value quoted.
 # dash is enough; besides it: stat, date, cksum, tail, head, ls, gzip, awk, id, Linux's /proc. Nothing is written on the host.
 # Sections begin with a line: byte 036, the nonce N of this call, a space, the kind, then fields separated by "|".
-LC_ALL=C; export LC_ALL
+LC_ALL=C SYSTEMD_COLORS=0 logged=; export LC_ALL SYSTEMD_COLORS
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin; export PATH
 NL='
 '
@@ -178,7 +178,7 @@ follow() {
     case $off in new | tail | 0) mark "FILE|absent||$p"; return 1 ;; esac
     s='0|0|-|-|none|-'
   elif [ ! -r "$p" ]; then mark "FILE|denied|$s|$p"; return 1; fi
-  mark "FILE|ok|$s|$p"
+  mark "FILE|ok|$s|$p"; logged=yes
   [ "$s" = "$tag" ] && return
   now=${s%%|*}; size=${s#*|}; size=${size%%|*}
   old_ifs=$IFS; IFS=$NL; set -f
@@ -230,6 +230,17 @@ first_log() { # BUDGET MODE PATH...
   budget=$1 mode=$2; shift 2
   for candidate in "$@"; do follow "$candidate" "$mode" 0 0 - 0 "$budget" && return; done
 }
+# What cron wrote into the journal after CURSOR, or since the second SINCE (tail: the last lines), where no log could be
+# read. JEND tells that all was read; a bite that is cut has none.
+journal() { # CURSOR SINCE|tail BYTES
+  [ -z "$logged" ] && command -v journalctl >/dev/null || return
+  from=--after-cursor=$1
+  [ -n "$1" ] || { from=--since=@$2; [ "$2" = tail ] && from=--lines=1500; }
+  mark "JOURNAL"
+  { journalctl --output=json --no-pager --output-fields=MESSAGE,SYSLOG_IDENTIFIER,SYSLOG_PID,_PID "$from" \
+      -t CRON -t CROND -t cron -t crond -t anacron 2>&1
+    mark "JEND|$?"; } | head -c "$3"
+}
 # The wrapper's records of users that the caller does not follow yet ($2: known paths, one a line), as far as `left` goes.
 new_spools() { # SPOOL KNOWN MODE
   seen=absent; [ -d "$1" ] && seen=denied; [ -r "$1" ] && [ -x "$1" ] && seen=ok
@@ -267,6 +278,6 @@ wrappers() { # PATH...: which of the wrappers that crontabs name are there
 }
 readable() {
   for p in "$@"; do
-    if [ -r "$p" ]; then mark "READ|ok|$p"; elif [ -e "$p" ]; then mark "READ|denied|$p"; else mark "READ|absent|$p"; fi
+    if [ -r "$p" ]; then mark "READ|ok|$p"; logged=yes; elif [ -e "$p" ]; then mark "READ|denied|$p"; else mark "READ|absent|$p"; fi
   done
 }

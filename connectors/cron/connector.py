@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from time import monotonic
 
 from connectors.contract import (
@@ -42,6 +42,8 @@ from connectors.transport.ssh_shell import ssh_shell
 from connectors.transport.ways import address, session_of
 
 NO_OUTPUT = "cron keeps no output of this job. The lines of its log about this run:\n"
+JOURNAL_BACK = timedelta(days=7)
+"""How far back the first poll reads where cron's log is the journal."""
 LADDER = (
     "cron -L 1 (Debian's default) proves only that a job started: its end is UNKNOWN. -L 7 or -L 15 proves END and "
     "exit status. The shell wrapper (one line SHELL=… in the crontab) and our own reruns prove all, with output."
@@ -105,7 +107,14 @@ class CronConnector:
         pids = {pid for one in unended for pid in (one.pid, one.child) if pid}
         before = datetime.now(UTC)
         parts = self._client.look(
-            known.checksum if known else "-", pids, memory.log, memory.records.values(), until - monotonic(), search
+            known.checksum if known else "-",
+            pids,
+            memory.log,
+            memory.records.values(),
+            until - monotonic(),
+            search,
+            memory.journal,
+            int((before - JOURNAL_BACK).timestamp()),
         )
         return self._look_at(parts, memory, before)
 

@@ -30,6 +30,11 @@ call() {
     number "$3"; number "$4"; number "$6"; [ "$7" = shared ] || number "$7"
     one_of "${8-}" '' search || refuse "follow $8"
     follow "$@" ;;
+  journal)
+    case $1 in *[!A-Za-z0-9=\;]*) refuse "not a place in a journal" ;; esac
+    [ "$2" = tail ] || number "$2"
+    number "$3"
+    journal "$1" "$2" "$3" ;;
   leave) number "$1"; leave "$1" ;;
   new_spools)
     one_of "$3" new tail || refuse "new_spools $3"

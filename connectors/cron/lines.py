@@ -30,7 +30,7 @@ class Lines:
 
     def _add(self, line: Line) -> None:
         self._by_mark.setdefault(f"{line.hash}.{line.ordinal}", line)
-        for text in {line.logged, recorded(line.command)}:
+        for text in {line.logged, line.command, recorded(line.command)}:
             self._by_text.setdefault((line.user, text), []).append(line)
             self.names.setdefault(name_mark(line.user, text), native_id(self.host, line))
 

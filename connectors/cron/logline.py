@@ -72,10 +72,11 @@ def read_line(line: str, now: datetime, zone: tzinfo) -> Event | None:
     tag = TAG.fullmatch(rest)
     if tag is None:
         return None
-    return _event(at, line, tag[1], int(tag[2]), tag[3])
+    return event_of(at, line, tag[1], int(tag[2]), tag[3])
 
 
-def _event(at: datetime, line: str, program: str, pid: int, words: str) -> Event | None:
+def event_of(at: datetime, line: str, program: str, pid: int, words: str) -> Event | None:
+    """The same of what `program` said, as process `pid`, at `at`."""
     if program in ("CRON", "CROND"):
         return _of_child(at, line, pid, words)
     if started := busybox.STARTED.fullmatch(words):

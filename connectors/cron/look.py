@@ -2,74 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
 
-from connectors.contract import Clock, Gap, Inventory, Poll, RecordUnreadable, RunRef
+from connectors.contract import Gap, Inventory, Poll, RunRef
 from connectors.cron import busybox, follow, parse, records
+from connectors.cron.answer import Answer as Answer
+from connectors.cron.answer import Crontabs as Crontabs
+from connectors.cron.answer import crontabs as crontabs
 from connectors.cron.attempts import KEPT_SECONDS, instant
-from connectors.cron.crontab import read_tables
 from connectors.cron.follow import FileLook, Place, Reading
 from connectors.cron.lines import Lines
 from connectors.cron.logline import Event, Word, read_line
-from connectors.cron.parse import Processes, TablesReply
 from connectors.cron.settle import Sight, began, settle
 from connectors.cron.spool import read_record
 from connectors.cron.state import Memory
-from connectors.cron.tables import Tables
-from connectors.transport.answer import HostNow, Section, host_now, text_of
+from connectors.transport.answer import text_of
 from connectors.words import NOTHING_STARTS
 
 LOG_LAG = timedelta(seconds=5)  # rsyslog writes within a second; a start this old is in the log we read
 STAMP_SECONDS = 5.0  # a line's stamp and the start of its process in ticks differ by less
 WARNED_MOST = 20
 UNMATCHED_SHOWN = 5
-
-
-@dataclass(slots=True)
-class Crontabs:
-    """The crontabs of the host as last sent, and what was made of them."""
-
-    checksum: str
-    tables: Tables
-    denied: tuple[tuple[str, str], ...]
-    zone: str
-    users: tuple[str, ...] = ()
-    sees_all: bool = True
-    """False where users' crontabs are read one by one."""
-
-
-@dataclass(slots=True)
-class Answer:
-    """The sections of one look, read as far as no memory is needed."""
-
-    host: HostNow
-    processes: Processes
-    tables: TablesReply | None
-    files: list[FileLook]
-    spool: str
-
-    @staticmethod
-    def of(parts: list[Section]) -> Answer:
-        by_kind = {part.kind: part for part in parts}
-        if "HOST" not in by_kind or "PROC" not in by_kind:
-            raise RecordUnreadable(f"the host's answer lacks its clock or its processes: {sorted(by_kind)}")
-        spool = by_kind["SPOOL"].fields(2)[0] if "SPOOL" in by_kind else ""
-        return Answer(
-            host_now(by_kind["HOST"]), parse.processes(by_kind["PROC"]), parse.tables_reply(parts),
-            follow.files_looked_at(parts), spool,
-        )  # fmt: skip
-
-    def clock(self, ours: datetime, zone: str) -> Clock:
-        up = timedelta(seconds=self.host.uptime_seconds)
-        return Clock(self.host.now, ours, zone or self.host.offset_words, ours - up if up else None)
-
-
-def crontabs(reply: TablesReply, offset: str, is_busybox: bool) -> Crontabs:
-    """What the host sent of its crontabs, read."""
-    tables = read_tables([replace(one, is_busybox=is_busybox) for one in reply.files], reply.users)
-    users = tuple(sorted({line.user for line in tables.lines}))
-    return Crontabs(reply.checksum, tables, tuple(reply.denied), reply.zone or offset, users, reply.sees_all)
 
 
 @dataclass(slots=True)
@@ -125,11 +79,17 @@ class Look:
                 self._read_records(look, lines)
             else:
                 self._read_log(look, lines)
+        self._read_journal(lines)
         processes, host = self.answer.processes, self.answer.host
         self.is_log_read &= not processes.has_own_file
         settle(memory.book, Sight(host, processes, self.level, self.is_log_read, self.are_records_read))
         self._listen()
         self._warn()
+
+    @property
+    def _has_journal(self) -> bool:
+        said = self.answer.journal
+        return said is not None and not said.failed and bool(said.cursor_after(self.memory.journal))
 
     def _is_records(self, path: str) -> bool:
         return path.startswith(f"{self.spool}/") and path.endswith("/runs")
@@ -137,7 +97,7 @@ class Look:
     # -- files --------------------------------------------------------------------------------------------------------
     def _read(self, look: FileLook, place: Place | None) -> Reading | None:
         """What is new in a file; None where it cannot be read now."""
-        if look.status == "denied":
+        if look.status == "denied" and not self._has_journal:
             self.is_complete = False
             mend = "put the login user into group adm, or into the group of that file"
             self.warnings.append(f"{look.path}: denied: {mend}")
@@ -174,6 +134,18 @@ class Look:
         self.memory.log = place
         self.has_more |= reading.more
         self.is_log_read = not reading.more and not reading.moved
+
+    def _read_journal(self, lines: Lines) -> None:
+        said = self.answer.journal
+        if said is None:
+            return
+        for event in said.events:
+            self._hear(event, lines)
+        self.memory.journal = said.cursor_after(self.memory.journal)
+        self.warnings += said.warnings
+        self.is_complete &= not said.denied
+        self.has_more |= not said.is_whole
+        self.is_log_read = said.is_whole and not said.failed and bool(self.memory.journal)
 
     def _hear(self, event: Event, lines: Lines) -> None:
         self.memory.heard = max(self.memory.heard, event.at.timestamp())
@@ -221,12 +193,15 @@ class Look:
             self.warnings.insert(0, f"{NOTHING_STARTS}cron does not run on {self.target}. Start it: {mend}")
         if processes.has_own_file:
             self.warnings.append(busybox.NO_TIME)
-        if not any(look.status != "absent" and not self._is_records(look.path) for look in self.answer.files):
+        logs = [look for look in self.answer.files if look.status != "absent" and not self._is_records(look.path)]
+        if not logs and not self._has_journal:
             self.warnings.append("cron's log is not there: install rsyslog, or set logs = [...] to where it is")
-        if self.memory.silent and self.memory.log is not None:
+        if self.memory.silent:
+            where = self.memory.log.path if self.memory.log else "the journal"
+            program = "rsyslog" if self.memory.log else "systemd-journald"
             self.warnings.append(
-                f"{self.memory.log.path}: cron started a job at {instant(self.memory.silent):%Y-%m-%d %H:%M:%S} UTC "
-                "and the log has no line of it: nothing is proved missed until it speaks. systemctl restart rsyslog"
+                f"{where}: cron started a job at {instant(self.memory.silent):%Y-%m-%d %H:%M:%S} UTC "
+                f"and the log has no line of it: nothing is proved missed until it speaks. systemctl restart {program}"
             )
         for words in self.memory.book.warnings:
             self._heard_words(words)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from connectors.contract import Clock, Probe, Right
 from connectors.cron.attempts import ENDS_LOGGED, ERRORS_LOGGED
 from connectors.cron.calls import ONLY_LOOKS
+from connectors.cron.journal import heard
 from connectors.cron.look import Answer, Crontabs
 from connectors.cron.options import CronOptions
 from connectors.cron.sending import sudoers_line
@@ -64,7 +65,11 @@ def _log(parts: list[Section], login: str) -> Right:
     states = {part.fields(2)[1]: part.fields(2)[0] for part in parts if part.kind == "READ"}
     if "ok" in states.values():
         return Right("read cron's log", True)
+    said = heard(parts)
+    if said is not None and said.events and not said.failed:
+        return Right("read cron's log", True, "the journal")
     denied = [path for path, state in states.items() if state == "denied"]
+    denied += ["the journal"] if said is not None and said.denied else []
     if denied:
         return Right("read cron's log", False, f"denied: {', '.join(denied)}", f"usermod -a -G adm {login}")
     missing = f"none of {', '.join(states)} is there"

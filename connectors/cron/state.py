@@ -21,6 +21,8 @@ class Memory:
     records: dict[str, Place] = field(default_factory=dict)
     """The wrapper's files by path."""
     book: Book = field(default_factory=Book)
+    journal: str = ""
+    """Cursor of the journal, once it told something of cron."""
     level: int = 1
     """cron's log level as last seen."""
     names: dict[str, str] = field(default_factory=dict)
@@ -55,6 +57,7 @@ class Memory:
             "wrn": self.warned,
             "sil": self.silent,
             "inv": self.inventory,
+            **({"jrn": self.journal} if self.journal else {}),
         }
         return json.dumps(value, separators=(",", ":"))
 
@@ -78,6 +81,7 @@ class Memory:
                 warned=[str(words) for words in value["wrn"]],
                 silent=float(value.get("sil", 0.0)),
                 inventory=str(value["inv"]),
+                journal=str(value.get("jrn", "")),
             )
         except (ValueError, KeyError, TypeError, RecursionError):
             return Memory()

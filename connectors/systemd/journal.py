@@ -5,15 +5,13 @@ Sources: journalctl(1), systemd.journal-fields(7), sd-messages.h of systemd 252 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from connectors.contract import ACTION_KEY, Skipped
-from connectors.systemd.parse import SAMPLE, complain, instant, number
-from connectors.transport.answer import text_of
+from connectors.systemd.parse import complain, number
+from connectors.transport import journal
+from connectors.transport.journal import Entry
 
 STARTING, STARTED, START_FAILED, EXITED, SUCCESS, FAILURE, STOPPING, ASKED = (
     "starting", "started", "start failed", "exited", "success", "failure", "stopping", "asked",
@@ -60,60 +58,28 @@ class Journal:
 def read(body: bytes, is_whole: bool, where: str) -> Journal:
     """The entries of a bite. A line that is cut or cannot be read is skipped and told; AccessRefused where journalctl
     says that it hides entries from us."""
-    lines = body.split(b"\n")
-    if not is_whole:
-        lines = lines[:-1]  # cut in the middle: it comes again
-    events, skipped, said, cursor = [], [], [], ""
-    for line in lines:
-        if not line.strip():
-            continue
-        if not line.startswith(b"{"):
-            said.append(text_of(line[: 2 * SAMPLE]))
-            continue
-        try:
-            entry = json.loads(line)
-            cursor = str(entry["__CURSOR"])
-            event = _event(entry)
-        except (ValueError, KeyError, TypeError, RecursionError, UnicodeError) as error:
-            skipped.append(
-                Skipped("journal", f"an entry that cannot be read: {error}"[:SAMPLE], text_of(line[:SAMPLE]))
-            )
-            continue
-        if event is not None:
-            events.append(event)
-    words = tuple(complain(one, where) for one in said if not one.startswith("-- "))
-    return Journal(tuple(events), cursor, is_whole, tuple(skipped), words)
+    bite = journal.read(body, is_whole, _event)
+    words = tuple(complain(one, where) for one in bite.said)
+    return Journal(bite.entries, bite.cursor, is_whole, bite.skipped, words)
 
 
-def _event(entry: Mapping[str, Any]) -> Event | None:
-    at = instant(entry["__REALTIME_TIMESTAMP"])
-    if at is None:
-        raise ValueError("no instant")
-    text = _text(entry.get("MESSAGE"))
+def _event(at: datetime, entry: Entry) -> Event | None:
+    text = journal.text(entry.get("MESSAGE"))
     if entry.get("SYSLOG_IDENTIFIER") == "headway-act":
         words = text.split(" ")
         if len(words) != 3 or not ACTION_KEY.fullmatch(words[0]):
             return None
         return Event(ASKED, words[2], "", at, words[1], words[0])
-    what, unit = MESSAGES.get(_text(entry.get("MESSAGE_ID"))), _text(entry.get("UNIT"))
+    what, unit = MESSAGES.get(journal.text(entry.get("MESSAGE_ID"))), journal.text(entry.get("UNIT"))
     if what is None or not unit.endswith(".service"):
         return None
     word, code = "", None
     if what == EXITED:
-        status, how = _text(entry.get("EXIT_STATUS")), _text(entry.get("EXIT_CODE"))
+        status, how = journal.text(entry.get("EXIT_STATUS")), journal.text(entry.get("EXIT_CODE"))
         code = number(status) if how == "exited" else None
         word = f"{how} {status}"
     elif what == FAILURE:
-        word = _text(entry.get("UNIT_RESULT"))
+        word = journal.text(entry.get("UNIT_RESULT"))
     elif what in (START_FAILED, STARTED):
-        word = _text(entry.get("JOB_RESULT"))
-    return Event(what, unit, _text(entry.get("INVOCATION_ID")), at, text, word, code)
-
-
-def _text(value: object) -> str:
-    """A field as text: journalctl tells what is not UTF-8 as an array of bytes."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list) and all(isinstance(one, int) and 0 <= one < 256 for one in value):
-        return text_of(bytes(value))
-    return ""
+        word = journal.text(entry.get("JOB_RESULT"))
+    return Event(what, unit, journal.text(entry.get("INVOCATION_ID")), at, text, word, code)

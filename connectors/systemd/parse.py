@@ -9,17 +9,16 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from fnmatch import fnmatchcase
 
 from connectors.contract import AccessRefused, NotSupported, Skipped, State
 from connectors.transport.answer import text_of
+from connectors.transport.journal import MAY_READ, MICRO, SAMPLE, instant, is_denied
 
 OLDEST = 249
 """`list-timers --output=json` came with it."""
-MICRO = 1_000_000
 NO_INSTANT = 2**64 - 1
-LAST_STAMP = 253402300799 * MICRO
 RESULTS = {
     "exit-code": State.FAILED,
     "signal": State.FAILED,
@@ -34,8 +33,6 @@ RESULTS = {
     "success": State.SUCCEEDED,
 }
 """systemd.exec(5), `$SERVICE_RESULT`: its words for how a service ended."""
-DENIED = ("insufficient permissions", "not seeing messages from other users", "Permission denied")
-SAMPLE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,22 +78,9 @@ def complain(text: str, where: str) -> str:
     line = next((one.strip() for one in text.splitlines() if one.strip()), "")
     if "not been booted with systemd" in text or "Failed to connect to bus" in text:
         raise NotSupported(f"{where}: systemd does not run there ({line[:SAMPLE]})")
-    if any(words in text for words in DENIED):
-        raise AccessRefused(f"{where}: {line[:SAMPLE]}. Put the login user into group systemd-journal or adm.")
+    if is_denied(text):
+        raise AccessRefused(f"{where}: {line[:SAMPLE]}. {MAY_READ}")
     return line[:SAMPLE]
-
-
-def instant(value: object) -> datetime | None:
-    """Microseconds since 1970 as aware UTC; None for 0, "infinity" and what is no number."""
-    if isinstance(value, bool) or not isinstance(value, int | str | float):
-        return None
-    try:
-        micros = int(value)
-    except (ValueError, OverflowError):
-        return None
-    if not 0 < micros < LAST_STAMP:
-        return None
-    return datetime.fromtimestamp(micros // MICRO, UTC).replace(microsecond=micros % MICRO)
 
 
 def stamp(text: str) -> datetime | None:

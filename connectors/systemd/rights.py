@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from connectors.contract import Right
-from connectors.systemd import parse
 from connectors.systemd.acts import mend
 from connectors.transport.answer import Section, text_of
+from connectors.transport.journal import is_denied
 
 
 def journal_right(section: Section, login: str) -> Right:
     """Whether the login sees other users' entries."""
     words = text_of(section.body)
-    denied = any(one in words for one in parse.DENIED)
+    denied = is_denied(words)
     why = "journalctl hides other users' entries" if denied else ""
     return Right("read the journal", not denied, why, f"usermod -a -G systemd-journal {login}" if denied else "")
 

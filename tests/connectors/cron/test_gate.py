@@ -18,7 +18,7 @@ from tests.connectors.cron.support import ask, connect
 from tests.fakes.ssh_local import ME, LocalHost
 
 NONCE = "0123456789abcdef"
-TEXTS = {2: "44856906"}
+TEXTS = {3: "42bf01fa"}
 """Version of the gate -> how the sum of its text begins."""
 
 

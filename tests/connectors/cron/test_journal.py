@@ -1,0 +1,172 @@
+"""cron's lines in the journal: a fake `journalctl` on the fake host, its entries by systemd.journal-fields(7)."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from connectors.contract import Poll, RunRef, State
+from connectors.cron import client
+from connectors.cron.state import Memory
+from tests.connectors.cron.support import connect
+from tests.connectors.cron.test_gate import Gated, told
+from tests.fakes.ssh_local import ME, LocalHost
+
+FAKE = """\
+# A fake: prints the entries after its cursor, and writes down what it was asked.
+printf '%s\\n' "$*" >>"{folder}/asked"
+[ -z "$(cat "{folder}/hint")" ] || cat "{folder}/hint" >&2
+case $* in
+*--after-cursor=gone*) echo "Failed to seek to cursor: Invalid argument" >&2; exit 1 ;;
+*--after-cursor=*) after=${{*##*--after-cursor=}}; after=${{after%% *}}
+  awk -v c="\\"$after\\"" 'seen; index($0, "\\"__CURSOR\\":" c) {{ seen = 1 }}' "{folder}/entries" ;;
+*) cat "{folder}/entries" ;;
+esac
+"""
+
+
+class JournalHost(LocalHost):
+    """A host without a log: cron speaks to journald alone."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        for name in ("entries", "asked", "hint"):
+            (folder / name).write_text("")
+        self.shim("journalctl", FAKE.format(folder=folder))
+        self.crontab.write_text("# headway: load\n* * * * * /opt/load\n")
+        self.count = 0
+
+    def says(self, words: str, pid: int, program: str = "CRON", at: float | None = None, **more: object) -> None:
+        """One more entry of cron's."""
+        self.count += 1
+        entry: dict[str, object] = {
+            "__CURSOR": f"s=1;i={self.count:x};b=2", "__REALTIME_TIMESTAMP": str(int((at or time.time()) * 1_000_000)),
+            "__MONOTONIC_TIMESTAMP": "1", "_BOOT_ID": "2", "SYSLOG_IDENTIFIER": program, "SYSLOG_PID": str(pid),
+            "_PID": str(pid), "MESSAGE": words,
+        }  # fmt: skip
+        with (self.folder / "entries").open("a") as file:
+            file.write(json.dumps({**entry, **more}, separators=(",", ":")) + "\n")
+
+    def asked(self) -> list[str]:
+        return (self.folder / "asked").read_text().splitlines()
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> JournalHost:
+    return JournalHost(tmp_path / "host")
+
+
+def pids(poll: Poll) -> list[object]:
+    return [run.context["pid"] for run in poll.runs]
+
+
+def test_the_journal_is_read_where_there_is_no_log_and_followed_by_its_cursor(host: JournalHost) -> None:
+    old = time.time() - 300
+    host.says(f"({ME}) CMD ([71] /opt/load)", 70, at=old)
+    host.says("(CRON) error (grandchild #71 failed with exit status 3)", 70, at=old + 1)
+    connector = connect(host)
+    first = connector.poll("", (), 20)
+    assert [(run.state, run.exit_code) for run in first.runs] == [(State.FAILED, 3)]
+    assert first.seen_until is not None
+    assert not any("cron's log is not there" in words for words in first.warnings)
+    assert "--since=@" in host.asked()[0]
+    trips = host.calls
+    host.says(f"({ME}) CMD ([81] /opt/load)", 80, at=old + 60)
+    second = connector.poll(first.cursor, (), 20)
+    assert (pids(second), host.calls) == ([81], trips + 1)
+    assert "--after-cursor=s=1;i=2;b=2 " in host.asked()[-1]
+    ref = RunRef(second.runs[0].job, "", second.runs[0].attempt_key, second.runs[0].native_ref)
+    assert f"CRON[80]: ({ME}) CMD ([81] /opt/load)" in connector.log(ref, None, 1000, 20).text
+
+
+def test_it_is_not_asked_where_a_log_can_be_read(host: JournalHost) -> None:
+    host.log_line(7, f"({ME}) CMD (/opt/load)", time.time() - 60)
+    host.says(f"({ME}) CMD (/opt/load)", 7)
+    connect(host).poll(connect(host).poll("", (), 20).cursor, (), 20)
+    assert host.asked() == []
+
+
+def test_a_log_that_appears_counts_and_tells_nothing_twice(host: JournalHost) -> None:
+    at = time.time() - 120
+    host.says(f"({ME}) CMD (/opt/load)", 7, at=at)
+    first = connect(host).poll("", (), 20)
+    host.log_line(7, f"({ME}) CMD (/opt/load)", at)
+    second = connect(host).poll(first.cursor, (), 20)
+    assert len({run.attempt_key for poll in (first, second) for run in poll.runs}) == 1
+    assert second.seen_until is not None
+
+
+def test_a_long_journal_comes_in_bites_over_several_polls(host: JournalHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "LOG_BYTES", 900)
+    for n in range(9):
+        host.says(f"({ME}) CMD (/opt/load)", 100 + n, at=time.time() - 900 + 60 * n)
+    connector, cursor, seen, polls = connect(host), "", set(), 0
+    while True:
+        poll = connector.poll(cursor, (), 20)
+        seen |= set(pids(poll))
+        polls, cursor = polls + 1, poll.cursor
+        if not poll.more:
+            break
+        assert poll.seen_until is None
+        assert polls < 20
+    assert (seen, polls > 2) == (set(range(100, 109)), True)
+    assert poll.seen_until is not None
+
+
+@pytest.mark.parametrize(
+    "hint",
+    [
+        "Hint: You are currently not seeing messages from other users and the system.",
+        "No journal files were opened due to insufficient permissions.",
+    ],
+)
+def test_hidden_entries_are_a_denied_log_with_its_mend(host: JournalHost, hint: str) -> None:
+    (host.folder / "hint").write_text(f"{hint}\n")
+    host.says(f"({ME}) CMD (/opt/load)", 7)
+    poll = connect(host).poll("", (), 20)
+    assert (poll.complete, poll.seen_until) == (False, None)
+    assert any("the journal: denied" in words and "systemd-journal or adm" in words for words in poll.warnings)
+    right = next(right for right in connect(host).probe(20).rights if right.name == "read cron's log")
+    assert (right.held, right.why, right.mend) == (False, "denied: the journal", f"usermod -a -G adm {ME}")
+
+
+def test_a_journal_without_a_word_of_cron_proves_nothing(host: JournalHost) -> None:
+    poll = connect(host).poll("", (), 20)
+    assert poll.seen_until is None
+    assert any("cron's log is not there" in words for words in poll.warnings)
+
+
+def test_a_cursor_that_journalctl_no_longer_knows_is_told_and_dropped(host: JournalHost) -> None:
+    host.says(f"({ME}) CMD (/opt/load)", 7, at=time.time() - 60)
+    memory = Memory.from_json(connect(host).poll("", (), 20).cursor)
+    memory.journal = "gone"
+    lost = connect(host).poll(memory.as_json(), (), 20)
+    assert lost.seen_until is None
+    assert any("Failed to seek to cursor" in words for words in lost.warnings)
+    assert connect(host).poll(lost.cursor, (), 20).seen_until is not None
+
+
+def test_entries_of_any_shape_are_skipped_and_told(host: JournalHost) -> None:
+    host.says("x", 1, __REALTIME_TIMESTAMP="never")
+    with (host.folder / "entries").open("a") as file:
+        file.write('{"__CURSOR": \n[1]\n')
+    host.says("", 2, MESSAGE=list(f"({ME}) CMD (/opt/load)".encode()), at=time.time() - 60)
+    host.says("", 3, MESSAGE={"a": 1}, SYSLOG_PID=["x"])
+    poll = connect(host).poll("", (), 20)
+    assert pids(poll) == [2]
+    assert 2 == sum("an entry that cannot be read" in words for words in poll.warnings)
+
+
+def test_the_journal_comes_through_the_gate(host: JournalHost) -> None:
+    host.says(f"({ME}) CMD (/opt/load)", 7, at=time.time() - 60)
+    gated = Gated(host)
+    through = connect(host, gated, restricted=True)
+    first = through.poll("", (), 20)
+    assert (pids(first), through.poll(first.cursor, (), 20).runs) == ([7], ())
+    canary = host.folder / "canary"
+    assert "not a place in a journal" in told(gated, ("journal", f"$(touch {canary})", "0", "100"))
+    assert "not a number" in told(gated, ("journal", "", "--file=/etc/shadow", "100"))
+    assert not canary.exists()
