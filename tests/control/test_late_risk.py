@@ -187,6 +187,21 @@ def test_few_own_forecasts_change_little_and_many_wrong_ones_much() -> None:
     assert recalibrated(0.9, 0.4, learn([wrong] * 60)) > at[2], "what was more likely stays so"
 
 
+def test_one_night_on_which_everything_was_late_does_not_turn_forecasts_round() -> None:
+    """A whole step of Newton's leads far away there: what was likely late was told as never late."""
+    share = np.linspace(0.0, 1.0, 12)
+    calm, lost = (Told(np.append(np.full(10, 0.02), [ends] * 2), share, ends > 0.5) for ends in (0.02, 0.9))
+    slopes = learn([calm] * 150 + [lost] * 50)
+    at = [recalibrated(late, 0.5, slopes) for late in (0.02, 0.1, 0.5, 0.9)]
+    assert at == sorted(at)
+    assert 0.02 < at[0] < 0.5 < at[2] < at[3] < 0.95
+
+
+def test_what_was_more_likely_stays_so_at_any_time_of_the_night() -> None:
+    low, high = (recalibrated(late, 1.0, np.array([0.0, 0.2, -1.0])) for late in (0.1, 0.9))
+    assert low < high
+
+
 def test_a_repair_is_the_priors_until_the_estate_has_its_own() -> None:
     assert 1500.0 == pytest.approx(np.exp(repair(np.full((5, 2), np.nan)).center))
     own = repair(np.array([[300.0, np.nan]] * 60))

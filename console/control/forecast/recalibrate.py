@@ -20,6 +20,9 @@ HALF_LIFE = 60.0
 """Service nights after which a forecast counts half."""
 MOST = 600
 """Service nights that are looked at."""
+LEAST_SLOPE = 0.1
+STEPS, NEAR = 30, 1e-4
+"""Of the search for the coefficients; steps so small change no figure that is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +47,42 @@ def learn(past: list[Told]) -> Floats:
         [np.full(len(each.late), one / len(each.late)) for each, one in zip(past, age, strict=True)]
     )
     went = np.concatenate([np.full(len(each.late), float(each.was_late)) for each in past])
-    slopes = PRIOR.copy()
-    for _ in range(8):
-        told = share_of(rows @ slopes)
-        pull = rows.T @ (weights * (went - told)) - SURE_OF_PRIOR * (slopes - PRIOR)
-        curve = (rows * (weights * np.maximum(told * (1 - told), 1e-4))[:, None]).T @ rows + np.diag(SURE_OF_PRIOR)
-        slopes = slopes + np.linalg.solve(curve, pull)
+    seen, slopes = _Seen(rows, weights, went), PRIOR
+    for _ in range(STEPS):
+        step, known = seen.step(slopes), seen.misfit(slopes)
+        while seen.misfit(slopes + step) > known and np.abs(step).max() > NEAR:
+            step = step / 2  # a whole one leads away where a share is nearly certain
+        slopes = slopes + step
+        if np.abs(step).max() <= NEAR:
+            break
     return slopes
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    rows: Floats
+    weights: Floats
+    went: Floats
+
+    def misfit(self, slopes: Floats) -> float:
+        """Minus the logarithm of how likely all of it went so, the prior included."""
+        at = self.rows @ slopes
+        likely = self.weights @ (np.logaddexp(0.0, at) - self.went * at)
+        return float(likely + SURE_OF_PRIOR @ (slopes - PRIOR) ** 2 / 2)
+
+    def step(self, slopes: Floats) -> Floats:
+        """Newton's, to less misfit."""
+        told = share_of(self.rows @ slopes)
+        pull = self.rows.T @ (self.weights * (self.went - told)) - SURE_OF_PRIOR * (slopes - PRIOR)
+        curve = (self.rows * (self.weights * told * (1 - told))[:, None]).T @ self.rows + np.diag(SURE_OF_PRIOR)
+        return np.asarray(np.linalg.solve(curve, pull))
 
 
 def recalibrated(late: float, share: float, slopes: Floats) -> float:
     """Never the other way round: what was more likely stays so."""
-    rows = _row(np.array([late]), np.array([share]))
-    steady = np.array([slopes[0], max(slopes[1], 0.1), slopes[2]])
-    return float(share_of(rows @ steady)[0])
+    constant, slope, by_time = slopes
+    steady = max(slope + by_time * (share - 0.5), LEAST_SLOPE)
+    return float(share_of(constant + steady * logit(late)))
 
 
 def _row(late: Floats, share: Floats) -> Floats:
