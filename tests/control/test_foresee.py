@@ -13,6 +13,7 @@ from console.control.evaluate import evaluate
 from console.control.forecast import look
 from console.control.forecast.by_past import own_risk
 from console.control.forecast.foresee import Foresight
+from console.control.forecast.unchanged import Answered, Answers, Asked, Name
 from console.control.risk import alarm_of, has_passed, judged
 from console.model.chance import PastForecasts
 from console.model.decisions import ServiceDayVerdict
@@ -194,6 +195,21 @@ def test_what_is_kept_between_two_looks_changes_no_answer() -> None:
     ]  # fmt: skip
     for now, runs in nights:
         assert looks(Foresight(), now, *runs) == looks(kept, now, *runs)
+
+
+def test_what_holds_no_more_is_forgotten_with_its_simulation() -> None:
+    first, second, third = (("daily", NIGHT), ("supply", NIGHT), ("daily", NIGHT + timedelta(days=1)))
+    asked, answers = Asked((), (), ()), Answers()
+
+    def keep(name: Name, now: str, until: str) -> None:
+        answers.keep(name, Answered(asked, at(now), at(until), ()))
+
+    keep((first, second), "02:00", "06:30")
+    keep((second,), "03:00", "06:30")
+    assert (1, None) == (len(answers), answers.get((first, second), asked, at("03:00")))
+    assert () == answers.get((second,), asked, at("03:00"))
+    keep((third,), "06:30", "08:00")
+    assert 1 == len(answers), "the night is over"
 
 
 def test_nothing_is_simulated_again_where_all_is_still_to_come(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,8 +15,6 @@ from console.control.forecast.values import Stand
 from console.control.picture import Picture
 
 LASTS = timedelta(seconds=30)
-MOST = 20_000
-"""Groups of service days that are kept."""
 Name = tuple[tuple[str, date], ...]
 
 
@@ -70,10 +68,15 @@ def _moves(points: Sequence[Point], point: Point, now: datetime) -> bool:
 
 
 class Answers:
-    """The latest of each group."""
+    """The latest of each service day, while it holds: each keeps the whole simulation that it was read from."""
 
     def __init__(self) -> None:
         self._known: dict[Name, Answered] = {}
+        self._latest: dict[tuple[str, date], Name] = {}
+        self._swept: datetime | None = None
+
+    def __len__(self) -> int:
+        return len(self._known)
 
     def get(self, name: Name, asked: Asked, now: datetime) -> tuple[Forecast, ...] | None:
         known = self._known.get(name)
@@ -82,6 +85,14 @@ class Answers:
         return known.told
 
     def keep(self, name: Name, answered: Answered) -> None:
-        if len(self._known) >= MOST:
-            self._known.clear()
+        for day in name:
+            self._known.pop(self._latest.get(day, name), None)
+        self._latest |= dict.fromkeys(name, name)
         self._known[name] = answered
+        if self._swept is None or abs(answered.since - self._swept) >= LASTS:
+            self._sweep(answered.since)
+
+    def _sweep(self, now: datetime) -> None:
+        self._swept = now
+        self._known = {name: known for name, known in self._known.items() if known.since <= now < known.until}
+        self._latest = {day: name for day, name in self._latest.items() if name in self._known}
