@@ -35,13 +35,15 @@ AGAIN_US = 3_600_000_000
 DAYS_BACK = timedelta(days=90)
 _PEAKS = (
     "SELECT s.name, d.peak_late, d.delivered_us, d.deadline_us FROM service_day d JOIN service s ON s.id = d.service_id"
-    " WHERE d.bd >= ? AND d.deadline_us < ? AND d.peak_late IS NOT NULL AND NOT s.removed ORDER BY d.bd"
+    " WHERE d.bd >= ? AND d.deadline_us < ? AND d.peak_late IS NOT NULL AND NOT s.removed"
+    " AND d.timeliness IN ('met', 'met_late', 'breached') ORDER BY d.bd"
 )
 LEARNED_FROM = 600
 """Service days; older ones hardly count."""
 _PAST_TOLD = (
     "SELECT d.id, d.deadline_us, d.delivered_us, f.at_us, COALESCE(f.p_own, f.p_late) FROM (SELECT x.id, x.deadline_us,"
     " x.delivered_us FROM service_day x WHERE x.deadline_us < ? AND x.peak_late IS NOT NULL"
+    " AND x.timeliness IN ('met', 'met_late', 'breached')"
     " ORDER BY x.deadline_us DESC LIMIT ?) d JOIN forecast f ON f.service_day_id = d.id"
     " ORDER BY d.deadline_us, d.id, f.id"
 )

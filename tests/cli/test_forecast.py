@@ -60,12 +60,16 @@ def test_forecasts_are_scored_once_their_day_is_over(bench: Bench, capsys: pytes
     assert "look again tomorrow" in told(bench, capsys, "score")
     with bench.store.write(None) as connection:
         over = micros(datetime.now(UTC) - timedelta(minutes=1))
-        connection.exec_driver_sql(f"UPDATE service_day SET deadline_us = {over}, delivered_us = {over - 60_000_000}")
+        day = f"deadline_us = {over}, delivered_us = {over - 60_000_000}, timeliness = 'met'"
+        connection.exec_driver_sql(f"UPDATE service_day SET {day}")
         connection.exec_driver_sql("UPDATE forecast SET p_late = 0.3")
     document = json.loads(told(bench, capsys, "score", "--json"))
     assert [0.09, 0.09] == [round(one["brier"], 6) for one in (document["all"], *document["services"])]
     assert ["supply"] == [one["service"] for one in document["services"]]
     assert "too few days: " in told(bench, capsys, "score", "supply")
+    with bench.store.write(None) as connection:
+        connection.exec_driver_sql("UPDATE service_day SET delivered_us = NULL, timeliness = 'no_estimate'")
+    assert [] == json.loads(told(bench, capsys, "score", "--json"))["services"], "nobody proved that it was late"
 
 
 def test_two_services_at_once_are_refused(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:

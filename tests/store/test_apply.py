@@ -503,6 +503,15 @@ def test_what_was_told_in_time_of_days_that_are_over_is_known_to_later_evaluatio
     assert {"supply": [(0.4, False)]} == dict(load(served.store, later, Settings()).peaks)
 
 
+@pytest.mark.parametrize("stands", [Timeliness.NO_ESTIMATE, Timeliness.NO_PROMISE])
+def test_of_a_day_that_was_not_proved_late_nothing_is_learned(served: Estate, stands: Timeliness) -> None:
+    """Its source does not prove how it ended, or its calendar has left it out since."""
+    decide(served, "03:00", service_days=(verdict(0.4, p_own=0.2),))
+    decide(served, "05:21", service_days=(verdict(None, timeliness=stands),))
+    later = load(served.store, at("05:22") + timedelta(days=3), Settings())
+    assert ({}, ()) == (dict(later.peaks), later.forecasts)
+
+
 def test_what_is_learned_from_is_what_the_simulation_itself_said_of_days_that_are_over(served: Estate) -> None:
     decide(served, "03:30", service_days=(verdict(0.4, p_own=0.2),))
     decide(served, "05:21", service_days=(verdict(0.0, delivered_at=at("05:35"), timeliness=Timeliness.MET_LATE),))

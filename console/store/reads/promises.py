@@ -29,7 +29,8 @@ _DAYS = (
 FORECASTS_BACK = timedelta(days=90)
 _OVER = (
     "SELECT d.id, s.name, d.deadline_us, d.delivered_us FROM service_day d JOIN service s ON s.id = d.service_id"
-    " WHERE d.bd >= ? AND NOT s.removed AND (d.deadline_us <= ? OR d.delivered_us IS NOT NULL) ORDER BY d.bd, d.id"
+    " WHERE d.bd >= ? AND NOT s.removed AND (d.deadline_us <= ? OR d.delivered_us IS NOT NULL)"
+    " AND d.timeliness IN ('met', 'met_late', 'breached') ORDER BY d.bd, d.id"
 )
 _TOLD = (
     "SELECT f.service_day_id, f.at_us, f.p_late, f.p50_us, f.p95_us FROM forecast f"
@@ -68,7 +69,7 @@ class PromiseReads(Base):
         return found
 
     def told_days(self, name: str | None = None) -> list[ToldDay]:
-        """The days of each service, or of the one of that name, that are over or past their deadlines, with what was
+        """The days of each service, or of the one of that name, that were delivered or proved late, with what was
         forecast of them in time; the latest quarter of a year, oldest first. Raises NotFound with near misses."""
         now = self.now()
         known = [row[1] for row in self.link.rows(_SERVICES)]
