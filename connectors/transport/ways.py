@@ -3,6 +3,7 @@ name, then the defaults; for the host itself and for each one to go through."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,19 @@ def session_of(options: HostOptions, target: str, resolve: Secrets) -> Session:
     if options.host(target).local:
         return LocalSession(this_machine(target))
     return SshSession(address(options, target, resolve))
+
+
+_HOP = re.compile(r"(?:(?P<user>.*)@)?(?:\[(?P<ip>.+)\]|(?P<name>[^:]+))(?::(?P<port>\d+))?")
+
+
+def _hop(jump: str, before: tuple[str, ...] | None) -> Host:
+    """A host to go through, "[user@]host[:port]"; ssh writes an IP address as "[10.0.0.1]"."""
+    found = _HOP.fullmatch(jump)
+    if found is None:
+        raise AccessRefused(f'"{jump}" is no host to go through. Write it as "user@host:port".')
+    place = found["ip"] or found["name"]
+    port = int(found["port"]) if found["port"] else None
+    return Host(name=place.replace(":", "-"), address=place, user=found["user"] or None, port=port, jump=before)
 
 
 class _Way:
@@ -65,10 +79,8 @@ class _Way:
         """The last of these hosts, which is the one next to the host behind them."""
         if not jumps:
             return None
-        user, _, place = jumps[-1].rpartition("@")
-        name, _, port = place.partition(":")
         before = tuple(jumps[:-1]) or None  # only the first of them is reached as its own ssh_config says
-        return self.to(Host(name=name, user=user or None, port=int(port) if port else None, jump=before), depth)
+        return self.to(_hop(jumps[-1], before), depth)
 
     def _jumps(self, host: Host, said: SshWords | None, depth: int) -> Sequence[str]:
         if host.jump is not None:

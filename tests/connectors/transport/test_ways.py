@@ -162,6 +162,25 @@ def test_what_is_not_set_here_comes_from_ssh_config_with_what_it_includes(config
 
 
 @needs_ssh
+@pytest.mark.parametrize(
+    "jump, place",
+    [
+        ("10.1.2.3", ("10.1.2.3", "deploy", 2222)),
+        ("ops@10.1.2.3:2200", ("10.1.2.3", "ops", 2200)),
+        ("ops@[fd00::1]:2200", ("fd00::1", "ops", 2200)),
+    ],
+)
+def test_a_host_between_may_be_an_ip_address_which_ssh_writes_in_brackets(
+    config: Path, jump: str, place: tuple[str, str, int]
+) -> None:
+    config.write_text(f"Host db07\n ProxyJump {jump}\nHost *\n User deploy\n Port 2222\n")
+    found = way(ssh_config=str(config), key="/k").via
+    assert found is not None
+    assert (found.address, found.user, found.port) == place
+    assert found.key_names == (f"[{place[0]}]:{place[2]}", f"[{found.name}]:{place[2]}")
+
+
+@needs_ssh
 def test_what_is_set_here_counts_before_ssh_config(config: Path) -> None:
     found = way(ssh_config=str(config), user="headway", port=22, key="/k", known_hosts="/trusted", jump=["hop"])
     assert (found.user, found.port, found.key_file, found.known_hosts) == ("headway", 22, Path("/k"), Path("/trusted"))
