@@ -8,7 +8,18 @@ import sys
 from collections.abc import Sequence
 
 from console.cli.asking import answered, require_engine
-from console.cli.common import JOB, Stop, agreed, now_of, print_json, reading, say, say_lines, since_words
+from console.cli.common import (
+    JOB,
+    Stop,
+    agreed,
+    now_of,
+    positive_number,
+    print_json,
+    reading,
+    say,
+    say_lines,
+    since_words,
+)
 from console.cli.exits import Exit
 from console.cli.table import Col, print_table
 from console.model.views import DriftView
@@ -19,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", nargs="?", choices=["list", "accept"], default="list")
     parser.add_argument("name", nargs="?", metavar="JOB", help=f"the job whose drift is accepted: {JOB}")
     shown = "the newest change that you were shown; refused where another came since"
-    parser.add_argument("--change", type=int, metavar="N", help=shown)
+    parser.add_argument("--change", type=positive_number, metavar="N", help=shown)
     parser.add_argument("--json", action="store_true")
 
 

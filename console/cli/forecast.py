@@ -15,6 +15,7 @@ from console.cli.table import Col, print_table
 from console.cli.wall import cell_clock
 from console.control.scoring import ENOUGH_DAYS, Score, by_service, score
 from console.durations import duration_words
+from console.model.chance import late_words
 from console.model.views import ServiceView
 
 NOTHING = "–"
@@ -108,7 +109,7 @@ def lines(one: ServiceView, trust: Score | None, now: datetime) -> Iterator[str]
 
 
 def _row(one: ServiceView, now: datetime) -> tuple[str, ...]:
-    late = NOTHING if one.p_late is None else f"{round(one.p_late * 100)} %"
+    late = NOTHING if one.p_late is None else late_words(one.p_late).removesuffix(" late")
     return (
         one.title, cell_clock(one.deadline, one.zone, now), late, expected_words(one, now),
         one.timeliness.replace("_", " "), str(one.nights) if one.p_late is not None else NOTHING, one.reason,

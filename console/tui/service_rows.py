@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
+from console.model.chance import late_words
 from console.model.views import ServiceView
 from console.model.words import Timeliness
 from console.tui import chrome
@@ -176,7 +177,7 @@ def _cause(view: ServiceView, is_wide: bool) -> Run:
     if not view.is_promised:
         return view.reason, "dim"
     if not view.cause and view.is_endangered and view.p_late is not None and view.delivered is None:
-        return (view.reason if is_wide else f"{round(view.p_late * 100)} % late"), "plain"
+        return (view.reason if is_wide else late_words(view.p_late)), "plain"
     short = view.cause.partition("/")[2].rpartition(":")[2] or view.cause
     return cause_words(view, short) if is_wide else short, "plain"
 
@@ -233,7 +234,7 @@ def _standing(view: ServiceView, look: Look) -> list[list[Run]]:
         slip = f" to {look.clock.hm(latest, look.now, view.zone)}" if latest and latest > view.expected else ""
         known.append((expected + slip, "plain"))
         if view.p_late is not None and view.p_late >= LEAST:
-            known.append((f"{round(view.p_late * 100)} % late", style))
+            known.append((late_words(view.p_late), style))
     known += [(f"tier {view.tier}", "dim"), (f"bd {view.bd}", "dim")]
     dot: Run = (f" {look.glyphs.sign('dot')} ", "dim")
     return [[(f" {view.title or view.name}", "strong"), (f"  {mark} {word}", style)], *([dot, one] for one in known)]

@@ -27,6 +27,7 @@ __all__ = ["bench"]
         ("hold fake/load --for -3m", "usage: headway hold", 'argument --for: "-3m" is a time below 0; write 15s, 14m'),
         ("hold fake/load --for 3x", "usage: headway hold", 'argument --for: "3x" is not a duration; write 15s, 14m'),
         ("jobs --limit -3", "usage: headway jobs", "argument --limit: '-3' is no whole number from 1 on"),
+        ("drift accept fake/load --change 0", "usage: headway drift", "'0' is no whole number from 1 on"),
         ("gate fake/load --timeout -5s", "usage: headway gate", 'argument --timeout: "-5s" is a time below 0'),
     ],
 )

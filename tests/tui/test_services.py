@@ -281,3 +281,11 @@ def test_what_is_told_of_a_service_ends_with_no_half_a_part(width: int) -> None:
     first, *rest = told.split(" · ")
     assert set(rest) <= parts
     assert len(told) <= max(width, len(first))
+
+
+@pytest.mark.parametrize("late, words", [(1.0, "over 99 % late"), (0.61, "61 % late")])
+def test_a_chance_is_told_in_the_words_of_why(late: float, words: str) -> None:
+    """A simulation is never sure: `why` and `forecast` say "over 99 %" too."""
+    view = service(1, "supply-plan", "Supply plan", 2, "06:30", timeliness="will_miss", p_late=late, cause="")
+    told = "".join(text for text, _ in service_rows.detail(view, LOOK, 120)[0])
+    assert f" · {words} · " in told
