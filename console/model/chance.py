@@ -47,3 +47,5 @@ class PastForecasts:
     ahead_s: Sequence[float]
     """Seconds to the deadline, by look."""
     was_late: bool
+    night: int
+    """Its business date, as an ordinal."""

@@ -41,8 +41,9 @@ _PEAKS = (
 LEARNED_FROM = 600
 """Service days; older ones hardly count."""
 _PAST_TOLD = (
-    "SELECT d.id, d.deadline_us, d.delivered_us, f.at_us, COALESCE(f.p_own, f.p_late) FROM (SELECT x.id, x.deadline_us,"
-    " x.delivered_us FROM service_day x WHERE x.deadline_us < ? AND x.peak_late IS NOT NULL"
+    "SELECT d.id, d.bd, d.deadline_us, d.delivered_us, f.at_us, COALESCE(f.p_own, f.p_late)"
+    " FROM (SELECT x.id, x.bd, x.deadline_us, x.delivered_us FROM service_day x"
+    " WHERE x.deadline_us < ? AND x.peak_late IS NOT NULL"
     " AND x.timeliness IN ('met', 'met_late', 'breached')"
     " ORDER BY x.deadline_us DESC LIMIT ?) d JOIN forecast f ON f.service_day_id = d.id"
     " ORDER BY d.deadline_us, d.id, f.id"
@@ -141,10 +142,10 @@ class PastTold:
 
 
 def _past_forecasts(looks: Sequence[Row]) -> PastForecasts:
-    deadline_us, delivered_us = looks[0][:2]
-    ahead = [(deadline_us - at_us) / 1e6 for _, _, at_us, _ in looks]
+    bd, deadline_us, delivered_us = looks[0][:3]
+    ahead = [(deadline_us - at_us) / 1e6 for *_, at_us, _ in looks]
     was_late = delivered_us is None or delivered_us > deadline_us
-    return PastForecasts([late for *_, late in looks], ahead, was_late)
+    return PastForecasts([late for *_, late in looks], ahead, was_late, date.fromisoformat(bd).toordinal())
 
 
 @dataclass(slots=True)

@@ -256,7 +256,7 @@ def test_what_was_told_too_high_or_too_low_for_long_is_told_otherwise() -> None:
     seen = replace(seen, history={3: past(MART, "04:30", [40.0, 60.0, 90.0])})
     said = {}
     for name, was_late in (("calm", False), ("late", True)):
-        known = tuple(PastForecasts((0.3, 0.6), (3600.0, 1800.0), was_late) for _ in range(60))
+        known = tuple(PastForecasts((0.3, 0.6), (3600.0, 1800.0), was_late, night) for night in range(60))
         days = evaluate(replace(seen, forecasts=known), at("06:03"), foresee=Foresight()).service_days
         said[name] = next(day for day in days if day.bd == NIGHT)
     plain = evaluate(seen, at("06:03"), foresee=Foresight()).service_days

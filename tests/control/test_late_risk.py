@@ -197,6 +197,16 @@ def test_one_night_on_which_everything_was_late_does_not_turn_forecasts_round() 
     assert 0.02 < at[0] < 0.5 < at[2] < at[3] < 0.95
 
 
+def test_an_outage_that_hurt_every_service_of_a_night_is_one_outage() -> None:
+    """Else the next night, of which next to nothing is feared, is at risk for all of them."""
+    share = np.linspace(0.0, 1.0, 12)
+    lost = [Told(np.append(np.full(10, 0.02), [0.9] * 2), share, True, night=6)] * 50
+    calm = [Told(np.full(12, 0.02), share, False, night) for night in range(6) for _ in range(50)]
+    assert 0.02 < recalibrated(0.02, 0.5, learn(calm + lost)) < 0.1
+    apart = [Told(each.late, each.share, each.was_late) for each in lost]
+    assert recalibrated(0.02, 0.5, learn(calm + apart)) > 0.25, "fifty nights of that are another matter"
+
+
 def test_what_was_more_likely_stays_so_at_any_time_of_the_night() -> None:
     low, high = (recalibrated(late, 1.0, np.array([0.0, 0.2, -1.0])) for late in (0.1, 0.9))
     assert low < high

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import time, timedelta
+from datetime import date, time, timedelta
 from typing import Any
 
 import pytest
@@ -518,6 +518,7 @@ def test_what_is_learned_from_is_what_the_simulation_itself_said_of_days_that_ar
     assert () == load(served.store, at("05:36"), Settings()).forecasts
     (found,) = load(served.store, at("05:36") + timedelta(days=3), Settings()).forecasts
     assert ([0.2, 0.0], [7200.0, 540.0], True) == (found.late, found.ahead_s, found.was_late)
+    assert BD == date.fromordinal(found.night)
 
 
 def test_the_oldest_forecasts_go(served: Estate, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ class ByPast:
     def slopes(self, forecasts: Sequence[PastForecasts]) -> Floats:
         if forecasts is not self._of:
             nights = [
-                Told(np.array(one.late), np.array([share_over(ahead) for ahead in one.ahead_s]), one.was_late)
+                Told(np.array(one.late), np.array([share_over(a) for a in one.ahead_s]), one.was_late, one.night)
                 for one in forecasts
             ]
             self._of, self._slopes = forecasts, learn(nights)

@@ -5,6 +5,7 @@ prior to leaving it as it is, so that few nights change little."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,9 @@ HALF_LIFE = 60.0
 """Service nights after which a forecast counts half."""
 MOST = 600
 """Service nights that are looked at."""
+TOGETHER = 0.5
+"""How far services of one night go the same way (the correlation of cluster sampling, Kish 1965; ours is a guess): all
+of them together teach as much as two nights at most, so that one outage is one outage, however many it hurt."""
 LEAST_SLOPE = 0.1
 STEPS, NEAR = 30, 1e-4
 """Of the search for the coefficients; steps so small change no figure that is told."""
@@ -34,6 +38,8 @@ class Told:
     share: Floats
     """Of the time to the deadline that was over, by look."""
     was_late: bool
+    night: int | None = None
+    """The same for services of one night; None: it is the only one."""
 
 
 def learn(past: list[Told]) -> Floats:
@@ -41,7 +47,8 @@ def learn(past: list[Told]) -> Floats:
     past = past[-MOST:]
     if not past:
         return PRIOR
-    age = 0.5 ** (np.arange(len(past) - 1, -1, -1) / HALF_LIFE)
+    worth = _worth(past)
+    age = worth * 0.5 ** ((worth.sum() - np.cumsum(worth)) / HALF_LIFE)
     rows = np.concatenate([_row(each.late, each.share) for each in past])
     weights = np.concatenate(
         [np.full(len(each.late), one / len(each.late)) for each, one in zip(past, age, strict=True)]
@@ -56,6 +63,13 @@ def learn(past: list[Told]) -> Floats:
         if np.abs(step).max() <= NEAR:
             break
     return slopes
+
+
+def _worth(past: list[Told]) -> Floats:
+    """Of how many service nights apart each tells."""
+    services = Counter(each.night for each in past)
+    beside = np.array([0 if each.night is None else services[each.night] - 1 for each in past])
+    return np.asarray(1 / (1 + beside * TOGETHER))
 
 
 @dataclass(frozen=True, slots=True)
