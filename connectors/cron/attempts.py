@@ -6,7 +6,7 @@ attempt's key is the minute of its start and that pid: both evidences make the s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -25,8 +25,9 @@ KEPT_MOST = 5000
 PID_SPACE = 4194304
 ENDS_LOGGED, ERRORS_LOGGED = 2, 4  # bits of cron -L, cron(8)
 
-FindJob = Callable[[str, str, datetime, str], str | None]
-"""user, text, start, job mark of a rerun -> native id, or None where no crontab has that line."""
+FindJobs = Callable[[str, str, datetime, str], Sequence[str]]
+"""user, text, start, job mark of a rerun -> native ids of the lines that may have started it: one, but where several
+are alike and due together; none where no crontab has such a line."""
 
 
 @dataclass(slots=True)
@@ -55,21 +56,21 @@ class Book:
             self._by_run[attempt.run_id] = attempt
 
     # -- the log ------------------------------------------------------------------------------------------------------
-    def hear_log(self, event: Event, find_job: FindJob, level: int) -> None:
+    def hear_log(self, event: Event, find_jobs: FindJobs, level: int) -> None:
         """Takes in one line of cron's log."""
         if event.word is Word.CMD:
-            self._log_start(event, find_job)
+            self._log_start(event, find_jobs)
         elif event.word is Word.ERROR:
             self._log_error(event)
         elif event.word is Word.END:
             self._log_end(event, level)
 
-    def _log_start(self, event: Event, find_job: FindJob) -> None:
+    def _log_start(self, event: Event, find_jobs: FindJobs) -> None:
         pid, at = event.job_pid or event.pid, event.at.timestamp()
         child = event.pid if event.job_pid else 0
         known = self._started(pid, event.user, at)
         if known is None:
-            job = find_job(event.user, event.text, event.at, "")
+            job = self._line(find_jobs(event.user, event.text, event.at, ""), at)
             if job is None:
                 self.unmatched[event.user, event.text] = self.unmatched.get((event.user, event.text), 0) + 1
                 return
@@ -79,6 +80,13 @@ class Book:
             known.from_log, known.child = True, known.child or child
             known.text = text_mark(event.text)
             known.add_line(event.line)
+
+    def _line(self, jobs: Sequence[str], at: float) -> str | None:
+        """The first of these lines of which no start at that time is known: lines that are alike start together."""
+        if len(jobs) < 2:
+            return jobs[0] if jobs else None
+        near = {one.job for one in self.attempts if abs(one.started - at) <= SAME_START_SECONDS and not one.action}
+        return next((job for job in jobs if job not in near), jobs[0])
 
     def _started(self, pid: int, user: str, at: float) -> Attempt | None:
         near = [
@@ -135,20 +143,20 @@ class Book:
         return min(free, key=lambda one: (one.pid - event.pid) % PID_SPACE, default=None)
 
     # -- the wrapper --------------------------------------------------------------------------------------------------
-    def hear_wrapper(self, record: WrapperStart | WrapperEnd | Cancel, find_job: FindJob) -> None:
+    def hear_wrapper(self, record: WrapperStart | WrapperEnd | Cancel, find_jobs: FindJobs) -> None:
         """Takes in one record of the shell wrapper, or of a cancel of ours."""
         if isinstance(record, Cancel):
             self._cancelled(record)
         elif isinstance(record, WrapperEnd):
             self._wrapper_end(record)
         elif record.run_id not in self._by_run:
-            self._wrapper_start(record, find_job)
+            self._wrapper_start(record, find_jobs)
 
-    def _wrapper_start(self, record: WrapperStart, find_job: FindJob) -> None:
+    def _wrapper_start(self, record: WrapperStart, find_jobs: FindJobs) -> None:
         at = record.at.timestamp()
         known = None if record.action else self._started(record.pid, record.user, at)
         if known is None:
-            job = find_job(record.user, record.text, record.at, record.job)
+            job = self._line(find_jobs(record.user, record.text, record.at, record.job), at)
             if job is None:
                 self.unmatched[record.user, record.text] = self.unmatched.get((record.user, record.text), 0) + 1
                 return

@@ -34,17 +34,21 @@ class Lines:
             self._by_text.setdefault((line.user, text), []).append(line)
             self.names.setdefault(name_mark(line.user, text), native_id(self.host, line))
 
-    def find(self, user: str, text: str, started: datetime, mark: str) -> str | None:
-        """Native id of the line that this start belongs to; None where no crontab, now or just before, has it."""
+    def find(self, user: str, text: str, started: datetime, mark: str) -> tuple[str, ...]:
+        """Native ids of the lines to which this start may belong: several where they are alike and equally near; none
+        where no crontab, now or just before, has such a line."""
         named = self._by_mark.get(mark)
         if named is not None and named.user == user:
-            return native_id(self.host, named)
+            return (native_id(self.host, named),)
         found = self._by_text.get((user, text))
         if not found:
-            return self.older.get(name_mark(user, text))
-        return native_id(self.host, found[0] if len(found) == 1 else self._nearest(found, started))
+            older = self.older.get(name_mark(user, text))
+            return (older,) if older is not None else ()
+        return tuple(native_id(self.host, line) for line in self._nearest(found, started))
 
-    def _nearest(self, lines: list[Line], started: datetime) -> Line:
+    def _nearest(self, lines: list[Line], started: datetime) -> list[Line]:
+        if len(lines) == 1:
+            return lines
         local = started.astimezone(self.zone).replace(tzinfo=None)
 
         def distance(line: Line) -> int:
@@ -52,7 +56,9 @@ class Lines:
             minutes = due.minutes_since_due(local) if due else None
             return FAR if minutes is None else minutes
 
-        return min(lines, key=distance)
+        known = [(distance(line), line) for line in lines]
+        least = min(at for at, _ in known)
+        return [line for at, line in known if at == least]
 
 
 def recorded(command: str) -> str:

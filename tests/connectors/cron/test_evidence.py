@@ -29,8 +29,8 @@ def events(name: str) -> list[Event]:
     return [event for line in lines if (event := read_line(line, NOW, UTC)) is not None]
 
 
-def any_job(user: str, text: str, started: datetime, mark: str) -> str:
-    return f"db07:{text[:20]}"
+def any_job(user: str, text: str, started: datetime, mark: str) -> tuple[str, ...]:
+    return (f"db07:{text[:20]}",)
 
 
 def heard(name: str, level: int) -> Book:
@@ -230,7 +230,7 @@ def test_rerun_is_an_attempt_of_its_own_even_beside_crons_start() -> None:
 
 def test_start_of_no_known_line_is_counted() -> None:
     book = Book()
-    book.hear_log(START, lambda *_: None, 1)
+    book.hear_log(START, lambda *_: (), 1)
     assert (book.attempts, book.unmatched) == ([], {("root", "true"): 1})
 
 
