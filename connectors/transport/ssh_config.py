@@ -3,6 +3,8 @@ tokens. Source: ssh(1), ssh_config(5)."""
 
 from __future__ import annotations
 
+import os
+import stat
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +41,7 @@ def as_ssh_would(config: Path, host: str) -> SshWords:
     path = config.expanduser()
     if not path.is_file():
         raise AccessRefused(f"ssh_config {config}: no such file. Name one, or leave ssh_config out.")
+    _refuse_foreign(config, path)
     told = _asked(config, ["ssh", "-G", "-F", str(path), "--", host])
     many: dict[str, list[str]] = {}
     for line in told.splitlines():
@@ -60,6 +63,16 @@ def as_ssh_would(config: Path, host: str) -> SshWords:
         alias=one.get("hostkeyalias", ""),
         jumps=() if jumps == "none" else tuple(jumps.removeprefix("ssh://").split(",")),
     )
+
+
+def _refuse_foreign(config: Path, path: Path) -> None:
+    """A `Match exec` of it runs as us: ssh looks at who may write a person's own file, but not at one that is named."""
+    held = path.stat()
+    if held.st_uid not in (0, os.geteuid()) or held.st_mode & 0o022:
+        raise AccessRefused(
+            f"ssh_config {config}: others may write it (owner {held.st_uid}, mode {stat.S_IMODE(held.st_mode):04o}), "
+            f"and so run programs as Headway. Make it ours or root's, and chmod go-w {config}"
+        )
 
 
 def _asked(config: Path, argv: list[str]) -> str:

@@ -214,6 +214,14 @@ def test_an_ssh_config_that_is_not_there_is_named(tmp_path: Path) -> None:
         way(ssh_config=str(tmp_path / "absent"))
 
 
+def test_an_ssh_config_that_others_may_write_is_not_read(config: Path) -> None:
+    config.write_text(f'Match exec "touch {config.parent}/ran"\n User x\n')
+    config.chmod(0o664)
+    with pytest.raises(AccessRefused, match=r"others may write it \(owner \d+, mode 0664\).*chmod go-w"):
+        way(ssh_config=str(config))
+    assert not (config.parent / "ran").exists()
+
+
 @needs_ssh
 def test_a_broken_ssh_config_is_told_in_the_words_of_ssh(config: Path) -> None:
     config.write_text("Nonsense yes\n")
