@@ -28,7 +28,7 @@ from connectors.contract import (
 from connectors.pg_cron import parse
 from connectors.pg_cron.client import Page, PgCronClient, Situation, session_name
 from connectors.pg_cron.parse import ENTRY_PREFIX, Row
-from connectors.pg_cron.rights import GRANTS, door, hidden_words, sees_all
+from connectors.pg_cron.rights import door, granted, hidden_words, sees_all
 from connectors.transport.sql import Deadline
 
 OVERDUE = timedelta(minutes=10)
@@ -123,7 +123,7 @@ def _refusal(now: Situation, way: str | None, job: str, what: str) -> str | None
     if now.access["log_run"] == "off":
         return f"cron.log_run is off: the {what} would leave no row that proves it; set it on and restart PostgreSQL"
     if way is None or (way == "own" and now.job["username"] != role):
-        return f"role {role} may not {what} {job}: {GRANTS}, then GRANT headway_act TO {role};"
+        return f"role {role} may not {what} {job}: {granted(now.access)}"
     return None
 
 

@@ -10,7 +10,7 @@ from connectors.contract import Absent, Ask, CannotTell, Found, LookUp, NotSuppo
 from connectors.pg_cron import parse
 from connectors.pg_cron.act import runid_of
 from connectors.pg_cron.client import Left, PgCronClient, session_name
-from connectors.pg_cron.rights import GRANTS, hidden_words, sees_all
+from connectors.pg_cron.rights import granted, hidden_words, sees_all
 
 NOTES = (
     "what it changed since its last commit is rolled back",
@@ -48,7 +48,7 @@ def _refusal(left: Left, runid: int, job: str) -> str | None:
     if left.row["job_pid"] is None:
         return f"run {runid} of {job} has no process yet ({left.row['status']})"
     if not left.access["may_cancel"]:
-        return f"role {role} may not cancel a run: {GRANTS}, then GRANT headway_act TO {role};"
+        return f"role {role} may not cancel a run: {granted(left.access)}"
     return None
 
 

@@ -29,7 +29,7 @@ from connectors.pg_cron import parse
 from connectors.pg_cron.act import job_of
 from connectors.pg_cron.client import Left, PgCronClient, Situation, session_name
 from connectors.pg_cron.parse import Row
-from connectors.pg_cron.rights import GRANTS, hidden_words, sees_all
+from connectors.pg_cron.rights import granted, hidden_words, sees_all
 
 
 def preview(client: PgCronClient, ask: Ask, timeout_seconds: float) -> Preview:
@@ -96,7 +96,7 @@ def _no_door(now: Situation, job: str, right: str = "may_hold") -> str | None:
         return "this server is a standby: pg_cron runs on the primary only"
     if not now.access[right]:
         what = f"hold {job}" if right == "may_hold" else f"take our mark from {job} alone"
-        return f"role {role} may not {what}: {GRANTS}, then GRANT headway_act TO {role};"
+        return f"role {role} may not {what}: {granted(now.access)}"
     return None
 
 

@@ -37,7 +37,7 @@ def sees_all(access: Row) -> bool:
 
 def hidden_words(access: Row) -> str:
     """Why what we see is not all there is."""
-    return f"row security shows role {access['role']} only its own jobs and runs: {GRANTS}, then {_member(access)}"
+    return f"row security shows role {access['role']} only its own jobs and runs: {granted(access, 'headway_view')}"
 
 
 def door(access: Row) -> str | None:
@@ -54,11 +54,18 @@ def rights(access: Row) -> tuple[Right, ...]:
     return tuple(_rights(access))
 
 
-def _member(access: Row, of: str = "headway_view") -> str:
-    return f"GRANT {of} TO {quoted(access['role'])};"
+def granted(access: Row, of: str = "headway_act") -> str:
+    """How the role gets what a role of grants.sql has; one of them needs no more than that file."""
+    own = access["role"] in ("headway_act", of)  # headway_act has what headway_view has
+    return GRANTS if own else f"{GRANTS}, then GRANT {of} TO {quoted(access['role'])};"
 
 
 def _rights(access: Row) -> Iterator[Right]:
+    if access["version"] is None:  # there is nothing here that a right could be given to
+        yield Right(
+            "pg_cron in this database", False, f"it is not in database {access['database']}", _elsewhere(access)
+        )
+        return
     role = quoted(access["role"])
     tables = (("may_read_jobs", "job"), ("may_read_runs", "job_run_details"))
     yield _right("usage of schema cron", access["may_enter"], f"GRANT USAGE ON SCHEMA cron TO {role};")
@@ -77,6 +84,11 @@ def _rights(access: Row) -> Iterator[Right]:
     if access["is_standby"]:
         yield STANDBY
     yield from _act(access)
+
+
+def _elsewhere(access: Row) -> str:
+    found = access["cron_database"]
+    return f'dbname = "{found}"' if found else "name as dbname what SHOW cron.database_name tells a superuser"
 
 
 def _right(name: str, held: object, mend: str) -> Right:
@@ -105,5 +117,5 @@ def _act(access: Row) -> Iterator[Right]:
 def _may(access: Row, name: str, held: object, why: str) -> Right:
     if held:
         return Right(name, True, needed_for="act")
-    mend = f"{GRANTS}, then {_member(access, 'headway_act')}"
+    mend = granted(access)
     return Right(name, False, f"{why} for role {access['role']}", mend, needed_for="act")

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from console.clean import clean_line
-from console.onboarding import accounts, folders, homes, schedulers
+from console.onboarding import accounts, folders, homes, postgres, schedulers
 from console.onboarding.finding import Finding, Machine, Ready
 
 FINDERS: tuple[tuple[str, Callable[[Machine], Iterator[Finding]]], ...] = (
     ("crontabs", schedulers.crontabs),
     ("systemd timers", homes.timers),
     ("an Airflow home", homes.airflow),
-    ("PostgreSQL with pg_cron", schedulers.databases),
+    ("PostgreSQL with pg_cron", postgres.databases),
     ("AWS profiles", homes.aws),
     ("Databricks", accounts.databricks),
     ("GitHub and clones with workflows", folders.github),

@@ -173,9 +173,9 @@ def test_hidden_jobs_prove_no_absence_and_leave_holds_unknown(fake: FakePgCron) 
 
 def test_a_missing_right_is_named_with_its_mend_by_preview_and_probe(fake: FakePgCron) -> None:
     cancel = cancel_ask(fake)
-    fake.access |= {"may_hold": False, "may_clear": None, "may_cancel": None}
+    fake.access |= {"role": "watcher", "may_hold": False, "may_clear": None, "may_cancel": None}
     connector = connector_on(fake)
-    mend = "run connectors/pg_cron/grants.sql as a superuser, then GRANT headway_act TO"
+    mend = "run connectors/pg_cron/grants.sql as a superuser, then GRANT headway_act TO watcher;"
     for ask in (hold_ask(JOB), release_ask(JOB, KEY), cancel):
         assert mend in refused(connector, ask)
     missing = [right for right in connector.probe(5).rights if right.held is False]
@@ -247,3 +247,9 @@ def test_a_start_of_a_held_job_runs_its_own_command(fake: FakePgCron) -> None:
 def test_a_state_cannot_be_set(fake: FakePgCron, verb: Verb) -> None:
     with pytest.raises(NotSupported, match="pg_cron keeps no state that could be set; Headway asserts it itself"):
         connector_on(fake).preview(Ask(verb, RunRef(JOB, "x", "", ""), State.FAILED), 5)
+
+
+def test_a_role_is_not_told_to_be_granted_to_itself(fake: FakePgCron) -> None:
+    fake.access |= {"may_hold": False}
+    [right] = [right for right in connector_on(fake).probe(5).rights if right.held is False]
+    assert ("headway_act", "run connectors/pg_cron/grants.sql as a superuser") == (fake.access["role"], right.mend)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from console.onboarding import schedulers
+from console.onboarding import postgres
 from console.onboarding.finding import Machine
 
 
@@ -20,8 +20,8 @@ def asked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
         ports.append(port)
         return "", ""
 
-    monkeypatch.setattr(schedulers, "_cron_database", note)
-    list(schedulers.databases(Machine(folder, {"PGPASSWORD": "secret"}, etc=folder, sockets=(folder,))))
+    monkeypatch.setattr(postgres, "_cron_database", note)
+    list(postgres.databases(Machine(folder, {"PGPASSWORD": "secret"}, etc=folder, sockets=(folder,))))
     return ports
 
 
