@@ -164,9 +164,13 @@ proved() { # the same, after the w bytes that prove the place, as far as `left` 
   left=$((left - ($3 - $2)))
   [ "$left" -gt 0 ] || { mark MORE; return 1; }
 }
-rotated() { # newest first; a .gz that is still being made has its origin beside it and does not count yet
+rotated() { # newest first; a link may lead anywhere; a .gz that is still being made has its origin beside it and does not count yet
   ls -t "$1".[0-9]* "$1"-[0-9]* 2>/dev/null | head -n 60 |
-    while IFS= read -r o; do case $o in *.gz) [ -e "${o%.gz}" ] && continue ;; esac; printf '%s\n' "$o"; done
+    while IFS= read -r o; do
+      [ -L "$o" ] && continue
+      case $o in *.gz) [ -e "${o%.gz}" ] && continue ;; esac
+      printf '%s\n' "$o"
+    done
 }
 
 # follow PATH OFFSET|new|tail SUM INODE TAG SINCE BUDGET|shared [search]
@@ -246,7 +250,7 @@ new_spools() { # SPOOL KNOWN MODE
   seen=absent; [ -d "$1" ] && seen=denied; [ -r "$1" ] && [ -x "$1" ] && seen=ok
   mark "SPOOL|$seen|$1"
   for runs in "$1"/*/runs; do
-    [ -f "$runs" ] && [ ! -L "$runs" ] || continue
+    [ -f "$runs" ] && [ ! -L "$runs" ] && [ ! -L "${runs%/*}" ] || continue
     case "$NL$2$NL" in *"$NL$runs$NL"*) continue ;; esac
     [ "$left" -gt 1 ] || { mark MORE; return; }
     follow "$runs" "$3" 0 0 - 0 shared

@@ -5,7 +5,7 @@ number() { case $1 in '' | *[!0-9]* | ???????????????????*) refuse "not a number
 one_of() { found=$1; shift; for each in "$@"; do [ "$found" = "$each" ] && return; done; return 1; }
 a_log() { # only what stands in LOGS, or the wrapper's records
   one_of "$1" $LOGS && return
-  case $1 in *..* | *//* | "$SPOOL"/*/*/*) ;; "$SPOOL"/*/runs) return ;; esac
+  case $1 in *..* | *//* | "$SPOOL"/*/*/*) ;; "$SPOOL"/*/runs) [ ! -L "$1" ] && [ ! -L "${1%/*}" ] && return ;; esac
   refuse "$1 is none of its logs ($LOGS)"
 }
 call() {

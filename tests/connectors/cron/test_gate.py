@@ -18,7 +18,7 @@ from tests.connectors.cron.support import ask, connect
 from tests.fakes.ssh_local import ME, LocalHost
 
 NONCE = "0123456789abcdef"
-TEXTS = {3: "42bf01fa"}
+TEXTS = {4: "54c6a7e1"}
 """Version of the gate -> how the sum of its text begins."""
 
 
@@ -118,6 +118,26 @@ def test_a_spool_of_the_askers_choice_is_not_looked_at(host: LocalHost, gated: G
     answer = gated.run(for_the_gate([("leave", "100"), ("new_spools", "/etc", "", "new")], NONCE, 0).encode(), (), 10)
     spool = next(part for part in sections(answer.stdout, NONCE, "db07") if part.kind == "SPOOL")
     assert spool.rest == f"ok|{host.spool}"
+
+
+def test_no_link_that_a_user_of_the_host_makes_leads_out_of_the_spool(host: LocalHost, gated: Gated) -> None:
+    """Everybody may make a folder in the spool, and the key's login may read more than they."""
+    secret = host.folder / "elsewhere" / "runs"
+    secret.parent.mkdir()
+    secret.write_text("SECRET\n")
+    (host.spool / "folder").symlink_to(secret.parent)
+    for user in ("file", "rotated"):
+        (host.spool / user).mkdir()
+    (host.spool / "file" / "runs").symlink_to(secret)
+    (host.spool / "rotated" / "runs").write_text("own\n")
+    (host.spool / "rotated" / "runs.1").symlink_to(secret)
+    for user in ("folder", "file"):
+        assert "none of its logs" in told(
+            gated, ("follow", f"{host.spool}/{user}/runs", "new", "0", "0", "-", "0", "99")
+        )
+    calls = [("leave", "9999"), ("new_spools", "", "", "new")]
+    said = gated.run(for_the_gate(calls, NONCE, 9999).encode(), (), 10).stdout
+    assert (True, False) == (b"own\n" in said, b"SECRET" in said)
 
 
 @pytest.mark.parametrize("said", [b"", b"echo hi\n", b"\x00\xff", b"headway-gate 1 $(id) 0\n"])
