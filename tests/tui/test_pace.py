@@ -6,9 +6,12 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
+from random import Random
 from typing import Any, cast
 
+import pytest
 from textual.app import App, ComposeResult
+from textual.strip import Strip
 
 from console.tui import keys
 from console.tui.driver import Line
@@ -47,6 +50,80 @@ async def _show_again() -> None:
         assert [2] == painted
         await pilot.pause()
         assert "other" in grid.render_line(2).text
+
+
+class _Terminal:
+    """What stands on a terminal that is sent only the lines that a grid asks to have painted."""
+
+    def __init__(self, grid: Grid) -> None:
+        self.grid = grid
+        self.lines: dict[int, Strip] = {}
+        self._wanted: set[int] = set(range(grid.size.height))
+        real = grid.refresh
+
+        def refresh(*regions: Any, **options: Any) -> Any:
+            lines = range(grid.size.height) if not regions else [y for each in regions for y in each.line_range]
+            self._wanted |= {y for y in lines if 0 <= y < grid.size.height}
+            return real(*regions, **options)
+
+        grid.refresh = refresh  # type: ignore[method-assign]
+
+    def paint(self) -> list[Strip]:
+        self.lines |= {y: self.grid.render_line(y) for y in self._wanted}
+        self._wanted.clear()
+        return [self.lines[y] for y in range(self.grid.size.height)]
+
+    def anew(self) -> list[Strip]:
+        """What a table that was never painted before shows."""
+        kept, self.grid._painted = self.grid._painted, {}
+        lines = [self.grid.render_line(y) for y in range(self.grid.size.height)]
+        self.grid._painted = kept
+        return lines
+
+
+def _changed(rows: list[Row], luck: Random) -> list[Row]:
+    """The rows in another order, one that says something else, one more or one less."""
+    rows = list(rows)
+    what = luck.choice(("swap", "say", "shuffle", "add", "drop", "nothing"))
+    here, there = (luck.randrange(len(rows)) for _ in "ab") if rows else (0, 0)
+    if what == "swap" and rows:
+        rows[here], rows[there] = rows[there], rows[here]
+    elif what == "say" and rows:
+        rows[here] = Row(rows[here].key, ((luck.choice("abc"), "plain"),))
+    elif what == "shuffle":
+        luck.shuffle(rows)
+    elif what == "add" or len(rows) < 2:
+        rows.insert(here, Row(max((cast(int, row.key) for row in rows), default=0) + 1, (("new", "plain"),)))
+    elif what == "drop":
+        del rows[here]
+    return rows
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_moves_or_changes_the_table_shows_what_one_painted_anew_would(seed: int) -> None:
+    """A row that moved was not painted where it went: the one before stood there still, and one row stood twice."""
+    asyncio.run(_move_about(Random(seed)))
+
+
+async def _move_about(luck: Random) -> None:
+    app = _OneGrid()
+    async with app.run_test(size=(20, 8)) as pilot:
+        grid = app.query_one(Grid)
+        rows = [Row(number, ((chr(65 + number), "plain"),)) for number in range(luck.choice((4, 12)))]
+        grid.show(Rows(rows))
+        await pilot.pause()
+        terminal = _Terminal(grid)
+        assert terminal.paint() == terminal.anew()
+        for _ in range(40):
+            rows = _changed(rows, luck)
+            grid.show(Rows(rows), keep=luck.random() < 0.8)
+            if luck.random() < 0.2:
+                grid.action_move(luck.choice(("down", "up", "bottom", "top")))
+            if luck.random() < 0.1:
+                grid.light(frozenset({rows[0].key}))
+            await pilot.pause()
+            before = terminal.paint()
+            assert before == terminal.anew(), rows
 
 
 def test_every_key_of_the_table_is_shown_as_it_stands_on_a_keyboard() -> None:

@@ -65,8 +65,9 @@ class Grid(FlatScroll, can_focus=True, inherit_bindings=False):
         self._stand_on: Hashable | None = None
         self._stand_top: int | None = None
         self._lit_rows = Lit()
-        self._painted: dict[tuple[Hashable, bool, bool], tuple[Row, Strip]] = {}
-        """Lines by their row's key, under the cursor or not, lit or not, with their rows: what says the same stays."""
+        self._painted: dict[int, tuple[tuple[Hashable, bool, bool], Row, Strip]] = {}
+        """By row number, because a row may move: its key, under the cursor or not, lit or not; what it says; its line.
+        What stands in its place and says the same stays."""
         self._head = int(any(column.title for column in self.columns))
 
     @property
@@ -127,10 +128,9 @@ class Grid(FlatScroll, can_focus=True, inherit_bindings=False):
         top = self.scroll_offset.y
         painted, self._painted = self._painted, {}
         for index, row in enumerate(self._light(), top):
-            place = self._place(index)
-            shown = painted.get(place)
-            if shown is not None and (not first <= index <= last or shown[0] == row):
-                self._painted[place] = shown
+            shown = painted.get(index)
+            if shown is not None and shown[:2] == (self._place(index), row):
+                self._painted[index] = shown
             elif first <= index <= last:
                 self.refresh_line(index + self._head)
 
@@ -202,16 +202,16 @@ class Grid(FlatScroll, can_focus=True, inherit_bindings=False):
             told = self.empty.split("\n") if self.empty and not len(self.source) else []
             return colours.strip([("  " + told[below], "dim")] if 0 <= below < len(told) else (), width)
         place = self._place(index)
-        found = self._painted.get(place)
-        if found is not None:
-            return found[1]
+        found = self._painted.get(index)
+        if found is not None and found[0] == place:
+            return found[2]
         row = self.source.row(index)
         ground = "cursor" if place[1] and self._picked(row) else "lit" if place[2] else ""
         strip = colours.strip(self._lines.row(row, width), width, ground, mark=place[2] and self.app.no_color)
         if row is None:
             self.source.want(*self.visible_rows)
         elif len(self._painted) < KEPT_LINES:
-            self._painted[place] = (row, strip)
+            self._painted[index] = (place, row, strip)
         return strip
 
     def _picked(self, row: Row | None) -> bool:
