@@ -13,6 +13,7 @@ from console.control.evaluate import evaluate
 from console.control.forecast import look
 from console.control.forecast.by_past import own_risk
 from console.control.forecast.foresee import Foresight
+from console.control.forecast.laid import Laid, apart
 from console.control.forecast.unchanged import Answered, Answers, Asked, Name
 from console.control.risk import alarm_of, has_passed, judged
 from console.model.chance import PastForecasts
@@ -106,6 +107,13 @@ def test_services_that_share_a_job_agree_and_those_apart_do_not_move_each_other(
                             ("first", "second", "lone"))  # fmt: skip
     assert (first.expected_at, first.p95_at) == (second.expected_at, second.p95_at)
     assert (at("04:30"), Timeliness.ON_TIME) == (apart.p95_at, apart.timeliness)
+
+
+def test_service_days_are_together_by_what_they_share_over_others_too() -> None:
+    laid = Laid(places=[{1: 10}, {2: 20}, {3: 30}, {}, {1: 40}, {4: 20, 5: 10}, {6: 30, 7: 40}])
+    assert [[0, 1, 5], [2, 4, 6], [3]] == sorted(apart(laid))
+    many = Laid(places=[{0: 0, day + 1: day + 1} for day in range(20_000)])
+    assert [list(range(20_000))] == apart(many), "as many steps as there are jobs, not their square"
 
 
 def test_a_service_that_is_likely_late_says_so_and_why() -> None:

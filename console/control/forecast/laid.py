@@ -232,15 +232,21 @@ def instant_of(seconds: float) -> datetime:
 
 def apart(laid: Laid) -> list[list[int]]:
     """The service days (their places in `laid.places`) by what they share points with, directly or not."""
-    owner: dict[int, int] = {}
-    groups: dict[int, list[int]] = {}
     of = list(range(len(laid.places)))
+    """By service day: an earlier one of its group; itself for the first."""
+
+    def first(day: int) -> int:
+        while of[day] != day:
+            of[day] = of[of[day]]
+            day = of[day]
+        return day
+
+    owner: dict[int, int] = {}
     for day, places in enumerate(laid.places):
-        met = {of[owner[place]] for place in places.values() if place in owner}
-        one = min(met, default=day)
-        joined = [day, *(each for group in met for each in groups.pop(group))]
-        groups[one] = sorted(joined)
-        for each in joined:
-            of[each] = one
-        owner.update(dict.fromkeys(places.values(), day))
+        for place in places.values():
+            one, other = first(owner.setdefault(place, day)), first(day)
+            of[max(one, other)] = min(one, other)
+    groups: dict[int, list[int]] = {}
+    for day in range(len(of)):
+        groups.setdefault(first(day), []).append(day)
     return list(groups.values())
