@@ -21,8 +21,8 @@ from console.model.views import HeaderView, ServiceView
 from console.personal.file import Personal, own_file
 from console.personal.left import Left, Places
 from console.personal.shared import own_of
-from console.store.errors import StoreMissing
 from console.tui import keys
+from console.tui.beginning import Beginning
 from console.tui.cells import Look
 from console.tui.chrome import is_small
 from console.tui.desk import Desk
@@ -55,8 +55,6 @@ HEADER_SECONDS = 5.0
 """How often the header is read even without a change: an engine that stopped changes nothing."""
 SILENT_TICKS = 30
 """Seconds after which a store that neither answers nor fails, as on a disk that hangs, is told as lost."""
-START_SECONDS = 20.0
-"""How long an engine that was started from here may need until its store is there."""
 
 
 class HeadwayApp(Ways, inherit_bindings=False):
@@ -122,9 +120,7 @@ class HeadwayApp(Ways, inherit_bindings=False):
         self.read_at: datetime | None = None
         """When the store could last be read, by real time."""
         self._silent = 0  # ticks since then: none are counted while another program has the terminal
-        self.starting = False
-        """True while the store is not there yet and `on_painted` may be bringing the engine that makes it."""
-        self._starts_until = time.monotonic() + START_SECONDS if on_painted is not None else 0.0
+        self.beginning = Beginning(on_painted is not None)
         self._hand: Hand | None = None
         self._frozen, self._on_painted = frozen, on_painted
         self._home, self._place = screen or "services", place
@@ -229,7 +225,8 @@ class HeadwayApp(Ways, inherit_bindings=False):
         self._signaller.look(self.header, self.services, self.own.signals, is_watched=self.app_focus)
         zones = {service.zone for service in self.services}
         self.clock.home = zones.pop() if len(zones) == 1 else ""
-        broken, self.store_error, self.starting, self._silent = bool(self.store_error), "", False, 0
+        broken, self.store_error, self._silent = bool(self.store_error), "", 0
+        self.beginning.seen(self.header, self.services)
         unseen = {name for name, _ in self.header.sick_targets}
         self.paint_frame()
         if before is not None and unseen != {name for name, _ in before.sick_targets}:
@@ -257,8 +254,7 @@ class HeadwayApp(Ways, inherit_bindings=False):
         self.store_error = f"{error}" or type(error).__name__
         if self.own.signals.title:
             self._signaller.entitle("Headway: nothing is seen")
-        is_early = self.header is None and time.monotonic() < self._starts_until
-        self.starting = is_early and (self.starting or isinstance(error, StoreMissing))
+        self.beginning.failed(error, is_first=self.header is None)
         self.paint_frame()
 
     def look_again(self) -> None:

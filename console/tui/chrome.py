@@ -97,10 +97,12 @@ def banner(
     return f' no engine for {age}: what you see is from {_at(since, look)}; run "headway engine"'
 
 
-def alarm(view: HeaderView | None, store_error: str, look: Look, read_at: datetime | None) -> str:
+def alarm(
+    view: HeaderView | None, store_error: str, look: Look, read_at: datetime | None, starting: bool = False
+) -> str:
     """The banner, where what is shown is old; empty where somebody watches and the store can be read."""
     is_old = store_error or (view is not None and not view.engine.alive)
-    return banner(view, store_error, look, read_at=read_at) if is_old else ""
+    return banner(view, store_error, look, starting, read_at) if is_old else ""
 
 
 def _at(at: datetime, look: Look) -> str:

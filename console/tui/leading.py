@@ -26,8 +26,17 @@ NO_PROMISE = (
 )
 
 
-def no_service(header: HeaderView | None) -> str:
-    """The lines, for a board without a service."""
+AWAITED = (
+    "The engine is being started.",
+    "",
+    "It takes up the config, and the services in it are here within seconds.",
+)
+
+
+def no_service(header: HeaderView | None, is_awaited: bool = False) -> str:
+    """The lines, for a board without a service; `is_awaited`: an engine that starts has not written any yet."""
+    if is_awaited:
+        return "\n".join(AWAITED)
     if header is None:
         return "reading…"
     jobs = f"{header.jobs:,} job{'s are' if header.jobs != 1 else ' is'}"

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import types
 
-from console.tui.leading import NO_PROMISE, NOTHING
+import pytest
+
+from console.tui import beginning
+from console.tui.leading import AWAITED, NO_PROMISE, NOTHING
+from tests.tui import fake_reads
 from tests.tui.driving import Night, on_the_night
 from tests.tui.test_snapshots import SMALL, SnapCompare, shot
 
@@ -32,8 +37,48 @@ async def test_an_estate_where_nothing_answers_yet_leads_to_its_systems(night: N
     await night.see("Nothing is watched yet.", "5  Systems shows what is asked", "headway check")
 
 
+def _engine(night: Night, alive: bool) -> None:
+    engine = dataclasses.replace(night.reads.head.engine, alive=alive)
+    night.reads.head = dataclasses.replace(night.reads.head, engine=engine)
+
+
+def _after_init(night: Night) -> None:
+    """The engine that read back history is gone; the first service is in the config alone."""
+    _no_services(night)
+    _engine(night, alive=False)
+
+
+@on_the_night(prepare=_after_init, on_painted=lambda: None)
+async def test_what_the_engine_that_is_started_will_write_is_awaited_not_denied(night: Night) -> None:
+    services = fake_reads.FakeReads().services_
+    await night.see("starting the engine…", "the services in it are here within seconds")
+    _engine(night, alive=True)
+    night.reads.changed()
+    await night.see_gone("starting the engine…")
+    await night.see("the services in it are here within seconds")
+    assert "nothing is promised" not in night.text
+    night.reads.services_ = services
+    night.reads.changed()
+    await night.see("Supply plan")
+
+
+@on_the_night(prepare=_after_init)
+async def test_a_console_that_starts_none_says_that_there_is_none(night: Night) -> None:
+    await night.see('run "headway engine"', "nothing is promised by them yet")
+
+
+@on_the_night(prepare=_after_init, on_painted=lambda: None)
+async def test_an_engine_that_never_comes_is_not_awaited_for_ever(night: Night) -> None:
+    await night.see("starting the engine…")
+    with pytest.MonkeyPatch.context() as patch:
+        later = beginning.time.monotonic() + beginning.START_SECONDS
+        patch.setattr(beginning, "time", types.SimpleNamespace(monotonic=lambda: later))
+        night.reads.changed()
+        await night.see('run "headway engine"', "nothing is promised by them yet")
+
+
 def test_every_line_fits_80_cells() -> None:
-    assert all(len(line) <= 76 for line in (*NOTHING, *NO_PROMISE))
+    assert all(len(line) <= 76 for line in (*NOTHING, *NO_PROMISE, *AWAITED))
 
 
 def test_at_80_by_24(snap_compare: SnapCompare) -> None:

@@ -71,7 +71,7 @@ class FrameScreen(Paced, Screen[None], inherit_bindings=False):
     @property
     def waiting(self) -> str:
         """What stands where nothing was read yet: what it is called that is not there, or why nothing comes."""
-        if self.board.starting:
+        if self.board.beginning.starting and self.board.header is None:
             return self.lost or MAKING
         return self.lost or (NOT_READ if self.board.store_error else READING)
 
@@ -159,7 +159,7 @@ class FrameScreen(Paced, Screen[None], inherit_bindings=False):
         small = self.query("#small")
         if small and small.first().display:
             board = self.board
-            warning = chrome.alarm(board.header, board.store_error, self.look, board.read_at)
+            warning = chrome.alarm(board.header, board.store_error, self.look, board.read_at, board.beginning.starting)
             told = chrome.small(self.size, board.header, board.services, self.look, warning)
             cast("Pane", small.first()).show_runs(told)
 
@@ -168,10 +168,10 @@ class FrameScreen(Paced, Screen[None], inherit_bindings=False):
         board, look = self.board, self.look
         head, right = self._head()
         lines: list[Line] = [(tuple(head), tuple(right), "panel")]
-        banner = chrome.banner(board.header, board.store_error, look, board.starting, board.read_at)
+        banner = chrome.banner(board.header, board.store_error, look, board.beginning.starting, board.read_at)
         if banner:
-            style = "mark" if board.starting else "alarm"
-            ground = "panel" if board.starting else "alarm"
+            style = "mark" if board.beginning.starting else "alarm"
+            ground = "panel" if board.beginning.starting else "alarm"
             room = self.size.width - 1
             parts = [banner[at:end].strip() for at, end in breaks(banner, room)]
             if len(parts) > BANNER_LINES:
@@ -182,7 +182,8 @@ class FrameScreen(Paced, Screen[None], inherit_bindings=False):
 
     def _head(self) -> chrome.Sides:
         board = self.board
-        unread = "no store yet" if board.starting else "store not read" if board.store_error else chrome.READING
+        lost = "store not read" if board.store_error else chrome.READING
+        unread = "no store yet" if board.beginning.starting else lost
         return chrome.head(board.header, self.look, self.size.width, len(board.approvals), board.visitor, unread)
 
     def paint_foot(self) -> None:

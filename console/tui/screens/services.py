@@ -49,7 +49,9 @@ class ServicesScreen(ShortListScreen):
 
     def empty_words(self) -> str:
         is_bare = self.loaded and not self.views and not self.filter_text and not self.only_problems
-        return leading.no_service(self.board.header) if is_bare else super().empty_words()
+        if not is_bare:
+            return super().empty_words()
+        return leading.no_service(self.board.header, self.board.beginning.awaits_services)
 
     def body(self) -> ComposeResult:
         yield from super().body()
