@@ -39,7 +39,7 @@ class Held:
         found: dict[int, list[HoldFacts]] = {}
         good = _good_upstreams(estate)
         for hold in estate.holds:
-            if hold.state not in (HoldState.FAILED, HoldState.SHADOW) and hold.kind != "trigger":
+            if _is_placed(hold):
                 found.setdefault(hold.job_id, []).append(hold)
         return {
             job_id: Held(
@@ -122,18 +122,42 @@ def is_stuck(hold: HoldFacts) -> bool:
     return hold.state in (HoldState.HELD, HoldState.RELEASING) and hold.words.startswith(NOT_LET_GO)
 
 
-def kept_back_by(estate: Estate, job_id: int, due: datetime | None, now: datetime) -> str:
-    """ "held by mara: …", "paused at its source": why a start stays away until a person lets it go, whatever becomes
-    good; empty where none keeps it back. `due`: its instant, None where it has none."""
-    for hold in estate.holds:
-        if hold.job_id == job_id and is_stuck(hold):
-            return words_of(hold, "")
+@dataclass(frozen=True, slots=True)
+class KeptBack:
+    """Why a start stays away until a person lets it go, whatever becomes good, and until when."""
+
+    words: str
+    """ "held by mara: …", "paused at its source"."""
+    until: datetime | None
+    """When it is let go by itself; None: nobody knows."""
+
+
+def kept_back(estate: Estate, job_id: int, due: datetime | None, now: datetime) -> KeptBack | None:
+    """None where nothing keeps it back. `due`: its instant, None where it has none."""
+    job, mine = estate.jobs[job_id], [hold for hold in estate.holds if hold.job_id == job_id]
+    for hold in mine:
+        if is_stuck(hold):
+            return KeptBack(words_of(hold, ""), None)
         is_a_persons = hold.kind == "person" or hold.state is HoldState.FOUND
-        if hold.job_id == job_id and is_a_persons and hold.state in _STANDS and not _is_overdue(hold, now):
-            return words_of(hold, "") if due is None or due < hold.until else ""
-    job = estate.jobs[job_id]
-    ours = Held.by_job(estate, now).get(job_id, NOT_HELD).as_ours(job)
-    return "" if ours.paused_since is None else "paused at its source"
+        if is_a_persons and hold.state in _STANDS and not _is_overdue(hold, now):
+            return KeptBack(words_of(hold, ""), hold.until) if due is None or due < hold.until else None
+    if job.paused_since is None or any(_pauses(hold, now) for hold in mine):
+        return None
+    return KeptBack("paused at its source", None)
+
+
+def kept_back_by(estate: Estate, job_id: int, due: datetime | None, now: datetime) -> str:
+    """The words of what keeps it back; empty where nothing does. `due`: its instant, None where it has none."""
+    kept = kept_back(estate, job_id, due, now)
+    return kept.words if kept is not None else ""
+
+
+def _pauses(hold: HoldFacts, now: datetime) -> bool:
+    return _is_placed(hold) and _is_ours(hold, now)
+
+
+def _is_placed(hold: HoldFacts) -> bool:
+    return hold.state not in (HoldState.FAILED, HoldState.SHADOW) and hold.kind != "trigger"
 
 
 def _is_ours(hold: HoldFacts, now: datetime) -> bool:

@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
+from console.control.held import KeptBack
 from console.model.decisions import Spread
 from console.model.values import RunFacts
 
@@ -63,3 +64,11 @@ class Node:
     """None: no estimate, here or upstream."""
     after: int | None
     """The upstream that it waits for longest."""
+    kept: KeptBack | None = None
+    """What keeps its start back, whatever its upstreams do."""
+
+    @property
+    def starts_at(self) -> datetime | None:
+        """Not before then: its clock's instant, or the end of what keeps that back; None where neither is known."""
+        until = self.kept.until if self.kept is not None else None
+        return max(filter(None, (self.due, until)), default=None)

@@ -114,15 +114,15 @@ class Budgets:
         if own.at is None or takes is None:
             return _Limit(None, False, node.job_id, "")
         rerun_at = own.at - takes
-        if node.how is not How.CLOCK or native or node.due is None:
+        if node.how is not How.CLOCK or native or node.starts_at is None:
             return _Limit(rerun_at, True, node.job_id, "")
-        start = max(node.due, self._picture.now)
+        start = max(node.starts_at, self._picture.now)
         job = self._picture.job(node.job_id)
         if job.rerun is not Safety.NEVER and max(rerun_at, start + takes) + takes <= own.at:
-            return _Limit(rerun_at, True, node.job_id, f"{_starts(job, node.due)}: rerun it after")
+            return _Limit(rerun_at, True, node.job_id, f"{_starts(job, node.starts_at)}: rerun it after")
         why = "it is never rerun" if job.rerun is Safety.NEVER else "a rerun after that would end too late"
         return _Limit(
-            min(start, rerun_at), True, node.job_id, f"{_starts(job, node.due)} and must find it green: {why}"
+            min(start, rerun_at), True, node.job_id, f"{_starts(job, node.starts_at)} and must find it green: {why}"
         )
 
 

@@ -15,6 +15,7 @@ from console.control.end_to_end import Claims, seen_by
 from console.control.estimate import ENOUGH_RUNS
 from console.control.forecast import Forecast, How, forecast, has_day
 from console.control.forecast.odds import Odds
+from console.control.kept_too_long import kept_too_long
 from console.control.picture import Picture
 from console.control.readiness import Waiting
 from console.control.recovery import Budget
@@ -169,6 +170,8 @@ def _timeliness(
         return Timeliness.NO_ESTIMATE, unproved
     if picture.now > day.deadline:
         return Timeliness.BREACHED, f"not delivered by {moment(day.deadline, zone, picture.now)}{_because(threat)}"
+    if kept := kept_too_long(picture, day):
+        return Timeliness.WILL_MISS, kept
     if threat is not None and threat.waits_for_restart:
         return _threatened(picture, day, threat)
     if day.finish is None:  # what is broken is no calmer for it that nobody can tell how long its repair takes

@@ -157,8 +157,8 @@ class _Laying:
         return self.laid.put(self._point(Stand.FAILED, above, end=min(since, self._now)))
 
     def _by_clock(self) -> int:
-        assert self.node.due is not None
-        due = _seconds(self.node.due)
+        assert self.node.starts_at is not None
+        due = _seconds(self.node.starts_at)
         native = self._awaited(natively=True)
         late = due <= self._now and not any(self._is_open(each) for each in native)
         first = self._point(Stand.READY if late else Stand.WAITS, native, ready=due, earliest=due, waited=Waited.CLOCK)
@@ -170,14 +170,15 @@ class _Laying:
 
     def _waiting(self) -> int:
         run, above = self.node.run, self._awaited()
-        due = _seconds(when(run)) if run is not None else 0.0
+        kept = _seconds(self.node.starts_at) if self.node.kept is not None and self.node.starts_at is not None else 0.0
+        due = max(_seconds(when(run)) if run is not None else 0.0, kept)
         ends = [self.laid.points[each].end for each in above]
         if run is not None and above and not any(self._is_open(each) for each in above) and due <= self._now:
             ready = max([due if run.period_at is not None else 0.0, *ends])
             return self.laid.put(self._point(Stand.READY, above, ready=min(ready, self._now), waited=Waited.UPSTREAMS))
         usual = self.own.start(self.picture, self.node.job_id, self.day.bd) if run is None else None
         if usual is not None:
-            return self.laid.put(self._point(Stand.WAITS, above, earliest=_seconds(usual)))
+            return self.laid.put(self._point(Stand.WAITS, above, earliest=max(_seconds(usual), kept)))
         return self.laid.put(self._point(Stand.WAITS, above, earliest=due, waited=Waited.UPSTREAMS))
 
     def _point(self, stand: Stand, upstreams: Sequence[int], **more: object) -> Point:

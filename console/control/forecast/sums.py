@@ -8,17 +8,18 @@ by then it reads stale data and must be rerun after them. What is red or stale i
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
 from connectors.contract import State
 from console.control.calendars import counts
 from console.control.deadlines import clock_starts, extension_of, promised_at
 from console.control.estimate import whole
-from console.control.expected import expects_nothing
+from console.control.expected import expects_nothing, has_started
 from console.control.forecast.odds import Odds
 from console.control.gated import last_awaited, needed, opens
 from console.control.graph import Edge, Gate
+from console.control.held import KeptBack, kept_back
 from console.control.maintenance import planned_extension, takes_longer
 from console.control.mapping import Look, look_of
 from console.control.nodes import Finish, How, Node
@@ -110,15 +111,24 @@ def _node(
     edges = picture.graph.into(job_id)
     upstreams = [nodes[edge.upstream] for edge in edges if edge.upstream in nodes]
     how = _how(picture, run, due, bool(upstreams))
+    kept = _kept(picture, job_id, run, due)
+    if kept is not None:
+        how = How.UNKNOWN if kept.until is None else How.CLOCK if due is not None else how
     stale = run is not None and picture.is_stale(run)
     gates = picture.graph.gates(job_id)
     last = _latest(upstreams) if gates is None else None
     after = last.job_id if last else None
     if gates is not None:
         after = last_awaited(picture, gates, _look(picture, bd, run, due), nodes)
-    node = Node(job_id, run, how, due, stale, None, after)
+    node = Node(job_id, run, how, due, stale, None, after, kept)
     finish = _finish(picture, node, _Ahead(picture, bd, node, edges, gates, nodes), longer)
-    return Node(job_id, run, how, due, stale, finish, node.after)
+    return replace(node, finish=finish)
+
+
+def _kept(picture: Picture, job_id: int, run: RunFacts | None, due: datetime | None) -> KeptBack | None:
+    """What keeps a start back that is still to come: a hold that ends starts it then."""
+    is_to_come = run is None or (not has_started(run) and run.state is not State.MISSED)
+    return kept_back(picture.estate, job_id, due, picture.now) if is_to_come else None
 
 
 def _how(picture: Picture, run: RunFacts | None, due: datetime | None, follows: bool) -> How:
@@ -173,11 +183,11 @@ def _finish(picture: Picture, node: Node, ahead: _Ahead, longer: timedelta) -> F
     takes = known.takes.longer(longer)
     if node.how is How.RUNNING:
         return _running(picture, node, ready, takes, longer)
-    if node.how is How.CLOCK and node.due is not None:
-        held = ahead.done(node.due, natively=True)
+    if node.how is How.CLOCK and node.starts_at is not None:
+        held = ahead.done(node.starts_at, natively=True)
         starts = held.no_earlier(Finish.at(now)) if held else ready
         return Finish(*(_by_clock(*each) for each in zip(starts, ready, takes, strict=True)))
-    return ready.no_earlier(Finish.at(now)).after(takes)
+    return ready.no_earlier(Finish.at(max(now, node.starts_at or now))).after(takes)
 
 
 def _ended(picture: Picture, run: RunFacts | None, now: datetime) -> Finish:
