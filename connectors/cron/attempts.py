@@ -64,6 +64,8 @@ class Book:
             self._log_error(event)
         elif event.word is Word.END:
             self._log_end(event, level)
+        elif event.word is Word.OUT:
+            self._log_output(event)
 
     def _log_start(self, event: Event, find_jobs: FindJobs) -> None:
         pid, at = event.job_pid or event.pid, event.at.timestamp()
@@ -126,8 +128,17 @@ class Book:
         if level & ERRORS_LOGGED:
             attempt.end(State.SUCCEEDED, Evidence.NATIVE, event.word.value, at, 0)
         else:
-            words = f"cron -L {level} logs the end but no errors"
+            words = f"the log tells the end but no exit status (cronie's, or cron -L {level})"
             attempt.end(State.UNKNOWN, Evidence.INFERRED, event.word.value, at, None, words)
+
+    def _log_output(self, event: Event) -> None:
+        """A line of output that cronie logged: of its child's own attempt, else of the next pid above the child's."""
+        begun = [one for one in self.attempts if one.user == event.user and one.started <= event.at.timestamp() + 1]
+        open_ones = [one for one in begun if not one.is_over and not one.ended and one.child in (0, event.pid)]
+        own = min(open_ones, key=lambda one: (one.child == 0, (one.pid - event.pid) % PID_SPACE), default=None)
+        if own is not None:
+            own.child, own.changed = event.pid, True
+            own.add_line(event.line)
 
     def _ending(self, event: Event, at: float) -> Attempt | None:
         """For END lines that name only cron's child (-L 7): its own attempt, else the nearest of that command."""

@@ -4,6 +4,9 @@ Measured on cron 3.0pl1-162: with -L 1, 5 and 7 the CMD line is written by the j
 job's pid; with 8 added (-L 15) cron's child writes `CRON[child]: (user) CMD ([job] command)`. Error and END lines are
 always the child's; an error names the job as `grandchild #job` and comes before END. A grandchild that is not the job
 is the helper that feeds the lines after `%`.
+
+cronie (its do_command.c; not run here): CMD by the job's own process; by the child CMDOUT (with -s) and, in newer ones,
+CMDEND. No line tells an exit status.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ MORE_THAN_A_DAY = timedelta(days=1)
 class Word(StrEnum):
     CMD = "CMD"
     END = "END"
+    OUT = "CMDOUT"
     ERROR = "error"
     IGNORED = "ignored"
     CHANGED = "changed"
@@ -103,6 +107,8 @@ def _of_child(at: datetime, line: str, pid: int, words: str) -> Event | None:
         named = JOB_PID.fullmatch(text)
         job_pid, text = (int(named[1]), named[2]) if named else (None, text)
         return Event(Word.CMD if word == "CMD" else Word.END, at, line, pid, job_pid, user, text)
+    if word == "CMDOUT":
+        return Event(Word.OUT, at, line, pid, user=user, text=text)
     if word == "error" and (grandchild := GRANDCHILD.fullmatch(text)):
         return Event(Word.ERROR, at, line, pid, int(grandchild[1]), text=grandchild[2])
     return None

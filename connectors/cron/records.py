@@ -44,16 +44,11 @@ def proof(line: Line, level: int) -> Proof:
 
 
 def job(host: str, line: Line, zone: str, level: int, has_zones: bool = False) -> JobRecord:
-    """One crontab line as a job. `has_zones`: its daemon goes by CRON_TZ; an unknown zone is UTC to it."""
-    own = line.settings.get("CRON_TZ", "").lstrip(":") if has_zones else ""
-    named = own if own and zone_of(own) is not None else "UTC"
-    expression = NICKNAMES.get(line.expression, line.expression)
-    usual = BUSYBOX if line.is_busybox else DIALECT
-    dialect = "none" if line.expression == REBOOT else OWN_ZONE if own else usual
+    """One crontab line as a job. `has_zones`: its daemon is cronie's."""
     return JobRecord(
         native_id=native_id(host, line),
         title=line.name,
-        schedule=Schedule(dialect, expression, named if own else zone, words(line.expression)),
+        schedule=_schedule(line, zone, has_zones),
         paused=bool(line.mark),
         definition=line.command,
         definition_hash=sha256(bytes_of(f"{line.hash}{sorted(line.settings.items())}")).hexdigest(),
@@ -61,6 +56,20 @@ def job(host: str, line: Line, zone: str, level: int, has_zones: bool = False) -
         proof=proof(line, level),
         run_as=line.user,
     )
+
+
+def _schedule(line: Line, zone: str, has_zones: bool) -> Schedule:
+    """cronie goes by CRON_TZ, where an unknown zone is UTC to it, and moves every start by up to RANDOM_DELAY minutes,
+    so that no minute is the one to expect it in."""
+    own = line.settings.get("CRON_TZ", "").lstrip(":") if has_zones else ""
+    named = own if own and zone_of(own) is not None else "UTC"
+    expression = NICKNAMES.get(line.expression, line.expression)
+    usual = BUSYBOX if line.is_busybox else DIALECT
+    delay = line.settings.get("RANDOM_DELAY", "") if has_zones else ""
+    if delay.isascii() and delay.isdigit() and int(delay[:9]):
+        return Schedule("none", "", zone, f"{words(line.expression)}, up to {delay[:9]} minutes later (RANDOM_DELAY)")
+    dialect = "none" if line.expression == REBOOT else OWN_ZONE if own else usual
+    return Schedule(dialect, expression, named if own else zone, words(line.expression))
 
 
 def user_of_table(match_keys: tuple[str, ...]) -> str | None:
