@@ -22,7 +22,7 @@ from connectors.contract import (
     State,
     Verb,
 )
-from connectors.cron import cancel, hold, rerun
+from connectors.cron import anacron, cancel, hold, rerun
 from connectors.cron.attempts import instant
 from connectors.cron.client import CronClient, safe_name
 from connectors.cron.crontab import Line
@@ -162,6 +162,9 @@ class CronActs:
         for line in look.crontabs.tables.lines:
             if native_id(self._target, line) == job:
                 return line
+        for one in look.crontabs.tables.anacron:
+            if anacron.native_id(self._target, one.name) == job:
+                raise NotSupported(f"{anacron.NO_ACTS} {one.name}")
         denied = look.crontabs.denied
         if denied:
             raise AccessRefused(denied_words(denied, self._target, self._login))

@@ -9,6 +9,7 @@ from typing import Any
 from connectors.contract import Evidence, State
 
 RECORD_SECONDS = 2 * 86400.0  # so long the wrapper's own word on an end may come late, however its process was lost
+OF_ANACRON = "Job started"
 LINE_LENGTH = 600
 LINES_MOST = 6
 
@@ -49,6 +50,11 @@ class Attempt:
     def is_over(self) -> bool:
         """Proved to have ended; UNKNOWN may still learn its end."""
         return self.state not in (State.RUNNING, State.UNKNOWN)
+
+    @property
+    def is_of_anacron(self) -> bool:
+        """Whether anacron started it, without an end so far; `pid` is then anacron's own."""
+        return self.word == OF_ANACRON
 
     @property
     def is_unproved(self) -> bool:

@@ -66,6 +66,8 @@ class Book:
             self._log_end(event, level)
         elif event.word is Word.OUT:
             self._log_output(event)
+        elif event.word in (Word.JOB_STARTED, Word.JOB_ENDED):
+            self._anacron(event, find_jobs)
 
     def _log_start(self, event: Event, find_jobs: FindJobs) -> None:
         pid, at = event.job_pid or event.pid, event.at.timestamp()
@@ -139,6 +141,32 @@ class Book:
         if own is not None:
             own.child, own.changed = event.pid, True
             own.add_line(event.line)
+
+    def _anacron(self, event: Event, find_jobs: FindJobs) -> None:
+        """anacron names the job, and itself by its pid, which all jobs of its one start share."""
+        at, mark = event.at.timestamp(), text_mark(event.text)
+        begun = [one for one in self._by_pid.get(event.pid, ()) if one.text == mark and one.started <= at]
+        attempt = max(begun, key=lambda one: one.started, default=None)
+        if event.word is Word.JOB_ENDED:
+            if attempt is not None and not attempt.is_over and not attempt.ended:
+                attempt.add_line(event.line)
+                self._anacron_end(attempt, event, at)
+        elif attempt is None or at - attempt.started > SAME_START_SECONDS:
+            job = next(iter(find_jobs(event.user, event.text, event.at, "")), None)
+            if job is None:
+                self.unmatched[event.user, event.text] = self.unmatched.get((event.user, event.text), 0) + 1
+                return
+            attempt = Attempt(attempt_key(at, event.pid), job, event.user, event.pid, at, mark, word=event.word.value)
+            attempt.from_log = True
+            attempt.add_line(event.line)
+            self.add(attempt)
+
+    def _anacron_end(self, attempt: Attempt, event: Event, at: float) -> None:
+        word, code = f"{event.word.value}{event.rest}", event.exit_code
+        if code is None:
+            self.warnings.append(f"unknown word of anacron: {word[:200]}")
+        state = State.UNKNOWN if code is None else State.FAILED if code else State.SUCCEEDED
+        attempt.end(state, Evidence.NATIVE, word, at, code, word if state is not State.SUCCEEDED else "")
 
     def _ending(self, event: Event, at: float) -> Attempt | None:
         """For END lines that name only cron's child (-L 7): its own attempt, else the nearest of that command."""

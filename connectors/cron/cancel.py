@@ -57,6 +57,8 @@ def attempt_of(ask: Ask, known: list[Attempt]) -> Attempt:
 def unproved(attempt: Attempt, processes: Processes, host: HostNow) -> str | None:
     """Why the process of that pid is not proved to be the attempt's; None when it is."""
     birth = processes.births.get(attempt.pid)
+    if attempt.is_of_anacron:
+        return f"process {attempt.pid} is anacron itself, which runs other jobs too: end the job on its host"
     if birth is None:
         return f"process {attempt.pid} is gone: the run has ended, or its end cannot be seen"
     if attempt.birth not in ("", "-"):

@@ -83,7 +83,7 @@ reruns() {
 # All crontabs, their text only when the checksum of their stamps (ctime in nanoseconds) is not $1. $2: sudo or nothing. $3: users to ask for, or nothing.
 crontabs() {
   old=$1 sudo=$2 asked=$3
-  set -- "$ETC"/crontab "$ETC"/cron.d/*
+  set -- "$ETC"/crontab "$ETC"/cron.d/* "$ETC"/anacrontab
   [ -n "$program" ] && set -- # busybox reads users' crontabs only
   own=; [ -r "$CRONTABS/." ] && { own=all; set -- "$@" "$CRONTABS"/*; }
   bucket=; [ -z "$own" ] && { read -r up idle </proc/uptime; bucket=$((${up%.*} / 600)); }

@@ -14,7 +14,8 @@ from dataclasses import replace
 from hashlib import sha256
 
 from connectors.contract import HOLD_MARK
-from connectors.cron import busybox
+from connectors.cron import anacron, busybox
+from connectors.cron.anacron import AnacronJob
 from connectors.cron.fields import BadField, times
 from connectors.cron.tables import WHOLE_FILE, Fault, Tables
 from connectors.cron.tables import Line as Line
@@ -38,7 +39,11 @@ def read_tables(files: Iterable[TableFile], users: frozenset[str] | None) -> Tab
     lines: list[Line] = []
     faults: list[Fault] = []
     held: list[Line] = []
+    jobs: list[AnacronJob] = []
     for table in files:
+        if table.path.endswith(anacron.TABLE):
+            jobs += _anacron(table, faults)
+            continue
         if table.in_cron_d and table.path.rpartition("/")[2].startswith("."):
             continue  # .placeholder: nobody means it to run
         if table.is_busybox and "." in table.path.rpartition("/")[2]:
@@ -49,7 +54,18 @@ def read_tables(files: Iterable[TableFile], users: frozenset[str] | None) -> Tab
             held += [line for line in found if line.mark]
         else:
             lines += found
-    return Tables(tuple(named(lines)), tuple(faults), tuple(held))
+    return Tables(tuple(named(lines)), tuple(faults), tuple(held), tuple(jobs))
+
+
+def _anacron(table: TableFile, faults: list[Fault]) -> Iterator[AnacronJob]:
+    """The jobs of anacron's table; what it leaves out is added to the faults."""
+    for one in anacron.jobs(table.path, table.text):
+        if isinstance(one, AnacronJob):
+            yield one
+        else:
+            number, line = one
+            mend = f'Mend "{line[:80]}" or comment it out.'
+            faults.append(Fault(table.path, number, "invalid syntax", line[:SAMPLE], mend, anacron.SKIPS))
 
 
 def _read_file(table: TableFile, users: frozenset[str] | None) -> tuple[list[Line], list[Fault]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime, tzinfo
 
+from connectors.cron import anacron
 from connectors.cron.attempts import text_mark
 from connectors.cron.crontab import Line
 from connectors.cron.fields import LOOK_BACK, times
@@ -18,7 +19,9 @@ FAR = int(LOOK_BACK.total_seconds())
 class Lines:
     """The lines of a host's crontabs, by what log and wrapper say of them."""
 
-    def __init__(self, host: str, lines: Iterable[Line], zone: tzinfo, older: Mapping[str, str]) -> None:
+    def __init__(
+        self, host: str, lines: Iterable[Line], zone: tzinfo, older: Mapping[str, str], of_anacron: Iterable[str] = ()
+    ) -> None:
         self.host = host
         self.zone = zone
         self.older = older
@@ -27,6 +30,8 @@ class Lines:
         self._by_mark: dict[str, Line] = {}
         for line in lines:
             self._add(line)
+        for name in of_anacron:
+            self.names[name_mark(anacron.USER, anacron.text_of(name))] = anacron.native_id(host, name)
 
     def _add(self, line: Line) -> None:
         self._by_mark.setdefault(f"{line.hash}.{line.ordinal}", line)
@@ -42,8 +47,9 @@ class Lines:
             return (native_id(self.host, named),)
         found = self._by_text.get((user, text))
         if not found:
-            older = self.older.get(name_mark(user, text))
-            return (older,) if older is not None else ()
+            by = name_mark(user, text)
+            known = self.names.get(by) or self.older.get(by)
+            return (known,) if known is not None else ()
         return tuple(native_id(self.host, line) for line in self._nearest(found, started))
 
     def _nearest(self, lines: list[Line], started: datetime) -> list[Line]:

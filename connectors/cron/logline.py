@@ -16,12 +16,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 
-from connectors.cron import busybox
+from connectors.cron import anacron, busybox
 
 RFC_3339 = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)) (\S+) (.*)", re.DOTALL)
 CLASSIC = re.compile(r"([A-Z][a-z]{2}) {1,2}(\d{1,2}) (\d\d):(\d\d):(\d\d) (\S+) (.*)", re.DOTALL)
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-TAG = re.compile(r"(?:[a-z0-9]+\.[a-z]+ )?(?:/\S*/)?(CRON|CROND|cron|crond|crontab)\[(\d{1,10})\]: (.*)", re.DOTALL)
+TAG = re.compile(
+    r"(?:[a-z0-9]+\.[a-z]+ )?(?:/\S*/)?(CRON|CROND|cron|crond|crontab|anacron)\[(\d{1,10})\]: (.*)", re.DOTALL
+)
 BODY = re.compile(r"\((.*?)\) ([A-Za-z][A-Za-z ]*?) \((.*)\)", re.DOTALL)
 JOB_PID = re.compile(r"\[(\d{1,10})\] (.*)", re.DOTALL)
 GRANDCHILD = re.compile(r"grandchild #(\d{1,10}) (.*)", re.DOTALL)
@@ -36,6 +38,8 @@ class Word(StrEnum):
     END = "END"
     OUT = "CMDOUT"
     ERROR = "error"
+    JOB_STARTED = "Job started"
+    JOB_ENDED = "Job terminated"
     IGNORED = "ignored"
     CHANGED = "changed"
     STARTED = "started"
@@ -55,11 +59,15 @@ class Event:
     """The job's own pid, where the line names it."""
     user: str = ""
     text: str = ""
-    """CMD, END: the command as logged. error: what happened to the grandchild."""
+    """CMD, END: the command as logged. error: what happened to the grandchild. Of anacron: what stands for the job."""
+    rest: str = ""
+    """What anacron said behind it: " (exit status: 4)"."""
 
     @property
     def exit_code(self) -> int | None:
         """Of an error line: the exit status, 128 + n for signal n; None for a word that we do not know."""
+        if self.word is Word.JOB_ENDED:
+            return anacron.exit_code(self.rest)
         if found := FAILED.match(self.text):
             return int(found[1])
         found = KILLED.match(self.text)
@@ -83,6 +91,12 @@ def event_of(at: datetime, line: str, program: str, pid: int, words: str) -> Eve
     """The same of what `program` said, as process `pid`, at `at`."""
     if program in ("CRON", "CROND"):
         return _of_child(at, line, pid, words)
+    if program == "anacron":
+        found = anacron.LINE.fullmatch(words)
+        if found is None:
+            return None
+        word = Word.JOB_STARTED if found[2] == "started" else Word.JOB_ENDED
+        return Event(word, at, line, pid, user=anacron.USER, text=anacron.text_of(found[1]), rest=found[3])
     if started := busybox.STARTED.fullmatch(words):
         job = int(started[2])  # its child is the job itself
         return Event(Word.CMD, at, line, job, job, started[1], started[3])

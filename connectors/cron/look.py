@@ -68,7 +68,8 @@ class Look:
     def take(self) -> None:
         """Reads the files into the book and judges what has no end."""
         memory = self.memory
-        lines = Lines(self.target, self.crontabs.tables.lines, self.zone, {**memory.old_names, **memory.names})
+        tables, older = self.crontabs.tables, {**memory.old_names, **memory.names}
+        lines = Lines(self.target, tables.lines, self.zone, older, (job.name for job in tables.anacron))
         if lines.names != memory.names:
             gone = {mark: name for mark, name in memory.names.items() if mark not in lines.names}
             memory.old_names, memory.names = gone or memory.old_names, lines.names

@@ -88,7 +88,8 @@ def inventory(
     has_zones: bool = False,
 ) -> Inventory:
     """All jobs of the host. Not complete where a crontab was denied; a file that cron ignores has no jobs."""
-    jobs = tuple(job(host, line, zone, level, has_zones) for line in tables.lines)
+    lines = (job(host, line, zone, level, has_zones) for line in tables.lines)
+    jobs = (*lines, *(one.record(host, zone) for one in tables.anacron))
     refused = [Skipped(path, f"denied: {why}", "") for path, why in denied]
     faults = [Skipped(fault.where, fault.reason, fault.value) for fault in tables.faults]
     content = repr((jobs, refused, faults))

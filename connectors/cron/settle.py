@@ -58,7 +58,7 @@ def _judge(attempt: Attempt, sight: Sight) -> None:
         attempt.end(State.UNKNOWN, Evidence.INFERRED, attempt.word, 0, None, words)
     elif not sight.records_are_read or (not sight.log_is_read and sight.level & (ENDS_LOGGED | ERRORS_LOGGED)):
         return  # its end may be in what is not read yet
-    elif attempt.run_id and not rebooted and not sight.processes.tells_of(attempt.pid):
+    elif (attempt.run_id or attempt.is_of_anacron) and not rebooted and not sight.processes.tells_of(attempt.pid):
         attempt.undecided = True  # it began after the table was taken, or nobody looked for it: the next look does
     elif attempt.run_id:
         attempt.gone = sight.now
@@ -79,7 +79,13 @@ def _missed(attempt: Attempt, sight: Sight, rebooted: bool) -> None:
     waits = sight.level & (ENDS_LOGGED | ERRORS_LOGGED) and sight.now - attempt.started < 3600
     if waits and (first_look or sight.now - attempt.gone < LOG_DELAY_SECONDS):
         return
-    who = "crond of busybox" if sight.processes.busybox else f"cron -L {sight.level}"
+    who = (
+        "anacron's log"
+        if attempt.is_of_anacron
+        else "crond of busybox"
+        if sight.processes.busybox
+        else f"cron -L {sight.level}"
+    )
     words = f"{who} proves the start; its process is gone and nothing tells its end"
     words = "the host was started anew while it ran" if rebooted else words
     attempt.end(State.UNKNOWN, Evidence.INFERRED, attempt.word, 0, None, words)
@@ -87,6 +93,9 @@ def _missed(attempt: Attempt, sight: Sight, rebooted: bool) -> None:
 
 def _is_alive(attempt: Attempt, sight: Sight) -> bool:
     processes = sight.processes
+    if attempt.is_of_anacron:  # which waits for it, and was there before it
+        ticks = processes.births.get(attempt.pid)
+        return ticks is not None and began(sight.host, ticks) <= attempt.started + JUST_STARTED_SECONDS
     if attempt.birth not in ("", "-"):
         return processes.births.get(attempt.pid) == attempt.birth
     child = processes.jobs.get(attempt.pid)

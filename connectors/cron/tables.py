@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 from connectors.cron import busybox
+from connectors.cron.anacron import AnacronJob
 from connectors.transport.answer import bytes_of
 
 WRAPPER = "headway-sh"
@@ -149,6 +150,7 @@ class Tables:
     faults: tuple[Fault, ...]
     held_in_ignored: tuple[Line, ...] = ()
     """Lines that are held in files which cron ignores as a whole."""
+    anacron: tuple[AnacronJob, ...] = ()
 
     @property
     def held(self) -> tuple[Line, ...]:

@@ -127,7 +127,7 @@ class HostFiles:
     def _copy_etc(self) -> None:
         subprocess.run([command("cp"), "-a", "/etc/.", str(self.fs / "etc")], check=True)
         etc = self.fs / "etc"
-        for pattern in ("*shadow*", "ssh/ssh_host_*", "sudoers.d/*", "cron.*/*", "cron.*/.placeholder"):
+        for pattern in ("*shadow*", "ssh/ssh_host_*", "sudoers.d/*", "cron.*/*", "cron.*/.placeholder", "anacrontab"):
             for path in list(etc.glob(pattern)):
                 path.unlink()
         self.put("etc/hosts", f"127.0.0.1 localhost\n127.0.1.1 {self.name}\n")

@@ -33,7 +33,7 @@ def heard(text: str, zone: ZoneInfo | None = None) -> Book:
     for line in text.splitlines():
         event = read_line(line, NOW, zone or UTC)
         if event is not None:
-            book.hear_log(event, lambda user, *_: f"db07:{user}", 1)
+            book.hear_log(event, lambda user, *_: (f"db07:{user}",), 1)
     return book
 
 

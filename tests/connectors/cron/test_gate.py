@@ -18,7 +18,7 @@ from tests.connectors.cron.support import ask, connect
 from tests.fakes.ssh_local import ME, LocalHost
 
 NONCE = "0123456789abcdef"
-TEXTS = {4: "54c6a7e1"}
+TEXTS = {5: "d0bdffac"}
 """Version of the gate -> how the sum of its text begins."""
 
 

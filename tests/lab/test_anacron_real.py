@@ -1,0 +1,63 @@
+"""anacron 2.3 as it really is, on a cron host: what its log proves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from connectors.contract import Evidence, Poll, State
+from tests.lab.cronhost import CronHost
+from tests.lab.estate import Estate
+from tests.lab.process import wait_until
+from tests.lab.test_cron_real import connect
+
+TABLE = """\
+SHELL=/bin/sh
+1 0 job.good echo fine
+1 0 job.bad exit 4
+@monthly 0 job.sig kill -15 $$
+1 x job.odd true
+"""
+RUN = "mkdir -p /var/spool/anacron && /usr/sbin/anacron -d -f -n -s -t /etc/anacrontab -S /var/spool/anacron"
+
+
+@pytest.fixture(scope="module")
+def host(lab: Estate) -> Iterator[CronHost]:
+    made = lab.host("anahost", cron_level=15)
+    made.files.put("etc/anacrontab", TABLE)
+    made.run("root", f"{RUN} >/tmp/said 2>&1; true")
+    wait_until(lambda: "Normal exit" in made.log_text(), "anacron's last line in the log", 20)
+    yield made
+    lab.drop("anahost")
+
+
+def polled(host: CronHost) -> Poll:
+    return connect(host).poll("", (), 30)
+
+
+def test_start_end_status_and_signal_are_proved(host: CronHost) -> None:
+    told = {run.job: (run.state, run.exit_code, run.evidence) for run in polled(host).runs}
+    assert told == {
+        "anahost:anacron/job.good": (State.SUCCEEDED, 0, Evidence.NATIVE),
+        "anahost:anacron/job.bad": (State.FAILED, 4, Evidence.NATIVE),
+        "anahost:anacron/job.sig": (State.FAILED, 143, Evidence.NATIVE),
+    }
+
+
+def test_the_line_that_anacron_leaves_out_is_the_one_that_we_say(host: CronHost) -> None:
+    assert "anacrontab on line 5 - skipping this line" in host.run("root", "cat /tmp/said").replace("/etc/", "")
+    skipped = [one.where for one in connect(host).inventory("", 30).skipped]
+    assert skipped == ["/etc/anacrontab:5"]
+
+
+def test_a_job_that_runs_is_seen_to_run(host: CronHost) -> None:
+    host.files.put("etc/anacrontab", "1 0 job.long sleep 60\n")
+    host.run("root", f"setsid -f sh -c '{RUN}' >/dev/null 2>&1 </dev/null")
+    wait_until(lambda: "`job.long' started" in host.log_text(), "the long job", 20)
+    connector = connect(host)
+    poll = connector.poll("", (), 30)
+    for _ in range(3):
+        poll = connector.poll(poll.cursor, (), 30)
+        told = {run.job: run.state for run in poll.runs}
+        assert told.get("anahost:anacron/job.long") == State.RUNNING
