@@ -19,6 +19,7 @@ Way = Callable[[Desk], Awaitable[None]]
 PAGES = 40
 SIZES = [(80, 24), pytest.param((120, 40), marks=pytest.mark.deep)]
 ABSTRACT = {
+    "Early",
     "ColumnsScreen",
     "FrameScreen",
     "BaseScreen",
