@@ -1,6 +1,7 @@
 """A timeline as lines of cells: a ruler, and for each lane what ran, runs, is expected and may slip. Pure.
 
 Of several things in one cell the one that matters most is drawn: an end that is red, the deadline, the present.
+All times are on one wall, that of the ruler, whatever zone a service has: two clocks on one axis cannot be read.
 """
 
 from __future__ import annotations
@@ -79,12 +80,12 @@ def _floor(at: datetime, minutes: int) -> datetime:
     return at - timedelta(minutes=at.minute % min(minutes, 60), seconds=at.second, microseconds=at.microsecond)
 
 
-def ruler(scale: Scale, look: Look, zone: str = "") -> list[Run]:
+def ruler(scale: Scale, look: Look) -> list[Run]:
     """The hours, on the wall of the mode, each where it begins."""
     step = next((each for each in TICKS if each >= NAMED * scale.minutes), TICKS[-1])
     text = ""
     for cell in range(scale.width):
-        begins = look.clock.local(scale.start + cell * scale.step, zone)
+        begins = look.clock.local(scale.start + cell * scale.step)
         until = -(begins.hour * 60 + begins.minute) % step
         if until < scale.minutes and len(text) <= cell:
             text += " " * (cell - len(text)) + (begins + timedelta(minutes=until)).strftime("%H:%M")
@@ -122,7 +123,7 @@ def _promise(drawn: list[Run], lane: Lane, scale: Scale, look: Look) -> None:
     late = lane.expected is not None and lane.expected > service.deadline
     _put(drawn, cell, (DEADLINE[plain], "bad" if late else "strong"))
     if cell >= 0:
-        letters = look.clock.local(service.deadline, service.zone).strftime("%H:%M")
+        letters = look.clock.local(service.deadline).strftime("%H:%M")
         for at, letter in enumerate(letters, _room_for(drawn, cell + 1, len(letters))):
             _put(drawn, at, (letter, "dim"))
 
@@ -174,18 +175,17 @@ def label(lane: Lane, width: int, look: Look) -> list[Run]:
 def words(lane: Lane, look: Look) -> list[Run]:
     """A lane in words: when it is due, when it was or may be done."""
     clock, now = look.clock, look.now
-    zone = lane.service.zone if lane.service is not None else ""
     runs: list[Run] = [(f" {lane.service.title or lane.name if lane.service is not None else lane.name}  ", "strong")]
     if lane.service is not None and lane.service.is_promised:
-        runs.append((f"due {clock.hm(lane.service.deadline, now, zone)}  ", "plain"))
+        runs.append((f"due {clock.hm(lane.service.deadline, now)}  ", "plain"))
     if lane.waits_for:
         runs.append((f"waits for {lane.waits_for}  ", "warn"))
     if lane.done is not None:
-        return [*runs, (f"done {clock.hm(lane.done, now, zone)}", "ok")]
+        return [*runs, (f"done {clock.hm(lane.done, now)}", "ok")]
     if lane.expected is None:
         return [*runs, ("no estimate", "dim")]
-    late = clock.hm(lane.late, now, zone)
-    return [*runs, (f"expected {clock.hm(lane.expected, now, zone)}, 19 of 20 by {late}", "plain")]
+    late = clock.hm(lane.late, now)
+    return [*runs, (f"expected {clock.hm(lane.expected, now)}, 19 of 20 by {late}", "plain")]
 
 
 def scrubber(first: datetime, last: datetime, at: datetime, width: int, look: Look) -> list[Run]:

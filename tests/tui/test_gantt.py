@@ -58,10 +58,21 @@ def test_what_took_less_than_a_cell_is_seen() -> None:
     assert text(Lane(None, None, (bar(Kind.RAN, 11, 12, "succeeded"),), "succeeded"), width=4, now=90) == " ━  "
 
 
-def test_a_deadline_is_a_line_with_its_time_on_the_services_own_clock() -> None:
+def test_a_deadline_is_a_line_with_its_time() -> None:
     deadline = (SUPPLY.deadline - START) // timedelta(minutes=10)
     lane = Lane(SUPPLY, None, (), "on_time", expected=START)
     assert text(lane, width=40).index("▏06:30") == deadline
+
+
+def test_the_time_of_a_deadline_is_what_the_ruler_says_above_it() -> None:
+    """A service of Berlin among others stood at 17:30 of an axis in UTC and read 18:30."""
+    utc, scale = look(zone="UTC"), Scale(SUPPLY.deadline - timedelta(minutes=30), 2, 60)
+    lane = Lane(SUPPLY, None, (), "on_time", expected=SUPPLY.deadline, late=SUPPLY.deadline)
+    drawn = "".join(piece for piece, _ in gantt.cells(lane, scale, START, utc))
+    above = "".join(piece for piece, _ in gantt.ruler(scale, utc))
+    assert drawn.index("▏05:30") == above.index("05:30")
+    told = "".join(piece for piece, _ in gantt.words(lane, utc))
+    assert "due 05:30  expected 05:30, 19 of 20 by 05:30" in told
 
 
 def test_the_time_of_a_deadline_is_read_whatever_may_slip_over_it() -> None:

@@ -87,6 +87,15 @@ async def test_zoom_and_scroll_move_the_ruler_and_0_shows_the_whole_night_again(
     await night.until(lambda: screen(night).scale == before, "the whole night")
 
 
+@on_the_night()
+async def test_whose_times_the_axis_shows_stands_beside_it_and_turns_with_them(night: Night) -> None:
+    await open_tonight(night)
+    assert "06:00" in line_of(night, "times: CET")
+    await night.press("Z", "Z")
+    await night.see("  times: UTC ")
+    assert "▏05:30" in line_of(night, "Supply plan")
+
+
 @on_the_night(size=WIDE)
 async def test_a_past_night_is_played_again_and_escape_leads_back_to_the_present(night: Night) -> None:
     await open_tonight(night)

@@ -16,7 +16,7 @@ from console.tui.screens.base import RunChoice
 from console.tui.screens.nights import Drawn, NightScreen
 from console.tui.widgets.bar import Bar
 from console.tui.widgets.grid import Grid
-from console.tui.widgets.paint import Run, length_of
+from console.tui.widgets.paint import Run, fit, length_of
 from console.tui.widgets.table import Made, Row
 
 SCRUBBER_LEAST, SCRUBBER_MOST = 18, 40
@@ -69,7 +69,8 @@ class TonightScreen(NightScreen):
             return Row(keys[index], cells, free=True)
 
         self.grid.show(Made(keys, row), keep=self.grid.touched)
-        self.bar("ruler").show([(" " * width, "plain"), *gantt.ruler(scale, look)])
+        zone = f"  times: {look.clock.label(drawn.at)}"
+        self.bar("ruler").show([(fit(zone, width), "dim"), *gantt.ruler(scale, look)])
         self.bar("scrub").show(*self._scrub(drawn, at))
         self.paint_top()
 
