@@ -11,6 +11,8 @@ from console.control.forecast.recalibrate import PRIOR, Told, learn, recalibrate
 from console.control.forecast.values import Floats
 from console.model.chance import PastForecasts
 
+EVEN, LEAST = 0.5, 0.01
+"""Even odds, and what is told of those that are hardly worse."""
 NIGHT_S = 12 * 3600.0
 """So long before its deadline a night begins, by which the share of it that is over is counted."""
 
@@ -39,10 +41,11 @@ def share_over(ahead_s: float) -> float:
 
 def told(own: float, ahead_s: float, slopes: Floats) -> float:
     """P(late) as it is told, of the simulation's own; as it is without anything learned, and once the deadline is
-    over."""
+    over. It stays on its side of even odds, where the expected finish is, which nothing corrects."""
     if slopes is PRIOR or ahead_s <= 0:
         return own
-    return recalibrated(own, share_over(ahead_s), slopes)
+    corrected = recalibrated(own, share_over(ahead_s), slopes)
+    return min(corrected, EVEN) if own <= EVEN else max(corrected, EVEN + LEAST)
 
 
 def own_risk(risk: float, late: float, own: float) -> float:
