@@ -30,7 +30,7 @@ def held(until: str, job_id: int = 2, **more: object) -> HoldFacts:
 def told(
     foresee: Foresight | None, hold: HoldFacts, now: str = "03:40", runs: Sequence[RunFacts] = (), load: JobFacts = LOAD
 ) -> ServiceDayVerdict:
-    begun = runs or [done(EXTRACT, "03:10")]
+    begun = list(runs) or [done(EXTRACT, "03:10")]
     seen = replace(estate(EXTRACT, load, MART, runs=begun, feeds=CHAIN, services=[PROMISE]), holds=(hold,))
     return next(each for each in evaluate(seen, at(now), foresee=foresee).service_days if each.bd == NIGHT)
 

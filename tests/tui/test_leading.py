@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 import types
 
 import pytest
@@ -71,7 +72,7 @@ async def test_a_console_that_starts_none_says_that_there_is_none(night: Night) 
 async def test_an_engine_that_never_comes_is_not_awaited_for_ever(night: Night) -> None:
     await night.see("starting the engine…")
     with pytest.MonkeyPatch.context() as patch:
-        later = beginning.time.monotonic() + beginning.START_SECONDS
+        later = time.monotonic() + beginning.START_SECONDS
         patch.setattr(beginning, "time", types.SimpleNamespace(monotonic=lambda: later))
         night.reads.changed()
         await night.see('run "headway engine"', "nothing is promised by them yet")
