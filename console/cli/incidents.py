@@ -1,18 +1,18 @@
-"""`headway incidents`: root causes that are open, the most urgent first."""
+"""`headway incidents`: root causes that are open, the most harmful first."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from console.cli.common import now_of, print_json, since_words, stamp, until, watched
 from console.cli.exits import Exit
 from console.cli.table import Col, print_table
 from console.model.ids import incident_name
 from console.model.views import IncidentRow
+from console.model.views.incidents import by_harm
 
-FAR = datetime.max.replace(tzinfo=UTC)
 COLUMNS = (
     Col("incident"), Col("cause", 24), Col("failed", drop=3), Col("act by"), Col("services"), Col("runs", drop=2),
     Col("owner", drop=1), Col("on it", drop=4),
@@ -36,17 +36,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def incident_rows(incidents: Sequence[IncidentRow], now: datetime) -> tuple[Sequence[Col], list[tuple[str, ...]]]:
-    """Columns and rows of the list: open ones by their act-by, those without one and then the closed ones below."""
-    return COLUMNS, [_row(one, now) for one in by_urgency(incidents)]
-
-
-def by_urgency(incidents: Sequence[IncidentRow]) -> list[IncidentRow]:
-    """Open ones by their act-by, those without one and then the closed ones below."""
-    return sorted(incidents, key=_urgency)
-
-
-def _urgency(one: IncidentRow) -> tuple[bool, datetime, float]:
-    return one.closed is not None, (one.act_by if one.closed is None else None) or FAR, -one.opened.timestamp()
+    """Columns and rows of the list, the most harmful first, closed ones below."""
+    return COLUMNS, [_row(one, now) for one in by_harm(incidents)]
 
 
 def _taken(one: IncidentRow) -> str:

@@ -22,10 +22,10 @@ from markupsafe import Markup
 
 from console.cli.common import Stop, clock_words, count, since_words, stamp
 from console.cli.exits import Exit
-from console.cli.incidents import by_urgency as incidents_by_urgency
 from console.cli.services import by_urgency, deadline_words, slack_words
 from console.model.ids import incident_name
 from console.model.views import HeaderView, IncidentRow, ServiceView, TargetView
+from console.model.views.incidents import by_harm
 from console.model.words import Timeliness
 
 STDOUT = "-"
@@ -139,7 +139,7 @@ def _sections(board: Board) -> Iterable[Section]:
     yield Section(
         "Incidents",
         ("incident", "cause", "failed", "act by", "services", "owner", "on it"),
-        [_incident(one, board.now) for one in incidents_by_urgency(board.incidents)],
+        [_incident(one, board.now) for one in by_harm(board.incidents)],
         "nothing is broken that Headway sees",
     )
     yield Section(

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from console.model.ids import incident_name
 from console.model.views import HeaderView, IncidentRow, ServiceView, TargetView
+from console.model.views.incidents import by_harm
 from console.tui import digits, services
 from console.tui.cells import Look, act_by, counted
 from console.tui.forecast import forecast_bar
@@ -200,8 +201,7 @@ def _service(view: ServiceView, wall: Wall, look: Look, width: int) -> list[Run]
 def _incidents(wall: Wall, look: Look, width: int, most: int) -> list[Line]:
     if not wall.incidents:
         return []
-    far = look.now + timedelta(days=365)
-    ordered = sorted(wall.incidents, key=lambda one: (one.act_by or far, one.opened))
+    ordered = by_harm(wall.incidents)
     told = [_line([(f" {counted(len(ordered), 'INCIDENT').upper()}", "key")])]
     told += [_line(_incident(one, look, width)) for one in ordered[: max(1, most - 1)]]
     more = len(ordered) - (len(told) - 1)

@@ -13,6 +13,8 @@ from console.cli.exits import Exit
 from console.cli.incidents import incident_rows
 from console.cli.main import main
 from console.cli.services import service_rows, slack_words
+from console.model.views import IncidentRow
+from console.model.views.incidents import by_harm
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
 from tests.tui.fake_reads import NOW as NIGHT
@@ -64,16 +66,23 @@ def test_services_that_need_a_person_stand_first() -> None:
     assert ["Stock levels", "Weekly finance", "Churn scores"] == [row[0] for row in rows[2:]]
 
 
-def test_incidents_stand_by_their_act_by_and_closed_ones_last() -> None:
-    late, soon, none, closed = (
-        incident_row(id=number, act_by=act_by, closed=end)
-        for number, act_by, end in (
-            (1, NIGHT + timedelta(hours=2), None), (2, NIGHT + timedelta(hours=1), None), (3, None, None),
-            (4, NIGHT, NIGHT),
-        )
-    )  # fmt: skip
-    _, rows = incident_rows([closed, none, late, soon], NIGHT)
-    assert ["INC-0002", "INC-0001", "INC-0003", "INC-0004"] == [row[0] for row in rows]
+def harmed(
+    number: int, tier: int | None, act_by: timedelta | None, age: timedelta, closed: bool = False
+) -> IncidentRow:
+    return incident_row(id=number, tier=tier, act_by=None if act_by is None else NIGHT + act_by,
+                        failed_since=NIGHT - age, closed=NIGHT if closed else None)  # fmt: skip
+
+
+def test_incidents_stand_by_what_they_hurt_everywhere() -> None:
+    """Tier before act-by before age; one that hurts nobody below all that hurt, though it is the oldest."""
+    hour = timedelta(hours=1)
+    ordered = [harmed(4, 1, hour, hour), harmed(2, 1, None, hour), harmed(5, 2, hour / 4, hour),
+               harmed(1, None, None, 9 * hour), harmed(3, None, None, 2 * hour),
+               harmed(6, 1, hour, hour, closed=True)]  # fmt: skip
+    names = [f"INC-{one.id:04}" for one in ordered]
+    _, rows = incident_rows(ordered[::-1], NIGHT)
+    assert names == [row[0] for row in rows]
+    assert ordered == by_harm(ordered[::-1])
 
 
 def test_what_comes_on_another_day_says_on_which() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
+from math import inf
 
 from console.model.frozen import dataclass
 from console.model.views.acts import ActionView
@@ -149,6 +151,21 @@ class IncidentRow:
     """The last alert about it, to each of its addresses."""
     held: HeldView | None = None
     """What is held back of it now, the latest."""
+    tier: int | None = None
+    """Of the services that it hurts the highest, which is the smallest number; None: it hurts none."""
+
+
+def by_harm(incidents: Iterable[IncidentRow]) -> list[IncidentRow]:
+    """The one order of incidents, wherever they are listed: open ones by what they hurt (tier, then act-by), then the
+    longest first; what is over last, the latest first."""
+    return sorted(incidents, key=_harm)
+
+
+def _harm(one: IncidentRow) -> tuple[bool, float, float, float, int]:
+    if one.closed is not None:
+        return True, -one.closed.timestamp(), 0.0, 0.0, one.id
+    act_by = one.act_by.timestamp() if one.act_by is not None else inf
+    return False, inf if one.tier is None else one.tier, act_by, one.failed_since.timestamp(), one.id
 
 
 @dataclass(frozen=True, slots=True)

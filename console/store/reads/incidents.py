@@ -30,7 +30,8 @@ _ROWS = (
     " (SELECT count(DISTINCT x.service_id) FROM incident_service x WHERE x.incident_id = i.id),"
     " (SELECT count(*) FROM incident_member m WHERE m.incident_id = i.id AND m.role IN ('red', 'stale')),"
     " i.root_run_id, COALESCE(j.name, t.words, i.root_shared), i.runbook,"
-    " i.split_from, i.merged_into, i.reopened, i.changes, k.made_by, k.until_us"
+    " i.split_from, i.merged_into, i.reopened, i.changes, k.made_by, k.until_us,"
+    " (SELECT min(s.tier) FROM incident_service x JOIN service s ON s.id = x.service_id WHERE x.incident_id = i.id)"
     " FROM incident i LEFT JOIN job j ON j.id = i.root_job_id"
     " LEFT JOIN (SELECT t.id, s.name || '/' || t.name AS words FROM target t JOIN system s ON s.id = t.system_id) t"
     " ON t.id = i.root_target_id"
@@ -217,6 +218,7 @@ def _row(row: Row) -> IncidentRow:
         changes,
         taken_by,
         taken_until,
+        tier,
     ) = row
     return IncidentRow(
         id=incident_id,
@@ -240,4 +242,5 @@ def _row(row: Row) -> IncidentRow:
         changes=tuple(json.loads(changes)),
         taken_by=taken_by or "",
         taken_until=maybe_instant(taken_until),
+        tier=tier,
     )

@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 
 from console.model.ids import incident_name
 from console.model.views import IncidentRow
+from console.model.views.incidents import by_harm
 from console.tui import rows
 from console.tui.course import row_told
 from console.tui.ports import ReadsLike
@@ -52,14 +53,10 @@ class IncidentsScreen(ShortListScreen):
         self.board.ask_for(self, "incidents", question, self._sorted)
 
     def _sorted(self, incidents: Sequence[IncidentRow]) -> None:
-        """Open ones by their act-by, those without one below, then what is over, the latest first."""
         from console.store.reads.holders import holder_name
 
         self.own = holder_name()
-        is_open = [one for one in incidents if one.closed is None]
-        over = sorted((one for one in incidents if one.closed is not None), key=lambda one: one.closed or one.opened)
-        is_open.sort(key=lambda view: (view.act_by is None, view.act_by or view.opened, view.id))
-        self.show_views([*is_open, *reversed(over)])
+        self.show_views(by_harm(incidents))
 
     def set_filter(self, text: str) -> None:
         was = self.filter_text
