@@ -313,8 +313,32 @@ async def test_all_sending_is_stopped_once_a_person_has_said_why(night: Night) -
     assert [] == night.requests.turned
     await night.type("network")
     await night.press("enter")
+    await night.see("FREEZE all sending: network", "Freeze it")
+    assert [] == night.requests.turned
+    await night.press("down", "enter")
     await night.see("FROZEN, nothing is sent: by mara since 02:17Z: network")
     assert [("freeze", "on", "network")] == night.requests.turned
+
+
+@on_the_night()
+async def test_a_pasted_line_with_its_end_freezes_nothing(night: Night) -> None:
+    """A terminal without bracketed paste sends what was pasted as keys, the end of the line as Enter."""
+    await night.see("Supply plan")
+    await night.press("F", *"network", "enter", "enter")
+    await night.answered()
+    await night.see("SERVICES 5")
+    assert [] == night.requests.turned
+
+
+@on_the_night()
+async def test_a_plan_is_not_begun_while_nothing_is_sent(night: Night) -> None:
+    night.requests.turn("freeze", "on", "network")
+    await night.see("FROZEN")
+    await night.press("r")
+    await night.see("PLAN INC-0412", "4 steps in 4 systems")
+    await night.press("enter")
+    await night.see("nothing is sent: frozen by mara since 02:17Z: network; F thaws")
+    assert "Start the plan" not in night.text
 
 
 @on_the_night()

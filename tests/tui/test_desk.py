@@ -144,6 +144,8 @@ async def leave_before_the_freeze_is_sent(night: Night) -> None:
     await night.typing()
     await night.type("network")
     await night.press("enter")
+    await night.see("Freeze it")
+    await night.press("down", "enter")
     await night.until(lambda: night.app._asker is not None, "the order")
     asker = night.app._asker
 

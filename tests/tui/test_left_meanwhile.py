@@ -55,6 +55,8 @@ def test_an_order_refused_after_its_screen_was_left_is_told(name: str) -> None:
             await night.typing()
             await night.type("moving")
             await night.press("enter")
+            await night.see("Freeze it")
+            await night.press("down", "enter")
             await night.see("PLAN 7")
         else:
             await night.act("pause")

@@ -92,6 +92,8 @@ async def freeze(at: str, name: str, then: str) -> None:
         await screen.press("F")
         await screen.see("FREEZE")
         await screen.press(f"the network moves{name}\r")
+        await screen.see("Freeze it")
+        await screen.press("\x1b[B\r")
         await screen.see(then)
 
 
@@ -148,6 +150,8 @@ def test_an_open_session_goes_by_the_rights_of_each_moment(bench: Bench) -> None
                 await screen.press("F")
                 await screen.see("FREEZE")
                 await screen.press("the network moves\r")
+                await screen.see("Freeze it")
+                await screen.press("\x1b[B\r")
                 await screen.see(then)
 
     permit(bench, Permission("ann", Role.ACT))
@@ -184,6 +188,8 @@ def test_who_serves_for_themself_is_who_asks(bench: Bench) -> None:
                 await screen.press("F")
                 await screen.see("FREEZE")
                 await screen.press("why not\r")
+                await screen.see("Freeze it")
+                await screen.press("\x1b[B\r")
                 await screen.see("FROZEN")
 
     with serving(bench) as (process, at):

@@ -181,18 +181,19 @@ def release(screen: BaseScreen, held: HoldView) -> None:
 
 
 def freeze(screen: BaseScreen) -> None:
-    """Stops all sending, once a person has said why; thaws where it is stopped, asked once more."""
-    if screen.board.header is not None and screen.board.header.frozen:
-        from console.tui.screens.pick import confirm
+    """Stops all sending, once a person has said why, or thaws where it is stopped; either is asked once more."""
+    from console.tui.screens.pick import confirm
 
+    if screen.board.header is not None and screen.board.header.frozen:
         confirm(screen, screen.board.header.frozen, "Thaw it", "what is asked for is sent again",
                 lambda: _turn(screen, "off", "thawed by hand"))  # fmt: skip
         return
     from console.tui.screens.ask import AskScreen
 
     def answered(why: str | None) -> None:
-        if why is not None:
-            _turn(screen, "on", why)
+        if why is not None:  # a line that was pasted brings its own Enter: it ends at "Back"
+            confirm(screen, f"FREEZE all sending: {why}", "Freeze it", "nothing is sent until somebody thaws",
+                    lambda: _turn(screen, "on", why))  # fmt: skip
 
     says = "nothing is sent to a scheduler, and nothing is held, until somebody thaws; watching and alerts go on. Why?"
     screen.board.push_screen(AskScreen("FREEZE all sending", says), answered)

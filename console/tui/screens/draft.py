@@ -254,6 +254,8 @@ class DraftScreen(BaseScreen):
     def why_not_start(self) -> str:
         if self.draft is None:
             return f"no plan: {self.trouble}" if self.trouble else "the plan is not here yet"
+        if self.board.header is not None and self.board.header.frozen:
+            return f"nothing is sent: {self.board.header.frozen}; {self.key_for('freeze')} thaws"
         return steps.why_not_start(self.draft, self.look, self.wider is not None and not self.is_wide)
 
     def do_start(self) -> None:
