@@ -125,7 +125,8 @@ class Ways(OnTerminal, inherit_bindings=False):
         self.push_screen(JobScreen(name_or_id))
 
     def open_jobs(self, filter_text: str) -> None:
-        self.push_screen(make_table("jobs", filter_text))
+        """The jobs of what another screen is about: Escape leads back to it."""
+        self.push_screen(make_table("jobs", filter_text, is_part=True))
 
     def open_table(self, shown: tuple[Any, ...]) -> None:
         """A table with a filter, a sort, wide or not, only problems or all."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from console.tui.screens.run import RunScreen
 from console.tui.screens.tonight import TonightScreen
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import EXTRACT, at
 
 WIDE = (120, 36)
+CALM = "weekly-finance"
+"""A service without an incident."""
 
 
 def screen(night: Night) -> TonightScreen:
@@ -72,6 +75,63 @@ async def test_enter_opens_the_service_and_the_job(night: Night) -> None:
     await night.press("up")
     await night.act("open")
     await night.see("INC-0412")
+
+
+async def stand_on(night: Night, name: str) -> None:
+    await night.until(lambda: screen(night).here is not None, "a lane")
+    for _ in range(20):
+        if screen(night).name_here() == name:
+            return
+        await night.press("down")
+    raise AssertionError(f"no lane {name}:\n{night.text}")
+
+
+@on_the_night()
+async def test_escape_on_the_jobs_of_a_service_leads_back_to_the_night(night: Night) -> None:
+    await open_tonight(night)
+    await stand_on(night, CALM)
+    await night.act("open")
+    await night.see("JOBS", f"service:{CALM}")
+    await night.press("escape")
+    await night.see("TONIGHT 2026-11-19")
+
+
+@on_the_night()
+async def test_escape_clears_a_filter_of_ones_own_first(night: Night) -> None:
+    await open_tonight(night)
+    await stand_on(night, CALM)
+    await night.act("open")
+    await night.see("JOBS", f"service:{CALM}")
+    await night.press("/")
+    await night.type("x")
+    await night.press("enter", "escape")
+    await night.see("JOBS")
+    assert "filter" not in night.text
+    await night.press("escape")
+    await night.see("TONIGHT 2026-11-19")
+
+
+@on_the_night()
+async def test_enter_in_a_past_night_opens_what_ran_then_or_says_that_it_is_of_now(
+    night: Night,
+) -> None:
+    await open_tonight(night)
+    await night.act("night_before")
+    await night.see("NIGHT 2026-11-18")
+    lane = next(one for one in screen(night).drawn.lanes if one.run_id is not None)  # type: ignore[union-attr]
+    await stand_on(night, lane.name)
+    await night.act("open")
+    await night.see("LOG attempt")
+    assert isinstance(shown := night.app.screen, RunScreen)
+    assert lane.run_id == shown.run_id
+    await night.press("escape")
+    await night.see("NIGHT 2026-11-18")
+    await night.press("home")
+    await stand_on(night, CALM)
+    await night.act("open")
+    await night.see("this is as of now; Esc leads back to the night of 2026-11-18")
+    await night.press("escape")
+    await night.see("NIGHT 2026-11-18", "past night")
 
 
 @on_the_night()

@@ -28,6 +28,8 @@ class ListScreen(BaseScreen):
     def __init__(self, filter_text: str = "") -> None:
         super().__init__()
         self.filter_text = filter_text
+        self.came_with = ""
+        """The filter with which another screen opened this one: without it, it is no part of that one."""
         self.only_problems = False
         self.grid = Grid(self.COLUMNS, self.EMPTY, id="grid")
 
@@ -54,11 +56,12 @@ class ListScreen(BaseScreen):
         self.open_line(self.filter_text, "filter")
 
     def close_something(self) -> bool:
-        """Escape clears the filter at once, also while one types it; the cursor stays on its row."""
+        """Escape clears the filter at once, also while one types it, and the cursor stays on its row; not the one with
+        which another screen opened this one: it leads back there."""
         typing, row = self.is_typing, self.row_left
         if typing:
             self.leave_filter()
-        if not self.filter_text:
+        if not self.filter_text or self.filter_text == self.came_with:
             return typing
         self.set_filter("")
         self.stay_on(row)

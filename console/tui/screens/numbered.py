@@ -21,14 +21,15 @@ _CLASSES = {
 
 
 def make_table(
-    where: str, filter_text: str = "", sort: str = "", wide: bool = False, problems: bool = False
+    where: str, filter_text: str = "", sort: str = "", wide: bool = False, problems: bool = False, is_part: bool = False
 ) -> BaseScreen:
-    """A table as a person left it."""
+    """A table as a person left it; `is_part`: another screen opens it with a filter that belongs to that one."""
     from console.tui.screens.lists import ListScreen
 
     made = make_screen(where) if where not in ("jobs", "runs") else _made(where, filter_text, sort, wide)
     if isinstance(made, ListScreen):
         made.filter_text, made.only_problems = filter_text, problems
+        made.came_with = filter_text if is_part else ""
     return made
 
 

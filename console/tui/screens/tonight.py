@@ -134,11 +134,24 @@ class TonightScreen(NightScreen):
         return "" if self.here is not None else "nothing is selected"
 
     def do_open(self) -> None:
+        """Of a night that is played again the run that a job had; what is as of now says so."""
         lane = self.here
-        if lane is not None and lane.job is not None:
+        if lane is not None and self.drawn is not None and (self.at is not None or self.bd is not None):
+            self._open_past(lane, self.drawn.night.bd)
+        elif lane is not None and lane.job is not None:
             self.board.open_job(lane.job.id)
         elif lane is not None and lane.service is not None:
             self.board.open_service(lane.service.name)
+
+    def _open_past(self, lane: Lane, bd: str) -> None:
+        if lane.job is not None and lane.run_id is not None:
+            self.board.open_run(lane.run_id)
+        elif lane.job is not None:
+            self.notice(f"{lane.name} had no run yet as it looked then", "warn")
+        elif lane.service is not None:
+            self.board.open_service(lane.service.name)
+            words = f"this is as of now; {self.key_for('back')} leads back to the night of {bd}"
+            self.board.call_after_refresh(self.board.tell, words, "warn")
 
     @on(Grid.Resized)
     def resized(self) -> None:
