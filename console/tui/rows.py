@@ -30,12 +30,13 @@ SYSTEMS = (
     Column("", 1, 1),
     Column("system", 19, 1, flex=2, most=34),
     Column("kind", 14, 4),
+    Column("stands", 12, 1),
     Column("polled", 10, 1),
     Column("every", 6, 5, right=True),
     Column("took", 6, 5, right=True),
     Column("jobs", 7, 2, right=True),
     Column("can", 12, 6, flex=1, most=30),
-    Column("says", 26, 1, flex=3),
+    Column("says", 24, 1, flex=3),
 )
 HOLDS = (
     Column("", 1, 1),
@@ -128,19 +129,14 @@ def target(view: TargetView, look: Look, is_watched: bool = True) -> Row:
     length = short if sick else span
     age = f"{length(look.now - view.last_ok)} ago" if view.last_ok else "never"
     stale = look.glyphs.sign("stale")
-    mark: Run = (stale, "warn") if sick else (look.glyphs.mark("state", State.SUCCEEDED)[0], "ok")
-    if not is_watched and not sick:
-        mark = ("?", "dim")
-    if view.stands_still and not sick:
-        mark = (look.glyphs.mark("state", State.MISSED)[0], "bad")
-    if view.last_ok is None and not sick:
-        mark = (look.glyphs.mark("state", State.WAITING)[0], "dim")
+    mark, word, style = _health(view, look, is_watched)
     return Row(
         target_name(view),
         (
-            mark,
+            (mark, style),
             (target_name(view), "strong" if sick else "plain"),
             (_kind(view), "dim"),
+            (word, style),
             (f"{stale} {age}" if sick else age, "warn" if sick else "plain"),
             (span(timedelta(seconds=view.poll_every_s)), "dim"),
             ("" if view.poll_ms is None else f"{view.poll_ms:.0f}ms", "dim"),
@@ -149,6 +145,19 @@ def target(view: TargetView, look: Look, is_watched: bool = True) -> Row:
             _says(view, look),
         ),
     )
+
+
+def _health(view: TargetView, look: Look, is_watched: bool) -> tuple[str, str, str]:
+    """How it stands: mark, word and style."""
+    if view.failing_since is not None or view.pause is not None:
+        return look.glyphs.sign("stale"), "paused" if view.pause is not None else "out of reach", "warn"
+    if view.last_ok is None:
+        return look.glyphs.mark("state", State.WAITING)[0], "not seen yet", "dim"
+    if view.stands_still:
+        return look.glyphs.mark("state", State.MISSED)[0], "stands still", "bad"
+    if not is_watched:
+        return "?", "not watched", "dim"
+    return look.glyphs.mark("state", State.SUCCEEDED)[0], "in reach", "ok"
 
 
 def _kind(view: TargetView) -> str:

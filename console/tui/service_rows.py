@@ -18,9 +18,9 @@ from console.tui.widgets.breaks import breaks
 from console.tui.widgets.paint import Run, fit, length_of, one_line
 from console.tui.widgets.table import Column, Row, plan, ranked
 
-WIDE, HUGE = 100, 160
-"""Cells from which on a word stands beside each mark and the cause is told in words; and from which there is more room
-than words."""
+USUAL, WIDE, HUGE = 80, 100, 160
+"""Cells of the screen that most have; from which on the cause is told in words; and from which there is more room than
+words."""
 NAME, LONGEST = 14, 44
 """Cells of a service's name, at least and at most; what is left of a line goes to names before anything else."""
 SERVICES = (
@@ -29,10 +29,10 @@ SERVICES = (
     Column("tier", 4, 5, right=True),
     Column("deadline", 8, 1),
     Column("left", 6, 2, right=True),
-    Column("forecast", 10, 2),
+    Column("forecast", 10, 3),
     Column("act by", 11, 1),
-    Column("cause", 14, 3, flex=3, middle=True),
-    Column("stands", 11, 6),
+    Column("cause", 14, 2, flex=3, middle=True),
+    Column("stands", 11, 1),
     Column("who", 8, 0),
     Column("slack", 6, 8, right=True),
     Column("expected", 9, 9),
@@ -47,11 +47,14 @@ CAUSE_LEAST = 20
 def columns(views: Sequence[ServiceView], width: int, by_tier: bool = False) -> tuple[Column, ...]:
     """As many as a screen of that width has room for. Where services do not share one zone, each deadline carries its
     own; who is on it has a column of its own where there is room, or where somebody is; what says nothing in any row
-    has none."""
+    has none. The word of each mark is never what there is no room for: on 80 columns what is left goes before it, which
+    stands beside "act by" where it matters."""
     is_wide, of = width >= WIDE, about(views)
-    ranks = {"tier": 0 if by_tier else 5, "who": 7 if is_wide else 4 * of.has_taken}
+    ranks = {"tier": 0 if by_tier else 5, "who": 7 if is_wide else 2 * of.has_taken}
     if of.is_calm:
         ranks |= {"act by": 0, "cause": 0, "who": 7 * is_wide}
+    elif USUAL <= width < WIDE:
+        ranks["left"] = 4
     sizes = {"deadline": 10 if of.is_zoned else 8, "forecast": bar_cells(width)}
     if is_wide:
         sizes |= {"who": 18 if width >= HUGE else 13, "cause": 27}

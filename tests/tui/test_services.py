@@ -134,7 +134,7 @@ def test_who_is_on_it_has_a_column_also_on_a_small_screen() -> None:
     for width, shown in ((79, "✓ mara"), (119, "✓ mara 04:15")):
         columns = service_rows.columns(taken, width + 1)
         named = [columns[index].title for index, _ in plan(columns, width)]
-        assert {"forecast", "act by", "cause", "who", "deadline", "left"} <= set(named)
+        assert {"act by", "cause", "stands", "who", "deadline"} <= set(named)
         assert shown == service_rows.service(taken[0], LOOK, width).cells[9][0]
 
 
@@ -221,6 +221,27 @@ def test_a_wider_screen_cuts_no_name_that_a_narrow_one_shows(size: tuple[int, in
     room = size[0] - 1
     shown = dict(plan(service_rows.columns(taken, size[0]), room))
     assert shown[1] == len(LONG)
+
+
+@pytest.mark.parametrize("width", [60, 80, 99, 100, 120, 200])
+@pytest.mark.parametrize("zones", [("Europe/Berlin",), ("Europe/Berlin", "UTC")])
+@pytest.mark.parametrize("taken", ["", "mara"])
+@pytest.mark.parametrize("calm", [True, False])
+def test_each_mark_has_its_word_in_its_row(width: int, zones: tuple[str, ...], taken: str, calm: bool) -> None:
+    """At 80 columns it had one for the row under the cursor only, at 60 none."""
+    night = many(3) if calm else services()
+    views = [
+        dataclasses.replace(one, zone=zones[number % len(zones)], taken_by=taken) for number, one in enumerate(night)
+    ]
+    shown = service_rows.columns(views, width)
+    words = next(index for index, column in enumerate(shown) if column.title == "stands")
+    widths = dict(plan(shown, width - 1))
+    for view in views:
+        word, _ = service_rows.service(view, LOOK, width).cells[words]
+        assert len(word) <= widths[words]
+        assert word == LOOK.glyphs.mark("timeliness", view.timeliness)[1]
+    causes = next(index for index, column in enumerate(shown) if column.title == "cause")
+    assert calm or width < 80 or widths[causes] >= 14
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 120, 200])

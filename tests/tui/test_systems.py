@@ -111,6 +111,17 @@ def test_what_is_polled_is_seen(snap_compare: SnapCompare, name: str, size: tupl
     assert shot(snap_compare, keys, see, size, prepare=prepare)
 
 
+@on_the_night(size=SMALL, prepare=paused)
+async def test_each_mark_has_its_word_in_its_row(night: Night) -> None:
+    await night.see("SERVICES")
+    await night.press("5")
+    await night.see("SYSTEMS 5")
+    rows = [line.split() for line in night.text.splitlines()]
+    assert ["out", "of", "reach"] == next(row[2:5] for row in rows if "etl-hosts/etl02" in row[1:2])
+    assert ["paused"] == next(row[2:3] for row in rows if "pg-dwh" in row[1:2])
+    assert ["in", "reach"] == next(row[2:4] for row in rows if "warehouse-airflow" in row[1:2])
+
+
 def dead(night: Night) -> None:
     engine = dataclasses.replace(night.reads.head.engine, alive=False)
     night.reads.head = dataclasses.replace(night.reads.head, engine=engine)
