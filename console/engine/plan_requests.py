@@ -136,6 +136,9 @@ class PlanRequests(AlertRequests):
     def _tell_plan(
         self, run: Run, by: str, what: str, number: int, detail: dict[str, object], answer: Granted | Refused, why: str
     ) -> None:
+        """Into the audit. Who is only asked why is refused nothing."""
+        if isinstance(answer, Refused) and answer.wants_reason:
+            return
         about, verb = f"plan {number}" if number else "estate", f"plan {what}"
         if isinstance(answer, Refused):
             verb, detail = f"refuse {verb}", {**detail, "refused": answer.reason}

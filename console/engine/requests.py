@@ -143,7 +143,9 @@ class Requests(Questions):
         raise_refused(answer)
 
     def _tell(self, run: Run, by: str, wish: Wish, job_id: int, key: str, answer: Granted | Refused) -> None:
-        """Into the audit, in the transaction of what was asked."""
+        """Into the audit, in the transaction of what was asked. Who is only asked why is refused nothing."""
+        if isinstance(answer, Refused) and answer.wants_reason:
+            return
         detail: dict[str, Any] = {"key": key, "run_id": wish.run_id, "parameters": dict(wish.parameters)}
         if isinstance(answer, Refused):
             detail["refused"] = answer.reason

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -61,11 +62,13 @@ def left_open(view: IncidentView) -> list[str]:
     Empty where it is closed, or closes once what starts by itself has run."""
     if view.row.closed is not None:
         return []
-    left = [one.job for one in open_steps(view) if not _is_under_way(view, one)]
+    left = [one for one in open_steps(view) if not _is_under_way(view, one)]
     costs = (*_LOST, Timeliness.AT_RISK) if left else _LOST
     lost = [one.title or one.name for one in view.services if one.timeliness in costs]
     more = [f"and {len(left) - _NAMED} more"] if len(left) > _NAMED else []
-    lines = [*(f"still red or stale: {job}" for job in left[:_NAMED]), *more]
+    often = {job for job, times in Counter(one.job for one in left).items() if times > 1}
+    named = (f"{one.job} {one.period_key}" if one.job in often else one.job for one in left[:_NAMED])
+    lines = [*(f"still red or stale: {each}" for each in named), *more]
     return lines + ([f"not saved: {', '.join(lost)}"] if lost else [])
 
 

@@ -38,11 +38,12 @@ def plan_rows(plan: PlanView, look: Look) -> list[Row]:
     return [_plan_row(plan, step, deep[step.place], look) for step in plan.steps]
 
 
-def left_rows(name: str, left: Sequence[str]) -> list[Row]:
+def left_rows(name: str, left: Sequence[str], look: Look) -> list[Row]:
     """Below a plan that is done: why its incident stays open, and what plans the rest."""
     if not left:
         return []
-    lines = [*left, "the rest: r on the incident, then e (everything)"]
+    recover, everything = look.key("incident", "recover"), look.key("plan", "everything")
+    lines = [*left, f"the rest: {recover} on the incident, then {everything} (everything)"]
     return [heading("left", f"{name} STAYS OPEN"), *(line(("left", at), [(f"   {one}", "warn")])
             for at, one in enumerate(lines))]  # fmt: skip
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from connectors.contract import Capability, Schedule, State, SystemUnreachable, Verb
-from console.config import JobSettings
+from console.config import ActingSettings, JobSettings
 from console.control import carry_out
 from console.engine.plan_requests import MOST_RUNS, PlanRequests
 from console.engine.plans import Plans
@@ -28,7 +28,7 @@ from console.model.rights import Subject
 from console.model.shaping import Changes, shape
 from console.store import asker
 from console.store.chain import Run
-from console.store.errors import NotAllowed, NotFound
+from console.store.errors import NotAllowed, NotFound, ReasonNeeded
 from console.store.told import Audience
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
@@ -739,3 +739,17 @@ def test_what_was_queued_behind_a_plan_leaves_after_its_step_and_neither_waits_f
     due(night)
     assert "done" == view(night).state
     assert ([("rerun", "load")], key) == (night.scheduler.done[2:], night.scheduler.acted[-1])
+
+
+def test_a_plan_of_which_only_the_reason_is_missing_is_no_refusal_in_the_audit(night: Bench) -> None:
+    """A console sends it, is asked why, and sends it again: the audit has the start, and nothing that looks like one
+    who tried what they may not."""
+    night.parts.config = replace(night.parts.config, acting=ActingSettings(reason_tiers=(1, 2, 3)))
+    night.parts.sync_config(night.fence)
+    draft = proposed(night)
+    with pytest.raises(ReasonNeeded, match="say why"):
+        started(night, draft)
+    started(night, draft, why="the disk is swapped")
+    with night.reads() as reads:
+        told = [row.verb for row in reads.audit() if "plan" in row.verb]
+    assert ["plan start"] == told

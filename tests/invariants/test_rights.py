@@ -326,6 +326,7 @@ def test_a_tier_one_action_without_a_reason_is_refused(strict: Bench, be: Be) ->
     be("alice")
     with pytest.raises(ReasonNeeded, match=r"tier 1 \(supply\) hangs on it: say why"):
         ask(strict, why=" ")
+    assert [] == [verb for _, verb in verbs(strict) if verb.startswith("refuse")]  # it was only asked why
 
 
 def alerts(bench: Bench, of: str) -> list[tuple[str, str]]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from console.model.plans import WAIT
+from console.model.steps import left_open, open_steps
+from console.personal.file import Personal
 from tests.tui.driving import Night, on_the_night
-from tests.tui.fake_reads import EXTRACT, LOAD, MART, NOW, draft, plan_of
+from tests.tui.fake_reads import EXTRACT, LOAD, MART, NOW, draft, incident, plan_of
 from tests.tui.test_plans import started
 
 
@@ -78,6 +81,24 @@ async def test_a_plan_that_is_done_says_what_it_did_not_save_and_what_plans_the_
     night.reads.incident_ = dataclasses.replace(night.reads.incident_, row=row)
     night.reads.changed()
     await night.see_gone("STAYS OPEN")
+
+
+OWN_KEYS = Personal(Path("console.toml"), {"recover": "f4", "plan.everything": "f8"}, text="")
+
+
+@on_the_night(prepare=_is_done, personal=OWN_KEYS)
+async def test_what_plans_the_rest_is_told_by_the_keys_of_this_person(night: Night) -> None:
+    night.app.open_plan(7)
+    await night.see("the rest: F4 on the incident, then F8")
+
+
+def test_runs_of_one_job_that_are_left_are_told_apart_by_their_period() -> None:
+    view = incident()
+    first, *_ = open_steps(view)
+    left = left_open(dataclasses.replace(view, actions=(), members=tuple(
+        dataclasses.replace(first, run_id=number, period_key=f"2026-11-20T03:{number}:00Z") for number in (10, 20)
+    )))  # fmt: skip
+    assert [f"still red or stale: {first.job} 2026-11-20T03:{number}:00Z" for number in (10, 20)] == left[:2]
 
 
 @on_the_night(prepare=_runs_already)

@@ -86,7 +86,7 @@ class StartedScreen(BaseScreen):
 
     def _rows(self, view: PlanView) -> Rows:
         name = incident_name(view.incident_id) if view.incident_id is not None else ""
-        return Rows([*underway.plan_rows(view, self.look), *underway.left_rows(name, self.left)])
+        return Rows([*underway.plan_rows(view, self.look), *underway.left_rows(name, self.left, self.look)])
 
     def _stands(self, view: PlanView, width: int) -> list[Line]:
         """Who asked for it and why, and that it goes on: in two lines where they do not fit into one."""
