@@ -15,6 +15,7 @@ import pytest
 from rich.color import Color, ColorSystem
 from textual.app import App
 from textual.color import Color as Blended
+from textual.filter import monochrome_style
 from textual.theme import Theme
 
 from console.cli.console import THEME
@@ -135,6 +136,27 @@ def test_with_sixteen_colours_every_ink_is_read_on_every_ground(terminal: str, d
         for name in INKS:
             ink, below = sixteen.pair(name, ground, dark)
             assert contrast(shades[ink], shades[below]) >= READ_AT_LEAST, (name, ground)
+
+
+@pytest.mark.parametrize("theme", THEMES.values(), ids=lambda theme: theme.name)
+def test_with_sixteen_colours_and_none_of_them_wanted_what_failed_is_as_bright_as_anything(theme: Theme) -> None:
+    """NO_COLOR on a Linux console: bright red came out as bold dark grey on black, the dimmest of all."""
+    app: App[None] = App()
+    app.register_theme(theme)
+    app.theme = theme.name
+    palette = Palette(app.get_css_variables(), few=True, grey=True)
+
+    def told(name: str, ground: str) -> float:
+        style = monochrome_style(palette.style(name, ground))
+        return contrast(*(each and each.downgrade(ColorSystem.STANDARD) for each in (style.color, style.bgcolor)))
+
+    for ground in sixteen.GREYS[True]:
+        names = [name for name in INKS if name not in ON_THEIR_OWN]
+        assert told("bad", ground) == max(told(name, ground) for name in names)
+        assert min(told(name, ground) for name in INKS) >= READ_AT_LEAST
+    assert palette.style("bad").bold
+    for seen_on in SEEN[1:]:
+        assert palette.style("plain", seen_on).bgcolor != palette.style("plain").bgcolor
 
 
 SEEN = ("", "cursor", "alarm", "lit")

@@ -130,7 +130,7 @@ class Palette:
         variable, share, bold, own = INKS[name]
         if self._few:
             dark = self._colors["background"].brightness < 0.5
-            return sixteen.style(name, ground, dark, bold or ground == "cursor" or None)
+            return sixteen.style(name, ground, dark, bold or ground == "cursor" or None, self._grey)
         under, ground_share = (own, 1.0) if own else _GROUNDS[ground]
         if self._grey and ground == "cursor" and not own:
             ground_share = GREY_CURSOR

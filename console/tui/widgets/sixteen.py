@@ -34,10 +34,20 @@ ON_LIT = {True: 15, False: 0}
 """Of what has just changed; its state is read by glyph and word for that moment."""
 THEIR_OWN = {"here": (15, 4), "mark": (0, 11), "alarm": (15, 1)}
 """Ink and ground of what brings its own ground."""
+GREYS = {
+    True: {"": (7, 0), "panel": (7, 0), "cursor": (0, 7), "alarm": (0, 15), "lit": (15, 8)},
+    False: {"": (0, 15), "panel": (0, 15), "cursor": (0, 7), "alarm": (15, 0), "lit": (15, 8)},
+}
+"""Ink and ground by ground where there is no colour (NO_COLOR): a red that is brought down to grey is the dimmest."""
+BRIGHT = frozenset({"ok", "bad", "warn", "run", "strong", "key"})
+"""What is as bright as the terminal can, where there is no colour."""
 
 
-def pair(name: str, ground: str, dark: bool) -> tuple[int, int]:
-    """The numbers of ink and ground."""
+def pair(name: str, ground: str, dark: bool, grey: bool = False) -> tuple[int, int]:
+    """The numbers of ink and ground; with `grey` none of them is a colour."""
+    if grey:
+        ink, below = GREYS[dark]["alarm" if name in THEIR_OWN else ground]
+        return (15 if (ink, name in BRIGHT) == (7, True) else ink), below
     if name in THEIR_OWN:
         return THEIR_OWN[name]
     below = GROUNDS[dark][ground]
@@ -47,6 +57,6 @@ def pair(name: str, ground: str, dark: bool) -> tuple[int, int]:
     return INKS[dark].get(name, INKS[dark]["plain"]) if own is None else own, below
 
 
-def style(name: str, ground: str, dark: bool, bold: bool | None) -> Style:
-    ink, below = (Color.from_rgb(*_SHADES[number]) for number in pair(name, ground, dark))
+def style(name: str, ground: str, dark: bool, bold: bool | None, grey: bool = False) -> Style:
+    ink, below = (Color.from_rgb(*_SHADES[number]) for number in pair(name, ground, dark, grey))
     return Style(color=ink, bgcolor=below, bold=bold)
