@@ -222,7 +222,9 @@ def small(
     lines += [_short(service, look, size.width, is_old=bool(warning)) for service in shown]
     if len(shown) < len(ordered):
         lines.append([(f"{len(ordered) - len(shown)} more", "dim")])
-    lines.append([(f"terminal too small: {size.width}x{size.height}; 60x15 shows a screen", "warn")])
+    words = f"terminal too small: {size.width}x{size.height}; 60x15 shows a screen"
+    short = f"terminal too small: {size.width}x{size.height}, needs 60x15"
+    lines.append([(words if len(words) <= size.width else short, "warn")])
     return [*lines, [("no key works here but ^C, which leaves", "dim")]]
 
 

@@ -194,7 +194,7 @@ async def test_fold_says_why_it_cannot_where_all_is_shown(night: Night) -> None:
 
 @on_the_night(size=(40, 10), prepare=_crowd)
 async def test_a_strip_of_a_terminal_has_a_line_for_each_service_and_says_what_it_leaves_out(night: Night) -> None:
-    await night.see("! Supply plan  06:30 at risk act 03:58", "39 more", "terminal too small: 40x10")
+    await night.see("! Supply plan  06:30 at risk act 03:58", "39 more", "terminal too small: 40x10, needs 60x15")
     await night.pilot.resize_terminal(80, 24)
     await night.see("SERVICES 45")
     assert night.app.focused is night.app.screen.grid  # type: ignore[attr-defined]

@@ -11,6 +11,7 @@ from textual.strip import Strip
 from console.control.layering import Spot
 from console.tui import keys
 from console.tui.graph import Drawing
+from console.tui.widgets.edges import marked_cuts
 from console.tui.widgets.paint import palette
 
 AROUND = 4
@@ -84,6 +85,7 @@ class Canvas(ScrollView, can_focus=True, inherit_bindings=False):
             blank = drawing is None and y == 1
             return palette(self).strip([("  " + self.empty, "dim")] if blank else (), width)
         runs = drawing.line(top + y, self.cursor, self._marked, lambda place: self.styles_of.get(place, ""))
+        runs = marked_cuts(runs, left, width)
         return palette(self).strip(runs, max(width + left, drawing.width)).crop(left, left + width)
 
     # the cursor
