@@ -132,7 +132,9 @@ def typed(question: str) -> str:
 
 def answer(question: str, leaving: str) -> str:
     """`typed`; `leaving` for a person who ends the input, where Enter alone says yes."""
-    print(clean(question), end="", file=sys.stderr, flush=True)
+    width = terminal_width(sys.stderr)
+    lines = [part for line in clean(question).split("\n") for part in (wrap(line, width - 1) if width else [line])]
+    print("\n".join(lines), end="", file=sys.stderr, flush=True)
     try:
         return input().strip()
     except EOFError:

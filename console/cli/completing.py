@@ -89,6 +89,19 @@ def _targets(reads: Reads, _: str) -> Iterable[str]:
     return (*dict.fromkeys(one.system for one in found), *(f"{one.system}/{one.name}" for one in found))
 
 
+def _views_of(table: str) -> Names:
+    """Saved views of a table, a person's own and those of the config."""
+
+    @_asks
+    def names(reads: Reads, _: str) -> Iterable[str]:
+        from console.personal.file import read_personal
+        from console.personal.shared import own_of
+
+        return (one.name for one in own_of(reads.header().console, read_personal()).views if one.table == table)
+
+    return names
+
+
 def _jobs_and_services(link: Link, begins: str) -> Iterable[str]:
     return (*services(link, begins), *jobs(link, begins))
 
@@ -159,6 +172,8 @@ def _arguments_of(parser: argparse.ArgumentParser, command: str | None) -> Itera
 
 
 def _names_for(action: argparse.Action, command: str | None) -> Names | None:
+    if "--view" in action.option_strings and command is not None:
+        return _views_of(command)
     if action.option_strings:
         return next((OPTIONS[each] for each in action.option_strings if each in OPTIONS), None)
     is_free = action.choices is None and action.dest in ("name", "names", "key")

@@ -40,6 +40,9 @@ def shell(bench: Bench, tmp_path: Path) -> dict[str, str]:
     bench.turn()
     config = tmp_path / "headway.toml"
     config.write_text(f'[estate]\nname = "tab"\nstore = "{bench.url}"\n')
+    own = tmp_path / ".config/headway/console.toml"
+    own.parent.mkdir(parents=True)
+    own.write_text('[views.night]\ntable = "jobs"\nsort = "-age"\n[views.done]\ntable = "runs"\n')
     (tmp_path / "a_file.toml").touch()
     return {"PATH": f"{BIN}:{os.environ['PATH']}", "HEADWAY_CONFIG": str(config), "HOME": str(tmp_path)}
 
@@ -62,6 +65,8 @@ def offered_by_bash(line: str, shell: dict[str, str]) -> list[str]:
         ("headway release ", []),
         ("headway jobs --system ", ["fake"]),
         ("headway jobs --sys", ["--system"]),
+        ("headway jobs --view ", ["night"]),
+        ("headway runs --view ", ["done"]),
         ("headway hold fake/extract --fo", ["--for"]),
         ("headway silence ", ["add", "end", "list"]),
         ("headway demo --at ", []),

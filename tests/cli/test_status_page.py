@@ -137,3 +137,9 @@ def test_the_command_writes_it_and_ends_as_the_page_in_the_terminal(
         connection.exec_driver_sql("UPDATE lease SET holder = '', until_us = 0")
     assert Exit.NO_ENGINE == main(["--store", bench.url, "status", "--html", str(place)])
     assert "Nobody watches" in place.read_text()
+
+
+def test_a_heading_is_never_broken_within_a_word_a_long_name_may_be() -> None:
+    rules = re.findall(r"([^{}]+)\{([^}]*)\}", re.search(r"<style>(.*)</style>", page(board()), re.S)[1])  # type: ignore[index]
+    of = {one: " ".join(body for names, body in rules if one in re.split(r"[,\s]+", names)) for one in ("th", "td")}
+    assert ("nowrap" in of["th"], "anywhere" in of["th"], "anywhere" in of["td"]) == (True, False, True)
