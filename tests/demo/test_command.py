@@ -80,8 +80,8 @@ def test_a_demo_that_is_told_to_end_takes_its_engine_and_its_folder_with_it(tmp_
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=LIMIT_SECONDS)
     assert 128 + signal.SIGTERM == process.returncode
-    assert [] == engines_of(tmp_path)
-    assert [] == list(tmp_path.iterdir())
+    wait_for("an engine that had only begun has ended too", lambda: not engines_of(tmp_path))
+    wait_for("the folder is gone", lambda: not list(tmp_path.iterdir()))
 
 
 def test_the_night_begins_when_its_first_picture_is_painted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
