@@ -342,6 +342,20 @@ async def test_a_plan_is_not_begun_while_nothing_is_sent(night: Night) -> None:
 
 
 @on_the_night()
+async def test_a_freeze_that_comes_while_a_plan_is_begun_is_said_in_its_box(night: Night) -> None:
+    await night.see("Supply plan")
+    await night.press("r")
+    await night.see("PLAN INC-0412", "4 steps in 4 systems")
+    await night.press("enter")
+    await night.see("Start the plan")
+    assert "FROZEN" not in night.text
+    night.requests.turn("freeze", "on", "network")
+    night.reads.changed()
+    await night.see("FROZEN, nothing is sent: by mara since 02:17Z: network")
+    assert "Start the plan" in night.text
+
+
+@on_the_night()
 async def test_what_is_frozen_is_thawed_only_once_it_was_confirmed(night: Night) -> None:
     night.requests.turn("freeze", "on", "network")
     await night.see("FROZEN")

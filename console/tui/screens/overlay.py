@@ -100,13 +100,17 @@ class Overlay(Paced, ModalScreen[Chosen], inherit_bindings=False):
 
     def paint_frame(self) -> None:
         """What stands below the box and around it is old: said in the box, which covers the banner."""
-        board = self.board
-        said = chrome.alarm(board.header, board.store_error, self.look, board.read_at)
+        said = self.alarm()
         for bar in self.query("#box-alarm").results(Bar):
             bar.display = bool(said)
             bar.show_lines([(((said, "alarm"),), (), "alarm")])
         if chrome.is_small(self.app.size):
             self._say_small(said)
+
+    def alarm(self) -> str:
+        """What must be known in the box; empty when all is well."""
+        board = self.board
+        return chrome.alarm(board.header, board.store_error, self.look, board.read_at, board.beginning.starting)
 
     def tick(self) -> None:
         """A second has passed: an age grows."""

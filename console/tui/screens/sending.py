@@ -77,6 +77,12 @@ class SendScreen(Overlay[Chosen]):
         """It was not taken; nothing was sent."""
         self.say(words)
 
+    def alarm(self) -> str:
+        """Also that nothing is sent: the box covers the banner that says so."""
+        header = self.board.header
+        frozen = chrome.banner(header, "", self.look) if header is not None and header.frozen else ""
+        return super().alarm() or frozen
+
     @property
     def about(self) -> tuple[str, str]:
         """What is done, and to what."""
