@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -23,6 +24,7 @@ from console.engine.health import Pulse
 from console.engine.lanes import InFlight
 from console.engine.previews import MARKS, cleaned_preview, preview_there
 from console.engine.rights import may_ask
+from console.model.holding import hold_end
 from console.model.ids import micros
 from console.store import approvals, asked, in_the_way, permissions, questions
 from console.store.drift import ShownOtherwise
@@ -63,6 +65,7 @@ class Answers:
         extras: Callable[[int], dict[str, Any]],
         accept_drift: Callable[[int, int | None, str, str], None],
         approved: Callable[[], None] = lambda: None,
+        outlasted: Callable[[int, datetime], Sequence[str]] = lambda job_id, until: (),
         others: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] | None = None,
     ) -> None:
         self._store = store
@@ -74,6 +77,8 @@ class Answers:
         self._accept_drift = accept_drift
         """job id, the newest change that was shown, by whom, from where."""
         self._approved = approved
+        self._outlasted = outlasted
+        """job id, when its hold would end -> what that would cost, in words."""
         self._pool = ThreadPoolExecutor(QUESTIONS * len(doors.places) + SPARE, thread_name_prefix="answer")
         self._in_flight = InFlight()
         self._sweep_at = 0.0
@@ -167,6 +172,9 @@ class Answers:
             preview = preview_there(connector, place, ask, ANSWER_SECONDS)
         if good := in_the_way.good_already(self._store, verb, arguments.get("run_id")):
             preview = replace(preview, refused=preview.refused or good)
+        until = hold_end(ask.parameters) if verb is Verb.HOLD and arguments.get("job_id") is not None else None
+        if until is not None:
+            preview = replace(preview, notes=(*self._outlasted(int(arguments["job_id"]), until), *preview.notes))
         if verb in STARTING:
             extras["under_way"], ours = in_the_way.under_way(self._store, arguments.get("run_id"))
             overlap = preview.overlap or in_the_way.on_its_way(self._store, arguments) or ours

@@ -13,6 +13,7 @@ from connectors.secrets import SecretStore
 from console.clock import Clock
 from console.config import Config
 from console.control.backwards import backwards
+from console.control.kept_too_long import outlasted
 from console.control.unheld import unheld
 from console.engine import settings as plain
 from console.engine.actions import Actions
@@ -198,6 +199,7 @@ class Parts:
             extras=self._extras,
             accept_drift=self._accept_drift,
             approved=self.actions.wake.set,
+            outlasted=lambda job, until: outlasted(self.evaluator.estate(), job, until, self.clock.now()),
             others={
                 "plan preview": proposals.propose,
                 "check look": self.checks.now,

@@ -10,6 +10,7 @@ import pytest
 from connectors.contract import Schedule, State
 from console.control.evaluate import evaluate
 from console.control.forecast.foresee import Foresight
+from console.control.kept_too_long import outlasted
 from console.model.decisions import ServiceDayVerdict
 from console.model.holds import HoldFacts
 from console.model.values import JobFacts, RunFacts
@@ -86,3 +87,25 @@ def test_the_only_deliverer_of_a_service_that_runs_every_ten_minutes(foresee: Fo
     seen = estate(often, runs=[done(often, "03:40", 5)], services=[service("daily", "06:30", often)])
     found = evaluate(replace(seen, holds=(held("09:50"),)), at("03:48"), foresee=foresee)
     assert Timeliness.WILL_MISS is next(each for each in found.service_days if each.bd == NIGHT).timeliness
+
+
+@pytest.mark.parametrize(
+    "job_id, until, costs",
+    [
+        (2, "09:50", ["Daily will miss 06:30 UTC"]),
+        (2, "04:50", []),
+        (3, "06:00", ["Daily will miss 06:30 UTC"]),
+        (1, "09:50", []),  # it has run
+        (9, "09:50", []),
+    ],
+)
+def test_what_a_hold_would_cost_is_known_before_it_is_placed(job_id: int, until: str, costs: list[str]) -> None:
+    apart = job(9, "dwh/other", "05:00", expected=minutes(5))
+    seen = estate(EXTRACT, LOAD, MART, apart, runs=[done(EXTRACT, "03:10")], feeds=CHAIN, services=[PROMISE])
+    assert costs == outlasted(seen, job_id, at(until), at("03:40"))
+
+
+def test_what_is_missed_already_is_no_price_of_another_hold() -> None:
+    seen = replace(estate(EXTRACT, LOAD, MART, runs=[done(EXTRACT, "03:10")], feeds=CHAIN, services=[PROMISE]),
+                   holds=(held("09:50"),))  # fmt: skip
+    assert [] == outlasted(seen, 3, at("09:50"), at("03:40"))

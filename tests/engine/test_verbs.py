@@ -523,3 +523,19 @@ def test_a_preview_shows_what_is_under_way_for_its_run_and_lets_nothing_else_be_
         act(able, Wish(Verb.RERUN, run_id, overlap="allow", preview=shown, beside=()))
     second = act(able, Wish(Verb.RERUN, run_id, overlap="allow", preview=shown, beside=tuple(shown["under_way"])))
     assert [first, second] == able.scheduler.acted
+
+
+def test_the_preview_of_a_hold_says_which_promise_it_outlasts(able: Bench) -> None:
+    run_of(able, State.SUCCEEDED)
+    [(job_id,)] = rows(able, "SELECT id FROM job WHERE native_id = 'load'")
+
+    def notes(length: timedelta) -> list[str]:
+        question = able.requests().preview(Wish(Verb.HOLD, job_id=job_id, parameters=by_mara(length)))
+        able.parts.answers.step(able.fence)
+        found = able.requests().wait(question, 10)
+        assert found.ok, found.error
+        return [one for one in found.data["notes"] if "will miss" in one]
+
+    assert [] == notes(timedelta(minutes=10))
+    [told] = notes(timedelta(hours=6))
+    assert told.startswith("Supply plan will miss ")
