@@ -41,6 +41,23 @@ async def test_r_shows_every_step_with_what_it_waits_for_and_what_is_left_out_an
     assert [] == night.requests.started
 
 
+def _silent(night: Night) -> None:
+    night.requests.silent = True
+
+
+@on_the_night(prepare=_silent)
+async def test_that_the_plan_is_not_here_yet_is_not_said_below_the_plan(night: Night) -> None:
+    await night.see("Supply plan")
+    await night.press("r")
+    await night.see("PLAN INC-0412", "asking")
+    await night.press("enter")
+    await night.see("the plan is not here yet")
+    night.requests.silent = False
+    await night.see("4 steps in 4 systems")
+    await night.at_rest()
+    assert "the plan is not here yet" not in night.text
+
+
 @on_the_night(size=(120, 36))
 async def test_the_step_under_the_cursor_is_told_in_its_schedulers_own_words(night: Night) -> None:
     await planned(night)

@@ -117,7 +117,10 @@ async def test_a_job_not_declared_safe_wants_its_name_typed(night: Night) -> Non
     await night.press("enter")
     await night.see("that is not its name: etl-hosts/db07:extract_orders")
     assert [] == night.requests.sent
-    for _ in "db07:extract_items":
+    await night.press("backspace")
+    await night.see_gone("that is not its name")
+    await night.see("type its name, as it stands above")
+    for _ in "b07:extract_items":
         await night.press("backspace")
     await night.type("db07:extract_orders")
     await night.press("enter")

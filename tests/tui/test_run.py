@@ -100,6 +100,18 @@ async def test_from_a_job_a_key_opens_the_log_at_its_first_error(night: Night) -
 
 
 @on_the_night()
+async def test_what_the_store_left_out_of_a_log_is_not_said_of_the_whole_of_it(night: Night) -> None:
+    night.reads.runs_[1] = run_view(1, log="the end of it", log_cut=True)
+    night.requests.silent = True
+    await open_job(night)
+    await night.act("log")
+    await night.see("the end of it", "earlier lines left out")
+    night.requests.silent = False
+    await night.see("connecting to db07")
+    await night.see_gone("earlier lines left out")
+
+
+@on_the_night()
 async def test_from_a_job_a_key_searches_the_log_and_another_follows_it(night: Night) -> None:
     await open_job(night)
     await night.act("search")

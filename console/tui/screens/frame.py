@@ -43,6 +43,8 @@ class FrameScreen(Paced, Screen[None], inherit_bindings=False):
     def __init__(self) -> None:
         super().__init__()
         self._notice: tuple[str, str] = ("", "")
+        self._refused = ""
+        """The act that the notice says why it cannot run."""
         self.lost = ""
         self._focus_kept: Widget | None = None
         """What had the focus before the terminal became too small: what is hidden cannot have it."""
@@ -188,6 +190,9 @@ class FrameScreen(Paced, Screen[None], inherit_bindings=False):
 
     def paint_foot(self) -> None:
         text, style = self._notice
+        if text and self._refused:
+            text = self.why_not(self._refused)  # it says no longer what holds no more
+            self._notice = self._notice if text else ("", "")
         if text:
             self.bar("foot").show([(f" {text}", style)])
             return
@@ -227,7 +232,7 @@ class FrameScreen(Paced, Screen[None], inherit_bindings=False):
         if not self.is_whole:
             self.board.tell(text, style)
             return
-        self._notice = (text, style)
+        self._notice, self._refused = (text, style), ""
         self.paint_foot()
         if text:
             self.set_timer(NOTICE_SECONDS, lambda: self._unnotice(text))
@@ -285,6 +290,7 @@ class FrameScreen(Paced, Screen[None], inherit_bindings=False):
         reason = self.why_not(name)
         if reason:
             self.notice(reason, "warn")
+            self._refused = name
             return
         if self._notice[0]:
             self.notice("")

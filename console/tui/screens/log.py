@@ -117,6 +117,8 @@ class LogScreen(BaseScreen):
             self._no_log(answer.error)
             return
         data = answer.data
+        if start is None:  # read anew: what was left out of the one before stands here, or is told again
+            self.cut = False
         self._take(str(data.get("text", "")), replace=start is None)
         self.cut = self.cut or bool(data.get("cut"))
         self.next_start = data.get("next") or None

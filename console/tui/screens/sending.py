@@ -28,6 +28,7 @@ from console.tui.widgets.table import Column, Row, Rows
 
 Chosen = TypeVar("Chosen")
 CHOICES = (Column("", 20, 1), Column("", 20, 1, flex=1))
+ASKS_NAME, NOT_ITS_NAME = "type its name, as it stands above, then Enter", "that is not its name"
 
 
 class Choices(Grid):
@@ -189,7 +190,7 @@ class SendScreen(Overlay[Chosen]):
 
     def _ask_name(self) -> None:
         self._open_line(f"{self.asks} to send it")
-        self.say("type its name, as it stands above, then Enter")
+        self.say(ASKS_NAME)
 
     def _ask_why(self, words: str) -> None:
         """Nothing was sent yet: what a person says here goes into the audit with it."""
@@ -228,7 +229,13 @@ class SendScreen(Overlay[Chosen]):
         elif text in self.names:
             self.send()
         elif text:
-            self.say(f"that is not its name: {self.names[0]}")
+            self.say(f"{NOT_ITS_NAME}: {self.names[0]}")
+
+    @on(Input.Changed)
+    def corrected(self) -> None:
+        """What was typed is another text now: what was wrong with the one before is not said of it."""
+        if self.said.startswith(NOT_ITS_NAME):
+            self.say(ASKS_NAME)
 
     def send(self) -> None:
         """Asks the engine for what was shown, once."""
