@@ -58,9 +58,10 @@ async def test_what_the_engine_that_is_started_will_write_is_awaited_not_denied(
     await night.see_gone("starting the engine…")
     await night.see("the services in it are here within seconds")
     assert "nothing is promised" not in night.text
+    assert "SERVICES 0" not in night.text
     night.reads.services_ = services
     night.reads.changed()
-    await night.see("Supply plan")
+    await night.see("Supply plan", "SERVICES 5")
 
 
 @on_the_night(prepare=_after_init)

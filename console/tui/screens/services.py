@@ -74,7 +74,8 @@ class ServicesScreen(ShortListScreen):
 
     def title_runs(self) -> tuple[Sequence[Run], Sequence[Run]]:
         bad = services.needing_a_person(self.views)
-        left: list[Run] = [(" SERVICES", "key"), (f" {len(self.views)}", "strong")]
+        counted = "" if self.board.beginning.awaits_services else f" {len(self.views)}"
+        left: list[Run] = [(" SERVICES", "key"), (counted, "strong")]
         if bad:
             left.append((f"  {services.needing(bad)}", "warn"))
         calm = services.calm_words(self.views, self.board.header, self.board.store_error, self.look)
