@@ -143,7 +143,8 @@ class CronConnector:
         begin = max(0, len(data) - limit_bytes) if start is None else _number(start)
         piece = data[begin : begin + limit_bytes]
         left = len(data) - begin - len(piece)
-        return LogChunk(text_of(piece), str(begin + len(piece)) if left > 0 else None, left > 0, begin > 0 or left > 0)
+        is_cut = start is None and begin > 0
+        return LogChunk(text_of(piece), str(begin + len(piece)) if left > 0 else None, left > 0, is_cut)
 
     def _output(self, path: str, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk:
         parts = self._client.output(path, None if start is None else _number(start), limit_bytes, timeout_seconds)
@@ -153,7 +154,8 @@ class CronConnector:
         data = parts[0].body[:limit_bytes]
         begin, size = _number(begin_text), _number(size_text)
         end = begin + len(data)
-        return LogChunk(text_of(data), str(end), end < size and bool(data), bool(cut) or begin > 0 or end < size)
+        is_cut = start is None and (bool(cut) or begin > 0)  # what goes on where another part ended leaves nothing out
+        return LogChunk(text_of(data), str(end), end < size and bool(data), is_cut)
 
     # -- acts ---------------------------------------------------------------------------------------------------------
     def preview(self, ask: Ask, timeout_seconds: float) -> Preview:

@@ -89,6 +89,21 @@ def test_output_of_a_rerun_is_its_log(host: LocalHost) -> None:
         time.sleep(0.05)
 
 
+def test_a_log_that_is_followed_leaves_nothing_out_and_its_tail_says_so(host: LocalHost) -> None:
+    """Whoever followed a job's output was told of lines left out, while the first stood on the screen."""
+    host.crontab.write_text("# headway: talk\n10 3 * * * echo said; echo more\n")
+    _, attempt = rerun(host, "db07:talk")
+    ref, cron = RunRef(attempt.job, "p", attempt.attempt_key, attempt.native_ref), connect(host)
+    until = time.monotonic() + 10
+    while cron.log(ref, None, 1000, 20).text != "said\nmore\n":
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    parts = [cron.log(ref, start, 1000, 20) for start in (None, "5", "10")]
+    assert [("said\nmore\n", False), ("more\n", False), ("", False)] == [(one.text, one.cut) for one in parts]
+    assert cron.log(ref, None, 5, 20).cut
+    assert cron.log(ref, "0", 5, 20).more
+
+
 def test_same_key_again_starts_nothing(host: LocalHost, tmp_path: Path) -> None:
     count = tmp_path / "count"
     host.crontab.write_text(f"# headway: once\n10 3 * * * echo x >>{count}\n")
