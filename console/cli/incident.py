@@ -92,7 +92,13 @@ def incident_lines(view: IncidentView, now: datetime, target: TargetView | None 
     lines += ["timeline"] + [f"  {stamp(one.at)}  {one.words}" + _by(one.actor) for one in view.events]
     before = [line for one in view.repairs for line in _repair(one)]
     before = before or [f"  {stamp(at)}  {words}" for at, words in view.seen_before]  # of a cause that is no run
-    return lines + (["", "what worked before", *before] if before else [])
+    return lines + (["", _heading(view), *before] if before else [])
+
+
+def _heading(view: IncidentView) -> str:
+    """Of what became of it before."""
+    stayed = view.repairs and not any(one.how for one in view.repairs)
+    return "nothing worked before" if stayed else "what worked before"
 
 
 def _why(view: IncidentView, target: TargetView | None) -> list[str]:

@@ -15,6 +15,14 @@ _LABELLED = re.compile(r"\s*(?P<name>[a-z][a-z '-]{0,17}?) {2,}(?P<value>\S.*)")
 """A line whose name is set apart by room: what an eye sees as a column and an ear does not."""
 
 
+_WIDE = re.compile(r"(?P<stop>[:;,]?) {2,}")
+"""Room between two facts; behind a stop it is only room: "ERROR:  division by zero"."""
+
+
+def _apart(found: re.Match[str]) -> str:
+    return f"{found['stop']} " if found["stop"] else ", "
+
+
 def add_plain(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plain", action="store_true", help=f"a fact a line, name: value; {PLAIN}=1 says it for good")
 
@@ -45,4 +53,4 @@ def named(lines: Iterable[str]) -> Iterator[str]:
     for line in lines:
         found = None if line.lstrip().startswith("|") else _LABELLED.fullmatch(line)
         text = f"{found['name']}: {'none' if found['value'] == '–' else found['value']}" if found else line.strip()
-        yield text if text.startswith("|") else re.sub(r" {2,}", ", ", text)
+        yield text if text.startswith("|") else _WIDE.sub(_apart, text)

@@ -31,13 +31,15 @@ def before(view: IncidentView, look: Look) -> Lines:
 
 
 def last_time(view: IncidentView, look: Look) -> str:
-    """The newest of them in a line, in the same words; empty where there is none."""
+    """The newest of them that became green in a line, in the same words; empty where there is none."""
     if not view.repairs:
         if not view.seen_before:
             return ""
         (at, words), many = view.seen_before[0], len(view.seen_before)
+    elif (newest := next((one for one in view.repairs if one.how), None)) is None:
+        return f"nothing worked before: it stayed red {counted(len(view.repairs), 'time')}"
     else:
-        at, words, many = view.repairs[0].at, _became(view.repairs[0]), len(view.repairs)
+        at, words, many = newest.at, _became(newest), len(view.repairs)
     more = f", and {many - 1} more" if many > 1 else ""
     return f"what worked before: {look.clock.full(at)}, {clean_line(words)}{more}"
 

@@ -106,5 +106,6 @@ def _place(own: tuple[RunRow, float], others: list[float], look: Look, newest: b
     said: list[Run] = [(f"  {'last' if newest else 'took'} {goes_on}{took}", "key")]
     if not others:
         return [*said, (", the first that has a duration", "dim")]
-    share = round(100 * share_below(seconds, others))
-    return [*said, (f", longer than {share} % of {counted(len(others), 'good run')}{_between(others)}", "dim")]
+    below = share_below(seconds, others)
+    share = f"{round(100 * below)} %" if below else "none"
+    return [*said, (f", longer than {share} of {counted(len(others), 'good run')}{_between(others)}", "dim")]

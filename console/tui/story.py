@@ -96,11 +96,11 @@ def approval(one: ApprovalView, look: Look) -> list[Run]:
 
 
 def _services(view: IncidentView, look: Look, width: int, most: int) -> Iterator[Row]:
-    left = f"{counted(view.row.hurt, 'run')} left red or stale"
+    left = f"{counted(view.row.hurt, 'run')} left red or stale" if view.row.hurt else ""
     yield heading("hurts", f"HURTS {counted(len({one.name for one in view.services}), 'service')}", left)
     for service, more in not_too_many(view.services, attrgetter("name")):
         key = (service.name, service.instance)
-        yield line(("service", *key), _service(service, look), pick=True)
+        yield line(("service", *key), _service(service, look, view.row.closed is not None), pick=True)
         for number, text in enumerate(wrap(_why(service, look), max(20, width - 4), max_lines=most, placeholder=" …")):
             yield line(("why", *key, number), [(f"   {text}", "dim")])
         if more:
@@ -109,12 +109,13 @@ def _services(view: IncidentView, look: Look, width: int, most: int) -> Iterator
 
 def _why(service: HurtService, look: Look) -> str:
     """The other clock, where the estimate comes from, and the reason of the verdict."""
-    green_by = look.clock.hm(service.green_by, look.now, service.zone)
+    known = service.green_by is not None
+    green_by = f", green by {look.clock.hm(service.green_by, look.now, service.zone)}" if known else ""
     source = f" · {service.source}" if service.source and not service.reason.startswith(service.source) else ""
-    return clean_line(f"tier {service.tier}, green by {green_by}{source}: {service.reason}".removesuffix(": "))
+    return clean_line(f"tier {service.tier}{green_by}{source}: {service.reason}".removesuffix(": "))
 
 
-def _service(service: HurtService, look: Look) -> list[Run]:
+def _service(service: HurtService, look: Look, is_over: bool) -> list[Run]:
     mark, _, style = look.glyphs.mark("timeliness", service.timeliness)
     when, urgent = act_by(service.act_by, look, service.zone)
     deadline = look.clock.hm(service.deadline, look.now, service.zone)
@@ -123,8 +124,7 @@ def _service(service: HurtService, look: Look) -> list[Run]:
         (f" {mark} ", style),
         (fit(service.title or service.name, 18), "strong"),
         (f" {deadline} {label}  ", "plain"),
-        ("act by ", "dim"),
-        (when, urgent),
+        *([] if is_over and service.act_by is None else [("act by ", "dim"), (when, urgent)]),
     ]
 
 

@@ -62,3 +62,7 @@ def test_what_a_source_said_is_left_as_it_is() -> None:
     assert ["owner: data-platform", "runbook: none", "| owner    of  the log", "etl/db07:x, failed", ""] == list(
         named(lines)
     )
+
+
+def test_room_behind_a_stop_is_no_second_fact() -> None:
+    assert ["ERROR: division by zero", "A, b"] == list(named(["ERROR:  division by zero", "A   b"]))

@@ -108,6 +108,13 @@ def test_an_incident_as_lines_tells_who_looks_what_each_fact_rests_on_and_what_w
     assert told[0].endswith("  rerun by mara, green after 18m  (failed as now)"), told[0]
 
 
+def test_what_never_became_green_is_not_told_as_what_worked() -> None:
+    view = FakeReads().incident_
+    stayed = tuple(replace(one, how="", by="", took_s=None) for one in view.repairs)
+    lines = incident_lines(replace(view, repairs=stayed), NOW)
+    assert ("nothing worked before" in lines, "what worked before" in lines) == (True, False)
+
+
 def test_of_a_cause_that_is_no_run_the_same_name_tells_when_it_was_a_cause_before() -> None:
     view = replace(FakeReads().incident_, repairs=(), seen_before=((NOON, "it answers again"),))
     assert ["what worked before", "  2026-11-20 12:00:00Z  it answers again"] == incident_lines(view, NOW)[-2:]

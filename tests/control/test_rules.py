@@ -257,7 +257,7 @@ def test_what_the_clock_did_not_demand_since_is_not_missed() -> None:
 def test_three_red_runs_in_a_row_are_found_also_where_the_first_are_out_of_view() -> None:
     failing = replace(TEN_MINUTES, failures=3, failing_since=at("03:12", day=-2))
     red = run(1, EXTRACT, "03:10", State.FAILED)
-    assert ["failed 3 times in a row, since 2026-11-18 03:12 UTC; threshold 3 in a row, default"] == words(
+    assert ["failed 3 times, since 2026-11-18 03:12 UTC; threshold 3 in a row, default"] == words(
         looked("03:30", red, known=failing), "03:30", Rule.N_IN_A_ROW
     )
     assert [] == words(looked("03:30", red, known=replace(failing, failures=2)), "03:30", Rule.N_IN_A_ROW)

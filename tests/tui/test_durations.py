@@ -43,7 +43,7 @@ def test_bars_stand_oldest_first_and_the_newest_is_lit_with_its_place_in_words()
 def test_what_was_red_is_drawn_and_not_compared_with() -> None:
     runs = plot(of(took(8), took(16, "failed", 2), took(10, ago=3)), look())
     assert ("█", "bad") in runs[0]
-    assert text(runs).endswith("last 8m, longer than 0 % of 1 good run (10m to 10m)")
+    assert text(runs).endswith("last 8m, longer than none of 1 good run (10m to 10m)")
 
 
 def test_a_run_that_goes_on_counts_with_what_it_has_taken() -> None:

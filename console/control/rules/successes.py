@@ -49,7 +49,7 @@ def n_in_a_row(look: Look) -> Iterator[Finding]:
     least = wish.declared if wish.declared is not None else wish.default
     if least is not None and count >= least:
         threshold = Threshold(least, f"declared in config, {wish.place}" if wish.declared is not None else "default")
-        words = f"failed {count} times in a row, since {dated(first, look.job.zone)}"
+        words = f"failed {count} times, since {dated(first, look.job.zone)}"
         seen = threshold.evidence(f"{count} red runs", lambda number: f"{number:.0f} in a row")
         yield look.of_job(Rule.N_IN_A_ROW, first, words, seen)
 
