@@ -103,7 +103,7 @@ def service_rows(services: Sequence[ServiceView], now: datetime) -> tuple[Sequen
 
 
 def by_urgency(services: Sequence[ServiceView]) -> list[ServiceView]:
-    """What needs a person first, the soonest to act on or due before the others."""
+    """What needs a person first, then what nobody can estimate, the soonest to act on or due before the others."""
     return sorted(services, key=_urgency)
 
 
@@ -126,8 +126,9 @@ def service_json(one: ServiceView) -> dict[str, Any]:
     return told if one.is_promised else {**told, "deadline": None, "promised": None}
 
 
-def _urgency(one: ServiceView) -> tuple[bool, datetime, datetime, str]:
-    return not one.needs_a_person, one.act_by or FAR, one.deadline if one.is_promised else FAR, one.name
+def _urgency(one: ServiceView) -> tuple[bool, datetime, bool, datetime, str]:
+    is_known = one.delivered is not None or one.timeliness != Timeliness.NO_ESTIMATE
+    return not one.needs_a_person, one.act_by or FAR, is_known, one.deadline if one.is_promised else FAR, one.name
 
 
 def deadline_words(one: ServiceView, now: datetime) -> str:

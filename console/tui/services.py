@@ -44,12 +44,14 @@ class Group(NamedTuple):
 
 @kept
 def by_urgency(services: Sequence[ServiceView]) -> tuple[ServiceView, ...]:
-    """First whoever loses something soonest, then by deadline; what is delivered or not promised comes last."""
+    """First whoever loses something soonest, then what nobody can estimate, then by deadline; what is delivered or not
+    promised comes last."""
     far = max((view.deadline for view in services), default=NEVER)
 
-    def urgency(view: ServiceView) -> tuple[bool, datetime, bool, datetime, str]:
+    def urgency(view: ServiceView) -> tuple[bool, datetime, bool, bool, datetime, str]:
         is_over = view.delivered is not None or not view.is_promised
-        return not view.needs_a_person, view.act_by or far, is_over, view.deadline, view.name
+        is_known = is_over or view.timeliness != Timeliness.NO_ESTIMATE
+        return not view.needs_a_person, view.act_by or far, is_known, is_over, view.deadline, view.name
 
     return tuple(sorted(services, key=urgency))
 
