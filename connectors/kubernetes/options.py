@@ -7,11 +7,12 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from connectors.secrets import FilePath, SecretRef
+from connectors.spelling import spelled
 from connectors.transport.http import checked_origin
 
 CLUSTER = "cluster"
 """The one target where no namespaces are named."""
-Namespace = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+Namespace = Annotated[str, spelled(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", "etl")]
 
 
 class KubernetesOptions(BaseModel):
