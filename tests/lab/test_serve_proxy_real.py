@@ -150,6 +150,12 @@ def test_a_person_signs_in_at_the_proxy_and_is_who_asks(bench: Bench, tmp_path: 
         browser.wait_for_other(screen, 0, 17, 1280, 60)
         asking = browser.settled(0, 0, 1280, 60)
         browser.type("the network moves")
+        typed = browser.settled(0, 100, 1280, 500)
+        browser.press("Enter")
+        browser.wait_for_other(typed, 0, 100, 1280, 500)
+        chosen = browser.settled(0, 100, 1280, 500)
+        browser.press("ArrowDown")  # from Back to what is sent
+        browser.wait_for_other(chosen, 0, 100, 1280, 500)
         browser.press("Enter")
         browser.wait_for_other(asking, 0, 0, 1280, 60)
         browser.settled(0, 0, 1280, 60)
