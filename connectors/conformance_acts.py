@@ -37,7 +37,7 @@ class ActsConformance(World):
             cursor = list(self.bites(connector, ""))[-1].cursor
             preview = self.allowed(connector, self.start_ask(job_id))
             assert not isinstance(self.found(connector, preview, key), Found), "a key nobody sent was found"
-            assert connector.act(preview, key, self.timeout_seconds).native_ref, "no native reference"
+            assert self.sent(connector, preview, key), "no native reference"
         with self.opened() as connector:
             self.wait("the start is found under its key", lambda: self.arrived(connector, preview, key))
             with suppress(NotSupported):  # the same key again: a receipt or a refusal, never a second run
@@ -68,7 +68,7 @@ class ActsConformance(World):
         run, key = self.a_running_run(), new_key()
         with self.opened() as connector:
             preview = self.allowed(connector, Ask(Verb.CANCEL, ref(run), run.state, {"why": "it hangs"}))
-            assert connector.act(preview, key, self.timeout_seconds).native_ref, "no native reference"
+            assert self.sent(connector, preview, key), "no native reference"
         with self.opened() as connector:
             ended = self.wait("the end of the cancelled run", lambda: self.ended(connector, run))
             assert ended.state != State.SUCCEEDED, f"cancelled and green: {ended}"

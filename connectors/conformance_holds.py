@@ -74,7 +74,7 @@ class HoldConformance(ActsConformance):
             preview = self.allowed(connector, release_ask(job_id, key))
             release = new_key()
             assert isinstance(self.found(connector, preview, release), Absent | CannotTell), "released before it was"
-            assert connector.act(preview, release, self.timeout_seconds).native_ref, "no native reference"
+            assert self.sent(connector, preview, release), "no native reference"
             assert self.arrived(connector, preview, release), "the release is not found"
         with self.opened() as connector:
             after = self.job(connector, job_id)
@@ -146,7 +146,7 @@ class HoldConformance(ActsConformance):
             preview = self.allowed(connector, replace(ask, parameters={**ask.parameters, "enable": "no"}))
             self.pause_by_hand(job_id)
             try:
-                assert connector.act(preview, new_key(), self.timeout_seconds).native_ref, "no native reference"
+                assert self.sent(connector, preview, new_key()), "no native reference"
                 assert self.arrived(connector, preview, new_key()), "the mark is gone, and that is not found"
                 jobs = {job.native_id: job for job in self.whole_inventory(connector).jobs}
                 assert job_id not in jobs or jobs[job_id].paused, "a person's pause was ended"
@@ -179,7 +179,7 @@ class HoldConformance(ActsConformance):
         job_id, start = self.a_job_to_start_held(), new_key()
         with self.held(job_id) as (key, _), self.opened() as connector:
             cursor = list(self.bites(connector, ""))[-1].cursor
-            connector.act(self.allowed(connector, self.start_ask(job_id)), start, self.timeout_seconds)
+            self.sent(connector, self.allowed(connector, self.start_ask(job_id)), start)
             self.wait("the run of the held job", lambda: self.ended_under(connector, cursor, start))
             assert [hold.mark.id for hold in self.holds_of(connector, job_id)] == [key], "started, and held no more"
 
@@ -191,7 +191,7 @@ class HoldConformance(ActsConformance):
         key, ask = new_key(), hold_ask(job_id)
         with self.opened() as connector:
             preview = preview or self.allowed(connector, ask)
-            assert connector.act(preview, key, self.timeout_seconds).native_ref, "no native reference"
+            assert self.sent(connector, preview, key), "no native reference"
         try:
             with self.opened() as connector:
                 self.wait("the hold", lambda: self.holds_of(connector, job_id))

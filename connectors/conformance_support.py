@@ -22,8 +22,10 @@ from connectors.contract import (
     Connector,
     ConnectorKind,
     Evidence,
+    Found,
     Inventory,
     LookUp,
+    OutcomeUnknown,
     Poll,
     Preview,
     RunRecord,
@@ -226,6 +228,17 @@ class World(Hooks):
 
     def found(self, connector: Connector, preview: Preview, key: str) -> LookUp:
         return connector.look_up(preview, key, self.timeout_seconds)
+
+    def sent(self, connector: Connector, preview: Preview, key: str) -> str:
+        """Sends it as the engine does: what a busy source leaves open is looked up, and sent again if it never came.
+        The native reference."""
+        for _ in range(5):
+            with suppress(OutcomeUnknown):
+                return connector.act(preview, key, self.timeout_seconds).native_ref
+            found = connector.look_up(preview, key, self.timeout_seconds)
+            if isinstance(found, Found):
+                return found.native_ref
+        return connector.act(preview, key, self.timeout_seconds).native_ref
 
     def wait(self, what: str, look: Callable[[], T | None]) -> T:
         """The first true answer of `look`; the world goes on between two looks."""
