@@ -21,9 +21,9 @@ setup-dev: ## make .venv with what the tests need as well
 	@tools/setup.sh dev
 
 test: setup-dev ## everything: lint, types, unit, screens, and the real estate
-	@$(MAKE) --no-print-directory packages lab-venvs & estate=$$!; \
-	  $(MAKE) --no-print-directory lint || { wait $$estate; exit 1; }; wait $$estate
-	@tools/test.sh
+	@nice -n 5 $(MAKE) --no-print-directory lint & lint=$$!; status=0; \
+	  { $(MAKE) --no-print-directory packages lab-venvs && tools/test.sh; } || status=$$?; \
+	  wait $$lint || { echo 'lint found what stands above'; exit 1; }; exit $$status
 
 check: setup-dev ## the fast part: no root, no network, no lab, and once what make test does deeply
 	@$(MAKE) --no-print-directory lint & lint=$$!; status=0; tools/test.sh fast || status=$$?; \

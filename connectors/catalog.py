@@ -28,9 +28,12 @@ FEATURES: tuple[tuple[str, Capability | None], ...] = (
     ("hold", Capability.HOLD),
     ("backfill", Capability.PERIODS),
     ("lineage", Capability.NATIVE_DEPENDENCIES),
+    ("schedule", None),
     ("tasks", Capability.TASKS),
 )
-"""What people ask for -> the capability behind it; None: every kind does it."""
+"""What people ask for -> the capability behind it; None: every kind observes, and of schedules it says it by itself."""
+NEXT_ONLY = "the next start alone, as its source names it"
+NO_CLOCK = "nothing at its source tells when a job starts by itself"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,7 @@ class Entry:
     lacks: Mapping[str, str] | None = None
     """What it does not -> why."""
     verbs: Mapping[str, str] | None = None
-    """What is asked -> the source's own word for it."""
+    """What is asked -> the source's own word for it; of a schedule, how little it tells."""
     proofs: tuple[str, ...] = ()
     ladder: str = ""
     tested: tuple[str, ...] = ()
@@ -71,10 +74,14 @@ def _entry(kind: str) -> Entry:
 
 def described(kind: ConnectorKind, against: tuple[str, ...]) -> Entry:
     """A kind's promise in words."""
-    does = tuple(name for name, needed in FEATURES if needed is None or needed in kind.capabilities)
+    lacking = {name for name, needed in FEATURES if needed is not None and needed not in kind.capabilities}
+    lacking |= set() if kind.schedules else {"schedule"}
+    does = tuple(name for name, _ in FEATURES if name not in lacking)
     lacks = {name: kind.missing.get(needed, "") for name, needed in FEATURES if needed and name not in does}
     verbs = {verb.value: kind.verbs[verb] for verb in Verb if verb in kind.verbs}
+    verbs |= {"schedule": NEXT_ONLY} if kind.schedules == "next" else {}
     proofs = tuple(proof.value for proof in sorted(kind.proofs, key=_RUNGS.index))
+    lacks |= {"schedule": NO_CLOCK} if "schedule" in lacking else {}
     return Entry(kind.kind, kind.title, does, lacks, verbs, proofs, kind.ladder, against)
 
 

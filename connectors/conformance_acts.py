@@ -1,12 +1,15 @@
-"""The conformance tests of what is done to a scheduler beside a rerun: start and cancel.
+"""The conformance tests of what starts jobs, and of what is done beside a rerun: schedules, start and cancel.
 
 Every kind inherits them through `ConnectorConformance`; what its capabilities lack is skipped with the kind's reason.
 """
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
+from unittest import SkipTest
 
 from connectors.conformance_support import World, check_run, identity, new_key, ref, through_json
 from connectors.contract import (
@@ -24,9 +27,27 @@ from connectors.contract import (
     instant_key,
 )
 
+SCHEDULES = ("", "next", "expression")
+GIVEN = {"day": "2026-11-19", "limit": 5, "dry": False}
+
 
 class ActsConformance(World):
-    """What START and CANCEL promise."""
+    """What schedules, START and CANCEL promise."""
+
+    # schedules
+
+    def test_inventory_tells_of_schedules_what_the_kind_says(self) -> None:
+        """`ConnectorKind.schedules`: no more, and at its best as much."""
+        self.make_success()
+        with self.opened() as connector:
+            clocks = [job.schedule for job in self.whole_inventory(connector).jobs]
+        told = "expression" if any(one.expression for one in clocks) else "next" * any(one.next_at for one in clocks)
+        said = self.kind.schedules
+        assert SCHEDULES.index(told) <= SCHEDULES.index(said), f"schedules={said!r}, and it tells {told!r}"
+        self.needs("schedule")
+        if told != said and self.against.startswith(("real", "emulator")):
+            raise SkipTest(f"no job of this world tells its {said}")
+        assert told == said, f"schedules={said!r}, and the best that it tells is {told!r}"
 
     # start
 
@@ -60,6 +81,25 @@ class ActsConformance(World):
     def ended_under(self, connector: Connector, cursor: str, key: str) -> RunRecord | None:
         runs = self.started_under(connector, cursor, key).values()
         return next((one for one in runs if not one.state.is_open), None)
+
+    def test_what_is_given_along_is_shown_and_is_what_the_run_got(self) -> None:
+        """START with a "conf", of kinds that take one (`ConnectorKind.takes`)."""
+        self.needs("start", Capability.START)
+        if "conf" not in self.kind.takes.get(Verb.START, frozenset()):
+            raise SkipTest(f"{self.kind.kind} takes nothing along with a start")
+        job_id, key = self.a_startable_job(), new_key()
+        asked = self.start_ask(job_id)
+        with self.opened() as connector:
+            for odd in (["a"], "text", {"much": "x" * 100_000}, {"at": float("nan")}):
+                told = connector.preview(replace(asked, parameters={**asked.parameters, "conf": odd}), 5)
+                assert told.refused, f"a conf that cannot be sent is not refused: {str(odd)[:40]}"
+            cursor = list(self.bites(connector, ""))[-1].cursor
+            preview = self.allowed(connector, replace(asked, parameters={**asked.parameters, "conf": GIVEN}))
+            calls = "\n".join(preview.native_calls)
+            assert all(f'"{name}"' in calls and json.dumps(value) in calls for name, value in GIVEN.items()), calls
+            assert self.sent(connector, preview, key), "no native reference"
+            run = self.wait("the run that was started", lambda: self.ended_under(connector, cursor, key))
+            assert run.context.get("conf") == GIVEN, f"it was given {GIVEN}, and the run tells {run.context}"
 
     # cancel
 

@@ -27,6 +27,7 @@ from connectors.conformance_replies import (
     LONG_LINE,
     NOT_A_NUMBER,
     NOT_UTF8,
+    SHUFFLED,
     STATUS,
     TRUNCATED,
     TWICE,
@@ -91,6 +92,9 @@ class NastyTransport(httpx.BaseTransport):
     def _spoil(self, rows: Rows) -> None:
         if self.how == TWICE:
             rows.extend(dict(row) for row in list(rows))
+        elif self.how == SHUFFLED:
+            rows.reverse()
+            rows.append(rows.pop(0))
         elif self.how == GARBLED:
             rows[-1] = {"odd": [None]}
         elif self.how == NOT_A_NUMBER:

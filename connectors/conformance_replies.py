@@ -1,20 +1,18 @@
 """The conformance tests of replies that no source should send: a login page, half a reply, endless pages.
 
-A world that can play them has the hooks of `connectors.conformance_hooks`; what it does not play it says in `unplayed`,
-and is skipped with that reason. Whatever comes: a call ends in its time, what cannot be read is told with its reason,
-the rest is kept, and nothing is greener than it was.
+A world that can play them has the hooks of `connectors.conformance_hooks`; what it does not play it says in `unplayed`
+or `elsewhere`, and is skipped with that reason. Whatever comes: a call ends in its time, what cannot be read is told
+with its reason, the rest is kept, and nothing is greener than it was.
 """
 
 from __future__ import annotations
 
-import os
+import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
-from unittest import SkipTest
+from contextlib import suppress
 
-from connectors.conformance_hooks import RepliesHooks
-from connectors.conformance_support import identity, is_long_over, ref
+from connectors.conformance_hooks import Heard, RepliesHooks
+from connectors.conformance_support import identity, is_long_over, ref, resident_bytes
 from connectors.contract import (
     AccessRefused,
     Capability,
@@ -25,6 +23,7 @@ from connectors.contract import (
     State,
     SystemUnreachable,
 )
+from connectors.transport.counting import Tally, counting
 
 LOGIN_PAGE = "login page with 200"
 TRUNCATED = "truncated reply"
@@ -34,18 +33,23 @@ BUSY_7 = "429, come back in 7 s"
 NOT_A_NUMBER = "NaN for a number"
 GARBLED = "a record without its fields"
 TWICE = "each record twice"
+SHUFFLED = "records in another order"
 ENDLESS = "endless pages"
 HOUR_OFF = "a clock an hour off"
 LONG_LINE = "a line of 10 MB"
 GONE = "a job that was renamed or deleted"
 STATUS = "status "
 """And a number: every look is answered with that HTTP status."""
+ANY_STATUS = "any status"
+"""All of these, where a world says that it plays none."""
 
 NASTY = (
-    LOGIN_PAGE, TRUNCATED, NOT_UTF8, BUSY, BUSY_7, NOT_A_NUMBER, GARBLED, TWICE, ENDLESS, HOUR_OFF, LONG_LINE, GONE,
+    LOGIN_PAGE, TRUNCATED, NOT_UTF8, BUSY, BUSY_7, NOT_A_NUMBER, GARBLED, TWICE, SHUFFLED, ENDLESS, HOUR_OFF,
+    LONG_LINE, GONE,
 )  # fmt: skip
 LONG_BYTES = 10_000_000
 MOST_NASTY_BITES = 60
+MOST_REQUESTS = 25
 MANY_RUNS = 100_000
 MOST_MEMORY_BYTES = 64 * 1024**2
 LOG_BYTES = 50_000_000
@@ -54,31 +58,11 @@ A_PERSON = (401, 402, 403, 407, 451, 301, 302, 307)
 LATER = (408, 425, 429, 500, 502, 503, 504, 520)
 
 
-@dataclass
-class Heard:
-    """What polls told until they ended, or until an error."""
-
-    polls: list[Poll] = field(default_factory=list)
-    error: ConnectorError | None = None
-
-    @property
-    def runs(self) -> dict[tuple[str, str], RunRecord]:
-        return {identity(run): run for poll in self.polls for run in poll.runs}
-
-    @property
-    def is_told(self) -> bool:
-        """Somebody is told that not all was read."""
-        return bool(self.error) or any(one.skipped or one.warnings or not one.complete for one in self.polls)
-
-    @property
-    def reasons(self) -> list[str]:
-        return [one.reason for poll in self.polls for one in poll.skipped]
-
-
 class RepliesConformance(RepliesHooks):
     """What becomes of replies that nobody should send, and of too many."""
 
     def test_revoked_right_is_named_by_the_probe(self) -> None:
+        self.needs_played("with_a_right_revoked")
         with self.opened(self.with_a_right_revoked()) as connector:
             try:
                 rights = connector.probe(self.timeout_seconds).rights
@@ -138,6 +122,11 @@ class RepliesConformance(RepliesHooks):
         assert heard.error is None, f"records came twice: {heard.error}"
         assert self.states(heard.runs) == self.states(self.truth()), "what came twice is told otherwise"
 
+    def test_records_in_another_order_are_the_same(self) -> None:
+        heard = self.heard(SHUFFLED)
+        assert heard.error is None, f"records came in another order: {heard.error}"
+        assert self.states(heard.runs) == self.states(self.truth()), "what came in another order is told otherwise"
+
     def test_endless_pages_end(self) -> None:
         heard = self.heard(ENDLESS)
         assert heard.is_told, "pages that never end were read as if they did, and nobody is told"
@@ -161,6 +150,21 @@ class RepliesConformance(RepliesHooks):
             sum(one.state == State.SUCCEEDED for one in runs.values()) for runs in (self.truth(), heard.runs)
         )
         assert after <= before, f"{before} runs were green, and {after} are since a job is gone"
+
+    def test_inventory_is_short_with_a_word_only(self) -> None:
+        """Whatever comes: jobs that are not in it are gone, so one that was not read is told."""
+        self.needs_played("answering")
+        with self.opened() as connector:
+            truth = {job.native_id for job in self.whole_inventory(connector).jobs}
+        for how in (LOGIN_PAGE, TRUNCATED, NOT_UTF8, NOT_A_NUMBER, GARBLED, TWICE, SHUFFLED, ENDLESS):
+            if how in self.unplayed or how in self.elsewhere:
+                continue
+            with self.opened(self.answering(how)) as connector, suppress(ConnectorError):
+                found = self.whole_inventory(connector)
+                ids = [job.native_id for job in found.jobs]
+                gone = truth - set(ids)
+                assert len(ids) == len(set(ids)), f"{how}: jobs come twice: {sorted(ids)}"
+                assert not gone or not found.complete, f"{how}: {sorted(gone)} are not told, and nobody hears of it"
 
     # what is read in pieces
 
@@ -189,7 +193,18 @@ class RepliesConformance(RepliesHooks):
         full = {key: run for key, run in self.truth().items() if is_long_over(run)}
         assert self.states(full) == {key: run.state for key, run in _latest(told).items() if key in full}
 
+    def test_requests_of_a_quiet_poll_are_counted(self) -> None:
+        """Printed (pytest -rP): what a poll costs that has nothing new to tell, in a world of a few jobs."""
+        with self.opened() as connector:
+            cursor = [*self.bites(connector, "")][-1].cursor
+            tally = Tally()
+            with counting(tally):
+                connector.poll(cursor, (), self.timeout_seconds)
+        sys.stdout.write(f"{self.kind.kind}: {tally.requests} requests in a quiet poll\n")
+        assert tally.requests <= MOST_REQUESTS, f"{tally.requests} requests in a poll of nothing new"
+
     def test_run_behind_what_was_read_is_told(self) -> None:
+        self.needs_played("with_a_run_behind")
         connector, put = self.with_a_run_behind()
         with self.opened(connector):
             cursor = connector.poll("", (), self.timeout_seconds).cursor
@@ -199,15 +214,18 @@ class RepliesConformance(RepliesHooks):
         assert key in {run.attempt_key for poll in walked for run in poll.runs}, f"run {key} is never told"
 
     def test_many_runs_take_bounded_memory(self) -> None:
+        self.needs_played("crowded")
         with self.opened(self.crowded(MANY_RUNS)) as connector:
+            begins = self.crowd_begins(connector)
             count, most, before = 0, 0, resident_bytes()
-            for poll in self.bites(connector, ""):
+            for poll in self.bites(connector, begins):
                 count, most = count + len(poll.runs), max(most, resident_bytes())
         assert count >= MANY_RUNS, f"{MANY_RUNS} runs, and {count} are told"
         assert most - before < MOST_MEMORY_BYTES, f"{(most - before) / 1024**2:.0f} MiB for {MANY_RUNS} runs"
 
     def test_long_log_is_read_in_pieces(self) -> None:
         self.needs("log", Capability.LOG)
+        self.needs_played("long_log")
         connector, run = self.long_log(LOG_BYTES)
         with self.opened(connector):
             tail = connector.log(ref(run), None, LOG_PIECE_BYTES, self.timeout_seconds)
@@ -217,6 +235,8 @@ class RepliesConformance(RepliesHooks):
     # helpers
 
     def heard(self, how: str) -> Heard:
+        self.needs_played("answering")
+        self.needs_played(ANY_STATUS if how.startswith(STATUS) else how)
         heard = Heard()
         with self.opened(self.answering(how)) as connector:
             try:
@@ -265,11 +285,3 @@ class RepliesConformance(RepliesHooks):
 
 def _latest(runs: list[RunRecord]) -> dict[tuple[str, str], RunRecord]:
     return {identity(run): run for run in runs}
-
-
-def resident_bytes() -> int:
-    """Memory of this process now. Raises SkipTest where the system does not tell it."""
-    told = Path("/proc/self/statm")
-    if not told.exists():
-        raise SkipTest("this system does not tell the memory of a process")
-    return int(told.read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import socket
 import threading
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import ClassVar, TypeVar
 from unittest import SkipTest
 
@@ -66,7 +68,7 @@ class Hooks:
     limits: ClassVar[Mapping[str, str]] = {}
     """What this world cannot play, with the reason: keys "act" (every act), "rerun", "start", "cancel", "hold", "due"
     (time does not pass, so nothing starts natively), "log", "network", "runs" (the source tells of no run
-    at all), "success", "failure" (it tells no such run), "unknown_word"."""
+    at all), "success", "failure" (it tells no such run), "unknown_word", "schedule" (none of its jobs has one)."""
 
     def connector(self) -> Connector:
         """A fresh connector, open on the world."""
@@ -280,3 +282,11 @@ def closed_port() -> int:
     """A port on which nothing listened a moment ago."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
+
+
+def resident_bytes() -> int:
+    """Memory of this process now. Raises SkipTest where the system does not tell it."""
+    told = Path("/proc/self/statm")
+    if not told.exists():
+        raise SkipTest("this system does not tell the memory of a process")
+    return int(told.read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")

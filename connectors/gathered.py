@@ -48,11 +48,14 @@ class Told:
 
     def new(self, records: Iterable[RunRecord], cursor: str, following: str) -> tuple[RunRecord, ...]:
         """Oldest first, without ended attempts that the poll before told word for word. Only where that poll's cursor
-        came back, so that what was never stored is told again."""
+        came back, so that what was never stored is told again: of a cursor that did not move nobody knows whether what
+        was told with it was stored."""
         records = tuple(records)
         told = self._prints if cursor and cursor == self._with else {}
         prints = {(one.job, one.attempt_key): hash(repr(one)) for one in records}
-        self._prints, self._with = prints, following
+        is_known = following != cursor
+        self._prints = {key: one for key, one in prints.items() if is_known or told.get(key) == one}
+        self._with = following
         new = [
             one
             for one in records

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from connectors.contract import HOLD_MARK, HoldMark
+from connectors.contract import HOLD_MARK, Ask, HoldMark, NotSupported
 
 KEY_TO_COME = "headway-0000000000"
 """Stands for the action's key, which a preview does not know."""
@@ -26,6 +26,39 @@ def mark_of(plan: Mapping[str, Any], key: str) -> HoldMark | None:
     except (KeyError, ValueError, OverflowError):
         return None
     return mark if HOLD_MARK.fullmatch(mark.text) else None
+
+
+def asked_hold(ask: Ask) -> dict[str, str]:
+    """What a plan notes of an ask for a hold."""
+    return {name: str(ask.parameters.get(name, "")) for name in ("by", "until")}
+
+
+def asked_release(ask: Ask) -> tuple[str, bool]:
+    """The id of the hold that is to be released, and False where its mark alone is to go."""
+    return str(ask.parameters.get("hold") or ""), ask.parameters.get("enable") != "no"
+
+
+def shown(plan: Mapping[str, Any]) -> str:
+    """The mark that a hold would leave, as a preview shows it; "" where what was asked makes none."""
+    mark = mark_of(plan, KEY_TO_COME)
+    return mark.text.replace(KEY_TO_COME, "<key>") if mark else ""
+
+
+def unwritable(plan: Mapping[str, Any]) -> str | None:
+    """Why what was asked makes no mark; None where it makes one."""
+    return None if mark_of(plan, KEY_TO_COME) else _no_mark(plan)
+
+
+def must_mark(plan: Mapping[str, Any], key: str) -> HoldMark:
+    """The mark that a hold under `key` leaves. NotSupported where the plan makes none."""
+    mark = mark_of(plan, key)
+    if mark is None:
+        raise NotSupported(_no_mark(plan))
+    return mark
+
+
+def _no_mark(plan: Mapping[str, Any]) -> str:
+    return f'a hold by "{plan.get("by")}" until "{plan.get("until")}" cannot be written down at its source'
 
 
 def not_released(job: str, hold: str, mark: HoldMark | None, is_enabled: bool, by_hand: str) -> str | None:

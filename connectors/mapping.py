@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from connectors.contract import (
     ACTION_KEY,
+    Clock,
     Evidence,
     JobRecord,
     Proof,
@@ -33,6 +34,14 @@ MOST_ID_CHARACTERS = 500
 MOST_TEXT_CHARACTERS = 4000
 TRUE = frozenset({"true", "t", "yes", "y", "on", "1"})
 FALSE = frozenset({"false", "f", "no", "n", "off", "0", ""})
+AHEAD = timedelta(minutes=5)
+"""How far behind the source's clock and ours a run's start or end may be written."""
+FIRST = datetime(1980, 1, 1, tzinfo=UTC)
+"""What is older is how somebody writes "none"."""
+
+
+class AheadOfClock(RecordUnreadable):
+    """A run that began or ended in the future: a wrong zone or clock. Nothing is proved by it before its time."""
 
 
 def value_at(row: Any, path: str) -> Any:
@@ -123,13 +132,11 @@ def read_job(row: Row, fields: JobFields, proof: Proof) -> JobRecord:
     )
 
 
-def read_run(row: Row, fields: RunFields, states: Mapping[str, State]) -> RunRecord:
-    """One run as the row tells it now. Raises RecordUnreadable."""
+def read_run(row: Row, fields: RunFields, states: Mapping[str, State], clock: Clock | None = None) -> RunRecord:
+    """One run as the row tells it now. `clock`: the source's. Raises RecordUnreadable."""
     word = id_at(row, fields.state, "the state")
     state = state_of(word, states)
-    started, ended = instant_at(row, fields.started, fields), instant_at(row, fields.ended, fields)
-    if started is not None and ended is not None and ended < started:
-        raise RecordUnreadable(f"it ended ({instant_key(ended)}) before it began ({instant_key(started)})")
+    started, ended = _times(row, fields, clock)
     period, key = instant_at(row, fields.period, fields), text_at(row, fields.key)
     native_id = id_at(row, fields.id, "the run's id")
     code = value_at(row, fields.exit_code) if fields.exit_code else None
@@ -150,6 +157,24 @@ def read_run(row: Row, fields: RunFields, states: Mapping[str, State]) -> RunRec
         native_url=text_at(row, fields.url, 500),
         action_key=key if ACTION_KEY.fullmatch(key) else None,
     )
+
+
+def _times(row: Row, fields: RunFields, clock: Clock | None) -> tuple[datetime | None, datetime | None]:
+    """When it began and ended, as it can be. Raises RecordUnreadable."""
+    started, ended = instant_at(row, fields.started, fields), instant_at(row, fields.ended, fields)
+    now = max(datetime.now(UTC), clock.target if clock is not None else FIRST)
+    for at, what, path in ((started, "began", fields.started), (ended, "ended", fields.ended)):
+        if at is not None and at < FIRST:
+            raise RecordUnreadable(
+                f"{str(value_at(row, path))[:60]!a} at {path!r} is no time of a run: leave it empty where there is none"
+            )
+        if at is not None and at > now + AHEAD:
+            minutes = round((at - now).total_seconds() / 60)
+            mend = "correct zone or times in the config, or the clock that wrote it"
+            raise AheadOfClock(f"it {what} at {instant_key(at)}, {minutes} min in the future: {mend}")
+    if started is not None and ended is not None and ended < started:
+        raise RecordUnreadable(f"it ended ({instant_key(ended)}) before it began ({instant_key(started)})")
+    return started, ended
 
 
 def state_of(word: str, states: Mapping[str, State]) -> State:

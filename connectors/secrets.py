@@ -16,15 +16,15 @@ import subprocess
 import threading
 import time
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote, unquote
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
 
-from connectors.contract import AccessRefused
+from connectors.contract import AccessRefused, Secrets
 
 COMMAND_TIMEOUT_SECONDS = 10.0
 LIMIT_BYTES = 64 * 1024
@@ -51,8 +51,15 @@ def refuse_pasted(value: Any) -> Any:
     return value
 
 
-FilePath = Annotated[Path, BeforeValidator(refuse_pasted)]
-"""A path in a setting, into which nobody has pasted what belongs into the file."""
+def beside_config(value: Path, info: ValidationInfo) -> Path:
+    """A relative path lies beside the config file that names it, wherever whoever reads that was started."""
+    folder = (info.context or {}).get("folder")
+    is_of_home = str(value).startswith("~")
+    return value if folder is None or is_of_home else Path(folder) / value
+
+
+FilePath = Annotated[Path, BeforeValidator(refuse_pasted), AfterValidator(beside_config)]
+"""A path in a setting, into which nobody has pasted what belongs into the file; from the config's folder."""
 
 
 class SecretRef(BaseModel):
@@ -132,6 +139,12 @@ class SecretStore:
             if form in text:
                 text = text.replace(form, MASK)
         return text
+
+
+def remembering(secrets: Secrets) -> Callable[[str], None]:
+    """How a token that somebody gave us for a secret gets masked too; nothing where `secrets` is no `SecretStore`."""
+    remember = getattr(secrets, "remember", None)
+    return remember if callable(remember) else lambda _: None
 
 
 def _forms(value: str) -> set[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from codecs import getincrementaldecoder
+from collections.abc import Callable, Iterable, Iterator
 
 from connectors.characters import from_character, to_character
 from connectors.contract import LogChunk
@@ -27,6 +28,38 @@ def piece_of_parts(parts: Iterable[str], start: str | None, limit_bytes: int, is
         more=more,
         cut=start is None and before > 0,
     )
+
+
+def read_through(read: Callable[[int, int], str | bytes], characters: int) -> Iterator[str]:
+    """A long text of a table, part by part: `read` gives so many characters (of binary text: bytes) from the first on,
+    and fewer only at the end."""
+    decoder, first = getincrementaldecoder("utf-8")("surrogateescape"), 0
+    while part := read(first, characters):
+        yield decoder.decode(part) if isinstance(part, bytes) else part
+        first += len(part)
+        if len(part) < characters:
+            break
+    yield decoder.decode(b"", final=True)
+
+
+def without_last_newlines(parts: Iterable[str]) -> Iterator[str]:
+    """The same text without the newlines at its end."""
+    kept = ""
+    for part in parts:
+        whole = kept + part
+        told = whole.rstrip("\n")
+        kept = whole[len(told) :]
+        yield told
+
+
+def with_newline(parts: Iterable[str]) -> Iterator[str]:
+    """The parts and a newline behind them, where they are any text."""
+    has_any = False
+    for part in parts:
+        has_any = has_any or part != ""
+        yield part
+    if has_any:
+        yield "\n"
 
 
 def _tail(parts: Iterable[str], limit_bytes: int) -> tuple[int, bytes]:

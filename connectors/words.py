@@ -102,6 +102,8 @@ class Verb(StrEnum):
     HOLD = "hold"
     RELEASE = "release"
     """Undo a hold. It only re-enables: whether the native start came is looked at afterwards."""
+    BACKFILL = "backfill"
+    """A backfill of the source's own, of kinds whose `verbs` name it: made, paused, resumed, cancelled."""
 
     @property
     def needs(self) -> Capability:
@@ -119,6 +121,7 @@ _NEEDS = {
     Verb.SKIP: Capability.MARK,
     Verb.HOLD: Capability.HOLD,
     Verb.RELEASE: Capability.HOLD,
+    Verb.BACKFILL: Capability.PERIODS,
 }
 
 

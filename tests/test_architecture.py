@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,10 +25,11 @@ CONTRACT = "connectors.contract"
 WORDS = "connectors.words"
 """The contract's words without its records: what screens need before their first paint."""
 
-HELPERS = ("console.clean", "console.clock", "console.durations", "console.failpoints", WORDS)
+HELPERS = ("console.charset", "console.clean", "console.clock", "console.durations", "console.failpoints", WORDS)
 """Small ones below every room: outside text, the one clock, "14m", crash points. They import nothing of ours."""
 
 ARROWS: dict[str, tuple[str, ...]] = {
+    "console.charset": (),
     "console.clean": (),
     "console.clock": (),
     "console.durations": (),
@@ -100,6 +102,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "console.control.reach",
         "console.control.timeline",
         "console.control.lateness",
+        "console.control.risk",
         "console.control.scoring",
         "console.control.calendars",
         "console.control.zones",
@@ -174,6 +177,7 @@ PURE_HELPERS = (
     "connectors.gone",
     "connectors.transport.answer",
     "connectors.transport.journal",
+    "connectors.whole_log",
 )
 
 PURE_PARSER_LIBRARIES = {"pydantic", "cronsim"}
@@ -307,23 +311,29 @@ def test_a_decision_uses_only_libraries_that_touch_nothing() -> None:
     assert [] == found
 
 
-SIMULATION = "console.control.forecast"
+FORECAST = "console.control.forecast"
 
-WITHOUT_ARRAYS = (SIMULATION, f"{SIMULATION}.sums")
+WITHOUT_ARRAYS = (FORECAST, f"{FORECAST}.sums", f"{FORECAST}.odds")
 """Modules of that room that screens and plans read, too."""
 
 
 def test_only_the_simulation_computes_with_arrays_and_only_the_engine_asks_it() -> None:
     arrays = {importer for importer, imported in imports_of("console") if within(imported, "numpy")}
-    strange = [each for each in arrays if not within(each, SIMULATION) or each in WITHOUT_ARRAYS]
+    strange = [each for each in arrays if not within(each, FORECAST) or each in WITHOUT_ARRAYS]
     assert [] == [each for each in strange if not within(each, "console.engine")]
     askers = {
         importer
         for importer, imported in imports_of("console")
-        if imported in arrays and not within(importer, SIMULATION) and not within(importer, "console.engine")
+        if imported in arrays and not within(importer, FORECAST) and not within(importer, "console.engine")
     }
     assert set() == askers
     assert [] == [each for each in WITHOUT_ARRAYS if graph().find_shortest_chain(each, "numpy")]
+
+
+def test_the_simulation_of_a_night_knows_numbers_only_and_no_estate() -> None:
+    room = f"{FORECAST}.simulation"
+    found = [imported for _, imported in imports_of(room) if is_ours(imported) and not within(imported, room)]
+    assert [] == found
 
 
 def called_name(call: ast.Call) -> str:
@@ -332,10 +342,12 @@ def called_name(call: ast.Call) -> str:
 
 
 def test_a_decision_takes_the_time_as_an_argument_and_reads_no_clock_and_no_file() -> None:
+    ends = re.compile("|".join(rf"\b{name.rpartition('.')[2]}\(" for name in CLOCKS_AND_FILES))
     found = [
         f"{path.relative_to(ROOT)}:{node.lineno} {called_name(node)}"
         for path in sorted((ROOT / "console" / "control").rglob("*.py"))
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if ends.search(text := path.read_text(encoding="utf-8"))
+        for node in ast.walk(ast.parse(text))
         if isinstance(node, ast.Call) and called_name(node) in CLOCKS_AND_FILES
     ]
     assert [] == found
@@ -431,6 +443,12 @@ except SystemExit:
     pass
 """
     assert set() == loaded_by(code) & (HEAVY | {"textual"})
+
+
+def test_only_the_engine_and_what_if_compute_with_arrays_and_load_them_when_they_run() -> None:
+    computing = {"console.cli.engine", "console.cli.what_if"}
+    assert computing == {each for each in modules_of("console.cli") if graph().find_shortest_chain(each, "numpy")}
+    assert "numpy" not in loaded_by(f"import {', '.join(sorted(computing))}")
 
 
 @pytest.mark.skipif(not (ROOT / "console" / "tui").is_dir(), reason="there is no console yet")

@@ -121,6 +121,22 @@ def test_a_good_config_has_its_defaults(tmp_path: Path) -> None:
     )
 
 
+def test_a_relative_path_lies_beside_the_config_wherever_one_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person's shell and the engine's unit read two files by the same words."""
+    (tmp_path / "conf").mkdir()
+    text = (
+        'kind = "cron"\nhosts = ["db07"]\nkey = "keys/own"\nknown_hosts = "known_hosts"\nssh_config = "~/.ssh/config"\n'
+        'key_passphrase = { file = "/run/pass" }\n'
+    )
+    (tmp_path / "conf" / "headway.toml").write_text(f"[systems.etl]\n{text}")
+    monkeypatch.chdir(tmp_path)
+    options: Any = load_config(Path("conf/headway.toml")).systems["etl"].options
+    assert (options.key, options.known_hosts) == (tmp_path / "conf/keys/own", tmp_path / "conf/known_hosts")
+    assert (str(options.ssh_config), str(options.key_passphrase.file)) == ("~/.ssh/config", "/run/pass")
+
+
 @pytest.mark.parametrize(
     "text, expected",
     [

@@ -31,10 +31,10 @@ def test_a_promise_is_read_in_each_of_its_ways(tmp_path: Path) -> None:
         file = tmp_path / "headway.toml"
         file.write_text(f"{HEAD}deadline = {written}\n{more}")
         one = load_config(file).services["s"]
-        read = promise(one.deadline, one.slo, one.sla)
+        read = promise(one.deadline, one.slo, one.sla, one.false_alarm_days)
         assert (rule, Objective(0.99, 90)) == (read.deadline, read.slo)
         assert isinstance(read.sla, Agreement)
-        assert (2, 30) == (read.sla.misses, read.sla.days)
+        assert (2, 30, 30) == (read.sla.misses, read.sla.days, read.false_alarm_days)
 
 
 @pytest.mark.parametrize(

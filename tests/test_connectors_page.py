@@ -46,3 +46,8 @@ def test_a_kind_whose_package_is_missing_is_listed_with_the_reason(monkeypatch: 
     assert {'kind "cron" needs a package that is not installed'} == {
         one.error for one in entries() if one == Entry("cron", error=one.error)
     }
+
+
+def test_a_class_may_inherit_what_it_stands_on() -> None:
+    assert "real: Airflow 3.3.2" in stands_on()["airflow"]
+    assert any(one.startswith("recorded: ") for one in stands_on()["airflow"])

@@ -6,9 +6,10 @@ from __future__ import annotations
 import ast
 import functools
 import os
+import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import cast
 
@@ -55,7 +56,9 @@ def test_it_again() -> None:
 def suite(*asked: str | Path, script: Path = ROOT / "tools" / "test.sh") -> tuple[int, list[str]]:
     """Its exit status, and the lines that it printed on what was asked of it."""
     argv = [str(script), *map(str, asked)]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("PYTEST_") or name.endswith("AUTOLOAD")
+    }
     done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=250)
     return done.returncode, done.stdout.splitlines()
 
@@ -78,7 +81,9 @@ def test_a_session_that_breaks_off_is_a_failure_with_a_name(tmp_path: Path) -> N
     assert "0 passed, 1 failed, 0 skipped" == lines[-1]
 
 
-def test_the_fast_part_is_every_quick_test_outside_the_lab_once_however_it_is_dealt(tmp_path: Path) -> None:
+def test_the_fast_part_is_every_quick_test_outside_the_lab_once_however_it_is_dealt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     places = ["test_top.py", "tui/test_one.py", "own/inner/test_two.py", *(f"own/test_{n:02}.py" for n in range(60))]
     for place in places:
         file = tmp_path / "tests" / place
@@ -91,6 +96,7 @@ def test_the_fast_part_is_every_quick_test_outside_the_lab_once_however_it_is_de
     shutil.copy(ROOT / "tools" / "test.sh", tmp_path / "tools")
     (tmp_path / ".venv").symlink_to(ROOT / ".venv")
     (tmp_path / "pyproject.toml").write_text('[tool.pytest.ini_options]\nmarkers = ["lab", "deep"]\n')
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     status, lines = suite("fast", script=tmp_path / "tools" / "test.sh")
     assert (0, f"{len(places)} passed, 0 failed, 0 skipped") == (status, lines[-1])
     parts = {line.split()[1] for line in lines if line.startswith("── ")}
@@ -107,19 +113,26 @@ MAKE_STORES = {
     "invariants/test_fault_network_disk.py",
 }  # fmt: skip
 """The making of a store is what these are about. It costs a third of a second; a copy (`tests.store.ready`) nothing."""
+MAKERS = ("open_store", "migrate")
 CLOCKS = {"now", "utcnow", "today", "time", "present"}
 LONGEST_NAP = 1.0
 NAPPERS = {"time", "asyncio"}
 
 
-def written(*but: str) -> list[tuple[str, ast.Module]]:
-    """Every file of the tests outside these folders, by its path from here."""
-    return [(name, tree) for name, tree in parsed() if name.partition("/")[0] not in but]
+def written(*but: str, holding: Iterable[str]) -> list[tuple[str, ast.Module]]:
+    """Every file of the tests outside these folders that has one of these patterns in it, by its path from here."""
+    words = re.compile("|".join(rf"\b{word}" for word in holding))
+    return [(name, parsed(name)) for name, text in texts() if name.partition("/")[0] not in but and words.search(text)]
 
 
 @functools.cache
-def parsed() -> list[tuple[str, ast.Module]]:
-    return [(path.relative_to(OURS).as_posix(), ast.parse(path.read_text())) for path in sorted(OURS.rglob("*.py"))]
+def texts() -> list[tuple[str, str]]:
+    return [(path.relative_to(OURS).as_posix(), path.read_text()) for path in sorted(OURS.rglob("*.py"))]
+
+
+@functools.cache
+def parsed(name: str) -> ast.Module:
+    return ast.parse((OURS / name).read_text())
 
 
 def at_import(node: ast.AST) -> Iterator[ast.AST]:
@@ -163,21 +176,25 @@ def naps(tree: ast.Module) -> list[int]:
 def makes_stores(tree: ast.Module) -> bool:
     names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
     calls = {name_of(node) for node in ast.walk(tree)}
-    return "open_store" in names or "migrate" in calls
+    return MAKERS[0] in names or MAKERS[1] in calls
 
 
 def test_no_test_takes_the_time_when_its_module_is_imported() -> None:
     """In a suite of half an hour that is half an hour ago: `tests.present` tells the test's own."""
-    assert {} == {name: lines for name, tree in written("bench") if (lines := clock_at_import(tree))}
+    assert {} == {
+        name: lines
+        for name, tree in written("bench", holding=(rf"{name}\(" for name in CLOCKS))
+        if (lines := clock_at_import(tree))
+    }
 
 
 def test_no_test_sleeps_for_long() -> None:
     """What is waited for has a condition; only real schedulers have minutes of their own."""
-    assert {} == {name: lines for name, tree in written("bench", "lab") if (lines := naps(tree))}
+    assert {} == {name: lines for name, tree in written("bench", "lab", holding=[r"sleep\("]) if (lines := naps(tree))}
 
 
 def test_stores_are_made_by_migrations_only_where_that_is_the_point() -> None:
-    assert MAKE_STORES == {name for name, tree in written("bench", "lab") if makes_stores(tree)}
+    assert MAKE_STORES == {name for name, tree in written("bench", "lab", holding=MAKERS) if makes_stores(tree)}
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ check_python
 mkdir -p "$venv"
 if command -v flock >/dev/null; then exec 9>"$venv/.setup-lock"; flock 9; fi  # two makes at once: the second waits (.lock is uv's own)
 ! is_ready || exit 0
-say "making .venv ($extra), about half a minute"
+say "making .venv ($extra), a minute or two"
 "$venv/bin/python" -m pip --version >/dev/null 2>&1 || "$python" -m venv "$venv"
 install_with_uv "$extra" || { say "uv could not install here; trying pip"; install_with_pip "$extra"; }
 # Our own modules are compiled too: the first start should not pay for it.

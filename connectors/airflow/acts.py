@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from connectors.airflow.answer import Answerer
+from connectors.airflow.backfill import Backfiller
 from connectors.airflow.client import AirflowClient
 from connectors.airflow.hold import Holder
 from connectors.airflow.preview import Previewer
@@ -29,17 +30,19 @@ class Acts(PlannedActs[Tidying]):
 
     def __init__(self, client: AirflowClient, settle_seconds: float) -> None:
         starter, answerer, holder, rerunner = Starter(client), Answerer(client), Holder(client), Rerunner(client)
-        states = StateSetter(client, answerer)
+        states, backfiller = StateSetter(client, answerer), Backfiller(client)
         self._previews = {
             Verb.RERUN: Previewer(client, starter).preview,
             Verb.START: starter.preview,
             **dict.fromkeys((Verb.CANCEL, Verb.MARK_OK, Verb.SKIP), states.preview),
             **dict.fromkeys((Verb.HOLD, Verb.RELEASE), holder.preview),
+            Verb.BACKFILL: backfiller.preview,
         }
         by_plan: dict[str, Tidying] = {
             **dict.fromkeys(("clear_run", "clear_tasks", "clear_below"), rerunner),
             "trigger": starter,
             "answer": answerer,
+            "backfill": backfiller,
             **dict.fromkeys(("run_state", "task_state"), states),
             **dict.fromkeys(("hold", "release", "clear"), holder),
         }

@@ -12,8 +12,9 @@ from typing import Any
 
 from connectors import fields
 from connectors.airflow import facts, parse_tasks
-from connectors.airflow.client import AirflowClient, question_path
+from connectors.airflow.client import AirflowClient
 from connectors.airflow.parse_tasks import Instance, task_ref
+from connectors.airflow.paths import question_path
 from connectors.airflow.questions import options_of, words_of
 from connectors.airflow.references import Reference
 from connectors.contract import Absent, CannotTell, Found, LookUp, NotSupported, Preview, Receipt, Verb

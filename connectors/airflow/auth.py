@@ -18,6 +18,7 @@ from connectors.airflow.auth_google import METADATA, TOKENS, GoogleToken
 from connectors.airflow.auth_mwaa import MwaaSession
 from connectors.airflow.options import AirflowOptions
 from connectors.contract import AccessRefused, Secrets
+from connectors.secrets import remembering
 from connectors.transport.http import Deadline, HttpDoor, Reply
 
 MOST_REFUSED_LOGINS = 3
@@ -224,9 +225,3 @@ class BasicLogin(Login):
 def bearer(token: str) -> dict[str, str]:
     """The header that a token goes in."""
     return {"Authorization": f"Bearer {token}"}
-
-
-def remembering(secrets: Secrets) -> Callable[[str], None]:
-    """How a token that we were given gets masked too; the store of secrets does it where it can."""
-    remember = getattr(secrets, "remember", None)
-    return remember if callable(remember) else lambda _: None

@@ -104,7 +104,8 @@ def _token_of(reply: Reply, now: float) -> tuple[str, float]:
     token, life = table.get("access_token"), table.get("expires_in")
     if not isinstance(token, str) or not token:
         raise AccessRefused(f"{reply.place} holds no access_token")
-    return token.rstrip("."), now + (life if isinstance(life, int) and 0 < life <= LIFE_SECONDS * 12 else LIFE_SECONDS)
+    lasts = life if isinstance(life, int) and 0 < life <= LIFE_SECONDS * 12 else LIFE_SECONDS
+    return token.rstrip("."), now + lasts  # some tokens are filled up with dots, which are no part of them
 
 
 def _said(reply: Reply) -> str:

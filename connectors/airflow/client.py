@@ -10,10 +10,10 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import quote
 
 from connectors import fields
 from connectors.airflow.auth import Auth, is_stale
+from connectors.airflow.paths import part, question_path, run_path, task_path
 from connectors.transport.http import Deadline, HttpDoor, Reply
 from connectors.transport.http_reply import refusal
 
@@ -64,10 +64,10 @@ class AirflowClient:
 
     def dag(self, dag: str) -> Reply:
         """Details of one DAG: time zone, version. 404 where it is gone."""
-        return self._get(f"/dags/{_part(dag)}/details", accept={404})
+        return self._get(f"/dags/{part(dag)}/details", accept={404})
 
     def tasks(self, dag: str) -> Reply:
-        return self._get(f"/dags/{_part(dag)}/tasks", accept={404})
+        return self._get(f"/dags/{part(dag)}/tasks", accept={404})
 
     def versions(self) -> Reply:
         """The newest definitions of all DAGs, newest first: their ids are UUIDv7, so they sort by time."""
@@ -98,24 +98,46 @@ class AirflowClient:
         return self._get(path, wanted, accept={400} if page else ())
 
     def run(self, dag: str, run: str) -> Reply:
-        return self._get(_run(dag, run), accept={404})
+        return self._get(run_path(dag, run), accept={404})
 
     def runs_of(self, dag: str, filters: Mapping[str, Any]) -> Reply:
-        return self._get(f"/dags/{_part(dag)}/dagRuns", filters, accept={404})
+        return self._get(f"/dags/{part(dag)}/dagRuns", filters, accept={404})
 
     def upstream_events(self, dag: str, run: str) -> Reply:
         """The updates of assets that this run was started by, each with the run that wrote it."""
-        return self._get(f"{_run(dag, run)}/upstreamAssetEvents", accept={403, 404})
+        return self._get(f"{run_path(dag, run)}/upstreamAssetEvents", accept={403, 404})
 
     def open_runs(self, dags: Sequence[str], offset: int) -> Reply:
         """The runs of these DAGs that are queued or running, a page of them."""
+        return self._listed_runs({"dag_ids": list(dags), "states": ["queued", "running"]}, offset)
+
+    def open_of_all(self, offset: int) -> Reply:
+        """The runs of all DAGs that are queued or running, a page of them."""
+        return self._listed_runs({"states": ["queued", "running"]}, offset)
+
+    def ended_runs(self, dags: Sequence[str], since: datetime, offset: int) -> Reply:
+        """The runs of these DAGs that ended since, a page of them."""
+        ended = {"states": ["success", "failed"], "end_date_gte": _instant(since)}
+        return self._listed_runs({"dag_ids": list(dags), **ended}, offset)
+
+    def changed_dated(self, since: datetime, begins: datetime | None, ends: datetime | None, offset: int) -> Reply:
+        """Of the runs whose logical date is in this span (both ends count, None: open), those that changed since, the
+        first made first, a page of them."""
+        span = {"logical_date_gte": begins, "logical_date_lte": ends}
+        when = {"updated_at_gte": _instant(since)} | {name: _instant(at) for name, at in span.items() if at}
+        return self.runs_of("~", {**when, "order_by": "id", "limit": PAGE_LIMIT, "offset": offset})
+
+    def changed_of(self, dag: str, since: datetime) -> Reply:
+        """The runs of a DAG that changed since, a page of the first made."""
+        return self.runs_of(dag, {"updated_at_gte": _instant(since), "order_by": "id", "limit": PAGE_LIMIT})
+
+    def _listed_runs(self, wanted: Mapping[str, Any], offset: int) -> Reply:
         page = {"page_limit": PAGE_LIMIT, "page_offset": offset, "order_by": "id"}
-        body = {"dag_ids": list(dags), "states": ["queued", "running"], **page}
-        return self._send("POST", f"{RUNS_OF_ALL}/list", body, once=False)
+        return self._send("POST", f"{RUNS_OF_ALL}/list", {**wanted, **page}, once=False)
 
     def task_instances(self, dag: str, run: str, offset: int) -> Reply:
         params = {"limit": PAGE_LIMIT, "offset": offset, "order_by": "id"}
-        return self._get(f"{_run(dag, run)}/taskInstances", params, accept={404})
+        return self._get(f"{run_path(dag, run)}/taskInstances", params, accept={404})
 
     def some_task_instances(self, body: Mapping[str, Any], offset: int) -> Reply:
         """Task instances of the named dags, runs, tasks and states (each a list; all of them must match)."""
@@ -124,13 +146,23 @@ class AirflowClient:
 
     def tries(self, dag: str, run: str, task: str, map_index: int) -> Reply:
         index = f"/{map_index}" if map_index >= 0 else ""
-        return self._get(f"{_run(dag, run)}/taskInstances/{_part(task)}{index}/tries", accept={404})
+        return self._get(f"{run_path(dag, run)}/taskInstances/{part(task)}{index}/tries", accept={404})
 
     def log(self, dag: str, run: str, task: str, map_index: int, try_number: int, token: str | None) -> Reply:
         """A page of a log. A running task gives a token that asks for what was written since."""
         params = {"map_index": map_index} | ({"token": token} if token else {})
-        path = f"{_run(dag, run)}/taskInstances/{_part(task)}/logs/{try_number}"
+        path = f"{run_path(dag, run)}/taskInstances/{part(task)}/logs/{try_number}"
         return self._get(path, params, accept={400, 404})
+
+    log_as: str = "application/x-ndjson"
+    """The form in which a log comes as one stream."""
+
+    def log_end(self, dag: str, run: str, task: str, map_index: int, try_number: int, kept: int) -> Reply:
+        """The last `kept` bytes of a whole log, streamed in the form `log_as`: one line after the other."""
+        params = {"map_index": map_index, "full_content": "true"}
+        path = f"{run_path(dag, run)}/taskInstances/{part(task)}/logs/{try_number}"
+        how = {"params": params, "headers": {"Accept": self.log_as}, "end_bytes": kept}
+        return self._signed("GET", path, {400, 404}, **how)
 
     def pools(self) -> Reply:
         """All pools with their slots; 403 where the account may not read them."""
@@ -152,25 +184,27 @@ class AirflowClient:
         return self._send("PATCH", question_path(dag, run, task, map_index), body, accept={400, 404, 409, 422})
 
     def preview_clear_run(self, dag: str, run: str, body: Mapping[str, Any]) -> Reply:
-        return self._send("POST", f"{_run(dag, run)}/clear", {**body, "dry_run": True}, accept={404, 409}, once=False)
+        return self._send(
+            "POST", f"{run_path(dag, run)}/clear", {**body, "dry_run": True}, accept={404, 409}, once=False
+        )
 
     def clear_run(self, dag: str, run: str, body: Mapping[str, Any]) -> Reply:
-        return self._send("POST", f"{_run(dag, run)}/clear", {**body, "dry_run": False}, accept={404, 409, 422})
+        return self._send("POST", f"{run_path(dag, run)}/clear", {**body, "dry_run": False}, accept={404, 409, 422})
 
     def preview_clear_tasks(self, dag: str, body: Mapping[str, Any]) -> Reply:
-        path = f"/dags/{_part(dag)}/clearTaskInstances"
+        path = f"/dags/{part(dag)}/clearTaskInstances"
         return self._send("POST", path, {**body, "dry_run": True}, accept={400, 404, 409, 422}, once=False)
 
     def clear_tasks(self, dag: str, body: Mapping[str, Any]) -> Reply:
-        path = f"/dags/{_part(dag)}/clearTaskInstances"
+        path = f"/dags/{part(dag)}/clearTaskInstances"
         return self._send("POST", path, {**body, "dry_run": False}, accept={400, 404, 409, 422})
 
     def trigger(self, dag: str, body: Mapping[str, Any]) -> Reply:
-        return self._send("POST", f"/dags/{_part(dag)}/dagRuns", body, accept={400, 404, 409, 422})
+        return self._send("POST", f"/dags/{part(dag)}/dagRuns", body, accept={400, 404, 409, 422})
 
     def patch_run(self, dag: str, run: str, body: Mapping[str, Any]) -> Reply:
         """Sets state and note of a run in one transaction; the states are queued, success and failed."""
-        return self._send("PATCH", _run(dag, run), body, accept={400, 404, 409, 422})
+        return self._send("PATCH", run_path(dag, run), body, accept={400, 404, 409, 422})
 
     def preview_mark_task(self, dag: str, run: str, task: str, body: Mapping[str, Any]) -> Reply:
         """The instances of a task (all mapped ones) whose state would change; what is cleared below is not in it."""
@@ -182,11 +216,35 @@ class AirflowClient:
 
     def patch_dag(self, dag: str, body: Mapping[str, Any]) -> Reply:
         """Pauses or resumes a DAG."""
-        return self._send("PATCH", f"/dags/{_part(dag)}", body, accept={400, 404, 409, 422})
+        return self._send("PATCH", f"/dags/{part(dag)}", body, accept={400, 404, 409, 422})
 
     def set_note(self, dag: str, run: str, note: str) -> Reply:
         """Replaces the note of a run ("" takes it away); harmless when repeated, and does not move `updated_at`."""
-        return self._send("PATCH", _run(dag, run), {"note": note}, accept={404}, once=False)
+        return self._send("PATCH", run_path(dag, run), {"note": note}, accept={404}, once=False)
+
+    def preview_backfill(self, body: Mapping[str, Any]) -> Reply:
+        """The runs that a backfill would make."""
+        return self._send("POST", "/backfills/dry_run", body, accept={404, 409, 422}, once=False)
+
+    def backfill(self, body: Mapping[str, Any]) -> Reply:
+        """409 while the DAG has another one."""
+        return self._send("POST", "/backfills", body, accept={400, 404, 409, 422})
+
+    def change_backfill(self, number: int, change: str) -> Reply:
+        """`change`: pause, unpause, cancel; 409 where it is over."""
+        return self._send("PUT", f"/backfills/{int(number)}/{part(change)}", {}, accept={400, 404, 409, 422})
+
+    def backfills(self, dag: str) -> Reply:
+        """Those of a DAG, the newest first."""
+        return self._get("/backfills", {"dag_id": dag, "limit": PAGE_LIMIT, "order_by": "-id"})
+
+    def backfilled(self) -> Reply:
+        """Open runs that a backfill made, of all DAGs, a page of them."""
+        of = {"run_type": "backfill", "state": ["queued", "running"]}
+        return self.runs_of("~", {**of, "order_by": "id", "limit": PAGE_LIMIT})
+
+    def one_backfill(self, number: int) -> Reply:
+        return self._get(f"/backfills/{int(number)}", accept={404})
 
     def may(self, path: str, body: Mapping[str, Any]) -> Reply:
         """The answer to a POST that can do nothing (a dry run on a run that does not exist): 404 held, 403 missing."""
@@ -226,38 +284,10 @@ class AirflowClient:
         raise refusal(reply, once=bool(how.get("once")))
 
     def _with_token(self, method: str, path: str, accept: Collection[int], how: Mapping[str, Any]) -> Reply:
-        headers = self._auth.headers(self.door, self.deadline)
+        headers = {**self._auth.headers(self.door, self.deadline), **how.get("headers", {})}
+        how = {name: value for name, value in how.items() if name != "headers"}
         seen = {*accept, 401, 403} if how.get("once") else {*accept, 401, 403, 500}
         return self.door.call(method, f"{self.base}{path}", self.deadline, headers=headers, accept=seen, **how)
-
-
-def dag_path(dag: str) -> str:
-    """Path of a DAG below /api/v2."""
-    return f"/dags/{_part(dag)}"
-
-
-def run_path(dag: str, run: str) -> str:
-    """Path of a run below /api/v2, each part percent-encoded."""
-    return _run(dag, run)
-
-
-def task_path(dag: str, run: str, task: str) -> str:
-    """Path of a task in a run below /api/v2, each part percent-encoded."""
-    return f"{_run(dag, run)}/taskInstances/{_part(task)}"
-
-
-def question_path(dag: str, run: str, task: str, map_index: int) -> str:
-    """Path of what a task asks a person."""
-    return f"{task_path(dag, run, task)}/{map_index}/hitlDetails"
-
-
-def _run(dag: str, run: str) -> str:
-    return f"/dags/{_part(dag)}/dagRuns/{_part(run)}"
-
-
-def _part(raw: str) -> str:
-    """One path part. "." and ".." would be folded away by URL libraries: they are not valid Airflow ids anyway."""
-    return quote(raw, safe="") if raw not in (".", "..") else quote(raw, safe="").replace(".", "%2E")
 
 
 def _instant(at: datetime) -> str:

@@ -6,9 +6,9 @@ It refuses parameters that it does not know (400), orders task instances by noth
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,10 +20,8 @@ from connectors.airflow.client import (
     RUNS_OF_ALL,
     TASKS_OF_ALL,
     AirflowClient,
-    dag_path,
-    run_path,
-    task_path,
 )
+from connectors.airflow.paths import dag_path, run_path, task_path
 from connectors.airflow.windows import Window
 from connectors.contract import ConnectorError, OutcomeUnknown, SystemUnreachable
 from connectors.sending import after_once
@@ -44,7 +42,7 @@ Translate = Callable[[fields.Row], fields.Row]
 class Told(Reply):
     """A reply in the words of Airflow 3."""
 
-    words: fields.Row
+    words: fields.Row = field(default_factory=dict)
 
     def json(self) -> Any:
         return self.words
@@ -55,6 +53,7 @@ class Airflow2Client(AirflowClient):
 
     base = "/api/v1"
     major = 2
+    log_as = "text/plain"
 
     def health(self) -> Reply:
         return self._told("/health", accept={500, 503})
@@ -132,8 +131,8 @@ class Airflow2Client(AirflowClient):
         reply = self._get(f"{run_path(dag, run)}/upstreamDatasetEvents", accept={403, 404})
         return _listed(reply, "dataset_events", dict, "asset_events")
 
-    def open_runs(self, dags: Sequence[str], offset: int) -> Reply:
-        return _listed(super().open_runs(dags, offset), "dag_runs", rows2.run)
+    def _listed_runs(self, wanted: Mapping[str, Any], offset: int) -> Reply:
+        return _listed(super()._listed_runs(wanted, offset), "dag_runs", rows2.run)
 
     def task_instances(self, dag: str, run: str, offset: int) -> Reply:
         reply = self._get(f"{run_path(dag, run)}/taskInstances", {"limit": PAGE_LIMIT, "offset": offset}, accept={404})
@@ -256,9 +255,9 @@ def _listed(reply: Reply, name: str, translate: Translate, told_as: str = "") ->
 
 
 def _told(reply: Reply, words: fields.Row) -> Reply:
-    return Told(reply.who, reply.call, reply.status, reply.headers, reply.body, reply.clock, words)
+    return Told(reply.who, reply.call, reply.status, reply.headers, reply.body, reply.clock, words=words)
 
 
 def _local(status: int, words: fields.Row) -> Reply:
     """An answer of our own, for what is not asked of Airflow 2."""
-    return Told("Airflow", "nothing", status, {}, json.dumps(words).encode(), None, words)
+    return Told("Airflow", "nothing", status, {}, json.dumps(words).encode(), None, words=words)

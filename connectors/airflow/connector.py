@@ -125,8 +125,10 @@ CONNECTOR = ConnectorKind(
         Verb.SKIP: "mark skipped",
         Verb.HOLD: "pause the DAG",
         Verb.RELEASE: "resume the DAG",
+        Verb.BACKFILL: "backfill, made, paused, resumed and cancelled (Airflow 3)",
     },
     takes={Verb.RERUN: frozenset({"version"}), Verb.START: frozenset({"conf"})},
+    schedules="expression",
     ladder=(
         "Full proof: Airflow records start, end, state and log of each run and of each task. A run that is green "
         "although tasks failed is PARTIAL. A run that was deleted before its end was seen is LOST, INFERRED."

@@ -12,16 +12,13 @@ from connectors.airflow.client import AirflowClient
 from connectors.airflow.parse import Period
 from connectors.airflow.parse_tasks import Instance
 from connectors.contract import NotSupported, Preview, RecordUnreadable
+from connectors.previews import instant as instant
+from connectors.previews import refused as refused
 from connectors.transport.http import Reply
 
 NAMED_TASKS = 12
 MOST_LISTED = 50
 """Pages of task instances of one run: 5,000."""
-
-
-def refused(verb: str, why: str) -> Preview:
-    """A preview of what cannot be done now."""
-    return Preview(verb, f"cannot {verb} now", "nothing", refused=why)
 
 
 def no_such_dag(dag: str, verb: str) -> Preview:
@@ -105,15 +102,6 @@ def label(period: Period, run_id: str) -> str:
     if period.at is not None and period.key != run_id:
         return period.at.strftime("%Y-%m-%d %H:%MZ")
     return run_id
-
-
-def instant(key: Any) -> datetime | None:
-    """An aware instant from outside, in UTC, or None for anything else."""
-    try:
-        at = datetime.fromisoformat(key)
-        return at.astimezone(UTC) if at.tzinfo is not None else None
-    except (TypeError, ValueError, OverflowError):
-        return None
 
 
 def told(at: datetime) -> str:

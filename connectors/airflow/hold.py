@@ -13,8 +13,9 @@ from typing import Any
 
 from connectors import fields
 from connectors.airflow import facts, holding
-from connectors.airflow.client import AirflowClient, dag_path, run_path
+from connectors.airflow.client import AirflowClient
 from connectors.airflow.marks import note_of, with_hold
+from connectors.airflow.paths import dag_path, run_path
 from connectors.contract import (
     Absent,
     Ask,
@@ -31,11 +32,14 @@ from connectors.contract import (
     Verb,
 )
 from connectors.holdnotes import hold_mark, holds_in, without_hold
+from connectors.marking import NO_END, Marking, Standing
 from connectors.sending import after_once, refused
 
 NOTES_TRIED = 10
 """Newest runs among which one with room in its note is sought."""
+MARKING = Marking("Airflow", "paused", "note")
 _WIDEST = "headway-" + "0" * 40
+"""Stands for the action's key where room for its mark is sought: none is longer."""
 
 
 class Holder:
@@ -96,11 +100,12 @@ class Holder:
     def _hold(self, dag: str, row: fields.Row, ask: Ask) -> Preview:
         until = facts.instant(ask.parameters.get("until"))
         if until is None:
-            return facts.refused("hold", "a hold needs an end (until), after which nobody should hold any more")
-        if row.get("is_paused") is True:
-            mark = holding.held_by(self._client, dag)
-            who = f"by Headway for {mark.by} until {facts.told(mark.until)}" if mark else "not by Headway"
-            return facts.refused("hold", f"{dag} is paused already, {who}")
+            return facts.refused("hold", NO_END)
+        is_paused = row.get("is_paused") is True
+        theirs = holding.held_by(self._client, dag) if is_paused else None
+        why = MARKING.unfit(dag, Standing(is_paused, (theirs,) if theirs else ()))
+        if why is not None:
+            return facts.refused("hold", why)
         mark = hold_mark(_WIDEST, str(ask.parameters.get("by") or ""), until)
         run = self._run_with_room(dag, mark)
         if run is None:

@@ -7,7 +7,8 @@ definition of a DAG that never ran in place, without a new version.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from connectors import fields
@@ -166,18 +167,30 @@ class InventoryReader:
         skipped: list[Skipped],
     ) -> tuple[JobRecord, ...]:
         jobs: dict[str, JobRecord] = {}
+        slots_of = self._slots(rows)
         for name, row in sorted(rows.items()):
             known = self._definitions.get(name)
             if known is None:
                 continue
             try:
-                found = parse_inventory.dag(row, known, feeds.get(name, ()), self._base_url, errors)
+                found = parse_inventory.dag(row, known, feeds.get(name, ()), self._base_url, errors, slots_of)
             except RecordUnreadable as error:
                 skipped.append(fields.skipped("dags", error, row))
                 continue
             both = [job.native_id for job in (found, *known.tasks) if jobs.setdefault(job.native_id, job) is not job]
             skipped += [Skipped("dags", f"{one} is the id of two jobs; the first one is kept") for one in both]
         return tuple(jobs.values())
+
+    def _slots(self, names: Iterable[str]) -> dict[str, int | None]:
+        """Slots by pool, where a DAG is in one; none where this account may not read pools."""
+        if not any(self._definitions[name].pool for name in names if name in self._definitions):
+            return {}
+        reply = self._client.pools()
+        found: dict[str, int | None] = {}
+        for row in fields.rows(reply.table().get("pools")) if reply.status == 200 else ():
+            with suppress(RecordUnreadable):
+                found |= [parse_inventory.slots(row)]
+        return found
 
     def _import_errors(self) -> tuple[dict[str, str], list[Skipped]]:
         """DAG files that cannot be imported, with the reason, and the same for people: their DAGs may be gone from the

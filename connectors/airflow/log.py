@@ -11,12 +11,16 @@ from connectors.airflow.client import AirflowClient
 from connectors.airflow.parse_tasks import Instance
 from connectors.airflow.references import Reference, reference
 from connectors.contract import LogChunk, NotSupported, RecordUnreadable, RunRef, State
+from connectors.transport.http import AnswerTooLarge
 
 MOST_PAGES = 50
 """Of one log in one call; a log that is longer is cut at its beginning."""
 
 KEPT_BYTES = 1 << 20
 """Of the end of a long log while it is read; more than anybody asks to see."""
+
+STREAMED_BYTES = 8 << 20
+"""Of the end of a log that comes as a stream of JSON: times and levels stand beside the words."""
 
 NO_LOG = frozenset({"none", "scheduled", "queued", "removed"})
 
@@ -71,7 +75,10 @@ class LogReader:
         return found
 
     def _tail(self, title: str, at: Reference, number: int, limit_bytes: int) -> LogChunk:
-        lines, token, shown = self._first(at, number)
+        try:
+            lines, token, shown = self._first(at, number)
+        except AnswerTooLarge:  # all of it is one answer: it is read as a stream, of which the end is kept
+            return self._end(title, at, number, limit_bytes)
         text = title if shown == number else f"{title}[try {number} has written no log; this is try {shown}]\n"
         text, cut = characters.tail(text + characters.joined(lines), KEPT_BYTES)
         for _ in range(MOST_PAGES):
@@ -83,6 +90,15 @@ class LogReader:
             cut = cut or dropped
         end, dropped = characters.tail(text, limit_bytes)
         return LogChunk(end, _start(at, shown, token, 0) if token else None, cut=cut or dropped)
+
+    def _end(self, title: str, at: Reference, number: int, limit_bytes: int) -> LogChunk:
+        reply = self._client.log_end(at.dag, at.run, at.task, at.map_index, number, STREAMED_BYTES)
+        if reply.status in (400, 404):
+            raise NotSupported(f"Airflow has no log of {at.dag}.{at.task}, try {number}: {reply.said}")
+        rows = reply.body.decode("utf-8", "replace").removesuffix("\n").split("\n")[1 if reply.cut else 0 :]
+        lines = parse_log.lines(rows if self._client.major == 2 else parse_log.streamed(rows))
+        text, cut = characters.tail(title + characters.joined(lines), limit_bytes)
+        return LogChunk(text, None, cut=cut or reply.cut)
 
     def _first(self, at: Reference, number: int) -> tuple[list[str], str | None, int]:
         """The first page of a try's log; of the try before where it has none (it waits, or was blocked)."""

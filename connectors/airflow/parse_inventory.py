@@ -15,6 +15,8 @@ from connectors import fields
 from connectors.airflow.parse_tasks import task_id
 from connectors.contract import JobRecord, Proof, Schedule
 
+DEFAULT_POOL = "default_pool"
+
 
 @dataclass(frozen=True, slots=True)
 class Definition:
@@ -25,6 +27,8 @@ class Definition:
     zone: str
     tasks: tuple[JobRecord, ...]
     digest: str
+    pool: str = ""
+    """The pool of all its tasks, which run one after the other and so take one slot at a time; empty: there is none."""
 
 
 def version(row: Any) -> tuple[str, int]:
@@ -46,7 +50,23 @@ def definition(dag: str, details: Any, task_rows: Sequence[Any]) -> Definition:
         fields.words(details, "timezone") or "UTC",
         tasks,
         fields.short_digest([told, [one.definition_hash for one in tasks]]),
+        _pool_of([fields.table(row) for row in task_rows]),
     )
+
+
+def _pool_of(rows: Sequence[fields.Row]) -> str:
+    """As in `Definition.pool`. The default pool is everybody's, and no chain waits for another there."""
+    pools = {fields.words(row, "pool") for row in rows}
+    below = [fields.rows(row.get("downstream_task_ids")) for row in rows]
+    is_chain = all(len(each) <= 1 for each in below) and len({str(each[0]) for each in below if each}) == len(rows) - 1
+    return pools.pop() if is_chain and len(pools) == 1 and pools.isdisjoint({"", DEFAULT_POOL}) else ""
+
+
+def slots(row: Any) -> tuple[str, int | None]:
+    """Name and slots of a pool; None where it has no limit. Raises RecordUnreadable."""
+    row = fields.table(row)
+    found = fields.number(row, "slots", -1)
+    return fields.text(row, "name"), found if found >= 1 else None
 
 
 def _tasks(dag: str, task_rows: Sequence[Any]) -> tuple[JobRecord, ...]:
@@ -65,7 +85,7 @@ def _task(dag: str, row: fields.Row, ahead: Mapping[str, Sequence[str]]) -> JobR
     mapped = " (mapped)" if row.get("is_mapped") is True else ""
     rule, pool = fields.words(row, "trigger_rule"), fields.words(row, "pool")
     more = [] if rule in ("", "all_success") else [rule]
-    more += [] if pool in ("", "default_pool") else [f"pool {pool}"]
+    more += [] if pool in ("", DEFAULT_POOL) else [f"pool {pool}"]
     return JobRecord(
         native_id=task_id(dag, name),
         title=fields.words(row, "task_display_name") or name,
@@ -79,12 +99,17 @@ def _task(dag: str, row: fields.Row, ahead: Mapping[str, Sequence[str]]) -> JobR
 
 
 def dag(
-    row: Any, known: Definition, producers: Iterable[str], base_url: str, broken: Mapping[str, str] | None = None
+    row: Any,
+    known: Definition,
+    producers: Iterable[str],
+    base_url: str,
+    broken: Mapping[str, str] | None = None,
+    slots_of: Mapping[str, int | None] | None = None,
 ) -> JobRecord:
     """One DAG from its row in the list, with what its definition told and the DAGs whose assets start it.
 
     `broken`: files that cannot be imported, with the reason: their DAGs stay as they were read last, and the words in
-    the definition make that a drift."""
+    the definition make that a drift. `slots_of`: by pool."""
     row = fields.table(row)
     name, bundle = fields.text(row, "dag_id"), fields.words(row, "relative_fileloc")
     error = _error_of(row, bundle, broken or {})
@@ -101,6 +126,8 @@ def dag(
         proof=Proof.FULL,
         native_url=f"{base_url}/dags/{quote(name, safe='')}",
         owner=fields.clean(", ".join(one for one in fields.rows(row.get("owners")) if isinstance(one, str))),
+        pool=known.pool,
+        slots=(slots_of or {}).get(known.pool),
     )
 
 

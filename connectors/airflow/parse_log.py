@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from connectors import fields
@@ -16,6 +17,18 @@ MOST_FRAMES = 20
 def lines(content: Any) -> list[str]:
     """The lines of a page of a log, each with its time and level. A line that cannot be read is shown as it is."""
     return [line for entry in fields.rows(content) for line in _entry(entry)]
+
+
+def streamed(rows: Sequence[str]) -> list[Any]:
+    """The entries of a log that came as one JSON object a line; a line that is none as it is."""
+    return [_read(row) for row in rows if row]
+
+
+def _read(row: str) -> Any:
+    try:
+        return json.loads(row)
+    except (ValueError, RecursionError):
+        return row
 
 
 def _entry(entry: Any) -> Iterator[str]:

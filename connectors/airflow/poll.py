@@ -19,6 +19,7 @@ from connectors.airflow.parse_tasks import Instance, Key
 from connectors.airflow.pools import Pools
 from connectors.airflow.questions import Questions
 from connectors.airflow.references import Reference, gone, reference, superseded
+from connectors.airflow.sparing import Sparing
 from connectors.airflow.waiting import still_open
 from connectors.contract import Poll, RecordUnreadable, RunRecord, RunRef, State
 from connectors.gathered import Gathered, Told
@@ -48,13 +49,14 @@ class Poller:
         self._periods: dict[tuple[str, str], Period] = {}
         self._told = Told()
         self._told_with = (Edges(client, self.watched, self._periods.get), Questions(client), Pools(client))
+        self._sparing = Sparing(client)
         self._turn = 0
 
     def poll(self, cursor: str, open_runs: Sequence[RunRef]) -> Poll:
         """As the contract says. Requests in a calm poll: two lists, one for failed tasks where runs ended."""
         found = Gathered()
         runs_mark, tasks_mark = self._marks(cursor, found)
-        runs = walk.bite(self._client, RUNS_OF_ALL, "dag_runs", runs_mark, keep=0.7)
+        runs = self._runs(runs_mark, open_runs)
         self._take_runs(runs.rows, found)
         tasks = self._tasks(tasks_mark, runs.more)
         self._learn_periods(tasks.rows)
@@ -77,6 +79,11 @@ class Poller:
             skipped=tuple(found.skipped),
             seen_until=None if runs.more or runs.broken else runs.mark.since,
             warnings=tuple(found.warnings),
+        )
+
+    def _runs(self, mark: walk.Mark, open_runs: Sequence[RunRef]) -> walk.Bite:
+        return self._sparing.instead(mark, open_runs) or self._sparing.walked(
+            mark, lambda at: walk.bite(self._client, RUNS_OF_ALL, "dag_runs", at, keep=0.7)
         )
 
     def _tasks(self, mark: walk.Mark, runs_to_come: bool) -> walk.Bite:

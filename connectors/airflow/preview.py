@@ -7,10 +7,11 @@ from typing import Any
 
 from connectors import fields
 from connectors.airflow import facts, parse_tasks
-from connectors.airflow.client import AirflowClient, dag_path, run_path
+from connectors.airflow.client import AirflowClient
 from connectors.airflow.marks import mark_of
 from connectors.airflow.parse import period_of
 from connectors.airflow.parse_tasks import Instance
+from connectors.airflow.paths import dag_path, run_path
 from connectors.airflow.references import Reference, reference
 from connectors.airflow.rerun import clear_run_body, clear_tasks_body
 from connectors.airflow.start import Starter

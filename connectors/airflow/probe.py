@@ -8,7 +8,8 @@ from typing import Any
 
 from connectors import fields
 from connectors.airflow.alive import DEAD, still
-from connectors.airflow.client import RUNS_OF_ALL, TASKS_OF_ALL, AirflowClient, dag_path, run_path
+from connectors.airflow.client import RUNS_OF_ALL, TASKS_OF_ALL, AirflowClient
+from connectors.airflow.paths import dag_path, run_path
 from connectors.contract import Probe, Right
 from connectors.transport.http import Reply
 

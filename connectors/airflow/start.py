@@ -13,11 +13,12 @@ from typing import Any
 
 from connectors import fields
 from connectors.airflow import facts
-from connectors.airflow.client import AirflowClient, dag_path
+from connectors.airflow.client import AirflowClient
 from connectors.airflow.holding import held_by
 from connectors.airflow.marks import mark_of, run_id_of
 from connectors.airflow.parse import Period, run_ref
 from connectors.airflow.parse_inventory import interval_before
+from connectors.airflow.paths import dag_path
 from connectors.contract import Absent, Ask, Found, LookUp, NotSupported, Preview, Receipt, Verb
 from connectors.sending import after_once, refused
 

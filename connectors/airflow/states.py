@@ -13,10 +13,11 @@ from typing import Any
 from connectors import fields
 from connectors.airflow import facts, parse_tasks
 from connectors.airflow.answer import Answerer
-from connectors.airflow.client import AirflowClient, run_path, task_path
+from connectors.airflow.client import AirflowClient
 from connectors.airflow.marks import carries, end_of, mark_of, marked, note_of
 from connectors.airflow.parse import period_of, run_ref
 from connectors.airflow.parse_tasks import Instance, task_ref
+from connectors.airflow.paths import run_path, task_path
 from connectors.airflow.references import Reference, reference
 from connectors.contract import Absent, Ask, CannotTell, Found, LookUp, NotSupported, Preview, Receipt, Verb
 from connectors.sending import after_once, refused

@@ -30,7 +30,7 @@ from connectors.contract import (
     Preview,
     Receipt,
 )
-from connectors.holdnotes import KEY_TO_COME, mark_of
+from connectors.holdnotes import KEY_TO_COME, asked_hold, asked_release, mark_of
 
 NO_CLOCK = "nothing starts {job} by the clock here: no schedule of EventBridge Scheduler has it as its target"
 HOLD_NOTES = ("EventBridge rules, universal targets and other callers are not held: they may start it all the same",)
@@ -42,8 +42,7 @@ def hold(ask: Ask, found: Sequence[Reply]) -> Preview:
     names = tuple(schedules.full_name(one) for one in chosen)
     plan = {
         "way": "hold",
-        "by": str(ask.parameters.get("by", "")),
-        "until": str(ask.parameters.get("until", "")),
+        **asked_hold(ask),
         "schedules": [[*_place(one), schedules.seen(one)] for one in chosen],
     }
     mark = mark_of(plan, KEY_TO_COME)
@@ -65,8 +64,7 @@ def hold(ask: Ask, found: Sequence[Reply]) -> Preview:
 
 def release(ask: Ask, found: Sequence[Reply]) -> Preview:
     """Which schedules bear the mark and would be enabled, or would only lose it; refused where none does."""
-    enables = ask.parameters.get("enable") != "no"
-    wanted = str(ask.parameters.get("hold", ""))
+    wanted, enables = asked_release(ask)
     chosen = [one for one in found if (mark := schedules.mark_in(one)) is not None and mark.id == wanted]
     names = tuple(schedules.full_name(one) for one in chosen)
     return Preview(

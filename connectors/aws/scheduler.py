@@ -14,6 +14,7 @@ from connectors.aws.door import AwsDoor
 from connectors.aws.errors import Gone
 from connectors.aws.schedules import full_name
 from connectors.aws.values import Reply, given, instant
+from connectors.contract import RecordUnreadable
 
 SCHEDULES_SIZE = 100  # MaxResults of ListSchedules, "Valid Range: Minimum value of 1. Maximum value of 100"
 SETTLED = timedelta(minutes=1)
@@ -49,7 +50,7 @@ class Clocks:
     known: dict[str, Reply] = field(default_factory=dict)
     """By ARN of the schedule."""
     unread: list[Reply] = field(default_factory=list)
-    """Rows of the last list that name no schedule."""
+    """Rows of the last list that name no schedule that could be asked for."""
 
     def of(self, chooses: Callable[[Reply], bool], now: datetime) -> list[Reply]:
         """The schedules that are chosen by what the list tells of them, by name. Raises AccessRefused or
@@ -57,7 +58,8 @@ class Clocks:
         rows = list(self.client.schedules())
         self.unread = [row for row in rows if not row.get("Name")]
         listed = [row for row in rows if row.get("Name") and chooses(row)]
-        whole = [one for row in listed if (one := self._whole(row, now)) is not None]
+        once = {(row.get("GroupName"), row.get("Name")): row for row in listed}.values()
+        whole = [one for row in once if (one := self._whole(row, now)) is not None]
         arns = {str(row.get("Arn")) for row in listed}
         self.known = {arn: one for arn, one in self.known.items() if arn in arns}
         return sorted(whole, key=full_name)
@@ -70,6 +72,9 @@ class Clocks:
         try:
             found = self.client.schedule(str(row.get("GroupName") or "default"), str(row.get("Name")))
         except Gone:
+            return None
+        except RecordUnreadable:
+            self.unread.append(row)
             return None
         if at is not None and now - at > SETTLED:
             self.known[arn] = found

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 
-from connectors.contract import AccessRefused, Clock, OutcomeUnknown, SystemUnreachable
+from connectors.contract import AccessRefused, Clock, OutcomeUnknown, RecordUnreadable, SystemUnreachable
 from connectors.transport.counting import count_request
 from connectors.transport.http_reply import clock_of
 from connectors.transport.http_wire import LIMIT_BYTES, NOT_SENT, Deadline, DeadlineTransport, tls
@@ -73,13 +73,16 @@ class AwsWire:
             transport.backend.deadline = self.deadline
         timeout = httpx.Timeout(max(self.deadline.left, 0.001)).as_dict()
         body: Any = request.body
-        message = httpx.Request(
-            str(request.method),
-            str(request.url),
-            headers=[(_text(name), _text(value)) for name, value in request.headers.items()],
-            content=body,
-            extensions={"timeout": timeout},
-        )
+        try:
+            message = httpx.Request(
+                str(request.method),
+                str(request.url),
+                headers=[(_text(name), _text(value)) for name, value in request.headers.items()],
+                content=body,
+                extensions={"timeout": timeout},
+            )
+        except httpx.InvalidURL as error:
+            raise RecordUnreadable(f"{self.place}: a name that no address can hold: {error}"[:300]) from None
         count_request()
         answer = client.send(message, stream=True)
         try:

@@ -20,17 +20,20 @@ from connectors.contract.acts import (
     Found,
     HoldMark,
     LookUp,
+    NativeBackfill,
     NativeHold,
     Preview,
     Receipt,
 )
 from connectors.contract.errors import (
     AccessRefused,
+    AnswerUnfit,
     ConnectorError,
     NotSupported,
     OutcomeUnknown,
     RecordUnreadable,
     SystemUnreachable,
+    TooBusy,
 )
 from connectors.contract.promise import (
     CONTRACT_VERSION,
@@ -75,6 +78,7 @@ __all__ = [
     "STARTED_LATER",
     "Absent",
     "AccessRefused",
+    "AnswerUnfit",
     "Ask",
     "CannotTell",
     "Capability",
@@ -91,6 +95,7 @@ __all__ = [
     "Listener",
     "LogChunk",
     "LookUp",
+    "NativeBackfill",
     "NativeHold",
     "NotSupported",
     "OutcomeUnknown",
@@ -109,6 +114,7 @@ __all__ = [
     "Skipped",
     "State",
     "SystemUnreachable",
+    "TooBusy",
     "Verb",
     "instant_key",
 ]

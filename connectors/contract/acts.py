@@ -35,7 +35,26 @@ class Ask:
     What one kind takes besides stands on its page (Airflow: "version", "conf").
     HOLD: "by", "until" (ISO instant): with the action's key they make its HoldMark. RELEASE: "hold", the mark's id;
     with "enable" = "no" the mark alone is taken away, and whether the job is paused stays as it is found.
+    BACKFILL: "do" = "create" (default) with "from", "to" (ISO instants), "reprocess" ("none", "failed", "completed":
+    which runs that are there run again), "at_once"; or "pause", "resume", "cancel" with "backfill", its number there;
+    or "list" with "of" = "job" or "system": a look at those that are not over, in `Preview.backfills`.
     Any: "why", a person's words, for sources that keep a note; never put into a command or a name."""
+
+
+@dataclass(frozen=True, slots=True)
+class NativeBackfill:
+    """A backfill of the scheduler's own that is not over."""
+
+    number: int
+    """As it is paused, resumed and cancelled by."""
+    job: str
+    first: str
+    last: str
+    """ISO instants, as its source tells them."""
+    paused: bool
+    at_once: int
+    made: str = ""
+    """When, as an ISO instant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +77,8 @@ class Preview:
     """What a person should know: "up to 60 s until it starts", "context is lost"."""
     refused: str | None = None
     """Why it cannot be done now; None when it can."""
+    backfills: tuple[NativeBackfill, ...] = ()
+    """Of a look at the source's own backfills (`refused`, since there is nothing to send): those that are not over."""
     plan: Mapping[str, Any] = field(default_factory=dict)
     """What `act` and `look_up` need, JSON-safe, without secrets; opaque to everybody else, but for SENT_AT."""
 

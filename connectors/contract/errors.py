@@ -16,11 +16,26 @@ class ConnectorError(Exception):
 
 
 class SystemUnreachable(ConnectorError):
-    """No useful answer now. `retry_after_seconds` is what the source asked for, if it did."""
+    """No useful answer now. `retry_after_seconds` is what the source asked for, if it did. `kind`: what a target that
+    ends its polls so is called."""
+
+    kind = "unreachable"
 
     def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+
+
+class AnswerUnfit(SystemUnreachable):
+    """It answered: with a fault of its own, or with what is cut, garbled or too large."""
+
+    kind = "failing"
+
+
+class TooBusy(SystemUnreachable):
+    """It answered that it is asked too much, or has too much to do."""
+
+    kind = "limited"
 
 
 class AccessRefused(ConnectorError):

@@ -137,6 +137,9 @@ class ConnectorKind:
     inventory_rides_poll: bool = False
     starts_held: bool = False
     """True where START runs a job that is held, and leaves it held: it may then start before its clock."""
+    schedules: str = ""
+    """The most that its inventory tells of when a job starts by itself: "expression" (one that we compute with), "next"
+    (the next start alone), "" (nothing but words)."""
     ladder: str = ""
     """One paragraph: how much this kind proves, and by what."""
     proofs: frozenset[Proof] = frozenset()

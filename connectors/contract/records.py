@@ -61,6 +61,10 @@ class JobRecord:
     run_as: str = ""
     native_url: str = ""
     owner: str = ""
+    pool: str = ""
+    """What each of its runs takes a slot of, as its source calls it; empty: nothing."""
+    slots: int | None = None
+    """How many slots that has; None: no limit is known."""
 
 
 @dataclass(frozen=True, slots=True)

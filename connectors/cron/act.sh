@@ -23,6 +23,9 @@ run_once() {
   file=$1 kind=$2 user=$3 hash=$4 want=$5 key=$6 spool=$7 not_after=$8 mode=$9
   not_me "$user" && return
   find_line "$want" || { gone; return; }
+  if [ "$kind" = anacron ]; then
+    tool=$(PATH=$PATH:/usr/sbin:/sbin command -v anacron) || { mark "TOOL|anacron"; return; }
+  fi
   [ "$mode" = run ] || { mark "LINE|$number"; return; }
   too_late "$not_after" && return
   own_folder "$spool" "$user" || return
@@ -32,7 +35,26 @@ run_once() {
     born "$pid" && [ "$birth" = "$was" ] && { mark "RUNS|$pid"; return; }
   done
   mark_once "$key" || return
-  start || { mark "FAILED|could not be started"; echo 126 >"$m/status"; }
+  run=start; [ "$kind" = anacron ] && run=by_anacron
+  $run || { mark "FAILED|could not be started"; echo 126 >"$m/status"; }
+}
+# The one job by anacron itself, under its lock: with its table's variables, its mail, and its stamp of today. It ends
+# with 0 whatever the job did, so what it says tells the status: 75 where another anacron runs the job, 70 for no end.
+by_anacron() {
+  echo "$hash" >"$m/job" && wrapper >"$m/sh" || return
+  text='"$ANACRON" -d -f -n -t "$ANACRON_TABLE" "$ANACRON_JOB" 2>&1 | awk "$ANACRON_SAYS"'
+  says='{ print; fflush() }
+    / terminated/ { seen = 1; code = 0; n = split($0, w, /[ ()]+/)
+      for (i = 1; i < n; i++) { if (w[i] == "status:") code = w[i + 1]; if (w[i] == "signal") code = 128 + w[i + 1] }
+      if ($0 ~ /abnormally/) code = 70 }
+    / locked by another anacron/ { locked = 1 }
+    END { exit seen ? code : locked ? 75 : 70 }'
+  cd / && umask 022
+  setsid -f env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LOGNAME=root SHELL=/bin/sh ANACRON="$tool" \
+    ANACRON_TABLE="$file" ANACRON_JOB="${command%%[[:blank:]]*}" ANACRON_SAYS="$says" HEADWAY_SHELL=/bin/sh \
+    HEADWAY_SPOOL="$spool" HEADWAY_ACTION="$key" HEADWAY_JOB="$hash.$want" /bin/sh "$m/sh" -c "$text" \
+    </dev/null >/dev/null 2>&1 || return
+  mark "STARTED|$key|$(date +%s)"
 }
 start() { # as cron's do_command.c: the command ends at the first bare %, the rest is its input, line by line
   echo "$hash" >"$m/job" && wrapper >"$m/sh" || return

@@ -23,6 +23,7 @@ from connectors.contract import (
     Verb,
 )
 from connectors.cron import anacron, cancel, hold, rerun
+from connectors.cron.anacron import AnacronJob
 from connectors.cron.attempts import instant
 from connectors.cron.client import CronClient, safe_name
 from connectors.cron.crontab import Line
@@ -99,6 +100,8 @@ class CronActs:
     # -- run once -----------------------------------------------------------------------------------------------------
     def _preview_run(self, ask: Ask, until: float) -> Preview:
         look = self._eyes.running(until)
+        if of_anacron := self._of_anacron(look, ask.run.job):
+            return self._preview_anacron(look, of_anacron, ask, until)
         line = self._line(look, ask.run.job)
         overlap = _overlap(look, ask)
         order = rerun.Order.of(self._target, ask.run.job, line, _skew(look), overlap is not None)
@@ -107,6 +110,18 @@ class CronActs:
         refused = refused or rerun.find_line(self._client, order, self._login, until - monotonic())
         made = rerun.preview(order, line, ask, overlap, refused)
         return replace(made, plan={**made.plan, "period_at": period})
+
+    def _preview_anacron(self, look: Look, one: AnacronJob, ask: Ask, until: float) -> Preview:
+        order = rerun.Order.of_anacron(self._target, ask.run.job, one, _skew(look))
+        pid, refused = _runs(look, ask.run.job), None
+        if anacron.PATTERN.search(one.name):
+            refused = (
+                f"its name {one.name} is a pattern to anacron, which might run other jobs: rename it in {one.path}"
+            )
+        elif pid is not None:
+            refused = f"it runs now, by anacron, process {pid}: anacron's lock keeps a second one away"
+        refused = refused or rerun.find_line(self._client, order, self._login, until - monotonic())
+        return rerun.preview_of_anacron(order, one, ask, refused)
 
     def _run(self, preview: Preview, key: str, until: float) -> Receipt:
         order = rerun.Order.from_plan(preview.plan)
@@ -118,7 +133,9 @@ class CronActs:
             if pid is not None and not order.overlap:
                 words = f"{order.job} started meanwhile on {self._target} as process {pid}. Look at the preview again."
                 raise NotSupported(words)
-            if refused := _ran_already(look, self._line(look, order.job), order.job, period):
+            if order.kind != rerun.ANACRON and (
+                refused := _ran_already(look, self._line(look, order.job), order.job, period)
+            ):
                 raise NotSupported(refused)
         return rerun.send(self._client, order, key, self._login, until - monotonic(), sent_at(preview.plan))
 
@@ -158,13 +175,16 @@ class CronActs:
             refused, count = cancel.look(self._client, order, self._login, until - monotonic())
         return cancel.preview(order, refused, count)
 
+    def _of_anacron(self, look: Look, job: str) -> AnacronJob | None:
+        named = (one for one in look.crontabs.tables.anacron if anacron.native_id(self._target, one.name) == job)
+        return next(named, None)
+
     def _line(self, look: Look, job: str) -> Line:
         for line in look.crontabs.tables.lines:
             if native_id(self._target, line) == job:
                 return line
-        for one in look.crontabs.tables.anacron:
-            if anacron.native_id(self._target, one.name) == job:
-                raise NotSupported(f"{anacron.NO_ACTS} {one.name}")
+        if one := self._of_anacron(look, job):
+            raise NotSupported(f"{anacron.NO_HOLD} {one.name}")
         denied = look.crontabs.denied
         if denied:
             raise AccessRefused(denied_words(denied, self._target, self._login))

@@ -17,6 +17,8 @@ from connectors.transport.answer import bytes_of
 TABLE = "/anacrontab"
 """How the path of its table ends."""
 USER = "root"
+ID = ":anacron/"
+"""In the native id of its jobs."""
 JOB = re.compile(r"(\d{1,5}|@[a-z]+)[ \t]+(\d{1,6})[ \t]+([^ \t/]+)[ \t]+(.*)", re.DOTALL)
 SETTING = re.compile(r"[ \t]*[A-Za-z_][A-Za-z0-9_]*[ \t]*=.*", re.DOTALL)
 NAMED = {"@daily": "every day", "@weekly": "every week", "@monthly": "every month", "@yearly": "every year"}
@@ -24,7 +26,12 @@ LINE = re.compile(r"Job `(\S+)' (started|terminated)(.*)", re.DOTALL)
 STATUS = re.compile(r" \(exit status: (\d{1,3})\)")
 SIGNAL = re.compile(r" due to signal (\d{1,3})")
 SKIPS = "anacron leaves this line out"
-NO_ACTS = "a job of anacron's: Headway does not start, hold or cancel it. As root on its host: anacron -f -n"
+NO_HOLD = (
+    "a job of anacron's cannot be held: anacron catches up what it left out. To leave out the turn that is due, as root"
+    " on its host: anacron -u"
+)
+PATTERN = re.compile(r"[*?\[\]\\]|^-")
+"""In a name: anacron takes the names that it is given for patterns, or for an option."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +44,13 @@ class AnacronJob:
     delay: int
     """Minutes after anacron's start."""
     command: str
+    text: str
+    """Name and command as they stand, on one line: by these the host finds it again."""
+
+    @property
+    def hash(self) -> str:
+        """Of user, file and text, as of a crontab's line."""
+        return sha256(bytes_of(f"{USER}\n{self.path}\n{self.text}")).hexdigest()
 
     @property
     def words(self) -> str:
@@ -60,7 +74,7 @@ class AnacronJob:
 
 def native_id(host: str, name: str) -> str:
     """`host:anacron/name`: no name of its has a slash."""
-    return f"{host}:anacron/{name}"
+    return f"{host}{ID}{name}"
 
 
 def text_of(name: str) -> str:
@@ -84,7 +98,7 @@ def jobs(path: str, text: str) -> Iterator[AnacronJob | tuple[int, str]]:
         if found is None or (found[1].startswith("@") and found[1] not in NAMED) or found[1] == "0":
             yield number, bare
         else:
-            yield AnacronJob(path, found[3], found[1], int(found[2]), found[4])
+            yield AnacronJob(path, found[3], found[1], int(found[2]), found[4], bare[found.start(3) :])
 
 
 def exit_code(rest: str) -> int | None:

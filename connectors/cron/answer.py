@@ -11,7 +11,7 @@ from connectors.cron.crontab import read_tables
 from connectors.cron.follow import FileLook
 from connectors.cron.journal import Heard, heard
 from connectors.cron.parse import Processes, TablesReply
-from connectors.cron.tables import Tables
+from connectors.cron.tables import Daemon, Tables
 from connectors.transport.answer import HostNow, Section, host_now
 
 
@@ -56,8 +56,8 @@ class Answer:
         return Clock(self.host.now, ours, zone or self.host.offset_words, ours - up if up else None)
 
 
-def crontabs(reply: TablesReply, offset: str, is_busybox: bool) -> Crontabs:
+def crontabs(reply: TablesReply, offset: str, daemon: Daemon) -> Crontabs:
     """What the host sent of its crontabs, read."""
-    tables = read_tables([replace(one, is_busybox=is_busybox) for one in reply.files], reply.users)
+    tables = read_tables([replace(one, daemon=daemon) for one in reply.files], reply.users)
     users = tuple(sorted({line.user for line in tables.lines}))
     return Crontabs(reply.checksum, tables, tuple(reply.denied), reply.zone or offset, users, reply.sees_all)

@@ -13,6 +13,7 @@ from typing import Any
 from zlib import crc32
 
 from connectors.contract import Evidence, State
+from connectors.cron import anacron
 from connectors.cron.attempt import Attempt as Attempt
 from connectors.cron.attempt import instant as instant
 from connectors.cron.logline import Event, Word
@@ -40,6 +41,8 @@ class Book:
     """User and command of starts that belong to no line that we can read -> how many."""
     _by_pid: dict[int, list[Attempt]] = field(default_factory=dict)
     _by_run: dict[str, Attempt] = field(default_factory=dict)
+    _by_text: dict[tuple[str, int], list[Attempt]] = field(default_factory=dict)
+    """By user and mark of the command: one whose text changed stands under the old one too."""
 
     def __post_init__(self) -> None:
         for attempt in self.attempts:
@@ -52,6 +55,7 @@ class Book:
 
     def _index(self, attempt: Attempt) -> None:
         self._by_pid.setdefault(attempt.pid, []).append(attempt)
+        self._by_text.setdefault((attempt.user, attempt.text), []).append(attempt)
         if attempt.run_id:
             self._by_run[attempt.run_id] = attempt
 
@@ -82,7 +86,9 @@ class Book:
             self.add(known)
         if not known.from_log:
             known.from_log, known.child = True, known.child or child
-            known.text = text_mark(event.text)
+            if known.text != (mark := text_mark(event.text)):
+                known.text = mark
+                self._by_text.setdefault((known.user, mark), []).append(known)
             known.add_line(event.line)
 
     def _line(self, jobs: Sequence[str], at: float) -> str | None:
@@ -156,10 +162,24 @@ class Book:
             if job is None:
                 self.unmatched[event.user, event.text] = self.unmatched.get((event.user, event.text), 0) + 1
                 return
+            if ours := self._ours(job, at):  # a rerun of ours: its wrapper tells the end
+                ours.add_line(event.line)
+                return
             attempt = Attempt(attempt_key(at, event.pid), job, event.user, event.pid, at, mark, word=event.word.value)
             attempt.from_log = True
             attempt.add_line(event.line)
             self.add(attempt)
+
+    def _ours(self, job: str, at: float) -> Attempt | None:
+        """The rerun of ours that made anacron start that job at that time."""
+        began = (one for one in self.attempts if one.job == job and one.action)
+        return next((one for one in began if -1 <= at - one.started <= SAME_START_SECONDS), None)
+
+    def _logged(self, job: str, at: float) -> Attempt | None:
+        """What anacron's log said of a rerun that began at that time, where the log was read first: in this look."""
+        lone = (one for one in self.attempts if one.job == job and not (one.action or one.run_id or one.told))
+        near = (one for one in lone if -1 <= one.started - at <= SAME_START_SECONDS)
+        return max(near, key=lambda one: one.started, default=None)
 
     def _anacron_end(self, attempt: Attempt, event: Event, at: float) -> None:
         word, code = f"{event.word.value}{event.rest}", event.exit_code
@@ -172,8 +192,8 @@ class Book:
         """For END lines that name only cron's child (-L 7): its own attempt, else the nearest of that command."""
         mark = text_mark(event.text)
         same = [
-            one for one in self.attempts
-            if one.user == event.user and one.text == mark and one.started <= at + 1 and not one.action
+            one for one in self._by_text.get((event.user, mark), ())
+            if one.text == mark and one.started <= at + 1 and not one.action
         ]  # fmt: skip
         own = [one for one in same if one.child == event.pid and at - one.started < LONGEST_SECONDS]
         if own:
@@ -200,9 +220,14 @@ class Book:
                 self.unmatched[record.user, record.text] = self.unmatched.get((record.user, record.text), 0) + 1
                 return
             key = f"{int(at)}.{record.pid}" if record.action else attempt_key(at, record.pid)
-            known = Attempt(key, job, record.user, record.pid, at, text_mark(record.text), action=record.action or "")
-            known.word = "S"
-            self.add(known)
+            known = self._logged(job, at) if record.action and anacron.ID in job else None
+            if known is None:
+                known = Attempt(key, job, record.user, record.pid, at, text_mark(record.text))
+                self.add(known)
+            else:
+                self._by_pid.setdefault(record.pid, []).append(known)
+            known.key, known.action = known.key if known.told else key, record.action or ""
+            known.pid, known.word = record.pid, known.word if known.is_over else "S"
         known.child, known.birth, known.run_id = known.child or record.parent, record.birth, record.run_id
         known.changed = True
         self._by_run[record.run_id] = known

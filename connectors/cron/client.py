@@ -45,7 +45,7 @@ class CronClient:
         places. `search`: paths whose place is not in the live file. Where no log can be read, the journal after its
         cursor `journal`, or since the second `since`."""
         known = list(records)
-        calls = self._first(checksum, pids, self.options.spool)
+        calls = self._first(checksum, pids, reruns=True)
         if log is None:
             calls += [("first_log", str(FIRST_BYTES), "new", *self.options.logs)]
         else:
@@ -53,14 +53,14 @@ class CronClient:
         calls += [("journal", journal, str(since), str(LOG_BYTES))]
         calls += [("leave", str(RECORD_BYTES))]
         calls += [_follow(place, None, place.path in search) for place in known]
-        calls += [("new_spools", self.options.spool, "\n".join(place.path for place in known), "new")]
+        calls += [("new_spools", "\n".join(place.path for place in known), "new")]
         return self._ask(calls, timeout_seconds)
 
     def tail(self, timeout_seconds: float) -> list[Section]:
         """The same look with the last TAIL_BYTES of log and records only: who runs now."""
-        calls = self._first("-", (), self.options.spool)
+        calls = self._first("-", (), reruns=True)
         calls += [("first_log", str(TAIL_BYTES), "tail", *self.options.logs), ("journal", "", "tail", str(TAIL_BYTES))]
-        calls += [("leave", str(TAIL_BYTES)), ("new_spools", self.options.spool, "", "tail")]
+        calls += [("leave", str(TAIL_BYTES)), ("new_spools", "", "tail")]
         return self._ask(calls, timeout_seconds)
 
     def tables(self, timeout_seconds: float, checksum: str = "-") -> list[Section]:
@@ -82,8 +82,9 @@ class CronClient:
     ) -> list[Section]:
         """What `probe` asks: this look without logs, and what the login may do. `holders`: users with own crontabs;
         `wrappers`: where crontabs say that our shell wrapper is."""
-        calls = [*self._first("-", ()), ("who", self.options.spool)]
-        calls += [("wrappers", *wrappers), ("readable", *self.options.logs), ("journal", "", "tail", "16384")]
+        known = [each for each in wrappers if not self.options.restricted or _may_be_asked(each)]
+        calls = [*self._first("-", ()), ("who",)]
+        calls += [("wrappers", *known), ("readable", *self.options.logs), ("journal", "", "tail", "16384")]
         if self.options.restricted:
             return self._ask(calls, timeout_seconds)
         calls += [("may_become", " ".join(users), self._sudo)]
@@ -138,11 +139,11 @@ class CronClient:
     def _sudo(self) -> str:
         return "sudo" if self.options.sudo else ""
 
-    def _first(self, checksum: str, pids: Iterable[int], spool: str = "") -> list[Call]:
-        """`spool`: where our reruns are, which are no children of cron: their pids are looked for from the start."""
+    def _first(self, checksum: str, pids: Iterable[int], reruns: bool = False) -> list[Call]:
+        """`reruns`: ours, which are no children of cron: their pids are looked for from the start."""
         asked = " ".join(str(pid) for pid in sorted(pids))
         users = " ".join(self.options.users)
-        return [("host",), ("processes", asked, spool), ("crontabs", checksum, self._sudo, users)]
+        return [("host",), ("processes", asked, "reruns" if reruns else ""), ("crontabs", checksum, self._sudo, users)]
 
     def _ask(self, calls: Sequence[Call], timeout_seconds: float, *scripts: str) -> list[Section]:
         nonce = secrets.token_hex(8)
@@ -151,7 +152,8 @@ class CronClient:
             stdin = for_the_gate(calls, nonce, history)
         else:
             texts = "".join(script(name) for name in ("collect.sh", *scripts))
-            stdin = f"{texts}N={nonce} HISTORY={history}\n{{\n{as_shell(calls)}\nmark END\n}} </dev/null 2>/dev/null\n"
+            given = f"N={nonce} HISTORY={history} SPOOL={quote(self.options.spool)}"
+            stdin = f"{texts}{given}\n{{\n{as_shell(calls)}\nmark END\n}} </dev/null 2>/dev/null\n"
         done = self.session.run(stdin.encode("utf-8", "surrogateescape"), ARGV, timeout_seconds)
         return let_through(sections(done.stdout, nonce, self.session.address.words), self.session.address.words)
 
@@ -162,6 +164,11 @@ def _follow(place: Place, budget: int | None, search: bool) -> Call:
     size = "shared" if budget is None else str(budget)
     values = (place.path, offset, str(place.checksum), place.inode, place.tag, str(place.since), size)
     return ("follow", *values, *(("search",) if search else ()))
+
+
+def _may_be_asked(wrapper: str) -> bool:
+    """False for a path that the gate refuses, and all that is asked with it: any user may write one into a crontab."""
+    return wrapper.startswith("/") and ".." not in wrapper and "//" not in wrapper
 
 
 def _quoted(values: Iterable[str]) -> str:

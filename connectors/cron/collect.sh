@@ -1,7 +1,8 @@
-# One look at a cron host, sent on the standard input of `sh -s`; its calls follow at the end, every value quoted.
+# One look at a cron host, sent on the standard input of `sh -s`; its calls follow at the end, every value quoted, after
+# N (of this call), HISTORY (bytes) and SPOOL (the folder of the wrapper's records).
 # dash is enough; besides it: stat, date, cksum, tail, head, ls, gzip, awk, id, Linux's /proc. Nothing is written on the host.
 # Sections begin with a line: byte 036, the nonce N of this call, a space, the kind, then fields separated by "|".
-LC_ALL=C SYSTEMD_COLORS=0 logged=; export LC_ALL SYSTEMD_COLORS
+LC_ALL=C SYSTEMD_COLORS=0 logged= real=; export LC_ALL SYSTEMD_COLORS
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin; export PATH
 NL='
 '
@@ -17,11 +18,11 @@ host() {
   mark "HOST|$clock|$up|$boot"
 }
 
-# cron's own children and theirs, the pids that the caller asks for ($1), and our reruns below the spool $2, which are no
-# children of cron, if any. No command line of anybody leaves the host
+# cron's own children and theirs, the pids that the caller asks for ($1), and, where $2 says so, our reruns, which are no
+# children of cron. No command line of anybody leaves the host
 # but the daemon's own, which tells its log level. No process is started for it: /proc is read by the shell itself.
 processes() {
-  asked=$1; [ -n "$2" ] && asked="$asked$(reruns "$2")"
+  asked=$1; [ -n "$2" ] && asked="$asked$(reruns)"
   crond= args= seen=all name=
   [ -r /proc/1/stat ] || seen=hidden
   read -r crond </run/crond.pid; crond=${crond##* }
@@ -64,19 +65,20 @@ find_daemon() { # where no pid file tells: a cron whose parent is process 1, so 
   done
 }
 
-which_program() { # busybox: the daemon, or without one what would be started, is busybox's crond
+which_program() { # whose the daemon is, or without one what would be started; nothing is said of Debian's
   program= exe=
   [ "$name" = cron ] && return
   [ -z "$name" ] && command -v cron >/dev/null && return
   [ -n "$crond" ] && exe=$(readlink "/proc/$crond/exe")
   [ -n "$exe" ] || exe=$(command -v crond) && exe=$(readlink -f "$exe")
-  case $exe in */busybox*) program=busybox ;; esac
+  case $name$exe in *busybox*) program=busybox ;; *crond*) program=cronie ;; esac
 }
 
 # Pids of our reruns that have no exit status yet.
 reruns() {
-  for m in "$1"/*/actions/*/pid; do
-    [ -f "$m" ] && [ ! -f "${m%pid}status" ] && read -r pid birth <"$m" && printf ' %s' "$pid"
+  for m in "$SPOOL"/*/actions/*/pid; do
+    [ ! -f "${m%pid}status" ] && opened "$m" && read -r pid birth <"$at" || continue
+    case $pid in '' | *[!0-9]*) ;; *) printf ' %s' "$pid" ;; esac
   done
 }
 
@@ -84,7 +86,7 @@ reruns() {
 crontabs() {
   old=$1 sudo=$2 asked=$3
   set -- "$ETC"/crontab "$ETC"/cron.d/* "$ETC"/anacrontab
-  [ -n "$program" ] && set -- # busybox reads users' crontabs only
+  [ "$program" = busybox ] && set -- # it reads users' crontabs only
   own=; [ -r "$CRONTABS/." ] && { own=all; set -- "$@" "$CRONTABS"/*; }
   bucket=; [ -z "$own" ] && { read -r up idle </proc/uptime; bucket=$((${up%.*} / 600)); }
   sum=$(stat -c "%N %a %u %s %i %y %z$bucket$program" "$@" "$CRONTABS" "$ETC/localtime" "$ETC/timezone" 2>/dev/null | cksum)
@@ -135,8 +137,22 @@ user_crontabs() {
 # -- logs ---------------------------------------------------------------------------------------------------------
 # A place in a log is an offset and the cksum of the (at most 256) bytes before it: inode numbers come back.
 width() { w=$1; [ "$w" -gt 256 ] && w=256; }
-unpacked() { gzip -dc "$1" | head -c "$(($(stat -c %s "$1") * 100 + 1000000))"; } # a bomb ends here
-size_of() { case $1 in *.gz) size=$(unpacked "$1" | wc -c) ;; *) size=$(stat -Lc %s "$1") ;; esac; size=${size:-0}; }
+# Sets `at`, from where FILE is read; false where it may not be. Below SPOOL everybody has a folder: what lies there is
+# opened once and read by what was opened, so that no link leads out of it, also none that comes between two looks.
+opened() { # FILE
+  at=$1
+  case $1 in "$SPOOL"/*) ;; *) return 0 ;; esac
+  [ -f "$1" ] && [ ! -L "$1" ] && command exec 3<"$1" && at=/proc/self/fd/3 && leads_to "$1" "$at"
+}
+leads_to() { # FILE below SPOOL, by which path
+  [ -n "$real" ] || real=$(readlink -f "$SPOOL")
+  [ "$(readlink -f "$2")" = "$real${1#"$SPOOL"}" ]
+}
+unpacked() { gzip -dc <"$at" | head -c "$(($(stat -Lc %s "$at") * 100 + 1000000))"; } # a bomb ends here
+size_of() { # FILE
+  size=0; opened "$1" || return
+  case $1 in *.gz) size=$(unpacked | wc -c) ;; *) size=$(stat -Lc %s "$at") ;; esac; size=${size:-0}
+}
 whole() { # sends a file from its start; one that is gone is being rotated: stop here and go on at the next look
   [ "$1" = "$p" ] && [ ! -e "$p" ] && return 0
   [ -e "$1" ] || { mark MORE; return 1; }
@@ -145,21 +161,23 @@ whole() { # sends a file from its start; one that is gone is being rotated: stop
   piece "$1" 0 "$size"
 }
 holds() { # file offset sum: is our place in this file?
+  opened "$1" || return
   width "$2"
   case $1 in
-  *.gz) s=$(unpacked "$1" | tail -c +"$(($2 - w + 1))" | head -c "$w" | cksum) ;;
-  *) s=$(stat -Lc %s "$1"); [ "${s:-0}" -ge "$2" ] || return 1
-     s=$(tail -c +"$(($2 - w + 1))" "$1" | head -c "$w" | cksum) ;;
+  *.gz) s=$(unpacked | tail -c +"$(($2 - w + 1))" | head -c "$w" | cksum) ;;
+  *) s=$(stat -Lc %s "$at"); [ "${s:-0}" -ge "$2" ] || return 1
+     s=$(tail -c +"$(($2 - w + 1))" "$at" | head -c "$w" | cksum) ;;
   esac
   [ "${s%% *}" = "$3" ]
 }
 piece() { [ "$3" -le "$2" ] || proved "$@"; } # file offset size: what follows the offset, if anything
 proved() { # the same, after the w bytes that prove the place, as far as `left` allows
+  opened "$1" || return 0
   width "$2"
   mark "LOG|$2|$w|$((w + left))|$3|$1"
   case $1 in
-  *.gz) unpacked "$1" | tail -c +"$(($2 - w + 1))" | head -c "$((w + left))" ;;
-  *) tail -c +"$(($2 - w + 1))" "$1" | head -c "$((w + left))" ;;
+  *.gz) unpacked | tail -c +"$(($2 - w + 1))" | head -c "$((w + left))" ;;
+  *) tail -c +"$(($2 - w + 1))" "$at" | head -c "$((w + left))" ;;
   esac
   left=$((left - ($3 - $2)))
   [ "$left" -gt 0 ] || { mark MORE; return 1; }
@@ -175,9 +193,10 @@ rotated() { # newest first; a link may lead anywhere; a .gz that is still being 
 
 # follow PATH OFFSET|new|tail SUM INODE TAG SINCE BUDGET|shared [search]
 follow() {
-  p=$1 off=$2 sum=$3 ino=$4 tag=$5 since=$6 how=${8-}
+  p=$1 at=$1 off=$2 sum=$3 ino=$4 tag=$5 since=$6 how=${8-}
   case $7 in shared) [ "$left" -gt 0 ] || left=1 ;; *) left=$7 ;; esac
-  s=$(stat -Lc '%i|%s|%y|%U|%F|%w' "$p")
+  if [ -e "$p" ] && ! opened "$p" && { [ -r "$p" ] || ! leads_to "$p" "$p"; }; then mark "FILE|absent||$p"; return 1; fi
+  s=$(stat -Lc '%i|%s|%y|%U|%F|%w' "$at")
   if [ -z "$s" ]; then # rotated, and the new file is not there yet: what the old one still holds is ours
     case $off in new | tail | 0) mark "FILE|absent||$p"; return 1 ;; esac
     s='0|0|-|-|none|-'
@@ -198,7 +217,7 @@ follow() {
   esac
   IFS=$old_ifs; set +f
 }
-beginning() { head -c "$first" "$p" | cksum; } # is it the same file once all was read? else somebody rotated it meanwhile
+beginning() { opened "$p" && head -c "$first" "$at" | cksum; } # is it the same file once all was read? else somebody rotated it meanwhile
 history() { # what is still there, oldest first, as far back as HISTORY bytes
   kept= total=0
   for o in $(set +f; rotated "$p"); do
@@ -245,35 +264,36 @@ journal() { # CURSOR SINCE|tail BYTES
       -t CRON -t CROND -t cron -t crond -t anacron 2>&1
     mark "JEND|$?"; } | head -c "$3"
 }
-# The wrapper's records of users that the caller does not follow yet ($2: known paths, one a line), as far as `left` goes.
-new_spools() { # SPOOL KNOWN MODE
-  seen=absent; [ -d "$1" ] && seen=denied; [ -r "$1" ] && [ -x "$1" ] && seen=ok
-  mark "SPOOL|$seen|$1"
-  for runs in "$1"/*/runs; do
+# The wrapper's records of users that the caller does not follow yet ($1: known paths, one a line), as far as `left` goes.
+new_spools() { # KNOWN MODE
+  seen=absent; [ -d "$SPOOL" ] && seen=denied; [ -r "$SPOOL" ] && [ -x "$SPOOL" ] && seen=ok
+  mark "SPOOL|$seen|$SPOOL"
+  for runs in "$SPOOL"/*/runs; do
     [ -f "$runs" ] && [ ! -L "$runs" ] && [ ! -L "${runs%/*}" ] || continue
-    case "$NL$2$NL" in *"$NL$runs$NL"*) continue ;; esac
+    case ${runs#"$SPOOL"} in *[[:cntrl:]]* | *..*) continue ;; esac # no user's name: anybody may make a folder there
+    case "$NL$1$NL" in *"$NL$runs$NL"*) continue ;; esac
     [ "$left" -gt 1 ] || { mark MORE; return; }
-    follow "$runs" "$3" 0 0 - 0 shared
+    follow "$runs" "$2" 0 0 - 0 shared
   done
 }
-# The end of a job's output ($2 bytes), or $2 bytes after offset $3, read as its owner: never through somebody's link.
-chunk() { # FILE LIMIT START; a file of SPOOL/USER/out, however its owner has linked the folders
-  root=${1%/*/*/*}
-  [ -f "$1" ] && [ "$(readlink -f "$1")" = "$(readlink -f "$root")${1#"$root"}" ] || { mark "CHUNK|absent|0|0|"; return; }
-  size=$(stat -c %s "$1") owner=$(stat -c %U "$1") start=$3 as=
-  [ "$(id -u)" = 0 ] && [ "$owner" != root ] && as="runuser -u $owner --"
-  [ -n "$as" ] || [ -r "$1" ] || { mark "CHUNK|denied|0|$size|"; return; }
-  f=$1 limit=$2; set -- "$1"
-  [ -f "$f.old" ] && [ ! -L "$f.old" ] && { size=$((size + $(stat -c %s "$f.old"))); set -- "$f.old" "$f"; }
-  [ "$start" = tail ] && { start=$((size - limit)); [ "$start" -lt 0 ] && start=0; }
-  mark "CHUNK|ok|$start|$size|${2:+cut}"
-  $as cat "$@" | tail -c +"$((start + 1))" | head -c "$limit"
+# The end of a job's output ($2 bytes), or $2 bytes after offset $3.
+chunk() { # FILE LIMIT START; a file of SPOOL/USER/out
+  f=$1 limit=$2 start=$3 old=
+  if ! opened "$f"; then
+    if [ -f "$f" ] && [ ! -r "$f" ] && leads_to "$f" "$f"; then mark "CHUNK|denied|0|0|"; else mark "CHUNK|absent|0|0|"; fi
+    return
+  fi
+  size_of "$f"; all=$size
+  if [ -e "$f.old" ] && opened "$f.old"; then old=cut; size_of "$f.old"; all=$((all + size)); fi
+  [ "$start" = tail ] && { start=$((all - limit)); [ "$start" -lt 0 ] && start=0; }
+  mark "CHUNK|ok|$start|$all|$old"
+  { [ -n "$old" ] && opened "$f.old" && cat "$at"; opened "$f" && cat "$at"; } | tail -c +"$((start + 1))" | head -c "$limit"
 }
 # -- rights -------------------------------------------------------------------------------------------------------
-who() { # SPOOL
+who() {
   mark "ME|$(id -un)|$(id -u)|$(id -Gn)|$(uname -sr)"
-  if [ ! -d "$1" ]; then mark "SPOOLDIR|absent"
-  elif [ -r "$1" ] && [ -x "$1" ]; then mark "SPOOLDIR|ok"; else mark "SPOOLDIR|denied"; fi
+  if [ ! -d "$SPOOL" ]; then mark "SPOOLDIR|absent"
+  elif [ -r "$SPOOL" ] && [ -x "$SPOOL" ]; then mark "SPOOLDIR|ok"; else mark "SPOOLDIR|denied"; fi
 }
 wrappers() { # PATH...: which of the wrappers that crontabs name are there
   for p in "$@"; do

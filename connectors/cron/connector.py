@@ -46,7 +46,8 @@ JOURNAL_BACK = timedelta(days=7)
 """How far back the first poll reads where cron's log is the journal."""
 LADDER = (
     "cron -L 1 (Debian's default) proves only that a job started: its end is UNKNOWN. -L 7 or -L 15 proves END and "
-    "exit status. The shell wrapper (one line SHELL=… in the crontab) and our own reruns prove all, with output."
+    "exit status. The shell wrapper (one line SHELL=… in the crontab) and our own reruns prove all, with output. "
+    "anacron's log proves start, end and exit status; its jobs are rerun through anacron itself, and not held."
 )
 
 
@@ -123,7 +124,7 @@ class CronConnector:
         answer = Answer.of(parts)
         tables = answer.tables
         if tables is not None and tables.has_text:
-            self.crontabs = crontabs(tables, answer.host.offset_words, answer.processes.busybox)
+            self.crontabs = crontabs(tables, answer.host.offset_words, answer.processes.program)
         if self.crontabs is None:
             raise NotSupported(f"{self.address.words}: the host sent no crontabs; is its sh a POSIX shell?")
         ours = before + (datetime.now(UTC) - before) / 4
@@ -243,6 +244,7 @@ CONNECTOR = ConnectorKind(
         Verb.HOLD: "comment the line out, with our mark",
         Verb.RELEASE: "the line as it was",
     },
+    schedules="expression",
     ladder=LADDER,
     shell=open_shell,
 )

@@ -14,10 +14,10 @@ from dataclasses import replace
 from hashlib import sha256
 
 from connectors.contract import HOLD_MARK
-from connectors.cron import anacron, busybox
+from connectors.cron import anacron, busybox, cronie
 from connectors.cron.anacron import AnacronJob
 from connectors.cron.fields import BadField, times
-from connectors.cron.tables import WHOLE_FILE, Fault, Tables
+from connectors.cron.tables import WHOLE_FILE, Daemon, Fault, Tables
 from connectors.cron.tables import Line as Line
 from connectors.cron.tables import TableFile as TableFile
 from connectors.cron.tables import as_logged as as_logged
@@ -30,6 +30,9 @@ SETTING = re.compile(r"""[ \t]*("[^"]*"|'[^']*'|[^ \t=]+)[ \t]*=(.*)""", re.DOTA
 OUR_NAME = re.compile(r"#\s*headway:\s*(\S.*?)\s*$")
 MARK_LINE = re.compile(rf"# ({HOLD_MARK.pattern})(?: .*|\r)?")
 """A whole line that is a hold's mark; line.sh reads the same."""
+NO_NEWLINE = "missing newline before EOF"
+OF_A_LINE = {Daemon.DEBIAN: WHOLE_FILE, Daemon.CRONIE: cronie.LEFT_OUT, Daemon.BUSYBOX: busybox.LEFT_OUT}
+"""What a line that cannot be read comes to."""
 SLUG_LENGTH = 40
 SAMPLE = 200
 
@@ -46,8 +49,10 @@ def read_tables(files: Iterable[TableFile], users: frozenset[str] | None) -> Tab
             continue
         if table.in_cron_d and table.path.rpartition("/")[2].startswith("."):
             continue  # .placeholder: nobody means it to run
-        if table.is_busybox and "." in table.path.rpartition("/")[2]:
+        if table.daemon is Daemon.BUSYBOX and "." in table.path.rpartition("/")[2]:
             continue  # not read, and cron.update is crontab(1)'s own
+        if table.daemon is Daemon.CRONIE and not cronie.is_read(table):
+            continue
         found, wrong = _read_file(table, users)
         faults += wrong
         if any(fault.outcome == WHOLE_FILE for fault in wrong):
@@ -73,11 +78,12 @@ def _read_file(table: TableFile, users: frozenset[str] | None) -> tuple[list[Lin
     faults: list[Fault] = []
     settings: dict[str, str] = {}
     comment = mark = ""
+    ends = table.text.count("\n") + 1  # the number of what follows the last newline
     for number, text in enumerate(table.text.split("\n"), 1):
         held, mark = mark, _mark_in(text)
         if mark:
             continue  # the name above it stays the name of the line below it
-        if held and (line := _held_job(table, text, comment, len(lines) + 1, settings, users)):
+        if held and (line := _held_job(table, text, comment, settings, users)):
             lines.append(replace(line, number=number, mark=held))
             comment = ""
             continue
@@ -87,26 +93,27 @@ def _read_file(table: TableFile, users: frozenset[str] | None) -> tuple[list[Lin
             comment = found[1][:SAMPLE] if found else ("" if bare else comment)
         elif setting := SETTING.fullmatch(text):
             name = _unquoted(setting[1])
-            if not table.is_busybox or name in busybox.KEPT_SETTINGS:
+            if table.daemon is not Daemon.BUSYBOX or name in busybox.KEPT_SETTINGS:
                 settings[name] = _unquoted(setting[2])
             elif name == busybox.CRASHES:
                 faults.append(Fault(table.path, number, name, text[:SAMPLE], "Take the line out.", busybox.MAY_CRASH))
         else:
             try:
-                line = _job(table, bare, comment, len(lines) + 1, settings, users)
+                if table.daemon is Daemon.CRONIE and number == ends:
+                    raise BadField(NO_NEWLINE)
+                line = _job(table, bare, comment, settings, users)
                 lines.append(replace(line, number=number, bare_mark=held))
                 faults += _misread(table, number, bare)
             except BadField as error:
                 mend = f'Mend "{text[:80]}" or comment it out.'
-                outcome = busybox.LEFT_OUT if table.is_busybox else WHOLE_FILE
-                faults.append(Fault(table.path, number, str(error), text[:SAMPLE], mend, outcome))
+                faults.append(Fault(table.path, number, str(error), text[:SAMPLE], mend, OF_A_LINE[table.daemon]))
             comment = ""
     return lines, [*_file_faults(table, bool(lines or faults)), *faults]
 
 
 def _misread(table: TableFile, number: int, text: str) -> Iterator[Fault]:
     """The fields of a job line that busybox's crond reads as `*`."""
-    for wrong in busybox.taken_as(_split_times(text)[0])[1] if table.is_busybox else ():
+    for wrong in busybox.taken_as(_split_times(text)[0])[1] if table.daemon is Daemon.BUSYBOX else ():
         mend = f'Mend "{wrong}" in "{text[:80]}".'
         yield Fault(table.path, number, f"parse error at {wrong}", text[:SAMPLE], mend, busybox.AS_STAR)
 
@@ -118,31 +125,40 @@ def _mark_in(text: str) -> str:
 
 
 def _held_job(
-    table: TableFile, text: str, comment: str, position: int, settings: Mapping[str, str], users: frozenset[str] | None
+    table: TableFile, text: str, comment: str, settings: Mapping[str, str], users: frozenset[str] | None
 ) -> Line | None:
     """The job behind the `#` of a line below a mark; None where somebody made something else of it."""
     bare = text[1:].lstrip(" \t")
     if not text.startswith("#") or not bare or bare.startswith("#") or SETTING.fullmatch(bare):
         return None
     try:
-        return _job(table, bare, comment, position, settings, users)
+        return _job(table, bare, comment, settings, users)
     except BadField:
         return None
 
 
-def _job(
-    table: TableFile, text: str, comment: str, position: int, settings: Mapping[str, str], users: frozenset[str] | None
-) -> Line:
-    expression, rest = _split_times(text)
-    if table.is_busybox:
-        expression = busybox.taken_as(expression)[0]
-    else:
-        times(expression)
+def _job(table: TableFile, text: str, comment: str, settings: Mapping[str, str], users: frozenset[str] | None) -> Line:
+    bare, is_logged = cronie.undashed(table, text) if table.daemon is Daemon.CRONIE else (text, True)
+    stands, rest = _split_times(bare)
+    expression = _taken_as(table.daemon, stands)
     user, raw = (table.user, rest) if table.user is not None else _split_user(rest, users)
     if not raw.strip(" \t"):
         raise BadField("bad command")
-    line = Line(table.path, user, expression, raw, "", position, settings=settings, is_busybox=table.is_busybox)
-    return replace(line, name=comment or slug(user, line.command), settings=dict(settings))
+    line = Line(
+        table.path, user, expression, raw, "", settings=dict(settings), daemon=table.daemon,
+        written=stands if "~" in stands else "", is_logged=is_logged,
+    )  # fmt: skip
+    return replace(line, name=comment or slug(user, line.command))
+
+
+def _taken_as(daemon: Daemon, stands: str) -> str:
+    """The expression that its daemon goes by, in Debian's words. BadField where it would refuse it."""
+    if daemon is Daemon.CRONIE:
+        return cronie.taken_as(stands)
+    if daemon is Daemon.BUSYBOX:
+        return busybox.taken_as(stands)[0]
+    times(stands)
+    return stands
 
 
 def _split_times(text: str) -> tuple[str, str]:
@@ -170,7 +186,10 @@ def _unquoted(text: str) -> str:
 
 def _file_faults(table: TableFile, has_jobs: bool) -> Iterator[Fault]:
     name = table.path.rpartition("/")[2]
-    if table.is_busybox:
+    if table.daemon is Daemon.CRONIE:
+        yield from cronie.file_faults(table)
+        return
+    if table.daemon is Daemon.BUSYBOX:
         if table.owner not in (None, "root"):
             yield Fault(table.path, 0, "wrong file owner", str(table.owner), f"chown root {table.path}")
         return
@@ -179,7 +198,7 @@ def _file_faults(table: TableFile, has_jobs: bool) -> Iterator[Fault]:
         yield Fault(table.path, 0, "bad file name", name, mend)
     if table.text and not table.text.endswith("\n"):
         number, last = table.text.count("\n") + 1, table.text.rpartition("\n")[2]
-        yield Fault(table.path, number, "missing newline before EOF", last[:SAMPLE], "End it with a newline.")
+        yield Fault(table.path, number, NO_NEWLINE, last[:SAMPLE], "End it with a newline.")
     if table.mode is not None and table.mode & 0o022:
         yield Fault(table.path, 0, "insecure mode", f"{table.mode:04o}", f"chmod go-w {table.path}")
     if table.user is None and table.owner not in (None, "root"):

@@ -8,13 +8,17 @@ from shlex import quote
 from connectors.cron.calls import GATE_PATH, GATE_VERSION
 from connectors.cron.client import script
 from connectors.cron.options import CronOptions
+from connectors.transport.local import LOGIN_PATH
+
+CLEAN = f'[ "${{1-}}" = clean ] || exec /usr/bin/env -i PATH={LOGIN_PATH} /bin/sh "$0" clean\n'
 
 
 def gate_text(logs: tuple[str, ...], spool: str, sudo: bool) -> str:
-    """The POSIX shell script: what may be looked at stands at its top."""
+    """The POSIX shell script: what may be looked at stands at its top. Nothing of what sshd lets a client set in the
+    environment (AcceptEnv) reaches it."""
     settings = {"VERSION": str(GATE_VERSION), "LOGS": " ".join(logs), "SPOOL": spool, "SUDO": "sudo" if sudo else ""}
     top = "".join(f"{name}={quote(value)}\n" for name, value in settings.items())
-    return f"#!/bin/sh\n{top}{script('collect.sh')}{script('gate.sh')}"
+    return f"#!/bin/sh\n{CLEAN}{top}{script('collect.sh')}{script('gate.sh')}"
 
 
 def text_for(options: CronOptions | None) -> str:

@@ -5,7 +5,7 @@ number() { case $1 in '' | *[!0-9]* | ???????????????????*) refuse "not a number
 one_of() { found=$1; shift; for each in "$@"; do [ "$found" = "$each" ] && return; done; return 1; }
 a_log() { # only what stands in LOGS, or the wrapper's records
   one_of "$1" $LOGS && return
-  case $1 in *..* | *//* | "$SPOOL"/*/*/*) ;; "$SPOOL"/*/runs) [ ! -L "$1" ] && [ ! -L "${1%/*}" ] && return ;; esac
+  case $1 in *..* | *//* | "$SPOOL"/*/*/*) ;; "$SPOOL"/*/runs) return ;; esac
   refuse "$1 is none of its logs ($LOGS)"
 }
 call() {
@@ -14,8 +14,7 @@ call() {
   host) host ;;
   processes)
     case $1 in *[!0-9\ ]*) refuse "not process ids" ;; esac
-    spool=$SPOOL; [ -n "$2" ] || spool=
-    processes "$1" "$spool" ;;
+    processes "$1" "$2" ;;
   crontabs)
     [ "$1" = - ] || number "$1"
     case $3 in *[!A-Za-z0-9_.\ \$-]*) refuse "not names of users" ;; esac
@@ -37,14 +36,16 @@ call() {
     journal "$1" "$2" "$3" ;;
   leave) number "$1"; leave "$1" ;;
   new_spools)
-    one_of "$3" new tail || refuse "new_spools $3"
-    new_spools "$SPOOL" "$(printf '%s' "$2" | tr '\036' '\n')" "$3" ;;
+    one_of "$2" new tail || refuse "new_spools $2"
+    new_spools "$(printf '%s' "$1" | tr '\036' '\n')" "$2" ;;
   chunk)
     case $1 in *..* | *//* | "$SPOOL"/*/*/*/*) refuse "$1 is no output below $SPOOL" ;; "$SPOOL"/*/out/*) ;; *) refuse "$1 is no output below $SPOOL" ;; esac
     number "$2"; [ "$3" = tail ] || number "$3"
     chunk "$1" "$2" "$3" ;;
-  who) who "$SPOOL" ;;
-  wrappers) wrappers "$@" ;;
+  who) who ;;
+  wrappers)
+    for each in "$@"; do case $each in *..* | *//*) refuse "$each is no wrapper" ;; /*/headway-sh) ;; *) refuse "$each is no wrapper" ;; esac; done
+    wrappers "$@" ;;
   readable) readable $LOGS ;;
   *) refuse "it only looks; it does not know $name" ;;
   esac

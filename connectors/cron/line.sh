@@ -7,7 +7,7 @@ hash_of() { printf '%s\n%s\n%s' "$1" "$2" "$3" | sha256sum | cut -c1-64; }
 
 # The crontab as it is. Without CRONTAB_NOHEADER Debian's crontab(1) hides the first three lines if they are comments.
 crontab_now() {
-  if [ "$kind" = system ] || is_file; then cat "$file"
+  if [ "$kind" = system ] || [ "$kind" = anacron ] || is_file; then cat "$file"
   elif [ "$(id -un)" = "$user" ]; then CRONTAB_NOHEADER=N crontab -l
   else CRONTAB_NOHEADER=N crontab -u "$user" -l
   fi
@@ -20,16 +20,26 @@ MARK_ID='function mark_id(s, w) {
   if (length(w[3]) < 21 || length(w[3]) > 51 || length(w[4]) > 67) return ""
   sub(/\r$/, "", w[5]); if (length(w[5]) < 26 || length(w[5]) > 33) return ""
   return substr(w[3], 4) }'
+# The jobs of anacron's table on standard input, as "line number, -, name and command"; a `\` at its end continues a line.
+anacron_lines() {
+  awk '
+    { line = pending $0; pending = "" }
+    line ~ /\\$/ { pending = substr(line, 1, length(line) - 1); next }
+    { gsub(/^[ \t]+|[ \t]+$/, "", line) }
+    line ~ /^#/ || line ~ /^[A-Za-z_][A-Za-z0-9_]*[ \t]*=/ { next }
+    match(line, /^([0-9]+|@[a-z]+)[ \t]+[0-9]+[ \t]+/) { print NR " - " substr(line, RLENGTH + 1) }'
+}
 # The job lines of a crontab on standard input, as "line number, id of its hold or -, command": a line that is commented
 # out right below a hold's mark is held, and the same job as ever.
 job_lines() {
+  [ "$kind" != anacron ] || { anacron_lines; return; }
   awk -v kind="$kind" -v user="$user" "$MARK_ID"'
     { held = above; above = mark_id($0); line = $0
       if (held != "") { if (line !~ /^#/) held = ""; else line = substr(line, 2) }
       sub(/^[ \t]+/, "", line) }
     line == "" || line ~ /^#/ { next }
     line ~ /^("[^"]*"|'"'[^']*'"'|[^ \t=]+)[ \t]*=/ { next }
-    { n = (line ~ /^@/) ? 1 : 5
+    { n = (line ~ /^-?@/) ? 1 : 5
       for (i = 0; i < n; i++) { if (!match(line, /[ \t]+/)) next; line = substr(line, RSTART + RLENGTH) }
       if (kind == "system") {
         if (!match(line, /[ \t]/)) next

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, tzinfo
 
 from connectors.cron import anacron
+from connectors.cron.anacron import AnacronJob
 from connectors.cron.attempts import text_mark
 from connectors.cron.crontab import Line
 from connectors.cron.fields import LOOK_BACK, times
@@ -20,7 +21,12 @@ class Lines:
     """The lines of a host's crontabs, by what log and wrapper say of them."""
 
     def __init__(
-        self, host: str, lines: Iterable[Line], zone: tzinfo, older: Mapping[str, str], of_anacron: Iterable[str] = ()
+        self,
+        host: str,
+        lines: Iterable[Line],
+        zone: tzinfo,
+        older: Mapping[str, str],
+        of_anacron: Iterable[AnacronJob] = (),
     ) -> None:
         self.host = host
         self.zone = zone
@@ -30,8 +36,11 @@ class Lines:
         self._by_mark: dict[str, Line] = {}
         for line in lines:
             self._add(line)
-        for name in of_anacron:
-            self.names[name_mark(anacron.USER, anacron.text_of(name))] = anacron.native_id(host, name)
+        self._of_anacron: dict[str, str] = {}
+        """By the mark of a rerun."""
+        for one in of_anacron:
+            job = anacron.native_id(host, one.name)
+            self.names[name_mark(anacron.USER, anacron.text_of(one.name))] = self._of_anacron[f"{one.hash}.1"] = job
 
     def _add(self, line: Line) -> None:
         self._by_mark.setdefault(f"{line.hash}.{line.ordinal}", line)
@@ -45,6 +54,8 @@ class Lines:
         named = self._by_mark.get(mark)
         if named is not None and named.user == user:
             return (native_id(self.host, named),)
+        if user == anacron.USER and mark in self._of_anacron:
+            return (self._of_anacron[mark],)
         found = self._by_text.get((user, text))
         if not found:
             by = name_mark(user, text)

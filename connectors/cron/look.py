@@ -69,7 +69,7 @@ class Look:
         """Reads the files into the book and judges what has no end."""
         memory = self.memory
         tables, older = self.crontabs.tables, {**memory.old_names, **memory.names}
-        lines = Lines(self.target, tables.lines, self.zone, older, (job.name for job in tables.anacron))
+        lines = Lines(self.target, tables.lines, self.zone, older, tables.anacron)
         if lines.names != memory.names:
             gone = {mark: name for mark, name in memory.names.items() if mark not in lines.names}
             memory.old_names, memory.names = gone or memory.old_names, lines.names
@@ -155,11 +155,12 @@ class Look:
         self.memory.book.hear_log(event, lines.find, self.level)
 
     def _listen(self) -> None:
-        """Whether the log still tells what cron starts: a log that nobody writes any more proves nothing missed."""
+        """Whether the log still tells what cron starts: a log that nobody writes any more proves nothing missed. Where
+        a line is to leave none, no start is missing from it."""
         memory, host = self.memory, self.answer.host
         if memory.heard >= memory.silent - STAMP_SECONDS:
             memory.silent = 0.0
-        if not self.is_log_read:
+        if not self.is_log_read or not all(line.is_logged for line in self.crontabs.tables.lines):
             return
         now = host.now.timestamp()
         starts = [began(host, ticks) for pid, ticks in self.answer.processes.of_cron()]
@@ -190,7 +191,7 @@ class Look:
         if self.answer.spool == "denied":
             self.warnings.append(f"{self.spool}: denied: put the login user into the folder's group (adm)")
         if processes.daemon is None and not processes.hidden:
-            mend = "rc-service crond start" if processes.busybox else "systemctl start cron"
+            mend = parse.START_WORDS[processes.program]
             self.warnings.insert(0, f"{NOTHING_STARTS}cron does not run on {self.target}. Start it: {mend}")
         if processes.has_own_file:
             self.warnings.append(busybox.NO_TIME)
@@ -257,5 +258,4 @@ class Look:
         """All jobs of this look."""
         tables = self.crontabs
         clock = self.answer.clock(self.ours, tables.zone)
-        zones = self.answer.processes.has_zones
-        return records.inventory(self.target, tables.tables, tables.denied, tables.zone, self.level, clock, zones)
+        return records.inventory(self.target, tables.tables, tables.denied, tables.zone, self.level, clock)

@@ -8,14 +8,19 @@ from zoneinfo import ZoneInfo
 
 from connectors.cron.busybox import writes_a_file
 from connectors.cron.crontab import TableFile, is_user_table
+from connectors.cron.tables import Daemon
 from connectors.transport.answer import Section, text_of
 
 DEFAULT_LEVEL = 1  # crontab(8): "The default is 1"
 LEVEL = re.compile(r"-L *(\d{1,3})")
-
-
-CRONIE = re.compile(r"(?:[^\0 ]*/)?crond(?![A-Za-z0-9_])")
-"""How its command line begins; a shell that drops NUL bytes joins its options to it."""
+PROGRAMS = [[Daemon.CRONIE], [Daemon.BUSYBOX]]
+"""What a host calls them; it says nothing of Debian's."""
+START_WORDS = {
+    Daemon.DEBIAN: "systemctl start cron",
+    Daemon.CRONIE: "systemctl start crond",
+    Daemon.BUSYBOX: "rc-service crond start",
+}
+"""What starts it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +38,8 @@ class Processes:
     births: dict[int, str] = field(default_factory=dict)
     asked: frozenset[int] = frozenset()
     """Pids that were looked for."""
-    has_zones: bool = False
-    """True where the daemon is cronie's crond: CRON_TZ in a crontab is the zone of the lines below it. Debian's cron
-    hands it to the command as any other variable."""
-    busybox: bool = False
-    """True where the daemon is busybox's crond."""
+    program: Daemon = Daemon.DEBIAN
+    """Whose the daemon is; where none runs, the one that would be started."""
     has_own_file: bool = False
     """True where busybox's crond writes a log without times."""
 
@@ -54,14 +56,14 @@ def processes(section: Section) -> Processes:
     """cron's processes of a PROC section; lines that cannot be read are left out."""
     daemon: int | None = None
     hidden, children, jobs, births, asked = False, set(), {}, {}, frozenset[int]()
-    busybox = False
+    program = Daemon.DEBIAN
     for line in section.body.decode("ascii", "replace").splitlines():
         words = line.split()
         if words[:1] == ["crond"]:
             daemon = int(words[1]) if len(words) == 3 and words[1].isdigit() else None
             hidden = words[-1] == "hidden"
-        elif words == ["program", "busybox"]:
-            busybox = True
+        elif words[:1] == ["program"] and words[1:] in PROGRAMS:
+            program = Daemon(words[1])
         elif words[:1] == ["pids"]:
             asked = frozenset(int(word) for word in words[1:] if word.isascii() and word.isdigit())
         elif len(words) == 4 and all(word.isascii() and word.isdigit() for word in words[1:]):
@@ -71,10 +73,10 @@ def processes(section: Section) -> Processes:
                 children.add(pid)
             elif words[0] == "job":
                 jobs[pid] = int(words[2])
-    level = None if daemon is None else DEFAULT_LEVEL if busybox else _level(section.rest)
-    has_zones = not busybox and CRONIE.match(section.rest) is not None
-    has_own_file = busybox and writes_a_file(section.rest)
-    return Processes(daemon, level, hidden, frozenset(children), jobs, births, asked, has_zones, busybox, has_own_file)
+    is_debians = program is Daemon.DEBIAN
+    level = None if daemon is None else _level(section.rest) if is_debians else DEFAULT_LEVEL
+    has_own_file = program is Daemon.BUSYBOX and writes_a_file(section.rest)
+    return Processes(daemon, level, hidden, frozenset(children), jobs, births, asked, program, has_own_file)
 
 
 def _level(arguments: str) -> int:

@@ -10,7 +10,9 @@ from connectors.cron.calls import ONLY_LOOKS
 from connectors.cron.journal import heard
 from connectors.cron.look import Answer, Crontabs
 from connectors.cron.options import CronOptions
+from connectors.cron.parse import START_WORDS
 from connectors.cron.sending import sudoers_line
+from connectors.cron.tables import Daemon
 from connectors.transport.answer import Section
 
 
@@ -38,7 +40,7 @@ def _cron_runs(answer: Answer) -> Right:
         mend = "mount /proc with gid= of a group of the login user, or without hidepid"
         return Right("see processes", False, "/proc hides other users' processes (hidepid)", mend)
     if answer.processes.daemon is None:
-        mend = "rc-service crond start" if answer.processes.busybox else "systemctl start cron"
+        mend = START_WORDS[answer.processes.program]
         return Right("cron runs", False, "no cron daemon runs: no job will start", mend)
     return Right("cron runs", True)
 
@@ -117,7 +119,7 @@ def _restricted(options: CronOptions) -> Iterator[Right]:
 def _notes(answer: Answer, crontabs: Crontabs, parts: list[Section]) -> Iterator[str]:
     yield f"cron's clock runs in {crontabs.zone} ({answer.host.offset_words})"
     level = answer.processes.level
-    if answer.processes.busybox:
+    if answer.processes.program is Daemon.BUSYBOX:
         yield "crond of busybox: its log proves starts only"
     elif level is not None:
         proves = "starts, ends and exit statuses" if level & ENDS_LOGGED and level & ERRORS_LOGGED else "starts only"

@@ -20,11 +20,13 @@ from connectors.contract import (
     Skipped,
     State,
 )
+from connectors.cron import cronie
 from connectors.cron.attempts import ENDS_LOGGED, ERRORS_LOGGED, Attempt, instant
+from connectors.cron.crontab import slug
 from connectors.cron.fields import NICKNAMES, REBOOT, words
 from connectors.cron.parse import zone_of
 from connectors.cron.spool import RUN_ID
-from connectors.cron.tables import Line, Tables, is_user_table
+from connectors.cron.tables import Daemon, Line, Tables, is_user_table
 from connectors.transport.answer import bytes_of
 
 DIALECT, OWN_ZONE, BUSYBOX = "debian-cron", "cronie", "busybox"
@@ -43,31 +45,40 @@ def proof(line: Line, level: int) -> Proof:
     return Proof.EXIT if level & ENDS_LOGGED and level & ERRORS_LOGGED else Proof.START
 
 
-def job(host: str, line: Line, zone: str, level: int, has_zones: bool = False) -> JobRecord:
-    """One crontab line as a job. `has_zones`: its daemon is cronie's."""
+def job(host: str, line: Line, zone: str, level: int) -> JobRecord:
+    """One crontab line as a job."""
     return JobRecord(
         native_id=native_id(host, line),
         title=line.name,
-        schedule=_schedule(line, zone, has_zones),
+        schedule=_schedule(line, zone),
         paused=bool(line.mark),
         definition=line.command,
         definition_hash=sha256(bytes_of(f"{line.hash}{sorted(line.settings.items())}")).hexdigest(),
-        match_keys=(f"{line.user}|{line.path}|{line.expression}", f"{line.path}#{line.position}"),
+        match_keys=_match_keys(line),
         proof=proof(line, level),
         run_as=line.user,
     )
 
 
-def _schedule(line: Line, zone: str, has_zones: bool) -> Schedule:
-    """cronie goes by CRON_TZ, where an unknown zone is UTC to it, and moves every start by up to RANDOM_DELAY minutes,
-    so that no minute is the one to expect it in."""
-    own = line.settings.get("CRON_TZ", "").lstrip(":") if has_zones else ""
+def _match_keys(line: Line) -> tuple[str, ...]:
+    """What knows the line again where its name is another: its times, unless a comment gives it that name, and what it
+    runs. What stands in the same place alone is another job."""
+    runs = sha256(bytes_of(f"{line.user} {line.raw}")).hexdigest()[:16]
+    made = slug(line.user, line.command)
+    is_named = made not in (line.name, line.name.rpartition("#")[0])
+    times = () if is_named else (f"{line.user}|{line.path}|{line.expression}",)
+    return (*times, f"{line.path}#{runs}")
+
+
+def _schedule(line: Line, zone: str) -> Schedule:
+    """cronie goes by CRON_TZ, where an unknown zone is UTC to it; to Debian's cron it is a variable like any other."""
+    is_cronie = line.daemon is Daemon.CRONIE
+    if is_cronie and (told := cronie.at_no_minute(line)):
+        return Schedule("none", "", zone, told)
+    own = line.settings.get("CRON_TZ", "").lstrip(":") if is_cronie else ""
     named = own if own and zone_of(own) is not None else "UTC"
     expression = NICKNAMES.get(line.expression, line.expression)
-    usual = BUSYBOX if line.is_busybox else DIALECT
-    delay = line.settings.get("RANDOM_DELAY", "") if has_zones else ""
-    if delay.isascii() and delay.isdigit() and int(delay[:9]):
-        return Schedule("none", "", zone, f"{words(line.expression)}, up to {delay[:9]} minutes later (RANDOM_DELAY)")
+    usual = BUSYBOX if line.daemon is Daemon.BUSYBOX else DIALECT
     dialect = "none" if line.expression == REBOOT else OWN_ZONE if own else usual
     return Schedule(dialect, expression, named if own else zone, words(line.expression))
 
@@ -85,10 +96,9 @@ def inventory(
     zone: str,
     level: int,
     clock: Clock,
-    has_zones: bool = False,
 ) -> Inventory:
     """All jobs of the host. Not complete where a crontab was denied; a file that cron ignores has no jobs."""
-    lines = (job(host, line, zone, level, has_zones) for line in tables.lines)
+    lines = (job(host, line, zone, level) for line in tables.lines)
     jobs = (*lines, *(one.record(host, zone) for one in tables.anacron))
     refused = [Skipped(path, f"denied: {why}", "") for path, why in denied]
     faults = [Skipped(fault.where, fault.reason, fault.value) for fault in tables.faults]

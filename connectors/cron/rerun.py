@@ -8,13 +8,22 @@ from datetime import datetime
 from typing import Any
 
 from connectors.contract import AccessRefused, Ask, NotSupported, Preview, Receipt, Verb
+from connectors.cron import anacron
+from connectors.cron.anacron import AnacronJob
 from connectors.cron.client import CronClient, safe_name
 from connectors.cron.crontab import Line
 from connectors.cron.sending import SHOWN, answered, from_plan, not_after, refusal, section, shown
+from connectors.cron.tables import Daemon
 from connectors.transport.answer import Section
 
 NO_PERIOD = "the line runs once more, now, with its crontab's shell and variables; it is not told for which period"
 STARTS_NOW = "the line runs once, now, with its crontab's shell and variables; it is not told for which period"
+BY_ANACRON = (
+    "under anacron's own lock, as root, with its table's variables; what it prints goes where anacron mails it, and its"
+    " next turn is counted from today"
+)
+ANACRON = "anacron"
+"""What kind of table it stands in."""
 IS_HELD = "the line is held: it is run this once all the same, and stays held"
 
 
@@ -34,8 +43,13 @@ class Order:
 
     @staticmethod
     def of(host: str, job: str, line: Line, skew_seconds: float, overlap: bool) -> Order:
-        kind = "system" if line.is_system else "busybox" if line.is_busybox else "user"
+        kind = "system" if line.is_system else "busybox" if line.daemon is Daemon.BUSYBOX else "user"
         return Order(host, job, line.path, kind, line.user, line.hash, line.ordinal, skew_seconds, overlap)
+
+    @staticmethod
+    def of_anacron(host: str, job: str, one: AnacronJob, skew_seconds: float) -> Order:
+        """It never overlaps: anacron keeps a lock."""
+        return Order(host, job, one.path, ANACRON, anacron.USER, one.hash, 1, skew_seconds, overlap=False)
 
     def as_plan(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__}
@@ -62,6 +76,20 @@ def preview(order: Order, line: Line, ask: Ask, overlap: str | None, refused: st
         overlap=overlap,
         native_calls=(call,),
         notes=notes,
+        refused=refused,
+        plan={**order.as_plan(), "verb": ask.verb.value},
+    )
+
+
+def preview_of_anacron(order: Order, one: AnacronJob, ask: Ask, refused: str | None) -> Preview:
+    """What `act` will have anacron do, for people."""
+    call = f"ssh {order.host} sh -s: as {order.user}, anacron -d -f -n -t {order.path} {one.name}"
+    return Preview(
+        verb="run once by anacron",
+        words=f"let anacron run its job {one.name} on {order.host} now: {shown(one.command)}",
+        scope=f"1 run of {ask.run.job}; jobs that follow it are not started",
+        native_calls=(call,),
+        notes=(BY_ANACRON,),
         refused=refused,
         plan={**order.as_plan(), "verb": ask.verb.value},
     )
@@ -94,6 +122,8 @@ def send(
 def _refusal(parts: list[Section], order: Order, login: str, client: CronClient) -> AccessRefused | NotSupported:
     """The host's no, with the mend."""
     said = parts[0]
+    if said.kind == "TOOL":
+        return NotSupported(f"{order.job}: there is no anacron on {order.host} ({said.rest[:SHOWN]} is not found)")
     if said.kind == "RUNS":
         words = said.rest[:SHOWN]
         return NotSupported(f"{order.job}: a rerun of it runs on {order.host} as process {words}. Wait for its end.")

@@ -36,7 +36,11 @@ may_hold() { # USERS SYSTEM SUDO
 }
 look_for() { # SPOOL USER KEY SUDO: is our mark there? Only where the folder can be seen does absence prove anything.
   m=$1/$2/actions/$3
-  if [ -d "$m" ]; then mark "MARK|found|$(cat "$m/status" 2>/dev/null)"; return; fi
+  if [ -d "$m" ]; then
+    status=; [ -f "$m/status" ] && read -r status <"$m/status"
+    case $status in *[!0-9a-z]* | ????????????*) status= ;; esac # the folder is its user's: it may lead to any file
+    mark "MARK|found|$status"; return
+  fi
   if [ ! -d "$1" ]; then mark "MARK|absent|"; return; fi
   echo "cd '$1' && { [ ! -d '$2/actions' ] || ls '$2/actions' >/dev/null; } && { [ -d '$2/actions/$3' ] && echo found || echo absent; }" |
     become "$2" "$4" 2>/dev/null | { read -r answer && mark "MARK|$answer|" || mark "MARK|denied|"; }

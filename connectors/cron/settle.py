@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from connectors.contract import Evidence, State
 from connectors.cron.attempts import ENDS_LOGGED, ERRORS_LOGGED, Attempt, Book
 from connectors.cron.parse import Processes
+from connectors.cron.tables import Daemon
 from connectors.transport.answer import HostNow
 
 JUST_STARTED_SECONDS = 3.0  # younger than the table, perhaps
@@ -83,7 +84,7 @@ def _missed(attempt: Attempt, sight: Sight, rebooted: bool) -> None:
         "anacron's log"
         if attempt.is_of_anacron
         else "crond of busybox"
-        if sight.processes.busybox
+        if sight.processes.program is Daemon.BUSYBOX
         else f"cron -L {sight.level}"
     )
     words = f"{who} proves the start; its process is gone and nothing tells its end"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from hashlib import sha256
 
 from connectors.cron import busybox
@@ -20,6 +21,14 @@ def is_user_table(path: str) -> bool:
     return folder.endswith("crontabs") or folder == "/var/spool/cron"
 
 
+class Daemon(StrEnum):
+    """Whose cron reads the crontabs of a host."""
+
+    DEBIAN = "debian"
+    CRONIE = "cronie"
+    BUSYBOX = "busybox"
+
+
 @dataclass(frozen=True, slots=True)
 class TableFile:
     """A crontab as it came: `user` is None for the system's own files, which have a user column."""
@@ -30,8 +39,8 @@ class TableFile:
     mode: int | None = None
     """Permission bits; None where they are unknown."""
     owner: str | None = None
-    is_busybox: bool = False
-    """True where busybox's crond reads it."""
+    daemon: Daemon = Daemon.DEBIAN
+    """Who reads it."""
 
     @property
     def in_cron_d(self) -> bool:
@@ -70,7 +79,6 @@ class Line:
     """The command as it stands in the file, `%` and all; what the rerun's hash is made of."""
     name: str
     """From the comment above, else made of the command; unique on the host after `named`."""
-    position: int
     ordinal: int = 1
     """Counts lines of the same user, file and command from 1."""
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -78,20 +86,25 @@ class Line:
     """Its line in the file, from 1."""
     mark: str = ""
     """The mark of our hold in the line above; this line is then commented out and cron does not run it."""
-    is_busybox: bool = False
-    """True where busybox's crond runs it."""
+    daemon: Daemon = Daemon.DEBIAN
+    """Who runs it."""
+    written: str = ""
+    """Its times as they stand, where cronie picks one of them by itself: `expression` then has all that it may pick."""
+    is_logged: bool = True
+    """False where cronie is told to write nothing of it into its log."""
     bare_mark: str = ""
     """The same above a line that cron runs: somebody enabled it with an editor and left the mark."""
 
     @property
     def command(self) -> str:
         """What is run: up to the first bare `%`, with `\\%` as `%` and `\\\\` as `\\`."""
-        return busybox.command_of(self.raw) if self.is_busybox else command_of(self.raw)
+        return busybox.command_of(self.raw) if self.daemon is Daemon.BUSYBOX else command_of(self.raw)
 
     @property
     def logged(self) -> str:
         """The command as its daemon writes it into the log."""
-        return busybox.as_logged(self.command) if self.is_busybox else as_logged(self.command)
+        as_it_writes = busybox.as_logged if self.daemon is Daemon.BUSYBOX else as_logged
+        return as_it_writes(self.command)
 
     @property
     def hash(self) -> str:

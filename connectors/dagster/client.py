@@ -63,6 +63,10 @@ class DagsterClient:
         """Code locations that are loaded, each with its jobs, schedules and sensors."""
         return self._list(self._ask(queries.JOBS, {}, "repositoriesOrError"), "nodes")
 
+    def run_limits(self) -> Any:
+        """How many runs go at once, as the instance's config says."""
+        return self._data(self._post(queries.LIMITS, {})).get("instance")
+
     def locations(self) -> list[Any]:
         """Every code location that is configured, with what kept it from being loaded."""
         return self._list(self._ask(queries.LOCATIONS, {}, "workspaceOrError"), "locationEntries")

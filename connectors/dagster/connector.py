@@ -92,6 +92,7 @@ CONNECTOR = ConnectorKind(
         Verb.START: "launch",
         Verb.CANCEL: "terminate",
     },
+    schedules="expression",
     ladder=(
         "Full proof: Dagster records start, end, status and events of each run and of its steps. A run that is SUCCESS "
         "although steps failed is PARTIAL. A run that was deleted before its end was seen is LOST, INFERRED."

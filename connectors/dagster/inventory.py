@@ -8,17 +8,18 @@ from connectors import fields
 from connectors.contract import Inventory, JobRecord, NotSupported, RecordUnreadable, Skipped, SystemUnreachable
 from connectors.dagster import parse
 from connectors.dagster.client import DagsterClient
+from connectors.dagster.limits import Limit, limits
 
 
 def read(client: DagsterClient, watched: Callable[[str], bool], previous_hash: str, url: str) -> Inventory:
     """As the contract says. A code location that is not loaded is not listed: the list is not complete then."""
     skipped = parse.unloaded(client.locations())
     nodes = client.repositories()
-    feeds = _feeds(client, skipped)
+    feeds, most = _feeds(client, skipped), _limits(client)
     found: dict[str, JobRecord] = {}
     for node in nodes:
         try:
-            found |= {job.native_id: job for job in parse.jobs(node, feeds, url) if watched(job.native_id)}
+            found |= {job.native_id: job for job in parse.jobs(node, feeds, url, most) if watched(job.native_id)}
         except RecordUnreadable as error:
             skipped.append(fields.skipped("repositories", error, node))
     complete = not skipped
@@ -32,6 +33,14 @@ def read(client: DagsterClient, watched: Callable[[str], bool], previous_hash: s
     return Inventory(
         jobs, complete, digest, clock=client.clock, skipped=tuple(skipped), asks_for=lambda name, _: watched(name)
     )
+
+
+def _limits(client: DagsterClient) -> tuple[Limit, ...]:
+    """None where the server does not tell them: an older one, or a role that may not read the instance."""
+    try:
+        return limits(client.run_limits())
+    except (SystemUnreachable, NotSupported):
+        return ()
 
 
 def _feeds(client: DagsterClient, skipped: list[Skipped]) -> dict[str, set[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -21,6 +22,7 @@ from connectors.contract import (
     State,
     instant_key,
 )
+from connectors.dagster.limits import Limit, tightest
 from connectors.fields import Row
 
 STATES: dict[str, State] = {
@@ -185,8 +187,8 @@ def unloaded(entries: Iterable[Any]) -> list[Skipped]:
     return found
 
 
-def jobs(node: Any, upstreams: Mapping[str, set[str]], url: str) -> list[JobRecord]:
-    """The jobs of one repository."""
+def jobs(node: Any, upstreams: Mapping[str, set[str]], url: str, limits: tuple[Limit, ...] = ()) -> list[JobRecord]:
+    """The jobs of one repository. `limits`: of runs that go at once."""
     node = fields.table(node)
     place = node.get("location")
     location = fields.text(place, "name") if isinstance(place, dict) else "?"
@@ -198,7 +200,9 @@ def jobs(node: Any, upstreams: Mapping[str, set[str]], url: str) -> list[JobReco
         row = fields.table(one)
         name = fields.text(row, "name")
         mine = [clock for clock in clocks if clock.get("pipelineName") == name]
-        told.append(_job(row, job_id(location, repository, name), mine, _sensors(sensors, name), upstreams, url))
+        one_job = _job(row, job_id(location, repository, name), mine, _sensors(sensors, name), upstreams, url)
+        pool, slots = tightest(limits, tags_of(row))
+        told.append(replace(one_job, pool=pool, slots=slots))
     return told
 
 

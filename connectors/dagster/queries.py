@@ -13,6 +13,8 @@ schedules{name cronSchedule executionTimezone pipelineName scheduleState{status}
 futureTicks(limit:1){results{timestamp}}}
 sensors{name sensorState{status} targets{pipelineName}}}} ... on PythonError{message}}}"""
 
+LIMITS = "{instance{runQueueConfig{maxConcurrentRuns tagConcurrencyLimitsYaml}}}"
+
 LOCATIONS = """{workspaceOrError{__typename ... on Workspace{locationEntries{name loadStatus
 locationOrLoadError{__typename ... on PythonError{message}}}} ... on PythonError{message}}}"""
 

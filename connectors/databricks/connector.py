@@ -87,6 +87,7 @@ CONNECTOR = ConnectorKind(
         Verb.HOLD: "pause the schedule",
         Verb.RELEASE: "resume the schedule",
     },
+    schedules="expression",
     ladder=(
         "Full proof: Databricks records start, end, state and termination code of each run, of each repair and task. "
         "SUCCESS_WITH_FAILURES is PARTIAL. Where its two fields for a result disagree, the run is not green "

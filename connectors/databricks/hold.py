@@ -6,17 +6,13 @@ workspace takes no such tag (Google Cloud allows less in one), it refuses the wh
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from connectors import fields
 from connectors.contract import (
     STARTED_LATER,
-    Absent,
     Ask,
-    CannotTell,
-    Found,
     LookUp,
     NativeHold,
     NotSupported,
@@ -28,12 +24,24 @@ from connectors.contract import (
 )
 from connectors.databricks import parse, schedules
 from connectors.databricks.client import DatabricksClient
-from connectors.databricks.inventory import HOLD_TAG, MOST_PAGES, mark_of_tags, tags_of
+from connectors.databricks.inventory import HOLD_TAG, MOST_PAGES, tags_of
 from connectors.databricks.pages import pages
-from connectors.databricks.previews import instant, refused, settings_of
-from connectors.holdnotes import KEY_TO_COME, hold_mark, mark_of, not_released
+from connectors.databricks.previews import settings_of
+from connectors.holdnotes import holds_in
+from connectors.marking import (
+    NO_END,
+    Marking,
+    Standing,
+    asked_mark,
+    hold_plan,
+    native_holds,
+    release_plan,
+    shown,
+)
+from connectors.previews import refused
 from connectors.sending import refused as stop_if_refused
 
+MARKING = Marking("Databricks", "paused", "tag")
 BY_HAND = "resume its schedule in Databricks"
 
 
@@ -55,46 +63,22 @@ class Holder:
 
     def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
         """As the contract says."""
-        job = str(plan["job"])
-        settings = settings_of(self._client, job)
+        settings = settings_of(self._client, str(plan["job"]))
         if settings is None:
-            raise NotSupported(f"Databricks: {job} is gone; nothing was sent")
-        mark, paused = mark_of_tags(settings), schedules.is_paused(settings)
-        hold = key if plan["how"] == "hold" else str(plan["hold"])
-        if plan["how"] == "hold":
-            if paused and mark is not None and mark.id == key:
-                return Receipt(_ref(job, key), "was held under this key before")
-            ours = mark_of(plan, key)
-            if paused or ours is None or not schedules.clock_of(settings):
-                raise NotSupported(f"Databricks: {job} is paused by now, and not by this hold; nothing was sent")
-            body = body_of(int(job), settings, {**tags_of(settings), HOLD_TAG: ours.text}, schedules.PAUSED)
-        elif mark is None or mark.id != hold:
-            raise NotSupported(f"Databricks: no tag of {job} tells of this hold by now; nothing was sent")
-        else:
-            rest = {name: value for name, value in tags_of(settings).items() if name != HOLD_TAG}
-            body = body_of(int(job), settings, rest, "UNPAUSED" if plan["how"] == "release" else "")
-        stop_if_refused(self._client.update(body))
-        return Receipt(_ref(job, hold), f"{job} is {'paused' if plan['how'] == 'hold' else 'as it was'}")
+            raise MARKING.gone(plan)
+        body = _held(settings, plan, key) if plan["how"] == "hold" else _freed(settings, plan)
+        if body is not None:
+            stop_if_refused(self._client.update(body))
+        return MARKING.done(plan, key)
 
     def look(self, plan: Mapping[str, Any], key: str) -> LookUp:
         """By the tag and the pause."""
-        job = str(plan["job"])
-        settings = settings_of(self._client, job)
-        if settings is None:
-            return CannotTell(f"Databricks no longer has the job {job}")
-        mark, paused = mark_of_tags(settings), schedules.is_paused(settings)
-        if plan["how"] == "hold":
-            held = mark is not None and mark.id == key and paused
-            return Found(_ref(job, key), f"{job} is paused under our mark") if held else Absent()
-        if mark is not None and mark.id == plan["hold"]:
-            return Absent()
-        if plan["how"] == "release" and paused:
-            return CannotTell(f"{job} is paused, and no tag tells of this hold: somebody else has it")
-        return Found(_ref(job, str(plan["hold"])), f"no tag of {job} tells of this hold")
+        settings = settings_of(self._client, str(plan["job"]))
+        return MARKING.look(None if settings is None else _standing(settings), plan, key)
 
     def all_holds(self, known: Collection[str]) -> tuple[NativeHold, ...]:
         """Every mark of the workspace; bare where its job is not paused. `known` adds nothing: all are seen."""
-        holds = []
+        holds: list[NativeHold] = []
         for rows, _ in pages(self._client.jobs, "jobs", MOST_PAGES):
             for one in rows:
                 try:
@@ -102,12 +86,33 @@ class Holder:
                     job, settings = str(parse.id_of(row, "job_id")), fields.table(row.get("settings"))
                 except RecordUnreadable:
                     continue
-                mark = mark_of_tags(settings)
-                if mark is not None:
-                    name = fields.clean(str(settings.get("name")))
-                    bare = not schedules.is_paused(settings)
-                    holds.append(NativeHold(job, mark, f"tag {HOLD_TAG} of the job {name}", bare=bare))
+                where = f"tag {HOLD_TAG} of the job {fields.clean(str(settings.get('name')))}"
+                holds += native_holds(job, _standing(settings), where)
         return tuple(holds)
+
+
+def _standing(settings: fields.Row) -> Standing:
+    return Standing(schedules.is_paused(settings), tuple(holds_in(tags_of(settings).get(HOLD_TAG, ""))))
+
+
+def _held(settings: fields.Row, plan: Mapping[str, Any], key: str) -> dict[str, Any] | None:
+    """What is sent; None where it is held under this key. Raises NotSupported."""
+    mark = MARKING.to_write(_standing(settings), plan, key)
+    if mark is None:
+        return None
+    if not schedules.clock_of(settings):
+        raise NotSupported(f"Databricks: {plan['job']} has no schedule by now; nothing was sent")
+    return body_of(int(plan["job"]), settings, {**tags_of(settings), HOLD_TAG: mark.text}, schedules.PAUSED)
+
+
+def _freed(settings: fields.Row, plan: Mapping[str, Any]) -> dict[str, Any]:
+    MARKING.check_release(_standing(settings), plan)
+    return _freeing(int(plan["job"]), settings, plan["how"] == "release")
+
+
+def _freeing(job: int, settings: fields.Row, enables: bool) -> dict[str, Any]:
+    rest = {name: value for name, value in tags_of(settings).items() if name != HOLD_TAG}
+    return body_of(job, settings, rest, "UNPAUSED" if enables else "")
 
 
 def body_of(job: int, settings: fields.Row, tags: Mapping[str, str], pause: str) -> dict[str, Any]:
@@ -124,51 +129,41 @@ def body_of(job: int, settings: fields.Row, tags: Mapping[str, str], pause: str)
 
 
 def _hold(job: str, settings: fields.Row, ask: Ask) -> Preview:
-    until, clock = instant(ask.parameters.get("until")), schedules.clock_of(settings)
-    if until is None:
-        return refused("hold", "a hold needs an end (until), after which nobody should hold any more")
+    asked, clock = asked_mark(ask), schedules.clock_of(settings)
+    why = MARKING.unfit(job, _standing(settings))
     if not clock:
-        return refused("hold", f"{job} has no schedule and no trigger: only people and other jobs start it")
-    mark = mark_of_tags(settings)
-    if schedules.is_paused(settings):
-        ours = f"by Headway for {mark.by} until {instant_key(mark.until)}" if mark else "not by Headway"
-        return refused("hold", f"{job} is paused already, {ours}")
-    asked = hold_mark(KEY_TO_COME, str(ask.parameters.get("by") or ""), until)
-    tag = asked.text.replace(KEY_TO_COME, "KEY")
-    shown = {"job_id": int(job), "new_settings": {clock: {"pause_status": "PAUSED"}, "tags": {HOLD_TAG: tag}}}
+        why = f"{job} has no schedule and no trigger: only people and other jobs start it"
+    if asked is None or why is not None:
+        return refused("hold", why or NO_END)
+    tags = {HOLD_TAG: shown(asked)}
+    body = {"job_id": int(job), "new_settings": {clock: {"pause_status": schedules.PAUSED}, "tags": tags}}
     return Preview(
         verb="pause the schedule",
         words=f"pause the {clock} of {fields.words(settings, 'name') or job} until {instant_key(asked.until)}"
         " at the latest, marked in its tags",
         scope=f"the {clock} of the job",
-        native_calls=(f"POST /api/2.2/jobs/update {fields.shown(shown)}",),
+        native_calls=(f"POST /api/2.2/jobs/update {fields.shown(body)}",),
         notes=(
             "what runs goes on; it can still be started by hand, and by other jobs",
             "tags go to the job's clusters: those that start meanwhile bear the mark as well",
             "whoever deploys the job anew (bundles, Terraform) writes its schedule and tags: that ends the hold",
         ),
-        plan={"how": "hold", "job": int(job), "by": asked.by, "until": instant_key(asked.until)},
+        plan=hold_plan(job, asked),
     )
 
 
 def _release(job: str, settings: fields.Row, ask: Ask) -> Preview:
-    hold, enables = str(ask.parameters.get("hold") or ""), ask.parameters.get("enable") != "no"
-    paused, mark = schedules.is_paused(settings), mark_of_tags(settings)
-    why = not_released(job, hold, mark, not paused, BY_HAND)
+    plan, now = release_plan(job, ask), _standing(settings)
+    why = MARKING.bound(job, now, plan["hold"], BY_HAND)
     if why is not None:
         return refused("release", why)
-    resumes, clock = enables and paused, schedules.clock_of(settings)
-    rest = {name: value for name, value in tags_of(settings).items() if name != HOLD_TAG}
-    body = body_of(int(job), settings, rest, "UNPAUSED" if enables else "")
+    enables, clock = plan["how"] == "release", schedules.clock_of(settings)
+    resumes, body = enables and now.is_paused, _freeing(int(job), settings, enables)
     return Preview(
         verb="resume the schedule" if resumes else "take the mark away",
         words=f"resume the {clock} of {job} and take our tag away" if resumes else f"take our tag from {job}",
         scope=f"the {clock} of the job" if resumes else "the tags of the job",
         native_calls=(f"POST /api/2.2/jobs/update {fields.shown(body)}",),
         notes=(STARTED_LATER,) if resumes else (),
-        plan={"how": "release" if enables else "clear", "job": int(job), "hold": hold},
+        plan=plan,
     )
-
-
-def _ref(job: str, hold: str) -> str:
-    return json.dumps({"job": job, "hold": hold})

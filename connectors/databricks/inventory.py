@@ -7,11 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 from connectors import fields
-from connectors.contract import HoldMark, Inventory, JobRecord, RecordUnreadable, Skipped
+from connectors.contract import Inventory, JobRecord, RecordUnreadable, Skipped
 from connectors.databricks import parse, schedules
 from connectors.databricks.client import DatabricksClient
 from connectors.databricks.pages import pages, whole
-from connectors.holdnotes import holds_in
 
 MOST_PAGES = 200
 HOLD_TAG = "headway_hold"
@@ -109,8 +108,3 @@ def tags_of(settings: fields.Row) -> dict[str, str]:
     """A job's tags as they are."""
     found = settings.get("tags")
     return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else {}
-
-
-def mark_of_tags(settings: fields.Row) -> HoldMark | None:
-    """The mark of our hold in a job's tags; None without one."""
-    return next(iter(holds_in(tags_of(settings).get(HOLD_TAG, ""))), None)

@@ -17,8 +17,9 @@ from connectors.databricks import parse
 from connectors.databricks.client import DatabricksClient
 from connectors.databricks.pages import whole
 from connectors.databricks.poll import reference
-from connectors.databricks.previews import active, refused
+from connectors.databricks.previews import active
 from connectors.databricks.states import word_of
+from connectors.previews import refused
 from connectors.sending import after_once
 from connectors.sending import refused as stop_if_refused
 

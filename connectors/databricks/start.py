@@ -28,7 +28,8 @@ from connectors.databricks import parse, schedules
 from connectors.databricks.client import DatabricksClient
 from connectors.databricks.pages import pages
 from connectors.databricks.parse import KEY_PARAMETER, PERIOD_PARAMETER
-from connectors.databricks.previews import active, instant, refused, settings_of
+from connectors.databricks.previews import active, settings_of
+from connectors.previews import instant, refused
 from connectors.sending import after_once
 from connectors.sending import refused as stop_if_refused
 

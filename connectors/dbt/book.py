@@ -88,8 +88,9 @@ class Book:
     def _meant(self, what: str, event: Mapping[str, Any]) -> str:
         """Whose line it is, where the log does not say: of two at once, the one with that command."""
         if what == "end":
-            of_it = [one.id for one in self.runs.values() if not one.ended and one.command == event.get("command")]
-            return of_it[-1] if of_it else self.now_in
+            newest_first = reversed(self.runs.values())  # of many that ended, few are looked at
+            of_it = (one.id for one in newest_first if not one.ended and one.command == event.get("command"))
+            return next(of_it, self.now_in)
         return self.now_in
 
     def _take(self, run: Run, what: str, event: Mapping[str, Any], at: float) -> None:

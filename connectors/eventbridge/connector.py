@@ -71,6 +71,7 @@ CONNECTOR = ConnectorKind(
     },
     proofs=frozenset({Proof.START}),
     verbs={Verb.HOLD: "disable the schedule", Verb.RELEASE: "enable the schedule"},
+    schedules="next",
     ladder="Proves nothing about runs: Scheduler keeps no record of its starts, so none is told, and none is ever "
     "called missed here. It tells what is due when, what is disabled, and what each schedule starts.",
 )

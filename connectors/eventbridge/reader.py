@@ -34,7 +34,10 @@ class Reader:
                 jobs.append(parse.job(one, datetime.now(UTC), self._options.region))
             except RecordUnreadable as error:
                 skipped.append(Skipped("ListSchedules", str(error), str(one)[:200]))
-        unnamed = (Skipped("ListSchedules", "a schedule without a name", str(one)[:200]) for one in self._clocks.unread)
+        unnamed = (
+            Skipped("ListSchedules", "a schedule without a name to ask for", str(one)[:200])
+            for one in self._clocks.unread
+        )
         skipped.extend(unnamed)
         now = digest([(job.native_id, job.definition_hash, job.paused, job.schedule, job.title) for job in jobs])
         is_same = now == previous_hash and not skipped

@@ -111,6 +111,7 @@ CONNECTOR = ConnectorKind(
         Verb.HOLD: "disable the workflow",
         Verb.RELEASE: "enable the workflow",
     },
+    schedules="expression",
     ladder=(
         "Full proof: GitHub records start, conclusion and log of each job, and of each attempt of a run. A run that is "
         "a success although jobs failed (continue-on-error) is PARTIAL. A run that was deleted before its end was "

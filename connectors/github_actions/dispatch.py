@@ -29,7 +29,8 @@ from connectors.github_actions.client import PAGE_LIMIT, GitHubClient
 from connectors.github_actions.definition import KEY_INPUT, PERIOD_INPUT, Definition
 from connectors.github_actions.definitions import Definitions
 from connectors.github_actions.inventory import ACTIVE
-from connectors.github_actions.previews import active, instant, login, refused, workflow_of
+from connectors.github_actions.previews import active, login, workflow_of
+from connectors.previews import instant, refused
 from connectors.sending import after_once
 from connectors.sending import refused as stop_if_refused
 from connectors.transport.http import Reply

@@ -7,7 +7,6 @@ is enabled: there is no pause of ours without its mark, and a mark whose pause n
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -15,11 +14,8 @@ from typing import Any
 from connectors import fields
 from connectors.contract import (
     STARTED_LATER,
-    Absent,
     AccessRefused,
     Ask,
-    CannotTell,
-    Found,
     HoldMark,
     LookUp,
     NativeHold,
@@ -35,10 +31,21 @@ from connectors.contract import (
 from connectors.github_actions import parse
 from connectors.github_actions.client import VARIABLES_LIMIT, GitHubClient
 from connectors.github_actions.inventory import ACTIVE, PAUSED_WORDS, workflows
-from connectors.github_actions.previews import instant, refused, row_of_id, workflow_of
-from connectors.holdnotes import KEY_TO_COME, hold_mark, mark_of
+from connectors.github_actions.previews import row_of_id, workflow_of
+from connectors.marking import (
+    NO_END,
+    Marking,
+    Standing,
+    asked_mark,
+    hold_plan,
+    native_holds,
+    release_plan,
+    shown,
+)
+from connectors.previews import refused
 from connectors.sending import refused as stop_if_refused
 
+MARKING = Marking("GitHub", "disabled", "variable")
 PREFIX = "HEADWAY_HOLD_"
 OURS = re.compile(rf"{PREFIX}(\d{{1,18}})")
 MOST_PAGES = 40
@@ -58,41 +65,34 @@ class Holder:
         if row is None:
             return refused(verb, f"GitHub has no workflow {job}: its jobs start with it, never alone")
         workflow, state = parse.id_of(row), fields.words(row, "state")
-        mark = self._mark(workflow)
+        now = self._standing(row)
         if ask.verb is Verb.HOLD:
-            return _hold(job, workflow, state, mark, ask)
-        return _release(job, workflow, state, mark, ask)
+            return _hold(job, workflow, state, now, ask)
+        return _release(job, workflow, now, ask)
 
     def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
         """As the contract says."""
-        workflow, job = int(plan["workflow"]), str(plan["job"])
+        workflow = int(plan["workflow"])
         row = row_of_id(self._client, workflow)
         if row is None:
-            raise NotSupported(f"GitHub: {job} is gone; nothing was sent")
-        is_active, mark = row.get("state") == ACTIVE, self._mark(workflow)
+            raise MARKING.gone(plan)
+        now = self._standing(row)
         if plan["how"] == "hold":
-            self._place(plan, key, is_active, mark)
-            return Receipt(_ref(job, key), f"{job} is disabled")
-        hold = str(plan["hold"])
-        if mark is None or mark.id != hold:
-            raise NotSupported(f"GitHub: no variable tells of this hold of {job} by now; nothing was sent")
-        if plan["how"] == "release" and not is_active:
+            mark = MARKING.to_write(now, plan, key)
+            if mark is not None:
+                self._place(workflow, now, mark)
+            return MARKING.done(plan, key)
+        MARKING.check_release(now, plan)
+        if plan["how"] == "release" and now.is_paused:
             stop_if_refused(self._client.enable(workflow, True))
         stop_if_refused(self._client.delete_variable(f"{PREFIX}{workflow}"))
-        return Receipt(_ref(job, hold), f"{job} is as it was")
+        return MARKING.done(plan, key)
 
-    def _place(self, plan: Mapping[str, Any], key: str, is_active: bool, mark: HoldMark | None) -> None:
-        workflow, job = int(plan["workflow"]), plan["job"]
-        if mark is not None and mark.id == key:
-            if is_active:
-                stop_if_refused(self._client.enable(workflow, False))
-            return
-        ours = mark_of(plan, key)
-        if not is_active or ours is None:
-            raise NotSupported(f"GitHub: {job} is disabled by now, and not by this hold; nothing was sent")
-        if mark is not None:  # bare: its hold was undone by hand
-            stop_if_refused(self._client.delete_variable(f"{PREFIX}{workflow}"))
-        stop_if_refused(self._client.set_variable(f"{PREFIX}{workflow}", ours.text))
+    def _place(self, workflow: int, now: Standing, mark: HoldMark) -> None:
+        if now.marks != (mark,):
+            if now.marks:  # bare: its hold was undone by hand
+                stop_if_refused(self._client.delete_variable(f"{PREFIX}{workflow}"))
+            stop_if_refused(self._client.set_variable(f"{PREFIX}{workflow}", mark.text))
         try:
             stop_if_refused(self._client.enable(workflow, False))
         except (NotSupported, AccessRefused, SystemUnreachable):  # not disabled: the mark would be a lie
@@ -107,23 +107,14 @@ class Holder:
 
     def look(self, plan: Mapping[str, Any], key: str) -> LookUp:
         """By the variable and the workflow's state."""
-        workflow, job = int(plan["workflow"]), str(plan["job"])
-        row = row_of_id(self._client, workflow)
-        if row is None:
-            return CannotTell(f"GitHub no longer has the workflow {job}")
-        is_active, mark = row.get("state") == ACTIVE, self._mark(workflow)
-        if plan["how"] == "hold":
-            held = mark is not None and mark.id == key and not is_active
-            return Found(_ref(job, key), f"{job} is disabled under our mark") if held else Absent()
-        if mark is not None and mark.id == plan["hold"]:
-            return Absent()
-        if plan["how"] == "release" and not is_active:
-            return CannotTell(f"{job} is disabled, and no variable tells of this hold: somebody else has it")
-        return Found(_ref(job, str(plan["hold"])), f"no variable tells of this hold of {job}")
+        row = row_of_id(self._client, int(plan["workflow"]))
+        return MARKING.look(None if row is None else self._standing(row), plan, key)
 
-    def _mark(self, workflow: int) -> HoldMark | None:
-        reply = self._client.variable(f"{PREFIX}{workflow}")
-        return HoldMark.read(fields.words(reply.table(), "value")) if reply.status == 200 else None
+    def _standing(self, row: fields.Row) -> Standing:
+        """Of a workflow: its state, and the variable that is its mark."""
+        reply = self._client.variable(f"{PREFIX}{parse.id_of(row)}")
+        mark = HoldMark.read(fields.words(reply.table(), "value")) if reply.status == 200 else None
+        return Standing(row.get("state") != ACTIVE, () if mark is None else (mark,))
 
     def all_holds(self, known: Collection[str]) -> tuple[NativeHold, ...]:
         """Every mark of the repository; bare where its workflow is enabled. `known` adds nothing: all are seen."""
@@ -131,7 +122,7 @@ class Holder:
         if not marks:
             return ()
         rows, _, _ = workflows(self._client)
-        holds = []
+        holds: list[NativeHold] = []
         for one in rows:
             try:
                 row = fields.table(one)
@@ -141,7 +132,7 @@ class Holder:
                 continue
             if mark is not None:
                 where = f"variable {PREFIX}{row['id']} of the Actions of {self._client.repository}"
-                holds.append(NativeHold(job, mark, where, bare=row.get("state") == ACTIVE))
+                holds += native_holds(job, Standing(row.get("state") != ACTIVE, (mark,)), where)
         return tuple(holds)
 
     def _marks(self) -> dict[int, HoldMark]:
@@ -162,22 +153,17 @@ class Holder:
         raise SystemUnreachable("GitHub: the list of variables does not end")
 
 
-def _hold(job: str, workflow: int, state: str, mark: HoldMark | None, ask: Ask) -> Preview:
-    until = instant(ask.parameters.get("until"))
-    if until is None:
-        return refused("hold", "a hold needs an end (until), after which nobody should hold any more")
-    if state != ACTIVE:
-        ours = f"by Headway for {mark.by} until {instant_key(mark.until)}" if mark else "not by Headway"
-        return refused("hold", f"{job} is disabled already, {ours}: {PAUSED_WORDS.get(state, state)}")
-    asked = hold_mark(KEY_TO_COME, str(ask.parameters.get("by") or ""), until)
+def _hold(job: str, workflow: int, state: str, now: Standing, ask: Ask) -> Preview:
+    asked, why = asked_mark(ask), MARKING.unfit(job, now)
+    if asked is None or why is not None:
+        return refused("hold", f"{why}: {PAUSED_WORDS.get(state, state)}" if why else NO_END)
     name = f"{PREFIX}{workflow}"
-    value = asked.text.replace(KEY_TO_COME, "KEY")
     return Preview(
         verb="disable the workflow",
         words=f"disable {job} until {instant_key(asked.until)} at the latest, marked by the variable {name}",
         scope=f"every start of {job}: by its clock, by events and by hand",
         native_calls=(
-            f"POST /actions/variables {fields.shown({'name': name, 'value': value})}",
+            f"POST /actions/variables {fields.shown({'name': name, 'value': shown(asked)})}",
             f"PUT /actions/workflows/{workflow}/disable",
         ),
         notes=(
@@ -185,16 +171,16 @@ def _hold(job: str, workflow: int, state: str, mark: HoldMark | None, ask: Ask) 
             "it cannot be started by hand either while it is disabled",
             "workflows that start when it ends do not start meanwhile",
         ),
-        plan={"how": "hold", "job": job, "workflow": workflow, "by": asked.by, "until": instant_key(asked.until)},
+        plan={**hold_plan(job, asked), "workflow": workflow},
     )
 
 
-def _release(job: str, workflow: int, state: str, mark: HoldMark | None, ask: Ask) -> Preview:
-    hold, enables = str(ask.parameters.get("hold") or ""), ask.parameters.get("enable") != "no"
-    if mark is None or mark.id != hold:
-        why = "is disabled, but no variable tells of such a hold: a person has it" if state != ACTIVE else "is not held"
-        return refused("release", f"{job} {why}")
-    opens = enables and state != ACTIVE
+def _release(job: str, workflow: int, now: Standing, ask: Ask) -> Preview:
+    plan = {**release_plan(job, ask), "workflow": workflow}
+    why = MARKING.bound(job, now, plan["hold"], "enable it on its page in GitHub")
+    if why is not None:
+        return refused("release", why)
+    opens = plan["how"] == "release" and now.is_paused
     calls = [f"DELETE /actions/variables/{PREFIX}{workflow}"]
     return Preview(
         verb="enable the workflow" if opens else "take the mark away",
@@ -202,9 +188,5 @@ def _release(job: str, workflow: int, state: str, mark: HoldMark | None, ask: As
         scope=f"every start of {job}" if opens else f"the variable {PREFIX}{workflow}",
         native_calls=tuple([f"PUT /actions/workflows/{workflow}/enable", *calls] if opens else calls),
         notes=(STARTED_LATER,) if opens else (),
-        plan={"how": "release" if enables else "clear", "job": job, "workflow": workflow, "hold": hold},
+        plan=plan,
     )
-
-
-def _ref(job: str, hold: str) -> str:
-    return json.dumps({"workflow": job, "hold": hold})

@@ -1,29 +1,14 @@
-"""What previews and acts share: how a refusal looks, instants from outside, the workflow behind a job."""
+"""What previews and acts share: the workflow behind a job, other runs of it, who we are."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from connectors import fields
-from connectors.contract import Preview, RecordUnreadable, SystemUnreachable
+from connectors.contract import RecordUnreadable, SystemUnreachable
 from connectors.github_actions import parse
 from connectors.github_actions.client import GitHubClient
 from connectors.github_actions.inventory import workflows
-
-
-def refused(verb: str, why: str) -> Preview:
-    """A preview of what cannot be done now."""
-    return Preview(verb, f"cannot {verb} now", "nothing", refused=why)
-
-
-def instant(key: Any) -> datetime | None:
-    """An aware instant from outside, in UTC, or None for anything else."""
-    try:
-        at = datetime.fromisoformat(key)
-        return at.astimezone(UTC) if at.tzinfo is not None else None
-    except (TypeError, ValueError, OverflowError):
-        return None
 
 
 def workflow_of(client: GitHubClient, job: str) -> fields.Row | None:

@@ -18,7 +18,8 @@ from connectors.github_actions.attempts import RERUN_WITHIN, job_rows
 from connectors.github_actions.client import GitHubClient
 from connectors.github_actions.definitions import Definitions
 from connectors.github_actions.poll import reference
-from connectors.github_actions.previews import active, login, refused
+from connectors.github_actions.previews import active, login
+from connectors.previews import refused
 from connectors.sending import refused as stop_if_refused
 
 NOBODYS = (

@@ -58,6 +58,7 @@ CONNECTOR = ConnectorKind(
     },
     proofs=frozenset({Proof.FULL}),
     verbs={Verb.RERUN: "start again", Verb.START: "start", Verb.CANCEL: "stop"},
+    schedules="next",
     ladder="Full proof: Glue records start, end, state and error of each run and of its own retries, for 90 days, and "
     "what it writes in CloudWatch. A run that Glue does not know any more is UNKNOWN.",
 )

@@ -119,6 +119,8 @@ def _told(run: Run, ping: Ping, body: bytes, left_out: int) -> Run:
 def _with_log(run: Run, body: bytes, left_out: int) -> Run:
     if not body and not left_out:
         return run
+    if not body:  # it was too large to be read at all: what was there is worth more than nothing
+        return replace(run, left_out=run.left_out + left_out)
     whole = body if left_out else run.log + body
     before = run.left_out + (len(run.log) if left_out else 0) + left_out
     cut = max(0, len(whole) - LOG_BYTES)

@@ -259,6 +259,7 @@ CONNECTOR = ConnectorKind(
         Capability.NATIVE_DEPENDENCIES: "declare what it waits for, and what waits for it: [[dependencies]]",
     },
     proofs=frozenset({Proof.FULL}),
+    schedules="expression",
     ladder=(
         "Proves what the job itself reported: its start, its end, success, failure or exit status, and the log that it"
         " sent along. The time of arrival counts. A start without an end in its time is LOST, by inference; while the"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,13 +19,12 @@ from connectors.contract import (
     Preview,
     Receipt,
     RecordUnreadable,
-    RunRecord,
     State,
     Verb,
 )
 from connectors.http.client import HttpClient, filled, is_known_below
 from connectors.http.options import PLACE, VerbCall
-from connectors.mapping import read_run
+from connectors.mapping import read_run, text_at
 from connectors.transport.deadline import Deadline
 
 BEFORE = timedelta(minutes=5)
@@ -66,7 +66,7 @@ def _not_found_again(client: HttpClient, verb: Verb, deadline: Deadline) -> str 
     if verb is Verb.CANCEL or "since" in client.options.runs.places:
         return None
     try:
-        recent(client, datetime.now(UTC) - BEFORE, deadline)
+        deque(recent(client, datetime.now(UTC) - BEFORE, deadline), maxlen=0)
     except TooMany as many:
         return _cannot_be_looked_up(client, many)
     return None
@@ -93,7 +93,7 @@ def send(client: HttpClient, plan: Mapping[str, Any], key: str, timeout_seconds:
     except TooMany as many:
         raise NotSupported(_cannot_be_looked_up(client, many)) from None
     if there is not None:
-        raise NotSupported(f"it was sent already, and is run {there.attempt_key}")
+        raise NotSupported(f"it was sent already, and is run {there}")
     client.ask(call, {**plan, "key": key}, deadline, once=True)
     return Receipt(key, f"accepted by {call.method} {call.path}")
 
@@ -107,12 +107,17 @@ def look_up(client: HttpClient, plan: Mapping[str, Any], key: str, timeout_secon
         run = run_under(client, key, plan, deadline)
     except TooMany as many:
         return CannotTell(str(many))
-    return Absent() if run is None else Found(run.attempt_key, f"run {run.attempt_key} carries it")
+    return Absent() if run is None else Found(run, f"run {run} carries it")
 
 
 def _cancelled(client: HttpClient, plan: Mapping[str, Any], deadline: Deadline) -> LookUp:
     """An API notes nobody's name beside a cancel: a run that reached its own end was not ended by us."""
-    run = next((one for one in recent(client, None, deadline) if one.attempt_key == plan["id"]), None)
+    fields, states = client.options.runs, client.options.states
+    row = next((one for one in recent(client, None, deadline) if text_at(one, fields.id) == plan["id"]), None)
+    try:
+        run = None if row is None else read_run(row, fields, states, None)
+    except RecordUnreadable as error:
+        return CannotTell(f"run {plan['id']} cannot be read: {error}")
     if run is None:
         return CannotTell(f"run {plan['id']} is not listed any more")
     if run.state.is_open:
@@ -123,27 +128,31 @@ def _cancelled(client: HttpClient, plan: Mapping[str, Any], deadline: Deadline) 
 
 
 class TooMany(Exception):
-    """More pages than are looked through."""
+    """More pages, or rows, than are looked through."""
 
 
-def run_under(client: HttpClient, key: str, plan: Mapping[str, Any], deadline: Deadline) -> RunRecord | None:
-    """The run that carries our key, of those that changed since it was sent. Raises TooMany."""
+def run_under(client: HttpClient, key: str, plan: Mapping[str, Any], deadline: Deadline) -> str | None:
+    """The id of the run that carries our key, whatever else its row says, of those that changed since it was sent.
+    Raises TooMany."""
     since = (sent_at(plan) or datetime.now(UTC)) - BEFORE
-    return next((run for run in recent(client, since, deadline) if run.action_key == key), None)
+    fields = client.options.runs
+    under = (row for row in recent(client, since, deadline) if text_at(row, fields.key) == key)
+    return next((text_at(row, fields.id) for row in under), None)
 
 
-def recent(client: HttpClient, since: datetime | None, deadline: Deadline) -> list[RunRecord]:
-    """The runs that changed since; None: all that are listed. Raises TooMany."""
-    options, found, page = client.options, [], None
+def recent(client: HttpClient, since: datetime | None, deadline: Deadline) -> Iterator[Any]:
+    """The rows of runs that changed since; None: all that are listed. Raises TooMany, also where rows may be left out:
+    what is not among them is not proved to be nowhere."""
+    options, page = client.options, None
     since = since or datetime(1970, 1, 1, tzinfo=UTC)
     for _ in range(MOST_PAGES):
         got = client.page(options.runs, page, since, deadline)
-        for row in got.rows:
-            try:
-                found.append(read_run(row, options.runs, options.states))
-            except RecordUnreadable:
-                continue
+        yield from got.rows
         page = got.following
-        if page is None or is_known_below(got, since, options.runs):
-            return found
+        if is_known_below(got, since, options.runs):
+            return
+        if got.cut:
+            raise TooMany(got.cut)
+        if page is None:
+            return
     raise TooMany(f"more than {MOST_PAGES} pages of runs are listed")

@@ -11,7 +11,8 @@ from urllib.parse import quote
 
 import httpx
 
-from connectors.contract import AccessRefused, Clock, RecordUnreadable, Secrets, SystemUnreachable
+from connectors.contract import AccessRefused, AnswerUnfit, Clock, RecordUnreadable, Secrets
+from connectors.fields import digest
 from connectors.http.options import PLACE, Call, HttpOptions, ListCall, RunsCall
 from connectors.mapped_fields import Fields
 from connectors.mapping import instant_at, rows_at, value_at
@@ -41,21 +42,26 @@ class HttpClient:
         self.door = HttpDoor("the API", options.url, options.ca_file, transport)
 
     def page(self, call: ListCall, page: str | int | None, since: datetime | None, deadline: Deadline) -> Page:
-        """One page of a list. Raises SystemUnreachable where the answer has no list where config says."""
+        """One page of a list. Raises AnswerUnfit where the answer has no list where config says."""
         values: dict[str, Any] = {"cursor": page or "", "offset": page or 0, "page": page or 1}
         values["limit"] = self.options.limit
         if since is not None:
             fields = self.options.runs
             values["since"] = written(since, fields)
         reply = self.ask(call, values, deadline)
-        document = reply.json()
+        document = reply.json_with_nan()  # an instant of NaN is no missing one
         rows = rows_at(document, call.rows)
         if rows is None:
             where = f"at rows = {call.rows!r}" if call.rows else "as a whole"
-            raise SystemUnreachable(f"{reply.place} is no list {where}. Correct rows; headway connector try shows it.")
-        return Page(rows, self._following(call, document, page, len(rows)), reply.clock, self._cut(call, len(rows)))
+            raise AnswerUnfit(f"{reply.place} is no list {where}. Correct rows; headway connector try shows it.")
+        repeats = page is not None and call.next != "" and value_at(document, call.next) == page
+        cut = self._cut(call, len(rows), repeats)
+        return Page(rows, self._following(call, document, page, len(rows)), reply.clock, cut)
 
-    def _cut(self, call: ListCall, count: int) -> str:
+    def _cut(self, call: ListCall, count: int, repeats: bool) -> str:
+        """`repeats`: the page after it is told to be itself."""
+        if count and repeats:
+            return f"{call.path} names as its next page the one that was asked for: what comes after it cannot be read"
         if count < self.options.limit or call.paging == "none" or {"cursor", "offset", "page"} & call.places:
             return ""
         return (
@@ -77,7 +83,7 @@ class HttpClient:
         """The row of one run; None where it is gone."""
         call = Call(path=self.options.runs.one)
         reply = self.ask(call, {"id": native_id}, deadline, accept=GONE)
-        return None if reply.status in GONE else value_at(reply.json(), self.options.runs.one_row) or {}
+        return None if reply.status in GONE else value_at(reply.json_with_nan(), self.options.runs.one_row) or {}
 
     def log(self, values: Mapping[str, Any], span: str, deadline: Deadline) -> Reply:
         """`span`: what Range asks for; empty for all of it."""
@@ -120,6 +126,12 @@ class HttpClient:
             if not (name.isascii() and name.isprintable() and value.isascii() and value.isprintable()):
                 raise AccessRefused(f"the value for header {name!a} holds what no header can. Look at its secret.")
         return found
+
+
+def ids_of(rows: list[Any], path: str) -> str:
+    """A digest of whose rows these are, whatever else they say; "" without rows."""
+    ids = [value_at(row, path) for row in rows]
+    return digest(rows if None in ids else ids) if rows else ""
 
 
 def is_known_below(page: Page, since: datetime, fields: RunsCall) -> bool:

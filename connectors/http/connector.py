@@ -38,7 +38,7 @@ from connectors.contract import (
 from connectors.fields import digest
 from connectors.gone import no_longer_listed
 from connectors.http import acts, log
-from connectors.http.client import MOST_PAGES, HttpClient, Page, is_known_below
+from connectors.http.client import MOST_PAGES, HttpClient, Page, ids_of, is_known_below
 from connectors.http.cursor import EPOCH, Cursor
 from connectors.http.options import HttpOptions
 from connectors.mapping import changed_at, jobs_of, read_run, skipped, unknown_words
@@ -46,7 +46,8 @@ from connectors.transport.deadline import Deadline
 
 TARGET = "api"
 GONE = "its source does not have it any more, and its end was not seen"
-ENDLESS = f"their pages do not end: after {MOST_PAGES} no more are asked for"
+TOO_MANY = f"more than {MOST_PAGES} pages: no more are asked for"
+ENDLESS = "their pages do not end: one came again under another token, so no more are asked for; correct next and query"
 SETTLE = timedelta(seconds=5)
 """A start is listed moments after its instant."""
 MOST_SINGLES = 50
@@ -74,16 +75,16 @@ class HttpConnector:
     def _all_jobs(self, deadline: Deadline) -> tuple[list[Any], Clock | None, str]:
         """Their rows, the source's clock, and why there may be more (empty: these are all)."""
         rows: list[Any] = []
-        page, told = None, ""
+        page, walk = None, Cursor()
         for _ in range(MOST_PAGES):
             got = self._client.page(self._options.jobs, page, EPOCH, deadline)
-            now = digest(got.rows)
-            if got.rows and now == told:
+            ids = ids_of(got.rows, self._options.jobs.id)
+            if walk.repeats(ids):
                 return rows, got.clock, ENDLESS
-            rows, page, told = rows + got.rows, got.following, now
+            rows, page, walk = rows + got.rows, got.following, walk.after(ids)
             if page is None:
                 return rows, got.clock, got.cut
-        return rows, None, ENDLESS
+        return rows, None, TOO_MANY
 
     def poll(self, cursor: str, open_runs: Sequence[RunRef], timeout_seconds: float) -> Poll:
         """The next page of what changed since the cursor; at the end of a walk the open runs that it did not show."""
@@ -91,20 +92,19 @@ class HttpConnector:
         if at is None:
             return Poll((), Cursor().text(), more=True, warnings=("the cursor is none of this kind: reading anew",))
         if at.page is None:
-            at = replace(at, begun=_from(at, open_runs), newest=at.since)
+            at = Cursor(since=at.since, begun=_from(at, open_runs), newest=at.since)
         page = self._client.page(self._options.runs, at.page, at.begun, deadline)
         at = at if at.page is not None else replace(at, until=_now(page))
         runs, newest, bad = self._read(page, at, {ref.attempt_key for ref in open_runs})
-        told = digest(page.rows)
-        if page.rows and told == at.told and at.page is not None:
-            words = "a page came twice in a row under two tokens: its pages do not end, so no more are asked for"
-            return Poll((), replace(at, page=None, told="").text(), complete=False, clock=page.clock,
-                        skipped=(Skipped(f"page {at.page}", words),))  # fmt: skip
+        ids = ids_of(page.rows, self._options.runs.id)
+        if at.page is not None and at.repeats(ids):
+            return Poll((), Cursor(since=at.since).text(), complete=False, clock=page.clock,
+                        skipped=(Skipped(f"page {at.page}", ENDLESS),), warnings=(f"runs: {ENDLESS}",))  # fmt: skip
         newest = min(max(newest, at.newest), _now(page))
         if page.following is not None and not is_known_below(page, at.begun, self._options.runs):
-            following = replace(at, page=page.following, newest=newest, told=told)
+            following = replace(at.after(ids), page=page.following, newest=newest)
             return self._told(runs, following, page, bad, seen_until=None)
-        runs += self._singles(open_runs, {run.attempt_key for run in runs}, deadline, bad)
+        runs += self._singles(open_runs, {run.attempt_key for run in runs}, deadline, page.clock, bad)
         back = timedelta(seconds=self._options.overlap)
         newest = min(newest, max(at.until, at.since))
         since = max(newest - back, EPOCH) if newest > EPOCH else EPOCH
@@ -130,7 +130,7 @@ class HttpConnector:
         newest, bad, fields = EPOCH, [], self._options.runs
         for number, row in enumerate(page.rows, 1):
             try:
-                run = read_run(row, fields, self._options.states)
+                run = read_run(row, fields, self._options.states, page.clock)
                 changed = changed_at(row, fields, run)
             except RecordUnreadable as error:
                 bad.append(skipped(f"run {number}", row, error))
@@ -141,7 +141,12 @@ class HttpConnector:
         return sorted(runs.values(), key=lambda run: run.started_at or run.queued_at or EPOCH), newest, bad
 
     def _singles(
-        self, open_runs: Sequence[RunRef], told: Collection[str], deadline: Deadline, bad: list[Skipped]
+        self,
+        open_runs: Sequence[RunRef],
+        told: Collection[str],
+        deadline: Deadline,
+        clock: Clock | None,
+        bad: list[Skipped],
     ) -> list[RunRecord]:
         """Open runs that the list did not show, one by one, where config says how. What cannot be read joins `bad`."""
         if not self._options.runs.one:
@@ -150,13 +155,13 @@ class HttpConnector:
         for ref in [ref for ref in open_runs if ref.attempt_key not in told][:MOST_SINGLES]:
             row = self._client.one(ref.attempt_key, deadline)
             try:
-                found.append(no_longer_listed(ref, "gone", GONE) if row is None else self._one(row, ref))
+                found.append(no_longer_listed(ref, "gone", GONE) if row is None else self._one(row, ref, clock))
             except RecordUnreadable as error:
                 bad.append(skipped(f"run {ref.attempt_key}", row, error))
         return found
 
-    def _one(self, row: Any, ref: RunRef) -> RunRecord:
-        run = read_run(row, self._options.runs, self._options.states)
+    def _one(self, row: Any, ref: RunRef, clock: Clock | None) -> RunRecord:
+        run = read_run(row, self._options.runs, self._options.states, clock)
         if run.attempt_key != ref.attempt_key:
             raise RecordUnreadable("the answer is about another run than we asked for")
         return run
@@ -226,6 +231,7 @@ CONNECTOR = ConnectorKind(
     },
     proofs=frozenset({Proof.EXIT, Proof.FULL}),
     verbs={Verb.RERUN: "what verbs.rerun names", Verb.START: "what verbs.start names", Verb.CANCEL: "verbs.cancel"},
+    schedules="expression",
     ladder="Proves what the API says of a run's end, by the words that states names; any other word is UNKNOWN. With a "
     "log it proves output as well.",
 )

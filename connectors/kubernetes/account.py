@@ -13,6 +13,7 @@ from typing import Any
 
 from connectors.contract import AccessRefused, Secrets
 from connectors.kubernetes.options import KubernetesOptions
+from connectors.secrets import remembering
 from connectors.transport.account import Account
 
 EXTRA = 'the package kubernetes is missing: install "headway[kubernetes]"'
@@ -40,10 +41,9 @@ class KubeAccount(Account):
             self._loaded = self._load()
         self._was_asked = True
         self._headers = _headers(self._loaded)
-        remember = getattr(self._secrets, "remember", None)
-        if remember is not None:
-            for value in self._headers.values():
-                remember(value.rpartition(" ")[2])
+        remember = remembering(self._secrets)
+        for value in self._headers.values():
+            remember(value.rpartition(" ")[2])
         return self._headers
 
 

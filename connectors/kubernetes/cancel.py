@@ -13,8 +13,9 @@ from connectors import fields
 from connectors.contract import Absent, Ask, CannotTell, Found, LookUp, NotSupported, Preview, Receipt
 from connectors.kubernetes import names, parse
 from connectors.kubernetes.client import KubernetesClient
-from connectors.kubernetes.previews import found, refused
+from connectors.kubernetes.previews import found
 from connectors.kubernetes.states import true_conditions
+from connectors.previews import refused
 from connectors.sending import refused as stop_if_refused
 
 VERB = "end a Job by its deadline"

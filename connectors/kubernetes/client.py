@@ -19,6 +19,8 @@ PAGE = 250
 """Objects asked for at once: some megabytes where their specs are long."""
 SMALL_PAGE = 20
 """Of objects of which each may have a megabyte and a half, the most that etcd takes."""
+MOST_PODS = 500
+"""Of the Jobs that are asked about at once."""
 WATCH_SECONDS = 1
 """The shortest that a server lets a watch last; what changed since comes at its beginning."""
 MERGE = {"Content-Type": "application/merge-patch+json"}
@@ -84,7 +86,7 @@ class KubernetesClient:
 
     def pods(self, jobs: Collection[str], namespace: str = "") -> Reply:
         """Pods of the Jobs of these names."""
-        chosen = {"labelSelector": f"job-name in ({','.join(sorted(jobs))})", "limit": 500}
+        chosen = {"labelSelector": f"job-name in ({','.join(sorted(jobs))})", "limit": MOST_PODS}
         base = f"/api/v1/namespaces/{namespace}/pods" if namespace else f"/api/v1{self._below('pods')}"
         return self.get(base, chosen, {403})
 

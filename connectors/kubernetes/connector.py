@@ -78,6 +78,7 @@ CONNECTOR = ConnectorKind(
         Verb.HOLD: "suspend the CronJob",
         Verb.RELEASE: "resume the CronJob",
     },
+    schedules="expression",
     ladder="Full proof while it is watched: a Job's conditions tell its end, its pods exit codes and logs, and the "
     "watch tells a Job that is deleted with its last state. A Job that came and went while nobody watched is told by "
     "its CronJob (lastScheduleTime) and by an event for an hour; without one its end is UNKNOWN.",

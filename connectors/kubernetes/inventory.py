@@ -9,7 +9,6 @@ from typing import Any
 from connectors import fields
 from connectors.contract import (
     Clock,
-    HoldMark,
     Inventory,
     JobRecord,
     RecordUnreadable,
@@ -17,7 +16,6 @@ from connectors.contract import (
     Skipped,
     SystemUnreachable,
 )
-from connectors.holdnotes import holds_in
 from connectors.kubernetes import names, parse, schedules
 from connectors.kubernetes.client import KubernetesClient
 from connectors.transport.http import Reply
@@ -120,13 +118,6 @@ def _definition(pod: fields.Row) -> str:
         words = [*fields.rows(row.get("command")), *fields.rows(row.get("args"))]
         told.append(" ".join([fields.words(row, "image"), *(fields.clean(str(word)) for word in words)]))
     return "; ".join(told)
-
-
-def mark_of(row: fields.Row) -> HoldMark | None:
-    """The mark of our hold on a CronJob; None without one."""
-    meta = row.get("metadata")
-    note = parse.notes_of(meta).get(names.HOLD, "") if isinstance(meta, dict) else ""
-    return next(iter(holds_in(note)), None)
 
 
 def is_suspended(row: fields.Row) -> bool:

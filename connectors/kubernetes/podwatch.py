@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from connectors import fields
 from connectors.gathered import Gathered
-from connectors.kubernetes.client import KubernetesClient
+from connectors.kubernetes.client import MOST_PODS, KubernetesClient
 from connectors.kubernetes.parse import Job
 from connectors.kubernetes.pods import Pod, pods_of
 
@@ -14,6 +14,9 @@ A_BATCH = 60
 """Names in one question: they stand in its address."""
 MOST_BATCHES = 5
 RESERVE = 0.25
+TOO_MANY = (
+    f"some Jobs have more than {MOST_PODS} pods together: exit codes of some, and what they wait for, stay unknown"
+)
 
 
 class Pods:
@@ -34,5 +37,9 @@ class Pods:
             if reply.status != 200:
                 found.warn("pods cannot be read: exit codes and what a Job waits for stay unknown (right: list pods)")
                 break
-            pods |= pods_of(fields.rows(reply.table().get("items")))
+            table = reply.table()
+            pods |= pods_of(fields.rows(table.get("items")))
+            meta = table.get("metadata")
+            if isinstance(meta, dict) and meta.get("continue"):
+                found.warn(TOO_MANY)
         return pods

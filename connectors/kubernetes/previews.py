@@ -1,28 +1,10 @@
-"""What previews share: how a refusal looks, instants from outside, objects by name, Jobs that are under way."""
+"""What previews share: objects by name, Jobs that are under way."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any
-
 from connectors import fields
-from connectors.contract import Preview
 from connectors.kubernetes import parse
 from connectors.transport.http import Reply
-
-
-def refused(verb: str, why: str) -> Preview:
-    """A preview of what cannot be done now."""
-    return Preview(verb, f"cannot {verb} now", "nothing", refused=why)
-
-
-def instant(key: Any) -> datetime | None:
-    """An aware instant from outside, in UTC, or None for anything else."""
-    try:
-        at = datetime.fromisoformat(key)
-        return at.astimezone(UTC) if at.tzinfo is not None else None
-    except (TypeError, ValueError, OverflowError):
-        return None
 
 
 def found(reply: Reply) -> fields.Row | None:

@@ -28,7 +28,8 @@ from connectors.kubernetes import names, parse
 from connectors.kubernetes.bodies import body_of
 from connectors.kubernetes.client import KubernetesClient
 from connectors.kubernetes.inventory import is_suspended
-from connectors.kubernetes.previews import found, instant, refused, under_way
+from connectors.kubernetes.previews import found, under_way
+from connectors.previews import instant, refused
 from connectors.sending import after_once
 from connectors.sending import refused as stop_if_refused
 

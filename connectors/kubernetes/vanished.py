@@ -62,7 +62,8 @@ def tell_vanished(
         told.add((job, at))
         found.add(_record(job, one.job, at, one.at, ends.get((one.namespace, one.job))))
     for job, at in _starts(client, watched, since):
-        if (job, at) not in told and listed.latest.get(job, at) <= at and listed.latest.get(job) != at:
+        latest = listed.latest.get(job)
+        if (job, at) not in told and (latest is None or latest < at):
             name = f"{job.partition('/')[2]}-{int(at.timestamp()) // 60}"
             found.add(_record(job, name, at, at, ends.get((job.partition("/")[0], name))))
 

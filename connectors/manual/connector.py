@@ -125,5 +125,6 @@ CONNECTOR = ConnectorKind(
         Capability.NATIVE_DEPENDENCIES: "declare what a step waits for, and what waits for it: [[dependencies]]",
     },
     proofs=frozenset({Proof.START}),
+    schedules="expression",
     ladder="Proves that a step waits. That it is done is a person's word: ASSERTED.",
 )

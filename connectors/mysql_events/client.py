@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from connectors.contract import HoldMark
+from connectors.contract import HoldMark, LogChunk
 from connectors.mysql_events import statements
 from connectors.mysql_events.rights import holds
 from connectors.mysql_events.seen import Row, Seen
 from connectors.transport.mysql import MySqlSession, Reader
+from connectors.whole_log import read_through
 
 BITE_ROWS = 1000
 MOST_EVENTS = 50_000
+PIECE_CHARACTERS = 2 * 1024**2
+"""Of a message at a time: with four bytes each half of a packet (max_allowed_packet, 16 MiB by default)."""
+Give = Callable[[Row, Iterable[str]], LogChunk]
 
 
 class MySqlEventsClient:
@@ -49,14 +53,24 @@ class MySqlEventsClient:
         seen: Seen = self._session.read(work, timeout_seconds)
         return seen
 
-    def row(self, run_id: int, timeout_seconds: float) -> Row | None:
-        """One row of the log table; None when it is gone or hidden."""
+    def log(self, run_id: int, give: Give, timeout_seconds: float) -> LogChunk | None:
+        """What `give` makes of a row of the log table and its message, which comes in parts; None when it is gone or
+        hidden."""
 
-        def work(reader: Reader) -> Row | None:
+        def work(reader: Reader) -> LogChunk | None:
             rows = self._log(reader, statements.LOG_BY_ID, {"ids": [run_id]})
-            return rows[0] if rows else None
+            if not rows:
+                return None
 
-        found: Row | None = self._session.read(work, timeout_seconds)
+            def read(first: int, count: int) -> str | bytes:
+                values: dict[str, object] = {"first": first + 1, "count": count, "run_id": run_id}
+                found = self._log(reader, statements.LOG_PIECE, values)
+                piece = found[0]["piece"] if found else None
+                return piece if isinstance(piece, str | bytes) else ""
+
+            return give(rows[0], read_through(read, PIECE_CHARACTERS))
+
+        found: LogChunk | None = self._session.read(work, timeout_seconds)
         return found
 
     def start(self, schema: str, name: str, key: str, timeout_seconds: float) -> None:

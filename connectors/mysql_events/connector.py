@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from connectors.arrival import time_to_send, unless_on_its_way
@@ -43,7 +43,7 @@ from connectors.mysql_events.seen import Row, Seen
 from connectors.numbered import Cursor
 from connectors.transport.deadline import Deadline
 from connectors.transport.mysql import MySqlSession
-from connectors.whole_log import piece_of
+from connectors.whole_log import piece_of_parts
 from connectors.words import NOTHING_STARTS
 
 NO_MARK = "events keep no state that could be set; Headway asserts it itself"
@@ -183,13 +183,14 @@ class MySqlEventsConnector:
     def log(self, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk:
         """What the body wrote into the log table. Raises NotSupported for an event that logs nothing."""
         number = parse.run_id_of(run)
-        row = self._client.row(number, timeout_seconds) if number is not None else None
-        if row is None:
+
+        def give(row: Row, message: Iterable[str]) -> LogChunk:
+            return piece_of_parts(parse.run_log(row, message), start, limit_bytes, is_open=False)
+
+        found = self._client.log(number, give, timeout_seconds) if number is not None else None
+        if found is None:
             raise NotSupported(f"{run.job} {run.attempt_key} has no row in a log table: {parse.NOT_LOGGED}")
-        status, message = parse.text(row["status"]), parse.text(row["message"])
-        rows = f", {row['row_count']} rows" if row["row_count"] is not None else ""
-        whole = f"-- {status}{rows}\n" + (f"{message}\n" if message else "")
-        return piece_of(whole, start, limit_bytes, is_open=False)
+        return found
 
     def preview(self, ask: Ask, timeout_seconds: float) -> Preview:
         """What it would add to the events. Raises NotSupported for what events cannot."""
@@ -279,6 +280,7 @@ CONNECTOR = ConnectorKind(
         Verb.HOLD: "ALTER EVENT … DISABLE",
         Verb.RELEASE: "ALTER EVENT … ENABLE",
     },
+    schedules="expression",
     ladder="The server keeps only the last start of each event: its end is UNKNOWN, and starts between two polls are a "
     "gap. Events that write to a log table of yours prove start, end, outcome and rows.",
 )

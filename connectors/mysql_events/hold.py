@@ -17,12 +17,11 @@ from connectors.contract import (
     HoldMark,
     LookUp,
     NativeHold,
-    NotSupported,
     Preview,
     Receipt,
     Verb,
 )
-from connectors.holdnotes import KEY_TO_COME, mark_of, not_released
+from connectors.holdnotes import asked_hold, asked_release, must_mark, not_released, unwritable
 from connectors.mysql_events import parse, rights
 from connectors.mysql_events.act import find
 from connectors.mysql_events.client import MySqlEventsClient
@@ -50,10 +49,8 @@ def preview(
 
 
 def _hold(ask: Ask, seen: Seen, row: Row | None, plan: dict[str, Any], act_schema: str) -> Preview:
-    job, asked = ask.run.job, {name: str(ask.parameters.get(name, "")) for name in ("by", "until")}
-    plan |= {"way": "hold", **asked}
-    has_mark = mark_of(plan, KEY_TO_COME) is not None
-    no_mark = f'a hold by "{asked["by"]}" until "{asked["until"]}" cannot be written down at its source'
+    job = ask.run.job
+    plan |= {"way": "hold", **asked_hold(ask)}
     return Preview(
         verb="hold",
         words=f"disable event {job}, with a row beside it that says who holds it until when",
@@ -63,16 +60,13 @@ def _hold(ask: Ask, seen: Seen, row: Row | None, plan: dict[str, Any], act_schem
             f"-- a row in {act_schema}.events_held; ALTER DEFINER={row['definer'] if row else '?'} EVENT {job} DISABLE",
         ),
         notes=("a run that is under way goes on to its end",),
-        refused=_no_door(seen, row, job, act_schema)
-        or (None if has_mark else no_mark)
-        or _not_held(marks(seen).get(job), row, job),
+        refused=_no_door(seen, row, job, act_schema) or unwritable(plan) or _not_held(marks(seen).get(job), row, job),
         plan=plan,
     )
 
 
 def _release(ask: Ask, seen: Seen, row: Row | None, plan: dict[str, Any], act_schema: str) -> Preview:
-    job, hold = ask.run.job, str(ask.parameters.get("hold", ""))
-    enables = ask.parameters.get("enable") != "no"
+    job, (hold, enables) = ask.run.job, asked_release(ask)
     is_enabled = row is not None and row["status"] == "ENABLED"
     mark, by_hand = marks(seen).get(job), f"ALTER EVENT {job} ENABLE"
     plan |= {"way": "release", "hold": hold, "enables": enables}
@@ -118,9 +112,7 @@ def send(client: MySqlEventsClient, plan: Mapping[str, Any], key: str, timeout_s
         enables = plan.get("enables") is not False
         client.release(schema, name, str(plan["hold"]), enables, timeout_seconds)
         return Receipt(f"{schema}.{name}", f"{'enabled again, ' * enables}without our mark")
-    mark = mark_of(plan, key)
-    if mark is None:
-        raise NotSupported(f"{client.place}: what was asked makes no mark")
+    mark = must_mark(plan, key)
     client.hold(schema, name, mark, timeout_seconds)
     return Receipt(f"{schema}.{name}", f"disabled: {mark.text}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 
@@ -21,6 +21,7 @@ from connectors.contract import (
 )
 from connectors.fields import digest
 from connectors.mysql_events.seen import Row, Seen
+from connectors.whole_log import with_newline
 
 STATES = {"running": State.RUNNING, "succeeded": State.SUCCEEDED, "failed": State.FAILED}
 """The words of the log-table convention (docs/connectors/mysql_events.md)."""
@@ -157,3 +158,10 @@ def run_id_of(ref: RunRef) -> int | None:
         return int(json.loads(ref.native_ref)["run_id"])
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
+
+
+def run_log(row: Row, message: Iterable[str]) -> Iterator[str]:
+    """What a body wrote into the log table, part by part: its status, its rows, its message."""
+    rows = f", {row['row_count']} rows" if row["row_count"] is not None else ""
+    yield f"-- {text(row['status'])}{rows}\n"
+    yield from with_newline(message)

@@ -43,6 +43,8 @@ LOG_AFTER = _LOG + "WHERE run_id > %(after)s ORDER BY run_id LIMIT %(limit)s"
 
 LOG_BY_ID = _LOG + "WHERE run_id IN %(ids)s ORDER BY run_id LIMIT 1000"
 
+LOG_PIECE = "SELECT SUBSTRING(message, %(first)s, %(count)s) AS piece FROM {table} WHERE run_id = %(run_id)s"
+
 LOG_NEWEST = "SELECT MAX(run_id) AS run_id FROM {table}"
 
 LOG_RUNNING = _LOG + (

@@ -250,6 +250,7 @@ CONNECTOR = ConnectorKind(
         Verb.HOLD: "cron.alter_job(active := false)",
         Verb.RELEASE: "cron.alter_job(active := true)",
     },
+    schedules="expression",
     ladder="Proves start, end and outcome of every run by its row in cron.job_run_details; output is the last command "
     "tag or the error. Runs that could not connect, and those that a restart of PostgreSQL cut, have no end.",
     shell=psql_shell,

@@ -24,7 +24,7 @@ from connectors.contract import (
     RunRef,
     Verb,
 )
-from connectors.holdnotes import KEY_TO_COME, mark_of
+from connectors.holdnotes import asked_hold, asked_release, must_mark, shown, unwritable
 from connectors.pg_cron import parse
 from connectors.pg_cron.act import job_of
 from connectors.pg_cron.client import Left, PgCronClient, Situation, session_name
@@ -43,34 +43,30 @@ def _hold(client: PgCronClient, ask: Ask, now: Situation) -> Preview:
     plan = {
         "way": "hold",
         "jobid": row.get("jobid"),
-        "by": str(ask.parameters.get("by", "")),
-        "until": str(ask.parameters.get("until", "")),
+        **asked_hold(ask),
         "schedule": row.get("schedule"),
         "hash": row.get("command_hash"),
     }
-    mark = mark_of(plan, KEY_TO_COME)
-    text = mark.text.replace(KEY_TO_COME, "<key>") if mark else ""
     return Preview(
         verb="hold",
         words=f"make pg_cron job {job} inactive, under a comment that says who holds it until when",
         scope=f"every start of {job} by the clock until it is released",
         native_calls=(
             f"SELECT {client.act_schema}.hold({plan['jobid']}, '<key>', …)",
-            f"-- cron.alter_job({plan['jobid']}, active := false, command := '/* {text} */ ' || command)",
+            f"-- cron.alter_job({plan['jobid']}, active := false, command := '/* {shown(plan)} */ ' || command)",
         ),
         notes=(
             "hold it before it is due: a start in the very moment of the hold is called failed and runs on",
             "whoever schedules the job anew under its name overwrites the mark and leaves the job inactive",
         ),
-        refused=_no_door(now, job) or (None if mark else _no_mark(plan)) or _not_held(now, job),
+        refused=_no_door(now, job) or unwritable(plan) or _not_held(now, job),
         plan=plan,
     )
 
 
 def _release(client: PgCronClient, ask: Ask, now: Situation) -> Preview:
-    job, hold = ask.run.job, str(ask.parameters.get("hold", ""))
+    job, (hold, enables) = ask.run.job, asked_release(ask)
     jobid = now.job["jobid"] if now.job else None
-    enables = ask.parameters.get("enable") != "no"
     function = "release" if enables else "clear"
     return Preview(
         verb=function,
@@ -98,10 +94,6 @@ def _no_door(now: Situation, job: str, right: str = "may_hold") -> str | None:
         what = f"hold {job}" if right == "may_hold" else f"take our mark from {job} alone"
         return f"role {role} may not {what}: {granted(now.access)}"
     return None
-
-
-def _no_mark(plan: Mapping[str, Any]) -> str:
-    return f'a hold by "{plan["by"]}" until "{plan["until"]}" cannot be written down at its source'
 
 
 def _not_held(now: Situation, job: str) -> str | None:
@@ -141,9 +133,7 @@ def send(client: PgCronClient, plan: Mapping[str, Any], key: str, timeout_second
         enables = plan.get("enables") is not False
         client.release(jobid, str(plan["hold"]), key, enables, timeout_seconds)
         return Receipt(f"cron.job {jobid}", f"{'active again, ' * enables}its command as it was")
-    mark = mark_of(plan, key)
-    if mark is None:
-        raise NotSupported(_no_mark(plan))
+    mark = must_mark(plan, key)
     client.hold(jobid, mark, str(plan["schedule"]), str(plan["hash"]), timeout_seconds)
     return Receipt(f"cron.job {jobid}", f"inactive: {mark.text}")
 

@@ -8,7 +8,7 @@ from connectors.contract import AccessRefused, NotSupported, Right
 from connectors.pg_cron.parse import Row, version_of
 from connectors.transport.postgres import quoted
 
-GRANTS = "run connectors/pg_cron/grants.sql as a superuser"
+GRANTS = "run connectors/pg_cron/grants.sql (headway grants pg_cron) as a superuser"
 OLDEST_VERSION = (1, 4)
 STANDBY = Right(
     "jobs start here",
@@ -57,7 +57,7 @@ def rights(access: Row) -> tuple[Right, ...]:
 def granted(access: Row, of: str = "headway_act") -> str:
     """How the role gets what a role of grants.sql has; one of them needs no more than that file."""
     own = access["role"] in ("headway_act", of)  # headway_act has what headway_view has
-    return GRANTS if own else f"{GRANTS}, then GRANT {of} TO {quoted(access['role'])};"
+    return GRANTS if own else f"GRANT {of} TO {quoted(access['role'])}; where that role is missing, first {GRANTS}"
 
 
 def _rights(access: Row) -> Iterator[Right]:

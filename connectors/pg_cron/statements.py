@@ -107,7 +107,7 @@ FROM cron.job_run_details WHERE runid = %(runid)s
 """
 
 TEXT: LiteralString = """
-SELECT left(command, 200000) AS command, right(return_message, 200000) AS message, status
+SELECT left(command, 200000) AS command, left(return_message, 67108864) AS message, status
 FROM cron.job_run_details WHERE runid = %(runid)s
 """
 

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import LiteralString
 
 from psycopg import sql
 
-from connectors.contract import HoldMark
+from connectors.contract import HoldMark, LogChunk
 from connectors.pgagent import statements
 from connectors.pgagent.parse import Row
 from connectors.pgagent.rights import require_view
 from connectors.transport.sql import Deadline, PostgresSession, Reader
+from connectors.whole_log import read_through
 
 BITE_ROWS = 1000
 MOST_JOBS = 50_000
 MOST_STEPS = 20_000
 OUTPUT_CHARACTERS = 2_000
-LOG_CHARACTERS = 200_000
+PIECE_CHARACTERS = 4 * 1024**2
+"""Of one step's output at a time."""
+Output = Callable[[Row], Iterable[str]]
+Give = Callable[[Row, list[Row], Output], LogChunk]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,14 +157,15 @@ class PgAgentClient:
         situation: Situation = self._session.read(work, deadline.left)
         return situation
 
-    def text(self, jlgid: int, timeout_seconds: float) -> tuple[Row, list[Row]] | None:
-        """One run and its steps with their output, or None when it is gone or hidden."""
+    def log(self, jlgid: int, give: Give, timeout_seconds: float) -> LogChunk | None:
+        """What `give` makes of one run, its steps and the output of each, which comes in parts; None when the run is
+        gone or hidden."""
 
-        def work(reader: Reader) -> tuple[Row, list[Row]] | None:
+        def work(reader: Reader) -> LogChunk | None:
             rows = reader.rows(statements.RUNS_BY_ID, {"ids": [jlgid], "limit": 1})
-            return (rows[0], _steps(reader, [jlgid], LOG_CHARACTERS)) if rows else None
+            return give(rows[0], _steps(reader, [jlgid], 0), partial(_output, reader)) if rows else None
 
-        found: tuple[Row, list[Row]] | None = self._session.read(work, timeout_seconds)
+        found: LogChunk | None = self._session.read(work, timeout_seconds)
         return found
 
     def start(self, jobid: int, key: str, timeout_seconds: float) -> list[Row]:
@@ -250,3 +256,12 @@ def _all_steps(reader: Reader, ids: Sequence[int]) -> tuple[list[Row], frozenset
 def _steps(reader: Reader, ids: Sequence[int], characters: int, limit: int = MOST_STEPS) -> list[Row]:
     values = {"ids": list(ids), "characters": characters, "limit": limit}
     return reader.rows(statements.STEPS_OF_RUNS, values) if ids else []
+
+
+def _output(reader: Reader, step: Row) -> Iterator[str]:
+    def read(first: int, count: int) -> str:
+        values = {"first": first + 1, "count": count, "jslid": step["jslid"]}
+        found = reader.rows(statements.OUTPUT_PIECE, values)
+        return str(found[0]["piece"] or "") if found else ""
+
+    return read_through(read, PIECE_CHARACTERS)

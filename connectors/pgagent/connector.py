@@ -272,6 +272,7 @@ CONNECTOR = ConnectorKind(
         Verb.HOLD: "jobenabled = false",
         Verb.RELEASE: "jobenabled = true",
     },
+    schedules="expression",
     ladder="Proves start, end and outcome of every run by its row in pga_joblog, and each step's result; a job that "
     "succeeded with a failed step is PARTIAL. A step's output may be another's: it is shown and proves nothing. A run "
     "whose agent died has no end.",

@@ -20,7 +20,7 @@ from connectors.contract import (
     RunRef,
     Verb,
 )
-from connectors.holdnotes import KEY_TO_COME, mark_of, not_released
+from connectors.holdnotes import asked_hold, asked_release, must_mark, not_released, shown, unwritable
 from connectors.pgagent import parse
 from connectors.pgagent.act import find
 from connectors.pgagent.client import PgAgentClient, Situation
@@ -38,27 +38,24 @@ def preview(client: PgAgentClient, ask: Ask, timeout_seconds: float) -> Preview:
 
 def _hold(client: PgAgentClient, ask: Ask, jobid: int | None, now: Situation | None) -> Preview:
     job = ask.run.job
-    asked = {name: str(ask.parameters.get(name, "")) for name in ("by", "until")}
+    asked = asked_hold(ask)
     plan = {"way": "hold", "jobid": jobid, **asked}
-    mark = mark_of(plan, KEY_TO_COME)
-    text = mark.text.replace(KEY_TO_COME, "<key>") if mark else ""
     return Preview(
         verb="hold",
         words=f"disable pgAgent job {job}, under a line in its comment that says who holds it until when",
         scope=f"every start of {job} by the clock until it is released",
         native_calls=(
             f"SELECT {client.act_schema}.pgagent_hold({jobid}, '<key>', '{asked['by']}', '{asked['until']}')",
-            f"-- sets jobenabled = false, jobdesc = '{text}' || E'\\n' || jobdesc in pgagent.pga_job {jobid}",
+            f"-- sets jobenabled = false, jobdesc = '{shown(plan)}' || E'\\n' || jobdesc in pgagent.pga_job {jobid}",
         ),
         notes=("a run that is under way goes on to its end",),
-        refused=_no_door(now, job) or (None if mark else _no_mark(plan)) or _not_held(now, job),
+        refused=_no_door(now, job) or unwritable(plan) or _not_held(now, job),
         plan=plan,
     )
 
 
 def _release(client: PgAgentClient, ask: Ask, jobid: int | None, now: Situation | None) -> Preview:
-    job, hold = ask.run.job, str(ask.parameters.get("hold", ""))
-    enables = ask.parameters.get("enable") != "no"
+    job, (hold, enables) = ask.run.job, asked_release(ask)
     row = (now.job if now else None) or {}
     mark = HoldMark.read(str(row.get("hold") or ""))
     by_hand = f"set jobenabled = true in pgagent.pga_job {row.get('jobid')}"
@@ -89,10 +86,6 @@ def _no_door(now: Situation | None, job: str) -> str | None:
     return None
 
 
-def _no_mark(plan: Mapping[str, Any]) -> str:
-    return f'a hold by "{plan["by"]}" until "{plan["until"]}" cannot be written down at its source'
-
-
 def _not_held(now: Situation | None, job: str) -> str | None:
     row = (now.job if now else None) or {}
     if row.get("hold"):
@@ -113,9 +106,7 @@ def send(client: PgAgentClient, plan: Mapping[str, Any], key: str, timeout_secon
         enables = plan.get("enables") is not False
         client.release(jobid, str(plan["hold"]), key, enables, timeout_seconds)
         return Receipt(f"pga_job {jobid}", f"{'enabled again, ' * enables}its comment as it was")
-    mark = mark_of(plan, key)
-    if mark is None:
-        raise NotSupported(_no_mark(plan))
+    mark = must_mark(plan, key)
     client.hold(jobid, mark, timeout_seconds)
     return Receipt(f"pga_job {jobid}", f"disabled: {mark.text}")
 

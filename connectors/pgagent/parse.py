@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -12,6 +12,7 @@ from typing import Any
 from connectors.contract import Evidence, JobRecord, Proof, RecordUnreadable, RunRecord, State
 from connectors.fields import digest
 from connectors.pgagent.calendar import schedule_of
+from connectors.whole_log import with_newline, without_last_newlines
 
 Row = dict[str, Any]
 """A raw row: column name to value."""
@@ -176,16 +177,14 @@ def may_change(record: RunRecord) -> bool:
     return record.native_state == "r" or record.state == State.UNKNOWN
 
 
-def run_log(row: Row, steps: Sequence[Row]) -> str:
-    """Every step with its result and its output, as one text that only grows at its end while steps follow."""
-    lines = []
+def run_log(row: Row, steps: Sequence[Row], output: Callable[[Row], Iterable[str]]) -> Iterator[str]:
+    """Every step with its result and its output, as one text in parts that only grows at its end while steps follow."""
     for step in steps:
         began = instant(step["started"])
         at = f" {began:%Y-%m-%dT%H:%M:%SZ}" if began else ""
-        lines.append(f"-- {step['name']} ({KINDS.get(step['kind'], step['kind'])}){at}")
+        yield f"-- {step['name']} ({KINDS.get(step['kind'], step['kind'])}){at}\n"
         if step["status"] != "r":
-            lines += [str(step["output"] or "").rstrip("\n")] if step["output"] else []
-            lines.append(f"-- {WORDS.get(step['status'], step['status'])}, result {step['result']}")
+            yield from with_newline(without_last_newlines(output(step)))
+            yield f"-- {WORDS.get(step['status'], step['status'])}, result {step['result']}\n"
     if row["status"] != "r":
-        lines.append(f"-- job {WORDS.get(row['status'], row['status'])}")
-    return "".join(f"{line}\n" for line in lines)
+        yield f"-- job {WORDS.get(row['status'], row['status'])}\n"

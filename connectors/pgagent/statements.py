@@ -95,6 +95,10 @@ WHERE l.jsljlgid = ANY(%(ids)s) ORDER BY l.jsljlgid, l.jslid LIMIT %(limit)s
 """
 """Run by run: where the limit cuts, all runs before the last one are whole."""
 
+OUTPUT_PIECE: LiteralString = """
+SELECT substr(jsloutput, %(first)s, %(count)s) AS piece FROM pgagent.pga_jobsteplog WHERE jslid = %(jslid)s
+"""
+
 NEWEST: LiteralString = "SELECT max(jlgid) AS jlgid FROM pgagent.pga_joblog"
 
 OPEN_RUNS: LiteralString = """

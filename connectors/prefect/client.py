@@ -62,6 +62,10 @@ class PrefectClient:
         """Flows that have runs of no deployment: called by other flows, or started by hand."""
         return self._list("/flows", {"flow_runs": {"deployment_id": {"is_null_": True}}}, "NAME_ASC", offset)
 
+    def work_pools(self) -> Reply:
+        """The work pools with their limits; 403 where the account may not read them."""
+        return self._ask("POST", "/work_pools/filter", {"limit": PAGE_LIMIT}, accept={403, 404, 405})
+
     def automations(self, offset: int) -> Reply:
         body = {"limit": PAGE_LIMIT, "offset": offset}
         return self._ask("POST", "/automations/filter", body, accept={403, 404, 405})

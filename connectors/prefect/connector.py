@@ -83,6 +83,7 @@ CONNECTOR = ConnectorKind(
         Verb.HOLD: "pause the deployment",
         Verb.RELEASE: "resume the deployment",
     },
+    schedules="expression",
     ladder=(
         "Full proof: Prefect records every state of each flow run, with its time, and its log. A run that is Completed "
         "although task runs failed is PARTIAL. A run that was deleted before its end was seen is LOST, INFERRED."

@@ -6,35 +6,41 @@ none without the other; it has no condition, so what a person did is looked at r
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from connectors import fields
 from connectors.contract import (
     STARTED_LATER,
-    Absent,
     Ask,
-    CannotTell,
-    Found,
-    HoldMark,
     LookUp,
     NativeHold,
-    NotSupported,
     Preview,
     Receipt,
     RecordUnreadable,
     SystemUnreachable,
     Verb,
+    instant_key,
 )
-from connectors.holdnotes import hold_mark, holds_in, with_hold, without_hold
+from connectors.holdnotes import holds_in, with_hold, without_hold
+from connectors.marking import (
+    NO_END,
+    Marking,
+    Standing,
+    asked_mark,
+    hold_plan,
+    native_holds,
+    release_plan,
+    shown,
+)
 from connectors.prefect.client import PAGE_LIMIT, PrefectClient, rows_of
 from connectors.prefect.names import Names
-from connectors.prefect.previews import deployment_of, instant, no_deployment, refused, told
+from connectors.prefect.previews import deployment_of, no_deployment
+from connectors.previews import refused
 from connectors.sending import refused as stop_if_refused
 
+MARKING = Marking("Prefect", "paused", "line in the description")
 MOST_PAGES = 250
-WIDEST = "headway-" + "0" * 40
 
 
 class Holder:
@@ -51,47 +57,22 @@ class Holder:
             return refused(verb, no_deployment(job, verb))
         if ask.verb is Verb.HOLD:
             return _hold(job, row, ask)
-        return _release(job, row, str(ask.parameters.get("hold") or ""), ask.parameters.get("enable") != "no")
+        return _release(job, row, ask)
 
     def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
         """As the contract says."""
-        job, how = str(plan["job"]), plan["how"]
-        row = deployment_of(self._client, job)
+        row = deployment_of(self._client, str(plan["job"]))
         if row is None:
-            raise NotSupported(f"Prefect: {job} is gone; nothing was sent")
-        note, paused = fields.words(row, "description"), row["paused"] is True
-        hold = key if how == "hold" else str(plan["hold"])
-        there = _mark_of(row, hold) is not None
-        if how == "hold":
-            if paused and there:
-                return Receipt(_ref(job, key), "was held under this key before")
-            until = instant(plan["until"])
-            if paused or until is None:
-                raise NotSupported(f"Prefect: {job} is paused by now, and not by this hold; nothing was sent")
-            body = {"paused": True, "description": with_hold(note, hold_mark(key, str(plan["by"]), until))}
-        elif not there:
-            raise NotSupported(f"Prefect: the description of {job} tells of no such hold by now; nothing was sent")
-        else:
-            resumed = {"paused": False} if how == "release" else {}
-            body = {**resumed, "description": without_hold(note, hold) or None}
-        stop_if_refused(self._client.change_deployment(str(row["id"]), body))
-        return Receipt(_ref(job, hold), f"{job} is {'paused' if how == 'hold' else 'as it was'}")
+            raise MARKING.gone(plan)
+        body = _held(row, plan, key) if plan["how"] == "hold" else _freed(row, plan)
+        if body is not None:
+            stop_if_refused(self._client.change_deployment(str(row["id"]), body))
+        return MARKING.done(plan, key)
 
     def look(self, plan: Mapping[str, Any], key: str) -> LookUp:
         """By the mark in the description, and the pause."""
-        job, how = str(plan.get("job")), plan.get("how")
-        row = deployment_of(self._client, job)
-        if row is None:
-            return CannotTell(f"Prefect no longer has the deployment {job}")
-        hold = key if how == "hold" else str(plan.get("hold"))
-        there, paused = _mark_of(row, hold) is not None, row["paused"] is True
-        if how == "hold":
-            return Found(_ref(job, hold), f"{job} is paused under our mark") if there and paused else Absent()
-        if there:
-            return Absent()
-        if how == "release" and paused:
-            return CannotTell(f"{job} is paused, and its description tells of no such hold: somebody else has it")
-        return Found(_ref(job, hold), f"the description of {job} tells of no such hold")
+        row = deployment_of(self._client, str(plan["job"]))
+        return MARKING.look(None if row is None else _standing(row), plan, key)
 
 
 def all_holds(client: PrefectClient, names: Names) -> tuple[NativeHold, ...]:
@@ -110,16 +91,16 @@ def all_holds(client: PrefectClient, names: Names) -> tuple[NativeHold, ...]:
 
 def _native(row: fields.Row, names: Names) -> list[NativeHold]:
     try:
-        job, paused = names.deployment(row), row.get("paused") is True
+        job = names.deployment(row)
     except RecordUnreadable:
         return []
     if not names.watched(job):
         return []
-    marks = holds_in(_note(row))
-    return [
-        NativeHold(job, mark, f"description of the deployment {job}", bare=not paused or place > 0)
-        for place, mark in enumerate(marks)
-    ]
+    return native_holds(job, _standing(row), f"description of the deployment {job}")
+
+
+def _standing(row: fields.Row) -> Standing:
+    return Standing(row.get("paused") is True, tuple(holds_in(_note(row))))
 
 
 def _note(row: fields.Row) -> str:
@@ -127,40 +108,43 @@ def _note(row: fields.Row) -> str:
     return fields.clean(found) if isinstance(found, str) else ""
 
 
-def _mark_of(row: fields.Row, hold: str) -> HoldMark | None:
-    return next((one for one in holds_in(_note(row)) if one.id == hold), None)
+def _held(row: fields.Row, plan: Mapping[str, Any], key: str) -> dict[str, Any] | None:
+    """What is sent; None where it is held under this key. Raises NotSupported."""
+    mark = MARKING.to_write(_standing(row), plan, key)
+    return None if mark is None else {"paused": True, "description": with_hold(fields.words(row, "description"), mark)}
+
+
+def _freed(row: fields.Row, plan: Mapping[str, Any]) -> dict[str, Any]:
+    MARKING.check_release(_standing(row), plan)
+    resumed = {"paused": False} if plan["how"] == "release" else {}
+    return {**resumed, "description": without_hold(fields.words(row, "description"), str(plan["hold"])) or None}
 
 
 def _hold(job: str, row: fields.Row, ask: Ask) -> Preview:
-    until = instant(ask.parameters.get("until"))
-    if until is None:
-        return refused("hold", "a hold needs an end (until), after which nobody should hold any more")
-    if row["paused"] is True:
-        ours = next(iter(holds_in(_note(row))), None)
-        who = f"by Headway for {ours.by} until {told(ours.until)}" if ours else "not by Headway"
-        return refused("hold", f"{job} is paused already, {who}")
-    mark = hold_mark(WIDEST, str(ask.parameters.get("by") or ""), until)
-    line = mark.text.replace(WIDEST, "KEY")
+    asked, why = asked_mark(ask), MARKING.unfit(job, _standing(row))
+    if asked is None or why is not None:
+        return refused("hold", why or NO_END)
     return Preview(
         verb="pause the deployment",
-        words=f"pause all schedules of {job} until {told(mark.until)} at the latest, marked in its description",
+        words=f"pause all schedules of {job} until {instant_key(asked.until)} at the latest, marked in its description",
         scope=f"all schedules of {job}",
-        native_calls=(_call(row, {"paused": True, "description": f"… {line}"}),),
+        native_calls=(_call(row, {"paused": True, "description": f"… {shown(asked)}"}),),
         notes=(
             "runs that Prefect has made ahead by its schedules are deleted; those that wait or run by hand go on",
             "it can still be started by hand, and by automations",
             "a process that serves or deploys it anew writes its description and resumes it: that ends the hold",
         ),
-        plan={"how": "hold", "job": job, "by": mark.by, "until": told(mark.until)},
+        plan=hold_plan(job, asked),
     )
 
 
-def _release(job: str, row: fields.Row, hold: str, enables: bool) -> Preview:
-    paused = row["paused"] is True
-    if _mark_of(row, hold) is None:
-        why = "is paused, but its description tells of no such hold: a person has it" if paused else "is not held"
-        return refused("release", f"{job} {why}")
-    resumes = enables and paused
+def _release(job: str, row: fields.Row, ask: Ask) -> Preview:
+    plan, now = release_plan(job, ask), _standing(row)
+    why = MARKING.bound(job, now, plan["hold"], "resume it in Prefect")
+    if why is not None:
+        return refused("release", why)
+    enables = plan["how"] == "release"
+    resumes = enables and now.is_paused
     calls = {**({"paused": False} if enables else {}), "description": "its description without our line"}
     alone = "whether it is paused stays as it is" if not enables else "somebody resumed it"
     return Preview(
@@ -171,13 +155,9 @@ def _release(job: str, row: fields.Row, hold: str, enables: bool) -> Preview:
         scope=f"all schedules of {job}" if resumes else f"the description of {job}",
         native_calls=(_call(row, calls),),
         notes=(STARTED_LATER,) if resumes else (),
-        plan={"how": "release" if enables else "clear", "job": job, "hold": hold},
+        plan=plan,
     )
 
 
 def _call(row: fields.Row, body: Mapping[str, Any]) -> str:
     return f"PATCH /deployments/{row['id']} {fields.shown(dict(body))}"
-
-
-def _ref(job: str, hold: str) -> str:
-    return json.dumps({"deployment": job, "hold": hold})

@@ -7,6 +7,7 @@ the next runs, which Prefect makes ahead of time.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -63,11 +64,13 @@ class InventoryReader:
             if job is not None and self._names.watched(job):
                 named[str(row["id"])] = (job, row)
         ahead = self._next_runs(named.keys(), clock)
-        feeds = self._feeds(skipped)
+        feeds, slots_of = self._feeds(skipped), self._slots([row for _, row in named.values()])
         told = []
         for found, (job, row) in named.items():
             made = self._kept(
-                partial(parse_inventory.deployment, row, job, feeds.get(found, ()), ahead.get(found), self._ui),
+                partial(
+                    parse_inventory.deployment, row, job, feeds.get(found, ()), ahead.get(found), self._ui, slots_of
+                ),
                 "deployments",
                 row,
                 skipped,
@@ -119,6 +122,17 @@ class InventoryReader:
             if len(rows) < PAGE_LIMIT or not seen:
                 break
         return found
+
+    def _slots(self, deployments: Iterable[fields.Row]) -> dict[str, int | None]:
+        """The limit of each work pool that has one; none where this server or account tells none."""
+        if not any(fields.words(row, "work_pool_name") for row in deployments):
+            return {}
+        found: dict[str, int | None] = {}
+        reply = self._client.work_pools()
+        for row in rows_of(reply) if reply.status == 200 else ():
+            with suppress(RecordUnreadable):
+                found |= [parse_inventory.slots(row)]
+        return {name: limit for name, limit in found.items() if limit is not None}
 
     def _feeds(self, skipped: list[Skipped]) -> dict[str, set[str]]:
         """Deployment -> jobs whose runs start it, by the automations; none where this server or account has none."""

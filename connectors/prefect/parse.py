@@ -45,6 +45,8 @@ ENDED = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 AHEAD = "SCHEDULED"
 ACTED = re.compile(r"\[(headway-[0-9a-z]{10,40}) (rerun|cancel|mark_ok|skip)\]")
 """What we write into the message of a state that we set."""
+WRITTEN = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""An id as Prefect writes it: to read it as a UUID takes a tenth of the time of a row."""
 PERIOD_LABEL = "headway.period"
 """Label of a run that we started: the instant it is for."""
 SPLIT_SECOND = 0.002
@@ -92,6 +94,8 @@ def marked(key: str, verb: str, why: str = "") -> str:
 def id_of(row: Row, name: str = "id") -> str:
     """An id (a UUID) that must be there."""
     found = fields.text(row, name)
+    if WRITTEN.fullmatch(found):
+        return found
     try:
         return str(UUID(found))
     except ValueError:

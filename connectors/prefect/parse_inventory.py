@@ -15,8 +15,16 @@ DEPTH = 5
 """Of triggers within triggers."""
 
 
-def deployment(row: fields.Row, job: str, upstreams: Iterable[str], next_at: datetime | None, ui: str) -> JobRecord:
-    """One deployment."""
+def deployment(
+    row: fields.Row,
+    job: str,
+    upstreams: Iterable[str],
+    next_at: datetime | None,
+    ui: str,
+    slots_of: Mapping[str, int | None] | None = None,
+) -> JobRecord:
+    """One deployment. `slots_of`: how many runs of each work pool there may be at once."""
+    pool = fields.words(row, "work_pool_name")
     told = without_holds(fields.words(row, "description"))
     place = fields.words(row, "entrypoint") or fields.words(row, "path")
     words = "" if told in ("", "None") else f": {told[:500]}"
@@ -30,9 +38,18 @@ def deployment(row: fields.Row, job: str, upstreams: Iterable[str], next_at: dat
         definition=f"{place}{words}",
         definition_hash=fields.short_digest(kept),
         proof=Proof.FULL,
-        run_as=fields.words(row, "work_pool_name"),
+        run_as=pool,
         native_url=f"{ui}/deployments/deployment/{parse.id_of(row)}" if ui else "",
+        pool=pool if pool in (slots_of or {}) else "",
+        slots=(slots_of or {}).get(pool),
     )
+
+
+def slots(row: Any) -> tuple[str, int | None]:
+    """Name and limit of a work pool; None where it has none. Raises RecordUnreadable."""
+    row = fields.table(row)
+    found = fields.number(row, "concurrency_limit", 0) if row.get("concurrency_limit") is not None else 0
+    return fields.text(row, "name"), found if found >= 1 else None
 
 
 def flow(name: str, flow_id: str, ui: str) -> JobRecord:

@@ -1,29 +1,14 @@
-"""What previews share: how a refusal looks, instants from outside, other runs of a job that are under way."""
+"""What previews share: the deployment behind a job, other runs of it that are under way."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
 from connectors import fields
-from connectors.contract import Preview, SystemUnreachable
+from connectors.contract import SystemUnreachable
 from connectors.prefect.client import PrefectClient, rows_of
 
 ACTIVE = ["PENDING", "RUNNING", "PAUSED", "CANCELLING"]
-
-
-def refused(verb: str, why: str) -> Preview:
-    """A preview of what cannot be done now."""
-    return Preview(verb, f"cannot {verb} now", "nothing", refused=why)
-
-
-def instant(key: Any) -> datetime | None:
-    """An aware instant from outside, in UTC, or None for anything else."""
-    try:
-        at = datetime.fromisoformat(key)
-        return at.astimezone(UTC) if at.tzinfo is not None else None
-    except (TypeError, ValueError, OverflowError):
-        return None
 
 
 def told(at: datetime) -> str:

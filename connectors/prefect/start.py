@@ -10,7 +10,8 @@ from connectors import fields
 from connectors.contract import Absent, Ask, Found, LookUp, NotSupported, Preview, Receipt, Verb
 from connectors.prefect import parse
 from connectors.prefect.client import PrefectClient, rows_of
-from connectors.prefect.previews import active, deployment_of, idle, instant, no_deployment, refused, told
+from connectors.prefect.previews import active, deployment_of, idle, no_deployment, told
+from connectors.previews import instant, refused
 from connectors.sending import after_once
 from connectors.sending import refused as stop_if_refused
 

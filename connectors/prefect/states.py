@@ -25,8 +25,9 @@ from connectors.contract import (
 )
 from connectors.prefect import parse
 from connectors.prefect.client import PrefectClient, rows_of
-from connectors.prefect.previews import active, refused
+from connectors.prefect.previews import active
 from connectors.prefect.references import Reference, reference
+from connectors.previews import refused
 from connectors.sending import after_once
 from connectors.sending import refused as stop_if_refused
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from connectors.contract import SystemUnreachable
+from connectors.contract import SystemUnreachable, Verb
 from connectors.replay import parse
 from connectors.replay.parse import JobKey, Night
 
@@ -25,15 +25,29 @@ class NightUnusable(Exception):
     """A night's file cannot be read; the message has the place and the reason."""
 
 
+RERUN, START, HOLD, RELEASE = Verb.RERUN.value, Verb.START.value, Verb.HOLD.value, Verb.RELEASE.value
+CLEAR, PAUSE, RESUME = "clear", "pause", "resume"
+VERBS = frozenset({RERUN, START, HOLD, RELEASE, CLEAR, PAUSE, RESUME})
+
+
 @dataclass(frozen=True, slots=True)
 class SentAction:
-    """One rerun that was asked for."""
+    """What was done to one run, or to one job."""
 
     key: str
     job: JobKey
     run: str
-    """The run's name in the night."""
+    """The run's name in the night; empty where it is about the job."""
     sent_at: datetime
+    verb: str = RERUN
+    """One of VERBS. CLEAR takes a mark away alone; PAUSE and RESUME are a person's, at the scheduler."""
+    mark: str = ""
+    """HOLD: the text of its mark; RELEASE and CLEAR: the id of the hold."""
+
+    @property
+    def runs(self) -> bool:
+        """True for what makes an attempt."""
+        return self.verb in (RERUN, START)
 
 
 def load_night(path: Path) -> Night:
@@ -83,6 +97,7 @@ class Actions:
     def append(self, action: SentAction) -> None:
         """Written and on the disk when this returns. Raises SystemUnreachable: then nothing was sent."""
         row = {"key": action.key, "job": list(action.job), "run": action.run, "sent_at": action.sent_at.isoformat()}
+        row |= {} if action.verb == RERUN else {"verb": action.verb, "mark": action.mark}
         line = b"\n" + json.dumps(row).encode() + b"\n"  # whatever a crash left before it stays a line of its own
         try:
             file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -99,7 +114,10 @@ def _action(line: bytes) -> SentAction | None:
     try:
         row: Mapping[str, Any] = json.loads(line)
         system, native_id = row["job"]
-        return SentAction(row["key"], (system, native_id), row["run"], datetime.fromisoformat(row["sent_at"]))
+        verb, at = str(row.get("verb", RERUN)), datetime.fromisoformat(row["sent_at"])
+        if verb not in VERBS:
+            return None
+        return SentAction(row["key"], (system, native_id), row["run"], at, verb, str(row.get("mark", "")))
     except (ValueError, KeyError, TypeError):
         return None
 

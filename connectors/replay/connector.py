@@ -5,17 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterator, Sequence
-from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
+from datetime import datetime
 
 from connectors.contract import (
-    Absent,
     Ask,
     Capability,
     Clock,
     Connector,
     ConnectorKind,
-    Found,
     Inventory,
     JobRecord,
     LogChunk,
@@ -35,18 +32,16 @@ from connectors.contract import (
     Verb,
 )
 from connectors.replay import words
+from connectors.replay.acts import NOT_REAL, Acts
 from connectors.replay.client import Actions, NightUnusable, ReplayClock, SentAction, load_night
 from connectors.replay.cursor import Cursor
 from connectors.replay.log import chunk, lines
 from connectors.replay.options import ReplayOptions, targets
-from connectors.replay.parse import JobDef, Night, Recorded, SystemDef
-from connectors.replay.world import Attempt, home, world
+from connectors.replay.parse import JobDef, Night, SystemDef
+from connectors.replay.world import Attempt, attempts, home, world
 
 BITE = 1000
 """Attempts in one poll."""
-LONGEST = timedelta(hours=12)
-"""An attempt that began earlier than this is not looked for as one that may overlap."""
-NOT_REAL = "replay: no real scheduler is touched"
 
 
 class ReplayConnector:
@@ -61,7 +56,8 @@ class ReplayConnector:
     def inventory(self, previous_hash: str, timeout_seconds: float) -> Inventory:
         """All jobs of the target; they never change during a night."""
         system = self._system()
-        records = tuple(one for job in self._jobs() for one in _job_records(job))
+        acts = self._acts()
+        records = tuple(one for job in self._jobs() for one in _job_records(job, acts.is_paused(job)))
         digest = hashlib.sha256(repr(records).encode()).hexdigest()[:16]
         clock = self._clock_pair(system)
         if digest == previous_hash:
@@ -102,49 +98,29 @@ class ReplayConnector:
 
     def preview(self, ask: Ask, timeout_seconds: float) -> Preview:
         """The verb of the lent kind; nothing is sent."""
-        night, now = self._night(), self._clock.now()
-        job = home(night, (self._options.system, ask.run.job))
-        attempts = list(self._attempts(night, ask.run, now))
-        if job is None or not attempts:
-            why = f"nothing of {ask.run.job} {ask.run.period_key} has started yet: there is nothing to run again"
-            return Preview("run once", f"rerun {ask.run.job}", ask.run.period_key, refused=why)
-        open_ones = [one for one in attempts if one.ending is None]
-        last = attempts[-1]
-        failed = last.ending is not None and last.ending.state.is_red
-        names = self._tasks_again(job, ask.run.job, last)
-        how = words.verb(self._lent, job, ask.run.job, last.run, _local(last.due, night.zone), failed, names)
-        return Preview(
-            verb=how.verb,
-            words=how.words,
-            scope=how.scope,
-            affected=how.affected,
-            overlap=self._overlap(night, job, last.run, now),
-            native_calls=how.calls,
-            notes=(*how.notes, NOT_REAL),
-            refused=f"{ask.run.job} is still running" if open_ones else None,
-            plan={"job": ask.run.job, "run": last.run},
-        )
+        return self._acts().preview(ask, _run_of(ask.run))
 
     def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
         """Written to the replay's memory under `key`; the same key twice is one action."""
         if preview.refused:
             raise NotSupported(preview.refused)
-        if key not in {one.key for one in self._actions.read()}:
-            job = (self._options.system, str(preview.plan["job"]))
-            self._actions.append(SentAction(key, job, str(preview.plan["run"]), self._clock.now()))
-        return Receipt(key, f"{preview.verb}: accepted by the replay")
+        action, receipt = self._acts().act(preview, key)
+        if action is not None:
+            self._actions.append(action)
+        return receipt
 
     def holds(self, timeout_seconds: float, known: Collection[str] = ()) -> tuple[NativeHold, ...]:
-        raise NotSupported("the replay: holds are not kept by this kind")
+        """By the replay's memory; bare marks too."""
+        return tuple(self._acts().holds(self._jobs()))
 
     def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
         """By the replay's memory, which proves both."""
-        return Found(key, "in the replay's actions") if key in {one.key for one in self._actions.read()} else Absent()
+        return self._acts().look_up(preview, key)
 
     def probe(self, timeout_seconds: float) -> Probe:
         """Always there; says that it is a replay."""
         system = self._system()
-        rights = (Right("view", True), Right("rerun", True, needed_for="act"))
+        rights = (Right("view", True), *(Right(name, True, needed_for="act") for name in ("rerun", "start", "hold")))
         version = f"replay of {system.version or self._lent}"
         return Probe(True, version, rights, (NOT_REAL,), self._clock_pair(system))
 
@@ -160,6 +136,9 @@ class ReplayConnector:
             return load_night(self._options.night)
         except NightUnusable as error:
             raise SystemUnreachable(str(error)) from None
+
+    def _acts(self) -> Acts:
+        return Acts(self._night(), self._options.system, self._lent, self._actions.read(), self._clock.now())
 
     def _system(self) -> SystemDef:
         return self._night().systems[self._options.system]
@@ -183,14 +162,8 @@ class ReplayConnector:
 
     def _attempts(self, night: Night, run: RunRef, now: datetime) -> Iterator[Attempt]:
         """The attempts of one run so far, by start."""
-        name = _run_of(run)
-        found = night.by_run.get((job.key, name)) if (job := home(night, (self._options.system, run.job))) else None
-        if found is None:
-            return
-        since = min(found.due, found.started_at) if isinstance(found, Recorded) else found.due
-        for one in world(night, self._actions.read(), min(now, night.until), since):
-            if one.job == (self._options.system, run.job) and one.run == name:
-                yield one
+        until = min(now, night.until)
+        return attempts(night, self._actions.read(), (self._options.system, run.job), _run_of(run), until)
 
     def _record(self, night: Night, one: Attempt) -> RunRecord | None:
         job = home(night, one.job)
@@ -198,21 +171,6 @@ class ReplayConnector:
 
     def _key(self, one: Attempt) -> str:
         return words.attempt_key(self._lent, one)
-
-    def _tasks_again(self, job: JobDef, asked: str, last: Attempt) -> tuple[str, ...]:
-        names = [task.name for task in job.tasks]
-        wanted = asked.removeprefix(f"{job.native_id}.") if asked != job.native_id else ""
-        first = wanted or (last.ending.task if last.ending is not None else "")
-        return tuple(names[names.index(first) :] if first in names else names)
-
-    def _overlap(self, night: Night, job: JobDef, run: str, now: datetime) -> str | None:
-        shown = world(night, self._actions.read(), now, now - max(night.longest, LONGEST))
-        running = [one for one in shown if one.job == job.key and one.ending is None and one.run != run]
-        return f"{job.native_id} is running for {running[0].run}" if running else None
-
-
-def _local(at: datetime, zone: str) -> str:
-    return f"{at.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M}"
 
 
 def _run_of(run: RunRef) -> str:
@@ -223,12 +181,12 @@ def _run_of(run: RunRef) -> str:
         return ""
 
 
-def _job_records(job: JobDef) -> Iterator[JobRecord]:
+def _job_records(job: JobDef, is_paused: bool) -> Iterator[JobRecord]:
     yield JobRecord(
         native_id=job.native_id,
         title=job.title or job.native_id,
         schedule=job.schedule,
-        paused=job.paused,
+        paused=is_paused,
         upstreams=job.upstreams,
         definition=job.definition,
         definition_hash=hashlib.sha256(job.definition.encode()).hexdigest()[:16],
@@ -263,18 +221,23 @@ CONNECTOR = ConnectorKind(
     targets=targets,
     open=open_connector,
     capabilities=frozenset(
-        {Capability.RERUN, Capability.LOG, Capability.NATIVE_DEPENDENCIES, Capability.PERIODS},
+        {
+            Capability.RERUN,
+            Capability.START,
+            Capability.HOLD,
+            Capability.LOG,
+            Capability.NATIVE_DEPENDENCIES,
+            Capability.PERIODS,
+        },
     ),
+    starts_held=True,
     missing={
-        Capability.START: "a replay starts only what it was recorded to start, and reruns of it",
         Capability.CANCEL: "what a replay plays has ended long ago",
         Capability.MARK: "a recorded night is not changed; Headway asserts it itself",
         Capability.TASKS: "a replay runs a job again as a whole",
-        Capability.HOLD: "a recorded night has no clock that could be held",
     },
     proofs=frozenset(Proof),
-    verbs={
-        Verb.RERUN: "the verb of the kind that is lent",
-    },
+    verbs=dict.fromkeys((Verb.RERUN, Verb.START, Verb.HOLD, Verb.RELEASE), "the verb of the kind that is lent"),
+    schedules="expression",
     ladder="Proves what the recording proves: a job recorded with starts only stays UNKNOWN after its start.",
 )

@@ -7,19 +7,22 @@ started, and an action only makes attempts that start after it was sent.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from statistics import median
 
 from connectors.contract import State
-from connectors.replay.client import SentAction
+from connectors.replay.client import RERUN, SentAction
+from connectors.replay.held import Pauses
 from connectors.replay.parse import Ending, JobDef, JobKey, Night, Outcome, Recorded, Script, TaskDef
 
 USUAL_SECONDS = 60
 """How long the rerun of a job takes that never ended well in the recording."""
 
 Plays = dict[JobKey, list["Try"]]
+Begun = tuple[datetime, datetime, SentAction | None]
+"""When an attempt is queued, when it starts, by which action."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ class Attempt:
 def world(night: Night, actions: Sequence[SentAction], now: datetime, since: datetime | None = None) -> list[Attempt]:
     """Every attempt as it stands at `now`, by `position`; with `since`, only what changed at or after it."""
     sent = [one for one in actions if one.sent_at <= now]
-    tries = [*_recorded(night, since, now), *_again(night, sent), *script_tries(night, sent)]
+    tries = [*_recorded(night, Pauses(sent), since, now), *_asked(night, sent), *script_tries(night, sent)]
     shown = (seen(part, now) for one in tries for part in parts(night.jobs[one.job], one))
     found = (one for one in shown if one is not None and (since is None or one.changed_at >= since))
     return sorted(found, key=lambda one: one.position)
@@ -125,11 +128,19 @@ def _failing(tasks: Sequence[TaskDef], ending: Ending) -> int:
     return names.index(ending.task) if ending.task in names and ending.state.is_red else len(tasks) - 1
 
 
-def _recorded(night: Night, since: datetime | None, now: datetime) -> Iterator[Try]:
+def _recorded(night: Night, pauses: Pauses, since: datetime | None, now: datetime) -> Iterator[Try]:
     begin = 0 if since is None else bisect_left(night.recorded, since - night.longest, key=_start)
     for one in night.recorded[begin : bisect_right(night.recorded, now, key=_start)]:
-        if since is None or one.ended_at >= since:
+        if (since is None or one.ended_at >= since) and _starts_itself(one, pauses):
             yield _try_of(one)
+
+
+def _starts_itself(one: Recorded, pauses: Pauses) -> bool:
+    return pauses.free_from(one.job, _queued(one)) == _queued(one)
+
+
+def _queued(one: Recorded) -> datetime:
+    return min(one.due, one.started_at)
 
 
 def _start(one: Recorded) -> datetime:
@@ -137,24 +148,50 @@ def _start(one: Recorded) -> datetime:
 
 
 def _try_of(one: Recorded) -> Try:
-    return Try(one.job, one.run, one.due, 1, min(one.due, one.started_at), one.started_at, one.ended_at, one.ending)
+    return Try(one.job, one.run, one.due, 1, _queued(one), one.started_at, one.ended_at, one.ending)
 
 
-def _again(night: Night, actions: Sequence[SentAction]) -> Iterator[Try]:
-    """Reruns of recorded runs: they end well, in the job's usual time."""
+def _asked(night: Night, actions: Sequence[SentAction]) -> Iterator[Try]:
+    """Reruns of recorded runs, and starts of those that did not come or that the recording never had: they end well,
+    in the job's usual time."""
     numbers: dict[tuple[JobKey, str], int] = {}
+    pauses = Pauses(actions)
     for action in actions:
         job = home(night, action.job)
         one = night.by_run.get((job.key, action.run)) if job is not None else None
-        if job is None or not isinstance(one, Recorded):
+        due = one.due if one is not None else due_of(action.run)
+        if job is None or due is None or isinstance(one, Script) or not action.runs:
             continue
-        number = numbers[job.key, action.run] = numbers.get((job.key, action.run), 1) + 1
+        came = one is not None and (action.sent_at < _queued(one) or _starts_itself(one, pauses))
+        number = numbers[job.key, action.run] = numbers.get((job.key, action.run), int(came)) + 1
         start = action.sent_at + timedelta(seconds=job.wait)
-        first = _first_task(job, action, one.ending if number == 2 else None)
+        first = _first_task(job, action, one.ending if one is not None and came and number == 2 else None)
         yield Try(
-            job.key, one.run, one.due, number, action.sent_at, start, start + _usual(night, job.key), Ending(),
+            job.key, action.run, due, number, action.sent_at, start, start + _usual(night, job.key), Ending(),
             action.key, action.job, first,
         )  # fmt: skip
+
+
+def due_of(run: str) -> datetime | None:
+    """The instant that a run is named by; None for what is no name of a run."""
+    try:
+        return datetime.fromisoformat(run).astimezone(UTC)
+    except ValueError:
+        return None
+
+
+def attempts(night: Night, actions: Sequence[SentAction], job: JobKey, run: str, now: datetime) -> Iterator[Attempt]:
+    """The attempts of one run of a job or task so far, by start; none of a run that there is not."""
+    at_home = home(night, job)
+    one = night.by_run.get((at_home.key, run)) if at_home is not None else None
+    due = one.due if one is not None else due_of(run)
+    if due is None:
+        return
+    asked = (each.sent_at for each in actions if each.run == run)
+    since = min((_queued(one) if isinstance(one, Recorded) else due, *asked))
+    for each in world(night, actions, now, since):
+        if each.job == job and each.run == run:
+            yield each
 
 
 def _usual(night: Night, job: JobKey) -> timedelta:
@@ -175,16 +212,17 @@ def home(night: Night, key: JobKey) -> JobDef | None:
 def script_tries(night: Night, actions: Sequence[SentAction]) -> list[Try]:
     """Every attempt of the scripts, played to their ends if nothing more is done."""
     plays: Plays = {}
+    pauses = Pauses(actions)
     for script in night.scripts:
-        job = night.jobs[script.job]
-        plays.setdefault(script.job, []).extend(_play(script, job, plays, actions))
+        starts = _starts(script, night.jobs[script.job], plays, actions, pauses)
+        plays.setdefault(script.job, []).extend(_play(script, night.jobs[script.job], plays, starts))
     return [one for tries in plays.values() for one in tries]
 
 
-def _play(script: Script, job: JobDef, plays: Plays, actions: Sequence[SentAction]) -> list[Try]:
+def _play(script: Script, job: JobDef, plays: Plays, starts: Iterable[Begun]) -> list[Try]:
     tries: list[Try] = []
-    for queued, start, action in sorted(_starts(script, job, plays, actions), key=lambda one: one[1]):
-        outcome = _outcome(script, plays, start, action is not None, first=not tries)
+    for queued, start, action in sorted(starts, key=lambda one: one[1]):
+        outcome = _outcome(script, plays, start, action is not None and action.verb == RERUN, first=not tries)
         before = tries[-1].ending if tries and tries[-1].ends_at <= start else None
         tries.append(
             Try(
@@ -198,19 +236,22 @@ def _play(script: Script, job: JobDef, plays: Plays, actions: Sequence[SentActio
 
 
 def _starts(
-    script: Script, job: JobDef, plays: Plays, actions: Sequence[SentAction]
-) -> Iterator[tuple[datetime, datetime, SentAction | None]]:
-    """(queued, started, by which action) of each attempt."""
+    script: Script, job: JobDef, plays: Plays, actions: Sequence[SentAction], pauses: Pauses
+) -> Iterator[Begun]:
+    """Each attempt's beginning. A start by the clock does not come while its job is paused; what another job starts
+    comes when its own is let go."""
     wait = timedelta(seconds=script.wait)
     if script.after is None:
-        yield script.due, script.due + wait, None
+        if pauses.free_from(script.job, script.due) == script.due:
+            yield script.due, script.due + wait, None
     else:
         for one in plays.get(script.after, ()):
-            if one.ending.state is State.SUCCEEDED:
-                yield one.ends_at, one.ends_at + wait, None
+            at = pauses.free_from(script.job, one.ends_at) if one.ending.state is State.SUCCEEDED else None
+            if at is not None:
+                yield at, at + wait, None
     names = {script.job, *((job.system, f"{job.native_id}.{task.name}") for task in job.tasks)}
     for action in actions:
-        if action.job in names and action.run == script.run:
+        if action.runs and action.job in names and action.run == script.run:
             yield action.sent_at, action.sent_at + timedelta(seconds=job.wait), action
 
 

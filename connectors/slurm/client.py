@@ -57,7 +57,7 @@ class SlurmClient:
 
     def names(self, since: int) -> Answer:
         calls = ["host", "config", f"names {_quoted((str(since), *self._accounting()))}"]
-        return self.ask([*calls, self._queue(), "crontabs"])
+        return self.ask([*calls, self._queue(), "crontabs", "limits"])
 
     def pending(self) -> Answer:
         return self.ask(["host", "level", self._queue()])

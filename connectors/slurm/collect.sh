@@ -17,7 +17,7 @@ host() {
 config() { # without slurmctld each command takes ten seconds to say so: then it is asked no more
   mark "CONFIG"
   conf=$(scontrol show config 2>&1); silent=$?
-  printf '%s\n' "$conf" | awk '/^(AccountingStorageType|AccountingStoreFlags|ClusterName|MinJobAge|PrivateData|SLURM_VERSION|SlurmUser) |[Ee]rror|not found/'
+  printf '%s\n' "$conf" | awk '/^(AccountingStorageEnforce|AccountingStorageType|AccountingStoreFlags|ClusterName|MinJobAge|PrivateData|SLURM_VERSION|SlurmUser) |[Ee]rror|not found/'
 }
 level() { mark "LEVEL|$(sacctmgr -n -P show user "$(id -un)" withcoord format=AdminLevel,Coord 2>&1 | head -n 1)"; }
 
@@ -83,24 +83,32 @@ grouped() {
   }'
 }
 
+# "q|QOS|running jobs at most|of each user" and "p|PARTITION|its QOS", where such limits are enforced at all.
+limits() {
+  mark "LIMITS"
+  printf '%s\n' "$conf" | grep -q '^AccountingStorageEnforce .*limits' || return 0
+  sacctmgr -n -P show qos format=Name,GrpJobs,MaxJobsPU 2>/dev/null | sed 's/^/q|/'
+  scontrol show partition -o 2>/dev/null | sed -n 's/^PartitionName=\([^ ]*\) .* QoS=\([^ ]*\) .*/p|\1|\2/p'
+}
+
 # Of each user and name the newest submission, and which jobs it was told to wait for ("<").
 names() { # FROM FILTER…
   from=$1; shift
   mark "NAMES"
-  { sacct -a -X -P -n --delimiter="$D" -S "uts$from" -E now+120 --format=JobID,Submit,User,Account,Partition,WorkDir,JobName,SubmitLine "$@" 2>&1; echo "${D}rc$?"; } | awk -F"$D" '
+  { sacct -a -X -P -n --delimiter="$D" -S "uts$from" -E now+120 --format=JobID,Submit,User,Account,Partition,QOS,WorkDir,JobName,SubmitLine "$@" 2>&1; echo "${D}rc$?"; } | awk -F"$D" '
   NF == 2 && $2 ~ /^rc[0-9]+$/ { print "=" FS substr($2, 3); next }
-  NF < 8 { if (NF > 1) print "?" FS substr($0, 1, 200); else if (/error|not found/ && errors++ < 5) print "!" FS $0; next }
+  NF < 9 { if (NF > 1) print "?" FS substr($0, 1, 200); else if (/error|not found/ && errors++ < 5) print "!" FS $0; next }
   {
     id = $1; sub(/[_+].*/, "", id)
-    key = $3 FS $7; of[id] = key
+    key = $3 FS $8; of[id] = key
     if (!(key in at) || $2 + 0 >= at[key]) { at[key] = $2 + 0; row[key] = $0 }
   }
   END {
     for (key in row) {
       print "+" FS row[key]
       split(row[key], f, FS)
-      if (!match(f[8], / (-d|--dependency)[ =]?[a-z]+:[^ ]*/)) continue
-      m = split(substr(f[8], RSTART + 1, RLENGTH - 1), word, /[ =,?]/)
+      if (!match(f[9], / (-d|--dependency)[ =]?[a-z]+:[^ ]*/)) continue
+      m = split(substr(f[9], RSTART + 1, RLENGTH - 1), word, /[ =,?]/)
       for (i = 1; i <= m; i++) {
         k = split(word[i], ids, ":"); sub(/^-d/, "", ids[1])
         if (ids[1] !~ /^after(ok|any|notok|corr)$/) continue

@@ -69,6 +69,7 @@ CONNECTOR = ConnectorKind(
         Capability.PERIODS: "Slurm gives a job no date: whenever it runs, it runs for now",
     },
     proofs=frozenset({Proof.FULL}),
+    schedules="expression",
     ladder=(
         "Each job id is a run, an array with all its tasks too (PARTIAL where some failed), and what is requeued is a"
         " further attempt of it. Accounting (slurmdbd) proves start, end and exit code; slurmctld tells what waits,"

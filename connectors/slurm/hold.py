@@ -20,7 +20,7 @@ from connectors.contract import (
     SystemUnreachable,
     Verb,
 )
-from connectors.holdnotes import KEY_TO_COME, mark_of, not_released
+from connectors.holdnotes import asked_hold, asked_release, must_mark, not_released, shown, unwritable
 from connectors.slurm import parse
 from connectors.slurm.answer import Answer
 from connectors.slurm.choice import Choice
@@ -79,13 +79,9 @@ class Holds:
 
     def _hold(self, ask: Ask, user: str, now: Situation, waits: list[Queued]) -> Preview:
         job = ask.run.job
-        asked = {name: str(ask.parameters.get(name, "")) for name in ("by", "until")}
         ids = [_id(line) for line in waits if not line.is_held]
-        plan = {"way": "hold", "job": job, "user": user, "skew": now.skew, "parts": ids, **asked}
-        mark = mark_of(plan, KEY_TO_COME)
-        text = mark.text.replace(KEY_TO_COME, "<key>") if mark else ""
-        calls = [f'scontrol update JobId={one} Comment="… {text}"; scontrol hold {one}' for one in ids[:5]]
-        no_mark = f'a hold by "{asked["by"]}" until "{asked["until"]}" cannot be written down at its source'
+        plan = {"way": "hold", "job": job, "user": user, "skew": now.skew, "parts": ids, **asked_hold(ask)}
+        calls = [f'scontrol update JobId={one} Comment="… {shown(plan)}"; scontrol hold {one}' for one in ids[:5]]
         return Preview(
             verb="hold",
             words=f"hold what waits of {job}, under a mark in its comment that says who holds it until when",
@@ -93,13 +89,12 @@ class Holds:
             affected=tuple(ids[:100]),
             native_calls=tuple(f"ssh {self._choice.target}: {one}" for one in calls),
             notes=ONLY_WHAT_WAITS,
-            refused=(None if mark else no_mark) or _not_held(job, waits) or now.refusal(user),
+            refused=unwritable(plan) or _not_held(job, waits) or now.refusal(user),
             plan=plan,
         )
 
     def _release(self, ask: Ask, user: str, now: Situation, waits: list[Queued]) -> Preview:
-        job, hold = ask.run.job, str(ask.parameters.get("hold", ""))
-        enables = ask.parameters.get("enable") != "no"
+        job, (hold, enables) = ask.run.job, asked_release(ask)
         ours = [line for line in waits if f"headway-hold id={hold} " in line.comment] if hold else []
         mark = next((found for line in ours or waits if (found := HoldMark.read(line.comment))), None)
         ids = [_id(line) for line in ours]
@@ -138,9 +133,7 @@ class Holds:
             enable = "no" if plan.get("enables") is False else "yes"
             said = sent(self._client, call("release", hold, enable, latest(plan), *ids), job, user)
             return Receipt(f"job {said.rest}", "released, its comment as it was" if enable == "yes" else "unmarked")
-        mark = mark_of(plan, key)
-        if mark is None:
-            raise NotSupported(f"{job}: the hold cannot be written down at its source")
+        mark = must_mark(plan, key)
         others = [found for line in waits if (found := HoldMark.read(line.comment)) and found.id != key]
         if others:
             raise NotSupported(f"{job} is held by another: {others[0].text}")

@@ -13,6 +13,7 @@ from connectors.slurm import parse
 from connectors.slurm.answer import Answer
 from connectors.slurm.choice import Choice
 from connectors.slurm.client import SlurmClient
+from connectors.slurm.limits import Limits, limits
 from connectors.slurm.parse import Queued
 from connectors.slurm.poll import Polls, clock_of
 from connectors.transport.answer import bytes_of
@@ -36,9 +37,10 @@ class Known:
     upstreams: set[str] = field(default_factory=set)
     crontab: str = ""
     part: str = ""
-    """Of the newest submission, as are line, folder and last_name."""
+    """Of the newest submission, as are line, folder, last_name and qos."""
     folder: str = ""
     last_name: str = ""
+    qos: str = ""
 
 
 class Jobs:
@@ -57,7 +59,8 @@ class Jobs:
         if seen.queue_error and status != "0":
             raise parse.nothing_seen([seen.queue_error, *words], self._client.where)
         zone = _zone(answer) or seen.host.offset_words
-        jobs = tuple(self._record(key, one, zone) for key, one in sorted(known.items()))
+        most = limits(answer)
+        jobs = tuple(self._record(key, one, zone, most) for key, one in sorted(known.items()))
         found = sha256(bytes_of(repr(jobs))).hexdigest()
         clock = clock_of(seen.host, before, zone)
         if found == previous_hash:
@@ -85,7 +88,7 @@ class Jobs:
                 words += row[:1]
             elif mark == "<" and len(row) == 5:
                 edges.append(row)
-            elif mark == "+" and len(row) >= parse.NAME_FIELDS and row[2] and row[6]:
+            elif mark == "+" and len(row) >= parse.NAME_FIELDS and row[2] and row[7]:
                 self._submitted(known, row)
             elif mark in ("+", "?"):
                 skipped.append(Skipped("sacct", "the row has not the fields that were asked for", "|".join(row)[:200]))
@@ -99,13 +102,13 @@ class Jobs:
         return known, skipped, status, words
 
     def _submitted(self, known: dict[str, Known], row: list[str]) -> None:
-        part, submit, user, account, partition, folder, name, line = row[: parse.NAME_FIELDS]
+        part, submit, user, account, partition, qos, folder, name, line = row[: parse.NAME_FIELDS]
         if not self._choice.wants(name):
             return
         one = known.setdefault(self._choice.job_of(user, name), Known(user, self._choice.name_of(name)))
         if parse.stamp(submit) >= one.submit:
             one.account, one.partition, one.line, one.submit = account, partition, line, parse.stamp(submit)
-            one.part, one.folder, one.last_name = part, folder, name
+            one.part, one.folder, one.last_name, one.qos = part, folder, name, qos
 
     def _queued(
         self, known: dict[str, Known], queued: list[Queued], spec: str, waits: Mapping[str, list[Queued]]
@@ -128,13 +131,15 @@ class Jobs:
             if kind in WAITS_FOR and above and self._choice.wants(above[0].name):
                 yield self._choice.job_of(above[0].user, above[0].name)
 
-    def _record(self, key: str, one: Known, zone: str) -> JobRecord:
+    def _record(self, key: str, one: Known, zone: str, most: Limits) -> JobRecord:
         times = [line.start for line in one.waits if line.start and line.reason == "BeginTime"]
         next_at = parse.at(min(times)) if times else None
         if one.crontab:
             schedule = Schedule("debian-cron", one.crontab, zone, f"scrontab: {one.crontab}", next_at)
         else:
             schedule = Schedule("none", "", zone, BY_HAND, next_at)
+        is_one = not any(mark in one.part for mark in "_+")  # of an array, or of components, each counts by itself
+        pool, slots = most.tightest(one.partition, one.qos, one.user) if is_one else ("", None)
         definition = OURS.sub("", one.line) or f"{one.name} in partition {one.partition}"
         return JobRecord(
             native_id=key,
@@ -147,6 +152,8 @@ class Jobs:
             proof=Proof.FULL,
             run_as=one.user,
             owner=one.account,
+            pool=pool,
+            slots=slots,
         )
 
 

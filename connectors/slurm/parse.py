@@ -21,7 +21,7 @@ LAST_STAMP = 253402300799
 SAMPLE = 200
 QUEUE_FIELDS = 15
 GROUP_FIELDS = 18
-NAME_FIELDS = 8
+NAME_FIELDS = 9
 REFUSED = ("Permission denied", "Access/permission denied", "authentication error", "Munge", "munge", "Unauthorized")
 
 

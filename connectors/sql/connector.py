@@ -32,7 +32,17 @@ from connectors.contract import (
 )
 from connectors.fields import digest
 from connectors.gone import no_longer_listed
-from connectors.mapping import Row, instant_at, jobs_of, read_run, skipped, unknown_words, value_at
+from connectors.mapping import (
+    AheadOfClock,
+    Row,
+    instant_at,
+    jobs_of,
+    read_run,
+    skipped,
+    text_at,
+    unknown_words,
+    value_at,
+)
 from connectors.numbered import Cursor as Numbered
 from connectors.sql.client import MOST_AGAIN, MOST_JOBS, Rows, SqlClient
 from connectors.sql.cursor import Cursor, earlier, later_of, number_of
@@ -76,8 +86,8 @@ class SqlConnector:
         furthest = self._furthest(found.rows, start)
         if found.is_full and furthest == start:
             raise NotSupported(self._stuck(start))
-        runs, bad = self._runs(found)
-        still = tuple(run.attempt_key for run in runs if run.state.is_open)
+        runs, bad, ahead = self._runs(found)
+        still = (*(run.attempt_key for run in runs if run.state.is_open), *ahead)
         if "{open}" in self._options.runs.query and not found.is_full and not bad:
             told = {run.attempt_key for run in runs}
             lost = [ref for key, ref in sorted(refs.items()) if key not in told and key in wanted]
@@ -129,16 +139,18 @@ class SqlConnector:
             return None
         return max((at for at in times if at is not None), default=None)
 
-    def _runs(self, found: Rows) -> tuple[list[RunRecord], list[Skipped]]:
+    def _runs(self, found: Rows) -> tuple[list[RunRecord], list[Skipped], list[str]]:
+        """The runs, what cannot be read, and the ids of those that are still to come by their own times."""
         runs: dict[str, RunRecord] = {}
-        bad = []
+        bad, ahead = [], []
         for number, row in enumerate([*found.rows, *found.again], 1):
             try:
-                run = read_run(row, self._options.runs, self._options.states)
+                run = read_run(row, self._options.runs, self._options.states, found.clock)
                 runs[run.attempt_key] = run
             except RecordUnreadable as error:
                 bad.append(skipped(f"run {number}", row, error))
-        return list(runs.values()), bad
+                ahead += [text_at(row, self._options.runs.id)] if isinstance(error, AheadOfClock) else []
+        return list(runs.values()), bad, ahead
 
     def _furthest(self, rows: Sequence[Row], start: str) -> str:
         """The cursor's value in the last row: they come in its order."""
@@ -212,6 +224,7 @@ CONNECTOR = ConnectorKind(
         Capability.NATIVE_DEPENDENCIES: "declare dependencies in the config",
     },
     proofs=frozenset({Proof.EXIT, Proof.FULL}),
+    schedules="expression",
     ladder="Proves what the rows say of a run's end, by the words that states names; any other word is UNKNOWN. With a "
     "log's query it proves output as well.",
     shell=psql_shell,

@@ -258,6 +258,7 @@ CONNECTOR = ConnectorKind(
         Verb.HOLD: "disable its schedules",
         Verb.RELEASE: "enable its schedules",
     },
+    schedules="next",
     ladder="Proves start, end, outcome, error and every step of each execution of STANDARD state machines, "
     "for 90 days. EXPRESS state machines keep no list of executions: their runs cannot be seen.",
 )

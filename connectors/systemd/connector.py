@@ -280,6 +280,7 @@ CONNECTOR = ConnectorKind(
     },
     proofs=frozenset({Proof.FULL}),
     inventory_rides_poll=True,
+    schedules="expression",
     ladder=(
         "Each invocation of a service that a timer starts is a run; the journal proves start, end and result (success,"
         " exit-code, signal, timeout …), with its output. Where the journal lost an end, systemd's own last invocation"

@@ -16,10 +16,11 @@ from connectors.transport.ssh_connect import SshAddress
 
 HostName = Annotated[str, Field(min_length=1, max_length=253), spelled(r"[^\s:/]+", "db07")]
 UserName = Annotated[str, Field(min_length=1, max_length=64), spelled(r"[A-Za-z_][A-Za-z0-9_.-]*\$?", "headway")]
+_PORT = r"(?:6553[0-5]|655[0-2]\d|65[0-4]\d\d|6[0-4]\d{3}|[1-5]\d{4}|[1-9]\d{0,3})"
 JumpHost = Annotated[
     str,
     Field(max_length=320),
-    spelled(r"([A-Za-z_][A-Za-z0-9_.-]*\$?@)?[^\s:/@,-][^\s:/@,]*(:[1-9]\d{0,4})?", "headway@gate:2222"),
+    spelled(rf"([A-Za-z_][A-Za-z0-9_.-]*\$?@)?[^\s:/@,-][^\s:/@,]*(:{_PORT})?", "headway@gate:2222"),
 ]
 AbsolutePath = Annotated[str, Field(max_length=4000), spelled(r"/[A-Za-z0-9_@+.,:/=-]*", "/srv/etl")]
 
@@ -61,7 +62,7 @@ class HostOptions(BaseModel):
     """User to sign in as: root, or a plain user in group adm (logs) with sudo rules (crontabs, acts)."""
     port: Annotated[int, Field(ge=1, le=65535)] = 22
     """Port of sshd."""
-    key: Annotated[Path | SecretRef | None, BeforeValidator(refuse_pasted)] = None
+    key: Annotated[FilePath | SecretRef | None, BeforeValidator(refuse_pasted)] = None
     """Private key: a file that only we may read, or a reference to its text. No agent and no default key is tried. Only
     where every host is `local`, or with `ssh_config`, it may be left out."""
     key_passphrase: SecretRef | None = None

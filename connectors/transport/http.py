@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from connectors.contract import AccessRefused, ConnectorError, OutcomeUnknown, SystemUnreachable
+from connectors.contract import AccessRefused, AnswerUnfit, ConnectorError, OutcomeUnknown, SystemUnreachable
 from connectors.transport.counting import count_request, note_limit
 from connectors.transport.http_reply import Reply, clock_of, refusal
 from connectors.transport.http_wire import LIMIT_BYTES, NOT_SENT, Deadline, DeadlineTransport, tls
@@ -30,7 +30,13 @@ FIELD_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 """Of RFC 9110, 5.1."""
 
 
-class AnswerTooLarge(SystemUnreachable):
+END_BYTES = "headway_end_bytes"
+"""The extension of a request under which it says how much of its answer's end is kept."""
+PIECE_BYTES = 1 << 20
+"""Of a packed body, unpacked at a time."""
+
+
+class AnswerTooLarge(AnswerUnfit):
     """The same question has the same answer: ask for less."""
 
 
@@ -65,10 +71,11 @@ class HttpDoor:
         accept: Collection[int] = (),
         once: bool = False,
         shown: str | None = None,
+        end_bytes: int | None = None,
     ) -> Reply:
         """The reply to one request below the base address. `path` parts are already percent-encoded, and so is a query
         behind them. `body` goes as JSON, `form` as a form. `shown`: what messages name in its place, where it has a
-        query or is itself a secret.
+        query or is itself a secret. `end_bytes`: of a body, however long, no more than its end is kept.
 
         Other statuses than 2xx and `accept` raise by the table of `refusal`. A connection that breaks is replaced
         once, except with `once`: then nothing is repeated, and whatever is lost after the first byte on the wire is
@@ -80,6 +87,8 @@ class HttpDoor:
         except httpx.InvalidURL as error:
             raise AccessRefused(f"{self.who}: its address cannot be asked: {error}") from None
         call = f"{method} {self.base_url}{path if shown is None else shown}"
+        if end_bytes is not None:
+            request.extensions = {END_BYTES: end_bytes}
         reply = self._once(request, call, deadline) if once else self._read(request, call, deadline)
         if 200 <= reply.status < 300 or reply.status in accept:
             return reply
@@ -137,17 +146,20 @@ class HttpDoor:
         count_request()
         response = lane.client.send(request, stream=True)
         try:
-            body = self._body(response, call, deadline)
+            body, cut = self._body(response, call, deadline, request.extensions.get(END_BYTES))
         finally:
             response.close()
         headers = {name.lower(): value for name, value in response.headers.items()}
         note_limit(headers)
-        return Reply(self.who, call, response.status_code, headers, body, clock_of(headers.get("date")))
+        return Reply(self.who, call, response.status_code, headers, body, clock_of(headers.get("date")), cut)
 
-    def _body(self, response: httpx.Response, call: str, deadline: Deadline) -> bytes:
-        """The decoded body, at most LIMIT_BYTES of it in memory at any time."""
+    def _body(
+        self, response: httpx.Response, call: str, deadline: Deadline, end_bytes: int | None
+    ) -> tuple[bytes, bool]:
+        """The decoded body, at most LIMIT_BYTES of it in memory at any time; with `end_bytes` its end, and whether
+        something came before that."""
         ready = response.is_stream_consumed  # a transport that made the reply up has read and decoded it already
-        unpacked = Unpacked("" if ready else response.headers.get("content-encoding", ""))
+        unpacked = Unpacked("" if ready else response.headers.get("content-encoding", ""), end_bytes)
         words = f"{self.who}: the answer to {call} ({response.status_code})"
         try:
             for chunk in [response.content] if ready else response.iter_raw():
@@ -157,10 +169,10 @@ class HttpDoor:
         except TooLarge:
             raise AnswerTooLarge(f"{words} is larger than {LIMIT_BYTES // 1024**2} MiB") from None
         except zlib.error as error:
-            raise SystemUnreachable(f"{words} cannot be unpacked: {error}") from None
+            raise AnswerUnfit(f"{words} cannot be unpacked: {error}") from None
         if not unpacked.whole:
-            raise SystemUnreachable(f"{words} ends in the middle of its packed body, after {unpacked.taken} bytes")
-        return bytes(unpacked.body)
+            raise AnswerUnfit(f"{words} ends in the middle of its packed body, after {unpacked.taken} bytes")
+        return unpacked.end()
 
     def _lane(self) -> Lane:
         wire = DeadlineTransport(self._tls) if self._given is None else None
@@ -175,7 +187,8 @@ class HttpDoor:
             )
         if isinstance(error, httpx.TimeoutException):
             words = f"no answer within {deadline.seconds:g} s"
-        return SystemUnreachable(f"{self.who}: {call}: {words}")
+        answered = isinstance(error, httpx.RemoteProtocolError)
+        return (AnswerUnfit if answered else SystemUnreachable)(f"{self.who}: {call}: {words}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,13 +204,15 @@ class TooLarge(Exception):
 
 
 class Unpacked:
-    """Gathers a body that may be gzip or deflate, never more than LIMIT_BYTES of it."""
+    """Gathers a body that may be gzip or deflate, never more than LIMIT_BYTES of it; with `end_bytes` its end."""
 
-    def __init__(self, encoding: str) -> None:
+    def __init__(self, encoding: str, end_bytes: int | None = None) -> None:
         packed = encoding.strip().lower() in ("gzip", "x-gzip", "deflate")
         self._unzip = zlib.decompressobj(zlib.MAX_WBITS | 32) if packed else None
         self.body = bytearray()
         self.taken = 0
+        self._end_bytes = end_bytes
+        self._dropped = False
 
     @property
     def whole(self) -> bool:
@@ -207,10 +222,27 @@ class Unpacked:
     def add(self, chunk: bytes) -> None:
         """Takes the next bytes from the wire. Raises TooLarge or zlib.error."""
         self.taken += len(chunk)
+        if self._end_bytes is not None:
+            self._add_end(chunk, self._end_bytes)
+            return
         room = LIMIT_BYTES + 1 - len(self.body)
         self.body += chunk[:room] if self._unzip is None else self._unzip.decompress(chunk, room)
         if len(self.body) > LIMIT_BYTES:
             raise TooLarge
+
+    def _add_end(self, chunk: bytes, kept: int) -> None:
+        while chunk:
+            self.body += chunk if self._unzip is None else self._unzip.decompress(chunk, PIECE_BYTES)
+            chunk = b"" if self._unzip is None else self._unzip.unconsumed_tail
+            if len(self.body) > 2 * kept + PIECE_BYTES:
+                del self.body[:-kept]
+                self._dropped = True
+
+    def end(self) -> tuple[bytes, bool]:
+        """What was gathered, and whether something before it was left out."""
+        if self._end_bytes is None or len(self.body) <= self._end_bytes:
+            return bytes(self.body), self._dropped
+        return bytes(self.body[-self._end_bytes :]), True
 
 
 def checked_origin(url: str, plain_http: bool) -> str:

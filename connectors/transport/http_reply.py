@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -13,11 +13,12 @@ from urllib.parse import urlsplit
 
 from connectors.contract import (
     AccessRefused,
+    AnswerUnfit,
     Clock,
     ConnectorError,
     NotSupported,
     OutcomeUnknown,
-    SystemUnreachable,
+    TooBusy,
 )
 
 RETRY_AFTER_CEILING_SECONDS = 15 * 60.0
@@ -42,29 +43,39 @@ class Reply:
     headers: Mapping[str, str]
     body: bytes
     clock: Clock | None
+    cut: bool = False
+    """True where the body is the end of a longer one, as it was asked for."""
 
     def json(self) -> Any:
-        """The body as JSON. Raises AccessRefused for a web page (a login in between), SystemUnreachable otherwise."""
+        """The body as JSON, None for NaN and Infinity. Raises AccessRefused for a web page (a login in between),
+        AnswerUnfit otherwise."""
+        return self._json(lambda _: None)
+
+    def json_with_nan(self) -> Any:
+        """The same with NaN and Infinity as they are, for who must tell them from what is missing."""
+        return self._json(float)
+
+    def _json(self, no_number: Callable[[str], Any]) -> Any:
         kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json" and not kind.endswith("+json"):
             raise self.not_json(kind)
         try:
-            return json.loads(self.body.decode("utf-8-sig"), parse_constant=lambda _: None)
+            return json.loads(self.body.decode("utf-8-sig"), parse_constant=no_number)
         except UnicodeDecodeError as error:
-            raise SystemUnreachable(f"{self.place} is not UTF-8 at byte {error.start} of {len(self.body)}") from None
+            raise AnswerUnfit(f"{self.place} is not UTF-8 at byte {error.start} of {len(self.body)}") from None
         except RecursionError:
-            raise SystemUnreachable(f"{self.place} is nested too deep to be read ({len(self.body)} bytes)") from None
+            raise AnswerUnfit(f"{self.place} is nested too deep to be read ({len(self.body)} bytes)") from None
         except ValueError as error:
             at = getattr(error, "pos", 0)
-            raise SystemUnreachable(
+            raise AnswerUnfit(
                 f"{self.place} is not whole JSON: it breaks at character {at} of {len(self.body)} bytes"
             ) from None
 
     def table(self) -> dict[str, Any]:
-        """The body as a JSON object. Raises as `json`, and SystemUnreachable for any other shape."""
+        """The body as a JSON object. Raises as `json`, and AnswerUnfit for any other shape."""
         found = self.json()
         if not isinstance(found, dict):
-            raise SystemUnreachable(f"{self.place} is a JSON {type(found).__name__}, not an object")
+            raise AnswerUnfit(f"{self.place} is a JSON {type(found).__name__}, not an object")
         return found
 
     @property
@@ -93,7 +104,7 @@ class Reply:
                 f"{self.place} is a web page, not JSON: a login or a proxy stands in between. "
                 "Give an address that answers the API without a browser."
             )
-        return SystemUnreachable(f"{self.place} has content type {kind[:80] or 'none'!r}, not JSON")
+        return AnswerUnfit(f"{self.place} has content type {kind[:80] or 'none'!r}, not JSON")
 
 
 def _detail_words(detail: Any) -> str:
@@ -125,7 +136,8 @@ def refusal(reply: Reply, once: bool = False) -> ConnectorError:
     if status in LATER or (status >= 500 and status not in NEVER_5XX):
         if once and status >= 500:
             return OutcomeUnknown(f"{words}. Whether it was done is not known; it is looked up.")
-        return SystemUnreachable(words, retry_after(reply.headers.get("retry-after"), reply.clock))
+        later = TooBusy if status == 429 else AnswerUnfit
+        return later(words, retry_after(reply.headers.get("retry-after"), reply.clock))
     return NotSupported(words)
 
 

@@ -30,28 +30,16 @@ Tls = Literal["off", "prefer", "require", "verify"]
 MESSAGE_CHARACTERS = 300
 NOT_READABLE = (1044, 1109, 1142, 1143, 1146)
 """No right to a table, or no such table."""
-REFUSED = (1044, 1045, 1049, 1130, 1142, 1143, 1227, 1370, 1524, 1698, 1820, 3118, 4151)
+REFUSED = (
+    1044, 1045, 1049, 1130, 1142, 1143, 1227, 1251, 1370, 1449, 1524, 1698, 1820, 1862, 3118, 3159, 4151,
+)  # fmt: skip
+CUT = (1053, 1077, 1079, 1152, 1158, 1159, 1160, 1161, 1184, 1927, 3169, 4031)
+"""The server ended, or ended the connection: what was sent may have been done."""
 LATER = (
-    1040,
-    1053,
-    1129,
-    1158,
-    1159,
-    1160,
-    1161,
-    1203,
-    1205,
-    1213,
-    1290,
-    1317,
-    1836,
-    1927,
-    1969,
-    2003,
-    2006,
-    2013,
+    *CUT, 1021, 1037, 1038, 1040, 1041, 1129, 1135, 1203, 1205, 1213, 1226, 1290, 1317, 1836, 1969, 2003, 2006, 2013,
     3024,
-)
+)  # fmt: skip
+"""Also a full disk, no memory, no thread, and limits of an account (1203, 1226): it is asked again."""
 GARBAGE = (pymysql.MySQLError, OSError, ValueError, IndexError, struct.error, AssertionError, AttributeError)
 """What PyMySQL raises: its own errors, and others where the answer is no answer of such a server."""
 
@@ -257,6 +245,6 @@ def words_of(error: BaseException) -> str:
 def _after_the_wire(error: BaseException, place: str) -> ConnectorError:
     """An error that the server numbered is an answer; a lost connection is none."""
     number = _number(error) if isinstance(error, pymysql.MySQLError) else 0
-    if not number or number in CLIENT_NUMBERS or number in (1053, 1158, 1159, 1160, 1161, 1927):
+    if not number or number in CLIENT_NUMBERS or number in CUT:
         return OutcomeUnknown(f"{place}: sent, and the answer was lost: {words_of(error)}")
     return sorted_error(error, place)

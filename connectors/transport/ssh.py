@@ -8,7 +8,7 @@ part of a command line. A connection in doubt is thrown away; a call that may be
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from shlex import join
 
@@ -42,8 +42,17 @@ class Completed:
 class SshSession:
     """A connection that is made at first use and kept between calls; not thread safe."""
 
-    def __init__(self, address: SshAddress, limit_bytes: int = 32 * 1024 * 1024) -> None:
+    def __init__(
+        self,
+        address: SshAddress,
+        limit_bytes: int = 32 * 1024 * 1024,
+        again: Callable[[float], SshAddress] | None = None,
+    ) -> None:
+        """`again`: the address as it is now, asked before each connection but the first, with an instant of
+        `time.monotonic` to be done by."""
         self.address = address
+        self._again = again
+        self._was_connected = False
         self.limit_bytes = limit_bytes
         self._client: paramiko.SSHClient | None = None
 
@@ -93,6 +102,9 @@ class SshSession:
     def _transport(self, until: float) -> paramiko.Transport:
         if not self.is_connected:
             self.close()
+            if self._again is not None and self._was_connected:
+                self.address = self._again(until)
+            self._was_connected = True
             self._client = connect(self.address, until)
         transport = self._client.get_transport() if self._client else None
         if transport is None:

@@ -9,7 +9,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from connectors.contract import AccessRefused
+from connectors.contract import AccessRefused, SystemUnreachable
 
 LIMIT_SECONDS = 10.0
 """A `Match exec` of that file may run a program."""
@@ -36,13 +36,14 @@ class SshWords:
         return next((one for one in self.keys if one.expanduser().is_file()), None)
 
 
-def as_ssh_would(config: Path, host: str) -> SshWords:
-    """What that ssh_config says of the host. AccessRefused where it cannot be read, or asks for what we cannot do."""
+def as_ssh_would(config: Path, host: str, left_seconds: float = LIMIT_SECONDS) -> SshWords:
+    """What that ssh_config says of the host. AccessRefused where it cannot be read, or asks for what we cannot do;
+    SystemUnreachable where the time that is left is too short to ask."""
     path = config.expanduser()
     if not path.is_file():
         raise AccessRefused(f"ssh_config {config}: no such file. Name one, or leave ssh_config out.")
     _refuse_foreign(config, path)
-    told = _asked(config, ["ssh", "-G", "-F", str(path), "--", host])
+    told = _asked(config, ["ssh", "-G", "-F", str(path), "--", host], left_seconds)
     many: dict[str, list[str]] = {}
     for line in told.splitlines():
         name, _, value = line.partition(" ")
@@ -75,16 +76,19 @@ def _refuse_foreign(config: Path, path: Path) -> None:
         )
 
 
-def _asked(config: Path, argv: list[str]) -> str:
+def _asked(config: Path, argv: list[str], left_seconds: float) -> str:
+    seconds = max(0.05, min(LIMIT_SECONDS, left_seconds))
     try:
         done = subprocess.run(  # noqa: S603 - no shell, and the host's name follows "--"
-            argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT_SECONDS, check=False
+            argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds, check=False
         )
     except FileNotFoundError as error:
         raise AccessRefused(
             f"ssh_config {config}: OpenSSH's client is not installed, which reads it. apt install openssh-client"
         ) from error
     except subprocess.TimeoutExpired as error:
+        if seconds < LIMIT_SECONDS:
+            raise SystemUnreachable(f"ssh_config {config}: no time was left for ssh -G") from error
         raise AccessRefused(
             f"ssh_config {config}: ssh -G took over {LIMIT_SECONDS:.0f} s; look at its Match."
         ) from error

@@ -13,6 +13,7 @@ from console.cli.planning import add_at_once_argument, carry_out, proposal
 from console.cli.rerun import step
 from console.engine.wishes import Wish
 from console.model.filters import JobFilter
+from console.model.plans import Draft
 from console.model.views import RunRow
 from console.store.errors import NotFound
 from console.store.reads import Reads
@@ -35,8 +36,11 @@ def run(arguments: argparse.Namespace) -> int:
         runs = list(found.values())
     if len(runs) == 1:
         return step(arguments, runs[0].job, Wish(verb, runs[0].id))
-    draft = proposal(arguments, lambda requests: requests.propose_bulk([one.id for one in runs], verb))
-    return carry_out(arguments, draft, f"{arguments.command} {len(runs)}")
+
+    def propose() -> Draft:
+        return proposal(arguments, lambda requests: requests.propose_bulk([one.id for one in runs], verb))
+
+    return carry_out(arguments, propose(), f"{arguments.command} {len(runs)}", again=propose)
 
 
 def _run(reads: Reads, name: str, verb: Verb) -> RunRow:

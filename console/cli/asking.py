@@ -72,6 +72,7 @@ def preview_lines(job: str, data: dict[str, Any], verb: Verb = Verb.RERUN) -> li
     lines += [f"  touches   {name}" for name in data.get("affected", [])]
     if verb in STARTING:
         lines.append(f"  overlap   {data['overlap'] or 'nothing of it runs now'}")
+    if verb is Verb.RERUN or (verb in STARTING and "safety" in data):
         lines.append(f"  rerun     {data.get('safety', 'ask')}{said_words(data)}")
     lines += [f"  sends     {call}" for call in data.get("native_calls", [])]
     lines += [f"  note      {note}" for note in data.get("notes", [])]
@@ -88,7 +89,8 @@ def said_words(preview: Mapping[str, Any]) -> str:
 
 
 def confirmed(arguments: argparse.Namespace, job: str, data: dict[str, Any], verb: Verb = Verb.RERUN) -> bool:
-    """Asks at the terminal; a step that is not declared safe, or may overlap, wants the job's name typed."""
+    """Asks at the terminal; a step that is not declared safe, or may overlap, wants the job's name typed:
+    the shortest end of it that only this one has."""
     if arguments.yes:
         return True
     if not sys.stdin.isatty():
@@ -96,7 +98,8 @@ def confirmed(arguments: argparse.Namespace, job: str, data: dict[str, Any], ver
     if verb is Verb.RERUN and data.get("safety") == "safe" and not overlaps(arguments, data):
         return agreed("send it?")
     why = "not declared safe: " if verb in STARTING else ""
-    return typed(f"{why}type {job} to send it: ") in (job, job.partition("/")[2])
+    short = str(data.get("confirm", job))
+    return typed(f"{why}type {short} to send it: ") in (short, job, job.partition("/")[2])
 
 
 def overlaps(arguments: argparse.Namespace, data: dict[str, Any]) -> bool:
@@ -147,11 +150,12 @@ def send(arguments: argparse.Namespace, requests: Requests, wish: Wish) -> int:
     except AlreadyAsked as error:
         raise Stop(Exit.REFUSED, str(error)) from None
     say(f"asked as {key}")
-    return watch(arguments, int(wish.run_id or 0), key)
+    return watch(arguments, wish.run_id, key)
 
 
-def watch(arguments: argparse.Namespace, run_id: int, key: str) -> int:
-    """Follows an action, a line on stderr for each change and each minute, until it ends or `--timeout`."""
+def watch(arguments: argparse.Namespace, run_id: int | None, key: str) -> int:
+    """Follows an action, of a run or, without one, of a job: a line on stderr for each change and each minute, until
+    it ends or `--timeout`."""
     begun, told, minutes = time.monotonic(), "", 1
     while True:
         with reading(arguments) as reads:
@@ -176,12 +180,13 @@ def waits_for(action: ActionView | None) -> str:
     """What an action that has not ended waits for."""
     state = "requested" if action is None else action.state
     name = "" if action is None else f" of {action.job}"
+    verb = "rerun" if action is None else str(action.verb).replace("_", " ")
     told = f" ({action.words})" if action is not None and action.words else ""
     return {
         "requested": (action.words if action is not None else "") or "waits for the engine to take it",
         "sending": "waits for the scheduler to answer",
         "unknown": f"the scheduler's answer was lost; it is asked whether it has it{name}{told}",
-    }.get(state, f"waits for the scheduler's word on how the rerun{name} ended") + "; Ctrl-C ends only this command"
+    }.get(state, f"waits for the scheduler's word on how the {verb}{name} ended") + "; Ctrl-C ends only this command"
 
 
 def _not_over(action: ActionView | None, timeout: float) -> int:

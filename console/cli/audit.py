@@ -25,7 +25,7 @@ UNGUARDED = (
 )
 COLUMNS = (
     Col("row", drop=2), Col("at"), Col("who", 8), Col("from", drop=1), Col("did", 16), Col("to", 12, middle=True),
-    Col("why", 10),
+    Col("why", 10), Col("came of it", 16),
 )  # fmt: skip
 
 
@@ -49,8 +49,6 @@ def show(arguments: argparse.Namespace) -> int:
     with reading(arguments) as reads:
         since = since_of(arguments.since, now_of(reads))
         rows = reads.audit(since, arguments.actor, arguments.object, arguments.limit)
-        if not reads.has_permissions():
-            say(f"headway: {OPEN_ESTATE}")
     if arguments.json:
         print_json(arguments, rows)
         return Exit.OK
@@ -59,13 +57,12 @@ def show(arguments: argparse.Namespace) -> int:
 
 
 def _cells(one: AuditRow) -> Sequence[str]:
-    return (str(one.seq), stamp(one.at), one.actor, one.origin or "–", _did(one), one.object, one.why or "–")
+    return (str(one.seq), stamp(one.at), one.actor, one.origin or "–", one.verb, one.object, one.why or "–", _said(one))
 
 
-def _did(one: AuditRow) -> str:
-    """The verb, with what is said of it: a refusal's reason, what came back."""
-    more = one.detail.get("refused") or one.detail.get("words")
-    return f"{one.verb}: {more}" if more else one.verb
+def _said(one: AuditRow) -> str:
+    """A refusal's reason, or what came back: last, since it may be long."""
+    return str(one.detail.get("refused") or one.detail.get("words") or "–")
 
 
 def verify(arguments: argparse.Namespace) -> int:
@@ -73,7 +70,7 @@ def verify(arguments: argparse.Namespace) -> int:
     if arguments.head and re.fullmatch(r"(\d{1,18}:)?[0-9a-f]{64}", arguments.head) is None:
         raise Stop(Exit.USAGE, '--head takes what "headway audit head" printed: ROW:HASH, 64 hex digits')
     with reading(arguments) as reads:
-        found = reads.verify_audit(arguments.head)
+        found, is_open = reads.verify_audit(arguments.head), not reads.has_permissions()
     if arguments.json:
         print_json(arguments, found)
     elif found.bad is None:
@@ -85,6 +82,8 @@ def verify(arguments: argparse.Namespace) -> int:
         say_lines([f"NOT WHOLE at row {found.bad}: {found.words}"])
     if found.unguarded:
         say(f"headway: {UNGUARDED.format(', '.join(found.unguarded))}")
+    if is_open:
+        say(f"headway: {OPEN_ESTATE}")
     return Exit.OK if found.bad is None and not found.unguarded else Exit.PROBLEM
 
 

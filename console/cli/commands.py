@@ -31,7 +31,7 @@ COMMANDS: dict[str, Command] = {
         "console.cli.forecast", "how likely each service is late, when it is done, and why; `score`: how good that was"
     ),
     "what-if": Command(
-        "console.cli.what_if", "what becomes of services: --restart JOB [--at 03:58], --skip JOB, --faster JOB"
+        "console.cli.what_if", "what becomes of services: --restart JOB [--at 03:58], --skip, --faster, --slots POOL"
     ),
     "review": Command(
         "console.cli.review", "what is written down about a service against what is observed, gaps ranked"
@@ -54,11 +54,14 @@ COMMANDS: dict[str, Command] = {
     "recover": Command("console.cli.recover", "repair an incident: the plan across systems, shown, then carried out"),
     "recovery": Command("console.cli.recovery", "plans that were started; `recovery ID --pause | --resume | --abort`"),
     "rerun": Command("console.cli.rerun", "rerun one run through its scheduler's own door, and verify it"),
+    "start": Command("console.cli.start", "start a job once, now, with --conf where its scheduler takes one"),
     "cancel": Command("console.cli.act", "end what runs, by its scheduler's own means: RUN…"),
     "skip": Command("console.cli.act", "let a run count as skipped: RUN…"),
     "mark-ok": Command("console.cli.act", "let a run count as done: RUN…"),
     "done": Command("console.cli.done", "a manual step is done: STEP; --undo takes it back; without STEP, what waits"),
-    "backfill": Command("console.cli.backfill", "run a job for the past dates that it has not done"),
+    "backfill": Command(
+        "console.cli.backfill", "run a job for the past dates that it has not done; `--native` by its scheduler"
+    ),
     "hold": Command("console.cli.hold", "keep a job from starting, under a mark at its scheduler, for --for 6h"),
     "release": Command("console.cli.hold", "let a held job go; what came due is started once, if its clock does not"),
     "holds": Command("console.cli.holds", "what is held; `--from-native [--release]` asks the schedulers, no store"),
@@ -101,5 +104,6 @@ ELSEWHERE = {
     "resume": "pause SYSTEM --off",
     "silences": "silence",
     "timeline": "incident INC-0001",
+    "trigger": "start JOB",
 }
 """What people look for under a word that is none -> where it is."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
@@ -118,6 +119,12 @@ def _plain(value: Any) -> Any:
     if slots is not None:
         return {name: getattr(value, name) for name in slots}
     return str(value)
+
+
+def without_array_threads() -> None:
+    """To be called before what computes with arrays is loaded: forecasts compute with small ones, of which threads only
+    cost time. Who says otherwise in the environment has it so."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def say_lines(lines: Iterable[str]) -> None:

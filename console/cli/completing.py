@@ -108,16 +108,18 @@ def _jobs_and_services(link: Link, begins: str) -> Iterable[str]:
 
 jobs, services, systems = (partial(_of_store, each) for each in ("job", "service", "system"))
 
-OPTIONS: dict[str, Names] = {"--job": jobs, "--service": services, "--system": systems}
+OPTIONS: dict[str, Names] = {
+    **dict.fromkeys(("--job", "--restart", "--skip", "--faster"), jobs), "--service": services, "--system": systems,
+}  # fmt: skip
 """Names for the value of an option, whatever the command."""
 WORDS: dict[str, Names] = {
     **dict.fromkeys(("ack", "incident", "note", "recover", "report"), _incidents),
     **dict.fromkeys(
         ("backfill", "blast", "cancel", "drift", "gate", "hold", "job", "lineage", "log", "mark-ok", "rerun", "runs",
-         "skip"),
+         "skip", "start"),
         jobs,
     ),
-    **dict.fromkeys(("extend", "forecast", "review", "services"), services),
+    **dict.fromkeys(("extend", "review", "services"), services),
     "calendar": _calendars,
     "checks": _checks,
     "done": _manual_steps,
@@ -126,7 +128,7 @@ WORDS: dict[str, Names] = {
     "rota": _rotas,
     "approve": _approvals,
     "withdraw": _withdrawable,
-    "why": _jobs_and_services,
+    **dict.fromkeys(("forecast", "why"), _jobs_and_services),
 }  # fmt: skip
 """Names for the words of a command that are no option and no fixed choice."""
 FILES = ("config", "store", "file")

@@ -5,12 +5,16 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from console.cli.common import Stop, say, store_of
 from console.cli.exits import Exit
 from console.paths import config_path
+
+if TYPE_CHECKING:
+    from console.cli.detached import Started
 
 THEMES = ("dark", "light")
 THEME = "HEADWAY_THEME"
@@ -71,7 +75,7 @@ def open_at(arguments: argparse.Namespace, place: tuple[str, int] | None) -> int
     url = store_of(arguments)
     from console.tui.start import run_console
 
-    done: list[str] = []
+    done: list[Started] = []
     is_wall = getattr(arguments, "wallboard", False)  # it only looks
     starter = None if is_wall or getattr(arguments, "no_engine", False) else engine_starter(arguments, url, done)
     code = run_console(
@@ -80,12 +84,21 @@ def open_at(arguments: argparse.Namespace, place: tuple[str, int] | None) -> int
         place=place,
         ascii_only=getattr(arguments, "ascii", False),
         after_first_paint=starter,
+        why_ended=lambda: done[-1].why_ended() if done else "",
         command=own(arguments),
         in_utc=getattr(arguments, "utc", False),
     )
-    for words in filter(None, done):  # whoever leaves is told what goes on
-        say(words)
+    _tell_who_leaves(url, done)
     return code
+
+
+def _tell_who_leaves(url: str, done: Sequence[Started]) -> None:
+    """What goes on; else that nobody watches, whoever had started an engine."""
+    from console.cli.detached import unwatched_words
+
+    told = [*filter(None, (one.on_leaving() for one in done[-1:]))]
+    for words in told or filter(None, [unwatched_words(url)]):
+        say(words)
 
 
 def _run_in_browser(arguments: argparse.Namespace) -> int:
@@ -125,7 +138,7 @@ def _option(name: str, value: str | None) -> tuple[str, ...]:
     return (f"--{name}", value) if value else ()
 
 
-def engine_starter(arguments: argparse.Namespace, url: str, done: list[str]) -> Callable[[], object] | None:
+def engine_starter(arguments: argparse.Namespace, url: str, done: list[Started]) -> Callable[[], object] | None:
     """Starts a detached engine after the first paint, where this store may have one from here, and says so in `done`;
     None otherwise."""
     config = config_path(arguments.config)

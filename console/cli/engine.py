@@ -8,7 +8,7 @@ import signal
 import time
 from pathlib import Path
 
-from console.cli.common import Stop, place_of, reading, say, store_of, whole_number
+from console.cli.common import Stop, place_of, reading, say, store_of, whole_number, without_array_threads
 from console.cli.exits import Exit
 
 
@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def work(arguments: argparse.Namespace) -> int:
     """Works until SIGTERM or Ctrl-C; stands by while another engine holds the store."""
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # forecasts compute with small matrices: threads only cost time
+    without_array_threads()
     from connectors.secrets import SecretStore
     from console.config import ConfigFaults
     from console.engine.config_file import ConfigFile

@@ -33,6 +33,7 @@ EXAMPLES = {
     "recover": "headway recover INC-0001 --dry-run",
     "recovery": "headway recovery 7 --watch",
     "rerun": "headway rerun etl-hosts/db07:extract_orders --dry-run",
+    "start": "headway start warehouse-airflow/load_orders --conf day=2026-11-19 --dry-run",
     "cancel": "headway cancel etl-hosts/db07:extract_orders --dry-run",
     "skip": "headway skip warehouse-airflow/load_orders --dry-run",
     "mark-ok": 'headway mark-ok warehouse-airflow/load_orders --why "the file was loaded by hand"',

@@ -13,6 +13,7 @@ from console.cli.asking import answered, require_engine
 from console.cli.common import Stop, business_date, clock_words, print_json, reading, say_lines
 from console.cli.exits import Exit
 from console.cli.services import instance_named
+from console.control.zones import instant_at
 from console.durations import duration_words
 from console.model.ids import micros
 from console.model.promises import instance_name
@@ -81,7 +82,7 @@ def until_of(text: str, view: ServiceView) -> datetime:
     if isinstance(typed, datetime):
         found = _in_utc(typed.replace(tzinfo=typed.tzinfo or zone))
     else:
-        found = _first_after(promised, typed, zone)
+        found = first_after(promised, typed, zone)
         _refuse_a_slip(text, found - promised, found.astimezone(zone))
     if found <= promised:
         due = f"{promised.astimezone(zone):%Y-%m-%d %H:%M %Z}"
@@ -108,7 +109,8 @@ def _in_utc(typed: datetime) -> datetime:
         raise Stop(Exit.USAGE, f"{typed:%Y-%m-%d %H:%M} lies beyond the calendar: look at the year") from None
 
 
-def _first_after(at: datetime, typed: time, zone: ZoneInfo) -> datetime:
+def first_after(at: datetime, typed: time, zone: ZoneInfo) -> datetime:
+    """When that time of day is shown next after `at`; the jump of the clocks for a time that it never is."""
     day = at.astimezone(zone).date()
-    found = datetime.combine(day, typed, zone).astimezone(UTC)
-    return found if found > at else datetime.combine(day + timedelta(days=1), typed, zone).astimezone(UTC)
+    found = instant_at(datetime.combine(day, typed), zone)
+    return found if found > at else instant_at(datetime.combine(day + timedelta(days=1), typed), zone)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -9,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from console.charset import takes_utf8
 from console.clean import clean_line
 from console.cli.common import say
 from console.cli.table import terminal_width
@@ -125,4 +127,4 @@ def _line(one: Stage, names: int, width: int) -> str:
 
 
 def _is_utf8() -> bool:
-    return (sys.stderr.encoding or "").lower().replace("-", "").startswith("utf")
+    return takes_utf8(sys.stderr.encoding, os.environ)

@@ -17,6 +17,8 @@ GRANTS = {
     "dbt": ("connectors.dbt", "grants.txt"),
     "heartbeat": ("connectors.heartbeat", "grants.txt"),
     "eventbridge": ("connectors.eventbridge", "grants.json"),
+    "http": ("connectors.http", "grants.txt"),
+    "sql": ("connectors.sql", "grants.txt"),
     "glue": ("connectors.glue", "grants.json"),
     "github_actions": ("connectors.github_actions", "grants.txt"),
     "databricks": ("connectors.databricks", "grants.txt"),

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, time, timedelta
 
 from console.cli.common import Stop, clock_words, now_of, print_json, say_lines, stamp, until, watched
 from console.cli.exits import Exit
-from console.cli.wall import zone_for
+from console.cli.wall import instant, zone_for
 from console.control.pages import Section, as_markdown, as_text
 from console.control.report import action_line, service_words
 from console.durations import duration_words, parse_duration
@@ -51,20 +51,15 @@ def since_of(words: str, now: datetime) -> datetime:
         if len(words) <= len("22:00:00"):
             return _last(time.fromisoformat(words), now)
         typed = datetime.fromisoformat(words)
-        return (typed if typed.tzinfo else _here(typed)).astimezone(UTC)
+        return typed.astimezone(UTC) if typed.tzinfo else instant(typed)
     except (ValueError, OverflowError):
         raise Stop(Exit.USAGE, f'"{words[:40]}" is no time: write 22:00, 8h or "2026-11-20 22:00"') from None
 
 
 def _last(typed: time, now: datetime) -> datetime:
     today = now.astimezone(zone_for()).date()
-    found = _here(datetime.combine(today, typed))
-    return (found if found <= now else _here(datetime.combine(today - timedelta(days=1), typed))).astimezone(UTC)
-
-
-def _here(naive: datetime) -> datetime:
-    zone = zone_for()
-    return naive.astimezone() if zone is None else naive.replace(tzinfo=zone)
+    found = instant(datetime.combine(today, typed))
+    return found if found <= now else instant(datetime.combine(today - timedelta(days=1), typed))
 
 
 def sections(view: Handover) -> list[Section]:

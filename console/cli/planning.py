@@ -29,7 +29,7 @@ from console.model.carried import PlanView, StepView
 from console.model.finishes import NO_WAYS, Outlook
 from console.model.ids import incident_name, new_action_key
 from console.model.plans import WAIT, Draft, PlanRefused, Step
-from console.model.shaping import Changes, shape
+from console.model.shaping import MOVED_ON, VALID_SECONDS, Changes, alike, shape
 from console.model.steps import left_open
 from console.model.words import Safety
 
@@ -102,9 +102,16 @@ def _place(draft: Draft, name: str) -> int:
     return found[0]
 
 
-def carry_out(arguments: argparse.Namespace, draft: Draft, word: str, seen: Outlook = NO_WAYS) -> int:
+def carry_out(
+    arguments: argparse.Namespace,
+    draft: Draft,
+    word: str,
+    seen: Outlook = NO_WAYS,
+    again: Callable[[], Draft] | None = None,
+) -> int:
     """Shows the plan, asks, hands it over and watches it; the exit code. `word` is typed where a yes is not enough;
-    `seen`: when its services would be there, by each way."""
+    `seen`: when its services would be there, by each way; `again` works it out anew, where the yes came late."""
+    shown = time.monotonic()
     if arguments.json:
         print_json(arguments, {**document(draft, None), "outlook": seen.as_json()})
     else:
@@ -120,11 +127,20 @@ def carry_out(arguments: argparse.Namespace, draft: Draft, word: str, seen: Outl
         raise Stop(Exit.PROBLEM, f"the plan has no step to send{wider}")
     if not _confirmed(arguments, draft, word):
         raise Stop(Exit.REFUSED, "nothing was sent")
+    if again is not None and time.monotonic() > shown + VALID_SECONDS:
+        draft = _as_it_is_now(draft, again())
     number = _start(arguments, draft)
     if arguments.json:
         print_json(arguments, {**document(draft, number), "outlook": seen.as_json()})
     say(f"plan {number} started; headway recovery {number} shows it, --pause and --abort stop it")
     return watch_plan(arguments, number)
+
+
+def _as_it_is_now(said_yes_to: Draft, draft: Draft) -> Draft:
+    """Raises Stop where it is another plan: nobody said yes to it."""
+    if not alike(said_yes_to, draft):
+        raise Stop(Exit.REFUSED, f"{MOVED_ON}; nothing was sent. Ask for it once more")
+    return draft
 
 
 def _may_widen(arguments: argparse.Namespace, draft: Draft) -> bool:
@@ -189,7 +205,11 @@ def _step_lines(step: Step) -> list[str]:
     after = f"  after {', '.join(map(str, step.after))}" if step.after else ""
     run = f"  run {step.run_id}" if step.run_id is not None else ""
     lines = [f"{step.place:>3} {verb}: {step.job}{run}  {step.period_key} ({step.state}){after}"]
-    takes = "no estimate" if step.expected_s is None else f"{duration_words(step.expected_s)} · {step.source}"
+    takes = (
+        "no estimate"
+        if step.expected_s is None
+        else " · ".join(filter(None, (duration_words(step.expected_s), step.source)))
+    )
     rows = [
         ("why", step.why),
         ("way", step.way),

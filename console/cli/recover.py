@@ -14,7 +14,7 @@ from console.cli.rerun import step
 from console.engine.wishes import Wish
 from console.model.finishes import outlook
 from console.model.ids import incident_name, is_short_for
-from console.model.plans import WAIT
+from console.model.plans import WAIT, Draft
 from console.model.steps import next_step, open_steps, waiting_for
 from console.model.views import IncidentView, MemberView
 from console.store.errors import Ambiguous
@@ -52,8 +52,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _plan(arguments: argparse.Namespace, number: int, view: IncidentView) -> int:
+    def propose() -> Draft:
+        return proposal(arguments, lambda requests: requests.propose(number, arguments.all))
+
     try:
-        proposed = proposal(arguments, lambda requests: requests.propose(number, arguments.all))
+        proposed = propose()
         draft = changed(arguments, proposed)
     except Stop:
         if arguments.json:
@@ -63,7 +66,8 @@ def _plan(arguments: argparse.Namespace, number: int, view: IncidentView) -> int
         if arguments.json:
             print_json(arguments, {**draft.as_json(), "number": None})
         raise Stop(Exit.PROBLEM, waiting_for(view))
-    return carry_out(arguments, draft, incident_name(number), outlook(proposed, changes_of(arguments, proposed)))
+    seen = outlook(proposed, changes_of(arguments, proposed))
+    return carry_out(arguments, draft, incident_name(number), seen, lambda: changed(arguments, propose()))
 
 
 def _one_step(arguments: argparse.Namespace, number: int, view: IncidentView) -> int:

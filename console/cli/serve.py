@@ -19,6 +19,7 @@ from console.cli.exits import Exit
 from console.paths import config_path
 
 if TYPE_CHECKING:
+    from console.cli.detached import Started
     from console.web.door import Door
 
 PORT = 8474
@@ -90,11 +91,11 @@ def _console(arguments: argparse.Namespace) -> tuple[str, ...]:
 
 
 def _start_engine(arguments: argparse.Namespace, url: str) -> None:
-    done: list[str] = []
+    done: list[Started] = []
     starter = None if arguments.no_engine else engine_starter(arguments, url, done)
     if starter is not None:
         starter()
-        for words in filter(None, done):
+        for words in filter(None, (one.words for one in done)):
             say(words)
 
 

@@ -26,8 +26,8 @@ from console.cli.exits import Exit
 from console.cli.plain import add_plain, tell, tell_table
 from console.cli.table import Col, print_table
 from console.durations import duration_words
-from console.model.chance import late_words
-from console.model.views import ServiceView
+from console.model.forecasts import late_words, percent
+from console.model.views import IncidentRow, ServiceView
 from console.model.views.services import AttainmentView
 from console.model.words import Timeliness
 from console.store.reads import Reads
@@ -189,12 +189,13 @@ def path_words(one: ServiceView) -> str:
     """ "extract → load (72 %) → publish": with how likely a job decides the finish, where that is not sure."""
     shares = one.critical or (1.0,) * len(one.path)
     told = zip(one.path, shares, strict=False)
-    return " → ".join(job if share >= SURE else f"{job} ({round(share * 100)} %)" for job, share in told)
+    return " → ".join(job if share >= SURE else f"{job} ({percent(share)})" for job, share in told)
 
 
-def taken_words(one: ServiceView, now: datetime) -> str:
+def taken_words(one: ServiceView | IncidentRow, now: datetime) -> str:
     """ "mara until 04:15 CET"; empty where nobody is on it."""
-    until = f" until {cell_clock(one.taken_until, one.zone, now)}" if one.taken_until is not None else ""
+    zone = one.zone if isinstance(one, ServiceView) else ""
+    until = f" until {cell_clock(one.taken_until, zone, now)}" if one.taken_until is not None else ""
     return f"{one.taken_by}{until}" if one.taken_by else ""
 
 

@@ -12,7 +12,7 @@ from console.cli.exits import Exit
 from console.cli.incidents import incident_rows
 from console.cli.services import service_json, service_rows
 from console.cli.table import Col, print_table
-from console.cli.wall import minute
+from console.cli.wall import cell_clock
 from console.model.declared import Declared
 from console.model.views import HeaderView, TargetView
 from console.store.reads.audit import ApprovalView
@@ -106,7 +106,7 @@ def _system(one: TargetView, now: datetime) -> tuple[str, ...]:
 def health_words(one: TargetView, now: datetime) -> str:
     """ "ok" only where the target answers, lately, and nothing keeps it from telling all; warnings stand below."""
     if one.pause is not None:
-        return f"paused until {minute(one.pause.until)}"
+        return f"paused until {cell_clock(one.pause.until, '', now)}"
     if one.error_kind:
         return one.error_kind
     if one.last_ok is None:

@@ -22,7 +22,7 @@ from markupsafe import Markup
 
 from console.cli.common import Stop, clock_words, count, since_words, stamp
 from console.cli.exits import Exit
-from console.cli.services import by_urgency, deadline_words, slack_words
+from console.cli.services import by_urgency, deadline_words, forecast_words, slack_words, taken_words
 from console.model.ids import incident_name
 from console.model.views import HeaderView, IncidentRow, ServiceView, TargetView
 from console.model.views.incidents import by_harm
@@ -132,7 +132,7 @@ def write_page(text: str, where: str) -> None:
 def _sections(board: Board) -> Iterable[Section]:
     yield Section(
         "Services",
-        ("service", "stands", "deadline", "slack", "act by", "tier", "cause"),
+        ("service", "stands", "deadline", "expected", "slack", "act by", "tier", "cause"),
         [_service(one, board) for one in by_urgency(board.services)],
         "no service is configured",
     )
@@ -147,7 +147,7 @@ def _sections(board: Board) -> Iterable[Section]:
         ("system", "health", "jobs", "last seen"),
         [
             (Cell(f"{one.system}/{one.name}"), Cell(health, "ok" if health == "ok" else "bad"), Cell(f"{one.jobs:,}"),
-             Cell(stamp(one.last_ok)))
+             Cell(clock_words(one.last_ok, near=board.now), "whole"))
             for one, health in board.systems
         ],
         "no system is configured",
@@ -164,6 +164,7 @@ def _service(one: ServiceView, board: Board) -> Sequence[Cell]:
         Cell(one.title),
         stands,
         Cell(deadline_words(one, now), "whole"),
+        Cell(forecast_words(one, now)),
         Cell(slack_words(one, now) if one.is_promised else "–", "whole"),
         Cell(act_by, "whole"),
         Cell(str(one.tier)),
@@ -176,8 +177,8 @@ def _incident(one: IncidentRow, now: datetime) -> Sequence[Cell]:
         Cell(incident_name(one.id), "whole"),
         Cell(one.title),
         Cell(since_words(one.failed_since, now), "whole"),
-        Cell(stamp(one.act_by), "whole"),
+        Cell(clock_words(one.act_by, near=now), "whole"),
         Cell(str(one.services)),
-        Cell(one.owner or "–"),
-        Cell(one.taken_by or "–"),
+        Cell(one.owner or "–", "whole"),
+        Cell(taken_words(one, now) or "–"),
     )

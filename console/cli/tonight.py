@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime, time, timedelta
 
 from console.cli.common import Stop, business_date, clock_words, count, print_json, say_lines, watched
 from console.cli.exits import Exit
 from console.cli.table import Col, print_table
-from console.cli.wall import zone_for, zone_name
+from console.cli.wall import instant, zone_for, zone_name
 from console.control.timeline import Bar, Kind, Lane, lanes
 from console.model.views.night import NightView
 
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     with watched(arguments) as reads:
         night = reads.night(arguments.bd)
-    at = _moment(arguments.at, night) if arguments.at else night.now
+    at = moment_of(arguments.at, night) if arguments.at else night.now
     found = lanes(night, at)
     if arguments.json:
         print_json(arguments, document(night, found, at))
@@ -44,15 +44,16 @@ def run(arguments: argparse.Namespace) -> int:
     return Exit.OK
 
 
-def _moment(text: str, night: NightView) -> datetime:
+def moment_of(text: str, night: NightView) -> datetime:
     """That time in the night that ends with the first deadline, on the wall clock of what is printed. Raises Stop."""
     try:
         wanted = time.fromisoformat(text)
     except ValueError:
         raise Stop(Exit.USAGE, f"--at {text[:40]!a} is no time of day; write 03:20") from None
     last = max((one.deadline for one in night.services), default=night.now).astimezone(zone_for())
-    found = datetime.combine(last.date(), wanted.replace(tzinfo=None), last.tzinfo).astimezone(UTC)
-    return min(night.now, found if found <= last.astimezone(UTC) else found - timedelta(days=1))
+    shown = datetime.combine(last.date(), wanted.replace(tzinfo=None))
+    found = instant(shown)
+    return min(night.now, found if found <= last else instant(shown - timedelta(days=1)))
 
 
 def rows(found: list[Lane], near: datetime) -> list[list[str]]:

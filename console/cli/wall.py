@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from console.control import stamps
+from console.control.zones import instant_at
 
 A_WEEK = timedelta(days=7)
 """From which on the name of a weekday means two days."""
@@ -50,6 +51,12 @@ def zone_for(own: str = "") -> tzinfo | None:
         return UTC
 
 
+def instant(shown: datetime) -> datetime:
+    """When the wall of `zone_for` shows that naive time: the first of two; the jump itself for one that never is."""
+    zone = zone_for()
+    return shown.astimezone(UTC) if zone is None else instant_at(shown, zone)
+
+
 def zone_name(now: datetime, own: str = "") -> str:
     """`zone_for` as a heading: "Europe/Berlin", "UTC", or this machine's "CET"."""
     name = "" if _in_utc else own or _shared
@@ -59,11 +66,6 @@ def zone_name(now: datetime, own: str = "") -> str:
 def stamp(at: datetime | None) -> str:
     """ "2026-11-20 04:12:04 CET", "2026-11-20 03:12:04Z"; "–" for None."""
     return stamps.stamp(at, zone_for())
-
-
-def minute(at: datetime) -> str:
-    """ "04:12 CET"."""
-    return at.astimezone(zone_for()).strftime("%H:%M %Z")
 
 
 def clock_words(at: datetime | None, zone: str = "", near: datetime | None = None) -> str:

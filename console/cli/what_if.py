@@ -1,16 +1,29 @@
-"""`headway what-if`: what would become of services if a job were restarted now or at 03:58, skipped, or faster."""
+"""`headway what-if`: what would become of services if a job were restarted now or at 03:58, skipped or faster, or a
+pool had more slots; tonight, or in a night that is still to come."""
 
 from __future__ import annotations
 
 import argparse
 from dataclasses import asdict
-from datetime import UTC, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
-from console.cli.common import JOB, Stop, now_of, print_json, say_lines, store_of, watched
+from console.cli.common import (
+    JOB,
+    Stop,
+    business_date,
+    now_of,
+    positive_number,
+    print_json,
+    say_lines,
+    store_of,
+    watched,
+    without_array_threads,
+)
 from console.cli.exits import Exit
 from console.cli.table import Col, print_table
-from console.cli.wall import cell_clock, zone_for
+from console.cli.wall import cell_clock, instant, zone_for
+from console.model.forecasts import late_words
 
 if TYPE_CHECKING:
     from console.engine.what_if import Changed
@@ -19,14 +32,18 @@ COLUMNS = (
     Col("service", 12), Col("deadline"), Col("late"), Col("then"), Col("expected", drop=2),
     Col("then expected", drop=1),
 )  # fmt: skip
-WAYS = ("restart", "skip", "faster")
+AS_IT_IS = (Col("service", 12), Col("deadline"), Col("late"), Col("expected"))
+WAYS = ("restart", "skip", "faster", "slots")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    way = parser.add_mutually_exclusive_group(required=True)
+    way = parser.add_mutually_exclusive_group()
     way.add_argument("--restart", metavar="JOB", help=f"it is restarted now, or --at; {JOB}")
     way.add_argument("--skip", metavar="JOB", help="it counts as done now")
     way.add_argument("--faster", metavar="JOB", help="it takes half of its time, or --by another share of it")
+    parser.add_argument("--slots", metavar="POOL", help="it has twice the slots, or --times as many")
+    parser.add_argument("--night", type=business_date, metavar="DATE", help="a business date that is still to come")
+    parser.add_argument("--times", type=positive_number, default=2, metavar="N", help="of a pool")
     parser.add_argument("--at", default="", metavar="HH:MM", help="of a restart: the next such time")
     parser.add_argument("--by", type=_share, default=0.5, metavar="SHARE", help="of one that is faster: 0.8")
     parser.add_argument("--json", action="store_true")
@@ -43,41 +60,76 @@ def _share(text: str) -> float:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    way = next(each for each in WAYS if getattr(arguments, each))
-    job = getattr(arguments, way)
+    way = next((each for each in WAYS if getattr(arguments, each)), "")
+    name = getattr(arguments, way) if way else ""
+    if not way and not arguments.night:
+        raise Stop(
+            Exit.USAGE, f"what goes otherwise? {', '.join(f'--{each}' for each in WAYS)}; or which --night DATE?"
+        )
+    if arguments.slots and way != "slots":
+        raise Stop(Exit.USAGE, f"one thing at a time goes otherwise: --{way} or --slots")
     if arguments.at and way != "restart":
         raise Stop(Exit.USAGE, f"--at goes with --restart, and this is --{way}")
     with watched(arguments) as reads:
-        reads.job(job)  # its near misses, before the heavy libraries are loaded
+        if way not in ("", "slots"):
+            reads.job(name)  # its near misses, before the heavy libraries are loaded
         now = now_of(reads)
-    at = _next(arguments.at, now) if arguments.at else now
-    from console.engine.what_if import Otherwise, what_if  # loads the simulation
-
-    found = what_if(store_of(arguments), job, Otherwise(way), at, arguments.by if way == "faster" else 1.0)
+    night = date.fromisoformat(arguments.night) if arguments.night else None
+    begins = now if night is None else _begins(night, now)
+    at = next_time(arguments.at, begins) if arguments.at else begins
+    found = _asked(arguments, way, name, at, night)
     if arguments.json:
-        print_json(arguments, {"job": job, "how": way, "at": at, "services": [asdict(one) for one in found]})
+        asked = {("pool" if way == "slots" else "job"): name or None, "how": way or None, "at": at, "night": night}
+        print_json(arguments, {**asked, "services": [asdict(one) for one in found]})
     elif found:
-        print_table(COLUMNS, [_row(one, now) for one in found])
+        print_table(COLUMNS if way else AS_IT_IS, [_row(one, now, bool(way)) for one in found])
     else:
-        say_lines([f"no open service waits for {job}, or none of them can be forecast: headway forecast"])
+        who = name or "anything"
+        say_lines([f"no open service waits for {who}, or none of them can be forecast: headway forecast"])
     return Exit.OK
 
 
-def _next(text: str, now: datetime) -> datetime:
+def _asked(arguments: argparse.Namespace, way: str, name: str, at: datetime, night: date | None) -> list[Changed]:
+    without_array_threads()
+    from console.engine.what_if import Otherwise, as_it_is, more_slots, what_if  # loads the simulation
+    from console.store.errors import NotFound
+
+    url = store_of(arguments)
+    try:
+        if not way and night is not None:
+            return as_it_is(url, night)
+        if way == "slots":
+            return more_slots(url, name, arguments.times, night)
+        return what_if(url, name, Otherwise(way), at, arguments.by if way == "faster" else 1.0, night)
+    except NotFound as error:
+        raise Stop(Exit.NOT_FOUND, str(error)) from None
+
+
+def _begins(night: date, now: datetime) -> datetime:
+    """Noon of that date, where business dates begin unless their systems say otherwise; now, if that is over. Raises
+    Stop for a night that is over."""
+    noon = instant(datetime.combine(night, time(12)))
+    if now - noon > timedelta(days=1):
+        raise Stop(Exit.USAGE, f"the night of {night} is over; headway tonight --bd {night} tells how it was")
+    return max(now, noon)
+
+
+def next_time(text: str, now: datetime) -> datetime:
     """The next such time on the wall clock of what is printed. Raises Stop."""
     try:
         wanted = time.fromisoformat(text)
     except ValueError:
         raise Stop(Exit.USAGE, f"--at {text[:40]!a} is no time of day; write 03:58") from None
-    local = now.astimezone(zone_for())
-    found = datetime.combine(local.date(), wanted.replace(tzinfo=None), local.tzinfo)
-    return (found if found >= local else found + timedelta(days=1)).astimezone(UTC)
+    shown = datetime.combine(now.astimezone(zone_for()).date(), wanted.replace(tzinfo=None))
+    found = instant(shown)
+    return found if found >= now else instant(shown + timedelta(days=1))
 
 
-def _row(one: Changed, now: datetime) -> tuple[str, ...]:
-    spans = [f"{_clock(odds.p50, one, now)}–{_clock(odds.p95, one, now)}" for odds in (one.now, one.then)]
-    late, then = (f"{round(odds.late * 100)} %" for odds in (one.now, one.then))
-    return one.title, cell_clock(one.deadline, one.zone, now), late, then, *spans
+def _row(one: Changed, now: datetime, otherwise: bool) -> tuple[str, ...]:
+    both = (one.now, one.then) if otherwise else (one.now,)
+    spans = ["–".join(dict.fromkeys(_clock(at, one, now) for at in (odds.p50, odds.p95))) for odds in both]
+    late = [late_words(odds.late).removesuffix(" late") for odds in both]
+    return one.title, cell_clock(one.deadline, one.zone, now), *late, *spans
 
 
 def _clock(at: datetime, one: Changed, now: datetime) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import datetime, timedelta
 
 from console.clean import clean_line
@@ -13,6 +14,7 @@ from console.cli.services import deadline_words, forecast_words, instance_named
 from console.cli.table import Col, print_table
 from console.cli.wall import zone_name
 from console.control.lateness import Lateness, Part, lateness, steps_of
+from console.control.risk import alarm_of
 from console.model.views import ServiceView
 from console.store.reads import Reads
 
@@ -27,11 +29,13 @@ def run(arguments: argparse.Namespace) -> int:
     with watched(arguments) as reads:
         view = _view(arguments, reads)
         path, now = reads.path_of(view.name, view.bd, view.submission), reads.now()
+        alarm = alarm_of(*reads.told_in_time(view.name))
     found = lateness(steps_of(path, view.deadline), now, view.delivered is not None, view.expected)
     if arguments.json:
-        print_json(arguments, as_json(view, found))
+        print_json(arguments, as_json(view, found) | {"alarm": asdict(alarm)})
         return Exit.OK
-    say_lines([*heading(view, found, now), ""])
+    is_open = view.is_promised and view.delivered is None
+    say_lines([*heading(view, found, now), *([f"alarm     {alarm.words}"] if is_open else []), ""])
     if found.parts:
         say_lines([f"times: {zone_name(now, view.zone)}"])
         print_table(columns(found), list(rows(found, view.zone, now)))

@@ -34,7 +34,7 @@ def check(
     model: type[Model], table: Any, key: tuple[str, ...], reading: Reading, also: tuple[str, ...] = ()
 ) -> Model | None:
     try:
-        return model.model_validate(table)
+        return model.model_validate(table, context={"folder": reading.folder(key)})
     except ValidationError as error:
         faults = [(one, _place(model, one)) for one in error.errors(include_url=False)]
         told: set[tuple[str, ...]] = set()

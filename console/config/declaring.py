@@ -10,6 +10,7 @@ from console.config.checking import check, listed, named
 from console.config.checks import declared_checks
 from console.config.grouping import IncidentSettings
 from console.config.maintenance import ExceptionSettings, MaintenanceSettings, check_known
+from console.config.pools import PoolSettings
 from console.config.reading import Reading, Table
 from console.config.rules import rules
 from console.model.declared import Declared
@@ -20,6 +21,7 @@ DECLARING = (
     "incidents",
     "maintenance",
     "exceptions",
+    "pools",
     "rules",
 )
 """Names of these tables."""
@@ -38,5 +40,6 @@ def declared(document: Table, reading: Reading, checks: Mapping[str, CheckSettin
         incidents=incidents.declared(),
         maintenance=tuple(one.declared() for one in maintenance),
         exceptions=tuple(one.declared() for one in exceptions),
+        pools=tuple(one.declared(name) for name, one in named(PoolSettings, document, "pools", reading).items()),
         rules=rules(document, reading),
     )

@@ -154,6 +154,8 @@ class ServiceSettings(Strict):
     runbook: str = ""
     risk: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of nights that may be late."""
+    false_alarm_days: Annotated[int, Field(ge=1, le=90)] = 30
+    """One false alarm in so many days is put up with: from which P(late) on it is at risk is learned from that."""
     calendar: str = ""
     """The business dates that have a promise; empty: every one on which something of it runs."""
     ready: tuple[str, ...] = ()

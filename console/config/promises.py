@@ -8,9 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from console.config.shapes import JobName, Pause, Strict, TimeOfDay, time_of_day
-from console.model.promises import Agreement, DeadlineRule, Objective, Promise
+from console.model.promises import FURTHEST_DAY, Agreement, DeadlineRule, Objective, Promise
 
-FURTHEST_DAY = 7
 LONGEST_AFTER_HOURS = 48
 _WAYS = 'a time ("06:30"), { after_start = "90m" }, { within = "1h", of = "crm/submitted", key = "customer_id" }'
 
@@ -74,12 +73,15 @@ class SlaSettings(Strict):
     """By when it is late by the agreement; without it, the deadline. Extensions do not count."""
 
 
-def promise(deadline: DeadlineSettings, slo: SloSettings | None, sla: SlaSettings | None) -> Promise:
+def promise(
+    deadline: DeadlineSettings, slo: SloSettings | None, sla: SlaSettings | None, false_alarm_days: int
+) -> Promise:
     """The same as decisions see it."""
     return Promise(
         deadline.rule,
         None if slo is None else Objective(slo.objective, _days(slo.over)),
         None if sla is None else Agreement(sla.misses, _days(sla.over), sla.time),
+        false_alarm_days,
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 Table = dict[str, Any]
-NAMED = ("systems", "jobs", "services", "routes", "calendars", "rules", "rotas", "checks", "views")
+NAMED = ("systems", "jobs", "services", "routes", "calendars", "rules", "rotas", "checks", "pools", "views")
 ALONE = ("estate", "alerts", "acting", "incidents", "console")
 LISTS = {
     "dependencies": "each upstream and downstream",
@@ -64,6 +64,10 @@ class Reading:
         """ "headway.toml:12", for a fault that concerns more places than its own."""
         file, line, key = self._found(key)
         return f"{file}:{line}" if line else f"{file} ({dotted(key)})"
+
+    def folder(self, key: tuple[str, ...]) -> Path:
+        """Of the file that the table came from: what it names by a relative path lies there."""
+        return self._found(key)[0].absolute().parent
 
     def _found(self, key: tuple[str, ...]) -> tuple[Path, int | None, tuple[str, ...]]:
         """File, line, and the key as it is counted there: a list of tables goes on from file to file."""

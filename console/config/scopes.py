@@ -29,6 +29,9 @@ def check_scopes(config: Config, document: Table, reading: Reading) -> None:
                 _check_job(name, (top, str(number), "jobs"), systems, reading)
             for name in _exact(table, "targets"):
                 _check_target(name, (top, str(number), "targets"), config, systems, reading)
+    for pool, table in document.get("pools", {}).items():
+        for name in _exact(table, "jobs"):
+            _check_job(name, ("pools", str(pool), "jobs"), systems, reading)
     for number, table in enumerate(document.get("inhibit", []), 1):
         for side in ("by", "what"):
             matchers = table.get(side) if isinstance(table, dict) else None
@@ -51,6 +54,7 @@ def job_patterns(config: Config) -> list[str]:
     declared = config.declared
     found = [pattern for one in declared.maintenance for pattern in one.jobs]
     found += [pattern for one in declared.exceptions for pattern in one.jobs]
+    found += [pattern for pool in declared.pools for pattern in pool.jobs]
     matchers = [each for one in declared.alerting.inhibit for each in (*one.by, *one.what)]
     found += [pattern for key, pattern in matchers if key == "job"]
     return found + [pattern for rule in declared.rules for where in rule.where for pattern in where.jobs]

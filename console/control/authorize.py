@@ -35,6 +35,7 @@ DOORS: dict[str, Door] = {
     "preview": Door(Role.VIEW),
     "log": Door(Role.VIEW),
     "log difference": Door(Role.VIEW),
+    "what if": Door(Role.VIEW),
     "present": Door(Role.VIEW),
     "accept_drift": Door(Role.ACT),
     "approve": Door(Role.APPROVE),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from connectors.contract import Capability, State, Verb, instant_key
@@ -32,7 +33,9 @@ def periods(job: JobFacts, first: date, last: date, now: datetime) -> list[datet
     opens, closes = window(first, zone, job.cutoff)[0], window(last, zone, job.cutoff)[1]
     if job.schedule.dialect == "none" or is_interval(job.schedule):
         return []
-    return instants(job.schedule, opens - _TICK, min(closes - _TICK, now))
+    until = min(closes - _TICK, now)
+    past = instants(replace(job.schedule, next_at=None), opens - _TICK, until)  # before the next that its source names
+    return sorted({*past, *instants(job.schedule, opens - _TICK, until)})
 
 
 def backfill(
@@ -115,6 +118,10 @@ def _why_none(job: JobFacts) -> str:
         return "no run of it is known on these dates, and without a schedule nobody can tell what was due"
     if (words := fault(job.schedule)) is not None:
         return f"no run of it is known on these dates, and its schedule cannot be read: {words}"
+    if not job.schedule.expression.strip():
+        return (
+            "no run of it is known on these dates, and its source tells only its next start: what was due is not known"
+        )
     if is_interval(job.schedule):
         return "no run of it is known on these dates, and its starts drift: none is due at an instant"
     return "by its schedule nothing was due on these dates"

@@ -15,13 +15,15 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from connectors.contract import State, Verb
+from console.control.carry_holds import ENDED_BADLY, hold_move, needs_no_hold, release_move, stays_held, still_held
 from console.control.picture import CLOCKS
 from console.model.carried import OVER, Ask, EndStep, Move, MovePlan, PlanNow, RunNow, StepNow, Wait
-from console.model.plans import WAIT
+from console.model.plans import HOLDING, WAIT
 
-_ENDED_BADLY = ("refused", "failed")
 PATIENCE = timedelta(seconds=15)
 """A scheduler's own start is awaited at least so long, and for two polls, before its step is asked."""
+_TO_COME = (State.PLANNED, State.WAITING, State.HELD)
+_GOES_ON = (State.RUNNING, State.RETRYING)
 _RUNS = (Verb.RERUN, Verb.START, WAIT)
 
 
@@ -31,18 +33,21 @@ def next_moves(plan: PlanNow, now: datetime) -> list[Move]:
     states = {step.place: step.state for step in plan.steps} | {end.step.place: end.state for end in ends}
     if plan.state == "aborted":
         return [*ends, *_given_up(plan)]
+    if plan.state == "paused" and all(state in OVER for state in states.values()):
+        return [*ends, *_finish(plan, states)]  # nothing is left that it could go on with
     if plan.state != "running":
         return [*ends]
     red = [end for end in ends if end.state == "failed"]
     if red or "failed" in states.values():
         return [*ends, MovePlan("stopped", _stopped(plan, red, states))]
     moves: list[Move] = [*ends]
-    busy = Counter(step.system for step in plan.steps if states[step.place] == "asked")
+    runs = [step for step in plan.steps if step.verb not in HOLDING]
+    busy = Counter(step.system for step in runs if states[step.place] == "asked")
     for step in sorted(plan.steps, key=lambda one: one.place):
         if states[step.place] != "planned" or any(states.get(each) not in OVER for each in step.after):
             continue
-        move = _move(plan, step, now, busy[step.system])
-        if isinstance(move, Ask):
+        move = _move(plan, step, now, busy[step.system], states)
+        if isinstance(move, Ask) and step in runs:
             busy[step.system] += 1
         if isinstance(move, EndStep):
             states[step.place] = move.state
@@ -55,7 +60,9 @@ def _finish(plan: PlanNow, states: Mapping[int, str]) -> list[Move]:
     if "failed" in states.values():
         return [MovePlan("stopped", _stopped(plan, [], states))]
     if all(state in OVER for state in states.values()):
-        return [MovePlan("done", f"{len(states)} of {len(states)} steps are over")]
+        return [
+            MovePlan("done", f"{len(states)} of {len(states)} {'step is' if len(states) == 1 else 'steps are'} over")
+        ]
     return []
 
 
@@ -63,20 +70,25 @@ def _end_of(plan: PlanNow, step: StepNow) -> EndStep | None:
     """How a step that was asked ended, by its action."""
     if step.action_state == "verified":
         return EndStep(step, "verified", step.action_words)
-    if step.action_state in _ENDED_BADLY:
-        if step.action_state == "refused" and (good := by_other_means(plan, step)):
-            return EndStep(step, "verified", f"{good}; nothing was sent")
+    if step.action_state in ENDED_BADLY:
+        needless = by_other_means(plan, step) or needs_no_hold(plan, step)
+        if step.action_state == "refused" and needless:
+            return EndStep(step, "verified", f"{needless}; nothing was sent")
         words = step.action_words or "its action failed"
         return EndStep(step, "failed", words if step.action_state == "failed" else f"{step.action_state}: {words}")
     return None
 
 
-def _move(plan: PlanNow, step: StepNow, now: datetime, busy: int) -> Move | None:
+def _move(plan: PlanNow, step: StepNow, now: datetime, busy: int, states: Mapping[int, str]) -> Move | None:
     """What becomes of a step whose turn it is."""
     if step.verb == WAIT:
         return _waited(step)
+    if step.verb in HOLDING:
+        return hold_move(plan, step, now, states) if step.verb == Verb.HOLD else release_move(plan, step)
     if words := by_other_means(plan, step):
         return EndStep(step, "verified", words)
+    if _runs_already(plan, step) or _is_to_come(step):
+        return None
     starters = _starters(plan, step)
     if (step.wait_s or starters) and step.due is None:
         return _wait(step, now, bool(starters))
@@ -96,6 +108,23 @@ def _wait(step: StepNow, now: datetime, is_started: bool) -> Wait:
         return Wait(step, now + asked)
     patience = max(PATIENCE, timedelta(seconds=2 * step.poll_every_s))
     return Wait(step, now + max(asked, patience), "looks first whether its own scheduler starts it now")
+
+
+def _runs_already(plan: PlanNow, step: StepNow) -> bool:
+    """True while its own run goes on, begun after what it reads was good: set off by its own scheduler, or by a person.
+    Sent beside that it would be refused; how it ends decides whether it is needed."""
+    run = step.run
+    if run is None or run.started is None or run.ended is not None or State(run.state) not in _GOES_ON:
+        return False
+    above = [one.run for one in plan.steps if one.place in step.after]
+    since = max((one.ended for one in above if one is not None and one.ended is not None), default=plan.requested)
+    return step.verb in _RUNS and run.started + CLOCKS >= since and step.found not in _GOES_ON
+
+
+def _is_to_come(step: StepNow) -> bool:
+    """True for a run that its own clock has yet to start: there is nothing to run again before."""
+    run = step.run
+    return step.verb == Verb.RERUN and run is not None and run.started is None and State(run.state) in _TO_COME
 
 
 def _starters(plan: PlanNow, step: StepNow) -> list[StepNow]:
@@ -167,7 +196,9 @@ def by_other_means(plan: PlanNow, step: StepNow) -> str:
 
 
 def _stopped(plan: PlanNow, red: list[EndStep], states: Mapping[int, str]) -> str:
-    further = f"; to go on: headway recovery {plan.id} --resume (what failed is asked anew), or --abort"
+    further = (
+        f"{still_held(plan)}; to go on: headway recovery {plan.id} --resume (what failed is asked anew), or --abort"
+    )
     if red:
         return f"step {red[0].step.place}, {red[0].step.job}: {red[0].words.rstrip('.')}{further}"
     step = next(one for one in plan.steps if states[one.place] == "failed")
@@ -175,4 +206,10 @@ def _stopped(plan: PlanNow, red: list[EndStep], states: Mapping[int, str]) -> st
 
 
 def _given_up(plan: PlanNow) -> list[EndStep]:
-    return [EndStep(step, "given_up", "the plan was aborted") for step in plan.steps if step.state == "planned"]
+    held = stays_held(plan)
+    lets_go = "; it stays held until its hold is over: headway release {0} lets it go"
+    return [
+        EndStep(step, "given_up", f"the plan was aborted{lets_go.format(step.job) if step.job in held else ''}")
+        for step in plan.steps
+        if step.state == "planned"
+    ]

@@ -17,9 +17,8 @@ from console.control.periods import business_date
 from console.control.picture import Picture, red_since, when
 from console.model.findings import Finding
 from console.model.values import JobFacts, RunFacts, TargetFacts
+from console.model.words import UNDELIVERED
 
-UNDELIVERED = "undelivered"
-"""The rule of a cause that is nothing but a promise that is not kept."""
 MOST_THREATENED = 500
 """Members that have not started yet, per incident: beyond these only the services are told."""
 

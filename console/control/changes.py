@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from statistics import median
 from typing import Any
 
 from console.clean import clean_line
+from console.control.level_shift import level_shift
 from console.control.normalise import normalised
 from console.control.picture import Picture
 from console.control.words import dated
@@ -24,11 +24,8 @@ MOST = 5
 MOST_ROOTS = 20
 """Of a root that many jobs share, so many are looked at."""
 WORDS = 160
-RECENT = 5
-"""Good runs that are compared with those before them."""
-SHIFTED = 1.5
-"""The median of the recent ones differs by this factor, and by NOTICED seconds: another level."""
 NOTICED = 30.0
+"""Seconds by which another level differs at least."""
 VOLUME = 2.0
 """So many times as much, or as little: another volume."""
 _VERSIONS = ("version", "bundle_version", "dag_version", "alias", "image", "commit", "revision")
@@ -135,10 +132,8 @@ def _volumes(past: Past) -> Iterator[str]:
 
 
 def _level(past: Past) -> Iterator[str]:
-    recent, before = past.durations[:RECENT], past.durations[RECENT:]
-    if len(recent) < RECENT or len(before) < RECENT:
-        return
-    new, old = median(recent), median(before)
-    if max(new, old) >= SHIFTED * max(min(new, old), 1.0) and abs(new - old) >= NOTICED:
-        how, over = "longer" if new > old else "less", f"over the last {RECENT}"
-        yield f"its good runs take {how} of late: median {duration_words(new)} {over}, {duration_words(old)} before"
+    moved = level_shift(reversed(past.durations))
+    if moved is not None and abs(moved.since - moved.before) >= NOTICED:
+        how, over = "longer" if moved.since > moved.before else "less", f"over the last {moved.nights}"
+        since, before = duration_words(moved.since), duration_words(moved.before)
+        yield f"its good runs take {how} of late: median {since} {over}, {before} before"

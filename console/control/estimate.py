@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from console.model.decisions import Estimate, Spread
+from console.model.likes import ENOUGH_RUNS, Like, Place
 from console.model.values import JobFacts
 
-ENOUGH_RUNS = 5
-"""Fewer successes than this say nothing about the next one."""
+__all__ = ["ENOUGH_RUNS", "estimate", "label", "quantile", "whole"]
+
+NOBODY: Mapping[Place, Like] = {}
 
 
-def estimate(job: JobFacts, durations: Sequence[float]) -> Estimate:
+def estimate(job: JobFacts, durations: Sequence[float], likes: Mapping[Place, Like] = NOBODY) -> Estimate:
     """Median, 90 % and 95 % quantile of the past successes (`durations`, seconds) as "history"; with fewer than
-    ENOUGH_RUNS what the config declares, as "declared", the same for all; else "none" without figures."""
+    ENOUGH_RUNS what the config declares, as "declared", the same for all; else what jobs of its target, or of its
+    system, take, as "like"; else "none" without figures."""
     if len(durations) >= ENOUGH_RUNS:
         return Estimate(job.id, "history", len(durations), _spread(durations))
     if job.expected is not None:
         return Estimate(job.id, "declared", len(durations), Spread(*(job.expected,) * 3))
+    like = likes.get(job.target_id) or likes.get(job.system)
+    if like is not None and job.parent_id is None:
+        return Estimate(job.id, "like", len(durations), like.takes, like.jobs)
     return Estimate(job.id, "none", len(durations), None)
 
 
@@ -34,10 +40,13 @@ def whole(known: Estimate, durations: Sequence[float], elapsed: timedelta) -> Sp
 
 
 def label(estimates: Sequence[Estimate]) -> str:
-    """Where a figure along a path comes from, by its weakest part: "history (14 runs)", "declared", "no estimate"."""
+    """Where a figure along a path comes from, by its weakest part: "history (14 runs)", "declared", "like 12 jobs",
+    "no estimate"."""
     sources = {each.source for each in estimates}
     if "none" in sources or not estimates:
         return "no estimate"
+    if "like" in sources:
+        return f"like {min(each.like for each in estimates if each.source == 'like')} jobs"
     if "declared" in sources:
         return "declared"
     runs = min(each.runs for each in estimates)

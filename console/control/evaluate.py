@@ -22,7 +22,8 @@ from console.control.quiet import quieted
 from console.control.rules.judging import changes, findings
 from console.control.rules.telling import add_evidence, causes_of
 from console.control.service_dates import unpromised
-from console.control.services import Threat, run_timeliness, service_days, verdict
+from console.control.service_standing import Threat
+from console.control.services import run_timeliness, service_days, verdict
 from console.control.shared import root_causes
 from console.control.standing import UNREAD
 from console.control.undelivered import with_undelivered

@@ -15,7 +15,8 @@ from datetime import date, datetime, time, timedelta
 
 from connectors.contract import Evidence, Schedule, State, instant_key
 from console.control.calendars import expects
-from console.control.given_up import given_up
+from console.control.full_pools import FullPools
+from console.control.given_up import GivenUp, awaited_for, given_up
 from console.control.held import NOT_HELD, Held
 from console.control.moments import NEVER
 from console.control.periods import business_date
@@ -61,8 +62,8 @@ class _Table:
     """When the time alone makes another one of it."""
 
 
-_Shared = tuple[Schedule, str, time, str]
-"""What jobs have in common that share a table: schedule, zone, cutoff, calendar."""
+_Shared = tuple[Schedule, str, time, str, timedelta]
+"""What jobs have in common that share a table: schedule, zone, cutoff, calendar, how long their starts are awaited."""
 
 
 def expectations(estate: Estate, now: datetime, memory: Remembered | None = None) -> Expectations:
@@ -70,7 +71,7 @@ def expectations(estate: Estate, now: datetime, memory: Remembered | None = None
     memory = memory if memory is not None else Remembered()
     memory.begin(estate, now)
     runs = by_job(estate.runs)
-    demand = _Demand(estate, now)
+    demand = _Demand(estate, now, runs)
     demanded: list[ExpectedRun] = []
     withdrawn: list[int] = []
     judged_at: list[datetime] = []
@@ -89,11 +90,12 @@ def expectations(estate: Estate, now: datetime, memory: Remembered | None = None
 class _Demand:
     """What one evaluation asks of each job: the schedules that jobs share are laid out once."""
 
-    def __init__(self, estate: Estate, now: datetime) -> None:
+    def __init__(self, estate: Estate, now: datetime, runs: Mapping[int, Sequence[RunFacts]]) -> None:
         self._estate = estate
         self._now = now
         self._tables: dict[_Shared, _Table] = {}
         self._held = Held.by_job(estate, now)
+        self._pools = FullPools(estate, runs)
         self._fed = {each.downstream_id for each in estate.dependencies} if estate.history else set()
 
     def find(self, found: Found, existing: Mapping[str, RunFacts], memory: Remembered) -> None:
@@ -111,23 +113,38 @@ class _Demand:
             if usual.until <= now:
                 memory.leans_on_looks(found)
             return
-        dues = _dues(estate, job, existing, now, self._tables, ours)
+        table = self._table(job)
+        dues = _dues(estate, job, existing, now, table, ours)
+        over = [self._given_up(job, due) for due in dues]
         said = (
-            _held_back(job, due, told) or _verdict(estate, ours.as_ours(job), due, target, now, ours)
-            for due in dues
+            _held_back(job, due, told) or _verdict(estate, ours.as_ours(job), due, put_off, target, now, ours)
+            for due, put_off in zip(dues, over, strict=True)
             for told in [ours.of(due.at, due.key, now)]
         )
         found.expected = tuple(each for each in said if _reads_otherwise(each, existing.get(each.period_key)))
         found.withdrawn = tuple(_withdrawn(existing.values(), {due.key for due in dues}))
-        over = [given_up(estate, job, due.at, due.bd).at for due in dues]
         poll = target.poll_every if target is not None else timedelta(0)
-        found.next_at = next((at + poll for at in over if at + poll > now), None)
-        table = self._tables.get((job.schedule, job.zone, job.cutoff, job.calendar))
+        found.next_at = next((each.at + poll for each in over if each.at + poll > now), None)
         found.lasts_until(
-            [*over, *(at + poll for at in over), *(due.at for due in dues), *((table.until,) if table else ())], now
-        )
-        if any(at <= now for at in over):
+            [*(at for each in over for at in (each.at, each.at + poll)), *(due.at for due in dues),
+             *((table.until,) if table else ())], now
+        )  # fmt: skip
+        if any(each.at <= now or each.leans for each in over):
             memory.leans_on_looks(found)
+
+    def _table(self, job: JobFacts) -> _Table | None:
+        """None where nothing is expected of it."""
+        if expects_nothing(job):
+            return None
+        awaited = awaited_for(self._estate, job)
+        shared = (job.schedule, job.zone, job.cutoff, job.calendar, awaited)
+        if shared not in self._tables:
+            self._tables[shared] = _table(job, awaited, self._now, self._estate)
+        return self._tables[shared]
+
+    def _given_up(self, job: JobFacts, due: _Due) -> GivenUp:
+        """As `given_up`; what waits for a slot then has its grace from when there is one."""
+        return self._pools.put_off(job, given_up(self._estate, job, due.at, due.bd), self._now)
 
 
 def _has_no_expectations(estate: Estate, job: JobFacts, runs: Sequence[RunFacts]) -> bool:
@@ -153,21 +170,18 @@ def _dues(
     job: JobFacts,
     existing: Mapping[str, RunFacts],
     now: datetime,
-    tables: dict[_Shared, _Table],
+    table: _Table | None,
     ours: Held,
 ) -> list[_Due]:
     """What is due and has neither started nor been given up, in order. What a hold of ours kept back by the schedule
     before stays due."""
     accepted = job.accepted_at
-    if expects_nothing(job) or accepted is None:
+    if table is None or accepted is None:
         return []
-    shared = (job.schedule, job.zone, job.cutoff, job.calendar)
-    if shared not in tables:
-        tables[shared] = _table(job, now, estate)
-    awaited = [due for due in tables[shared].dues if due.at >= accepted]
+    awaited = [due for due in table.dues if due.at >= accepted]
     if not existing:
         return awaited
-    if not tables[shared].frequent:
+    if not table.frequent:
         keys = {due.key for due in awaited}
         stands = [due for due in _standing(existing.values(), now) if due.key not in keys]
         awaited += [due for due in stands if ours.owes(due.key) or due.at >= accepted]
@@ -195,12 +209,12 @@ def _standing(existing: Iterable[RunFacts], now: datetime) -> Iterator[_Due]:
             yield _Due(run.period_at, run.period_key, run.bd)
 
 
-def _table(job: JobFacts, now: datetime, estate: Estate) -> _Table:
+def _table(job: JobFacts, awaited: timedelta, now: datetime, estate: Estate) -> _Table:
     settings, calendar = estate.settings, estate.declared.calendar(job.calendar)
     soon = instants(job.schedule, now, now + _FREQUENT_WITHIN)
     frequent = len(soon) > _FREQUENT_WITHIN / timedelta(hours=1)
     if frequent:
-        behind, ahead = job.grace + timedelta(minutes=5) + (soon[1] - soon[0]), soon[:FREQUENT_AHEAD]
+        behind, ahead = awaited + timedelta(minutes=5) + (soon[1] - soon[0]), soon[:FREQUENT_AHEAD]
     else:
         behind, ahead = settings.lookback, instants(job.schedule, now, now + settings.horizon)[:AHEAD]
     past = instants(job.schedule, now - behind, now)
@@ -222,14 +236,14 @@ def _withdrawn(existing: Iterable[RunFacts], demanded: set[str]) -> list[int]:
 
 
 def _verdict(
-    estate: Estate, job: JobFacts, due: _Due, target: TargetFacts | None, now: datetime, ours: Held
+    estate: Estate, job: JobFacts, due: _Due, put_off: GivenUp, target: TargetFacts | None, now: datetime, ours: Held
 ) -> ExpectedRun:
-    put_off = given_up(estate, job, due.at, due.bd)
     state, evidence, reason = State.PLANNED, Evidence.INFERRED, put_off.words
     seen_until = target.seen_until if target is not None else None
     if put_off.at <= now and seen_until is not None and seen_until >= put_off.at:
         why = f"; {put_off.words}" if put_off.words else ""
-        state, reason = State.MISSED, f"{_missed_words(job, put_off.at, ours.overdue)}{why}{ours.why_missed(due.key)}"
+        missed = _missed_words(job, put_off.at, ours.overdue, due.at)
+        state, reason = State.MISSED, f"{missed}{why}{ours.why_missed(due.key)}"
         lost = target.lost if target is not None else None
         if lost is not None and lost[0] <= put_off.at and due.at <= lost[1] and job.gone_since is None:
             state, evidence, reason = State.PLANNED, Evidence.STALE, _lost_words(job, lost, due.at)
@@ -248,7 +262,7 @@ def _held_back(job: JobFacts, due: _Due, told: tuple[State, str] | None) -> Expe
     return ExpectedRun(job.id, due.key, due.at, due.bd, state, Evidence.INFERRED, reason)
 
 
-def _missed_words(job: JobFacts, given_up: datetime, overdue: str) -> str:
+def _missed_words(job: JobFacts, given_up: datetime, overdue: str, near: datetime) -> str:
     """`overdue`: the hold of ours that keeps it back still; its pause is nobody else's."""
     if job.gone_since is not None and job.gone_since <= given_up:
         return _since(job.drift_reason or "gone from its source", job.gone_since, job, given_up)
@@ -256,7 +270,7 @@ def _missed_words(job: JobFacts, given_up: datetime, overdue: str) -> str:
         return overdue or _since("paused", job.paused_since, job, given_up)
     where = "nothing in the log" if job.schedule.dialect in ("debian-cron", "cronie", "busybox") else "no run"
     drift = f"; {job.drift_reason}" if job.drift_reason else ""
-    return f"{where} by {moment(given_up, job.zone)}{drift}{f'; {overdue}' if overdue else ''}"
+    return f"{where} by {moment(given_up, job.zone, near)}{drift}{f'; {overdue}' if overdue else ''}"
 
 
 def _lost_words(job: JobFacts, lost: tuple[datetime, datetime], near: datetime) -> str:

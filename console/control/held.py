@@ -138,7 +138,7 @@ def kept_back(estate: Estate, job_id: int, due: datetime | None, now: datetime) 
     for hold in mine:
         if is_stuck(hold):
             return KeptBack(words_of(hold, ""), None)
-        is_a_persons = hold.kind == "person" or hold.state is HoldState.FOUND
+        is_a_persons = (hold.kind == "person" and not hold.is_let_go_by_plan) or hold.state is HoldState.FOUND
         if is_a_persons and hold.state in _STANDS and not _is_overdue(hold, now):
             return KeptBack(words_of(hold, ""), hold.until) if due is None or due < hold.until else None
     if job.paused_since is None or any(_pauses(hold, now) for hold in mine):
@@ -169,7 +169,7 @@ def _is_ours(hold: HoldFacts, now: datetime) -> bool:
 
 
 def _is_overdue(hold: HoldFacts, now: datetime) -> bool:
-    return hold.state in _STANDS and now >= hold.until + OVERDUE
+    return hold.state in _STANDS and now >= hold.lasts_until + OVERDUE
 
 
 def _upstream(estate: Estate, hold: HoldFacts, good: frozenset[tuple[int, date]]) -> str:

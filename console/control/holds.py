@@ -80,6 +80,9 @@ def _step(picture: Picture, hold: HoldFacts, job: JobFacts, policy: Policy | Non
 
 def _turns(hold: HoldFacts) -> Iterator[datetime]:
     yield hold.until
+    yield hold.lasts_until
+    if hold.start_of_plan is not None:
+        yield hold.start_of_plan
     if hold.due_at is not None:
         yield hold.due_at
         yield from (hold.due_at + WATCH, hold.due_at + WATCH_UNPROVED)

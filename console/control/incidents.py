@@ -12,21 +12,21 @@ from datetime import datetime
 
 from connectors.contract import instant_key
 from console.control.cases import Case, hurt_runs
-from console.control.causes import UNDELIVERED, threatened_by, unfinished_on
+from console.control.causes import threatened_by, unfinished_on
 from console.control.changes import MOST_ROOTS, changes
 from console.control.fingerprint import Day, Told, read_told, told_before
 from console.control.flaps import flaps
 from console.control.forecast import Forecast, How, Node
 from console.control.picture import Picture, key_of
 from console.control.recovery import Budgets, tightest
-from console.control.services import Threat
+from console.control.service_standing import Threat
 from console.control.titles import cause_name, reason, rule_of, title, told_cause
 from console.control.words import unmistakable
 from console.model.decisions import HurtServiceVerdict, IncidentDecision, Member, ServiceDayVerdict
 from console.model.ids import incident_name
 from console.model.promises import not_too_many
 from console.model.values import RunFacts
-from console.model.words import Timeliness
+from console.model.words import UNDELIVERED, Timeliness
 
 
 def shaded(decision: IncidentDecision, routes: tuple[str, ...]) -> IncidentDecision:

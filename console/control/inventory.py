@@ -15,9 +15,7 @@ SHRUNK_JOBS = 10
 """More than this share and this number of jobs vanishing at once is a lost right or mount more often than a cleanup."""
 
 _GONE = {
-    "debian-cron": "crontab line gone",
-    "cronie": "crontab line gone",
-    "busybox": "crontab line gone",
+    "cron": "crontab line gone",
     "pg_cron": "pg_cron job gone",
     "pgagent": "pgAgent job gone",
     "mysql_events": "event gone",
@@ -25,10 +23,11 @@ _GONE = {
     "prefect": "deployment gone",
     "dagster": "Dagster job gone",
 }
+"""By the kind of its system: other kinds have crontab's schedules too."""
 
 
-def match(known: Sequence[KnownJob], found: Inventory, doubted_hash: str = "") -> InventoryChanges:
-    """What `found` changes at its target; jobs in the inventory's order.
+def match(known: Sequence[KnownJob], found: Inventory, doubted_hash: str = "", kind: str = "") -> InventoryChanges:
+    """What `found` changes at its target, of a system of that kind; jobs in the inventory's order.
 
     An id that is told twice counts once, the first time. A job is known again by the id its source gave it, then by
     match keys, strongest first, one to one. Only a complete inventory proves that a job is gone; a target that lost
@@ -45,7 +44,7 @@ def match(known: Sequence[KnownJob], found: Inventory, doubted_hash: str = "") -
     unwatched = _not_asked_for(known, missing, found)
     lost = [job for job in missing if job.id not in unwatched and job.gone_since is None]
     alive = sum(job.gone_since is None and not job.unwatched for job in known) - len(unwatched)
-    gone = tuple(GoneJob(job.id, _gone_words(job)) for job in lost) if found.complete else ()
+    gone = tuple(GoneJob(job.id, _gone_words(job, kind)) for job in lost) if found.complete else ()
     doubt = _doubt(len(gone), alive, found.hash == doubted_hash != "")
     if doubt:
         return InventoryChanges(new, tuple(changed), unwatched=unwatched, complete=False, doubted=doubt)
@@ -147,6 +146,7 @@ def _differs(job: KnownJob, record: JobRecord) -> bool:
         or job.match_keys != record.match_keys
         or job.definition_hash != record.definition_hash
         or record.schedule.next_at not in (None, job.seen.next_at)
+        or job.pool != (clean_line(record.pool), record.slots)
         or _moves_clock(job, record)
     )
 
@@ -221,7 +221,8 @@ def _is_moved_at_its_source(job: KnownJob, record: JobRecord) -> bool:
     return told and has_clock and not paused_or_woken
 
 
-def _gone_words(job: KnownJob) -> str:
+def _gone_words(job: KnownJob, kind: str) -> str:
     if job.parent_id is not None:
         return "task gone"
-    return _GONE.get(job.seen.dialect, "gone from its source")
+    is_no_line = kind == "cron" and job.seen.dialect == "none"  # anacron's
+    return _GONE.get("" if is_no_line else kind, "gone from its source")

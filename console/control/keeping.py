@@ -14,14 +14,16 @@ from console.control.placing import AGAIN, BY, never_arrived
 from console.control.words import moment
 from console.model.decisions import HoldDecision, NewAction
 from console.model.ids import derived_key
-from console.model.words import NOT_LET_GO, HoldState, Mode
+from console.model.words import NOT_LET_GO, UNSENT_BEFORE_ITS_START, HoldState, Mode
+
+KEPT_FOR_PLAN = "while a plan repairs what it reads"
 
 
 class Keeping(OpenHold):
     """The steps of what is being placed, and of what is held."""
 
     def placing(self) -> HoldDecision | None:
-        placed, due = self._hold.place, self._hold.due_at
+        placed, due = self._hold.place, self._hold.due_at or self._hold.start_of_plan
         if placed is None or placed.state in ("refused", "failed"):
             words = placed.words if placed is not None else "it was never asked for"
             return self._to(HoldState.FAILED, self._could_not(words), words=words)
@@ -29,7 +31,7 @@ class Keeping(OpenHold):
             event = f"{self._name} is held {self._hold.words}".rstrip()
             return self._to(HoldState.HELD, event, None, placed_at=placed.ended_at or self._now, **self._named_due())
         if placed.state == "requested" and due is not None and due <= self._now:
-            words = "nobody could send it before its start"
+            words = UNSENT_BEFORE_ITS_START
             given_up = self._to(HoldState.FAILED, f"{self._name} was not held: {words}", words=words)
             return replace(given_up, withdraws=self._hold.key)
         return None
@@ -58,7 +60,7 @@ class Keeping(OpenHold):
             return self._to(HoldState.HELD, self._moved_words(moved), None, **moved)
         if self._may_not_send():
             return None
-        if taken_over := self._taken_over():
+        if taken_over := self._taken_over() or self._kept_for_plan():
             return taken_over
         why, refused = self._why_let_go(), self._hold.words.startswith(NOT_LET_GO)
         if not why:
@@ -100,10 +102,18 @@ class Keeping(OpenHold):
             due_at=run.period_at, period_key=run.period_key, bd=run.bd,
         )  # fmt: skip
 
+    def _kept_for_plan(self) -> HoldDecision | None:
+        """Said once: it ran out, and a plan that would hold its job itself still repairs what that reads."""
+        hold = self._hold
+        if not hold.until <= self._now < hold.lasts_until or hold.words == KEPT_FOR_PLAN:
+            return None
+        event = f"{self._name} is held on {KEPT_FOR_PLAN}: the hold by {hold.held_by} is over"
+        return self._to(HoldState.HELD, event, words=KEPT_FOR_PLAN)
+
     def _why_let_go(self) -> str:
         """Why it need not be held any more; empty while it must."""
         hold = self._hold
-        if self._now >= hold.until:
+        if self._now >= hold.lasts_until:
             return f"its time is over{self._still_awaited()}"
         if hold.kind == "person":
             return ""

@@ -52,10 +52,12 @@ class LettingGo(OpenHold):
 
     def _still_held(self, release: ActionFacts | None) -> HoldDecision:
         """Of what Headway could not let go a person is told, once for a hold: nothing else brings its run. Who asked
-        for it themselves reads it where they asked; what a freeze stopped goes on by itself."""
+        for it themselves reads it where they asked, and of a plan's release its plan tells, which stops; what a freeze
+        stopped goes on by itself."""
         why = release.words if release is not None else "it was never asked for"
         still = self._to(HoldState.HELD, f"{self._name} is still held: {why}", words=f"{NOT_LET_GO}{why}")
         told = self._hold.released_at is not None
+        told = told or (release is not None and release.origin == "plan" and self._hold.is_told_by_plan)
         if told or release is None or release.origin == "person" or self._may_not_send():
             return still
         since = release.ended_at or self._now
@@ -84,7 +86,8 @@ class LettingGo(OpenHold):
             return self._left_to_its_clock(own, released)
         if not is_absent:
             return None
-        is_over = released >= hold.until and (hold.kind != "person" or self._not_good(self._live_edges()))
+        is_theirs = hold.kind == "person" and not hold.is_of_plan
+        is_over = released >= hold.until and (not is_theirs or self._not_good(self._live_edges()))
         if is_over or is_too_late(hold, self._now):
             return self._not_started()
         if self._may_not_send():

@@ -16,6 +16,7 @@ CLOCKS = timedelta(seconds=2)
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 NEVER = datetime.max.replace(tzinfo=UTC)
+_MINUTE = timedelta(minutes=1)
 
 
 def key_of(run: RunFacts) -> Key:
@@ -59,3 +60,9 @@ def completed_at(run: RunFacts) -> datetime | None:
     if run.state.is_open or run.state is State.MISSED or (run.state is State.UNKNOWN and run.ended_at is None):
         return None
     return run.ended_at or when(run)
+
+
+def up(at: datetime) -> datetime:
+    """To the full minute: what is counted from now on must not change with every look."""
+    floor = at.replace(second=0, microsecond=0)
+    return floor if floor == at else floor + _MINUTE

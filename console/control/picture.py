@@ -154,7 +154,9 @@ class Picture:
 
     def estimate(self, job_id: int) -> Estimate:
         if job_id not in self._estimates:
-            self._estimates[job_id] = estimate(self.job(job_id), self.estate.durations.get(job_id, ()))
+            self._estimates[job_id] = estimate(
+                self.job(job_id), self.estate.durations.get(job_id, ()), self.estate.likes
+            )
         return self._estimates[job_id]
 
     def takes(self, job_id: int, risk: float) -> timedelta | None:
@@ -181,13 +183,15 @@ class Picture:
         """True when a later run of the same job succeeded; of a job whose end cannot be proved, a later start does.
         What a person asserts of a run speaks for that run alone, and a
         run of another submission says nothing of this one."""
-        proof = self.job(run.job_id).proof
-        return any(
-            (later.state is State.SUCCEEDED and later.evidence is not Evidence.ASSERTED and not self._goes_on_it(later))
-            or (proof is Proof.START and later.state is State.UNKNOWN)
-            for later in reversed(self.runs.get(run.job_id, ()))
-            if when(later) > when(run) and self._is_for_the_same(run, later)
-        )
+        at, proof = when(run), self.job(run.job_id).proof
+        for later in reversed(self.runs.get(run.job_id, ())):
+            if when(later) <= at:
+                break
+            is_good = later.state is State.SUCCEEDED and later.evidence is not Evidence.ASSERTED
+            says = is_good or (proof is Proof.START and later.state is State.UNKNOWN)
+            if says and self._is_for_the_same(run, later) and not (is_good and self._goes_on_it(later)):
+                return True
+        return False
 
     def _is_for_the_same(self, run: RunFacts, later: RunFacts) -> bool:
         """False for runs of two submissions of a service that is promised end to end."""

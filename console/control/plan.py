@@ -14,29 +14,31 @@ from datetime import datetime, timedelta
 from connectors.contract import Capability, Evidence, State, Verb, instant_key
 from connectors.words import STARTING
 from console.clean import clean_line
-from console.control.cases import cases
-from console.control.conditions import Policy, policies
+from console.control.cases import Case, cases
+from console.control.comes_again import starts_s, with_own_starts
+from console.control.conditions import policies
 from console.control.delivery import delivered_at
 from console.control.estimate import label
 from console.control.expected import expectations, has_started
 from console.control.fewest import Can, stand_ins, superseded, waits_for
-from console.control.forecast import Forecast, How, Node
+from console.control.forecast import Forecast, Node
 from console.control.forecast.odds import Foresee
-from console.control.held import kept_back_by
 from console.control.hits import hits
 from console.control.own_sleep import woken
 from console.control.picture import Key, Picture, key_of, when
+from console.control.plan_finishes import ForeseeOtherwise, together, with_finishes
+from console.control.plan_holds import collisions, with_holds
 from console.control.rules.telling import causes_of
-from console.control.saving import TO_COME, Days, notes_of, saves_of, to_come
+from console.control.saving import Days, notes_of, saves_of, to_come
 from console.control.services import service_days
 from console.control.shared import root_causes
+from console.control.starts_itself import starts_itself
 from console.control.titles import cause_name
-from console.control.unheld import refused
 from console.control.words import moment
 from console.model.plans import WAIT, Draft, LeftOut, Save, Step
 from console.model.shaping import judged
 from console.model.values import Estate, JobFacts, RunFacts
-from console.model.words import BY_PEOPLE, NOTHING_TO_MARK, Mode, Safety
+from console.model.words import NOTHING_TO_MARK, Safety
 
 _MARKS = (Verb.MARK_OK, Verb.SKIP)
 
@@ -53,46 +55,73 @@ class _Wanted:
 
 
 def recovery(
-    estate: Estate, incident_id: int, now: datetime, can: Can, everything: bool = False, foresee: Foresee | None = None
+    estate: Estate,
+    incident_id: int,
+    now: datetime,
+    can: Can,
+    everything: bool = False,
+    foresee: Foresee | None = None,
+    otherwise: ForeseeOtherwise | None = None,
 ) -> Draft | None:
     """The plan for an open incident; None when there is no such. Without steps where nothing is left to send.
     `everything`: also what is red or stale and no service that is hit waits for, so that the incident closes.
-    `foresee`: the simulation that its clocks come from, as those of an evaluation."""
+    `foresee`: the simulation that its clocks come from, as those of an evaluation; `otherwise`: the same of a night
+    that goes as the plan has it."""
     estate = woken(estate)
     due = expectations(estate, now)
     picture = Picture(estate, now, due.runs, due.withdrawn)
-    told = cases(picture, causes_of(picture, root_causes(picture)))
-    case = next((one for one in told if one.incident is not None and one.incident.id == incident_id), None)
+    case = _case_of(picture, incident_id)
     if case is None:
         return None
-    days_ahead = service_days(picture)
-    hurt = hits(picture, case, foresee(picture, days_ahead) if foresee is not None else days_ahead)
-    days = {name: found for name, found in hurt.items() if delivered_at(picture, found[0]) is None}
-    saves = saves_of(picture, case, days)
-    broken = [run for run in case.broken() if _is_broken(picture, run)]
-    again = [run for run in case.broken() if run.state.is_open and has_started(run) and run not in broken]
-    todo = {key_of(run): _Wanted(run, _why(run), saves.get(key_of(run), ())) for run in broken}
-    todo |= {
-        key_of(run): _Wanted(
-            run, f"it runs {'again already' if run.attempt > 1 else 'still'}", saves.get(key_of(run), ()), WAIT
-        )
-        for run in again
-    }
-    wanted, starting = _needed(picture, days, todo) if days else (todo, {})
-    starting = {key: replace(one, saves=saves.get(key, ())) for key, one in starting.items()}
+    near = together(picture, service_days(picture), lambda days: _undelivered(picture, case, days))
+    days = _undelivered(picture, case, foresee(picture, near) if foresee is not None else near)
+    draft = _draft(picture, case, days, can, everything)
+    return draft if otherwise is None else with_finishes(picture, draft, near, days, otherwise)
+
+
+def _draft(picture: Picture, case: Case, days: Days, can: Can, everything: bool) -> Draft:
+    todo, saves = _todo(picture, case, days)
+    wanted, starting = _needed(picture, days, todo, saves) if days else (todo, {})
     wanted = todo if everything else wanted
     runs = {key: one.run for key, one in todo.items()}
     instead = stand_ins(picture, runs.values(), can)
     wanted = {key_of(instead[key]): replace(todo[key_of(instead[key])], saves=one.saves) for key, one in wanted.items()}
-    between = {key: one for key, one in starting.items() if _is_read_by_one_of(picture, one, wanted)}
-    left_out = [_left(picture, one.run, one.why) for key, one in starting.items() if key not in between]
-    left_out += [_left(picture, todo[key].run, "no service that is hit waits for it") for key in todo.keys() - wanted]
-    left_out += [_left(picture, run, "it is good again") for run in case.broken() if picture.is_green(run)]
+    clash = collisions(picture, days, starting.keys(), can)
+    wanted |= {key: _after_its_start(picture, starting.pop(key), due) for key, due in clash.to_repeat.items()}
+    held = {key: starting[key] for key in clash.to_hold}
+    read = {**wanted, **held}
+    between = {key: one for key, one in starting.items() if key in held or _is_read_by_one_of(picture, one, read)}
+    left_out = [(one.run, one.why) for key, one in starting.items() if key not in between]
+    left_out += [(todo[key].run, "no service that is hit waits for it") for key in todo.keys() - wanted]
+    left_out += [(run, "it is good again") for run in case.broken() if picture.is_green(run)]
     wanted, blocked = _without_blocked(picture, wanted)
-    steps = judged(_steps(picture, [*wanted.values(), *between.values()], can))
-    title = f"repair {cause_name(picture, case)}"
-    left = (*_once([*left_out, *blocked], steps), *superseded(picture, runs, instead, wanted))
-    return Draft("recovery", title, incident_id, steps, left, notes_of(picture, case, days))
+    steps = judged(with_holds(picture, _steps(picture, [*wanted.values(), *between.values()], can), clash))
+    out = [*(_left(picture, run, why) for run, why in left_out), *blocked]
+    left = (*_once(out, steps), *superseded(picture, runs, instead, wanted))
+    title, notes = f"repair {cause_name(picture, case)}", notes_of(picture, case, days)
+    return Draft("recovery", title, case.incident.id if case.incident else None, steps, left, notes)
+
+
+def _case_of(picture: Picture, incident_id: int) -> Case | None:
+    told = cases(picture, causes_of(picture, root_causes(picture)))
+    return next((one for one in told if one.incident is not None and one.incident.id == incident_id), None)
+
+
+def _undelivered(picture: Picture, case: Case, days: Sequence[Forecast]) -> Days:
+    hurt = hits(picture, case, days)
+    return {name: found for name, found in hurt.items() if delivered_at(picture, found[0]) is None}
+
+
+def _todo(picture: Picture, case: Case, days: Days) -> tuple[dict[Key, _Wanted], Mapping[Key, tuple[Save, ...]]]:
+    """What of the cause is broken, or runs again; and of every run of the days whom it helps."""
+    saves = saves_of(picture, case, days)
+    broken = [run for run in case.broken() if _is_broken(picture, run)]
+    again = [run for run in case.broken() if run.state.is_open and has_started(run) and run not in broken]
+    todo = {key_of(run): _Wanted(run, _why(run), saves.get(key_of(run), ())) for run in broken}
+    for run in again:
+        why = f"it runs {'again already' if run.attempt > 1 else 'still'}"
+        todo[key_of(run)] = _Wanted(run, why, saves.get(key_of(run), ()), WAIT)
+    return todo, saves
 
 
 def bulk(estate: Estate, run_ids: Iterable[int], verb: Verb, now: datetime, can: Can) -> Draft:
@@ -117,7 +146,9 @@ def _is_good(picture: Picture, run: RunFacts) -> bool:
     return run.state is State.SUCCEEDED and not asserted and not picture.is_stale(run)
 
 
-def _needed(picture: Picture, days: Days, todo: Mapping[Key, _Wanted]) -> tuple[dict[Key, _Wanted], dict[Key, _Wanted]]:
+def _needed(
+    picture: Picture, days: Days, todo: Mapping[Key, _Wanted], saves: Mapping[Key, tuple[Save, ...]]
+) -> tuple[dict[Key, _Wanted], dict[Key, _Wanted]]:
     """What the hit services need to have run again of what this cause broke; what of them starts by itself after."""
     wanted: dict[Key, _Wanted] = {}
     starting: dict[Key, _Wanted] = {}
@@ -126,46 +157,25 @@ def _needed(picture: Picture, days: Days, todo: Mapping[Key, _Wanted]) -> tuple[
         for node in day.unfinished():
             if node.run is not None and key_of(node.run) in todo:
                 wanted[key_of(node.run)] = todo[key_of(node.run)]
-            elif (why := _starts_itself(picture, held, node)) and _waits_for(picture, day, node, wanted):
+            elif (why := starts_itself(picture, held, node)) and _waits_for(picture, day, node, wanted):
                 run = node.run or to_come(node, day)
-                starting[key_of(run)] = _Wanted(run, why, verb=WAIT)
+                starting[key_of(run)] = _Wanted(run, why, saves.get(key_of(run), ()), WAIT)
     return wanted, starting
 
 
+def _after_its_start(picture: Picture, one: _Wanted, due: datetime) -> _Wanted:
+    """What its clock starts too early runs again after what it reads; started later than that, it is good itself."""
+    at = moment(due, picture.job(one.run.job_id).zone, picture.now)
+    why = (
+        f"its own clock starts it at {at}, before what it reads is good: run again after both, where it came too early"
+    )
+    return replace(one, verb=Verb.RERUN, why=why)
+
+
 def _is_read_by_one_of(picture: Picture, one: _Wanted, wanted: Mapping[Key, _Wanted]) -> bool:
-    """True for what starts by itself and must be good before a step can go on."""
+    """True for what starts by itself and must be good before a step can go on, or what is held is let go."""
     below = picture.graph.descendants(one.run.job_id)
     return any(each.run.job_id in below and each.run.bd == one.run.bd for each in wanted.values())
-
-
-def _starts_itself(picture: Picture, held: Mapping[int, Policy], node: Node) -> str:
-    """Why what waits for a step is none itself; empty for what is not about to start."""
-    due = when(node.run) if node.run is not None else node.due
-    if node.how in TO_COME and (words := kept_back_by(picture.estate, node.job_id, due, picture.now)):
-        return f"{words}: it does not start by itself; let it go or run it"
-    kept = held.get(node.job_id)
-    if kept is not None and node.how in TO_COME:
-        return _kept_back(picture, kept, node)
-    job = picture.job(node.job_id)
-    if job.kind == BY_PEOPLE and node.how in TO_COME:
-        return f"a person completes it: headway done {clean_line(job.name)}"
-    if node.how is How.CLOCK and node.due is not None:
-        return f"it starts by its own clock at {moment(node.due, job.zone, picture.now)}: rerun it if that is too early"
-    if node.how is How.WAITS:
-        return "its own scheduler starts it"
-    return "it runs" if node.how is How.RUNNING else ""
-
-
-def _kept_back(picture: Picture, kept: Policy, node: Node) -> str:
-    """What Headway does with its start, and what becomes of that while no engine works."""
-    job = picture.job(node.job_id)
-    due = f" of {moment(node.due, job.zone, picture.now)}" if node.due is not None else ""
-    alone = "it stays held" if kept.stands else "it starts all the same"
-    if kept.mode is Mode.TRIGGER and node.due is None:
-        return "Headway starts it once what it reads is good; while no engine works nobody does"
-    if why := refused(picture.estate, job.id, node.due, picture.now):
-        return f"its hold was refused ({why}): its start{due} comes all the same, unless a later try holds it"
-    return f"its start{due} is held until what it reads is good; while no engine works {alone}"
 
 
 def _waits_for(picture: Picture, day: Forecast, node: Node, wanted: Mapping[Key, _Wanted]) -> bool:
@@ -202,7 +212,8 @@ def _steps(picture: Picture, wanted: Sequence[_Wanted], can: Can, verb: Verb | N
     ordered = sorted(wanted, key=lambda one: (rank[one.run.job_id], when(one.run), one.run.period_key, one.run.job_id))
     after = waits_for(picture, [one.run for one in ordered])
     told = [_with_own_start(picture, one, wanted) if verb is None else one for one in ordered]
-    return tuple(_step(picture, one, place, after[place], can, verb) for place, one in enumerate(told, 1))
+    steps = [_step(picture, one, place, after[place], can, verb) for place, one in enumerate(told, 1)]
+    return with_own_starts(picture, steps, [one.run for one in told])
 
 
 def _with_own_start(picture: Picture, one: _Wanted, wanted: Sequence[_Wanted]) -> _Wanted:
@@ -233,19 +244,13 @@ def _step(picture: Picture, one: _Wanted, place: int, after: tuple[int, ...], ca
         why=one.why,
         parameters=period if chosen is Verb.START else {},
         after=after,
-        starts_s=_starts_s(picture, run) if chosen == WAIT else 0.0,
+        starts_s=starts_s(picture, run) if chosen == WAIT else 0.0,
         safety=job.rerun.value,
         expected_s=_seconds(known.p50) if runs else None,
         source=label([known]) if runs else "",
         saves=one.saves,
         alternatives=_alternatives(job, run, chosen, can),
     )
-
-
-def _starts_s(picture: Picture, run: RunFacts) -> float:
-    """When it started, or its clock starts it, in seconds from now; 0 where nothing says so."""
-    at = run.started_at or run.period_at
-    return 0.0 if at is None or (run.started_at is None and at < picture.now) else (at - picture.now).total_seconds()
 
 
 def _alternatives(job: JobFacts, run: RunFacts, verb: str, can: Can) -> tuple[str, ...]:

@@ -45,7 +45,8 @@ def _looks_back_from(picture: Picture, run: RunFacts | None, due: datetime | Non
 
 
 def _of_the_day(picture: Picture, job: JobFacts, bd: date, limit: datetime, starts: Sequence[datetime]) -> Read:
-    """The last run of that date before `limit`, else the first; a good one after it, where it is not good itself."""
+    """The last run of that date before `limit`, else the first; a good one after it, where it is not good itself, or,
+    where it is red, one that runs: somebody started it anew."""
     run = picture.read_by(job.id, bd, limit)
     ahead = _ahead(picture, job, starts, run)
     before = [each for each in ahead if each < limit]
@@ -90,6 +91,7 @@ def _ahead(picture: Picture, job: JobFacts, starts: Sequence[datetime], run: Run
 
 def _good_or_it(picture: Picture, run: RunFacts) -> Read:
     if not picture.is_green(run):
-        later = (each for each in picture.of_day(run.job_id, run.bd) if when(each) > when(run))
-        run = next(filter(picture.is_green, later), run)
+        later = [each for each in picture.of_day(run.job_id, run.bd) if when(each) > when(run)]
+        repairs = (each for each in later if run.state.is_red and _is_running(each) and not picture.is_unknown(each))
+        run = next(filter(picture.is_green, later), None) or next(repairs, run)
     return run, None if has_started(run) else when(run)

@@ -118,12 +118,11 @@ class Budgets:
             return _Limit(rerun_at, True, node.job_id, "")
         start = max(node.starts_at, self._picture.now)
         job = self._picture.job(node.job_id)
+        starts = _starts(job, node.starts_at, self._picture.now)
         if job.rerun is not Safety.NEVER and max(rerun_at, start + takes) + takes <= own.at:
-            return _Limit(rerun_at, True, node.job_id, f"{_starts(job, node.starts_at)}: rerun it after")
+            return _Limit(rerun_at, True, node.job_id, f"{starts}: rerun it after")
         why = "it is never rerun" if job.rerun is Safety.NEVER else "a rerun after that would end too late"
-        return _Limit(
-            min(start, rerun_at), True, node.job_id, f"{_starts(job, node.starts_at)} and must find it green: {why}"
-        )
+        return _Limit(min(start, rerun_at), True, node.job_id, f"{starts} and must find it green: {why}")
 
 
 def followers(estate: Estate, incident: IncidentFacts, now: datetime) -> list[RunFacts]:
@@ -152,5 +151,5 @@ def _at(limit: _Limit) -> datetime:
     return limit.at or _NEVER
 
 
-def _starts(job: JobFacts, due: datetime) -> str:
-    return f"{clean_line(job.native_id)} starts {moment(due, job.zone)} by the clock"
+def _starts(job: JobFacts, due: datetime, now: datetime) -> str:
+    return f"{clean_line(job.native_id)} starts {moment(due, job.zone, now)} by the clock"

@@ -188,4 +188,6 @@ def _apart(buffer: timedelta) -> str:
 
 
 def _rests(known: Estimate) -> str:
+    if known.source == "like":
+        return f"as nine of ten of {known.like} jobs like it take"
     return f"in nine of ten of {known.runs} runs" if known.source == "history" else "by its declared duration"

@@ -6,9 +6,12 @@ stays so until they are clearly better. So a forecast that wavers is told once.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from console.model.values import Estate, ServiceFacts, Stood
+from console.model.forecasts import percent
+from console.model.values import Stood
 from console.model.words import Timeliness
 
 EVEN = 0.5
@@ -19,8 +22,6 @@ CALM = 0.5
 AT_FIRST = 0.25
 """The alarm while too few days are known: deadlines lie amid the finishes, and services that miss one day in fifteen
 reach ten in a hundred on many days."""
-DAYS = 30
-"""One false alarm in so many days is put up with, and so many days in time are seen before the past counts."""
 STEP = 0.01
 """In which P(late) is told."""
 AHEAD = timedelta(minutes=5)
@@ -36,13 +37,34 @@ def judged(late: float, alarm: float, was: Stood | None) -> Timeliness:
     return Timeliness.AT_RISK if late >= (alarm * CALM if before is not None else alarm) else Timeliness.ON_TIME
 
 
-def alarm_of(estate: Estate, service: ServiceFacts) -> float:
-    """The P(late) from which on it is at risk: what would have been a false alarm on one day in thirty, by its own
-    past; not below the risk that its config names, nor above even odds."""
-    calm = sorted((peak for peak, was_late in estate.peaks.get(service.name, ()) if not was_late), reverse=True)
-    if len(calm) < DAYS:
-        return min(max(service.risk, AT_FIRST), EVEN)
-    return min(max(service.risk, calm[len(calm) // DAYS] + STEP), EVEN)
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    late: float
+    """The P(late) from which on a service is at risk."""
+    risk: float
+    """Its own, by its config."""
+    days: int
+    """Days in time that are known."""
+    budget: int
+    """One false alarm in so many days is put up with; before so many are known its past does not count."""
+
+    @property
+    def words(self) -> str:
+        """ "at risk from 25 % on: 12 of 30 days in time are known; then by its risk, 10 %, and its own past"."""
+        risk, first = f"its risk, {percent(self.risk)}", f"at risk from {percent(self.late)} on"
+        if self.late == self.risk:
+            return f"{first}, its risk"
+        if self.days < self.budget:
+            return f"{first}: {self.days} of {self.budget} days in time are known; then by {risk}, and its own past"
+        return f"{first}: one day in {self.budget} in time came near that; its risk is {percent(self.risk)}"
+
+
+def alarm_of(risk: float, budget: int, peaks: Iterable[tuple[float, bool]]) -> Alarm:
+    """What would have been a false alarm on one day in `budget`; not below the service's own risk, nor above even odds.
+    `peaks`: of each of its days, the highest P(late) told in time, and whether it was late."""
+    calm = sorted((peak for peak, was_late in peaks if not was_late), reverse=True)
+    least = AT_FIRST if len(calm) < budget else max(calm[len(calm) // budget :], default=0.0) + STEP
+    return Alarm(min(max(risk, least), EVEN), risk, len(calm), budget)
 
 
 def has_passed(act_by: datetime, now: datetime, was: Stood | None) -> bool:

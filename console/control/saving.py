@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from connectors.contract import Evidence, State, instant_key
 from console.clean import clean_line
@@ -15,10 +15,14 @@ from console.control.held import kept_back_by
 from console.control.incidents import threat
 from console.control.picture import Key, Picture, key_of, when
 from console.control.recovery import Budgets
+from console.control.service_standing import Threat
 from console.control.words import moment
+from console.model.forecasts import late_words
 from console.model.plans import Save
 from console.model.values import RunFacts
 
+SURE = 0.99
+"""A P(late) above this leaves no chance that is worth a word."""
 TO_COME = (How.CLOCK, How.WAITS, How.UNKNOWN)
 """Runs that are about to start."""
 Days = Mapping[Day, tuple[Forecast, list[Node]]]
@@ -34,17 +38,34 @@ def saves_of(picture: Picture, case: Case, days: Days) -> dict[Key, tuple[Save, 
     """Run -> the service days that need it, whether there still is time, and by when it must start."""
     found: dict[Key, list[Save]] = {}
     for day, nodes in days.values():
-        save = _save(picture, day, threat(picture, case, day, nodes).act_by)
+        hurt = threat(picture, case, day, nodes)
+        save = _save(picture, day, hurt.act_by)
         save = replace(_unless_held(picture, day, save), deadline=instant_key(day.deadline), zone=day.service.zone)
-        budgets = Budgets(picture, day)
+        clocks = _clocks(picture, day, hurt)
         for node in day.unfinished():
-            act_by = budgets.of(node.job_id).act_by
+            act_by, takes = clocks(node.job_id)
             slack = None if act_by is None else (act_by - picture.now).total_seconds()
-            takes = picture.takes(node.job_id, day.service.risk)
             key = key_of(node.run or to_come(node, day))
             told = replace(save, slack_s=slack, takes_s=None if takes is None else takes.total_seconds())
             found.setdefault(key, []).append(told)
     return {key: tuple(each) for key, each in found.items()}
+
+
+def _clocks(picture: Picture, day: Forecast, hurt: Threat) -> Callable[[int], tuple[datetime | None, timedelta | None]]:
+    """Of each job its latest start, and what that counts for the job itself: of what must be restarted first as its
+    service tells it, of what follows from the same simulation; else by sums of quantiles."""
+    budgets = Budgets(picture, day)
+    ahead = {one.job_id: one for one in day.odds.jobs} if day.odds is not None else {}
+
+    def of(job_id: int) -> tuple[datetime | None, timedelta | None]:
+        known, budget = ahead.get(job_id), hurt.budget
+        if budget is not None and budget.job_id == job_id and known and budget.act_by and budget.green_by:
+            return budget.act_by, budget.green_by - budget.act_by
+        if known is not None and known.act_by is not None and known.green_by is not None:
+            return known.act_by, known.green_by - known.act_by
+        return budgets.of(job_id).act_by, picture.takes(job_id, day.service.risk)
+
+    return of
 
 
 def _unless_held(picture: Picture, day: Forecast, save: Save) -> Save:
@@ -66,7 +87,8 @@ def _save(picture: Picture, day: Forecast, act_by: datetime | None) -> Save:
         return Save(name, bd, saved=None, words="nobody can tell: no estimate")
     shown = moment(act_by, day.service.zone, picture.now)
     if picture.now > act_by:
-        return Save(name, bd, saved=False, words=f"its act-by {shown} has passed")
+        chance = f", {late_words(day.odds.late)}" if _may_be_saved(picture, day) and day.odds is not None else ""
+        return Save(name, bd, saved=False, words=f"its act-by {shown} has passed{chance}")
     return Save(name, bd, saved=True, words=f"act by {shown}")
 
 
@@ -75,6 +97,17 @@ def notes_of(picture: Picture, case: Case, days: Days) -> tuple[str, ...]:
     if target is not None and target.failing_since is not None:
         name = clean_line(f"{target.system}/{target.name}")
         return (f"{name} does not answer: nothing can be sent there before it does",)
-    lost = sorted({day.service.name for day, nodes in days.values()
-                   if _save(picture, day, threat(picture, case, day, nodes).act_by).saved is False})  # fmt: skip
-    return tuple(f"{name} cannot be saved any more; the plan repairs it for those who read it late" for name in lost)
+    lost = {(day.service.name, day.bd): day for day, nodes in days.values()
+            if _save(picture, day, threat(picture, case, day, nodes).act_by).saved is False}  # fmt: skip
+    return tuple(dict.fromkeys(_lost_words(picture, lost[each]) for each in sorted(lost)))
+
+
+def _lost_words(picture: Picture, day: Forecast) -> str:
+    if _may_be_saved(picture, day) and day.odds is not None:
+        return f"{day.service.name}: {late_words(day.odds.late)}, its act-by has passed; the plan may still save it"
+    return f"{day.service.name} cannot be saved any more; the plan repairs it for those who read it late"
+
+
+def _may_be_saved(picture: Picture, day: Forecast) -> bool:
+    """Past its act-by, which keeps P(late) within the service's risk, a chance may be left."""
+    return day.odds is not None and day.odds.late <= SURE and picture.now <= day.deadline

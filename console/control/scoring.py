@@ -8,13 +8,15 @@ Sharpness: how far p50 and p95 lay apart, in the median.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 from itertools import pairwise
 from statistics import median
 
-from console.model.chance import ToldDay
+from console.model.forecasts import Tally, ToldDay, percent
+from console.model.promises import service_of
 
 ENOUGH_DAYS = 20
 """Days that are over, below which nothing is said of a service's forecasts."""
@@ -58,23 +60,27 @@ class Score:
         if self.days < ENOUGH_DAYS or self.ece is None or self.brier is None:
             return ""
         if self.ece >= OFF:
-            return f"what was told lay {round(self.ece * 100)} % off on average"
+            return f"what was told lay {percent(self.ece)} off on average"
         is_worse = self.skill is not None and self.skill < 0
         return "worse than telling the share of its late days every time" if is_worse else ""
+
+
+@lru_cache(maxsize=4096)
+def distrust(tally: Tally) -> str:
+    """As `Score.trouble`, of what was added up; the same at every look until that is another."""
+    return _scored(tally, "", None).trouble
+
+
+def distrust_of(tallies: Mapping[str, Tally], service: str) -> str:
+    """Why the service's forecasts, or those of its instance, are not to be trusted; empty where nothing says so."""
+    known = tallies.get(service_of(service))
+    return "" if known is None else distrust(known)
 
 
 def score(days: Sequence[ToldDay], service: str = "") -> Score:
     """Of these days, those without a forecast left out."""
     days = [day for day in days if day.told]
-    late = sum(day.was_late for day in days)
-    if not days:
-        return Score(service, 0, 0, None, None, None, None, ())
-    rows = [(one.late, float(day.was_late), 1 / len(day.told)) for day in days for one in day.told]
-    brier = sum(weight * (told - was) ** 2 for told, was, weight in rows) / len(days)
-    share = late / len(days)
-    base = share * (1 - share)
-    bins = tuple(_bins(rows))
-    ece = sum(one.days * abs(one.told - one.late) for one in bins) / len(days)
+    rows = tuple((one.late, 1 / len(day.told), day.was_late / len(day.told)) for day in days for one in day.told)
     widths = [
         (one.p95 - one.p50).total_seconds()
         for day in days
@@ -82,7 +88,18 @@ def score(days: Sequence[ToldDay], service: str = "") -> Score:
         if one.p50 is not None and one.p95 is not None
     ]
     sharpness = timedelta(seconds=median(widths)) if widths else None
-    return Score(service, len(days), late, brier, 1 - brier / base if base else None, ece, sharpness, bins)
+    return _scored(Tally(len(days), sum(day.was_late for day in days), rows), service, sharpness)
+
+
+def _scored(known: Tally, service: str, sharpness: timedelta | None) -> Score:
+    if not known.days:
+        return Score(service, 0, 0, None, None, None, None, ())
+    brier = sum(late * (1 - told) ** 2 + (of - late) * told**2 for told, of, late in known.told) / known.days
+    share = known.late / known.days
+    base = share * (1 - share)
+    bins = tuple(_bins(known.told))
+    ece = sum(one.days * abs(one.told - one.late) for one in bins) / known.days
+    return Score(service, known.days, known.late, brier, 1 - brier / base if base else None, ece, sharpness, bins)
 
 
 def by_service(days: Iterable[ToldDay]) -> list[Score]:
@@ -93,10 +110,10 @@ def by_service(days: Iterable[ToldDay]) -> list[Score]:
     return [score(found[name], name) for name in sorted(found)]
 
 
-def _bins(rows: Sequence[tuple[float, float, float]]) -> Iterable[Bin]:
+def _bins(rows: Iterable[tuple[float, float, float]]) -> Iterable[Bin]:
     for low, high in pairwise(BINS):
         mine = [row for row in rows if low <= row[0] < high or (high == BINS[-1] and row[0] == high)]
-        total = sum(weight for _, _, weight in mine)
+        total = sum(of for _, of, _ in mine)
         if total:
-            told, was = (sum(row[place] * row[2] for row in mine) / total for place in (0, 1))
+            told, was = sum(told * of for told, of, _ in mine) / total, sum(late for _, _, late in mine) / total
             yield Bin(low, high, total, told, was)

@@ -1,7 +1,7 @@
 """What of an estate hangs together for as long as config and inventories stay: made once, and kept for the next look.
 
 Jobs hang together by dependencies, as a task of its DAG, by a service, or a check, that several of them deliver, and
-with the one whose start a service's deadline is counted from.
+with the one whose start a service's deadline is counted from; and chains of services by a pool that they meet in.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import rustworkx as rx
 
+from console.control.pools import pools_of
 from console.model.values import DependencyFacts, Estate, JobFacts
 
 
@@ -19,7 +20,8 @@ class Shape:
 
     def __init__(self, estate: Estate) -> None:
         self._jobs, self._dependencies, self._services = estate.jobs, estate.dependencies, estate.services
-        self._parts = joined(estate.jobs, _lasting(estate))
+        self._pools = estate.declared.pools
+        self._parts = _parts(estate)
         self._part_of = {job_id: number for number, part in enumerate(self._parts) for job_id in part}
         self._edges: dict[int, list[DependencyFacts]] = {}
         for edge in estate.dependencies:
@@ -32,6 +34,8 @@ class Shape:
     def is_of(self, estate: Estate) -> bool:
         """True where this estate has the same shape; cheap where it shares its values with the one of before."""
         if estate.dependencies is not self._dependencies or estate.services is not self._services:
+            return False
+        if estate.declared.pools != self._pools:
             return False
         return estate.jobs is self._jobs or _places(estate.jobs) == _places(self._jobs)
 
@@ -65,6 +69,19 @@ def joined(jobs: Iterable[int], links: Iterable[tuple[int, int]]) -> list[set[in
     return [{graph[place] for place in part} for part in rx.connected_components(graph)]
 
 
+def _parts(estate: Estate) -> list[set[int]]:
+    """Chains of services that meet in a pool hang together: what the one takes, the other waits for."""
+    links = list(_lasting(estate))
+    parts = joined(estate.jobs, links)
+    pools = pools_of(estate.declared, estate.jobs)
+    if not pools:
+        return parts
+    ends = {each for service in estate.services for each in service.terminals}
+    promised = set[int]().union(*(part for part in parts if not part.isdisjoint(ends)))
+    links += [link for jobs in pools.values() for link in pairwise(each for each in jobs if each in promised)]
+    return joined(estate.jobs, links)
+
+
 def _lasting(estate: Estate) -> Iterator[tuple[int, int]]:
     for one in estate.dependencies:
         yield one.upstream_id, one.downstream_id
@@ -81,5 +98,5 @@ def _lasting(estate: Estate) -> Iterator[tuple[int, int]]:
         yield from pairwise(terminals)
 
 
-def _places(jobs: Mapping[int, JobFacts]) -> list[tuple[int, int | None, int]]:
-    return [(job.id, job.parent_id, job.target_id) for job in jobs.values()]
+def _places(jobs: Mapping[int, JobFacts]) -> list[tuple[object, ...]]:
+    return [(job.id, job.parent_id, job.target_id, job.pool, job.slots) for job in jobs.values()]

@@ -6,6 +6,14 @@ from datetime import datetime
 
 from console.model.values import Settings, TargetFacts
 
+UNSEEN = {
+    "refused": "refuses Headway",
+    "broken": "cannot be read",
+    "failing": "answers with a fault",
+    "limited": "is asked too much",
+}
+"""Why a target is not seen, by what its polls end with."""
+
 
 def out_of_sight(target: TargetFacts | None, now: datetime, settings: Settings) -> bool:
     """True when the target has not answered for so many polls, or its polls are paused, so that what it runs now is

@@ -1,13 +1,14 @@
 """A night as lanes of a timeline: what ran, what runs, what is expected, and how far it may slip; now or at any moment.
 
-What is expected goes along each service's critical path by what its jobs usually take (p50, and p95 for how far it may
-slip): a job starts when the one before it is done and its clock lets it; what is red is run again at once. Of the
-present night a service's own finish is that of its forecast.
+Of the present night a service's finish and those of its jobs are their forecast's. Of an earlier moment, and of a job
+that has none, what is expected goes along the service's critical path by what its jobs usually take (p50, and p95 for
+how far it may slip): a job starts when the one before it is done and its clock lets it; what is red is run again at
+once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -17,6 +18,8 @@ from console.model.views import ServiceView
 from console.model.views.night import NightJob, NightRun, NightTry, NightView
 from console.model.words import Timeliness
 
+Foreseen = Mapping[int, tuple[datetime, datetime]]
+"""Job id -> its finish in half of all cases and in nineteen of twenty."""
 FARTHEST_SLIP = timedelta(hours=2)
 """What may come later than all else is shown so far: a finish that is known by nobody would take the whole screen."""
 
@@ -78,10 +81,11 @@ def lanes(night: NightView, at: datetime) -> list[Lane]:
     order = sorted(enumerate(night.services), key=lambda each: (each[1].act_by or each[1].deadline, each[1].tier))
     for place, service in order:
         path = [night.jobs[each] for each in night.paths.get(place, ())]
-        ends, below = _along(path, service.deadline, at)
-        found.append(_service(service, ends, at, is_present=at >= night.now))
+        is_present = at >= night.now
+        ends, below = _along(path, service.deadline, at, night.foreseen.get(place, {}) if is_present else {})
+        found.append(_service(service, ends, at, is_present))
         new = [lane for lane in below if lane.job is not None and lane.job.id not in told]
-        found += map(_waiting, new) if at >= night.now else new
+        found += map(_waiting, new) if is_present else new
         told.update(job.id for job in path)
     return found
 
@@ -102,12 +106,14 @@ def span(night: NightView, shown: Sequence[Lane]) -> tuple[datetime, datetime]:
     return first, max(last, min(slip, last + FARTHEST_SLIP), first + timedelta(hours=1))
 
 
-def _along(path: Sequence[NightJob], deadline: datetime, at: datetime) -> tuple[_End | None, list[Lane]]:
+def _along(
+    path: Sequence[NightJob], deadline: datetime, at: datetime, foreseen: Foreseen
+) -> tuple[_End | None, list[Lane]]:
     """When the path is done, None where nobody knows; and a lane for each of its jobs."""
     before: _End | None = None
     found: list[Lane] = []
     for place, job in enumerate(path):
-        lane = _job(job, deadline, at, before, is_first=place == 0)
+        lane = _as_foreseen(_job(job, deadline, at, before, is_first=place == 0), at, foreseen)
         found.append(lane)
         if lane.done is not None:
             end = lane.done if before is None else max(lane.done, min(before.p50, at))
@@ -115,7 +121,8 @@ def _along(path: Sequence[NightJob], deadline: datetime, at: datetime) -> tuple[
         else:
             before = _End(lane.expected, lane.late) if lane.expected is not None and lane.late is not None else None
             if before is None:
-                found += [_job(each, deadline, at, None, is_first=False) for each in path[place + 1 :]]
+                rest = (_job(each, deadline, at, None, is_first=False) for each in path[place + 1 :])
+                found += [_as_foreseen(each, at, foreseen) for each in rest]
                 break
     return before, found
 
@@ -141,6 +148,19 @@ def _job(job: NightJob, deadline: datetime, at: datetime, before: _End | None, i
         p50, p95 = start + takes, max(at, due, before.p95 if before else at) + slowly
     ahead = [Bar(Kind.EXPECTED, start, p50), Bar(Kind.FAN, p50, p95)]
     return Lane(None, job, (*bars, *(bar for bar in ahead if bar.end > bar.start)), state, run_id, p50, p95)
+
+
+def _as_foreseen(lane: Lane, at: datetime, foreseen: Foreseen) -> Lane:
+    """With the end that its forecast says, and the start that goes with it."""
+    if lane.job is None or lane.job.id not in foreseen or lane.done is not None:
+        return lane
+    p50, p95 = (max(at, each) for each in foreseen[lane.job.id])
+    start = next((bar.start for bar in lane.bars if bar.kind is Kind.EXPECTED), at)
+    if lane.state != State.RUNNING and lane.expected is not None:
+        start = max(at, start + (p50 - lane.expected))
+    ahead = [Bar(Kind.EXPECTED, min(start, p50), p50), Bar(Kind.FAN, p50, p95)]
+    began = [bar for bar in lane.bars if bar.kind in (Kind.RAN, Kind.RUNS)]
+    return replace(lane, bars=(*began, *(bar for bar in ahead if bar.end > bar.start)), expected=p50, late=p95)
 
 
 def _service(service: ServiceView, ends: _End | None, at: datetime, is_present: bool) -> Lane:

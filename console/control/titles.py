@@ -5,11 +5,13 @@ from __future__ import annotations
 from connectors.contract import State
 from console.clean import clean_line, one_line
 from console.control.cases import Case
-from console.control.causes import UNDELIVERED, failed_tasks
+from console.control.causes import failed_tasks
 from console.control.fingerprint import told_before
 from console.control.picture import CLOCKS, Picture
+from console.control.sight import UNSEEN
 from console.control.signatures import blame_of, name_of, title_of
 from console.model.values import RunFacts
+from console.model.words import UNDELIVERED
 
 REASON_LIMIT = 200
 TITLE_LIMIT = 80
@@ -21,8 +23,6 @@ _FAILED = {
     State.CANCELLED: "was cancelled",
     State.BLOCKED: "was blocked by its upstream",
 }
-_UNSEEN = {"refused": "refuses Headway", "broken": "cannot be read"}
-"""Why a target is not seen, by what its polls end with."""
 
 
 def cause_name(picture: Picture, case: Case) -> str:
@@ -63,7 +63,7 @@ def title(picture: Picture, case: Case) -> str:
     if case.group.finding is not None:
         return f"{name} {case.group.finding.rule.words}: {case.group.finding.words}"
     if target is not None and target.failing_since is not None:
-        return f"{name} {_UNSEEN.get(target.error_kind, 'does not answer')}"
+        return f"{name} {UNSEEN.get(target.error_kind, 'does not answer')}"
     if case.group.shared:
         return title_of(case.group.shared)
     if root is not None and root.state.is_red:
@@ -82,7 +82,7 @@ def plain_title(picture: Picture, case: Case) -> str:
     if case.group.finding is not None:
         return f"{name} {case.group.finding.rule.words}"
     if target is not None and target.failing_since is not None:
-        return f"{name} {_UNSEEN.get(target.error_kind, 'does not answer')}"
+        return f"{name} {UNSEEN.get(target.error_kind, 'does not answer')}"
     if case.group.awaits:
         return f"{name} is not done in time, and nothing failed"
     if case.group.words:

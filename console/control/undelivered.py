@@ -13,7 +13,7 @@ from datetime import date, datetime, timedelta
 
 from console.clean import clean_line
 from console.control.cases import Case, cases
-from console.control.causes import UNDELIVERED, Group
+from console.control.causes import Group
 from console.control.expected import has_started
 from console.control.fingerprint import Day, told_before
 from console.control.forecast import Forecast
@@ -24,7 +24,7 @@ from console.control.rules.look import no_run
 from console.control.services import verdict
 from console.control.words import moment
 from console.model.values import IncidentFacts, RunFacts
-from console.model.words import Timeliness
+from console.model.words import UNDELIVERED, Timeliness
 
 NEWS = timedelta(hours=24)
 """How long after its deadline a service day is still told as something new."""
@@ -112,15 +112,27 @@ def _unexplained(picture: Picture, others: Sequence[Case], lost: Sequence[Foreca
     """Those of these that none of these cases hurts, and none has hurt so lately that it is no news."""
     hurt = {name for case in others for name in hits(picture, case, lost)}
     ended = [Case(one, Group(one.bd, one.failed_since, None, None)) for one in picture.estate.closed]
-    told = [(_closed_at(picture, case), before.services) for case in [*others, *ended] if (before := told_before(case))]
+    told = [(case, before.services) for case in [*others, *ended] if (before := told_before(case))]
     for day in lost:
         name = (day.service.name, day.bd)
         if name in hurt:
             continue
-        ends = [over for over, services in told if name in services]
-        # who was told of it knows that it may be late; that it is, though what was told ended in time, is news
-        if not any(over is None or picture.now <= day.deadline or _is_soon(picture, day, over) for over in ends):
+        if not any(_is_known(picture, day, case) for case, services in told if name in services):
             yield name
+
+
+def _is_known(picture: Picture, day: Forecast, case: Case) -> bool:
+    """Who was told of it knows that it may be late, while that goes on. Once that is over it is news that it is lost:
+    at once where it was expected in time since, else after a while. A forecast that comes and goes is told once."""
+    over = _closed_at(picture, case)
+    if over is None:
+        return True
+    if picture.now > day.deadline:
+        return _is_soon(picture, day, over)
+    if case.incident is not None and case.incident.rule == UNDELIVERED:
+        return True
+    stood = picture.estate.stood.get((day.service.name, day.bd))
+    return picture.now < over + PATIENCE and stood is not None and stood.timeliness in _LOST
 
 
 def _is_soon(picture: Picture, day: Forecast, over: datetime) -> bool:
@@ -158,7 +170,7 @@ def _root(day: Forecast, since: datetime) -> RunFacts:
 
 def _words(picture: Picture, day: Forecast) -> str:
     """ "supply-plan was not delivered by 06:30 CET, and nothing failed; it waits for warehouse/load_orders"."""
-    by = moment(day.deadline, day.service.zone)
+    by = moment(day.deadline, day.service.zone, picture.now)
     is_late = day.finish is not None and day.finish.p50 > day.deadline
     ahead = f"{'is expected' if is_late else 'may be delivered'} after its deadline {by}"
     stands = f"was not delivered by {by}" if picture.now > day.deadline else ahead

@@ -17,9 +17,10 @@ from console.control.held import LINGERS, words_of
 from console.control.maintenance import of_job
 from console.control.periods import business_date
 from console.control.picture import Picture, when
+from console.control.pools import pool_of, slot_words, taken_by
 from console.control.schedule import instants, next_instant
 from console.control.schedule_words import in_words
-from console.control.sight import out_of_sight
+from console.control.sight import UNSEEN, out_of_sight
 from console.control.unscheduled import cadence_of
 from console.control.words import dated, moment
 from console.durations import duration_words
@@ -63,7 +64,8 @@ def _out_of_reach(picture: Picture, job: JobFacts) -> Iterator[Reason]:
         name = clean_line(f"{target.system}/{target.name}") if target else "its target"
         seen = f"last seen {_at(target.last_ok_at, job)}" if target and target.last_ok_at else "never seen"
         error = f": {clean_line(target.error)}" if target and target.error else ""
-        words = f"{name} does not answer, so that nobody knows{error}"
+        said = UNSEEN.get(target.error_kind if target else "", "does not answer")
+        words = f"{name} {said}, so that nobody knows{error}"
         since = target.failing_since if target else None
         act = "headway check"
         if target is not None and (pause := target.paused(picture.now)) is not None:
@@ -106,7 +108,7 @@ def _lingers(picture: Picture, job: JobFacts) -> bool:
 def _started(picture: Picture, job: JobFacts, run: RunFacts) -> Iterator[Reason]:
     if run.state in _WAITS:
         kind = _KINDS.get(run.reason, "waits")
-        words = f"is {run.native_state or run.state} at its scheduler{_thing(run)}"
+        words = f"is {run.native_state or run.state} at its scheduler{_thing(picture, run)}"
         yield _of(job, run, kind, words, since=run.started_at)
     elif run.state in _UNDER_WAY:
         yield _of(job, run, "running", _running(picture, job, run), since=run.started_at)
@@ -143,7 +145,7 @@ def _tasks(picture: Picture, job: JobFacts, run: RunFacts) -> Iterator[Reason]:
         mine = [each for each in picture.of_day(task.id, run.bd) if each.state in _WAITS]
         for each in mine[-1:]:
             kind = _KINDS.get(each.reason, "waits")
-            words = f"its task is {each.native_state or each.state}{_thing(each)}"
+            words = f"its task is {each.native_state or each.state}{_thing(picture, each)}"
             yield _of(task, each, kind, words, since=each.started_at)
 
 
@@ -169,7 +171,9 @@ def _late(picture: Picture, job: JobFacts, run: RunFacts) -> Reason | None:
 
 
 def _next(picture: Picture, job: JobFacts) -> Iterator[Reason]:
-    """When its clock starts it next, and which day its calendar leaves out."""
+    """When its clock starts it next, and which day its calendar leaves out; nothing of a job that is gone."""
+    if job.gone_since is not None:
+        return
     if expects_nothing(job):
         usual = cadence_of(picture.estate, job)
         known = f"; it usually runs {usual.words}" if usual is not None else ""
@@ -206,10 +210,15 @@ def _of(job: JobFacts, run: RunFacts, kind: str, words: str, since: datetime | N
     return Reason(_name(job), kind, clean_line(words), since=since, evidence=proof, act=act)
 
 
-def _thing(run: RunFacts) -> str:
-    """What it waits for, in the words of its connector."""
+def _thing(picture: Picture, run: RunFacts) -> str:
+    """What it waits for, in the words of its connector; of a slot of a pool that is known who has them."""
+    if not run.reason:
+        return ", which does not say for what"
+    pool = pool_of(picture.estate.declared, picture.job(run.job_id)) if run.reason == "slot" else None
+    if pool is not None:
+        return f": it waits for {slot_words(pool, taken_by(picture.estate, picture.runs, pool))}"
     known = {"slot": "a free slot", "resource": "a free slot", "time": "its time"}
-    return f": it waits for {known.get(run.reason, run.reason)}" if run.reason else ", which does not say for what"
+    return f": it waits for {known.get(run.reason, run.reason)}"
 
 
 def _poll(picture: Picture, job: JobFacts) -> str:

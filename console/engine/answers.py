@@ -22,8 +22,9 @@ from console.engine.arriving import shown
 from console.engine.doors import QUESTIONS, Doors
 from console.engine.health import Pulse
 from console.engine.lanes import InFlight
-from console.engine.previews import MARKS, cleaned_preview, preview_there
+from console.engine.previews import MARKS, cleaned_preview, preview_there, why_cannot
 from console.engine.rights import may_ask
+from console.model.conf import texts_in
 from console.model.holding import hold_end
 from console.model.ids import micros
 from console.store import approvals, asked, in_the_way, permissions, questions
@@ -43,6 +44,7 @@ SPARE = 8
 KEEP_SECONDS = 600.0
 """How long an answer is kept for whoever asked: a log that is followed brings a page each time."""
 SWEEP_SECONDS = 60.0
+GIVEN_READABLE = "and would stand readable at the scheduler and in the audit: give the name of its place there instead"
 
 
 class CannotAnswer(Exception):
@@ -164,9 +166,12 @@ class Answers:
         verb = Verb(arguments.get("verb", Verb.RERUN))
         place = self._doors.places[target_id]
         kind = place.system.kind
+        if verb is Verb.BACKFILL and (cannot := why_cannot(place, system, verb)):
+            raise CannotAnswer(cannot)
         if verb.needs not in kind.capabilities and verb not in MARKS:
             raise CannotAnswer(f"{system} cannot {verb}: {kind.missing.get(verb.needs, 'this kind cannot do it')}")
         ask = Ask(verb, ref, State(state), arguments.get("parameters") or {})
+        self._refuse_secrets(ask.parameters.get("conf"))
         extras = self._extras(int(arguments["run_id"])) if arguments.get("run_id") is not None else {}
         with self._doors.question(target_id, ANSWER_SECONDS) as connector:
             preview = preview_there(connector, place, ask, ANSWER_SECONDS)
@@ -175,12 +180,22 @@ class Answers:
         until = hold_end(ask.parameters) if verb is Verb.HOLD and arguments.get("job_id") is not None else None
         if until is not None:
             preview = replace(preview, notes=(*self._outlasted(int(arguments["job_id"]), until), *preview.notes))
+        if takes := kind.takes.get(verb):
+            extras["takes"] = sorted(takes)
         if verb in STARTING:
             extras["under_way"], ours = in_the_way.under_way(self._store, arguments.get("run_id"))
             overlap = preview.overlap or in_the_way.on_its_way(self._store, arguments) or ours
             hold = in_the_way.hold_words(self._store, arguments)
             preview = replace(preview, overlap=overlap, notes=(*((hold,) if hold else ()), *preview.notes))
-        return {**cleaned_preview(preview, self._shown), **extras}
+        name = asked.short_name(self._store, arguments.get("job_id"), arguments.get("run_id"))
+        return {**cleaned_preview(preview, self._shown), **extras, "confirm": name}
+
+    def _refuse_secrets(self, given: Any) -> None:
+        """What is given along with a start stands in the store, the audit and at its source: none of our own secrets
+        may be in it. Raises CannotAnswer."""
+        text = "\n".join(texts_in(given))
+        if self._secrets.mask(text) != text:
+            raise CannotAnswer(f"what is given along holds a secret of the config, {GIVEN_READABLE}")
 
     def _log(self, arguments: dict[str, Any]) -> dict[str, Any]:
         ref, _, target_id, _ = self._ref(arguments)

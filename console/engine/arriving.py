@@ -11,7 +11,16 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from connectors.contract import Inventory, JobRecord, Poll, RunRecord, Skipped
+from connectors.contract import (
+    AccessRefused,
+    ConnectorError,
+    Inventory,
+    JobRecord,
+    Poll,
+    RunRecord,
+    Skipped,
+    SystemUnreachable,
+)
 from console.clean import clean
 from console.control.masks import MASK, is_secret_name, mask_secrets
 from console.control.schedule_words import in_words
@@ -46,6 +55,13 @@ def kept_poll(poll: Poll, mask: Mask) -> Poll:
         warnings=tuple(_kept_text(one, mask) for one in poll.warnings),
         gaps=tuple(replace(one, reason=_kept_text(one.reason, mask)) for one in poll.gaps),
     )
+
+
+def failure_kind(error: ConnectorError) -> str:
+    """What a target is called whose poll ended with that."""
+    if isinstance(error, AccessRefused):
+        return "refused"
+    return error.kind if isinstance(error, SystemUnreachable) else SystemUnreachable.kind
 
 
 def inventory_words(found: Inventory, doubted: str) -> tuple[str, ...]:

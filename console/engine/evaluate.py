@@ -93,6 +93,11 @@ class Evaluator:
         """What cannot be judged, in words; empty when everything can."""
         return self._quarantine.words
 
+    @property
+    def unforeseen(self) -> str:
+        """What can only be judged by sums of usual times, in words; empty when everything is simulated."""
+        return self._foresee.trouble
+
     def run(self, fence: int, stopping: Callable[[], bool]) -> None:
         """Until `stopping`. What breaks is raised: the crew starts it again, and says so."""
         while not stopping():
@@ -121,6 +126,7 @@ class Evaluator:
             decisions = replace(decisions, cycles=self._cycles)  # the whole's matter
         applied = apply(self._store, decisions, now, seq, fence, self._audience.routes, self._audience)
         failpoint("evaluate.after_commit")
+        self._compared.keep()
         if decisions.cycles != self._cycles:
             self._cycles = decisions.cycles
             told = log.warning if decisions.cycles else log.info

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 
 from console.control.expected import expectations
 from console.control.own_sleep import woken
 from console.control.picture import Picture
 from console.control.review import Gap, review
 from console.control.why import to_act_on, why
+from console.control.zones import window, zone_of
 from console.model.reasons import Reason
 from console.model.values import Estate, Settings
 from console.store.estate import load
@@ -51,6 +52,17 @@ def review_service(url: str, name: str) -> tuple[Gap, ...]:
 def picture_of(url: str, reads: Reads) -> Picture:
     """What an evaluation would see now, with what is expected laid over it."""
     return _picture(_estate(url, reads), reads)
+
+
+def night_of(url: str, reads: Reads, bd: date) -> Picture:
+    """A night that is still to come, as its evening begins and all of today's is well: every source is seen."""
+    estate = _estate(url, reads)
+    begins = [window(bd, zone_of(one.zone), one.cutoff)[0] for one in estate.services]
+    now = max(min(begins, default=reads.now()), reads.now())
+    targets = {number: replace(one, last_ok_at=now, failing_since=None) for number, one in estate.targets.items()}
+    estate = replace(estate, targets=targets)
+    due = expectations(estate, now)
+    return Picture(estate, now, due.runs, due.withdrawn)
 
 
 def _estate(url: str, reads: Reads) -> Estate:

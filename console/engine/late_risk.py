@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from importlib.resources import files
 
-from console.control.forecast.learned import Learned, learned
+from console.control.forecast.calibration.learned import Learned, learned
 
 
+@cache
 def shipped() -> Learned:
     return learned(json.loads((files("console.engine") / "late_risk.json").read_text(encoding="utf-8")))

@@ -26,7 +26,7 @@ def where_from() -> str:
     return line[0] if line else socket.gethostname()
 
 
-def mark_name() -> str:
-    """This process's user as the mark of a hold can bear it (`HoldMark.by`)."""
-    bearable = (one if one.isascii() and (one.isalnum() or one in "_.@+-") else "-" for one in permissions.os_user())
-    return "".join(bearable)[:64]
+def mark_name(person: str = "") -> str:
+    """A person, else this process's user, as the mark of a hold can bear it (`HoldMark.by`)."""
+    name = person or permissions.os_user()
+    return "".join(one if one.isascii() and (one.isalnum() or one in "_.@+-") else "-" for one in name)[:64]

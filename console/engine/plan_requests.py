@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
 from connectors.words import Verb
+from console.clean import clean_line
 from console.control.authorize import Granted, Refused
 from console.durations import duration_words
 from console.engine.alert_requests import AlertRequests
@@ -15,6 +17,8 @@ from console.engine.origin import where_from
 from console.engine.questions import raise_refused
 from console.engine.rights import Rights, all_granted, jobs_of_runs
 from console.engine.wishes import ONE_AT_A_TIME, AlreadyAsked
+from console.model.holding import wait_of_hold
+from console.model.ids import instant
 from console.model.plans import WAIT, Draft, PlanRefused, Step
 from console.model.rights import Person
 from console.store import asker, chain, permissions
@@ -94,7 +98,7 @@ class PlanRequests(AlertRequests):
                 _refuse_a_second(run, draft, now)
                 told = (key, draft.kind, draft.title, draft.incident_id, person.name, where_from(), why, now, at_once)
                 number = int(run(_NEW_PLAN, told)[0][0])
-                _insert_steps(run, number, draft.steps)
+                _insert_steps(run, number, [_in_time(step, now) for step in draft.steps])
                 self._tell_event(run, draft.incident_id, f"plan {number} started: {draft.title}", person.name, now)
             detail = {"plan": number, "steps": [f"{one.verb} {one.job}" for one in draft.steps]}
             self._tell_plan(run, person.name, "start", number, detail, answer, why)
@@ -123,7 +127,8 @@ class PlanRequests(AlertRequests):
                 if rows[0][0] not in allowed:
                     raise PlanRefused(f"plan {number} is {rows[0][0]}: it cannot {how}")
                 done = _DONE.get(state, state)
-                _steer(run, number, state, f"{done} by {person.name}", now)
+                held = _stays_held(run, number) if how != "resume" else ""
+                _steer(run, number, state, f"{done} by {person.name}{held}", now)
                 self._tell_event(run, rows[0][1], f"plan {number} {done}", person.name, now)
             self._tell_plan(run, person.name, how, number, {"plan": number}, answer, why)
         raise_refused(answer)
@@ -195,11 +200,30 @@ def _jobs_of(run: Run, number: int) -> list[int]:
     return [row[0] for row in run("SELECT DISTINCT job_id FROM plan_step WHERE plan_id = ?", (number,))]
 
 
+def _in_time(step: Step, now_us: int) -> Step:
+    if step.verb != Verb.HOLD:
+        return step
+    return replace(step, wait_s=wait_of_hold(step.parameters, step.wait_s, instant(now_us)))
+
+
 def _insert_steps(run: Run, number: int, steps: Sequence[Step]) -> None:
     for at in range(0, len(steps), _STEPS_AT_ONCE):
         part = steps[at : at + _STEPS_AT_ONCE]
         values = [value for step in part for value in (number, *_row(step))]
         run(_NEW_STEPS + ", ".join([_NEW_STEP] * len(part)), values)
+
+
+_HELD = (
+    "SELECT DISTINCT j.name FROM plan_step s JOIN hold h ON h.key = s.action_key JOIN job j ON j.id = s.job_id"
+    " WHERE s.plan_id = ? AND s.verb = 'hold' AND h.state IN ('placing', 'held', 'found', 'releasing') ORDER BY j.name"
+)
+
+
+def _stays_held(run: Run, number: int) -> str:
+    """What its plan has held and lets go no more by itself, as the end of a sentence; empty for nothing."""
+    jobs = [clean_line(name) for (name,) in run(_HELD, (number,))]
+    stay = "stays" if len(jobs) == 1 else "stay"
+    return f"; {', '.join(jobs)} {stay} held meanwhile, headway release lets go" if jobs else ""
 
 
 def _steer(run: Run, number: int, state: str, words: str, now: int) -> None:

@@ -17,7 +17,6 @@ from datetime import date, datetime, timedelta
 import structlog
 
 from connectors.contract import (
-    AccessRefused,
     Connector,
     ConnectorError,
     Inventory,
@@ -29,7 +28,7 @@ from connectors.secrets import SecretStore
 from console.clock import Clock
 from console.control.inventory import match, moves_clocks
 from console.control.periods import assign, business_date
-from console.engine.arriving import bites, inventory_words, kept_inventory, kept_poll, seen_until, shown
+from console.engine.arriving import bites, failure_kind, inventory_words, kept_inventory, kept_poll, seen_until, shown
 from console.engine.doors import Doors, Place, close_quietly
 from console.engine.health import Pulse
 from console.engine.holds import HoldLooker
@@ -154,7 +153,7 @@ class Poller:
             self.close()
             if isinstance(error, SystemUnreachable):
                 self._asked_to_wait = error.retry_after_seconds or 0.0
-            self._failed(fence, error, "refused" if isinstance(error, AccessRefused) else "unreachable")
+            self._failed(fence, error, failure_kind(error))
 
     def close(self) -> None:
         connector, self._connector = self._connector, None
@@ -244,7 +243,7 @@ class Poller:
             return
         store, target_id = self._shared.store, self._place.target_id
         known = known_jobs(store, target_id)
-        changes = match(known, found, self._doubted_hash)
+        changes = match(known, found, self._doubted_hash, self._place.system.kind.kind)
         self._doubted_hash = found.hash if changes.doubted else ""
         if changes.doubted:
             self._log.warning("inventory doubted", words=changes.doubted)

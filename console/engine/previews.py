@@ -34,6 +34,8 @@ def refusal_of(store: Store, places: Mapping[int, Place], action: ActionRow) -> 
 def why_cannot(place: Place, system: str, verb: Verb) -> str:
     """Why a kind has no way to do it; empty where it has, and for a mark, which Headway keeps itself."""
     kind = place.system.kind
+    if verb is Verb.BACKFILL and verb not in kind.verbs:
+        return f"{system} has no backfills of its own: without --native Headway runs each period by itself"
     if verb.needs in kind.capabilities or verb in MARKS:
         return ""
     why = kind.missing.get(verb.needs, "")
@@ -53,16 +55,18 @@ def preview_of(values: Mapping[str, Any]) -> Preview:
 
 def cleaned_preview(preview: Preview, shown: Callable[[str], str]) -> dict[str, Any]:
     """The preview as JSON. What people read goes through `shown`; `plan` goes back to the connector as it came."""
-    words: dict[str, Any] = {
-        name: shown(value)
-        if isinstance(value, str)
-        else [shown(one) for one in value]
-        if isinstance(value, tuple)
-        else value
-        for name, value in asdict(preview).items()
-        if name != "plan"
-    }
+    words = {name: _cleaned(value, shown) for name, value in asdict(preview).items() if name != "plan"}
+    if not preview.backfills:
+        del words["backfills"]
     return {**words, "plan": dict(preview.plan)}
+
+
+def _cleaned(value: Any, shown: Callable[[str], str]) -> Any:
+    if isinstance(value, dict):
+        return {name: _cleaned(one, shown) for name, one in value.items()}
+    if isinstance(value, tuple):
+        return [_cleaned(one, shown) for one in value]
+    return shown(value) if isinstance(value, str) else value
 
 
 def ask_of(store: Store, action: ActionRow) -> Ask | None:

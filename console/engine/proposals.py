@@ -23,6 +23,7 @@ from console.engine.answers import CannotAnswer
 from console.engine.arriving import shown
 from console.engine.doors import Doors
 from console.engine.foreseeing import Foreseeing
+from console.engine.origin import mark_name
 from console.engine.previews import cleaned_preview, preview_there, why_cannot
 from console.engine.rights import Rights, all_granted
 from console.model.ids import incident_name
@@ -36,6 +37,15 @@ PREVIEW_SECONDS = 25.0
 """For the previews of all steps together: who asked waits 45 s."""
 WIDE = 32
 """Targets that are asked at once."""
+_LATER = (WAIT, Verb.RELEASE)
+"""Steps of which nothing can be asked yet: nothing is sent, or what it lets go is not held before."""
+
+
+def _held_by(draft: Draft, name: str) -> Draft:
+    """The marks of its holds bear who asks for the plan."""
+    held = (replace(step, parameters={**step.parameters, "by": name}) for step in draft.steps if step.verb == Verb.HOLD)
+    named = {step.place: step for step in held}
+    return replace(draft, steps=tuple(named.get(step.place, step) for step in draft.steps))
 
 
 class Proposals:
@@ -54,8 +64,9 @@ class Proposals:
         """The draft as JSON, for who may look at every job in it. Raises CannotAnswer with the reason."""
         estate = self._estate()
         draft = with_first_tier(estate, self._draft(arguments, estate))
-        self._check_rights(draft, str(arguments.get("by", "")))
-        return self._previewed(draft).as_json()
+        by = str(arguments.get("by", ""))
+        self._check_rights(draft, by)
+        return self._previewed(_held_by(draft, mark_name(by))).as_json()
 
     def _check_rights(self, draft: Draft, by: str) -> None:
         """By the steps as they are, whatever was said to ask for them."""
@@ -72,7 +83,7 @@ class Proposals:
         now, can = self._clock.now(), self._can()
         if arguments.get("incident_id") is not None:
             everything = arguments.get("all") is True
-            found = recovery(estate, int(arguments["incident_id"]), now, can, everything, Foreseeing())
+            found = recovery(estate, int(arguments["incident_id"]), now, can, everything, Foreseeing(), Foreseeing)
             if found is None:
                 raise CannotAnswer(f"{incident_name(int(arguments['incident_id']))} is not open: nothing to repair")
             return found
@@ -107,14 +118,14 @@ class Proposals:
         asks: dict[int, list[tuple[Step, Ask]]] = defaultdict(list)
         found = dict[int, Step]()
         for step in draft.steps:
-            target = self._ref(step) if step.verb != WAIT else None
+            target = self._ref(step) if step.verb not in _LATER else None
             if target is not None and (cannot := self._why_cannot(step, target[0])):
                 found[step.place] = replace(step, cannot=cannot)
             elif target is not None:
                 asks[target[0]].append((step, target[1]))
             else:
                 gone = f"{step.system} is not in the config of the running engine"
-                found[step.place] = step if step.verb == WAIT else replace(step, trouble=gone)
+                found[step.place] = step if step.verb in _LATER else replace(step, trouble=gone)
         until = time.monotonic() + PREVIEW_SECONDS
         pool = ThreadPoolExecutor(min(WIDE, len(asks) or 1), thread_name_prefix="proposal")
         asking = [pool.submit(self._preview_all, target, each, until, found) for target, each in asks.items()]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,6 +65,11 @@ class Questions:
         return self._ask(
             "log difference" if against_good else "log", {"run_id": run_id, "attempt_id": attempt_id, "start": start}
         )
+
+    def what_if(self, job_id: int, ways: Sequence[Mapping[str, Any]]) -> int:
+        """Asks what would become of services if the job went otherwise, by each of these ways: {"how": "restart",
+        "skip" or "faster", "at": when, "factor": the share of its time}; the request's id."""
+        return self._ask("what if", {"job_id": job_id, "ways": [dict(one) for one in ways]})
 
     def accept_drift(self, job_id: int, shown: int) -> int:
         """Asks to accept the change with this number, the newest that the person saw of a job; 0 where there was none.

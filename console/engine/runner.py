@@ -81,7 +81,8 @@ class Engine:
         self._end.set()
 
     def run(self) -> None:
-        """Works until `stop`; without standing by, ends where another works already."""
+        """Works until `stop`; without standing by, ends where another works already. Whoever has worked stands by: a
+        lease that a full disk kept it from freeing is its own."""
         if self._configs is not None:
             threading.Thread(target=self._configs.follow, args=(self._end,), name="config", daemon=True).start()
         told: HeldBy | None = None
@@ -89,7 +90,7 @@ class Engine:
             try:
                 got = self._acquire()
                 if isinstance(got, Lease):
-                    told = None
+                    told, self._stands_by = None, True
                     self._hold(got)
                     continue
             except StoreError as error:
@@ -233,7 +234,8 @@ class Engine:
             try:
                 self._renew(lease, watch)
                 told = self._tell_trouble(lease, self._trouble(crew), told)
-                self._own.look(self._parts, lease.fence, _lasting(crew, self._parts.evaluator.trouble))
+                judging = self._parts.evaluator
+                self._own.look(self._parts, lease.fence, _lasting(crew, judging.trouble, judging.unforeseen))
             except LeaseLost:
                 raise
             except Exception as error:  # noqa: BLE001 - a surprise here must not end the watch
@@ -265,11 +267,11 @@ class Engine:
             log.warning("lease not freed", error=self._parts.secrets.mask(str(error)))
 
 
-def _lasting(crew: Crew, left_out: str) -> dict[str, str]:
+def _lasting(crew: Crew, *troubles: str) -> dict[str, str]:
     """The troubles that `OwnAlerts` knows, in words."""
     store, parts = crew.keeps_breaking()
     outbox = parts.pop("outbox", "")
-    others = "; ".join([*(f"{name} {words}" for name, words in sorted(parts.items())), *filter(None, [left_out])])
+    others = "; ".join([*(f"{name} {words}" for name, words in sorted(parts.items())), *filter(None, troubles)])
     return {key: words for key, words in ((STORE, store), (OUTBOX, outbox), (PARTS, others)) if words}
 
 

@@ -127,7 +127,7 @@ def _service(name: str, config: Config) -> ServiceSetting:
         notify=config.routes_of(service.owner, service.notify),
         runbook=service.runbook,
         risk=service.risk,
-        promise=promise(service.deadline, service.slo, service.sla),
+        promise=promise(service.deadline, service.slo, service.sla, service.false_alarm_days),
         calendar=service.calendar,
         ready=service.ready,
     )

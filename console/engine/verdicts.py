@@ -10,7 +10,7 @@ from console.store import asked
 from console.store.asked import ActionRow, ActionStep, AttemptWord
 from console.store.open import Store
 
-BY_LOOKING = (Verb.HOLD, Verb.RELEASE)
+BY_LOOKING = (Verb.HOLD, Verb.RELEASE, Verb.BACKFILL)
 """Proved by a look at the source itself; every other verb by the runs that polls bring."""
 WITHIN = {
     Verb.RERUN: timedelta(hours=24),
@@ -20,6 +20,7 @@ WITHIN = {
     Verb.SKIP: timedelta(minutes=10),
     Verb.HOLD: timedelta(minutes=10),
     Verb.RELEASE: timedelta(minutes=10),
+    Verb.BACKFILL: timedelta(minutes=10),
 }
 """What was not seen to come about for so long is over, or nobody could ever ask for that run again."""
 SEEN_WITHIN = timedelta(hours=1)

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
 from console.control.forecast import Forecast
 from console.control.forecast.foresee import Foresight
 from console.control.forecast.what_if import Otherwise, WhatIf
+from console.control.moments import up
+from console.control.nodes import Node
+from console.control.picture import Picture
+from console.control.plan_finishes import together
+from console.control.pools import pools_of
 from console.control.services import service_days
-from console.engine.explain import picture_of
-from console.store.reads import open_reads
+from console.engine.explain import night_of, picture_of
+from console.engine.late_risk import shipped
+from console.store.errors import NotFound
+from console.store.reads import Reads, open_reads
+from console.store.reads.near import near
 
-__all__ = ["Changed", "Odds", "Otherwise", "what_if"]
+__all__ = ["Changed", "Otherwise", "Prospect", "Way", "as_it_is", "more_slots", "what_if", "what_ifs"]
 
 
 @dataclass(frozen=True, slots=True)
-class Odds:
+class Prospect:
     """A service's finish in half and in nineteen of twenty cases, and how likely it is late."""
 
     late: float
@@ -33,22 +42,103 @@ class Changed:
     bd: date
     deadline: datetime
     zone: str
-    now: Odds
-    then: Odds
+    now: Prospect
+    then: Prospect
 
 
-def what_if(url: str, job: str, how: Otherwise, at: datetime | None = None, factor: float = 1.0) -> list[Changed]:
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How the job goes otherwise."""
+
+    how: Otherwise
+    at: datetime | None = None
+    """Of a restart; None: now."""
+    factor: float = 1.0
+    """Of one that is faster: the share of its time that it takes."""
+
+
+def what_if(
+    url: str,
+    job: str | int,
+    how: Otherwise,
+    at: datetime | None = None,
+    factor: float = 1.0,
+    night: date | None = None,
+) -> list[Changed]:
     """The open service days below the job, the soonest due first; empty where none waits for it, or none can be
-    forecast. `at`: of a restart, else now. Raises NotFound with near misses, StoreUnusable, StoreTooNew."""
+    forecast. `night`: of that business date, as its evening begins. Raises NotFound with near misses, StoreUnusable,
+    StoreTooNew."""
+    [found] = what_ifs(url, job, [Way(how, at, factor)], night)
+    return found
+
+
+def what_ifs(url: str, job: str | int, ways: Sequence[Way], night: date | None = None) -> list[list[Changed]]:
+    """The same by each of these ways."""
     with open_reads(url) as reads:
         row = reads.job(job).row
-        picture = picture_of(url, reads)
-        unit = picture.graph.unit(row.id)
-        days = [day for day in service_days(picture) if unit in day.nodes]
-        days = days if how is Otherwise.FASTER else _first(days)
-        otherwise = WhatIf(unit, how, max(at or picture.now, picture.now), factor)
-        pairs = zip(Foresight()(picture, days), Foresight(otherwise)(picture, days), strict=True)
-        found = [_changed(one, other) for one, other in pairs if one.odds is not None and other.odds is not None]
+        picture = _picture(url, reads, night)
+    unit = picture.graph.unit(row.id)
+    days = [day for day in _days(picture, night) if unit in day.nodes]
+    first = _first(days)
+    if all(way.how is not Otherwise.FASTER for way in ways):
+        days = first
+    now = _foreseen(picture, days)
+    tonight = {(day.service.name, day.bd) for day in first}
+    return [_by(picture, unit, way, now, tonight) for way in ways]
+
+
+def more_slots(url: str, pool: str, times: int, night: date | None = None) -> list[Changed]:
+    """The open service days of which a job takes slots of that pool, if it had so many times as many. Raises as
+    `what_if`."""
+    with open_reads(url) as reads:
+        picture = _picture(url, reads, night)
+    known = pools_of(picture.estate.declared, picture.estate.jobs)
+    if pool not in known:
+        raise NotFound(pool, near(pool, list(known)), "[pools] of the config, and what sources tell")
+    days = [day for day in _days(picture, night) if not set(known[pool]).isdisjoint(day.nodes)]
+    otherwise = WhatIf(0, Otherwise.SLOTS, picture.now, float(times), pool)
+    return _pairs(_foreseen(picture, days), _foreseen(picture, days, otherwise))
+
+
+def as_it_is(url: str, night: date) -> list[Changed]:
+    """All services of a night that is still to come; nothing goes otherwise. Raises StoreUnusable, StoreTooNew."""
+    with open_reads(url) as reads:
+        picture = _picture(url, reads, night)
+    now = _foreseen(picture, _days(picture, night))
+    return _pairs(now, now)
+
+
+def _picture(url: str, reads: Reads, night: date | None) -> Picture:
+    return picture_of(url, reads) if night is None else night_of(url, reads, night)
+
+
+def _days(picture: Picture, night: date | None) -> list[Forecast]:
+    return [day for day in service_days(picture) if night in (None, day.bd)]
+
+
+def _by(
+    picture: Picture, unit: int, way: Way, now: Sequence[Forecast], tonight: Collection[tuple[str, date]]
+) -> list[Changed]:
+    """`now`: all days as they are foreseen; `tonight`: those of them that a restart or a skip is about."""
+    days = [day for day in now if way.how is Otherwise.FASTER or (day.service.name, day.bd) in tonight]
+    otherwise = WhatIf(unit, way.how, max(way.at or picture.now, picture.now), way.factor)
+    return _pairs(days, _foreseen(picture, days, otherwise))
+
+
+def _foreseen(picture: Picture, days: Sequence[Forecast], otherwise: WhatIf | None = None) -> list[Forecast]:
+    """As the engine foresees them: by one simulation with all that shares a job or a pool with them."""
+    model = shipped()
+    foresight = Foresight(model=model) if otherwise is None else Foresight(otherwise, model=model)
+    wanted = {(day.service.name, day.bd): (day, list[Node]()) for day in days}
+    near = together(picture, service_days(picture), lambda _: wanted)
+    found = {(day.service.name, day.bd): day for day in foresight(picture, near)}
+    return [found[name] for name in wanted]
+
+
+def _pairs(now: Sequence[Forecast], then: Sequence[Forecast]) -> list[Changed]:
+    """Those that can be forecast, the soonest due first."""
+    pairs = zip(now, then, strict=True)
+    found = [_changed(one, other) for one, other in pairs if one.odds is not None and other.odds is not None]
     return sorted(found, key=lambda one: (one.deadline, one.service))
 
 
@@ -62,10 +152,10 @@ def _first(days: list[Forecast]) -> list[Forecast]:
 
 def _changed(now: Forecast, then: Forecast) -> Changed:
     service = now.service
-    return Changed(service.name, service.title, now.bd, now.deadline, service.zone, _odds(now), _odds(then))
+    return Changed(service.name, service.title, now.bd, now.deadline, service.zone, _prospect(now), _prospect(then))
 
 
-def _odds(day: Forecast) -> Odds:
+def _prospect(day: Forecast) -> Prospect:
     assert day.odds is not None
     assert day.finish is not None
-    return Odds(day.odds.late, day.finish.p50, day.finish.p95)
+    return Prospect(day.odds.late, up(day.finish.p50), up(day.finish.p95))  # as every service is told

@@ -22,6 +22,7 @@ from console.engine.answers import Answers
 from console.engine.around_rerun import around_rerun
 from console.engine.cards import CardAnswers
 from console.engine.checks import Checks
+from console.engine.counterfactuals import Counterfactuals
 from console.engine.doors import Doors, Place
 from console.engine.evaluate import Evaluator
 from console.engine.health import Health, Pulse
@@ -209,6 +210,7 @@ class Parts:
                 **self._muting().by_kind(),
                 **Promises(self.store, self.clock, self.evaluator.wake.set).by_kind(),
                 **CardAnswers(self.store, self.clock, self.evaluator.wake.set).by_kind(),
+                **Counterfactuals(self.store.url).by_kind(),
             },
         )
 
@@ -250,8 +252,8 @@ class Parts:
     def trouble(self, broken: str) -> str:
         """What status and console say of the engine itself: what broke, is silent, hangs, was given up."""
         self.health.hear("; ".join(filter(None, (broken, self.evaluator.trouble))))
-        told = self.health.words(), self.checks.trouble(), self.rotas.trouble(), self._inbound.trouble()
-        return "; ".join(filter(None, told))
+        of_parts = self.checks.trouble(), self.rotas.trouble(), self._inbound.trouble()
+        return "; ".join(filter(None, [self.health.words(), self.evaluator.unforeseen, *of_parts]))
 
     @property
     def send(self) -> Sender:

@@ -28,6 +28,7 @@ ONE_AT_A_TIME = (
     (Verb.RERUN, Verb.START, Verb.MARK_OK, Verb.SKIP),
     (Verb.CANCEL,),
     (Verb.HOLD, Verb.RELEASE),
+    (Verb.BACKFILL,),
 )
 """Of each group one action at most is under way for a run (for a job, where it is about no run)."""
 

@@ -6,7 +6,8 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 
-from console.model.plans import WAIT
+from connectors.words import State, Verb
+from console.model.plans import HOLDING, WAIT
 
 OVER = ("verified", "left_out")
 """States of a step after which others go on."""
@@ -46,6 +47,8 @@ class StepView:
     """Of its run now; empty without one."""
     others: str = ""
     """Who else has an action on its run under way, before it was asked: "mara rerun"; empty for nobody."""
+    held_by: str = ""
+    """Of a hold that was not asked: who holds the job already, and until when; empty for nobody."""
 
     @property
     def stands(self) -> str:
@@ -87,9 +90,16 @@ class PlanView:
             return ""
         if step.verb == WAIT:
             return f"waits until it is good: it is {step.run_state}" if step.run_state else "waits until it has run"
+        if step.run_state == State.PLANNED and step.verb == Verb.RERUN:
+            return "waits for its own start"
+        if step.run_state == State.RUNNING:
+            return "its run goes on already: waits for its end"
         if step.others:
             return f"waits for what was asked about its run already: {step.others}"
-        busy = [one for one in self.steps if one.state == "asked" and one.system == step.system]
+        if step.verb in HOLDING:
+            return f"it is held already by {step.held_by}" if step.held_by else ""
+        mine = (one for one in self.steps if one.state == "asked" and one.system == step.system)
+        busy = [one for one in mine if one.verb not in HOLDING]
         if len(busy) >= self.at_once:
             return f"waits for its turn at {step.system}, after step {', '.join(str(one.place) for one in busy)}"
         return ""
@@ -135,6 +145,15 @@ class StepNow:
     poll_every_s: float = 15.0
     found: str = ""
     """The state of its run that was shown to whoever started the plan; empty where nobody noted it."""
+    hold_state: str = ""
+    """Of the hold that its action placed; empty without one."""
+    job_id: int = 0
+    start: datetime | None = None
+    """Of a hold: the start that it keeps back."""
+    held_by: str = ""
+    """Of a hold: who holds the job beside it, and until when; empty for nobody."""
+    is_paused: bool = False
+    """Of a hold: its source tells the job as paused."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from connectors.contract import Evidence, State, Verb
 from console.model.alerting import TECHNICAL, HeldFacts
 from console.model.findings import FindingChange
+from console.model.forecasts import JobAhead
 from console.model.holds import HoldFacts
 from console.model.words import AlertKind, HoldState, Timeliness
 
@@ -61,12 +62,14 @@ class Spread(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """How long a job takes, and from where we know: "history" (n runs), "declared", "none"."""
+    """How long a job takes, and from where we know: "history" (n runs), "declared", "like" (n jobs), "none"."""
 
     job_id: int
     source: str
     runs: int
     takes: Spread | None
+    like: int = 0
+    """By how many jobs like it."""
 
     @property
     def p50(self) -> timedelta | None:
@@ -113,6 +116,10 @@ class ServiceDayVerdict:
     """The simulation's own, before it was recalibrated by what became of earlier ones."""
     critical: tuple[float, ...] = ()
     """Of each job of `path`: the probability that the finish is decided by it."""
+    jobs: tuple[JobAhead, ...] = ()
+    """What it leaves to the jobs below it that run or wait and matter most; empty where it was not simulated."""
+    distrust: str = ""
+    """Why its forecasts are not to be trusted, by what became of earlier ones; empty where they are."""
     nights: int = 0
     """How many earlier runs that rests on, of the job of `path` that has fewest; 0: of one it is declared."""
     extension: str = ""

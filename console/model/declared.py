@@ -13,6 +13,7 @@ from console.model.calendars import Calendar
 from console.model.checks import Check
 from console.model.grouping import Grouping
 from console.model.maintenance import Maintenance, PlannedException
+from console.model.pools import DeclaredPool
 from console.model.rules import RuleSetting
 
 
@@ -28,6 +29,7 @@ class Declared:
 
     maintenance: tuple[Maintenance, ...] = ()
     exceptions: tuple[PlannedException, ...] = ()
+    pools: tuple[DeclaredPool, ...] = ()
 
     def calendar(self, name: str) -> Calendar | None:
         """The calendar of that name; None where none is declared."""

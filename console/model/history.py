@@ -9,6 +9,8 @@ from datetime import datetime
 
 UNKNOWN = -1.0
 """In a column of seconds, rows or bytes."""
+MANY_A_DAY = 1.5
+"""More successes a day than these belong to no night."""
 
 
 def _floats() -> array[float]:
@@ -28,7 +30,8 @@ class History:
     days: array[int] = field(default_factory=_integers)
     """Business dates, as days since 0001-01-01 (`date.toordinal`)."""
     at: array[int] = field(default_factory=_integers)
-    """Period's instant, else first start: seconds since 1970."""
+    """Period's instant, else first start: seconds since 1970. Of a run that made good a red one of its date, that
+    of the red one; so are the delays."""
     ended: array[int] = field(default_factory=_integers)
     """Seconds since 1970, by our clock."""
     takes: array[float] = field(default_factory=_floats)
@@ -38,10 +41,14 @@ class History:
     waits: array[float] = field(default_factory=_floats)
     """Seconds from being queued to the start, of the attempt that succeeded."""
     attempts: array[int] = field(default_factory=_integers)
+    repairs: array[float] = field(default_factory=_floats)
+    """Seconds from the first run of the same date that failed to the start: where each start is a run of its own."""
     output: array[float] = field(default_factory=_floats)
     """What its source told of the output; empty where it told nothing of any."""
     output_unit: str = ""
     """"rows" or "bytes"."""
+    unmended: array[int] = field(default_factory=_integers)
+    """Business dates, like `days`, on which it failed and never succeeded."""
     failures: int = 0
     """Red runs since the newest success."""
     failing_since: datetime | None = None
@@ -69,9 +76,12 @@ class PastRun:
     output_unit: str
     day: int = 0
     """Its business date (`date.toordinal`); 0: not known."""
+    repair: float = UNKNOWN
 
 
-def history_of(runs: Sequence[PastRun], failures: int = 0, failing_since: datetime | None = None) -> History:
+def history_of(
+    runs: Sequence[PastRun], failures: int = 0, failing_since: datetime | None = None, unmended: Sequence[int] = ()
+) -> History:
     """The columns of these successes, newest first. Output counts in the unit of the newest that has any."""
     unit = next((run.output_unit for run in runs if run.output_unit), "")
     told = [run.output if run.output_unit == unit else UNKNOWN for run in runs] if unit else []
@@ -84,8 +94,10 @@ def history_of(runs: Sequence[PastRun], failures: int = 0, failing_since: dateti
         delays=array("d", [run.delay for run in runs]),
         waits=array("d", [run.waited for run in runs]),
         attempts=array("q", [run.attempts for run in runs]),
+        repairs=array("d", [run.repair for run in runs]),
         output=array("d", told),
         output_unit=unit,
+        unmended=array("q", unmended),
         failures=failures,
         failing_since=failing_since,
     )

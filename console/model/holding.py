@@ -9,6 +9,11 @@ from typing import Any
 LONGEST_HOLD = timedelta(days=30)
 """A job that may not run for longer is paused at its scheduler by those who own it."""
 
+LEAD = timedelta(minutes=10)
+"""So long before its start a plan holds it, as a dependency in mode hold does."""
+HOLD_FOR = timedelta(hours=6)
+"""After its start: what a plan held and nobody has let go by then is let go by the engine."""
+
 
 def length_fault(length: timedelta) -> str:
     """Why nothing is held for so long, with what to write instead; empty when it may be."""
@@ -26,6 +31,19 @@ def hold_end(parameters: Mapping[str, Any]) -> datetime | None:
     except ValueError:
         return None
     return found if found.tzinfo is not None else None
+
+
+def start_of_hold(parameters: Mapping[str, Any]) -> datetime | None:
+    """The start that a plan's hold with these parameters keeps back; None where none can be read."""
+    end = hold_end(parameters)
+    return None if end is None else end - HOLD_FOR
+
+
+def wait_of_hold(parameters: Mapping[str, Any], wait_s: float, now: datetime) -> float:
+    """Seconds until a plan that starts now holds, of which `wait_s` was proposed: LEAD before the start at the latest,
+    however long the plan was looked at."""
+    start = start_of_hold(parameters)
+    return wait_s if start is None else min(wait_s, max(0.0, (start - LEAD - now).total_seconds()))
 
 
 def end_fault(parameters: Mapping[str, Any], now: datetime) -> str:

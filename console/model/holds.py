@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from console.model.holding import HOLD_FOR
 from console.model.words import HoldState, Mode
 
 
@@ -48,3 +49,25 @@ class HoldFacts:
     place: ActionFacts | None = None
     release: ActionFacts | None = None
     start: ActionFacts | None = None
+    is_let_go_by_plan: bool = False
+    """True while the plan that placed it goes on: its release is a step of it."""
+
+    is_told_by_plan: bool = False
+    """True while that plan stops, or has stopped, where it cannot be let go."""
+    plan_until: datetime | None = None
+    """Until when a plan would hold its job, which waits as this hold stands, and whose repair is not done."""
+
+    @property
+    def is_of_plan(self) -> bool:
+        """True where a step of a plan placed it, whoever started that."""
+        return self.place is not None and self.place.origin == "plan"
+
+    @property
+    def start_of_plan(self) -> datetime | None:
+        """The start that a plan keeps back with it; None for another's."""
+        return self.until - HOLD_FOR if self.is_of_plan else None
+
+    @property
+    def lasts_until(self) -> datetime:
+        """When it is let go by itself."""
+        return max(self.until, self.plan_until or self.until)

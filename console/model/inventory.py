@@ -43,6 +43,8 @@ class KnownJob:
     """The settings did not ask for it when last looked."""
     held: bool = False
     """A pause that its source tells is a hold of ours, or was one until a moment ago."""
+    pool: tuple[str, int | None] = ("", None)
+    """What its runs take a slot of, cleaned, and how many that has."""
     definition: str = ""
     """Its last definition, raw, for the words of a drift."""
 

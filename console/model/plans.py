@@ -17,6 +17,8 @@ from console.model.words import Safety
 WAIT = "wait"
 """The verb of a step that sends nothing: its run runs again already, or starts by itself, and must be good before
 others go on."""
+HOLDING = (Verb.HOLD, Verb.RELEASE)
+"""Verbs of the steps that keep a downstream from starting meanwhile; one is nothing without the other."""
 ALTERNATIVES: Mapping[str, tuple[Verb, Mapping[str, Any]]] = {
     "failed-only": (Verb.RERUN, {"scope": "failed"}),
     "downstream": (Verb.RERUN, {"scope": "downstream"}),
@@ -89,6 +91,8 @@ class Step:
     wait_s: float = 0.0
     starts_s: float = 0.0
     """Of a wait: when it starts by its own clock, or started (below 0), in seconds from the proposal."""
+    again_s: float | None = None
+    """When its own clock starts it once more for the same business date, in seconds from the proposal; None: never."""
     safety: str = Safety.ASK.value
     expected_s: float | None = None
     source: str = ""
@@ -119,6 +123,20 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class PlanFinish:
+    """A service day if the plan is carried out, from the simulation."""
+
+    service: str
+    bd: str
+    done: int
+    """Place of the step that is skipped or marked instead of run; 0: none."""
+    late: float
+    """P(late)."""
+    at: str
+    """By then it is there but for the service's risk, ISO 8601 in UTC."""
+
+
+@dataclass(frozen=True, slots=True)
 class LeftOut:
     """What is no step, and why: good already, started by its own clock, left out by a person."""
 
@@ -140,6 +158,8 @@ class Draft:
     notes: tuple[str, ...] = ()
     given_up: tuple[Save, ...] = ()
     """Service days that only steps which a person left out would have helped."""
+    finishes: tuple[PlanFinish, ...] = ()
+    """Of what is proposed, as it stands and with one step skipped; empty where nothing was simulated."""
 
     @property
     def unsaved(self) -> tuple[Save, ...]:
@@ -169,4 +189,6 @@ class Draft:
         )  # fmt: skip
         left_out = tuple(LeftOut(**one) for one in data["left_out"])
         given_up = tuple(Save(**one) for one in data.get("given_up", ()))
-        return cls(data["kind"], data["title"], data["incident_id"], steps, left_out, tuple(data["notes"]), given_up)
+        finishes = tuple(PlanFinish(**one) for one in data.get("finishes", ()))
+        notes = tuple(data["notes"])
+        return cls(data["kind"], data["title"], data["incident_id"], steps, left_out, notes, given_up, finishes)

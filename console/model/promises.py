@@ -11,6 +11,10 @@ from console.model.frozen import dataclass
 
 T = TypeVar("T")
 
+FURTHEST_DAY = 7
+"""As config lets a deadline lie after the window of its business date."""
+BEFORE_DEADLINE = timedelta(days=FURTHEST_DAY + 3)
+"""By which a business date may lie before its deadline at most, its own windows included."""
 MOST_JUDGED = 500
 """Submissions of one service that are judged, the latest: older ones keep what was said of them."""
 MOST_NAMED = 5
@@ -102,6 +106,8 @@ class Promise:
     deadline: DeadlineRule = field(default_factory=DeadlineRule)
     slo: Objective | None = None
     sla: Agreement | None = None
+    false_alarm_days: int = 30
+    """One false alarm in so many days is put up with."""
 
 
 PLAIN = Promise()

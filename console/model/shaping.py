@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from connectors.words import Verb
 from console.durations import duration_words
-from console.model.plans import ALTERNATIVES, Draft, LeftOut, PlanRefused, Save, Step
+from console.model.plans import ALTERNATIVES, HOLDING, WAIT, Draft, LeftOut, PlanRefused, Save, Step
 
 LONGEST_WAIT_S = 30 * 86_400.0
 """Of one step: what waits longer is another night's plan."""
+VALID_SECONDS = 60.0
+"""Of a proposal: one that is older is worked out anew before it starts."""
+MOVED_ON = "the night has moved on: this plan is another one now"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ def shape(draft: Draft, changes: Changes) -> Draft:
         raise PlanRefused(f"there is no step {unknown[0]}; the plan has {len(steps)}")
     steps = {place: _changed(step, changes) for place, step in steps.items()}
     out = changes.leave_out | (steps.keys() - changes.only if changes.only else set())
+    out = _with_its_hold(steps, out)
     left = [step for place, step in steps.items() if place in out]
     kept = _without(steps, out)
     order = [*(place for place in changes.order if place in kept), *(p for p in kept if p not in changes.order)]
@@ -50,6 +54,26 @@ def shape(draft: Draft, changes: Changes) -> Draft:
         notes=(*draft.notes, *_warnings(kept, left, steps)),
         given_up=_given_up(kept.values(), left),
     )
+
+
+def alike(one: Draft, other: Draft) -> bool:
+    """True where both do the same, in the same order, for the same services."""
+    return [_does(step) for step in one.steps] == [_does(step) for step in other.steps]
+
+
+def _does(step: Step) -> tuple[object, ...]:
+    saves = [(save.service, save.label) for save in step.saves]
+    return step.job_id, step.verb, step.period_key, step.after, step.safety, step.refusal, saves
+
+
+def _with_its_hold(steps: Mapping[int, Step], out: Collection[int]) -> frozenset[int]:
+    """With a hold goes its release, and with a release its hold; then the wait for what was held, unless another step
+    waits for that: it starts by its own clock, whatever it reads."""
+    jobs = {steps[place].job_id for place in out if steps[place].verb in HOLDING}
+    gone = {place for place, step in steps.items() if step.job_id in jobs and step.verb in HOLDING} | {*out}
+    read = {above for place, step in steps.items() if place not in gone for above in step.after}
+    waits = {place for place, step in steps.items() if step.job_id in jobs and step.verb == WAIT}
+    return frozenset(gone | (waits - read))
 
 
 def _given_up(kept: Iterable[Step], left: Iterable[Step]) -> tuple[Save, ...]:
@@ -157,7 +181,7 @@ def _in_time(step: Step, save: Save, start: float | None) -> Save:
     return replace(save, saved=False, words=f"in this plan {step.job} starts {late} too late")
 
 
-def _without(steps: Mapping[int, Step], out: frozenset[int] | set[int]) -> dict[int, Step]:
+def _without(steps: Mapping[int, Step], out: Collection[int]) -> dict[int, Step]:
     """The steps that stay; each waits for the nearest that stay of those it waited for."""
     reach: dict[int, set[int]] = {}
     for place in _topological(steps):

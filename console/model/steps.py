@@ -58,18 +58,19 @@ def waiting_for(view: IncidentView) -> str:
 
 
 def left_open(view: IncidentView) -> list[str]:
-    """Why an incident stays open though a plan of it is done: what is still red or stale, which services that costs.
-    Empty where it is closed, or closes once what starts by itself has run."""
+    """Why an incident stays open though a plan of it is done: what is still red or stale, which services that costs,
+    and which it may cost still. Empty where it is closed, or closes once what starts by itself has run."""
     if view.row.closed is not None:
         return []
     left = [one for one in open_steps(view) if not _is_under_way(view, one)]
-    costs = (*_LOST, Timeliness.AT_RISK) if left else _LOST
-    lost = [one.title or one.name for one in view.services if one.timeliness in costs]
+    lost = [one.title or one.name for one in view.services if one.timeliness in _LOST]
+    risks = [one.title or one.name for one in view.services if left and one.timeliness == Timeliness.AT_RISK]
     more = [f"and {len(left) - _NAMED} more"] if len(left) > _NAMED else []
     often = {job for job, times in Counter(one.job for one in left).items() if times > 1}
     named = (f"{one.job} {one.period_key}" if one.job in often else one.job for one in left[:_NAMED])
     lines = [*(f"still red or stale: {each}" for each in named), *more]
-    return lines + ([f"not saved: {', '.join(lost)}"] if lost else [])
+    told = (("not saved", lost), ("at risk, not lost yet", risks))
+    return lines + [f"{words}: {', '.join(names)}" for words, names in told if names]
 
 
 def _is_under_way(view: IncidentView, member: MemberView) -> bool:

@@ -11,13 +11,14 @@ from datetime import date, datetime, time, timedelta
 
 from connectors.contract import Evidence, Proof, Schedule, State
 from console.model.alerting import Telling
-from console.model.chance import PastForecasts
 from console.model.checks import CheckFacts
 from console.model.declared import NOTHING, Declared
 from console.model.findings import FindingFacts
+from console.model.forecasts import PastForecasts, Tally
 from console.model.frozen import value
 from console.model.history import History
 from console.model.holds import HoldFacts
+from console.model.likes import Like, Place
 from console.model.modes import Modes
 from console.model.past import Past
 from console.model.pauses import Pause
@@ -42,7 +43,7 @@ class TargetFacts:
     """Every start before this instant has been seen (skew already taken out): it proves MISSED."""
     first_ok_at: datetime | None
     error_kind: str = ""
-    """"unreachable", "refused" (a person must act), "broken"; empty when well."""
+    """"unreachable", "failing" or "limited" (it answers), "refused" (a person must act), "broken"; empty when well."""
     lost: tuple[datetime, datetime] | None = None
     """Evidence of starts between these instants is lost for good (a truncated log): nothing there is proved missed."""
     pause: Pause | None = None
@@ -89,6 +90,10 @@ class JobFacts:
     """What a run may take at most, all its attempts together; None: nobody said."""
     budget_cost: float | None = None
     """What a run may cost at most, in whatever its source counts."""
+    pool: str = ""
+    """What its source calls that from which each of its runs takes a slot; empty: nothing."""
+    slots: int | None = None
+    """How many that has; None: no limit is known."""
     drift_reason: str = ""
     """Why its native definition differs from the accepted one, e.g. "line gone"; empty without drift."""
     drift_since: datetime | None = None
@@ -234,7 +239,7 @@ class Stood:
 
     timeliness: Timeliness
     has_cause: bool = False
-    """An open incident endangered it."""
+    """An open incident endangered it: another than that it will be late, which is no cause but the forecast."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +289,10 @@ class Estate:
     peaks: Mapping[str, Sequence[tuple[float, bool]]] = field(default_factory=dict)
     """Service -> of its latest days that are over, at most 90: the highest P(late) that was told of each in time, and
     whether it was late."""
+    likes: Mapping[Place, Like] = field(default_factory=dict)
+    """What the jobs of a target, and of a system, usually take: for those of them that hardly ever ran."""
+    tallies: Mapping[str, Tally] = field(default_factory=dict)
+    """Service -> how good its forecasts were, added up; read once a day."""
     forecasts: Sequence[PastForecasts] = ()
     """Of the latest service days that are over, oldest first."""
     extensions: tuple[Extension, ...] = ()

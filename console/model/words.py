@@ -87,10 +87,14 @@ ENDED_HOLDS = frozenset({HoldState.RELEASED, HoldState.FAILED, HoldState.SHADOW}
 _HOLD_BACK = frozenset({HoldState.HELD, HoldState.RELEASING, HoldState.WATCHING, HoldState.STARTING, HoldState.FOUND})
 
 
+UNDELIVERED = "undelivered"
+"""The rule of a cause that is nothing but a promise that is not kept."""
 NOT_LET_GO = "it cannot be let go: "
 """How the words of a hold begin whose release was refused, or failed; its refusal stands behind."""
 NOT_NEEDED = "not needed: "
 """How the words of a hold begin whose job waited to see a failure, and what is good stands behind."""
+UNSENT_BEFORE_ITS_START = "nobody could send it before its start"
+"""Why a hold was given up that waited for its source until the start that it was to keep back."""
 BY_A_PERSON = "a person enabled it at its source"
 """Why a hold is over whose mark a person left."""
 BY_PEOPLE = "manual"

@@ -12,6 +12,9 @@ from urllib.parse import urlsplit
 from console.onboarding.finding import Finding, Machine, Ready
 from console.onboarding.homes import sections_of, system_name
 
+NO_CLUSTER = re.compile(r"resolve_ctls_from_dns_srv|[Nn]o (?:valid )?config(?:uration)? source|configuration source")
+"""What the commands say where only they are installed, and nothing names a cluster."""
+
 
 def databricks(machine: Machine) -> Iterator[Finding]:
     """Each profile of the Databricks file, and the environment. Tokens stay where they are: one is referred to."""
@@ -49,7 +52,7 @@ def _workspace(machine: Machine, label: str, host: str, token: str, where: str) 
 
 
 def slurm(machine: Machine) -> Iterator[Finding]:
-    """The cluster whose commands this machine has."""
+    """The cluster whose commands this machine has, and that something here names."""
     command = shutil.which("scontrol", path=machine.env.get("PATH"))
     if command is None or shutil.which("squeue", path=machine.env.get("PATH")) is None:
         return
@@ -58,6 +61,8 @@ def slurm(machine: Machine) -> Iterator[Finding]:
         told = (done.stdout + done.stderr).decode("utf-8", "replace").strip()
     except (OSError, subprocess.TimeoutExpired) as error:
         told = str(error)
+    if NO_CLUSTER.search(told):
+        return
     ready = Ready.NOW if re.search(r"\bis UP\b", told) else Ready.NEEDS
     settings = {"hosts": [{"name": machine.host, "local": True}], "timezone": machine.zone}
     words = (told.splitlines() or ["it answers nothing"])[0][:200]

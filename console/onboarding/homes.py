@@ -86,10 +86,11 @@ def aws(machine: Machine) -> Iterator[Finding]:
     }
     keys, _ = sections_of(shared)
     for name in keys.sections():
-        regions.setdefault(name, "")
+        regions[name] = keys.get(name, "region", fallback="") or regions.get(name, "")  # it wins, as for boto3
     fallback = machine.env.get("AWS_REGION") or machine.env.get("AWS_DEFAULT_REGION") or ""
     places = [
-        (name, region or fallback, str(config if config.exists() else shared)) for name, region in regions.items()
+        (name, region or fallback, str(config if config.exists() or not region else shared))
+        for name, region in regions.items()
     ]
     if machine.env.get("AWS_ACCESS_KEY_ID"):
         places.append(("", fallback, "AWS_ACCESS_KEY_ID in the environment"))
@@ -124,9 +125,13 @@ def kube(machine: Machine) -> Iterator[Finding]:
     paths = [Path(one).expanduser() for one in given.split(":") if one] or [machine.home / ".kube/config"]
     for path in paths:
         try:
-            contexts = _contexts(text_of(path))
+            text = text_of(path)
         except OSError:
             continue
+        contexts = _contexts(text)
+        if not contexts and re.search(r"contexts[\"']?\s*:\s*(?:\n?\s*-|\[\s*[^\s\]])", text):
+            words = "its contexts cannot be read; write it anew: kubectl config view --flatten"
+            yield Finding(f"kube:{path.name}", "Kubernetes", str(path), Ready.NEEDS, words)
         for context in contexts:
             yield _context(machine, path, context)
 
@@ -142,11 +147,13 @@ def _context(machine: Machine, path: Path, context: str) -> Finding:
 
 
 def _contexts(text: str) -> list[str]:
-    """Names of the contexts, from YAML as kubectl writes it, or from JSON."""
+    """Names of the contexts, from YAML as kubectl writes it or in flow style, or from JSON."""
     try:
         return [str(one["name"]) for one in json.loads(text)["contexts"]]
     except (ValueError, KeyError, TypeError):
         pass
+    if flow := re.search(r"(?:^|[{,]\s*)[\"']?contexts[\"']?:\s*\[([^\]]*)\]", text, re.MULTILINE):
+        return re.findall(r"(?:^|[\s{,])[\"']?name[\"']?:\s*[\"']?([^\s\"',}]+)", flow[1])
     block = re.search(r"^contexts:[ \t]*\n((?:[ \t-].*\n?)*)", text, re.MULTILINE)
     return re.findall(r"^(?:- |  )name:[ \t]*[\"']?([^\s\"']+)", block[1], re.MULTILINE) if block else []
 

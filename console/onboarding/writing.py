@@ -69,7 +69,9 @@ def config_text(name: str, host: str, now: datetime, taken: Sequence[Taken]) -> 
 def _system(one: Taken) -> Iterator[str]:
     found = one.finding
     yield from _remarks(found)
-    if one.why_not:
+    if one.why_not == found.words:
+        yield "# Not watched. To watch it take the # away below; headway check tells."
+    elif one.why_not:
         yield from commented(f"Not watched: {one.why_not}. To watch it take the # away below; headway check tells.")
     lead = "# " if one.why_not else ""
     yield f"{lead}[systems.{found.name}]"

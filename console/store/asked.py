@@ -13,6 +13,7 @@ from console.clean import clean_line
 from console.model.ids import maybe_instant
 from console.store import audit, told
 from console.store.keys import unpack
+from console.store.name_ends import shortest_end
 from console.store.open import Store
 from console.store.told import Audience, Need
 from console.store.wire import wire
@@ -242,6 +243,17 @@ def run_word(store: Store, run_id: int) -> RunWord | None:
         sql = "SELECT state, evidence, attempts FROM run WHERE id = :id"
         row = connection.execute(text(sql), {"id": run_id}).first()
     return None if row is None else RunWord(row.state, row.evidence, row.attempts)
+
+
+def short_name(store: Store, job_id: int | None, run_id: int | None) -> str:
+    """What a person types to say that they mean this job, or this run's: the shortest end of its name that no other job
+    has."""
+    of_run = "SELECT j.name FROM run r JOIN job j ON j.id = r.job_id WHERE r.id = ?"
+    sql = of_run if run_id is not None else "SELECT name FROM job WHERE id = ?"
+    with store.read() as connection:
+        lines = wire(connection)
+        [(name,)] = lines.rows(sql, (job_id if run_id is None else run_id,))
+        return clean_line(unpack(shortest_end(lines.rows, name)))
 
 
 def job_ref(store: Store, job_id: int) -> tuple[RunRef, str, int, str] | None:

@@ -17,6 +17,7 @@ from urllib.parse import quote
 from console.clock import Clock, Hand
 from console.model.ids import instant, micros
 from console.store import schema
+from console.store.absent import missing_words
 from console.store.chain import LOCKED, WRITER_LOCK, Run
 from console.store.errors import NotAllowed, StoreMissing, StoreUnusable, damage_words, folder_words
 
@@ -47,7 +48,7 @@ def _on_sqlite(url: str, writes: bool) -> Iterator[Run]:
     if path.is_dir():
         raise StoreUnusable(folder_words(path))
     if not path.exists():
-        raise StoreMissing(f'there is no store at {path} yet; "headway engine" makes it')
+        raise StoreMissing(missing_words(path))
     try:
         connection = sqlite3.connect(
             f"file:{quote(str(path))}?mode=rw", uri=True, timeout=BUSY_SECONDS, isolation_level=None

@@ -102,8 +102,10 @@ def sync_config(store: Store, settings: EstateSettings, now: datetime, fence: in
 
 
 def _unmatched_in(settings: EstateSettings, jobs: _Jobs) -> None:
-    """Job patterns of maintenance and exceptions that fit none: told as those of `[jobs]` are."""
-    told = [one.jobs for one in settings.declared.maintenance] + [one.jobs for one in settings.declared.exceptions]
+    """Job patterns of maintenance, exceptions and pools that fit none: told as those of `[jobs]` are."""
+    declared = settings.declared
+    told = [*(one.jobs for one in declared.maintenance), *(one.jobs for one in declared.exceptions)]
+    told += [one.jobs for one in declared.pools]
     for pattern in (each for patterns in told for each in patterns):
         if not matching(pattern, jobs.ids):
             jobs.unmatched[pattern] = None

@@ -18,6 +18,14 @@ class StoreMissing(StoreUnusable):
     """It is not there yet: an engine makes it."""
 
 
+class StoreOlder(StoreUnusable):
+    """Its schema is older than this program's: an engine migrates it. `found`: that without the mend."""
+
+    def __init__(self, found: str) -> None:
+        super().__init__(f'{found}; start "headway engine" once: it migrates the store')
+        self.found = found
+
+
 class NotAllowed(StoreError):
     """They may not: by what config permits, or by what the database grants. The message says whom to ask."""
 

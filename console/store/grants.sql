@@ -78,7 +78,7 @@ BEGIN
     IF headway_is('headway_store_engine') THEN RETURN NEW; END IF;
     -- Keys of 24 digits are the engine's own, made of what they are about: nobody takes one before it does.
     PERFORM headway_check(NEW.key ~ '^headway-[0-9a-z]{10,23}$', 'not an action key of a console');
-    PERFORM headway_check(NEW.verb IN ('rerun', 'start', 'cancel', 'mark_ok', 'skip', 'hold', 'release'), 'no verb');
+    PERFORM headway_check(NEW.verb IN ('rerun', 'start', 'cancel', 'mark_ok', 'skip', 'hold', 'release', 'backfill'), 'no verb');
     PERFORM headway_check(NEW.overlap IN ('refuse', 'queue', 'allow'), 'overlap is refuse, queue or allow');
     PERFORM headway_json(NEW.parameters, 'object');
     NEW.job_id := headway_job(NEW.run_id, NEW.job_id);

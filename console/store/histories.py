@@ -16,8 +16,8 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from connectors.contract import RED_STATES
-from console.model.history import UNKNOWN, History, PastRun, history_of
+from connectors.contract import RED_STATES, State
+from console.model.history import MANY_A_DAY, UNKNOWN, History, PastRun, history_of
 from console.model.ids import instant
 from console.model.layered import Layered
 from console.model.values import JobFacts
@@ -52,6 +52,13 @@ _FAILURES = (
     "SELECT r.job_id, count(*), min(COALESCE(r.ended_us, r.sort_us)) FROM {keys} JOIN run r ON r.job_id = k.a"
     f" AND r.state IN ({_RED}) AND r.sort_us > COALESCE((SELECT x.sort_us FROM run x WHERE x.job_id = k.a"
     " AND x.state = 'succeeded' ORDER BY x.sort_us DESC LIMIT 1), 0) GROUP BY r.job_id"
+)
+_DAY_US = 86_400_000_000
+_OF_ITSELF = f"'{State.FAILED.value}', '{State.TIMED_OUT.value}'"
+_FAILED = (
+    "SELECT r.job_id, r.bd, r.sort_us, r.period_us, COALESCE(r.first_started_us, r.started_us), r.ended_us FROM {keys}"
+    f" JOIN run r ON r.job_id = k.a AND r.sort_us >= k.b AND r.state IN ({_OF_ITSELF})"
+    " AND r.ended_us >= r.started_us ORDER BY r.job_id, r.sort_us"
 )
 
 
@@ -97,13 +104,60 @@ def read(lines: Wire, is_sqlite: bool, job_ids: list[int], ahead: Mapping[int, t
     for row in lines.by_keys(_SQLITE if is_sqlite else _POSTGRES, "i", job_ids):
         rows[row[0]].append(row)
     failures = {job_id: (count, since) for job_id, count, since in lines.by_keys(_FAILURES, "i", job_ids)}
+    failed = _failed(lines, rows)
     found = {}
     for job_id in job_ids:
         skew = round(ahead.get(job_id, timedelta(0)).total_seconds())
         newest_first = sorted(rows[job_id], key=lambda row: (row[2], row[1]), reverse=True)
         count, since = failures.get(job_id, (0, None))
-        found[job_id] = history_of([_past(row, skew) for row in newest_first], count, _moved(since, skew))
+        nights = _chained(newest_first, failed[job_id])
+        runs = [_past(row, before, skew) for row, before in nights.runs]
+        found[job_id] = history_of(runs, count, _moved(since, skew), nights.unmended)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """One run that failed of itself."""
+
+    sort_us: int
+    period_us: int | None
+    began_us: int
+    ended_us: int
+
+
+@dataclass(slots=True)
+class _Nights:
+    runs: list[tuple[Row, list[_Failed]]] = field(default_factory=list)
+    """Each success, newest first, with what failed on its date before it, oldest first."""
+    unmended: list[int] = field(default_factory=list)
+
+
+def _failed(lines: Wire, rows: Mapping[int, list[Row]]) -> dict[int, dict[str, list[_Failed]]]:
+    """By job and business date, since the day before its oldest success; of jobs whose runs belong to a night."""
+    nightly = [
+        (job_id, min(row[2] for row in of) - _DAY_US)
+        for job_id, of in rows.items()
+        if len(of) < MANY_A_DAY * len({row[9] for row in of})
+    ]
+    found: dict[int, dict[str, list[_Failed]]] = defaultdict(lambda: defaultdict(list))
+    for job_id, bd, *failed in lines.by_keys(_FAILED, "ii", nightly):
+        found[job_id][bd].append(_Failed(*failed))
+    return found
+
+
+def _chained(newest_first: list[Row], failed: dict[str, list[_Failed]]) -> _Nights:
+    """What failed on a date was made good by its next success; that of tonight may still be."""
+    nights = _Nights()
+    left = {bd: list(of) for bd, of in failed.items()}
+    for row in reversed(newest_first):
+        of = left.get(row[9], [])
+        before = [one for one in of if one.sort_us <= row[2]]
+        left[row[9]] = of[len(before) :]
+        nights.runs.insert(0, (row, before))
+    done = {row[9] for row in newest_first}
+    nights.unmended = sorted(alike.date_of(bd).toordinal() for bd in failed if bd not in done and bd > min(done))
+    return nights
 
 
 def _ahead(lines: Wire, jobs: Mapping[int, JobFacts], job_ids: Iterable[int]) -> dict[int, timedelta]:
@@ -116,9 +170,11 @@ def _moved(at_us: int | None, skew: int) -> datetime | None:
     return None if at_us is None else instant(at_us) - timedelta(seconds=skew)
 
 
-def _past(row: Row, skew: int) -> PastRun:
+def _past(row: Row, failed: list[_Failed], skew: int) -> PastRun:
     _, run_id, sort_us, period_us, first_us, started_us, ended_us, attempts, queued_us, bd, context = row
     began = first_us if first_us is not None else started_us
+    if failed:
+        sort_us, period_us, began = failed[0].sort_us, failed[0].period_us, failed[0].began_us
     output, unit = _output(context)
     return PastRun(
         run_id=run_id,
@@ -131,6 +187,7 @@ def _past(row: Row, skew: int) -> PastRun:
         output=output,
         output_unit=unit,
         day=alike.date_of(bd).toordinal(),
+        repair=max((started_us - failed[0].ended_us) / 1_000_000, 0.0) if failed else UNKNOWN,
     )
 
 

@@ -6,16 +6,21 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
+from console.model.holding import hold_end
 from console.model.holds import ActionFacts, HoldFacts
 from console.model.ids import instant, maybe_instant
 from console.model.values import CancelFacts
 from console.model.words import HoldState, Mode, is_unsent
 from console.store.keys import unpack
+from console.store.questions import table
 from console.store.wire import Row, Wire
 
 HOLDS = (
     "SELECT h.key, h.job_id, h.upstream_id, h.bd, h.kind, h.mode, h.state, h.held_by, h.why, h.until_us, h.due_us,"
     " h.period_key, h.placed_us, h.released_us, h.ended_us, h.release_key, h.start_key, h.words,"
+    " (SELECT max(g.state) FROM plan_step t JOIN plan g ON g.id = t.plan_id WHERE t.action_key = h.key),"
+    " (SELECT max(t.parameters) FROM plan_step t WHERE t.plan_id IN (SELECT g.id FROM plan g WHERE g.state IN"
+    " ('running', 'paused', 'stopped')) AND t.job_id = h.job_id AND t.verb = 'hold' AND t.state = 'planned'),"
     " p.state, p.words, p.ended_us, p.origin, r.state, r.words, r.ended_us, r.origin, s.state, s.words, s.ended_us,"
     " s.origin FROM hold h LEFT JOIN action p ON p.key = h.key LEFT JOIN action r ON r.key = h.release_key"
     " LEFT JOIN action s ON s.key = h.start_key"
@@ -36,7 +41,7 @@ def hold(row: Row) -> HoldFacts:
     """`row` in the order of HOLDS."""
     (
         key, job_id, upstream_id, bd, kind, mode, state, held_by, why, until, due, period_key, placed, released, ended,
-        release_key, start_key, words, *actions,
+        release_key, start_key, words, plan_state, awaits, *actions,
     ) = row  # fmt: skip
     return HoldFacts(
         key=key,
@@ -57,6 +62,9 @@ def hold(row: Row) -> HoldFacts:
         release_key=release_key,
         start_key=start_key,
         words=words,
+        is_let_go_by_plan=plan_state == "running",
+        is_told_by_plan=plan_state in ("running", "stopped"),
+        plan_until=hold_end(table(awaits)) if awaits else None,
         place=_action(actions[0:4]),
         release=_action(actions[4:8]),
         start=_action(actions[8:12]),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
@@ -82,23 +82,39 @@ _LET_GO = (
     "SELECT a.key, a.job_id, a.parameters FROM action a WHERE a.requested_us >= ? AND a.verb = 'release'"
     " AND a.origin <> 'hold' AND NOT EXISTS (SELECT 1 FROM hold h WHERE h.release_key = a.key) AND " + _MEANT
 )
-LATELY = timedelta(days=2)
+_LATELY_US = timedelta(days=2) // timedelta(microseconds=1)
+
+
+def asked_keys(lines: Wire, now_us: int) -> set[str]:
+    """Of holds that somebody asked for, or asked to let go, and that the next evaluation adopts: their mark may be
+    seen, or missed, before that."""
+    return {row[0] for row, _ in _asked(lines, now_us)} | {hold for _, _, hold in _let_go(lines, now_us)}
+
+
+def _asked(lines: Wire, now_us: int) -> Iterator[tuple[Row, datetime]]:
+    """Each with its end. One without is left out: its connector refuses it; were it placed all the same, the next look
+    finds the mark."""
+    for row in lines.rows(_ASKED, (now_us - _LATELY_US,)):
+        until = hold_end(table(row[4]))
+        if until is not None:
+            yield row, until
+
+
+def _let_go(lines: Wire, now_us: int) -> list[tuple[str, int, str]]:
+    """Each release with its job and the hold that it ends."""
+    rows = lines.rows(_LET_GO, (now_us - _LATELY_US,))
+    return [(key, job_id, str(table(parameters).get("hold", ""))) for key, job_id, parameters in rows]
 
 
 def _adopt(lines: Wire, seq: Callable[[], int], now_us: int) -> None:
     """What people asked for becomes theirs: the hold that an action places, the release of a hold that stands."""
-    since = now_us - LATELY // timedelta(microseconds=1)
-    for key, job_id, by, why, parameters in lines.rows(_ASKED, (since,)):
-        until = hold_end(table(parameters))
-        if until is None:
-            continue  # its connector refuses it; were it placed all the same, the next look finds the mark
+    for (key, job_id, by, why, _), until in _asked(lines, now_us):
         hold = HoldFacts(
             key=key, job_id=job_id, upstream_id=None, bd=None, kind="person", mode=Mode.HOLD, state=HoldState.PLACING,
             held_by=by, why=why, until=until, due_at=None, period_key="", words=f"by {by}",
         )  # fmt: skip
         _written(lines, seq, HoldDecision(hold, None))
-    for key, job_id, parameters in lines.rows(_LET_GO, (since,)):
-        wanted = str(table(parameters).get("hold", ""))
+    for key, job_id, wanted in _let_go(lines, now_us):
         theirs = "SELECT 1 FROM hold WHERE key = ? AND job_id = ? AND state IN ('held', 'found')"
         if lines.rows(theirs, (wanted, job_id)):
             lines.rows(

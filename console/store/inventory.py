@@ -113,6 +113,7 @@ class _Writing:
         self._lines.many(
             "UPDATE job SET target_id = ?, source_id = ?, title = ?, definition = ?, definition_hash = ?,"
             " match_keys = ?, proof = ?, run_as = ?, native_url = ?,"
+            " pool = ?, slots = ?,"
             " owner = CASE WHEN owner = '' THEN ? ELSE owner END,"
             " paused_since_us = CASE WHEN ? THEN COALESCE(paused_since_us, ?) ELSE NULL END, gone_since_us = NULL,"
             " unwatched = FALSE, changed_seq = ? WHERE id = ?",
@@ -235,11 +236,11 @@ def _packed_name(record: JobRecord) -> str:
 
 
 def _told(record: JobRecord) -> Row:
-    """Title, definition, its hash, match keys, proof, user and address, as the columns keep them."""
+    """Title, definition, its hash, match keys, proof, user, address and pool, as the columns keep them."""
     return (
         clean_line(record.title, NAME_LIMIT), clean(record.definition, DEFINITION_LIMIT), record.definition_hash,
         json.dumps([pack(key) for key in record.match_keys]), record.proof.value, clean_line(record.run_as),
-        clean_line(record.native_url, URL_LIMIT),
+        clean_line(record.native_url, URL_LIMIT), clean_line(record.pool), record.slots,
     )  # fmt: skip
 
 

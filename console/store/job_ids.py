@@ -14,8 +14,8 @@ from console.store.wire import Wire
 NAME_LIMIT = 300
 WHOLE = (
     "id", "system_id", "target_id", "native_id", "source_id", "name", "title", "definition", "definition_hash",
-    "match_keys", "proof", "run_as", "native_url", "first_seen_us", "paused_since_us", "gone_since_us", "owner",
-    "notify", "runbook", "rerun", "grace_s", "changed_seq",
+    "match_keys", "proof", "run_as", "native_url", "pool", "slots", "first_seen_us", "paused_since_us",
+    "gone_since_us", "owner", "notify", "runbook", "rerun", "grace_s", "changed_seq",
 )  # fmt: skip
 """The columns of a job that has just been seen."""
 
@@ -54,7 +54,7 @@ def _make(lines: Wire, system_id: int, system: str, target_id: int, names: list[
     made = dict(zip(names, lines.new_ids("job", len(names)), strict=True))
     rows = [
         (job_id, system_id, target_id, name, name, clean_line(job_name(system, name), NAME_LIMIT), "", "", "", "[]",
-         "full", "", "", now_us, None, now_us, "", "[]", "", "ask", 300.0, 0)
+         "full", "", "", "", None, now_us, None, now_us, "", "[]", "", "ask", 300.0, 0)
         for name, job_id in made.items()
     ]  # fmt: skip
     lines.insert("job", WHOLE, rows)

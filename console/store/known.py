@@ -16,7 +16,7 @@ from console.store.wire import Row, wire
 _NOTHING = Schedule("none")
 _JOBS = (
     "SELECT j.id, j.native_id, j.source_id, j.match_keys, j.definition_hash, j.paused_since_us, j.gone_since_us,"
-    " j.parent_id, j.definition, j.unwatched,"
+    " j.parent_id, j.definition, j.unwatched, j.pool, j.slots,"
     " EXISTS (SELECT 1 FROM hold h WHERE h.job_id = j.id AND h.kind <> 'trigger'"
     " AND h.state NOT IN ('failed', 'shadow')"
     " AND (h.ended_us IS NULL OR h.ended_us >= COALESCE(j.paused_since_us, t.inventory_us, 0)))"
@@ -67,5 +67,6 @@ def _known(row: Row, versions: Sequence[tuple[Schedule, bool]], drift: Mapping[s
         drift_words=drift,
         definition=row[8],
         unwatched=bool(row[9]),
-        held=bool(row[10]),
+        pool=(row[10], row[11]),
+        held=bool(row[12]),
     )

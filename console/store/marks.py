@@ -10,7 +10,7 @@ from connectors.contract import NativeHold
 from console.clean import clean, clean_line
 from console.model.ids import micros
 from console.model.words import BY_A_PERSON, MARK_GONE, MARK_LEFT, MARK_WAS_GONE, HoldState
-from console.store.holds import BY, EVENT, WORDS_LIMIT
+from console.store.holds import BY, EVENT, WORDS_LIMIT, asked_keys
 from console.store.keys import pack, unpack
 from console.store.open import Store, next_changed_seq
 from console.store.wire import Wire, wire
@@ -96,6 +96,7 @@ def reconcile(
     since is judged by the next one. A hold whose mark two looks miss was released by a person: it ends so, and is not
     placed again for its period. Where they find its job enabled under our mark, the mark is to be taken away. A mark of
     ours that is there again is held again. One that the store does not know is kept as "found" and told, never undone.
+    What was asked for here, or asked to be let go, and is not adopted yet, is left to the next evaluation.
     One that it knows of another target is a copy (a cloned crontab): it moves nothing, and its job reads as paused.
     Raises LeaseLost.
     """
@@ -103,8 +104,10 @@ def reconcile(
     looked_us, now_us = micros(looked_at), micros(now)
     with store.read() as connection:
         known, elsewhere = _known(wire(connection), target_id, list(marks))
+        asked = asked_keys(wire(connection), now_us) if known or marks else set()
+    known = [one for one in known if one.key not in asked]
     now_missed = frozenset(one.key for one in known if one.is_missed(marks.get(one.key), looked_us))
-    ours = elsewhere | {one.key for one in known}
+    ours = elsewhere | asked | {one.key for one in known}
     strange = [one for key, one in marks.items() if not one.bare and key not in ours]
     seen = [one.key for one in known if one.key in marks and not marks[one.key].bare]
     moved = [one for one in known if one.after(marks.get(one.key), one.key in missed, looked_us) is not None]

@@ -7,10 +7,11 @@ tuple that is replaced. So the estates of all looks share what is the same, and 
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from threading import Lock
 
+from console.model.forecasts import PastForecasts, Tally
 from console.model.ids import instant
 from console.model.layered import Layered
 from console.model.values import DependencyFacts, IncidentFacts, JobFacts, ServiceFacts
@@ -18,8 +19,9 @@ from console.store import facts, incident_facts
 from console.store.correlation import Contexts
 from console.store.earlier import Earlier
 from console.store.histories import Histories
+from console.store.likes import Likes
 from console.store.lookback import Lookback
-from console.store.service_days import PastTold, Peaks
+from console.store.past_forecasts import DAILY_US, Reread, past_forecasts, peaks, tallies
 from console.store.wire import Wire
 
 _META = (
@@ -63,8 +65,10 @@ class Memory:
     """Of the jobs with a budget for what a run may cost; made anew with `members`."""
     histories: Histories = field(default_factory=Histories)
     earlier: Earlier = field(default_factory=Earlier)
-    peaks: Peaks = field(default_factory=Peaks)
-    past_told: PastTold = field(default_factory=PastTold)
+    peaks: Reread[Mapping[str, Sequence[tuple[float, bool]]]] = field(default_factory=lambda: Reread(peaks))
+    likes: Likes = field(default_factory=Likes)
+    tallies: Reread[Mapping[str, Tally]] = field(default_factory=lambda: Reread(tallies, DAILY_US))
+    forecasts: Reread[tuple[PastForecasts, ...]] = field(default_factory=lambda: Reread(past_forecasts))
     incidents_version: tuple[object, ...] = ()
     incidents: tuple[IncidentFacts, ...] = ()
     """The open ones."""

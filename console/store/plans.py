@@ -7,14 +7,15 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, text
+from sqlalchemy import Connection, text
 
+from connectors.words import Verb
 from console.clean import clean_line
-from console.model.carried import EndStep, PlanNow, RunNow, StepNow, places_of
-from console.model.ids import exact_instant, instant, maybe_instant, micros
+from console.model.carried import EndStep, PlanNow, StepNow, places_of
+from console.model.ids import instant, micros
 from console.store import audit, covered, told
-from console.store.clocks import our_instant
 from console.store.open import Store
+from console.store.plan_steps import NEAR, STEPS, run_of, step_of
 from console.store.told import Audience, Need
 from console.store.wire import wire
 
@@ -22,28 +23,9 @@ _PLANS = (
     "SELECT p.id, p.kind, p.title, p.incident_id, p.state, p.requested_by, p.requested_us, p.at_once FROM plan p"
     " WHERE p.state IN ('running', 'paused', 'stopped', 'aborted') AND (p.state = 'running' OR EXISTS"
     " (SELECT 1 FROM plan_step s WHERE s.plan_id = p.id AND (s.state = 'asked'"
-    " OR (p.state = 'aborted' AND s.state = 'planned')))) ORDER BY p.id"
+    " OR (p.state = 'aborted' AND s.state = 'planned'))) OR (p.state = 'paused' AND NOT EXISTS"
+    " (SELECT 1 FROM plan_step s WHERE s.plan_id = p.id AND s.state NOT IN ('verified', 'left_out')))) ORDER BY p.id"
 )
-_STEPS = (
-    "SELECT s.id, s.plan_id, s.place, s.verb, s.after, s.wait_s, s.due_us, s.state, s.action_key, j.name AS job,"
-    " y.name AS system, a.state AS action_state, a.words AS action_words, r.id AS run_id, r.state AS run_state,"
-    " r.evidence, r.stale_read, r.started_us, r.ended_us, s.job_id, s.preview, t.last_ok_us, t.skew_s, y.poll_every_s,"
-    " (SELECT o.requested_by || ' ' || o.verb FROM action o WHERE o.run_id = r.id"
-    " AND o.key <> COALESCE(s.action_key, '') AND o.state IN ('requested', 'sending', 'sent', 'unknown')"
-    " AND NOT (o.state = 'requested' AND o.overlap = 'queue' AND o.requested_us > p.requested_us)"
-    " ORDER BY o.requested_us LIMIT 1) AS others"
-    " FROM plan_step s JOIN plan p ON p.id = s.plan_id"
-    " LEFT JOIN job j ON j.id = s.job_id LEFT JOIN system y ON y.id = j.system_id"
-    " LEFT JOIN target t ON t.id = j.target_id"
-    " LEFT JOIN action a ON a.key = s.action_key"
-    " LEFT JOIN run r ON r.id = CASE WHEN s.verb = 'wait' AND s.period_key = '' THEN"
-    " (SELECT x.id FROM run x WHERE x.job_id = s.job_id AND x.sort_us > p.requested_us - 86400000000"
-    " AND x.first_started_us - COALESCE(t.skew_s, 0) * 1000000 >= p.requested_us ORDER BY x.sort_us DESC LIMIT 1)"
-    " ELSE (SELECT x.id FROM run x WHERE x.job_id = s.job_id AND x.period_key = s.period_key) END"
-    " WHERE s.plan_id = :plan ORDER BY s.place"
-)
-
-_NEAR = text(_STEPS.replace("ORDER", "AND s.place IN :places ORDER")).bindparams(bindparam("places", expanding=True))
 _OF_ACTION = (
     "SELECT p.id, p.kind, p.title, p.incident_id, p.state, p.requested_by, p.requested_us, p.at_once, s.place, s.after"
     " FROM plan_step s JOIN plan p ON p.id = s.plan_id WHERE s.action_key = :key"
@@ -92,15 +74,15 @@ def before_it_leaves(store: Store, key: str) -> tuple[PlanNow, StepNow] | None:
         if row is None:
             return None
         near = [row.place, *places_of(row.after)]
-        found = connection.execute(_NEAR, {"plan": row.id, "places": near}).all()
-    steps = [_step(one) for one in found]
+        found = connection.execute(NEAR, {"plan": row.id, "places": near}).all()
+    steps = [step_of(one) for one in found]
     return _plan(row, tuple(steps)), next(one for one in steps if one.place == row.place)
 
 
 def _steps(connection: Connection, plan: Any) -> tuple[StepNow, ...]:
-    rows = connection.execute(text(_STEPS), {"plan": plan.id}).all()
+    rows = connection.execute(text(STEPS), {"plan": plan.id}).all()
     if plan.state != "running" or all(row.state != "planned" for row in rows):
-        return tuple(_step(row) for row in rows)
+        return tuple(step_of(row) for row in rows)
     starters: dict[int, list[int]] = {}
     for place, starter in connection.execute(text(_STARTED_BY), {"plan": plan.id}):
         starters.setdefault(place, []).append(starter)
@@ -108,12 +90,12 @@ def _steps(connection: Connection, plan: Any) -> tuple[StepNow, ...]:
 
 
 def _with_newest(connection: Connection, plan: Any, row: Any, starters: tuple[int, ...]) -> StepNow:
-    step = replace(_step(row), started_by=starters)
+    step = replace(step_of(row), started_by=starters)
     if not starters or row.state != "planned":
         return step
     values = {"job": row.job_id, "own": row.run_id or 0, "since": plan.requested_us - _LOOKS_BACK_US}
     found = connection.execute(text(_NEWEST), values).first()
-    return replace(step, newest=_run(found, row.skew_s) if found is not None else None)
+    return replace(step, newest=run_of(found, row.skew_s) if found is not None else None)
 
 
 def _plan(row: Any, steps: tuple[StepNow, ...]) -> PlanNow:
@@ -128,45 +110,6 @@ def _plan(row: Any, steps: tuple[StepNow, ...]) -> PlanNow:
         at_once=row.at_once,
         steps=steps,
     )
-
-
-def _step(row: Any) -> StepNow:
-    if row.job_id is None:
-        raise ValueError("a step is about no job")
-    return StepNow(
-        id=row.id,
-        place=row.place,
-        verb=row.verb,
-        job=row.job or "",
-        system=row.system or "",
-        run_id=row.run_id,
-        after=places_of(row.after),
-        wait_s=row.wait_s,
-        due=None if row.due_us is None else exact_instant(row.due_us),
-        state=row.state,
-        action_key=row.action_key,
-        action_state=row.action_state or "",
-        action_words=row.action_words or "",
-        run=_run(row, row.skew_s) if row.run_state is not None else None,
-        others=row.others or "",
-        polled=maybe_instant(row.last_ok_us),
-        poll_every_s=row.poll_every_s or 0.0,
-        found=_found(row.preview) if row.run_state is not None else "",
-    )
-
-
-def _found(preview: str) -> str:
-    """The state of its run as the person saw it; empty where no console of ours wrote that."""
-    try:
-        shown = json.loads(preview or "{}")
-    except (ValueError, RecursionError):
-        return ""
-    return str(shown.get("found", "")) if isinstance(shown, dict) else ""
-
-
-def _run(row: Any, skew_s: float | None) -> RunNow:
-    ends = our_instant(row.started_us, skew_s), our_instant(row.ended_us, skew_s)
-    return RunNow(row.run_state, row.evidence, bool(row.stale_read), *ends)
 
 
 _ASK = (
@@ -185,6 +128,13 @@ _ACTION = (
 )
 
 
+_LET_GO = (
+    "UPDATE plan_step SET parameters = :hold WHERE verb = 'release' AND EXISTS (SELECT 1 FROM plan_step h"
+    " WHERE h.id = :step AND h.plan_id = plan_step.plan_id AND h.job_id = plan_step.job_id)"
+)
+"""The release of what this step holds knows which hold it lets go."""
+
+
 def ask_step(store: Store, fence: int | None, step: StepNow, key: str, now: datetime) -> bool:
     """Makes the step's action under `key`; False when the step is not planned, or its plan not running, any more."""
     with store.write(fence, durable=True) as connection:
@@ -194,6 +144,8 @@ def ask_step(store: Store, fence: int | None, step: StepNow, key: str, now: date
         if connection.execute(text(_ASK), values).rowcount != 1:
             return False
         connection.execute(text(_ACTION), {**values, "no": False})
+        if step.verb == Verb.HOLD:
+            connection.execute(text(_LET_GO), {"hold": json.dumps({"hold": key}), "step": step.id})
         if approved is not None:
             sql = "UPDATE action SET needs_approval = TRUE, approved_by = ?, approved_us = ? WHERE key = ?"
             lines.rows(sql, (*approved, key))
@@ -232,11 +184,12 @@ def move_plan(
     now: datetime,
     audience: Audience = told.NOBODY,
 ) -> bool:
-    """The running plan comes into `state`; False when it is not running any more. One that stopped waits for a person,
-    who is told."""
+    """The running plan comes into `state`; False when it is not running any more (a paused one can be done). One that
+    stopped waits for a person, who is told."""
     sql = (
         "UPDATE plan SET state = :state, words = :words, changed_seq = changed_seq + 1,"
-        " ended_us = CASE WHEN :state = 'done' THEN :now ELSE ended_us END WHERE id = :id AND state = 'running'"
+        " ended_us = CASE WHEN :state = 'done' THEN :now ELSE ended_us END"
+        " WHERE id = :id AND (state = 'running' OR (state = 'paused' AND :state = 'done'))"
     )
     with store.write(fence) as connection:
         values = {"state": state, "words": words, "now": micros(now), "id": plan.id}

@@ -11,7 +11,8 @@ from console.store.open import Store
 
 
 def claim_requests(store: Store, fence: int, limit: int = 10) -> list[tuple[int, str, dict[str, Any], str]]:
-    """Questions that nobody answers yet, oldest first: (id, kind, arguments, who asks)."""
+    """Questions that nobody answers yet, oldest first: (id, kind, arguments, who asks). Their arguments leave the store
+    as they are taken: what a person typed may be a secret, which its answer refuses."""
     with store.read() as connection:
         if connection.execute(text("SELECT 1 FROM request WHERE state = 'asked' LIMIT 1")).first() is None:
             return []
@@ -22,7 +23,8 @@ def claim_requests(store: Store, fence: int, limit: int = 10) -> list[tuple[int,
         ).all()
         found = [(row.id, row.kind, table(row.arguments), row.asked_by) for row in rows]
         for row in rows:
-            connection.execute(text("UPDATE request SET state = 'answering' WHERE id = :id"), {"id": row.id})
+            taken = text("UPDATE request SET state = 'answering', arguments = '{}' WHERE id = :id")
+            connection.execute(taken, {"id": row.id})
     return found
 
 

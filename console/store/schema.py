@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from console.store.errors import StoreTooNew, StoreUnusable
+from console.store.errors import StoreOlder, StoreTooNew
 
-SCHEMA = "0008"
+SCHEMA = "0009"
 """The schema this program is written for: the newest in `console/store/migrations` (a test compares)."""
 ASKED = (
     "SELECT 'schema', max(version_num) FROM alembic_version"
@@ -17,16 +17,13 @@ ASKED = (
 
 
 def check(rows: Iterable[tuple[Any, ...]], place: str) -> None:
-    """Raises StoreTooNew, or StoreUnusable for one that an engine has to migrate first. `rows`: of `ASKED`."""
+    """Raises StoreTooNew, or StoreOlder for one that an engine has to migrate first. `rows`: of `ASKED`."""
     found: dict[str, str | None] = dict(rows)
     schema = found.get("schema") or ""
     if schema > SCHEMA:
         raise too_new(place, schema, SCHEMA, found.get("version"))
     if schema < SCHEMA:
-        raise StoreUnusable(
-            f"the store at {place} has the older schema {schema or 'none'}; start "
-            '"headway engine" once: it migrates the store'
-        )
+        raise StoreOlder(f"the store at {place} has the older schema {schema or 'none'}")
 
 
 def too_new(place: str, schema: str, newest: str | None, writer: str | None) -> StoreTooNew:

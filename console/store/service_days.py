@@ -3,51 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import date, timedelta
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import date
 from itertools import zip_longest
 from typing import Any
 
-from console.model.chance import PastForecasts
 from console.model.decisions import Estimate, ServiceDayVerdict
+from console.model.forecasts import JobAhead
 from console.model.ids import instant, maybe_micros, micros
-from console.model.promises import instance_name, service_of
+from console.model.promises import BEFORE_DEADLINE, instance_name, service_of
 from console.model.values import Stood
-from console.model.words import Timeliness
+from console.model.words import UNDELIVERED, Timeliness
 from console.store.wire import Row, Wire
 
 _DAY = (
     "service_id", "bd", "deadline_us", "timeliness", "data_state", "delivered_us", "expected_us", "late_us",
     "p95_us", "p80_us", "p_late", "critical", "nights", "act_by_us", "green_by_us", "incident_id", "cause", "sources",
-    "path", "reason", "promised_us", "agreed_us", "extension", "instance", "submission", "awaits",
+    "path", "reason", "promised_us", "agreed_us", "extension", "instance", "submission", "awaits", "jobs", "distrust",
 )  # fmt: skip
 _FORECAST = ("service_day_id", "at_us", "p_late", "p_own", "p50_us", "p80_us", "p90_us", "p95_us")
 KEPT_EVERY_US = 30 * 60 * 1_000_000
 """A forecast that did not change much is kept so often."""
-_FURTHEST = timedelta(days=10)
-"""By which a business date may lie before its deadline: seven days of the promise, and its own windows."""
 MOST_KEPT = 1_000_000
 """Forecasts, of all services: the oldest go."""
 MUCH = 0.05
 """A P(late) that is another by so much is kept at once."""
-AGAIN_US = 3_600_000_000
-DAYS_BACK = timedelta(days=90)
-_PEAKS = (
-    "SELECT s.name, d.peak_late, d.delivered_us, d.deadline_us FROM service_day d JOIN service s ON s.id = d.service_id"
-    " WHERE d.bd >= ? AND d.deadline_us < ? AND d.peak_late IS NOT NULL AND NOT s.removed"
-    " AND d.timeliness IN ('met', 'met_late', 'breached') ORDER BY d.bd"
-)
-LEARNED_FROM = 600
-"""Service days; older ones hardly count."""
-_PAST_TOLD = (
-    "SELECT d.id, d.bd, d.deadline_us, d.delivered_us, f.at_us, COALESCE(f.p_own, f.p_late)"
-    " FROM (SELECT x.id, x.bd, x.deadline_us, x.delivered_us FROM service_day x"
-    " WHERE x.deadline_us < ? AND x.peak_late IS NOT NULL"
-    " AND x.timeliness IN ('met', 'met_late', 'breached')"
-    " ORDER BY x.deadline_us DESC LIMIT ?) d JOIN forecast f ON f.service_day_id = d.id"
-    " ORDER BY d.deadline_us, d.id, f.id"
-)
 _LATEST = (
     "SELECT d.service_id, d.bd, d.submission, d.id, d.peak_late, f.at_us, f.p_late FROM {keys} JOIN service_day d"
     " ON d.service_id = k.a AND d.bd = k.b AND d.submission = k.c"
@@ -111,10 +91,11 @@ def stood(lines: Wire, since_us: int) -> dict[tuple[str, date], Stood]:
     """How each service day in danger was judged last, of those whose deadline was not over at `since_us`; submissions
     by their own names."""
     rows = lines.rows(
-        "SELECT s.name, d.instance, d.bd, d.timeliness, d.incident_id FROM service_day d"
-        " JOIN service s ON s.id = d.service_id WHERE d.bd >= ? AND d.deadline_us >= ?"
+        "SELECT s.name, d.instance, d.bd, d.timeliness, i.id FROM service_day d"
+        " JOIN service s ON s.id = d.service_id LEFT JOIN incident i ON i.id = d.incident_id AND i.rule <> ?"
+        " WHERE d.bd >= ? AND d.deadline_us >= ?"
         " AND d.timeliness IN ('at_risk', 'will_miss') AND NOT s.removed",
-        ((instant(since_us) - _FURTHEST).date().isoformat(), since_us),
+        (UNDELIVERED, (instant(since_us) - BEFORE_DEADLINE).date().isoformat(), since_us),
     )
     return {
         (instance_name(name, instance) if instance else name, date.fromisoformat(bd)): Stood(
@@ -122,49 +103,6 @@ def stood(lines: Wire, since_us: int) -> dict[tuple[str, date], Stood]:
         )
         for name, instance, bd, said, incident in rows
     }
-
-
-@dataclass(slots=True)
-class PastTold:
-    """What was forecast of the latest service days that are over: read again every hour."""
-
-    read_us: int = 0
-    known: tuple[PastForecasts, ...] = ()
-
-    def follow(self, lines: Wire, since_us: int) -> tuple[PastForecasts, ...]:
-        """Of those whose deadline was over at `since_us`, the latest LEARNED_FROM, oldest first."""
-        if abs(since_us - self.read_us) >= AGAIN_US:
-            looks: dict[int, list[Row]] = {}
-            for day_id, *row in lines.rows(_PAST_TOLD, (since_us, LEARNED_FROM)):
-                looks.setdefault(day_id, []).append(tuple(row))
-            self.read_us, self.known = since_us, tuple(map(_past_forecasts, looks.values()))
-        return self.known
-
-
-def _past_forecasts(looks: Sequence[Row]) -> PastForecasts:
-    bd, deadline_us, delivered_us = looks[0][:3]
-    ahead = [(deadline_us - at_us) / 1e6 for *_, at_us, _ in looks]
-    was_late = delivered_us is None or delivered_us > deadline_us
-    return PastForecasts([late for *_, late in looks], ahead, was_late, date.fromisoformat(bd).toordinal())
-
-
-@dataclass(slots=True)
-class Peaks:
-    """What was told in time of the service days that are over: read again every hour."""
-
-    read_us: int = 0
-    known: Mapping[str, Sequence[tuple[float, bool]]] = field(default_factory=dict)
-
-    def follow(self, lines: Wire, since_us: int) -> Mapping[str, Sequence[tuple[float, bool]]]:
-        """Service -> of its latest days that were over at `since_us`: the highest P(late) told of each in time, and
-        whether it was late."""
-        if abs(since_us - self.read_us) >= AGAIN_US:
-            rows = lines.rows(_PEAKS, ((instant(since_us) - DAYS_BACK).date().isoformat(), since_us))
-            found: dict[str, list[tuple[float, bool]]] = {}
-            for name, peak, delivered_us, deadline_us in rows:
-                found.setdefault(name, []).append((peak, delivered_us is None or delivered_us > deadline_us))
-            self.read_us, self.known = since_us, found
-        return self.known
 
 
 def _unsays(known: Sequence[Any], row: Sequence[Any]) -> bool:
@@ -202,12 +140,7 @@ def _day(service_id: int, incident_id: int | None, one: ServiceDayVerdict, names
         maybe_micros(one.green_by),
         incident_id,
         one.cause,
-        json.dumps(
-            [
-                {**_estimate(each, names), **({"run": run} if run else {})}
-                for each, run in zip_longest(one.sources, one.runs)
-            ]
-        ),
+        json.dumps(list(_sources(one, names))),
         json.dumps(list(one.path)),
         one.reason,
         micros(one.promised or one.deadline),
@@ -216,7 +149,21 @@ def _day(service_id: int, incident_id: int | None, one: ServiceDayVerdict, names
         one.instance,
         one.submission,
         json.dumps(one.awaits),
+        json.dumps([_ahead(each) for each in one.jobs]),
+        one.distrust,
     )
+
+
+def _ahead(one: JobAhead) -> dict[str, object]:
+    times = {f"{name}_us": maybe_micros(getattr(one, name)) for name in ("p50", "p80", "p95", "act_by", "green_by")}
+    said = {"late": one.late, "decides": one.decides, "slack_s": one.slack_s, "source": one.source}
+    return {"job": one.job_id, **said, **times}
+
+
+def _sources(one: ServiceDayVerdict, names: Mapping[int, str]) -> Iterator[dict[str, object]]:
+    """Of each job of its critical path, with the run where that is known."""
+    for each, run in zip_longest(one.sources, one.runs):
+        yield {**_estimate(each, names), **({"run": run} if run else {})}
 
 
 def _estimate(one: Estimate, names: Mapping[int, str]) -> dict[str, object]:

@@ -20,7 +20,8 @@ WORDS_LIMIT = 300
 BOOT_US = 120_000_000
 """A host's start, counted from its uptime, differs by less from one answer to the next."""
 _NAMES = (
-    "SELECT s.id, s.name, t.name, t.failing_since_us FROM target t JOIN system s ON s.id = t.system_id WHERE t.id = ?"
+    "SELECT s.id, s.name, t.name, t.failing_since_us, t.skipped_words"
+    " FROM target t JOIN system s ON s.id = t.system_id WHERE t.id = ?"
 )
 _EVENT = "INSERT INTO event (at_us, kind, words, system_id, actor) VALUES (?, ?, ?, ?, '')"
 
@@ -35,7 +36,7 @@ _LOST = (
 def record_success(lines: Wire, target_id: int, batch: IngestBatch, refused: Sequence[Skipped]) -> None:
     """The cursor, the target's health, what was skipped; an event when it is back or evidence is lost for good."""
     now_us, seen_until, booted = micros(batch.now), maybe_micros(batch.seen_until), maybe_micros(batch.booted)
-    [(system_id, system, name, failing_since)] = lines.rows(_NAMES, (target_id,))
+    [(system_id, system, name, failing_since, known)] = lines.rows(_NAMES, (target_id,))
     lines.rows(
         "UPDATE target SET cursor = ?, last_try_us = ?,"
         " last_ok_us = CASE WHEN last_ok_us > ? THEN last_ok_us ELSE ? END, first_ok_us = COALESCE(first_ok_us, ?),"
@@ -53,9 +54,8 @@ def record_success(lines: Wire, target_id: int, batch: IngestBatch, refused: Seq
     skipped = [*batch.skipped, *refused]
     if skipped:
         words = _words([f"{one.where}: {one.reason} {one.sample}".rstrip() for one in skipped])
-        lines.rows(
-            "UPDATE target SET skipped = skipped + ?, skipped_words = ? WHERE id = ?", (len(skipped), words, target_id)
-        )
+        count = _not_told_before(skipped, json.loads(known))
+        lines.rows("UPDATE target SET skipped = skipped + ?, skipped_words = ? WHERE id = ?", (count, words, target_id))
     if failing_since is not None:
         lines.rows(_EVENT, (now_us, "back", f"{clean_line(f'{system}/{name}')} answers again", system_id))
     lines.many(_EVENT, [(now_us, "gap", _gap_words(system, name, gap), system_id) for gap in batch.gaps])
@@ -63,12 +63,12 @@ def record_success(lines: Wire, target_id: int, batch: IngestBatch, refused: Seq
 
 
 def record_failure(store: Store, target_id: int, error: str, kind: str, now: datetime, fence: int | None) -> bool:
-    """Counts a poll that failed; `kind` is "unreachable", "refused" or "broken". True when it is the first in a row."""
+    """Counts a poll that failed; `kind`: as `Target.error_kind` has them. True when it is the first in a row."""
     now_us = micros(now)
     words = clean(error, WORDS_LIMIT * 2)
     with store.write(fence) as connection:
         lines = wire(connection)
-        [(system_id, system, name, failing_since)] = lines.rows(_NAMES, (target_id,))
+        [(system_id, system, name, failing_since, _)] = lines.rows(_NAMES, (target_id,))
         lines.rows(
             "UPDATE target SET failures = failures + 1, failing_since_us = COALESCE(failing_since_us, ?),"
             " last_try_us = ?, error = ?, error_kind = ? WHERE id = ?",
@@ -94,6 +94,19 @@ def _lost(gap: Gap, now_us: int, target_id: int) -> tuple[int, ...]:
 
 def _words(words: Sequence[str]) -> str:
     return json.dumps([clean_line(one, WORDS_LIMIT) for one in words[:SHOWN_WORDS]])
+
+
+def _not_told_before(skipped: Sequence[Skipped], known: Sequence[str]) -> int:
+    """How many of these are not what the last words told already: a source that lists the same rows at each poll has no
+    more of them each time. `known`: of those that are shown; where they are all told, so is what stood behind them."""
+    shown = skipped[:SHOWN_WORDS]
+    new = sum(not any(_tells(words, one) for words in known) for one in shown)
+    return new + len(skipped) - len(shown) if new else 0
+
+
+def _tells(words: str, one: Skipped) -> bool:
+    """The reason may be worded by the time, as in "61 minutes in the future"."""
+    return words.startswith(clean_line(f"{one.where}: ", WORDS_LIMIT)) and words.endswith(clean_line(one.sample))
 
 
 def _gap_words(system: str, name: str, gap: Gap) -> str:

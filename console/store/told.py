@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from console.clean import clean_line
+from console.clean import clean_line, one_line
 from console.model.ids import incident_name
 from console.store import permissions, switches
 from console.store.alert_rows import PERSON, NewAlert, insert_alert
@@ -71,7 +71,7 @@ def _alert(lines: Wire, need: Need, route: str) -> NewAlert:
     )
     plain_title = f"[Headway] {name}{need.title}"
     plain = [f"A person is needed: {need.meanwhile}", "", *need.mend]
-    body = [f"About:    {clean_line(need.about)}", f"Why:      {clean_line(need.why)}",
+    body = [f"About:    {clean_line(need.about)}", f"Why:      {one_line(need.why)}",
             f"Asked by: {clean_line(need.by)}", "", *plain]  # fmt: skip
     return NewAlert(
         route=route,

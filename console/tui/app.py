@@ -76,6 +76,7 @@ class HeadwayApp(Ways, inherit_bindings=False):
         frozen: datetime | None = None,
         mine: tzinfo | None = None,
         on_painted: Callable[[], object] | None = None,
+        why_ended: Callable[[], str] | None = None,
         command: Sequence[str] = (),
         tour: Tour | None = None,
         personal: Personal | None = None,
@@ -120,7 +121,7 @@ class HeadwayApp(Ways, inherit_bindings=False):
         self.read_at: datetime | None = None
         """When the store could last be read, by real time."""
         self._silent = 0  # ticks since then: none are counted while another program has the terminal
-        self.beginning = Beginning(on_painted is not None)
+        self.beginning = Beginning(on_painted is not None, why_ended)
         self._hand: Hand | None = None
         self._frozen, self._on_painted = frozen, on_painted
         self._home, self._place = screen or "services", place
@@ -153,7 +154,7 @@ class HeadwayApp(Ways, inherit_bindings=False):
             self.visit(*self._place)
         self.set_interval(1.0, self._tick)
         self.set_interval(HEADER_SECONDS, self.read_header)
-        self.call_after_refresh(self._painted)
+        self.call_after_refresh(self._begin)
 
     async def on_event(self, event: events.Event) -> None:
         if isinstance(event, events.InputEvent | events.Resize):
@@ -166,7 +167,7 @@ class HeadwayApp(Ways, inherit_bindings=False):
         if isinstance(event, events.Key):
             self._gate.back()
 
-    def _painted(self) -> None:
+    def _begin(self) -> None:
         if not gc.isenabled():
             gc.collect()
             gc.freeze()
@@ -226,7 +227,8 @@ class HeadwayApp(Ways, inherit_bindings=False):
         zones = {service.zone for service in self.services}
         self.clock.home = zones.pop() if len(zones) == 1 else ""
         broken, self.store_error, self._silent = bool(self.store_error), "", 0
-        self.beginning.seen(self.header, self.services)
+        if self.beginning.seen(self.header, self.services):
+            self._begin()
         unseen = {name for name, _ in self.header.sick_targets}
         self.paint_frame()
         if before is not None and unseen != {name for name, _ in before.sick_targets}:
@@ -241,8 +243,9 @@ class HeadwayApp(Ways, inherit_bindings=False):
         self.set_keymap(keys.keymap(self.own.remap))
         faults = [one for one in self.own.faults if one not in told]
         if faults and isinstance(self.screen, BaseScreen):
-            more = f"  (+{len(faults) - 1} more: headway check)" if len(faults) > 1 else ""
-            self.call_after_refresh(self.screen.notice, f"{faults[0]}{more}", "warn")
+            many = f"{len(faults)} faults, headway check tells all: " if len(faults) > 1 else ""
+            first = faults[0].replace(f"{self.personal.path}", self.personal.path.name, 1)
+            self.call_after_refresh(self.screen.notice, f"{many}{first}", "warn")
 
     def take_personal(self, personal: Personal) -> None:
         """A person's own file says something else now."""
@@ -251,7 +254,7 @@ class HeadwayApp(Ways, inherit_bindings=False):
 
     def store_failed(self, error: Exception) -> None:
         """The store cannot be read: said in the banner; what was read before stays."""
-        self.store_error = f"{error}" or type(error).__name__
+        self.store_error = self.beginning.told(error)
         if self.own.signals.title:
             self._signaller.entitle("Headway: nothing is seen")
         self.beginning.failed(error, is_first=self.header is None)

@@ -29,7 +29,7 @@ def shell_aside(app: App[int], command: Sequence[str], name: str) -> str:
         code = step_aside(app, (*command, "shell", name))
     except SuspendNotSupported:
         return f"{_unlent(app)} cannot be lent to a session: headway shell {name}"
-    return f"back from {name}" if code == 0 else f"the session at {name} ended with {code}"
+    return f"back from {name}" if code == 0 else f"the session at {name} did not end well; the terminal said why"
 
 
 def read_aside(app: App[int], text: str) -> str:

@@ -31,15 +31,20 @@ class Look(NamedTuple):
         return keys.shown(found.keys[0], self.glyphs.plain) if found is not None else "Esc"
 
 
+SECONDS_COUNT = timedelta(minutes=10)
+"""What is left of an act-by from which on its seconds are told."""
+
+
 def act_by(at: datetime | None, look: Look, zone: str = "") -> Run:
-    """ "03:58 40m": when, and how long there still is; passed is said."""
+    """ "03:58 40m", at last "03:58 9m58s": when, and how long there still is; passed is said."""
     if at is None:
         return look.glyphs.sign("dash"), "dim"
     left = at - look.now
     when = look.clock.hm(at, look.now, zone)
     if left < timedelta(0):
         return f"{when} past", "bad"
-    return f"{when} {short(left)}", "bad" if left < timedelta(minutes=15) else "warn"
+    ahead = span(left) if left < SECONDS_COUNT else short(left)
+    return f"{when} {ahead}", "bad" if left < timedelta(minutes=15) else "warn"
 
 
 def paused_words(one: Pause, look: Look) -> str:
@@ -62,9 +67,10 @@ def state_cells(row: JobRow | RunRow, look: Look) -> tuple[Run, Run, Run]:
     return (mark, style), (sign, sign_style), (word, style)
 
 
-def markable(text: str, look: Look, marked: bool, style: str = "plain") -> Run:
-    """A name, or the name of a row that a person marked."""
-    return (f"{look.glyphs.sign('marked')} {text}", "key") if marked else (text, style)
+def marked_row(sign: Run, name: str, look: Look, marked: bool, style: str = "plain") -> tuple[Run, Run]:
+    """The cell before a name, and the name: of a row that a person marked the mark stands in that cell, so that names
+    stay below each other."""
+    return ((look.glyphs.sign("marked"), "key"), (name, "key")) if marked else (sign, (name, style))
 
 
 def took(view: JobRow | RunRow, look: Look) -> str:

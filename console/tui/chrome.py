@@ -13,7 +13,7 @@ from console.tui.cells import Look, act_by, paused_words
 from console.tui.glyphs import Glyphs
 from console.tui.services import by_urgency
 from console.tui.when import ZoneMode, short, span
-from console.tui.widgets.paint import Run, fit, length_of
+from console.tui.widgets.paint import Run, cut, fit, length_of
 
 SMALLEST = (60, 15)
 """Columns and lines below which only a status is shown."""
@@ -36,23 +36,31 @@ def head(
     clock = f"{look.clock.hms(look.now, zone)} {look.clock.label(look.now, zone)}"
     if view is None:
         return [(" Headway", "strong"), (f" {look.glyphs.sign('dot')} {clock}", "plain")], [(f"{unread} ", "dim")]
-    left: list[Run] = [(f" Headway {view.estate}".rstrip(), "strong"), (f" {look.glyphs.sign('dot')} ", "dim")]
-    if view.replay:
-        left += [(" REPLAY ", "mark"), (" ", "plain")]
+    dot: Run = (f" {look.glyphs.sign('dot')} ", "dim")
+    here: list[Run] = [(" REPLAY ", "mark"), (" ", "plain")] if view.replay else []
     if visitor:
-        left += [(fit(visitor, min(len(visitor), LONGEST_NAME)), "strong"), (f" {look.glyphs.sign('dot')} ", "dim")]
-    left.append((clock, "plain"))
-    return left, _wrong(view, look, width - length_of(left) - 2, approvals)
+        here += [(cut(visitor, LONGEST_NAME), "strong"), dot]
+    here.append((clock, "plain"))
+    name: list[Run] = [(f" Headway {view.estate}".rstrip(), "strong"), dot]
+    whole, bare = [*name, *here], [(" ", "plain"), *here]
+    right = _fitting(_wrong(view, look, width - length_of(whole) - 2, approvals), width - length_of(bare))
+    return (whole if length_of(whole) + length_of(right) <= width else bare), right
+
+
+def _fitting(right: list[Run], room: int) -> list[Run]:
+    """Without its last parts where they do not fit: what is worst stands first."""
+    while len(right) > 2 and length_of(right) > room:
+        right = [*right[:-3], right[-1]]
+    return right
 
 
 def _wrong(view: HeaderView, look: Look, room: int, approvals: int) -> list[Run]:
-    at_risk = view.at_risk - view.late - view.in_doubt
     parts: list[Run] = [(f"A {approvals} to approve", "mark")] if approvals else []
     if stopped := view.stopped_plans:
         parts.append((f"{len(stopped)} plans stopped" if len(stopped) > 1 else f"plan {stopped[0]} stopped", "bad"))
-    parts += [(f"{view.late} late", "bad")] if view.late else []
-    parts += [(f"{at_risk} at risk", "warn" if at_risk else "dim")] if at_risk or not view.in_doubt else []
-    parts += [(f"{view.in_doubt} no estimate", "warn")] if view.in_doubt else []
+    for number, word in view.dangers:
+        if number or not view.at_risk:
+            parts.append((f"{number} {word}", _DANGERS.get(word, "warn") if number else "dim"))
     parts += [
         (f"{view.open_incidents} incident{'s' * (view.open_incidents != 1)}", "bad" if view.open_incidents else "dim"),
     ]
@@ -77,7 +85,9 @@ def banner(
 ) -> str:
     """What must be known before anything on the screen is believed; empty when all is well."""
     if starting:
-        return " starting the engine…"
+        last = view.engine.heartbeat if view is not None and view.engine.holder else None
+        before = f"the last one has not worked since {_at(last, look)}: " if last is not None else ""
+        return f" {before}starting the engine…"
     if store_error:
         seen = f"what you see is from {_at(read_at, look)}" if read_at is not None else "the store cannot be read"
         return f" {seen}: {store_error}"
@@ -119,7 +129,7 @@ def _kept_back(view: HeaderView, look: Look) -> str:
         return f" FROZEN, nothing is sent: {view.frozen.removeprefix('frozen ')}{paused and f' ·{paused}'}"
     if paused:
         return f"{_shadow(view, ' · ')}{paused}"
-    return _shadow(view, f": {', '.join(view.in_shadow)}")
+    return _shadow(view, f" for {', '.join(view.in_shadow)}")
 
 
 def _shadow(view: HeaderView, more: str) -> str:
@@ -138,7 +148,7 @@ def foot(
 ) -> Sides:
     """Keys of this screen, as many as fit; what cannot run now is dim. Jump and help stay at the right edge."""
     right: list[Run] = []
-    left: list[Run] = [(f" <{fit(crumb, min(len(crumb), 28))}> ", "dim")]
+    left: list[Run] = [(f" <{cut(crumb, 28)}> ", "dim")]
     for act in keys.footer(where, remap):
         runs: list[Run] = [
             (f" {keys.shown(act.keys[0], glyphs.plain)}", "dim" if act.name in dead else "key"),
@@ -167,7 +177,8 @@ def act_at(sides: Sides, acts: Sequence[keys.Act], width: int, x: int) -> str:
     return ""
 
 
-_SERVICES = (" late", " at risk", " no estimate")
+_DANGERS = {"late": "bad", "will miss": "bad"}
+_SERVICES = (" late", " will miss", " at risk", " no estimate")
 _COUNTED = {" to approve": "approvals", **dict.fromkeys(_SERVICES, "services"), " incident": "incidents"}
 """What the header counts -> the act that shows more of it; all else there is a system that cannot be seen."""
 
@@ -215,7 +226,8 @@ def small(
 ) -> list[list[Run]]:
     """A terminal under 60x15: a line for each service, the most urgent first, and how much room a screen needs. With
     a `warning` what stands there is old, and nothing of it is green."""
-    lines: list[list[Run]] = [[(warning, "alarm")]] if warning else [head(view, look, size.width)[0]]
+    alone = 10 * size.width  # its right side is told by the lines below
+    lines: list[list[Run]] = [[(warning, "alarm")]] if warning else [head(view, look, alone)[0]]
     room = size.height - 3
     ordered = by_urgency(services)
     shown = ordered if len(ordered) <= room else ordered[: max(0, room - 1)]

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from console.clean import clean_line
 from console.model.views import DeliveryView, EventView, HeldView, IncidentRow, IncidentView
+from console.model.words import AlertKind
 from console.tui.cells import Look
 from console.tui.when import short
 from console.tui.widgets.paint import Run
@@ -43,26 +44,48 @@ def course(view: IncidentView, look: Look) -> Lines:
 
 
 def receipt(one: DeliveryView, look: Look) -> tuple[str, str]:
-    """What came of one notice to one address, in words, and its style."""
-    to = f"{one.route} ({one.url_words})"
+    """What came of one notice to one address, in words, and its style. By which address stands last: it may be long."""
     again = f", repeated {one.repeats}x" if one.repeats else ""
+    words, style = _outcome(one, again, look)
+    return f"{words} ({one.url_words})", style
+
+
+def _outcome(one: DeliveryView, again: str, look: Look) -> tuple[str, str]:
     if one.state == "digested":
-        return (f"told {to} in a digest{again}", "ok") if one.sent else (f"waits for a digest to {to}", "dim")
+        return (
+            (f"told {one.route} in a digest{again}", "ok")
+            if one.sent
+            else (f"waits for a digest to {one.route}", "dim")
+        )
     if one.sent is not None:
-        return f"told {to}: accepted {look.clock.hm(one.sent, look.now)}{again}", "ok"
+        return f"told {one.route}: accepted {look.clock.hm(one.sent, look.now)}{again}", "ok"
     why = f": {one.error}" if one.error else ""
     if one.state == "parked":
-        return f"NOT told {to}: given up after {one.tries} tries{why}", "bad"
+        return f"NOT told {one.route}: given up after {one.tries} tries{why}", "bad"
     if one.state == "shadow":
-        return f"{to} would have been told (shadow)", "dim"
+        return f"{one.route} would have been told (shadow)", "dim"
     if one.state == "dropped":
-        return f"{to} was not told: it was over before it could leave", "dim"
-    return f"{to} is not told yet, {one.tries} tries{why}", "warn"
+        return f"{one.route} was not told: it was over before it could leave", "dim"
+    return f"{one.route} is not told yet, {one.tries} tries{why}", "warn"
 
 
 def held_words(one: HeldView) -> str:
     """Which notice is held back, by what and why."""
-    return f"{one.kind} to {one.route} is held back by {one.stage}: {one.ended_why or one.why}"
+    return f"{one.kind} to {one.route} is held back by {one.stage}: {_why_held(one)}"
+
+
+def _why_held(one: HeldView) -> str:
+    return (one.ended_why or one.why).removeprefix(f"{one.stage}: ")
+
+
+def _red_again(row: IncidentRow, look: Look) -> str:
+    """What there is to say of an incident that is red where the last word to anybody was that it is not."""
+    if row.closed is not None or not any(one.kind == AlertKind.RECOVERED for one in row.told):
+        return ""
+    if row.held is None:
+        return "red again, and nobody is told yet"
+    until = f" until {look.clock.hm(row.held.until, look.now)}" if row.held.until is not None else ""
+    return f"red again is held back{until} ({row.held.stage}: {_why_held(row.held)})"
 
 
 def last_told(view: IncidentView, look: Look) -> Run:
@@ -75,6 +98,8 @@ def last_told(view: IncidentView, look: Look) -> Run:
 
 def row_told(row: IncidentRow, look: Look, is_short: bool = False) -> Run:
     """The same of an incident's line; `is_short`: for a cell of ten."""
+    if again := _red_again(row, look):
+        return ("held back" if is_short and row.held else "not told" if is_short else again), "warn"
     worst = next((one for one in row.told if one.sent is None), row.told[-1] if row.told else None)
     if worst is None:
         if row.held is not None:

@@ -41,8 +41,9 @@ def stands(view: JobView | RunView, look: Look) -> list[list[Run]]:
 
 def native(word: str, reference: str, address: str, whose: str = "") -> list[list[Run]]:
     """Its source's own word for how it stands, its own name for it, and the page that its source has of it; `whose`
-    they are where that is not plain."""
-    found = [(f"{whose}native ", f'"{word}"' if word else ""), ("ref ", reference), ("web ", address)]
+    they are where that is not plain. A name that is a record for programs is left to the record (`i`)."""
+    said = "" if reference.startswith(("{", "[")) else reference
+    found = [(f"{whose}native ", f'"{word}"' if word else ""), ("ref ", said), ("web ", address)]
     return [[(name, "dim"), (text, "plain")] for name, text in found if text]
 
 
@@ -106,6 +107,14 @@ def _place(own: tuple[RunRow, float], others: list[float], look: Look, newest: b
     said: list[Run] = [(f"  {'last' if newest else 'took'} {goes_on}{took}", "key")]
     if not others:
         return [*said, (", the first that has a duration", "dim")]
+    return [*said, (f", {_among(seconds, others)}{_between(others)}", "dim")]
+
+
+def _among(seconds: float, others: list[float]) -> str:
+    """ "longer than 92 % of 59 good runs", "shorter than all 57 good runs"."""
+    many = counted(len(others), "good run")
+    every = f"all {many}" if len(others) > 1 else "the one good run"
+    if seconds < min(others) or seconds > max(others):
+        return f"{'shorter' if seconds < min(others) else 'longer'} than {every}"
     below = share_below(seconds, others)
-    share = f"{round(100 * below)} %" if below else "none"
-    return [*said, (f", longer than {share} of {counted(len(others), 'good run')}{_between(others)}", "dim")]
+    return f"longer than {round(100 * below)} % of {many}" if below else f"no longer than any of {many}"

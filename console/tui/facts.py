@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 
 from connectors.words import State, is_open
 from console.model.views import AttemptView, FindingView, JobView, RunRow, RunView
-from console.tui import durations
+from console.model.views.ahead import JobAheadView
+from console.tui import ahead, durations
 from console.tui.cells import Look, flowing_groups, took
 from console.tui.widgets.paint import Run, length_of
 
@@ -15,16 +16,19 @@ Lines = list[list[Run]]
 TRIES_SHOWN = 8
 
 
-def of_job(view: JobView, card: Sequence[Sequence[Run]], look: Look, width: int) -> list[Lines]:
-    """Blocks of lines, in the order that they are shown in; `card`: what people say of it."""
-    groups = [
-        [*durations.stands(view, look), *durations.native(view.row.native_state, "", view.native_url)],
-        durations.expected(view, look),
-        _changed(view, look),
-        _around(view),
-        card,
+def of_job(
+    view: JobView, card: Sequence[Sequence[Run]], look: Look, width: int, foreseen: Sequence[JobAheadView] = ()
+) -> list[Lines]:
+    """Blocks of lines, in the order that they are shown in; `card`: what people say of it; `foreseen`: what the
+    forecasts of the services that wait for it leave to it."""
+    stands = [*durations.stands(view, look), *durations.native(view.row.native_state, "", view.native_url)]
+    groups = [durations.expected(view, look), _changed(view, look), _around(view), card]
+    return [
+        flowing_groups(stands, width),
+        *([ahead.lines(foreseen, look, width)] if foreseen else []),
+        *(flowing_groups(one, width) for one in groups if one),
+        _plot(view, look, width),
     ]
-    return [*(flowing_groups(one, width) for one in groups if one), _plot(view, look, width)]
 
 
 def of_run(view: RunView, attempt: AttemptView | None, look: Look, width: int) -> list[Lines]:
@@ -43,10 +47,16 @@ def of_run(view: RunView, attempt: AttemptView | None, look: Look, width: int) -
 
 
 def fitting(blocks: Iterable[Lines], room: int) -> Lines:
-    """All lines where there is room for them, else the first of each block, as many as there are lines."""
+    """All lines where there is room for them, else the first of each block, and further ones of the upper blocks, as
+    many as there are lines."""
     blocks = list(blocks)
-    whole = [line for lines in blocks for line in lines]
-    return whole if len(whole) <= room else [lines[0] for lines in blocks][: max(1, room)]
+    spare = room - len(blocks)
+    found: Lines = []
+    for lines in blocks:
+        more = max(0, min(len(lines) - 1, spare))
+        found += lines[: 1 + more]
+        spare -= more
+    return found[: max(1, room)]
 
 
 def _plot(view: JobView | RunView, look: Look, width: int) -> Lines:

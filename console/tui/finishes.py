@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from console.model.finishes import ASSERTED, LATE, NEVER, ON_TIME, PARTIAL, Finish, Outlook
+from console.model.finishes import ASSERTED, AT_RISK, IF_GOOD, LATE, NEVER, ON_TIME, PARTIAL, SUM, Finish, Outlook
 from console.model.plans import Save
 from console.model.words import Timeliness
 from console.tui.cells import Look
@@ -20,6 +20,8 @@ TALL = 36
 _MARKS = {
     ON_TIME: Timeliness.ON_TIME,
     LATE: Timeliness.WILL_MISS,
+    AT_RISK: Timeliness.AT_RISK,
+    IF_GOOD: Timeliness.AT_RISK,
     PARTIAL: Timeliness.AT_RISK,
     ASSERTED: Timeliness.AT_RISK,
     NEVER: Timeliness.BREACHED,
@@ -32,7 +34,7 @@ def finish_lines(found: Outlook, look: Look, width: int) -> list[list[Run]]:
         return []
     columns = [_column(found, number, look) for number in range(len(found.ways))]
     due = ["due", *(look.clock.hm(_due(day), look.now, day.zone) for day in found.days)]
-    names = ["FINISH", *(day.service for day in found.days)]
+    names = [f"FINISH ({SUM} sum)" if found.is_mixed else "FINISH", *(day.service for day in found.days)]
     left = width - 1 - NAME - GAP - max(map(len, due))
     shown: list[list[list[Run]]] = []
     for column in columns:
@@ -63,15 +65,16 @@ def _wide(column: Sequence[Sequence[Run]]) -> int:
 
 def _column(found: Outlook, number: int, look: Look) -> list[list[Run]]:
     way = found.ways[number]
-    head: list[Run] = [(f"{look.glyphs.sign('marked')} {way.name}", "key") if way.is_present else (way.name, "dim")]
+    head: list[Run] = [(f"{look.glyphs.sign('marked')} {way.words}", "key") if way.is_present else (way.words, "dim")]
     cells = zip(way.finishes, found.days, strict=True)
-    return [head, *(_cell(one, day, look) for one, day in cells)]
+    return [head, *(_cell(found, one, day, look) for one, day in cells)]
 
 
-def _cell(one: Finish, day: Save, look: Look) -> list[Run]:
+def _cell(found: Outlook, one: Finish, day: Save, look: Look) -> list[Run]:
     mark, _, style = look.glyphs.mark("timeliness", _MARKS.get(one.stands, Timeliness.NO_ESTIMATE))
-    at = f"{look.clock.hm(one.at, look.now, day.zone)} " if one.at is not None else ""
-    return [(f"{mark} ", style), (at, "plain"), (one.stands, style)]
+    at = f"{found.sign(one)}{look.clock.hm(one.at, look.now, day.zone)}" if one.at is not None else ""
+    gap = " " if at and one.words.startswith(" ") else ""
+    return [(f"{mark} ", style), (f"{at}{gap}", "plain"), (one.words.lstrip(), style)]
 
 
 def _due(day: Save) -> datetime:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from connectors.words import State
 from console.control.timeline import Bar, Kind, Lane
+from console.model.forecasts import late_words
 from console.tui.cells import Look
 from console.tui.glyphs import SIGNS
 from console.tui.widgets.paint import Run, fit, fit_middle
@@ -23,6 +24,8 @@ TICKS = (5, 10, 15, 30, 60, 120, 180, 360, 720)
 NAMED = 8
 """Cells at least from one to the next."""
 MARKS = {Kind.RAN: ("━", "="), Kind.RUNS: ("━", "="), Kind.EXPECTED: SIGNS["ahead"], Kind.FAN: SIGNS["fan"]}
+TOLD = 0.01
+"""P(late) from which on it is told."""
 BESIDE = 8
 """Cells from a deadline to where its time may still stand."""
 NOW, DEADLINE = ("┊", ":"), SIGNS["deadline"]
@@ -172,8 +175,8 @@ def label(lane: Lane, width: int, look: Look) -> list[Run]:
     return [("  ", "plain"), (f"{mark} ", style), (fit(fit_middle(name, width - 5), width - 4), "plain")]
 
 
-def words(lane: Lane, look: Look) -> list[Run]:
-    """A lane in words: when it is due, when it was or may be done."""
+def words(lane: Lane, look: Look, wide: bool = True) -> list[Run]:
+    """A lane in words: when it is due, when it was or may be done, and where it is `wide` how likely it is late."""
     clock, now = look.clock, look.now
     runs: list[Run] = [(f" {lane.service.title or lane.name if lane.service is not None else lane.name}  ", "strong")]
     if lane.service is not None and lane.service.is_promised:
@@ -185,7 +188,9 @@ def words(lane: Lane, look: Look) -> list[Run]:
     if lane.expected is None:
         return [*runs, ("no estimate", "dim")]
     late = clock.hm(lane.late, now)
-    return [*runs, (f"expected {clock.hm(lane.expected, now)}, 19 of 20 by {late}", "plain")]
+    odds = lane.service.p_late if wide and lane.service is not None else None
+    told = f", {late_words(odds)}" if odds is not None and odds >= TOLD else ""
+    return [*runs, (f"expected {clock.hm(lane.expected, now)}, 19 of 20 by {late}{told}", "plain")]
 
 
 def scrubber(first: datetime, last: datetime, at: datetime, width: int, look: Look) -> list[Run]:

@@ -123,6 +123,8 @@ COLUMNS = {
 }
 """Marks that may stand under one another; a test asserts that no two of a column look alike."""
 
+_MARKS = {(column, str(value)): mark for column, marks in COLUMNS.items() for value, mark in marks.items()}
+
 SIGNS = {
     "stale": ("◷", "?"),
     "full": ("▓", "#"),
@@ -148,7 +150,7 @@ class Glyphs:
 
     def mark(self, column: str, value: str) -> tuple[str, str, str]:
         """(one cell, word, style) of a value; a value that nobody knows is shown as `?` with its own word."""
-        found = next((mark for member, mark in COLUMNS[column].items() if member == value), None)
+        found = _MARKS.get((column, value))
         if found is None:
             return "?", value or "unknown", "warn"
         return (found.letter if self.plain else found.glyph), found.word, found.style

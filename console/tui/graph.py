@@ -25,12 +25,15 @@ ENDS = 2
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """What stands at a spot: its mark, its text, and what is said below where there is room."""
+    """What stands at a spot: its mark, its text, and what is said on the lines below where there is room."""
 
     mark: Run
     text: str
     style: str
-    below: Sequence[Run] = ()
+    below: Sequence[Sequence[Run]] = ()
+    """Line by line, what matters most first."""
+    tail: Run = ("", "plain")
+    """After the text, whole whatever that loses."""
 
 
 class Drawing:
@@ -51,9 +54,11 @@ class Drawing:
             self._left.setdefault(other, []).append(one)
         self.lit = frozenset(self._links_of(critical))
         self._ends_lit = {place for link in self.lit for place in link[:1]}
-        self._widths = self._measured(widest)
-        if spacing > 1:
-            self._widen(room)
+        names = self._wanted(below=0, is_tight=room > 0)
+        spare = room - sum(names.values()) if room else 0
+        self._is_narrow = self._between(True) <= spare < self._between(False)  # nothing else makes room for the names
+        self._widths = {layer: min(widest, cells) for layer, cells in names.items()}
+        self.is_cut = self._widen(room)
         self.layers = sorted(self._widths)
         self._cells: dict[int, dict[Cell, Arms]] = {}
         self._heavy: dict[int, set[Cell]] = {}
@@ -64,7 +69,11 @@ class Drawing:
 
     @property
     def width(self) -> int:
-        return sum(self._widths.values()) + sum(map(self._room, self._channels.values()))
+        return sum(self._widths.values()) + self._between(self._is_narrow)
+
+    def _between(self, is_narrow: bool) -> int:
+        """Cells of all channels."""
+        return sum(_room(channel, _gap(channel, is_narrow)) for channel in self._channels.values())
 
     def place_at(self, layer: int, row: int) -> int | None:
         """The place of the spot that stands there; no bend."""
@@ -114,10 +123,10 @@ class Drawing:
         return self.layout.spots[link[0]].layer
 
     def _gap(self, channel: Channel) -> int:
-        return 2 if channel.count <= WIDE_LANES else 1
+        return _gap(channel, self._is_narrow)
 
     def _room(self, channel: Channel) -> int:
-        return channel.count * self._gap(channel) + 2 * ENDS - (channel.count > 0)
+        return _room(channel, self._gap(channel))
 
     def _path(self, link: Pair) -> Iterator[tuple[Cell, Arms]]:
         """The cells of a link, each with the arms that it needs there."""
@@ -178,26 +187,29 @@ class Drawing:
 
     # lines
 
-    def _measured(self, widest: int) -> dict[int, int]:
-        """Layer -> cells of its labels."""
+    def _wanted(self, below: int, is_tight: bool = False) -> dict[int, int]:
+        """Layer -> cells in which its labels, and so many lines below each, are whole; `is_tight`: without a cell more
+        than that."""
         found = {spot.layer: 4 for spot in self.layout.spots}
-        for spot, label in zip(self.layout.spots, self.labels, strict=True):
-            if spot.jobs and found[spot.layer] < widest:
-                found[spot.layer] = min(widest, max(found[spot.layer], length_of([(label.text, "")]) + 4))
+        for place, (spot, label) in enumerate(zip(self.layout.spots, self.labels, strict=True)):
+            if spot.jobs:
+                named = length_of([(label.text, ""), label.tail]) + (self._beside(place) if is_tight else 4)
+                told = (length_of(line) + 4 for line in label.below[:below])
+                found[spot.layer] = max(found[spot.layer], named, *told)
         return found
 
-    def _widen(self, room: int) -> None:
-        """What is said below the labels is not cut where all layers stay in so many cells; the nearest come first."""
-        told: dict[int, int] = {}
-        for spot, label in zip(self.layout.spots, self.labels, strict=True):
-            if spot.jobs:
-                told[spot.layer] = max(told.get(spot.layer, 0), length_of(label.below) + 4)
-        spare = room - self.width
-        for layer in sorted(told, key=abs):
-            more = told[layer] - self._widths[layer]
-            if 0 < more <= spare:
-                self._widths[layer] += more
-                spare -= more
+    def _widen(self, room: int) -> bool:
+        """All layers together take up to so many cells: they share them for the names first, then for what is said
+        below. True where something stays cut."""
+        for wanted in (self._wanted(0, is_tight=True), self._wanted(0), self._wanted(self.spacing - 1)):
+            short = {layer for layer, cells in wanted.items() if self._widths[layer] < cells}
+            spare = room - self.width
+            while short and spare > 0:
+                for layer in sorted(short, key=abs)[:spare]:
+                    self._widths[layer] += 1
+                spare -= len(short)
+                short = {layer for layer in short if self._widths[layer] < wanted[layer]}
+        return bool(short)
 
     def marked(self, links: Collection[Pair]) -> set[tuple[int, int, int]]:
         """(layer, x, y) of the cells of these links, to be shown as belonging together."""
@@ -221,7 +233,7 @@ class Drawing:
         self, layer: int, place: int | None, below: int, here: int | None, style: Callable[[int], str]
     ) -> list[Run]:
         width = self._widths[layer]
-        if place is None or below > 1:
+        if place is None:
             return [(" " * width, "plain")]
         label, spot = self.labels[place], self.layout.spots[place]
         if not spot.jobs:
@@ -229,17 +241,22 @@ class Drawing:
             return [(" " * width if below else self._stroke((0, 2, 0, 2) if lit else (0, 1, 0, 1)) * width,
                      "warn" if lit else "dim")]  # fmt: skip
         if below:
-            return _cut([("  ", "plain"), *label.below], width)
+            return _cut([("  ", "plain"), *(label.below[below - 1] if below <= len(label.below) else ())], width)
         own = "here" if place == here else style(place) or label.style
-        text = fit_middle(label.text, width - 3)
+        text = fit_middle(label.text, max(1, width - self._beside(place) - length_of([label.tail])))
         mark = (label.mark[0], own if own in ("here", "dim") else label.mark[1])
         runs: list[Run] = [mark, (" ", own if own == "here" else "plain"), (text, own)]
+        runs += [label.tail] if label.tail[0] else []
         left = width - length_of(runs)
         if not self._right.get(place):
             return [*runs, (" " * left, "plain")]
         lit = place in self._ends_lit
         tail = self._stroke((0, 2, 0, 2) if lit else (0, 1, 0, 1)) * (left - 1)
         return [*runs, (" ", "plain"), (tail, "warn" if lit else "dim")]
+
+    def _beside(self, place: int) -> int:
+        """Cells of a label beside its name: its mark, a blank, and one more where a stroke goes on."""
+        return 3 if self._right.get(place) else 2
 
     def _cell(self, layer: int, cell: Cell, marked: Collection[tuple[int, int, int]]) -> Run:
         arms = self._strokes(layer).get(cell)
@@ -261,6 +278,14 @@ class Drawing:
         if upright and level:
             return "+"
         return " ="[level > 1] if level > 1 else "-" if level else "#" if upright > 1 else "|"
+
+
+def _gap(channel: Channel, is_narrow: bool) -> int:
+    return 2 if channel.count <= WIDE_LANES and not is_narrow else 1
+
+
+def _room(channel: Channel, gap: int) -> int:
+    return channel.count * gap + 2 * ENDS - (channel.count > 0)
 
 
 _NONE: Arms = (0, 0, 0, 0)

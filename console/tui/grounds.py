@@ -3,13 +3,16 @@ word, and how old it is. Pure; views in, lines out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 
 from connectors.words import Evidence, Proof
 from console.clean import clean_line
 from console.durations import duration_words
+from console.model.forecasts import late_words, percent
 from console.model.views import HurtService, IncidentView, MemberView
+from console.model.views.ahead import JobAheadView
+from console.tui.ahead import slack_words, style
 from console.tui.cells import Look
 from console.tui.when import span
 from console.tui.widgets.paint import Run
@@ -31,11 +34,13 @@ _PROOFS = {
 _EXPECTED = "its accepted schedule says that it must run"
 
 
-def grounds(view: IncidentView, look: Look) -> Lines:
-    """The verdict on each service and what it is reckoned from; then the facts, the root first; then what rules saw."""
+def grounds(view: IncidentView, look: Look, foreseen: Sequence[JobAheadView] = ()) -> Lines:
+    """The verdict on each service and what it is reckoned from; then the facts, the root first; then what rules saw.
+    `foreseen`: what the services' forecasts leave to their jobs."""
     lines: Lines = []
     for service in view.services:
-        lines += [*_service(service, look), []]
+        left = {one.job: one for one in foreseen if one.service == (service.title or service.name)}
+        lines += [*_service(service, left, look), []]
     lines.append([(" FACTS", "key"), ("  what each source told last, and when", "dim")])
     if not view.members:
         lines.append([(f"   {view.row.title}: its cause is no run", "dim")])
@@ -50,7 +55,8 @@ def grounds(view: IncidentView, look: Look) -> Lines:
     return lines
 
 
-def _service(one: HurtService, look: Look) -> Iterator[list[Run]]:
+def _service(one: HurtService, left: Mapping[str, JobAheadView], look: Look) -> Iterator[list[Run]]:
+    """`left`: what its forecast leaves to each job."""
     mark, word, style = look.glyphs.mark("timeliness", one.timeliness)
     deadline = look.clock.hm(one.deadline, look.now, one.zone)
     yield [(f" {mark} ", style), (f"{one.title or one.name} ", "strong"), (word, style), (f", due {deadline}", "plain")]
@@ -59,7 +65,26 @@ def _service(one: HurtService, look: Look) -> Iterator[list[Run]]:
     green_by = look.clock.hm(one.green_by, look.now, one.zone)
     act_by = look.clock.hm(one.act_by, look.now, one.zone)
     yield [(f"   act by {act_by}, green by {green_by}: {one.source or 'no estimate'}", "dim")]
-    yield from ([(f"   {_estimate(each)}", "dim")] for each in one.estimates)
+    yield from ([(f"   {clean_line(words)}", style)] for words, style in _forecast(one, look))
+    yield from ([(f"   {_estimate(each)}", "dim"), *_left(each, left)] for each in one.estimates)
+
+
+def _forecast(one: HurtService, look: Look) -> Iterator[Run]:
+    """ "61 % late: done 05:50, 4 of 5 by 06:20, 19 of 20 by 06:52"; and why that is not to be trusted."""
+    if one.p_late is None or one.expected is None:
+        return
+    p50, p80, p95 = (look.clock.hm(at, look.now, one.zone) for at in (one.expected, one.p80, one.p95))
+    yield f"{late_words(one.p_late)}: done {p50}, 4 of 5 by {p80}, 19 of 20 by {p95}", "plain"
+    if one.distrust:
+        yield f"its forecast is not to be trusted: {one.distrust}", "warn"
+
+
+def _left(one: Mapping[str, object], left: Mapping[str, JobAheadView]) -> list[Run]:
+    """ "; decides 84 %, slack +12m" of a job of the critical path that is not over."""
+    known = left.get(str(one.get("job", "")))
+    if known is None:
+        return []
+    return [(f"; decides {percent(known.decides)}, slack {slack_words(known)}", style(known))]
 
 
 def _estimate(one: Mapping[str, object]) -> str:

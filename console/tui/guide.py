@@ -10,12 +10,14 @@ from console.tui.where import OVERLAYS
 from console.tui.widgets.bar import Bar, Line
 
 if TYPE_CHECKING:
+    from console.model.carried import PlanView
     from console.tui.app import HeadwayApp
     from console.tui.ports import ReadsLike
     from console.tui.screens.base import BaseScreen
     from console.tui.tour import Tour
 
 BAR = "tour"
+SHORT = "short"
 LAST = 4
 """Steps done before the one that a plan is started in: from then on it is asked how the plans stand."""
 
@@ -49,7 +51,14 @@ def paint(screen: Any, where: str) -> None:
 
 
 def _plans(reads: ReadsLike) -> list[str]:
-    return [plan.state for plan in reads.plans()]
+    """How each plan stands; `SHORT` where it is done and its incident needs another one."""
+    return [SHORT if plan.state == "done" and _is_short(plan, reads) else plan.state for plan in reads.plans()]
+
+
+def _is_short(plan: PlanView, reads: ReadsLike) -> bool:
+    from console.model.steps import left_open
+
+    return plan.incident_id is not None and bool(left_open(reads.incident(plan.incident_id)))
 
 
 def _lines(board: HeadwayApp, tour: Tour, seen: Any) -> list[Line]:

@@ -10,7 +10,22 @@ from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from console.tui.key_words import PLAIN, SHOWN
-from console.tui.where import ALL, ASKED, BIG, BOXES, HURT, JOBS, LISTS, MARKED, OVERLAYS, PANES, POLLED, RUNS, VERBS
+from console.tui.where import (
+    ALL,
+    ASKED,
+    BIG,
+    BOXES,
+    FORESEEN,
+    HURT,
+    JOBS,
+    LISTS,
+    MARKED,
+    OVERLAYS,
+    PANES,
+    POLLED,
+    RUNS,
+    VERBS,
+)
 
 if TYPE_CHECKING:
     from textual.binding import BindingType
@@ -67,11 +82,15 @@ TABLE: tuple[Act, ...] = (
         MARKED, 0),
     Act("clear_marks", ("ctrl+backslash",), "clear marks", "take all marks away", MARKED, 0),
     Act("cancel", ("c",), "cancel", "end what runs now, or the marked ones; shows it first", VERBS, 5),
+    Act("start_job", ("s",), "start", "start the job once, now; shows it first, and takes a conf where its system does",
+        ("jobs", "job"), 0),
     Act("skip", ("X",), "skip", "say that the run is not needed, or the marked ones; shows it first", VERBS, 0),
     Act("mark_ok", ("M",), "mark OK", "say that the run is good, or the marked ones; shows it first", VERBS, 0),
     Act("hold", ("h",), "hold", "keep the job from starting, or let it go again; asks first", ("jobs", "job"), 6),
     Act("hold", ("h",), "release", "let the job go again; asks first", ("holds",), 2),
     Act("drift", ("d",), "accept drift", "accept what changed at the source; asks first", ("jobs", "job"), 7),
+    Act("backfills", ("B",), "backfills", "its scheduler's own backfills under way: pause, resume, cancel; asks first",
+        ("job",), 0),
     Act("card", ("e",), "edit card", "owner, runbook, how safe a rerun is: where config lets people say it; asks first",
         ("job",), 0),
     Act("ack", ("a",), "take it", "you are on it: nothing is repeated or escalated; asks how long and why",
@@ -106,6 +125,8 @@ TABLE: tuple[Act, ...] = (
     Act("blast", ("b",), "blast", "blast radius: the jobs and services that it takes with it", JOBS, 0),
     Act("blast", ("b",), "blast", "light what the job takes with it, or the critical path again", ("lineage",), 2),
     Act("lineage", ("g",), "centre", "the job under the cursor becomes the centre", ("lineage",), 4),
+    Act("what_if", ("W",), "what if", "what becomes of services if it is restarted, skipped or faster; nothing is sent",
+        FORESEEN, 0),
     Act("up_more", ("u",), "upstream", "one step more of what lies upstream", ("lineage",), 5),
     Act("up_less", ("U",), "less upstream", "one step less of what lies upstream", ("lineage",), 0),
     Act("down_more", ("d",), "downstream", "one step more of what lies downstream", ("lineage",), 6),
@@ -194,6 +215,7 @@ TABLE: tuple[Act, ...] = (
     Act("choose", ("enter",), "choose", "take the line under the cursor", ("pick", "preview")),
     Act("back", ("escape",), "back", "close it; nothing has happened, nothing is sent", BOXES),
     Act("copy", ("y",), "copy", "copy the text, or the first address", ("text",)),
+    Act("what_if_at", ("t",), "restarted at", "what a restart at another time would bring", ("what_if",)),
 )  # fmt: skip
 
 MOVES: tuple[Act, ...] = (

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from types import MappingProxyType
 
-from console.control.layering import REST, Layout, Pair, Spot, Wanted, lay_out
+from console.control.layering import Layout, Spot, Wanted, lay_out
 from console.control.lineage import blast_radius, which_read
 from console.control.reach import Reach
 from console.model.views import ServiceView
-from console.model.views.lineage import LineageJob, LineageRun, Read
+from console.model.views.ahead import JobAheadView
+from console.model.views.lineage import LineageJob
+from console.tui.ahead import in_service
 from console.tui.cells import Look, act_by, counted
-from console.tui.graph import Drawing, Sign
+from console.tui.graph import Drawing
+from console.tui.spots import Ahead, Reading, Runs, Size, Told, delivers, label, mark
 from console.tui.when import short
 from console.tui.widgets.paint import Run
 
@@ -21,8 +25,10 @@ DEPTH = 3
 MOST = 12
 """Spots of a layer; Enter on what is folded shows them all."""
 WIDE = 110
-Runs = Mapping[int, Sequence[LineageRun]]
-Reading = Mapping[Pair, Read]
+"""Columns from which jobs bear the name of their system, where that cuts nothing."""
+LEAST = 20
+"""Cells of a name before it is cut; what is wider than the screen is walked along."""
+NOTHING: Ahead = MappingProxyType({})
 
 
 class Fold(StrEnum):
@@ -59,6 +65,8 @@ class Shown:
     """Which run read which; empty unless that was asked for."""
     runs: Runs | None = None
     """The latest runs of each job; None unless that was asked for."""
+    ahead: Ahead = field(default_factory=dict)
+    """What the forecast leaves to each job."""
 
     def jobs_below(self, job_ids: Iterable[int]) -> dict[int, int]:
         """Job -> steps away, of all that these take with them."""
@@ -71,8 +79,11 @@ class Shown:
         return found
 
 
-def draw(found: Reach, options: Options, look: Look, size: tuple[int, int], runs: Runs | None = None) -> Shown:
-    """Lays it out for so many columns and lines. `runs`: with them, which run read which."""
+def draw(
+    found: Reach, options: Options, look: Look, size: tuple[int, int], runs: Runs | None = None, ahead: Ahead = NOTHING
+) -> Shown:
+    """Lays it out for so many columns and lines. `runs`: with them, which run read which. `ahead`: what the forecast
+    leaves to each job, by its name."""
     jobs, view = found.view.jobs, found.view
     causes = {one.id for one in found.causes}
     lit = {job.id for job in jobs.values() if job.name in found.critical}
@@ -85,88 +96,25 @@ def draw(found: Reach, options: Options, look: Look, size: tuple[int, int], runs
     wanted = Wanted(view.job_id, options.up, options.down, MOST, options.opened, keep, groups)
     layout = lay_out(view.edges, wanted, order=lambda job: jobs[job].name)
     reading = which_read(view.edges, runs, {job.id: job.name for job in jobs.values()}) if runs is not None else {}
-    tall = (max(spot.row for spot in layout.spots) + 1) * 2 <= size[1]
-    labels = [_label(spot, found, reading, runs, look, size[0] >= WIDE) for spot in layout.spots]
-    widest = max(18, (size[0] - 16) // 3)
-
-    drawing = Drawing(layout, labels, widest, 2 if tall else 1, found.critical_edges, look.glyphs.plain, size[0])
-    return Shown(found, options, drawing, reading, runs)
-
-
-def _label(spot: Spot, found: Reach, reading: Reading, runs: Runs | None, look: Look, wide: bool) -> Sign:
-    jobs = [found.view.jobs[each] for each in spot.jobs]
-    if not jobs:
-        return Sign((" ", "plain"), "", "plain")
-    if spot.group or len(jobs) > 1:
-        return _folded(spot, jobs, look)
-    [one] = jobs
-    style = "bad" if one in found.causes else "strong" if one.name in found.critical else "plain"
-    text = one.name if wide else one.name.partition("/")[2] or one.name
-    ends = [name for name, those in found.view.services.items() if one.id in those]
-    due = {each.name: look.clock.hm(each.deadline, look.now, each.zone) for each in found.services}
-    delivers: list[Run] = [(f" delivers {name} {due.get(name, '')}".rstrip(), "key") for name in ends[:1]]
-    return Sign(_mark(one, look), text, style, [*_below(one, reading, runs, look, wide), *delivers])
+    lines = spacing(layout, size[1], bool(ahead))
+    told = Told(found, look, Size.WHOLE, reading, runs, ahead, delivers(found), lines)
+    for told_size in list(Size)[size[0] < WIDE :]:
+        drawing = _drawing(layout, replace(told, size=told_size), size[0])
+        if not drawing.is_cut:
+            break
+    return Shown(found, options, drawing, reading, runs, ahead)
 
 
-def _mark(one: LineageJob, look: Look) -> Run:
-    if not one.state:
-        return " ", "dim"
-    mark, _, style = look.glyphs.mark("state", one.state)
-    return mark, "dim" if one.stale_since is not None and style == "ok" else style
+def _drawing(layout: Layout, told: Told, room: int) -> Drawing:
+    labels = [label(spot, told) for spot in layout.spots]
+    return Drawing(layout, labels, LEAST, told.lines, told.found.critical_edges, told.look.glyphs.plain, room)
 
 
-def _age(one: LineageJob, look: Look) -> list[Run]:
-    """How old what is told of it is, where nobody sees its target; as in Jobs."""
-    if one.stale_since is None:
-        return []
-    return [(f" {look.glyphs.sign('stale')} {short(look.now - one.stale_since)}", "warn")]
-
-
-def _below(one: LineageJob, reading: Reading, runs: Runs | None, look: Look, wide: bool) -> list[Run]:
-    """The second line: where it is, and how it went; by run, when it ran and what it read."""
-    if runs is not None:
-        run = next((each for each in runs.get(one.id, ()) if each.started is not None), None)
-        if run is None:
-            return [("has not run", "dim")]
-        old = {read.bd if read else "nothing" for (_, reader), (mine, read, _) in reading.items()
-               if reader == one.id and (read is None or read.bd != mine.bd)}  # fmt: skip
-        words = f"{look.clock.day(run.started, look.now)}–{look.clock.hm(run.ended, look.now) if run.ended else '…'}"
-        return [(words, "dim"), (f" read {', '.join(sorted(old))}" if old else "", "warn")]
-    if one.before or one.waits_for:
-        return [*_ahead(one, look), *_age(one, look)]
-    if not one.state:
-        return [("has not run", "dim")]
-    _, word, _ = look.glyphs.mark("state", one.state)
-    said = word if wide else one.system
-    return [(f"{said} {look.clock.day(one.at, look.now)}", "bad" if one.is_red else "dim"), *_age(one, look)]
-
-
-def _ahead(one: LineageJob, look: Look) -> list[Run]:
-    """What is expected, and dimmed beside it how it went before: "due 04:00 (● Thu 04:12)", "held, due 04:00 (…)"; of
-    what an incident keeps from starting "waits for extract_orders, due 04:00"."""
-    due = f"due {look.clock.day(one.at, look.now)}" if one.at is not None else "has not run"
-    if one.waits_for:
-        return [(f"waits for {short_name(one.waits_for)}", "warn"), (f", {due}", "dim")]
-    _, word, _ = look.glyphs.mark("state", one.state)
-    mark = look.glyphs.mark("state", one.before)[0]
-    said = due if word == "planned" else f"{word}, {due}"
-    return [(said, "plain"), (f" ({mark} {look.clock.day(one.before_at, look.now)})", "dim")]
-
-
-def short_name(job: str) -> str:
-    """A job without its system and host: "extract_orders"."""
-    return (job.partition("/")[2] or job).rpartition(":")[2]
-
-
-def _folded(spot: Spot, jobs: Sequence[LineageJob], look: Look) -> Sign:
-    """A spot of several: what it stands for, how many are red, the state that most have."""
-    red = sum(one.is_red for one in jobs)
-    more = "…" if not look.glyphs.plain else "..."
-    name = f"{more} {counted(len(jobs), 'job')}" if spot.group == REST else f"{spot.group}: {counted(len(jobs), 'job')}"
-    states = Counter(look.glyphs.mark("state", one.state)[1] if one.state else "not run" for one in jobs)
-    words = ", ".join(f"{number} {state}" for state, number in states.most_common(3))
-    mark: Run = (look.glyphs.mark("state", "failed")[0], "bad") if red else (more[0], "dim")
-    return Sign(mark, f"{name}, {red} red" if red else name, "bad" if red else "dim", [(words, "dim")])
+def spacing(layout: Layout, height: int, has_more: bool) -> int:
+    """Lines of a row: its name, how it stands, where there `has_more` what the forecast leaves it, and the service that
+    it delivers."""
+    rows = max(spot.row for spot in layout.spots) + 1
+    return next((lines for lines in (4, 3, 2) if rows * lines <= height and (lines < 4 or has_more)), 1)
 
 
 # the lines that tell of the spot under the cursor
@@ -188,7 +136,7 @@ def facts(shown: Shown, spot: Spot, look: Look, blast: bool) -> list[list[Run]]:
         ]
     else:
         second = _next_to(jobs, shown, below)
-    return [first, second, _services(shown, {*spot.jobs, *below}, look)]
+    return [first, second, _services(shown, spot.jobs, below, look)]
 
 
 def _name_line(jobs: Sequence[LineageJob], shown: Shown, look: Look) -> list[Run]:
@@ -197,7 +145,7 @@ def _name_line(jobs: Sequence[LineageJob], shown: Shown, look: Look) -> list[Run
         return [(f" {counted(len(jobs), 'job')}: ", "strong"), (names, "plain")]
     [one] = jobs
     word = look.glyphs.mark("state", one.state)[1] if one.state else "has not run"
-    runs: list[Run] = [(" ", "plain"), _mark(one, look), (f" {one.name}", "strong")]
+    runs: list[Run] = [(" ", "plain"), mark(one, look), (f" {one.name}", "strong")]
     if one.before or one.waits_for:
         due = f", due {look.clock.day(one.at, look.now)}" if one.at is not None else ""
         runs.append((f"  {word}{due}", "plain"))
@@ -243,21 +191,26 @@ def _next_to(jobs: Sequence[LineageJob], shown: Shown, below: Mapping[int, int])
     ]  # fmt: skip
 
 
-def _services(shown: Shown, job_ids: set[int], look: Look) -> list[Run]:
+def _services(shown: Shown, spot: Sequence[int], below: Iterable[int], look: Look) -> list[Run]:
+    """Which services wait for it; of one job what the forecast of each leaves to it."""
+    job_ids = {*spot, *below}
     ends = {name for name, those in shown.found.view.services.items() if job_ids.intersection(those)}
     hurt = [one for one in shown.found.services if one.name in ends]
     if not hurt:
         return [(" no service waits for it", "dim")]
-    runs: list[Run] = [(" services ", "dim")]
+    name = shown.found.view.jobs[spot[0]].name if len(spot) == 1 else ""
+    left = {(one.name, one.bd): one for one in shown.ahead.get(name, ())}
+    runs: list[Run] = [(" ", "plain")]
     for one in hurt:
-        runs += [*_service(one, look), ("   ", "plain")]
+        runs += [*_service(one, left.get((one.name, one.bd)), look), ("   ", "plain")]
     return runs
 
 
-def _service(one: ServiceView, look: Look) -> list[Run]:
+def _service(one: ServiceView, left: JobAheadView | None, look: Look) -> list[Run]:
     mark, word, style = look.glyphs.mark("timeliness", one.timeliness)
     due = f" {one.title or one.name} {look.clock.hm(one.deadline, look.now, one.zone)} {word}"
     runs: list[Run] = [(mark, style), (due, style if style in ("bad", "warn") else "plain")]
+    runs += in_service(left) if left is not None else []
     if one.act_by is not None and one.delivered is None:
         when, urgent = act_by(one.act_by, look, one.zone)
         runs += [(" act by ", "dim"), (when, urgent)]

@@ -20,6 +20,7 @@ WORDS = {
     Verb.SKIP: "skip",
     Verb.HOLD: "hold",
     Verb.RELEASE: "release",
+    Verb.BACKFILL: "backfill",
 }
 
 

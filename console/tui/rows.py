@@ -161,8 +161,8 @@ def _health(view: TargetView, look: Look, is_watched: bool) -> tuple[str, str, s
 
 
 def _kind(view: TargetView) -> str:
-    """What it is, and which version of it."""
-    return f"{view.kind} {view.version}".strip()
+    """What it is, and which version of it, which may name what it is."""
+    return view.version if view.version.startswith(f"{view.kind} ") else f"{view.kind} {view.version}".strip()
 
 
 def _can(view: TargetView) -> str:

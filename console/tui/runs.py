@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from console.model.ids import instant
 from console.model.views import JobRow, RunRow
-from console.tui.cells import Look, markable, state_cells, took
+from console.tui.cells import Look, marked_row, state_cells, took
 from console.tui.when import signed
 from console.tui.widgets.paint import Run
 from console.tui.widgets.table import Column, Row, ranked, roomy, widened
@@ -64,6 +64,7 @@ def job(
     """A line of Jobs; `drifted`: what differs from the accepted definition; `promised`: deadline and slack of what
     hangs on it, in microseconds."""
     dash = look.glyphs.sign("dash")
+    name = "  " + view.name if view.is_task else view.name
     if view.state:
         cells = state_cells(view, look)
     else:
@@ -73,8 +74,8 @@ def job(
     return Row(
         view.id,
         (
-            *cells[:2],
-            markable("  " + view.name if view.is_task else view.name, look, marked, "dim" if view.gone else "plain"),
+            cells[0],
+            *marked_row(cells[1], name, look, marked, "dim" if view.gone else "plain"),
             cells[2],
             *_promise(promised, look),
             (view.bd, "dim"),
@@ -110,8 +111,7 @@ def run(view: RunRow, look: Look, zone: str = "", marked: bool = False) -> Row:
         view.id,
         (
             mark,
-            sign,
-            markable(when, look, marked),
+            *marked_row(sign, when, look, marked),
             (view.bd, "dim"),
             word,
             (str(view.attempts), "warn" if view.attempts > 1 else "dim"),
@@ -126,7 +126,9 @@ def run(view: RunRow, look: Look, zone: str = "", marked: bool = False) -> Row:
 
 def one_of_all(view: RunRow, look: Look, marked: bool = False) -> Row:
     """A line of Runs: the same as among the runs of its job, with the job's name before it."""
-    mark, sign, _, *others = run(view, look).cells
-    name = markable(view.job, look, marked)
+    mark, sign, _, *others = run(view, look, marked=marked).cells
     period = look.clock.day(view.period, look.now) if view.period else look.clock.period(view.period_key)
-    return Row(view.id, (mark, sign, name, (period, "plain"), *others, (view.native_state, "dim")))
+    return Row(
+        view.id,
+        (mark, sign, (view.job, "key" if marked else "plain"), (period, "plain"), *others, (view.native_state, "dim")),
+    )

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
-from console.model.chance import late_words
+from console.model.forecasts import late_words, percent
 from console.model.views import ServiceView
 from console.model.words import Timeliness
 from console.tui import chrome
-from console.tui.cells import Look, act_by
+from console.tui.cells import Look, act_by, counted
 from console.tui.forecast import forecast_bar, worst
 from console.tui.kept import kept
 from console.tui.when import short, signed
@@ -40,24 +40,27 @@ SERVICES = (
 CAUSE = next(index for index, column in enumerate(SERVICES) if column.title == "cause")
 LEAST = 0.01
 """P(late) from which on it is shown."""
+MOST = 0.99
+"""No forecast is certain; the lines below say "over 99 %"."""
 CAUSE_LEAST = 20
 """Cells of a cause where names need the others."""
 
 
 def columns(views: Sequence[ServiceView], width: int, by_tier: bool = False) -> tuple[Column, ...]:
     """As many as a screen of that width has room for. Where services do not share one zone, each deadline carries its
-    own; who is on it has a column of its own where there is room, or where somebody is; what says nothing in any row
-    has none. The word of each mark is never what there is no room for: on 80 columns what is left goes before it, which
-    stands beside "act by" where it matters."""
+    own; who is on it has a column of its own where there is room; what says nothing in any row has none. The forecast
+    and the word of each mark are never what there is no room for: on 80 columns who is on it goes first, which the
+    lines below tell, and what is left, which stands beside "act by" where it matters."""
     is_wide, of = width >= WIDE, about(views)
-    ranks = {"tier": 0 if by_tier else 5, "who": 7 if is_wide else 2 * of.has_taken}
+    ranks = {"tier": 0 if by_tier else 5, "who": 7 if is_wide else 6 * of.has_taken}
     if of.is_calm:
         ranks |= {"act by": 0, "cause": 0, "who": 7 * is_wide}
     elif USUAL <= width < WIDE:
         ranks["left"] = 4
     sizes = {"deadline": 10 if of.is_zoned else 8, "forecast": bar_cells(width)}
     if is_wide:
-        sizes |= {"who": 18 if width >= HUGE else 13, "cause": 27}
+        more = len(" 61 %") - 2 if of.has_odds else 0  # its widest word is shorter by two than the widest without odds
+        sizes |= {"who": 18 if width >= HUGE else 13, "cause": 27 - more, "stands": 11 + more}
     found = tuple(
         column._replace(width=sizes.get(column.title, column.width), middle=column.middle and not is_wide)
         for column in ranked(SERVICES, **ranks)
@@ -73,6 +76,8 @@ class About(NamedTuple):
     is_calm: bool
     has_taken: bool
     has_cause: bool
+    has_odds: bool
+    """How likely one of them is late stands beside how it stands."""
     longest_name: int
     """Cells."""
     longest_reason: int
@@ -87,8 +92,9 @@ def about(views: Sequence[ServiceView]) -> About:
         not any(view.cause or view.act_by or not view.is_promised for view in views),
         any(view.taken_by for view in views),
         any(view.cause for view in views),
+        any(_odds(view) for view in views),
         max((length_of([(one_line(view.title or view.name), "")]) for view in views), default=NAME),
-        max((len(view.reason) for view in views if view.cause), default=0),
+        max((len(_reason(view)) for view in views if view.cause), default=0),
     )
 
 
@@ -141,7 +147,7 @@ def service(view: ServiceView, look: Look, width: int, zoned: bool = False, is_o
             forecast_bar(view, look, bar_cells(width)),
             act_by(view.act_by, look, view.zone) if view.delivered is None else dash,
             _cause(view, is_wide),
-            (word, style),
+            (f"{word}{_odds(view)}" if is_wide else word, style),
             _who(view, look, is_wide),
             _slack(view, look),
             (look.clock.hm(view.delivered or view.expected, look.now, view.zone), "dim"),
@@ -185,6 +191,28 @@ def _cause(view: ServiceView, is_wide: bool) -> Run:
     return cause_words(view, short) if is_wide else short, "plain"
 
 
+def _odds(view: ServiceView) -> str:
+    """ " 61 %": how likely it is late, of what is endangered and still open."""
+    is_told = view.p_late is not None and view.p_late >= LEAST and view.delivered is None
+    return f" {percent(min(view.p_late, MOST))}" if is_told and view.p_late is not None and view.is_endangered else ""
+
+
+def _reason(view: ServiceView) -> str:
+    """Why it stands so; and why its forecast is not to be trusted, where it is not."""
+    distrust = view.distrust if view.distrust and view.distrust not in view.reason else ""
+    return "; ".join(filter(None, (view.reason, distrust and f"its forecast is not to be trusted: {distrust}")))
+
+
+def rests_on(sources: Sequence[Mapping[str, object]]) -> str:
+    """Whose word a forecast is where it is not the past of all its jobs: "2 of 5 jobs as declared"."""
+    other = [str(one.get("source", "")) for one in sources if one.get("source") not in ("history", "", None)]
+    if not other:
+        return ""
+    words = {"declared": "as declared", "none": "without an estimate"}
+    said = ", ".join(dict.fromkeys(words.get(each, each) for each in sorted(other)))
+    return f"{len(other)} of {counted(len(sources), 'job')} {said}"
+
+
 def _who(view: ServiceView, look: Look, is_wide: bool) -> Run:
     """Who is on it and until when; else whose it is."""
     if not view.taken_by:
@@ -205,7 +233,7 @@ def detail(view: ServiceView, look: Look, width: int, most: int = 1) -> list[lis
     """What a row has no room for: how it stands, what endangers it and why in `most` lines, who answers for it."""
     cause = cause_words(view)
     why: list[list[Run]] = [[(f" {cause}", "bad" if view.is_endangered else "plain")]] if cause else []
-    reason = one_line(view.reason)
+    reason = one_line(_reason(view))
     parts = [reason[start:end].strip() for start, end in breaks(reason, width - 2)] if most > 1 else [reason]
     parts[most - 1 :] = [" ".join(parts[most - 1 :])] if len(parts) >= most else []
     why += [[(f" {part}", "plain")] for part in parts if part]
@@ -238,6 +266,10 @@ def _standing(view: ServiceView, look: Look) -> list[list[Run]]:
         known.append((expected + slip, "plain"))
         if view.p_late is not None and view.p_late >= LEAST:
             known.append((late_words(view.p_late), style))
+        if view.distrust:
+            known.append(("not to be trusted", "warn"))
+        if words := rests_on(view.sources):
+            known.append((words, "warn"))
     known += [(f"tier {view.tier}", "dim"), (f"bd {view.bd}", "dim")]
     dot: Run = (f" {look.glyphs.sign('dot')} ", "dim")
     return [[(f" {view.title or view.name}", "strong"), (f"  {mark} {word}", style)], *([dot, one] for one in known)]

@@ -49,11 +49,8 @@ def title(header: HeaderView) -> str:
     """ "Headway: 1 late, 2 at risk"; what is wrong with the watching goes first."""
     if not header.engine.alive:
         return "Headway: nothing is watched"
-    at_risk = header.at_risk - header.late - header.in_doubt
-    found = [f"{header.late} late"] if header.late else []
-    found += [f"{header.in_doubt} no estimate"] if header.in_doubt else []
-    found += [f"{at_risk} at risk"] if at_risk or not found else []
-    return f"Headway: {', '.join(found)}"
+    told = [f"{number} {word}" for number, word in header.dangers if number]
+    return f"Headway: {', '.join(told) or '0 at risk'}"
 
 
 def worst(services: Sequence[ServiceView]) -> dict[int, ServiceView]:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from console.charset import takes_utf8
 from console.clean import clean_line
 from console.clock import real_now
 from console.personal.file import read_personal
@@ -37,6 +38,7 @@ def run_console(
     place: Place | None = None,
     ascii_only: bool = False,
     after_first_paint: Callable[[], object] | None = None,
+    why_ended: Callable[[], str] | None = None,
     command: Sequence[str] = (),
     in_browser: bool = False,
     visitor: str = "",
@@ -45,9 +47,10 @@ def run_console(
     own_file: Path | None = None,
 ) -> int:
     """The exit code, once the person has left. `place`: what opens above the first screen. `after_first_paint` runs in
-    a thread of its own. `command`: `headway` with this config and store. `in_browser`: its terminal is drawn by a page
-    of `headway serve`, for this `visitor`. `in_utc`: it begins with all times in UTC. `tour`: the demo's. `own_file`:
-    where this person keeps keys and views, if elsewhere than who sits at a terminal."""
+    a thread of its own; `why_ended` then tells why the engine that it started works no more. `command`: `headway` with
+    this config and store. `in_browser`: its terminal is drawn by a page of `headway serve`, for this `visitor`.
+    `in_utc`: it begins with all times in UTC. `tour`: the demo's. `own_file`: where this person has keys and views,
+    if elsewhere than who sits at a terminal."""
     gc.disable()  # collecting while importing costs 25 of 172 ms; the app turns it on again after its first paint
     lean.load_asyncio()
     desk = reading(lambda: _open_reads(url))
@@ -66,6 +69,7 @@ def run_console(
         screen=screen,
         place=place,
         on_painted=after_first_paint,
+        why_ended=why_ended,
         command=command,
         tour=tour,
         personal=read_personal(own_file),
@@ -129,5 +133,4 @@ def _open_requests(url: str) -> RequestsLike:
 
 def _is_plain() -> bool:
     """True where shapes would not be drawn: a plain terminal, or a locale that is not UTF-8."""
-    encoding = (sys.stdout.encoding or "").lower().replace("-", "")
-    return os.environ.get("TERM", "") in ("linux", "dumb") or not encoding.startswith("utf")
+    return os.environ.get("TERM", "") in ("linux", "dumb") or not takes_utf8(sys.stdout.encoding, os.environ)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from connectors.words import Verb
 from console.durations import duration_words
-from console.model.plans import WAIT, Draft, LeftOut, Save, Step
+from console.model.plans import HOLDING, WAIT, Draft, LeftOut, Save, Step
 from console.model.words import Safety
 from console.tui.cells import Look, counted, heading, line
 from console.tui.order import verb_word
@@ -33,7 +34,7 @@ LABEL = 11
 
 
 def key_of(step: Step) -> Key:
-    return step.job_id, step.period_key
+    return step.job_id, step.verb if step.verb in HOLDING else step.period_key
 
 
 def depths(after: Mapping[int, Sequence[int]]) -> dict[int, int]:
@@ -85,20 +86,31 @@ def draft_rows(draft: Draft, out: Sequence[Step], look: Look) -> list[Row]:
     return found
 
 
+def draft_columns(draft: Draft) -> tuple[Column, ...]:
+    """With room for the waits that a person, or a hold, gave."""
+    most = max((len(_after(step)) for step in draft.steps), default=0)
+    return tuple(each._replace(width=max(each.width, most)) if each.title == "after" else each for each in DRAFT)
+
+
+def _after(step: Step) -> str:
+    return ",".join(map(str, step.after)) + (f" +{duration_words(step.wait_s)}" if step.wait_s else "")
+
+
 def _draft_row(step: Step, depth: int, look: Look) -> Row:
     mark, word, style = look.glyphs.mark("safety", step.safety)
-    waits = f" +{duration_words(step.wait_s)}" if step.wait_s else ""
     refused = bool(step.refusal or step.preview.get("refused"))
     safety: Run = ("", "dim") if step.verb == WAIT else (f"{mark} {word}", style)
     if step.preview.get("overlap"):
         safety = (f"{mark} runs", "warn")
+    if step.preview.get("refused") and not step.after:  # else it is asked again once those before it are good
+        safety = ("refused", "bad")
     return Row(
         key_of(step),
         (
             (str(step.place), "dim"),
             ("wait" if step.verb == WAIT else verb_word(step.verb), "bad" if refused else "strong"),
             (name_at(step.job, depth, look), "plain"),
-            (",".join(map(str, step.after)) + waits, "dim"),
+            (_after(step), "dim"),
             safety,
             (_takes(step, look), "plain" if step.expected_s is not None else "dim"),
             _saved(step.saves),
@@ -161,7 +173,7 @@ def draft_detail(step: Step, draft: Draft, look: Look) -> Lines:
         *(("note", str(note), "plain") for note in shown.get("notes") or ()),
         ("or", ", ".join(step.alternatives), "dim"),
     ]
-    if not shown and step.verb != WAIT and not step.trouble and not step.cannot:
+    if not shown and step.verb not in (WAIT, Verb.RELEASE) and not step.trouble and not step.cannot:
         rows.insert(1, ("preview", "its scheduler is asked for it right before it leaves", "dim"))
     return found + labelled(rows)
 

@@ -9,6 +9,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from console.clean import clean_line
+from console.model.forecasts import late_words
 from console.model.ids import incident_name
 from console.model.promises import not_too_many
 from console.model.views import HurtService, IncidentView, MemberView
@@ -24,7 +25,7 @@ from console.tui.widgets.table import Row
 if TYPE_CHECKING:
     from console.store.reads.audit import ApprovalView
 
-REASON_LINES = 3
+REASON_LINES = 4
 WIDE_REASON_LINES = 8
 """Lines of a service's reason, and where there is room; the record (`i`) has all of it."""
 WIDE = 24
@@ -112,7 +113,9 @@ def _why(service: HurtService, look: Look) -> str:
     known = service.green_by is not None
     green_by = f", green by {look.clock.hm(service.green_by, look.now, service.zone)}" if known else ""
     source = f" · {service.source}" if service.source and not service.reason.startswith(service.source) else ""
-    return clean_line(f"tier {service.tier}{green_by}{source}: {service.reason}".removesuffix(": "))
+    odds = "" if service.p_late is None else f", {late_words(service.p_late)}"
+    odds += ", its forecast is not to be trusted" if odds and service.distrust else ""
+    return clean_line(f"tier {service.tier}{odds}{green_by}{source}: {service.reason}".removesuffix(": "))
 
 
 def _service(service: HurtService, look: Look, is_over: bool) -> list[Run]:

@@ -47,7 +47,7 @@ class Tour:
     told: bool = False
     """Whether there was an incident yet."""
     plans: frozenset[str] = frozenset()
-    """How the plans stand that were started."""
+    """How the plans stand that were started; "short" is one that is done and left something red or stale."""
     skipped: int = 0
     begun: float = field(init=False)
     ended: float | None = None
@@ -101,6 +101,8 @@ class Tour:
             skipped = f" ({self.skipped} skipped)" if self.skipped else ""
             if seen.incidents and "done" in self.plans:
                 return "Proved; what it left too old runs anew. Your own estate: q, then headway init"
+            if "running" in self.plans and not seen.incidents and not self.skipped:
+                return "Repaired; the plan sees to the rest. Your own estate: q, then headway init"
             return f"That is the whole story{skipped}. Your own estate: q, then headway init"
         if seen.where == "preview" and self.step < len(NAMES) - 1:
             return f"Nothing is sent by looking. {key('preview', 'back')} closes it"
@@ -149,11 +151,19 @@ def _plan(tour: Tour, seen: Seen, key: Keys) -> str:
     return f"{key(seen.where, 'incidents')} then {key('incidents', 'open')} opens the incident"
 
 
+_PROVES = "Its scheduler's own record proves each step; the rerun is green in a minute"
+
+
 def _start(tour: Tour, seen: Seen, key: Keys) -> str:
-    if seen.where == "recovery":
-        return "Its scheduler's own record proves each step: green in under a minute"
     if "running" in tour.plans:
+        if seen.where == "recovery":
+            return _PROVES
         return f"It goes on by itself, and its schedulers prove it; {key(seen.where, 'incidents')} shows how it stands"
+    if "short" in tour.plans and seen.where in ("recovery", "incident"):
+        recover = key("incident", "recover")
+        return f"Proved, but too late for what had started: {recover} on the incident plans the rest"
+    if seen.where == "recovery":
+        return _PROVES
     if seen.where == "plan":
         return f"Each step with its scheduler's own verb. {key('plan', 'start')} asks once more before it starts"
     if seen.where == "preview":

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from console.durations import duration_words
 from console.model.carried import PlanView, StepView
+from console.model.ids import incident_name
+from console.model.steps import left_open
+from console.model.views import HurtService, IncidentView
 from console.tui.cells import Look, counted, heading, line
 from console.tui.glyphs import PLAN_STEPS
 from console.tui.order import verb_word
@@ -38,14 +39,28 @@ def plan_rows(plan: PlanView, look: Look) -> list[Row]:
     return [_plan_row(plan, step, deep[step.place], look) for step in plan.steps]
 
 
-def left_rows(name: str, left: Sequence[str], look: Look) -> list[Row]:
-    """Below a plan that is done: why its incident stays open, and what plans the rest."""
-    if not left:
-        return []
-    recover, everything = look.key("incident", "recover"), look.key("plan", "everything")
-    lines = [*left, f"the rest: {recover} on the incident, then {everything} (everything)"]
-    return [heading("left", f"{name} STAYS OPEN"), *(line(("left", at), [(f"   {one}", "warn")])
-            for at, one in enumerate(lines))]  # fmt: skip
+def ended_rows(view: IncidentView, look: Look) -> list[Row]:
+    """Below a plan that is done: that its incident is closed, or why it stays open and what plans the rest; and how the
+    services stand that it was for."""
+    name, left = incident_name(view.row.id), left_open(view)
+    if left:
+        says = f"{name} STAYS OPEN"
+        told = [
+            (one, "warn") for one in (*left, f"the rest: {look.key('incident', 'recover')} on the incident plans it")
+        ]
+        return [heading("left", says), *(line(("left", at), [(f"   {words}", style)])
+                for at, (words, style) in enumerate(told))]  # fmt: skip
+    closed = f"{name} closed {look.clock.hm(view.row.closed, look.now)}" if view.row.closed is not None else ""
+    says = closed or f"{name} closes once what starts by itself has run"
+    return [heading("saved", says), *(line(("saved", at), _stands(one, look)) for at, one in enumerate(view.services))]
+
+
+def _stands(one: HurtService, look: Look) -> list[Run]:
+    """ "● Supply plan  due 06:30, expected 05:56  on time"."""
+    mark, word, style = look.glyphs.mark("timeliness", one.timeliness)
+    expected = f", expected {look.clock.hm(one.expected, look.now, one.zone)}" if one.expected is not None else ""
+    due = f"  due {look.clock.hm(one.deadline, look.now, one.zone)}{expected}  "
+    return [(f"   {mark} ", style), (one.title or one.name, "strong"), (due, "plain"), (word, style)]
 
 
 def _plan_row(plan: PlanView, step: StepView, depth: int, look: Look) -> Row:

@@ -20,7 +20,7 @@ from console.tui.rows import target_name
 from console.tui.service_rows import cause_words, deadline, left
 from console.tui.when import short
 from console.tui.widgets.bar import Line
-from console.tui.widgets.paint import Run, fit, length_of
+from console.tui.widgets.paint import Run, cut, fit, length_of
 
 PAGE_SECONDS = 12
 """How long a page stays."""
@@ -217,7 +217,7 @@ def _incident(one: IncidentRow, look: Look, width: int) -> list[Run]:
     taken: Run = (f" {look.glyphs.sign('taken')} {one.taken_by}{until}", "ok")
     who = taken if one.taken_by else (" nobody has taken it", "warn")
     room = width - length_of([*runs, who]) - 1
-    return [*runs, (fit(one.title, max(10, min(room, len(one.title)))), "plain"), who]
+    return [*runs, (cut(one.title, max(10, room)), "plain"), who]
 
 
 def _systems(wall: Wall, look: Look, width: int) -> list[Line]:

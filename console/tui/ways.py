@@ -16,11 +16,15 @@ from console.tui.screens.base import BaseScreen
 from console.tui.screens.numbered import make_screen, make_table
 from console.tui.services import Grouping
 from console.tui.terminal import OnTerminal
+from console.tui.theme import THEMES
 from console.tui.trail import Place, Trail
 from console.tui.when import Clock, ZoneMode
 
 if TYPE_CHECKING:
     from console.tui.order import Order
+
+BELOW = {"run": "jobs", "job": "jobs", "lineage": "jobs", "target": "systems"}
+"""What Escape leads to from a place that one comes back to, where that is not home: the list that it stands in."""
 
 
 class Ways(OnTerminal, inherit_bindings=False):
@@ -104,7 +108,20 @@ class Ways(OnTerminal, inherit_bindings=False):
             "table": self.open_table,
             "view": self.open_view,
             "lineage": self.open_lineage,
+            "theme": self.use_theme,
+            "silence": lambda what: self._silence(*what),
         }
+
+    def use_theme(self, name: str) -> None:
+        """Other colours, until the console is left."""
+        self.register_theme(THEMES[name])
+        self.theme = name
+
+    def _silence(self, by: str, name: str) -> None:
+        from console.tui.screens.silencing import silence
+
+        if isinstance(self.screen, BaseScreen):
+            silence(self.screen, by, name)
 
     def open_service(self, name: str) -> None:
         """Its incident where it has one, else the jobs that it hangs on."""
@@ -168,6 +185,8 @@ class Ways(OnTerminal, inherit_bindings=False):
         if kind == "table" and what[0] == self._home and isinstance(home, BaseScreen):
             home.take_table(*what)
         elif (kind, what) != ("screen", self._home):
+            if (below := BELOW.get(kind)) is not None and below != self._home:
+                self.push_screen(make_screen(below))
             self.visit(kind, what)
         if self.clock.mode is ZoneMode.SERVICE and left.zone in list(ZoneMode):  # another one was asked for with --utc
             self.clock.mode = ZoneMode(left.zone)

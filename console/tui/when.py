@@ -43,12 +43,19 @@ class Clock:
 
     def local(self, at: datetime, zone: str = "") -> datetime:
         """`at` on the wall of the mode; without a zone of its own it is the one all services share."""
+        return at.astimezone(self._wall(zone))
+
+    def showing(self, shown: datetime) -> datetime:
+        """When the wall of the mode shows that naive time."""
+        wall = self._wall("")
+        return shown.astimezone() if wall is None else shown.replace(tzinfo=wall)
+
+    def _wall(self, zone: str) -> tzinfo | None:
+        """None: this machine's."""
         if self.mode is ZoneMode.UTC:
-            return at.astimezone(UTC)
+            return UTC
         zone = zone or self.home
-        if self.mode is ZoneMode.SERVICE and zone:
-            return at.astimezone(zone_of(zone))
-        return at.astimezone(self.mine)
+        return zone_of(zone) if self.mode is ZoneMode.SERVICE and zone else self.mine
 
     def label(self, at: datetime, zone: str = "") -> str:
         """The zone's short name at that instant: "CET"."""

@@ -27,10 +27,11 @@ OVERLAYS = {
     "ask": "A question of one line",
     "pick": "Jump, palette, keys, questions",
     "text": "Record, runbook",
+    "what_if": "What if a job went otherwise",
     "wallboard": "Wallboard, a display that nobody operates",
 }
 """What has none of the keys that work everywhere."""
-BOXES = ("preview", "ask", "pick", "text")
+BOXES = ("preview", "ask", "pick", "text", "what_if")
 """What stands over a screen."""
 RUNS = ("services", "incidents", "incident", "jobs", "runs", "job", "run")
 """Where `l` and `o` are about a run."""
@@ -42,9 +43,11 @@ MARKED = ("jobs", "runs", "job")
 """Where rows can be marked."""
 JOBS = ("services", "incidents", "incident", "jobs", "job", "run", "tonight", "actions", "action")
 """Where `g` and `b` are about a job."""
+FORESEEN = ("services", "incidents", "incident", "jobs", "job", "run", "tonight", "lineage", "plan")
+"""Where it can be asked what would come of a job that goes otherwise."""
 BIG = ("jobs", "runs")
 """Tables of everything, with sorts and columns of one's own."""
-PANES = ("run", "text", "action", "shadow", "system")
+PANES = ("run", "text", "what_if", "action", "shadow", "system")
 POLLED = ("systems", "system")
 """Where keys are about what is polled."""
 ASKED = ("actions", "action")

@@ -2,9 +2,9 @@
 
     python -m tests.bench.connectors [--json] [--quick] [--only KIND]
 
-The answers are kept from a first reading, so that the fake's own work is not measured. Kinds without a fake that holds
-many runs (cron, pgagent, systemd, heartbeat, replay, manual) are not measured here; cron's round
-trip is `ssh`'s.
+The answers are kept from a first reading, so that the fake's own work is not measured. What hosts answer is text:
+beside it stands json.loads of its lines as a list of texts. `manual` reads nothing, so nothing stands beside it, and
+`eventbridge` has no runs: its schedules are read. cron's round trip is `ssh`'s.
 """
 
 from __future__ import annotations
@@ -18,17 +18,21 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from connectors.contract import Connector
+from connectors.mysql_events.connector import MySqlEventsConnector
 from connectors.pg_cron.connector import PgCronConnector
+from connectors.pgagent.connector import PgAgentConnector
 from connectors.slurm.connector import SlurmConnector
 from connectors.slurm.options import SlurmOptions
 from connectors.sql.connector import SqlConnector
 from connectors.transport.counting import Tally, count_request, counting
+from tests.bench import connectors_local
+from tests.bench.connectors_local import Kept, KeptAws, read_whole
 from tests.bench.figures import Figure, arguments, emit
 from tests.connectors.airflow.support import night
 from tests.connectors.airflow.support import opened as airflow_on
+from tests.connectors.dagster.crowd import Crowd as DagsterCrowd
+from tests.connectors.dagster.test_recorded import opened as dagster_on
 from tests.connectors.databricks.support import opened as databricks_on
 from tests.connectors.databricks.support import workspace
 from tests.connectors.github_actions.support import opened as github_on
@@ -36,69 +40,52 @@ from tests.connectors.github_actions.support import repository
 from tests.connectors.http.test_mapped import opened as http_on
 from tests.connectors.kubernetes.support import cluster
 from tests.connectors.kubernetes.support import opened as kubernetes_on
+from tests.connectors.mysql_events.test_recorded import OPTIONS as MYSQL_OPTIONS
+from tests.connectors.mysql_events.test_recorded import CrowdedClient as CrowdedEvents
 from tests.connectors.pg_cron.test_recorded import CrowdedClient
+from tests.connectors.pgagent.test_recorded import CrowdedClient as CrowdedPgAgent
+from tests.connectors.prefect.crowd import Crowd as PrefectCrowd
+from tests.connectors.prefect.support import STOCK as STOCK_FLOW
+from tests.connectors.prefect.support import opened as prefect_on
 from tests.connectors.sql.test_mapped import Crowd
 from tests.fakes.batch import FakeBatch
 from tests.fakes.dbt import DbtHost
 from tests.fakes.dbt_tool import result
 from tests.fakes.glue import FakeGlue
 from tests.fakes.homegrown import HomeGrown
+from tests.fakes.mysql_events import FakeEvents
 from tests.fakes.pg_cron import FakePgCron
+from tests.fakes.pgagent import FakePgAgent
+from tests.fakes.prefect import FakePrefect
 from tests.fakes.slurm import Crowd as SlurmCrowd
 from tests.fakes.step_functions import FakeStates
 
 RUNS = {
     "airflow": 1000,
     "batch": 5000,
+    "cron": 10_000,
+    "dagster": 20_000,
     "databricks": 20_000,
     "dbt": 5000,
+    "eventbridge": 500,
     "github_actions": 20_000,
     "glue": 5000,
+    "heartbeat": 20_000,
     "http": 20_000,
     "kubernetes": 20_000,
+    "manual": 36_500,
+    "mysql_events": 50_000,
     "pg_cron": 50_000,
+    "pgagent": 50_000,
+    "prefect": 20_000,
+    "replay": 20_000,
     "slurm": 50_000,
     "sql": 50_000,
     "step_functions": 5000,
+    "systemd": 5000,
 }
 QUICK = 10
 """With --quick, one run in so many."""
-
-
-class Kept(httpx.BaseTransport):
-    """Answers as it was answered the first time; `bodies` are those of the present reading."""
-
-    def __init__(self, handler: Callable[[httpx.Request], httpx.Response]) -> None:
-        self.handler = handler
-        self.answers: dict[tuple[str, str, bytes], httpx.Response] = {}
-        self.bodies: list[bytes] = []
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        key = request.method, str(request.url), request.read()
-        if key not in self.answers:
-            self.answers[key] = self.handler(request)
-        found = self.answers[key]
-        self.bodies.append(found.content)
-        return httpx.Response(found.status_code, headers=found.headers, content=found.content)
-
-
-class KeptAws(Kept):
-    """The same for what botocore reads: answers that nobody has read yet."""
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        found = super().handle_request(request)
-        return httpx.Response(found.status_code, headers=found.headers, stream=httpx.ByteStream(found.content))
-
-
-def read_whole(handler: Callable[[httpx.Request], httpx.Response]) -> Callable[[httpx.Request], httpx.Response]:
-    """Its answers, read."""
-
-    def handle(request: httpx.Request) -> httpx.Response:
-        found = handler(request)
-        found.read()
-        return found
-
-    return handle
 
 
 def read(connector: Connector) -> tuple[int, str]:
@@ -124,6 +111,18 @@ def airflow(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
     fake.tick()
     fake.now += timedelta(hours=1)
     return over_http(lambda kept: airflow_on(fake, kept), Kept(fake.handle))
+
+
+def prefect(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
+    fake = FakePrefect(STOCK_FLOW)
+    fake.start(STOCK_FLOW)
+    fake.tick(30)
+    return over_http(lambda kept: prefect_on(fake, kept), Kept(PrefectCrowd(fake, runs).handle_request))
+
+
+def dagster(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
+    crowd = DagsterCrowd(runs)
+    return over_http(lambda kept: dagster_on(crowd.fake, kept), Kept(crowd.handle_request))
 
 
 def batch(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
@@ -191,6 +190,18 @@ class CountedPgCron(CrowdedClient):
         return super().page(*given, **more)
 
 
+class CountedPgAgent(CrowdedPgAgent):
+    def page(self, *given: Any, **more: Any) -> Any:
+        count_request()
+        return super().page(*given, **more)
+
+
+class CountedEvents(CrowdedEvents):
+    def page(self, *given: Any, **more: Any) -> Any:
+        count_request()
+        return super().page(*given, **more)
+
+
 class CountedTables(Crowd):
     def runs(self, *given: Any, **more: Any) -> Any:
         count_request()
@@ -202,6 +213,23 @@ def pg_cron(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
     template = next(row for row in fake.runs if row["status"] == "succeeded")
     fake.runs = [template | {"runid": number} for number in range(1, runs + 1)]
     return PgCronConnector(CountedPgCron(fake)), lambda: [json.dumps(fake.runs).encode()]
+
+
+def pgagent(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
+    fake = FakePgAgent()
+    run, step = fake.runs[0], fake.step_log[0]
+    fake.runs = [run | {"jlgid": number} for number in range(1, runs + 1)]
+    fake.step_log = [step | {"jlgid": number} for number in range(1, runs + 1)]
+    return PgAgentConnector(CountedPgAgent(fake)), lambda: [
+        json.dumps([fake.runs, fake.step_log], default=str).encode()
+    ]
+
+
+def mysql_events(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
+    fake = FakeEvents()
+    fake.log = [fake.log[0] | {"run_id": number} for number in range(1, runs + 1)]
+    connector = MySqlEventsConnector(CountedEvents(fake), MYSQL_OPTIONS)
+    return connector, lambda: [json.dumps(fake.log, default=str).encode()]
 
 
 def tables(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
@@ -234,16 +262,25 @@ def slurm(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
 KINDS = {
     "airflow": airflow,
     "batch": batch,
+    "cron": connectors_local.cron,
+    "dagster": dagster,
     "databricks": databricks,
     "dbt": dbt,
     "github_actions": github_actions,
     "glue": glue,
+    "heartbeat": connectors_local.heartbeat,
     "http": http,
     "kubernetes": kubernetes,
+    "manual": connectors_local.manual,
+    "mysql_events": mysql_events,
     "pg_cron": pg_cron,
+    "pgagent": pgagent,
+    "prefect": prefect,
+    "replay": connectors_local.replay,
     "slurm": slurm,
     "sql": tables,
     "step_functions": step_functions,
+    "systemd": connectors_local.systemd,
 }
 
 
@@ -253,13 +290,7 @@ def measured(kind: str, runs: int) -> Iterator[Figure]:
     count, cursor = read(connector)
     spent = time.process_time() - began
     texts = list(bodies())
-    began = time.process_time()
-    for text in texts:
-        json.loads(text)
-    bare = time.process_time() - began
-    yield Figure(
-        f"{kind}_runs_per_cpu_s", count / spent, "runs/s", "json.loads of the same bytes", count / max(bare, 1e-6)
-    )
+    yield beside(f"{kind}_runs_per_cpu_s", "runs/s", count, spent, texts)
     tally = Tally()
     with counting(tally):
         connector.poll(cursor, (), 600)
@@ -267,11 +298,39 @@ def measured(kind: str, runs: int) -> Iterator[Figure]:
     connector.close()
 
 
+def beside(name: str, unit: str, count: int, spent: float, texts: list[bytes]) -> Figure:
+    """So many in that time, beside json.loads of the same bytes, where there are some."""
+    began = time.process_time()
+    for text in texts:
+        json.loads(text)
+    bare = max(time.process_time() - began, 1e-6)
+    told = ("json.loads of the same bytes", count / bare) if texts else ("", None)
+    return Figure(name, count / spent, unit, *told)
+
+
+def eventbridge(many: int) -> Iterator[Figure]:
+    """It keeps no runs: how many of its schedules are read, and what a poll asks for."""
+    connector, kept = connectors_local.schedules(many)
+    began = time.process_time()
+    count = len(connector.inventory("", 600).jobs)
+    spent = time.process_time() - began
+    yield beside("eventbridge_schedules_per_cpu_s", "schedules/s", count, spent, kept.bodies)
+    tally = Tally()
+    with counting(tally):
+        connector.poll("", (), 600)
+    yield Figure("eventbridge_requests_per_poll", tally.requests, "requests")
+    connector.close()
+
+
+def figures(kind: str, runs: int) -> Iterator[Figure]:
+    return eventbridge(runs) if kind == "eventbridge" else measured(kind, runs)
+
+
 def main() -> None:
-    wanted = arguments(__doc__ or "", tuple(KINDS))
+    wanted = arguments(__doc__ or "", tuple(RUNS))
     share = QUICK if wanted.quick else 1
-    kinds = wanted.only or list(KINDS)
-    emit("connectors", (one for kind in kinds for one in measured(kind, RUNS[kind] // share)), wanted.json)
+    kinds = wanted.only or list(RUNS)
+    emit("connectors", (one for kind in kinds for one in figures(kind, RUNS[kind] // share)), wanted.json)
 
 
 if __name__ == "__main__":

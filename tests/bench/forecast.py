@@ -1,10 +1,10 @@
 """How good the forecast of a missed deadline is: `python -m tests.bench.forecast [--json] [--quick] [--every N]`.
 
-Replays the recorded nights of `../shared/late-risk` with that set's own scoring program: our engine, the baselines
-`ewma_pert` and `mc_joint`, all in one go. What was learned over many workflows is scored on machines that it has not
-seen; a workflow outside of the set gets what is shipped. --untrained: with nothing learned, as an estate that nobody
-trained for. Then generated nights (`tests.bench.own_nights`), as `nights_…`, by what is shipped. Nothing to print where
-the set is not there.
+Replays the recorded nights of `../shared/late-risk` with that set's own scoring program: what our engine tells, the
+same with nothing learned elsewhere (`untrained_…`), the baselines `ewma_pert` and `mc_joint`, all in one go. What was
+learned over many workflows is scored on machines that it has not seen; a workflow outside of the set gets what is
+shipped. Then generated nights (`tests.bench.own_nights`), as `nights_…`, by what is shipped. Nothing to print where the
+set is not there. `--procs N` shares the workflows among so many processes: the same figures, sooner.
 """
 
 from __future__ import annotations
@@ -15,18 +15,23 @@ for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_threads, "1")  # matrices this small are slower on two threads
 
 import argparse  # noqa: E402
-from collections.abc import Callable, Iterator  # noqa: E402
+from collections.abc import Callable, Iterable, Iterator  # noqa: E402
+from concurrent.futures import ProcessPoolExecutor  # noqa: E402
+from dataclasses import dataclass  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
 import numpy as np  # noqa: E402
 
+from console.control.forecast.calibration.learned import Learned  # noqa: E402
+from console.control.forecast.simulation.values import Answer  # noqa: E402
 from console.engine.late_risk import shipped  # noqa: E402
 from tests.bench.figures import Figure, emit  # noqa: E402
-from tests.bench.late_risk import Engine, machine, module, place, unseen  # noqa: E402
+from tests.bench.late_risk import Engine, Knows, Teller, machine, module, place, unseen  # noqa: E402
 from tests.bench.own_nights import KINDS, told, workflows  # noqa: E402
 
 QUICK_EVERY = 16
+BASELINES = ("ewma_pert", "mc_joint")
 
 
 class Replayed:
@@ -35,15 +40,19 @@ class Replayed:
     def __init__(self, evaluate: Any) -> None:
         self.evaluate = evaluate
         self.parts: list[tuple[str, Any, Any]] = []
-        self.seconds = 0.0
-        self.calls = 0
 
-    def add(self, workflow: Any, forecaster: Callable[..., Any], every: int) -> None:
-        points, nights, seconds, calls = self.evaluate.replay(workflow, forecaster, every)
-        self.seconds += seconds
-        self.calls += calls
+    def add(self, workflow: Any, forecaster: Callable[..., Any], every: int) -> tuple[Any, Any]:
+        """The points, and the nights that they are of."""
+        points, nights, _, _ = self.evaluate.replay(workflow, forecaster, every)
         if len(points):
             self.parts.append((workflow.family, points, nights))
+        return points, nights
+
+    def told(self, family: str, points: Any, nights: Any, answers: list[Answer]) -> None:
+        """The same points, with other answers."""
+        if len(points):
+            told = np.array([[each.late, *each.quantiles] for each in answers])
+            self.parts.append((family, np.hstack([points[:, :4], told]), nights))
 
     def scored(self, family: str = "") -> dict[str, Any]:
         found: list[Any] = []
@@ -57,49 +66,99 @@ class Replayed:
         return dict(self.evaluate.score(np.vstack(found), meta))
 
 
-def replayed(folder: Path, every: int, untrained: bool, alone: bool) -> dict[str, Replayed]:
+@dataclass(frozen=True)
+class Task:
+    """One workflow, to be replayed by all forecasters."""
+
+    workflow: Any
+    model: Learned
+    knows: Knows | None
+    every: int
+    alone: bool
+    """Without the baselines."""
+
+
+def replayed(task: Task) -> tuple[dict[str, list[tuple[str, Any, Any]]], float, int]:
+    """By forecaster the parts of `Replayed`, the engine's CPU seconds and its calls."""
+    folder = place()
+    assert folder is not None
     evaluate, baselines = module(folder, "evaluate"), module(folder, "baselines")
-    away = {} if untrained else unseen()
-    found = {name: Replayed(evaluate) for name in ("engine", *(() if alone else ("ewma_pert", "mc_joint")))}
-    for workflow in evaluate.load(str(folder)):
-        ours = None if untrained else away.get(machine(workflow.id)) or shipped()
-        for name, each in found.items():
-            each.add(workflow, Engine(ours) if name == "engine" else getattr(baselines, name), every)
-    return found
+    of = {name: Replayed(evaluate) for name in _names(task.alone)}
+    engine = Engine(task.model, task.knows, Teller(None))
+    points, nights = of["engine"].add(task.workflow, engine, task.every)
+    of["untrained"].told(task.workflow.family, points, nights, engine.beside)
+    for name in BASELINES if not task.alone else ():
+        of[name].add(task.workflow, getattr(baselines, name), task.every)
+    return {name: each.parts for name, each in of.items()}, engine.seconds, engine.calls
 
 
-def figures(found: dict[str, Replayed], families: bool) -> Iterator[Figure]:
-    ours = found["engine"].scored()
-    yield Figure("brier_skill", ours["brier_skill"], "share of the base rate's Brier score")
-    for name in ("ewma_pert", "mc_joint"):
-        if name in found:
-            theirs = found[name].scored()["brier_skill"]
-            yield Figure(f"gain_over_{name}", ours["brier_skill"] - theirs, "Brier skill", f"{name}", theirs)
-    yield from _others("", ours)
-    yield Figure("ms_per_call", 1000 * found["engine"].seconds / max(1, found["engine"].calls), "ms, wall")
-    for family in ("rt", "rtq", "ci", "sem") if families else ():
-        scores = found["engine"].scored(family)
-        yield Figure(f"{family}_brier_skill", scores["brier_skill"], "share of the base rate's Brier score")
-        yield from _others(f"{family}_", scores)
+def _names(alone: bool) -> tuple[str, ...]:
+    return ("engine", "untrained", *(() if alone else BASELINES))
 
 
-def nights(folder: Path, every: int, alone: bool, families: bool) -> Iterator[Figure]:
-    """The same figures for the nights that are generated, by what is shipped."""
-    evaluate, baselines = module(folder, "evaluate"), module(folder, "baselines")
-    found = {name: Replayed(evaluate) for name in ("engine", *(() if alone else ("ewma_pert", "mc_joint")))}
-    for workflow in workflows(evaluate.topo):
-        for name, each in found.items():
-            each.add(workflow, Engine(shipped(), told) if name == "engine" else getattr(baselines, name), every)
-    for kind in ("", *KINDS):
-        prefix = f"nights_{kind}_" if kind else "nights_"
-        scores = {name: each.scored(kind) for name, each in found.items()}
-        yield Figure(f"{prefix}brier_skill", scores["engine"]["brier_skill"], "share of the base rate's Brier score")
-        for name in ("ewma_pert", "mc_joint")[: 0 if alone else 2]:
+class Compared:
+    """Ours, the same with nothing learned elsewhere, and the baselines."""
+
+    def __init__(self, evaluate: Any, alone: bool) -> None:
+        self.names = () if alone else BASELINES
+        self.of = {name: Replayed(evaluate) for name in _names(alone)}
+        self.seconds, self.calls = 0.0, 0
+
+    def add(self, tasks: Iterable[Task], procs: int) -> None:
+        """In the order of the tasks, however many processes there are."""
+        if procs < 2:
+            self._take(map(replayed, tasks))
+            return
+        with ProcessPoolExecutor(procs, initializer=os.setsid) as pool:  # a session each: Linux shares by session
+            self._take(pool.map(replayed, tasks))
+
+    def _take(self, found: Iterable[tuple[dict[str, list[tuple[str, Any, Any]]], float, int]]) -> None:
+        for parts, seconds, calls in found:
+            for name, its in parts.items():
+                self.of[name].parts += its
+            self.seconds, self.calls = self.seconds + seconds, self.calls + calls
+
+    def figures(self, prefix: str, family: str = "", whole: bool = True) -> Iterator[Figure]:
+        """`whole`: all of them, not Brier skill alone."""
+        scores = {name: each.scored(family) for name, each in self.of.items()}
+        skill = scores["engine"]["brier_skill"]
+        yield Figure(f"{prefix}brier_skill", skill, "share of the base rate's Brier score")
+        for name in self.names:
             theirs = scores[name]["brier_skill"]
-            yield Figure(f"{prefix}gain_over_{name}", scores["engine"]["brier_skill"] - theirs, "", name, theirs)
-        if families or not kind:
-            yield from _others(prefix, scores["engine"])
-    yield Figure("nights_ms_per_call", 1000 * found["engine"].seconds / max(1, found["engine"].calls), "ms, wall")
+            yield Figure(f"{prefix}gain_over_{name}", skill - theirs, "Brier skill", name, theirs)
+        yield from _others(prefix, scores["engine"]) if whole else ()
+        yield Figure(
+            f"{prefix}untrained_brier_skill", scores["untrained"]["brier_skill"], "with nothing learned elsewhere"
+        )
+        yield from _others(f"{prefix}untrained_", scores["untrained"]) if whole else ()
+
+    def speed(self, prefix: str) -> Figure:
+        return Figure(f"{prefix}ms_per_call", 1000 * self.seconds / max(1, self.calls), "ms of CPU")
+
+
+def recorded(folder: Path, every: int, asked: argparse.Namespace) -> Iterator[Figure]:
+    evaluate, away = module(folder, "evaluate"), unseen()
+    found = Compared(evaluate, asked.alone)
+    tasks = [
+        Task(workflow, away.get(machine(workflow.id)) or shipped(), None, every, asked.alone)
+        for workflow in evaluate.load(str(folder))
+    ]
+    found.add(tasks, asked.procs)
+    yield from found.figures("")
+    yield found.speed("")
+    for family in ("rt", "rtq", "ci", "sem") if asked.families else ():
+        yield from found.figures(f"{family}_", family)
+
+
+def nights(folder: Path, every: int, asked: argparse.Namespace) -> Iterator[Figure]:
+    """The same figures for the nights that are generated, by what is shipped."""
+    evaluate = module(folder, "evaluate")
+    found = Compared(evaluate, asked.alone)
+    knows = None if asked.untold else told
+    found.add([Task(each, shipped(), knows, every, asked.alone) for each in workflows(evaluate.topo)], asked.procs)
+    for kind in ("", *KINDS):
+        yield from found.figures(f"nights_{kind}_" if kind else "nights_", kind, asked.families or not kind)
+    yield found.speed("nights_")
 
 
 def _others(prefix: str, scores: dict[str, Any]) -> Iterator[Figure]:
@@ -117,10 +176,11 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one line of JSON instead of a table")
     parser.add_argument("--quick", action="store_true", help=f"every {QUICK_EVERY}th run")
     parser.add_argument("--every", type=int, default=2, help="score every n-th run only")
-    parser.add_argument("--untrained", action="store_true", help="with nothing learned over other workflows")
     parser.add_argument("--alone", action="store_true", help="without the baselines")
     parser.add_argument("--families", action="store_true", help="each family's figures too")
     parser.add_argument("--only", choices=("recorded", "nights"), help="only the recorded or the generated nights")
+    parser.add_argument("--untold", action="store_true", help="generated nights of which config says nothing")
+    parser.add_argument("--procs", type=int, default=1, help="so many processes")
     asked = parser.parse_args()
     folder = place()
     if folder is None:
@@ -131,9 +191,9 @@ def main() -> None:
 
 def everything(folder: Path, every: int, asked: argparse.Namespace) -> Iterator[Figure]:
     if asked.only != "nights":
-        yield from figures(replayed(folder, every, asked.untrained, asked.alone), asked.families)
+        yield from recorded(folder, every, asked)
     if asked.only != "recorded":
-        yield from nights(folder, max(2, every // 4), asked.alone, asked.families)
+        yield from nights(folder, max(2, every // 4), asked)
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ from contextlib import ExitStack, contextmanager  # noqa: E402
 from typing import Any  # noqa: E402
 from unittest.mock import patch  # noqa: E402
 
-from console.control.forecast import outcome, recency, residual, run_factor  # noqa: E402
-from console.control.forecast.recalibrate import PRIOR  # noqa: E402
+from console.control.forecast.calibration.recalibrate import PRIOR  # noqa: E402
+from console.control.forecast.simulation import outcome, recency, residual, run_factor  # noqa: E402
 from tests.bench import late_risk  # noqa: E402
 from tests.bench.figures import Figure, emit  # noqa: E402
 from tests.bench.forecast import Replayed  # noqa: E402

@@ -19,8 +19,8 @@ from unittest.mock import patch  # noqa: E402
 
 import numpy as np  # noqa: E402
 
-from console.control.forecast import look, outcome, recency, residual, run_factor, views  # noqa: E402
-from console.control.forecast.recalibrate import PRIOR  # noqa: E402
+from console.control.forecast.calibration.recalibrate import PRIOR  # noqa: E402
+from console.control.forecast.simulation import draws, look, outcome, recency, residual, run_factor, views  # noqa: E402
 from tests.bench import late_risk  # noqa: E402
 from tests.bench.figures import Figure, emit  # noqa: E402
 from tests.bench.forecast import Replayed  # noqa: E402
@@ -50,12 +50,14 @@ PARTS: dict[str, list[Any]] = {
         patch.object(recency.recent, "__defaults__", (None, LONG)),
         patch.object(recency.followed, "__defaults__", (None, LONG, LONG)),
     ],
+    "others": [patch.object(views, "others", lambda *_own: recency.Others(recency.UNKNOWN_SPREAD, 0))],
     "run_factor": [patch.object(run_factor.given, "__defaults__", (NEVER,))],
     "overtaken_says": [patch.object(run_factor, "OVERTAKEN_SAYS", 0.0)],
     "jobs_together": [patch.object(views, "_write", _apart)],
+    "tail_grows": [patch.object(draws, "GROWS", 0.0)],
     "short_tail": [patch.object(residual, "TAIL", 10 * residual.TAIL)],
     "narrow_hair": [patch.object(outcome, "HAIR", 0.05)],
-    "failures": [patch.object(look, "failing", lambda repairs, _runs: np.zeros(repairs.shape[1]))],
+    "failures": [patch.object(look, "shares_failing", lambda repairs, _runs: np.zeros(repairs.shape[1]))],
     "recalibration": [patch.object(late_risk, "learn", lambda _past: PRIOR)],
 }
 """What is taken out, and how."""

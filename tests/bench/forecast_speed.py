@@ -27,9 +27,9 @@ from typing import Any  # noqa: E402
 
 import numpy as np  # noqa: E402
 
-from console.control.forecast.look import Look, Night, answer, changed, look, night  # noqa: E402
-from console.control.forecast.sweep import CHUNK  # noqa: E402
-from console.control.forecast.values import Floats, Graph, Past, Promise, Stand, Tonight, Whole  # noqa: E402
+from console.control.forecast.simulation.look import Look, Night, answer, changed, look, night  # noqa: E402
+from console.control.forecast.simulation.sweep import CHUNK  # noqa: E402
+from console.control.forecast.simulation.values import Floats, Graph, Past, Promise, Stand, Tonight, Whole  # noqa: E402
 from tests.bench.figures import Figure, emit  # noqa: E402
 
 JOBS, EDGES, LAYERS, SERVICES, ENDS, NIGHTS, SAMPLES = 100_000, 230_000, 40, 50, 50, 60, 1024

@@ -6,18 +6,19 @@ import gzip
 import importlib
 import json
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from console.control.forecast.facts import facts
-from console.control.forecast.learned import Learned, learned
-from console.control.forecast.look import Night, look, night
-from console.control.forecast.recalibrate import Told, learn, recalibrated
-from console.control.forecast.tell import tell
-from console.control.forecast.values import Answer, Floats, Graph, Past, Promise, Tonight
+from console.control.forecast.calibration.facts import facts
+from console.control.forecast.calibration.learned import Learned, learned
+from console.control.forecast.calibration.recalibrate import PRIOR, ServiceNight, learn
+from console.control.forecast.calibration.tell import tell
+from console.control.forecast.simulation.look import Look, Night, answer, look, night
+from console.control.forecast.simulation.values import Answer, Floats, Graph, Past, Promise, Tonight, Truths
 
 ROOT = Path(__file__).parents[2]
 FOLDS = Path(__file__).parent / "late_risk_folds.json.gz"
@@ -55,28 +56,61 @@ def unseen() -> dict[str, Learned]:
 Knows = Callable[[Past, Graph, Any], tuple[Past, Graph]]
 
 
-class Engine:
-    """Our forecast of one workflow. `model` None: what an estate has that nobody trained for."""
+class Teller:
+    """What is told of what is seen, and learned from what became of it, as by an engine."""
 
-    def __init__(self, model: Learned | None, knows: Knows | None = None) -> None:
-        """`knows`: what an estate's config tells of its night besides."""
+    def __init__(self, model: Learned | None) -> None:
+        """`model` None: nothing was learned elsewhere."""
         self.model = model
+        self._told: dict[tuple[int, str], list[float]] = {}
+        self._slopes = PRIOR
+
+    def begins(self, h: Any) -> None:
+        """Learns from its own forecasts of the nights that are over by now."""
+        rows = {int(number): row for row, number in enumerate(h.rid)}
+        went = []
+        for (number, name), looks in self._told.items():
+            finishes, deadlines = h.svc.get(name, (None, None))
+            if number in rows and finishes is not None and np.isfinite(finishes[rows[number]]):
+                was_late = bool(finishes[rows[number]] > deadlines[rows[number]])
+                went.append(ServiceNight(np.array(looks), was_late, number))
+        self._slopes = learn(went)
+
+    def __call__(self, h: Any, seen: Look, promise: Promise) -> Answer:
+        told = tell(seen, promise, self.model, self._slopes)
+        self._told.setdefault((h.rid_now, promise.name), []).append(told.own)
+        return answer(told.look, promise)
+
+
+class Engine:
+    """Our forecast of one workflow, as the engine tells it. `beside`: another that tells the same looks."""
+
+    def __init__(self, model: Learned | None, knows: Knows | None = None, beside: Teller | None = None) -> None:
+        """`model` None: what an estate has that nobody trained for. `knows`: what an estate's config tells of its night
+        besides."""
         self.knows: Knows = knows or (lambda past, graph, _dag: (past, graph))
         self.sink: list[Floats] | None = None
+        """The facts of every look at a service, once somebody wants them."""
+        self.beside: list[Answer] = []
+        """What the other told, look by look."""
+        self.seconds, self.calls = 0.0, 0
+        """Of CPU, without the other's."""
+        self._teller, self._other = Teller(model), beside
         self._number = -1
         self._night: Night | None = None
-        self._told: dict[tuple[int, str], list[tuple[float, float]]] = {}
-        self._slopes = learn([])
 
     def __call__(self, h: Any, dag: Any, state: Any, now: float, services: Any, cache: Any) -> list[tuple[float, Any]]:
-        promises = [Promise(name, ends, deadline, *h.svc[name]) for name, ends, deadline in services]
+        if self._other is not None and self._number != h.rid_now:
+            self._other.begins(h)
+        begun = time.process_time()
+        promises = [Promise(name, ends, due, *_nights(*h.svc[name])) for name, ends, due in services]
         seen = look(Tonight(state.status, state.ready, state.start, state.end), now, self._tonight(h, dag))
-        answers = tell(seen, promises, self.model)
+        answers = [self._teller(h, seen, promise) for promise in promises]
+        self.seconds, self.calls = self.seconds + time.process_time() - begun, self.calls + 1
         if self.sink is not None:
             self.sink.extend(facts(seen, promise) for promise in promises)
-        if self.model is None:
-            pairs = zip(promises, answers, strict=True)
-            return [(self._recalibrated(h, now, each, told), told.quantiles) for each, told in pairs]
+        if self._other is not None:
+            self.beside.extend(self._other(h, seen, promise) for promise in promises)
         return [(told.late, told.quantiles) for told in answers]
 
     def _tonight(self, h: Any, dag: Any) -> Night:
@@ -87,22 +121,11 @@ class Engine:
             known = self.knows(past, Graph(dag.par, dag.nb, names=[h.names[each] for each in jobs]), dag)
             self._night = night(*known, ends)
             self._number = h.rid_now
-            if self.model is None:
-                self._slopes = learn(self._went(h))
+            self._teller.begins(h)
         return self._night
 
-    def _recalibrated(self, h: Any, now: float, promise: Promise, told: Answer) -> float:
-        share = now / promise.deadline
-        self._told.setdefault((h.rid_now, promise.name), []).append((told.late, share))
-        return recalibrated(told.late, share, self._slopes)
 
-    def _went(self, h: Any) -> list[Told]:
-        """Own forecasts of the nights that are over by now."""
-        rows = {int(number): row for row, number in enumerate(h.rid)}
-        went = []
-        for (number, name), looks in self._told.items():
-            finishes, deadlines = h.svc.get(name, (None, None))
-            if number in rows and finishes is not None and np.isfinite(finishes[rows[number]]):
-                told, shares = (np.array(each) for each in zip(*looks, strict=True))
-                went.append(Told(told, shares, bool(finishes[rows[number]] > deadlines[rows[number]])))
-        return went
+def _nights(finishes: Floats, deadlines: Floats) -> tuple[Floats, Truths]:
+    """Those on which it had a deadline and was delivered; whether that was late."""
+    known = np.isfinite(finishes) & np.isfinite(deadlines)
+    return finishes[known], finishes[known] > deadlines[known]

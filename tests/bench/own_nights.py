@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from console.control.forecast.starts import Rerun
-from console.control.forecast.values import Graph, Past, Pool
+from console.control.forecast.simulation.start_rules import Rerun
+from console.control.forecast.simulation.values import Graph, Past, Pool
 
 KINDS = ("fails", "clock", "slots", "shift", "new")
 WORKFLOWS, NIGHTS, CHAINS, LONG = 6, 130, 4, 4

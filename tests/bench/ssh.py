@@ -24,6 +24,7 @@ from connectors.transport.local import ThisMachine
 from connectors.transport.ssh import Completed
 from connectors.transport.ssh_connect import SshAddress
 from tests.bench.figures import Figure, arguments, emit
+from tests.fakes.login import no_secret
 from tests.lab.cronhost import CronHost
 from tests.lab.process import private_folder, remove_folder
 
@@ -128,10 +129,6 @@ class Round:
             "127.0.0.1", self.host.port, "root", key_filename=str(self.host.key), allow_agent=False, look_for_keys=False
         )
         return client
-
-
-def no_secret(reference: Any) -> str:
-    return ""
 
 
 def measured(work: Callable[[], None], rounds: int) -> tuple[float, float]:

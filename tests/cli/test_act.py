@@ -11,13 +11,15 @@ from typing import Any
 
 import pytest
 
-from connectors.contract import Capability, State
+from connectors.contract import Capability, NativeBackfill, State, Verb
+from console.cli import planning
 from console.cli.exits import Exit
 from console.cli.main import main
 from console.cli.rerun import chosen
 from tests.cli.test_recover import at_work
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
+from tests.lab.process import wait_until
 from tests.present import present
 
 
@@ -124,6 +126,32 @@ def test_several_runs_are_one_plan(able: Bench, capsys: pytest.CaptureFixture[st
     assert "plan 1 done: 2 of 2 steps are over" == told.out.splitlines()[-1]
 
 
+@pytest.mark.parametrize("command", ["skip", "backfill"])
+def test_a_plan_whose_yes_came_late_is_asked_for_anew_and_another_one_is_not_started(
+    able: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """It started what was repaired while the question stood."""
+
+    def state(name: str) -> tuple[int | None, str]:
+        with able.reads() as reads:
+            row = reads.job(name).row
+        return row.run_id, row.state
+
+    def late_yes(*_: object) -> bool:
+        able.scheduler.attempt("extract", "a3", State.SUCCEEDED, present())
+        wait_until(lambda: state("fake/extract")[1] == State.SUCCEEDED, "the engine's look", 20)
+        return True
+
+    first, last = ((present() + timedelta(days=days)).date().isoformat() for days in (-3, 1))
+    runs = [str(state(name)[0]) for name in ("fake/extract", "fake/load")]
+    asked = {"skip": runs, "backfill": ["fake/extract", "--from", first, "--to", last]}[command]
+    monkeypatch.setattr(planning, "VALID_SECONDS", -1.0)
+    monkeypatch.setattr(planning, "_confirmed", late_yes)
+    assert Exit.REFUSED == headway(able, command, *asked)
+    assert "this plan is another one now; nothing was sent" in capsys.readouterr().err
+    assert [] == able.scheduler.done
+
+
 def test_a_rerun_over_a_run_that_goes_on_needs_a_choice(able: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     able.scheduler.overlap = "extract runs since 03:10"
     assert Exit.REFUSED == headway(able, "rerun", "fake/extract", "--yes")
@@ -193,3 +221,59 @@ def test_the_newest_code_is_asked_for_only_where_there_are_versions(
     assert asked == len(able.scheduler.asks)
     arguments = argparse.Namespace(scope="all", code="latest")
     assert {"scope": "all", "version": "latest"} == chosen(arguments, "airflow")
+
+
+OF_ITS_OWN = ("--from", "2026-11-12", "--to", "2026-11-14", "--native")
+
+
+def test_a_backfill_of_the_schedulers_own_is_asked_for_once_and_changed_by_its_number(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scheduler = FakeScheduler(capabilities=frozenset(Capability), verbs={Verb.BACKFILL: "backfill"})
+    scheduler.job("extract")
+    asked = {"from": "2026-11-12T00:00:00Z", "to": "2026-11-14T23:59:59Z", "reprocess": "none", "at_once": 2}
+    with running_bench(tmp_path, scheduler, estate_config(tmp_path, scheduler)) as bench:
+        bench.turn()
+        assert Exit.OK == headway(bench, "backfill", "fake/extract", *OF_ITS_OWN, "--at-once", "2", "--yes")
+        assert "verified: found at its source" in capsys.readouterr().out
+        assert {"do": "create", **asked} == dict(scheduler.asks[-1].parameters)
+        assert Exit.OK == headway(bench, "backfill", "extract", "--pause", "7", "--yes")
+        assert {"do": "pause", "backfill": 7} == dict(scheduler.asks[-1].parameters)
+        assert [("backfill", "extract")] * 2 == scheduler.done
+        assert Exit.USAGE == headway(bench, "backfill", "extract", "--native")
+
+
+def test_the_backfills_of_its_own_are_listed_of_a_job_and_of_all(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheduler = FakeScheduler(capabilities=frozenset(Capability), verbs={Verb.BACKFILL: "backfill"})
+    scheduler.job("extract")
+    monkeypatch.setattr("console.cli.backfills.registry.load", lambda kind: scheduler.kind())
+    with running_bench(tmp_path, scheduler, estate_config(tmp_path, scheduler)) as bench:
+        bench.turn()
+        assert Exit.OK == headway(bench, "backfill", "--list")
+        assert "no backfill of a scheduler's own is under way" in capsys.readouterr().err
+        span = ("2026-11-12T00:00:00Z", "2026-11-14T00:00:00Z")
+        scheduler.backfills = [NativeBackfill(7, "extr\x1b[1mact", *span, True, 2, "2026-11-20T03:00:00Z")]
+        assert Exit.OK == headway(bench, "backfill", "fake/extract", "--list")
+        [_, line] = capsys.readouterr().out.splitlines()
+        assert ["7", "paused", "2026-11-12", "2026-11-14", "2", "2026-11-20", "03:00"] == line.split()[1:]
+        assert "\x1b" not in line
+        assert Exit.OK == headway(bench, "backfill", "--list", "--json")
+        text = capsys.readouterr().out
+        [row] = json.JSONDecoder().raw_decode(text[text.index("[\n") :])[0]
+        assert ("fake", 7, True) == (row["system"], row["number"], row["paused"])
+        assert [] == scheduler.done, "it only looks"
+        assert Exit.USAGE == headway(bench, "backfill")
+        monkeypatch.setattr(scheduler, "capabilities", frozenset[Capability]())
+        monkeypatch.setattr(scheduler, "verbs", {})
+        assert Exit.OK == headway(bench, "backfill", "--list"), "nobody has such a thing"
+
+
+def test_a_scheduler_without_backfills_of_its_own_says_what_there_is(
+    able: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert Exit.REFUSED == headway(able, "backfill", "fake/extract", *OF_ITS_OWN, "--yes")
+    assert "fake has no backfills of its own: without --native" in capsys.readouterr().err
+    assert Exit.REFUSED == headway(able, "backfill", "fake/extract", "--list")
+    assert "fake has no backfills of its own" in capsys.readouterr().err

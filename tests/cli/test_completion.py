@@ -63,6 +63,8 @@ def offered_by_bash(line: str, shell: dict[str, str]) -> list[str]:
         ("headway lineage nothing", []),
         ("headway hold ext", ["extract"]),
         ("headway release ", []),
+        ("headway forecast fake/ex", ["fake/extract"]),
+        ("headway what-if --restart fake/l", ["fake/load"]),
         ("headway jobs --system ", ["fake"]),
         ("headway jobs --sys", ["--system"]),
         ("headway jobs --view ", ["night"]),

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from console.store.reads.holders import is_alive
+from tests.deep import some
 from tests.lab.process import wait_until
 
 CONFIG = '[systems.etl]\nkind = "cron"\nhosts = ["nowhere.invalid"]\nkey = { env = "NO_KEY" }\n'
@@ -28,7 +29,7 @@ os.kill(os.getpid(), int(sys.argv[2]))
 """Dies before the new process can have loaded anything."""
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", some([signal.SIGKILL, signal.SIGTERM, signal.SIGINT], signal.SIGKILL))
 def test_an_engine_whose_parent_dies_while_it_starts_does_not_stay(tmp_path: Path, number: signal.Signals) -> None:
     (tmp_path / "headway.toml").write_text(CONFIG)
     parent = subprocess.run(

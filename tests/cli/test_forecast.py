@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from connectors.contract import State
 from console.cli.exits import Exit
 from console.cli.main import main
+from console.control.moments import up
 from console.model.ids import micros
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
@@ -40,11 +42,22 @@ def test_a_forecast_names_its_odds_its_path_and_what_it_rests_on(
     assert "rests on  what is declared, for want of runs" in words
 
 
+def test_the_alarm_of_the_first_days_is_told_where_the_odds_are(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    red(bench)
+    alarm = "at risk from 25 % on: 0 of 30 days in time are known; then by its risk, 10 %, and its own past"
+    assert f"\nalarm     {alarm}\n" in told(bench, capsys, "supply")
+    assert Exit.OK == main(["--store", bench.url, "why", "supply"])
+    assert f"\nalarm     {alarm}\n" in capsys.readouterr().out
+
+
 def test_as_data_it_is_what_services_and_why_tell(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     red(bench)
     own = json.loads(told(bench, capsys, "supply", "--json"))
     (listed,) = json.loads(told(bench, capsys, "--json"))
-    assert own == listed
+    assert {"late": 0.25, "risk": 0.1, "days": 0, "budget": 30} == own.pop("alarm")
+    assert own == {**listed, "jobs": own["jobs"]}
     assert Exit.OK == main(["--store", bench.url, "services", "supply", "--json"])
     service = json.loads(capsys.readouterr().out)
     assert (own["p_late"], own["p50"], own["p95"], own["why"], own["act_by"]) == (
@@ -53,6 +66,22 @@ def test_as_data_it_is_what_services_and_why_tell(bench: Bench, capsys: pytest.C
     assert Exit.OK == main(["--store", bench.url, "why", "supply", "--json"])
     why = json.loads(capsys.readouterr().out)
     assert (own["p_late"], own["p50"], own["why"]) == (why["p_late"], why["end"], why["reason"])
+
+
+def test_a_job_below_a_service_is_told_what_that_leaves_to_it(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    red(bench)
+    own = json.loads(told(bench, capsys, "supply", "--json"))
+    job = json.loads(told(bench, capsys, "fake/extract", "--json"))
+    assert ["fake/extract", "fake/load"] == [one["job"] for one in own["jobs"]]
+    assert {"job": "fake/extract", "services": own["jobs"][:1]} == job
+    assert (own["act_by"], own["green_by"], 1.0) == tuple(
+        job["services"][0][it] for it in ("act_by", "green_by", "decides")
+    )
+    words = told(bench, capsys, "extract")
+    assert "Supply plan" in words
+    assert "100 %" in words
+    assert "fake/load  " in told(bench, capsys, "supply")
+    assert Exit.NOT_FOUND == main(["--store", bench.url, "forecast", "no-such"])
 
 
 def test_forecasts_are_scored_once_their_day_is_over(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
@@ -91,10 +120,21 @@ def test_what_if_a_red_job_were_restarted_skipped_or_faster(bench: Bench, capsys
         (found, *_) = what_if(bench, capsys, way, "fake/extract")
         p50[way] = str(found["then"]["p50"])
         assert p50[way] < str(found["now"]["p50"])
+        times = [datetime.fromisoformat(str(found[each][at])) for each in ("now", "then") for at in ("p50", "p95")]
+        assert times == [up(at) for at in times], "to the full minute, as a service is told"
     assert p50["--skip"] < p50["--restart"]
     later = (datetime.now(UTC) + timedelta(hours=3)).strftime("%H:%M")
     (found, *_) = what_if(bench, capsys, "--restart", "fake/extract", "--at", later)
     assert str(found["then"]["p50"]) > p50["--restart"]
+
+
+def test_what_if_computes_small_arrays_without_threads(
+    bench: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    red(bench)
+    assert [] != what_if(bench, capsys, "--skip", "fake/extract")
+    assert "1" == os.environ["OPENBLAS_NUM_THREADS"]
 
 
 def test_what_if_refuses_what_is_no_time_and_no_share(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:

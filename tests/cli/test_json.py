@@ -55,7 +55,7 @@ def asked(bench: Bench, folder: Path, line: tuple[str, ...], *more: str) -> Done
     return headway(bench.url, "--config", str(folder / "headway.toml"), *words, *timeout, *more)
 
 
-WAITING = ("recover", "recovery", "rerun", "cancel", "skip", "mark-ok", "backfill", "hold", "release")
+WAITING = ("recover", "recovery", "rerun", "start", "cancel", "skip", "mark-ok", "backfill", "hold", "release")
 
 
 def test_every_command_is_asked_or_says_why_it_has_no_json() -> None:

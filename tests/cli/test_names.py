@@ -42,6 +42,7 @@ def typed(bench: Bench, line: str) -> Done:
 
 OF_JOBS = (
     "job {}", "job {} --run 2026-01-01", "runs {}", "log {}", "lineage {}", "blast {}", "why {}", "rerun {} --dry-run",
+    "start {} --dry-run",
     "cancel {} --dry-run", "skip {} --dry-run", "mark-ok {} --dry-run", "hold {} --dry-run", "release {} --dry-run",
     "backfill {} --from 2026-01-01 --to 2026-01-02 --dry-run --why x", "findings --job {}", "drift accept {}",
     "gate {} --timeout 0s", "done {}", "recover 1 --step {} --dry-run", "silence add --job {} --for 1h --why x",

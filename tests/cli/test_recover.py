@@ -26,6 +26,7 @@ from console.model.plans import Draft
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.engine.conftest import bench
 from tests.fakes.scheduler import FakeScheduler
+from tests.lab.process import wait_until
 from tests.present import present
 
 __all__ = ["bench"]
@@ -129,7 +130,7 @@ def test_a_plan_is_shown_whole_and_carried_out_to_its_end(bench: Bench, capsys: 
     assert any(line.startswith("      saves    supply: act by ") for line in shown)
     assert "plan 1 started; headway recovery 1 shows it" in told.err
     assert "1 fake/extract: verified: succeeded (native)" in told.err.splitlines()
-    assert "plan 1 done: 1 of 1 steps are over" == told.out.splitlines()[-1]
+    assert "plan 1 done: 1 of 1 step is over" == told.out.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
@@ -169,7 +170,7 @@ def test_what_went_wrong_beside_a_plan_is_said_at_its_end(
     bench.scheduler.on_act = act
     with at_work(bench):
         assert Exit.OK == main(["--store", bench.url, "recover", "INC-0001", "--yes", "--timeout", "30"])
-        told = ["INC-0001 stays open", "still red or stale: fake/load", "not saved: Supply plan",
+        told = ["INC-0001 stays open", "still red or stale: fake/load", "at risk, not lost yet: Supply plan",
                 "the rest: headway recover INC-0001 --all"]  # fmt: skip
         err = capsys.readouterr().err
         assert told == [line for line in err.splitlines() if line in told], err
@@ -339,3 +340,28 @@ def test_a_plan_is_paused_and_aborted_without_an_engine(bench: Bench, capsys: py
         assert f"plan 1 is {state}" in capsys.readouterr().err
         assert Exit.OK == main(["--store", bench.url, "incident", "INC-0001"])
         assert f"  plan 1 {state} ({getpass.getuser()})\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("moves_on", [False, True])
+def test_a_plan_whose_yes_came_late_is_worked_out_anew_and_another_one_is_not_started(
+    bench: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, moves_on: bool
+) -> None:
+    def late_yes(*_: object) -> bool:
+        if moves_on:
+            bench.scheduler.attempt("load", "b1", State.FAILED, present())
+            wait_until(lambda: ("fake/load", State.FAILED) in members(bench), "the engine's look at load", 20)
+        return True
+
+    fail(bench)
+    monkeypatch.setattr(planning, "VALID_SECONDS", -1.0)
+    monkeypatch.setattr(planning, "_confirmed", late_yes)
+    with at_work(bench):
+        code = main(["--store", bench.url, "recover", "INC-0001", "--timeout", "30"])
+    told = capsys.readouterr().err
+    assert moves_on is ("the night has moved on: this plan is another one now; nothing was sent" in told), told
+    assert ((Exit.REFUSED, 0) if moves_on else (Exit.OK, 1)) == (code, len(bench.scheduler.done))
+
+
+def members(bench: Bench) -> list[tuple[str, str]]:
+    with bench.reads() as reads:
+        return [(one.job, one.state) for one in reads.incident(1).members]

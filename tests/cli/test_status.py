@@ -12,6 +12,7 @@ from connectors.words import NOTHING_STARTS
 from console.cli.main import main
 from console.cli.status import health_words
 from console.model.ids import micros
+from console.model.pauses import Pause
 from console.model.views import TargetView
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
@@ -42,6 +43,13 @@ WELL = TargetView(
 )
 def test_the_health_of_a_target_is_its_worst_trouble(target: TargetView, words: str) -> None:
     assert words == health_words(target, NOON)
+
+
+@pytest.mark.parametrize("hours, day", [(0, ""), (48, "%a ")])
+def test_a_pause_that_ends_on_another_day_names_it(hours: int, day: str) -> None:
+    until = NOON + timedelta(hours=hours)
+    paused = replace(WELL, pause=Pause("etl-hosts", "mara", "a new disk", NOON, until))
+    assert f"paused until {until.astimezone():{day}%H:%M %Z}" == health_words(paused, NOON)
 
 
 def test_what_a_target_may_no_longer_read_stands_in_the_status(

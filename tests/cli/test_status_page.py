@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from connectors.contract import State
+from console.cli import wall
 from console.cli.common import Stop
 from console.cli.exits import Exit
 from console.cli.main import main
@@ -19,7 +20,7 @@ from console.cli.status_page import STYLES, Board, page, write_page
 from console.model.words import Timeliness
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
-from tests.tui.fake_reads import NOW, header, incident_row, services
+from tests.tui.fake_reads import NOW, header, incident_row, services, targets
 
 __all__ = ["bench"]
 
@@ -53,6 +54,22 @@ def test_what_is_in_danger_stands_in_the_title_and_first() -> None:
     assert re.search(r"\d promises? of \d+ in danger", told)
     assert told.index("Supply plan") < told.index("Churn scores")
     assert "at risk" in told
+
+
+def test_all_times_are_of_one_clock_and_who_has_no_terminal_sees_what_is_expected(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(wall, "_shared", "Europe/Berlin")
+    taken = replace(incident_row(), taken_by="mara", taken_until=NOW + timedelta(minutes=30), owner="data-platform")
+    ahead = {"expected": NOW + timedelta(hours=1), "p95": NOW + timedelta(hours=2), "delivered": None}
+    served = [replace(one, zone="Europe/Berlin", p_late=0.61, **ahead) for one in services()]  # type: ignore[arg-type]
+    seen = replace(targets()[0], last_ok=NOW)
+    text = page(board(incidents=[taken], services=served, systems=[(seen, "ok")]))
+    told = "\n".join(Words(text).words)
+    assert [] == re.findall(r"\d\dZ|\d UTC", told)
+    assert re.search(r"\d\d:\d\d–\d\d:\d\d CET, 61 % late", told)
+    assert "mara until 03:47 CET" in told
+    assert 'class="whole">data-platform<' in text
 
 
 def test_each_cell_bears_its_heading_for_a_narrow_screen() -> None:

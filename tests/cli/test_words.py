@@ -14,18 +14,22 @@ from pathlib import Path
 
 import pytest
 
-from console.cli import common, cron, log
+from console.cli import asking, common, cron, log, planning
 from console.cli import console as console_command
 from console.cli.alert import held_until
 from console.cli.common import cell_clock, clock_words, count, place_of
 from console.cli.console import engine_starter
+from console.cli.detached import Started
 from console.cli.exits import Exit
 from console.cli.incident import incident_lines
 from console.cli.jobs import held_words
 from console.cli.main import main
+from console.model.plans import Step
 from console.model.views import HeldView, IncidentRow, IncidentView
+from console.store import lease
 from console.store.reads.holders import is_alive
 from tests.factories import at
+from tests.store.ready import open_ready
 from tests.tui.fake_reads import NOW, FakeReads, looker
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -141,17 +145,63 @@ def test_the_gate_of_a_system_has_its_settings(tmp_path: Path, capsys: pytest.Ca
         cron.run(argparse.Namespace(**{**asked, "system": "x"}, script_only=False))
 
 
+@pytest.mark.parametrize(
+    "said, is_sent",
+    [("extract", True), ("db07:extract", True), ("etl/db07:extract", True), ("act", False), ("", False), ("y", False)],
+)
+def test_the_shortest_name_that_only_this_job_has_is_asked_for_and_a_longer_one_will_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], said: str, is_sent: bool
+) -> None:
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", lambda: said)
+    preview = {"safety": "ask", "confirm": "extract"}
+    assert is_sent == asking.confirmed(argparse.Namespace(yes=False), "etl/db07:extract", preview)
+    assert "not declared safe: type extract to send it: " == capsys.readouterr().err
+
+
 def test_who_leaves_the_console_is_told_of_the_engine_that_it_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = tmp_path / "headway.toml"
     config.write_text("")
-    monkeypatch.setattr("console.cli.detached.start_if_needed", lambda url, path: f"an engine on {Path(url).name}")
+    begun = lambda url, path: Started(f"an engine on {Path(url).name}")  # noqa: E731
+    monkeypatch.setattr("console.cli.detached.start_if_needed", begun)
     monkeypatch.setattr("console.tui.start.run_console", lambda url, after_first_paint, **_: after_first_paint())
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     console_command.run(argparse.Namespace(config=str(config), store=None, no_engine=False, ascii=False))
     assert "an engine on headway.db\n" == capsys.readouterr().err
+
+
+def test_who_leaves_the_console_is_told_that_the_engine_has_ended_meanwhile() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        started = Started("an engine was started and goes on", process, Path("engine.log"))
+        assert "an engine was started and goes on" == started.on_leaving()
+        process.kill()
+        process.wait()
+        assert "goes on" not in started.on_leaving()
+        assert "nothing is watched from here and no alert leaves" in started.on_leaving()
+
+
+@pytest.mark.parametrize("more", [{}, {"no_engine": True}, {"wallboard": True}], ids=["started", "none", "wall"])
+def test_whoever_leaves_a_store_on_which_no_engine_works_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], more: dict[str, bool]
+) -> None:
+    """Also who has not started the engine that is dead now."""
+    config, store = tmp_path / "headway.toml", tmp_path / "headway.db"
+    config.write_text("")
+    opened = open_ready(str(store))
+    monkeypatch.setattr("console.cli.detached.start_if_needed", lambda *_: Started(""))
+    leave = lambda url, after_first_paint, **_: after_first_paint and after_first_paint()  # noqa: E731
+    monkeypatch.setattr("console.tui.start.run_console", leave)
+    arguments = argparse.Namespace(config=str(config), store=str(store), **more)
+    console_command.open_at(arguments, None)
+    assert "headway engine starts one" in (told := capsys.readouterr().err)
+    assert told.startswith("NO ENGINE works on this store: nothing is watched and no alert leaves")
+    lease.acquire(opened, lease.ENGINE, "elsewhere:1~c0ffee", 60)
+    console_command.open_at(arguments, None)
+    assert "" == capsys.readouterr().err
+    opened.close()
 
 
 def test_a_shared_store_gets_no_engine_from_a_console(tmp_path: Path) -> None:
@@ -224,3 +274,9 @@ def test_a_system_that_there_is_none_of_is_not_answered_by_an_empty_list(
 ) -> None:
     assert Exit.NOT_FOUND == run_on_the_fake_night(monkeypatch, "jobs", "--system", "etl-host")
     assert 'nothing is called "system etl-host"; did you mean etl-hosts?' in capsys.readouterr().err
+
+
+def test_how_long_a_step_takes_ends_in_no_dot_where_nothing_says_from_what() -> None:
+    step = Step(1, "hold", 1, "etl/a", "etl", None, "", "", "its own clock", expected_s=0.0)
+    assert "      takes    0s" in planning._step_lines(step)
+    assert "      takes    0s · declared" in planning._step_lines(replace(step, source="declared"))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+CROWD = "test_many_runs_take_bounded_memory"
+SHOWN = "tests/connectors/mysql_events"
+
 pytest.register_assert_rewrite(
     "connectors.conformance",
     "connectors.conformance_acts",
@@ -13,3 +16,10 @@ pytest.register_assert_rewrite(
     "connectors.conformance_arrival",
     "connectors.conformance_support",
 )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """100,000 runs take seconds: `make check` reads them with one kind, `make test` with every kind."""
+    for item in items:
+        if item.name == CROWD and not item.nodeid.startswith(SHOWN):
+            item.add_marker(pytest.mark.deep)

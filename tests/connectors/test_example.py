@@ -79,7 +79,7 @@ def ran(python: Path, folder: Path, *words: str) -> str:
 
 def test_it_is_found_by_its_entry_point(clean: Path, tmp_path: Path) -> None:
     told = json.loads(ran(clean, tmp_path, "-m", "console", "connector", "list", "nightly", "--json"))
-    assert ("nightly", ["observe", "log"], ["fake"]) == (told["kind"], told["does"], told["against"])
+    assert ("nightly", ["observe", "log", "schedule"], ["fake"]) == (told["kind"], told["does"], told["against"])
     where = ran(clean, tmp_path, "-c", "import headway_nightly; print(headway_nightly.__file__)")
     assert str(clean.parent.parent) in where
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.whole_log import piece_of, piece_of_parts
+from connectors.whole_log import piece_of, piece_of_parts, read_through, with_newline, without_last_newlines
 
 
-def read_through(parts: list[str], limit: int) -> str:
+def all_pieces(parts: list[str], limit: int) -> str:
     told, start = "", "0"
     for _ in range(1000):
         chunk = piece_of_parts(iter(parts), start, limit, is_open=False)
@@ -25,13 +25,26 @@ def read_through(parts: list[str], limit: int) -> str:
 
 @given(st.lists(st.text(max_size=12), max_size=6), st.integers(4, 9))
 def test_pieces_of_parts_are_the_whole_text(parts: list[str], limit: int) -> None:
-    assert "".join(parts) == read_through(parts, limit)
+    assert "".join(parts) == all_pieces(parts, limit)
 
 
 @given(st.lists(st.text(max_size=12), max_size=6), st.none() | st.integers(0, 90), st.integers(4, 30), st.booleans())
 def test_a_piece_of_parts_is_that_of_the_whole(parts: list[str], start: int | None, limit: int, is_open: bool) -> None:
     place = None if start is None else str(start)
     assert piece_of("".join(parts), place, limit, is_open) == piece_of_parts(iter(parts), place, limit, is_open)
+
+
+@given(st.text(max_size=40), st.integers(1, 7), st.booleans())
+def test_a_long_text_of_a_table_comes_whole_part_by_part(text: str, characters: int, is_binary: bool) -> None:
+    column = text.encode() if is_binary else text
+    parts = list(read_through(lambda first, count: column[first : first + count], characters))
+    assert (text, True) == ("".join(parts), all(len(part) <= characters for part in parts))
+
+
+@given(st.lists(st.text("a\n", max_size=4), max_size=6))
+def test_newlines_at_the_end_are_left_out_and_none_before(parts: list[str]) -> None:
+    assert "".join(parts).rstrip("\n") == "".join(without_last_newlines(parts))
+    assert ("".join(parts) + "\n" if any(parts) else "") == "".join(with_newline(parts))
 
 
 def test_the_tail_is_cut_at_a_character_and_says_so() -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
+
+import pytest
 
 from console.control.carry_out import next_moves
 from console.model.carried import Ask, EndStep, MovePlan, PlanNow, RunNow, StepNow, Wait
@@ -73,6 +76,12 @@ def test_what_was_under_way_when_a_plan_stopped_or_was_paused_goes_on_to_its_end
     asked = step(2, state="asked", action_state="verified")
     for state in ("stopped", "paused"):
         assert [("verified", 2)] == moves(plan(step(1, state="failed"), asked, step(3, 2), state=state))
+
+
+def test_a_paused_plan_of_which_nothing_is_left_is_done() -> None:
+    """It stood paused for ever, and in the way of a new plan for its incident."""
+    last = step(2, state="asked", action_state="verified")
+    assert [("verified", 2), ("plan", "done")] == moves(plan(step(1, state="verified"), last, state="paused"))
 
 
 def test_an_aborted_plan_gives_up_what_it_has_not_asked() -> None:
@@ -195,3 +204,127 @@ def test_a_run_that_began_before_its_upstream_ran_again_or_read_too_early_does_n
 
 def test_nothing_is_awaited_of_a_step_that_was_only_marked() -> None:
     assert [("Ask", 2)] == moves(plan(replace(LOADED, verb="mark_ok"), FOLLOWS))
+
+
+def test_a_step_whose_run_its_scheduler_set_off_behind_the_step_before_waits_for_that_run() -> None:
+    """A rerun of the one lets the other begin again at once: asked beside it, it would be refused."""
+    first = step(1, state="verified", run=GOOD)
+    again = RunNow("running", "native", False, at("03:50"), None)
+    assert [] == moves(plan(first, step(2, 1, run=again, found="failed")))
+    good, bad = replace(again, state="succeeded", ended=at("03:58")), replace(again, state="failed", ended=at("03:58"))
+    assert [("verified", 2), ("plan", "done")] == moves(plan(first, step(2, 1, run=good, found="failed")))
+    assert [("Ask", 2)] == moves(plan(first, step(2, 1, run=bad, found="failed")))
+    before = replace(again, started=at("03:30"))
+    assert [("Ask", 2)] == moves(plan(first, step(2, 1, run=before, found="failed")))
+
+
+def test_what_its_own_clock_has_yet_to_start_is_run_again_only_where_it_came_too_early() -> None:
+    first = step(1, state="verified", run=GOOD)
+    to_come = RunNow("planned", "inferred", False, None, None)
+    assert [] == moves(plan(first, step(2, 1, run=to_come)))
+    early = RunNow("succeeded", "native", True, at("03:40"), at("03:45"))
+    assert [("Ask", 2)] == moves(plan(first, step(2, 1, run=early)))
+    late = RunNow("succeeded", "native", False, at("03:55"), at("03:58"))
+    assert [("verified", 2), ("plan", "done")] == moves(plan(first, step(2, 1, run=late)))
+
+
+# a downstream that is held meanwhile
+
+
+def holding(hold: dict[str, Any] | None = None, rerun: str = "asked", **more: Any) -> PlanNow:
+    """A hold of load, beside it a rerun of what it reads, then its release and its run."""
+    first: dict[str, Any] = {"verb": "hold", "wait_s": 2400.0, **(hold or {})}
+    return plan(
+        step(1, job="s/load", job_id=3, system="flow", run=None, **first),
+        step(2, job_id=1, state=rerun, action_state="sent" if rerun == "asked" else ""),
+        step(3, 1, 2, job="s/load", job_id=3, system="flow", verb="release", run=None),
+        step(4, 3, job="s/load", job_id=3, system="flow", verb="wait", run=more.pop("run", None)),
+        **more,
+    )
+
+
+HELD = {"state": "verified", "action_key": "headway-1", "action_state": "verified", "hold_state": "held"}
+
+
+def test_a_hold_is_placed_shortly_before_the_start_that_it_keeps_back() -> None:
+    assert [("Wait", 1)] == moves(holding())
+    due = {"due": at("04:10")}
+    assert [] == moves(holding(due))
+    assert [("Ask", 1)] == moves(holding(due), at("04:10"))
+
+
+def test_nothing_is_held_where_the_repair_ends_before_its_start() -> None:
+    told = holding({"due": at("04:10")}, rerun="verified")
+    assert [("verified", 1), ("verified", 3)] == moves(told)
+    assert ["not needed", "nothing was held"] == [move.words.partition(":")[0] for move in next_moves(told, NOW)]  # type: ignore[union-attr]
+
+
+def test_what_has_begun_by_its_own_clock_is_not_held_any_more() -> None:
+    running = RunNow("running", "native", False, at("04:00"), None)
+    assert [("verified", 1)] == moves(holding({"due": at("04:00")}, run=running))
+
+
+def test_a_hold_that_its_scheduler_refused_as_its_run_had_begun_does_not_stop_the_plan() -> None:
+    refused = {"state": "asked", "action_key": "headway-1", "action_state": "refused", "action_words": "it runs now"}
+    running = RunNow("running", "native", False, at("04:00"), None)
+    assert [("verified", 1)] == moves(holding(refused, run=running))
+    assert [("failed", 1), ("plan", "stopped")] == moves(holding(refused))
+    over = {**refused, "state": "verified", "hold_state": "failed"}
+    [release] = [
+        each for each in next_moves(holding(over, rerun="verified", run=running), NOW) if isinstance(each, EndStep)
+    ]
+    assert "nothing was held: nothing was sent" == release.words
+
+
+def test_what_is_held_is_let_go_once_what_it_reads_is_good_and_it_is_known_to_be_held() -> None:
+    assert [] == moves(holding(HELD))
+    assert [("Ask", 3)] == moves(holding(HELD, rerun="verified"))
+    assert [] == moves(holding({**HELD, "hold_state": "placing"}, rerun="verified"))
+    assert [("verified", 3)] == moves(holding({**HELD, "hold_state": "released"}, rerun="verified"))
+
+
+def test_a_plan_that_ends_early_says_what_it_leaves_held() -> None:
+    told = holding(HELD, state="aborted")
+    [release, _] = [move for move in next_moves(told, NOW) if isinstance(move, EndStep)]
+    assert "it stays held until its hold is over: headway release s/load lets it go" in release.words
+    red = replace(told, state="running", steps=(told.steps[0], replace(told.steps[1], state="failed"), *told.steps[2:]))
+    assert "s/load stays held meanwhile" in next_moves(red, NOW)[-1].words  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "hold, release",
+    [
+        ({"state": "asked", "action_key": "headway-1", "action_state": "sent"}, ""),
+        ({**HELD, "hold_state": ""}, ""),
+        ({**HELD, "hold_state": "releasing"}, "failed"),
+    ],
+)
+def test_what_is_on_its_way_to_be_held_and_what_could_not_be_let_go_is_said_to_stay_held(
+    hold: dict[str, Any], release: str
+) -> None:
+    told = holding(hold, rerun="failed")
+    third = replace(told.steps[2], action_state=release)
+    stopped = replace(told, steps=(*told.steps[:2], third, told.steps[3]))
+    assert "s/load stays held meanwhile" in next_moves(stopped, NOW)[-1].words  # type: ignore[union-attr]
+
+
+def test_a_hold_that_is_asked_anew_is_not_put_off_behind_the_start_that_it_keeps_back() -> None:
+    """Its wait began anew with each resume."""
+    told = holding({"wait_s": 600.0})
+    assert [told.requested + timedelta(seconds=600)] == [
+        move.until for move in next_moves(told, told.requested + timedelta(seconds=300)) if isinstance(move, Wait)
+    ]
+    assert [("Ask", 1)] == moves(told, told.requested + timedelta(seconds=601))
+
+
+def test_what_became_good_in_the_same_look_needs_no_hold_any_more() -> None:
+    """After an engine was away both come at once: it was held for nothing."""
+    told = holding({"due": NOW})
+    second = replace(told.steps[1], action_state="verified")
+    both = replace(told, steps=(told.steps[0], second, *told.steps[2:]))
+    assert [("verified", 2), ("verified", 1)] == moves(both)[:2]
+
+
+def test_a_release_that_is_under_way_already_is_awaited_as_it_may_fail() -> None:
+    assert [] == moves(holding({**HELD, "hold_state": "releasing"}, rerun="verified"))
+    assert [("verified", 3)] == moves(holding({**HELD, "hold_state": "watching"}, rerun="verified"))

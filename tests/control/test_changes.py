@@ -52,7 +52,7 @@ def told(**past: Any) -> tuple[str, ...]:
         ({"context": {"user": "etl"}}, "user is etl; it was not given"),
         ({"context": {"rows": 1200}, "good_context": {"rows": 40000}}, "rows: 1,200 instead of 40,000"),
         (
-            {"durations": (2000.0,) * 5 + (700.0,) * 5},
+            {"durations": (2000.0,) * 5 + (700.0,) * 20},
             "its good runs take longer of late: median 33m20s over the last 5, 11m40s before",
         ),
     ],
@@ -68,8 +68,10 @@ def test_a_change_is_told_with_both_values(past: dict[str, Any], words: str) -> 
         {"context": {"pid": 1, "run_id": "a"}, "good_context": {"pid": 2, "run_id": "b"}},
         {"context": {"conf": {"day": "2026-11-20"}}, "good_context": {"conf": {"day": "2026-11-19"}}},
         {"context": {"rows": 41000}, "good_context": {"rows": 40000}},
-        {"durations": (800.0,) * 5 + (700.0,) * 5},
+        {"durations": (770.0,) * 5 + (700.0,) * 20},
         {"durations": (2000.0,) * 5 + (700.0,) * 2},
+        {"durations": (2000.0,) * 1 + (700.0,) * 20},
+        {"durations": (2000.0,) * 40 + (700.0,) * 5},
     ],
 )
 def test_what_differs_from_run_to_run_is_no_change(past: dict[str, Any]) -> None:

@@ -178,6 +178,15 @@ def test_only_what_is_near_is_laid_out_of_a_job_that_runs_every_few_minutes() ->
     assert [State.MISSED, State.MISSED] + [State.PLANNED] * (1 + FREQUENT_AHEAD) == [each.state for each in found.runs]
 
 
+def test_each_job_of_one_schedule_is_missed_after_its_own_grace() -> None:
+    quick, patient = (
+        job(number, f"etl/{number}", Schedule("debian-cron", "*/5 * * * *"), accepted_at=at("00:00"), grace=grace)
+        for number, grace in ((1, timedelta(minutes=1)), (2, timedelta(minutes=30)))
+    )
+    found = expectations(estate(quick, patient, targets=[target(seen_until=at("03:12"))]), at("03:12"))
+    assert {1, 2} == {each.job_id for each in found.runs if each.state is State.MISSED}
+
+
 def test_an_hourly_job_is_laid_out_a_few_runs_ahead() -> None:
     hourly = job(1, "etl-hosts/db07:hourly", Schedule("debian-cron", "5 * * * *"), accepted_at=at("03:00"))
     assert AHEAD == len([each for each in of("03:12", job=hourly).runs if each.period_at > at("03:12")])

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from connectors.contract import State
-from console.model.finishes import ASSERTED, LATE, NEVER, ON_TIME, PARTIAL, UNKNOWN, Outlook, outlook
+from connectors.contract import Schedule, State
+from console.control.plan import recovery
+from console.model.calendars import Calendar
+from console.model.declared import Declared
+from console.model.finishes import ASSERTED, IF_GOOD, LATE, NEVER, ON_TIME, PARTIAL, UNKNOWN, Outlook, outlook
 from console.model.plans import Draft
 from console.model.shaping import Changes
-from tests.control.test_plan import AUDIT, EXTRACT, FAILED, LOAD, STALE_LOAD, STALE_MART, night
+from tests.control.test_plan import AUDIT, EXTRACT, FAILED, LOAD, MART, STALE_LOAD, STALE_MART, can_start, night
 from tests.factories import at, job, run
 
 
@@ -102,3 +105,38 @@ def test_it_goes_through_json_with_its_proposal() -> None:
     assert {"service": "daily", "bd": "2026-11-19", "deadline": "2026-11-20T06:30:00Z"} == told["services"][0]
     first = told["ways"][0]
     assert ("as planned", True, at("06:00")) == (first["name"], first["is_present"], first["finishes"][0]["at"])
+
+
+def test_what_comes_again_by_its_own_clock_is_delivered_though_nothing_is_done() -> None:
+    """Every half hour from 04:15; what it feeds is red too, and comes every half hour."""
+    extract, load = replace(EXTRACT, schedule=half_hourly(15)), replace(LOAD, schedule=half_hourly(45))
+    jobs = (extract, load, MART, AUDIT)
+    found = table(outlook(night(FAILED, STALE_LOAD, now="04:10", jobs=jobs)[1], Changes()))
+    assert (IF_GOOD, "06:05") == found["nothing done"], "five minutes later than by the plan"
+    assert (ON_TIME, "06:00") == found["as planned"]
+    never = Declared(calendars=(Calendar("never", ()),))
+    for other in (
+        replace(extract, schedule=EXTRACT.schedule),
+        replace(extract, paused_since=at("04:05")),
+        replace(extract, calendar="never"),
+    ):
+        plan = night(FAILED, STALE_LOAD, now="04:10", jobs=(other, load, MART, AUDIT), declared=never)[1]
+        assert (NEVER, "") == table(outlook(plan, Changes()))["nothing done"]
+
+
+def half_hourly(first: int) -> Schedule:
+    return Schedule("debian-cron", f"{first % 30},{first % 30 + 30} * * * *", "UTC")
+
+
+def test_a_hold_that_is_left_out_leaves_its_job_to_its_own_clock() -> None:
+    """LOAD starts at 04:00: by then the rerun of 03:20 is over, that of 03:45 is not."""
+
+    def without_hold(now: str) -> tuple[str, str]:
+        ledger, _ = night(FAILED, now=now)
+        plan = recovery(ledger.estate, 1, at(now), can_start)
+        assert plan is not None
+        assert ["hold", "rerun", "release", "wait"] == [step.verb for step in plan.steps]
+        return table(outlook(plan, Changes()))["1 left out"]
+
+    assert (IF_GOOD, "05:30") == without_hold("03:20")
+    assert (NEVER, "") == without_hold("03:45")

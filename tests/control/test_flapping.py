@@ -27,12 +27,14 @@ STEP = timedelta(minutes=5)
 class Night:
     """One job that is run again and again, and what left the house of what was decided."""
 
-    def __init__(self, *routes: RouteRule, edges: list[DependencyFacts] | None = None, **more: Any) -> None:
+    def __init__(
+        self, *routes: RouteRule, edges: list[DependencyFacts] | None = None, opens: str = "02:50", **more: Any
+    ) -> None:
         facts = estate(OFTEN, LOAD, feeds=edges or [], settings=Settings(default_route=("default",)), **more)
         self.ledger = Ledger(replace(facts, declared=Declared(alerting=Alerting(routes=routes))))
         self.left: list[tuple[datetime, str]] = []
         self._put_off: list[tuple[datetime, str]] = []
-        self.now = at("02:50")
+        self.now = at(opens)
         self.look(self.now)
 
     def ends(self, when: datetime, state: State) -> None:
@@ -102,6 +104,16 @@ def test_one_word_says_that_it_is_over_once_it_has_been_green_for_a_steady_time(
     assert at("04:20") == notice.not_before
     assert "; red 3 times since 03:00 UTC, green since 03:50 UTC\n" in notice.body
     assert [(at("04:20"), "recovered")] == night.told_by("04:20")
+
+
+def test_what_flaps_since_before_midnight_says_since_which_day() -> None:
+    night = Night(opens="23:20")
+    for red, green in (("23:30", "23:40"), ("23:50", "00:10")):
+        night.red(red)
+        night.green(green)
+    assert [] == night.red("00:20")
+    [(_, why, _)] = night.held()
+    assert why.startswith("flapping: red 3 times since 19 Nov 23:30 UTC; told again")
 
 
 def test_who_heard_that_it_was_over_and_not_of_its_return_is_not_told_a_second_time() -> None:

@@ -132,7 +132,7 @@ def test_a_terminal_that_read_stale_data_has_not_delivered() -> None:
 
 def test_a_deadline_that_has_passed_is_breached() -> None:
     verdict = day("06:31", done(EXTRACT, "03:10"), done(LOAD, "04:00"))
-    assert (Timeliness.BREACHED, "not delivered by 06:30 UTC; dwh/mart") == (verdict.timeliness, verdict.reason)
+    assert (Timeliness.BREACHED, "not delivered by 06:30 UTC; cause: dwh/mart") == (verdict.timeliness, verdict.reason)
 
 
 def test_a_terminal_whose_end_cannot_be_proved_is_neither_delivered_nor_breached() -> None:

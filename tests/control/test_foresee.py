@@ -10,15 +10,18 @@ import pytest
 
 from connectors.contract import State
 from console.control.evaluate import evaluate
-from console.control.forecast import look
-from console.control.forecast.by_past import own_risk
+from console.control.forecast.cache import Basis, Cache, Kept, Name
 from console.control.forecast.foresee import Foresight
-from console.control.forecast.laid import Laid, apart
-from console.control.forecast.unchanged import Answered, Answers, Asked, Name
+from console.control.forecast.points import Laid, apart
+from console.control.forecast.simulation import look
+from console.control.forecast.what_if import Otherwise, WhatIf
 from console.control.risk import alarm_of, has_passed, judged
-from console.model.chance import PastForecasts
+from console.control.touched import part_with
 from console.model.decisions import ServiceDayVerdict
+from console.model.declared import Declared
+from console.model.forecasts import PastForecasts, Tally
 from console.model.history import History, PastRun, history_of
+from console.model.pools import DeclaredPool
 from console.model.values import JobFacts, RunFacts, Stood
 from console.model.words import Origin, Safety, Timeliness
 from tests.control.test_forecast import CHAIN, EXTRACT, LOAD, MART, PROMISE, done
@@ -48,7 +51,7 @@ def both(now: str, *runs: RunFacts, deps: Any = CHAIN, jobs: Any = (EXTRACT, LOA
 )  # fmt: skip
 def test_where_nothing_varies_the_simulation_says_what_the_sums_say(now: str, runs: Any, deps: Any) -> None:
     summed, simulated = both(now, *runs, deps=deps)
-    assert summed == replace(simulated, p80_at=None, p_late=None, p_own=None, critical=())
+    assert summed == replace(simulated, p80_at=None, p_late=None, p_own=None, critical=(), jobs=())
     assert (simulated.expected_at, 0.0) == (simulated.p80_at, simulated.p_late)
     assert 1.0 == simulated.critical[-1]
 
@@ -97,6 +100,14 @@ def test_a_finish_is_as_wide_as_the_past_of_its_jobs() -> None:
     assert narrow.p95_at + timedelta(minutes=10) < wide.p95_at
 
 
+@pytest.mark.parametrize("runs, nights", [((20, 7, 18), 7), ((20, 0, 18), 0)], ids=["few runs", "declared"])
+def test_a_forecast_rests_on_the_runs_of_the_job_on_its_way_that_has_fewest(runs: tuple[int, ...], nights: int) -> None:
+    latest = {number: (600.0,) * count for number, count in enumerate(runs, 1)}
+    seen = estate(EXTRACT, LOAD, MART, feeds=CHAIN, services=[PROMISE], durations=latest)
+    found = evaluate(seen, at("02:00"), foresee=Foresight()).service_days
+    assert nights == next(each for each in found if each.bd == NIGHT).nights
+
+
 def test_services_that_share_a_job_agree_and_those_apart_do_not_move_each_other() -> None:
     lone = job(4, "dwh/lone", "04:00", expected=minutes(30))
     alike = [service("first", "06:30", MART), service("second", "06:30", MART)]
@@ -116,6 +127,20 @@ def test_service_days_are_together_by_what_they_share_over_others_too() -> None:
     assert [list(range(20_000))] == apart(many), "as many steps as there are jobs, not their square"
 
 
+def test_chains_that_meet_in_a_pool_are_foreseen_together_and_a_part_as_the_whole() -> None:
+    """Three that start at once, of 30 minutes each, on one slot and on two; the fourth is in no pool."""
+    known = [job(at, f"dwh/j{at}", "04:00", expected=minutes(30)) for at in (1, 2, 3)]
+    lone = job(4, "dwh/lone", "04:00", expected=minutes(30))
+    for slots, ends in ((1, ["04:30", "05:00", "05:30"]), (2, ["04:30", "04:30", "05:00"]), (3, ["04:30"] * 3)):
+        seen = estate(*known, lone, services=[service(one.native_id, "06:30", one) for one in (*known, lone)],
+                      declared=Declared(pools=(DeclaredPool("host", ("dwh/j*",), slots),)))  # fmt: skip
+        found = evaluate(seen, at("02:00"), foresee=Foresight()).service_days
+        days = {day.service: day.expected_at for day in found if day.bd == NIGHT}
+        assert [*map(at, ends), at("04:30")] == [*sorted(days[one.native_id] for one in known), days["lone"]]  # type: ignore[type-var]
+        part = evaluate(part_with(seen, [2]), at("02:00"), foresee=Foresight()).service_days
+        assert {**days, **{day.service: day.expected_at for day in part if day.bd == NIGHT}} == days
+
+
 def test_a_service_that_is_likely_late_says_so_and_why() -> None:
     runs = [done(EXTRACT, "03:10"), done(LOAD, "04:00"), run(3, MART, "04:30", State.RUNNING, period_at=None)]
     calm, late = (told("06:03", [40.0, 60.0, 90.0], *runs, due=due) for due in ("10:00", "06:06"))
@@ -129,11 +154,81 @@ def test_a_service_that_is_likely_late_says_so_and_why() -> None:
     assert words in late.reason
 
 
+def test_under_an_open_cause_a_service_says_how_likely_it_is_late_and_why() -> None:
+    red = run(1, EXTRACT, "03:10", State.FAILED)
+    late, calm = (told("03:30", [40.0, 60.0, 90.0], red, due=due) for due in ("06:06", "23:00"))
+    assert late.p_late is not None
+    assert 0.05 < late.p_late
+    cause, odds = late.reason.split(f"; {round(late.p_late * 100)} % late: ")
+    assert cause.startswith("hosts/extract: ")
+    assert "hosts/extract is red and, as repairs go here, green in " in odds
+    assert "late" not in calm.reason, "it has all day"
+
+
+def test_a_repair_that_runs_as_a_run_of_its_own_is_what_the_service_waits_for() -> None:
+    """The last job failed at 04:50; it was started anew after the deadline, and takes an hour."""
+    red = run(3, MART, "04:30", State.FAILED, ended_at=at("04:50"))
+    again = run(4, MART, "06:40", State.RUNNING, period_key="start:x", period_at=None, bd=red.bd, expected=False)
+    verdict = told("06:50", [60.0, 61.0, 59.0], done(EXTRACT, "03:10"), done(LOAD, "04:00"), red, again)
+    assert verdict.expected_at is not None
+    assert at("07:39") <= verdict.expected_at <= at("07:41")
+    assert verdict.p95_at is not None
+    assert verdict.p95_at <= at("07:45"), "nobody has to look first"
+
+
+def test_a_job_that_hangs_is_told_long_before_its_deadline() -> None:
+    """It took 56 to 64 minutes on thirty nights, and runs for 95 now; it has 30 more until it is late."""
+    runs = [done(EXTRACT, "03:10"), done(LOAD, "04:00"), run(3, MART, "04:30", State.RUNNING, period_at=None)]
+    known = [56.0, 60.0, 64.0]
+    chances = [told(now, known, *runs, due="06:35").p_late for now in ("05:25", "05:40", "05:50", "06:05", "06:20")]
+    assert chances == sorted(chances)  # type: ignore[type-var]  # none is None
+    assert chances[0] is not None
+    assert chances[3] is not None
+    assert chances[0] < 0.05
+    assert 0.25 < chances[3]
+
+
+def test_what_was_slow_stays_the_reason_once_it_is_done() -> None:
+    """MART starts after LOAD, whose usual 30 minutes it waited for; LOAD took 75."""
+    usual = tuple(each * 60 for each in (28.0, 30.0, 32.0) * 10)
+    takes = {2: usual, 3: tuple(2 * each for each in usual)}
+    history = {2: past(LOAD, "04:00", [28.0, 30.0, 32.0]), 3: past(MART, "04:30", [56.0, 60.0, 64.0])}
+    runs = [done(EXTRACT, "03:10"),
+            run(2, LOAD, "04:00", started_at=at("04:00"), ended_at=at("05:15")),
+            run(3, MART, "05:15", State.RUNNING, period_at=None)]  # fmt: skip
+    seen = estate(EXTRACT, LOAD, MART, runs=runs, feeds=CHAIN, services=[service("daily", "06:00", MART)],
+                  durations=takes)  # fmt: skip
+    found = evaluate(replace(seen, history=history), at("05:20"), foresee=Foresight())
+    reason = next(each.reason for each in found.service_days if each.bd == NIGHT)
+    assert "warehouse/load took 1h15m, 43m over its p90 (30 runs)" in reason, reason
+
+
+def test_what_is_over_its_usual_by_less_than_a_minute_is_no_reason() -> None:
+    runs = [done(EXTRACT, "03:10"), done(LOAD, "04:00"), run(3, MART, "04:30", State.RUNNING, period_at=None)]
+    verdict = told("06:00:30", [40.0, 60.0, 90.0], *runs, due="06:03")
+    assert verdict.p_late is not None
+    assert 0.05 < verdict.p_late
+    assert "p90" not in verdict.reason
+
+
+def test_a_job_that_is_skipped_says_nothing_of_how_fast_a_night_it_is() -> None:
+    """Else no time at all would stand for a very fast run, and what is slow on the same nights were fast tonight."""
+    takes = [40.0, 60.0, 90.0]
+    seen = estate(EXTRACT, LOAD, MART, feeds=CHAIN, services=[PROMISE],
+                  durations=dict.fromkeys((1, 3), tuple(each * 60 for each in takes * 6)))  # fmt: skip
+    seen = replace(seen, history={1: past(EXTRACT, "03:10", takes), 3: past(MART, "04:30", takes)})
+    skipped = Foresight(WhatIf(1, Otherwise.SKIPPED, at("02:00")))
+    found = evaluate(seen, at("02:00"), foresee=skipped).service_days
+    expected = next(each for each in found if each.bd == NIGHT).expected_at
+    assert expected is not None
+    assert at("05:30") <= expected, "by its recent nights; forty minutes less as on the fastest"
+
+
 def test_what_takes_longer_since_some_nights_is_told_and_reckoned_with() -> None:
     as_ever = [58.0, 60.0, 62.0, 59.0, 61.0] * 6
     calm, slower = told("02:00", as_ever, due="05:50"), told("02:00", as_ever[:25] + [90.0] * 5, due="05:50")
     assert "since" not in calm.reason
-    assert "dwh/mart takes 1h30m since 5 nights, 1h before" in slower.reason, slower.reason
+    assert "dwh/mart is slower since Saturday: 1h30m instead of 1h" in slower.reason, slower.reason
     assert slower.expected_at is not None
     assert abs(slower.expected_at - at("06:00")) < timedelta(minutes=5)
 
@@ -169,9 +264,8 @@ def test_an_act_by_that_has_passed_does_not_come_back_by_a_minute() -> None:
     assert not has_passed(act_by, at("03:50"), Stood(Timeliness.WILL_MISS, has_cause=True))
 
 
-def alarm(peaks: list[tuple[float, bool]], risk: float = 0.1) -> float:
-    known = replace(estate(EXTRACT, services=[PROMISE]), peaks={"daily": peaks})
-    return alarm_of(known, replace(PROMISE, risk=risk))
+def alarm(peaks: list[tuple[float, bool]], risk: float = 0.1, budget: int = 30) -> float:
+    return alarm_of(risk, budget, peaks).late
 
 
 def test_the_alarm_is_raised_where_it_would_cry_wolf_more_often_than_one_day_in_thirty() -> None:
@@ -183,10 +277,31 @@ def test_the_alarm_is_raised_where_it_would_cry_wolf_more_often_than_one_day_in_
     assert 0.5 == alarm([(0.9, False)] * 40)
 
 
+def test_who_puts_up_with_more_false_alarms_is_told_sooner_and_after_fewer_days() -> None:
+    known = [(0.02, False)] * 6 + [(0.2, False), (0.3, False), (0.4, False)]
+    assert 0.25 == alarm(known)
+    assert [0.21, 0.31, 0.31] == [pytest.approx(alarm(known, budget=days)) for days in (4, 5, 9)]
+
+
+def test_who_puts_up_with_a_false_alarm_on_every_day_is_told_from_its_risk_on() -> None:
+    assert 0.1 == alarm([(0.3, False)], budget=1)
+    assert 0.1 == alarm([(0.3, False)] * 40, budget=1)
+
+
 def test_days_that_were_late_and_a_short_past_say_nothing_of_false_alarms() -> None:
     assert 0.1 == alarm([(0.9, True)] * 60 + [(0.0, False)] * 60)
     assert 0.25 == alarm([(0.4, False)] * 29)
     assert 0.3 == alarm([], risk=0.3)
+
+
+def test_an_alarm_says_where_it_comes_from() -> None:
+    calm = [(0.02, False)] * 56
+    near = [(0.2, False), (0.3, False), (0.4, False)]
+    assert (
+        "at risk from 25 % on: 12 of 30 days in time are known; then by its risk, 10 %, and its own past",
+        "at risk from 10 % on, its risk",
+        "at risk from 31 % on: one day in 30 in time came near that; its risk is 10 %",
+    ) == tuple(alarm_of(0.1, 30, peaks).words for peaks in (calm[:12], calm, [*calm, *near]))
 
 
 def looks(foresight: Foresight, now: str, *runs: RunFacts) -> ServiceDayVerdict:
@@ -205,19 +320,36 @@ def test_what_is_kept_between_two_looks_changes_no_answer() -> None:
         assert looks(Foresight(), now, *runs) == looks(kept, now, *runs)
 
 
+def test_what_was_made_of_a_night_serves_its_later_looks_to_the_same_figures() -> None:
+    kept, runs = Foresight(), [done(EXTRACT, "03:10"), done(LOAD, "04:00")]
+    mart = run(3, MART, "04:30", State.RUNNING, period_at=None)
+    seen = estate(EXTRACT, LOAD, MART, runs=[*runs, mart], feeds=CHAIN, services=[service("daily", "06:06", MART)],
+                  durations={3: tuple(each * 60 for each in [40.0, 60.0, 90.0] * 6)})  # fmt: skip
+    seen = replace(seen, history={3: past(MART, "04:30", [40.0, 60.0, 90.0])})
+    later = replace(seen, history={3: past(MART, "04:30", [50.0, 70.0, 80.0])})
+    ends = []
+    for now, known in (("05:00", seen), ("05:01", seen), ("05:30", seen), ("05:31", later), ("05:32", later)):
+        days = (evaluate(known, at(now), foresee=by).service_days for by in (Foresight(), kept))
+        fresh, held = (next(day for day in each if day.bd == NIGHT) for each in days)
+        assert fresh == held
+        ends.append(held.p95_at)
+    assert len(set(ends)) > 1
+
+
 def test_what_holds_no_more_is_forgotten_with_its_simulation() -> None:
     first, second, third = (("daily", NIGHT), ("supply", NIGHT), ("daily", NIGHT + timedelta(days=1)))
-    asked, answers = Asked((), (), ()), Answers()
+    basis, cache = Basis((), (), ()), Cache()
 
     def keep(name: Name, now: str, until: str) -> None:
-        answers.keep(name, Answered(asked, at(now), at(until), ()))
+        cache.keep(name, Kept(basis, at(now), at(until), ()))
 
     keep((first, second), "02:00", "06:30")
     keep((second,), "03:00", "06:30")
-    assert (1, None) == (len(answers), answers.get((first, second), asked, at("03:00")))
-    assert () == answers.get((second,), asked, at("03:00"))
-    keep((third,), "06:30", "08:00")
-    assert 1 == len(answers), "the night is over"
+    assert (1, None) == (len(cache), cache.get((first, second), basis, at("03:00")))
+    assert () == cache.get((second,), basis, at("03:00"))
+    assert cache.get((second,), basis, at("02:59")) is None, "a clock that was set back"
+    keep((third,), "06:33", "08:00")
+    assert 1 == len(cache), "the night is over"
 
 
 def test_nothing_is_simulated_again_where_all_is_still_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,6 +387,22 @@ def test_what_is_never_rerun_must_find_its_upstream_green() -> None:
     assert (at("03:40"), at("04:00")) == (simulated.act_by, simulated.green_by) == (summed.act_by, summed.green_by)
 
 
+def test_a_service_whose_forecasts_are_not_to_be_trusted_says_so() -> None:
+    runs = [done(EXTRACT, "03:10"), done(LOAD, "04:00"), run(3, MART, "04:30", State.RUNNING, period_at=None)]
+    seen = estate(EXTRACT, LOAD, MART, runs=runs, feeds=CHAIN, services=[service("daily", "05:31", MART)],
+                  durations={3: tuple(each * 60 for each in [40.0, 60.0, 90.0] * 6)})  # fmt: skip
+    seen = replace(seen, history={3: past(MART, "04:30", [40.0, 60.0, 90.0])})
+    for tally, why in (
+        (Tally(30, 15, ((0.0, 30.0, 15.0),)), "what was told lay 50 % off on average"),
+        (Tally(30, 15, ((0.0, 15.0, 0.0), (1.0, 15.0, 15.0))), ""),
+        (Tally(10, 5, ((0.0, 10.0, 5.0),)), ""),
+    ):
+        days = evaluate(replace(seen, tallies={"daily": tally}), at("05:20"), foresee=Foresight()).service_days
+        told = next(day for day in days if day.bd == NIGHT)
+        assert why == told.distrust
+        assert (f"; its forecasts are not to be trusted: {why}" in told.reason) == bool(why)
+
+
 def test_what_was_told_too_high_or_too_low_for_long_is_told_otherwise() -> None:
     """Three in ten were told again and again, and all of those days were in time, or none."""
     night = [done(EXTRACT, "03:10"), done(LOAD, "04:00"), run(3, MART, "04:30", State.RUNNING, period_at=None)]
@@ -264,7 +412,7 @@ def test_what_was_told_too_high_or_too_low_for_long_is_told_otherwise() -> None:
     seen = replace(seen, history={3: past(MART, "04:30", [40.0, 60.0, 90.0])})
     said = {}
     for name, was_late in (("calm", False), ("late", True)):
-        known = tuple(PastForecasts((0.3, 0.6), (3600.0, 1800.0), was_late, night) for night in range(60))
+        known = tuple(PastForecasts((0.3, 0.6), was_late, night) for night in range(60))
         days = evaluate(replace(seen, forecasts=known), at("06:03"), foresee=Foresight()).service_days
         said[name] = next(day for day in days if day.bd == NIGHT)
     plain = evaluate(seen, at("06:03"), foresee=Foresight()).service_days
@@ -274,9 +422,9 @@ def test_what_was_told_too_high_or_too_low_for_long_is_told_otherwise() -> None:
     assert said["calm"].p_late is not None
     assert said["late"].p_late is not None
     assert said["calm"].p_late < own.p_late < said["late"].p_late
-    assert own.expected_at == said["calm"].expected_at
-
-
-def test_the_risk_moves_as_what_is_told_does() -> None:
-    assert 0.1 == own_risk(0.1, 0.4, 0.4)
-    assert own_risk(0.1, 0.2, 0.4) > 0.1 > own_risk(0.1, 0.4, 0.2)
+    ends = [(day.expected_at, day.p80_at, day.p95_at) for day in (said["calm"], own, said["late"])]
+    assert ends == sorted(ends), "the finish is of the same odds"
+    for day in said.values():
+        assert day.expected_at is not None
+        assert day.p_late is not None
+        assert (day.expected_at > day.deadline) == (day.p_late > 0.5)

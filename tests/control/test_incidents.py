@@ -398,7 +398,11 @@ def test_an_incident_whose_root_is_out_of_view_is_closed_and_not_called_recovere
     assert [("oncall", AlertKind.UPDATED)] == notices(found)
 
 
-@pytest.mark.parametrize("kind, words", [("refused", "refuses Headway"), ("broken", "cannot be read")])
+@pytest.mark.parametrize(
+    "kind, words",
+    [("refused", "refuses Headway"), ("broken", "cannot be read"), ("failing", "answers with a fault"),
+     ("limited", "is asked too much")],
+)  # fmt: skip
 def test_a_target_that_answers_otherwise_is_not_said_to_be_silent(kind: str, words: str) -> None:
     ledger = night()
     ledger.look("02:00")

@@ -91,8 +91,9 @@ def test_a_job_never_seen_is_new() -> None:
 
 
 def test_a_vanished_line_is_gone_in_a_complete_inventory_only() -> None:
-    changes = match([A, B], inventory(found(A)))
-    assert [(2, "crontab line gone")] == [(each.job_id, each.words) for each in changes.gone]
+    for kind, words in (("cron", "crontab line gone"), ("sql", "gone from its source"), ("prefect", "deployment gone")):
+        changes = match([A, B], inventory(found(A)), kind=kind)
+        assert [(2, words)] == [(each.job_id, each.words) for each in changes.gone]
     partial = match([A, B], inventory(found(A), complete=False))
     assert ((), False) == (partial.gone, partial.complete)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, time, timedelta
 from typing import Any
 
 import pytest
@@ -12,7 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.contract import Capability, Evidence, Schedule, State, Verb
-from console.control.backfill import backfill
+from console.control.backfill import backfill, periods
+from console.control.evaluate import evaluate
+from console.control.forecast.foresee import Foresight
 from console.control.plan import bulk, recovery
 from console.model.holds import ActionFacts, HoldFacts
 from console.model.plans import WAIT, Draft, PlanRefused, Step
@@ -20,7 +24,8 @@ from console.model.shaping import Changes, shape
 from console.model.values import DependencyFacts, JobFacts, RunFacts, ServiceFacts
 from console.model.words import EngineDown, HoldState, Mode, Origin, Safety
 from tests.control.ledger import Ledger, ended
-from tests.factories import at, estate, feeds, job, minutes, run, service
+from tests.control.test_foresee import past
+from tests.factories import NIGHT, at, estate, feeds, gate, job, minutes, run, service
 
 EXTRACT = job(1, "hosts/extract", "03:10", expected=minutes(20), rerun=Safety.SAFE)
 LOAD = job(2, "warehouse/load", "04:00", expected=minutes(30))
@@ -238,6 +243,25 @@ def test_a_service_that_cannot_be_saved_any_more_is_said(now: str, words: str) -
     assert ("daily cannot be saved any more; the plan repairs it for those who read it late",) == plan.notes
 
 
+@pytest.mark.parametrize("deadline, is_lost", [(time(7, 30), False), (time(6), True)])
+def test_past_its_act_by_a_service_is_told_with_the_chance_that_is_left(deadline: time, is_lost: bool) -> None:
+    """ "Cannot be saved any more" sends people back to bed: with one chance in eight that is wrong."""
+    takes = [60.0, 70.0, 80.0, 90.0, 100.0, 110.0, 120.0]
+    seen = estate(
+        EXTRACT, LOAD, MART, runs=[FAILED, STALE_LOAD, run(3, MART, "04:30")], feeds=[DEPS[0], DEPS[2]],
+        services=[replace(DAILY, deadline=deadline)], durations={3: tuple(one * 60 for one in takes * 6)},
+    )  # fmt: skip
+    ledger = Ledger(replace(seen, history={3: past(MART, "04:30", takes)}))
+    ledger.look("05:20")
+    plan = recovery(ledger.estate, ledger.estate.incidents[0].id, at("05:20"), can, foresee=Foresight())
+    assert plan is not None
+    [save], [note] = plan.steps[0].saves, plan.notes
+    assert save.saved is False
+    told = re.search(r"(\d+) % late", note)
+    assert is_lost == ("cannot be saved any more" in note) == (told is None)
+    assert is_lost or (told is not None and save.words.endswith(f" has passed, {told[0]}"))
+
+
 def test_without_an_estimate_nobody_can_tell_whom_it_saves() -> None:
     _, plan = night(FAILED, now="03:20", jobs=(EXTRACT, LOAD, job(3, "dwh/mart"), AUDIT))
     assert [None] == [one.saved for one in plan.steps[0].saves]
@@ -334,7 +358,138 @@ def test_a_run_that_never_started_is_started_where_its_kind_can() -> None:
     ):
         plan = recovery(ledger.estate, 1, at("03:20"), ability)
         assert plan is not None
-        assert (verb, parameters, "missed") == (plan.steps[0].verb, plan.steps[0].parameters, plan.steps[0].state)
+        [first] = [step for step in plan.steps if step.job == EXTRACT.name]
+        assert (verb, parameters, "missed") == (first.verb, first.parameters, first.state)
+
+
+def held(now: str, ability: Any = can_start, load: JobFacts = LOAD) -> Draft:
+    """The plan for the failed extract, of a kind that can hold."""
+    ledger, _ = night(FAILED, now=now, jobs=(EXTRACT, load, MART, AUDIT))
+    found = recovery(ledger.estate, 1, at(now), ability)
+    assert found is not None
+    return found
+
+
+def test_what_its_clock_would_start_in_the_middle_of_a_repair_is_held_and_let_go_when_it_is_repaired() -> None:
+    plan = held("03:40")
+    assert [
+        (1, "hold", "warehouse/load", ()),
+        (2, "rerun", "hosts/extract", ()),
+        (3, "release", "warehouse/load", (1, 2)),
+        (4, "wait", "warehouse/load", (3,)),
+    ] == shown(plan)
+    first = plan.steps[0]
+    assert (600.0, "safe", {"until": "2026-11-20T10:00:00Z"}) == (first.wait_s, first.safety, first.parameters)
+    assert "its own clock starts it at 04:00 UTC" in first.why
+    assert "warehouse/load" not in left(plan)
+    assert plan.steps[3].saves
+
+
+@pytest.mark.parametrize(
+    "now, start, ability, more",
+    [
+        ("03:15", "05:00", can_start, {}),
+        ("03:40", "04:00", can, {}),
+        ("03:40", Schedule("debian-cron", "0 * * * *", "UTC"), can_start, {}),
+        ("03:40", "04:00", can_start, {"mode": Mode.HOLD}),
+        ("03:40", "04:00", can_start, {"origin": Origin.NATIVE}),
+    ],
+)
+def test_what_the_repair_does_not_reach_or_cannot_hold_or_something_else_keeps_back_is_not_held(
+    now: str, start: Schedule | str, ability: Any, more: dict[str, Any]
+) -> None:
+    load = job(2, "warehouse/load", start, expected=minutes(30), accepted_at=at("03:30"))
+    edges = [*(replace(edge, **more) for edge in feeds(EXTRACT, load)), *feeds(load, MART)]
+    ledger, _ = night(FAILED, now=now, jobs=(EXTRACT, load, MART), feeds=edges)
+    plan = recovery(ledger.estate, 1, at(now), ability)
+    assert plan is not None
+    assert ["rerun"] == [step.verb for step in plan.steps]
+
+
+def test_what_is_held_is_let_go_only_once_what_starts_by_itself_before_it_is_good_too() -> None:
+    """It was let go behind the rerun, and read what its own upstream had not finished."""
+    stage = job(5, "warehouse/stage", expected=minutes(15))
+    native = (replace(edge, origin=Origin.NATIVE) for edge in feeds(EXTRACT, stage))
+    edges = [*native, *feeds(stage, LOAD), *feeds(LOAD, MART)]
+    ledger, _ = night(FAILED, now="03:40", jobs=(EXTRACT, stage, LOAD, MART), feeds=edges)
+    plan = recovery(ledger.estate, 1, at("03:40"), can_start)
+    assert plan is not None
+    assert [
+        (1, "hold", "warehouse/load", ()),
+        (2, "rerun", "hosts/extract", ()),
+        (3, "wait", "warehouse/stage", (2,)),
+        (4, "release", "warehouse/load", (1, 3)),
+        (5, "wait", "warehouse/load", (4,)),
+    ] == shown(plan)
+    assert "warehouse/stage" not in left(plan)
+
+
+def test_what_cannot_be_held_and_starts_too_early_is_run_again_after_what_it_reads() -> None:
+    """It was left out, and the plan promised a service that nobody would have saved."""
+    plan = held("03:50", can)
+    assert [(1, "rerun", "hosts/extract", ()), (2, "rerun", "warehouse/load", (1,))] == shown(plan)
+    assert "its own clock starts it at 04:00 UTC, before what it reads is good" in plan.steps[1].why
+    assert plan.steps[1].saves
+
+
+def test_what_another_plan_holds_is_not_held_a_second_time_and_run_again_where_that_lets_it_go_too_early() -> None:
+    """Its scheduler refused the second hold, and with it the whole plan."""
+    hold = HoldFacts("headway-1", 2, None, None, "person", Mode.HOLD, HoldState.HELD, "mara", "", at("10:00"),
+                     None, "", placed_at=at("03:49"), is_let_go_by_plan=True)  # fmt: skip
+    ledger, _ = night(FAILED, now="03:50")
+    plan = recovery(replace(ledger.estate, holds=(hold,)), 1, at("03:50"), can_start)
+    assert plan is not None
+    assert [(1, "rerun", "hosts/extract", ()), (2, "rerun", "warehouse/load", (1,))] == shown(plan)
+
+
+def held_plan(*jobs: JobFacts, now: str, runs: Sequence[RunFacts] = (), **more: Any) -> Draft:
+    """The plan for the first incident of that estate, of kinds that can hold."""
+    ledger = Ledger(estate(*jobs, runs=[FAILED, *runs], **more))
+    ledger.look(now)
+    found = recovery(ledger.estate, 1, at(now), can_start)
+    assert found is not None
+    return found
+
+
+def test_a_job_with_two_starts_in_the_middle_of_a_repair_is_held_once() -> None:
+    """Two holds of one job: its scheduler refused the second, and the plan stopped."""
+    slow = replace(EXTRACT, expected=minutes(400))
+    load = job(2, "warehouse/load", Schedule("debian-cron", "0 4,10 * * *", "UTC"), expected=minutes(10))
+    services = [service("daily", "06:30", load), service("noon", "10:15", load)]
+    plan = held_plan(slow, load, feeds=feeds(slow, load), services=services, now="03:40")
+    assert ["hold", "rerun", "release", "wait"] == [step.verb for step in plan.steps]
+    assert "its own clock starts it at 04:00 UTC" in plan.steps[0].why
+
+
+@pytest.mark.parametrize("start, is_held", [("04:00", True), ("05:00", False)])
+def test_what_waits_for_one_of_several_is_held_until_the_first_of_them_is_good(start: str, is_held: bool) -> None:
+    quick = job(5, "warehouse/quick", "03:20", expected=minutes(5), rerun=Safety.SAFE)
+    slow = job(6, "warehouse/slow", "03:20", expected=minutes(180), rerun=Safety.SAFE)
+    load = job(2, "warehouse/load", start, expected=minutes(30))
+    edges = [*feeds(EXTRACT, quick, slow), *gate(1, load, quick, slow), *feeds(load, MART)]
+    stale = [run(2, quick, "03:20"), run(3, slow, "03:20")]
+    plan = held_plan(EXTRACT, quick, slow, load, MART, runs=stale, feeds=edges, services=[DAILY], now="03:40")
+    jobs = {step.place: step.job for step in plan.steps}
+    released = [{jobs[place] for place in step.after} for step in plan.steps if step.verb == "release"]
+    assert {"hosts/extract", "warehouse/quick", "warehouse/slow"} <= {*jobs.values()}
+    assert [{"warehouse/load", "warehouse/quick"}] * is_held == released
+
+
+@pytest.mark.parametrize("start, verbs", [("11:00", ["rerun"]), ("05:00", ["hold", "rerun", "release", "wait"])])
+def test_what_nobody_can_estimate_is_taken_to_need_as_long_as_a_hold_lasts(start: str, verbs: list[str]) -> None:
+    """It counted as never ending, and whatever read it was held, however late it starts."""
+    extract = job(1, "hosts/extract", "03:10", rerun=Safety.SAFE)
+    load = job(2, "warehouse/load", start, expected=minutes(10))
+    services = [service("daily", "14:00", load)]
+    plan = held_plan(extract, load, feeds=feeds(extract, load), services=services, now="03:40")
+    assert verbs == [step.verb for step in plan.steps]
+
+
+def test_who_leaves_a_hold_out_leaves_its_release_and_its_wait_out() -> None:
+    plan = held("03:40")
+    for place in (1, 3):
+        shaped = shape(plan, Changes(leave_out=frozenset({place})))
+        assert [(1, "rerun", "hosts/extract", ())] == shown(shaped)
 
 
 def test_only_ways_that_change_something_are_offered() -> None:
@@ -444,6 +599,21 @@ def test_many_periods_that_are_left_out_are_one_line() -> None:
 def test_a_backfill_of_a_kind_without_dates_says_so_once() -> None:
     plan = backfill(estate(EXTRACT), 1, DAYS, [run(1, EXTRACT, DAYS[0], State.FAILED)], None, at("05:00"), can)
     assert ("its kind gives a run no date: each of these runs works for now, not for its period",) == plan.notes
+
+
+def test_a_backfill_of_a_job_whose_source_names_its_next_start_has_what_was_due_before() -> None:
+    """Prefect and Airflow name it; "nothing was due" was said of every night before."""
+    clock = replace(EXTRACT.schedule, next_at=at("03:10") + timedelta(days=1))
+    found = periods(replace(EXTRACT, schedule=clock), date(2026, 11, 18), date(2026, 11, 19), at("05:00"))
+    assert periods(EXTRACT, date(2026, 11, 18), date(2026, 11, 19), at("05:00")) == found
+    assert 2 == len(found)
+
+
+def test_a_backfill_of_a_job_that_tells_only_its_next_start_says_so() -> None:
+    clock = replace(EXTRACT.schedule, expression="", next_at=at("06:00"))
+    plan = backfill(estate(replace(EXTRACT, schedule=clock)), 1, [], [], None, at("05:00"), can_start)
+    words = "no run of it is known on these dates, and its source tells only its next start: what was due is not known"
+    assert (words,) == plan.notes
 
 
 @pytest.mark.parametrize(
@@ -624,3 +794,29 @@ def _delivered(ledger: Ledger, plan: Draft, without: int | None, services: list[
     copy.look("10:30")
     days = [one for one in copy.decisions.service_days if one.bd.isoformat() == "2026-11-19"]
     return {one.service for one in days if one.delivered_at is not None}
+
+
+def test_the_slack_of_each_step_is_of_the_simulation_that_its_service_is_told_by() -> None:
+    """MART takes 40 to 90 minutes, as each night shows."""
+    takes = [40.0, 60.0, 90.0]
+    seen = estate(
+        EXTRACT, LOAD, MART, runs=[FAILED, STALE_LOAD, run(3, MART, "04:30")], feeds=[DEPS[0], DEPS[2]],
+        services=[replace(DAILY, deadline=time(9))], durations={3: tuple(one * 60 for one in takes * 6)},
+    )  # fmt: skip
+    ledger = Ledger(replace(seen, history={3: past(MART, "04:30", takes)}))
+    ledger.look("05:20")
+    [incident] = ledger.estate.incidents
+    day = next(one for one in evaluate(ledger.estate, at("05:20"), foresee=Foresight()).service_days if one.bd == NIGHT)
+    plan = recovery(ledger.estate, incident.id, at("05:20"), can, foresee=Foresight())
+    summed = recovery(ledger.estate, incident.id, at("05:20"), can)
+    assert plan is not None
+    assert summed is not None
+    slacks = {step.job_id: step.saves[0].slack_s for step in plan.steps}
+    told = {one.job_id: one.act_by for one in day.jobs} | {EXTRACT.id: day.act_by}
+    for job_id in (EXTRACT.id, LOAD.id, MART.id):
+        by, slack = told[job_id], slacks[job_id]
+        assert by is not None
+        assert slack is not None
+        assert abs(at("05:20") + timedelta(seconds=slack) - by) < timedelta(seconds=1)
+    assert slacks != {step.job_id: step.saves[0].slack_s for step in summed.steps}
+    assert list(slacks.values()) == sorted(each or 0.0 for each in slacks.values())

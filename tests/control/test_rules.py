@@ -107,12 +107,26 @@ def test_one_night_of_ten_hours_does_not_move_the_threshold() -> None:
 
 
 def test_a_night_is_compared_with_the_same_day_of_the_week_where_there_are_enough() -> None:
-    """20 November 2026 is a Friday; each seventh night before took an hour."""
+    """Tonight is Thursday's, 19 November 2026; each seventh night before took an hour."""
     history = past(*[3600.0 if number % 7 == 0 else 600.0 for number in range(1, 61)])
     assert [] == words(looked("04:10", RUNNING, known=history), "04:10", Rule.TOO_LONG)
-    assert ["has run since 03:10 UTC, longer than 1h30m; threshold 1h30m, history (8 Fridays)"] == words(
+    assert ["has run since 03:10 UTC, longer than 1h30m; threshold 1h30m, history (8 Thursdays)"] == words(
         looked("04:50", RUNNING, known=history), "04:50", Rule.TOO_LONG
     )
+
+
+def test_a_level_shift_is_no_finding_every_night() -> None:
+    """Twice as long since so many nights; tonight takes as long as these."""
+    late = {nights: [*[1200.0] * nights, *[600.0] * (40 - nights)] for nights in range(8)}
+    found_of = {nights: len(words(looked("03:29", RUNNING, known=past(*times)), "03:29", Rule.TOO_LONG))
+                for nights, times in late.items()}  # fmt: skip
+    assert {0: 1, 1: 1} | dict.fromkeys(range(2, 8), 0) == found_of
+    sooner = {nights: past(*[250.0] * nights, *[600.0] * (40 - nights)) for nights in range(8)}
+    quick = run(1, EXTRACT, "03:10", ended_at=at("03:14:10"))
+    assert {0: 1, 1: 1} | dict.fromkeys(range(2, 8), 0) == {
+        nights: len(words(looked("03:30", quick, known=known), "03:30", Rule.TOO_SHORT))
+        for nights, known in sooner.items()
+    }
 
 
 @pytest.mark.parametrize(

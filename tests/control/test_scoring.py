@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from console.control.scoring import ENOUGH_DAYS, by_service, score
-from console.model.chance import ToldDay, ToldForecast
+from console.model.forecasts import ToldDay, ToldForecast
 from tests.factories import at
 
 DUE = at("06:30")

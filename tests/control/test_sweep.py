@@ -8,15 +8,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from console.control.forecast import look as looks
-from console.control.forecast.chance import seeds
-from console.control.forecast.fates import fates
-from console.control.forecast.look import Look, Night, answer, changed, look, night
-from console.control.forecast.prior import Source
-from console.control.forecast.repair import Repair
-from console.control.forecast.starts import Gate, Opens, Rerun
-from console.control.forecast.sweep import CHUNK
-from console.control.forecast.values import Graph, Past, Pool, Promise, Rule, Stand, Tonight
+from console.control.forecast.simulation import look as looks
+from console.control.forecast.simulation.common_random import seeds
+from console.control.forecast.simulation.failures import failures, shares_failing
+from console.control.forecast.simulation.layers import plan
+from console.control.forecast.simulation.look import Look, Night, answer, changed, look, night
+from console.control.forecast.simulation.prior import Source
+from console.control.forecast.simulation.repair import Repair
+from console.control.forecast.simulation.start_rules import Gate, Opens, Rerun
+from console.control.forecast.simulation.sweep import CHUNK
+from console.control.forecast.simulation.values import Graph, Past, Pool, Promise, Rule, Stand, Tonight
 
 JOBS, NIGHTS, NOW = 300, 30, 2000.0
 REPAIR = Repair(7.3, 0.8)
@@ -67,7 +68,7 @@ def next_step(seen: Tonight, seed: int) -> tuple[Tonight, int]:
 @pytest.fixture(autouse=True)
 def poisoned(monkeypatch: pytest.MonkeyPatch) -> None:
     """No buffer is read before it is written."""
-    monkeypatch.setattr(looks, "room", lambda *shape: np.full(shape, np.nan, np.float32))
+    monkeypatch.setattr(looks, "unwritten", lambda *shape: np.full(shape, np.nan, np.float32))
 
 
 def same(one: Look, other: Look) -> bool:
@@ -130,8 +131,8 @@ def test_other_numbers_for_the_jobs_draw_the_same_failures() -> None:
     names = [f"job{each}" for each in range(40)]
     order = np.random.default_rng(1).permutation(40)
     shares, takes = np.full(40, 0.05), np.full(40, 100.0)
-    one = fates(shares, takes, REPAIR, seeds(names, 40), 1024)
-    other = fates(shares, takes, REPAIR, seeds([names[each] for each in order], 40), 1024)
+    one = failures(shares, takes, REPAIR, seeds(names, 40), 1024)
+    other = failures(shares, takes, REPAIR, seeds([names[each] for each in order], 40), 1024)
     for job in range(40):
         mine, its = (
             of.sample[of.spans(np.array([at]))] for of, at in ((one, job), (other, int(np.argsort(order)[job])))
@@ -139,8 +140,16 @@ def test_other_numbers_for_the_jobs_draw_the_same_failures() -> None:
         assert np.array_equal(mine, its)
 
 
+def test_how_often_a_job_fails_is_its_own_share_drawn_to_the_estates_the_more_the_fewer_its_nights() -> None:
+    repairs = np.full((100, 3), np.nan)
+    repairs[:10, 0], repairs[0, 2] = 600.0, 600.0
+    often, never, once = shares_failing(repairs, np.array([100, 100, 1]))
+    assert (often, never, once) == pytest.approx((0.092, 0.009, 0.1), abs=0.001)
+    assert [0.0] == list(shares_failing(repairs[:, 1:2], np.array([100]))), "none ever failed"
+
+
 def test_as_many_samples_fail_as_nights_did_and_no_two_jobs_fail_together_more_than_chance_has_it() -> None:
-    coming = fates(np.array([0.05, 0.05, 0.0]), np.full(3, 100.0), REPAIR, seeds(["a", "b", "c"], 3), 1024)
+    coming = failures(np.array([0.05, 0.05, 0.0]), np.full(3, 100.0), REPAIR, seeds(["a", "b", "c"], 3), 1024)
     first, second, never = (set(coming.sample[coming.spans(np.array([at]))].tolist()) for at in range(3))
     assert 51 == pytest.approx(len(first), abs=1)
     assert not never
@@ -159,6 +168,28 @@ def test_a_job_that_fails_one_night_in_twenty_is_a_risk_before_it_does() -> None
     started = Tonight(np.array([Stand.RUNS]), np.zeros(1), np.zeros(1), nothing)
     nearly_through = answer(look(started, 590.0, of_night), promise).late
     assert nearly_through < 0.02, "most of the time in which it may fail is over"
+
+
+def test_a_job_of_a_pool_is_ready_with_its_own_upstreams_whatever_layers_the_pool_goes_through() -> None:
+    """0 and 3 share a slot; 3 waits for 1 and 2, and is ready long after 0 is through."""
+    takes, nothing = np.tile([100.0, 300.0, 200.0, 50.0], (20, 1)), np.full(4, np.nan)
+    past = Past(takes, np.zeros_like(takes), np.full(takes.shape, np.nan))
+    graph = Graph([[], [], [], [1, 2]], np.zeros(4), pools=[Pool(1, [0, 3])])
+    seen = look(Tonight(np.full(4, Stand.WAITS), nothing, nothing, nothing), 0.0, night(past, graph, [0, 3]))
+    assert [100.0, 350.0] == pytest.approx([float(np.median(seen.samples(job).finish)) for job in (0, 3)], abs=10.0)
+    assert 0.0 == seen.queued.waits.max()
+
+
+def test_small_graphs_of_one_shape_have_one_plan_and_a_pool_of_one_of_them_is_not_the_others() -> None:
+    upstreams: list[list[int]] = [[], [0], [0], [1, 2]]
+    first = plan(upstreams, [3])
+    assert first is plan([*map(list, upstreams)], [3])
+    assert first is not plan(upstreams, [2])
+    takes = np.full((20, 4), 100.0)
+    past = Past(takes, np.zeros_like(takes), np.full(takes.shape, np.nan))
+    pooled = night(past, Graph(upstreams, np.zeros(4), pools=[Pool(1, [1, 2])]), [3])
+    assert [1] == [slots for slots, _ in pooled.plan.pools]
+    assert () == plan(upstreams, [3]).pools
 
 
 def test_a_pool_of_one_slot_runs_its_jobs_one_after_the_other() -> None:
@@ -210,8 +241,9 @@ def test_the_word_for_a_job_without_history_is_its_declaration_then_its_like_the
 
 @pytest.mark.parametrize("seed", range(3))
 def test_more_elapsed_time_makes_no_finish_earlier_where_nothing_fails(seed: int) -> None:
-    of_night = replace(an_estate(seed), fates=fates(np.zeros(0), np.zeros(0), REPAIR, np.zeros(0, np.uint64), CHUNK))
-    of_night = replace(of_night, fates=replace(of_night.fates, first=np.zeros(of_night.plan.size + 1, np.intp)))
+    nothing_fails = failures(np.zeros(0), np.zeros(0), REPAIR, np.zeros(0, np.uint64), CHUNK)
+    of_night = replace(an_estate(seed), failures=nothing_fails)
+    of_night = replace(of_night, failures=replace(of_night.failures, first=np.zeros(of_night.plan.size + 1, np.intp)))
     tonight = as_it_stands(of_night, seed)
     first = look(tonight, NOW, of_night)
     before = first.finish

@@ -111,6 +111,18 @@ def test_of_the_present_a_services_own_forecast_counts() -> None:
     assert (at("05:00"), at("05:40")) == (found[0].expected, found[0].late)
 
 
+def test_of_the_present_its_jobs_are_expected_as_the_service_is_and_of_an_earlier_moment_by_what_they_take() -> None:
+    path = job(1, ran("03:00", "03:05", "failed")), job(2), job(3, ran("02:00", "02:30")), job(4, usual=None, late=None)
+    says = {1: ("04:10", "04:50"), 2: ("04:55", "05:20"), 3: ("03:00", "03:01"), 4: ("03:10", "05:30")}
+    whole = replace(night(*path), foreseen={0: {each: (at(p50), at(p95)) for each, (p50, p95) in says.items()}})
+    found = lanes(whole, at("03:20"))
+    told = {number: (of(found, number).expected, of(found, number).late) for number in says}
+    assert {1: (at("04:10"), at("04:50")), 2: (at("04:55"), at("05:20")), 3: (None, None),
+            4: (at("03:20"), at("05:30"))} == told  # fmt: skip
+    assert Bar(Kind.EXPECTED, at("03:40"), at("04:10")) in of(found, 1).bars, "its half hour, once it is restarted"
+    assert at("03:36") == of(lanes(whole, at("03:06")), 1).expected
+
+
 def test_a_job_of_two_services_is_told_once_under_the_one_that_is_due_first() -> None:
     one = job(1, ran("03:00", "03:10"))
     due = replace(service(2, "revenue", "Revenue", 1, "05:30"), expected=None)
@@ -134,7 +146,9 @@ def test_nothing_that_ran_is_later_than_the_moment_and_nothing_expected_is_earli
         for number, (begins, took, good) in enumerate(told, 1)
     ]  # fmt: skip
     moment = at("00:00") + timedelta(minutes=minute)
-    for lane in lanes(night(*jobs, now="23:00"), moment):
+    foreseen = {one.id: (at("01:00"), at("02:00") + timedelta(minutes=one.id * 60)) for one in jobs[::2]}
+    present = replace(night(*jobs), now=moment, foreseen={0: foreseen})
+    for lane in [*lanes(night(*jobs, now="23:00"), moment), *lanes(present, moment)]:
         assert all(bar.end <= moment for bar in lane.bars if bar.kind in (Kind.RAN, Kind.RUNS))
         assert all(bar.start >= moment for bar in lane.bars if bar.kind in (Kind.EXPECTED, Kind.FAN))
         assert lane.late is None or (lane.expected is not None and lane.late >= lane.expected)

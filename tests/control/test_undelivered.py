@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from connectors.contract import Schedule, State
 from console.control.touched import part_with
+from console.model.values import Stood
 from console.model.words import AlertKind, Timeliness
 from tests.control.ledger import Ledger
 from tests.factories import NIGHT, at, estate, feeds, job, minutes, service
@@ -96,10 +99,30 @@ def test_a_failure_that_was_repaired_in_time_does_not_hide_that_nobody_goes_on()
     ledger.look("03:31")
     ends(ledger, State.SUCCEEDED, "04:00")
     ledger.look("04:01")
-    ledger.look("06:29")
+    ledger.look("06:09")
     assert [] == kinds(ledger)
-    ledger.look("06:31")
+    ledger.look("06:11")
     assert [AlertKind.OPENED] == kinds(ledger)
+
+
+@pytest.mark.parametrize("stood, told", [(Timeliness.WILL_MISS, False), (Timeliness.AT_RISK, True), (None, True)])
+def test_a_day_that_turns_late_after_an_outage_of_seconds_is_told_before_its_deadline(
+    stood: Timeliness | None, told: bool
+) -> None:
+    """Whatever had hurt it before muted it until its deadline had passed: ten minutes of "will miss" in silence. What
+    was told as lost with it is told again only where it stays so for a while."""
+    ledger = night()
+    ledger.target(2, failing_since=at("06:05"), error="no route to host", error_kind="unreachable")
+    ledger.look("06:06")
+    assert [AlertKind.OPENED] == kinds(ledger)
+    ledger.target(2, failing_since=None)
+    ledger.look("06:08")
+    known = {} if stood is None else {("supply-plan", NIGHT): Stood(stood)}
+    ledger.estate = replace(ledger.estate, stood=known)
+    ledger.look("06:12")
+    assert told is (AlertKind.OPENED in kinds(ledger))
+    ledger.look("06:24")
+    assert told is (AlertKind.OPENED not in kinds(ledger))
 
 
 def test_a_late_day_that_nobody_goes_on_with_after_the_repair_is_told_after_a_while() -> None:

@@ -17,6 +17,7 @@ from console.model.declared import Declared
 from console.model.holds import HoldFacts
 from console.model.maintenance import Maintenance
 from console.model.modes import Modes, Switched
+from console.model.pools import DeclaredPool
 from console.model.reasons import Reason
 from console.model.values import DependencyFacts, Estate, JobFacts, RunFacts
 from console.model.words import HoldState, Mode, Origin
@@ -130,6 +131,17 @@ def test_a_target_that_does_not_answer_comes_first_and_explains_the_rest() -> No
     assert "etl-hosts/db07 does not answer, so that nobody knows: connection refused" == found[0].words
 
 
+def test_a_target_that_answers_with_a_fault_is_not_said_to_be_silent() -> None:
+    failing = replace(HOSTS[0], last_ok_at=at("03:00"), failing_since=at("03:01"), error="(500)", error_kind="failing")
+    found = chain(EXTRACT, night(targets=[failing, *HOSTS[1:]]))
+    assert "etl-hosts/db07 answers with a fault, so that nobody knows: (500)" == found[0].words
+
+
+def test_no_clock_starts_a_job_that_is_gone() -> None:
+    gone = replace(EXTRACT, gone_since=at("01:00"), drift_reason="line gone")
+    assert ["gone"] == [one.kind for one in chain(gone, night(jobs=(gone, LOAD, MART)))]
+
+
 @pytest.mark.parametrize(
     "reason, kind, words",
     [
@@ -142,6 +154,14 @@ def test_what_its_scheduler_says_it_waits_for_is_told_in_its_word(reason: str, k
     queued = run(2, LOAD, "04:00", State.QUEUED, reason=reason, native_state="queued", started_at=None)
     found = chain(LOAD, night(run(1, EXTRACT, "03:10"), queued))
     assert (kind, words) == (found[0].kind, found[0].words)
+
+
+def test_a_slot_of_a_pool_that_is_known_is_named_with_who_has_it() -> None:
+    declared = Declared(pools=(DeclaredPool("etl_pool", ("etl-hosts/*", "warehouse/*"), 2),))
+    queued = run(2, LOAD, "04:00", State.QUEUED, reason="slot", native_state="queued", started_at=None)
+    runs = [run(1, EXTRACT, "03:10", State.RUNNING), run(3, MART, "03:20", State.RUNNING)]
+    words = chain(LOAD, night(*runs, queued, declared=declared))[0].words
+    assert words.endswith("it waits for a slot of etl_pool: 1 of 2 taken by etl-hosts/db07:extract"), words
 
 
 def test_a_running_job_says_for_how_long_and_how_long_it_takes() -> None:

@@ -122,7 +122,7 @@ def deliveries(store: Store) -> list[tuple[str, int]]:
 
 
 PASSAGES = [*((name, 1) for name in CRASHES), *((name, 2) for name in AGAIN)]
-SHOWN = [("ingest.before_commit", 1), ("evaluate.after_commit", 2), ("send.after_wire", 1)]
+SHOWN = [("send.after_wire", 1)]
 """In the fast part, beside every point in a forked engine: tests/invariants/test_alerts_killed.py."""
 
 
@@ -170,6 +170,7 @@ def _integrity(store: Store) -> str:
         return str(connection.exec_driver_sql("PRAGMA integrity_check").scalar())
 
 
+@pytest.mark.deep  # with forked engines in the fast part: tests/invariants/test_lease_and_fence.py
 def test_two_engines_on_one_store_one_works_and_the_other_says_who(evening: Path, tmp_path: Path, hook: Hook) -> None:
     play, store = morning(evening, tmp_path)
     with engine(play, hook) as first:
@@ -187,6 +188,7 @@ def test_two_engines_on_one_store_one_works_and_the_other_says_who(evening: Path
     store.close()
 
 
+@pytest.mark.deep
 def test_the_lease_passes_on_soon_after_a_kill_and_only_to_one(evening: Path, tmp_path: Path, hook: Hook) -> None:
     play, store = morning(evening, tmp_path)
     set_clock(play, store, Hand(AFTER + timedelta(minutes=1), real_now(), 20.0))

@@ -21,6 +21,7 @@ from tests.bench.crash import BROKEN, Runner
 from tests.bench.crash_points import Point
 from tests.bench.crash_seen import NO_TIME, TOO_SLOW, Deadline, Limits, Patience, Seen
 from tests.bench.crash_told import figures
+from tests.deep import some
 from tests.invariants.engines import Child, server
 from tests.invariants.worlds import Alert
 from tests.store.ready import open_ready
@@ -34,7 +35,7 @@ def values(found: list[Seen]) -> dict[str, float]:
     return {one.name: one.value for one in figures(found, ["sqlite"])}
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", some([signal.SIGTERM, signal.SIGINT], signal.SIGTERM))
 def test_a_run_that_is_interrupted_prints_what_it_has_so_far(number: signal.Signals) -> None:
     argv = [sys.executable, "-m", "tests.bench.crash", "--json", "--store", "sqlite"]
     process = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -26,6 +26,7 @@ from console.demo import story
 from console.demo.config import SINK
 from console.demo.estate import ZONE, moment
 from console.demo.play import LONG, Play
+from console.engine.evaluate import Evaluator
 from console.engine.plan_requests import PlanRequests
 from console.engine.requests import Requests
 from console.engine.runner import Engine
@@ -48,16 +49,19 @@ POLL_RATE = 300.0
 class Night:
     """One play with an engine at work in this process."""
 
-    def __init__(self, play: Play, store: Store) -> None:
+    def __init__(self, play: Play, store: Store, judging: threading.Lock) -> None:
         self.play = play
         self.store = store
+        self.judging = judging
         self.requests = Requests(str(play.store))
 
     def at(self, clock: str) -> None:
         """Moves the clock to this local time and waits until every target was seen up to it and all is judged."""
         now = moment(clock)
-        plays.set_clock(self.play, self.store, Hand(now, real_now() + LONG, POLL_RATE))
-        self.wait(f"all is seen at {clock}", lambda: self.seen_until() >= now and plays.judged(self.store))
+        with self.judging:  # between a jump and the polls what ended meanwhile is still on, and late
+            plays.set_clock(self.play, self.store, Hand(now, real_now() + LONG, POLL_RATE))
+            self.wait(f"all is seen at {clock}", lambda: self.seen_until() >= now)
+        self.wait(f"all is judged at {clock}", lambda: plays.judged(self.store))
 
     def seen_until(self) -> datetime:
         with open_reads(str(self.play.store)) as reads:
@@ -106,16 +110,22 @@ class Night:
 @contextmanager
 def playing(folder: Path) -> Iterator[Night]:
     """An engine at work in this folder; its clock waits at 03:11."""
-    play = Play(folder)
+    play, judging, step = Play(folder), threading.Lock(), Evaluator.step
+
+    def judge(evaluator: Evaluator, fence: int) -> float:
+        with judging:
+            return step(evaluator, fence)
+
     with plays.listener() as url, pytest.MonkeyPatch.context() as patch:
         patch.setenv(SINK, url)
+        patch.setattr(Evaluator, "step", judge)
         store = plays.set_up(play, moment("03:11"), POLL_RATE)
         config, secrets = load_config(play.config), SecretStore()
         engine = Engine(lambda: Parts(config, store, secrets), Parts(config, store, secrets))
         thread = threading.Thread(target=engine.run, daemon=True)
         thread.start()
         try:
-            yield Night(play, store)
+            yield Night(play, store, judging)
         finally:
             engine.stop()
             thread.join(15)
@@ -191,6 +201,7 @@ def test_a_rerun_before_the_load_starts_is_verified_and_everything_after_it_come
     assert 1 == len(night.incidents())
 
 
+@pytest.mark.deep  # its course, decided: tests/demo/test_night.py; carried out: tests/engine/test_plans.py
 def test_a_late_rerun_leaves_followers_that_are_rerun_one_by_one(night: Night) -> None:
     night.at("03:13")
     night.at("03:56")
@@ -211,6 +222,7 @@ def test_a_late_rerun_leaves_followers_that_are_rerun_one_by_one(night: Night) -
     assert 1 == len(night.incidents())
 
 
+@pytest.mark.deep  # its course, decided: tests/demo/test_night.py and tests/control/test_golden_nights.py
 def test_when_nobody_acts_both_services_are_lost_and_it_stays_one_incident(night: Night) -> None:
     night.at("03:13")
     night.at("03:59")
@@ -270,3 +282,41 @@ def test_plans_repair_the_night_across_all_systems_after_nobody_acted(night: Nig
     assert [("payments-aws/settle_orders", ())] == [(step.job, step.after) for step in second.steps]
     carry_out(night, second, f"{at.astimezone(ZoneInfo(ZONE)):%H:%M}", "09:00")
     night.wait("the incident is closed", lambda: night.incidents()[0].row.closed is not None)
+
+
+def asked(night: Night, job: str) -> list[tuple[str, str]]:
+    """(verb, key) of all that the replay was asked for this job, in that order."""
+    text = night.play.actions.read_text() if night.play.actions.exists() else ""
+    rows = [json.loads(line) for line in text.splitlines() if line]
+    return [(row.get("verb", "rerun"), row["key"]) for row in rows if "/".join(row["job"]) == job]
+
+
+@pytest.mark.deep  # ten seconds of polling, as the one above
+def test_a_plan_that_is_late_holds_the_load_over_its_start_and_starts_it_once_with_the_new_orders(night: Night) -> None:
+    for clock in ("03:13", "03:53"):
+        night.at(clock)
+    draft = proposed(night)
+    hold = draft.steps[0]
+    assert ("hold", story.LOAD, "pause the DAG") == (hold.verb, hold.job, hold.preview["verb"])
+    PlanRequests(str(night.play.store)).start_plan(draft, new_action_key(), "the disk was full")
+    night.wait("the load is held", lambda: asked(night, story.LOAD))
+    night.wait("the rerun is sent", lambda: asked(night, story.EXTRACT))
+    for clock in ("03:56", "04:01", "04:05"):
+        night.at(clock)
+    with open_reads(str(night.play.store)) as reads:
+        assert "held" == next(one.state for one in reads.job(story.LOAD).runs if one.bd == "2026-11-19")
+    night.at("04:08")
+    night.wait("the load is let go", lambda: "release" in dict(asked(night, story.LOAD)))
+    night.wait("that is proved", lambda: night.action(dict(asked(night, story.LOAD))["release"]) == "verified")
+    night.at("04:12")
+    night.wait("the load is started", lambda: "start" in dict(asked(night, story.LOAD)))
+    for clock in ("04:14", "04:27"):
+        night.at(clock)
+    key = dict(asked(night, story.LOAD))["start"]
+    night.wait("the start is verified", lambda: night.action(key) == "verified")
+    load = night.run(story.LOAD)
+    assert [("succeeded", key)] == [(one.state, one.action_key) for one in load.attempts]
+    assert (False, ["hold", "release", "start"]) == (
+        load.row.stale_read,
+        [verb for verb, _ in asked(night, story.LOAD)],
+    )

@@ -16,6 +16,7 @@ HEADWAY = [sys.executable, "-m", "console"]
 LIMIT_SECONDS = 60.0
 
 
+@pytest.mark.deep  # a minute; its steps are in tests/tui/test_tour.py, its plan in tests/demo/test_play.py
 def test_a_person_who_follows_it_ends_with_everything_proved_within_three_minutes() -> None:
     with Terminal([*HEADWAY, "demo"], size=(80, 24)) as terminal:
         terminal.wait_for("TOUR 1/5", LIMIT_SECONDS)
@@ -25,7 +26,7 @@ def test_a_person_who_follows_it_ends_with_everything_proved_within_three_minute
             ("HURTS 2 services", "g"),
             ("TOUR 4/5", "escape"),
             ("plans the repair over all systems", "r"),
-            ("1 step in 1 system", "enter"),
+            ("10 steps in 3 systems", "enter"),
             ("type INC-0001, then ↵ starts it", "INC-0001", "enter"),
             ("say why, then ↵ starts it", "the disk was full", "enter"),
         ):

@@ -11,6 +11,7 @@ import pytest
 
 from connectors.contract import State
 from connectors.secrets import SecretRef
+from console.engine.answers import CannotAnswer
 from console.model.ids import micros
 from console.store.errors import LeaseLost
 from tests.asks import rerun_of
@@ -44,6 +45,18 @@ def test_a_secret_that_a_log_shows_is_masked_when_the_log_is_followed_too(bench:
     assert "posting to •••\n" == told["text"]
 
 
+def test_a_secret_that_json_would_quote_is_not_given_along_with_a_start_either(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench.parts.answers._secrets, "mask", lambda text: text.replace('pä"ss', "•••"))
+    telling: list[dict[str, Any]] = [{"a": ["b", 'xpä"ss']}, {'pä"ss': 1}]
+    for given in telling:
+        with pytest.raises(CannotAnswer, match="holds a secret of the config"):
+            bench.parts.answers._refuse_secrets(given)
+    for harmless in (None, {"a": [1, True, "ss"]}):
+        bench.parts.answers._refuse_secrets(harmless)
+
+
 def test_the_followers_of_a_preview_have_harmless_names(bench: Bench) -> None:
     bench.scheduler.job(HOSTILE, upstreams=("extract",))
     run_id = failed(bench)
@@ -52,6 +65,15 @@ def test_the_followers_of_a_preview_have_harmless_names(bench: Bench) -> None:
     bench.turn()
     told = answer(bench, bench.requests().preview(rerun_of(run_id)))
     assert ["fake/mart"] == [name for name, _, _ in told["followers"]]
+
+
+def test_a_preview_says_the_shortest_name_that_only_this_job_has(bench: Bench) -> None:
+    run_id = failed(bench)
+    assert "extract" == answer(bench, bench.requests().preview(rerun_of(run_id)))["confirm"]
+    bench.scheduler.job("hourly/extract")
+    bench.poller._inventory_at = 0.0
+    bench.turn()
+    assert "fake/extract" == answer(bench, bench.requests().preview(rerun_of(run_id)))["confirm"]
 
 
 def test_answers_are_forgotten_once_nobody_can_wait_for_them(bench: Bench) -> None:

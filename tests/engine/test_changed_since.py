@@ -11,6 +11,7 @@ from connectors.contract import State
 from console.cli.main import main
 from console.engine.questions import Answer
 from console.model.views import DriftView
+from console.store.errors import StoreUnusable
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
 from tests.present import present
@@ -44,6 +45,28 @@ def test_a_change_that_is_seen_only_after_the_failure_is_told_in_its_open_incide
     [event] = [one for one in view.events if one.kind == "changed"]
     assert event.words == f"seen since: {view.row.changes[0]}"
     assert 1 == len([one for one in bench.sink.got if "extract" in one[1]])
+
+
+def test_a_change_that_could_not_be_written_at_once_is_not_forgotten(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_again(bench, "extract.sh")
+    bench.scheduler.attempt("extract", "good", State.SUCCEEDED, present() - timedelta(days=1))
+    bench.turn()
+    bench.scheduler.attempt("extract", "bad", State.FAILED, present() - timedelta(minutes=3))
+    bench.turn()
+    with monkeypatch.context() as full:
+
+        def refuse(*_: object) -> None:
+            raise StoreUnusable("the disk is full")
+
+        full.setattr("console.engine.evaluate.apply", refuse)
+        with pytest.raises(StoreUnusable):
+            looked_again(bench, "extract.sh --full")
+    bench.turn()
+    with bench.reads() as reads:
+        [row] = reads.incidents()
+    assert ["definition changed"] == [one.partition(",")[0] for one in row.changes]
 
 
 def test_a_change_that_came_after_the_one_that_was_shown_is_not_accepted_with_it(bench: Bench) -> None:

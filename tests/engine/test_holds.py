@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from connectors.contract import Capability, HoldMark, Schedule, State, SystemUnreachable, Verb
-from console.config import DependencySettings
+from console.config import DependencySettings, ServiceSettings
 from console.engine.wishes import Wish
 from console.model.ids import micros, new_action_key
 from console.store import approvals
@@ -88,8 +88,12 @@ class Night:
 
 
 @contextmanager
-def a_night(folder: Path, mode: str = "hold", clock: str = "0 4 * * *", **edge_more: str) -> Iterator[Night]:
-    """`load` is due at 04:00, or whenever it is asked for, and held for `extract`, which failed at 03:12."""
+def a_night(
+    folder: Path, mode: str = "hold", clock: str = "0 4 * * *", promised: ServiceSettings | None = None,
+    **edge_more: str,
+) -> Iterator[Night]:  # fmt: skip
+    """`load` is due at 04:00, or whenever it is asked for, and held for `extract`, which failed at 03:12. `promised`: a
+    service of that night."""
     scheduler = FakeScheduler(capabilities=ABLE)
     scheduler.job("extract")
     scheduler.job("load", Schedule("debian-cron", clock, "UTC") if clock else None)
@@ -98,7 +102,9 @@ def a_night(folder: Path, mode: str = "hold", clock: str = "0 4 * * *", **edge_m
     noon = {"cutoff": at("12:00").time()}
     system = config.systems["fake"]
     system = replace(system, settings=system.settings.model_copy(update=noon))
-    config = replace(config, dependencies=(edge,), systems={"fake": system}, services={})
+    config = replace(
+        config, dependencies=(edge,), systems={"fake": system}, services={"daily": promised} if promised else {}
+    )
     with running_bench(folder, scheduler, config) as bench:
         night = Night(bench)
         scheduler.now = lambda: night.now

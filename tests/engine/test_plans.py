@@ -22,6 +22,7 @@ from console.engine.plan_requests import MOST_RUNS, PlanRequests
 from console.engine.plans import Plans
 from console.engine.wishes import AlreadyAsked, Wish
 from console.model.carried import PlanView
+from console.model.finishes import ON_TIME, outlook
 from console.model.ids import new_action_key
 from console.model.plans import Draft, PlanRefused
 from console.model.rights import Subject
@@ -115,6 +116,17 @@ def test_a_plan_is_proposed_with_the_schedulers_own_words(night: Bench) -> None:
     assert ["run again", "run again"] == [step.preview["verb"] for step in plan.steps]
     assert ("safe", 600.0, "declared") == (plan.steps[0].safety, plan.steps[0].expected_s, plan.steps[0].source)
     assert [("supply", True)] == [(one.service, one.saved) for one in plan.steps[0].saves]
+
+
+def test_a_plan_says_how_likely_its_services_are_late_if_it_is_carried_out(night: Bench) -> None:
+    plan = proposed(night)
+    assert [("supply", 0), ("supply", 1), ("supply", 2)] == [(one.service, one.done) for one in plan.finishes]
+    whole = outlook(plan, Changes()).ways[0].finishes[0]
+    assert ON_TIME == whole.stands
+    assert whole.late is not None
+    assert whole.late < 0.05
+    assert whole.at is not None
+    assert timedelta(minutes=10) < whole.at - datetime.now(UTC), "both must run again"
 
 
 def test_a_plan_is_carried_out_step_by_step_and_its_incident_closes(night: Bench) -> None:
@@ -223,6 +235,14 @@ def test_a_paused_plan_asks_nothing_and_an_aborted_one_gives_up_the_rest(night: 
     assert ["aborted", "verified", "given_up"] == states(night)
     with pytest.raises(PlanRefused, match="plan 1 is aborted: it cannot resume"):
         requests(night).steer_plan(number, "resume")
+
+
+def test_a_paused_plan_whose_last_step_ends_well_is_done_and_stands_in_no_other_plans_way(night: Bench) -> None:
+    number = started(night, shape(proposed(night), Changes(only=frozenset({1}))))
+    turn(night)
+    requests(night).steer_plan(number, "pause")
+    ends(night, 1)
+    assert ["done", "verified"] == states(night)
 
 
 def test_steps_left_out_waits_and_other_ways_are_carried_out_as_they_were_chosen(night: Bench) -> None:

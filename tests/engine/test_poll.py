@@ -11,7 +11,16 @@ from typing import Any
 
 import pytest
 
-from connectors.contract import AccessRefused, JobRecord, Probe, Schedule, State, SystemUnreachable
+from connectors.contract import (
+    AccessRefused,
+    AnswerUnfit,
+    JobRecord,
+    Probe,
+    Schedule,
+    State,
+    SystemUnreachable,
+    TooBusy,
+)
 from connectors.words import CLOCK_OF_ITS_SOURCE
 from console.config import DependencySettings
 from console.model.words import Mode
@@ -96,6 +105,23 @@ def test_slow_logs_hold_the_alert_up_once_and_not_one_after_another(
     assert time.monotonic() - began < 1.2
     assert 1 == len(bench.sink.got)
     assert [("log 6", ""), ("log 7", "")] == tails(bench)
+
+
+@pytest.mark.parametrize(
+    "error, kind, mend",
+    [
+        (TooBusy("(429)"), "limited", "it answers that it is asked too much"),
+        (AnswerUnfit("(500)"), "failing", "it answers, but with a fault"),
+        (SystemUnreachable("no route"), "unreachable", "nobody answers there"),
+    ],
+)
+def test_a_source_that_answers_is_not_said_to_be_silent(bench: Bench, error: Exception, kind: str, mend: str) -> None:
+    bench.scheduler.refuse = error
+    bench.poller.poll_once(bench.fence)
+    with bench.reads() as reads:
+        (target,) = reads.systems()
+    assert (kind, str(error)) == (target.error_kind, target.error)
+    assert target.mend.startswith(mend)
 
 
 def test_a_server_that_asks_for_a_pause_has_it(bench: Bench) -> None:

@@ -113,7 +113,7 @@ def test_an_engine_that_lives_and_cannot_renew_its_lease_is_no_missing_one(
     banner = chrome.banner(header, "", Look(now=datetime.now(UTC), glyphs=Glyphs(), clock=Clock()))
     assert banner.startswith(" nothing is watched since ")
     assert stuck in banner
-    assert f"no engine was started: {stuck}" in detached.start_if_needed(url, tmp_path / "headway.toml")
+    assert f"no engine was started: {stuck}" in detached.start_if_needed(url, tmp_path / "headway.toml").words
     assert Exit.OK == main(["--store", url, "engine", "stop"])
     other.wait(10)
     assert Exit.NO_ENGINE == main(["--store", url, "status"])

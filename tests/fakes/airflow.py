@@ -49,9 +49,14 @@ class FakeAirflow(FakeActs):
         self.details_of: dict[str, Row] = {}
         self.import_errors: list[Row] = []
         self.pools: list[Row] = []
+        self.pool_of: dict[str, str] = {}
+        """DAG -> the pool of its tasks, where it is not the default one."""
         self.question: Row = {"subject": "Release the numbers?", "options": ["Approve", "Reject"], "params": {}}
         self.written_by: dict[tuple[str, str], list[tuple[str, str]]] = {}
         self.timetables: dict[str, str] = dict.fromkeys(dags, "0 0 * * *")
+        self.backfills: list[Row] = []
+        self.long_log = 0
+        """Bytes of each log, where they are more than one page shows."""
         self._made = 0
 
     # -- its life ---------------------------------------------------------------------------------------------------
@@ -125,12 +130,24 @@ class FakeAirflow(FakeActs):
         """One answer. Raises httpx.ReadError after the work was done, for the call named by `lose_answer_of`."""
         path = request.url.raw_path.decode().partition("?")[0]
         self.requests.append((request.method, path))
+        if self.long_log and "/logs/" in path:
+            return self._long_log(request)
         status, body = self._answer(request, path)
-        if self.lose_answer_of and re.search(self.lose_answer_of, path) and request.method in ("POST", "PATCH"):
+        if self.lose_answer_of and re.search(self.lose_answer_of, path) and request.method in ("POST", "PATCH", "PUT"):
             self.lose_answer_of = ""
             raise httpx.ReadError("connection reset")
         headers = {"date": format_datetime(self.now.replace(microsecond=0), usegmt=True)}
         return httpx.Response(status, json=_shown(body), headers=headers)
+
+    def _long_log(self, request: httpx.Request) -> httpx.Response:
+        """All of it at once, as a real server does with the log of a task that has ended."""
+        event = b'{"timestamp": "2026-11-20T04:00:01Z", "level": "info", "event": "%s"}' % (b"x" * 900)
+        many = self.long_log // 900
+        if "ndjson" in request.headers["accept"]:
+            return httpx.Response(200, content=(event + b"\n") * many + b'{"event": "the last line"}\n')
+        if "plain" in request.headers["accept"]:
+            return httpx.Response(200, content=b"%s\n" % (b"x" * 900) * many + b"the last line\n")
+        return httpx.Response(200, content=b'{"content": [%s{}]}' % ((event + b", ") * many))
 
     def _answer(self, request: httpx.Request, path: str) -> tuple[int, Any]:
         body = json.loads(request.content) if request.content else {}
@@ -181,7 +198,13 @@ class FakeAirflow(FakeActs):
         chain, template = self.dags[parts[0]], recorded("tasks")["tasks"][0]
         below = [*([one] for one in chain[1:]), []]
         rows = [
-            {**template, "task_id": task, "downstream_task_ids": ids} for task, ids in zip(chain, below, strict=True)
+            {
+                **template,
+                "task_id": task,
+                "downstream_task_ids": ids,
+                "pool": self.pool_of.get(parts[0], "default_pool"),
+            }
+            for task, ids in zip(chain, below, strict=True)
         ]
         return 200, {"tasks": rows, "total_entries": len(rows)}
 
@@ -204,9 +227,16 @@ class FakeAirflow(FakeActs):
 
     # -- what ran ---------------------------------------------------------------------------------------------------
     def list_runs(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:
+        since = datetime.fromisoformat(query.get("updated_at_gte", "1970-01-01T00:00:00Z"))
+        if parts[0] == "~" and query.keys() & {"logical_date_gte", "logical_date_lte"}:
+            rows = [row for row in self.runs if row["_updated"] >= since and is_dated(row, query)]
+            return 200, self._page("dag_runs", rows, query)
+        if parts[0] == "~" and "run_type" in query:
+            rows = [row for row in self.runs if row["run_type"] == query["run_type"] and row["state"] not in FINISHED]
+            return 200, self._page("dag_runs", rows, query)
         if parts[0] == "~":
             return self.changed("dag_runs", self.runs, query)
-        rows = [row for row in self.runs if row["dag_id"] == parts[0]]
+        rows = [row for row in self.runs if row["dag_id"] == parts[0] and row["_updated"] >= since]
         if "logical_date_gte" in query:
             rows = [row for row in rows if str(row["logical_date"])[:19] == query["logical_date_gte"][:19]]
         elif "state" in query:
@@ -234,7 +264,9 @@ class FakeAirflow(FakeActs):
         return 200, {"asset_events": [{**template, "source_dag_id": dag, "source_run_id": run} for dag, run in wrote]}
 
     def open_runs(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:
-        rows = [row for row in self.runs if row["dag_id"] in body["dag_ids"] and row["state"] in body["states"]]
+        of, ended = body.get("dag_ids") or list(self.dags), body.get("end_date_gte", "")[:19]
+        rows = [row for row in self.runs if row["dag_id"] in of and row["state"] in body["states"]]
+        rows = [row for row in rows if not ended or str(row["end_date"])[:19] >= ended]
         return 200, self._page("dag_runs", rows, {"offset": body["page_offset"], "limit": body["page_limit"]})
 
     def one_run(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:
@@ -246,6 +278,12 @@ class FakeAirflow(FakeActs):
         if row is None or int(parts[3]) > row["try_number"]:
             return 404, recorded("log_missing_try")
         return 200, recorded("log_upstream_failed_try0" if parts[3] == "0" else "log_failed_try")
+
+
+def is_dated(row: Row, query: Row) -> bool:
+    """Whether the logical date of a run is in the span that is asked for; one without a date is in none."""
+    at = str(row["logical_date"] or "")[:19]
+    return bool(at) and query.get("logical_date_gte", "")[:19] <= at <= query.get("logical_date_lte", "9999")[:19]
 
 
 def _shown(body: Any) -> Any:
@@ -285,4 +323,8 @@ ROUTES: tuple[tuple[str, str, Answer], ...] = (
     ("PATCH", f"/dags/{PART}/dagRuns/{PART}/taskInstances/{PART}/dry_run", FakeAirflow.mark_task_dry),
     ("PATCH", f"/dags/{PART}/dagRuns/{PART}/taskInstances/{PART}", FakeAirflow.mark_task),
     ("POST", "/backfills/dry_run", FakeAirflow.backfill_dry_run),
+    ("POST", "/backfills", FakeAirflow.backfill),
+    ("GET", "/backfills", FakeAirflow.list_backfills),
+    ("GET", f"/backfills/{PART}", FakeAirflow.one_backfill),
+    ("PUT", f"/backfills/{PART}/(pause|unpause|cancel)", FakeAirflow.change_backfill),
 )

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, unquote
 
 import httpx
 
-from tests.fakes.airflow import FakeAirflow
+from tests.fakes.airflow import FakeAirflow, is_dated
 from tests.fakes.airflow_acts import Row
 
 ACCOUNT = base64.b64encode(b"headway:right").decode()
@@ -43,6 +43,8 @@ class FakeAirflow2:
         """One answer. Raises httpx.ReadError after the work was done, for the call named by `lose_answer_of`."""
         path = request.url.raw_path.decode().partition("?")[0]
         self.inner.requests.append((request.method, path))
+        if self.inner.long_log and "/logs/" in path:
+            return self.inner._long_log(request)
         status, body = self._answer(request, path)
         if self.inner.lose_answer_of and re.search(self.inner.lose_answer_of, path) and request.method != "GET":
             self.inner.lose_answer_of = ""
@@ -106,6 +108,9 @@ class FakeAirflow2:
         until = datetime.fromisoformat(query["updated_at_lte"]) if "updated_at_lte" in query else self.inner.now
         since = datetime.fromisoformat(query.get("updated_at_gte", "1970-01-01T00:00:00Z"))
         found = [row for row in rows if since <= row["_updated"] <= until]
+        if span := {name: value for name, value in query.items() if name.startswith("execution_date")}:
+            span = {name.replace("execution_date", "logical_date"): value for name, value in span.items()}
+            found = [row for row in found if is_dated(row, span)]
         first, limit = int(query.get("offset", 0)), min(100, int(query["limit"]))
         return 200, as_2({name: found[first : first + limit], "total_entries": len(found)})
 

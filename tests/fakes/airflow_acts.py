@@ -28,6 +28,7 @@ class FakeActs:
     now: datetime
     dags: dict[str, tuple[str, ...]]
     runs: list[Row]
+    backfills: list[Row]
     instances: list[Row]
     question: Row
     paused: set[str]
@@ -132,7 +133,34 @@ class FakeActs:
     def backfill_dry_run(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:
         if self.role == "viewer":
             return 403, {"detail": "Forbidden"}
-        return 422, {"detail": [{"type": "missing", "loc": ["body", "from_date"], "msg": "Field required"}]}
+        if "from_date" not in body:
+            return 422, {"detail": [{"type": "missing", "loc": ["body", "from_date"], "msg": "Field required"}]}
+        if body["dag_id"] not in self.dags:
+            return 404, recorded("backfill_unknown_dag")
+        return 200, recorded("backfill_dry_run")
+
+    def backfill(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:
+        if any(row["dag_id"] == body["dag_id"] and not row["completed_at"] for row in self.backfills):
+            return 409, recorded("backfill_conflict")
+        row = {**recorded("backfill_create"), **body, "id": len(self.backfills) + 1, "completed_at": None}
+        self.backfills.append(row)
+        return 200, row
+
+    def list_backfills(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:
+        rows = [row for row in reversed(self.backfills) if row["dag_id"] == query["dag_id"]]
+        return 200, {"backfills": rows, "total_entries": len(rows)}
+
+    def one_backfill(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:
+        row = next((row for row in self.backfills if str(row["id"]) == parts[0]), None)
+        return (200, row) if row else (404, {"detail": "Backfill not found"})
+
+    def change_backfill(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:
+        status, row = self.one_backfill(parts, query, body)
+        if status != 200 or row["completed_at"]:
+            return (status, row) if status != 200 else (409, recorded("backfill_cancel_again"))
+        row["is_paused"] = parts[1] != "unpause"
+        row["completed_at"] = stamp(self.now) if parts[1] == "cancel" else None
+        return 200, row
 
     def patch_run(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:
         if self.role == "viewer":

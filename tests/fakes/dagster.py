@@ -20,7 +20,7 @@ RECORDINGS = Path(__file__).parents[1] / "recordings" / "dagster"
 LOCATION = "lab"
 OPEN = ("QUEUED", "STARTED")
 FIELD = re.compile(
-    r"\b(runsOrError|repositoriesOrError|workspaceOrError|assetNodes|logsForRun|launchRunReexecution|launchRun|terminateRun)"
+    r"\b(runQueueConfig|runsOrError|repositoriesOrError|workspaceOrError|assetNodes|logsForRun|launchRunReexecution|launchRun|terminateRun)"
 )
 Row = dict[str, Any]
 
@@ -45,6 +45,10 @@ class FakeDagster:
         """Code locations that cannot be loaded."""
         self.lose_answer_of = ""
         self.requests: list[str] = []
+        self.tags: dict[str, list[Row]] = {}
+        """Of jobs, as they are defined."""
+        self.run_queue: Row | None = None
+        """Its limits of runs, as the instance tells them; None: an instance that queues nothing."""
         self._made = 0
 
     # -- its life ---------------------------------------------------------------------------------------------------
@@ -121,7 +125,7 @@ class FakeDagster:
             self.lose_answer_of = ""
             raise httpx.ReadError("the line broke", request=request)
         headers = {"content-type": "application/json", "date": format_datetime(self.now, usegmt=True)}
-        told = data if name == "version" else {name: data}
+        told = data if name == "version" else {"instance": {name: data}} if name == "runQueueConfig" else {name: data}
         return httpx.Response(status, content=json.dumps({"data": told}).encode(), headers=headers)
 
     def _resolve(self, name: str, variables: Row, query: str) -> tuple[int, Any]:
@@ -132,9 +136,12 @@ class FakeDagster:
                 names = ("launch_pipeline_execution", "launch_pipeline_reexecution", "terminate_pipeline_execution")
                 rights = [{"permission": one, "value": not self.read_only} for one in names]
                 return 200, {"version": "1.13.27", "instance": None, "permissions": rights}
+            case "runQueueConfig":
+                return 200, self.run_queue
             case "repositoriesOrError":
                 jobs: list[Row] = [
-                    {"name": job, "description": None, "isAssetJob": False, "tags": []} for job in self.jobs
+                    {"name": job, "description": None, "isAssetJob": False, "tags": self.tags.get(job, [])}
+                    for job in self.jobs
                 ]
                 node = {"name": "__repository__", "location": {"name": LOCATION}, "jobs": jobs}
                 return 200, {"__typename": "RepositoryConnection", "nodes": [{**node, "schedules": [], "sensors": []}]}

@@ -15,6 +15,7 @@ from connectors.transport.local import LocalSession, this_machine
 from connectors.transport.ssh import Completed
 from tests.fakes import dbt_tool
 from tests.fakes.dbt_tool import NODES, Tool, outcomes
+from tests.fakes.login import no_secret
 
 
 class Spoiled(LocalSession):
@@ -71,7 +72,3 @@ class DbtHost:
         invocation = tool.begin(command, at)
         tool.end(invocation, command, at, outcomes(list(NODES), list(fails), at))
         return invocation
-
-
-def no_secret(reference: Any) -> str:
-    return ""

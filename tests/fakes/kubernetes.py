@@ -279,7 +279,10 @@ class FakeKubernetes:
         for term in asked.get("fieldSelector", "").split(","):
             if term:
                 rows = [one for one in rows if fits(one, term)]
-        return self.reply(200, {"metadata": {"resourceVersion": str(self.version)}, "items": deepcopy(rows)})
+        first, limit = int(asked.get("continue", 0)), int(asked.get("limit", len(rows)))
+        more = {"continue": str(first + limit)} if len(rows) > first + limit else {}
+        items = deepcopy(rows[first : first + limit])
+        return self.reply(200, {"metadata": {"resourceVersion": str(self.version), **more}, "items": items})
 
     def _log(self, pod: str, asked: Row) -> httpx.Response:
         if pod not in self.logs:

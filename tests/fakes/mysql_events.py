@@ -12,11 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from connectors.contract import HoldMark, NotSupported
-from connectors.mysql_events.client import MySqlEventsClient
+from connectors.contract import HoldMark, LogChunk, NotSupported
+from connectors.mysql_events.client import Give, MySqlEventsClient
 from connectors.mysql_events.parse import is_entry
 from connectors.mysql_events.seen import Row, Seen
 from connectors.transport.mysql import Login, MySqlSession
+from connectors.whole_log import read_through
 
 RECORDING = Path(__file__).parents[1] / "recordings" / "mysql_events" / "night.json"
 
@@ -138,8 +139,10 @@ class FakeClient(MySqlEventsClient):
         running = [row for row in self._fake.log if row["event_name"] == name and row["status"] == "running"]
         return copy.deepcopy(replace(self.look(timeout_seconds), running=running, senders=self._fake.senders))
 
-    def row(self, run_id: int, timeout_seconds: float) -> Row | None:
-        return next((dict(row) for row in self._fake.log if row["run_id"] == run_id), None)
+    def log(self, run_id: int, give: Give, timeout_seconds: float) -> LogChunk | None:
+        row = next((dict(row) for row in self._fake.log if row["run_id"] == run_id), None)
+        message = (row or {}).get("message") or ""
+        return give(row, read_through(lambda first, count: message[first : first + count], 1000)) if row else None
 
     def start(self, schema: str, name: str, key: str, timeout_seconds: float) -> None:
         self._fake.start(schema, name, key)

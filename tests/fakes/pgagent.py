@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from connectors.contract import HoldMark, NotSupported
-from connectors.pgagent.client import BITE_ROWS, Page, PgAgentClient, Plan, Situation
+from connectors.contract import HoldMark, LogChunk, NotSupported
+from connectors.pgagent.client import BITE_ROWS, Give, Page, PgAgentClient, Plan, Situation
 from connectors.pgagent.parse import Row
 from connectors.pgagent.rights import require_view
 from connectors.pgagent.statements import HOLD_PREFIX
@@ -144,10 +144,12 @@ class FakeClient(PgAgentClient):
         started = next((self._with_run(row) for row in fake.started if row["action_key"] == key), None)
         return copy.deepcopy(Situation(fake.access, job, running, fake.agents, started, fake.sessions))
 
-    def text(self, jlgid: int, timeout_seconds: float) -> tuple[Row, list[Row]] | None:
+    def log(self, jlgid: int, give: Give, timeout_seconds: float) -> LogChunk | None:
         row = next((row for row in self._fake.runs if row["jlgid"] == jlgid), None)
         steps = [step for step in self._fake.step_log if step["jlgid"] == jlgid]
-        return copy.deepcopy((row, steps)) if row else None
+        return (
+            give(copy.deepcopy(row), copy.deepcopy(steps), lambda step: iter([step["output"] or ""])) if row else None
+        )
 
     def start(self, jobid: int, key: str, timeout_seconds: float) -> list[Row]:
         self._fake.start(jobid, key)

@@ -51,6 +51,8 @@ class FakePrefect:
         self.requests: list[tuple[str, str, Any]] = []
         self.forbidden = self.lose_answer_of = ""
         self.events = True
+        self.work_pools: list[Row] = []
+        """Empty: this account may not read them."""
         self._made = 0
         self.flows = {name: self._uuid() for name in dict.fromkeys(job.partition("/")[0] for job in jobs)}
         self.deployments = {job: self._deployment(job) for job in jobs if "/" in job}
@@ -167,7 +169,10 @@ class FakePrefect:
             "/task_runs/filter": self._tasks,
             "/logs/filter": self._logs,
             "/automations/filter": lambda body: [],
+            **({"/work_pools/filter": lambda body: self.work_pools} if self.work_pools else {}),
         }
+        if path == "/work_pools/filter" and path not in lists:
+            return self._reply(403, {"detail": "Forbidden"})
         if path == "/admin/version":
             return self._reply(200, recorded("version"))
         if path in lists:

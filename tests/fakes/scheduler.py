@@ -23,6 +23,7 @@ from connectors.contract import (
     JobRecord,
     LogChunk,
     LookUp,
+    NativeBackfill,
     NativeHold,
     NotSupported,
     Poll,
@@ -38,6 +39,7 @@ from connectors.contract import (
     State,
     Verb,
 )
+from connectors.holdnotes import asked_hold, unwritable
 
 
 class NoOptions(BaseModel):
@@ -89,6 +91,8 @@ class FakeScheduler:
     words: str = "accepted"
     """What the scheduler says when it takes an action."""
     capabilities: frozenset[Capability] = frozenset({Capability.RERUN, Capability.LOG})
+    takes: Mapping[Verb, frozenset[str]] = field(default_factory=dict)
+    verbs: Mapping[Verb, str] = field(default_factory=dict)
     places: tuple[str, ...] = ("one",)
     """Its targets; all tell the same."""
     overlap: str | None = None
@@ -98,6 +102,8 @@ class FakeScheduler:
     """(verb, job) of what arrived."""
     asks: list[Ask] = field(default_factory=list)
     """What previews were asked for."""
+    backfills: list[NativeBackfill] = field(default_factory=list)
+    """Its own, that are under way."""
 
     def kind(self) -> ConnectorKind:
         return ConnectorKind(
@@ -107,6 +113,8 @@ class FakeScheduler:
             targets=lambda _: list(self.places),
             open=lambda _options, _target, _secrets: FakeConnector(self, _secrets),
             capabilities=self.capabilities,
+            takes=self.takes,
+            verbs=self.verbs,
         )
 
     def told(self) -> Iterator[JobRecord]:
@@ -194,13 +202,15 @@ class FakeConnector:
     def preview(self, ask: Ask, timeout_seconds: float) -> Preview:
         self._check()
         self._scheduler.asks.append(ask)
+        if ask.verb is Verb.BACKFILL and ask.parameters.get("do") == "list":
+            return Preview("list", "", "", refused="a list", backfills=tuple(self._scheduler.backfills))
         verb = "run again" if ask.verb is Verb.RERUN else f"native {ask.verb}"
         return Preview(
             verb,
             f"{verb.partition(' ')[0]} {ask.run.job} again" if ask.verb is Verb.RERUN else f"{ask.verb} {ask.run.job}",
             "1 run",
             overlap=self._scheduler.overlap,
-            refused=self._scheduler.refused,
+            refused=self._scheduler.refused or (unwritable(asked_hold(ask)) if ask.verb is Verb.HOLD else None),
             plan={"job": ask.run.job, "verb": ask.verb.value, "parameters": dict(ask.parameters)},
         )
 

@@ -22,9 +22,10 @@ SQUEUE = {
 SACCT = {
     "JobID": "part", "State": "state", "ExitCode": "code", "Submit": "submit", "Start": "start", "End": "end",
     "Reason": "reason", "User": "user", "Account": "account", "Partition": "partition", "Comment": "comment",
-    "WorkDir": "dir", "JobName": "name", "SubmitLine": "line",
+    "QOS": "qos", "WorkDir": "dir", "JobName": "name", "SubmitLine": "line",
 }  # fmt: skip
 CONFIG = """\
+AccountingStorageEnforce = {enforced}
 AccountingStorageType   = {accounts}
 AccountingStoreFlags    = job_comment,job_script
 ClusterName             = lab
@@ -67,7 +68,7 @@ class World:
         plain = {
             "id": number, "name": name, "user": "etl", "account": "ops", "partition": "main", "comment": "",
             "dependency": "", "dir": "/home/etl", "line": f"sbatch -J {name}", "script": script,
-            "priority": "4294901759",
+            "priority": "4294901759", "qos": "normal",
         }  # fmt: skip
         for part in [f"{number}_{task}" for task in tasks] or [number]:
             row = {**plain, "part": part, **more}
@@ -184,8 +185,13 @@ def scontrol(world: World, words: list[str]) -> int:
             CONFIG.format(
                 accounts=f"accounting_storage/{'none' if world.settings['accounts'] == 'none' else 'slurmdbd'}",
                 private=world.settings.get("private", "none"),
+                enforced=world.settings.get("enforced", "none"),
             )
         )
+        return 0
+    if verb == "show" and rest[0] == "partition":
+        qos = world.settings.get("of_partition", "N/A")
+        print(f"PartitionName=main AllowGroups=ALL AllocNodes=ALL Default=YES QoS={qos} DefaultTime=NONE State=UP")
         return 0
     if verb == "show":
         return show(world, [one for one in rest[1:] if one != "-o"])
@@ -251,6 +257,9 @@ def scancel(world: World, arguments: list[str]) -> int:
 
 
 def sacctmgr(world: World, arguments: list[str]) -> int:
+    if "qos" in arguments:
+        print(world.settings.get("limits", "normal||"))
+        return 0
     print(world.settings["level"])
     return 0
 

@@ -88,6 +88,7 @@ TYPED: dict[str, tuple[tuple[str, ...], ...]] = {
     "backfill": (("--from={}", "--to={}", "hostile/x"), ("--from=2026-01-01", "--to=2026-01-02", "--", "{}")),
     "hold": (("--dry-run", "--timeout=0.1", "--", "{}"), ("--for={}", "hostile/x")),
     "release": (("--dry-run", "--", "{}"),),
+    "start": (("--dry-run", "--", "{}"), ("--dry-run", "--conf={}", "hostile/x")),
     "holds": (("--from-native", "--timeout={}"),),
     "gate": (("--timeout=0s", "{}"), ("--for={}", "--timeout=0s", "hostile/x")),
     "findings": (("--job={}",), ("--rule={}",)),

@@ -36,6 +36,8 @@ ABSTRACT = {
     "PresentScreen",
     "AskedActs",
     "PollingActs",
+    "AboutJob",
+    "RenewedDraft",
 }
 """What others are made of."""
 
@@ -87,6 +89,16 @@ async def job(desk: Desk) -> None:
 async def lineage(desk: Desk) -> None:
     await job(desk)
     await desk.pilot.press("g")
+
+
+async def what_if(desk: Desk) -> None:
+    await job(desk)
+    await desk.pilot.press("W")
+
+
+async def backfills(desk: Desk) -> None:
+    await job(desk)
+    await desk.pilot.press("B")
 
 
 async def heat(desk: Desk) -> None:
@@ -156,6 +168,8 @@ WAYS: dict[str, Way] = {
     "BeginScreen": begin,
     "StartedScreen": plan,
     "PreviewScreen": preview,
+    "WhatIfScreen": what_if,
+    "BackfillsScreen": backfills,
     "AskScreen": keys("F"),
     "PickScreen": approvals,
     "ApproveScreen": approve,

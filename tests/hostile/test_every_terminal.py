@@ -37,6 +37,8 @@ WALK: dict[str, tuple[tuple[str, ...], str]] = {
     "DraftScreen": (("2", "r"), "PLAN"),
     "StartedScreen": ((":", *"plan 901", "enter"), "PLAN 901"),
     "PreviewScreen": ((*JOB, "r"), "RERUN"),
+    "WhatIfScreen": ((*JOB, "W"), "WHAT IF"),
+    "BackfillsScreen": ((*JOB, "B"), "BACKFILLS"),
     "AskScreen": (("F",), "FREEZE"),
     "PickScreen": (("?",), "keys of"),
     "ApproveScreen": (("A", "enter"), "APPROVE"),

@@ -168,12 +168,13 @@ def _work(folder: Path, log: Path, failpoint: str, url: str, prepare: Callable[[
 
 
 def engine_of(
-    config: Config, store: Store, sink: Sink, secrets: SecretStore | None = None, lease: float = LEASE_SECONDS
-) -> Engine:
+    config: Config, store: Store, sink: Sink, secrets: SecretStore | None = None, lease: float = LEASE_SECONDS,
+    stands_by: bool = True,
+) -> Engine:  # fmt: skip
     def parts() -> Parts:
         return Parts(config, store, secrets or SecretStore(), sink)
 
-    return Engine(parts, parts(), lease)
+    return Engine(parts, parts(), lease, stands_by)
 
 
 @dataclass

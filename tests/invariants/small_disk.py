@@ -53,7 +53,8 @@ def full(folder: Path) -> dict[str, object]:
     store, sink, good = open_store(str(disk / "headway.db")), Sink(folder), World(folder, "good")
     secrets = SecretStore()
     set_up_logs(secrets, disk / "engine.log")
-    with in_thread(engine_of(config_of(folder, good), store, sink, secrets, lease=3)) as thread:
+    by_a_console = engine_of(config_of(folder, good), store, sink, secrets, lease=3, stands_by=False)
+    with in_thread(by_a_console) as thread:
         wait_until(lambda: len(good.polled) > 3, "its polls", 20)
         filler = fill(disk)
         good.fail("extract")

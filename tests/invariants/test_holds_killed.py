@@ -18,6 +18,7 @@ from console.engine.runner import end_with_parent, leave, stop_on_signals
 from console.failpoints import VARIABLE
 from console.model.ids import micros
 from console.store.reads import open_reads
+from tests.deep import some
 from tests.invariants.engines import Child, engine_of, forked, server, store_of
 from tests.invariants.held_world import DUE, HeldWorld, config_of
 from tests.invariants.worlds import Sink
@@ -41,6 +42,8 @@ VERBS = ("hold", "release", "start")
 """In the order in which they pass each point."""
 KILLS = [(point, number % len(VERBS)) for number, point in enumerate(POINTS, start=1)] + [("action.after_wire", 2)]
 """Every point, the verbs in turn: all pairs take minutes."""
+SHOWN = [next(one for one in reversed(KILLS) if one[1] == verb) for verb in range(len(VERBS))]
+"""In the fast part: one of each verb, and every point of an action: tests/invariants/test_actions_killed.py."""
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +112,7 @@ def settled(world: HeldWorld) -> None:
     assert len({line.key for line in world.lines()}) == len(world.lines()), "one key, sent twice"
 
 
-@pytest.mark.parametrize("point, verb", KILLS, ids=[f"{VERBS[verb]} {point}" for point, verb in KILLS])
+@pytest.mark.parametrize("point, verb", some(KILLS, *SHOWN), ids=[f"{VERBS[verb]} {point}" for point, verb in KILLS])
 def test_a_kill_at_any_point_of_a_hold_loses_doubles_and_strands_nothing(
     world: HeldWorld, point: str, verb: int
 ) -> None:

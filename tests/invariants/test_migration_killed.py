@@ -15,10 +15,13 @@ import pytest
 from console.failpoints import FAILPOINTS, VARIABLE
 from console.store.open import open_store
 from console.store.reads import SCHEMA
+from tests.deep import some
 from tests.store.fixtures import older_store
 
+POINTS = [one for one in FAILPOINTS if one.startswith("migrate.")]
 
-@pytest.mark.parametrize("name", [one for one in FAILPOINTS if one.startswith("migrate.")])
+
+@pytest.mark.parametrize("name", some(POINTS, "migrate.before_commit"))
 def test_f21_a_migration_that_is_killed_leaves_the_old_store_and_the_next_start_ends_it(
     tmp_path: Path, name: str
 ) -> None:

@@ -20,7 +20,7 @@ import httpx
 
 from tests.lab import venvs
 from tests.lab.airflow import PASSWORDS, AirflowServer
-from tests.lab.process import clean_environment, free_port
+from tests.lab.process import Daemon, clean_environment, free_port
 
 DAGS = Path(__file__).with_name("dags2")
 DAG_IDS = ("by_interval", "load_orders", "mapped", "parked", "retried", "stock_count", "supply_plan")
@@ -36,6 +36,12 @@ class Airflow2Server(AirflowServer):
 
     def _environment(self) -> Path:
         return venvs.airflow2_environment()
+
+    def _launch(self, home: Path, settings: dict[str, str]) -> None:
+        for name, words in self._components().items():
+            daemon = Daemon([str(home / "bin/airflow"), *words], self.folder / f"{name}.log", settings)
+            self._daemons[name] = daemon
+            daemon.start()
 
     def _components(self) -> dict[str, list[str]]:
         return {"webserver": ["webserver"], "scheduler": ["scheduler"]}
@@ -85,8 +91,7 @@ class Airflow2Server(AirflowServer):
         return bool(self.call("GET", "monitor/health")["scheduler"]["status"] == "healthy")
 
     def _reread_cron_of(self, dag_id: str) -> str | None:
-        for path in self._dags.glob("*.py"):
-            path.touch()
+        self._touch()
         told = self.call("GET", f"dags/{dag_id}")["schedule_interval"]
         return str(told["value"]) if told else None
 

@@ -14,6 +14,7 @@ from tests.lab.fixtures import (
     db07,
     estate,
     etl02,
+    fresh,
     http_sink,
     kubernetes,
     lab,
@@ -25,13 +26,13 @@ from tests.lab.fixtures import (
 from tests.lab.needs import what_is_missing
 
 __all__ = [
-    "airflow", "connect", "cron_hosts", "db07", "estate", "etl02", "http_sink", "kubernetes", "lab", "moto", "postgres",
-    "smtp", "store_dsn",
+    "airflow", "connect", "cron_hosts", "db07", "estate", "etl02", "fresh", "http_sink", "kubernetes", "lab",
+    "moto", "postgres", "smtp", "store_dsn",
 ]  # fmt: skip
 
 HERE = Path(__file__).parent
 LIMIT_SECONDS = 300
-SLOW_STARTERS = {"airflow", "estate"}
+SLOW_STARTERS = {"airflow", "estate", "fresh"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -14,7 +14,10 @@ from tests.lab.process import Daemon, LabError, accepts, clean_environment, free
 JOBS = Path(__file__).with_name("dagster_jobs") / "defs.py"
 START_LIMIT_SECONDS = 120.0
 ENDED = ("SUCCESS", "FAILURE", "CANCELED")
-INSTANCE = "telemetry: {enabled: false}\nrun_monitoring: {enabled: true, start_timeout_seconds: 120}\n"
+INSTANCE = """telemetry: {enabled: false}
+run_monitoring: {enabled: true, start_timeout_seconds: 120}
+concurrency: {runs: {max_concurrent_runs: 20, tag_concurrency_limits: [{key: database, value: redshift, limit: 2}]}}
+"""
 WORKSPACE = "load_from:\n  - grpc_server: {{host: 127.0.0.1, port: {port}, location_name: lab}}\n"
 LAUNCH = """mutation($p:ExecutionParams!){launchRun(executionParams:$p){__typename
 ... on LaunchRunSuccess{run{runId}} ... on PythonError{message}}}"""

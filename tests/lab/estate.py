@@ -35,9 +35,11 @@ AnyPart = TypeVar("AnyPart", bound=Part)
 
 
 class Estate:
-    """Cron hosts, PostgreSQL with pg_cron, moto, mail and web hook; thread-safe, one per process is enough."""
+    """Cron hosts, PostgreSQL with pg_cron, moto, mail and web hook; thread-safe. `airflow`: one that another estate
+    has started, and ends."""
 
-    def __init__(self) -> None:
+    def __init__(self, airflow: AirflowServer | None = None) -> None:
+        self._airflow = airflow
         self._lock = threading.RLock()
         self._parts: dict[str, Any] = {}
         self._folder: Path | None = None
@@ -97,7 +99,7 @@ class Estate:
     @property
     def airflow(self) -> AirflowServer:
         """Airflow 3; the first look begins its start in the background, `wait_ready()` waits for its end."""
-        return self._part("airflow", lambda: AirflowServer(self.folder / "airflow"))
+        return self._airflow or self._part("airflow", lambda: AirflowServer(self.folder / "airflow"))
 
     def _part(self, name: str, make: Callable[[], AnyPart]) -> AnyPart:
         with self._lock:
@@ -151,9 +153,9 @@ def shared_estate() -> Estate:
 
 
 @contextlib.contextmanager
-def running_estate() -> Iterator[Estate]:
+def running_estate(airflow: AirflowServer | None = None) -> Iterator[Estate]:
     """An estate that is ended whatever happens inside."""
-    estate = Estate()
+    estate = Estate(airflow)
     try:
         yield estate
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import shutil
 import signal
@@ -180,6 +181,31 @@ class Daemon:
         self._process = None
         wait_until(lambda: not list(guard.session_members(session)), f"the end of session {session}", 10)
         GUARD.forget(target)
+
+
+class Forked:
+    """A server process that another one of ours forked and waits for, leader of its own session; ended with it."""
+
+    def __init__(self, pid: int, log: Path) -> None:
+        self.pid = pid
+        self.log = log
+        self._begun = guard.begun(pid)
+        self._session = f"session {pid} {self._begun}"
+        GUARD.watch(self._session)
+
+    @property
+    def is_running(self) -> bool:
+        return self._begun != 0 and guard.begun(self.pid) == self._begun
+
+    def stop(self, limit_seconds: float = 5.0) -> None:
+        """Asks the process to end, then kills what is left of its session. Safe to call twice."""
+        if self.is_running:
+            guard.send(self.pid, signal.SIGTERM)
+        with contextlib.suppress(LabError):
+            wait_until(lambda: not self.is_running, f"the end of process {self.pid}", limit_seconds / PATIENCE)
+        guard.end(self._session)
+        wait_until(lambda: not list(guard.session_members(self.pid)), f"the end of session {self.pid}", 10)
+        GUARD.forget(self._session)
 
 
 def clean_environment(**extra: str) -> dict[str, str]:

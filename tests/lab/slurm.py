@@ -44,6 +44,7 @@ SchedulerParameters=sched_interval=1,batch_sched_delay=0,bf_interval=1
 KillWait=2
 JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/slurmdbd
+AccountingStorageEnforce=associations,limits
 AccountingStorageHost=127.0.0.1
 AccountingStoragePort={dbd}
 AccountingStoreFlags=job_comment,job_script

@@ -47,17 +47,17 @@ class Night:
 
 
 @pytest.fixture(scope="module")
-def night(lab: Estate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
-    with Story(lab).all_well_after() as story:
-        lab.airflow.wait_ready().trigger("load_orders", "earlier")  # a mark stands in the note of the latest run
-        lab.airflow.wait_for("load_orders", "earlier", "success")
+def night(fresh: Estate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
+    with Story(fresh).all_well_after() as story:
+        fresh.airflow.wait_ready().trigger("load_orders", "earlier")  # a mark stands in the note of the latest run
+        fresh.airflow.wait_for("load_orders", "earlier", "success")
         story.cron.behave("extract_orders", "fail")
         options = Options(systems=("etl-hosts", "warehouse-airflow", "orders-sfn"), mode="hold")
-        config = lab.write_config(tmp_path_factory.mktemp("holds") / "config", options)
+        config = fresh.write_config(tmp_path_factory.mktemp("holds") / "config", options)
         first = next_minute(timedelta(seconds=30))
         due = first + timedelta(minutes=2)
         expression = f"cron({due.minute} {due.hour} * * ? *)"
-        lab.moto.schedule(
+        fresh.moto.schedule(
             SCHEDULE, story.machines.arn(), ScheduleExpression=expression, ScheduleExpressionTimezone="UTC"
         )
         story.schedule(first)
@@ -65,12 +65,12 @@ def night(lab: Estate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nig
         try:
             with night.headway.running_engine() as engine:
                 engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work", 30)
-                live(night, lab, story)
+                live(night, fresh, story)
             yield night
         finally:
-            lab.moto.scheduler().delete_schedule(Name=SCHEDULE)
-            lab.airflow.schedule("load_orders", None)
-            lab.db07.remove_crontab("etl")
+            fresh.moto.scheduler().delete_schedule(Name=SCHEDULE)
+            fresh.airflow.schedule("load_orders", None)
+            fresh.db07.remove_crontab("etl")
 
 
 def kept(lab: Estate) -> Row:

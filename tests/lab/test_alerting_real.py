@@ -115,13 +115,13 @@ def test_f66_a_mail_server_that_refuses_for_good_is_given_up_told_on_the_fallbac
         listed = morning.headway.json("alert")
         assert [("parked", 3, "env MAIL")] == [(one["state"], one["tries"], one["url_words"]) for one in listed]
         assert "SMTP 550 5.1.1 no such user here (refused for good 3 times)" == listed[0]["error"]
-        wait_until(lambda: "1 alert given up (oncall)" in morning.headway.run("status").stdout, "the status", 20)
+        wait_until(lambda: "1 alert given up (oncall)" in morning.headway.look("status").stdout, "the status", 20)
         smtp.mode = "accept"
         assert 0 == morning.headway.run("alert", "retry", "--parked").exit_status
         [mail] = smtp.wait_for(1)
         assert (True, False) == (ROOT in mail.subject, "May be a repeat" in mail.text)
         assert [] == morning.headway.json("alert")
-        wait_until(lambda: "given up" not in morning.headway.run("status").stdout, "the status to be well", 20)
+        wait_until(lambda: "given up" not in morning.headway.look("status").stdout, "the status to be well", 20)
 
 
 def test_f66_where_every_url_is_down_the_fallback_is_told_once_and_a_broken_sink_delays_no_other(

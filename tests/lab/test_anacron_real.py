@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from connectors.contract import Evidence, Poll, State
+from connectors.contract import Ask, Evidence, Poll, RunRef, State, Verb
 from tests.lab.cronhost import CronHost
 from tests.lab.estate import Estate
 from tests.lab.process import wait_until
-from tests.lab.test_cron_real import connect
+from tests.lab.test_cron_real import connect, rerun
 
 TABLE = """\
 SHELL=/bin/sh
@@ -49,6 +49,21 @@ def test_the_line_that_anacron_leaves_out_is_the_one_that_we_say(host: CronHost)
     assert "anacrontab on line 5 - skipping this line" in host.run("root", "cat /tmp/said").replace("/etc/", "")
     skipped = [one.where for one in connect(host).inventory("", 30).skipped]
     assert skipped == ["/etc/anacrontab:5"]
+
+
+@pytest.mark.parametrize("job, state, code", [("job.good", State.SUCCEEDED, 0), ("job.bad", State.FAILED, 4)])
+def test_a_rerun_goes_through_anacron_and_is_one_attempt(host: CronHost, job: str, state: State, code: int) -> None:
+    run = rerun(host, f"anahost:anacron/{job}", user="root")
+    assert (state, code) == (run.state, run.exit_code)
+    told = [one.action_key for one in polled(host).runs if one.job == run.job]
+    assert [None, run.action_key] == told, "anacron's own start and ours: what its log says of ours is no third one"
+
+
+def test_without_the_right_to_act_as_root_a_rerun_is_refused_with_its_mend(host: CronHost) -> None:
+    ask = Ask(Verb.RERUN, RunRef("anahost:anacron/job.good", "", "", ""), State.FAILED)
+    refused = connect(host).preview(ask, 30).refused
+    assert refused is not None
+    assert refused.endswith("Add to its sudoers: headway ALL=(root) NOPASSWD: /bin/sh -s")
 
 
 def test_a_job_that_runs_is_seen_to_run(host: CronHost) -> None:

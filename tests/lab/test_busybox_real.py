@@ -11,9 +11,10 @@ import pytest
 from connectors.conformance import ConnectorConformance
 from connectors.contract import Capability, Connector, Evidence, Proof, RunRecord, State
 from connectors.cron.connector import CONNECTOR, CronConnector
+from tests.fakes.login import no_secret
 from tests.lab.cronhost import CronHost
 from tests.lab.estate import Estate
-from tests.lab.test_cron_real import connect, no_secret, options, wait
+from tests.lab.test_cron_real import connect, options, wait
 
 ETL_JOBS = """\
 SHELL=/bin/sh

@@ -183,7 +183,7 @@ def test_a_config_that_breaks_under_a_running_engine_changes_nothing_for_it(lab:
 
 def polled(headway: Headway) -> list[str]:
     """When each target answered last; empty while one has not, or while there is no store yet."""
-    answer = headway.run("--store", str(headway.home / "headway.db"), "status", "--json")
+    answer = headway.look("--store", str(headway.home / "headway.db"), "status", "--json")
     told = json.loads(answer.stdout) if answer.stdout else {}
     times = [one["last_ok"] for one in told.get("systems", ())]
     return times if all(times) else []

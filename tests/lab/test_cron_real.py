@@ -27,6 +27,7 @@ from connectors.contract import (
 )
 from connectors.cron.connector import CONNECTOR, CronConnector
 from connectors.cron.options import CronOptions
+from tests.fakes.login import no_secret
 from tests.lab.cronhost import CronHost, Rotation
 from tests.lab.estate import Estate
 from tests.lab.process import wait_until
@@ -75,10 +76,6 @@ def options(host: CronHost, **changes: Any) -> CronOptions:
     entry = {"name": host.name, "address": "127.0.0.1", "port": host.port}
     values = {"hosts": [entry], "key": str(host.key), "known_hosts": str(host.known_hosts), **changes}
     return CronOptions.model_validate(values)
-
-
-def no_secret(reference: Any) -> str:
-    return ""
 
 
 def connect(host: CronHost, **changes: Any) -> CronConnector:
@@ -366,8 +363,8 @@ def test_unknown_host_key_is_refused_with_its_fingerprint(poor: CronHost, tmp_pa
 
 
 # -- reruns -----------------------------------------------------------------------------------------------------------
-def rerun(host: CronHost, job: str) -> RunRecord:
-    key, connector = new_key(), connect(host)
+def rerun(host: CronHost, job: str, **changes: Any) -> RunRecord:
+    key, connector = new_key(), connect(host, **changes)
     cursor = connector.poll("", (), 30).cursor
     preview = connector.preview(Ask(Verb.RERUN, RunRef(job, "x", "1.1", ""), State.FAILED), 30)
     assert preview.refused is None

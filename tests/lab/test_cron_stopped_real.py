@@ -54,7 +54,7 @@ def test_a_host_without_its_cron_is_no_green_dot_and_what_is_due_there_is_missed
     headway = Headway(config)
     with headway.running_engine() as engine:
         engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work", 30)
-        wait_until(lambda: "cron does not run on db07" in headway.run("systems").stdout, "the warning", 30, 0.5)
+        wait_until(lambda: "cron does not run on db07" in headway.look("systems").stdout, "the warning", 30, 0.5)
         listed, status = headway.run("systems"), headway.run("status")
         assert (1, True) == (listed.exit_status, "! NOTHING STARTS" in listed.stdout)
         assert "! NOTHING STARTS" in status.stdout

@@ -102,6 +102,13 @@ def test_schedules_owners_and_edges_by_assets_are_told(dagster: DagsterServer, c
     assert ("lab/orders_job",) == jobs["lab/report_job"].upstreams
 
 
+def test_how_many_runs_go_at_once_is_told_to_whom_may_only_look(dagster: DagsterServer) -> None:
+    looking = connect(dagster.read_only_url)
+    pools = {(one.pool, one.slots) for one in looking.inventory("", 30).jobs}
+    looking.close()
+    assert {("run queue", 20)} == pools
+
+
 def test_a_failed_run_names_its_step_and_is_executed_again_from_there(
     dagster: DagsterServer, connector: Connector
 ) -> None:

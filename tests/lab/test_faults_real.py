@@ -42,6 +42,7 @@ from console.store.open import open_store
 from console.store.reads import open_reads
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.faultproxy import GOOD, Fault, FaultProxy
+from tests.fakes.login import no_secret
 from tests.fakes.scheduler import FakeScheduler
 from tests.invariants.engines import in_thread
 from tests.lab import airflow_talk, aws, test_pg_cron_real, test_step_functions_real
@@ -54,7 +55,7 @@ from tests.lab.jobs import cron_of
 from tests.lab.postgres import PASSWORDS, PostgresServer
 from tests.lab.process import wait_until
 from tests.lab.sinks import SmtpSink
-from tests.lab.test_cron_real import no_secret, options
+from tests.lab.test_cron_real import options
 
 JOBS = """\
 # headway: red

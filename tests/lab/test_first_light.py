@@ -58,14 +58,14 @@ class Night:
 
 
 @pytest.fixture(scope="module")
-def night(estate: Estate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
-    estate.smtp.mails.clear()
-    estate.http.posts.clear()
-    with Story(estate).all_well_after() as story:
-        config = estate.write_config(tmp_path_factory.mktemp("headway") / "config", Options(grace="3m"))
+def night(fresh: Estate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
+    fresh.smtp.mails.clear()
+    fresh.http.posts.clear()
+    with Story(fresh).all_well_after() as story:
+        config = fresh.write_config(tmp_path_factory.mktemp("headway") / "config", Options(grace="3m"))
         night = Night(Headway(config))
         with night.headway.running_engine():
-            live(night, estate, story)
+            live(night, fresh, story)
         yield night
 
 

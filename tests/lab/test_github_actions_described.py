@@ -4,20 +4,21 @@ ConnectorConformance as the fast one, with prism in between. Logs, 304 and most 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from unittest import SkipTest
+from collections.abc import Callable, Iterator, Mapping
+from typing import ClassVar
 
 import httpx
 import pytest
 
-from connectors.contract import Connector, RunRecord
+from connectors.contract import Connector
 from tests.connectors.github_actions import test_conformance as fast
 from tests.connectors.github_actions.support import ORDERS, opened, repository, told
 from tests.fakes.github import FakeGitHub
 from tests.lab import described
 from tests.lab.described import Judge
 
-UNJUDGED = "what no GitHub would send is not held against GitHub's description"
+FAST = "tests/connectors/github_actions/test_conformance.py"
+"""What no GitHub would send is not held against GitHub's description, and logs are not described."""
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +33,7 @@ def judge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judge]:
 class TestGitHubAsDescribed(fast.TestGitHubOnTheFake):
     against = "fake: a GitHub of ours, its requests and answers judged by prism 5.16 with GitHub's OpenAPI description"
     patience_seconds = 30.0
+    elsewhere: ClassVar[Mapping[str, str]] = dict.fromkeys(("answering", "long_log"), FAST)
 
     @pytest.fixture(autouse=True)
     def judged(self, judge: Judge) -> Iterator[None]:
@@ -43,15 +45,9 @@ class TestGitHubAsDescribed(fast.TestGitHubOnTheFake):
     def on(self, fake: FakeGitHub) -> Connector:
         return opened(fake, self.judge.transport(fake))
 
-    def answering(self, how: str) -> Connector:
-        raise SkipTest(UNJUDGED)
-
     def crowded(self, runs: int) -> Connector:
         self.fake.crowd = runs
         return opened(self.fake)  # past the judge: a crowd has short rows
-
-    def long_log(self, size: int) -> tuple[Connector, RunRecord]:
-        raise SkipTest("logs are not described")
 
 
 def test_the_judge_finds_what_is_wrong_with_an_answer_and_with_a_request(judge: Judge) -> None:

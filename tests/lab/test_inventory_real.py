@@ -55,13 +55,13 @@ class Met:
 
 
 @pytest.fixture(scope="module")
-def met(estate: Estate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Met]:
-    with live_before(estate) as met:
+def met(fresh: Estate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Met]:
+    with live_before(fresh) as met:
         options = Options(poll_every="2s", extra=GRACE)
-        headway = Headway(estate.write_config(tmp_path_factory.mktemp("inventory") / "config", options))
+        headway = Headway(fresh.write_config(tmp_path_factory.mktemp("inventory") / "config", options))
         with headway.running_engine():
             look_first(headway, met)
-            change_outside(estate)
+            change_outside(fresh)
             look_later(headway, met)
         yield met
 
@@ -130,7 +130,7 @@ def knows_all(headway: Headway) -> bool:
 
 def drift_of(headway: Headway) -> list[dict[str, Any]]:
     """What `headway drift` lists; it exits 1 where there is some."""
-    found: list[dict[str, Any]] = json.loads(headway.run("drift", "--json").stdout)
+    found: list[dict[str, Any]] = json.loads(headway.look("drift", "--json").stdout)
     return found
 
 

@@ -81,7 +81,7 @@ class Night:
         return runs[0] if runs else {}
 
     def drifted(self) -> list[Row]:
-        found: list[Row] = json.loads(self.headway.run("drift", "--json").stdout)
+        found: list[Row] = json.loads(self.headway.look("drift", "--json").stdout)
         return found
 
     def open_incidents(self) -> dict[str, Row]:

@@ -65,7 +65,7 @@ def test_a_hold_follows_the_clock_that_its_owner_moves(lab: Estate, first: datet
         moved = max(first + timedelta(minutes=2), next_minute(timedelta(seconds=60)))
         move = "SELECT cron.alter_job(jobid, schedule := %s) FROM cron.job WHERE jobname = 'moved_load'"
         lab.postgres.execute(move, cron_of(moved))
-        wait_until(lambda: LOAD in headway.run("drift").stdout, "the drift to be seen", 60, 0.5)
+        wait_until(lambda: LOAD in headway.look("drift").stdout, "the drift to be seen", 60, 0.5)
         [shown] = [one["id"] for one in json.loads(headway.run("drift", "--json").stdout) if one["job"] == LOAD]
         accepted = headway.run("drift", "accept", LOAD, "--change", str(shown))
         assert 0 == accepted.exit_status, accepted

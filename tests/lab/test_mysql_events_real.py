@@ -156,6 +156,18 @@ class TestMariaDbConformance(ConnectorConformance):
         """Each second event is due meanwhile; `fast.often` shows that the scheduler was awake."""
         starts_of_often(self.server, 4)
 
+    def test_the_end_of_a_long_message_is_told(self) -> None:
+        """The first 4,000 characters were, and nobody was told that there are more. Not 50 MB: a packet holds 16."""
+        run = self.latest(self.make_failure())
+        message = "CONCAT(REPEAT('ä', 3000000), ' the last word')"
+        self.server.execute("ALTER TABLE ops.event_log MODIFY message LONGTEXT")
+        self.server.execute(f"UPDATE ops.event_log SET message = {message} WHERE run_id = {int(run.attempt_key)}")
+        with self.opened() as connector:
+            tail = connector.log(ref(run), None, 4096, self.timeout_seconds)
+            piece = connector.log(ref(run), "5999990", 4096, self.timeout_seconds)
+        assert (True, True) == (tail.cut, tail.text.endswith("the last word\n"))
+        assert (False, True) == (piece.more, piece.text.startswith("ä"))
+
     def native_trace(self) -> object:
         columns = "db, name, body, definer, status, CAST(sql_mode AS CHAR), starts, comment, time_zone"
         return self.server.execute(f"SELECT {columns} FROM mysql.event ORDER BY db, name")

@@ -126,6 +126,22 @@ class TestPgAgentConformance(ConnectorConformance):
         self.agent.ran(self.jobs["idle"])
         self.idle(job_id)
 
+    def long_log(self, size: int) -> tuple[Connector, RunRecord]:
+        """The output of one step of its newest run, as a script may have written it."""
+        run = self.latest(self.make_failure())
+        self.agent.execute(
+            "UPDATE pgagent.pga_jobsteplog SET jsloutput = repeat('x', %s) || 'the last word' WHERE jslid ="
+            " (SELECT max(jslid) FROM pgagent.pga_jobsteplog WHERE jsljlgid = %s)", size, int(run.attempt_key)
+        )  # fmt: skip
+        return self.connector(), run
+
+    def test_the_end_of_a_long_output_is_told(self) -> None:
+        """The first 200,000 characters were, and nobody was told that there are more."""
+        connector, run = self.long_log(10_000_000)
+        with self.opened(connector):
+            tail = connector.log(ref(run), None, 4096, self.timeout_seconds)
+        assert (True, True) == (tail.cut, "the last word" in tail.text)
+
     def native_trace(self) -> object:
         columns = "jobid, jobname, jobdesc, jobenabled, jobhostagent, jobnextrun"
         return self.agent.execute(f"SELECT {columns} FROM pgagent.pga_job ORDER BY jobid")

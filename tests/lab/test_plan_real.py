@@ -19,19 +19,19 @@ pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")
-def repaired(estate: Estate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Night, Answer]]:
+def repaired(fresh: Estate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Night, Answer]]:
     """The night once the plan was carried out, and what the command said."""
-    estate.smtp.mails.clear()
-    with Story(estate).all_well_after() as story:
-        config = estate.write_config(tmp_path_factory.mktemp("headway") / "config", Options(grace="3m"))
+    fresh.smtp.mails.clear()
+    with Story(fresh).all_well_after() as story:
+        config = fresh.write_config(tmp_path_factory.mktemp("headway") / "config", Options(grace="3m"))
         night = Night(Headway(config))
         with night.headway.running_engine():
-            fail_everything(estate, story)
-            wait_until(lambda: bool(estate.smtp.mails), "the first mail", TO_THE_NEXT_START)
+            fail_everything(fresh, story)
+            wait_until(lambda: bool(fresh.smtp.mails), "the first mail", TO_THE_NEXT_START)
             story.machines.execute(f"orders-{time.time_ns()}")
             expected = {LOAD: "red", REVENUE: "stale", PUBLISH: "red"}
             wait_until(lambda: expected.items() <= night.roles().items(), f"{expected}", 120 + AIRFLOW_RUN, 1.0)
-            mend_everything(estate, story)
+            mend_everything(fresh, story)
             words = ("recover", "INC-0001", "--all", "--yes", "--why", "the file was late", "--timeout", "500")
             answer = night.headway.run(*words, limit_seconds=560)
             wait_until(lambda: night.incident()["row"]["closed"] is not None, "the end of the incident", 60, 1.0)

@@ -24,6 +24,7 @@ from connectors.contract import (
 )
 from connectors.slurm.connector import CONNECTOR, SlurmConnector
 from connectors.slurm.options import SlurmOptions
+from tests.fakes.login import no_secret
 from tests.lab.estate import Estate
 from tests.lab.mariadb import MariaDb
 from tests.lab.process import private_folder, remove_folder, wait_until
@@ -62,10 +63,6 @@ def cluster(lab: Estate) -> Iterator[SlurmCluster]:
         made.stop()
         database.stop()
         remove_folder(folder)
-
-
-def no_secret(reference: Any) -> str:
-    return ""
 
 
 def connect(cluster: SlurmCluster, **changes: Any) -> SlurmConnector:
@@ -263,6 +260,21 @@ def test_a_plain_user_sees_all_and_is_refused_by_slurm_itself(cluster: SlurmClus
     finally:
         cluster.make_operator(True)
         cluster.host.run("root", f"scancel {job}")
+
+
+def test_a_plain_user_is_told_how_many_jobs_of_a_qos_run_at_once(cluster: SlurmCluster) -> None:
+    cluster.host.run("root", "sacctmgr -i add qos nightly set GrpJobs=2")
+    cluster.host.run("root", "sacctmgr -i modify user etl set qos+=nightly")
+    accounted(cluster, cluster.submit("pooled", "true", "--qos=nightly"))
+    cluster.make_operator(False)
+    opened = connect(cluster)
+    try:
+        pools = {one.title: (one.pool, one.slots) for one in opened.inventory("", 60).jobs}
+    finally:
+        opened.close()
+        cluster.make_operator(True)
+    assert ("qos nightly", 2) == pools["pooled"]
+    assert {("", None)} == {pool for name, pool in pools.items() if name != "pooled"}
 
 
 def test_a_coordinator_of_the_account_may_act_without_being_an_operator(cluster: SlurmCluster) -> None:

@@ -16,6 +16,7 @@ from connectors.conformance import new_key, ref
 from connectors.contract import AccessRefused, Ask, Found, Preview, State, Verb
 from connectors.systemd.connector import SystemdConnector
 from connectors.systemd.options import SystemdOptions
+from tests.fakes.login import no_secret
 from tests.fakes.systemd import TOOLS, SystemdHost
 from tests.fakes.systemd_tools import World
 from tests.lab.cronhost import CronHost
@@ -51,10 +52,6 @@ def connect(host: CronHost) -> SystemdConnector:
     entry = {"name": host.name, "address": "127.0.0.1", "port": host.port}
     options = {"hosts": [entry], "key": str(host.key), "known_hosts": str(host.known_hosts)}
     return SystemdConnector(SystemdOptions.model_validate(options), host.name, no_secret)
-
-
-def no_secret(reference: Any) -> str:
-    return ""
 
 
 def the_rerun(connector: SystemdConnector) -> Preview:

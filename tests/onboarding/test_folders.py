@@ -94,6 +94,13 @@ def test_a_cluster_whose_commands_are_here_is_found(tmp_path: Path, answer: str,
     assert (ready, True) == (checked(found).ready, words in found.words)
 
 
+def test_slurms_commands_without_a_cluster_are_none(tmp_path: Path) -> None:
+    said = "scontrol: error: resolve_ctls_from_dns_srv: res_nsearch error: Unknown host"
+    program(tmp_path / "bin/scontrol", f"echo '{said}' >&2; exit 1")
+    program(tmp_path / "bin/squeue", "exit 0")
+    assert [] == list(accounts.slurm(Machine(tmp_path, {"PATH": f"{tmp_path}/bin:/usr/bin:/bin"}, tmp_path, ())))
+
+
 def test_a_machine_without_slurm_has_none(tmp_path: Path) -> None:
     assert [] == list(accounts.slurm(Machine(tmp_path, {"PATH": str(tmp_path)})))
 

@@ -32,6 +32,13 @@ def test_each_aws_profile_is_found_with_its_region_and_no_key(tmp_path: Path) ->
     assert SECRET not in str(found)
 
 
+def test_the_region_may_stand_beside_the_keys_and_the_config_is_where_it_belongs(tmp_path: Path) -> None:
+    put(tmp_path / ".aws/credentials", "[default]\nregion = eu-central-1\n[bare]\naws_access_key_id = A\n")
+    found = by_key(list(homes.aws(Machine(tmp_path, {}))))
+    assert ("eu-central-1", Ready.ASKED) == (found["aws:default"].settings["region"], found["aws:default"].ready)
+    assert f"set region in {tmp_path}/.aws/config, or AWS_REGION" in found["aws:bare"].words
+
+
 def test_keys_of_the_environment_are_a_finding_without_their_values(tmp_path: Path) -> None:
     machine_ = Machine(tmp_path, {"AWS_ACCESS_KEY_ID": SECRET, "AWS_REGION": "eu-north-1"})
     found, *others = homes.aws(machine_)
@@ -114,6 +121,25 @@ def test_a_kubeconfig_may_be_json_and_several(tmp_path: Path) -> None:
     put(tmp_path / "b.json", '{"contexts": [{"name": "two"}]}')
     found = list(homes.kube(Machine(tmp_path, {"KUBECONFIG": f"{tmp_path}/a.json:{tmp_path}/none:{tmp_path}/b.json"})))
     assert ["one", "two"] == [one.settings["context"] for one in found]
+
+
+@pytest.mark.parametrize(
+    "text, contexts",
+    [
+        ("{apiVersion: v1, contexts: [{name: a, context: {cluster: c, user: u}}, {context: {}, name: 'b'}]}", "ab"),
+        ('contexts: [{"name": "a", "context": {"namespace": "x"}}]\nclusters: [{name: c, cluster: {}}]\n', "a"),
+        ("contexts: []\nclusters: [{name: c}]\n", ""),
+    ],
+)
+def test_a_kubeconfig_may_be_in_flow_style(tmp_path: Path, text: str, contexts: str) -> None:
+    put(tmp_path / ".kube/config", text)
+    assert [*contexts] == [one.settings["context"] for one in homes.kube(Machine(tmp_path, {}))]
+
+
+def test_a_kubeconfig_whose_contexts_cannot_be_read_is_told(tmp_path: Path) -> None:
+    put(tmp_path / ".kube/config", "contexts:\n-\n  ? name\n  : odd\n")
+    [found] = homes.kube(Machine(tmp_path, {}))
+    assert (Ready.NEEDS, True) == (found.ready, "cannot be read" in found.words)
 
 
 def test_plain_hosts_of_ssh_are_candidates_with_their_address_and_key(tmp_path: Path) -> None:

@@ -31,6 +31,13 @@ def test_what_is_taken_is_a_system_and_the_rest_a_comment_with_its_reason(tmp_pa
     assert SECRET not in text
 
 
+def test_a_reason_stands_once(tmp_path: Path) -> None:
+    words = "no cron daemon runs on this machine"
+    found = Finding("cron", "crontabs", "/etc/crontab", Ready.NEEDS, words, 3, "cron", "cron", {})
+    text = config_text("vm", "vm", NOW, [Taken(found, words)])
+    assert (1, True) == (text.count(words), "# Not watched. To watch it" in text)
+
+
 def test_the_comment_becomes_a_system_when_its_marks_are_taken_away(tmp_path: Path) -> None:
     _, prod, *_ = aws(machine(tmp_path))
     text = config_text("vm", "vm", NOW, [Taken(prod, "not now")])

@@ -39,6 +39,8 @@ _ANSWERS = [  # question -> answer, as xterm gives them; a program that waits fo
 _UNKNOWN_TO_PYTE = re.compile(
     rb"\x1b\[[<>=?][0-9;:]*[a-zA-Z]|\x1b\[\?[0-9;]*\$p|\x1b[P_^X][^\x1b]*\x1b\\|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"
 )
+_BEGINS, _ENDS = b"\x1b[?2026h", b"\x1b[?2026l"
+"""Around each picture, by programs that know synchronized output: what lies between is not looked at in pieces."""
 
 
 class Terminal:
@@ -128,11 +130,17 @@ class Terminal:
         self._emulate()
         return "\n".join(line.rstrip() for line in self._screen.display)
 
+    @property
+    def is_whole(self) -> bool:
+        """False while a picture has begun to come and its end has not."""
+        return self.ended or self.received.rfind(_BEGINS) <= self.received.rfind(_ENDS)
+
     def wait_for(self, wanted: str | Callable[[str], bool], seconds: float = 60.0) -> str:
-        """The screen, as soon as `wanted` stands on it. Raises AssertionError with the screen when it does not."""
+        """The screen, as soon as `wanted` stands on a whole one. Raises AssertionError with the screen when it does
+        not."""
         found = wanted if callable(wanted) else lambda text: wanted in text
         end = time.perf_counter() + seconds
-        while not found(self.text):
+        while not (self.is_whole and found(self.text)):
             left = end - time.perf_counter()
             assert left > 0, f"{wanted!r} never came; the screen:\n{self.text}"
             assert not self.ended, f"it ended before {wanted!r} came; the screen:\n{self.text}"

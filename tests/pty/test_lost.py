@@ -48,6 +48,7 @@ WAYS: dict[str, tuple[tuple[str, str], ...]] = {
     "ask": (("F", "FREEZE all sending"),),
     "pick": (("?", "keys of"),),
     "text": (("2", "INCIDENTS"), ("i", '"id"')),
+    "what_if": (("3", "JOBS  row"), ("enter", "JOB good"), ("W", "WHAT IF good")),
     "plan": (("2", "INCIDENTS"), ("r", "scope")),
     "recovery": (("2", "INCIDENTS"), ("r", "scope"), ("enter", "Start"), ("down", ""), ("enter", "PLAN 1")),
 }

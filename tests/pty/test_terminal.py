@@ -62,3 +62,16 @@ def test_leaving_ends_a_program_that_ignores_being_asked() -> None:
         terminal.wait_for("up")
         pid = terminal.pid
     assert not Path(f"/proc/{pid}").exists()
+
+
+def test_a_picture_of_which_half_has_come_is_not_looked_at() -> None:
+    """What else stands on a screen was asserted of halves."""
+    code = r"""
+import sys, time
+print("\x1b[?2026hwanted", flush=True)
+time.sleep(0.3)
+print("and more\x1b[?2026l", flush=True)
+input()
+"""
+    with Terminal(_python(code)) as terminal:
+        assert "and more" in terminal.wait_for("wanted")

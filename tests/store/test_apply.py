@@ -22,6 +22,7 @@ from console.model.decisions import (
     RunJudgement,
     ServiceDayVerdict,
 )
+from console.model.forecasts import JobAhead, Tally
 from console.model.ids import micros
 from console.model.inventory import DriftFound, GoneJob, InventoryChanges
 from console.model.values import DependencyFacts, RunFacts, Settings, Stood
@@ -31,6 +32,7 @@ from console.store.apply import Applied, apply
 from console.store.errors import LeaseLost
 from console.store.estate import load
 from console.store.inventory import write_inventory
+from console.store.reads import open_reads
 from console.store.telling import telling
 from console.store.wire import wire
 from tests.store.estate import BD, EXTRACT, JOBS, MIDNIGHT, Estate, at, failed, run, running
@@ -461,6 +463,27 @@ def verdict(late: float | None, **changes: Any) -> ServiceDayVerdict:
     return replace(one, **changes)
 
 
+def test_what_a_day_leaves_to_its_jobs_is_read_by_service_and_by_job(served: Estate) -> None:
+    ids = [served.job_id(name) for name in JOBS[:2]]
+    ahead = [
+        JobAhead(job_id, 0.2, 1.0, at("04:00"), at("04:10"), at("05:00"), slack, at("03:58"), None, "declared")
+        for job_id, slack in zip(ids, (-60, None), strict=True)
+    ]
+    decide(served, "03:00", service_days=(verdict(0.2, jobs=tuple(ahead), distrust="far off"),))
+    with open_reads(served.store.url) as reads:
+        both, [last] = reads.jobs_ahead("supply", BD.isoformat()), reads.job_ahead(ids[1])
+        assert "far off" == reads.service("supply", BD.isoformat()).distrust
+        assert [] == reads.job_ahead(served.job_id(JOBS[2])) == reads.jobs_ahead("daily", BD.isoformat())
+    assert [f"etl-hosts/{name}" for name in JOBS[:2]] == [one.job for one in both]
+    assert (0.2, 1.0, at("05:00"), -60, at("03:58"), None) == (
+        both[0].p_late, both[0].decides, both[0].p95, both[0].slack_s, both[0].act_by, both[0].green_by,
+    )  # fmt: skip
+    assert both[1] == last
+    decide(served, "05:25", service_days=(verdict(None, delivered_at=at("05:20"), timeliness=Timeliness.MET),))
+    with open_reads(served.store.url) as reads:
+        assert [] == reads.job_ahead(ids[0]), "what is delivered waits for nothing"
+
+
 def kept(served: Estate) -> list[tuple[Any, ...]]:
     with served.store.read() as connection:
         return wire(connection).rows("SELECT at_us, p_late, p50_us, p95_us FROM forecast ORDER BY id")
@@ -500,7 +523,10 @@ def test_what_was_told_in_time_of_days_that_are_over_is_known_to_later_evaluatio
     decide(served, "05:21", service_days=(done,))
     assert {} == dict(load(served.store, at("05:22"), Settings()).peaks)
     later = at("05:22") + timedelta(days=3)
-    assert {"supply": [(0.4, False)]} == dict(load(served.store, later, Settings()).peaks)
+    known = load(served.store, later, Settings())
+    assert {"supply": [(0.4, False)]} == dict(known.peaks)
+    assert {"supply": Tally(1, 0, ((0.0, 0.5, 0.0), (0.4, 0.5, 0.0)))} == dict(known.tallies), "two, of one day"
+    assert {float} == {type(each) for row in known.tallies["supply"].told for each in row}, "on either database"
 
 
 @pytest.mark.parametrize("stands", [Timeliness.NO_ESTIMATE, Timeliness.NO_PROMISE])
@@ -517,7 +543,7 @@ def test_what_is_learned_from_is_what_the_simulation_itself_said_of_days_that_ar
     decide(served, "05:21", service_days=(verdict(0.0, delivered_at=at("05:35"), timeliness=Timeliness.MET_LATE),))
     assert () == load(served.store, at("05:36"), Settings()).forecasts
     (found,) = load(served.store, at("05:36") + timedelta(days=3), Settings()).forecasts
-    assert ([0.2, 0.0], [7200.0, 540.0], True) == (found.late, found.ahead_s, found.was_late)
+    assert ([0.2, 0.0], True) == (found.late, found.was_late)
     assert BD == date.fromordinal(found.night)
 
 

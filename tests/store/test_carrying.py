@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -208,3 +209,29 @@ def test_what_was_started_for_a_past_period_is_the_run_of_that_period(served: Es
     assert "running" == (found.state if found else "")
     sql = "SELECT period_key, bd FROM run WHERE state = 'running'"
     assert [(past, "2026-11-11")] == rows(served, sql)
+
+
+def test_the_release_of_a_plan_knows_the_hold_that_it_lets_go_also_one_that_was_asked_anew(
+    served: Estate, draft: Draft
+) -> None:
+    until = {"until": "2026-11-20T10:00:00Z", "by": "mara"}
+    [first, second] = draft.steps
+    hold = replace(second, place=1, verb="hold", run_id=None, period_key="", parameters=until, after=(), wait_s=60.0)
+    again = replace(first, place=2)
+    release = replace(hold, place=3, verb="release", parameters={}, after=(1, 2), wait_s=0.0)
+    other = replace(release, place=4, job_id=first.job_id, after=())
+    number = start(served, replace(draft, steps=(hold, again, release, other)))
+    for key in ("headway-0123456789ab", "headway-0123456789ac"):
+        [plan] = plans.at_work(served.store)
+        assert plans.ask_step(served.store, None, plan.steps[0], key, at("03:50")) is True
+        told = rows(served, "SELECT parameters FROM plan_step WHERE verb = 'release' ORDER BY place")
+        assert [(f'{{"hold": "{key}"}}',), ("{}",)] == told
+        with served.store.write(None) as connection:
+            asked.move_action(connection, key, "requested", ActionStep("refused", "no", ended=True), 1)
+        [now] = plans.at_work(served.store)
+        plans.end_step(served.store, None, now, EndStep(now.steps[0], "failed", "no"), at("03:51"))
+        assert plans.move_plan(served.store, None, now, "stopped", "step 1", at("03:51"))
+        requests(served).steer_plan(number, "resume")
+    [plan] = plans.at_work(served.store)
+    assert ("planned", None, None, "") == (
+        plan.steps[0].state, plan.steps[0].action_key, plan.steps[0].due, plan.steps[0].hold_state)  # fmt: skip

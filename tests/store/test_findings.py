@@ -6,10 +6,12 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 
-from connectors.contract import State
+from connectors.contract import RunRecord, State
 from console.control.evaluate import evaluate
+from console.control.forecast.past_nights import job_past
 from console.model.findings import Rule
 from console.model.values import Settings
 from console.store import histories
@@ -52,6 +54,46 @@ def test_the_past_is_read_newest_first_with_what_its_source_told(served: Estate)
     assert ([1200.0] * 9, "rows") == (list(known.output), known.output_unit)
     assert sorted(known.at, reverse=True) == list(known.at)
     assert (1, at("03:15")) == (known.failures, known.failing_since)
+
+
+def red_then_good(number: int, is_mended: bool) -> list[RunRecord]:
+    """A night: the first run failed after three minutes; half an hour later a run of its own, or none, was good."""
+    due = at("02:10") - timedelta(days=number)
+    red = run(attempt=f"f{number}", started_at=due, ended_at=due + timedelta(minutes=3), state=State.FAILED)
+    found = [replace(red, period_key=f"{due:%Y-%m-%dT%H:%M:%SZ}", period_at=due)]
+    if is_mended:
+        again = due + timedelta(minutes=30)
+        good = run(attempt=f"g{number}", started_at=again, ended_at=again + timedelta(minutes=5))
+        found.append(replace(good, period_key=f"start:{again:%Y-%m-%dT%H:%M:%SZ}", period_at=None))
+    return found
+
+
+def later(good: RunRecord, hours: int) -> RunRecord:
+    assert good.started_at is not None
+    began = good.started_at + timedelta(hours=hours)
+    key = f"start:{began:%Y-%m-%dT%H:%M:%SZ}"
+    return replace(good, attempt_key=key, period_key=key, started_at=began, ended_at=began + timedelta(minutes=5))
+
+
+def test_a_run_of_its_own_that_made_good_a_red_one_of_its_date_tells_what_was_lost(served: Estate) -> None:
+    past(served, 9)
+    for number, is_mended in ((11, True), (12, True), (13, False), (14, True)):
+        served.ingest(*red_then_good(number, is_mended))
+    known = load(served.store, at("03:20"), SETTINGS).history[served.job_id()]
+    assert [-1.0] * 9 + [1620.0] * 3 == list(known.repairs)
+    assert [60.0] * 9 + [0.0] * 3 == list(known.delays)
+    assert [known.days[0] - 12] == list(known.unmended)
+    found = job_past(known)
+    assert [1620.0] * 3 == found.repairs[:3].tolist()
+    assert np.isnan(found.repairs[3:]).all()
+
+
+def test_a_job_that_runs_many_times_a_day_is_repaired_by_no_later_run_of_its_own_clock(served: Estate) -> None:
+    for number in range(11, 20):
+        red, good = red_then_good(number, is_mended=True)
+        served.ingest(red, good, *(later(good, hour) for hour in (1, 2)))
+    known = load(served.store, at("03:20"), SETTINGS).history[served.job_id()]
+    assert (27, {-1.0}, []) == (len(known), set(known.repairs), list(known.unmended))
 
 
 def test_what_changed_is_read_again_and_nothing_else(served: Estate) -> None:

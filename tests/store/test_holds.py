@@ -333,6 +333,30 @@ def test_what_a_person_asked_for_is_a_hold_of_that_person_and_so_is_its_end(nigh
     assert seq == night.one("SELECT changed_seq FROM hold")
 
 
+def test_a_mark_that_is_seen_before_its_hold_has_a_row_is_no_strangers(night: Estate) -> None:
+    """The action was sent and a look found its mark, all before the next evaluation: it was kept as found, and the plan
+    that had placed it did not start the job that it let go."""
+    ask(night, KEY, "hold", '{"by": "alice", "until": "2026-11-20T05:00:00Z"}')
+    assert not look(night, mark(by="alice"), looked="03:01", now="03:01")
+    decide(night, now="03:02")
+    [one] = stored(night)
+    assert ("person", HoldState.PLACING, []) == (one.kind, one.state, events(night))
+    with night.store.write(None) as connection:
+        connection.exec_driver_sql("DELETE FROM hold")
+        connection.exec_driver_sql("UPDATE action SET state = 'refused'")
+    assert look(night, mark(by="alice"))
+    assert "found" == stored(night)[0].kind, "who was refused placed nothing: it is somebody else's"
+
+
+def test_a_mark_that_our_release_took_away_before_it_has_a_row_is_no_persons_doing(night: Estate) -> None:
+    held(night)
+    ask(night, RELEASE, "release", f'{{"hold": "{KEY}"}}')
+    assert not look(night)
+    assert not look(night, looked="03:31", now="03:31", missed=KEY)
+    decide(night, now="03:32")
+    assert (HoldState.RELEASING, RELEASE, []) == (stored(night)[0].state, stored(night)[0].release_key, events(night))
+
+
 @pytest.mark.parametrize("parameters", ["{}", "[]", '{"until": "soon"}', '{"until": "2026-11-20T05:00:00"}', "7"])
 def test_a_hold_that_names_no_end_breaks_no_evaluation(night: Estate, parameters: str) -> None:
     """On a shared store an action's parameters are whatever its writer says."""

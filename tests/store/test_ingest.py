@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -273,6 +274,20 @@ def test_a_record_that_cannot_be_kept_is_counted_with_its_reason_and_the_others_
     skipped, words = night.one("SELECT skipped, skipped_words FROM target WHERE id = :id", id=night.host)
     assert (5, "line 7: no time stamp garbage") == (skipped, json.loads(words)[0])
     assert "more than 64 bits" in words
+
+
+def test_what_a_source_lists_again_at_each_poll_is_counted_once(night: Estate) -> None:
+    def counted(*skipped: Skipped) -> int:
+        night.ingest(skipped=skipped)
+        return int(night.one("SELECT skipped FROM target WHERE id = :id", id=night.host))
+
+    row, other = Skipped("run 6", "61 minutes in the future", "began 05:10"), Skipped("run 7", "no start", "{}")
+    assert [1, 1, 2, 2] == [
+        counted(row), counted(replace(row, reason="60 minutes in the future")), counted(row, other), counted(other)
+    ]  # fmt: skip
+    assert 3 == counted(replace(row, sample="began 06:10")), "another row"
+    many = [Skipped(f"line {number}", "garbage", "x") for number in range(1_000)]
+    assert [1_003, 1_003] == [counted(*many), counted(*many)]
 
 
 def test_times_and_codes_at_the_edges_are_kept_as_they_are(night: Estate) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from console.control.timeline import lanes
 from console.model.decisions import Decisions, Estimate, Spread
+from console.model.forecasts import JobAhead
 from console.store.apply import apply
 from console.store.reads import Reads
 from tests.factories import minutes
@@ -37,6 +39,15 @@ def test_what_a_job_takes_comes_from_the_days_own_estimate(served: Estate, reads
     judged(served, day(path=(job_id,), sources=(known,), incident_key=None))
     one = reads.night().jobs[job_id]
     assert (840.0, 1260.0, "history") == (one.usual_s, one.late_s, one.source)
+
+
+def test_what_a_job_is_expected_at_comes_from_the_days_own_forecast(served: Estate, reads: Reads) -> None:
+    job_id, (p50, p80, p95) = served.job_id(), map(at, ("04:10", "04:20", "04:40"))
+    left = JobAhead(job_id, 0.1, 0.9, p50, p80, p95, None, None, None, "history (30 runs)")
+    judged(served, day(path=(job_id,), jobs=(left,), incident_key=None))
+    found = reads.night()
+    assert {0: {job_id: (p50, p95)}} == found.foreseen
+    assert (p50, p95) == next((one.expected, one.late) for one in lanes(found, found.now) if one.job is not None)
 
 
 def test_past_nights_are_named_and_read_as_they_were(served: Estate, reads: Reads) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import pytest
+from textual._compositor import Compositor
 from textual.pilot import Pilot
 from textual.widget import Widget
 from textual.widgets import Input
@@ -104,6 +107,15 @@ class Night:
 Steps = Callable[[Night], Awaitable[None]]
 
 
+@contextmanager
+def unseen() -> Iterator[None]:
+    """Nobody but the test sees this console: it is painted when the test looks (`Night.text`) and at its end. Painting
+    it at each change was a fifth of all that these tests work."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Compositor, "render_update", lambda self, **_: self._dirty_regions.clear())
+        yield
+
+
 async def _drive(steps: Steps, night: Night, size: tuple[int, int], options: dict[str, Any]) -> None:
     night.app = HeadwayApp(
         lambda: night.reads, night.open_requests, **{"frozen": NOW, "mine": ZoneInfo(ZONE), **options}
@@ -112,6 +124,8 @@ async def _drive(steps: Steps, night: Night, size: tuple[int, int], options: dic
         night.pilot = pilot
         await night.until(lambda: night.app.header is not None, "the header")
         await steps(night)
+        if night.app.is_running:
+            assert night.text, "nothing is painted at the end"
 
 
 def on_the_night(
@@ -125,7 +139,8 @@ def on_the_night(
             night = Night()
             if prepare is not None:
                 prepare(night)
-            asyncio.run(_drive(steps, night, size, options))
+            with unseen():
+                asyncio.run(_drive(steps, night, size, options))
 
         del test.__wrapped__  # else pytest looks for a fixture called "night"
         return test

@@ -52,6 +52,7 @@ from console.model.views.repairs import Repair
 from console.store.errors import ReasonNeeded
 from console.store.reads import NotFound
 from console.store.reads.audit import ApprovalView
+from tests.tui.fake_ahead import FakeAhead, otherwise
 from tests.tui.fake_lineage import EDGES, lineage_of, runs_of
 from tests.tui.fake_night import night_of
 from tests.tui.fake_ops import FakeOps
@@ -127,6 +128,8 @@ def services() -> list[ServiceView]:
             expected=at("05:50"),
             reason="supply-mart starts by the clock at 04:30 and must find load_orders green",
             path=(EXTRACT, LOAD, SUPPLY),
+            p_late=0.38,
+            sources=tuple({"job": job, "source": word} for job, word in ((EXTRACT, "history"), (SUPPLY, "declared"))),
             **hurt,
         ),
         service(
@@ -140,6 +143,7 @@ def services() -> list[ServiceView]:
             expected=at("06:08"),
             reason="load_orders, then revenue_mart",
             path=(EXTRACT, LOAD, MART),
+            p_late=0.04,
             **hurt,
         ),
         service(3, "churn-scores", "Churn scores", 3, "11:00", expected=at("06:00")),
@@ -220,6 +224,9 @@ def incident() -> IncidentView:
             "declared 14m" if s.tier == 2 else "history (31 runs)",
             s.reason,
             estimates=({"job": LOAD, "source": "history", "runs": 31, "p50_s": 720.0, "p90_s": 1134.0},),
+            p_late=s.p_late,
+            p80=at("06:14"),
+            p95=at("06:52"),
         )
         for s in services()[:2]
     )
@@ -489,6 +496,7 @@ PREVIEW: dict[str, Any] = {
     "refused": None,
     "plan": {},
     "safety": "safe",
+    "confirm": "extract_orders",
     "followers": [[LOAD, 2, "read stale data"], [MART, 3, "failed after it"]],
 }
 
@@ -568,7 +576,7 @@ def approval(number: int = 1, **changes: Any) -> ApprovalView:
 
 
 @dataclass
-class FakeReads(FakeOps):
+class FakeReads(FakeOps, FakeAhead):
     """Serves what its fields hold; a test changes them and calls `changed`."""
 
     head: HeaderView = field(default_factory=header)
@@ -830,6 +838,9 @@ class FakeRequests:
     def acknowledge(self, incident_id: int, seconds: float, why: str = "") -> int:
         return self._ask("ack", (incident_id, seconds, why))
 
+    def silence(self, matchers: Mapping[str, str], seconds: float, why: str) -> int:
+        return self._ask("silence", (dict(matchers), seconds, why))
+
     def lapse(self, incident_id: int, why: str = "") -> int:
         return self._ask("ack lapse", (incident_id, why))
 
@@ -838,6 +849,9 @@ class FakeRequests:
 
     def present(self, incident_id: int | None) -> None:
         self.shown_incidents.append(incident_id)
+
+    def what_if(self, job_id: int, ways: Sequence[Mapping[str, Any]]) -> int:
+        return self._ask("what if", (job_id, [dict(one) for one in ways]))
 
     def accept_drift(self, job_id: int, shown: int) -> int:
         self.reads.drifts_ = []
@@ -851,10 +865,12 @@ class FakeRequests:
         kind, what = self.asked[request_id - 1]
         if self.silent:
             return None
-        if kind in ("preview", "plan", "everything") and self.preview_error:
+        if kind in ("preview", "plan", "everything", "what if") and self.preview_error:
             return FakeAnswer(False, error=self.preview_error)
         if kind == "preview":
             return FakeAnswer(True, self.shown)
+        if kind == "what if":
+            return FakeAnswer(True, otherwise(what[1]) if what[0] in (1, 2, 3, 4) else {"services": []})
         if kind == "everything":
             more = step(5, 9, "pg-dwh/vacuum_all", after=(), saves=())
             wide = dataclasses.replace(self.draft, steps=(*self.draft.steps, more))

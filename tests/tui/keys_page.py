@@ -38,8 +38,8 @@ _HEAD = ("| key | does | its name |", "|---|---|---|")
 
 _MANNERS = (
     "Nothing that changes the world is one key: what would be sent is shown in a box that stands on *Back*; `↓`, then "
-    "`↵` sends it once; where a job is not declared safe, or tier 1 hangs on a plan, the name in the box's title "
-    "is typed first: the job's, or the plan's incident; "
+    "`↵` sends it once; where a job is not declared safe, or tier 1 hangs on a plan, a name in the box's title "
+    "is typed first: the end of the job's that no other job has, or the plan's incident; "
     "where it runs now it waits for its turn, or its name is typed to send it beside that; "
     "where the rules want a reason, it is asked for; `Esc` sends nothing. Only `p`, which pauses a plan, acts at once. "
     "A key that cannot work now says why in the last line. In a terminal that is too small only `^C` works."

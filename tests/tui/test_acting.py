@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from connectors.words import Verb
+from console.store.errors import NotAllowed
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import EXTRACT, LOAD, MART, approval, hold, run_view, target
 
@@ -330,6 +331,33 @@ async def test_a_pasted_line_with_its_end_freezes_nothing(night: Night) -> None:
     assert [] == night.requests.turned
 
 
+@on_the_night(prepare=_held)
+async def test_while_all_is_frozen_a_preview_shows_what_it_would_send_and_offers_nothing(night: Night) -> None:
+    night.requests.turn("freeze", "on", "network")
+    night.app.go("holds")
+    await night.see("HOLDS 2", "FROZEN")
+    await night.press("h")
+    await night.see("RELEASE " + LOAD, "nothing can be sent while all is frozen")
+    assert "Send it" not in night.text
+    assert "sends it" not in night.text
+
+
+@on_the_night(prepare=_held)
+async def test_what_was_refused_is_not_said_to_go_on(night: Night) -> None:
+    night.app.go("holds")
+    await night.see("HOLDS 2")
+    await night.press("h")
+    await night.see("RELEASE " + LOAD, "Send it")
+
+    def refuse(*given: object, **named: object) -> None:
+        raise NotAllowed("frozen by mara: network")
+
+    night.requests.act = refuse  # type: ignore[method-assign]
+    await night.press("down", "enter")
+    await night.see("not sent: frozen by mara: network", "nothing was sent")
+    assert "goes on" not in night.text
+
+
 @on_the_night()
 async def test_a_plan_is_not_begun_while_nothing_is_sent(night: Night) -> None:
     night.requests.turn("freeze", "on", "network")
@@ -434,3 +462,97 @@ def _asked_for_the_incident(night: Night) -> None:
 async def test_an_incident_shows_what_waits_for_an_approval(night: Night) -> None:
     night.app.open_incident(412)
     await night.see(" waits for approval  rerun " + EXTRACT)
+
+
+# start
+
+
+def _can_start(night: Night) -> None:
+    night.reads.targets_ = [
+        dataclasses.replace(one, capabilities=("rerun", "start")) if not one.missing else one
+        for one in night.reads.targets_
+    ]
+    night.requests.shown |= {"verb": "trigger", "words": "trigger a run now", "safety": "ask", "takes": ["conf"]}
+
+
+@on_the_night(prepare=_can_start)
+async def test_a_job_is_started_with_a_conf_that_was_shown_first(night: Night) -> None:
+    await at_the_jobs(night)
+    await night.press("s")
+    await night.see("START " + EXTRACT, "trigger a run now", "With a conf", "its name is typed first")
+    await night.press("down", "down", "enter")
+    await night.see("with a conf", "NAME=VALUE words or a JSON object")
+    await night.type("password=x")
+    await night.press("enter")
+    await night.see("password is named like a secret")
+    await night.press(*["backspace"] * len("password=x"))
+    await night.type("day=2026-11-19 limit=5")
+    await night.press("enter")
+    await night.see("With a conf", "Send it")
+    await night.press("down", "enter")
+    await night.see("type extract_orders to send it")
+    assert [] == night.requests.wishes
+    await night.type(EXTRACT)
+    await night.press("enter")
+    await night.see("◌ requested")
+    [wish] = night.requests.wishes
+    given = {"conf": {"day": "2026-11-19", "limit": 5}}
+    assert (Verb.START, None, 1, given) == (wish.verb, wish.run_id, wish.job_id, dict(wish.parameters))
+
+
+def _takes_nothing(night: Night) -> None:
+    _can_start(night)
+    night.requests.shown |= {"safety": "safe", "takes": []}
+
+
+@on_the_night(prepare=_takes_nothing)
+async def test_a_start_that_takes_nothing_along_is_sent_like_any_other(night: Night) -> None:
+    await at_the_jobs(night)
+    await night.press("s")
+    await night.see("START " + EXTRACT, "Send it")
+    assert "With a conf" not in night.text
+    await night.press("down", "enter")
+    await night.see("◌ requested")
+    assert [{}] == [dict(wish.parameters) for wish in night.requests.wishes]
+
+
+@on_the_night()
+async def test_a_system_that_cannot_start_says_so(night: Night) -> None:
+    await at_the_jobs(night)
+    await night.press("s")
+    await night.see("cannot start a job")
+    assert [] == night.requests.asked
+
+
+OWN = {"number": 7, "job": "mart", "first": "2026-11-12T00:00:00Z", "last": "2026-11-14T00:00:00Z"}
+
+
+@on_the_night()
+async def test_a_backfill_of_its_schedulers_own_is_paused_once_its_preview_was_seen(night: Night) -> None:
+    listed = {"verb": "list", "backfills": [{**OWN, "paused": False, "at_once": 2, "made": "2026-11-20T03:00:00Z"}]}
+    night.requests.shown |= {"words": "", "refused": "a list", **listed}
+    night.app.open_job(EXTRACT)
+    await night.see("JOB " + EXTRACT)
+    await night.press("B")
+    await night.see("BACKFILLS " + EXTRACT, "7  going on  2026-11-12 to 2026-11-14, 2 at once", "Pause 7", "Cancel 7")
+    night.requests.shown |= {"verb": "pause the backfill", "words": "pause backfill 7 of mart", "refused": None}
+    await night.press("down", "enter")
+    await night.see("BACKFILL " + EXTRACT, "pause backfill 7 of mart", "Send it")
+    assert [] == night.requests.wishes, "it is shown first"
+    await night.press("down", "enter")
+    await night.see("◌ requested")
+    [wish] = night.requests.wishes
+    sent = {"do": "pause", "backfill": 7}
+    assert (Verb.BACKFILL, None, 1, sent) == (wish.verb, wish.run_id, wish.job_id, dict(wish.parameters))
+
+
+@on_the_night()
+async def test_where_no_backfill_is_under_way_the_box_says_so_and_sends_nothing(night: Night) -> None:
+    night.requests.shown |= {"verb": "list", "words": "", "refused": "a list"}
+    night.app.open_job(EXTRACT)
+    await night.see("JOB " + EXTRACT)
+    await night.press("B")
+    await night.see("no backfill of its scheduler's own is under way")
+    await night.press("enter")
+    await night.see("JOB " + EXTRACT)
+    assert [] == night.requests.sent

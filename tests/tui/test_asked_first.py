@@ -15,7 +15,7 @@ from console.tui.where import ALL, SCREENS
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import draft, hold, plan_of
 
-QUESTIONS = {"preview", "propose", "propose_bulk", "log", "answer", "probe", "present"}
+QUESTIONS = {"preview", "propose", "propose_bulk", "log", "answer", "probe", "present", "what_if"}
 """What only asks the engine, or says that one looks; all else that a console can ask for changes something."""
 CHANGES = {name for name, _ in inspect.getmembers(RequestsLike, inspect.isfunction) if name[0] != "_"} - QUESTIONS
 UNDONE_BY = {("recovery", "pause"): "resume"}

@@ -87,8 +87,7 @@ def test_a_store_that_is_not_there_yet_is_said_and_the_console_waits_for_it(tmp_
         terminal.wait_for("store not read")
         assert "reading the store" not in terminal.text
         make_store(path, 40, 80)
-        terminal.wait_for("SERVICES 12", 30)
-        assert "there is no store at" not in terminal.text
+        terminal.wait_for(lambda text: "SERVICES 12" in text and "there is no store at" not in text)
 
 
 def test_until_a_started_engine_has_made_the_store_the_console_says_that_it_starts(tmp_path: Path) -> None:
@@ -101,8 +100,7 @@ def test_until_a_started_engine_has_made_the_store_the_console_says_that_it_star
         assert "reading the store" not in terminal.text
         assert "cannot be read" not in terminal.text
         make_store(path, 40, 80)
-        terminal.wait_for("SERVICES 12", 30)
-        assert "starting the engine" not in terminal.text
+        terminal.wait_for(lambda text: "SERVICES 12" in text and "starting the engine" not in text)
 
 
 def test_what_is_heavy_is_not_loaded_by_the_first_paint(store: Path, tmp_path: Path) -> None:
@@ -128,8 +126,9 @@ def test_a_tiny_terminal_gets_a_status_of_the_services(store: Path) -> None:
         terminal.wait_for("on time")
 
 
-def test_letters_where_the_terminal_is_plain(store: Path) -> None:
-    with Terminal(console(store), env={"TERM": "linux"}) as terminal:
+@pytest.mark.parametrize("env", [{"TERM": "linux"}, {"LC_ALL": "C"}], ids=["terminal", "locale"])
+def test_letters_where_the_terminal_is_plain(store: Path, env: dict[str, str]) -> None:
+    with Terminal(console(store), env=env) as terminal:
         terminal.wait_for("Enter open")
         assert "●" not in terminal.text
 

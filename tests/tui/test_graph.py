@@ -46,13 +46,13 @@ def test_the_critical_path_is_heavy_and_in_letters_it_is_double() -> None:
 
 def test_with_room_a_row_has_a_second_line() -> None:
     layout = lay_out([(0, 1)], Wanted(0, 1, 1))
-    labels = [Sign(("o", "ok"), f"job{number}", "plain", [("03:12", "dim")]) for number in range(2)]
+    labels = [Sign(("o", "ok"), f"job{number}", "plain", [[("03:12", "dim")]]) for number in range(2)]
     assert lines(Drawing(layout, labels, 10, 2)) == ["o job0 ────▸o job1", "  03:12       03:12"]
 
 
 def test_what_is_said_below_is_whole_where_there_is_room_and_cut_where_there_is_none() -> None:
     layout = lay_out([(0, 1)], Wanted(0, 1, 1))
-    labels = [Sign(("o", "ok"), f"job{number}", "plain", [("waits for it, due 04:00", "dim")]) for number in range(2)]
+    labels = [Sign(("o", "ok"), f"job{number}", "plain", [[("waits for it, due 04:00", "dim")]]) for number in range(2)]
     assert lines(Drawing(layout, labels, 10, 2, room=80))[1].count("waits for it, due 04:00") == 2
     assert Drawing(layout, labels, 10, 2, room=40).width <= 40
 

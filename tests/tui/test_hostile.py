@@ -20,12 +20,13 @@ FREE = {
     *("title", "name", "job", "cause", "reason", "root_job", "owner", "runbook", "words", "message", "native_state"),
     *("schedule", "error", "error_kind", "version", "kind", "definition", "actor", "url_words", "route", "log"),
     *("log_error", "estate", "period_key", "source", "run_as", "native_url", "why", "held_by", "frozen"),
-    *("requested_by", "upstream"),
+    *("requested_by", "upstream", "service", "distrust"),
 }
 """Fields that hold text from outside."""
 ASKED = {
     *("header", "services", "incidents", "incident", "jobs_first_page", "jobs_by_ids", "job", "run", "systems"),
     *("drift", "actions", "plan", "plans", "holds", "approvals", "lineage", "night"),
+    *("jobs_ahead", "job_ahead"),
 }
 MARKED = "HOSTILE"
 
@@ -68,6 +69,7 @@ WALK = (
     ("3", "space", "space", "r", "a", "escape", "enter", "escape", "escape", "escape"),
     ("3", "enter", "enter", "i", "escape", "?", "escape", ":", "escape", "escape", "escape"),
     ("4", "down", "space", "[", "comma", "i", "escape", "escape", "enter", "escape", "1"),
+    ("W", "t", "escape", "escape", "3", "enter", "W", "escape", "escape"),
     ("3", "g", "v", "z", "right", "z", "b", "o", "escape", "i", "escape", "escape", "escape"),
 )
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from console.store.errors import StoreUnusable
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import EXTRACT, NOW, at, incident, incident_row, looker
 
@@ -19,7 +20,7 @@ async def _open(night: Night) -> None:
 @on_the_night()
 async def test_what_was_told_last_and_what_came_of_it_stands_on_top(night: Night) -> None:
     await _open(night)
-    await night.see("nobody is on it", "opened: chat (env CHAT_HOOK) is not told yet, 3 tries: connection refused")
+    await night.see("nobody is on it", "opened: chat is not told yet, 3 tries: connection refused")
 
 
 def _long_reasons(night: Night) -> None:
@@ -39,14 +40,14 @@ async def test_one_that_is_opened_from_services_begins_at_its_top(night: Night) 
     assert (0, True) == (grid.scroll_offset.y, grid.cursor < grid.page)  # type: ignore[attr-defined]
 
 
-@on_the_night()
+@on_the_night(size=(80, 28))
 async def test_tab_leads_through_what_happened_log_timeline_reasons_and_what_worked_before(night: Night) -> None:
     await _open(night)
     await night.press("tab")
     await night.see_gone("HURTS")
     await night.see("ERROR could not extend file")
     await night.press("tab")
-    await night.see("── now ──", "act by, for Supply plan", "told data-platform (env ONCALL_MAIL): accepted 03:12")
+    await night.see("── now ──", "act by, for Supply plan", "told data-platform: accepted 03:12 (env ONCALL_MAIL)")
     await night.press("tab")
     await night.see("FACTS", "NATIVE: its source recorded it", 'it says "END"', "heard 03:12:05 (5m37s ago)")
     await night.press("tab")
@@ -63,7 +64,7 @@ async def test_tab_leads_through_what_happened_log_timeline_reasons_and_what_wor
 
 
 @pytest.mark.parametrize("act, seen", [
-    ("timeline", "── now ──"), ("evidence", "polled 4s ago · it proves"), ("before", "as now"),
+    ("timeline", "── now ──"), ("evidence", "38 % late: done 05:50, 4 of 5 by 06:14"), ("before", "as now"),
 ])  # fmt: skip
 def test_each_of_them_has_a_key_and_escape_leads_back_to_what_happened(act: str, seen: str) -> None:
     @on_the_night()
@@ -84,6 +85,27 @@ async def test_a_wide_terminal_shows_both_at_once(night: Night) -> None:
     await _open(night)
     await night.act("evidence")
     await night.see("HURTS", "FACTS")
+
+
+@on_the_night()
+async def test_a_note_that_the_store_refuses_comes_back_with_its_text(night: Night) -> None:
+    write = night.requests.note
+
+    def refuse(incident_id: int, words: str) -> None:
+        raise StoreUnusable("database or disk is full")
+
+    night.requests.note = refuse  # type: ignore[method-assign]
+    await _open(night)
+    await night.act("note")
+    await night.typing()
+    await night.type("purged the spool")
+    await night.press("enter")
+    await night.see("NOT noted: database or disk is full", "purged the spool")
+    night.requests.note = write  # type: ignore[method-assign]
+    await night.typing()
+    await night.press("enter")
+    await night.see("INC-0412: noted")
+    assert [(412, "purged the spool")] == night.requests.notes
 
 
 @on_the_night()
@@ -176,7 +198,7 @@ async def test_the_list_says_until_when_whom_who_is_on_it_and_what_was_told(nigh
     await night.press("2")
     await night.see("INC-0412", "03:58 40m", "mara", "not yet")
     await night.see("can be mended until 03:58", "hits Supply plan, Daily revenue", "mara is on it until 04:15")
-    await night.see("opened: chat (env CHAT_HOOK) is not told yet")
+    await night.see("opened: chat is not told yet")
     assert "INC-0398" not in night.text
 
 

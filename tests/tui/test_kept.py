@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 
 from console.model.views import ServiceView
-from console.tui.kept import KEPT, kept
+from console.tui.kept import KEPT, MOST, kept
 from tests.tui.driving import Night, on_the_night
 
 MANY = 2_000
@@ -43,6 +43,27 @@ def test_only_the_last_few_are_kept_and_each_by_itself() -> None:
         assert one is first(one)
     assert lists[0] is first(lists[0])
     assert KEPT + 2 == len(asked)
+
+
+def test_the_groups_of_a_list_are_kept_beside_it_however_many_they_are() -> None:
+    """Nine owners were enough for every picture to count all services anew."""
+    asked: list[object] = []
+
+    @kept
+    def longest(many: object) -> int:
+        asked.append(many)
+        return len(many)  # type: ignore[arg-type]
+
+    whole = tuple(range(200))
+    groups = [tuple(range(number, number + 10)) for number in range(0, 200, 10)]
+    for one in [whole, *groups] * 2:
+        longest(one)
+    assert [whole, *groups] == asked
+    for number in range(10 * MOST):
+        longest((number, number))
+    asked.clear()
+    longest(whole)
+    assert [whole] == asked
 
 
 def test_thousands_of_services_are_gone_through_in_the_readers_thread(monkeypatch: pytest.MonkeyPatch) -> None:

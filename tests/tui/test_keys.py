@@ -34,6 +34,7 @@ from console.tui.screens.systems import SystemsScreen
 from console.tui.screens.text import TextScreen
 from console.tui.screens.tonight import TonightScreen
 from console.tui.screens.wallboard import WallboardScreen
+from console.tui.screens.what_if import WhatIfScreen
 from tests.tui.driving import Night, on_the_night
 from tests.tui.keys_page import PAGE, markdown
 
@@ -61,6 +62,7 @@ BUILT: dict[str, type[FrameScreen] | type[Overlay[Any]]] = {
     "pick": PickScreen,
     "text": TextScreen,
     "wallboard": WallboardScreen,
+    "what_if": WhatIfScreen,
 }
 
 

@@ -153,6 +153,13 @@ async def test_an_incident_comes_back_and_escape_leads_home(night: Night) -> Non
     await night.see("SERVICES")
 
 
+@on_the_night(size=(120, 36), left=Left("job", 1, None, "", NOW))
+async def test_a_job_comes_back_above_the_jobs(night: Night) -> None:
+    await night.see("back where you were")
+    await night.press("escape")
+    await night.see("JOBS")
+
+
 @on_the_night(size=(120, 36), left=Left("gone-kind", 412, None, "", NOW))
 async def test_a_place_that_this_version_does_not_know_is_home(night: Night) -> None:
     await night.see("SERVICES")

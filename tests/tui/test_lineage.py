@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from datetime import timedelta
+from typing import Any
 
+import pytest
+
+from console.tui import lineage
+from console.tui.lineage import Shown
 from console.tui.screens.lineage import LineageScreen
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import EXTRACT, LOAD, MART, NOW, job_row
@@ -30,8 +36,30 @@ def standing_on(night: Night) -> str:
 @on_the_night(size=WIDE)
 async def test_from_a_service_one_key_shows_its_cause_and_the_way_to_it_lit(night: Night) -> None:
     await open_lineage(night)
-    await night.see(f"LINEAGE {EXTRACT}  0 upstream, 6 downstream", "━━┱", "┗━▸● warehouse-airflow/load_orders ━")
-    await night.see("services ! Supply plan 06:30 at risk act by 03:58 40m")
+    await night.see(f"LINEAGE {EXTRACT}  0 upstream, 6 downstream", "━━┱", "┗━▸● load_orders ━")
+    await night.see("! Supply plan 06:30 at risk", "act by 03:58 40m")
+
+
+@on_the_night(size=WIDE)
+async def test_four_columns_share_the_width_so_that_no_name_no_deadline_and_no_time_is_cut(night: Night) -> None:
+    """The last of them was four cells wide, beside free edges and empty lines, and no service stood in it."""
+    await open_lineage(night)
+    await night.see("✖ revenue_mart", "↻ close-books", "· supply-mart", "03:00 retrying")
+    await night.see("06:30 Supply plan", "07:30 Daily revenue", "due 04:30, waits for extract_orders")
+    drawing = screen(night).shown.drawing  # type: ignore[union-attr]
+    assert drawing.width <= WIDE[0]
+    assert not drawing.is_cut
+
+
+@on_the_night()
+async def test_on_a_small_screen_it_says_of_what_each_figure_is_and_cuts_neither_a_name_nor_a_figure(
+    night: Night,
+) -> None:
+    await open_lineage(night)
+    await night.see("slack +9m ", "decides 97 %", "! 06:30 Suppl", "! 07:30 Daily", "slack -4m", "due 04:30, wa")
+    await night.see(
+        "db07:extract_orders", "churn-scores", "load_orders", "refresh_stock", "revenue_mart", "close-books"
+    )
 
 
 @on_the_night()
@@ -50,7 +78,7 @@ async def test_the_cursor_walks_along_the_edges_and_prefers_the_critical_path(ni
 @on_the_night(size=WIDE)
 async def test_what_an_incident_keeps_from_starting_waits_for_its_root(night: Night) -> None:
     await open_lineage(night)
-    await night.see("waits for extract_ord")
+    await night.see("waits for extract_orders")
     await night.act("search")
     await night.typing()
     await night.type("supply")
@@ -106,7 +134,7 @@ async def test_jobs_are_folded_by_system_then_by_service_and_enter_unfolds(night
     await night.until(lambda: len(screen(night).canvas.here.jobs) == 2, "the fold")  # type: ignore[union-attr]
     await night.act("open")
     await night.see_gone("pg-dwh: 2 jobs")
-    await night.see("pg-dwh/revenue_mart", "pg-dwh/refresh_stock")
+    await night.see("✖ revenue_mart", "▶ refresh_stock")
 
 
 @on_the_night(size=WIDE)
@@ -144,6 +172,32 @@ async def test_what_is_searched_for_beyond_the_view_becomes_the_centre(night: Ni
     await night.type("close-books")
     await night.press("enter")
     await night.see("LINEAGE cloud/close-books")
+
+
+def test_a_search_before_the_drawing_has_come_is_one_of_that_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it went to in the drawing before was no longer in it, and nothing was said."""
+    may_draw, draw = threading.Event(), lineage.draw
+    may_draw.set()
+
+    def slowly(*given: Any) -> Shown:
+        assert may_draw.wait(30)
+        return draw(*given)
+
+    monkeypatch.setattr(lineage, "draw", slowly)
+
+    @on_the_night()
+    async def searches(night: Night) -> None:
+        await open_lineage(night)
+        may_draw.clear()
+        await night.act("down_less", "down_less", "search")
+        await night.typing()
+        await night.type("close-books")
+        await night.press("enter")
+        await night.see("/ close-books")
+        may_draw.set()
+        await night.see("LINEAGE cloud/close-books")
+
+    searches()
 
 
 @on_the_night(size=WIDE)
@@ -217,7 +271,7 @@ async def test_wide_and_right_to_left_names_break_no_line(night: Night) -> None:
 @on_the_night(ascii=True)
 async def test_in_plain_letters_nothing_else_is_drawn(night: Night) -> None:
     await open_lineage(night)
-    await night.see("==+->", "=>+ load_orders")
+    await night.see("==+>", "+>+ load_orders")
     assert night.text.isascii()
 
 
@@ -241,7 +295,7 @@ def _unseen(night: Night) -> None:
 @on_the_night(size=WIDE, prepare=_unseen)
 async def test_what_nobody_sees_is_not_green_and_says_its_age(night: Night) -> None:
     await open_lineage(night)
-    await night.see("succeeded 03:14 ◷ 4m", "not seen for 4m")
+    await night.see("03:14 succeeded ◷ 4m", "not seen for 4m")
     shown = screen(night).shown
     assert shown is not None
     assert "ok" not in {sign.mark[1] for sign in shown.drawing.labels}
@@ -251,9 +305,9 @@ async def test_what_nobody_sees_is_not_green_and_says_its_age(night: Night) -> N
 async def test_a_target_that_is_not_seen_any_more_is_told_though_nobody_wrote_it(night: Night) -> None:
     """A dead engine writes nothing: what grows old by the clock alone is read anew."""
     await open_lineage(night)
-    await night.see("succeeded 03:14")
+    await night.see("03:14 succeeded")
     _unseen(night)
     seen = (*night.reads.head.sick_targets, ("warehouse-airflow", NOW - timedelta(minutes=4)))
     night.reads.head = dataclasses.replace(night.reads.head, sick_targets=seen)
     night.app.read_header()
-    await night.see("succeeded 03:14 ◷ 4m")
+    await night.see("03:14 succeeded ◷ 4m")

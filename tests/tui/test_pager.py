@@ -88,7 +88,7 @@ def test_a_session_goes_to_what_the_cursor_stands_on_and_says_how_it_ended(monke
         await night.press("5")
         await night.see("SYSTEMS", "etl-hosts/etl02")
         await night.press("dollar_sign")
-        await night.see("the session at etl-hosts/etl02 ended with 255")
+        await night.see("the session at etl-hosts/etl02 did not end well")
 
     drive()
     assert [("headway", "--config", "x", "shell", "etl-hosts/etl02")] == asked

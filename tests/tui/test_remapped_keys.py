@@ -179,6 +179,15 @@ async def test_what_had_no_key_is_reached_by_the_one_it_was_given(night: Night) 
     await night.see("HOLDS")
 
 
+ODD = Personal(Path("/a/long/way/to/the/folder/with/the/config/of/this/person/console.toml"),
+               {"nonsense": "X", "other": "Y"}, text='[keys]\nnonsense = "X"\nother = "Y"\n')  # fmt: skip
+
+
+@on_the_night(personal=ODD)
+async def test_of_several_faults_the_number_the_command_and_the_first_fit_one_line(night: Night) -> None:
+    await night.see("2 faults, headway check tells all: console.toml:2: keys.nonsense")
+
+
 MINE = Personal(Path("console.toml"), {"rerun": "X", "jobs.mark": "m"}, text='[keys]\nrerun = "X"\n"jobs.mark" = "m"\n')
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from console.tui import runs
 from console.tui import service_rows as rows
 from console.tui.cells import Look
 from console.tui.glyphs import Glyphs
+from console.tui.rows import target as target_row
 from console.tui.when import Clock
-from tests.tui.fake_reads import at, service
+from tests.tui.fake_reads import at, job_row, service, target
 
 
 def test_a_service_on_a_date_without_a_promise_says_so_and_has_no_deadline() -> None:
@@ -29,3 +31,17 @@ def test_no_estimate_beside_an_open_incident_is_no_all_clear() -> None:
     assert (False, True) == (quiet.needs_a_person, hurt.needs_a_person)
     look = Look(at("03:40"), Clock(), Glyphs())
     assert ["plain", "strong"] == [rows.service(view, look, 80).cells[1][1] for view in (quiet, hurt)]
+
+
+def test_a_mark_stands_before_a_name_and_moves_it_nowhere() -> None:
+    look, view = Look(at("03:40"), Clock(), Glyphs()), job_row(1, "etl-hosts/db07:extract_orders")
+    free, marked = (runs.job(view, look, marked=each).cells for each in (False, True))
+    assert ("◆", "etl-hosts/db07:extract_orders") == (marked[1][0], marked[2][0])
+    assert [text for text, _ in free[2:]] == [text for text, _ in marked[2:]]
+
+
+def test_a_version_that_names_its_kind_is_not_told_with_the_kind_again() -> None:
+    look = Look(at("03:40"), Clock(), Glyphs())
+    told = {target_row(target("a", "a", kind, version=version), look).cells[2][0] for kind, version in (
+        ("replay", "replay of Airflow 3.1"), ("pg_cron", "1.6"), ("cron", ""))}  # fmt: skip
+    assert {"replay of Airflow 3.1", "pg_cron 1.6", "cron"} == told

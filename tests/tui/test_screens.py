@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from datetime import timedelta
 
-from console.model.views import EngineView
+from console.model.views import EngineView, JobRow
 from console.store.errors import StoreMissing
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import EXTRACT, NOW, at, header, incident, incident_row, job_row, run_row, run_view, target
@@ -521,8 +522,16 @@ async def test_a_terminal_that_grows_again_shows_the_screen_again(night: Night) 
     await night.see("SERVICES 5", "Churn scores")
 
 
+@functools.cache
+def _crowd() -> tuple[JobRow, ...]:
+    one = job_row(100, "etl-hosts/host:job")
+    return tuple(
+        dataclasses.replace(one, id=100 + n, run_id=100 + n, name=f"etl-hosts/host:job_{n:06d}") for n in range(20_000)
+    )
+
+
 def _many(night: Night) -> None:
-    night.reads.jobs_ += [job_row(100 + n, f"etl-hosts/host:job_{n:06d}") for n in range(20_000)]
+    night.reads.jobs_ += _crowd()
 
 
 @on_the_night(prepare=_many)
@@ -585,6 +594,20 @@ async def test_what_is_late_is_not_counted_as_a_risk(night: Night) -> None:
     night.reads.head = header(at_risk=3, late=1)
     night.app.read_header()
     await night.see("1 late · 2 at risk · 1 incident")
+
+
+@on_the_night()
+async def test_what_will_miss_is_not_counted_as_a_risk(night: Night) -> None:
+    night.reads.head = header(at_risk=2, lost=1)
+    night.app.read_header()
+    await night.see("1 will miss · 1 at risk · 1 incident")
+
+
+@on_the_night()
+async def test_the_clock_stays_however_much_the_header_has_to_tell(night: Night) -> None:
+    night.reads.head = header(at_risk=3, late=1, lost=1, stopped_plans=(2,), replay=True, sick_targets=())
+    night.app.read_header()
+    await night.see("REPLAY  03:17:42 CET", "plan 2 stopped · 1 late · 1 will miss · 1 at risk")
 
 
 @on_the_night()

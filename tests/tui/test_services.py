@@ -129,12 +129,13 @@ def test_the_cause_is_told_in_a_few_words_and_by_its_job() -> None:
     assert "extract_orders failed: exit 1" == cells["cause"][0]
 
 
-def test_who_is_on_it_has_a_column_also_on_a_small_screen() -> None:
+def test_who_is_on_it_has_a_column_where_there_is_room_and_never_in_place_of_the_forecast() -> None:
     taken = [dataclasses.replace(services()[0], taken_by="mara", taken_until=at("04:15")), *services()[1:]]
     for width, shown in ((79, "✓ mara"), (119, "✓ mara 04:15")):
         columns = service_rows.columns(taken, width + 1)
         named = [columns[index].title for index, _ in plan(columns, width)]
-        assert {"act by", "cause", "stands", "who", "deadline"} <= set(named)
+        assert {"act by", "cause", "stands", "forecast", "deadline"} <= set(named)
+        assert (width == 119) == ("who" in named)
         assert shown == service_rows.service(taken[0], LOOK, width).cells[9][0]
 
 
@@ -239,7 +240,8 @@ def test_each_mark_has_its_word_in_its_row(width: int, zones: tuple[str, ...], t
     for view in views:
         word, _ = service_rows.service(view, LOOK, width).cells[words]
         assert len(word) <= widths[words]
-        assert word == LOOK.glyphs.mark("timeliness", view.timeliness)[1]
+        odds = f" {round(view.p_late * 100)} %" if view.p_late is not None and width >= 100 else ""
+        assert word == LOOK.glyphs.mark("timeliness", view.timeliness)[1] + odds
     causes = next(index for index, column in enumerate(shown) if column.title == "cause")
     assert calm or width < 80 or widths[causes] >= 14
 
@@ -293,6 +295,30 @@ async def test_a_reason_is_told_whole_on_80_columns_where_no_row_needs_the_lines
     await night.see("green by 04:27")
 
 
+def _longer_reason(night: Night) -> None:
+    first, *others = night.reads.services_
+    why = f"{REASON.partition('; the')[0]}; refresh_supply starts 04:40 CET by the clock and must find it green"
+    night.reads.services_ = [dataclasses.replace(first, reason=f"{why}: rerun it after, last-word"), *others]
+
+
+@on_the_night(prepare=_longer_reason)
+async def test_a_reason_takes_as_many_lines_as_no_row_needs(night: Night) -> None:
+    """It was cut after three, above seven empty lines."""
+    await night.see("Supply plan", "last-word")
+
+
+@on_the_night(size=(200, 50))
+async def test_a_large_screen_tells_of_all_that_need_a_person_below_the_table(night: Night) -> None:
+    """Half of it was empty."""
+    bad = [view for view in night.reads.services_ if view.needs_a_person]
+    assert len(bad) > 1
+    for _ in bad:
+        await night.at_rest()
+        below = night.text.partition("SERVICES")[2].splitlines()[len(night.reads.services_) + 2 :]
+        assert [] == [view.name for view in bad if (view.title or view.name) not in "\n".join(below)], night.text
+        await night.press("j")
+
+
 @pytest.mark.parametrize("width", range(40, 121, 10))
 def test_what_is_told_of_a_service_ends_with_no_half_a_part(width: int) -> None:
     view = service(1, "supply-plan", "Supply plan", 2, "06:30", timeliness="at_risk")
@@ -302,6 +328,12 @@ def test_what_is_told_of_a_service_ends_with_no_half_a_part(width: int) -> None:
     first, *rest = told.split(" · ")
     assert set(rest) <= parts
     assert len(told) <= max(width, len(first))
+
+
+def test_a_chance_in_the_table_is_no_wider_than_99() -> None:
+    """ "will miss 100…" was cut in its figure."""
+    view = service(1, "supply-plan", "Supply plan", 2, "06:30", timeliness="will_miss", p_late=1.0)
+    assert "will miss 99 %" in [text.strip("! ") for text, _ in service_rows.service(view, LOOK, 120).cells]
 
 
 @pytest.mark.parametrize("late, words", [(1.0, "over 99 % late"), (0.61, "61 % late")])

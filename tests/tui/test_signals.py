@@ -116,6 +116,7 @@ def test_the_title_says_what_is_worst() -> None:
     assert "Headway: 2 at risk" == title(replace(header, at_risk=2, late=0))
     assert "Headway: 1 late, 2 at risk" == title(replace(header, at_risk=3, late=1))
     assert "Headway: 1 no estimate" == title(replace(header, at_risk=1, late=0, in_doubt=1))
+    assert "Headway: 1 late, 1 will miss, 1 at risk" == title(replace(header, at_risk=3, late=1, lost=1))
     assert "Headway: 1 late" == title(replace(header, at_risk=1, late=1))
     assert "Headway: 0 at risk" == title(replace(header, at_risk=0, late=0))
     assert "Headway: nothing is watched" == title(replace(header, engine=replace(header.engine, alive=False)))

@@ -79,6 +79,7 @@ STATES: dict[str, tuple[tuple[str, ...], str]] = {
     "lineage": (("see:Supply plan", "g"), "root cause"),
     "lineage-blast": (("see:Supply plan", "b", "see:takes with it", "right"), "on the critical path"),
     "lineage-runs": (("see:Supply plan", "g", "see:root cause", "v", "right"), "which run read which"),
+    "what-if": (("see:Supply plan", "W"), "nothing is sent"),
     "tonight": (("4",), "TONIGHT 2026-11-19"),
     "night-replayed": (("4", "see:TONIGHT 2026", "{", "see:past night", *["comma"] * 28), "as it looked at"),
     "record": (("see:Supply plan", "i"), '"title"'),
@@ -97,6 +98,8 @@ def test_at_80_by_24(snap_compare: SnapCompare, state: str) -> None:
         "incident",
         "jobs",
         "jobs-by-slack",
+        "job",
+        "what-if",
         "runs",
         "runs-wide",
         "run",
@@ -131,6 +134,12 @@ def _calm(night: Night) -> None:
     night.reads.head = dataclasses.replace(night.reads.head, at_risk=0, open_incidents=0, sick_targets=())
 
 
+def _doubted(night: Night) -> None:
+    words = "what was told lay 14 % off on average"
+    hurt = dataclasses.replace(night.reads.services_[0], distrust=words, p_late=0.61, timeliness="will_miss")
+    night.reads.services_[0] = hurt
+
+
 def _crowd(night: Night) -> None:
     """Forty that are well below two that are not; somebody is on it."""
     taken: dict[str, Any] = {
@@ -152,10 +161,11 @@ def _crowd(night: Night) -> None:
     "prepare,keys,see",
     [
         (_calm, (), "every promise stands"),
+        (_doubted, (), "not to be trusted"),
         (_crowd, (), "more (z)"),
         (_crowd, ("see:Supply plan", "v"), "TIER 2"),
     ],
-    ids=["calm", "crowd", "by-tier"],
+    ids=["calm", "doubted", "crowd", "by-tier"],
 )
 def test_services(snap_compare: SnapCompare, prepare: Prepare, keys: tuple[str, ...], see: str, size: Any) -> None:
     assert shot(snap_compare, keys, see, size, prepare)
@@ -233,7 +243,9 @@ def _shadow(night: Night) -> None:
 
 
 @pytest.mark.parametrize(
-    "prepare,see", [(_frozen, "FROZEN, nothing is sent"), (_shadow, "SHADOW")], ids=["frozen", "shadow"]
+    "prepare,see",
+    [(_frozen, "FROZEN, nothing is sent"), (_shadow, "SHADOW, nothing is sent for the estate")],
+    ids=["frozen", "shadow"],
 )
 def test_services_where_nothing_is_sent(snap_compare: SnapCompare, prepare: Prepare, see: str) -> None:
     assert shot(snap_compare, (), see, prepare=prepare)

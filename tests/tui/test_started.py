@@ -12,7 +12,7 @@ from console.model.plans import WAIT
 from console.model.steps import left_open, open_steps
 from console.personal.file import Personal
 from tests.tui.driving import Night, on_the_night
-from tests.tui.fake_reads import EXTRACT, LOAD, MART, NOW, draft, incident, plan_of
+from tests.tui.fake_reads import EXTRACT, LOAD, MART, NOW, at, draft, incident, plan_of
 from tests.tui.test_plans import started
 
 
@@ -76,11 +76,31 @@ async def test_a_plan_that_is_done_says_what_it_did_not_save_and_what_plans_the_
     await night.see(
         "PLAN 7 done", "INC-0412 STAYS OPEN", *(f"still red or stale: {job}" for job in (EXTRACT, LOAD, MART))
     )
-    await night.see("not saved: Supply plan, Daily revenue", "the rest: r on the incident, then e")
-    row = dataclasses.replace(night.reads.incident_.row, closed=NOW)
-    night.reads.incident_ = dataclasses.replace(night.reads.incident_, row=row)
+    await night.see("at risk, not lost yet: Supply plan, Daily revenue", "the rest: r on the incident plans it")
+    supply, *others = night.reads.incident_.services
+    lost = dataclasses.replace(supply, timeliness="will_miss")
+    night.reads.incident_ = dataclasses.replace(night.reads.incident_, services=(lost, *others))
     night.reads.changed()
-    await night.see_gone("STAYS OPEN")
+    await night.see("not saved: Supply plan", "at risk, not lost yet: Daily revenue")
+
+
+@on_the_night(prepare=_is_done)
+async def test_a_plan_that_ended_well_says_that_its_incident_is_closed_and_what_it_saved(night: Night) -> None:
+    view = night.reads.incident_
+    saved = tuple(dataclasses.replace(one, timeliness="on_time", expected=at("05:56")) for one in view.services)
+    row = dataclasses.replace(view.row, closed=NOW)
+    night.reads.incident_ = dataclasses.replace(view, row=row, services=saved)
+    night.app.open_plan(7)
+    await night.see("PLAN 7 done", "INC-0412 closed 03:17", "● Supply plan  due 06:30, expected 05:56  on time")
+    assert "STAYS OPEN" not in night.text
+
+
+@on_the_night(prepare=_is_done)
+async def test_what_closes_by_itself_after_a_plan_is_told_as_that(night: Night) -> None:
+    view = night.reads.incident_
+    night.reads.incident_ = dataclasses.replace(view, members=())
+    night.app.open_plan(7)
+    await night.see("INC-0412 closes once what starts by itself has run")
 
 
 OWN_KEYS = Personal(Path("console.toml"), {"recover": "f4", "plan.everything": "f8"}, text="")
@@ -89,7 +109,7 @@ OWN_KEYS = Personal(Path("console.toml"), {"recover": "f4", "plan.everything": "
 @on_the_night(prepare=_is_done, personal=OWN_KEYS)
 async def test_what_plans_the_rest_is_told_by_the_keys_of_this_person(night: Night) -> None:
     night.app.open_plan(7)
-    await night.see("the rest: F4 on the incident, then F8")
+    await night.see("the rest: F4 on the incident plans it")
 
 
 def test_runs_of_one_job_that_are_left_are_told_apart_by_their_period() -> None:

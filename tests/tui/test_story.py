@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import timedelta
 from typing import Any
 
-from console.model.views import IncidentView
+from console.model.views import DeliveryView, HeldView, IncidentView
 from console.tui.before import last_time
+from console.tui.course import held_words, last_told, receipt, row_told
 from console.tui.story import lines
 from tests.tui.fake_reads import NOW, incident
 from tests.tui.test_durations import look
@@ -43,3 +45,27 @@ def test_what_worked_before_is_what_worked() -> None:
     assert "nothing worked before: it stayed red 3 times" == last_time(
         dataclasses.replace(view, repairs=stayed), look()
     )
+
+
+ALL_CLEAR = DeliveryView("oncall", "recovered", "file /etc/headway/oncall-mail", "sent", 1, 0, NOW, "", NOW)
+AGAIN = HeldView(412, "oncall", "technical", "opened", "flapping", "flapping: red 3 times since 02:10Z", NOW,
+                 NOW + timedelta(minutes=30), None, "")  # fmt: skip
+
+
+def test_what_is_red_again_does_not_read_as_recovered_while_its_alert_is_held_back() -> None:
+    view = dataclasses.replace(of(reopened=2), deliveries=(ALL_CLEAR,), held=(AGAIN,))
+    assert last_told(view, look()) == (
+        "red again is held back until 03:47 (flapping: red 3 times since 02:10Z)", "warn")  # fmt: skip
+    row = dataclasses.replace(view.row, told=(ALL_CLEAR,), held=AGAIN)
+    assert row_told(row, look(), is_short=True) == ("held back", "warn")
+    assert last_told(dataclasses.replace(view, held=()), look()) == ("red again, and nobody is told yet", "warn")
+    over = dataclasses.replace(view, row=dataclasses.replace(view.row, closed=NOW), held=())
+    assert last_told(over, look())[1] == "ok"
+
+
+def test_why_a_notice_is_held_back_is_said_once() -> None:
+    assert held_words(AGAIN) == "opened to oncall is held back by flapping: red 3 times since 02:10Z"
+
+
+def test_that_a_notice_was_accepted_stands_before_the_address_that_may_be_long() -> None:
+    assert receipt(ALL_CLEAR, look())[0] == "told oncall: accepted 03:17 (file /etc/headway/oncall-mail)"

@@ -94,7 +94,38 @@ def test_it_is_done_once_a_plan_is_proved_though_its_incident_or_another_is_open
     assert found.words(seen("run"), key).startswith("Proved; what it left too old runs anew")
 
 
-@on_the_night(tour=Tour(lambda: 0.0, step=4, told=True))
+def _came_too_late(night: Night) -> None:
+    night.reads.plans_ = [plan_of(draft(), 7, state="done")]
+
+
+def test_what_is_repaired_ends_it_though_the_plan_still_keeps_back_what_starts_later() -> None:
+    found = tour()
+    found.notice(seen("services", 1))
+    found.take_plans(["running"])
+    found.notice(seen("recovery", 0))
+    assert found.is_done
+    assert "the plan sees to the rest" in found.words(seen("recovery", 0), key)
+    found.take_plans(["done"])
+    assert "the whole story" in found.words(seen("recovery", 0), key)
+
+
+@on_the_night(tour=Tour(lambda: 0.0, step=4, told=True), prepare=_came_too_late)
+async def test_a_plan_that_left_something_red_ends_no_tour(night: Night) -> None:
+    """It said "Done, proved" beside "STAYS OPEN, not saved"."""
+    night.app.open_plan(7)
+    await night.see(
+        "TOUR 5/5  Start it", "STAYS OPEN", "too late for what had started: r on the incident plans the rest"
+    )
+    night.reads.incident_ = dataclasses.replace(night.reads.incident_, members=())
+    night.reads.changed()
+    await night.see("TOUR 5/5  Done in", "Proved")
+
+
+def _is_enough(night: Night) -> None:
+    night.reads.incident_ = dataclasses.replace(night.reads.incident_, members=())
+
+
+@on_the_night(tour=Tour(lambda: 0.0, step=4, told=True), prepare=_is_enough)
 async def test_a_plan_that_is_done_ends_the_tour_wherever_one_is(night: Night) -> None:
     await night.see("TOUR 5/5  Start it", "2 then r shows the plan")
     night.reads.plans_ = [plan_of(draft(), 7)]
@@ -116,7 +147,7 @@ def test_it_stops_its_clock_when_it_is_done_and_tells_what_was_skipped() -> None
 @pytest.mark.parametrize("where", [*where.SCREENS, "preview"])
 @pytest.mark.parametrize("step", range(len(NAMES) + 1))
 def test_every_line_fits_80_cells_wherever_one_is(step: int, where: str) -> None:
-    for incidents, plans in ((0, ()), (1, ()), (1, ("running",)), (1, ("done",))):
+    for incidents, plans in ((0, ()), (1, ()), (1, ("running",)), (1, ("done",)), (1, ("short",))):
         found = tour()
         found.told = bool(incidents)
         found.take_plans(plans)

@@ -115,3 +115,9 @@ async def test_a_store_that_was_gone_is_found_again_without_a_key(night: Night) 
     night.reads.broken = ""
     await night.see_gone("OLD:")
     await night.see("2 services need somebody")
+
+
+@pytest.mark.parametrize("title", ["e\u0301" * 12 + " broken", "\u8868" * 12 + " broken"], ids=["combining", "wide"])
+def test_a_title_takes_the_cells_that_it_has(title: str) -> None:
+    one = dataclasses.replace(incident_row(), title=title, act_by=None, taken_by="")
+    assert f"{title} nobody has taken it" in said(lines(wall(incidents=[one]), LOOK, 120, 36))

@@ -34,7 +34,7 @@ def hold(scene: Scene, wanted: Wanted) -> Held | None:
     steady = scene.picture.estate.declared.incidents.steady_for
     until = let_go(scene, wanted, scene.now + steady) if decision.closed else decision.failed_since + steady
     lasting = duration_words(steady.total_seconds())
-    return Held(STAGE, f"flapping: {_times(decision)}; told again when it has been steady for {lasting}", until)
+    return Held(STAGE, f"flapping: {_times(scene, decision)}; told again when it has been steady for {lasting}", until)
 
 
 def knows_it_is_over(scene: Scene, subject: Subject, told: ToldFacts) -> bool:
@@ -55,12 +55,12 @@ def note(scene: Scene, decision: IncidentDecision) -> str:
     if decision.flaps < FROM:
         return ""
     since = scene.now if decision.closed else decision.failed_since
-    return f"{_times(decision)}, {'green' if decision.closed else 'now'} since {moment(since, 'UTC', scene.now)}"
+    return f"{_times(scene, decision)}, {'green' if decision.closed else 'now'} since {moment(since, 'UTC', scene.now)}"
 
 
-def _times(decision: IncidentDecision) -> str:
+def _times(scene: Scene, decision: IncidentDecision) -> str:
     since = decision.flaps_since or decision.failed_since
-    return f"red {decision.flaps + 1} times since {moment(since, 'UTC')}"
+    return f"red {decision.flaps + 1} times since {moment(since, 'UTC', scene.now)}"
 
 
 def _flaps(scene: Scene, decision: IncidentDecision) -> bool:

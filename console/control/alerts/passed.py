@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from console.control.alerts.routes import audience, services_of
 from console.control.alerts.scene import Scene, Subject, Wanted
-from console.control.causes import UNDELIVERED
 from console.control.incidents import listed
 from console.model.alerting import BUSINESS, TECHNICAL, ToldFacts
 from console.model.decisions import HurtServiceVerdict
-from console.model.words import Timeliness
+from console.model.words import UNDELIVERED, Timeliness
 
 _MISSED = (Timeliness.BREACHED, Timeliness.MET_LATE)
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from console.model.forecasts import JobAhead
+
 if TYPE_CHECKING:
     from console.control.forecast.sums import Forecast
     from console.control.picture import Picture
@@ -29,8 +31,10 @@ class Odds:
     late: float
     """P(late), as it is told."""
     own: float
-    """The simulation's own, before it was recalibrated by what became of earlier ones."""
+    """Before it was recalibrated by what became of earlier ones."""
     p80: datetime
+    by: datetime
+    """By then it is done but for the service's risk."""
     critical: Mapping[int, float]
     """Job -> the probability that the finish is decided by it; without those that never decide."""
     nights: int
@@ -38,6 +42,8 @@ class Odds:
     declared."""
     why: str
     """What makes it late, in words with figures; empty where it hardly will be."""
+    jobs: tuple[JobAhead, ...]
+    """Those below it that run or wait and matter most, of these the upstreams first."""
     clocks: Callable[[Iterable[int]], Clocks | None] = field(compare=False)
     """Of these jobs, broken now; None where no restart helps, or nobody waits for any of them."""
 

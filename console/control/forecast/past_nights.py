@@ -1,30 +1,31 @@
 """Earlier nights of the jobs of one night, from what the store remembers of each: rows are business dates.
 
 Of a job that runs many times a day the latest runs fill the rows, newest last: which of them belongs to which night
-says nothing. A job without enough runs takes what its owner declared, in every night.
+says nothing. A job without enough runs takes what its owner declared, in every night; it varies as others do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 
 import numpy as np
 
 from console.control.estimate import ENOUGH_RUNS
-from console.control.forecast.alike import alike
-from console.control.forecast.laid import Point, Waited
-from console.control.forecast.recency import MOST_NIGHTS
-from console.control.forecast.repair import SHORTEST
-from console.control.forecast.values import Floats, Past, Stand, Whole
+from console.control.forecast.points import Point, Waited
+from console.control.forecast.simulation.alike import alike
+from console.control.forecast.simulation.recency import MOST_NIGHTS, UNKNOWN_SPREAD, logs
+from console.control.forecast.simulation.repair import SHORTEST
+from console.control.forecast.simulation.values import Floats, Past, Stand, Truths, Whole
 from console.control.picture import Picture
-from console.model.history import NO_HISTORY, History
+from console.control.usual import kind_of
+from console.model.history import MANY_A_DAY, NO_HISTORY, History
 
 FEWEST = 30
 """Columns there are at least, so that repair times vary where nothing else does."""
-MANY_A_DAY = 1.5
-"""More runs a day than these belong to no night."""
+NINE_OF_TEN = 1.28
+"""Standard deviations below which nine of ten lie (normal distribution)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +42,27 @@ class JobPast:
     delays: Floats
     """From its clock to the first start."""
     repairs: Floats
-    """Lost between a failure and the start that succeeded; NaN: it did not fail."""
+    """Between a failure and the start that succeeded; NaN: it did not fail. Of attempts of one run it is not known when
+    the first failed: half of what it takes, or half-way."""
+    unmended: Whole
+    """Business dates, like `days`, on which it failed and never succeeded."""
 
 
 def job_past(history: History) -> JobPast:
     """The same as arrays."""
-    days, takes, at, ended, delays, attempts = (
-        np.array(getattr(history, name), float)[::-1] for name in ("days", "takes", "at", "ended", "delays", "attempts")
-    )
+    names = ("days", "takes", "at", "ended", "delays", "attempts", "repairs")
+    days, takes, at, ended, delays, attempts, known = (np.array(getattr(history, name), float)[::-1] for name in names)
     delays = np.where(delays < 0, np.nan, delays)
     begun = ended - takes
-    began = np.where(np.isfinite(delays), at + delays, np.where(attempts > 1, at, begun))
+    began = np.where(np.isfinite(delays), at + delays, np.where((attempts > 1) | (known >= 0), at, begun))
     began = np.minimum(began, begun)
-    lost = begun - began - takes
-    repairs = np.where((attempts > 1) & (lost > 0), np.maximum(lost, SHORTEST), np.nan)
+    lost = begun - began
+    repairs = np.where((attempts > 1) & (lost > 0), lost - np.minimum(takes, lost) / 2, np.nan)
+    repairs = np.maximum(np.where(known >= 0, known, repairs), SHORTEST)
     is_nightly = len(days) > 0 and days.min() > 0 and len(days) / len(np.unique(days)) < MANY_A_DAY
-    return JobPast(history, days.astype(int) if is_nightly else np.empty(0, int), takes, began, ended, delays, repairs)
+    no_days = np.empty(0, int)
+    days, unmended = (days.astype(int), np.array(history.unmended, int)) if is_nightly else (no_days, no_days)
+    return JobPast(history, days, takes, began, ended, delays, repairs, unmended)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +86,7 @@ class PastNights:
     def of(self, picture: Picture, points: Sequence[Point], bd: date) -> Past:
         """Of these points before the night of `bd`; nights oldest first."""
         jobs = list(dict.fromkeys(point.job_id for point in points))
-        pasts = [self._past(picture, job_id) for job_id in jobs]
+        pasts = [self.past(picture, job_id) for job_id in jobs]
         dates = _dates(pasts, bd)
         nights = _nights(picture, jobs, pasts, dates)
         place = {job_id: column for column, job_id in enumerate(jobs)}
@@ -88,9 +94,13 @@ class PastNights:
         waits = np.column_stack([_waits(nights, place, point, points) for point in points])
         never = np.full(len(dates), np.nan)
         repairs = np.column_stack([nights.repairs[:, place[p.job_id]] if p.takes else never for p in points])
-        return Past(takes, waits, repairs, alike([kind_of(date.fromordinal(int(day))) for day in dates], kind_of(bd)))
+        kinds = [kind_of(date.fromordinal(int(day))) for day in dates]
+        guesses = [_guessed(picture, point) for point in points]
+        guessed = np.array([usual for usual, _ in guesses])
+        unsure = np.array([spread for _, spread in guesses])
+        return Past(takes, waits, repairs, alike(kinds, kind_of(bd)), guessed, unsure=unsure)
 
-    def _past(self, picture: Picture, job_id: int) -> JobPast:
+    def past(self, picture: Picture, job_id: int) -> JobPast:
         history = picture.estate.history.get(job_id, NO_HISTORY)
         known = self._known.get(job_id)
         if known is None or known.history is not history:
@@ -101,7 +111,7 @@ class PastNights:
 def _dates(pasts: Sequence[JobPast], bd: date) -> Whole:
     """The nights that are looked at, as ordinals."""
     until = bd.toordinal()
-    known = [past.days[past.days < until] for past in pasts if len(past.days)]
+    known = [days[days < until] for past in pasts for days in (past.days, past.unmended) if len(days)]
     found = np.unique(np.concatenate(known))[-MOST_NIGHTS:] if known else np.empty(0, int)
     rows = max((min(len(past.takes), MOST_NIGHTS) for past in pasts if not len(past.days)), default=0)
     missing = max(rows, FEWEST) - len(found)
@@ -128,12 +138,31 @@ def _nights(picture: Picture, jobs: Sequence[int], pasts: Sequence[JobPast], dat
     return found
 
 
+def _guessed(picture: Picture, point: Point) -> tuple[float, float]:
+    """What a job that hardly ever ran takes as its owner declared, or as those like it do, s, and by how much a guess
+    may be off, in logarithms; NaN for any other."""
+    known = picture.estimate(point.job_id)
+    if known.source not in ("declared", "like") or known.takes is None or not point.takes:
+        return np.nan, np.nan
+    if known.source == "declared":
+        return known.takes.p50.total_seconds() * point.factor + point.longer, np.nan
+    usual, most = (each.total_seconds() for each in (known.takes.p50, known.takes.p90))
+    spread = float(logs(np.array(most)) - logs(np.array(usual))) / NINE_OF_TEN
+    return usual * point.factor + point.longer, max(spread, UNKNOWN_SPREAD)
+
+
 def _by_date(found: Nights, column: int, past: JobPast, dates: Whole) -> None:
-    rows = np.searchsorted(dates, past.days)
-    within = (rows < len(dates)) & (dates[np.minimum(rows, len(dates) - 1)] == past.days)
-    rows = rows[within]
+    rows, within = _rows(dates, past.days)
     for name in ("takes", "began", "ended", "delays", "repairs"):
         getattr(found, name)[rows, column] = getattr(past, name)[within]
+    found.repairs[_rows(dates, past.unmended)[0], column] = np.inf
+
+
+def _rows(dates: Whole, days: Whole) -> tuple[Whole, Truths]:
+    """Where those days stand among the dates, and which of them do."""
+    rows = np.searchsorted(dates, days)
+    within = (rows < len(dates)) & (dates[np.minimum(rows, len(dates) - 1)] == days)
+    return rows[within], within
 
 
 def _by_run(found: Nights, column: int, past: JobPast) -> None:
@@ -161,8 +190,3 @@ def _waits(nights: Nights, place: Mapping[int, int], point: Point, points: Seque
         waited = np.maximum(nights.began[:, column] - ready, 0.0)
     is_begun = point.stand in (Stand.RUNS, Stand.DONE)
     return waited if is_begun or np.isfinite(waited).any() else np.zeros(len(waited))
-
-
-def kind_of(on: date) -> str:
-    """What kind of night it is: its weekday, or the last of a month."""
-    return "month end" if (on + timedelta(days=1)).day == 1 else on.strftime("%A")

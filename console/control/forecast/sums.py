@@ -59,6 +59,8 @@ class Forecast:
     """Its members whose runs carry no key, and were told apart by their order."""
     odds: Odds | None = None
     """From the simulation, as then `finish` and `path` are; None: nobody has simulated it."""
+    is_unforeseen: bool = False
+    """The simulation of it failed: `finish` is a sum."""
 
     def unfinished(self) -> Iterator[Node]:
         """What the service still waits for, upstreams first."""
@@ -135,7 +137,7 @@ def _how(picture: Picture, run: RunFacts | None, due: datetime | None, follows: 
     if run is None or run.state is State.PLANNED:
         return How.CLOCK if due is not None else How.WAITS if follows else How.UNKNOWN
     if run.state is State.HELD:
-        return How.UNKNOWN
+        return How.WAITS  # Headway lets it go, and starts it once, when what it reads is good
     if picture.is_green(run):
         return How.DONE
     if run.state.is_red:

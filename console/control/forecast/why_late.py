@@ -3,39 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import date, timedelta
 
 import numpy as np
 
 from console.clean import clean_line
-from console.control.forecast.laid import Point, instant_of
-from console.control.forecast.look import Look
-from console.control.forecast.shift import shift
-from console.control.forecast.slack import Room
-from console.control.forecast.starts import Rerun
-from console.control.forecast.values import Floats, Past, Stand
+from console.control.forecast.points import Point, instant_of
+from console.control.forecast.simulation.look import Look
+from console.control.forecast.simulation.slack import Slack
+from console.control.forecast.simulation.start_rules import Rerun
+from console.control.forecast.simulation.values import AT_ONCE, Floats, Past, Stand
+from console.control.forecast.slot_waits import WORTH, slot_waits
+from console.control.level_shift import level_shift
 from console.control.picture import Picture
+from console.control.usual import usual
 from console.control.words import clock
 from console.durations import duration_words
+from console.model.forecasts import percent
+from console.model.history import NO_HISTORY
 
 MOST = 2
 """Reasons that are told, the weightiest first."""
 OWN_NIGHTS = 5
 """Nights of tonight's kind, from which on only they are compared with."""
-WORTH = 60.0
-"""Seconds below which nothing is told."""
+WEEK = timedelta(days=6)
+"""Up to which a night is told by its weekday."""
 OFTEN = 0.2
 """Share of the columns from which on a rerun is told."""
 
 
-def why_late(picture: Picture, seen: Look, points: Sequence[Point], past: Past, kind: str, left: Room) -> str:
+def why_late(picture: Picture, seen: Look, points: Sequence[Point], past: Past, kind: str, slack: Slack) -> str:
     """`points`: the jobs of the simulation; `kind`: of night, as in "Thursday". Empty where nothing stands out."""
     found: dict[str, float] = {}
-    for job in sorted(left.jobs[left.critical[left.jobs] > 0].tolist()):
-        probability = float(left.critical[job])
-        for words, costs in _of(picture, seen, points, past, kind, left.weights, job):
-            found[words] = max(found.get(words, 0.0), probability * costs)
+    for job in sorted(slack.jobs[slack.critical[slack.jobs] > 0].tolist()):
+        probability = float(slack.critical[job])
+        for each in (job, *_let_start(points, seen, job)):
+            for words, costs in _of(picture, seen, points, past, kind, slack.weights, each):
+                found[words] = max(found.get(words, 0.0), probability * costs)
     worst = sorted(found, key=lambda words: (-found[words], words))[:MOST]
     return " and ".join(worst)
+
+
+def _let_start(points: Sequence[Point], seen: Look, job: int) -> Iterator[int]:
+    """What a job that has begun waited for tonight, back to the first: it is done and decides nothing any more, but the
+    minutes that it lost are lost."""
+    tonight = seen.tonight
+    while np.isfinite(tonight.start[job]):
+        above = [each for each in points[job].upstreams if tonight.stand[each] == Stand.DONE]
+        last = max(above, key=lambda each: float(tonight.end[each]), default=None)
+        if last is None or not tonight.ready[job] - AT_ONCE <= tonight.end[last] <= tonight.start[job] + AT_ONCE:
+            return
+        yield last
+        job = last
 
 
 def _of(
@@ -50,17 +69,23 @@ def _of(
     """Words, and the seconds that it costs."""
     point, tonight = points[job], seen.tonight
     name = clean_line(picture.job(point.job_id).name)
+    takes = _over_declared if picture.estimate(point.job_id).source == "declared" else _takes
+    for_a_slot = list(slot_waits(picture, seen, points, weights, job))
+    yield from for_a_slot
     match tonight.stand[job]:
         case Stand.RUNS:
-            yield from _takes(name, "has run", seen.now - tonight.start[job], past.takes[:, job], past, kind)
+            yield from takes(name, "has run", seen.now - tonight.start[job], past.takes[:, job], past, kind)
         case Stand.DONE if point.says and np.isfinite(tonight.start[job]):
-            yield from _takes(name, "took", tonight.end[job] - tonight.start[job], past.takes[:, job], past, kind)
-        case Stand.READY:
+            yield from takes(name, "took", tonight.end[job] - tonight.start[job], past.takes[:, job], past, kind)
+        case Stand.READY if not for_a_slot:
             yield from _takes(name, "has waited", seen.now - tonight.ready[job], past.waits[:, job], past, kind)
         case Stand.FAILED:
             left = float(np.median(_done(seen, job))) - seen.now
             yield f"{name} is red and, as repairs go here, green in {duration_words(left)}", max(left, WORTH)
-    yield from _moved(name, past.takes[:, job])
+    if tonight.stand[job] in (Stand.WAITS, Stand.READY, Stand.RUNS):
+        yield from _may_fail(seen, name, past, job)
+    yield from _guess(picture, point, name)
+    yield from _moved(picture, point, name, past.takes[:, job])
     if isinstance(point.rule, Rerun):
         yield from _reruns(picture, seen, point, name, weights, job)
 
@@ -71,27 +96,65 @@ def _done(seen: Look, job: int) -> Floats:
 
 
 def _takes(name: str, did: str, took: float, times: Floats, past: Past, kind: str) -> Iterator[tuple[str, float]]:
-    known = np.isfinite(times)
-    own = known & (past.alike == 1.0) if past.alike is not None else known
-    is_own = own.sum() >= OWN_NIGHTS and own.sum() < known.sum()
-    used = times[own] if is_own else times[known]
-    if len(used) < OWN_NIGHTS:
+    ran = np.isfinite(times)
+    same = past.alike == 1.0 if past.alike is not None else np.ones(len(times), bool)
+    known = usual(times[ran].tolist(), [kind if each else "" for each in same[ran]], kind, OWN_NIGHTS)
+    if known is None:
         return
-    usual, rare = (float(each) for each in np.quantile(used, (0.5, 0.9)))
-    over, against = (took - rare, f"over its {f'{kind} ' if is_own else ''}p90") if took > rare else (took - usual, "")
-    if over < WORTH:
-        return
-    runs = f"({len(used)} run{'s' * (len(used) != 1)})"
-    than = against or "more than usual"
-    yield f"{name} {did} {duration_words(took)}, {duration_words(over)} {than} {runs}", took - usual
+    middle, rare, of = known.most(0.5), known.most(0.9), "" if known.what == "runs" else f"{kind} "
+    over, than = (took - rare, f"over its {of}p90") if took > rare else (took - middle, "more than usual")
+    if over >= WORTH:
+        runs = f"({len(known.values)} runs)"
+        yield f"{name} {did} {duration_words(took)}, {duration_words(over)} {than} {runs}", took - middle
 
 
-def _moved(name: str, times: Floats) -> Iterator[tuple[str, float]]:
-    """What takes longer since some nights: the forecast goes by the new level."""
-    moved = shift(times)
+def _may_fail(seen: Look, name: str, past: Past, job: int) -> Iterator[tuple[str, float]]:
+    """What has not failed tonight, and often does."""
+    repairs = past.repairs[:, job]
+    failed, nights = ~np.isnan(repairs), np.isfinite(past.takes[:, job]) | ~np.isnan(repairs)
+    mended = repairs[np.isfinite(repairs)]
+    repair = float(np.median(mended)) if len(mended) else float(np.exp(seen.night.repair.center))
+    costs = repair * failed.sum() / max(nights.sum(), 1)
+    if costs >= WORTH:
+        after = f"restarted after {duration_words(repair)}" if len(mended) else "not restarted that night"
+        yield f"{name} failed on {failed.sum()} of {nights.sum()} nights, and was {after}", float(costs)
+
+
+def _over_declared(
+    name: str, did: str, took: float, times: Floats, past: Past, kind: str
+) -> Iterator[tuple[str, float]]:
+    """Of a job that has no past but what is declared of it, night by night."""
+    over = took - float(times[-1])
+    if over >= WORTH:
+        yield f"{name} {did} {duration_words(took)}, {duration_words(over)} over what is declared", over
+
+
+def _guess(picture: Picture, point: Point, name: str) -> Iterator[tuple[str, float]]:
+    """What nobody knows of a job that hardly ever ran."""
+    known = picture.estimate(point.job_id)
+    if known.source == "like" and known.takes is not None and point.stand is not Stand.DONE and point.takes:
+        usual, ran = duration_words(known.takes.p50.total_seconds()), f"{known.runs} run{'s' * (known.runs != 1)}"
+        words = f"{name} has {ran}, and {known.like} jobs like it take {usual}"
+        yield words, (known.takes.p95 - known.takes.p50).total_seconds() + WORTH
+
+
+def _moved(picture: Picture, point: Point, name: str, times: Floats) -> Iterator[tuple[str, float]]:
+    """What takes longer since some night: the forecast goes by the new level."""
+    moved = level_shift(times.tolist())
     if moved is not None and moved.since - moved.before >= WORTH:
-        since, before = duration_words(moved.since), duration_words(moved.before)
-        yield f"{name} takes {since} since {moved.nights} nights, {before} before", moved.since - moved.before
+        now, before = duration_words(moved.since), duration_words(moved.before)
+        since = _since(picture, point.job_id, moved.nights)
+        yield f"{name} is slower since {since}: {now} instead of {before}", moved.since - moved.before
+
+
+def _since(picture: Picture, job_id: int, runs: int) -> str:
+    """ "Tuesday", "12 Nov", or "20 runs" where its runs belong to no night: since when, so many runs ago."""
+    days = picture.estate.history.get(job_id, NO_HISTORY).days[:runs]
+    if len(days) < runs or min(days) <= 0 or len(set(days)) < runs:
+        return f"{runs} runs"
+    began = date.fromordinal(days[-1])
+    is_near = picture.now.date() - began <= WEEK
+    return began.strftime("%A" if is_near else "%-d %b")
 
 
 def _reruns(
@@ -106,4 +169,4 @@ def _reruns(
         return
     due = instant_of(point.due)
     starts = f"{name} starts {clock(due, picture.job(point.job_id).zone, picture.now)} by the clock"
-    yield f"{starts}, in {round(share * 100)} % before its upstreams are good", float(weights @ costs)
+    yield f"{starts}, in {percent(share)} before its upstreams are good", float(weights @ costs)

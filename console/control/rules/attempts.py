@@ -22,7 +22,7 @@ def retry_storm(look: Look) -> Iterator[Finding]:
         return
     threshold = at_most(look, Rule.RETRY_STORM, look.history.attempts, when(run), without=run.id)
     if threshold is not None and run.attempt > threshold.value:
-        first = moment(run.first_started_at or run.started_at, look.job.zone)
+        first = moment(run.first_started_at or run.started_at, look.job.zone, run.started_at)
         words = f"was tried {run.attempt} times since {first}, more than {threshold.value:.0f}"
         evidence = threshold.evidence(f"{run.attempt} attempts", lambda number: f"{number:.0f} attempts")
         yield look.of_run(Rule.RETRY_STORM, run, run.started_at, words, evidence)

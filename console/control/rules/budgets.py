@@ -41,7 +41,7 @@ def _time(look: Look, run: RunFacts) -> Iterator[Finding]:
         return
     if run.ended_at is None and not run.state.is_open:
         return
-    words = f"has gone on since {moment(began, look.job.zone)}, longer than its budget of {_words(most)}"
+    words = f"has gone on since {moment(began, look.job.zone, spent)}, longer than its budget of {_words(most)}"
     if run.ended_at is not None:
         words = f"took {_words(run.ended_at - began - rested)}, longer than its budget of {_words(most)}"
     yield look.of_run(Rule.OVER_BUDGET, run, spent, words, Evidence(words, _words(most), _DECLARED))

@@ -28,7 +28,7 @@ def too_long(look: Look) -> Iterator[Finding]:
         if threshold is not None:
             threshold = threshold.later(*takes_longer(look.picture.estate.declared, look.job.name, run.bd))
             since = run.started_at + timedelta(seconds=threshold.value)
-            began, most = moment(run.started_at, look.job.zone), duration_words(threshold.value)
+            began, most = moment(run.started_at, look.job.zone, since), duration_words(threshold.value)
             words = f"has run since {began}, longer than {most}"
             seen = f"running since {dated(run.started_at, look.job.zone)}"
             yield look.of_run(Rule.TOO_LONG, run, since, words, threshold.evidence(seen))

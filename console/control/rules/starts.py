@@ -19,10 +19,11 @@ def not_started(look: Look) -> Iterator[Finding]:
     """What is MISSED, as `control.expected` decided it, and neither excused nor overtaken by a later success."""
     for run in look.due:
         if run.state is State.MISSED and run.period_at is not None and look.picture.is_red_now(run):
-            words = f"was due {moment(run.period_at, look.job.zone)} and did not start: {run.reason}"
+            since = run.period_at + look.job.grace
+            words = f"was due {moment(run.period_at, look.job.zone, since)} and did not start: {run.reason}"
             grace = duration_words(look.job.grace.total_seconds())
             evidence = Evidence(run.reason, grace, "the job's grace")
-            yield look.of_run(Rule.NOT_STARTED, run, run.period_at + look.job.grace, words, evidence)
+            yield look.of_run(Rule.NOT_STARTED, run, since, words, evidence)
 
 
 def late_start(look: Look) -> Iterator[Finding]:
@@ -36,9 +37,11 @@ def late_start(look: Look) -> Iterator[Finding]:
     threshold = _usual(look, run.period_at, delay, run.id)
     if threshold is not None and delay > threshold.value and not look.is_held(run):
         zone, late, most = look.job.zone, duration_words(delay), duration_words(threshold.value)
-        words = f"began {moment(run.first_started_at, zone)}, {late} after it was due; usually at most {most} after"
+        since = _after(run.period_at, threshold)
+        began = moment(run.first_started_at, zone, since)
+        words = f"began {began}, {late} after it was due; usually at most {most} after"
         evidence = threshold.evidence(f"{late} after {dated(run.period_at, zone)}")
-        yield look.of_run(Rule.LATE_START, run, _after(run.period_at, threshold), words, evidence)
+        yield look.of_run(Rule.LATE_START, run, since, words, evidence)
 
 
 def _not_yet(look: Look) -> Iterator[Finding]:
@@ -54,7 +57,7 @@ def _not_yet(look: Look) -> Iterator[Finding]:
     since = _after(run.period_at, threshold)
     if look.is_proved(since):
         zone, most = look.job.zone, duration_words(threshold.value)
-        words = f"was due {moment(run.period_at, zone)} and has not begun; usually it does at most {most} after"
+        words = f"was due {moment(run.period_at, zone, since)} and has not begun; usually it does at most {most} after"
         evidence = threshold.evidence(f"not begun; due {dated(run.period_at, zone)}")
         yield look.of_run(Rule.LATE_START, run, since, words, evidence)
 

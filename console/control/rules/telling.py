@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from console.control.cases import Case
-from console.control.causes import UNDELIVERED, Group
+from console.control.causes import Group
 from console.control.picture import Picture
 from console.control.rules.judging import findings
 from console.control.rules.look import as_root
 from console.model.findings import Finding, Rule, Severity
+from console.model.words import UNDELIVERED
 
 
 def causes_of(picture: Picture, groups: Sequence[Group], found: Sequence[Finding] | None = None) -> list[Group]:

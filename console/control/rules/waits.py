@@ -28,9 +28,9 @@ def stuck_waiting(look: Look) -> Iterator[Finding]:
         threshold = at_most(look, Rule.STUCK_WAITING, look.history.waits, when(run))
         if threshold is not None and not _is_guess(run, threshold):
             what = "queued" if run.state is State.QUEUED else f"waits for {run.reason}" if run.reason else "waits"
-            words = f"{what} since {moment(since, look.job.zone)}, longer than {duration_words(threshold.value)}"
-            seen = f"{what} since {dated(since, look.job.zone)}"
             at = since + timedelta(seconds=threshold.value)
+            words = f"{what} since {moment(since, look.job.zone, at)}, longer than {duration_words(threshold.value)}"
+            seen = f"{what} since {dated(since, look.job.zone)}"
             yield look.of_run(Rule.STUCK_WAITING, run, at, words, threshold.evidence(seen))
 
 

@@ -44,7 +44,7 @@ class Target(SQLModel, table=True):
     """Polls failed in a row."""
     error: str = string()
     error_kind: str = string()
-    """"unreachable", "refused", "broken"; empty when well."""
+    """"unreachable", "failing" or "limited" (it answers), "refused", "broken"; empty when well."""
     skew_s: float | None = None
     zone: str = string()
     booted_us: int | None = big(default=None)
@@ -108,6 +108,10 @@ class Job(SQLModel, table=True):
     runbook: str = string()
     rerun: str = string("ask")
     expected_s: float | None = None
+    pool: str = string()
+    """What its source calls that from which each of its runs takes a slot; empty: nothing."""
+    slots: int | None = None
+    """How many that has; None: no limit is known."""
     grace_s: float = 300.0
     calendar: str = string()
     budget_s: float | None = None

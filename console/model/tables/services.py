@@ -72,6 +72,10 @@ class ServiceDay(SQLModel, table=True):
     """P(late) of the simulation; None without one."""
     peak_late: float | None = None
     """The highest P(late) that was told of it before its deadline."""
+    jobs: str = string("[]")
+    """JSON: what it leaves to jobs below it that run or wait (`model.forecasts.JobAhead`), times in microseconds."""
+    distrust: str = string()
+    """Why its forecasts are not to be trusted; empty where they are, and where too few days are over."""
     critical: str = string("[]")
     """JSON: of each job of `path` the probability that it decides the finish."""
     nights: int = 0
@@ -82,7 +86,7 @@ class ServiceDay(SQLModel, table=True):
     cause: str = string()
     """Name of the job or target that endangers it; empty when nothing does."""
     sources: str = string("[]")
-    """JSON: [{"job", "source": "history"|"declared"|"none", "runs", "p50_s", "p90_s", "p95_s"}] along the path."""
+    """JSON: [{"job", "source": "history"|"declared"|"like"|"none", "runs", "p50_s", …}] along the path."""
     path: str = string("[]")
     """JSON: job ids along the critical path, first to last."""
     reason: str = string()

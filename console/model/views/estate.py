@@ -43,6 +43,8 @@ class HeaderView:
     """How many of `at_risk` are BREACHED: their deadline has passed."""
     in_doubt: int = 0
     """How many of `at_risk` have no estimate: an open incident hurts them, nobody can tell by how much."""
+    lost: int = 0
+    """How many of `at_risk` are WILL_MISS: their deadline is ahead, and nothing in hand meets it."""
     frozen: str = ""
     """Since when, by whom and why nothing is sent; empty when it is."""
     in_shadow: tuple[str, ...] = ()
@@ -57,6 +59,13 @@ class HeaderView:
     """When that took the place of another."""
     console: str = ""
     """Keys and views that config has for every console (`console.personal.shared`)."""
+
+    @property
+    def dangers(self) -> tuple[tuple[int, str], ...]:
+        """How many services stand how, the worst first; those that are merely at risk last, also where none is."""
+        rest = max(0, self.at_risk - self.late - self.lost - self.in_doubt)
+        worse = ((self.late, "late"), (self.lost, "will miss"), (self.in_doubt, "no estimate"))
+        return (*((number, word) for number, word in worse if number), (rest, "at risk"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +156,8 @@ class TargetView:
 
 _MENDS = {
     "unreachable": "nobody answers there, and it is polled on: is it up, and reachable from the engine's machine?",
+    "failing": "it answers, but with a fault or a broken answer; it is polled on: ask who runs it, or a proxy",
+    "limited": "it answers that it is asked too much; it is polled on, less often: a longer poll_every helps",
     "refused": "a person must act: what signs in, or what it may do there. headway check says which, grants how",
     "broken": "its answer could not be read, or our side broke: the engine's log has the details",
 }

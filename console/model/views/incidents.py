@@ -69,6 +69,8 @@ class ServiceView:
     """Of each job of `path`: the probability that the finish is decided by it."""
     nights: int = 0
     """How many earlier nights the forecast rests on."""
+    distrust: str = ""
+    """Why its forecasts are not to be trusted, by what became of earlier ones; empty where they are."""
     trouble: str = ""
     """What its open incident is called: the root cause in a few words."""
     taken_by: str = ""
@@ -187,6 +189,12 @@ class HurtService:
     """Of a service that is promised end to end: which of its submissions; its title ends in it."""
     estimates: tuple[dict[str, object], ...] = ()
     """Of each job on its critical path: job, source, runs, p50_s, p90_s."""
+    p_late: float | None = None
+    """The probability that it is late, as it stands now; None where it was not simulated, as with the next two."""
+    p80: datetime | None = None
+    p95: datetime | None = None
+    distrust: str = ""
+    """Why its forecasts are not to be trusted; empty where they are."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ from console.clock import Clock, Hand
 from console.model.ids import instant, maybe_instant
 from console.model.pauses import Pause, pause_of
 from console.store import schema
-from console.store.errors import StoreUnusable
+from console.store.absent import TABLES, half_made_words, is_half_made
+from console.store.errors import StoreMissing, StoreUnusable
 from console.store.keys import pack, unpack
 from console.store.reads.link import Link
 from console.store.reads.watched import unwatched
@@ -47,8 +48,16 @@ class Base:
         try:
             rows = self.link.rows(schema.ASKED)
         except StoreUnusable as error:
+            if self._is_half_made():
+                raise StoreMissing(half_made_words(self.link.place)) from error
             raise StoreUnusable(f"{self.link.place} is not a Headway store: {error}") from error
         schema.check(rows, self.link.place)
+
+    def _is_half_made(self) -> bool:
+        try:
+            return not self.link.is_postgres and is_half_made(self.link.rows(TABLES))
+        except StoreUnusable:
+            return False
 
     def meta(self, name: str) -> str | None:
         """What the store keeps under a name of its own."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Literal
 
 from console.model.ids import incident_name
 from console.store.keys import pack
+from console.store.name_ends import ends_of
 from console.store.reads.link import Link
 from console.store.reads.watched import still_watched
 
@@ -40,12 +41,8 @@ def _short_names(link: Link, typed: str) -> list[str]:
 
 
 def _ends_of_one(names: Iterable[str], typed: str) -> list[str]:
-    ends = Counter(end for name in names for end in _ends(name) if end.startswith(typed))
+    ends = Counter(end for name in names for end in ends_of(name) if end.startswith(typed))
     return sorted(end for end, number in ends.items() if number == 1)
-
-
-def _ends(name: str) -> Iterator[str]:
-    return (name[at + 1 :] for at, letter in enumerate(name) if letter in "/:")
 
 
 def held_that_begin(link: Link, begins: str) -> list[str]:

@@ -61,6 +61,7 @@ class EstateReads(FindingReads):
             jobs=jobs,
             replay=self.hand() is not None,
             late=sum(one.timeliness == "breached" for one in endangered),
+            lost=sum(one.timeliness == "will_miss" for one in endangered),
             in_doubt=sum(in_doubt(one.timeliness, one.incident_id) for one in endangered),
             frozen=frozen,
             in_shadow=in_shadow,

@@ -119,7 +119,8 @@ class IncidentReads(GroundReads):
         rows = self.link.rows(
             "SELECT s.name, s.title, s.tier, s.zone, x.deadline_us, x.act_by_us, x.green_by_us, x.expected_us,"
             " x.timeliness,"
-            " x.source, x.reason, d.instance, d.sources FROM incident_service x JOIN service s ON s.id = x.service_id"
+            " x.source, x.reason, d.instance, d.sources, d.p_late, d.p80_us, d.p95_us, d.distrust"
+            " FROM incident_service x JOIN service s ON s.id = x.service_id"
             " LEFT JOIN service_day d ON d.service_id = x.service_id AND d.bd = x.bd AND d.submission = x.submission"
             " WHERE x.incident_id = ? ORDER BY x.deadline_us, s.tier, s.name, x.submission",
             (incident_id,),
@@ -139,6 +140,10 @@ class IncidentReads(GroundReads):
                 reason=row[10],
                 instance=row[11] or "",
                 estimates=tuple(json.loads(row[12] or "[]")),
+                p_late=row[13],
+                p80=maybe_instant(row[14]),
+                p95=maybe_instant(row[15]),
+                distrust=row[16] or "",
             )
             for row in rows
         )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
 
+from console.store.absent import missing_words
 from console.store.errors import StoreMissing, StoreUnusable, damage_words, folder_words, gone_words, is_damage
 from console.store.place import which_file
 
@@ -92,7 +93,7 @@ class SqliteLink:
     def _open(self) -> None:
         path = self._path
         if not path.is_file() or path.stat().st_size == 0:  # opened, it would have SQLite take a log beside it away
-            raise StoreMissing(f'there is no store at {self.place} yet; "headway engine" makes it')
+            raise StoreMissing(missing_words(path))
         try:
             found = which_file(path)
             self._raw = sqlite3.connect(

@@ -14,7 +14,7 @@ from console.store.reads.link import Row
 from console.store.reads.services import ServiceReads
 from console.store.reads.waiting import roots_awaited
 
-_PATHS = "SELECT service_id, submission, path, sources FROM service_day WHERE bd = ?"
+_PATHS = "SELECT service_id, submission, path, sources, jobs FROM service_day WHERE bd = ?"
 _DATES = "SELECT DISTINCT bd FROM service_day WHERE bd <= ? ORDER BY bd DESC LIMIT ?"
 _NAMES = "SELECT j.id, j.name FROM {ids} JOIN job j ON j.id = k.a"
 _RUNS = (
@@ -22,6 +22,10 @@ _RUNS = (
     " FROM {ids} JOIN run r ON r.job_id = k.a AND r.sort_us >= ? AND r.bd = ? LEFT JOIN attempt a ON a.run_id = r.id"
     " ORDER BY r.sort_us, r.id, a.started_us, a.number"
 )
+_Day = tuple[int, str]
+"""Service and submission, on one business date."""
+_Foreseen = dict[int, tuple[datetime, datetime]]
+"""Of each job its finish: in half of all cases, in nineteen of twenty."""
 DATES = 60
 """Nights that one can go back to."""
 
@@ -35,22 +39,29 @@ class NightReads(ServiceReads):
         latest = max((one.bd for one in current), key=[one.bd for one in current].count, default=now.date().isoformat())
         on = bd or latest
         services = current if on == latest and all(one.bd == on for one in current) else self.services(on)
-        paths, usual = self._paths(on)
+        paths, usual, ahead = self._paths(on)
         known = {place: paths.get((one.id, one.submission), ()) for place, one in enumerate(services)}
         job_ids = sorted({job_id for path in known.values() for job_id in path})
         dates = [row[0] for row in self.link.rows(_DATES, (max(on, latest), DATES))]
         jobs = self._jobs(job_ids, usual, on, on == latest)
         paths_kept = {place: tuple(each for each in path if each in jobs) for place, path in known.items()}
-        return NightView(on, now, tuple(services), paths_kept, jobs, tuple(reversed(dates)))
+        foreseen = {place: ahead.get((one.id, one.submission), {}) for place, one in enumerate(services)}
+        return NightView(on, now, tuple(services), paths_kept, jobs, tuple(reversed(dates)), foreseen)
 
-    def _paths(self, bd: str) -> tuple[dict[tuple[int, str], tuple[int, ...]], dict[str, dict[str, Any]]]:
-        """Service day -> its path; name of a job -> what is known of how long it takes."""
-        paths: dict[tuple[int, str], tuple[int, ...]] = {}
+    def _paths(self, bd: str) -> tuple[dict[_Day, tuple[int, ...]], dict[str, dict[str, Any]], dict[_Day, _Foreseen]]:
+        """Service day -> its path; name of a job -> what is known of how long it takes; service day -> what its
+        forecast says of its jobs."""
+        paths: dict[_Day, tuple[int, ...]] = {}
         usual: dict[str, dict[str, Any]] = {}
-        for service_id, submission, path, sources in self.link.rows(_PATHS, (bd,)):
+        ahead: dict[_Day, _Foreseen] = {}
+        for service_id, submission, path, sources, jobs in self.link.rows(_PATHS, (bd,)):
             paths[service_id, submission] = tuple(json.loads(path))
             usual |= {one["job"]: one for one in json.loads(sources)}
-        return paths, usual
+            told = json.loads(jobs)
+            ahead[service_id, submission] = {
+                one["job"]: (instant(one["p50_us"]), instant(one["p95_us"])) for one in told
+            }
+        return paths, usual, ahead
 
     def _jobs(
         self, job_ids: list[int], usual: dict[str, dict[str, Any]], bd: str, is_present: bool

@@ -6,9 +6,11 @@ from console.model.carried import PlanView, StepView, places_of
 from console.model.ids import instant, maybe_instant
 from console.store.errors import NoPlan
 from console.store.keys import unpack
+from console.store.plan_steps import HELD_BESIDE, held_by
 from console.store.reads.link import Row
 from console.store.reads.remarks import RemarkReads
 
+# ruff: noqa: S608  (the statements are made of our own words; every value is bound)
 SHOWN = 200
 _PLANS = (
     "SELECT id, key, kind, title, incident_id, state, requested_by, requested_us, ended_us, why, words, at_once"
@@ -21,7 +23,8 @@ _STEPS = (
     " CASE WHEN s.words <> '' THEN s.words ELSE COALESCE(a.words, '') END, s.started_us, s.ended_us,"
     " COALESCE(y.name, ''), COALESCE(r.state, ''), CASE WHEN s.state = 'planned' THEN"
     " (SELECT o.requested_by || ' ' || o.verb FROM action o WHERE o.run_id = r.id"
-    " AND o.state IN ('requested', 'sending', 'sent', 'unknown') ORDER BY o.requested_us LIMIT 1) END"
+    " AND o.state IN ('requested', 'sending', 'sent', 'unknown') ORDER BY o.requested_us LIMIT 1) END,"
+    f" CASE WHEN s.state = 'planned' THEN {HELD_BESIDE} END"
     " FROM plan_step s LEFT JOIN job j ON j.id = s.job_id LEFT JOIN system y ON y.id = j.system_id"
     " LEFT JOIN action a ON a.key = s.action_key"
     " LEFT JOIN run r ON r.job_id = s.job_id AND r.period_key = s.period_key WHERE s.plan_id = ? ORDER BY s.place"
@@ -68,7 +71,7 @@ class PlanReads(RemarkReads):
 def _step(row: Row) -> StepView:
     (
         place, verb, job, job_id, run_id, period_key, after, wait_s, due, safety, expected_s, state, key, action_state,
-        words, started, ended, system, run_state, others,
+        words, started, ended, system, run_state, others, beside,
     ) = row  # fmt: skip
     return StepView(
         place=place,
@@ -91,6 +94,7 @@ def _step(row: Row) -> StepView:
         system=system,
         run_state=run_state,
         others=(others or "").replace("_", " "),
+        held_by=held_by(beside),
     )
 
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from console.model.attainment import WINDOWS, KeptDay, attainment
-from console.model.chance import ToldDay, ToldForecast
+from console.model.forecasts import ToldDay, ToldForecast
 from console.model.ids import instant, maybe_instant, micros
 from console.model.promises import Agreement, Objective, Promise
+from console.model.values import Settings
 from console.model.views.services import AttainmentView, PathJobView, PathRunView, TryView
 from console.model.words import Timeliness
 from console.store.errors import NotFound
+from console.store.past_forecasts import peaks
 from console.store.reads.base import Base
 from console.store.reads.link import Row
 from console.store.reads.near import near
@@ -84,6 +87,16 @@ class PromiseReads(Base):
             for day_id, service, deadline, delivered in self.link.rows(_OVER, (since, micros(now)))
             if day_id in told and name in (None, service)
         ]
+
+    def told_in_time(self, name: str) -> tuple[float, int, Sequence[tuple[float, bool]]]:
+        """What `control.risk.alarm_of` goes by: the service's risk and false-alarm budget by its config, and its days
+        that are over. Raises NotFound with near misses."""
+        found = self.link.rows("SELECT risk, promise FROM service WHERE name = ? AND NOT removed", (name,))
+        if not found:
+            raise NotFound(name, near(name, [row[1] for row in self.link.rows(_SERVICES)]), "headway services")
+        over = micros(self.now() - Settings().lookback)
+        [(risk, promise)] = found
+        return float(risk), _promise(promise).false_alarm_days, peaks(self.link.rows, over).get(name, [])
 
     def path_of(self, name: str, bd: str, submission: str = "") -> list[PathJobView]:
         """The critical path of a service day, first job to last, with the runs of that date and their attempts; empty

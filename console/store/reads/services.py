@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from console.model.ids import instant, maybe_instant, micros
-from console.model.promises import instance_name
+from console.model.promises import BEFORE_DEADLINE, instance_name
 from console.model.views import ServiceView
 from console.store.errors import NotFound
 from console.store.reads.base import Base
@@ -29,8 +29,8 @@ _DAYS = (
     "SELECT service_id, bd, deadline_us, timeliness, data_state, delivered_us, expected_us, late_us, p95_us, p80_us,"
     " p_late, critical, nights, act_by_us,"
     " green_by_us,"
-    " cause, incident_id, reason, sources, path, promised_us, extension, instance, submission, awaits"
-    " FROM service_day WHERE bd >= ?"
+    " cause, incident_id, reason, sources, path, promised_us, extension, instance, submission, awaits,"
+    " distrust FROM service_day WHERE bd >= ?"
 )
 
 _OPEN = (
@@ -41,8 +41,6 @@ _OPEN = (
 
 NOT_JUDGED = "not judged yet"
 """The reason of a service day that no evaluation has looked at."""
-FURTHEST_DAY = 7
-"""As config lets a deadline lie after the window of its business date."""
 
 
 class _Day(NamedTuple):
@@ -71,6 +69,7 @@ class _Day(NamedTuple):
     instance: str = ""
     submission: str = ""
     awaits: str = "[]"
+    distrust: str = ""
 
 
 class ServiceReads(Base):
@@ -106,7 +105,7 @@ class ServiceReads(Base):
     def _days(self, bd: str | None) -> dict[int, list[tuple[date, _Day]]]:
         """Service -> its days and instances: of that business date, or of all that may be told."""
         found: dict[int, list[tuple[date, _Day]]] = defaultdict(list)
-        first = bd or (self.now() - timedelta(days=3 + FURTHEST_DAY)).date().isoformat()
+        first = bd or (self.now() - BEFORE_DEADLINE).date().isoformat()
         for service_id, of, *rest in self.link.rows(_DAYS, (first,)):
             if bd in (None, of):
                 found[service_id].append((date.fromisoformat(of), _Day(*rest)))
@@ -231,6 +230,7 @@ def _service(
         instance=day.instance,
         submission=day.submission,
         awaits=_listed(day.awaits),
+        distrust=day.distrust,
         calendar=calendar,
         trouble=trouble,
         taken_by=taken_by or "",

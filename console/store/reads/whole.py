@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from console.store.reads.ahead import AheadReads
 from console.store.reads.alerts import AlertReads
 from console.store.reads.asked import AskedReads
 from console.store.reads.audit import AuditReads
@@ -27,5 +28,6 @@ class WholeReads(
     PromiseReads,
     CheckReads,
     NameReads,
+    AheadReads,
 ):
     """All questions. For one thread at a time."""

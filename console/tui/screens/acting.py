@@ -108,7 +108,20 @@ def _propose(screen: BaseScreen, incident_id: int, cause: str) -> None:
     )
 
 
-# hold and release
+# start, hold and release
+
+
+def start(screen: BaseScreen, job_id: int) -> None:
+    """The preview of the job once, now, where its system has a start; else why not."""
+
+    def found(answer: tuple[JobView, Sequence[HoldView], str]) -> None:
+        view, _, cannot = answer
+        if cannot:
+            screen.notice(cannot, "warn")
+        else:
+            screen.board.open_order(Order(Verb.START, view.row.name, job_id=job_id))
+
+    screen.look_up("start", lambda reads: _about_job(reads, job_id, Verb.START), found)
 
 
 def hold(screen: BaseScreen, job_id: int) -> None:
@@ -124,15 +137,16 @@ def hold(screen: BaseScreen, job_id: int) -> None:
         else:
             release(screen, own)
 
-    screen.look_up("hold", lambda reads: _about_hold(reads, job_id), found)
+    screen.look_up("hold", lambda reads: _about_job(reads, job_id, Verb.HOLD), found)
 
 
-def _about_hold(reads: ReadsLike, job_id: int) -> tuple[JobView, Sequence[HoldView], str]:
+def _about_job(reads: ReadsLike, job_id: int, verb: Verb) -> tuple[JobView, Sequence[HoldView], str]:
+    """The job, what is held, and why its system has no such verb ("" where it has)."""
     view = reads.job(job_id)
     targets = [one for one in reads.systems() if one.system == view.row.system]
-    able = any(Verb.HOLD.needs in one.capabilities for one in targets)
-    missing = next((one.missing.get(Verb.HOLD.needs, "") for one in targets), "")
-    return view, reads.holds(), "" if able else missing or f"{view.row.system} cannot hold a job"
+    able = any(verb.needs in one.capabilities for one in targets)
+    missing = next((one.missing.get(verb.needs, "") for one in targets), "")
+    return view, reads.holds(), "" if able else missing or f"{view.row.system} cannot {verb_word(verb)} a job"
 
 
 def _ask_how_long(screen: BaseScreen, view: JobView) -> None:

@@ -7,14 +7,15 @@ from typing import Any
 
 from connectors.words import Verb
 from console.tui import chrome, guide, where
-from console.tui.screens.marking import Marking, RunChoice
+from console.tui.screens.about_job import AboutJob
+from console.tui.screens.marking import RunChoice
 from console.tui.trail import Place
 from console.tui.widgets.grid import Grid
 
 __all__ = ["BaseScreen", "RunChoice"]
 
 
-class BaseScreen(Marking):
+class BaseScreen(AboutJob):
     """A screen with the acts of the table that belong to all."""
 
     def do_services(self) -> None:
@@ -178,9 +179,6 @@ class BaseScreen(Marking):
 
     # what the cursor stands on: each screen says
 
-    def name_here(self) -> str:
-        return ""
-
     def record_here(self) -> Any:
         return None
 
@@ -251,27 +249,6 @@ class BaseScreen(Marking):
         from console.tui.screens.approve import approvals
 
         approvals(self)
-
-    # lineage
-
-    def job_here(self) -> str | int:
-        """Name or id of the job that `g` and `b` are about; empty where there is none."""
-        return self.name_here()
-
-    def why_not_lineage(self) -> str:
-        return "" if self.job_here() else "no job is selected"
-
-    def why_not_blast(self) -> str:
-        return self.why_not_lineage()
-
-    def do_lineage(self) -> None:
-        self._open_lineage(blast=False)
-
-    def do_blast(self) -> None:
-        self._open_lineage(blast=True)
-
-    def _open_lineage(self, blast: bool) -> None:
-        self.board.open_lineage((self.job_here(), blast))
 
     def do_log(self) -> None:
         self.with_run(lambda choice: self.board.open_run(choice.run_id))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from console.model.carried import PlanView
 from console.model.plans import Draft
@@ -12,16 +12,21 @@ from console.tui.cells import counted
 from console.tui.ports import RequestsLike
 from console.tui.screens.sending import SendScreen
 
+if TYPE_CHECKING:
+    from console.tui.screens.draft import DraftScreen
+
 
 class BeginScreen(SendScreen[int]):
     """Gives back the number of the plan that goes on; None where nothing was started."""
 
     SEND: ClassVar[str] = "Start the plan"
 
-    def __init__(self, draft: Draft, word: str) -> None:
+    def __init__(self, proposal: DraftScreen, draft: Draft) -> None:
         super().__init__()
-        self.draft, self.word = draft, word
+        self.proposal, self.draft, self.word = proposal, draft, proposal.word
         self.unsafe = steps.unsafe(draft)
+        self.renewing = False
+        """True while it is worked out anew: a second Enter asks for nothing."""
         self.pane.hang = 4
 
     @property
@@ -50,6 +55,28 @@ class BeginScreen(SendScreen[int]):
         pause, abort = self.look.key("recovery", "pause"), self.look.key("recovery", "abort")
         how = f"{pause} pauses it, {abort} gives it up"
         return [*found, [], [(f"It stops at the first step that fails; {how}.", "dim")]]
+
+    def send(self) -> None:
+        """What was worked out a while ago is worked out anew first: where it is another plan, nobody said yes to it."""
+        if self.sent or self.renewing:
+            return
+        if not self.proposal.is_old:
+            super().send()
+            return
+        self.renewing = True
+        self.say("works out once more whether it is still the same plan…")
+        self.proposal.renew(self._renewed)
+
+    def _renewed(self, words: str) -> None:
+        self.renewing = False
+        if not self.is_attached:
+            return
+        if words or self.proposal.draft is None:
+            self.proposal.notice(f"{words}; nothing was started", "warn")
+            self.dismiss(None)
+            return
+        self.draft = self.proposal.draft
+        super().send()
 
     def put(self, requests: RequestsLike) -> int:
         return requests.start_plan(self.draft, self.key, self.why)

@@ -11,13 +11,14 @@ from textual.app import ComposeResult
 
 from console.durations import parse_duration
 from console.model.finishes import outlook
-from console.model.plans import ALTERNATIVE_WORDS, Draft, PlanRefused, Step
+from console.model.plans import ALTERNATIVE_WORDS, PlanRefused, Step
 from console.model.shaping import Changes, shape
 from console.tui import steps
 from console.tui.asking import Asking
 from console.tui.finishes import MOST_ROWS, TALL, TALL_ROWS, finish_lines
 from console.tui.ports import AnswerLike, RequestsLike
 from console.tui.screens.base import BaseScreen, RunChoice
+from console.tui.screens.renewing import RenewedDraft
 from console.tui.widgets.grid import Grid
 from console.tui.widgets.paint import Run
 from console.tui.widgets.pane import Pane
@@ -26,7 +27,7 @@ from console.tui.widgets.table import Rows
 ASKING = "asking every scheduler what it would do…"
 
 
-class DraftScreen(BaseScreen):
+class DraftScreen(RenewedDraft):
     """`propose` puts the question to the engine; `word`, its short name, is typed where a step is not declared safe or
     tier 1 hangs on it.
 
@@ -46,13 +47,8 @@ class DraftScreen(BaseScreen):
         word: str,
         wider: Callable[[RequestsLike], int] | None = None,
     ) -> None:
-        super().__init__()
-        self.propose, self.wider, self.about, self.word = propose, wider, about, word
-        self.is_wide = False
-        self.proposed: Draft | None = None
-        self.draft: Draft | None = None
-        self.changes = Changes()
-        self.trouble = ""
+        super().__init__(propose, wider)
+        self.about, self.word = about, word
         self.grid = Grid(steps.DRAFT, ASKING, id="grid")
         self.finishes = Pane(id="finishes")
         self.finishes.can_focus = self.finishes.finds_errors = False
@@ -71,14 +67,14 @@ class DraftScreen(BaseScreen):
 
     def _ask(self, propose: Callable[[RequestsLike], int]) -> None:
         self.proposed = self.draft = None
-        self.changes, self.trouble = Changes(), ""
+        self.changes, self.trouble, self.is_wanted = Changes(), "", False
         self.grid.empty = ASKING
         self.grid.show(Rows())
         self._explain()
         self.paint_frame()
-        Asking(self.board, self, "plan", propose, self._proposed, self._failed)
+        Asking(self.board, self, "plan", propose, self._proposed, self.failed)
 
-    def _failed(self, words: str) -> None:
+    def failed(self, words: str) -> None:
         self.trouble = words
         self.grid.empty = f"no plan: {words}"
         self.grid.show(Rows())
@@ -86,17 +82,20 @@ class DraftScreen(BaseScreen):
 
     def _proposed(self, answer: AnswerLike) -> None:
         if not answer.ok:
-            self._failed(answer.error)
+            self.failed(answer.error)
             return
-        self.proposed = Draft.read(answer.data)
-        self._change(Changes())
+        self.take(answer)
+        self.change(Changes())
+        if self.is_wanted and self.is_current:
+            self.action_act("start")
+        self.is_wanted = False
 
     def unsaved(self) -> str:
         return "" if self.changes == Changes() else "the changes to this plan"
 
     # changing
 
-    def _change(self, changes: Changes) -> None:
+    def change(self, changes: Changes) -> None:
         """Shows the plan as it then is; what cannot be is refused with the reason, and nothing has changed."""
         if self.proposed is None:
             return
@@ -104,7 +103,7 @@ class DraftScreen(BaseScreen):
             self.draft = shape(self.proposed, changes)
         except PlanRefused as error:
             if self.draft is None:
-                self._failed(str(error))
+                self.failed(str(error))
             else:
                 self.notice(str(error), "warn")
             return
@@ -114,6 +113,7 @@ class DraftScreen(BaseScreen):
     def _show(self) -> None:
         if self.draft is not None:
             self.grid.empty = "no step: nothing is left to send"
+            self.grid.set_columns(steps.draft_columns(self.draft))
             self.grid.show(Rows(steps.draft_rows(self.draft, self._out, self.look)))
             self._explain()
             self.paint_frame()
@@ -164,7 +164,9 @@ class DraftScreen(BaseScreen):
         if self.draft is None:
             return [*left, (f"  {'no plan' if self.trouble else 'asking…'}", "warn")], []
         wide = "everything, " if self.is_wide else ""
-        return left, [(f"  {wide}{steps.draft_title(self.draft)} ", "plain"), (" not sent ", "mark"), (" ", "plain")]
+        since: Run = (f"as of {self.look.clock.hms(self.drawn)} ", "warn" if self.is_old else "dim")
+        told = f"  {wide}{steps.draft_title(self.draft)} "
+        return left, [(told, "plain"), since, (" not sent ", "mark"), (" ", "plain")]
 
     # acts
 
@@ -173,7 +175,7 @@ class DraftScreen(BaseScreen):
 
     def do_leave_out(self) -> None:
         out = self.changes.leave_out ^ {self._place}
-        self._change(replace(self.changes, leave_out=frozenset(out)))
+        self.change(replace(self.changes, leave_out=frozenset(out)))
 
     def why_not_move_up(self) -> str:
         return "" if self.here else "no step is under the cursor"
@@ -197,7 +199,7 @@ class DraftScreen(BaseScreen):
             self.notice(f"it is the {'first' if by < 0 else 'last'} step already", "warn")
             return
         order[index], order[index + by] = order[index + by], order[index]
-        self._change(replace(self.changes, order=tuple(order)))
+        self.change(replace(self.changes, order=tuple(order)))
 
     def why_not_wait(self) -> str:
         return self.why_not_move_up()
@@ -212,7 +214,7 @@ class DraftScreen(BaseScreen):
         def answered(text: str | None) -> None:
             if text is not None:
                 seconds = parse_duration(text).total_seconds()
-                self._change(replace(self.changes, waits={**self.changes.waits, place: seconds}))
+                self.change(replace(self.changes, waits={**self.changes.waits, place: seconds}))
 
         says = f"how long to wait before {step.job}, once what it waits for is good (0s: not at all)"
         self.board.push_screen(AskScreen(f"WAIT before step {step.place}", says, "5m", a_duration), answered)
@@ -232,7 +234,7 @@ class DraftScreen(BaseScreen):
         def answered(name: Any) -> None:
             if isinstance(name, str):
                 ways = {key: way for key, way in self.changes.alternatives.items() if key != place}
-                self._change(replace(self.changes, alternatives={**ways, place: name} if name else ways))
+                self.change(replace(self.changes, alternatives={**ways, place: name} if name else ways))
 
         choices = [Choice("", "as proposed", "", "")]
         choices += [Choice("", name, ALTERNATIVE_WORDS.get(name, ""), name) for name in step.alternatives]
@@ -253,7 +255,7 @@ class DraftScreen(BaseScreen):
 
     def why_not_start(self) -> str:
         if self.draft is None:
-            return f"no plan: {self.trouble}" if self.trouble else "the plan is not here yet"
+            return f"no plan: {self.trouble}" if self.trouble else ""
         if self.board.header is not None and self.board.header.frozen:
             return f"nothing is sent: {self.board.header.frozen}; {self.key_for('freeze')} thaws"
         return steps.why_not_start(self.draft, self.look, self.wider is not None and not self.is_wide)
@@ -268,8 +270,10 @@ class DraftScreen(BaseScreen):
                     self.board.screen.clear_marks()
                 self.board.open_plan(number)
 
-        if self.draft is not None:
-            self.board.push_screen(BeginScreen(self.draft, self.word), begun)
+        if self.draft is None:
+            self.want()
+        else:
+            self.board.push_screen(BeginScreen(self, self.draft), begun)
 
     def do_focus_next(self) -> None:
         self.focus_next()

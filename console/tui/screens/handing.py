@@ -28,18 +28,25 @@ def note(screen: BaseScreen, incident_id: int) -> None:
         screen.notice(f"{name}: noted", "ok")
         screen.fetch()
 
-    def refused(error: Exception) -> None:
-        screen.notice(f"not noted: {error}", "bad")
-
     def typed(text: str | None) -> None:
-        if text is not None:
-            words = " ".join(text.split())
-            screen.board.ask_engine(
-                "note", lambda asks: asks.note(incident_id, words), written, refused, f"note at {name}: {words}"
-            )
+        if text is None:
+            return
+        words = " ".join(text.split())
 
-    says = "what do you know? It stands in the timeline with your name, in the handover and in the report"
-    screen.board.push_screen(AskScreen(f"NOTE at {name}", says, fault=_fault), typed)
+        def refused(error: Exception) -> None:
+            """What was typed is not typed again: the box comes back with it, where nobody has gone on."""
+            if screen.is_current:
+                ask(f"NOT noted: {error}. Once that is mended Enter notes it", words)
+            else:
+                screen.notice(f"not noted: {error}: {words}", "bad")
+
+        put = f"note at {name}: {words}"
+        screen.board.ask_engine("note", lambda asks: asks.note(incident_id, words), written, refused, put)
+
+    def ask(says: str, text: str = "") -> None:
+        screen.board.push_screen(AskScreen(f"NOTE at {name}", says, text, fault=_fault), typed)
+
+    ask("what do you know? It stands in the timeline with your name, in the handover and in the report")
 
 
 def _fault(text: str) -> str:

@@ -13,11 +13,12 @@ from console.model.carried import PlanView
 from console.model.ids import incident_name
 from console.model.steps import open_steps, waiting_for
 from console.model.views import IncidentView
+from console.model.views.ahead import JobAheadView
 from console.tui import story
 from console.tui.cells import line
 from console.tui.screens.base import RunChoice
 from console.tui.screens.early import Early
-from console.tui.screens.incident_tabs import TABS, IncidentTabs
+from console.tui.screens.incident_tabs import TABS, IncidentTabs, Read, read_incident
 from console.tui.screens.present import PresentScreen, others
 from console.tui.trail import Place
 from console.tui.underway import plan_line
@@ -45,6 +46,7 @@ class IncidentScreen(Early, PresentScreen):
         self.view: IncidentView | None = None
         self.plans: tuple[PlanView, ...] = ()
         """Those that go on for it, newest first."""
+        self.foreseen: Sequence[JobAheadView] = ()
         self.own = ""
         """This console as the store knows it: who looks from here is nobody else."""
         self.grid = Grid((), "reading…", id="grid")
@@ -67,13 +69,13 @@ class IncidentScreen(Early, PresentScreen):
 
     def fetch(self) -> None:
         number = self.incident_id
-        self.look_up("incident", lambda reads: (reads.incident(number), reads.plans(number)), self._show)
+        self.look_up("incident", lambda reads: read_incident(reads, number), self._show)
 
-    def _show(self, found: tuple[IncidentView, Sequence[PlanView]]) -> None:
+    def _show(self, found: Read) -> None:
         from console.store.reads.holders import holder_name
 
         self.own = holder_name()
-        view, plans = found
+        view, plans, self.foreseen = found
         before, self.view = self.view, view
         self.plans = tuple(one for one in plans if one.ended is None)
         self.tick()
@@ -120,7 +122,7 @@ class IncidentScreen(Early, PresentScreen):
                 self.grid.show(Rows([*plans, *asked, *told]))
             clocks = story.clocks(self.view, self.look, self.size.width, others(self.view.row.lookers, self.own))
             self.bar("clocks").show_lines([(tuple(runs), (), "") for runs in clocks])
-            self.tabs.show(self.view, self.look, self.focused)
+            self.tabs.show(self.view, self.look, self.focused, self.foreseen)
 
     def title_runs(self) -> tuple[Sequence[Run], Sequence[Run]]:
         if self.view is None:

@@ -3,16 +3,22 @@ there is room the log and one of the others below it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
+
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widget import Widget
 
+from console.model.carried import PlanView
 from console.model.views import IncidentView
+from console.model.views.ahead import JobAheadView
 from console.tui.before import before
 from console.tui.cells import Look
 from console.tui.course import HANG, course
 from console.tui.grounds import grounds
+from console.tui.ports import ReadsLike
 from console.tui.widgets.bar import Bar
 from console.tui.widgets.paint import Run
 from console.tui.widgets.pane import Pane
@@ -21,6 +27,19 @@ TABS = ("log", "timeline", "why so", "before")
 _HANGS = {"timeline": HANG, "why so": 4, "before": 4}
 TALL = 36
 """Lines in which the log leaves room for another."""
+
+
+MOST_FORESEEN = 5
+"""Services of which it is read what their forecasts leave to their jobs, the soonest due first."""
+Tell = Callable[[IncidentView, Look], list[list[Run]]]
+Read = tuple[IncidentView, Sequence[PlanView], Sequence[JobAheadView]]
+
+
+def read_incident(reads: ReadsLike, number: int) -> Read:
+    """The incident, its plans, and what the forecasts of the services that it hurts leave to their jobs."""
+    view = reads.incident(number)
+    names = dict.fromkeys(one.name for one in view.services[:MOST_FORESEEN])
+    return view, reads.plans(number), [one for name in names for one in reads.jobs_ahead(name, view.row.bd)]
 
 
 class IncidentTabs(Vertical):
@@ -80,15 +99,20 @@ class IncidentTabs(Vertical):
     def show_log(self, view: IncidentView) -> None:
         self.log_pane.show(view.log or (view.log_error and f"no log: {view.log_error}") or "no log was kept")
 
-    def show(self, view: IncidentView, look: Look, focused: Widget | None) -> None:
-        """Paints the names of the tabs, and what the open one tells now."""
+    def show(
+        self, view: IncidentView, look: Look, focused: Widget | None, foreseen: Sequence[JobAheadView] = ()
+    ) -> None:
+        """Paints the names of the tabs, and what the open one tells now. `foreseen`: what the forecasts of the services
+        that it hurts leave to their jobs."""
         here = "here" if focused in (self.log_pane, self.pane) else "strong"
         runs: list[Run] = []
         for tab in TABS:
             beside = "strong" if self.is_tall and tab in ("log", self.told) else "dim"
             runs += [(f" {tab} ", here if tab == self.current else beside), (" ", "plain")]
         self.query_one("#tabs", Bar).show(runs, [(f"{look.key('incident', 'focus_next')} ", "key"), ("next ", "dim")])
-        made = {"timeline": course, "why so": grounds, "before": before}.get(self.told)
+        why_so: Tell = partial(grounds, foreseen=foreseen)
+        tabs: dict[str, Tell] = {"timeline": course, "why so": why_so, "before": before}
+        made = tabs.get(self.told)
         lines = made(view, look) if made is not None and self.pane.display else None
         if lines is not None and lines != self._shown:
             self._shown = lines

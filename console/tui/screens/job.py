@@ -9,8 +9,10 @@ from textual import on
 from textual.app import ComposeResult
 
 from console.model.views import JobView, RunRow
-from console.tui import facts, runs
+from console.model.views.ahead import JobAheadView
+from console.tui import ahead, facts, runs
 from console.tui.cells import paused_words, state_cells
+from console.tui.ports import ReadsLike
 from console.tui.screens import card
 from console.tui.screens.base import BaseScreen, RunChoice
 from console.tui.screens.early import Early
@@ -38,6 +40,8 @@ class JobScreen(Early):
         super().__init__()
         self.name_or_id = name_or_id
         self.view: JobView | None = None
+        self.foreseen: Sequence[JobAheadView] = ()
+        """What the forecasts of the services that wait for it leave to it."""
         self.grid = Grid(runs.RUNS, "no run yet", id="grid")
 
     @property
@@ -52,10 +56,14 @@ class JobScreen(Early):
         self.grid.focus()
 
     def fetch(self) -> None:
-        self.look_up("job", lambda reads: reads.job(self.name_or_id), self._show)
+        def read(reads: ReadsLike) -> tuple[JobView, Sequence[JobAheadView]]:
+            view = reads.job(self.name_or_id)
+            return view, ahead.tonight(reads.job_ahead(view.row.id))
 
-    def _show(self, view: JobView) -> None:
-        self.view = view
+        self.look_up("job", read, self._show)
+
+    def _show(self, found: tuple[JobView, Sequence[JobAheadView]]) -> None:
+        self.view, self.foreseen = found
         self.tick()
         self.act_early()
 
@@ -65,8 +73,9 @@ class JobScreen(Early):
             self.grid.show(
                 Rows([runs.run(row, self.look, self._zone, row.id in self.marked) for row in self.view.runs])
             )
-            blocks = facts.of_job(self.view, card.groups(self.view, self.look), self.look, self.size.width)
-            lines = facts.fitting(blocks, max(1, self.size.height // 2 - 1))
+            said = card.groups(self.view, self.look)
+            blocks = facts.of_job(self.view, said, self.look, self.size.width, self.foreseen)
+            lines = facts.fitting(blocks, max(1, self.size.height // 2 - 1 + 2 * bool(self.foreseen)))
             self.bar("facts").show_lines([(tuple(line), (), "") for line in lines])
 
     @property
@@ -87,7 +96,7 @@ class JobScreen(Early):
         pauses = self.board.header.paused if self.board.header else ()
         mine = [one for one in pauses if one.system == row.system]
         left += [(f"  polling {paused_words(one, self.look)}", "warn") for one in mine]
-        return [*left, *self.marks_runs()], []
+        return [*left, *self.marks_runs()], ahead.countdown(self.foreseen, self.look)
 
     def crumb(self) -> str:
         return "job"
@@ -157,11 +166,29 @@ class JobScreen(Early):
     def why_not_hold(self) -> str:
         return "" if self.view else "not read yet"
 
+    def why_not_start_job(self) -> str:
+        return self.why_not_hold()
+
+    def do_start_job(self) -> None:
+        from console.tui.screens.acting import start
+
+        if self.view:
+            start(self, self.view.row.id)
+
     def do_hold(self) -> None:
         from console.tui.screens.acting import hold
 
         if self.view:
             hold(self, self.view.row.id)
+
+    def why_not_backfills(self) -> str:
+        return self.why_not_hold()
+
+    def do_backfills(self) -> None:
+        from console.tui.screens.backfills import BackfillsScreen
+
+        if self.view:
+            self.board.push_screen(BackfillsScreen(self.view.row.name, self.view.row.id))
 
     def why_not_drift(self) -> str:
         return "" if self.view and self.view.drift else "it is as it was accepted: no drift"

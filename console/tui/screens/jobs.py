@@ -100,9 +100,21 @@ class JobsScreen(BigTable):
         self._ask_promised()
 
     def why_not_hold(self) -> str:
+        return self._why_not_one("held")
+
+    def why_not_start_job(self) -> str:
+        return self._why_not_one("started")
+
+    def _why_not_one(self, done: str) -> str:
         if self.marked:
-            return f"one job at a time is held: {self.key_for('back')} clears the marks"
+            return f"one job at a time is {done}: {self.key_for('back')} clears the marks"
         return self.why_not_open()
+
+    def do_start_job(self) -> None:
+        from console.tui.screens.acting import start
+
+        if self.here:
+            start(self, self.here.id)
 
     def do_hold(self) -> None:
         from console.tui.screens.acting import hold

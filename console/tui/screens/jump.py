@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from operator import itemgetter
 from typing import Any
@@ -18,11 +18,13 @@ from console.tui.ports import ReadsLike
 from console.tui.rows import target_name
 from console.tui.screens.base import BaseScreen
 from console.tui.screens.pick import PLACES, Choice, PickScreen, act_choices
+from console.tui.theme import THEMES
 
 JOBS_SHOWN = 200
 MANY = 20
 WORSE = 1_000
 """Fits less well than any name."""
+SILENCE = "silence"
 TABLES = {"job": "jobs", "jobs": "jobs", "run": "runs", "runs": "runs"}
 TAGS = {"svc": "service", "inc": "incident", "sys": "system"}
 """Before a name: only what is of that kind."""
@@ -44,6 +46,8 @@ class JumpScreen(PickScreen):
         self.places: list[Choice] = screens()
         self.jobs: list[Choice] = []
         self.tables: list[Choice] = []
+        self.silences: list[Choice] = []
+        """What can be muted; listed for who types "silence"."""
         self.wanted = self.meant = ""
         """The words that are looked for, and the act that a word of `JUMP_WORDS` alone is short for."""
 
@@ -63,7 +67,8 @@ class JumpScreen(PickScreen):
         acts = [choice for choice in acts if isinstance(choice.value, str) and "(" not in choice.value]
         places = [*self.places, *self.jobs]
         places = [*places, *map(_view, self.board.own.views)]
-        self.choices = tuple([*places, *acts] if self.jumps_first else [*acts, *places])
+        first, then = (places, acts) if self.jumps_first else (acts, places)
+        self.choices = (*first, *then, *_themes(self.app.theme))
 
     def _on_places(
         self, found: tuple[Sequence[ServiceView], Sequence[IncidentRow], Sequence[TargetView], Sequence[PlanView]]
@@ -71,6 +76,7 @@ class JumpScreen(PickScreen):
         services, incidents, targets, plans = found
         named = [*map(_incident, incidents), *map(_plan, plans), *map(_service, services), *map(_target, targets)]
         self.places = [*screens(), *named]
+        self.silences = [*_silences(services, incidents, targets)]
         self._again()
 
     def _on_jobs(self, jobs: Sequence[JobRow]) -> None:
@@ -113,7 +119,8 @@ class JumpScreen(PickScreen):
     def _show_ranked(self) -> None:
         """What fits, the best first; what fits alike in the order in which it is gathered."""
         words = self.wanted.split()
-        fits = [(_misfit(choice, words), choice) for choice in self.choices]
+        mutes = bool(words) and len(words[0]) > 2 and SILENCE.startswith(words[0].lower())
+        fits = [(_misfit(choice, words), choice) for choice in (*self.choices, *(self.silences if mutes else ()))]
         kept = sorted((one for one in fits if one[0] is not None), key=itemgetter(0)) if words else fits
         meant = [_meant(self.meant, self.choices)] if self.meant else []
         rest = (choice for _, choice in kept if choice not in meant)
@@ -146,6 +153,21 @@ def screens() -> list[Choice]:
 
 def _places(reads: ReadsLike) -> tuple[Any, Any, Any, Any]:
     return reads.services(), reads.incidents(), reads.systems(), reads.plans(ended=False)
+
+
+def _themes(used: str) -> list[Choice]:
+    says = "other colours; HEADWAY_THEME={} for good"
+    return [Choice("theme", name, says.format(name), ("theme", name)) for name in THEMES if name != used]
+
+
+def _silences(
+    services: Sequence[ServiceView], incidents: Sequence[IncidentRow], targets: Sequence[TargetView]
+) -> Iterator[Choice]:
+    """The root jobs of incidents, the services and the systems."""
+    jobs = (("job", view.root_job) for view in incidents if view.root_job)
+    named = (("service", view.name) for view in services)
+    for by, name in dict.fromkeys([*jobs, *named, *(("system", view.system) for view in targets)]):
+        yield Choice(SILENCE, f"{by} {name}", "nobody is told of it; asks how long and why", (SILENCE, (by, name)))
 
 
 def _plan(view: PlanView) -> Choice:

@@ -10,8 +10,10 @@ from textual import on
 from textual.app import ComposeResult
 
 from console.control.reach import Reach, services_below
+from console.model.views import ServiceView
 from console.model.views.lineage import LineageJob
 from console.tui import lineage
+from console.tui.ahead import by_job
 from console.tui.lineage import Fold, Options, Shown
 from console.tui.ports import ReadsLike
 from console.tui.screens.base import RunChoice
@@ -23,6 +25,8 @@ from console.tui.widgets.paint import Run
 
 FARTHEST = 99
 """Steps that nobody asks beyond."""
+MOST_SERVICES = 20
+"""Of which it is read what their forecasts leave to each job, the most urgent first."""
 
 
 class LineageScreen(SearchedGraph):
@@ -63,7 +67,8 @@ class LineageScreen(SearchedGraph):
             view = reads.lineage(job if isinstance(job, int) else reads.job(job).row.id)
             below = services_below(view, view.job_id, reads.services())
             runs = reads.latest_runs(view.jobs) if options.by_run else None
-            return lineage.draw(Reach(view, below, look.now), options, look, size, runs)
+            ahead = by_job(one for day in _open(below) for one in reads.jobs_ahead(day.name, day.bd, day.submission))
+            return lineage.draw(Reach(view, below, look.now), options, look, size, runs, ahead)
 
         self.look_up("lineage", read, self._show)
 
@@ -76,15 +81,15 @@ class LineageScreen(SearchedGraph):
         self.board.ask_for(
             self,
             "drawing",
-            lambda reads: lineage.draw(shown.found, options, look, size, shown.runs),
+            lambda reads: lineage.draw(shown.found, options, look, size, shown.runs, shown.ahead),
             self._show,
             first=True,
         )
 
     @property
     def _room(self) -> tuple[int, int]:
-        size = self.canvas.size
-        return (size.width, size.height) if size else (self.app.size.width, self.app.size.height - 6)
+        size = self.canvas.size  # less the cell of a scroll bar
+        return (size.width - 1, size.height) if size else (self.app.size.width - 1, self.app.size.height - 6)
 
     def _show(self, shown: Shown) -> None:
         before, self.shown = self.shown, shown
@@ -97,6 +102,11 @@ class LineageScreen(SearchedGraph):
         self.canvas.show(shown.drawing, place if place is not None else centre or 0)
         self._lit()
         self.tick()
+        self.seek_on()
+
+    @property
+    def is_drawn(self) -> bool:
+        return self.shown is not None and self.shown.options == self.options
 
     def _lit(self) -> None:
         """With the blast radius lit, all else is dim."""
@@ -198,6 +208,9 @@ class LineageScreen(SearchedGraph):
         is_centre = self.shown is not None and self.here.id == self.shown.found.view.job_id
         return "it is the centre already" if is_centre else ""
 
+    def why_not_what_if(self) -> str:
+        return "" if self.here is not None else self.why_not_lineage()
+
     def do_lineage(self) -> None:
         self.job = self.job_here()
         self.stand_next_on = self.here.id if self.here else None
@@ -246,3 +259,7 @@ class LineageScreen(SearchedGraph):
     @on(Canvas.Picked)
     def picked(self) -> None:
         self.action_act("open")
+
+
+def _open(services: Sequence[ServiceView]) -> list[ServiceView]:
+    return [one for one in services if one.delivered is None][:MOST_SERVICES]

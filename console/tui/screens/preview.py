@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from connectors.words import STARTING, Verb
+from console.model.conf import read_conf, words_of
 from console.model.steps import ON_ITS_WAY, refusal
 from console.model.views import ActionView
 from console.model.words import Safety
@@ -14,6 +15,9 @@ from console.tui.asking import Asking
 from console.tui.order import REVERSIBLE, Order, verb_word
 from console.tui.ports import AnswerLike, RequestsLike
 from console.tui.screens.sending import SendScreen
+
+CONF = ("conf", "With a conf", "what is given along: NAME=VALUE words, or JSON; shown again before it is sent")
+BACK = ("back", "Back", "nothing is sent")
 
 
 class PreviewScreen(SendScreen[None]):
@@ -26,6 +30,8 @@ class PreviewScreen(SendScreen[None]):
         self.overlap: str | None = None
         """What a person chose where it runs now: "queue" or "allow"."""
         self.watched: tuple[ActionView, ...] = ()
+        self.typed_conf = ""
+        """As it was typed."""
         self.waits = False
         """Whether what was asked for waits before it is sent."""
         self.pane.hang = shown.LABEL
@@ -35,9 +41,13 @@ class PreviewScreen(SendScreen[None]):
         return verb_word(self.order.verb).upper(), self.order.job
 
     @property
+    def asking(self) -> str:
+        return f"asking the engine what this would send: {verb_word(self.order.verb)}…"
+
+    @property
     def names(self) -> tuple[str, ...]:
         job = self.order.job
-        return (job, job.partition("/")[2] or job)
+        return (str((self.preview or {}).get("confirm", job)), job, job.partition("/")[2] or job)
 
     @property
     def must_type(self) -> bool:
@@ -59,8 +69,7 @@ class PreviewScreen(SendScreen[None]):
         if header is not None and not header.engine.alive:  # nobody would answer
             self._failed(chrome.banner(header, "", self.look).strip())
             return
-        word = verb_word(self.order.verb)
-        self.pane.show_runs([[(f"asking the engine what this would send: {word}…", "dim")]])
+        self.pane.show_runs([[(self.asking, "dim")]])
         Asking(self.board, self, "preview", self._ask, self._previewed, self._failed)
 
     def _ask(self, requests: RequestsLike) -> int:
@@ -76,24 +85,48 @@ class PreviewScreen(SendScreen[None]):
         self.preview = answer.data
         self.pane.show_runs(self._told(answer.data))
         refused = refusal(answer.data, self.order.verb)
-        if refused:
-            self.offer([("back", "Back", "nothing can be sent: " + refused)])
+        if self.board.header is not None and self.board.header.frozen:
+            self.offer([("back", "Back", "nothing can be sent while all is frozen")])
+        elif refused:
+            again = [CONF] if self._takes_conf and self.typed_conf else []
+            self.offer([("back", "Back", "nothing can be sent: " + refused), *again])
         elif self._overlaps:
-            self.offer(
-                [
-                    ("back", "Back", "nothing is sent"),
-                    ("queue", "Wait for its turn", "sent once when what runs now has ended"),
-                    ("allow", "Send beside it", "it runs twice at once; its name is typed first"),
-                ]
+            self._offer_ways(
+                ("queue", "Wait for its turn", "sent once when what runs now has ended"),
+                ("allow", "Send beside it", "it runs twice at once; its name is typed first"),
             )
-            self.paint_title(f"{self._key('down')} {self._key('enter')} chooses ")
         elif self.order.builds_on:
-            self.offer(
-                [("back", "Back", "nothing is sent"), ("anyway", "Done all the same", "what it builds on is not good")]
-            )
-            self.paint_title(f"{self._key('down')} {self._key('enter')} chooses ")
+            self._offer_ways(("anyway", "Done all the same", "what it builds on is not good"))
+        elif self._takes_conf:
+            self._offer_ways(("anyway", self.SEND, "its name is typed first" if self.must_type else ""))
         else:
             self.offer_sending(str(answer.data.get("words", "")))
+
+    def _offer_ways(self, *ways: tuple[str, str, str]) -> None:
+        self.offer([BACK, *ways, *([CONF] if self._takes_conf else [])])
+        self.paint_title(f"{self._key('down')} {self._key('enter')} chooses ")
+
+    @property
+    def _takes_conf(self) -> bool:
+        return "conf" in (self.preview or {}).get("takes", ())
+
+    def _ask_conf(self) -> None:
+        """What is given along with the start; then the engine is asked anew what it would send."""
+        from console.tui.screens.ask import AskScreen
+
+        says = "what is given along: NAME=VALUE words or a JSON object, no secret; empty takes it away"
+        box = AskScreen(f"START {self.order.job} with a conf", says, self.typed_conf, _conf_fault)
+        self.board.push_screen(box, self._with_conf)
+
+    def _with_conf(self, text: str | None) -> None:
+        if text is None or self.sent:
+            return
+        self.typed_conf, conf = text, read_conf(words_of(text))
+        others = {name: value for name, value in self.order.parameters.items() if name != "conf"}
+        self.order = self.order._replace(parameters=others | ({"conf": conf} if conf else {}))
+        self.preview, self.overlap = None, None
+        self.offer([BACK])
+        self.begin()
 
     def _told(self, preview: Mapping[str, Any]) -> shown.Lines:
         """What would be sent, and the reason that a person has typed for it by then."""
@@ -106,6 +139,9 @@ class PreviewScreen(SendScreen[None]):
         if key == "withdraw":
             order = f"take back {self._order}"
             Asking(self.board, self, "withdraw", lambda asks: asks.withdraw(self.key), self._withdrawn, self.say, order)
+            return
+        if key == "conf":
+            self._ask_conf()
             return
         if key not in ("queue", "allow", "anyway"):
             super()._decide(key)
@@ -166,3 +202,12 @@ class PreviewScreen(SendScreen[None]):
         """A second has passed; the age of each step moves."""
         super().tick()
         self.fetch()
+
+
+def _conf_fault(text: str) -> str:
+    """Why the text is no conf; empty when it is one, or is empty."""
+    try:
+        read_conf(words_of(text))
+    except ValueError as error:
+        return str(error)
+    return ""

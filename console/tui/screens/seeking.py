@@ -20,9 +20,22 @@ class SearchedGraph(BaseScreen):
         self.job = job
         self.shown: Shown | None = None
         self.searched = ""
+        self._sought = 0
+        """The step of a search that waits for a drawing: what it would find in the one before may not be in that."""
         self.stand_next_on: int | None = None
         """The job that the cursor goes to in the next drawing; None: it stays on its job."""
         self.canvas = Canvas("reading…", id="graph")
+
+    @property
+    def is_drawn(self) -> bool:
+        """True where what is shown is what was asked for last."""
+        raise NotImplementedError
+
+    def seek_on(self) -> None:
+        """What was searched for while the drawing was on its way."""
+        step, self._sought = self._sought, 0
+        if step:
+            self._seek(step)
 
     def do_search(self) -> None:
         self.open_line(self.searched, "part of a job's name")
@@ -42,7 +55,7 @@ class SearchedGraph(BaseScreen):
             self._leave_search()
         if not self.searched:
             return typing
-        self.searched = ""
+        self.searched, self._sought = "", 0
         self.paint_frame()
         return True
 
@@ -61,6 +74,10 @@ class SearchedGraph(BaseScreen):
     def _seek(self, step: int) -> None:
         """The next job whose name holds the text; one that is not in view becomes the centre."""
         if self.shown is None or not self.searched:
+            return
+        if not self.is_drawn:
+            self._sought = step
+            self.paint_frame()
             return
         jobs, wanted = self.shown.found.view.jobs, self.searched.lower()
         known = sorted((one.name, one.id) for one in jobs.values() if wanted in one.name.lower())

@@ -59,7 +59,7 @@ class SendScreen(Overlay[Chosen]):
     def __init__(self) -> None:
         super().__init__()
         self.key = new_action_key()
-        self.sent = False
+        self.sent = self.turned_down = False
         self.why = ""
         self.wants_why = False
         self.said = ""
@@ -96,12 +96,12 @@ class SendScreen(Overlay[Chosen]):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What may be typed to send it: first the one that its title has, which is what is asked for."""
+        """What may be typed to send it: first the one that is asked for, which stands in the title."""
         return ()
 
     @property
     def asks(self) -> str:
-        """What a person is asked to type: the name that stands in the title of the box."""
+        """What a person is asked to type, before the cursor."""
         return f"type {self.names[0]}"
 
     @property
@@ -170,7 +170,7 @@ class SendScreen(Overlay[Chosen]):
     def _foot(self) -> None:
         if not self.is_attached:
             return
-        words = "back; what was sent goes on" if self.sent else "nothing is sent"
+        words = "back; what was sent goes on" if self.sent and not self.turned_down else "nothing is sent"
         hints = [Hint(self._key("enter"), "choose", 1), Hint(self.key_for("back"), words)]
         if self.pane.virtual_size.height > self.pane.size.height:
             hints.insert(0, Hint(self._key("pagedown"), "there is more", style="mark"))
@@ -241,7 +241,7 @@ class SendScreen(Overlay[Chosen]):
         """Asks the engine for what was shown, once."""
         if self.sent or not self.may_send() or chrome.is_small(self.app.size):
             return
-        self.sent = True
+        self.sent, self.turned_down = True, False
         self.line.display = False
         self.say("")
         self.paint_title("")
@@ -262,4 +262,6 @@ class SendScreen(Overlay[Chosen]):
         elif isinstance(error, ReasonNeeded):
             self._ask_why(str(error))
         else:
+            self.turned_down = True
+            self.offer([("back", "Back", "nothing was sent")])
             self.refused(str(error) or type(error).__name__)

@@ -21,8 +21,12 @@ from console.tui.widgets.table import Made, Row
 
 DETAIL_FROM = 20
 """Lines of a terminal that has room for what is told of the service under the cursor."""
+ROOMY = 45
+"""Lines of a terminal from which on there is room for more than the row under the cursor."""
 TALL, TALL_REASON = 30, 3
 """Lines of a terminal in which a reason may take several, and how many; in one with fewer where no row needs them."""
+BROKEN = 10
+"""Cells of a line of a reason that its last word may leave free."""
 LEAST_DETAIL = 3
 """Lines that are told of it beside its reason."""
 
@@ -148,10 +152,24 @@ class ServicesScreen(ShortListScreen):
             is_long = of.longest_reason > self.size.width - 2
             spare = self.grid.page + bar.size.height - services.lines_of(self._groups())
             is_tall = self.size.height >= TALL or spare >= LEAST_DETAIL + TALL_REASON
-            most = TALL_REASON if is_long and is_tall else 1
+            needed = 1 + of.longest_reason // max(1, self.size.width - BROKEN)
+            most = max(TALL_REASON, min(needed, spare - LEAST_DETAIL)) if is_long and is_tall else 1
             told = service_rows.detail(view, self.look, self.size.width, most)
             lines = max(len(told), 3 + most if of.has_cause else 2)  # it stays as high as it is
-            bar.show_lines([(tuple(runs), (), "panel") for runs in [*told, *[[]] * (lines - len(told))]])
+            told = [*told, *[[]] * (lines - len(told))]
+            more = self._others(view, spare - lines) if self.size.height >= ROOMY else []
+            bar.show_lines([(tuple(runs), (), "panel") for runs in [*told, *more]])
+
+    def _others(self, here: ServiceView, room: int) -> list[list[Run]]:
+        """On a large screen the same of the others that need a person, each below an empty line, while they fit whole;
+        a line stays free above them."""
+        found: list[list[Run]] = []
+        for view in self.views:
+            if view is not here and view.needs_a_person:
+                lines = [[], *service_rows.detail(view, self.look, self.size.width)]
+                if len(found) + len(lines) < room:
+                    found += lines
+        return found
 
     @on(Grid.Moved)
     def moved(self) -> None:

@@ -11,7 +11,7 @@ from textual.app import ComposeResult
 
 from console.model.carried import PlanView, StepView
 from console.model.ids import incident_name
-from console.model.steps import left_open
+from console.model.views import IncidentView
 from console.tui import underway
 from console.tui.cells import counted
 from console.tui.ports import ReadsLike
@@ -39,8 +39,8 @@ class StartedScreen(BaseScreen):
         super().__init__()
         self.number = number
         self.view: PlanView | None = None
-        self.left: list[str] = []
-        """Why its incident stays open though it is done."""
+        self.incident: IncidentView | None = None
+        """Its incident, once it is done."""
         self.grid = Grid(underway.STARTED, "reading…", id="grid")
         self.pane = Pane(id="detail")
         self.pane.wrapped, self.pane.hang, self.pane.finds_errors = True, LABEL, False
@@ -60,14 +60,14 @@ class StartedScreen(BaseScreen):
     def fetch(self) -> None:
         self.look_up("plan", self._read, self._show)
 
-    def _read(self, reads: ReadsLike) -> tuple[PlanView, list[str]]:
+    def _read(self, reads: ReadsLike) -> tuple[PlanView, IncidentView | None]:
         view = reads.plan(self.number)
         if view.state != "done" or view.incident_id is None:
-            return view, []
-        return view, left_open(reads.incident(view.incident_id))
+            return view, None
+        return view, reads.incident(view.incident_id)
 
-    def _show(self, found: tuple[PlanView, list[str]]) -> None:
-        view, self.left = found
+    def _show(self, found: tuple[PlanView, IncidentView | None]) -> None:
+        view, self.incident = found
         self.view = view
         if not self.grid.touched:
             self.grid.show(self._rows(view))
@@ -85,8 +85,8 @@ class StartedScreen(BaseScreen):
             self._explain()
 
     def _rows(self, view: PlanView) -> Rows:
-        name = incident_name(view.incident_id) if view.incident_id is not None else ""
-        return Rows([*underway.plan_rows(view, self.look), *underway.left_rows(name, self.left, self.look)])
+        ended = underway.ended_rows(self.incident, self.look) if self.incident is not None else []
+        return Rows([*underway.plan_rows(view, self.look), *ended])
 
     def _stands(self, view: PlanView, width: int) -> list[Line]:
         """Who asked for it and why, and that it goes on: in two lines where they do not fit into one."""

@@ -30,7 +30,7 @@ def take(screen: BaseScreen, row: IncidentRow) -> None:
 
     def long(text: str | None) -> None:
         if text is not None:
-            says = "what do you do? It stands beside the incident; nothing of it will do as well"
+            says = "what do you do? It stands beside the incident; it may be left empty"
             box = AskScreen(f"TAKE {name} for {text}", says, fault=lambda _: "")
             screen.board.push_screen(box, lambda why: taken(text, why))
 

@@ -19,6 +19,7 @@ from console.tui.widgets.grid import Grid
 from console.tui.widgets.paint import Run, fit, length_of
 from console.tui.widgets.table import Made, Row
 
+WIDE = 100
 SCRUBBER_LEAST, SCRUBBER_MOST = 18, 40
 """Cells of the line that says where in the night one looks: what is told of a lane goes before it."""
 
@@ -77,8 +78,8 @@ class TonightScreen(NightScreen):
     def _scrub(self, drawn: Drawn, at: datetime) -> tuple[list[Run], list[Run]]:
         """What the lane under the cursor says, and where in the night one looks."""
         lane = self.here
-        told = [] if lane is None else gantt.words(lane, self.look)
         width = self.app.size.width
+        told = [] if lane is None else gantt.words(lane, self.look, width >= WIDE)
         room = max(SCRUBBER_LEAST, min(SCRUBBER_MOST, width // 3, width - length_of(told) - 1))
         return told, gantt.scrubber(drawn.first, drawn.last, at, room, self.look)
 

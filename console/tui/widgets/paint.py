@@ -87,6 +87,12 @@ def _fit(text: str, width: int, right: bool, more: str) -> str:
 _fitted = lru_cache(8192)(_fit)
 
 
+def cut(text: str, most: int) -> str:
+    """`text` in the cells that it takes, at most so many; a cut is marked at its end."""
+    text = one_line(text)
+    return fit(text, min(most, len(text) if text.isascii() else cell_len(text)))
+
+
 def fit_middle(text: str, width: int) -> str:
     """`text` in at most `width` cells; where it is too long its middle is left out, because names differ at the end."""
     text = one_line(text)

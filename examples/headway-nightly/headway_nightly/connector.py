@@ -82,7 +82,7 @@ class NightlyConnector:
         rows = rows_of(reply, "runs")
         for number, row in enumerate(rows, 1):
             try:
-                runs.append(read_run(row, RUNS, STATES))
+                runs.append(read_run(row, RUNS, STATES, reply.clock))
             except RecordUnreadable as error:
                 bad.append(skipped(f"run {number}", row, error))
         newest = max([str(row.get("changed", "")) for row in rows if isinstance(row, dict)], default="")
@@ -141,5 +141,6 @@ CONNECTOR = ConnectorKind(
     capabilities=frozenset({Capability.LOG}),
     missing={one: OBSERVES for one in Capability if one is not Capability.LOG},
     proofs=frozenset({Proof.FULL}),
+    schedules="expression",
     ladder="Proves start, end, outcome and output of each run, as its API tells them.",
 )

@@ -15,18 +15,15 @@ from connectors.conformance import ConnectorConformance
 from connectors.conformance_http import NastyTransport
 from connectors.conformance_replies import GONE
 from connectors.contract import Connector, RunRecord, State
-from tests.connectors.airflow.support import latest, night, opened
+from tests.connectors.airflow.support import latest, night, opened, told
 from tests.fakes.airflow import FakeAirflow
+from tests.fakes.unsent import CROWDS
 
 
 class AirflowOnAFake(ConnectorConformance):
     kind = CONNECTOR
     lists_of_records = 2
-    unplayed: ClassVar[Mapping[str, str]] = {
-        "crowded": "its bench has 1,000,000 runs in a real Airflow",
-        "long_log": "not on the fake: its logs are of one page",
-        "with_a_run_behind": "the fake has no clock of its own",
-    }
+    elsewhere: ClassVar[Mapping[str, str]] = {"crowded": CROWDS}
 
     def on(self, fake: FakeAirflow, transport: httpx.BaseTransport | None = None) -> Connector:
         """A connector of ours on this estate; `transport` stands between."""
@@ -59,6 +56,25 @@ class AirflowOnAFake(ConnectorConformance):
         lists = r"/(dagRuns|taskInstances|taskInstances/list)$"
         nasty = NastyTransport(self.door(self.fake), how, lists, "note", endless=_more)
         return self.on(self.fake, nasty)
+
+    def long_log(self, size: int) -> tuple[Connector, RunRecord]:
+        run = latest(self.on(self.fake), "load_orders")
+        self.fake.long_log = size
+        return self.on(self.fake), run
+
+    def with_a_run_behind(self) -> tuple[Connector, Callable[[], str]]:
+        """A transaction that is committed later than it is stamped."""
+        return self.on(self.fake), self._put_behind
+
+    def _put_behind(self) -> str:
+        known = set(told(self.on(self.fake))[0])
+        run_id = self.fake.start("load_orders", "manual__late")
+        self.fake.tick()
+        for row in (*self.fake.runs, *self.fake.instances):
+            if row["dag_run_id"] == run_id:
+                row["_updated"] -= timedelta(seconds=15)
+        [new] = {key for job, key in set(told(self.on(self.fake))[0]) - known if job == "load_orders"}
+        return new
 
     def with_a_right_revoked(self) -> Connector:
         self.fake.forbidden = "clear|dagRuns"

@@ -139,6 +139,12 @@ def test_a_token_is_renewed_before_its_end_and_after_a_refusal() -> None:
     assert {"Authorization": "Bearer ya29.3"} == token.headers(door, Deadline(5))
 
 
+def test_dots_that_fill_a_token_up_are_no_part_of_it() -> None:
+    padded = {"access_token": "ya29.c.b0Aa.........", "expires_in": 3599}
+    door = HttpDoor("Google", auth_google.METADATA, transport=httpx.MockTransport(google([], body=padded)))
+    assert {"Authorization": "Bearer ya29.c.b0Aa"} == auth_google.GoogleToken(None, door).headers(door, Deadline(5))
+
+
 @pytest.mark.parametrize("key", ["", "[]", "{}", json.dumps({**json.loads(KEY), "private_key": "hunter2"})])
 def test_what_is_no_key_is_refused_without_its_words(key: str) -> None:
     connector = opened(behind(lambda _: False), _nobody, google={"key": {"env": "K"}}, secret=key)

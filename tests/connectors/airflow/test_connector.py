@@ -15,7 +15,7 @@ from connectors.airflow.connector import CONNECTOR, AirflowConnector
 from connectors.airflow.options import AirflowOptions
 from connectors.conformance import ref
 from connectors.contract import AccessRefused, ConnectorError, NotSupported, RunRef, SystemUnreachable
-from connectors.secrets import SecretStore
+from connectors.secrets import SecretStore, remembering
 from connectors.transport.http import Deadline, HttpDoor
 from tests.connectors.airflow.support import URL, latest, night, opened
 from tests.fakes.airflow import FakeAirflow
@@ -208,7 +208,7 @@ def test_no_secret_is_in_any_message(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_token_that_we_got_is_masked_from_then_on() -> None:
     store = SecretStore()
-    auth.remembering(store)("a-token-of-the-server")
+    remembering(store)("a-token-of-the-server")
     assert "•••" == store.mask("a-token-of-the-server")
 
 

@@ -74,3 +74,27 @@ def test_a_task_names_a_pool_of_its_own_in_its_definition() -> None:
     assert found.tasks[0].definition.endswith(", pool warehouse")
     plain = parse_inventory.definition("etl", {}, [{**row, "pool": "default_pool"}])
     assert "pool" not in plain.tasks[0].definition
+
+
+@pytest.mark.parametrize("version", ON)
+def test_a_chain_of_tasks_in_one_pool_takes_one_slot_of_it(version: int) -> None:
+    fake = waiting({**FULL, "name": "warehouse", "slots": 3, "open_slots": 3})
+    fake.pool_of = {"load": "warehouse"}
+    jobs = {one.native_id: one for one in ON[version](fake).inventory("", 5).jobs}
+    assert [("warehouse", 3), ("", None)] == [(jobs[dag].pool, jobs[dag].slots) for dag in ("load", "idle")]
+
+
+def test_tasks_of_several_pools_or_side_by_side_take_nobody_knows_how_many_slots() -> None:
+    one = {**recorded("tasks")["tasks"][0], "pool": "warehouse"}
+    first, last = {**one, "task_id": "a", "downstream_task_ids": ["b"]}, {**one, "task_id": "b"}
+    last["downstream_task_ids"] = []
+    assert "warehouse" == parse_inventory.definition("etl", {}, [first, last]).pool
+    assert "" == parse_inventory.definition("etl", {}, [first, {**last, "pool": "other"}]).pool
+    assert "" == parse_inventory.definition("etl", {}, [{**first, "downstream_task_ids": []}, last]).pool
+
+
+def test_an_account_that_may_not_read_pools_tells_no_limit() -> None:
+    fake = waiting()
+    fake.pool_of = {"load": "warehouse"}
+    [dag] = [one for one in opened(fake).inventory("", 5).jobs if one.native_id == "load"]
+    assert ("warehouse", None) == (dag.pool, dag.slots)

@@ -9,12 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from connectors.contract import Evidence, NotSupported, Proof, State, Verb
+from connectors.conformance import new_key
+from connectors.contract import Evidence, Found, NotSupported, Proof, RunRecord, State, Verb
+from connectors.cron import anacron
 from connectors.cron.anacron import AnacronJob, jobs
 from connectors.cron.attempts import Book
 from connectors.cron.logline import read_line
+from connectors.cron.spool import WrapperStart
 from tests.connectors.cron.support import ask, connect
-from tests.fakes.ssh_local import LocalHost
+from tests.connectors.cron.test_gate import Gated
+from tests.fakes.ssh_local import ME, LocalHost
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 TABLE = """\
@@ -129,7 +133,133 @@ def test_a_job_whose_anacron_is_gone_is_unknown(host: LocalHost) -> None:
     assert "anacron's log proves the start" in poll.runs[0].message
 
 
-def test_acts_are_refused_with_what_to_type(host: LocalHost) -> None:
-    for verb in (Verb.START, Verb.HOLD):
-        with pytest.raises(NotSupported, match=r"As root on its host: anacron -f -n job\.good"):
-            connect(host).preview(ask(verb, "db07:anacron/job.good", {"until": "2026-11-21T20:00:00Z"}), 20)
+ANACRON = """\
+while [ $# -gt 1 ]; do case $1 in -t) shift; [ -r "$1" ] || exit 9 ;; esac; shift; done
+echo "Anacron 2.3 started on 2026-11-21" >&2
+[ -f {0}/locked ] && { echo "Job \\`$1' locked by another anacron - skipping" >&2; exit 0; }
+line() { echo "$(date -u +%Y-%m-%dT%H:%M:%S+00:00) db07 anacron[$$]: $*" >>{1}; echo "$*" >&2; }
+line "Job \\`$1' started"
+sleep 0.2
+line "Job \\`$1' terminated$(cat {0}/ends)"
+"""
+"""What anacron 2.3 says under -d, to its log and to whoever called it; whatever the job did, it ends with 0."""
+
+
+@pytest.fixture
+def rerunnable(host: LocalHost, monkeypatch: pytest.MonkeyPatch) -> LocalHost:
+    """A host with an anacron, whose root is whoever runs this."""
+    monkeypatch.setattr(anacron, "USER", ME)
+    host.shim("anacron", ANACRON.replace("{0}", str(host.folder)).replace("{1}", str(host.log)))
+    (host.folder / "ends").write_text("")
+    table = host.folder / "etc/anacrontab"
+    table.write_text("SHELL=/bin/sh\n1 5\tjob.good\ttrue \\\n  and more\n1 5 job.* true\n1 5 job.other true\n")
+    return host
+
+
+def reruns(host: LocalHost, job: str = "db07:anacron/job.good") -> list[RunRecord]:
+    """Reruns it, again under the same key when it has ended, and tells what became of it."""
+    connector = connect(host)
+    preview = connector.preview(ask(Verb.RERUN, job), 20)
+    assert preview.refused is None
+    key = new_key()
+    connector.act(preview, key, 20)
+    cursor, found = "", dict[str, RunRecord]()
+    for _ in range(200):
+        poll = connector.poll(cursor, (), 20)
+        cursor, found = poll.cursor, found | {run.attempt_key: run for run in poll.runs}
+        if found and not poll.more and not any(run.state.is_open for run in found.values()):
+            break
+        time.sleep(0.05)
+    assert [key] == [run.action_key for run in found.values()], "its log and its mark tell one attempt"
+    assert isinstance(connector.look_up(preview, key, 20), Found)
+    assert "before" in connector.act(preview, key, 20).words
+    return list(found.values())
+
+
+@pytest.mark.parametrize(
+    "ends, state, code",
+    [
+        ("", State.SUCCEEDED, 0),
+        (" (exit status: 4) (mailing output)", State.FAILED, 4),
+        (" due to signal 15", State.FAILED, 143),
+    ],
+)
+def test_a_rerun_goes_through_anacron_and_ends_as_its_job_did(
+    rerunnable: LocalHost, ends: str, state: State, code: int
+) -> None:
+    (rerunnable.folder / "ends").write_text(ends)
+    (run,) = reruns(rerunnable)
+    assert ("db07:anacron/job.good", state, code) == (run.job, run.state, run.exit_code)
+
+
+def test_one_that_another_anacron_runs_is_red_and_was_not_run(rerunnable: LocalHost) -> None:
+    (rerunnable.folder / "locked").write_text("")
+    (run,) = reruns(rerunnable)
+    assert (State.FAILED, 75) == (run.state, run.exit_code)
+
+
+def test_its_log_that_is_read_in_a_later_look_makes_no_second_attempt() -> None:
+    book, at = Book(), datetime(2026, 11, 21, 11, 5, tzinfo=UTC)
+    find = lambda *_: ("db07:anacron/job.good",)  # noqa: E731
+    key = new_key()
+    book.hear_wrapper(WrapperStart("1.77", at, 77, 1, "root", "b", "9", key, "h.1", "anacron"), find)
+    book = Book.from_json([one.as_json() for one in book.attempts])
+    for line in LOG.splitlines()[:5]:
+        if (event := read_line(line, NOW, UTC)) is not None and "job.good" in event.text:
+            book.hear_log(event, find, 1)
+    assert [(key, State.RUNNING)] == [(one.action, one.state) for one in book.attempts]
+
+
+def test_a_run_of_anacrons_own_just_before_a_rerun_stays_another(rerunnable: LocalHost) -> None:
+    began = time.time() - 8
+    say(rerunnable, 4194303, "Job `job.good' started", began)
+    say(rerunnable, 4194303, "Job `job.good' terminated (exit status: 4)", began + 2)
+    connector = connect(rerunnable)
+    preview, key = connector.preview(ask(Verb.RERUN, "db07:anacron/job.good"), 20), new_key()
+    first = connector.poll("", (), 20)
+    connector.act(preview, key, 20)
+    found: dict[str, RunRecord] = {}
+    for _ in range(200):
+        found |= {run.attempt_key: run for run in connector.poll(first.cursor, (), 20).runs}
+        if any(run.action_key == key and not run.state.is_open for run in found.values()):
+            break
+        time.sleep(0.05)
+    assert [(key, State.SUCCEEDED, 0)] == [
+        (run.action_key, run.state, run.exit_code)
+        for run in found.values()
+        if run.attempt_key not in {run.attempt_key for run in first.runs}
+    ]
+    assert [4] == [run.exit_code for run in first.runs]
+
+
+def test_a_rerun_says_what_it_does_and_what_it_cannot(rerunnable: LocalHost) -> None:
+    preview = connect(rerunnable).preview(ask(Verb.RERUN, "db07:anacron/job.good"), 20)
+    table = rerunnable.folder / "etc/anacrontab"
+    assert (f"ssh db07 sh -s: as {ME}, anacron -d -f -n -t {table} job.good",) == preview.native_calls
+    assert "anacron's own lock" in preview.notes[0]
+    odd = connect(rerunnable).preview(ask(Verb.RERUN, "db07:anacron/job.*"), 20)
+    assert odd.refused is not None
+    assert "is a pattern to anacron" in odd.refused
+    say(rerunnable, os.getpid(), "Job `job.good' started", time.time() - 5)
+    runs = connect(rerunnable).preview(ask(Verb.RERUN, "db07:anacron/job.good"), 20)
+    assert runs.refused is not None
+    assert "it runs now, by anacron" in runs.refused
+
+
+def test_a_line_that_changed_since_the_preview_is_not_run(rerunnable: LocalHost) -> None:
+    connector = connect(rerunnable)
+    preview = connector.preview(ask(Verb.RERUN, "db07:anacron/job.good"), 20)
+    (rerunnable.folder / "etc/anacrontab").write_text("1 5 job.good rm -rf /srv\n")
+    with pytest.raises(NotSupported, match="this line is no longer in"):
+        connector.act(preview, new_key(), 20)
+
+
+def test_through_a_key_that_only_looks_it_is_refused(rerunnable: LocalHost) -> None:
+    through = connect(rerunnable, Gated(rerunnable), restricted=True)
+    with pytest.raises(NotSupported, match="its key may only look"):
+        through.preview(ask(Verb.RERUN, "db07:anacron/job.good"), 20)
+
+
+def test_a_hold_is_refused_with_what_to_type(host: LocalHost) -> None:
+    with pytest.raises(NotSupported, match=r"as root on its host: anacron -u job\.good"):
+        connect(host).preview(ask(Verb.HOLD, "db07:anacron/job.good", {"until": "2026-11-21T20:00:00Z"}), 20)

@@ -14,6 +14,7 @@ from connectors.cron.busybox import as_logged, command_of, taken_as, writes_a_fi
 from connectors.cron.crontab import TableFile, read_tables
 from connectors.cron.logline import Word, read_line
 from connectors.cron.parse import processes
+from connectors.cron.tables import Daemon
 from connectors.transport.answer import Section
 from connectors.transport.ssh import Completed
 from tests.connectors.cron.support import connect
@@ -88,8 +89,10 @@ def test_its_command_ends_at_the_first_hash_and_has_no_percent() -> None:
 
 def test_a_crontab_is_read_line_by_line() -> None:
     text = "FOO=bar\nSHELL=/bin/ash\nCRON_TZ=UTC\n0 3 * * * a\nx y\n61 3 * * * b\n0 4 * * * last"
-    mine = TableFile("/etc/crontabs/etl", text, "etl", 0o600, "root", is_busybox=True)
-    tables = read_tables([mine, TableFile("/etc/crontabs/cron.update", "etl", "cron.update", is_busybox=True)], None)
+    mine = TableFile("/etc/crontabs/etl", text, "etl", 0o600, "root", daemon=Daemon.BUSYBOX)
+    tables = read_tables(
+        [mine, TableFile("/etc/crontabs/cron.update", "etl", "cron.update", daemon=Daemon.BUSYBOX)], None
+    )
     assert [(line.expression, line.command) for line in tables.lines] == [
         ("0 3 * * *", "a"), ("* 3 * * *", "b"), ("0 4 * * *", "last"),
     ]  # fmt: skip
@@ -103,7 +106,9 @@ def test_a_crontab_is_read_line_by_line() -> None:
 
 
 def test_a_crontab_of_another_owner_than_root_is_not_read() -> None:
-    tables = read_tables([TableFile("/etc/crontabs/etl", "0 3 * * * a\n", "etl", 0o600, "etl", is_busybox=True)], None)
+    tables = read_tables(
+        [TableFile("/etc/crontabs/etl", "0 3 * * * a\n", "etl", 0o600, "etl", daemon=Daemon.BUSYBOX)], None
+    )
     assert (tables.lines, tables.faults[0].mend) == ((), "chown root /etc/crontabs/etl")
 
 
@@ -122,7 +127,7 @@ def test_a_crontab_of_another_owner_than_root_is_not_read() -> None:
 def test_whether_it_writes_a_log_without_times(arguments: str, own: bool) -> None:
     assert writes_a_file(arguments) == own
     found = processes(Section("PROC", arguments, b"crond 95 all\nprogram busybox\nchild 96 95 100\n"))
-    assert (found.busybox, found.has_own_file, found.has_zones, found.level) == (True, own, False, 1)
+    assert (found.program, found.has_own_file, found.level) == (Daemon.BUSYBOX, own, 1)
 
 
 class BusyboxHost(LocalHost):

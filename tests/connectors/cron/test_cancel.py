@@ -30,7 +30,7 @@ from connectors.cron.cancel import unproved
 from connectors.cron.parse import Processes
 from connectors.transport.answer import HostNow
 from tests.connectors.cron.support import Breaking, ask, connect
-from tests.fakes.ssh_local import LocalHost
+from tests.fakes.ssh_local import ME, LocalHost
 
 NOW = datetime(2026, 11, 20, 8, 20, tzinfo=UTC)
 UPTIME = 100000.0
@@ -118,12 +118,12 @@ def test_same_key_again_sends_no_second_signal(host: LocalHost, tmp_path: Path) 
     assert isinstance(connector.look_up(preview, key, 20), Absent)
     connector.act(preview, key, 20)
     wait("the signal", count.exists)
-    heard = count.read_text()
     assert "under this key" in connector.act(preview, key, 20).words
     found = connector.look_up(preview, key, 20)
     assert isinstance(found, Found)
     assert told(host, str(run.action_key)).state is State.CANCELLING, "it ignores SIGTERM, so it is still ending"
-    assert count.read_text() == heard
+    records = (host.spool / ME / "runs").read_text()
+    assert records.count("\tC\t") == 1, "who is signalled is written down right before"
 
 
 @pytest.mark.parametrize("changed", ["birth", "boot", "pid"])

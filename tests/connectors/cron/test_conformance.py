@@ -5,17 +5,12 @@ from __future__ import annotations
 import itertools
 import json
 import re
-import shutil
-import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
-from unittest import SkipTest
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from connectors.conformance import ConnectorConformance, new_key
 from connectors.conformance_replies import (
@@ -30,10 +25,13 @@ from connectors.conformance_replies import (
     TWICE,
 )
 from connectors.contract import Connector, RunRecord, State
+from connectors.cron.attempts import attempt_key
 from connectors.cron.connector import CONNECTOR, CronConnector
 from connectors.transport.ssh import Completed
+from tests.fakes.login import keys_in, login_folder, no_secret
 from tests.fakes.spoiled import Spoil, an_hour_off, each_twice, half, on_line
 from tests.fakes.ssh_local import ME, WRAPPER, LocalHost
+from tests.fakes.unsent import CROWDS, ELSEWHERE_OVER_SSH, UNSENT_IN_A_LOG
 
 CRONTAB = """\
 SHELL=/usr/local/bin/headway-sh
@@ -43,11 +41,11 @@ SHELL=/usr/local/bin/headway-sh
 20 3 * * * echo orders.csv: No such file; exit 3
 # headway: long_job
 30 3 * * * sleep 600 & sleep 600; echo never
+# headway: due_job
+40 3 * * * echo due
 """
-
-
-def no_secret(reference: Any) -> str:
-    return ""
+DUE = "40 3 * * * echo due"
+"""Of a job that has no run: a second start of a minute is refused."""
 
 
 END = rb"H2\tE\t[0-9.]+\t[0-9]+\t3"
@@ -64,18 +62,13 @@ SPOILS: dict[str, Spoil] = {
 
 @pytest.fixture(scope="class")
 def host(request: pytest.FixtureRequest) -> Iterator[None]:
-    folder = Path(tempfile.mkdtemp(prefix="headway-cron-"))
-    local = LocalHost(folder / "db07")
-    local.crontab.write_text(CRONTAB)
-    local.crontab.chmod(0o600)
-    local.log.write_text("")
-    key = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
-    (folder / "key").write_bytes(key)
-    (folder / "key").chmod(0o600)
-    (folder / "known_hosts").touch()
-    request.cls.host, request.cls.folder = local, folder
-    yield
-    shutil.rmtree(folder)
+    with login_folder("cron") as folder:
+        local = LocalHost(folder / "db07")
+        local.crontab.write_text(CRONTAB)
+        local.crontab.chmod(0o600)
+        local.log.write_text("")
+        request.cls.host, request.cls.folder = local, folder
+        yield
 
 
 @pytest.mark.usefixtures("host")
@@ -88,11 +81,8 @@ class TestCronConformance(ConnectorConformance):
     """The log, where it is spoiled."""
     _pids = itertools.count(500)
 
-    unplayed: ClassVar[Mapping[str, str]] = {
-        "crowded": "the last 4 MB of a log are read, and hold no 100,000 runs",
-        "with_a_run_behind": "a log only grows at its end, and is read to its end",
-        "with_a_right_revoked": "rights are those of a host's files: tests/lab/test_cron_real.py takes them away",
-    }
+    elsewhere: ClassVar[Mapping[str, str]] = {**ELSEWHERE_OVER_SSH, "crowded": CROWDS}
+    unplayed = UNSENT_IN_A_LOG
 
     def answering(self, how: str) -> Connector:
         self.make_success(), self.make_failure()
@@ -103,10 +93,8 @@ class TestCronConformance(ConnectorConformance):
         if how == LONG_LINE:
             type(self).before = self.host.log.read_bytes()
             self.host.log.write_bytes((self.before or b"") + b"x" * LONG_BYTES + b"\n")
-        elif how in SPOILS:
-            self.host.spoil = SPOILS[how]
         else:
-            raise SkipTest(f"commands over SSH know no {how}")
+            self.host.spoil = SPOILS[how]
         return found
 
     def long_log(self, size: int) -> tuple[Connector, RunRecord]:
@@ -114,6 +102,24 @@ class TestCronConformance(ConnectorConformance):
         with Path(json.loads(run.native_ref)["output"]).open("wb") as file:
             file.truncate(size)
         return self.connector(), run
+
+    def with_a_run_behind(self) -> tuple[Connector, Callable[[], str]]:
+        """rsyslog writes late what waited in its queue."""
+        now = time.time()
+        self.host.log_line(next(self._pids), f"({ME}) CMD (echo fine)", now - 30)
+
+        def put() -> str:
+            pid, began = next(self._pids), int(now - 120)
+            self.host.log_line(pid, f"({ME}) CMD (echo fine)", began)
+            return attempt_key(began, pid)
+
+        return self.connector(), put
+
+    def with_a_right_revoked(self) -> Connector:
+        """As `chmod 600` of the log tells it; it does not keep root out, as whom this may run."""
+        found = self.connector()
+        self.host.spoil = lambda answer: answer.replace(b"READ|ok|", b"READ|denied|")
+        return found
 
     def connector(self) -> Connector:
         self.host.spoil = bytes
@@ -124,8 +130,7 @@ class TestCronConformance(ConnectorConformance):
 
     def connector_at(self, host: str, port: int) -> Connector:
         entry = {"name": "db07", "address": host, "port": port}
-        keys = {"key": str(self.folder / "key"), "known_hosts": str(self.folder / "known_hosts")}
-        return CronConnector(self.host.options(hosts=[entry], **keys), "db07", no_secret)
+        return CronConnector(self.host.options(hosts=[entry], **keys_in(self.folder)), "db07", no_secret)
 
     def make_success(self) -> str:
         if not (self.host.spool / ME).exists() or "echo fine" not in (self.host.spool / ME / "runs").read_text():
@@ -147,7 +152,10 @@ class TestCronConformance(ConnectorConformance):
     limits: ClassVar[Mapping[str, str]] = {"due": "no cron runs here; tests/lab shows it on a real one"}
 
     def a_startable_job(self) -> str:
-        return "db07:good_job"
+        return "db07:due_job"
+
+    def a_holdable_job(self) -> str:
+        return self.a_startable_job()
 
     def a_running_run(self) -> RunRecord:
         """A run that we started ourselves: it is proved by pid and start, as the wrapper wrote them."""
@@ -161,10 +169,10 @@ class TestCronConformance(ConnectorConformance):
             )
 
     def pause_by_hand(self, job_id: str) -> None:
-        self.host.crontab.write_text(self.host.crontab_text().replace("10 3 * * * echo fine", "#10 3 * * * echo fine"))
+        self.host.crontab.write_text(self.host.crontab_text().replace(DUE, f"#{DUE}"))
 
     def resume_by_hand(self, job_id: str) -> None:
-        self.host.crontab.write_text(self.host.crontab_text().replace("#10 3 * * * echo fine", "10 3 * * * echo fine"))
+        self.host.crontab.write_text(self.host.crontab_text().replace(f"#{DUE}", DUE))
 
     def native_trace(self) -> object:
         return self.host.crontab_text(), sorted(str(path) for path in self.host.spool.rglob("*"))

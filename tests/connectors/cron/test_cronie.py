@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -9,10 +13,13 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from connectors.contract import Evidence, State
-from connectors.cron import records
+from connectors.cron import cronie, records
 from connectors.cron.attempts import Book
+from connectors.cron.client import script
 from connectors.cron.crontab import TableFile, read_tables
+from connectors.cron.fields import BadField
 from connectors.cron.logline import read_line
+from connectors.cron.tables import Daemon, Tables
 from tests.connectors.cron.support import connect
 from tests.fakes.ssh_local import ME, LocalHost
 
@@ -64,22 +71,130 @@ def test_stamps_without_year_and_zone_are_the_hosts() -> None:
     assert datetime.fromtimestamp(first.started, UTC) == datetime(2026, 11, 20, 11, 30, 1, tzinfo=UTC)
 
 
+def read(text: str, path: str = "/etc/crontab", daemon: Daemon = Daemon.CRONIE, mode: int = 0o644) -> Tables:
+    user = path.rpartition("/")[2] if path.startswith("/var/spool/cron/") else None
+    return read_tables([TableFile(path, text, user, mode, user or "root", daemon)], frozenset({"root", "etl"}))
+
+
+def told(text: str, daemon: Daemon = Daemon.CRONIE) -> tuple[str, str, str]:
+    (line,) = read(text, daemon=daemon).lines
+    found = records.job("db07", line, "UTC", 1).schedule
+    return found.dialect, found.expression, found.words
+
+
 @pytest.mark.parametrize(
-    "has_zones, delay, told",
+    "text, expected",
     [
-        (True, "45", ("none", "", "daily at 03:10, up to 45 minutes later (RANDOM_DELAY)")),
-        (True, "0", ("debian-cron", "10 3 * * *", "daily at 03:10")),
-        (True, "x", ("debian-cron", "10 3 * * *", "daily at 03:10")),
-        (False, "45", ("debian-cron", "10 3 * * *", "daily at 03:10")),
+        ("RANDOM_DELAY=45\n10 3 * * * root a\n", ("none", "", "daily at 03:10, up to 45 minutes later (RANDOM_DELAY)")),
+        (
+            "RANDOM_DELAY=45 min\n10 3 * * * root a\n",
+            ("none", "", "daily at 03:10, up to 45 minutes later (RANDOM_DELAY)"),
+        ),
+        ("RANDOM_DELAY=1441\n10 3 * * * root a\n", ("debian-cron", "10 3 * * *", "daily at 03:10")),
+        ("RANDOM_DELAY=0\n10 3 * * * root a\n", ("debian-cron", "10 3 * * *", "daily at 03:10")),
+        ("RANDOM_DELAY=x\n10 3 * * * root a\n", ("debian-cron", "10 3 * * *", "daily at 03:10")),
+        ("6~15 3 * * * root a\n", ("none", "", "6~15 3 * * *, at a time that crond picks (~)")),
+        ("-*/15 * * * * root a\n", ("none", "", "every 15 minutes, in no log (-)")),
+        ("-~ 3 * * * root a\n", ("none", "", "~ 3 * * *, in no log (-)")),
+        ("SHELL=/usr/local/bin/headway-sh\n-@daily root a\n", ("debian-cron", "0 0 * * *", "daily at 00:00")),
     ],
 )
-def test_a_start_that_it_delays_at_random_is_expected_at_no_minute(
-    has_zones: bool, delay: str, told: tuple[str, str, str]
-) -> None:
-    """To Debian's cron RANDOM_DELAY is a variable like any other."""
-    table = TableFile("/var/spool/cron/etl", f"RANDOM_DELAY={delay}\n10 3 * * * /opt/load\n", "etl")
-    found = records.job("db07", read_tables([table], None).lines[0], "UTC", 1, has_zones).schedule
-    assert (found.dialect, found.expression, found.words) == told
+def test_a_start_that_no_minute_is_known_of_is_expected_at_none(text: str, expected: tuple[str, str, str]) -> None:
+    """Nobody's log tells of a line below a dash; the wrapper's records do."""
+    assert expected == told(text)
+
+
+def test_to_debians_cron_none_of_that_means_anything() -> None:
+    assert told("RANDOM_DELAY=45\n10 3 * * * root a\n", Daemon.DEBIAN)[0] == "debian-cron"
+    for line in ("-10 3 * * * root a\n", "6~15 3 * * * root a\n"):
+        (fault,) = read(line, daemon=Daemon.DEBIAN).faults
+        assert fault.reason.startswith("bad minute: cron ignores this whole file")
+
+
+@pytest.mark.parametrize(
+    "stands, taken",
+    [
+        ("6~15 * * * *", "6-15 * * * *"),
+        ("~ * * * *", "0-59 * * * *"),
+        ("~5,30~,50 ~ * * *", "0-5,30-59,50 0-23 * * *"),
+        ("0 3 ~ jan~mar *", "0 3 1-31 jan-mar *"),
+        ("0 3 * * fri-sun", "0 3 * * fri-7"),
+        ("0 3 * * sun-0", "0 3 * * sun-0"),
+        ("*/5 * * * *", "*/5 * * * *"),
+        ("@hourly", "@hourly"),
+    ],
+)
+def test_a_number_that_it_picks_may_be_any_of_the_range(stands: str, taken: str) -> None:
+    assert taken == cronie.taken_as(stands)
+
+
+@pytest.mark.parametrize("stands", ["1~5/2 * * * *", "9~3 * * * *", "1-2~5 * * * *", "~~ * * * *", "60~ * * * *", "~"])
+def test_what_it_cannot_pick_from_is_refused(stands: str) -> None:
+    with pytest.raises(BadField):
+        cronie.taken_as(stands)
+
+
+def test_a_line_that_it_cannot_read_is_left_out_alone() -> None:
+    found = read("1 2 * * * root good\n61 * * * * root a\n1 2 * * * nobody2 b\n3 4 * * * root last")
+    assert [line.command for line in found.lines] == ["good"]
+    assert [f"{fault.where}: {fault.reason.partition('.')[0]}" for fault in found.faults] == [
+        "/etc/crontab:2: bad minute: crond of cronie leaves this line out",
+        "/etc/crontab:3: bad username: crond of cronie leaves this line out",
+        "/etc/crontab:4: missing newline before EOF: crond of cronie leaves this line out",
+    ]
+
+
+def test_only_root_may_keep_a_line_of_an_own_crontab_out_of_the_log() -> None:
+    (mine,) = read("-1 2 * * * a\n", "/var/spool/cron/root").lines
+    assert (mine.command, mine.is_logged, mine.expression) == ("a", False, "1 2 * * *")
+    (fault,) = read("-1 2 * * * a\n", "/var/spool/cron/etl").faults
+    assert fault.reason.startswith("bad option: crond of cronie leaves this line out")
+
+
+@pytest.mark.parametrize(
+    "name, is_read",
+    [("with.dots", True), ("load", True), (".hidden", False), ("#load#", False), ("load~", False), ("a.rpmnew", False)],
+)
+def test_which_files_of_its_folder_it_reads(name: str, is_read: bool) -> None:
+    found = read("1 2 * * * root a\n", f"/etc/cron.d/{name}")
+    assert (is_read, ()) == (bool(found.lines), found.faults)
+
+
+@pytest.mark.parametrize("mode", [0o664, 0o755, 0o200])
+def test_a_file_of_another_mode_is_not_read(mode: int) -> None:
+    found = read("1 2 * * * root a\n", mode=mode)
+    assert (found.lines, found.faults[0].value) == ((), f"{mode:04o}")
+
+
+def test_a_line_that_leaves_no_word_is_found_again_by_its_hash_on_the_host(tmp_path: Path) -> None:
+    """The same line by line.sh, dash and nickname and all."""
+    asked = f"{script('line.sh')}kind=system user=root\njob_lines\n"
+    table = tmp_path / "table"
+    table.write_text("-@daily root a b\n-*/15 * * * * root c\n~ 3 * * * root d\n")
+    given = table.read_bytes()
+    done = subprocess.run(["sh", "-c", asked], input=given, capture_output=True, timeout=20, check=True)
+    assert [line.raw for line in read(table.read_text()).lines] == ["a b", "c", "d"]
+    assert done.stdout == b"1 - a b\n2 - c\n3 - d\n"
+
+
+def test_a_log_beside_lines_that_it_keeps_silent_of_is_not_taken_for_dead(tmp_path: Path) -> None:
+    """The crond of SUSE runs its run-crons so."""
+    host = LocalHost(tmp_path / "db07")
+    host.crontab.write_text("30 7 * * * /opt/load\n")
+    (host.folder / "etc/crontab").write_text("-*/15 * * * * root /usr/lib/cron/run-crons\n")
+    host.log_line(77, f"({ME}) CMD (/opt/load)", time.time() - 90)
+    host.spoil = a_child_of_cronies
+    assert not [words for words in connect(host).poll("", (), 20).warnings if "has no line of it" in words]
+    (host.folder / "etc/crontab").unlink()
+    assert [words for words in connect(host).poll("", (), 20).warnings if "has no line of it" in words]
+
+
+def a_child_of_cronies(answer: bytes) -> bytes:
+    """The answer of a host whose cronie started something half a minute ago."""
+    up = float(Path("/proc/uptime").read_text().split()[0])
+    ticks = int((up - 30) * os.sysconf("SC_CLK_TCK"))
+    child = f"crond 5 all\nprogram cronie\nchild 6 5 {ticks}\njob 7 6 {ticks}\n".encode()
+    return re.sub(rb"crond [^\n]*\n", child, answer, count=1)
 
 
 def test_crontabs_in_its_own_folder_are_the_users(tmp_path: Path) -> None:

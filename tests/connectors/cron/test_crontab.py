@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connectors.contract import Inventory
 from connectors.cron import records
 from connectors.cron.crontab import TableFile, as_logged, command_of, read_tables
+from connectors.cron.tables import Daemon
+from console.control.inventory import match
+from console.model.inventory import KnownJob
 
 USERS = frozenset({"root", "etl"})
 
@@ -104,17 +110,59 @@ def test_any_bytes_are_lines_or_faults(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "has_zones, expected",
+    "daemon, expected",
     [
-        (True, [("debian-cron", "UTC"), ("cronie", "Asia/Tokyo"), ("cronie", "UTC")]),
-        (False, [("debian-cron", "UTC"), ("debian-cron", "UTC"), ("debian-cron", "UTC")]),
+        (Daemon.CRONIE, [("debian-cron", "UTC"), ("cronie", "Asia/Tokyo"), ("cronie", "UTC")]),
+        (Daemon.DEBIAN, [("debian-cron", "UTC"), ("debian-cron", "UTC"), ("debian-cron", "UTC")]),
     ],
 )
 def test_a_line_below_cron_tz_runs_in_that_zone_where_its_daemon_has_it(
-    has_zones: bool, expected: list[tuple[str, str]]
+    daemon: Daemon, expected: list[tuple[str, str]]
 ) -> None:
     """To Debian's cron it is a variable like any other; a zone that nobody knows is UTC to cronie."""
     text = "1 3 * * * /a\nCRON_TZ=Asia/Tokyo\n2 3 * * * /b\nCRON_TZ=Nowhere/Land\n3 3 * * * /c\n"
-    lines = read_tables([user(text)], USERS).lines
-    found = [records.job("db07", line, "UTC", 1, has_zones).schedule for line in lines]
+    lines = read_tables([replace(user(text), daemon=daemon)], USERS).lines
+    found = [records.job("db07", line, "UTC", 1).schedule for line in lines]
     assert expected == [(one.dialect, one.zone) for one in found]
+
+
+def looked(before: str, after: str) -> tuple[list[str], list[str], list[str]]:
+    """After a crontab was edited: what was known again, by its name before; what is new; what is gone."""
+    told = [
+        [records.job("db07", line, "UTC", 1) for line in read_tables([user(text)], None).lines]
+        for text in (before, after)
+    ]
+    known = [
+        KnownJob(number, one.native_id, one.native_id, one.match_keys, one.definition_hash or "", one.schedule,
+                 one.schedule, None, None, None, definition=one.definition)
+        for number, one in enumerate(told[0], 1)
+    ]  # fmt: skip
+    changes = match(known, Inventory(tuple(told[1]), complete=True, hash="h"))
+    names = {one.id: one.native_id for one in known}
+    return (
+        [names[one.job_id] for one in changes.changed],
+        [one.native_id for one in changes.new],
+        [names[one.job_id] for one in changes.gone],
+    )
+
+
+NAMED = "# headway: always_fails\n*/3 * * * * exit 3\n"
+
+
+@pytest.mark.parametrize(
+    "before, after, changed, new, gone",
+    [
+        (NAMED, "*/2 * * * * head -c 9 /dev/zero\n", [], ["db07:etl-head-c-9-zero"], ["db07:always_fails"]),
+        (NAMED, "# headway: other\n*/3 * * * * echo fine\n", [], ["db07:other"], ["db07:always_fails"]),
+        (NAMED, "# headway: new_name\n*/3 * * * * exit 3\n", ["db07:always_fails"], [], []),
+        (NAMED, "# headway: always_fails\n*/9 * * * * echo mended\n", ["db07:always_fails"], [], []),
+        (NAMED, "*/5 * * * * exit 3\n", ["db07:always_fails"], [], []),
+        ("0 3 * * * /opt/a.sh\n", "0 3 * * * /opt/b.sh\n", ["db07:etl-a.sh"], [], []),
+        ("0 3 * * * /opt/a.sh\n", "0 4 * * * /opt/b.sh\n", [], ["db07:etl-b.sh"], ["db07:etl-a.sh"]),
+    ],
+)
+def test_a_line_lives_on_by_its_name_its_command_or_its_times_and_never_by_its_place_alone(
+    before: str, after: str, changed: list[str], new: list[str], gone: list[str]
+) -> None:
+    """A removed job lived on under the line that took its place, and its incident was closed as recovered."""
+    assert (changed, new, gone) == looked(before, after)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -345,3 +346,24 @@ def test_cancelled_run_whose_end_nothing_tells_is_cancelled_by_deduction() -> No
 @pytest.mark.parametrize("line", ["H2\tC\tx\t1\t2\tb\t" + KEY, "H2\tC\t1\t-1\t2\tb\t" + KEY, "H2\tC\t1\t1\t2\tb\tx"])
 def test_torn_or_foreign_record_of_a_cancel_is_none(line: str) -> None:
     assert read_record(line, "root") is None
+
+
+class Unwalked(list[Attempt]):
+    """Attempts that nobody may walk through: there are as many as a log has starts."""
+
+    def __iter__(self) -> Iterator[Attempt]:
+        raise AssertionError("an end looked at every start")
+
+
+def test_an_end_is_joined_to_its_start_by_its_command_and_not_by_a_walk_through_all() -> None:
+    book = Book()
+    for number in range(3):
+        start = f"2026-11-20T08:0{number}:01.1+00:00 db07 CRON[{70 + number}]: (root) CMD (/opt/job_{number})"
+        event = read_line(start, NOW, UTC)
+        assert event is not None
+        book.hear_log(event, any_job, 7)
+    found, book.attempts = list(book.attempts), Unwalked(book.attempts)
+    end = read_line("2026-11-20T08:03:01.1+00:00 db07 CRON[69]: (root) END (/opt/job_1)", NOW, UTC)
+    assert end is not None
+    book.hear_log(end, any_job, 7)
+    assert [State.RUNNING, State.SUCCEEDED, State.RUNNING] == [one.state for one in found]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 from hashlib import sha256
 from pathlib import Path
+from shlex import quote
+from shutil import which
 from typing import Any
 
 import pytest
@@ -13,12 +17,13 @@ from connectors.contract import AccessRefused, NotSupported, RunRef, Verb
 from connectors.cron.calls import GATE_VERSION, for_the_gate, let_through
 from connectors.cron.gate import text_for
 from connectors.transport.answer import sections
+from connectors.transport.local import LOGIN_PATH
 from connectors.transport.ssh import Completed
 from tests.connectors.cron.support import ask, connect
 from tests.fakes.ssh_local import ME, LocalHost
 
 NONCE = "0123456789abcdef"
-TEXTS = {5: "d0bdffac"}
+TEXTS = {8: "daa89ecb"}
 """Version of the gate -> how the sum of its text begins."""
 
 
@@ -28,7 +33,8 @@ class Gated:
     def __init__(self, host: LocalHost) -> None:
         self.host, self.address = host, host.address
         self.gate = host.folder / "headway-gate"
-        self.gate.write_text(text_for(host.options()))
+        places = " ".join(f"{name}={quote(value)}" for name, value in host.environment().items())
+        self.gate.write_text(text_for(host.options()).replace(f" PATH={LOGIN_PATH} ", f" {places} "))
 
     def run(self, stdin: bytes, argv: Any, timeout_seconds: float, once: bool = False) -> Completed:
         return self.host.run(stdin, ["sh", str(self.gate)], timeout_seconds)
@@ -98,7 +104,7 @@ def test_output_comes_through_the_gate_and_another_file_does_not(host: LocalHost
         (("crontabs", "-", "", "../../../etc/shadow"), "not names of users"),
         (("crontabs", "`touch {canary}`", "", ""), "not a number"),
         (("leave", "99999999999999999999999"), "not a number"),
-        (("new_spools", "/", "", "$(touch {canary})"), "new_spools"),
+        (("new_spools", "", "$(touch {canary})"), "new_spools"),
         (("become", "root"), "it only looks; it does not know become"),
         (("touch", "{canary}"), "it only looks"),
         (("; touch {canary}",), "it only looks"),
@@ -114,12 +120,6 @@ def test_what_is_not_a_look_is_refused(host: LocalHost, gated: Gated, call: tupl
     assert not canary.exists()
 
 
-def test_a_spool_of_the_askers_choice_is_not_looked_at(host: LocalHost, gated: Gated) -> None:
-    answer = gated.run(for_the_gate([("leave", "100"), ("new_spools", "/etc", "", "new")], NONCE, 0).encode(), (), 10)
-    spool = next(part for part in sections(answer.stdout, NONCE, "db07") if part.kind == "SPOOL")
-    assert spool.rest == f"ok|{host.spool}"
-
-
 def test_no_link_that_a_user_of_the_host_makes_leads_out_of_the_spool(host: LocalHost, gated: Gated) -> None:
     """Everybody may make a folder in the spool, and the key's login may read more than they."""
     secret = host.folder / "elsewhere" / "runs"
@@ -132,12 +132,105 @@ def test_no_link_that_a_user_of_the_host_makes_leads_out_of_the_spool(host: Loca
     (host.spool / "rotated" / "runs").write_text("own\n")
     (host.spool / "rotated" / "runs.1").symlink_to(secret)
     for user in ("folder", "file"):
-        assert "none of its logs" in told(
-            gated, ("follow", f"{host.spool}/{user}/runs", "new", "0", "0", "-", "0", "99")
-        )
-    calls = [("leave", "9999"), ("new_spools", "", "", "new")]
+        call = ("follow", f"{host.spool}/{user}/runs", "new", "0", "0", "-", "0", "99")
+        said = gated.run(for_the_gate([call], NONCE, 9999).encode(), (), 10).stdout
+        assert (True, False) == (f"FILE|absent||{host.spool}/{user}/runs".encode() in said, b"SECRET" in said)
+    calls = [("leave", "9999"), ("new_spools", "", "new")]
     said = gated.run(for_the_gate(calls, NONCE, 9999).encode(), (), 10).stdout
     assert (True, False) == (b"own\n" in said, b"SECRET" in said)
+
+
+def test_a_link_that_comes_between_two_looks_leads_nowhere(host: LocalHost, gated: Gated) -> None:
+    """The folder is its user's: the file that was looked at may be another one a moment later."""
+    secret, runs = host.folder / "secret", host.spool / "etl" / "runs"
+    secret.write_text("SECRET\n" * 9)
+    runs.parent.mkdir()
+    runs.write_text("own\n")
+    host.shim("stat", f'ln -sf "{secret}" "{runs}.new"; mv -f "{runs}.new" "{runs}"; exec {which("stat")} "$@"')
+    calls = [("leave", "9999"), ("follow", str(runs), "new", "0", "0", "-", "0", "shared")]
+    said = gated.run(for_the_gate(calls, NONCE, 9999).encode(), (), 10).stdout
+    assert runs.is_symlink()
+    assert (True, False) == (f"|{runs}".encode() in said, b"SECRET" in said)
+
+
+def test_a_user_who_puts_a_link_in_place_of_records_stops_nobodys_poll(host: LocalHost, gated: Gated) -> None:
+    host.run_wrapped("true")
+    runs = host.spool / ME / "runs"
+    for through in (connect(host), connect(host, gated, restricted=True)):
+        runs.unlink(missing_ok=True)
+        host.run_wrapped("true")
+        first = through.poll("", (), 10)
+        runs.unlink()
+        runs.symlink_to("/etc/passwd")
+        assert through.poll(first.cursor, (), 10).complete
+
+
+def test_the_mark_of_a_rerun_tells_nothing_but_a_number(host: LocalHost, gated: Gated) -> None:
+    secret = host.folder / "secret"
+    secret.write_text("SECRET 1\n")
+    for name, action in (("link", "a"), ("words", "b"), ("rerun", "c")):
+        (host.spool / name / "actions" / action).mkdir(parents=True)
+    (host.spool / "link/actions/a/pid").symlink_to(secret)
+    (host.spool / "words/actions/b/pid").write_text("SECRET 1\n")
+    (host.spool / "rerun/actions/c/pid").write_text("4194302 1\n")
+    said = gated.run(for_the_gate([("processes", "", "reruns")], NONCE, 0).encode(), (), 10).stdout
+    assert (True, False) == (b"pids  4194302\n" in said, b"SECRET" in said)
+
+
+@pytest.mark.parametrize("restricted", [True, False])
+@pytest.mark.parametrize("name", ["a..b", "new\nline", "of\x1fseparators"])
+def test_a_folder_in_the_spool_that_is_no_users_stops_no_poll_and_is_taken_for_no_log(
+    host: LocalHost, gated: Gated, name: str, restricted: bool
+) -> None:
+    """Anybody may make one: the gate refused each poll for it, and its first line was taken for cron's log."""
+    for each in (name, ME):
+        (host.spool / each).mkdir(parents=True)
+        (host.spool / each / "runs").write_text("")
+    connector = connect(host, gated, restricted=True) if restricted else connect(host)
+    cursor = ""
+    for _ in range(2):
+        cursor = connector.poll(cursor, (), 10).cursor
+    place = json.loads(cursor)
+    assert (str(host.log), [f"{host.spool}/{ME}/runs"]) == (place["log"][0], [one[0] for one in place["rec"]])
+
+
+def test_only_wrappers_are_looked_for(host: LocalHost, gated: Gated) -> None:
+    """Else the key tells of any path whether it is a program."""
+    answer = gated.run(for_the_gate([("wrappers", "/opt/x/headway-sh")], NONCE, 0).encode(), (), 10)
+    assert "|/opt/x/headway-sh" in sections(answer.stdout, NONCE, "db07")[0].rest
+    for path in ("/usr/bin/sudo", "/srv/../opt/headway-sh", "headway-sh"):
+        assert f"{path} is no wrapper" in told(gated, ("wrappers", "/opt/x/headway-sh", path))
+
+
+@pytest.mark.parametrize("shell", ["headway-sh", "/opt//headway-sh", "/opt/../opt/headway-sh"])
+def test_a_crontab_that_names_an_odd_wrapper_stops_no_probe_of_a_key_that_only_looks(
+    host: LocalHost, gated: Gated, shell: str
+) -> None:
+    """The gate refused the whole look for it."""
+    host.crontab.write_text(f"SHELL={shell}\n{host.crontab.read_text()}")
+    assert connect(host, gated, restricted=True).probe(10).reachable
+
+
+def test_nothing_of_the_clients_environment_reaches_the_gate(host: LocalHost, tmp_path: Path) -> None:
+    """sshd lets a client set what AcceptEnv names."""
+    gate, elsewhere = tmp_path / "gate", tmp_path / "elsewhere"
+    gate.write_text(text_for(host.options()))
+    (elsewhere / "crontabs").mkdir(parents=True)
+    (elsewhere / "crontabs" / ME).write_text("1 2 * * * SECRET\n")
+    (elsewhere / "id").write_text("#!/bin/sh\necho SECRET\n")
+    (elsewhere / "id").chmod(0o755)
+    told_by_client = {
+        "HEADWAY_CRONTABS": str(elsewhere / "crontabs"),
+        "HEADWAY_ETC": str(elsewhere),
+        "PATH": f"{elsewhere}:{os.environ['PATH']}",
+    }
+    asked = for_the_gate([("processes", "", ""), ("crontabs", "-", "", ""), ("who",)], NONCE, 0).encode()
+    done = subprocess.run(
+        ["sh", str(gate)], input=asked, env=told_by_client, capture_output=True, timeout=20, check=True
+    )
+    kinds = {part.kind for part in sections(done.stdout, NONCE, "db07")}
+    assert {"TABS", "ME"} <= kinds
+    assert (b"SECRET" in done.stdout, str(elsewhere).encode() in done.stdout) == (False, False)
 
 
 @pytest.mark.parametrize("said", [b"", b"echo hi\n", b"\x00\xff", b"headway-gate 1 $(id) 0\n"])

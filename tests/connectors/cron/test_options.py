@@ -66,6 +66,7 @@ def test_a_pasted_key_is_refused_and_never_repeated(setting: str, value: str, tm
         {"spool": "relative"},
         {"spool": "/var/'; touch /tmp/x; '"},
         {"logs": []},
+        {"logs": ["/var/log/my cron.log"]},  # the gate parts its list of them at blanks
         {"port": 0},
         {"colour": "red"},
     ],

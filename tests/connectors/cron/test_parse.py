@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import subprocess
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.contract import ConnectorError, SystemUnreachable
+from connectors.cron.client import script
 from connectors.cron.look import Answer, Look, crontabs
 from connectors.cron.parse import processes, tables_reply, zone_name
 from connectors.cron.state import Memory
+from connectors.cron.tables import Daemon
 from connectors.transport.answer import Section, host_now, sections
 
 NONCE = "00112233"
@@ -50,19 +54,42 @@ def test_level_of_a_daemon_without_the_option_is_debians_default() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments, expected",
+    "words, expected",
     [
-        ("/usr/sbin/crond\0-n", True),
-        ("/usr/sbin/crond-n", True),
-        ("crond", True),
-        ("/usr/sbin/cron\0-f", False),
-        ("/usr/sbin/cron-f", False),
-        ("/usr/sbin/crond2", False),
-        ("", False),
+        ("program cronie\n", Daemon.CRONIE),
+        ("program busybox\n", Daemon.BUSYBOX),
+        ("program debian\n", Daemon.DEBIAN),
+        ("program\n", Daemon.DEBIAN),
+        ("", Daemon.DEBIAN),
     ],
 )
-def test_only_cronies_daemon_goes_by_zones_of_its_own(arguments: str, expected: bool) -> None:
-    assert expected == processes(Section("PROC", arguments, b"crond 29 all\n")).has_zones
+def test_whose_cron_it_is_is_the_hosts_word(words: str, expected: Daemon) -> None:
+    assert expected == processes(Section("PROC", "", f"crond 29 all\n{words}".encode())).program
+
+
+@pytest.mark.parametrize(
+    "runs, installed, expected",
+    [
+        ("cron", "crond", ""),
+        ("crond", "", "cronie"),
+        ("busybox", "", "busybox"),
+        ("", "crond", "cronie"),
+        ("", "busybox", "busybox"),
+        ("", "", ""),
+    ],
+)
+def test_the_host_tells_whose_cron_runs_or_would_be_started(
+    tmp_path: Path, runs: str, installed: str, expected: str
+) -> None:
+    for program in {installed, "crond"} if installed else ():
+        (tmp_path / program).write_text("#!/bin/sh\n")
+        (tmp_path / program).chmod(0o755)
+    if installed == "busybox":
+        (tmp_path / "crond").unlink()
+        (tmp_path / "crond").symlink_to(tmp_path / "busybox")
+    asked = f'{script("collect.sh")}PATH={tmp_path}:/usr/bin:/bin name={runs} crond=\nwhich_program\necho "$program"\n'
+    done = subprocess.run(["sh"], input=asked.encode(), capture_output=True, timeout=20, check=True)
+    assert f"{expected}\n".encode() == done.stdout
 
 
 def test_level_is_unknown_while_no_daemon_runs() -> None:
@@ -119,7 +146,7 @@ def test_any_answer_is_a_poll_or_a_connector_error(noise: bytes, pieces: list[tu
             answer = Answer.of(sections(data, NONCE, "db07"))
             if answer.tables is None:
                 continue
-            known = crontabs(answer.tables, answer.host.offset_words, answer.processes.busybox)
+            known = crontabs(answer.tables, answer.host.offset_words, answer.processes.program)
             look = Look("db07", "/spool", Memory(), answer, known, datetime.now(UTC))
             look.moved()
             look.take()

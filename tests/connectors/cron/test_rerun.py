@@ -150,6 +150,29 @@ def test_rerun_beside_a_running_rerun_is_refused(host: LocalHost, tmp_path: Path
     assert str(overlap).startswith("it runs now as process ")
 
 
+@pytest.mark.parametrize(
+    "status, told",
+    [
+        ("0\n", "its mark is on db07, exit status 0"),
+        ("ended\n", "its mark is on db07, exit status ended"),
+        ("SECRET of root\n", "its mark is on db07"),
+        ("x" * 12, "its mark is on db07"),
+    ],
+)
+def test_the_status_of_a_mark_is_a_status_or_is_not_told(host: LocalHost, status: str, told: str) -> None:
+    """The mark lies in a folder of the user's own, who may have laid a link there; root reads all."""
+    host.crontab.write_text("# headway: job\n10 3 * * * true\n")
+    connector, key = connect(host), new_key()
+    preview = connector.preview(ask("db07:job"), 20)
+    mark, elsewhere = host.spool / ME / "actions" / key, host.folder / "elsewhere"
+    mark.mkdir(parents=True)
+    elsewhere.write_text(status)
+    (mark / "status").symlink_to(elsewhere)
+    found = connector.look_up(preview, key, 20)
+    assert isinstance(found, Found)
+    assert told == found.words
+
+
 def test_rerun_is_absent_only_when_its_host_would_not_start_it_any_more(host: LocalHost) -> None:
     """act.sh may begin two minutes after it was sent: a mark that is not there yet proves nothing before."""
     host.crontab.write_text("# headway: job\n10 3 * * * true\n")

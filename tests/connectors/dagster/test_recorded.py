@@ -34,6 +34,7 @@ from connectors.dagster.connector import CONNECTOR, DagsterConnector
 from connectors.dagster.options import DagsterOptions
 from tests.corpus import HOSTILE
 from tests.fakes.dagster import FakeDagster, recorded
+from tests.fakes.unsent import CROWDS
 
 URL = "https://dagster.example.com"
 ORDERS, STOCK = "load_orders", "stock_count"
@@ -58,7 +59,8 @@ def told(connector: Connector, cursor: str = "") -> tuple[dict[str, RunRecord], 
 
 class TestDagsterOnTheFake(ConnectorConformance):
     kind = CONNECTOR
-    unplayed: ClassVar[Mapping[str, str]] = {"crowded": "many seconds of a processor: tests/lab/test_crowds.py has it"}
+    elsewhere: ClassVar[Mapping[str, str]] = {"crowded": CROWDS}
+    limits: ClassVar[Mapping[str, str]] = {"schedule": "its jobs have none: test_parse reads what a real one tells"}
     against = "recorded: replies of Dagster 1.13.27, behind a fake with a state"
 
     @pytest.fixture(autouse=True)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
-from typing import Any
-from unittest import SkipTest
+from typing import Any, ClassVar
 
 import pytest
 
@@ -23,6 +22,8 @@ class TestDatabricksOnTheFake(ConnectorConformance):
     against = "fake: a Databricks workspace of ours, with a state"
     lists_of_records = 3  # a run that failed comes with its two tasks
     patience_seconds = 10.0
+    elsewhere: ClassVar[Mapping[str, str]] = {"crowded": "tests/lab/test_databricks_typed.py"}
+    unplayed: ClassVar[Mapping[str, str]] = {"long_log": "Databricks gives the first 5 MB of an output and no more"}
 
     @pytest.fixture(autouse=True)
     def world(self) -> None:
@@ -49,12 +50,6 @@ class TestDatabricksOnTheFake(ConnectorConformance):
             del other.jobs[int(STOCK)]
             return opened(other)
         return opened(self.fake, NastyTransport(self.fake.handle, how, r"/runs/list$", "run_name", endless=_more))
-
-    def crowded(self, runs: int) -> Connector:
-        raise SkipTest("they cost ten seconds of a processor: read in tests/lab")
-
-    def long_log(self, size: int) -> tuple[Connector, RunRecord]:
-        raise SkipTest("Databricks gives the first 5 MB of an output and no more")
 
     def with_a_run_behind(self) -> tuple[Connector, Callable[[], str]]:
         def put() -> str:

@@ -8,19 +8,15 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
-from unittest import SkipTest
 
 import paramiko
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from connectors.conformance import ConnectorConformance, new_key, ref
 from connectors.conformance_replies import (
@@ -31,14 +27,17 @@ from connectors.conformance_replies import (
     LONG_LINE,
     NOT_A_NUMBER,
     NOT_UTF8,
+    SHUFFLED,
     TRUNCATED,
     TWICE,
 )
 from connectors.contract import AccessRefused, Ask, CannotTell, Connector, Found, Poll, RunRecord, RunRef, State, Verb
 from connectors.dbt.connector import CONNECTOR, DbtConnector
-from tests.fakes.dbt import DbtHost, Spoiled, no_secret
+from tests.fakes.dbt import DbtHost, Spoiled
 from tests.fakes.dbt_tool import NODES, outcomes
+from tests.fakes.login import keys_in, login_folder, no_secret
 from tests.fakes.ssh_stub import StubServer
+from tests.fakes.unsent import CROWDS, ELSEWHERE_OVER_SSH, UNSENT_OVER_SSH
 
 RECORDED = Path(__file__).parents[2] / "recordings" / "dbt"
 ORDERS = "model.shop.orders"
@@ -46,25 +45,18 @@ ORDERS = "model.shop.orders"
 
 @pytest.fixture(scope="class")
 def host(request: pytest.FixtureRequest) -> Iterator[None]:
-    folder = Path(tempfile.mkdtemp(prefix="headway-dbt-"))
-    key = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
-    (folder / "key").write_bytes(key)
-    (folder / "key").chmod(0o600)
-    (folder / "known_hosts").touch()
-    request.cls.host, request.cls.folder = DbtHost(folder / "etl01", "good", "bad", "odd"), folder
-    request.cls.host.ran("good", ago=3600)
-    yield
-    shutil.rmtree(folder)
+    with login_folder("dbt") as folder:
+        request.cls.host, request.cls.folder = DbtHost(folder / "etl01", "good", "bad", "odd"), folder
+        request.cls.host.ran("good", ago=3600)
+        yield
 
 
 @pytest.mark.usefixtures("host")
 class TestDbt(ConnectorConformance):
     kind = CONNECTOR
     against = "recorded: artefacts and log of dbt-core 1.11.16, behind a fake with a state"
-    unplayed: ClassVar[Mapping[str, str]] = {
-        "crowded": "a project keeps its newest artefacts and one log that is rotated",
-        "with_a_run_behind": "artefacts are overwritten and a log grows at its end",
-    }
+    elsewhere: ClassVar[Mapping[str, str]] = {**ELSEWHERE_OVER_SSH, "crowded": CROWDS}
+    unplayed = UNSENT_OVER_SSH
     host: DbtHost
     folder: Path
     limits: ClassVar[Mapping[str, str]] = {}
@@ -75,8 +67,7 @@ class TestDbt(ConnectorConformance):
 
     def connector_at(self, host: str, port: int) -> Connector:
         entry = {"name": "etl01", "address": host, "port": port}
-        keys = {"key": str(self.folder / "key"), "known_hosts": str(self.folder / "known_hosts")}
-        return DbtConnector(self.host.options(hosts=[entry], **keys), "etl01", no_secret)
+        return DbtConnector(self.host.options(hosts=[entry], **keys_in(self.folder)), "etl01", no_secret)
 
     def make_success(self) -> str:
         return "etl01:good"
@@ -104,6 +95,11 @@ class TestDbt(ConnectorConformance):
         acts = self.host.folder / "home" / "acts"
         return sorted(acts.iterdir()) if acts.exists() else []
 
+    def with_a_run_behind(self) -> tuple[Connector, Callable[[], str]]:
+        """Of two at once, the one that began first may write last."""
+        self.host.ran("good", ago=50)
+        return self.host.connected(), lambda: self.host.ran("good", ago=150)
+
     def with_a_right_revoked(self) -> Connector:
         projects = {"good": {"folder": str(self.host.tools["good"].folder), "dbt": "/no/such/dbt"}}
         return self.host.connected(projects=projects)
@@ -117,13 +113,10 @@ class TestDbt(ConnectorConformance):
         return connector, next(run for run in connector.poll("", (), 30).runs if run.attempt_key == invocation)
 
     def answering(self, how: str) -> Connector:
-        spoil = SPOILED.get(how)
-        if spoil is None:
-            raise SkipTest(f"{how}: no web server answers here, our own program does")
         connector = self.host.connected()
         session = connector._session
         assert isinstance(session, Spoiled)
-        session.spoil = spoil
+        session.spoil = SPOILED[how]
         return connector
 
 
@@ -154,6 +147,7 @@ SPOILED = {
     NOT_A_NUMBER: _changed(lambda value: _results(value)[0].update(adapter_response={"rows_affected": float("nan")})),
     GARBLED: _changed(lambda value: _results(value)[0].clear()),
     TWICE: _changed(lambda value: _results(value).append(dict(_results(value)[0]))),
+    SHUFFLED: _changed(lambda value: _results(value).reverse()),
     HOUR_OFF: _changed(_hour_off),
     LONG_LINE: _changed(lambda value: _results(value)[0].update(message="x" * LONG_BYTES)),
     GONE: _changed(lambda value: _results(value)[0].update(unique_id="model.good.gone")),

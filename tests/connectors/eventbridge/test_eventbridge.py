@@ -19,6 +19,7 @@ from tests.fakes.aws import NastyAws, endless
 from tests.fakes.eventbridge import FakeScheduler
 
 LISTS = ("ListSchedules",)
+HERE = "tests/connectors/eventbridge/test_eventbridge.py"
 READ_BY_THE_INVENTORY = (ENDLESS, GARBLED, LONG_LINE, NOT_A_NUMBER, NOT_UTF8)
 
 
@@ -39,6 +40,7 @@ def fake() -> FakeScheduler:
 class TestEventBridgeConformance(ConnectorConformance):
     kind = CONNECTOR
     against = "fake: ours, its answers checked by botocore's model of AWS"
+    elsewhere: ClassVar[Mapping[str, str]] = dict.fromkeys(READ_BY_THE_INVENTORY, HERE)
     unplayed: ClassVar[Mapping[str, str]] = {
         "crowded": "Scheduler tells of no run",
         "long_log": "Scheduler tells of no run",
@@ -64,8 +66,6 @@ class TestEventBridgeConformance(ConnectorConformance):
         return CONNECTOR.open(options, "eu-central-1", SecretStore())
 
     def answering(self, how: str) -> Connector:
-        if how in READ_BY_THE_INVENTORY:
-            pytest.skip("a poll tells of no schedule; its inventory is tested below")
         more = endless("NextToken")
         return self.fake.connector(NastyAws(self.fake.handle_request, how, "", "Name", more, operations=LISTS))
 
@@ -162,7 +162,22 @@ def test_a_schedule_that_cannot_be_read_is_skipped_and_the_rest_kept(fake: FakeS
     nasty = NastyAws(fake.handle_request, GARBLED, "", "Name", operations=LISTS)
     found = fake.connector(nasty).inventory("", 20)
     assert (["default/nightly"], False) == ([job.native_id for job in found.jobs], found.complete)
-    assert ["a schedule without a name"] == [one.reason for one in found.skipped]
+    assert ["a schedule without a name to ask for"] == [one.reason for one in found.skipped]
+
+
+def test_an_answer_that_is_no_text_is_none_and_says_so(fake: FakeScheduler) -> None:
+    nasty = NastyAws(fake.handle_request, NOT_UTF8, "", "Name", operations=LISTS)
+    with pytest.raises(SystemUnreachable, match="it is not UTF-8 at byte"):
+        fake.connector(nasty).inventory("", 20)
+
+
+@pytest.mark.parametrize("how", [NOT_A_NUMBER, LONG_LINE])
+def test_an_odd_field_of_one_schedule_leaves_the_others_alone(fake: FakeScheduler, how: str) -> None:
+    """A name of 10 MB fits into no address: the schedule is skipped, and told."""
+    nasty = NastyAws(fake.handle_request, how, "", "Name", operations=LISTS)
+    found = fake.connector(nasty).inventory("", 20)
+    assert "default/nightly" in {job.native_id for job in found.jobs}
+    assert found.skipped or {"default/hourly", "default/nightly"} == {job.native_id for job in found.jobs}
 
 
 def test_a_schedule_that_ends_while_it_would_be_held_is_not_held(fake: FakeScheduler) -> None:

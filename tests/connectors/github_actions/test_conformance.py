@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from datetime import timedelta
-from typing import Any
-from unittest import SkipTest
+from typing import Any, ClassVar
 
 import pytest
 
@@ -22,6 +21,7 @@ from tests.fakes.github import FakeGitHub
 class TestGitHubOnTheFake(ConnectorConformance):
     kind = CONNECTOR
     against = "fake: a GitHub of ours, with a state"
+    elsewhere: ClassVar[Mapping[str, str]] = {"crowded": "tests/lab/test_github_actions_described.py"}
     lists_of_records = 3  # a run that failed comes with its two jobs
     patience_seconds = 10.0
 
@@ -51,9 +51,6 @@ class TestGitHubOnTheFake(ConnectorConformance):
             return opened(other)
         nasty = NastyTransport(self.fake.handle, how, r"/actions/runs$", "display_title", endless=_more)
         return opened(self.fake, nasty)
-
-    def crowded(self, runs: int) -> Connector:
-        raise SkipTest("they cost ten seconds of a processor: read in tests/lab")
 
     def long_log(self, size: int) -> tuple[Connector, RunRecord]:
         run = next(one for (name, _), one in told(opened(self.fake))[0].items() if name == ORDERS)

@@ -17,6 +17,7 @@ from connectors.glue.connector import CONNECTOR
 from connectors.secrets import SecretStore
 from tests.fakes.aws import NastyAws, endless
 from tests.fakes.glue import FakeGlue
+from tests.fakes.unsent import CROWDS
 
 LOG_LINE = "x" * 999
 
@@ -48,9 +49,7 @@ def night() -> FakeGlue:
 class TestGlueConformance(ConnectorConformance):
     kind = CONNECTOR
     against = "fake: ours, its answers checked by botocore's model of AWS"
-    unplayed: ClassVar[Mapping[str, str]] = {
-        "crowded": "many seconds of a processor: tests/lab/test_crowds.py has it",
-    }
+    elsewhere: ClassVar[Mapping[str, str]] = {"crowded": CROWDS}
     lists_of_records = 2
 
     @pytest.fixture(autouse=True)

@@ -136,6 +136,14 @@ def test_of_a_log_the_end_is_kept_and_what_is_left_out_counted(spool: Spool) -> 
     assert (b"end\n", 6 + LOG_BYTES + 100) == (run.log, run.left_out)
 
 
+def test_a_log_too_large_to_be_read_leaves_the_log_that_was_there(spool: Spool) -> None:
+    """It was thrown away, and the run's reason with it."""
+    spool.take([(Ping("a", START, "r"), b"", 0), (Ping("a", FAIL, "r"), b"no such table\n", 0)], at(0))
+    spool.take([(Ping("a", LOG, "r"), b"", 20_000_000)], at(1))
+    [run] = runs(spool)
+    assert (b"no such table\n", 20_000_000) == (run.log, run.left_out)
+
+
 def test_a_log_of_no_run_is_not_kept(spool: Spool) -> None:
     assert [False] == spool.take([(Ping("a", LOG, "r"), b"x", 0)], at(0))
     assert [] == runs(spool)

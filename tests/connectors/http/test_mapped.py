@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from connectors.contract import (
     Verb,
 )
 from connectors.http import acts
+from connectors.http.client import HttpClient
 from connectors.http.connector import CONNECTOR, HttpConnector
 from connectors.http.options import HttpOptions
 from connectors.mapping import instant_of, value_at
@@ -201,6 +202,78 @@ def test_a_list_that_is_not_where_the_config_says_is_named() -> None:
         opened(HomeGrown(), runs={**settings()["runs"], "rows": "items"}).poll("", (), 5)
 
 
+def test_an_instant_of_nan_is_skipped_with_its_reason_and_the_rest_is_kept() -> None:
+    """It was read as none: a success without a start, and not a word of it."""
+    fake = HomeGrown()
+
+    def answer(asked: httpx.Request) -> httpx.Response:
+        body = fake.handle(asked).read()
+        return httpx.Response(200, headers={"content-type": "application/json"},
+                              content=body.replace(f'"{fake.runs[0]["began"]}"'.encode(), b"NaN"))  # fmt: skip
+
+    polls = [*TestHomeGrown().bites(opened(fake, NastyTransport(answer, "")), "")]
+    assert ["'nan' at 'began' is no instant written as iso (times = …)"] == [
+        one.reason for poll in polls for one in poll.skipped
+    ]
+    told = {run.attempt_key for poll in polls for run in poll.runs}
+    assert {str(row["id"]) for row in fake.runs[1:]} == told
+
+
+@pytest.mark.parametrize("field", ["began", "finished"])
+def test_a_run_in_the_future_is_skipped_with_its_reason_until_its_time(field: str) -> None:
+    """It was green: an API that writes its times in another zone."""
+    fake = HomeGrown()
+    row = fake.run("load", "done", fake.now)
+    row[field] = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    polls = [*TestHomeGrown().bites(opened(fake), "")]
+    reasons = [one.reason for poll in polls for one in poll.skipped]
+    assert 1 == len(reasons)
+    assert "min in the future: correct zone or times in the config, or the clock that wrote it" in reasons[0]
+    assert str(row["id"]) not in {run.attempt_key for poll in polls for run in poll.runs}
+    assert (False, None) == (polls[-1].complete, polls[-1].seen_until)
+    row[field] = fake.now.isoformat()
+    again = [*TestHomeGrown().bites(opened(fake), polls[-1].cursor)]
+    assert str(row["id"]) in {run.attempt_key for poll in again for run in poll.runs}
+
+
+def test_a_run_of_ours_whose_times_cannot_be_read_was_sent_all_the_same() -> None:
+    """It was told as not there, and could have been sent again."""
+    fake = HomeGrown()
+    connector = opened(fake)
+    run = next(run for run in connector.poll("", (), 5).runs)
+    sent, key = connector.preview(TestHomeGrown().ask(run), 5), "headway-" + "a" * 20
+    connector.act(sent, key, 5)
+    fake.runs[-1]["began"] = "soon"
+    assert isinstance(connector.look_up(sent, key, 5), Found)
+    with pytest.raises(NotSupported, match="it was sent already"):
+        connector.act(sent, key, 5)
+
+
+def test_an_instant_that_means_none_is_no_success_without_a_start() -> None:
+    fake = HomeGrown()
+    fake.run("load", "done", fake.now)["began"] = "0001-01-01T00:00:00Z"
+    reasons = [one.reason for poll in TestHomeGrown().bites(opened(fake), "") for one in poll.skipped]
+    assert ["'0001-01-01T00:00:00Z' at 'began' is no time of a run: leave it empty where there is none"] == reasons
+
+
+@pytest.mark.parametrize("circle, most", [(1, 3), (3, 10), (0, 25)])
+def test_pages_without_end_are_named_and_cost_few_requests(circle: int, most: int) -> None:
+    """Every page has another token and other words on its runs; `circle`: how many differ, 0: none has a row."""
+    asked = 0
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        nonlocal asked
+        asked += 1
+        row = {"id": asked % max(circle, 1), "job": "load", "status": "done", "note": asked}
+        return httpx.Response(200, json={"runs": [row] if circle else [], "paging": {"after": str(asked)}})
+
+    connector = opened(HomeGrown(), NastyTransport(answer, ""))
+    polls = [*TestHomeGrown().bites(connector, "")]
+    assert asked <= most
+    assert "their pages do not end" in polls[-1].warnings[0]
+    assert (False, None) == (polls[-1].complete, polls[-1].seen_until)
+
+
 def test_a_wrong_key_needs_a_person() -> None:
     fake = HomeGrown()
     fake.key = "another"
@@ -347,3 +420,28 @@ def test_instants_are_read_as_they_are_written(times: str, value: Any) -> None:
     call = {**settings()["runs"], "times": times, "zone": "Europe/Berlin"}
     fields = HttpOptions.model_validate(settings(runs=call)).runs
     assert "2026-11-20T03:10:00+00:00" == instant_of(value, "began", fields).isoformat()
+
+
+RUNS = {"id": "id", "job": "job", "state": "state", "key": "key", "rows": "rows"}
+
+
+@pytest.mark.parametrize(
+    "runs, why",
+    [
+        ({"path": "/runs", "query": {"since": "{since}"}}, "/runs gave 100 rows, limit is 100"),
+        ({"path": "/runs", "query": {"c": "{cursor}"}, "next": "next"}, "/runs names as its next page the one"),
+    ],
+    ids=["cut off at a page", "its next page is itself"],
+)
+def test_what_is_not_in_a_list_that_leaves_out_rows_is_not_proved_to_have_never_arrived(
+    runs: dict[str, Any], why: str
+) -> None:
+    answer = {"rows": [{"id": number, "job": "load", "state": "done"} for number in range(100)], "next": "again"}
+    options = HttpOptions.model_validate({
+        "url": "http://127.0.0.1:1", "jobs": {"path": "/jobs", "id": "id"}, "runs": {**RUNS, **runs},
+        "states": {"done": "succeeded"}, "verbs": {"start": {"path": "/start/{key}"}},
+    })  # fmt: skip
+    client = HttpClient(options, lambda _: "", httpx.MockTransport(lambda _: httpx.Response(200, json=answer)))
+    told = acts.look_up(client, {"verb": "start"}, "headway-abcdefghijkl", 5)
+    assert isinstance(told, CannotTell)
+    assert told.why.startswith(why)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
-from unittest import SkipTest
+from typing import ClassVar
 
 import pytest
 
@@ -20,6 +20,8 @@ class TestKubernetesOnTheFake(ConnectorConformance):
     kind = CONNECTOR
     against = "fake: a Kubernetes of ours, with a state"
     patience_seconds = 10.0
+
+    elsewhere: ClassVar[Mapping[str, str]] = {"crowded": "tests/lab/test_kubernetes_real.py"}
 
     @pytest.fixture(autouse=True)
     def world(self) -> None:
@@ -42,9 +44,6 @@ class TestKubernetesOnTheFake(ConnectorConformance):
             del other.cronjobs["etl", "stock-count"]
             return opened(other)
         return opened(self.fake, NastyTransport(self.fake.handle, how, r"/jobs$", "note", endless=more))
-
-    def crowded(self, runs: int) -> Connector:
-        raise SkipTest("they cost ten seconds of a processor: read in tests/lab")
 
     def long_log(self, size: int) -> tuple[Connector, RunRecord]:
         run = self.latest(ORDERS)

@@ -10,6 +10,8 @@ import pytest
 
 from connectors.conformance import ref
 from connectors.contract import AccessRefused, Evidence, NotSupported, State, SystemUnreachable
+from connectors.kubernetes import client
+from connectors.kubernetes.podwatch import TOO_MANY
 from connectors.transport import http
 from tests.connectors.kubernetes.support import ORDERS, STOCK, cluster, opened, told
 from tests.fakes.kubernetes import FakeKubernetes
@@ -64,6 +66,24 @@ def test_quiet_cluster_does_not_forget_where_we_stand() -> None:
         cursor = poll.cursor
     row = fake.job("", "stock-count")
     assert [one.attempt_key for one in connector.poll(cursor, (), 10).runs] == [row["metadata"]["uid"]]
+
+
+def test_pods_beyond_those_that_one_answer_holds_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit codes would be missing without a word."""
+    monkeypatch.setattr(client, "MOST_PODS", 1)
+    fake = cluster()
+    connector = opened(fake)
+    fake.outcome |= {"load-orders": "Failed", "stock-count": "Failed"}
+    _, cursor = told(connector)
+    for name, warns in (("load-orders", False), ("stock-count", True)):
+        fake.job("", name)
+        fake.tick()
+        if warns:
+            fake.job("", "load-orders")
+            fake.tick()
+        poll = connector.poll(cursor, (), 10)
+        cursor = poll.cursor
+        assert warns == (TOO_MANY in poll.warnings)
 
 
 def test_job_that_changes_while_the_place_is_moved_on_is_told() -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, ClassVar
-from unittest import SkipTest
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -39,6 +38,7 @@ from connectors.mysql_events.seen import Seen
 from connectors.secrets import SecretStore
 from console.control.schedule import fault, instants
 from tests.fakes.mysql_events import FakeClient, FakeEvents
+from tests.fakes.unsent import ELSEWHERE_OF_MYSQL, UNSENT_BY_A_DRIVER
 
 OPTIONS = MySqlEventsOptions(host="db", user="headway", log_table="ops.event_log")
 
@@ -87,7 +87,7 @@ def nasty_tables(fake: FakeEvents, how: str) -> None:
     elif how == GONE:
         fake.events = [row for row in fake.events if row["event_name"] != "good"]
     else:
-        raise SkipTest(f"no MariaDB sends it: {how}")
+        raise ValueError(how)
 
 
 class TestRecordedEvents(ConnectorConformance):
@@ -104,7 +104,8 @@ class TestRecordedEvents(ConnectorConformance):
     def connector_at(self, host: str, port: int) -> Connector:
         return CONNECTOR.open(CONNECTOR.options(host=host, port=port, user="headway"), host, SecretStore())
 
-    unplayed: ClassVar[Mapping[str, str]] = {"long_log": "an event has no log but the message of its row"}
+    elsewhere = ELSEWHERE_OF_MYSQL
+    unplayed = UNSENT_BY_A_DRIVER
 
     def answering(self, how: str) -> Connector:
         other = FakeEvents()
@@ -115,6 +116,11 @@ class TestRecordedEvents(ConnectorConformance):
         other = FakeEvents()
         other.log = [other.log[0] | {"run_id": number} for number in range(1, runs + 1)]
         return MySqlEventsConnector(CrowdedClient(other), OPTIONS)
+
+    def long_log(self, size: int) -> tuple[Connector, RunRecord]:
+        row = self.fake.write("bad", "failed")
+        row["message"] = "x" * size
+        return connector_on(self.fake), self.latest("ops.bad")
 
     def with_a_run_behind(self) -> tuple[Connector, Callable[[], str]]:
         self.fake.bite_rows = 100

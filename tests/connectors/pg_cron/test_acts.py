@@ -175,7 +175,8 @@ def test_a_missing_right_is_named_with_its_mend_by_preview_and_probe(fake: FakeP
     cancel = cancel_ask(fake)
     fake.access |= {"role": "watcher", "may_hold": False, "may_clear": None, "may_cancel": None}
     connector = connector_on(fake)
-    mend = "run connectors/pg_cron/grants.sql as a superuser, then GRANT headway_act TO watcher;"
+    run = "run connectors/pg_cron/grants.sql (headway grants pg_cron) as a superuser"
+    mend = f"GRANT headway_act TO watcher; where that role is missing, first {run}"
     for ask in (hold_ask(JOB), release_ask(JOB, KEY), cancel):
         assert mend in refused(connector, ask)
     missing = [right for right in connector.probe(5).rights if right.held is False]
@@ -252,4 +253,5 @@ def test_a_state_cannot_be_set(fake: FakePgCron, verb: Verb) -> None:
 def test_a_role_is_not_told_to_be_granted_to_itself(fake: FakePgCron) -> None:
     fake.access |= {"may_hold": False}
     [right] = [right for right in connector_on(fake).probe(5).rights if right.held is False]
-    assert ("headway_act", "run connectors/pg_cron/grants.sql as a superuser") == (fake.access["role"], right.mend)
+    run = "run connectors/pg_cron/grants.sql (headway grants pg_cron) as a superuser"
+    assert ("headway_act", run) == (fake.access["role"], right.mend)

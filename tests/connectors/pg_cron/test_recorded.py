@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
-from unittest import SkipTest
 
 import pytest
 
@@ -28,6 +27,7 @@ from connectors.pg_cron.client import BITE_ROWS, Page
 from connectors.pg_cron.connector import CONNECTOR, PgCronConnector
 from connectors.secrets import SecretStore
 from tests.fakes.pg_cron import FakeClient, FakePgCron
+from tests.fakes.unsent import ELSEWHERE_OF_POSTGRES, UNSENT_BY_A_DRIVER
 
 
 @pytest.fixture
@@ -67,13 +67,15 @@ def nasty_tables(fake: FakePgCron, how: str) -> None:
     elif how == GONE:
         fake.jobs = [row for row in fake.jobs if row["jobname"] != "load_orders"]
     else:
-        raise SkipTest(f"no PostgreSQL sends it: {how}")
+        raise ValueError(how)
 
 
 class TestRecordedPgCron(ConnectorConformance):
     kind = CONNECTOR
     against = "recorded: tables of a real pg_cron"
+    elsewhere = ELSEWHERE_OF_POSTGRES
     unplayed: ClassVar[Mapping[str, str]] = {
+        **UNSENT_BY_A_DRIVER,
         "with_a_run_behind": "one launcher writes its rows, one after the other: none comes behind",
     }
 

@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
-from unittest import SkipTest
 
 import pytest
 
@@ -30,6 +29,7 @@ from connectors.pgagent.client import BITE_ROWS, Page
 from connectors.pgagent.connector import CONNECTOR, PgAgentConnector
 from connectors.secrets import SecretStore
 from tests.fakes.pgagent import FakeClient, FakePgAgent
+from tests.fakes.unsent import ELSEWHERE_OF_POSTGRES, UNSENT_BY_A_DRIVER
 
 
 @pytest.fixture
@@ -78,12 +78,14 @@ def nasty_tables(fake: FakePgAgent, how: str) -> None:
     elif how == GONE:
         fake.jobs = [row for row in fake.jobs if row["jobname"] != "load_orders"]
     else:
-        raise SkipTest(f"no PostgreSQL sends it: {how}")
+        raise ValueError(how)
 
 
 class TestRecordedPgAgent(ConnectorConformance):
     kind = CONNECTOR
     against = "recorded: tables of a real pgAgent 4.2"
+    elsewhere = ELSEWHERE_OF_POSTGRES
+    unplayed = UNSENT_BY_A_DRIVER
 
     @pytest.fixture(autouse=True)
     def world(self, fake: FakePgAgent) -> None:

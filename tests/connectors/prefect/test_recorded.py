@@ -16,6 +16,7 @@ from connectors.contract import Connector, RunRecord, State
 from connectors.prefect.connector import CONNECTOR
 from tests.connectors.prefect.support import ORDERS, STOCK, opened, told
 from tests.fakes.prefect import FakePrefect, stamp
+from tests.fakes.unsent import CROWDS
 
 
 class TestPrefectOnTheFake(ConnectorConformance):
@@ -30,7 +31,7 @@ class TestPrefectOnTheFake(ConnectorConformance):
             self.fake.start(job)
         self.fake.tick(30)
 
-    unplayed: ClassVar[Mapping[str, str]] = {"crowded": "many seconds of a processor: tests/lab/test_crowds.py has it"}
+    elsewhere: ClassVar[Mapping[str, str]] = {"crowded": CROWDS}
 
     def connector(self) -> Connector:
         return opened(self.fake)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -8,7 +9,9 @@ from typing import Any, ClassVar
 import pytest
 
 from connectors.conformance import ConnectorConformance
-from connectors.contract import Connector
+from connectors.conformance_support import new_key
+from connectors.contract import Ask, Connector, RunRef, State, Verb, instant_key
+from connectors.replay.client import PAUSE, RESUME, Actions, SentAction
 from connectors.replay.connector import CONNECTOR, open_connector
 from connectors.replay.options import ReplayOptions
 from tests.connectors.replay import nights
@@ -54,6 +57,36 @@ class Replayed(ConnectorConformance):
         path = self.folder / "actions.jsonl"
         return path.read_bytes() if path.exists() else b""
 
+    def less_history(self, trace: object) -> object:
+        """The memory keeps what was done: a hold and its release stand in it, and undo each other."""
+        lines = trace.splitlines() if isinstance(trace, bytes) else []
+        return [line for line in lines if line and json.loads(line).get("verb") not in ("hold", "release")]
+
+    def start_ask(self, job_id: str) -> Ask:
+        """Due a minute ago by the replay's clock."""
+        period = instant_key(self.now - timedelta(minutes=1))
+        return Ask(Verb.START, RunRef(job_id, period, "", ""), State.PLANNED, {"period_at": period, "why": "it is due"})
+
+    def pause_by_hand(self, job_id: str) -> None:
+        self._by_hand(job_id, PAUSE)
+
+    def resume_by_hand(self, job_id: str) -> None:
+        self._by_hand(job_id, RESUME)
+
+    def _by_hand(self, job_id: str, verb: str) -> None:
+        action = SentAction(new_key(), (self.system, job_id), "", self.now, verb)
+        Actions(self.folder / "actions.jsonl").append(action)
+
+    def let_it_fall_due(self, job_id: str) -> None:
+        """A run more in the recording, in a minute, and ten minutes that pass."""
+        path = self.folder / "night.json"
+        night = json.loads(path.read_text())
+        due = (self.now - nights.BEGINS).total_seconds() + 60
+        night["recorded"].setdefault(f"{self.system}/{job_id}", []).append([due, 1, 30, 0])
+        path.write_text(json.dumps(night))
+        self.now += timedelta(minutes=10)
+        nights.set_clock(self.folder, self.now)
+
     def advance(self) -> None:
         self.now += timedelta(minutes=1)
         nights.set_clock(self.folder, self.now)
@@ -70,14 +103,18 @@ class TestReplayOfAirflow(Replayed):
 class TestReplayOfAirflowTasks(Replayed):
     system, target, good, bad = "flow", "airflow", "load.stage", "check.compare"
 
+    def a_startable_job(self) -> str:
+        """A task starts with its DAG."""
+        return "load"
+
+    a_holdable_job = a_startable_job
+
 
 class TestReplayOfStepFunctions(Replayed):
     system, target, good, bad = "aws", "eu", "settle", "settle"
 
     def make_success(self) -> str:
         """Its first attempt failed; a rerun after the orders came ended well."""
-        from connectors.replay.client import Actions
-
         actions = Actions(self.folder / "actions.jsonl")
         if not actions.read():
             wanted = ((nights.EXTRACT, 15.5), (nights.LOAD, 16.5), (nights.SETTLE, 18.5))

@@ -41,6 +41,7 @@ from connectors.step_functions.client import StepFunctionsClient
 from connectors.step_functions.connector import CONNECTOR, StepFunctionsConnector
 from tests.fakes.aws import NastyAws, endless
 from tests.fakes.step_functions import OPTIONS, FakeStates, answer
+from tests.fakes.unsent import CROWDS
 
 MACHINE = "arn:aws:states:eu-central-1:123456789012:stateMachine:load-orders"
 EXECUTION = "arn:aws:states:eu-central-1:123456789012:execution:load-orders:night-1"
@@ -61,10 +62,9 @@ def fake() -> FakeStates:
 class TestRecordedStepFunctions(ConnectorConformance):
     kind = CONNECTOR
     against = "recorded: AWS's published shapes and replies of moto"
-    unplayed: ClassVar[Mapping[str, str]] = {
-        "crowded": "many seconds of a processor: tests/lab/test_crowds.py has it",
-    }
+    elsewhere: ClassVar[Mapping[str, str]] = {"crowded": CROWDS}
 
+    limits: ClassVar[Mapping[str, str]] = {"schedule": "no schedule starts its machines; test_schedules has some"}
     lists_of_records = 3  # the pages of both lists: one record of each is spoiled
 
     @pytest.fixture(autouse=True)

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
-from unittest import SkipTest
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from connectors.conformance import ConnectorConformance, new_key
 from connectors.conformance_replies import (
@@ -39,13 +34,10 @@ from connectors.contract import (
     SystemUnreachable,
 )
 from connectors.systemd.connector import CONNECTOR, SystemdConnector
+from tests.fakes.login import keys_in, login_folder, no_secret
 from tests.fakes.spoiled import Spoil, an_hour_off, each_twice, half, on_line
 from tests.fakes.systemd import SystemdHost, service, timer
-
-
-def no_secret(reference: Any) -> str:
-    return ""
-
+from tests.fakes.unsent import CROWDS, ELSEWHERE_OVER_SSH, UNSENT_IN_A_LOG
 
 FAILED = b"broken.service: failure"
 SPOILS: dict[str, Spoil] = {
@@ -61,16 +53,11 @@ SPOILS: dict[str, Spoil] = {
 
 @pytest.fixture(scope="class")
 def host(request: pytest.FixtureRequest) -> Iterator[None]:
-    folder = Path(tempfile.mkdtemp(prefix="headway-systemd-"))
-    key = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
-    (folder / "key").write_bytes(key)
-    (folder / "key").chmod(0o600)
-    (folder / "known_hosts").touch()
-    request.cls.host, request.cls.folder = SystemdHost(folder / "db07"), folder
-    request.cls.host.ran("backup", 4000)
-    request.cls.host.ran("broken", 3000)
-    yield
-    shutil.rmtree(folder)
+    with login_folder("systemd") as folder:
+        request.cls.host, request.cls.folder = SystemdHost(folder / "db07"), folder
+        request.cls.host.ran("backup", 4000)
+        request.cls.host.ran("broken", 3000)
+        yield
 
 
 @pytest.mark.usefixtures("host")
@@ -81,10 +68,8 @@ class TestSystemdConformance(ConnectorConformance):
     folder: Path
     limits: ClassVar[Mapping[str, str]] = {"due": "no systemd runs here, so no timer elapses"}
 
-    unplayed: ClassVar[Mapping[str, str]] = {
-        "crowded": "its fake reads a journal line by line in Python: not with 300,000 lines",
-        "with_a_run_behind": "the journal's cursor is the order of arrival: nothing comes behind it",
-    }
+    elsewhere: ClassVar[Mapping[str, str]] = {**ELSEWHERE_OVER_SSH, "crowded": CROWDS}
+    unplayed = UNSENT_IN_A_LOG
 
     def answering(self, how: str) -> Connector:
         if how == GONE:
@@ -96,8 +81,6 @@ class TestSystemdConformance(ConnectorConformance):
             del world.units["gone.timer"], world.units["gone.service"]
             world.save()
             return self.connector()
-        if how not in SPOILS:
-            raise SkipTest(f"commands over SSH know no {how}")
         found = self.connector()
         self.host.spoil = SPOILS[how]
         return found
@@ -107,6 +90,10 @@ class TestSystemdConformance(ConnectorConformance):
         for _ in range(5):
             self.host.world.write(time.time(), MESSAGE="x" * (size // 5), _SYSTEMD_INVOCATION_ID=run.attempt_key)
         return self.connector(), run
+
+    def with_a_run_behind(self) -> tuple[Connector, Callable[[], str]]:
+        """The journal is read in the order of arrival: the host's clock was set back."""
+        return self.connector(), lambda: self.host.ran("broken", 5000)
 
     def with_a_right_revoked(self) -> Connector:
         found = self.connector()
@@ -121,8 +108,7 @@ class TestSystemdConformance(ConnectorConformance):
 
     def connector_at(self, host: str, port: int) -> Connector:
         entry = {"name": "db07", "address": host, "port": port}
-        keys = {"key": str(self.folder / "key"), "known_hosts": str(self.folder / "known_hosts")}
-        return SystemdConnector(self.host.options(hosts=[entry], **keys), "db07", no_secret)
+        return SystemdConnector(self.host.options(hosts=[entry], **keys_in(self.folder)), "db07", no_secret)
 
     def make_success(self) -> str:
         return "db07:backup.service"

@@ -13,11 +13,13 @@ import pytest
 
 from connectors.contract import (
     AccessRefused,
+    AnswerUnfit,
     Clock,
     ConnectorError,
     NotSupported,
     OutcomeUnknown,
     SystemUnreachable,
+    TooBusy,
 )
 from connectors.transport import http
 from connectors.transport.http import Deadline, HttpDoor, Reply, checked_origin
@@ -44,8 +46,9 @@ STATUSES: list[tuple[int, type[ConnectorError], type[ConnectorError]]] = [
         (status, AccessRefused, AccessRefused)
         for status in (300, 301, 302, 303, 304, 307, 308, 401, 402, 403, 407, 451)
     ),
-    *((status, SystemUnreachable, SystemUnreachable) for status in (408, 423, 425, 429)),
-    *((status, SystemUnreachable, OutcomeUnknown) for status in (500, 502, 503, 504, 507, 508, 520, 599)),
+    (429, TooBusy, TooBusy),
+    *((status, AnswerUnfit, AnswerUnfit) for status in (408, 423, 425)),
+    *((status, AnswerUnfit, OutcomeUnknown) for status in (500, 502, 503, 504, 507, 508, 520, 599)),
     *((status, NotSupported, NotSupported) for status in (400, 404, 405, 406, 409, 410, 411, 412, 413, 414, 415, 416)),
     *((status, NotSupported, NotSupported) for status in (417, 418, 421, 422, 424, 426, 428, 431, 501, 505)),
 ]
@@ -123,7 +126,7 @@ def test_a_redirect_is_not_followed_and_names_only_its_host() -> None:
     ids=["cut", "empty", "no UTF-8", "deep", "list", "text", "endless number"],
 )
 def test_what_is_no_whole_json_object_is_told_with_its_place(body: bytes, words: str) -> None:
-    with pytest.raises(SystemUnreachable) as caught:
+    with pytest.raises(AnswerUnfit) as caught:
         get(answering(body=body)).table()
     assert words in str(caught.value)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,13 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from connectors.contract import AccessRefused
+from connectors.contract import AccessRefused, SystemUnreachable
 from connectors.cron.options import CronOptions
 from connectors.transport.ssh import SshFailed, SshSession
+from connectors.transport.ssh_config import as_ssh_would
 from connectors.transport.ssh_connect import SshAddress
 from connectors.transport.ssh_shell import ssh_shell
-from connectors.transport.ways import address
+from connectors.transport.ways import address, session_of
 from tests.fakes.ssh_stub import StubServer, answer
 
 ARGV = ("sh", "-s")
@@ -125,10 +127,18 @@ def test_a_host_may_say_that_it_is_reached_straight() -> None:
     assert through.via.name == "bastion"
 
 
-@pytest.mark.parametrize("jump", ["-oProxyCommand=x", "a b", "u@-x", "h:0", "h:99999999", "h,i", ""])
+@pytest.mark.parametrize(
+    "jump", ["-oProxyCommand=x", "a b", "u@-x", "h:0", "h:65536", "h:70000", "h:99999999", "h,i", ""]
+)
 def test_a_jump_that_is_no_host_is_refused(jump: str) -> None:
     with pytest.raises(ValidationError):
         way(key="/k", jump=[jump])
+
+
+def test_a_jump_has_a_port_up_to_the_last() -> None:
+    found = way(key="/k", jump=["h:65535"]).via
+    assert found is not None
+    assert found.port == 65535
 
 
 needs_ssh = pytest.mark.skipif(shutil.which("ssh") is None, reason="OpenSSH's client is not installed")
@@ -220,6 +230,42 @@ def test_an_ssh_config_that_others_may_write_is_not_read(config: Path) -> None:
     with pytest.raises(AccessRefused, match=r"others may write it \(owner \d+, mode 0664\).*chmod go-w"):
         way(ssh_config=str(config))
     assert not (config.parent / "ran").exists()
+
+
+@needs_ssh
+def test_a_jump_that_ssh_takes_and_we_do_not_is_named(config: Path) -> None:
+    config.write_text("Host db07\n ProxyJump x+y@bastion\n")
+    with pytest.raises(AccessRefused, match=r'"x\+y@bastion:?\d*" is no host to go through: user is not written like'):
+        way(ssh_config=str(config), key="/k")
+
+
+@needs_ssh
+def test_a_changed_ssh_config_is_taken_up_by_the_next_connection(
+    behind: tuple[StubServer, StubServer], tmp_path: Path
+) -> None:
+    """A host that moved is found again without a restart; the kept connection is not given up for it."""
+    first, second = behind
+    trusted, config = tmp_path / "known_hosts", tmp_path / "ssh_config"
+    trusted.write_text(first.known_hosts.read_text() + second.known_hosts.read_text())
+    config.write_text(f"Host db07\n HostName 127.0.0.1\n Port {first.port}\n")
+    options = {"hosts": ["db07"], "user": "headway", "key": str(first.key_file), "known_hosts": str(trusted)}
+    session = session_of(CronOptions.model_validate({**options, "ssh_config": str(config)}), "db07", lambda _: "")
+    session.run(b"one", ARGV, 10)
+    config.write_text(f"Host db07\n HostName 127.0.0.1\n Port {second.port}\n")
+    session.run(b"two", ARGV, 10)
+    first.hang_up()
+    session.run(b"three", ARGV, 10)
+    session.close()
+    assert (first.inputs, second.inputs) == ([b"one", b"two"], [b"three"])
+
+
+@needs_ssh
+def test_a_slow_ssh_config_does_not_outlast_what_a_call_may_take(config: Path) -> None:
+    config.write_text('Match exec "sleep 5"\n User x\n')
+    began = time.monotonic()
+    with pytest.raises(SystemUnreachable, match="no time was left for ssh -G"):
+        as_ssh_would(config, "db07", 0.2)
+    assert time.monotonic() - began < 4
 
 
 @needs_ssh

@@ -1,0 +1,196 @@
+"""Steps that keep back what its own clock would start in the middle of a repair, and let it go when it is repaired.
+
+Held late: only right before its start, and only where what it reads is not good by then. A repair that ends in time
+touches nothing of its downstream's scheduler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from connectors.contract import Capability, Verb, instant_key
+from console.control.conditions import policies
+from console.control.fewest import Can
+from console.control.forecast import Forecast, How, Node
+from console.control.held import kept_back_by
+from console.control.picture import Key, Picture, key_of
+from console.control.saving import Days, to_come
+from console.control.schedule import next_instant
+from console.control.unheld import refused
+from console.control.words import moment
+from console.model.holding import HOLD_FOR, LEAD
+from console.model.plans import WAIT, Step
+from console.model.values import JobFacts
+from console.model.words import Safety
+
+SPARE = timedelta(minutes=30)
+"""What ends, in nineteen of twenty cases, so long before its downstream starts does not run into it."""
+OFTEN = timedelta(hours=2)
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Collisions:
+    """Runs that their own clock starts before what they read may be good again, each with that start."""
+
+    to_hold: dict[Key, datetime]
+    """They can be held and started."""
+    to_repeat: dict[Key, datetime]
+    """They cannot: they will read what is not finished, and run again after it."""
+    suffices: dict[Key, frozenset[int]]
+    """Of what is held behind gates: the jobs that open them first, and all above those."""
+
+
+def collisions(picture: Picture, days: Days, starting: Collection[Key], can: Can) -> Collisions:
+    """Of the runs that start by themselves; of a job with several, the first alone is held."""
+    found = Collisions({}, {}, {})
+    for day, _ in days.values():
+        ends = _ends(picture, day)
+        for node in day.unfinished():
+            key, job = key_of(node.run or to_come(node, day)), picture.job(node.job_id)
+            if key not in starting or node.due is None or not _is_free(picture, node):
+                continue
+            last, opened_by = _good_at(picture, day, node, ends)
+            if last + SPARE > node.due and _can_be_held(picture, job, node.due, can):
+                found.to_hold[key] = node.due
+                if opened_by is not None:
+                    found.suffices[key] = opened_by
+            elif last > node.due and node.run is not None and node.run.id and job.rerun is not Safety.NEVER:
+                found.to_repeat[key] = node.due
+    first = {key[0]: key for key in sorted(found.to_hold, key=found.to_hold.__getitem__, reverse=True)}
+    return replace(found, to_hold={key: due for key, due in found.to_hold.items() if first[key[0]] == key})
+
+
+def _good_at(
+    picture: Picture, day: Forecast, node: Node, ends: Mapping[int, datetime]
+) -> tuple[datetime, frozenset[int] | None]:
+    """When all that it must read is good; behind gates, with the jobs that open them first and what is above those."""
+    gates = picture.graph.gates(node.job_id)
+    if gates is None:
+        return max((ends[each] for each in _reads(picture, day, node)), default=_LONG_AGO), None
+    opened_by: set[int] = set()
+    last = _LONG_AGO
+    for gate in gates:
+        awaited = [each.unit for each in gate.reads if not each.native and each.unit in ends]
+        first = sorted(awaited, key=lambda unit: (ends[unit], unit))[
+            : max(gate.need - len(gate.reads) + len(awaited), 0)
+        ]
+        last = max([last, *(ends[each] for each in first)])
+        opened_by |= {*first, *(above for each in first for above in picture.graph.ancestors(each))}
+    return last, frozenset(opened_by)
+
+
+def _is_free(picture: Picture, node: Node) -> bool:
+    """True for what its clock alone will start: no dependency holds it, nobody keeps it back."""
+    is_whole = picture.graph.unit(node.job_id) == node.job_id
+    if node.how is not How.CLOCK or node.due is None or node.due <= picture.now or not is_whole:
+        return False
+    return node.job_id not in policies(picture) and not kept_back_by(picture.estate, node.job_id, node.due, picture.now)
+
+
+def _can_be_held(picture: Picture, job: JobFacts, due: datetime, can: Can) -> bool:
+    able = can(job, Capability.HOLD) and can(job, Capability.START) and not _is_held(picture, job)
+    return able and not _is_soon_again(job, due) and not refused(picture.estate, job.id, due, picture.now)
+
+
+def _is_held(picture: Picture, job: JobFacts) -> bool:
+    """True while another plan has it, or its mark still stands: no scheduler takes a second hold."""
+    return any(hold.job_id == job.id and not hold.state.is_over for hold in picture.estate.holds)
+
+
+def _reads(picture: Picture, day: Forecast, node: Node) -> list[int]:
+    """Of its upstreams those that are not done, whose end its scheduler does not wait for."""
+    edges = (edge for edge in picture.graph.into(node.job_id) if not edge.native and edge.upstream in day.nodes)
+    return [edge.upstream for edge in edges if day.nodes[edge.upstream].how not in (How.DONE, How.OVER)]
+
+
+def _ends(picture: Picture, day: Forecast) -> dict[int, datetime]:
+    """Job -> when it is good, in nineteen of twenty cases: what starts too early is run again after what it reads.
+    Without an estimate it is taken to need as long as a hold lasts."""
+    ends: dict[int, datetime] = {}
+    for job_id, node in day.nodes.items():
+        known = picture.estimate(job_id).takes
+        takes = known.p95 if known is not None else HOLD_FOR
+        if node.how in (How.DONE, How.OVER):
+            ends[job_id] = _LONG_AGO
+            continue
+        own = node.finish.p95 if node.finish is not None else picture.now + takes
+        above, _ = _good_at(picture, day, node, ends)
+        ends[job_id] = max(own, above + takes)
+    return ends
+
+
+def _is_soon_again(job: JobFacts, due: datetime) -> bool:
+    """True for what its clock starts again so soon that it mends itself."""
+    after = next_instant(job.schedule, due)
+    return after is not None and after - due < OFTEN
+
+
+def with_holds(picture: Picture, steps: Sequence[Step], clash: Collisions) -> tuple[Step, ...]:
+    """The steps with two more for each that is held: the hold before all others, the release right before it, once what
+    it must read is good."""
+    held = _held(steps, clash.to_hold)
+    order: list[Step] = [_hold(picture, step, due) for step, due in held]
+    first = {step.place: place for place, (step, _) in enumerate(held, 1)}
+    jobs = {step.place: step.job_id for step in steps}
+    moved: dict[int, int] = {}
+    for step in steps:
+        suffices = clash.suffices.get((step.job_id, step.period_key))
+        awaited = [each for each in step.after if suffices is None or jobs[each] in suffices]
+        after = tuple(moved[place] for place in awaited)
+        if step.place in first:
+            above = (first[step.place], *after)
+            order.append(replace(_release(step), place=len(order) + 1, after=tuple(sorted(above))))
+            after = (len(order),)
+        order.append(replace(step, place=len(order) + 1, after=after))
+        moved[step.place] = len(order)
+    return tuple(replace(step, place=place) for place, step in enumerate(order, 1))
+
+
+def _held(steps: Sequence[Step], holds: Mapping[Key, datetime]) -> list[tuple[Step, datetime]]:
+    return [
+        (step, holds[step.job_id, step.period_key])
+        for step in steps
+        if step.verb == WAIT and (step.job_id, step.period_key) in holds
+    ]
+
+
+def _hold(picture: Picture, step: Step, due: datetime) -> Step:
+    job = picture.job(step.job_id)
+    wait = max(timedelta(0), due - LEAD - picture.now)
+    return replace(
+        step,
+        verb=Verb.HOLD.value,
+        run_id=None,
+        period_key="",
+        why=f"its own clock starts it at {moment(due, job.zone, picture.now)}: held shortly before that, unless what it"
+        " reads is good by then",
+        parameters={"until": instant_key((due + HOLD_FOR).replace(microsecond=0))},
+        after=(),
+        wait_s=wait.total_seconds(),
+        starts_s=0.0,
+        safety=Safety.SAFE.value,
+        expected_s=0.0,
+        source="",
+        saves=(),
+        alternatives=(),
+    )
+
+
+def _release(step: Step) -> Step:
+    return replace(
+        step,
+        verb=Verb.RELEASE.value,
+        run_id=None,
+        period_key="",
+        why="what it reads is good: its own clock starts it; where that start has passed, Headway starts it once",
+        parameters={},
+        starts_s=0.0,
+        safety=Safety.SAFE.value,
+        expected_s=0.0,
+        source="",
+        saves=(),
+        alternatives=(),
+    )

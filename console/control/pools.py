@@ -1,0 +1,60 @@
+"""Which pool of slots a job's runs take one from: as config says, else as its source does; and who has them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from connectors.contract import State
+from console.clean import clean_line
+from console.control.maintenance import fits_any
+from console.model.declared import Declared
+from console.model.pools import Pool
+from console.model.values import Estate, JobFacts, RunFacts
+
+_HOLDS_ONE = (State.RUNNING, State.CANCELLING)
+MOST_NAMED = 3
+"""Holders of slots that are named."""
+
+
+def pool_of(declared: Declared, job: JobFacts) -> Pool | None:
+    """The first pool of config that names the job, else its source's; None where no limit is known."""
+    for one in declared.pools:
+        if fits_any(one.jobs, job.name):
+            return Pool(one.name, one.slots)
+    if not job.pool or job.slots is None or job.slots < 1:
+        return None
+    return Pool(f"{job.system}: {job.pool}", job.slots)
+
+
+def pools_of(declared: Declared, jobs: Mapping[int, JobFacts]) -> dict[str, list[int]]:
+    """The jobs of each pool, in their order; without asking each of them where there is none."""
+    found: dict[str, list[int]] = {}
+    for job in jobs.values():
+        if (declared.pools or job.pool) and (pool := pool_of(declared, job)) is not None:
+            found.setdefault(pool.name, []).append(job.id)
+    return found
+
+
+def taken_by(estate: Estate, runs: Mapping[int, Sequence[RunFacts]], pool: Pool) -> list[str]:
+    """The names of the jobs that have slots of the pool now, one for each of their runs. `runs`: by job."""
+    found = []
+    for job_id, known in runs.items():
+        if count := sum(run.state in _HOLDS_ONE for run in known):
+            job = estate.jobs[job_id]
+            found += [clean_line(job.name)] * (count if pool_of(estate.declared, job) == pool else 0)
+    return found
+
+
+def slot_words(pool: Pool, holders: Sequence[str]) -> str:
+    """ "a slot of etl_pool: 3 of 3 taken by load_a, load_b and load_c"; without their names where nobody is known."""
+    slot = f"a slot of {clean_line(pool.name)}"
+    if not holders:
+        return f"{slot} ({pool.slots})"
+    return f"{slot}: {len(holders)} of {pool.slots} taken by {_listed(list(dict.fromkeys(holders)))}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    """ "a", "a and b", "a, b, c and 2 more"."""
+    more = len(names) - MOST_NAMED
+    told = [*names[:MOST_NAMED], f"{more} more"] if more > 0 else list(names)
+    return told[0] if len(told) == 1 else f"{', '.join(told[:-1])} and {told[-1]}"

@@ -1,0 +1,195 @@
+"""What `connectors` measures of kinds that speak no HTTP and no SQL: hosts, the inbound door, and what has no source.
+
+The scripts of cron and systemd are real and run on this machine; their processor time is that of other processes and
+counts for nobody, as that of a host does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from connectors.contract import Connector
+from connectors.cron.connector import CronConnector
+from connectors.heartbeat.connector import HeartbeatConnector
+from connectors.heartbeat.ping import FAIL, START, SUCCESS, Ping
+from connectors.heartbeat.spool import Spool, now
+from connectors.manual.connector import ManualConnector
+from connectors.manual.options import ManualOptions
+from connectors.replay.client import _load
+from connectors.replay.connector import ReplayConnector
+from connectors.replay.options import ReplayOptions
+from connectors.systemd.connector import SystemdConnector
+from connectors.transport.counting import count_request
+from connectors.transport.ssh import Completed
+from tests.connectors.heartbeat.support import options_of, secret
+from tests.connectors.replay.nights import DAY, at, document, files
+from tests.fakes.eventbridge import FakeScheduler
+from tests.fakes.ssh_local import ME, LocalHost
+from tests.fakes.systemd import SystemdHost
+
+Made = tuple[Connector, Callable[[], list[bytes]]]
+JOBS = 100
+_kept: list[tempfile.TemporaryDirectory[str]] = []
+"""Gone with the process."""
+
+
+def folder() -> Path:
+    _kept.append(tempfile.TemporaryDirectory(prefix="headway-bench-"))
+    return Path(_kept[-1].name)
+
+
+class Kept(httpx.BaseTransport):
+    """Answers as it was answered the first time; `bodies` are those of the present reading."""
+
+    def __init__(self, handler: Callable[[httpx.Request], httpx.Response]) -> None:
+        self.handler = handler
+        self.answers: dict[tuple[str, str, bytes], httpx.Response] = {}
+        self.bodies: list[bytes] = []
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        key = request.method, str(request.url), request.read()
+        if key not in self.answers:
+            self.answers[key] = self.handler(request)
+        found = self.answers[key]
+        self.bodies.append(found.content)
+        return httpx.Response(found.status_code, headers=found.headers, content=found.content)
+
+
+class KeptAws(Kept):
+    """The same for what botocore reads: answers that nobody has read yet."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        found = super().handle_request(request)
+        return httpx.Response(found.status_code, headers=found.headers, stream=httpx.ByteStream(found.content))
+
+
+def read_whole(handler: Callable[[httpx.Request], httpx.Response]) -> Callable[[httpx.Request], httpx.Response]:
+    """Its answers, read."""
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        found = handler(request)
+        found.read()
+        return found
+
+    return handle
+
+
+class Session:
+    """A session that counts, and keeps what the host answered, as JSON: each line a text of a list."""
+
+    def __init__(self, host: Any) -> None:
+        self.host, self.address = host, host.address
+        self.bodies: list[bytes] = []
+
+    def run(self, stdin: bytes, argv: Sequence[str], timeout_seconds: float, once: bool = False) -> Completed:
+        count_request()
+        done: Completed = self.host.run(stdin, argv, timeout_seconds, once)
+        self.bodies.append(json.dumps(done.stdout.decode("utf-8", "replace").splitlines()).encode())
+        return done
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+
+def cron(runs: int) -> Made:
+    """Starts and ends of a hundred jobs in one log, as `cron -L 7` writes them."""
+    host = LocalHost(folder() / "db07")
+    host.crontab.write_text("".join(f"# headway: job_{n}\n{n % 60} * * * * /opt/job_{n}\n" for n in range(JOBS)))
+    host.crontab.chmod(0o600)
+    began, lines = time.time() - 20 * runs - 60, []
+    for number in range(runs):
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(began + 20 * number))
+        words = f"({ME}) {{}} (/opt/job_{number % JOBS})"
+        said = f"{stamp}.000000+00:00 db07 CRON[{1000 + number}]: {words}\n"
+        lines += [said.format("CMD"), said.format("END")]
+    host.log.write_text("".join(lines))
+    session = Session(host)
+    return CronConnector(host.options(), "db07", lambda _: "", session), lambda: session.bodies
+
+
+def systemd(runs: int) -> Made:
+    """Runs of one timer's service, all of the last hours."""
+    host = SystemdHost(folder() / "db07")
+    began = time.time() - 4 * runs - 60
+    host.ran("backup", ago=time.time() - began)
+    template = [json.loads(line) for line in host.world.entries()]
+    lines: list[str] = []
+    for number in range(runs):
+        for entry in template:
+            moved = int(entry["__REALTIME_TIMESTAMP"]) + 4_000_000 * number
+            one = {name: value for name, value in entry.items() if "INVOCATION" not in name}
+            ids = {name: f"{number:032x}" for name in entry if "INVOCATION" in name}
+            cursor = f"s=1;i={len(lines):x};b={entry['_BOOT_ID']}"
+            lines.append(json.dumps({**one, **ids, "__REALTIME_TIMESTAMP": str(moved), "__CURSOR": cursor}))
+    (host.folder / "journal.jsonl").write_text("\n".join(lines) + "\n")
+    session = Session(host)
+    return SystemdConnector(host.options(), "db07", lambda _: "", session), lambda: session.bodies
+
+
+def heartbeat(runs: int) -> Made:
+    """Starts and ends that were reported; beside them the same reports as JSON."""
+    options = options_of(folder())
+    spool, reports = Spool(options.spool_file), []
+    for number in range(runs):
+        ping = Ping("export", START, rid=f"night-{number}")
+        reports += [ping, replace(ping, word=FAIL if number % 50 == 0 else SUCCESS, exit_code=number % 50 == 0 or 0)]
+    moment = now()
+    spool.opens(moment)
+    spool.take([(one, b"", 0) for one in reports], moment)
+    spool.listens(moment)
+    spool.close()
+    rows = json.dumps([{"job": one.job, "word": one.word, "rid": one.rid, "exit": one.exit_code} for one in reports])
+    return HeartbeatConnector(options, secret, lambda: moment), lambda: [rows.encode()]
+
+
+def replay(runs: int) -> Made:
+    """A night's file with so many runs of its history; beside it the file's own JSON."""
+    place, told = folder(), document()
+    told["recorded"]["hosts/db07:calm"] = [[2 * DAY * number / runs, 1, 1, 0] for number in range(runs)]
+    (place / "night.json").write_text(json.dumps(told))
+    options = ReplayOptions.model_validate({**files(place, at(24)), "system": "hosts"})
+    _load.cache_clear()  # the options read it too
+    return ReplayConnector(options, "db07"), lambda: [(place / "night.json").read_bytes()]
+
+
+def manual(runs: int) -> Made:
+    """Steps that began to wait, each day of ten years; they are worked out from the config, so nothing is read."""
+    days = 3650
+    steps = {f"step_{number}": {"at": "05:00"} for number in range(max(1, runs // days))}
+    return Following(ManualConnector(ManualOptions.model_validate({"steps": steps})), days), list
+
+
+class Following:
+    """The steps from so many days ago on: a first poll looks back for a short time only."""
+
+    def __init__(self, connector: ManualConnector, days: int) -> None:
+        self._connector = connector
+        self._first = json.dumps({"until": (datetime.now(UTC) - timedelta(days=days)).isoformat()})
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connector, name)
+
+    def poll(self, cursor: str, open_runs: Any, timeout_seconds: float) -> Any:
+        return self._connector.poll(cursor or self._first, open_runs, timeout_seconds)
+
+
+def schedules(many: int) -> tuple[Connector, Kept]:
+    """A connector of so many EventBridge schedules, whose answers were read once already."""
+    fake = FakeScheduler()
+    for number in range(many):
+        fake.schedule(f"night_{number}")
+    os.environ.update(AWS_ACCESS_KEY_ID="bench", AWS_SECRET_ACCESS_KEY="bench")
+    kept = KeptAws(read_whole(fake.handle_request))
+    fake.connector(kept).inventory("", 600)
+    kept.bodies.clear()
+    return fake.connector(kept), kept

@@ -1,0 +1,64 @@
+"""A time of day that is typed is the one that the wall shows, also in the night in which the clocks change."""
+
+from __future__ import annotations
+
+import time as clock
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, time
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from console.cli import extend, tonight, wall, what_if
+from console.model.views.night import NightView
+from console.tui import otherwise
+from console.tui.cells import Look
+from console.tui.glyphs import Glyphs
+from console.tui.when import Clock
+
+BERLIN = "Europe/Berlin"
+EVENING, MORNING = datetime(2026, 3, 28, 22, 30, tzinfo=UTC), datetime(2026, 3, 29, 4, 30, tzinfo=UTC)
+"""23:30 and 06:30 around the jump from 02:00 to 03:00."""
+NIGHT = NightView("2026-03-28", MORNING, (), {}, {}, ())
+
+
+@pytest.fixture(params=[True, False], ids=["of-the-services", "of-this-machine"], autouse=True)
+def on_the_wall(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", BERLIN)
+    clock.tzset()
+    with wall.of_command(in_utc=False):
+        wall.hang({BERLIN} if request.param else set())
+        yield
+    monkeypatch.undo()
+    clock.tzset()
+
+
+def in_the_console(typed: str, now: datetime) -> datetime | None:
+    shown = Clock()
+    shown.home = BERLIN if wall.zone_for() is not None else ""
+    return otherwise.next_time(typed, Look(now, shown, Glyphs()))
+
+
+@pytest.mark.parametrize("read", [what_if.next_time, in_the_console])
+def test_the_next_such_time_is_on_the_clock_of_its_own_date(read: Callable[[str, datetime], datetime]) -> None:
+    assert datetime(2026, 3, 29, 1, 58, tzinfo=UTC) == read("03:58", EVENING)
+    assert datetime(2026, 3, 28, 22, 45, tzinfo=UTC) == read("23:45", EVENING)
+
+
+def test_a_moment_before_the_jump_is_on_the_clock_of_before() -> None:
+    assert datetime(2026, 3, 28, 22, 0, tzinfo=UTC) == tonight.moment_of("23:00", NIGHT)
+    assert datetime(2026, 3, 29, 1, 15, tzinfo=UTC) == tonight.moment_of("03:15", NIGHT)
+
+
+def test_more_time_until_a_time_that_never_is_ends_with_the_jump() -> None:
+    """As a deadline of config does, and a calendar's window."""
+    due = datetime(2026, 3, 29, 0, 30, tzinfo=UTC)
+    assert datetime(2026, 3, 29, 1, 0, tzinfo=UTC) == extend.first_after(due, time(2, 30), ZoneInfo(BERLIN))
+
+
+def test_a_time_that_is_shown_twice_is_never_one_that_is_over() -> None:
+    """In the second of two hours that are alike."""
+    now = datetime(2026, 10, 25, 1, 10, tzinfo=UTC)
+    found = in_the_console("02:30", now)
+    assert found is not None
+    assert datetime(2026, 10, 25, 1, 30, tzinfo=UTC) == found.astimezone(UTC)

@@ -1,0 +1,268 @@
+"""A server that is slow to find what changed is asked for it in pieces, and open runs are told by every poll."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import cast
+
+import pytest
+
+from connectors.airflow import rounds as walk_rounds
+from connectors.airflow import sparing
+from connectors.airflow.client import AirflowClient
+from connectors.airflow.walk import Bite, Mark
+from connectors.conformance import ref
+from connectors.contract import Connector, RunRecord, RunRef, State, SystemUnreachable
+from connectors.transport.http import Deadline, Reply
+from tests.connectors.airflow.support import opened, told
+from tests.connectors.airflow.test_requests import BY_VERSION, MOST, estate
+from tests.fakes.airflow import FakeAirflow
+from tests.fakes.airflow_acts import stamp
+
+NOW = datetime(2026, 11, 20, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def always_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any walk is slow, and so is any piece of a round."""
+    monkeypatch.setattr(sparing, "SLOW_SECONDS", -1.0)
+    monkeypatch.setattr(sparing, "QUICK_SECONDS", -1.0)
+
+
+class Watch:
+    """Follows an estate as the engine does, from the end of its history on."""
+
+    def __init__(self, fake: FakeAirflow, connector: Connector) -> None:
+        self.fake, self.connector = fake, connector
+        runs, self.cursor = told(connector)
+        self.known = {(one.job, one.attempt_key): one for one in runs.values() if one.state.is_open}
+
+    def poll(self) -> dict[str, RunRecord]:
+        """What it tells of DAG runs, by run id."""
+        self.fake.requests.clear()
+        refs: list[RunRef] = [ref(one) for one in self.known.values()]
+        poll = self.connector.poll(self.cursor, refs, 5)
+        assert not poll.more
+        assert len(self.fake.requests) <= MOST, self.fake.requests
+        for one in poll.runs:
+            self.known.pop((one.job, one.formerly), None)
+            self.known[one.job, one.attempt_key] = one
+        self.known = {key: one for key, one in self.known.items() if one.state.is_open}
+        self.cursor = poll.cursor
+        return {str(one.context["run_id"]): one for one in poll.runs if "." not in one.job}
+
+
+@pytest.fixture(params=sorted(BY_VERSION))
+def watch(request: pytest.FixtureRequest) -> Watch:
+    fake = estate()
+    found = Watch(fake, BY_VERSION[request.param](fake))
+    found.poll()  # the walk that is slow
+    return found
+
+
+def test_what_is_open_ends_or_is_dated_is_told_without_a_walk(watch: Watch) -> None:
+    fake = watch.fake
+    first = watch.poll()
+    assert {"dag_000", "dag_059", "dag_060", "dag_079"} <= {one.job for one in first.values()}
+    fake.start("dag_090", "scheduled__short")
+    fake.tick(20)
+    for row in (*fake.runs, *fake.instances):
+        if row["dag_id"] == "dag_070" and row["state"] == "running":
+            row |= {"state": "success", "end_date": stamp(fake.now), "_updated": fake.now}
+    seen = watch.poll()
+    assert State.SUCCEEDED is seen["scheduled__short"].state, "it came and went between two polls, and has a date"
+    assert State.SUCCEEDED is seen["manual__dag_070"].state, "it was open"
+    assert not any(one.job == "dag_070" for one in watch.known.values())
+
+
+def few() -> FakeAirflow:
+    """Ten DAGs, each with a run."""
+    fake = FakeAirflow(**{f"dag_{number:03}": ("extract",) for number in range(10)})
+    for dag in fake.dags:
+        fake.start(dag)
+    fake.tick(60)
+    return fake
+
+
+@pytest.fixture(params=sorted(BY_VERSION))
+def few_watched(request: pytest.FixtureRequest) -> Watch:
+    fake = few()
+    return Watch(fake, BY_VERSION[request.param](fake))
+
+
+def rounds(watch: Watch, many: int = 1) -> dict[str, RunRecord]:
+    """What the polls tell until so many rounds have begun anew."""
+    seen: dict[str, RunRecord] = {}
+    for _ in range(60):
+        before = since(watch)
+        seen |= watch.poll()
+        many -= since(watch) != before
+        if not many:
+            return seen
+        watch.fake.tick(1)
+    raise AssertionError("the round does not come to its end")
+
+
+def since(watch: Watch) -> str:
+    return str(json.loads(watch.cursor)["runs"]["since"])
+
+
+def lists(watch: Watch) -> list[tuple[str, str]]:
+    return [one for one in watch.fake.requests if one[1].endswith("/dags/~/dagRuns")]
+
+
+@pytest.mark.parametrize("version, dated", [(2, "2026-11-12T00:00:00Z"), (3, "2026-11-12T00:00:00Z"), (3, None)])
+def test_what_came_and_went_is_told_by_the_round_and_its_mark_stays_until_then(version: int, dated: str | None) -> None:
+    """A run of a weekly DAG, whose date is long ago; Airflow 3 has runs without a date."""
+    fake = few()
+    watch = Watch(fake, BY_VERSION[version](fake))
+    watch.poll()
+    watch.fake.start("dag_009", "manual__short", logical_date=dated, run_type="manual")
+    watch.fake.tick(20)
+    began = since(watch)
+    seen = watch.poll()
+    assert began == since(watch)
+    assert State.SUCCEEDED is (seen | rounds(watch, 2))["manual__short"].state
+
+
+def test_an_old_run_that_somebody_marked_is_told_by_the_round(few_watched: Watch) -> None:
+    watch, fake = few_watched, few_watched.fake
+    old = next(row for row in fake.runs if row["dag_id"] == "dag_003" and row["state"] == "success")
+    old["logical_date"] = old["data_interval_start"] = "2024-02-01T00:00:00Z"
+    rounds(watch)
+    old |= {"state": "failed", "_updated": fake.now}
+    assert State.FAILED is rounds(watch, 2)[str(old["dag_run_id"])].state
+
+
+def test_a_run_without_a_date_that_somebody_marked_is_told_when_its_dag_has_its_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fake = few()
+    watch = Watch(fake, BY_VERSION[3](fake))
+    fake.start("dag_002", "manual__old", logical_date=None, run_type="manual")
+    fake.tick(20)
+    rounds(watch, 2)
+    old = next(row for row in fake.runs if row["dag_run_id"] == "manual__old")
+    old |= {"state": "failed", "end_date": stamp(fake.now - timedelta(days=90)), "_updated": fake.now}
+    monkeypatch.setattr(walk_rounds.Place, "of", classmethod(lambda cls, page: cls(dag=0, turn=2)))
+    assert State.FAILED is watch.poll()["manual__old"].state
+
+
+def test_a_round_goes_on_after_a_restart(few_watched: Watch, request: pytest.FixtureRequest) -> None:
+    watch = few_watched
+    watch.poll()
+    page = json.loads(watch.cursor)["runs"]["page"]
+    assert page.startswith(walk_rounds.PREFIX)
+    watch.connector = BY_VERSION[request.node.callspec.params["few_watched"]](watch.fake)
+    watch.poll()
+    assert page != json.loads(watch.cursor)["runs"]["page"]
+    assert page.startswith(walk_rounds.PREFIX)
+
+
+class Pages:
+    """An Airflow of which `rows` changed, all of them in one span; it makes no more requests than it is asked for."""
+
+    major = 2
+
+    def __init__(self, rows: int) -> None:
+        self.rows, self.spans = rows, list[tuple[datetime | None, datetime | None, int]]()
+
+    def changed_dated(self, since: datetime, begins: datetime | None, ends: datetime | None, offset: int) -> Reply:
+        self.spans.append((begins, ends, offset))
+        names = range(offset, min(self.rows, offset + 100)) if ends is None else ()
+        body = json.dumps({"dag_runs": [{"dag_id": "d", "dag_run_id": str(name)} for name in names]})
+        return Reply("Airflow", "GET", 200, {"content-type": "application/json"}, body.encode(), None)
+
+
+def test_many_changes_of_one_span_are_told_page_by_page() -> None:
+    pages, ticks = Pages(250), iter(range(10**6))
+    found = walk_rounds.Rounds(cast(AirflowClient, pages), lambda: next(ticks) / 20)
+    place: walk_rounds.Place | None = walk_rounds.Place()
+    names = set[str]()
+    while place:
+        piece = found.step(NOW - timedelta(hours=1), NOW, place)
+        names |= {row["dag_run_id"] for row in piece.rows}
+        place = piece.following
+    assert 250 == len(names)
+    first = NOW - timedelta(days=2)
+    assert [(first, None, 0), (first, None, 80), (first, None, 160)] == pages.spans[:3], "the pages of one span"
+    assert [NOW - timedelta(days=10), NOW - timedelta(days=42)] == [begins for begins, *_ in pages.spans[3:5]]
+    assert (None, 0) == pages.spans[-1][::2], "the last span is open to the past"
+    assert [ends for _, ends, _ in pages.spans[3:]] == [begins for begins, *_ in pages.spans[2:-1]]
+
+
+def test_a_span_that_takes_long_is_followed_by_a_shorter_one() -> None:
+    pages, ticks = Pages(0), iter(range(10**6))
+    found = walk_rounds.Rounds(cast(AirflowClient, pages), lambda: next(ticks) * 3.0)
+    piece = found.step(NOW - timedelta(hours=1), NOW, walk_rounds.Place(days=32.0))
+    assert piece.following is not None
+    assert (16.0, 3.0) == (piece.following.days, piece.slowest)
+
+
+def test_a_piece_that_is_not_answered_in_time_is_asked_for_shorter() -> None:
+    asked: list[timedelta] = []
+
+    class Slow:
+        major = 3
+
+        def changed_dated(self, since: datetime, begins: datetime, ends: datetime | None, offset: int) -> Reply:
+            asked.append(NOW - begins)
+            raise SystemUnreachable("no answer in 30 s")
+
+    found = walk_rounds.Rounds(cast(AirflowClient, Slow()))
+    for _ in range(3):
+        with pytest.raises(SystemUnreachable):
+            found.step(NOW - timedelta(hours=1), NOW, walk_rounds.Place())
+    assert [timedelta(days=2), timedelta(days=1), timedelta(days=0.5)] == asked
+
+
+def test_where_every_piece_is_quick_the_whole_list_is_tried_again(
+    few_watched: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = few_watched
+    monkeypatch.setattr(sparing, "QUICK_SECONDS", 60.0)
+    monkeypatch.setattr(sparing, "SLOW_SECONDS", 60.0)
+    rounds(watch)
+    assert not json.loads(watch.cursor)["runs"]["page"]
+    watch.fake.tick(1)
+    watch.poll()
+    assert 1 == len(lists(watch)), "one list of changes, whole"
+
+
+def test_a_walk_that_is_quick_is_made_by_every_poll(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sparing, "SLOW_SECONDS", 60.0)
+    fake = estate()
+    watch = Watch(fake, BY_VERSION[3](fake))
+    watch.poll()
+    watch.fake.start("dag_091", "manual__undated", logical_date=None, run_type="manual")
+    watch.fake.tick(20)
+    assert State.SUCCEEDED is watch.poll()["manual__undated"].state
+
+
+def test_a_walk_that_is_not_answered_in_time_leaves_the_next_poll_to_what_is_quick() -> None:
+    def walk(mark: Mark) -> Bite:
+        raise SystemUnreachable("no answer in 30 s")
+
+    client = opened(estate())._client
+    assert isinstance(client, AirflowClient)
+    found = sparing.Sparing(client)
+    client.deadline = Deadline(5)
+    mark = Mark(datetime(2026, 11, 19, tzinfo=UTC))
+    assert found.instead(mark, ()) is None
+    with pytest.raises(SystemUnreachable):
+        found.walked(mark, walk)
+    told = found.instead(mark, ())
+    assert told is not None
+    assert (mark.since, False) == (told.mark.since, told.more), "its mark stays: nothing is skipped"
+
+
+def test_a_row_whose_names_are_no_texts_is_skipped_and_the_rest_told(few_watched: Watch) -> None:
+    watch, fake = few_watched, few_watched.fake
+    watch.poll()
+    fake.start("dag_004", "scheduled__kept")
+    fake.start("dag_005", "scheduled__odd")
+    next(row for row in fake.runs if row["dag_run_id"] == "scheduled__odd")["dag_run_id"] = ["odd"]
+    poll = watch.connector.poll(watch.cursor, (), 5)
+    assert "scheduled__kept" in {one.context.get("run_id") for one in poll.runs}
+    assert any("dag_run_id" in one.reason for one in poll.skipped), poll.skipped

@@ -1,0 +1,70 @@
+"""How many runs go at once, as a pool of the jobs whose runs they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from connectors.dagster.connector import DagsterConnector
+from connectors.dagster.limits import Limit, limits, tightest
+from connectors.dagster.options import DagsterOptions
+from tests.fakes.dagster import FakeDagster
+
+YAML = """\
+- key: database
+  limit: 2
+  value: redshift
+- key: dagster/backfill
+  limit: 10
+- key: customer
+  limit: 1
+  value:
+    applyLimitPerUniqueValue: true
+"""
+
+
+@pytest.mark.parametrize(
+    "told, found",
+    [
+        (None, ()),
+        ({"runQueueConfig": None}, ()),
+        ({"runQueueConfig": {"maxConcurrentRuns": -1, "tagConcurrencyLimitsYaml": None}}, ()),
+        ({"runQueueConfig": {"maxConcurrentRuns": 0, "tagConcurrencyLimitsYaml": "{"}}, ()),
+        ({"runQueueConfig": {"maxConcurrentRuns": 10, "tagConcurrencyLimitsYaml": "[1, {key: 2}]"}},
+         (Limit(10),)),
+        ({"runQueueConfig": {"maxConcurrentRuns": 25, "tagConcurrencyLimitsYaml": YAML}},
+         (Limit(25), Limit(2, "database", "redshift"), Limit(10, "dagster/backfill"),
+          Limit(1, "customer", by_value=True))),
+    ],
+)  # fmt: skip
+def test_limits_are_those_of_the_instance_and_of_tags(told: Any, found: tuple[Limit, ...]) -> None:
+    assert found == limits(told)
+
+
+@pytest.mark.parametrize(
+    "tags, pool",
+    [
+        ({}, ("run queue", 25)),
+        ({"database": "oracle"}, ("run queue", 25)),
+        ({"database": "redshift"}, ("runs with database=redshift", 2)),
+        ({"database": "redshift", "customer": "acme"}, ("runs with customer=acme", 1)),
+        ({"dagster/backfill": "x"}, ("runs with dagster/backfill", 10)),
+    ],
+)
+def test_a_job_is_in_the_tightest_pool_that_is_its(tags: dict[str, str], pool: tuple[str, int]) -> None:
+    known = limits({"runQueueConfig": {"maxConcurrentRuns": 25, "tagConcurrencyLimitsYaml": YAML}})
+    assert pool == tightest(known, tags)
+    assert ("", None) == tightest((), tags)
+
+
+def test_the_inventory_tells_the_pool_of_each_job() -> None:
+    fake = FakeDagster("load", "stock")
+    opened = DagsterConnector(
+        DagsterOptions.model_validate({"url": "https://dagster.example.com"}), lambda _: "", fake.transport, 0.0
+    )
+    assert {("", None)} == {(one.pool, one.slots) for one in opened.inventory("", 10.0).jobs}
+    fake.run_queue = {"maxConcurrentRuns": 3, "tagConcurrencyLimitsYaml": YAML}
+    fake.tags = {"stock": [{"key": "database", "value": "redshift"}]}
+    found = {one.native_id: (one.pool, one.slots) for one in opened.inventory("", 10.0).jobs}
+    assert {"lab/load": ("run queue", 3), "lab/stock": ("runs with database=redshift", 2)} == found

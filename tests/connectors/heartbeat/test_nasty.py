@@ -1,0 +1,154 @@
+"""What nobody should report, sent to the real door: a table of each of NASTY, and what becomes of the rest.
+
+The kind asks nobody, so nothing of a source's can be spoiled on its way; what comes, comes here.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+
+import pytest
+
+from connectors.conformance import ref
+from connectors.conformance_replies import (
+    ANY_STATUS,
+    BUSY,
+    BUSY_7,
+    ENDLESS,
+    GARBLED,
+    GONE,
+    HOUR_OFF,
+    LOGIN_PAGE,
+    LONG_BYTES,
+    LONG_LINE,
+    NASTY,
+    NOT_A_NUMBER,
+    NOT_UTF8,
+    SHUFFLED,
+    TRUNCATED,
+    TWICE,
+)
+from connectors.heartbeat.door import Door
+from connectors.heartbeat.spool import now
+from tests.connectors.heartbeat.support import TOKENS, answer, calling, connected, open_at, ping, said, told
+
+KEPT, NONE = "kept", "none"
+Sends = Callable[[Door], str]
+"""Sends it, and answers what the door said, in one line."""
+
+
+@pytest.fixture
+def door(tmp_path: Path) -> Iterator[Door]:
+    with open_at(tmp_path) as opened:
+        yield opened
+
+
+def report(path: str, *headers: str, body: bytes = b"", token: str = TOKENS["export"]) -> bytes:
+    head = [f"POST /ping/{token}{path} HTTP/1.1", "Host: x", *headers]
+    return "\r\n".join([*head, f"Content-Length: {len(body)}", "", ""]).encode() + body
+
+
+def first_line(door: Door, request: bytes) -> str:
+    return said(door, request).partition("\r\n")[0].rstrip()
+
+
+def cut_short(door: Door) -> str:
+    """Half of a JSON body, and nobody is there any more."""
+    whole = report("/fail?rid=nasty", "Content-Type: application/json", body=b'{"rows": 12, "state": "failed"}')
+    with calling(door) as sock:
+        sock.sendall(whole[:-16])
+        sock.shutdown(socket.SHUT_WR)
+        return answer(sock).partition("\r\n")[0].rstrip()
+
+
+def twice(door: Door) -> str:
+    return {ping(door, "/fail?rid=nasty", b"no space left") for _ in range(2)}.pop().rstrip()
+
+
+def an_hour_off(door: Door) -> str:
+    """Of the sender's clock, as its headers and its log tell it."""
+    late = datetime.now(UTC) + timedelta(hours=1)
+    request = report("/fail?rid=nasty", f"Date: {format_datetime(late, usegmt=True)}", body=late.isoformat().encode())
+    return first_line(door, request)
+
+
+SENT: dict[str, tuple[Sends, str, str]] = {
+    LOGIN_PAGE: (
+        lambda door: first_line(door, report("/fail?rid=nasty", body=b"<html><input name=password></html>")),
+        "HTTP/1.1 200", KEPT,
+    ),
+    TRUNCATED: (cut_short, "HTTP/1.1 400", NONE),
+    NOT_UTF8: (lambda door: ping(door, "/fail?rid=nasty", b"caf\xe9 \xff\xfe").rstrip(), "HTTP/1.1 200", KEPT),
+    NOT_A_NUMBER: (lambda door: ping(door, "?rid=nasty&rows=NaN").rstrip(), "HTTP/1.1 400", NONE),
+    GARBLED: (lambda door: first_line(door, report("/hibernated?rid=nasty")), "HTTP/1.1 404", NONE),
+    TWICE: (twice, "HTTP/1.1 200", KEPT),
+    ENDLESS: (
+        lambda door: first_line(door, report("?rid=nasty&" + "&".join(f"page={n}" for n in range(50)))),
+        "HTTP/1.1 400", NONE,
+    ),
+    HOUR_OFF: (an_hour_off, "HTTP/1.1 200", KEPT),
+    LONG_LINE: (lambda door: ping(door, "/fail?rid=nasty", b"x" * LONG_BYTES).rstrip(), "HTTP/1.1 200", KEPT),
+    GONE: (lambda door: first_line(door, report("?rid=nasty", token="of-a-job-no-more")), "HTTP/1.1 404", NONE),
+}  # fmt: skip
+"""How it comes -> who sends it, what the door says, whether a run is kept of it."""
+NO_ANSWERS = {BUSY, BUSY_7, ANY_STATUS, SHUFFLED}
+"""What a server may answer, one record or many: here the door is the server, and test_door has its own 429."""
+
+
+def test_every_nasty_reply_is_sent_or_is_none_that_can_come_here() -> None:
+    assert {*NASTY, ANY_STATUS} == {*SENT, *NO_ANSWERS}
+
+
+@pytest.mark.parametrize("how", SENT)
+def test_what_nobody_should_report_costs_no_other_report_and_makes_nothing_green(door: Door, how: str) -> None:
+    sends, words, kept = SENT[how]
+    ping(door, "?rid=before&rows=12")
+    assert words == sends(door)
+    ping(door, "/3?rid=after", b"disk full")
+    found = {run.attempt_key: run for run in told(door)}
+    assert {"before": "succeeded", "after": "failed"} == {
+        rid: run.state for rid, run in found.items() if rid != "nasty"
+    }
+    assert (["nasty"] if kept == KEPT else []) == [rid for rid in found if rid == "nasty"]
+    assert "succeeded" not in [run.state for rid, run in found.items() if rid == "nasty"]
+
+
+def test_the_time_of_a_report_is_that_of_its_arrival(door: Door) -> None:
+    an_hour_off(door)
+    [run] = told(door)
+    assert run.ended_at is not None
+    assert abs(run.ended_at.timestamp() - now().wall) < 60
+
+
+def test_of_a_line_of_ten_megabytes_the_end_is_kept_and_said_to_be_cut(door: Door) -> None:
+    ping(door, "/fail?rid=long", b"x" * LONG_BYTES + b"no space left")
+    [run] = told(door)
+    chunk = connected(door).log(ref(run), None, 1_000_000, 5)
+    assert (True, True) == (chunk.cut, chunk.text.endswith("no space left"))
+    assert len(chunk.text) < 100_000
+
+
+def test_an_end_that_overtakes_its_start_is_one_run(door: Door) -> None:
+    """Two requests of a job may come in another order."""
+    ping(door, "/3?rid=late", b"disk full")
+    ping(door, "/start?rid=late")
+    assert [("late", "failed")] == [(run.attempt_key, run.state) for run in told(door)]
+
+
+def test_a_report_that_came_twice_is_one_run(door: Door) -> None:
+    """A sender that did not hear the answer sends it again."""
+    twice(door)
+    twice(door)
+    assert ["nasty"] == [run.attempt_key for run in told(door)]
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-1", "1e9", "0x10", "1.5", "", "9" * 400, "%D9%A3"])
+def test_a_number_that_is_none_is_refused_and_named(door: Door, value: str) -> None:
+    for name in ("rows", "bytes"):
+        answered = said(door, report(f"?{name}={value}"))
+        assert ("HTTP/1.1 400", True) == (answered.partition("\r\n")[0].rstrip(), f"{name}: a whole number" in answered)
+    assert [] == told(door)

@@ -1,0 +1,111 @@
+"""What the worlds of a kind play of the conformance tests between them, and why they leave out the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from connectors.conformance import ConnectorConformance
+from connectors.conformance_hooks import RepliesHooks
+from connectors.conformance_replies import (
+    ANY_STATUS,
+    BUSY,
+    BUSY_7,
+    ENDLESS,
+    GARBLED,
+    GONE,
+    HOUR_OFF,
+    LOGIN_PAGE,
+    LONG_LINE,
+    NASTY,
+    NOT_A_NUMBER,
+    NOT_UTF8,
+    SHUFFLED,
+    TRUNCATED,
+    TWICE,
+)
+from connectors.contract import Capability
+
+YES, LAB, OWN, NO = "yes", "lab", "own", "–"
+COLUMNS: Mapping[str, str] = {
+    LOGIN_PAGE: "login page",
+    TRUNCATED: "cut short",
+    NOT_UTF8: "no UTF-8",
+    BUSY: "429",
+    BUSY_7: "Retry-After",
+    ANY_STATUS: "each status",
+    NOT_A_NUMBER: "NaN",
+    GARBLED: "garbled",
+    TWICE: "twice",
+    SHUFFLED: "another order",
+    ENDLESS: "endless pages",
+    HOUR_OFF: "an hour off",
+    LONG_LINE: "10 MB line",
+    GONE: "job gone",
+    "with_a_right_revoked": "right revoked",
+    "with_a_run_behind": "run behind",
+    "long_log": "50 MB log",
+    "crowded": "100,000 runs",
+}
+"""What may be played -> its title; every one of NASTY is one, and every hook but `answering`."""
+LIMITS: Mapping[str, str] = {
+    "act": "acts",
+    "rerun": "a rerun",
+    "start": "a start",
+    "cancel": "a cancel",
+    "hold": "a hold",
+    "due": "a start by its own clock",
+    "log": "a log",
+    "network": "a silent server",
+    "runs": "runs",
+    "success": "a success",
+    "failure": "a failure",
+    "unknown_word": "an unknown word",
+    "schedule": "a schedule",
+}
+"""The keys of `limits`, for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """Of one kind. `elsewhere`: what -> the file of the tests that play it; `unplayed`: what -> why nobody does."""
+
+    marks: dict[str, str] = field(default_factory=dict)
+    elsewhere: dict[str, str] = field(default_factory=dict)
+    unplayed: dict[str, str] = field(default_factory=dict)
+
+
+def played(worlds: Sequence[type[ConnectorConformance]]) -> Played:
+    """The best that any of these worlds of one kind does."""
+    found = Played()
+    for what in COLUMNS:
+        told = [_of_world(one, what) for one in worlds]
+        mark, why = min(told, key=lambda each: (YES, LAB, OWN, NO).index(each[0]))
+        found.marks[what] = mark
+        if mark == NO:
+            found.unplayed[what] = why
+        elif why:
+            found.elsewhere[what] = why
+    shared = set.intersection(*(set(one.limits) for one in worlds))
+    found.unplayed.update({name: worlds[0].limits[name] for name in LIMITS if name in shared})
+    return found
+
+
+def hook_of(what: str) -> str:
+    """The hook that plays it."""
+    return "answering" if what in (*NASTY, ANY_STATUS) else what
+
+
+def _of_world(world: type[ConnectorConformance], what: str) -> tuple[str, str]:
+    """The mark of what one world does, and the file or the reason."""
+    hook = hook_of(what)
+    if what == "long_log" and Capability.LOG not in world.kind.capabilities:
+        return NO, world.kind.missing[Capability.LOG]
+    for name in (what, hook):
+        if name in world.elsewhere:
+            return (LAB if world.elsewhere[name].startswith("tests/lab/") else OWN), world.elsewhere[name]
+        if name in world.unplayed:
+            return NO, world.unplayed[name]
+    if getattr(world, hook) is getattr(RepliesHooks, hook):
+        return NO, ""
+    return (LAB if world.__module__.startswith("tests.lab.") else YES), ""

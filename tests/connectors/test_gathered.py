@@ -1,0 +1,30 @@
+"""What was told is told again wherever it may not have been stored."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from connectors.contract import RunRecord, State
+from connectors.gathered import Told
+
+AT = datetime(2026, 11, 19, 3, 10, tzinfo=UTC)
+
+
+def ended(key: str) -> RunRecord:
+    return RunRecord("load", key, State.SUCCEEDED, "COMPLETED", started_at=AT, ended_at=AT)
+
+
+def test_what_was_told_with_the_cursor_that_comes_back_is_not_told_again() -> None:
+    told, one, two = Told(), ended("1"), ended("2")
+    assert (one,) == told.new([one], "a", "b")
+    assert (two,) == told.new([one, two], "b", "c")
+    assert () == told.new([one, two], "c", "c")
+
+
+def test_what_was_told_with_a_cursor_that_did_not_move_is_told_until_it_moves() -> None:
+    """Within one second of a source whose cursor counts seconds: where the store was busy, it was never told again."""
+    told, one, two = Told(), ended("1"), ended("2")
+    told.new([one], "a", "b")
+    assert [(two,)] * 2 == [told.new([one, two], "b", "b") for _ in range(2)]
+    assert (two,) == told.new([one, two], "b", "c")
+    assert () == told.new([one, two], "c", "c")

@@ -1,0 +1,115 @@
+"""A start that waits for a slot of a full pool is not missed, nor one that is later every night. As test_expected."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from connectors.contract import Schedule, State
+from console.control.expected import expectations
+from console.control.remembered import Remembered
+from console.model.declared import Declared
+from console.model.history import History, PastRun, history_of
+from console.model.pools import DeclaredPool
+from console.model.values import Estate, RunFacts
+from tests.factories import NIGHT, at, estate, job, run, target
+
+A, B, C = (job(number, f"etl/{name}", "03:10", accepted_at=at("02:00")) for number, name in enumerate("abc", 1))
+KEY = "2026-11-20T03:10:00Z"
+LIC = Declared(pools=(DeclaredPool("lic", ("etl/*",), 1),))
+
+
+def seen(now: str, *runs: RunFacts, declared: Declared = LIC) -> Estate:
+    host = target(last_ok_at=at(now), seen_until=at(now))
+    return replace(estate(A, B, C, runs=runs, targets=[host]), declared=declared)
+
+
+def told(found: Estate, now: str, memory: Remembered | None = None) -> tuple[State, str]:
+    """What is expected of C."""
+    runs = expectations(found, at(now), memory).runs
+    return next((each.state, each.reason) for each in runs if each.job_id == C.id and each.period_key == KEY)
+
+
+def ran(number: int, began: str, ended: str | None) -> RunFacts:
+    """A run of A or B."""
+    state = State.SUCCEEDED if ended else State.RUNNING
+    return run(number, (A, B)[number - 1], "03:10", state, started_at=at(began), ended_at=at(ended) if ended else None)
+
+
+@pytest.mark.parametrize(
+    "now, runs, state, words",
+    [
+        ("03:20", (ran(1, "03:10", None),), State.PLANNED, "waits for a slot of lic: 1 of 1 taken by etl/a"),
+        ("03:20", (ran(1, "03:10", "03:18"),), State.PLANNED, "waits for a slot of lic: 1 of 1 taken by etl/a"),
+        ("03:24", (ran(1, "03:10", "03:18"),), State.MISSED, "nothing in the log by 03:23 UTC; waits for a slot"),
+        ("03:24", (ran(1, "03:10", "03:18"), ran(2, "03:19", None)), State.PLANNED, "waits for a slot of lic: 1 of 1"),
+        ("03:20", (ran(1, "03:10", "03:14"),), State.MISSED, "nothing in the log by 03:15 UTC"),
+        ("03:14", (ran(1, "03:10", None),), State.PLANNED, ""),
+    ],
+    ids=["full", "freed lately", "freed long ago", "taken by another again", "free in time", "within its grace"],
+)  # fmt: skip
+def test_its_grace_begins_when_its_pool_has_a_slot_to_give(
+    now: str, runs: tuple[RunFacts, ...], state: State, words: str
+) -> None:
+    found = told(seen(now, *runs), now)
+    assert (state, True) == (found[0], found[1].startswith(words)), found
+
+
+@pytest.mark.parametrize("ended", [None, "03:25"], ids=["runs", "ended ahead of our clock"])
+def test_a_start_without_grace_waits_for_the_slot_too(ended: str | None) -> None:
+    """The walk from slot to slot ends, though no grace brings it past now."""
+    now = "03:20"
+    found = seen(now, ran(1, "03:10", ended))
+    found = replace(found, jobs={**found.jobs, C.id: replace(C, grace=timedelta(0))})
+    assert (State.PLANNED, "waits for a slot of lic: 1 of 1 taken by etl/a") == told(found, now)
+
+
+def test_without_a_pool_it_is_missed_however_much_runs() -> None:
+    assert State.MISSED is told(seen("03:20", ran(1, "03:10", None), declared=Declared()), "03:20")[0]
+
+
+def test_what_is_remembered_of_it_is_judged_again_when_another_job_frees_the_slot() -> None:
+    memory = Remembered()
+    for now, runs, state in (
+        ("03:16", (ran(1, "03:10", None),), State.PLANNED),
+        ("03:17", (ran(1, "03:10", "03:16:30"),), State.PLANNED),
+        ("03:22", (ran(1, "03:10", "03:16:30"),), State.MISSED),
+    ):
+        assert state is told(seen(now, *runs), now, memory)[0]
+        memory.end()
+
+
+def late_starter(minutes: int, nights: int = 30) -> History:
+    runs = []
+    for back in range(1, nights + 1):
+        due = int((at("03:10") - timedelta(days=back)).timestamp())
+        day = (NIGHT - timedelta(days=back)).toordinal()
+        runs.append(PastRun(back, due, due + 60 * minutes + 60, 60.0, 60.0 * minutes, -1.0, 1, -1.0, "", day))
+    return history_of(runs)
+
+
+@pytest.mark.parametrize(
+    "minutes, nights, now, state, words",
+    [
+        (8, 30, "03:22", State.PLANNED, "usually starts 8m later"),
+        (8, 30, "03:23", State.MISSED, "nothing in the log by 03:23 UTC; usually starts 8m later"),
+        (8, 4, "03:16", State.MISSED, "nothing in the log by 03:15 UTC"),
+        (2, 30, "03:16", State.MISSED, "nothing in the log by 03:15 UTC"),
+    ],
+)
+def test_what_starts_later_every_night_is_waited_for_until_then_and_its_grace(
+    minutes: int, nights: int, now: str, state: State, words: str
+) -> None:
+    known = replace(seen(now, declared=Declared()), history={C.id: late_starter(minutes, nights)})
+    assert (state, words) == told(known, now)
+
+
+def test_what_starts_every_few_minutes_and_usually_late_is_missed_too() -> None:
+    often = replace(C, schedule=Schedule("debian-cron", "*/5 * * * *", "UTC"))
+    found = seen("04:30", declared=Declared())
+    found = replace(found, jobs={C.id: often}, history={C.id: late_starter(11)})
+    missed = [each for each in expectations(found, at("04:30")).runs if each.state is State.MISSED]
+    assert missed
+    assert "usually starts 11m later" in missed[0].reason

@@ -1,0 +1,57 @@
+"""A job that often fails is a risk before it does, also where each start is a run of its own. As in test_foresee."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from console.control.evaluate import evaluate
+from console.control.forecast.foresee import Foresight
+from console.model.decisions import ServiceDayVerdict
+from console.model.history import History, PastRun, history_of
+from tests.control.test_forecast import CHAIN, EXTRACT, LOAD, MART
+from tests.factories import NIGHT, at, estate, service
+
+OFTEN = 4
+"""Every so many nights the first run fails."""
+NIGHTS = 30
+
+
+def past(is_mended: bool = True) -> History:
+    """An hour's job at 04:30. Where it failed, it did after three minutes; what began 25 minutes later was good."""
+    runs, unmended = [], []
+    for back in range(1, NIGHTS + 1):
+        due, day = at("04:30") - timedelta(days=back), (NIGHT - timedelta(days=back)).toordinal()
+        again = back % OFTEN == 0
+        began = due + timedelta(minutes=28 * again)
+        if again and not is_mended:
+            unmended.append(day)
+            continue
+        ended = int(began.timestamp()) + 3600
+        runs.append(PastRun(back, int(due.timestamp()), ended, 3600.0, 0.0, -1.0, 1, -1.0, "", day,
+                            25 * 60.0 if again else -1.0))  # fmt: skip
+    return history_of(runs, unmended=unmended)
+
+
+def told(history: History) -> ServiceDayVerdict:
+    """An hour's job due by an hour and a quarter after its usual start."""
+    seen = estate(EXTRACT, LOAD, MART, feeds=CHAIN, services=[service("daily", "05:45", MART)],
+                  durations={3: tuple(history.takes)})  # fmt: skip
+    found = evaluate(replace(seen, history={3: history}), at("02:00"), foresee=Foresight())
+    return next(each for each in found.service_days if each.bd == NIGHT)
+
+
+def test_what_failed_on_a_quarter_of_the_nights_is_about_as_likely_late_and_says_why() -> None:
+    verdict = told(past())
+    assert verdict.p_late is not None
+    assert 0.1 < verdict.p_late < 0.3
+    assert verdict.p95_at is not None
+    assert at("05:45") < verdict.p95_at
+    assert "dwh/mart failed on 7 of 30 nights, and was restarted after " in verdict.reason, verdict.reason
+
+
+def test_nights_on_which_nobody_restarted_it_count_as_well() -> None:
+    verdict = told(past(is_mended=False))
+    assert verdict.p_late is not None
+    assert 0.1 < verdict.p_late < 0.3
+    assert "dwh/mart failed on 7 of 30 nights, and was not restarted that night" in verdict.reason, verdict.reason

@@ -1,0 +1,38 @@
+"""The night as the simulation is given it: since when what is broken is, and since when a run could have started."""
+
+from __future__ import annotations
+
+from console.control.expected import expectations
+from console.control.forecast.points import Point, instant_of, lay
+from console.control.forecast.simulation.values import Stand
+from console.control.picture import Picture
+from console.control.services import service_days
+from console.model.values import RunFacts
+from tests.control.test_forecast import CHAIN, EXTRACT, LOAD, MART, PROMISE, done
+from tests.factories import NIGHT, at, estate, minutes, run
+
+
+def point_of(job_id: int, now: str, *runs: RunFacts) -> Point:
+    seen = estate(EXTRACT, LOAD, MART, runs=runs, feeds=CHAIN, services=[PROMISE])
+    due = expectations(seen, at(now))
+    picture = Picture(seen, at(now), due.runs, due.withdrawn)
+    laid = lay(picture, [day for day in service_days(picture) if day.bd == NIGHT])
+    return laid.points[laid.places[0][job_id]]
+
+
+def test_what_read_stale_data_is_to_be_repaired_since_its_upstream_was_good() -> None:
+    late = run(1, EXTRACT, "03:10", started_at=at("05:00"))
+    point = point_of(2, "06:00", late, done(LOAD, "04:00"))
+    assert (Stand.FAILED, at("05:10")) == (point.stand, instant_of(point.end))
+
+
+def test_what_read_stale_data_of_an_upstream_that_was_good_meanwhile_is_so_since_its_own_end() -> None:
+    late = run(1, EXTRACT, "03:10", started_at=at("03:56"))
+    point = point_of(2, "06:00", late, done(LOAD, "04:00", 25))
+    assert (Stand.FAILED, at("04:25")) == (point.stand, instant_of(point.end))
+
+
+def test_a_run_that_began_before_its_clock_waited_for_nothing() -> None:
+    early = run(1, EXTRACT, "03:10", started_at=at("03:10") - minutes(5))
+    point = point_of(1, "03:30", early)
+    assert (at("03:05"), at("03:05")) == (instant_of(point.ready), instant_of(point.start))

@@ -1,0 +1,28 @@
+"""What sources without a web server do not send, for `unplayed` and `elsewhere` of their worlds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from connectors.conformance_replies import ANY_STATUS, BUSY, BUSY_7, ENDLESS, LOGIN_PAGE, SHUFFLED, TRUNCATED
+
+NO_WEB = "commands over SSH are answered by a shell, which knows no such thing"
+NO_WIRE = "a driver hands over whole rows or an error"
+CROWDS = "tests/lab/test_crowds.py"
+"""100,000 runs of those kinds for which they cost too much for `make check`."""
+OF_SSH = "tests/connectors/transport/test_ssh.py"
+OF_POSTGRES = "tests/connectors/transport/test_sql.py"
+OF_MYSQL = "tests/connectors/transport/test_mysql.py"
+
+ITS_ORDER = "its lines stand in the order in which they were written"
+SORTED = "each query sorts its rows"
+UNSENT_OVER_SSH: Mapping[str, str] = dict.fromkeys((LOGIN_PAGE, BUSY, BUSY_7), NO_WEB)
+UNSENT_IN_A_LOG: Mapping[str, str] = {**UNSENT_OVER_SSH, SHUFFLED: ITS_ORDER}
+ELSEWHERE_OVER_SSH: Mapping[str, str] = dict.fromkeys((ANY_STATUS, ENDLESS), OF_SSH)
+"""Each failure of SSH is sorted there, and a flood is cut."""
+UNSENT_BY_A_DRIVER: Mapping[str, str] = dict.fromkeys((LOGIN_PAGE, TRUNCATED, BUSY_7, ENDLESS), NO_WIRE) | {
+    SHUFFLED: SORTED
+}
+ELSEWHERE_OF_POSTGRES: Mapping[str, str] = dict.fromkeys((ANY_STATUS, BUSY), OF_POSTGRES)
+"""Each SQLSTATE is sorted there, "too many connections" as well."""
+ELSEWHERE_OF_MYSQL: Mapping[str, str] = dict.fromkeys((ANY_STATUS, BUSY), OF_MYSQL)

@@ -1,0 +1,86 @@
+"""What the forecasts of the fake night leave to its jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from console.model.views.ahead import JobAheadView
+
+MIDNIGHT = datetime(2026, 11, 19, 23, 0, tzinfo=UTC)
+EXTRACT, LOAD = "etl-hosts/db07:extract_orders", "warehouse-airflow/load_orders"
+MART, SUPPLY = "pg-dwh/revenue_mart", "cloud/supply-mart"
+NUMBERS = {1: EXTRACT, 2: LOAD, 3: MART, 4: SUPPLY}
+
+
+def minute(clock: str) -> datetime:
+    hours, minutes = map(int, clock.split(":"))
+    return MIDNIGHT + timedelta(hours=hours, minutes=minutes)
+
+
+def ahead(service: str, job: str, **changes: Any) -> JobAheadView:
+    title, due = {"supply-plan": ("Supply plan", "06:30"), "daily-revenue": ("Daily revenue", "07:30")}[service]
+    told: dict[str, Any] = {
+        "late": 0.0, "decides": 1.0, "done": ("04:12", "04:20", "04:41"), "slack": 9, "act_by": "03:58",
+        "green_by": "04:21", "source": "history (31 runs)",
+    } | changes  # fmt: skip
+    p50, p80, p95 = map(minute, told["done"])
+    act_by, green_by = (None if told[name] is None else minute(told[name]) for name in ("act_by", "green_by"))
+    slack = None if told["slack"] is None else told["slack"] * 60
+    return JobAheadView(
+        title, service, "2026-11-19", "Europe/Berlin", minute(due), job, told["late"], told["decides"], p50, p80, p95,
+        slack, act_by, green_by, told["source"],
+    )  # fmt: skip
+
+
+def all_ahead() -> list[JobAheadView]:
+    return [
+        ahead("supply-plan", EXTRACT, late=0.38, decides=0.97),
+        ahead("supply-plan", LOAD, late=0.38, decides=0.97, done=("04:24", "04:33", "04:57"), act_by="04:18",
+              green_by="04:30"),
+        ahead("supply-plan", SUPPLY, late=0.38, done=("06:21", "06:40", "07:02"), act_by="04:30", green_by="06:30",
+              source="declared"),
+        ahead("daily-revenue", EXTRACT, late=0.04, decides=0.61, slack=82, act_by="04:40", green_by="04:54"),
+        ahead("daily-revenue", LOAD, late=0.04, decides=0.61, slack=82, done=("04:24", "04:33", "04:57"),
+              act_by="05:02", green_by="05:14"),
+        ahead("daily-revenue", MART, late=0.04, slack=-4, done=("06:08", "06:19", "06:47"), act_by="05:20",
+              green_by="07:30", source="like 12 jobs"),
+    ]  # fmt: skip
+
+
+class FakeAhead:
+    """The store's readers, as far as they tell of this."""
+
+    ahead_: Sequence[JobAheadView] = tuple(all_ahead())
+
+    def jobs_ahead(self, service: str, bd: str, submission: str = "") -> Sequence[JobAheadView]:
+        return [one for one in self.ahead_ if (one.name, one.bd) == (service, bd)]
+
+    def job_ahead(self, job_id: int) -> Sequence[JobAheadView]:
+        return [one for one in self.ahead_ if one.job == NUMBERS.get(job_id)]
+
+
+def otherwise(ways: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """An engine's answer: the later it is restarted, the later the services."""
+    days = [("supply-plan", "Supply plan", "06:30", 0.38, 23), ("daily-revenue", "Daily revenue", "07:30", 0.04, 17)]
+    return {"services": [_otherwise(*day, ways) for day in days]}
+
+
+def _otherwise(
+    name: str, title: str, due: str, late: float, spread: int, ways: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    told = {"service": name, "title": title, "zone": "Europe/Berlin", "deadline": minute(due).isoformat()}
+    later = {"restart": -14, "skip": -26, "faster": -7}
+    minutes = [0, *(later[way["how"]] + (45 if way.get("at") else 0) for way in ways)]
+    begin = minute(due) - timedelta(minutes=11)
+    return told | {
+        "ways": [
+            {
+                "late": min(1.0, max(0.0, late + minute_ * 0.014)),
+                "p50": (begin + timedelta(minutes=minute_)).isoformat(),
+                "p95": (begin + timedelta(minutes=minute_ + spread)).isoformat(),
+            }
+            for minute_ in minutes
+        ]
+    }

@@ -1,0 +1,72 @@
+"""What a console that starts an engine says of a store that cannot be read yet."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from console.cli.detached import Started
+from console.model.views import EngineView
+from console.store.errors import StoreMissing, StoreOlder, StoreUnusable
+from console.tui.beginning import Beginning
+from tests.tui.driving import Night, on_the_night
+from tests.tui.fake_reads import at
+
+
+def is_starting(beginning: Beginning, error: StoreMissing) -> bool:
+    beginning.failed(error, is_first=True)
+    return beginning.starting
+
+
+OLDER = StoreOlder("the store at x has the older schema 0008")
+
+
+begun: list[str] = []
+
+
+@on_the_night(prepare=lambda _: begun.clear(), on_painted=lambda: begun.append("an engine"))
+async def test_an_engine_that_dies_under_an_open_console_is_started_anew_from_there_once(night: Night) -> None:
+    """Nothing was watched until the person who looked at the banner did what it says."""
+    whole = night.reads.head
+
+    async def ends(holder: str, banner: str, engines: int) -> None:
+        night.reads.head = replace(whole, engine=EngineView(holder, at("22:00"), at("03:12"), False))
+        night.reads.changed()
+        await night.see(banner)
+        await night.until(lambda: len(begun) == engines, "the engine")
+        night.reads.head = whole
+        night.reads.changed()
+        await night.see_gone(banner)
+
+    await night.until(lambda: len(begun) == 1, "the engine of its start")
+    await ends("", 'run "headway engine"', engines=1)  # somebody ended it
+    await ends("host-1", "the last one has not worked since 03:12:00 CET: starting the engine…", engines=2)
+    night.app.beginning._until = 0.0
+    await ends("host-1", 'run "headway engine"', engines=2)
+
+
+def test_an_older_store_is_migrated_by_the_engine_that_was_started_and_by_nobody_else() -> None:
+    alone, starts = Beginning(False), Beginning(True)
+    assert alone.told(OLDER).endswith('older schema 0008; start "headway engine" once: it migrates the store')
+    assert starts.told(OLDER).endswith("older schema 0008: the engine that was started from here migrates it")
+    for beginning in (alone, starts):
+        beginning.failed(OLDER, is_first=True)
+    assert (False, True) == (alone.starting, starts.starting)
+    assert "disk I/O error" == starts.told(StoreUnusable("disk I/O error"))
+
+
+def test_why_the_engine_ended_that_was_to_make_the_store_is_said(tmp_path: Path) -> None:
+    log = tmp_path / "engine.log"
+    log.write_text("headway: database or disk is full\n")
+    missing = StoreMissing("there is no store at x yet")
+    with subprocess.Popen([sys.executable, "-c", "input(); exit(2)"], stdin=subprocess.PIPE) as process:
+        beginning = Beginning(True, Started("begun", process, log).why_ended)
+        assert is_starting(beginning, missing)
+        assert "there is no store at x yet" == beginning.told(missing)
+        process.communicate(b"\n")
+        assert not is_starting(beginning, missing)
+        words = "the engine that was started ended (2): headway: database or disk is full · there is no store at x yet"
+        assert words == beginning.told(missing)
+    assert "at once" == Started("at once", ended_at_once="at once").why_ended()

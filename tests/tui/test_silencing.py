@@ -1,0 +1,45 @@
+"""What the palette has beside keys and places: the colours, and who is not told for a while."""
+
+from __future__ import annotations
+
+from console.tui.theme import DARK, LIGHT
+from tests.tui.driving import Night, on_the_night
+
+
+def grounds(night: Night) -> set[str]:
+    """The colours that lie below the letters on the screen."""
+    segments = [one for strip in night.app.screen._compositor.render_strips() for one in strip]
+    found = (one.style.bgcolor for one in segments if one.style is not None)
+    return {color.get_truecolor().hex.upper() for color in found if color is not None}
+
+
+@on_the_night()
+async def test_the_palette_changes_the_colours_of_all_that_is_open(night: Night) -> None:
+    await night.see("Supply plan")
+    assert DARK.background in grounds(night)
+    await night.press("ctrl+p")
+    await night.type("theme light")
+    await night.see("light", "other colours")
+    await night.press("enter")
+    await night.until(lambda: LIGHT.background in grounds(night), "the light theme")
+    await night.press("3")
+    await night.see("JOBS")
+    assert DARK.background not in grounds(night)
+
+
+@on_the_night()
+async def test_who_types_silence_mutes_a_service_a_system_or_the_job_of_an_incident(night: Night) -> None:
+    await night.see("Supply plan")
+    await night.press(":")
+    await night.typing()
+    await night.type("silence supply")
+    await night.see("service supply-plan", "nobody is told")
+    await night.press("enter")
+    await night.see("SILENCE service supply-plan", "for how long is nobody told of it?")
+    await night.press("enter")
+    await night.see("SILENCE service supply-plan for 2h")
+    await night.typing()
+    await night.type("the disk is exchanged")
+    await night.press("enter")
+    await night.see("service supply-plan is muted for 2h")
+    assert [("silence", ({"service": "supply-plan"}, 7200.0, "the disk is exchanged"))] == night.requests.asked[-1:]
