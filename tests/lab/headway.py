@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from console.cli.exits import Exit
 from tests.hostile.commands import in_process
 from tests.lab.process import Daemon, LabError, clean_environment, tail
 
@@ -54,7 +55,15 @@ class Headway:
 
     def json(self, *words: str) -> Any:
         """What `headway WORDS --json` printed, read. LabError when it exited otherwise than 0 or printed no JSON."""
+        return self._read(words, self.look(*words, "--json"))
+
+    def listed(self, *words: str) -> list[dict[str, Any]]:
+        """As `json`, of a command that lists; nothing where it knows no such name: an engine that works may not have
+        asked the job's source yet."""
         answer = self.look(*words, "--json")
+        return [] if answer.exit_status == Exit.NOT_FOUND else list(self._read(words, answer))
+
+    def _read(self, words: tuple[str, ...], answer: Answer) -> Any:
         try:
             if answer.exit_status == 0:
                 return json.loads(answer.stdout)

@@ -64,8 +64,7 @@ class Night:
         return next((one for one in found if one["name"] == SERVICE), {})
 
     def newest(self, job: str) -> Row:
-        runs: list[Row] = self.headway.json("runs", job)
-        return runs[0] if runs else {}
+        return next(iter(self.headway.listed("runs", job)), {})
 
 
 @pytest.fixture(scope="module")

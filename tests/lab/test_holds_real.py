@@ -60,8 +60,7 @@ class Night:
         return {one["job"]: one for one in self.headway.json("holds", *words)}
 
     def newest(self, job: str) -> Row:
-        runs = [one for one in self.headway.json("runs", job) if one["state"] != "planned"]
-        return runs[0] if runs else {}
+        return next((one for one in self.headway.listed("runs", job) if one["state"] != "planned"), {})
 
 
 @pytest.fixture(scope="module")

@@ -77,8 +77,7 @@ class Night:
         return {one["name"]: one for one in self.headway.json("jobs")}
 
     def newest(self, job: str) -> Row:
-        runs: list[Row] = self.headway.json("runs", job)
-        return runs[0] if runs else {}
+        return next(iter(self.headway.listed("runs", job)), {})
 
     def drifted(self) -> list[Row]:
         found: list[Row] = json.loads(self.headway.look("drift", "--json").stdout)

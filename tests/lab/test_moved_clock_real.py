@@ -53,7 +53,7 @@ def test_a_hold_follows_the_clock_that_its_owner_moves(lab: Estate, first: datet
         return next((one for one in headway.json("holds", "--all") if one["job"] == LOAD), {})
 
     def ran() -> list[dict[str, Any]]:
-        return [one for one in headway.json("runs", LOAD) if one["attempts"]]
+        return [one for one in headway.listed("runs", LOAD) if one["attempts"]]
 
     def is_active() -> bool:
         return bool(lab.postgres.execute("SELECT active FROM cron.job WHERE jobname = 'moved_load'")[0][0])
