@@ -22,6 +22,7 @@ from connectors.airflow.client import (
     AirflowClient,
 )
 from connectors.airflow.paths import dag_path, run_path, task_path
+from connectors.airflow.walk import page_at
 from connectors.airflow.windows import Window
 from connectors.contract import ConnectorError, OutcomeUnknown, SystemUnreachable
 from connectors.sending import after_once
@@ -172,12 +173,16 @@ class Airflow2Client(AirflowClient):
 
     def _all_of(self, dag: str, run: str) -> list[fields.Row]:
         rows: list[fields.Row] = []
-        for page in range(MOST_PAGES):
-            reply = self.task_instances(dag, run, page * PAGE_LIMIT)
-            told = fields.rows(reply.table().get("task_instances")) if reply.status == 200 else []
-            rows += [row for row in told if isinstance(row, dict)]
-            if len(told) < PAGE_LIMIT:
+        offset = 0
+        for _ in range(MOST_PAGES):
+            reply = self.task_instances(dag, run, offset)
+            if reply.status != 200:
                 break
+            told, following = page_at(reply, "task_instances", offset, shared=0)
+            rows += [row for row in told if isinstance(row, dict)]
+            if following is None:
+                break
+            offset = following
         return rows
 
     def clear_run(self, dag: str, run: str, body: Mapping[str, Any]) -> Reply:

@@ -9,7 +9,8 @@ from typing import Any
 from connectors import fields
 from connectors.airflow.client import PAGE_LIMIT, AirflowClient
 from connectors.airflow.parse_tasks import Instance, Key, instance
-from connectors.contract import RecordUnreadable, SystemUnreachable
+from connectors.airflow.walk import page_at
+from connectors.contract import RecordUnreadable
 from connectors.gathered import Gathered
 
 MOST_LISTED = 20
@@ -55,16 +56,16 @@ def _may_be(row: Any, key: Key) -> bool:
 
 
 def named(client: AirflowClient, body: Mapping[str, Any], found: Gathered) -> Named:
-    """Task instances by name, all pages. Raises SystemUnreachable where the answer is no list."""
+    """Task instances by name, all pages. Raises AnswerUnfit where the answer is no list."""
     answer = Named()
-    for page in range(MOST_LISTED):
-        reply = client.some_task_instances(body, page * PAGE_LIMIT)
-        rows = reply.table().get("task_instances")
-        if not isinstance(rows, list):
-            raise SystemUnreachable(f"{reply.place} has no list 'task_instances'; is this Airflow?")
+    offset = 0
+    for _ in range(MOST_LISTED):
+        reply = client.some_task_instances(body, offset)
+        rows, following = page_at(reply, "task_instances", offset, shared=0)
         _take(answer, body, rows, found)
-        if len(rows) < PAGE_LIMIT:
+        if following is None:
             return answer
+        offset = following
     answer.whole = False
     found.warn(f"more than {MOST_LISTED * PAGE_LIMIT} task instances were asked for at once; the rest is left out")
     return answer

@@ -16,8 +16,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from connectors import fields
-from connectors.airflow.client import BEGINNING, PAGE_LIMIT, AirflowClient
-from connectors.airflow.walk import OFFSET_OVERLAP
+from connectors.airflow.client import BEGINNING, AirflowClient
+from connectors.airflow.walk import page_at
 from connectors.contract import RecordUnreadable
 
 PREFIX = "round:"
@@ -27,8 +27,6 @@ GROWS_UNDER, SHRINKS_OVER = 0.25, 1.0
 GROWS = 4
 MARKED_WITHIN = timedelta(days=1)
 """How far back a mark on a run without a date is looked for: each DAG comes to its turn more often."""
-STEP = PAGE_LIMIT - OFFSET_OVERLAP
-"""Rows from one page to the next: one that goes meanwhile does not hide another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,31 +105,30 @@ class Rounds:
         """Those of one span of logical dates; the first is open to the future, the last to the past."""
         until, long = place.before or begun, timedelta(days=place.days)
         begins = until - long if long < until - BEGINNING else None
-        rows = fields.rows(
-            self._client.changed_dated(since, begins, place.before, place.offset).table().get("dag_runs")
-        )
-        if len(rows) >= PAGE_LIMIT:
-            return rows, replace(place, offset=place.offset + STEP)
+        reply = self._client.changed_dated(since, begins, place.before, place.offset)
+        rows, further = page_at(reply, "dag_runs", place.offset)
+        if further is not None:
+            return rows, replace(place, offset=further)
         if begins is not None:
             return rows, replace(place, before=begins, offset=0)
         return rows, None if self._client.major == 2 else replace(place, offset=0, dag=0)
 
     def _undated(self, since: datetime, begun: datetime, place: Place) -> tuple[list[Any], Place | None]:
         """Those that ended, of the next DAGs; and what was changed of one of these."""
-        told = fields.rows(self._client.dags(place.dag).table().get("dags"))
+        told, next_dag = page_at(self._client.dags(place.dag), "dags", place.dag)
         names = [str(row.get("dag_id")) for row in told if isinstance(row, dict)]
         if not names:
             return [], None
-        page = fields.rows(self._client.ended_runs(names, since, place.offset).table().get("dag_runs"))
-        if len(page) >= PAGE_LIMIT:
-            return page, replace(place, offset=place.offset + STEP)
+        page, further = page_at(self._client.ended_runs(names, since, place.offset), "dag_runs", place.offset)
+        if further is not None:
+            return page, replace(place, offset=further)
         rows = page + self._marked(names[place.turn % len(names)], begun - MARKED_WITHIN)
-        return rows, replace(place, offset=0, dag=place.dag + STEP) if len(names) >= PAGE_LIMIT else None
+        return rows, None if next_dag is None else replace(place, offset=0, dag=next_dag)
 
     def _marked(self, dag: str, since: datetime) -> list[Any]:
         """Runs of a DAG that have no date and changed since: the first made, of which it is news."""
         reply = self._client.changed_of(dag, since)
-        rows = fields.rows(reply.table().get("dag_runs")) if reply.status == 200 else []
+        rows = page_at(reply, "dag_runs", 0)[0] if reply.status == 200 else []
         return [row for row in rows if isinstance(row, dict) and row.get("logical_date") is None]
 
 

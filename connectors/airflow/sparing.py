@@ -15,11 +15,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from connectors import fields
-from connectors.airflow.client import BEGINNING, PAGE_LIMIT, AirflowClient
+from connectors.airflow.client import BEGINNING, AirflowClient
 from connectors.airflow.references import reference
 from connectors.airflow.rounds import PREFIX, Place, Rounds
-from connectors.airflow.walk import OVERLAP, Bite, Mark
+from connectors.airflow.walk import OVERLAP, Bite, Mark, page_at
 from connectors.contract import Clock, RunRef, SystemUnreachable
 
 SLOW_SECONDS = 2.0
@@ -94,12 +93,14 @@ class Sparing:
         """The first rows of a question, and the clock of its first answer."""
         found: list[Any] = []
         clock: Clock | None = None
-        for number in range(MOST_PAGES):
-            reply = page(number * PAGE_LIMIT)
-            rows = fields.rows(reply.table().get("dag_runs"))
+        offset = 0
+        for _ in range(MOST_PAGES):
+            reply = page(offset)
+            rows, following = page_at(reply, "dag_runs", offset, shared=0)
             found, clock = found + rows, clock or reply.clock
-            if len(rows) < PAGE_LIMIT:
+            if following is None:
                 break
+            offset = following
         return found, clock
 
 

@@ -13,7 +13,8 @@ from typing import Any
 
 from connectors import fields
 from connectors.airflow.client import PAGE_LIMIT, AirflowClient
-from connectors.contract import Clock, RecordUnreadable, SystemUnreachable
+from connectors.contract import AnswerUnfit, Clock, RecordUnreadable
+from connectors.transport.http import Reply
 
 OVERLAP = timedelta(seconds=30)
 """Date has whole seconds, transactions commit later than they stamp, and scheduler and web server may be two hosts."""
@@ -75,9 +76,7 @@ def bite(client: AirflowClient, path: str, name: str, mark: Mark, keep: float) -
         if reply.status == 400:
             return _given_up(taken, f"{name}: the server no longer knows its own page cursor")
         table = reply.table()
-        rows = table.get(name)
-        if not isinstance(rows, list):
-            raise SystemUnreachable(f"{reply.place} has no list {name!r}; is this Airflow?")
+        rows = rows_of(reply, table, name)
         taken.clock = taken.clock or reply.clock
         begun = taken.mark.until or (reply.clock.target if reply.clock else datetime.now(UTC)) - OVERLAP
         following = _next_page(table, rows, taken.mark.page)
@@ -106,8 +105,29 @@ def _next_page(table: fields.Row, rows: list[Any], page: str) -> str | None:
     if "next_cursor" in table:
         return fields.words(table, "next_cursor") or None
     digits = page.removeprefix("offset:")
-    at = int(digits) if digits.isdigit() else 0
-    total = fields.number(table, "total_entries", 0)
-    if at + len(rows) >= total or len(rows) <= OFFSET_OVERLAP:
-        return None
-    return f"offset:{at + min(len(rows), PAGE_LIMIT) - OFFSET_OVERLAP}"
+    following = _next_offset(table, rows, int(digits) if digits.isdigit() else 0)
+    return None if following is None else f"offset:{following}"
+
+
+def page_at(reply: Reply, name: str, offset: int, shared: int = OFFSET_OVERLAP) -> tuple[list[Any], int | None]:
+    """The rows of a page that begins there, and where the next one does, which has the last `shared` again; None at
+    the end. Raises AnswerUnfit where there is no such list."""
+    table = reply.table()
+    rows = rows_of(reply, table, name)
+    return rows, _next_offset(table, rows, offset, shared)
+
+
+def rows_of(reply: Reply, table: fields.Row, name: str) -> list[Any]:
+    """A list that must be there: one that is missing is none that is empty. Raises AnswerUnfit."""
+    rows = table.get(name)
+    if not isinstance(rows, list):
+        raise AnswerUnfit(f"{reply.place} has no list {name!r}; is this Airflow?")
+    return rows
+
+
+def _next_offset(table: fields.Row, rows: list[Any], at: int, shared: int = OFFSET_OVERLAP) -> int | None:
+    """By the total: a server clips pages to a limit of its own, so that a short one need not be the last. Where it
+    tells none, or fewer than it listed, a page that is full is followed."""
+    many, total = min(len(rows), PAGE_LIMIT), fields.number(table, "total_entries", -1)
+    has_more = at + len(rows) < total or (total < at + len(rows) and many == PAGE_LIMIT)
+    return at + many - min(shared, many // 2) if rows and has_more else None

@@ -58,6 +58,8 @@ class FakeAirflow(FakeActs):
         self.long_log = 0
         """Bytes of each log, where they are more than one page shows."""
         self._made = 0
+        self.page_limit = 100
+        """[api] maximum_page_limit: longer pages are cut to it without a word."""
 
     # -- its life ---------------------------------------------------------------------------------------------------
     def tick(self, seconds: float = 1.0) -> None:
@@ -213,7 +215,7 @@ class FakeAirflow(FakeActs):
         return 200, {"dag_versions": rows, "total_entries": len(rows)}
 
     def _page(self, name: str, rows: list[Row], query: Row) -> Row:
-        first, limit = int(query.get("offset", 0)), min(100, int(query.get("limit", 50)))
+        first, limit = int(query.get("offset", 0)), min(self.page_limit, int(query.get("limit", 50)))
         return {name: rows[first : first + limit], "total_entries": len(rows)}
 
     def changed(self, name: str, rows: list[Row], query: Row) -> tuple[int, Any]:
@@ -221,7 +223,7 @@ class FakeAirflow(FakeActs):
         found = sorted((row for row in rows if row["_updated"] >= since), key=lambda row: row["_updated"])
         if not (query.get("cursor") or "0").isdigit():
             return 400, recorded("dagRuns_bad_cursor")
-        first, limit = int(query.get("cursor") or 0), min(100, int(query.get("limit", 50)))
+        first, limit = int(query.get("cursor") or 0), min(self.page_limit, int(query.get("limit", 50)))
         following = str(first + limit) if first + limit < len(found) else None
         return 200, {name: found[first : first + limit], "total_entries": len(found), "next_cursor": following}
 

@@ -111,7 +111,7 @@ class FakeAirflow2:
         if span := {name: value for name, value in query.items() if name.startswith("execution_date")}:
             span = {name.replace("execution_date", "logical_date"): value for name, value in span.items()}
             found = [row for row in found if is_dated(row, span)]
-        first, limit = int(query.get("offset", 0)), min(100, int(query["limit"]))
+        first, limit = int(query.get("offset", 0)), min(self.inner.page_limit, int(query["limit"]))
         return 200, as_2({name: found[first : first + limit], "total_entries": len(found)})
 
     def _noted(self, path: str, task: str | None, note: str) -> tuple[int, Any]:

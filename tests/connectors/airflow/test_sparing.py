@@ -266,3 +266,41 @@ def test_a_row_whose_names_are_no_texts_is_skipped_and_the_rest_told(few_watched
     poll = watch.connector.poll(watch.cursor, (), 5)
     assert "scheduled__kept" in {one.context.get("run_id") for one in poll.runs}
     assert any("dag_run_id" in one.reason for one in poll.skipped), poll.skipped
+
+
+@pytest.mark.parametrize("version", sorted(BY_VERSION))
+def test_a_server_that_cuts_pages_short_is_read_to_the_end_of_each_span(version: int) -> None:
+    """[api] maximum_page_limit: a page of 50 is not the last one because it has no 100 rows."""
+    fake = few()
+    fake.page_limit = 50
+    watch = Watch(fake, BY_VERSION[version](fake))
+    watch.poll()
+    for number in range(70):
+        fake.start("dag_003", f"old__{number}", logical_date=f"2024-02-01T00:{number % 60:02}:{number // 60:02}Z")
+    fake.tick(20)
+    fake.instances = [row for row in fake.instances if row["dag_id"] != "dag_003"]
+    told = {name for name in rounds(watch, 2) if name.startswith("old__")}
+    assert 70 == len(told)
+
+
+def test_a_server_that_cuts_pages_short_is_asked_for_the_runs_without_a_date_of_all_dags() -> None:
+    fake = FakeAirflow(**{f"dag_{number:03}": ("extract",) for number in range(70)})
+    fake.page_limit = 50
+    for dag in fake.dags:
+        fake.start(dag)
+    fake.tick(60)
+    watch = Watch(fake, BY_VERSION[3](fake))
+    watch.poll()
+    fake.start("dag_069", "manual__short", logical_date=None, run_type="manual")
+    fake.tick(20)
+    assert State.SUCCEEDED is (watch.poll() | rounds(watch, 2))["manual__short"].state
+
+
+@pytest.mark.parametrize("asked", ["changed_dated", "ended_runs", "dags", "open_of_all"])
+def test_a_list_that_is_missing_is_none_that_is_empty(asked: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that answers {} for a page: a round does not go on past what it was not told."""
+    watch = Watch(fake := few(), BY_VERSION[3](fake))
+    empty = Reply("Airflow", "GET", 200, {"content-type": "application/json"}, b"{}", None)
+    monkeypatch.setattr(AirflowClient, asked, lambda *_: empty)
+    with pytest.raises(SystemUnreachable, match="has no list"):
+        rounds(watch)
