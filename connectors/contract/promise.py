@@ -134,6 +134,8 @@ class ConnectorKind:
     capabilities: frozenset[Capability]
     missing: Mapping[Capability, str] = field(default_factory=dict)
     """Why a capability is missing, for people."""
+    lacks: Callable[[Any], Mapping[Capability, str]] | None = None
+    """Of the capabilities those that one system's options leave out, and why; None where options leave out none."""
     inventory_rides_poll: bool = False
     starts_held: bool = False
     """True where START runs a job that is held, and leaves it held: it may then start before its clock."""

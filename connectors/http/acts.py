@@ -33,12 +33,17 @@ MOST_PAGES = 50
 KEY = "<key>"
 
 
+def unnamed(verb: Verb) -> str:
+    """Why it cannot be asked, where config has no call for it."""
+    return f"the config names no call for it: add [systems.NAME.verbs.{verb.value}] with its path"
+
+
 def preview(client: HttpClient, ask: Ask, timeout_seconds: float) -> Preview:
     """The call as it would go. Raises NotSupported for a verb that config does not name."""
     call = call_of(client, ask.verb)
     name = ask.verb.value
     if call is None:
-        raise NotSupported(f"the config names no call for it: add [systems.NAME.verbs.{name}] with its path")
+        raise NotSupported(unnamed(ask.verb))
     values = {"id": ask.run.native_ref, "job": ask.run.job, "period": ask.run.period_key}
     shown = json.dumps(filled(call.body, {**values, "key": KEY})) if call.body is not None else ""
     path = PLACE.sub(lambda match: str({**values, "key": KEY}[match[1]]), call.path)

@@ -210,6 +210,13 @@ def _now(page: Page) -> datetime:
     return page.clock.target if page.clock else datetime.now(UTC)
 
 
+def unnamed(options: HttpOptions) -> dict[Capability, str]:
+    """What config names no call for."""
+    verbs = {Capability.RERUN: Verb.RERUN, Capability.START: Verb.START, Capability.CANCEL: Verb.CANCEL}
+    found = {can: acts.unnamed(verb) for can, verb in verbs.items() if getattr(options.verbs, verb) is None}
+    return found if options.log is not None else {**found, Capability.LOG: log.UNNAMED}
+
+
 def open_connector(options: HttpOptions, target: str, secrets: Secrets) -> Connector:
     return HttpConnector(options, secrets)
 
@@ -229,6 +236,7 @@ CONNECTOR = ConnectorKind(
         Capability.PERIODS: "what a rerun works on is up to the API",
         Capability.NATIVE_DEPENDENCIES: "declare dependencies in the config",
     },
+    lacks=unnamed,
     proofs=frozenset({Proof.EXIT, Proof.FULL}),
     verbs={Verb.RERUN: "what verbs.rerun names", Verb.START: "what verbs.start names", Verb.CANCEL: "verbs.cancel"},
     schedules="expression",

@@ -14,6 +14,7 @@ from connectors.whole_log import piece_of
 
 _SPAN = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
 _LENGTH = re.compile(r"bytes \*/(\d{1,18})")
+UNNAMED = "the config names no log of a run: add [systems.NAME.log] with its path"
 MOST_CHARACTERS = 64 * 1024**2
 
 
@@ -21,7 +22,7 @@ def chunk(client: HttpClient, run: RunRef, start: str | None, limit_bytes: int, 
     """The tail (`start` None), or what follows the byte `start`. Raises NotSupported without a log."""
     call = client.options.log
     if call is None:
-        raise NotSupported("the config names no log of a run: add [systems.NAME.log] with its path")
+        raise NotSupported(UNNAMED)
     begin = int(start) if start and start.isascii() and start.isdigit() else 0
     span = ""
     if call.ranges:

@@ -53,6 +53,7 @@ from connectors.whole_log import piece_of
 
 SETTLE = timedelta(seconds=5)
 """A row is committed moments after its instant."""
+NO_LOG = "the config names no log of a run: add [systems.NAME.log] with its query"
 OBSERVES = "this kind reads tables; it changes nothing"
 
 
@@ -166,7 +167,7 @@ class SqlConnector:
     def log(self, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk:
         """What the log's query gives. Raises NotSupported without one, or without a row."""
         if self._options.log is None:
-            raise NotSupported("the config names no log of a run: add [systems.NAME.log] with its query")
+            raise NotSupported(NO_LOG)
         whole = self._client.log(run.native_ref, timeout_seconds)
         if whole is None:
             raise NotSupported(f"there is no log of run {run.attempt_key} of {run.job} (any more)")
@@ -223,6 +224,7 @@ CONNECTOR = ConnectorKind(
         Capability.PERIODS: "nothing is rerun",
         Capability.NATIVE_DEPENDENCIES: "declare dependencies in the config",
     },
+    lacks=lambda options: {Capability.LOG: NO_LOG} if options.log is None else {},
     proofs=frozenset({Proof.EXIT, Proof.FULL}),
     schedules="expression",
     ladder="Proves what the rows say of a run's end, by the words that states names; any other word is UNKNOWN. With a "

@@ -114,7 +114,7 @@ def _from_native(arguments: argparse.Namespace) -> int:
     places = [
         (system, target)
         for system in config.systems.values()
-        if Capability.HOLD in system.kind.capabilities
+        if Capability.HOLD in system.capabilities
         for target in system.targets
     ]
     with ThreadPoolExecutor(min(16, len(places) or 1)) as pool:

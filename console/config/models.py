@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from connectors.contract import ConnectorKind
+from connectors.contract import Capability, ConnectorKind
 from connectors.secrets import SecretRef
 from console.config.alerting import RotaSettings, ToldSettings
 from console.config.promises import Deadline, SlaSettings, SloSettings
@@ -231,6 +231,20 @@ class SystemConfig:
     @property
     def targets(self) -> list[str]:
         return self.kind.targets(self.options)
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What it can do, as its options have it."""
+        return self.kind.capabilities - self._left_out.keys()
+
+    @property
+    def missing(self) -> Mapping[Capability, str]:
+        """Why it cannot do the rest, for people."""
+        return {**self.kind.missing, **self._left_out}
+
+    @property
+    def _left_out(self) -> Mapping[Capability, str]:
+        return self.kind.lacks(self.options) if self.kind.lacks is not None else {}
 
 
 @dataclass(frozen=True, slots=True)

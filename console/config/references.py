@@ -143,8 +143,8 @@ def _check_mode(config: Config, one: DependencySettings, key: tuple[str, ...], r
     if one.mode == "observe" or system is None:
         return
     for needed in (Capability.HOLD, Capability.START):
-        if needed not in system.kind.capabilities:
-            why = system.kind.missing.get(needed) or f"{system.kind.title} cannot {needed}"
+        if needed not in system.capabilities:
+            why = system.missing.get(needed) or f"{system.kind.title} cannot {needed}"
             said = why.rstrip(".")
             reading.fault((*key, "mode"), f'"{one.mode}" cannot work on "{one.downstream}": {said}. Write "observe".')
             return

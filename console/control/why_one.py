@@ -27,6 +27,7 @@ from console.durations import duration_words
 from console.model.holds import HoldFacts
 from console.model.reasons import Reason
 from console.model.values import JobFacts, RunFacts
+from console.model.words import BY_PEOPLE, Safety
 
 _WAITS = (State.QUEUED, State.WAITING)
 _UNDER_WAY = (State.RUNNING, State.RETRYING, State.CANCELLING)
@@ -51,7 +52,7 @@ def reasons(picture: Picture, job_id: int) -> Iterator[Reason]:
     if run is not None and has_started(run):
         yield from _started(picture, job, run)
     elif run is not None and run.state is State.MISSED and not found:
-        yield _of(job, run, "missed", f"was due {_at(when(run), job)}: {run.reason}", act=_rerun(job))
+        yield _of(job, run, "missed", f"was due {_at(when(run), job)}: {run.reason}", act=_again(job))
     elif run is not None and when(run) <= picture.now and not found:
         yield _of(job, run, "clock", f"is due since {_at(when(run), job)}, given up after {_span(job.grace)}")
     if run is None or not has_started(run) or not run.state.is_open:
@@ -118,12 +119,12 @@ def _started(picture: Picture, job: JobFacts, run: RunFacts) -> Iterator[Reason]
     elif run.state.is_red:
         told = clean_line(run.message or run.reason)
         words = f"is {run.state} for {run.bd}{': ' + told if told else ''}"
-        yield _of(job, run, "failed", words, since=run.ended_at, act=_rerun(job))
+        yield _of(job, run, "failed", words, since=run.ended_at, act=_again(job))
     elif run.state is State.SUCCEEDED and not picture.is_stale(run):
         yield _of(job, run, "done", f"is done for {run.bd}", since=run.ended_at)
     elif run.state is State.SUCCEEDED:
         words = f"is done for {run.bd}, but read what its upstream had not finished"
-        yield _of(job, run, "stale", words, since=run.ended_at, act=_rerun(job))
+        yield _of(job, run, "stale", words, since=run.ended_at, act=_again(job))
     else:
         words = f"has run for {run.bd}; how it ended is {run.state}{': ' + run.reason if run.reason else ''}"
         yield _of(job, run, "unproved", clean_line(words), since=run.ended_at)
@@ -178,7 +179,7 @@ def _next(picture: Picture, job: JobFacts) -> Iterator[Reason]:
         usual = cadence_of(picture.estate, job)
         known = f"; it usually runs {usual.words}" if usual is not None else ""
         words = f"nothing starts it by the clock ({clean_line(in_words(job.schedule))}){known}"
-        yield Reason(_name(job), "event", words, act=_rerun(job))
+        yield Reason(_name(job), "event", words, act=_again(job))
         return
     calendar = picture.estate.declared.calendar(job.calendar)
     at = next_instant(job.schedule, picture.now)
@@ -232,7 +233,13 @@ def _upstream(picture: Picture, hold: HoldFacts) -> str:
     return _name(above) if above is not None else ""
 
 
-def _rerun(job: JobFacts) -> str:
+def _again(job: JobFacts) -> str:
+    """How a person has it run again, and be good; where its system cannot, or its owner forbids it, at its source."""
+    if job.kind == BY_PEOPLE:
+        return f"headway done {_name(job)}"
+    why = clean_line(job.cannot_rerun) or ('its owner marked it rerun = "never"' if job.rerun is Safety.NEVER else "")
+    if why:
+        return f"run it at its source ({why}), or headway mark-ok {_name(job)} where it is good"
     return f"headway rerun {_name(job)}"
 
 

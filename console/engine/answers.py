@@ -22,7 +22,7 @@ from console.engine.arriving import shown
 from console.engine.doors import QUESTIONS, Doors
 from console.engine.health import Pulse
 from console.engine.lanes import InFlight
-from console.engine.previews import MARKS, cleaned_preview, preview_there, why_cannot
+from console.engine.previews import cleaned_preview, preview_there, why_cannot
 from console.engine.rights import may_ask
 from console.model.conf import texts_in
 from console.model.holding import hold_end
@@ -166,10 +166,8 @@ class Answers:
         verb = Verb(arguments.get("verb", Verb.RERUN))
         place = self._doors.places[target_id]
         kind = place.system.kind
-        if verb is Verb.BACKFILL and (cannot := why_cannot(place, system, verb)):
+        if cannot := why_cannot(place, system, verb):
             raise CannotAnswer(cannot)
-        if verb.needs not in kind.capabilities and verb not in MARKS:
-            raise CannotAnswer(f"{system} cannot {verb}: {kind.missing.get(verb.needs, 'this kind cannot do it')}")
         ask = Ask(verb, ref, State(state), arguments.get("parameters") or {})
         self._refuse_secrets(ask.parameters.get("conf"))
         extras = self._extras(int(arguments["run_id"])) if arguments.get("run_id") is not None else {}

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
+from connectors.words import Verb
 from console.control.expected import expectations
 from console.control.own_sleep import woken
 from console.control.picture import Picture
@@ -14,6 +15,7 @@ from console.control.why import to_act_on, why
 from console.control.zones import window, zone_of
 from console.model.reasons import Reason
 from console.model.values import Estate, Settings
+from console.model.views import JobRow
 from console.store.estate import load
 from console.store.open import open_to_look
 from console.store.reads import Reads, open_reads
@@ -35,7 +37,7 @@ def why_job(url: str, name: str) -> Explained:
         row = reads.job(name).row
         approvals = [*_approvals(reads)]
         picture = picture_of(url, reads)
-        chain = why(picture, row.id, approvals) if row.id in picture.estate.jobs else (_quiet(row.name),)
+        chain = why(picture, row.id, approvals) if row.id in picture.estate.jobs else (_quiet(row, reads),)
     return Explained(row.name, chain, to_act_on(chain))
 
 
@@ -83,9 +85,11 @@ def _picture(estate: Estate, reads: Reads) -> Picture:
     return Picture(estate, reads.now(), due.runs, due.withdrawn)
 
 
-def _quiet(name: str) -> Reason:
+def _quiet(row: JobRow, reads: Reads) -> Reason:
     words = "nothing starts it by the clock, nothing hangs on it, and it has not run for two days"
-    return Reason(name, "event", words, evidence=f"headway job {name}", act=f"headway rerun {name}")
+    can = any(Verb.RERUN.needs in one.capabilities for one in reads.systems() if one.system == row.system)
+    act = f"headway rerun {row.name}" if can else ""
+    return Reason(row.name, "event", words, evidence=f"headway job {row.name}", act=act)
 
 
 def _approvals(reads: Reads) -> Iterator[Reason]:

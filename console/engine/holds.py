@@ -40,7 +40,7 @@ class HoldLooker:
     def look(self, connector: Connector, fence: int, timeout_seconds: float) -> bool:
         """True when something differed and was written. A source that does not tell its marks, whatever it meets,
         fails no poll: it is said once, and asked again. Raises StoreError."""
-        if Capability.HOLD not in self._place.system.kind.capabilities or time.monotonic() < self._look_at:
+        if Capability.HOLD not in self._place.system.capabilities or time.monotonic() < self._look_at:
             return False
         self._next_look(LOOK_EVERY)
         looked_at = self._clock.now()

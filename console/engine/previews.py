@@ -7,9 +7,10 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from connectors.contract import Ask, Capability, Connector, Preview, RunRef, State, Verb
+from connectors.words import STARTING
 from console.clean import clean, clean_line
 from console.engine.doors import Place
-from console.model.steps import refusal
+from console.model.steps import BY_HAND, refusal
 from console.store import asked, in_the_way, polling
 from console.store.asked import ActionRow
 from console.store.open import Store
@@ -32,14 +33,15 @@ def refusal_of(store: Store, places: Mapping[int, Place], action: ActionRow) -> 
 
 
 def why_cannot(place: Place, system: str, verb: Verb) -> str:
-    """Why a kind has no way to do it; empty where it has, and for a mark, which Headway keeps itself."""
-    kind = place.system.kind
-    if verb is Verb.BACKFILL and verb not in kind.verbs:
+    """Why a system has no way to do it, and how a person goes on; empty where it has, and for a mark, which Headway
+    keeps itself."""
+    if verb is Verb.BACKFILL and verb not in place.system.kind.verbs:
         return f"{system} has no backfills of its own: without --native Headway runs each period by itself"
-    if verb.needs in kind.capabilities or verb in MARKS:
+    if verb.needs in place.system.capabilities or verb in MARKS:
         return ""
-    why = kind.missing.get(verb.needs, "")
-    return f"{system} cannot {verb}" + (f": {why}" if why else "")
+    why = place.system.missing.get(verb.needs, "")
+    instead = f"; {BY_HAND}" if verb in STARTING else ""
+    return f"{system} cannot {verb}" + (f": {why}" if why else "") + instead
 
 
 def preview_of(values: Mapping[str, Any]) -> Preview:
@@ -87,7 +89,7 @@ def is_asserted(place: Place, ask: Ask) -> bool:
     missed): Headway then says it in its own store."""
     if ask.verb not in MARKS:
         return False
-    return Capability.MARK not in place.system.kind.capabilities or not ask.run.attempt_key
+    return Capability.MARK not in place.system.capabilities or not ask.run.attempt_key
 
 
 def preview_there(connector: Connector, place: Place, ask: Ask, seconds: float) -> Preview:

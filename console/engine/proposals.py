@@ -12,7 +12,6 @@ from typing import Any
 
 from connectors.contract import Ask, Capability, ConnectorError, State, Verb
 from connectors.secrets import SecretStore
-from connectors.words import STARTING
 from console.clock import Clock
 from console.control.authorize import Refused
 from console.control.backfill import MOST, backfill, periods
@@ -108,7 +107,7 @@ class Proposals:
     def _can(self) -> Can:
         def can(job: JobFacts, capability: Capability) -> bool:
             place = self._doors.places.get(job.target_id)
-            return place is not None and capability in place.system.kind.capabilities
+            return place is not None and capability in place.system.capabilities
 
         return can
 
@@ -119,7 +118,9 @@ class Proposals:
         found = dict[int, Step]()
         for step in draft.steps:
             target = self._ref(step) if step.verb not in _LATER else None
-            if target is not None and (cannot := self._why_cannot(step, target[0])):
+            if target is not None and (
+                cannot := why_cannot(self._doors.places[target[0]], step.system, Verb(step.verb))
+            ):
                 found[step.place] = replace(step, cannot=cannot)
             elif target is not None:
                 asks[target[0]].append((step, target[1]))
@@ -136,12 +137,6 @@ class Proposals:
         late = "its scheduler did not answer in time; it is asked again before anything leaves"
         told = tuple(found.get(step.place) or replace(step, trouble=late) for step in draft.steps)
         return replace(draft, steps=self._with_who_said(told))
-
-    def _why_cannot(self, step: Step, target_id: int) -> str:
-        """Why its system can never be sent the step, and how a person goes on; empty where it can."""
-        verb = Verb(step.verb)
-        why = why_cannot(self._doors.places[target_id], step.system, verb)
-        return f"{why}; repair it at its source, then mark it OK" if why and verb in STARTING else why
 
     def _with_who_said(self, steps: tuple[Step, ...]) -> tuple[Step, ...]:
         """Where a person, not config, says how safe a rerun is, the preview tells who, and when."""

@@ -78,8 +78,8 @@ def _system(name: str, config: Config) -> SystemSetting:
         zone=system.settings.timezone,
         cutoff=system.settings.cutoff,
         poll_every=system.settings.poll_every,
-        capabilities=tuple(sorted(system.kind.capabilities)),
-        missing={str(capability): why for capability, why in system.kind.missing.items()},
+        capabilities=tuple(sorted(system.capabilities)),
+        missing={str(capability): why for capability, why in system.missing.items()},
         starts_held=system.kind.starts_held,
     )
 

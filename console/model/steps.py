@@ -17,6 +17,8 @@ _NAMED = 8
 _LOST = (Timeliness.WILL_MISS, Timeliness.BREACHED)
 
 
+BY_HAND = "repair it at its source, then mark it OK"
+"""What is left where a system can run nothing again."""
 NEVER = 'its owner marked it rerun = "never"; repair it at its source'
 
 

@@ -94,6 +94,8 @@ class JobFacts:
     """What its source calls that from which each of its runs takes a slot; empty: nothing."""
     slots: int | None = None
     """How many that has; None: no limit is known."""
+    cannot_rerun: str = ""
+    """Why its system can run it no second time, for people; empty where it can."""
     drift_reason: str = ""
     """Why its native definition differs from the accepted one, e.g. "line gone"; empty without drift."""
     drift_since: datetime | None = None

@@ -11,7 +11,7 @@ from datetime import date, time, timedelta
 from functools import lru_cache
 from sys import intern
 
-from connectors.contract import Evidence, Proof, Schedule, State
+from connectors.contract import Evidence, Proof, Schedule, State, Verb
 from console.model.ids import instant, maybe_instant
 from console.model.words import EngineDown, Mode, Origin, Safety, Timeliness
 
@@ -36,6 +36,14 @@ number = lru_cache(maxsize=65536)(int)
 @lru_cache(maxsize=65536)
 def schedule(dialect: str, expression: str, zone: str, words: str, next_us: int | None) -> Schedule:
     return Schedule(intern(dialect), expression, intern(zone), words, maybe_instant(next_us))
+
+
+@lru_cache(maxsize=4096)
+def cannot_rerun(capabilities: str, missing: str) -> str:
+    """As of `JobFacts`, of the two columns of its system."""
+    if Verb.RERUN.needs in capabilities.split(","):
+        return ""
+    return str(json.loads(missing).get(Verb.RERUN.needs) or "nothing of it is run again from here")
 
 
 @lru_cache(maxsize=4096)

@@ -31,7 +31,7 @@ JOBS = (
     " c.next_us,"
     " c.accepted_us, s.zone, s.cutoff, j.paused_since_us, j.gone_since_us, j.proof, j.expected_s, j.grace_s, j.owner,"
     " j.notify, j.runbook, j.rerun, j.title, j.definition, s.starts_held, j.calendar, j.budget_s,"
-    " j.budget_cost, j.pool, j.slots FROM job j"
+    " j.budget_cost, j.pool, j.slots, s.capabilities, s.missing FROM job j"
     " JOIN system s ON s.id = j.system_id"
     " JOIN target t ON t.id = j.target_id"
     " LEFT JOIN schedule c ON c.id = (SELECT MAX(x.id) FROM schedule x WHERE x.job_id = j.id AND x.accepted_us IS"
@@ -55,7 +55,7 @@ def job(row: Row, drift: Mapping[str, tuple[str, int]]) -> JobFacts:
     (
         job_id, system, native_id, kind, target_id, parent_id, dialect, expression, schedule_zone, words, next_us,
         accepted, zone, cutoff, paused, gone, proof, expected_s, grace_s, owner, notify, runbook, rerun, title, _,
-        starts_held, calendar, budget_s, budget_cost, pool, slots,
+        starts_held, calendar, budget_s, budget_cost, pool, slots, capabilities, missing,
     ) = row  # fmt: skip
     told = next((drift[what] for what in _DRIFT_ORDER if what in drift), None) if drift else None
     return JobFacts(
@@ -85,6 +85,7 @@ def job(row: Row, drift: Mapping[str, tuple[str, int]]) -> JobFacts:
         budget_cost=budget_cost,
         pool=intern(pool),
         slots=slots,
+        cannot_rerun=alike.cannot_rerun(capabilities, missing),
         drift_reason=told[0] if told else "",
         drift_since=instant(told[1]) if told else None,
     )

@@ -37,6 +37,22 @@ def test_a_failed_job_says_why_with_its_evidence_and_what_to_do(
     assert "to act on: fake/extract, failed: headway rerun fake/extract" in told
 
 
+def test_a_job_that_its_system_cannot_run_again_is_not_offered_a_rerun(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.scheduler.attempt("extract", "a1", State.FAILED, datetime.now(UTC) - timedelta(minutes=1))
+    seen(bench)
+    with bench.store.write(None) as connection:
+        connection.exec_driver_sql(
+            "UPDATE system SET capabilities = 'log', missing = '{\"rerun\": \"it only listens\"}'"
+        )
+    assert Exit.OK == main(["--store", bench.url, "why", "fake/extract"])
+    told = capsys.readouterr().out
+    by_hand = "run it at its source (it only listens), or headway mark-ok fake/extract where it is good"
+    assert f"to act on: fake/extract, failed: {by_hand}" in told
+    assert "headway rerun" not in told
+
+
 def test_near_misses_are_services_and_jobs(bench: Bench) -> None:
     """Of a service's name that was typed wrong, jobs alone were compared."""
     seen(bench)

@@ -20,7 +20,7 @@ from console.model.modes import Modes, Switched
 from console.model.pools import DeclaredPool
 from console.model.reasons import Reason
 from console.model.values import DependencyFacts, Estate, JobFacts, RunFacts
-from console.model.words import HoldState, Mode, Origin
+from console.model.words import HoldState, Mode, Origin, Safety
 from tests.factories import at, estate, job, run, target
 
 EXTRACT = job(1, "etl-hosts/db07:extract", "03:10")
@@ -29,6 +29,10 @@ MART = job(3, "dwh/mart", target_id=3)
 HOSTS = [target(1), target(2, "warehouse", "warehouse"), target(3, "dwh", "dwh")]
 NATIVE = DependencyFacts(2, 3, Origin.NATIVE)
 OBSERVED = DependencyFacts(1, 2, Origin.DECLARED)
+BY_ITS_OWNER = (
+    'run it at its source (its owner marked it rerun = "never"), or headway mark-ok etl-hosts/db07:extract where it is'
+    " good"
+)
 HELD = replace(OBSERVED, mode=Mode.HOLD)
 
 
@@ -196,6 +200,28 @@ def test_a_day_that_does_not_count_is_told_with_its_calendar() -> None:
     assert "calendar" == found[0].kind
     assert "no run is expected 2026-11-21 04:00 UTC: 2026-11-20 in calendar own is named closed" == found[0].words
     assert at("04:00", 2) == found[0].until
+
+
+@pytest.mark.parametrize(
+    "changed, words",
+    [
+        (
+            {"cannot_rerun": "the door only listens"},
+            "run it at its source (the door only listens), or headway mark-ok etl-hosts/db07:extract where it is good",
+        ),
+        (
+            {"rerun": Safety.NEVER},
+            BY_ITS_OWNER,
+        ),
+        ({"kind": "manual", "cannot_rerun": "by a person"}, "headway done etl-hosts/db07:extract"),
+    ],
+)
+@pytest.mark.parametrize("state", [State.FAILED, None])
+def test_no_rerun_is_offered_where_there_is_none(changed: dict[str, object], words: str, state: State | None) -> None:
+    """A job that failed, and one that was missed, of a kind that only listens."""
+    bound = replace(EXTRACT, **changed)  # type: ignore[arg-type]
+    runs = [run(1, bound, "03:10", state)] if state else []
+    assert words == chain(bound, night(*runs, jobs=(bound, LOAD, MART)), "04:30")[0].act
 
 
 def test_a_missed_run_says_since_when_it_was_due() -> None:

@@ -280,6 +280,19 @@ def test_a_step_that_its_system_has_no_way_for_is_told_and_not_started_until_ano
     assert [] == night.scheduler.done
 
 
+def test_a_step_that_the_options_of_its_system_leave_out_is_told_as_one_of_its_kind_is(night: Bench) -> None:
+    """`http` whose config names no call: the plan offered the rerun, and stopped at it."""
+    places = night.parts.doors.places
+    lacks = {Capability.RERUN: "the config names no call for it"}
+    night.parts.doors.places = {
+        key: replace(one, system=replace(one.system, kind=replace(one.system.kind, lacks=lambda options: lacks)))
+        for key, one in places.items()
+    }
+    draft = shape(proposed(night), Changes())
+    words = "fake cannot rerun: the config names no call for it; repair it at its source, then mark it OK"
+    assert {words} == {step.refusal for step in draft.steps}
+
+
 def test_an_incident_knows_which_of_its_runs_can_be_run_again(night: Bench) -> None:
     def can_rerun() -> list[bool]:
         with night.reads() as reads:

@@ -20,6 +20,7 @@ from connectors.conformance_support import identity
 from connectors.contract import (
     AccessRefused,
     CannotTell,
+    Capability,
     Connector,
     Found,
     NotSupported,
@@ -50,6 +51,18 @@ def settings(**more: Any) -> dict[str, Any]:
 def opened(fake: HomeGrown, transport: Any = None, **more: Any) -> HttpConnector:
     options = HttpOptions.model_validate(settings(**more))
     return HttpConnector(options, lambda _: "let-me-in", transport or fake.transport)
+
+
+def test_a_system_can_what_its_config_names_a_call_for() -> None:
+    """Plans, `why` and keys offered a rerun that the connector then refused."""
+    calls = {"path": "/x/{key}", "method": "POST"}
+    assert CONNECTOR.lacks is not None
+    for given, lacked in (({}, {"rerun", "start", "cancel"}), ({"rerun": calls}, {"start", "cancel"})):
+        found = CONNECTOR.lacks(HttpOptions.model_validate(settings(verbs=given)))
+        assert lacked == set(found)
+    assert "the config names no call for it: add [systems.NAME.verbs.start] with its path" == found[Capability.START]
+    without = {name: value for name, value in settings().items() if name != "log"}
+    assert {Capability.LOG} == set(CONNECTOR.lacks(HttpOptions.model_validate(without)))
 
 
 class TestHomeGrown(ConnectorConformance):
