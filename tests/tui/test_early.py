@@ -8,6 +8,7 @@ import pytest
 
 from console.model.views import IncidentView
 from tests.tui.driving import Night, on_the_night
+from tests.tui.fake_reads import services
 
 LEADS = {"g": "LINEAGE", "r": "4 steps in", "l": "LOG attempt"}
 
@@ -53,3 +54,23 @@ async def test_any_other_key_ends_the_wait(night: Night) -> None:
     await night.see("HURTS")
     await night.at_rest()
     assert "LINEAGE" not in night.text
+
+
+def _calm(night: Night) -> None:
+    """The header counts what the table has not read yet."""
+    night.reads.services_ = [one for one in night.reads.services_ if not one.needs_a_person]
+
+
+@on_the_night(prepare=_calm)
+async def test_a_key_that_finds_no_row_says_why_and_opens_the_one_that_comes(night: Night) -> None:
+    """It said "nothing is selected", of a table that was still to be read anew."""
+    await night.see("Stock levels")
+    await night.act("problems")
+    await night.see("no problem here; ! shows everything")
+    await night.act("open")
+    await night.until(lambda: night.text.splitlines()[-1].strip() == "no problem here; ! shows everything", "why not")
+    night.reads.services_ = services()
+    night.reads.changed()
+    await night.see("Supply plan")
+    await night.act("open")
+    await night.see("INC-0412")

@@ -241,4 +241,6 @@ class BigTable(ColumnsScreen):
         return self.here
 
     def why_not_open(self) -> str:
-        return "" if self.here is not None else "nothing is selected"
+        if self.here is not None:
+            return ""
+        return self.no_row if self.grid.key is None else "this row is not read yet"

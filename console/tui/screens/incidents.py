@@ -135,7 +135,9 @@ class IncidentsScreen(ShortListScreen):
     @property
     def no_row(self) -> str:
         """Why nothing is under the cursor; empty where something is."""
-        return "" if self.here is not None else "no incident is open" if not self.views else "nothing is selected"
+        if self.here is not None:
+            return ""
+        return "no incident is open" if self.loaded and not self.views else super().no_row
 
     def why_not_recover(self) -> str:
         return self.no_row

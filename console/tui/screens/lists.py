@@ -121,6 +121,12 @@ class ListScreen(BaseScreen):
         self.refilter()
         self.paint_frame()
 
+    @property
+    def no_row(self) -> str:
+        """Why a key finds no row to act on: what stands in the place of the rows, where there are none."""
+        told = "" if len(self.grid.source) else self.grid.empty.partition("\n")[0].strip()
+        return told or "nothing is selected"
+
     def marks(self) -> list[tuple[str, str]]:
         """What holds rows back, for the right of the title line."""
         runs: list[tuple[str, str]] = []
@@ -207,4 +213,4 @@ class ShortListScreen(ListScreen):
         return self.here
 
     def why_not_open(self) -> str:
-        return "" if self.here is not None else "nothing is selected"
+        return "" if self.here is not None else self.no_row
