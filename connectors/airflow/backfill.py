@@ -14,6 +14,7 @@ from typing import Any
 from connectors import fields
 from connectors.airflow import facts
 from connectors.airflow.client import AirflowClient
+from connectors.airflow.walk import page_at
 from connectors.contract import (
     Absent,
     Ask,
@@ -35,6 +36,9 @@ MOST_AT_ONCE = 100
 MOST_NAMED = 20
 MOST_ASKED = 20
 """DAGs, of each of which Airflow is asked by itself: it has no list of all backfills over its public API."""
+MOST_PAGES = 20
+"""Of open runs that backfills made."""
+TOO_MANY = "more runs of backfills are open than were looked through: those of further DAGs may be under way"
 CHANGES = ("pause", "unpause", "cancel")
 ASKED = {"pause": "pause", "resume": "unpause", "cancel": "cancel"}
 TWO = (
@@ -66,23 +70,39 @@ class Backfiller:
 
     def _listed(self, ask: Ask) -> Preview:
         """Those that are not over, of the DAG, or of all DAGs that have an open run of one."""
-        dags = [ask.run.job]
+        dags, whole = [ask.run.job], True
         if ask.parameters.get("of") == "system":
-            rows = fields.rows(self._client.backfilled().table().get("dag_runs"))
-            dags = sorted({str(row.get("dag_id")) for row in rows if isinstance(row, dict)})
+            dags, whole = self._backfilled()
         found = tuple(one for dag in dags[:MOST_ASKED] for one in self._under_way(dag))
         more = len(dags) - MOST_ASKED
+        notes = (f"of {more} further DAGs with open runs of one nobody asked",) if more > 0 else ()
         return Preview(
             verb="list",
             words=f"{facts.count(found, 'backfill')} of Airflow's own under way",
             scope=facts.count(dags, "DAG"),
-            notes=(f"of {more} further DAGs with open runs of one nobody asked",) if more > 0 else (),
+            notes=notes if whole else (*notes, TOO_MANY),
             refused="a list: there is nothing to send",
             backfills=found,
         )
 
+    def _backfilled(self) -> tuple[list[str], bool]:
+        """The DAGs with an open run of one; False where there may be more: each run that is still to come is listed."""
+        dags: set[str] = set()
+        offset = 0
+        for _ in range(MOST_PAGES):
+            rows, following = page_at(self._client.backfilled(offset), "dag_runs", offset)
+            dags |= {name for row in rows if isinstance(row, dict) and isinstance(name := row.get("dag_id"), str)}
+            if following is None:
+                return sorted(dags), True
+            offset = following
+        return sorted(dags), False
+
+    def _rows(self, dag: str) -> list[Any]:
+        """Of a DAG the newest, which are enough: it has one at a time. Raises AnswerUnfit."""
+        return page_at(self._client.backfills(dag), "backfills", 0)[0]
+
     def _under_way(self, dag: str) -> Iterator[NativeBackfill]:
-        for told in fields.rows(self._client.backfills(dag).table().get("backfills")):
+        for told in self._rows(dag):
             with suppress(RecordUnreadable):
                 row = fields.table(told)
                 first, last, made = (fields.instant(row, name) for name in ("from_date", "to_date", "created_at"))
@@ -105,7 +125,7 @@ class Backfiller:
         reply = self._client.preview_backfill(body_of(plan))
         if reply.status != 200:
             return facts.refused("backfill", f"Airflow refuses: {reply.said}")
-        periods = [str(row.get("logical_date")) for row in fields.rows(reply.table().get("backfills")) if row]
+        periods = [str(row.get("logical_date")) for row in page_at(reply, "backfills", 0)[0] if isinstance(row, dict)]
         if not periods:
             return facts.refused("backfill", "nothing to do: Airflow would make no run in that time")
         return self._shown(plan, periods, first, last)
@@ -179,7 +199,7 @@ class Backfiller:
         return Found(str(plan["backfill"]), told) if wanted[plan["do"]] else Absent()
 
     def _made(self, dag: str, key: str) -> LookUp:
-        for row in fields.rows(self._client.backfills(dag).table().get("backfills")):
+        for row in self._rows(dag):
             conf = row.get("dag_run_conf") if isinstance(row, dict) else None
             if isinstance(conf, dict) and conf.get(OURS) == key:
                 now = "it is over" if stands(row) == "over" else "headway backfill --list has it while it is under way"

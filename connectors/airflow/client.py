@@ -238,10 +238,10 @@ class AirflowClient:
         """Those of a DAG, the newest first."""
         return self._get("/backfills", {"dag_id": dag, "limit": PAGE_LIMIT, "order_by": "-id"})
 
-    def backfilled(self) -> Reply:
+    def backfilled(self, offset: int) -> Reply:
         """Open runs that a backfill made, of all DAGs, a page of them."""
         of = {"run_type": "backfill", "state": ["queued", "running"]}
-        return self.runs_of("~", {**of, "order_by": "id", "limit": PAGE_LIMIT})
+        return self.runs_of("~", {**of, "order_by": "id", "limit": PAGE_LIMIT, "offset": offset})
 
     def one_backfill(self, number: int) -> Reply:
         return self._get(f"/backfills/{int(number)}", accept={404})

@@ -28,7 +28,13 @@ USAGE = """%(prog)s JOB --from DATE --to DATE [options]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = USAGE
     parser.add_argument("name", metavar="JOB", nargs="?", help=JOB)
-    parser.add_argument("--from", dest="first", type=_date, metavar="DATE", help="first business date")
+    parser.add_argument(
+        "--from",
+        dest="first",
+        type=_date,
+        metavar="DATE",
+        help="first business date; with --native: from its midnight, UTC, on",
+    )
     parser.add_argument("--to", dest="last", type=_date, metavar="DATE", help="last one, included")
     parser.add_argument(
         "--limit",
@@ -42,19 +48,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     native.add_argument("--list", action="store_true", help="the schedulers' own ones that are under way")
     for change in CHANGES:
         native.add_argument(f"--{change}", type=positive_number, metavar="N", help=f"{change} its own backfill N")
-    parser.add_argument(
-        "--reprocess", choices=REPROCESS, default="none", help="with --native: runs that are there to run again (none)"
-    )
+    parser.add_argument("--reprocess", choices=REPROCESS, help="with --native: runs that are there to run again (none)")
     add_at_once_argument(parser)
     add_sending_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
+    changed = next((change for change in CHANGES if getattr(arguments, change) is not None), None)
+    _refuse_idle(arguments, changed)
     if arguments.list:
         return listed(arguments)
     if arguments.name is None:
         raise Stop(Exit.USAGE, "say of which job: headway backfill JOB; --list alone is about all of them")
-    changed = next((change for change in CHANGES if getattr(arguments, change) is not None), None)
     if changed is None and (arguments.first is None or arguments.last is None):
         raise Stop(Exit.USAGE, "say from when to when: --from DATE --to DATE")
     if changed is None and arguments.last < arguments.first:
@@ -79,12 +84,25 @@ def run(arguments: argparse.Namespace) -> int:
     return carry_out(arguments, draft, view.row.name.rpartition("/")[2], again=propose)
 
 
+def _refuse_idle(arguments: argparse.Namespace, changed: str | None) -> None:
+    """Nobody asks for less than what is sent: an option that would say nothing is refused."""
+    way = "list" if arguments.list else "native" if arguments.native else changed
+    if way is None and arguments.reprocess:
+        raise Stop(Exit.USAGE, "--reprocess goes with --native; without it what did well is not run again")
+    idle = {"--limit": arguments.limit, "--unseen": arguments.unseen} if way else {}
+    if way and way != "native":
+        idle |= {"--from": arguments.first, "--to": arguments.last, "--reprocess": arguments.reprocess}
+    for name in (name for name, given in idle.items() if given):
+        mend = "give the dates that are meant" if way == "native" else "leave it out"
+        raise Stop(Exit.USAGE, f"{name} says nothing with --{way}: {mend}")
+
+
 def _native(arguments: argparse.Namespace, changed: str | None) -> dict[str, Any]:
     """What is asked of the scheduler's own backfills. Its days begin at midnight, UTC."""
     if changed is not None:
         return {"do": changed, "backfill": getattr(arguments, changed)}
     span = {"from": f"{arguments.first}T00:00:00Z", "to": f"{arguments.last}T23:59:59Z"}
-    return {"do": "create", **span, "reprocess": arguments.reprocess, "at_once": arguments.at_once}
+    return {"do": "create", **span, "reprocess": arguments.reprocess or "none", "at_once": arguments.at_once}
 
 
 def _date(text: str) -> date:

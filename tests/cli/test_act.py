@@ -277,3 +277,25 @@ def test_a_scheduler_without_backfills_of_its_own_says_what_there_is(
     assert "fake has no backfills of its own: without --native" in capsys.readouterr().err
     assert Exit.REFUSED == headway(able, "backfill", "fake/extract", "--list")
     assert "fake has no backfills of its own" in capsys.readouterr().err
+
+
+DATES = OF_ITS_OWN[:4]
+
+
+@pytest.mark.parametrize(
+    "asked, words",
+    [
+        ((*OF_ITS_OWN, "--limit", "2"), "--limit says nothing with --native: give the dates that are meant"),
+        ((*OF_ITS_OWN, "--unseen"), "--unseen says nothing with --native"),
+        ((*DATES, "--reprocess", "failed"), "--reprocess goes with --native"),
+        (("--pause", "7", *DATES), "--from says nothing with --pause: leave it out"),
+        (("--list", "--limit", "2"), "--limit says nothing with --list"),
+    ],
+)
+def test_an_option_that_would_say_nothing_of_a_backfill_is_refused(
+    able: Bench, capsys: pytest.CaptureFixture[str], asked: tuple[str, ...], words: str
+) -> None:
+    """--limit 2 --native would have made all periods."""
+    assert Exit.USAGE == headway(able, "backfill", "fake/extract", *asked, "--yes")
+    assert words in capsys.readouterr().err
+    assert [] == able.scheduler.done

@@ -6,9 +6,23 @@ from typing import Any
 
 import pytest
 
+from connectors.airflow import backfill
+from connectors.airflow.client import AirflowClient
 from connectors.airflow.connector import AirflowConnector
 from connectors.conformance import new_key
-from connectors.contract import Absent, Ask, CannotTell, Found, NotSupported, OutcomeUnknown, RunRef, State, Verb
+from connectors.contract import (
+    Absent,
+    Ask,
+    CannotTell,
+    Found,
+    NotSupported,
+    OutcomeUnknown,
+    RunRef,
+    State,
+    SystemUnreachable,
+    Verb,
+)
+from connectors.transport.http import Reply
 from tests.connectors.airflow.support import allowed, night, opened
 from tests.fakes.airflow import FakeAirflow
 from tests.fakes.airflow2 import FakeAirflow2
@@ -99,6 +113,49 @@ def test_those_under_way_are_listed_of_a_dag_and_of_all(fake: FakeAirflow, conne
     assert [True] == [one.paused for one in connector.preview(ask(do="list"), 5).backfills]
     connector.act(allowed(connector, ask(do="cancel", backfill=number)), new_key(), 5)
     assert () == connector.preview(ask(do="list"), 5).backfills, "it is over"
+
+
+def test_one_with_many_open_runs_hides_no_other(fake: FakeAirflow, connector: AirflowConnector) -> None:
+    """All its runs are made at once, and wait for their turn."""
+    made(connector)
+    other = Ask(Verb.BACKFILL, RunRef("load_orders", "", "", ""), State.PLANNED, SPAN)
+    connector.act(allowed(connector, other), new_key(), 5)
+    for number in range(150):
+        fake.start("stock_count", f"backfill__{number}", run_type="backfill")
+    fake.start("load_orders", "backfill__x", run_type="backfill")
+    preview = connector.preview(ask(do="list", of="system"), 5)
+    assert ["load_orders", "stock_count"] == [one.job for one in preview.backfills]
+    assert () == preview.notes
+
+
+def test_more_open_runs_than_are_looked_through_are_said(
+    fake: FakeAirflow, connector: AirflowConnector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backfill, "MOST_PAGES", 1)
+    for number in range(150):
+        fake.start("stock_count", f"backfill__{number}", run_type="backfill")
+    [note] = connector.preview(ask(do="list", of="system"), 5).notes
+    assert "may be under way" in note
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"backfills": null}'])
+def test_an_answer_without_a_list_proves_nothing(
+    connector: AirflowConnector, monkeypatch: pytest.MonkeyPatch, body: bytes
+) -> None:
+    preview, key = allowed(connector, ask()), new_key()
+    told = Reply("Airflow", "GET", 200, {"content-type": "application/json"}, body, None)
+    monkeypatch.setattr(AirflowClient, "backfills", lambda *_: told)
+    with pytest.raises(SystemUnreachable, match="has no list 'backfills'"):
+        connector.look_up(preview, key, 5)
+    with pytest.raises(SystemUnreachable, match="has no list 'backfills'"):
+        connector.preview(ask(do="list"), 5)
+
+
+def test_rows_that_are_none_are_no_runs(connector: AirflowConnector, monkeypatch: pytest.MonkeyPatch) -> None:
+    odd = b'{"backfills": ["2026-11-12", null, 7], "total_entries": 3}'
+    told = Reply("Airflow", "POST", 200, {"content-type": "application/json"}, odd, None)
+    monkeypatch.setattr(AirflowClient, "preview_backfill", lambda *_: told)
+    assert "nothing to do" in str(connector.preview(ask(), 5).refused)
 
 
 @pytest.mark.parametrize(
