@@ -95,7 +95,7 @@ class _Demand:
         self._now = now
         self._tables: dict[_Shared, _Table] = {}
         self._held = Held.by_job(estate, now)
-        self._pools = FullPools(estate, runs)
+        self._pools = FullPools(estate, runs, now)
         self._fed = {each.downstream_id for each in estate.dependencies} if estate.history else set()
 
     def find(self, found: Found, existing: Mapping[str, RunFacts], memory: Remembered) -> None:
@@ -144,7 +144,7 @@ class _Demand:
 
     def _given_up(self, job: JobFacts, due: _Due) -> GivenUp:
         """As `given_up`; what waits for a slot then has its grace from when there is one."""
-        return self._pools.put_off(job, given_up(self._estate, job, due.at, due.bd), self._now)
+        return self._pools.put_off(job, given_up(self._estate, job, due.at, due.bd))
 
 
 def _has_no_expectations(estate: Estate, job: JobFacts, runs: Sequence[RunFacts]) -> bool:

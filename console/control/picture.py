@@ -30,12 +30,14 @@ from console.control.moments import (
     when,
 )
 from console.control.partial import shrunk
+from console.control.pools import holders
 from console.control.remembered import Remembered
 from console.control.sight import out_of_sight
 from console.control.standing import Standing
 from console.control.standings import Standings
 from console.model.decisions import Estimate, ExpectedRun
 from console.model.grouped import by_job, red_jobs
+from console.model.pools import Pool
 from console.model.values import Estate, JobFacts, RunFacts
 
 __all__ = ["CLOCKS", "Key", "Picture", "Standing", "anchor", "key_of", "red_since", "when"]
@@ -73,6 +75,7 @@ class Picture:
         self._standings = Standings(self, earlier, shrunk(estate), memory)
         self._by_id: dict[int, RunFacts] | None = None
         self._tasks: dict[int, list[JobFacts]] | None = None
+        self._holders: dict[Pool, list[str]] | None = None
 
     def end(self) -> None:
         """Nobody asks any more how its runs stand: what was laid out goes at once, not when cycles are sought. What is
@@ -103,6 +106,12 @@ class Picture:
                 if job.parent_id is not None:
                     self._tasks.setdefault(self.graph.unit(job.id), []).append(job)
         return self._tasks.get(job_id, ())
+
+    def slot_holders(self, pool: Pool) -> Sequence[str]:
+        """The names of the jobs that have slots of the pool now, one for each of their runs."""
+        if self._holders is None:
+            self._holders = holders(self.estate, self.runs)
+        return self._holders.get(pool, ())
 
     def of_day(self, job_id: int, day: date) -> Sequence[RunFacts]:
         """The job's runs of that business date, in order."""

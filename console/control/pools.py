@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from connectors.contract import State
 from console.clean import clean_line
@@ -35,14 +35,29 @@ def pools_of(declared: Declared, jobs: Mapping[int, JobFacts]) -> dict[str, list
     return found
 
 
-def taken_by(estate: Estate, runs: Mapping[int, Sequence[RunFacts]], pool: Pool) -> list[str]:
-    """The names of the jobs that have slots of the pool now, one for each of their runs. `runs`: by job."""
-    found = []
-    for job_id, known in runs.items():
-        if count := sum(run.state in _HOLDS_ONE for run in known):
-            job = estate.jobs[job_id]
-            found += [clean_line(job.name)] * (count if pool_of(estate.declared, job) == pool else 0)
+def holders(estate: Estate, runs: Mapping[int, Sequence[RunFacts]]) -> dict[Pool, list[str]]:
+    """By pool the names of the jobs that have slots of it now, one for each of their runs, in the order of their ids.
+    `runs`: of the estate, by job."""
+    found: dict[Pool, list[str]] = {}
+    for job_id, count in sorted(_busy(estate, runs)):
+        job = estate.jobs[job_id] if job_id in estate.jobs else estate.beside[job_id][0]
+        if (pool := pool_of(estate.declared, job)) is not None:
+            found.setdefault(pool, []).extend([clean_line(job.name)] * count)
     return found
+
+
+def _busy(estate: Estate, runs: Mapping[int, Sequence[RunFacts]]) -> Iterator[tuple[int, int]]:
+    """Jobs, and how many slots each has."""
+    beside = ((job_id, known) for job_id, (_, known) in estate.beside.items())
+    for job_id, known in (*runs.items(), *beside):
+        if count := sum(map(has_slot, known)):
+            yield job_id, count
+
+
+def has_slot(run: RunFacts) -> bool:
+    """True while it runs. Queued it waits for one; between two attempts it has left its slot to others, where its
+    source tells that the first is over."""
+    return run.state in _HOLDS_ONE or (run.state is State.RETRYING and run.ended_at is None)
 
 
 def slot_words(pool: Pool, holders: Sequence[str]) -> str:

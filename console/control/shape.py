@@ -6,7 +6,7 @@ with the one whose start a service's deadline is counted from; and chains of ser
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 import rustworkx as rx
@@ -21,7 +21,9 @@ class Shape:
     def __init__(self, estate: Estate) -> None:
         self._jobs, self._dependencies, self._services = estate.jobs, estate.dependencies, estate.services
         self._pools = estate.declared.pools
-        self._parts = _parts(estate)
+        self._sharing = pools_of(estate.declared, estate.jobs)
+        self._pool_of = {job_id: name for name, jobs in self._sharing.items() for job_id in jobs}
+        self._parts = _parts(estate, self._sharing.values())
         self._part_of = {job_id: number for number, part in enumerate(self._parts) for job_id in part}
         self._edges: dict[int, list[DependencyFacts]] = {}
         for edge in estate.dependencies:
@@ -54,6 +56,11 @@ class Shape:
         found = [edge for each in parts for edge in self._edges.get(each, ())]
         return tuple(sorted(found, key=lambda edge: (edge.upstream_id, edge.downstream_id, edge.origin)))
 
+    def sharing_with(self, job_ids: Iterable[int]) -> set[int]:
+        """The jobs that take slots of the pools from which these take theirs, these among them."""
+        pools = {self._pool_of[each] for each in job_ids if each in self._pool_of}
+        return set[int]().union(*(self._sharing[name] for name in pools))
+
     def on_target(self, target_id: int) -> Sequence[int]:
         """The jobs of a target, in the order of the jobs."""
         return self._on_target.get(target_id, ())
@@ -69,16 +76,16 @@ def joined(jobs: Iterable[int], links: Iterable[tuple[int, int]]) -> list[set[in
     return [{graph[place] for place in part} for part in rx.connected_components(graph)]
 
 
-def _parts(estate: Estate) -> list[set[int]]:
-    """Chains of services that meet in a pool hang together: what the one takes, the other waits for."""
+def _parts(estate: Estate, pools: Collection[Sequence[int]]) -> list[set[int]]:
+    """Chains of services that meet in a pool hang together: what the one takes, the other waits for. `pools`: the jobs
+    of each."""
     links = list(_lasting(estate))
     parts = joined(estate.jobs, links)
-    pools = pools_of(estate.declared, estate.jobs)
     if not pools:
         return parts
     ends = {each for service in estate.services for each in service.terminals}
     promised = set[int]().union(*(part for part in parts if not part.isdisjoint(ends)))
-    links += [link for jobs in pools.values() for link in pairwise(each for each in jobs if each in promised)]
+    links += [link for jobs in pools for link in pairwise(each for each in jobs if each in promised)]
     return joined(estate.jobs, links)
 
 

@@ -94,9 +94,11 @@ def part_with(estate: Estate, job_ids: Iterable[int], kept: Kept | None = None) 
     services = tuple(one for one in estate.services if not ids.isdisjoint(one.terminals))
     ready = {name for service in services for name in service.ready}
     runs = by_job(estate.runs)
+    beside = sorted(shape.sharing_with(ids) - ids)
     return replace(
         estate,
         jobs=jobs,
+        beside={**estate.beside, **{job_id: (estate.jobs[job_id], runs.get(job_id, ())) for job_id in beside}},
         runs=Runs({job_id: runs[job_id] for job_id in jobs if job_id in runs}),
         durations={job_id: estate.durations[job_id] for job_id in jobs if job_id in estate.durations},
         dependencies=shape.edges_of(parts),

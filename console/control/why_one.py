@@ -17,7 +17,7 @@ from console.control.held import LINGERS, words_of
 from console.control.maintenance import of_job
 from console.control.periods import business_date
 from console.control.picture import Picture, when
-from console.control.pools import pool_of, slot_words, taken_by
+from console.control.pools import pool_of, slot_words
 from console.control.schedule import instants, next_instant
 from console.control.schedule_words import in_words
 from console.control.sight import UNSEEN, out_of_sight
@@ -217,7 +217,7 @@ def _thing(picture: Picture, run: RunFacts) -> str:
         return ", which does not say for what"
     pool = pool_of(picture.estate.declared, picture.job(run.job_id)) if run.reason == "slot" else None
     if pool is not None:
-        return f": it waits for {slot_words(pool, taken_by(picture.estate, picture.runs, pool))}"
+        return f": it waits for {slot_words(pool, picture.slot_holders(pool))}"
     known = {"slot": "a free slot", "resource": "a free slot", "time": "its time"}
     return f": it waits for {known.get(run.reason, run.reason)}"
 

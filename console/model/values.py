@@ -272,6 +272,8 @@ class Estate:
     targets: Mapping[int, TargetFacts]
     incidents: tuple[IncidentFacts, ...] = ()
     """The open ones."""
+    beside: Mapping[int, tuple[JobFacts, Sequence[RunFacts]]] = field(default_factory=dict)
+    """Of a part of an estate, by job: what takes slots of its pools and is no part of it, with all its runs."""
     closed: tuple[IncidentFacts, ...] = ()
     """Those that closed in the lookback, and were merged into no other: the same root may reopen them."""
     holds: tuple[HoldFacts, ...] = ()

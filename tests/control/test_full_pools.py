@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from connectors.contract import Schedule, State
 from console.control.expected import expectations
+from console.control.full_pools import FullPools
+from console.control.given_up import GivenUp
+from console.control.picture import Picture
 from console.control.remembered import Remembered
+from console.control.touched import part_with
 from console.model.declared import Declared
 from console.model.history import History, PastRun, history_of
-from console.model.pools import DeclaredPool
+from console.model.pools import DeclaredPool, Pool
 from console.model.values import Estate, RunFacts
-from tests.factories import NIGHT, at, estate, job, run, target
+from tests.factories import NIGHT, at, estate, job, run, service, target
 
 A, B, C = (job(number, f"etl/{name}", "03:10", accepted_at=at("02:00")) for number, name in enumerate("abc", 1))
 KEY = "2026-11-20T03:10:00Z"
@@ -38,6 +43,11 @@ def ran(number: int, began: str, ended: str | None) -> RunFacts:
     return run(number, (A, B)[number - 1], "03:10", state, started_at=at(began), ended_at=at(ended) if ended else None)
 
 
+def retries(began: str, ended: str | None) -> RunFacts:
+    """A run of A that is to be tried again; when its first attempt was over, where its source tells it."""
+    return replace(ran(1, began, None), state=State.RETRYING, ended_at=at(ended) if ended else None)
+
+
 @pytest.mark.parametrize(
     "now, runs, state, words",
     [
@@ -46,15 +56,55 @@ def ran(number: int, began: str, ended: str | None) -> RunFacts:
         ("03:24", (ran(1, "03:10", "03:18"),), State.MISSED, "nothing in the log by 03:23 UTC; waits for a slot"),
         ("03:24", (ran(1, "03:10", "03:18"), ran(2, "03:19", None)), State.PLANNED, "waits for a slot of lic: 1 of 1"),
         ("03:20", (ran(1, "03:10", "03:14"),), State.MISSED, "nothing in the log by 03:15 UTC"),
+        ("03:24", (retries("03:10", "03:18"),), State.MISSED, "nothing in the log by 03:23 UTC; waits for a slot"),
+        ("03:24", (retries("03:10", None),), State.PLANNED, "waits for a slot of lic: 1 of 1 taken by etl/a"),
         ("03:14", (ran(1, "03:10", None),), State.PLANNED, ""),
     ],
-    ids=["full", "freed lately", "freed long ago", "taken by another again", "free in time", "within its grace"],
+    ids=[
+        "full", "freed lately", "freed long ago", "taken by another again", "free in time", "left between two attempts",
+        "retried, nobody knows since when", "within its grace",
+    ],
 )  # fmt: skip
 def test_its_grace_begins_when_its_pool_has_a_slot_to_give(
     now: str, runs: tuple[RunFacts, ...], state: State, words: str
 ) -> None:
     found = told(seen(now, *runs), now)
     assert (state, True) == (found[0], found[1].startswith(words)), found
+
+
+def test_a_part_that_is_judged_alone_knows_who_else_takes_slots_of_its_pool() -> None:
+    """The others belong to no service, nor does anything else join them: what they hold is full all the same."""
+    now = "03:20"
+    whole = replace(seen(now, ran(1, "03:10", None)), services=(service("daily", "06:30", C),))
+    part = part_with(whole, [C.id])
+    assert [C.id] == [*part.jobs]
+    again = part_with(part, [C.id])
+    full = State.PLANNED, "waits for a slot of lic: 1 of 1 taken by etl/a"
+    assert (full, full, full) == (told(whole, now), told(part, now), told(again, now))
+    [pool] = Picture(part, at(now)).estate.declared.pools
+    assert ["etl/a"] == Picture(part, at(now)).slot_holders(Pool(pool.name, pool.slots))
+
+
+def test_the_walk_through_a_long_day_of_a_full_pool_reads_each_of_its_runs_a_few_times() -> None:
+    """Hundreds that are overdue, and thousands of runs one after the other: each of them asks at every freed slot."""
+    clerks = [job(100 + number, f"etl/clerk{number}", "12:05", accepted_at=at("12:00")) for number in range(60)]
+    count = 0
+
+    class Counted(datetime):
+        def __le__(self, other: Any) -> bool:
+            nonlocal count
+            count += 1
+            return super().__le__(other)
+
+    def moment(seconds: int) -> datetime:
+        return Counted.fromtimestamp(at("12:00").timestamp() + seconds, UTC)
+
+    runs = [run(number, A, moment(number * 20), started_at=moment(number * 20), ended_at=moment(number * 20 + 20))
+            for number in range(2000)]  # fmt: skip
+    found = FullPools(replace(estate(A, *clerks, runs=runs), declared=LIC), {A.id: runs}, at("22:00"))
+    waits = [found.put_off(each, GivenUp(at("12:10") + timedelta(seconds=each.id))) for each in clerks]
+    assert all("1 of 1 taken by etl/a" in each.words for each in waits)
+    assert count < 10 * len(clerks) * len(runs)
 
 
 @pytest.mark.parametrize("ended", [None, "03:25"], ids=["runs", "ended ahead of our clock"])

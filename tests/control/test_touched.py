@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connectors.contract import State
@@ -17,6 +17,7 @@ from console.model.decisions import Decisions, IncidentDecision
 from console.model.declared import Declared
 from console.model.holds import HoldFacts
 from console.model.modes import Modes
+from console.model.pools import DeclaredPool
 from console.model.promises import DeadlineRule, Extension, Promise, service_of
 from console.model.values import Estate, JobFacts
 from console.model.wants import Condition, Period
@@ -46,6 +47,8 @@ GATED = replace(
     ),
 )  # fmt: skip
 """The same jobs, with a gate of two, a loop through the previous period, and one that waits for an end."""
+POOLED = replace(WHOLE, declared=Declared(pools=(DeclaredPool("host", ("etl-hosts/db07:*",), 1),)))
+"""The same jobs, of which those of the first host share one slot, the one alone too: no service waits for that."""
 STATES = st.sampled_from([State.SUCCEEDED, State.PARTIAL, State.FAILED, State.RUNNING, State.UNKNOWN])
 EVENTS = st.lists(
     st.tuples(st.sampled_from(range(len(JOBS))), STATES, st.booleans()), min_size=0, max_size=5
@@ -100,6 +103,19 @@ def test_a_part_with_gates_and_loops_is_judged_as_within_the_whole(nights: list[
             assert told(everything, jobs, services) == told(evaluate(part, at(clock)), jobs, services)
             ours = [one for one in everything.judgements if one.run_id in {run.id for run in part.runs}]
             assert set(ours) == set(evaluate(part, at(clock)).judgements)
+
+
+@given(st.lists(EVENTS, min_size=1, max_size=len(CLOCKS)))
+@example([[], [(0, State.RUNNING, False)], []])
+def test_a_part_whose_pool_others_fill_is_judged_as_within_the_whole(
+    nights: list[list[tuple[int, State, bool]]],
+) -> None:
+    for whole, clock in play(nights, POOLED):
+        everything = evaluate(whole, at(clock))
+        for each in (A, ALONE):
+            part = part_with(whole, [each.id])
+            jobs, services = set(part.jobs), {one.name for one in part.services}
+            assert told(everything, jobs, services) == told(evaluate(part, at(clock)), jobs, services)
 
 
 def test_lines_of_work_that_share_nothing_are_parts_of_their_own() -> None:

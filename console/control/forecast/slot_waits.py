@@ -12,7 +12,7 @@ from console.control.forecast.simulation.look import Look
 from console.control.forecast.simulation.sweep import CHUNK
 from console.control.forecast.simulation.values import Floats, Stand, Whole
 from console.control.picture import Picture
-from console.control.pools import slot_words, taken_by
+from console.control.pools import slot_words
 from console.durations import duration_words
 from console.model.pools import Pool
 
@@ -30,7 +30,7 @@ def slot_waits(
     name, pool = clean_line(picture.job(point.job_id).name), _pool(point, point.pool)
     ahead, since = _ahead(seen, weights, job), _ready(seen, job)
     if since is not None:
-        holders = taken_by(picture.estate, picture.runs, point.pool)
+        holders = picture.slot_holders(point.pool)
         if len(holders) >= pool.slots and seen.now - since + ahead >= WORTH:
             words = f"{name} has waited {duration_words(seen.now - since)} for {slot_words(pool, holders)}"
             yield words, seen.now - since + ahead
