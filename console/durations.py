@@ -1,10 +1,10 @@
-"""Durations as people write them: "15s", "14m", "1h30m", "2d"."""
+"""Durations and times of day as people write them: "15s", "14m", "1h30m", "2d"; "03:58"."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import time, timedelta
 
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
 _PART = r"(\d+(?:\.\d+)?)([dhms])"
@@ -42,3 +42,12 @@ def duration_words(seconds: float) -> str:
 def share_below(value: float, values: Sequence[float]) -> float:
     """The share of the values that are smaller: 0.92 where nearly all are. Not for no values."""
     return sum(each < value for each in values) / len(values)
+
+
+def time_of_day(text: str) -> time:
+    """The naive time of a clock on the wall: "03:58", "3:58". Raises ValueError, also for one with a zone of its own:
+    whoever types 03:58Z means another instant than that wall shows."""
+    found = time.fromisoformat(text.rjust(len("03:58"), "0") if ":" in text else text)
+    if found.tzinfo is not None:
+        raise ValueError(f'"{text[:40]}" has a zone of its own')
+    return found

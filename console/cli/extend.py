@@ -14,7 +14,7 @@ from console.cli.common import Stop, business_date, clock_words, print_json, rea
 from console.cli.exits import Exit
 from console.cli.services import instance_named
 from console.control.zones import instant_at
-from console.durations import duration_words
+from console.durations import duration_words, time_of_day
 from console.model.ids import micros
 from console.model.promises import instance_name
 from console.model.views import ServiceView
@@ -76,7 +76,7 @@ def until_of(text: str, view: ServiceView) -> datetime:
     Stop."""
     promised, zone = view.promised or view.deadline, ZoneInfo(view.zone)
     try:
-        typed = time.fromisoformat(text) if len(text) <= len("08:00") else datetime.fromisoformat(text)
+        typed = time_of_day(text) if len(text) <= len("08:00") else datetime.fromisoformat(text)
     except ValueError:
         raise Stop(Exit.USAGE, f'"{text[:40]}" is no time: write 08:00, or "2026-11-21 08:00"') from None
     if isinstance(typed, datetime):

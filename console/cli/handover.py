@@ -10,7 +10,7 @@ from console.cli.exits import Exit
 from console.cli.wall import instant, zone_for
 from console.control.pages import Section, as_markdown, as_text
 from console.control.report import action_line, service_words
-from console.durations import duration_words, parse_duration
+from console.durations import duration_words, parse_duration, time_of_day
 from console.model.ids import incident_name
 from console.model.views import IncidentRow
 from console.model.views.handover import Handover, NoteView, ServiceNight, Standing, Turned
@@ -49,7 +49,7 @@ def since_of(words: str, now: datetime) -> datetime:
         if words[-1:] in "dhms" and words[:1].isdigit():
             return now - parse_duration(words)
         if len(words) <= len("22:00:00"):
-            return _last(time.fromisoformat(words), now)
+            return _last(time_of_day(words), now)
         typed = datetime.fromisoformat(words)
         return typed.astimezone(UTC) if typed.tzinfo else instant(typed)
     except (ValueError, OverflowError):

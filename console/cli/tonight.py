@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from datetime import datetime, time, timedelta
+from datetime import datetime, timedelta
 
 from console.cli.common import Stop, business_date, clock_words, count, print_json, say_lines, watched
 from console.cli.exits import Exit
 from console.cli.table import Col, print_table
 from console.cli.wall import instant, zone_for, zone_name
 from console.control.timeline import Bar, Kind, Lane, lanes
+from console.durations import time_of_day
 from console.model.views.night import NightView
 
 COLUMNS = (
@@ -47,11 +48,11 @@ def run(arguments: argparse.Namespace) -> int:
 def moment_of(text: str, night: NightView) -> datetime:
     """That time in the night that ends with the first deadline, on the wall clock of what is printed. Raises Stop."""
     try:
-        wanted = time.fromisoformat(text)
+        wanted = time_of_day(text)
     except ValueError:
-        raise Stop(Exit.USAGE, f"--at {text[:40]!a} is no time of day; write 03:20") from None
+        raise Stop(Exit.USAGE, f"--at {text[:40]!a} is no time of day on this clock; write 03:20") from None
     last = max((one.deadline for one in night.services), default=night.now).astimezone(zone_for())
-    shown = datetime.combine(last.date(), wanted.replace(tzinfo=None))
+    shown = datetime.combine(last.date(), wanted)
     found = instant(shown)
     return min(night.now, found if found <= last else instant(shown - timedelta(days=1)))
 

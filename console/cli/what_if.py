@@ -23,6 +23,7 @@ from console.cli.common import (
 from console.cli.exits import Exit
 from console.cli.table import Col, print_table
 from console.cli.wall import cell_clock, instant, zone_for
+from console.durations import time_of_day
 from console.model.forecasts import late_words
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ COLUMNS = (
 )  # fmt: skip
 AS_IT_IS = (Col("service", 12), Col("deadline"), Col("late"), Col("expected"))
 WAYS = ("restart", "skip", "faster", "slots")
+GOES_WITH = {"at": "restart", "by": "faster", "times": "slots"}
+TWICE, HALF = 2, 0.5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,9 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     way.add_argument("--faster", metavar="JOB", help="it takes half of its time, or --by another share of it")
     parser.add_argument("--slots", metavar="POOL", help="it has twice the slots, or --times as many")
     parser.add_argument("--night", type=business_date, metavar="DATE", help="a business date that is still to come")
-    parser.add_argument("--times", type=positive_number, default=2, metavar="N", help="of a pool")
+    parser.add_argument("--times", type=positive_number, metavar="N", help="of a pool: so many times its slots (2)")
     parser.add_argument("--at", default="", metavar="HH:MM", help="of a restart: the next such time")
-    parser.add_argument("--by", type=_share, default=0.5, metavar="SHARE", help="of one that is faster: 0.8")
+    parser.add_argument("--by", type=_share, metavar="SHARE", help="of one that is faster: so much of its time (0.5)")
     parser.add_argument("--json", action="store_true")
 
 
@@ -68,8 +71,10 @@ def run(arguments: argparse.Namespace) -> int:
         )
     if arguments.slots and way != "slots":
         raise Stop(Exit.USAGE, f"one thing at a time goes otherwise: --{way} or --slots")
-    if arguments.at and way != "restart":
-        raise Stop(Exit.USAGE, f"--at goes with --restart, and this is --{way}")
+    for option, of in GOES_WITH.items():
+        if getattr(arguments, option) and way != of:
+            this = f"--{way}" if way else "a night as it is"
+            raise Stop(Exit.USAGE, f"--{option} goes with --{of}, and this is {this}")
     with watched(arguments) as reads:
         if way not in ("", "slots"):
             reads.job(name)  # its near misses, before the heavy libraries are loaded
@@ -99,8 +104,8 @@ def _asked(arguments: argparse.Namespace, way: str, name: str, at: datetime, nig
         if not way and night is not None:
             return as_it_is(url, night)
         if way == "slots":
-            return more_slots(url, name, arguments.times, night)
-        return what_if(url, name, Otherwise(way), at, arguments.by if way == "faster" else 1.0, night)
+            return more_slots(url, name, arguments.times or TWICE, night)
+        return what_if(url, name, Otherwise(way), at, arguments.by or HALF if way == "faster" else 1.0, night)
     except NotFound as error:
         raise Stop(Exit.NOT_FOUND, str(error)) from None
 
@@ -117,10 +122,10 @@ def _begins(night: date, now: datetime) -> datetime:
 def next_time(text: str, now: datetime) -> datetime:
     """The next such time on the wall clock of what is printed. Raises Stop."""
     try:
-        wanted = time.fromisoformat(text)
+        wanted = time_of_day(text)
     except ValueError:
-        raise Stop(Exit.USAGE, f"--at {text[:40]!a} is no time of day; write 03:58") from None
-    shown = datetime.combine(now.astimezone(zone_for()).date(), wanted.replace(tzinfo=None))
+        raise Stop(Exit.USAGE, f"--at {text[:40]!a} is no time of day on this clock; write 03:58") from None
+    shown = datetime.combine(now.astimezone(zone_for()).date(), wanted)
     found = instant(shown)
     return found if found >= now else instant(shown + timedelta(days=1))
 

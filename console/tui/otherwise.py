@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from console.clean import clean_line
+from console.durations import time_of_day
 from console.model.forecasts import late_words
 from console.model.views.otherwise import OddsView, OtherwiseView
 from console.tui.cells import Look
@@ -67,11 +68,11 @@ def _way(name: str, odds: OddsView, one: OtherwiseView, look: Look) -> list[Run]
 def next_time(text: str, look: Look) -> datetime | None:
     """The next such time ("03:58") on the wall that the screen shows; None for what is no time of day."""
     try:
-        wanted = time.fromisoformat(text.rjust(len("03:58"), "0") if ":" in text else text)
+        wanted = time_of_day(text)
     except ValueError:
         return None
     local = look.clock.local(look.now)
-    shown = datetime.combine(local.date(), wanted.replace(tzinfo=None))
+    shown = datetime.combine(local.date(), wanted)
     tomorrow = shown + timedelta(days=1)  # fold: of a time that is shown twice, the second
     ahead = map(look.clock.showing, (shown, shown.replace(fold=1), tomorrow))
     return next(at for at in ahead if at.timestamp() >= look.now.timestamp())

@@ -144,3 +144,18 @@ def test_what_if_refuses_what_is_no_time_and_no_share(bench: Bench, capsys: pyte
     capsys.readouterr()
     assert Exit.OK == main(["--store", bench.url, "what-if", "--skip", "fake/extract"])
     assert "Supply plan" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "asked, words",
+    [
+        (("--night", "2030-01-01", "--at", "03:58"), "--at goes with --restart, and this is a night as it is"),
+        (("--skip", "fake/extract", "--by", "0.8"), "--by goes with --faster, and this is --skip"),
+        (("--faster", "fake/extract", "--times", "3"), "--times goes with --slots, and this is --faster"),
+    ],
+)
+def test_what_if_refuses_an_option_that_would_say_nothing(
+    bench: Bench, capsys: pytest.CaptureFixture[str], asked: tuple[str, ...], words: str
+) -> None:
+    assert Exit.USAGE == main(["--store", bench.url, "what-if", *asked])
+    assert words in capsys.readouterr().err

@@ -9,7 +9,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from console.cli import extend, tonight, wall, what_if
+from console.cli import extend, handover, tonight, wall, what_if
+from console.cli.common import Stop
+from console.durations import time_of_day
 from console.model.views.night import NightView
 from console.tui import otherwise
 from console.tui.cells import Look
@@ -62,3 +64,17 @@ def test_a_time_that_is_shown_twice_is_never_one_that_is_over() -> None:
     found = in_the_console("02:30", now)
     assert found is not None
     assert datetime(2026, 10, 25, 1, 30, tzinfo=UTC) == found.astimezone(UTC)
+
+
+def test_a_time_of_another_clock_than_the_walls_is_refused() -> None:
+    """03:58Z was taken for 03:58 on the wall, an hour earlier."""
+    with pytest.raises(Stop, match="on this clock; write 03:58"):
+        what_if.next_time("03:58Z", EVENING)
+    with pytest.raises(Stop, match="on this clock; write 03:20"):
+        tonight.moment_of("03:20+05:00", NIGHT)
+    with pytest.raises(Stop, match="is no time"):
+        handover.since_of("22:00Z", EVENING)
+    with pytest.raises(ValueError, match="a zone of its own"):
+        time_of_day("0800Z")
+    assert in_the_console("03:58Z", EVENING) is None
+    assert time(3, 58) == time_of_day("3:58")
