@@ -59,19 +59,25 @@ def _begun(plan: PlanNow, step: StepNow) -> str:
 
 
 def release_move(plan: PlanNow, step: StepNow) -> Move | None:
-    """Once what was asked for is held; nothing where nothing is held, or not any more. A release that somebody asked
-    for is awaited: it may fail. What a person holds themselves is theirs to let go."""
+    """Once what was asked for is held, whoever else asks for a hold beside it; nothing where nothing is held, or not
+    any more. A release that somebody asked for is awaited: it may fail. What a person holds themselves is theirs to let
+    go."""
     hold = _other_of(plan, step, Verb.HOLD)
-    if hold is not None and hold.held_by:
-        theirs = f"it is held by {hold.held_by}, not by this plan: nothing was sent; headway release {step.job}"
-        return EndStep(step, "verified", f"{theirs} lets it go")
     if hold is None or hold.action_key is None or hold.action_state == "refused":
-        return EndStep(step, "verified", "nothing was held: nothing was sent")
+        return EndStep(step, "verified", _theirs(step, hold) or "nothing was held: nothing was sent")
     if hold.hold_state in _STANDS:
         return Ask(step)
     if hold.hold_state and hold.hold_state not in _MOVES:
-        return EndStep(step, "verified", "it was let go already: nothing was sent")
+        return EndStep(step, "verified", _theirs(step, hold) or "it was let go already: nothing was sent")
     return None
+
+
+def _theirs(step: StepNow, hold: StepNow | None) -> str:
+    """That the job of a release is held by somebody else, in words; empty where it is not."""
+    if hold is None or not hold.held_by:
+        return ""
+    held = f"it is held by {hold.held_by}, not by this plan"
+    return f"{held}: nothing was sent; headway release {step.job} lets it go"
 
 
 def _other_of(plan: PlanNow, step: StepNow, verb: str) -> StepNow | None:

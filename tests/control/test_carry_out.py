@@ -283,6 +283,17 @@ def test_what_is_held_is_let_go_once_what_it_reads_is_good_and_it_is_known_to_be
     assert [("verified", 3)] == moves(holding({**HELD, "hold_state": "released"}, rerun="verified"))
 
 
+def test_a_plan_lets_go_what_it_held_though_a_person_asks_for_a_hold_beside_it() -> None:
+    """Theirs is refused while its own stands: the plan was done, and its hold lasted for hours."""
+    beside = {"held_by": "mara until 2026-11-20 12:00Z"}
+    assert [("Ask", 3)] == moves(holding({**HELD, **beside}, rerun="verified"))
+    assert [] == moves(holding({**HELD, **beside, "hold_state": ""}, rerun="verified"))
+    for over in ({"hold_state": "released"}, {"action_state": "refused", "hold_state": "failed"}):
+        [release] = [one for one in next_moves(holding({**HELD, **beside, **over}, rerun="verified"), NOW)
+                     if isinstance(one, EndStep)]  # fmt: skip
+        assert "it is held by mara until 2026-11-20 12:00Z, not by this plan: nothing was sent" in release.words
+
+
 def test_a_plan_that_ends_early_says_what_it_leaves_held() -> None:
     told = holding(HELD, state="aborted")
     [release, _] = [move for move in next_moves(told, NOW) if isinstance(move, EndStep)]

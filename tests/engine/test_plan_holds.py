@@ -229,6 +229,24 @@ def test_a_hold_of_a_persons_own_is_enough_for_a_plan_and_stays_theirs(night: Ni
     assert [("done",)] == night.rows("SELECT state FROM plan")
 
 
+def test_a_plan_lets_go_what_it_held_though_a_person_asks_for_a_hold_as_it_does(night: Night) -> None:
+    night.at("03:40").rounds()
+    plan(night)
+    go_on(night)
+    night.at("03:51")
+    go_on(night)
+    assert "held" == night.hold()[0]
+    succeeds(night, "extract", "03:54")
+    night.at("03:55").rounds(2)
+    wish = Wish(Verb.HOLD, job_id=night.job_id("load"), parameters={"until": "2026-11-20T12:00:00+00:00", "by": "mara"})
+    night.bench.requests().act(wish, new_action_key())
+    night.bench.turn()
+    assert ["held", "placing"] == sorted(state for (state,) in night.rows("SELECT state FROM hold"))
+    go_on(night)
+    assert {} == night.bench.scheduler.marks
+    assert "nothing was sent" not in steps(night)[2][2]
+
+
 def test_a_persons_hold_that_ends_in_the_middle_of_a_repair_goes_on_until_it_is_done(night: Night) -> None:
     key = held_by_a_person(night, until="04:05")
     night.at("04:06")
