@@ -214,9 +214,14 @@ def _insert_steps(run: Run, number: int, steps: Sequence[Step]) -> None:
 
 
 _HELD = (
-    "SELECT DISTINCT j.name FROM plan_step s JOIN hold h ON h.key = s.action_key JOIN job j ON j.id = s.job_id"
-    " WHERE s.plan_id = ? AND s.verb = 'hold' AND h.state IN ('placing', 'held', 'found', 'releasing') ORDER BY j.name"
+    "SELECT DISTINCT j.name FROM plan_step s JOIN action a ON a.key = s.action_key JOIN job j ON j.id = s.job_id"
+    " LEFT JOIN hold h ON h.key = a.key LEFT JOIN action r ON r.key = h.release_key"
+    " WHERE s.plan_id = ? AND s.verb = 'hold' AND (h.state IN ('held', 'found')"
+    " OR (h.state = 'releasing' AND r.state IN ('refused', 'failed'))"
+    " OR (COALESCE(h.state, 'placing') = 'placing' AND a.state IN ('sending', 'sent', 'unknown', 'verified')))"
+    " ORDER BY j.name"
 )
+"""As `control.carry_holds.stays_held` has it: also what is on its way to be held, and not what is being let go."""
 
 
 def _stays_held(run: Run, number: int) -> str:

@@ -136,6 +136,31 @@ def test_a_plan_that_is_given_up_leaves_what_it_held_held_and_says_so(night: Nig
     assert ["load"] == [*night.bench.scheduler.marks]
 
 
+def words_of_pause(night: Night) -> str:
+    PlanRequests(night.bench.url).steer_plan(1, "pause")
+    [(words,)] = night.rows("SELECT words FROM plan")
+    PlanRequests(night.bench.url).steer_plan(1, "resume")
+    return str(words)
+
+
+def test_a_plan_that_is_paused_tells_what_is_about_to_be_held_and_not_what_is_let_go(night: Night) -> None:
+    night.at("03:40").rounds()
+    plan(night)
+    go_on(night)
+    assert "held" not in words_of_pause(night)
+    night.at("03:51")
+    night.bench.parts.plans.step(night.bench.fence)
+    night.bench.parts.actions.step(night.bench.fence)
+    assert (["load"], []) == ([*night.bench.scheduler.marks], night.rows("SELECT state FROM hold"))
+    assert "fake/load stays held meanwhile" in words_of_pause(night)
+    succeeds(night, "extract", "03:54")
+    night.at("03:55").rounds()
+    night.bench.parts.plans.step(night.bench.fence)
+    night.bench.turn()
+    assert "releasing" == night.hold()[0]
+    assert "held" not in words_of_pause(night)
+
+
 def test_a_hold_that_is_refused_and_asked_anew_is_placed_before_its_start(night: Night) -> None:
     """Resumed, it waited once more as long as at first, and its job started in the middle of the repair."""
 
