@@ -134,11 +134,10 @@ def with_holds(picture: Picture, steps: Sequence[Step], clash: Collisions) -> tu
     held = _held(steps, clash.to_hold)
     order: list[Step] = [_hold(picture, step, due) for step, due in held]
     first = {step.place: place for place, (step, _) in enumerate(held, 1)}
-    jobs = {step.place: step.job_id for step in steps}
     moved: dict[int, int] = {}
     for step in steps:
         suffices = clash.suffices.get((step.job_id, step.period_key))
-        awaited = [each for each in step.after if suffices is None or jobs[each] in suffices]
+        awaited = step.after if suffices is None else _nearest_of(steps, step, {step.job_id, *suffices})
         after = tuple(moved[place] for place in awaited)
         if step.place in first:
             above = (first[step.place], *after)
@@ -147,6 +146,16 @@ def with_holds(picture: Picture, steps: Sequence[Step], clash: Collisions) -> tu
         order.append(replace(step, place=len(order) + 1, after=after))
         moved[step.place] = len(order)
     return tuple(replace(step, place=place) for place, step in enumerate(order, 1))
+
+
+def _nearest_of(steps: Sequence[Step], step: Step, jobs: Collection[int]) -> list[int]:
+    """Places of the steps of these jobs that it waits for, but those that another of them waits for; a step of another
+    job may stand in between."""
+    above: dict[int, frozenset[int]] = {}
+    for one in steps:
+        above[one.place] = frozenset(one.after).union(*(above[each] for each in one.after))
+    mine = {one.place for one in steps if one.place in above[step.place] and one.job_id in jobs}
+    return sorted(mine.difference(*(above[each] for each in mine)))
 
 
 def _held(steps: Sequence[Step], holds: Mapping[Key, datetime]) -> list[tuple[Step, datetime]]:

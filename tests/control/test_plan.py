@@ -475,6 +475,21 @@ def test_what_waits_for_one_of_several_is_held_until_the_first_of_them_is_good(s
     assert [{"warehouse/load", "warehouse/quick"}] * is_held == released
 
 
+def test_what_waits_for_one_of_several_that_read_each_other_is_held_until_the_first_of_them_is_good() -> None:
+    """It waited for nothing: its hold was not needed at once, and its clock started it on what was not finished."""
+    clean = job(5, "warehouse/clean", "03:20", expected=minutes(180), rerun=Safety.SAFE)
+    load = job(2, "warehouse/load", "04:00", expected=minutes(30))
+    edges = [*feeds(EXTRACT, clean), *gate(1, load, EXTRACT, clean), *feeds(load, MART)]
+    services = [DAILY, service("clean", "07:30", clean)]
+    plan = held_plan(
+        EXTRACT, clean, load, MART, runs=[run(2, clean, "03:20")], feeds=edges, services=services, now="03:40"
+    )
+    jobs = {step.place: step.job for step in plan.steps}
+    [release] = [step for step in plan.steps if step.verb == "release"]
+    assert {"hosts/extract", "warehouse/clean"} <= {*jobs.values()}
+    assert {"warehouse/load", "hosts/extract"} == {jobs[place] for place in release.after}
+
+
 @pytest.mark.parametrize("start, verbs", [("11:00", ["rerun"]), ("05:00", ["hold", "rerun", "release", "wait"])])
 def test_what_nobody_can_estimate_is_taken_to_need_as_long_as_a_hold_lasts(start: str, verbs: list[str]) -> None:
     """It counted as never ending, and whatever read it was held, however late it starts."""
