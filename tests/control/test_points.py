@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from connectors.contract import State
 from console.control.expected import expectations
 from console.control.forecast.points import Point, instant_of, lay
 from console.control.forecast.simulation.values import Stand
+from console.control.forecast.what_if import Otherwise, Planned, WhatIf
 from console.control.picture import Picture
 from console.control.services import service_days
 from console.model.values import RunFacts
@@ -36,3 +43,22 @@ def test_a_run_that_began_before_its_clock_waited_for_nothing() -> None:
     early = run(1, EXTRACT, "03:10", started_at=at("03:10") - minutes(5))
     point = point_of(1, "03:30", early)
     assert (at("03:05"), at("03:05")) == (instant_of(point.ready), instant_of(point.start))
+
+
+@pytest.mark.parametrize(
+    "otherwise",
+    [
+        WhatIf(1, Otherwise.RESTARTED, at("04:00")),
+        WhatIf(1, Otherwise.SKIPPED, at("04:00")),
+        Planned(at("04:00"), frozenset({1}), frozenset(), frozenset()),
+    ],
+)
+def test_points_that_are_the_same_are_equal_though_some_of_their_times_are_unknown(
+    otherwise: Callable[[Point], Point],
+) -> None:
+    """NaN equals nothing, itself included: each service would have had a simulation of its own of a run they share."""
+    red = replace(run(1, EXTRACT, "03:10"), state=State.FAILED)
+    one, other = (otherwise(point_of(1, "03:30", red)) for _ in range(2))
+    assert one is not other
+    assert (one, hash(one)) == (other, hash(other))
+    assert one != replace(other, job_id=2)

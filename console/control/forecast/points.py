@@ -7,9 +7,10 @@ run read by two services is one point, so that their figures agree; service days
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from enum import Enum
+from operator import attrgetter
 
 from connectors.contract import State
 from console.control.forecast.simulation.start_rules import Gate, Opens, Rerun
@@ -29,8 +30,8 @@ from console.model.words import Safety
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NEVER = float("inf")
-_UNKNOWN = float("nan")
-"""One value everywhere: points that are the same are equal then."""
+UNKNOWN = float("nan")
+"""One value everywhere, and one object: points that are the same are equal then."""
 
 
 class Waited(Enum):
@@ -41,18 +42,18 @@ class Waited(Enum):
     CLOCK = "clock"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Point:
-    """Times in seconds since 1970; NaN where there is none."""
+    """Times in seconds since 1970; UNKNOWN where there is none."""
 
     job_id: int
     stand: int
     """A Stand."""
     upstreams: tuple[int, ...] = ()
     """Other points."""
-    ready: float = _UNKNOWN
-    start: float = _UNKNOWN
-    end: float = _UNKNOWN
+    ready: float = UNKNOWN
+    start: float = UNKNOWN
+    end: float = UNKNOWN
     earliest: float = 0.0
     """Not before then, nor before now."""
     waited: Waited = Waited.NOTHING
@@ -69,8 +70,18 @@ class Point:
     """From which it takes a slot."""
     slots: int | None = None
     """How many that has, in place of its own; for counterfactuals."""
-    due: float = _UNKNOWN
+    due: float = UNKNOWN
     """Of one that is rerun: when its clock starts it."""
+
+    def __eq__(self, other: object) -> bool:
+        """As tuples are equal: UNKNOWN is UNKNOWN, though no number; from Python 3.13 on a dataclass's own says no."""
+        return isinstance(other, Point) and _values(self) == _values(other)
+
+    def __hash__(self) -> int:
+        return hash(_values(self))
+
+
+_values = attrgetter(*(each.name for each in fields(Point)))
 
 
 @dataclass(slots=True)
@@ -138,7 +149,7 @@ class _Laying:
         run = self.node.run
         assert run is not None
         assert run.started_at is not None
-        first = self.laid.put(self._begun(Stand.RUNS, run, _seconds(run.started_at), _UNKNOWN))
+        first = self.laid.put(self._begun(Stand.RUNS, run, _seconds(run.started_at), UNKNOWN))
         if not self.node.stale:
             return first
         return self.laid.put(self._point(Stand.WAITS, (first, *self._awaited())))

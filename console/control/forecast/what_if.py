@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from console.control.forecast.points import Point
+from console.control.forecast.points import UNKNOWN, Point
 from console.control.forecast.simulation.start_rules import Rerun
 from console.control.forecast.simulation.values import Stand
 
@@ -45,7 +45,7 @@ class WhatIf:
         at = self.at.timestamp()
         if self.how is Otherwise.SKIPPED:
             return _done(point, at)
-        return replace(point, stand=Stand.WAITS, upstreams=(), rule=None, earliest=at, start=float("nan"))
+        return replace(point, stand=Stand.WAITS, upstreams=(), rule=None, earliest=at, start=UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Planned:
             above = tuple(each for each in point.upstreams if each != point.rule.first)
             return replace(point, rule=None, upstreams=above, earliest=point.due)
         if point.job_id in self.runs and point.stand is Stand.FAILED:
-            return replace(point, stand=Stand.WAITS, earliest=at, start=float("nan"), end=float("nan"))
+            return replace(point, stand=Stand.WAITS, earliest=at, start=UNKNOWN, end=UNKNOWN)
         return point
 
 
