@@ -81,16 +81,17 @@ class Engine:
         self._end.set()
 
     def run(self) -> None:
-        """Works until `stop`; without standing by, ends where another works already. Whoever has worked stands by: a
-        lease that a full disk kept it from freeing is its own."""
+        """Works until `stop`; without standing by, ends where another works already. A lease that a full disk kept it
+        from freeing is its own."""
         if self._configs is not None:
             threading.Thread(target=self._configs.follow, args=(self._end,), name="config", daemon=True).start()
         told: HeldBy | None = None
+        own = ""
         while not self._end.is_set():
             try:
                 got = self._acquire()
                 if isinstance(got, Lease):
-                    told, self._stands_by = None, True
+                    told, own = None, got.holder
                     self._hold(got)
                     continue
             except StoreError as error:
@@ -99,7 +100,7 @@ class Engine:
             except Exception as error:  # noqa: BLE001 - a surprise here must not end the watch
                 self._surprise(error)
                 continue
-            if got is not None and not self._stands_by:
+            if got is not None and not self._stands_by and got.holder != own:
                 log.info("another engine works already", holder=got.holder)
                 return
             if got is not None and (told is None or told.holder != got.holder):

@@ -16,8 +16,8 @@ from console.store import lease
 from console.store.lease import HeldBy, Lease
 from console.store.open import Store
 from console.store.reads import open_reads
-from tests.invariants.engines import Child, child, running
-from tests.invariants.worlds import Sink, World
+from tests.invariants.engines import Child, child, engine_of, in_thread, running
+from tests.invariants.worlds import Sink, World, config_of
 from tests.lab.process import wait_until
 from tests.store.ready import open_ready
 
@@ -76,6 +76,26 @@ def stop_between_writes(engine: Child, store: Path) -> None:
         engine.signal(signal.SIGCONT)
         time.sleep(0.02)
     raise AssertionError("it writes whenever it is stopped")
+
+
+def test_f04_an_engine_that_a_console_started_ends_once_another_has_its_lease(tmp_path: Path) -> None:
+    """Standing by, it would begin to work as soon as somebody ends the other one. Its own lease it awaits."""
+    store, sink = open_ready(str(tmp_path / "headway.db")), Sink(tmp_path)
+    engine = engine_of(config_of(tmp_path, World(tmp_path, "good")), store, sink, lease=3, stands_by=False)
+    with in_thread(engine) as thread:
+        wait_until(lambda: seen(tmp_path), "it at work", 20)
+        fence = fence_of(store, "until_us = until_us + 4000000, fence = fence + 1")
+        wait_until(lambda: fence_of(store) > fence, "it to take its own lease again", 30)
+        assert thread.is_alive()
+        fence_of(store, "holder = 'elsewhere:1~other', until_us = until_us + 600000000, fence = fence + 1")
+        wait_until(lambda: not thread.is_alive(), "it to end", 20)
+    store.close()
+
+
+def fence_of(store: Store, changes: str = "fence = fence") -> int:
+    with store.write(None) as connection:
+        [(fence,)] = connection.exec_driver_sql(f"UPDATE lease SET {changes} RETURNING fence").all()
+    return int(fence)
 
 
 def is_writable(store: Path) -> bool:
