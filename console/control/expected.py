@@ -124,7 +124,7 @@ class _Demand:
         found.expected = tuple(each for each in said if _reads_otherwise(each, existing.get(each.period_key)))
         found.withdrawn = tuple(_withdrawn(existing.values(), {due.key for due in dues}))
         poll = target.poll_every if target is not None else timedelta(0)
-        found.next_at = next((each.at + poll for each in over if each.at + poll > now), None)
+        found.next_at = min((each.at + poll for each in over if each.at + poll > now), default=None)
         found.lasts_until(
             [*(at for each in over for at in (each.at, each.at + poll)), *(due.at for due in dues),
              *((table.until,) if table else ())], now

@@ -116,6 +116,13 @@ def test_a_start_without_grace_waits_for_the_slot_too(ended: str | None) -> None
     assert (State.PLANNED, "waits for a slot of lic: 1 of 1 taken by etl/a") == told(found, now)
 
 
+def test_the_second_start_is_judged_in_its_own_time_though_the_first_is_put_off_beyond_it() -> None:
+    twice = replace(C, schedule=Schedule("debian-cron", "10,20 3 * * *", "UTC"))
+    found = seen("03:22", ran(1, "03:10", None))
+    found = replace(found, jobs={A.id: A, C.id: twice})
+    assert at("03:25:15") == expectations(found, at("03:22")).next_at
+
+
 def test_without_a_pool_it_is_missed_however_much_runs() -> None:
     assert State.MISSED is told(seen("03:20", ran(1, "03:10", None), declared=Declared()), "03:20")[0]
 
