@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from connectors.contract import Gap, Skipped
-from console.clean import clean, clean_line
+from console.clean import CUT, clean, clean_line
 from console.model.ids import maybe_micros, micros
 from console.store.batch import IngestBatch
 from console.store.keys import pack
@@ -17,6 +17,8 @@ from console.store.wire import Wire, wire
 SHOWN_WORDS = 20
 """Skipped records and warnings that are kept for people; all are counted."""
 WORDS_LIMIT = 300
+SAMPLE_BEGINS = 20
+"""Characters by which a sample is found in words that were cut off."""
 BOOT_US = 120_000_000
 """A host's start, counted from its uptime, differs by less from one answer to the next."""
 _NAMES = (
@@ -105,8 +107,15 @@ def _not_told_before(skipped: Sequence[Skipped], known: Sequence[str]) -> int:
 
 
 def _tells(words: str, one: Skipped) -> bool:
-    """The reason may be worded by the time, as in "61 minutes in the future"."""
-    return words.startswith(clean_line(f"{one.where}: ", WORDS_LIMIT)) and words.endswith(clean_line(one.sample))
+    """The reason may be worded by the time, as in "61 minutes in the future"; a long sample is cut off in the words."""
+    sample = clean_line(one.sample.rstrip())
+    if not words.startswith(clean_line(f"{one.where}: ", WORDS_LIMIT)):
+        return False
+    if words.endswith(sample):
+        return True
+    told = words.removesuffix(CUT)
+    at = told.rfind(sample[:SAMPLE_BEGINS])
+    return told != words and (sample.startswith(told[at:]) if at >= 0 else len(one.reason) >= WORDS_LIMIT // 2)
 
 
 def _gap_words(system: str, name: str, gap: Gap) -> str:

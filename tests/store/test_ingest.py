@@ -286,8 +286,12 @@ def test_what_a_source_lists_again_at_each_poll_is_counted_once(night: Estate) -
         counted(row), counted(replace(row, reason="60 minutes in the future")), counted(row, other), counted(other)
     ]  # fmt: skip
     assert 3 == counted(replace(row, sample="began 06:10")), "another row"
+    long = Skipped("run 8", f"its conf is {'no ' * 40}table", '{"conf": "' + "0123456789" * 19)
+    assert [4, 4] == [counted(long), counted(long)], "its words are cut off"
+    assert 5 == counted(replace(long, sample='{"conf": "9' + "0123456789" * 19))
+    assert [6, 6] == [counted(replace(row, sample="ends \n")), counted(replace(row, sample="ends \n"))]
     many = [Skipped(f"line {number}", "garbage", "x") for number in range(1_000)]
-    assert [1_003, 1_003] == [counted(*many), counted(*many)]
+    assert [1_006, 1_006] == [counted(*many), counted(*many)]
 
 
 def test_times_and_codes_at_the_edges_are_kept_as_they_are(night: Estate) -> None:
