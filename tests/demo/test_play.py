@@ -213,7 +213,7 @@ def test_a_late_rerun_leaves_followers_that_are_rerun_one_by_one(night: Night) -
     key = night.rerun(story.LOAD)
     for clock in ("04:20", "04:29", "04:38"):
         night.at(clock)
-    assert "verified" == night.action(key)
+    night.wait("the rerun is verified", lambda: night.action(key) == "verified")
     assert "succeeded" == night.run(story.QUALITY).row.state
     night.wait("the incident is closed", lambda: night.incidents()[0].row.closed is not None)
     for clock in ("04:41", "05:05", "05:31", "05:45", "06:25"):

@@ -48,9 +48,12 @@ def every(connector: Connector, cursor: str = "") -> list[RunRecord]:
 
 def attempt(connector: Connector, job: str, run: str) -> RunRecord:
     """The latest attempt of one run of a DAG or task."""
-    found = [one for one in every(connector) if one.job == job and one.context.get("run_id", one.period_key) == run]
-    assert found, f"no attempt of {job} {run}"
-    return found[-1]
+
+    def found() -> RunRecord | None:
+        told = [one for one in every(connector) if one.job == job and one.context.get("run_id", one.period_key) == run]
+        return told[-1] if told else None
+
+    return until(f"an attempt of {job} {run}", found)
 
 
 def until(what: str, look: Callable[[], T | None]) -> T:

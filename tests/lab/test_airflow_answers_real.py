@@ -65,7 +65,7 @@ def test_a_question_is_told_and_approved_once(airflow: AirflowServer, connector:
     assert "asks: Release the numbers? (Approve, Reject)" == task.message
     step = answerable(connector, task, Verb.MARK_OK)
     assert "answer Approve" == step.verb
-    other = connector.preview(Ask(Verb.SKIP, ref(task), task.state), 20)
+    other = answerable(connector, task, Verb.SKIP)  # another of its workers may answer, whose clock is a second behind
     key = new_key()
     assert isinstance(connector.look_up(step, key, 20), Absent)
     connector.act(step, key, 20)
@@ -88,7 +88,8 @@ def test_a_viewer_is_told_the_question_and_may_not_answer(airflow: AirflowServer
     run, task = asking(airflow, connector)
     viewer = connect(airflow.url, "viewer")
     try:
-        assert task.message == attempt(viewer, "figures.release", run).message
+        asked = until("the question", lambda: attempt(viewer, "figures.release", run).message)
+        assert task.message == asked
         step = answerable(viewer, task, Verb.MARK_OK)
         with pytest.raises(AccessRefused):
             viewer.act(step, new_key(), 20)
