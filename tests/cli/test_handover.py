@@ -114,7 +114,7 @@ def test_a_report_is_the_same_twice_and_no_word_from_outside_is_markup(failed: B
 
 def test_what_changed_since_the_last_green_is_told_and_stays_with_the_incident(bench: Bench) -> None:
     now = datetime.now(UTC)
-    bench.scheduler.attempt("extract", "a0", State.SUCCEEDED, now - timedelta(days=1))
+    bench.scheduler.attempt("extract", "a0", State.SUCCEEDED, now - timedelta(days=1, minutes=1))
     bench.turn()
     bench.scheduler.attempt("extract", "a1", State.FAILED, now - timedelta(minutes=1))
     bench.turn()

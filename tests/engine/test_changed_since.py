@@ -29,7 +29,7 @@ def looked_again(bench: Bench, definition: str) -> None:
 def test_a_change_that_is_seen_only_after_the_failure_is_told_in_its_open_incident(bench: Bench) -> None:
     now = present()
     looked_again(bench, "extract.sh")
-    bench.scheduler.attempt("extract", "good", State.SUCCEEDED, now - timedelta(days=1))
+    bench.scheduler.attempt("extract", "good", State.SUCCEEDED, now - timedelta(days=1, minutes=3))
     bench.turn()
     bench.scheduler.attempt("extract", "bad", State.FAILED, now - timedelta(minutes=3))
     bench.turn()
@@ -51,7 +51,7 @@ def test_a_change_that_could_not_be_written_at_once_is_not_forgotten(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked_again(bench, "extract.sh")
-    bench.scheduler.attempt("extract", "good", State.SUCCEEDED, present() - timedelta(days=1))
+    bench.scheduler.attempt("extract", "good", State.SUCCEEDED, present() - timedelta(days=1, minutes=3))
     bench.turn()
     bench.scheduler.attempt("extract", "bad", State.FAILED, present() - timedelta(minutes=3))
     bench.turn()

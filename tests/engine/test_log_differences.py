@@ -20,7 +20,7 @@ __all__ = ["bench"]
 @pytest.fixture
 def failed(bench: Bench) -> Bench:
     now = datetime.now(UTC)
-    bench.scheduler.attempt("extract", "a0", State.SUCCEEDED, now - timedelta(days=1))
+    bench.scheduler.attempt("extract", "a0", State.SUCCEEDED, now - timedelta(days=1, minutes=1))
     bench.scheduler.logs = {"a0": "10:00 begin\n10:01 done\n", "a1": "11:00 begin\n11:01 ERROR no disk\n"}
     bench.turn()
     bench.scheduler.attempt("extract", "a1", State.FAILED, now - timedelta(minutes=1))

@@ -317,7 +317,7 @@ def test_what_was_approved_while_nothing_ran_is_refused_when_its_job_runs_by_the
 def test_a_run_is_not_sent_beside_another_of_its_job_that_was_sent_and_has_not_begun(able: Bench) -> None:
     """pg_cron runs both at the next full minute; until then its own tables show neither."""
     first = run_of(able, State.FAILED)
-    able.scheduler.attempt("extract", "extract-0", State.FAILED, present() - timedelta(days=1))
+    able.scheduler.attempt("extract", "extract-0", State.FAILED, present() - timedelta(days=1, minutes=1))
     able.poller.poll_once(able.fence)
     [(second,)] = rows(able, "SELECT id FROM run WHERE id <> ?", first)
     sent = act(able, Wish(Verb.RERUN, first))
