@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from console.model.forecasts import percent
+from console.model.forecasts import Peak, percent
 from console.model.values import Stood
 from console.model.words import Timeliness
 
@@ -47,24 +47,38 @@ class Alarm:
     """Days in time that are known."""
     budget: int
     """One false alarm in so many days is put up with; before so many are known its past does not count."""
+    back_tested: int = 0
+    """How many of `days` are known by a back-test, not by what was told of them."""
 
     @property
     def words(self) -> str:
-        """ "at risk from 25 % on: 12 of 30 days in time are known; then by its risk, 10 %, and its own past"."""
+        """ "at risk from 25 % on: 12 of 30 days in time are known (2 told, 10 back-tested); then by its risk, 10 %, and
+        its own past"."""
         risk, first = f"its risk, {percent(self.risk)}", f"at risk from {percent(self.late)} on"
-        if self.late == self.risk:
-            return f"{first}, its risk"
+        known = f"{self.days} of {self.budget} days in time are known{self._by(' ({})')}"
         if self.days < self.budget:
-            return f"{first}: {self.days} of {self.budget} days in time are known; then by {risk}, and its own past"
-        return f"{first}: one day in {self.budget} in time came near that; its risk is {percent(self.risk)}"
+            return (
+                f"{first}, its risk: {known}"
+                if self.late == self.risk
+                else (f"{first}: {known}; then by {risk}, and its own past")
+            )
+        known = f"{self.days} days in time are known{self._by(', {}')}"
+        if self.late == self.risk:
+            return f"{first}, its risk: {known}"
+        return f"{first}: one day in {self.budget} in time came near that; {known}; its risk is {percent(self.risk)}"
+
+    def _by(self, shown: str) -> str:
+        told = self.days - self.back_tested
+        return shown.format(f"{told} told, {self.back_tested} back-tested") if self.days else ""
 
 
-def alarm_of(risk: float, budget: int, peaks: Iterable[tuple[float, bool]]) -> Alarm:
+def alarm_of(risk: float, budget: int, peaks: Iterable[Peak]) -> Alarm:
     """What would have been a false alarm on one day in `budget`; not below the service's own risk, nor above even odds.
-    `peaks`: of each of its days, the highest P(late) told in time, and whether it was late."""
-    calm = sorted((peak for peak, was_late in peaks if not was_late), reverse=True)
+    `peaks`: of each of its days the highest P(late) in time."""
+    known = [one for one in peaks if not one.was_late]
+    calm = sorted((one.late for one in known), reverse=True)
     least = AT_FIRST if len(calm) < budget else max(calm[len(calm) // budget :], default=0.0) + STEP
-    return Alarm(min(max(risk, least), EVEN), risk, len(calm), budget)
+    return Alarm(min(max(risk, least), EVEN), risk, len(calm), budget, sum(not one.is_told for one in known))
 
 
 def has_passed(act_by: datetime, now: datetime, was: Stood | None) -> bool:

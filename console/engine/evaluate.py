@@ -85,8 +85,19 @@ class Evaluator:
         self._quarantine = Quarantine()
         self._compared = Compared(store)
         self._foresee = Foreseeing()
+        self._is_judging = False
         self.wake = threading.Event()
         self.pulse = Pulse()
+
+    @property
+    def seen(self) -> Kept | None:
+        """What the last evaluation saw, and what was made of it; for other threads. None before the first."""
+        return self._kept if self._before is not None else None
+
+    @property
+    def is_judging(self) -> bool:
+        """True while an evaluation is under way."""
+        return self._is_judging
 
     @property
     def trouble(self) -> str:
@@ -110,6 +121,13 @@ class Evaluator:
 
     def step(self, fence: int) -> float:
         """One evaluation; real seconds until time alone may change a verdict."""
+        self._is_judging = True
+        try:
+            return self._step(fence)
+        finally:
+            self._is_judging = False
+
+    def _step(self, fence: int) -> float:
         failpoint("evaluate.before")
         begun = time.monotonic()
         now = self._clock.now()

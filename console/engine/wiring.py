@@ -20,6 +20,7 @@ from console.engine.actions import Actions
 from console.engine.alerting import AlertAnswers
 from console.engine.answers import Answers
 from console.engine.around_rerun import around_rerun
+from console.engine.back_testing import BackTesting
 from console.engine.cards import CardAnswers
 from console.engine.checks import Checks
 from console.engine.counterfactuals import Counterfactuals
@@ -136,6 +137,9 @@ class Parts:
             alerts_made=self.outbox.wake.set,
             own_words=Templates(self.config.routes).put_in,
         )
+        self.back_testing = BackTesting(
+            self.store, self.clock, lambda: self.evaluator.seen, lambda: self.evaluator.is_judging
+        )
         self._join_looking(places)
         self._join_acting()
         self._join_rounds()
@@ -239,6 +243,7 @@ class Parts:
         own: list[tuple[str, Living]] = [
             ("evaluate", self.evaluator), ("outbox", self.outbox), ("actions", self.actions), ("plans", self.plans),
             ("answers", self.answers), ("checks", self.checks), ("rounds", self.rounds),
+            ("back-test", self.back_testing),
         ]  # fmt: skip
         own += [("inbound", self._inbound)] if self._inbound.is_needed else []
         return own + [(f"poll {poller.name}", poller) for poller in self.pollers.values()]

@@ -44,6 +44,16 @@ class ToldDay:
         return self.delivered is None or self.delivered > self.deadline
 
 
+class Peak(NamedTuple):
+    """One service day that is over."""
+
+    late: float
+    """The highest P(late) before its deadline."""
+    was_late: bool
+    is_told: bool = True
+    """False: nobody was told, the day was back-tested."""
+
+
 class Tally(NamedTuple):
     """What was told of a service's days that are over, added up: each day counts as one, however often it was told."""
 

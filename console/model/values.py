@@ -14,7 +14,7 @@ from console.model.alerting import Telling
 from console.model.checks import CheckFacts
 from console.model.declared import NOTHING, Declared
 from console.model.findings import FindingFacts
-from console.model.forecasts import PastForecasts, Tally
+from console.model.forecasts import PastForecasts, Peak, Tally
 from console.model.frozen import value
 from console.model.history import History
 from console.model.holds import HoldFacts
@@ -290,9 +290,8 @@ class Estate:
     """Run id -> what it has cost, as its source tells; of jobs with a budget for it."""
     stood: Mapping[tuple[str, date], Stood] = field(default_factory=dict)
     """Service and business date -> how it was judged last, of those that were in danger."""
-    peaks: Mapping[str, Sequence[tuple[float, bool]]] = field(default_factory=dict)
-    """Service -> of its latest days that are over, at most 90: the highest P(late) that was told of each in time, and
-    whether it was late."""
+    peaks: Mapping[str, Sequence[Peak]] = field(default_factory=dict)
+    """Service -> its latest days that are over, at most 90."""
     likes: Mapping[Place, Like] = field(default_factory=dict)
     """What the jobs of a target, and of a system, usually take: for those of them that hardly ever ran."""
     tallies: Mapping[str, Tally] = field(default_factory=dict)

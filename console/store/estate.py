@@ -99,7 +99,7 @@ def _look(lines: Wire, is_sqlite: bool, memory: Memory, now: datetime, settings:
         earlier=earlier,
         extensions=facts.extensions(lines, since_us),
         stood=service_days.stood(lines, since_us),
-        peaks=memory.peaks.follow(lines.rows, since_us),
+        peaks=memory.peaks.follow(lines.rows, since_us, memory.back_tests),
         likes=memory.likes.follow(memory.jobs, memory.durations, since_us),
         tallies=memory.tallies.follow(lines.rows, since_us),
         forecasts=memory.forecasts.follow(lines.rows, since_us),

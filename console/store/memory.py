@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from threading import Lock
 
-from console.model.forecasts import PastForecasts, Tally
+from console.model.forecasts import PastForecasts, Peak, Tally
 from console.model.ids import instant
 from console.model.layered import Layered
 from console.model.values import DependencyFacts, IncidentFacts, JobFacts, ServiceFacts
@@ -26,7 +26,7 @@ from console.store.wire import Wire
 
 _META = (
     "SELECT name, value FROM meta WHERE name IN"
-    " ('changed_seq', 'runs_removed', 'config_digest', 'config_seq', 'edges_seq')"
+    " ('changed_seq', 'runs_removed', 'config_digest', 'config_seq', 'edges_seq', 'back_tests')"
 )
 _JOBS_VERSION = (
     "SELECT (SELECT MAX(changed_seq) FROM job), (SELECT MAX(id) FROM job), (SELECT MAX(id) FROM schedule),"
@@ -65,7 +65,9 @@ class Memory:
     """Of the jobs with a budget for what a run may cost; made anew with `members`."""
     histories: Histories = field(default_factory=Histories)
     earlier: Earlier = field(default_factory=Earlier)
-    peaks: Reread[Mapping[str, Sequence[tuple[float, bool]]]] = field(default_factory=lambda: Reread(peaks))
+    peaks: Reread[Mapping[str, Sequence[Peak]]] = field(default_factory=lambda: Reread(peaks))
+    back_tests: str = ""
+    """How often something was back-tested, by the store's count."""
     likes: Likes = field(default_factory=Likes)
     tallies: Reread[Mapping[str, Tally]] = field(default_factory=lambda: Reread(tallies, DAILY_US))
     forecasts: Reread[tuple[PastForecasts, ...]] = field(default_factory=lambda: Reread(past_forecasts))
@@ -91,6 +93,7 @@ class Memory:
     def look(self, lines: Wire, since_us: int) -> set[int]:
         """Brings jobs, services, dependencies and runs up to date; the jobs whose facts or runs are others now."""
         meta: dict[str, str] = dict(lines.rows(_META))
+        self.back_tests = meta.get("back_tests", "")
         changed = self._look_at_jobs(lines, meta)
         self._look_at_shape(lines, meta)
         if self.lookback.begins_anew(since_us):

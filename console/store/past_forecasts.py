@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any, Generic, TypeVar
 
-from console.model.forecasts import PastForecasts, Tally
+from console.model.forecasts import PastForecasts, Peak, Tally
 from console.model.ids import instant
 
 T = TypeVar("T")
@@ -18,9 +18,13 @@ HOURLY_US = 3_600_000_000
 DAILY_US = 24 * HOURLY_US
 DAYS_BACK = timedelta(days=90)
 _PEAKS = (
-    "SELECT s.name, d.peak_late, d.delivered_us, d.deadline_us FROM service_day d JOIN service s ON s.id = d.service_id"
-    " WHERE d.bd >= ? AND d.deadline_us < ? AND d.peak_late IS NOT NULL AND NOT s.removed"
-    " AND d.timeliness IN ('met', 'met_late', 'breached') ORDER BY d.bd"
+    "SELECT s.name, d.bd, d.peak_late, d.delivered_us, d.deadline_us FROM service_day d"
+    " JOIN service s ON s.id = d.service_id WHERE d.bd >= ? AND d.deadline_us < ? AND d.peak_late IS NOT NULL"
+    " AND NOT s.removed AND d.timeliness IN ('met', 'met_late', 'breached') ORDER BY d.bd"
+)
+_BACK_TESTED = (
+    "SELECT s.name, b.bd, b.peak_late, b.was_late FROM back_test b JOIN service s ON s.id = b.service_id"
+    " WHERE b.bd >= ? AND b.peak_late IS NOT NULL AND NOT s.removed ORDER BY b.bd"
 )
 LEARNED_BACK = timedelta(days=240)
 """Of business dates; older ones hardly count."""
@@ -62,12 +66,15 @@ class Reread(Generic[T]):
     read: Callable[[Rows, int], T]
     every_us: int = HOURLY_US
     read_us: int | None = None
+    version: str = ""
     known: T = field(init=False)
 
-    def follow(self, rows: Rows, since_us: int) -> T:
-        """Of the service days whose deadline was over at `since_us`."""
-        if self.read_us is None or abs(since_us - self.read_us) >= self.every_us:
-            self.read_us, self.known = since_us, self.read(rows, since_us)
+    def follow(self, rows: Rows, since_us: int, version: str = "") -> T:
+        """Of the service days whose deadline was over at `since_us`. `version`: of what is read at once when that is
+        another."""
+        is_old = self.read_us is None or abs(since_us - self.read_us) >= self.every_us
+        if is_old or version != self.version:
+            self.read_us, self.version, self.known = since_us, version, self.read(rows, since_us)
         return self.known
 
 
@@ -86,12 +93,17 @@ def _past_forecasts(looks: Sequence[Row]) -> PastForecasts:
     return PastForecasts([own for *_, own in looks], was_late, date.fromisoformat(bd).toordinal())
 
 
-def peaks(rows: Rows, since_us: int) -> Mapping[str, Sequence[tuple[float, bool]]]:
-    """Service -> of its latest days: the highest P(late) told of each in time, and whether it was late."""
-    found: dict[str, list[tuple[float, bool]]] = {}
+def peaks(rows: Rows, since_us: int) -> Mapping[str, Sequence[Peak]]:
+    """Service -> its latest days: what was told of each, and of a day of which nothing was, what a back-test found."""
+    found: dict[str, list[Peak]] = {}
+    told = set[tuple[str, str]]()
     oldest = (instant(since_us) - DAYS_BACK).date().isoformat()
-    for name, peak, delivered_us, deadline_us in rows(_PEAKS, (oldest, since_us)):
-        found.setdefault(name, []).append((peak, delivered_us is None or delivered_us > deadline_us))
+    for name, bd, peak, delivered_us, deadline_us in rows(_PEAKS, (oldest, since_us)):
+        told.add((name, bd))
+        found.setdefault(name, []).append(Peak(peak, delivered_us is None or delivered_us > deadline_us))
+    for name, bd, peak, was_late in rows(_BACK_TESTED, (oldest,)):
+        if (name, bd) not in told:
+            found.setdefault(name, []).append(Peak(peak, bool(was_late), is_told=False))
     return found
 
 

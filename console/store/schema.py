@@ -7,7 +7,7 @@ from typing import Any
 
 from console.store.errors import StoreOlder, StoreTooNew
 
-SCHEMA = "0009"
+SCHEMA = "0010"
 """The schema this program is written for: the newest in `console/store/migrations` (a test compares)."""
 ASKED = (
     "SELECT 'schema', max(version_num) FROM alembic_version"

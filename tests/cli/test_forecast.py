@@ -56,7 +56,7 @@ def test_as_data_it_is_what_services_and_why_tell(bench: Bench, capsys: pytest.C
     red(bench)
     own = json.loads(told(bench, capsys, "supply", "--json"))
     (listed,) = json.loads(told(bench, capsys, "--json"))
-    assert {"late": 0.25, "risk": 0.1, "days": 0, "budget": 30} == own.pop("alarm")
+    assert {"late": 0.25, "risk": 0.1, "days": 0, "budget": 30, "back_tested": 0} == own.pop("alarm")
     assert own == {**listed, "jobs": own["jobs"]}
     assert Exit.OK == main(["--store", bench.url, "services", "supply", "--json"])
     service = json.loads(capsys.readouterr().out)

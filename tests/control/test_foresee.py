@@ -19,7 +19,7 @@ from console.control.risk import alarm_of, has_passed, judged
 from console.control.touched import part_with
 from console.model.decisions import ServiceDayVerdict
 from console.model.declared import Declared
-from console.model.forecasts import PastForecasts, Tally
+from console.model.forecasts import PastForecasts, Peak, Tally
 from console.model.history import History, PastRun, history_of
 from console.model.pools import DeclaredPool
 from console.model.values import JobFacts, RunFacts, Stood
@@ -265,7 +265,7 @@ def test_an_act_by_that_has_passed_does_not_come_back_by_a_minute() -> None:
 
 
 def alarm(peaks: list[tuple[float, bool]], risk: float = 0.1, budget: int = 30) -> float:
-    return alarm_of(risk, budget, peaks).late
+    return alarm_of(risk, budget, (Peak(*each) for each in peaks)).late
 
 
 def test_the_alarm_is_raised_where_it_would_cry_wolf_more_often_than_one_day_in_thirty() -> None:
@@ -295,13 +295,20 @@ def test_days_that_were_late_and_a_short_past_say_nothing_of_false_alarms() -> N
 
 
 def test_an_alarm_says_where_it_comes_from() -> None:
-    calm = [(0.02, False)] * 56
-    near = [(0.2, False), (0.3, False), (0.4, False)]
+    told, tested, late = Peak(0.02, False), Peak(0.02, False, is_told=False), Peak(0.9, True, is_told=False)
+    near = [Peak(each, False) for each in (0.2, 0.3, 0.4)]
+    then = "then by its risk, 10 %, and its own past"
+    known = "59 days in time are known, 3 told, 56 back-tested"
     assert (
-        "at risk from 25 % on: 12 of 30 days in time are known; then by its risk, 10 %, and its own past",
-        "at risk from 10 % on, its risk",
-        "at risk from 31 % on: one day in 30 in time came near that; its risk is 10 %",
-    ) == tuple(alarm_of(0.1, 30, peaks).words for peaks in (calm[:12], calm, [*calm, *near]))
+        "at risk from 25 % on: 0 of 30 days in time are known; then by its risk, 10 %, and its own past",
+        f"at risk from 25 % on: 12 of 30 days in time are known (2 told, 10 back-tested); {then}",
+        "at risk from 10 % on, its risk: 56 days in time are known, 0 told, 56 back-tested",
+        f"at risk from 31 % on: one day in 30 in time came near that; {known}; its risk is 10 %",
+    ) == tuple(
+        alarm_of(0.1, 30, peaks).words
+        for peaks in ([], [told] * 2 + [tested] * 10 + [late], [tested] * 56, [*[tested] * 56, *near])
+    )
+    assert "at risk from 30 % on, its risk: 0 of 30 days in time are known" == alarm_of(0.3, 30, []).words
 
 
 def looks(foresight: Foresight, now: str, *runs: RunFacts) -> ServiceDayVerdict:

@@ -22,7 +22,7 @@ from console.model.decisions import (
     RunJudgement,
     ServiceDayVerdict,
 )
-from console.model.forecasts import JobAhead, Tally
+from console.model.forecasts import JobAhead, Peak, Tally
 from console.model.ids import micros
 from console.model.inventory import DriftFound, GoneJob, InventoryChanges
 from console.model.values import DependencyFacts, RunFacts, Settings, Stood
@@ -527,7 +527,7 @@ def test_what_was_told_in_time_of_days_that_are_over_is_known_to_later_evaluatio
     assert {} == dict(load(served.store, at("05:22"), Settings()).peaks)
     later = at("05:22") + timedelta(days=3)
     known = load(served.store, later, Settings())
-    assert {"supply": [(0.4, False)]} == dict(known.peaks)
+    assert {"supply": [Peak(0.4, False)]} == dict(known.peaks)
     assert {"supply": Tally(1, 0, ((0.0, 0.5, 0.0), (0.4, 0.5, 0.0)))} == dict(known.tallies), "two, of one day"
     assert {float} == {type(each) for row in known.tallies["supply"].told for each in row}, "on either database"
 

@@ -36,6 +36,8 @@ from console.model.tables.runs import JobCounts as JobCounts
 from console.model.tables.runs import LatestRun as LatestRun
 from console.model.tables.runs import LogTail as LogTail
 from console.model.tables.runs import Run as Run
+from console.model.tables.services import BackTestOfRow as BackTestOfRow
+from console.model.tables.services import BackTestRow as BackTestRow
 from console.model.tables.services import ExtensionRow as ExtensionRow
 from console.model.tables.services import Service as Service
 from console.model.tables.services import ServiceDay as ServiceDay

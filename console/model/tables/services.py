@@ -113,6 +113,30 @@ class ForecastRow(SQLModel, table=True):
     p95_us: int | None = big(default=None)
 
 
+class BackTestRow(SQLModel, table=True):
+    """The forecast of a night that is over as it would have been told, of a service that nobody was told of."""
+
+    __tablename__: ClassVar[str] = "back_test"
+    __table_args__ = (UniqueConstraint("service_id", "bd"),)
+    id: int | None = big(default=None, primary_key=True)
+    service_id: int = Field(foreign_key="service.id")
+    bd: str = string()
+    peak_late: float | None = None
+    """The highest P(late) before its deadline; None: the histories of its jobs do not tell enough."""
+    was_late: bool = False
+
+
+class BackTestOfRow(SQLModel, table=True):
+    """For what a service's back-tests hold: they are made anew when that is another."""
+
+    __tablename__: ClassVar[str] = "back_test_of"
+    service_id: int = Field(foreign_key="service.id", primary_key=True)
+    promise: str = string()
+    """Its deadline, zone, calendar and terminals in words."""
+    jobs: str = string("{}")
+    """JSON: job id -> its schedule in words."""
+
+
 class ExtensionRow(SQLModel, table=True):
     """More time for one business date of a service, or one submission, by a person's word: the last row for it
     counts."""

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from console.model.attainment import WINDOWS, KeptDay, attainment
-from console.model.forecasts import ToldDay, ToldForecast
+from console.model.forecasts import Peak, ToldDay, ToldForecast
 from console.model.ids import instant, maybe_instant, micros
 from console.model.promises import Agreement, Objective, Promise
 from console.model.values import Settings
@@ -88,7 +88,7 @@ class PromiseReads(Base):
             if day_id in told and name in (None, service)
         ]
 
-    def told_in_time(self, name: str) -> tuple[float, int, Sequence[tuple[float, bool]]]:
+    def told_in_time(self, name: str) -> tuple[float, int, Sequence[Peak]]:
         """What `control.risk.alarm_of` goes by: the service's risk and false-alarm budget by its config, and its days
         that are over. Raises NotFound with near misses."""
         found = self.link.rows("SELECT risk, promise FROM service WHERE name = ? AND NOT removed", (name,))

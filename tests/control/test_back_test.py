@@ -1,0 +1,190 @@
+"""Nights that are over, forecast by what was known then: EXTRACT 03:10 feeds LOAD and that MART; of 40 nights."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from connectors.contract import State
+from console.control.evaluate import evaluate
+from console.control.forecast.back_test import FEWEST_NIGHTS, MOST_INSTANTS, BackTest, BackTested
+from console.control.forecast.foresee import Foresight
+from console.control.kept import kept_of
+from console.model.history import UNKNOWN, History, PastRun, history_of
+from console.model.values import Estate, RunFacts
+from tests.factories import NIGHT, at, estate, feeds, job, run, service
+
+NIGHTS = 40
+EXTRACT = job(1, "etl/extract", "03:10", accepted_at=at("12:00", day=-3))
+LOAD, MART = job(2, "dwh/load"), job(3, "dwh/mart")
+DAILY = service("daily", "06:30", MART)
+CHAIN = [*feeds(EXTRACT, LOAD), *feeds(LOAD, MART)]
+Takes = Sequence[tuple[float, float, float]]
+"""Minutes of the three, by night, oldest first; the last is the night before this one."""
+
+
+def slow(back: int, minutes: float = 110.0) -> Takes:
+    """Nights that vary a little, one of which the extraction took that long."""
+    drawn = random.Random(7)
+    nights = [tuple(usual * drawn.uniform(0.8, 1.25) for usual in (30.0, 40.0, 50.0)) for _ in range(NIGHTS)]
+    nights[-back] = (minutes, *nights[-back][1:])
+    return nights  # type: ignore[return-value]
+
+
+def ran(number: int, back: int, began: datetime, minutes: float, due: bool = False, **changes: Any) -> PastRun:
+    day = (NIGHT - timedelta(days=back)).toordinal()
+    ended = began + timedelta(minutes=minutes)
+    past = PastRun(number, int(began.timestamp()), int(ended.timestamp()), minutes * 60, 0.0 if due else UNKNOWN,
+                   UNKNOWN, 1, UNKNOWN, "", day)  # fmt: skip
+    return replace(past, **changes)
+
+
+def pasts(nights: Takes) -> dict[int, History]:
+    found: dict[int, list[PastRun]] = {1: [], 2: [], 3: []}
+    for back, takes in enumerate(reversed(nights), 1):
+        begins = at("03:10") - timedelta(days=back)
+        for job_id, minutes in enumerate(takes, 1):
+            found[job_id].append(ran(back * 10 + job_id, back, begins, minutes, due=job_id == 1))
+            begins += timedelta(minutes=minutes)
+    return {job_id: history_of(runs) for job_id, runs in found.items()}
+
+
+def estate_of(history: dict[int, History]) -> Estate:
+    durations = {job_id: tuple(of.takes) for job_id, of in history.items()}
+    seen = estate(EXTRACT, LOAD, MART, feeds=CHAIN, services=[DAILY], durations=durations)
+    return replace(seen, history=history)
+
+
+def back_test(history: dict[int, History]) -> BackTest:
+    seen = estate_of(history)
+    return BackTest(seen, kept_of(seen), DAILY, Foresight())
+
+
+def night(back: int) -> date:
+    return NIGHT - timedelta(days=back)
+
+
+def found(test: BackTest, back: int) -> BackTested:
+    *looks, last = test.looks(night(back))
+    assert last is not None
+    assert len(looks) <= MOST_INSTANTS
+    return last
+
+
+def test_a_slow_night_peaks_and_a_plain_one_does_not() -> None:
+    test = back_test(pasts(slow(5, 150.0)))
+    calm, wild = found(test, 8), found(test, 5)
+    assert (night(8), False) == (calm.bd, calm.was_late)
+    assert wild.was_late
+    assert calm.peak is not None
+    assert wild.peak is not None
+    assert calm.peak < 0.3 < 0.8 < wild.peak
+
+
+def test_a_night_that_came_near_its_deadline_is_known_by_its_worst_moment() -> None:
+    near = found(back_test(pasts(slow(5, 110.0))), 5)
+    assert not near.was_late
+    assert near.peak is not None
+    assert near.peak > 0.5
+
+
+def test_dates_are_those_with_enough_before_them_latest_first() -> None:
+    dates = back_test(pasts(slow(5))).dates()
+    assert [night(back) for back in range(1, NIGHTS - FEWEST_NIGHTS + 1)] == dates
+
+
+@pytest.mark.parametrize("clock", ["03:00", "03:20", "03:50", "04:30", "05:10"])
+@pytest.mark.parametrize("otherwise", [0.3, 3.0])
+def test_nothing_that_came_later_moves_a_figure(clock: str, otherwise: float) -> None:
+    """Whatever had not begun or ended by then goes otherwise, that night and on all later ones."""
+    back = 6
+    known, told = pasts(slow(back, 45.0)), at(clock) - timedelta(days=back)
+    first = back_test(known).late(night(back), told)
+    assert first is not None
+    changed = pasts([later(nights, told, number, otherwise) for number, nights in enumerate(slow(back, 45.0))])
+    assert any(list(changed[each].ended) != list(known[each].ended) for each in changed)
+    assert first == back_test(changed).late(night(back), told)
+
+
+def later(takes: tuple[float, float, float], told: datetime, number: int, factor: float) -> tuple[float, float, float]:
+    """A night of which all goes otherwise that is not over by then: what runs ends later than that all the same."""
+    begins, found = at("03:10") - timedelta(days=NIGHTS - number), []
+    for lasts in takes:
+        if begins + timedelta(minutes=lasts) > told:
+            lasts = max(lasts * factor, (told - begins) / timedelta(minutes=1) + 1)  # noqa: PLW2901
+        found.append(lasts)
+        begins += timedelta(minutes=lasts)
+    return found[0], found[1], found[2]
+
+
+@pytest.mark.parametrize("clock, running", [("03:00", 0), ("03:30", 1), ("04:10", 2), ("05:00", 3)])
+def test_it_is_what_the_engine_would_have_told_then(clock: str, running: int) -> None:
+    """The same night as an evaluation sees it that has polled until then."""
+    back = 1
+    takes = slow(back, 45.0)
+    history = pasts(takes)
+    told = at(clock) - timedelta(days=back)
+    test = back_test(history)
+    runs: list[RunFacts] = []
+    begins = at("03:10") - timedelta(days=back)
+    for job_id, of in enumerate((EXTRACT, LOAD, MART), 1):
+        ends = begins + timedelta(minutes=takes[-back][job_id - 1])
+        if begins <= told:
+            over = ends <= told
+            runs.append(
+                run(job_id, of, begins, State.SUCCEEDED if over else State.RUNNING, bd=night(back),
+                    ended_at=ends if over else None, period_at=begins if job_id == 1 else None)
+            )  # fmt: skip
+        begins = ends
+    assert running == len(runs)
+    earlier = {job_id: _older(of) for job_id, of in history.items()}
+    seen = replace(estate_of(earlier), runs=tuple(runs))
+    (day,) = (one for one in evaluate(seen, told, foresee=Foresight()).service_days if one.bd == night(back))
+    assert day.p_late == test.late(night(back), told)
+
+
+def _older(history: History) -> History:
+    return history_of([_run(history, place) for place in range(1, len(history))])
+
+
+def test_an_attempt_that_failed_is_red_from_when_it_failed_until_its_repair_begins() -> None:
+    """On one night the extraction failed after five minutes, and was restarted 40 minutes later."""
+    back, history = 4, pasts(slow(5, 45.0))
+    runs = [_run(history[1], place) for place in range(len(history[1]))]
+    begun = at("03:10") - timedelta(days=back)
+    fixed = ran(runs[back - 1].run_id, back, begun + timedelta(minutes=45), runs[back - 1].takes / 60)
+    runs[back - 1] = replace(fixed, at=runs[back - 1].at, delay=0.0, repair=40 * 60.0)
+    shifted = {2: 45.0, 3: 45.0}
+    others = {each: [_run(history[each], place) for place in range(len(history[each]))] for each in shifted}
+    for each, by in shifted.items():
+        one = others[each][back - 1]
+        others[each][back - 1] = replace(one, at=int(one.at + by * 60), ended=int(one.ended + by * 60))
+    test = back_test({1: history_of(runs), **{each: history_of(of) for each, of in others.items()}})
+    stood = [test.stood(night(back), begun + timedelta(minutes=minutes)) for minutes in (-1, 3, 20, 50, 200)]
+    assert [None, State.RUNNING, State.FAILED, State.RUNNING, State.SUCCEEDED] == [one.get(1) for one in stood]
+    assert found(test, back).peak is not None
+
+
+def _run(history: History, place: int) -> PastRun:
+    return PastRun(history.run_ids[place], history.at[place], history.ended[place], history.takes[place],
+                   history.delays[place], UNKNOWN, 1, UNKNOWN, "", history.days[place])  # fmt: skip
+
+
+def test_what_the_histories_do_not_tell_makes_a_night_unknown() -> None:
+    """One on which a job failed for good, one without a run of it, one on which its clock was another."""
+    others: tuple[Callable[[list[PastRun], int], tuple[list[PastRun], list[int]]], ...] = (
+        lambda runs, at_: (runs, [runs[at_].day]),
+        lambda runs, at_: (runs[:at_] + runs[at_ + 1 :], []),
+        lambda runs, at_: ([*runs[:at_], replace(runs[at_], at=runs[at_].at - 3600), *runs[at_ + 1 :]], []),
+    )
+    for changes in others:
+        history = pasts(slow(5, 45.0))
+        runs, unmended = changes([_run(history[1], place) for place in range(NIGHTS)], 6)
+        test = back_test(history | {1: history_of(runs, unmended=unmended)})
+        assert BackTested(night(7), None) == found(test, 7)
+        assert found(test, 8).peak is not None
