@@ -37,14 +37,15 @@ from connectors.contract import (
     RunRecord,
     RunRef,
     Secrets,
+    Skipped,
     SystemUnreachable,
 )
 from connectors.heartbeat import parse
 from connectors.heartbeat.book import AGAIN, Moment, Run
 from connectors.heartbeat.door import open_door
 from connectors.heartbeat.options import HeartbeatOptions, targets
-from connectors.heartbeat.ping import TOKEN
-from connectors.heartbeat.spool import Spool, now
+from connectors.heartbeat.ping import A_NUMBER, TOKEN
+from connectors.heartbeat.spool import Spool, Unread, now
 
 BITE = 500
 """Runs in one poll; each may bring 64 KiB of log."""
@@ -80,6 +81,7 @@ class HeartbeatConnector:
             spool.told(after)
             changes = spool.changes(after, BITE)
             seen = {(one.run.job, parse.key_of(one.run)) for one in changes}
+            unread = spool.unread(after, changes[-1].number) if changes else []
             runs = [self._record(one.run, at) for one in changes]
             runs += self._lost(spool, open_runs, seen, at)
             closed = spool.closed(int(known.get("closed", 0)))
@@ -98,6 +100,7 @@ class HeartbeatConnector:
             clock=self._clock(),
             gaps=tuple(Gap(_at(since), _at(until), "the door was closed") for _, since, until in closed),
             seen_until=None if more else listening,
+            skipped=tuple(_left_out(one) for one in unread if one.job in self._options.jobs),
             warnings=tuple(warnings),
         )
 
@@ -210,6 +213,11 @@ class HeartbeatConnector:
 def _is_of(run: Run, ref: RunRef) -> bool:
     """Whether that number is still the same run's: in another spool they begin again."""
     return (run.job, parse.key_of(run)) == (ref.job, ref.attempt_key)
+
+
+def _left_out(number: Unread) -> Skipped:
+    where = f"{number.job}, {f'rid {number.rid}, ' if number.rid else ''}{number.name}"
+    return Skipped(where, f"not {A_NUMBER}: left out, the report counts", number.text)
 
 
 def _one_rid(run: Run) -> str:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from connectors.contract import ConnectorError, Secrets
 from connectors.heartbeat.limits import Rate
 from connectors.heartbeat.options import HeartbeatOptions
-from connectors.heartbeat.ping import LOG, START, TOKEN, Ping, Refused, digest, read
+from connectors.heartbeat.ping import A_NUMBER, LOG, START, TOKEN, Ping, Refused, digest, read
 from connectors.heartbeat.spool import Spool, now
 from connectors.heartbeat.wire import Exchange
 
@@ -259,7 +259,9 @@ def _answer(exchange: Exchange, is_kept: bool) -> tuple[int, str]:
         return 413, "counted, without the log: send its end only, as in | tail -c 60000"
     if ping is not None and ping.word == LOG and not is_kept:
         return 409, "no run that this log belongs to: start first"
-    return 200, "OK: started" if ping is not None and ping.word == START else "OK"
+    words = "OK: started" if ping is not None and ping.word == START else "OK"
+    unread = ", ".join(name for name, _ in ping.unread) if ping is not None else ""
+    return 200, f"{words}; {unread} left out: not {A_NUMBER}" if unread else words
 
 
 def _tokens(options: HeartbeatOptions, secrets: Secrets) -> tuple[dict[str, bytes], list[str]]:

@@ -18,6 +18,9 @@ _PATH = re.compile(r"/(ping|jobs)/([A-Za-z0-9_.-]{1,128})(?:/(start|success|fail
 _RID = re.compile(r"[A-Za-z0-9_.:-]{1,100}")
 _BEARER = re.compile(r"[Bb]earer +([A-Za-z0-9_-]{16,128}) *")
 _NUMBER = re.compile(r"[0-9]{1,15}")
+A_NUMBER = "a whole number of at most 15 digits"
+TEXT_CHARS = 40
+"""Of a number that is none, so much is kept."""
 MOST_EXIT = 255
 
 START, SUCCESS, FAIL, LOG = "start", "success", "fail", "log"
@@ -44,6 +47,9 @@ class Ping:
     rows: int | None = None
     size: int | None = None
     """Bytes that the run moved, as it says."""
+    unread: tuple[tuple[str, str], ...] = ()
+    """Numbers that are none, name and text. The report counts without them: an end that is refused for one would be
+    lost, with the failure that it tells."""
 
 
 def digest(token: str) -> bytes:
@@ -58,14 +64,17 @@ def read(method: str, target: str, authorization: str, tokens: Mapping[str, byte
     if found is None:
         raise Refused(404, "not found")
     if method not in ("GET", "HEAD", "POST", "PUT"):
-        raise Refused(405, "GET, HEAD or POST")
+        raise Refused(405, "GET, HEAD, POST or PUT")
     job = _owner(found[1], found[2], authorization, tokens)
     word, exit_code = _word(found[3] or SUCCESS)
     asked = _query(query)
     rid = asked.get("rid", "")
     if rid and not _RID.fullmatch(rid):
         raise Refused(400, "rid: 1 to 100 of A-Z a-z 0-9 _ . : -")
-    return Ping(job, word, rid, exit_code, _number(asked, "rows"), _number(asked, "bytes"))
+    told = {name: text for name in ("rows", "bytes") if (text := asked.get(name, "").strip(" "))}
+    numbers = {name: int(text) for name, text in told.items() if _NUMBER.fullmatch(text)}
+    unread = tuple((name, text[:TEXT_CHARS]) for name, text in told.items() if name not in numbers)
+    return Ping(job, word, rid, exit_code, numbers.get("rows"), numbers.get("bytes"), unread)
 
 
 def _owner(way: str, name: str, authorization: str, tokens: Mapping[str, bytes]) -> str:
@@ -89,15 +98,6 @@ def _word(word: str) -> tuple[str, int | None]:
 
 def _query(query: str) -> dict[str, str]:
     try:
-        return dict(parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=10))
+        return dict(parse_qsl(query, keep_blank_values=True, errors="replace", max_num_fields=10))
     except ValueError:
         raise Refused(400, "the query cannot be read; known: rid, rows, bytes") from None
-
-
-def _number(asked: Mapping[str, str], name: str) -> int | None:
-    text = asked.get(name)
-    if text is None:
-        return None
-    if not _NUMBER.fullmatch(text):
-        raise Refused(400, f"{name}: a whole number of at most 15 digits")
-    return int(text)

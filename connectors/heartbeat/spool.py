@@ -30,6 +30,10 @@ CREATE TABLE IF NOT EXISTS run (
 CREATE UNIQUE INDEX IF NOT EXISTS run_rid ON run (job, rid) WHERE rid != '';
 CREATE INDEX IF NOT EXISTS run_job ON run (job, rid, id);
 CREATE INDEX IF NOT EXISTS run_changed ON run (changed);
+CREATE TABLE IF NOT EXISTS unread (
+    id INTEGER PRIMARY KEY, job TEXT NOT NULL, rid TEXT NOT NULL, name TEXT NOT NULL, text TEXT NOT NULL,
+    changed INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS unread_changed ON unread (changed);
 CREATE TABLE IF NOT EXISTS closed (id INTEGER PRIMARY KEY AUTOINCREMENT, since REAL NOT NULL, until REAL NOT NULL);
 """
 _COLUMNS = "id, job, rid, wall, boot, up, started, ended, word, exit_code, rows, size, log, left_out"
@@ -62,6 +66,16 @@ class Changed:
 
     run: Run
     number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A number that a report brought and that is none."""
+
+    job: str
+    rid: str
+    name: str
+    text: str
 
 
 def _create(path: Path) -> None:
@@ -106,6 +120,8 @@ class Spool:
         after = heard(run, ping, at, body, left_out)
         if after != run or not run.id:
             self._put(after, number)
+            unread = [(run.job, ping.rid, name, text, number) for name, text in ping.unread]
+            self._db.executemany("INSERT INTO unread (job, rid, name, text, changed) VALUES (?, ?, ?, ?, ?)", unread)
         return True
 
     def _run_of(self, ping: Ping, at: Moment, number: int) -> Run | None:
@@ -165,6 +181,8 @@ class Spool:
     def tidy(self) -> None:
         """Forgets old runs and logs that were read."""
         told = int(self._fact("told") or 0)
+        with self._writing():
+            self._db.execute("DELETE FROM unread WHERE changed <= ?", (told,))
         for (job,) in self._db.execute("SELECT DISTINCT job FROM run").fetchall():
             with self._writing():
                 old = "SELECT id FROM run WHERE job = ? ORDER BY id DESC LIMIT -1 OFFSET ?"
@@ -185,6 +203,11 @@ class Spool:
             (after, most),
         )
         return [Changed(_run(row[:-1]), row[-1]) for row in rows]
+
+    def unread(self, after: int, until: int) -> list[Unread]:
+        """Numbers that could not be read, of the reports after that change and up to the other one."""
+        found = "SELECT job, rid, name, text FROM unread WHERE changed > ? AND changed <= ? ORDER BY id"
+        return [Unread(*row) for row in self._db.execute(found, (after, until))]
 
     def run(self, number: int) -> Run | None:
         return self._one("id = ?", number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import sqlite3
@@ -72,6 +73,28 @@ def test_the_lines_that_grants_prints_tell_a_whole_run(door: Door, tmp_path: Pat
     assert (3, b"") == (done.returncode, done.stderr)
     [run] = told(door)
     assert ("failed", 3, "no space left", True) == (run.state, run.exit_code, run.message, run.started_at is not None)
+
+
+@pytest.mark.parametrize(
+    "script, told_of_it",
+    [
+        ("echo nothing to read from >&2; exit 2", ("failed", 2, "nothing to read from", None, None)),
+        ("printf 'a\\nb\\n' > out.csv", ("succeeded", 0, "", 2, 4)),
+    ],
+)
+def test_the_lines_of_the_page_tell_a_run_whether_it_wrote_its_file_or_failed_before(
+    door: Door, tmp_path: Path, script: str, told_of_it: tuple[object, ...]
+) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("no curl here")
+    page = (Path(__file__).parents[3] / "docs/connectors/heartbeat.md").read_text()
+    lines = page.partition("```bash\n")[2].partition("```")[0].replace("127.0.0.1:8787", door.options.listen)
+    (tmp_path / "export.sh").write_text(f"#!/bin/sh\n{script}\n")
+    (tmp_path / "export.sh").chmod(0o755)
+    environment = {"PATH": os.environ["PATH"], "NIGHTLY_EXPORT_TOKEN": TOKENS["export"]}
+    subprocess.run(["bash"], input=lines.encode(), cwd=tmp_path, env=environment, check=True, timeout=60)
+    [run] = told(door)
+    assert told_of_it == (run.state, run.exit_code, run.message, run.context.get("rows"), run.context.get("bytes"))
 
 
 def test_a_report_is_told_at_once_and_then_no_more(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ SENT: dict[str, tuple[Sends, str, str]] = {
     ),
     TRUNCATED: (cut_short, "HTTP/1.1 400", NONE),
     NOT_UTF8: (lambda door: ping(door, "/fail?rid=nasty", b"caf\xe9 \xff\xfe").rstrip(), "HTTP/1.1 200", KEPT),
-    NOT_A_NUMBER: (lambda door: ping(door, "?rid=nasty&rows=NaN").rstrip(), "HTTP/1.1 400", NONE),
+    NOT_A_NUMBER: (lambda door: ping(door, "/2?rid=nasty&rows=NaN").rstrip(), "HTTP/1.1 200", KEPT),
     GARBLED: (lambda door: first_line(door, report("/hibernated?rid=nasty")), "HTTP/1.1 404", NONE),
     TWICE: (twice, "HTTP/1.1 200", KEPT),
     ENDLESS: (
@@ -146,9 +146,30 @@ def test_a_report_that_came_twice_is_one_run(door: Door) -> None:
     assert ["nasty"] == [run.attempt_key for run in told(door)]
 
 
-@pytest.mark.parametrize("value", ["NaN", "Infinity", "-1", "1e9", "0x10", "1.5", "", "9" * 400, "%D9%A3"])
-def test_a_number_that_is_none_is_refused_and_named(door: Door, value: str) -> None:
-    for name in ("rows", "bytes"):
-        answered = said(door, report(f"?{name}={value}"))
-        assert ("HTTP/1.1 400", True) == (answered.partition("\r\n")[0].rstrip(), f"{name}: a whole number" in answered)
-    assert [] == told(door)
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-1", "1e9", "0x10", "1.5", "9" * 400, "%D9%A3", "%ff", "1+2"])
+def test_a_number_that_is_none_is_left_out_and_named_and_its_report_counts(door: Door, value: str) -> None:
+    """A job that failed before it wrote anything has no number to tell, and nobody else tells that it failed."""
+    for name, other in (("rows", "bytes"), ("bytes", "rows")):
+        answered = said(door, report(f"/2?rid=of-{name}&{name}={value}&{other}=7"))
+        assert ("HTTP/1.1 200", True) == (
+            answered.partition("\r\n")[0].rstrip(), f"{name} left out: not a whole number" in answered
+        )  # fmt: skip
+    poll = connected(door).poll("", (), 5)
+    assert [("failed", {"rid": "of-rows", "bytes": 7}), ("failed", {"rid": "of-bytes", "rows": 7})] == [
+        (run.state, run.context) for run in poll.runs
+    ]
+    assert ["export, rid of-rows, rows", "export, rid of-bytes, bytes"] == [one.where for one in poll.skipped]
+    assert () == connected(door).poll(poll.cursor, (), 5).skipped
+
+
+def test_a_number_that_is_empty_or_stands_in_blanks_is_no_fault(door: Door) -> None:
+    answered = said(door, report("/2?rid=1&rows=&bytes=%20%2012"))
+    assert answered.endswith("\r\n\r\nOK\n")
+    poll = connected(door).poll("", (), 5)
+    assert ([{"rid": "1", "bytes": 12}], ()) == ([run.context for run in poll.runs], poll.skipped)
+
+
+def test_a_number_that_is_none_is_told_once_however_often_its_report_comes(door: Door) -> None:
+    for _ in range(3):
+        ping(door, "/2?rid=1&rows=NaN")
+    assert 1 == len(connected(door).poll("", (), 5).skipped)
