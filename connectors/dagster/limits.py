@@ -3,6 +3,7 @@ its own. Pools of ops and assets limit steps, not runs, and are not read."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
@@ -10,6 +11,9 @@ from typing import Any, TypeGuard
 from connectors import fields
 
 ALL_RUNS = "run queue"
+COUNT = re.compile("[1-9][0-9]{0,8}")
+"""A limit as YAML has it; -1, which Dagster takes for none, is none of these."""
+TRUE, NULL = ("true", "True", "TRUE"), ("", "~", "null", "Null", "NULL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +59,16 @@ def _of_tags(text: Any) -> Iterator[Limit]:
     import yaml  # apprise brings it along
 
     try:
-        rows = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError):
+        rows = yaml.load(text, yaml.BaseLoader)  # noqa: S506 - texts alone: no tag is obeyed, and no merge grows
+    except (yaml.YAMLError, RecursionError):
         return
     for row in fields.rows(rows):
-        if isinstance(row, dict) and isinstance(row.get("key"), str) and _is_limit(row.get("limit")):
+        limit, key = (row.get("limit"), row.get("key")) if isinstance(row, dict) else (None, None)
+        if isinstance(key, str) and key and isinstance(limit, str) and COUNT.fullmatch(limit):
             value = row.get("value")
-            by_value = isinstance(value, dict) and value.get("applyLimitPerUniqueValue") is True
-            yield Limit(row["limit"], row["key"], str(value) if isinstance(value, str | int) else None, by_value)
+            by_value = isinstance(value, dict) and value.get("applyLimitPerUniqueValue") in TRUE
+            told = value if isinstance(value, str) and value not in NULL else None
+            yield Limit(int(limit), key, told, by_value)
 
 
 def _is_limit(slots: Any) -> TypeGuard[int]:

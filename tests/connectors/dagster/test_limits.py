@@ -43,6 +43,23 @@ def test_limits_are_those_of_the_instance_and_of_tags(told: Any, found: tuple[Li
 
 
 @pytest.mark.parametrize(
+    "odd", ["!!int ''", "!!bool x", "!!timestamp x", "!!python/name:os.system", "2026-99-99", "~", "-1", "'01'"]
+)
+def test_a_value_that_is_no_limit_ends_nothing(odd: str) -> None:
+    """YAML that a loader of values raises for, as IndexError or AttributeError."""
+    told = f"- key: a\n  limit: {odd}\n- key: b\n  limit: 3\n  value: {odd}\n"
+    found = limits({"runQueueConfig": {"maxConcurrentRuns": 10, "tagConcurrencyLimitsYaml": told}})
+    assert ["", "b"] == [one.key for one in found]
+
+
+def test_merges_that_grow_without_end_are_not_made() -> None:
+    lines = ["- &a0 {key: a, limit: 1}"]
+    lines += [f"- &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}]}}" for n in range(1, 12)]
+    found = limits({"runQueueConfig": {"tagConcurrencyLimitsYaml": "\n".join(lines)}})
+    assert (Limit(1, "a"),) == found
+
+
+@pytest.mark.parametrize(
     "tags, pool",
     [
         ({}, ("run queue", 25)),
