@@ -12,6 +12,7 @@ from console.tui.ports import AnswerLike, RequestsLike
 
 if TYPE_CHECKING:
     from console.tui.app import HeadwayApp
+    from console.tui.screens.frame import FrameScreen
 
 LOOK_SECONDS = 0.1
 PATIENCE_SECONDS = 45.0
@@ -74,3 +75,27 @@ class Asking:
             self._failed(words)
         elif self._order:
             self._board.tell(f"{self._order}: {words}", "bad")
+
+
+def give(
+    screen: FrameScreen,
+    name: str,
+    put: Callable[[RequestsLike], int],
+    order: str,
+    done: str,
+    undone: str = "not done",
+) -> None:
+    """An order from a screen. What came of it is said there: that it is `done`, or why it is `undone`. `order` names it
+    to whoever left before: in words that claim nothing."""
+
+    def answered(answer: AnswerLike) -> None:
+        if answer.ok:
+            screen.notice(done, "ok")
+            screen.fetch()
+        else:
+            refused(answer.error)
+
+    def refused(why: str) -> None:
+        screen.notice(f"{undone}: {why}", "bad")
+
+    Asking(screen.board, screen, name, put, answered, refused, order)

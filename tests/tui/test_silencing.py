@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
+from console.tui.screens.base import BaseScreen
+from console.tui.screens.silencing import silence
 from console.tui.theme import DARK, LIGHT
 from tests.tui.driving import Night, on_the_night
+from tests.tui.fake_reads import EXTRACT
 
 
 def grounds(night: Night) -> set[str]:
@@ -41,5 +46,37 @@ async def test_who_types_silence_mutes_a_service_a_system_or_the_job_of_an_incid
     await night.typing()
     await night.type("the disk is exchanged")
     await night.press("enter")
-    await night.see("service supply-plan is muted for 2h")
+    await night.see("muted for 2h (headway silence lists and ends it): service supply-plan")
     assert [("silence", ({"service": "supply-plan"}, 7200.0, "the disk is exchanged"))] == night.requests.asked[-1:]
+
+
+@on_the_night()
+async def test_an_order_that_may_not_be_given_any_more_is_named_in_words_that_claim_nothing(night: Night) -> None:
+    """Whoever leaves while the store is busy read: service supply-plan is muted for 2h: it was NOT sent."""
+    orders: list[str] = []
+    ask = night.app.ask_engine
+
+    def spy(key: str, question: Any, then: Any, failed: Any, order: str = "") -> None:
+        orders.append(order)
+        ask(key, question, then, failed, order)
+
+    night.app.ask_engine = spy  # type: ignore[method-assign]
+    await night.see("Supply plan")
+    silence(cast(BaseScreen, night.app.screen), "job", EXTRACT)
+    await night.see("SILENCE job")
+    await night.press("enter")
+    await night.see("for 2h")
+    await night.typing()
+    await night.type("the disk is exchanged")
+    await night.press("enter")
+    await night.see("muted for 2h (headway silence lists and ends it): job etl-hosts")
+    assert f"silence job {EXTRACT}" in orders
+    night.app.open_incident(412)
+    await night.see("INC-0412")
+    await night.act("ack")
+    await night.see("TAKE INC-0412")
+    await night.press("enter")
+    await night.see("TAKE INC-0412 for 1h")
+    await night.press("enter")
+    await night.see("INC-0412: you are on it for 1h")
+    assert "take INC-0412 for 1h" in orders

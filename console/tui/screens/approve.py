@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from connectors.words import Verb
 from console.tui import chrome, steps
-from console.tui.asking import Asking
+from console.tui.asking import Asking, give
 from console.tui.order import Order, verb_word
 from console.tui.ports import AnswerLike, RequestsLike
 from console.tui.screens.pick import Choice, PickScreen
@@ -107,15 +107,7 @@ class ApproveScreen(SendScreen[bool]):
 
 
 def _put(screen: BaseScreen, one: ApprovalView, yes: bool | None) -> None:
-    def answered(answer: AnswerLike) -> None:
-        if answer.ok:
-            screen.notice(f"approved: {verb_word(one.verb)} {one.job} is looked at once more and sent", "ok")
-        else:
-            refused(answer.error)
-
-    def refused(words: str) -> None:
-        screen.notice(f"not approved: {words}", "bad")
-
     if yes:
-        order = f"approve {verb_word(one.verb)} {one.job}"
-        Asking(screen.board, screen, "approve", lambda requests: requests.approve(one.key), answered, refused, order)
+        about = f"{verb_word(one.verb)} {one.job}"
+        done = f"approved: {about} is looked at once more and sent"
+        give(screen, "approve", lambda asks: asks.approve(one.key), f"approve {about}", done, "not approved")

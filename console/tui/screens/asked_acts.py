@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from console.model.views.asked import AskedView
-from console.tui.asking import Asking
+from console.tui.asking import give
 from console.tui.order import verb_word
-from console.tui.ports import AnswerLike
 from console.tui.screens.base import BaseScreen, RunChoice
 
 if TYPE_CHECKING:
@@ -70,20 +69,11 @@ def withdraw(screen: FrameScreen, one: AskedView) -> None:
     if one.state == "unknown":
         says = "it MAY have arrived: asked for again, its job may run twice. Look at its scheduler first. Then: why?"
 
-    def answered(answer: AnswerLike) -> None:
-        if answer.ok:
-            screen.notice(f"taken back: {about}" if one.state == "requested" else f"given up: {about}", "ok")
-            screen.fetch()
-        else:
-            refused(answer.error)
-
-    def refused(words: str) -> None:
-        screen.notice(f"not taken back: {words}", "bad")
-
     def put(why: str | None) -> None:
         if why is not None:
+            done = f"taken back: {about}" if one.state == "requested" else f"given up: {about}"
             order = f"take back {about}"
-            Asking(screen.board, screen, "withdraw", lambda asks: asks.withdraw(one.key, why), answered, refused, order)
+            give(screen, "withdraw", lambda asks: asks.withdraw(one.key, why), order, done, "not taken back")
 
     title = f"TAKE BACK {about}" if one.state == "requested" else f"GIVE UP {about}"
     screen.board.push_screen(AskScreen(title, says), put)

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 from console.model import cards
 from console.model.views import CardView, JobView
-from console.tui.asking import Asking
+from console.tui.asking import give
 from console.tui.cells import Look
-from console.tui.ports import AnswerLike
 from console.tui.screens.ask import AskScreen
 from console.tui.screens.pick import ANSWERS, Choice, PickScreen, confirm
 from console.tui.widgets.paint import Run
@@ -111,18 +110,8 @@ def _confirm(screen: BaseScreen, view: JobView, one: CardView, value: str) -> No
     says = f"{then}; it was {one.value or 'empty'}. Your name stands beside it, and in the audit"
     told = f"{name} {one.field}: {then}"
 
-    def refused(why: str) -> None:
-        screen.notice(f"not written: {why}", "bad")
-
-    def answered(answer: AnswerLike) -> None:
-        if answer.ok:
-            screen.notice(told, "ok")
-            screen.fetch()
-        else:
-            refused(answer.error)
-
     def write() -> None:
-        given = {one.field: value}
-        Asking(screen.board, screen, "card", lambda asks: asks.card(view.row.id, given), answered, refused, told)
+        order, given = f"write {one.field} of {name}", {one.field: value}
+        give(screen, "card", lambda asks: asks.card(view.row.id, given), order, told, "not written")
 
     confirm(screen, f"{one.field} of {name}", "Write it", says, write)

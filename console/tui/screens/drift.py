@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from console.model.views import JobView
-from console.tui.asking import Asking
-from console.tui.ports import AnswerLike
+from console.tui.asking import give
 from console.tui.screens.pick import ANSWERS, Choice, PickScreen
 
 if TYPE_CHECKING:
@@ -26,20 +25,11 @@ def open_drift(screen: BaseScreen, view: JobView) -> None:
         Choice("", "Accept it", f"{words}: from now on this is what is expected", "accept"),
     ]
 
-    def refused(why: str) -> None:
-        screen.notice(f"not accepted: {why}", "bad")
-
-    def accepted(answer: AnswerLike) -> None:
-        if answer.ok:
-            screen.notice(f"accepted: {words}", "ok")
-            screen.fetch()
-        else:
-            refused(answer.error)
-
     def answered(value: object) -> None:
         if value == "accept":
             order = f"accept the drift of {name}"
-            Asking(board, screen, "drift", lambda asks: asks.accept_drift(view.row.id, shown), accepted, refused, order)
+            done = f"accepted: {words}"
+            give(screen, "drift", lambda asks: asks.accept_drift(view.row.id, shown), order, done, "not accepted")
         else:
             screen.notice("nothing was accepted")
 

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from console.clean import clean_line
 from console.durations import parse_duration
-from console.tui.asking import Asking
-from console.tui.ports import AnswerLike
+from console.tui.asking import give
 from console.tui.screens.ask import AskScreen, a_duration
 
 if TYPE_CHECKING:
     from console.tui.screens.base import BaseScreen
 
 FOR = "2h"
+ENDS = "headway silence lists and ends it"
 
 
 def silence(screen: BaseScreen, by: str, name: str) -> None:
@@ -27,18 +27,8 @@ def silence(screen: BaseScreen, by: str, name: str) -> None:
 
     def asked(text: str, why: str | None) -> None:
         if why is not None:
-            seconds, told = parse_duration(text).total_seconds(), f"{shown} is muted for {text}"
-            Asking(screen.board, screen, "silence", lambda asks: asks.silence({by: name}, seconds, why),
-                   lambda answer: answered(answer, told), refused, told)  # fmt: skip
-
-    def answered(answer: AnswerLike, told: str) -> None:
-        if answer.ok:
-            screen.notice(f"{told}; headway silence lists and ends it", "ok")
-        else:
-            refused(answer.error)
-
-    def refused(why: str) -> None:
-        screen.notice(f"not done: {why}", "bad")
+            seconds, done = parse_duration(text).total_seconds(), f"muted for {text} ({ENDS}): {shown}"
+            give(screen, "silence", lambda asks: asks.silence({by: name}, seconds, why), f"silence {shown}", done)
 
     says = "for how long is nobody told of it? What it is stays on the screens"
     screen.board.push_screen(AskScreen(f"SILENCE {shown}", says, FOR, a_duration), long)

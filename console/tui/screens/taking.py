@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from console.durations import parse_duration
 from console.model.ids import incident_name
 from console.model.views import IncidentRow
-from console.tui.asking import Asking
-from console.tui.ports import AnswerLike, RequestsLike
+from console.tui.asking import give
 from console.tui.screens.ask import AskScreen, a_duration
 from console.tui.screens.pick import confirm
 
@@ -25,7 +23,8 @@ def take(screen: BaseScreen, row: IncidentRow) -> None:
     if row.taken_by:
         says = f"{row.taken_by} is on {name}"
         confirm(screen, says, "Nobody is on it any more", "it is repeated and escalated again",
-                lambda: _ask(screen, lambda asks: asks.lapse(row.id), f"{name}: nobody is on it"))  # fmt: skip
+                lambda: give(screen, "ack", lambda asks: asks.lapse(row.id), f"give {name} back",
+                             f"{name}: nobody is on it"))  # fmt: skip
         return
 
     def long(text: str | None) -> None:
@@ -37,22 +36,8 @@ def take(screen: BaseScreen, row: IncidentRow) -> None:
     def taken(text: str, why: str | None) -> None:
         if why is not None:
             seconds = parse_duration(text).total_seconds()
-            told = f"{name}: you are on it for {text}"
-            _ask(screen, lambda asks: asks.acknowledge(row.id, seconds, why), told)
+            put, done = lambda asks: asks.acknowledge(row.id, seconds, why), f"{name}: you are on it for {text}"
+            give(screen, "ack", put, f"take {name} for {text}", done)
 
     says = "for how long are you on it? Until then it is neither repeated nor escalated"
     screen.board.push_screen(AskScreen(f"TAKE {name}", says, FOR, a_duration), long)
-
-
-def _ask(screen: BaseScreen, ask: Callable[[RequestsLike], int], told: str) -> None:
-    def refused(why: str) -> None:
-        screen.notice(f"not done: {why}", "bad")
-
-    def answered(answer: AnswerLike) -> None:
-        if answer.ok:
-            screen.notice(told, "ok")
-            screen.fetch()
-        else:
-            refused(answer.error)
-
-    Asking(screen.board, screen, "ack", ask, answered, refused, told)
