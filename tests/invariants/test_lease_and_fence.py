@@ -78,7 +78,7 @@ def stop_between_writes(engine: Child, store: Path) -> None:
     raise AssertionError("it writes whenever it is stopped")
 
 
-def test_f04_an_engine_that_a_console_started_ends_once_another_has_its_lease(tmp_path: Path) -> None:
+def test_an_engine_that_a_console_started_ends_once_another_has_its_lease(tmp_path: Path) -> None:
     """Standing by, it would begin to work as soon as somebody ends the other one. Its own lease it awaits."""
     store, sink = open_ready(str(tmp_path / "headway.db")), Sink(tmp_path)
     engine = engine_of(config_of(tmp_path, World(tmp_path, "good")), store, sink, lease=3, stands_by=False)
