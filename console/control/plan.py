@@ -22,11 +22,12 @@ from console.control.estimate import label
 from console.control.expected import expectations, has_started
 from console.control.fewest import Can, stand_ins, superseded, waits_for
 from console.control.forecast import Forecast, Node
+from console.control.forecast.neighbours import with_neighbours
 from console.control.forecast.odds import Foresee
 from console.control.hits import hits
 from console.control.own_sleep import woken
 from console.control.picture import Key, Picture, key_of, when
-from console.control.plan_finishes import ForeseeOtherwise, together, with_finishes
+from console.control.plan_finishes import ForeseeOtherwise, with_finishes
 from console.control.plan_holds import collisions, with_holds
 from console.control.rules.telling import causes_of
 from console.control.saving import Days, notes_of, saves_of, to_come
@@ -73,7 +74,7 @@ def recovery(
     case = _case_of(picture, incident_id)
     if case is None:
         return None
-    near = together(picture, service_days(picture), lambda days: _undelivered(picture, case, days))
+    near = with_neighbours(picture, service_days(picture), lambda days: _undelivered(picture, case, days))
     days = _undelivered(picture, case, foresee(picture, near) if foresee is not None else near)
     draft = _draft(picture, case, days, can, everything)
     return draft if otherwise is None else with_finishes(picture, draft, near, days, otherwise)

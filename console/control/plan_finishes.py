@@ -13,7 +13,6 @@ from console.control.forecast.points import Point
 from console.control.forecast.what_if import Planned
 from console.control.moments import up
 from console.control.picture import Picture
-from console.control.pools import pool_of
 from console.control.saving import Days
 from console.model.plans import HOLDING, WAIT, Draft, PlanFinish, Step
 
@@ -45,25 +44,3 @@ def _planned(picture: Picture, draft: Draft, sending: Sequence[Step], done: Step
     held = frozenset(step.job_id for step in draft.steps if step.verb == Verb.HOLD)
     jobs = frozenset(step.job_id for step in sending)
     return Planned(picture.now, jobs, held, frozenset([done.job_id] if done is not None else []))
-
-
-def together(
-    picture: Picture, days: Sequence[Forecast], wanted: Callable[[Sequence[Forecast]], Days]
-) -> list[Forecast]:
-    """Of these service days the `wanted` ones, and all that share a job of their night or a pool with one of them,
-    directly or not: what is foreseen by one simulation."""
-    chosen = wanted(days)
-    left = {place: _shared(picture, day) for place, day in enumerate(days)}
-    near = {place for place, day in enumerate(days) if (day.service.name, day.bd) in chosen}
-    fresh, met = set(near), set[object]()
-    while fresh:
-        met |= set[object]().union(*(left.pop(place) for place in fresh))
-        fresh = {place for place, shared in left.items() if not met.isdisjoint(shared)}
-        near |= fresh
-    return [days[place] for place in sorted(near)]
-
-
-def _shared(picture: Picture, day: Forecast) -> set[object]:
-    declared, jobs = picture.estate.declared, picture.estate.jobs
-    pools = {pool_of(declared, jobs[job_id]) for job_id in day.nodes if declared.pools or jobs[job_id].pool}
-    return {(day.bd, each) for each in (*day.nodes, *(pools - {None}))}

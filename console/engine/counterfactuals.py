@@ -10,6 +10,7 @@ from console.engine.answers import CannotAnswer
 from console.engine.what_if import Changed, Otherwise, Prospect, Way, what_ifs
 
 MOST_WAYS = 12
+HOWS = (Otherwise.RESTARTED, Otherwise.SKIPPED, Otherwise.FASTER)
 
 
 class Counterfactuals:
@@ -48,10 +49,15 @@ def _way(one: Any) -> Way:
     """Raises CannotAnswer for what is no way."""
     try:
         at = datetime.fromisoformat(one["at"]) if one.get("at") else None
+        if at is not None and at.tzinfo is None:
+            raise ValueError(f"{at.isoformat()} has no zone: write +00:00 behind it")
+        how = Otherwise(one["how"])
+        if how not in HOWS:
+            raise ValueError(f"{how} is about a pool, not about a job")
         factor = float(one.get("factor", 1.0))
         if not 0 < factor <= 1:
             raise ValueError(f"{factor} is no share of its time")
-        return Way(Otherwise(one["how"]), at, factor)
+        return Way(how, at, factor)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        hows = ", ".join(Otherwise)
+        hows = ", ".join(HOWS)
         raise CannotAnswer(f"no way in which a job could go otherwise ({error}); there are {hows}") from error

@@ -8,11 +8,10 @@ from datetime import date, datetime
 
 from console.control.forecast import Forecast
 from console.control.forecast.foresee import Foresight
+from console.control.forecast.neighbours import with_neighbours
 from console.control.forecast.what_if import Otherwise, WhatIf
 from console.control.moments import up
-from console.control.nodes import Node
 from console.control.picture import Picture
-from console.control.plan_finishes import together
 from console.control.pools import pools_of
 from console.control.services import service_days
 from console.engine.explain import night_of, picture_of
@@ -77,14 +76,14 @@ def what_ifs(url: str, job: str | int, ways: Sequence[Way], night: date | None =
     with open_reads(url) as reads:
         row = reads.job(job).row
         picture = _picture(url, reads, night)
-    unit = picture.graph.unit(row.id)
-    days = [day for day in _days(picture, night) if unit in day.nodes]
+    unit, every = picture.graph.unit(row.id), service_days(picture)
+    days = [day for day in _of(every, night) if unit in day.nodes]
     first = _first(days)
     if all(way.how is not Otherwise.FASTER for way in ways):
         days = first
-    now = _foreseen(picture, days)
+    now = _foreseen(picture, every, days)
     tonight = {(day.service.name, day.bd) for day in first}
-    return [_by(picture, unit, way, now, tonight) for way in ways]
+    return [_by(picture, every, unit, way, now, tonight) for way in ways]
 
 
 def more_slots(url: str, pool: str, times: int, night: date | None = None) -> list[Changed]:
@@ -95,16 +94,18 @@ def more_slots(url: str, pool: str, times: int, night: date | None = None) -> li
     known = pools_of(picture.estate.declared, picture.estate.jobs)
     if pool not in known:
         raise NotFound(pool, near(pool, list(known)), "[pools] of the config, and what sources tell")
-    days = [day for day in _days(picture, night) if not set(known[pool]).isdisjoint(day.nodes)]
+    every = service_days(picture)
+    days = [day for day in _of(every, night) if not set(known[pool]).isdisjoint(day.nodes)]
     otherwise = WhatIf(0, Otherwise.SLOTS, picture.now, float(times), pool)
-    return _pairs(_foreseen(picture, days), _foreseen(picture, days, otherwise))
+    return _pairs(_foreseen(picture, every, days), _foreseen(picture, every, days, otherwise))
 
 
 def as_it_is(url: str, night: date) -> list[Changed]:
     """All services of a night that is still to come; nothing goes otherwise. Raises StoreUnusable, StoreTooNew."""
     with open_reads(url) as reads:
         picture = _picture(url, reads, night)
-    now = _foreseen(picture, _days(picture, night))
+    every = service_days(picture)
+    now = _foreseen(picture, every, _of(every, night))
     return _pairs(now, now)
 
 
@@ -112,25 +113,34 @@ def _picture(url: str, reads: Reads, night: date | None) -> Picture:
     return picture_of(url, reads) if night is None else night_of(url, reads, night)
 
 
-def _days(picture: Picture, night: date | None) -> list[Forecast]:
-    return [day for day in service_days(picture) if night in (None, day.bd)]
+def _of(every: Sequence[Forecast], night: date | None) -> list[Forecast]:
+    return [day for day in every if night in (None, day.bd)]
 
 
 def _by(
-    picture: Picture, unit: int, way: Way, now: Sequence[Forecast], tonight: Collection[tuple[str, date]]
+    picture: Picture,
+    every: Sequence[Forecast],
+    unit: int,
+    way: Way,
+    now: Sequence[Forecast],
+    tonight: Collection[tuple[str, date]],
 ) -> list[Changed]:
     """`now`: all days as they are foreseen; `tonight`: those of them that a restart or a skip is about."""
     days = [day for day in now if way.how is Otherwise.FASTER or (day.service.name, day.bd) in tonight]
     otherwise = WhatIf(unit, way.how, max(way.at or picture.now, picture.now), way.factor)
-    return _pairs(days, _foreseen(picture, days, otherwise))
+    return _pairs(days, _foreseen(picture, every, days, otherwise))
 
 
-def _foreseen(picture: Picture, days: Sequence[Forecast], otherwise: WhatIf | None = None) -> list[Forecast]:
-    """As the engine foresees them: by one simulation with all that shares a job or a pool with them."""
+def _foreseen(
+    picture: Picture, every: Sequence[Forecast], days: Sequence[Forecast], otherwise: WhatIf | None = None
+) -> list[Forecast]:
+    """As the engine foresees them: by one simulation with all that shares a job or a pool with them. `every`: all
+    service days of the picture."""
     model = shipped()
     foresight = Foresight(model=model) if otherwise is None else Foresight(otherwise, model=model)
-    wanted = {(day.service.name, day.bd): (day, list[Node]()) for day in days}
-    near = together(picture, service_days(picture), lambda _: wanted)
+    wanted = [(day.service.name, day.bd) for day in days]
+    names = frozenset(wanted)
+    near = with_neighbours(picture, every, lambda _: names)
     found = {(day.service.name, day.bd): day for day in foresight(picture, near)}
     return [found[name] for name in wanted]
 

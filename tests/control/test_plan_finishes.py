@@ -12,13 +12,13 @@ from console.control.evaluate import evaluate
 from console.control.expected import expectations
 from console.control.forecast import Forecast
 from console.control.forecast.foresee import Foresight
+from console.control.forecast.neighbours import with_neighbours
 from console.control.forecast.points import Point
 from console.control.forecast.simulation.start_rules import Rerun
 from console.control.forecast.simulation.values import Stand
 from console.control.forecast.what_if import Otherwise, Planned, WhatIf
 from console.control.picture import Picture
 from console.control.plan import recovery
-from console.control.plan_finishes import together
 from console.control.saving import Days
 from console.control.services import service_days
 from console.model.declared import Declared
@@ -157,5 +157,5 @@ def test_a_plan_asks_for_the_services_that_share_a_job_or_a_pool_with_those_that
     def wanted(days: Any) -> Days:
         return {(day.service.name, day.bd): (day, []) for day in days if (day.service.name, day.bd) == ("j2", NIGHT)}
 
-    found: list[Forecast] = together(picture, service_days(picture), wanted)
+    found: list[Forecast] = with_neighbours(picture, service_days(picture), wanted)
     assert [("j2", NIGHT), ("j3", NIGHT), ("j5", NIGHT)] == [(day.service.name, day.bd) for day in found]

@@ -53,8 +53,12 @@ def test_a_job_that_no_service_waits_for_changes_nothing(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    "way", [{}, {"how": "vanish"}, {"how": "restart", "at": "soon"}, {"how": "faster", "factor": 0}]
-)
+    "way",
+    [
+        {}, {"how": "vanish"}, {"how": "slots"}, {"how": "restart", "at": "soon"}, {"how": "faster", "factor": 0},
+        {"how": "restart", "at": "2026-11-20T04:00:00"},
+    ],
+)  # fmt: skip
 def test_what_is_no_way_is_refused_in_words(bench: Bench, way: dict[str, Any]) -> None:
     bench.turn()
     found = asked(bench, way)

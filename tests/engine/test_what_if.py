@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 
@@ -42,7 +43,10 @@ def test_as_it_is_a_service_waits_for_the_slot_that_another_one_has(monkeypatch:
     monkeypatch.setattr(what_if, "_picture", lambda *asked: picture)
     foreseen = Foresight(model=shipped())(picture, service_days(picture))
     told = next(day.odds for day in foreseen if (day.service.name, day.bd) == ("second", NIGHT))
+    sums = Mock(side_effect=service_days)
+    monkeypatch.setattr(what_if, "service_days", sums)
     [changed] = what_if.what_if("", B.id, what_if.Otherwise.SKIPPED)
+    assert 1 == sums.call_count, "of a large estate they take seconds, and a screen asks for five ways at once"
     assert told is not None
     assert told.late > 0.5
     assert told.late == changed.now.late
