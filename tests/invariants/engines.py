@@ -25,9 +25,13 @@ from console.failpoints import VARIABLE
 from console.store.open import Store
 from console.store.reads import Reads, open_reads
 from tests.invariants.worlds import Sink, World, config_of
+from tests.lab.process import PATIENCE
 from tests.store.ready import open_ready, place_ready
 
 LEASE_SECONDS = 2.0
+"""Of an engine that loses it in its test: another one takes over soon."""
+KEPT_LEASE_SECONDS = 30.0
+"""Of one that must not, however long a busy machine lets it stand still."""
 STORE = "store.url"
 PRELOAD = ["tests.invariants.engines", "psycopg", "sqlalchemy.dialects.postgresql.psycopg", "console.store.patient"]
 
@@ -68,8 +72,8 @@ class Child:
         signal.pidfd_send_signal(self._handle, number)
 
     def ended(self, seconds: float) -> int | None:
-        """Its exit code (minus the signal's number); None when it still runs after `seconds`."""
-        self.process.join(seconds)
+        """Its exit code (minus the signal's number); None when it still runs after `PATIENCE` times `seconds`."""
+        self.process.join(seconds * PATIENCE)
         return self.process.exitcode
 
     def kill(self) -> None:
@@ -80,7 +84,7 @@ class Child:
 
     def close(self) -> None:
         """Ends it, in good order where it can."""
-        for number, seconds in ((signal.SIGCONT, 0), (signal.SIGTERM, 6), (signal.SIGKILL, 6)):
+        for number, seconds in ((signal.SIGCONT, 0), (signal.SIGTERM, 20), (signal.SIGKILL, 6)):
             if self.process.is_alive():
                 with suppress(ProcessLookupError):
                     self.signal(number)
@@ -141,17 +145,25 @@ def forked(log: Path, work: Callable[..., None], *arguments: object) -> Iterator
 
 @contextmanager
 def child(
-    folder: Path, name: str = "engine", failpoint: str = "", url: str = "", prepare: Callable[[], None] | None = None
-) -> Iterator[Child]:
+    folder: Path, name: str = "engine", failpoint: str = "", url: str = "", prepare: Callable[[], None] | None = None,
+    lease: float = LEASE_SECONDS,
+) -> Iterator[Child]:  # fmt: skip
     """An engine on `folder`'s store and its one world "good". `prepare` is called in its process before anything
     else."""
     log, store = folder / f"{name}.log", url or store_of(folder)
     place_ready(store)
-    with forked(log, _work, folder, log, failpoint, store, prepare) as made:
+    with forked(log, _work, folder, log, failpoint, store, prepare, lease) as made:
         yield made
 
 
-def _work(folder: Path, log: Path, failpoint: str, url: str, prepare: Callable[[], None] | None) -> None:
+@contextmanager
+def successor(folder: Path, name: str = "next", url: str = "") -> Iterator[Child]:
+    """An engine that takes over once the lease of the one before has run out, and keeps it."""
+    with child(folder, name, url=url, lease=KEPT_LEASE_SECONDS) as made:
+        yield made
+
+
+def _work(folder: Path, log: Path, failpoint: str, url: str, prepare: Callable[[], None] | None, lease: float) -> None:
     if prepare is not None:
         prepare()
     if failpoint:
@@ -160,7 +172,7 @@ def _work(folder: Path, log: Path, failpoint: str, url: str, prepare: Callable[[
     config = config_of(folder, World(folder, "good"))
     store, secrets = open_ready(url), SecretStore()
     set_up_logs(secrets, log)
-    engine = engine_of(config, store, Sink(folder), secrets)
+    engine = engine_of(config, store, Sink(folder), secrets, lease)
     stop_on_signals(engine)
     engine.run()
     store.close()
@@ -198,7 +210,7 @@ class Running:
 
 @contextmanager
 def running(folder: Path, *worlds: World, lease: float = 15.0, poll_every: float = 0.2) -> Iterator[Running]:
-    """An engine in a thread; the test fails when it does not end within five seconds."""
+    """An engine in a thread; the test fails when it does not end within twenty seconds."""
     store = open_ready(str(folder / "headway.db"))
     sink = Sink(folder)
     engine = engine_of(config_of(folder, *worlds, poll_every=poll_every), store, sink, lease=lease)
@@ -210,7 +222,7 @@ def running(folder: Path, *worlds: World, lease: float = 15.0, poll_every: float
 
 
 @contextmanager
-def in_thread(engine: Engine, seconds: float = 5.0) -> Iterator[threading.Thread]:
+def in_thread(engine: Engine, seconds: float = 20.0) -> Iterator[threading.Thread]:
     """The thread in which the engine works; AssertionError where it does not end within so many seconds."""
     thread = threading.Thread(target=engine.run, daemon=True)
     thread.start()

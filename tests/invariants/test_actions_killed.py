@@ -20,7 +20,7 @@ from console.store import lease
 from console.store.lease import Lease
 from console.store.reads import open_reads
 from tests.asks import rerun_of
-from tests.invariants.engines import child, store_of
+from tests.invariants.engines import child, store_of, successor
 from tests.invariants.worlds import Sink, World, config_of
 from tests.lab.process import wait_until
 from tests.store.ready import open_ready
@@ -86,7 +86,7 @@ def test_f02_an_action_reaches_its_scheduler_at_most_once_whatever_kills_the_eng
     world = World(tmp_path, "good")
     with child(tmp_path, "armed", f"{name}:kill") as armed:
         assert -signal.SIGKILL == armed.ended(20), f"{name} was never reached"
-    with child(tmp_path, "next"):
+    with successor(tmp_path):
         wait_until(lambda: action(tmp_path, asked).ended is not None, "the action's end", 20)
     assert ENDS[name] == (len(world.sent), action(tmp_path, asked).state)
     assert len(world.sent) <= 1
@@ -96,7 +96,7 @@ def test_f02_killed_again_and_again_it_is_still_sent_once(tmp_path: Path, asked:
     for name in ("action.after_wire", "action.before_verify", "action.before_verify"):
         with child(tmp_path, f"armed {name}", f"{name}:kill") as armed:
             assert -signal.SIGKILL == armed.ended(20), f"{name} was never reached"
-    with child(tmp_path, "next"):
+    with successor(tmp_path):
         wait_until(lambda: action(tmp_path, asked).ended is not None, "the action's end", 20)
     assert ([asked], "verified") == (World(tmp_path, "good").sent, action(tmp_path, asked).state)
 
@@ -108,7 +108,7 @@ def test_f02_a_kill_before_a_row_of_the_audit_loses_neither_the_row_nor_the_acti
     """The row and the change are one: the intent, what came back, the outcome."""
     with child(tmp_path, "armed", f"audit.before_append:kill:{passage}") as armed:
         assert -signal.SIGKILL == armed.ended(20), "it was never reached"
-    with child(tmp_path, "next"):
+    with successor(tmp_path):
         wait_until(lambda: action(tmp_path, asked).ended is not None, "the action's end", 20)
     assert VERIFIED == (len(World(tmp_path, "good").sent), action(tmp_path, asked).state)
     with open_reads(store_of(tmp_path)) as reads:
@@ -124,7 +124,7 @@ def test_f04_an_engine_stopped_just_before_the_wire_sends_nothing_when_it_comes_
     """Meanwhile another engine has looked the action up and told the person that it never arrived."""
     with child(tmp_path, "first", "action.before_wire:stop") as first:
         wait_until(lambda: first.is_stopped, "the first engine to stop before the wire", 20)
-        with child(tmp_path, "second") as second:
+        with successor(tmp_path, "second") as second:
             wait_until(lambda: action(tmp_path, asked).ended is not None, "the look-up of the second", 20)
             assert "failed" == action(tmp_path, asked).state
             first.signal(signal.SIGCONT)
@@ -138,7 +138,7 @@ def test_f02_a_first_write_that_lands_after_the_look_up_stays_the_only_one(tmp_p
     world = World(tmp_path, "good")
     with child(tmp_path, "armed", "action.before_wire:kill") as armed:
         assert -signal.SIGKILL == armed.ended(20)
-    with child(tmp_path, "next"):
+    with successor(tmp_path):
         wait_until(lambda: action(tmp_path, asked).ended is not None, "the look-up", 20)
         world.act(asked)
         wait_until(lambda: found(tmp_path, asked), "the run that landed late to be seen", 20)
@@ -161,7 +161,7 @@ def found(folder: Path, key: str) -> bool:
 def test_a_person_reads_why_it_failed_and_that_asking_again_sends_it(tmp_path: Path, asked: str) -> None:
     with child(tmp_path, "armed", "action.intent_committed:kill") as armed:
         assert -signal.SIGKILL == armed.ended(20)
-    with child(tmp_path, "next"):
+    with successor(tmp_path):
         wait_until(lambda: action(tmp_path, asked).ended is not None, "the action's end", 20)
     assert "looked up: it never arrived. Ask again to send it." == action(tmp_path, asked).words
     assert json.dumps(asked) not in (tmp_path / "alerts").read_text()

@@ -99,7 +99,7 @@ def test_f03_an_engine_whose_target_never_answers_ends_in_time_and_well(
         took = time.monotonic() - begun
     finally:
         engine.kill()
-        engine.wait(10)
+        engine.wait(60)
         os.close(ours)
         os.close(terminal)
     assert (0, "") == (engine.returncode, said)
@@ -166,7 +166,7 @@ def test_f03_what_was_being_sent_gets_a_moment_to_be_recorded(tmp_path: Path, mo
     good = World(tmp_path, "good")
     good.fail("extract")
     with engines.running(tmp_path, good) as engine:
-        assert sending.wait(10)
+        assert sending.wait(60)
     with open_reads(str(tmp_path / "headway.db")) as reads:
         [delivery] = reads.incident(1).deliveries
     assert ("sent", 0, 1) == (delivery.state, delivery.repeats, len(engine.sink.got))

@@ -16,7 +16,7 @@ from console.store import lease
 from console.store.lease import HeldBy, Lease
 from console.store.open import Store
 from console.store.reads import open_reads
-from tests.invariants.engines import Child, child, engine_of, in_thread, running
+from tests.invariants.engines import Child, child, engine_of, in_thread, running, successor
 from tests.invariants.worlds import Sink, World, config_of
 from tests.lab.process import wait_until
 from tests.store.ready import open_ready
@@ -35,7 +35,7 @@ def test_f04_an_engine_that_was_stopped_longer_than_its_lease_sends_nothing_and_
         stop_between_writes(first, tmp_path / "headway.db")
         until_then = len(first.events())  # on a busy machine it may have lost its lease before, and taken it again
         World(tmp_path, "good").fail("extract")
-        with child(tmp_path, "second") as second:
+        with successor(tmp_path, "second") as second:
             wait_until(lambda: told(second.events()), "the alert of the second", 20)
             before = told(second.events())
             first.signal(signal.SIGCONT)
@@ -57,7 +57,7 @@ def test_f04_an_alert_that_the_stopped_engine_had_in_hand_is_sent_by_the_other_a
     World(tmp_path, "good").fail("extract")
     with child(tmp_path, "first", f"{name}:stop") as first:
         wait_until(lambda: first.is_stopped, "the first to stop with the alert in hand", 20)
-        with child(tmp_path, "second") as second:
+        with successor(tmp_path, "second") as second:
             wait_until(lambda: bool(sink.got), "the alert of the second", 20)
             first.signal(signal.SIGCONT)
             wait_until(lambda: "standing by" in first.events(), "the first to stand by", 20)
@@ -139,7 +139,7 @@ def all_at_once(stores: list[Store], number: int) -> list[Lease | HeldBy]:
     got: dict[int, Lease | HeldBy] = {}
 
     def ask(place: int, store: Store) -> None:
-        together.wait(10)
+        together.wait(60)
         got[place] = lease.acquire(store, "engine", f"round {number} engine {place}", 60)
 
     threads = [threading.Thread(target=ask, args=one) for one in enumerate(stores)]
@@ -156,7 +156,7 @@ def test_f05_of_many_processes_one_works_and_each_of_the_others_says_who(tmp_pat
     from contextlib import ExitStack
 
     with ExitStack() as stack:
-        engines = [stack.enter_context(child(tmp_path, f"engine {number}")) for number in range(count)]
+        engines = [stack.enter_context(successor(tmp_path, f"engine {number}")) for number in range(count)]
         wait_until(lambda: all(said(one.events()) for one in engines), "each to work or stand by", 40)
         working = [one for one in engines if "working" in one.events()]
         assert 1 == len(working)

@@ -17,7 +17,7 @@ from console.model.plans import Draft
 from console.store import lease
 from console.store.lease import Lease
 from console.store.reads import open_reads
-from tests.invariants.engines import child, store_of
+from tests.invariants.engines import child, store_of, successor
 from tests.invariants.worlds import Sink, World, config_of
 from tests.lab.process import wait_until
 from tests.store.ready import open_ready
@@ -76,7 +76,7 @@ def plan(url: str) -> PlanView:
 
 def ended(folder: Path, url: str, name: str) -> PlanView:
     """The plan, once an engine has worked on it until it went no further."""
-    with child(folder, name):
+    with successor(folder, name):
         wait_until(lambda: plan(url).state != "running", "the plan's end", 20)
     return plan(url)
 
@@ -93,7 +93,7 @@ def test_f02_a_plan_goes_on_whatever_kills_the_engine_and_sends_no_step_twice(
     with child(tmp_path, "armed", f"{name}:kill") as armed:
         assert -signal.SIGKILL == armed.ended(20), f"{name} was never reached"
     found = ended(tmp_path, planned, "next")
-    assert ENDS[name] == found.state
+    assert ENDS[name] == found.state, found
     if ENDS[name] == STOPS:
         assert_a_person_was_told(tmp_path)
         assert ([], "failed", "planned") == (world.sent, *(step.state for step in found.steps))
@@ -105,7 +105,7 @@ def test_f02_a_plan_goes_on_whatever_kills_the_engine_and_sends_no_step_twice(
 
 def assert_a_person_was_told(folder: Path) -> None:
     """That the plan stopped and why, once, whichever engine it was."""
-    with child(folder, "teller"):
+    with successor(folder, "teller"):
         wait_until(lambda: told(folder), "the alert", 20)
     [(title, body)] = told(folder)
     assert "[Headway] INC-0001: plan 1 stopped: repair good/extract" == title

@@ -141,7 +141,7 @@ def as_nobody(url: str) -> dict[str, str]:
     process = server().Process(target=locked.refused, args=(url, answers))
     process.start()
     said: dict[str, str] = answers.get(timeout=20)
-    process.join(10)
+    process.join(60)
     return said
 
 
@@ -163,7 +163,7 @@ def test_f13_another_process_locks_the_store_for_seconds_and_all_go_on(tmp_path:
                 assert [] == engine.sink.got
             finally:
                 let_go.set()
-                process.join(10)
+                process.join(60)
         wait_until(lambda: bool(engine.sink.got), "the alert", 10)
         assert worst < 1.0
         assert [(1, None)] == engine.rows(

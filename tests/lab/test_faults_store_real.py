@@ -23,7 +23,7 @@ from console.store.errors import StoreError, StoreUnusable
 from console.store.open import open_store
 from console.store.reads import open_reads
 from tests.fakes.faultproxy import GOOD, Fault, FaultProxy
-from tests.invariants.engines import STORE, Child, child
+from tests.invariants.engines import STORE, Child, child, successor
 from tests.invariants.worlds import Sink, World
 from tests.lab.postgres import PostgresServer
 from tests.lab.process import wait_until
@@ -144,7 +144,7 @@ def test_f06_a_holder_whose_store_goes_silent_stops_sending_before_another_engin
         first = engines.enter_context(child(folder, "first"))
         wait_until(lambda: "working" in first.events(), "the first to work", 20)
         proxy.fault = Fault(hang=True)
-        second = engines.enter_context(child(folder, "second", url=store_url))
+        second = engines.enter_context(successor(folder, "second", store_url))
         wait_until(lambda: "working" in second.events(), "the second to work", 60)
         world.fail("extract")
         wait_until(lambda: bool(told(folder, "extract")), "the alert of the second", 20)
