@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import fcntl
 import os
+import random
 import shutil
 import signal
 import socket
@@ -13,15 +15,22 @@ import sys
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 from tests.lab import guard
 
 GUARD_SCRIPT = Path(guard.__file__)
 LOG_TAIL_LINES = 40
-PATIENCE = 2
+PATIENCE = 4
 """The machine is shared: a wait that is met costs nothing, however long it may last."""
+PORTS = range(20_000, 32_000)
+"""Below those that Linux gives to connections (`ip_local_port_range`)."""
+MOST_TAKEN = 200
+_taken: deque[IO[str]] = deque()
+"""Locks on the ports that this process was given, the latest."""
 
 
 class LabError(Exception):
@@ -67,10 +76,23 @@ GUARD = Guard()
 
 
 def free_port() -> int:
-    """A TCP port on 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port that nobody listens on now, and that nobody gets until a server of ours has bound it: neither another
+    session of tests, which asks here too, nor a connection, for which the system takes a number above these."""
+    folder = Path(tempfile.gettempdir()) / f"headway-ports-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    for _ in PORTS:
+        port = random.choice(PORTS)
+        with contextlib.ExitStack() as stack:
+            lock = stack.enter_context((folder / str(port)).open("a"))
+            with contextlib.suppress(OSError), socket.socket() as probe:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                probe.bind(("", port))
+                stack.pop_all()
+                _taken.append(lock)
+                if len(_taken) > MOST_TAKEN:
+                    _taken.popleft().close()
+                return port
+    raise LabError(f"no port of {PORTS} is free")
 
 
 def wait_until(condition: Callable[[], object], what: str, limit_seconds: float = 30.0, pause: float = 0.05) -> None:
