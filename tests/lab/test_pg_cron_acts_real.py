@@ -228,7 +228,7 @@ def test_a_locked_job_costs_the_deadline_and_the_look_up_tells_what_came_of_it(
         other.execute("SELECT FROM cron.job WHERE jobid = %s FOR UPDATE", [jobs["plain"]])
         with pytest.raises((OutcomeUnknown, SystemUnreachable)):
             act.act(preview, key, 1.0)
-    wait_until(lambda: not isinstance(act.look_up(preview, key, 10), CannotTell), "the session's end", 20)
+        wait_until(lambda: not isinstance(act.look_up(preview, key, 10), CannotTell), "the session's end", 20)
     assert isinstance(act.look_up(preview, key, 10), Absent)
     assert ("select 1", True) == entry(postgres, jobs["plain"])
 
