@@ -33,7 +33,7 @@ def at_work(bench: Bench) -> Iterator[None]:
         for one in parts:
             one.wake.set()
         for thread in threads:
-            thread.join(10)
+            thread.join(60)
 
 
 def document(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:

@@ -63,7 +63,7 @@ def answering(bench: Bench) -> Iterator[None]:
         yield
     finally:
         ending.set()
-        engine.join(10)
+        engine.join(60)
 
 
 def test_what_was_asked_is_read_with_who_and_why(bench: Bench, key: str) -> None:

@@ -48,7 +48,7 @@ def url(fake: HomeGrown) -> Iterator[str]:
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
-        thread.join(5)
+        thread.join(60)
 
 
 def tried(folder: Path, url: str, *words: str, wrong: tuple[str, str] = ("", "")) -> Done:

@@ -51,7 +51,7 @@ def at_work(night: Night) -> Iterator[None]:
         yield
     finally:
         over.set()
-        thread.join(10)
+        thread.join(60)
 
 
 def run(night: Night, *words: str) -> int:

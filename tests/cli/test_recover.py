@@ -50,7 +50,7 @@ def at_work(bench: Bench) -> Iterator[None]:
         yield
     finally:
         over.set()
-        thread.join(10)
+        thread.join(60)
 
 
 def fail(bench: Bench) -> None:

@@ -103,7 +103,7 @@ def engine(play: Play, hook: Hook, failpoint: str = "") -> Iterator[subprocess.P
         yield process
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 def morning(evening: Path, folder: Path) -> tuple[Play, Store]:

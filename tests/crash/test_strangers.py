@@ -51,7 +51,7 @@ def test_the_guard_ends_what_it_was_told_of_and_no_stranger_with_its_number(
     guard.end(words.format(pid=stranger.pid, begun=begun - 1))
     assert stranger.poll() is None
     guard.end(words.format(pid=stranger.pid, begun=begun))
-    assert -signal.SIGKILL == stranger.wait(10)
+    assert -signal.SIGKILL == stranger.wait(60)
 
 
 def test_a_host_of_the_lab_that_has_ended_is_not_looked_for_under_its_number(

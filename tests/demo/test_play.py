@@ -128,7 +128,7 @@ def playing(folder: Path) -> Iterator[Night]:
             yield Night(play, store, judging)
         finally:
             engine.stop()
-            thread.join(15)
+            thread.join(60)
             store.close()
         assert not thread.is_alive()
 

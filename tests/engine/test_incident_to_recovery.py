@@ -228,7 +228,7 @@ def test_an_engine_that_does_not_stand_by_ends_where_another_works(bench: Bench)
     engine = Engine(lambda: bench.parts, bench.parts, stands_by=False)
     thread = threading.Thread(target=engine.run, daemon=True)
     thread.start()
-    thread.join(10)
+    thread.join(60)
     still_running = thread.is_alive()
     engine.stop()
     assert not still_running

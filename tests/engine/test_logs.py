@@ -58,7 +58,7 @@ def test_what_ends_a_thread_is_in_the_log_and_nowhere_else(capsys: pytest.Captur
     with logging_here(capsys) as logged:
         thread = threading.Thread(target=break_down, name="poll db07")
         thread.start()
-        thread.join(10)
+        thread.join(60)
         [line] = logged()
     assert ("a thread broke", "poll db07") == (line["event"], line["thread"])
     assert line["exception"].endswith("ValueError: cannot reach •••")

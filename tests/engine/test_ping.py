@@ -66,7 +66,7 @@ def listening() -> Iterator[Watcher]:
     finally:
         made.server.shutdown()
         made.server.server_close()
-        thread.join(10)
+        thread.join(60)
 
 
 @pytest.fixture

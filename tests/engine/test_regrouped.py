@@ -49,7 +49,7 @@ def test_jobs_that_blame_one_credential_become_one_incident_and_one_of_them_part
         bench.scheduler.attempt(name, f"{name}1", State.FAILED, ago(minutes), message=REFUSED)
         bench.turn()
     bench.restart()
-    bench.scheduler.attempt("c", "c0", State.SUCCEEDED, ago(24 * 60))
+    bench.scheduler.attempt("c", "c0", State.SUCCEEDED, ago(24 * 60 + 7))
     bench.scheduler.attempt("c", "c1", State.FAILED, ago(7), message=REFUSED)
     bench.turn()
     with bench.reads() as reads:

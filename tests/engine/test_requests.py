@@ -87,6 +87,6 @@ def test_of_many_who_ask_for_one_run_at_once_one_is_heard(bench: Bench) -> None:
     for one in people:
         one.start()
     for one in people:
-        one.join(10)
+        one.join(60)
     with bench.reads() as reads:
         assert (1, 5) == (len(reads.actions(run_id=1)), len(refused))

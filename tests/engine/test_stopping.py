@@ -31,7 +31,7 @@ def other() -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     yield process
     process.kill()
-    process.wait(10)
+    process.wait(60)
 
 
 def held_by(folder: Path, holder: str) -> str:
@@ -56,7 +56,7 @@ def test_the_holder_of_the_lease_is_ended(tmp_path: Path, other: subprocess.Pope
     holder = holders.holder_name().replace(f":{os.getpid()}~", f":{other.pid}~")
     url = held_by(tmp_path, holder)
     assert Exit.OK == main(["--store", url, "engine", "stop"])
-    other.wait(10)
+    other.wait(60)
 
 
 def test_a_store_that_is_not_there_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,7 +66,7 @@ def test_a_store_that_is_not_there_is_told_in_one_line(tmp_path: Path, capsys: p
 
 def test_a_dead_holder_is_known_by_its_number_only_where_that_is_its_own(other: subprocess.Popen[bytes]) -> None:
     other.kill()
-    other.wait(10)
+    other.wait(60)
     mine = holders.holder_name().replace(f":{os.getpid()}~", f":{other.pid}~")
     assert holders.is_dead_here(mine)
     assert not holders.is_dead_here(mine.partition("~")[0] + "~c0ffee")
@@ -115,7 +115,7 @@ def test_an_engine_that_lives_and_cannot_renew_its_lease_is_no_missing_one(
     assert stuck in banner
     assert f"no engine was started: {stuck}" in detached.start_if_needed(url, tmp_path / "headway.toml").words
     assert Exit.OK == main(["--store", url, "engine", "stop"])
-    other.wait(10)
+    other.wait(60)
     assert Exit.NO_ENGINE == main(["--store", url, "status"])
     assert "Start one: headway engine" in capsys.readouterr().out
 

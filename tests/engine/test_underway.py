@@ -59,7 +59,7 @@ def while_it_connects(folder: Path, line: Line, monkeypatch: pytest.MonkeyPatch)
         night.at("04:13").bench.turn()
         try:
             night.bench.parts.actions._begin(night.bench.fence)
-            assert line.begun.wait(10)
+            assert line.begun.wait(60)
             night.restart()
             yield night
         finally:
@@ -118,7 +118,7 @@ def test_a_running_part_writes_it_as_soon_as_it_is_known(tmp_path: Path, monkeyp
             wait_until(lambda: starts(night) == [("sent", "accepted")], "what came of it", 10)
         finally:
             stop.set()
-            part.join(10)
+            part.join(60)
 
 
 def test_an_engine_whose_config_changes_while_it_sends_sends_once(
@@ -137,7 +137,7 @@ def test_an_engine_whose_config_changes_while_it_sends_sends_once(
         url, key = str(watch.store.url), new_action_key()
         Requests(url).act(Wish(Verb.RERUN, watch.runs("extract")[0]), key)
         try:
-            assert begun.wait(10)
+            assert begun.wait(60)
             watch.files.config = replace(watch.files.config, digest="next")
             watch.wait("the next config", lambda: watch.header().config == "next")
             polls = watch.scheduler.polls

@@ -331,4 +331,4 @@ def proxy(url: str, allowed: str) -> Iterator[str]:
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(5)
+        thread.join(60)

@@ -117,7 +117,7 @@ def test_f01_an_engine_killed_at_any_moment_leaves_whole_batches(night: Estate, 
         pass
     time.sleep(0.003 * after)
     os.kill(child.pid, signal.SIGKILL)
-    child.wait(10)
+    child.wait(60)
     child.stdout.close()
     batches = int(night.one("SELECT cursor FROM target WHERE id = :id", id=night.host)) + 1
     assert batches >= after
