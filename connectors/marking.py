@@ -20,7 +20,7 @@ from connectors.contract import (
     Receipt,
     instant_key,
 )
-from connectors.holdnotes import KEY_TO_COME, asked_release, hold_mark, mark_of, not_released
+from connectors.holdnotes import KEY_TO_COME, asked_release, hold_mark, must_mark, not_released
 from connectors.previews import instant
 
 NO_END = "a hold needs an end (until), after which nobody should hold any more"
@@ -91,14 +91,13 @@ class Marking:
 
     def to_write(self, now: Standing, plan: Mapping[str, Any], key: str) -> HoldMark | None:
         """The mark to write with the pause; None where it is held under that key. Raises NotSupported where somebody
-        else paused it since."""
+        else paused it since, and where the plan makes no mark."""
         if now.is_paused and now.bears(key):
             return None
-        mark = mark_of(plan, key)
-        if now.is_paused or mark is None:
+        if now.is_paused:
             what = f"{plan['job']} is {self.paused} by now, and not by this hold"
             raise NotSupported(f"{self.source}: {what}; nothing was sent")
-        return mark
+        return must_mark(plan, key)
 
     def check_release(self, now: Standing, plan: Mapping[str, Any]) -> None:
         """Raises NotSupported where the mark of the plan's hold is not there (any more)."""

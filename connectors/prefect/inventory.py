@@ -125,7 +125,7 @@ class InventoryReader:
 
     def _slots(self, deployments: Iterable[fields.Row]) -> dict[str, int | None]:
         """The limit of each work pool that has one; none where this server or account tells none."""
-        if not any(fields.words(row, "work_pool_name") for row in deployments):
+        if not any(row.get("work_pool_name") for row in deployments):
             return {}
         found: dict[str, int | None] = {}
         reply = self._client.work_pools()

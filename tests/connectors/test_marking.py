@@ -130,3 +130,8 @@ def test_a_mark_is_bare_where_nothing_is_paused_under_it() -> None:
         "outlived": [False, True],
         "free": [],
     }
+
+
+def test_a_plan_that_makes_no_mark_is_refused_for_that_and_not_for_a_pause_that_nobody_made() -> None:
+    with pytest.raises(NotSupported, match='a hold by "" until "2026-11-21T06:30:00Z" cannot be written down'):
+        KUBE.to_write(FREE, {**HOLD, "by": ""}, OURS)

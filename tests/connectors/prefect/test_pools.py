@@ -22,3 +22,14 @@ def test_an_account_that_may_not_read_work_pools_tells_no_limit() -> None:
     fake = FakePrefect(ORDERS)
     fake.deployments[ORDERS]["work_pool_name"] = "heavy"
     assert {ORDERS: ("", None)} == pools(fake)
+
+
+def test_a_pool_that_is_no_text_leaves_out_its_deployment_and_no_other() -> None:
+    """It ended the inventory."""
+    fake = FakePrefect(ORDERS, STOCK)
+    fake.deployments[ORDERS]["work_pool_name"] = ["odd"]
+    fake.deployments[STOCK]["work_pool_name"] = "heavy"
+    fake.work_pools = [{"name": "heavy", "concurrency_limit": 2}]
+    found = opened(fake).inventory("", 5)
+    assert {STOCK: ("heavy", 2)} == {one.native_id: (one.pool, one.slots) for one in found.jobs}
+    assert any("work_pool_name" in one.reason for one in found.skipped)
