@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from connectors import fields
-from connectors.airflow.client import BEGINNING, AirflowClient
+from connectors.airflow.client import BEGINNING, PAGE_LIMIT, AirflowClient
 from connectors.airflow.walk import page_at
 from connectors.contract import RecordUnreadable
 
@@ -38,6 +38,8 @@ class Place:
     days: float = FIRST_DAYS
     offset: int = 0
     dag: int = -1
+    dags: int = PAGE_LIMIT
+    """How many DAGs a piece has at most."""
     turn: int = 0
     """Of the DAGs of a piece, the one that is asked for marks; one further in each round."""
     slowest: float = 0.0
@@ -52,7 +54,8 @@ class Place:
     def page(self) -> str:
         """As the page of a walk's mark."""
         row = {"before": self.before.isoformat() if self.before else None, "days": self.days, "offset": self.offset}
-        return PREFIX + json.dumps({**row, "dag": self.dag, "turn": self.turn, "slowest": round(self.slowest, 2)})
+        undated = {"dag": self.dag, "dags": self.dags, "turn": self.turn}
+        return PREFIX + json.dumps({**row, **undated, "slowest": round(self.slowest, 2)})
 
     @classmethod
     def of(cls, page: str) -> Place:
@@ -65,6 +68,7 @@ class Place:
                 min(MOST_DAYS, max(LEAST_DAYS, days)) if isinstance(days, int | float) else FIRST_DAYS,
                 fields.number(row, "offset", 0),
                 fields.number(row, "dag", -1),
+                min(PAGE_LIMIT, max(1, fields.number(row, "dags", PAGE_LIMIT))),
                 fields.number(row, "turn", 0),
                 slowest if isinstance(slowest, int | float) else 0.0,
             )
@@ -86,18 +90,23 @@ class Rounds:
 
     def __init__(self, client: AirflowClient, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._client, self._monotonic = client, monotonic
-        self._longest = MOST_DAYS
+        self._longest, self._most = MOST_DAYS, PAGE_LIMIT
 
     def step(self, since: datetime, begun: datetime, place: Place) -> Piece:
         """The next piece of what changed since, in the round that began then. Raises as the client; the same piece is
         asked for shorter then."""
         if self._longest < place.days:
             place = replace(place, days=self._longest, offset=0)
+        if self._most < place.dags:
+            place = replace(place, dags=self._most, offset=0)
         began = self._monotonic()
-        self._longest = max(LEAST_DAYS, place.days / 2)
+        if place.is_undated:
+            self._most = max(1, place.dags // 2)
+        else:
+            self._longest = max(LEAST_DAYS, place.days / 2)
         ask = self._undated if place.is_undated else self._dated
         rows, following = ask(since, begun, place)
-        self._longest, took = MOST_DAYS, self._monotonic() - began
+        self._longest, self._most, took = MOST_DAYS, PAGE_LIMIT, self._monotonic() - began
         slowest = max(place.slowest, took)
         return Piece(rows, replace(_paced(following, took), slowest=slowest) if following else None, slowest)
 
@@ -116,6 +125,8 @@ class Rounds:
     def _undated(self, since: datetime, begun: datetime, place: Place) -> tuple[list[Any], Place | None]:
         """Those that ended, of the next DAGs; and what was changed of one of these."""
         told, next_dag = page_at(self._client.dags(place.dag), "dags", place.dag)
+        if len(told) > place.dags:
+            told, next_dag = told[: place.dags], place.dag + place.dags
         names = [str(row.get("dag_id")) for row in told if isinstance(row, dict)]
         if not names:
             return [], None
@@ -133,7 +144,10 @@ class Rounds:
 
 
 def _paced(following: Place, took: float) -> Place:
-    """With a longer or a shorter span, by the seconds that the last one took; the pages of one span keep it."""
+    """With a longer or a shorter span, by the seconds that the last one took, and with more DAGs again where it was
+    quick; the pages of one piece keep it."""
+    if following.is_undated and not following.offset and took <= SHRINKS_OVER:
+        following = replace(following, dags=min(PAGE_LIMIT, following.dags * 2))
     if following.offset or GROWS_UNDER <= took <= SHRINKS_OVER:
         return following
     days = following.days * (GROWS if took < GROWS_UNDER else 0.5)

@@ -83,7 +83,7 @@ class Sparing:
             found.rows += piece.rows
             if piece.following is None:
                 self._is_slow = piece.slowest > QUICK_SECONDS
-                found.mark = Mark(begun, Place(turn=place.turn + 1).page if self._is_slow else "")
+                found.mark = Mark(begun, Place(turn=place.turn + 1, dags=place.dags).page if self._is_slow else "")
                 return
             found.mark = Mark(mark.since, piece.following.page, begun)
             if piece.following.is_undated or self._monotonic() - began > PIECES_SECONDS:

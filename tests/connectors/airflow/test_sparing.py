@@ -217,6 +217,43 @@ def test_a_piece_that_is_not_answered_in_time_is_asked_for_shorter() -> None:
     assert [timedelta(days=2), timedelta(days=1), timedelta(days=0.5)] == asked
 
 
+def listed(name: str, rows: list[dict[str, str]], total: int) -> Reply:
+    body = json.dumps({name: rows, "total_entries": total}).encode()
+    return Reply("Airflow", "GET", 200, {"content-type": "application/json"}, body, None)
+
+
+def test_dags_whose_runs_are_not_answered_in_time_are_asked_for_fewer_at_once_and_none_is_passed_over() -> None:
+    """Else every poll would fail at the same piece, for ever."""
+    asked: list[list[str]] = []
+
+    class Slow:
+        major = 3
+
+        def dags(self, offset: int) -> Reply:
+            return listed("dags", [{"dag_id": f"dag_{n:03}"} for n in range(offset, min(offset + 100, 130))], 130)
+
+        def ended_runs(self, dags: list[str], since: datetime, offset: int) -> Reply:
+            if len(dags) > 30:
+                raise SystemUnreachable("no answer in 30 s")
+            asked.append(dags)
+            return listed("dag_runs", [], 0)
+
+        def changed_of(self, dag: str, since: datetime) -> Reply:
+            return listed("dag_runs", [], 0)
+
+    found, ticks = walk_rounds.Rounds(cast(AirflowClient, Slow()), lambda: next(ticks) * 2.0), iter(range(10**6))
+    place: walk_rounds.Place | None = walk_rounds.Place(dag=0)
+    failed = 0
+    while place is not None:
+        try:
+            place = found.step(NOW - timedelta(hours=1), NOW, place).following
+        except SystemUnreachable:
+            failed += 1
+        place = place and walk_rounds.Place.of(place.page)
+    assert 2 == failed, "100, 50; then 25 until it is quick again"
+    assert {f"dag_{n:03}" for n in range(130)} == {name for dags in asked for name in dags}
+
+
 def test_where_every_piece_is_quick_the_whole_list_is_tried_again(
     few_watched: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
