@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from console.clean import clean_line
 from console.control.given_up import GivenUp
 from console.control.pools import has_slot, pool_of, pools_of, slot_words
+from console.control.words import moment
 from console.model.pools import Pool
 from console.model.values import Estate, JobFacts, RunFacts
 
@@ -30,27 +31,30 @@ class FullPools:
     _members: dict[str, list[int]] | None = None
     _used: dict[str, _Used] = field(default_factory=dict)
     """By pool."""
-    _put_off: dict[tuple[Pool, datetime, timedelta], GivenUp | None] = field(default_factory=dict)
-    """What is due at one moment, with one grace, waits alike."""
+    _put_off: dict[tuple[Pool, datetime, timedelta, str], GivenUp | None] = field(default_factory=dict)
+    """What is due at one moment, with one grace, waits alike; told in a zone."""
 
     def put_off(self, job: JobFacts, over: GivenUp) -> GivenUp:
         """Until its grace is over at a moment at which its pool had a slot to give."""
         pool = pool_of(self.estate.declared, job) if over.at <= self.now else None
         if pool is None:
             return over
-        key = pool, over.at, job.grace
+        key = pool, over.at, job.grace, job.zone
         if key not in self._put_off:
             self._put_off[key] = self._waits(*key)
         return self._put_off[key] or over
 
-    def _waits(self, pool: Pool, at: datetime, grace: timedelta) -> GivenUp | None:
+    def _waits(self, pool: Pool, at: datetime, grace: timedelta, zone: str) -> GivenUp | None:
         """None where the pool had a slot to give then."""
-        used, full = self._used_of(pool), None
+        used, full, free = self._used_of(pool), None, None
         while at <= self.now and used.slots_at(at) >= pool.slots:
             full, freed = at, used.freed_after(at)
-            at = self.now + max(grace, SOONEST) if freed is None or freed > self.now else freed + grace
+            free = freed if freed is not None and freed <= self.now else None
+            at = self.now + max(grace, SOONEST) if free is None else free + grace
         if full is None:
             return None
+        if free is not None:
+            return GivenUp(at, f"{clean_line(pool.name)} had a free slot at {moment(free, zone, self.now)}", leans=True)
         return GivenUp(at, f"waits for {slot_words(pool, used.names_at(full))}", leans=True)
 
     def _used_of(self, pool: Pool) -> _Used:
