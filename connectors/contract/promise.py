@@ -139,6 +139,9 @@ class ConnectorKind:
     inventory_rides_poll: bool = False
     starts_held: bool = False
     """True where START runs a job that is held, and leaves it held: it may then start before its clock."""
+    may_start_early: bool = False
+    """True where what starts a job goes by a clock of its own, or by hand, and not by the one that tells its runs: a
+    start some minutes before an instant of its schedule is that instant's."""
     schedules: str = ""
     """The most that its inventory tells of when a job starts by itself: "expression" (one that we compute with), "next"
     (the next start alone), "" (nothing but words)."""

@@ -267,6 +267,7 @@ CONNECTOR = ConnectorKind(
         Capability.NATIVE_DEPENDENCIES: "declare what it waits for, and what waits for it: [[dependencies]]",
     },
     proofs=frozenset({Proof.FULL}),
+    may_start_early=True,
     schedules="expression",
     ladder=(
         "Proves what the job itself reported: its start, its end, success, failure or exit status, and the log that it"

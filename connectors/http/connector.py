@@ -239,6 +239,7 @@ CONNECTOR = ConnectorKind(
     lacks=unnamed,
     proofs=frozenset({Proof.EXIT, Proof.FULL}),
     verbs={Verb.RERUN: "what verbs.rerun names", Verb.START: "what verbs.start names", Verb.CANCEL: "verbs.cancel"},
+    may_start_early=True,
     schedules="expression",
     ladder="Proves what the API says of a run's end, by the words that states names; any other word is UNKNOWN. With a "
     "log it proves output as well.",

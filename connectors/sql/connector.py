@@ -226,6 +226,7 @@ CONNECTOR = ConnectorKind(
     },
     lacks=lambda options: {Capability.LOG: NO_LOG} if options.log is None else {},
     proofs=frozenset({Proof.EXIT, Proof.FULL}),
+    may_start_early=True,
     schedules="expression",
     ladder="Proves what the rows say of a run's end, by the words that states names; any other word is UNKNOWN. With a "
     "log's query it proves output as well.",

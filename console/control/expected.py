@@ -33,6 +33,8 @@ AHEAD = 6
 FREQUENT_AHEAD = 2
 _FREQUENT_WITHIN = timedelta(hours=2)
 _TICK = timedelta(microseconds=1)
+_NO_START = {"cron": "nothing in the log", "replay": "nothing in the log", "heartbeat": "no report"}
+"""What is missing of a job by a crontab's clock, where no row of a run tells its start: kind of system -> words."""
 _WITHOUT_START = (State.PLANNED, State.HELD, State.MISSED)
 
 
@@ -268,7 +270,8 @@ def _missed_words(job: JobFacts, given_up: datetime, overdue: str, near: datetim
         return _since(job.drift_reason or "gone from its source", job.gone_since, job, given_up)
     if job.paused_since is not None and job.paused_since <= given_up:
         return overdue or _since("paused", job.paused_since, job, given_up)
-    where = "nothing in the log" if job.schedule.dialect in ("debian-cron", "cronie", "busybox") else "no run"
+    by_crontab = job.schedule.dialect in ("debian-cron", "cronie", "busybox")
+    where = _NO_START.get(job.kind, "no run") if by_crontab else "no run"
     drift = f"; {job.drift_reason}" if job.drift_reason else ""
     return f"{where} by {moment(given_up, job.zone, near)}{drift}{f'; {overdue}' if overdue else ''}"
 

@@ -261,7 +261,8 @@ class Poller:
         bare = any(one.period_key is None for one in poll.runs)
         schedules = polling.accepted_schedules(store, target_id) if bare else {}
         poll = kept_poll(poll, self._shared.secrets.mask)
-        records = assign(poll.runs, schedules, polling.taken(store, target_id, poll.runs))
+        taken = polling.taken(store, target_id, poll.runs)
+        records = assign(poll.runs, schedules, *taken, may_start_early=self._place.system.kind.may_start_early)
         batch = store_ingest.IngestBatch(
             runs=tuple(records),
             cursor=poll.cursor,

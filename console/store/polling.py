@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
@@ -106,17 +107,27 @@ def accepted_schedules(store: Store, target_id: int) -> Mapping[str, Schedule]:
     }
 
 
-def taken(store: Store, target_id: int, records: Iterable[RunRecord]) -> dict[tuple[str, str], str]:
-    """(source id, period key) -> attempt key that first started it, around the starts that these records tell."""
+class Taken(NamedTuple):
+    """Periods that have their run, each by (source id, period key)."""
+
+    owners: Mapping[tuple[str, str], str]
+    """-> attempt key that first started it."""
+    began: Mapping[tuple[str, str], datetime]
+    """-> when that one did, where its source tells it."""
+
+
+def taken(store: Store, target_id: int, records: Iterable[RunRecord]) -> Taken:
+    """What has its run around the starts that these records tell."""
     unmatched = [one for one in records if one.period_key is None]
     if not unmatched:
-        return {}
+        return Taken({}, {})
     sql = (
         # CROSS JOIN keeps SQLite to this order, and "+ 0" to the job's name; left free, it began with every attempt
         # that has no action key.
-        "SELECT j.source_id, r.period_key, a.attempt_key FROM {keys} CROSS JOIN target t CROSS JOIN job j"
-        " CROSS JOIN run r CROSS JOIN attempt a WHERE t.id = ? AND j.system_id = t.system_id AND j.source_id = k.a"
-        " AND j.target_id + 0 = t.id AND r.job_id = j.id AND a.run_id = r.id AND a.action_key IS NULL"
+        "SELECT j.source_id, r.period_key, a.attempt_key, a.started_us"
+        " FROM {keys} CROSS JOIN target t CROSS JOIN job j CROSS JOIN run r CROSS JOIN attempt a"
+        " WHERE t.id = ? AND j.system_id = t.system_id AND j.source_id = k.a AND j.target_id + 0 = t.id"
+        " AND r.job_id = j.id AND a.run_id = r.id AND a.action_key IS NULL"
         " AND r.attempts > 0 AND r.sort_us >= ? ORDER BY a.number DESC"
     )
     starts = [at for one in unmatched if (at := one.started_at or one.queued_at or one.ended_at) is not None]
@@ -124,8 +135,10 @@ def taken(store: Store, target_id: int, records: Iterable[RunRecord]) -> dict[tu
     jobs = sorted({pack(one.job) for one in unmatched})
     with store.read() as connection:
         rows = wire(connection).by_keys(sql, "t", jobs, (target_id, since))
-        rows = [*_executed_again(connection, target_id, unmatched), *rows]
-    return {(unpack(row[0]), unpack(row[1])): unpack(row[2]) for row in rows}
+        again = _executed_again(connection, target_id, unmatched)
+    owners = {(unpack(row[0]), unpack(row[1])): unpack(row[2]) for row in (*again, *rows)}
+    began = {(unpack(row[0]), unpack(row[1])): at for row in rows if (at := maybe_instant(row[3])) is not None}
+    return Taken(owners, began)
 
 
 def _executed_again(connection: Connection, target_id: int, records: Iterable[RunRecord]) -> list[Row]:

@@ -258,3 +258,11 @@ def test_of_several_that_were_held_back_the_earlier_ones_are_skipped() -> None:
     after = told_of("05:30", over, HOURLY)
     assert (State.SKIPPED, State.SKIPPED) == (after["03:10"][0], after["04:10"][0])
     assert "held back (hold headway-0123456789): the start after it stands for it" == after["04:10"][1]
+
+
+@pytest.mark.parametrize(
+    "kind, words", [("cron", "nothing in the log"), ("heartbeat", "no report"), ("slurm", "no run"), ("http", "no run")]
+)
+def test_what_is_missing_of_a_start_is_named_as_its_kind_tells_starts(kind: str, words: str) -> None:
+    """A door has no log in which nobody found anything."""
+    assert (State.MISSED, INFERRED, f"{words} by 03:15 UTC") == told(of("03:16", job=replace(EXTRACT, kind=kind)))

@@ -111,6 +111,86 @@ def test_the_one_run_of_a_gap_night_is_found_by_its_start_after_the_jump() -> No
     assert "2026-03-29T01:00:00Z" == found.period_key
 
 
+EXPORT = ("2026-11-20T03:10:00Z", "2026-11-19T03:10:00Z")
+"""Tonight's instant of the export, and that of the night before."""
+
+
+def early(
+    *records: RunRecord,
+    taken: dict[tuple[str, str], str] | None = None,
+    began: dict[tuple[str, str], datetime] | None = None,
+) -> list[str | None]:
+    """Periods where a job goes by a clock of its own."""
+    return [each.period_key for each in assign(records, JOBS, taken or {}, began or {}, may_start_early=True)]
+
+
+@pytest.mark.parametrize(
+    "start, wanted",
+    [
+        ("03:06:18", EXPORT[0]),
+        ("02:55", EXPORT[0]),
+        ("02:54:59", EXPORT[1]),
+        ("03:24", EXPORT[0]),
+        ("03:10:01", EXPORT[0]),
+    ],
+)
+def test_a_start_some_minutes_early_is_its_instants_run_though_nobody_saw_the_night_before(
+    start: str, wanted: str
+) -> None:
+    """A clock that is ahead, or a person: the night's run was told as missed, the one that ran as yesterday's."""
+    assert [wanted] == early(record("db07:extract", at(start)))
+    yesterdays = {("db07:extract", EXPORT[1]): "before"}
+    other = wanted if wanted == EXPORT[0] else f"start:2026-11-20T{start}Z"
+    assert [other] == early(record("db07:extract", at(start), "tonight"), taken=yesterdays)
+
+
+def test_a_start_is_never_early_where_the_scheduler_itself_starts_it() -> None:
+    """By cron's own clock nothing starts early: somebody ran it by hand."""
+    taken = {("db07:extract", EXPORT[1]): "before"}
+    assert ["start:2026-11-20T03:06:18Z"] == keys([record("db07:extract", at("03:06:18"))], taken)
+
+
+def test_an_early_start_takes_no_period_that_has_its_run() -> None:
+    tonights = {("db07:extract", key): "other" for key in EXPORT}
+    assert ["start:2026-11-20T03:06:18Z"] == early(record("db07:extract", at("03:06:18"), "mine"), taken=tonights)
+
+
+def test_a_start_on_time_joins_the_run_that_somebody_began_just_before_its_clock() -> None:
+    """Else it would have no period of its own schedule, and its failure none."""
+    by_hand, by_clock = record("db07:extract", at("03:04"), "hand"), record("db07:extract", at("03:10:01"), "clock")
+    later = record("db07:extract", at("05:00"), "later")
+    wanted = [EXPORT[0], EXPORT[0], "start:2026-11-20T05:00:00Z"]
+    assert wanted == early(by_hand, by_clock, later)
+    taken, began = {("db07:extract", EXPORT[0]): "hand"}, {("db07:extract", EXPORT[0]): at("03:04")}
+    assert wanted[1:] == early(by_clock, later, taken=taken, began=began)
+    on_time = {("db07:extract", EXPORT[0]): at("03:10")}
+    assert ["start:2026-11-20T03:10:01Z"] == early(by_clock, taken=taken, began=on_time)
+
+
+@pytest.mark.parametrize(
+    "start, is_taken, wanted",
+    [
+        ("03:14:30", False, "2026-11-20T03:00:00Z"),
+        ("03:14:30", True, "2026-11-20T03:15:00Z"),
+        ("03:11:15", True, "2026-11-20T03:15:00Z"),
+        ("03:11:14", True, "start:2026-11-20T03:11:14Z"),
+    ],
+)
+def test_a_start_between_near_instants_is_late_while_the_one_before_is_free(
+    start: str, is_taken: bool, wanted: str
+) -> None:
+    taken = {("db07:quarters", "2026-11-20T03:00:00Z"): "before"} if is_taken else {}
+    assert [wanted] == early(record("db07:quarters", at(start), "mine"), taken=taken)
+
+
+def test_a_start_that_is_early_across_a_jump_of_the_clock_is_its_instants_run() -> None:
+    """In Berlin's spring the instant before 02:30, which is skipped, lies 23 hours and a half back."""
+    berlin = {"db07:berlin": daily("02:30", zone="Europe/Berlin")}
+    start = datetime(2026, 3, 29, 0, 56, tzinfo=UTC)
+    (found,) = assign([record("db07:berlin", start)], berlin, {}, may_start_early=True)
+    assert "2026-03-29T01:00:00Z" == found.period_key
+
+
 def starts(jitters: list[float]) -> list[RunRecord]:
     """One start per quarter of an hour, each within its own period."""
     first = at("00:00")
@@ -120,9 +200,14 @@ def starts(jitters: list[float]) -> list[RunRecord]:
     ]
 
 
-@given(st.lists(st.floats(-2, 890), min_size=1, max_size=30), st.randoms(use_true_random=False), st.integers(1, 5))
+@given(
+    st.lists(st.floats(-2, 890), min_size=1, max_size=30),
+    st.randoms(use_true_random=False),
+    st.integers(1, 5),
+    st.booleans(),
+)
 def test_shuffled_repeated_and_late_polls_give_every_start_the_same_period(
-    jitters: list[float], dice: random.Random, size: int
+    jitters: list[float], dice: random.Random, size: int, may_start_early: bool
 ) -> None:
     records = starts(jitters)
     expected = {
@@ -133,7 +218,7 @@ def test_shuffled_repeated_and_late_polls_give_every_start_the_same_period(
     taken: dict[tuple[str, str], str] = {}
     found: dict[str, str | None] = {}
     for offset in range(0, len(seen), size):
-        for each in assign(seen[offset : offset + size], JOBS, taken):
+        for each in assign(seen[offset : offset + size], JOBS, taken, may_start_early=may_start_early):
             assert each.period_key is not None
             taken[each.job, each.period_key] = each.attempt_key
             assert found.setdefault(each.attempt_key, each.period_key) == each.period_key

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,9 @@ class Place:
         self.write()
         self.headway = Headway(folder / "headway.toml", EXPORT_TOKEN=TOKEN)
 
-    def write(self, poll_every: str = "1s", title: str = "nightly export") -> None:
+    def write(self, poll_every: str = "1s", title: str = "nightly export", schedule: str = "") -> None:
         text = CONFIG.format(port=self.port, spool=self.folder / "spool.db", poll_every=poll_every, title=title)
+        text += f'schedule = "{schedule}"\n' if schedule else ""
         (self.folder / "headway.toml").write_text(text)
 
     def curl(self, path: str, *words: str, retry: bool = True) -> subprocess.CompletedProcess[str]:
@@ -86,6 +88,17 @@ def test_curl_reports_a_run_and_its_log_is_read(place: Place) -> None:
         place.wait("an end without a start", lambda: states(place) == ["failed", "succeeded"])
     told = tail(engine.log, 2000) + place.headway.run("status").stdout
     assert TOKEN not in told
+
+
+def test_a_start_some_minutes_early_is_the_run_of_its_minute(place: Place) -> None:
+    """A sender's clock that is ahead, or a person: the run was filed under the night before, and tonight's missed."""
+    due = datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(minutes=6)
+    place.write(schedule=f"{due.minute} {due.hour} * * *")
+    with place.headway.running_engine():
+        assert 0 == place.curl("/start?rid=early").returncode
+        place.wait("the start", lambda: "running" in states(place))
+        [run] = [one for one in place.runs() if str(one["state"]).lower() == "running"]
+        assert f"{due:%Y-%m-%dT%H:%M:%SZ}" == run["period_key"]
 
 
 def test_what_was_answered_is_ingested_though_the_engine_was_killed_before(place: Place) -> None:
