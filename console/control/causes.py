@@ -48,6 +48,8 @@ class Group:
     """Of a shared root: why it is one, in words."""
     awaits: tuple[tuple[str, date], ...] = ()
     """Service days that are lost though nothing failed: then the root is their terminal, whose run may not exist."""
+    lost_by: int | None = None
+    """Of such days: the job that loses the minutes; None where none stands out."""
     told_by: int | None = None
     """Of a shared root: the open incident that it is."""
     explains: tuple[int, ...] = ()

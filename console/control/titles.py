@@ -38,6 +38,12 @@ def cause_name(picture: Picture, case: Case) -> str:
     return told.root if (told := told_before(case)) else ""
 
 
+def blamed_name(picture: Picture, case: Case) -> str:
+    """The cause as services tell it: of days that are lost though nothing failed the job that loses the minutes."""
+    lost_by = case.group.lost_by
+    return cause_name(picture, case) if lost_by is None else clean_line(picture.job(lost_by).name)
+
+
 def told_cause(picture: Picture, case: Case) -> str:
     """The cause as a fingerprint has it: what turns red after a rule found it is told as something new."""
     finding = case.group.finding
@@ -84,7 +90,9 @@ def plain_title(picture: Picture, case: Case) -> str:
     if target is not None and target.failing_since is not None:
         return f"{name} {UNSEEN.get(target.error_kind, 'does not answer')}"
     if case.group.awaits:
-        return f"{name} is not done in time, and nothing failed"
+        blamed = blamed_name(picture, case)
+        because = f" because of {blamed}" if blamed != name else ""
+        return f"{name} is not done in time{because}, and nothing failed"
     if case.group.words:
         return f"{name} does not pass"
     if case.group.shared:

@@ -156,7 +156,8 @@ def _causes(picture: Picture, lost: Sequence[Forecast]) -> list[Group]:
     for day in sorted(lost, key=lambda day: (day.deadline, day.service.name, day.bd)):
         since = min(day.deadline, picture.now)
         group = found.setdefault(
-            _end_of(day), Group(day.bd, since, _root(day, since), None, words=_words(picture, day))
+            _end_of(day),
+            Group(day.bd, since, _root(day, since), None, words=_words(picture, day), lost_by=_lost_by(day)),
         )
         group.awaits = (*group.awaits, (day.service.name, day.bd))
     return list(found.values())
@@ -169,13 +170,23 @@ def _root(day: Forecast, since: datetime) -> RunFacts:
 
 
 def _words(picture: Picture, day: Forecast) -> str:
-    """ "supply-plan was not delivered by 06:30 CET, and nothing failed; it waits for warehouse/load_orders"."""
+    """ "supply-plan was not delivered by 06:30 CET because of hosts/extract, and nothing failed; it waits for
+    warehouse/load_orders"."""
     by = moment(day.deadline, day.service.zone, picture.now)
     is_late = day.finish is not None and day.finish.p50 > day.deadline
     ahead = f"{'is expected' if is_late else 'may be delivered'} after its deadline {by}"
     stands = f"was not delivered by {by}" if picture.now > day.deadline else ahead
     waits = next((clean_line(picture.job(node.job_id).name) for node in day.unfinished()), "")
-    return f"{day.service.name} {stands}, and nothing failed{f'; it waits for {waits}' if waits else ''}"
+    lost_by = _lost_by(day)
+    loses = clean_line(picture.job(lost_by).name) if lost_by is not None else ""
+    stands += f" because of {loses}" if loses else ""
+    awaits = f"; it waits for {waits}" if waits not in ("", loses) else ""
+    return f"{day.service.name} {stands}, and nothing failed{awaits}"
+
+
+def _lost_by(day: Forecast) -> int | None:
+    """The job that `headway why` tells first."""
+    return day.odds.lost_by if day.odds is not None else None
 
 
 def _say_why_over(picture: Picture, case: Case, days: Sequence[Forecast]) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 from console.model.frozen import dataclass
+
+_CHANCE = re.compile(r"^(?:under 1 %|over 99 %|[0-9]{1,2} %) late: ")
+"""As `late_words` begins a reason."""
 
 
 def percent(share: float, digits: int | None = None) -> str:
@@ -18,6 +22,11 @@ def late_words(late: float) -> str:
     """ "61 % late", "under 1 % late"."""
     share = round(late * 100)
     return f"{'under 1 %' if share < 1 else 'over 99 %' if share > 99 else percent(late)} late"
+
+
+def without_chance(words: str) -> str:
+    """What follows "61 % late: "; the words themselves where they do not begin with it."""
+    return _CHANCE.sub("", words)
 
 
 @dataclass(frozen=True, slots=True)

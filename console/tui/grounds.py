@@ -9,7 +9,7 @@ from datetime import timedelta
 from connectors.words import Evidence, Proof
 from console.clean import clean_line
 from console.durations import duration_words
-from console.model.forecasts import late_words, percent
+from console.model.forecasts import late_words, percent, without_chance
 from console.model.views import HurtService, IncidentView, MemberView
 from console.model.views.ahead import JobAheadView
 from console.tui.ahead import slack_words, style
@@ -60,13 +60,24 @@ def _service(one: HurtService, left: Mapping[str, JobAheadView], look: Look) -> 
     mark, word, style = look.glyphs.mark("timeliness", one.timeliness)
     deadline = look.clock.hm(one.deadline, look.now, one.zone)
     yield [(f" {mark} ", style), (f"{one.title or one.name} ", "strong"), (word, style), (f", due {deadline}", "plain")]
-    for reason in filter(None, one.reason.split("; ")):
-        yield [(f"   {clean_line(reason)}", "plain")]
+    yield from ([(f"   {clean_line(reason)}", "plain")] for reason in _reasons(one))
     green_by = look.clock.hm(one.green_by, look.now, one.zone)
     act_by = look.clock.hm(one.act_by, look.now, one.zone)
     yield [(f"   act by {act_by}, green by {green_by}: {one.source or 'no estimate'}", "dim")]
     yield from ([(f"   {clean_line(words)}", style)] for words, style in _forecast(one, look))
     yield from ([(f"   {_estimate(each)}", "dim"), *_left(each, left)] for each in one.estimates)
+
+
+def _reasons(one: HurtService) -> Iterator[str]:
+    """Without the chance and the finish of when that was judged where the forecast of now tells them."""
+    for reason in filter(None, one.reason.split("; ")):
+        told = without_chance(reason) if _is_forecast(one) else reason
+        if told == reason or not told.startswith("expected "):
+            yield told
+
+
+def _is_forecast(one: HurtService) -> bool:
+    return one.p_late is not None and one.expected is not None
 
 
 def _forecast(one: HurtService, look: Look) -> Iterator[Run]:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import time
 
 import pytest
 
 from connectors.contract import Schedule, State
+from console.control.evaluate import evaluate
+from console.control.forecast.foresee import Foresight
 from console.control.touched import part_with
+from console.model.decisions import IncidentDecision, ServiceDayVerdict
 from console.model.values import Stood
 from console.model.words import AlertKind, Timeliness
 from tests.control.ledger import Ledger
-from tests.factories import NIGHT, at, estate, feeds, job, minutes, service
+from tests.control.test_back_test import DAILY, estate_of, pasts, slow
+from tests.control.test_back_test import EXTRACT as FIRST
+from tests.control.test_back_test import LOAD as SECOND
+from tests.factories import NIGHT, at, estate, feeds, job, minutes, run, service
 
 EXTRACT = job(1, "hosts/extract", "03:10", expected=minutes(20))
 LOAD = job(2, "warehouse/load", Schedule("none"), target_id=2, expected=minutes(20))
@@ -173,3 +180,32 @@ def test_a_schedule_that_cannot_keep_the_promise_is_told_when_its_night_begins()
     ledger.run(EXTRACT, "03:10", State.RUNNING, started_at=at("03:10"))
     ledger.look("03:11")
     assert [AlertKind.OPENED] == kinds(ledger)
+
+
+def lost_by_the_extraction(now: str) -> tuple[IncidentDecision, ServiceDayVerdict]:
+    """It took 130 minutes instead of 30; the load goes on, and the mart is what delivers."""
+    history = pasts(slow(5, 30.0))
+    seen = estate_of(history)
+    seen = replace(seen, services=(replace(DAILY, deadline=time(6, 10)),))
+    runs = (
+        run(1, FIRST, "03:10", started_at=at("03:10"), ended_at=at("05:20")),
+        run(2, SECOND, "05:20", State.RUNNING, period_at=None, bd=NIGHT),
+    )
+    found = evaluate(replace(seen, runs=runs), at(now), foresee=Foresight())
+    (incident,) = (one for one in found.incidents if one.bd == NIGHT)
+    return incident, next(one for one in found.service_days if one.bd == NIGHT)
+
+
+@pytest.mark.parametrize("now, stands", [("05:30", "is expected after its"), ("06:20", "was not delivered by")])
+def test_the_job_that_lost_the_minutes_is_named_as_why_does_not_the_last_one_of_the_service(
+    now: str, stands: str
+) -> None:
+    incident, day = lost_by_the_extraction(now)
+    assert ("undelivered:dwh/mart@2026-11-19", "undelivered") == (incident.key, incident.rule)
+    assert incident.title.startswith(f"daily {stands}")
+    assert incident.title.endswith(" because of etl/extract, and nothing failed; it waits for dwh/load")
+    assert "etl/extract" == day.cause
+    assert now > "06:10" or "late: expected 07:05 UTC, after its deadline; etl/extract took 2h10m, " in day.reason
+    assert day.reason.endswith("; cause: etl/extract")
+    (notice,) = incident.notices
+    assert "dwh/mart is not done in time because of etl/extract, and nothing failed" in notice.plain_title

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from datetime import timedelta
 
 import pytest
@@ -145,6 +146,20 @@ def test_an_incident_tells_how_likely_each_service_is_late_and_why_so_with_figur
     told = "\n".join("".join(words for words, _ in row.cells) for row in rows)
     assert "tier 2, 38 % late, green by 04:21" in told
     assert "38 % late: done 05:50, 4 of 5 by 06:14, 19 of 20 by 06:52" in text(grounds(view, LOOK))
+
+
+def test_the_grounds_of_an_incident_tell_one_chance_and_one_finish() -> None:
+    """What was judged then stands beside the forecast of now: only that has figures that still hold."""
+    said = "41 % late: expected 06:01, after its deadline; extract took 1h, 24m over its p90 (18 runs); cause: extract"
+    hurt = dataclasses.replace(incident().services[0], reason=said)
+    told = text(grounds(dataclasses.replace(incident(), services=(hurt,)), LOOK))
+    assert ["38 % late"] == re.findall(r"[0-9]+ % late", told)
+    assert "expected 06:01" not in told
+    assert "extract took 1h, 24m over its p90 (18 runs)" in told
+    repaired = dataclasses.replace(hurt, reason="restart extract by 03:58; 41 % late: extract is red")
+    assert "   extract is red" in text(grounds(dataclasses.replace(incident(), services=(repaired,)), LOOK))
+    unforeseen = dataclasses.replace(hurt, p_late=None)
+    assert "41 % late: expected 06:01" in text(grounds(dataclasses.replace(incident(), services=(unforeseen,)), LOOK))
 
 
 def test_an_incident_tells_how_likely_each_job_of_a_critical_path_decides() -> None:

@@ -46,6 +46,8 @@ class Odds:
     """Those below it that run or wait and matter most, of these the upstreams first."""
     clocks: Callable[[Iterable[int]], Clocks | None] = field(compare=False)
     """Of these jobs, broken now; None where no restart helps, or nobody waits for any of them."""
+    lost_by: int | None = None
+    """The job that costs most of what makes it late, which `why` tells first; None where nothing stands out."""
 
 
 Foresee = Callable[["Picture", "Sequence[Forecast]"], "list[Forecast]"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
+from typing import NamedTuple
 
 import numpy as np
 
@@ -32,16 +33,26 @@ OFTEN = 0.2
 """Share of the columns from which on a rerun is told."""
 
 
-def why_late(picture: Picture, seen: Look, points: Sequence[Point], past: Past, kind: str, slack: Slack) -> str:
-    """`points`: the jobs of the simulation; `kind`: of night, as in "Thursday". Empty where nothing stands out."""
+class Why(NamedTuple):
+    """Empty where nothing stands out."""
+
+    words: str = ""
+    job_id: int | None = None
+    """The job that costs most of it: that of the first reason."""
+
+
+def why_late(picture: Picture, seen: Look, points: Sequence[Point], past: Past, kind: str, slack: Slack) -> Why:
+    """`points`: the jobs of the simulation; `kind`: of night, as in "Thursday"."""
     found: dict[str, float] = {}
+    by: dict[str, int] = {}
     for job in sorted(slack.jobs[slack.critical[slack.jobs] > 0].tolist()):
         probability = float(slack.critical[job])
         for each in (job, *_let_start(points, seen, job)):
             for words, costs in _of(picture, seen, points, past, kind, slack.weights, each):
                 found[words] = max(found.get(words, 0.0), probability * costs)
+                by[words] = points[each].job_id
     worst = sorted(found, key=lambda words: (-found[words], words))[:MOST]
-    return " and ".join(worst)
+    return Why(" and ".join(worst), by[worst[0]] if worst else None)
 
 
 def _let_start(points: Sequence[Point], seen: Look, job: int) -> Iterator[int]:
