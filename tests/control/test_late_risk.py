@@ -207,6 +207,25 @@ def test_where_something_is_broken_the_samples_are_told_as_they_are() -> None:
         assert is_learned or own == answer(seen, soon).late > 0.9
 
 
+@pytest.mark.parametrize("says", [-6.0, 0.0])
+def test_what_fails_later_tonight_is_told_by_the_samples_and_the_rest_by_what_was_learned(says: float) -> None:
+    """One job of 600 s that failed on every third night and took 20 minutes to repair; due after a thousand seconds.
+    Where it was learned, next to nothing failed."""
+    takes, repairs = np.full((30, 1), 600.0), np.full((30, 1), np.nan)
+    repairs[::3] = 1200.0
+    nothing = np.array([np.nan])
+    waiting = Tonight(np.array([Stand.WAITS]), nothing, nothing, nothing)
+    promise = Promise("payments", np.array([0]), 1000.0)
+    seen = look(waiting, 0.0, night(Past(takes, np.zeros_like(takes), repairs), Graph([[]], np.zeros(1)), [0]))
+    count = len(facts(seen, promise))
+    line = {"mean": [0.0] * count, "scale": [1.0] * count, "slopes": [0.0] * count, "constant": says}
+    same = learned(line | {"fact": [[0]], "bound": [[0.0]], "leaves": [[0.0, 0.0]], "start": says})
+    rest = 1 / (1 + np.exp(-says))
+    assert tell(seen, promise, same, PRIOR).own == pytest.approx(1 / 3 + 2 / 3 * rest, abs=0.02)
+    at = [tell(seen, replace(promise, deadline=due), same, PRIOR).own for due in range(300, 6000, 100)]
+    assert at == sorted(at, reverse=True), "an extended deadline never raises it"
+
+
 def test_few_own_forecasts_change_little_and_many_wrong_ones_much() -> None:
     wrong = ServiceNight(np.array([0.8, 0.8]), was_late=False)
     at = [recalibrated(0.8, learn([wrong] * count)) for count in (0, 1, 60)]

@@ -144,8 +144,18 @@ def test_how_often_a_job_fails_is_its_own_share_drawn_to_the_estates_the_more_th
     repairs = np.full((100, 3), np.nan)
     repairs[:10, 0], repairs[0, 2] = 600.0, 600.0
     often, never, once = shares_failing(repairs, np.array([100, 100, 1]))
-    assert (often, never, once) == pytest.approx((0.092, 0.009, 0.1), abs=0.001)
+    assert (often, never, once) == pytest.approx((0.096, 0.005, 0.146), abs=0.001)
     assert [0.0] == list(shares_failing(repairs[:, 1:2], np.array([100]))), "none ever failed"
+
+
+def test_a_job_that_never_failed_is_not_blamed_for_one_beside_it_that_often_does() -> None:
+    repairs = np.full((30, 3), np.nan)
+    repairs[::3, 0] = 1200.0
+    often, never, also_never = shares_failing(repairs, np.full(3, 30))
+    assert often == pytest.approx(1 / 3, abs=0.02)
+    assert never == also_never < 0.01
+    repairs[::3, 1:] = 1200.0
+    assert shares_failing(repairs, np.full(3, 30)) == pytest.approx(np.full(3, 1 / 3)), "where all are alike they agree"
 
 
 def test_as_many_samples_fail_as_nights_did_and_no_two_jobs_fail_together_more_than_chance_has_it() -> None:

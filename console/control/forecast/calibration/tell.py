@@ -3,13 +3,17 @@ as they then say it, so that all that is told beside it is of the same odds."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from console.control.forecast.calibration.facts import facts
 from console.control.forecast.calibration.learned import Learned, late
 from console.control.forecast.calibration.own_past import corrected
 from console.control.forecast.simulation.look import Look, answer, told_as
-from console.control.forecast.simulation.values import Floats, Promise, Stand
+from console.control.forecast.simulation.outcome import Outcome
+from console.control.forecast.simulation.tilt import Tilt
+from console.control.forecast.simulation.values import Floats, Promise, Stand, Truths
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,8 @@ class Told:
 
 LONG_WAIT = 300.0
 """Seconds that a job may always wait without that being news."""
+MOVED = 60.0
+"""Seconds from which on a failure moves a service."""
 
 
 def tell(seen: Look, promise: Promise, model: Learned | None, slopes: Floats) -> Told:
@@ -32,8 +38,26 @@ def tell(seen: Look, promise: Promise, model: Learned | None, slopes: Floats) ->
     if model is None or _is_broken(seen, promise):
         own = answer(seen, promise).late
     else:
-        own = float(late(model, facts(seen, promise)[None])[0])
+        own = _learned(seen, promise, model)
     return Told(own, told_as(seen, promise, corrected(own, slopes)))
+
+
+def _learned(seen: Look, promise: Promise, model: Learned) -> float:
+    """By the model where nothing fails later tonight, as on nearly all nights that it was learned from; where
+    something does, by the samples."""
+    fails = _fails(seen, promise)
+    calm = replace(seen, tilt=Tilt(fails, 0.0)) if fails.any() else seen
+    weights = seen.weights(len(fails))[fails]
+    failing = Outcome(seen.delivered(promise)[fails], weights).late(promise.deadline, seen.now)
+    return (1 - float(weights.sum())) * float(late(model, facts(calm, promise)[None])[0]) + failing
+
+
+def _fails(seen: Look, promise: Promise) -> Truths:
+    """Samples, chunks x CHUNK, in which what fails later tonight moves the service: they repeat columns, and differ in
+    nothing else."""
+    delivered = seen.delivered(promise)
+    by_column = delivered.reshape(-1, seen.draws.columns)
+    return np.asarray((by_column > by_column.min(axis=0) + MOVED).reshape(delivered.shape))
 
 
 def _is_broken(seen: Look, promise: Promise) -> bool:

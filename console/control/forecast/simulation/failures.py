@@ -1,8 +1,9 @@
 """What may fail later tonight: a job that fails one night in twenty is a risk before it does.
 
-Source: failures as a share of nights, shrunk to the estate's own (beta-binomial; Casella 1985), drawn by strata (Neyman
-1934) so that few samples hold them in proportion. What a job draws is fixed by a hash of its name: the same at every
-look, and the same on an estate that numbers its jobs otherwise."""
+Source: failures as a share of nights, shrunk to the estate's own (beta-binomial; Casella 1985) by as much as its jobs
+are alike in that (method of moments; Kleinman 1973), drawn by strata (Neyman 1934) so that few samples hold them in
+proportion. What a job draws is fixed by a hash of its name: the same at every look, and the same on an estate that
+numbers its jobs otherwise."""
 
 from __future__ import annotations
 
@@ -12,11 +13,14 @@ import numpy as np
 
 from console.control.forecast.simulation.common_random import uniform
 from console.control.forecast.simulation.layers import Edges
+from console.control.forecast.simulation.recency import OFTEN
 from console.control.forecast.simulation.repair import Repair
 from console.control.forecast.simulation.values import Floats, Whole
 
 ESTATE_NIGHTS = 20.0
-"""How many of a job's nights the estate's own share of failures is worth."""
+"""How many of a job's nights the estate's own share of failures is worth at most: where all jobs fail alike."""
+LEAST_NIGHTS = 1.0
+"""The same at least: where one job fails every night, and the others never."""
 MOST = 0.5
 """No job is taken to fail more often."""
 
@@ -47,7 +51,21 @@ def shares_failing(repairs: Floats, runs: Whole) -> Floats:
     failed = (~np.isnan(repairs)).sum(axis=0)
     nights = np.maximum(runs + np.isinf(repairs).sum(axis=0), failed)
     usual = failed.sum() / max(int(nights.sum()), 1)
-    return np.asarray(np.minimum((failed + ESTATE_NIGHTS * usual) / (nights + ESTATE_NIGHTS), MOST))
+    worth = _estate_nights(failed, nights)
+    return np.asarray(np.minimum((failed + worth * usual) / (nights + worth), MOST))
+
+
+def _estate_nights(failed: Whole, nights: Whole) -> float:
+    """How many of a job's nights the estate's share is worth: the fewer the more those that ran often differ beyond
+    chance, so that one that never fails is not blamed for one that often does."""
+    failed, nights = failed[nights >= OFTEN], nights[nights >= OFTEN]
+    whole, jobs = int(nights.sum()), len(nights)
+    usual = failed.sum() / max(whole, 1)
+    if jobs < 2 or not 0 < usual < 1:
+        return ESTATE_NIGHTS
+    apart = float((nights * (failed / nights - usual) ** 2).sum() / (usual * (1 - usual))) - (jobs - 1)
+    alike = apart / (whole - float((nights**2).sum()) / whole - (jobs - 1))  # two nights of one job, beyond chance
+    return ESTATE_NIGHTS if alike <= 1 / (1 + ESTATE_NIGHTS) else max(1 / alike - 1, LEAST_NIGHTS)
 
 
 def failures(shares: Floats, takes: Floats, repair: Repair, seed: Whole, samples: int) -> Failures:
