@@ -7,10 +7,11 @@ from datetime import timedelta
 
 from console.control.evaluate import evaluate
 from console.control.forecast.foresee import Foresight
+from console.control.forecast.what_if import Otherwise, WhatIf
 from console.model.decisions import ServiceDayVerdict
 from console.model.history import History, PastRun, history_of
 from tests.control.test_forecast import CHAIN, EXTRACT, LOAD, MART
-from tests.factories import NIGHT, at, estate, service
+from tests.factories import NIGHT, at, estate, feeds, service
 
 OFTEN = 4
 """Every so many nights the first run fails."""
@@ -55,3 +56,24 @@ def test_nights_on_which_nobody_restarted_it_count_as_well() -> None:
     assert verdict.p_late is not None
     assert 0.1 < verdict.p_late < 0.3
     assert "dwh/mart failed on 7 of 30 nights, and was not restarted that night" in verdict.reason, verdict.reason
+
+
+def test_what_is_skipped_brings_no_failures_upon_what_follows_it() -> None:
+    """Extract failed on each third night, mart never did: without extract nothing is left that makes it late."""
+    always = history_of([
+        PastRun(back, 0, int((at("04:20") - timedelta(days=back)).timestamp()), 600.0, -1.0, -1.0, 1, -1.0, "",
+                (NIGHT - timedelta(days=back)).toordinal())
+        for back in range(1, NIGHTS + 1)
+    ])  # fmt: skip
+    seen = estate(EXTRACT, MART, feeds=feeds(EXTRACT, MART), services=[service("daily", "05:00", MART)],
+                  durations={1: tuple(past().takes), 3: tuple(always.takes)})  # fmt: skip
+    seen = replace(seen, history={1: past(), 3: always})
+    as_it_is, skipped = (
+        next(each for each in evaluate(seen, at("03:00"), foresee=foresee).service_days if each.bd == NIGHT)
+        for foresee in (Foresight(), Foresight(WhatIf(1, Otherwise.SKIPPED, at("03:00"))))
+    )
+    assert as_it_is.p_late is not None
+    assert 0.15 < as_it_is.p_late < 0.35
+    assert skipped.p_late == 0.0
+    assert skipped.p95_at is not None
+    assert skipped.p95_at < at("03:30")

@@ -94,11 +94,13 @@ class PastNights:
         waits = np.column_stack([_waits(nights, place, point, points) for point in points])
         never = np.full(len(dates), np.nan)
         repairs = np.column_stack([nights.repairs[:, place[p.job_id]] if p.takes else never for p in points])
+        ran = np.isfinite(nights.takes).sum(axis=0)
+        done = np.array([ran[place[p.job_id]] if p.takes else 0 for p in points])
         kinds = [kind_of(date.fromordinal(int(day))) for day in dates]
         guesses = [_guessed(picture, point) for point in points]
         guessed = np.array([usual for usual, _ in guesses])
         unsure = np.array([spread for _, spread in guesses])
-        return Past(takes, waits, repairs, alike(kinds, kind_of(bd)), guessed, unsure=unsure)
+        return Past(takes, waits, repairs, alike(kinds, kind_of(bd)), guessed, unsure=unsure, done=done)
 
     def past(self, picture: Picture, job_id: int) -> JobPast:
         history = picture.estate.history.get(job_id, NO_HISTORY)

@@ -152,7 +152,8 @@ def night(past: Past, graph: Graph, ends: Sequence[int], samples: int = SAMPLES)
     seed = seeds(graph.names, len(graph.upstreams))[way.order]
     both = views(_without_queues(past, graph), way.order, seed)
     usual = seconds(both[-1].takes.usual.level[: way.size])
-    shares = shares_failing(past.repairs, both[-1].takes.usual.runs[way.place])[way.order[: way.size]]
+    ran = both[-1].takes.usual.runs[way.place] if past.done is None else past.done
+    shares = shares_failing(past.repairs, ran)[way.order[: way.size]]
     mended = repair(past.repairs)
     coming = failures(shares, usual, mended, seed, samples if shares.any() else CHUNK)
     most_waits = 2 * np.fmax.reduce(past.waits, axis=0, initial=0.0)[way.jobs]

@@ -57,6 +57,8 @@ class Past:
     """By job: by how much what is declared may be off, in logarithms; NaN: as the jobs that ran often vary."""
     like: Whole | None = None
     """By job: the number of its group; jobs of a group are like each other. None: all are of one."""
+    done: Whole | None = None
+    """By job: on how many nights it was done, also where what it took says nothing; None: as often as `takes` has it."""
 
 
 class Rule(Protocol):
