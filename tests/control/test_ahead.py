@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from connectors.contract import State
 from console.control.evaluate import evaluate
 from console.control.forecast.foresee import Foresight
+from console.control.forecast.simulation.ahead import parts
+from console.control.forecast.simulation.look import look, night, told_as
+from console.control.forecast.simulation.slack import slack_of
+from console.control.forecast.simulation.values import Graph, Past, Promise, Stand, Tonight
 from console.model.decisions import ServiceDayVerdict
 from console.model.forecasts import JobAhead
 from tests.control.test_forecast import CHAIN, EXTRACT, LOAD, MART, done
 from tests.control.test_foresee import past
-from tests.factories import NIGHT, at, estate, run, service
+from tests.factories import NIGHT, at, estate, feeds, run, service
 
 WIDE = [40.0, 60.0, 90.0]
 
@@ -46,6 +52,32 @@ def test_the_terminals_own_figures_are_the_services() -> None:
     assert late.p_late == pytest.approx(last.late, abs=0.02)
     assert (late.expected_at, late.p80_at, late.p95_at) == (last.p50, last.p80, last.p95)
     assert 1.0 == last.decides
+
+
+@pytest.mark.parametrize("every", [3, 4, 5, 7])
+def test_what_may_fail_is_told_alike_of_a_service_and_of_the_jobs_on_its_way(every: int) -> None:
+    """EXTRACT fails on some nights: what is read of it, and of MART, comes from a quarter of the samples."""
+    failing = past(EXTRACT, "03:10", [19.0, 20.0, 22.0])
+    repairs = array("d", [1500.0 + 90 * back if back % every == 0 else -1.0 for back in range(30)])
+    seen = estate(EXTRACT, MART, feeds=feeds(EXTRACT, MART), services=[service("daily", "04:50", MART)],
+                  durations={1: tuple(failing.takes)})  # fmt: skip
+    found = evaluate(replace(seen, history={1: replace(failing, repairs=repairs)}), at("02:00"), foresee=Foresight())
+    one = next(each for each in found.service_days if each.bd == NIGHT)
+    extract, mart = (jobs(one)[each.id] for each in (EXTRACT, MART))
+    assert (one.p_late, one.expected_at, one.p80_at, one.p95_at) == (mart.late, mart.p50, mart.p80, mart.p95)
+    assert extract.p95 < mart.p95
+    assert extract.late <= mart.late
+
+
+def test_where_every_sample_is_late_a_job_is_no_likelier_late_than_its_service_is_told() -> None:
+    takes = np.full((20, 1), 600.0)
+    nothing = np.array([np.nan])
+    of_night = night(Past(takes, np.zeros_like(takes), np.full(takes.shape, np.nan)), Graph([[]], np.zeros(1)), [0])
+    seen = look(Tonight(np.array([Stand.WAITS]), nothing, nothing, nothing), 0.0, of_night)
+    promise = Promise("payments", np.array([0]), 300.0)
+    told = told_as(seen, promise, 0.98)
+    [part] = parts(told, promise, slack_of(told, promise), [0], 0.1)
+    assert part.late == pytest.approx(0.98)
 
 
 def test_a_job_with_room_makes_nobody_late_though_the_service_will_be() -> None:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from console.control.forecast.simulation.look import Look
+from console.control.forecast.simulation.look import Look, answer
+from console.control.forecast.simulation.outcome import quantiles
 from console.control.forecast.simulation.restart import kept_rows, restart
 from console.control.forecast.simulation.slack import Slack
 from console.control.forecast.simulation.sweep import CHUNK
@@ -36,13 +37,16 @@ class Part:
 
 
 def parts(seen: Look, promise: Promise, slack: Slack, jobs: Sequence[int], risk: float) -> list[Part]:
-    """Of these jobs, all of which the service waits for, in their order. `risk`: as the samples count it."""
+    """Of these jobs, all of which the service waits for, in their order. `risk`: as the samples count it. They are read
+    from the first chunk, the service from all, and agree with it: none that is always done before it is likelier late
+    or done later, and the one that is done with it in every sample is told as it is."""
     if not jobs:
         return []
     mine, place = np.array(jobs, np.intp), seen.night.plan.place
     rows = np.searchsorted(place[slack.jobs], place[mine])
     finish, latest, decides = seen.finish[0, place[mine]], slack.latest[rows], slack.decides[rows]
-    late = seen.finish[0, place[promise.ends]].max(axis=0) > promise.deadline
+    done = seen.finish[0, place[promise.ends]].max(axis=0)
+    late = done > promise.deadline
     takes = np.tile(seen.draws.takes(place[mine]), (1, CHUNK // seen.draws.columns))
     own = (np.isfinite(latest) & (finish > latest + AT_ONCE)) @ slack.weights
     begun, green = _clocks(latest, takes, late & ~decides, slack.weights, risk)
@@ -50,6 +54,12 @@ def parts(seen: Look, promise: Promise, slack: Slack, jobs: Sequence[int], risk:
     for row in np.flatnonzero(alone >= MATTERS).tolist():
         begun[row], green[row] = restart(seen, promise, slack, [jobs[row]], risk) or (-np.inf, -np.inf)
     at = _quantiles(finish, slack.weights)
+    outcome, told = seen.outcome(promise), answer(seen, promise).late
+    whole = quantiles(outcome.finish, outcome.weights, np.array(SHARES))
+    ahead, as_it = (finish <= done).all(axis=1), (finish == done).all(axis=1)
+    at[ahead] = np.minimum(at[ahead], whole)
+    at[as_it], own[as_it] = whole, told
+    own = np.minimum(own, told)
     return [
         Part(
             float(own[row]), float(slack.critical[job]), tuple(at[row].tolist()), float(slack.seconds[job]),
