@@ -195,7 +195,9 @@ def test_where_something_is_broken_the_samples_are_told_as_they_are() -> None:
     )
     usual = tonight_after(450.0, starts_of(np.full(JOBS, 300.0)), np.full(JOBS, 300.0))
     running = int(np.flatnonzero(usual.stand == Stand.RUNS)[0])
-    red, late = (Tonight(*(getattr(usual, each).copy() for each in Tonight.__slots__)) for _ in range(2))
+    red, late = (
+        Tonight(*(getattr(usual, each).copy() for each in ("stand", "ready", "start", "end"))) for _ in range(2)
+    )
     red.stand[running] = Stand.FAILED
     red.end[running] = 440.0
     late.ready[running] = usual.start[running] - 1200.0

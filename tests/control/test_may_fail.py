@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+from connectors.contract import State
 from console.control.evaluate import evaluate
 from console.control.forecast.foresee import Foresight
 from console.control.forecast.what_if import Otherwise, WhatIf
 from console.model.decisions import ServiceDayVerdict
 from console.model.history import History, PastRun, history_of
+from console.model.values import RunFacts
 from tests.control.test_forecast import CHAIN, EXTRACT, LOAD, MART
-from tests.factories import NIGHT, at, estate, feeds, service
+from tests.factories import NIGHT, at, daily, estate, feeds, run, service
 
 OFTEN = 4
 """Every so many nights the first run fails."""
@@ -77,3 +79,38 @@ def test_what_is_skipped_brings_no_failures_upon_what_follows_it() -> None:
     assert skipped.p_late == 0.0
     assert skipped.p95_at is not None
     assert skipped.p95_at < at("03:30")
+
+
+def tonight(now: str, *runs: RunFacts, foresee: Foresight | None = None) -> ServiceDayVerdict:
+    """Mart alone, by its clock 04:30, due at 06:00."""
+    mart = replace(MART, schedule=daily("04:30"))
+    seen = estate(mart, runs=runs, services=[service("daily", "06:00", mart)], durations={3: tuple(past().takes)})
+    found = evaluate(replace(seen, history={3: past()}), at(now), foresee=foresee or Foresight())
+    return next(each for each in found.service_days if each.bd == NIGHT)
+
+
+RED = run(1, MART, "04:30", State.FAILED, started_at=at("04:30"), ended_at=at("04:33"))
+
+
+def test_what_failed_tonight_does_not_fail_again_once_it_is_repaired() -> None:
+    """A repair ends with the start that succeeds: it holds all that failed on its night."""
+    again = replace(RED, state=State.RUNNING, attempt=2, started_at=at("04:40"), ended_at=None)
+    of_its_own = run(2, MART, "04:40", State.RUNNING, started_at=at("04:40"), bd=RED.bd)
+    for runs in ([again], [RED, of_its_own]):
+        verdict = tonight("04:45", *runs)
+        assert verdict.p_late == 0.0
+        assert verdict.p95_at == at("05:40")
+        assert "failed on" not in verdict.reason
+    first = tonight("04:45", replace(again, attempt=1))
+    assert first.p_late is not None
+    assert first.p_late > 0.1, "one that did not fail yet still may"
+
+
+def test_a_restart_at_its_act_by_leaves_the_risk_that_the_act_by_was_told_for() -> None:
+    act_by = tonight("04:40", RED).act_by
+    assert act_by is not None
+    assert at("04:58") < act_by <= at("05:00")
+    for at_, is_kept in ((act_by - timedelta(seconds=10), True), (act_by + timedelta(minutes=1), False)):
+        told = tonight("04:40", RED, foresee=Foresight(WhatIf(3, Otherwise.RESTARTED, at_))).p_late
+        assert told is not None
+        assert (told <= 0.1) == is_kept

@@ -147,6 +147,7 @@ def _seen(picture: Picture, made: Made, points: Sequence[Point], place: dict[int
     tonight = Tonight(
         np.array([p.stand for p in points]),
         *(np.array([getattr(p, name) for p in points]) - made.origin for name in ("ready", "start", "end")),
+        np.array([p.failed for p in points]),
     )
     found = look(tonight, picture.now.timestamp() - made.origin, made.night, kept=1)
     return Seen(found, points, place, made.origin, made.past)

@@ -72,6 +72,8 @@ class Point:
     """How many that has, in place of its own; for counterfactuals."""
     due: float = UNKNOWN
     """Of one that is rerun: when its clock starts it."""
+    failed: bool = False
+    """It failed tonight already, and is to run, or runs, again."""
 
     def __eq__(self, other: object) -> bool:
         """As tuples are equal: UNKNOWN is UNKNOWN, though no number; from Python 3.13 on a dataclass's own says no."""
@@ -204,8 +206,17 @@ class _Laying:
     def _point(self, stand: int, upstreams: Sequence[int], **more: object) -> Point:
         job = self.picture.job(self.node.job_id)
         longer, _ = takes_longer(self.picture.estate.declared, job.name, self.day.bd)
+        failed = stand not in (Stand.DONE, Stand.FAILED) and self._has_failed()
         pool = None if stand == Stand.DONE or "rule" in more else pool_of(self.picture.estate.declared, job)
-        return Point(self.node.job_id, stand, tuple(upstreams), longer=longer.total_seconds(), pool=pool, **more)  # type: ignore[arg-type]
+        return Point(
+            self.node.job_id, stand, tuple(upstreams), longer=longer.total_seconds(), pool=pool, failed=failed, **more
+        )  # type: ignore[arg-type]
+
+    def _has_failed(self) -> bool:
+        """As its past counts it: a further attempt of its run, or another run of the date that was red."""
+        run, job_id = self.node.run, self.node.job_id
+        of_date = self.picture.of_day(job_id, self.day.bd)
+        return (run is not None and run.attempt > 1) or any(each.state.is_red for each in of_date if each is not run)
 
     def _is_open(self, place: int) -> bool:
         return self.laid.points[place].stand != Stand.DONE

@@ -42,6 +42,7 @@ class WhatIf:
             return replace(point, factor=self.factor)
         if point.stand is Stand.DONE:
             return point
+        point = replace(point, failed=point.failed or point.stand is Stand.FAILED)
         at = self.at.timestamp()
         if self.how is Otherwise.SKIPPED:
             return _done(point, at)
@@ -66,12 +67,12 @@ class Planned:
         if not point.takes or point.stand is Stand.DONE:
             return point
         if point.job_id in self.done:
-            return _done(point, at)
+            return replace(_done(point, at), failed=point.stand is Stand.FAILED)
         if point.job_id in self.held and isinstance(point.rule, Rerun):
             above = tuple(each for each in point.upstreams if each != point.rule.first)
             return replace(point, rule=None, upstreams=above, earliest=point.due)
         if point.job_id in self.runs and point.stand is Stand.FAILED:
-            return replace(point, stand=Stand.WAITS, earliest=at, start=UNKNOWN, end=UNKNOWN)
+            return replace(point, stand=Stand.WAITS, earliest=at, start=UNKNOWN, end=UNKNOWN, failed=True)
         return point
 
 

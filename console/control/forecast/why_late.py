@@ -93,7 +93,7 @@ def _of(
         case Stand.FAILED:
             left = float(np.median(_done(seen, job))) - seen.now
             yield f"{name} is red and, as repairs go here, green in {duration_words(left)}", max(left, WORTH)
-    if tonight.stand[job] in (Stand.WAITS, Stand.READY, Stand.RUNS):
+    if tonight.stand[job] in (Stand.WAITS, Stand.READY, Stand.RUNS) and not point.failed:
         yield from _may_fail(seen, name, past, job)
     yield from _guess(picture, point, name)
     yield from _moved(picture, point, name, past.takes[:, job])

@@ -61,9 +61,11 @@ def _fails(seen: Look, promise: Promise) -> Truths:
 
 
 def _is_broken(seen: Look, promise: Promise) -> bool:
-    """True where a job of the service is red, or began tonight after more than twice its longest wait, as after a
-    repair: hardly a night was like this where the model was learned."""
+    """True where a job of the service is red, or supposed to be so no more, or began tonight after more than twice its
+    longest wait, as after a repair: hardly a night was like this where the model was learned."""
     tonight, mine = seen.tonight, seen.night.awaited(promise)
     jobs = seen.night.plan.order[mine]
-    waited = tonight.start[jobs] - tonight.ready[jobs]
-    return bool((tonight.stand[jobs] == Stand.FAILED).any() or (waited > seen.night.most_waits[mine] + LONG_WAIT).any())
+    waited, is_red = tonight.start[jobs] - tonight.ready[jobs], tonight.stand[jobs] == Stand.FAILED
+    if tonight.failed is not None:
+        is_red |= tonight.failed[jobs] & (tonight.stand[jobs] != Stand.RUNS)
+    return bool(is_red.any() or (waited > seen.night.most_waits[mine] + LONG_WAIT).any())

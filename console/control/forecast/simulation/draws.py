@@ -16,7 +16,7 @@ from console.control.forecast.simulation.residual import GROWS, beyond
 from console.control.forecast.simulation.values import Floats, Stand, Tonight, Whole
 
 OVER = 2.0
-"""Progress of a job that is done: nothing of it can still fail."""
+"""Progress of a job of which nothing can still fail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +75,11 @@ class Standing:
 
     def progress(self, places: Whole, usual: Floats) -> Floats:
         """Share of what a run `usual`ly takes (by place, s) that is over; below 0 before it starts, OVER once it is
-        done."""
+        done, or red: its repair is over with the start that succeeds."""
         stand, found = self.stand[places], np.full(len(places), -1.0)
         runs = stand == Stand.RUNS
         over = (self.now - self.start(places[runs])) / np.maximum(usual[places[runs]], 1.0)
-        found[runs], found[stand == Stand.DONE] = np.clip(over, 0.0, 1.0), OVER
+        found[runs], found[(stand == Stand.DONE) | (stand == Stand.FAILED)] = np.clip(over, 0.0, 1.0), OVER
         return found
 
 

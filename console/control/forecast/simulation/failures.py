@@ -15,7 +15,7 @@ from console.control.forecast.simulation.common_random import uniform
 from console.control.forecast.simulation.layers import Edges
 from console.control.forecast.simulation.recency import OFTEN
 from console.control.forecast.simulation.repair import Repair
-from console.control.forecast.simulation.values import Floats, Whole
+from console.control.forecast.simulation.values import Floats, Truths, Whole
 
 ESTATE_NIGHTS = 20.0
 """How many of a job's nights the estate's own share of failures is worth at most: where all jobs fail alike."""
@@ -43,6 +43,13 @@ class Failures:
     def spans(self, places: Whole) -> Whole:
         """Where those of these places stand."""
         return Edges(self.first, self.sample).spans(places)
+
+    def without(self, places: Truths) -> Failures:
+        """`places`: by place, those of which nothing fails any more."""
+        keep = ~places[self.place]
+        first = np.concatenate([np.zeros(1, np.intp), np.cumsum(np.bincount(self.place[keep], minlength=len(places)))])
+        kept = (getattr(self, name)[keep] for name in ("place", "sample", "share", "costs"))
+        return Failures(first, *kept, self.samples)
 
 
 def shares_failing(repairs: Floats, runs: Whole) -> Floats:

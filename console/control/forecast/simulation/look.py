@@ -263,7 +263,10 @@ def _draws(tonight: Tonight, now: float, night: Night) -> tuple[Draws, Floats]:
     waits_spreads = np.stack([usual.spread_seconds[:size] for usual in queues]) if queues else np.zeros_like(spreads)
     usual = seconds(night.views[-1].takes.usual.level[:size])
     weights = np.concatenate([view.columns.weights for view in night.views])
-    draws = Draws(lasts, waits, weights, len(night.views), spreads, waits_spreads, usual, night.repair, night.failures)
+    coming = night.failures
+    if tonight.failed is not None and tonight.failed.any():
+        coming = coming.without(tonight.failed[night.plan.jobs])
+    draws = Draws(lasts, waits, weights, len(night.views), spreads, waits_spreads, usual, night.repair, coming)
     return draws, np.stack(shifts)
 
 

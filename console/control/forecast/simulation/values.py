@@ -58,7 +58,7 @@ class Past:
     like: Whole | None = None
     """By job: the number of its group; jobs of a group are like each other. None: all are of one."""
     done: Whole | None = None
-    """By job: on how many nights it was done, also where what it took says nothing; None: as often as `takes` has it."""
+    """By job: on how many nights it was done, what it took may say nothing; None: as often as `takes` has it."""
 
 
 class Rule(Protocol):
@@ -110,6 +110,9 @@ class Tonight:
     ready: Floats
     start: Floats
     end: Floats
+    failed: Truths | None = None
+    """What failed tonight already, and is to run, or runs, again: a repair is over with the start that succeeds, so
+    that it fails no more. None: nothing did."""
 
 
 @dataclass(frozen=True, slots=True)
