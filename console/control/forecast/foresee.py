@@ -144,11 +144,11 @@ class Foresight:
 
 def _seen(picture: Picture, made: Made, points: Sequence[Point], place: dict[int, int]) -> Seen:
     """`place`: as in Seen."""
-    tonight = Tonight(
-        np.array([p.stand for p in points]),
-        *(np.array([getattr(p, name) for p in points]) - made.origin for name in ("ready", "start", "end")),
-        np.array([p.failed for p in points]),
+    ready, start, end = (
+        np.array([getattr(p, name) for p in points]) - made.origin for name in ("ready", "start", "end")
     )
+    stand, failed = np.array([p.stand for p in points]), np.array([p.failed for p in points])
+    tonight = Tonight(stand, ready, start, end, failed)
     found = look(tonight, picture.now.timestamp() - made.origin, made.night, kept=1)
     return Seen(found, points, place, made.origin, made.past)
 

@@ -208,9 +208,8 @@ class _Laying:
         longer, _ = takes_longer(self.picture.estate.declared, job.name, self.day.bd)
         failed = stand not in (Stand.DONE, Stand.FAILED) and self._has_failed()
         pool = None if stand == Stand.DONE or "rule" in more else pool_of(self.picture.estate.declared, job)
-        return Point(
-            self.node.job_id, stand, tuple(upstreams), longer=longer.total_seconds(), pool=pool, failed=failed, **more
-        )  # type: ignore[arg-type]
+        more |= {"longer": longer.total_seconds(), "pool": pool, "failed": failed}
+        return Point(self.node.job_id, stand, tuple(upstreams), **more)  # type: ignore[arg-type]
 
     def _has_failed(self) -> bool:
         """As its past counts it: a further attempt of its run, or another run of the date that was red."""

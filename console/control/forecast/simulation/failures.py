@@ -48,8 +48,7 @@ class Failures:
         """`places`: by place, those of which nothing fails any more."""
         keep = ~places[self.place]
         first = np.concatenate([np.zeros(1, np.intp), np.cumsum(np.bincount(self.place[keep], minlength=len(places)))])
-        kept = (getattr(self, name)[keep] for name in ("place", "sample", "share", "costs"))
-        return Failures(first, *kept, self.samples)
+        return Failures(first, self.place[keep], self.sample[keep], self.share[keep], self.costs[keep], self.samples)
 
 
 def shares_failing(repairs: Floats, runs: Whole) -> Floats:
