@@ -20,7 +20,12 @@ from console.control.forecast import Forecast, How, Node
 from console.control.picture import Picture, key_of
 from console.control.recovery import Budgets, tightest
 from console.control.service_standing import Threat
+<<<<<<< HEAD
 from console.control.titles import blamed_name, cause_name, reason, rule_of, title, told_cause
+=======
+from console.control.sight import UNSEEN
+from console.control.titles import cause_name, reason, rule_of, title, told_cause
+>>>>>>> 98fecda8 (A source that answers and cannot be read is a matter of its keepers: no owner of a service is called for a 429, no act-by passes unseen)
 from console.control.words import unmistakable
 from console.model.decisions import HurtServiceVerdict, IncidentDecision, Member, ServiceDayVerdict
 from console.model.ids import incident_name
@@ -61,8 +66,16 @@ def key_of_case(picture: Picture, case: Case) -> str:
 
 def threat(picture: Picture, case: Case, day: Forecast, nodes: Sequence[Node]) -> Threat:
     """What the cause means for one service day: the clocks of what must be restarted first."""
+<<<<<<< HEAD
     if case.group.awaits:  # nothing is to be restarted: its forecast counts
         return Threat(key_of_case(picture, case), blamed_name(picture, case), None, waits_for_restart=False)
+=======
+    target = case.group.target
+    if target is not None and target.error_kind in UNSEEN:  # what it runs goes on, as far as anybody knows
+        nodes = [node for node in nodes if node.run is not None and node.run.state.is_red]
+    if case.group.awaits or not nodes:  # nothing is to be restarted: its forecast counts
+        return Threat(key_of_case(picture, case), cause_name(picture, case), None, waits_for_restart=False)
+>>>>>>> 98fecda8 (A source that answers and cannot be read is a matter of its keepers: no owner of a service is called for a 429, no act-by passes unseen)
     budgets = Budgets(day.seen or picture, day)
     stopped = [node for node in nodes if node.how is not How.RUNNING]
     budget = tightest(budgets.of(node.job_id) for node in stopped or nodes)
@@ -188,11 +201,12 @@ def _failed_since(case: Case) -> datetime:
 
 def _owner(picture: Picture, case: Case, services: Sequence[HurtServiceVerdict]) -> tuple[str, str]:
     """Owner and runbook: the root job's, or what all of a shared root say; else those of the service that is due
-    first."""
+    first. A target that serves several owners is none of theirs."""
     jobs = [picture.job(run.job_id) for run in case.group.roots()]
     known = {each.name: each for each in picture.estate.services}
     hurt = [known[each.service] for each in services if each.service in known]
-    owners = [_said_by_all(each.owner for each in jobs), *(each.owner for each in hurt)]
+    whose = [each.owner for each in hurt]
+    owners = [_said_by_all(each.owner for each in jobs), *(whose if jobs else [_said_by_all(whose)])]
     runbooks = [_said_by_all(each.runbook for each in jobs), *(each.runbook for each in hurt)]
     return next(filter(None, owners), ""), next(filter(None, runbooks), "")
 

@@ -12,7 +12,8 @@ UNSEEN = {
     "failing": "answers with a fault",
     "limited": "is asked too much",
 }
-"""Why a target is not seen, by what its polls end with."""
+"""Why a target is not seen, by what its polls end with: these answer, so their jobs go on as far as anybody knows. What
+ends otherwise does not answer."""
 
 
 def out_of_sight(target: TargetFacts | None, now: datetime, settings: Settings) -> bool:

@@ -29,6 +29,7 @@ from console.model.decisions import IncidentDecision
 from console.model.declared import Declared
 from console.model.maintenance import Maintenance
 from console.model.values import JobFacts, Settings
+from console.model.words import Timeliness
 from tests.control.ledger import Ledger, ended
 from tests.factories import at, estate, feeds, job, minutes, service, target
 
@@ -661,6 +662,53 @@ def test_the_services_owner_hears_that_those_who_can_mend_it_are_not_told_yet() 
     fails(one)
     assert [("opened", "supply")] == told(one, "03:12")
     assert "they are not told yet" in only(one).notices[0].body
+
+
+# what cannot be seen, and answers
+def test_a_source_that_asks_for_patience_is_a_matter_of_those_who_keep_it() -> None:
+    """Its jobs go on as far as anybody knows: nothing is to be restarted by a minute, and no owner of a service is
+    called for half a minute of 429."""
+    one = night(notify=("supply",))
+    one.target(2, failing_since=at("02:59"), last_ok_at=at("02:59"), error="(429)", error_kind="limited")
+    assert [("opened", "default")] == told(one, "03:02")
+    [hurt] = only(one).services
+    assert (Timeliness.AT_RISK, None) == (hurt.timeliness, hurt.act_by)
+    assert "restart" not in one.day("daily").reason
+    one.target(2, failing_since=None, last_ok_at=at("03:04"), error="", error_kind="")
+    assert [("recovered", "default")] == told(one, "03:05")
+
+
+def test_services_owners_are_told_that_nobody_sees_a_system_once_that_lasts() -> None:
+    one = night(notify=("supply",))
+    one.target(2, failing_since=at("02:59"), last_ok_at=at("02:59"), error="(503)", error_kind="failing")
+    assert [("opened", "default")] == told(one, "03:02")
+    assert [] == told(one, "03:13")
+    assert [("opened", "supply")] == told(one, "03:14")
+    assert "Cause: a system answers with a fault, so that nobody sees what runs there; " in only(one).notices[0].body
+
+
+def test_an_all_clear_does_not_sound_like_one_where_the_service_is_late_all_the_same() -> None:
+    one = night(notify=("supply",))
+    recovers(one)
+    one.target(2, failing_since=at("06:02"), last_ok_at=at("06:02"), error="no route", error_kind="unreachable")
+    assert [("opened", "default"), ("opened", "supply")] == told(one, "06:06")
+    one.run(LOAD, "06:01", State.RUNNING, started_at=at("06:07"))
+    one.target(2, failing_since=None, last_ok_at=at("06:08"), error="", error_kind="")
+    assert ("recovered", "supply") in told(one, "06:09")
+    said = [each.body for incident in one.decisions.incidents for each in incident.notices if each.route == "supply"]
+    assert "is not in danger from this any more, and still is likely late (expected 06:37)." in "".join(said)
+
+
+@pytest.mark.parametrize("kind, has_passed", [("failing", False), ("limited", False), ("unreachable", True)])
+def test_no_act_by_passes_of_what_goes_on_as_far_as_anybody_knows(kind: str, has_passed: bool) -> None:
+    one = night()
+    recovers(one)
+    one.look("03:26")
+    one.target(2, failing_since=at("03:30"), last_ok_at=at("03:30"), error="broken", error_kind=kind)
+    one.look("06:05")
+    day = one.day("daily")
+    assert has_passed is ("its act-by 06:00 UTC has passed" in day.reason)
+    assert has_passed is (day.act_by is not None)
 
 
 # parts of the estate that are judged alone

@@ -14,6 +14,7 @@ from console.control.alerts.routes import services_of
 from console.control.alerts.scene import Scene, Subject, Wanted
 from console.control.alerts.text import Text
 from console.control.fingerprint import Day
+from console.control.sight import UNSEEN
 from console.control.signatures import Blame, blame_of
 from console.control.words import clock, moment
 from console.model.alerting import TECHNICAL, ToldFacts
@@ -23,6 +24,8 @@ from console.model.promises import not_too_many, service_of
 from console.model.values import ServiceFacts
 from console.model.words import AlertKind, Timeliness
 
+UNSEEN_FOR = timedelta(minutes=15)
+"""How long a system that answers may be out of sight before the owners of services are told that they may be late."""
 MATERIAL = timedelta(minutes=15)
 """An expectation that moves by less is no news; nor is one that is still in time."""
 _FINE = (Timeliness.ON_TIME, Timeliness.MET, Timeliness.MET_LATE)
@@ -48,8 +51,13 @@ _SHARED = {
 
 
 def is_worth_telling(scene: Scene, subject: Subject, route: str) -> bool:
-    """Whether any of the route's services is in danger."""
-    return any(one.timeliness not in _FINE for one in hurt_by(scene, subject, route))
+    """Whether any of the route's services is in danger. That Headway cannot see a system that answers is for those who
+    keep it, for a while: its jobs go on as far as anybody knows."""
+    stands = {one.timeliness for one in hurt_by(scene, subject, route)}.difference(_FINE)
+    target = subject.case.group.target
+    if target is None or target.error_kind not in UNSEEN or target.failing_since is None:
+        return bool(stands)
+    return bool(stands - {Timeliness.AT_RISK} or stands and scene.now >= target.failing_since + UNSEEN_FOR)
 
 
 def fingerprint(scene: Scene, subject: Subject, route: str) -> str:
@@ -118,7 +126,8 @@ def _line(scene: Scene, one: HurtServiceVerdict, over: bool) -> str:
     if day is not None and day.delivered_at is not None:
         return f"{promised} was delivered at {clock(day.delivered_at, zone, one.deadline)}."
     if over and one.timeliness is not Timeliness.BREACHED:
-        return f"{promised} is not in danger from this any more{_expected(day, one, zone, scene.now)}."
+        still = f", and still {_STANDS[one.timeliness]}" if one.timeliness is Timeliness.WILL_MISS else ""
+        return f"{promised} is not in danger from this any more{still}{_expected(day, one, zone, scene.now)}."
     return f"{promised} {_STANDS[one.timeliness]}{_expected(day, one, zone, scene.now)}."
 
 
@@ -153,7 +162,9 @@ def _what_failed(scene: Scene, subject: Subject, hurt: list[HurtServiceVerdict])
         return "nothing failed, and not all jobs are done"
     if group.shared:
         return _SHARED[blame_of(group.shared)]
-    what, did = ("a job", "failed") if group.root is not None else ("a system", "does not answer")
+    unseen = UNSEEN.get(group.target.error_kind if group.target is not None else "")
+    silent = f"{unseen}, so that nobody sees what runs there" if unseen else "does not answer"
+    what, did = ("a job", "failed") if group.root is not None else ("a system", silent)
     owner = clean_line(subject.job_owner)
     return f"{what} of {owner} {did}" if owner else f"{what} {did}"
 
