@@ -20,12 +20,8 @@ from console.control.forecast import Forecast, How, Node
 from console.control.picture import Picture, key_of
 from console.control.recovery import Budgets, tightest
 from console.control.service_standing import Threat
-<<<<<<< HEAD
-from console.control.titles import blamed_name, cause_name, reason, rule_of, title, told_cause
-=======
 from console.control.sight import UNSEEN
-from console.control.titles import cause_name, reason, rule_of, title, told_cause
->>>>>>> 98fecda8 (A source that answers and cannot be read is a matter of its keepers: no owner of a service is called for a 429, no act-by passes unseen)
+from console.control.titles import blamed_name, cause_name, reason, rule_of, title, told_cause
 from console.control.words import unmistakable
 from console.model.decisions import HurtServiceVerdict, IncidentDecision, Member, ServiceDayVerdict
 from console.model.ids import incident_name
@@ -66,16 +62,11 @@ def key_of_case(picture: Picture, case: Case) -> str:
 
 def threat(picture: Picture, case: Case, day: Forecast, nodes: Sequence[Node]) -> Threat:
     """What the cause means for one service day: the clocks of what must be restarted first."""
-<<<<<<< HEAD
-    if case.group.awaits:  # nothing is to be restarted: its forecast counts
-        return Threat(key_of_case(picture, case), blamed_name(picture, case), None, waits_for_restart=False)
-=======
     target = case.group.target
     if target is not None and target.error_kind in UNSEEN:  # what it runs goes on, as far as anybody knows
         nodes = [node for node in nodes if node.run is not None and node.run.state.is_red]
     if case.group.awaits or not nodes:  # nothing is to be restarted: its forecast counts
-        return Threat(key_of_case(picture, case), cause_name(picture, case), None, waits_for_restart=False)
->>>>>>> 98fecda8 (A source that answers and cannot be read is a matter of its keepers: no owner of a service is called for a 429, no act-by passes unseen)
+        return Threat(key_of_case(picture, case), blamed_name(picture, case), None, waits_for_restart=False)
     budgets = Budgets(day.seen or picture, day)
     stopped = [node for node in nodes if node.how is not How.RUNNING]
     budget = tightest(budgets.of(node.job_id) for node in stopped or nodes)

@@ -57,7 +57,8 @@ def is_worth_telling(scene: Scene, subject: Subject, route: str) -> bool:
     target = subject.case.group.target
     if target is None or target.error_kind not in UNSEEN or target.failing_since is None:
         return bool(stands)
-    return bool(stands - {Timeliness.AT_RISK} or stands and scene.now >= target.failing_since + UNSEEN_FOR)
+    is_late = bool(stands - {Timeliness.AT_RISK})
+    return is_late or (bool(stands) and scene.now >= target.failing_since + UNSEEN_FOR)
 
 
 def fingerprint(scene: Scene, subject: Subject, route: str) -> str:
