@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from psycopg import sql
 
-from connectors.contract import HoldMark
+from connectors.contract import HoldMark, LogChunk
 from connectors.pg_cron.parse import ENTRY_PREFIX, Row
 from connectors.pg_cron.rights import require_view
 from connectors.pg_cron.statements import (
@@ -16,6 +16,7 @@ from connectors.pg_cron.statements import (
     HOLD_PREFIX,
     JOBS,
     MARKED,
+    MESSAGE_PIECE,
     NEWEST,
     RERUN_DIRECT,
     RUN,
@@ -28,9 +29,13 @@ from connectors.pg_cron.statements import (
     UNSCHEDULE_DIRECT,
 )  # fmt: skip
 from connectors.transport.sql import Deadline, PostgresSession, Reader
+from connectors.whole_log import read_through
 
 BITE_ROWS = 1000
 MOST_JOBS = 50_000
+PIECE_CHARACTERS = 4 * 1024**2
+"""Of a run's message at a time."""
+Give = Callable[[Row, Iterable[str]], LogChunk]
 RECENT_RUNS = 20_000
 """How far back of the newest runid a question without an index may look: nobody purges job_run_details."""
 
@@ -167,10 +172,20 @@ class PgCronClient:
         """One run as it is now, for a cancel."""
         return self._left(lambda reader: reader.rows(RUN, {"runid": runid}), session_name, timeout_seconds)
 
-    def text(self, runid: int, timeout_seconds: float) -> Row | None:
-        """Command, message and status of one run, or None when it is purged or hidden."""
-        rows: list[Row] = self._session.read(lambda reader: reader.rows(TEXT, {"runid": runid}), timeout_seconds)
-        return rows[0] if rows else None
+    def log(self, runid: int, give: Give, timeout_seconds: float) -> LogChunk | None:
+        """What `give` makes of command and status of one run and of its message, which comes in parts; None when it is
+        purged or hidden."""
+
+        def work(reader: Reader) -> LogChunk | None:
+            def read(first: int, count: int) -> str:
+                found = reader.rows(MESSAGE_PIECE, {"first": first + 1, "count": count, "runid": runid})
+                return str(found[0]["piece"] or "") if found else ""
+
+            rows = reader.rows(TEXT, {"runid": runid})
+            return give(rows[0], read_through(read, PIECE_CHARACTERS)) if rows else None
+
+        found: LogChunk | None = self._session.read(work, timeout_seconds)
+        return found
 
     def rerun_by_function(self, jobid: int, key: str, timeout_seconds: float) -> list[Row]:
         """The jobid of the one-shot entry made by the function of grants.sql."""

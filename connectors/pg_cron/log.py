@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from connectors.contract import LogChunk, NotSupported, RunRef
 from connectors.pg_cron import act, parse
 from connectors.pg_cron.client import PgCronClient
 from connectors.pg_cron.parse import Row
-from connectors.whole_log import piece_of
+from connectors.whole_log import piece_of_parts, without_last_newlines
 
 
 def chunk(client: PgCronClient, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk:
     """The tail (`start` None), or what follows the byte `start`. Raises NotSupported when the row is gone."""
     runid = act.runid_of(run)
-    row = client.text(runid, timeout_seconds) if runid is not None else None
-    if row is None:
+
+    def give(row: Row, message: Iterable[str]) -> LogChunk:
+        is_open = parse.STATES.get(str(row["status"])) not in parse.ENDED
+        return piece_of_parts(_parts(row, message), start, limit_bytes, is_open)
+
+    found = client.log(runid, give, timeout_seconds) if runid is not None else None
+    if found is None:
         raise NotSupported(f"run {run.attempt_key} of {run.job} has no row in cron.job_run_details any more")
-    is_open = parse.STATES.get(str(row["status"])) not in parse.ENDED
-    return piece_of(_whole(row), start, limit_bytes, is_open)
+    return found
 
 
-def _whole(row: Row) -> str:
-    message = str(row["message"] or "").rstrip("\n")
-    return f"{row['command']}\n" + (f"-- {row['status']}: {message}\n" if message else "")
+def _parts(row: Row, message: Iterable[str]) -> Iterator[str]:
+    yield f"{row['command']}\n"
+    lead = f"-- {row['status']}: "
+    for part in filter(None, without_last_newlines(message)):
+        yield lead + part
+        lead = ""
+    if not lead:
+        yield "\n"

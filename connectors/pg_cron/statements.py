@@ -107,8 +107,11 @@ FROM cron.job_run_details WHERE runid = %(runid)s
 """
 
 TEXT: LiteralString = """
-SELECT left(command, 200000) AS command, left(return_message, 67108864) AS message, status
-FROM cron.job_run_details WHERE runid = %(runid)s
+SELECT left(command, 200000) AS command, status FROM cron.job_run_details WHERE runid = %(runid)s
+"""
+
+MESSAGE_PIECE: LiteralString = """
+SELECT substr(return_message, %(first)s, %(count)s) AS piece FROM cron.job_run_details WHERE runid = %(runid)s
 """
 
 RERUN_DIRECT: LiteralString = """

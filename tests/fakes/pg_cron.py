@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from connectors.contract import HoldMark, NotSupported
-from connectors.pg_cron.client import BITE_ROWS, Left, Page, PgCronClient, Situation, Trace
+from connectors.contract import HoldMark, LogChunk, NotSupported
+from connectors.pg_cron.client import BITE_ROWS, Give, Left, Page, PgCronClient, Situation, Trace
 from connectors.pg_cron.parse import ENTRY_PREFIX, Row
 from connectors.pg_cron.rights import require_view
 from connectors.pg_cron.statements import HOLD_PREFIX
@@ -185,8 +185,9 @@ class FakeClient(PgCronClient):
     def _jobs(self) -> list[Row]:
         return [shown(row) for row in self._fake.jobs]
 
-    def text(self, runid: int, timeout_seconds: float) -> Row | None:
-        return next((dict(row) for row in self._fake.runs if row["runid"] == runid), None)
+    def log(self, runid: int, give: Give, timeout_seconds: float) -> LogChunk | None:
+        row = next((dict(row) for row in self._fake.runs if row["runid"] == runid), None)
+        return give(row, iter([str(row["message"] or "")])) if row else None
 
     def rerun_by_function(self, jobid: int, key: str, timeout_seconds: float) -> list[Row]:
         return [{"jobid": self._fake.add_entry(jobid, key)}]

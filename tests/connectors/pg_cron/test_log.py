@@ -1,0 +1,57 @@
+"""A long message of a run is read part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import pytest
+
+from connectors.contract import LogChunk, NotSupported, RunRef
+from connectors.pg_cron import log
+from connectors.pg_cron.client import PIECE_CHARACTERS, PgCronClient
+from connectors.transport.sql import PostgresSession
+
+RUN = RunRef("load", "7", "7", '{"runid": 7}')
+
+
+class Table:
+    """One row of cron.job_run_details; what was asked of it at once, at most."""
+
+    def __init__(self, message: str | None) -> None:
+        self.message, self.most = message, 0
+
+    def read(self, work: Callable[[Any], Any], timeout_seconds: float) -> Any:
+        return work(self)
+
+    def rows(self, statement: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:
+        first = int(values.get("first", 1)) - 1
+        told = self.message and self.message[first : first + int(values.get("count", 1 << 26))]
+        self.most = max(self.most, len(told or "") * ("return_message" in statement))
+        return [{"command": "SELECT 1", "status": "failed", "message": told, "piece": told}]
+
+
+def chunk(table: Table, start: str | None = None, limit: int = 100_000) -> LogChunk:
+    return log.chunk(PgCronClient(cast(PostgresSession, table), "headway"), RUN, start, limit, 5)
+
+
+def test_a_long_message_is_never_held_whole() -> None:
+    table = Table("0123456789" * (PIECE_CHARACTERS // 5) + "the end\n\n")
+    told = chunk(table)
+    assert told.text.endswith("the end\n")
+    assert (True, True) == (told.cut, table.most <= PIECE_CHARACTERS)
+    assert chunk(table, "0", 30).text == "SELECT 1\n-- failed: 0123456789"
+
+
+@pytest.mark.parametrize("message", [None, "", "\n"])
+def test_no_message_leaves_the_command_alone(message: str | None) -> None:
+    assert "SELECT 1\n" == chunk(Table(message)).text
+
+
+def test_a_run_that_is_purged_says_so() -> None:
+    class Empty(Table):
+        def rows(self, statement: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:
+            return []
+
+    with pytest.raises(NotSupported, match="has no row in cron"):
+        chunk(Empty(None))
