@@ -103,9 +103,11 @@ class Keeping(OpenHold):
         )  # fmt: skip
 
     def _kept_for_plan(self) -> HoldDecision | None:
-        """Said once: it ran out, and a plan that would hold its job itself still repairs what that reads."""
+        """Said once: it ran out, and a plan that would hold its job itself still repairs what that reads. What cannot
+        be let go says so on."""
         hold = self._hold
-        if not hold.until <= self._now < hold.lasts_until or hold.words == KEPT_FOR_PLAN:
+        is_said = hold.words == KEPT_FOR_PLAN or hold.words.startswith(NOT_LET_GO)
+        if is_said or not hold.until <= self._now < hold.lasts_until:
             return None
         event = f"{self._name} is held on {KEPT_FOR_PLAN}: the hold by {hold.held_by} is over"
         return self._to(HoldState.HELD, event, words=KEPT_FOR_PLAN)

@@ -13,7 +13,7 @@ from console.control.expected import expectations
 from console.control.held import kept_back_by
 from console.model.decisions import HoldDecision
 from console.model.modes import Modes, Switched
-from console.model.words import HoldState
+from console.model.words import NOT_LET_GO, HoldState
 from tests.control.stage import EXTRACT, LOAD, Stage
 from tests.control.test_holds import failed, reason, repaired
 from tests.factories import at
@@ -65,6 +65,21 @@ def test_it_is_asked_again_after_pauses_that_double_up_to_an_hour() -> None:
     assert timedelta(minutes=5) <= pauses[0] < timedelta(minutes=7)
     assert all(after >= min(2 * before, timedelta(hours=1)) for before, after in pairwise(pauses[1:]))
     assert timedelta(hours=1) <= pauses[-1] < timedelta(minutes=62)
+
+
+def test_what_cannot_be_let_go_stays_so_though_a_plan_would_hold_its_job() -> None:
+    """Each refusal was followed by "held on while a plan repairs what it reads", and by its run being awaited again."""
+    stage = refused_from("04:10")
+    stage.whole = False
+
+    def planned() -> None:
+        stage.held = {key: replace(one, plan_until=at("10:00", day=1)) for key, one in stage.held.items()}
+
+    stage.when("04:20", planned)
+    stage.until("11:55")
+    words = stage.hold().words
+    assert (True, [NO_RIGHT]) == (words.startswith(NOT_LET_GO), stage.told), words
+    assert [] == [each for each in stage.events if "while a plan repairs" in each]
 
 
 def test_it_is_let_go_and_started_once_the_right_is_there() -> None:
