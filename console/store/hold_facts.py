@@ -15,18 +15,22 @@ from console.store.keys import unpack
 from console.store.questions import table
 from console.store.wire import Row, Wire
 
+_AWAITING = (
+    "SELECT t.job_id, max(t.parameters) AS parameters FROM plan g JOIN plan_step t ON t.plan_id = g.id"
+    " WHERE g.state IN ('running', 'paused', 'stopped') AND t.verb = 'hold' AND t.state = 'planned' GROUP BY t.job_id"
+)
+"""The jobs that a plan would hold, made once for all holds: plans that stopped may have thousands of steps."""
+# ruff: noqa: S608  (the statements are made of our own words; every value is bound)
 HOLDS = (
     "SELECT h.key, h.job_id, h.upstream_id, h.bd, h.kind, h.mode, h.state, h.held_by, h.why, h.until_us, h.due_us,"
     " h.period_key, h.placed_us, h.released_us, h.ended_us, h.release_key, h.start_key, h.words,"
     " (SELECT max(g.state) FROM plan_step t JOIN plan g ON g.id = t.plan_id WHERE t.action_key = h.key),"
-    " (SELECT max(t.parameters) FROM plan_step t WHERE t.plan_id IN (SELECT g.id FROM plan g WHERE g.state IN"
-    " ('running', 'paused', 'stopped')) AND t.job_id = h.job_id AND t.verb = 'hold' AND t.state = 'planned'),"
-    " p.state, p.words, p.ended_us, p.origin, r.state, r.words, r.ended_us, r.origin, s.state, s.words, s.ended_us,"
-    " s.origin FROM hold h LEFT JOIN action p ON p.key = h.key LEFT JOIN action r ON r.key = h.release_key"
-    " LEFT JOIN action s ON s.key = h.start_key"
+    " w.parameters, p.state, p.words, p.ended_us, p.origin, r.state, r.words, r.ended_us, r.origin, s.state, s.words,"
+    " s.ended_us, s.origin FROM hold h LEFT JOIN action p ON p.key = h.key LEFT JOIN action r ON r.key = h.release_key"
+    f" LEFT JOIN action s ON s.key = h.start_key LEFT JOIN ({_AWAITING}) w ON w.job_id = h.job_id"
 )
 _LATELY = (
-    f"{HOLDS} WHERE h.key IN (SELECT key FROM hold WHERE ended_us IS NULL"  # noqa: S608 - our own words
+    f"{HOLDS} WHERE h.key IN (SELECT key FROM hold WHERE ended_us IS NULL"
     " UNION SELECT key FROM hold WHERE ended_us >= ? UNION SELECT key FROM hold WHERE due_us >= ?) ORDER BY h.key"
 )
 """Three looks into indices: with OR, every hold that ever was would be walked at each evaluation."""
