@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -109,11 +110,17 @@ def _of_job(arguments: argparse.Namespace, reads: Reads, name: str) -> int:
     if arguments.json:
         print_json(arguments, {"job": row.name, "services": [_job_document(one) for one in found]})
     elif found:
-        print_table((Col("service", 12), *JOBS[1:]), [_job_row(one, one.service, now) for one in found])
+        print_table((Col("service", 12, middle=True), *JOBS[1:]), job_rows(found, now))
     else:
         why = "or it decides none of them, or none can be forecast: headway forecast"
         say_lines([f"no open service waits for {row.name}, {why}"])
     return Exit.OK
+
+
+def job_rows(found: Sequence[JobAheadView], now: datetime) -> list[tuple[str, ...]]:
+    """A row for each service day; of a service of which there are several, with the business date."""
+    many = {name for name, times in Counter(one.name for one in found).items() if times > 1}
+    return [_job_row(one, f"{one.service} {one.bd}" if one.name in many else one.service, now) for one in found]
 
 
 def _job_document(one: JobAheadView) -> dict[str, Any]:

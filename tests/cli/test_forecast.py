@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from connectors.contract import State
 from console.cli.exits import Exit
+from console.cli.forecast import job_rows
 from console.cli.main import main
 from console.control.moments import up
 from console.model.ids import micros
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
+from tests.tui.fake_ahead import EXTRACT, ahead
 
 __all__ = ["bench"]
 
@@ -159,3 +162,11 @@ def test_what_if_refuses_an_option_that_would_say_nothing(
 ) -> None:
     assert Exit.USAGE == main(["--store", bench.url, "what-if", *asked])
     assert words in capsys.readouterr().err
+
+
+def test_two_days_of_a_service_are_told_apart() -> None:
+    """Two rows of one name, of which one had no time at all."""
+    tonight = ahead("supply-plan", EXTRACT, act_by=None)
+    tomorrow = replace(tonight, bd="2026-11-20", deadline=tonight.deadline + timedelta(days=1))
+    names = [row[0] for row in job_rows([tonight, ahead("daily-revenue", EXTRACT), tomorrow], tonight.deadline)]
+    assert ["Supply plan 2026-11-19", "Daily revenue", "Supply plan 2026-11-20"] == names
