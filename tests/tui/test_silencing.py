@@ -80,3 +80,11 @@ async def test_an_order_that_may_not_be_given_any_more_is_named_in_words_that_cl
     await night.press("enter")
     await night.see("INC-0412: you are on it for 1h")
     assert "take INC-0412 for 1h" in orders
+
+
+@on_the_night()
+async def test_a_name_that_is_a_pattern_mutes_nothing_else(night: Night) -> None:
+    await night.see("Supply plan")
+    silence(cast(BaseScreen, night.app.screen), "job", "etl-hosts/db07:load *")
+    await night.see("more would be muted than job etl-hosts/db07:load *")
+    assert [] == night.requests.asked

@@ -19,6 +19,9 @@ ENDS = "headway silence lists and ends it"
 def silence(screen: BaseScreen, by: str, name: str) -> None:
     """`by`: the matcher that names it, "service", "system" or "job"; the name is one that there is."""
     shown = f"{by} {clean_line(name)}"
+    if "*" in name:
+        screen.notice(f"a * means any text, and more would be muted than {shown}: headway silence add", "warn")
+        return
 
     def long(text: str | None) -> None:
         if text is not None:
