@@ -66,6 +66,10 @@ class Group:
         """The runs that nothing upstream explains."""
         return [self.root] if self.root is not None else self.causes
 
+    def to_mend(self) -> list[int]:
+        """The jobs whose owners can mend it: the one that loses the minutes where nothing failed, else the roots'."""
+        return [self.lost_by] if self.lost_by is not None else [run.job_id for run in self.roots()]
+
     def holds(self, job_id: int | None, bd: date) -> bool:
         """True when this job is red here on that date."""
         return any(run.job_id == job_id and run.bd == bd for run in self.red)

@@ -191,9 +191,9 @@ def _failed_since(case: Case) -> datetime:
 
 
 def _owner(picture: Picture, case: Case, services: Sequence[HurtServiceVerdict]) -> tuple[str, str]:
-    """Owner and runbook: the root job's, or what all of a shared root say; else those of the service that is due
+    """Owner and runbook: of the job that is to be mended, or what all of several say; else of the service that is due
     first. A target that serves several owners is none of theirs."""
-    jobs = [picture.job(run.job_id) for run in case.group.roots()]
+    jobs = [picture.job(each) for each in case.group.to_mend()]
     known = {each.name: each for each in picture.estate.services}
     hurt = [known[each.service] for each in services if each.service in known]
     whose = [each.owner for each in hurt]

@@ -51,12 +51,17 @@ class Alarm:
     """How many of `days` are known by a back-test, not by what was told of them."""
 
     @property
+    def is_learned(self) -> bool:
+        """Whether enough days are known for the alarm to keep its budget: then whoever is at risk is told."""
+        return self.days >= self.budget
+
+    @property
     def words(self) -> str:
         """ "at risk from 25 % on: 12 of 30 days in time are known (2 told, 10 back-tested); then by its risk, 10 %, and
         its own past"."""
         risk, first = f"its risk, {percent(self.risk)}", f"at risk from {percent(self.late)} on"
         known = f"{self.days} of {self.budget} days in time are known{self._by(' ({})')}"
-        if self.days < self.budget:
+        if not self.is_learned:
             return (
                 f"{first}, its risk: {known}"
                 if self.late == self.risk

@@ -1,9 +1,10 @@
 """Promises that are not kept though nothing failed: people are told of causes alone, so such a service day is one.
 
 A job that nobody starts is neither red nor missed where no clock starts it, and what takes too long may have no past
-that says so. A service day that will be delivered after its deadline, or was not by then, and that no other incident
-tells, is told as a cause whose root is its terminal. It goes on until the day is delivered, or surely will be in time;
-or until something fails that explains it: then the incident goes on with that as its root.
+that says so. A service day that will be delivered after its deadline, is at risk by an alarm that keeps its budget of
+false ones, or was not delivered by then, and that no other incident tells, is told as a cause whose root is its
+terminal. It goes on until the day is delivered, or surely will be in time; or until something fails that explains it:
+then the incident goes on with that as its root.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from console.control.cases import Case, cases
 from console.control.causes import Group
 from console.control.expected import has_started
 from console.control.fingerprint import Day, told_before
-from console.control.forecast import Forecast
+from console.control.forecast import Finish, Forecast
 from console.control.hits import hits
 from console.control.nodes import How
 from console.control.picture import Picture
+from console.control.risk import alarm_of
 from console.control.rules.look import no_run
 from console.control.services import verdict
 from console.control.words import moment
@@ -75,7 +77,7 @@ def _explain(
 def _is_lost(picture: Picture, day: Forecast, is_told: bool) -> bool:
     """By its own forecast. What is told already goes on while it may still be late, so that it does not end and begin
     in turns."""
-    if day.deadline >= picture.now and (day.finish is None or day.finish.p90 <= day.deadline):
+    if day.deadline >= picture.now and (day.finish is None or _is_calm(day, day.finish)):
         return False
     if day.deadline >= picture.now and not _has_begun(picture, day):
         return False
@@ -86,7 +88,22 @@ def _is_lost(picture: Picture, day: Forecast, is_told: bool) -> bool:
         return False  # its checks are causes themselves
     if is_told:
         return said.timeliness is not Timeliness.NO_ESTIMATE
+    if said.timeliness is Timeliness.AT_RISK:
+        return _keeps_its_budget(picture, day)
     return said.timeliness in _LOST and picture.now - day.deadline < NEWS
+
+
+def _is_calm(day: Forecast, finish: Finish) -> bool:
+    """Whether it is hardly late, without a look at all that is known of it."""
+    return finish.p90 <= day.deadline and (day.odds is None or day.odds.late < day.service.risk)
+
+
+def _keeps_its_budget(picture: Picture, day: Forecast) -> bool:
+    """Whether the alarm of its service is a false one as rarely as it may be: before its past says so, whoever is at
+    risk is shown and not called for."""
+    promise = day.service.promise
+    peaks = picture.estate.peaks.get(day.service.name, ())
+    return day.odds is not None and alarm_of(day.service.risk, promise.false_alarm_days, peaks).is_learned
 
 
 def _has_begun(picture: Picture, day: Forecast) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import time
+from typing import Any
 
 import pytest
 
@@ -11,7 +13,8 @@ from connectors.contract import Schedule, State
 from console.control.evaluate import evaluate
 from console.control.forecast.foresee import Foresight
 from console.control.touched import part_with
-from console.model.decisions import IncidentDecision, ServiceDayVerdict
+from console.model.decisions import Decisions, IncidentDecision, ServiceDayVerdict
+from console.model.forecasts import Peak
 from console.model.values import Stood
 from console.model.words import AlertKind, Timeliness
 from tests.control.ledger import Ledger
@@ -182,16 +185,21 @@ def test_a_schedule_that_cannot_keep_the_promise_is_told_when_its_night_begins()
     assert [AlertKind.OPENED] == kinds(ledger)
 
 
-def lost_by_the_extraction(now: str) -> tuple[IncidentDecision, ServiceDayVerdict]:
-    """It took 130 minutes instead of 30; the load goes on, and the mart is what delivers."""
-    history = pasts(slow(5, 30.0))
-    seen = estate_of(history)
-    seen = replace(seen, services=(replace(DAILY, deadline=time(6, 10)),))
+def slow_extraction(now: str, deadline: time = time(6, 10), peaks: Sequence[Peak] = (), **more: Any) -> Decisions:
+    """It took 130 minutes instead of 30; the load goes on, and the mart is what delivers. `more`: of the extraction."""
+    seen = estate_of(pasts(slow(5, 30.0)))
+    first = replace(seen.jobs[FIRST.id], **more)
+    promised = replace(DAILY, deadline=deadline)
+    seen = replace(seen, jobs={**seen.jobs, first.id: first}, services=(promised,), peaks={DAILY.name: peaks})
     runs = (
         run(1, FIRST, "03:10", started_at=at("03:10"), ended_at=at("05:20")),
         run(2, SECOND, "05:20", State.RUNNING, period_at=None, bd=NIGHT),
     )
-    found = evaluate(replace(seen, runs=runs), at(now), foresee=Foresight())
+    return evaluate(replace(seen, runs=runs), at(now), foresee=Foresight())
+
+
+def lost_by_the_extraction(now: str, **more: Any) -> tuple[IncidentDecision, ServiceDayVerdict]:
+    found = slow_extraction(now, **more)
     (incident,) = (one for one in found.incidents if one.bd == NIGHT)
     return incident, next(one for one in found.service_days if one.bd == NIGHT)
 
@@ -209,3 +217,24 @@ def test_the_job_that_lost_the_minutes_is_named_as_why_does_not_the_last_one_of_
     assert day.reason.endswith("; cause: etl/extract")
     (notice,) = incident.notices
     assert "dwh/mart is not done in time because of etl/extract, and nothing failed" in notice.plain_title
+
+
+def test_the_owner_of_the_job_that_lost_the_minutes_is_told_what_it_is() -> None:
+    incident, _ = lost_by_the_extraction("05:30", owner="etl", notify=("etl-team",))
+    assert "etl" == incident.owner
+    assert [("etl-team", "technical")] == [(each.route, each.words) for each in incident.notices]
+
+
+CALM = [Peak(0.05, was_late=False, is_told=False)] * 30
+
+
+@pytest.mark.parametrize("peaks, told", [(CALM[1:], False), (CALM, True)], ids=["29 days", "30 days"])
+def test_whoever_is_at_risk_is_called_for_once_the_alarm_keeps_its_budget(peaks: Sequence[Peak], told: bool) -> None:
+    found = slow_extraction("05:30", time(7, 7), peaks)
+    (day,) = (one for one in found.service_days if one.bd == NIGHT)
+    assert Timeliness.AT_RISK is day.timeliness, day.reason
+    tonight = [one for one in found.incidents if one.bd == NIGHT]
+    assert told is bool(tonight)
+    for incident in tonight:
+        assert incident.title.startswith("daily may be delivered after its deadline 07:07 UTC because of etl/extract")
+        assert [AlertKind.OPENED] == [one.kind for one in incident.notices]

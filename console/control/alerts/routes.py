@@ -1,4 +1,4 @@
-"""Who is told, and in which words: the root cause's owner what broke, the services that it hurts what that means."""
+"""Who is told, and in which words: who can mend the cause what broke, the services that it hurts what that means."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ def services_of(scene: Scene, subject: Subject, route: str) -> list[str]:
 
 
 def _asked(estate: Estate, case: Case, decision: IncidentDecision) -> Iterator[Asked]:
-    """Of each root's job where its system is live, of the hurt services that are, or of those that a finding's job
-    feeds. Where nobody is named for a root, the default route, and without one the services' routes, are told what
-    broke: somebody must be."""
+    """Of each job that is to be mended where its system is live, of the hurt services that are, or of those that a
+    finding's job feeds. Where nobody is named for such a job, the default route, and without one the services' routes,
+    are told what broke: somebody must be."""
     modes, hurt = estate.modes, {each.service for each in decision.services} or set(case.feeds)
     services = [service for service in estate.services if service.name in hurt]
-    roots, default = [estate.jobs[run.job_id] for run in case.group.roots()], estate.settings.default_route
+    roots, default = [estate.jobs[each] for each in case.group.to_mend()], estate.settings.default_route
     any_live = _any_live(estate, case) or any(modes.service_is_live(one.name) for one in services)
     for job in roots:
         forced = TECHNICAL if not hurt else ""
@@ -75,7 +75,7 @@ def _asked(estate: Estate, case: Case, decision: IncidentDecision) -> Iterator[A
 
 def _any_live(estate: Estate, case: Case) -> bool:
     """Whether a system is live in which the cause lies."""
-    systems = [estate.jobs[run.job_id].system for run in case.group.roots()]
+    systems = [estate.jobs[each].system for each in case.group.to_mend()]
     target = case.group.target
     return any(map(estate.modes.system_is_live, systems or [target.system if target is not None else ""]))
 

@@ -159,12 +159,18 @@ def _subject(picture: Picture, case: Case, decision: IncidentDecision, tiers: Ma
         decision,
         system=root.system if root is not None else target.system if target is not None else "",
         job=name,
-        job_owner=root.owner if root is not None else "",
+        job_owner=_owner_of(picture, case),
         tier=min((tiers[one.service] for one in decision.services if one.service in tiers), default=None),
         told=telling.told.get(number, ()),
         held=telling.held.get(number, ()),
         ack=ack if ack is not None and ack.until > picture.now else None,
     )
+
+
+def _owner_of(picture: Picture, case: Case) -> str:
+    """Of the one job that is to be mended; empty for a target, a check and several."""
+    to_mend = case.group.to_mend() if case.group.root is not None else []
+    return picture.job(to_mend[0]).owner if to_mend else ""
 
 
 def _days(fingerprint: str) -> frozenset[Day]:
