@@ -554,3 +554,23 @@ async def test_enter_twice_works_an_old_plan_out_anew_once_and_starts_it_once(ni
         await night.see("PLAN 1 running")
     assert before + 1 == night.requests.asked.count(("plan", 412))
     assert 1 == len(night.requests.started)
+
+
+@on_the_night(size=(120, 36))
+async def test_who_closes_the_box_while_it_is_worked_out_anew_is_told_that_it_is_another_plan(night: Night) -> None:
+    """What a person had changed was gone without a word."""
+    await planned(night)
+    await night.press("down", "down", "space")
+    await night.see("LEFT OUT 2")
+    await night.press("enter")
+    await night.see("Start the plan")
+    _moves_on(night)
+    with old_at_once():
+        night.requests.silent = True
+        await night.press("down", "enter")
+        await night.see("works out once more whether it is still the same plan")
+        await night.press("escape")
+        await night.see_gone("Start the plan")
+    night.requests.silent = False
+    await night.see("your changes to the one before are gone", "1 step in 1 system")
+    assert [] == night.requests.started

@@ -70,6 +70,7 @@ class BeginScreen(SendScreen[int]):
     def _renewed(self, words: str) -> None:
         self.renewing = False
         if not self.is_attached:
+            self.proposal.told(words)
             return
         if words or self.proposal.draft is None:
             self.proposal.notice(f"{words}; nothing was started", "warn")

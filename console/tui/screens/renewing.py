@@ -78,7 +78,7 @@ class RenewedDraft(BaseScreen):
         as_proposed = self.draft is not None and self.changes == Changes() and len(self.draft.steps) <= MOST_RENEWED
         was_asked = time.monotonic() <= self._asked_at + VALID_SECONDS
         if self.is_old and as_proposed and self.is_current and not was_asked:
-            self.renew(self._told)
+            self.renew(self.told)
 
     def renew(self, then: Callable[[str], None]) -> None:
         """`then` gets why it is another plan now, or why nobody knows; empty where it is the same."""
@@ -99,6 +99,7 @@ class RenewedDraft(BaseScreen):
         self.change(Changes())
         return f"{MOVED_ON}; your changes to the one before are gone" if changed else MOVED_ON
 
-    def _told(self, words: str) -> None:
+    def told(self, words: str) -> None:
+        """Says why it is another plan now, where it is."""
         if words:
             self.notice(words, "warn")
