@@ -64,7 +64,7 @@ def known(store: Store, now_us: int) -> Mapping[str, Known]:
     return {name: Known(shapes.get(name), frozenset(nights.get(name, ()))) for name in names}
 
 
-def begin_anew(store: Store, fence: int, service: str, shape: PastShape) -> None:
+def begin_anew(store: Store, fence: int | None, service: str, shape: PastShape) -> None:
     """From now on its back-tests are of that shape: those of before count no more."""
     with store.write(fence) as connection:
         lines = wire(connection)
@@ -76,7 +76,7 @@ def begin_anew(store: Store, fence: int, service: str, shape: PastShape) -> None
             lines.rows(_COUNT)
 
 
-def keep(store: Store, fence: int, nights: Iterable[Night], now_us: int) -> None:
+def keep(store: Store, fence: int | None, nights: Iterable[Night], now_us: int) -> None:
     """These, each once; what is too old to count goes."""
     with store.write(fence) as connection:
         lines = wire(connection)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 import pytest
@@ -14,8 +14,11 @@ from connectors.contract import State
 from console.control.evaluate import evaluate
 from console.control.forecast.back_test import FEWEST_NIGHTS, MOST_INSTANTS, BackTest, BackTested
 from console.control.forecast.foresee import Foresight
+from console.control.forecast.past_shape import shape_of
 from console.control.kept import kept_of
+from console.model.declared import Declared
 from console.model.history import UNKNOWN, History, PastRun, history_of
+from console.model.pools import DeclaredPool
 from console.model.values import Estate, RunFacts
 from tests.factories import NIGHT, at, estate, feeds, job, run, service
 
@@ -150,6 +153,48 @@ def test_it_is_what_the_engine_would_have_told_then(clock: str, running: int) ->
 
 def _older(history: History) -> History:
     return history_of([_run(history, place) for place in range(1, len(history))])
+
+
+def test_back_tests_hold_while_the_promise_stays_and_hardly_a_job_is_another() -> None:
+    seen = estate_of(pasts(slow(5)))
+    shape = shape_of(DAILY, seen.jobs)
+    assert not shape_of(replace(DAILY, risk=0.2, title="Otherwise", tier=3), seen.jobs).is_another(shape)
+    assert shape_of(replace(DAILY, deadline=time(6, 31)), seen.jobs).is_another(shape)
+    assert shape_of(replace(DAILY, calendar="workdays"), seen.jobs).is_another(shape)
+    assert shape_of(replace(DAILY, terminals=(2,)), seen.jobs).is_another(shape)
+    many = {number: job(number, f"etl/j{number}", "03:10") for number in range(10)}
+    whole = shape_of(DAILY, many)
+    two = many | {number: job(number, f"etl/j{number}", "03:40") for number in (0, 1)}
+    assert not shape_of(DAILY, two).is_another(whole)
+    assert shape_of(DAILY, two | {2: job(2, "etl/j2", "03:40")}).is_another(whole)
+    assert not shape_of(DAILY, {number: many[number] for number in range(8)}).is_another(whole)
+    assert shape_of(DAILY, {number: many[number] for number in range(7)}).is_another(whole)
+
+
+def test_a_task_is_read_as_its_dag_and_what_shares_a_pool_is_forecast_with_it() -> None:
+    """LOAD reads a task of EXTRACT; another service's job takes the only slot of the load's pool while that waits."""
+    history = pasts(slow(5, 30.0))
+    task = job(4, "etl/extract.rows", parent_id=1)
+    rival = job(5, "dwh/rival", "03:20")
+    begun = [at("03:20") - timedelta(days=back) for back in range(1, NIGHTS + 1)]
+    history |= {5: history_of([ran(900 + back, back, one, 90.0, due=True) for back, one in enumerate(begun, 1)])}
+    edges = [*feeds(task, LOAD), *feeds(LOAD, MART)]
+    told = at("03:30") - timedelta(days=3)
+    late = []
+    for pools in ((), (DeclaredPool("slots", ("dwh/load", "dwh/rival"), 1),)):
+        seen = estate(
+            EXTRACT, LOAD, MART, task, rival, feeds=edges, declared=Declared(pools=pools),
+            services=[replace(DAILY, deadline=time(6, 0)), service("rival", "07:00", rival)],
+            durations={job_id: tuple(of.takes) for job_id, of in history.items()},
+        )  # fmt: skip
+        seen = replace(seen, history=history)
+        test = BackTest(seen, kept_of(seen), seen.services[0], Foresight())
+        assert [1, 2, 3] == list(test.jobs)
+        late.append(test.late(night(3), told))
+    alone, beside = late
+    assert alone is not None
+    assert beside is not None
+    assert alone + 0.3 < beside
 
 
 def test_an_attempt_that_failed_is_red_from_when_it_failed_until_its_repair_begins() -> None:

@@ -157,6 +157,13 @@ def test_it_waits_while_an_evaluation_is_under_way_and_stops_when_asked(bench: B
     assert {} == nights(bench)
 
 
+def test_a_service_of_too_many_jobs_rests_on_what_is_told(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    lived(bench)
+    monkeypatch.setattr("console.engine.back_testing.MOST_JOBS", 1)
+    assert bench.parts.back_testing.round(bench.fence)
+    assert {} == nights(bench)
+
+
 def test_a_back_test_that_breaks_costs_no_other_service_its_own(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     lived(bench)
 

@@ -13,6 +13,7 @@ from tests.lab.postgres import PostgresServer
 from tests.store import (
     test_apply,
     test_audit,
+    test_back_tests,
     test_carrying,
     test_checks,
     test_config_sync,
@@ -48,6 +49,7 @@ SHARED = (
     test_config_sync,
     test_apply,
     test_past_forecasts,
+    test_back_tests,
     test_name_ends,
     test_reads,
     test_audit,
