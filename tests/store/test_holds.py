@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -17,7 +16,6 @@ from console.model.ids import micros
 from console.model.values import CancelFacts, Settings
 from console.model.views import ClockView
 from console.model.words import HoldState, Mode
-from console.store import hold_facts
 from console.store.apply import apply
 from console.store.errors import NotFound
 from console.store.estate import load
@@ -26,7 +24,6 @@ from console.store.known import known_jobs
 from console.store.marks import known_jobs as marked_jobs
 from console.store.marks import reconcile
 from console.store.reads import Reads
-from console.store.wire import wire
 from tests.store import test_apply
 from tests.store.estate import BD, EXTRACT, JOBS, LOAD, MIDNIGHT, Estate, at, failed, poll, run, running, set_clock
 
@@ -112,32 +109,6 @@ def test_a_try_of_last_week_for_a_start_that_is_still_ahead_is_not_forgotten(nig
     lately = hold(night, state=HoldState.FAILED, ended_at=at("03:05") - timedelta(days=9))
     decide(night, HoldDecision(lately, HoldState.PLACING))
     assert [KEY] == [one.key for one in stored(night)]
-
-
-def test_the_steps_of_plans_that_nobody_goes_on_with_are_walked_once_not_for_each_hold(night: Estate) -> None:
-    decide(night, *(HoldDecision(replace(hold(night), key=f"headway-{number:020}"), None) for number in range(200)))
-    with night.store.write(None) as connection:
-        connection.exec_driver_sql(
-            "INSERT INTO plan (id, key, kind, title, state, requested_by, requested_from, why, requested_us, at_once,"
-            " words, changed_seq) VALUES (7, 'k', 'backfill', '', 'stopped', 'mara', '', '', 0, 1, '', 0)"
-        )
-        connection.exec_driver_sql(
-            "INSERT INTO plan_step (plan_id, place, verb, period_key, parameters, after, wait_s, safety, saves,"
-            " preview, state, words) VALUES (7, ?, 'start', '', '{}', '[]', 0, 'ask', '[]', '{}', 'planned', '')",
-            [(place,) for place in range(1, 1001)],
-        )
-    thousands = 0
-
-    def counted() -> None:
-        nonlocal thousands
-        thousands += 1
-
-    with night.store.read() as connection:
-        raw: Any = connection.connection.driver_connection
-        raw.set_progress_handler(counted, 1000)
-        assert 200 == len(hold_facts.holds(wire(connection), 0))
-        raw.set_progress_handler(None, 0)
-    assert thousands < 200, "thousand steps of SQLite's machine"
 
 
 def test_an_action_that_was_withdrawn_is_taken_up_by_nobody(night: Estate) -> None:

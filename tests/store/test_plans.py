@@ -5,19 +5,23 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from console.model.decisions import HoldDecision
 from console.model.filters import JobFilter
-from console.store import polling
+from console.store import hold_facts, polling
 from console.store.open import Store
 from console.store.reads import Reads
 from console.store.reads.link import Row, SqliteLink
-from console.store.wire import SqliteWire
+from console.store.wire import SqliteWire, wire
 from tests.store.estate import JOBS, Estate, failed, run, running
 from tests.store.test_apply import day, decide, expected, incident
+from tests.store.test_holds import decide as decide_holds
+from tests.store.test_holds import hold
 
 SCAN_OF_RUN = re.compile(
     r"SCAN (run|r|x|p|attempt|a|latest_run|l)\b(?! USING (COVERING )?INDEX (latest_attention|action_requested))"
@@ -127,3 +131,31 @@ def test_open_runs_are_found_by_their_own_index(store: Store) -> None:
         assert any(index in plan for plan in found), (index, found)
     assert [] == [plan for plan in found if SCAN_OF_RUN.search(plan) and "run_open" not in plan]
     assert polling.open_runs(store, 1) == []
+
+
+def test_the_steps_of_plans_that_nobody_goes_on_with_are_walked_once_not_for_each_hold(night: Estate) -> None:
+    decide_holds(
+        night, *(HoldDecision(replace(hold(night), key=f"headway-{number:020}"), None) for number in range(200))
+    )
+    with night.store.write(None) as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO plan (id, key, kind, title, state, requested_by, requested_from, why, requested_us, at_once,"
+            " words, changed_seq) VALUES (7, 'k', 'backfill', '', 'stopped', 'mara', '', '', 0, 1, '', 0)"
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO plan_step (plan_id, place, verb, period_key, parameters, after, wait_s, safety, saves,"
+            " preview, state, words) VALUES (7, ?, 'start', '', '{}', '[]', 0, 'ask', '[]', '{}', 'planned', '')",
+            [(place,) for place in range(1, 1001)],
+        )
+    thousands = 0
+
+    def counted() -> None:
+        nonlocal thousands
+        thousands += 1
+
+    with night.store.read() as connection:
+        raw: Any = connection.connection.driver_connection
+        raw.set_progress_handler(counted, 1000)
+        assert 200 == len(hold_facts.holds(wire(connection), 0))
+        raw.set_progress_handler(None, 0)
+    assert thousands < 200, "thousand steps of SQLite's machine"
