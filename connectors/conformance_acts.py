@@ -108,6 +108,7 @@ class ActsConformance(World):
         run, key = self.a_running_run(), new_key()
         with self.opened() as connector:
             preview = self.allowed(connector, Ask(Verb.CANCEL, ref(run), run.state, {"why": "it hangs"}))
+            assert preview.overlap is None, f"what is to end is told as in the way of its own end: {preview.overlap}"
             assert self.sent(connector, preview, key), "no native reference"
         with self.opened() as connector:
             ended = self.wait("the end of the cancelled run", lambda: self.ended(connector, run))

@@ -26,6 +26,7 @@ from connectors.http.client import HttpClient, filled, is_known_below
 from connectors.http.options import PLACE, VerbCall
 from connectors.mapping import read_run, text_at
 from connectors.transport.deadline import Deadline
+from connectors.words import STARTING
 
 BEFORE = timedelta(minutes=5)
 """Two clocks may differ by so much: from so long before it was sent the runs are looked through."""
@@ -46,12 +47,12 @@ def preview(client: HttpClient, ask: Ask, timeout_seconds: float) -> Preview:
         raise NotSupported(unnamed(ask.verb))
     values = {"id": ask.run.native_ref, "job": ask.run.job, "period": ask.run.period_key}
     shown = json.dumps(filled(call.body, {**values, "key": KEY})) if call.body is not None else ""
-    path = PLACE.sub(lambda match: str({**values, "key": KEY}[match[1]]), call.path)
+    path = PLACE.sub(lambda match: str({**values, "key": KEY}[match[1]]) or f"<{match[1]}>", call.path)
     return Preview(
         verb=f"{call.method} {call.path}",
         words=f"{name} {ask.run.job} by {call.method} {path}",
         scope=f"run {ask.run.attempt_key} of {ask.run.job}" if ask.run.attempt_key else f"job {ask.run.job}",
-        overlap=None if ask.state is not State.RUNNING else "a run of it is running",
+        overlap="a run of it is running" if ask.verb in STARTING and ask.state is State.RUNNING else None,
         native_calls=(f"{call.method} {client.door.base_url}{path} {shown}".rstrip(),),
         refused=_refused(ask, call) or _not_found_again(client, ask.verb, Deadline(timeout_seconds)),
         plan={"verb": name, **values},

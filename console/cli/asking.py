@@ -95,22 +95,22 @@ def confirmed(arguments: argparse.Namespace, job: str, data: dict[str, Any], ver
         return True
     if not sys.stdin.isatty():
         raise Stop(Exit.USAGE, "nothing was sent: add --yes to send without a terminal")
-    if verb is Verb.RERUN and data.get("safety") == "safe" and not overlaps(arguments, data):
+    if verb is Verb.RERUN and data.get("safety") == "safe" and not overlaps(arguments, data, verb):
         return agreed("send it?")
     why = "not declared safe: " if verb in STARTING else ""
     short = str(data.get("confirm", job))
     return typed(f"{why}type {short} to send it: ") in (short, job, job.partition("/")[2])
 
 
-def overlaps(arguments: argparse.Namespace, data: dict[str, Any]) -> bool:
-    """True where it runs now and may not simply wait for that."""
-    return bool(data.get("overlap")) and getattr(arguments, "overlap", None) != "queue"
+def overlaps(arguments: argparse.Namespace, data: dict[str, Any], verb: Verb) -> bool:
+    """True where it would run beside what runs now, and may not simply wait for that."""
+    return verb in STARTING and bool(data.get("overlap")) and getattr(arguments, "overlap", None) != "queue"
 
 
-def refuse_overlap(arguments: argparse.Namespace, job: str, data: dict[str, Any]) -> None:
+def refuse_overlap(arguments: argparse.Namespace, job: str, data: dict[str, Any], verb: Verb) -> None:
     """Raises Stop where it runs now and nobody chose to send it then. At the terminal, typing its name chooses."""
     choice = getattr(arguments, "overlap", None)
-    if overlaps(arguments, data) and choice != "allow" and (arguments.yes or choice == "refuse"):
+    if overlaps(arguments, data, verb) and choice != "allow" and (arguments.yes or choice == "refuse"):
         words = "--overlap queue waits until it is over, --overlap allow sends it all the same"
         raise Stop(Exit.REFUSED, f"{job}: {data['overlap']}; nothing was sent. {words}")
 

@@ -86,7 +86,7 @@ def step(arguments: argparse.Namespace, job: str, wish: Wish, steps: Sequence[An
     reason_first(arguments, lambda: requests.check([wish]))
     if arguments.dry_run:
         return Exit.OK
-    refuse_overlap(arguments, job, data)
+    refuse_overlap(arguments, job, data, wish.verb)
     if not confirmed(arguments, job, data, wish.verb):
         raise Stop(Exit.REFUSED, "nothing was sent")
     overlap = getattr(arguments, "overlap", None) or overlap_shown(data)  # that one: refused above, or typed

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from connectors.contract import Ask, Capability, Connector, Preview, RunRef, State, Verb
+from connectors.contract import Ask, Capability, Connector, NotSupported, Preview, RunRef, State, Verb
 from connectors.words import STARTING
 from console.clean import clean, clean_line
 from console.engine.doors import Place
@@ -16,6 +16,7 @@ from console.store.asked import ActionRow
 from console.store.open import Store
 
 MARKS = (Verb.MARK_OK, Verb.SKIP)
+NEVER_BEGAN = "it never began, and has nothing at its source to run again: this starts it"
 NOT_BEGUN = (State.HELD, State.WAITING)
 """What of the open states a mark may end: nothing of it runs."""
 
@@ -93,8 +94,21 @@ def is_asserted(place: Place, ask: Ask) -> bool:
 
 
 def preview_there(connector: Connector, place: Place, ask: Ask, seconds: float) -> Preview:
-    """The connector's preview, or ours of a mark that it cannot set. Raises ConnectorError."""
-    return asserted(ask) if is_asserted(place, ask) else connector.preview(ask, seconds)
+    """The connector's preview, or ours of a mark that it cannot set; of a rerun of what never began its start, where
+    its source runs nothing again that it has no run of. Raises ConnectorError."""
+    if is_asserted(place, ask):
+        return asserted(ask)
+    if ask.verb is not Verb.RERUN or ask.run.attempt_key or Capability.START not in place.system.capabilities:
+        return connector.preview(ask, seconds)
+    try:
+        again = connector.preview(ask, seconds)
+        if not again.refused:
+            return again
+    except NotSupported as error:
+        again = Preview("rerun", str(error), ask.run.job, refused=str(error))
+    period = {"period_at": ask.run.period_key} if ask.run.period_key else {}
+    begun = connector.preview(Ask(Verb.START, ask.run, ask.state, period), seconds)
+    return again if begun.refused else replace(begun, notes=(NEVER_BEGAN, *begun.notes))
 
 
 def asserted(ask: Ask) -> Preview:

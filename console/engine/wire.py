@@ -56,7 +56,7 @@ class Wire:
     def preview(self, action: ActionRow, ask: Ask) -> Preview:
         """What it would send now. Raises ConnectorError."""
         with self._at("asking", action) as connector:
-            return connector.preview(ask, PREVIEW_SECONDS)
+            return previews.preview_there(connector, self._doors.places[action.target_id], ask, PREVIEW_SECONDS)
 
     def act(self, action: ActionRow, preview: dict[str, Any]) -> ActionStep:
         """Sends it once; what came of it. The intent is committed by now."""

@@ -167,6 +167,16 @@ def test_a_rerun_over_a_run_that_goes_on_needs_a_choice(able: Bench, capsys: pyt
     )
 
 
+def test_a_cancel_of_what_runs_is_not_in_its_own_way(able: Bench) -> None:
+    """Whatever its connector says: it was refused with two options that it does not have."""
+    able.scheduler.attempt("extract", "a2", State.RUNNING, present())
+    able.poller.poll_once(able.fence)
+    able.scheduler.overlap = "a run of it is running"
+    with at_work(able):
+        main(["--store", able.url, "cancel", "fake/extract", "--yes", "--why", "it hangs", "--timeout", "5"])
+    assert [("cancel", "extract")] == able.scheduler.done
+
+
 def test_the_choice_counts_beside_ones_own_rerun_too(able: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     """The first one waits; a second one by choice waits behind it, and is not sent over what has not been sent."""
     able.scheduler.overlap = "extract runs since 03:10"

@@ -41,6 +41,12 @@ def unmarked(tmp_path: Path) -> Iterator[Bench]:
     yield from _bench(tmp_path, UNMARKED)
 
 
+@pytest.fixture
+def unstarted(tmp_path: Path) -> Iterator[Bench]:
+    """One that can do everything but start a job."""
+    yield from _bench(tmp_path, ALL - {Capability.START})
+
+
 def _bench(folder: Path, capabilities: frozenset[Capability]) -> Iterator[Bench]:
     scheduler = FakeScheduler(capabilities=capabilities)
     scheduler.job("extract")
@@ -155,15 +161,47 @@ def test_a_mark_that_the_scheduler_cannot_take_is_asserted_here_and_nothing_leav
     assert asserted[3].endswith(": loaded by hand")
 
 
-def test_a_mark_of_a_run_that_never_was_is_asserted_though_the_scheduler_takes_marks(able: Bench) -> None:
-    """A missed run has no row at its source that could be marked."""
-    run_id = run_of(able, State.FAILED)
-    with able.store.write(None) as connection:
+def missed(bench: Bench) -> int:
+    """The id of a run that its source knows nothing of."""
+    run_id = run_of(bench, State.FAILED)
+    with bench.store.write(None) as connection:
         connection.exec_driver_sql(
             "UPDATE run SET state = 'missed', attempts = 0, attempt_id = NULL, native_state = ''"
         )
         connection.exec_driver_sql("DELETE FROM attempt")
-    able.scheduler.runs.clear()
+    bench.scheduler.runs.clear()
+    return run_id
+
+
+@pytest.mark.parametrize("unknown, arrives", [(None, "rerun"), ("no run that could be named", "start")])
+def test_a_rerun_of_what_never_began_is_its_start_where_its_source_has_nothing_to_run_again(
+    able: Bench, unknown: str | None, arrives: str
+) -> None:
+    """As a plan starts it; it was refused, though `why` had named the rerun."""
+    run_id = missed(able)
+    able.scheduler.unknown = unknown
+    question = able.requests().preview(Wish(Verb.RERUN, run_id))
+    able.parts.answers.step(able.fence)
+    able.parts.answers.close()
+    shown = able.requests().wait(question, 10).data
+    assert (arrives, None) == (shown["plan"]["verb"], shown["refused"])
+    key = act(able, Wish(Verb.RERUN, run_id))
+    assert ("sent", [(arrives, "extract")]) == (told(able, key)[0], able.scheduler.done)
+    assert ({} if unknown is None else {"period_at": able.scheduler.asks[-1].run.period_key}) == dict(
+        able.scheduler.asks[-1].parameters
+    )
+
+
+def test_a_rerun_of_what_never_began_is_refused_where_its_system_starts_nothing(unstarted: Bench) -> None:
+    run_id = missed(unstarted)
+    unstarted.scheduler.unknown = "no run that could be named"
+    key = act(unstarted, Wish(Verb.RERUN, run_id))
+    assert (("refused", "no run that could be named"), []) == (told(unstarted, key), unstarted.scheduler.done)
+
+
+def test_a_mark_of_a_run_that_never_was_is_asserted_though_the_scheduler_takes_marks(able: Bench) -> None:
+    """A missed run has no row at its source that could be marked."""
+    run_id = missed(able)
     key = act(able, Wish(Verb.SKIP, run_id, why="a holiday"))
     assert ("verified", []) == (told(able, key)[0], able.scheduler.done)
     assert [("skipped", "asserted")] == rows(able, "SELECT state, evidence FROM run WHERE id = ?", run_id)

@@ -98,6 +98,8 @@ class FakeScheduler:
     overlap: str | None = None
     refused: str | None = None
     """What previews say."""
+    unknown: str | None = None
+    """What they say of a rerun of a run that has no attempt here."""
     done: list[tuple[str, str]] = field(default_factory=list)
     """(verb, job) of what arrived."""
     asks: list[Ask] = field(default_factory=list)
@@ -205,12 +207,15 @@ class FakeConnector:
         if ask.verb is Verb.BACKFILL and ask.parameters.get("do") == "list":
             return Preview("list", "", "", refused="a list", backfills=tuple(self._scheduler.backfills))
         verb = "run again" if ask.verb is Verb.RERUN else f"native {ask.verb}"
+        unknown = self._scheduler.unknown if ask.verb is Verb.RERUN and not ask.run.attempt_key else None
         return Preview(
             verb,
             f"{verb.partition(' ')[0]} {ask.run.job} again" if ask.verb is Verb.RERUN else f"{ask.verb} {ask.run.job}",
             "1 run",
             overlap=self._scheduler.overlap,
-            refused=self._scheduler.refused or (unwritable(asked_hold(ask)) if ask.verb is Verb.HOLD else None),
+            refused=self._scheduler.refused
+            or unknown
+            or (unwritable(asked_hold(ask)) if ask.verb is Verb.HOLD else None),
             plan={"job": ask.run.job, "verb": ask.verb.value, "parameters": dict(ask.parameters)},
         )
 

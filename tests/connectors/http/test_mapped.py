@@ -19,6 +19,7 @@ from connectors.conformance_replies import GONE
 from connectors.conformance_support import identity
 from connectors.contract import (
     AccessRefused,
+    Ask,
     CannotTell,
     Capability,
     Connector,
@@ -389,6 +390,26 @@ def test_a_run_that_ended_by_itself_is_no_cancel_that_worked() -> None:
     assert "it ended by itself" in str(told)
     row |= {"status": "stopped"}
     assert isinstance(connector.look_up(preview, "headway-" + "a" * 20, 5), Found)
+
+
+def test_what_is_cancelled_is_not_told_as_in_its_own_way() -> None:
+    fake = HomeGrown()
+    fake.run("load", "active", fake.now)
+    connector = opened(fake)
+    run = next(run for poll in TestHomeGrown().bites(connector, "") for run in poll.runs if run.state.is_open)
+    asked = TestHomeGrown().ask(run)
+    told = {verb: connector.preview(replace(asked, verb=verb), 5).overlap for verb in (Verb.CANCEL, Verb.RERUN)}
+    assert {Verb.CANCEL: None, Verb.RERUN: "a run of it is running"} == told
+
+
+def test_a_run_that_has_no_id_is_shown_as_a_place_and_refused() -> None:
+    missed = Ask(Verb.RERUN, RunRef("load", "2026-11-22T02:08:00Z", "", ""), State.MISSED)
+    preview = opened(HomeGrown()).preview(missed, 5)
+    assert "load 2026-11-22T02:08:00Z has no run at its source" in str(preview.refused)
+    assert ([], True) == (
+        [one for one in preview.native_calls if "//" in one.partition("://")[2]],
+        "<id>" in preview.words,
+    )
 
 
 # -- what a mapping must say ------------------------------------------------------------------------------------------
