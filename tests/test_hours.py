@@ -12,9 +12,15 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-FILES = ("cli/test_extend.py", "cli/test_why.py")
-"""Small files whose services are due two hours from now, and which read what a person is told of it."""
 LATE = datetime(2026, 12, 31, 22, 10, tzinfo=UTC)
+MIDNIGHT = datetime(2028, 3, 1, 0, 0, 5, tzinfo=UTC)
+HOURS: dict[str, tuple[datetime, tuple[str, ...]]] = {
+    "a deadline of the next day, month and year": (LATE, ("cli/test_extend.py", "cli/test_why.py")),
+    "runs of some minutes ago, which are of the day before": (
+        MIDNIGHT, ("cli/test_handover.py", "engine/test_regrouped.py", "engine/test_log_differences.py"),
+    ),
+}  # fmt: skip
+"""What differs at that hour, and small files that would tell otherwise then."""
 COMPILER = shutil.which("cc")
 
 
@@ -29,13 +35,15 @@ def shifted_clock(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.deep
-def test_what_is_told_of_a_deadline_holds_where_it_is_of_the_next_day_month_and_year(shifted_clock: Path) -> None:
-    ahead = int((LATE - datetime.now(UTC)).total_seconds())
+@pytest.mark.parametrize("what", HOURS)
+def test_the_suite_holds_at_another_hour(shifted_clock: Path, what: str) -> None:
+    hour, files = HOURS[what]
+    ahead = int((hour - datetime.now(UTC)).total_seconds())
     known = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     shifted = {**known, "LD_PRELOAD": str(shifted_clock), "SHIFT_SECONDS": str(ahead)}
     looked = [sys.executable, "-c", "import datetime; print(datetime.datetime.now(datetime.UTC).isoformat())"]
     shown = subprocess.run(looked, env=shifted, capture_output=True, text=True, check=True, timeout=60).stdout
-    assert LATE - timedelta(seconds=1) <= datetime.fromisoformat(shown.strip()) < LATE + timedelta(minutes=2)
-    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *(str(HERE / name) for name in FILES)]
+    assert hour - timedelta(seconds=1) <= datetime.fromisoformat(shown.strip()) < hour + timedelta(minutes=2)
+    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *(str(HERE / name) for name in files)]
     done = subprocess.run(argv, env=shifted, cwd=HERE.parent, capture_output=True, text=True, timeout=280)
     assert 0 == done.returncode, done.stdout[-8000:]
