@@ -22,7 +22,20 @@ GOOD, BAD = "default/good", "default/bad"
 CRON = "/apis/batch/v1beta1/namespaces/default/cronjobs"
 JOBS = "/apis/batch/v1/namespaces/default/jobs"
 DUE = datetime(2026, 11, 19, 3, 0, tzinfo=UTC)
-LONG_AGO = datetime(2026, 11, 10, 3, 0, tzinfo=UTC)
+HOUR = (datetime.now(UTC) - timedelta(hours=2)).hour
+DAILY = f"0 {HOUR} * * *"
+"""Falls due while no test runs, at whatever hour that is."""
+
+
+def latest_due() -> datetime:
+    """When a CronJob that is `DAILY` was due last."""
+    now = datetime.now(UTC)
+    today = now.replace(hour=HOUR, minute=0, second=0, microsecond=0)
+    return today if today <= now else today - timedelta(days=1)
+
+
+LONG_AGO = latest_due() - timedelta(days=10)
+"""Not so long that the controller gives up counting what it missed, which it does after a hundred."""
 
 
 def connected(
@@ -79,7 +92,7 @@ def of(poll: Poll, job: str) -> list[RunRecord]:
 
 
 def let_it_be_late(cluster: KubeCluster, name: str) -> None:
-    """Its last start was long ago, so that the controller finds the latest 03:00 missed and starts it now."""
+    """Its last start was long ago, so that the controller finds its latest start missed and starts it now."""
     status = {"status": {"lastScheduleTime": instant_key(LONG_AGO)}}
     found = cluster.call("PATCH", f"{CRON}/{name}/status", status, MERGE)
     assert "HTTP" not in found, found
@@ -91,15 +104,9 @@ def jobs_of(cluster: KubeCluster, name: str) -> list[str]:
 
 
 def started(cluster: KubeCluster, name: str, **spec: Any) -> str:
-    """The Job that the controller itself makes of a new CronJob, for the latest 03:00."""
-    cluster.cronjob(name, schedule="0 3 * * *", suspend=True, **spec)
+    """The Job that the controller itself makes of a new CronJob, for its latest instant."""
+    cluster.cronjob(name, schedule=DAILY, suspend=True, **spec)
     let_it_be_late(cluster, name)
     cluster.call("PATCH", f"{CRON}/{name}", {"spec": {"suspend": False}}, MERGE)
     wait_until(lambda: jobs_of(cluster, name), f"the Job of {name}", 30, 0.1)
     return jobs_of(cluster, name)[0]
-
-
-def latest_three() -> datetime:
-    now = datetime.now(UTC)
-    today = now.replace(hour=3, minute=0, second=0, microsecond=0)
-    return today if today <= now else today - timedelta(days=1)

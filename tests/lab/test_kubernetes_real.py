@@ -20,7 +20,19 @@ from tests.connectors.kubernetes.support import cluster as fake_cluster
 from tests.connectors.kubernetes.support import more, opened
 from tests.lab.kubelet import FakeKubelet
 from tests.lab.kubernetes import MERGE, TOKEN, KubeCluster
-from tests.lab.kubesupport import BAD, CRON, DUE, GOOD, LONG_AGO, Kubelet, connected, jobs_of, let_it_be_late, started
+from tests.lab.kubesupport import (
+    BAD,
+    CRON,
+    DAILY,
+    DUE,
+    GOOD,
+    LONG_AGO,
+    Kubelet,
+    connected,
+    jobs_of,
+    let_it_be_late,
+    started,
+)
 from tests.lab.process import wait_until
 
 
@@ -77,13 +89,13 @@ class TestKubernetes(ConnectorConformance):
         return run
 
     def a_holdable_job(self) -> str:
-        row = self.cluster.cronjob("clock", schedule="0 3 * * *")
+        row = self.cluster.cronjob("clock", schedule=DAILY)
         if "HTTP" not in row:  # else it is there
             self.cluster.end(self.cluster.job("clock", row, LONG_AGO)["metadata"]["name"])
         return "default/clock"
 
     def let_it_fall_due(self, job_id: str) -> None:
-        """The latest 03:00 was missed: the controller starts it at once, unless it is suspended."""
+        """Its latest start was missed: the controller starts it at once, unless it is suspended."""
         name = job_id.partition("/")[2]
         let_it_be_late(self.cluster, name)
         if self.cluster.call("GET", f"{CRON}/{name}")["spec"]["suspend"]:

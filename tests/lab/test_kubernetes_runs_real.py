@@ -10,7 +10,19 @@ from connectors.conformance_holds import hold_ask, release_ask
 from connectors.contract import Ask, Evidence, NotSupported, RunRef, State, Verb, instant_key
 from connectors.kubernetes.connector import CONNECTOR
 from tests.lab.kubernetes import MERGE, KubeCluster
-from tests.lab.kubesupport import CRON, DUE, JOBS, Connect, jobs_of, latest_three, let_it_be_late, of, polled, started
+from tests.lab.kubesupport import (
+    CRON,
+    DAILY,
+    DUE,
+    JOBS,
+    Connect,
+    jobs_of,
+    latest_due,
+    let_it_be_late,
+    of,
+    polled,
+    started,
+)
 from tests.lab.process import wait_until
 
 
@@ -20,7 +32,7 @@ def test_the_period_of_a_run_is_the_instant_for_which_the_controller_made_it(
     job = started(kubernetes, "nightly")
     (waiting,) = of(polled(connect()), "default/nightly")
     assert (waiting.state, waiting.reason, waiting.native_state) == (State.QUEUED, "resource", "Pending")
-    assert waiting.period_at == latest_three()
+    assert waiting.period_at == latest_due()
     kubernetes.end(job)
     (run,) = of(polled(connect()), "default/nightly")
     assert (run.state, run.attempt_key) == (State.SUCCEEDED, waiting.attempt_key)
@@ -75,7 +87,7 @@ def test_what_a_cronjob_did_not_start_is_not_told_as_run_but_with_the_controller
     before = polled(connector)
     kubernetes.call("PATCH", f"{CRON}/busy", {"spec": {"schedule": "30 2 * * *"}}, MERGE)
     let_it_be_late(kubernetes, "busy")
-    kubernetes.cronjob("late", schedule="0 3 * * *", startingDeadlineSeconds=30)
+    kubernetes.cronjob("late", schedule=DAILY, startingDeadlineSeconds=30)
     let_it_be_late(kubernetes, "late")
 
     def reasons() -> str:
@@ -83,10 +95,10 @@ def test_what_a_cronjob_did_not_start_is_not_told_as_run_but_with_the_controller
 
     wait_until(lambda: "default/busy: JobAlreadyActive" in reasons(), "the reason under Forbid", 30, 0.5)
     late = of(polled(connect()), "default/late")  # of its last start, which the test made up, alone
-    assert [run for run in late if run.period_at == latest_three()] == []
+    assert [run for run in late if run.period_at == latest_due()] == []
     proved = polled(connector, before.cursor).seen_until
     assert proved is not None
-    assert proved > latest_three(), "without this the run that never came would not be called missed"
+    assert proved > latest_due(), "without this the run that never came would not be called missed"
     assert len(of(polled(connect()), "default/busy")) == 1
 
 
@@ -94,7 +106,7 @@ def test_held_cronjob_does_not_start_and_after_its_release_kubernetes_starts_the
     kubernetes: KubeCluster,
     connect: Connect,
 ) -> None:
-    kubernetes.cronjob("held", schedule="0 3 * * *")
+    kubernetes.cronjob("held", schedule=DAILY)
     connector, key = connect(), new_key()
     connector.act(connector.preview(hold_ask("default/held"), 30), key, 30)
     let_it_be_late(kubernetes, "held")
@@ -110,18 +122,18 @@ def test_job_made_by_hand_while_it_is_held_is_not_the_start_that_fell_due(
     kubernetes: KubeCluster, connect: Connect
 ) -> None:
     """Why the kind does not say that it starts what is held: Kubernetes would start it once more."""
-    kubernetes.cronjob("twice", schedule="0 3 * * *", concurrencyPolicy="Allow")
+    kubernetes.cronjob("twice", schedule=DAILY, concurrencyPolicy="Allow")
     connector, key, start = connect(), new_key(), new_key()
     connector.act(connector.preview(hold_ask("default/twice"), 30), key, 30)
     let_it_be_late(kubernetes, "twice")
-    due = instant_key(latest_three())
+    due = instant_key(latest_due())
     ask = Ask(Verb.START, RunRef("default/twice", due, "", ""), State.HELD, {"period_at": due})
     preview = connector.preview(ask, 30)
     assert any("makes up for that" in note for note in preview.notes)
     connector.act(preview, start, 30)
     connector.act(connector.preview(release_ask("default/twice", key), 30), new_key(), 30)
     wait_until(lambda: len(jobs_of(kubernetes, "twice")) == 2, "the start that Kubernetes makes up for", 30)
-    assert {run.period_at for run in of(polled(connector), "default/twice")} == {latest_three()}
+    assert {run.period_at for run in of(polled(connector), "default/twice")} == {latest_due()}
     assert not CONNECTOR.starts_held
 
 
@@ -147,7 +159,7 @@ def test_what_vanished_unseen_is_told_by_events_or_lost(kubernetes: KubeCluster,
     assert "no longer tells what changed" in gap.reason
     (vanished,), (gone,) = of(poll, "default/ghost"), of(poll, "default/lost")
     assert (vanished.state, vanished.evidence) == (State.FAILED, Evidence.NATIVE)
-    assert (vanished.native_state, vanished.period_at) == ("SawCompletedJob: Failed", latest_three())
+    assert (vanished.native_state, vanished.period_at) == ("SawCompletedJob: Failed", latest_due())
     assert (gone.state, gone.evidence, gone.attempt_key) == (State.LOST, Evidence.INFERRED, run.attempt_key)
     assert of(poll, "default/old") == [], "it was told with its end before, and is not told otherwise"
 
