@@ -23,7 +23,7 @@ class Attempt:
     user: str
     pid: int
     started: float
-    text: int
+    text: int = 0
     """crc32 of the command, to join a line that names neither job pid nor child."""
     child: int = 0
     birth: str = ""
@@ -87,6 +87,8 @@ class Attempt:
         """What a cursor keeps; what is empty is left out, and the lines of what is over."""
         values = {short: getattr(self, name) for short, name in SHORT.items()}
         kept = {short: value for short, value in values.items() if value not in ("", 0, 0.0, None, False, [])}
+        if self.exit_code is not None:
+            kept["x"] = self.exit_code  # 0 tells something
         if self.is_over:
             kept.pop("l", None)
         return kept

@@ -10,10 +10,10 @@ from zoneinfo import ZoneInfo
 
 from console.clean import clean_line
 from console.cli.asking import answered, require_engine
-from console.cli.common import Stop, business_date, clock_words, print_json, reading, say_lines
+from console.cli.common import Stop, business_date, clock_words, print_json, reading, say, say_lines
 from console.cli.exits import Exit
 from console.cli.services import instance_named
-from console.control.zones import instant_at
+from console.control.zones import instant_at, readings
 from console.durations import duration_words, time_of_day
 from console.model.ids import micros
 from console.model.promises import instance_name
@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise Stop(Exit.USAGE, "nothing was extended: say why (--why); it is shown beside the deadline")
     with reading(arguments) as reads:
         view, now = _day_of(arguments, reads), reads.now()
-    until = None if arguments.off else until_of(arguments.until, view)
+    until = None if arguments.off else until_of(arguments.until, view, now)
     requests = require_engine(arguments)
     answered(arguments, requests, requests.extend(view, None if until is None else micros(until), arguments.why))
     promised = view.promised or view.deadline
@@ -71,18 +71,18 @@ def _words(view: ServiceView) -> str:
     return instance_name(view.name, view.instance) if view.instance else view.name
 
 
-def until_of(text: str, view: ServiceView) -> datetime:
-    """The instant that was typed, in the service's zone: a time alone is the first one after its deadline. Raises
-    Stop."""
+def until_of(text: str, view: ServiceView, now: datetime) -> datetime:
+    """The instant that was typed, in the service's zone: a time alone is the first one after its deadline. Where the
+    clocks go back it is the one of two that is still to come, and that is said. Raises Stop."""
     promised, zone = view.promised or view.deadline, ZoneInfo(view.zone)
     try:
         typed = time_of_day(text) if len(text) <= len("08:00") else datetime.fromisoformat(text)
     except ValueError:
         raise Stop(Exit.USAGE, f'"{text[:40]}" is no time: write 08:00, or "2026-11-21 08:00"') from None
     if isinstance(typed, datetime):
-        found = _in_utc(typed.replace(tzinfo=typed.tzinfo or zone))
+        found = _ahead(_in_utc(typed.replace(tzinfo=typed.tzinfo or zone)), zone, now, text)
     else:
-        found = first_after(promised, typed, zone)
+        found = _ahead(first_after(promised, typed, zone), zone, now, text)
         _refuse_a_slip(text, found - promised, found.astimezone(zone))
     if found <= promised:
         due = f"{promised.astimezone(zone):%Y-%m-%d %H:%M %Z}"
@@ -109,8 +109,18 @@ def _in_utc(typed: datetime) -> datetime:
         raise Stop(Exit.USAGE, f"{typed:%Y-%m-%d %H:%M} lies beyond the calendar: look at the year") from None
 
 
+def _ahead(found: datetime, zone: ZoneInfo, now: datetime, text: str) -> datetime:
+    """The later instant that its zone shows alike, where this one is over. Says which of two it takes."""
+    shown = readings(found.astimezone(zone).replace(tzinfo=None), zone)
+    if len(shown) < 2:
+        return found
+    found = next((at for at in shown if at >= max(found, now)), found)
+    say(f"{text} comes twice that night: it ends with {found.astimezone(zone):%H:%M %Z}")
+    return found
+
+
 def first_after(at: datetime, typed: time, zone: ZoneInfo) -> datetime:
     """When that time of day is shown next after `at`; the jump of the clocks for a time that it never is."""
     day = at.astimezone(zone).date()
-    found = instant_at(datetime.combine(day, typed), zone)
-    return found if found > at else instant_at(datetime.combine(day + timedelta(days=1), typed), zone)
+    shown = (datetime.combine(day + timedelta(days=more), typed) for more in (0, 1))
+    return next(found for each in shown for found in (readings(each, zone) or (instant_at(each, zone),)) if found > at)

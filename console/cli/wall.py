@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from console.control import stamps
-from console.control.zones import instant_at
+from console.control.zones import instant_at, readings
 
 A_WEEK = timedelta(days=7)
 """From which on the name of a weekday means two days."""
@@ -55,6 +55,15 @@ def instant(shown: datetime) -> datetime:
     """When the wall of `zone_for` shows that naive time: the first of two; the jump itself for one that never is."""
     zone = zone_for()
     return shown.astimezone(UTC) if zone is None else instant_at(shown, zone)
+
+
+def instants(shown: datetime) -> tuple[datetime, ...]:
+    """Every instant at which that wall shows that naive time, the first first: one, or two where the clocks go back."""
+    zone = zone_for()
+    if zone is not None:
+        return readings(shown, zone) or (instant_at(shown, zone),)
+    first, second = (shown.replace(fold=fold).astimezone(UTC) for fold in (0, 1))
+    return (first,) if second <= first else (first, second)
 
 
 def zone_name(now: datetime, own: str = "") -> str:

@@ -15,6 +15,7 @@ from console.cli.common import (
     now_of,
     positive_number,
     print_json,
+    say,
     say_lines,
     store_of,
     watched,
@@ -22,7 +23,7 @@ from console.cli.common import (
 )
 from console.cli.exits import Exit
 from console.cli.table import Col, print_table
-from console.cli.wall import cell_clock, instant, zone_for
+from console.cli.wall import cell_clock, instant, instants, zone_for
 from console.durations import time_of_day
 from console.model.forecasts import late_words
 
@@ -120,14 +121,17 @@ def _begins(night: date, now: datetime) -> datetime:
 
 
 def next_time(text: str, now: datetime) -> datetime:
-    """The next such time on the wall clock of what is printed. Raises Stop."""
+    """The next such time on the wall clock of what is printed, which of two that are alike is said. Raises Stop."""
     try:
         wanted = time_of_day(text)
     except ValueError:
         raise Stop(Exit.USAGE, f"--at {text[:40]!a} is no time of day on this clock; write 03:58") from None
     shown = datetime.combine(now.astimezone(zone_for()).date(), wanted)
-    found = instant(shown)
-    return found if found >= now else instant(shown + timedelta(days=1))
+    today = instants(shown)
+    found = next(at for at in (*today, *instants(shown + timedelta(days=1))) if at >= now)
+    if len(today) > 1 and found in today:
+        say(f"{text} comes twice tonight: the next one counts, {found.astimezone(zone_for()):%H:%M %Z}")
+    return found
 
 
 def _row(one: Changed, now: datetime, otherwise: bool) -> tuple[str, ...]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time as clock
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, time
+from types import SimpleNamespace
+from typing import cast
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from console.cli import extend, handover, tonight, wall, what_if
 from console.cli.common import Stop
 from console.durations import time_of_day
+from console.model.views import ServiceView
 from console.model.views.night import NightView
 from console.tui import otherwise
 from console.tui.cells import Look
@@ -58,12 +61,51 @@ def test_more_time_until_a_time_that_never_is_ends_with_the_jump() -> None:
     assert datetime(2026, 3, 29, 1, 0, tzinfo=UTC) == extend.first_after(due, time(2, 30), ZoneInfo(BERLIN))
 
 
-def test_a_time_that_is_shown_twice_is_never_one_that_is_over() -> None:
-    """In the second of two hours that are alike."""
-    now = datetime(2026, 10, 25, 1, 10, tzinfo=UTC)
-    found = in_the_console("02:30", now)
-    assert found is not None
-    assert datetime(2026, 10, 25, 1, 30, tzinfo=UTC) == found.astimezone(UTC)
+@pytest.mark.parametrize("read", [what_if.next_time, in_the_console])
+@pytest.mark.parametrize(
+    "now, hour",
+    [
+        (datetime(2026, 10, 25, 0, 10, tzinfo=UTC), 0),
+        (datetime(2026, 10, 25, 0, 40, tzinfo=UTC), 1),
+        (datetime(2026, 10, 25, 1, 10, tzinfo=UTC), 1),
+    ],
+    ids=["before both", "between them", "in the second hour"],
+)
+def test_a_time_that_is_shown_twice_is_the_next_one_ahead(
+    read: Callable[[str, datetime], datetime], now: datetime, hour: int
+) -> None:
+    """Of two hours that are alike."""
+    assert datetime(2026, 10, 25, hour, 30, tzinfo=UTC) == read("02:30", now).astimezone(UTC)
+    assert datetime(2026, 10, 26, 1, 30, tzinfo=UTC) == read("02:30", datetime(2026, 10, 25, 1, 31, tzinfo=UTC))
+
+
+def test_which_of_two_is_meant_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    what_if.next_time("02:30", datetime(2026, 10, 25, 0, 40, tzinfo=UTC))
+    assert "02:30 comes twice tonight: the next one counts, 02:30 CET" in capsys.readouterr().err
+    what_if.next_time("03:30", datetime(2026, 10, 25, 0, 40, tzinfo=UTC))
+    assert "" == capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "typed, now, hour",
+    [
+        ("02:30", datetime(2026, 10, 24, 23, 0, tzinfo=UTC), 0),
+        ("02:30", datetime(2026, 10, 25, 0, 40, tzinfo=UTC), 1),
+        ("2026-10-25 02:30", datetime(2026, 10, 24, 23, 0, tzinfo=UTC), 0),
+        ("2026-10-25 02:30", datetime(2026, 10, 25, 1, 10, tzinfo=UTC), 1),
+    ],
+)
+def test_more_time_until_a_time_that_comes_twice_ends_with_the_next_one(
+    typed: str, now: datetime, hour: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    due = datetime(2026, 10, 25, 0, 0, tzinfo=UTC)
+    supply = cast(ServiceView, SimpleNamespace(name="supply", instance="", promised=due, deadline=due, zone=BERLIN))
+    assert datetime(2026, 10, 25, hour, 30, tzinfo=UTC) == extend.until_of(typed, supply, now)
+    assert f"comes twice that night: it ends with 02:30 {('CEST', 'CET')[hour]}" in capsys.readouterr().err
+    between = cast(ServiceView, SimpleNamespace(**{**vars(supply), "promised": due.replace(minute=30)}))
+    assert datetime(2026, 10, 25, 1, 30, tzinfo=UTC) == extend.until_of("02:30", between, due), (
+        "the first is its deadline"
+    )
 
 
 def test_a_time_of_another_clock_than_the_walls_is_refused() -> None:

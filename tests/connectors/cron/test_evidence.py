@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -367,3 +368,11 @@ def test_an_end_is_joined_to_its_start_by_its_command_and_not_by_a_walk_through_
     assert end is not None
     book.hear_log(end, any_job, 7)
     assert [State.RUNNING, State.SUCCEEDED, State.RUNNING] == [one.state for one in found]
+
+
+@pytest.mark.parametrize("code", [0, 3, None])
+def test_an_exit_status_lives_through_a_cursor(code: int | None) -> None:
+    """0 was dropped with what is empty: told anew, a run that had succeeded had no exit status."""
+    attempt = Attempt("1795156261.291", "db07:load", "root", 291, 1795156261.0, text=0)
+    attempt.end(State.SUCCEEDED if code == 0 else State.FAILED, Evidence.NATIVE, "END", 1795156270.0, code)
+    assert code == Attempt.from_json(json.loads(json.dumps(attempt.as_json()))).exit_code
