@@ -81,9 +81,9 @@ class AirflowClient:
 
     # what ran
 
-    def changed(self, path: str, since: datetime, page: str) -> Reply:
+    def changed(self, path: str, since: datetime, page: str, until: datetime | None = None) -> Reply:
         """A page of RUNS_OF_ALL or TASKS_OF_ALL that changed since, oldest change first; `page` "" is the first,
-        "offset:N" one of a server without cursors (it ignores the parameter).
+        "offset:N" one of a server without cursors (it ignores the parameter). `until`: what changed later is left out.
 
         A time without a zone would be answered 500. Task instances cannot be ordered by change, only by id (a UUIDv7,
         so by age). The order must be ascending: rows that move while we walk move to the end and are seen again.
@@ -94,6 +94,8 @@ class AirflowClient:
         whole = since <= BEGINNING
         order = "updated_at" if path == RUNS_OF_ALL and not whole else "id"
         changed = {} if whole else {"updated_at_gte": _instant(since)}
+        if until is not None and not whole:
+            changed["updated_at_lte"] = _instant(until)
         wanted = {**changed, "order_by": order, "limit": PAGE_LIMIT, **where}
         return self._get(path, wanted, accept={400} if page else ())
 

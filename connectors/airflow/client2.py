@@ -79,9 +79,10 @@ class Airflow2Client(AirflowClient):
 
     # what ran
 
-    def changed(self, path: str, since: datetime, page: str) -> Reply:
-        """A page of what changed: all of a window of time, since nothing orders task instances, and pages that are
-        asked for one after the other would miss what moves between them (PostgreSQL moves each row that it changes)."""
+    def changed(self, path: str, since: datetime, page: str, until: datetime | None = None) -> Reply:
+        """A page of what changed, which ends by itself (`until` does not count): all of a window of time, since nothing
+        orders task instances, and pages that are asked for one after the other would miss what moves between them
+        (PostgreSQL moves each row that it changes)."""
         name, translate = ("dag_runs", rows2.run) if path == RUNS_OF_ALL else ("task_instances", rows2.task)
         if since <= BEGINNING and path == RUNS_OF_ALL:
             first = {"order_by": "id", "limit": PAGE_LIMIT, "offset": page.removeprefix("offset:") or 0}

@@ -17,8 +17,9 @@ from typing import Any
 
 from connectors import fields
 from connectors.airflow.client import BEGINNING, PAGE_LIMIT, AirflowClient
-from connectors.airflow.walk import page_at
-from connectors.contract import RecordUnreadable
+from connectors.airflow.walk import digest_of, page_at
+from connectors.contract import AnswerUnfit, RecordUnreadable
+from connectors.transport.http import Reply
 
 PREFIX = "round:"
 FIRST_DAYS, LEAST_DAYS, MOST_DAYS = 2.0, 0.125, 40_000.0
@@ -44,6 +45,8 @@ class Place:
     """Of the DAGs of a piece, the one that is asked for marks; one further in each round."""
     slowest: float = 0.0
     """Seconds of the slowest piece of this round so far."""
+    rows: str = ""
+    """What the rows of the page before were, of a list that has several: the same again would never end."""
 
     @property
     def is_undated(self) -> bool:
@@ -54,8 +57,8 @@ class Place:
     def page(self) -> str:
         """As the page of a walk's mark."""
         row = {"before": self.before.isoformat() if self.before else None, "days": self.days, "offset": self.offset}
-        undated = {"dag": self.dag, "dags": self.dags, "turn": self.turn}
-        return PREFIX + json.dumps({**row, **undated, "slowest": round(self.slowest, 2)})
+        row |= {"dag": self.dag, "dags": self.dags, "turn": self.turn, "slowest": round(self.slowest, 2)}
+        return PREFIX + json.dumps({**row, "rows": self.rows})
 
     @classmethod
     def of(cls, page: str) -> Place:
@@ -71,6 +74,7 @@ class Place:
                 min(PAGE_LIMIT, max(1, fields.number(row, "dags", PAGE_LIMIT))),
                 fields.number(row, "turn", 0),
                 slowest if isinstance(slowest, int | float) else 0.0,
+                fields.words(row, "rows"),
             )
         except (ValueError, RecursionError, RecordUnreadable):
             return cls()
@@ -85,6 +89,10 @@ class Piece:
     slowest: float = 0.0
 
 
+class Endless(AnswerUnfit):
+    """A list whose pages do not end: the round begins anew."""
+
+
 class Rounds:
     """Takes the steps of a round. One per Airflow; what it remembers is only how a piece came to be too long."""
 
@@ -93,12 +101,12 @@ class Rounds:
         self._longest, self._most = MOST_DAYS, PAGE_LIMIT
 
     def step(self, since: datetime, begun: datetime, place: Place) -> Piece:
-        """The next piece of what changed since, in the round that began then. Raises as the client; the same piece is
-        asked for shorter then."""
+        """The next piece of what changed since, in the round that began then. Raises Endless, and as the client; the
+        same piece is asked for shorter then."""
         if self._longest < place.days:
-            place = replace(place, days=self._longest, offset=0)
+            place = replace(place, days=self._longest, offset=0, rows="")
         if self._most < place.dags:
-            place = replace(place, dags=self._most, offset=0)
+            place = replace(place, dags=self._most, offset=0, rows="")
         began = self._monotonic()
         if place.is_undated:
             self._most = max(1, place.dags // 2)
@@ -117,10 +125,11 @@ class Rounds:
         reply = self._client.changed_dated(since, begins, place.before, place.offset)
         rows, further = page_at(reply, "dag_runs", place.offset)
         if further is not None:
-            return rows, replace(place, offset=further)
+            return rows, _next_page(reply, rows, place, further)
+        place = replace(place, offset=0, rows="")
         if begins is not None:
-            return rows, replace(place, before=begins, offset=0)
-        return rows, None if self._client.major == 2 else replace(place, offset=0, dag=0)
+            return rows, replace(place, before=begins)
+        return rows, None if self._client.major == 2 else replace(place, dag=0)
 
     def _undated(self, since: datetime, begun: datetime, place: Place) -> tuple[list[Any], Place | None]:
         """Those that ended, of the next DAGs; and what was changed of one of these."""
@@ -130,17 +139,26 @@ class Rounds:
         names = [str(row.get("dag_id")) for row in told if isinstance(row, dict)]
         if not names:
             return [], None
-        page, further = page_at(self._client.ended_runs(names, since, place.offset), "dag_runs", place.offset)
+        reply = self._client.ended_runs(names, since, place.offset)
+        page, further = page_at(reply, "dag_runs", place.offset)
         if further is not None:
-            return page, replace(place, offset=further)
+            return page, _next_page(reply, page, place, further)
         rows = page + self._marked(names[place.turn % len(names)], begun - MARKED_WITHIN)
-        return rows, None if next_dag is None else replace(place, offset=0, dag=next_dag)
+        return rows, None if next_dag is None else replace(place, offset=0, dag=next_dag, rows="")
 
     def _marked(self, dag: str, since: datetime) -> list[Any]:
         """Runs of a DAG that have no date and changed since: the first made, of which it is news."""
         reply = self._client.changed_of(dag, since)
         rows = page_at(reply, "dag_runs", 0)[0] if reply.status == 200 else []
         return [row for row in rows if isinstance(row, dict) and row.get("logical_date") is None]
+
+
+def _next_page(reply: Reply, rows: list[Any], place: Place, further: int) -> Place:
+    """Raises Endless where a page has the rows of the one before it."""
+    content = digest_of(rows)
+    if content == place.rows:
+        raise Endless(f"{reply.place} has the rows of the page before it")
+    return replace(place, offset=further, rows=content)
 
 
 def _paced(following: Place, took: float) -> Place:

@@ -17,7 +17,7 @@ from typing import Any
 
 from connectors.airflow.client import BEGINNING, AirflowClient
 from connectors.airflow.references import reference
-from connectors.airflow.rounds import PREFIX, Place, Rounds
+from connectors.airflow.rounds import PREFIX, Endless, Place, Rounds
 from connectors.airflow.walk import OVERLAP, Bite, Mark, page_at
 from connectors.contract import Clock, RunRef, SystemUnreachable
 
@@ -79,7 +79,11 @@ class Sparing:
         for _ in range(PIECES):
             mark = found.mark
             begun, place = mark.until or begins, Place.of(mark.page)
-            piece = self._rounds.step(mark.since, begun, place)
+            try:
+                piece = self._rounds.step(mark.since, begun, place)
+            except Endless as error:
+                found.mark, found.broken = Mark(mark.since, Place(turn=place.turn).page), str(error)
+                return
             found.rows += piece.rows
             if piece.following is None:
                 self._is_slow = piece.slowest > QUICK_SECONDS

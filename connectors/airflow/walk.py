@@ -7,6 +7,7 @@ less an overlap, and what the overlap brings twice is dropped where we know it.
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -36,11 +37,20 @@ class Mark:
     until: datetime | None = None
     """What `since` becomes when the walk that is under way has ended."""
     pages: int = 0
+    anchor: str = ""
+    """What the rows of one page of this walk were, of the one whose number is the last power of two: rows that come
+    again in a circle of any length meet it (Brent's way of finding one)."""
 
     def told(self) -> dict[str, Any]:
         """As JSON."""
         until = self.until.isoformat() if self.until else None
-        return {"since": self.since.isoformat(), "page": self.page, "until": until, "pages": self.pages}
+        return {
+            "since": self.since.isoformat(),
+            "page": self.page,
+            "until": until,
+            "pages": self.pages,
+            "anchor": self.anchor,
+        }
 
     @classmethod
     def of(cls, value: Any) -> Mark:
@@ -49,7 +59,8 @@ class Mark:
         since = fields.instant(row, "since")
         if since is None:
             raise RecordUnreadable("since is missing")
-        return cls(since, fields.words(row, "page"), fields.instant(row, "until"), fields.number(row, "pages", 0))
+        until, pages = fields.instant(row, "until"), fields.number(row, "pages", 0)
+        return cls(since, fields.words(row, "page"), until, pages, fields.words(row, "anchor"))
 
 
 @dataclass(slots=True)
@@ -68,11 +79,13 @@ def bite(client: AirflowClient, path: str, name: str, mark: Mark, keep: float) -
     """The next pages of a walk and where it stands then; at least one, and no more once less than `keep` (0 to 1) of
     the call's time is left, so that a slow server is read in smaller bites. Raises as the client.
 
-    A page or cursor that repeats ends the walk as broken: what was read is kept and the mark does not advance."""
+    What changes while it goes on is the next walk's: a run that runs is touched each second, and a hundred of them
+    would come again for ever. A page that repeats, or is empty and names another, ends the walk as broken: what was
+    read is kept and the mark does not advance."""
     taken = Bite(mark)
-    seen: set[bytes] = set()
     for _ in range(PAGES_PER_BITE):
-        reply = client.changed(path, taken.mark.since, taken.mark.page)
+        began = taken.mark.until + OVERLAP if taken.mark.page and taken.mark.until else None
+        reply = client.changed(path, taken.mark.since, taken.mark.page, began)
         if reply.status == 400:
             return _given_up(taken, f"{name}: the server no longer knows its own page cursor")
         table = reply.table()
@@ -80,19 +93,28 @@ def bite(client: AirflowClient, path: str, name: str, mark: Mark, keep: float) -
         taken.clock = taken.clock or reply.clock
         begun = taken.mark.until or (reply.clock.target if reply.clock else datetime.now(UTC)) - OVERLAP
         following = _next_page(table, rows, taken.mark.page)
-        digest = hashlib.sha256(reply.body).digest()
-        if rows and (digest in seen or following == taken.mark.page or taken.mark.pages >= MOST_PAGES):
-            return _given_up(taken, f"{name}: a page repeats, or there are more than {MOST_PAGES} pages")
-        seen.add(digest)
-        taken.rows += rows
         if following is None:
+            taken.rows += rows
             taken.mark = Mark(begun)
             return taken
-        taken.mark = Mark(taken.mark.since, following, begun, taken.mark.pages + 1)
+        pages, content = taken.mark.pages + 1, digest_of(rows)
+        if following == taken.mark.page or (rows and content == taken.mark.anchor):
+            return _given_up(taken, f"{name}: a page repeats")
+        if pages > MOST_PAGES or (not rows and client.major > 2):  # a window of Airflow 2 may be empty
+            why = f"there are more than {MOST_PAGES} pages" if rows else "a page without rows names another"
+            return _given_up(taken, f"{name}: {why}")
+        taken.rows += rows
+        anchor = content if rows and pages & (pages - 1) == 0 else taken.mark.anchor
+        taken.mark = Mark(taken.mark.since, following, begun, pages, anchor)
         if client.deadline.left < client.deadline.seconds * keep:
             break
     taken.more = True
     return taken
+
+
+def digest_of(rows: list[Any]) -> str:
+    """What tells whether two pages have the same rows."""
+    return hashlib.sha256(json.dumps(rows, sort_keys=True).encode("utf-8", "backslashreplace")).hexdigest()[:16]
 
 
 def _given_up(taken: Bite, why: str) -> Bite:

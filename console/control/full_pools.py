@@ -70,9 +70,16 @@ class FullPools:
         for job_id in sorted(self._members.get(pool.name, ())):
             job, runs = (jobs[job_id], self.runs.get(job_id, ())) if job_id in jobs else beside[job_id]
             for run in runs:
-                if run.started_at is not None:
-                    end = None if has_slot(run) else max(run.ended_at or run.started_at, run.started_at)
-                    yield run.started_at, end, clean_line(job.name)
+                yield from _spans_of(run, clean_line(job.name))
+
+
+def _spans_of(run: RunFacts, name: str) -> Iterator[_Span]:
+    """Of its first attempt and of its latest: of those between nobody knows when they began."""
+    if run.started_at is None:
+        return
+    if run.first_started_at is not None and run.first_started_at < run.started_at and run.ends:
+        yield run.first_started_at, max(run.first_started_at, min(run.ends[0][0], run.started_at)), name
+    yield run.started_at, None if has_slot(run) else max(run.ended_at or run.started_at, run.started_at), name
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,6 +108,21 @@ def test_the_walk_through_a_long_day_of_a_full_pool_reads_each_of_its_runs_a_few
     assert count < 10 * len(clerks) * len(runs)
 
 
+def test_the_slot_of_what_failed_and_was_started_again_counts_as_long_as_its_first_attempt_had_it() -> None:
+    """C was put off to 03:23 by A's first attempt; A's restart took that away, and C was missed at once."""
+    ends = ((at("03:18"), State.FAILED),)
+    again = replace(ran(1, "03:21", None), first_started_at=at("03:10"), attempt=2, ends=ends)
+    assert State.PLANNED is told(seen("03:22", again), "03:22")[0]
+    free = replace(again, started_at=at("03:24"))
+    assert State.MISSED is told(seen("03:25", free), "03:25")[0], "at 03:23 there was a slot to give"
+
+
+@pytest.mark.parametrize("state", [State.LOST, State.UNKNOWN, State.QUEUED])
+def test_what_has_no_slot_any_more_keeps_nobody_waiting(state: State) -> None:
+    """Lost, nobody knows when; or it waits to be run again."""
+    assert State.MISSED is told(seen("03:20", replace(ran(1, "03:10", None), state=state)), "03:20")[0]
+
+
 @pytest.mark.parametrize("ended", [None, "03:25"], ids=["runs", "ended ahead of our clock"])
 def test_a_start_without_grace_waits_for_the_slot_too(ended: str | None) -> None:
     """The walk from slot to slot ends, though no grace brings it past now."""

@@ -220,7 +220,8 @@ class FakeAirflow(FakeActs):
 
     def changed(self, name: str, rows: list[Row], query: Row) -> tuple[int, Any]:
         since = datetime.fromisoformat(query.get("updated_at_gte", "1970-01-01T00:00:00Z"))
-        found = sorted((row for row in rows if row["_updated"] >= since), key=lambda row: row["_updated"])
+        until = datetime.fromisoformat(query.get("updated_at_lte", "9999-01-01T00:00:00Z"))
+        found = sorted((row for row in rows if since <= row["_updated"] <= until), key=lambda row: row["_updated"])
         if not (query.get("cursor") or "0").isdigit():
             return 400, recorded("dagRuns_bad_cursor")
         first, limit = int(query.get("cursor") or 0), min(self.page_limit, int(query.get("limit", 50)))

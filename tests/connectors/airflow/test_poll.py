@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -366,3 +366,51 @@ def test_history_is_read_in_the_order_of_its_making_and_what_changed_by_change()
     cursor = connector.poll("", (), 5).cursor
     connector.poll(cursor, (), 5)
     assert [("id", False), ("updated_at", True)] == [(one["order_by"], "updated_at_gte" in one) for one in asked]
+
+
+def walked(page: Callable[[int, httpx.URL], tuple[list[Any], str | None]], since: datetime) -> list[walk.Bite]:
+    """All bites of a walk through pages that `page` gives by their number."""
+    asked = 0
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        nonlocal asked
+        rows, following = page(asked, request.url)
+        asked += 1
+        body = {"dag_runs": rows, "total_entries": 50_000, "next_cursor": following}
+        return httpx.Response(200, json=body, headers={"date": DATE})
+
+    client = AirflowClient(HttpDoor("Airflow", URL, transport=httpx.MockTransport(handle)), StaticToken(lambda: "good"))
+    client.deadline = Deadline(60.0)
+    bites = [walk.bite(client, RUNS_OF_ALL, "dag_runs", walk.Mark(since), keep=0.0)]
+    while bites[-1].more and len(bites) < 50:
+        mark = walk.Mark.of(json.loads(json.dumps(bites[-1].mark.told())))
+        bites.append(walk.bite(client, RUNS_OF_ALL, "dag_runs", mark, keep=0.0))
+    return bites
+
+
+def test_rows_that_come_again_in_a_circle_longer_than_a_bite_end_the_walk() -> None:
+    """Under cursors that are ever new."""
+    bites = walked(lambda number, _: ([{"dag_run_id": f"r{number % 23}"}], f"c{number}"), START)
+    assert (True, False) == (bites[-1].broken.endswith("a page repeats"), bites[-1].more)
+    assert 5 <= len(bites) <= 8, "found within a few times its length"
+    assert 23 == len({row["dag_run_id"] for bite in bites for row in bite.rows}), "what was read is kept"
+
+
+def test_a_page_without_rows_that_names_another_ends_the_walk() -> None:
+    bites = walked(lambda number, _: ([], f"c{number}"), START)
+    assert ["dag_runs: a page without rows names another"] == [bite.broken for bite in bites]
+
+
+def test_runs_that_are_touched_at_each_page_do_not_keep_a_walk_going() -> None:
+    """A hundred that run are changed each second, and come again at the end of the list as long as it is read."""
+    running, asked = [{"dag_run_id": f"r{number}"} for number in range(100)], list[str]()
+
+    def page(number: int, url: httpx.URL) -> tuple[list[Any], str | None]:
+        asked.append(url.params.get("updated_at_lte", ""))
+        is_over = url.params.get("updated_at_lte") is not None and number > 0
+        return ([], None) if is_over else (running, f"c{number}")
+
+    bites = walked(page, START)
+    assert [("", False)] == [(bite.broken, bite.more) for bite in bites]
+    assert ["", "2026-11-20T04:00:10"] == [each[:19] for each in asked]
+    assert bites[0].mark.since == datetime(2026, 11, 20, 4, 0, 10, tzinfo=UTC) - walk.OVERLAP

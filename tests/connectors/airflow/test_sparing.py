@@ -341,3 +341,26 @@ def test_a_list_that_is_missing_is_none_that_is_empty(asked: str, monkeypatch: p
     monkeypatch.setattr(AirflowClient, asked, lambda *_: empty)
     with pytest.raises(SystemUnreachable, match="has no list"):
         rounds(watch)
+
+
+@pytest.mark.parametrize("asked", ["changed_dated", "ended_runs"])
+def test_a_list_whose_pages_do_not_end_begins_the_round_anew_and_is_told(
+    asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server, or a proxy, that takes no heed of the offset: no round came to its end, and nobody was told."""
+    watch = Watch(fake := few(), BY_VERSION[3](fake))
+    rows = [{"dag_id": "dag_001", "dag_run_id": f"r{number}"} for number in range(100)]
+    body = json.dumps({"dag_runs": rows, "total_entries": 10**6}).encode()
+    same = Reply("Airflow", "GET /dagRuns", 200, {"content-type": "application/json"}, body, None)
+    monkeypatch.setattr(sparing, "MOST_PAGES", 2)
+    monkeypatch.setattr(AirflowClient, asked, lambda *_: same)
+    before, told_of = since(watch), ""
+    for _ in range(20):
+        refs = [ref(one) for one in watch.known.values()]
+        poll = watch.connector.poll(watch.cursor, refs, 5)
+        watch.cursor, told_of = poll.cursor, next(iter(poll.warnings), "")
+        if told_of:
+            break
+    assert "GET /dagRuns (200) has the rows of the page before it" in told_of
+    assert (False, None, before) == (poll.complete, poll.seen_until, since(watch))
+    assert walk_rounds.Place() == walk_rounds.Place.of(json.loads(poll.cursor)["runs"]["page"])
