@@ -104,10 +104,14 @@ class Parts:
         unmatched = frozenset(found.unmatched)
         if unmatched - self._told:
             log.info("config names jobs that no system has (yet)", names=sorted(unmatched))
+        for old, new in found.renamed.items():
+            if f"{old}→{new}" not in self._told:
+                log.warning("config names a job that has another name by now", says=old, name=new)
         for one in found.unknown_ends:
             if one.words not in self._told:
                 log.warning("a service waits for a job that there is not", service=one.service, words=one.words)
-        self._told = unmatched | {one.words for one in found.unknown_ends}
+        renamed = {f"{old}→{new}" for old, new in found.renamed.items()}
+        self._told = unmatched | renamed | {one.words for one in found.unknown_ends}
 
     def _jobs_changed(self, fence: int) -> None:
         self.sync_config(fence)

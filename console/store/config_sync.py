@@ -19,6 +19,8 @@ from console.model.cards import FIELDS
 from console.model.ids import job_name, micros
 from console.model.settings import DependencySetting, EstateSettings, JobSetting, ServiceSetting, SystemSetting
 from console.store import audit, cards, declared, promises, switches
+from console.store.former_names import IN_CONFIG, former_names
+from console.store.former_names import text_of as renamed_text
 from console.store.keys import pack, unpack
 from console.store.open import Store, next_changed_seq
 from console.store.patterns import matching
@@ -55,6 +57,8 @@ class Synced:
     changed: bool = False
     unknown_ends: tuple[UnknownEnd, ...] = ()
     """Jobs that services are delivered by and that nobody has seen, though others of their systems are known."""
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    """Names of config that jobs had -> what those are called now."""
 
 
 @dataclass(slots=True)
@@ -62,10 +66,22 @@ class _Jobs:
     """Jobs by name, as config writes them (raw)."""
 
     ids: dict[str, int]
+    former: dict[str, int] = field(default_factory=dict)
+    """By a name that they had and nobody has now."""
+    renamed: dict[str, str] = field(default_factory=dict)
+    """What config says -> what that job is called now."""
     unmatched: dict[str, None] = field(default_factory=dict)
+
+    def fitting(self, pattern: str) -> list[int]:
+        """The jobs that a name or a pattern fits; by the names that they had only where it fits none that there is."""
+        found = [self.ids[name] for name in matching(pattern, self.ids)]
+        return found or [each for name in matching(pattern, self.former) if (each := self.named(name)) is not None]
 
     def named(self, name: str) -> int | None:
         found = self.ids.get(name)
+        if found is None and name in self.former:
+            found = self.former[name]
+            self.renamed[name] = next(now for now, job_id in self.ids.items() if job_id == found)
         if found is None:
             self.unmatched[name] = None
         return found
@@ -81,7 +97,7 @@ def sync_config(store: Store, settings: EstateSettings, now: datetime, fence: in
         lines = wire(connection)
         switches.begin_in(lines.rows, settings.starts_in, micros(now))
         changed = _systems(lines, settings.systems)
-        jobs = _Jobs(_job_names(lines))
+        jobs = _known_jobs(lines)
         changed |= _job_columns(connection, lines, settings, jobs)
         changed |= _dependencies(lines, settings, jobs)
         changed |= _services(lines, settings.services, jobs)
@@ -92,13 +108,14 @@ def sync_config(store: Store, settings: EstateSettings, now: datetime, fence: in
         _meta(lines, {"estate": clean_line(settings.name), "config_digest": settings.digest})
         _meta(lines, {"console": settings.console})
         _meta(lines, {"unmatched": json.dumps([clean_line(name) for name in jobs.unmatched])})
-        ends = unknown_ends(settings.services, jobs.ids)
+        _meta(lines, {IN_CONFIG: renamed_text(jobs.renamed)})
+        ends = unknown_ends(settings.services, jobs.ids | jobs.former)
         _meta(lines, {UNKNOWN_ENDS: unknown_text(ends)})
         if changed:
             lines.rows("DELETE FROM service_day WHERE timeliness = 'no_promise'")  # by the calendars of before
             _meta(lines, {"config_seq": str(next_changed_seq(connection))})
         failpoint("config.before_swap")
-    return Synced(tuple(jobs.unmatched), changed, ends)
+    return Synced(tuple(jobs.unmatched), changed, ends, jobs.renamed)
 
 
 def _unmatched_in(settings: EstateSettings, jobs: _Jobs) -> None:
@@ -179,6 +196,13 @@ def _system_row(one: SystemSetting) -> Row:
     )  # fmt: skip
 
 
+def _known_jobs(lines: Wire) -> _Jobs:
+    ids = _job_names(lines)
+    there = set(ids.values())
+    had = {name: job_id for name, job_id in former_names(lines).items() if name not in ids and job_id in there}
+    return _Jobs(ids, had)
+
+
 def _job_names(lines: Wire) -> dict[str, int]:
     rows = lines.rows("SELECT s.name, j.native_id, j.id FROM job j JOIN system s ON s.id = j.system_id ORDER BY j.id")
     return {job_name(system, unpack(native_id)): job_id for system, native_id, job_id in rows}
@@ -207,7 +231,7 @@ def _job_columns(connection: Connection, lines: Wire, settings: EstateSettings, 
 def _wanted_columns(settings: Sequence[JobSetting], jobs: _Jobs) -> dict[int, list[object]]:
     wanted: dict[int, list[object]] = {}
     for setting in settings:
-        found = [jobs.ids[name] for name in matching(setting.pattern, jobs.ids)]
+        found = jobs.fitting(setting.pattern)
         if not found:
             jobs.unmatched[setting.pattern] = None
         for job_id in found:

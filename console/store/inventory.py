@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from connectors.contract import JobRecord, Schedule
 from console.clean import clean, clean_line
 from console.model.ids import job_name, maybe_micros, micros
 from console.model.inventory import WORDS_LIMIT, DriftFound, InventoryChanges
+from console.store.former_names import remember
 from console.store.job_ids import NAME_LIMIT, WHOLE
-from console.store.keys import is_too_long, pack
+from console.store.keys import is_too_long, pack, unpack
 from console.store.latest import first_rows
 from console.store.native_edges import write_native_edges
 from console.store.open import Store, next_changed_seq
@@ -127,6 +128,7 @@ class _Writing:
         )  # fmt: skip
 
     def _changed(self, changes: InventoryChanges) -> None:
+        self._rename({one.job_id: one.record.native_id for one in changes.changed})
         self._update([(one.job_id, one.record) for one in changes.changed])
         newest = self._newest_versions([one.job_id for one in changes.changed])
         add_versions(
@@ -147,6 +149,34 @@ class _Writing:
             [(self._now_us, one.job_id, what) for one in changes.changed for what in one.ended],
         )
         self._drift([(one.job_id, drift) for one in changes.changed for drift in one.drift])
+
+    def _rename(self, names: Mapping[int, str]) -> None:
+        """A job is called as its source calls it now, with all that hangs on it; one whose new name another has, or had
+        and left its runs under, keeps its own. `names`: raw, by job."""
+        query = "SELECT j.id, j.native_id FROM {keys} JOIN job j ON j.id = k.a"
+        before: dict[int, str] = dict(self._lines.by_keys(query, "i", sorted(names)))
+        new = {job_id: pack(name) for job_id, name in names.items() if before[job_id] != pack(name)}
+        if not new:
+            return
+        query = "SELECT k.a FROM {keys} JOIN job j ON j.system_id = ? AND j.native_id = k.a"
+        taken = {row[0] for row in self._lines.by_keys(query, "t", sorted(set(new.values())), (self._system_id,))}
+        free = {name: job_id for job_id, name in new.items() if name not in taken}
+        called = {job_id: clean_line(job_name(self._system, unpack(name)), NAME_LIMIT) for name, job_id in free.items()}
+        self._lines.many(
+            "UPDATE job SET native_id = ?, name = ?, changed_seq = ? WHERE id = ?",
+            [(name, called[job_id], self._seq, job_id) for name, job_id in free.items()],
+        )
+        old = {job_id: unpack(before[job_id]) for job_id in called}
+        remember(self._lines, self._system, list(old.items()))
+        told = {job_id: clean_line(job_name(self._system, name), NAME_LIMIT) for job_id, name in old.items()}
+        self._lines.many(
+            _EVENT,
+            [
+                (self._now_us, f"{told[each]}: its source calls it {called[each]} now; its history stays with it", each,
+                 self._system_id, "")
+                for each in called
+            ],
+        )  # fmt: skip
 
     def _newest_versions(self, job_ids: list[int]) -> dict[int, Row]:
         query = (

@@ -8,7 +8,7 @@ from datetime import date, time, timedelta
 
 from console.model.calendars import Calendar
 from console.model.declared import Declared
-from console.model.inventory import InventoryChanges
+from console.model.inventory import InventoryChanges, JobChange
 from console.model.maintenance import Maintenance, PlannedException
 from console.model.settings import DependencySetting, EstateSettings, JobSetting, ServiceSetting, SystemSetting
 from console.model.values import Settings
@@ -172,3 +172,31 @@ def test_a_job_says_what_its_gates_wait_for(night: Estate, reads: Reads) -> None
     assert [(clean, ended.wants), (EXTRACT, either), (stock, either)] == [(one.job, one.wants) for one in gate]
     sync(night, WHOLE)
     assert () == reads.job(LOAD).waits
+
+
+def test_what_config_says_of_a_former_name_holds_on_and_is_told(night: Estate, reads: Reads) -> None:
+    """A crontab line that got another comment lost its owner, its edges and its service."""
+    sync(night, WHOLE)
+    job_id, edges = night.job_id(), "SELECT upstream_id, downstream_id FROM dependency WHERE origin = 'declared'"
+    before = night.rows(edges)
+    for name in ("db07:extract_all", "db07:extract_some"):
+        change = JobChange(job_id, record(name))
+        write_inventory(night.store, night.host, InventoryChanges(changed=(change,)), MIDNIGHT, None)
+        found = sync(night, WHOLE)
+        assert ({EXTRACT: f"etl-hosts/{name}"}, ()) == (found.renamed, found.unmatched)
+        assert before == night.rows(edges)
+        assert 840.0 == night.one("SELECT expected_s FROM job WHERE id = :id", id=job_id)
+    told = f'config names "{EXTRACT}", which is called etl-hosts/db07:extract_some at its source by now'
+    assert [one for one in reads.remarks() if one.startswith(told)]
+    assert 1 == reads.to_mend()
+    sync(night, replace(WHOLE, dependencies=(), jobs=WHOLE.jobs[:1]))
+    assert 0 == reads.to_mend()
+
+
+def test_a_former_name_that_another_job_has_now_means_that_one(night: Estate) -> None:
+    change = JobChange(night.job_id(), record("db07:extract_all"))
+    write_inventory(night.store, night.host, InventoryChanges(changed=(change,)), MIDNIGHT, None)
+    anew = InventoryChanges(new=(record("db07:extract_orders"),))
+    [other] = write_inventory(night.store, night.host, anew, MIDNIGHT, None)
+    assert {} == sync(night, WHOLE).renamed
+    assert [(other,)] == night.rows("SELECT upstream_id FROM dependency WHERE origin = 'declared'")

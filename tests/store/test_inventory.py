@@ -157,15 +157,48 @@ def test_a_pause_has_its_beginning_and_ends(night: Estate) -> None:
     assert None is known(night).paused_since
 
 
+def renamed(night: Estate, new: str = "db07:extract_all", old: str = JOBS[0]) -> int:
+    job_id = night.job_id(old)
+    write(night, changed=(JobChange(job_id, record(new)),))
+    return job_id
+
+
 def test_a_renamed_job_keeps_its_identity_and_its_history(night: Estate) -> None:
     night.ingest(run())
-    write(
-        night, changed=(JobChange(night.job_id(), record("db07:extract_all"), drift=(DriftFound("definition", "x"),)),)
-    )
-    job = known(night)
-    assert ("db07:extract_orders", "db07:extract_all") == (job.native_id, job.source_id)
+    job_id = renamed(night)
+    job = known(night, "db07:extract_all")
+    assert (job_id, "db07:extract_all") == (job.id, job.source_id)
     night.ingest(run("db07:extract_all", period="04:10", attempt="2"), now="04:20")
     assert [(job.id, 2)] == night.rows("SELECT job_id, count(*) FROM run GROUP BY job_id")
+
+
+def test_a_renamed_job_is_called_as_its_source_calls_it(night: Estate) -> None:
+    """Its first name stayed for good: who looked for it in the crontab found none."""
+    job_id = renamed(night)
+    assert "etl-hosts/db07:extract_all" == night.one("SELECT name FROM job WHERE id = :id", id=job_id)
+    assert "etl-hosts/db07:extract_all" == load(night.store, at("04:00"), Settings()).jobs[job_id].name
+    words = (
+        "etl-hosts/db07:extract_orders: its source calls it etl-hosts/db07:extract_all now; its history stays with it"
+    )
+    assert words == night.one("SELECT words FROM event WHERE job_id = :id", id=job_id)
+    assert job_id == renamed(night, JOBS[0], "db07:extract_all"), "and back again"
+    assert "etl-hosts/db07:extract_orders" == night.one("SELECT name FROM job WHERE id = :id", id=job_id)
+
+
+def test_another_job_of_the_old_name_is_a_job_of_its_own(night: Estate) -> None:
+    """It took over the row, the history and the incidents of the one that was renamed."""
+    night.ingest(run())
+    job_id = renamed(night)
+    [other] = write(night, new=(record(JOBS[0]),))
+    assert other != job_id
+    assert [(job_id, 1)] == night.rows("SELECT job_id, count(*) FROM run GROUP BY job_id")
+
+
+def test_a_name_that_another_job_has_left_runs_under_is_not_taken(night: Estate) -> None:
+    night.ingest(run("db07:extract_all"))
+    job_id = renamed(night)
+    assert "etl-hosts/db07:extract_orders" == night.one("SELECT name FROM job WHERE id = :id", id=job_id)
+    assert "db07:extract_all" == known(night).source_id
 
 
 def test_a_job_that_was_known_by_its_runs_only_is_taken_over_as_new(night: Estate) -> None:

@@ -11,6 +11,7 @@ from console.durations import duration_words
 from console.model.ids import instant, job_name, micros
 from console.model.promises import MOST_JUDGED
 from console.model.views import TargetView
+from console.store.former_names import IN_CONFIG, words_of
 from console.store.keys import unpack
 from console.store.patterns import matching
 from console.store.reads.jobs import JobReads
@@ -47,6 +48,7 @@ class RemarkReads(JobReads):
         ends = read_back(self.meta(UNKNOWN_ENDS))
         found += [f"{one.service}: {one.words}" for one in ends]
         found += self.unmatched([one for one in names if one not in {end.job for end in ends}])
+        found += words_of(self.meta(IN_CONFIG))
         found += self.dependency_faults()
         found += [*self._stranded(), *self._too_many()]
         return found + [f"{one.system}/{one.name}: {words}" for one in self.systems() for words in _of_target(one)]
@@ -94,7 +96,7 @@ class RemarkReads(JobReads):
         """How many circles, names without a job and dependencies against the clock there are: cheap, for a screen that
         asks often."""
         circles, names = self._known_faults()
-        return len(circles) + len(names) + len(self.dependency_faults())
+        return len(circles) + len(names) + len(words_of(self.meta(IN_CONFIG))) + len(self.dependency_faults())
 
     def _known_faults(self) -> tuple[list[list[str]], list[str]]:
         """Circles, and names without a job; of a system that has never shown any job nothing can be said."""
