@@ -40,7 +40,7 @@ others=(
   pg_cron_real holds_real killed_postgres cron_real store_postgres team_store_real missed_and_stale_real keys_real
   'aws_logs_real batch_real glue_real eventbridge_real' # one server of moto: each asks it for another service
   'kubernetes_real kubernetes_rights_real kubernetes_runs_real'
-  'gate_real jump_real completion_real'
+  'gate_real jump_real refusals_real completion_real'
 )
 
 rest() { # what neither list names

@@ -15,7 +15,15 @@ from connectors.aws.errors import sorted_client_error, sorted_local_error
 from connectors.aws.options import AwsOptions
 from connectors.aws.values import Reply
 from connectors.aws.wire import AwsWire
-from connectors.contract import AccessRefused, Clock, ConnectorError, OutcomeUnknown, Secrets, SystemUnreachable
+from connectors.contract import (
+    AccessRefused,
+    AnswerUnfit,
+    Clock,
+    ConnectorError,
+    OutcomeUnknown,
+    Secrets,
+    SystemUnreachable,
+)
 from connectors.transport.http_wire import Deadline
 
 MOST_PAGES = 100
@@ -75,12 +83,12 @@ class AwsDoor:
             raise sorted_local_error(error, self.place, once) from None
         except (ValueError, OverflowError, RecursionError, TypeError, KeyError, AttributeError) as error:
             words = f"{self.place}: the answer to {method} cannot be read: {type(error).__name__}: {str(error)[:200]}"
-            raise (OutcomeUnknown if once else SystemUnreachable)(words) from None
+            raise (OutcomeUnknown if once else AnswerUnfit)(words) from None
         finally:
             self._wire.once = False
         if needed not in reply:
             words = f"{self.place}: the answer to {method} is without {needed}"
-            raise (OutcomeUnknown if once else SystemUnreachable)(words)
+            raise (OutcomeUnknown if once else AnswerUnfit)(words)
         return reply
 
     def pages(self, operation: str, page: Callable[[str | None], Reply], rows: str, next_name: str) -> Iterator[Reply]:
@@ -95,7 +103,7 @@ class AwsDoor:
             if token in seen:
                 break
             seen.add(token)
-        raise SystemUnreachable(f"{self.place}: {operation} never ends: its pages repeat")
+        raise AnswerUnfit(f"{self.place}: {operation} never ends: its pages repeat")
 
     def identity(self) -> str:
         """Who asks, in words, by sts:GetCallerIdentity, which needs no right."""

@@ -7,6 +7,7 @@ Glue, Batch and CloudWatch Logs.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from html import unescape
 from typing import Any
 
@@ -20,37 +21,19 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
-from connectors.contract import AccessRefused, ConnectorError, NotSupported, OutcomeUnknown, SystemUnreachable
+from connectors.contract import (
+    AccessRefused,
+    AnswerUnfit,
+    ConnectorError,
+    NotSupported,
+    OutcomeUnknown,
+    RightMissing,
+    TooBusy,
+)
 from connectors.transport.http_reply import LATER as LATER_STATUSES
 from connectors.transport.http_reply import NEVER_5XX, retry_after
 from connectors.transport.http_reply import REFUSED as REFUSED_STATUSES
 
-REFUSED = frozenset({
-    "AccessDenied", "AccessDeniedException", "ExpiredToken", "ExpiredTokenException", "IncompleteSignature",
-    "InvalidClientTokenId", "InvalidSignatureException", "KmsAccessDeniedException", "MissingAuthenticationToken",
-    "MissingAuthenticationTokenException", "NotAuthorized", "OptInRequired", "SignatureDoesNotMatch",
-    "UnrecognizedClientException",
-})  # fmt: skip
-THROTTLED = frozenset({
-    "KmsThrottlingException", "RequestLimitExceeded", "SlowDown", "Throttling", "ThrottlingException",
-    "TooManyRequestsException",
-})  # fmt: skip
-LATER = frozenset(
-    {
-        "InternalFailure",
-        "InternalServerError",
-        "InternalServerException",
-        "InternalServiceException",
-        "OperationTimeoutException",
-        "RequestTimeout",
-        "RequestExpired",
-        "ServiceUnavailable",
-    }
-)
-GONE = frozenset({
-    "EntityNotFoundException", "ExecutionDoesNotExist", "StateMachineDoesNotExist", "ResourceNotFound",
-    "ResourceNotFoundException",
-})  # fmt: skip
 NO_IDENTITY = (
     NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, ProfileNotFound, SSOError,
     TokenRetrievalError,
@@ -79,8 +62,53 @@ class AlreadyThere(NotSupported):
     """An execution of this name exists: the request arrived before."""
 
 
-class Throttled(SystemUnreachable):
-    """AWS asks for fewer requests."""
+BY_CODE: Mapping[str, type[ConnectorError]] = {
+    **dict.fromkeys(
+        (
+            "ExpiredToken", "ExpiredTokenException", "IncompleteSignature", "InvalidClientTokenId",
+            "InvalidSignatureException", "MissingAuthenticationToken", "MissingAuthenticationTokenException",
+            "OptInRequired", "SignatureDoesNotMatch", "UnrecognizedClientException",
+        ),
+        AccessRefused,
+    ),
+    **dict.fromkeys(
+        ("AccessDenied", "AccessDeniedException", "KmsAccessDeniedException", "NotAuthorized"), RightMissing
+    ),
+    **dict.fromkeys(
+        (
+            "KmsThrottlingException", "RequestLimitExceeded", "ServiceQuotaExceededException", "SlowDown", "Throttling",
+            "ThrottlingException", "TooManyRequestsException",
+        ),
+        TooBusy,
+    ),
+    **dict.fromkeys(
+        (
+            "InternalFailure", "InternalServerError", "InternalServerException", "InternalServiceException",
+            "OperationTimeoutException", "RequestAbortedException", "RequestExpired", "RequestTimeout",
+            "RequestTimeoutException", "ServerException", "ServiceUnavailable", "ServiceUnavailableException",
+        ),
+        AnswerUnfit,
+    ),
+    **dict.fromkeys(
+        (
+            "EntityNotFoundException", "ExecutionDoesNotExist", "ResourceNotFound", "ResourceNotFoundException",
+            "StateMachineDoesNotExist",
+        ),
+        Gone,
+    ),
+    "ExecutionAlreadyExists": AlreadyThere,
+    **dict.fromkeys(
+        (
+            "ClientException", "ConcurrentRunsExceededException", "ConflictException", "ExecutionLimitExceeded",
+            "ExecutionNotRedrivable", "InvalidArn", "InvalidExecutionInput", "InvalidInputException", "InvalidName",
+            "InvalidParameterException", "InvalidToken", "KmsInvalidStateException", "MalformedHttpRequestException",
+            "RequestEntityTooLargeException", "ResourceNumberLimitExceededException", "StateMachineDeleting",
+            "StateMachineTypeNotSupported", "UnknownOperationException", "ValidationError", "ValidationException",
+        ),
+        NotSupported,
+    ),
+}  # fmt: skip
+"""Error code -> its sort; any other is sorted by its HTTP status."""
 
 
 def code_of(error: ClientError) -> str:
@@ -98,19 +126,27 @@ def sorted_client_error(error: ClientError, place: str, service: str, once: bool
     code, operation = code_of(error), str(error.operation_name)
     status, headers = _status(error)
     words = f"{place}: {operation} answered {status} {_said(error, code)}"
-    if code in REFUSED or status in REFUSED_STATUSES:
-        return AccessRefused(f"{words}. Check the keys, and allow {right_of(service, operation)} to this identity.")
-    if code in THROTTLED or status == 429:
-        return Throttled(words, retry_after(headers.get("retry-after")) or THROTTLED_SECONDS)
-    if code in GONE:
-        return Gone(words)
-    if code == "ExecutionAlreadyExists":
-        return AlreadyThere(words)
+    sort = BY_CODE.get(code) or _by_status(status)
+    if issubclass(sort, RightMissing):
+        return sort(f"{words}; allow {right_of(service, operation)} to this identity.")
+    if issubclass(sort, AccessRefused):
+        return sort(f"{words}. Check the keys, their end, and this machine's clock.")
+    if issubclass(sort, TooBusy):
+        return sort(words, retry_after(headers.get("retry-after")) or THROTTLED_SECONDS)
     if status == 500 and headers.get("content-type", "").startswith("text/html") and operation not in EVERYWHERE:
         return NotSupported(f"{place}: this server does not have {operation}: 500 with a web page, as no AWS answers")
-    if (status >= 500 and status not in NEVER_5XX) or code in LATER or status in LATER_STATUSES:
-        return OutcomeUnknown(f"{words}. It is looked up.") if once else SystemUnreachable(words)
-    return NotSupported(words)
+    if once and issubclass(sort, AnswerUnfit):
+        return OutcomeUnknown(f"{words}. It is looked up.")
+    return sort(words)
+
+
+def _by_status(status: int) -> type[ConnectorError]:
+    if status == 429:
+        return TooBusy
+    if status in REFUSED_STATUSES:
+        return RightMissing if status == 403 else AccessRefused
+    is_later = (status >= 500 and status not in NEVER_5XX) or status in LATER_STATUSES
+    return AnswerUnfit if is_later else NotSupported
 
 
 def sorted_local_error(error: Exception, place: str, once: bool) -> ConnectorError:
@@ -124,7 +160,7 @@ def sorted_local_error(error: Exception, place: str, once: bool) -> ConnectorErr
             f"{place}: {words.rstrip('.')}. Give access_key_id and secret_access_key, a profile, or a role."
         )
     unread = f"{place}: an answer cannot be read: {type(error).__name__}: {words}"
-    return OutcomeUnknown(unread) if once else SystemUnreachable(unread)
+    return OutcomeUnknown(unread) if once else AnswerUnfit(unread)
 
 
 def _said(error: ClientError, code: str) -> str:

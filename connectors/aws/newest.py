@@ -13,9 +13,19 @@ from typing import ClassVar
 
 from connectors.aws.cursor import OVERLAP_SECONDS, Mark, code
 from connectors.aws.door import AwsDoor
-from connectors.aws.errors import Gone, Throttled
+from connectors.aws.errors import Gone
 from connectors.aws.values import Reply
-from connectors.contract import AccessRefused, Gap, NotSupported, Poll, RecordUnreadable, RunRecord, Skipped, State
+from connectors.contract import (
+    AccessRefused,
+    Gap,
+    NotSupported,
+    Poll,
+    RecordUnreadable,
+    RunRecord,
+    Skipped,
+    State,
+    TooBusy,
+)
 
 PAGES_PER_BITE = 3
 MOST_RUNS_A_BITE = 2000
@@ -88,7 +98,7 @@ class Newest:
                 return first + number
             try:
                 self._list(name, places[name])
-            except Throttled as error:
+            except TooBusy as error:
                 if number == 0:
                     raise
                 self.partly(f"{error}; the others come with the next poll")

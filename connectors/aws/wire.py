@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 
-from connectors.contract import AccessRefused, Clock, OutcomeUnknown, RecordUnreadable, SystemUnreachable
+from connectors.contract import AccessRefused, AnswerUnfit, Clock, OutcomeUnknown, RecordUnreadable, SystemUnreachable
 from connectors.transport.counting import count_request
 from connectors.transport.http_reply import clock_of
 from connectors.transport.http_wire import LIMIT_BYTES, NOT_SENT, Deadline, DeadlineTransport, tls
@@ -102,7 +102,7 @@ class AwsWire:
             body += chunk
             if len(body) > LIMIT_BYTES:
                 words = f"{self.place}: an answer is larger than {LIMIT_BYTES // 1024**2} MiB"
-                raise (OutcomeUnknown if self.once else SystemUnreachable)(words)
+                raise (OutcomeUnknown if self.once else AnswerUnfit)(words)
         return bytes(body)
 
     def _lost(self, error: httpx.HTTPError) -> Exception:
@@ -128,7 +128,7 @@ class AwsWire:
     def _checked_json(self, content: bytes) -> bytes:
         """The body as botocore may have it. botocore takes one that is no JSON for an empty answer: half a list would
         look like no state machines. What is no number (NaN) is none."""
-        error = OutcomeUnknown if self.once else SystemUnreachable
+        error = OutcomeUnknown if self.once else AnswerUnfit
         odd: list[str] = []
         try:
             found = json.loads(content.decode("utf-8"), parse_constant=odd.append)

@@ -32,6 +32,7 @@ from connectors.contract.errors import (
     NotSupported,
     OutcomeUnknown,
     RecordUnreadable,
+    RightMissing,
     SystemUnreachable,
     TooBusy,
 )
@@ -106,6 +107,7 @@ __all__ = [
     "Receipt",
     "RecordUnreadable",
     "Right",
+    "RightMissing",
     "RunRecord",
     "RunRef",
     "Schedule",

@@ -2,7 +2,10 @@
 
 ConnectorError
 ├── SystemUnreachable   poll again later
-├── AccessRefused       a person must act (credentials, rights, host key)
+│   ├── AnswerUnfit     it answers, with a fault
+│   └── TooBusy         it answers that it is asked too much
+├── AccessRefused       a person must act (credentials, host key, settings)
+│   └── RightMissing    signed in, and not allowed
 ├── RecordUnreadable    skip this record, count it, keep the rest
 ├── NotSupported        never: this kind or this server cannot do it
 └── OutcomeUnknown      the wire was touched and the answer lost: look it up, never repeat
@@ -12,12 +15,14 @@ from __future__ import annotations
 
 
 class ConnectorError(Exception):
-    """An expected failure at a scheduler. The message has place, value and mend, and no secret."""
+    """An expected failure at a scheduler. The message has place, value and mend, and no secret. `kind`: what a target
+    that ends its polls so is called."""
+
+    kind = "failing"
 
 
 class SystemUnreachable(ConnectorError):
-    """No useful answer now. `retry_after_seconds` is what the source asked for, if it did. `kind`: what a target that
-    ends its polls so is called."""
+    """No useful answer now. `retry_after_seconds` is what the source asked for, if it did."""
 
     kind = "unreachable"
 
@@ -39,7 +44,15 @@ class TooBusy(SystemUnreachable):
 
 
 class AccessRefused(ConnectorError):
-    """Credentials, rights or a host key are refused; retrying changes nothing."""
+    """Credentials or a host key are refused; retrying changes nothing."""
+
+    kind = "refused"
+
+
+class RightMissing(AccessRefused):
+    """Whoever signs in is let in, and may not do this."""
+
+    kind = "forbidden"
 
 
 class RecordUnreadable(ConnectorError):
@@ -48,6 +61,8 @@ class RecordUnreadable(ConnectorError):
 
 class NotSupported(ConnectorError):
     """This kind, or this server, cannot do it."""
+
+    kind = "unsupported"
 
 
 class OutcomeUnknown(ConnectorError):

@@ -15,6 +15,7 @@ from connectors.contract import (
     Clock,
     NotSupported,
     OutcomeUnknown,
+    RightMissing,
     SystemUnreachable,
 )
 from connectors.dagster import queries
@@ -176,7 +177,7 @@ class DagsterClient:
                 raise NotSupported(f"{reply.place} is a refusal: {_errors(table)}. Nothing was done.")
             raise OutcomeUnknown(f"{reply.place}: {_errors(table) or 'no words'}. It is looked up.")
         if found.get("__typename") == REFUSED:
-            raise AccessRefused(f"{reply.place} is a refusal: {_said(found)}. See headway grants dagster.")
+            raise RightMissing(f"{reply.place} is a refusal: {_said(found)}. See headway grants dagster.")
         kind = str(found.get("__typename"))
         if kind in NOTHING_DONE:
             raise NotSupported(f"Dagster: {kind}: {_said(found)}; nothing was done")

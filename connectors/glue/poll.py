@@ -9,10 +9,20 @@ from datetime import UTC, datetime
 from typing import ClassVar
 
 from connectors.aws.cursor import Cursor, Mark
-from connectors.aws.errors import Gone, Throttled
+from connectors.aws.errors import Gone
 from connectors.aws.newest import EARLY, Newest
 from connectors.aws.values import Reply, instant
-from connectors.contract import AccessRefused, NotSupported, Poll, RecordUnreadable, RunRecord, RunRef, Skipped, State
+from connectors.contract import (
+    AccessRefused,
+    NotSupported,
+    Poll,
+    RecordUnreadable,
+    RunRecord,
+    RunRef,
+    Skipped,
+    State,
+    TooBusy,
+)
 from connectors.glue import parse
 from connectors.glue.client import RUNS_SIZE, GlueClient
 
@@ -73,7 +83,7 @@ class Reading(Newest):
                 self.runs[job, run] = parse.gone(ref, datetime.now(UTC))
         except RecordUnreadable as error:
             self.skipped.append(Skipped(job, str(error)))
-        except (AccessRefused, Throttled) as error:
+        except (AccessRefused, TooBusy) as error:
             if ref is not None:
                 self.partly(str(error))
             return False

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 
 from connectors.arrival import time_to_send, unless_on_its_way
 from connectors.contract import (
-    AccessRefused,
     Ask,
     Capability,
     Clock,
@@ -27,6 +26,7 @@ from connectors.contract import (
     Proof,
     Receipt,
     RecordUnreadable,
+    RightMissing,
     RunRef,
     Secrets,
     Skipped,
@@ -208,12 +208,12 @@ class MySqlEventsConnector:
         return sender(self._client, preview.plan, key, time_to_send(preview, timeout_seconds))
 
     def holds(self, timeout_seconds: float, known: Collection[str] = ()) -> tuple[NativeHold, ...]:
-        """By the rows of events_held. Raises AccessRefused where they, or events, are hidden."""
+        """By the rows of events_held. Raises RightMissing where they, or events, are hidden."""
         seen = self._client.look(timeout_seconds)
         rights.require_view(seen, self._options.schemas, self._client.place)
         if seen.held is None:
             account = seen.about["role"]
-            raise AccessRefused(f"{self._client.place}: account {account} may not read the marks: {rights.GRANTS}")
+            raise RightMissing(f"{self._client.place}: account {account} may not read the marks: {rights.GRANTS}")
         return hold.holds(self._client.place, seen)
 
     def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from connectors.contract import AccessRefused, Right
+from connectors.contract import Right, RightMissing
 from connectors.mysql_events.seen import Row, Seen
 
 GRANTS = "run connectors/mysql_events/grants.sql (headway grants mysql_events) as an account that may do all"
@@ -43,9 +43,9 @@ def sees_all(seen: Seen, schemas: Sequence[str]) -> bool:
 
 
 def require_view(seen: Seen, schemas: Sequence[str], place: str) -> None:
-    """Raises AccessRefused where the server would answer an empty list for want of a right."""
+    """Raises RightMissing where the server would answer an empty list for want of a right."""
     if not seen.by_table and not event_schemas(seen.grants):
-        raise AccessRefused(f"{place}: {hidden_words(seen, schemas)}")
+        raise RightMissing(f"{place}: {hidden_words(seen, schemas)}")
 
 
 def hidden_words(seen: Seen, schemas: Sequence[str]) -> str:

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 
 from connectors.arrival import time_to_send, unless_on_its_way
 from connectors.contract import (
-    AccessRefused,
     Ask,
     Capability,
     Clock,
@@ -25,6 +24,7 @@ from connectors.contract import (
     Proof,
     Receipt,
     RecordUnreadable,
+    RightMissing,
     RunRecord,
     RunRef,
     Secrets,
@@ -154,10 +154,10 @@ class PgCronConnector:
         return act.send(self._client, preview, key, timeout_seconds)
 
     def holds(self, timeout_seconds: float, known: Collection[str] = ()) -> tuple[NativeHold, ...]:
-        """By the comments before the commands. Raises AccessRefused where row security hides any job."""
+        """By the comments before the commands. Raises RightMissing where row security hides any job."""
         access, rows = self._client.jobs(timeout_seconds)
         if not access["sees_all_jobs"]:
-            raise AccessRefused(f"{self._client.place}: {hidden_words(access)}")
+            raise RightMissing(f"{self._client.place}: {hidden_words(access)}")
         return hold.holds(self._client.place, rows)
 
     def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
@@ -188,7 +188,7 @@ class PgCronConnector:
 
     def _require_sight(self, access: Row, rows: Sequence[Row]) -> None:
         if not rows and not sees_all(access):
-            raise AccessRefused(f"{self._client.place}: {hidden_words(access)}")
+            raise RightMissing(f"{self._client.place}: {hidden_words(access)}")
 
     def _warnings(self, access: Row) -> list[str]:
         found = [f"{NOTHING_STARTS}{STANDBY.why}. Mend: {STANDBY.mend}"] if access["is_standby"] else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from connectors.contract import AccessRefused, NotSupported, Right
+from connectors.contract import NotSupported, Right, RightMissing
 from connectors.pg_cron.parse import Row, version_of
 from connectors.transport.postgres import quoted
 
@@ -19,7 +19,7 @@ STANDBY = Right(
 
 
 def require_view(access: Row, place: str) -> None:
-    """Raises NotSupported without a pg_cron that we know, AccessRefused without SELECT on its two tables."""
+    """Raises NotSupported without a pg_cron that we know, RightMissing without SELECT on its two tables."""
     if access["version"] is None:
         where = f'connect to database "{access["cron_database"]}"' if access["cron_database"] else "check dbname"
         raise NotSupported(f"{place}: extension pg_cron is not in this database; {where} (SHOW cron.database_name)")
@@ -27,7 +27,7 @@ def require_view(access: Row, place: str) -> None:
         raise NotSupported(f"{place}: pg_cron {access['version']} is too old; 1.4 or newer is needed")
     if not (access["may_enter"] and access["may_read_jobs"] and access["may_read_runs"]):
         mend = "; ".join(right.mend for right in rights(access) if right.held is False and right.needed_for == "view")
-        raise AccessRefused(f"{place}: role {access['role']} may not read pg_cron's tables: {mend}")
+        raise RightMissing(f"{place}: role {access['role']} may not read pg_cron's tables: {mend}")
 
 
 def sees_all(access: Row) -> bool:

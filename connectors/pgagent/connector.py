@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 
 from connectors.arrival import time_to_send, unless_on_its_way
 from connectors.contract import (
-    AccessRefused,
     Ask,
     Capability,
     Clock,
@@ -27,6 +26,7 @@ from connectors.contract import (
     Receipt,
     RecordUnreadable,
     Right,
+    RightMissing,
     RunRecord,
     RunRef,
     Secrets,
@@ -169,10 +169,10 @@ class PgAgentConnector:
         return hold.send(self._client, preview.plan, key, timeout_seconds)
 
     def holds(self, timeout_seconds: float, known: Collection[str] = ()) -> tuple[NativeHold, ...]:
-        """By the first lines of the comments. Raises AccessRefused where row security may hide any job."""
+        """By the first lines of the comments. Raises RightMissing where row security may hide any job."""
         access, rows = self._client.jobs(timeout_seconds)
         if "pga_job" in access["hidden"]:
-            raise AccessRefused(f"{self._client.place}: {hidden_words(access)}")
+            raise RightMissing(f"{self._client.place}: {hidden_words(access)}")
         return hold.holds(self._client.place, rows)
 
     def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
@@ -198,7 +198,7 @@ class PgAgentConnector:
 
     def _require_sight(self, access: Row, rows: Sequence[Row]) -> None:
         if not rows and not sees_all(access):
-            raise AccessRefused(f"{self._client.place}: {hidden_words(access)}")
+            raise RightMissing(f"{self._client.place}: {hidden_words(access)}")
 
     def _warnings(self, access: Row, agents: Sequence[Row]) -> list[str]:
         still = _stands_still(access, agents)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from connectors.contract import AccessRefused, NotSupported, Right
+from connectors.contract import NotSupported, Right, RightMissing
 from connectors.pgagent.parse import Row, version_of
 from connectors.pgagent.statements import TABLES
 from connectors.transport.postgres import quoted
@@ -16,7 +16,7 @@ STEP_COLUMNS = "jstid, jstjobid, jstname, jstdesc, jstenabled, jstkind, jstcode,
 
 
 def require_view(access: Row, place: str) -> None:
-    """Raises NotSupported without a pgAgent that we know, AccessRefused where any of its tables cannot be read."""
+    """Raises NotSupported without a pgAgent that we know, RightMissing where any of its tables cannot be read."""
     if access["version"] is None:
         raise NotSupported(
             f"{place}: extension pgagent is not in this database; dbname names the one that pgAgent connects to"
@@ -25,7 +25,7 @@ def require_view(access: Row, place: str) -> None:
         raise NotSupported(f"{place}: pgAgent's schema {access['version']} is too old; 4.0 or newer is needed")
     if not access["may_enter"] or set(TABLES) - {*access["readable"]}:
         mend = "; ".join(right.mend for right in rights(access) if right.held is False and right.needed_for == "view")
-        raise AccessRefused(f"{place}: role {access['role']} may not read pgAgent's tables: {mend}")
+        raise RightMissing(f"{place}: role {access['role']} may not read pgAgent's tables: {mend}")
 
 
 def sees_all(access: Row) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 from connectors.contract import (
     STARTED_LATER,
     Absent,
+    AnswerUnfit,
     Ask,
     CannotTell,
     Found,
@@ -17,7 +18,6 @@ from connectors.contract import (
     NotSupported,
     Preview,
     Receipt,
-    SystemUnreachable,
     Verb,
 )
 from connectors.holdnotes import asked_hold, asked_release, must_mark, not_released, shown, unwritable
@@ -62,7 +62,7 @@ class Holds:
     def _waiting(self, answer: Answer) -> list[Queued]:
         waits, _, error = parse.queue(answer)
         if error:
-            raise SystemUnreachable(f"{self._client.where}: {parse.complain([error], self._client.where)}")
+            raise AnswerUnfit(f"{self._client.where}: {parse.complain([error], self._client.where)}")
         return [line for queued in waits.values() for line in queued if line.is_pending]
 
     def _of(self, job: str) -> tuple[Situation, list[Queued]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from connectors.contract import AccessRefused, NotSupported, Skipped, SystemUnreachable
+from connectors.contract import AccessRefused, AnswerUnfit, NotSupported, RightMissing, Skipped
 from connectors.fields import clean
 from connectors.slurm import states
 from connectors.slurm.answer import Answer
@@ -22,7 +22,8 @@ SAMPLE = 200
 QUEUE_FIELDS = 15
 GROUP_FIELDS = 18
 NAME_FIELDS = 9
-REFUSED = ("Permission denied", "Access/permission denied", "authentication error", "Munge", "munge", "Unauthorized")
+NO_RIGHT = ("Permission denied", "Access/permission denied")
+REFUSED = ("authentication error", "Munge", "munge", "Unauthorized")
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,13 +272,15 @@ def is_private(told: Mapping[str, str]) -> bool:
 def complain(words: Iterable[str], where: str) -> str:
     """Words of Slurm's tools that did not answer. Raises AccessRefused where a person must act."""
     told = " ".join(words).strip()
+    if any(one in told for one in NO_RIGHT):
+        raise RightMissing(f"{where}: {told[:SAMPLE]}. May the login use Slurm there? See headway grants slurm")
     if any(one in told for one in REFUSED):
         raise AccessRefused(f"{where}: {told[:SAMPLE]}. May the login use Slurm there, and does munged run?")
     return told[:SAMPLE]
 
 
-def nothing_seen(words: Iterable[str], where: str) -> SystemUnreachable:
-    return SystemUnreachable(f"{where}: {complain(words, where)}. It is asked again.")
+def nothing_seen(words: Iterable[str], where: str) -> AnswerUnfit:
+    return AnswerUnfit(f"{where}: {complain(words, where)}. It is asked again.")
 
 
 def crontabs(answer: Answer) -> dict[str, str]:

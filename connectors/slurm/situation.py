@@ -8,7 +8,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from connectors.arrival import SEND_SECONDS, sent_at
-from connectors.contract import ACTION_KEY, AccessRefused, NotSupported, OutcomeUnknown, SystemUnreachable
+from connectors.contract import (
+    ACTION_KEY,
+    AccessRefused,
+    AnswerUnfit,
+    NotSupported,
+    OutcomeUnknown,
+    SystemUnreachable,
+)
 from connectors.slurm import parse, states
 from connectors.slurm.answer import Answer
 from connectors.slurm.client import SlurmClient
@@ -79,7 +86,7 @@ def situation(answer: Answer, where: str) -> Situation:
     level = level_of(needed(answer, "LEVEL", where))
     job, gone = parse.section(answer, "JOB"), parse.section(answer, "GONE")
     if gone is not None and "nvalid job id" not in gone.rest:
-        raise SystemUnreachable(f"{where}: {parse.complain([gone.rest], where)}. It is asked again.")
+        raise AnswerUnfit(f"{where}: {parse.complain([gone.rest], where)}. It is asked again.")
     rows = [line.split(answer.delimiter) for line in parse.lines(job)]
     parts = tuple(Part(parse.stamp(row[0]), row[1], row[3]) for row in rows if len(row) >= 5)
     return Situation(
@@ -103,7 +110,7 @@ def level_of(section: Section) -> str:
 def needed(answer: Answer, kind: str, where: str) -> Section:
     found = parse.section(answer, kind)
     if found is None:
-        raise SystemUnreachable(f"{where}: the answer lacks {kind}. It is asked again.")
+        raise AnswerUnfit(f"{where}: the answer lacks {kind}. It is asked again.")
     return found
 
 

@@ -8,10 +8,19 @@ from datetime import UTC, datetime
 from typing import ClassVar
 
 from connectors.aws.cursor import MOST_CODES, Mark
-from connectors.aws.errors import Gone, Throttled
+from connectors.aws.errors import Gone
 from connectors.aws.newest import EARLY, Newest
 from connectors.aws.values import Reply, instant
-from connectors.contract import AccessRefused, NotSupported, RecordUnreadable, RunRecord, RunRef, Skipped, State
+from connectors.contract import (
+    AccessRefused,
+    NotSupported,
+    RecordUnreadable,
+    RunRecord,
+    RunRef,
+    Skipped,
+    State,
+    TooBusy,
+)
 from connectors.step_functions import parse
 from connectors.step_functions.client import StepFunctionsClient
 
@@ -53,7 +62,7 @@ class Reading(Newest):
                 return
             try:
                 page = self.door.executions(machines[name], self.live_size, redriven=True)
-            except (AccessRefused, NotSupported, Throttled):
+            except (AccessRefused, NotSupported, TooBusy):
                 continue  # the reading of the machine itself has told it
             self._take_redriven(page["executions"], name, before.get(name, Mark()))
 
@@ -84,7 +93,7 @@ class Reading(Newest):
                 self.runs[ref.job, ref.attempt_key] = parse.gone(ref, datetime.now(UTC))
             except RecordUnreadable as error:
                 self.skipped.append(Skipped(ref.job, str(error)))
-            except (AccessRefused, Throttled) as error:
+            except (AccessRefused, TooBusy) as error:
                 self.partly(str(error))
                 return
 
@@ -98,7 +107,7 @@ class Reading(Newest):
                 return
             try:
                 self.keep(self.door.execution(json_arn(run), with_data=True), run.job)
-            except (AccessRefused, NotSupported, RecordUnreadable, Throttled):
+            except (AccessRefused, NotSupported, RecordUnreadable, TooBusy):
                 return  # the state is known; its cause can be read in the log
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
 
-from connectors.contract import AccessRefused, NotSupported, Skipped, State
+from connectors.contract import NotSupported, RightMissing, Skipped, State
 from connectors.transport.answer import text_of
 from connectors.transport.journal import MAY_READ, MICRO, SAMPLE, instant, is_denied
 
@@ -79,7 +79,7 @@ def complain(text: str, where: str) -> str:
     if "not been booted with systemd" in text or "Failed to connect to bus" in text:
         raise NotSupported(f"{where}: systemd does not run there ({line[:SAMPLE]})")
     if is_denied(text):
-        raise AccessRefused(f"{where}: {line[:SAMPLE]}. {MAY_READ}")
+        raise RightMissing(f"{where}: {line[:SAMPLE]}. {MAY_READ}")
     return line[:SAMPLE]
 
 

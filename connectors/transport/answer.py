@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 
-from connectors.contract import RecordUnreadable, SystemUnreachable
+from connectors.contract import AnswerUnfit, RecordUnreadable
 
 OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)")
 CLOCK = re.compile(r"\d{1,12}(\.\d{1,9})?")
@@ -42,11 +42,11 @@ class Section:
 
 
 def sections(data: bytes, nonce: str, where: str) -> list[Section]:
-    """The sections of a whole answer, in order. SystemUnreachable for an answer that was cut short."""
+    """The sections of a whole answer, in order. AnswerUnfit for an answer that was cut short."""
     found = list(_sections(data, nonce))
     if not found or found[-1].kind != "END":
         seen = data[:120].decode("utf-8", "replace") if not found else f"{len(found)} sections without an end"
-        raise SystemUnreachable(f"{where}: the answer was cut short or is not ours: {seen!r}. It is asked again.")
+        raise AnswerUnfit(f"{where}: the answer was cut short or is not ours: {seen!r}. It is asked again.")
     return found
 
 

@@ -18,6 +18,7 @@ from connectors.contract import (
     ConnectorError,
     NotSupported,
     OutcomeUnknown,
+    RightMissing,
     TooBusy,
 )
 
@@ -25,6 +26,10 @@ RETRY_AFTER_CEILING_SECONDS = 15 * 60.0
 SAID_CHARACTERS = 200
 
 REFUSED = frozenset({401, 402, 403, 407, 451})
+NO_SIGN_IN = re.compile(
+    r"\b(invalid|expired|malformed|bad|missing)\b.{0,20}\b(token|jwt|credentials?|signature)\b", re.I
+)
+"""What a 403 says of the sign-in, as Airflow 3 and Databricks do of a broken token; any other is of a right."""
 LATER = frozenset({408, 423, 425, 429})
 """With all of 5xx but 501 and 505: the same request may be answered at another time."""
 NEVER_5XX = frozenset({501, 505})
@@ -124,15 +129,18 @@ def _detail_words(detail: Any) -> str:
 def refusal(reply: Reply, once: bool = False) -> ConnectorError:
     """The error for a status that nobody expected, by what happens next.
 
-    3xx, 401, 402, 403, 407, 451: a person must act · 408, 423, 425, 429, 5xx: later, but for a request that is sent
-    only `once` a 5xx leaves the outcome unknown · 501, 505 and every other status: this server cannot do it."""
+    3xx, 401, 402, 403 (a right, or by its words the sign-in), 407, 451: a person must act · 408, 423, 425, 429, 5xx:
+    later, but for a request that is sent only `once` a 5xx leaves the outcome unknown · 501, 505 and every other
+    status: this server cannot do it."""
     status = reply.status
     words = f"{reply.place} is a refusal: {reply.said}" if reply.said else f"{reply.place} is a refusal without words"
     if 300 <= status < 400:
         host = _host(reply.headers.get("location", ""))
         return AccessRefused(f"{reply.place} is a redirect to {host}; redirects are not followed. Correct the url.")
     if status in REFUSED:
-        return AccessRefused(f"{words}. Check the account and its rights, then run: headway check")
+        is_right = status == 403 and not NO_SIGN_IN.search(reply.said)
+        mend = "Give the account this right" if is_right else "Check the account and its secret"
+        return (RightMissing if is_right else AccessRefused)(f"{words}. {mend}, then run: headway check")
     if status in LATER or (status >= 500 and status not in NEVER_5XX):
         if once and status >= 500:
             return OutcomeUnknown(f"{words}. Whether it was done is not known; it is looked up.")

@@ -19,7 +19,16 @@ from typing import Any, Literal, TypeAlias
 import pymysql
 from pymysql.cursors import DictCursor
 
-from connectors.contract import AccessRefused, ConnectorError, NotSupported, OutcomeUnknown, SystemUnreachable
+from connectors.contract import (
+    AccessRefused,
+    AnswerUnfit,
+    ConnectorError,
+    NotSupported,
+    OutcomeUnknown,
+    RightMissing,
+    SystemUnreachable,
+    TooBusy,
+)
 from connectors.transport.counting import count_request
 from connectors.transport.deadline import Deadline
 
@@ -30,16 +39,29 @@ Tls = Literal["off", "prefer", "require", "verify"]
 MESSAGE_CHARACTERS = 300
 NOT_READABLE = (1044, 1109, 1142, 1143, 1146)
 """No right to a table, or no such table."""
-REFUSED = (
-    1044, 1045, 1049, 1130, 1142, 1143, 1227, 1251, 1370, 1449, 1524, 1698, 1820, 1862, 3118, 3159, 4151,
-)  # fmt: skip
 CUT = (1053, 1077, 1079, 1152, 1158, 1159, 1160, 1161, 1184, 1927, 3169, 4031)
 """The server ended, or ended the connection: what was sent may have been done."""
-LATER = (
-    *CUT, 1021, 1037, 1038, 1040, 1041, 1129, 1135, 1203, 1205, 1213, 1226, 1290, 1317, 1836, 1969, 2003, 2006, 2013,
-    3024,
-)  # fmt: skip
-"""Also a full disk, no memory, no thread, and limits of an account (1203, 1226): it is asked again."""
+NOBODY = (2002, 2003, 2005, 2006, 2013, 2055)
+"""PyMySQL's own numbers of a server that is not there, or went away; its others are of answers that fit no such
+server."""
+BY_NUMBER: Mapping[int, type[ConnectorError]] = {
+    **dict.fromkeys((*CUT, *NOBODY), SystemUnreachable),
+    1045: AccessRefused,
+    1049: AccessRefused,  # no such database
+    1129: AccessRefused,  # a host that failed too often stays out until somebody flushes the hosts
+    1130: AccessRefused,  # no such account from this host
+    **dict.fromkeys((1251, 1524, 1698, 1820, 1862, 2026, 3118, 3159, 4151), AccessRefused),
+    **dict.fromkeys((1044, 1142, 1143, 1227, 1370, 1449), RightMissing),
+    1040: TooBusy,  # too many connections
+    1203: TooBusy,  # too many of this account
+    1226: TooBusy,  # another limit of it
+    **dict.fromkeys((1037, 1038, 1041, 1135), TooBusy),  # no memory, no thread
+    **dict.fromkeys((1205, 1213), TooBusy),  # a lock was not to be had
+    **dict.fromkeys((1317, 1969, 3024), TooBusy),  # it was too slow for the time that a statement has
+    1021: AnswerUnfit,  # disk full
+    **dict.fromkeys((1290, 1836), AnswerUnfit),  # read-only, as a replica is
+}
+"""What happens next; of other numbers the library's are AnswerUnfit, the server's NotSupported."""
 GARBAGE = (pymysql.MySQLError, OSError, ValueError, IndexError, struct.error, AssertionError, AttributeError)
 """What PyMySQL raises: its own errors, and others where the answer is no answer of such a server."""
 
@@ -229,11 +251,14 @@ def sorted_error(error: BaseException, place: str) -> ConnectorError:
     cause = getattr(error, "original_exception", error)
     if number == 2026 or isinstance(cause, ssl.SSLError):
         return AccessRefused(f"{message}; check tls and ssl_ca of the system, and the server's certificate")
-    if number in REFUSED:
-        return AccessRefused(f"{message}; check user and password, or grant this right to the account")
-    if number in LATER or not number or number in CLIENT_NUMBERS:
-        return SystemUnreachable(message)
-    return NotSupported(message)
+    if not number:
+        return (SystemUnreachable if isinstance(error, OSError) else AnswerUnfit)(message)
+    sort = BY_NUMBER.get(number) or (AnswerUnfit if number in CLIENT_NUMBERS else NotSupported)
+    mend: dict[type[ConnectorError], str] = {
+        AccessRefused: "; check user, password and host of the account",
+        RightMissing: "; grant this right to the account",
+    }
+    return sort(f"{message}{mend.get(sort, '')}")
 
 
 def words_of(error: BaseException) -> str:

@@ -21,7 +21,16 @@ from psycopg.adapt import Loader
 from psycopg.rows import dict_row
 from psycopg.sql import Composed
 
-from connectors.contract import AccessRefused, ConnectorError, NotSupported, OutcomeUnknown, SystemUnreachable
+from connectors.contract import (
+    AccessRefused,
+    AnswerUnfit,
+    ConnectorError,
+    NotSupported,
+    OutcomeUnknown,
+    RightMissing,
+    SystemUnreachable,
+    TooBusy,
+)
 from connectors.transport.counting import count_request
 from connectors.transport.deadline import Deadline as Deadline
 
@@ -33,13 +42,19 @@ TEXT_TYPES = ("text", "varchar", "bpchar", "name")
 SHORTEST_CONNECT_SECONDS = 2  # libpq takes a smaller connect_timeout for 2
 KEEPALIVE = {"keepalives": 1, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 
-REFUSED_AT_THE_DOOR = re.compile(
-    r"authentication failed|no pg_hba\.conf entry|role \".*\" does not exist|database \".*\" does not exist"
-    r"|permission denied for database|no password supplied|certificate|not permitted to log in"
-    r"|server does not support SSL|authentication method|pg_hba\.conf rejects",
-    re.IGNORECASE,
+AT_THE_DOOR: tuple[tuple[type[ConnectorError], re.Pattern[str]], ...] = tuple(
+    (sort, re.compile(words, re.IGNORECASE))
+    for sort, words in (
+        (RightMissing, r"permission denied for database|not permitted to log in"),
+        (AccessRefused, r"authentication failed|no pg_hba\.conf entry|pg_hba\.conf rejects|authentication method"),
+        (AccessRefused, r"role \".*\" does not exist|database \".*\" does not exist|no password supplied"),
+        (AccessRefused, r"certificate|server does not support SSL"),
+        (TooBusy, r"too many (clients|connections)|connection slots are reserved|no more connections allowed"),
+        (AnswerUnfit, r"\bFATAL:|(invalid|unexpected) response|expected authentication request"),
+    )
 )
-"""A failed connect carries no SQLSTATE, only libpq's words (English; a server with another lc_messages is "later")."""
+"""A failed connect carries no SQLSTATE, only libpq's words, of which the first that fits counts (English; what a server
+with another lc_messages says is a fault of its own). The rest is libpq's own: nobody answered."""
 
 
 class _RawText(Loader):
@@ -249,12 +264,43 @@ def words_of(error: psycopg.Error) -> str:
     return text[:MESSAGE_CHARACTERS] or type(error).__name__
 
 
-LATER = ("08", "40", "53", "55", "57", "58", "XX", "25")
-"""SQLSTATE classes that another try may cure. 25: a standby took over and is read-only."""
+BY_STATE: Mapping[str, type[ConnectorError]] = {
+    "08": SystemUnreachable,
+    "08P01": AnswerUnfit,  # protocol_violation: no PostgreSQL speaks there
+    "25": AnswerUnfit,  # a standby took over and is read-only
+    "28": AccessRefused,
+    "3D": AccessRefused,
+    "40": AnswerUnfit,  # rolled back for the sake of others, or of a standby's recovery
+    "42501": RightMissing,
+    "53": TooBusy,  # connections, memory, other limits
+    "53100": AnswerUnfit,  # disk_full
+    "55": AnswerUnfit,
+    "55006": TooBusy,  # object_in_use
+    "55P03": TooBusy,  # lock_not_available
+    "57": AnswerUnfit,  # starts, recovers
+    "57014": TooBusy,  # query_canceled: it was too slow for the time that a call has
+    "57P01": SystemUnreachable,  # admin_shutdown
+    "57P02": SystemUnreachable,  # crash_shutdown
+    "57P04": AccessRefused,  # database_dropped
+    "57P05": SystemUnreachable,  # idle_session_timeout
+    "58": AnswerUnfit,  # its disk, its files
+    "F0": AnswerUnfit,  # its configuration file
+    "HV": AnswerUnfit,  # a foreign table's server
+    "XX": AnswerUnfit,
+    **dict.fromkeys(
+        (
+            "02", "03", "09", "0A", "0B", "0F", "0L", "0P", "0Z", "10", "20", "21", "22", "23", "24", "26",
+            "27", "2B", "2D", "2F", "34", "38", "39", "3B", "3F", "42", "44", "54", "72", "P0",
+        ),
+        NotSupported,
+    ),
+}  # fmt: skip
+"""What happens next, by SQLSTATE or its class (PostgreSQL's documentation, appendix A); any other is NotSupported."""
 MEND_BY_STATE = {
     "42501": "grant this right to the role",
     "28": "check user, password and pg_hba.conf",
     "3D": "name the database in the system's settings",
+    "57P04": "name another database in the system's settings",
 }
 
 
@@ -262,16 +308,19 @@ def sorted_error(error: psycopg.Error, place: str) -> ConnectorError:
     """The contract's error for one of psycopg's, by SQLSTATE class, else by libpq's words."""
     state, words = error.sqlstate or "", words_of(error)
     if not state:
-        if REFUSED_AT_THE_DOOR.search(words):
-            return AccessRefused(f"{place}: {words}. Check user, password, database and pg_hba.conf.")
-        return SystemUnreachable(f"{place}: {words}")
-    message = f"{place}: {words} (SQLSTATE {state})"
-    if state == "42501" or state[:2] in ("28", "3D"):
-        mend = MEND_BY_STATE.get(state) or MEND_BY_STATE[state[:2]]
-        return AccessRefused(f"{message}; {mend}")
-    if state[:2] in LATER:
-        return SystemUnreachable(message)
-    return NotSupported(message)
+        return _at_the_door(place, words)
+    sort = BY_STATE.get(state) or BY_STATE.get(state[:2], NotSupported)
+    mend = MEND_BY_STATE.get(state) or MEND_BY_STATE.get(state[:2], "")
+    return sort(f"{place}: {words} (SQLSTATE {state}){mend and f'; {mend}'}")
+
+
+def _at_the_door(place: str, words: str) -> ConnectorError:
+    sort = next((sort for sort, pattern in AT_THE_DOOR if pattern.search(words)), SystemUnreachable)
+    mend: dict[type[ConnectorError], str] = {
+        AccessRefused: ". Check user, password, database and pg_hba.conf.",
+        RightMissing: ". Grant this right to the role: LOGIN, CONNECT on the database.",
+    }
+    return sort(f"{place}: {words}{mend.get(sort, '')}")
 
 
 def _after_the_wire(error: psycopg.Error, place: str) -> ConnectorError:

@@ -14,20 +14,22 @@ from shlex import join
 
 import paramiko
 
-from connectors.contract import SystemUnreachable
+from connectors.contract import RightMissing, SystemUnreachable
 from connectors.transport.counting import count_request
 from connectors.transport.ssh_connect import SshAddress, connect, watchdog
+from connectors.transport.ssh_failures import MENDS, PROHIBITED, sort_of
 
 EXIT_STATUS_WAIT_SECONDS = 2.0  # the answer is complete by its own end mark; the status only adds to it
 DRAIN_SECONDS = 0.5  # standard error is looked at this often while standard output is silent
 
 
 class SshFailed(SystemUnreachable):
-    """The call has no answer. `touched`: the command may have reached the host."""
+    """The call has no answer. `touched`: the command may have reached the host. `sort`: what it is told as."""
 
-    def __init__(self, message: str, touched: bool) -> None:
+    def __init__(self, message: str, touched: bool, sort: type[SystemUnreachable] = SystemUnreachable) -> None:
         super().__init__(message)
         self.touched = touched
+        self.kind = sort.kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,12 @@ class SshSession:
                 return _converse(channel, stdin, join(argv), until, self.limit_bytes)
         except (OSError, EOFError, paramiko.SSHException) as error:
             self.close()
-            raise SshFailed(f"{self.address.words}: {words_of(error, until)}", touched) from error
+            if isinstance(error, paramiko.ChannelException) and error.code == PROHIBITED:
+                raise RightMissing(
+                    f"{self.address.words}: {error}. The key, or its user, may run no command there."
+                ) from error
+            sort = SystemUnreachable if time.monotonic() >= until else sort_of(error)
+            raise SshFailed(f"{self.address.words}: {words_of(error, until)}", touched, sort) from error
         except BaseException:
             self.close()
             raise
@@ -154,7 +161,9 @@ def _read(channel: paramiko.Channel, until: float, limit_bytes: int) -> tuple[by
 def words_of(error: BaseException, until: float) -> str:
     if time.monotonic() >= until:
         return "no complete answer within the deadline. Look at the host's load and network."
-    text = str(error) or type(error).__name__
+    text = (str(error) or type(error).__name__).rstrip(".")
+    if mend := MENDS.get(sort_of(error)):
+        return f"{text}. {mend}"
     if isinstance(error, ConnectionRefusedError):
         return f"{text}. Is sshd running there?"
     return f"{text}. It is tried again at the next poll."

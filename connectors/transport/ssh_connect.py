@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import paramiko
 
-from connectors.contract import AccessRefused
+from connectors.contract import AccessRefused, RightMissing
 from connectors.transport.known_hosts import known_hosts
 
 KEEPALIVE_SECONDS = 30
@@ -146,6 +146,8 @@ def _sorted(error: BaseException, address: SshAddress) -> BaseException:
             f"{expected.fingerprint}, the host showed {got.get_name()} {got.fingerprint}. "
             "Find out why on the host before you replace the line."
         )
+    if isinstance(error, paramiko.AuthenticationException) and "saw EOF" in str(error):
+        return paramiko.SSHException("the host ended the connection while it let us sign in: its sshd's log says why")
     if isinstance(error, paramiko.AuthenticationException) and "timeout" not in str(error).lower():
         key = address.key_file or "(from a reference)"
         return AccessRefused(
@@ -230,7 +232,7 @@ def _forwarded(through: paramiko.SSHClient, address: SshAddress, limit: float) -
             return _Forwarded(transport.open_channel("direct-tcpip", place, ("127.0.0.1", 0), timeout=limit))
     except paramiko.ChannelException as error:
         if error.code == 1:  # administratively prohibited, RFC 4254 section 5.1
-            raise AccessRefused(
+            raise RightMissing(
                 f"{address.words}: {hop.words} forwards no connections to it. Allow it there: AllowTcpForwarding and "
                 "PermitOpen of its sshd, no `restrict` without `port-forwarding` before the key."
             ) from error

@@ -8,6 +8,8 @@ from console.model.values import Settings, TargetFacts
 
 UNSEEN = {
     "refused": "refuses Headway",
+    "forbidden": "does not let Headway look",
+    "unsupported": "is not what its kind can read",
     "broken": "cannot be read",
     "failing": "answers with a fault",
     "limited": "is asked too much",

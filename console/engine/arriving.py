@@ -12,14 +12,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from connectors.contract import (
-    AccessRefused,
     ConnectorError,
     Inventory,
     JobRecord,
     Poll,
     RunRecord,
     Skipped,
-    SystemUnreachable,
 )
 from console.clean import clean
 from console.control.masks import MASK, is_secret_name, mask_secrets
@@ -59,9 +57,7 @@ def kept_poll(poll: Poll, mask: Mask) -> Poll:
 
 def failure_kind(error: ConnectorError) -> str:
     """What a target is called whose poll ended with that."""
-    if isinstance(error, AccessRefused):
-        return "refused"
-    return error.kind if isinstance(error, SystemUnreachable) else SystemUnreachable.kind
+    return error.kind
 
 
 def inventory_words(found: Inventory, doubted: str) -> tuple[str, ...]:

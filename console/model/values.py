@@ -43,7 +43,8 @@ class TargetFacts:
     """Every start before this instant has been seen (skew already taken out): it proves MISSED."""
     first_ok_at: datetime | None
     error_kind: str = ""
-    """"unreachable", "failing" or "limited" (it answers), "refused" (a person must act), "broken"; empty when well."""
+    """"unreachable", "failing", "limited" or "unsupported" (it answers), "refused" or "forbidden" (a person must act),
+    "broken"; empty when well."""
     lost: tuple[datetime, datetime] | None = None
     """Evidence of starts between these instants is lost for good (a truncated log): nothing there is proved missed."""
     pause: Pause | None = None

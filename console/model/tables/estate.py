@@ -44,7 +44,8 @@ class Target(SQLModel, table=True):
     """Polls failed in a row."""
     error: str = string()
     error_kind: str = string()
-    """"unreachable", "failing" or "limited" (it answers), "refused", "broken"; empty when well."""
+    """"unreachable", "failing", "limited" or "unsupported" (it answers), "refused", "forbidden", "broken"; empty when
+    well."""
     skew_s: float | None = None
     zone: str = string()
     booted_us: int | None = big(default=None)

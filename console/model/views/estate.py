@@ -158,7 +158,9 @@ _MENDS = {
     "unreachable": "nobody answers there, and it is polled on: is it up, and reachable from the engine's machine?",
     "failing": "it answers, but with a fault or a broken answer; it is polled on: ask who runs it, or a proxy",
     "limited": "it answers that it is asked too much; it is polled on, less often: a longer poll_every helps",
-    "refused": "a person must act: what signs in, or what it may do there. headway check says which, grants how",
+    "refused": "a person must act: what signs in there is refused, or the way to it. headway check says which",
+    "forbidden": "a person must act: it lets us in, and a right is missing there. headway check names it, grants how",
+    "unsupported": "it answers, and this kind cannot read it: is the address right, and what it needs installed there?",
     "broken": "its answer could not be read, or our side broke: the engine's log has the details",
 }
 SKEW_SECONDS = 2

@@ -18,6 +18,7 @@ from connectors.contract import (
     ConnectorError,
     NotSupported,
     OutcomeUnknown,
+    RightMissing,
     SystemUnreachable,
     TooBusy,
 )
@@ -42,10 +43,8 @@ def get(one: HttpDoor, once: bool = False) -> Reply:
 
 
 STATUSES: list[tuple[int, type[ConnectorError], type[ConnectorError]]] = [
-    *(
-        (status, AccessRefused, AccessRefused)
-        for status in (300, 301, 302, 303, 304, 307, 308, 401, 402, 403, 407, 451)
-    ),
+    *((status, AccessRefused, AccessRefused) for status in (300, 301, 302, 303, 304, 307, 308, 401, 402, 407, 451)),
+    (403, RightMissing, RightMissing),
     (429, TooBusy, TooBusy),
     *((status, AnswerUnfit, AnswerUnfit) for status in (408, 423, 425)),
     *((status, AnswerUnfit, OutcomeUnknown) for status in (500, 502, 503, 504, 507, 508, 520, 599)),

@@ -5,34 +5,43 @@ from __future__ import annotations
 import pymysql
 import pytest
 
-from connectors.contract import AccessRefused, ConnectorError, NotSupported, OutcomeUnknown, SystemUnreachable
+from connectors.contract import (
+    AccessRefused,
+    AnswerUnfit,
+    ConnectorError,
+    NotSupported,
+    OutcomeUnknown,
+    RightMissing,
+    SystemUnreachable,
+    TooBusy,
+)
 from connectors.transport import mysql
 
 PLACE = "db:3306 as headway"
 
 SORTED: list[tuple[int, type[ConnectorError]]] = [
-    (1040, SystemUnreachable),  # too many connections
-    (1203, SystemUnreachable),  # too many of this account
-    (1226, SystemUnreachable),  # its queries an hour are used up
+    (1040, TooBusy),  # too many connections
+    (1203, TooBusy),  # too many of this account
+    (1226, TooBusy),  # its queries an hour are used up
     (1053, SystemUnreachable),  # server shutdown in progress
     (1077, SystemUnreachable),  # normal shutdown
-    (1021, SystemUnreachable),  # disk full
-    (1135, SystemUnreachable),  # no thread
-    (1205, SystemUnreachable),  # lock wait timeout
-    (1213, SystemUnreachable),  # deadlock
-    (1290, SystemUnreachable),  # read-only: another server took over
-    (1317, SystemUnreachable),  # query was interrupted
-    (1969, SystemUnreachable),  # max_statement_time
+    (1021, AnswerUnfit),  # disk full
+    (1135, TooBusy),  # no thread
+    (1205, TooBusy),  # lock wait timeout
+    (1213, TooBusy),  # deadlock
+    (1290, AnswerUnfit),  # read-only: another server took over
+    (1317, TooBusy),  # query was interrupted
+    (1969, TooBusy),  # max_statement_time
     (2006, SystemUnreachable),  # server has gone away
     (2013, SystemUnreachable),  # lost connection
-    (1044, AccessRefused),  # no right to the database
+    (1044, RightMissing),  # no right to the database
     (1045, AccessRefused),  # wrong password
     (1049, AccessRefused),  # no such database
     (1862, AccessRefused),  # the password has expired
     (3159, AccessRefused),  # TLS is required
-    (1142, AccessRefused),  # no right to the table
-    (1227, AccessRefused),  # a privilege is needed
-    (1370, AccessRefused),  # no right to the procedure
+    (1142, RightMissing),  # no right to the table
+    (1227, RightMissing),  # a privilege is needed
+    (1370, RightMissing),  # no right to the procedure
     (2026, AccessRefused),  # TLS
     (1146, NotSupported),  # no such table
     (1305, NotSupported),  # no such procedure
@@ -47,15 +56,14 @@ def test_each_error_is_sorted_by_what_happens_next(number: int, expected: type[C
     assert str(error).startswith(f"{PLACE}: the server's words (error {number})")
 
 
-@pytest.mark.parametrize(
-    "error", [OSError("connection reset"), ValueError("no packet"), AssertionError(), IndexError()]
-)
+@pytest.mark.parametrize("error", [ValueError("no packet"), AssertionError(), IndexError()])
 def test_what_is_no_answer_of_such_a_server_is_asked_again(error: Exception) -> None:
-    assert SystemUnreachable is type(mysql.sorted_error(error, PLACE))
+    assert AnswerUnfit is type(mysql.sorted_error(error, PLACE))
+    assert SystemUnreachable is type(mysql.sorted_error(OSError("connection reset"), PLACE))
 
 
 @pytest.mark.parametrize("number, expected", [
-    (1370, AccessRefused), (1644, NotSupported), (1213, SystemUnreachable),
+    (1370, RightMissing), (1644, NotSupported), (1213, TooBusy),
     (2013, OutcomeUnknown), (1053, OutcomeUnknown), (1077, OutcomeUnknown), (0, OutcomeUnknown),
 ])  # fmt: skip
 def test_after_the_wire_only_an_answer_says_that_nothing_happened(number: int, expected: type[ConnectorError]) -> None:

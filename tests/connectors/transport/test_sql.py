@@ -11,10 +11,13 @@ import pytest
 from connectors.conformance_support import closed_port, listener
 from connectors.contract import (
     AccessRefused,
+    AnswerUnfit,
     ConnectorError,
     NotSupported,
     OutcomeUnknown,
+    RightMissing,
     SystemUnreachable,
+    TooBusy,
 )
 from connectors.transport import sql
 
@@ -29,19 +32,19 @@ def session_at(port: int) -> sql.PostgresSession:
 @pytest.mark.parametrize(
     "state, expected",
     [
-        ("42501", AccessRefused),  # insufficient_privilege
+        ("42501", RightMissing),  # insufficient_privilege
         ("28P01", AccessRefused),  # invalid_password
         ("28000", AccessRefused),
         ("3D000", AccessRefused),  # no such database
-        ("57014", SystemUnreachable),  # statement timeout
+        ("57014", TooBusy),  # statement timeout
         ("57P01", SystemUnreachable),  # admin shutdown
-        ("53300", SystemUnreachable),  # too many connections
-        ("40P01", SystemUnreachable),  # deadlock
-        ("40001", SystemUnreachable),  # serialization failure
-        ("25006", SystemUnreachable),  # a read-only standby took over
-        ("55P03", SystemUnreachable),  # lock not available
+        ("53300", TooBusy),  # too many connections
+        ("40P01", AnswerUnfit),  # deadlock
+        ("40001", AnswerUnfit),  # serialization failure
+        ("25006", AnswerUnfit),  # a read-only standby took over
+        ("55P03", TooBusy),  # lock not available
         ("08006", SystemUnreachable),
-        ("XX000", SystemUnreachable),
+        ("XX000", AnswerUnfit),
         ("42P01", NotSupported),  # undefined table
         ("42883", NotSupported),  # undefined function
         ("P0002", NotSupported),  # no_data_found, raised by headway.rerun
@@ -62,16 +65,18 @@ def test_each_sqlstate_is_sorted_by_what_happens_next(state: str, expected: type
         'FATAL:  database "ops" does not exist',
         "fe_sendauth: no password supplied",
         "SSL error: certificate verify failed",
-        'FATAL:  role "headway" is not permitted to log in',
     ],
 )
 def test_a_refused_connect_needs_a_person(words: str) -> None:
     assert AccessRefused is type(sql.sorted_error(psycopg.OperationalError(words), PLACE))
 
 
-@pytest.mark.parametrize(
-    "words", ["Connection refused", "FATAL:  the database system is starting up", "could not translate host name"]
-)
+def test_a_role_that_may_not_log_in_lacks_a_right() -> None:
+    words = 'FATAL:  role "headway" is not permitted to log in'
+    assert RightMissing is type(sql.sorted_error(psycopg.OperationalError(words), PLACE))
+
+
+@pytest.mark.parametrize("words", ["Connection refused", "could not translate host name"])
 def test_a_connect_that_may_work_later_is_unreachable(words: str) -> None:
     assert SystemUnreachable is type(sql.sorted_error(psycopg.OperationalError(words), PLACE))
 
@@ -82,8 +87,8 @@ def test_a_connect_that_may_work_later_is_unreachable(words: str) -> None:
         (psycopg.OperationalError("server closed the connection unexpectedly"), OutcomeUnknown),
         (psycopg.errors.lookup("57P01")("terminating connection"), OutcomeUnknown),
         (psycopg.errors.lookup("08006")("connection failure"), OutcomeUnknown),
-        (psycopg.errors.lookup("57014")("canceling statement due to statement timeout"), SystemUnreachable),
-        (psycopg.errors.lookup("42501")("permission denied for function rerun"), AccessRefused),
+        (psycopg.errors.lookup("57014")("canceling statement due to statement timeout"), TooBusy),
+        (psycopg.errors.lookup("42501")("permission denied for function rerun"), RightMissing),
         (psycopg.errors.lookup("P0002")("no pg_cron job 7"), NotSupported),
     ],
 )

@@ -1,0 +1,185 @@
+"""Real sshd, PostgreSQL and MariaDB that do not let anybody in: each says why in its own way, and is told apart."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+
+import psycopg
+import pymysql
+import pytest
+
+from connectors.contract import ConnectorError
+from connectors.cron.connector import CronConnector
+from connectors.transport.mysql import Login, MySqlSession
+from connectors.transport.sql import PostgresSession
+from console.engine.arriving import failure_kind
+from tests.fakes.login import no_secret
+from tests.lab.cronhost import CronHost
+from tests.lab.estate import Estate
+from tests.lab.mariadb import PASSWORDS as SHOP_PASSWORDS
+from tests.lab.mariadb import MariaDb
+from tests.lab.postgres import PASSWORDS, PostgresServer
+from tests.lab.process import accepts, free_port, private_folder, remove_folder, wait_until
+from tests.lab.test_cron_real import options
+
+
+def kind_of(ask: Callable[[], object]) -> tuple[str, str]:
+    """What a target is called whose poll ends so, and the words."""
+    with pytest.raises(ConnectorError) as caught:
+        ask()
+    return failure_kind(caught.value), str(caught.value)
+
+
+# sshd
+
+
+@pytest.fixture(scope="module")
+def host(lab: Estate) -> Iterator[CronHost]:
+    yield lab.host("crowded")
+    lab.drop("crowded")
+
+
+def anew(host: CronHost, *settings: str) -> None:
+    """Its sshd with other limits: the first word of each is a setting that its file has."""
+    host.stop_sshd()
+    edit = " ".join(f"-e 's/^{each.split()[0]} .*/{each}/'" for each in settings)
+    host.run(
+        "root", f"sed {edit} -e p -n /etc/ssh/sshd_config > /etc/ssh/limited && /usr/sbin/sshd -f /etc/ssh/limited"
+    )
+    wait_until(lambda: accepts(host.port), f"sshd of {host.name} on port {host.port}", 20)
+
+
+def _takes_the_room(host: CronHost, open_sockets: ExitStack) -> bool:
+    """True where a connection was let in, which signs in nobody and stays."""
+    one = open_sockets.enter_context(socket.create_connection(("127.0.0.1", host.port)))
+    return one.recv(4) == b"SSH-"
+
+
+def poll(host: CronHost, **changes: object) -> Callable[[], object]:
+    def ask() -> object:
+        connector = CronConnector(options(host, **changes), host.name, no_secret)
+        try:
+            return connector.poll("", (), 20)
+        finally:
+            connector.close()
+
+    return ask
+
+
+def test_a_host_says_apart_whether_it_is_there_lets_in_and_has_room(host: CronHost) -> None:
+    assert poll(host)()
+    anew(host, "MaxStartups 1:100:1")
+    with ExitStack() as open_sockets:
+        wait_until(lambda: _takes_the_room(host, open_sockets), "the one place that it has", 20)
+        kind, words = kind_of(poll(host))
+    assert ("limited", True) == (kind, "MaxStartups" in words)
+    anew(host, "MaxSessions 0")
+    assert "limited" == kind_of(poll(host))[0]
+    anew(host)
+    kind, words = kind_of(poll(host, user="etl02nobody"))
+    assert ("refused", True) == (kind, 'refused user "etl02nobody"' in words)
+    host.stop_sshd()
+    assert "unreachable" == kind_of(poll(host))[0]
+    host.start_sshd()
+    assert poll(host)()
+
+
+# PostgreSQL
+
+
+def look(server: PostgresServer, statement: str = "SELECT 1 AS one", **changes: str) -> Callable[[], object]:
+    known = psycopg.conninfo.conninfo_to_dict(server.dsn(role="headway_view"))
+    given = {**{name: str(value) for name, value in known.items()}, **changes}
+    return asked(given, statement)
+
+
+def asked(given: dict[str, str], statement: str = "SELECT 1 AS one") -> Callable[[], object]:
+    def ask() -> object:
+        with closing(PostgresSession(lambda: given, "headway")) as session:
+            return session.read(lambda reader: reader.rows(statement), 10)
+
+    return ask
+
+
+def test_a_database_says_apart_whether_it_is_there_lets_in_allows_and_has_room(postgres: PostgresServer) -> None:
+    assert look(postgres)()
+    assert "refused" == kind_of(look(postgres, dbname="nosuch"))[0]
+    assert "refused" == kind_of(look(postgres, user="nobody_at_all"))[0]
+    assert "forbidden" == kind_of(look(postgres, "SELECT * FROM pg_authid"))[0]
+    assert "unsupported" == kind_of(look(postgres, "SELECT * FROM nosuch"))[0]
+    assert "unreachable" == kind_of(look(postgres, port=str(free_port())))[0]
+    postgres.execute("ALTER ROLE headway_view CONNECTION LIMIT 0")
+    try:
+        kind, words = kind_of(look(postgres))
+    finally:
+        postgres.execute("ALTER ROLE headway_view CONNECTION LIMIT -1")
+    assert ("limited", True) == (kind, 'too many connections for role "headway_view"' in words)
+    postgres.execute("ALTER ROLE headway_view NOLOGIN")
+    try:
+        assert "forbidden" == kind_of(look(postgres))[0]
+    finally:
+        postgres.execute("ALTER ROLE headway_view LOGIN")
+    assert look(postgres)()
+
+
+def test_what_is_no_database_is_told_as_failing() -> None:
+    """A web server has the port."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        given = {"host": "127.0.0.1", "port": str(port), "user": "headway_view", "password": PASSWORDS["headway_view"]}
+        given |= {"sslmode": "disable", "dbname": "ops"}
+
+        def web() -> None:
+            one, _ = server.accept()
+            one.recv(64)
+            one.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            one.close()
+
+        threading.Thread(target=web, daemon=True).start()
+        assert "failing" == kind_of(asked(given))[0]
+
+
+# MariaDB
+
+
+@pytest.fixture(scope="module")
+def shop() -> Iterator[MariaDb]:
+    folder = private_folder("mariadb")
+    found = MariaDb(folder / "server")
+    found.start()
+    try:
+        yield found
+    finally:
+        found.stop()
+        remove_folder(folder)
+
+
+def ask_shop(server: MariaDb, statement: str = "SELECT 1", **changes: object) -> Callable[[], object]:
+    given = {"user": "headway_view", "password": SHOP_PASSWORDS["headway_view"], "port": server.port, **changes}
+    login = Login(host="127.0.0.1", tls="off", ssl_ca=None, **given)  # type: ignore[arg-type]
+
+    def ask() -> object:
+        with closing(MySqlSession(lambda: login)) as session:
+            return session.read(lambda reader: reader.rows(statement), 10)
+
+    return ask
+
+
+def test_mariadb_says_apart_whether_it_is_there_lets_in_allows_and_has_room(shop: MariaDb) -> None:
+    assert ask_shop(shop)()
+    assert "refused" == kind_of(ask_shop(shop, password="wrong"))[0]
+    assert "forbidden" == kind_of(ask_shop(shop, "SELECT * FROM mysql.user"))[0]
+    assert "unsupported" == kind_of(ask_shop(shop, "SELECT * FROM information_schema.nosuch"))[0]
+    assert "unreachable" == kind_of(ask_shop(shop, port=free_port()))[0]
+    shop.execute("GRANT USAGE ON *.* TO headway_view@'%' WITH MAX_USER_CONNECTIONS 1")
+    try:
+        with pymysql.connect(
+            host="127.0.0.1", port=shop.port, user="headway_view", password=SHOP_PASSWORDS["headway_view"]
+        ):
+            kind, words = kind_of(ask_shop(shop))
+    finally:
+        shop.execute("GRANT USAGE ON *.* TO headway_view@'%' WITH MAX_USER_CONNECTIONS 0")
+    assert ("limited", True) == (kind, "max_user_connections" in words)
