@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from console.clean import clean_line
-from console.cli.common import cell_clock, clock_words, print_json, say_lines, watched
+from console.cli.common import cell_clock, clock_words, print_json, say_lines, store_of, watched
 from console.cli.exits import Exit
 from console.cli.services import deadline_words, forecast_words, instance_named
 from console.cli.table import Col, print_table
@@ -16,6 +16,7 @@ from console.cli.wall import zone_name
 from console.control.lateness import Lateness, Part, lateness, steps_of
 from console.control.risk import alarm_of
 from console.model.views import ServiceView
+from console.model.views.services import PathJobView, PathUsual
 from console.store.reads import Reads
 
 KINDS = ("upstream", "clock", "queued", "slow", "retries", "repair")
@@ -30,17 +31,26 @@ def run(arguments: argparse.Namespace) -> int:
         view = _view(arguments, reads)
         path, now = reads.path_of(view.name, view.bd, view.submission), reads.now()
         alarm = alarm_of(*reads.told_in_time(view.name))
-    found = lateness(steps_of(path, view.deadline), now, view.delivered is not None, view.expected)
+    usual = _usual_of(store_of(arguments), path, view.bd)
+    moved = [each.moved for each in usual if each.moved]
+    found = lateness(steps_of(path, view.deadline, usual), now, view.delivered is not None, view.expected)
     if arguments.json:
-        print_json(arguments, as_json(view, found) | {"alarm": asdict(alarm)})
+        print_json(arguments, as_json(view, found) | {"moved": moved, "alarm": asdict(alarm)})
         return Exit.OK
     is_open = view.is_promised and view.delivered is None
-    say_lines([*heading(view, found, now), *([f"alarm     {alarm.words}"] if is_open else []), ""])
+    say_lines([*heading(view, found, now), *(f"moved     {each}" for each in moved)])
+    say_lines([*([f"alarm     {alarm.words}"] if is_open else []), ""])
     if found.parts:
         say_lines([f"times: {zone_name(now, view.zone)}"])
         print_table(columns(found), list(rows(found, view.zone, now)))
         say_lines(["", totals(found)])
     return Exit.OK
+
+
+def _usual_of(url: str, path: Sequence[PathJobView], bd: str) -> Sequence[PathUsual]:
+    from console.engine.explain import usual_of  # loads what writes to stores
+
+    return usual_of(url, path, date.fromisoformat(bd)) if path else ()
 
 
 def _view(arguments: argparse.Namespace, reads: Reads) -> ServiceView:

@@ -3,9 +3,10 @@
 The usual finish is what the path would have taken tonight from its first start as due: each job starts when its
 upstream and its clock let it, and takes as long as it usually does. A job's lateness is its end less its usual end; it
 is split without a rest into what came from upstream, what the clock gave back (or, for a job that did not wait, took
-away), and what the job itself added: queued, slow, retries, repair. What is not over ends when its forecast says so:
-what that expects beyond the usual (a repair, a slow night) is told as such, of the last job. So the last job's
-lateness, which is the service's, is the sum of what all jobs added and what the clocks gave back.
+away), and what the job itself added: queued beyond the wait that is usual for it, slow, retries, repair. What is not
+over ends when its forecast says so: what that expects beyond the usual (a repair, a slow night) is told as such, of the
+job that it is expected of. So the last job's lateness, which is the service's, is the sum of what all jobs added and
+what the clocks gave back.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 from connectors.words import State
-from console.model.views.services import PathJobView, TryView
+from console.model.views.services import PathJobView, PathUsual, TryView
 
 _ZERO = timedelta(0)
+WORTH = timedelta(minutes=1)
+"""What is expected of a job is told to the minute."""
 _CLOCKS = timedelta(seconds=2)
 """Two systems' clocks differ by as much without anybody having started too early."""
 
@@ -45,11 +48,15 @@ class Step:
     """How long it usually takes; None: nobody knows, and it counts as it went."""
     tries: tuple[Try, ...]
     """By start."""
+    waits: timedelta = _ZERO
+    """How long it usually waits though all that it waits for is there: for a slot, a worker."""
+    expected: datetime | None = None
+    """When its forecast says that it will be done; None: nobody does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One job's share. All but `upstream`, `clock` and `slow` are never negative."""
+    """One job's share. `retries` and `repair` are never negative."""
 
     job: str
     usual_end: datetime
@@ -61,6 +68,7 @@ class Part:
     clock: timedelta = _ZERO
     """Negative: its clock would have made it wait, and so much of the upstream's lateness cost nothing."""
     queued: timedelta = _ZERO
+    """Over its usual wait; negative: it waited less."""
     slow: timedelta = _ZERO
     """Over its usual; negative: it was faster."""
     retries: timedelta = _ZERO
@@ -68,7 +76,7 @@ class Part:
     repair: timedelta = _ZERO
     """Lost to what failed, or read stale data, until somebody had it run again."""
     ahead: timedelta = _ZERO
-    """What the service's forecast expects beyond all this; negative: it will make up for some."""
+    """What its forecast expects beyond all this; negative: it will make up for some."""
 
     @property
     def late(self) -> timedelta:
@@ -96,18 +104,20 @@ class Lateness:
         return sum((getattr(part, name) for part in self.parts), _ZERO)
 
 
-def steps_of(path: Sequence[PathJobView], deadline: datetime) -> list[Step]:
+def steps_of(path: Sequence[PathJobView], deadline: datetime, usual: Sequence[PathUsual] = ()) -> list[Step]:
     """The run of each job that the service read, from its terminal up: of a job that runs many times a day the last one
-    before its reader, else the first."""
+    before its reader, else the first. `usual`: of the same jobs; empty: nobody knows more than the path."""
     found: list[Step] = []
     before = deadline
-    for job in reversed(path):
+    for job, known in zip(reversed(path), reversed(usual or [PathUsual()] * len(path)), strict=True):
         runs = [run for run in job.runs if run.at < before] or job.runs[:1]
         run = runs[-1] if runs else None
         tries = run.tries if run else ()
-        usual = None if job.usual_s is None else timedelta(seconds=job.usual_s)
+        takes = job.usual_s if known.takes is None or job.source != "history" else known.takes
+        lasts = None if takes is None else timedelta(seconds=takes)
         shown = tuple(Try(one.started, one.ended, _is_good(one), one.asked) for one in tries)
-        found.append(Step(job.job, run.due if run else None, usual, shown))
+        waits = timedelta(seconds=known.waits)
+        found.append(Step(job.job, run.due if run else None, lasts, shown, waits, job.expected))
         before = tries[-1].started if tries else run.at if run else before
     return found[::-1]
 
@@ -117,27 +127,40 @@ def lateness(steps: Sequence[Step], now: datetime, delivered: bool, expected: da
     was done did not have to wait. `expected`: when its forecast says that it will be done; None: it has none."""
     parts: list[Part] = []
     for step in steps:
-        parts.append(_part(step, parts[-1] if parts else None, now, delivered))
-    if expected is not None and parts and not parts[-1].is_over:
-        parts[-1] = replace(parts[-1], end=expected, ahead=expected - parts[-1].end)
+        part = _part(step, parts[-1] if parts else None, now, delivered)
+        parts.append(part if step is steps[-1] else _foreseen(part, step.expected, WORTH))
+    if parts:
+        parts[-1] = _foreseen(parts[-1], expected, _ZERO)
     return Lateness(tuple(parts))
+
+
+def _foreseen(part: Part, expected: datetime | None, least: timedelta) -> Part:
+    """It ends as is expected, if that is so much away from what is usual from here on."""
+    if expected is None or part.is_over or abs(expected - part.end) < least:
+        return part
+    return replace(part, end=expected, ahead=expected - part.end)
 
 
 def _part(step: Step, before: Part | None, now: datetime, delivered: bool) -> Part:
     begins = step.due or (step.tries[0].started if step.tries else now)
-    usual_start = max(_known(before.usual_end if before else None, step.due), default=begins)
+    usually = max(_known(before.usual_end if before else None, step.due), default=begins)
     could = max(_known(before.end if before else None, step.due), default=begins)
     tries = [one for one in step.tries if one.started + _CLOCKS >= could]
     early = bool(step.tries) and not (tries and tries[0] is step.tries[0])
     if early and not tries and delivered:
         could, tries, early = step.tries[0].started, list(step.tries), False
     upstream = before.late if before else _ZERO
-    clock = could - usual_start - upstream
+    clock, waits = could - usually - upstream, step.waits if before or step.due else _ZERO
     if not tries:
-        return _not_begun(step, usual_start, could, now, upstream, clock, early)
-    waited = tries[0].started - could
-    queued, repair = (_ZERO, waited) if early else (waited, _ZERO)
-    return _begun(step, tries, usual_start, now, (upstream, clock, queued, repair))
+        return _not_begun(step, usually, waits, could, now, upstream, clock, early)
+    queued, repair = _over(tries[0].started - could - waits, early)
+    return _begun(step, tries, usually + waits, now, (upstream, clock, queued, repair))
+
+
+def _over(longer: timedelta, early: bool) -> tuple[timedelta, timedelta]:
+    """Queued and repair: `longer` than it usually waits, after it began too `early` and had to be run again."""
+    repair = max(longer, _ZERO) if early else _ZERO
+    return longer - repair, repair
 
 
 def _is_good(one: TryView) -> bool:
@@ -150,15 +173,15 @@ def _known(*moments: datetime | None) -> Iterable[datetime]:
 
 
 def _not_begun(
-    step: Step, usual_start: datetime, could: datetime, now: datetime, upstream: timedelta, clock: timedelta,
-    early: bool,
+    step: Step, usually: datetime, waits: timedelta, could: datetime, now: datetime, upstream: timedelta,
+    clock: timedelta, early: bool,
 ) -> Part:  # fmt: skip
-    """It starts now or when it can; what read stale data must be run again, and waits for that."""
+    """It starts now, or once it has waited as usual; what read stale data must be run again, and waits for that."""
     usual = step.usual or _ZERO
-    waits = max(now - could, _ZERO)
-    end = could + waits + usual
-    queued, repair = (_ZERO, waits) if early else (waits, _ZERO)
-    return Part(step.job, usual_start + usual, end, False, upstream, clock, queued, repair=repair)
+    waited = max(now - could, waits)
+    queued, repair = _over(waited - waits, early)
+    end = could + waited + usual
+    return Part(step.job, usually + waits + usual, end, False, upstream, clock, queued, repair=repair)
 
 
 def _begun(

@@ -6,10 +6,13 @@ moved long ago is the usual by now."""
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 from itertools import accumulate
 from statistics import median
+
+from console.durations import duration_words
 
 LATEST, FEWEST, BEFORE = 21, 3, 8
 """Nights ago that a shift may begin at most, and at least; nights before it."""
@@ -20,6 +23,10 @@ WORTH = 0.14
 LEAST_SPREAD = 0.03
 OFFSET = 5.0
 """Seconds added before the logarithm, as where a night is simulated: a job of one second may well take three."""
+
+
+WEEK = timedelta(days=6)
+"""Up to which a night is told by its weekday."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +49,22 @@ def level_shift(times: Iterable[float]) -> LevelShift | None:
     if errors < SURE or apart < WORTH:
         return None
     return LevelShift(len(ran) - at, median(ran[:at]), median(ran[at:]))
+
+
+def shift_words(name: str, moved: LevelShift, days: Sequence[int], today: date) -> str:
+    """ "etl/load is slower since Tuesday: 24m instead of 15m". `name`: cleaned; `days`: the business dates of its runs
+    (`date.toordinal`), newest first; empty where they belong to no night."""
+    how = "slower" if moved.since > moved.before else "faster"
+    now, before = duration_words(moved.since), duration_words(moved.before)
+    return f"{name} is {how} since {_since(days[: moved.nights], moved.nights, today)}: {now} instead of {before}"
+
+
+def _since(days: Sequence[int], runs: int, today: date) -> str:
+    """ "Tuesday", "12 Nov", or "20 runs" where its runs belong to no night: since when, so many runs ago."""
+    if len(days) < runs or min(days) <= 0 or len(set(days)) < runs:
+        return f"{runs} runs"
+    began = date.fromordinal(days[-1])
+    return began.strftime("%A" if today - began <= WEEK else "%-d %b")
 
 
 def _apart(sums: list[float], squares: float, at: int) -> tuple[float, float, int]:

@@ -85,6 +85,8 @@ def _by_forecast(picture: Picture, day: Forecast, finish: Finish, threat: Threat
         stands = judged(day.odds.late, alarm.late, estate.stood.get((name, day.bd)))
         if day.odds.late >= SAID or stands is not Timeliness.ON_TIME:
             expected = f"{late_words(day.odds.late)}: {expected}{_why(day.odds, distrust_of(estate.tallies, name))}"
+        else:
+            expected += _why(day.odds, "")
     if threat is not None and stands is Timeliness.ON_TIME:
         stands = Timeliness.AT_RISK  # until it is good: that it runs again proves nothing
     return stands, f"{expected}{_because(threat)}"

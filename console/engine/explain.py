@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from itertools import chain, pairwise
 
 from connectors.words import Verb
+from console.clean import clean_line
 from console.control.expected import expectations
 from console.control.own_sleep import woken
+from console.control.path_usual import path_usual
 from console.control.picture import Picture
 from console.control.review import Gap, review
 from console.control.why import to_act_on, why
@@ -16,9 +19,17 @@ from console.control.zones import window, zone_of
 from console.model.reasons import Reason
 from console.model.values import Estate, Settings
 from console.model.views import JobRow
+from console.model.views.services import PathJobView, PathUsual
 from console.store.estate import load
+from console.store.histories import read
 from console.store.open import open_to_look
 from console.store.reads import Reads, open_reads
+from console.store.wire import wire
+
+_UPSTREAMS = (
+    "SELECT d.downstream_id, COALESCE(u.parent_id, u.id) FROM {keys} JOIN dependency d ON d.downstream_id = k.a"
+    " JOIN job u ON u.id = d.upstream_id"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +60,27 @@ def review_service(url: str, name: str) -> tuple[Gap, ...]:
         estate = _estate(url, reads)
         service = next(one for one in estate.services if one.name == known.name)
         return review(_picture(estate, reads), service)
+
+
+def usual_of(url: str, path: Sequence[PathJobView], bd: date) -> list[PathUsual]:
+    """What is usual for each job of a critical path, by its nights before `bd`. Raises StoreUnusable, StoreTooNew."""
+    ids = [one.job_id for one in path]
+    store = open_to_look(url)
+    try:
+        with store.read() as connection:
+            lines = wire(connection)
+            above: dict[int, set[int]] = {job_id: set() for job_id in ids}
+            for job_id, upstream in lines.by_keys(_UPSTREAMS, "i", ids):
+                above[job_id].add(upstream)
+            for holder, job_id in pairwise(ids):
+                above[job_id].add(holder)
+            known = read(lines, store.is_sqlite, sorted({*ids, *chain.from_iterable(above.values())}), {})
+    finally:
+        store.close()
+    return [
+        path_usual(clean_line(one.job), known[one.job_id], [known[each] for each in sorted(above[one.job_id])], bd)
+        for one in path
+    ]
 
 
 def picture_of(url: str, reads: Reads) -> Picture:

@@ -435,3 +435,14 @@ def test_what_was_told_too_high_or_too_low_for_long_is_told_otherwise() -> None:
         assert day.expected_at is not None
         assert day.p_late is not None
         assert (day.expected_at > day.deadline) == (day.p_late > 0.5)
+
+
+def test_a_service_in_no_danger_says_of_which_job_the_new_level_counts() -> None:
+    """MART takes an hour and a half instead of one since five nights; its deadline is far away."""
+    moved = past(MART, "04:30", [60.0] * 25 + [90.0] * 5)
+    seen = estate(EXTRACT, LOAD, MART, feeds=CHAIN, services=[service("daily", "09:30", MART)],
+                  durations={3: tuple(moved.takes)})  # fmt: skip
+    found = evaluate(replace(seen, history={3: moved}), at("02:00"), foresee=Foresight()).service_days
+    told = next(each for each in found if each.bd == NIGHT)
+    assert told.timeliness is Timeliness.ON_TIME
+    assert told.reason.endswith("; dwh/mart is slower since Saturday: 1h30m instead of 1h"), told.reason

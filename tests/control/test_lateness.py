@@ -143,3 +143,27 @@ def test_the_parts_of_every_job_add_up_to_its_lateness_and_all_of_them_to_the_wh
     assert before[:-1] == [part.upstream for part in found.parts]
     assert found.late == found.parts[-1].end - found.parts[-1].usual_end
     assert found.late == sum((found.total(kind) for kind in KINDS), timedelta(0))
+
+
+def test_what_it_always_waits_for_a_slot_is_its_usual_and_no_lateness() -> None:
+    """It waits nine minutes for a slot on every night."""
+    pooled = Step("load", at("04:00"), minutes(30), (attempt("04:09", "04:39"),), waits=minutes(9))
+    assert {} == added(told(pooled), 0)
+    assert at("04:39") == told(pooled).parts[0].usual_end
+    assert {"queued": 3} == added(told(replace(pooled, tries=(attempt("04:12", "04:42"),))), 0)
+    to_come = told(replace(pooled, tries=()), now="03:30", delivered=False).parts[0]
+    assert (at("04:39"), timedelta(0)) == (to_come.end, to_come.late)
+    after = told(replace(EXTRACT, tries=(attempt("03:10", "04:20"),)), replace(pooled, due=None, tries=()), now="04:20",
+                 delivered=False).parts[1]  # fmt: skip
+    assert (at("04:59"), minutes(50)) == (after.end, after.late)
+
+
+def test_what_is_expected_beyond_the_usual_is_told_of_the_job_that_it_is_expected_of() -> None:
+    """Extract is red, and green by 04:10 as repairs go here; load runs half an hour after it, and mart one."""
+    red = replace(EXTRACT, tries=(attempt("03:10", "03:14", good=False),), expected=at("04:10"))
+    load = replace(LOAD, due=None, tries=(), expected=at("04:40:40"))
+    mart = replace(MART, tries=(), expected=at("05:41"))
+    found = lateness([red, load, mart], at("03:20"), delivered=False, expected=at("05:41"))
+    assert [minutes(30), timedelta(0), minutes(1)] == [part.ahead for part in found.parts]
+    assert [at("04:10"), at("04:40"), at("05:41")] == [part.end for part in found.parts]
+    assert minutes(41) == found.late

@@ -31,7 +31,7 @@ from console.control.forecast.simulation.values import Floats, Graph, Past, Prom
 from console.control.forecast.simulation.values import Pool as Slots
 from console.control.forecast.sums import Forecast
 from console.control.forecast.usual_start import UsualStarts
-from console.control.forecast.why_late import Why, why_late
+from console.control.forecast.why_late import Why, why_late, why_moved
 from console.control.moments import up
 from console.control.nodes import Finish, How
 from console.control.picture import Picture
@@ -217,9 +217,11 @@ def _with_odds(
     seen_by = day.seen or picture
     known = [seen_by.estimate(job_id) for job_id in way]
     nights = min((each.runs if each.source == "history" else 0 for each in known), default=0)
-    why, late = Why(), answer(seen.look, promise).late
+    late = answer(seen.look, promise).late
     if late >= WHY:
         why = why_late(seen_by, seen.look, seen.points, seen.past, kind_of(day.bd), slack)
+    else:
+        why = Why(why_moved(seen_by, seen.points, seen.past, slack))
     clocks = _Clocks(seen, promise, slack, places, day.service.risk)
     jobs = _jobs(seen_by, seen, day, places, promise, slack)
     odds = Odds(late, told.own, p80, at_risk, share, nights, why.words, jobs, clocks, why.job_id)

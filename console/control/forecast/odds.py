@@ -41,7 +41,7 @@ class Odds:
     """How many earlier runs it rests on: those of the job of its critical path that has fewest, 0 where one is
     declared."""
     why: str
-    """What makes it late, in words with figures; empty where it hardly will be."""
+    """What makes it late, in words with figures; where it hardly will be, what is slower since some night."""
     jobs: tuple[JobAhead, ...]
     """Those below it that run or wait and matter most, of these the upstreams first."""
     clocks: Callable[[Iterable[int]], Clocks | None] = field(compare=False)

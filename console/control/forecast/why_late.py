@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import date, timedelta
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +14,7 @@ from console.control.forecast.simulation.slack import Slack
 from console.control.forecast.simulation.start_rules import Rerun
 from console.control.forecast.simulation.values import AT_ONCE, Floats, Past, Stand
 from console.control.forecast.slot_waits import WORTH, slot_waits
-from console.control.level_shift import level_shift
+from console.control.level_shift import level_shift, shift_words
 from console.control.picture import Picture
 from console.control.usual import usual
 from console.control.words import clock
@@ -27,8 +26,8 @@ MOST = 2
 """Reasons that are told, the weightiest first."""
 OWN_NIGHTS = 5
 """Nights of tonight's kind, from which on only they are compared with."""
-WEEK = timedelta(days=6)
-"""Up to which a night is told by its weekday."""
+DECIDES = 0.5
+"""Probability of deciding the finish from which on a job's new level is told of a service that is in no danger."""
 OFTEN = 0.2
 """Share of the columns from which on a rerun is told."""
 
@@ -53,6 +52,17 @@ def why_late(picture: Picture, seen: Look, points: Sequence[Point], past: Past, 
                 by[words] = points[each].job_id
     worst = sorted(found, key=lambda words: (-found[words], words))[:MOST]
     return Why(" and ".join(worst), by[worst[0]] if worst else None)
+
+
+def why_moved(picture: Picture, points: Sequence[Point], past: Past, slack: Slack) -> str:
+    """Which jobs that decide are slower since some night, where nothing else is worth a word: the forecast goes by
+    their new level."""
+    found: dict[str, float] = {}
+    for job in slack.jobs[slack.critical[slack.jobs] >= DECIDES].tolist():
+        name = clean_line(picture.job(points[job].job_id).name)
+        if points[job].stand != Stand.DONE and points[job].takes:
+            found |= dict(_moved(picture, points[job], name, past.takes[:, job]))
+    return " and ".join(sorted(found, key=lambda words: (-found[words], words))[:MOST])
 
 
 def _let_start(points: Sequence[Point], seen: Look, job: int) -> Iterator[int]:
@@ -153,19 +163,8 @@ def _moved(picture: Picture, point: Point, name: str, times: Floats) -> Iterator
     """What takes longer since some night: the forecast goes by the new level."""
     moved = level_shift(times.tolist())
     if moved is not None and moved.since - moved.before >= WORTH:
-        now, before = duration_words(moved.since), duration_words(moved.before)
-        since = _since(picture, point.job_id, moved.nights)
-        yield f"{name} is slower since {since}: {now} instead of {before}", moved.since - moved.before
-
-
-def _since(picture: Picture, job_id: int, runs: int) -> str:
-    """ "Tuesday", "12 Nov", or "20 runs" where its runs belong to no night: since when, so many runs ago."""
-    days = picture.estate.history.get(job_id, NO_HISTORY).days[:runs]
-    if len(days) < runs or min(days) <= 0 or len(set(days)) < runs:
-        return f"{runs} runs"
-    began = date.fromordinal(days[-1])
-    is_near = picture.now.date() - began <= WEEK
-    return began.strftime("%A" if is_near else "%-d %b")
+        days = picture.estate.history.get(point.job_id, NO_HISTORY).days
+        yield shift_words(name, moved, days, picture.now.date()), moved.since - moved.before
 
 
 def _reruns(

@@ -52,3 +52,18 @@ class PathJobView:
     source: str
     """Where that figure comes from: "history", "declared", "none"."""
     runs: tuple[PathRunView, ...]
+    job_id: int = 0
+    expected: datetime | None = None
+    """When its forecast says that it will be done; None: it is not told."""
+
+
+@dataclass(frozen=True, slots=True)
+class PathUsual:
+    """What is usual for one of these jobs by its past nights."""
+
+    takes: float | None = None
+    """Seconds at its present level, where that moved; None: as all of its past says."""
+    waits: float = 0.0
+    """Seconds from when it could start to when it does."""
+    moved: str = ""
+    """Since when it takes another time, in words; empty where it does not."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
@@ -40,7 +41,7 @@ _TOLD = (
     " JOIN service_day d ON d.id = f.service_day_id WHERE d.bd >= ? ORDER BY f.id"
 )
 _PATH = (
-    "SELECT d.path, d.sources FROM service s JOIN service_day d ON d.service_id = s.id AND d.bd = ?"
+    "SELECT d.path, d.sources, d.jobs FROM service s JOIN service_day d ON d.service_id = s.id AND d.bd = ?"
     " AND d.submission = ? WHERE s.name = ? AND NOT s.removed"
 )
 _ATTEMPTS = (
@@ -104,8 +105,9 @@ class PromiseReads(Base):
         days = self.link.rows(_PATH, (bd, submission, name))
         if not days:
             return []
-        [(path, sources)] = days
+        [(path, sources, jobs)] = days
         known = {one["job"]: one for one in json.loads(sources)}
+        expected = {one["job"]: instant(one["p50_us"]) for one in json.loads(jobs)}
         job_ids: list[int] = json.loads(path)
         names: dict[int, str] = dict(
             self.link.by_ids("SELECT j.id, j.name FROM {ids} JOIN job j ON j.id = k.a", job_ids)
@@ -113,7 +115,11 @@ class PromiseReads(Base):
         own = [one["run"] for one in known.values() if one.get("run")] if submission else []
         runs = self._runs_of(job_ids, bd, own)
         return [
-            _path_job(names[job_id], known.get(names[job_id], {}), runs.get(job_id, {}))
+            replace(
+                _path_job(names[job_id], known.get(names[job_id], {}), runs.get(job_id, {})),
+                job_id=job_id,
+                expected=expected.get(job_id),
+            )
             for job_id in job_ids
             if job_id in names
         ]
