@@ -33,7 +33,7 @@ run_pytest() { # NAME LOG PYTEST-ARGUMENTS…; well only where pytest came to it
 # leaves red is an incident of the next.
 airflow=(
   'airflow_holds_real first_light plan_real'
-  'airflow_real airflow_acts_real airflow_answers_real'
+  'airflow_real airflow_acts_real airflow_answers_real backfills_real'
   'check_real lab_main lab_parts faults_real inventory_real'
 )
 others=(

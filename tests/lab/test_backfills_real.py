@@ -1,0 +1,91 @@
+"""`headway backfill --native` on a real Airflow: made, listed, paused, resumed, cancelled, and run to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from console.cli.exits import Exit
+from tests.lab.airflow import AirflowServer
+from tests.lab.estate import Estate
+from tests.lab.headway import WORKING, Headway
+from tests.lab.headway_config import Options
+from tests.lab.process import wait_until
+
+PARKED, COUNT = "warehouse-airflow/parked", "warehouse-airflow/stock_count"
+NIGHTS = ("--from", "2026-03-03", "--to", "2026-03-05")
+SENT = ("--yes", "--why", "the lab's own")
+
+
+@pytest.fixture(scope="module")
+def headway(lab: Estate, airflow: AirflowServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Headway]:
+    folder = tmp_path_factory.mktemp("backfills")
+    found = Headway(lab.write_config(folder, Options(systems=("warehouse-airflow",), poll_every="1s")))
+    with found.running_engine() as engine:
+        engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work", 60)
+        wait_until(
+            lambda: {PARKED, COUNT} <= {one["name"] for one in found.listed("jobs")}, "both DAGs to be known", 90
+        )
+        yield found
+
+
+def asked(headway: Headway, *words: str) -> str:
+    """What was printed; the action has ended well."""
+    done = headway.run("backfill", *words, *SENT, limit_seconds=120)
+    assert Exit.OK == done.exit_status, done.stdout + done.stderr
+    return done.stdout
+
+
+def under_way(headway: Headway, *words: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = headway.json("backfill", *words, "--list")
+    return found
+
+
+@pytest.mark.timeout(600)
+def test_a_backfill_of_airflows_own_is_made_listed_paused_resumed_and_cancelled(
+    headway: Headway, airflow: AirflowServer
+) -> None:
+    """Of a DAG that is paused: none of its runs starts."""
+    assert [] == under_way(headway)
+    asked(headway, PARKED, "--native", *NIGHTS)
+    [made] = under_way(headway)
+    assert ("parked", False, 1) == (made["job"], made["paused"], made["at_once"])
+    assert ("2026-03-03", "2026-03-05") == (made["first"][:10], made["last"][:10])
+    assert [made] == under_way(headway, PARKED)
+    assert [] == under_way(headway, COUNT)
+    number = str(made["number"])
+    rows = airflow.call("GET", "dags/parked/dagRuns?run_type=backfill")["dag_runs"]
+    assert 3 == len(rows)
+    again = headway.run("backfill", PARKED, "--native", *NIGHTS, *SENT)
+    assert Exit.OK != again.exit_status, "Airflow has one of a DAG at a time"
+    assert 1 == len(under_way(headway))
+    for change, paused in (("--pause", True), ("--resume", False)):
+        asked(headway, PARKED, change, number)
+        assert [paused] == [one["paused"] for one in under_way(headway, PARKED)]
+    asked(headway, PARKED, "--cancel", number)
+    assert [] == under_way(headway, PARKED)
+    assert airflow.call("GET", f"backfills/{number}")["completed_at"]
+    told = [one for one in headway.json("actions") if one["verb"] == "backfill"]
+    assert {"verified", "refused"} >= {one["state"] for one in told}
+    made_words = next(one["words"] for one in reversed(told) if one["state"] == "verified")
+    assert f"backfill {number} was made" in made_words
+
+
+@pytest.mark.timeout(600)
+def test_the_runs_of_a_backfill_are_told_as_those_of_its_nights(headway: Headway, airflow: AirflowServer) -> None:
+    airflow.behave("stock_count", "succeed")
+    airflow.schedule("stock_count", "30 2 * * *")
+    try:
+        asked(headway, COUNT, "--native", "--from", "2026-03-03", "--to", "2026-03-04")
+        wait_until(lambda: not under_way(headway, COUNT), "the backfill to be over", 240)
+        wanted = {"2026-03-03T02:30:00Z", "2026-03-04T02:30:00Z"}
+
+        def told() -> bool:
+            runs = headway.listed("runs", COUNT)
+            return wanted <= {one["period_key"] for one in runs if one["state"] == "succeeded"}
+
+        wait_until(told, "its runs to be told", 60)
+    finally:
+        airflow.schedule("stock_count", None)
