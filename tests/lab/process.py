@@ -18,7 +18,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO
 
 from tests.lab import guard
 
@@ -29,8 +28,8 @@ PATIENCE = 4
 PORTS = range(20_000, 32_000)
 """Below those that Linux gives to connections (`ip_local_port_range`)."""
 MOST_TAKEN = 200
-_taken: deque[IO[str]] = deque()
-"""Locks on the ports that this process was given, the latest."""
+_taken: deque[int] = deque()
+"""Locked files of the ports that this process was given, the latest: bare, so that its end has nothing to warn of."""
 
 
 class LabError(Exception):
@@ -82,16 +81,18 @@ def free_port() -> int:
     folder.mkdir(mode=0o700, exist_ok=True)
     for _ in PORTS:
         port = random.choice(PORTS)
-        with contextlib.ExitStack() as stack:
-            lock = stack.enter_context((folder / str(port)).open("a"))
-            with contextlib.suppress(OSError), socket.socket() as probe:
+        lock = os.open(folder / str(port), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            with socket.socket() as probe:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 probe.bind(("", port))
-                stack.pop_all()
-                _taken.append(lock)
-                if len(_taken) > MOST_TAKEN:
-                    _taken.popleft().close()
-                return port
+        except OSError:
+            os.close(lock)
+            continue
+        _taken.append(lock)
+        if len(_taken) > MOST_TAKEN:
+            os.close(_taken.popleft())
+        return port
     raise LabError(f"no port of {PORTS} is free")
 
 
