@@ -1,9 +1,9 @@
 """A night as lanes of a timeline: what ran, what runs, what is expected, and how far it may slip; now or at any moment.
 
-Of the present night a service's finish and those of its jobs are their forecast's. Of an earlier moment, and of a job
-that has none, what is expected goes along the service's critical path by what its jobs usually take (p50, and p95 for
-how far it may slip): a job starts when the one before it is done and its clock lets it; what is red is run again at
-once.
+Of the present night a service's finish and those of its jobs are their forecast's. Of an earlier moment a service's
+finish is the one that was told then; of its jobs, and where nothing was told, what is expected goes along the service's
+critical path by what its jobs usually take (p50, and p95 for how far it may slip): a job starts when the one before it
+is done and its clock lets it; what is red is run again at once.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from connectors.words import State
+from console.control.risk import AT_FIRST, judged
+from console.model.forecasts import ToldForecast
 from console.model.views import ServiceView
 from console.model.views.night import NightJob, NightRun, NightTry, NightView
 from console.model.words import Timeliness
@@ -82,12 +84,26 @@ def lanes(night: NightView, at: datetime) -> list[Lane]:
     for place, service in order:
         path = [night.jobs[each] for each in night.paths.get(place, ())]
         is_present = at >= night.now
-        ends, below = _along(path, service.deadline, at, night.foreseen.get(place, {}) if is_present else {})
-        found.append(_service(service, ends, at, is_present))
+        said = None if is_present else _told(night.told.get(place, ()), at)
+        foreseen = night.foreseen.get(place, {}) if is_present else _last(path, said)
+        ends, below = _along(path, service.deadline, at, foreseen)
+        found.append(_service(service, ends, at, is_present, said))
         new = [lane for lane in below if lane.job is not None and lane.job.id not in told]
         found += map(_waiting, new) if is_present else new
         told.update(job.id for job in path)
     return found
+
+
+def _told(said: Sequence[ToldForecast], at: datetime) -> ToldForecast | None:
+    """The latest forecast by then."""
+    return next((one for one in reversed(said) if one.at <= at), None)
+
+
+def _last(path: Sequence[NightJob], told: ToldForecast | None) -> Foreseen:
+    """The path's last job is done with its service."""
+    if told is None or told.p50 is None or not path:
+        return {}
+    return {path[-1].id: (told.p50, told.p95 or told.p50)}
 
 
 def _waiting(lane: Lane) -> Lane:
@@ -163,13 +179,18 @@ def _as_foreseen(lane: Lane, at: datetime, foreseen: Foreseen) -> Lane:
     return replace(lane, bars=(*began, *(bar for bar in ahead if bar.end > bar.start)), expected=p50, late=p95)
 
 
-def _service(service: ServiceView, ends: _End | None, at: datetime, is_present: bool) -> Lane:
-    """The promise: delivered, or expected as its forecast says; of an earlier moment, as its path looked then."""
+def _service(
+    service: ServiceView, ends: _End | None, at: datetime, is_present: bool, told: ToldForecast | None
+) -> Lane:
+    """The promise: delivered, or expected as its forecast says; of an earlier moment as it was `told` then, else as its
+    path looked."""
     done = service.delivered if service.delivered is not None and service.delivered <= at else None
     p50, p95 = (ends.p50, ends.p95) if ends else (None, None)
     if is_present:
         p50, p95 = service.expected, service.p95 or service.late
-    stands = service.timeliness if is_present else _stood(service, done, p50, at)
+    elif told is not None and told.p50 is not None:
+        p50, p95 = max(at, told.p50), max(at, told.p95 or told.p50)
+    stands = service.timeliness if is_present else _stood(service, done, p50, at, told)
     if done is not None or p50 is None:
         return Lane(service, None, (), stands, done=done)
     p95 = max(p50, p95 or p50)
@@ -177,9 +198,11 @@ def _service(service: ServiceView, ends: _End | None, at: datetime, is_present: 
     return Lane(service, None, tuple(bar for bar in bars if bar.end > bar.start), stands, expected=p50, late=p95)
 
 
-def _stood(service: ServiceView, done: datetime | None, expected: datetime | None, at: datetime) -> str:
-    """How it stood at an earlier moment, by its deadline and what could be expected then; what was not promised at all
-    was never late."""
+def _stood(
+    service: ServiceView, done: datetime | None, expected: datetime | None, at: datetime, told: ToldForecast | None
+) -> str:
+    """How it stood at an earlier moment, by its deadline and what was told or could be expected then; what was not
+    promised at all was never late."""
     if not service.is_promised:
         return service.timeliness
     if done is not None:
@@ -188,6 +211,8 @@ def _stood(service: ServiceView, done: datetime | None, expected: datetime | Non
         return Timeliness.BREACHED
     if expected is None:
         return Timeliness.NO_ESTIMATE
+    if told is not None:
+        return judged(told.late, AT_FIRST, None)
     return Timeliness.WILL_MISS if expected > service.deadline else Timeliness.ON_TIME
 
 

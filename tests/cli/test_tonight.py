@@ -64,7 +64,7 @@ def test_what_is_no_time_of_day_is_said_with_what_to_write(
     served: Estate, reads: Reads, store_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     main(["--store", store_url, "tonight", "--at", "3 o'clock"])
-    assert "is no time of day; write 03:20" in capsys.readouterr().err
+    assert "is no time of day on this clock; write 03:20" in capsys.readouterr().err
 
 
 def _often(*runs: NightRun, now: str) -> list[str]:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from console.control.timeline import Bar, Kind, Lane, lanes, span
+from console.model.forecasts import ToldForecast
 from console.model.views.night import NightJob, NightRun, NightTry, NightView
 from tests.tui.fake_reads import service
 
@@ -152,3 +153,22 @@ def test_nothing_that_ran_is_later_than_the_moment_and_nothing_expected_is_earli
         assert all(bar.end <= moment for bar in lane.bars if bar.kind in (Kind.RAN, Kind.RUNS))
         assert all(bar.start >= moment for bar in lane.bars if bar.kind in (Kind.EXPECTED, Kind.FAN))
         assert lane.late is None or (lane.expected is not None and lane.late >= lane.expected)
+
+
+def test_an_earlier_moment_looks_as_it_was_told_then() -> None:
+    """What was told by then, not what was told later, nor what usual times make of it afterwards."""
+    said = (
+        ToldForecast(at("02:00"), 0.01, at("05:00"), at("05:40")),
+        ToldForecast(at("03:05"), 0.31, at("06:10"), at("06:45")),
+        ToldForecast(at("03:18"), 0.8, at("06:40"), at("07:00")),
+    )
+    replayed = replace(night(job(1, ran("03:00", None)), job(2)), told={0: said})
+    for moment, stood, p50, p95 in (
+        ("02:30", "on_time", "05:00", "05:40"),
+        ("03:10", "at_risk", "06:10", "06:45"),
+        ("03:19", "will_miss", "06:40", "07:00"),
+    ):
+        service, *jobs = lanes(replayed, at(moment))
+        assert (stood, at(p50), at(p95)) == (service.state, service.expected, service.late)
+        assert (at(p50), at(p95)) == (jobs[-1].expected, jobs[-1].late), "it is done with its last job"
+    assert lanes(replayed, at("01:30")) == lanes(replace(replayed, told={}), at("01:30")), "nothing was told by then"

@@ -62,3 +62,14 @@ def test_past_nights_are_named_and_read_as_they_were(served: Estate, reads: Read
 def test_a_date_that_nobody_judged_is_empty_but_for_its_promises(served: Estate, reads: Reads) -> None:
     found = reads.night("2026-01-05")
     assert (["supply"], {0: ()}, {}) == ([one.name for one in found.services], found.paths, found.jobs)
+
+
+def test_a_night_keeps_what_was_forecast_of_each_service_at_which_moment(served: Estate, reads: Reads) -> None:
+    for now, late, p50 in (("03:20", 0.1, "05:00"), ("03:40", 0.8, "06:40")):
+        one = day(incident_key=None, p_late=late, p_own=late, expected_at=at(p50), p95_at=at("07:00"))
+        apply(served.store, Decisions(service_days=(one,)), at(now), 1, None, ROUTES)
+    told = reads.night().told[0]
+    assert [(at("03:20"), 0.1, at("05:00")), (at("03:40"), 0.8, at("06:40"))] == [
+        (one.at, one.late, one.p50) for one in told
+    ]
+    assert {at("07:00")} == {one.p95 for one in told}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from datetime import datetime
 
+from console.model.forecasts import ToldForecast
 from console.model.frozen import dataclass
 from console.model.views.incidents import ServiceView
 
@@ -67,3 +68,5 @@ class NightView:
     foreseen: Mapping[int, Mapping[int, tuple[datetime, datetime]]] = field(default_factory=dict)
     """Of the present night: place among the services -> job id -> its finish in half of all cases and in nineteen of
     twenty, from the simulation that the service's own finish is from."""
+    told: Mapping[int, tuple[ToldForecast, ...]] = field(default_factory=dict)
+    """Place among the services -> what was forecast of it, oldest first: at an earlier moment that is how it looked."""

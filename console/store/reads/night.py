@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
+from console.model.forecasts import ToldForecast
 from console.model.ids import instant, maybe_instant, micros
 from console.model.views.night import NightJob, NightRun, NightTry, NightView
 from console.store.reads.link import Row
@@ -15,6 +16,10 @@ from console.store.reads.services import ServiceReads
 from console.store.reads.waiting import roots_awaited
 
 _PATHS = "SELECT service_id, submission, path, sources, jobs FROM service_day WHERE bd = ?"
+_TOLD = (
+    "SELECT d.service_id, d.submission, f.at_us, f.p_late, f.p50_us, f.p95_us FROM service_day d"
+    " JOIN forecast f ON f.service_day_id = d.id WHERE d.bd = ? ORDER BY f.id"
+)
 _DATES = "SELECT DISTINCT bd FROM service_day WHERE bd <= ? ORDER BY bd DESC LIMIT ?"
 _NAMES = "SELECT j.id, j.name FROM {ids} JOIN job j ON j.id = k.a"
 _RUNS = (
@@ -46,7 +51,16 @@ class NightReads(ServiceReads):
         jobs = self._jobs(job_ids, usual, on, on == latest)
         paths_kept = {place: tuple(each for each in path if each in jobs) for place, path in known.items()}
         foreseen = {place: ahead.get((one.id, one.submission), {}) for place, one in enumerate(services)}
-        return NightView(on, now, tuple(services), paths_kept, jobs, tuple(reversed(dates)), foreseen)
+        said = self._told_of(on)
+        told = {place: tuple(said[one.id, one.submission]) for place, one in enumerate(services)}
+        return NightView(on, now, tuple(services), paths_kept, jobs, tuple(reversed(dates)), foreseen, told)
+
+    def _told_of(self, bd: str) -> dict[_Day, list[ToldForecast]]:
+        found: dict[_Day, list[ToldForecast]] = defaultdict(list)
+        for service_id, submission, at, late, p50, p95 in self.link.rows(_TOLD, (bd,)):
+            one = ToldForecast(instant(at), late, maybe_instant(p50), maybe_instant(p95))
+            found[service_id, submission].append(one)
+        return found
 
     def _paths(self, bd: str) -> tuple[dict[_Day, tuple[int, ...]], dict[str, dict[str, Any]], dict[_Day, _Foreseen]]:
         """Service day -> its path; name of a job -> what is known of how long it takes; service day -> what its
