@@ -15,7 +15,7 @@ from console.cli.exits import Exit
 from console.cli.table import Col, print_table
 
 if TYPE_CHECKING:
-    from connectors.contract import Probe
+    from connectors.contract import ConnectorError, Probe
     from connectors.secrets import SecretRef, SecretStore
     from console.config import Config, SystemConfig
     from console.engine.looking import Looker
@@ -28,9 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true")
 
 
+MISSING = "missing rights"
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One target as probed: "ok", "missing rights", "refused", "unreachable"."""
+    """One target as probed: "ok", "missing rights", "broken", or what a target is called whose polls end so
+    ("unreachable", "refused", "limited", "failing", "unsupported")."""
 
     target: str
     verdict: str
@@ -144,7 +148,7 @@ def probe_all(config: Config, secrets: SecretStore, timeout: float) -> list[Foun
 
 def probe_one(system: SystemConfig, target: str, secrets: SecretStore, timeout: float) -> Found:
     """What one target says. A broken connector is a verdict, never a traceback."""
-    from connectors.contract import AccessRefused, ConnectorError
+    from connectors.contract import ConnectorError
 
     name = f"{system.name}/{target}"
     try:
@@ -153,12 +157,14 @@ def probe_one(system: SystemConfig, target: str, secrets: SecretStore, timeout: 
             return _judge(name, connector.probe(timeout))
         finally:
             connector.close()
-    except AccessRefused as error:
-        return Found(name, "refused", "", (secrets.mask(str(error)),))
     except ConnectorError as error:
-        return Found(name, "unreachable", "", (secrets.mask(str(error)),))
+        return Found(name, _verdict(error), "", (secrets.mask(str(error)),))
     except Exception as error:  # noqa: BLE001 - a surprise here must not end the watch
         return Found(name, "broken", "", (secrets.mask(f"{type(error).__name__}: {error}"),))
+
+
+def _verdict(error: ConnectorError) -> str:
+    return MISSING if error.kind == "forbidden" else error.kind
 
 
 def _judge(name: str, probe: Probe) -> Found:
@@ -170,7 +176,7 @@ def _judge(name: str, probe: Probe) -> Found:
         notes += probe.notes
     else:
         words += probe.notes
-    verdict = "missing rights" if missing else "ok" if probe.reachable else "unreachable"
+    verdict = MISSING if missing else "ok" if probe.reachable else "unreachable"
     rights = tuple(asdict(right) for right in probe.rights)
     skew = probe.clock.skew_seconds if probe.clock else None
     return Found(name, verdict, probe.version, words, rights, skew, notes)
@@ -191,15 +197,14 @@ def look_all(config: Config, secrets: SecretStore, timeout: float) -> list[Found
 
 
 def _look(looker: Looker, one: Check, secrets: SecretStore, timeout: float) -> Found:
-    from connectors.contract import AccessRefused, ConnectorError
+    from connectors.contract import ConnectorError
     from console.engine.looking import today
 
     name = f"check {one.name}"
     try:
         looker.look(one.name, today(one, datetime.now(UTC)), min(timeout, one.timeout.total_seconds()))
     except ConnectorError as error:
-        verdict = "refused" if isinstance(error, AccessRefused) else "unreachable"
-        return Found(name, verdict, "", (secrets.mask(str(error)),))
+        return Found(name, _verdict(error), "", (secrets.mask(str(error)),))
     except Exception as error:  # noqa: BLE001 - as of a target
         return Found(name, "broken", "", (secrets.mask(f"{type(error).__name__}: {error}"),))
     return Found(name, "ok", "", ())

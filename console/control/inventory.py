@@ -60,6 +60,12 @@ def moves_clocks(known: Sequence[KnownJob], changes: InventoryChanges) -> bool:
     )
 
 
+def renames(known: Sequence[KnownJob], changes: InventoryChanges) -> bool:
+    """Whether a job's source calls it by another name than it has here."""
+    names = {job.id: job.native_id for job in known}
+    return any(names[one.job_id] != one.record.native_id for one in changes.changed)
+
+
 def _moves_clock(job: KnownJob, record: JobRecord) -> bool:
     seen, found = job.seen, record.schedule
     return (

@@ -26,7 +26,7 @@ from connectors.contract import (
 )
 from connectors.secrets import SecretStore
 from console.clock import Clock
-from console.control.inventory import match, moves_clocks
+from console.control.inventory import match, moves_clocks, renames
 from console.control.periods import assign, business_date
 from console.engine.arriving import bites, failure_kind, inventory_words, kept_inventory, kept_poll, seen_until, shown
 from console.engine.doors import Doors, Place, close_quietly
@@ -249,7 +249,7 @@ class Poller:
             self._log.warning("inventory doubted", words=changes.doubted)
         self._inventory_words = inventory_words(found, changes.doubted)
         write_inventory(store, target_id, changes, self._shared.clock.now(), fence)
-        if changes.new:  # the others keep the names by which config knows them
+        if changes.new or renames(known, changes):  # the others keep the names by which config knows them
             self._shared.jobs_changed(fence)
         elif moves_clocks(known, changes):
             self._shared.clocks_changed(fence)

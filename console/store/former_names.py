@@ -20,7 +20,13 @@ KEPT = 5
 
 def former_names(lines: Wire) -> dict[str, int]:
     """Raw name -> the job that had it, the latest where several had; also of names that another job has by now."""
-    return {job_name(system, unpack(name)): job_id for system, name, job_id in _kept(lines)}
+    row = single(lines.rows("SELECT value FROM meta WHERE name = ?", (META,)))
+    return names_of(row[0] if row else None)
+
+
+def names_of(text: str | None) -> dict[str, int]:
+    """As `former_names`, of what `META` has."""
+    return {job_name(system, unpack(name)): job_id for system, name, job_id in _read(text)}
 
 
 def remember(lines: Wire, system: str, names: Sequence[tuple[int, str]]) -> None:
@@ -38,11 +44,13 @@ def remember(lines: Wire, system: str, names: Sequence[tuple[int, str]]) -> None
 
 def words_of(text: str | None) -> list[str]:
     """What `IN_CONFIG` has, a sentence each."""
-    return [
-        f'config names "{clean_line(old)}", which is called {clean_line(new)} at its source by now: it still counts.'
-        " Write the new name."
-        for old, new in json.loads(text or "[]")
-    ]
+    return [told(old, new) for old, new in json.loads(text or "[]")]
+
+
+def told(old: str, new: str) -> str:
+    """What a person reads of a name in config that a job had."""
+    now = f'config names "{clean_line(old)}", which is called {clean_line(new)} at its source by now'
+    return f"{now}: it still counts. Write the new name."
 
 
 def text_of(found: Mapping[str, str]) -> str:
@@ -52,4 +60,8 @@ def text_of(found: Mapping[str, str]) -> str:
 
 def _kept(lines: Wire) -> list[tuple[str, str, int]]:
     row = single(lines.rows("SELECT value FROM meta WHERE name = ?", (META,)))
-    return [(system, name, job_id) for system, name, job_id in json.loads(row[0])] if row else []
+    return _read(row[0] if row else None)
+
+
+def _read(text: str | None) -> list[tuple[str, str, int]]:
+    return [(system, name, job_id) for system, name, job_id in json.loads(text or "[]")]

@@ -14,7 +14,7 @@ import pytest
 from tests.lab.airflow import PASSWORDS
 from tests.lab.cronhost import CronHost
 from tests.lab.estate import Estate
-from tests.lab.headway import Answer, Headway
+from tests.lab.headway import WORKING, Answer, Headway
 from tests.lab.headway_config import ConfigFolder, Options, quoted
 from tests.lab.process import free_port, wait_until
 
@@ -259,3 +259,33 @@ def test_a_cron_host_without_group_adm_and_without_sudo_names_each_right_with_it
 def test_people_read_the_same_verdicts_as_programs(seen: Seen) -> None:
     for target, verdict in seen.verdicts.items():
         assert re.search(rf"^{re.escape(target)}\s+{verdict}\b", seen.text.stdout, re.MULTILINE), (target, verdict)
+
+
+def test_a_job_that_gets_another_name_by_its_comment_is_called_so_and_what_config_says_of_the_old_one_counts(
+    lab: Estate, tmp_path: Path
+) -> None:
+    host, line = lab.host("renaming"), "17 3 * * * etl true extract"
+    host.write_cron_d("night", f"# headway: extract\n{line}\n")
+    old, new = ("etl-hosts/renaming:extract", "etl-hosts/renaming:extract_orders")
+    said = f'[jobs."{old}"]\nexpected = "14m"\n'
+    headway = Headway(lab.write_config(tmp_path, Options(
+        systems=("etl-hosts",), hosts=("renaming",), poll_every="1s", extra=said,
+    )))  # fmt: skip
+
+    def names() -> set[str]:
+        return {one["name"] for one in headway.listed("jobs")}
+
+    try:
+        with headway.running_engine() as engine:
+            engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work", 60)
+            wait_until(lambda: old in names(), "the job", 60)
+            number = headway.json("job", old)["row"]["id"]
+            host.write_cron_d("night", f"# headway: extract_orders\n{line}\n")
+            wait_until(lambda: new in names(), "its new name", 60)
+            assert {new} == {one for one in names() if "renaming:extract" in one}
+            assert number == headway.json("job", new)["row"]["id"]
+            told = f'config names "{old}", which is called {new} at its source by now'
+            assert told in headway.run("check").stdout
+            wait_until(lambda: told in headway.look("status").stdout, "the engine to tell it", 30)
+    finally:
+        lab.drop("renaming")

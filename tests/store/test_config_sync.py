@@ -189,6 +189,8 @@ def test_what_config_says_of_a_former_name_holds_on_and_is_told(night: Estate, r
     told = f'config names "{EXTRACT}", which is called etl-hosts/db07:extract_some at its source by now'
     assert [one for one in reads.remarks() if one.startswith(told)]
     assert 1 == reads.to_mend()
+    [words] = reads.without_job([EXTRACT, "etl-hosts/*", LOAD])
+    assert words.startswith(told), "as `headway check` tells it"
     sync(night, replace(WHOLE, dependencies=(), jobs=WHOLE.jobs[:1]))
     assert 0 == reads.to_mend()
 

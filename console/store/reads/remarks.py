@@ -11,7 +11,7 @@ from console.durations import duration_words
 from console.model.ids import instant, job_name, micros
 from console.model.promises import MOST_JUDGED
 from console.model.views import TargetView
-from console.store.former_names import IN_CONFIG, words_of
+from console.store.former_names import IN_CONFIG, META, names_of, told, words_of
 from console.store.keys import unpack
 from console.store.patterns import matching
 from console.store.reads.jobs import JobReads
@@ -112,12 +112,17 @@ class RemarkReads(JobReads):
         return json.loads(meta.get("cycles", "[]")), names
 
     def without_job(self, patterns: Sequence[str]) -> list[str]:
-        """Which of these names and patterns of a config match no job, in words."""
-        rows = self.link.rows("SELECT s.name, j.native_id FROM job j JOIN system s ON s.id = j.system_id")
-        names = {job_name(system, unpack(native_id)) for system, native_id in rows}
-        systems = {system for system, _ in rows}
+        """Which of these names and patterns of a config match no job, or one by a name that it had, in words."""
+        rows = self.link.rows("SELECT s.name, j.native_id, j.id FROM job j JOIN system s ON s.id = j.system_id")
+        names = {job_name(system, unpack(native_id)): job_id for system, native_id, job_id in rows}
+        now = {job_id: name for name, job_id in names.items()}
+        had = {old: now[job_id] for old, job_id in names_of(self.meta(META)).items() if job_id in now}
+        systems = {system for system, *_ in rows}
         named = [one for one in dict.fromkeys(patterns) if one.partition("/")[0] in systems]
-        return self.unmatched([one for one in named if not matching(one, names)])
+        without = [one for one in named if not matching(one, names)]
+        renamed = {old: had[old] for one in without for old in matching(one, had)}
+        found = [told(old, new) for old, new in renamed.items()]
+        return found + self.unmatched([one for one in without if not matching(one, had)])
 
     def unmatched(self, names: Sequence[str]) -> list[str]:
         """Names of config that no job has, in words with near misses."""
