@@ -42,14 +42,16 @@ class Tried:
         return not self.error and not unread and all(word != State.UNKNOWN for _, word in self.words)
 
 
-def tried(connector: Connector, target: str, timeout_seconds: float) -> Tried:
-    """Probes, lists the jobs, polls once from the beginning. An expected failure is told, not raised."""
+def tried(connector: Connector, target: str, timeout_seconds: float, works: bool = True) -> Tried:
+    """Probes, lists the jobs, polls once from the beginning. An expected failure is told, not raised. `works`: an
+    engine does; where none does, a door that one opens is not polled."""
     found = Tried(target)
     try:
         found.probe = connector.probe(timeout_seconds)
         found.inventory = connector.inventory("", timeout_seconds)
-        found.poll = connector.poll("", (), timeout_seconds)
-        if found.poll.inventory is not None:
+        if works or not found.probe.opens_with_engine:
+            found.poll = connector.poll("", (), timeout_seconds)
+        if found.poll is not None and found.poll.inventory is not None:
             found.inventory = found.poll.inventory
     except ConnectorError as error:
         found.error = str(error)
@@ -61,7 +63,9 @@ def tried(connector: Connector, target: str, timeout_seconds: float) -> Tried:
 def lines(found: Tried) -> Iterator[str]:
     """All of it for people."""
     if found.probe is not None:
-        yield f"{found.target}: answers{', ' + found.probe.version if found.probe.version else ''}"
+        silent = "; ".join(found.probe.notes) or "it cannot be reached"
+        version = f", {found.probe.version}" if found.probe.version else ""
+        yield f"{found.target}: {f'answers{version}' if found.probe.reachable else silent}"
         for right in found.probe.rights:
             held = {True: "held", False: "MISSING", None: "cannot tell"}[right.held]
             yield f"  right    {right.name}: {held}{'; ' + right.mend if right.mend else ''}"

@@ -34,6 +34,8 @@ class Probe:
     rights: tuple[Right, ...] = ()
     notes: tuple[str, ...] = ()
     clock: Clock | None = None
+    opens_with_engine: bool = False
+    """Not reachable, and all that is wrong may be that no engine works: its door is opened by one."""
 
 
 class Connector(Protocol):

@@ -55,6 +55,10 @@ ONLY_LISTENS = "the door only listens: run the job where it runs, and it reports
 SPOOL_LOST = "the spool is another one: what nobody had read of the one before is gone"
 
 
+class NobodyListens(SystemUnreachable):
+    """The door wrote nothing for long: an engine opens it, where no other program has its address."""
+
+
 class HeartbeatConnector:
     """One door. `moment`: now, by both clocks."""
 
@@ -105,10 +109,10 @@ class HeartbeatConnector:
         )
 
     def _listening(self, spool: Spool, at: Moment) -> datetime:
-        """Until when all that was reported stands in the spool. Raises SystemUnreachable where the door is closed."""
+        """Until when all that was reported stands in the spool. Raises NobodyListens where the door is closed."""
         heard = spool.listened()
         if heard is None or at.since(heard[1]) > CLOSED_SECONDS:
-            raise SystemUnreachable(self._silent(heard[1] if heard is not None else None))
+            raise NobodyListens(self._silent(heard[1] if heard is not None else None))
         return _at(heard[1].wall) - timedelta(seconds=1)
 
     def _silent(self, last: Moment | None) -> str:
@@ -173,7 +177,8 @@ class HeartbeatConnector:
             with self._reading() as spool:
                 self._listening(spool, self._moment())
         except SystemUnreachable as error:
-            return Probe(False, rights=rights, notes=(str(error),), clock=self._clock())
+            silent = isinstance(error, NobodyListens)
+            return Probe(False, "", rights, (str(error),), self._clock(), opens_with_engine=silent)
         return Probe(True, rights=rights, notes=(f"an engine listens at {self._options.listen}",), clock=self._clock())
 
     def _right(self, name: str) -> Right:
@@ -197,7 +202,7 @@ class HeartbeatConnector:
         try:
             if self._kept is None:
                 if not file.exists():
-                    raise SystemUnreachable(f"no engine has listened at {self._options.listen} yet ({file})")
+                    raise NobodyListens(self._silent(None))
                 self._kept = Spool(file)
             yield self._kept
         except (sqlite3.Error, OSError) as error:

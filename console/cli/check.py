@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
     names = without_job(config, arguments) + patterns_for_nothing(config) + without_days(config)
     names += own_of(config.console, read_personal()).faults
     secrets = SecretStore()
-    found = [] if arguments.no_probe else probe_all(config, secrets, arguments.timeout)
+    found = [] if arguments.no_probe else probe_all(config, secrets, arguments.timeout, works(arguments))
     found += [] if arguments.no_probe else check_routes(config, secrets)
     found += [] if arguments.no_probe else look_all(config, secrets, arguments.timeout)
     if arguments.json:
@@ -139,22 +139,34 @@ def _goes_by(config: Config, calendar: str) -> str:
     return f" (of {', '.join(found)})" if found else ""
 
 
-def probe_all(config: Config, secrets: SecretStore, timeout: float) -> list[Found]:
-    """Every target, each on a thread of its own, in the config's order."""
+def works(arguments: argparse.Namespace) -> bool:
+    """Whether an engine works on the store; False too where there is none."""
+    from console.store.reads import StoreError, open_reads
+
+    try:
+        with open_reads(store_of(arguments)) as reads:
+            return reads.engine().alive
+    except (Stop, StoreError):
+        return False
+
+
+def probe_all(config: Config, secrets: SecretStore, timeout: float, works: bool = True) -> list[Found]:
+    """Every target, each on a thread of its own, in the config's order. `works`: whether an engine does."""
     places = [(system, target) for system in config.systems.values() for target in system.targets]
     with ThreadPoolExecutor(min(16, len(places) or 1)) as pool:
-        return list(pool.map(lambda place: probe_one(place[0], place[1], secrets, timeout), places))
+        return list(pool.map(lambda place: probe_one(place[0], place[1], secrets, timeout, works), places))
 
 
-def probe_one(system: SystemConfig, target: str, secrets: SecretStore, timeout: float) -> Found:
-    """What one target says. A broken connector is a verdict, never a traceback."""
+def probe_one(system: SystemConfig, target: str, secrets: SecretStore, timeout: float, works: bool = True) -> Found:
+    """What one target says. A broken connector is a verdict, never a traceback. A door at which nobody listens is as it
+    should be where no engine works: it opens them."""
     from connectors.contract import ConnectorError
 
     name = f"{system.name}/{target}"
     try:
         connector = system.kind.open(system.options, target, secrets)
         try:
-            return _judge(name, connector.probe(timeout))
+            return _judge(name, connector.probe(timeout), works)
         finally:
             connector.close()
     except ConnectorError as error:
@@ -167,16 +179,17 @@ def _verdict(error: ConnectorError) -> str:
     return MISSING if error.kind == "forbidden" else error.kind
 
 
-def _judge(name: str, probe: Probe) -> Found:
+def _judge(name: str, probe: Probe, works: bool) -> Found:
     missing = [right for right in probe.rights if right.held is False and right.needed_for == "view"]
     act_only = [right for right in probe.rights if right.held is False and right.needed_for != "view"]
     words = tuple(_right_words("missing", right) for right in missing)
     notes = tuple(_right_words("cannot act", right) for right in act_only)
-    if probe.reachable:
+    is_well = probe.reachable or (probe.opens_with_engine and not works)
+    if is_well:
         notes += probe.notes
     else:
         words += probe.notes
-    verdict = MISSING if missing else "ok" if probe.reachable else "unreachable"
+    verdict = MISSING if missing else "ok" if is_well else "unreachable"
     rights = tuple(asdict(right) for right in probe.rights)
     skew = probe.clock.skew_seconds if probe.clock else None
     return Found(name, verdict, probe.version, words, rights, skew, notes)

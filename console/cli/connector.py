@@ -58,6 +58,7 @@ def _try(arguments: argparse.Namespace) -> int:
     from connectors.contract import ConnectorError
     from connectors.secrets import SecretStore
     from connectors.trying import lines, tried
+    from console.cli.check import works
     from console.config import ConfigFaults, load_config
     from console.paths import config_path
 
@@ -71,14 +72,14 @@ def _try(arguments: argparse.Namespace) -> int:
     if system is None or not targets:
         known = ", ".join(sorted(systems)) if system is None else ", ".join(system.targets)
         raise Stop(Exit.NOT_FOUND, f'nothing is called "{arguments.system}"; there are {known}')
-    secrets, found = SecretStore(), []
+    secrets, found, is_watched = SecretStore(), [], works(arguments)
     for target in targets:
         try:
             connector = system.kind.open(system.options, target, secrets)
         except ConnectorError as error:
             raise Stop(Exit.PROBLEM, secrets.mask(str(error))) from None
         try:
-            found.append(tried(connector, f"{name}/{target}", arguments.timeout))
+            found.append(tried(connector, f"{name}/{target}", arguments.timeout, is_watched))
         finally:
             connector.close()
     told = [[secrets.mask(line) for line in lines(one)] for one in found]

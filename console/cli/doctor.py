@@ -184,13 +184,13 @@ def _engine(header: HeaderView, config: Config | None) -> Iterator[Finding]:
 def _systems(arguments: argparse.Namespace, config: Config) -> Iterator[Finding]:
     """Every probe, route and check of data, and what the clocks say."""
     from connectors.secrets import SecretStore
-    from console.cli.check import check_routes, look_all, probe_all
+    from console.cli.check import check_routes, look_all, probe_all, works
 
     if arguments.no_probe:
         yield Finding("systems", NOTE, "not probed (--no-probe)")
         return
     secrets = SecretStore()
-    targets = probe_all(config, secrets, arguments.timeout)
+    targets = probe_all(config, secrets, arguments.timeout, works(arguments))
     yield from (finding for one in targets for finding in _probed("system", one))
     yield from clocks(targets)
     looked = [("route", one) for one in check_routes(config, secrets)]

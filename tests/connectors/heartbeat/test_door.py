@@ -259,9 +259,10 @@ def test_a_door_that_cannot_write_is_not_called_one_where_nobody_listens(door: D
 
 def test_nobody_has_listened_yet(tmp_path: Path) -> None:
     options = options_of(tmp_path)
-    with pytest.raises(SystemUnreachable, match="no engine has listened at"):
+    with pytest.raises(SystemUnreachable, match="no engine listens at"):
         HeartbeatConnector(options, secret).poll("", (), 5)
-    assert not HeartbeatConnector(options, secret).probe(5).reachable
+    probe = HeartbeatConnector(options, secret).probe(5)
+    assert (False, True) == (probe.reachable, probe.opens_with_engine)
     assert not options.spool_file.exists()
 
 
