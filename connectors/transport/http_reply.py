@@ -24,6 +24,8 @@ from connectors.contract import (
 
 RETRY_AFTER_CEILING_SECONDS = 15 * 60.0
 SAID_CHARACTERS = 200
+SAYING = ("detail", "message", "title", "error_description", "error", "errors")
+"""Fields of an answer in which servers say why, the wordiest first."""
 
 REFUSED = frozenset({401, 402, 403, 407, 451})
 NO_SIGN_IN = re.compile(
@@ -93,14 +95,14 @@ class Reply:
         """What the server itself said about a refusal, short; "" without words. Raw outside text.
 
         `detail` is text, an object, or a list of texts or of field errors, whose `input` (it may hold what we sent)
-        is left out; where it is null, `title` says it (RFC 9457)."""
+        is left out; where it is null, `title` says it (RFC 9457). Else what an `error` (as text, or with a message of
+        its own), OAuth's `error_description` (RFC 6749) or `errors` say."""
         try:
             found = json.loads(self.body.decode("utf-8-sig"))
         except (ValueError, RecursionError):
             return ""
         found = found if isinstance(found, dict) else {}
-        detail = found.get("detail", found.get("message")) or found.get("title", "")
-        return _detail_words(detail)[:SAID_CHARACTERS]
+        return next(filter(None, (_detail_words(found.get(name)) for name in SAYING)), "")[:SAID_CHARACTERS]
 
     def not_json(self, kind: str) -> ConnectorError:
         """What an answer of this content type is, where JSON was asked for."""
@@ -133,7 +135,8 @@ def refusal(reply: Reply, once: bool = False) -> ConnectorError:
     later, but for a request that is sent only `once` a 5xx leaves the outcome unknown · 501, 505 and every other
     status: this server cannot do it."""
     status = reply.status
-    words = f"{reply.place} is a refusal: {reply.said}" if reply.said else f"{reply.place} is a refusal without words"
+    what = "says that it is asked too much" if status == 429 else "is a fault of its own" if status >= 500 else ""
+    words = f"{reply.place} {what or 'is a refusal'}{f': {reply.said}' if reply.said else ' without words'}"
     if 300 <= status < 400:
         host = _host(reply.headers.get("location", ""))
         return AccessRefused(f"{reply.place} is a redirect to {host}; redirects are not followed. Correct the url.")

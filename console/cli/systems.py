@@ -93,7 +93,10 @@ def _lines(one: TargetView, drift: Sequence[DriftView], now: datetime) -> Iterat
 def _facts(one: TargetView, now: datetime) -> Iterator[tuple[str, str]]:
     yield "kind", f"{one.kind} {one.version}".strip()
     yield "paused", one.pause.told(stamp(one.pause.until)) if one.pause else ""
-    yield "polled", f"{since_words(one.last_ok, now)}, every {duration_words(one.poll_every_s)}"
+    tried = one.last_ok if one.next_try is None else one.last_try
+    answered = "" if one.next_try is None else f"; last answered {since_words(one.last_ok, now)}"
+    yield "polled", f"{since_words(tried, now)}, every {duration_words(one.poll_every_s)}{answered}"
+    yield "next", one.next_words(now)
     lag = now - one.last_ok - timedelta(seconds=one.poll_every_s) if one.last_ok else timedelta(0)
     yield "lag", duration_words(lag.total_seconds()) if lag > timedelta(seconds=one.poll_every_s) else ""
     yield "took", "" if one.poll_ms is None else f"{one.poll_ms:.0f} ms"

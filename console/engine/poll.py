@@ -36,6 +36,7 @@ from console.engine.pausing import Pausing
 from console.engine.spending import Spending
 from console.engine.tails import Tails
 from console.failpoints import failpoint
+from console.model.pauses import pause_seconds
 from console.store import ingest as store_ingest
 from console.store import polling
 from console.store.errors import StoreError
@@ -47,7 +48,6 @@ log = structlog.get_logger("headway.poll")
 
 INVENTORY_EVERY = timedelta(minutes=1)
 """How often an inventory is asked for, for kinds whose poll does not bring it."""
-BACKOFF_CAP_SECONDS = 300.0
 BITE = 2_000
 """Records in one transaction: a source that floods holds the store for a tenth of a second, not for seconds."""
 FLOOD = 200
@@ -162,8 +162,7 @@ class Poller:
 
     def _pause(self) -> float:
         """Seconds of real time until the next poll, spread a little so that targets do not march in step."""
-        every = self._place.system.settings.poll_every.total_seconds()
-        pause: float = min(every * 2.0 ** min(self._failures, 4), max(BACKOFF_CAP_SECONDS, every))
+        pause = pause_seconds(self._place.system.settings.poll_every.total_seconds(), self._failures)
         rate = self._shared.clock.rate
         return max((pause / rate if rate else 1.0) * random.uniform(0.97, 1.0), self._asked_to_wait)
 

@@ -12,6 +12,14 @@ PAUSED_FOR = timedelta(hours=2)
 LONGEST = timedelta(days=7)
 
 
+BACKOFF_CAP_SECONDS = 300.0
+
+
+def pause_seconds(every_s: float, failures: int) -> float:
+    """From one poll to the next, after so many that failed in a row: twice as long with each of the first four."""
+    return min(every_s * 2.0 ** min(failures, 4), max(BACKOFF_CAP_SECONDS, every_s))
+
+
 @dataclass(frozen=True, slots=True)
 class Pause:
     """Who stopped the polls of a system, since when, until when and why."""

@@ -41,6 +41,10 @@ def _health(view: TargetView, look: Look) -> Labelled:
     if view.failing_since is not None:
         failing = f"since {look.clock.day(view.failing_since, look.now)}, {counted(view.failures, 'poll')} in a row"
     age = f"{span(look.now - view.last_ok)} ago" if view.last_ok else "never seen"
+    if view.next_try is not None and view.last_try is not None:
+        age, answered = f"{span(look.now - view.last_try)} ago", f"; last answered {age}"
+    else:
+        answered = ""
     every = span(timedelta(seconds=view.poll_every_s))
     return [
         ("paused", paused, "warn"),
@@ -49,7 +53,8 @@ def _health(view: TargetView, look: Look) -> Labelled:
         ("error", view.error, "bad"),
         ("asleep", view.stands_still, "bad"),
         ("mend", view.mend, "plain"),
-        ("polled", f"{age}, every {every}", "plain" if view.is_well else "warn"),
+        ("polled", f"{age}, every {every}{answered}", "plain" if view.is_well else "warn"),
+        ("next", view.next_words(look.now), "plain"),
         ("lag", _lag(view, look), "warn"),
         ("took", "" if view.poll_ms is None else f"{view.poll_ms:.0f} ms", "plain"),
         ("requests", view.budget, "plain"),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+from connectors.contract import TooBusy
 from tests.cli.test_audit import answering, bench
 from tests.engine.bench import Bench
 from tests.hostile.commands import headway
@@ -14,6 +17,21 @@ def test_one_is_told_whole_and_a_near_name_is_meant(bench: Bench) -> None:
     assert (0, True) == (done.code, "polled" in done.out and "every 1m" in done.out)
     done = headway(bench.url, "systems", "fak")
     assert (6, True) == (done.code, "did you mean fake" in done.err)
+
+
+def test_one_that_fails_tells_when_it_was_asked_and_when_it_is_asked_again(bench: Bench) -> None:
+    """ "polled 1m42s ago, every 5s" was the last good poll, and nothing told of the longer pause."""
+    well = headway(bench.url, "systems", "fake").out
+    assert "last answered" not in well
+    bench.scheduler.refuse = TooBusy("fake: the answer (429) says that it is asked too much")
+    for _ in range(3):
+        bench.poller.poll_once(bench.fence)
+    told = headway(bench.url, "systems", "fake").out
+    polled, following = (re.search(rf"^  {name} +(.*)$", told, re.M) for name in ("polled", "next"))
+    assert polled is not None
+    assert following is not None
+    assert re.fullmatch(r"\S+.*, every 1m; last answered .*", polled[1]), polled[1]
+    assert re.match(r"in [1-5]m\S*, or when the wait is over", following[1]), following[1]
 
 
 def test_paused_it_is_no_ok_anywhere_until_it_is_polled_again(bench: Bench) -> None:

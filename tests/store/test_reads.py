@@ -425,6 +425,16 @@ def test_drift_of_a_job_that_is_not_watched_any_more_is_not_listed(served: Estat
     assert [] == reads.drift()
 
 
+def test_a_job_that_is_gone_names_no_next_start(served: Estate, reads: Reads) -> None:
+    """It stays expected until its drift is accepted; nothing will start it."""
+    decide(served, expected=(expected("05:10"),))
+    assert at("05:10") == reads.job(EXTRACT).row.next
+    gone = InventoryChanges(gone=(GoneJob(served.job_id(), "crontab line gone"),))
+    write_inventory(served.store, served.host, gone, at("04:00"), None)
+    shown = reads.job(EXTRACT)
+    assert (True, None, ()) == (shown.row.gone, shown.row.next, shown.coming)
+
+
 def test_a_job_that_only_a_run_has_told_of_is_gone_once_an_inventory_does_not_show_it(
     served: Estate, reads: Reads
 ) -> None:

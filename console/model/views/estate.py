@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from connectors.words import NOTHING_STARTS
+from console.durations import duration_words
 from console.model.frozen import dataclass
-from console.model.pauses import Pause
+from console.model.pauses import Pause, pause_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,22 @@ class TargetView:
     requests_minute: float | None = None
     allowed: str = ""
     """How many its API says are left."""
+
+    @property
+    def next_try(self) -> datetime | None:
+        """Of one that fails, when it is asked again at the earliest: later where it asked for that (Retry-After),
+        or its poll takes long. None while polls are well or paused."""
+        if self.failing_since is None or self.last_try is None or self.pause is not None:
+            return None
+        return self.last_try + timedelta(seconds=pause_seconds(self.poll_every_s, self.failures))
+
+    def next_words(self, now: datetime) -> str:
+        """ "in 40s: after a poll that failed the next comes later"; empty while polls are well."""
+        if self.next_try is None:
+            return ""
+        ahead = (self.next_try - now).total_seconds()
+        soon = f"in {duration_words(ahead)}" if ahead > 0 else "any moment"
+        return f"{soon}, or when the wait is over that it asked for: each that fails puts the next one off"
 
     @property
     def budget(self) -> str:

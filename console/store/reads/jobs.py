@@ -210,7 +210,9 @@ def _job_row(row: Row, stale: dict[int, datetime | None], now_us: int) -> JobRow
         run_id=run_id,
         started=maybe_instant(started),
         ended=maybe_instant(ended),
-        next=None if is_held else maybe_instant(_next(planned, told, now_us, paused is not None and hold is None)),
+        next=None
+        if is_held or gone is not None
+        else maybe_instant(_next(planned, told, now_us, paused is not None and hold is None)),
         schedule=schedule,
         owner=owner,
         paused=paused is not None and hold is None,
