@@ -143,12 +143,13 @@ def deadline_words(one: ServiceView, now: datetime) -> str:
 
 
 def slack_words(one: ServiceView, now: datetime) -> str:
-    """Deadline less the expected finish; where an incident is open, the time left to act."""
+    """Deadline less the expected finish; where an incident is open, the time left to act, named as that."""
     if one.delivered is not None or one.expected is None:
         return "–"
     slack = one.act_by - now if one.act_by is not None else one.deadline - one.expected
     seconds = slack.total_seconds()
-    return f"+{duration_words(seconds)}" if seconds >= 0 else duration_words(seconds)
+    words = f"+{duration_words(seconds)}" if seconds >= 0 else duration_words(seconds)
+    return f"{words} to act" if one.act_by is not None else words
 
 
 def _row(one: ServiceView, now: datetime) -> tuple[str, ...]:

@@ -55,7 +55,7 @@ def test_the_age_is_told_by_real_time() -> None:
 
 def test_slack_is_the_time_left_to_act_where_an_incident_is_open() -> None:
     by_name = {one.name: one for one in services()}
-    assert ("+40m18s", "+5h", "–", "–") == tuple(
+    assert ("+40m18s to act", "+5h", "–", "–") == tuple(
         slack_words(by_name[name], NIGHT) for name in ("supply-plan", "churn-scores", "stock-levels", "weekly-finance")
     )
 

@@ -699,6 +699,19 @@ def test_an_all_clear_does_not_sound_like_one_where_the_service_is_late_all_the_
     assert "is not in danger from this any more, and still is likely late (expected 06:37)." in "".join(said)
 
 
+def test_an_all_clear_says_where_the_promise_is_kept_by_less_than_a_minute() -> None:
+    """A finish is told by the full minute after it: it stood there as the deadline itself."""
+    one = night(notify=("supply",))
+    recovers(one)
+    one.target(2, failing_since=at("05:58"), last_ok_at=at("05:58"), error="no route", error_kind="unreachable")
+    assert ("opened", "supply") in told(one, "06:02")
+    one.run(LOAD, "06:00", State.RUNNING, started_at=at("05:59:20"))
+    one.target(2, failing_since=None, last_ok_at=at("06:05"), error="", error_kind="")
+    assert ("recovered", "supply") in told(one, "06:06")
+    said = [each.body for incident in one.decisions.incidents for each in incident.notices if each.route == "supply"]
+    assert "not in danger from this any more, and it is close (expected in the minute before it)." in "".join(said)
+
+
 @pytest.mark.parametrize("kind, has_passed", [("failing", False), ("limited", False), ("unreachable", True)])
 def test_no_act_by_passes_of_what_goes_on_as_far_as_anybody_knows(kind: str, has_passed: bool) -> None:
     one = night()

@@ -20,6 +20,7 @@ from console.control.words import clock, moment
 from console.model.alerting import TECHNICAL, ToldFacts
 from console.model.checks import CheckState
 from console.model.decisions import PLACEHOLDER, HurtServiceVerdict, ServiceDayVerdict
+from console.model.forecasts import late_words
 from console.model.promises import not_too_many, service_of
 from console.model.values import ServiceFacts
 from console.model.words import AlertKind, Timeliness
@@ -28,6 +29,8 @@ UNSEEN_FOR = timedelta(minutes=15)
 """How long a system that answers may be out of sight before the owners of services are told that they may be late."""
 MATERIAL = timedelta(minutes=15)
 """An expectation that moves by less is no news; nor is one that is still in time."""
+_ZERO, _MINUTE = timedelta(0), timedelta(minutes=1)
+"""Expectations are told in full minutes."""
 _FINE = (Timeliness.ON_TIME, Timeliness.MET, Timeliness.MET_LATE)
 _STANDS = {
     Timeliness.AT_RISK: "may be late",
@@ -128,7 +131,8 @@ def _line(scene: Scene, one: HurtServiceVerdict, over: bool) -> str:
         return f"{promised} was delivered at {clock(day.delivered_at, zone, one.deadline)}."
     if over and one.timeliness is not Timeliness.BREACHED:
         still = f", and still {_STANDS[one.timeliness]}" if one.timeliness is Timeliness.WILL_MISS else ""
-        return f"{promised} is not in danger from this any more{still}{_expected(day, one, zone, scene.now)}."
+        expected = _expected(day, one, zone, scene.now) if still else _room(day, one, zone, scene.now)
+        return f"{promised} is not in danger from this any more{still}{expected}."
     return f"{promised} {_STANDS[one.timeliness]}{_expected(day, one, zone, scene.now)}."
 
 
@@ -141,6 +145,15 @@ def _expected(day: ServiceDayVerdict | None, one: HurtServiceVerdict, zone: str,
         return f" unless it is repaired by {clock(one.act_by, zone, one.deadline)}"
     expected = one.expected_at or (day.expected_at if day is not None else None)
     return f" (expected {clock(expected, zone, one.deadline)})" if expected is not None else ""
+
+
+def _room(day: ServiceDayVerdict | None, one: HurtServiceVerdict, zone: str, now: datetime) -> str:
+    """When it is expected; where that is the minute of its deadline, that it is close, and how likely too late."""
+    expected = day.expected_at if day is not None else None
+    if day is None or expected is None or not _ZERO <= expected - one.deadline < _MINUTE:
+        return _expected(day, one, zone, now)
+    late = f", {late_words(day.p_late)}" if day.p_late is not None else ""
+    return f", and it is close (expected in the minute before it{late})"
 
 
 def _cause(scene: Scene, subject: Subject, hurt: list[HurtServiceVerdict], leaves: bool) -> str:
