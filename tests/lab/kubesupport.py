@@ -3,6 +3,7 @@ CronJobs at once, and who plays kubelet."""
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -22,20 +23,29 @@ GOOD, BAD = "default/good", "default/bad"
 CRON = "/apis/batch/v1beta1/namespaces/default/cronjobs"
 JOBS = "/apis/batch/v1/namespaces/default/jobs"
 DUE = datetime(2026, 11, 19, 3, 0, tzinfo=UTC)
-HOUR = (datetime.now(UTC) - timedelta(hours=2)).hour
-DAILY = f"0 {HOUR} * * *"
-"""Falls due while no test runs, at whatever hour that is."""
+
+
+@functools.cache
+def due_hour() -> int:
+    """The hour (UTC) of what runs once a day: it falls due while no test runs, whenever that is."""
+    return (datetime.now(UTC) - timedelta(hours=2)).hour
+
+
+def daily() -> str:
+    """The schedule of a CronJob that runs once a day."""
+    return f"0 {due_hour()} * * *"
 
 
 def latest_due() -> datetime:
-    """When a CronJob that is `DAILY` was due last."""
+    """When a `daily` CronJob was due last."""
     now = datetime.now(UTC)
-    today = now.replace(hour=HOUR, minute=0, second=0, microsecond=0)
+    today = now.replace(hour=due_hour(), minute=0, second=0, microsecond=0)
     return today if today <= now else today - timedelta(days=1)
 
 
-LONG_AGO = latest_due() - timedelta(days=10)
-"""Not so long that the controller gives up counting what it missed, which it does after a hundred."""
+def long_ago() -> datetime:
+    """An earlier instant of it; not so long ago that the controller gives up counting, as it does after a hundred."""
+    return latest_due() - timedelta(days=10)
 
 
 def connected(
@@ -93,7 +103,7 @@ def of(poll: Poll, job: str) -> list[RunRecord]:
 
 def let_it_be_late(cluster: KubeCluster, name: str) -> None:
     """Its last start was long ago, so that the controller finds its latest start missed and starts it now."""
-    status = {"status": {"lastScheduleTime": instant_key(LONG_AGO)}}
+    status = {"status": {"lastScheduleTime": instant_key(long_ago())}}
     found = cluster.call("PATCH", f"{CRON}/{name}/status", status, MERGE)
     assert "HTTP" not in found, found
 
@@ -105,7 +115,7 @@ def jobs_of(cluster: KubeCluster, name: str) -> list[str]:
 
 def started(cluster: KubeCluster, name: str, **spec: Any) -> str:
     """The Job that the controller itself makes of a new CronJob, for its latest instant."""
-    cluster.cronjob(name, schedule=DAILY, suspend=True, **spec)
+    cluster.cronjob(name, schedule=daily(), suspend=True, **spec)
     let_it_be_late(cluster, name)
     cluster.call("PATCH", f"{CRON}/{name}", {"spec": {"suspend": False}}, MERGE)
     wait_until(lambda: jobs_of(cluster, name), f"the Job of {name}", 30, 0.1)

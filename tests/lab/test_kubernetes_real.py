@@ -23,14 +23,14 @@ from tests.lab.kubernetes import MERGE, TOKEN, KubeCluster
 from tests.lab.kubesupport import (
     BAD,
     CRON,
-    DAILY,
     DUE,
     GOOD,
-    LONG_AGO,
     Kubelet,
     connected,
+    daily,
     jobs_of,
     let_it_be_late,
+    long_ago,
     started,
 )
 from tests.lab.process import wait_until
@@ -89,9 +89,9 @@ class TestKubernetes(ConnectorConformance):
         return run
 
     def a_holdable_job(self) -> str:
-        row = self.cluster.cronjob("clock", schedule=DAILY)
+        row = self.cluster.cronjob("clock", schedule=daily())
         if "HTTP" not in row:  # else it is there
-            self.cluster.end(self.cluster.job("clock", row, LONG_AGO)["metadata"]["name"])
+            self.cluster.end(self.cluster.job("clock", row, long_ago())["metadata"]["name"])
         return "default/clock"
 
     def let_it_fall_due(self, job_id: str) -> None:

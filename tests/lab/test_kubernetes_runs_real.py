@@ -12,10 +12,10 @@ from connectors.kubernetes.connector import CONNECTOR
 from tests.lab.kubernetes import MERGE, KubeCluster
 from tests.lab.kubesupport import (
     CRON,
-    DAILY,
     DUE,
     JOBS,
     Connect,
+    daily,
     jobs_of,
     latest_due,
     let_it_be_late,
@@ -87,7 +87,7 @@ def test_what_a_cronjob_did_not_start_is_not_told_as_run_but_with_the_controller
     before = polled(connector)
     kubernetes.call("PATCH", f"{CRON}/busy", {"spec": {"schedule": "30 2 * * *"}}, MERGE)
     let_it_be_late(kubernetes, "busy")
-    kubernetes.cronjob("late", schedule=DAILY, startingDeadlineSeconds=30)
+    kubernetes.cronjob("late", schedule=daily(), startingDeadlineSeconds=30)
     let_it_be_late(kubernetes, "late")
 
     def reasons() -> str:
@@ -106,7 +106,7 @@ def test_held_cronjob_does_not_start_and_after_its_release_kubernetes_starts_the
     kubernetes: KubeCluster,
     connect: Connect,
 ) -> None:
-    kubernetes.cronjob("held", schedule=DAILY)
+    kubernetes.cronjob("held", schedule=daily())
     connector, key = connect(), new_key()
     connector.act(connector.preview(hold_ask("default/held"), 30), key, 30)
     let_it_be_late(kubernetes, "held")
@@ -122,7 +122,7 @@ def test_job_made_by_hand_while_it_is_held_is_not_the_start_that_fell_due(
     kubernetes: KubeCluster, connect: Connect
 ) -> None:
     """Why the kind does not say that it starts what is held: Kubernetes would start it once more."""
-    kubernetes.cronjob("twice", schedule=DAILY, concurrencyPolicy="Allow")
+    kubernetes.cronjob("twice", schedule=daily(), concurrencyPolicy="Allow")
     connector, key, start = connect(), new_key(), new_key()
     connector.act(connector.preview(hold_ask("default/twice"), 30), key, 30)
     let_it_be_late(kubernetes, "twice")
