@@ -68,7 +68,7 @@ class Airflow2Server(AirflowServer):
             "WEBSERVER__WORKERS": "1",
             "WEBSERVER__SECRET_KEY": secrets.token_hex(32),
             "SCHEDULER__DAG_DIR_LIST_INTERVAL": "5",
-            "SCHEDULER__MIN_FILE_PROCESS_INTERVAL": "3",
+            "SCHEDULER__MIN_FILE_PROCESS_INTERVAL": "30",  # a file that has changed is read at once
             "SCHEDULER__PARSING_PROCESSES": "1",
             "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
             "LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
