@@ -401,7 +401,7 @@ def test_act_answers_while_the_job_goes_on(hosts: dict[str, CronHost]) -> None:
     overlap = wait("the overlap", lambda: connector.preview(
         Ask(Verb.RERUN, RunRef("lvl15:slow", "x", "1.1", ""), State.FAILED), 30).overlap, 5)  # fmt: skip
     assert overlap.startswith("it runs now as process ")
-    with pytest.raises(NotSupported, match="started meanwhile"):
+    with pytest.raises(NotSupported, match=r"started meanwhile|a rerun of it runs on lvl15"):  # by who looks first
         connector.act(preview, new_key(), 30)
 
 
