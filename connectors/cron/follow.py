@@ -13,6 +13,7 @@ from typing import Any
 from connectors.transport.answer import Section
 
 WINDOW = 256
+SAMPLE_BYTES = 100
 FILE_FIELDS = 6  # inode, size, mtime, owner, kind, birth
 POLYNOMIAL = 0x04C11DB7  # cksum(1), POSIX
 
@@ -135,6 +136,8 @@ class Reading:
     gap: bool = False
     moved: bool = False
     """True: our place was not where the host thought; ask again with a search."""
+    too_long: bytes = b""
+    """The beginning of a line that is longer than what is read at a time: it is left out."""
 
 
 def read(look: FileLook, place: Place, now: int, from_middle: bool = False) -> Reading:
@@ -145,18 +148,22 @@ def read(look: FileLook, place: Place, now: int, from_middle: bool = False) -> R
     starts_inside = from_middle and bool(look.pieces) and not look.pieces[0].rest.startswith("0|")
     after = replace(place, path=look.path, tag=look.tag, since=since, torn=place.torn or starts_inside)
     lines: list[bytes] = []
+    too_long = b""
     for number, part in enumerate(look.pieces):
         piece = _Piece.of(part, look)
         continues = piece.offset == after.offset and piece.offset > 0 and not from_middle
         if piece.is_short or (continues and not piece.proves(after.checksum)):
             kept = replace(after, tag="-")
             return Reading(kept, tuple(lines), more=True, gap=look.has_gap) if number else Reading(place, moved=True)
+        was_torn = after.torn
         found, after = _take(piece, after, is_first=number == 0, is_last=number == len(look.pieces) - 1)
         lines += found
+        if after.torn and not was_torn and not found:
+            too_long = piece.data[:SAMPLE_BYTES]
     if look.pieces:
         is_whole = after.inode == look.inode and not look.more
         after = replace(after, tag=look.tag if is_whole else "-")
-    return Reading(after, tuple(lines), look.more, look.has_gap)
+    return Reading(after, tuple(lines), look.more, look.has_gap, too_long=too_long)
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,14 +77,14 @@ class Event:
 def read_line(line: str, now: datetime, zone: tzinfo) -> Event | None:
     """The event of one line without its newline; None for lines that are not cron's. `now` gives classic stamps
     their year, `zone` their offset."""
-    stamped = _stamp(line, now, zone)
-    if stamped is None:
-        return None
-    at, rest = stamped
+    stamped = stamp(line, now, zone)
+    return None if stamped is None else read_stamped(line, *stamped)
+
+
+def read_stamped(line: str, at: datetime, rest: str) -> Event | None:
+    """The same of a line whose stamp says `at`, with `rest` behind it."""
     tag = TAG.fullmatch(rest)
-    if tag is None:
-        return None
-    return event_of(at, line, tag[1], int(tag[2]), tag[3])
+    return None if tag is None else event_of(at, line, tag[1], int(tag[2]), tag[3])
 
 
 def event_of(at: datetime, line: str, program: str, pid: int, words: str) -> Event | None:
@@ -128,7 +128,8 @@ def _of_child(at: datetime, line: str, pid: int, words: str) -> Event | None:
     return None
 
 
-def _stamp(line: str, now: datetime, zone: tzinfo) -> tuple[datetime, str] | None:
+def stamp(line: str, now: datetime, zone: tzinfo) -> tuple[datetime, str] | None:
+    """When a line was written, and what stands behind its time and host; None where it has no time that can be read."""
     found = RFC_3339.fullmatch(line)
     try:
         if found:

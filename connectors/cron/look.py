@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
 
-from connectors.contract import Gap, Inventory, Poll, RunRef
+from connectors.contract import Gap, Inventory, Poll, RunRef, Skipped
 from connectors.cron import busybox, follow, parse, records
 from connectors.cron.answer import Answer as Answer
 from connectors.cron.answer import Crontabs as Crontabs
@@ -13,7 +14,7 @@ from connectors.cron.answer import crontabs as crontabs
 from connectors.cron.attempts import KEPT_SECONDS, instant
 from connectors.cron.follow import FileLook, Place, Reading
 from connectors.cron.lines import Lines
-from connectors.cron.logline import Event, Word, read_line
+from connectors.cron.logline import Event, Word, read_stamped, stamp
 from connectors.cron.settle import Sight, began, settle
 from connectors.cron.spool import read_record
 from connectors.cron.state import Memory
@@ -24,6 +25,8 @@ LOG_LAG = timedelta(seconds=5)  # rsyslog writes within a second; a start this o
 STAMP_SECONDS = 5.0  # a line's stamp and the start of its process in ticks differ by less
 WARNED_MOST = 20
 UNMATCHED_SHOWN = 5
+SAMPLE_CHARACTERS = 100
+"""Of a line that cannot be read."""
 
 
 @dataclass(slots=True)
@@ -39,6 +42,7 @@ class Look:
     from_middle: bool = False
     gaps: list[Gap] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
     is_log_read: bool = False
     is_complete: bool = True
     has_more: bool = False
@@ -125,16 +129,31 @@ class Look:
         reading = self._read(look, self.memory.log)
         if reading is None:
             return
+        unread: list[str] = []
         for data in reading.lines:
-            event = read_line(text_of(data), self.answer.host.now, self.zone)
+            text = text_of(data)
+            stamped = stamp(text, self.answer.host.now, self.zone)
+            event = None if stamped is None else read_stamped(text, *stamped)
             if event is not None:
                 self._hear(event, lines)
+            elif stamped is None and text.strip():
+                unread.append(text[:SAMPLE_CHARACTERS])
+        self._skip(look, reading.too_long, unread)
         place = reading.place
         if reading.gap and not look.pieces:
             place = Place(look.path, since=place.since)
         self.memory.log = place
         self.has_more |= reading.more
         self.is_log_read = not reading.more and not reading.moved
+
+    def _skip(self, look: FileLook, too_long: bytes, unread: Sequence[str]) -> None:
+        """Tells what was left out of a log; one that never has times is told of elsewhere."""
+        if too_long:
+            words = "a line longer than what is read at a time: left out"
+            self.skipped.append(Skipped(look.path, words, text_of(too_long)))
+        if unread and not self.answer.processes.has_own_file:
+            words = f"{len(unread)} line{'s' * (len(unread) > 1)} without a time that can be read: left out"
+            self.skipped.append(Skipped(look.path, words, unread[0]))
 
     def _read_journal(self, lines: Lines) -> None:
         said = self.answer.journal
@@ -237,7 +256,7 @@ class Look:
         return Poll(
             tuple(runs), self.memory.as_json(), self.has_more, complete, clock,
             gaps=tuple(self.gaps), inventory=inventory, seen_until=seen_until,
-            warnings=tuple(self.warnings),
+            skipped=tuple(self.skipped), warnings=tuple(self.warnings),
         )  # fmt: skip
 
     def _take_up(self, open_runs: tuple[RunRef, ...]) -> None:

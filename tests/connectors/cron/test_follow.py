@@ -11,17 +11,20 @@ import os
 import random
 import shutil
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connectors.contract import Poll
 from connectors.cron import follow
 from connectors.cron.client import CronClient
 from connectors.cron.follow import Place, Reading, cksum
 from connectors.transport.answer import Section
-from tests.fakes.ssh_local import LocalHost
+from tests.connectors.cron.support import connect
+from tests.fakes.ssh_local import ME, LocalHost
 
 SEEDS = int(os.environ.get("HEADWAY_ROTATIONS", "8"))
 HOWS = ("rename", "gzip", "copytruncate", "inode-reuse", "rename-only")
@@ -240,3 +243,46 @@ KINDS = st.sampled_from(["FILE", "LOG", "GAP", "MORE", "AFTER"])
 def test_any_sections_are_read_without_an_error(parts: list[tuple[str, str, bytes]]) -> None:
     for look in follow.files_looked_at(Section(*part) for part in parts):
         follow.read(look, Place(look.path), 0)
+
+
+def polled(host: LocalHost) -> list[Poll]:
+    """Polls as an engine makes them, until there is no more."""
+    connector, cursor, polls = connect(host), "", list[Poll]()
+    while not polls or polls[-1].more:
+        polls.append(connector.poll(cursor, (), 20))
+        cursor = polls[-1].cursor
+        assert len(polls) < 50
+    return polls
+
+
+def started(at: datetime) -> str:
+    return f"{at.isoformat(timespec='seconds')} db07 CRON[4711]: ({ME}) CMD (/opt/extract)\n"
+
+
+def test_what_is_no_line_of_a_log_is_told_as_skipped_and_the_rest_is_read(
+    host: LocalHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Junk, an instant that no calendar has and a line of megabytes were left out without a word."""
+    monkeypatch.setattr("connectors.cron.client.FIRST_BYTES", 1000)
+    monkeypatch.setattr("connectors.cron.client.LOG_BYTES", 1000)
+    host.crontab.write_text("# headway: extract\n10 3 * * * /opt/extract\n")
+    now = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=5)
+    impossible = "Feb 31 03:10:01 db07 CRON[12]: (root) CMD (true)\n"
+    others = f"{now.isoformat()} db07 sshd[77]: a line of another program\n"
+    host.log.write_bytes(b"\xff\x00\x9b junk\n" + impossible.encode() + others.encode() + b"\n" + b"y" * 5000 + b"\n")
+    with host.log.open("a") as log:
+        log.write(started(now))
+    polls = polled(host)
+    told = [(one.where, one.reason, one.sample) for poll in polls for one in poll.skipped]
+    path = str(host.log)
+    assert (path, "2 lines without a time that can be read: left out", "\udcff\x00\udc9b junk") in told
+    assert (path, "a line longer than what is read at a time: left out", "y" * 100) in told
+    assert 2 == len(told), told
+    assert ["db07:extract"] == [run.job for poll in polls for run in poll.runs][:1]
+
+
+def test_a_log_of_many_programs_skips_nothing(host: LocalHost) -> None:
+    now = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=5)
+    other = "systemd[1]: Started a session.\n"
+    host.log.write_text(f"{now.isoformat()} db07 {other}{now:%b} {now.day:2} {now:%H:%M:%S} db07 {other}")
+    assert [()] == [poll.skipped for poll in polled(host)]
