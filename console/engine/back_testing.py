@@ -25,6 +25,7 @@ from console.engine.late_risk import shipped
 from console.model.ids import micros
 from console.model.values import ServiceFacts
 from console.store import back_tests
+from console.store.errors import StoreError
 from console.store.open import Store
 
 log = structlog.get_logger("headway.forecast")
@@ -79,7 +80,9 @@ class BackTesting:
                 continue
             try:
                 is_whole &= self._of_service(kept, service, known, fence, stopping)
-            except (ValueError, ArithmeticError, LookupError, TypeError, AssertionError) as error:
+            except StoreError:
+                raise
+            except Exception as error:  # one service's past must not cost the others theirs
                 self._broken.add(service.name)
                 log.error("a back-test failed; its alarm rests on what is told", service=service.name, exc_info=error)
             if stopping():

@@ -168,7 +168,7 @@ def test_a_back_test_that_breaks_costs_no_other_service_its_own(bench: Bench, mo
     lived(bench)
 
     def breaking(*_: object) -> None:
-        raise ArithmeticError("singular")
+        raise RuntimeError("a fault of our own")
 
     with monkeypatch.context() as patched:
         patched.setattr("console.control.forecast.back_test.BackTest.looks", breaking)
