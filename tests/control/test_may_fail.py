@@ -8,7 +8,7 @@ from datetime import timedelta
 from connectors.contract import State
 from console.control.evaluate import evaluate
 from console.control.forecast.foresee import Foresight
-from console.control.forecast.what_if import Otherwise, WhatIf
+from console.control.forecast.what_if import Otherwise, Planned, WhatIf
 from console.model.decisions import ServiceDayVerdict
 from console.model.history import History, PastRun, history_of
 from console.model.values import RunFacts
@@ -114,3 +114,34 @@ def test_a_restart_at_its_act_by_leaves_the_risk_that_the_act_by_was_told_for() 
         told = tonight("04:40", RED, foresee=Foresight(WhatIf(3, Otherwise.RESTARTED, at_))).p_late
         assert told is not None
         assert (told <= 0.1) == is_kept
+
+
+def test_a_plan_the_restart_that_it_asks_for_and_the_run_that_comes_of_it_are_told_alike() -> None:
+    """What a job waited for its repair is none of the waits for its first start that earlier nights tell of: it moved
+    all that is still to come."""
+
+    def varied(back: int) -> float:
+        return 480.0 + 97 * back % 89
+
+    nights = range(1, NIGHTS + 1)
+    runs = [
+        PastRun(back, int(due.timestamp()), int(due.timestamp() + varied(back)), varied(back), varied(back) / 100,
+                -1.0, 1, -1.0, "", (NIGHT - timedelta(days=back)).toordinal(), 1200.0 if back % 3 == 0 else -1.0)
+        for back in nights for due in [at("04:30") - timedelta(days=back)]
+    ]  # fmt: skip
+    mart, history = replace(MART, schedule=daily("04:30")), history_of(runs)
+
+    def at_restart(*runs: RunFacts, foresee: Foresight) -> ServiceDayVerdict:
+        seen = estate(mart, runs=runs, services=[service("daily", "04:49", mart)], durations={3: tuple(history.takes)})
+        found = evaluate(replace(seen, history={3: history}), at("04:40"), foresee=foresee)
+        return next(each for each in found.service_days if each.bd == NIGHT)
+
+    red = replace(RED, expected=True)
+    again = replace(red, state=State.RUNNING, attempt=2, started_at=at("04:40"), ended_at=None)
+    planned = at_restart(red, foresee=Foresight(Planned(at("04:40"), frozenset({3}), frozenset(), frozenset())))
+    asked = at_restart(red, foresee=Foresight(WhatIf(3, Otherwise.RESTARTED, at("04:40"))))
+    runs_again = at_restart(again, foresee=Foresight())
+    assert planned.p_late is not None
+    assert 0.05 < planned.p_late < 0.95
+    told = [(one.p_late, one.expected_at, one.p95_at) for one in (planned, asked, runs_again)]
+    assert told == [told[0]] * 3

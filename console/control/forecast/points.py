@@ -163,6 +163,8 @@ class _Laying:
         known = bool(above) and all(each < NEVER for each in above)  # also false for NaN, of what is not over
         ready = _seconds(due) if due is not None else max(above) if known else start
         waited = Waited.CLOCK if due is not None else Waited.UPSTREAMS if known else Waited.NOTHING
+        if self._has_failed():
+            waited = Waited.NOTHING  # its repair: earlier nights tell what it waited for its first start
         return self._point(stand, self._upstreams(), ready=min(ready, start), start=start, end=end, waited=waited)
 
     def _broken(self) -> int:
