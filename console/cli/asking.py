@@ -149,8 +149,14 @@ def send(arguments: argparse.Namespace, requests: Requests, wish: Wish) -> int:
         with_reason(arguments, lambda why: requests.act(replace(wish, why=why), key))
     except AlreadyAsked as error:
         raise Stop(Exit.REFUSED, str(error)) from None
-    say(f"asked as {key}")
+    say(f"asked as {key}; {watching(arguments)}")
     return watch(arguments, wish.run_id, key)
+
+
+def watching(arguments: argparse.Namespace) -> str:
+    """How long this command stays at it: a run may wait for hours, also for a person."""
+    long = duration_words(arguments.timeout)
+    return f"watched until it ends, for {long} at most (--timeout): Ctrl-C ends only this command"
 
 
 def watch(arguments: argparse.Namespace, run_id: int | None, key: str) -> int:

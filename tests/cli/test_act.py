@@ -177,6 +177,14 @@ def test_a_cancel_of_what_runs_is_not_in_its_own_way(able: Bench) -> None:
     assert [("cancel", "extract")] == able.scheduler.done
 
 
+def test_who_sends_is_told_at_once_how_long_the_command_stays(able: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    """One that waits for a person's approval at its source held a script for an hour without a word."""
+    with at_work(able):
+        main(["--store", able.url, "start", "fake/extract", "--yes", "--timeout", "1"])
+    told = capsys.readouterr().err
+    assert "watched until it ends, for 1s at most (--timeout): Ctrl-C ends only this command" in told
+
+
 def test_the_choice_counts_beside_ones_own_rerun_too(able: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     """The first one waits; a second one by choice waits behind it, and is not sent over what has not been sent."""
     able.scheduler.overlap = "extract runs since 03:10"
