@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 
 from connectors.contract import Evidence
 from console.control.causes import Group, stale_below
@@ -42,6 +42,9 @@ class Case:
     """Names of the services below it, where a finding is its cause."""
     recovered: bool = False
     """True when it is over because it is green again, not because it is out of view."""
+    awaits: tuple[tuple[str, date], ...] = ()
+    """Service days that it made late: its cause is over, and they are not delivered yet. Until they are, it goes on."""
+    awaits_words: str = ""
 
     def broken(self) -> list[RunFacts]:
         """The root and everything red or stale, each once."""

@@ -29,9 +29,9 @@ def hits(picture: Picture, case: Case, days: Sequence[Forecast]) -> dict[Day, tu
         found = _hit_by_target(picture, case.group.target.id, days)
     if case.group.check:
         return {(day.service.name, day.bd): (day, []) for day in days if _is_hit_by_check(picture, case, day)}
-    if case.group.awaits:
+    if awaited := case.group.awaits or case.awaits:
         lost = ((day.service.name, day.bd) for day in days)
-        return {name: (day, []) for name, day in zip(lost, days, strict=True) if name in case.group.awaits}
+        return {name: (day, []) for name, day in zip(lost, days, strict=True) if name in awaited}
     broken = {key_of(run) for run in case.broken()}
     jobs = {job_id for job_id, _ in broken}
     for day in days:

@@ -65,7 +65,7 @@ def threat(picture: Picture, case: Case, day: Forecast, nodes: Sequence[Node]) -
     target = case.group.target
     if target is not None and target.error_kind in UNSEEN:  # what it runs goes on, as far as anybody knows
         nodes = [node for node in nodes if node.run is not None and node.run.state.is_red]
-    if case.group.awaits or not nodes:  # nothing is to be restarted: its forecast counts
+    if not nodes:  # nothing is to be restarted: its forecast counts
         return Threat(key_of_case(picture, case), blamed_name(picture, case), None, waits_for_restart=False)
     budgets = Budgets(day.seen or picture, day)
     stopped = [node for node in nodes if node.how is not How.RUNNING]

@@ -160,6 +160,8 @@ def reason(picture: Picture, case: Case) -> str:
         return one_line(target.error, REASON_LIMIT)
     if case.group.words:
         return clean_line(case.group.words, REASON_LIMIT)
+    if case.awaits:
+        return clean_line(case.awaits_words, REASON_LIMIT)
     if case.group.evidence:
         return case.group.evidence
     if root is None or not root.state.is_red:

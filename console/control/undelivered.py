@@ -4,7 +4,9 @@ A job that nobody starts is neither red nor missed where no clock starts it, and
 that says so. A service day that will be delivered after its deadline, is at risk by an alarm that keeps its budget of
 false ones, or was not delivered by then, and that no other incident tells, is told as a cause whose root is its
 terminal. It goes on until the day is delivered, or surely will be in time; or until something fails that explains it:
-then the incident goes on with that as its root.
+then the incident goes on with that as its root. An incident that made a day late goes on until that is delivered, its
+cause mended or not: who was told that it is late is told by it that it is there. Where nobody goes on with what is left
+of the day, that is its cause from then on.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 
 from console.clean import clean_line
-from console.control.cases import Case, cases
+from console.control.cases import Case, cases, hurt_runs
 from console.control.causes import Group
 from console.control.expected import has_started
 from console.control.fingerprint import Day, told_before
@@ -48,12 +50,67 @@ def with_undelivered(picture: Picture, groups: Sequence[Group], days: Sequence[F
         lost = [day for day in lost if _end_of(day) not in broken]
         explained = _explain(picture, [case for case in others if any(case.group is one for one in groups)], lost, told)
         lost = [day for day in lost if _end_of(day) not in explained]
-        alone = set(_unexplained(picture, others, lost))
+        awaited, given_up = _made_late(picture, others, lost)
+        lost = [day for day in lost if not any(day in each for each in awaited.values())]
+        alone = {*_unexplained(picture, others, lost), *given_up}
         lost = [day for day in lost if _end_of(day) in told or (day.service.name, day.bd) in alone]
-        found = cases(picture, [*groups, *_causes(picture, lost)])
+        found = cases(picture, [*groups, *_causes(picture, lost, given_up)])
+        for case in found:
+            _go_on(picture, case, awaited)
     for case in found:
         _say_why_over(picture, case, days)
     return found
+
+
+def _made_late(
+    picture: Picture, others: Sequence[Case], lost: Sequence[Forecast]
+) -> tuple[dict[int, list[Forecast]], dict[Day, int]]:
+    """Of days past their deadline that no open cause hurts, by the incident that told of them and is over now: those
+    on which work goes on, or may be awaited; and the incident of each other one."""
+    awaited: dict[int, list[Forecast]] = {}
+    given_up: dict[Day, int] = {}
+    late = [day for day in lost if picture.now > day.deadline]
+    hurt = {name for case in others if late for name in hits(picture, case, late)}
+    for case in others if late else ():
+        before = told_before(case)
+        if case.incident is None or before is None or not case.close_reason:
+            continue
+        if not picture.estate.telling.told.get(case.incident.id):
+            continue  # nobody waits for a word of it
+        for day in late:
+            name = (day.service.name, day.bd)
+            if name not in before.services or name in hurt:
+                continue
+            hurt.add(name)
+            over = _mended_at(picture, case)
+            if _goes_on(picture, day) or (over is not None and picture.now < over + PATIENCE):
+                awaited.setdefault(case.incident.id, []).append(day)
+            else:
+                given_up[name] = case.incident.id
+    return awaited, given_up
+
+
+def _mended_at(picture: Picture, case: Case) -> datetime | None:
+    """The last end of all that it had broken; None where nothing says when."""
+    runs = [*case.group.roots(), *(hurt_runs(picture, case.incident) if case.incident is not None else [])]
+    return max((run.ended_at for run in runs if run.ended_at is not None), default=None)
+
+
+def _go_on(picture: Picture, case: Case, awaited: Mapping[int, Sequence[Forecast]]) -> None:
+    """Its cause is over, and the service days that it made late are not delivered."""
+    days = awaited.get(case.incident.id, ()) if case.incident is not None and case.close_reason else ()
+    if days:
+        case.awaits = tuple((day.service.name, day.bd) for day in days)
+        late = "; ".join(_stands(picture, day) for day in days)
+        case.awaits_words = f"{case.close_reason}; {late}"
+        case.close_reason, case.recovered = "", False
+
+
+def _stands(picture: Picture, day: Forecast) -> str:
+    """ "supply-plan was not delivered by 06:30 CET and waits for warehouse/load_orders"."""
+    waits = next((clean_line(picture.job(node.job_id).name) for node in day.unfinished()), "")
+    late = f"{day.service.name} was not delivered by {moment(day.deadline, day.service.zone, picture.now)}"
+    return f"{late} and waits for {waits}" if waits else late
 
 
 def _explain(
@@ -157,8 +214,12 @@ def _is_soon(picture: Picture, day: Forecast, over: datetime) -> bool:
     job runs, or its start is ahead."""
     if over < day.deadline:
         return False
-    goes_on = (node.how is How.RUNNING or (node.due or picture.now) > picture.now for node in day.unfinished())
-    return picture.now < over + PATIENCE or any(goes_on)
+    return picture.now < over + PATIENCE or _goes_on(picture, day)
+
+
+def _goes_on(picture: Picture, day: Forecast) -> bool:
+    """Whether one of its jobs runs, or its start is ahead."""
+    return any(node.how is How.RUNNING or (node.due or picture.now) > picture.now for node in day.unfinished())
 
 
 def _closed_at(picture: Picture, case: Case) -> datetime | None:
@@ -167,8 +228,9 @@ def _closed_at(picture: Picture, case: Case) -> datetime | None:
     return picture.now if case.close_reason else None
 
 
-def _causes(picture: Picture, lost: Sequence[Forecast]) -> list[Group]:
-    """One for each terminal and business date, whatever the number of services that it keeps from being delivered."""
+def _causes(picture: Picture, lost: Sequence[Forecast], given_up: Mapping[Day, int]) -> list[Group]:
+    """One for each terminal and business date, whatever the number of services that it keeps from being delivered.
+    `given_up`: the incident that told of the day until now, which goes on with that."""
     found: dict[Place, Group] = {}
     for day in sorted(lost, key=lambda day: (day.deadline, day.service.name, day.bd)):
         since = min(day.deadline, picture.now)
@@ -177,6 +239,8 @@ def _causes(picture: Picture, lost: Sequence[Forecast]) -> list[Group]:
             Group(day.bd, since, _root(day, since), None, words=_words(picture, day), lost_by=_lost_by(day)),
         )
         group.awaits = (*group.awaits, (day.service.name, day.bd))
+        told_by = given_up.get((day.service.name, day.bd))
+        group.explains += (told_by,) if told_by is not None else ()
     return list(found.values())
 
 

@@ -86,10 +86,14 @@ class Told:
         return any(key == one for one, _, words in self.words if words == "technical")
 
     def waits_for_the_end(self) -> list[tuple[str, str, str]]:
-        """Who was told that it began, and of no end. What was merged ends with the whole."""
+        """Who was told that it began, and of no end. What was merged ends with the whole; whoever waits for a service
+        hears its end from the last of what made it late."""
+        ended = {who for who, kinds in self.words.items() if AlertKind.RECOVERED in kinds}
+        delivered = {route for _, route, words in ended if words == "business"}
         return [
-            who for who, kinds in self.words.items() if AlertKind.RECOVERED not in kinds and who[0] not in self.merged
-        ]
+            who for who in self.words.keys() - ended
+            if who[0] not in self.merged and not (who[2] == "business" and who[1] in delivered)
+        ]  # fmt: skip
 
 
 def played(order: list[Seen], looks: list[bool]) -> tuple[Ledger, Told]:

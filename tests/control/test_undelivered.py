@@ -100,7 +100,7 @@ def test_a_day_that_a_failure_hurts_has_its_cause_already() -> None:
     ends(ledger, State.SUCCEEDED, "06:40")
     ledger.look("06:41")
     ledger.look("06:50")
-    assert [] == [one.title for one in ledger.decisions.incidents if not one.closed]
+    assert (["run"], []) == ([one.cause for one in ledger.decisions.incidents], kinds(ledger))
 
 
 def test_a_failure_that_was_repaired_in_time_does_not_hide_that_nobody_goes_on() -> None:
@@ -142,21 +142,79 @@ def test_a_late_day_that_nobody_goes_on_with_after_the_repair_is_told_after_a_wh
     ledger.look("03:31")
     ends(ledger, State.SUCCEEDED, "06:40")
     ledger.look("06:41")
-    ledger.look("06:55")
+    ledger.look("06:54")
     assert [] == kinds(ledger)
-    ledger.look("06:57")
-    assert [AlertKind.OPENED] == kinds(ledger)
+    ledger.look("06:56")
+    assert [AlertKind.UPDATED] == kinds(ledger)
+    assert ledger.incident().title == (
+        "supply-plan was not delivered by 06:30 UTC, and nothing failed; it waits for warehouse/load"
+    )
+    ledger.look("07:20")
+    assert ([], 1) == (kinds(ledger), len(ledger.estate.incidents))
+    ledger.run(LOAD, "07:30", State.SUCCEEDED, started_at=at("07:30"), ended_at=at("07:40"))
+    ledger.look("07:41")
+    assert ([AlertKind.RECOVERED], 0) == (kinds(ledger), len(ledger.estate.incidents))
 
 
-def test_a_late_day_that_goes_on_after_the_repair_is_no_news() -> None:
-    ledger = night()
+def told(ledger: Ledger, clock: str) -> list[tuple[str, str, str]]:
+    ledger.look(clock)
+    return [(one.kind.value, one.route, one.plain_title) for each in ledger.decisions.incidents for one in each.notices]
+
+
+def test_whoever_heard_that_it_is_late_is_told_once_that_it_was_delivered_though_its_cause_was_over_before() -> None:
+    """The incident closed with its cause: no word of the delivery, "is late" twice, and a late service without any."""
+    plan = service("supply-plan", "06:30", LOAD, notify=("biz",))
+    ledger = Ledger(estate(EXTRACT, LOAD, feeds=feeds(EXTRACT, LOAD), services=[plan]))
     ends(ledger, State.FAILED)
-    ledger.look("03:31")
+    first = told(ledger, "03:31")
+    assert [("opened", "oncall"), ("opened", "biz")] == [each[:2] for each in first]
+    late = "[Headway] Supply plan, promised 06:30 UTC, is late"
+    assert [("updated", "biz")] == [(kind, to) for kind, to, words in told(ledger, "06:31") if words.startswith(late)]
     ends(ledger, State.SUCCEEDED, "06:40")
-    ledger.look("06:41")
-    ledger.run(LOAD, "06:50", State.RUNNING, started_at=at("06:50"))
-    ledger.look("07:05")
-    assert [] == kinds(ledger)
+    ledger.run(LOAD, "06:40", State.RUNNING, started_at=at("06:40"))
+    for clock in ("06:41", "06:50", "06:58"):
+        assert [] == told(ledger, clock)
+        (incident,), day = ledger.estate.incidents, ledger.day("supply-plan")
+        assert (Timeliness.BREACHED, "hosts/extract") == (day.timeliness, day.cause)
+        assert incident.reason == (
+            "green again, with everything that it had hurt; "
+            "supply-plan was not delivered by 06:30 UTC and waits for warehouse/load"
+        )
+    ledger.run(LOAD, "06:40", State.SUCCEEDED, started_at=at("06:40"), ended_at=at("07:00"))
+    last = told(ledger, "07:01")
+    assert ("recovered", "biz", "[Headway] Supply plan, promised 06:30 UTC, was delivered at 07:00") in last
+    assert {("recovered", "oncall"), ("recovered", "biz")} == {each[:2] for each in last}
+    assert ((), []) == (ledger.estate.incidents, told(ledger, "07:10"))
+
+
+def test_the_end_of_one_of_two_causes_says_nothing_to_whoever_waits_for_a_day_that_is_late_by_the_other() -> None:
+    plan = service("supply-plan", "06:30", LOAD, notify=("biz",))
+    ledger = Ledger(estate(EXTRACT, LOAD, feeds=feeds(EXTRACT, LOAD), services=[plan]))
+    ends(ledger, State.FAILED)
+    told(ledger, "03:31")
+    told(ledger, "06:31")
+    ends(ledger, State.SUCCEEDED, "06:40")
+    ledger.run(LOAD, "06:41", State.FAILED, started_at=at("06:41"), ended_at=at("06:42"))
+    assert [] == [title for kind, to, title in told(ledger, "06:43") if (kind, to) == ("recovered", "biz")]
+    ledger.run(LOAD, "06:41", State.SUCCEEDED, started_at=at("06:50"), ended_at=at("07:00"))
+    words = [title for kind, to, title in told(ledger, "07:01") if (kind, to) == ("recovered", "biz")]
+    assert ["[Headway] Supply plan, promised 06:30 UTC, was delivered at 07:00"] == words
+
+
+def test_the_end_of_an_outage_that_made_it_late_is_not_its_delivery() -> None:
+    plan = service("supply-plan", "06:30", LOAD, notify=("biz",))
+    ledger = Ledger(estate(EXTRACT, LOAD, feeds=feeds(EXTRACT, LOAD), services=[plan]))
+    ends(ledger, State.SUCCEEDED)
+    ledger.target(2, failing_since=at("06:00"), error="no route to host", error_kind="unreachable")
+    assert {"oncall", "biz"} == {to for _, to, _ in told(ledger, "06:20")}
+    told(ledger, "06:31")
+    ledger.target(2, failing_since=None)
+    ledger.run(LOAD, "06:25", State.RUNNING, started_at=at("06:25"))
+    assert [] == told(ledger, "06:35")
+    assert 1 == len(ledger.estate.incidents)
+    ledger.run(LOAD, "06:25", State.SUCCEEDED, started_at=at("06:25"), ended_at=at("06:45"))
+    words = [title for kind, to, title in told(ledger, "06:46") if (kind, to) == ("recovered", "biz")]
+    assert ["[Headway] Supply plan, promised 06:30 UTC, was delivered at 06:45"] == words
 
 
 def test_it_is_over_when_the_day_is_expected_in_time_again() -> None:

@@ -84,6 +84,14 @@ def is_news(scene: Scene, subject: Subject, told: ToldFacts) -> bool:
     return False
 
 
+def is_late_as_told(scene: Scene, subject: Subject, told: ToldFacts) -> bool:
+    """Whether all of its services are past their deadline, not delivered, and told as late: that this cause is over
+    changes nothing for who waits for them. Another one tells how they end."""
+    hurt = hurt_by(scene, subject, told.route)
+    late = bool(hurt) and all(one.timeliness is Timeliness.BREACHED for one in hurt)
+    return late and not is_news(scene, subject, told)
+
+
 def said_fine(told: ToldFacts) -> bool:
     """Whether the route was told of its services last, and that they are well."""
     before = _read(told.fingerprint)
@@ -174,6 +182,8 @@ def _what_failed(scene: Scene, subject: Subject, hurt: list[HurtServiceVerdict])
         return _what_is_with_the_data(scene, subject, hurt)
     if group.awaits:
         return "nothing failed, and not all jobs are done"
+    if subject.case.awaits:
+        return "what was wrong is well again, and not all jobs are done"
     if group.shared:
         return _SHARED[blame_of(group.shared)]
     unseen = UNSEEN.get(group.target.error_kind if group.target is not None else "")

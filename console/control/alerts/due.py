@@ -29,7 +29,7 @@ def due(scene: Scene, subject: Subject) -> Iterator[Wanted]:
         wanted = _for_route(scene, subject, route, words)
         if wanted is not None:
             yield wanted
-    if not subject.decision.closed:
+    if not subject.decision.closed and not subject.case.awaits:
         yield from escalations(scene, subject)
 
 
@@ -62,11 +62,14 @@ def _for_route(scene: Scene, subject: Subject, route: str, words: str) -> Wanted
     if subject.decision.closed:
         if flapping.knows_it_is_over(scene, subject, told):
             return None
+        if words == BUSINESS and business.is_late_as_told(scene, subject, told):
+            return None
         kind = AlertKind.RECOVERED if subject.case.recovered else AlertKind.UPDATED
         return Wanted(subject, route, words, kind, told)
     if _is_news(scene, subject, told):
         return Wanted(subject, route, words, AlertKind.UPDATED, told)
-    again = why_again(scene, subject, told) if words not in (BUSINESS, SHADOW) else ""
+    is_repeated = words not in (BUSINESS, SHADOW) and not subject.case.awaits  # there, nothing is left to be mended
+    again = why_again(scene, subject, told) if is_repeated else ""
     return Wanted(subject, route, words, AlertKind.REPEATED, told, again) if again else None
 
 
