@@ -50,6 +50,10 @@ class JumpScreen(PickScreen):
         """What can be muted; listed for who types "silence"."""
         self.wanted = self.meant = ""
         """The words that are looked for, and the act that a word of `JUMP_WORDS` alone is short for."""
+        self._awaited: set[str] = set()
+        """What has been asked of the store for the list and is not answered yet."""
+        self._is_entered = False
+        """Enter came before the list was whole: its first line is chosen once it is."""
 
     @property
     def lines_at_first(self) -> int:
@@ -59,7 +63,8 @@ class JumpScreen(PickScreen):
     def on_mount(self) -> None:
         self._gather()
         super().on_mount()
-        self.board.ask_for(self, "places", _places, self._on_places, self.board.store_failed, first=True)
+        self._awaited.add("places")
+        self.board.ask_for(self, "places", _places, self._on_places, self._on_failed, first=True)
 
     def _gather(self) -> None:
         below = self.board.screen_stack[-2]
@@ -77,11 +82,33 @@ class JumpScreen(PickScreen):
         named = [*map(_incident, incidents), *map(_plan, plans), *map(_service, services), *map(_target, targets)]
         self.places = [*screens(), *named]
         self.silences = [*_silences(services, incidents, targets)]
-        self._again()
+        self._has_come("places")
 
-    def _on_jobs(self, jobs: Sequence[JobRow]) -> None:
+    def _on_jobs(self, words: str, jobs: Sequence[JobRow]) -> None:
         self.jobs = [Choice("job", job.name, job.schedule, ("job", job.id)) for job in jobs]
+        self._has_come(words)
+
+    def _on_failed(self, error: Exception) -> None:
+        """The list stays as far as it has come."""
+        self._awaited.clear()
+        self.board.store_failed(error)
+        self._choose_late()
+
+    def _has_come(self, what: str) -> None:
+        self._awaited.discard(what)
         self._again()
+        self._choose_late()
+
+    def _choose_late(self) -> None:
+        if self._is_entered and not self._awaited:
+            self._is_entered = False
+            self.choose()
+
+    def entered(self) -> None:
+        """What was typed at once is looked for before it is chosen, as it is for who types slowly."""
+        self._is_entered = bool(self._awaited) and not self.grid.touched
+        if not self._is_entered:
+            self.choose()
 
     def _again(self) -> None:
         """More is known: the cursor stays on what somebody has moved it to."""
@@ -93,6 +120,8 @@ class JumpScreen(PickScreen):
             self.grid.move_to(self.shown.index(stood))
 
     def narrow(self, text: str) -> None:
+        if self._is_entered:
+            return  # what comes after Enter changes nothing of what is chosen by it
         word, _, rest = text.partition(" ")
         word = word.lstrip(":")
         self.wanted = f"{TAGS.get(word, '' if word in TABLES else word) if rest.strip() else word} {rest}".strip()
@@ -112,8 +141,15 @@ class JumpScreen(PickScreen):
         except FilterError:
             return
         wanted = replace(wanted, words=(), fuzzy=(*wanted.fuzzy, *wanted.words))
+        asked = f"jobs {words}"
+        self._awaited = {asked, *(self._awaited & {"places"})}  # who types on is not answered to what was before
         self.board.ask_for(
-            self, "jump jobs", lambda reads: reads.jobs_first_page(wanted, limit=JOBS_SHOWN), self._on_jobs, first=True
+            self,
+            "jump jobs",
+            lambda reads: reads.jobs_first_page(wanted, limit=JOBS_SHOWN),
+            lambda jobs: self._on_jobs(asked, jobs),
+            self._on_failed,
+            first=True,
         )
 
     def _show_ranked(self) -> None:

@@ -81,6 +81,10 @@ class PickScreen(Overlay[Any]):
         self.narrow(event.value)
 
     def on_input_submitted(self) -> None:
+        self.entered()
+
+    def entered(self) -> None:
+        """Enter was pressed in the line where one types."""
         self.choose()
 
     def on_key(self, event: events.Key) -> None:
