@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
-from connectors.contract import Evidence
+from connectors.contract import Evidence, State
 from console.control.causes import Group, stale_below
 from console.control.picture import CLOCKS, Picture
 from console.control.readiness import ENOUGH
@@ -218,13 +218,15 @@ def _going_on(picture: Picture, incident: IncidentFacts, red: list[RunFacts]) ->
 
 
 def _settled(picture: Picture, root: RunFacts) -> str:
-    """Why the incident is over; empty while its root is neither red nor good."""
+    """Why the incident is over; empty while its root is neither good nor given up by a person."""
     if picture.is_excused(root):
         return "the new schedule is accepted: nothing is missing any more"
     if picture.is_green(root):
         if root.evidence is Evidence.ASSERTED:
             return "marked OK by a person, and nothing that it had hurt is red or stale"
         return "green again, with everything that it had hurt"
+    if root.state is State.SKIPPED and root.evidence is Evidence.ASSERTED:
+        return "skipped by a person, and nothing that it had hurt is red or stale"
     return "superseded: a later run of the same job went well" if picture.is_superseded(root) else ""
 
 

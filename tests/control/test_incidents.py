@@ -578,3 +578,20 @@ def test_a_cancel_that_nothing_hangs_on_pages_nobody_until_the_job_fails_by_itse
     quiet.look("03:05")
     quiet.run(OTHER, "03:00", State.SUCCEEDED, **ended("03:10", 1))
     assert ([], True) == (notices(quiet.look("03:12")), quiet.incident().closed)
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_a_missed_run_that_a_person_skipped_is_over(is_gone: bool) -> None:
+    """Where its job is gone no later run comes: nothing would ever have closed it."""
+    ledger = night(EXTRACT, deps=[])
+    ledger.look("03:10")
+    ledger.look("03:30")
+    assert "was missed" in ledger.incident().title
+    runs = (replace(one, state=State.SKIPPED, evidence=Evidence.ASSERTED) for one in ledger.estate.runs)
+    ledger.estate = replace(ledger.estate, runs=tuple(runs))
+    if is_gone:
+        gone = replace(EXTRACT, gone_since=at("03:05"), accepted_at=at("03:40"), schedule=Schedule("none"))
+        ledger.estate = replace(ledger.estate, jobs={**ledger.estate.jobs, EXTRACT.id: gone})
+    ledger.look("03:41")
+    assert ledger.incident().closed
+    assert ledger.incident().close_reason == "skipped by a person, and nothing that it had hurt is red or stale"
