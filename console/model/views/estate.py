@@ -120,12 +120,12 @@ class TargetView:
         return self.last_try + timedelta(seconds=pause_seconds(self.poll_every_s, self.failures))
 
     def next_words(self, now: datetime) -> str:
-        """ "in 40s: after a poll that failed the next comes later"; empty while polls are well."""
+        """ "in 40s, or when the wait is over that it asked for"; empty while polls are well."""
         if self.next_try is None:
             return ""
         ahead = (self.next_try - now).total_seconds()
         soon = f"in {duration_words(ahead)}" if ahead > 0 else "any moment"
-        return f"{soon}, or when the wait is over that it asked for: each that fails puts the next one off"
+        return f"{soon}, or when the wait is over that it asked for"
 
     @property
     def budget(self) -> str:
