@@ -15,11 +15,13 @@ from console.control.forecast.simulation.alike import alike
 from console.control.forecast.simulation.critical_path import critical_path
 from console.control.forecast.simulation.layers import plan
 from console.control.forecast.simulation.look import Look, answer, look, night
+from console.control.forecast.simulation.outcome import quantiles
 from console.control.forecast.simulation.repair import repair, restarts
 from console.control.forecast.simulation.residual import beyond
 from console.control.forecast.simulation.restart import restart
 from console.control.forecast.simulation.slack import slack_of
 from console.control.forecast.simulation.stand_ins import stand_ins
+from console.control.forecast.simulation.tilt import UNSEEN
 from console.control.forecast.simulation.values import Floats, Graph, Past, Promise, Stand, Tonight
 
 NIGHTS, JOBS = 40, 12
@@ -226,6 +228,25 @@ def test_what_fails_later_tonight_is_told_by_the_samples_and_the_rest_by_what_wa
     assert tell(seen, promise, same, PRIOR).own == pytest.approx(1 / 3 + 2 / 3 * rest, abs=0.02)
     at = [tell(seen, replace(promise, deadline=due), same, PRIOR).own for due in range(300, 6000, 100)]
     assert at == sorted(at, reverse=True), "an extended deadline never raises it"
+
+
+def test_what_was_learned_makes_no_failure_likelier_that_is_still_to_come() -> None:
+    """A job of 600 s that failed once in fifty nights, due after a thousand: the model fears more than the samples
+    show, and a repair is what none of it is about."""
+    takes, repairs = np.full((50, 1), 600.0), np.full((50, 1), np.nan)
+    repairs[10] = 1200.0
+    nothing = np.array([np.nan])
+    waiting = Tonight(np.array([Stand.WAITS]), nothing, nothing, nothing)
+    promise = Promise("payments", np.array([0]), 1000.0)
+    seen = look(waiting, 0.0, night(Past(takes, np.zeros_like(takes), repairs), Graph([[]], np.zeros(1)), [0]))
+    count = len(facts(seen, promise))
+    line = {"mean": [0.0] * count, "scale": [1.0] * count, "slopes": [0.0] * count, "constant": -2.0}
+    afraid = learned(line | {"fact": [[0]], "bound": [[0.0]], "leaves": [[0.0, 0.0]], "start": -2.0})
+    told = tell(seen, promise, afraid, PRIOR).look
+    assert answer(told, promise).late == pytest.approx(0.02 + UNSEEN, abs=0.01)
+    both = told.outcome(promise)
+    assert both.weights @ (both.finish > 1000.0) == pytest.approx(0.02, abs=0.01)
+    assert quantiles(both.finish, both.weights, np.array([0.95]))[0] < 700.0
 
 
 def test_few_own_forecasts_change_little_and_many_wrong_ones_much() -> None:

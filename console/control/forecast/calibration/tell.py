@@ -36,16 +36,16 @@ def tell(seen: Look, promise: Promise, model: Learned | None, slopes: Floats) ->
     if seen.now >= promise.deadline:
         return Told(1.0, told_as(seen, promise, 1.0))
     if model is None or _is_broken(seen, promise):
-        own = answer(seen, promise).late
+        own, fails = answer(seen, promise).late, None
     else:
-        own = _learned(seen, promise, model)
-    return Told(own, told_as(seen, promise, corrected(own, slopes)))
+        fails = _fails(seen, promise)
+        own = _learned(seen, promise, model, fails)
+    return Told(own, told_as(seen, promise, corrected(own, slopes), fails))
 
 
-def _learned(seen: Look, promise: Promise, model: Learned) -> float:
+def _learned(seen: Look, promise: Promise, model: Learned, fails: Truths) -> float:
     """By the model where nothing fails later tonight, as on nearly all nights that it was learned from; where
     something does, by the samples."""
-    fails = _fails(seen, promise)
     calm = replace(seen, tilt=Tilt(fails, 0.0)) if fails.any() else seen
     weights = seen.weights(len(fails))[fails]
     failing = Outcome(seen.delivered(promise)[fails], weights).late(promise.deadline, seen.now)

@@ -19,7 +19,7 @@ from console.control.forecast.simulation.recency import seconds
 from console.control.forecast.simulation.repair import Repair, repair
 from console.control.forecast.simulation.slots import Queued
 from console.control.forecast.simulation.sweep import CHUNK, Sweep
-from console.control.forecast.simulation.tilt import Tilt, tilt
+from console.control.forecast.simulation.tilt import Tilt, fixing, tilt
 from console.control.forecast.simulation.values import (
     LEVELS,
     Answer,
@@ -29,6 +29,7 @@ from console.control.forecast.simulation.values import (
     Pool,
     Promise,
     Tonight,
+    Truths,
     Whole,
 )
 from console.control.forecast.simulation.views import View, views, write_columns
@@ -270,9 +271,13 @@ def _draws(tonight: Tonight, now: float, night: Night) -> tuple[Draws, Floats]:
     return draws, np.stack(shifts)
 
 
-def told_as(seen: Look, promise: Promise, late: float) -> Look:
-    """The same samples, weighted so that the service's P(late) is what is told; as `tilt` of the look says it."""
-    return replace(seen, tilt=tilt(seen.delivered(promise) > promise.deadline, late))
+def told_as(seen: Look, promise: Promise, late: float, fixed: Truths | None = None) -> Look:
+    """The same samples, weighted so that the service's P(late) is what is told; as `tilt` of the look says it. `fixed`:
+    samples, chunks x CHUNK, that keep their weights."""
+    is_late = seen.delivered(promise) > promise.deadline
+    if fixed is None:
+        return replace(seen, tilt=tilt(is_late, late))
+    return replace(seen, tilt=fixing(is_late, late, fixed, seen.weights(len(is_late))))
 
 
 def answer(seen: Look, promise: Promise) -> Answer:
