@@ -24,6 +24,7 @@ from console.control.sight import UNSEEN
 from console.control.titles import blamed_name, cause_name, reason, rule_of, title, told_cause
 from console.control.words import unmistakable
 from console.model.decisions import HurtServiceVerdict, IncidentDecision, Member, ServiceDayVerdict
+from console.model.findings import Rule
 from console.model.ids import incident_name
 from console.model.promises import not_too_many
 from console.model.values import RunFacts
@@ -73,7 +74,8 @@ def threat(picture: Picture, case: Case, day: Forecast, nodes: Sequence[Node]) -
     if budget is not None and day.odds is not None:
         clocks = day.odds.clocks(node.job_id for node in stopped or nodes)
         budget = replace(budget, act_by=clocks.act_by, green_by=clocks.green_by) if clocks is not None else budget
-    return Threat(key_of_case(picture, case), cause_name(picture, case), budget, bool(stopped))
+    hangs = case.group.finding is not None and case.group.finding.rule is Rule.TOO_LONG
+    return Threat(key_of_case(picture, case), cause_name(picture, case), budget, bool(stopped), hangs)
 
 
 def decide(

@@ -30,8 +30,10 @@ def with_finishes(
     sending = [step for step in draft.steps if step.verb not in (WAIT, *HOLDING)]
     skipped = [step for step in sending if set(_DONE) & set(step.alternatives)][:MOST_STEPS]
     found: list[PlanFinish] = []
-    for step in [None, *skipped] if days and sending else ():
-        foreseen = otherwise(_planned(picture, draft, sending, step))(picture, near)
+    for step in [None, *skipped] if days else ():
+        # A plan that only waits changes nothing: each day is done as it is foreseen.
+        as_it_is = [day for day, _ in days.values()]
+        foreseen = otherwise(_planned(picture, draft, sending, step))(picture, near) if sending else as_it_is
         found += [
             PlanFinish(day.service.name, day.bd.isoformat(), step.place if step else 0, day.odds.late,
                        instant_key(up(day.odds.by)))

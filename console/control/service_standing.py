@@ -40,9 +40,12 @@ class Threat:
     waits_for_restart: bool
     """False while all that is broken is running again: then its forecast counts, and there is no act-by any more."""
 
+    hangs: bool = False
+    """True where what runs takes too long: then it stands by its forecast, and a restart saves it until the act-by."""
+
     @property
     def act_by(self) -> datetime | None:
-        return self.budget.act_by if self.budget is not None and self.waits_for_restart else None
+        return self.budget.act_by if self.budget is not None and (self.waits_for_restart or self.hangs) else None
 
 
 def timeliness_of(

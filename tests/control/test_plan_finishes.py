@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from connectors.contract import State, instant_key
 from console.control.evaluate import evaluate
 from console.control.expected import expectations
 from console.control.forecast import Forecast
@@ -17,13 +18,14 @@ from console.control.forecast.points import Point
 from console.control.forecast.simulation.start_rules import Rerun
 from console.control.forecast.simulation.values import Stand
 from console.control.forecast.what_if import Otherwise, Planned, WhatIf
+from console.control.moments import up
 from console.control.picture import Picture
 from console.control.plan import recovery
 from console.control.saving import Days
 from console.control.services import service_days
 from console.model.declared import Declared
 from console.model.finishes import AT_RISK, LATE, NEVER, ON_TIME, PARTIAL, Finish, Outlook, outlook
-from console.model.plans import Draft
+from console.model.plans import WAIT, Draft
 from console.model.pools import DeclaredPool
 from console.model.shaping import Changes
 from tests.control.ledger import Ledger
@@ -159,3 +161,21 @@ def test_a_plan_asks_for_the_services_that_share_a_job_or_a_pool_with_those_that
 
     found: list[Forecast] = with_neighbours(picture, service_days(picture), wanted)
     assert [("j2", NIGHT), ("j3", NIGHT), ("j5", NIGHT)] == [(day.service.name, day.bd) for day in found]
+
+
+def test_a_plan_that_only_waits_tells_the_finish_that_the_forecast_tells() -> None:
+    """Of what hangs it told no estimate, and an unknown finish, beside a forecast of 30 runs."""
+    history = past(EXTRACT, "03:10", [20.0] * 20)
+    seen = estate(EXTRACT, services=[service("daily", "07:45", EXTRACT)], durations={EXTRACT.id: (1200.0,) * 20})
+    hung = Ledger(replace(seen, history={EXTRACT.id: history}))
+    hung.run(EXTRACT, "03:10", State.RUNNING, started_at=at("03:10"))
+    hung.look(NOW)
+    draft = proposed(hung)
+    assert [WAIT] == [step.verb for step in draft.steps]
+    told = Foresight()(Picture(hung.estate, at(NOW)), service_days(Picture(hung.estate, at(NOW))))
+    [day] = (one for one in told if one.bd == NIGHT)
+    assert day.odds is not None
+    assert [(day.odds.late, instant_key(up(day.odds.by)))] == [(one.late, one.at) for one in draft.finishes]
+    assert all(save.saved and save.words.startswith("act by 07:") for step in draft.steps for save in step.saves)
+    way = next(one for one in outlook(draft, Changes()).ways if one.is_present)
+    assert way.finishes[0].at is not None

@@ -482,3 +482,19 @@ def test_the_finding_that_an_incident_tells_goes_on_when_a_second_rule_finds_som
     assert (7, told, "") == (case.incident and case.incident.id, case.group.finding, case.close_reason)
     without = Picture(ledger.estate, at("05:00"), (), ())
     assert [second] == [one.finding for one in causes_of(without, [], [second, told])]
+
+
+def test_until_when_a_restart_saves_the_service_is_told_of_what_hangs() -> None:
+    """It stood without any act-by in incident and mail, and with one in the forecast."""
+    promised = estate(EXTRACT, services=[service("plan", "04:00", EXTRACT)], durations={EXTRACT.id: (600.0,) * 20})
+    ledger = Ledger(replace(promised, history={EXTRACT.id: TEN_MINUTES}))
+    ledger.run(EXTRACT, "03:10", State.RUNNING, started_at=at("03:10"))
+    ledger.look("03:30")
+    incident = ledger.incident()
+    (hurt,) = incident.services
+    assert (Rule.TOO_LONG.value, at("03:50")) == (incident.rule, hurt.act_by)
+    assert at("03:50") == incident.act_by == ledger.day("plan").act_by
+    assert all("03:50" in notice.plain_body for notice in incident.notices)
+    ledger.run(EXTRACT, "03:10", State.SUCCEEDED, started_at=at("03:10"), ended_at=at("03:40"))
+    ledger.look("03:41")
+    assert ledger.incident().closed
