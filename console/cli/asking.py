@@ -155,8 +155,11 @@ def send(arguments: argparse.Namespace, requests: Requests, wish: Wish) -> int:
 
 def watching(arguments: argparse.Namespace) -> str:
     """How long this command stays at it: a run may wait for hours, also for a person."""
+    if not arguments.timeout:
+        return "not watched (--timeout 0); it goes on without this command"
     long = duration_words(arguments.timeout)
-    return f"watched until it ends, for {long} at most (--timeout): Ctrl-C ends only this command"
+    words = f"watched until it ends, for {long} at most (--timeout; 0 does not wait)"
+    return f"{words}: Ctrl-C ends only this command"
 
 
 def watch(arguments: argparse.Namespace, run_id: int | None, key: str) -> int:
@@ -211,7 +214,11 @@ def add_sending_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="show the step and send nothing")
     parser.add_argument("--why", default="", metavar="TEXT", help=WHY)
     parser.add_argument(
-        "--timeout", type=wait_seconds, default=3600.0, metavar="SECONDS", help="watch that long (3600)"
+        "--timeout",
+        type=wait_seconds,
+        default=3600.0,
+        metavar="SECONDS",
+        help="watch that long (3600); 0 does not wait",
     )
     parser.add_argument("--json", action="store_true", help="the preview as JSON")
 

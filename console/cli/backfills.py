@@ -48,7 +48,9 @@ def listed(arguments: argparse.Namespace) -> int:
 
 def _told(arguments: argparse.Namespace, requests: Requests, system: str, wish: Wish) -> list[dict[str, Any]]:
     """What the system answers. Raises Stop where it cannot be asked."""
-    data = answered(arguments, requests, requests.preview(wish), min(ANSWER_SECONDS, arguments.timeout))
+    data = answered(
+        arguments, requests, requests.preview(wish), min(ANSWER_SECONDS, arguments.timeout or ANSWER_SECONDS)
+    )
     if data["verb"] != LIST["do"]:
         raise Stop(Exit.REFUSED, f"{system}: {data.get('refused') or 'it has no list of its backfills'}")
     for note in data.get("notes", ()):

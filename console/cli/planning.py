@@ -17,6 +17,7 @@ from console.cli.asking import (
     reason_first,
     require_engine,
     said_words,
+    watching,
     with_reason,
 )
 from console.cli.common import Stop, agreed, positive_number, print_json, reading, say, say_lines, store_of, typed
@@ -62,7 +63,7 @@ def add_change_arguments(parser: argparse.ArgumentParser) -> None:
 def proposal(arguments: argparse.Namespace, ask: Callable[[PlanRequests], int]) -> Draft:
     """What the engine proposes. Raises Stop."""
     requests = require_engine(arguments)
-    seconds = min(ANSWER_SECONDS, arguments.timeout)
+    seconds = min(ANSWER_SECONDS, arguments.timeout or ANSWER_SECONDS)
     return Draft.read(answered(arguments, requests, ask(requests), seconds))
 
 
@@ -133,6 +134,7 @@ def carry_out(
     if arguments.json:
         print_json(arguments, {**document(draft, number), "outlook": seen.as_json()})
     say(f"plan {number} started; headway recovery {number} shows it, --pause and --abort stop it")
+    say(watching(arguments))
     return watch_plan(arguments, number)
 
 

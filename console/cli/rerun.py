@@ -69,7 +69,7 @@ def step(arguments: argparse.Namespace, job: str, wish: Wish, steps: Sequence[An
     """Previews, asks and sends one action; the exit code. `steps`: beside the preview in the one JSON document."""
     try:
         requests = require_engine(arguments)
-        seconds = min(ANSWER_SECONDS, arguments.timeout)
+        seconds = min(ANSWER_SECONDS, arguments.timeout or ANSWER_SECONDS)
         data = answered(arguments, requests, requests.preview(wish), seconds)
     except Stop:
         if arguments.json and steps is not None:

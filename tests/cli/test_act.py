@@ -182,7 +182,18 @@ def test_who_sends_is_told_at_once_how_long_the_command_stays(able: Bench, capsy
     with at_work(able):
         main(["--store", able.url, "start", "fake/extract", "--yes", "--timeout", "1"])
     told = capsys.readouterr().err
-    assert "watched until it ends, for 1s at most (--timeout): Ctrl-C ends only this command" in told
+    words = "watched until it ends, for 1s at most (--timeout; 0 does not wait): Ctrl-C ends only this command"
+    assert words in told
+
+
+def test_who_does_not_want_to_wait_gets_the_terminal_back_at_once(
+    able: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The question before it is waited for all the same: with 0 seconds for that nothing was ever sent."""
+    with at_work(able):
+        assert Exit.UNKNOWN == main(["--store", able.url, "start", "fake/extract", "--yes", "--timeout", "0"])
+    told = capsys.readouterr().err
+    assert "; not watched (--timeout 0); it goes on without this command" in told
 
 
 def test_the_choice_counts_beside_ones_own_rerun_too(able: Bench, capsys: pytest.CaptureFixture[str]) -> None:

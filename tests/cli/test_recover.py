@@ -129,6 +129,7 @@ def test_a_plan_is_shown_whole_and_carried_out_to_its_end(bench: Bench, capsys: 
         assert line in shown
     assert any(line.startswith("      saves    supply: act by ") for line in shown)
     assert "plan 1 started; headway recovery 1 shows it" in told.err
+    assert "watched until it ends, for " in told.err
     assert "1 fake/extract: verified: succeeded (native)" in told.err.splitlines()
     assert "plan 1 done: 1 of 1 step is over" == told.out.splitlines()[-1]
 
