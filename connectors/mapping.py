@@ -14,9 +14,12 @@ from zoneinfo import ZoneInfo
 
 from connectors.contract import (
     ACTION_KEY,
+    CannotTell,
     Clock,
     Evidence,
+    Found,
     JobRecord,
+    LookUp,
     Proof,
     RecordUnreadable,
     RunRecord,
@@ -157,6 +160,22 @@ def read_run(row: Row, fields: RunFields, states: Mapping[str, State], clock: Cl
         native_url=text_at(row, fields.url, 500),
         action_key=key if ACTION_KEY.fullmatch(key) else None,
     )
+
+
+def cancelled(row: Row | None, run_id: str, fields: RunFields, states: Mapping[str, State]) -> LookUp:
+    """Whether a cancel arrived, by its run's row. Nobody's name is noted beside it: a run that reached its own end was
+    not ended by us."""
+    try:
+        run = None if row is None else read_run(row, fields, states)
+    except RecordUnreadable as error:
+        return CannotTell(f"run {run_id} cannot be read: {error}")
+    if run is None:
+        return CannotTell(f"run {run_id} is not listed any more")
+    if run.state.is_open:
+        return CannotTell(f"run {run_id} is {run.native_state} still")
+    if run.state is not State.CANCELLED:
+        return CannotTell(f"run {run_id} is {run.native_state}: it ended by itself, or before the cancel came")
+    return Found(run.attempt_key, f"it is over: {run.native_state}")
 
 
 def _times(row: Row, fields: RunFields, clock: Clock | None) -> tuple[datetime | None, datetime | None]:

@@ -18,13 +18,12 @@ from connectors.contract import (
     NotSupported,
     Preview,
     Receipt,
-    RecordUnreadable,
     State,
     Verb,
 )
 from connectors.http.client import HttpClient, filled, is_known_below
 from connectors.http.options import PLACE, VerbCall
-from connectors.mapping import read_run, text_at
+from connectors.mapping import cancelled, text_at
 from connectors.transport.deadline import Deadline
 from connectors.words import STARTING
 
@@ -117,20 +116,9 @@ def look_up(client: HttpClient, plan: Mapping[str, Any], key: str, timeout_secon
 
 
 def _cancelled(client: HttpClient, plan: Mapping[str, Any], deadline: Deadline) -> LookUp:
-    """An API notes nobody's name beside a cancel: a run that reached its own end was not ended by us."""
-    fields, states = client.options.runs, client.options.states
+    fields = client.options.runs
     row = next((one for one in recent(client, None, deadline) if text_at(one, fields.id) == plan["id"]), None)
-    try:
-        run = None if row is None else read_run(row, fields, states, None)
-    except RecordUnreadable as error:
-        return CannotTell(f"run {plan['id']} cannot be read: {error}")
-    if run is None:
-        return CannotTell(f"run {plan['id']} is not listed any more")
-    if run.state.is_open:
-        return CannotTell(f"run {plan['id']} is {run.native_state} still")
-    if run.state is not State.CANCELLED:
-        return CannotTell(f"run {plan['id']} is {run.native_state}: it ended by itself, or before the cancel came")
-    return Found(run.attempt_key, f"it is over: {run.native_state}")
+    return cancelled(row, str(plan["id"]), fields, client.options.states)
 
 
 class TooMany(Exception):

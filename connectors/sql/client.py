@@ -1,21 +1,25 @@
 """The queries of config, each inside of a SELECT of ours that bounds it and gives every row as JSON.
 
-What stands between braces is bound, so the server takes one statement only; the transaction is read-only.
+What stands between braces is bound, so the server takes one statement only; the transaction is read-only. Statements
+of verbs are sent as they stand, each in a transaction of its own.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, LiteralString
 
 from psycopg.sql import SQL, Composed, Identifier
 
-from connectors.contract import Clock, NotSupported
-from connectors.sql.options import PLACE, RunsQuery, SqlOptions
+from connectors.contract import Clock, LogChunk, NotSupported, RightMissing, RunRef
+from connectors.mapping import text_at
+from connectors.sql.options import PLACE, RunsQuery, SqlOptions, VerbQuery
+from connectors.transport.deadline import Deadline
 from connectors.transport.sql import PostgresSession, Reader
+from connectors.whole_log import piece_of_parts
 
 BITE_ROWS = 1000
 MOST_JOBS = 20_000
@@ -33,6 +37,10 @@ _SETTINGS: LiteralString = (
 )
 
 
+_SESSIONS: LiteralString = "SELECT count(*) AS alive FROM pg_stat_activity WHERE application_name = %(name)s"
+_UNFILTERED: LiteralString = "SELECT set_config('row_security', 'off', true)"
+
+
 @dataclass(frozen=True, slots=True)
 class Rows:
     """Rows as JSON objects, and the server's clock. `again`: rows that were asked for apart, beside the bite."""
@@ -42,6 +50,14 @@ class Rows:
     clock: Clock
     version: str
     again: list[Any] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Under:
+    """The id of the run that shows a key; without one `why` none is proved, "" where it is."""
+
+    run: str | None
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +101,52 @@ class SqlClient:
             apart.append(_Part(inner, only, MOST_AGAIN, values))
         return self._rows(timeout_seconds, bite, *apart)
 
-    def log(self, native_id: str, timeout_seconds: float) -> str | None:
-        """The text of one run; None without a row."""
+    def log(self, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk | None:
+        """A piece of what the log's query gives, its rows one after the other; None without a row."""
         assert self.options.log is not None
-        inner = _own(self.options.log.query, {"id": "%(id)s::text"})
-        outer = SQL("SELECT left(q.v::text, %(most)s) AS text FROM (") + inner + SQL("\n) AS q(v) LIMIT 1")
-        values = {"id": native_id, "most": LOG_CHARACTERS}
-        rows = self.session.read(lambda reader: reader.rows(outer, values), timeout_seconds)
-        return None if not rows else str(rows[0]["text"] or "")
+        inner = _own(self.options.log.query, {"id": "%(run)s::text", "run": "%(run)s", "job": "%(job)s"})
+        outer = SQL("SELECT left(q.v::text, %(most)s) AS text FROM (") + inner + SQL("\n) AS q(v)")
+        values = {"run": run.native_ref, "job": run.job, "most": LOG_CHARACTERS}
+
+        def work(reader: Reader) -> LogChunk | None:
+            rows = reader.each(outer, values)
+            first = next(rows, None)
+            return None if first is None else piece_of_parts(_lines(first, rows), start, limit_bytes, is_open=False)
+
+        chunk: LogChunk | None = self.session.read(work, timeout_seconds)
+        return chunk
+
+    def under(self, key: str, timeout_seconds: float) -> Under:
+        """The run that shows our key, and whatever keeps us from saying that there is none."""
+        deadline, runs = Deadline(timeout_seconds), self.options.runs
+        name = session_name(key)
+        alive = self.session.read(lambda reader: reader.row(_SESSIONS, {"name": name})["alive"], deadline.left)
+        only = SQL(" AND q.{}::text = %(key)s").format(Identifier(runs.key))
+        inner = _own(runs.query, _places(runs))
+        part = _Part(inner, only, 1, {"cursor": FIRST[runs.cursor_is], "open": [], "key": key})
+        rows = self.session.read(part.rows, deadline.left)
+        if rows:
+            return Under(text_at(rows[0], runs.id))
+        if alive:
+            return Under(None, f"{alive} session of ours that sends it is still alive")
+        try:
+            rows = self.session.read(lambda reader: (reader.row(_UNFILTERED), part.rows(reader))[1], deadline.left)
+        except RightMissing as error:
+            return Under(None, f"row security may hide its run: {error}")
+        return Under(text_at(rows[0], runs.id) if rows else None)
+
+    def check(self, verb: VerbQuery, timeout_seconds: float) -> None:
+        """Has the server plan a statement, not execute it. Raises RightMissing for a right that the role lacks, and
+        NotSupported for a statement that it cannot read (and for each CALL)."""
+        numbers = {name: f"${number}" for number, name in enumerate(verb.places, 1)}
+        text = PLACE.sub(lambda match: numbers[match[1]], verb.query.strip().rstrip(";"))
+        self.session.read(lambda reader: reader.plan(SQL(text), len(numbers)), timeout_seconds)
+
+    def send(self, verb: VerbQuery, values: Mapping[str, Any], timeout_seconds: float) -> str:
+        """Once, in one transaction; what its first row says."""
+        statement = _own(verb.query, {name: f"%({name})s" for name in verb.places})
+        given = {name: str(values[name]) for name in verb.places}
+        return self.session.transact_once(statement, given, timeout_seconds, session_name(str(values["key"])))
 
     def _rows(self, timeout_seconds: float, bite: _Part, *apart: _Part) -> Rows:
         def work(reader: Reader) -> Rows:
@@ -123,3 +177,19 @@ def _plain(name: str) -> str:
     if "%" in name:
         raise NotSupported(f"cursor = {name!r}: no column is named with a percent sign here")
     return name
+
+
+def session_name(key: str) -> str:
+    """application_name of the session that sends an action: while it lives, the action may still arrive."""
+    return f"headway act {key}"[:63]
+
+
+def _lines(first: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """The texts, each of which begins a line."""
+    text = str(first["text"] or "")
+    yield text
+    for row in rows:
+        if not text.endswith("\n"):
+            yield "\n"
+        text = str(row["text"] or "")
+        yield text

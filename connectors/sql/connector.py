@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from operator import itemgetter
 
+from connectors.arrival import time_to_send, unless_on_its_way
 from connectors.contract import (
     AccessRefused,
     Ask,
@@ -29,6 +30,7 @@ from connectors.contract import (
     Secrets,
     Skipped,
     State,
+    Verb,
 )
 from connectors.fields import digest
 from connectors.gone import no_longer_listed
@@ -44,17 +46,17 @@ from connectors.mapping import (
     value_at,
 )
 from connectors.numbered import Cursor as Numbered
+from connectors.sql import acts
 from connectors.sql.client import MOST_AGAIN, MOST_JOBS, Rows, SqlClient
 from connectors.sql.cursor import Cursor, earlier, later_of, number_of
 from connectors.sql.options import SqlOptions
 from connectors.transport.postgres import connection_parameters, psql_shell, targets
 from connectors.transport.sql import Deadline, PostgresSession
-from connectors.whole_log import piece_of
 
 SETTLE = timedelta(seconds=5)
 """A row is committed moments after its instant."""
 NO_LOG = "the config names no log of a run: add [systems.NAME.log] with its query"
-OBSERVES = "this kind reads tables; it changes nothing"
+NO_HOLD = "a hold needs a place for our mark at the source; this kind knows none"
 
 
 class SqlConnector:
@@ -168,25 +170,26 @@ class SqlConnector:
         """What the log's query gives. Raises NotSupported without one, or without a row."""
         if self._options.log is None:
             raise NotSupported(NO_LOG)
-        whole = self._client.log(run.native_ref, timeout_seconds)
-        if whole is None:
+        chunk = self._client.log(run, start, limit_bytes, timeout_seconds)
+        if chunk is None:
             raise NotSupported(f"there is no log of run {run.attempt_key} of {run.job} (any more)")
-        return piece_of(whole, start, limit_bytes, is_open=False)
+        return chunk
 
     def preview(self, ask: Ask, timeout_seconds: float) -> Preview:
-        raise NotSupported(OBSERVES)
+        """The statement that config names for the verb; nothing is sent."""
+        return acts.preview(self._client, ask, timeout_seconds)
 
     def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
-        raise NotSupported(OBSERVES)
+        return acts.send(self._client, preview.plan, key, time_to_send(preview, timeout_seconds))
 
     def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
-        raise NotSupported(OBSERVES)
+        return unless_on_its_way(acts.look_up(self._client, preview.plan, key, timeout_seconds), preview)
 
     def holds(self, timeout_seconds: float, known: Collection[str] = ()) -> tuple[NativeHold, ...]:
-        raise NotSupported(OBSERVES)
+        raise NotSupported(NO_HOLD)
 
     def probe(self, timeout_seconds: float) -> Probe:
-        """Both queries are run; what the second may not read is a missing right."""
+        """Both queries are run, and the statements of verbs planned; what is not allowed is a missing right."""
         deadline = Deadline(timeout_seconds)
         jobs = self._client.jobs(deadline.left)
         rights = [Right("read jobs", True)]
@@ -195,10 +198,17 @@ class SqlConnector:
             rights.append(Right("read runs", True))
         except AccessRefused as error:
             rights.append(Right("read runs", False, str(error), "GRANT SELECT on the tables that runs.query names"))
+        rights += acts.rights(self._client, deadline)
         return Probe(True, f"PostgreSQL {jobs.version}", tuple(rights), clock=jobs.clock)
 
     def close(self) -> None:
         self._client.close()
+
+
+def unnamed(options: SqlOptions) -> dict[Capability, str]:
+    """What config names no statement for."""
+    found = {Capability(verb.value): acts.unnamed(verb) for verb in acts.VERBS if acts.call_of(options, verb) is None}
+    return found if options.log is not None else {**found, Capability.LOG: NO_LOG}
 
 
 def open_connector(options: SqlOptions, target: str, secrets: Secrets) -> Connector:
@@ -213,19 +223,17 @@ CONNECTOR = ConnectorKind(
     options=SqlOptions,
     targets=targets,
     open=open_connector,
-    capabilities=frozenset({Capability.LOG}),
+    capabilities=frozenset({Capability.RERUN, Capability.START, Capability.CANCEL, Capability.LOG}),
     missing={
-        Capability.RERUN: OBSERVES,
-        Capability.START: OBSERVES,
-        Capability.CANCEL: OBSERVES,
         Capability.MARK: "Headway asserts it itself",
-        Capability.HOLD: OBSERVES,
+        Capability.HOLD: NO_HOLD,
         Capability.TASKS: "a run is read as a whole",
-        Capability.PERIODS: "nothing is rerun",
+        Capability.PERIODS: "what a rerun works on is up to your statement",
         Capability.NATIVE_DEPENDENCIES: "declare dependencies in the config",
     },
-    lacks=lambda options: {Capability.LOG: NO_LOG} if options.log is None else {},
+    lacks=unnamed,
     proofs=frozenset({Proof.EXIT, Proof.FULL}),
+    verbs={Verb.RERUN: "what verbs.rerun names", Verb.START: "what verbs.start names", Verb.CANCEL: "verbs.cancel"},
     may_start_early=True,
     schedules="expression",
     ladder="Proves what the rows say of a run's end, by the words that states names; any other word is UNKNOWN. With a "

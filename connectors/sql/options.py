@@ -11,7 +11,9 @@ from connectors.mapped_fields import JobFields, RunFields, States
 from connectors.transport.postgres import PostgresOptions
 
 PLACE = re.compile(r"\{([a-z_]+)\}")
+COLUMN = re.compile(r"[^.\[\]{}%]+")
 _QUERY = re.compile(r"\s*(select|with|table|values)\b", re.IGNORECASE)
+_ACTING = re.compile(r"\s*(select|with|call|insert|update|delete)\b", re.IGNORECASE)
 
 
 class Query(BaseModel):
@@ -22,10 +24,17 @@ class Query(BaseModel):
     query: str
     """Run in a read-only transaction, inside of a SELECT of ours."""
 
-    def check(self, known: set[str]) -> None:
-        if not _QUERY.match(self.query) or ";" in self.query.rstrip().rstrip(";"):
-            raise ValueError("query is one SELECT (or WITH), nothing behind it")
-        odd = sorted(set(PLACE.findall(self.query)) - known)
+    @property
+    def places(self) -> list[str]:
+        """The names in braces, each once."""
+        return list(dict.fromkeys(PLACE.findall(self.query)))
+
+    def check(self, known: set[str], begins: re.Pattern[str] = _QUERY, what: str = "SELECT (or WITH)") -> None:
+        if not begins.match(self.query) or ";" in self.query.rstrip().rstrip(";"):
+            raise ValueError(f"query is one {what}, nothing behind it")
+        if quoted := [name for name in self.places if f"'{{{name}}}'" in self.query]:
+            raise ValueError(f"write {{{quoted[0]}}} without quotes: it is bound, not put into the text")
+        odd = sorted(set(self.places) - known)
         if odd:
             names = ", ".join(f"{{{name}}}" for name in sorted(known)) or "none"
             raise ValueError(f"{{{odd[0]}}} means nothing in this query; there are {names}")
@@ -62,14 +71,39 @@ class RunsQuery(Query, RunFields):
 
 
 class LogQuery(Query):
-    """The log of one run: one row, one text."""
+    """The log of one run: the first column of all rows, in their order."""
 
     @model_validator(mode="after")
     def known_places(self) -> Self:
-        self.check({"id"})
-        if "{id}" not in self.query:
-            raise ValueError("query needs {id}, as in WHERE id::text = {id}")
+        self.check({"run", "id", "job"})
+        if not {"run", "id"} & set(self.places):
+            raise ValueError("query needs {run}, as in WHERE run = {run} ORDER BY n")
         return self
+
+
+class VerbQuery(Query):
+    """One statement of yours that acts, best a call of a function: SELECT batch.retry({run}, {key})."""
+
+    query: str
+    """Run in one transaction of its own, as the user above; {run}, {job}, {period} and {key} are bound."""
+
+    @model_validator(mode="after")
+    def known_places(self) -> Self:
+        self.check({"run", "job", "period", "key"}, _ACTING, "SELECT, WITH, CALL, INSERT, UPDATE or DELETE")
+        return self
+
+
+class Verbs(BaseModel):
+    """What may be asked of it; what is not named here is refused with these words."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rerun: VerbQuery | None = None
+    """A run again. It must take {key}, and the new run must show it (runs.key)."""
+    start: VerbQuery | None = None
+    """A job once; {key} as in rerun."""
+    cancel: VerbQuery | None = None
+    """What runs now."""
 
 
 class SqlOptions(PostgresOptions):
@@ -86,3 +120,22 @@ class SqlOptions(PostgresOptions):
     """Its words for a run's state, and ours."""
     log: LogQuery | None = None
     """What a run left as text."""
+    verbs: Verbs = Verbs()
+    """What may be sent to it."""
+
+    @model_validator(mode="after")
+    def what_is_sent_is_found_again(self) -> Self:
+        for name, call in (("rerun", self.verbs.rerun), ("start", self.verbs.start)):
+            if call is not None and ("key" not in call.places or not self.runs.key):
+                raise ValueError(
+                    f"verbs.{name}: a lost answer could not be looked up. Give it {{key}}, and say in runs.key which "
+                    "column of a run shows it"
+                )
+        if (self.verbs.rerun or self.verbs.start) and not COLUMN.fullmatch(self.runs.key):
+            raise ValueError(f"runs.key = {self.runs.key!r} is no column: give it a name in the query, with AS")
+        if self.verbs.cancel is not None and "open" not in self.runs.places:
+            raise ValueError(
+                "verbs.cancel: its end could not be looked up. Add to runs.query: "
+                f"OR {self.runs.id}::text = ANY({{open}})"
+            )
+        return self

@@ -19,7 +19,7 @@ from typing import Any, LiteralString
 import psycopg
 from psycopg.adapt import Loader
 from psycopg.rows import dict_row
-from psycopg.sql import Composed
+from psycopg.sql import SQL, Composed
 
 from connectors.contract import (
     AccessRefused,
@@ -38,6 +38,7 @@ Row = dict[str, Any]
 Connection = psycopg.Connection[Row]
 
 MESSAGE_CHARACTERS = 300
+ROWS_AT_A_TIME = 100
 TEXT_TYPES = ("text", "varchar", "bpchar", "name")
 SHORTEST_CONNECT_SECONDS = 2  # libpq takes a smaller connect_timeout for 2
 KEEPALIVE = {"keepalives": 1, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
@@ -77,6 +78,23 @@ class Reader:
     def row(self, statement: LiteralString | Composed, values: Mapping[str, object] | None = None) -> Row:
         """The one row of a statement that always has one."""
         return self.rows(statement, values)[0]
+
+    def each(self, statement: LiteralString | Composed, values: Mapping[str, object]) -> Iterator[Row]:
+        """The rows one after the other, of which some are held in memory at a time."""
+        with self._connection.cursor(name="headway_each") as cursor:
+            cursor.itersize = ROWS_AT_A_TIME
+            yield from cursor.execute(statement, values)
+
+    def plan(self, statement: SQL, places: int) -> None:
+        """Has the server plan a statement with so many values ($1 …) and executes nothing. Names, types and rights are
+        checked as if it were; without a value in it, no call is folded away before its right is asked for."""
+        values = SQL(", ").join([SQL("NULL")] * places)
+        self._connection.execute("DEALLOCATE ALL")
+        self._connection.execute("SELECT set_config('plan_cache_mode', 'force_generic_plan', true)")
+        self._connection.execute(SQL("PREPARE headway_plan AS ") + statement)
+        self._connection.execute(
+            SQL("EXPLAIN EXECUTE headway_plan") + (SQL("(") + values + SQL(")") if places else SQL(""))
+        )
 
 
 class PostgresSession:
@@ -120,6 +138,41 @@ class PostgresSession:
 
         Raises OutcomeUnknown when it was sent and no answer came; any other error means that nothing happened."""
         deadline = Deadline(timeout_seconds)
+        connection = self._to_write(deadline, application_name)
+        try:
+            with _watched(connection, deadline):
+                return connection.execute(statement, values).fetchall()
+        except psycopg.Error as error:
+            raise _after_the_wire(error, self.place) from None
+        finally:
+            connection.close()
+
+    def transact_once(
+        self, statement: SQL, values: Mapping[str, object], timeout_seconds: float, application_name: str
+    ) -> str:
+        """Somebody's own statement in one transaction, as `write_once` sends its own; what its first row says, "" for a
+        statement without rows. One that touches no row, or says false, is rolled back.
+
+        Raises NotSupported then, and OutcomeUnknown for whatever goes wrong once it is being committed."""
+        deadline = Deadline(timeout_seconds)
+        connection = self._to_write(deadline, application_name)
+        try:
+            with _watched(connection, deadline):
+                connection.execute("BEGIN")
+                said = _answer(connection.execute(statement, values), self.place)
+                try:
+                    connection.execute("COMMIT")
+                except psycopg.Error as error:
+                    words = words_of(error)
+                    raise OutcomeUnknown(f"{self.place}: sent, and its commit was not answered well: {words}") from None
+                return said
+        except psycopg.Error as error:
+            raise _after_the_wire(error, self.place) from None
+        finally:
+            connection.close()
+
+    def _to_write(self, deadline: Deadline, application_name: str) -> Connection:
+        """A connection for one write, on which nothing was sent yet."""
         connection = self._connect(deadline, application_name)
         if deadline.left <= 0:  # this process was stopped meanwhile: nobody counts on it any more
             connection.close()
@@ -132,13 +185,7 @@ class PostgresSession:
         except psycopg.Error as error:
             connection.close()
             raise sorted_error(error, self.place) from None
-        try:
-            with _watched(connection, deadline):
-                return connection.execute(statement, values).fetchall()
-        except psycopg.Error as error:
-            raise _after_the_wire(error, self.place) from None
-        finally:
-            connection.close()
+        return connection
 
     def close(self) -> None:
         """Closes the kept connection; a second time does nothing."""
@@ -187,6 +234,16 @@ _LIMIT_STATEMENT: LiteralString = "SELECT set_config('statement_timeout', %(ms)s
 
 def _milliseconds(deadline: Deadline) -> str:
     return str(max(1, int(deadline.left * 1000)))
+
+
+def _answer(cursor: psycopg.Cursor[Row], place: str) -> str:
+    """What the first row says first. Raises NotSupported for a no."""
+    row = cursor.fetchone() if cursor.description is not None else None
+    first = next(iter(row.values()), None) if row else None
+    if cursor.rowcount == 0 or first is False:
+        said = "it answered false" if row else "it touches no row"
+        raise NotSupported(f"{place}: {said}, and was rolled back: nothing was done")
+    return "" if first is None else str(first)[:MESSAGE_CHARACTERS]
 
 
 def _open(parameters: Mapping[str, str]) -> Connection:

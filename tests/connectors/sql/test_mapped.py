@@ -10,7 +10,7 @@ from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from pydantic import ValidationError
@@ -26,13 +26,27 @@ from connectors.conformance_replies import (
     NOT_UTF8,
     TWICE,
 )
-from connectors.contract import AccessRefused, Clock, Connector, NotSupported, Proof, RunRecord, RunRef, State
+from connectors.contract import (
+    AccessRefused,
+    Ask,
+    Capability,
+    Clock,
+    Connector,
+    LogChunk,
+    NotSupported,
+    Proof,
+    RunRecord,
+    RunRef,
+    State,
+    Verb,
+)
 from connectors.secrets import SecretStore
 from connectors.sql.client import BITE_ROWS, Rows, SqlClient
 from connectors.sql.connector import CONNECTOR, SqlConnector
 from connectors.sql.cursor import Cursor
 from connectors.sql.options import SqlOptions
 from connectors.transport.sql import PostgresSession
+from connectors.whole_log import piece_of
 from tests.fakes.unsent import ELSEWHERE_OF_POSTGRES, UNSENT_BY_A_DRIVER
 
 ROOT = Path(__file__).parents[3]
@@ -83,9 +97,9 @@ class FakeTables(SqlClient):
             return lambda row: not after or datetime.fromisoformat(row["end_time"]) >= datetime.fromisoformat(after)
         return lambda row: row["runid"] > int(after or -1)
 
-    def log(self, native_id: str, timeout_seconds: float) -> str | None:
-        found = [row for row in self.run_rows if str(row["runid"]) == native_id]
-        return str(found[0]["return_message"] or "") if found else None
+    def log(self, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk | None:
+        found = [row for row in self.run_rows if str(row["runid"]) == run.native_ref]
+        return piece_of(str(found[0]["return_message"] or ""), start, limit_bytes, is_open=False) if found else None
 
     def _clock(self) -> Clock:
         return Clock(self.clock, datetime.now(UTC))
@@ -121,6 +135,7 @@ class TestMappedTables(ConnectorConformance):
     against = "recorded: tables of PostgreSQL 15.20 with pg_cron 1.4.2, by the example in the docs"
     elsewhere = ELSEWHERE_OF_POSTGRES
     unplayed = UNSENT_BY_A_DRIVER
+    limits: ClassVar[dict[str, str]] = {"act": "recorded rows take no statement"}
 
     @pytest.fixture(autouse=True)
     def world(self) -> None:
@@ -296,10 +311,19 @@ def test_jobs_are_read_as_the_config_says() -> None:
     assert one.definition
 
 
-def test_it_changes_nothing_and_says_so() -> None:
+def test_what_the_config_does_not_name_is_refused_with_the_mend() -> None:
     connector = SqlConnector(FakeTables())
-    with pytest.raises(NotSupported, match="it changes nothing"):
+    with pytest.raises(NotSupported, match=r"add \[systems.NAME.verbs.rerun\] with its query"):
+        connector.preview(Ask(Verb.RERUN, RunRef("x", "", "1", "1"), State.FAILED), 5)
+    with pytest.raises(NotSupported, match="needs a place for our mark"):
         connector.holds(5)
+
+
+def test_a_system_can_what_its_config_names_a_statement_for() -> None:
+    assert CONNECTOR.lacks is not None
+    stop = {"cancel": {"query": "SELECT stop({run})"}}
+    lacked = CONNECTOR.lacks(SqlOptions.model_validate(settings(verbs=stop)))
+    assert {Capability.RERUN, Capability.START} == set(lacked)
 
 
 @pytest.mark.parametrize(
@@ -313,7 +337,20 @@ def test_it_changes_nothing_and_says_so() -> None:
             {"jobs.query": "SELECT * FROM jobs WHERE at > {since}"},
             "{since} means nothing in this query; there are none",
         ),
-        ({"log.query": "SELECT 1"}, "query needs {id}"),
+        ({"log.query": "SELECT 1"}, "query needs {run}"),
+        ({"log.query": "SELECT 1 FROM logs WHERE run = '{run}'"}, "write {run} without quotes"),
+        ({"verbs": {"rerun": {"query": "SELECT retry({run})"}}}, "verbs.rerun: a lost answer could not be looked up"),
+        ({"verbs": {"start": {"query": "SELECT start({job}, {key})"}}}, "say in runs.key which column of a run"),
+        ({"verbs": {"rerun": {"query": "DROP TABLE runs"}}}, "SELECT, WITH, CALL, INSERT, UPDATE or DELETE"),
+        ({"verbs": {"cancel": {"query": "SELECT stop({id})"}}}, "{id} means nothing in this query"),
+        (
+            {"verbs": {"start": {"query": "SELECT s({key})"}}, "runs.key": "detail.key"},
+            "runs.key = 'detail.key' is no column",
+        ),
+        (
+            {"verbs": {"cancel": {"query": "SELECT s({run})"}}, "runs": {**settings()["runs"], **TIMES}},
+            "verbs.cancel: its end could not be looked up. Add to runs.query: OR runid::text = ANY({open})",
+        ),
         ({"states": {"ok": "suceeded"}}, 'did you mean "succeeded"?'),
         ({"host": None}, "either dsn, or host and user"),
     ],
