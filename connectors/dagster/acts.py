@@ -1,5 +1,5 @@
-"""START, RERUN and CANCEL. Dagster knows no idempotency key: a tag carries ours, and so it is looked for
-before a send.
+"""START, RERUN and CANCEL; HOLD and RELEASE have a part of their own. Dagster knows no idempotency key: a tag carries
+ours, and so it is looked for before a send.
 
 What is executed again is a new run, from the failed steps on or whole. Nobody sets the state of a run.
 """
@@ -28,10 +28,13 @@ from connectors.contract import (
 )
 from connectors.dagster import parse
 from connectors.dagster.client import DagsterClient
+from connectors.dagster.hold import Holder
 from connectors.dagster.references import reference
 from connectors.planned import settled
 
 FAILED_ONLY, ALL = "FROM_FAILURE", "ALL_STEPS"
+HOLDS = ("hold", "release", "clear")
+HOWS = ("launch", "reexecute", "terminate", *HOLDS)
 
 
 class Acts:
@@ -40,12 +43,15 @@ class Acts:
     def __init__(self, client: DagsterClient, settle_seconds: float) -> None:
         self._client = client
         self._settle_seconds = settle_seconds
+        self._holder = Holder(client)
 
     # before
 
     def preview(self, ask: Ask) -> Preview:
         """As the contract says. A run that never came is started."""
         verb, run = Verb(ask.verb), reference(ask.run)
+        if verb in (Verb.HOLD, Verb.RELEASE):
+            return self._holder.preview(ask)
         if verb is Verb.START or (verb is Verb.RERUN and not run):
             return self._start(ask)
         if verb not in (Verb.RERUN, Verb.CANCEL) or not run:
@@ -123,8 +129,10 @@ class Acts:
     def act(self, preview: Preview, key: str) -> Receipt:
         """As the contract says. What is there under this key is not sent again."""
         plan = preview.plan
-        if preview.refused or plan.get("how") not in ("launch", "reexecute", "terminate"):
+        if preview.refused or plan.get("how") not in HOWS:
             raise NotSupported(f"Dagster: this preview cannot be sent: {preview.refused or 'it has no plan'}")
+        if plan["how"] in HOLDS:
+            return self._holder.act(plan, key)
         if plan["how"] == "terminate":
             self._unchanged(plan)
             self._client.terminate(str(plan["run"]))
@@ -153,12 +161,17 @@ class Acts:
 
     def look_up(self, preview: Preview, key: str) -> LookUp:
         """As the contract says. Absent is looked at for some seconds."""
-        if preview.plan.get("how") not in ("launch", "reexecute", "terminate"):
+        if preview.plan.get("how") not in HOWS:
             return CannotTell("the preview has no plan that could be looked up")
         answer = settled(lambda: self._look(preview.plan, key), self._client, self._settle_seconds)
-        return unless_on_its_way(answer, preview)
+        answer = unless_on_its_way(answer, preview)
+        if isinstance(answer, Absent) and preview.plan["how"] == "hold":
+            self._holder.put_back(preview.plan, key)
+        return answer
 
     def _look(self, plan: Mapping[str, Any], key: str) -> LookUp:
+        if plan.get("how") in HOLDS:
+            return self._holder.look(plan, key)
         if plan.get("how") == "terminate":
             return self._look_at_end(plan)
         found = self._mine(plan, key)

@@ -23,8 +23,10 @@ from connectors.transport.account import Account
 from connectors.transport.http import AnswerTooLarge, Deadline, HttpDoor, Reply
 
 PAGE_LIMIT = 100
+MOST_ASSET_PAGES = 500
 LOG_LIMIT = 1000  # of logsForRun; DAGSTER's own default page
 PYTHON_ERROR, REFUSED = "PythonError", "UnauthorizedError"
+DONE = ("Success", "StateResult")
 NOTHING_DONE = frozenset(
     {
         "ConflictingExecutionParamsError",
@@ -37,6 +39,7 @@ NOTHING_DONE = frozenset(
         "RunConfigValidationInvalid",
         "RunConflict",
         "RunNotFoundError",
+        "ScheduleNotFoundError",
         "TerminateRunFailure",
     }
 )
@@ -64,6 +67,10 @@ class DagsterClient:
         """Code locations that are loaded, each with its jobs, schedules and sensors."""
         return self._list(self._ask(queries.JOBS, {}, "repositoriesOrError"), "nodes")
 
+    def schedules(self) -> list[Any]:
+        """Code locations that are loaded, each with how its schedules and sensors stand."""
+        return self._list(self._ask(queries.SCHEDULES, {}, "repositoriesOrError"), "nodes")
+
     def run_limits(self) -> Any:
         """How many runs go at once, as the instance's config says."""
         return self._data(self._post(queries.LIMITS, {})).get("instance")
@@ -74,6 +81,29 @@ class DagsterClient:
 
     def assets(self) -> list[Any]:
         return fields.rows(self._data(self._post(queries.ASSETS, {})).get("assetNodes"))
+
+    def observed(self, path: Sequence[str]) -> str:
+        """What the last observation of an asset says; "" where there is none."""
+        return _last_observed(self._ask(queries.OBSERVED, {"k": {"path": list(path)}}, "assetOrError"))
+
+    def observed_below(self, prefix: Sequence[str]) -> list[tuple[list[str], str]]:
+        """Of all assets below, their path and what the last observation of each says."""
+        found: list[tuple[list[str], str]] = []
+        cursor = None
+        for _ in range(MOST_ASSET_PAGES):
+            variables = {"p": list(prefix), "c": cursor, "l": PAGE_LIMIT}
+            page = self._ask(queries.OBSERVED_BELOW, variables, "assetsOrError")
+            rows = [row for row in self._list(page, "nodes") if isinstance(row, dict)]
+            for row in rows:
+                key = row.get("key")
+                path = fields.rows(key.get("path")) if isinstance(key, dict) else []
+                found.append(([str(one) for one in path], _last_observed(row)))
+            before, cursor = cursor, page.get("cursor")
+            if len(rows) < PAGE_LIMIT:
+                return found
+            if not isinstance(cursor, str) or cursor == before:
+                break
+        raise SystemUnreachable(f"Dagster: the list of assets below {'/'.join(prefix)} does not end")
 
     def changed(self, since: datetime, page: str) -> list[Any]:
         """Runs that changed since, newest CREATED first; `page` is the id of the last run of the page before."""
@@ -121,6 +151,22 @@ class DagsterClient:
 
     def terminate(self, run: str) -> dict[str, Any]:
         return self._send(queries.TERMINATE, {"r": run}, "terminateRun")
+
+    def observe(self, path: Sequence[str], words: str) -> None:
+        """A further observation of an asset, without a run; the asset needs no definition."""
+        event = {"eventType": "ASSET_OBSERVATION", "assetKey": {"path": list(path)}, "description": words}
+        self._send(queries.OBSERVE, {"p": event}, "reportRunlessAssetEvents")
+
+    def stop_schedule(self, state: str) -> None:
+        self._send(queries.STOP, {"i": state}, "stopRunningSchedule")
+
+    def start_schedule(self, selector: Mapping[str, str]) -> None:
+        """From now on: what fell due while it was stopped is not made up for."""
+        self._send(queries.START, {"s": dict(selector)}, "startSchedule")
+
+    def reset_schedule(self, selector: Mapping[str, str]) -> None:
+        """As its code says, whatever was said by hand."""
+        self._send(queries.RESET, {"s": dict(selector)}, "resetSchedule")
 
     # the wire
 
@@ -181,10 +227,16 @@ class DagsterClient:
         kind = str(found.get("__typename"))
         if kind in NOTHING_DONE:
             raise NotSupported(f"Dagster: {kind}: {_said(found)}; nothing was done")
-        if not kind.endswith("Success"):  # a run is created first and submitted then: either may have failed
+        if not kind.endswith(DONE):  # a run is created first and submitted then: either may have failed
             words = fields.clean(f"{kind}: {_said(found)}")
             raise OutcomeUnknown(f"Dagster: {words}. Whether it was done is not known; it is looked up.")
         return found
+
+
+def _last_observed(asset: Mapping[str, Any]) -> str:
+    rows = fields.rows(asset.get("assetObservations"))
+    found = rows[0].get("description") if rows and isinstance(rows[0], dict) else None
+    return fields.clean(found) if isinstance(found, str) else ""
 
 
 def _errors(table: Mapping[str, Any]) -> str:

@@ -17,17 +17,17 @@ from connectors.contract import (
 from connectors.dagster import inventory, log
 from connectors.dagster.acts import Acts
 from connectors.dagster.client import DagsterClient
+from connectors.dagster.hold import all_holds
 from connectors.dagster.options import DagsterOptions
 from connectors.dagster.poll import Poller
 from connectors.dagster.probe import probe
-from connectors.parts import PartedConnector, no_holds
+from connectors.parts import PartedConnector
 from connectors.transport.account import Account
 from connectors.transport.http import HttpDoor
 
 TARGET = "webserver"
 SETTLE_SECONDS = 3.0
 """For how long a key must stay absent before it counts as never arrived."""
-NO_HOLD = "Dagster has no place for a note on a schedule or sensor, so nobody could tell our hold from a person's stop"
 
 
 class DagsterConnector(PartedConnector):
@@ -53,7 +53,7 @@ class DagsterConnector(PartedConnector):
             poll=Poller(client, watched, door.base_url).poll,
             log=lambda run, start, limit_bytes: log.read(client, run, start, limit_bytes),
             acts=Acts(client, settle_seconds),
-            holds=no_holds(NO_HOLD),
+            holds=lambda known: all_holds(client, watched),
             probe=lambda: probe(client),
         )
 
@@ -76,21 +76,24 @@ CONNECTOR = ConnectorKind(
             Capability.RERUN,
             Capability.START,
             Capability.CANCEL,
+            Capability.HOLD,
             Capability.LOG,
             Capability.NATIVE_DEPENDENCIES,
         }
     ),
     missing={
         Capability.MARK: "nobody sets the state of a run of Dagster; Headway asserts it itself",
-        Capability.HOLD: NO_HOLD,
         Capability.TASKS: "the steps of a run are no jobs here; a run whose steps failed names them in its message",
         Capability.PERIODS: "a job gets no date: whenever it runs, it runs for now",
     },
+    starts_held=True,
     proofs=frozenset({Proof.FULL}),
     verbs={
         Verb.RERUN: "re-execute, from failure or all steps",
         Verb.START: "launch",
         Verb.CANCEL: "terminate",
+        Verb.HOLD: "stop the schedule",
+        Verb.RELEASE: "start the schedule",
     },
     schedules="expression",
     ladder=(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from typing import Any
 
 from connectors import fields
 from connectors.contract import Inventory, JobRecord, NotSupported, RecordUnreadable, Skipped, SystemUnreachable
-from connectors.dagster import parse
+from connectors.dagster import hold, parse
 from connectors.dagster.client import DagsterClient
 from connectors.dagster.limits import Limit, limits
 
@@ -15,11 +16,12 @@ def read(client: DagsterClient, watched: Callable[[str], bool], previous_hash: s
     """As the contract says. A code location that is not loaded is not listed: the list is not complete then."""
     skipped = parse.unloaded(client.locations())
     nodes = client.repositories()
+    held = _held(client, nodes)
     feeds, most = _feeds(client, skipped), _limits(client)
     found: dict[str, JobRecord] = {}
     for node in nodes:
         try:
-            found |= {job.native_id: job for job in parse.jobs(node, feeds, url, most) if watched(job.native_id)}
+            found |= {job.native_id: job for job in parse.jobs(node, feeds, url, most, held) if watched(job.native_id)}
         except RecordUnreadable as error:
             skipped.append(fields.skipped("repositories", error, node))
     complete = not skipped
@@ -41,6 +43,26 @@ def _limits(client: DagsterClient) -> tuple[Limit, ...]:
         return limits(client.run_limits())
     except (SystemUnreachable, NotSupported):
         return ()
+
+
+def _held(client: DagsterClient, nodes: list[Any]) -> dict[str, Collection[str]]:
+    """Of held jobs the schedules that were stopped for it. Asked where a job has several and all are stopped: only
+    there a hold could look like another schedule."""
+    if not any(_all_of_several_stopped(node) for node in nodes):
+        return {}
+    try:
+        return {job: hold.stopped_for(note) for job, note in hold.marked(client).items()}
+    except (SystemUnreachable, NotSupported):
+        return {}
+
+
+def _all_of_several_stopped(node: Any) -> bool:
+    rows = fields.rows(node.get("schedules")) if isinstance(node, dict) else []
+    stands: dict[object, list[bool]] = {}
+    for row in rows:
+        if isinstance(row, dict):
+            stands.setdefault(str(row.get("pipelineName")), []).append(parse.runs(row))
+    return any(len(one) > 1 and not any(one) for one in stands.values())
 
 
 def _feeds(client: DagsterClient, skipped: list[Skipped]) -> dict[str, set[str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -41,6 +41,7 @@ ALL_ASSETS = "__ASSET_JOB"
 KEY_TAG, PERIOD_TAG = "headway/key", "headway/period"
 """On runs that we started. Dagster copies tags to what is executed anew, so the key's tag names the parent run too."""
 NAMED_STEPS = 12
+NOTHING_HELD: Mapping[str, Collection[str]] = {}
 
 
 def tag_of(key: str, parent: str = "") -> str:
@@ -187,35 +188,49 @@ def unloaded(entries: Iterable[Any]) -> list[Skipped]:
     return found
 
 
-def jobs(node: Any, upstreams: Mapping[str, set[str]], url: str, limits: tuple[Limit, ...] = ()) -> list[JobRecord]:
-    """The jobs of one repository. `limits`: of runs that go at once."""
+def jobs(
+    node: Any,
+    upstreams: Mapping[str, set[str]],
+    url: str,
+    limits: tuple[Limit, ...] = (),
+    held: Mapping[str, Collection[str]] = NOTHING_HELD,
+) -> list[JobRecord]:
+    """The jobs of one repository. `limits`: of runs that go at once. `held`: of jobs the schedules that we stopped."""
     node = fields.table(node)
     place = node.get("location")
     location = fields.text(place, "name") if isinstance(place, dict) else "?"
     repository = fields.words(node, "name")
     clocks = [one for one in fields.rows(node.get("schedules")) if isinstance(one, dict)]
-    sensors = [one for one in fields.rows(node.get("sensors")) if isinstance(one, dict)]
+    triggers = [one for one in fields.rows(node.get("sensors")) if isinstance(one, dict)]
     told = []
     for one in fields.rows(node.get("jobs")):
         row = fields.table(one)
         name = fields.text(row, "name")
         mine = [clock for clock in clocks if clock.get("pipelineName") == name]
-        one_job = _job(row, job_id(location, repository, name), mine, _sensors(sensors, name), upstreams, url)
+        job = job_id(location, repository, name)
+        one_job = _job(row, job, mine, sensors(triggers, name), upstreams, url, held.get(job, ()))
         pool, slots = tightest(limits, tags_of(row))
         told.append(replace(one_job, pool=pool, slots=slots))
     return told
 
 
-def _sensors(sensors: Iterable[Row], job: str) -> list[str]:
+def sensors(rows: Iterable[Row], job: str) -> list[str]:
+    """Names of those that start the job."""
     return [
         fields.words(one, "name")
-        for one in sensors
+        for one in rows
         if any(isinstance(to, dict) and to.get("pipelineName") == job for to in fields.rows(one.get("targets")))
     ]
 
 
 def _job(
-    row: Row, name: str, clocks: Sequence[Row], sensors: list[str], upstreams: Mapping[str, set[str]], url: str
+    row: Row,
+    name: str,
+    clocks: Sequence[Row],
+    sensors: list[str],
+    upstreams: Mapping[str, set[str]],
+    url: str,
+    held: Collection[str],
 ) -> JobRecord:
     tags = tags_of(row)
     kind = "assets" if row.get("isAssetJob") is True else "ops"
@@ -224,8 +239,8 @@ def _job(
     return JobRecord(
         native_id=name,
         title="assets materialized by hand or by condition" if name.endswith(ALL_ASSETS) else name,
-        schedule=schedule(clocks, sensors),
-        paused=bool(clocks) and not any(_runs(one) for one in clocks),
+        schedule=schedule(clocks, sensors, held),
+        paused=bool(clocks) and not any(runs(one) for one in clocks),
         upstreams=tuple(sorted(upstreams.get(name, set()) - {name})),
         definition=f"{definition}: {words[:500]}" if words else definition,
         definition_hash=fields.short_digest([definition, words, sorted(tags.items())]),
@@ -235,16 +250,19 @@ def _job(
     )
 
 
-def _runs(clock: Row) -> bool:
-    state = clock.get("scheduleState")
+def runs(instigator: Row, name: str = "scheduleState") -> bool:
+    """Whether a schedule runs; with another `name` a sensor."""
+    state = instigator.get(name)
     return isinstance(state, dict) and state.get("status") == "RUNNING"
 
 
-def schedule(clocks: Sequence[Row], sensors: list[str]) -> Schedule:
-    """Of the dialect "dagster". Several schedules, or one whose expression is several: words and the next run."""
+def schedule(clocks: Sequence[Row], sensors: list[str], held: Collection[str] = ()) -> Schedule:
+    """Of the dialect "dagster". Several schedules, or one whose expression is several: words and the next run.
+    Those that were stopped for a hold (`held`) count as they did before."""
     if not clocks:
         return Schedule("none", words=f"Started by {', '.join(sensors)}" if sensors else "Never by a schedule")
-    used = [one for one in clocks if _runs(one)] or clocks
+    mine = [one for one in clocks if one.get("name") in held]
+    used = [one for one in clocks if runs(one)] or mine or clocks
     ahead = [at for one in used if (at := _next(one)) is not None]
     cron, zone = fields.words(used[0], "cronSchedule"), fields.words(used[0], "executionTimezone") or "UTC"
     words = "; ".join(f"cron {fields.words(one, 'cronSchedule')}" for one in used)
@@ -255,7 +273,7 @@ def schedule(clocks: Sequence[Row], sensors: list[str]) -> Schedule:
 def _next(clock: Row) -> datetime | None:
     ticks = clock.get("futureTicks")
     rows = fields.rows(ticks.get("results")) if isinstance(ticks, dict) else []
-    return seconds(rows[0], "timestamp") if rows and isinstance(rows[0], dict) and _runs(clock) else None
+    return seconds(rows[0], "timestamp") if rows and isinstance(rows[0], dict) and runs(clock) else None
 
 
 def feeds(nodes: Iterable[Any]) -> dict[str, set[str]]:

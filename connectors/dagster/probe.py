@@ -12,8 +12,11 @@ ACTS = (
     ("launch_pipeline_execution", "start runs"),
     ("launch_pipeline_reexecution", "re-execute runs"),
     ("terminate_pipeline_execution", "terminate runs"),
+    ("stop_running_schedule", "stop schedules (hold)"),
+    ("start_schedule", "start schedules (release)"),
+    ("report_runless_asset_events", "mark a hold in the catalogue (hold)"),
 )
-MEND = "ask a webserver without --read-only, or give the user of Dagster+ the role Launcher or Editor"
+MEND = "ask a webserver without --read-only, or give the user of Dagster+ the role Launcher (Editor to hold)"
 
 
 def probe(client: DagsterClient) -> Probe:

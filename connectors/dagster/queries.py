@@ -46,6 +46,24 @@ REEXECUTE = f"""mutation($p:ReexecutionParams!){{launchRunReexecution(reexecutio
 ... on LaunchRunSuccess{{run{{runId status}}}} ... on InvalidStepError{{invalidStepKey}} ... on RunConflict{{message}}
 ... on RunConfigValidationInvalid{{errors{{message}}}} ... on PipelineNotFoundError{{message}} {WRONG}}}}}"""
 
+SCHEDULES = """{repositoriesOrError{__typename ... on RepositoryConnection{nodes{name location{name} jobs{name}
+schedules{name pipelineName defaultStatus canReset scheduleState{id status}}
+sensors{name sensorState{status} targets{pipelineName}}}} ... on PythonError{message}}}"""
+
+OBSERVED_BELOW = """query($p:[String!],$c:String,$l:Int){assetsOrError(prefix:$p,cursor:$c,limit:$l){__typename
+... on AssetConnection{cursor nodes{key{path} assetObservations(limit:1){description}}} ... on PythonError{message}}}"""
+
+OBSERVED = """query($k:AssetKeyInput!){assetOrError(assetKey:$k){__typename
+... on Asset{assetObservations(limit:1){description}} ... on AssetNotFoundError{message}}}"""
+
+OBSERVE = f"""mutation($p:ReportRunlessAssetEventsParams!){{reportRunlessAssetEvents(eventParams:$p){{__typename
+... on ReportRunlessAssetEventsSuccess{{assetKey{{path}}}} {WRONG}}}}}"""
+
+STATE = f"... on ScheduleStateResult{{scheduleState{{status}}}} ... on ScheduleNotFoundError{{message}} {WRONG}"
+STOP = f"mutation($i:String!){{stopRunningSchedule(id:$i){{__typename {STATE}}}}}"
+START = f"mutation($s:ScheduleSelector!){{startSchedule(scheduleSelector:$s){{__typename {STATE}}}}}"
+RESET = f"mutation($s:ScheduleSelector!){{resetSchedule(scheduleSelector:$s){{__typename {STATE}}}}}"
+
 TERMINATE = f"""mutation($r:String!){{terminateRun(runId:$r,terminatePolicy:SAFE_TERMINATE){{__typename
 ... on TerminateRunSuccess{{run{{runId status}}}} ... on TerminateRunFailure{{message}}
 ... on RunNotFoundError{{message}}

@@ -20,9 +20,10 @@ RECORDINGS = Path(__file__).parents[1] / "recordings" / "dagster"
 LOCATION = "lab"
 OPEN = ("QUEUED", "STARTED")
 FIELD = re.compile(
-    r"\b(runQueueConfig|runsOrError|repositoriesOrError|workspaceOrError|assetNodes|logsForRun|launchRunReexecution|launchRun|terminateRun)"
+    r"\b(stopRunningSchedule|startSchedule|resetSchedule|reportRunlessAssetEvents|assetsOrError|assetOrError|runQueueConfig|runsOrError|repositoriesOrError|workspaceOrError|assetNodes|logsForRun|launchRunReexecution|launchRun|terminateRun)"
 )
 Row = dict[str, Any]
+ACTS = ("launch_pipeline_execution", "launch_pipeline_reexecution", "terminate_pipeline_execution")
 
 
 def recorded(name: str) -> Any:
@@ -49,6 +50,14 @@ class FakeDagster:
         """Of jobs, as they are defined."""
         self.run_queue: Row | None = None
         """Its limits of runs, as the instance tells them; None: an instance that queues nothing."""
+        self.schedules: dict[str, Row] = {}
+        """By their names, as `schedule` makes them."""
+        self.observed: dict[tuple[str, ...], list[str]] = {}
+        """Of assets what was observed, oldest first."""
+        self.refuse: set[str] = set()
+        """Mutations that this account may not send."""
+        self.stop_before = ""
+        """The name of a mutation that is answered by nobody: the server went away before it."""
         self._made = 0
 
     # -- its life ---------------------------------------------------------------------------------------------------
@@ -77,6 +86,31 @@ class FakeDagster:
         self.runs.append(row)
         self.write(row, "RUN_ENQUEUED", "")
         return row
+
+    def schedule(self, job: str, name: str, by_code: bool = False) -> Row:
+        """A schedule that runs: started by a person, or because its code says so."""
+        found: Row = {
+            "name": name,
+            "pipelineName": job,
+            "cronSchedule": "0 6 * * *",
+            "executionTimezone": "UTC",
+            "defaultStatus": "RUNNING" if by_code else "STOPPED",
+            "canReset": not by_code,
+            "scheduleState": {"id": f"{name}::1", "status": "RUNNING"},
+        }
+        self.schedules[name] = found
+        return found
+
+    def set_schedule(self, name: str, status: str) -> Row:
+        """A person starts or stops it, or we do."""
+        self.schedules[name]["scheduleState"]["status"] = status
+        self.schedules[name]["canReset"] = True
+        return {"__typename": "ScheduleStateResult", "scheduleState": {"status": status}}
+
+    def fall_due(self, job: str) -> None:
+        for row in self.schedules.values():
+            if row["pipelineName"] == job and row["scheduleState"]["status"] == "RUNNING":
+                self.start(job, tags={"dagster/schedule_name": row["name"]})
 
     def tick(self, seconds: float = 1.0) -> None:
         """Time goes on; what is queued runs to its end, what is being cancelled ends."""
@@ -120,6 +154,8 @@ class FakeDagster:
         found = FIELD.search(query)
         name = found[1] if found else "version"
         self.requests.append(name)
+        if self.stop_before == name:
+            raise httpx.ReadError("the line broke", request=request)
         status, data = self._resolve(name, variables, query)
         if self.lose_answer_of == name:
             self.lose_answer_of = ""
@@ -129,11 +165,11 @@ class FakeDagster:
         return httpx.Response(status, content=json.dumps({"data": told}).encode(), headers=headers)
 
     def _resolve(self, name: str, variables: Row, query: str) -> tuple[int, Any]:
-        if query.startswith("mutation") and self.read_only:
+        if query.startswith("mutation") and (self.read_only or name in self.refuse):
             return 200, {"__typename": "UnauthorizedError", "message": "User does not have permission"}
         match name:
             case "version":
-                names = ("launch_pipeline_execution", "launch_pipeline_reexecution", "terminate_pipeline_execution")
+                names = (*ACTS, "stop_running_schedule", "start_schedule", "report_runless_asset_events")
                 rights = [{"permission": one, "value": not self.read_only} for one in names]
                 return 200, {"version": "1.13.27", "instance": None, "permissions": rights}
             case "runQueueConfig":
@@ -143,8 +179,9 @@ class FakeDagster:
                     {"name": job, "description": None, "isAssetJob": False, "tags": self.tags.get(job, [])}
                     for job in self.jobs
                 ]
-                node = {"name": "__repository__", "location": {"name": LOCATION}, "jobs": jobs}
-                return 200, {"__typename": "RepositoryConnection", "nodes": [{**node, "schedules": [], "sensors": []}]}
+                node: Row = {"name": "__repository__", "location": {"name": LOCATION}, "jobs": jobs}
+                node |= {"schedules": deepcopy([*self.schedules.values()]), "sensors": []}
+                return 200, {"__typename": "RepositoryConnection", "nodes": [node]}
             case "workspaceOrError":
                 entries = [
                     {
@@ -156,6 +193,25 @@ class FakeDagster:
                 broken = {"__typename": "PythonError", "message": "ModuleNotFoundError: no module named dwh"}
                 entries += [{"name": one, "loadStatus": "LOADED", "locationOrLoadError": broken} for one in self.broken]
                 return 200, {"__typename": "Workspace", "locationEntries": entries}
+            case "assetsOrError":
+                below = [key for key in self.observed if list(key[: len(variables["p"])]) == variables["p"]]
+                rows = [{"key": {"path": [*key]}, **self._last_observed(key)} for key in sorted(below)]
+                return 200, {"__typename": "AssetConnection", "cursor": None, "nodes": rows}
+            case "assetOrError":
+                return 200, {"__typename": "Asset", **self._last_observed(tuple(variables["k"]["path"]))}
+            case "reportRunlessAssetEvents":
+                key = tuple(variables["p"]["assetKey"]["path"])
+                self.observed.setdefault(key, []).append(variables["p"]["description"])
+                return 200, {"__typename": "ReportRunlessAssetEventsSuccess", "assetKey": {"path": [*key]}}
+            case "stopRunningSchedule":
+                return 200, self.set_schedule(variables["i"].partition("::")[0], "STOPPED")
+            case "startSchedule":
+                return 200, self.set_schedule(variables["s"]["scheduleName"], "RUNNING")
+            case "resetSchedule":
+                row = self.schedules[variables["s"]["scheduleName"]]
+                self.set_schedule(row["name"], row["defaultStatus"])
+                row["canReset"] = False
+                return 200, {"__typename": "ScheduleStateResult", "scheduleState": {"status": row["defaultStatus"]}}
             case "assetNodes":
                 return 200, []
             case "runsOrError":
@@ -168,6 +224,9 @@ class FakeDagster:
             case "launchRunReexecution":
                 return self._reexecute(variables["p"])
         return 200, self._terminate(variables["r"])
+
+    def _last_observed(self, key: tuple[str, ...]) -> Row:
+        return {"assetObservations": [{"description": one} for one in self.observed.get(key, [])[-1:]]}
 
     def _filtered(self, variables: Row) -> list[Row]:
         where, rows = variables.get("f") or {}, self.runs[::-1]

@@ -22,6 +22,11 @@ WORKSPACE = "load_from:\n  - grpc_server: {{host: 127.0.0.1, port: {port}, locat
 LAUNCH = """mutation($p:ExecutionParams!){launchRun(executionParams:$p){__typename
 ... on LaunchRunSuccess{run{runId}} ... on PythonError{message}}}"""
 STATUS = "query($r:ID!){runOrError(runId:$r){... on Run{status}}}"
+RUNS = "query($j:String){runsOrError(filter:{pipelineName:$j}){... on Runs{results{runId}}}}"
+SCHEDULES = """{repositoriesOrError{... on RepositoryConnection{nodes{schedules{name canReset
+scheduleState{id status}}}}}}"""
+STOP = "mutation($i:String!){stopRunningSchedule(id:$i){__typename}}"
+START = "mutation($s:ScheduleSelector!){startSchedule(scheduleSelector:$s){__typename}}"
 Behaviour = Literal["succeed", "fail", "hang"]
 
 
@@ -90,6 +95,30 @@ class DagsterServer:
         if "run" not in found:
             raise LabError(f"Dagster did not launch {job}: {found}")
         return str(found["run"]["runId"])
+
+    def schedule(self, job: str) -> tuple[str, bool]:
+        """Whether the schedule of a job is RUNNING or STOPPED, and whether somebody said so by hand."""
+        row = self._schedule(job)
+        return str(row["scheduleState"]["status"]), bool(row["canReset"])
+
+    def stop_schedule(self, job: str) -> None:
+        """As a person does it."""
+        self.ask(STOP, {"i": self._schedule(job)["scheduleState"]["id"]})
+
+    def start_schedule(self, job: str) -> None:
+        """As a person does it."""
+        place = {"repositoryLocationName": "lab", "repositoryName": "__repository__"}
+        self.ask(START, {"s": {**place, "scheduleName": f"{job}_schedule"}})
+
+    def _schedule(self, job: str) -> dict[str, Any]:
+        (node,) = self.ask(SCHEDULES, {})["repositoriesOrError"]["nodes"]
+        found: dict[str, Any] = next(one for one in node["schedules"] if one["name"] == f"{job}_schedule")
+        return found
+
+    def runs(self, job: str) -> list[str]:
+        """Ids of its runs, newest first."""
+        found = self.ask(RUNS, {"j": job})["runsOrError"]["results"]
+        return [str(one["runId"]) for one in found]
 
     def status(self, run: str) -> str:
         return str(self.ask(STATUS, {"r": run})["runOrError"]["status"])

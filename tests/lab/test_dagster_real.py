@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import ClassVar
 
 import pytest
 
 from connectors.conformance import ConnectorConformance, new_key, ref
+from connectors.conformance_holds import hold_ask, release_ask
 from connectors.contract import AccessRefused, Ask, Connector, RunRecord, State, Verb
 from connectors.dagster.connector import CONNECTOR
 from connectors.secrets import SecretStore
 from tests.lab.dagster import DagsterServer
 from tests.lab.process import private_folder, remove_folder
 
-ORDERS, STOCK = "lab/load_orders", "lab/stock_count"
+ORDERS, STOCK, BELL, YEARLY = "lab/load_orders", "lab/stock_count", "lab/minute_bell", "lab/year_bell"
+
+CATALOGUE = """{assetsOrError(prefix:["headway","holds","lab","year_bell"]){... on AssetConnection{nodes{key{path}
+assetObservations(limit:1){description}}}}}"""
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +67,7 @@ class TestDagsterConformance(ConnectorConformance):
         self.dagster = dagster
         yield
         dagster.behave("stock_count", "succeed")
+        dagster.stop_schedule("minute_bell")
 
     def connector(self) -> Connector:
         return connect(self.dagster.url)
@@ -80,6 +86,26 @@ class TestDagsterConformance(ConnectorConformance):
             self.made["failure"] = self.dagster.run("load_orders", "fail")
             self.dagster.wait_for(self.made["failure"], "FAILURE")
         return ORDERS
+
+    def a_holdable_job(self) -> str:
+        self.dagster.start_schedule("minute_bell")
+        return BELL
+
+    def pause_by_hand(self, job_id: str) -> None:
+        self.dagster.stop_schedule(job_id.removeprefix("lab/"))
+
+    def resume_by_hand(self, job_id: str) -> None:
+        self.dagster.start_schedule(job_id.removeprefix("lab/"))
+
+    def let_it_fall_due(self, job_id: str) -> None:
+        """Until past a full minute; then for as long as the daemon takes, or a run is there."""
+        before = self.dagster.runs(job_id.removeprefix("lab/"))
+        until = (time.time() // 60 + 1) * 60 + 20
+        while time.time() < until and self.dagster.runs(job_id.removeprefix("lab/")) == before:
+            time.sleep(1)
+
+    def native_trace(self) -> object:
+        return self.dagster.schedule("minute_bell")
 
     def a_running_run(self) -> RunRecord:
         run = self.dagster.run("stock_count", "hang")
@@ -136,10 +162,30 @@ def test_a_read_only_webserver_shows_everything_and_refuses_an_act_itself(
     dagster.wait_for(run, "FAILURE")
     watching = connect(dagster.read_only_url)
     acts = [right for right in watching.probe(30).rights if right.needed_for == "act"]
-    assert [False] * 3 == [right.held for right in acts]
+    assert [False] * 6 == [right.held for right in acts]
     told = every(watching)[run]
     preview = watching.preview(Ask(Verb.RERUN, ref(told), told.state), 30)
     with pytest.raises(AccessRefused):
         watching.act(preview, new_key(), 30)
     watching.close()
     assert all(right.held for right in connector.probe(30).rights)
+
+
+def test_a_hold_survives_a_restart_of_dagster_and_is_found_and_let_go_without_a_store(
+    dagster: DagsterServer, connector: Connector
+) -> None:
+    assert ("RUNNING", False) == dagster.schedule("year_bell")
+    key = new_key()
+    connector.act(connector.preview(hold_ask(YEARLY), 30), key, 30)
+    dagster.stop()
+    dagster.start()
+    anew = connect(dagster.url)
+    (found,) = [one for one in anew.holds(30) if one.job == YEARLY]
+    assert (key, "alice", False) == (found.mark.id, found.mark.by, found.bare)
+    assert ("STOPPED", True) == dagster.schedule("year_bell")
+    (listed,) = dagster.ask(CATALOGUE, {})["assetsOrError"]["nodes"]
+    assert ["headway", "holds", "lab", "year_bell"] == listed["key"]["path"]
+    assert found.mark.text in listed["assetObservations"][0]["description"]
+    anew.act(anew.preview(release_ask(YEARLY, key), 30), new_key(), 30)
+    assert (("RUNNING", False), ()) == (dagster.schedule("year_bell"), anew.holds(30))
+    anew.close()

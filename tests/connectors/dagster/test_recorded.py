@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
@@ -38,6 +39,7 @@ from tests.fakes.unsent import CROWDS
 
 URL = "https://dagster.example.com"
 ORDERS, STOCK = "load_orders", "stock_count"
+NIGHTLY = "stock_count_nightly"
 DAGSTER = "lab/"
 
 
@@ -60,7 +62,6 @@ def told(connector: Connector, cursor: str = "") -> tuple[dict[str, RunRecord], 
 class TestDagsterOnTheFake(ConnectorConformance):
     kind = CONNECTOR
     elsewhere: ClassVar[Mapping[str, str]] = {"crowded": CROWDS}
-    limits: ClassVar[Mapping[str, str]] = {"schedule": "its jobs have none: test_parse reads what a real one tells"}
     against = "recorded: replies of Dagster 1.13.27, behind a fake with a state"
 
     @pytest.fixture(autouse=True)
@@ -70,6 +71,7 @@ class TestDagsterOnTheFake(ConnectorConformance):
         for job in (ORDERS, STOCK):
             self.fake.start(job)
         self.fake.tick(30)
+        self.fake.schedule(STOCK, NIGHTLY)
 
     def connector(self) -> Connector:
         return opened(self.fake)
@@ -124,7 +126,17 @@ class TestDagsterOnTheFake(ConnectorConformance):
         return found
 
     def native_trace(self) -> object:
-        return [dict(row) for row in self.fake.runs]
+        return [dict(row) for row in self.fake.runs], deepcopy(self.fake.schedules)
+
+    def pause_by_hand(self, job_id: str) -> None:
+        self.fake.set_schedule(NIGHTLY, "STOPPED")
+
+    def resume_by_hand(self, job_id: str) -> None:
+        self.fake.set_schedule(NIGHTLY, "RUNNING")
+
+    def let_it_fall_due(self, job_id: str) -> None:
+        self.fake.fall_due(STOCK)
+        self.fake.tick()
 
     def advance(self) -> None:
         self.fake.tick()
@@ -240,7 +252,7 @@ def test_a_read_only_webserver_is_named_by_the_probe_and_refuses_itself() -> Non
     fake.read_only = True
     connector = opened(fake)
     acts = [right for right in connector.probe(5).rights if right.needed_for == "act"]
-    assert [False] * 3 == [right.held for right in acts]
+    assert [False] * 6 == [right.held for right in acts]
     assert "without --read-only" in acts[0].mend
     first = told(connector)[0][run]
     preview = connector.preview(Ask(Verb.RERUN, ref(first), first.state), 5)

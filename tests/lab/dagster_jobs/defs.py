@@ -6,7 +6,16 @@ import os
 import time
 from pathlib import Path
 
-from dagster import Definitions, ScheduleDefinition, asset, define_asset_job, in_process_executor, job, op
+from dagster import (
+    DefaultScheduleStatus,
+    Definitions,
+    ScheduleDefinition,
+    asset,
+    define_asset_job,
+    in_process_executor,
+    job,
+    op,
+)
 
 CONTROL = Path(os.environ["LAB_DAGSTER_CONTROL"])
 
@@ -52,6 +61,21 @@ def stock_count():
     count()
 
 
+@op
+def strike():
+    return 1
+
+
+@job(executor_def=in_process_executor)
+def minute_bell():
+    strike()
+
+
+@job(executor_def=in_process_executor)
+def year_bell():
+    strike()
+
+
 @asset
 def orders():
     return 1
@@ -64,6 +88,17 @@ def report():
 
 defs = Definitions(
     assets=[orders, report],
-    jobs=[load_orders, stock_count, define_asset_job("orders_job", "orders"), define_asset_job("report_job", "report")],
-    schedules=[ScheduleDefinition(job=stock_count, cron_schedule="0 6 * * *", execution_timezone="Europe/Berlin")],
+    jobs=[
+        load_orders,
+        stock_count,
+        minute_bell,
+        year_bell,
+        define_asset_job("orders_job", "orders"),
+        define_asset_job("report_job", "report"),
+    ],
+    schedules=[
+        ScheduleDefinition(job=stock_count, cron_schedule="0 6 * * *", execution_timezone="Europe/Berlin"),
+        ScheduleDefinition(job=minute_bell, cron_schedule="* * * * *"),
+        ScheduleDefinition(job=year_bell, cron_schedule="0 5 1 1 *", default_status=DefaultScheduleStatus.RUNNING),
+    ],
 )
