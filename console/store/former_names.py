@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from console.clean import clean_line
 from console.model.ids import job_name
 from console.store.keys import pack, unpack
-from console.store.wire import Wire, single
+
+if TYPE_CHECKING:  # it brings sqlalchemy, and a console that only reads does without
+    from console.store.wire import Wire
 
 META = "former_names"
 IN_CONFIG = "renamed"
@@ -20,8 +23,7 @@ KEPT = 5
 
 def former_names(lines: Wire) -> dict[str, int]:
     """Raw name -> the job that had it, the latest where several had; also of names that another job has by now."""
-    row = single(lines.rows("SELECT value FROM meta WHERE name = ?", (META,)))
-    return names_of(row[0] if row else None)
+    return names_of(_text(lines))
 
 
 def names_of(text: str | None) -> dict[str, int]:
@@ -31,7 +33,7 @@ def names_of(text: str | None) -> dict[str, int]:
 
 def remember(lines: Wire, system: str, names: Sequence[tuple[int, str]]) -> None:
     """`names`: of jobs of that system, each with the raw name that it has no longer."""
-    kept = [*_kept(lines), *((system, pack(name), job_id) for job_id, name in names)]
+    kept = [*_read(_text(lines)), *((system, pack(name), job_id) for job_id, name in names)]
     later: Counter[int] = Counter()
     fresh: list[tuple[str, str, int]] = []
     for one in reversed(kept):
@@ -58,9 +60,9 @@ def text_of(found: Mapping[str, str]) -> str:
     return json.dumps([[pack(old), pack(new)] for old, new in found.items()])
 
 
-def _kept(lines: Wire) -> list[tuple[str, str, int]]:
-    row = single(lines.rows("SELECT value FROM meta WHERE name = ?", (META,)))
-    return _read(row[0] if row else None)
+def _text(lines: Wire) -> str | None:
+    """What `META` has."""
+    return next((text for (text,) in lines.rows("SELECT value FROM meta WHERE name = ?", (META,))), None)
 
 
 def _read(text: str | None) -> list[tuple[str, str, int]]:
