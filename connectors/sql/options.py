@@ -13,6 +13,7 @@ from connectors.transport.postgres import PostgresOptions
 PLACE = re.compile(r"\{([a-z_]+)\}")
 COLUMN = re.compile(r"[^.\[\]{}%]+")
 _QUERY = re.compile(r"\s*(select|with|table|values)\b", re.IGNORECASE)
+_CUT = re.compile(r"\b(limit\s+\S+|fetch\s+(first|next)\b[^)]*)(\s+offset\s+\S+)?[\s;]*$", re.IGNORECASE)
 _ACTING = re.compile(r"\s*(select|with|call|insert|update|delete)\b", re.IGNORECASE)
 
 
@@ -133,6 +134,11 @@ class SqlOptions(PostgresOptions):
                 )
         if (self.verbs.rerun or self.verbs.start) and not COLUMN.fullmatch(self.runs.key):
             raise ValueError(f"runs.key = {self.runs.key!r} is no column: give it a name in the query, with AS")
+        if (self.verbs.rerun or self.verbs.start) and (cut := _CUT.search(self.runs.query)):
+            raise ValueError(
+                f"runs.query ends with {cut[1]}: a run that we asked for may stand behind it, and would be called "
+                "absent. Leave it out: 1,000 rows are taken at a time"
+            )
         if self.verbs.cancel is not None and "open" not in self.runs.places:
             raise ValueError(
                 "verbs.cancel: its end could not be looked up. Add to runs.query: "

@@ -225,6 +225,15 @@ def test_a_statement_that_hangs_ends_at_the_deadline_and_leaves_nothing(
     assert 0 == batch.asked()
 
 
+def test_a_server_that_goes_down_meanwhile_leaves_it_unknown(batch: Batch, opened: Callable[..., Connector]) -> None:
+    connector = opened(**verb("SELECT batch.retry({run}, {key}), pg_terminate_backend(pg_backend_pid())"))
+    preview, key = connector.preview(FAILED, 10), new_key()
+    with pytest.raises(OutcomeUnknown, match="the answer was lost"):
+        connector.act(preview, key, 10)
+    assert isinstance(connector.look_up(preview, key, 10), Absent)
+    assert 0 == batch.asked()
+
+
 def test_nothing_is_called_absent_while_its_session_lives(batch: Batch, opened: Callable[..., Connector]) -> None:
     connector, key = opened(), new_key()
     preview = connector.preview(FAILED, 10)

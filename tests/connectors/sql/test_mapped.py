@@ -348,6 +348,13 @@ def test_a_system_can_what_its_config_names_a_statement_for() -> None:
             "runs.key = 'detail.key' is no column",
         ),
         (
+            {
+                "verbs": {"start": {"query": "SELECT s({key})"}},
+                "runs": {**settings()["runs"], "key": "k", "query": settings()["runs"]["query"] + " LIMIT 500"},
+            },
+            "runs.query ends with LIMIT 500: a run that we asked for may stand behind it",
+        ),
+        (
             {"verbs": {"cancel": {"query": "SELECT s({run})"}}, "runs": {**settings()["runs"], **TIMES}},
             "verbs.cancel: its end could not be looked up. Add to runs.query: OR runid::text = ANY({open})",
         ),
