@@ -52,8 +52,8 @@ def preview(client: SqlClient, ask: Ask, timeout_seconds: float) -> Preview:
     refused = _refused(ask, call, values) or _not_allowed(client, call, deadline)
     unproved = "" if refused or ask.verb is Verb.CANCEL else client.under(KEY, deadline.left).why
     return Preview(
-        verb=statement,
-        words=f"{name} {ref.job} by {statement}{f', {given}' if given else ''}",
+        verb=f"verbs.{name}",
+        words=f"{name} {ref.job} by {statement}",
         scope=f"run {ref.attempt_key} of {ref.job}" if ref.attempt_key else f"job {ref.job}",
         overlap="a run of it is running" if ask.verb in STARTING and ask.state is State.RUNNING else None,
         native_calls=(statement, *([f"-- {given}"] if given else [])),

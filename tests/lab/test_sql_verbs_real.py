@@ -164,6 +164,7 @@ def verb(query: str) -> dict[str, Any]:
 def test_the_preview_shows_the_statement_and_its_values(opened: Callable[..., Connector]) -> None:
     preview = opened().preview(FAILED, 10)
     assert ("SELECT batch.retry({run}, {key})", "-- run = '2', key = '<key>'") == preview.native_calls
+    assert ("verbs.rerun", "rerun mart by SELECT batch.retry({run}, {key})") == (preview.verb, preview.words)
     assert (None, ()) == (preview.refused, preview.notes)
 
 
