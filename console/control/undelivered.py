@@ -178,8 +178,9 @@ def _was_watched(picture: Picture, day: Forecast) -> bool:
 
 
 def _is_own(case: Case) -> bool:
-    """True for an incident of nothing but lost service days, of which no job has turned red."""
-    return case.incident is not None and case.incident.rule == UNDELIVERED and not case.group.red
+    """True for an incident of nothing but lost service days, of which no job has turned red nor a rule found one."""
+    is_told = case.incident is not None and case.incident.rule == UNDELIVERED
+    return is_told and not case.group.red and case.group.finding is None
 
 
 def _unexplained(picture: Picture, others: Sequence[Case], lost: Sequence[Forecast]) -> Iterator[Day]:
