@@ -186,12 +186,12 @@ def test_once_everything_was_rerun_in_order_and_is_green_no_incident_is_left(see
     assert clock < at("05:14")
     ledger.look("05:14")
     ledger.look("05:30")  # what made a service late goes on until then, where nobody starts what is left of it
-    for each in ledger.decisions.incidents:
-        late = [one.service for one in each.services if one.timeliness is Timeliness.BREACHED]
-        if each.rule == "undelivered" or each.closed:
+    for incident in ledger.decisions.incidents:
+        late = [one.service for one in incident.services if one.timeliness is Timeliness.BREACHED]
+        if incident.rule == "undelivered" or incident.closed:
             continue  # what nobody starts is not red
-        assert late, each.title
-        assert each.reason.startswith("green again, with everything that it had hurt; "), each.reason
+        assert late, incident.title
+        assert incident.reason.startswith("green again, with everything that it had hurt; "), incident.reason
 
 
 def test_a_night_of_a_hundred_failures_below_one_cause_is_one_incident() -> None:
