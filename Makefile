@@ -6,6 +6,9 @@ SHELL := /bin/bash
 
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
+# Groups of tests on several workers (tests/runner.py); more or fewer: make check WORKERS=6
+WORKERS := auto
+SUITE := env -u PYTHONDONTWRITEBYTECODE $(PYTEST) -q -n $(WORKERS) --durations=10
 PACKAGES := console connectors tests
 
 help: ## this list
@@ -22,11 +25,12 @@ setup-dev: ## make .venv with what the tests need as well
 
 test: setup-dev ## everything: lint, types, unit, screens, and the real estate
 	@nice -n 5 $(MAKE) --no-print-directory lint & lint=$$!; status=0; \
-	  { $(MAKE) --no-print-directory packages lab-venvs && tools/test.sh; } || status=$$?; \
+	  { $(MAKE) --no-print-directory packages lab-venvs && \
+	  HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-deep} $(SUITE); } || status=$$?; \
 	  wait $$lint || { echo 'lint found what stands above'; exit 1; }; exit $$status
 
 check: setup-dev ## the fast part: no root, no network, no lab, and once what make test does deeply
-	@$(MAKE) --no-print-directory lint & lint=$$!; status=0; tools/test.sh fast || status=$$?; \
+	@$(MAKE) --no-print-directory lint & lint=$$!; status=0; $(SUITE) -m "not lab and not deep" || status=$$?; \
 	  wait $$lint || { echo 'lint found what stands above'; exit 1; }; exit $$status
 
 lint: setup-dev ## ruff and mypy
@@ -44,7 +48,7 @@ lab: setup-dev packages lab-venvs ## start the same estate and open the console 
 	@$(BIN)/python -m tests.lab
 
 lab-test: setup-dev packages lab-venvs ## only the tests on the real estate
-	@tools/test.sh lab
+	@$(SUITE) -m lab
 
 bench: setup-dev ## the figures, quickly; one at a time: python -m tests.bench.NAME
 	@for file in tests/bench/[a-z]*.py; do $(BIN)/python -m tests.bench.$$(basename "$$file" .py) --quick; done
@@ -59,8 +63,12 @@ picture: setup-dev ## draw docs/picture.svg anew: the console on the demo night
 snapshots: setup-dev ## accept the screens as they are now; look at the difference before the commit
 	@$(PYTEST) -q tests/tui --snapshot-update
 
+golden: setup-dev ## write the golden files of help, output, alerts and schema; read the difference before the commit
+	@$(BIN)/python -m tests.golden --update
+	@$(BIN)/python -m tests.golden.prose --lower
+
 lock: setup-dev ## take newer versions into constraints.txt
 	@$(BIN)/uv pip compile --quiet --upgrade --extra dev --generate-hashes --universal --python-version 3.11 \
 	  --no-emit-index-url --no-emit-find-links --no-header --no-annotate --no-emit-package headway pyproject.toml -o constraints.txt
 
-.PHONY: help run setup setup-dev test check lint packages lab-venvs lab lab-test bench fmt picture snapshots lock
+.PHONY: help run setup setup-dev test check lint packages lab-venvs lab lab-test bench fmt picture snapshots golden lock

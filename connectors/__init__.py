@@ -1,1 +1,1 @@
-"""The part that speaks to schedulers. It knows nothing of `console`, so a connector can live in any other package."""
+"""Connectors to schedulers. Nothing here imports `console`, so a connector may live in any other package."""

@@ -1,4 +1,4 @@
-"""Headway's own rooms: what it remembers, decides, does and shows.
+"""Headway: the store, the engine, its decisions, the console and the commands.
 
-`docs/architecture.md` says which room may import which; `tests/test_architecture.py` holds it.
+`docs/architecture.md` says which package may import which; `tests/test_architecture.py` checks it.
 """

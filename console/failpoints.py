@@ -1,7 +1,9 @@
-"""Named places where a test may kill, raise, stop or slow the engine. Nothing happens unless the environment arms one.
+"""Named failpoints where a test may kill, stop, slow or fail the engine. Nothing happens unless the environment arms
+one.
 
-`HEADWAY_FAILPOINT=send.after_wire:kill` (or `raise`, `stop`, `sleep=5`, `full=5`: for so many seconds this process can
-write to no file, as on a full disk; `:n` after it means the n-th passage).
+`HEADWAY_FAILPOINT=send.after_wire:kill`, or `raise`, `stop`, `sleep=5`, `full=5` (for that many seconds this process
+cannot write to any file, as on a full disk); `:n` after it arms the n-th passage. Standard library only: store and
+engine both import it.
 """
 
 from __future__ import annotations
@@ -93,7 +95,7 @@ def _do(name: str, act: str) -> None:
 
 
 def _fill(seconds: float) -> None:
-    """No file of this process grows for a while; Python ignores the signal that tells of it (SIGXFSZ)."""
+    """No file of this process can grow for a while; Python ignores the signal (SIGXFSZ)."""
     import resource  # noqa: PLC0415 - only where a test fills the disk
 
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

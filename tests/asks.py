@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from connectors.words import Verb
-from console.engine.wishes import Wish, overlap_shown
+from connectors.sdk.states import Verb
+from console.engine.api.action_request import ActionRequest, overlap_choice
 
 
-def rerun_of(run_id: int, preview: Mapping[str, Any] | None = None, why: str = "") -> Wish:
+def rerun_of(run_id: int, preview: Mapping[str, Any] | None = None, why: str = "") -> ActionRequest:
     """The rerun that `preview` showed, with the overlap that it showed and no other."""
     shown = preview or {}
-    return Wish(Verb.RERUN, run_id, preview=shown, why=why, overlap=overlap_shown(shown))
+    return ActionRequest(Verb.RERUN, run_id, preview=shown, why=why, overlap=overlap_choice(shown))

@@ -1,4 +1,4 @@
-"""What holds for every test: nothing of the person's own machine is read or written, and the real parts come last."""
+"""What holds for every test: nothing of the person's own machine is read or written, and who shares a worker."""
 
 from __future__ import annotations
 
@@ -10,18 +10,43 @@ from pathlib import Path
 import pytest
 
 from tests import present, properties
+from tests.runner import (
+    LAB,
+    arrange,
+    pytest_runtest_logreport,
+    pytest_xdist_auto_num_workers,
+    pytest_xdist_make_scheduler,
+)
 
-LAB = Path(__file__).parent / "lab"
+__all__ = ["pytest_runtest_logreport", "pytest_xdist_auto_num_workers", "pytest_xdist_make_scheduler"]
 
 properties.choose()
+# Before any test module imports them: the conformance tests explain their assertions like tests that lie here.
+pytest.register_assert_rewrite(
+    "connectors.sdk.conformance",
+    "connectors.sdk.conformance.actions",
+    "connectors.sdk.conformance.faults",
+    "connectors.sdk.conformance.world",
+)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks what lies in tests/lab and moves it to the end, so that a cheap test fails before the estate starts."""
+def pytest_pycollect_makeitem(
+    collector: pytest.Module | pytest.Class, name: str, obj: object
+) -> list[pytest.Item] | None:
+    """Generates no conformance test that a kind, or its world, declares it cannot play."""
+    from tests.playable import is_playable  # after the registration above
+
+    is_generated = not isinstance(collector, pytest.Class) or is_playable(collector.obj, name, obj)
+    return None if is_generated else []
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Marks what lies in tests/lab, and gives each test its group and its place."""
     for item in items:
         if LAB in item.path.parents:
             item.add_marker(pytest.mark.lab)
-    items.sort(key=lambda item: item.get_closest_marker("lab") is not None)
+    arrange(config, items)
 
 
 def pytest_collection_finish() -> None:
@@ -39,6 +64,15 @@ def one_present() -> Iterator[None]:
     present.end()
 
 
+@pytest.fixture(autouse=True)
+def own_umask() -> Iterator[None]:
+    """Restores the umask: `headway engine` in a test sets 077, and sshd of a later lab host cannot read its keys."""
+    umask = os.umask(0o022)
+    os.umask(umask)
+    yield
+    os.umask(umask)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def private_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder of this test session in the place of the person's home, config and store.
@@ -49,6 +83,8 @@ def private_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache"))
         patch.setenv("HOME", str(home))
+        for name in ("COLUMNS", "LINES"):  # xdist sets them for its workers
+            patch.delenv(name, raising=False)
         for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"):
             patch.delenv(name, raising=False)
         for name in [name for name in os.environ if name.startswith(("HEADWAY_", "AWS_", "PG"))]:

@@ -5,21 +5,22 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from connectors.contract import Evidence, Proof, RunRecord, Schedule, State, instant_key
-from console.control.periods import business_date
-from console.model.declared import NOTHING, Declared
-from console.model.values import (
+from connectors.sdk.records import RunRecord, Schedule, instant_key
+from connectors.sdk.states import ProofLevel, RunEvidence, RunState
+from console.domain.dependency import DependencyOrigin, Requirement
+from console.domain.estate import (
     DependencyFacts,
     Estate,
+    EvaluationSettings,
     IncidentFacts,
     JobFacts,
     RunFacts,
     ServiceFacts,
-    Settings,
     TargetFacts,
 )
-from console.model.wants import Wants
-from console.model.words import Origin, Safety
+from console.domain.job import Safety
+from console.domain.settings import NOTHING_DECLARED, Declared
+from console.timing.business_dates import business_date_of
 
 NIGHT = date(2026, 11, 19)
 """The business date of the tests' night: from noon of the 19th to noon of the 20th."""
@@ -69,7 +70,7 @@ def job(number: int, name: str, schedule: Schedule | str = "", **changes: Any) -
         "cutoff": time(12),
         "paused_since": None,
         "gone_since": None,
-        "proof": Proof.FULL,
+        "proof": ProofLevel.FULL,
         "expected": None,
         "grace": timedelta(minutes=5),
         "owner": "",
@@ -80,16 +81,18 @@ def job(number: int, name: str, schedule: Schedule | str = "", **changes: Any) -
     return JobFacts(id=number, system=system, native_id=native_id, schedule=schedule, **(facts | changes))
 
 
-def run(number: int, of: JobFacts, due: datetime | str, state: State = State.SUCCEEDED, **changes: Any) -> RunFacts:
+def run(
+    number: int, of: JobFacts, due: datetime | str, state: RunState = RunState.SUCCEEDED, **changes: Any
+) -> RunFacts:
     """A run of the job for the instant `due`. A state that has started starts there and, ended, ends 10 min later."""
     due = at(due) if isinstance(due, str) else due
-    started = None if state in (State.PLANNED, State.HELD, State.MISSED) else changes.get("started_at", due)
+    started = None if state in (RunState.PLANNED, RunState.HELD, RunState.MISSED) else changes.get("started_at", due)
     ended = started + minutes(10) if started is not None and not state.is_open else None
     facts: dict[str, Any] = {
         "period_key": instant_key(due),
         "period_at": due,
-        "bd": business_date(due, None, of.zone, of.cutoff),
-        "evidence": Evidence.NATIVE if started else Evidence.INFERRED,
+        "business_date": business_date_of(due, None, of.zone, of.cutoff),
+        "evidence": RunEvidence.NATIVE if started else RunEvidence.INFERRED,
         "attempt": 1 if started else 0,
         "first_started_at": started,
         "started_at": started,
@@ -101,22 +104,24 @@ def run(number: int, of: JobFacts, due: datetime | str, state: State = State.SUC
 
 def record(native_id: str, started: datetime, key: str = "", **changes: Any) -> RunRecord:
     """A start as a log shows it: without a period."""
-    facts: dict[str, Any] = {"state": State.RUNNING, "native_state": "CMD", "started_at": started}
+    facts: dict[str, Any] = {"state": RunState.RUNNING, "native_state": "CMD", "started_at": started}
     return RunRecord(job=native_id, attempt_key=key or instant_key(started), **(facts | changes))
 
 
 def gate(need: int, downstream: JobFacts, *upstreams: JobFacts, **wants: Any) -> list[DependencyFacts]:
     """One gate of several upstreams, of which so many must hold."""
-    told = Wants(gate="1", need=need, **wants)
-    return [DependencyFacts(each.id, downstream.id, Origin.DECLARED, wants=told) for each in upstreams]
+    told = Requirement(gate="1", need=need, **wants)
+    return [DependencyFacts(each.id, downstream.id, DependencyOrigin.DECLARED, wants=told) for each in upstreams]
 
 
 def wanting(upstream: JobFacts, downstream: JobFacts, **wants: Any) -> list[DependencyFacts]:
     """One dependency that wants something else than plain success."""
-    return [DependencyFacts(upstream.id, downstream.id, Origin.DECLARED, wants=Wants(**wants))]
+    return [DependencyFacts(upstream.id, downstream.id, DependencyOrigin.DECLARED, wants=Requirement(**wants))]
 
 
-def feeds(upstream: JobFacts, *downstreams: JobFacts, origin: Origin = Origin.DECLARED) -> list[DependencyFacts]:
+def feeds(
+    upstream: JobFacts, *downstreams: JobFacts, origin: DependencyOrigin = DependencyOrigin.DECLARED
+) -> list[DependencyFacts]:
     """One dependency from the upstream to each downstream."""
     return [DependencyFacts(upstream.id, each.id, origin) for each in downstreams]
 
@@ -145,8 +150,8 @@ def estate(
     targets: list[TargetFacts] | None = None,
     durations: dict[int, tuple[float, ...]] | None = None,
     incidents: tuple[IncidentFacts, ...] = (),
-    settings: Settings | None = None,
-    declared: Declared = NOTHING,
+    settings: EvaluationSettings | None = None,
+    declared: Declared = NOTHING_DECLARED,
 ) -> Estate:
     """The whole; without `targets`, one that answers for every target the jobs name."""
     if targets is None:
@@ -162,5 +167,5 @@ def estate(
         targets={each.id: each for each in targets},
         incidents=incidents,
         declared=declared,
-        settings=settings or Settings(default_route=("oncall",)),
+        settings=settings or EvaluationSettings(default_route=("oncall",)),
     )

@@ -1,7 +1,6 @@
-"""The arrows between the rooms, and what may be loaded before the console's first paint.
+"""The structure of the code: which package may import which, no import cycle, and what is loaded before first paint.
 
-The rooms and their reasons are told in `docs/architecture.md`. A new top-level module fails the first test here until
-somebody decides what it may import.
+The table of allowed imports stands in `docs/architecture.md` as well; `tests/test_docs.py` compares the two.
 """
 
 from __future__ import annotations
@@ -11,8 +10,10 @@ import json
 import re
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import grimp
@@ -20,139 +21,95 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-CONTRACT = "connectors.contract"
+VOCABULARY = ("connectors.sdk.records", "connectors.sdk.states", "console.domain", "console.text", "console.timing")
+"""What every package above `console.timing` may import. The document calls it "base"."""
 
-WORDS = "connectors.words"
-"""The contract's words without its records: what screens need before their first paint."""
+BELOW_DECISIONS = (*VOCABULARY, "console.control.snapshot", "console.forecast")
+"""What a decision may read besides other decisions. The document calls it "estate"."""
 
-HELPERS = ("console.charset", "console.clean", "console.clock", "console.durations", "console.failpoints", WORDS)
-"""Small ones below every room: outside text, the one clock, "14m", crash points. They import nothing of ours."""
-
-ARROWS: dict[str, tuple[str, ...]] = {
-    "console.charset": (),
-    "console.clean": (),
-    "console.clock": (),
-    "console.durations": (),
+ALLOWED_IMPORTS: dict[str, tuple[str, ...]] = {
+    "connectors.sdk": (),
+    "connectors": ("connectors.sdk",),
     "console.failpoints": (),
-    "console.paths": (CONTRACT, "connectors.secrets"),
-    "console.personal": ("console.model", "console.paths", "console.tui.keys", "console.tui.where"),
-    "console.model": (CONTRACT, *HELPERS),
-    "console.control": ("console.model", "console.durations", "console.clean", CONTRACT, WORDS),
-    "console.store": ("console.model", CONTRACT, *HELPERS),
-    "console.config": (
-        "console.model",
-        CONTRACT,
-        "console.paths",
-        "console.personal",
-        "connectors.registry",
-        "connectors.secrets",
-        "connectors.checks.questions",
-        "connectors.transport.http",
-        *HELPERS,
+    "console.text": (),
+    "console.timing.durations": (),
+    "console.domain": ("connectors.sdk.records", "connectors.sdk.states", "console.timing.durations"),
+    "console.timing": ("connectors.sdk.records", "console.domain", "console.text", "console.timing.durations"),
+    "console.control.snapshot": VOCABULARY,
+    "console.forecast": (*VOCABULARY, "console.control.snapshot"),
+    "console.control.access": BELOW_DECISIONS,
+    "console.control.expectations": (*BELOW_DECISIONS, "connectors.checks.queries"),
+    "console.control.detection": BELOW_DECISIONS,
+    "console.control.services": BELOW_DECISIONS,
+    "console.control.holds": BELOW_DECISIONS,
+    "console.control.incidents": (*BELOW_DECISIONS, "console.control.detection", "console.control.services"),
+    "console.control.recovery": (
+        *BELOW_DECISIONS, "console.control.expectations", "console.control.holds", "console.control.incidents",
+        "console.control.services",
     ),
+    "console.control.alerts": (*BELOW_DECISIONS, "console.control.incidents"),
+    "console.control.explain": (
+        *BELOW_DECISIONS, "console.control.expectations", "console.control.holds", "console.control.services",
+    ),
+    "console.control.evaluate": (
+        *BELOW_DECISIONS, "console.control.alerts", "console.control.detection", "console.control.expectations",
+        "console.control.holds", "console.control.incidents", "console.control.services",
+    ),
+    "console.store": (*VOCABULARY, "connectors.sdk.contract", "console.failpoints"),
+    "console.config": (*VOCABULARY, "connectors.sdk", "connectors.checks.queries"),
     "console.engine": (
-        "console.model",
-        "console.control",
+        *VOCABULARY, "connectors", "console.config", "console.control", "console.failpoints", "console.forecast",
         "console.store",
-        "console.config",
-        "console.paths",
-        "connectors",
-        *HELPERS,
     ),
+    "console.onboarding": (*VOCABULARY, "connectors.sdk"),
+    "console.demo": (*VOCABULARY, "connectors.replay", "console.store"),
+    "console.web": ("console.text",),
     "console.tui": (
-        "console.model",
-        "console.config",
-        "console.paths",
-        "console.personal",
-        "console.store.errors",
-        "console.store.reads",
-        "console.engine.origin",
-        "console.engine.requests",
-        "console.engine.wishes",
-        "console.engine.plan_requests",
-        "console.control.gate",
-        "console.control.layering",
-        "console.control.channels",
-        "console.control.lineage",
-        "console.control.reach",
-        "console.control.timeline",
-        "console.control.pages",
-        "console.control.report",
-        CONTRACT,
-        *HELPERS,
+        *VOCABULARY, "console.config", "console.control.explain", "console.control.holds", "console.engine.api",
+        "console.store.audit", "console.store.errors", "console.store.queries",
     ),
     "console.cli": (
-        "console.model",
-        "console.config",
-        "console.paths",
-        "console.personal",
-        "console.store.errors",
-        "console.store.reads",
-        "console.engine.origin",
-        "console.engine.requests",
-        "console.engine.wishes",
-        "console.engine.plan_requests",
-        "console.engine.emergency",
-        "console.engine.explain",
-        "console.engine.what_if",
-        "console.store.backup",
-        "console.onboarding",
-        "console.control.gate",
-        "console.control.lineage",
-        "console.control.reach",
-        "console.control.timeline",
-        "console.control.lateness",
-        "console.control.risk",
-        "console.control.scoring",
-        "console.control.calendars",
-        "console.control.zones",
-        "console.control.cadence",
-        "console.control.maintenance",
-        "console.control.pages",
-        "console.control.report",
-        "console.control.stamps",
-        CONTRACT,
-        "connectors.catalog",
-        "connectors.registry",
-        "connectors.secrets",
-        "connectors.scaffold",
-        "connectors.trying",
-        "connectors.cron.wrapper",
-        "connectors.cron.gate",
-        "console.tui.start",
-        "console.web",
-        *HELPERS,
+        *VOCABULARY, "connectors.cron.client", "connectors.sdk", "console.config", "console.control.explain",
+        "console.control.holds", "console.control.services", "console.engine.api", "console.forecast",
+        "console.onboarding", "console.store.db.backup", "console.store.db.lease", "console.store.db.read_connection",
+        "console.store.errors", "console.store.queries", "console.tui", "console.web",
     ),
-    "console.web": HELPERS,
-    "console.demo": (
-        "console.model",
-        "console.control",
+    "console.cli.configure": (
+        *VOCABULARY, "connectors.sdk", "console.cli", "console.config", "console.engine",
         "console.store",
-        "console.config",
-        "console.engine.requests",
-        "console.engine.wishes",
-        "connectors",
-        *HELPERS,
     ),
-    "console.onboarding": ("console.model", "connectors", *HELPERS),
-    "console.__main__": ("console.cli", "console.tui", "console.paths"),
+    "console.cli.demo": (*VOCABULARY, "console.cli", "console.config", "console.demo", "console.store", "console.tui"),
+    "console.cli.engine": (
+        *VOCABULARY, "connectors.sdk", "console.cli", "console.config", "console.engine",
+        "console.store",
+    ),
+    "console.__main__": ("console.cli",),
+}  # fmt: skip
+"""Package -> what it may import besides itself. A module belongs to the longest name that it begins with, and each
+package imports only packages listed above it. Kinds of connectors do not import each other."""
+
+NAMESPACES = {"console", "console.control"}
+"""Packages that only hold others; they import nothing."""
+
+SMALL_MODULE_LINES = 80
+
+SMALL_MODULES = {
+    "connectors.checks.file": "one module per data source of checks",
+    "connectors.checks.http": "one module per data source of checks",
+    "console.engine.api.systems": "one module of requests per context",
+    "console.engine.holds": "the engine's part of the context holds",
+    "console.engine.notify.templates": "loads jinja2, only where a route has a template",
+    "console.store.queries.checks": "one reader per context",
+    "console.store.queries.job_cards": "loaded when a job is opened",
+    "console.store.queries.names": "one reader per context",
+    "console.store.queries.plans": "one reader per context",
+    "console.store.queries.reader": "the queries of all contexts, loaded with the first store",
+    "console.store.request_queue": "the engine's side of the table of requests",
+    "console.store.snapshot.peer_durations": "a part of the estate snapshot with a refresh interval of its own",
+    "console.tui.terminal.browser_driver": "a driver of Textual, loaded by `headway console serve` only",
 }
-"""Room -> what it may import of ours besides itself. Every top-level module of `console` has a row."""
-
-WIRED_COMMANDS = ("console.cli.engine", "console.cli.check", "console.cli.demo")
-"""Commands that start an engine or probe systems themselves; they may reach the one place that wires everything."""
-
-WIRING = (
-    "console.engine.wiring",
-    "console.engine.looking",
-    "console.engine.runner",
-    "console.engine.config_file",
-    "console.engine.logs",
-    "console.store.open",
-    "console.store.errors",
-    "console.tui",
-    "console.demo",
-)
+"""Modules shorter than that with one importer -> why they stand alone. Those of a kind of connector have the same names
+in every kind, so they need no reason."""
 
 CONTROL_LIBRARIES = {"rustworkx", "cronsim", "holidays", "numpy"}
 
@@ -167,20 +124,23 @@ CLOCKS_AND_FILES = {
     "time.perf_counter", "open", "input", "print", "uuid.uuid4", "uuid4",
 }  # fmt: skip
 
-PURE_HELPERS = (
+PURE_CONNECTOR_HELPERS = (
     "connectors.aws",
-    "connectors.aws.instants",
-    "connectors.aws.schedules",
-    "connectors.aws.values",
-    "connectors.characters",
-    "connectors.fields",
-    "connectors.gone",
-    "connectors.transport.answer",
-    "connectors.transport.journal",
-    "connectors.whole_log",
+    "connectors.sdk.aws.schedules",
+    "connectors.sdk.aws.values",
+    "connectors.sdk.contract",
+    "connectors.sdk.errors",
+    "connectors.sdk.field_mapping",
+    "connectors.sdk.fields",
+    "connectors.sdk.log_chunks",
+    "connectors.sdk.marked_pause",
+    "connectors.sdk.records",
+    "connectors.sdk.states",
+    "connectors.sdk.transport.script_output",
+    "connectors.sdk.vanished_runs",
 )
 
-PURE_PARSER_LIBRARIES = {"pydantic", "cronsim"}
+PURE_PARSER_LIBRARIES = {"pydantic", "cronsim", "yaml"}
 
 HEAVY = {
     "alembic", "apprise", "boto3", "botocore", "cronsim", "holidays", "httpx", "networkx", "numpy", "paramiko",
@@ -190,171 +150,255 @@ HEAVY = {
 
 @cache
 def graph() -> grimp.ImportGraph:
-    return grimp.build_graph(
-        "console", "connectors", include_external_packages=True, exclude_type_checking_imports=True, cache_dir=None
-    )
+    """Every import, also those inside functions and under TYPE_CHECKING, with external packages."""
+    return grimp.build_graph("console", "connectors", include_external_packages=True, cache_dir=None)
 
 
-def within(module: str, room: str) -> bool:
-    return module == room or module.startswith(f"{room}.")
-
-
-def modules_of(room: str) -> list[str]:
-    return sorted(module for module in graph().modules if within(module, room))
-
-
-def imports_of(room: str) -> Iterator[tuple[str, str]]:
-    """Importer and imported, for every import written in this room."""
-    for module in modules_of(room):
-        for imported in sorted(graph().find_modules_directly_imported_by(module)):
-            yield module, imported
-
-
-def is_ours(module: str) -> bool:
+def is_product(module: str) -> bool:
     return within(module, "console") or within(module, "connectors")
 
 
-def arrows_against(room: str, allowed: tuple[str, ...]) -> list[str]:
-    return [
+def within(module: str, package: str) -> bool:
+    return module == package or module.startswith(f"{package}.")
+
+
+@cache
+def product_modules() -> tuple[str, ...]:
+    return tuple(sorted(module for module in graph().modules if is_product(module)))
+
+
+def imports_of(package: str) -> Iterator[tuple[str, str]]:
+    """Importer and imported, for every import in this package."""
+    for module in product_modules():
+        if within(module, package):
+            for imported in sorted(graph().find_modules_directly_imported_by(module)):
+                yield module, imported
+
+
+def package_of(module: str) -> str:
+    """The row of the table that a module belongs to; "" if there is none."""
+    return max((package for package in ALLOWED_IMPORTS if within(module, package)), key=len, default="")
+
+
+def source(module: str) -> Path:
+    path = ROOT / module.replace(".", "/")
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+# imports between packages
+
+
+def test_every_package_has_a_row() -> None:
+    assert [] == [module for module in product_modules() if not package_of(module) and module not in NAMESPACES]
+    assert [] == [package for package in ALLOWED_IMPORTS if package not in graph().modules]
+    assert [] == [imported for package in NAMESPACES for imported in graph().find_modules_directly_imported_by(package)]
+
+
+@pytest.mark.parametrize("package", ALLOWED_IMPORTS)
+def test_a_package_imports_only_what_the_table_allows(package: str) -> None:
+    allowed = (package, *ALLOWED_IMPORTS[package])
+    refused = [
         f"{importer} -> {imported}"
-        for importer, imported in imports_of(room)
-        if is_ours(imported) and imported != "console" and not any(within(imported, each) for each in (room, *allowed))
+        for importer, imported in imports_of(package)
+        if package_of(importer) == package and is_product(imported)
+        if not any(within(imported, name) for name in allowed)
     ]
+    assert [] == refused
 
 
-def room_of(module: str) -> str:
-    return ".".join(module.split(".")[:2])
+def test_a_package_imports_only_packages_above_it_in_the_table() -> None:
+    order = list(ALLOWED_IMPORTS)
+    below = [
+        f"{package} -> {name}"
+        for package in order
+        for name in ALLOWED_IMPORTS[package]
+        for row in ([row for row in order if within(row, name)] if name in NAMESPACES else [package_of(name)])
+        if order.index(row) >= order.index(package)
+    ]
+    assert [] == below
 
 
-def test_every_room_of_the_console_has_its_arrows_written_down() -> None:
-    rooms = {room_of(module) for module in modules_of("console") if module != "console"}
-    assert set() == rooms - set(ARROWS)
-
-
-def test_connectors_know_nothing_of_the_console() -> None:
-    assert [] == arrows_against("connectors", ())
+def test_a_kind_of_connector_imports_no_other_kind() -> None:
+    across = [
+        f"{importer} -> {imported}"
+        for kind in kinds()
+        for importer, imported in imports_of(kind)
+        for other in kinds()
+        if other != kind and within(imported, other)
+    ]
+    assert [] == across
 
 
 def test_the_contract_needs_nothing_but_the_standard_library() -> None:
-    mine = {*sys.stdlib_module_names, WORDS}
-    foreign = [imported for room in (CONTRACT, WORDS) for _, imported in imports_of(room) if imported not in mine]
-    assert [] == [imported for imported in foreign if not within(imported, CONTRACT)]
+    contract = ("connectors.sdk.contract", "connectors.sdk.errors", "connectors.sdk.records", "connectors.sdk.states")
+    foreign = [
+        imported
+        for module in contract
+        for _, imported in imports_of(module)
+        if imported not in sys.stdlib_module_names and imported not in contract
+    ]
+    assert [] == foreign
 
 
 def kinds() -> list[str]:
-    folders = (ROOT / "connectors").glob("*/connector.py")
-    return sorted(f"connectors.{path.parent.name}" for path in folders)
+    return sorted(f"connectors.{path.parent.name}" for path in (ROOT / "connectors").glob("*/connector.py"))
 
 
-def test_a_connector_does_not_know_the_other_connectors() -> None:
-    kind_rooms = tuple(kinds())
-    found = [
-        f"{importer} -> {imported}"
-        for kind in kind_rooms
-        for importer, imported in imports_of(kind)
-        for other in kind_rooms
-        if other != kind and within(imported, other)
-    ]
-    assert [] == found
-
-
-def test_a_parser_reads_what_it_is_given_and_talks_to_nobody() -> None:
-    found = [
+def test_a_parser_computes_and_does_no_io() -> None:
+    refused = [
         f"{importer} -> {imported}"
         for kind in kinds()
         for importer, imported in imports_of(f"{kind}.parse")
-        if (
-            not (imported in sys.stdlib_module_names or imported in PURE_PARSER_LIBRARIES)
-            and not (within(imported, kind) or imported in (CONTRACT, WORDS, *PURE_HELPERS))
-        )
-        or within(imported, f"{kind}.client")
-    ]
-    assert [] == found
-
-
-@pytest.mark.parametrize("room", [room for room in ARROWS if room != "console.cli"])
-def test_a_room_imports_only_what_its_arrows_allow(room: str) -> None:
-    assert [] == arrows_against(room, ARROWS[room])
-
-
-def test_a_command_asks_by_requests_and_reads_and_only_three_are_wired_to_the_engine() -> None:
-    allowed = ARROWS["console.cli"]
-    found = [
-        arrow
-        for arrow in arrows_against("console.cli", allowed)
-        if not any(
-            within(arrow.split(" -> ")[0], command) and within(arrow.split(" -> ")[1], wiring)
-            for command in WIRED_COMMANDS
-            for wiring in WIRING
+        if within(imported, f"{kind}.client")
+        or not (
+            imported in sys.stdlib_module_names
+            or imported in PURE_PARSER_LIBRARIES
+            or imported in PURE_CONNECTOR_HELPERS
+            or within(imported, kind)
         )
     ]
-    assert [] == found
+    assert [] == refused
+
+
+# cycles, names, sizes
+
+
+def test_no_modules_import_each_other_in_a_cycle() -> None:
+    """Of any size, with imports inside functions and under TYPE_CHECKING counted."""
+    imports = {
+        module: {name for name in graph().find_modules_directly_imported_by(module) if is_product(name)}
+        for module in product_modules()
+    }
+    assert [] == cycle_in(imports)
+
+
+def cycle_in(imports: dict[str, set[str]]) -> list[str]:
+    """One cycle, first module repeated at the end; empty when there is none."""
+    try:
+        TopologicalSorter(imports).prepare()
+    except CycleError as error:
+        cycle: list[str] = error.args[1]
+        return cycle
+    return []
+
+
+def test_a_cycle_of_three_is_found() -> None:
+    assert {"a", "b", "c"} == set(cycle_in({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}))
+    assert [] == cycle_in({"a": {"b", "c"}, "b": {"c"}, "c": set()})
+
+
+def test_a_public_class_name_is_used_once() -> None:
+    """So that a name found by grep is one thing. Private names may repeat."""
+    places = defaultdict(list)
+    for module in product_modules():
+        for node in ast.parse(source(module).read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places[node.name].append(module)
+    assert {} == {name: modules for name, modules in places.items() if len(modules) > 1}
+
+
+def small_modules() -> set[str]:
+    """Modules under SMALL_MODULE_LINES with exactly one importer, fronts of packages left out."""
+    return {
+        module
+        for module in product_modules()
+        if source(module).name != "__init__.py"
+        and not any(within(module, kind) for kind in kinds())
+        and len(importers(module)) == 1
+        and len(source(module).read_text(encoding="utf-8").splitlines()) < SMALL_MODULE_LINES
+    }
+
+
+def importers(module: str) -> list[str]:
+    return [name for name in graph().find_modules_that_directly_import(module) if is_product(name)]
+
+
+def test_a_small_module_with_one_importer_stands_alone_for_a_reason() -> None:
+    assert set() == small_modules() - set(SMALL_MODULES)
+    assert [] == [module for module, reason in SMALL_MODULES.items() if len(reason) < 15]
+
+
+def test_a_screen_is_one_class_over_the_base_of_all_screens() -> None:
+    """A screen gets its abilities as parts, not from a chain of bases."""
+    bases = {
+        node.name: {ast.unparse(base).partition("[")[0] for base in node.bases}
+        for module in product_modules()
+        if within(module, "console.tui")
+        for node in ast.parse(source(module).read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ClassDef)
+    }
+    screens = {name for name, above in bases.items() if "HeadwayScreen" in above}
+    assert len(screens) > 15
+    assert set() == {name for name, above in bases.items() if above & screens}
+
+
+# decisions are pure
+
+
+DECISIONS = ("console.control", "console.forecast")
+
+
+def decision_files() -> list[Path]:
+    return sorted(source(module) for module in product_modules() if any(within(module, name) for name in DECISIONS))
 
 
 def test_a_decision_cannot_start_a_query() -> None:
-    """`control` sees frozen values; a table row would bring a session with it, even by a detour."""
-    tables = [module for module in modules_of("console.model") if module.endswith(".tables")]
-    chains = [
-        graph().find_shortest_chain(module, table) for module in modules_of("console.control") for table in tables
+    """Decisions see frozen values; a table row would bring a session with it, even through another module."""
+    tables = [module for module in product_modules() if within(module, "console.domain.schema")]
+    assert tables
+    reached = [
+        (package, table)
+        for package in DECISIONS
+        for table in tables
+        if graph().chain_exists(importer=package, imported=table, as_packages=True)
     ]
-    assert [] == [chain for chain in chains if chain]
+    assert [] == reached
 
 
-def test_a_decision_uses_only_libraries_that_touch_nothing() -> None:
-    found = [
+def test_a_decision_uses_only_libraries_without_io() -> None:
+    refused = [
         f"{importer} -> {imported}"
-        for importer, imported in imports_of("console.control")
-        if not is_ours(imported)
+        for package in DECISIONS
+        for importer, imported in imports_of(package)
+        if not is_product(imported)
         and imported not in CONTROL_LIBRARIES
         and (imported not in sys.stdlib_module_names or imported in CONTROL_STDLIB_REFUSED)
     ]
-    assert [] == found
+    assert [] == refused
 
 
-FORECAST = "console.control.forecast"
-
-WITHOUT_ARRAYS = (FORECAST, f"{FORECAST}.sums", f"{FORECAST}.odds")
-"""Modules of that room that screens and plans read, too."""
-
-
-def test_only_the_simulation_computes_with_arrays_and_only_the_engine_asks_it() -> None:
+def test_only_the_forecast_and_the_engine_compute_with_arrays() -> None:
+    """`finish_times` and `usual` are read by screens and plans, so they do without."""
     arrays = {importer for importer, imported in imports_of("console") if within(imported, "numpy")}
-    strange = [each for each in arrays if not within(each, FORECAST) or each in WITHOUT_ARRAYS]
-    assert [] == [each for each in strange if not within(each, "console.engine")]
-    askers = {
-        importer
-        for importer, imported in imports_of("console")
-        if imported in arrays and not within(importer, FORECAST) and not within(importer, "console.engine")
-    }
-    assert set() == askers
-    assert [] == [each for each in WITHOUT_ARRAYS if graph().find_shortest_chain(each, "numpy")]
+    assert [] == [m for m in sorted(arrays) if not within(m, "console.forecast") and not within(m, "console.engine")]
+    for module in ("console.forecast.finish_times", "console.forecast.usual"):
+        assert not graph().chain_exists(importer=module, imported="numpy")
 
 
-def test_the_simulation_of_a_night_knows_numbers_only_and_no_estate() -> None:
-    room = f"{FORECAST}.simulation"
-    found = [imported for _, imported in imports_of(room) if is_ours(imported) and not within(imported, room)]
-    assert [] == found
+def test_the_simulation_knows_numbers_only_and_no_estate() -> None:
+    package = "console.forecast.simulation"
+    assert [] == [name for _, name in imports_of(package) if is_product(name) and not within(name, package)]
 
 
 def called_name(call: ast.Call) -> str:
-    """`datetime.now` for `datetime.now(UTC)` and for `dt.datetime.now(UTC)`: the last two parts of what is called."""
+    """The last two parts of what is called: `datetime.now` for `dt.datetime.now(UTC)`."""
     return ".".join(ast.unparse(call.func).split(".")[-2:])
 
 
-def test_a_decision_takes_the_time_as_an_argument_and_reads_no_clock_and_no_file() -> None:
+def test_a_decision_reads_no_clock_and_no_file() -> None:
     ends = re.compile("|".join(rf"\b{name.rpartition('.')[2]}\(" for name in CLOCKS_AND_FILES))
-    found = [
+    calls = [
         f"{path.relative_to(ROOT)}:{node.lineno} {called_name(node)}"
-        for path in sorted((ROOT / "console" / "control").rglob("*.py"))
+        for path in decision_files()
         if ends.search(text := path.read_text(encoding="utf-8"))
         for node in ast.walk(ast.parse(text))
         if isinstance(node, ast.Call) and called_name(node) in CLOCKS_AND_FILES
     ]
-    assert [] == found
+    assert [] == calls
 
 
 def test_the_clock_reading_calls_are_recognised() -> None:
-    """Proves the net above: each of these would be caught."""
+    """Proves the test above: each of these would be caught."""
     calls = ["datetime.now(UTC)", "dt.datetime.now()", "date.today()", "open('x')", "time.time()"]
     names = [called_name(node) for call in calls for node in ast.walk(ast.parse(call)) if isinstance(node, ast.Call)]
     assert set() == set(names) - CLOCKS_AND_FILES
@@ -364,11 +408,10 @@ MUTABLE = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp)
 MUTABLE_TYPES = {"list", "dict", "set", "bytearray", "deque", "defaultdict", "Counter", "OrderedDict"}
 
 
-def kept_by_the_module(path: Path, text: str) -> Iterator[str]:
-    """Names at the top of a module, or `global` in it, under which something is kept from one call to the next: what is
-    no constant by its name, and what a constant's name hides."""
+def module_state(path: Path, text: str) -> Iterator[str]:
+    """Mutable state at the top of a module or declared `global`, also where its name looks like a constant's."""
     module = ast.parse(text)
-    changed = {name for node in ast.walk(module) if (name := what_it_changes(node))}
+    changed = {name for node in ast.walk(module) if (name := mutated_name(node))}
     for at_top in module.body:
         for name, value in assigned(at_top):
             if name in changed or (holds_mutable(value) and name != name.upper() and name != "__all__"):
@@ -390,29 +433,28 @@ def holds_mutable(value: ast.expr) -> bool:
     return isinstance(value, MUTABLE) or called in MUTABLE_TYPES
 
 
-def what_it_changes(node: ast.AST) -> str:
-    """What has a part set or deleted, or is asked to change itself; empty for all else."""
-    changing = {"append", "extend", "add", "update", "clear", "pop", "popitem", "setdefault", "insert", "remove"}
+def mutated_name(node: ast.AST) -> str:
+    """The name that this node mutates, by an item or a method; "" if none."""
+    mutators = {"append", "extend", "add", "update", "clear", "pop", "popitem", "setdefault", "insert", "remove"}
     is_set = isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store | ast.Del)
-    if is_set or (isinstance(node, ast.Attribute) and node.attr in changing):
+    if is_set or (isinstance(node, ast.Attribute) and node.attr in mutators):
         assert isinstance(node, ast.Subscript | ast.Attribute)
         return ast.unparse(node.value)
     return ""
 
 
-def test_a_decision_keeps_nothing_in_its_module_from_one_call_to_the_next() -> None:
-    """Whoever looks again holds what serves the next look, and passes it in; `cache` and `lru_cache` hold no facts."""
-    folder = ROOT / "console" / "control"
-    found = [
-        one
-        for path in sorted(folder.rglob("*.py"))
-        for one in kept_by_the_module(path.relative_to(ROOT), path.read_text(encoding="utf-8"))
+def test_a_decision_keeps_no_state_in_its_module() -> None:
+    """Caches are passed in by the caller; `cache` and `lru_cache` hold no facts."""
+    state = [
+        line
+        for path in decision_files()
+        for line in module_state(path.relative_to(ROOT), path.read_text(encoding="utf-8"))
     ]
-    assert [] == found
+    assert [] == state
 
 
-def test_what_a_module_keeps_is_recognised() -> None:
-    """Proves the net above: each of these would be caught, and a table of constants would not."""
+def test_module_state_is_recognised() -> None:
+    """Proves the test above: each of these would be caught, and a table of constants would not."""
     caught = [
         "_kept: list[int] = []",
         "last = dict[int, str]()",
@@ -420,12 +462,12 @@ def test_what_a_module_keeps_is_recognised() -> None:
         "SEEN: set[int] = set()\ndef f(): SEEN.add(1)",
         "number = 0\ndef f():\n    global number\n    number = 1",
     ]
-    assert [1] * len(caught) == [len(list(kept_by_the_module(Path("m.py"), text))) for text in caught]
-    assert [] == list(kept_by_the_module(Path("m.py"), "WORDS = {'a': 1}\nMOST = 3\ndef f(): return WORDS['a']"))
+    assert [1] * len(caught) == [len(list(module_state(Path("m.py"), text))) for text in caught]
+    assert [] == list(module_state(Path("m.py"), "WORDS = {'a': 1}\nMOST = 3\ndef f(): return WORDS['a']"))
 
 
 def loaded_by(code: str) -> set[str]:
-    """Top-level names of all modules that a fresh interpreter has loaded after `code`."""
+    """Top-level names of the modules that a fresh interpreter has loaded after `code`."""
     script = f"{code}\nimport json, sys\nsys.stderr.write('LOADED' + json.dumps(sorted(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert "LOADED" in done.stderr, done.stderr
@@ -445,14 +487,12 @@ except SystemExit:
     assert set() == loaded_by(code) & (HEAVY | {"textual"})
 
 
-def test_only_the_engine_and_what_if_compute_with_arrays_and_load_them_when_they_run() -> None:
-    computing = {"console.cli.engine", "console.cli.what_if"}
-    assert computing == {each for each in modules_of("console.cli") if graph().find_shortest_chain(each, "numpy")}
+def test_commands_load_arrays_only_when_they_forecast() -> None:
+    computing = {"console.cli.engine", "console.cli.forecast"}
     assert "numpy" not in loaded_by(f"import {', '.join(sorted(computing))}")
 
 
-@pytest.mark.skipif(not (ROOT / "console" / "tui").is_dir(), reason="there is no console yet")
 def test_the_console_paints_first_and_loads_the_heavy_libraries_later() -> None:
-    loaded = loaded_by("import console.__main__, console.tui.app")
+    loaded = loaded_by("import console.__main__, console.tui.app.app")
     assert "textual" in loaded
     assert set() == loaded & HEAVY

@@ -1,9 +1,8 @@
-"""Whatever cannot be used is told once, with place, value and mend, and everything else goes on.
+"""Bad input gets one error that names place, value and fix, and everything else goes on.
 
-Told elsewhere: bad config (`tests/test_config.py`); HTML in place of JSON, truncated JSON, a wrong version, a page that
-repeats for ever (`tests/connectors`, each kind with its own replies); hostile names (`tests/hostile`); a rerun of a job
-marked never as the engine (`tests/engine/test_actions.py`) and the console (`tests/tui/test_recover.py`) refuse it; a
-terminal too small (`tests/tui/test_screens.py`); a read-only or full disk (`tests/invariants/test_store_faults.py`).
+Tested elsewhere: config (`tests/config`), replies of schedulers (`tests/connectors`), hostile names (`tests/hostile`),
+a rerun of a job marked never (`tests/engine/actions`, `tests/tui/views/actions`), a terminal that is too small
+(`tests/tui/views`), a read-only or full disk (`tests/invariants`).
 """
 
 from __future__ import annotations
@@ -21,10 +20,11 @@ from pathlib import Path
 
 import pytest
 
-from connectors.contract import Skipped, State
-from console.cli.detached import start_if_needed
-from console.config import Config, DependencySettings, JobSettings
-from console.engine.part import Part
+from connectors.sdk.records import SkippedRecord
+from connectors.sdk.states import RunState
+from console.cli.engine_process import start_engine_if_needed
+from console.config.estate import Config, DependencySettings, JobSettings
+from console.engine.worker import Worker
 from tests.deep import some
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
@@ -53,7 +53,7 @@ timezone = "UTC"
 def answering(bench: Bench) -> Iterator[None]:
     """The bench's engine answers questions and sends actions for as long as the context lasts."""
     over = threading.Event()
-    parts: tuple[Part, ...] = (bench.parts.answers, bench.parts.actions)
+    parts: tuple[Worker, ...] = (bench.parts.answers, bench.parts.actions)
     threads = [threading.Thread(target=part.run, args=(bench.fence, over.is_set)) for part in parts]
     for thread in threads:
         thread.start()
@@ -109,17 +109,19 @@ def test_a_circle_of_native_and_declared_dependencies_is_named_with_its_path(tmp
         path = "fake/extract → fake/load → fake/extract"
         told = f"dependencies lead back to themselves: {path}. None of them counts; remove one."
         assert [told] == remarks(bench)
-        assert "to mend" in headway(bench.url, "status").out
+        assert f"\nproblems\n  {told}" in headway(bench.url, "status").out
 
 
 def test_a_circle_stops_neither_the_other_jobs_nor_its_own(tmp_path: Path) -> None:
     with estate(tmp_path, circled(), dependencies=BACK) as bench:
         now = datetime.now(UTC)
         for name in ("extract", "load", "other"):
-            bench.scheduler.attempt(name, name, State.FAILED, now - AGO)
+            bench.scheduler.attempt(name, name, RunState.FAILED, now - AGO)
         bench.turn()
         with bench.reads() as reads:
-            assert {"fake/extract", "fake/load", "fake/other"} == {one.root_job for one in reads.incidents()}
+            assert {"fake/extract", "fake/load", "fake/other"} == {
+                one.root_job for one in reads.incidents.list_incidents()
+            }
 
 
 def test_a_circle_that_is_cut_is_named_no_longer(tmp_path: Path) -> None:
@@ -140,7 +142,7 @@ def test_a_pattern_that_matches_no_job_is_named_with_its_near_miss(tmp_path: Pat
         bench.turn()
         assert [
             'config names "fake/extrat", and no job has that name. Did you mean fake/extract?',
-            'config names "fake/nothing-like*", and no job has that name. Mend the name, or remove it.',
+            'config names "fake/nothing-like*", and no job has that name. Fix the name, or remove it.',
         ] == remarks(bench)
         assert [1] == [target["jobs"] for target in headway(bench.url, "status", "--json").data["systems"]]
 
@@ -170,7 +172,7 @@ def test_check_without_a_store_says_nothing_of_names(tmp_path: Path) -> None:
 
 # -- a target's own faults -------------------------------------------------------------------------------------------
 def test_a_file_that_cron_ignores_as_a_whole_stands_in_status(bench: Bench) -> None:
-    words = "/etc/cron.d/etl: line 7 is wrong, so cron ignores the whole file. Mend that line."
+    words = "/etc/cron.d/etl: line 7 is wrong, so cron ignores the whole file. Fix that line."
     bench.scheduler.warnings = (words,)
     bench.turn()
     assert f"fake/one: {words}" in remarks(bench)
@@ -187,26 +189,26 @@ def test_a_source_that_gives_the_same_page_for_ever_is_cut_off_and_named(bench: 
     bench.turn()
     assert bench.scheduler.polls - before < 5
     with bench.reads() as reads:
-        (target,) = reads.systems()
+        (target,) = reads.estate.systems()
     assert "the same page again" in target.error
     bench.scheduler.more = False
     bench.turn()
     with bench.reads() as reads:
-        assert "" == reads.systems()[0].error
+        assert "" == reads.estate.systems()[0].error
 
 
 def test_systems_shows_what_a_target_and_the_config_have_to_mend(tmp_path: Path) -> None:
     """Though records were skipped once: that is told for ever, and a file that cron ignores is worse."""
     words = "/etc/cron.d/etl is ignored by cron (+1 more)"
     scheduler = circled()
-    scheduler.skipped = (Skipped("line 3", "no time"),)
+    scheduler.skipped = (SkippedRecord("line 3", "no time"),)
     scheduler.warnings = (words.removesuffix(" (+1 more)"), "another")
     with estate(tmp_path, scheduler, dependencies=BACK, jobs={"fake/extrat": JobSettings(owner="team")}) as bench:
         bench.turn()
 
         async def steps(desk: Desk) -> None:
             await desk.pilot.press("5")
-            await desk.see("2 to mend in the config: headway status")
+            await desk.see("2 to fix in the config: headway status")
             await desk.see(words)
 
         drive(bench.url, steps, (150, 24))
@@ -219,7 +221,7 @@ def test_a_rerun_of_a_job_marked_never_is_refused_by_the_command(tmp_path: Path,
     scheduler.job("extract")
     never = {"fake/extract": JobSettings(owner="team", rerun="never")}
     with estate(tmp_path, scheduler, jobs=never, services={}, dependencies=()) as bench:
-        bench.scheduler.attempt("extract", "a1", State.FAILED, datetime.now(UTC) - AGO)
+        bench.scheduler.attempt("extract", "a1", RunState.FAILED, datetime.now(UTC) - AGO)
         bench.turn()
         with answering(bench):
             for line in (("rerun", "fake/extract"), ("recover", "INC-0001")):
@@ -228,32 +230,32 @@ def test_a_rerun_of_a_job_marked_never_is_refused_by_the_command(tmp_path: Path,
                 assert 'fake/extract: its owner marked it rerun = "never"' in done.err
                 assert "nothing was sent" in done.err
         with bench.reads() as reads:
-            assert ([], []) == (bench.scheduler.acted, list(reads.actions()))
+            assert ([], []) == (bench.scheduler.acted, list(reads.actions.list_actions()))
 
 
 # -- names that are typed --------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     "line, code, words",
     [
-        (("stauts",), 2, '"stauts" is no command; did you mean "status"?'),
-        (("xyzzy",), 2, '"xyzzy" is no command; headway --help lists them'),
+        (("stauts",), 2, 'unknown command "stauts"; did you mean "status"?'),
+        (("xyzzy",), 2, 'unknown command "xyzzy"; headway --help lists the commands'),
         (("job", "fake/extrct"), 6, 'nothing is called "fake/extrct"; did you mean fake/extract?'),
-        (("runs", "extrct"), 6, "did you mean fake/extract?"),
+        (("run", "extrct"), 6, "did you mean fake/extract?"),
         (("rerun", "fake/laod"), 6, "did you mean fake/load?"),
-        (("job", "zzzz"), 6, 'nothing is called "zzzz"; headway jobs lists what there is'),
-        (("why", "zzzz"), 6, 'nothing is called "zzzz"; headway jobs lists what there is'),
-        (("services", "zzzz"), 6, 'nothing is called "zzzz"; headway services lists what there is'),
-        (("systems", "zzzz"), 6, 'nothing is called "zzzz"; headway systems lists what there is'),
-        (("probe", "zzzz"), 6, 'nothing is called "zzzz"; headway systems lists what there is'),
-        (("checks", "zzzz"), 6, 'nothing is called "zzzz"; headway checks lists what there is'),
-        (("incident",), 2, "the following arguments are required: INCIDENT"),
+        (("job", "zzzz"), 6, 'nothing is called "zzzz"; headway job list lists what there is'),
+        (("why", "zzzz"), 6, 'nothing is called "zzzz"; headway job list lists what there is'),
+        (("service", "zzzz"), 6, 'nothing is called "zzzz"; headway service lists what there is'),
+        (("system", "zzzz"), 6, 'nothing is called "zzzz"; headway system lists what there is'),
+        (("system", "probe", "zzzz"), 6, 'nothing is called "zzzz"; headway system lists what there is'),
+        (("datacheck", "zzzz"), 6, 'nothing is called "zzzz"; headway datacheck lists what there is'),
+        (("incident", "view"), 2, "the following arguments are required: INCIDENT"),
         (("rerun",), 2, "the following arguments are required: JOB"),
-        (("services", "suply"), 6, "did you mean supply?"),
+        (("service", "suply"), 6, "did you mean supply?"),
         (("incident", "INC-0999"), 6, 'nothing is called "INC-0999"'),
         (("incident", "INC-x"), 2, '"INC-x" is not an incident; write INC-0001'),
         (("job", "id:99999999999999999999"), 6, 'nothing is called "id:99999999999999999999"'),
-        (("jobs", "--limit", "-3"), 2, "'-3' is no whole number from 1 on"),
-        (("log", "fake/extract", "--run", "9" * 30), 2, "is no whole number from 0 on"),
+        (("job", "list", "--limit", "-3"), 2, "'-3' is not a whole number of at least 1"),
+        (("log", "fake/extract", "--run", "9" * 30), 2, "is not a whole number of at least 0"),
     ],
 )
 def test_a_name_that_is_not_there_is_refused_with_its_near_miss(
@@ -318,8 +320,8 @@ def damaged(folder: Path) -> Path:
 STORES = {
     "newer": (newer, ("schema 9999", "99.0", "Install")),
     "folder": (folder_in_its_place, ("store-is-a-folder is a folder; name the store's file in it: ",)),
-    "text": (no_database, ("notes.txt", "headway restore COPY --replace", "or name another store")),
-    "damaged": (damaged, ("headway.db", "malformed", "headway restore COPY --replace")),
+    "text": (no_database, ("notes.txt", "headway store restore COPY --replace", "or name another store")),
+    "damaged": (damaged, ("headway.db", "malformed", "headway store restore COPY --replace")),
     "foreign": (other_database, ("other.db",)),
 }
 
@@ -336,7 +338,15 @@ def test_a_store_that_cannot_be_used_is_named_and_left_as_it_is(tmp_path: Path, 
     make, words = STORES[name]
     store = make(tmp_path)
     before = store.read_bytes() if store.is_file() else b""
-    for line in (("status",), ("jobs",), ("incident", "1"), ("engine", "stop")):
+    for line in (
+        ("status",),
+        (
+            "job",
+            "list",
+        ),
+        ("incident", "1"),
+        ("engine", "stop"),
+    ):
         done = headway(str(store), *line)
         assert (2, "") == (done.code, done.out)
         assert [] == [word for word in words if word not in done.err]
@@ -365,22 +375,24 @@ def test_the_console_says_in_its_banner_why_it_cannot_read_the_store(tmp_path: P
 
 
 def test_the_console_starts_no_engine_on_a_store_from_a_newer_version(tmp_path: Path) -> None:
-    words = start_if_needed(str(newer(tmp_path)), tmp_path / "headway.toml").words
-    assert words.startswith("no engine was started")
+    words = start_engine_if_needed(str(newer(tmp_path)), tmp_path / "headway.toml").words
+    assert words.startswith("engine not started: ")
     assert "schema 9999" in words
     assert not (tmp_path / "engine.log").exists()
 
 
 def test_an_engine_that_ends_at_once_is_not_said_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("console.cli.detached.AT_ONCE_SECONDS", 60.0)  # a busy machine is slower to start it
+    monkeypatch.setattr(
+        "console.cli.engine_process.STARTUP_FAULT_SECONDS", 60.0
+    )  # a busy machine is slower to start it
     config = tmp_path / "headway.toml"
     config.write_text('[systems.fake]\nkind = "crn"\n')
-    words = start_if_needed(f"sqlite:///{tmp_path / 'headway.db'}", config).words
-    assert words.startswith("the engine that was started ended at once (")
+    words = start_engine_if_needed(f"sqlite:///{tmp_path / 'headway.db'}", config).words
+    assert words.startswith("the engine exited at once (")
     assert '"crn"' in words
 
 
-@pytest.mark.parametrize("command", ["status", "engine stop", "freeze", "backup x"])
+@pytest.mark.parametrize("command", ["status", "engine stop", "freeze", "store backup x"])
 def test_a_store_of_an_unknown_scheme_is_refused_and_becomes_no_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
@@ -399,7 +411,7 @@ def test_a_store_that_is_not_there_yet_says_what_makes_it(tmp_path: Path) -> Non
 
 
 # -- a reader that goes away -----------------------------------------------------------------------------------------
-@pytest.mark.parametrize("line", ["jobs", "jobs --json", "status", "status --json"])
+@pytest.mark.parametrize("line", ["job list", "job list --json", "status", "status --json"])
 def test_a_reader_that_goes_away_ends_the_command_silently(tmp_path: Path, line: str) -> None:
     scheduler = FakeScheduler()
     for number in range(2_000):
@@ -408,7 +420,7 @@ def test_a_reader_that_goes_away_ends_the_command_silently(tmp_path: Path, line:
         bench.scheduler.warnings = tuple(f"warning {number} " + "x" * 280 for number in range(20))
         bench.turn()
         command = f"{sys.executable} -m console --store {bench.url} {line} --limit 5000"
-        command = command if line.startswith("jobs") else command.removesuffix(" --limit 5000")
+        command = command if line.startswith("job list") else command.removesuffix(" --limit 5000")
         shell = f'set -o pipefail; {command} 2>"$ERRORS" | true; echo "${{PIPESTATUS[0]}}"'
         errors = tmp_path / "errors"
         done = subprocess.run(

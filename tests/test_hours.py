@@ -17,7 +17,7 @@ MIDNIGHT = datetime(2028, 3, 1, 0, 0, 5, tzinfo=UTC)
 HOURS: dict[str, tuple[datetime, tuple[str, ...]]] = {
     "a deadline of the next day, month and year": (LATE, ("cli/test_extend.py", "cli/test_why.py")),
     "runs of some minutes ago, which are of the day before": (
-        MIDNIGHT, ("cli/test_handover.py", "engine/test_regrouped.py", "engine/test_log_differences.py"),
+        MIDNIGHT, ("cli/test_handover.py", "engine/evaluation/test_regrouping.py", "engine/api/test_log_difference.py"),
     ),
 }  # fmt: skip
 """What differs at that hour, and small files that would tell otherwise then."""
@@ -27,7 +27,7 @@ COMPILER = shutil.which("cc")
 @pytest.fixture(scope="module")
 def shifted_clock(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if COMPILER is None:
-        pytest.skip("no cc to build tests/fakes/shifted_clock.c with")
+        pytest.skip("tests/fakes/shifted_clock.c needs a C compiler: apt-get install gcc libc6-dev")
     built = tmp_path_factory.mktemp("clock") / "shifted_clock.so"
     source = HERE / "fakes" / "shifted_clock.c"
     subprocess.run([COMPILER, "-shared", "-fPIC", "-O1", "-o", built, source, "-ldl"], check=True, timeout=60)

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from console.cli.commands import COMMANDS
-from console.tui.where import SCREENS
+from console.config.key_table import SCREENS
 
 PAGE = Path(__file__).parents[1] / "docs" / "plain.md"
 ROWS = re.findall(r"^\| ([^|`]+?) \| `headway ([a-z-]+)[^`]*` \|$", PAGE.read_text(encoding="utf-8"), re.M)

@@ -1,5 +1,5 @@
-"""`tools/test.sh`: whoever sees only the end of what it prints knows what failed. And what the tests themselves may not
-do, so that they stay quick and stand on a slow machine: told by what they say, never by how long they take."""
+"""The runner (`tests.runner`): a failure is named, nothing is tried again, what shares a resource shares a worker. And
+what the tests themselves may not do, so that they stay quick and pass on a slow machine."""
 
 from __future__ import annotations
 
@@ -7,100 +7,144 @@ import ast
 import functools
 import os
 import re
-import shutil
 import subprocess
+import sys
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import cast
 
 import pytest
+from xdist.workermanage import WorkerController
+
+from tests.runner import AIRFLOW, FAST_WORKERS, LAB, SHARED, LabFirst
 
 ROOT = Path(__file__).parents[1]
+HOOKS = """
+from tests.runner import arrange as pytest_collection_modifyitems
+from tests.runner import pytest_runtest_logreport, pytest_xdist_auto_num_workers, pytest_xdist_make_scheduler
+"""
+SETTINGS = f"""
+[tool.pytest.ini_options]
+addopts = ["-ra", "--import-mode=importlib", "--dist=loadgroup", "--no-loadscope-reorder"]
+pythonpath = ["{ROOT}"]
+markers = ["lab"]
+"""
 TESTS = """
+import os
 from pathlib import Path
 
 import pytest
 
 
-def test_works() -> None:
+@pytest.fixture(scope="module")
+def shared() -> None:
     pass
 
 
-def test_works_the_second_time() -> None:
+def note(what: str) -> None:
+    Path(__file__).with_name(f"ran-{what}-{os.environ['PYTEST_XDIST_WORKER']}").touch()
+
+
+def test_fails_the_first_time() -> None:
     been = Path(__file__).with_name("been")
     if not been.exists():
         been.touch()
         raise AssertionError
 
 
-@pytest.mark.parametrize("word", ["a - b", "c"])
-def test_never_works(word: str) -> None:
+@pytest.mark.parametrize("word", ["a@b", "c"])
+def test_fails(shared: None, word: str) -> None:
+    note(word)
     assert "c" == word
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_passes(shared: None, number: int) -> None:
+    note(str(number))
 """
 
 
-DEEP = """
-import pytest
-
-
-def test_it() -> None:
-    pass
-
-
-@pytest.mark.deep
-def test_it_again() -> None:
-    raise AssertionError
-"""
-
-
-def suite(*asked: str | Path, script: Path = ROOT / "tools" / "test.sh") -> tuple[int, list[str]]:
-    """Its exit status, and the lines that it printed on what was asked of it."""
-    argv = [str(script), *map(str, asked)]
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith("PYTEST_") or name.endswith("AUTOLOAD")
-    }
-    done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=250)
+def suite(folder: Path, text: str, *options: str) -> tuple[int, list[str]]:
+    """Exit status, and the printed lines, of a session on two workers with one file of tests."""
+    (folder / "pyproject.toml").write_text(SETTINGS)
+    (folder / "conftest.py").write_text(HOOKS)
+    (folder / "test_some.py").write_text(text)
+    plugins = ["-p", "xdist.plugin", "-p", "no:cacheprovider"]
+    argv = [sys.executable, "-m", "pytest", "-q", "-n", "2", *plugins, *options, str(folder)]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    done = subprocess.run(argv, cwd=folder, env=environment, capture_output=True, text=True, timeout=250)
     return done.returncode, done.stdout.splitlines()
 
 
-def test_the_last_lines_name_what_failed_and_what_failed_once(tmp_path: Path) -> None:
-    (tmp_path / "test_some.py").write_text(TESTS)
-    status, lines = suite(tmp_path)
-    *_, once, broken, counted = lines
-    assert (1, "3 passed, 1 failed, 0 skipped") == (status, counted)
-    assert once.startswith("failed and then passed: ")
-    assert once.endswith("test_some.py::test_works_the_second_time")
-    assert broken.startswith("FAILED ")
-    assert broken.endswith("test_some.py::test_never_works[a - b]")
+def test_the_last_lines_name_each_failure_as_pytest_takes_it_and_nothing_is_tried_again(tmp_path: Path) -> None:
+    status, lines = suite(tmp_path, TESTS)
+    assert 1 == status, lines
+    assert re.match(r"2 failed, 7 passed in ", lines[-1]), lines
+    failed = sorted(line.split(" - ")[0] for line in lines if line.startswith("FAILED "))
+    assert ["FAILED test_some.py::test_fails[a@b]", "FAILED test_some.py::test_fails_the_first_time"] == failed
 
 
-def test_a_session_that_breaks_off_is_a_failure_with_a_name(tmp_path: Path) -> None:
-    (tmp_path / "test_gone.py").write_text("import os\n\nos._exit(0)\n")
-    status, lines = suite(tmp_path)
-    assert (1, "FAILED chosen: the session broke off; it stands above") == (status, lines[-2])
-    assert "0 passed, 1 failed, 0 skipped" == lines[-1]
+def test_tests_that_share_a_fixture_run_on_one_worker(tmp_path: Path) -> None:
+    suite(tmp_path, TESTS)
+    notes = [path.name for path in tmp_path.glob("ran-*")]
+    assert 8 == len(notes)
+    assert 1 == len({name.rpartition("-")[2] for name in notes}), notes
 
 
-def test_the_fast_part_is_every_quick_test_outside_the_lab_once_however_it_is_dealt(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    places = ["test_top.py", "tui/test_one.py", "own/inner/test_two.py", *(f"own/test_{n:02}.py" for n in range(60))]
-    for place in places:
-        file = tmp_path / "tests" / place
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text("def test_it() -> None:\n    pass\n")
-    (tmp_path / "tests" / "test_top.py").write_text(DEEP)
-    (tmp_path / "tests" / "lab").mkdir()
-    (tmp_path / "tests" / "lab" / "test_real.py").write_text("def test_it() -> None:\n    raise AssertionError\n")
-    (tmp_path / "tools").mkdir()
-    shutil.copy(ROOT / "tools" / "test.sh", tmp_path / "tools")
-    (tmp_path / ".venv").symlink_to(ROOT / ".venv")
-    (tmp_path / "pyproject.toml").write_text('[tool.pytest.ini_options]\nmarkers = ["lab", "deep"]\n')
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    status, lines = suite("fast", script=tmp_path / "tools" / "test.sh")
-    assert (0, f"{len(places)} passed, 0 failed, 0 skipped") == (status, lines[-1])
-    parts = {line.split()[1] for line in lines if line.startswith("── ")}
-    assert {"fast_tui:", "fast_own_1:", "fast_own_2:", "fast_top:"} == parts
+def test_a_worker_that_ends_is_a_failure_with_the_name_of_its_test(tmp_path: Path) -> None:
+    status, lines = suite(tmp_path, "import os\n\n\ndef test_ends() -> None:\n    os._exit(0)\n")
+    assert 1 == status
+    assert [line for line in lines if line.startswith("FAILED test_some.py::test_ends")], lines
+
+
+def test_a_file_that_ends_its_process_when_it_is_collected_is_no_success(tmp_path: Path) -> None:
+    status, _ = suite(tmp_path, "import os\n\nos._exit(0)\n", "--max-worker-restart=0")
+    assert 0 != status
+
+
+def test_every_file_of_a_group_is_there_once() -> None:
+    names = list(chain.from_iterable(AIRFLOW + SHARED))
+    assert sorted(names) == sorted(set(names))
+    assert [] == [name for name in names if not (LAB / f"test_{name}.py").is_file()]
+
+
+QUEUE = ("lab-airflow-a", "lab-airflow-b", "lab-airflow-c", "lab-cron", "lab-moto", "fast-1", "fast-2")
+
+
+@pytest.mark.parametrize(
+    "running, expected",
+    [
+        ([], "lab-airflow-a"),
+        (["lab-airflow-x"], "lab-airflow-a"),
+        (["lab-airflow-x", "lab-airflow-y"], "lab-cron"),
+        (["lab-x", "lab-y", "lab-z", "lab-w"], "fast-1"),
+        (["fast-x", "fast-y"], "lab-airflow-a"),
+    ],
+)
+def test_the_lab_starts_first_and_leaves_workers_to_the_fast_tests(running: list[str], expected: str) -> None:
+    assert expected == scheduler(QUEUE, running)._next_scope(NODES[0])
+
+
+def test_what_is_left_goes_to_whoever_is_free() -> None:
+    full = ["lab-airflow-x", "lab-airflow-y", "lab-z", "lab-w"]
+    assert "lab-cron" == scheduler(("lab-airflow-a", "lab-cron"), full)._next_scope(NODES[0])
+    assert "lab-airflow-a" == scheduler(("lab-airflow-a",), full)._next_scope(NODES[0])
+
+
+NODES = [cast(WorkerController, object()) for _ in range(4 + FAST_WORKERS)]
+
+
+def scheduler(queue: Iterable[str], running: Iterable[str]) -> LabFirst:
+    """With these groups in its queue, and these on its workers but the first."""
+    made = LabFirst.__new__(LabFirst)  # its constructor asks a session of xdist for the workers
+    made.workqueue = OrderedDict((scope, {"test": False}) for scope in queue)
+    made.assigned_work = {node: {"done": {"test": True}} for node in NODES}
+    for node, scope in zip(NODES[1:], running, strict=False):
+        made.assigned_work[node][scope] = {"test": False}
+    return made
 
 
 # -- what tests may not do ---------------------------------------------------------------------------------------------
@@ -108,12 +152,13 @@ def test_the_fast_part_is_every_quick_test_outside_the_lab_once_however_it_is_de
 OURS = Path(__file__).parent
 MAKE_STORES = {
     "store/ready.py",  # the one migration of a session, copied for everybody else
-    "store/fixtures.py", "store/test_open.py", "store/test_upgrade.py", "store/test_backup.py", "store/test_faults.py",
+    "store/fixtures.py", "store/db/test_open.py", "store/db/test_upgrade.py",
+    "store/db/test_backup.py", "store/db/test_faults.py",
     "invariants/locked.py", "invariants/small_disk.py", "invariants/test_migration_killed.py",
     "invariants/test_fault_network_disk.py",
 }  # fmt: skip
 """The making of a store is what these are about. It costs a third of a second; a copy (`tests.store.ready`) nothing."""
-MAKERS = ("open_store", "migrate")
+MAKERS = ("open_database", "migrate")
 CLOCKS = {"now", "utcnow", "today", "time", "present"}
 LONGEST_NAP = 1.0
 NAPPERS = {"time", "asyncio"}

@@ -1,1 +1,1 @@
-"""Airflow 3 over its public REST API. Copy this room, or step_functions, to begin another REST kind."""
+"""Airflow 2 and 3 over their public REST APIs."""

@@ -1,101 +1,117 @@
-"""Signing in to Airflow, as its own object: the auth managers differ only in how a token is got.
+"""Authentication to Airflow. The methods differ only in how a token is obtained.
 
-Measured on 3.3: a token lasts 24 h; an expired one is answered 401 "Token Expired", one from before the server's
-secret changed 403 "Invalid JWT token", a real lack of rights 403 "Forbidden".
+Password login (Airflow 3), basic auth (Airflow 2), a ready token, Google Cloud Composer and Amazon MWAA.
+Measured on Airflow 3.3: a token lasts 24 h; an expired one gets 401 "Token Expired", one issued before the server's
+secret changed gets 403 "Invalid JWT token", missing permissions get 403 "Forbidden".
+
+MWAA exchanges a web login token of AWS, good once and for a minute, for a session of twelve hours (AWS's MWAA user
+guide). Composer takes an access token of Google for a service account's key or for this machine (Google's
+documentation of OAuth 2.0 and of the metadata server). Tests answer as these documents say; neither cloud is called.
 """
 
 from __future__ import annotations
 
 import base64
+import json
+import math
+import re
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import httpx
 
-from connectors.airflow.auth_google import METADATA, TOKENS, GoogleToken
-from connectors.airflow.auth_mwaa import MwaaSession
 from connectors.airflow.options import AirflowOptions
-from connectors.contract import AccessRefused, Secrets
-from connectors.secrets import remembering
-from connectors.transport.http import Deadline, HttpDoor, Reply
+from connectors.sdk import fields
+from connectors.sdk.contract import SecretResolver
+from connectors.sdk.errors import AccessRefused, RecordUnreadable
+from connectors.sdk.secrets import caching
+from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.transport.http import HttpEndpoint, HttpReply
 
-MOST_REFUSED_LOGINS = 3
+MAX_REFUSED_LOGINS = 3
 REFUSED_WINDOW_SECONDS = 15 * 60.0
-"""No account is locked out by us: after three refusals in a quarter of an hour we stop and ask a person."""
+"""To lock out no account, sign-in stops after three refusals in a quarter of an hour until a person acts."""
 
-OLD_JWT = "invalid jwt token"
-"""What a 403 says when the token, not the account, is to blame."""
-
-
-class Auth(Protocol):
-    """What each request carries so that it is ours."""
-
-    guards_all: bool
-    """True where something in front of Airflow asks for it of every request, also of those that Airflow answers to
-    anybody."""
-
-    def headers(self, door: HttpDoor, deadline: Deadline) -> dict[str, str]:
-        """Headers that were good when last used. Raises AccessRefused, SystemUnreachable."""
-        ...
-
-    def forget(self) -> None:
-        """They were refused: the next call gets new ones, or says why there are none."""
-        ...
-
-    def accept(self) -> None:
-        """They were good."""
-        ...
+STALE_JWT_MESSAGE = "invalid jwt token"
+"""Texts of a 403 that is caused by the token, not the account."""
 
 
 def auth_of(
-    options: AirflowOptions, secrets: Secrets, major: int = 3, outside: httpx.BaseTransport | None = None
-) -> Auth:
-    """The way to sign in that the options name; a password goes to /auth/token of Airflow 3, and with each request
-    (basic auth) to Airflow 2, which has no such place. `outside` is for tests: what answers as Google and AWS."""
+    options: AirflowOptions, secrets: SecretResolver, major: int = 3, outside: httpx.BaseTransport | None = None
+) -> AirflowAuth:
+    """The sign-in method that the options select; a password goes to /auth/token of Airflow 3, and with each request
+    (basic auth) to Airflow 2, which has no such endpoint. `outside` is for tests: a fake of Google and AWS."""
     if options.token is not None:
-        return StaticToken(lambda: secrets(options.token))
+        return StaticTokenAuth(lambda: secrets(options.token))
     if options.google is not None:
-        own = options.google.key
-        read = None if own is None else (lambda: secrets(own))
-        return GoogleToken(
-            read, HttpDoor("Google", METADATA if own is None else TOKENS, None, outside), remembering(secrets)
-        )
+        key = options.google.key
+        url = GOOGLE_METADATA_URL if key is None else GOOGLE_TOKEN_URL
+        read_key = None if key is None else (lambda: secrets(key))
+        return GoogleToken(read_key, HttpEndpoint("Google", url, None, outside), caching(secrets))
     if options.mwaa is not None:
         from connectors.airflow.auth_aws import AwsWebLogin  # boto3 is an extra
 
-        return MwaaSession(AwsWebLogin(options.mwaa, secrets, outside), remembering(secrets))
-    key = (options.url.rstrip("/"), options.username or "")
-    refusals = _REFUSALS.setdefault(key, RefusedLogins())
-    how = BasicLogin if major == 2 else PasswordLogin
-    return how(options.username or "", lambda: secrets(options.password), refusals, remembering(secrets))
+        return MwaaSession(AwsWebLogin(options.mwaa, secrets, outside), caching(secrets))
+    username = options.username or ""
+    refusals = _REFUSALS.setdefault((options.url.rstrip("/"), username), RefusedLogins())
+    auth_class = BasicAuth if major == 2 else PasswordAuth
+    return auth_class(username, lambda: secrets(options.password), refusals, caching(secrets))
 
 
-def is_stale(reply: Reply) -> bool:
+def is_stale_token(reply: HttpReply) -> bool:
     """True when the token is to blame, not the rights of the account."""
-    return reply.status == 401 or (reply.status == 403 and OLD_JWT in reply.said.lower())
+    return reply.status == 401 or (reply.status == 403 and STALE_JWT_MESSAGE in reply.error.lower())
 
 
-class StaticToken:
-    """A token that somebody else made; read again from its reference once it is refused."""
+class AirflowAuth:
+    """Headers that authenticate each request: a sign-in makes them, and they are used until they expire or are
+    refused."""
 
     guards_all = True
+    """True if a proxy in front of Airflow requires authentication for every request, public endpoints included."""
 
-    def __init__(self, read: Callable[[], str]) -> None:
-        self._read = read
-        self._token: str | None = None
+    def __init__(
+        self, mask: Callable[[str], None] = lambda _: None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`mask` is given each secret that is obtained, to mask it."""
+        self._mask, self._clock = mask, clock
+        self._made: dict[str, str] | None = None
+        self._until = math.inf
 
-    def headers(self, door: HttpDoor, deadline: Deadline) -> dict[str, str]:
-        if self._token is None:
-            self._token = self._read().strip()
-        return bearer(self._token)
+    def headers(self, endpoint: HttpEndpoint, deadline: Deadline) -> dict[str, str]:
+        """Headers that were good when last used. Raises AccessRefused, SystemUnreachable."""
+        if self._made is None or self._clock() > self._until:
+            self._made, self._until = self._sign_in(endpoint, deadline)
+        return self._made
 
     def forget(self) -> None:
-        self._token = None
+        """Called after a refusal: the next call gets new headers, or raises."""
+        self._made = None
 
     def accept(self) -> None:
-        """Nothing is counted."""
+        """Called when they were good. Nothing is counted here."""
+
+    def _sign_in(self, endpoint: HttpEndpoint, deadline: Deadline) -> tuple[dict[str, str], float]:
+        """Headers, and until when they are good by the clock."""
+        raise NotImplementedError
+
+    def _bearer(self, token: str) -> dict[str, str]:
+        self._mask(token)
+        return {"Authorization": f"Bearer {token}"}
+
+
+class StaticTokenAuth(AirflowAuth):
+    """A ready token; read again from its reference once it is refused."""
+
+    def __init__(self, read: Callable[[], str]) -> None:
+        super().__init__()
+        self._read = read
+
+    def _sign_in(self, endpoint: HttpEndpoint, deadline: Deadline) -> tuple[dict[str, str], float]:
+        return self._bearer(self._read().strip()), math.inf
 
 
 class RefusedLogins:
@@ -103,7 +119,7 @@ class RefusedLogins:
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
-        self._times: deque[float] = deque(maxlen=MOST_REFUSED_LOGINS)
+        self._times: deque[float] = deque(maxlen=MAX_REFUSED_LOGINS)
 
     def add(self) -> None:
         """One more was refused now."""
@@ -116,7 +132,7 @@ class RefusedLogins:
     @property
     def wait_seconds(self) -> float:
         """How long no login may be tried; 0 when one may."""
-        if len(self._times) < MOST_REFUSED_LOGINS:
+        if len(self._times) < MAX_REFUSED_LOGINS:
             return 0.0
         return max(0.0, self._times[0] + REFUSED_WINDOW_SECONDS - self._monotonic())
 
@@ -124,7 +140,7 @@ class RefusedLogins:
 _REFUSALS: dict[tuple[str, str], RefusedLogins] = {}
 
 
-class Login:
+class AirflowLogin(AirflowAuth):
     """A username and its password, which is read again at each login."""
 
     guards_all = False
@@ -134,84 +150,59 @@ class Login:
         username: str,
         password: Callable[[], str],
         refusals: RefusedLogins,
-        remember: Callable[[str], None] = lambda _: None,
+        mask: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._username = username
-        self._password = password
-        self._refusals = refusals
-        self._remember = remember
-        self._made: str | None = None
+        super().__init__(mask)
+        self._username, self._password, self._refusals = username, password, refusals
 
-    def headers(self, door: HttpDoor, deadline: Deadline) -> dict[str, str]:
-        if self._made is None:
-            self._made = self._login(door, deadline)
-            self._remember(self._made)
-        return self._shown(self._made)
-
-    def forget(self) -> None:
-        self._made = None
-
-    def accept(self) -> None:
-        """Whatever is counted is counted at the login."""
-
-    def _login(self, door: HttpDoor, deadline: Deadline) -> str:
-        raise NotImplementedError
-
-    def _shown(self, made: str) -> dict[str, str]:
-        raise NotImplementedError
-
-    def _check(self, door: HttpDoor) -> None:
+    def _check(self, endpoint: HttpEndpoint) -> None:
         wait = self._refusals.wait_seconds
         if wait > 0:
             raise AccessRefused(
-                f"Airflow: {MOST_REFUSED_LOGINS} logins of {self._username!r} at {door.base_url} were refused; the "
+                f"Airflow: {MAX_REFUSED_LOGINS} logins of {self._username!r} at {endpoint.base_url} were refused; the "
                 f"next is tried in {wait / 60:.0f} min so that the account is not locked. Correct username or password."
             )
 
 
-class PasswordLogin(Login):
-    """POST /auth/token with username and password (SimpleAuthManager and FAB alike)."""
+class PasswordAuth(AirflowLogin):
+    """POST /auth/token with username and password (SimpleAuthManager and FAB)."""
 
-    def _shown(self, made: str) -> dict[str, str]:
-        return bearer(made)
-
-    def _login(self, door: HttpDoor, deadline: Deadline) -> str:
-        self._check(door)
+    def _sign_in(self, endpoint: HttpEndpoint, deadline: Deadline) -> tuple[dict[str, str], float]:
+        self._check(endpoint)
         body = {"username": self._username, "password": self._password()}
-        reply = door.call("POST", "/auth/token", deadline, body=body, accept={400, 401, 403, 404, 405, 422})
+        reply = endpoint.call("POST", "/auth/token", deadline, body=body, accept={400, 401, 403, 404, 405, 422})
         if reply.status in (404, 405):
             raise AccessRefused(
-                f"{reply.place}: there is no /auth/token here. Is {door.base_url} the address of an Airflow 3 "
+                f"{reply.place}: there is no /auth/token here. Is {endpoint.base_url} the address of an Airflow 3 "
                 "whose auth manager takes passwords? Otherwise give a token."
             )
         if reply.status >= 400:
             self._refusals.add()
             raise AccessRefused(f"{reply.place}: the password of {self._username!r} was refused. Renew the reference.")
-        found = reply.table().get("access_token")
-        if not isinstance(found, str) or not found:
-            raise AccessRefused(f"{reply.place} holds no access_token. Is {door.base_url} an Airflow 3?")
+        token = reply.table().get("access_token")
+        if not isinstance(token, str) or not token:
+            raise AccessRefused(f"{reply.place} holds no access_token. Is {endpoint.base_url} an Airflow 3?")
         self._refusals.clear()
-        return found
+        return self._bearer(token), math.inf
 
 
-class BasicLogin(Login):
+class BasicAuth(AirflowLogin):
     """Username and password with each request: `airflow.api.auth.backend.basic_auth` of Airflow 2."""
 
-    _refused: str | None = None
+    _refused: dict[str, str] | None = None
 
-    def _shown(self, made: str) -> dict[str, str]:
-        return {"Authorization": f"Basic {made}"}
-
-    def _login(self, door: HttpDoor, deadline: Deadline) -> str:
-        made, refused = base64.b64encode(f"{self._username}:{self._password()}".encode()).decode(), self._refused
+    def _sign_in(self, endpoint: HttpEndpoint, deadline: Deadline) -> tuple[dict[str, str], float]:
+        encoded = base64.b64encode(f"{self._username}:{self._password()}".encode()).decode()
+        headers, refused = {"Authorization": f"Basic {encoded}"}, self._refused
         self._refused = None
-        if made == refused:
+        if headers == refused:
             raise AccessRefused(
-                f"Airflow: the password of {self._username!r} was refused at {door.base_url}. Renew the reference; or "
-                "the server takes no passwords: it needs airflow.api.auth.backend.basic_auth in auth_backends of [api]."
+                f"Airflow: the password of {self._username!r} was refused at {endpoint.base_url}. Renew it; "
+                "or the server accepts no passwords: auth_backends of [api] needs airflow.api.auth.backend.basic_auth."
             )
-        self._check(door)
-        return made
+        self._check(endpoint)
+        self._mask(encoded)
+        return headers, math.inf
 
     def forget(self) -> None:
         """A 401 is a refused login, and the next one may lock the account: only another password is sent at once."""
@@ -222,6 +213,147 @@ class BasicLogin(Login):
         self._refusals.clear()
 
 
-def bearer(token: str) -> dict[str, str]:
-    """The header that a token goes in."""
-    return {"Authorization": f"Bearer {token}"}
+MWAA_LOGIN_PATHS = (("/pluginsv2/aws_mwaa/login", "_token"), ("/aws_mwaa/login", "session"))
+"""Of Airflow 3 and 2, with the cookie that each gives."""
+MWAA_LOGIN_MISSING = {401, 403, 404, 405}
+MWAA_SESSION_SECONDS = 11 * 3600.0
+"""Renewed before AWS ends it."""
+
+
+class MwaaWebLogin(Protocol):
+    """Obtains the token from AWS."""
+
+    def token(self, deadline: Deadline) -> tuple[str, str]:
+        """A token and the host name that it is for. Raises AccessRefused, SystemUnreachable."""
+        ...
+
+
+class MwaaSession(AirflowAuth):
+    """A session of the web server, renewed shortly before AWS ends it."""
+
+    def __init__(
+        self,
+        web_login: MwaaWebLogin,
+        mask: Callable[[str], None] = lambda _: None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(mask, monotonic)
+        self._web_login = web_login
+
+    def _sign_in(self, endpoint: HttpEndpoint, deadline: Deadline) -> tuple[dict[str, str], float]:
+        statuses: list[str] = []
+        for path, name in MWAA_LOGIN_PATHS:
+            token, host = self._web_login.token(deadline)
+            self._mask(token)
+            if host.lower() != (urlsplit(endpoint.base_url).hostname or "").lower():
+                raise AccessRefused(
+                    f"Airflow: the MWAA environment is at {host[:200]}, not at {endpoint.base_url}: the token would go "
+                    "to another place. Correct url or mwaa.environment."
+                )
+            reply = endpoint.call("POST", path, deadline, form={"token": token}, accept={*MWAA_LOGIN_MISSING, 302, 303})
+            match = re.search(rf"(?:^|[;,\s]){name}=([^;,\s]+)", reply.headers.get("set-cookie", ""))
+            if reply.status not in MWAA_LOGIN_MISSING and match:
+                self._mask(match[1])
+                session = {"Cookie": f"session={match[1]}"} if name == "session" else self._bearer(match[1])
+                return session, self._clock() + MWAA_SESSION_SECONDS
+            statuses.append(f"{path} answered {reply.status}")
+        raise AccessRefused(
+            f"Airflow: MWAA accepts the web login token at neither path ({'; '.join(statuses)}). "
+            "Fix: give the identity airflow:CreateWebLoginToken for a role of this environment."
+        )
+
+
+GOOGLE_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+GOOGLE_TOKEN_URL = "https://oauth2.googleapis.com"  # noqa: S105  an address
+GOOGLE_METADATA_URL = "http://metadata.google.internal"
+GOOGLE_METADATA_TOKEN_PATH = "/computeMetadata/v1/instance/service-accounts/default/token"  # noqa: S105  a path
+JWT_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+ASSERTION_LIFETIME_SECONDS = 3600
+REFRESH_EARLY_SECONDS = 120.0
+"""A token is renewed so long before it ends."""
+
+
+class GoogleToken(AirflowAuth):
+    """A token from Google, renewed shortly before it expires. `read_key`: the text of the key's JSON file; None: the
+    service account of the machine that the engine runs on."""
+
+    def __init__(
+        self,
+        read_key: Callable[[], str] | None,
+        endpoint: HttpEndpoint,
+        mask: Callable[[str], None] = lambda _: None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(mask, now)
+        self._read_key, self._endpoint = read_key, endpoint
+
+    def _sign_in(self, endpoint: HttpEndpoint, deadline: Deadline) -> tuple[dict[str, str], float]:
+        reply = self._request(deadline)
+        table = reply.table()
+        token, life = table.get("access_token"), table.get("expires_in")
+        if not isinstance(token, str) or not token:
+            raise AccessRefused(f"{reply.place} holds no access_token")
+        if not isinstance(life, int) or not 0 < life <= ASSERTION_LIFETIME_SECONDS * 12:
+            life = ASSERTION_LIFETIME_SECONDS
+        # some tokens are padded with dots
+        return self._bearer(token.rstrip(".")), self._clock() + life - REFRESH_EARLY_SECONDS
+
+    def _request(self, deadline: Deadline) -> HttpReply:
+        if self._read_key is None:
+            flavour = {"Metadata-Flavor": "Google"}
+            return self._endpoint.call(
+                "GET", GOOGLE_METADATA_TOKEN_PATH, deadline, params={"scopes": GOOGLE_SCOPE}, headers=flavour
+            )
+        form = {"grant_type": JWT_GRANT, "assertion": signed_assertion(self._read_key(), self._clock())}
+        reply = self._endpoint.call("POST", "/token", deadline, form=form, accept={400, 401, 403})
+        if reply.status >= 400:
+            raise AccessRefused(
+                f"{reply.place}: Google refuses the key ({_oauth_error(reply)}). Renew the reference in google."
+            )
+        return reply
+
+
+def signed_assertion(key: str, now: float) -> str:
+    """A JWT signed with a service account's key. Raises AccessRefused, without parts of the key, for an invalid key."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import padding, rsa
+
+    try:
+        row = fields.table(json.loads(key))
+        private = serialization.load_pem_private_key(fields.text(row, "private_key").encode(), None)
+        account, kid = fields.text(row, "client_email"), fields.text(row, "private_key_id")
+        if not isinstance(private, rsa.RSAPrivateKey):
+            raise ValueError("its private_key is not an RSA key")
+    except (ValueError, TypeError, RecursionError, RecordUnreadable, UnsupportedAlgorithm):
+        raise AccessRefused(
+            "Airflow: google.key does not refer to the key of a service account. Give the JSON file from Google with "
+            "client_email, private_key_id and private_key."
+        ) from None
+    claims = {
+        "iss": account,
+        "scope": GOOGLE_SCOPE,
+        "aud": f"{GOOGLE_TOKEN_URL}/token",
+        "iat": int(now),
+        "exp": int(now) + ASSERTION_LIFETIME_SECONDS,
+    }
+    signed_text = f"{_base64url_json({'alg': 'RS256', 'typ': 'JWT', 'kid': kid})}.{_base64url_json(claims)}"
+    return f"{signed_text}.{_base64url(private.sign(signed_text.encode(), padding.PKCS1v15(), hashes.SHA256()))}"
+
+
+def _base64url_json(value: Any) -> str:
+    return _base64url(json.dumps(value, separators=(",", ":")).encode())
+
+
+def _base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+def _oauth_error(reply: HttpReply) -> str:
+    """Google says it in "error" and "error_description"."""
+    try:
+        table = reply.table()
+    except AccessRefused:
+        return str(reply.status)
+    texts = [str(table[name])[:200] for name in ("error", "error_description") if table.get(name)]
+    return ": ".join(texts) or "no message"

@@ -1,80 +1,85 @@
-"""Airflow 2 (REST API v1) and 3 (v2). Source: airflow.apache.org, REST API reference; measured on 2.11 and 3.3."""
+"""The Airflow connector: Airflow 2 (REST API v1) and 3 (v2), their health, and the check of our permissions.
+
+Permissions are checked by reading one row of each list, and by dry runs on a run that does not exist: Airflow answers
+403 before it looks for the run, so 404 proves the permission. Nothing is changed. Health is checked beside the polls:
+an Airflow with a dead scheduler answers every request and starts nothing.
+Source: airflow.apache.org, REST API reference; measured on 2.11 and 3.3.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import httpx
 
-from connectors.airflow.acts import Acts
-from connectors.airflow.alive import Alive
+from connectors.airflow.actions import AirflowActions
 from connectors.airflow.auth import auth_of
-from connectors.airflow.client import AirflowClient
-from connectors.airflow.client2 import Airflow2Client
-from connectors.airflow.holding import all_holds
-from connectors.airflow.inventory import InventoryReader
-from connectors.airflow.log import LogReader
-from connectors.airflow.options import AirflowOptions
-from connectors.airflow.poll import Poller
-from connectors.airflow.probe import probe
-from connectors.airflow.versions import major_of
-from connectors.contract import (
-    Capability,
-    Connector,
-    ConnectorKind,
-    NotSupported,
-    Poll,
-    Proof,
-    RunRef,
-    Secrets,
-    SystemUnreachable,
-    Verb,
+from connectors.airflow.client import (
+    ALL_RUNS_PATH,
+    ALL_TASKS_PATH,
+    AirflowClient,
+    dag_path,
+    detect_major_version,
+    run_path,
 )
-from connectors.parts import PartedConnector
-from connectors.transport.http import HttpDoor
+from connectors.airflow.client_v2 import AirflowClientV2
+from connectors.airflow.hold import all_holds
+from connectors.airflow.inventory import AirflowInventory
+from connectors.airflow.log import AirflowLogReader
+from connectors.airflow.options import AirflowOptions
+from connectors.airflow.runs import AirflowPoller
+from connectors.sdk import fields
+from connectors.sdk.composed import ComposedConnector
+from connectors.sdk.contract import Connector, ConnectorKind, Probe, SecretResolver, SourcePermission
+from connectors.sdk.errors import ConnectorError, NotSupported, RecordUnreadable, SystemUnreachable
+from connectors.sdk.records import Poll, RunRef
+from connectors.sdk.states import NOTHING_STARTS, Capability, ProofLevel, Verb
+from connectors.sdk.transport.http import HttpEndpoint, HttpReply
 
 TARGET = "api"
 
 SETTLE_SECONDS = 4.0
-"""For how long a key must stay absent before it counts as never arrived; a clear takes 20 to 100 ms, 2 s on a busy
+"""How long a key must stay absent before the action counts as never arrived; a clear takes 20 to 100 ms, 2 s on a busy
 SQLite (measured)."""
 
 
-class AirflowConnector(PartedConnector):
+class AirflowConnector(ComposedConnector):
     """One Airflow through its web server. One write is in flight at a time: SQLite behind it bears no more.
 
-    Which Airflow it is, is asked before the first call, and again after one that failed."""
+    The version is detected before the first call, and again after a failed one."""
 
     def __init__(
         self,
         options: AirflowOptions,
-        secrets: Secrets,
+        secrets: SecretResolver,
         transport: httpx.BaseTransport | None = None,
         settle_seconds: float = SETTLE_SECONDS,
         outside: httpx.BaseTransport | None = None,
     ) -> None:
-        """`transport` and `outside` are for tests: what answers as Airflow, and as the clouds that sign in to it."""
-        self._door = HttpDoor("Airflow", options.url, options.ca_file, transport)
+        """`transport` and `outside` are for tests: fakes of Airflow and of the clouds' sign-in."""
+        self._endpoint = HttpEndpoint("Airflow", options.url, options.ca_file, transport)
         self._options, self._secrets, self._settle_seconds = options, secrets, settle_seconds
         self._major = 0
         self._auth = auth_of(options, secrets, outside=outside)
-        self._speak(AirflowClient(self._door, self._auth))
+        self._speak(AirflowClient(self._endpoint, self._auth))
 
     def _speak(self, client: AirflowClient) -> None:
         self._spoken = client.major
-        poller, alive = Poller(client, self._door.base_url, self._options.dags), Alive(client)
+        poller, alive = AirflowPoller(client, self._endpoint.base_url, self._options.dags), SchedulerHealth(client)
 
         def poll(cursor: str, open_runs: Sequence[RunRef]) -> Poll:
-            found = poller.poll(cursor, open_runs)
-            return replace(found, warnings=(*alive.warnings(), *found.warnings))
+            result = poller.poll(cursor, open_runs)
+            return replace(result, warnings=(*alive.warnings(), *result.warnings))
 
         super().__init__(
             client,
-            inventory=InventoryReader(client, self._door.base_url, poller.watched).read,
+            inventory=AirflowInventory(client, self._endpoint.base_url, poller.watched).read,
             poll=poll,
-            log=LogReader(client).read,
-            acts=Acts(client, self._settle_seconds),
+            log=AirflowLogReader(client).read,
+            acts=AirflowActions(client, self._settle_seconds),
             holds=lambda known: all_holds(client, poller.watched, known),
             probe=lambda: probe(client),
         )
@@ -83,15 +88,15 @@ class AirflowConnector(PartedConnector):
         super()._begin(timeout_seconds)
         if not self._major:
             deadline = self._client.deadline
-            self._turn_to(major_of(self._door, self._auth, deadline))
+            self._turn_to(detect_major_version(self._endpoint, self._auth, deadline))
             self._client.deadline = deadline
 
     def _turn_to(self, major: int) -> None:
         if major != self._spoken:
-            kind = Airflow2Client if major == 2 else AirflowClient
+            kind = AirflowClientV2 if major == 2 else AirflowClient
             if not self._auth.guards_all:
                 self._auth = auth_of(self._options, self._secrets, major)
-            self._speak(kind(self._door, self._auth))
+            self._speak(kind(self._endpoint, self._auth))
         self._major = major
 
     def poll(self, cursor: str, open_runs: Sequence[RunRef], timeout_seconds: float) -> Poll:
@@ -102,7 +107,7 @@ class AirflowConnector(PartedConnector):
             raise
 
 
-def open_airflow(options: AirflowOptions, target: str, secrets: Secrets) -> Connector:
+def open_airflow(options: AirflowOptions, target: str, secrets: SecretResolver) -> Connector:
     """A connector of the only target, not yet connected."""
     if target != TARGET:
         raise ValueError(f"an Airflow has the one target {TARGET!r}, not {target!r}")
@@ -116,7 +121,7 @@ CONNECTOR = ConnectorKind(
     targets=lambda options: [TARGET],
     open=open_airflow,
     capabilities=frozenset(Capability),
-    proofs=frozenset({Proof.FULL}),
+    proofs=frozenset({ProofLevel.FULL}),
     verbs={
         Verb.RERUN: "clear failed tasks, with what follows or all",
         Verb.START: "trigger",
@@ -130,7 +135,174 @@ CONNECTOR = ConnectorKind(
     takes={Verb.RERUN: frozenset({"version"}), Verb.START: frozenset({"conf"})},
     schedules="expression",
     ladder=(
-        "Full proof: Airflow records start, end, state and log of each run and of each task. A run that is green "
-        "although tasks failed is PARTIAL. A run that was deleted before its end was seen is LOST, INFERRED."
+        "Full proof: Airflow records start, end, state and log of each run and of each task. A successful run with "
+        "failed tasks is PARTIAL. A run that was deleted before its end was seen is LOST, INFERRED."
     ),
 )
+
+HEALTH_INTERVAL_SECONDS = 60.0
+"""How often the polls ask: Airflow itself calls a scheduler dead 30 s after its last heartbeat at the earliest
+(scheduler_health_check_threshold, configuration reference)."""
+UNHEALTHY = "unhealthy"
+_COMPONENTS = {
+    "metadatabase": ("the metadata database is unhealthy", "see its own log and that of the Airflow web server"),
+    "scheduler": ("the scheduler is unhealthy: it sends no heartbeat", "start it again: airflow scheduler"),
+}
+
+
+def scheduling_stopped(health: HttpReply) -> SourcePermission | None:
+    """Why no DAG starts, by Airflow's health report; None if they start, or if it is unknown."""
+    components = health.table() if health.status == 200 else {}
+    for part, (why, fix) in _COMPONENTS.items():
+        component = components.get(part)
+        if isinstance(component, dict) and component.get("status") == UNHEALTHY:
+            last = fields.clean(str(component.get("latest_scheduler_heartbeat") or ""))[:40]
+            return SourcePermission("DAGs start here", False, f"{why}{f' (the last {last})' if last else ''}", fix)
+    return None
+
+
+class SchedulerHealth:
+    """Scheduler health, read now and then beside the polls; the last result is valid meanwhile."""
+
+    def __init__(self, client: AirflowClient, clock: Callable[[], float] = time.monotonic) -> None:
+        self._client = client
+        self._clock = clock
+        self._next_check = 0.0
+        self._warnings: tuple[str, ...] = ()
+
+    def warnings(self) -> tuple[str, ...]:
+        """Warnings to put before a poll's own. An unavailable health report adds none: the poll itself succeeded."""
+        if self._clock() >= self._next_check:
+            self._next_check = self._clock() + HEALTH_INTERVAL_SECONDS
+            try:
+                stopped = scheduling_stopped(self._client.health())
+            except (ConnectorError, RecordUnreadable):
+                stopped = None
+            self._warnings = (f"{NOTHING_STARTS}{stopped.why}. Fix: {stopped.fix}",) if stopped else ()
+        return self._warnings
+
+
+NO_SUCH_RUN = "headway__no_such_run"
+PAUSE_RIGHT = "pause DAGs (hold)"
+
+PROBED_READS = (
+    ("/dags", "read DAGs", "can_read on DAGs"),
+    (ALL_RUNS_PATH, "read DAG runs", "can_read on DAG Runs"),
+    (ALL_TASKS_PATH, "read task instances", "can_read on Task Instances"),
+    ("/assets", "read assets", "can_read on Assets"),
+    ("/importErrors", "read import errors", "can_read on Import Errors"),
+    ("/dags/~/dagVersions", "read DAG versions", "can_read on DAG Versions"),
+)
+
+
+PROBED_READS_V2 = (
+    *PROBED_READS[:3],
+    ("/datasets", "read datasets", "can_read on Datasets"),
+    ("/importErrors", "read import errors", "can_read on ImportError"),
+)
+
+
+def probe(client: AirflowClient) -> Probe:
+    """Version, health and rights. Raises SystemUnreachable or AccessRefused."""
+    reply = client.version()
+    version = fields.optional_text(reply.table(), "version")
+    rights = [_probe_read(client, *read) for read in (PROBED_READS if client.major > 2 else PROBED_READS_V2)]
+    dag = _any_dag(client) if rights[0].held else None
+    health = client.health()
+    stopped = [right] if (right := scheduling_stopped(health)) is not None else []
+    notes = (*_probe_notes(version, dag), *_unhealthy_components(health, stopped))
+    return Probe(True, version, (*stopped, *rights, *_probe_actions(client, dag)), notes, reply.clock)
+
+
+def _probe_read(client: AirflowClient, path: str, name: str, right: str) -> SourcePermission:
+    reply = client.may_read(path)
+    if reply.status == 200:
+        return SourcePermission(name, True)
+    return SourcePermission(name, False, f"{path} answered {reply.status}", f"give the account's role {right}")
+
+
+def _any_dag(client: AirflowClient) -> str | None:
+    rows = fields.rows(client.may_read("/dags").table().get("dags"))
+    first = rows[0].get("dag_id") if rows and isinstance(rows[0], dict) else None
+    return first if isinstance(first, str) else None
+
+
+def _probe_actions(client: AirflowClient, dag: str | None) -> list[SourcePermission]:
+    """Checked on one DAG; a role may have the permission on others only."""
+    if dag is None:
+        why, fix = "no DAG is listed to ask about", "make a DAG visible to this account, then probe again"
+        return [SourcePermission(name, None, why, fix, "act") for name, *_ in _action_probes("", 3)] + [
+            _pause_right(None, why, fix)
+        ]
+    rights = [_probe_action(client, dag, *action_probe) for action_probe in _action_probes(dag, client.major)]
+    edits = rights[0]
+    return [
+        *rights,
+        _pause_right(edits.held, edits.why, f"give the account's role can_edit on {dag} and the DAGs it may hold"),
+    ]
+
+
+def _action_probes(dag: str, major: int) -> tuple[tuple[str, str, dict[str, Any], str], ...]:
+    """Name, path, a body that can do nothing, and FAB's name of the right."""
+    run, tasks = f"{run_path(dag, NO_SUCH_RUN)}/clear", f"{dag_path(dag)}/clearTaskInstances"
+    return (
+        ("clear, cancel and mark runs", run, {"dry_run": True}, "can_edit on DAG Runs"),
+        ("clear and mark tasks", tasks, {"dry_run": True, "dag_run_id": NO_SUCH_RUN}, "can_edit on Task Instances"),
+        ("start runs", *_empty_start(dag, major), "can_create on DAG Runs"),
+    )
+
+
+def _empty_start(dag: str, major: int) -> tuple[str, dict[str, Any]]:
+    """A backfill's dry run without dates; Airflow 2 has none: there a start with half an interval, which it refuses."""
+    if major > 2:
+        return "/backfills/dry_run", {"dag_id": dag}
+    return f"{dag_path(dag)}/dagRuns", {"dag_run_id": NO_SUCH_RUN, "data_interval_start": "2026-01-01T00:00:00Z"}
+
+
+def _probe_action(
+    client: AirflowClient, dag: str, name: str, path: str, body: dict[str, Any], right: str
+) -> SourcePermission:
+    """A backfill's dry run needs the right to start runs; without dates it returns 422 and does nothing."""
+    reply = client.may(path, body)
+    if reply.status == 403:
+        fix = f"give the account's role {right} and can_edit on the DAGs it may act on"
+        return SourcePermission(name, False, f"a dry run on {dag} answered 403", fix, "act")
+    is_unprocessable = reply.status == 422 and path.startswith("/backfills")
+    if reply.status in (200, 404) or is_unprocessable or (reply.status == 400 and client.major == 2):
+        return SourcePermission(name, True, needed_for="act")
+    return SourcePermission(name, None, f"a dry run answered {reply.status}", "see the server's log", "act")
+
+
+def _pause_right(held: bool | None, why: str, fix: str) -> SourcePermission:
+    """Pausing has no dry run, and a trial would be in the audit log. Both auth managers require edit on the DAG before
+    a change of its runs: an account that may clear runs may pause."""
+    return (
+        SourcePermission(PAUSE_RIGHT, True, needed_for="act")
+        if held
+        else SourcePermission(PAUSE_RIGHT, held, why, fix, "act")
+    )
+
+
+def _probe_notes(version: str, dag: str | None) -> list[str]:
+    notes = [] if dag else ["no DAG is listed: none exists, or this account may not read any"]
+    if version.startswith("2.") and not version.startswith(("2.10.", "2.11.")):
+        notes.append(f"measured on Airflow 2.11; before 2.10 tries are counted otherwise, this is {version}")
+    if version.startswith(("3.0", "3.1", "3.2")):
+        notes.append(f"measured on Airflow 3.3; single tasks cannot be rerun before it, this is {version}")
+    return notes
+
+
+def _unhealthy_components(health: HttpReply, stopped: Sequence[SourcePermission]) -> list[str]:
+    """Notes on unhealthy components, except those that keep every DAG from starting."""
+    if health.status != 200:
+        return [f"health answered {health.status}"]
+    states = {
+        part: component.get("status") if isinstance(component, dict) else None
+        for part, component in health.table().items()
+    }
+    reported = {"scheduler", "metadatabase"} if stopped else set()
+    return [
+        f"{part} is {fields.clean(str(status))[:50]}"
+        for part, status in states.items()
+        if status not in (None, "healthy") and not (status == UNHEALTHY and part in reported)
+    ]

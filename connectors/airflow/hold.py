@@ -1,245 +1,313 @@
-"""HOLD pauses a DAG under our mark; RELEASE resumes it where that mark is found, or takes away the mark alone.
+"""HOLD pauses a DAG under our mark; RELEASE resumes it if the mark is present, or removes only the mark.
 
-The mark is written before the pause and taken away after the resuming: whatever breaks in between, no DAG is paused by
-us without a mark. Airflow's PATCH has no condition, so what a person did is looked at right before.
+Airflow has no note on a DAG: the mark is a line in the note of one of its newest runs. It is written before the pause
+and removed after the resume, so a failure in between never leaves a pause of ours without a mark. Airflow's PATCH
+takes no condition, so the DAG is read again immediately before each change. Behavior on pause and resume was
+measured on 3.3.2.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
-from connectors import fields
-from connectors.airflow import facts, holding
-from connectors.airflow.client import AirflowClient
-from connectors.airflow.marks import note_of, with_hold
-from connectors.airflow.paths import dag_path, run_path
-from connectors.contract import (
-    Absent,
-    Ask,
-    CannotTell,
-    ConnectorError,
-    Found,
+from connectors.airflow import inventory
+from connectors.airflow.client import PAGE_LIMIT, AirflowClient, dag_path, run_path
+from connectors.airflow.parse import is_periodic, note_text, note_with_hold
+from connectors.sdk import fields
+from connectors.sdk.contract import (
+    ActionFound,
+    ActionUnknown,
     HoldMark,
-    LookUp,
-    NotSupported,
-    OutcomeUnknown,
+    LookUpResult,
+    NativeHold,
     Preview,
-    Receipt,
-    SystemUnreachable,
-    Verb,
+    refused_preview,
 )
-from connectors.holdnotes import hold_mark, holds_in, without_hold
-from connectors.marking import NO_END, Marking, Standing
-from connectors.sending import after_once, refused
+from connectors.sdk.errors import ConnectorError, InvalidAnswer, NotSupported, OutcomeUnknown, SystemUnreachable
+from connectors.sdk.marked_pause import MarkedPause, MarkedPauseActions, PauseState, holds_in, shown_mark, without_hold
+from connectors.sdk.records import instant_key
+from connectors.sdk.send_outcome import raise_if_refused, sent_response
 
-NOTES_TRIED = 10
+MAX_NOTES_TRIED = 10
 """Newest runs among which one with room in its note is sought."""
-MARKING = Marking("Airflow", "paused", "note")
-_WIDEST = "headway-" + "0" * 40
-"""Stands for the action's key where room for its mark is sought: none is longer."""
+MAX_NOTES_READ = 50
+"""Newest runs whose notes are searched: a paused DAG gets new runs only by hand, by asset or by backfill."""
+MAX_PAUSED_DAGS = 500
+"""Paused DAGs that are searched, one call each."""
+_WIDEST_KEY = "headway-" + "0" * 40
+"""Placeholder of the longest key, to reserve room for its mark."""
 
 
-class Holder:
+@dataclass(frozen=True, slots=True)
+class AirflowHoldNote:
+    """A line about a hold, and the run whose note has it."""
+
+    run: str
+    note: str
+    mark: HoldMark
+
+
+@dataclass(frozen=True, slots=True)
+class AirflowDagPause:
+    """A DAG's details, its newest runs, and the server's time."""
+
+    row: fields.Row
+    runs: list[fields.Row]
+    now: datetime
+
+    @property
+    def is_paused(self) -> bool:
+        return self.row.get("is_paused") is True
+
+    @property
+    def notes(self) -> list[AirflowHoldNote]:
+        """The lines about holds, newest run first; paused or not. Where the DAG is paused by us, it is by the first of
+        them: a hold writes its line above all others, and only where it is not paused yet."""
+        return hold_notes(self.runs)
+
+
+class AirflowHolder(MarkedPauseActions[AirflowDagPause]):
     """HOLD and RELEASE. One per Airflow."""
+
+    marking = MarkedPause("Airflow", "paused", "note")
 
     def __init__(self, client: AirflowClient) -> None:
         self._client = client
 
-    def preview(self, ask: Ask) -> Preview:
-        """As the contract says."""
-        dag, verb = ask.run.job, str(ask.verb)
-        details = self._client.dag(dag)
+    def read(self, job: str) -> AirflowDagPause | None:
+        details = self._client.dag(job)
         if details.status == 404:
-            return facts.no_such_dag(dag, verb)
+            return None
         row = details.table()
-        if ask.verb is Verb.HOLD:
-            return self._hold(dag, row, ask)
-        held = holding.found_of(self._client, dag, str(ask.parameters.get("hold") or ""))
-        if ask.parameters.get("enable") == "no":
-            return self._clear(dag, held)
-        notes = holding.resuming(self._client, dag, row, facts.now_at(details))
-        return self._release(dag, row, held, notes)
+        if not isinstance(row.get("is_paused"), bool):
+            raise InvalidAnswer(f"{details.place} does not report whether {job} is paused")
+        return AirflowDagPause(row, newest_runs(self._client, job), inventory.server_time(details))
 
-    def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
-        """As the contract says."""
-        if plan["how"] == "clear":
-            return self._take_away(plan)
-        return self._place(plan, key) if plan["how"] == "hold" else self._undo(plan)
+    def state(self, row: AirflowDagPause) -> PauseState:
+        return PauseState(row.is_paused, tuple(note.mark for note in row.notes))
 
-    def look(self, plan: Mapping[str, Any], key: str) -> LookUp:
-        """A hold by its mark and the pause; a release by the pause alone: nothing of it stays at the source; a mark
-        that was to go by its being away."""
-        dag = str(plan.get("dag"))
-        paused = holding.is_paused(self._client, dag)
-        if paused is None:
-            return CannotTell(f"Airflow no longer has the DAG {dag}, or does not tell whether it is paused")
-        hold = key if plan.get("how") == "hold" else str(plan.get("hold"))
-        held = holding.found_of(self._client, dag, hold)
-        ref = _ref(dag, held.run if held else str(plan.get("run")), hold)
-        if plan.get("how") == "hold":
-            return _placed(dag, paused, held, ref)
-        if plan.get("how") == "clear":
-            return Absent() if held else Found(ref, f"no note of {dag} tells of this hold")
-        if not paused:
-            return Found(ref, f"{dag} is not paused")
-        return Absent() if held else CannotTell(f"{dag} is paused, and no note of its newest runs tells of this hold")
+    def missing(self, job: str, verb: str) -> str:
+        return inventory.no_such_dag(job, verb)
 
-    def tidy(self, plan: Mapping[str, Any], key: str) -> None:
-        """Takes a mark away from a DAG that is not paused: a person's next pause would be taken for ours."""
-        dag = str(plan.get("dag"))
-        held = holding.found_of(self._client, dag, key if plan.get("how") == "hold" else str(plan.get("hold")))
-        if held is not None and holding.is_paused(self._client, dag) is False:
-            with contextlib.suppress(ConnectorError):
-                self._client.set_note(dag, held.run, without_hold(held.note, held.mark.id))
+    def by_hand(self, job: str) -> str:
+        return f"airflow dags unpause {job}"
 
-    # hold
+    # before
 
-    def _hold(self, dag: str, row: fields.Row, ask: Ask) -> Preview:
-        until = facts.instant(ask.parameters.get("until"))
-        if until is None:
-            return facts.refused("hold", NO_END)
-        is_paused = row.get("is_paused") is True
-        theirs = holding.held_by(self._client, dag) if is_paused else None
-        why = MARKING.unfit(dag, Standing(is_paused, (theirs,) if theirs else ()))
-        if why is not None:
-            return facts.refused("hold", why)
-        mark = hold_mark(_WIDEST, str(ask.parameters.get("by") or ""), until)
-        run = self._run_with_room(dag, mark)
+    def preview_hold(self, job: str, row: AirflowDagPause, mark: HoldMark) -> Preview:
+        run = _run_with_room(row.runs, replace(mark, id=_WIDEST_KEY))
         if run is None:
-            return facts.refused(
-                "hold", f"{dag} has no run yet whose note has room for the mark of a hold: pause it by hand"
+            return refused_preview(
+                "hold", f"{job} has no run yet whose note has room for the mark of a hold: pause it by hand"
             )
-        words = mark.text.replace(_WIDEST, "KEY")
         return Preview(
             verb="pause the DAG",
-            words=f"pause {dag} until {facts.told(mark.until)} at the latest, marked in the note of its run {run}",
-            scope=f"all runs of {dag}",
+            summary=f"pause {job} until {instant_key(mark.until)} at the latest, marked in the note of its run {run}",
+            scope=f"all runs of {job}",
             native_calls=(
-                *self._client.calls("PATCH", run_path(dag, run), {"note": f"… {words}"}),
-                *self._client.calls("PATCH", dag_path(dag), {"is_paused": True}),
+                *self._client.calls("PATCH", run_path(job, run), {"note": f"… {shown_mark(mark)}"}),
+                *self._client.calls("PATCH", dag_path(job), {"is_paused": True}),
             ),
-            notes=holding.pausing(self._client, dag, row),
-            plan={"how": "hold", "dag": dag, "run": run, "by": mark.by, "until": facts.told(mark.until)},
+            notes=pause_effects(self._client, job, row.row),
+            plan={"run": run},
         )
 
-    def _clear(self, dag: str, held: holding.Held | None) -> Preview:
-        if held is None:
-            return facts.refused("release", f"no note of {dag} tells of this hold: nothing of ours is there")
+    def preview_release_of(self, job: str, row: AirflowDagPause, plan: Mapping[str, Any], resumes: bool) -> Preview:
+        held = next(note for note in row.notes if note.mark.id == plan["hold"])
+        if plan["how"] == "clear":
+            summary = f"remove our line from the note of {held.run} of {job}; its pause is left unchanged"
+        elif resumes:
+            summary = f"resume {job} and remove our line from the note of its run {held.run}"
+        else:
+            summary = f"{job} was resumed by another user: only our line is removed from the note of its run {held.run}"
+        resume = self._client.calls("PATCH", dag_path(job), {"is_paused": False}) if resumes else ()
+        rest = self._client.calls("PATCH", run_path(job, held.run), {"note": "its note without our line"})
         return Preview(
-            verb="take the mark away",
-            words=f"take our line from the note of {held.run} of {dag}; whether it is paused stays as it is",
-            scope=f"the note of run {held.run} of {dag}",
-            native_calls=self._client.calls("PATCH", run_path(dag, held.run), {"note": "its note without our line"}),
-            plan={"how": "clear", "dag": dag, "run": held.run, "hold": held.mark.id},
+            verb="resume the DAG" if resumes else "remove the mark",
+            summary=summary,
+            scope=f"the note of run {held.run} of {job}" if plan["how"] == "clear" else f"all runs of {job}",
+            native_calls=(*resume, *rest),
+            notes=resume_effects(self._client, job, row.row, row.now) if resumes else (),
         )
 
-    def _release(self, dag: str, row: fields.Row, held: holding.Held | None, notes: tuple[str, ...]) -> Preview:
-        paused = row.get("is_paused") is True
-        if held is None:
-            why = (
-                "is paused, but no note of its newest runs tells of this hold: a person has it"
-                if paused
-                else "is not held"
-            )
-            return facts.refused("release", f"{dag} {why}")
-        unpause = self._client.calls("PATCH", dag_path(dag), {"is_paused": False}) if paused else ()
-        rest = self._client.calls("PATCH", run_path(dag, held.run), {"note": "its note without our line"})
-        return Preview(
-            verb="resume the DAG" if paused else "take the mark away",
-            words=f"resume {dag} and take our line from the note of its run {held.run}"
-            if paused
-            else f"{dag} was resumed by somebody: only our line is taken from the note of its run {held.run}",
-            scope=f"all runs of {dag}",
-            native_calls=(*unpause, *rest),
-            notes=notes if paused else (),
-            plan={"how": "release", "dag": dag, "run": held.run, "hold": held.mark.id},
-        )
+    # sending
 
-    def _run_with_room(self, dag: str, mark: HoldMark) -> str | None:
-        """Never below a line that is there: the newest note has the pause (holding.found)."""
-        reply = self._client.runs_of(dag, {"order_by": "-id", "limit": NOTES_TRIED})
-        for row in facts.runs(reply):
-            note = note_of(row)
-            if with_hold(note, mark) is not None:
-                return str(row.get("dag_run_id"))
-            if holds_in(note):
-                return None
-        return None
-
-    def _place(self, plan: Mapping[str, Any], key: str) -> Receipt:
-        dag, run = plan["dag"], plan["run"]
-        if holding.is_paused(self._client, dag) is not False:
-            if holding.found_of(self._client, dag, key) is not None:
-                return Receipt(_ref(dag, run, key), "was held under this key before")
-            raise NotSupported(f"Airflow: {dag} is paused by now, or gone, and not by this hold; nothing was sent")
-        note, fresh = self._noted(plan, key)
-        try:
-            refused(self._client.patch_dag(dag, {"is_paused": True}))
-        except OutcomeUnknown:
-            raise
-        except ConnectorError:
-            self._put_back(dag, run, note, fresh)
-            raise
-        return Receipt(_ref(dag, run, key), f"{dag} is paused; marked in the note of its run {run}")
-
-    def _noted(self, plan: Mapping[str, Any], key: str) -> tuple[str, str]:
-        """Writes the mark: the note before and after. Raises NotSupported where nothing was written."""
-        dag, run, until = plan["dag"], plan["run"], facts.instant(plan["until"])
+    def write_hold(self, row: AirflowDagPause, now: PauseState, plan: Mapping[str, Any], mark: HoldMark) -> None:
+        """The mark, then the pause. A pause that was refused leaves the note as it was."""
+        dag, run = str(plan["job"]), str(plan["run"])
         reply = self._client.run(dag, run)
-        note = note_of(reply.table()) if reply.status == 200 else ""
-        fresh = with_hold(note, hold_mark(key, plan["by"], until)) if until and reply.status == 200 else None
-        if fresh is None:
+        note = note_text(reply.table()) if reply.status == 200 else ""
+        marked = note_with_hold(note, mark) if reply.status == 200 else None
+        if marked is None:
             raise NotSupported(
                 f"Airflow: the run {run} of {dag} is gone, or its note has no room by now; nothing was sent"
             )
         try:
-            refused(self._client.set_note(dag, run, fresh))
+            raise_if_refused(self._client.set_note(dag, run, marked))
         except SystemUnreachable as error:
             raise OutcomeUnknown(f"{error}. Whether the mark was written is looked up.") from None
-        return note, fresh
+        try:
+            raise_if_refused(self._client.patch_dag(dag, {"is_paused": True}))
+        except OutcomeUnknown:
+            raise
+        except ConnectorError:
+            with suppress(ConnectorError):
+                if note_text(self._client.run(dag, run).table()) == marked:
+                    self._client.set_note(dag, run, note)
+            raise
 
-    def _put_back(self, dag: str, run: str, note: str, fresh: str) -> None:
-        """The note as it was, unless somebody changed it since."""
-        with contextlib.suppress(ConnectorError):
-            if note_of(self._client.run(dag, run).table()) == fresh:
-                self._client.set_note(dag, run, note)
-
-    # release
-
-    def _take_away(self, plan: Mapping[str, Any]) -> Receipt:
-        """The line alone: a pause that is there by now is a person's."""
-        dag, hold = plan["dag"], plan["hold"]
-        held = holding.found_of(self._client, dag, hold)
-        if held is None:
-            raise NotSupported(f"Airflow: no note of {dag} tells of this hold by now; nothing was sent")
-        refused(self._client.set_note(dag, held.run, without_hold(held.note, hold)))
-        return Receipt(_ref(dag, held.run, hold), f"our line is taken from the note of run {held.run} of {dag}")
-
-    def _undo(self, plan: Mapping[str, Any]) -> Receipt:
-        dag, hold = plan["dag"], plan["hold"]
-        held = holding.found_of(self._client, dag, hold)
-        paused = holding.is_paused(self._client, dag)
-        if held is None or paused is None:
-            raise NotSupported(f"Airflow: no note of {dag} tells of this hold by now; nothing was sent")
-        if paused:
+    def write_release(self, row: AirflowDagPause, now: PauseState, plan: Mapping[str, Any]) -> None:
+        """The resume, then the removal of the mark; after a resume the look-up removes it if that fails."""
+        dag, hold = str(plan["job"]), str(plan["hold"])
+        held = next(note for note in row.notes if note.mark.id == hold)
+        rest = without_hold(held.note, hold)
+        if plan["how"] == "clear":
+            raise_if_refused(self._client.set_note(dag, held.run, rest))
+            return
+        if row.is_paused:
             reply = self._client.patch_dag(dag, {"is_paused": False})
-            refused(reply)
-            after_once(reply)
-        with contextlib.suppress(ConnectorError):  # it is resumed; the look-up takes the line away where this fails
-            self._client.set_note(dag, held.run, without_hold(held.note, hold))
-        return Receipt(
-            _ref(dag, held.run, hold), f"{dag} is resumed" if paused else f"{dag} was resumed by somebody before"
-        )
+            raise_if_refused(reply)
+            sent_response(reply)
+        with suppress(ConnectorError):
+            self._client.set_note(dag, held.run, rest)
+
+    # after
+
+    def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
+        """By the mark and the pause. A release has arrived once the DAG is not paused, whether its mark is removed yet
+        or not; people may rewrite the note of a hold."""
+        job = str(plan["job"])
+        try:
+            row = self.read_again(plan)
+        except InvalidAnswer as error:
+            return ActionUnknown(str(error))
+        if row is not None and plan["how"] == "release" and not row.is_paused:
+            return ActionFound(job, f"{job} is not paused")
+        if row is not None and plan["how"] == "hold" and row.is_paused and not self.state(row).has_mark(key):
+            return ActionUnknown(f"{job} is paused, but no note of its newest runs shows our mark")
+        return self.marking.look_up(None if row is None else self.state(row), plan, key)
+
+    def tidy(self, plan: Mapping[str, Any], key: str) -> None:
+        """Removes a mark from a DAG that is not paused: a person's next pause would count as ours."""
+        row, hold = self.read_again(plan), key if plan["how"] == "hold" else str(plan["hold"])
+        if row is not None and not row.is_paused and self.state(row).has_mark(hold):
+            self.write_release(row, self.state(row), {"how": "release", "job": plan["job"], "hold": hold})
 
 
-def _placed(dag: str, paused: bool, held: holding.Held | None, ref: str) -> LookUp:
-    if held is not None:
-        return Found(ref, f"{dag} is paused under our mark") if paused else Absent()
-    return CannotTell(f"{dag} is paused, but no note of its newest runs tells of our hold") if paused else Absent()
+def _run_with_room(runs: Sequence[fields.Row], mark: HoldMark) -> str | None:
+    """The newest run whose note has room for the mark, never below a line that is there: the newest note has the
+    pause."""
+    for row in runs[:MAX_NOTES_TRIED]:
+        note = note_text(row)
+        if note_with_hold(note, mark) is not None:
+            return str(row.get("dag_run_id"))
+        if holds_in(note):
+            return None
+    return None
 
 
-def _ref(dag: str, run: str, hold: str) -> str:
-    return json.dumps({"dag": dag, "run": run, "hold": hold})
+def newest_runs(client: AirflowClient, dag: str) -> list[fields.Row]:
+    """The runs of a DAG whose notes are searched for marks, newest first."""
+    return inventory.run_rows(client.runs_of(dag, {"order_by": "-id", "limit": MAX_NOTES_READ}))
+
+
+def hold_notes(runs: Iterable[fields.Row]) -> list[AirflowHoldNote]:
+    """The lines about holds in the notes of these runs."""
+    return [
+        AirflowHoldNote(str(row.get("dag_run_id")), note_text(row), mark)
+        for row in runs
+        for mark in holds_in(note_text(row))
+    ]
+
+
+def active_hold(client: AirflowClient, dag: str) -> HoldMark | None:
+    """The mark that a paused DAG is under; None where a person paused it."""
+    return next((note.mark for note in hold_notes(newest_runs(client, dag))), None)
+
+
+def all_holds(
+    client: AirflowClient, watched: Callable[[str], bool], known: Collection[str] = ()
+) -> tuple[NativeHold, ...]:
+    """Every mark of a watched DAG that is paused, and of those of `known` that are not. All but the one that a DAG is
+    paused under are bare: they outlived their holds. Raises SystemUnreachable where there are too many."""
+    holds: list[NativeHold] = []
+    paused = [dag for dag in _paused_dags(client) if watched(dag)]
+    for number, dag in enumerate(paused):
+        if number >= MAX_PAUSED_DAGS:
+            raise SystemUnreachable(
+                f"Airflow: more than {MAX_PAUSED_DAGS} DAGs are paused, too many to search for holds; "
+                "limit dags to those that matter"
+            )
+        notes = hold_notes(newest_runs(client, dag))
+        holds += [_native_hold(dag, note, bare=place > 0) for place, note in enumerate(notes)]
+    for dag in sorted({*known} - {*paused}):
+        leftover = hold_notes(newest_runs(client, dag))
+        details = client.dag(dag) if leftover else None
+        if details and details.status == 200 and details.table().get("is_paused") is False:
+            holds += [_native_hold(dag, note, bare=True) for note in leftover]
+    return tuple(holds)
+
+
+def _native_hold(dag: str, note: AirflowHoldNote, bare: bool) -> NativeHold:
+    return NativeHold(dag, note.mark, f"note of run {note.run} of {dag}", bare)
+
+
+def _paused_dags(client: AirflowClient) -> Iterator[str]:
+    offset = 0
+    while offset <= MAX_PAUSED_DAGS * 20:
+        table = client.paused(offset).table()
+        rows = fields.rows(table.get("dags"))
+        # an Airflow that does not know the filter answers with all of its DAGs
+        yield from (str(row.get("dag_id")) for row in rows if isinstance(row, dict) and row.get("is_paused") is True)
+        offset += PAGE_LIMIT
+        if not rows or offset >= fields.number(table, "total_entries", 0):
+            return
+
+
+def pause_effects(client: AirflowClient, dag: str, row: fields.Row) -> tuple[str, ...]:
+    """Effects of a pause on this DAG, as notes of a preview."""
+    stopped = "no run of it starts, not by hand or by backfill either: such runs stay queued"
+    active_note = inventory.active_runs_note(client, dag)
+    if active_note is None:
+        return (stopped, *_after_resume_notes(row), *_asset_notes(row))
+    going = f"{active_note.replace('other runs', 'runs', 1)}: tasks that run go on to their end"
+    return (stopped, f"{going}, what follows them waits for the release", *_after_resume_notes(row), *_asset_notes(row))
+
+
+def _after_resume_notes(row: fields.Row) -> tuple[str, ...]:
+    if is_periodic(row):
+        on = row.get("catchup") is True
+        made = f"{'every' if on else 'the latest'} run that fell due meanwhile (catchup is {'on' if on else 'off'})"
+        return (f"when it is released, Airflow makes {made}",)
+    return () if _asset_notes(row) else ("it has no schedule: after its release nothing starts automatically",)
+
+
+def _asset_notes(row: fields.Row) -> tuple[str, ...]:
+    if row.get("asset_expression") is None:
+        return ()
+    return ("updates of its assets while it is paused start no run, also not later: Airflow forgets them",)
+
+
+def resume_effects(client: AirflowClient, dag: str, row: fields.Row, now: datetime) -> tuple[str, ...]:
+    """Effects of a resume on this DAG, as notes of a preview."""
+    reply = client.runs_of(dag, {"state": ["running", "queued"], "limit": 5, "order_by": "-run_after"})
+    waiting = [f"{run_row.get('dag_run_id')} ({run_row.get('state')})" for run_row in inventory.run_rows(reply)]
+    go_on = (f"go on at once: {', '.join(waiting)}",) if waiting else ()
+    return (*go_on, *_next_scheduled_run_notes(row, now), *_asset_notes(row))
+
+
+def _next_scheduled_run_notes(row: fields.Row, now: datetime) -> tuple[str, ...]:
+    following = fields.parse_instant(row.get("next_dagrun_run_after"))
+    if not is_periodic(row) or following is None:
+        return () if _asset_notes(row) else ("no schedule: no run is created automatically",)
+    if following > now:
+        return (f"its next run is due {instant_key(following)}: Airflow makes none before",)
+    if row.get("catchup") is True:
+        return (f"Airflow makes every missed run at once, from {instant_key(following)} on (catchup is on)",)
+    latest = f"Airflow makes the latest run that is due at once, at {instant_key(following)} or later"
+    named = "and before it the one named when the DAG's file was last parsed"
+    return (f"{latest}, {named}; other earlier ones of the pause are left out (catchup is off)",)

@@ -1,46 +1,53 @@
-"""The inventory: every DAG with its schedule, its tasks, and the DAGs whose assets start it.
+"""Inventory: every DAG with its schedule, its tasks, and the DAGs whose assets start it; and look-ups of a single
+DAG.
 
-A calm look costs the pages of /dags and of /assets, one page of DAG versions and one of import errors. Details and
-tasks of a DAG are read again only when its version moved, and a few of the oldest each time, since Airflow changes the
+A quiet refresh costs the pages of /dags and /assets, one page of DAG versions and one of import errors. Details and
+tasks of a DAG are read again when its version changed, and for a few of the oldest each time: Airflow changes the
 definition of a DAG that never ran in place, without a new version.
+
+Previews of actions look up one DAG here: its active runs, its pause, the task instances of a run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
-from connectors import fields
-from connectors.airflow import parse_inventory
+from connectors.airflow import parse
+from connectors.airflow.changes import rows_by_offset
 from connectors.airflow.client import AirflowClient
-from connectors.airflow.parse_inventory import Definition
-from connectors.contract import Clock, Inventory, JobRecord, RecordUnreadable, Skipped, SystemUnreachable
-from connectors.transport.http import Reply
+from connectors.airflow.parse import AirflowPeriod, AirflowTaskInstance, DagDefinition
+from connectors.sdk import fields
+from connectors.sdk.errors import NotSupported, RecordUnreadable, SystemUnreachable
+from connectors.sdk.records import Inventory, JobRecord, SkippedRecord, TargetClock
+from connectors.sdk.transport.http import HttpReply
 
-MOST_PAGES = 500
+MAX_PAGES = 500
 """50,000 DAGs, or as many assets."""
 
-READ_AGAIN = 5
-"""Definitions read again in each look although nothing says that they changed."""
+REFRESHED_PER_READ = 5
+"""Definitions read again in each inventory without a sign of change."""
 
 RESERVE_SECONDS = 1.0
-"""Of the deadline: with less left no further definition is begun, and the inventory is not complete."""
+"""With less time left no further definition is read, and the inventory is incomplete."""
 
 
-class InventoryReader:
-    """Reads inventories of one Airflow, and remembers the definitions of its DAGs."""
+class AirflowInventory:
+    """Reads inventories of one Airflow, and caches the definitions of its DAGs."""
 
     def __init__(self, client: AirflowClient, base_url: str, watched: Callable[[str], bool]) -> None:
         self._client = client
         self._base_url = base_url
         self._watched = watched
-        self._definitions: dict[str, Definition] = {}
+        self._definitions: dict[str, DagDefinition] = {}
 
     def read(self, previous_hash: str) -> Inventory:
-        """As the contract says. DAGs whose definition could not be read in time are left out of an incomplete one:
-        the next look has them."""
-        skipped: list[Skipped] = []
+        """As the contract says. DAGs whose definition could not be read in time are left out of an incomplete one: the
+        next one has them."""
+        skipped: list[SkippedRecord] = []
         rows, clock, complete = self._dags(skipped)
         complete = self._read_definitions(rows, skipped) and complete
         feeds = self._feeds(skipped)
@@ -48,35 +55,22 @@ class InventoryReader:
         jobs = self._jobs(rows, feeds, errors, skipped)
         if not rows:
             complete = False
-            skipped.append(Skipped("dags", "Airflow lists no DAG: there is none, or this account may read none"))
-        digest = fields.short_digest([complete, [repr(one) for one in (*jobs, *broken)]])
-        if digest == previous_hash and complete:
-            return Inventory((), complete, digest, unchanged=True, clock=clock, skipped=(*skipped, *broken))
-        told = (*skipped, *broken)
-        return Inventory(
-            jobs, complete, digest, clock=clock, skipped=told, asks_for=lambda name, _: self._watched(name)
-        )
+            skipped.append(SkippedRecord("dags", "Airflow lists no DAG: none exists, or this account may not read any"))
+        watched = self._watched
+        return Inventory.since(previous_hash, jobs, complete, clock, [*skipped, *broken], lambda name, _: watched(name))
 
-    def _dags(self, skipped: list[Skipped]) -> tuple[dict[str, fields.Row], Clock | None, bool]:
+    def _dags(self, skipped: list[SkippedRecord]) -> tuple[dict[str, fields.Row], TargetClock | None, bool]:
         rows, clock, whole = self._pages(self._client.dags, "dags")
-        found: dict[str, fields.Row] = {}
-        for row in rows:
-            try:
-                name = fields.text(fields.table(row), "dag_id")
-                if self._watched(name):
-                    found[name] = fields.table(row)
-            except RecordUnreadable as error:
-                skipped.append(fields.skipped("dags", error, row))
-                whole = False
-        return found, clock, whole
+        named = fields.readable(rows, lambda row: (fields.text(fields.table(row), "dag_id"), row), "dags", skipped)
+        return {name: row for name, row in named if self._watched(name)}, clock, whole and len(named) == len(rows)
 
-    def _pages(self, ask: Callable[[int], Reply], name: str) -> tuple[list[Any], Clock | None, bool]:
+    def _pages(self, fetch: Callable[[int], HttpReply], name: str) -> tuple[list[Any], TargetClock | None, bool]:
         """All rows of a paged list; False at the end when the pages do not add up."""
         rows: list[Any] = []
-        clock: Clock | None = None
+        clock: TargetClock | None = None
         last: bytes = b""
-        for _ in range(MOST_PAGES):
-            reply = ask(len(rows))
+        for _ in range(MAX_PAGES):
+            reply = fetch(len(rows))
             if reply.status in (403, 404):
                 return rows, clock, False
             table = reply.table()
@@ -94,14 +88,14 @@ class InventoryReader:
 
     # definitions
 
-    def _read_definitions(self, names: Mapping[str, fields.Row], skipped: list[Skipped]) -> bool:
-        """Makes the remembered definitions current; False when time ran out or one could not be read."""
+    def _read_definitions(self, names: Mapping[str, fields.Row], skipped: list[SkippedRecord]) -> bool:
+        """Refreshes the cached definitions; False when time ran out or one could not be read."""
         for gone in self._definitions.keys() - set(names):
             del self._definitions[gone]
         moved = self._moved() | self._retimed(names)
         new = [name for name in names if name not in self._definitions]
         old = [name for name in self._definitions if name in moved]
-        again = [name for name in self._definitions if name not in old][:READ_AGAIN]
+        again = [name for name in self._definitions if name not in old][:REFRESHED_PER_READ]
         whole = True
         for name in [*new, *old, *again]:
             if self._client.deadline.left < RESERVE_SECONDS:
@@ -110,53 +104,50 @@ class InventoryReader:
         return whole
 
     def _moved(self) -> frozenset[str]:
-        """DAGs whose newest version is not the one we know; none where this account may not see versions."""
+        """DAGs whose newest version is not the cached one; none if this account may not read versions."""
         reply = self._client.versions()
         if reply.status != 200:
             return frozenset()
         newest: dict[str, int] = {}
-        for row in fields.rows(reply.table().get("dag_versions")):
-            try:
-                dag, number = parse_inventory.version(row)
-                newest[dag] = max(number, newest.get(dag, 0))
-            except RecordUnreadable:
-                continue
+        for dag, number in fields.readable(fields.rows(reply.table().get("dag_versions")), parse.parse_dag_version):
+            newest[dag] = max(number, newest.get(dag, 0))
         return frozenset(
-            name for name, known in self._definitions.items() if newest.get(name, known.version) != known.version
+            name
+            for name, definition in self._definitions.items()
+            if newest.get(name, definition.version) != definition.version
         )
 
     def _retimed(self, rows: Mapping[str, fields.Row]) -> frozenset[str]:
         """DAGs that the list shows with another timetable: one that did not run since changes without a new version."""
-        known = ((name, self._definitions[name].timetable) for name in rows if name in self._definitions)
-        return frozenset(name for name, timetable in known if (rows[name].get("timetable_summary") or "") != timetable)
+        timetables = ((name, self._definitions[name].timetable) for name in rows if name in self._definitions)
+        return frozenset(
+            name for name, timetable in timetables if (rows[name].get("timetable_summary") or "") != timetable
+        )
 
-    def _read_definition(self, name: str, skipped: list[Skipped]) -> bool:
+    def _read_definition(self, name: str, skipped: list[SkippedRecord]) -> bool:
         details, tasks = self._client.dag(name), self._client.tasks(name)
         if 404 in (details.status, tasks.status):
             self._definitions.pop(name, None)
             return False
         try:
             rows = fields.rows(tasks.table().get("tasks"))
-            known = parse_inventory.definition(name, details.table(), rows)
+            definition = parse.parse_definition(name, details.table(), rows)
         except RecordUnreadable as error:
             skipped.append(fields.skipped(f"dags/{name}", error, {"dag_id": name}))
             return False
         self._definitions.pop(name, None)
-        self._definitions[name] = known  # at the end: the oldest come first when a few are read again
+        self._definitions[name] = definition  # at the end: the oldest come first when a few are read again
         return True
 
-    # what hangs together
+    # dependencies
 
-    def _feeds(self, skipped: list[Skipped]) -> dict[str, set[str]]:
+    def _feeds(self, skipped: list[SkippedRecord]) -> dict[str, set[str]]:
         """DAG -> DAGs that write the assets it waits for."""
         rows, _, _ = self._pages(self._client.assets, "assets")
         feeds: dict[str, set[str]] = {}
-        for row in rows:
-            try:
-                for dag, writers in parse_inventory.feeds(row).items():
-                    feeds.setdefault(dag, set()).update(writers)
-            except RecordUnreadable as error:
-                skipped.append(fields.skipped("assets", error, row))
+        for edges in fields.readable(rows, parse.parse_asset_edges, "assets", skipped):
+            for dag, writers in edges.items():
+                feeds.setdefault(dag, set()).update(writers)
         return feeds
 
     def _jobs(
@@ -164,21 +155,21 @@ class InventoryReader:
         rows: dict[str, fields.Row],
         feeds: dict[str, set[str]],
         errors: Mapping[str, str],
-        skipped: list[Skipped],
+        skipped: list[SkippedRecord],
     ) -> tuple[JobRecord, ...]:
-        jobs: dict[str, JobRecord] = {}
         slots_of = self._slots(rows)
-        for name, row in sorted(rows.items()):
-            known = self._definitions.get(name)
-            if known is None:
-                continue
-            try:
-                found = parse_inventory.dag(row, known, feeds.get(name, ()), self._base_url, errors, slots_of)
-            except RecordUnreadable as error:
-                skipped.append(fields.skipped("dags", error, row))
-                continue
-            both = [job.native_id for job in (found, *known.tasks) if jobs.setdefault(job.native_id, job) is not job]
-            skipped += [Skipped("dags", f"{one} is the id of two jobs; the first one is kept") for one in both]
+        defined = [name for name in sorted(rows) if name in self._definitions]
+
+        def jobs_of(name: str) -> list[JobRecord]:
+            row, definition = rows[name], self._definitions[name]
+            producers = feeds.get(name, ())
+            return [parse.dag_record(row, definition, producers, self._base_url, errors, slots_of), *definition.tasks]
+
+        jobs: dict[str, JobRecord] = {}
+        for job in itertools.chain.from_iterable(fields.readable(defined, jobs_of, "dags", skipped)):
+            if jobs.setdefault(job.native_id, job) is not job:
+                reason = f"{job.native_id} is the id of two jobs; the first one is kept"
+                skipped.append(SkippedRecord("dags", reason))
         return tuple(jobs.values())
 
     def _slots(self, names: Iterable[str]) -> dict[str, int | None]:
@@ -186,25 +177,93 @@ class InventoryReader:
         if not any(self._definitions[name].pool for name in names if name in self._definitions):
             return {}
         reply = self._client.pools()
-        found: dict[str, int | None] = {}
-        for row in fields.rows(reply.table().get("pools")) if reply.status == 200 else ():
-            with suppress(RecordUnreadable):
-                found |= [parse_inventory.slots(row)]
-        return found
+        rows = fields.rows(reply.table().get("pools")) if reply.status == 200 else []
+        return dict(fields.readable(rows, parse.parse_pool_slots))
 
-    def _import_errors(self) -> tuple[dict[str, str], list[Skipped]]:
-        """DAG files that cannot be imported, with the reason, and the same for people: their DAGs may be gone from the
-        list or stay as they were."""
+    def _import_errors(self) -> tuple[dict[str, str], list[SkippedRecord]]:
+        """DAG files that cannot be imported, with the reason, and the same for people: their DAGs may be missing from
+        the list or unchanged."""
         reply = self._client.import_errors()
         rows = fields.rows(reply.table().get("import_errors")) if reply.status == 200 else []
-        errors: dict[str, str] = {}
-        told: list[Skipped] = []
-        for row in rows:
-            try:
-                name, why = parse_inventory.import_error(row)
-            except RecordUnreadable as error:
-                told.append(fields.skipped("importErrors", error, row))
-                continue
-            errors[name] = why
-            told.append(Skipped("importErrors", f"DAG file {name} cannot be imported: {why}"))
-        return errors, told
+        skipped: list[SkippedRecord] = []
+        errors = dict(fields.readable(rows, parse.parse_import_error, "importErrors", skipped))
+        for name, why in errors.items():
+            skipped.append(SkippedRecord("importErrors", f"DAG file {name} cannot be imported: {why}"))
+        return errors, skipped
+
+
+MAX_NAMED_TASKS = 12
+MAX_TASK_PAGES = 50
+"""Pages of task instances of one run: 5,000."""
+
+
+def no_such_dag(dag: str, verb: str) -> str:
+    """Why nothing is done to a job that is not a DAG. Raises NotSupported if it may be a task."""
+    if "." in dag:
+        raise NotSupported(
+            f"Airflow has no DAG {dag}; if that is a task: Airflow can {verb} no single task, {verb} its DAG"
+        )
+    return f"Airflow has no DAG {dag}"
+
+
+def active_runs_note(client: AirflowClient, dag: str, run: str = "") -> str | None:
+    """Other runs of the DAG that are running or queued now."""
+    reply = client.runs_of(dag, {"state": ["running", "queued"], "limit": 5, "order_by": "-run_after"})
+    others = [
+        f"{row.get('dag_run_id')} ({row.get('state')})" for row in run_rows(reply) if row.get("dag_run_id") != run
+    ]
+    return f"other runs of {dag} are active: {', '.join(others)}" if others else None
+
+
+def run_rows(reply: HttpReply) -> list[fields.Row]:
+    """The rows of a list of DAG runs; none if the DAG was deleted."""
+    return fields.tables(reply.table().get("dag_runs")) if reply.status == 200 else []
+
+
+def paused_note(client: AirflowClient, dag: str, row: fields.Row | None = None) -> tuple[str, ...]:
+    """A note on actions on a paused DAG; "" for one that is not paused."""
+    if row is None:
+        reply = client.dag(dag)
+        row = reply.table() if reply.status == 200 else {}
+    if row.get("is_paused") is True:
+        return (f"{dag} is paused: the run stays queued until the DAG is resumed",)
+    return ()
+
+
+def server_time(reply: HttpReply) -> datetime:
+    """The server's own time."""
+    return reply.clock.target if reply.clock else datetime.now(UTC)
+
+
+def read_task_instances(client: AirflowClient, dag: str, run: str) -> list[AirflowTaskInstance] | None:
+    """All task instances of a run; None if it was deleted."""
+    fetch = partial(client.task_instances, dag, run)
+    answer = rows_by_offset(fetch, "task_instances", MAX_TASK_PAGES, may_be_missing=True)
+    return None if answer.is_missing else readable_instances(answer.rows)
+
+
+def readable_instances(rows: Any) -> list[AirflowTaskInstance]:
+    """The task instances that can be read, by name."""
+    instances = fields.readable(fields.rows(rows), parse.parse_instance)
+    return sorted(instances, key=lambda instance: (instance.key[2], instance.map_index))
+
+
+def task_names_text(affected: Sequence[AirflowTaskInstance]) -> str:
+    """ "load, publish and 3 more"."""
+    names = ", ".join(parse.instance_name(instance) for instance in affected[:MAX_NAMED_TASKS])
+    more = len(affected) - MAX_NAMED_TASKS
+    return f"{names} and {more} more" if more > 0 else names
+
+
+def count_text(affected: Sequence[Any], noun: str = "task") -> str:
+    """ "1 task", "3 tasks"."""
+    return f"1 {noun}" if len(affected) == 1 else f"{len(affected)} {noun}s"
+
+
+def run_label(period: AirflowPeriod, run_id: str) -> str:
+    """The run for people: its data interval's date, else its instant, else its id."""
+    if period.interval_start is not None:
+        return period.interval_start.strftime("%Y-%m-%d")
+    if period.at is not None and period.key != run_id:
+        return period.at.strftime("%Y-%m-%d %H:%MZ")
+    return run_id

@@ -1,31 +1,33 @@
-"""Logs: of a task the log of its try; of a DAG run the log of its first failed task, and the text says which."""
+"""Logs: of a task the log of its try; of a DAG run the log of its first failed task, which the text names."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from connectors import characters, fields
-from connectors.airflow import parse_log, parse_tasks
+from connectors.airflow import inventory, parse
 from connectors.airflow.client import AirflowClient
-from connectors.airflow.parse_tasks import Instance
-from connectors.airflow.references import Reference, reference
-from connectors.contract import LogChunk, NotSupported, RecordUnreadable, RunRef, State
-from connectors.transport.http import AnswerTooLarge
+from connectors.airflow.parse import AirflowRunReference, AirflowTaskInstance, parse_reference
+from connectors.sdk import fields, log_chunks
+from connectors.sdk.errors import NotSupported, RecordUnreadable
+from connectors.sdk.records import LogChunk, RunRef
+from connectors.sdk.states import RunState
+from connectors.sdk.transport.http import HttpAnswerTooLarge
 
-MOST_PAGES = 50
+MAX_LOG_PAGES = 50
 """Of one log in one call; a log that is longer is cut at its beginning."""
 
-KEPT_BYTES = 1 << 20
-"""Of the end of a long log while it is read; more than anybody asks to see."""
+MAX_TAIL_BYTES = 1 << 20
+"""Bytes kept of the end of a long log while it is read."""
 
-STREAMED_BYTES = 8 << 20
-"""Of the end of a log that comes as a stream of JSON: times and levels stand beside the words."""
+MAX_STREAMED_BYTES = 8 << 20
+"""Of the end of a log that comes as a stream of JSON: each line has its time and level besides its text."""
 
-NO_LOG = frozenset({"none", "scheduled", "queued", "removed"})
+STATES_WITHOUT_LOG = frozenset({"none", "scheduled", "queued", "removed"})
 
 
-class LogReader:
+class AirflowLogReader:
     """Reads logs of one Airflow."""
 
     def __init__(self, client: AirflowClient) -> None:
@@ -35,72 +37,65 @@ class LogReader:
         """As the contract says. `start` holds task, try, Airflow's own continuation token and how far it was shown."""
         if start is not None:
             return self._go_on(start, limit_bytes)
-        at = reference(run)
+        at = parse_reference(run)
         if at is None:
             raise NotSupported(f"{run.job} {run.period_key} has no run in Airflow, and so no log")
-        try_of = self._one_task(at) if at.task else self._task_of_run(at)
-        if isinstance(try_of, str):
-            return LogChunk(*characters.tail(try_of, limit_bytes)[:1])
-        return self._tail(*try_of, min(limit_bytes, KEPT_BYTES))
+        title = ""
+        if not at.task:
+            chosen = self._task_of_run(at)
+            if chosen is None:
+                return LogChunk(log_chunks.tail(f"[no task of {at.dag} {at.run} has run yet]\n", limit_bytes)[0])
+            title, at = chosen
+        return self._tail(title, at, at.try_number, min(limit_bytes, MAX_TAIL_BYTES))
 
-    def _one_task(self, at: Reference) -> tuple[str, Reference, int]:
-        return "", at, at.try_number
-
-    def _task_of_run(self, at: Reference) -> tuple[str, Reference, int] | str:
-        """The task of a run whose log says most: the first that failed, else the last that ran."""
+    def _task_of_run(self, at: AirflowRunReference) -> tuple[str, AirflowRunReference] | None:
+        """The task of a run with the most useful log: the first failed one, else the last that ran; and a title."""
         instances = self._instances(at)
-        failed = sorted((one for one in instances if one.state is State.FAILED), key=_ended)
-        ran = sorted((one for one in instances if one.native not in NO_LOG and one.started_at), key=_ended)
+        failed = sorted((instance for instance in instances if instance.state is RunState.FAILED), key=_end_order)
+        ran = sorted(
+            (instance for instance in instances if instance.native not in STATES_WITHOUT_LOG and instance.started_at),
+            key=_end_order,
+        )
         chosen = failed[0] if failed else ran[-1] if ran else None
         if chosen is None:
-            return f"[no task of {at.dag} {at.run} has run yet]\n"
+            return None
         more = f", the first of {len(failed)} failed tasks" if len(failed) > 1 else ""
-        title = f"[log of task {parse_tasks.name_of(chosen)}, try {chosen.try_number} ({chosen.native}){more}]\n"
-        return title, Reference(at.dag, at.run, chosen.key[2], chosen.try_number, chosen.map_index), chosen.try_number
+        title = f"[log of task {parse.instance_name(chosen)}, try {chosen.try_number} ({chosen.native}){more}]\n"
+        return title, AirflowRunReference(at.dag, at.run, chosen.key[2], chosen.try_number, chosen.map_index)
 
-    def _instances(self, at: Reference) -> list[Instance]:
-        found: list[Instance] = []
-        for page in range(MOST_PAGES):
-            reply = self._client.task_instances(at.dag, at.run, page * 100)
-            if reply.status == 404:
-                raise NotSupported(f"Airflow no longer has the run {at.run} of {at.dag}, and so no log")
-            rows = fields.rows(reply.table().get("task_instances"))
-            for row in rows:
-                try:
-                    found.append(parse_tasks.instance(row))
-                except RecordUnreadable:
-                    continue
-            if len(rows) < 100:
-                break
-        return found
+    def _instances(self, at: AirflowRunReference) -> list[AirflowTaskInstance]:
+        instances = inventory.read_task_instances(self._client, at.dag, at.run)
+        if instances is None:
+            raise NotSupported(f"Airflow no longer has the run {at.run} of {at.dag}, and so no log")
+        return instances
 
-    def _tail(self, title: str, at: Reference, number: int, limit_bytes: int) -> LogChunk:
+    def _tail(self, title: str, at: AirflowRunReference, number: int, limit_bytes: int) -> LogChunk:
         try:
-            lines, token, shown = self._first(at, number)
-        except AnswerTooLarge:  # all of it is one answer: it is read as a stream, of which the end is kept
+            lines, token, shown_try = self._first(at, number)
+        except HttpAnswerTooLarge:  # all of it is one answer: it is read as a stream, of which the end is kept
             return self._end(title, at, number, limit_bytes)
-        text = title if shown == number else f"{title}[try {number} has written no log; this is try {shown}]\n"
-        text, cut = characters.tail(text + characters.joined(lines), KEPT_BYTES)
-        for _ in range(MOST_PAGES):
-            late = self._client.deadline.left < self._client.deadline.seconds / 2  # what runs may write without end
+        text = title if shown_try == number else f"{title}[try {number} has written no log; this is try {shown_try}]\n"
+        text, cut = log_chunks.tail(text + log_chunks.join_lines(lines), MAX_TAIL_BYTES)
+        for _ in range(MAX_LOG_PAGES):
+            late = self._client.deadline.is_below(0.5)  # a running task may write without end
             if token is None or not lines or late or self._client.major == 2:  # which answers with all of it at once
                 break
-            lines, token = self._page(at, shown, token)
-            text, dropped = characters.tail(text + characters.joined(lines), KEPT_BYTES)
+            lines, token = self._page(at, shown_try, token)
+            text, dropped = log_chunks.tail(text + log_chunks.join_lines(lines), MAX_TAIL_BYTES)
             cut = cut or dropped
-        end, dropped = characters.tail(text, limit_bytes)
-        return LogChunk(end, _start(at, shown, token, 0) if token else None, cut=cut or dropped)
+        end, dropped = log_chunks.tail(text, limit_bytes)
+        return LogChunk(end, _log_position(at, shown_try, token, 0) if token else None, cut=cut or dropped)
 
-    def _end(self, title: str, at: Reference, number: int, limit_bytes: int) -> LogChunk:
-        reply = self._client.log_end(at.dag, at.run, at.task, at.map_index, number, STREAMED_BYTES)
+    def _end(self, title: str, at: AirflowRunReference, number: int, limit_bytes: int) -> LogChunk:
+        reply = self._client.log_end(at.dag, at.run, at.task, at.map_index, number, MAX_STREAMED_BYTES)
         if reply.status in (400, 404):
-            raise NotSupported(f"Airflow has no log of {at.dag}.{at.task}, try {number}: {reply.said}")
+            raise NotSupported(f"Airflow has no log of {at.dag}.{at.task}, try {number}: {reply.error}")
         rows = reply.body.decode("utf-8", "replace").removesuffix("\n").split("\n")[1 if reply.cut else 0 :]
-        lines = parse_log.lines(rows if self._client.major == 2 else parse_log.streamed(rows))
-        text, cut = characters.tail(title + characters.joined(lines), limit_bytes)
+        lines = log_lines(rows if self._client.major == 2 else parse_streamed(rows))
+        text, cut = log_chunks.tail(title + log_chunks.join_lines(lines), limit_bytes)
         return LogChunk(text, None, cut=cut or reply.cut)
 
-    def _first(self, at: Reference, number: int) -> tuple[list[str], str | None, int]:
+    def _first(self, at: AirflowRunReference, number: int) -> tuple[list[str], str | None, int]:
         """The first page of a try's log; of the try before where it has none (it waits, or was blocked)."""
         try:
             return *self._page(at, number, None), number
@@ -111,45 +106,86 @@ class LogReader:
 
     def _go_on(self, start: str, limit_bytes: int) -> LogChunk:
         try:
-            row = fields.table(json.loads(start))
-            at = Reference(
-                fields.text(row, "dag"),
-                fields.text(row, "run"),
-                fields.text(row, "task"),
-                0,
-                fields.number(row, "map", -1),
-            )
-            number, token, skip = (
-                fields.number(row, "try", 1),
-                fields.words(row, "token"),
-                fields.number(row, "skip", 0),
-            )
-        except (ValueError, RecursionError, RecordUnreadable) as error:
+            row = fields.parse_table(start)
+            dag, run, task = (fields.text(row, name) for name in ("dag", "run", "task"))
+            at = AirflowRunReference(dag, run, task, 0, fields.number(row, "map", -1))
+            number, skip = fields.number(row, "try", 1), fields.number(row, "skip", 0)
+            token = fields.optional_text(row, "token")
+        except RecordUnreadable as error:
             raise NotSupported(f"this place in a log cannot be read back: {error}") from None
         lines, following = self._page(at, number, token or None)
-        data = characters.joined(lines).encode("utf-8", "replace")[skip:]
-        if len(data) > limit_bytes:
-            shown = characters.head(data.decode("utf-8", "ignore"), limit_bytes)
-            return LogChunk(shown, _start(at, number, token, skip + len(shown.encode())), more=True)
+        text, next_skip = log_chunks.part_of(log_chunks.join_lines(lines), skip, limit_bytes)
+        if next_skip is not None:
+            return LogChunk(text, _log_position(at, number, token, next_skip), more=True)
         ended = following is None or (not lines and not self._is_open(at))
-        return LogChunk(data.decode("utf-8", "replace"), None if ended else _start(at, number, following or "", 0))
+        return LogChunk(text, None if ended else _log_position(at, number, following or "", 0))
 
-    def _is_open(self, at: Reference) -> bool:
-        return any(one.key[2] == at.task and one.state.is_open for one in self._instances(at))
+    def _is_open(self, at: AirflowRunReference) -> bool:
+        return any(instance.key[2] == at.task and instance.state.is_open for instance in self._instances(at))
 
-    def _page(self, at: Reference, number: int, token: str | None) -> tuple[list[str], str | None]:
+    def _page(self, at: AirflowRunReference, number: int, token: str | None) -> tuple[list[str], str | None]:
         reply = self._client.log(at.dag, at.run, at.task, at.map_index, number, token)
         if reply.status in (400, 404):
-            raise NotSupported(f"Airflow has no log of {at.dag}.{at.task}, try {number}: {reply.said}")
+            raise NotSupported(f"Airflow has no log of {at.dag}.{at.task}, try {number}: {reply.error}")
         table: dict[str, Any] = reply.table()
-        return parse_log.lines(table.get("content")), fields.words(table, "continuation_token") or None
+        return log_lines(table.get("content")), fields.optional_text(table, "continuation_token") or None
 
 
-def _start(at: Reference, number: int, token: str, skip: int) -> str:
+def _log_position(at: AirflowRunReference, number: int, token: str, skip: int) -> str:
     place = {"dag": at.dag, "run": at.run, "task": at.task, "map": at.map_index, "try": number}
     return json.dumps({**place, "token": token, "skip": skip})
 
 
-def _ended(one: Instance) -> tuple[str, str]:
-    at = one.ended_at or one.started_at
-    return (at.isoformat() if at else "~"), one.key[2]
+def _end_order(instance: AirflowTaskInstance) -> tuple[str, str]:
+    at = instance.ended_at or instance.started_at
+    return (at.isoformat() if at else "~"), instance.key[2]
+
+
+GROUP, GROUP_END = "::group::", "::endgroup::"
+AIRFLOW_FRAMES = "/site-packages/airflow/"
+MAX_FRAMES = 20
+"""Of one exception, the innermost ones; Airflow's own are left out where the author's are there."""
+
+
+def log_lines(content: Any) -> list[str]:
+    """The lines of a page of a log, each with its time and level. A line that cannot be read is shown as it is."""
+    return [line for entry in fields.rows(content) for line in _entry_lines(entry)]
+
+
+def parse_streamed(rows: Sequence[str]) -> list[Any]:
+    """The entries of a log that came as one JSON object a line; any other line unchanged."""
+    return [_parse_line(row) for row in rows if row]
+
+
+def _parse_line(row: str) -> Any:
+    try:
+        return json.loads(row)
+    except (ValueError, RecursionError):
+        return row
+
+
+def _entry_lines(entry: Any) -> Iterator[str]:
+    if not isinstance(entry, dict):
+        yield fields.clean(str(entry)[:1000])
+        return
+    event = fields.clean(str(entry.get("event", "")))
+    if event.startswith(GROUP_END):
+        return
+    if event.startswith(GROUP):
+        yield f"[{event.removeprefix(GROUP)}]"
+        return
+    at, level = entry.get("timestamp"), entry.get("level")
+    shown_at = f"{at[:23].replace('T', ' ')} " if isinstance(at, str) else ""
+    shown_level = f"{level.upper()} " if isinstance(level, str) and level not in ("info", "") else ""
+    yield fields.clean(shown_at) + fields.clean(shown_level) + event
+    yield from _exception_lines(entry.get("error_detail"))
+
+
+def _exception_lines(details: Any) -> Iterator[str]:
+    """The exceptions of a line, each with where it came from. They are not in `event`."""
+    for detail in fields.tables(details):
+        frames = fields.tables(detail.get("frames"))
+        authors = [frame for frame in frames if AIRFLOW_FRAMES not in str(frame.get("filename"))]
+        for frame in (authors or frames)[-MAX_FRAMES:]:
+            yield fields.clean(f"    {frame.get('filename')}:{frame.get('lineno')} in {frame.get('name')}")
+        yield fields.clean(f"  {detail.get('exc_type')}: {detail.get('exc_value')}")

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from connectors.aws.options import AwsOptions
-from connectors.secrets import FilePath, SecretRef
-from connectors.transport.http import checked_origin
+from connectors.sdk.aws.options import AwsOptions
+from connectors.sdk.secrets import FilePath, SecretRef
+from connectors.sdk.transport.http import checked_origin
 
 
 class MwaaOptions(AwsOptions):
-    """An environment of Amazon MWAA, and whose AWS identity asks for a login to it."""
+    """An environment of Amazon MWAA, and the AWS identity that signs in to it."""
 
     environment: str = Field(min_length=1, max_length=80)
     """Name of the environment; its web server is `url`."""
 
 
 class GoogleOptions(BaseModel):
-    """Whose Google identity asks Cloud Composer."""
+    """The Google identity for Cloud Composer."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -27,7 +27,7 @@ class GoogleOptions(BaseModel):
 
 
 class AirflowOptions(BaseModel):
-    """Where Airflow answers and who asks: `username` with `password`, a ready `token`, or a cloud's identity."""
+    """Airflow's address and the account: `username` with `password`, a ready `token`, or a cloud's identity."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -54,12 +54,12 @@ class AirflowOptions(BaseModel):
     @model_validator(mode="after")
     def one_origin_and_one_account(self) -> AirflowOptions:
         checked_origin(self.url, self.plain_http)
-        given = [name for name in ("username", "password") if getattr(self, name) is not None]
+        names = [name for name in ("username", "password") if getattr(self, name) is not None]
         others = [name for name in ("token", "mwaa", "google") if getattr(self, name) is not None]
         if len(others) > 1:
             raise ValueError(f"{' and '.join(others)} are two ways to sign in: keep one")
-        if others and given:
-            raise ValueError(f"one way to sign in ({others[0]}) needs no {' and no '.join(given)}: drop either")
-        if not others and len(given) != 2:
+        if others and names:
+            raise ValueError(f"one way to sign in ({others[0]}) needs no {' and no '.join(names)}: drop either")
+        if not others and len(names) != 2:
             raise ValueError("token, mwaa, google, or both username and password, are needed")
         return self

@@ -1,62 +1,81 @@
-"""Raw replies of Airflow -> records. Pure; a row that cannot be read raises RecordUnreadable and nothing else."""
+"""Replies of Airflow to records, and the notes that carry our marks. Pure; an unreadable row raises
+RecordUnreadable.
+
+A DAG run is one record per attempt. A task is one record per run, however many mapped instances it has: the worst
+state counts. An attempt of an unmapped task is its instance's id: every retry and clear makes a new one (measured),
+also for tasks that never ran and whose try_number stays 0.
+
+A note holds, in this order: the mark of our last action, people's text, the lines of holds. People's text is cut at
+its end when space runs out; marks and hold lines never are.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from connectors import fields
-from connectors.airflow.marks import TRIGGERED, end_of, run_action
-from connectors.contract import Evidence, RunRecord, State, instant_key
-from connectors.fields import Row
+from cronsim import CronSim, CronSimError
 
-RUN_STATES: dict[str, State] = {
-    "queued": State.QUEUED,
-    "running": State.RUNNING,
-    "success": State.SUCCEEDED,
-    "failed": State.FAILED,
+from connectors.sdk import fields, marked_pause
+from connectors.sdk.contract import ACTION_KEY, HOLD_MARK, HoldMark
+from connectors.sdk.errors import RecordUnreadable
+from connectors.sdk.fields import Row
+from connectors.sdk.records import JobRecord, RunRecord, RunRef, Schedule, instant_key
+from connectors.sdk.states import ProofLevel, RunEvidence, RunState
+from connectors.sdk.vanished_runs import no_longer_listed
+
+RUN_STATES: dict[str, RunState] = {
+    "queued": RunState.QUEUED,
+    "running": RunState.RUNNING,
+    "success": RunState.SUCCEEDED,
+    "failed": RunState.FAILED,
 }
 
-ENDED_BY_US: dict[tuple[str, str], tuple[State, str]] = {
-    ("failed", "cancel"): (State.CANCELLED, "cancelled by Headway"),
-    ("success", "mark_ok"): (State.SUCCEEDED, "marked OK by Headway"),
-    ("success", "skip"): (State.SKIPPED, "skipped by Headway"),
+STATES_SET_BY_US: dict[tuple[str, str], tuple[RunState, str]] = {
+    ("failed", "cancel"): (RunState.CANCELLED, "cancelled by Headway"),
+    ("success", "mark_ok"): (RunState.SUCCEEDED, "marked OK by Headway"),
+    ("success", "skip"): (RunState.SKIPPED, "skipped by Headway"),
 }
 """By the native state and the word of our mark."""
 
-NOT_YET = "none"
-"""Our word for a task instance whose native state is null: Airflow has not looked at it yet."""
+NO_STATE = "none"
+"""Our name for the native state null: the scheduler has not examined the task instance yet."""
 
-TASK_STATES: dict[str, tuple[State, str]] = {
-    NOT_YET: (State.WAITING, "upstream"),
-    "scheduled": (State.WAITING, "slot"),
-    "queued": (State.QUEUED, ""),
-    "running": (State.RUNNING, ""),
-    "restarting": (State.RETRYING, ""),
-    "up_for_retry": (State.RETRYING, "time"),
-    "up_for_reschedule": (State.WAITING, "event"),
-    "deferred": (State.WAITING, "event"),
-    "awaiting_input": (State.WAITING, "approval"),
-    "success": (State.SUCCEEDED, ""),
-    "failed": (State.FAILED, ""),
-    "upstream_failed": (State.BLOCKED, ""),
-    "skipped": (State.SKIPPED, ""),
-    "removed": (State.SKIPPED, ""),
+TASK_STATES: dict[str, tuple[RunState, str]] = {
+    NO_STATE: (RunState.WAITING, "upstream"),
+    "scheduled": (RunState.WAITING, "slot"),
+    "queued": (RunState.QUEUED, ""),
+    "running": (RunState.RUNNING, ""),
+    "restarting": (RunState.RETRYING, ""),
+    "up_for_retry": (RunState.RETRYING, "time"),
+    "up_for_reschedule": (RunState.WAITING, "event"),
+    "deferred": (RunState.WAITING, "event"),
+    "awaiting_input": (RunState.WAITING, "approval"),
+    "success": (RunState.SUCCEEDED, ""),
+    "failed": (RunState.FAILED, ""),
+    "upstream_failed": (RunState.BLOCKED, ""),
+    "skipped": (RunState.SKIPPED, ""),
+    "removed": (RunState.SKIPPED, ""),
 }
 
-HAS_RUN = frozenset({"running", "success", "failed", "skipped", "deferred", "up_for_reschedule", "awaiting_input"})
+STARTED_STATES = frozenset(
+    {"running", "success", "failed", "skipped", "deferred", "up_for_reschedule", "awaiting_input"}
+)
 """Task states in which start_date is of this attempt; in the others it still holds the attempt before (measured)."""
 
-BY_CLOCK = frozenset({"scheduled", "backfill"})
+SCHEDULED_RUN_TYPES = frozenset({"scheduled", "backfill"})
 NAMED_TASKS = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Period:
+class AirflowPeriod:
     """Which run of its DAG this is; its tasks share it."""
 
     key: str
@@ -73,78 +92,82 @@ def run_ref(dag: str, run: str) -> str:
     return json.dumps({"dag": dag, "run": run})
 
 
-def period_of(row: Row) -> Period:
-    """By the instant for runs that the clock made (and for ours in their place), else by the run's own id."""
+def parse_period(row: Row) -> AirflowPeriod:
+    """The scheduled instant for scheduled runs (and our replacements of them), else the run's own id."""
     run_id, run_after = fields.text(row, "dag_run_id"), fields.instant(row, "run_after")
     start, end = fields.instant(row, "data_interval_start"), fields.instant(row, "data_interval_end")
     interval_start = start if start is not None and end is not None and start < end else None
-    kind = fields.words(row, "run_type") or run_id.partition("__")[0]
-    at = run_after if kind in BY_CLOCK else None
-    if TRIGGERED.fullmatch(run_id):  # ours may be started before or after their time: the period is what they are for
+    kind = fields.optional_text(row, "run_type") or run_id.partition("__")[0]
+    at = run_after if kind in SCHEDULED_RUN_TYPES else None
+    if TRIGGERED_RUN_ID.fullmatch(
+        run_id
+    ):  # ours may be started before or after their time: the period is what they are for
         logical = fields.instant(row, "logical_date")
         at = end if interval_start is not None else logical
-    return Period(instant_key(at) if at else run_id, at or run_after, interval_start)
+    return AirflowPeriod(instant_key(at) if at else run_id, at or run_after, interval_start)
 
 
-def run(row: Any, base_url: str, failed_tasks: Sequence[str] = ()) -> RunRecord:
+def run_record(row: Any, base_url: str, failed_tasks: Sequence[str] = ()) -> RunRecord:
     """One DAG run in its present attempt; `failed_tasks` are its failed and blocked tasks, "load (failed)"."""
     row = fields.table(row)
     dag, run_id, native = fields.text(row, "dag_id"), fields.text(row, "dag_run_id"), fields.text(row, "state")
-    queued, period = fields.words(row, "queued_at"), period_of(row)
-    state, ours = _state(native, fields.words(row, "note"), queued, failed_tasks)
-    started, ended = ended_after_start(fields.instant(row, "start_date"), fields.instant(row, "end_date"), state)
+    queued, period = fields.optional_text(row, "queued_at"), parse_period(row)
+    state, reason = _run_state(native, fields.optional_text(row, "note"), queued, failed_tasks)
+    started, ended = consistent_times(fields.instant(row, "start_date"), fields.instant(row, "end_date"), state)
     return RunRecord(
         job=dag,
         attempt_key=attempt_key(run_id, queued),
         formerly=attempt_key(run_id, "") if queued and row.get("no_queue_time") else "",
         state=state,
         native_state=native,
-        evidence=Evidence.INFERRED if state is State.UNKNOWN else Evidence.NATIVE,
+        evidence=RunEvidence.INFERRED if state is RunState.UNKNOWN else RunEvidence.NATIVE,
         period_key=period.key,
         period_at=period.at,
         interval_start=period.interval_start,
         queued_at=None if row.get("no_queue_time") else fields.instant(row, "queued_at"),
         started_at=started,
         ended_at=ended,
-        message="; ".join(one for one in (ours, _not_green(failed_tasks)) if one),
-        reason="slot" if state is State.QUEUED else "",
+        message="; ".join(part for part in (reason, _failed_tasks_message(failed_tasks)) if part),
+        reason="slot" if state is RunState.QUEUED else "",
         native_ref=run_ref(dag, run_id),
         native_url=f"{base_url}/dags/{quote(dag, safe='')}/runs/{quote(run_id, safe='')}",
-        action_key=run_action(run_id, fields.words(row, "note"), queued),
-        context=_context(row),
+        action_key=action_of_run(run_id, fields.optional_text(row, "note"), queued),
+        context=_run_context(row),
     )
 
 
-def _state(native: str, note: str, queued: str, failed_tasks: Sequence[str]) -> tuple[State, str]:
-    """The state of a run, and our words where Headway itself ended this attempt: Airflow has no word of its own for a
-    run that was cancelled or skipped, and keeps the failed tasks of one that was marked OK."""
-    ended = ENDED_BY_US.get((native, end_of(note, queued)))
+def _run_state(native: str, note: str, queued: str, failed_tasks: Sequence[str]) -> tuple[RunState, str]:
+    """The state of a run, and a message where Headway itself ended this attempt: Airflow has no state for a run that is
+    cancelled or skipped, and keeps the failed tasks of one that was marked OK."""
+    ended = STATES_SET_BY_US.get((native, ending_verb(note, queued)))
     if ended is not None:
         return ended
-    state = RUN_STATES.get(native, State.UNKNOWN)
-    return (State.PARTIAL if state is State.SUCCEEDED and failed_tasks else state), ""
+    state = RUN_STATES.get(native, RunState.UNKNOWN)
+    return (RunState.PARTIAL if state is RunState.SUCCEEDED and failed_tasks else state), ""
 
 
-def _not_green(failed_tasks: Sequence[str]) -> str:
+def _failed_tasks_message(failed_tasks: Sequence[str]) -> str:
     if not failed_tasks:
         return ""
     more = len(failed_tasks) - NAMED_TASKS
     return f"tasks not green: {', '.join(failed_tasks[:NAMED_TASKS])}" + (f" and {more} more" if more > 0 else "")
 
 
-def ended_after_start(
-    started: datetime | None, ended: datetime | None, state: State
+def consistent_times(
+    started: datetime | None, ended: datetime | None, state: RunState
 ) -> tuple[datetime | None, datetime | None]:
-    """Start and end without contradiction: what is open has no end, and no end lies before its start."""
+    """Start and end without contradiction: an open run has no end, and no end is before its start."""
     if state.is_open:
         return started, None
     return started, (max(ended, started) if ended is not None and started is not None else ended)
 
 
-def _context(row: Row) -> Mapping[str, Any]:
+def _run_context(row: Row) -> Mapping[str, Any]:
     """How the run came to be, small and JSON-safe."""
-    versions = [one.get("version_number") for one in fields.rows(row.get("dag_versions")) if isinstance(one, dict)]
-    found = {
+    versions = [
+        version.get("version_number") for version in fields.rows(row.get("dag_versions")) if isinstance(version, dict)
+    ]
+    values = {
         "run_id": row.get("dag_run_id"),
         "run_type": row.get("run_type"),
         "triggered_by": row.get("triggered_by"),
@@ -152,11 +175,11 @@ def _context(row: Row) -> Mapping[str, Any]:
         "version": versions[-1] if versions else None,
         "conf": row.get("conf") or None,
     }
-    kept = {name: value for name, value in found.items() if value is not None}
-    return fields.small(kept, "conf")
+    context = {name: value for name, value in values.items() if value is not None}
+    return fields.bounded_context(context, "conf")
 
 
-def created_at(uuid: str) -> datetime | None:
+def uuid7_time(uuid: str) -> datetime | None:
     """When this attempt of a task was made: task instance ids are UUIDv7, whose first 48 bits are milliseconds."""
     digits = uuid.replace("-", "")
     if len(digits) != 32 or digits[12] != "7":
@@ -165,3 +188,504 @@ def created_at(uuid: str) -> datetime | None:
         return datetime.fromtimestamp(int(digits[:12], 16) / 1000, UTC)
     except (ValueError, OverflowError, OSError):
         return None
+
+
+InstanceKey = tuple[str, str, str]
+"""dag, run, task."""
+
+APPROVAL_OPERATORS = ("ApprovalOperator", "HITLOperator", "HITLBranchOperator", "HITLEntryOperator")
+"""Operators of Airflow's standard provider whose tasks wait for a person."""
+
+WORST_FIRST = (
+    RunState.RUNNING,
+    RunState.RETRYING,
+    RunState.QUEUED,
+    RunState.WAITING,
+    RunState.UNKNOWN,
+    RunState.FAILED,
+    RunState.BLOCKED,
+    RunState.SUCCEEDED,
+    RunState.SKIPPED,
+)
+"""How mapped instances become one state: while any is open the task is open; then the worst end. A mix of success and
+skipped is success: skipping is by design."""
+
+
+@dataclass(frozen=True, slots=True)
+class AirflowTaskInstance:
+    """One row of task instances, as far as it is needed."""
+
+    key: InstanceKey
+    id: str
+    map_index: int
+    native: str
+    state: RunState
+    reason: str
+    try_number: int
+    queued_at: datetime | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    note: str
+    operator: str
+    formerly: str
+    """The id that it had while it waited, where its end gave it another one (Airflow 2)."""
+    row: Mapping[str, Any]
+
+    @property
+    def attempt(self) -> int:
+        """Number of the present try; before it starts, Airflow still counts the one before."""
+        between = self.try_number > 0 and self.native in (NO_STATE, "up_for_retry")
+        return self.try_number + 1 if between else max(1, self.try_number)
+
+
+def task_job_id(dag: str, task: str) -> str:
+    """Native id of a task as a job. A group's name is part of the task's own id: "etl.load.write"."""
+    return f"{dag}.{task}"
+
+
+def task_ref(key: InstanceKey, try_number: int, map_index: int) -> str:
+    dag, run, task = key
+    index = {"map": map_index} if map_index >= 0 else {}
+    return json.dumps({"dag": dag, "run": run, "task": task, "try": try_number, **index})
+
+
+def parse_instance(row: Any) -> AirflowTaskInstance:
+    """One task instance. Raises RecordUnreadable."""
+    row = fields.table(row)
+    native = fields.optional_text(row, "state") or NO_STATE
+    state, reason = TASK_STATES.get(native, (RunState.UNKNOWN, ""))
+    if (
+        native == "deferred" and fields.optional_text(row, "operator") in APPROVAL_OPERATORS
+    ):  # before 3.3; since, it is "awaiting_input"
+        reason = "approval"
+    has_run = native in STARTED_STATES
+    started = fields.instant(row, "start_date") if has_run else None
+    ended = None if native in (NO_STATE, "up_for_retry") else fields.instant(row, "end_date")
+    started, ended = consistent_times(started, ended, state)
+    uuid = fields.text(row, "id")
+    return AirflowTaskInstance(
+        key=(fields.text(row, "dag_id"), fields.text(row, "dag_run_id"), fields.text(row, "task_id")),
+        id=uuid,
+        map_index=fields.number(row, "map_index", -1),
+        native=native,
+        state=state,
+        reason=reason,
+        try_number=fields.number(row, "try_number", 0),
+        queued_at=uuid7_time(uuid) or fields.instant(row, "scheduled_when"),
+        started_at=started,
+        ended_at=ended,
+        note=fields.optional_text(row, "note"),
+        operator=fields.optional_text(row, "operator"),
+        formerly=fields.optional_text(row, "formerly"),
+        row=row,
+    )
+
+
+def task_record(instances: Sequence[AirflowTaskInstance], period: AirflowPeriod, base_url: str) -> RunRecord:
+    """The record of a task in one run, from ALL of its instances (at least one), in any order."""
+    group = sorted(instances, key=lambda instance: instance.map_index)
+    chosen = min(group, key=lambda instance: (WORST_FIRST.index(instance.state), instance.map_index))
+    started = min((instance.started_at for instance in group if instance.started_at), default=None)
+    ended = (
+        None
+        if chosen.state.is_open
+        else max((instance.ended_at for instance in group if instance.ended_at), default=None)
+    )
+    started, ended = consistent_times(started, ended, chosen.state)
+    dag, run, task = chosen.key
+    mapped = f"/mapped/{chosen.map_index}" if chosen.map_index >= 0 else ""
+    return RunRecord(
+        job=task_job_id(dag, task),
+        attempt_key=_task_attempt_key(group, group[0].id),
+        formerly=_task_attempt_key(group, group[0].formerly) if group[0].formerly else "",
+        state=chosen.state,
+        native_state=chosen.native,
+        evidence=RunEvidence.INFERRED
+        if chosen.native == "removed" or chosen.state is RunState.UNKNOWN
+        else RunEvidence.NATIVE,
+        period_key=period.key,
+        period_at=period.at,
+        interval_start=period.interval_start,
+        queued_at=max((instance.queued_at for instance in group if instance.queued_at), default=None),
+        started_at=started,
+        ended_at=ended,
+        message=_mapped_text(group),
+        reason=chosen.reason,
+        native_ref=task_ref(chosen.key, chosen.attempt, chosen.map_index),
+        native_url=f"{base_url}/dags/{_ref_part(dag)}/runs/{_ref_part(run)}/tasks/{_ref_part(task)}{mapped}",
+        action_key=next((key for instance in group if (key := action_of_task(instance.note))), None),
+        context=fields.bounded_context(_task_context(group), "mapped"),
+    )
+
+
+def earlier_try_record(
+    current: AirflowTaskInstance, row: Any, period: AirflowPeriod, base_url: str, old_key: str
+) -> RunRecord:
+    """An earlier try of an unmapped task, from Airflow's history of tries, under the key it was known by."""
+    row = fields.table(row)
+    whole = parse_instance({**row, "id": current.id, "note": None})
+    return replace(task_record([whole], period, base_url), attempt_key=old_key, queued_at=None)
+
+
+def instance_name(instance: AirflowTaskInstance) -> str:
+    """The task for people: "load", "work[2]"."""
+    return instance.key[2] if instance.map_index < 0 else f"{instance.key[2]}[{instance.map_index}]"
+
+
+def _task_attempt_key(group: Sequence[AirflowTaskInstance], first: str) -> str:
+    """The first instance's id, and the number of retries of the others. Mapping keeps the first id."""
+    again = sum(instance.attempt - 1 for instance in group[1:])
+    return f"{first}+{again:06}" if again else first  # padded: the text sorts like the number
+
+
+def _mapped_text(group: Sequence[AirflowTaskInstance]) -> str:
+    if len(group) == 1 and group[0].map_index < 0:
+        return ""
+    counts = Counter(instance.native for instance in group)
+    states = ", ".join(f"{count} {native}" for native, count in counts.most_common())
+    red = [str(instance.map_index) for instance in group if instance.state.is_red]
+    return f"{len(group)} mapped: {states}" + (f"; not green: {', '.join(red[:20])}" if red else "")
+
+
+def _task_context(group: Sequence[AirflowTaskInstance]) -> dict[str, Any]:
+    first = group[0]
+    version = first.row.get("dag_version")
+    context = {
+        "try": max(instance.try_number for instance in group),
+        "operator": first.operator or None,
+        "pool": first.row.get("pool"),
+        "host": first.row.get("hostname") or None,
+        "version": version.get("version_number") if isinstance(version, dict) else None,
+        "mapped": len(group) if first.map_index >= 0 else None,
+    }
+    return {name: value for name, value in context.items() if value is not None}
+
+
+def _ref_part(raw: str) -> str:
+    return quote(raw, safe="")
+
+
+DEFAULT_POOL = "default_pool"
+
+
+@dataclass(frozen=True, slots=True)
+class DagDefinition:
+    """The part of a DAG that needs its details; read again when its version changes."""
+
+    version: int
+    timetable: str
+    zone: str
+    tasks: tuple[JobRecord, ...]
+    digest: str
+    pool: str = ""
+    """The pool of all its tasks, which run one after the other and so take one slot at a time; empty without one."""
+
+
+def parse_dag_version(row: Any) -> tuple[str, int]:
+    """DAG and version number of one row of DAG versions."""
+    row = fields.table(row)
+    return fields.text(row, "dag_id"), fields.number(row, "version_number", 0)
+
+
+def parse_definition(dag: str, details: Any, task_rows: Sequence[Any]) -> DagDefinition:
+    """The definition of a DAG from its details and its tasks. Raises RecordUnreadable."""
+    details = fields.table(details)
+    latest = details.get("latest_dag_version")
+    number = fields.number(latest, "version_number", 0) if isinstance(latest, dict) else 0
+    tasks = _task_jobs(dag, task_rows)
+    defining = [number, fields.optional_text(details, "timetable_summary"), fields.optional_text(details, "timezone")]
+    return DagDefinition(
+        number,
+        fields.optional_text(details, "timetable_summary"),
+        fields.optional_text(details, "timezone") or "UTC",
+        tasks,
+        fields.short_digest([defining, [task.definition_hash for task in tasks]]),
+        _dag_pool([fields.table(row) for row in task_rows]),
+    )
+
+
+def _dag_pool(rows: Sequence[fields.Row]) -> str:
+    """As in `Definition.pool`. The default pool is everybody's, and no chain waits for another there."""
+    pools = {fields.optional_text(row, "pool") for row in rows}
+    below = [fields.rows(row.get("downstream_task_ids")) for row in rows]
+    is_chain = (
+        all(len(names) <= 1 for names in below) and len({str(names[0]) for names in below if names}) == len(rows) - 1
+    )
+    return pools.pop() if is_chain and len(pools) == 1 and pools.isdisjoint({"", DEFAULT_POOL}) else ""
+
+
+def parse_pool_slots(row: Any) -> tuple[str, int | None]:
+    """Name and slots of a pool; None where it has no limit. Raises RecordUnreadable."""
+    row = fields.table(row)
+    value = fields.number(row, "slots", -1)
+    return fields.text(row, "name"), value if value >= 1 else None
+
+
+def _task_jobs(dag: str, task_rows: Sequence[Any]) -> tuple[JobRecord, ...]:
+    ahead: dict[str, list[str]] = {}
+    tasks = [fields.table(row) for row in task_rows]
+    for row in tasks:
+        for below in fields.rows(row.get("downstream_task_ids")):
+            ahead.setdefault(fields.clean(str(below)), []).append(fields.text(row, "task_id"))
+    return tuple(sorted((_task_job(dag, row, ahead) for row in tasks), key=lambda job: job.native_id))
+
+
+def _task_job(dag: str, row: fields.Row, ahead: Mapping[str, Sequence[str]]) -> JobRecord:
+    name = fields.text(row, "task_id")
+    upstreams = tuple(sorted(task_job_id(dag, upstream) for upstream in ahead.get(name, ())))
+    operator = fields.optional_text(row, "operator_name")
+    mapped = " (mapped)" if row.get("is_mapped") is True else ""
+    rule, pool = fields.optional_text(row, "trigger_rule"), fields.optional_text(row, "pool")
+    more = [] if rule in ("", "all_success") else [rule]
+    more += [] if pool in ("", DEFAULT_POOL) else [f"pool {pool}"]
+    return JobRecord(
+        native_id=task_job_id(dag, name),
+        title=fields.optional_text(row, "task_display_name") or name,
+        parent=dag,
+        upstreams=upstreams,
+        definition=", ".join([f"{operator}{mapped}", *more]),
+        definition_hash=fields.short_digest([operator, mapped, rule, upstreams, row.get("retries"), row.get("pool")]),
+        proof=ProofLevel.FULL,
+        owner=fields.optional_text(row, "owner"),
+    )
+
+
+def dag_record(
+    row: Any,
+    definition: DagDefinition,
+    producers: Iterable[str],
+    base_url: str,
+    broken: Mapping[str, str] | None = None,
+    slots_of: Mapping[str, int | None] | None = None,
+) -> JobRecord:
+    """One DAG from its row in the list, with its definition and the DAGs whose assets start it.
+
+    `broken`: files that cannot be imported, with the reason: their DAGs stay as they were read last, and the words in
+    the definition make that a drift. `slots_of`: by pool."""
+    row = fields.table(row)
+    name, bundle = fields.text(row, "dag_id"), fields.optional_text(row, "relative_fileloc")
+    error = _import_error_text(row, bundle, broken or {})
+    version = f", version {definition.version}" if definition.version else ""
+    stale = f"; its file cannot be imported: {error}" if error else ""
+    return JobRecord(
+        native_id=name,
+        title=fields.optional_text(row, "dag_display_name") or name,
+        schedule=parse_schedule(row, definition.zone),
+        paused=row.get("is_paused") is True,
+        upstreams=tuple(sorted({producer for producer in producers if producer != name})),
+        definition=f"{len(definition.tasks)} tasks in {bundle}{version}{stale}",
+        definition_hash=fields.short_digest([definition.digest, error]) if error else definition.digest,
+        proof=ProofLevel.FULL,
+        native_url=f"{base_url}/dags/{quote(name, safe='')}",
+        owner=fields.clean(", ".join(owner for owner in fields.rows(row.get("owners")) if isinstance(owner, str))),
+        pool=definition.pool,
+        slots=(slots_of or {}).get(definition.pool),
+    )
+
+
+def parse_schedule(row: fields.Row, zone: str) -> Schedule:
+    """Periodic timetables are of the dialect "airflow"; those by asset or by hand are "none", with their words.
+
+    `next_at` is Airflow's own next run_after. The expression is reported only where it gives that instant: a
+    timetable may be any code."""
+    summary, description = (
+        fields.optional_text(row, "timetable_summary"),
+        fields.optional_text(row, "timetable_description"),
+    )
+    following = fields.instant(row, "next_dagrun_run_after")
+    if not is_periodic(row):
+        return Schedule("none", zone=zone, text=description or summary)
+    if following is None or _expression_matches(summary, zone, following):
+        return Schedule("airflow", summary, zone, description or summary, following)
+    return Schedule(
+        "airflow", "", zone, f"{description or summary} (in a zone that Airflow does not report)", following
+    )
+
+
+def is_periodic(row: fields.Row) -> bool:
+    """Whether a DAG has a time-based schedule. Before 3.3: if it has a next run or a cron expression of five fields."""
+    periodic = row.get("timetable_periodic")
+    if periodic is None:
+        is_cron = len(fields.optional_text(row, "timetable_summary").split()) == 5
+        return fields.instant(row, "next_dagrun_run_after") is not None or is_cron
+    return periodic is True
+
+
+def _expression_matches(expression: str, zone: str, at: datetime) -> bool:
+    """Whether the expression in this zone gives this instant. It does not where the timetable has a zone of its own:
+    the API reports only that of the DAG (measured: UTC for a timetable in Europe/Berlin)."""
+    try:
+        local = at.astimezone(ZoneInfo(zone)).replace(tzinfo=None)
+        return next(CronSim(expression, local - timedelta(minutes=1))) == local
+    except (CronSimError, ZoneInfoNotFoundError, StopIteration, ValueError, OSError, OverflowError):
+        return False
+
+
+def interval_before(expression: str, zone: str, end: datetime) -> datetime | None:
+    """Start of the data interval that ends at `end`, where the ends follow this expression: the instant before it.
+
+    None where that is not sure: `end` does not fit the expression, or the clock was changed in between."""
+    if not _expression_matches(expression, zone, end):
+        return None
+    place = ZoneInfo(zone)
+    local = end.astimezone(place)
+    try:
+        start = next(CronSim(expression, local.replace(tzinfo=None), reverse=True)).replace(tzinfo=place)
+    except (CronSimError, StopIteration, ValueError, OverflowError):
+        return None
+    return start.astimezone(UTC) if start.utcoffset() == local.utcoffset() else None
+
+
+def parse_asset_edges(row: Any) -> dict[str, set[str]]:
+    """DAG -> DAGs whose tasks write the asset that schedules it, of one asset."""
+    row = fields.table(row)
+    writers = {_dag_id(task) for task in fields.rows(row.get("producing_tasks"))}
+    return {_dag_id(dag): writers for dag in fields.rows(row.get("scheduled_dags")) if writers}
+
+
+def _dag_id(row: Any) -> str:
+    return fields.text(fields.table(row), "dag_id")
+
+
+def _import_error_text(row: fields.Row, bundle: str, broken: Mapping[str, str]) -> str:
+    """Why the file of a DAG cannot be imported; "" where it can. Airflow 2 names files by their whole path."""
+    error = broken.get(bundle) or broken.get(fields.optional_text(row, "fileloc"))
+    return error or ("Airflow gives no reason" if row.get("has_import_errors") is True else "")
+
+
+def parse_import_error(row: Any) -> tuple[str, str]:
+    """A DAG file that cannot be imported, and the last line of its traceback."""
+    row = fields.table(row)
+    trace = fields.optional_text(row, "stack_trace").strip().splitlines() or [""]
+    return fields.optional_text(row, "filename") or "?", trace[-1][:200] or "no reason given"
+
+
+NOTE_CHARACTERS = 1000  # DAGRunClearBody.note, DAGRunPatchBody.note, max_length, Airflow 3.3
+
+TRIGGERED_RUN_ID = re.compile(r"headway__([0-9a-z]{10,40})")
+"""A run that we triggered: its id is ours, which makes a second send answer 409."""
+ACTION_MARK = re.compile(
+    r"\[(?P<key>headway-[0-9a-z]{10,40}) (?P<word>rerun|cancel|mark_ok|skip)"
+    r"(?:; was (?P<was>[^;\]]+))?(?:; is (?P<now>[^;\]]+))?\]"
+)
+"""The action, the attempt it found (`was`, its queued_at), and the attempt it created."""
+ENDING_VERBS = ("cancel", "mark_ok", "skip")
+"""Words that say how an attempt came to its end; "rerun" says how one came to be."""
+
+
+def run_id_for_key(key: str) -> str:
+    """The run id under which an action triggers a run."""
+    return "headway__" + key.removeprefix("headway-")
+
+
+def action_mark(key: str, was: str = "", now: str = "", verb: str = "rerun") -> str:
+    """Our mark in a note: the action, the attempt it found, and the attempt it created."""
+    return f"[{key} {verb}{f'; was {was}' if was else ''}{f'; is {now}' if now else ''}]"
+
+
+def action_of_run(run_id: str, note: str, queued_at: str) -> str | None:
+    """Our action that made this attempt: by the id of a run that we triggered, else by the mark in its note.
+
+    A mark that says which attempt it made holds for that one only; one whose second half was lost holds for any but
+    the attempt that it found."""
+    reruns = [mark for mark in ACTION_MARK.finditer(note) if mark["word"] == "rerun"]
+    for mark in reruns:
+        mine = mark["now"] == queued_at if mark["now"] else mark["was"] != queued_at
+        if mine and ACTION_KEY.fullmatch(mark["key"]):
+            return mark["key"]
+    triggered = TRIGGERED_RUN_ID.fullmatch(run_id)
+    return f"headway-{triggered[1]}" if triggered and not reruns else None
+
+
+def action_of_task(note: str) -> str | None:
+    """Our action that cleared this task, by the mark in its note. Airflow keeps notes through later tries."""
+    match = next((mark for mark in ACTION_MARK.finditer(note) if mark["word"] == "rerun"), None)
+    return match["key"] if match and ACTION_KEY.fullmatch(match["key"]) else None
+
+
+def ending_verb(note: str, queued_at: str) -> str:
+    """How we ended this attempt: "cancel", "mark_ok" or "skip"; "" if we did not."""
+    marks = (mark for mark in ACTION_MARK.finditer(note) if mark["word"] in ENDING_VERBS)
+    unstarted = queued_at.startswith("-")  # Airflow 2: it had no mark yet when it was ended
+    return next((mark["word"] for mark in marks if mark["was"] == queued_at or (unstarted and not mark["was"])), "")
+
+
+def note_has_key(note: Any, key: str) -> bool:
+    """Whether a note says that the action of this key was done."""
+    return isinstance(note, str) and any(mark["key"] == key for mark in ACTION_MARK.finditer(note))
+
+
+def note_text(row: Mapping[str, Any]) -> str:
+    """The note of a run or task; "" without one."""
+    note = row.get("note")
+    return fields.clean(note) if isinstance(note, str) else ""
+
+
+def note_with_mark(mark: str, note: str, keep_reruns: bool = False) -> str:
+    """The note with our mark at its head, in the place of our older ones (`keep_reruns`: but those of reruns)."""
+    old = [match for match in ACTION_MARK.finditer(note) if keep_reruns and match["word"] == "rerun"]
+    holds = [match[0] for match in HOLD_MARK.finditer(note)]
+    people = HOLD_MARK.sub("", ACTION_MARK.sub("", note)).strip()
+    marks = [mark, *(match[0] for match in old)]
+    room = NOTE_CHARACTERS - sum(len(line) + 1 for line in (*marks, *holds))
+    return "\n".join(line for line in (*marks, people[: max(0, room)], *holds) if line)[:NOTE_CHARACTERS]
+
+
+def note_without_mark(note: str, key: str) -> str:
+    """The note without the mark of this action."""
+    return ACTION_MARK.sub(lambda mark: "" if mark["key"] == key else mark[0], note).strip()
+
+
+def note_with_hold(note: str, mark: HoldMark) -> str | None:
+    """The note with the line of the hold, in the place of older ones; None if it would be too long."""
+    whole = marked_pause.with_hold(note, mark)
+    return whole if len(whole) <= NOTE_CHARACTERS else None
+
+
+@dataclass(frozen=True, slots=True)
+class AirflowRunReference:
+    """Contents of `RunRecord.native_ref`."""
+
+    dag: str
+    run: str
+    task: str = ""
+    try_number: int = 0
+    map_index: int = -1
+
+
+def parse_reference(run: RunRef) -> AirflowRunReference | None:
+    """The reference of a run; None if it has none (a MISSED run)."""
+    try:
+        row = fields.table(json.loads(run.native_ref))
+        return AirflowRunReference(
+            fields.text(row, "dag"),
+            fields.text(row, "run"),
+            fields.optional_text(row, "task"),
+            fields.number(row, "try", 0),
+            fields.number(row, "map", -1),
+        )
+    except (ValueError, RecursionError, RecordUnreadable):
+        return None
+
+
+def vanished_run(run: RunRef) -> RunRecord:
+    """Airflow refuses to delete active runs; so a missing started run ended unseen, or its history was purged."""
+    message = "Airflow no longer has this run: it was deleted or purged, and its end was not seen"
+    return no_longer_listed(run, "deleted", message)
+
+
+def superseded_run(run: RunRef, period: AirflowPeriod) -> RunRecord:
+    """An open attempt that a clear replaced before its end was seen."""
+    return RunRecord(
+        job=run.job,
+        attempt_key=run.attempt_key,
+        state=RunState.UNKNOWN,
+        native_state="cleared",
+        evidence=RunEvidence.INFERRED,
+        period_key=period.key,
+        period_at=period.at,
+        interval_start=period.interval_start,
+        started_at=run.started_at,
+        message="cleared before its end was seen; Airflow keeps no run-level history of it",
+        native_ref=run.native_ref,
+    )

@@ -1,38 +1,229 @@
-"""Rerun by Airflow's own verbs: clear failed tasks, clear the run, clear tasks with what follows.
+"""RERUN by Airflow's own verbs: clear failed tasks, clear the run, clear tasks and what follows them.
 
-How a lost answer is looked up (all measured on 3.3.2):
- - a clear of a run carries a note with our key, written in the transaction of the clear itself, and every clear moves
-   `queued_at`: the note proves that ours arrived, an unmoved `queued_at` that none did;
- - a clear of a task carries the note to the task instances, in the same transaction too.
+The preview uses Airflow's dry runs, which change nothing and leave no audit entry. A lost answer is looked up by our
+mark (all measured on 3.3.2): clearing a run writes a note with our key in the transaction of the clear itself, and
+every clear moves `queued_at`, so the note proves that ours arrived and an unmoved `queued_at` that none did; clearing
+tasks writes the note to the task instances, in the same transaction too.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from connectors import fields
-from connectors.airflow.client import AirflowClient
-from connectors.airflow.marks import carries, mark_of, marked, note_of, task_action, without
-from connectors.airflow.parse import run_ref
-from connectors.airflow.parse_tasks import instance, task_ref
-from connectors.contract import (
-    Absent,
-    CannotTell,
-    ConnectorError,
-    Found,
-    LookUp,
-    NotSupported,
-    OutcomeUnknown,
-    Receipt,
-    RecordUnreadable,
+from connectors.airflow import inventory, parse
+from connectors.airflow.client import AirflowClient, dag_path, run_path
+from connectors.airflow.parse import (
+    AirflowRunReference,
+    AirflowTaskInstance,
+    action_mark,
+    action_of_task,
+    note_has_key,
+    note_text,
+    note_with_mark,
+    note_without_mark,
+    parse_period,
+    parse_reference,
+    run_ref,
+    task_ref,
 )
-from connectors.sending import after_once, refused
-from connectors.transport.http import Reply
+from connectors.airflow.start import AirflowStarter
+from connectors.sdk import fields
+from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
+from connectors.sdk.errors import ConnectorError, NotSupported, OutcomeUnknown
+from connectors.sdk.send_outcome import raise_if_refused, sent_response
+from connectors.sdk.states import RunState
+from connectors.sdk.transport.http import HttpReply
+
+SCOPES = ("failed", "downstream", "all")
+VERSIONS = ("pinned", "latest")
+"""Of a DAG's code, for what is cleared: that of the run, or the newest one (3.x)."""
+ACCEPTED_PARAMETERS = {"scope", "version", "why", "period_at"}
 
 
-class Rerunner:
+class AirflowRerunPreview:
+    """Previews of reruns, with refusals. One per Airflow."""
+
+    def __init__(self, client: AirflowClient, starter: AirflowStarter) -> None:
+        self._client = client
+        self._starter = starter
+
+    def preview(self, spec: ActionSpec) -> Preview:
+        """As the contract says. Without a scope: the failed tasks of a red run, all of a green one, a task with what
+        follows it."""
+        scope, more = spec.parameters.get("scope"), sorted(set(spec.parameters) - ACCEPTED_PARAMETERS)
+        if more:
+            return _refused_rerun(
+                f"a clear keeps the run's own conf; Airflow takes no parameters for it ({', '.join(more)})"
+            )
+        if scope not in (None, *SCOPES):
+            return _refused_rerun(f"the scope is {fields.to_json(scope)[:50]}, not one of {', '.join(SCOPES)}")
+        version = spec.parameters.get("version") or VERSIONS[0]
+        if version not in VERSIONS or (version == "latest" and self._client.major == 2):
+            why = "Airflow 2 keeps one version only, the newest" if version in VERSIONS else "not one of pinned, latest"
+            return _refused_rerun(f"the version is {fields.to_json(version)[:50]}: {why}")
+        at = parse_reference(spec.run)
+        if at is None or spec.state is RunState.MISSED:
+            return self._starter.preview(spec)
+        reply = self._client.run(at.dag, at.run)
+        if reply.status == 404:
+            return _refused_rerun(f"Airflow no longer has the run {at.run} of {at.dag}")
+        row = {**reply.table(), LATEST_KEY: version == "latest"}
+        return self._clear_task(at, row, scope) if at.task else self._of_run(at, row, spec.state, scope)
+
+    # a run that exists
+
+    def _of_run(self, at: AirflowRunReference, row: fields.Row, seen_state: RunState, scope: str | None) -> Preview:
+        native = fields.optional_text(row, "state")
+        if native in ("running", "queued"):
+            return _refused_rerun(
+                f"the run is {native} since {row.get('start_date') or row.get('queued_at')}: let it end first"
+            )
+        if native == "success" and seen_state.is_red:
+            return _refused_rerun("the run has succeeded since: there is nothing to repair")
+        if scope == "downstream":
+            return self._clear_below(at, row)
+        only_failed = scope == "failed" or (scope is None and (native != "success" or seen_state is RunState.PARTIAL))
+        affected = self._dry_run(at, only_failed)
+        if not affected and only_failed and scope is None:
+            only_failed, affected = False, self._dry_run(at, False)
+        if not affected:
+            wider = ': it has no failed task; "all" would clear the whole run' if scope == "failed" else ""
+            return _refused_rerun(f"nothing to do: Airflow would clear no task{wider}")
+        return self._clear_run(at, row, only_failed, affected)
+
+    def _clear_run(
+        self, at: AirflowRunReference, row: fields.Row, only_failed: bool, affected: Sequence[AirflowTaskInstance]
+    ) -> Preview:
+        verb = "clear failed tasks" if only_failed else "clear the whole run"
+        label = inventory.run_label(parse_period(row), at.run)
+        plan = {**_rerun_plan("clear_run", at, row), "only_failed": only_failed}
+        body = {"dry_run": False, **clear_run_body(plan), "note": action_mark("KEY")}
+        return Preview(
+            verb=verb,
+            summary=f"{verb} of {at.dag} {label}" if only_failed else f"clear the whole run {at.dag} {label}",
+            native_calls=self._client.calls("POST", f"{run_path(at.dag, at.run)}/clear", body),
+            notes=(*inventory.paused_note(self._client, at.dag), *_whole_run_notes(only_failed), *_version_note(row)),
+            plan=plan,
+            **self._extent(at, label, affected),
+        )
+
+    def _extent(self, at: AirflowRunReference, label: str, affected: Sequence[AirflowTaskInstance]) -> dict[str, Any]:
+        """Scope, affected tasks and overlap of a preview."""
+        names = tuple(parse.instance_name(instance) for instance in affected)
+        scope = f"{inventory.count_text(affected)} of {at.dag} {label}: {inventory.task_names_text(affected)}"
+        running = _names_in(affected, ("running", "restarting"))
+        overlap = f"running now: {running}" if running else inventory.active_runs_note(self._client, at.dag, at.run)
+        return {"scope": scope, "affected": names, "overlap": overlap}
+
+    def _dry_run(self, at: AirflowRunReference, only_failed: bool) -> list[AirflowTaskInstance]:
+        reply = self._client.preview_clear_run(at.dag, at.run, {"only_failed": only_failed})
+        return inventory.readable_instances(reply.table().get("task_instances")) if reply.status == 200 else []
+
+    def _clear_below(self, at: AirflowRunReference, row: fields.Row) -> Preview:
+        """The failed tasks and everything downstream, succeeded tasks included."""
+        not_green = self._dry_run(at, True)
+        red = [instance for instance in not_green if instance.native == "failed"] or not_green
+        if not red:
+            return _refused_rerun(
+                'nothing to do: the run has no failed task to begin at; "all" would clear the whole run'
+            )
+        plan = {**_rerun_plan("clear_below", at, row), "tasks": sorted({instance.key[2] for instance in red})}
+        label = inventory.run_label(parse_period(row), at.run)
+        summary = f"clear the failed tasks of {at.dag} {label} and all that follows them"
+        return self._clear_tasks(at, row, plan, "clear failed tasks and what follows", summary, _whole_run_notes(True))
+
+    def _clear_tasks(
+        self,
+        at: AirflowRunReference,
+        row: fields.Row,
+        plan: dict[str, Any],
+        verb: str,
+        summary: str,
+        notes: tuple[str, ...] = (),
+    ) -> Preview:
+        """The preview of a clear of single tasks."""
+        affected, why = self._dry_run_of_tasks(plan)
+        if why:
+            return _refused_rerun(why)
+        label = inventory.run_label(parse_period(row), at.run)
+        mark = {"note": action_mark("KEY")}
+        ahead = self._client.calls("PATCH", run_path(at.dag, at.run), mark) if plan["how"] == "clear_below" else ()
+        body = {"dry_run": False, **clear_tasks_body(plan), **mark}
+        return Preview(
+            verb=verb,
+            summary=summary,
+            native_calls=(*ahead, *self._client.calls("POST", f"{dag_path(at.dag)}/clearTaskInstances", body)),
+            notes=(*inventory.paused_note(self._client, at.dag), *notes, NOTE_REPLACED, *_version_note(row)),
+            plan=plan,
+            **self._extent(at, label, affected),
+        )
+
+    def _dry_run_of_tasks(self, plan: Mapping[str, Any]) -> tuple[list[AirflowTaskInstance], str]:
+        """Task instances that a clear would affect, and why it would be refused ("" if not)."""
+        reply = self._client.preview_clear_tasks(plan["dag"], clear_tasks_body(plan))
+        if reply.status == 409:
+            return [], f"Airflow refuses while a task of it runs: {reply.error}"
+        if reply.status == 422:
+            return [], f"this Airflow cannot clear a single task under our mark ({reply.error}): rerun its DAG run"
+        affected = inventory.readable_instances(reply.table().get("task_instances")) if reply.status == 200 else []
+        if not affected:
+            return [], f"nothing to do: Airflow would clear no task ({reply.error or 'an empty list'})"
+        if running := _names_in(affected, ("running", "queued", "restarting")):
+            return affected, f"running now, and Airflow would refuse: {running}"
+        return affected, ""
+
+    # a task of a run that exists
+
+    def _clear_task(self, at: AirflowRunReference, row: fields.Row, scope: str | None) -> Preview:
+        if scope == "all":
+            return _refused_rerun(
+                f"a task is rerun alone or with what follows it; rerun the run of {at.dag} for all of it"
+            )
+        plan: dict[str, Any] = {**_rerun_plan("clear_tasks", at, row), "task": at.task, "try": at.try_number}
+        if self._client.major == 2:  # its clear takes no note: the mark goes into the run's, ahead of it
+            plan |= {"how": "clear_below", "tasks": [at.task]}
+        plan |= {"only_failed": True} if scope == "failed" else {}
+        extent = "what failed after it" if scope == "failed" else "what follows it"
+        label = inventory.run_label(parse_period(row), at.run)
+        summary = f"clear task {at.task} and {extent} in {at.dag} {label}"
+        return self._clear_tasks(at, row, plan, "clear task and what follows", summary)
+
+
+LATEST_KEY = "headway_latest"
+"""Beside the columns of a run's row: whether the newest code was requested."""
+NOTE_REPLACED = "a note that people wrote on these tasks is replaced by our mark"
+
+
+def _refused_rerun(why: str) -> Preview:
+    return Preview("rerun", "cannot be rerun now", "nothing", refused=why)
+
+
+def _rerun_plan(kind: str, at: AirflowRunReference, row: fields.Row) -> dict[str, Any]:
+    latest = {"latest": True} if row.get(LATEST_KEY) else {}
+    known = {"queued_at": row.get("queued_at"), "state": row.get("state")}
+    return {"how": kind, "dag": at.dag, "run": at.run, **known, **latest}
+
+
+def _names_in(affected: Sequence[AirflowTaskInstance], states: Collection[str]) -> str:
+    """Names of the tasks in these native states, the first of many."""
+    names = [parse.instance_name(instance) for instance in affected if instance.native in states]
+    return ", ".join(names[: inventory.MAX_NAMED_TASKS])
+
+
+def _version_note(row: fields.Row) -> tuple[str, ...]:
+    """Which code runs."""
+    return ("with the newest version of the DAG's code",) if row.get(LATEST_KEY) else ()
+
+
+def _whole_run_notes(only_failed: bool) -> tuple[str, ...]:
+    if only_failed:
+        return ("tasks that succeeded are kept; the conf of the run stays",)
+    return ("every task runs again, those that succeeded too",)
+
+
+class AirflowRerunner:
     """Sends a clear, once, and finds it again by its key. One per Airflow."""
 
     def __init__(self, client: AirflowClient) -> None:
@@ -40,73 +231,70 @@ class Rerunner:
 
     def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
         """As the contract says."""
-        current = self._unchanged(plan)
+        current = self._check_unchanged(plan)
         if plan["how"] == "clear_run":
             return self._clear_run(plan, key, current)
-        return self._clear_below(plan, key, current) if plan["how"] == "clear_below" else self._clear_tasks(plan, key)
+        if plan["how"] == "clear_below":
+            return self._clear_below(plan, key, current)
+        task = task_ref((plan["dag"], plan["run"], plan["task"]), plan["try"], -1)
+        return Receipt(task, f"cleared {self._clear_tasks(plan, key)} task instances")
 
-    def look(self, plan: Mapping[str, Any], key: str) -> LookUp:
+    def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
         """Absent is a `queued_at` that no clear has moved."""
         dag, run = str(plan.get("dag")), str(plan.get("run"))
         if plan.get("how") == "clear_tasks":
-            return self._found_in_tasks(plan, dag, run, key)
+            return self._find_in_tasks(plan, dag, run, key)
         reply = self._client.run(dag, run)
         if reply.status == 404:
-            return CannotTell(f"Airflow no longer has the run {run} of {dag}")
-        return self._found_in_run(plan, reply.table(), key)
+            return ActionUnknown(f"Airflow no longer has the run {run} of {dag}")
+        return self._find_in_run(plan, reply.table(), key)
 
     def tidy(self, plan: Mapping[str, Any], key: str) -> None:
-        """A mark that was written ahead of a clear that never came is taken away: it would claim the next clear."""
-        if plan.get("how") != "clear_below":
-            return
+        """Removes a mark whose clear never arrived: it would claim the next clear."""
         reply = self._client.run(str(plan["dag"]), str(plan["run"]))
         row = reply.table() if reply.status == 200 else {}
-        if row and row.get("queued_at") == plan["queued_at"] and carries(row.get("note"), key):
+        if row and row.get("queued_at") == plan["queued_at"] and note_has_key(row.get("note"), key):
             with contextlib.suppress(ConnectorError):
-                self._client.set_note(plan["dag"], plan["run"], without(note_of(row), key))
+                self._client.set_note(plan["dag"], plan["run"], note_without_mark(note_text(row), key))
 
     # clear
 
-    def _unchanged(self, plan: Mapping[str, Any]) -> fields.Row:
+    def _check_unchanged(self, plan: Mapping[str, Any]) -> fields.Row:
         """The run as it is, if it is still the attempt that the preview saw. Raises NotSupported: nothing was sent."""
         reply = self._client.run(plan["dag"], plan["run"])
         if reply.status == 404:
-            raise NotSupported(f"Airflow: the run {plan['run']} of {plan['dag']} is gone; nothing was sent")
+            raise NotSupported(f"Airflow: the run {plan['run']} of {plan['dag']} no longer exists; nothing was sent")
         row = reply.table()
         if row.get("queued_at") != plan["queued_at"] or row.get("state") != plan["state"]:
             raise NotSupported(
                 f"Airflow: the run {plan['run']} of {plan['dag']} changed since the preview (it was {plan['state']}, "
-                f"it is {row.get('state')}); nothing was sent. Look again."
+                f"it is {row.get('state')}); nothing was sent. Fix: refresh and try again."
             )
         return row
 
     def _clear_run(self, plan: Mapping[str, Any], key: str, current: fields.Row) -> Receipt:
         dag, run, was = plan["dag"], plan["run"], str(plan["queued_at"] or "")
-        kept = note_of(current)
-        body = {**clear_run_body(plan), "note": marked(mark_of(key, was), kept)}
+        previous_note = note_text(current)
+        body = {**clear_run_body(plan), "note": note_with_mark(action_mark(key, was), previous_note)}
         reply = self._client.clear_run(dag, run, body)
-        if reply.status == 422 and "note" in reply.said:
+        if reply.status == 422 and "note" in reply.error:
             reply = self._clear_without_note(dag, run, body)
-        refused(reply)
-        now = after_once(reply).get("queued_at")
+        raise_if_refused(reply)
+        now = sent_response(reply).get("queued_at")
         if not isinstance(now, str) or now == plan["queued_at"]:
-            raise NotSupported(f"Airflow: {dag} {run} had nothing to clear by now; nothing was done")
+            raise NotSupported(f"Airflow: {dag} {run} has nothing to clear any more; nothing was done")
         with contextlib.suppress(ConnectorError):  # the note only gets more exact; without it the key is found as well
-            self._client.set_note(dag, run, marked(mark_of(key, was, now), kept))
+            self._client.set_note(dag, run, note_with_mark(action_mark(key, was, now), previous_note))
         return Receipt(run_ref(dag, run), f"cleared; queued again at {now}")
 
     def _clear_below(self, plan: Mapping[str, Any], key: str, current: fields.Row) -> Receipt:
         """Failed tasks and all that follows them. Such a clear marks tasks, not the run: the run's note is written
         first, and an unmoved queued_at proves that the clear did not come."""
         dag, run, was = plan["dag"], plan["run"], str(plan["queued_at"] or "")
-        note = note_of(current)
-        refused(self._client.set_note(dag, run, marked(mark_of(key, was), note)))
+        note = note_text(current)
+        raise_if_refused(self._client.set_note(dag, run, note_with_mark(action_mark(key, was), note)))
         try:
-            reply = self._client.clear_tasks(dag, {**clear_tasks_body(plan), "note": mark_of(key)})
-            refused(reply)
-            cleared = fields.rows(after_once(reply).get("task_instances"))
-            if not cleared:
-                raise NotSupported(f"Airflow: {dag} {run} had no such task to clear by now; nothing was done")
+            count = self._clear_tasks(plan, key)
         except OutcomeUnknown:
             raise
         except ConnectorError:
@@ -115,69 +303,64 @@ class Rerunner:
             raise
         with contextlib.suppress(ConnectorError):  # without its second half the mark still finds the clear
             now = str(self._client.run(dag, run).table().get("queued_at") or "")
-            self._client.set_note(dag, run, marked(mark_of(key, was, now if now != was else ""), note))
-        return Receipt(run_ref(dag, run), f"cleared {len(cleared)} task instances")
+            self._client.set_note(dag, run, note_with_mark(action_mark(key, was, now if now != was else ""), note))
+        return Receipt(run_ref(dag, run), f"cleared {count} task instances")
 
-    def _clear_without_note(self, dag: str, run: str, body: Mapping[str, Any]) -> Reply:
+    def _clear_without_note(self, dag: str, run: str, body: Mapping[str, Any]) -> HttpReply:
         """Before 3.3 a clear takes no note: it is written first; an unmoved queued_at still proves absence."""
         self._client.set_note(dag, run, str(body["note"]))
         return self._client.clear_run(dag, run, {name: value for name, value in body.items() if name != "note"})
 
-    def _clear_tasks(self, plan: Mapping[str, Any], key: str) -> Receipt:
-        dag, run = plan["dag"], plan["run"]
-        reply = self._client.clear_tasks(dag, {**clear_tasks_body(plan), "note": mark_of(key)})
-        refused(reply)
-        cleared = fields.rows(after_once(reply).get("task_instances"))
+    def _clear_tasks(self, plan: Mapping[str, Any], key: str) -> int:
+        """The number of task instances that were cleared."""
+        reply = self._client.clear_tasks(plan["dag"], {**clear_tasks_body(plan), "note": action_mark(key)})
+        raise_if_refused(reply)
+        cleared = fields.rows(sent_response(reply).get("task_instances"))
         if not cleared:
-            raise NotSupported(f"Airflow: {dag} {run} had no such task to clear by now; nothing was done")
-        return Receipt(task_ref((dag, run, plan["task"]), plan["try"], -1), f"cleared {len(cleared)} task instances")
+            what = f"{plan['dag']} {plan['run']} has no such task to clear any more"
+            raise NotSupported(f"Airflow: {what}; nothing was done")
+        return len(cleared)
 
-    def _found_in_run(self, plan: Mapping[str, Any], row: fields.Row, key: str) -> LookUp:
+    def _find_in_run(self, plan: Mapping[str, Any], row: fields.Row, key: str) -> LookUpResult:
         dag, run = plan["dag"], plan["run"]
         moved = row.get("queued_at") != plan["queued_at"]
-        if moved and carries(row.get("note"), key):
-            return Found(run_ref(dag, run), f"cleared under our key; queued again at {row.get('queued_at')}")
+        if moved and note_has_key(row.get("note"), key):
+            return ActionFound(run_ref(dag, run), f"cleared under our key; queued again at {row.get('queued_at')}")
         if not moved:
-            return Absent()
-        return CannotTell(
+            return ActionAbsent()
+        return ActionUnknown(
             f"{dag} {run} was cleared at {row.get('queued_at')}, but its note does not carry our key: "
-            "somebody else cleared it, or rewrote the note"
+            "another user cleared it, or rewrote the note"
         )
 
-    def _found_in_tasks(self, plan: Mapping[str, Any], dag: str, run: str, key: str) -> LookUp:
-        for page in range(50):
-            reply = self._client.task_instances(dag, run, page * 100)
-            if reply.status == 404:
-                return CannotTell(f"Airflow no longer has the run {run} of {dag}")
-            rows = fields.rows(reply.table().get("task_instances"))
-            for row in rows:
-                with contextlib.suppress(RecordUnreadable):
-                    if task_action(instance(row).note) == key:
-                        return Found(task_ref((dag, run, plan["task"]), plan["try"], -1), "cleared under our key")
-            if len(rows) < 100:
-                break
+    def _find_in_tasks(self, plan: Mapping[str, Any], dag: str, run: str, key: str) -> LookUpResult:
+        instances = inventory.read_task_instances(self._client, dag, run)
+        if instances is None:
+            return ActionUnknown(f"Airflow no longer has the run {run} of {dag}")
+        if any(action_of_task(instance.note) == key for instance in instances):
+            return ActionFound(task_ref((dag, run, plan["task"]), plan["try"], -1), "cleared under our key")
         row = self._client.run(dag, run).table()
         moved = row.get("queued_at") != plan["queued_at"]
-        return CannotTell("the run was cleared since, and no task carries our key") if moved else Absent()
+        return ActionUnknown("the run was cleared since, and no task carries our key") if moved else ActionAbsent()
 
 
 def clear_run_body(plan: Mapping[str, Any]) -> dict[str, Any]:
-    """What a clear of a run sends, less its note."""
-    return {"only_failed": plan["only_failed"], **_version(plan)}
+    """Body of a clear of a run, without its note."""
+    return {"only_failed": plan["only_failed"], **_version_option(plan)}
 
 
-def _version(plan: Mapping[str, Any]) -> dict[str, Any]:
-    """Nothing, unless the newest code is wanted: without it the run keeps its version."""
+def _version_option(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """Empty unless the newest code is requested: without it the run keeps its version."""
     return {"run_on_latest_version": True} if plan.get("latest") else {}
 
 
 def clear_tasks_body(plan: Mapping[str, Any]) -> dict[str, Any]:
-    """What a clear of tasks and of what follows them sends."""
+    """Body of a clear of tasks and of their downstream tasks."""
     return {
         "dag_run_id": plan["run"],
         "task_ids": plan.get("tasks") or [plan["task"]],
         "include_downstream": True,
         "only_failed": plan.get("only_failed", False),
         "prevent_running_task": True,
-        **_version(plan),
+        **_version_option(plan),
     }

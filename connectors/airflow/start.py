@@ -1,34 +1,50 @@
-"""Starting a DAG once under a run id made of our key, for the period that it is due for.
+"""START and BACKFILL. A start triggers a DAG run once, under a run id made of our key, for the period that is due.
 
-The run gets the logical date that Airflow's own run of that period would have. Airflow makes no second run with it: a
-scheduled start that comes later is skipped, and where one came before ours is answered 409 (measured on 3.3.2).
+The run gets the logical date of Airflow's own run of that period. Airflow then makes no second run for it: a later
+scheduled start is skipped, and if the scheduled run came first ours gets 409 (measured on 3.3.2).
+
+Backfills are Airflow's own (3.x), created, paused, resumed and canceled over REST. A backfill has no note; our key is
+in its `dag_run_conf`, under "headway". Airflow runs one backfill of a DAG at a time.
+Source: airflow.apache.org, REST API reference.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
-from connectors import fields
-from connectors.airflow import facts
-from connectors.airflow.client import AirflowClient
-from connectors.airflow.holding import held_by
-from connectors.airflow.marks import mark_of, run_id_of
-from connectors.airflow.parse import Period, run_ref
-from connectors.airflow.parse_inventory import interval_before
-from connectors.airflow.paths import dag_path
-from connectors.contract import Absent, Ask, Found, LookUp, NotSupported, Preview, Receipt, Verb
-from connectors.sending import after_once, refused
+from connectors.airflow import inventory
+from connectors.airflow.changes import page_at_offset, rows_by_offset
+from connectors.airflow.client import AirflowClient, dag_path
+from connectors.airflow.hold import active_hold
+from connectors.airflow.parse import AirflowPeriod, action_mark, interval_before, run_id_for_key, run_ref
+from connectors.sdk import fields
+from connectors.sdk.contract import (
+    ActionAbsent,
+    ActionFound,
+    ActionSpec,
+    ActionUnknown,
+    LookUpResult,
+    NativeBackfill,
+    Preview,
+    Receipt,
+    refused_preview,
+)
+from connectors.sdk.errors import NotSupported, RecordUnreadable
+from connectors.sdk.records import instant_key
+from connectors.sdk.send_outcome import raise_if_refused, sent_response
+from connectors.sdk.states import Verb
 
-MOST_CONF = 10_000
-"""Characters of a conf: it stands in the store with the action's plan."""
+MAX_CONF_CHARACTERS = 10_000
+"""Characters of a conf: it is stored with the action's plan."""
 SOON = timedelta(seconds=5)
 """The server's Date has whole seconds and may be a moment old; a task that is due in a moment just waits for it."""
 
 
-class Starter:
+class AirflowStarter:
     """START, and RERUN of a run that never came. One per Airflow."""
 
     def __init__(self, client: AirflowClient) -> None:
@@ -36,50 +52,54 @@ class Starter:
 
     # before
 
-    def preview(self, ask: Ask) -> Preview:
-        """What a trigger would send, or why Airflow would not run it."""
-        dag, starts = ask.run.job, ask.verb is Verb.START
+    def preview(self, spec: ActionSpec) -> Preview:
+        """The trigger request, or why Airflow would not run it."""
+        dag, starts = spec.run.job, spec.verb is Verb.START
         verb = "start" if starts else "rerun"
-        at = facts.instant(ask.parameters.get("period_at")) or facts.instant(ask.run.period_key)
+        at = fields.parse_instant(spec.parameters.get("period_at")) or fields.parse_instant(spec.run.period_key)
         if at is None and not starts:
-            return facts.refused(
-                verb, f"Airflow has no run {ask.run.period_key} of {dag}, and it is no scheduled instant"
+            return refused_preview(
+                verb, f"Airflow has no run {spec.run.period_key} of {dag}, and it is no scheduled instant"
             )
         details = self._client.dag(dag)
         if details.status == 404:
-            return facts.no_such_dag(dag, "start") if starts else facts.refused(verb, f"Airflow has no DAG {dag}")
+            return refused_preview(verb, inventory.no_such_dag(dag, verb))
         row = details.table()
         plan = self._plan(dag, row, at)
-        conf = ask.parameters.get("conf") or {}
-        if not is_plain(conf):
-            return facts.refused(verb, f"conf must be a table of plain values, at most {MOST_CONF} characters as JSON")
+        conf = spec.parameters.get("conf") or {}
+        if not is_plain_conf(conf):
+            return refused_preview(
+                verb, f"conf must be a table of plain values, at most {MAX_CONF_CHARACTERS} characters as JSON"
+            )
         plan |= {"conf": conf} if conf else {}
-        why = self._why_not(row, plan, at, facts.now_at(details))
-        notes = facts.paused_note(self._client, dag, row)
+        why = self._why_not(row, plan, at, inventory.server_time(details))
+        notes = inventory.paused_note(self._client, dag, row)
         if starts and notes and why is None:
             why, notes = self._of_a_pause(dag)
-        return facts.refused(verb, why) if why is not None else self._allowed(plan, at, notes, starts)
+        return refused_preview(verb, why) if why is not None else self._allowed(plan, at, notes, starts)
 
     def _allowed(self, plan: Mapping[str, Any], at: datetime | None, notes: tuple[str, ...], starts: bool) -> Preview:
-        dag, what = plan["dag"], "a run" if starts else "the missed run"
-        label = facts.label(Period(facts.told(at), at, None), "") if at else "now"
+        dag, run_text = plan["dag"], "a run" if starts else "the missed run"
+        label = inventory.run_label(AirflowPeriod(instant_key(at), at, None), "") if at else "now"
         return Preview(
             verb="trigger",
-            words=f"trigger {what} of {dag} for {label}" if at else f"trigger {what} of {dag} now, without a date",
+            summary=f"trigger {run_text} of {dag} for {label}"
+            if at
+            else f"trigger {run_text} of {dag} now, without a date",
             scope=f"all tasks of {dag}, one run for {label}",
-            overlap=facts.active(self._client, dag),
-            native_calls=self._client.calls("POST", f"{dag_path(dag)}/dagRuns", body_of(plan, "headway__KEY")),
+            overlap=inventory.active_runs_note(self._client, dag),
+            native_calls=self._client.calls("POST", f"{dag_path(dag)}/dagRuns", trigger_run_body(plan, "headway__KEY")),
             notes=notes,
             plan=plan,
         )
 
     def _plan(self, dag: str, row: fields.Row, at: datetime | None) -> dict[str, Any]:
         """`at` is the period. Its logical date differs from it where runs cover data intervals."""
-        plan: dict[str, Any] = {"how": "trigger", "dag": dag, "at": facts.told(at) if at else None}
+        plan: dict[str, Any] = {"how": "trigger", "dag": dag, "at": instant_key(at) if at else None}
         if at is not None and row.get("next_dagrun_data_interval_start") != row.get("next_dagrun_data_interval_end"):
             start = interval_start(row, at)
-            plan["logical"] = facts.told(start) if start else None
-            plan["interval"] = [facts.told(start), facts.told(at)] if start else None
+            plan["logical"] = instant_key(start) if start else None
+            plan["interval"] = [instant_key(start), instant_key(at)] if start else None
         return plan
 
     def _why_not(self, row: fields.Row, plan: Mapping[str, Any], at: datetime | None, now: datetime) -> str | None:
@@ -87,62 +107,62 @@ class Starter:
         if isinstance(kinds, list) and "manual" not in kinds:
             return f"{dag} does not allow runs by hand (allowed_run_types)"
         if row.get("has_import_errors") is True or row.get("is_stale") is True:
-            return f"the file of {dag} cannot be imported or is gone, and Airflow triggers no such DAG"
+            return f"the file of {dag} cannot be imported or is missing: Airflow does not trigger such a DAG"
         if at is None:
             return None
-        logical = facts.instant(logical_of(plan))
+        logical = fields.parse_instant(logical_date(plan))
         if logical is None:
             day = plan["at"][:10]
             return (
-                f"the runs of {dag} cover data intervals, and nobody can tell which one ended at {plan['at']}: "
+                f"the runs of {dag} cover data intervals, and it is unknown which one ended at {plan['at']}: "
                 f"airflow backfill create --dag-id {dag} --from-date {day} --to-date {day}"
             )
         if logical > now + SOON:
-            return f"Airflow runs no task before the logical date of its run ({facts.told(logical)}): it is to come"
-        began = facts.instant(row.get("start_date"))
+            return (
+                f"Airflow runs no task before the logical date of its run, {instant_key(logical)}, "
+                "which is in the future"
+            )
+        began = fields.parse_instant(row.get("start_date"))
         if began is not None and logical < began:
             return (
-                f"{dag} begins at {facts.told(began)}: Airflow would call a run before it green without running a task"
+                f"{dag} starts at {instant_key(began)}: Airflow marks an earlier run successful without running a task"
             )
-        return self._is_there(dag, logical)
+        return self._existing_run(dag, logical)
 
-    def _is_there(self, dag: str, logical: datetime) -> str | None:
-        wanted = facts.told(logical)
-        reply = self._client.runs_of(dag, {"logical_date_gte": wanted, "logical_date_lte": wanted, "limit": 2})
-        for run in facts.runs(reply):
-            return f"Airflow has this run by now: {run.get('dag_run_id')} is {run.get('state')}"
+    def _existing_run(self, dag: str, logical: datetime) -> str | None:
+        instant = instant_key(logical)
+        reply = self._client.runs_of(dag, {"logical_date_gte": instant, "logical_date_lte": instant, "limit": 2})
+        for run in inventory.run_rows(reply):
+            return f"Airflow has this run: {run.get('dag_run_id')} is {run.get('state')}"
         return None
 
     def _of_a_pause(self, dag: str) -> tuple[str | None, tuple[str, ...]]:
-        """Why a paused DAG is not started, or what to know where it is we who hold it."""
-        mark = held_by(self._client, dag)
+        """Why a paused DAG is not started, or a note if Headway holds it."""
+        mark = active_hold(self._client, dag)
         if mark is None:
-            return f"{dag} is paused, not by Headway: the run would stay queued until somebody resumes it", ()
-        until = facts.told(mark.until)
+            return f"{dag} is paused, not by Headway: the run would stay queued until it is resumed", ()
+        until = instant_key(mark.until)
         return None, (f"{dag} is held by {mark.by} until {until}: the run stays queued until the hold is released",)
 
     # sending
 
     def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
-        """As the contract says. The same key again is answered 409, and so is a run that is there by now."""
-        dag, run = plan["dag"], run_id_of(key)
-        reply = self._client.trigger(dag, {**body_of(plan, run), "note": mark_of(key)})
+        """As the contract says. The same key again gets 409, and so does a run that exists by then."""
+        dag, run = plan["dag"], run_id_for_key(key)
+        reply = self._client.trigger(dag, {**trigger_run_body(plan, run), "note": action_mark(key)})
         if reply.status == 409:
-            if isinstance(self.look(plan, key), Found):
+            if isinstance(self.look_up(plan, key), ActionFound):
                 return Receipt(run_ref(dag, run), "was triggered under this key before")
-            raise NotSupported(f"Airflow: {dag} has another run for {plan['at']} by now; nothing was triggered")
-        refused(reply)
-        after_once(reply)
+            raise NotSupported(f"Airflow: {dag} has another run for {plan['at']} now; nothing was triggered")
+        raise_if_refused(reply)
+        sent_response(reply)
         return Receipt(run_ref(dag, run), f"triggered as {run}")
 
-    def look(self, plan: Mapping[str, Any], key: str) -> LookUp:
+    def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
         """By the run id."""
-        dag, run = str(plan.get("dag")), run_id_of(key)
+        dag, run = str(plan.get("dag")), run_id_for_key(key)
         reply = self._client.run(dag, run)
-        return Absent() if reply.status == 404 else Found(run_ref(dag, run), "triggered under our key")
-
-    def tidy(self, plan: Mapping[str, Any], key: str) -> None:
-        """Nothing stays of a trigger that never arrived."""
+        return ActionAbsent() if reply.status == 404 else ActionFound(run_ref(dag, run), "triggered under our key")
 
 
 def interval_start(row: fields.Row, at: datetime) -> datetime | None:
@@ -150,28 +170,28 @@ def interval_start(row: fields.Row, at: datetime) -> datetime | None:
 
     Airflow tells that of the next run. Where its cron expression explains that one, it explains the earlier ones too;
     other timetables may be any code: None."""
-    start, end = (facts.instant(row.get(f"next_dagrun_data_interval_{edge}")) for edge in ("start", "end"))
+    start, end = (fields.parse_instant(row.get(f"next_dagrun_data_interval_{edge}")) for edge in ("start", "end"))
     following, logical = (
-        facts.instant(row.get("next_dagrun_run_after")),
-        facts.instant(row.get("next_dagrun_logical_date")),
+        fields.parse_instant(row.get("next_dagrun_run_after")),
+        fields.parse_instant(row.get("next_dagrun_logical_date")),
     )
     if start is None or end is None or following != end or logical != start:
         return None
     if at == end:
         return start
-    expression, zone = fields.words(row, "timetable_summary"), fields.words(row, "timezone") or "UTC"
+    expression, zone = fields.optional_text(row, "timetable_summary"), fields.optional_text(row, "timezone") or "UTC"
     explained = interval_before(expression, zone, end) == start
     return interval_before(expression, zone, at) if explained else None
 
 
-def logical_of(plan: Mapping[str, Any]) -> Any:
+def logical_date(plan: Mapping[str, Any]) -> Any:
     """The logical date that Airflow's own run of the period would have; None where it is not known."""
     return plan["logical"] if "logical" in plan else plan["at"]
 
 
-def body_of(plan: Mapping[str, Any], run: str) -> dict[str, Any]:
-    """What a trigger sends, less its note. Runs without data intervals are due at their own instant; others at once."""
-    body: dict[str, Any] = {"dag_run_id": run, "logical_date": logical_of(plan)}
+def trigger_run_body(plan: Mapping[str, Any], run: str) -> dict[str, Any]:
+    """Body of a trigger, without its note. Runs without data intervals are due at their own instant; others at once."""
+    body: dict[str, Any] = {"dag_run_id": run, "logical_date": logical_date(plan)}
     if plan.get("interval"):
         body["data_interval_start"], body["data_interval_end"] = plan["interval"]
     elif plan["at"] is not None:
@@ -179,9 +199,211 @@ def body_of(plan: Mapping[str, Any], run: str) -> dict[str, Any]:
     return body | ({"conf": plan["conf"]} if plan.get("conf") else {})
 
 
-def is_plain(conf: Any) -> bool:
-    """Whether Airflow can take it as the conf of a run. It checks the names and values by the DAG's own parameters."""
+def is_plain_conf(conf: Any) -> bool:
+    """Whether it can be the conf of a run. Airflow checks names and values against the DAG's parameters."""
     try:
-        return isinstance(conf, dict) and len(json.dumps(conf, allow_nan=False)) <= MOST_CONF
+        return isinstance(conf, dict) and len(json.dumps(conf, allow_nan=False)) <= MAX_CONF_CHARACTERS
     except (TypeError, ValueError, RecursionError):
         return False
+
+
+CONF_KEY = "headway"
+"""The name under which a backfill's conf holds our key."""
+REPROCESS = ("none", "failed", "completed")
+"""Which existing runs are rerun."""
+MAX_RUNS_AT_ONCE = 100
+MAX_NAMED_DATES = 20
+MAX_DAGS_READ = 20
+"""DAGs that are queried individually: the public API has no list of all backfills."""
+MAX_OPEN_RUN_PAGES = 20
+"""Of open runs that backfills made."""
+TOO_MANY_OPEN_RUNS = "not all open backfill runs were read: further DAGs may have active ones"
+CHANGE_ACTIONS = ("pause", "unpause", "cancel")
+ACTION_BY_WORD = {"pause": "pause", "resume": "unpause", "cancel": "cancel"}
+NOT_IN_AIRFLOW_2 = (
+    "Airflow 2 has no backfills over REST: airflow dags backfill, on its host; or leave out --native, and Headway"
+    " starts each period by itself"
+)
+
+
+class AirflowBackfiller:
+    """BACKFILL. One per Airflow."""
+
+    def __init__(self, client: AirflowClient) -> None:
+        self._client = client
+
+    # before
+
+    def preview(self, spec: ActionSpec) -> Preview:
+        """The request, with Airflow's own dry run for a new backfill; or why it cannot be done now."""
+        if self._client.major == 2:
+            return refused_preview("backfill", NOT_IN_AIRFLOW_2)
+        operation = spec.parameters.get("do", "create")
+        if operation == "create":
+            return self._new(spec)
+        if operation == "list":
+            return self._listed(spec)
+        if operation not in ACTION_BY_WORD:
+            return refused_preview(
+                "backfill", f"a backfill is made, paused, resumed or cancelled, not {str(operation)[:40]}"
+            )
+        return self._change(spec, ACTION_BY_WORD[operation])
+
+    def _listed(self, spec: ActionSpec) -> Preview:
+        """Those that are not over, of the DAG, or of all DAGs that have an open run of one."""
+        dags, whole = [spec.run.job], True
+        if spec.parameters.get("of") == "system":  # each run that is still to come is listed
+            open_runs = rows_by_offset(self._client.backfilled, "dag_runs", MAX_OPEN_RUN_PAGES)
+            named = {row.get("dag_id") for row in fields.tables(open_runs.rows)}
+            dags, whole = sorted(name for name in named if isinstance(name, str)), open_runs.is_whole
+        backfills = tuple(backfill for dag in dags[:MAX_DAGS_READ] for backfill in self._active_backfills(dag))
+        more = len(dags) - MAX_DAGS_READ
+        notes = (f"{more} further DAGs with open backfill runs were not read",) if more > 0 else ()
+        return Preview(
+            verb="list",
+            summary=f"{inventory.count_text(backfills, 'backfill')} of Airflow's own under way",
+            scope=inventory.count_text(dags, "DAG"),
+            notes=notes if whole else (*notes, TOO_MANY_OPEN_RUNS),
+            refused="a list: there is nothing to send",
+            backfills=backfills,
+        )
+
+    def _rows(self, dag: str) -> list[Any]:
+        """Of a DAG the newest, which are enough: it has one at a time. Raises AnswerUnfit."""
+        return page_at_offset(self._client.backfills(dag), "backfills", 0)[0]
+
+    def _active_backfills(self, dag: str) -> Iterator[NativeBackfill]:
+        for row in fields.tables(self._rows(dag)):
+            with suppress(RecordUnreadable):
+                first, last, made = (fields.instant(row, name) for name in ("from_date", "to_date", "created_at"))
+                if row.get("completed_at") or row.get("dag_id") != dag or first is None or last is None:
+                    continue
+                yield NativeBackfill(
+                    number=fields.number(row, "id", -1),
+                    job=dag,
+                    first=instant_key(first),
+                    last=instant_key(last),
+                    paused=row.get("is_paused") is True,
+                    at_once=fields.number(row, "max_active_runs", 0),
+                    created_at=instant_key(made) if made else "",
+                )
+
+    def _new(self, spec: ActionSpec) -> Preview:
+        first, last = (fields.parse_instant(spec.parameters.get(name)) for name in ("from", "to"))
+        again, at_once = spec.parameters.get("reprocess", "none"), spec.parameters.get("at_once", 1)
+        if first is None or last is None or first > last:
+            return refused_preview(
+                "backfill", "from and to are instants with a zone, from the earlier one to the later"
+            )
+        if again not in REPROCESS or not isinstance(at_once, int) or not 0 < at_once <= MAX_RUNS_AT_ONCE:
+            return refused_preview(
+                "backfill", f"reprocess is one of {', '.join(REPROCESS)}, at_once 1 to {MAX_RUNS_AT_ONCE}"
+            )
+        plan: dict[str, Any] = {"how": "backfill", "do": "create", "dag": spec.run.job, "from": instant_key(first)}
+        plan |= {"to": instant_key(last), "reprocess": again, "at_once": at_once}
+        reply = self._client.preview_backfill(create_backfill_body(plan))
+        if reply.status != 200:
+            return refused_preview("backfill", f"Airflow refuses: {reply.error}")
+        rows = page_at_offset(reply, "backfills", 0)[0]
+        periods = [str(row.get("logical_date")) for row in fields.tables(rows)]
+        if not periods:
+            return refused_preview("backfill", "nothing to do: Airflow would make no run in that time")
+        return self._preview_new(plan, periods, first, last)
+
+    def _preview_new(self, plan: Mapping[str, Any], periods: list[str], first: datetime, last: datetime) -> Preview:
+        dag, more = plan["dag"], len(periods) - MAX_NAMED_DATES
+        span = f"{first:%Y-%m-%d %H:%MZ} to {last:%Y-%m-%d %H:%MZ}"
+        return Preview(
+            verb="backfill",
+            summary=f"let Airflow backfill {dag}, {inventory.count_text(periods, 'run')} from {span}",
+            scope=f"{inventory.count_text(periods, 'run')} of {dag}, {plan['at_once']} at once",
+            affected=(*periods[:MAX_NAMED_DATES], *([f"and {more} more"] if more > 0 else [])),
+            native_calls=self._client.calls(
+                "POST", "/backfills", {**create_backfill_body(plan), "dag_run_conf": {CONF_KEY: "KEY"}}
+            ),
+            notes=(
+                f"the conf of each of its runs holds our key, as {CONF_KEY}",
+                *((active,) if (active := inventory.active_runs_note(self._client, dag)) else ()),
+                *inventory.paused_note(self._client, dag),
+            ),
+            plan=plan,
+        )
+
+    def _change(self, spec: ActionSpec, change: str) -> Preview:
+        number, row = spec.parameters.get("backfill"), None
+        if isinstance(number, int):
+            row = self._row(number)
+        if row is None or row.get("dag_id") != spec.run.job:
+            return refused_preview(change, f"Airflow has no backfill {str(number)[:20]} of {spec.run.job}")
+        if row.get("completed_at"):
+            return refused_preview(change, f"backfill {number} of {spec.run.job} is over since {row['completed_at']}")
+        if change != "cancel" and row.get("is_paused") is (change == "pause"):
+            return refused_preview(change, f"backfill {number} of {spec.run.job} is {backfill_status(row)} already")
+        ends = "its queued runs are failed, active runs continue" if change == "cancel" else "active runs continue"
+        return Preview(
+            verb=f"{change} the backfill",
+            summary=f"{change} backfill {number} of {spec.run.job}, which is {backfill_status(row)}",
+            scope=f"backfill {number}, {row.get('from_date')} to {row.get('to_date')}",
+            native_calls=self._client.calls("PUT", f"/backfills/{number}/{change}", {}),
+            notes=(ends,),
+            plan={"how": "backfill", "do": change, "dag": spec.run.job, "backfill": number},
+        )
+
+    # sending
+
+    def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
+        """As the contract says. The same key again finds what it made."""
+        if plan["do"] in CHANGE_ACTIONS:
+            return self._send_change(plan)
+        existing = self.look_up(plan, key)
+        if isinstance(existing, ActionFound):
+            return Receipt(existing.native_ref, "was made under this key before")
+        reply = self._client.backfill({**create_backfill_body(plan), "dag_run_conf": {CONF_KEY: key}})
+        raise_if_refused(reply)
+        row = sent_response(reply)
+        return Receipt(str(row.get("id")), f"backfill {row.get('id')} of {plan['dag']}")
+
+    def _send_change(self, plan: Mapping[str, Any]) -> Receipt:
+        reply = self._client.change_backfill(plan["backfill"], plan["do"])
+        raise_if_refused(reply)
+        return Receipt(str(plan["backfill"]), f"backfill {plan['backfill']} is {backfill_status(sent_response(reply))}")
+
+    def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
+        """A new backfill by our key; a change by the backfill's status, whoever changed it."""
+        if plan["do"] not in CHANGE_ACTIONS:
+            return self._made(str(plan["dag"]), key)
+        row = self._row(int(plan["backfill"]))
+        if row is None:
+            return ActionUnknown(f"Airflow has no backfill {plan['backfill']} any more")
+        over = bool(row.get("completed_at"))
+        is_done = {"pause": row.get("is_paused") is True, "unpause": row.get("is_paused") is False, "cancel": over}
+        text = f"backfill {plan['backfill']} is {backfill_status(row)}"
+        return ActionFound(str(plan["backfill"]), text) if is_done[plan["do"]] else ActionAbsent()
+
+    def _made(self, dag: str, key: str) -> LookUpResult:
+        for row in fields.tables(self._rows(dag)):
+            if fields.subtable(row, "dag_run_conf").get(CONF_KEY) == key:
+                is_over = backfill_status(row) == "over"
+                now = "it is over" if is_over else "headway plan backfill --list has it while it is under way"
+                return ActionFound(str(row.get("id")), f"backfill {row.get('id')} was made; {now}")
+        return ActionAbsent()
+
+    def _row(self, number: int) -> fields.Row | None:
+        reply = self._client.backfill_status(number)
+        return reply.table() if reply.status == 200 else None
+
+
+def create_backfill_body(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """Body of a new backfill, without its conf."""
+    return {
+        "dag_id": plan["dag"],
+        "from_date": plan["from"],
+        "to_date": plan["to"],
+        "reprocess_behavior": plan["reprocess"],
+        "max_active_runs": plan["at_once"],
+    }
+
+
+def backfill_status(row: fields.Row) -> str:
+    """ "over", "paused" or "going on"."""
+    return "over" if row.get("completed_at") else "paused" if row.get("is_paused") is True else "going on"

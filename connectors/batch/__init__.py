@@ -1,1 +1,1 @@
-"""AWS Batch: job definitions, the jobs that were submitted of them, and their queues in one region of one account."""
+"""AWS Batch: job definitions, the jobs submitted from them, and their queues, in one region of one account."""

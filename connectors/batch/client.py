@@ -1,75 +1,132 @@
-"""Talks to Batch by boto3: one method per call, replies as boto3 gives them.
+"""AWS Batch by boto3: settings, one method per call, and the log of an attempt.
 
-Page sizes and rules: Batch API reference. ListJobs without a filter tells only RUNNING jobs; with a filter all, newest
-first by createdAt. DescribeJobs takes 100 ids and passes over those that it does not know.
+Page sizes and rules: Batch API reference. ListJobs without a filter lists only RUNNING jobs; with a filter all, newest
+first by createdAt. DescribeJobs takes 100 ids and passes over those that it does not know. The log is the CloudWatch
+stream that Batch names for an attempt; of an array job, that of a failed child.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any
 
-import httpx
+from pydantic import Field
 
-from connectors.aws.door import AwsDoor
-from connectors.aws.values import Reply, given
-from connectors.batch.options import BatchOptions
-from connectors.contract import Secrets
+from connectors.batch import parse
+from connectors.sdk.aws.cloudwatch_logs import AwsLogClient, LogStream, chunk
+from connectors.sdk.aws.options import AwsLogOptions
+from connectors.sdk.aws.values import AwsReply, given
+from connectors.sdk.errors import NotSupported
+from connectors.sdk.records import LogChunk, RunRef
+
+
+class BatchOptions(AwsLogOptions):
+    """Which queues and job definitions, beside region and identity."""
+
+    queues: Annotated[tuple[str, ...], Field(min_length=1)] = ("*",)
+    """Names of job queues to read, as in a shell: ["night-*"]."""
+    definitions: Annotated[tuple[str, ...], Field(min_length=1)] = ("*",)
+    """Names of job definitions to watch, as in a shell, without revision: each is a job here."""
+
 
 PAGE_SIZE = 100  # maxResults of ListJobs, DescribeJobQueues and DescribeJobDefinitions; ids of one DescribeJobs
 
 
-class BatchClient(AwsDoor):
+class BatchClient(AwsLogClient):
     """One region as one identity."""
 
-    def __init__(self, options: BatchOptions, secrets: Secrets, transport: httpx.BaseTransport | None = None) -> None:
-        self.reads_logs = options.endpoint_url is None or options.logs_endpoint_url is not None
-        super().__init__("Batch", options, secrets, transport, {"logs": options.logs_endpoint_url})
+    service = "Batch"
 
-    def queues(self) -> Iterator[Reply]:
+    def queues(self) -> Iterator[AwsReply]:
         """All job queues of the region."""
+        return self.rows("batch", "describe_job_queues", "jobQueues", "nextToken", maxResults=PAGE_SIZE)
 
-        def page(token: str | None) -> Reply:
-            more = given(nextToken=token)
-            return self.call("batch", "describe_job_queues", "jobQueues", maxResults=PAGE_SIZE, **more)
+    def definitions(self) -> Iterator[AwsReply]:
+        """All revisions of job definitions that are active."""
+        which: dict[str, Any] = {"status": "ACTIVE", "maxResults": PAGE_SIZE}
+        return self.rows("batch", "describe_job_definitions", "jobDefinitions", "nextToken", **which)
 
-        return self.pages("DescribeJobQueues", page, "jobQueues", "nextToken")
-
-    def definitions(self, name: str | None = None) -> Iterator[Reply]:
-        """All revisions of job definitions that are active, or of one."""
-
-        def page(token: str | None) -> Reply:
-            more = given(jobDefinitionName=name, nextToken=token)
-            call, rows = "describe_job_definitions", "jobDefinitions"
-            return self.call("batch", call, rows, status="ACTIVE", maxResults=PAGE_SIZE, **more)
-
-        return self.pages("DescribeJobDefinitions", page, "jobDefinitions", "nextToken")
-
-    def listed(self, queue: str, word: str, value: str, size: int = PAGE_SIZE, token: str | None = None) -> Reply:
+    def listed(
+        self, queue: str, filter_name: str, value: str, size: int = PAGE_SIZE, token: str | None = None
+    ) -> AwsReply:
         """One page of a queue's jobs by a filter ("AFTER_CREATED_AT", "JOB_NAME", "JOB_DEFINITION"), newest first."""
-        filters = [{"name": word, "values": [value]}]
+        filters = [{"name": filter_name, "values": [value]}]
         which: dict[str, Any] = {"jobQueue": queue, "filters": filters, "maxResults": min(size, PAGE_SIZE)}
         return self.call("batch", "list_jobs", "jobSummaryList", **which, **given(nextToken=token))
 
-    def children(self, array: str, status: str) -> list[Reply]:
+    def children(self, array: str, status: str) -> list[AwsReply]:
         """Some children of an array that have this status."""
         reply = self.call("batch", "list_jobs", "jobSummaryList", arrayJobId=array, jobStatus=status)
-        found: list[Reply] = reply["jobSummaryList"]
-        return found
+        replies: list[AwsReply] = reply["jobSummaryList"]
+        return replies
 
-    def jobs(self, ids: Sequence[str]) -> list[Reply]:
-        """What Batch knows of these jobs, whole, in its order."""
-        found: list[Reply] = []
+    def jobs(self, ids: Sequence[str]) -> list[AwsReply]:
+        """These jobs, whole, in the order of Batch."""
+        replies: list[AwsReply] = []
         for first in range(0, len(ids), PAGE_SIZE):
-            found += self.call("batch", "describe_jobs", "jobs", jobs=list(ids[first : first + PAGE_SIZE]))["jobs"]
-        asked = set(ids)
-        return [one for one in found if one.get("jobId") in asked]
+            replies += self.call("batch", "describe_jobs", "jobs", jobs=list(ids[first : first + PAGE_SIZE]))["jobs"]
+        requested = set(ids)
+        return [item for item in replies if item.get("jobId") in requested]
 
-    def submit(self, name: str, queue: str, definition: str, **more: Any) -> str:
+    def submit(self, name: str, queue: str, definition: str, **arguments: Any) -> str:
         """Id of the new job. Batch knows no token: the same call again submits another."""
-        which = {"jobName": name, "jobQueue": queue, "jobDefinition": definition, **more}
+        which = {"jobName": name, "jobQueue": queue, "jobDefinition": definition, **arguments}
         return str(self.call("batch", "submit_job", "jobId", once=True, **which)["jobId"])
 
     def terminate(self, job: str, reason: str) -> None:
         """Ends a job that runs, cancels one that does not yet; the reason stays with it."""
         self.call("batch", "terminate_job", "ResponseMetadata", once=True, jobId=job, reason=reason)
+
+
+GROUP = "/aws/batch/job"  # Batch User Guide, "Using the awslogs log driver"
+CHILDREN = ("FAILED", "RUNNING", "SUCCEEDED")
+"""Of an array, the first child of the first of these is read."""
+CONTAINERS = ("nodeProperties", "eksProperties", "ecsProperties")
+"""Jobs of several containers: their stream is ambiguous."""
+
+
+def read(client: BatchClient, run: RunRef, start: str | None, limit_bytes: int) -> LogChunk:
+    """The tail (`start` None), or the part after `start`. Raises NotSupported without a log."""
+    job_id, number = parse.place(run)
+    if not job_id:
+        raise NotSupported(f"run {run.attempt_key} of {run.job} names no job of Batch")
+    client.require_logs()
+    job = one_job(client, job_id)
+    if (job.get("arrayProperties") or {}).get("size"):
+        job, number = _child(client, job_id), 0
+    name = _stream(job, number)
+    is_open = parse.state_of(job).is_open
+    if not name and is_open:
+        return LogChunk("", start or "", more=False)
+    if not name:
+        raise NotSupported(f"Batch names no log of {run.attempt_key}: it never ran, or writes elsewhere")
+    return chunk(client, [LogStream(_group(job), name)], start or None, limit_bytes, is_open)
+
+
+def one_job(client: BatchClient, job_id: str) -> AwsReply:
+    """One job, whole. Raises NotSupported when Batch does not know it any more."""
+    jobs = client.jobs([job_id])
+    if not jobs:
+        raise NotSupported(f"{client.place}: job {job_id} no longer exists")
+    return jobs[0]
+
+
+def _child(client: BatchClient, array: str) -> AwsReply:
+    for status in CHILDREN:
+        for child in client.children(array, status)[:1]:
+            return one_job(client, str(child["jobId"]))
+    raise NotSupported(f"no child of array {array} has begun: an array has no log of its own")
+
+
+def _stream(job: Mapping[str, Any], number: int) -> str:
+    """Name of the attempt's stream; 0: of the last."""
+    attempts = [attempt.get("container") or {} for attempt in job.get("attempts") or () if attempt.get("stoppedAt")]
+    if 0 < number <= len(attempts):
+        return str(attempts[number - 1].get("logStreamName") or "")
+    container = job.get("container") or {}
+    return str(container.get("logStreamName") or (attempts[-1].get("logStreamName") if attempts else "") or "")
+
+
+def _group(job: Mapping[str, Any]) -> str:
+    given = ((job.get("container") or {}).get("logConfiguration") or {}).get("options") or {}
+    return str(given.get("awslogs-group") or GROUP)

@@ -1,47 +1,215 @@
-"""AWS Batch as a connector: one region of one account."""
+"""AWS Batch as a connector: inventory, polls and permissions of one region of one account."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
+from functools import partial
+from typing import ClassVar
+
 import httpx
 
-from connectors.aws.options import targets
-from connectors.batch import acts, log
-from connectors.batch.client import BatchClient
-from connectors.batch.inventory import InventoryReader
-from connectors.batch.options import BatchOptions
-from connectors.batch.poll import Poller
-from connectors.batch.probe import probe
-from connectors.contract import Capability, Connector, ConnectorKind, Proof, Secrets, Verb
-from connectors.parts import PartedConnector, no_holds
+from connectors.batch import actions, parse
+from connectors.batch import client as log
+from connectors.batch.client import GROUP, PAGE_SIZE, BatchClient, BatchOptions
+from connectors.sdk.aws.client import try_permission, untried_permission
+from connectors.sdk.aws.cloudwatch_logs import log_permission
+from connectors.sdk.aws.inventory import read_inventory
+from connectors.sdk.aws.newest_first import (
+    NewestFirstCursor,
+    NewestFirstPoller,
+    NewestFirstPosition,
+    NewestFirstReader,
+    in_turns,
+)
+from connectors.sdk.aws.options import targets
+from connectors.sdk.aws.values import AwsReply, from_milliseconds
+from connectors.sdk.composed import ComposedConnector, no_holds
+from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
+from connectors.sdk.records import Inventory, RunRecord, RunRef, SkippedRecord
+from connectors.sdk.states import Capability, ProofLevel, Verb
 
 
-class BatchConnector(PartedConnector):
+class BatchInventory:
+    """Reads job definitions and queues of one region."""
+
+    def __init__(self, client: BatchClient, options: BatchOptions) -> None:
+        self._client, self._options = client, options
+
+    def read(self, previous_hash: str) -> Inventory:
+        """All job definitions that the options name. Raises SystemUnreachable or AccessRefused."""
+        region = self._options.region
+        return read_inventory(
+            self._client,
+            "DescribeJobDefinitions",
+            self.listed(),
+            lambda row: parse.job(row, region),
+            previous_hash,
+            lambda name, _: self.chooses(name),
+        )
+
+    def listed(self) -> list[AwsReply]:
+        """The newest active revision of each definition that the options name, and what cannot be read."""
+        newest: dict[str, AwsReply] = {}
+        for definition in self._client.definitions():
+            name = str(definition.get("jobDefinitionName") or "")
+            if name and not self.chooses(name):
+                continue
+            if name not in newest or int(definition.get("revision") or 0) > int(newest[name].get("revision") or 0):
+                newest[name] = definition
+        return [newest[name] for name in sorted(newest)]
+
+    def queues(self) -> list[str]:
+        """Names of the job queues that the options name."""
+        return [str(item["jobQueueName"]) for item in self.queues_whole()]
+
+    def queues_whole(self) -> list[AwsReply]:
+        """The job queues that the options name."""
+        queues = (queue for queue in self._client.queues() if queue.get("jobQueueName"))
+        return [item for item in queues if _fits(str(item["jobQueueName"]), self._options.queues)]
+
+    def chooses(self, name: str) -> bool:
+        return _fits(name, self._options.definitions)
+
+
+def _fits(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+MOST_OPEN = 1000
+"""Open jobs that are described in one poll: the rest waits for its turn."""
+
+
+@dataclass(slots=True)
+class BatchJobReader(NewestFirstReader):
+    """The result of one poll."""
+
+    operation: ClassVar[str] = "ListJobs"
+    retention: ClassVar[timedelta] = timedelta(days=7)
+    gone_status: ClassVar[str] = "(job deleted)"
+    gone_message: ClassVar[str] = "Batch no longer has this job: it ended, and how was not seen"
+    live_size: ClassVar[int] = PAGE_SIZE
+    history_size: ClassVar[int] = PAGE_SIZE
+    history_pages: ClassVar[int] = 2000
+
+    client: BatchClient
+    region: str = ""
+    chooses: Callable[[str], bool] = bool
+    waited_for: dict[str, AwsReply] = field(default_factory=dict)
+    """Jobs that others depend on, by id."""
+
+    def page(self, where: str, size: int, mark: NewestFirstPosition) -> tuple[Sequence[AwsReply], str | None]:
+        since = str(int(mark.floor * 1000))
+        listed = self.client.listed(where, "AFTER_CREATED_AT", since, size, mark.token)
+        rows = listed["jobSummaryList"]
+        return [row for row in rows if not parse.is_part(row)], listed.get("nextToken")
+
+    def began(self, row: AwsReply) -> datetime | None:
+        return from_milliseconds(row.get("createdAt"))
+
+    def state_of(self, row: AwsReply) -> tuple[str, str, bool]:
+        state = parse.state_of(row)
+        return str(row.get("jobId")), f"{row.get('status')} {state}", state.is_open
+
+    def fetched(self, rows: Sequence[AwsReply], name: str) -> Sequence[AwsReply]:
+        """The rows with their attempts and dependencies; rows without id as they are."""
+        ids = list(dict.fromkeys(str(row["jobId"]) for row in rows if row.get("jobId")))
+        described = self.described(ids)
+        for lost in set(ids) - {str(item.get("jobId")) for item in described}:
+            self.skipped.append(SkippedRecord(name, f"job {lost} is listed, but DescribeJobs does not return it"))
+        return [*described, *(row for row in rows if not row.get("jobId"))]
+
+    def described(self, ids: Sequence[str]) -> list[AwsReply]:
+        """These jobs, whole, and what they depend on for `read`."""
+        jobs = self.client.jobs(ids)
+        known = {str(item.get("jobId")): item for item in jobs}
+        needed = dict.fromkeys(
+            str(item["jobId"]) for entry in jobs for item in entry.get("dependsOn") or () if item.get("jobId")
+        )
+        self.waited_for |= {item: known[item] for item in needed if item in known}
+        missing = [item for item in needed if item not in self.waited_for][:PAGE_SIZE]
+        self.waited_for |= {str(job["jobId"]): job for job in self.client.jobs(missing)}
+        return jobs
+
+    def read(self, row: AwsReply, name: str) -> list[RunRecord]:
+        if row.get("jobDefinition") and not self.chooses(parse.definition_of(row)):
+            return []
+        ids = [str(item.get("jobId")) for item in row.get("dependsOn") or ()]
+        inputs = [self.waited_for[item] for item in ids if item in self.waited_for]
+        return parse.runs(row, inputs, self.region)
+
+    def read_rest(self, open_runs: Sequence[RunRef], places: Mapping[str, str], at: NewestFirstCursor) -> None:
+        """Describes the open jobs that no page showed."""
+        shown = {run.period_key for run in self.runs.values()}
+        rest = [ref for ref in open_runs if (job := parse.place(ref)[0]) and job not in shown]
+        requested = in_turns(rest, MOST_OPEN, at.turn)
+        if not requested or not self.has_time:
+            return
+        ids = list(dict.fromkeys(parse.place(ref)[0] for ref in requested))
+        result = {str(entry.get("jobId")): entry for entry in self.described(ids)}
+        for item in result.values():
+            self.add(item, "DescribeJobs")
+        for ref in requested:
+            if parse.place(ref)[0] not in result:
+                self.runs[ref.job, ref.attempt_key] = self.gone(ref)
+
+
+ACTION_PERMISSIONS = (
+    untried_permission("submit a job", "allow batch:SubmitJob on the job definitions and the job queues"),
+    untried_permission("terminate a job", "allow batch:TerminateJob on the jobs"),
+)
+
+
+def probe(client: BatchClient, reader: BatchInventory) -> Probe:
+    """Each call that watching needs, tried."""
+    held = list(_tried_permissions(client, reader))
+    held.append(log_permission(client, GROUP))
+    return Probe(True, "", (*held, *ACTION_PERMISSIONS), (client.identity(),), client.clock)
+
+
+def _tried_permissions(client: BatchClient, reader: BatchInventory) -> Iterator[SourcePermission]:
+    queues: list[str] = []
+    ids: list[str] = []
+
+    def list_one() -> None:
+        rows = client.listed(queues[0], "AFTER_CREATED_AT", "0", 1)["jobSummaryList"]
+        ids.extend(str(row["jobId"]) for row in rows)
+
+    yield try_permission("batch", "DescribeJobDefinitions", lambda: next(client.definitions(), None))
+    yield try_permission("batch", "DescribeJobQueues", lambda: queues.extend(reader.queues()))
+    if queues:
+        yield try_permission("batch", "ListJobs", list_one)
+    if ids:
+        yield try_permission("batch", "DescribeJobs", partial(client.jobs, ids))
+
+
+class BatchConnector(ComposedConnector):
     """The job definitions of one region that the options name."""
 
     def __init__(
         self,
         options: BatchOptions,
-        secrets: Secrets,
+        secrets: SecretResolver,
         transport: httpx.BaseTransport | None = None,
-        settle_seconds: float = acts.SETTLE_SECONDS,
+        settle_seconds: float = actions.SETTLE_SECONDS,
     ) -> None:
         client = BatchClient(options, secrets, transport)
-        reader = InventoryReader(client, options)
+        reader = BatchInventory(client, options)
+        poller = NewestFirstPoller(
+            lambda: {name: name for name in reader.queues()},
+            lambda: BatchJobReader(client, region=options.region, chooses=reader.chooses),
+        )
         super().__init__(
             client,
             inventory=reader.read,
-            poll=Poller(client, reader, options.region).poll,
+            poll=poller.poll,
             log=lambda run, start, limit_bytes: log.read(client, run, start, limit_bytes),
-            acts=acts.Acts(client, reader.queues_whole, settle_seconds),
-            holds=no_holds(acts.NO_HOLD),
+            acts=actions.BatchActions(client, reader.queues_whole, settle_seconds),
+            holds=no_holds(actions.NO_HOLD),
             probe=lambda: probe(client, reader),
         )
-
-
-def open_batch(options: BatchOptions, target: str, secrets: Secrets) -> Connector:
-    """A connector that connects at its first call."""
-    del target  # there is one
-    return BatchConnector(options, secrets)
 
 
 CONNECTOR = ConnectorKind(
@@ -49,14 +217,14 @@ CONNECTOR = ConnectorKind(
     title="AWS Batch",
     options=BatchOptions,
     targets=targets,
-    open=open_batch,
+    open=lambda options, target, secrets: BatchConnector(options, secrets),
     capabilities=frozenset(Capability) - {Capability.MARK, Capability.TASKS, Capability.HOLD},
     missing={
-        Capability.MARK: acts.NO_MARK,
-        Capability.TASKS: "children of an array are no tasks here; their states are counted",
-        Capability.HOLD: acts.NO_HOLD,
+        Capability.MARK: actions.NO_MARK,
+        Capability.TASKS: "children of an array are counted by state, not shown as tasks",
+        Capability.HOLD: actions.NO_HOLD,
     },
-    proofs=frozenset({Proof.FULL}),
+    proofs=frozenset({ProofLevel.FULL}),
     verbs={Verb.RERUN: "submit again", Verb.START: "submit", Verb.CANCEL: "terminate"},
     ladder="Full proof: Batch records each job and each attempt of it with start, end, exit code and reason, and what "
     "it writes in CloudWatch. It keeps ended jobs for a week: an open one that it does not know any more is LOST, and "

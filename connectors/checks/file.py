@@ -1,44 +1,77 @@
-"""Looks at a file, here or by SFTP on another host: is it there, how large, when was it written. Never inside."""
+"""Measures a file, here or by SFTP on another host: whether it exists, its size, its mtime. Never its content."""
 
 from __future__ import annotations
 
 import os
-import stat
+import stat as stat_stat
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from connectors.contract import AccessRefused, SystemUnreachable
-from connectors.contract.measured import Measured
-from connectors.transport import sftp
-from connectors.transport.ssh_connect import SshAddress
+import paramiko
+
+from connectors.checks.queries import Measurement
+from connectors.sdk.errors import AccessRefused, SystemUnreachable
+from connectors.sdk.transport.budget import watchdog
+from connectors.sdk.transport.ssh import SshAddress, connect, error_text
 
 
-def here(path: str) -> Measured:
-    """A file of this machine. A share that does not answer has no deadline of its own: whoever asks keeps the time."""
+def stat(address: SshAddress, path: str, timeout_seconds: float) -> paramiko.SFTPAttributes | None:
+    """The file on the host, links followed; None without one.
+
+    Raises SystemUnreachable, or AccessRefused (key, host key, user, rights, no SFTP there)."""
+    until = time.monotonic() + timeout_seconds
     try:
-        found = os.stat(Path(path).expanduser())
+        client = connect(address, until)
+        with watchdog(client.close, until - time.monotonic()):
+            try:
+                return _stat(client, address, path)
+            finally:
+                client.close()
+    except (OSError, EOFError, paramiko.SSHException) as error:
+        raise SystemUnreachable(f"{address.text}: {error_text(error, until)}") from error
+
+
+def _stat(client: paramiko.SSHClient, address: SshAddress, path: str) -> paramiko.SFTPAttributes | None:
+    try:
+        session = client.open_sftp()
+    except paramiko.ChannelException as error:
+        raise AccessRefused(f"{address.text}: it offers no SFTP ({error}). Allow the subsystem sftp there.") from error
+    try:
+        return session.stat(path)
+    except FileNotFoundError:
+        return None
+    except PermissionError:
+        fix = "Give that user search (x) rights on the folders above it."
+        raise AccessRefused(f'{address.text}: user "{address.user}" may not read {path}. {fix}') from None
+
+
+def measure_local(path: str) -> Measurement:
+    """A file of this machine. A silent network share has no deadline here; the caller keeps the time."""
+    try:
+        result = os.stat(Path(path).expanduser())
     except (FileNotFoundError, NotADirectoryError):
-        return Measured(there=False)
+        return Measurement(there=False)
     except PermissionError:
         raise AccessRefused(
-            f"{path}: this user may not look into its folder. Give it search (x) rights there."
+            f"{path} : this user may not search its folder. Fix: give it search (x) rights there."
         ) from None
     except (OSError, ValueError) as error:
         raise SystemUnreachable(f"{path}: {getattr(error, 'strerror', '') or error}") from None
-    return _measured(found.st_mode, found.st_size, found.st_mtime)
+    return _measured(result.st_mode, result.st_size, result.st_mtime)
 
 
-def there(address: SshAddress, path: str, timeout_seconds: float) -> Measured:
+def measure_remote(address: SshAddress, path: str, timeout_seconds: float) -> Measurement:
     """A file of another host. Raises SystemUnreachable or AccessRefused."""
-    found = sftp.stat(address, path, timeout_seconds)
-    if found is None:
-        return Measured(there=False)
-    return _measured(found.st_mode, found.st_size, found.st_mtime)
+    result = stat(address, path, timeout_seconds)
+    if result is None:
+        return Measurement(there=False)
+    return _measured(result.st_mode, result.st_size, result.st_mtime)
 
 
-def _measured(mode: int | None, size: int | None, written: float | None) -> Measured:
-    """What is no file (a folder, a device) is not the file that was asked for."""
-    if mode is not None and not stat.S_ISREG(mode):
-        return Measured(there=False)
+def _measured(mode: int | None, size: int | None, written: float | None) -> Measurement:
+    """The measurement; a folder or device is not the requested file."""
+    if mode is not None and not stat_stat.S_ISREG(mode):
+        return Measurement(there=False)
     modified = None if written is None else datetime.fromtimestamp(written, UTC)
-    return Measured(there=True, size=size, modified=modified)
+    return Measurement(there=True, size=size, modified=modified)

@@ -1,4 +1,4 @@
-"""Looks at what a web address answers: whether it does, and one value of its JSON."""
+"""Measures a web address: whether it answers, and one value of its JSON."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from connectors.checks.questions import HttpQuestion
-from connectors.contract import AccessRefused, RecordUnreadable
-from connectors.contract.measured import Measured, Scalar
-from connectors.transport.http import Deadline, HttpDoor
+from connectors.checks.queries import HttpQuery, Measurement, Scalar
+from connectors.sdk.errors import RecordUnreadable
+from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.transport.http import HttpEndpoint
 
 GONE = (404, 410)
 TEXT_CHARACTERS = 200
@@ -22,41 +22,33 @@ MILLISECONDS = 1e11
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d{1,6})\]")
 
 
-def measure(asked: HttpQuestion, headers: Mapping[str, str], ca_file: Path | None, timeout_seconds: float) -> Measured:
-    """What the address answers, without redirects. 404 and 410 are answers: it is not there. Raises ConnectorError."""
-    parts = urlsplit(asked.url)
-    _refuse_unsendable(parts.hostname or "", headers)
-    door = HttpDoor(parts.hostname or "", f"{parts.scheme}://{parts.netloc}", ca_file)
+def measure(query: HttpQuery, headers: Mapping[str, str], ca_file: Path | None, timeout_seconds: float) -> Measurement:
+    """The answer of the address, without redirects. 404 and 410 mean that it is not there. Raises ConnectorError."""
+    parts = urlsplit(query.url)
+    endpoint = HttpEndpoint(parts.hostname or "", f"{parts.scheme}://{parts.netloc}", ca_file)
     path = parts.path or "/"
-    query = f"?{parts.query}" if parts.query else ""
+    target = f"{path}?{parts.query}" if parts.query else path
     try:
         deadline = Deadline(timeout_seconds)
-        reply = door.call("GET", path + query, deadline, headers=headers, accept=GONE, shown=path)
+        reply = endpoint.call("GET", target, deadline, headers=headers, accept=GONE, shown=path)
     finally:
-        door.close()
+        endpoint.close()
     if reply.status in GONE:
-        return Measured(there=False)
-    if not asked.json:
-        return Measured(there=True)
-    return _told(reply.json(), asked)
+        return Measurement(there=False)
+    if not query.json:
+        return Measurement(there=True)
+    return _measurement(reply.json(), query)
 
 
-def _refuse_unsendable(host: str, headers: Mapping[str, str]) -> None:
-    """Whoever sends them would name the value in its complaint, and that is a secret."""
-    for name, value in headers.items():
-        if not (name.isascii() and name.isprintable() and value.isascii() and value.isprintable()):
-            raise AccessRefused(f"{host}: the value for header {name!a} holds what no header can. Look at its secret.")
-
-
-def _told(document: Any, asked: HttpQuestion) -> Measured:
-    found, value = _at(document, asked.json)
-    if asked.is_time:
-        return Measured(there=True, newest=_instant(value, asked.zone) if found else None)
-    return Measured(there=True, value=_scalar(value), has_value=found)
+def _measurement(document: Any, query: HttpQuery) -> Measurement:
+    result, value = _at(document, query.json)
+    if query.is_time:
+        return Measurement(there=True, newest=_instant(value, query.zone) if result else None)
+    return Measurement(there=True, value=_scalar(value), has_value=result)
 
 
 def _at(document: Any, path: str) -> tuple[bool, Any]:
-    """Whether there is something at that path, and what."""
+    """Whether the document has that path, and its value."""
     for name, place in _STEP.findall(path):
         if place and isinstance(document, list) and int(place) < len(document):
             document = document[int(place)]
@@ -68,7 +60,7 @@ def _at(document: Any, path: str) -> tuple[bool, Any]:
 
 
 def _scalar(value: Any) -> Scalar:
-    """Lists and objects count as how much is in them."""
+    """The value; of a list or object, its length."""
     if isinstance(value, list | dict):
         return len(value)
     return value[:TEXT_CHARACTERS] if isinstance(value, str) else value
@@ -79,7 +71,7 @@ def _instant(value: Any, zone: str) -> datetime:
     try:
         if isinstance(value, int | float) and not isinstance(value, bool):
             return datetime.fromtimestamp(value / 1000 if value > MILLISECONDS else value, UTC)
-        found = datetime.fromisoformat(value)
+        at = datetime.fromisoformat(value)
     except (ValueError, TypeError, OverflowError, OSError):
-        raise RecordUnreadable(f"the value is no time: {str(value)[:TEXT_CHARACTERS]!a}") from None
-    return found if found.tzinfo is not None else found.replace(tzinfo=ZoneInfo(zone))
+        raise RecordUnreadable(f"the value is not a time: {str(value)[:TEXT_CHARACTERS]!a}") from None
+    return at if at.tzinfo is not None else at.replace(tzinfo=ZoneInfo(zone))

@@ -1,4 +1,4 @@
-"""Looks at objects of an S3 store: whether one is there, its size, when it was written; or all below a prefix."""
+"""Measures objects of an S3 store: whether one exists, its size, when it was written; or all below a prefix."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from connectors.checks.questions import ObjectQuestion
-from connectors.contract import AccessRefused, ConnectorError, NotSupported, SystemUnreachable
-from connectors.contract.measured import Measured
-from connectors.transport.deadline import Deadline
+from connectors.checks.queries import Measurement, ObjectQuery
+from connectors.sdk.errors import AccessRefused, ConnectorError, NotSupported, SystemUnreachable
+from connectors.sdk.transport.budget import Deadline
 
 MOST_PAGES = 100
-"""Of 1000 objects each: what holds more is no place for a look every few minutes."""
+"""Of 1000 objects each."""
 GONE = ("404", "NoSuchKey", "NotFound")
 REFUSED = (
     "403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken",
@@ -22,15 +21,15 @@ REFUSED = (
 
 
 def measure(
-    asked: ObjectQuestion, session: Mapping[str, Any], client: Mapping[str, Any], timeout_seconds: float
-) -> Measured:
-    """What is there. `session`, `client`: what boto3 takes by these names, keys resolved. Raises ConnectorError."""
+    query: ObjectQuery, session: Mapping[str, Any], client: Mapping[str, Any], timeout_seconds: float
+) -> Measurement:
+    """The object or prefix. `session`, `client`: boto3's parameters, keys resolved. Raises ConnectorError."""
     deadline = Deadline(timeout_seconds)
-    place = f"s3://{asked.bucket}/{asked.key or asked.prefix}"
+    place = f"s3://{query.bucket}/{query.key or query.prefix}"
     try:
         store = _store(session, client, timeout_seconds)
         try:
-            return _below(store, asked, deadline, place) if asked.prefix else _one(store, asked)
+            return _below(store, query, deadline, place) if query.prefix else _single(store, query)
         finally:
             store.close()
     except ClientError as error:
@@ -50,26 +49,26 @@ def _store(session: Mapping[str, Any], client: Mapping[str, Any], timeout_second
     return boto3.Session(**session).client("s3", config=limits, **client)
 
 
-def _one(store: Any, asked: ObjectQuestion) -> Measured:
+def _single(store: Any, query: ObjectQuery) -> Measurement:
     try:
-        head = store.head_object(Bucket=asked.bucket, Key=asked.key)
+        head = store.head_object(Bucket=query.bucket, Key=query.key)
     except ClientError as error:
         if _code(error) in GONE:
-            return Measured(there=False)
+            return Measurement(there=False)
         raise
-    return Measured(there=True, size=head["ContentLength"], modified=head["LastModified"])
+    return Measurement(there=True, size=head["ContentLength"], modified=head["LastModified"])
 
 
-def _below(store: Any, asked: ObjectQuestion, deadline: Deadline, place: str) -> Measured:
+def _below(store: Any, query: ObjectQuery, deadline: Deadline, place: str) -> Measurement:
     """Their number, their bytes together, and when the newest was written."""
     rows, size, newest, more = 0, 0, None, dict[str, str]()
     for _ in range(MOST_PAGES):
-        page = store.list_objects_v2(Bucket=asked.bucket, Prefix=asked.prefix, MaxKeys=1000, **more)
-        for one in page.get("Contents", []):
-            rows, size = rows + 1, size + one["Size"]
-            newest = max(newest or one["LastModified"], one["LastModified"])
+        page = store.list_objects_v2(Bucket=query.bucket, Prefix=query.prefix, MaxKeys=1000, **more)
+        for content in page.get("Contents", []):
+            rows, size = rows + 1, size + content["Size"]
+            newest = max(newest or content["LastModified"], content["LastModified"])
         if not page.get("IsTruncated"):
-            return Measured(there=rows > 0, rows=rows, size=size, modified=newest)
+            return Measurement(there=rows > 0, rows=rows, size=size, modified=newest)
         if deadline.left <= 0:
             raise SystemUnreachable(f"{place}: no end of the list within {deadline.seconds:g} s")
         more = {"ContinuationToken": page["NextContinuationToken"]}

@@ -1,8 +1,7 @@
-"""Looks at tables of PostgreSQL, in a read-only transaction that the server ends when its time is over.
+"""Measures tables of PostgreSQL, in a read-only transaction that the server ends at its timeout.
 
-Names are quoted by psycopg, the business date is bound, and a query of the user's own stands inside of a SELECT of ours
-with one bound value: so the server takes one statement only, a query, and gives one short value back. What functions of
-the database do when they are called is up to the rights of the role: docs/checks.md.
+Names are quoted by psycopg, the business date is bound, and a user's own query is inside a SELECT of ours with one
+bound value: the server takes one statement only, a query, and gives as many rows as were requested.
 """
 
 from __future__ import annotations
@@ -13,17 +12,16 @@ from zoneinfo import ZoneInfo
 
 from psycopg.sql import SQL, Composed, Identifier
 
-from connectors.checks.questions import SqlQuestion
-from connectors.contract import NotSupported, RecordUnreadable
-from connectors.contract.measured import Measured, Scalar
-from connectors.transport.sql import PostgresSession, Reader, Row
+from connectors.checks.queries import Measurement, Scalar, SqlQuery
+from connectors.sdk.errors import NotSupported, RecordUnreadable
+from connectors.sdk.transport.postgres import PostgresReader, PostgresRow, PostgresSession
 
 MOST_COLUMNS = 1600  # MaxHeapAttributeNumber of PostgreSQL
 TEXT_CHARACTERS = 200
 LOCK_MS = 2000
-"""A table that is being rewritten is not waited for: whoever waits for a lock keeps all later ones waiting."""
+"""Short, since a waiting lock request blocks all later ones."""
 SERVERS_SHARE = 0.9
-"""Of a look's time: so the server says that it ended a statement, before the line to it is cut."""
+"""Share of the timeout for the server, so that its own timeout error arrives before the deadline."""
 _SETTINGS: LiteralString = (
     "SELECT set_config('lock_timeout', %(lock)s, true), set_config('statement_timeout', %(limit)s, true),"
     " set_config('TimeZone', 'UTC', true),"
@@ -39,94 +37,93 @@ _INTEGERS = ("smallint", "integer", "bigint")
 _FRACTIONS = ("numeric", "real", "double precision")
 
 
-def measure(session: PostgresSession, asked: SqlQuestion, bd: date, timeout_seconds: float) -> Measured:
-    """Everything that was asked, from one snapshot. Raises ConnectorError."""
+def measure(session: PostgresSession, query: SqlQuery, business_date: date, timeout_seconds: float) -> Measurement:
+    """Everything that was queried, from one snapshot. Raises ConnectorError."""
     limit = {"lock": str(LOCK_MS), "limit": str(max(1, int(timeout_seconds * SERVERS_SHARE * 1000)))}
 
-    def work(reader: Reader) -> Measured:
+    def work(reader: PostgresReader) -> Measurement:
         reader.rows(_SETTINGS, limit)
-        return _measured(reader, asked, bd)
+        return _measured(reader, query, business_date)
 
-    found: Measured = session.read(work, timeout_seconds)
-    return found
+    return session.read(work, timeout_seconds)
 
 
-def _measured(reader: Reader, asked: SqlQuestion, bd: date) -> Measured:
-    whole = reader.row(_aggregates(asked), {"bd": bd}) if _has_aggregates(asked) else {}
-    value = _value(reader, asked, bd) if asked.query else []
-    return Measured(
+def _measured(reader: PostgresReader, query: SqlQuery, business_date: date) -> Measurement:
+    whole = reader.row(_aggregates(query), {"business_date": business_date}) if _has_aggregates(query) else {}
+    value = _value(reader, query, business_date) if query.query else []
+    return Measurement(
         rows=whole.get("n"),
-        newest=_instant(whole.get("newest"), asked.zone),
-        duplicates=tuple((", ".join(key), _duplicates(reader, asked, key, bd)) for key in asked.unique),
-        nulls=tuple((name, whole[f"null_{place}"]) for place, name in enumerate(asked.not_null)),
-        columns=_columns(reader, asked) if asked.columns else None,
+        newest=_instant(whole.get("newest"), query.zone),
+        duplicates=tuple((", ".join(key), _duplicates(reader, query, key, business_date)) for key in query.unique),
+        nulls=tuple((name, whole[f"null_{place}"]) for place, name in enumerate(query.not_null)),
+        columns=_columns(reader, query) if query.columns else None,
         value=_scalar(value[0]) if value else None,
         has_value=bool(value),
     )
 
 
-def _has_aggregates(asked: SqlQuestion) -> bool:
-    return bool(asked.counts or asked.fresh or asked.not_null)
+def _has_aggregates(query: SqlQuery) -> bool:
+    return bool(query.counts or query.fresh or query.not_null)
 
 
-def _aggregates(asked: SqlQuestion) -> Composed:
-    """One pass over the table for all that one pass can tell."""
-    wanted = [SQL("count(*) AS n")] if asked.counts else []
-    parts: list[Composed] = [Composed([each]) for each in wanted]
-    if asked.fresh:
-        parts.append(SQL("left(max({})::text, 64) AS newest").format(_name(asked.fresh)))
-    for place, name in enumerate(asked.not_null):
+def _aggregates(query: SqlQuery) -> Composed:
+    """One pass over the table for all aggregates."""
+    requested = [SQL("count(*) AS n")] if query.counts else []
+    parts: list[Composed] = [Composed([item]) for item in requested]
+    if query.fresh:
+        parts.append(SQL("left(max({})::text, 64) AS newest").format(_name(query.fresh)))
+    for place, name in enumerate(query.not_null):
         column = SQL("count(*) FILTER (WHERE {} IS NULL) AS {}").format(_name(name), Identifier(f"null_{place}"))
         parts.append(column)
-    return SQL("SELECT ") + SQL(", ").join(parts) + _from(asked)
+    return SQL("SELECT ") + SQL(", ").join(parts) + _from(query)
 
 
-def _from(asked: SqlQuestion) -> Composed:
+def _from(query: SqlQuery) -> Composed:
     """FROM and WHERE. The bound date is always there: with it the server takes one statement only."""
-    table = Identifier(*(part.replace("%", "%%") for part in asked.table))
-    where = SQL(" AND (") + _own(asked.where) + SQL("\n)") if asked.where else Composed([])
-    return SQL(" FROM ") + table + SQL(" WHERE %(bd)s::date IS NOT NULL") + where
+    table = Identifier(*(part.replace("%", "%%") for part in query.table))
+    where = SQL(" AND (") + _own(query.where) + SQL("\n)") if query.where else Composed([])
+    return SQL(" FROM ") + table + SQL(" WHERE %(business_date)s::date IS NOT NULL") + where
 
 
 def _own(text: str) -> SQL:
     """SQL of a person's config, with the date as a parameter."""
-    return SQL(text.replace("%", "%%").replace("{bd}", "%(bd)s"))
+    return SQL(text.replace("%", "%%").replace("{business_date}", "%(business_date)s"))
 
 
 def _name(name: str) -> Identifier:
     return Identifier(name.replace("%", "%%"))
 
 
-def _duplicates(reader: Reader, asked: SqlQuestion, key: tuple[str, ...], bd: date) -> int:
-    """How many values of the key stand more than once; what is not filled is not asked here."""
+def _duplicates(reader: PostgresReader, query: SqlQuery, key: tuple[str, ...], business_date: date) -> int:
+    """The number of values of the key that occur more than once, NULL aside."""
     columns = SQL(", ").join(_name(name) for name in key)
     filled = SQL(" AND ").join(SQL("{} IS NOT NULL").format(_name(name)) for name in key)
-    inner = SQL("SELECT 1") + _from(asked) + SQL(" AND ") + filled + SQL(" GROUP BY ") + columns
+    inner = SQL("SELECT 1") + _from(query) + SQL(" AND ") + filled + SQL(" GROUP BY ") + columns
     counted = SQL("SELECT count(*) AS n FROM (") + inner + SQL(" HAVING count(*) > 1) AS twice")
-    return int(reader.row(counted, {"bd": bd})["n"])
+    return int(reader.row(counted, {"business_date": business_date})["n"])
 
 
-def _columns(reader: Reader, asked: SqlQuestion) -> tuple[tuple[str, str], ...]:
-    name = Identifier(*asked.table).as_string()
+def _columns(reader: PostgresReader, query: SqlQuery) -> tuple[tuple[str, str], ...]:
+    name = Identifier(*query.table).as_string()
     rows = reader.rows(_COLUMNS, {"table": name, "most": MOST_COLUMNS})
     return tuple((row["name"], row["kind"]) for row in rows)
 
 
-def _value(reader: Reader, asked: SqlQuestion, bd: date) -> list[Row]:
+def _value(reader: PostgresReader, query: SqlQuery, business_date: date) -> list[PostgresRow]:
     """At most one row of one short value."""
-    inner = _own(asked.query.strip().rstrip(";"))
+    inner = _own(query.query.strip().rstrip(";"))
     outer = (
         SQL("SELECT pg_typeof(q.v)::text AS kind, left(q.v::text, %(most)s) AS text FROM (")
         + inner
-        + SQL("\n) AS q(v) WHERE %(bd)s::date IS NOT NULL LIMIT 2")
+        + SQL("\n) AS q(v) WHERE %(business_date)s::date IS NOT NULL LIMIT 2")
     )
-    rows = reader.rows(outer, {"bd": bd, "most": TEXT_CHARACTERS})
+    rows = reader.rows(outer, {"business_date": business_date, "most": TEXT_CHARACTERS})
     if len(rows) > 1:
-        raise NotSupported("the query gives more than one row; write it so that it gives one value")
+        raise NotSupported("the query returns more than one row; rewrite it to return one value")
     return rows
 
 
-def _scalar(row: Row) -> Scalar:
+def _scalar(row: PostgresRow) -> Scalar:
     kind, text = row["kind"], row["text"]
     if text is None:
         return None
@@ -144,7 +141,7 @@ def _instant(text: str | None, zone: str) -> datetime | None:
     if text in _ENDLESS:
         return _ENDLESS[text]
     try:
-        found = datetime.fromisoformat(text)
+        at = datetime.fromisoformat(text)
     except ValueError:
         raise RecordUnreadable(f"the newest time cannot be read as one: {text!a}") from None
-    return found if found.tzinfo is not None else found.replace(tzinfo=ZoneInfo(zone))
+    return at if at.tzinfo is not None else at.replace(tzinfo=ZoneInfo(zone))

@@ -1,1 +1,1 @@
-"""cron on hosts reached by SSH, without an agent: one look per poll brings crontabs, log, wrapper records and clock."""
+"""cron on hosts reached over SSH, without an agent: one poll reads crontabs, log, wrapper records and clock."""

@@ -1,88 +1,219 @@
-"""What log, wrapper and process table say, joined into attempts: one per start, whichever evidence comes first. Pure.
+"""Log, wrapper and process table joined into attempts: one per start, whichever evidence comes first. Pure.
 
 Log and wrapper name the same pid (measured), so they meet by pid, user and a start at most half a minute apart. The
-attempt's key is the minute of its start and that pid: both evidences make the same key, also in different polls.
+attempt key is the minute of its start and that pid: the same from both, also in different polls. Attempts without an
+end are compared with the process table: running, of unknown end, or lost. The table is read before log and records, so
+a job that is gone from it has written all its lines.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from zlib import crc32
 
-from connectors.contract import Evidence, State
-from connectors.cron import anacron
-from connectors.cron.attempt import Attempt as Attempt
-from connectors.cron.attempt import instant as instant
-from connectors.cron.logline import Event, Word
-from connectors.cron.spool import Cancel, WrapperEnd, WrapperStart
+from connectors.cron import dialects
+from connectors.cron.crontab import CronDaemon
+from connectors.cron.evidence import CancelRecord, CronEvent, CronEventKind, WrapperEnd, WrapperStart
+from connectors.cron.parse import CronProcesses
+from connectors.sdk.states import RunEvidence, RunState
+from connectors.sdk.transport.script_output import HostNow
+
+RECORD_SECONDS = 2 * 86400.0  # the wrapper's record of an end may be late by as much
+OF_ANACRON = "Job started"
+LINE_LENGTH = 600
+LINES_MOST = 6
+
+
+@dataclass(slots=True)
+class CronAttempt:
+    """One attempt. Instants are epoch seconds by the host's clock."""
+
+    key: str
+    job: str
+    user: str
+    pid: int
+    started: float
+    text: int = 0
+    """crc32 of the command, to join a line that names neither job pid nor child."""
+    child: int = 0
+    birth: str = ""
+    run_id: str = ""
+    action: str = ""
+    cancel: str = ""
+    """Our action that sent SIGTERM to it."""
+    ended: float = 0.0
+    exit_code: int | None = None
+    state: RunState = RunState.RUNNING
+    evidence: RunEvidence = RunEvidence.NATIVE
+    native_state: str = "CMD"
+    message: str = ""
+    gone: float = 0.0
+    """When its process was first missed."""
+    told: bool = False
+    from_log: bool = False
+    lines: list[str] = field(default_factory=list)
+    changed: bool = field(default=True, compare=False)
+    undecided: bool = field(default=False, compare=False)
+    """True until its process was checked."""
+
+    @property
+    def is_over(self) -> bool:
+        """True for a proved end; UNKNOWN may still get one."""
+        return self.state not in (RunState.RUNNING, RunState.UNKNOWN)
+
+    @property
+    def is_of_anacron(self) -> bool:
+        """True while anacron runs it; `pid` is then anacron's own."""
+        return self.native_state == OF_ANACRON
+
+    @property
+    def is_unproved(self) -> bool:
+        """True where only its missing process made it UNKNOWN: seen again, it runs."""
+        guessed = self.state in (RunState.UNKNOWN, RunState.CANCELLED) and self.evidence is RunEvidence.INFERRED
+        return guessed and not self.ended
+
+    def revive(self) -> None:
+        self.state, self.evidence, self.message = RunState.RUNNING, RunEvidence.NATIVE, ""
+        self.gone, self.changed = 0.0, True
+
+    @property
+    def last_heard(self) -> float:
+        """Time of its last change; later for one whose end the wrapper may still record."""
+        waits = self.run_id and not self.ended
+        return max(self.started, self.ended, self.gone) + (RECORD_SECONDS if waits else 0.0)
+
+    def add_line(self, line: str) -> None:
+        if len(self.lines) < LINES_MOST:
+            self.lines.append(line[:LINE_LENGTH])
+
+    def end(
+        self, state: RunState, evidence: RunEvidence, native_state: str, at: float, code: int | None, message: str = ""
+    ) -> None:
+        """Sets the end by its best evidence; a red end after our SIGTERM is CANCELLED."""
+        if self.cancel and (state in (RunState.FAILED, RunState.LOST) or (state is RunState.UNKNOWN and self.gone)):
+            state, message = RunState.CANCELLED, f"SIGTERM sent under {self.cancel}; {message}"
+        self.state, self.evidence, self.native_state, self.message, self.exit_code = (
+            state,
+            evidence,
+            native_state,
+            message,
+            code,
+        )
+        self.ended = max(at, self.started) if at else 0.0
+        self.changed = True
+
+    def as_json(self) -> dict[str, Any]:
+        """The values for a cursor, without empty ones and without the lines of an ended attempt."""
+        values = {short: getattr(self, name) for short, name in SHORT.items()}
+        cached = {short: value for short, value in values.items() if value not in ("", 0, 0.0, None, False, [])}
+        if self.exit_code is not None:
+            cached["x"] = self.exit_code  # 0 is a value
+        if self.is_over:
+            cached.pop("l", None)
+        return cached
+
+    @staticmethod
+    def from_json(value: dict[str, Any]) -> CronAttempt:
+        """Raises KeyError, TypeError or ValueError for anything else."""
+        known = {SHORT[short]: entry for short, entry in value.items()}
+        known["state"], known["evidence"] = RunState(known["state"]), RunEvidence(known["evidence"])
+        return CronAttempt(**known, changed=False)
+
+
+SHORT = {
+    "k": "key", "j": "job", "u": "user", "p": "pid", "s": "started", "t": "text", "c": "child", "b": "birth",
+    "r": "run_id", "a": "action", "e": "ended", "x": "exit_code", "z": "state", "v": "evidence", "w": "native_state",
+    "m": "message", "g": "gone", "d": "told", "f": "from_log", "l": "lines", "n": "cancel",
+}  # fmt: skip
+
+
+def instant(epoch: float) -> datetime | None:
+    """Aware UTC; None for 0 and for what no calendar has."""
+    try:
+        return datetime.fromtimestamp(epoch, UTC) if epoch else None
+    except (ValueError, OverflowError, OSError):
+        return None
+
 
 SAME_START_SECONDS = 30.0
 LONGEST_SECONDS = 86400.0  # a child's pid means the same process for that long
-KEPT_SECONDS = 300.0  # late evidence of an ended attempt is known again for this long
-KEPT_MOST = 5000
+RETENTION_SECONDS = 300.0  # late evidence is joined to an ended attempt for this long
+MAX_ATTEMPTS = 5000
 PID_SPACE = 4194304
 ENDS_LOGGED, ERRORS_LOGGED = 2, 4  # bits of cron -L, cron(8)
 
 FindJobs = Callable[[str, str, datetime, str], Sequence[str]]
-"""user, text, start, job mark of a rerun -> native ids of the lines that may have started it: one, but where several
-are alike and due together; none where no crontab has such a line."""
+"""user, text, start, job mark of a rerun -> native ids of the lines that may have started it: several where equal lines
+are due together; none where no crontab has such a line."""
 
 
 @dataclass(slots=True)
-class Book:
-    """The attempts that are open or ended a short while ago."""
+class AttemptBook:
+    """Open attempts, and those that ended a short while ago."""
 
-    attempts: list[Attempt] = field(default_factory=list)
+    attempts: list[CronAttempt] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     unmatched: dict[tuple[str, str], int] = field(default_factory=dict)
-    """User and command of starts that belong to no line that we can read -> how many."""
-    _by_pid: dict[int, list[Attempt]] = field(default_factory=dict)
-    _by_run: dict[str, Attempt] = field(default_factory=dict)
-    _by_text: dict[tuple[str, int], list[Attempt]] = field(default_factory=dict)
-    """By user and mark of the command: one whose text changed stands under the old one too."""
+    """User and command of starts without a readable line -> how many."""
+    _by_pid: dict[int, list[CronAttempt]] = field(default_factory=dict)
+    _by_run: dict[str, CronAttempt] = field(default_factory=dict)
+    _by_text: dict[tuple[str, int], list[CronAttempt]] = field(default_factory=dict)
+    """By user and mark of the command; also by the old mark after a change of the text."""
 
     def __post_init__(self) -> None:
         for attempt in self.attempts:
             self._index(attempt)
 
-    def add(self, attempt: Attempt) -> None:
-        """Takes up an attempt that is not here yet."""
+    def add(self, attempt: CronAttempt) -> None:
+        """Adds a new attempt."""
         self.attempts.append(attempt)
         self._index(attempt)
 
-    def _index(self, attempt: Attempt) -> None:
+    def _index(self, attempt: CronAttempt) -> None:
         self._by_pid.setdefault(attempt.pid, []).append(attempt)
         self._by_text.setdefault((attempt.user, attempt.text), []).append(attempt)
         if attempt.run_id:
             self._by_run[attempt.run_id] = attempt
 
     # -- the log ------------------------------------------------------------------------------------------------------
-    def hear_log(self, event: Event, find_jobs: FindJobs, level: int) -> None:
-        """Takes in one line of cron's log."""
-        if event.word is Word.CMD:
+    def add_event(self, event: CronEvent, find_jobs: FindJobs, level: int) -> None:
+        """Adds one line of cron's log."""
+        if event.kind is CronEventKind.CMD:
             self._log_start(event, find_jobs)
-        elif event.word is Word.ERROR:
+        elif event.kind is CronEventKind.ERROR:
             self._log_error(event)
-        elif event.word is Word.END:
+        elif event.kind is CronEventKind.END:
             self._log_end(event, level)
-        elif event.word is Word.OUT:
+        elif event.kind is CronEventKind.OUT:
             self._log_output(event)
-        elif event.word in (Word.JOB_STARTED, Word.JOB_ENDED):
+        elif event.kind in (CronEventKind.JOB_STARTED, CronEventKind.JOB_ENDED):
             self._anacron(event, find_jobs)
 
-    def _log_start(self, event: Event, find_jobs: FindJobs) -> None:
+    def _job_of(self, jobs: Sequence[str], user: str, text: str, at: float) -> str | None:
+        """The first of these jobs without a known start at that time, since equal lines start together. A start without
+        a job is counted in `unmatched`."""
+        if not jobs:
+            self.unmatched[user, text] = self.unmatched.get((user, text), 0) + 1
+            return None
+        near = {
+            attempt.job
+            for attempt in self.attempts
+            if abs(attempt.started - at) <= SAME_START_SECONDS and not attempt.action
+        }
+        return next((job for job in jobs if job not in near), jobs[0])
+
+    def _log_start(self, event: CronEvent, find_jobs: FindJobs) -> None:
         pid, at = event.job_pid or event.pid, event.at.timestamp()
         child = event.pid if event.job_pid else 0
         known = self._started(pid, event.user, at)
         if known is None:
-            job = self._line(find_jobs(event.user, event.text, event.at, ""), at)
+            job = self._job_of(find_jobs(event.user, event.text, event.at, ""), event.user, event.text, at)
             if job is None:
-                self.unmatched[event.user, event.text] = self.unmatched.get((event.user, event.text), 0) + 1
                 return
-            known = Attempt(attempt_key(at, pid), job, event.user, pid, at, text_mark(event.text))
+            known = CronAttempt(attempt_key(at, pid), job, event.user, pid, at, text_mark(event.text))
             self.add(known)
         if not known.from_log:
             known.from_log, known.child = True, known.child or child
@@ -91,41 +222,34 @@ class Book:
                 self._by_text.setdefault((known.user, mark), []).append(known)
             known.add_line(event.line)
 
-    def _line(self, jobs: Sequence[str], at: float) -> str | None:
-        """The first of these lines of which no start at that time is known: lines that are alike start together."""
-        if len(jobs) < 2:
-            return jobs[0] if jobs else None
-        near = {one.job for one in self.attempts if abs(one.started - at) <= SAME_START_SECONDS and not one.action}
-        return next((job for job in jobs if job not in near), jobs[0])
-
-    def _started(self, pid: int, user: str, at: float) -> Attempt | None:
+    def _started(self, pid: int, user: str, at: float) -> CronAttempt | None:
         near = [
-            one for one in self._by_pid.get(pid, ())
-            if one.user == user and abs(one.started - at) <= SAME_START_SECONDS and not one.action
+            entry for entry in self._by_pid.get(pid, ())
+            if entry.user == user and abs(entry.started - at) <= SAME_START_SECONDS and not entry.action
         ]  # fmt: skip
-        return min(near, key=lambda one: abs(one.started - at), default=None)
+        return min(near, key=lambda item: abs(item.started - at), default=None)
 
-    def _log_error(self, event: Event) -> None:
+    def _log_error(self, event: CronEvent) -> None:
         at = event.at.timestamp()
         attempt = self._latest(event.job_pid or 0, at)
         if attempt is None:
-            return  # the helper that feeds the lines after %, or a start that we never saw
+            return  # the helper that feeds the lines after %, or an unseen start
         attempt.child = event.pid
         attempt.add_line(event.line)
         if attempt.is_over:
             return
         if event.exit_code is None:
-            self.warnings.append(f"unknown word in cron's log: {event.text[:200]}")
-            attempt.end(State.UNKNOWN, Evidence.NATIVE, event.text, at, None, event.text)
+            self.warnings.append(f"unknown entry in cron's log: {event.text[:200]}")
+            attempt.end(RunState.UNKNOWN, RunEvidence.NATIVE, event.text, at, None, event.text)
         else:
-            attempt.end(State.FAILED, Evidence.NATIVE, event.text, at, event.exit_code, event.text)
+            attempt.end(RunState.FAILED, RunEvidence.NATIVE, event.text, at, event.exit_code, event.text)
 
-    def _latest(self, pid: int, at: float) -> Attempt | None:
+    def _latest(self, pid: int, at: float) -> CronAttempt | None:
         """The latest attempt of that pid that had started by then."""
-        begun = [one for one in self._by_pid.get(pid, ()) if one.started <= at + 1 and not one.action]
-        return max(begun, key=lambda one: one.started, default=None)
+        begun = [entry for entry in self._by_pid.get(pid, ()) if entry.started <= at + 1 and not entry.action]
+        return max(begun, key=lambda item: item.started, default=None)
 
-    def _log_end(self, event: Event, level: int) -> None:
+    def _log_end(self, event: CronEvent, level: int) -> None:
         at = event.at.timestamp()
         attempt = self._latest(event.job_pid, at) if event.job_pid else self._ending(event, at)
         if attempt is None:
@@ -134,77 +258,81 @@ class Book:
         if attempt.is_over or attempt.ended:
             return
         if level & ERRORS_LOGGED:
-            attempt.end(State.SUCCEEDED, Evidence.NATIVE, event.word.value, at, 0)
+            attempt.end(RunState.SUCCEEDED, RunEvidence.NATIVE, event.kind.value, at, 0)
         else:
-            words = f"the log tells the end but no exit status (cronie's, or cron -L {level})"
-            attempt.end(State.UNKNOWN, Evidence.INFERRED, event.word.value, at, None, words)
+            message = f"the log has the end but no exit status (cronie's, or cron -L {level})"
+            attempt.end(RunState.UNKNOWN, RunEvidence.INFERRED, event.kind.value, at, None, message)
 
-    def _log_output(self, event: Event) -> None:
+    def _log_output(self, event: CronEvent) -> None:
         """A line of output that cronie logged: of its child's own attempt, else of the next pid above the child's."""
-        begun = [one for one in self.attempts if one.user == event.user and one.started <= event.at.timestamp() + 1]
-        open_ones = [one for one in begun if not one.is_over and not one.ended and one.child in (0, event.pid)]
-        own = min(open_ones, key=lambda one: (one.child == 0, (one.pid - event.pid) % PID_SPACE), default=None)
+        latest = event.at.timestamp() + 1
+        begun = (item for item in self.attempts if item.user == event.user and item.started <= latest)
+        unended = (item for item in begun if not item.is_over and not item.ended and item.child in (0, event.pid))
+        own = min(unended, key=lambda item: (item.child == 0, (item.pid - event.pid) % PID_SPACE), default=None)
         if own is not None:
             own.child, own.changed = event.pid, True
             own.add_line(event.line)
 
-    def _anacron(self, event: Event, find_jobs: FindJobs) -> None:
-        """anacron names the job, and itself by its pid, which all jobs of its one start share."""
+    def _anacron(self, event: CronEvent, find_jobs: FindJobs) -> None:
+        """Events of anacron name the job, and the pid of anacron, which all its jobs share."""
         at, mark = event.at.timestamp(), text_mark(event.text)
-        begun = [one for one in self._by_pid.get(event.pid, ()) if one.text == mark and one.started <= at]
-        attempt = max(begun, key=lambda one: one.started, default=None)
-        if event.word is Word.JOB_ENDED:
+        begun = [entry for entry in self._by_pid.get(event.pid, ()) if entry.text == mark and entry.started <= at]
+        attempt = max(begun, key=lambda item: item.started, default=None)
+        if event.kind is CronEventKind.JOB_ENDED:
             if attempt is not None and not attempt.is_over and not attempt.ended:
                 attempt.add_line(event.line)
                 self._anacron_end(attempt, event, at)
         elif attempt is None or at - attempt.started > SAME_START_SECONDS:
-            job = next(iter(find_jobs(event.user, event.text, event.at, "")), None)
+            job = self._job_of(find_jobs(event.user, event.text, event.at, ""), event.user, event.text, at)
             if job is None:
-                self.unmatched[event.user, event.text] = self.unmatched.get((event.user, event.text), 0) + 1
                 return
-            if ours := self._ours(job, at):  # a rerun of ours: its wrapper tells the end
+            if ours := self._ours(job, at):  # our rerun: its wrapper records the end
                 ours.add_line(event.line)
                 return
-            attempt = Attempt(attempt_key(at, event.pid), job, event.user, event.pid, at, mark, word=event.word.value)
+            attempt = CronAttempt(
+                attempt_key(at, event.pid), job, event.user, event.pid, at, mark, native_state=event.kind.value
+            )
             attempt.from_log = True
             attempt.add_line(event.line)
             self.add(attempt)
 
-    def _ours(self, job: str, at: float) -> Attempt | None:
-        """The rerun of ours that made anacron start that job at that time."""
-        began = (one for one in self.attempts if one.job == job and one.action)
-        return next((one for one in began if -1 <= at - one.started <= SAME_START_SECONDS), None)
+    def _ours(self, job: str, at: float) -> CronAttempt | None:
+        """Our rerun that made anacron start that job at that time."""
+        began = (attempt for attempt in self.attempts if attempt.job == job and attempt.action)
+        return next((item for item in began if -1 <= at - item.started <= SAME_START_SECONDS), None)
 
-    def _logged(self, job: str, at: float) -> Attempt | None:
-        """What anacron's log said of a rerun that began at that time, where the log was read first: in this look."""
-        lone = (one for one in self.attempts if one.job == job and not (one.action or one.run_id or one.told))
-        near = (one for one in lone if -1 <= one.started - at <= SAME_START_SECONDS)
-        return max(near, key=lambda one: one.started, default=None)
+    def _logged(self, job: str, at: float) -> CronAttempt | None:
+        """The attempt of anacron's log for a rerun that began at that time, where the log was read first."""
+        same_job = (item for item in self.attempts if item.job == job and -1 <= item.started - at <= SAME_START_SECONDS)
+        unjoined = (item for item in same_job if not (item.action or item.run_id or item.told))
+        return max(unjoined, key=lambda item: item.started, default=None)
 
-    def _anacron_end(self, attempt: Attempt, event: Event, at: float) -> None:
-        word, code = f"{event.word.value}{event.rest}", event.exit_code
+    def _anacron_end(self, attempt: CronAttempt, event: CronEvent, at: float) -> None:
+        native_state, code = f"{event.kind.value}{event.rest}", event.exit_code
         if code is None:
-            self.warnings.append(f"unknown word of anacron: {word[:200]}")
-        state = State.UNKNOWN if code is None else State.FAILED if code else State.SUCCEEDED
-        attempt.end(state, Evidence.NATIVE, word, at, code, word if state is not State.SUCCEEDED else "")
+            self.warnings.append(f"unknown entry of anacron: {native_state[:200]}")
+        state = RunState.UNKNOWN if code is None else RunState.FAILED if code else RunState.SUCCEEDED
+        attempt.end(
+            state, RunEvidence.NATIVE, native_state, at, code, native_state if state is not RunState.SUCCEEDED else ""
+        )
 
-    def _ending(self, event: Event, at: float) -> Attempt | None:
-        """For END lines that name only cron's child (-L 7): its own attempt, else the nearest of that command."""
+    def _ending(self, event: CronEvent, at: float) -> CronAttempt | None:
+        """For END lines with the pid of cron's child only (-L 7): its own attempt, else the nearest of that command."""
         mark = text_mark(event.text)
         same = [
-            one for one in self._by_text.get((event.user, mark), ())
-            if one.text == mark and one.started <= at + 1 and not one.action
+            entry for entry in self._by_text.get((event.user, mark), ())
+            if entry.text == mark and entry.started <= at + 1 and not entry.action
         ]  # fmt: skip
-        own = [one for one in same if one.child == event.pid and at - one.started < LONGEST_SECONDS]
+        own = [entry for entry in same if entry.child == event.pid and at - entry.started < LONGEST_SECONDS]
         if own:
             return own[-1]
-        free = [one for one in same if not one.child and not one.is_over and not one.ended]
-        return min(free, key=lambda one: (one.pid - event.pid) % PID_SPACE, default=None)
+        free = [entry for entry in same if not entry.child and not entry.is_over and not entry.ended]
+        return min(free, key=lambda item: (item.pid - event.pid) % PID_SPACE, default=None)
 
     # -- the wrapper --------------------------------------------------------------------------------------------------
-    def hear_wrapper(self, record: WrapperStart | WrapperEnd | Cancel, find_jobs: FindJobs) -> None:
-        """Takes in one record of the shell wrapper, or of a cancel of ours."""
-        if isinstance(record, Cancel):
+    def add_record(self, record: WrapperStart | WrapperEnd | CancelRecord, find_jobs: FindJobs) -> None:
+        """Adds one record of the shell wrapper, or of our cancel."""
+        if isinstance(record, CancelRecord):
             self._cancelled(record)
         elif isinstance(record, WrapperEnd):
             self._wrapper_end(record)
@@ -215,66 +343,67 @@ class Book:
         at = record.at.timestamp()
         known = None if record.action else self._started(record.pid, record.user, at)
         if known is None:
-            job = self._line(find_jobs(record.user, record.text, record.at, record.job), at)
+            job = self._job_of(find_jobs(record.user, record.text, record.at, record.job), record.user, record.text, at)
             if job is None:
-                self.unmatched[record.user, record.text] = self.unmatched.get((record.user, record.text), 0) + 1
                 return
             key = f"{int(at)}.{record.pid}" if record.action else attempt_key(at, record.pid)
-            known = self._logged(job, at) if record.action and anacron.ID in job else None
+            known = self._logged(job, at) if record.action and dialects.ID in job else None
             if known is None:
-                known = Attempt(key, job, record.user, record.pid, at, text_mark(record.text))
+                known = CronAttempt(key, job, record.user, record.pid, at, text_mark(record.text))
                 self.add(known)
             else:
                 self._by_pid.setdefault(record.pid, []).append(known)
             known.key, known.action = known.key if known.told else key, record.action or ""
-            known.pid, known.word = record.pid, known.word if known.is_over else "S"
+            known.pid, known.native_state = record.pid, known.native_state if known.is_over else "S"
         known.child, known.birth, known.run_id = known.child or record.parent, record.birth, record.run_id
         known.changed = True
         self._by_run[record.run_id] = known
 
     def _wrapper_end(self, record: WrapperEnd) -> None:
         attempt = self._by_run.get(record.run_id)
-        if attempt is None or (attempt.is_over and attempt.evidence is Evidence.NATIVE):
+        if attempt is None or (attempt.is_over and attempt.evidence is RunEvidence.NATIVE):
             return
         code = record.exit_code
-        state = State.SUCCEEDED if code == 0 else State.FAILED
-        words = "" if code == 0 else f"exit status {code}" + (f" (signal {code - 128})" if 128 < code < 193 else "")
-        attempt.end(state, Evidence.NATIVE, f"E {code}", record.at.timestamp(), code, words)
+        state = RunState.SUCCEEDED if code == 0 else RunState.FAILED
+        message = "" if code == 0 else f"exit status {code}" + (f" (signal {code - 128})" if 128 < code < 193 else "")
+        attempt.end(state, RunEvidence.NATIVE, f"E {code}", record.at.timestamp(), code, message)
 
-    def _cancelled(self, record: Cancel) -> None:
+    def _cancelled(self, record: CancelRecord) -> None:
         at, births = record.at.timestamp(), ("", "-", record.birth)
-        same = [one for one in self._by_pid.get(record.pid, ()) if one.user == record.user and one.birth in births]
-        one = max((one for one in same if one.started <= at + 1), key=lambda one: one.started, default=None)
-        if one is None or one.cancel or (one.ended and one.ended < at - 1):
+        same_process = (item for item in self._by_pid.get(record.pid, ()) if item.birth in births)
+        begun = (item for item in same_process if item.user == record.user and item.started <= at + 1)
+        attempt = max(begun, key=lambda item: item.started, default=None)
+        if attempt is None or attempt.cancel or (attempt.ended and attempt.ended < at - 1):
             return
-        one.cancel, one.changed = record.action, True
-        if one.is_over or one.is_unproved:
-            one.end(one.state, one.evidence, one.word, one.ended, one.exit_code, one.message)
+        attempt.cancel, attempt.changed = record.action, True
+        if attempt.is_over or attempt.is_unproved:
+            attempt.end(
+                attempt.state, attempt.evidence, attempt.native_state, attempt.ended, attempt.exit_code, attempt.message
+            )
 
-    # -- what is kept -------------------------------------------------------------------------------------------------
+    # -- the book -----------------------------------------------------------------------------------------------------
     def forget(self, before: float) -> None:
-        """Drops what was over by then; keeps what is open, and the KEPT_MOST youngest."""
-        kept = [one for one in self.attempts if one.state is State.RUNNING or one.last_heard >= before]
-        if len(kept) > KEPT_MOST:
-            kept = sorted(kept, key=lambda one: one.started)[-KEPT_MOST:]
-        self.attempts = kept
+        """Drops attempts that ended before; keeps open ones, and the MAX_ATTEMPTS youngest."""
+        recent = [item for item in self.attempts if item.state is RunState.RUNNING or item.last_heard >= before]
+        is_full = len(recent) > MAX_ATTEMPTS
+        self.attempts = sorted(recent, key=lambda item: item.started)[-MAX_ATTEMPTS:] if is_full else recent
 
-    def news(self) -> Iterator[Attempt]:
-        """What changed or is running, by start."""
-        for attempt in sorted(self.attempts, key=lambda one: (one.started, one.pid)):
-            if attempt.changed or attempt.state is State.RUNNING:
+    def changes(self) -> Iterator[CronAttempt]:
+        """Changed and running attempts, by start."""
+        for attempt in sorted(self.attempts, key=lambda item: (item.started, item.pid)):
+            if attempt.changed or attempt.state is RunState.RUNNING:
                 yield attempt
 
     @staticmethod
-    def from_json(values: Iterable[Any]) -> Book:
-        """The attempts of a cursor; what cannot be read is left out."""
-        attempts: list[Attempt] = []
+    def from_json(values: Iterable[Any]) -> AttemptBook:
+        """The attempts of a cursor, without unreadable ones."""
+        attempts: list[CronAttempt] = []
         for value in values:
             try:
-                attempts.append(Attempt.from_json(value))
+                attempts.append(CronAttempt.from_json(value))
             except (KeyError, TypeError, ValueError, AttributeError):
                 continue
-        return Book(attempts)
+        return AttemptBook(attempts)
 
 
 def attempt_key(started: float, pid: int) -> str:
@@ -285,3 +414,102 @@ def attempt_key(started: float, pid: int) -> str:
 def text_mark(text: str) -> int:
     """A short name of a command."""
     return crc32(text.encode("utf-8", "surrogateescape"))
+
+
+JUST_STARTED_SECONDS = 3.0  # younger than the table, perhaps
+LOG_DELAY_SECONDS = 4.0  # rsyslog may write END later; it has until the next poll
+BOOT_CLOCK_SECONDS = 5.0
+TICKS = 100  # USER_HZ, proc(5)
+SAME_PROCESS_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSnapshot:
+    """The host at one moment, which decides the state of attempts without an end."""
+
+    host: HostNow
+    processes: CronProcesses
+    level: int
+    log_is_read: bool
+    records_are_read: bool
+
+    @property
+    def now(self) -> float:
+        return self.host.now.timestamp()
+
+    @property
+    def booted(self) -> float:
+        return self.now - self.host.uptime_seconds
+
+
+def settle_attempts(book: AttemptBook, snapshot: ProcessSnapshot) -> None:
+    """Sets the state of every running attempt by the snapshot."""
+    for attempt in book.attempts:
+        attempt.undecided = False
+        if attempt.is_unproved and not _is_of_earlier_boot(attempt, snapshot) and _is_alive(attempt, snapshot):
+            attempt.revive()
+        if attempt.state is RunState.RUNNING:
+            _judge(attempt, snapshot)
+
+
+def _judge(attempt: CronAttempt, snapshot: ProcessSnapshot) -> None:
+    rebooted = _is_of_earlier_boot(attempt, snapshot)
+    if attempt.started > snapshot.now - JUST_STARTED_SECONDS or (not rebooted and _is_alive(attempt, snapshot)):
+        attempt.gone = 0.0
+        return
+    if snapshot.processes.hidden and not rebooted:
+        message = "the process table of the host hides other users' processes (hidepid): its end cannot be seen"
+        attempt.end(RunState.UNKNOWN, RunEvidence.INFERRED, attempt.native_state, 0, None, message)
+    elif not snapshot.records_are_read or (not snapshot.log_is_read and snapshot.level & (ENDS_LOGGED | ERRORS_LOGGED)):
+        return  # its end may be in what is not read yet
+    elif (attempt.run_id or attempt.is_of_anacron) and not rebooted and not snapshot.processes.has_checked(attempt.pid):
+        attempt.undecided = True  # it began after the table was read, or was not searched: the next poll does
+    elif attempt.run_id:
+        attempt.gone = snapshot.now
+        message = "the host restarted" if rebooted else f"process {attempt.pid} is gone without an end mark"
+        attempt.end(RunState.LOST, RunEvidence.INFERRED, attempt.native_state, 0, None, message)
+    else:
+        _missed(attempt, snapshot, rebooted)
+
+
+def _is_of_earlier_boot(attempt: CronAttempt, snapshot: ProcessSnapshot) -> bool:
+    return attempt.started < snapshot.booted - BOOT_CLOCK_SECONDS
+
+
+def _missed(attempt: CronAttempt, snapshot: ProcessSnapshot, rebooted: bool) -> None:
+    """Settles an attempt that only the log has, and whose process is gone."""
+    is_first = attempt.gone == 0.0
+    attempt.gone = attempt.gone or snapshot.now
+    waits = snapshot.level & (ENDS_LOGGED | ERRORS_LOGGED) and snapshot.now - attempt.started < 3600
+    if waits and (is_first or snapshot.now - attempt.gone < LOG_DELAY_SECONDS):
+        return
+    is_busybox = snapshot.processes.program is CronDaemon.BUSYBOX
+    daemon = "crond of busybox" if is_busybox else f"cron -L {snapshot.level}"
+    source = "anacron's log" if attempt.is_of_anacron else daemon
+    message = f"{source} proves the start; its process is gone and its end is not recorded"
+    message = "the host restarted while it ran" if rebooted else message
+    attempt.end(RunState.UNKNOWN, RunEvidence.INFERRED, attempt.native_state, 0, None, message)
+
+
+def _is_alive(attempt: CronAttempt, snapshot: ProcessSnapshot) -> bool:
+    processes = snapshot.processes
+    if attempt.is_of_anacron:  # which waits for it, and was there before it
+        ticks = processes.births.get(attempt.pid)
+        return ticks is not None and began(snapshot.host, ticks) <= attempt.started + JUST_STARTED_SECONDS
+    if attempt.birth not in ("", "-"):
+        return processes.births.get(attempt.pid) == attempt.birth
+    child = processes.jobs.get(attempt.pid)
+    if child is not None and attempt.child in (0, child):
+        attempt.child = child
+        return _began_near(attempt, snapshot, attempt.pid)
+    return attempt.child in processes.children and _began_near(attempt, snapshot, attempt.child)
+
+
+def _began_near(attempt: CronAttempt, snapshot: ProcessSnapshot, pid: int) -> bool:
+    """Whether that process can be the attempt's: pids come back, and a clock may have been set meanwhile."""
+    return abs(began(snapshot.host, snapshot.processes.births[pid]) - attempt.started) < SAME_PROCESS_SECONDS
+
+
+def began(host: HostNow, ticks: str) -> float:
+    """When a process began, epoch seconds by the host's clock of now."""
+    return host.now.timestamp() - host.uptime_seconds + int(ticks) / TICKS

@@ -1,23 +1,85 @@
-"""Talks: each method is one fixed script over SSH; values reach it quoted, on standard input, never in its command."""
+"""Calls to a cron host: settings, fixed scripts over SSH, and the two scripts that an administrator installs.
+
+Each method is one fixed script. Values reach it quoted, on standard input, never in its command: as lines of shell, or
+as lines that the gate of a restricted key reads. An action is sent once; its answer is read or reported as lost, a
+refusal of the host with its fix. `headway connector cron wrapper` and `headway connector cron gate` print both scripts.
+"""
 
 from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from shlex import quote
+from shlex import join, quote
+from typing import Annotated, Any, TypeVar, cast
 
-from connectors.contract import AccessRefused, NotSupported
-from connectors.cron.calls import ONLY_LOOKS, Call, as_shell, for_the_gate, let_through
-from connectors.cron.follow import Place
-from connectors.cron.options import CronOptions
-from connectors.transport.answer import Section, sections
-from connectors.transport.hosts import Session
+from pydantic import Field
+
+from connectors.cron.evidence import LogPosition
+from connectors.sdk.contract import ActionAbsent, ActionUnknown, LookUpResult
+from connectors.sdk.errors import AccessRefused, NotSupported
+from connectors.sdk.settle import sent_at
+from connectors.sdk.transport.hosts import LOGIN_PATH, AbsolutePath, HostOptions, HostSession, UserName
+from connectors.sdk.transport.script_output import ScriptSection, sections
+
+
+class CronOptions(HostOptions):
+    """`[systems.NAME]` with `kind = "cron"`."""
+
+    logs: Annotated[tuple[AbsolutePath, ...], Field(min_length=1)] = (
+        "/var/log/cron.log",
+        "/var/log/cron",
+        "/var/log/syslog",
+        "/var/log/messages",
+    )
+    """Where cron's log is; the first that can be read counts: as rsyslog, cronie's distributions and busybox put it."""
+    sudo: bool = True
+    """Whether `sudo -n` may be used to read crontabs and to act as other users (not needed for root)."""
+    users: tuple[UserName, ...] = ()
+    """Users whose crontabs a plain login reads by sudo; all of uid 0 and 1000 upwards if it is left out."""
+    spool: AbsolutePath = "/var/spool/headway"
+    """Folder on the hosts with the wrapper's records and the marks of what we did."""
+    history_mib: Annotated[int, Field(ge=0, le=4096)] = 64
+    """How far back the first poll reads rotated logs, per file, in MiB."""
+    restricted: bool = False
+    """True: the key may only read; the host answers through `headway-gate` (`headway connector cron gate`), which takes
+    no script of ours. Reruns, cancels and holds are refused."""
+
+
+Call = tuple[str, ...]
+"""Name of a function, its arguments."""
+GATE_VERSION = 8
+"""Raised with every change of the gate's calls or answers, collect.sh included; a test checks this."""
+GATE_PATH = "/usr/local/bin/headway-gate"
+FIELD, LINE = "\x1f", "\x1e"
+READ_ONLY_KEY = "its key is read-only (restricted = true): nothing can be rerun, cancelled or held there"
+
+
+def as_shell(calls: Sequence[Call]) -> str:
+    """For `sh -s`, every argument quoted."""
+    return "\n".join(f"{name} {join(arguments)}".rstrip() for name, *arguments in calls)
+
+
+def for_the_gate(calls: Sequence[Call], nonce: str, history: int) -> str:
+    """The input of the gate: its greeting, then one call per line; FIELD and LINE occur in no path of ours."""
+    requested = [FIELD.join(item.replace("\n", LINE) for item in call) for call in calls]
+    return "\n".join([f"headway-gate {GATE_VERSION} {nonce} {history}", *requested, ""])
+
+
+def let_through(parts: list[ScriptSection], where: str) -> list[ScriptSection]:
+    """The answer. Raises AccessRefused, with the fix, where the gate refused a call."""
+    refused = next((part.rest for part in parts if part.kind == "GATE"), None)
+    if refused is not None:
+        raise AccessRefused(f"{where}: {GATE_PATH} refused: {refused}. Install it again: headway connector cron gate")
+    return parts
+
 
 ARGV = ("sh", "-s")
-LOG_BYTES = 1024 * 1024  # of a log at a time; what is left comes with the next bite
+LOG_BYTES = 1024 * 1024  # of a log in one poll
 FIRST_BYTES = 4 * 1024 * 1024
 RECORD_BYTES = 4 * 1024 * 1024  # for all users together; the wrapper keeps about 2 MiB for each
 TAIL_BYTES = 1024 * 1024
@@ -26,21 +88,21 @@ END_MARK = "H_E_A_D_W_A_Y"
 
 @cache
 def script(name: str) -> str:
-    """The text of a script that lies beside this module."""
+    """The text of a script of this package."""
     return (Path(__file__).parent / name).read_text("utf-8")
 
 
 class CronClient:
-    """One host. Each call is one round trip and answers with the raw sections."""
+    """One host. Each call is one round trip and returns the raw sections."""
 
-    def __init__(self, options: CronOptions, session: Session) -> None:
+    def __init__(self, options: CronOptions, session: HostSession) -> None:
         self.options = options
         self.session = session
 
-    def look(
-        self, checksum: str, pids: Iterable[int], log: Place | None, records: Iterable[Place], timeout_seconds: float,
-        search: frozenset[str] = frozenset(), journal: str = "", since: int = 0,
-    ) -> list[Section]:  # fmt: skip
+    def snapshot(
+        self, checksum: str, pids: Iterable[int], log: LogPosition | None, records: Iterable[LogPosition],
+        timeout_seconds: float, search: frozenset[str] = frozenset(), journal: str = "", since: int = 0,
+    ) -> list[ScriptSection]:  # fmt: skip
         """Clock, processes, crontabs (text unless `checksum` holds), the log and the wrapper's records since their
         places. `search`: paths whose place is not in the live file. Where no log can be read, the journal after its
         cursor `journal`, or since the second `since`."""
@@ -56,18 +118,18 @@ class CronClient:
         calls += [("new_spools", "\n".join(place.path for place in known), "new")]
         return self._ask(calls, timeout_seconds)
 
-    def tail(self, timeout_seconds: float) -> list[Section]:
-        """The same look with the last TAIL_BYTES of log and records only: who runs now."""
+    def tail(self, timeout_seconds: float) -> list[ScriptSection]:
+        """The same with the last TAIL_BYTES of log and records only: what runs now."""
         calls = self._first("-", (), reruns=True)
         calls += [("first_log", str(TAIL_BYTES), "tail", *self.options.logs), ("journal", "", "tail", str(TAIL_BYTES))]
         calls += [("leave", str(TAIL_BYTES)), ("new_spools", "", "tail")]
         return self._ask(calls, timeout_seconds)
 
-    def tables(self, timeout_seconds: float, checksum: str = "-") -> list[Section]:
+    def tables(self, timeout_seconds: float, checksum: str = "-") -> list[ScriptSection]:
         """Clock, daemon and the text of all crontabs, unless `checksum` holds."""
         return self._ask(self._first(checksum, ()), timeout_seconds)
 
-    def output(self, path: str, start: int | None, limit_bytes: int, timeout_seconds: float) -> list[Section]:
+    def output(self, path: str, start: int | None, limit_bytes: int, timeout_seconds: float) -> list[ScriptSection]:
         """A part of a job's output: its end, or what follows `start`."""
         where = "tail" if start is None else str(start)
         return self._ask([("chunk", path, str(limit_bytes), where)], timeout_seconds)
@@ -79,10 +141,10 @@ class CronClient:
         has_system: bool,
         wrappers: Iterable[str],
         timeout_seconds: float,
-    ) -> list[Section]:
-        """What `probe` asks: this look without logs, and what the login may do. `holders`: users with own crontabs;
-        `wrappers`: where crontabs say that our shell wrapper is."""
-        known = [each for each in wrappers if not self.options.restricted or _may_be_asked(each)]
+    ) -> list[ScriptSection]:
+        """The answer for a probe: no logs, but what the login may do. `holders`: users with crontabs of their own;
+        `wrappers`: paths of our shell wrapper in crontabs."""
+        known = [wrapper for wrapper in wrappers if not self.options.restricted or _may_be_asked(wrapper)]
         calls = [*self._first("-", ()), ("who",)]
         calls += [("wrappers", *known), ("readable", *self.options.logs), ("journal", "", "tail", "16384")]
         if self.options.restricted:
@@ -91,45 +153,44 @@ class CronClient:
         calls += [("may_hold", " ".join(holders), "system" if has_system else "none", self._sudo)]
         return self._ask(calls, timeout_seconds, "rights.sh")
 
-    def mark(self, user: str, key: str, timeout_seconds: float) -> list[Section]:
-        """The host's clock, and whether our mark of that action is there, looked at in this order."""
+    def mark(self, user: str, key: str, timeout_seconds: float) -> list[ScriptSection]:
+        """The host's clock, then whether our mark of that action exists."""
         call = ("look_for", self.options.spool, user, key, self._sudo)
         return self._ask([("now",), call], timeout_seconds, "rights.sh")
 
-    def run_line(self, user: str, arguments: Iterable[str], timeout_seconds: float, once: bool) -> list[Section]:
-        """Has `act.sh` find a line and, in mode run, start it, as `user`. SshFailed says whether it was touched."""
+    def run_line(self, user: str, arguments: Iterable[str], timeout_seconds: float, once: bool) -> list[ScriptSection]:
+        """Has `act.sh` find a line and, in mode run, start it, as `user`."""
         wrapper = f"wrapper() {{ cat <<'{END_MARK}_W'\n{script('headway-sh')}{END_MARK}_W\n}}\n"
-        call = f"run_once {_quoted(arguments)}"
+        call = f"run_once {join(arguments)}"
         return self._as_user(user, f"{script('act.sh')}{wrapper}", call, timeout_seconds, once)
 
     def hold(
         self, user: str, name: str, arguments: Iterable[str], path: str, timeout_seconds: float, once: bool
-    ) -> list[Section]:
-        """Has `hold.sh` find a line and, in mode run, comment it out, enable it or take its mark away (`name`:
-        hold_line, release_line, clear_mark), as `user`. SshFailed says whether it was touched."""
-        raw = (
-            f'[ "$(id -u)" = 0 ] || sudo -n /usr/bin/cat {quote(path)} 2>/dev/null | cksum' if self.options.sudo else ""
-        )
-        call = f"{name} {_quoted(arguments)}"
+    ) -> list[ScriptSection]:
+        """Has `hold.sh` find a line and, in mode run, comment it out, enable it or remove its mark (`name`: hold_line,
+        release_line, clear_mark), as `user`."""
+        checksum = f'[ "$(id -u)" = 0 ] || sudo -n /usr/bin/cat {quote(path)} 2>/dev/null | cksum'
+        raw = checksum if self.options.sudo else ""
+        call = f"{name} {join(arguments)}"
         return self._as_user(user, script("hold.sh"), call, timeout_seconds, once, before=f"RAW=$({raw})")
 
-    def end_run(self, user: str, arguments: Iterable[str], timeout_seconds: float, once: bool) -> list[Section]:
+    def end_run(self, user: str, arguments: Iterable[str], timeout_seconds: float, once: bool) -> list[ScriptSection]:
         """Has `cancel.sh` prove a process and, in mode run, end its session, as `user`."""
-        return self._as_user(user, script("cancel.sh"), f"end_run {_quoted(arguments)}", timeout_seconds, once)
+        return self._as_user(user, script("cancel.sh"), f"end_run {join(arguments)}", timeout_seconds, once)
 
     def _as_user(
         self, user: str, text: str, call: str, timeout_seconds: float, once: bool, before: str = "RAW="
-    ) -> list[Section]:
+    ) -> list[ScriptSection]:
         """Runs `call` of the script as `user`. `before` runs as the login and sets RAW, one line of plain words."""
         if self.options.restricted:
-            raise NotSupported(f"{self.session.address.words}: {ONLY_LOOKS}")
+            raise NotSupported(f"{self.session.address.text}: {READ_ONLY_KEY}")
         nonce = secrets.token_hex(8)
         inner = f"{script('line.sh')}{text}N={nonce}\n{{\n{call}\nmark END\n}} </dev/null 2>/dev/null\n"
         given = f"{{ printf 'RAW=\"%s\"\\n' \"$RAW\"; cat <<'{END_MARK}'\n{inner}{END_MARK}\n}}"
         outer = f"{script('rights.sh')}N={nonce}\n{before}\n{given} | "
         outer += f"as_user {quote(user)} {quote(self._sudo)} {quote(self.options.spool)}\n"
         done = self.session.run(outer.encode("utf-8", "surrogateescape"), ARGV, timeout_seconds, once=once)
-        return sections(done.stdout, nonce, self.session.address.words)
+        return sections(done.stdout, nonce, self.session.address.text)
 
     def close(self) -> None:
         """Ends the connection."""
@@ -140,12 +201,16 @@ class CronClient:
         return "sudo" if self.options.sudo else ""
 
     def _first(self, checksum: str, pids: Iterable[int], reruns: bool = False) -> list[Call]:
-        """`reruns`: ours, which are no children of cron: their pids are looked for from the start."""
-        asked = " ".join(str(pid) for pid in sorted(pids))
+        """`reruns`: also our own reruns, which are not children of cron."""
+        requested = " ".join(str(pid) for pid in sorted(pids))
         users = " ".join(self.options.users)
-        return [("host",), ("processes", asked, "reruns" if reruns else ""), ("crontabs", checksum, self._sudo, users)]
+        return [
+            ("host",),
+            ("processes", requested, "reruns" if reruns else ""),
+            ("crontabs", checksum, self._sudo, users),
+        ]
 
-    def _ask(self, calls: Sequence[Call], timeout_seconds: float, *scripts: str) -> list[Section]:
+    def _ask(self, calls: Sequence[Call], timeout_seconds: float, *scripts: str) -> list[ScriptSection]:
         nonce = secrets.token_hex(8)
         history = self.options.history_mib * 1024 * 1024
         if self.options.restricted:
@@ -155,11 +220,11 @@ class CronClient:
             given = f"N={nonce} HISTORY={history} SPOOL={quote(self.options.spool)}"
             stdin = f"{texts}{given}\n{{\n{as_shell(calls)}\nmark END\n}} </dev/null 2>/dev/null\n"
         done = self.session.run(stdin.encode("utf-8", "surrogateescape"), ARGV, timeout_seconds)
-        return let_through(sections(done.stdout, nonce, self.session.address.words), self.session.address.words)
+        return let_through(sections(done.stdout, nonce, self.session.address.text), self.session.address.text)
 
 
-def _follow(place: Place, budget: int | None, search: bool) -> Call:
-    """The call that goes on at `place`; without a budget of its own it takes what is left of the common one."""
+def _follow(place: LogPosition, budget: int | None, search: bool) -> Call:
+    """The call that reads on from `place`; without `budget` it takes the rest of the common one."""
     offset = str(place.offset) if place.offset else "new"
     size = "shared" if budget is None else str(budget)
     values = (place.path, offset, str(place.checksum), place.inode, place.tag, str(place.since), size)
@@ -167,12 +232,8 @@ def _follow(place: Place, budget: int | None, search: bool) -> Call:
 
 
 def _may_be_asked(wrapper: str) -> bool:
-    """False for a path that the gate refuses, and all that is asked with it: any user may write one into a crontab."""
+    """False for a path that the gate refuses with the whole request: any user may write one into a crontab."""
     return wrapper.startswith("/") and ".." not in wrapper and "//" not in wrapper
-
-
-def _quoted(values: Iterable[str]) -> str:
-    return " ".join(quote(value) for value in values)
 
 
 def is_safe_name(user: str) -> bool:
@@ -185,3 +246,129 @@ def safe_name(user: str) -> str:
     if not is_safe_name(user):
         raise AccessRefused(f"user name {user[:64]!r} in a crontab is not one that Headway hands to sudo or runuser")
     return user
+
+
+SHOWN = 160
+LATE_SECONDS = 120.0  # how long after it was sent the host may still begin
+START_SECONDS = 30.0  # from its look at the clock until what it does can be seen, however busy the host is
+
+T = TypeVar("T")
+
+
+def sudoers_line(login: str, user: str) -> str:
+    """The rule that lets `login` act as `user`."""
+    return f"{login} ALL=({user}) NOPASSWD: /bin/sh -s"
+
+
+def shown(command: str) -> str:
+    """A command for a sentence: its beginning."""
+    return command if len(command) <= SHOWN else command[:SHOWN] + "…"
+
+
+def not_after(skew_seconds: float, sent: datetime | None) -> int:
+    """The last second, by the host's clock, at which it may begin an action `sent` then (None: now)."""
+    return int((sent or datetime.now(UTC)).timestamp() + skew_seconds + LATE_SECONDS)
+
+
+def absent(plan: Mapping[str, Any], skew_seconds: float, host_now: float, target: str) -> LookUpResult:
+    """The result without a trace: absent once, by its own clock, the host would no longer begin it."""
+    sent = sent_at(plan)
+    if sent is None or host_now > (ends := not_after(skew_seconds, sent) + START_SECONDS):
+        return ActionAbsent()
+    return ActionUnknown(f"no trace of it on {target} yet; it may still arrive for {int(ends - host_now)} s")
+
+
+def order_from_plan(kind: Callable[..., T], plan: Mapping[str, Any]) -> T:
+    """The order (a dataclass) in a plan. Raises NotSupported where the plan is not one of ours."""
+    try:
+        return kind(**{field.name: plan[field.name] for field in fields(cast("Any", kind))})
+    except KeyError as error:
+        raise NotSupported(f"this plan was not made for a crontab line: it lacks {error}") from error
+
+
+def section(parts: list[ScriptSection], *kinds: str) -> ScriptSection | None:
+    """The first section of one of these kinds."""
+    return next((part for part in parts if part.kind in kinds), None)
+
+
+def refusal(
+    message: ScriptSection, host: str, job: str, path: str, user: str, login: str, spool: str
+) -> AccessRefused | NotSupported:
+    """The error for a refusal that every script can return, with its fix; `user`: whom it ran as."""
+    text = message.rest[:SHOWN]
+    if message.kind == "REFUSED":
+        return AccessRefused(
+            f"{host}: {login} may not act as {user} ({text or 'refused'}). "
+            f"Add to its sudoers: {sudoers_line(login, user)}"
+        )
+    if message.kind == "SPOOL":
+        return AccessRefused(
+            f"{host}: {user} cannot write {text}, where the mark of an action belongs. "
+            f"As root: install -d -o root -g adm -m 3773 {spool}"
+        )
+    if message.kind == "GONE":
+        seen = f" ({text})" if text else ""
+        return NotSupported(f"{job}: this line is no longer in {path} on {host}{seen}. Refresh the preview.")
+    if message.kind == "LATE":
+        return NotSupported(f"{job}: the request reached {host} too late and nothing was done. Send it again.")
+    return NotSupported(f"{job}: {host} did not do it: {message.kind} {text}")
+
+
+WRAPPER_SPOOL = "/var/spool/headway"
+WRAPPER_PATH = "/usr/local/bin/headway-sh"
+
+
+def wrapper_instructions(spool: str = WRAPPER_SPOOL) -> str:
+    """How to install it, step by step, as shell comments and commands; `spool` is where its records go."""
+    elsewhere = f"HEADWAY_SPOOL={spool}\n    " if spool != WRAPPER_SPOOL else ""
+    return f"""\
+# On the host, as root, once:
+install -m 755 headway-sh {WRAPPER_PATH}
+install -d -o root -g adm -m 3773 {spool}
+#   adm: the group of the user that Headway signs in as; it reads the records, jobs write only their own.
+# Then, at the top of each crontab that shall prove how its jobs end (crontab -e); no other line changes:
+    {elsewhere}SHELL={WRAPPER_PATH}
+#   and, where its jobs are written for bash:  HEADWAY_SHELL=/bin/bash
+# It keeps the last 1 MiB of output a run (HEADWAY_KEEP_BYTES) for 14 days (HEADWAY_KEEP_DAYS).
+# To undo: remove the SHELL line.
+"""
+
+
+CLEAN_ENVIRONMENT = f'[ "${{1-}}" = clean ] || exec /usr/bin/env -i PATH={LOGIN_PATH} /bin/sh "$0" clean\n'
+
+
+def gate_text(logs: tuple[str, ...], spool: str, sudo: bool) -> str:
+    """The POSIX shell script: what may be looked at stands at its top. Nothing of what sshd lets a client set in the
+    environment (AcceptEnv) reaches it."""
+    settings = {"VERSION": str(GATE_VERSION), "LOGS": " ".join(logs), "SPOOL": spool, "SUDO": "sudo" if sudo else ""}
+    top = "".join(f"{name}={quote(value)}\n" for name, value in settings.items())
+    return f"#!/bin/sh\n{CLEAN_ENVIRONMENT}{top}{script('collect.sh')}{script('gate.sh')}"
+
+
+def gate_text_for(options: CronOptions | None) -> str:
+    """As the settings of a system say; with their defaults where none is named."""
+    known = CronOptions.model_fields
+    if options is None:
+        return gate_text(known["logs"].default, known["spool"].default, known["sudo"].default)
+    return gate_text(options.logs, options.spool, options.sudo)
+
+
+def gate_of(name: str, systems: Mapping[str, object]) -> tuple[str, str]:
+    """The script and how to install it, for one of these systems (name -> its settings). LookupError where it is none
+    of kind cron, with those that are."""
+    cron = {key: options for key, options in systems.items() if isinstance(options, CronOptions)}
+    if name not in cron:
+        raise LookupError(f'no system "{name}" of kind cron; there are: {", ".join(sorted(cron)) or "none"}')
+    return gate_text_for(cron[name]), gate_instructions(cron[name].user)
+
+
+def gate_instructions(login: str = "headway") -> str:
+    """How to install it, step by step, as shell comments and commands."""
+    return f"""\
+# On the host, as root, once:
+install -m 755 headway-gate {GATE_PATH}
+# In ~{login}/.ssh/authorized_keys, before the key (one line): sshd then runs the gate, whatever is asked for:
+    restrict,command="{GATE_PATH}" ssh-ed25519 AAAA… headway
+# In the system's config: restricted = true. Nothing can then be rerun, cancelled or held there, and nothing but cron's
+# crontabs, the logs and the records that stand at the gate's top can be read. It is installed again when it says so.
+"""

@@ -1,45 +1,152 @@
-"""cron on one host over SSH. Sources: cron(8), crontab(5), cron 3.0pl1-162 of Debian 12 as measured."""
+"""cron on one host over SSH, as a connector, with what can be seen and done there permission by permission.
+
+Sources: cron(8), crontab(5), cron 3.0pl1-162 of Debian 12 as measured.
+"""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 
-from connectors.contract import (
-    Ask,
-    Capability,
+from connectors.cron.actions import CronActions
+from connectors.cron.attempts import ENDS_LOGGED, ERRORS_LOGGED
+from connectors.cron.client import READ_ONLY_KEY, WRAPPER_PATH, CronClient, CronOptions, is_safe_name, sudoers_line
+from connectors.cron.crontab import CronDaemon
+from connectors.cron.evidence import journal_events
+from connectors.cron.parse import START_COMMANDS, HostAnswer, HostCrontabs, crontabs
+from connectors.cron.polling import CronCursor, HostPoll, crontab_fix
+from connectors.cron.records import AttemptRef, user_of_table
+from connectors.sdk.contract import (
+    ActionSpec,
     ConnectorKind,
-    Inventory,
-    LogChunk,
-    LookUp,
+    LookUpResult,
     NativeHold,
-    NotSupported,
-    Poll,
     Preview,
     Probe,
-    Proof,
     Receipt,
-    RunRef,
-    Secrets,
-    Shell,
-    Verb,
+    SecretResolver,
+    SourcePermission,
 )
-from connectors.cron.acts import CronActs
-from connectors.cron.client import CronClient, is_safe_name
-from connectors.cron.look import Answer, Crontabs, Look, crontabs
-from connectors.cron.options import CronOptions
-from connectors.cron.probe import probe
-from connectors.cron.records import Ref, user_of_table
-from connectors.cron.state import Memory
-from connectors.cron.wrapper import PATH
-from connectors.transport.answer import Section, bytes_of, text_of
-from connectors.transport.hosts import Session, targets
-from connectors.transport.ssh_connect import SshAddress, trust_words
-from connectors.transport.ssh_shell import ssh_shell
-from connectors.transport.ways import address, session_of
+from connectors.sdk.errors import NotSupported
+from connectors.sdk.records import Inventory, LogChunk, Poll, RunRef, TargetClock
+from connectors.sdk.states import Capability, ProofLevel, Verb
+from connectors.sdk.transport.hosts import HostSession, login_text, open_shell, session_of, targets
+from connectors.sdk.transport.script_output import ScriptSection, bytes_of, text_of
+from connectors.sdk.transport.ssh import SshAddress, trust_hint
+
+
+def probe(
+    parts: list[ScriptSection],
+    answer: HostAnswer,
+    crontabs: HostCrontabs,
+    options: CronOptions,
+    clock: TargetClock,
+    signed_in: str,
+) -> Probe:
+    """The host's answer to `rights` as a probe; `signed_in`: how we got there, for people."""
+    me = next((part.fields(4) for part in parts if part.kind == "ME"), ["?", "?", "", ""])
+    rights = (
+        _cron_runs(answer),
+        _crontabs(crontabs, me[0]),
+        _log(parts, me[0]),
+        _records(parts, options),
+        *_reruns(parts, me[0]),
+        *_holds(parts, me[0]),
+        *_restricted(options),
+    )
+    return Probe(
+        True, me[3], rights, (f"{signed_in} as {me[0]} (groups {me[2]})", *_notes(answer, crontabs, parts)), clock
+    )
+
+
+def _cron_runs(answer: HostAnswer) -> SourcePermission:
+    if answer.processes.hidden:
+        fix = "mount /proc with gid= of a group of the login user, or without hidepid"
+        return SourcePermission("see processes", False, "/proc hides other users' processes (hidepid)", fix)
+    if answer.processes.daemon is None:
+        fix = START_COMMANDS[answer.processes.program]
+        return SourcePermission("cron runs", False, "no cron daemon runs: no job will start", fix)
+    return SourcePermission("cron runs", True)
+
+
+def _crontabs(crontabs: HostCrontabs, login: str) -> SourcePermission:
+    if not crontabs.denied:
+        return SourcePermission("read crontabs", True)
+    names = ", ".join(path for path, _ in crontabs.denied[:6])
+    why = f"denied: {names} ({crontabs.denied[0][1]})"
+    return SourcePermission("read crontabs", False, why, crontab_fix(crontabs.denied, login))
+
+
+def _log(parts: list[ScriptSection], login: str) -> SourcePermission:
+    states = {part.fields(2)[1]: part.fields(2)[0] for part in parts if part.kind == "READ"}
+    if "ok" in states.values():
+        return SourcePermission("read cron's log", True)
+    message = journal_events(parts)
+    if message is not None and message.events and not message.failed:
+        return SourcePermission("read cron's log", True, "the journal")
+    denied = [path for path, state in states.items() if state == "denied"]
+    denied += ["the journal"] if message is not None and message.denied else []
+    if denied:
+        return SourcePermission("read cron's log", False, f"denied: {', '.join(denied)}", f"usermod -a -G adm {login}")
+    missing = f"none of {', '.join(states)} is there"
+    return SourcePermission(
+        "read cron's log", False, missing, "install rsyslog, or set logs = [...] to where cron's log is"
+    )
+
+
+def _records(parts: list[ScriptSection], options: CronOptions) -> SourcePermission:
+    state = next((part.rest for part in parts if part.kind == "SPOOLDIR"), "absent")
+    if state == "denied":
+        return SourcePermission("read wrapper records", False, f"denied: {options.spool}", f"chgrp adm {options.spool}")
+    why = "" if state == "ok" else "no folder of records: no wrapper is installed, which is fine"
+    return SourcePermission(
+        "read wrapper records", True if state == "ok" else None, why, "headway connector cron wrapper shows how"
+    )
+
+
+def _reruns(parts: list[ScriptSection], login: str) -> Iterator[SourcePermission]:
+    for part in parts:
+        if part.kind == "MAY":
+            answer, user, why = part.fields(3)
+            fix = f"add to sudoers: {sudoers_line(login, user)}"
+            yield SourcePermission.checked(f"rerun as {user}", answer == "yes", why or "refused", fix, "act")
+
+
+def _holds(parts: list[ScriptSection], login: str) -> Iterator[SourcePermission]:
+    for part in parts:
+        if part.kind == "HOLD":
+            answer, user, why = part.fields(3)
+            name = f"hold lines of {user}" if user else "hold lines of /etc/crontab and /etc/cron.d"
+            rule = f"add to sudoers: {sudoers_line(login, user or 'root')}"
+            fix = f"add {user} to /etc/cron.allow: holds go through crontab(1)" if answer == "deny" else rule
+            fix += "" if user else "; it gives the login the power of root, as write access to those files does"
+            yield SourcePermission.checked(name, answer == "yes", why or "refused", fix, "act")
+
+
+def _restricted(options: CronOptions) -> Iterator[SourcePermission]:
+    if options.restricted:
+        fix = "to allow actions: a key without the gate in authorized_keys, and restricted = false"
+        yield SourcePermission("rerun, cancel, hold", False, READ_ONLY_KEY, fix, needed_for="act")
+
+
+def _notes(answer: HostAnswer, crontabs: HostCrontabs, parts: list[ScriptSection]) -> Iterator[str]:
+    yield f"cron's clock runs in {crontabs.zone} ({answer.host.offset_text})"
+    level = answer.processes.level
+    if answer.processes.program is CronDaemon.BUSYBOX:
+        yield "crond of busybox: its log proves starts only"
+    elif level is not None:
+        proves = "starts, ends and exit statuses" if level & ENDS_LOGGED and level & ERRORS_LOGGED else "starts only"
+        yield f"cron -L {level}: its log proves {proves}"
+    wrapped = sorted({line.user for line in crontabs.tables.lines if line.is_wrapped})
+    seen = [part.fields(2) for part in parts if part.kind == "WRAPPER"]
+    missing = [path for state, path in seen if state != "yes"]
+    named = f" ({', '.join(missing)}: not installed)" if wrapped else " (not installed)"
+    yield f"shell wrapper on crontabs of: {', '.join(wrapped) or 'nobody'}" + (named if missing else "")
+    for fault in crontabs.tables.faults:
+        yield f"{fault.where}: {fault.reason}"
+
 
 NO_OUTPUT = "cron keeps no output of this job. The lines of its log about this run:\n"
 JOURNAL_BACK = timedelta(days=7)
@@ -54,60 +161,59 @@ LADDER = (
 class CronConnector:
     """One host; keeps its connection and the crontabs it last read between calls."""
 
-    def __init__(self, options: CronOptions, target: str, secrets: Secrets, session: Session | None = None) -> None:
+    def __init__(
+        self, options: CronOptions, target: str, secrets: SecretResolver, session: HostSession | None = None
+    ) -> None:
         self.options = options
         self.target = target
         made = session or session_of(options, target, secrets)
         self.address = made.address
         self._client = CronClient(options, made)
-        self.crontabs: Crontabs | None = None
-        self._acts = CronActs(self._client, target, self.address.user, self)
+        self.crontabs: HostCrontabs | None = None
+        self._acts = CronActions(self._client, target, self.address.user, self)
         self._inventory: Inventory | None = None
-        self._inventory_of: tuple[Crontabs, int] | None = None
+        self._inventory_key: tuple[HostCrontabs, int] | None = None
 
     def inventory(self, previous_hash: str, timeout_seconds: float) -> Inventory:
-        look = self._look_at(self._client.tables(timeout_seconds), Memory(), datetime.now(UTC))
-        found = self._asked_for(look)
-        if previous_hash and found.hash == previous_hash:
-            return Inventory((), True, found.hash, unchanged=True, clock=found.clock)
-        return found
+        snapshot = self._snapshot_of(self._client.tables(timeout_seconds), CronCursor(), datetime.now(UTC))
+        return self._inventory_of(snapshot).unless_same(previous_hash)
 
     def poll(self, cursor: str, open_runs: Sequence[RunRef], timeout_seconds: float) -> Poll:
         until = monotonic() + timeout_seconds
         known = self.crontabs
-        memory = Memory.from_json(cursor)
+        memory = CronCursor.from_json(cursor)
         memory.follow_only(self.options.logs, self.options.spool)
-        look = self._ask(memory, known, frozenset(), until)
-        moved = look.moved()
+        snapshot = self._ask(memory, known, frozenset(), until)
+        moved = snapshot.moved()
         if moved:
-            look = self._ask(look.memory, known, moved, until)
-        look.take()
-        look.warnings += trust_words(self.address) if isinstance(self.address, SshAddress) else ()
-        return look.poll(tuple(open_runs), self._news(look))
+            snapshot = self._ask(snapshot.memory, known, moved, until)
+        snapshot.take()
+        snapshot.warnings += trust_hint(self.address) if isinstance(self.address, SshAddress) else ()
+        return snapshot.poll(tuple(open_runs), self._news(snapshot))
 
-    def _news(self, look: Look) -> Inventory | None:
+    def _news(self, snapshot: HostPoll) -> Inventory | None:
         """The inventory where it is not the one that came with an earlier poll of this cursor."""
-        made_of = (look.crontabs, look.level)
-        if self._inventory is None or self._inventory_of != made_of:
-            self._inventory, self._inventory_of = self._asked_for(look), made_of
-        if self._inventory.hash == look.memory.inventory:
+        made_of = (snapshot.crontabs, snapshot.level)
+        if self._inventory is None or self._inventory_key != made_of:
+            self._inventory, self._inventory_key = self._inventory_of(snapshot), made_of
+        if self._inventory.hash == snapshot.memory.inventory:
             return None
-        look.memory.inventory = self._inventory.hash
-        return replace(self._inventory, clock=look.answer.clock(look.ours, look.crontabs.zone))
+        snapshot.memory.inventory = self._inventory.hash
+        return replace(self._inventory, clock=snapshot.answer.clock(snapshot.ours, snapshot.crontabs.zone))
 
-    def _asked_for(self, look: Look) -> Inventory:
-        """The inventory of a look, and which crontabs the settings ask for: `users` counts for a login that cannot
+    def _inventory_of(self, snapshot: HostPoll) -> Inventory:
+        """The inventory of a snapshot, and which crontabs the settings ask for: `users` counts for a login that cannot
         list them all."""
-        users, found = self.options.users, look.inventory()
-        if not users or look.crontabs.sees_all:
-            return found
-        return replace(found, asks_for=lambda _, keys: user_of_table(keys) in (None, *users))
+        users, result = self.options.users, snapshot.inventory()
+        if not users or snapshot.crontabs.sees_all:
+            return result
+        return replace(result, asks_for=lambda _, keys: user_of_table(keys) in (None, *users))
 
-    def _ask(self, memory: Memory, known: Crontabs | None, search: frozenset[str], until: float) -> Look:
-        unended = [one for one in memory.book.attempts if one.state.is_open or one.is_unproved]
-        pids = {pid for one in unended for pid in (one.pid, one.child) if pid}
+    def _ask(self, memory: CronCursor, known: HostCrontabs | None, search: frozenset[str], until: float) -> HostPoll:
+        unended = [attempt for attempt in memory.book.attempts if attempt.state.is_open or attempt.is_unproved]
+        pids = {pid for item in unended for pid in (item.pid, item.child) if pid}
         before = datetime.now(UTC)
-        parts = self._client.look(
+        parts = self._client.snapshot(
             known.checksum if known else "-",
             pids,
             memory.log,
@@ -117,28 +223,28 @@ class CronConnector:
             memory.journal,
             int((before - JOURNAL_BACK).timestamp()),
         )
-        return self._look_at(parts, memory, before)
+        return self._snapshot_of(parts, memory, before)
 
-    def _look_at(self, parts: list[Section], memory: Memory, before: datetime) -> Look:
+    def _snapshot_of(self, parts: list[ScriptSection], memory: CronCursor, before: datetime) -> HostPoll:
         """The answer beside the memory; `before` is our clock when we asked, and the host's clock is read first."""
-        answer = Answer.of(parts)
+        answer = HostAnswer.of(parts)
         tables = answer.tables
         if tables is not None and tables.has_text:
-            self.crontabs = crontabs(tables, answer.host.offset_words, answer.processes.program)
+            self.crontabs = crontabs(tables, answer.host.offset_text, answer.processes.program)
         if self.crontabs is None:
-            raise NotSupported(f"{self.address.words}: the host sent no crontabs; is its sh a POSIX shell?")
+            raise NotSupported(f"{self.address.text}: the host sent no crontabs; is its sh a POSIX shell?")
         ours = before + (datetime.now(UTC) - before) / 4
-        return Look(self.target, self.options.spool, memory, answer, self.crontabs, ours)
+        return HostPoll(self.target, self.options.spool, memory, answer, self.crontabs, ours)
 
     # -- log ----------------------------------------------------------------------------------------------------------
     def log(self, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk:
-        ref = Ref.from_json(run.native_ref)
+        ref = AttemptRef.from_json(run.native_ref)
         if ref is not None and ref.has_output(self.options.spool):
             return self._output(ref.output, start, limit_bytes, timeout_seconds)
         if ref is None or not ref.lines:
             raise NotSupported(
                 f"{run.job}: cron keeps no output, and its log has no line of this run. "
-                'The shell wrapper keeps it: "headway cron wrapper".'
+                'The shell wrapper keeps it: "headway connector cron wrapper".'
             )
         data = bytes_of(NO_OUTPUT + "\n".join(ref.lines) + "\n")
         begin = max(0, len(data) - limit_bytes) if start is None else _number(start)
@@ -151,7 +257,7 @@ class CronConnector:
         parts = self._client.output(path, None if start is None else _number(start), limit_bytes, timeout_seconds)
         status, begin_text, size_text, cut = parts[0].fields(4)
         if parts[0].kind != "CHUNK" or status != "ok":
-            raise NotSupported(f"{self.address.words}: {path} is {status}: pruned, or not readable for the login user.")
+            raise NotSupported(f"{self.address.text}: {path} is {status}: pruned, or not readable for the login user.")
         data = parts[0].body[:limit_bytes]
         begin, size = _number(begin_text), _number(size_text)
         end = begin + len(data)
@@ -159,48 +265,46 @@ class CronConnector:
         return LogChunk(text_of(data), str(end), end < size and bool(data), is_cut)
 
     # -- acts ---------------------------------------------------------------------------------------------------------
-    def preview(self, ask: Ask, timeout_seconds: float) -> Preview:
-        return self._acts.preview(ask, monotonic() + timeout_seconds)
+    def preview(self, spec: ActionSpec, timeout_seconds: float) -> Preview:
+        return self._acts.preview(spec, monotonic() + timeout_seconds)
 
     def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
         return self._acts.act(preview, key, monotonic() + timeout_seconds)
 
-    def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
+    def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUpResult:
         return self._acts.look_up(preview, key, monotonic() + timeout_seconds)
 
     def holds(self, timeout_seconds: float, known: Collection[str] = ()) -> tuple[NativeHold, ...]:
         """Asked often, so read anew only when the crontabs' stamps say so, as at a poll."""
         stamp = self.crontabs.checksum if self.crontabs else "-"
-        look = self.crontabs_now(monotonic() + timeout_seconds, stamp)
-        return self._acts.holds(look)
+        snapshot = self.crontabs_now(monotonic() + timeout_seconds, stamp)
+        return self._acts.holds(snapshot)
 
-    def running(self, until: float) -> Look:
-        """A look at the end of log and records, for what runs now."""
+    def running(self, until: float) -> HostPoll:
+        """The end of log and records: what runs now."""
         before = datetime.now(UTC)
-        look = self._look_at(self._client.tail(until - monotonic()), Memory(), before)
-        look.from_middle = True
-        look.take()
-        return look
+        snapshot = self._snapshot_of(self._client.tail(until - monotonic()), CronCursor(), before)
+        snapshot.from_middle = True
+        snapshot.take()
+        return snapshot
 
-    def crontabs_now(self, until: float, checksum: str = "-") -> Look:
-        """A look at the crontabs alone; their text is sent unless `checksum` holds."""
+    def crontabs_now(self, until: float, checksum: str = "-") -> HostPoll:
+        """The crontabs only; their text is sent unless `checksum` holds."""
         before = datetime.now(UTC)
-        return self._look_at(self._client.tables(until - monotonic(), checksum), Memory(), before)
+        return self._snapshot_of(self._client.tables(until - monotonic(), checksum), CronCursor(), before)
 
     def probe(self, timeout_seconds: float) -> Probe:
         until = monotonic() + timeout_seconds
         before = datetime.now(UTC)
-        look = self._look_at(self._client.tables(timeout_seconds), Memory(), before)
-        lines = [line for line in look.crontabs.tables.lines if is_safe_name(line.user)]
+        snapshot = self._snapshot_of(self._client.tables(timeout_seconds), CronCursor(), before)
+        lines = [line for line in snapshot.crontabs.tables.lines if is_safe_name(line.user)]
         holders = sorted({line.user for line in lines if not line.is_system})
         has_system = any(line.is_system for line in lines)
         users = sorted({line.user for line in lines})
-        wrappers = sorted({line.wrapper for line in look.crontabs.tables.lines if line.is_wrapped})
-        parts = self._client.rights(users, holders, has_system, wrappers or (PATH,), until - monotonic())
-        clock = look.answer.clock(look.ours, look.crontabs.zone)
-        far = isinstance(self.address, SshAddress)
-        signed_in = "host key known; signed in" if far else "this machine, no SSH;"
-        return probe(parts, look.answer, look.crontabs, self.options, clock, signed_in)
+        wrappers = sorted({line.wrapper for line in snapshot.crontabs.tables.lines if line.is_wrapped})
+        parts = self._client.rights(users, holders, has_system, wrappers or (WRAPPER_PATH,), until - monotonic())
+        clock = snapshot.answer.clock(snapshot.ours, snapshot.crontabs.zone)
+        return probe(parts, snapshot.answer, snapshot.crontabs, self.options, clock, login_text(self.address))
 
     def close(self) -> None:
         self._client.close()
@@ -212,31 +316,22 @@ def _number(text: str) -> int:
     return int(text)
 
 
-def open_shell(options: CronOptions, target: str, secrets: Secrets) -> Shell:
-    """A login on the host; on this machine the person's own shell, as the engine's user would have it."""
-    if options.host(target).local:
-        return Shell((os.environ.get("SHELL") or "/bin/sh", "-l"))
-    return ssh_shell(address(options, target, secrets))
-
-
 CONNECTOR = ConnectorKind(
     kind="cron",
     title="cron over SSH",
     options=CronOptions,
     targets=targets,
     open=CronConnector,
-    capabilities=frozenset(
-        {Capability.RERUN, Capability.START, Capability.CANCEL, Capability.HOLD, Capability.LOG},
-    ),
+    capabilities=frozenset({Capability.RERUN, Capability.START, Capability.CANCEL, Capability.HOLD, Capability.LOG}),
     starts_held=True,
     missing={
-        Capability.MARK: "cron keeps no state of a run; Headway asserts it itself",
+        Capability.MARK: "cron cannot set a run's result; Headway records it as asserted",
         Capability.TASKS: "a crontab line has no tasks",
         Capability.PERIODS: "a crontab line gets no date: whenever it runs, it runs for now",
         Capability.NATIVE_DEPENDENCIES: "cron knows no dependencies; declare them in the config",
     },
     inventory_rides_poll=True,
-    proofs=frozenset(Proof),
+    proofs=frozenset(ProofLevel),
     verbs={
         Verb.RERUN: "run once",
         Verb.START: "run once",

@@ -1,8 +1,13 @@
-"""Crontabs as text -> lines that cron will run, and the faults that make it ignore a whole file. Pure.
+"""Crontabs parsed: the lines that cron will run, and the faults that make it ignore a line or a whole file. Pure.
 
-Source: crontab(5), cron(8) of Debian, entry.c and database.c of cron 3.0pl1, tried on cron 3.0pl1-162: one bad line, a
-missing last newline, a user who does not exist, a file that others may write or a dot in its name under /etc/cron.d
-switches the whole file off, some of it without a line in the log.
+Debian: crontab(5), cron(8), entry.c and database.c of cron 3.0pl1, tried on cron 3.0pl1-162: one bad line, a missing
+last newline, a user who does not exist, a file that others may write or a dot in its name under /etc/cron.d switches
+the whole file off, some of it without a line in the log.
+
+cronie: its crontab(5), and entry.c, user.c and database.c of 1.7; not measured, since it cannot run beside Debian's
+cron: a line that it cannot read is left out alone; `-` before a line of the system's tables or of root's keeps its
+start and its end out of the log; `a~b` in a field is one number of that range, picked anew whenever the table is read;
+every start moves by up to RANDOM_DELAY minutes.
 """
 
 from __future__ import annotations
@@ -10,20 +15,244 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from hashlib import sha256
 
-from connectors.contract import HOLD_MARK
-from connectors.cron import anacron, busybox, cronie
-from connectors.cron.anacron import AnacronJob
-from connectors.cron.fields import BadField, times
-from connectors.cron.tables import WHOLE_FILE, Daemon, Fault, Tables
-from connectors.cron.tables import Line as Line
-from connectors.cron.tables import TableFile as TableFile
-from connectors.cron.tables import as_logged as as_logged
-from connectors.cron.tables import command_of as command_of
-from connectors.cron.tables import is_user_table as is_user_table
-from connectors.transport.answer import bytes_of
+from connectors.cron import dialects
+from connectors.cron.dialects import (
+    FIELDS,
+    NICKNAMES,
+    REBOOT,
+    AnacronJob,
+    TimeField,
+    TimeFieldError,
+    read_times,
+    schedule_text,
+)
+from connectors.sdk.contract import HOLD_MARK
+from connectors.sdk.transport.script_output import bytes_of
+
+WRAPPER = "headway-sh"
+FILE_IGNORED = "cron ignores this whole file"
+
+
+def is_user_table(path: str) -> bool:
+    """Whether a path is one of a user's own crontab: /var/spool/cron is cronie's folder of them."""
+    folder = path.rpartition("/")[0]
+    return folder.endswith("crontabs") or folder == "/var/spool/cron"
+
+
+class CronDaemon(StrEnum):
+    """The cron daemon of a host."""
+
+    DEBIAN = "debian"
+    CRONIE = "cronie"
+    BUSYBOX = "busybox"
+
+
+@dataclass(frozen=True, slots=True)
+class CrontabFile:
+    """A crontab as it came: `user` is None for the system's own files, which have a user column."""
+
+    path: str
+    text: str
+    user: str | None = None
+    mode: int | None = None
+    """Permission bits; None where they are unknown."""
+    owner: str | None = None
+    daemon: CronDaemon = CronDaemon.DEBIAN
+    """Who reads it."""
+
+    @property
+    def in_cron_d(self) -> bool:
+        return self.user is None and "/cron.d/" in self.path
+
+
+@dataclass(frozen=True, slots=True)
+class CrontabFault:
+    """Why cron does not run a line: its number (0: the whole file), cron's message, the value, and the fix."""
+
+    path: str
+    line: int
+    message: str
+    value: str
+    fix: str
+    outcome: str = FILE_IGNORED
+    """What cron does then."""
+
+    @property
+    def where(self) -> str:
+        return f"{self.path}:{self.line}" if self.line else self.path
+
+    @property
+    def reason(self) -> str:
+        return f"{self.message}: {self.outcome}. {self.fix}"
+
+
+@dataclass(frozen=True, slots=True)
+class CrontabLine:
+    """One line that cron runs."""
+
+    path: str
+    user: str
+    expression: str
+    raw: str
+    """The command as written, with `%`; input of the hash of a rerun."""
+    name: str
+    """From the comment above, else made of the command; unique on the host after `describe_line`."""
+    ordinal: int = 1
+    """Counts lines of the same user, file and command from 1."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    number: int = 0
+    """Its line in the file, from 1."""
+    mark: str = ""
+    """The mark of our hold in the line above; this line is then commented out and cron does not run it."""
+    daemon: CronDaemon = CronDaemon.DEBIAN
+    """Who runs it."""
+    written: str = ""
+    """Its times as written, where cronie picks one at random; `expression` then has all that it may pick."""
+    is_logged: bool = True
+    """False where cronie does not log it (-)."""
+    bare_mark: str = ""
+    """The same above a line that cron runs: a person enabled it and left the mark."""
+
+    @property
+    def command(self) -> str:
+        """The command that runs: up to the first bare `%`, with `\\%` as `%` and `\\\\` as `\\`."""
+        return dialects.busybox_command(self.raw) if self.daemon is CronDaemon.BUSYBOX else command_of(self.raw)
+
+    @property
+    def logged(self) -> str:
+        """The command as its daemon writes it into the log."""
+        as_it_writes = dialects.busybox_logged if self.daemon is CronDaemon.BUSYBOX else as_logged
+        return as_it_writes(self.command)
+
+    @property
+    def hash(self) -> str:
+        """Identifies the line for the scripts on the host, which compute the same from its crontab."""
+        return sha256(bytes_of(f"{self.user}\n{self.path}\n{self.raw}")).hexdigest()
+
+    @property
+    def is_system(self) -> bool:
+        return not is_user_table(self.path)
+
+    @property
+    def is_wrapped(self) -> bool:
+        """Whether our shell wrapper runs it."""
+        return self.wrapper.rpartition("/")[2] == WRAPPER
+
+    @property
+    def wrapper(self) -> str:
+        """The shell that its crontab sets: the path of our wrapper where `is_wrapped`."""
+        return self.settings.get("SHELL", "")
+
+
+def command_of(raw: str) -> str:
+    """The command that cron hands to the shell; measured: `a\\%b\\\\c%in` becomes `a%b\\c`."""
+    out: list[str] = []
+    characters = iter(raw)
+    for character in characters:
+        if character == "%":
+            break
+        if character == "\\":
+            following = next(characters, "")
+            out.append(following if following in ("%", "\\") else character + following)
+        else:
+            out.append(character)
+    return "".join(out)
+
+
+def as_logged(command: str) -> str:
+    """The command as cron writes it into its log (mkprints of misc.c): `^X` for controls, octal above 126."""
+    return "".join(_printed(byte) for byte in bytes_of(command))
+
+
+def _printed(byte: int) -> str:
+    if byte < 32:
+        return "^" + chr(byte + 64)
+    if byte < 127:
+        return chr(byte)
+    return "^?" if byte == 127 else f"\\{byte:03o}"
+
+
+@dataclass(frozen=True, slots=True)
+class CrontabSet:
+    """The crontabs of a host: the lines that run, and the faults of those that do not."""
+
+    lines: tuple[CrontabLine, ...]
+    """Held ones too."""
+    faults: tuple[CrontabFault, ...]
+    held_in_ignored: tuple[CrontabLine, ...] = ()
+    """Lines that are held in files which cron ignores as a whole."""
+    anacron: tuple[AnacronJob, ...] = ()
+
+    @property
+    def held(self) -> tuple[CrontabLine, ...]:
+        """Every line under a mark of ours."""
+        return (*(line for line in self.lines if line.mark), *self.held_in_ignored)
+
+    @property
+    def bare(self) -> tuple[CrontabLine, ...]:
+        """Every line that cron runs below a mark of ours."""
+        return tuple(line for line in self.lines if line.bare_mark)
+
+
+LEFT_OUT = "crond of cronie leaves this line out"
+NO_NAME = re.compile(r"[.#].*|.*~|.+\.rpm(?:save|orig|new)", re.DOTALL)
+"""Names of files that cronie does not read: not_a_crontab of database.c."""
+MAY, MUST = 0o7533, 0o400
+"""Permission bits that cronie checks, and their required value: check_open of database.c."""
+DELAY = re.compile(r"\s*\+?(\d{1,9})", re.ASCII)
+TO_SUNDAY = re.compile(r"(.+)-(?:0+|sun)", re.IGNORECASE)
+
+
+def undashed(table: CrontabFile, text: str) -> tuple[str, bool]:
+    """A line without its `-`, and whether its starts are logged. Raises TimeFieldError where only root may use it."""
+    if not text.startswith("-"):
+        return text, True
+    if table.user not in (None, "root"):
+        raise TimeFieldError("bad option")
+    return text[1:], False
+
+
+def cronie_reading(expression: str) -> str:
+    """The expression that cronie uses, in Debian's syntax: a random number is its whole range. Raises TimeFieldError
+    for one that it refuses."""
+    if expression in (REBOOT, *NICKNAMES):
+        return expression
+    parts = expression.split()
+    if len(parts) != len(FIELDS):
+        raise TimeFieldError("bad time specifier")
+    taken = " ".join(
+        ",".join(_item(item, field) for item in part.split(",")) for part, field in zip(parts, FIELDS, strict=True)
+    )
+    read_times(taken)
+    return taken
+
+
+def _item(item: str, field: TimeField) -> str:
+    first, picks, last = item.partition("~")
+    if picks:
+        if "/" in last:
+            raise TimeFieldError(field.message)
+        return f"{first or field.low}-{last or field.high}"
+    match = TO_SUNDAY.fullmatch(item) if field.high == 7 else None
+    return f"{match[1]}-7" if match and match[1].lower() not in ("0", "sun") else item
+
+
+def at_no_minute(line: CrontabLine) -> str:
+    """The schedule for people of a line without an expected minute; "" for other lines."""
+    if not line.is_logged and not line.is_wrapped:
+        return f"{line.written or schedule_text(line.expression)}, in no log (-)"
+    if line.written:
+        return f"{line.written}, at a time that crond picks (~)"
+    match = DELAY.match(line.settings.get("RANDOM_DELAY", ""))
+    minutes = int(match[1]) if match else 0
+    if 0 < minutes <= 24 * 60:  # crond ignores more than a day (load_entry of entry.c)
+        return f"{schedule_text(line.expression)}, up to {minutes} minutes later (RANDOM_DELAY)"
+    return ""
+
 
 CRON_D_NAME = re.compile(r"[A-Za-z0-9_-]+")
 SETTING = re.compile(r"""[ \t]*("[^"]*"|'[^']*'|[^ \t=]+)[ \t]*=(.*)""", re.DOTALL)
@@ -31,56 +260,61 @@ OUR_NAME = re.compile(r"#\s*headway:\s*(\S.*?)\s*$")
 MARK_LINE = re.compile(rf"# ({HOLD_MARK.pattern})(?: .*|\r)?")
 """A whole line that is a hold's mark; line.sh reads the same."""
 NO_NEWLINE = "missing newline before EOF"
-OF_A_LINE = {Daemon.DEBIAN: WHOLE_FILE, Daemon.CRONIE: cronie.LEFT_OUT, Daemon.BUSYBOX: busybox.LEFT_OUT}
-"""What a line that cannot be read comes to."""
+OF_A_LINE = {CronDaemon.DEBIAN: FILE_IGNORED, CronDaemon.CRONIE: LEFT_OUT, CronDaemon.BUSYBOX: dialects.LEFT_OUT}
+"""What the daemon does with a line that it cannot read."""
 SLUG_LENGTH = 40
 SAMPLE = 200
 
 
-def read_tables(files: Iterable[TableFile], users: frozenset[str] | None) -> Tables:
-    """All files as lines, in their order. `users`: those that exist on the host; None: not known, all are taken."""
-    lines: list[Line] = []
-    faults: list[Fault] = []
-    held: list[Line] = []
+def read_crontabs(files: Iterable[CrontabFile], users: frozenset[str] | None) -> CrontabSet:
+    """The lines of all files, in their order. `users`: those that exist on the host; None: unknown, all are valid."""
+    lines: list[CrontabLine] = []
+    faults: list[CrontabFault] = []
+    held: list[CrontabLine] = []
     jobs: list[AnacronJob] = []
     for table in files:
-        if table.path.endswith(anacron.TABLE):
+        if table.path.endswith(dialects.TABLE):
             jobs += _anacron(table, faults)
-            continue
-        if table.in_cron_d and table.path.rpartition("/")[2].startswith("."):
-            continue  # .placeholder: nobody means it to run
-        if table.daemon is Daemon.BUSYBOX and "." in table.path.rpartition("/")[2]:
-            continue  # not read, and cron.update is crontab(1)'s own
-        if table.daemon is Daemon.CRONIE and not cronie.is_read(table):
-            continue
-        found, wrong = _read_file(table, users)
-        faults += wrong
-        if any(fault.outcome == WHOLE_FILE for fault in wrong):
-            held += [line for line in found if line.mark]
+        elif not _is_skipped(table):
+            table_lines, table_faults = _read_file(table, users)
+            faults += table_faults
+            if any(fault.outcome == FILE_IGNORED for fault in table_faults):
+                held += [line for line in table_lines if line.mark]
+            else:
+                lines += table_lines
+    return CrontabSet(tuple(describe_line(lines)), tuple(faults), tuple(held), tuple(jobs))
+
+
+def _is_skipped(table: CrontabFile) -> bool:
+    """Whether the daemon does not read a file of this name."""
+    name = table.path.rpartition("/")[2]
+    if table.in_cron_d and name.startswith("."):
+        return True  # .placeholder
+    if table.daemon is CronDaemon.BUSYBOX:
+        return "." in name  # among them cron.update, which is crontab(1)'s own
+    return table.daemon is CronDaemon.CRONIE and table.path != "/etc/crontab" and NO_NAME.fullmatch(name) is not None
+
+
+def _anacron(table: CrontabFile, faults: list[CrontabFault]) -> Iterator[AnacronJob]:
+    """The jobs of anacron's table; lines that it skips are added to the faults."""
+    for job in dialects.anacron_jobs(table.path, table.text):
+        if isinstance(job, AnacronJob):
+            yield job
         else:
-            lines += found
-    return Tables(tuple(named(lines)), tuple(faults), tuple(held), tuple(jobs))
+            number, line = job
+            fix = f'Fix "{line[:80]}" or comment it out.'
+            faults.append(CrontabFault(table.path, number, "invalid syntax", line[:SAMPLE], fix, dialects.SKIPS))
 
 
-def _anacron(table: TableFile, faults: list[Fault]) -> Iterator[AnacronJob]:
-    """The jobs of anacron's table; what it leaves out is added to the faults."""
-    for one in anacron.jobs(table.path, table.text):
-        if isinstance(one, AnacronJob):
-            yield one
-        else:
-            number, line = one
-            mend = f'Mend "{line[:80]}" or comment it out.'
-            faults.append(Fault(table.path, number, "invalid syntax", line[:SAMPLE], mend, anacron.SKIPS))
-
-
-def _read_file(table: TableFile, users: frozenset[str] | None) -> tuple[list[Line], list[Fault]]:
-    lines: list[Line] = []
-    faults: list[Fault] = []
+def _read_file(table: CrontabFile, users: frozenset[str] | None) -> tuple[list[CrontabLine], list[CrontabFault]]:
+    lines: list[CrontabLine] = []
+    faults: list[CrontabFault] = []
     settings: dict[str, str] = {}
     comment = mark = ""
     ends = table.text.count("\n") + 1  # the number of what follows the last newline
     for number, text in enumerate(table.text.split("\n"), 1):
-        held, mark = mark, _mark_in(text)
+        match = MARK_LINE.fullmatch(text)
+        held, mark = mark, match[1] if match else ""
         if mark:
             continue  # the name above it stays the name of the line below it
         if held and (line := _held_job(table, text, comment, settings, users)):
@@ -89,76 +323,74 @@ def _read_file(table: TableFile, users: frozenset[str] | None) -> tuple[list[Lin
             continue
         bare = text.lstrip(" \t")
         if not bare or bare.startswith("#"):
-            found = OUR_NAME.match(bare)
-            comment = found[1][:SAMPLE] if found else ("" if bare else comment)
+            match = OUR_NAME.match(bare)
+            comment = match[1][:SAMPLE] if match else ("" if bare else comment)
         elif setting := SETTING.fullmatch(text):
             name = _unquoted(setting[1])
-            if table.daemon is not Daemon.BUSYBOX or name in busybox.KEPT_SETTINGS:
+            if table.daemon is not CronDaemon.BUSYBOX or name in dialects.USED_SETTINGS:
                 settings[name] = _unquoted(setting[2])
-            elif name == busybox.CRASHES:
-                faults.append(Fault(table.path, number, name, text[:SAMPLE], "Take the line out.", busybox.MAY_CRASH))
+            elif name == dialects.CRASHES:
+                faults.append(
+                    CrontabFault(table.path, number, name, text[:SAMPLE], "Take the line out.", dialects.MAY_CRASH)
+                )
         else:
             try:
-                if table.daemon is Daemon.CRONIE and number == ends:
-                    raise BadField(NO_NEWLINE)
+                if table.daemon is CronDaemon.CRONIE and number == ends:
+                    raise TimeFieldError(NO_NEWLINE)
                 line = _job(table, bare, comment, settings, users)
                 lines.append(replace(line, number=number, bare_mark=held))
                 faults += _misread(table, number, bare)
-            except BadField as error:
-                mend = f'Mend "{text[:80]}" or comment it out.'
-                faults.append(Fault(table.path, number, str(error), text[:SAMPLE], mend, OF_A_LINE[table.daemon]))
+            except TimeFieldError as error:
+                fix = f'Fix "{text[:80]}" or comment it out.'
+                faults.append(CrontabFault(table.path, number, str(error), text[:SAMPLE], fix, OF_A_LINE[table.daemon]))
             comment = ""
     return lines, [*_file_faults(table, bool(lines or faults)), *faults]
 
 
-def _misread(table: TableFile, number: int, text: str) -> Iterator[Fault]:
+def _misread(table: CrontabFile, number: int, text: str) -> Iterator[CrontabFault]:
     """The fields of a job line that busybox's crond reads as `*`."""
-    for wrong in busybox.taken_as(_split_times(text)[0])[1] if table.daemon is Daemon.BUSYBOX else ():
-        mend = f'Mend "{wrong}" in "{text[:80]}".'
-        yield Fault(table.path, number, f"parse error at {wrong}", text[:SAMPLE], mend, busybox.AS_STAR)
-
-
-def _mark_in(text: str) -> str:
-    """The mark of a hold where the whole line is one, else nothing."""
-    found = MARK_LINE.fullmatch(text)
-    return found[1] if found else ""
+    for part in dialects.busybox_reading(_split_times(text)[0])[1] if table.daemon is CronDaemon.BUSYBOX else ():
+        fix = f'Fix "{part}" in "{text[:80]}".'
+        yield CrontabFault(table.path, number, f"parse error at {part}", text[:SAMPLE], fix, dialects.AS_STAR)
 
 
 def _held_job(
-    table: TableFile, text: str, comment: str, settings: Mapping[str, str], users: frozenset[str] | None
-) -> Line | None:
-    """The job behind the `#` of a line below a mark; None where somebody made something else of it."""
+    table: CrontabFile, text: str, comment: str, settings: Mapping[str, str], users: frozenset[str] | None
+) -> CrontabLine | None:
+    """The job behind the `#` of a line below a mark; None where the line is something else now."""
     bare = text[1:].lstrip(" \t")
     if not text.startswith("#") or not bare or bare.startswith("#") or SETTING.fullmatch(bare):
         return None
     try:
         return _job(table, bare, comment, settings, users)
-    except BadField:
+    except TimeFieldError:
         return None
 
 
-def _job(table: TableFile, text: str, comment: str, settings: Mapping[str, str], users: frozenset[str] | None) -> Line:
-    bare, is_logged = cronie.undashed(table, text) if table.daemon is Daemon.CRONIE else (text, True)
-    stands, rest = _split_times(bare)
-    expression = _taken_as(table.daemon, stands)
+def _job(
+    table: CrontabFile, text: str, comment: str, settings: Mapping[str, str], users: frozenset[str] | None
+) -> CrontabLine:
+    bare, is_logged = undashed(table, text) if table.daemon is CronDaemon.CRONIE else (text, True)
+    written, rest = _split_times(bare)
+    expression = _daemon_reading(table.daemon, written)
     user, raw = (table.user, rest) if table.user is not None else _split_user(rest, users)
     if not raw.strip(" \t"):
-        raise BadField("bad command")
-    line = Line(
+        raise TimeFieldError("bad command")
+    line = CrontabLine(
         table.path, user, expression, raw, "", settings=dict(settings), daemon=table.daemon,
-        written=stands if "~" in stands else "", is_logged=is_logged,
+        written=written if "~" in written else "", is_logged=is_logged,
     )  # fmt: skip
     return replace(line, name=comment or slug(user, line.command))
 
 
-def _taken_as(daemon: Daemon, stands: str) -> str:
-    """The expression that its daemon goes by, in Debian's words. BadField where it would refuse it."""
-    if daemon is Daemon.CRONIE:
-        return cronie.taken_as(stands)
-    if daemon is Daemon.BUSYBOX:
-        return busybox.taken_as(stands)[0]
-    times(stands)
-    return stands
+def _daemon_reading(daemon: CronDaemon, written: str) -> str:
+    """The expression that the daemon uses, in Debian's syntax. Raises TimeFieldError for one that it refuses."""
+    if daemon is CronDaemon.CRONIE:
+        return cronie_reading(written)
+    if daemon is CronDaemon.BUSYBOX:
+        return dialects.busybox_reading(written)[0]
+    read_times(written)
+    return written
 
 
 def _split_times(text: str) -> tuple[str, str]:
@@ -166,17 +398,17 @@ def _split_times(text: str) -> tuple[str, str]:
     count = 1 if text.startswith("@") else 5
     parts = re.split(r"[ \t]+", text, maxsplit=count)
     if len(parts) <= count:
-        raise BadField("bad command" if text.startswith("@") else "bad time specifier")
+        raise TimeFieldError("bad command" if text.startswith("@") else "bad time specifier")
     return " ".join(parts[:count]).lower() if count == 1 else " ".join(parts[:count]), parts[count]
 
 
 def _split_user(rest: str, users: frozenset[str] | None) -> tuple[str, str]:
     """User and command; only one blank is between them for cron, so more of them belong to the command (measured)."""
-    found = re.match(r"([^ \t]+)(?:[ \t](.*))?", rest, re.DOTALL)
-    user = found[1] if found else ""
+    match = re.match(r"([^ \t]+)(?:[ \t](.*))?", rest, re.DOTALL)
+    user = match[1] if match else ""
     if not user or (users is not None and user not in users):
-        raise BadField("bad username")
-    return user, (found[2] or "") if found else ""
+        raise TimeFieldError("bad username")
+    return user, (match[2] or "") if match else ""
 
 
 def _unquoted(text: str) -> str:
@@ -184,36 +416,34 @@ def _unquoted(text: str) -> str:
     return text[1:-1] if len(text) >= 2 and text[0] == text[-1] and text[0] in "\"'" else text
 
 
-def _file_faults(table: TableFile, has_jobs: bool) -> Iterator[Fault]:
-    name = table.path.rpartition("/")[2]
-    if table.daemon is Daemon.CRONIE:
-        yield from cronie.file_faults(table)
-        return
-    if table.daemon is Daemon.BUSYBOX:
-        if table.owner not in (None, "root"):
-            yield Fault(table.path, 0, "wrong file owner", str(table.owner), f"chown root {table.path}")
-        return
-    if table.in_cron_d and has_jobs and not CRON_D_NAME.fullmatch(name):
-        mend = f"Rename it without dots: {re.sub(r'[^A-Za-z0-9_-]', '-', name)}."
-        yield Fault(table.path, 0, "bad file name", name, mend)
-    if table.text and not table.text.endswith("\n"):
+def _file_faults(table: CrontabFile, has_jobs: bool) -> Iterator[CrontabFault]:
+    """What makes the daemon ignore the whole file."""
+    name, daemon = table.path.rpartition("/")[2], table.daemon
+    if daemon is CronDaemon.DEBIAN and table.in_cron_d and has_jobs and not CRON_D_NAME.fullmatch(name):
+        fix = f"Rename it without dots: {re.sub(r'[^A-Za-z0-9_-]', '-', name)}."
+        yield CrontabFault(table.path, 0, "bad file name", name, fix)
+    if daemon is CronDaemon.DEBIAN and table.text and not table.text.endswith("\n"):
         number, last = table.text.count("\n") + 1, table.text.rpartition("\n")[2]
-        yield Fault(table.path, number, NO_NEWLINE, last[:SAMPLE], "End it with a newline.")
-    if table.mode is not None and table.mode & 0o022:
-        yield Fault(table.path, 0, "insecure mode", f"{table.mode:04o}", f"chmod go-w {table.path}")
-    if table.user is None and table.owner not in (None, "root"):
-        yield Fault(table.path, 0, "wrong file owner", str(table.owner), f"chown root {table.path}")
+        yield CrontabFault(table.path, number, NO_NEWLINE, last[:SAMPLE], "End it with a newline.")
+    mode = table.mode
+    if daemon is CronDaemon.DEBIAN and mode is not None and mode & 0o022:
+        yield CrontabFault(table.path, 0, "insecure mode", f"{mode:04o}", f"chmod go-w {table.path}")
+    if daemon is CronDaemon.CRONIE and mode is not None and mode & MAY != MUST:
+        yield CrontabFault(table.path, 0, "bad file mode", f"{mode:04o}", f"chmod u=rw,go-wx {table.path}")
+    needs_root = table.user is None or daemon is CronDaemon.BUSYBOX
+    if needs_root and table.owner not in (None, "root"):
+        yield CrontabFault(table.path, 0, "wrong file owner", str(table.owner), f"chown root {table.path}")
 
 
 # -- names ------------------------------------------------------------------------------------------------------------
 def slug(user: str, command: str) -> str:
     """A name made of user and command: folders and odd characters left out, at most SLUG_LENGTH characters of it."""
-    words = [re.sub(r"[^A-Za-z0-9_.-]+", "-", word.rpartition("/")[2]) for word in command.split()]
-    text = "-".join(word.strip("-") for word in words if word.strip("-"))[:SLUG_LENGTH].strip("-")
+    parts = [re.sub(r"[^A-Za-z0-9_.-]+", "-", part.rpartition("/")[2]) for part in command.split()]
+    text = "-".join(part.strip("-") for part in parts if part.strip("-"))[:SLUG_LENGTH].strip("-")
     return f"{user}-{text or sha256(bytes_of(command)).hexdigest()[:8]}"
 
 
-def named(lines: Iterable[Line]) -> Iterator[Line]:
+def describe_line(lines: Iterable[CrontabLine]) -> Iterator[CrontabLine]:
     """The same lines with names that are unique on the host: `name`, `name#2`, ...; and their ordinals."""
     names: Counter[str] = Counter()
     same: Counter[tuple[str, str, str]] = Counter()

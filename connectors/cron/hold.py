@@ -1,32 +1,37 @@
-"""A hold: the host comments one crontab line out, under a mark that anybody finds and can undo with an editor."""
+"""Holds: the host comments one crontab line out, under a mark that a person can find and remove with an editor."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any
 
-from connectors.contract import (
+from connectors.cron.client import (
+    SHOWN,
+    CronClient,
+    not_after,
+    refusal,
+    safe_name,
+    section,
+    shown,
+)
+from connectors.cron.crontab import CrontabLine, CrontabSet
+from connectors.cron.records import native_id
+from connectors.sdk.contract import (
     ACTION_KEY,
     HOLD_MARK,
     STARTED_LATER,
-    AccessRefused,
-    Ask,
-    Found,
+    ActionFound,
+    ActionSpec,
     HoldMark,
     NativeHold,
-    NotSupported,
-    OutcomeUnknown,
     Preview,
     Receipt,
-    Verb,
 )
-from connectors.cron.client import CronClient, safe_name
-from connectors.cron.records import native_id
-from connectors.cron.sending import SHOWN, answered, from_plan, not_after, refusal, section, shown
-from connectors.cron.tables import Line, Tables
-from connectors.transport.answer import Section
+from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown
+from connectors.sdk.states import Verb
+from connectors.sdk.transport.hosts import sent_once
+from connectors.sdk.transport.script_output import ScriptSection
 
 RUNS_ON = "a run that has begun goes on"
 BY_HAND = "without Headway: delete the mark and the # of the line below it, with any editor"
@@ -34,7 +39,7 @@ BY_HAND = "without Headway: delete the mark and the # of the line below it, with
 
 @dataclass(frozen=True, slots=True)
 class HoldOrder:
-    """Which line is held or released, by hash, and the mark; the preview's plan."""
+    """The line to hold or release, by hash, and the mark; the plan of the preview."""
 
     verb: str
     host: str
@@ -46,45 +51,37 @@ class HoldOrder:
     ordinal: int
     skew_seconds: float
     runs_as: str
-    """The user that changes the crontab: its own, or root."""
+    """The user that changes the crontab: its owner, or root."""
     by: str = ""
     until: str = ""
     hold: str = ""
     """Of a release: the id of the mark."""
     enable: str = ""
-    """ "no": the mark alone goes, and the line below it stays as it is."""
+    """ "no": only the mark is removed; the line below it stays as it is."""
 
     @staticmethod
-    def of(ask: Ask, host: str, line: Line, login: str, skew_seconds: float) -> HoldOrder:
-        """NotSupported where what is asked makes no mark."""
+    def of(spec: ActionSpec, host: str, line: CrontabLine, login: str, skew_seconds: float) -> HoldOrder:
+        """The order of a request. Raises NotSupported where its parameters make no mark."""
         kind = "system" if line.is_system else "user"
         runs_as = "root" if line.is_system or login == "root" else line.user
         order = HoldOrder(
-            ask.verb.value, host, ask.run.job, line.path, kind, line.user, line.hash, line.ordinal, skew_seconds,
-            runs_as, *(str(ask.parameters.get(name, "")) for name in ("by", "until", "hold", "enable")),
+            spec.verb.value, host, spec.run.job, line.path, kind, line.user, line.hash, line.ordinal, skew_seconds,
+            runs_as, *(str(spec.parameters.get(name, "")) for name in ("by", "until", "hold", "enable")),
         )  # fmt: skip
         order.argument("headway-0000000000")
         return order
 
     @property
     def clears(self) -> bool:
-        """True of a release that only takes the mark away."""
+        """True for a release that only removes the mark."""
         return self.verb == Verb.RELEASE and self.enable == "no"
-
-    def as_plan(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__}
-
-    @staticmethod
-    def from_plan(plan: Mapping[str, Any]) -> HoldOrder:
-        """The order again. NotSupported where the plan is not one of ours."""
-        return from_plan(HoldOrder, tuple(HoldOrder.__slots__), plan)
 
     @property
     def where(self) -> str:
         return f"{self.path} on {self.host}" if self.kind == "system" else f"crontab of {self.user} on {self.host}"
 
     def argument(self, key: str) -> str:
-        """What the script gets: the mark's text under `key`, or the id of the mark to remove."""
+        """The argument of the script: the text of the mark under `key`, or the id of the mark to remove."""
         if self.verb == Verb.RELEASE:
             if not ACTION_KEY.fullmatch(self.hold):
                 raise NotSupported(f"{self.job}: not the id of a hold: {self.hold[:60]!r}")
@@ -97,80 +94,78 @@ class HoldOrder:
             ) from error
         text = HoldMark(key, self.by, until).text
         if not HOLD_MARK.fullmatch(text):
-            raise NotSupported(f"{self.job}: who holds it cannot be written into a mark: {self.by[:70]!r}")
+            raise NotSupported(f"{self.job}: this name cannot be written into a mark: {self.by[:70]!r}")
         return text
 
 
-def preview(order: HoldOrder, line: Line, refused: str | None, bare: bool) -> Preview:
-    """What `act` will do, for people. `bare`: somebody enabled the line by hand and left the mark."""
+def preview_hold(order: HoldOrder, line: CrontabLine, refused: str | None, bare: bool) -> Preview:
+    """The preview. `bare`: a person enabled the line and left the mark."""
     is_hold = order.verb == Verb.HOLD
     verb = "comment the line out" if is_hold else "remove the mark" if bare else "enable the line"
-    words = {
-        True: f"comment this crontab line out, until {order.until}, held by {order.by}",
-        False: "remove the mark of a hold; the line below it is somebody's by now" if bare else "enable this line",
-    }[is_hold]
+    release = "remove the mark of a hold; someone has changed the line below it" if bare else "enable this line"
+    text = f"comment this crontab line out, until {order.until}, held by {order.by}" if is_hold else release
     how = "written anew in one step" if order.kind == "system" else "through crontab(1)"
     call = f"ssh {order.host} sh -s: as {order.runs_as}, {verb} {order.hash[:12]} of {order.path}, {how}"
     return Preview(
         verb=verb,
-        words=f"{words} ({order.where}): {shown(line.command)}",
+        summary=f"{text} ({order.where}): {shown(line.command)}",
         scope=f"1 line: {order.job}",
         native_calls=(call,),
         notes=(RUNS_ON, BY_HAND) if is_hold else (STARTED_LATER,),
         refused=refused,
-        plan=order.as_plan(),
+        plan=asdict(order),
     )
 
 
-def look(client: CronClient, order: HoldOrder, login: str, timeout_seconds: float) -> tuple[str | None, bool]:
-    """Why the host would not do it now (None when it would), and whether only a bare mark is left. Changes nothing."""
+def check_line(client: CronClient, order: HoldOrder, login: str, timeout_seconds: float) -> tuple[str | None, bool]:
+    """Why the host would refuse it now (None when it would do it), and whether the mark is bare. Changes nothing."""
     parts = _call(client, order, "headway-0000000000", "look", timeout_seconds)
     if section(parts, "LINE", "BARE"):
         return None, section(parts, "BARE") is not None
     return str(_refusal(parts[0], order, login, client)), False
 
 
-def send(
+def send_hold(
     client: CronClient, order: HoldOrder, key: str, login: str, timeout_seconds: float, sent: datetime | None
 ) -> Receipt:
-    """Holds or releases the line. OutcomeUnknown when the host was reached and did not answer."""
+    """Holds or releases the line. Raises OutcomeUnknown when the host was reached and did not answer."""
     looked_up = f"Whether {order.job} is held is looked up in its crontab."
-    parts = answered(lambda: _call(client, order, key, "run", timeout_seconds, sent), looked_up)
+    parts = sent_once(lambda: _call(client, order, key, "run", timeout_seconds, sent), looked_up)
     if section(parts, "DONE"):
-        words = "commented out in" if order.verb == Verb.HOLD else "enabled again in"
-        return Receipt(key, f"{words} {order.where}")
+        done = "commented out in" if order.verb == Verb.HOLD else "enabled again in"
+        return Receipt(key, f"{done} {order.where}")
     if section(parts, "CLEARED"):
         before = "" if order.clears else "was enabled by hand before; "
         return Receipt(key, f"{before}the mark is removed from {order.where}")
     if section(parts, "EXISTS"):
         return Receipt(key, f"was held before under this key in {order.where}")
     if section(parts, "RACE"):
-        raise OutcomeUnknown(f"{order.job}: somebody changed {order.where} at the same moment. {looked_up}")
+        raise OutcomeUnknown(f"{order.job}: {order.where} was changed at the same moment. {looked_up}")
     raise _refusal(parts[0], order, login, client)
 
 
 def _call(
     client: CronClient, order: HoldOrder, key: str, mode: str, timeout_seconds: float, sent: datetime | None = None
-) -> list[Section]:
+) -> list[ScriptSection]:
     numbers = (str(order.ordinal), order.argument(key), str(not_after(order.skew_seconds, sent)), mode)
     arguments = (order.path, order.kind, safe_name(order.user), order.hash, *numbers)
     call = "clear_mark" if order.clears else f"{order.verb}_line"
     return client.hold(safe_name(order.runs_as), call, arguments, order.path, timeout_seconds, mode == "run")
 
 
-def look_up(order: HoldOrder, key: str, tables: Tables) -> Found | None:
-    """What shows that it arrived: the crontabs as they are now are the only record of a hold. None: nothing does."""
-    wanted = key if order.verb == Verb.HOLD else order.hold
+def look_up_hold(order: HoldOrder, key: str, tables: CrontabSet) -> ActionFound | None:
+    """The trace of the action in the crontabs, the only record of a hold; None without one."""
+    hold = key if order.verb == Verb.HOLD else order.hold
     marked = (*tables.held, *(tables.bare if order.clears else ()))
     marks = ((line, HoldMark.read(line.mark or line.bare_mark)) for line in marked)
-    there = next((line for line, mark in marks if mark is not None and mark.id == wanted), None)
+    existing = next((line for line, mark in marks if mark is not None and mark.id == hold), None)
     if order.verb == Verb.HOLD:
-        return Found(key, f"its mark is in {order.where}, line {there.number - 1}") if there else None
-    return None if there else Found(key, f"that mark is no longer in {order.where}")
+        return ActionFound(key, f"its mark is in {order.where}, line {existing.number - 1}") if existing else None
+    return None if existing else ActionFound(key, f"that mark is no longer in {order.where}")
 
 
-def holds(host: str, tables: Tables) -> Iterator[NativeHold]:
-    """Every line that is held under a mark that can be read, and every one that runs below such a mark."""
+def marks_in(host: str, tables: CrontabSet) -> Iterator[NativeHold]:
+    """All held lines with a readable mark, and all running lines below such a mark."""
     for line in (*tables.held, *tables.bare):
         mark = HoldMark.read(line.mark or line.bare_mark)
         if mark is not None:
@@ -178,27 +173,25 @@ def holds(host: str, tables: Tables) -> Iterator[NativeHold]:
             yield NativeHold(native_id(host, line), mark, f"{table}, line {line.number}", bare=bool(line.bare_mark))
 
 
-def _refusal(said: Section, order: HoldOrder, login: str, client: CronClient) -> AccessRefused | NotSupported:
-    """The host's no, with the mend."""
-    words = said.rest[:SHOWN]
+def _refusal(message: ScriptSection, order: HoldOrder, login: str, client: CronClient) -> AccessRefused | NotSupported:
+    """The error for a refusal of the host, with its fix."""
+    text = message.rest[:SHOWN]
     job, where = order.job, order.where
-    if said.kind == "TAKEN":
-        return NotSupported(f"{job}: it is held already, under {words} ({where}). Release that hold first.")
-    if said.kind == "NOMARK":
-        return NotSupported(f"{job}: no mark {order.hold} in {where}: nothing of ours is there to release.")
-    if said.kind in ("MOVED", "RACE"):
-        return NotSupported(f"{job}: somebody changed {where} at the same moment, and nothing was done. Ask again.")
-    if said.kind == "LINK":
-        return NotSupported(
-            f"{job}: {words} is a symbolic link on {order.host}; a hold would replace it. By hand then."
-        )
-    if said.kind == "BYTES":
+    if message.kind == "TAKEN":
+        return NotSupported(f"{job}: it is held already, under {text} ({where}). Release that hold first.")
+    if message.kind == "NOMARK":
+        return NotSupported(f"{job}: no mark {order.hold} in {where}: it was released or removed.")
+    if message.kind in ("MOVED", "RACE"):
+        return NotSupported(f"{job}: {where} changed during the edit; nothing was written. Fix: send the action again.")
+    if message.kind == "LINK":
+        return NotSupported(f"{job}: {text} is a symbolic link on {order.host}, which a hold would replace.")
+    if message.kind == "BYTES":
         return AccessRefused(
             f"{job}: crontab -l does not show {where} byte for byte (carriage returns). Let Headway read the file, "
             f"sudoers: {login} ALL=(root) NOPASSWD: /usr/bin/cat {order.path}; or take them out of the crontab."
         )
-    if said.kind == "WRITE":
-        return AccessRefused(f"{job}: {where} cannot be written: {words}.")
-    if said.kind == "GONE" and "not allowed" in words:
+    if message.kind == "WRITE":
+        return AccessRefused(f"{job}: {where} cannot be written: {text}.")
+    if message.kind == "GONE" and "not allowed" in text:
         return AccessRefused(f"{job}: {order.user} may not use crontab(1) on {order.host}: add it to /etc/cron.allow.")
-    return refusal(said, order.host, job, order.path, order.runs_as, login, client.options.spool)
+    return refusal(message, order.host, job, order.path, order.runs_as, login, client.options.spool)

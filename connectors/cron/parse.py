@@ -1,31 +1,35 @@
-"""The sections of a cron host's answer -> what they say of its processes and crontabs. Pure; any bytes give a value."""
+"""A host's answer parsed: its processes, crontabs, files and journal. Pure; any bytes give a value."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from connectors.cron.busybox import writes_a_file
-from connectors.cron.crontab import TableFile, is_user_table
-from connectors.cron.tables import Daemon
-from connectors.transport.answer import Section, text_of
+from connectors.cron import evidence
+from connectors.cron.crontab import CronDaemon, CrontabFile, CrontabSet, is_user_table, read_crontabs
+from connectors.cron.dialects import writes_a_file
+from connectors.cron.evidence import JournalEvents, LogFileState, journal_events
+from connectors.sdk.errors import RecordUnreadable
+from connectors.sdk.records import TargetClock
+from connectors.sdk.transport.script_output import HostNow, ScriptSection, host_now, text_of
 
 DEFAULT_LEVEL = 1  # crontab(8): "The default is 1"
 LEVEL = re.compile(r"-L *(\d{1,3})")
-PROGRAMS = [[Daemon.CRONIE], [Daemon.BUSYBOX]]
-"""What a host calls them; it says nothing of Debian's."""
-START_WORDS = {
-    Daemon.DEBIAN: "systemctl start cron",
-    Daemon.CRONIE: "systemctl start crond",
-    Daemon.BUSYBOX: "rc-service crond start",
+PROGRAMS = [[CronDaemon.CRONIE], [CronDaemon.BUSYBOX]]
+"""As a host names them; it does not name Debian's."""
+START_COMMANDS = {
+    CronDaemon.DEBIAN: "systemctl start cron",
+    CronDaemon.CRONIE: "systemctl start crond",
+    CronDaemon.BUSYBOX: "rc-service crond start",
 }
-"""What starts it."""
+"""Commands that start the daemon."""
 
 
 @dataclass(frozen=True, slots=True)
-class Processes:
-    """cron's own processes at one moment, and those we asked for. Keys are pids; births are ticks since boot."""
+class CronProcesses:
+    """cron's processes at one moment, and the requested ones. Keys are pids; births are ticks since boot."""
 
     daemon: int | None
     level: int | None
@@ -36,10 +40,10 @@ class Processes:
     jobs: dict[int, int] = field(default_factory=dict)
     """Pid of a job -> pid of the CRON child that waits for it."""
     births: dict[int, str] = field(default_factory=dict)
-    asked: frozenset[int] = frozenset()
-    """Pids that were looked for."""
-    program: Daemon = Daemon.DEBIAN
-    """Whose the daemon is; where none runs, the one that would be started."""
+    searched: frozenset[int] = frozenset()
+    """Pids that were searched."""
+    program: CronDaemon = CronDaemon.DEBIAN
+    """The daemon; where none runs, the installed one."""
     has_own_file: bool = False
     """True where busybox's crond writes a log without times."""
 
@@ -47,83 +51,83 @@ class Processes:
         """cron's children and their jobs: pid and birth in ticks."""
         return [(pid, self.births[pid]) for pid in (*self.children, *self.jobs)]
 
-    def tells_of(self, pid: int) -> bool:
-        """Whether that pid was looked at: only then does absence prove anything."""
-        return pid in self.asked or pid in self.births
+    def has_checked(self, pid: int) -> bool:
+        """Whether that pid was searched: only then its absence is proof."""
+        return pid in self.searched or pid in self.births
 
 
-def processes(section: Section) -> Processes:
-    """cron's processes of a PROC section; lines that cannot be read are left out."""
+def processes(section: ScriptSection) -> CronProcesses:
+    """cron's processes of a PROC section, without unreadable lines."""
     daemon: int | None = None
-    hidden, children, jobs, births, asked = False, set(), {}, {}, frozenset[int]()
-    program = Daemon.DEBIAN
+    hidden, children, jobs, births, requested = False, set(), {}, {}, frozenset[int]()
+    program = CronDaemon.DEBIAN
     for line in section.body.decode("ascii", "replace").splitlines():
-        words = line.split()
-        if words[:1] == ["crond"]:
-            daemon = int(words[1]) if len(words) == 3 and words[1].isdigit() else None
-            hidden = words[-1] == "hidden"
-        elif words[:1] == ["program"] and words[1:] in PROGRAMS:
-            program = Daemon(words[1])
-        elif words[:1] == ["pids"]:
-            asked = frozenset(int(word) for word in words[1:] if word.isascii() and word.isdigit())
-        elif len(words) == 4 and all(word.isascii() and word.isdigit() for word in words[1:]):
-            pid = int(words[1])
-            births[pid] = words[3]
-            if words[0] == "child":
+        fields = line.split()
+        if fields[:1] == ["crond"]:
+            daemon = int(fields[1]) if len(fields) == 3 and fields[1].isdigit() else None
+            hidden = fields[-1] == "hidden"
+        elif fields[:1] == ["program"] and fields[1:] in PROGRAMS:
+            program = CronDaemon(fields[1])
+        elif fields[:1] == ["pids"]:
+            requested = frozenset(int(field) for field in fields[1:] if field.isascii() and field.isdigit())
+        elif len(fields) == 4 and all(field.isascii() and field.isdigit() for field in fields[1:]):
+            pid = int(fields[1])
+            births[pid] = fields[3]
+            if fields[0] == "child":
                 children.add(pid)
-            elif words[0] == "job":
-                jobs[pid] = int(words[2])
-    is_debians = program is Daemon.DEBIAN
+            elif fields[0] == "job":
+                jobs[pid] = int(fields[2])
+    is_debians = program is CronDaemon.DEBIAN
     level = None if daemon is None else _level(section.rest) if is_debians else DEFAULT_LEVEL
-    has_own_file = program is Daemon.BUSYBOX and writes_a_file(section.rest)
-    return Processes(daemon, level, hidden, frozenset(children), jobs, births, asked, program, has_own_file)
+    has_own_file = program is CronDaemon.BUSYBOX and writes_a_file(section.rest)
+    return CronProcesses(daemon, level, hidden, frozenset(children), jobs, births, requested, program, has_own_file)
 
 
 def _level(arguments: str) -> int:
-    found = LEVEL.search(arguments.replace("\0", " "))
-    return int(found[1]) if found else DEFAULT_LEVEL
+    match = LEVEL.search(arguments.replace("\0", " "))
+    return int(match[1]) if match else DEFAULT_LEVEL
 
 
 @dataclass(slots=True)
-class TablesReply:
-    """What the host let us see of its crontabs."""
+class CrontabReply:
+    """The crontabs of the host, as far as readable."""
 
     checksum: str
     sees_all: bool
     """True where the spool of all users' crontabs can be listed (root)."""
     has_text: bool = False
     zone: str = ""
-    files: list[TableFile] = field(default_factory=list)
+    files: list[CrontabFile] = field(default_factory=list)
     denied: list[tuple[str, str]] = field(default_factory=list)
     """Path, and what the host said."""
     users: frozenset[str] | None = None
 
 
-def tables_reply(parts: list[Section]) -> TablesReply | None:
-    """The crontabs of an answer; None where they were not asked for."""
-    reply: TablesReply | None = None
-    pending: Section | None = None
+def crontab_reply(parts: list[ScriptSection]) -> CrontabReply | None:
+    """The crontabs of an answer; None where they were not requested."""
+    reply: CrontabReply | None = None
+    pending: ScriptSection | None = None
     for part in parts:
         if part.kind == "TABS":
             checksum, own = part.fields(2)
-            reply = TablesReply(checksum, own == "all")
+            reply = CrontabReply(checksum, own == "all")
         elif reply is not None:
             pending = _into(reply, part, pending)
     return reply
 
 
-def _into(reply: TablesReply, part: Section, pending: Section | None) -> Section | None:
-    """Adds one section; a table whose success is told by a later TABEND waits as `pending`."""
+def _into(reply: CrontabReply, part: ScriptSection, pending: ScriptSection | None) -> ScriptSection | None:
+    """Adds one section; a table waits as `pending` for the TABEND with its status."""
     if part.kind == "ZONE":
         reply.has_text, reply.zone = True, zone_name(*part.fields(3))
     elif part.kind == "TAB":
-        mode, _owner, _path = part.fields(3)
-        if mode == "-" or (not reply.sees_all and is_user_table(_path)):
+        mode, _, path = part.fields(3)
+        if mode == "-" or (not reply.sees_all and is_user_table(path)):
             return part
         reply.files.append(_table(part))
     elif part.kind == "TABEND" and pending is not None:
-        status, words = part.fields(2)
-        _settle(reply, pending, status, words)
+        status, message = part.fields(2)
+        _settle(reply, pending, status, message)
     elif part.kind == "DENIED":
         reply.denied.append((part.rest, "permission denied"))
     elif part.kind == "NAMES":
@@ -131,19 +135,19 @@ def _into(reply: TablesReply, part: Section, pending: Section | None) -> Section
     return None
 
 
-def _settle(reply: TablesReply, table: Section, status: str, words: str) -> None:
+def _settle(reply: CrontabReply, table: ScriptSection, status: str, message: str) -> None:
     path = table.fields(3)[2]
     if status == "0":
         reply.files.append(_table(table))
-    elif "no crontab for" not in words and "No such file" not in words:
-        reply.denied.append((path, words[:160] or "permission denied"))
+    elif "no crontab for" not in message and "No such file" not in message:
+        reply.denied.append((path, message[:160] or "permission denied"))
 
 
-def _table(part: Section) -> TableFile:
+def _table(part: ScriptSection) -> CrontabFile:
     mode, owner, path = part.fields(3)
     user = path.rpartition("/")[2] if is_user_table(path) else None
     permissions = int(mode, 8) if mode.isascii() and mode.isdigit() and not set(mode) & {"8", "9"} else None
-    return TableFile(path, text_of(part.body), user, permissions, None if owner in ("-", "") else owner)
+    return CrontabFile(path, text_of(part.body), user, permissions, None if owner in ("-", "") else owner)
 
 
 def zone_name(daemon_zone: str, localtime_link: str, timezone_file: str) -> str:
@@ -161,3 +165,51 @@ def zone_of(name: str) -> ZoneInfo | None:
         return ZoneInfo(name)
     except (ValueError, OSError, KeyError):
         return None
+
+
+@dataclass(slots=True)
+class HostCrontabs:
+    """The crontabs of the host as last sent, parsed."""
+
+    checksum: str
+    tables: CrontabSet
+    denied: tuple[tuple[str, str], ...]
+    zone: str
+    users: tuple[str, ...] = ()
+    sees_all: bool = True
+    """False where users' crontabs are read one by one."""
+
+
+@dataclass(slots=True)
+class HostAnswer:
+    """The parsed sections of one answer."""
+
+    host: HostNow
+    processes: CronProcesses
+    tables: CrontabReply | None
+    files: list[LogFileState]
+    spool: str
+    journal: JournalEvents | None = None
+    """Cron's journal entries; None where a log was read, or without journalctl."""
+
+    @staticmethod
+    def of(parts: list[ScriptSection]) -> HostAnswer:
+        by_kind = {part.kind: part for part in parts}
+        if "HOST" not in by_kind or "PROC" not in by_kind:
+            raise RecordUnreadable(f"the host's answer lacks its clock or its processes: {sorted(by_kind)}")
+        spool = by_kind["SPOOL"].fields(2)[0] if "SPOOL" in by_kind else ""
+        return HostAnswer(
+            host_now(by_kind["HOST"]), processes(by_kind["PROC"]), crontab_reply(parts),
+            evidence.log_files(parts), spool, journal_events(parts),
+        )  # fmt: skip
+
+    def clock(self, ours: datetime, zone: str) -> TargetClock:
+        up = timedelta(seconds=self.host.uptime_seconds)
+        return TargetClock(self.host.now, ours, zone or self.host.offset_text, ours - up if up else None)
+
+
+def crontabs(reply: CrontabReply, offset: str, daemon: CronDaemon) -> HostCrontabs:
+    """The parsed crontabs of an answer."""
+    tables = read_crontabs([replace(file, daemon=daemon) for file in reply.files], reply.users)
+    users = tuple(sorted({line.user for line in tables.lines}))
+    return HostCrontabs(reply.checksum, tables, tuple(reply.denied), reply.zone or offset, users, reply.sees_all)

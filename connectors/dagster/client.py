@@ -1,6 +1,8 @@
-"""Dagster's GraphQL API, one method per call. Facts are of 1.13.27, measured; see docs/connectors/dagster.md.
+"""Client of Dagster's GraphQL API: one method per call, and the query texts.
 
-A domain's error is a member of a union, with 200 or, for a PythonError, with 500: the body is read before the status.
+Facts measured on Dagster 1.13.27; see docs/connectors/dagster.md. A domain error is a member of a union, with status
+200 or, for a PythonError, 500: the body is read before the status. Each query selects every member of its union that
+matters.
 """
 
 from __future__ import annotations
@@ -9,25 +11,18 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from connectors import fields
-from connectors.contract import (
-    AccessRefused,
-    Clock,
-    NotSupported,
-    OutcomeUnknown,
-    RightMissing,
-    SystemUnreachable,
-)
-from connectors.dagster import queries
-from connectors.transport.account import Account
-from connectors.transport.http import AnswerTooLarge, Deadline, HttpDoor, Reply
+from connectors.sdk import fields
+from connectors.sdk.errors import NotSupported, OutcomeUnknown, PermissionMissing, SystemUnreachable
+from connectors.sdk.records import TargetClock
+from connectors.sdk.send_outcome import sent_response
+from connectors.sdk.transport.http import HttpAnswerTooLarge, HttpReply, SignedClient
 
 PAGE_LIMIT = 100
-MOST_ASSET_PAGES = 500
+MAX_ASSET_PAGES = 500
 LOG_LIMIT = 1000  # of logsForRun; DAGSTER's own default page
 PYTHON_ERROR, REFUSED = "PythonError", "UnauthorizedError"
-DONE = ("Success", "StateResult")
-NOTHING_DONE = frozenset(
+SUCCESS_SUFFIXES = ("Success", "StateResult")
+REJECTED_TYPES = frozenset(
     {
         "ConflictingExecutionParamsError",
         "InvalidOutputError",
@@ -43,64 +38,56 @@ NOTHING_DONE = frozenset(
         "TerminateRunFailure",
     }
 )
-"""What a mutation answers where it looked and began nothing."""
+"""Types of a mutation's reply that prove that nothing was started."""
 
 
-class DagsterClient:
-    """All calls of one webserver. `deadline` is set anew for each call of the connector."""
+class DagsterClient(SignedClient):
+    """All calls of one webserver."""
 
-    def __init__(self, door: HttpDoor, account: Account) -> None:
-        self.door = door
-        self.deadline = Deadline(0.0)
-        self.clock: Clock | None = None
-        """The server's clock at its last answer."""
-        self._account = account
-
-    def close(self) -> None:
-        self.door.close()
+    clock: TargetClock | None = None
+    """The server's clock at its last answer."""
 
     def version(self) -> dict[str, Any]:
         """Version, heartbeats of the daemons, and what this account may do."""
-        return self._data(self._post(queries.VERSION, {}))
+        return self._data(self._post(VERSION, {}))
 
     def repositories(self) -> list[Any]:
         """Code locations that are loaded, each with its jobs, schedules and sensors."""
-        return self._list(self._ask(queries.JOBS, {}, "repositoriesOrError"), "nodes")
+        return self._list(self._query(JOBS, {}, "repositoriesOrError"), "nodes")
 
     def schedules(self) -> list[Any]:
-        """Code locations that are loaded, each with how its schedules and sensors stand."""
-        return self._list(self._ask(queries.SCHEDULES, {}, "repositoriesOrError"), "nodes")
+        """Loaded code locations, each with the state of its schedules and sensors."""
+        return self._list(self._query(SCHEDULES, {}, "repositoriesOrError"), "nodes")
 
     def run_limits(self) -> Any:
-        """How many runs go at once, as the instance's config says."""
-        return self._data(self._post(queries.LIMITS, {})).get("instance")
+        """Concurrency limits of runs, from the instance's config."""
+        return self._data(self._post(LIMITS, {})).get("instance")
 
     def locations(self) -> list[Any]:
-        """Every code location that is configured, with what kept it from being loaded."""
-        return self._list(self._ask(queries.LOCATIONS, {}, "workspaceOrError"), "locationEntries")
+        """Every configured code location, with the error that kept it from being loaded."""
+        return self._list(self._query(LOCATIONS, {}, "workspaceOrError"), "locationEntries")
 
     def assets(self) -> list[Any]:
-        return fields.rows(self._data(self._post(queries.ASSETS, {})).get("assetNodes"))
+        return fields.rows(self._data(self._post(ASSETS, {})).get("assetNodes"))
 
     def observed(self, path: Sequence[str]) -> str:
-        """What the last observation of an asset says; "" where there is none."""
-        return _last_observed(self._ask(queries.OBSERVED, {"k": {"path": list(path)}}, "assetOrError"))
+        """Text of the latest observation of an asset; "" without one."""
+        return _last_observed(self._query(OBSERVED, {"k": {"path": list(path)}}, "assetOrError"))
 
     def observed_below(self, prefix: Sequence[str]) -> list[tuple[list[str], str]]:
-        """Of all assets below, their path and what the last observation of each says."""
-        found: list[tuple[list[str], str]] = []
+        """Path and latest observation of all assets below."""
+        observations: list[tuple[list[str], str]] = []
         cursor = None
-        for _ in range(MOST_ASSET_PAGES):
+        for _ in range(MAX_ASSET_PAGES):
             variables = {"p": list(prefix), "c": cursor, "l": PAGE_LIMIT}
-            page = self._ask(queries.OBSERVED_BELOW, variables, "assetsOrError")
-            rows = [row for row in self._list(page, "nodes") if isinstance(row, dict)]
+            page = self._query(OBSERVED_BELOW, variables, "assetsOrError")
+            rows = fields.tables(self._list(page, "nodes"))
             for row in rows:
-                key = row.get("key")
-                path = fields.rows(key.get("path")) if isinstance(key, dict) else []
-                found.append(([str(one) for one in path], _last_observed(row)))
+                path = fields.rows(fields.subtable(row, "key").get("path"))
+                observations.append(([str(part) for part in path], _last_observed(row)))
             before, cursor = cursor, page.get("cursor")
             if len(rows) < PAGE_LIMIT:
-                return found
+                return observations
             if not isinstance(cursor, str) or cursor == before:
                 break
         raise SystemUnreachable(f"Dagster: the list of assets below {'/'.join(prefix)} does not end")
@@ -121,129 +108,188 @@ class DagsterClient:
         return self._runs({"f": where, "l": 10})
 
     def steps_of(self, ids: Sequence[str]) -> list[Any]:
-        """Of each run the status of its steps."""
+        """Status of the steps of each run."""
         variables = {"f": {"runIds": list(ids)}, "l": len(ids)}
-        return self._list(self._ask(queries.STEPS, variables, "runsOrError"), "results")
+        return self._list(self._query(STEPS, variables, "runsOrError"), "results")
 
     def log(self, run: str, after: str) -> dict[str, Any]:
-        """A page of a run's events: cursor, hasMore, events. Raises NotSupported where the run is gone."""
-        found = self._log(run, after, LOG_LIMIT)
-        if found.get("__typename") != "EventConnection":
-            raise NotSupported(f"Dagster has no log of the run {run}: {_said(found)}")
-        return found
+        """A page of a run's events: cursor, hasMore, events. Raises NotSupported if the run was deleted."""
+        page = self._log(run, after, LOG_LIMIT)
+        if page.get("__typename") != "EventConnection":
+            raise NotSupported(f"Dagster has no log of the run {run}: {_error_message(page)}")
+        return page
 
     def _log(self, run: str, after: str, limit: int) -> dict[str, Any]:
-        """Of long events fewer are asked for, down to a single one."""
+        """Retries with a smaller page if the reply is too large, down to a single event."""
         try:
-            return self._ask(queries.LOG, {"r": run, "c": after or None, "l": limit}, "logsForRun")
-        except AnswerTooLarge:
+            return self._query(LOG, {"r": run, "c": after or None, "l": limit}, "logsForRun")
+        except HttpAnswerTooLarge:
             if limit == 1:
                 raise
             return self._log(run, after, limit // 10)
 
-    # what changes something
+    # writes
 
     def launch(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        return self._send(queries.LAUNCH, {"p": dict(params)}, "launchRun")
+        return self._mutate(LAUNCH, {"p": dict(params)}, "launchRun")
 
     def reexecute(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        return self._send(queries.REEXECUTE, {"p": dict(params)}, "launchRunReexecution")
+        return self._mutate(REEXECUTE, {"p": dict(params)}, "launchRunReexecution")
 
     def terminate(self, run: str) -> dict[str, Any]:
-        return self._send(queries.TERMINATE, {"r": run}, "terminateRun")
+        return self._mutate(TERMINATE, {"r": run}, "terminateRun")
 
-    def observe(self, path: Sequence[str], words: str) -> None:
+    def observe(self, path: Sequence[str], text: str) -> None:
         """A further observation of an asset, without a run; the asset needs no definition."""
-        event = {"eventType": "ASSET_OBSERVATION", "assetKey": {"path": list(path)}, "description": words}
-        self._send(queries.OBSERVE, {"p": event}, "reportRunlessAssetEvents")
+        event = {"eventType": "ASSET_OBSERVATION", "assetKey": {"path": list(path)}, "description": text}
+        self._mutate(OBSERVE, {"p": event}, "reportRunlessAssetEvents")
 
     def stop_schedule(self, state: str) -> None:
-        self._send(queries.STOP, {"i": state}, "stopRunningSchedule")
+        self._mutate(STOP, {"i": state}, "stopRunningSchedule")
 
     def start_schedule(self, selector: Mapping[str, str]) -> None:
-        """From now on: what fell due while it was stopped is not made up for."""
-        self._send(queries.START, {"s": dict(selector)}, "startSchedule")
+        """From now on: ticks missed while it was stopped are not made up for."""
+        self._mutate(START, {"s": dict(selector)}, "startSchedule")
 
     def reset_schedule(self, selector: Mapping[str, str]) -> None:
-        """As its code says, whatever was said by hand."""
-        self._send(queries.RESET, {"s": dict(selector)}, "resetSchedule")
+        """Back to the status that its code sets, whatever was set by hand."""
+        self._mutate(RESET, {"s": dict(selector)}, "resetSchedule")
 
-    # the wire
+    # transport
 
     def _runs(self, variables: Mapping[str, Any]) -> list[Any]:
-        return self._list(self._ask(queries.RUNS, variables, "runsOrError"), "results")
+        return self._list(self._query(RUNS, variables, "runsOrError"), "results")
 
-    def _ask(self, query: str, variables: Mapping[str, Any], name: str) -> dict[str, Any]:
+    def _query(self, query: str, variables: Mapping[str, Any], name: str) -> dict[str, Any]:
         reply = self._post(query, variables)
-        found = self._data(reply).get(name)
-        if not isinstance(found, dict):
+        answer = self._data(reply).get(name)
+        if not isinstance(answer, dict):
             raise SystemUnreachable(f"{reply.place} has no {name}; is the url that of a Dagster webserver?")
-        if found.get("__typename") in (PYTHON_ERROR, "InvalidPipelineRunsFilterError"):
-            raise SystemUnreachable(f"{reply.place}: {_said(found)}")
-        return found
+        if answer.get("__typename") in (PYTHON_ERROR, "InvalidPipelineRunsFilterError"):
+            raise SystemUnreachable(f"{reply.place}: {_error_message(answer)}")
+        return answer
 
-    def _list(self, found: Mapping[str, Any], name: str) -> list[Any]:
-        rows = found.get(name)
+    def _list(self, answer: Mapping[str, Any], name: str) -> list[Any]:
+        rows = answer.get(name)
         if not isinstance(rows, list):
             raise SystemUnreachable(f"Dagster: an answer has no list of {name}")
         return rows
 
-    def _post(self, query: str, variables: Mapping[str, Any]) -> Reply:
+    def _post(self, query: str, variables: Mapping[str, Any]) -> HttpReply:
         body = {"query": query, "variables": dict(variables)}
-        reply = self._account.asking(
-            lambda headers: self.door.call(
-                "POST", "/graphql", self.deadline, body=body, headers=headers, accept={400, 401, 500}
-            )
-        )
+        reply = self.read("POST", "/graphql", accept={400, 500}, body=body)
         self.clock = reply.clock or self.clock
         return reply
 
-    def _data(self, reply: Reply) -> dict[str, Any]:
+    def _data(self, reply: HttpReply) -> dict[str, Any]:
         table = reply.table()
         data = table.get("data")
         if not isinstance(data, dict):
-            raise SystemUnreachable(f"{reply.place}: {_errors(table) or 'it holds no data'}")
+            raise SystemUnreachable(f"{reply.place}: {_graphql_errors(table) or 'it holds no data'}")
         return data
 
-    def _send(self, query: str, variables: Mapping[str, Any], name: str) -> dict[str, Any]:
-        """Once. What comes back was done; a refusal raises, and so does an answer that cannot be read."""
-        body = {"query": query, "variables": dict(variables)}
-        headers = self._account.headers()
-        reply = self.door.call(
-            "POST", "/graphql", self.deadline, body=body, headers=headers, accept={400, 500}, once=True
-        )
-        try:
-            table = reply.table()
-        except (SystemUnreachable, AccessRefused) as error:
-            raise OutcomeUnknown(f"{error}. It was sent; it is looked up before anything is sent again.") from None
-        data = table.get("data")
-        found = data.get(name) if isinstance(data, dict) else None
-        if not isinstance(found, dict):
-            if reply.status == 400 and _errors(table):
-                raise NotSupported(f"{reply.place} is a refusal: {_errors(table)}. Nothing was done.")
-            raise OutcomeUnknown(f"{reply.place}: {_errors(table) or 'no words'}. It is looked up.")
-        if found.get("__typename") == REFUSED:
-            raise RightMissing(f"{reply.place} is a refusal: {_said(found)}. See headway grants dagster.")
-        kind = str(found.get("__typename"))
-        if kind in NOTHING_DONE:
-            raise NotSupported(f"Dagster: {kind}: {_said(found)}; nothing was done")
-        if not kind.endswith(DONE):  # a run is created first and submitted then: either may have failed
-            words = fields.clean(f"{kind}: {_said(found)}")
-            raise OutcomeUnknown(f"Dagster: {words}. Whether it was done is not known; it is looked up.")
-        return found
+    def _mutate(self, query: str, variables: Mapping[str, Any], name: str) -> dict[str, Any]:
+        """The answer to a mutation that was done, sent once. Raises for a refusal and for an unreadable reply."""
+        reply = self.send("POST", "/graphql", {"query": query, "variables": dict(variables)}, accept={400, 500})
+        table = sent_response(reply)
+        answer = fields.subtable(table, "data").get(name)
+        if not isinstance(answer, dict):
+            if reply.status == 400 and _graphql_errors(table):
+                raise NotSupported(f"{reply.place} is a refusal: {_graphql_errors(table)}. Nothing was done.")
+            reason = _graphql_errors(table) or "no message"
+            raise OutcomeUnknown(f"{reply.place}: {reason}. Outcome unknown: checking Dagster for this action.")
+        if answer.get("__typename") == REFUSED:
+            raise PermissionMissing(
+                f"{reply.place} is a refusal: {_error_message(answer)}. See headway connector grants dagster."
+            )
+        kind = str(answer.get("__typename"))
+        if kind in REJECTED_TYPES:
+            raise NotSupported(f"Dagster: {kind}: {_error_message(answer)}; nothing was done")
+        if not kind.endswith(SUCCESS_SUFFIXES):  # a run is created first and submitted then: either may have failed
+            reason = fields.clean(f"{kind}: {_error_message(answer)}")
+            raise OutcomeUnknown(f"Dagster: {reason}. Outcome unknown: checking Dagster for this action.")
+        return answer
 
 
 def _last_observed(asset: Mapping[str, Any]) -> str:
-    rows = fields.rows(asset.get("assetObservations"))
-    found = rows[0].get("description") if rows and isinstance(rows[0], dict) else None
-    return fields.clean(found) if isinstance(found, str) else ""
+    rows = fields.tables(asset.get("assetObservations"))
+    description = rows[0].get("description") if rows else None
+    return fields.clean(description) if isinstance(description, str) else ""
 
 
-def _errors(table: Mapping[str, Any]) -> str:
-    words = [str(one.get("message")) for one in fields.rows(table.get("errors")) if isinstance(one, dict)]
-    return fields.clean("; ".join(words))[:300]
+def _graphql_errors(table: Mapping[str, Any]) -> str:
+    messages = [str(error.get("message")) for error in fields.tables(table.get("errors"))]
+    return fields.clean("; ".join(messages))[:300]
 
 
-def _said(found: Mapping[str, Any]) -> str:
-    words = [str(one.get("message")) for one in fields.rows(found.get("errors")) if isinstance(one, dict)]
-    return fields.clean("; ".join(words) or str(found.get("message") or "no words")).strip()[:300]
+def _error_message(answer: Mapping[str, Any]) -> str:
+    messages = [str(error.get("message")) for error in fields.tables(answer.get("errors"))]
+    return fields.clean("; ".join(messages) or str(answer.get("message") or "no message")).strip()[:300]
+
+
+ERROR_FIELDS = "... on PythonError{message} ... on UnauthorizedError{message}"
+
+VERSION = """{version instance{daemonHealth{allDaemonStatuses{daemonType required healthy}}}
+permissions{permission value}}"""
+
+JOBS = """{repositoriesOrError{__typename ... on RepositoryConnection{nodes{name location{name}
+jobs{name description isAssetJob tags{key value} schedules{name} sensors{name}}
+schedules{name cronSchedule executionTimezone pipelineName scheduleState{status}
+futureTicks(limit:1){results{timestamp}}}
+sensors{name sensorState{status} targets{pipelineName}}}} ... on PythonError{message}}}"""
+
+LIMITS = "{instance{runQueueConfig{maxConcurrentRuns tagConcurrencyLimitsYaml}}}"
+
+LOCATIONS = """{workspaceOrError{__typename ... on Workspace{locationEntries{name loadStatus
+locationOrLoadError{__typename ... on PythonError{message}}}} ... on PythonError{message}}}"""
+
+ASSETS = "{assetNodes{assetKey{path} jobNames dependencyKeys{path} repository{name location{name}}}}"
+
+RUN_FIELDS = """runId jobName status creationTime startTime endTime updateTime tags{key value} rootRunId parentRunId
+stepKeysToExecute repositoryOrigin{repositoryName repositoryLocationName}
+stats{__typename ... on RunStatsSnapshot{stepsFailed}}"""
+
+RUNS = f"""query($f:RunsFilter,$c:String,$l:Int){{runsOrError(filter:$f,cursor:$c,limit:$l){{__typename
+... on Runs{{results{{{RUN_FIELDS}}}}} ... on InvalidPipelineRunsFilterError{{message}}
+... on PythonError{{message}}}}}}"""
+
+STEPS = """query($f:RunsFilter,$l:Int){runsOrError(filter:$f,limit:$l){__typename
+... on Runs{results{runId stepStats{stepKey status}}}
+... on InvalidPipelineRunsFilterError{message} ... on PythonError{message}}}"""
+
+LOG = """query($r:ID!,$c:String,$l:Int){logsForRun(runId:$r,afterCursor:$c,limit:$l){__typename
+... on EventConnection{cursor hasMore events{__typename ... on MessageEvent{message timestamp level stepKey eventType}
+... on ExecutionStepFailureEvent{error{message stack cause{message stack}}}
+... on RunFailureEvent{error{message stack}} ... on EngineEvent{error{message stack}}}}
+... on PythonError{message} ... on RunNotFoundError{message}}}"""
+
+LAUNCH = f"""mutation($p:ExecutionParams!){{launchRun(executionParams:$p){{__typename
+... on LaunchRunSuccess{{run{{runId status}}}} ... on RunConfigValidationInvalid{{errors{{message}}}}
+... on PipelineNotFoundError{{message}} ... on InvalidSubsetError{{message}} {ERROR_FIELDS}}}}}"""
+
+REEXECUTE = f"""mutation($p:ReexecutionParams!){{launchRunReexecution(reexecutionParams:$p){{__typename
+... on LaunchRunSuccess{{run{{runId status}}}} ... on InvalidStepError{{invalidStepKey}} ... on RunConflict{{message}}
+... on RunConfigValidationInvalid{{errors{{message}}}} ... on PipelineNotFoundError{{message}} {ERROR_FIELDS}}}}}"""
+
+SCHEDULES = """{repositoriesOrError{__typename ... on RepositoryConnection{nodes{name location{name} jobs{name}
+schedules{name pipelineName defaultStatus canReset scheduleState{id status}}
+sensors{name sensorState{status} targets{pipelineName}}}} ... on PythonError{message}}}"""
+
+OBSERVED_BELOW = """query($p:[String!],$c:String,$l:Int){assetsOrError(prefix:$p,cursor:$c,limit:$l){__typename
+... on AssetConnection{cursor nodes{key{path} assetObservations(limit:1){description}}} ... on PythonError{message}}}"""
+
+OBSERVED = """query($k:AssetKeyInput!){assetOrError(assetKey:$k){__typename
+... on Asset{assetObservations(limit:1){description}} ... on AssetNotFoundError{message}}}"""
+
+OBSERVE = f"""mutation($p:ReportRunlessAssetEventsParams!){{reportRunlessAssetEvents(eventParams:$p){{__typename
+... on ReportRunlessAssetEventsSuccess{{assetKey{{path}}}} {ERROR_FIELDS}}}}}"""
+
+STATE = f"... on ScheduleStateResult{{scheduleState{{status}}}} ... on ScheduleNotFoundError{{message}} {ERROR_FIELDS}"
+STOP = f"mutation($i:String!){{stopRunningSchedule(id:$i){{__typename {STATE}}}}}"
+START = f"mutation($s:ScheduleSelector!){{startSchedule(scheduleSelector:$s){{__typename {STATE}}}}}"
+RESET = f"mutation($s:ScheduleSelector!){{resetSchedule(scheduleSelector:$s){{__typename {STATE}}}}}"
+
+TERMINATE = f"""mutation($r:String!){{terminateRun(runId:$r,terminatePolicy:SAFE_TERMINATE){{__typename
+... on TerminateRunSuccess{{run{{runId status}}}} ... on TerminateRunFailure{{message}}
+... on RunNotFoundError{{message}}
+{ERROR_FIELDS}}}}}"""

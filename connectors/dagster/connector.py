@@ -1,64 +1,63 @@
-"""Dagster (GraphQL API). Source: docs.dagster.io, GraphQL API; measured on 1.13.27."""
+"""The Dagster connector (GraphQL API), and the check of our permissions.
+
+Dagster reports what an account may do: a webserver with --read-only, a role of Dagster+.
+Source: docs.dagster.io, GraphQL API; measured on 1.13.27.
+"""
 
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
+from typing import Any
 
 import httpx
 
-from connectors.contract import (
-    Capability,
-    Connector,
-    ConnectorKind,
-    Proof,
-    Secrets,
-    Verb,
-)
-from connectors.dagster import inventory, log
-from connectors.dagster.acts import Acts
+from connectors.dagster import inventory, runs
+from connectors.dagster.actions import DagsterActions
 from connectors.dagster.client import DagsterClient
 from connectors.dagster.hold import all_holds
 from connectors.dagster.options import DagsterOptions
-from connectors.dagster.poll import Poller
-from connectors.dagster.probe import probe
-from connectors.parts import PartedConnector
-from connectors.transport.account import Account
-from connectors.transport.http import HttpDoor
+from connectors.dagster.runs import DagsterPoller
+from connectors.sdk import fields
+from connectors.sdk.composed import ComposedConnector
+from connectors.sdk.contract import Connector, ConnectorKind, Probe, SecretResolver, SourcePermission
+from connectors.sdk.errors import NotSupported
+from connectors.sdk.states import Capability, ProofLevel, Verb
+from connectors.sdk.transport.http import HttpAccount, HttpEndpoint
 
 TARGET = "webserver"
 SETTLE_SECONDS = 3.0
-"""For how long a key must stay absent before it counts as never arrived."""
+"""How long a key must stay absent before the action counts as never arrived."""
 
 
-class DagsterConnector(PartedConnector):
+class DagsterConnector(ComposedConnector):
     """One Dagster through its webserver."""
 
     def __init__(
         self,
         options: DagsterOptions,
-        secrets: Secrets,
+        secrets: SecretResolver,
         transport: httpx.BaseTransport | None = None,
         settle_seconds: float = SETTLE_SECONDS,
     ) -> None:
-        door = HttpDoor("Dagster", options.url, options.ca_file, transport)
-        account = Account(secrets, options.username, options.password, options.token, options.token_header)
-        client = DagsterClient(door, account)
+        endpoint = HttpEndpoint("Dagster", options.url, options.ca_file, transport)
+        account = HttpAccount(secrets, options.username, options.password, options.token, options.token_header)
+        client = DagsterClient(endpoint, account)
 
         def watched(job: str) -> bool:
             return any(fnmatchcase(job, pattern) for pattern in options.jobs)
 
         super().__init__(
             client,
-            inventory=lambda previous: inventory.read(client, watched, previous, door.base_url),
-            poll=Poller(client, watched, door.base_url).poll,
-            log=lambda run, start, limit_bytes: log.read(client, run, start, limit_bytes),
-            acts=Acts(client, settle_seconds),
+            inventory=lambda previous: inventory.read_inventory(client, watched, previous, endpoint.base_url),
+            poll=DagsterPoller(client, watched, endpoint.base_url).poll,
+            log=lambda run, start, limit_bytes: runs.read_log(client, run, start, limit_bytes),
+            acts=DagsterActions(client, settle_seconds),
             holds=lambda known: all_holds(client, watched),
             probe=lambda: probe(client),
         )
 
 
-def open_dagster(options: DagsterOptions, target: str, secrets: Secrets) -> Connector:
+def open_dagster(options: DagsterOptions, target: str, secrets: SecretResolver) -> Connector:
     """A connector of the only target, not yet connected."""
     if target != TARGET:
         raise ValueError(f"a Dagster has the one target {TARGET!r}, not {target!r}")
@@ -82,12 +81,12 @@ CONNECTOR = ConnectorKind(
         }
     ),
     missing={
-        Capability.MARK: "nobody sets the state of a run of Dagster; Headway asserts it itself",
-        Capability.TASKS: "the steps of a run are no jobs here; a run whose steps failed names them in its message",
+        Capability.MARK: "Dagster cannot set a run's state; Headway records it as asserted",
+        Capability.TASKS: "the steps of a run are not jobs; a run names its failed steps in its message",
         Capability.PERIODS: "a job gets no date: whenever it runs, it runs for now",
     },
     starts_held=True,
-    proofs=frozenset({Proof.FULL}),
+    proofs=frozenset({ProofLevel.FULL}),
     verbs={
         Verb.RERUN: "re-execute, from failure or all steps",
         Verb.START: "launch",
@@ -101,3 +100,52 @@ CONNECTOR = ConnectorKind(
         "although steps failed is PARTIAL. A run that was deleted before its end was seen is LOST, INFERRED."
     ),
 )
+
+PROBED_MUTATIONS = (
+    ("launch_pipeline_execution", "start runs"),
+    ("launch_pipeline_reexecution", "re-execute runs"),
+    ("terminate_pipeline_execution", "terminate runs"),
+    ("stop_running_schedule", "stop schedules (hold)"),
+    ("start_schedule", "start schedules (release)"),
+    ("report_runless_asset_events", "mark a hold in the catalogue (hold)"),
+)
+RIGHTS_FIX = "ask a webserver without --read-only, or give the user of Dagster+ the role Launcher (Editor to hold)"
+
+
+def probe(client: DagsterClient) -> Probe:
+    """Version, daemons and rights. Raises SystemUnreachable or AccessRefused; NotSupported for another program."""
+    answer = client.version()
+    version = fields.optional_text(answer, "version")
+    if not version:
+        raise NotSupported("Dagster: the server reports no version; is the url that of a Dagster webserver?")
+    permissions = {
+        str(permission.get("permission")): permission.get("value")
+        for permission in fields.tables(answer.get("permissions"))
+    }
+    nodes = client.repositories()
+    reads = SourcePermission("read jobs and runs", True)
+    acts = [_mutation_right(permissions.get(name), name, label) for name, label in PROBED_MUTATIONS]
+    return Probe(True, version[:40], (reads, *acts), tuple(_probe_notes(answer, nodes)), client.clock)
+
+
+def _mutation_right(value: Any, name: str, label: str) -> SourcePermission:
+    if value is True:
+        return SourcePermission(label, True, needed_for="act")
+    held = False if value is False else None
+    return SourcePermission(
+        label, held, f"Dagster says {name} is {'not allowed' if value is False else 'unknown'}", RIGHTS_FIX, "act"
+    )
+
+
+def _probe_notes(answer: dict[str, Any], nodes: list[Any]) -> list[str]:
+    notes = [] if nodes else ["no code location is loaded: there is none, or its server is down"]
+    health = fields.subtable(answer, "instance", "daemonHealth")
+    silent = (
+        row.get("daemonType")
+        for row in fields.tables(health.get("allDaemonStatuses"))
+        if row.get("required") is True and row.get("healthy") is not True
+    )
+    return [
+        *notes,
+        *(fields.clean(f"the daemon {daemon} does not beat: runs stay queued without it") for daemon in silent),
+    ]

@@ -1,9 +1,10 @@
-"""HOLD stops a job's schedules under our mark; RELEASE starts those again, or takes the mark away alone.
+"""HOLD stops a job's schedules under our mark; RELEASE starts them again, or removes only the mark.
 
-A schedule of Dagster has no place for a note. The mark is the last observation of an asset of our own,
-`headway/holds/JOB`: a person finds it in Dagster's catalogue, and it survives a restart. It names the schedules that
-were stopped for it. It is written before they are stopped and superseded after they are started: what is cut short in
-between is not found as done by its key: a hold is undone by that look, a release is finished when it is sent again.
+A Dagster schedule has no field for a note. The mark is the latest observation of an asset of ours,
+`headway/holds/JOB`: people find it in Dagster's catalog, and it survives a restart. It names the schedules that were
+stopped. It is written before they are stopped and superseded after they are started again. A look-up by key reports
+an interrupted hold or release as not done: an interrupted hold is then undone, an interrupted release is finished
+when it is sent again.
 """
 
 from __future__ import annotations
@@ -14,262 +15,234 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from connectors import fields
-from connectors.contract import (
-    STARTED_LATER,
-    Ask,
-    ConnectorError,
-    LookUp,
-    NativeHold,
-    OutcomeUnknown,
-    Preview,
-    Receipt,
-    RecordUnreadable,
-    SystemUnreachable,
-    Verb,
-    instant_key,
-)
 from connectors.dagster import parse
 from connectors.dagster.client import DagsterClient
-from connectors.holdnotes import holds_in
-from connectors.marking import NO_END, Marking, Standing, asked_mark, hold_plan, release_plan, shown
-from connectors.previews import refused
+from connectors.sdk import fields
+from connectors.sdk.contract import STARTED_LATER, HoldMark, NativeHold, Preview
+from connectors.sdk.errors import ConnectorError, OutcomeUnknown, SystemUnreachable
+from connectors.sdk.marked_pause import MarkedPause, MarkedPauseActions, PauseState, holds_in, shown_mark
+from connectors.sdk.records import instant_key
 
-MARKING = Marking("Dagster", "stopped", "observation in the catalogue")
-PLACE = ("headway", "holds")
+DAGSTER_MARKING = MarkedPause("Dagster", "stopped", "observation in the catalogue")
+HOLD_ASSET_PREFIX = ("headway", "holds")
 """Where the catalogue has our assets; behind it the parts of the job's id."""
-STOPPED_FOR_IT = re.compile(r"^Stopped for it: (.+)$", re.MULTILINE)
-BY_CODE = " (as its code says)"
-"""Behind a schedule that ran because its code says so, and that nobody had started by hand."""
+STOPPED_SCHEDULES_LINE = re.compile(r"^Stopped for it: (.+)$", re.MULTILINE)
+RAN_BY_CODE = " (as its code says)"
+"""Suffix of a schedule that ran because of its code, not because it was started by hand."""
 
 
 @dataclass(frozen=True, slots=True)
-class Timer:
+class DagsterSchedule:
     """One schedule of a job."""
 
     name: str
     id: str
     runs: bool
     by_code: bool
-    """Whether its code alone says that it runs or not: nobody started or stopped it by hand."""
+    """True if only its code decides whether it runs: never started or stopped by hand."""
     default_runs: bool
     selector: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """A job's schedules, and the last that the catalogue tells of a hold of it."""
+class DagsterHoldState:
+    """A job's schedules, and the catalogue's latest note of a hold on it."""
 
-    timers: tuple[Timer, ...]
+    timers: tuple[DagsterSchedule, ...]
     sensors: tuple[str, ...]
     note: str
 
     @property
-    def standing(self) -> Standing:
-        return Standing(bool(self.timers) and not any(one.runs for one in self.timers), tuple(holds_in(self.note)))
+    def pause_state(self) -> PauseState:
+        is_paused = bool(self.timers) and not any(timer.runs for timer in self.timers)
+        return PauseState(is_paused, tuple(holds_in(self.note)))
 
-    def ours(self) -> list[Timer]:
+    def stopped_timers(self) -> list[DagsterSchedule]:
         """The schedules that were stopped for the hold."""
-        names = stopped_for(self.note)
-        return [one for one in self.timers if one.name in names]
+        names = stopped_schedules(self.note)
+        return [timer for timer in self.timers if timer.name in names]
 
 
-def stopped_for(note: str) -> dict[str, bool]:
+def stopped_schedules(note: str) -> dict[str, bool]:
     """Schedules that a note names as stopped for its hold, each with whether it ran by its code alone."""
-    found = STOPPED_FOR_IT.search(note) if holds_in(note) else None
-    names = found[1].split(", ") if found else []
-    return {one.removesuffix(BY_CODE): one.endswith(BY_CODE) for one in names}
+    match = STOPPED_SCHEDULES_LINE.search(note) if holds_in(note) else None
+    names = match[1].split(", ") if match else []
+    return {name.removesuffix(RAN_BY_CODE): name.endswith(RAN_BY_CODE) for name in names}
 
 
-class Holder:
+class DagsterHolder(MarkedPauseActions[DagsterHoldState]):
     """HOLD and RELEASE. One per Dagster."""
+
+    marking = DAGSTER_MARKING
 
     def __init__(self, client: DagsterClient) -> None:
         self._client = client
 
-    def preview(self, ask: Ask) -> Preview:
-        """As the contract says."""
-        now = self._read(ask.run.job)
-        if now is None:
-            return refused(str(ask.verb), f"the code location of {ask.run.job} is not loaded")
-        return _hold(now, ask) if ask.verb is Verb.HOLD else _release(now, ask)
+    def read(self, job: str) -> DagsterHoldState | None:
+        """None if its code location is not loaded. A deleted job has no schedules."""
+        note = self._client.observed(_hold_asset_key(job))
+        state = hold_states(self._client.schedules(), {job: note}).get(job)
+        if state is None and not parse.unloaded_locations(self._client.locations()):
+            return DagsterHoldState((), (), note)
+        return state
 
-    def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
-        """As the contract says. What is there is not done again."""
-        now = self._read(str(plan["job"]))
-        if now is None:
-            raise SystemUnreachable(f"Dagster: the code location of {plan['job']} is not loaded; nothing was sent")
-        self._stop(now, plan, key) if plan["how"] == "hold" else self._free(now, plan)
-        return MARKING.done(plan, key)
+    def state(self, row: DagsterHoldState) -> PauseState:
+        return row.pause_state
 
-    def look(self, plan: Mapping[str, Any], key: str) -> LookUp:
-        """By the mark, and whether the schedules are stopped."""
-        now = self._read(str(plan["job"]))
-        return MARKING.look(None if now is None else now.standing, plan, key)
+    def missing(self, job: str, verb: str) -> str:
+        return f"the code location of {job} is not loaded"
 
-    def _stop(self, now: Held, plan: Mapping[str, Any], key: str) -> None:
-        mark = MARKING.to_write(now.standing, plan, key)
-        if mark is None:
-            return
-        if now.standing.bears(key):  # the mark came, and not all of the stops
-            mine = now.ours()
+    def gone(self, plan: Mapping[str, Any]) -> ConnectorError:
+        return SystemUnreachable(f"Dagster: the code location of {plan['job']} is not loaded; nothing was sent")
+
+    def by_hand(self, job: str) -> str:
+        return "start its schedule in Dagster"
+
+    def hold_refusal(self, job: str, row: DagsterHoldState, now: PauseState) -> str | None:
+        return super().hold_refusal(job, row, now) if row.timers else f"{job} has no schedule that could be stopped"
+
+    def preview_hold(self, job: str, row: DagsterHoldState, mark: HoldMark) -> Preview:
+        mine = [timer for timer in row.timers if timer.runs]
+        sensors = f"sensors go on starting it: {', '.join(row.sensors)}"
+        return Preview(
+            verb="stop the schedule",
+            summary=f"stop {_schedule_names(mine)} of {job} until {instant_key(mark.until)} at the latest, "
+            "marked in the catalogue",
+            scope=f"all schedules of {job}",
+            native_calls=(
+                _observe_call(job, f"{shown_mark(mark)} …"),
+                *(_call_text("stopRunningSchedule", {"id": timer.id}) for timer in mine),
+            ),
+            notes=(
+                "runs that wait or are under way go on; it can still be started by hand",
+                "the mark is an observation of a separate asset: the schedule's page shows only that it is stopped",
+                *((sensors,) if row.sensors else ()),
+            ),
+        )
+
+    def preview_release(self, job: str, row: DagsterHoldState, resumes: bool, enables: bool) -> Preview:
+        starts = [timer for timer in row.stopped_timers() if not timer.runs] if enables else []
+        alone = "no schedule of it is stopped for it" if enables else "its schedules stay as they are"
+        return Preview(
+            verb="start the schedule" if starts else "remove the mark",
+            summary=f"start {_schedule_names(starts)} of {job} again and supersede the mark"
+            if starts
+            else f"supersede the mark of {job}; {alone}",
+            scope=f"the schedules of {job} that were stopped for the hold" if starts else f"the mark of {job}",
+            native_calls=(
+                *(_call_text("startSchedule", {"scheduleSelector": dict(timer.selector)}) for timer in starts),
+                _observe_call(job, "headway: released …"),
+            ),
+            notes=(STARTED_LATER,) if starts else (),
+        )
+
+    def write_hold(self, row: DagsterHoldState, now: PauseState, plan: Mapping[str, Any], mark: HoldMark) -> None:
+        if now.has_mark(mark.id):  # the mark came, and not all of the stops
+            mine = row.stopped_timers()
         else:
-            mine = [one for one in now.timers if one.runs]
-            self._client.observe(_path(str(plan["job"])), _note(mark.text, mine))
+            mine = [timer for timer in row.timers if timer.runs]
+            self._client.observe(_hold_asset_key(str(plan["job"])), _hold_note(mark.text, mine))
         try:
-            for one in mine:
-                if one.runs:
-                    self._client.stop_schedule(one.id)
+            for timer in mine:
+                if timer.runs:
+                    self._client.stop_schedule(timer.id)
         except OutcomeUnknown:
             raise
         except ConnectorError:
-            self.put_back(plan, key)
+            self.put_back(plan, mark.id)
             raise
 
+    def write_release(self, row: DagsterHoldState, now: PauseState, plan: Mapping[str, Any]) -> None:
+        by_code = stopped_schedules(row.note)
+        for timer in row.stopped_timers() if plan["how"] == "release" else ():
+            if not timer.runs:  # by a start, since a reset alone would make up for every time that passed
+                self._client.start_schedule(timer.selector)
+            if by_code[timer.name] and timer.default_runs and not timer.by_code:
+                self._client.reset_schedule(timer.selector)
+        self._client.observe(_hold_asset_key(str(plan["job"])), f"headway: released, it was {plan['hold']}")
+
     def put_back(self, plan: Mapping[str, Any], key: str) -> None:
-        """Undoes a hold that did not come about whole, as far as Dagster lets us: a person's next stop would be taken
-        for ours."""
+        """Undoes an incomplete hold as far as possible: otherwise a person's next stop would count as ours."""
         with suppress(ConnectorError):
-            now = self._read(str(plan["job"]))
-            if now is not None and now.standing.bears(key) and not now.standing.is_paused:
-                self._free(now, {"how": "release", "job": plan["job"], "hold": key})
-
-    def _free(self, now: Held, plan: Mapping[str, Any]) -> None:
-        MARKING.check_release(now.standing, plan)
-        by_code = stopped_for(now.note)
-        for one in now.ours() if plan["how"] == "release" else ():
-            if not one.runs:  # by a start, since a reset alone would make up for every time that passed
-                self._client.start_schedule(one.selector)
-            if by_code[one.name] and one.default_runs and not one.by_code:
-                self._client.reset_schedule(one.selector)
-        self._client.observe(_path(str(plan["job"])), f"headway: released, it was {plan['hold']}")
-
-    def _read(self, job: str) -> Held | None:
-        """None where its code location is not loaded. A job that is gone has no schedules."""
-        note = self._client.observed(_path(job))
-        found = held(self._client.schedules(), {job: note}).get(job)
-        if found is None and not parse.unloaded(self._client.locations()):
-            return Held((), (), note)
-        return found
+            row = self.read(str(plan["job"]))
+            if row is not None and row.pause_state.has_mark(key) and not row.pause_state.is_paused:
+                self.write_release(row, row.pause_state, {"how": "release", "job": plan["job"], "hold": key})
 
 
 def all_holds(client: DagsterClient, watched: Callable[[str], bool]) -> tuple[NativeHold, ...]:
     """Every mark of a watched job; bare where none of the schedules is stopped that were stopped for it."""
-    notes = {job: note for job, note in marked(client).items() if watched(job)}
-    jobs = held(client.schedules(), notes) if notes else {}
-    unloaded = bool(notes.keys() - jobs.keys()) and bool(parse.unloaded(client.locations()))
-    found = []
+    notes = {job: note for job, note in read_hold_notes(client).items() if watched(job)}
+    jobs = hold_states(client.schedules(), notes) if notes else {}
+    unloaded = bool(notes.keys() - jobs.keys()) and bool(parse.unloaded_locations(client.locations()))
+    holds = []
     for job, note in notes.items():
         now = jobs.get(job)
-        stopped = unloaded if now is None else any(not one.runs for one in now.ours())
-        where = f"last observation of the asset {'/'.join(_path(job))}"
-        found += [NativeHold(job, mark, where, bare=not stopped) for mark in holds_in(note)]
-    return tuple(found)
+        stopped = unloaded if now is None else any(not timer.runs for timer in now.stopped_timers())
+        where = f"last observation of the asset {'/'.join(_hold_asset_key(job))}"
+        holds += [NativeHold(job, mark, where, bare=not stopped) for mark in holds_in(note)]
+    return tuple(holds)
 
 
-def marked(client: DagsterClient) -> dict[str, str]:
-    """Of each job that is marked as held, what its asset tells."""
-    told = {"/".join(path[len(PLACE) :]): note for path, note in client.observed_below(PLACE)}
-    return {job: note for job, note in told.items() if holds_in(note)}
+def read_hold_notes(client: DagsterClient) -> dict[str, str]:
+    """The hold note of each job that is marked as held."""
+    notes = {"/".join(path[len(HOLD_ASSET_PREFIX) :]): note for path, note in client.observed_below(HOLD_ASSET_PREFIX)}
+    return {job: note for job, note in notes.items() if holds_in(note)}
 
 
-def held(nodes: Iterable[Any], notes: Mapping[str, str]) -> dict[str, Held]:
-    """These jobs, as far as they are loaded, each with what its asset tells."""
-    found: dict[str, Held] = {}
-    for node in nodes:
-        try:
-            row = fields.table(node)
-            location = fields.text(fields.table(row.get("location")), "name")
-            repository = fields.text(row, "name")
-            place = {"repositoryLocationName": location, "repositoryName": repository}
-            names = [fields.text(fields.table(one), "name") for one in fields.rows(row.get("jobs"))]
-            for name in names:
-                job = parse.job_id(location, repository, name)
-                if job in notes:
-                    found[job] = Held(_timers(row, name, place), _sensors(row, name), notes[job])
-        except RecordUnreadable:
-            continue
-    return found
+def hold_states(nodes: Iterable[Any], notes: Mapping[str, str]) -> dict[str, DagsterHoldState]:
+    """State of these jobs, if loaded, each with its hold note."""
+    repositories = fields.readable(nodes, lambda node: _hold_states_of(fields.table(node), notes))
+    return {job: state for states in repositories for job, state in states.items()}
 
 
-def _timers(node: fields.Row, job: str, place: Mapping[str, str]) -> tuple[Timer, ...]:
-    found = []
-    for one in fields.rows(node.get("schedules")):
-        row = fields.table(one)
+def _hold_states_of(repository: fields.Row, notes: Mapping[str, str]) -> dict[str, DagsterHoldState]:
+    location = fields.text(fields.table(repository.get("location")), "name")
+    name = fields.text(repository, "name")
+    place = {"repositoryLocationName": location, "repositoryName": name}
+    jobs = [fields.text(fields.table(row), "name") for row in fields.rows(repository.get("jobs"))]
+    return {
+        job_id: DagsterHoldState(_job_schedules(repository, job, place), _job_sensors(repository, job), notes[job_id])
+        for job in jobs
+        if (job_id := parse.job_id(location, name, job)) in notes
+    }
+
+
+def _job_schedules(node: fields.Row, job: str, place: Mapping[str, str]) -> tuple[DagsterSchedule, ...]:
+    schedules = []
+    for item in fields.rows(node.get("schedules")):
+        row = fields.table(item)
         if row.get("pipelineName") != job:
             continue
         name, state = fields.text(row, "name"), fields.table(row.get("scheduleState"))
         runs, by_code = fields.text(state, "status") == "RUNNING", row.get("canReset") is False
         selector = {**place, "scheduleName": name}
         default = row.get("defaultStatus") == "RUNNING"
-        found.append(Timer(name, fields.text(state, "id"), runs, by_code, default, selector))
-    return tuple(found)
+        schedules.append(DagsterSchedule(name, fields.text(state, "id"), runs, by_code, default, selector))
+    return tuple(schedules)
 
 
-def _sensors(node: fields.Row, job: str) -> tuple[str, ...]:
-    rows = [one for one in fields.rows(node.get("sensors")) if isinstance(one, dict) and parse.runs(one, "sensorState")]
-    return tuple(parse.sensors(rows, job))
+def _job_sensors(node: fields.Row, job: str) -> tuple[str, ...]:
+    running = (row for row in fields.tables(node.get("sensors")) if parse.is_running(row, "sensorState"))
+    return tuple(parse.sensor_names(running, job))
 
 
-def _path(job: str) -> list[str]:
-    return [*PLACE, *job.split("/")]
+def _hold_asset_key(job: str) -> list[str]:
+    return [*HOLD_ASSET_PREFIX, *job.split("/")]
 
 
-def _note(mark: str, timers: Iterable[Timer]) -> str:
-    names = [f"{one.name}{BY_CODE if one.by_code else ''}" for one in timers]
+def _hold_note(mark: str, timers: Iterable[DagsterSchedule]) -> str:
+    names = [f"{timer.name}{RAN_BY_CODE if timer.by_code else ''}" for timer in timers]
     return f"{mark}\nStopped for it: {', '.join(names)}"
 
 
-def _hold(now: Held, ask: Ask) -> Preview:
-    job, asked = ask.run.job, asked_mark(ask)
-    why = MARKING.unfit(job, now.standing) if now.timers else f"{job} has no schedule that could be stopped"
-    if asked is None or why is not None:
-        return refused("hold", why or NO_END)
-    mine = [one for one in now.timers if one.runs]
-    sensors = f"sensors go on starting it: {', '.join(now.sensors)}"
-    return Preview(
-        verb="stop the schedule",
-        words=f"stop {_names(mine)} of {job} until {instant_key(asked.until)} at the latest, marked in the catalogue",
-        scope=f"all schedules of {job}",
-        native_calls=(
-            _call("reportRunlessAssetEvents", {"assetKey": "/".join(_path(job)), "description": f"{shown(asked)} …"}),
-            *(_call("stopRunningSchedule", {"id": one.id}) for one in mine),
-        ),
-        notes=(
-            "runs that wait or are under way go on; it can still be started by hand",
-            "the mark is an observation of an asset of its own: the schedule's page tells only that it is stopped",
-            *((sensors,) if now.sensors else ()),
-        ),
-        plan=hold_plan(job, asked),
-    )
+def _schedule_names(timers: Iterable[DagsterSchedule]) -> str:
+    return ", ".join(timer.name for timer in timers)
 
 
-def _release(now: Held, ask: Ask) -> Preview:
-    job = ask.run.job
-    plan, mine = release_plan(job, ask), [one for one in now.ours() if not one.runs]
-    why = MARKING.bound(job, now.standing, plan["hold"], "start its schedule in Dagster")
-    if why is not None:
-        return refused("release", why)
-    starts = mine if plan["how"] == "release" else []
-    alone = "no schedule of it is stopped for it" if plan["how"] == "release" else "its schedules stay as they are"
-    return Preview(
-        verb="start the schedule" if starts else "take the mark away",
-        words=f"start {_names(starts)} of {job} again and supersede the mark"
-        if starts
-        else f"supersede the mark of {job}; {alone}",
-        scope=f"the schedules of {job} that were stopped for the hold" if starts else f"the mark of {job}",
-        native_calls=(
-            *(_call("startSchedule", {"scheduleSelector": dict(one.selector)}) for one in starts),
-            _call("reportRunlessAssetEvents", {"assetKey": "/".join(_path(job)), "description": "headway: released …"}),
-        ),
-        notes=(STARTED_LATER,) if starts else (),
-        plan=plan,
-    )
+def _observe_call(job: str, description: str) -> str:
+    asset = "/".join(_hold_asset_key(job))
+    return _call_text("reportRunlessAssetEvents", {"assetKey": asset, "description": description})
 
 
-def _names(timers: Iterable[Timer]) -> str:
-    return ", ".join(one.name for one in timers)
-
-
-def _call(name: str, what: Mapping[str, Any]) -> str:
-    return f"mutation {name} {fields.shown(dict(what))}"
+def _call_text(name: str, variables: Mapping[str, Any]) -> str:
+    return f"mutation {name} {fields.to_json(dict(variables))}"

@@ -1,157 +1,154 @@
-"""Raw replies of Dagster -> records. Pure; a row that cannot be read raises RecordUnreadable and nothing else."""
+"""Replies of Dagster to records. Pure; an unreadable row raises RecordUnreadable and nothing else.
+
+A pool is a concurrency limit on runs: of the whole instance, or of runs with a tag. It is read without a permission
+of its own. Pools of ops and assets limit steps, not runs, and are not read.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-from connectors import fields
-from connectors.contract import (
-    ACTION_KEY,
-    Evidence,
-    JobRecord,
-    Proof,
-    RecordUnreadable,
-    RunRecord,
-    Schedule,
-    Skipped,
-    State,
-    instant_key,
-)
-from connectors.dagster.limits import Limit, tightest
-from connectors.fields import Row
+from connectors.sdk import fields
+from connectors.sdk.contract import ACTION_KEY
+from connectors.sdk.errors import RecordUnreadable
+from connectors.sdk.fields import Row
+from connectors.sdk.records import JobRecord, RunRecord, RunRef, Schedule, SkippedRecord, instant_key
+from connectors.sdk.states import ProofLevel, RunEvidence, RunState
+from connectors.sdk.vanished_runs import no_longer_listed
 
-STATES: dict[str, State] = {
-    "NOT_STARTED": State.QUEUED,
-    "QUEUED": State.QUEUED,
-    "MANAGED": State.QUEUED,
-    "STARTING": State.QUEUED,
-    "STARTED": State.RUNNING,
-    "SUCCESS": State.SUCCEEDED,
-    "FAILURE": State.FAILED,
-    "CANCELING": State.CANCELLING,
-    "CANCELED": State.CANCELLED,
+STATES: dict[str, RunState] = {
+    "NOT_STARTED": RunState.QUEUED,
+    "QUEUED": RunState.QUEUED,
+    "MANAGED": RunState.QUEUED,
+    "STARTING": RunState.QUEUED,
+    "STARTED": RunState.RUNNING,
+    "SUCCESS": RunState.SUCCEEDED,
+    "FAILURE": RunState.FAILED,
+    "CANCELING": RunState.CANCELLING,
+    "CANCELED": RunState.CANCELLED,
 }
-USUAL_REPOSITORY = "__repository__"
-ALL_ASSETS = "__ASSET_JOB"
+DEFAULT_REPOSITORY = "__repository__"
+ASSET_JOB_PREFIX = "__ASSET_JOB"
 KEY_TAG, PERIOD_TAG = "headway/key", "headway/period"
-"""On runs that we started. Dagster copies tags to what is executed anew, so the key's tag names the parent run too."""
-NAMED_STEPS = 12
-NOTHING_HELD: Mapping[str, Collection[str]] = {}
+"""On runs that we started. Dagster copies tags to re-executions, so the key's tag also names the parent run."""
+MAX_NAMED_STEPS = 12
+NO_HELD_SCHEDULES: Mapping[str, Collection[str]] = {}
 
 
-def tag_of(key: str, parent: str = "") -> str:
+def state_of(native: str) -> RunState:
+    """Our state for a status of a run."""
+    return STATES.get(native, RunState.UNKNOWN)
+
+
+def key_tag(key: str, parent: str = "") -> str:
     """The value of KEY_TAG: our key, and the run that is executed again."""
     return f"{key}:{parent}"
 
 
-def seconds(row: Row, name: str) -> datetime | None:
-    """An instant that is told as seconds since the epoch; None where it is missing."""
-    found = row.get(name)
-    if found is None:
+def parse_seconds(row: Row, name: str) -> datetime | None:
+    """An instant given as seconds since the epoch; None if missing."""
+    value = row.get(name)
+    if value is None:
         return None
-    if isinstance(found, bool) or not isinstance(found, int | float):
-        raise RecordUnreadable(f"{name} is {str(found)[:60]!r}, not seconds")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise RecordUnreadable(f"{name} is {str(value)[:60]!r}, not seconds")
     try:
-        return datetime.fromtimestamp(found, UTC)
+        return datetime.fromtimestamp(value, UTC)
     except (ValueError, OverflowError, OSError):
-        raise RecordUnreadable(f"{name} is {str(found)[:60]!r}, not an instant") from None
+        raise RecordUnreadable(f"{name} is {str(value)[:60]!r}, not an instant") from None
 
 
-def tags_of(row: Row) -> dict[str, str]:
-    """Tags by their key; of a key that stands twice the last."""
-    told = [one for one in fields.rows(row.get("tags")) if isinstance(one, dict)]
-    return {fields.words(one, "key"): fields.words(one, "value") for one in told}
+def parse_tags(row: Row) -> dict[str, str]:
+    """Tags by key; for a duplicate key the last one."""
+    return {
+        fields.optional_text(tag, "key"): fields.optional_text(tag, "value") for tag in fields.tables(row.get("tags"))
+    }
 
 
 def job_id(location: str, repository: str, job: str) -> str:
     """ "location/job"; with the repository's name where that is not the usual one."""
-    return f"{location}/{job}" if repository in ("", USUAL_REPOSITORY) else f"{location}/{repository}/{job}"
+    return f"{location}/{job}" if repository in ("", DEFAULT_REPOSITORY) else f"{location}/{repository}/{job}"
 
 
-def job_of(row: Row) -> str:
+def run_job_id(row: Row) -> str:
     """The job of a run."""
-    origin = row.get("repositoryOrigin")
-    place = origin if isinstance(origin, dict) else {}
-    location = fields.words(place, "repositoryLocationName") or tags_of(row).get("dagster/code_location", "")
-    return job_id(location or "?", fields.words(place, "repositoryName"), fields.text(row, "jobName"))
+    place = fields.subtable(row, "repositoryOrigin")
+    location = fields.optional_text(place, "repositoryLocationName") or parse_tags(row).get("dagster/code_location", "")
+    return job_id(location or "?", fields.optional_text(place, "repositoryName"), fields.text(row, "jobName"))
 
 
 def run_ref(run: str) -> str:
     return json.dumps({"run": run})
 
 
-def run(row: Any, red: Iterable[str], url: str) -> RunRecord:
-    """One run; what is executed again is a run of its own. `red` are its steps that are not green."""
+def run_record(row: Any, red: Iterable[str], url: str) -> RunRecord:
+    """One run; a re-execution is a separate run. `red`: its failed steps."""
     row = fields.table(row)
-    found, native = fields.text(row, "runId"), fields.text(row, "status")
-    state, names = STATES.get(native, State.UNKNOWN), sorted(red)
-    if state is State.SUCCEEDED and (names or _failed_steps(row)):
-        state = State.PARTIAL
-    started, ended = seconds(row, "startTime"), seconds(row, "endTime")
+    run_id, native = fields.text(row, "runId"), fields.text(row, "status")
+    state, names = state_of(native), sorted(red)
+    stats = fields.subtable(row, "stats")
+    if state is RunState.SUCCEEDED and (names or fields.number(stats, "stepsFailed", 0) > 0):
+        state = RunState.PARTIAL
+    started, ended = parse_seconds(row, "startTime"), parse_seconds(row, "endTime")
     ended = None if state.is_open or ended is None else max(ended, started or ended)
-    key, at = _period(row, found)
+    key, at = _run_period(row, run_id)
     return RunRecord(
-        job=job_of(row),
-        attempt_key=found,
+        job=run_job_id(row),
+        attempt_key=run_id,
         state=state,
         native_state=native,
-        evidence=Evidence.INFERRED if state is State.UNKNOWN else Evidence.NATIVE,
+        evidence=RunEvidence.INFERRED if state is RunState.UNKNOWN else RunEvidence.NATIVE,
         period_key=key,
         period_at=at,
-        again_of="" if (root := fields.words(row, "rootRunId")) == found else root,
-        queued_at=seconds(row, "creationTime"),
+        again_of="" if (root := fields.optional_text(row, "rootRunId")) == run_id else root,
+        queued_at=parse_seconds(row, "creationTime"),
         started_at=started,
         ended_at=ended,
-        message=_not_green(names),
+        message=_failed_steps_message(names),
         reason="slot" if native == "QUEUED" else "",
-        native_ref=run_ref(found),
-        native_url=f"{url}/runs/{quote(found, safe='')}",
-        action_key=action_of(row),
-        context=_context(row),
+        native_ref=run_ref(run_id),
+        native_url=f"{url}/runs/{quote(run_id, safe='')}",
+        action_key=action_key(row),
+        context=_run_context(row),
     )
 
 
-def action_of(row: Row) -> str | None:
+def action_key(row: Row) -> str | None:
     """Our action that made this run; None for one that only inherited our tag."""
-    key, _, parent = tags_of(row).get(KEY_TAG, "").partition(":")
-    mine = parent == fields.words(row, "parentRunId")
+    key, _, parent = parse_tags(row).get(KEY_TAG, "").partition(":")
+    mine = parent == fields.optional_text(row, "parentRunId")
     return key if mine and ACTION_KEY.fullmatch(key) else None
 
 
-def _failed_steps(row: Row) -> bool:
-    stats = row.get("stats")
-    return isinstance(stats, dict) and fields.number(stats, "stepsFailed", 0) > 0
-
-
-def _period(row: Row, found: str) -> tuple[str | None, datetime | None]:
+def _run_period(row: Row, run_id: str) -> tuple[str | None, datetime | None]:
     """Ours by our tag, of a partition the partition; of a schedule only the start is known: None, where
     `again_of` says whose start counts. Else the first run of those that were executed again."""
-    tags = tags_of(row)
-    ours = tags.get(PERIOD_TAG, "")
-    if ours and KEY_TAG in tags:
-        at = fields.instant({"tag": ours}, "tag")
-        return (instant_key(at), at) if at else (ours, None)
+    tags = parse_tags(row)
+    if tags.get(PERIOD_TAG) and KEY_TAG in tags:
+        at = fields.instant(tags, PERIOD_TAG)
+        return (instant_key(at), at) if at else (tags[PERIOD_TAG], None)
     if partition := tags.get("dagster/partition"):
         return partition, None
     if "dagster/schedule_name" in tags:
         return None, None
-    return fields.words(row, "rootRunId") or found, None
+    return fields.optional_text(row, "rootRunId") or run_id, None
 
 
-def _not_green(names: list[str]) -> str:
-    more = len(names) - NAMED_STEPS
-    shown = ", ".join(names[:NAMED_STEPS])
-    return f"steps not green: {shown}" + (f" and {more} more" if more > 0 else "") if names else ""
+def _failed_steps_message(names: list[str]) -> str:
+    more = len(names) - MAX_NAMED_STEPS
+    named = ", ".join(names[:MAX_NAMED_STEPS])
+    return f"steps not green: {named}" + (f" and {more} more" if more > 0 else "") if names else ""
 
 
-def _context(row: Row) -> Mapping[str, Any]:
-    tags = tags_of(row)
-    found = {
+def _run_context(row: Row) -> Mapping[str, Any]:
+    tags = parse_tags(row)
+    context = {
         "parent_run": row.get("parentRunId"),
         "root_run": row.get("rootRunId"),
         "schedule": tags.get("dagster/schedule_name"),
@@ -161,69 +158,66 @@ def _context(row: Row) -> Mapping[str, Any]:
         "why": tags.get("dagster/failure_reason"),
         "steps": row.get("stepKeysToExecute"),
     }
-    return fields.small({name: value for name, value in found.items() if value is not None}, "steps")
+    return fields.bounded_context({name: value for name, value in context.items() if value is not None}, "steps")
 
 
-def red_steps(row: Any) -> tuple[str, list[str]]:
+def failed_steps(row: Any) -> tuple[str, list[str]]:
     """A run's id, and its steps that are not green."""
     row = fields.table(row)
-    steps = [one for one in fields.rows(row.get("stepStats")) if isinstance(one, dict)]
-    red = [one for one in steps if one.get("status") == "FAILURE"]
-    return fields.text(row, "runId"), [f"{fields.words(one, 'stepKey')} (FAILURE)" for one in red]
+    red = [step for step in fields.tables(row.get("stepStats")) if step.get("status") == "FAILURE"]
+    return fields.text(row, "runId"), [f"{fields.optional_text(step, 'stepKey')} (FAILURE)" for step in red]
 
 
-# inventory
-
-
-def unloaded(entries: Iterable[Any]) -> list[Skipped]:
+def unloaded_locations(entries: Iterable[Any]) -> list[SkippedRecord]:
     """The code locations of a workspace whose jobs are not listed now, each with why."""
-    found = []
+    locations = []
     for entry in entries:
         row = fields.table(entry)
-        name, loaded = fields.words(row, "name"), fields.table(row.get("locationOrLoadError"))
-        if fields.words(loaded, "__typename") == "RepositoryLocation":
+        name, loaded = fields.optional_text(row, "name"), fields.table(row.get("locationOrLoadError"))
+        if fields.optional_text(loaded, "__typename") == "RepositoryLocation":
             continue
-        why = fields.words(loaded, "message") or f"it is {fields.words(row, 'loadStatus') or 'not loaded'}"
-        found.append(Skipped(f"code location {name or '?'}", f"not loaded, so its jobs are not listed: {why[:300]}"))
-    return found
+        status = fields.optional_text(row, "loadStatus") or "not loaded"
+        why = (fields.optional_text(loaded, "message") or f"it is {status}")[:300]
+        reason = f"not loaded, so its jobs are not listed: {why}"
+        locations.append(SkippedRecord(f"code location {name or '?'}", reason))
+    return locations
 
 
-def jobs(
+def job_records(
     node: Any,
     upstreams: Mapping[str, set[str]],
     url: str,
-    limits: tuple[Limit, ...] = (),
-    held: Mapping[str, Collection[str]] = NOTHING_HELD,
+    limits: tuple[DagsterLimit, ...] = (),
+    held: Mapping[str, Collection[str]] = NO_HELD_SCHEDULES,
 ) -> list[JobRecord]:
     """The jobs of one repository. `limits`: of runs that go at once. `held`: of jobs the schedules that we stopped."""
     node = fields.table(node)
     place = node.get("location")
     location = fields.text(place, "name") if isinstance(place, dict) else "?"
-    repository = fields.words(node, "name")
-    clocks = [one for one in fields.rows(node.get("schedules")) if isinstance(one, dict)]
-    triggers = [one for one in fields.rows(node.get("sensors")) if isinstance(one, dict)]
-    told = []
-    for one in fields.rows(node.get("jobs")):
-        row = fields.table(one)
+    repository = fields.optional_text(node, "name")
+    clocks, triggers = fields.tables(node.get("schedules")), fields.tables(node.get("sensors"))
+    records = []
+    for job_row in fields.rows(node.get("jobs")):
+        row = fields.table(job_row)
         name = fields.text(row, "name")
         mine = [clock for clock in clocks if clock.get("pipelineName") == name]
         job = job_id(location, repository, name)
-        one_job = _job(row, job, mine, sensors(triggers, name), upstreams, url, held.get(job, ()))
-        pool, slots = tightest(limits, tags_of(row))
-        told.append(replace(one_job, pool=pool, slots=slots))
-    return told
+        record = _job_record(row, job, mine, sensor_names(triggers, name), upstreams, url, held.get(job, ()))
+        pool, slots = tightest_limit(limits, parse_tags(row))
+        records.append(replace(record, pool=pool, slots=slots))
+    return records
 
 
-def sensors(rows: Iterable[Row], job: str) -> list[str]:
+def sensor_names(rows: Iterable[Row], job: str) -> list[str]:
     """Names of those that start the job."""
     return [
-        fields.words(one, "name")
-        for one in rows
-        if any(isinstance(to, dict) and to.get("pipelineName") == job for to in fields.rows(one.get("targets")))
+        fields.optional_text(row, "name")
+        for row in rows
+        if any(target.get("pipelineName") == job for target in fields.tables(row.get("targets")))
     ]
 
 
-def _job(
+def _job_record(
     row: Row,
     name: str,
     clocks: Sequence[Row],
@@ -232,76 +226,147 @@ def _job(
     url: str,
     held: Collection[str],
 ) -> JobRecord:
-    tags = tags_of(row)
+    tags = parse_tags(row)
     kind = "assets" if row.get("isAssetJob") is True else "ops"
-    words = fields.words(row, "description")
+    description = fields.optional_text(row, "description")
     definition = f"a job of {kind}{f', also started by {chr(44).join(sensors)}' if sensors else ''}"
     return JobRecord(
         native_id=name,
-        title="assets materialized by hand or by condition" if name.endswith(ALL_ASSETS) else name,
-        schedule=schedule(clocks, sensors, held),
-        paused=bool(clocks) and not any(runs(one) for one in clocks),
+        title="assets materialized by hand or by condition" if name.endswith(ASSET_JOB_PREFIX) else name,
+        schedule=parse_schedule(clocks, sensors, held),
+        paused=bool(clocks) and not any(is_running(clock) for clock in clocks),
         upstreams=tuple(sorted(upstreams.get(name, set()) - {name})),
-        definition=f"{definition}: {words[:500]}" if words else definition,
-        definition_hash=fields.short_digest([definition, words, sorted(tags.items())]),
-        proof=Proof.FULL,
+        definition=f"{definition}: {description[:500]}" if description else definition,
+        definition_hash=fields.short_digest([definition, description, sorted(tags.items())]),
+        proof=ProofLevel.FULL,
         native_url=f"{url}/locations/{quote(name.partition('/')[0], safe='')}/jobs/{quote(row['name'], safe='')}",
         owner=tags.get("owner") or tags.get("team") or "",
     )
 
 
-def runs(instigator: Row, name: str = "scheduleState") -> bool:
+def is_running(instigator: Row, name: str = "scheduleState") -> bool:
     """Whether a schedule runs; with another `name` a sensor."""
-    state = instigator.get(name)
-    return isinstance(state, dict) and state.get("status") == "RUNNING"
+    return fields.subtable(instigator, name).get("status") == "RUNNING"
 
 
-def schedule(clocks: Sequence[Row], sensors: list[str], held: Collection[str] = ()) -> Schedule:
-    """Of the dialect "dagster". Several schedules, or one whose expression is several: words and the next run.
-    Those that were stopped for a hold (`held`) count as they did before."""
+def parse_schedule(clocks: Sequence[Row], sensors: list[str], held: Collection[str] = ()) -> Schedule:
+    """Schedule of the dialect "dagster"; several schedules or expressions: a description and the next run. Schedules
+    stopped for a hold (`held`) count as running."""
     if not clocks:
-        return Schedule("none", words=f"Started by {', '.join(sensors)}" if sensors else "Never by a schedule")
-    mine = [one for one in clocks if one.get("name") in held]
-    used = [one for one in clocks if runs(one)] or mine or clocks
-    ahead = [at for one in used if (at := _next(one)) is not None]
-    cron, zone = fields.words(used[0], "cronSchedule"), fields.words(used[0], "executionTimezone") or "UTC"
-    words = "; ".join(f"cron {fields.words(one, 'cronSchedule')}" for one in used)
+        return Schedule("none", text=f"Started by {', '.join(sensors)}" if sensors else "Never by a schedule")
+    mine = [clock for clock in clocks if clock.get("name") in held]
+    used = [clock for clock in clocks if is_running(clock)] or mine or clocks
+    ahead = [at for clock in used if (at := _next_tick(clock)) is not None]
+    cron, zone = (fields.optional_text(used[0], name) for name in ("cronSchedule", "executionTimezone"))
+    zone = zone or "UTC"
+    crons = "; ".join(f"cron {fields.optional_text(clock, 'cronSchedule')}" for clock in used)
     alone = cron if len(used) == 1 and len(cron.split()) == 5 and "[" not in cron else ""
-    return Schedule("dagster", alone, zone, f"{words} ({zone})", min(ahead, default=None))
+    return Schedule("dagster", alone, zone, f"{crons} ({zone})", min(ahead, default=None))
 
 
-def _next(clock: Row) -> datetime | None:
-    ticks = clock.get("futureTicks")
-    rows = fields.rows(ticks.get("results")) if isinstance(ticks, dict) else []
-    return seconds(rows[0], "timestamp") if rows and isinstance(rows[0], dict) and runs(clock) else None
+def _next_tick(clock: Row) -> datetime | None:
+    ticks = fields.tables(fields.subtable(clock, "futureTicks").get("results"))
+    return parse_seconds(ticks[0], "timestamp") if ticks and is_running(clock) else None
 
 
-def feeds(nodes: Iterable[Any]) -> dict[str, set[str]]:
-    """Job -> jobs that make an asset which one of its assets is made from."""
+def asset_edges(nodes: Iterable[Any]) -> dict[str, set[str]]:
+    """Job -> jobs that produce an upstream asset of one of its assets."""
     makers: dict[str, set[str]] = {}
     needs: dict[str, set[str]] = {}
     for node in nodes:
         row = fields.table(node)
-        asset, mine = _asset(row.get("assetKey")), _jobs_of(row)
+        asset, mine = _asset_key(row.get("assetKey")), _asset_jobs(row)
         makers.setdefault(asset, set()).update(mine)
         for job in mine:
-            needs.setdefault(job, set()).update(_asset(one) for one in fields.rows(row.get("dependencyKeys")))
-    made: dict[str, set[str]] = {job: {one for one, by in makers.items() if job in by} for job in needs}
+            needs.setdefault(job, set()).update(_asset_key(key) for key in fields.rows(row.get("dependencyKeys")))
+    made: dict[str, set[str]] = {job: {asset for asset, by in makers.items() if job in by} for job in needs}
     return {
-        job: {maker for one in wanted - made[job] for maker in makers.get(one, ())} - {job}
-        for job, wanted in needs.items()
+        job: {maker for asset in needed - made[job] for maker in makers.get(asset, ())} - {job}
+        for job, needed in needs.items()
     }
 
 
-def _asset(key: Any) -> str:
-    path = key.get("path") if isinstance(key, dict) else None
-    return "/".join(str(one) for one in fields.rows(path))
+def _asset_key(key: Any) -> str:
+    return "/".join(str(part) for part in fields.rows(fields.subtable(key).get("path")))
 
 
-def _jobs_of(row: Row) -> set[str]:
-    repository = row.get("repository")
-    place = repository if isinstance(repository, dict) else {}
-    location = place.get("location")
-    name = fields.words(location, "name") if isinstance(location, dict) else ""
-    names = [one for one in fields.rows(row.get("jobNames")) if isinstance(one, str) and one != ALL_ASSETS]
-    return {job_id(name or "?", fields.words(place, "name"), one) for one in names}
+def _asset_jobs(row: Row) -> set[str]:
+    place = fields.subtable(row, "repository")
+    location = fields.optional_text(fields.subtable(place, "location"), "name") or "?"
+    names = [name for name in fields.rows(row.get("jobNames")) if isinstance(name, str) and name != ASSET_JOB_PREFIX]
+    return {job_id(location, fields.optional_text(place, "name"), name) for name in names}
+
+
+ALL_RUNS_POOL = "run queue"
+_COUNT = re.compile("[1-9][0-9]{0,8}")
+"""A limit as written in YAML; -1 means no limit and does not match."""
+_TRUE, _NULL = ("true", "True", "TRUE"), ("", "~", "null", "Null", "NULL")
+
+
+@dataclass(frozen=True, slots=True)
+class DagsterLimit:
+    """Of all runs, or of those with a tag."""
+
+    slots: int
+    key: str = ""
+    value: str | None = None
+    """None: of any value."""
+    by_value: bool = False
+    """Each value has as many."""
+
+    def pool(self, tags: Mapping[str, str]) -> str:
+        """Name of the pool that runs with these tags share; "" if the limit does not apply to them."""
+        if not self.key:
+            return ALL_RUNS_POOL
+        if self.key not in tags or (self.value is not None and tags[self.key] != self.value):
+            return ""
+        return f"runs with {self.key}" + (f"={tags[self.key]}" if self.by_value or self.value is not None else "")
+
+
+def parse_limits(answer: Any) -> tuple[DagsterLimit, ...]:
+    """Of `instance { runQueueConfig }`; none where it has none, or cannot be read."""
+    config = fields.subtable(answer, "runQueueConfig")
+    max_runs = config.get("maxConcurrentRuns")
+    whole = []
+    if isinstance(max_runs, int) and not isinstance(max_runs, bool) and max_runs >= 1:  # -1 means no limit
+        whole.append(DagsterLimit(max_runs))
+    return (*whole, *_tag_limits(config.get("tagConcurrencyLimitsYaml")))
+
+
+def tightest_limit(limits: tuple[DagsterLimit, ...], tags: Mapping[str, str]) -> tuple[str, int | None]:
+    """Pool and slots of a job whose runs have these tags; ("", None) without a limit."""
+    mine = [(limit.slots, pool) for limit in limits if (pool := limit.pool(tags))]
+    slots, pool = min(mine, default=(None, ""))
+    return pool, slots
+
+
+def _tag_limits(text: Any) -> Iterator[DagsterLimit]:
+    if not isinstance(text, str):
+        return
+    import yaml  # apprise brings it along
+
+    try:
+        rows = yaml.load(text, yaml.BaseLoader)  # noqa: S506 - texts alone: no tag is obeyed, and no merge grows
+    except (yaml.YAMLError, RecursionError):
+        return
+    for row in fields.tables(rows):
+        limit, key = row.get("limit"), row.get("key")
+        if isinstance(key, str) and key and isinstance(limit, str) and _COUNT.fullmatch(limit):
+            value = row.get("value")
+            by_value = fields.subtable(value).get("applyLimitPerUniqueValue") in _TRUE
+            tag_value = value if isinstance(value, str) and value not in _NULL else None
+            yield DagsterLimit(int(limit), key, tag_value, by_value)
+
+
+def parse_reference(run: RunRef) -> str:
+    """The native id of a run; "" if it has none (a MISSED run)."""
+    try:
+        return fields.text(fields.parse_table(run.native_ref), "run")
+    except RecordUnreadable:
+        return ""
+
+
+def vanished_run(run: RunRef) -> RunRecord:
+    """Runs are deleted by hand or by a retention."""
+    message = "Dagster no longer has this run: it was deleted, and its end was not seen"
+    return no_longer_listed(run, "deleted", message)

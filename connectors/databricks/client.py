@@ -1,92 +1,161 @@
-"""The Jobs API 2.2 of a workspace, one method per call. Held against the types of databricks-sdk 0.156; Databricks
-itself was not seen, see docs/connectors/databricks.md."""
+"""Client of a workspace's Jobs API 2.2: one method per call, token-paged lists, and sign-in.
+
+Sign-in is a personal access token, or a service principal whose OAuth tokens live for an hour. Checked against the
+types of databricks-sdk 0.156, not against Databricks itself; see docs/connectors/databricks.md.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import base64
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
-from connectors.databricks.account import MachineAccount
-from connectors.transport.account import Account
-from connectors.transport.http import Deadline, HttpDoor, Reply
+from connectors.sdk import fields
+from connectors.sdk.contract import SecretResolver
+from connectors.sdk.errors import AccessRefused, SystemUnreachable
+from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.transport.http import HttpAccount, HttpEndpoint, HttpReply, SignedClient
 
 JOBS_LIMIT = 100  # jobs/list: "greater than 0 and less or equal to 100"
 RUNS_LIMIT = 24  # jobs/runs/list: "greater than 0 and less than 25"
-BASE = "/api/2.2/jobs"
-GONE = frozenset({400, 404})
-"""For an id that is not there: INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST."""
-ANSWERED = frozenset({400, 404, 409, 422})
+JOBS_PATH = "/api/2.2/jobs"
+GONE_STATUSES = frozenset({400, 404})
+"""For an unknown id: INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST."""
+ANSWERED_STATUSES = frozenset({400, 404, 409, 422})
 
 
-class DatabricksClient:
-    """All calls of one workspace. `deadline` is set anew for each call of the connector."""
+class DatabricksClient(SignedClient):
+    """All calls of one workspace."""
 
-    def __init__(self, door: HttpDoor, account: Account) -> None:
-        self.door = door
-        self._account = account
-        self._deadline = Deadline(0.0)
-
-    @property
-    def deadline(self) -> Deadline:
-        return self._deadline
-
-    @deadline.setter
-    def deadline(self, value: Deadline) -> None:
-        self._deadline = value
-        if isinstance(self._account, MachineAccount):
-            self._account.deadline = value
-
-    def close(self) -> None:
-        self.door.close()
-
-    def jobs(self, page: str) -> Reply:
+    def jobs(self, page: str) -> HttpReply:
         """Jobs with their first hundred tasks."""
-        return self._get("/list", {"limit": JOBS_LIMIT, "expand_tasks": "true", **_token(page)})
+        return self._get("/list", {"limit": JOBS_LIMIT, "expand_tasks": "true", **_page_token(page)})
 
-    def job(self, job: int, page: str = "") -> Reply:
-        """One job; `page` for more of its tasks. 400 or 404 where it is gone."""
-        return self._get("/get", {"job_id": job, **_token(page)}, GONE)
+    def job(self, job: int, page: str = "") -> HttpReply:
+        """One job; `page` for more of its tasks. 400 or 404 if it was deleted."""
+        return self._get("/get", {"job_id": job, **_page_token(page)}, GONE_STATUSES)
 
-    def runs(self, page: str = "", **where: str | int) -> Reply:
+    def runs(self, page: str = "", **where: str | int) -> HttpReply:
         """Runs of jobs with their tasks, latest start first: by job_id, start_time_from and _to (ms), active_only."""
-        given = {**where, "limit": RUNS_LIMIT, "run_type": "JOB_RUN", "expand_tasks": "true"}
-        return self._get("/runs/list", {**given, **_token(page)})
+        params = {**where, "limit": RUNS_LIMIT, "run_type": "JOB_RUN", "expand_tasks": "true"}
+        return self._get("/runs/list", {**params, **_page_token(page)})
 
-    def run(self, run: int, page: str = "") -> Reply:
-        """One run with its repairs; `page` for more of its tasks. 400 or 404 where it is gone."""
-        return self._get("/runs/get", {"run_id": run, "include_history": "true", **_token(page)}, GONE)
+    def run(self, run: int, page: str = "") -> HttpReply:
+        """One run with its repairs; `page` for more of its tasks. 400 or 404 if it was deleted."""
+        return self._get("/runs/get", {"run_id": run, "include_history": "true", **_page_token(page)}, GONE_STATUSES)
 
-    def output(self, task_run: int) -> Reply:
-        """What a task's run left, 5 MB at most. 400 for a run without output."""
-        return self._get("/runs/get-output", {"run_id": task_run}, GONE)
+    def output(self, task_run: int) -> HttpReply:
+        """Output of a task's run, at most 5 MB. 400 for a run without output."""
+        return self._get("/runs/get-output", {"run_id": task_run}, GONE_STATUSES)
 
-    def run_now(self, body: Mapping[str, Any]) -> Reply:
+    def run_now(self, body: Mapping[str, Any]) -> HttpReply:
         return self._send("/run-now", body)
 
-    def repair(self, body: Mapping[str, Any]) -> Reply:
+    def repair(self, body: Mapping[str, Any]) -> HttpReply:
         return self._send("/runs/repair", body)
 
-    def cancel(self, run: int) -> Reply:
+    def cancel(self, run: int) -> HttpReply:
         return self._send("/runs/cancel", {"run_id": run})
 
-    def update(self, body: Mapping[str, Any]) -> Reply:
+    def update(self, body: Mapping[str, Any]) -> HttpReply:
         """Top-level settings that the body names are replaced whole; all others stay."""
         return self._send("/update", body)
 
-    def _get(self, path: str, params: Mapping[str, Any], accept: Collection[int] = ()) -> Reply:
-        def call(headers: dict[str, str]) -> Reply:
-            wanted = {*accept, 401}
-            return self.door.call("GET", BASE + path, self.deadline, params=params, headers=headers, accept=wanted)
+    def _get(self, path: str, params: Mapping[str, Any], accept: Collection[int] = ()) -> HttpReply:
+        if isinstance(self._account, ServicePrincipalAccount):
+            self._account.deadline = self.deadline
+        return self.read("GET", JOBS_PATH + path, accept, params=params)
 
-        return self._account.asking(call)
-
-    def _send(self, path: str, body: Mapping[str, Any]) -> Reply:
-        """Once, never repeated. A 4xx that comes back proves that nothing was done."""
-        headers = self._account.headers()
-        return self.door.call(
-            "POST", BASE + path, self.deadline, body=dict(body), headers=headers, accept=ANSWERED, once=True
-        )
+    def _send(self, path: str, body: Mapping[str, Any]) -> HttpReply:
+        if isinstance(self._account, ServicePrincipalAccount):
+            self._account.deadline = self.deadline
+        return self.send("POST", JOBS_PATH + path, body, ANSWERED_STATUSES)
 
 
-def _token(page: str) -> dict[str, str]:
+def _page_token(page: str) -> dict[str, str]:
     return {"page_token": page} if page else {}
+
+
+TOKEN_PATH = "/oidc/v1/token"  # noqa: S105  a path
+MIN_TOKEN_SECONDS = 60.0
+"""Remaining lifetime at which a token is renewed."""
+
+
+class ServicePrincipalAccount(HttpAccount):
+    """A service principal (OAuth M2M, client credentials). `deadline` is that of the call that signs in."""
+
+    def __init__(self, secrets: SecretResolver, endpoint: HttpEndpoint, client_id: str, client_secret: Any) -> None:
+        super().__init__(secrets, None, None, None)
+        self.deadline = Deadline(0.0)
+        self._endpoint, self._client_id, self._client_secret = endpoint, client_id, client_secret
+        self._until = 0.0
+
+    def headers(self) -> dict[str, str]:
+        """With a token that is good for a minute at least."""
+        if time.monotonic() > self._until:
+            self._headers = None
+        return super().headers()
+
+    def _made(self) -> dict[str, str]:
+        pair = f"{self._client_id}:{self._secrets(self._client_secret).strip()}".encode()
+        headers = {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
+        form = {"grant_type": "client_credentials", "scope": "all-apis"}
+        reply = self._endpoint.call("POST", TOKEN_PATH, self.deadline, headers=headers, form=form, accept={400})
+        answer = reply.table()
+        token, seconds = answer.get("access_token"), answer.get("expires_in")
+        if reply.status == 400 or not isinstance(token, str) or not token:
+            raise AccessRefused(
+                f"{reply.place} gives no token: are client_id and client_secret those of this workspace?"
+            )
+        life = float(seconds) if isinstance(seconds, int) else 0.0
+        self._until = time.monotonic() + max(life - MIN_TOKEN_SECONDS, 0.0)
+        return {"Authorization": f"Bearer {token}"}
+
+
+PAGED_PARTS = ("tasks", "repair_history", "job_parameters")
+"""Lists of a run or a job that come a hundred at a time."""
+
+EMPTY_PAGE_FIELDS = frozenset({"has_more", "next_page_token", "prev_page_token"})
+"""A reply without the list has an empty one."""
+
+
+def read_pages(fetch: Callable[[str], HttpReply], name: str, max_pages: int) -> Iterator[tuple[list[Any], HttpReply]]:
+    """The rows of each page, at most so many pages. Raises SystemUnreachable for another shape, and for a page that
+    names itself as the next."""
+    token = ""
+    for _ in range(max_pages):
+        reply = fetch(token)
+        table = reply.table()
+        rows = table.get(name, [] if table.keys() <= EMPTY_PAGE_FIELDS else None)
+        if not isinstance(rows, list):
+            raise SystemUnreachable(f"{reply.place} has no list of {name}; is the url that of a Databricks workspace?")
+        yield rows, reply
+        following = table.get("next_page_token")
+        if not isinstance(following, str) or not following or table.get("has_more") is False:
+            return
+        if following == token:
+            raise SystemUnreachable(f"{reply.place} names itself as its next page: the list does not end")
+        token = following
+
+
+def read_whole(fetch: Callable[[str], HttpReply], max_pages: int = 20) -> fields.Row | None:
+    """A run or a job with all of its tasks; None if it was deleted."""
+    first = fetch("")
+    if first.status != 200:
+        return None
+    row = first.table()
+    token = row.get("next_page_token")
+    for _ in range(max_pages):
+        if not isinstance(token, str) or not token:
+            break
+        page = fetch(token)
+        table = page.table() if page.status == 200 else {}
+        settings = table.get("settings")
+        if isinstance(settings, dict) and isinstance(row.get("settings"), dict):
+            row["settings"]["tasks"] = [*fields.rows(row["settings"].get("tasks")), *fields.rows(settings.get("tasks"))]
+        for part in PAGED_PARTS:
+            if part in table:
+                row[part] = [*fields.rows(row.get(part)), *fields.rows(table[part])]
+        token = table.get("next_page_token")
+    return row

@@ -1,70 +1,67 @@
-"""Databricks Jobs (REST API 2.2). Source: docs.databricks.com, Jobs API; the types of databricks-sdk."""
+"""The Databricks connector (Jobs API 2.2), and the check of our permissions.
+
+Permissions are checked by reading the lists. Databricks grants them job by job (CAN VIEW, CAN MANAGE RUN, CAN MANAGE):
+a permission on one job shows only when it is used; one that the account has on no job shows before.
+Source: docs.databricks.com, Jobs API; the types of databricks-sdk.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fnmatch import fnmatchcase
 
 import httpx
 
-from connectors.contract import Capability, Connector, ConnectorKind, Proof, Secrets, Verb
-from connectors.databricks import log
-from connectors.databricks.account import MachineAccount
-from connectors.databricks.acts import Acts
-from connectors.databricks.client import DatabricksClient
-from connectors.databricks.hold import Holder
-from connectors.databricks.inventory import InventoryReader
+from connectors.databricks import runs
+from connectors.databricks.actions import DatabricksActions
+from connectors.databricks.client import DatabricksClient, ServicePrincipalAccount
+from connectors.databricks.hold import DatabricksHolder
+from connectors.databricks.inventory import DatabricksInventory
 from connectors.databricks.options import DatabricksOptions
-from connectors.databricks.poll import Poller
-from connectors.databricks.probe import probe
-from connectors.databricks.repair import Repairer
-from connectors.databricks.start import Starter
-from connectors.parts import PartedConnector
-from connectors.transport.account import Account
-from connectors.transport.http import HttpDoor
+from connectors.databricks.runs import DatabricksPoller
+from connectors.sdk import fields
+from connectors.sdk.composed import ComposedConnector
+from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
+from connectors.sdk.errors import AccessRefused, NotSupported
+from connectors.sdk.states import Capability, ProofLevel, Verb
+from connectors.sdk.transport.http import HttpAccount, HttpEndpoint, HttpReply
 
 TARGET = "workspace"
 SETTLE_SECONDS = 3.0
-"""For how long a key must stay absent before it counts as never arrived."""
+"""How long a key must stay absent before the action counts as never arrived."""
 
 
-class DatabricksConnector(PartedConnector):
+class DatabricksConnector(ComposedConnector):
     """One workspace of Databricks."""
 
     def __init__(
         self,
         options: DatabricksOptions,
-        secrets: Secrets,
+        secrets: SecretResolver,
         transport: httpx.BaseTransport | None = None,
         settle_seconds: float = SETTLE_SECONDS,
     ) -> None:
-        door = HttpDoor("Databricks", options.url, options.ca_file, transport)
+        endpoint = HttpEndpoint("Databricks", options.url, options.ca_file, transport)
         account = (
-            MachineAccount(secrets, door, options.client_id, options.client_secret)
+            ServicePrincipalAccount(secrets, endpoint, options.client_id, options.client_secret)
             if options.client_id is not None
-            else Account(secrets, None, None, options.token)
+            else HttpAccount(secrets, None, None, options.token)
         )
-        client = DatabricksClient(door, account)
+        client = DatabricksClient(endpoint, account)
 
         def watched(job: str, name: str) -> bool:
-            return any(fnmatchcase(one, pattern) for one in (job, name) for pattern in options.jobs)
+            return any(fnmatchcase(candidate, pattern) for candidate in (job, name) for pattern in options.jobs)
 
-        holder = Holder(client)
+        holder = DatabricksHolder(client)
         super().__init__(
             client,
-            inventory=InventoryReader(client, watched).read,
-            poll=Poller(client, watched, options.history_days).poll,
-            log=lambda run, start, limit_bytes: log.read(client, run, start, limit_bytes),
-            acts=Acts(client, Repairer(client), Starter(client), holder, settle_seconds),
+            inventory=DatabricksInventory(client, watched).read,
+            poll=DatabricksPoller(client, watched, options.history_days).poll,
+            log=lambda run, start, limit_bytes: runs.read_log(client, run, start, limit_bytes),
+            acts=DatabricksActions(client, holder, settle_seconds),
             holds=holder.all_holds,
             probe=lambda: probe(client),
         )
-
-
-def open_databricks(options: DatabricksOptions, target: str, secrets: Secrets) -> Connector:
-    """A connector of the only target, not yet connected."""
-    if target != TARGET:
-        raise ValueError(f"a Databricks system has the one target {TARGET!r}, not {target!r}")
-    return DatabricksConnector(options, secrets)
 
 
 CONNECTOR = ConnectorKind(
@@ -72,14 +69,14 @@ CONNECTOR = ConnectorKind(
     title="Databricks",
     options=DatabricksOptions,
     targets=lambda options: [TARGET],
-    open=open_databricks,
+    open=lambda options, target, secrets: DatabricksConnector(options, secrets),
     capabilities=frozenset(Capability) - {Capability.MARK, Capability.PERIODS},
     missing={
-        Capability.MARK: "nobody sets the result of a run of Databricks; Headway asserts it itself",
+        Capability.MARK: "Databricks cannot set a run's result; Headway records it as asserted",
         Capability.PERIODS: "a job gets no date: whenever it runs, it runs for now",
     },
     starts_held=True,
-    proofs=frozenset({Proof.FULL}),
+    proofs=frozenset({ProofLevel.FULL}),
     verbs={
         Verb.RERUN: "repair the run",
         Verb.START: "run now",
@@ -92,6 +89,45 @@ CONNECTOR = ConnectorKind(
         "Full proof: Databricks records start, end, state and termination code of each run, of each repair and task. "
         "SUCCESS_WITH_FAILURES is PARTIAL. Where its two fields for a result disagree, the run is not green "
         "(CONFLICT). A run that was deleted before its end was seen is LOST, INFERRED. A repair carries no key of "
-        "ours: it is the one that follows what the preview saw."
+        "ours: it is the next repair after the preview."
     ),
 )
+
+NO_SUCH_ID = 1
+"""A run and a job below all that Databricks gives."""
+GRANTS_HINT = "headway connector grants databricks"
+
+
+def probe(client: DatabricksClient) -> Probe:
+    """Permissions and notes. Raises SystemUnreachable or AccessRefused; NotSupported for another program."""
+    reply = client.jobs("")
+    rows = fields.rows(reply.table().get("jobs"))
+    rights = [
+        SourcePermission("list jobs", True),
+        _probe_read("list runs", client.runs),
+        _probe_action("repair, cancel and start runs", lambda: client.cancel(NO_SUCH_ID), "CAN MANAGE RUN"),
+        _probe_action("pause jobs (hold)", lambda: client.update({"job_id": NO_SUCH_ID}), "CAN MANAGE"),
+    ]
+    notes = [] if rows else ["no job is listed: there is none, or this account may view none"]
+    return Probe(True, "Jobs API 2.2", tuple(rights), tuple(notes), reply.clock)
+
+
+def _probe_read(name: str, call: Callable[[], HttpReply]) -> SourcePermission:
+    try:
+        call()
+    except (AccessRefused, NotSupported) as error:
+        return SourcePermission(
+            name, False if isinstance(error, AccessRefused) else None, str(error), f"CAN VIEW on jobs: {GRANTS_HINT}"
+        )
+    return SourcePermission(name, True)
+
+
+def _probe_action(name: str, call: Callable[[], HttpReply], right: str) -> SourcePermission:
+    fix = f"give the account {right} on each job: {GRANTS_HINT}"
+    try:
+        reply = call()
+    except AccessRefused as error:
+        return SourcePermission(name, False, str(error), fix, "act")
+    by_job = f"it is given job by job ({right}) and shows when it is used"
+    reason = by_job if reply.status in (400, 404) else f"{reply.place}: {reply.error}"
+    return SourcePermission(name, None, reason, fix, "act")

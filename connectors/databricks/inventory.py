@@ -1,4 +1,7 @@
-"""The inventory: every job with its schedule and its tasks by type, in their order."""
+"""Inventory: every job with its schedule and its tasks; and look-ups of a single job.
+
+Previews of actions look up a job's settings and its active runs here.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,17 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
-from connectors import fields
-from connectors.contract import Inventory, JobRecord, RecordUnreadable, Skipped
-from connectors.databricks import parse, schedules
-from connectors.databricks.client import DatabricksClient
-from connectors.databricks.pages import pages, whole
+from connectors.databricks import parse
+from connectors.databricks.client import DatabricksClient, read_pages, read_whole
+from connectors.sdk import fields
+from connectors.sdk.records import Inventory, JobRecord, SkippedRecord
 
-MOST_PAGES = 200
+MAX_PAGES = 200
 HOLD_TAG = "headway_hold"
 """Tag of a job that bears the mark of a hold."""
 
 
-class InventoryReader:
+class DatabricksInventory:
     """Reads inventories of one workspace."""
 
     def __init__(self, client: DatabricksClient, watched: Callable[[str, str], bool]) -> None:
@@ -26,85 +28,93 @@ class InventoryReader:
 
     def read(self, previous_hash: str) -> Inventory:
         """As the contract says."""
-        skipped: list[Skipped] = []
+        skipped: list[SkippedRecord] = []
         rows, clock, complete = list[Any](), None, True
-        for some, reply in pages(self._client.jobs, "jobs", MOST_PAGES):
-            rows, clock, complete = rows + some, reply.clock, not reply.table().get("next_page_token")
-        jobs: dict[str, JobRecord] = {}
-        for row in rows:
-            try:
-                jobs |= {one.native_id: one for one in self._jobs(fields.table(row))}
-            except RecordUnreadable as error:
-                skipped.append(fields.skipped("jobs", error, row))
+        for page_rows, reply in read_pages(self._client.jobs, "jobs", MAX_PAGES):
+            rows, clock, complete = rows + page_rows, reply.clock, not reply.table().get("next_page_token")
+        by_row = fields.readable(rows, self._jobs, "jobs", skipped)
+        jobs = {job.native_id: job for records in by_row for job in records}
         if not rows:
-            skipped.append(Skipped("jobs", "Databricks lists no job: there is none, or this account may view none"))
-        complete = complete and not skipped
-        found = tuple(sorted(jobs.values(), key=lambda one: one.native_id))
-        told = repr([complete, *found])
-        digest = hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()
-        if digest == previous_hash and complete:
-            return Inventory((), complete, digest, unchanged=True, clock=clock, skipped=tuple(skipped))
-        return Inventory(found, complete, digest, clock=clock, skipped=tuple(skipped), asks_for=self._asks_for)
+            skipped.append(
+                SkippedRecord("jobs", "Databricks lists no job: there is none, or this account may view none")
+            )
+        records = (job for _, job in sorted(jobs.items()))
+        return Inventory.since(previous_hash, records, complete and not skipped, clock, skipped, self._asks_for)
 
     def _asks_for(self, name: str, keys: tuple[str, ...]) -> bool:
         return self._watched(name, self._names.get(name, ""))
 
-    def _jobs(self, row: fields.Row) -> list[JobRecord]:
-        number = parse.id_of(row, "job_id")
-        name = fields.words(fields.table(row.get("settings")), "name")
+    def _jobs(self, item: Any) -> list[JobRecord]:
+        row = fields.table(item)
+        number = parse.parse_id(row, "job_id")
+        name = fields.optional_text(fields.table(row.get("settings")), "name")
         self._names[str(number)] = name
         if not self._watched(str(number), name):
             return []
         if row.get("has_more") is True:
-            row = whole(lambda page: self._client.job(number, page)) or row
-        return records(row)
+            row = read_whole(lambda page: self._client.job(number, page)) or row
+        return job_records(row)
 
 
-def records(row: fields.Row) -> list[JobRecord]:
+def job_records(row: fields.Row) -> list[JobRecord]:
     """A job and its tasks. Raises RecordUnreadable."""
-    job, settings = str(parse.id_of(row, "job_id")), fields.table(row.get("settings"))
-    tasks = [fields.table(one) for one in fields.rows(settings.get("tasks"))]
-    called = {str(one["run_job_task"].get("job_id")) for one in tasks if isinstance(one.get("run_job_task"), dict)}
-    told = fields.clean_json(
-        {name: value for name, value in settings.items() if name not in ("tags", *schedules.CLOCKS)}
+    job, settings = str(parse.parse_id(row, "job_id")), fields.table(row.get("settings"))
+    tasks = [fields.table(task) for task in fields.rows(settings.get("tasks"))]
+    called = {str(task["run_job_task"].get("job_id")) for task in tasks if isinstance(task.get("run_job_task"), dict)}
+    defining = fields.clean_json(
+        {name: value for name, value in settings.items() if name not in ("tags", *parse.TRIGGER_KINDS)}
     )
     whole_job = JobRecord(
         native_id=job,
-        title=fields.words(settings, "name"),
-        schedule=schedules.schedule_of(settings),
-        paused=schedules.is_paused(settings),
-        definition=_definition(settings, tasks),
-        definition_hash=hashlib.sha256(told.encode()).hexdigest()[:16],
-        run_as=fields.words(row, "run_as_user_name"),
-        owner=fields.words(row, "creator_user_name"),
+        title=fields.optional_text(settings, "name"),
+        schedule=parse.parse_schedule(settings),
+        paused=parse.is_paused(settings),
+        definition=_definition_text(settings, tasks),
+        definition_hash=hashlib.sha256(defining.encode()).hexdigest()[:16],
+        run_as=fields.optional_text(row, "run_as_user_name"),
+        owner=fields.optional_text(row, "creator_user_name"),
     )
-    return [whole_job, *(_task(job, one, called - {job}) for one in tasks)]
+    return [whole_job, *(_task_record(job, task, called - {job}) for task in tasks)]
 
 
-def _task(job: str, row: fields.Row, called: set[str]) -> JobRecord:
-    kind, what = parse.type_of(row)
-    ahead = [fields.text(fields.table(one), "task_key") for one in fields.rows(row.get("depends_on"))]
-    runs_job = row.get("run_job_task")
-    other = str(runs_job.get("job_id")) if isinstance(runs_job, dict) else ""
+def _task_record(job: str, row: fields.Row, called: set[str]) -> JobRecord:
+    kind, detail = parse.task_type(row)
+    ahead = [fields.text(fields.table(upstream), "task_key") for upstream in fields.rows(row.get("depends_on"))]
+    called_job = str(fields.subtable(row, "run_job_task").get("job_id"))
     return JobRecord(
         native_id=f"{job}.{fields.text(row, 'task_key')}",
         title=fields.text(row, "task_key"),
         parent=job,
-        upstreams=(*(f"{job}.{one}" for one in ahead), *([other] if other in called else [])),
-        definition=f"{kind}: {what}" if what else kind,
+        upstreams=(*(f"{job}.{upstream}" for upstream in ahead), *([called_job] if called_job in called else [])),
+        definition=f"{kind}: {detail}" if detail else kind,
     )
 
 
-def _definition(settings: fields.Row, tasks: list[fields.Row]) -> str:
-    kinds = sorted({parse.type_of(one)[0] for one in tasks})
-    health = settings.get("health")
-    rules = fields.rows(health.get("rules")) if isinstance(health, dict) else []
-    told = [f"{row.get('metric')} {row.get('op')} {row.get('value')}" for row in rules[:10] if isinstance(row, dict)]
-    words = f"{len(tasks)} tasks: {', '.join(kinds)}" + (f"; health: {', '.join(told)}" if told else "")
-    return fields.clean(words)
+def _definition_text(settings: fields.Row, tasks: list[fields.Row]) -> str:
+    kinds = sorted({parse.task_type(task)[0] for task in tasks})
+    rules = fields.tables(fields.subtable(settings, "health").get("rules"))[:10]
+    health_rules = [f"{row.get('metric')} {row.get('op')} {row.get('value')}" for row in rules]
+    text = f"{len(tasks)} tasks: {', '.join(kinds)}" + (f"; health: {', '.join(health_rules)}" if health_rules else "")
+    return fields.clean(text)
 
 
-def tags_of(settings: fields.Row) -> dict[str, str]:
+def job_tags(settings: fields.Row) -> dict[str, str]:
     """A job's tags as they are."""
-    found = settings.get("tags")
-    return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else {}
+    return {str(name): str(value) for name, value in fields.subtable(settings, "tags").items()}
+
+
+def read_job_settings(client: DatabricksClient, job: str) -> fields.Row | None:
+    """A job's settings; None for a task, and where Databricks has no such job. Raises RecordUnreadable."""
+    if not (job.isascii() and job.isdigit()) or len(job) > 18:
+        return None
+    row = read_whole(lambda page: client.job(int(job), page))
+    if row is None or row.get("job_id") != int(job):
+        return None
+    return fields.table(row.get("settings"))
+
+
+def active_runs_note(client: DatabricksClient, job: str, but: int = 0) -> str | None:
+    """Other runs of the job that are under way."""
+    rows, _ = next(read_pages(lambda page: client.runs(page, active_only="true", job_id=int(job)), "runs", 1))
+    runs = [str(row.get("run_id")) for row in fields.tables(rows) if row.get("run_id") != but]
+    return f"other runs are active: {', '.join(runs[:5])}" if runs else None

@@ -6,12 +6,12 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from connectors.secrets import FilePath, SecretRef
-from connectors.transport.http import checked_origin
+from connectors.sdk.secrets import FilePath, SecretRef
+from connectors.sdk.transport.http import checked_origin
 
 
 class DatabricksOptions(BaseModel):
-    """Which workspace, and who asks: a personal access token, or a service principal by OAuth (M2M)."""
+    """The workspace and the account: a personal access token, or a service principal by OAuth (M2M)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -30,7 +30,7 @@ class DatabricksOptions(BaseModel):
     jobs: Annotated[tuple[str, ...], Field(min_length=1)] = ("*",)
     """Patterns of jobs to watch, as in a shell: names ("nightly *") or ids."""
     history_days: Annotated[int, Field(ge=1, le=60)] = 60
-    """How far back the first look goes; Databricks keeps runs for 60 days."""
+    """How far back the first poll reads; Databricks keeps runs for 60 days."""
 
     @model_validator(mode="after")
     def one_origin_and_one_account(self) -> DatabricksOptions:

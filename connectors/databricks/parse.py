@@ -1,51 +1,52 @@
-"""Rows of runs, their repairs and their tasks -> records. Pure.
+"""Rows of runs, repairs, tasks and schedules to records. Pure.
 
-A repair keeps the run's id and start, and has an id of its own: attempts are `run`, `run.repair`. A task's run has an
-id for each attempt.
+A repair keeps the run's id and start and has an id of its own: attempts are `run` and `run.repair`. A task's run has
+an id for each attempt. API 2.2 reports a run's state twice: `status`, with a termination code, and the older `state`,
+which alone has time-outs and upstream failures; if the two disagree the run is not a success. A Quartz expression is
+translated to five fields if it can be, and shown as it is otherwise.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from connectors import fields
-from connectors.contract import ACTION_KEY, RecordUnreadable, RunRecord, RunRef, State
-from connectors.databricks.states import Word, word_of
-from connectors.gone import no_longer_listed, unless_kept
+from connectors.sdk import fields
+from connectors.sdk.contract import ACTION_KEY
+from connectors.sdk.errors import RecordUnreadable
+from connectors.sdk.records import RunRecord, RunRef, Schedule
+from connectors.sdk.states import RunEvidence, RunState
+from connectors.sdk.vanished_runs import no_longer_listed, state_past_retention
 
-KEPT = timedelta(days=60)  # "Runs are automatically removed after 60 days", jobs/runs/get-output
+RETENTION = timedelta(days=60)  # "Runs are automatically removed after 60 days", jobs/runs/get-output
 KEY_PARAMETER = "headway_key"
 """A parameter of the job that gets our key, where the job has it."""
 PERIOD_PARAMETER = "headway_period"
 """A parameter of the job that gets the period's instant, where the job has it."""
-TYPES = (
+TASK_TYPES = (
     ("notebook_task", "notebook_path"), ("spark_jar_task", "main_class_name"), ("spark_python_task", "python_file"),
     ("spark_submit_task", "parameters"), ("python_wheel_task", "entry_point"), ("sql_task", "warehouse_id"),
     ("dbt_task", "commands"), ("pipeline_task", "pipeline_id"), ("run_job_task", "job_id"),
     ("condition_task", "op"), ("for_each_task", "inputs"), ("dashboard_task", "dashboard_id"),
     ("alert_task", "alert_id"), ("dbt_cloud_task", "dbt_cloud_job_id"), ("power_bi_task", "warehouse_id"),
 )  # fmt: skip
-"""A task's type is the setting that it has, and what names it best there."""
-WORST_FIRST = (
-    State.RUNNING, State.RETRYING, State.QUEUED, State.WAITING, State.UNKNOWN, State.FAILED, State.TIMED_OUT,
-    State.CANCELLED, State.BLOCKED, State.PARTIAL, State.SUCCEEDED, State.SKIPPED,
-)  # fmt: skip
+"""A task's type is the setting it has; the value names its most useful field."""
 
 
-def id_of(row: fields.Row, name: str) -> int:
+def parse_id(row: fields.Row, name: str) -> int:
     """A whole number above 0. Raises RecordUnreadable."""
-    found = fields.number(row, name, 0)
-    if found <= 0:
-        raise RecordUnreadable(f"{name} is {found}, not an id")
-    return found
+    value = fields.number(row, name, 0)
+    if value <= 0:
+        raise RecordUnreadable(f"{name} is {value}, not an id")
+    return value
 
 
-def instant(row: fields.Row, name: str) -> datetime | None:
-    """Milliseconds since 1970; None for 0, which stands for "not yet". Raises RecordUnreadable."""
+def parse_millis(row: fields.Row, name: str) -> datetime | None:
+    """An instant from milliseconds since 1970; None for 0, which means "not yet". Raises RecordUnreadable."""
     milliseconds = fields.number(row, name, 0)
     if milliseconds <= 0:
         return None
@@ -55,202 +56,349 @@ def instant(row: fields.Row, name: str) -> datetime | None:
         raise RecordUnreadable(f"{name} is {milliseconds}, not an instant") from None
 
 
-def ref_of(run: int, repair: int = 0, task: str = "", task_run: int = 0) -> str:
-    """What `RunRecord.native_ref` holds."""
-    more = {"repair": repair, "task": task, "task_run": task_run}
-    return json.dumps({"run": run, **{name: value for name, value in more.items() if value}})
+def run_ref(run: int, repair: int = 0, task: str = "", task_run: int = 0) -> str:
+    """Contents of `RunRecord.native_ref`."""
+    optional = {"repair": repair, "task": task, "task_run": task_run}
+    return json.dumps({"run": run, **{name: value for name, value in optional.items() if value}})
 
 
-def key_of(run: int, repair: int = 0) -> str:
+def attempt_key(run: int, repair: int = 0) -> str:
     """Attempt key: "455644833", and "455644833.734650698524280" of a repair."""
     return f"{run}.{repair}" if repair else str(run)
 
 
-def type_of(task: fields.Row) -> tuple[str, str]:
-    """A task's type in Databricks' word, and what it runs: "notebook", "/Shared/load"."""
-    for name, best in TYPES:
+def task_type(task: fields.Row) -> tuple[str, str]:
+    """A task's type as Databricks names it, and its target: "notebook", "/Shared/load"."""
+    for name, best in TASK_TYPES:
         row = task.get(name)
         if isinstance(row, dict):
             value = row.get(best)
-            shown = value if isinstance(value, str) else fields.clean_json(value) if value is not None else ""
-            return name.removesuffix("_task"), fields.clean(shown)[:300]
+            text = value if isinstance(value, str) else fields.clean_json(value) if value is not None else ""
+            return name.removesuffix("_task"), fields.clean(text)[:300]
     return "task", ""
 
 
-def tasks_of(row: fields.Row) -> list[fields.Row]:
+def task_rows(row: fields.Row) -> list[fields.Row]:
     """The task runs of a run's row that can be read: each key's latest attempt."""
     latest: dict[str, fields.Row] = {}
-    for one in fields.rows(row.get("tasks")):
-        if isinstance(one, dict) and isinstance(one.get("task_key"), str):
-            before = latest.get(one["task_key"])
-            if before is None or _number(one, "attempt_number") >= _number(before, "attempt_number"):
-                latest[one["task_key"]] = one
+    for task in fields.tables(row.get("tasks")):
+        if isinstance(task.get("task_key"), str):
+            before = latest.get(task["task_key"])
+            if before is None or _attempt_number(task, "attempt_number") >= _attempt_number(before, "attempt_number"):
+                latest[task["task_key"]] = task
     return list(latest.values())
 
 
-def runs(row: Any) -> list[RunRecord]:
+def run_records(row: Any) -> list[RunRecord]:
     """The attempts that a run's row shows, oldest first: one, or with a history of repairs one for each. Raises
     RecordUnreadable."""
     row = fields.table(row)
-    whole = _run(row, word_of(row))
-    history = [fields.table(one) for one in fields.rows(row.get("repair_history"))]
+    whole = _run_record(row, parse_state(row))
+    history = [fields.table(entry) for entry in fields.rows(row.get("repair_history"))]
     repairs = sorted(
-        (one for one in history if one.get("type") == "REPAIR"), key=lambda one: _number(one, "start_time")
+        (entry for entry in history if entry.get("type") == "REPAIR"),
+        key=lambda entry: _attempt_number(entry, "start_time"),
     )
     if not repairs:
         return [whole]
-    original = next((one for one in history if one.get("type") == "ORIGINAL"), None)
-    told = [_attempt(whole, original, 0)] if original is not None else []
-    return told + [_attempt(whole, one, id_of(one, "id")) for one in repairs]
+    original = next((entry for entry in history if entry.get("type") == "ORIGINAL"), None)
+    records = [_attempt_record(whole, original, 0)] if original is not None else []
+    return records + [_attempt_record(whole, repair, parse_id(repair, "id")) for repair in repairs]
 
 
-def _attempt(whole: RunRecord, row: fields.Row, repair: int) -> RunRecord:
-    """An attempt from the history, which tells its times and its state."""
-    word, number = word_of(row), int(whole.attempt_key)
-    started = instant(row, "start_time") or whole.started_at
+def _attempt_record(whole: RunRecord, row: fields.Row, repair: int) -> RunRecord:
+    """An attempt from the history, with its times and its state."""
+    status, number = parse_state(row), int(whole.attempt_key)
+    started = parse_millis(row, "start_time") or whole.started_at
     return replace(
         whole,
-        attempt_key=key_of(number, repair),
-        state=word.state,
-        native_state=word.native,
-        evidence=word.evidence,
-        reason=word.reason,
-        message=word.message,
-        again_of=key_of(number) if repair else "",
+        attempt_key=attempt_key(number, repair),
+        state=status.state,
+        native_state=status.native,
+        evidence=status.evidence,
+        reason=status.reason,
+        message=status.message,
+        again_of=attempt_key(number) if repair else "",
         queued_at=started if repair else whole.queued_at,
-        started_at=started if _has_begun(word) else None,
-        ended_at=_end(instant(row, "end_time"), started, word),
-        native_ref=ref_of(number, repair),
+        started_at=started if _has_begun(status) else None,
+        ended_at=_run_end(row, started, status),
+        native_ref=run_ref(number, repair),
         action_key=None if repair else whole.action_key,
     )
 
 
-def _run(row: fields.Row, word: Word) -> RunRecord:
-    number, started = id_of(row, "run_id"), instant(row, "start_time")
+def _run_record(row: fields.Row, status: DatabricksState) -> RunRecord:
+    number, started = parse_id(row, "run_id"), parse_millis(row, "start_time")
     first = fields.number(row, "original_attempt_run_id", number) or number
-    queued = started if word.state is State.QUEUED or fields.number(row, "queue_duration", 0) else None
-    red = [one for one in tasks_of(row) if _state(one).is_red]
-    message = _red_words(red) or word.message
-    if red and word.message and word.message not in message:
-        message = f"{message}; {word.message}"
+    queued = started if status.state is RunState.QUEUED or fields.number(row, "queue_duration", 0) else None
+    red = [task_row for task_row in task_rows(row) if _lenient_state(task_row).is_red]
+    message = _failed_tasks_message(red) or status.message
+    if red and status.message and status.message not in message:
+        message = f"{message}; {status.message}"
     by_clock = row.get("trigger") in ("PERIODIC", "CONTINUOUS") or first != number
     return RunRecord(
-        job=str(id_of(row, "job_id")),
-        attempt_key=key_of(number),
-        state=word.state,
-        native_state=word.native,
-        evidence=word.evidence,
+        job=str(parse_id(row, "job_id")),
+        attempt_key=attempt_key(number),
+        state=status.state,
+        native_state=status.native,
+        evidence=status.evidence,
         period_key=None if by_clock else str(first),
-        again_of=key_of(first) if first != number else "",
+        again_of=attempt_key(first) if first != number else "",
         queued_at=queued,
-        started_at=started if _has_begun(word) else None,
-        ended_at=_end(instant(row, "end_time"), started, word),
+        started_at=started if _has_begun(status) else None,
+        ended_at=_run_end(row, started, status),
         message=message[:1000],
-        reason=word.reason,
-        native_ref=ref_of(number),
-        native_url=_url(row),
-        action_key=_action_of(row),
-        context=fields.small(_context(row), "parameters"),
+        reason=status.reason,
+        native_ref=run_ref(number),
+        native_url=_run_url(row),
+        action_key=_action_key(row),
+        context=fields.bounded_context(_run_context(row), "parameters"),
     )
 
 
-def task_runs(row: fields.Row, attempts: Sequence[RunRecord]) -> list[RunRecord]:
+def task_records(row: fields.Row, attempts: Sequence[RunRecord]) -> list[RunRecord]:
     """The tasks of a run at their latest. Raises RecordUnreadable."""
-    whole, told = attempts[-1], []
-    for one in tasks_of(row):
-        word, key = word_of(one), fields.text(one, "task_key")
-        kind, _ = type_of(one)
-        started, task_run = instant(one, "start_time"), id_of(one, "run_id")
-        period = whole.period_key or str(id_of(row, "run_id"))
-        told.append(
-            RunRecord(
-                job=f"{whole.job}.{fields.clean(key)}",
-                attempt_key=str(task_run),
-                state=word.state,
-                native_state=word.native,
-                evidence=word.evidence,
-                period_key=period,
-                started_at=started if _has_begun(word) else None,
-                ended_at=_end(instant(one, "end_time"), started, word),
-                message=word.message,
-                reason=word.reason,
-                native_ref=ref_of(id_of(row, "run_id"), 0, fields.clean(key), task_run),
-                native_url=_url(one),
-                context={"type": kind, "try": _number(one, "attempt_number") + 1},
-            )
-        )
-    return told
+    return [_task_record(attempts[-1], parse_id(row, "run_id"), task_row) for task_row in task_rows(row)]
 
 
-def _has_begun(word: Word) -> bool:
-    return word.state not in (State.QUEUED, State.WAITING)
+def _task_record(whole: RunRecord, run: int, row: fields.Row) -> RunRecord:
+    status, key = parse_state(row), fields.clean(fields.text(row, "task_key"))
+    started, task_run = parse_millis(row, "start_time"), parse_id(row, "run_id")
+    return RunRecord(
+        job=f"{whole.job}.{key}",
+        attempt_key=str(task_run),
+        state=status.state,
+        native_state=status.native,
+        evidence=status.evidence,
+        period_key=whole.period_key or str(run),
+        started_at=started if _has_begun(status) else None,
+        ended_at=_run_end(row, started, status),
+        message=status.message,
+        reason=status.reason,
+        native_ref=run_ref(run, 0, key, task_run),
+        native_url=_run_url(row),
+        context={"type": task_type(row)[0], "try": _attempt_number(row, "attempt_number") + 1},
+    )
 
 
-def _end(at: datetime | None, started: datetime | None, word: Word) -> datetime | None:
-    if word.state.is_open:
-        return None
+def _has_begun(status: DatabricksState) -> bool:
+    return status.state not in (RunState.QUEUED, RunState.WAITING)
+
+
+def _run_end(row: fields.Row, started: datetime | None, status: DatabricksState) -> datetime | None:
+    at = None if status.state.is_open else parse_millis(row, "end_time")
     return max(at, started) if at is not None and started is not None else at
 
 
-def _red_words(red: Sequence[fields.Row]) -> str:
+def _failed_tasks_message(red: Sequence[fields.Row]) -> str:
     if not red:
         return ""
-    named = [f"{one['task_key']} ({word_of(one).native})" for one in red]
-    return fields.clean(
-        f"tasks not green: {', '.join(named[:10])}" + (f" and {len(named) - 10} more" * (len(named) > 10))
+    named = [f"{task['task_key']} ({parse_state(task).native})" for task in red]
+    rest = f" and {len(named) - 10} more" if len(named) > 10 else ""
+    return fields.clean(f"tasks not green: {', '.join(named[:10])}{rest}")
+
+
+def _lenient_state(row: fields.Row) -> RunState:
+    try:
+        return parse_state(row).state
+    except RecordUnreadable:
+        return RunState.UNKNOWN
+
+
+def _attempt_number(row: fields.Row, name: str) -> int:
+    value = row.get(name)
+    return value if type(value) is int else 0
+
+
+def _run_url(row: fields.Row) -> str:
+    url = row.get("run_page_url")
+    return fields.clean(url) if isinstance(url, str) and url.startswith("https://") else ""
+
+
+def job_parameters(row: fields.Row) -> dict[str, str]:
+    """A run's job parameters, as they were."""
+    values = {}
+    for parameter in fields.tables(row.get("job_parameters")):
+        if isinstance(parameter.get("name"), str):
+            value = parameter.get("value") if parameter.get("value") is not None else parameter.get("default")
+            values[fields.clean(parameter["name"])] = fields.clean(str(value)) if value is not None else ""
+    return values
+
+
+def _action_key(row: fields.Row) -> str | None:
+    match = ACTION_KEY.fullmatch(job_parameters(row).get(KEY_PARAMETER, ""))
+    return match[0] if match else None
+
+
+def _run_context(row: fields.Row) -> dict[str, Any]:
+    seconds = {
+        f"{name}_seconds": _attempt_number(row, f"{name}_duration") / 1000
+        for name in ("queue", "setup", "execution", "cleanup", "run")
+        if _attempt_number(row, f"{name}_duration") > 0
+    }
+    context = {
+        "trigger": fields.optional_text(row, "trigger") or None,
+        "parameters": job_parameters(row) or None,
+        "number": _attempt_number(row, "number_in_job") or None,
+        "by": fields.optional_text(row, "creator_user_name") or None,
+        "cluster": fields.subtable(row, "cluster_instance").get("cluster_id"),
+    }
+    return {**{name: value for name, value in context.items() if value is not None}, **seconds}
+
+
+def vanished_run(run: RunRef, now: datetime) -> RunRecord:
+    """Runs are deleted by hand, and after 60 days."""
+    message = "Databricks no longer has this run: it was deleted, and its end was not seen"
+    return no_longer_listed(run, "deleted", message, state_past_retention(run, RETENTION, now))
+
+
+LIFECYCLE_STATES: dict[str, tuple[RunState, str]] = {
+    "BLOCKED": (RunState.WAITING, "upstream"),
+    "QUEUED": (RunState.QUEUED, "slot"),
+    "PENDING": (RunState.QUEUED, "resource"),
+    "RUNNING": (RunState.RUNNING, ""),
+    "TERMINATING": (RunState.RUNNING, ""),
+    "WAITING": (RunState.RETRYING, ""),
+    "WAITING_FOR_RETRY": (RunState.RETRYING, ""),
+}
+"""Open states. PENDING: its cluster is being created."""
+RESULT_STATES: dict[str, RunState] = {
+    "SUCCESS": RunState.SUCCEEDED,
+    "SUCCESS_WITH_FAILURES": RunState.PARTIAL,
+    "FAILED": RunState.FAILED,
+    "TIMEDOUT": RunState.TIMED_OUT,
+    "CANCELED": RunState.CANCELLED,
+    "UPSTREAM_FAILED": RunState.BLOCKED,
+    "UPSTREAM_CANCELED": RunState.BLOCKED,
+    "EXCLUDED": RunState.SKIPPED,
+    "DISABLED": RunState.SKIPPED,
+    "MAXIMUM_CONCURRENT_RUNS_REACHED": RunState.SKIPPED,
+}
+TERMINATION_CODES: dict[str, RunState] = {
+    "SUCCESS": RunState.SUCCEEDED,
+    "SUCCESS_WITH_FAILURES": RunState.PARTIAL,
+    "USER_CANCELED": RunState.CANCELLED,
+    "CANCELED": RunState.CANCELLED,
+    "SKIPPED": RunState.SKIPPED,
+    "DISABLED": RunState.SKIPPED,
+    "MAX_CONCURRENT_RUNS_EXCEEDED": RunState.SKIPPED,
+    **dict.fromkeys(
+        (
+            "BREAKING_CHANGE", "BUDGET_POLICY_LIMIT_EXCEEDED", "CLOUD_FAILURE", "CLUSTER_ERROR",
+            "CLUSTER_REQUEST_LIMIT_EXCEEDED", "DRIVER_ERROR", "FEATURE_DISABLED", "INTERNAL_ERROR",
+            "INVALID_CLUSTER_REQUEST", "INVALID_RUN_CONFIGURATION", "LIBRARY_INSTALLATION_ERROR",
+            "MAX_JOB_QUEUE_SIZE_EXCEEDED", "MAX_SPARK_CONTEXTS_EXCEEDED", "REPOSITORY_CHECKOUT_FAILED",
+            "RESOURCE_NOT_FOUND", "RUN_EXECUTION_ERROR", "STORAGE_ACCESS_ERROR", "UNAUTHORIZED_ERROR",
+            "WORKSPACE_RUN_LIMIT_EXCEEDED",
+        ), RunState.FAILED,
+    ),
+}  # fmt: skip
+"""Termination codes. MAX_CONCURRENT_RUNS_EXCEEDED: the previous run was still active, so Databricks skipped this
+one."""
+STATE_ONLY_RESULTS = ("TIMEDOUT", "UPSTREAM_FAILED", "UPSTREAM_CANCELED", "EXCLUDED")
+"""Results that are more specific than the code beside them."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatabricksState:
+    """State of a run: ours, Databricks' own, and its details."""
+
+    state: RunState
+    native: str
+    reason: str = ""
+    message: str = ""
+    evidence: RunEvidence = RunEvidence.NATIVE
+
+
+def parse_state(row: fields.Row) -> DatabricksState:
+    """Of a run, a task's run or a repair. Raises RecordUnreadable."""
+    status, state = fields.subtable(row, "status"), fields.subtable(row, "state")
+    life = fields.optional_text(status, "state") or fields.optional_text(state, "life_cycle_state")
+    message = fields.optional_text(state, "state_message")[:1000]
+    if life in LIFECYCLE_STATES:
+        run_state, reason = LIFECYCLE_STATES[life]
+        queue_message = fields.optional_text(fields.subtable(status, "queue_details"), "message")[:1000]
+        return DatabricksState(run_state, life, reason, queue_message or message)
+    if life == "INTERNAL_ERROR":
+        return DatabricksState(RunState.FAILED, life, "", message)
+    if life == "SKIPPED":
+        return DatabricksState(RunState.SKIPPED, life, "", message)
+    if life != "TERMINATED":
+        return DatabricksState(RunState.UNKNOWN, life or "(no state)", "", message, RunEvidence.INFERRED)
+    details = fields.subtable(status, "termination_details")
+    code, result = fields.optional_text(details, "code"), fields.optional_text(state, "result_state")
+    return _end_state(code, result, fields.optional_text(details, "message")[:1000] or message)
+
+
+def _end_state(code: str, result: str, message: str) -> DatabricksState:
+    by_code = TERMINATION_CODES.get(code, RunState.UNKNOWN) if code else None
+    by_result = RESULT_STATES.get(result, RunState.UNKNOWN) if result else None
+    states = [state for state in (by_code, by_result) if state is not None]
+    if not states or RunState.UNKNOWN in states:
+        unknown = code if by_code is RunState.UNKNOWN else result
+        return DatabricksState(RunState.UNKNOWN, unknown or "TERMINATED", "", message, RunEvidence.INFERRED)
+    if by_result is not None and (by_code is None or result in STATE_ONLY_RESULTS):
+        return DatabricksState(by_result, result, "", message)
+    if by_code is None:
+        return DatabricksState(RunState.UNKNOWN, "TERMINATED", "", message, RunEvidence.INFERRED)
+    if by_result is not None and RunState.SUCCEEDED in states and by_code is not by_result:
+        not_green = by_result if by_code is RunState.SUCCEEDED else by_code
+        return DatabricksState(not_green, f"{code}, {result}", "", message, RunEvidence.CONFLICT)
+    return DatabricksState(by_code, code, "", message)
+
+
+PAUSED_STATUS = "PAUSED"
+TRIGGER_KINDS = ("schedule", "trigger", "continuous")
+"""Settings that start a job by themselves; each has its own pause_status."""
+_PLAIN = re.compile(r"[0-9A-Za-z*,/-]+")
+_WEEKDAY = re.compile(r"(?<![/\d])[1-7](?!\d)")
+
+
+def trigger_kind(settings: fields.Row) -> str:
+    """Which of CLOCKS a job has; "" for one that is only started by hand or by another."""
+    return next((name for name in TRIGGER_KINDS if isinstance(settings.get(name), dict)), "")
+
+
+def is_paused(settings: fields.Row) -> bool:
+    trigger = settings.get(trigger_kind(settings))
+    return isinstance(trigger, dict) and trigger.get("pause_status") == PAUSED_STATUS
+
+
+def parse_schedule(settings: fields.Row) -> Schedule:
+    """Of a job's settings. Raises RecordUnreadable."""
+    name = trigger_kind(settings)
+    if not name:
+        return Schedule("none", text="started by hand or by another job")
+    row = fields.table(settings[name])
+    if name == "continuous":
+        return Schedule("none", text="continuous: a new run begins when one ends")
+    if name == "trigger":
+        return Schedule("none", text=_trigger_text(row))
+    quartz = fields.text(row, "quartz_cron_expression")
+    return Schedule(
+        "databricks", five_fields(quartz) or quartz, fields.optional_text(row, "timezone_id") or "UTC", text=quartz
     )
 
 
-def _state(row: fields.Row) -> State:
-    try:
-        return word_of(row).state
-    except RecordUnreadable:
-        return State.UNKNOWN
+def five_fields(quartz: str) -> str:
+    """The expression less its seconds, with Sunday as 0; "" if five fields cannot express it."""
+    parts = quartz.split()
+    if len(parts) == 7 and parts[6] == "*":
+        parts = parts[:6]
+    if len(parts) != 6 or not (parts[0].isascii() and parts[0].isdigit()):
+        return ""
+    fields_of = ["*" if part == "?" else part for part in parts[1:]]
+    if not all(_PLAIN.fullmatch(field) for field in fields_of) or re.search(r"L|W(?!ED)", fields_of[2].upper()):
+        return ""
+    *times, days = fields_of
+    if re.search(r"\dL|^L", days.upper()):
+        return ""
+    return " ".join([*times, _WEEKDAY.sub(lambda match: str(int(match[0]) - 1), days)])
 
 
-def _number(row: fields.Row, name: str) -> int:
-    found = row.get(name)
-    return found if type(found) is int else 0
-
-
-def _url(row: fields.Row) -> str:
-    found = row.get("run_page_url")
-    return fields.clean(found) if isinstance(found, str) and found.startswith("https://") else ""
-
-
-def parameters_of(row: fields.Row) -> dict[str, str]:
-    """A run's job parameters, as they were."""
-    found = {}
-    for one in fields.rows(row.get("job_parameters")):
-        if isinstance(one, dict) and isinstance(one.get("name"), str):
-            value = one.get("value") if one.get("value") is not None else one.get("default")
-            found[fields.clean(one["name"])] = fields.clean(str(value)) if value is not None else ""
-    return found
-
-
-def _action_of(row: fields.Row) -> str | None:
-    found = ACTION_KEY.fullmatch(parameters_of(row).get(KEY_PARAMETER, ""))
-    return found[0] if found else None
-
-
-def _context(row: fields.Row) -> dict[str, Any]:
-    seconds = {
-        f"{name}_seconds": _number(row, f"{name}_duration") / 1000
-        for name in ("queue", "setup", "execution", "cleanup", "run")
-        if _number(row, f"{name}_duration") > 0
-    }
-    cluster = row.get("cluster_instance")
-    found = {
-        "trigger": fields.words(row, "trigger") or None,
-        "parameters": parameters_of(row) or None,
-        "number": _number(row, "number_in_job") or None,
-        "by": fields.words(row, "creator_user_name") or None,
-        "cluster": cluster.get("cluster_id") if isinstance(cluster, dict) else None,
-    }
-    return {**{name: value for name, value in found.items() if value is not None}, **seconds}
-
-
-def gone(known: RunRef, now: datetime) -> RunRecord:
-    """Runs are deleted by hand, and after 60 days."""
-    words = "Databricks no longer has this run: it was deleted, and its end was not seen"
-    return no_longer_listed(known, "deleted", words, unless_kept(known, KEPT, now))
+def _trigger_text(row: fields.Row) -> str:
+    periodic = row.get("periodic")
+    if isinstance(periodic, dict):
+        return fields.clean(f"every {periodic.get('interval')} {str(periodic.get('unit')).lower()}")
+    texts = {"file_arrival": "when files arrive", "table_update": "when tables change"}
+    return next((text for name, text in texts.items() if isinstance(row.get(name), dict)), "by a trigger")

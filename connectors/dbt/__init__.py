@@ -1,0 +1,1 @@
+"""dbt projects on hosts, by their artifacts and dbt's own log."""

@@ -1,4 +1,4 @@
-"""The settings of dbt projects on hosts: which hosts, how to sign in, which folders."""
+"""Settings of dbt projects on hosts: the hosts, the sign-in, the folders."""
 
 from __future__ import annotations
 
@@ -7,60 +7,64 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from connectors.spelling import spelled
-from connectors.transport.hosts import AbsolutePath, HostOptions
+from connectors.sdk.option_errors import formatted_like
+from connectors.sdk.transport.hosts import AbsolutePath, HostOptions
 
-_NAME = spelled(r"[A-Za-z0-9_.-]{1,80}", "shop")
-_WORD = r"[A-Za-z0-9_.,:@+*/=-]+"
-_PROGRAM = spelled(_WORD, "/opt/venv/bin/dbt")
-RUNS = ("build", "run", "test", "seed", "snapshot")
-
-
-def _starts(words: tuple[str, ...]) -> tuple[str, ...]:
-    if not words or words[0] not in RUNS:
-        raise ValueError(f'start begins with one of {", ".join(RUNS)}, as in ["build", "--select", "tag:nightly"]')
-    return words
+_NAME = formatted_like(r"[A-Za-z0-9_.-]{1,80}", "shop")
+_ARGUMENT = r"[A-Za-z0-9_.,:@+*/=-]+"
+_PROGRAM = formatted_like(_ARGUMENT, "/opt/venv/bin/dbt")
+START_COMMANDS = ("build", "run", "test", "seed", "snapshot")
 
 
-def _relative(path: str) -> str:
+def _start_command(arguments: tuple[str, ...]) -> tuple[str, ...]:
+    if not arguments or arguments[0] not in START_COMMANDS:
+        raise ValueError(
+            f'start begins with one of {", ".join(START_COMMANDS)}, as in ["build", "--select", "tag:nightly"]'
+        )
+    return arguments
+
+
+def _relative_path(path: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_@+.,=/-]{1,300}", path) or ".." in path.split("/"):
         raise ValueError(f"{path!r} is no folder here; write one below the project, or from the root on")
     return path
 
 
-class Project(BaseModel):
+class DbtProject(BaseModel):
     """One `[systems.NAME.projects.PROJECT]`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     folder: AbsolutePath
     """Where its dbt_project.yml is, on each of the hosts."""
-    target: Annotated[str, AfterValidator(_relative)] = "target"
-    """Folder of its artefacts (dbt's --target-path)."""
-    logs: Annotated[str, AfterValidator(_relative)] = "logs"
+    target: Annotated[str, AfterValidator(_relative_path)] = "target"
+    """Folder of its artifacts (dbt's --target-path)."""
+    logs: Annotated[str, AfterValidator(_relative_path)] = "logs"
     """Folder of its dbt.log (dbt's --log-path)."""
     profiles: AbsolutePath | None = None
-    """Folder of profiles.yml for what Headway starts; without it where dbt looks by itself."""
+    """Folder of profiles.yml for runs that Headway starts; by default where dbt looks itself."""
     dbt: Annotated[str, _PROGRAM] = "dbt"
     """The program: a name on the login's PATH, or its path."""
-    start: Annotated[tuple[Annotated[str, spelled(_WORD, "tag:nightly")], ...], AfterValidator(_starts)] = ("build",)
-    """What a start, and a rerun of all, gives to dbt."""
+    start: Annotated[
+        tuple[Annotated[str, formatted_like(_ARGUMENT, "tag:nightly")], ...], AfterValidator(_start_command)
+    ] = ("build",)
+    """Arguments of dbt for a start and for a full rerun."""
     failed_nodes: Literal["partial", "failed"] = "partial"
-    """What a run is in which some nodes failed: PARTIAL opens no incident by itself, FAILED does."""
+    """State of a run in which some nodes failed: FAILED opens an incident, PARTIAL does not."""
     keep: Annotated[int, Field(ge=0, le=100)] = 5
-    """So many states of runs that failed are kept on the host, for a retry after dbt has overwritten them; 0: none."""
+    """Number of failed runs' states kept on the host, for a retry after dbt has overwritten them; 0: none."""
 
 
 class DbtOptions(HostOptions):
     """`[systems.NAME]` with `kind = "dbt"`."""
 
-    projects: Annotated[dict[Annotated[str, _NAME], Project], Field(min_length=1)]
+    projects: Annotated[dict[Annotated[str, _NAME], DbtProject], Field(min_length=1)]
     """Name -> where it is."""
     tasks: tuple[Literal["model", "seed", "snapshot", "test", "unit_test"], ...] = (
         "model", "seed", "snapshot", "test", "unit_test",
     )  # fmt: skip
     """Which nodes are shown as tasks of their project; all count in its run either way."""
-    python: Annotated[str, spelled(_WORD, "/usr/bin/python3")] = "python3"
-    """Python 3.8 or newer on the host, with which artefacts are read there."""
-    home: Annotated[str, spelled(r"(~/|/)[A-Za-z0-9_@+.,=/-]*", "~/.headway/dbt")] = "~/.headway/dbt"
-    """Folder on the host for states that are kept, and marks of what Headway started."""
+    python: Annotated[str, formatted_like(_ARGUMENT, "/usr/bin/python3")] = "python3"
+    """Python 3.8 or newer on the host, which reads artifacts there."""
+    home: Annotated[str, formatted_like(r"(~/|/)[A-Za-z0-9_@+.,=/-]*", "~/.headway/dbt")] = "~/.headway/dbt"
+    """Folder on the host for saved states, and marks of the runs that Headway started."""

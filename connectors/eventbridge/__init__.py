@@ -1,1 +1,1 @@
-"""EventBridge Scheduler: schedules in one region of one account, what they start, and holds of them. No runs."""
+"""EventBridge Scheduler: schedules in one region of one account, what they start, and holds of them. It has no runs."""

@@ -1,57 +1,148 @@
-"""EventBridge Scheduler as a connector: one region of one account."""
+"""EventBridge Scheduler as a connector: inventory, holds and permissions of one region of one account.
+
+Schedules are held and released; everything else is done where their target runs.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from functools import partial
+from typing import Annotated
+
 import httpx
+from pydantic import Field
 
-from connectors.aws.options import targets
-from connectors.aws.scheduler import SchedulerDoor
-from connectors.contract import (
-    Capability,
-    Connector,
-    ConnectorKind,
-    LogChunk,
-    NotSupported,
-    Proof,
-    RunRef,
-    Secrets,
-    Verb,
+from connectors.eventbridge import parse
+from connectors.sdk.aws import scheduler, schedules
+from connectors.sdk.aws.actions import AwsAction, AwsActions
+from connectors.sdk.aws.client import AwsNotFound, try_permission, untried_permission
+from connectors.sdk.aws.inventory import read_inventory
+from connectors.sdk.aws.options import AwsOptions, targets
+from connectors.sdk.aws.scheduler import ScheduleCache, SchedulerClient
+from connectors.sdk.aws.values import AwsReply
+from connectors.sdk.composed import ComposedConnector
+from connectors.sdk.contract import ConnectorKind, NativeHold, Probe, SecretResolver
+from connectors.sdk.errors import NotSupported
+from connectors.sdk.records import Inventory, LogChunk, Poll, RunRef, SkippedRecord
+from connectors.sdk.states import Capability, ProofLevel, Verb
+
+
+class EventBridgeOptions(AwsOptions):
+    """Which schedules, beside region and identity."""
+
+    schedules: Annotated[tuple[str, ...], Field(min_length=1)] = ("*",)
+    """Schedules to watch, "group/name", as in a shell: ["default/night-*", "loads/*"]."""
+
+
+CURSOR = "{}"
+"""EventBridge reports no runs: the cursor never moves."""
+
+
+class ScheduleReader:
+    """Reads the schedules of one region."""
+
+    def __init__(self, client: SchedulerClient, options: EventBridgeOptions) -> None:
+        self._client, self._options = client, options
+        self._clocks = ScheduleCache(client)
+
+    def inventory(self, previous_hash: str) -> Inventory:
+        """All schedules that the options name. Raises SystemUnreachable or AccessRefused."""
+        chosen, region, reason = self._chosen(), self._options.region, "a schedule without a name to ask for"
+        unread = (SkippedRecord("ListSchedules", reason, str(row)[:200]) for row in self._clocks.unread)
+        return read_inventory(
+            self._client,
+            "ListSchedules",
+            chosen,
+            lambda row: parse.job(row, datetime.now(UTC), region),
+            previous_hash,
+            lambda name, _: self.chooses(name),
+            unread,
+        )
+
+    def poll(self, cursor: str, open_runs: Sequence[RunRef]) -> Poll:
+        """No run: Scheduler keeps none. That it answers is seen, and nothing is said of what did not start."""
+        next(self._client.schedules(), None)
+        return Poll((), CURSOR, clock=self._client.clock)
+
+    def holds(self, known: Collection[str]) -> tuple[NativeHold, ...]:
+        """Our marks in descriptions, bare ones as well."""
+        return tuple(hold for item in self._chosen() for hold in scheduler.holds(schedules.full_name(item), [item]))
+
+    def chooses(self, name: str) -> bool:
+        return any(fnmatchcase(name, pattern) for pattern in self._options.schedules)
+
+    def _chosen(self) -> list[AwsReply]:
+        return self._clocks.of(lambda row: self.chooses(schedules.full_name(row)), datetime.now(UTC))
+
+
+NO_RUNS = "EventBridge Scheduler keeps no record of its starts: watch what it starts (Step Functions, Glue, Batch)"
+
+
+class EventBridgeActions(AwsActions):
+    """Holds and releases of schedules of one region."""
+
+    def __init__(self, client: SchedulerClient) -> None:
+        self._client = client
+        write = AwsAction(partial(scheduler.send, client), partial(scheduler.look_up, client))
+        super().__init__(
+            "EventBridge Scheduler",
+            {
+                Verb.HOLD: lambda spec: scheduler.hold(spec, [self._schedule(spec.run.job)]),
+                Verb.RELEASE: lambda spec: scheduler.release(spec, [self._schedule(spec.run.job)]),
+            },
+            {"hold": write, "release": write},
+            dict.fromkeys(Capability, NO_RUNS),
+        )
+
+    def _schedule(self, name: str) -> AwsReply:
+        group, _, own = name.partition("/")
+        try:
+            return self._client.schedule(group, own)
+        except AwsNotFound:
+            raise NotSupported(f"{self._client.place}: there is no schedule {name} any more") from None
+
+
+ACTION_PERMISSIONS = (
+    untried_permission(
+        "hold and release schedules",
+        "allow scheduler:UpdateSchedule on the schedules and iam:PassRole on the roles that they name",
+    ),
 )
-from connectors.eventbridge.acts import NO_RUNS, Acts
-from connectors.eventbridge.options import EventBridgeOptions
-from connectors.eventbridge.probe import probe
-from connectors.eventbridge.reader import Reader
-from connectors.parts import PartedConnector
 
 
-class EventBridgeConnector(PartedConnector):
+def probe(client: SchedulerClient) -> Probe:
+    """Each call that watching needs, tried on the first schedule that there is."""
+    rows: list[AwsReply] = []
+    held = [try_permission("scheduler", "ListSchedules", lambda: rows.extend(client.schedules()))]
+    for row in rows[:1]:
+        place = str(row.get("GroupName") or "default"), str(row.get("Name"))
+        held.append(try_permission("scheduler", "GetSchedule", partial(client.schedule, *place)))
+    return Probe(True, "", (*held, *ACTION_PERMISSIONS), (client.identity(),), client.clock)
+
+
+class EventBridgeConnector(ComposedConnector):
     """The schedules of one region that the options name."""
 
     def __init__(
-        self, options: EventBridgeOptions, secrets: Secrets, transport: httpx.BaseTransport | None = None
+        self, options: EventBridgeOptions, secrets: SecretResolver, transport: httpx.BaseTransport | None = None
     ) -> None:
-        client = SchedulerDoor("EventBridge Scheduler", options, secrets, transport)
-        reader = Reader(client, options)
+        client = SchedulerClient("EventBridge Scheduler", options, secrets, transport)
+        reader = ScheduleReader(client, options)
         super().__init__(
             client,
             inventory=reader.inventory,
             poll=reader.poll,
             log=_no_log,
-            acts=Acts(client),
+            acts=EventBridgeActions(client),
             holds=reader.holds,
             probe=lambda: probe(client),
         )
 
 
 def _no_log(run: RunRef, start: str | None, limit_bytes: int) -> LogChunk:
-    del run, start, limit_bytes
     raise NotSupported(NO_RUNS)
-
-
-def open_eventbridge(options: EventBridgeOptions, target: str, secrets: Secrets) -> Connector:
-    """A connector that connects at its first call."""
-    del target  # there is one
-    return EventBridgeConnector(options, secrets)
 
 
 CONNECTOR = ConnectorKind(
@@ -59,7 +150,7 @@ CONNECTOR = ConnectorKind(
     title="EventBridge Scheduler",
     options=EventBridgeOptions,
     targets=targets,
-    open=open_eventbridge,
+    open=lambda options, target, secrets: EventBridgeConnector(options, secrets),
     capabilities=frozenset({Capability.HOLD}),
     missing={
         **dict.fromkeys(
@@ -67,11 +158,11 @@ CONNECTOR = ConnectorKind(
         ),
         Capability.PERIODS: NO_RUNS,
         Capability.TASKS: "a schedule has no tasks",
-        Capability.NATIVE_DEPENDENCIES: "what a schedule starts is of another system, and stands in its definition",
+        Capability.NATIVE_DEPENDENCIES: "what a schedule starts belongs to another system; its definition shows it",
     },
-    proofs=frozenset({Proof.START}),
+    proofs=frozenset({ProofLevel.START}),
     verbs={Verb.HOLD: "disable the schedule", Verb.RELEASE: "enable the schedule"},
     schedules="next",
-    ladder="Proves nothing about runs: Scheduler keeps no record of its starts, so none is told, and none is ever "
-    "called missed here. It tells what is due when, what is disabled, and what each schedule starts.",
+    ladder="Proves nothing about runs: EventBridge Scheduler does not record its starts, so no run is shown or called "
+    "missed. It shows what is due when, what is disabled, and what each schedule starts.",
 )

@@ -1,4 +1,4 @@
-"""Schedules of EventBridge Scheduler to jobs. Pure: whatever a reply holds, only RecordUnreadable is raised."""
+"""EventBridge Scheduler schedules read as jobs. Pure: whatever a reply holds, only RecordUnreadable is raised."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from connectors.aws import schedules
-from connectors.contract import JobRecord, Proof, RecordUnreadable, Schedule
+from connectors.sdk.aws import schedules
+from connectors.sdk.errors import RecordUnreadable
+from connectors.sdk.records import JobRecord, Schedule
+from connectors.sdk.states import ProofLevel
 
 NAMED_BY = ("JobName", "JobDefinition", "StateMachineArn", "FunctionName", "ProjectName", "TaskDefinition")
 """Fields of a universal target's input that name what it starts. Nothing else of it is shown: it may hold anything."""
@@ -25,19 +27,21 @@ def job(schedule: Mapping[str, Any], now: datetime, region: str) -> JobRecord:
     return JobRecord(
         native_id=name,
         title=schedules.plain(schedule) or name,
-        schedule=Schedule("none", words=schedules.words([schedule]), next_at=schedules.next_instant([schedule], now)),
+        schedule=Schedule(
+            "none", text=schedules.schedule_text([schedule]), next_at=schedules.next_instant([schedule], now)
+        ),
         paused=not schedules.is_enabled(schedule),
         definition=f"starts {starts(schedule)}",
         definition_hash=schedules.seen(as_written),
         match_keys=(str(schedule["Arn"]),) if schedule.get("Arn") else (),
-        proof=Proof.START,
+        proof=ProofLevel.START,
         run_as=str((schedule.get("Target") or {}).get("RoleArn") or ""),
         native_url=f"https://{region}.console.aws.amazon.com/scheduler/home?region={region}#schedules/{group}/{own}",
     )
 
 
 def starts(schedule: Mapping[str, Any]) -> str:
-    """What it starts: "state machine mart", "glue:startJobRun load-orders", or its ARN."""
+    """The target: "state machine mart", "glue:startJobRun load-orders", or its ARN."""
     target = schedules.target_of(schedule)
     parts = target.split(":")
     if parts[2:3] == ["scheduler"] and parts[5:6] == ["aws-sdk"]:
@@ -49,15 +53,15 @@ def starts(schedule: Mapping[str, Any]) -> str:
 
 
 def _named(schedule: Mapping[str, Any]) -> str:
-    """What a universal target's input names, as text; "" without."""
+    """The name in a universal target's input; "" without one."""
     try:
         given = json.loads(str((schedule.get("Target") or {}).get("Input") or "{}"))
     except (ValueError, RecursionError):
         return ""
-    found = (given.get(name) for name in NAMED_BY) if isinstance(given, dict) else ()
-    return next((_short(one) for one in found if isinstance(one, str)), "")
+    result = (given.get(name) for name in NAMED_BY) if isinstance(given, dict) else ()
+    return next((_short(item) for item in result if isinstance(item, str)), "")
 
 
 def _short(name: str) -> str:
-    """An ARN without what stands before the name."""
+    """The name in an ARN."""
     return name.rpartition("/" if "/" in name else ":")[2] if name.startswith("arn:") else name

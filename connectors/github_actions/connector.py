@@ -1,4 +1,10 @@
-"""GitHub Actions (REST API, version 2022-11-28). Source: docs.github.com, REST API; GitHub's OpenAPI description."""
+"""The GitHub Actions connector (REST API, version 2022-11-28), and the check of our permissions.
+
+Permissions are checked by reading each list, and by actions on ids that do not exist, which change nothing. GitHub
+answers such an action 403 if the token lacks the permission, and names it in X-Accepted-GitHub-Permissions; 404 if
+only the id is missing. A token without access to a repository gets 404 for everything.
+Source: docs.github.com, REST API; GitHub's OpenAPI description.
+"""
 
 from __future__ import annotations
 
@@ -8,88 +14,78 @@ from typing import ParamSpec, TypeVar
 
 import httpx
 
-from connectors.contract import Capability, Connector, ConnectorKind, Proof, Secrets, Verb
-from connectors.github_actions.acts import Acts
-from connectors.github_actions.attempts import AttemptReader
-from connectors.github_actions.client import GitHubClient
-from connectors.github_actions.definitions import Definitions
-from connectors.github_actions.dispatch import Dispatcher
-from connectors.github_actions.hold import Holder
-from connectors.github_actions.inventory import InventoryReader
-from connectors.github_actions.limits import Budget
-from connectors.github_actions.log import LogReader, Store
+from connectors.github_actions.actions import GitHubActionsActions
+from connectors.github_actions.client import GitHubClient, GitHubRateLimit
+from connectors.github_actions.hold import GitHubHolder
+from connectors.github_actions.inventory import (
+    PAUSE_REASONS,
+    WORKFLOW_FOLDER,
+    GitHubInventory,
+    WorkflowFiles,
+    read_workflows,
+)
+from connectors.github_actions.log import GitHubLogReader, GitHubLogStore
 from connectors.github_actions.options import GitHubActionsOptions, targets
-from connectors.github_actions.poll import Poller
-from connectors.github_actions.probe import probe
-from connectors.github_actions.rerun import Rerunner
-from connectors.parts import PartedConnector
-from connectors.transport.account import Account
-from connectors.transport.http import HttpDoor
+from connectors.github_actions.runs import GitHubAttemptReader, GitHubPoller
+from connectors.sdk import fields
+from connectors.sdk.composed import ComposedConnector
+from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
+from connectors.sdk.errors import AccessRefused, NotSupported
+from connectors.sdk.states import Capability, ProofLevel, Verb
+from connectors.sdk.transport.http import HttpAccount, HttpEndpoint, HttpReply
 
 P = ParamSpec("P")
 T = TypeVar("T")
 SETTLE_SECONDS = 5.0
-"""For how long a key must stay absent before it counts as never arrived: a dispatched run is listed seconds later."""
+"""How long a key must stay absent before the action counts as never arrived: a dispatched run is listed seconds
+later."""
 
 
-class GitHubActionsConnector(PartedConnector):
+class GitHubActionsConnector(ComposedConnector):
     """One repository of a GitHub."""
 
     def __init__(
         self,
         options: GitHubActionsOptions,
         repository: str,
-        secrets: Secrets,
+        secrets: SecretResolver,
         transport: httpx.BaseTransport | None = None,
         settle_seconds: float = SETTLE_SECONDS,
     ) -> None:
-        door = HttpDoor("GitHub", options.url, options.ca_file, transport)
-        account = Account(secrets, None, None, options.token)
-        client = GitHubClient(door, account, repository, Budget(options.requests_kept))
+        endpoint = HttpEndpoint("GitHub", options.url, options.ca_file, transport)
+        account = HttpAccount(secrets, None, None, options.token)
+        client = GitHubClient(endpoint, account, repository, GitHubRateLimit(options.requests_kept))
 
         def watched(job: str) -> bool:
             names = (job, job.partition(":")[2])
             return any(fnmatchcase(name, pattern) for name in names for pattern in options.workflows)
 
-        definitions, holder = Definitions(client), Holder(client)
-        reader = InventoryReader(client, definitions, watched)
-        attempts = AttemptReader(client, definitions)
-        poller = Poller(client, attempts, watched, options.events, options.history_days, reader.asleep)
+        definitions, holder = WorkflowFiles(client), GitHubHolder(client)
+        reader = GitHubInventory(client, definitions, watched)
+        attempts = GitHubAttemptReader(client, definitions)
+        poller = GitHubPoller(client, attempts, watched, options.events, options.history_days, reader.asleep)
         super().__init__(
             client,
-            inventory=sparing(client, reader.read),
-            poll=sparing(client, poller.poll),
-            log=LogReader(client, definitions, Store(client, options.ca_file, transport)).read,
-            acts=Acts(
-                client,
-                Rerunner(client, definitions),
-                Dispatcher(client, definitions, options.ref, options.inputs),
-                holder,
-                settle_seconds,
-            ),
+            inventory=within_rate_limit(client, reader.read),
+            poll=within_rate_limit(client, poller.poll),
+            log=GitHubLogReader(client, definitions, GitHubLogStore(client, options.ca_file, transport)).read,
+            acts=GitHubActionsActions(client, definitions, holder, options, settle_seconds),
             holds=holder.all_holds,
             probe=lambda: probe(client),
         )
 
 
-def sparing(client: GitHubClient, part: Callable[P, T]) -> Callable[P, T]:
-    """The part, which leaves the requests that are kept for people alone."""
+def within_rate_limit(client: GitHubClient, part: Callable[P, T]) -> Callable[P, T]:
+    """The component for polling, which leaves the requests reserved for people."""
 
-    def call(*given: P.args, **named: P.kwargs) -> T:
+    def call(*values: P.args, **named: P.kwargs) -> T:
         client.polling = True
         try:
-            return part(*given, **named)
+            return part(*values, **named)
         finally:
             client.polling = False
 
     return call
-
-
-def open_github_actions(options: GitHubActionsOptions, target: str, secrets: Secrets) -> Connector:
-    """A connector of one repository, not yet connected."""
-    if target not in options.repositories:
-        raise ValueError(f"{target!r} is none of the repositories {', '.join(options.repositories)}")
-    return GitHubActionsConnector(options, target, secrets)
 
 
 CONNECTOR = ConnectorKind(
@@ -97,13 +93,13 @@ CONNECTOR = ConnectorKind(
     title="GitHub Actions",
     options=GitHubActionsOptions,
     targets=targets,
-    open=open_github_actions,
+    open=GitHubActionsConnector,
     capabilities=frozenset(Capability) - {Capability.MARK, Capability.PERIODS},
     missing={
-        Capability.MARK: "nobody sets the conclusion of a run of GitHub; Headway asserts it itself",
+        Capability.MARK: "GitHub cannot set a run's conclusion; Headway records it as asserted",
         Capability.PERIODS: "a workflow gets no date: whenever it runs, it runs for now",
     },
-    proofs=frozenset({Proof.FULL}),
+    proofs=frozenset({ProofLevel.FULL}),
     verbs={
         Verb.RERUN: "re-run failed jobs, all jobs, or a job with those that need it",
         Verb.START: "dispatch the workflow",
@@ -116,6 +112,76 @@ CONNECTOR = ConnectorKind(
         "Full proof: GitHub records start, conclusion and log of each job, and of each attempt of a run. A run that is "
         "a success although jobs failed (continue-on-error) is PARTIAL. A run that was deleted before its end was "
         "seen, or that GitHub calls stale, is LOST, INFERRED. A rerun carries no key of ours: it is found by the run's "
-        "next attempt and by who started it."
+        "next attempt and by the account that started it."
     ),
 )
+
+NO_SUCH_ID = 2**53 - 1
+"""An id above all that GitHub gives: an Enterprise Server begins at 1."""
+
+
+def probe(client: GitHubClient) -> Probe:
+    """Permissions and notes on disabled workflows. Raises SystemUnreachable or AccessRefused; NotSupported for another
+    program."""
+    try:
+        reply = client.repository_row()
+    except NotSupported as error:
+        raise AccessRefused(f"{error}. Is the repository's name right, and may the token see it?") from None
+    row = reply.table()
+    if "full_name" not in row:
+        raise NotSupported(f"{reply.place}: this is no GitHub")
+    permissions = row.get("permissions")
+    pushes = permissions.get("push") if isinstance(permissions, dict) else None
+    rights = [
+        SourcePermission("read the repository", True),
+        _probe_read("read Actions", lambda: client.workflows(1), "Actions: read"),
+        _probe_read("read workflow files", lambda: client.folder(WORKFLOW_FOLDER), "Contents: read"),
+        _probe_read("read variables (holds)", lambda: client.variables(1), "Variables: read"),
+        _probe_action("rerun and cancel runs", lambda: client.cancel(NO_SUCH_ID), "Actions: write", pushes),
+        _probe_action(
+            "start, disable and enable workflows", lambda: client.enable(NO_SUCH_ID, True), "Actions: write", pushes
+        ),
+        _probe_action(
+            "write variables (holds)", lambda: client.delete_variable("HEADWAY_HOLD_NONE"), "Variables: write", pushes
+        ),
+    ]
+    version = reply.headers.get("x-github-enterprise-version", "") or "github.com"
+    return Probe(True, fields.clean(version)[:40], tuple(rights), tuple(_probe_notes(client, rights[1])), reply.clock)
+
+
+def _probe_read(name: str, call: Callable[[], HttpReply], permission: str) -> SourcePermission:
+    fix = f"give the token the permission {permission}: headway connector grants github_actions"
+    try:
+        reply = call()
+    except AccessRefused as error:
+        return SourcePermission(name, False, str(error), fix)
+    except NotSupported as error:
+        return SourcePermission(name, None, str(error), fix)
+    if reply.status == 403:
+        return SourcePermission(name, False, f"{reply.place}: {reply.error}", fix)
+    return SourcePermission(name, True)
+
+
+def _probe_action(name: str, call: Callable[[], HttpReply], permission: str, pushes: object) -> SourcePermission:
+    fix = f"give the token the permission {permission}: headway connector grants github_actions"
+    if pushes is False:
+        return SourcePermission(name, False, "the account may not write to this repository", fix, "act")
+    try:
+        reply = call()
+    except AccessRefused as error:
+        return SourcePermission(name, False, str(error), fix, "act")
+    if reply.status in (404, 409, 422):
+        return SourcePermission(name, True, needed_for="act")
+    return SourcePermission(name, None, f"{reply.place}: {reply.error}", fix, "act")
+
+
+def _probe_notes(client: GitHubClient, actions: SourcePermission) -> list[str]:
+    if not actions.held:
+        return []
+    rows = [row for row in read_workflows(client)[0] if isinstance(row, dict)]
+    if not rows:
+        return ["no workflow is listed: there is none, or Actions are off in this repository"]
+    asleep = [
+        f"{row.get('path')}: {PAUSE_REASONS[str(row['state'])]}" for row in rows if row.get("state") in PAUSE_REASONS
+    ]
+    return [fields.clean(note) for note in sorted(asleep)[:10]]

@@ -1,8 +1,8 @@
-"""HOLD disables a workflow under our mark; RELEASE enables it, or takes away the mark alone.
+"""HOLD disables a workflow under our mark; RELEASE enables it, or removes only the mark.
 
-A workflow has no place for a note. The mark is a variable of the repository's Actions, HEADWAY_HOLD_ and the workflow's
-id, which people see in the repository's settings. It is written before the workflow is disabled and taken away after it
-is enabled: there is no pause of ours without its mark, and a mark whose pause never came is bare.
+A workflow has no field for a note. The mark is a variable of the repository's Actions, HEADWAY_HOLD_ and the
+workflow's id, visible in the repository's settings. It is written before the workflow is disabled and removed after
+it is enabled: no pause of ours is without its mark, and a mark whose pause never happened is bare.
 """
 
 from __future__ import annotations
@@ -11,182 +11,159 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from connectors import fields
-from connectors.contract import (
-    STARTED_LATER,
-    AccessRefused,
-    Ask,
-    HoldMark,
-    LookUp,
-    NativeHold,
-    NotSupported,
-    OutcomeUnknown,
-    Preview,
-    Receipt,
-    RecordUnreadable,
-    SystemUnreachable,
-    Verb,
-    instant_key,
-)
 from connectors.github_actions import parse
 from connectors.github_actions.client import VARIABLES_LIMIT, GitHubClient
-from connectors.github_actions.inventory import ACTIVE, PAUSED_WORDS, workflows
-from connectors.github_actions.previews import row_of_id, workflow_of
-from connectors.marking import (
-    NO_END,
-    Marking,
-    Standing,
-    asked_mark,
-    hold_plan,
-    native_holds,
-    release_plan,
-    shown,
+from connectors.github_actions.inventory import (
+    ACTIVE_STATE,
+    PAUSE_REASONS,
+    find_workflow,
+    read_workflow,
+    read_workflows,
 )
-from connectors.previews import refused
-from connectors.sending import refused as stop_if_refused
+from connectors.sdk import fields
+from connectors.sdk.contract import (
+    STARTED_LATER,
+    HoldMark,
+    NativeHold,
+    Preview,
+)
+from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown, SystemUnreachable
+from connectors.sdk.marked_pause import (
+    MarkedPause,
+    MarkedPauseActions,
+    PauseState,
+    native_holds,
+    shown_mark,
+)
+from connectors.sdk.records import instant_key
+from connectors.sdk.send_outcome import raise_if_refused
 
-MARKING = Marking("GitHub", "disabled", "variable")
-PREFIX = "HEADWAY_HOLD_"
-OURS = re.compile(rf"{PREFIX}(\d{{1,18}})")
-MOST_PAGES = 40
+GITHUB_MARKING = MarkedPause("GitHub", "disabled", "variable")
+VARIABLE_PREFIX = "HEADWAY_HOLD_"
+HOLD_VARIABLE = re.compile(rf"{VARIABLE_PREFIX}(\d{{1,18}})")
+MAX_PAGES = 40
 """Of variables: 1,200; a repository can have 500."""
 
 
-class Holder:
+class GitHubHolder(MarkedPauseActions[fields.Row]):
     """HOLD and RELEASE in one repository."""
+
+    marking = GITHUB_MARKING
 
     def __init__(self, client: GitHubClient) -> None:
         self._client = client
 
-    def preview(self, ask: Ask) -> Preview:
-        """As the contract says."""
-        job, verb = ask.run.job, str(ask.verb)
-        row = workflow_of(self._client, job)
-        if row is None:
-            return refused(verb, f"GitHub has no workflow {job}: its jobs start with it, never alone")
-        workflow, state = parse.id_of(row), fields.words(row, "state")
-        now = self._standing(row)
-        if ask.verb is Verb.HOLD:
-            return _hold(job, workflow, state, now, ask)
-        return _release(job, workflow, now, ask)
+    def read(self, job: str) -> fields.Row | None:
+        return find_workflow(self._client, job)
 
-    def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
-        """As the contract says."""
+    def read_again(self, plan: Mapping[str, Any]) -> fields.Row | None:
+        return read_workflow(self._client, int(plan["workflow"]))
+
+    def state(self, row: fields.Row) -> PauseState:
+        """Of a workflow: its state, and the variable that is its mark."""
+        reply = self._client.variable(f"{VARIABLE_PREFIX}{parse.parse_id(row)}")
+        mark = HoldMark.read(fields.optional_text(reply.table(), "value")) if reply.status == 200 else None
+        return PauseState(row.get("state") != ACTIVE_STATE, () if mark is None else (mark,))
+
+    def missing(self, job: str, verb: str) -> str:
+        return f"GitHub has no workflow {job}: its jobs start with it, never alone"
+
+    def by_hand(self, job: str) -> str:
+        return "enable it on its page in GitHub"
+
+    def hold_refusal(self, job: str, row: fields.Row, now: PauseState) -> str | None:
+        why, state = super().hold_refusal(job, row, now), fields.optional_text(row, "state")
+        return f"{why}: {PAUSE_REASONS.get(state, state)}" if why else None
+
+    def preview_hold(self, job: str, row: fields.Row, mark: HoldMark) -> Preview:
+        workflow = parse.parse_id(row)
+        name = f"{VARIABLE_PREFIX}{workflow}"
+        return Preview(
+            verb="disable the workflow",
+            summary=f"disable {job} until {instant_key(mark.until)} at the latest, marked by the variable {name}",
+            scope=f"every start of {job}: by its clock, by events and by hand",
+            native_calls=(
+                f"POST /actions/variables {fields.to_json({'name': name, 'value': shown_mark(mark)})}",
+                f"PUT /actions/workflows/{workflow}/disable",
+            ),
+            notes=(
+                "active runs continue; an existing run can still be rerun",
+                "it cannot be started by hand either while it is disabled",
+                "workflows that start when it ends do not start meanwhile",
+            ),
+            plan={"workflow": workflow},
+        )
+
+    def preview_release(self, job: str, row: fields.Row, resumes: bool, enables: bool) -> Preview:
+        workflow = parse.parse_id(row)
+        calls = [f"DELETE /actions/variables/{VARIABLE_PREFIX}{workflow}"]
+        return Preview(
+            verb="enable the workflow" if resumes else "remove the mark",
+            summary=f"enable {job} and delete our variable"
+            if resumes
+            else f"delete our variable; whether {job} runs stays",
+            scope=f"every start of {job}" if resumes else f"the variable {VARIABLE_PREFIX}{workflow}",
+            native_calls=tuple([f"PUT /actions/workflows/{workflow}/enable", *calls] if resumes else calls),
+            notes=(STARTED_LATER,) if resumes else (),
+            plan={"workflow": workflow},
+        )
+
+    def write_hold(self, row: fields.Row, now: PauseState, plan: Mapping[str, Any], mark: HoldMark) -> None:
         workflow = int(plan["workflow"])
-        row = row_of_id(self._client, workflow)
-        if row is None:
-            raise MARKING.gone(plan)
-        now = self._standing(row)
-        if plan["how"] == "hold":
-            mark = MARKING.to_write(now, plan, key)
-            if mark is not None:
-                self._place(workflow, now, mark)
-            return MARKING.done(plan, key)
-        MARKING.check_release(now, plan)
-        if plan["how"] == "release" and now.is_paused:
-            stop_if_refused(self._client.enable(workflow, True))
-        stop_if_refused(self._client.delete_variable(f"{PREFIX}{workflow}"))
-        return MARKING.done(plan, key)
-
-    def _place(self, workflow: int, now: Standing, mark: HoldMark) -> None:
         if now.marks != (mark,):
             if now.marks:  # bare: its hold was undone by hand
-                stop_if_refused(self._client.delete_variable(f"{PREFIX}{workflow}"))
-            stop_if_refused(self._client.set_variable(f"{PREFIX}{workflow}", mark.text))
+                raise_if_refused(self._client.delete_variable(f"{VARIABLE_PREFIX}{workflow}"))
+            raise_if_refused(self._client.set_variable(f"{VARIABLE_PREFIX}{workflow}", mark.text))
         try:
-            stop_if_refused(self._client.enable(workflow, False))
+            raise_if_refused(self._client.enable(workflow, False))
         except (NotSupported, AccessRefused, SystemUnreachable):  # not disabled: the mark would be a lie
-            self._take_back(workflow)
+            self._remove_mark(workflow)
             raise
 
-    def _take_back(self, workflow: int) -> None:
+    def write_release(self, row: fields.Row, now: PauseState, plan: Mapping[str, Any]) -> None:
+        workflow = int(plan["workflow"])
+        if plan["how"] == "release" and now.is_paused:
+            raise_if_refused(self._client.enable(workflow, True))
+        raise_if_refused(self._client.delete_variable(f"{VARIABLE_PREFIX}{workflow}"))
+
+    def _remove_mark(self, workflow: int) -> None:
         try:
-            stop_if_refused(self._client.delete_variable(f"{PREFIX}{workflow}"))
+            raise_if_refused(self._client.delete_variable(f"{VARIABLE_PREFIX}{workflow}"))
         except (NotSupported, AccessRefused, SystemUnreachable) as error:
-            raise OutcomeUnknown(f"GitHub: not disabled, and the mark {PREFIX}{workflow} is left: {error}") from None
-
-    def look(self, plan: Mapping[str, Any], key: str) -> LookUp:
-        """By the variable and the workflow's state."""
-        row = row_of_id(self._client, int(plan["workflow"]))
-        return MARKING.look(None if row is None else self._standing(row), plan, key)
-
-    def _standing(self, row: fields.Row) -> Standing:
-        """Of a workflow: its state, and the variable that is its mark."""
-        reply = self._client.variable(f"{PREFIX}{parse.id_of(row)}")
-        mark = HoldMark.read(fields.words(reply.table(), "value")) if reply.status == 200 else None
-        return Standing(row.get("state") != ACTIVE, () if mark is None else (mark,))
+            raise OutcomeUnknown(
+                f"GitHub: not disabled, and the mark {VARIABLE_PREFIX}{workflow} is left: {error}"
+            ) from None
 
     def all_holds(self, known: Collection[str]) -> tuple[NativeHold, ...]:
         """Every mark of the repository; bare where its workflow is enabled. `known` adds nothing: all are seen."""
         marks = self._marks()
         if not marks:
             return ()
-        rows, _, _ = workflows(self._client)
-        holds: list[NativeHold] = []
-        for one in rows:
-            try:
-                row = fields.table(one)
-                mark = marks.get(parse.id_of(row))
-                job = parse.job_of(self._client.repository, parse.path_of(row))
-            except RecordUnreadable:
-                continue
-            if mark is not None:
-                where = f"variable {PREFIX}{row['id']} of the Actions of {self._client.repository}"
-                holds += native_holds(job, Standing(row.get("state") != ACTIVE, (mark,)), where)
-        return tuple(holds)
+        rows, _, _ = read_workflows(self._client)
+
+        def holds(item: Any) -> list[NativeHold]:
+            row = fields.table(item)
+            mark, repository = marks.get(parse.parse_id(row)), self._client.repository
+            job = parse.workflow_job_id(repository, parse.workflow_path(row))
+            where = f"variable {VARIABLE_PREFIX}{row['id']} of the Actions of {repository}"
+            state = PauseState(row.get("state") != ACTIVE_STATE, () if mark is None else (mark,))
+            return native_holds(job, state, where)
+
+        return tuple(hold for workflow in fields.readable(rows, holds) for hold in workflow)
 
     def _marks(self) -> dict[int, HoldMark]:
         """Workflow -> its mark. Raises AccessRefused without the right to read variables."""
         marks: dict[int, HoldMark] = {}
-        for page in range(1, MOST_PAGES + 1):
+        for page in range(1, MAX_PAGES + 1):
             reply = self._client.variables(page)
             if reply.status == 403:
-                raise AccessRefused(f"{reply.place} is a refusal: {reply.said}. Holds are kept in Actions variables.")
+                raise AccessRefused(f"{reply.place} is a refusal: {reply.error}. Holds are kept in Actions variables.")
             rows = fields.rows(reply.table().get("variables"))
-            for row in rows:
-                found = OURS.fullmatch(str(row.get("name"))) if isinstance(row, dict) else None
-                mark = HoldMark.read(str(row.get("value"))) if found else None
-                if found and mark is not None:
-                    marks[int(found[1])] = mark
+            for row in fields.tables(rows):
+                match = HOLD_VARIABLE.fullmatch(str(row.get("name")))
+                mark = HoldMark.read(str(row.get("value"))) if match else None
+                if match and mark is not None:
+                    marks[int(match[1])] = mark
             if len(rows) < VARIABLES_LIMIT:
                 return marks
         raise SystemUnreachable("GitHub: the list of variables does not end")
-
-
-def _hold(job: str, workflow: int, state: str, now: Standing, ask: Ask) -> Preview:
-    asked, why = asked_mark(ask), MARKING.unfit(job, now)
-    if asked is None or why is not None:
-        return refused("hold", f"{why}: {PAUSED_WORDS.get(state, state)}" if why else NO_END)
-    name = f"{PREFIX}{workflow}"
-    return Preview(
-        verb="disable the workflow",
-        words=f"disable {job} until {instant_key(asked.until)} at the latest, marked by the variable {name}",
-        scope=f"every start of {job}: by its clock, by events and by hand",
-        native_calls=(
-            f"POST /actions/variables {fields.shown({'name': name, 'value': shown(asked)})}",
-            f"PUT /actions/workflows/{workflow}/disable",
-        ),
-        notes=(
-            "what runs goes on; a run that is there can still be run again",
-            "it cannot be started by hand either while it is disabled",
-            "workflows that start when it ends do not start meanwhile",
-        ),
-        plan={**hold_plan(job, asked), "workflow": workflow},
-    )
-
-
-def _release(job: str, workflow: int, now: Standing, ask: Ask) -> Preview:
-    plan = {**release_plan(job, ask), "workflow": workflow}
-    why = MARKING.bound(job, now, plan["hold"], "enable it on its page in GitHub")
-    if why is not None:
-        return refused("release", why)
-    opens = plan["how"] == "release" and now.is_paused
-    calls = [f"DELETE /actions/variables/{PREFIX}{workflow}"]
-    return Preview(
-        verb="enable the workflow" if opens else "take the mark away",
-        words=f"enable {job} and delete our variable" if opens else f"delete our variable; whether {job} runs stays",
-        scope=f"every start of {job}" if opens else f"the variable {PREFIX}{workflow}",
-        native_calls=tuple([f"PUT /actions/workflows/{workflow}/enable", *calls] if opens else calls),
-        notes=(STARTED_LATER,) if opens else (),
-        plan=plan,
-    )

@@ -1,11 +1,12 @@
-"""The inventory: every workflow with its schedules, the workflows whose end starts it, and its jobs as tasks.
+"""Inventory: every workflow with its schedules, the workflows whose end starts it, and its jobs as tasks.
 
-A calm look costs the list of workflows and the folder of their files, mostly as 304; a file is read when it changed.
+A quiet refresh costs the list of workflows and the folder of their files, mostly as 304; a file is read again when
+its hash on the default branch changed. Previews of actions look up one workflow, its active runs and our login here.
 """
 
 from __future__ import annotations
 
-import hashlib
+import base64
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -13,65 +14,59 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
 
-from connectors import fields
-from connectors.contract import Clock, Inventory, JobRecord, RecordUnreadable, Schedule, Skipped, SystemUnreachable
 from connectors.github_actions import parse
 from connectors.github_actions.client import PAGE_LIMIT, GitHubClient
-from connectors.github_actions.definition import Definition
-from connectors.github_actions.definitions import Definitions
+from connectors.github_actions.parse import GitHubWorkflow
+from connectors.sdk import fields
+from connectors.sdk.errors import RecordUnreadable, SystemUnreachable
+from connectors.sdk.records import Inventory, JobRecord, Schedule, SkippedRecord, TargetClock
 
-MOST_PAGES = 30
-ACTIVE, INACTIVITY = "active", "disabled_inactivity"
-PAUSED_WORDS = {
-    INACTIVITY: "disabled by GitHub itself: no commit for 60 days",
-    "disabled_fork": "disabled: schedules of a fork do not run until somebody enables them",
+MAX_PAGES = 30
+ACTIVE_STATE, DISABLED_BY_INACTIVITY = "active", "disabled_inactivity"
+PAUSE_REASONS = {
+    DISABLED_BY_INACTIVITY: "disabled by GitHub itself: no commit for 60 days",
+    "disabled_fork": "disabled: schedules of a fork do not run until they are enabled",
 }
 
 
-def workflows(client: GitHubClient) -> tuple[list[Any], Clock | None, bool]:
+def read_workflows(client: GitHubClient) -> tuple[list[Any], TargetClock | None, bool]:
     """All rows of workflows, GitHub's clock, and whether the list came to its end."""
     rows: list[Any] = []
     clock = None
-    for page in range(1, MOST_PAGES + 1):
+    for page in range(1, MAX_PAGES + 1):
         reply = client.workflows(page)
-        found, clock = reply.table().get("workflows"), reply.clock
-        if not isinstance(found, list):
+        workflows, clock = reply.table().get("workflows"), reply.clock
+        if not isinstance(workflows, list):
             raise SystemUnreachable(f"{reply.place} has no list of workflows; is the url that of GitHub's API?")
-        rows += found
-        if len(found) < PAGE_LIMIT:
+        rows += workflows
+        if len(workflows) < PAGE_LIMIT:
             return rows, clock, True
     return rows, clock, False
 
 
-class InventoryReader:
+class GitHubInventory:
     """Reads inventories of one repository."""
 
-    def __init__(self, client: GitHubClient, definitions: Definitions, watched: Callable[[str], bool]) -> None:
+    def __init__(self, client: GitHubClient, definitions: WorkflowFiles, watched: Callable[[str], bool]) -> None:
         self._client, self._definitions, self._watched = client, definitions, watched
         self.asleep: dict[str, str] = {}
-        """Jobs that GitHub itself has disabled, and why, as of the last look."""
+        """Jobs that GitHub itself has disabled, and why, as of the last refresh."""
 
     def read(self, previous_hash: str) -> Inventory:
         """As the contract says."""
-        skipped: list[Skipped] = []
-        rows, clock, complete = workflows(self._client)
+        skipped: list[SkippedRecord] = []
+        rows, clock, complete = read_workflows(self._client)
         self._definitions.refresh()
-        kept = [one for row in rows if (one := _kept(row, self._client.repository, skipped))]
-        named = {title: job for job, title, _ in kept}
+        repository, clock_now = self._client.repository, clock.target if clock else datetime.now(UTC)
+        read = fields.readable(rows, lambda row: _workflow_identity(row, repository), "workflows", skipped)
+        present = [workflow for workflow in read if workflow is not None]
+        named = {title: job for job, title, _ in present}
         self.asleep.clear()
-        jobs: list[JobRecord] = []
-        for job, title, row in kept:
-            if self._watched(job):
-                jobs += self._jobs(job, title, row, named, clock, skipped)
+        watched = [workflow for workflow in present if self._watched(workflow[0])]
+        jobs = {job.native_id: job for item in watched for job in self._jobs(*item, named, clock_now, skipped)}
+        records = (job for _, job in sorted(jobs.items()))
         complete = complete and not skipped
-        found = tuple(sorted({one.native_id: one for one in jobs}.values(), key=lambda one: one.native_id))
-        told = repr([complete, *found])
-        digest = hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()
-        if digest == previous_hash and complete:
-            return Inventory((), complete, digest, unchanged=True, clock=clock, skipped=tuple(skipped))
-        return Inventory(
-            found, complete, digest, clock=clock, skipped=tuple(skipped), asks_for=lambda name, _: self._watched(name)
-        )
+        return Inventory.since(previous_hash, records, complete, clock, skipped, lambda name, _: self._watched(name))
 
     def _jobs(
         self,
@@ -79,23 +74,23 @@ class InventoryReader:
         title: str,
         row: fields.Row,
         named: dict[str, str],
-        clock: Clock | None,
-        skipped: list[Skipped],
+        now: datetime,
+        skipped: list[SkippedRecord],
     ) -> Iterator[JobRecord]:
-        path, state = parse.path_of(row), fields.words(row, "state")
-        told = self._definitions.of(path, skipped)
-        definition = told or Definition()
-        if state == INACTIVITY:
-            self.asleep[job] = PAUSED_WORDS[INACTIVITY]
+        path, state = parse.workflow_path(row), fields.optional_text(row, "state")
+        parsed = self._definitions.of(path, skipped)
+        definition = parsed or GitHubWorkflow()
+        if state == DISABLED_BY_INACTIVITY:
+            self.asleep[job] = PAUSE_REASONS[DISABLED_BY_INACTIVITY]
         yield JobRecord(
             native_id=job,
             title=title,
-            schedule=_schedule(definition, state, clock),
-            paused=state != ACTIVE,
+            schedule=_workflow_schedule(definition, state, now),
+            paused=state != ACTIVE_STATE,
             upstreams=tuple(sorted({named[name] for name in definition.after if name in named} - {job})),
             definition=f"{path}: on {', '.join(definition.triggers)}" if definition.triggers else path,
             definition_hash=self._definitions.hash_of(path),
-            native_url=parse.url_of(row),
+            native_url=parse.run_url(row),
         )
         for task in definition.tasks:
             yield JobRecord(
@@ -104,41 +99,122 @@ class InventoryReader:
                 parent=job,
                 upstreams=tuple(f"{job}.{name}" for name in task.needs),
                 definition=task.definition,
-                native_url=parse.url_of(row),
+                native_url=parse.run_url(row),
             )
 
 
-def _kept(row: Any, repository: str, skipped: list[Skipped]) -> tuple[str, str, fields.Row] | None:
-    """Job, title and row of a workflow; None for one that is deleted or cannot be read."""
-    try:
-        row = fields.table(row)
-        if fields.text(row, "state") == "deleted":
-            return None
-        parse.id_of(row)
-        return parse.job_of(repository, parse.path_of(row)), fields.words(row, "name"), row
-    except RecordUnreadable as error:
-        skipped.append(fields.skipped("workflows", error, row))
+def _workflow_identity(item: Any, repository: str) -> tuple[str, str, fields.Row] | None:
+    """Job, title and row of a workflow; None for a deleted one. Raises RecordUnreadable."""
+    row = fields.table(item)
+    if fields.text(row, "state") == "deleted":
         return None
+    parse.parse_id(row)
+    return parse.workflow_job_id(repository, parse.workflow_path(row)), fields.optional_text(row, "name"), row
 
 
-def _schedule(definition: Definition, state: str, clock: Clock | None) -> Schedule:
-    """One expression as it stands; of several the next instant of all, since no dialect of ours joins them."""
-    asleep = PAUSED_WORDS.get(state, "")
+def _workflow_schedule(definition: GitHubWorkflow, state: str, now: datetime) -> Schedule:
+    """A single expression unchanged; for several the next instant of all, since no dialect combines them."""
+    asleep = PAUSE_REASONS.get(state, "")
     if not definition.crons:
         started = ", ".join(definition.triggers)
-        return Schedule("none", words="; ".join(one for one in (f"on {started}" if started else "", asleep) if one))
+        return Schedule("none", text="; ".join(part for part in (f"on {started}" if started else "", asleep) if part))
     lines = [f"{cron} {zone}" for cron, zone in definition.crons]
-    words = "; ".join([*lines, *([asleep] if asleep else [])])
+    text = "; ".join([*lines, *([asleep] if asleep else [])])
     if len(definition.crons) == 1:
         (cron, zone), *_ = definition.crons
-        return Schedule("github", cron, zone, words=asleep)
-    now = clock.target if clock else datetime.now(UTC)
-    following = [at for cron, zone in definition.crons if (at := _next(cron, zone, now)) is not None]
-    return Schedule("github", words=words, next_at=min(following, default=None) if state == ACTIVE else None)
+        return Schedule("github", cron, zone, text=asleep)
+    following = [at for cron, zone in definition.crons if (at := _next_start(cron, zone, now)) is not None]
+    return Schedule("github", text=text, next_at=min(following, default=None) if state == ACTIVE_STATE else None)
 
 
-def _next(cron: str, zone: str, now: datetime) -> datetime | None:
+def _next_start(cron: str, zone: str, now: datetime) -> datetime | None:
     try:
         return next(CronSim(cron, now.astimezone(ZoneInfo(zone)))).astimezone(UTC)
     except (CronSimError, StopIteration, ZoneInfoNotFoundError, ValueError, OSError):
         return None
+
+
+WORKFLOW_FOLDER = ".github/workflows"
+
+
+class WorkflowFiles:
+    """Parsed workflow files. One per repository."""
+
+    def __init__(self, client: GitHubClient) -> None:
+        self._client = client
+        self._hashes: dict[str, str] | None = None
+        self._read: dict[str, tuple[str, GitHubWorkflow]] = {}
+
+    def refresh(self) -> None:
+        """Refreshes the list of files."""
+        reply = self._client.folder(WORKFLOW_FOLDER)
+        rows = reply.json() if reply.status == 200 else []
+        entries = ((row.get("path"), row.get("sha")) for row in fields.tables(rows))
+        self._hashes = {
+            fields.clean(path): fields.clean(sha)
+            for path, sha in entries
+            if isinstance(path, str) and isinstance(sha, str)
+        }
+
+    def hash_of(self, path: str) -> str:
+        """Of the file's content; "" without a file."""
+        return (self._hashes or {}).get(path, "")
+
+    def of(self, path: str, skipped: list[SkippedRecord] | None = None) -> GitHubWorkflow | None:
+        """The parsed workflow by its file's path; None if the file is unreadable, which is noted in `skipped`."""
+        if self._hashes is None:
+            self.refresh()
+        digest = self.hash_of(path)
+        if not digest:
+            self._read.pop(path, None)
+            return None
+        cached = self._read.get(path)
+        if cached is None or cached[0] != digest:
+            try:
+                cached = digest, parse.parse_workflow(self._text(path))
+            except RecordUnreadable as error:
+                if skipped is not None:
+                    skipped.append(SkippedRecord(path, str(error)))
+                return None
+            self._read[path] = cached
+        return cached[1]
+
+    def _text(self, path: str) -> str:
+        reply = self._client.file(path)
+        row = fields.table(reply.json()) if reply.status == 200 else {}
+        try:
+            return base64.b64decode(fields.text(row, "content")).decode("utf-8")
+        except ValueError as error:
+            raise RecordUnreadable(f"its content cannot be decoded: {error}") from None
+
+
+def find_workflow(client: GitHubClient, job: str) -> fields.Row | None:
+    """The row of a workflow; None where GitHub has none of this name."""
+    rows, _, complete = read_workflows(client)
+    workflows = fields.readable(rows, lambda row: _workflow_identity(row, client.repository))
+    for workflow in filter(None, workflows):
+        if workflow[0] == job:
+            return workflow[2]
+    if not complete:
+        raise SystemUnreachable("GitHub: the list of workflows does not end")
+    return None
+
+
+def read_workflow(client: GitHubClient, workflow: int) -> fields.Row | None:
+    """The row of a workflow by its id; None if it was deleted."""
+    reply = client.workflow(workflow)
+    return reply.table() if reply.status == 200 else None
+
+
+def account_login(client: GitHubClient) -> str:
+    """Our login at GitHub; "" for a token without a user."""
+    reply = client.user()
+    login = reply.table().get("login") if reply.status == 200 else ""
+    return login if isinstance(login, str) else ""
+
+
+def active_runs_note(client: GitHubClient, workflow: int, but: int = 0) -> str | None:
+    """Other runs of the workflow that run now."""
+    rows = fields.tables(client.runs_of(workflow, status="in_progress").table().get("workflow_runs"))
+    names = [f"#{row.get('run_number')} ({row.get('status')})" for row in rows if row["id"] != but]
+    return fields.clean(f"other runs are active: {', '.join(names[:5])}") if names else None

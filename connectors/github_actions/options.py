@@ -1,4 +1,4 @@
-"""Settings of a GitHub Actions system: which repositories, and whose token asks."""
+"""Settings of a GitHub Actions system: its repositories and the token."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from connectors.secrets import FilePath, SecretRef
-from connectors.spelling import spelled
-from connectors.transport.http import checked_origin
+from connectors.sdk.option_errors import formatted_like
+from connectors.sdk.secrets import FilePath, SecretRef
+from connectors.sdk.transport.http import checked_origin
 
 PUBLIC_API = "https://api.github.com"
 
@@ -19,7 +19,7 @@ class GitHubActionsOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     repositories: Annotated[
-        tuple[Annotated[str, spelled(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}", "acme/etl")], ...],
+        tuple[Annotated[str, formatted_like(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}", "acme/etl")], ...],
         Field(min_length=1),
     ]
     """"owner/name" of each repository: ["acme/etl"]."""
@@ -36,22 +36,22 @@ class GitHubActionsOptions(BaseModel):
     events: Annotated[tuple[str, ...], Field(min_length=1)] = (
         "schedule", "workflow_dispatch", "repository_dispatch", "workflow_run",
     )  # fmt: skip
-    """What must have started a run for it to count, as patterns; runs of pushes and pull requests are checks of
+    """Events that must have started a run for it to count, as patterns; runs of pushes and pull requests are checks of
     code and stay out unless they are named, or "*"."""
     ref: str = ""
     """Branch or tag that a start runs on; the repository's default branch when empty."""
     inputs: dict[str, dict[str, str]] = Field(default_factory=dict)
     """Inputs of starts, by file name: { "load.yml" = { mode = "full" } }."""
     history_days: Annotated[int, Field(ge=1, le=400)] = 90
-    """How far back the first look goes; GitHub keeps runs for 400 days at most."""
+    """How far back the first poll reads; GitHub keeps runs for 400 days at most."""
     requests_kept: Annotated[int, Field(ge=0, le=5000)] = 300
     """Of the token's requests an hour, those that polls leave to people and acts."""
 
     @model_validator(mode="after")
     def one_origin(self) -> GitHubActionsOptions:
         checked_origin(self.url, self.plain_http)
-        folded = [one.lower() for one in self.repositories]
-        twice = sorted({one for one in folded if folded.count(one) > 1})
+        folded = [repository.lower() for repository in self.repositories]
+        twice = sorted({name for name in folded if folded.count(name) > 1})
         if twice:
             raise ValueError(f"a repository is named twice: {', '.join(twice)}")
         return self

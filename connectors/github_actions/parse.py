@@ -1,56 +1,61 @@
-"""Rows of runs and jobs -> records. Pure.
+"""Rows of runs and jobs, and workflow files, to records. Pure; an unreadable text or row raises RecordUnreadable.
 
-A rerun keeps the run's id and counts its attempts; the list shows the latest. GitHub tells no end of a run: it is the
-end of its last job where jobs were read, else the row's last change.
+A rerun keeps the run's id and counts its attempts; the list shows the latest. GitHub does not report a run's end: it
+is the end of its last job if jobs were read, else the row's last change. Schedules, `needs` and inputs are only in
+the workflow's file on the default branch, which is also the one that GitHub's scheduler reads.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from connectors import fields
-from connectors.contract import ACTION_KEY, Evidence, RecordUnreadable, RunRecord, State
+from connectors.sdk import fields
+from connectors.sdk.contract import ACTION_KEY
+from connectors.sdk.errors import RecordUnreadable
+from connectors.sdk.records import RunRecord
+from connectors.sdk.states import RunEvidence, RunState
 
-FOLDER = ".github/workflows/"
-STATUSES: dict[str, tuple[State, str]] = {
-    "requested": (State.QUEUED, ""),
-    "queued": (State.QUEUED, "slot"),
-    "pending": (State.WAITING, "slot"),
-    "waiting": (State.WAITING, "approval"),
-    "in_progress": (State.RUNNING, ""),
+WORKFLOW_PREFIX = ".github/workflows/"
+STATUSES: dict[str, tuple[RunState, str]] = {
+    "requested": (RunState.QUEUED, ""),
+    "queued": (RunState.QUEUED, "slot"),
+    "pending": (RunState.WAITING, "slot"),
+    "waiting": (RunState.WAITING, "approval"),
+    "in_progress": (RunState.RUNNING, ""),
 }
-"""Of what has not ended. pending: its concurrency group is taken; waiting: a deployment's protection rule."""
-CONCLUSIONS: dict[str, State] = {
-    "success": State.SUCCEEDED,
-    "neutral": State.SKIPPED,
-    "skipped": State.SKIPPED,
-    "failure": State.FAILED,
-    "startup_failure": State.FAILED,
-    "timed_out": State.TIMED_OUT,
-    "cancelled": State.CANCELLED,
-    "stale": State.LOST,
-    "action_required": State.WAITING,
+"""Open states. pending: its concurrency group is busy; waiting: a deployment's protection rule."""
+CONCLUSIONS: dict[str, RunState] = {
+    "success": RunState.SUCCEEDED,
+    "neutral": RunState.SKIPPED,
+    "skipped": RunState.SKIPPED,
+    "failure": RunState.FAILED,
+    "startup_failure": RunState.FAILED,
+    "timed_out": RunState.TIMED_OUT,
+    "cancelled": RunState.CANCELLED,
+    "stale": RunState.LOST,
+    "action_required": RunState.WAITING,
 }
-"""Of what has ended; stale: GitHub gave it up; action_required: a maintainer must approve it before it runs."""
+"""Ended states. stale: GitHub abandoned it; action_required: a maintainer must approve it before it runs."""
 WORST_FIRST = (
-    State.RUNNING, State.QUEUED, State.WAITING, State.UNKNOWN, State.FAILED, State.TIMED_OUT, State.LOST,
-    State.CANCELLED, State.SUCCEEDED, State.SKIPPED,
+    RunState.RUNNING, RunState.QUEUED, RunState.WAITING, RunState.UNKNOWN, RunState.FAILED, RunState.TIMED_OUT,
+    RunState.LOST, RunState.CANCELLED, RunState.SUCCEEDED, RunState.SKIPPED,
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class GitHubJob:
     """One job of an attempt of a run."""
 
     id: int
     attempt: int
-    shown: str
-    state: State
+    display_name: str
+    state: RunState
     native: str
     reason: str
     started_at: datetime | None
@@ -60,187 +65,301 @@ class Job:
     """The step that failed."""
 
 
-def job_of(repository: str, path: str) -> str:
+def workflow_job_id(repository: str, path: str) -> str:
     """Native id of a workflow: "acme/etl:nightly.yml"."""
-    return f"{repository}:{path.partition('@')[0].removeprefix(FOLDER)}"
+    return f"{repository}:{path.partition('@')[0].removeprefix(WORKFLOW_PREFIX)}"
 
 
-def path_of(row: fields.Row) -> str:
+def workflow_path(row: fields.Row) -> str:
     """The workflow's file, also of a run. Raises RecordUnreadable."""
     return fields.text(row, "path").partition("@")[0]
 
 
-def id_of(row: fields.Row, name: str = "id") -> int:
+def parse_id(row: fields.Row, name: str = "id") -> int:
     """A whole number above 0. Raises RecordUnreadable."""
-    found = fields.number(row, name, 0)
-    if found <= 0:
-        raise RecordUnreadable(f"{name} is {found}, not an id")
-    return found
+    value = fields.number(row, name, 0)
+    if value <= 0:
+        raise RecordUnreadable(f"{name} is {value}, not an id")
+    return value
 
 
-def attempt_of(row: fields.Row) -> int:
+def parse_attempt(row: fields.Row) -> int:
     return max(1, fields.number(row, "run_attempt", 1))
 
 
-def key_of(run: int, attempt: int) -> str:
+def attempt_key(run: int, attempt: int) -> str:
     """Attempt key: "30433642.1"."""
     return f"{run}.{attempt}"
 
 
-def ref_of(run: int, attempt: int, task: str = "") -> str:
-    """What `RunRecord.native_ref` holds."""
+def run_ref(run: int, attempt: int, task: str = "") -> str:
+    """Contents of `RunRecord.native_ref`."""
     return json.dumps({"run": run, "attempt": attempt, **({"task": task} if task else {})})
 
 
-def state_of(row: fields.Row) -> tuple[State, str, str]:
-    """State, native word and reason of a run or a job."""
-    status, conclusion = fields.words(row, "status"), fields.words(row, "conclusion")
+def parse_state(row: fields.Row) -> tuple[RunState, str, str]:
+    """State, native state and reason of a run or a job."""
+    status, conclusion = fields.optional_text(row, "status"), fields.optional_text(row, "conclusion")
     if status != "completed":
-        state, reason = STATUSES.get(status, (State.UNKNOWN, ""))
+        state, reason = STATUSES.get(status, (RunState.UNKNOWN, ""))
         return state, status or "(no status)", reason
-    state = CONCLUSIONS.get(conclusion, State.UNKNOWN)
-    return state, conclusion or "(no conclusion)", "approval" if state is State.WAITING else ""
+    state = CONCLUSIONS.get(conclusion, RunState.UNKNOWN)
+    return state, conclusion or "(no conclusion)", "approval" if state is RunState.WAITING else ""
 
 
-def run(row: Any, repository: str) -> RunRecord:
+def run_record(row: Any, repository: str) -> RunRecord:
     """The record of the attempt that a row shows. Raises RecordUnreadable."""
     row = fields.table(row)
-    number, attempt = id_of(row), attempt_of(row)
-    state, native, reason = state_of(row)
+    number, attempt = parse_id(row), parse_attempt(row)
+    state, native, reason = parse_state(row)
     created, began = fields.instant(row, "created_at"), fields.instant(row, "run_started_at")
-    has_begun = state not in (State.QUEUED, State.WAITING)
+    has_begun = state not in (RunState.QUEUED, RunState.WAITING)
     started = (began or created) if has_begun else None
     changed = fields.instant(row, "updated_at")
-    ended = None if state.is_open or state is State.UNKNOWN else _not_before(changed, started)
-    event = fields.words(row, "event")
+    ended = None if state.is_open or state is RunState.UNKNOWN else _at_or_after(changed, started)
+    event = fields.optional_text(row, "event")
     return RunRecord(
-        job=job_of(repository, path_of(row)),
-        attempt_key=key_of(number, attempt),
+        job=workflow_job_id(repository, workflow_path(row)),
+        attempt_key=attempt_key(number, attempt),
         state=state,
         native_state=native,
-        evidence=Evidence.INFERRED if state in (State.UNKNOWN, State.LOST) else Evidence.NATIVE,
+        evidence=RunEvidence.INFERRED if state in (RunState.UNKNOWN, RunState.LOST) else RunEvidence.NATIVE,
         period_key=None if event == "schedule" else str(number),
-        again_of=key_of(number, 1) if attempt > 1 else "",
+        again_of=attempt_key(number, 1) if attempt > 1 else "",
         queued_at=created if attempt == 1 else began,
         started_at=started,
         ended_at=ended,
         reason=reason,
-        native_ref=ref_of(number, attempt),
-        native_url=url_of(row, attempt),
-        action_key=_action_of(row, event, attempt),
-        context=fields.small(_context(row, event), "title"),
+        native_ref=run_ref(number, attempt),
+        native_url=run_url(row, attempt),
+        action_key=_action_key(row, event, attempt),
+        context=fields.bounded_context(_run_context(row, event), "title"),
     )
 
 
-def url_of(row: fields.Row, attempt: int = 1) -> str:
-    """Where a person sees it; "" for what is no https address."""
-    found = fields.words(row, "html_url")
-    if not found.startswith("https://"):
+def run_url(row: fields.Row, attempt: int = 1) -> str:
+    """Its page; "" unless it is an https address."""
+    url = fields.optional_text(row, "html_url")
+    if not url.startswith("https://"):
         return ""
-    return f"{found}/attempts/{attempt}" if attempt > 1 else found
+    return f"{url}/attempts/{attempt}" if attempt > 1 else url
 
 
-def with_jobs(record: RunRecord, jobs: Sequence[Job]) -> RunRecord:
-    """The record with what its jobs tell: the jobs that are not green, PARTIAL for a green run with such, the end."""
+def record_with_jobs(record: RunRecord, jobs: Sequence[GitHubJob]) -> RunRecord:
+    """The record completed from its jobs: failed jobs, PARTIAL for a successful run with such, the end."""
     if not jobs:
         return record
-    red = [one for one in jobs if one.state.is_red]
-    green = record.state is State.SUCCEEDED
-    ends = [one.ended_at for one in jobs if one.ended_at]
+    red = [job for job in jobs if job.state.is_red]
+    green = record.state is RunState.SUCCEEDED
+    ends = [job.ended_at for job in jobs if job.ended_at]
     if record.ended_at is not None and ends:
-        record = replace(record, ended_at=_not_before(max(ends), record.started_at))
+        record = replace(record, ended_at=_at_or_after(max(ends), record.started_at))
     if not red:
         return record
-    named = [f"{one.shown} ({one.native}{f' in {one.step}' if one.step else ''})" for one in red]
+    named = [f"{job.display_name} ({job.native}{f' in {job.step}' if job.step else ''})" for job in red]
     rest = f" and {len(named) - 10} more" if len(named) > 10 else ""
     message = fields.clean(f"jobs not green: {', '.join(named[:10])}{rest}")[:1000]
-    return replace(record, state=State.PARTIAL if green else record.state, message=message)
+    return replace(record, state=RunState.PARTIAL if green else record.state, message=message)
 
 
-def job(row: Any) -> Job:
+def parse_job(row: Any) -> GitHubJob:
     """One job of an attempt. Raises RecordUnreadable."""
     row = fields.table(row)
-    state, native, reason = state_of(row)
-    started = fields.instant(row, "started_at") if state not in (State.QUEUED, State.WAITING) else None
-    ended = None if state.is_open else _not_before(fields.instant(row, "completed_at"), started)
-    return Job(
-        id=id_of(row),
-        attempt=attempt_of(row),
-        shown=fields.text(row, "name"),
+    state, native, reason = parse_state(row)
+    started = fields.instant(row, "started_at") if state not in (RunState.QUEUED, RunState.WAITING) else None
+    ended = None if state.is_open else _at_or_after(fields.instant(row, "completed_at"), started)
+    return GitHubJob(
+        id=parse_id(row),
+        attempt=parse_attempt(row),
+        display_name=fields.text(row, "name"),
         state=state,
         native=native,
         reason=reason,
         started_at=started,
         ended_at=ended,
-        runner=fields.words(row, "runner_name"),
+        runner=fields.optional_text(row, "runner_name"),
         step=_failed_step(row),
     )
 
 
-def task(whole: RunRecord, name: str, jobs: Sequence[Job]) -> RunRecord:
-    """The record of a task in an attempt, from all of its jobs (at least one): of a matrix the worst counts."""
-    chosen = min(jobs, key=lambda one: (WORST_FIRST.index(one.state), one.id))
+def task_record(whole: RunRecord, name: str, jobs: Sequence[GitHubJob]) -> RunRecord:
+    """The record of a task in an attempt, from all of its jobs (at least one): the worst of a matrix counts."""
+    chosen = min(jobs, key=lambda job: (WORST_FIRST.index(job.state), job.id))
     run_id, attempt = (int(part) for part in whole.attempt_key.split("."))
     attempt = min(attempt, chosen.attempt)
-    starts = [one.started_at for one in jobs if one.started_at]
-    ends = [one.ended_at for one in jobs if one.ended_at]
+    starts = [job.started_at for job in jobs if job.started_at]
+    ends = [job.ended_at for job in jobs if job.ended_at]
     started = min(starts, default=None)
-    counts = Counter(one.native for one in jobs)
-    several = f"{len(jobs)} jobs: {', '.join(f'{n} {word}' for word, n in counts.most_common())}" if jobs[1:] else ""
-    words = [several, f"failed in {chosen.step}" if chosen.step else ""]
+    counts = Counter(job.native for job in jobs)
+    several = f"{len(jobs)} jobs: {', '.join(f'{n} {state}' for state, n in counts.most_common())}" if jobs[1:] else ""
+    parts = [several, f"failed in {chosen.step}" if chosen.step else ""]
     return RunRecord(
         job=f"{whole.job}.{name}",
-        attempt_key=key_of(run_id, attempt),
+        attempt_key=attempt_key(run_id, attempt),
         state=chosen.state,
         native_state=chosen.native,
-        evidence=Evidence.INFERRED if chosen.state in (State.UNKNOWN, State.LOST) else Evidence.NATIVE,
+        evidence=RunEvidence.INFERRED if chosen.state in (RunState.UNKNOWN, RunState.LOST) else RunEvidence.NATIVE,
         period_key=str(run_id),
         queued_at=whole.queued_at,
         started_at=started,
-        ended_at=None if chosen.state.is_open else _not_before(max(ends, default=None), started),
-        message="; ".join(one for one in words if one),
+        ended_at=None if chosen.state.is_open else _at_or_after(max(ends, default=None), started),
+        message="; ".join(part for part in parts if part),
         reason=chosen.reason,
-        native_ref=ref_of(run_id, attempt, name),
+        native_ref=run_ref(run_id, attempt, name),
         native_url=whole.native_url,
         context={"runner": chosen.runner} if chosen.runner else {},
     )
 
 
 def _failed_step(row: fields.Row) -> str:
-    for step in fields.rows(row.get("steps")):
-        if isinstance(step, dict) and step.get("conclusion") in ("failure", "timed_out"):
-            return fields.clean(str(step.get("name")))[:100]
-    return ""
+    failed = (step for step in fields.tables(row.get("steps")) if step.get("conclusion") in ("failure", "timed_out"))
+    return next((fields.clean(str(step.get("name")))[:100] for step in failed), "")
 
 
-def _not_before(at: datetime | None, start: datetime | None) -> datetime | None:
+def _at_or_after(at: datetime | None, start: datetime | None) -> datetime | None:
     return max(at, start) if at is not None and start is not None else at
 
 
-def _action_of(row: fields.Row, event: str, attempt: int) -> str | None:
-    """Our key in the title of a run that was dispatched; a rerun repeats the title, and is none of ours by that."""
+def _action_key(row: fields.Row, event: str, attempt: int) -> str | None:
+    """Our key in the title of a dispatched run; a rerun repeats the title without being ours."""
     if event != "workflow_dispatch" or attempt > 1:
         return None
-    found = ACTION_KEY.search(fields.words(row, "display_title"))
-    return found[0] if found else None
+    match = ACTION_KEY.search(fields.optional_text(row, "display_title"))
+    return match[0] if match else None
 
 
-def _context(row: fields.Row, event: str) -> dict[str, Any]:
-    found = {
+def _run_context(row: fields.Row, event: str) -> dict[str, Any]:
+    context = {
         "event": event or None,
-        "title": fields.words(row, "display_title")[:200] or None,
-        "branch": fields.words(row, "head_branch") or None,
-        "commit": fields.words(row, "head_sha")[:40] or None,
+        "title": fields.optional_text(row, "display_title")[:200] or None,
+        "branch": fields.optional_text(row, "head_branch") or None,
+        "commit": fields.optional_text(row, "head_sha")[:40] or None,
         "number": fields.number(row, "run_number", 0) or None,
-        "by": login_of(row) or None,
+        "by": actor_login(row) or None,
     }
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in context.items() if value is not None}
 
 
-def login_of(row: fields.Row) -> str:
-    """Who started this attempt; "" where the row does not tell."""
-    for name in ("triggering_actor", "actor"):
-        who = row.get(name)
-        if isinstance(who, dict) and isinstance(who.get("login"), str):
-            return fields.clean(who["login"])
-    return ""
+def actor_login(row: fields.Row) -> str:
+    """Login that started this attempt; "" if the row has none."""
+    logins = (fields.subtable(row, name).get("login") for name in ("triggering_actor", "actor"))
+    return next((fields.clean(login) for login in logins if isinstance(login, str)), "")
+
+
+KEY_INPUT = "headway_key"
+"""Of workflow_dispatch: it gets our key. In `run-name` it is seen from outside."""
+PERIOD_INPUT = "headway_period"
+"""Of workflow_dispatch: it gets the period's instant."""
+_EXPRESSION = re.compile(r"\$\{\{.*?\}\}", re.DOTALL)
+_KEY_IN_RUN_NAME = re.compile(r"\$\{\{[^}]*\b(github\.event\.)?inputs\.headway_key\b[^}]*\}\}")
+
+
+@dataclass(frozen=True, slots=True)
+class GitHubWorkflowJob:
+    """A job of the file: its key, its display name (a pattern if it holds expressions), its needs."""
+
+    name: str
+    title: str
+    needs: tuple[str, ...]
+    soft: bool
+    """`continue-on-error`: its failure leaves the run green."""
+    definition: str
+
+    def runs_as(self, display_name: str) -> bool:
+        """True for a job of a run that is this one, part of its matrix, or a job of the workflow that it calls."""
+        return any(_title_pattern(title).fullmatch(display_name) for title in (self.title, self.name))
+
+
+@dataclass(frozen=True, slots=True)
+class GitHubWorkflow:
+    """A parsed workflow file."""
+
+    crons: tuple[tuple[str, str], ...] = ()
+    """Expression and zone of each schedule."""
+    triggers: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    """Names of the workflows whose end starts it."""
+    inputs: Mapping[str, bool] = field(default_factory=dict)
+    """Of workflow_dispatch: whether it must be given."""
+    shows_key: bool = False
+    tasks: tuple[GitHubWorkflowJob, ...] = ()
+
+    @property
+    def is_soft(self) -> bool:
+        return any(task.soft for task in self.tasks)
+
+    def task_of(self, display_name: str) -> str | None:
+        """The key of the task that a job of a run is; None for one that the file of now does not have."""
+        return next((task.name for task in self.tasks if task.runs_as(display_name)), None)
+
+
+def parse_workflow(text: str) -> GitHubWorkflow:
+    """The definition in a file. Raises RecordUnreadable."""
+    import yaml
+
+    try:
+        whole = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise RecordUnreadable(f"it is no YAML: {str(error)[:150]}") from None
+    if not isinstance(whole, dict):
+        raise RecordUnreadable("it is no YAML mapping")
+    on = _parse_triggers(whole.get("on", whole.get(True)))  # YAML 1.1 reads the word "on" as true
+    inputs = _parse_inputs(fields.subtable(on, "workflow_dispatch", "inputs"))
+    return GitHubWorkflow(
+        crons=_parse_crons(on.get("schedule")),
+        triggers=tuple(sorted(on)),
+        after=_text_list(fields.subtable(on, "workflow_run").get("workflows")),
+        inputs=inputs,
+        shows_key=KEY_INPUT in inputs and _KEY_IN_RUN_NAME.search(str(whole.get("run-name") or "")) is not None,
+        tasks=tuple(
+            _parse_task(_text_value(name), row if isinstance(row, dict) else {})
+            for name, row in fields.subtable(whole, "jobs").items()
+        ),
+    )
+
+
+def _parse_triggers(on: Any) -> dict[str, Any]:
+    if isinstance(on, dict):
+        return {_text_value(name): value for name, value in on.items()}
+    return dict.fromkeys(_text_list(on))
+
+
+def _parse_crons(schedule: Any) -> tuple[tuple[str, str], ...]:
+    rows = [row for row in fields.tables(schedule) if isinstance(row.get("cron"), str)]
+    return tuple(
+        (" ".join(_text_value(row["cron"]).split()), _text_value(row.get("timezone") or "UTC")) for row in rows
+    )
+
+
+def _parse_inputs(inputs: fields.Row) -> dict[str, bool]:
+    is_required = {}
+    for name, definition in inputs.items():
+        row = definition if isinstance(definition, dict) else {}
+        is_required[_text_value(name)] = row.get("required") is True and row.get("default") in (None, "")
+    return is_required
+
+
+def _parse_task(name: str, row: Mapping[Any, Any]) -> GitHubWorkflowJob:
+    soft = row.get("continue-on-error")
+    runs = row.get("uses") or row.get("runs-on")
+    return GitHubWorkflowJob(
+        name=name,
+        title=_text_value(row.get("name") or name),
+        needs=_text_list(row.get("needs")),
+        soft=soft is True or isinstance(soft, str),
+        definition=f"{'uses' if row.get('uses') else 'runs on'} {_text_value(runs)}" if runs else "",
+    )
+
+
+def _title_pattern(title: str) -> re.Pattern[str]:
+    plain = ".*".join(re.escape(part) for part in _EXPRESSION.split(title)) if len(title) < 500 else re.escape(title)
+    return re.compile(rf"{plain}( \(.*\))?( / .*)?", re.DOTALL)
+
+
+def _text_list(value: Any) -> tuple[str, ...]:
+    values = value if isinstance(value, list) else [value]
+    return tuple(_text_value(item) for item in values if isinstance(item, str))
+
+
+def _text_value(value: Any) -> str:
+    return fields.clean(str(value))[:1000]

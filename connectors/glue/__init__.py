@@ -1,1 +1,1 @@
-"""AWS Glue: jobs, their triggers and their runs in one region of one account."""
+"""AWS Glue: jobs, their triggers and their runs, in one region of one account."""

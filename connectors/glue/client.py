@@ -1,80 +1,93 @@
-"""Talks to Glue by boto3: one method per call, replies as boto3 gives them.
+"""AWS Glue by boto3: settings, one method per call, and the log of a run.
 
-Page sizes and rules: Glue API reference. GetJobRuns has no "since" and answers newest first.
+Page sizes and rules: Glue API reference. GetJobRuns has no "since" and answers newest first. Logs: AWS Glue User Guide,
+"Logging for AWS Glue jobs": below the run's log group, `output` and `error`, each with a stream of the run's id, read
+as one text ordered by time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Annotated
 
-import httpx
+from pydantic import Field
 
-from connectors.aws.door import AwsDoor
-from connectors.aws.options import AwsOptions
-from connectors.aws.values import Reply, given
-from connectors.contract import NotSupported, RecordUnreadable, Secrets
-from connectors.glue.options import GlueOptions
+from connectors.glue import parse
+from connectors.sdk.aws.cloudwatch_logs import AwsLogClient, LogStream, chunk
+from connectors.sdk.aws.options import AwsLogOptions
+from connectors.sdk.aws.values import AwsReply, given
+from connectors.sdk.errors import NotSupported, RecordUnreadable
+from connectors.sdk.records import LogChunk, RunRef
+
+
+class GlueOptions(AwsLogOptions):
+    """Which jobs, beside region and identity."""
+
+    jobs: Annotated[tuple[str, ...], Field(min_length=1)] = ("*",)
+    """Names of jobs to watch, as in a shell: ["load-*", "mart"]."""
+
 
 JOBS_SIZE = 1000  # MaxResults of GetJobs, "Valid Range: Minimum value of 1. Maximum value of 1000"
 RUNS_SIZE = 200  # MaxResults of GetJobRuns and GetTriggers, "Maximum value of 200"
 
 
-class GlueClient(AwsDoor):
+class GlueClient(AwsLogClient):
     """One region as one identity."""
 
-    def __init__(self, options: GlueOptions, secrets: Secrets, transport: httpx.BaseTransport | None = None) -> None:
-        self.reads_logs = _reads_logs(options, options.logs_endpoint_url)
-        super().__init__("Glue", options, secrets, transport, {"logs": options.logs_endpoint_url})
+    service = "Glue"
 
-    def jobs(self) -> Iterator[Reply]:
+    def jobs(self) -> Iterator[AwsReply]:
         """All jobs of the region, as they are defined."""
+        return self.rows("glue", "get_jobs", "Jobs", "NextToken", MaxResults=JOBS_SIZE)
 
-        def page(token: str | None) -> Reply:
-            return self.call("glue", "get_jobs", "Jobs", MaxResults=JOBS_SIZE, **given(NextToken=token))
-
-        return self.pages("GetJobs", page, "Jobs", "NextToken")
-
-    def job(self, name: str) -> Reply:
+    def job(self, name: str) -> AwsReply:
         """One job. Raises Gone."""
-        found: Reply = self.call("glue", "get_job", "Job", JobName=name)["Job"]
-        return found
+        reply: AwsReply = self.call("glue", "get_job", "Job", JobName=name)["Job"]
+        return reply
 
-    def triggers(self) -> Iterator[Reply]:
+    def triggers(self) -> Iterator[AwsReply]:
         """All triggers of the region: schedules, and conditions on other jobs."""
+        return self.rows("glue", "get_triggers", "Triggers", "NextToken", MaxResults=RUNS_SIZE)
 
-        def page(token: str | None) -> Reply:
-            return self.call("glue", "get_triggers", "Triggers", MaxResults=RUNS_SIZE, **given(NextToken=token))
-
-        return self.pages("GetTriggers", page, "Triggers", "NextToken")
-
-    def runs(self, job: str, size: int, token: str | None = None) -> Reply:
+    def runs(self, job: str, size: int, token: str | None = None) -> AwsReply:
         """One page of a job's runs, newest first."""
-        more = given(NextToken=token)
-        return self.call("glue", "get_job_runs", "JobRuns", JobName=job, MaxResults=min(size, RUNS_SIZE), **more)
+        which = {"JobName": job, "MaxResults": min(size, RUNS_SIZE), **given(NextToken=token)}
+        return self.call("glue", "get_job_runs", "JobRuns", **which)
 
-    def run(self, job: str, run: str) -> Reply:
+    def run(self, job: str, run: str) -> AwsReply:
         """One run, with the runs that its trigger waited for. Raises Gone, RecordUnreadable."""
         reply = self.call("glue", "get_job_run", "JobRun", JobName=job, RunId=run, PredecessorsIncluded=True)
-        found: Reply = reply["JobRun"]
-        if found.get("Id") != run:
-            raise RecordUnreadable(f"{self.place}: the answer is about {found.get('Id')}, we asked for {run}")
-        return found
+        result: AwsReply = reply["JobRun"]
+        if result.get("Id") != run:
+            raise RecordUnreadable(f"{self.place}: the answer is about {result.get('Id')}, the request was for {run}")
+        return result
 
     def start(self, job: str, arguments: Mapping[str, str], previous: str | None = None) -> str:
         """Id of the new run. Glue knows no token: the same call again starts another."""
-        more = {"Arguments": dict(arguments), **given(JobRunId=previous)}
-        return str(self.call("glue", "start_job_run", "JobRunId", once=True, JobName=job, **more)["JobRunId"])
+        which = {"JobName": job, "Arguments": dict(arguments), **given(JobRunId=previous)}
+        return str(self.call("glue", "start_job_run", "JobRunId", once=True, **which)["JobRunId"])
 
     def stop(self, job: str, run: str) -> None:
         """Asks a run to stop. Raises NotSupported with Glue's reason where it does not."""
-        needed = "ResponseMetadata"
-        found = self.call("glue", "batch_stop_job_run", needed, once=True, JobName=job, JobRunIds=[run])
-        for error in found.get("Errors", ()):
-            said = error.get("ErrorDetail") or {}
-            words = f"{said.get('ErrorCode', '')}: {said.get('ErrorMessage', '')}"
-            raise NotSupported(f"{self.place}: {run} of {job} was not stopped: {words[:300]}")
+        which = {"JobName": job, "JobRunIds": [run]}
+        reply = self.call("glue", "batch_stop_job_run", "ResponseMetadata", once=True, **which)
+        for error in reply.get("Errors", ()):
+            detail = error.get("ErrorDetail") or {}
+            reason = f"{detail.get('ErrorCode', '')}: {detail.get('ErrorMessage', '')}"[:300]
+            raise NotSupported(f"{self.place}: {run} of {job} was not stopped: {reason}")
 
 
-def _reads_logs(options: AwsOptions, address: str | None) -> bool:
-    """False where only the address of Glue is known: CloudWatch Logs is another service."""
-    return options.endpoint_url is None or address is not None
+GROUP = "/aws-glue/jobs"
+PARTS = ("output", "error")
+
+
+def read(client: GlueClient, run: RunRef, start: str | None, limit_bytes: int) -> LogChunk:
+    """The tail (`start` None), or the part after `start`. Raises NotSupported without a log."""
+    job, run_id = parse.place(run)
+    if not run_id:
+        raise NotSupported(f"run {run.attempt_key} of {run.job} names no run of Glue")
+    client.require_logs()
+    result = client.run(job, run_id)
+    group = str(result.get("LogGroupName") or GROUP).rstrip("/")
+    streams = [LogStream(f"{group}/{part}", run_id) for part in PARTS]
+    return chunk(client, streams, start, limit_bytes, parse.is_open(result))

@@ -1,47 +1,184 @@
-"""AWS Glue as a connector: one region of one account."""
+"""AWS Glue as a connector: inventory, polls and permissions of one region of one account."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatchcase
+from functools import partial
+from typing import ClassVar
+
 import httpx
 
-from connectors.aws.options import targets
-from connectors.contract import Capability, Connector, ConnectorKind, Proof, Secrets, Verb
-from connectors.glue import acts, log
-from connectors.glue.client import GlueClient
-from connectors.glue.inventory import InventoryReader
-from connectors.glue.options import GlueOptions
-from connectors.glue.poll import Poller
-from connectors.glue.probe import probe
-from connectors.parts import PartedConnector, no_holds
+from connectors.glue import actions, parse
+from connectors.glue import client as log
+from connectors.glue.client import GROUP, RUNS_SIZE, GlueClient, GlueOptions
+from connectors.sdk.aws.client import try_permission, untried_permission
+from connectors.sdk.aws.cloudwatch_logs import log_permission
+from connectors.sdk.aws.inventory import read_inventory
+from connectors.sdk.aws.newest_first import (
+    NewestFirstCursor,
+    NewestFirstPoller,
+    NewestFirstPosition,
+    NewestFirstReader,
+    in_turns,
+)
+from connectors.sdk.aws.options import targets
+from connectors.sdk.aws.values import AwsReply, instant
+from connectors.sdk.composed import ComposedConnector, no_holds
+from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
+from connectors.sdk.errors import AccessRefused
+from connectors.sdk.fields import EPOCH
+from connectors.sdk.records import Inventory, JobRecord, RunRecord, RunRef, Schedule
+from connectors.sdk.states import SCHEDULE_UNREADABLE, Capability, ProofLevel, RunState, Verb
 
 
-class GlueConnector(PartedConnector):
+class GlueInventory:
+    """Reads jobs and triggers of one region."""
+
+    def __init__(self, client: GlueClient, options: GlueOptions) -> None:
+        self._client, self._options = client, options
+
+    def read(self, previous_hash: str) -> Inventory:
+        """All jobs that the options name. Raises SystemUnreachable or AccessRefused."""
+        triggers, unreadable = self._triggers()
+
+        def read(row: AwsReply) -> JobRecord:
+            started_by = triggers.get(str(row.get("Name")), [])
+            job = parse.job(row, started_by, self._options.region)
+            return replace(job, schedule=_schedule(started_by, unreadable))
+
+        chooses = self.chooses
+        return read_inventory(
+            self._client, "GetJobs", self.listed(), read, previous_hash, lambda name, _: chooses(name)
+        )
+
+    def listed(self) -> list[AwsReply]:
+        """Jobs that the options name, and what cannot be read."""
+        return [job for job in self._client.jobs() if not job.get("Name") or self.chooses(str(job["Name"]))]
+
+    def names(self) -> list[str]:
+        """Of the jobs that the options name."""
+        return [str(item["Name"]) for item in self.listed() if item.get("Name")]
+
+    def chooses(self, name: str) -> bool:
+        return any(fnmatchcase(name, pattern) for pattern in self._options.jobs)
+
+    def _triggers(self) -> tuple[dict[str, list[parse.Trigger]], str]:
+        """The triggers of each job; or why they cannot be read."""
+        try:
+            return parse.by_job(list(self._client.triggers())), ""
+        except AccessRefused as error:
+            return {}, str(error)
+
+
+def _schedule(started_by: Sequence[parse.Trigger], unreadable: str) -> Schedule:
+    """As text, with the next instant: no dialect of ours reads its expression."""
+    text = f"{SCHEDULE_UNREADABLE}{unreadable}" if unreadable else parse.schedule_text(started_by)
+    return Schedule("none", text=text, next_at=parse.next_instant(started_by, datetime.now(UTC)))
+
+
+MOST_REQUESTED = 60
+"""GetJobRun reads one run: the rest waits for its turn."""
+MOST_WAITED_FOR = 20
+"""Runs of one poll whose trigger's inputs are read, the newest."""
+
+
+@dataclass(slots=True)
+class GlueRunReader(NewestFirstReader):
+    """The result of one poll."""
+
+    operation: ClassVar[str] = "GetJobRuns"
+    retention: ClassVar[timedelta] = timedelta(days=90)
+    gone_status: ClassVar[str] = "(run deleted)"
+    gone_message: ClassVar[str] = "Glue no longer has this run: its job was deleted, or it is too old"
+    live_size: ClassVar[int] = 50
+    history_size: ClassVar[int] = RUNS_SIZE
+
+    client: GlueClient
+    region: str = ""
+
+    def page(self, where: str, size: int, mark: NewestFirstPosition) -> tuple[Sequence[AwsReply], str | None]:
+        runs = self.client.runs(where, size, mark.token)
+        return runs["JobRuns"], runs.get("NextToken")
+
+    def began(self, row: AwsReply) -> datetime | None:
+        return instant(row.get("StartedOn"))
+
+    def state_of(self, row: AwsReply) -> tuple[str, str, bool]:
+        native = str(row.get("JobRunState"))
+        return str(row.get("Id")), native, parse.STATES.get(native, RunState.UNKNOWN).is_open
+
+    def read(self, row: AwsReply, name: str) -> list[RunRecord]:
+        return [parse.run(row, name, self.region)]
+
+    def read_rest(self, open_runs: Sequence[RunRef], places: Mapping[str, str], at: NewestFirstCursor) -> None:
+        """Reads the open runs that no page showed, and what the newest triggered runs waited for."""
+        rest = [ref for ref in open_runs if parse.place(ref)[1] and (ref.job, ref.attempt_key) not in self.runs]
+        for ref in in_turns(rest, MOST_REQUESTED, at.turn):
+            if not self.has_time or not self._request(*parse.place(ref), ref):
+                break
+        triggered = [
+            run for run in self.runs.values() if run.context.get("trigger") and "inputs" not in run.context
+        ]  # the lists do not report the runs that their triggers waited for
+        for run in sorted(triggered, key=lambda run: run.started_at or EPOCH, reverse=True)[:MOST_WAITED_FOR]:
+            if not self.has_time or not self._request(run.job, run.attempt_key):
+                return
+
+    def _request(self, job: str, run_id: str, ref: RunRef | None = None) -> bool:
+        return self.request(job, lambda: self.client.run(job, run_id), ref)
+
+
+ACTION_PERMISSIONS = (
+    untried_permission("start or rerun a job", "allow glue:StartJobRun on the jobs"),
+    untried_permission("stop a run", "allow glue:BatchStopJobRun on the jobs"),
+)
+
+
+def probe(client: GlueClient, listed: Callable[[], list[AwsReply]]) -> Probe:
+    """Each call that watching needs, tried on the first job and run that there are."""
+    jobs: list[AwsReply] = []
+    held = [try_permission("glue", "GetJobs", lambda: jobs.extend(listed()))]
+    held.append(try_permission("glue", "GetTriggers", lambda: next(client.triggers(), None)))
+    for name in [str(job["Name"]) for job in jobs if job.get("Name")][:1]:
+        held += _of_job(client, name)
+    held.append(log_permission(client, f"{GROUP}/output"))
+    return Probe(True, "", (*held, *ACTION_PERMISSIONS), (client.identity(),), client.clock)
+
+
+def _of_job(client: GlueClient, name: str) -> Iterator[SourcePermission]:
+    runs: list[AwsReply] = []
+    yield try_permission("glue", "GetJobRuns", lambda: runs.extend(client.runs(name, 1)["JobRuns"]))
+    yield try_permission("glue", "GetJob", partial(client.job, name), needed_for="act")
+    for run_id in [str(run["Id"]) for run in runs if run.get("Id")][:1]:
+        yield try_permission("glue", "GetJobRun", partial(client.run, name, run_id))
+
+
+class GlueConnector(ComposedConnector):
     """The jobs of one region that the options name."""
 
     def __init__(
         self,
         options: GlueOptions,
-        secrets: Secrets,
+        secrets: SecretResolver,
         transport: httpx.BaseTransport | None = None,
-        settle_seconds: float = acts.SETTLE_SECONDS,
+        settle_seconds: float = actions.SETTLE_SECONDS,
     ) -> None:
         client = GlueClient(options, secrets, transport)
-        reader = InventoryReader(client, options)
+        reader = GlueInventory(client, options)
+        poller = NewestFirstPoller(
+            lambda: {name: name for name in reader.names()}, lambda: GlueRunReader(client, region=options.region)
+        )
         super().__init__(
             client,
             inventory=reader.read,
-            poll=Poller(client, reader.names, options.region).poll,
+            poll=poller.poll,
             log=lambda run, start, limit_bytes: log.read(client, run, start, limit_bytes),
-            acts=acts.Acts(client, settle_seconds),
-            holds=no_holds(acts.NO_HOLD),
+            acts=actions.GlueActions(client, settle_seconds),
+            holds=no_holds(actions.NO_HOLD),
             probe=lambda: probe(client, reader.listed),
         )
-
-
-def open_glue(options: GlueOptions, target: str, secrets: Secrets) -> Connector:
-    """A connector that connects at its first call."""
-    del target  # there is one
-    return GlueConnector(options, secrets)
 
 
 CONNECTOR = ConnectorKind(
@@ -49,14 +186,14 @@ CONNECTOR = ConnectorKind(
     title="AWS Glue",
     options=GlueOptions,
     targets=targets,
-    open=open_glue,
+    open=lambda options, target, secrets: GlueConnector(options, secrets),
     capabilities=frozenset(Capability) - {Capability.MARK, Capability.TASKS, Capability.HOLD},
     missing={
-        Capability.MARK: acts.NO_MARK,
-        Capability.TASKS: "a run of Glue has no tasks that it tells of",
-        Capability.HOLD: acts.NO_HOLD,
+        Capability.MARK: actions.NO_MARK,
+        Capability.TASKS: "Glue shows no tasks of a run",
+        Capability.HOLD: actions.NO_HOLD,
     },
-    proofs=frozenset({Proof.FULL}),
+    proofs=frozenset({ProofLevel.FULL}),
     verbs={Verb.RERUN: "start again", Verb.START: "start", Verb.CANCEL: "stop"},
     schedules="next",
     ladder="Full proof: Glue records start, end, state and error of each run and of its own retries, for 90 days, and "

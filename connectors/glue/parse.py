@@ -1,41 +1,106 @@
-"""Replies of Glue to records. Pure: whatever a reply holds, only RecordUnreadable is raised."""
+"""Glue replies read as records, and triggers: schedules of jobs, and the jobs that they wait for.
+
+Pure: whatever a reply holds, only RecordUnreadable is raised. Facts: Glue API reference, "Triggers". A schedule is a
+cron expression of AWS's own dialect, always in UTC.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from connectors.aws.values import instant, reference, texts
-from connectors.contract import (
-    ACTION_KEY,
-    JobRecord,
-    Proof,
-    RecordUnreadable,
-    RunRecord,
-    RunRef,
-    Schedule,
-    State,
-)
-from connectors.fields import digest
-from connectors.glue import triggers
-from connectors.gone import no_longer_listed, unless_kept
+from connectors.sdk.aws import schedules
+from connectors.sdk.aws.values import instant, reference, texts
+from connectors.sdk.contract import ACTION_KEY
+from connectors.sdk.errors import RecordUnreadable
+from connectors.sdk.fields import digest, reading
+from connectors.sdk.records import JobRecord, RunRecord, RunRef, Schedule
+from connectors.sdk.states import GLUE_TRIGGERS, ProofLevel, RunState
+
+Trigger = Mapping[str, Any]
+
+
+def by_job(triggers: Sequence[Trigger]) -> dict[str, list[Trigger]]:
+    """The triggers that start each job, by name."""
+    row: dict[str, list[Trigger]] = {}
+    for item in sorted(triggers, key=lambda trigger: str(trigger.get("Name"))):
+        for name in {str(action.get("JobName")) for action in item.get("Actions") or () if action.get("JobName")}:
+            row.setdefault(name, []).append(item)
+    return row
+
+
+def is_active(trigger: Trigger) -> bool:
+    return str(trigger.get("State")) in ("ACTIVATED", "ACTIVATING")
+
+
+def scheduled(triggers: Sequence[Trigger]) -> list[Trigger]:
+    """Those that a clock fires."""
+    return [trigger for trigger in triggers if trigger.get("Type") == "SCHEDULED"]
+
+
+def is_paused(triggers: Sequence[Trigger]) -> bool:
+    """True when something would start the job by itself, and all of that is deactivated."""
+    starting = [trigger for trigger in triggers if trigger.get("Type") in ("SCHEDULED", "CONDITIONAL", "EVENT")]
+    return bool(starting) and not any(map(is_active, starting))
+
+
+def upstreams(triggers: Sequence[Trigger]) -> tuple[str, ...]:
+    """Jobs whose end the active conditional triggers wait for."""
+    conditions = [
+        str(condition["JobName"])
+        for trigger in triggers
+        if trigger.get("Type") == "CONDITIONAL" and is_active(trigger)
+        for condition in (trigger.get("Predicate") or {}).get("Conditions") or ()
+        if condition.get("JobName")
+    ]
+    return tuple(dict.fromkeys(conditions))
+
+
+def schedule_text(triggers: Sequence[Trigger]) -> str:
+    """ "Glue trigger: nightly cron(15 4 * * ? *) UTC"."""
+    parts = [
+        f"{item.get('Name')} {item.get('Schedule')} UTC{'' if is_active(item) else ' (not active)'}"
+        for item in scheduled(triggers)
+    ]
+    return f"{GLUE_TRIGGERS}{'; '.join(parts)}" if parts else ""
+
+
+def next_instant(triggers: Sequence[Trigger], now: datetime) -> datetime | None:
+    """When the first active one fires after `now`. None without one, and where any of them cannot be read."""
+    try:
+        result = [
+            schedules.next_start({"ScheduleExpression": item.get("Schedule")}, now)
+            for item in scheduled(triggers)
+            if is_active(item)
+        ]
+    except (ValueError, KeyError, OSError):
+        return None
+    return min((at for at in result if at is not None), default=None)
+
+
+def arguments_for(trigger: Trigger, job: str) -> Mapping[str, str]:
+    """Arguments with which the trigger starts the job."""
+    for action in trigger.get("Actions") or ():
+        if action.get("JobName") == job:
+            return texts(action.get("Arguments"))
+    return {}
+
 
 STATES = {  # JobRunState, Glue API reference, "Job runs"
-    "STARTING": State.QUEUED,
-    "WAITING": State.QUEUED,
-    "RUNNING": State.RUNNING,
-    "STOPPING": State.CANCELLING,
-    "STOPPED": State.CANCELLED,
-    "SUCCEEDED": State.SUCCEEDED,
-    "FAILED": State.FAILED,
-    "ERROR": State.FAILED,
-    "TIMEOUT": State.TIMED_OUT,
-    "EXPIRED": State.FAILED,
+    "STARTING": RunState.QUEUED,
+    "WAITING": RunState.QUEUED,
+    "RUNNING": RunState.RUNNING,
+    "STOPPING": RunState.CANCELLING,
+    "STOPPED": RunState.CANCELLED,
+    "SUCCEEDED": RunState.SUCCEEDED,
+    "FAILED": RunState.FAILED,
+    "ERROR": RunState.FAILED,
+    "TIMEOUT": RunState.TIMED_OUT,
+    "EXPIRED": RunState.FAILED,
 }
-KEPT = timedelta(days=90)
 KEY_ARGUMENT = "--headway-action"
 """The argument of a run that carries our key; a script that does not ask for it never sees it."""
 TEXT_CHARACTERS = 4000
@@ -43,23 +108,27 @@ RETRY = re.compile(r"(jr_\w+?)_attempt_\d+")
 """Glue's own retry of a run has the run's id and a number."""
 
 
-def job(found: Mapping[str, Any], started_by: Sequence[Mapping[str, Any]], region: str) -> JobRecord:
+def is_open(run: Mapping[str, Any]) -> bool:
+    return STATES.get(str(run.get("JobRunState")), RunState.UNKNOWN).is_open
+
+
+def job(row: Mapping[str, Any], started_by: Sequence[Mapping[str, Any]], region: str) -> JobRecord:
     """One job and the triggers that start it."""
-    name = found.get("Name")
+    name = row.get("Name")
     if not isinstance(name, str) or not name:
         raise RecordUnreadable("a job without a name")
-    command = found.get("Command") or {}
-    what = {word: found[word] for word in DEFINES if word in found}
+    command = row.get("Command") or {}
+    what = {name: row[name] for name in DEFINES if name in row}
     return JobRecord(
         native_id=name,
         title=name,
         schedule=Schedule("none"),
-        paused=triggers.is_paused(started_by),
-        upstreams=triggers.upstreams(started_by),
-        definition=_definition(found, command)[:TEXT_CHARACTERS],
+        paused=is_paused(started_by),
+        upstreams=upstreams(started_by),
+        definition=_definition(row, command)[:TEXT_CHARACTERS],
         definition_hash=digest(what),
-        proof=Proof.FULL,
-        run_as=str(found.get("Role") or ""),
+        proof=ProofLevel.FULL,
+        run_as=str(row.get("Role") or ""),
         native_url=f"https://{region}.console.aws.amazon.com/gluestudio/home?region={region}#/editor/job/{name}/runs",
     )
 
@@ -68,31 +137,25 @@ DEFINES = (
     "Command", "Role", "DefaultArguments", "NonOverridableArguments", "Connections", "MaxRetries", "Timeout",
     "MaxCapacity", "WorkerType", "NumberOfWorkers", "GlueVersion", "ExecutionClass", "ExecutionProperty",
 )  # fmt: skip
-"""What makes it the job that it is. Arguments may hold anything: they are in its hash alone."""
+"""Fields in the hash of a job. Arguments may hold secrets: they are shown nowhere else."""
 
 
-def _definition(found: Mapping[str, Any], command: Mapping[str, Any]) -> str:
-    workers = f"{found['NumberOfWorkers']} × {found.get('WorkerType')}" if found.get("NumberOfWorkers") else ""
-    version = f"Glue {found['GlueVersion']}" if found.get("GlueVersion") else ""
+def _definition(row: Mapping[str, Any], command: Mapping[str, Any]) -> str:
+    workers = f"{row['NumberOfWorkers']} × {row.get('WorkerType')}" if row.get("NumberOfWorkers") else ""
+    version = f"Glue {row['GlueVersion']}" if row.get("GlueVersion") else ""
     parts = [str(command.get("Name") or ""), str(command.get("ScriptLocation") or ""), version, workers]
     return " ".join(part for part in parts if part)
 
 
-def run(found: Mapping[str, Any], job_id: str, region: str) -> RunRecord:
-    """One run as GetJobRuns or GetJobRun tells it: one attempt, of which Glue's retries and ours are further ones."""
-    try:
-        return _run(found, job_id, region)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise RecordUnreadable(f"a run of {job_id}: {type(error).__name__}: {error}") from None
-
-
-def _run(found: Mapping[str, Any], job_id: str, region: str) -> RunRecord:
-    run_id, native = str(found["Id"]), str(found["JobRunState"])
-    state = STATES.get(native, State.UNKNOWN)
-    began, ended = instant(found.get("StartedOn")), instant(found.get("CompletedOn"))
+@reading("a run")
+def run(row: Mapping[str, Any], job_id: str, region: str) -> RunRecord:
+    """One run from GetJobRuns or GetJobRun: one attempt, of which Glue's retries and ours are further ones."""
+    run_id, native = str(row["Id"]), str(row["JobRunState"])
+    state = STATES.get(native, RunState.UNKNOWN)
+    began, ended = instant(row.get("StartedOn")), instant(row.get("CompletedOn"))
     retried = RETRY.fullmatch(run_id)
-    again_of = str(found.get("PreviousRunId") or "")
-    key = texts(found.get("Arguments")).get(KEY_ARGUMENT, "")
+    again_of = str(row.get("PreviousRunId") or "")
+    key = texts(row.get("Arguments")).get(KEY_ARGUMENT, "")
     return RunRecord(
         job=job_id,
         attempt_key=run_id,
@@ -103,42 +166,36 @@ def _run(found: Mapping[str, Any], job_id: str, region: str) -> RunRecord:
         again_of=again_of,
         started_at=began,
         ended_at=None if state.is_open or ended is None else max(ended, began or ended),
-        message=str(found.get("ErrorMessage") or found.get("StateDetail") or "")[:TEXT_CHARACTERS],
-        reason="resource" if state == State.QUEUED else "",
+        message=str(row.get("ErrorMessage") or row.get("StateDetail") or "")[:TEXT_CHARACTERS],
+        reason="resource" if state == RunState.QUEUED else "",
         native_ref=json.dumps({"job": job_id, "run": run_id}),
         native_url=f"https://{region}.console.aws.amazon.com/gluestudio/home?region={region}#/job/{job_id}/run/{run_id}",
         action_key=key if ACTION_KEY.fullmatch(key) else None,
-        context=_context(found),
+        context=_context(row),
     )
 
 
-def _context(found: Mapping[str, Any]) -> dict[str, Any]:
+def _context(row: Mapping[str, Any]) -> dict[str, Any]:
     names = {
         "Attempt": "attempt", "TriggerName": "trigger", "GlueVersion": "glue", "WorkerType": "worker",
         "NumberOfWorkers": "workers", "ExecutionTime": "seconds", "DPUSeconds": "dpu_seconds",
     }  # fmt: skip
-    told: dict[str, Any] = {word: found[name] for name, word in names.items() if found.get(name)}
+    table: dict[str, Any] = {key: row[name] for name, key in names.items() if row.get(name)}
     inputs = [
-        {"job": str(one["JobName"]), "period_key": period_of(str(one["RunId"]))}
-        for one in found.get("PredecessorRuns") or ()
-        if one.get("JobName") and one.get("RunId")
+        {"job": str(item["JobName"]), "period_key": period_of(str(item["RunId"]))}
+        for item in row.get("PredecessorRuns") or ()
+        if item.get("JobName") and item.get("RunId")
     ]
-    return told | ({"inputs": inputs} if inputs else {})
+    return table | ({"inputs": inputs} if inputs else {})
 
 
 def period_of(run_id: str) -> str:
-    """The run that Glue's own retry belongs to; a run that is none is its own."""
+    """The run that Glue's own retry belongs to; any other run is its own."""
     retried = RETRY.fullmatch(run_id)
     return retried[1] if retried else run_id
 
 
-def gone(known: RunRef, now: datetime) -> RunRecord:
-    """Glue keeps runs for 90 days, and forgets those of a deleted job."""
-    words = "Glue no longer has this run: its job was deleted, or it is too old"
-    return no_longer_listed(known, "(run deleted)", words, unless_kept(known, KEPT, now))
-
-
 def place(ref: RunRef) -> tuple[str, str]:
-    """Job and run id of a run that Glue has; ("", "") for what is none of ours."""
-    found = reference(ref, "job", "run")
-    return (found["job"], found["run"]) if found else ("", "")
+    """Job and run id of a run that Glue has; ("", "") for any other reference."""
+    result = reference(ref, "job", "run")
+    return (result["job"], result["run"]) if result else ("", "")

@@ -1,0 +1,1 @@
+"""Jobs that report by HTTP ping, in the manner of healthchecks.io."""

@@ -1,153 +1,152 @@
-"""Jobs that report by themselves through the engine's inbound door; the API is that of healthchecks.io (its docs).
+"""The heartbeat connector: jobs that report by themselves; the API is that of healthchecks.io (its documentation).
 
-The door (`connectors.heartbeat.door`) writes each report into a spool before it answers; a poll reads the spool.
+`listener` writes each report into the spool before it answers; a poll reads the spool.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any, NoReturn
 
-from connectors.characters import from_character
-from connectors.contract import (
-    Absent,
-    Ask,
-    Capability,
-    Clock,
+from connectors.heartbeat import parse
+from connectors.heartbeat.listener import open_listener
+from connectors.heartbeat.options import HeartbeatOptions, targets
+from connectors.heartbeat.parse import NUMBER_RULE, RID_SEPARATOR, TOKEN, HeartbeatRun, PingArrival
+from connectors.heartbeat.spool import InvalidNumber, Spool, current_time
+from connectors.sdk.contract import (
+    ActionAbsent,
+    ActionSpec,
     Connector,
-    ConnectorError,
     ConnectorKind,
-    Gap,
-    Inventory,
-    LogChunk,
-    LookUp,
+    LookUpResult,
     NativeHold,
-    NotSupported,
-    Poll,
     Preview,
     Probe,
-    Proof,
     Receipt,
-    Right,
-    RunRecord,
-    RunRef,
-    Secrets,
-    Skipped,
-    SystemUnreachable,
+    SecretResolver,
+    SourcePermission,
 )
-from connectors.heartbeat import parse
-from connectors.heartbeat.book import AGAIN, Moment, Run
-from connectors.heartbeat.door import open_door
-from connectors.heartbeat.options import HeartbeatOptions, targets
-from connectors.heartbeat.ping import A_NUMBER, TOKEN
-from connectors.heartbeat.spool import Spool, Unread, now
+from connectors.sdk.errors import ConnectorError, NotSupported, SystemUnreachable
+from connectors.sdk.fields import read_cursor
+from connectors.sdk.log_chunks import from_character
+from connectors.sdk.records import HistoryGap, Inventory, LogChunk, Poll, RunRecord, RunRef, SkippedRecord, TargetClock
+from connectors.sdk.states import Capability, ProofLevel
 
-BITE = 500
+RUNS_PER_POLL = 500
 """Runs in one poll; each may bring 64 KiB of log."""
-CLOSED_SECONDS = 30.0
-"""A door that wrote nothing for so long is not open."""
-ONLY_LISTENS = "the door only listens: run the job where it runs, and it reports here"
-SPOOL_LOST = "the spool is another one: what nobody had read of the one before is gone"
+LISTENER_SILENT_SECONDS = 30.0
+"""A listener that wrote nothing for so long is down."""
+NO_ACTIONS = "heartbeat only listens: start the job on its own host, and it reports here"
+SPOOL_REPLACED = "the spool was replaced: reports that were not read from the previous one are lost"
 
 
-class NobodyListens(SystemUnreachable):
-    """The door wrote nothing for long: an engine opens it, where no other program has its address."""
+class ListenerSilent(SystemUnreachable):
+    """The listener wrote nothing for long: no engine runs, or another program has its address."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatCursor:
+    """The id of the spool, and the numbers of the last change and the last gap that were reported."""
+
+    spool: str = ""
+    changed: int = 0
+    closed: int = 0
 
 
 class HeartbeatConnector:
-    """One door. `moment`: now, by both clocks."""
+    """One listener. `moment`: now, by both clocks."""
 
-    def __init__(self, options: HeartbeatOptions, secrets: Secrets, moment: Callable[[], Moment] = now) -> None:
+    def __init__(
+        self, options: HeartbeatOptions, secrets: SecretResolver, moment: Callable[[], PingArrival] = current_time
+    ) -> None:
         self._options = options
         self._secrets = secrets
         self._moment = moment
-        self._kept: Spool | None = None
+        self._spool: Spool | None = None
 
     def inventory(self, previous_hash: str, timeout_seconds: float) -> Inventory:
-        jobs = tuple(parse.job(name, one, self._options.zone) for name, one in self._options.jobs.items())
+        jobs = tuple(parse.job_record(name, job, self._options.zone) for name, job in self._options.jobs.items())
         digest = sha256(repr(jobs).encode()).hexdigest()[:16]
-        if digest == previous_hash:
-            return Inventory((), complete=True, hash=digest, unchanged=True, clock=self._clock())
-        return Inventory(jobs, complete=True, hash=digest, clock=self._clock())
+        return Inventory(jobs, complete=True, hash=digest, clock=self._target_clock()).unless_same(previous_hash)
 
     def poll(self, cursor: str, open_runs: Sequence[RunRef], timeout_seconds: float) -> Poll:
-        """What was reported since the cursor, and which of the open runs are lost by now."""
+        """Runs reported since the cursor, and open runs that are lost."""
         with self._reading() as spool:
-            before = _memory(cursor)
-            known = before if before.get("spool") == spool.id else {}
-            after, at = int(known.get("changed", 0)), self._moment()
-            listening = self._listening(spool, at)  # before what arrived: nothing that came until then is left out
-            spool.told(after)
-            changes = spool.changes(after, BITE)
-            seen = {(one.run.job, parse.key_of(one.run)) for one in changes}
+            before = read_cursor(HeartbeatCursor, cursor) or HeartbeatCursor()
+            last = before if before.spool == spool.id else HeartbeatCursor(spool.id)
+            after, at = last.changed, self._moment()
+            listening = self._listening(spool, at)  # before the changes: nothing that arrived until then is left out
+            spool.mark_reported(after)
+            changes = spool.changes(after, RUNS_PER_POLL)
+            seen = {(change.run.job, parse.attempt_key(change.run)) for change in changes}
             unread = spool.unread(after, changes[-1].number) if changes else []
-            runs = [self._record(one.run, at) for one in changes]
-            runs += self._lost(spool, open_runs, seen, at)
-            closed = spool.closed(int(known.get("closed", 0)))
-            more = len(changes) == BITE
-            words = {
-                "spool": spool.id,
-                "changed": changes[-1].number if changes else after,
-                "closed": closed[-1][0] if closed else known.get("closed", 0),
-            }
-        warnings = [SPOOL_LOST] if before and not known else []
-        warnings += sorted({_one_rid(one.run) for one in changes if AGAIN in one.run.rid})
+            runs = [self._record(change.run, at) for change in changes]
+            runs += self._lost_runs(spool, open_runs, seen, at)
+            closed = spool.closed(last.closed)
+            more = len(changes) == RUNS_PER_POLL
+            changed = changes[-1].number if changes else after
+            following = HeartbeatCursor(last.spool, changed, closed[-1].number if closed else last.closed)
+        warnings = [SPOOL_REPLACED] if before.spool not in ("", last.spool) else []
+        warnings += sorted({_shared_rid_warning(change.run) for change in changes if RID_SEPARATOR in change.run.rid})
         return Poll(
-            tuple(one for one in runs if one.job in self._options.jobs),
-            json.dumps(words),
+            tuple(run for run in runs if run.job in self._options.jobs),
+            json.dumps(asdict(following)),
             more=more,
-            clock=self._clock(),
-            gaps=tuple(Gap(_at(since), _at(until), "the door was closed") for _, since, until in closed),
+            clock=self._target_clock(),
+            gaps=tuple(
+                HistoryGap(_from_epoch(gap.since), _from_epoch(gap.until), "the listener was down") for gap in closed
+            ),
             seen_until=None if more else listening,
-            skipped=tuple(_left_out(one) for one in unread if one.job in self._options.jobs),
+            skipped=tuple(_skipped_number(number) for number in unread if number.job in self._options.jobs),
             warnings=tuple(warnings),
         )
 
-    def _listening(self, spool: Spool, at: Moment) -> datetime:
-        """Until when all that was reported stands in the spool. Raises NobodyListens where the door is closed."""
-        heard = spool.listened()
-        if heard is None or at.since(heard[1]) > CLOSED_SECONDS:
-            raise NobodyListens(self._silent(heard[1] if heard is not None else None))
-        return _at(heard[1].wall) - timedelta(seconds=1)
+    def _listening(self, spool: Spool, at: PingArrival) -> datetime:
+        """Until when the spool has every report. Raises ListenerSilent if the listener is down."""
+        last = spool.last_listened()
+        if last is None or at.since(last) > LISTENER_SILENT_SECONDS:
+            raise ListenerSilent(self._silent(last))
+        return _from_epoch(last.wall) - timedelta(seconds=1)
 
-    def _silent(self, last: Moment | None) -> str:
-        """Why nothing was written for long. A door that listens and cannot write looks the same from here."""
+    def _silent(self, last: PingArrival | None) -> str:
+        """Why nothing was written for long. A listener that cannot write looks the same from here."""
         if last is None:
             return f"no engine listens at {self._options.listen} yet: headway engine opens it"
         return (
-            f"the door at {self._options.listen} wrote nothing since {_at(last.wall):%Y-%m-%d %H:%M:%S}Z:"
+            f"the listener at {self._options.listen} wrote nothing since {_from_epoch(last.wall):%Y-%m-%d %H:%M:%S}Z:"
             " no engine works, another program has its address,"
             f" or the disk of {self._options.spool_file} is full. See headway status"
         )
 
-    def _lost(
-        self, spool: Spool, refs: Sequence[RunRef], seen: set[tuple[str, str]], at: Moment
+    def _lost_runs(
+        self, spool: Spool, refs: Sequence[RunRef], seen: set[tuple[str, str]], at: PingArrival
     ) -> Iterator[RunRecord]:
         for ref in refs:
-            number = parse.number_of(ref.native_ref)
+            number = parse.parse_run_number(ref.native_ref)
             if number is None or (ref.job, ref.attempt_key) in seen:
                 continue
             run = spool.run(number)
-            yield self._record(run, at) if run is not None and _is_of(run, ref) else parse.gone(ref)
+            yield self._record(run, at) if run is not None and _is_same_run(run, ref) else parse.vanished_run(ref)
 
-    def _record(self, run: Any, at: Moment) -> RunRecord:
-        return parse.record(run, self._options.jobs.get(run.job), at)
+    def _record(self, run: Any, at: PingArrival) -> RunRecord:
+        return parse.run_record(run, self._options.jobs.get(run.job), at)
 
     def log(self, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk:
-        """What was sent with the reports of this run: its last 64 KiB."""
-        number = parse.number_of(run.native_ref)
+        """Log sent with the reports of this run: its last 64 KiB."""
+        number = parse.parse_run_number(run.native_ref)
         with self._reading() as spool:
-            found = spool.run(number) if number is not None else None
-        if found is None or not _is_of(found, run):
-            raise NotSupported(f"{run.job}: this run stands in the spool no more")
+            recorded = spool.run(number) if number is not None else None
+        if recorded is None or not _is_same_run(recorded, run):
+            raise NotSupported(f"{run.job}: this run is no longer in the spool")
         if start is not None and not (start.isascii() and start.isdigit() and len(start) < 16):
             raise NotSupported(f"not a place in a log: {start[:40]!r}")
-        whole, dropped = found.log, found.left_out
+        whole, dropped = recorded.log, recorded.left_out
         at = max(0, len(whole) - limit_bytes) if start is None else min(max(0, int(start) - dropped), len(whole))
         piece = whole[at : at + limit_bytes]
         piece = from_character(piece) if start is None and at else piece
@@ -155,20 +154,20 @@ class HeartbeatConnector:
         more = end < len(whole)
         text = piece.decode("utf-8", "surrogateescape")
         cut = start is None and (at > 0 or dropped > 0)
-        return LogChunk(text, str(dropped + end) if more or found.is_open else None, more, cut)
+        return LogChunk(text, str(dropped + end) if more or recorded.is_open else None, more, cut)
 
-    def preview(self, ask: Ask, timeout_seconds: float) -> Preview:
-        _refuse()
+    def preview(self, spec: ActionSpec, timeout_seconds: float) -> Preview:
+        _refuse_action()
 
     def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
-        _refuse()
+        _refuse_action()
 
     def holds(self, timeout_seconds: float, known: Collection[str] = ()) -> tuple[NativeHold, ...]:
-        _refuse()
+        _refuse_action()
 
-    def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
-        """Nothing ever left."""
-        return Absent()
+    def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUpResult:
+        """Absent: nothing is ever sent."""
+        return ActionAbsent()
 
     def probe(self, timeout_seconds: float) -> Probe:
         """Whether each job has a token that can be read, and whether an engine listens now."""
@@ -177,77 +176,69 @@ class HeartbeatConnector:
             with self._reading() as spool:
                 self._listening(spool, self._moment())
         except SystemUnreachable as error:
-            silent = isinstance(error, NobodyListens)
-            return Probe(False, "", rights, (str(error),), self._clock(), opens_with_engine=silent)
-        return Probe(True, rights=rights, notes=(f"an engine listens at {self._options.listen}",), clock=self._clock())
+            silent = isinstance(error, ListenerSilent)
+            return Probe(False, "", rights, (str(error),), self._target_clock(), opens_with_engine=silent)
+        return Probe(
+            True, rights=rights, notes=(f"an engine listens at {self._options.listen}",), clock=self._target_clock()
+        )
 
-    def _right(self, name: str) -> Right:
-        mend = f"openssl rand -hex 16, and let [systems.…jobs.{name}] token refer to it"
+    def _right(self, name: str) -> SourcePermission:
+        fix = f"openssl rand -hex 16, and let [systems.…jobs.{name}] token refer to it"
         try:
             usable = TOKEN.fullmatch(self._secrets(self._options.jobs[name].token)) is not None
         except ConnectorError as error:
-            return Right(f"token of {name}", False, str(error), mend)
-        why = "" if usable else "it is not 16 to 128 letters, digits, _ or -"
-        return Right(f"token of {name}", usable, why, "" if usable else mend)
+            return SourcePermission(f"token of {name}", False, str(error), fix)
+        return SourcePermission.checked(f"token of {name}", usable, "it is not 16 to 128 letters, digits, _ or -", fix)
 
     def close(self) -> None:
-        if self._kept is not None:
-            self._kept.close()
-            self._kept = None
+        if self._spool is not None:
+            self._spool.close()
+            self._spool = None
 
     @contextmanager
     def _reading(self) -> Iterator[Spool]:
-        """The spool. Raises SystemUnreachable where there is none, or where it cannot be read."""
+        """The spool. Raises SystemUnreachable if it is missing or unreadable."""
         file = self._options.spool_file
         try:
-            if self._kept is None:
+            if self._spool is None:
                 if not file.exists():
-                    raise NobodyListens(self._silent(None))
-                self._kept = Spool(file)
-            yield self._kept
+                    raise ListenerSilent(self._silent(None))
+                self._spool = Spool(file)
+            yield self._spool
         except (sqlite3.Error, OSError) as error:
             self.close()
             raise SystemUnreachable(f"the spool {file} cannot be read: {error}") from None
 
-    def _clock(self) -> Clock:
-        """The time of arrival counts, which is ours: a sender's clock is never asked."""
+    def _target_clock(self) -> TargetClock:
+        """The clock of this machine: the time of arrival counts, never a sender's clock."""
         at = datetime.now(UTC)
-        return Clock(at, at, self._options.zone)
+        return TargetClock(at, at, self._options.zone)
 
 
-def _is_of(run: Run, ref: RunRef) -> bool:
+def _is_same_run(run: HeartbeatRun, ref: RunRef) -> bool:
     """Whether that number is still the same run's: in another spool they begin again."""
-    return (run.job, parse.key_of(run)) == (ref.job, ref.attempt_key)
+    return (run.job, parse.attempt_key(run)) == (ref.job, ref.attempt_key)
 
 
-def _left_out(number: Unread) -> Skipped:
+def _skipped_number(number: InvalidNumber) -> SkippedRecord:
     where = f"{number.job}, {f'rid {number.rid}, ' if number.rid else ''}{number.name}"
-    return Skipped(where, f"not {A_NUMBER}: left out, the report counts", number.text)
+    return SkippedRecord(where, f"not {NUMBER_RULE}: left out, the report counts", number.text)
 
 
-def _one_rid(run: Run) -> str:
-    rid = run.rid.partition(AGAIN)[0]
+def _shared_rid_warning(run: HeartbeatRun) -> str:
+    rid = run.rid.partition(RID_SEPARATOR)[0]
     return f'{run.job}: several runs came under the rid "{rid}". Give each run its own, or none'
 
 
-def _refuse() -> NoReturn:
-    raise NotSupported(ONLY_LISTENS)
+def _refuse_action() -> NoReturn:
+    raise NotSupported(NO_ACTIONS)
 
 
-def _at(seconds: float) -> datetime:
+def _from_epoch(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def _memory(cursor: str) -> Mapping[str, Any]:
-    """What a poll told the next one; what cannot be read begins anew."""
-    try:
-        value = json.loads(cursor) if cursor else {}
-        return {"spool": str(value["spool"]), "changed": int(value["changed"]), "closed": int(value["closed"])}
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return {}
-
-
-def open_connector(options: HeartbeatOptions, target: str, secrets: Secrets) -> Connector:
+def open_connector(options: HeartbeatOptions, target: str, secrets: SecretResolver) -> Connector:
     """A connector that reads the spool."""
     del target
     return HeartbeatConnector(options, secrets)
@@ -259,24 +250,24 @@ CONNECTOR = ConnectorKind(
     options=HeartbeatOptions,
     targets=targets,
     open=open_connector,
-    listen=open_door,
+    listen=open_listener,
     capabilities=frozenset({Capability.LOG}),
     missing={
-        Capability.RERUN: ONLY_LISTENS,
-        Capability.START: ONLY_LISTENS,
-        Capability.CANCEL: ONLY_LISTENS,
-        Capability.MARK: "Headway itself keeps who said that a run is good",
-        Capability.HOLD: ONLY_LISTENS,
-        Capability.TASKS: "a job that reports has no tasks; each may report as a job of its own",
-        Capability.PERIODS: "a report says that it runs now, not for when",
+        Capability.RERUN: NO_ACTIONS,
+        Capability.START: NO_ACTIONS,
+        Capability.CANCEL: NO_ACTIONS,
+        Capability.MARK: "no scheduler has the run; Headway records its result as asserted",
+        Capability.HOLD: NO_ACTIONS,
+        Capability.TASKS: "a reporting job has no tasks; each task may report as a separate job",
+        Capability.PERIODS: "a report carries no date: it counts for the time of its arrival",
         Capability.NATIVE_DEPENDENCIES: "declare what it waits for, and what waits for it: [[dependencies]]",
     },
-    proofs=frozenset({Proof.FULL}),
+    proofs=frozenset({ProofLevel.FULL}),
     may_start_early=True,
     schedules="expression",
     ladder=(
         "Proves what the job itself reported: its start, its end, success, failure or exit status, and the log that it"
         " sent along. The time of arrival counts. A start without an end in its time is LOST, by inference; while the"
-        " door was closed nothing is held to be missed."
+        " listener was down no run counts as missed."
     ),
 )

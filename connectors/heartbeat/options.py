@@ -1,4 +1,4 @@
-"""Settings of the inbound door: where it listens, and which jobs may report through it."""
+"""Settings of the inbound listener: its address, and the jobs that may report through it."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from connectors.secrets import FilePath, SecretRef
+from connectors.sdk.secrets import FilePath, SecretRef
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _ADDRESS = re.compile(r"(?:\[([0-9a-fA-F:.]{2,45})\]|([0-9.]{7,15}|localhost)):([1-9]\d{0,4})")
 
 
-def _pause(value: Any) -> timedelta:
+def _parse_interval(value: Any) -> timedelta:
     if isinstance(value, timedelta):
         return value
-    found = re.fullmatch(r"([1-9]\d{0,4})([smhd])", value) if isinstance(value, str) else None
-    if found is None:
+    match = re.fullmatch(r"([1-9]\d{0,4})([smhd])", value) if isinstance(value, str) else None
+    if match is None:
         raise ValueError(f'{value!r} is not a duration; write "90m", "2h" or "1d"')
-    return timedelta(seconds=int(found[1]) * _UNITS[found[2]])
+    return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
 
 
-def _name(name: str) -> str:
+def _check_name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_.-]{1,80}", name):
-        raise ValueError(f"{name!a} is no name for a job here: it stands in URLs. Letters, digits, _ . - (80 at most)")
+        raise ValueError(f"{name!a} is not valid: the name is part of URLs. Letters, digits, _ . - (80 at most)")
     return name
 
 
-def _address(text: str) -> str:
-    found = _ADDRESS.fullmatch(text)
-    if found is None or int(found[3]) > 65535:
-        raise ValueError(f'{text!r} is no address to listen at; write "127.0.0.1:8787" or "[::1]:8787"')
+def _parse_address(text: str) -> str:
+    match = _ADDRESS.fullmatch(text)
+    if match is None or int(match[3]) > 65535:
+        raise ValueError(f'{text!r} is not an address to listen at; write "127.0.0.1:8787" or "[::1]:8787"')
     return text
 
 
@@ -48,27 +48,27 @@ class HeartbeatJob(BaseModel):
     token: SecretRef
     """A reference to the secret that this job alone has: 16 to 128 letters, digits, _ or -. openssl rand -hex 16"""
     title: str = ""
-    """What it does, in a few words."""
+    """A short description."""
     schedule: str = ""
     """When a start is expected: five fields of a crontab. Empty: whenever it comes."""
-    lost_after: Annotated[timedelta, BeforeValidator(_pause)] = timedelta(hours=24)
+    lost_after: Annotated[timedelta, BeforeValidator(_parse_interval)] = timedelta(hours=24)
     """A start whose end has not come for so long is LOST."""
 
 
 class HeartbeatOptions(BaseModel):
-    """One door, and all jobs that report through it."""
+    """One listener, and all jobs that report through it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    listen: Annotated[str, AfterValidator(_address)] = "127.0.0.1:8787"
+    listen: Annotated[str, AfterValidator(_parse_address)] = "127.0.0.1:8787"
     """Address and port at which the engine listens."""
     plain_http: bool = False
-    """Allows an address that others reach: tokens go over it unencrypted, so a proxy with TLS must stand before it."""
+    """Allows an address that others can reach: tokens cross it unencrypted, so put a proxy with TLS in front."""
     spool: FilePath | None = None
-    """File in which every report stands before it is answered; by default in the user's state folder."""
+    """File that has every report before it is answered; by default in the user's state folder."""
     zone: str = "UTC"
     """In which the schedules of the jobs are meant."""
-    jobs: Annotated[dict[Annotated[str, AfterValidator(_name)], HeartbeatJob], Field(min_length=1)]
+    jobs: Annotated[dict[Annotated[str, AfterValidator(_check_name)], HeartbeatJob], Field(min_length=1)]
     """Name -> token and expectation."""
 
     @model_validator(mode="after")
@@ -83,9 +83,9 @@ class HeartbeatOptions(BaseModel):
 
     @cached_property
     def address(self) -> tuple[str, int]:
-        found = _ADDRESS.fullmatch(self.listen)
-        assert found is not None
-        return found[1] or found[2], int(found[3])
+        match = _ADDRESS.fullmatch(self.listen)
+        assert match is not None
+        return match[1] or match[2], int(match[3])
 
     @property
     def spool_file(self) -> Path:
@@ -97,6 +97,6 @@ class HeartbeatOptions(BaseModel):
 
 
 def targets(options: HeartbeatOptions) -> list[str]:
-    """One: the door."""
+    """One: the listener."""
     del options
     return ["door"]

@@ -1,75 +1,293 @@
-"""Settings and runs of the spool -> records; pure."""
+"""Requests to pings, pings to runs, runs to records. Pure.
+
+A request is `/ping/TOKEN/…`, as healthchecks.io has it, or `/jobs/NAME/…` with `Authorization: Bearer TOKEN`. Then
+nothing (success), `success`, `start`, `fail`, `log` or an exit status; `?rid=ID` names the run.
+
+The order in which reports of one run arrive does not change the result: a start after the end is late, a second
+report of the same kind is a repeat, and a reported failure stays a failure.
+"""
 
 from __future__ import annotations
 
+import hmac
 import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any
+from urllib.parse import parse_qsl
 
-from connectors.contract import Evidence, JobRecord, RunRecord, RunRef, Schedule, State
-from connectors.gone import no_longer_listed
-from connectors.heartbeat.book import AGAIN, OVERTAKEN, Moment, Run
 from connectors.heartbeat.options import HeartbeatJob
-from connectors.heartbeat.ping import FAIL, SUCCESS
+from connectors.sdk.records import JobRecord, RunRecord, RunRef, Schedule
+from connectors.sdk.states import RunEvidence, RunState
+from connectors.sdk.vanished_runs import no_longer_listed
 
-STATES = {SUCCESS: State.SUCCEEDED, FAIL: State.FAILED, OVERTAKEN: State.LOST}
-OVERTAKEN_WORDS = "another start came, and never an end of this one"
+TOKEN = re.compile(r"[A-Za-z0-9_-]{16,128}")
+_PATH = re.compile(r"/(ping|jobs)/([A-Za-z0-9_.-]{1,128})(?:/(start|success|fail|log|[0-9]{1,3}))?/?")
+_RID = re.compile(r"[A-Za-z0-9_.:-]{1,100}")
+_BEARER = re.compile(r"[Bb]earer +([A-Za-z0-9_-]{16,128}) *")
+_NUMBER = re.compile(r"[0-9]{1,15}")
+NUMBER_RULE = "a whole number of at most 15 digits"
+TEXT_CHARS = 40
+"""Characters kept of an invalid number."""
+MAX_EXIT_CODE = 255
+
+PING_START, PING_SUCCESS, PING_FAIL, PING_LOG = "start", "success", "fail", "log"
 
 
-def job(name: str, settings: HeartbeatJob, zone: str) -> JobRecord:
-    """The job as the settings have it: nothing else knows of it before it reports."""
+class PingRefused(Exception):
+    """A request that is not a valid ping. `status`: its HTTP status; `why`: the reply's text."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.status, self.why = status, why
+
+
+@dataclass(frozen=True, slots=True)
+class PingRequest:
+    """One request, without its body."""
+
+    job: str
+    kind: str
+    """START, SUCCESS, FAIL or LOG."""
+    rid: str = ""
+    """The sender's name of the run; empty: the one that runs now."""
+    exit_code: int | None = None
+    rows: int | None = None
+    size: int | None = None
+    """Bytes that the run moved, as reported."""
+    unread: tuple[tuple[str, str], ...] = ()
+    """Invalid numbers, name and text. The report counts without them: refusing it would lose the reported end."""
+
+
+def token_digest(token: str) -> bytes:
+    """Digest of a token, which is stored and compared."""
+    return sha256(token.encode()).digest()
+
+
+def parse_ping(method: str, target: str, authorization: str, tokens: Mapping[str, bytes]) -> PingRequest:
+    """The ping. `tokens`: job -> digest of its token. Raises Refused, alike for a wrong token and an unknown job."""
+    path, _, query = target.partition("?")
+    match = _PATH.fullmatch(path)
+    if match is None:
+        raise PingRefused(404, "not found")
+    if method not in ("GET", "HEAD", "POST", "PUT"):
+        raise PingRefused(405, "GET, HEAD, POST or PUT")
+    job = _authenticated_job(match[1], match[2], authorization, tokens)
+    kind, exit_code = _parse_kind(match[3] or PING_SUCCESS)
+    parameters = _parse_query(query)
+    rid = parameters.get("rid", "")
+    if rid and not _RID.fullmatch(rid):
+        raise PingRefused(400, "rid: 1 to 100 of A-Z a-z 0-9 _ . : -")
+    texts = {name: text for name in ("rows", "bytes") if (text := parameters.get(name, "").strip(" "))}
+    numbers = {name: int(text) for name, text in texts.items() if _NUMBER.fullmatch(text)}
+    unread = tuple((name, text[:TEXT_CHARS]) for name, text in texts.items() if name not in numbers)
+    return PingRequest(job, kind, rid, exit_code, numbers.get("rows"), numbers.get("bytes"), unread)
+
+
+def _authenticated_job(endpoint: str, name: str, authorization: str, tokens: Mapping[str, bytes]) -> str:
+    """The job whose token was sent. Every token is compared, in constant time, whatever the first ones gave."""
+    bearer = _BEARER.fullmatch(authorization)
+    token = name if endpoint == "ping" else bearer[1] if bearer else ""
+    sent = token_digest(token)
+    owners = [job for job, token in tokens.items() if hmac.compare_digest(sent, token)]
+    if not owners or (endpoint == "jobs" and name not in owners):
+        raise PingRefused(404 if endpoint == "ping" else 401, "no such token")
+    return owners[0]
+
+
+def _parse_kind(kind: str) -> tuple[str, int | None]:
+    if not kind.isdigit():
+        return kind, None
+    if int(kind) > MAX_EXIT_CODE:
+        raise PingRefused(400, "an exit status is 0 to 255")
+    return (PING_FAIL if int(kind) else PING_SUCCESS), int(kind)
+
+
+def _parse_query(query: str) -> dict[str, str]:
+    try:
+        return dict(parse_qsl(query, keep_blank_values=True, errors="replace", max_num_fields=10))
+    except ValueError:
+        raise PingRefused(400, "the query cannot be read; known: rid, rows, bytes") from None
+
+
+LOG_BYTES = 65536
+"""Of a run's log, its end is kept."""
+DUPLICATE_SECONDS = 10.0
+"""Without a rid, the same kind of report within that time is a repeat, sent because its reply was lost."""
+RID_SEPARATOR = "~"
+"""Never part of a rid: the text behind it distinguishes runs with the same rid."""
+RESTART_SECONDS = 30.0
+"""After the end of a run that was started: another start under its rid is another run, no late news."""
+RID_EXPIRY_SECONDS = 600.0
+"""After its end: whatever comes under its rid is about another run. Its sender has one rid for all."""
+OPEN_RID_EXPIRY_SECONDS = 43200.0
+"""After its start: another start under its rid is another run. Before that it may be a sign of life."""
+OVERTAKEN = "overtaken"
+"""A start whose end never came, and another start did."""
+
+
+@dataclass(frozen=True, slots=True)
+class PingArrival:
+    """When something arrived, by our clocks: seconds since the epoch, and since the machine booted (that one never
+    jumps)."""
+
+    wall: float
+    boot: str
+    up: float
+
+    def since(self, earlier: PingArrival) -> float:
+        """Seconds that really passed: changes of the wall clock count only across a reboot."""
+        passed = self.up - earlier.up if self.boot == earlier.boot else self.wall - earlier.wall
+        return max(0.0, passed)
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatRun:
+    """One run by its reports. `id`: 0 before it is in the spool."""
+
+    id: int
+    job: str
+    rid: str
+    first: PingArrival
+    """Its first report."""
+    started: float | None = None
+    """Seconds since the epoch; None if no start was reported before its end."""
+    ended: float | None = None
+    kind: str = PING_START
+    """START, SUCCESS, FAIL or OVERTAKEN."""
+    exit_code: int | None = None
+    rows: int | None = None
+    size: int | None = None
+    log: bytes = b""
+    left_out: int = 0
+    """Bytes of the log before `log`."""
+
+    @property
+    def is_open(self) -> bool:
+        return self.ended is None
+
+
+def open_run(ping: PingRequest, at: PingArrival) -> HeartbeatRun:
+    """The run that a first report opens."""
+    run = HeartbeatRun(0, ping.job, ping.rid, at)
+    return replace(run, started=at.wall) if ping.kind == PING_START else run
+
+
+def apply_report(run: HeartbeatRun, ping: PingRequest, at: PingArrival, body: bytes, left_out: int = 0) -> HeartbeatRun:
+    """The run after one more report about it; the same where that is a repeat. `left_out`: bytes of the body before
+    `body`."""
+    if ping.kind == PING_LOG:
+        return _append_log(run, body, left_out)
+    if ping.kind == PING_START:
+        return run if run.id else _apply_details(run, ping, body, left_out)
+    if not run.is_open and run.kind in (ping.kind, PING_FAIL):
+        return run
+    ended = at.wall if run.started is None else run.started + at.since(run.first)
+    return replace(_apply_details(run, ping, body, left_out), kind=ping.kind, exit_code=ping.exit_code, ended=ended)
+
+
+def overtake_run(run: HeartbeatRun, at: PingArrival) -> HeartbeatRun:
+    """An open run, after another start came."""
+    return replace(run, kind=OVERTAKEN, ended=run.first.wall + at.since(run.first))
+
+
+def is_later_run(run: HeartbeatRun, ping: PingRequest, at: PingArrival) -> bool:
+    """Whether a report under the rid of `run` is about a later run."""
+    if run.ended is None:
+        return ping.kind == PING_START and at.since(run.first) > OPEN_RID_EXPIRY_SECONDS
+    over = at.since(run.first) - max(0.0, run.ended - run.first.wall)
+    was_started = ping.kind == PING_START and run.started is not None
+    return ping.kind != PING_LOG and over > (RESTART_SECONDS if was_started else RID_EXPIRY_SECONDS)
+
+
+def is_repeat(run: HeartbeatRun, ping: PingRequest, at: PingArrival) -> bool:
+    """Whether a report without a rid repeats the last report of the job's latest run without one."""
+    if ping.kind == PING_START:
+        return run.is_open and at.since(run.first) < DUPLICATE_SECONDS
+    if run.ended is None or run.kind != ping.kind or run.exit_code != ping.exit_code:
+        return False
+    ran = run.ended - run.started if run.started is not None else 0.0
+    return at.since(run.first) - ran < DUPLICATE_SECONDS
+
+
+def _apply_details(run: HeartbeatRun, ping: PingRequest, body: bytes, left_out: int) -> HeartbeatRun:
+    rows, size = ping.rows, ping.size
+    run = replace(run, rows=run.rows if rows is None else rows, size=run.size if size is None else size)
+    return _append_log(run, body, left_out)
+
+
+def _append_log(run: HeartbeatRun, body: bytes, left_out: int) -> HeartbeatRun:
+    if not body and not left_out:
+        return run
+    if not body:  # it was too large to be read: the earlier log is better than none
+        return replace(run, left_out=run.left_out + left_out)
+    whole = body if left_out else run.log + body
+    before = run.left_out + (len(run.log) if left_out else 0) + left_out
+    cut = max(0, len(whole) - LOG_BYTES)
+    return replace(run, log=whole[cut:], left_out=before + cut)
+
+
+STATES = {PING_SUCCESS: RunState.SUCCEEDED, PING_FAIL: RunState.FAILED, OVERTAKEN: RunState.LOST}
+OVERTAKEN_MESSAGE = "another start came, and never an end of this one"
+
+
+def job_record(name: str, settings: HeartbeatJob, zone: str) -> JobRecord:
+    """The job from the settings: nothing else is known before it reports."""
     clock = Schedule("debian-cron", settings.schedule, zone, settings.schedule) if settings.schedule else None
-    definition = f"reports by itself: {settings.title or name}"
+    definition = f"reports its runs: {settings.title or name}"
     return JobRecord(
-        name, settings.title or name, clock or Schedule("none", words="whenever it reports"), definition=definition,
+        name, settings.title or name, clock or Schedule("none", text="whenever it reports"), definition=definition,
         definition_hash=definition,
     )  # fmt: skip
 
 
-def record(run: Run, settings: HeartbeatJob | None, at: Moment) -> RunRecord:
-    """The run as it stands at this moment: without an end in its time it is lost."""
-    state, evidence, message = STATES.get(run.word, State.RUNNING), Evidence.NATIVE, ""
+def run_record(run: HeartbeatRun, settings: HeartbeatJob | None, at: PingArrival) -> RunRecord:
+    """The run's record now: without an end in its time it is lost."""
+    state, evidence, message = STATES.get(run.kind, RunState.RUNNING), RunEvidence.NATIVE, ""
     ended = run.ended
-    if run.word == OVERTAKEN:
-        evidence, message = Evidence.INFERRED, OVERTAKEN_WORDS
+    if run.kind == OVERTAKEN:
+        evidence, message = RunEvidence.INFERRED, OVERTAKEN_MESSAGE
     elif run.is_open and settings is not None and at.since(run.first) > settings.lost_after.total_seconds():
-        state, evidence = State.LOST, Evidence.INFERRED
+        state, evidence = RunState.LOST, RunEvidence.INFERRED
         ended = run.first.wall + settings.lost_after.total_seconds()
         message = f"it started, and no end was reported within {settings.lost_after}"
-    elif run.word == FAIL:
+    elif run.kind == PING_FAIL:
         message = _last_line(run.log) or (f"exit {run.exit_code}" if run.exit_code is not None else "it reported fail")
     return RunRecord(
         job=run.job,
-        attempt_key=key_of(run),
+        attempt_key=attempt_key(run),
         state=state,
-        native_state=f"exit {run.exit_code}" if run.exit_code is not None else run.word,
+        native_state=f"exit {run.exit_code}" if run.exit_code is not None else run.kind,
         evidence=evidence,
-        started_at=_at(run.started),
-        ended_at=_at(ended),
+        started_at=_from_epoch(run.started),
+        ended_at=_from_epoch(ended),
         exit_code=run.exit_code,
         message=message,
         native_ref=json.dumps({"id": run.id}),
-        context=_context(run),
+        context=_run_context(run),
     )
 
 
-def key_of(run: Run) -> str:
+def attempt_key(run: HeartbeatRun) -> str:
     """Attempt key."""
     return run.rid or f"#{run.id}-{int(run.first.wall)}"
 
 
-def gone(known: RunRef) -> RunRecord:
-    """Its end will not be heard."""
-    words = "it stands in the spool no more: the file is another one, or the run is too old"
-    return no_longer_listed(known, "(not in the spool)", words)
+def vanished_run(run: RunRef) -> RunRecord:
+    """Record of an open run that is no longer in the spool."""
+    message = "no longer in the spool: the file was replaced, or the run is too old"
+    return no_longer_listed(run, "(not in the spool)", message)
 
 
-def _context(run: Run) -> dict[str, Any]:
-    told = {"rid": run.rid.partition(AGAIN)[0] or None, "rows": run.rows, "bytes": run.size}
-    return {name: value for name, value in told.items() if value is not None}
+def _run_context(run: HeartbeatRun) -> dict[str, Any]:
+    context = {"rid": run.rid.partition(RID_SEPARATOR)[0] or None, "rows": run.rows, "bytes": run.size}
+    return {name: value for name, value in context.items() if value is not None}
 
 
-def _at(seconds: float | None) -> datetime | None:
+def _from_epoch(seconds: float | None) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
@@ -78,10 +296,10 @@ def _last_line(log: bytes) -> str:
     return lines[-1][-500:] if lines else ""
 
 
-def number_of(native_ref: str) -> int | None:
+def parse_run_number(native_ref: str) -> int | None:
     """The run's number in the spool."""
     try:
-        found = json.loads(native_ref)["id"]
+        number = json.loads(native_ref)["id"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    return found if isinstance(found, int) else None
+    return number if isinstance(number, int) else None

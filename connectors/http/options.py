@@ -1,4 +1,4 @@
-"""Settings of an `http` system: where the API is, who asks, and what its lists and fields are called."""
+"""Settings of an `http` system: the address, the account, and the names of its lists and fields."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from connectors.mapped_fields import FieldPath, JobFields, RunFields, States
-from connectors.secrets import FilePath, SecretRef
-from connectors.spelling import spelled
-from connectors.transport.http import checked_origin
+from connectors.sdk.field_mapping import FieldPath, MappedJobFields, MappedRunFields, States
+from connectors.sdk.option_errors import formatted_like
+from connectors.sdk.secrets import FilePath, SecretRef
+from connectors.sdk.transport.http import checked_origin
 
-PLACE = re.compile(r"\{([a-z_]+)\}")
-Plain = str | int | float | bool
+PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+PlainValue = str | int | float | bool
 
 
-class Call(BaseModel):
+class HttpCall(BaseModel):
     """One request. In path, query and body a name in braces is filled in."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    path: Annotated[str, spelled(r"(?s)/.*", "/api/runs")]
+    path: Annotated[str, formatted_like(r"(?s)/.*", "/api/runs")]
     """Below `url`, beginning with a slash."""
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "GET"
     """GET, or what the API wants."""
-    query: dict[str, Plain] = Field(default_factory=dict)
+    query: dict[str, PlainValue] = Field(default_factory=dict)
     """Behind the question mark."""
     body: dict[str, Any] | None = None
     """As JSON."""
@@ -34,16 +34,16 @@ class Call(BaseModel):
     @property
     def places(self) -> set[str]:
         """The names in braces."""
-        return set(PLACE.findall(json.dumps([self.path, self.query, self.body], default=str)))
+        return set(PLACEHOLDER.findall(json.dumps([self.path, self.query, self.body], default=str)))
 
-    def check(self, known: set[str]) -> None:
-        odd = sorted(self.places - known)
-        if odd:
-            names = ", ".join(f"{{{name}}}" for name in sorted(known))
-            raise ValueError(f"{{{odd[0]}}} means nothing here; there are {names}")
+    def check(self, allowed: set[str]) -> None:
+        unknown = sorted(self.places - allowed)
+        if unknown:
+            names = ", ".join(f"{{{name}}}" for name in sorted(allowed))
+            raise ValueError(f"{{{unknown[0]}}} means nothing here; there are {names}")
 
 
-class ListCall(Call):
+class HttpListCall(HttpCall):
     """A request that is answered with rows."""
 
     rows: FieldPath = ""
@@ -65,7 +65,7 @@ class ListCall(Call):
         return self
 
 
-class JobsCall(ListCall, JobFields):
+class HttpJobsCall(HttpListCall, MappedJobFields):
     """The list of jobs; may be that of runs, where there is no other."""
 
     @model_validator(mode="after")
@@ -74,10 +74,10 @@ class JobsCall(ListCall, JobFields):
         return self
 
 
-class RunsCall(ListCall, RunFields):
+class HttpRunsCall(HttpListCall, MappedRunFields):
     """The list of runs, oldest change first where the API can."""
 
-    one: Annotated[str, spelled(r"(?s)(/.*)?", "/api/runs/{id}")] = ""
+    one: Annotated[str, formatted_like(r"(?s)(/.*)?", "/api/runs/{id}")] = ""
     """Path of a single run, {id} in it: open runs that the list does not show any more are looked up there."""
     one_row: FieldPath = ""
     """Where the run stands in that answer; empty: the answer is the run."""
@@ -92,7 +92,7 @@ class RunsCall(ListCall, RunFields):
         return self
 
 
-class LogCall(Call):
+class HttpLogCall(HttpCall):
     """The log of a run."""
 
     text: FieldPath = ""
@@ -110,7 +110,7 @@ class LogCall(Call):
         return self
 
 
-class VerbCall(Call):
+class HttpVerbCall(HttpCall):
     """What is sent to act."""
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "POST"
@@ -121,16 +121,16 @@ class VerbCall(Call):
         return self
 
 
-class Verbs(BaseModel):
+class HttpVerbs(BaseModel):
     """What may be asked of it; what is not named here is refused with these words."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    rerun: VerbCall | None = None
+    rerun: HttpVerbCall | None = None
     """A run again. It must carry {key}, and a run must show it (runs.key)."""
-    start: VerbCall | None = None
+    start: HttpVerbCall | None = None
     """A job once; {key} as in rerun."""
-    cancel: VerbCall | None = None
+    cancel: HttpVerbCall | None = None
     """What runs now."""
 
 
@@ -157,15 +157,15 @@ class HttpOptions(BaseModel):
     """Rows of a page: {limit}."""
     overlap: float = Field(default=60.0, ge=0, le=86_400)
     """Seconds before the newest change that are read again: rows may be written late."""
-    jobs: JobsCall
+    jobs: HttpJobsCall
     """The list of jobs."""
-    runs: RunsCall
+    runs: HttpRunsCall
     """The list of runs."""
     states: States
     """Its words for a run's state, and ours."""
-    log: LogCall | None = None
+    log: HttpLogCall | None = None
     """Where a run's log is."""
-    verbs: Verbs = Verbs()
+    verbs: HttpVerbs = HttpVerbs()
     """What may be sent to it."""
 
     @model_validator(mode="after")
@@ -182,7 +182,7 @@ class HttpOptions(BaseModel):
         for name, call in (("rerun", self.verbs.rerun), ("start", self.verbs.start)):
             if call is not None and ("key" not in call.places or not self.runs.key):
                 raise ValueError(
-                    f"verbs.{name}: a lost answer could not be looked up. Send {{key}}, and say in runs.key where a run"
-                    " shows it"
+                    f"verbs.{name}: the outcome of a lost reply could not be checked. "
+                    "Fix: send {key}, and name in runs.key where a run shows it"
                 )
         return self

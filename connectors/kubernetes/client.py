@@ -1,31 +1,38 @@
-"""The calls of a cluster's API, one method each; a namespace, or the whole cluster. `deadline` is set anew for each
-call of the connector."""
+"""Client of a cluster's API: one method per call, for one namespace or the whole cluster; and sign-in.
+
+The `kubernetes` package reads the kubeconfig or the pod's own files as kubectl does, signs in, renews tokens and runs
+the commands that a kubeconfig names. Requests use the HTTP transport of all REST connectors: the package's own client
+has no deadline for a whole answer and no limit of its size.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import ssl
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
-from connectors.contract import NotSupported, Secrets
-from connectors.kubernetes.account import WayIn, way_in
-from connectors.kubernetes.options import CLUSTER, KubernetesOptions
-from connectors.transport.account import Account
-from connectors.transport.deadline import Deadline
-from connectors.transport.http import AnswerTooLarge, HttpDoor, Reply
+from connectors.kubernetes.options import CLUSTER_TARGET, KubernetesOptions
+from connectors.sdk import fields
+from connectors.sdk.contract import SecretResolver
+from connectors.sdk.errors import AccessRefused, NotSupported
+from connectors.sdk.secrets import caching
+from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.transport.http import HttpAccount, HttpAnswerTooLarge, HttpEndpoint, HttpReply, SignedClient
 
-PAGE = 250
-"""Objects asked for at once: some megabytes where their specs are long."""
-SMALL_PAGE = 20
+PAGE_LIMIT = 250
+"""Objects per page: some megabytes if their specs are long."""
+SMALL_PAGE_LIMIT = 20
 """Of objects of which each may have a megabyte and a half, the most that etcd takes."""
-MOST_PODS = 500
-"""Of the Jobs that are asked about at once."""
+MAX_PODS = 500
+"""Jobs per request."""
 WATCH_SECONDS = 1
-"""The shortest that a server lets a watch last; what changed since comes at its beginning."""
-MERGE = {"Content-Type": "application/merge-patch+json"}
-GONE = 410
-PLAIN = {"Accept": "*/*"}
+"""Shortest watch that a server allows; past changes arrive at its start."""
+MERGE_PATCH_HEADERS = {"Content-Type": "application/merge-patch+json"}
+GONE_STATUS = 410
+PLAIN_HEADERS = {"Accept": "*/*"}
 
 
 class KubernetesClient:
@@ -35,101 +42,97 @@ class KubernetesClient:
         self,
         options: KubernetesOptions,
         target: str,
-        secrets: Secrets,
+        secrets: SecretResolver,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.deadline = Deadline(0.0)
-        self.namespace = "" if target == CLUSTER and not options.namespaces else target
+        self.namespace = "" if target == CLUSTER_TARGET and not options.namespaces else target
         self._options, self._secrets, self._transport = options, secrets, transport
-        self._way: tuple[HttpDoor, WayIn] | None = None
-        self._cron_base, self._limit = "", PAGE
+        self._signed: SignedClient | None = None
+        self._cron_base, self._limit = "", PAGE_LIMIT
 
     def close(self) -> None:
-        if self._way is not None:
-            self._way[0].close()
+        if self._signed is not None:
+            self._signed.close()
 
-    # what is there
+    # objects
 
-    def cronjobs(self, following: str) -> Reply:
+    def cronjobs(self, following: str) -> HttpReply:
         return self._list(f"{self._cron()}{self._below('cronjobs')}", following)
 
-    def cronjob(self, namespace: str, name: str) -> Reply:
-        """404 where it is not there."""
+    def cronjob(self, namespace: str, name: str) -> HttpReply:
+        """404 if it does not exist."""
         return self.get(f"{self._cron()}/namespaces/{namespace}/cronjobs/{name}", accept={404})
 
-    def jobs(self, following: str) -> Reply:
+    def jobs(self, following: str) -> HttpReply:
         """A page of Jobs in the order of their names; 410 where the page that `following` names has expired."""
-        return self._list(f"/apis/batch/v1{self._below('jobs')}", following, {GONE} if following else ())
+        return self._list(f"/apis/batch/v1{self._below('jobs')}", following, {GONE_STATUS} if following else ())
 
-    def job_names(self, following: str) -> Reply:
+    def job_names(self, following: str) -> HttpReply:
         """Jobs with their metadata alone."""
         light = {"Accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
         return self._list(f"/apis/batch/v1{self._below('jobs')}", following, headers=light)
 
-    def job(self, namespace: str, name: str) -> Reply:
-        """404 where it is not there."""
+    def job(self, namespace: str, name: str) -> HttpReply:
+        """404 if it does not exist."""
         return self.get(f"/apis/batch/v1/namespaces/{namespace}/jobs/{name}", accept={404})
 
-    def changes(self, version: str) -> Reply:
+    def changes(self, version: str) -> HttpReply:
         """Changes of Jobs after that resourceVersion, an object a line; 410 where it is too old."""
-        asked = {
+        parameters = {
             "watch": "true",
             "resourceVersion": version,
             "timeoutSeconds": WATCH_SECONDS,
             "allowWatchBookmarks": "true",
         }
-        return self.get(f"/apis/batch/v1{self._below('jobs')}", asked, {GONE})
+        return self.get(f"/apis/batch/v1{self._below('jobs')}", parameters, {GONE_STATUS})
 
-    def newest_version(self) -> Reply:
+    def newest_version(self) -> HttpReply:
         """A list of one Job at most, for its resourceVersion."""
         return self.get(f"/apis/batch/v1{self._below('jobs')}", {"limit": 1})
 
-    def pods(self, jobs: Collection[str], namespace: str = "") -> Reply:
+    def pods(self, jobs: Collection[str], namespace: str = "") -> HttpReply:
         """Pods of the Jobs of these names."""
-        chosen = {"labelSelector": f"job-name in ({','.join(sorted(jobs))})", "limit": MOST_PODS}
+        chosen = {"labelSelector": f"job-name in ({','.join(sorted(jobs))})", "limit": MAX_PODS}
         base = f"/api/v1/namespaces/{namespace}/pods" if namespace else f"/api/v1{self._below('pods')}"
         return self.get(base, chosen, {403})
 
-    def events(self, selector: str, following: str = "") -> Reply:
+    def events(self, selector: str, following: str = "") -> HttpReply:
         """A page of events by field; 403 where the account may read none."""
         more = {"continue": following} if following else {}
-        asked = {"fieldSelector": selector, "limit": PAGE, **more}
-        return self.get(f"/api/v1{self._below('events')}", asked, {403})
+        parameters = {"fieldSelector": selector, "limit": PAGE_LIMIT, **more}
+        return self.get(f"/api/v1{self._below('events')}", parameters, {403})
 
-    def log(self, namespace: str, pod: str, asked: Mapping[str, Any]) -> Reply:
-        """Part of a container's log as it is; 400 and 404 where there is none (yet)."""
+    def log(self, namespace: str, pod: str, parameters: Mapping[str, Any]) -> HttpReply:
+        """Part of a container's raw log; 400 and 404 if there is none (yet)."""
         path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
-        return self.get(path, asked, {400, 404}, PLAIN)
+        return self.get(path, parameters, {400, 404}, PLAIN_HEADERS)
 
-    def may(self, verb: str, group: str, resource: str, subresource: str = "") -> Reply:
-        """Asks the API server whether this account may; 403 where it may not even ask."""
-        asked = {"verb": verb, "group": group, "resource": resource, "subresource": subresource}
+    def may(self, verb: str, group: str, resource: str, subresource: str = "") -> HttpReply:
+        """Asks the API server whether this account has a permission; 403 if it may not even ask."""
+        attributes = {"verb": verb, "group": group, "resource": resource, "subresource": subresource}
         where = {"namespace": self.namespace} if self.namespace else {}
         body = {
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectAccessReview",
-            "spec": {"resourceAttributes": {**asked, **where}},
+            "spec": {"resourceAttributes": {**attributes, **where}},
         }
+        path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+        return self._session().read("POST", path, accept={403}, body=body)
 
-        def call(headers: dict[str, str]) -> Reply:
-            path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-            return self._door().call("POST", path, self.deadline, body=body, headers=headers, accept={401, 403})
-
-        return self._account().asking(call)
-
-    def version(self) -> Reply:
+    def version(self) -> HttpReply:
         return self.get("/version")
 
-    # what is done
+    # writes
 
-    def create_job(self, namespace: str, body: Mapping[str, Any]) -> Reply:
+    def create_job(self, namespace: str, body: Mapping[str, Any]) -> HttpReply:
         return self._send("POST", f"/apis/batch/v1/namespaces/{namespace}/jobs", body)
 
-    def patch_job(self, namespace: str, name: str, body: Mapping[str, Any]) -> Reply:
-        return self._send("PATCH", f"/apis/batch/v1/namespaces/{namespace}/jobs/{name}", body, MERGE)
+    def patch_job(self, namespace: str, name: str, body: Mapping[str, Any]) -> HttpReply:
+        return self._send("PATCH", f"/apis/batch/v1/namespaces/{namespace}/jobs/{name}", body, MERGE_PATCH_HEADERS)
 
-    def patch_cronjob(self, namespace: str, name: str, body: Mapping[str, Any]) -> Reply:
-        return self._send("PATCH", f"{self._cron()}/namespaces/{namespace}/cronjobs/{name}", body, MERGE)
+    def patch_cronjob(self, namespace: str, name: str, body: Mapping[str, Any]) -> HttpReply:
+        return self._send("PATCH", f"{self._cron()}/namespaces/{namespace}/cronjobs/{name}", body, MERGE_PATCH_HEADERS)
 
     # how
 
@@ -139,60 +142,142 @@ class KubernetesClient:
         params: Mapping[str, Any] | None = None,
         accept: Collection[int] = (),
         headers: Mapping[str, str] | None = None,
-    ) -> Reply:
-        def call(signed: dict[str, str]) -> Reply:
-            every = {**signed, **(headers or {})}
-            wanted = {*accept, 401}
-            return self._door().call("GET", path, self.deadline, params=params, headers=every, accept=wanted)
-
-        return self._account().asking(call)
+    ) -> HttpReply:
+        return self._session().read("GET", path, accept, headers, params=params)
 
     def _list(
-        self,
-        path: str,
-        following: str,
-        accept: Collection[int] = (),
-        headers: Mapping[str, str] | None = None,
-    ) -> Reply:
+        self, path: str, following: str, accept: Collection[int] = (), headers: Mapping[str, str] | None = None
+    ) -> HttpReply:
         """A page; where objects are so large that an answer would be too, pages are smaller from then on."""
         more = {"continue": following} if following else {}
         try:
             return self.get(path, {"limit": self._limit, **more}, accept, headers)
-        except AnswerTooLarge:
-            if self._limit == SMALL_PAGE:
+        except HttpAnswerTooLarge:
+            if self._limit == SMALL_PAGE_LIMIT:
                 raise
-            self._limit = SMALL_PAGE
-            return self.get(path, {"limit": self._limit, **more}, accept, headers)
+            self._limit = SMALL_PAGE_LIMIT
+            return self._list(path, following, accept, headers)
 
-    def _send(self, method: str, path: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Reply:
-        """Once, never repeated. A 4xx that comes back proves that nothing was done."""
-        every = {**self._account().headers(), **(headers or {})}
-        return self._door().call(
-            method, path, self.deadline, body=dict(body), headers=every, accept={400, 404, 409, 422}, once=True
-        )
+    def _send(
+        self, method: str, path: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None
+    ) -> HttpReply:
+        return self._session().send(method, path, body, accept={400, 404, 409, 422}, headers=headers)
 
-    def _below(self, what: str) -> str:
-        return f"/namespaces/{self.namespace}/{what}" if self.namespace else f"/{what}"
+    def _below(self, resource: str) -> str:
+        return f"/namespaces/{self.namespace}/{resource}" if self.namespace else f"/{resource}"
 
     def _cron(self) -> str:
         """Where CronJobs are: batch/v1 since 1.21, batch/v1beta1 before."""
         if not self._cron_base:
-            found = self.get("/apis/batch/v1").table().get("resources")
-            names = {one.get("name") for one in found if isinstance(one, dict)} if isinstance(found, list) else set()
+            resources = fields.tables(self.get("/apis/batch/v1").table().get("resources"))
+            names = {resource.get("name") for resource in resources}
             if "jobs" not in names:
                 raise NotSupported("Kubernetes: GET /apis/batch/v1 names no jobs: is the url that of a cluster's API?")
             self._cron_base = f"/apis/batch/{'v1' if 'cronjobs' in names else 'v1beta1'}"
         return self._cron_base
 
-    def _account(self) -> Account:
-        return self._opened()[1].account
+    def _session(self) -> SignedClient:
+        if self._signed is None:
+            access = load_cluster_access(self._options, self._secrets)
+            endpoint = HttpEndpoint("Kubernetes", access.url, self._options.ca_file, self._transport, access.context)
+            self._signed = SignedClient(endpoint, access.account)
+        self._signed.deadline = self.deadline
+        return self._signed
 
-    def _door(self) -> HttpDoor:
-        return self._opened()[0]
 
-    def _opened(self) -> tuple[HttpDoor, WayIn]:
-        if self._way is None:
-            way = way_in(self._options, self._secrets)
-            door = HttpDoor("Kubernetes", way.url, self._options.ca_file, self._transport, way.context)
-            self._way = door, way
-        return self._way
+MISSING_PACKAGE = 'the package kubernetes is missing: install "headway[kubernetes]"'
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterAccess:
+    """The API server's address, its CA (None: the machine's CAs or `ca_file`), and the account."""
+
+    url: str
+    context: ssl.SSLContext | None
+    account: HttpAccount
+
+
+class KubeAccount(HttpAccount):
+    """Signs in with credentials that the `kubernetes` package loaded; reloads them once they are refused."""
+
+    def __init__(self, secrets: SecretResolver, load: Callable[[], Any], loaded: Any) -> None:
+        super().__init__(secrets, None, None, None)
+        self._load, self._loaded, self._was_used = load, loaded, False
+
+    def headers(self) -> dict[str, str]:
+        """As the package has them now: it renews a token that has passed."""
+        if self._headers is None and self._was_used:
+            self._loaded = self._load()
+        self._was_used = True
+        self._headers = _auth_headers(self._loaded)
+        mask = caching(self._secrets)
+        for value in self._headers.values():
+            mask(value.rpartition(" ")[2])
+        return self._headers
+
+
+def load_cluster_access(options: KubernetesOptions, secrets: SecretResolver) -> ClusterAccess:
+    """From the options. Raises AccessRefused."""
+    if options.url is not None:
+        return ClusterAccess(options.url, None, HttpAccount(secrets, None, None, options.token))
+
+    def load() -> Any:
+        return _load_configuration(options)
+
+    loaded = load()
+    if getattr(loaded, "proxy", None):
+        raise AccessRefused("Kubernetes: the kubeconfig names a proxy-url: proxies are not used, give a direct server")
+    if getattr(loaded, "tls_server_name", None):
+        raise AccessRefused("Kubernetes: the kubeconfig names a tls-server-name: give a server of that name")
+    return ClusterAccess(str(loaded.host), _tls_context(loaded), KubeAccount(secrets, load, loaded))
+
+
+def _load_configuration(options: KubernetesOptions) -> Any:
+    try:
+        from kubernetes import client, config
+    except ImportError:
+        raise AccessRefused(f"Kubernetes: {MISSING_PACKAGE}") from None
+    configuration, where = client.Configuration(), "in_cluster"
+    try:
+        if options.in_cluster:
+            config.load_incluster_config(client_configuration=configuration)
+        else:
+            where = str(options.kubeconfig)
+            path = str(options.kubeconfig.expanduser()) if options.kubeconfig else ""
+            config.load_kube_config(path, options.context, client_configuration=configuration, persist_config=False)
+    except Exception as error:  # noqa: BLE001  commands, YAML and files of others: whatever fails there is a refusal
+        raise AccessRefused(f"Kubernetes: {where}: no account can be read ({type(error).__name__}: {error})") from None
+    if not configuration.verify_ssl:
+        raise AccessRefused(
+            f"Kubernetes: {where} says insecure-skip-tls-verify: verification cannot be switched off; "
+            "name the cluster's certificate-authority there"
+        )
+    if not (configuration.api_key or configuration.cert_file or configuration.username):
+        raise AccessRefused(
+            f"Kubernetes: {where}: neither token nor certificate came of it: its user has none, or its command fails"
+            " (the log has what that said). Try: kubectl auth can-i list cronjobs"
+        )
+    return configuration
+
+
+def _auth_headers(loaded: Any) -> dict[str, str]:
+    try:
+        token = loaded.auth_settings().get("BearerToken", {}).get("value")
+    except Exception as error:  # noqa: BLE001  as above: it may run a command
+        raise AccessRefused(f"Kubernetes: the token cannot be renewed ({type(error).__name__}: {error})") from None
+    if token:
+        scheme, _, value = str(token).strip().rpartition(" ")
+        return {"Authorization": f"{scheme.capitalize() or 'Bearer'} {value}"}
+    basic = loaded.get_basic_auth_token() if loaded.username or loaded.password else None
+    return {"Authorization": str(basic)} if basic else {}
+
+
+def _tls_context(loaded: Any) -> ssl.SSLContext:
+    try:
+        inline = getattr(loaded, "ca_cert_data", None)  # younger than the oldest package that is allowed
+        context = ssl.create_default_context(cafile=loaded.ssl_ca_cert or None, cadata=inline)
+        if loaded.cert_file:
+            context.load_cert_chain(loaded.cert_file, loaded.key_file or None)
+    except (OSError, ValueError) as error:
+        raise AccessRefused(f"Kubernetes: the certificates of the kubeconfig cannot be read: {error}") from None
+    return context

@@ -1,5 +1,8 @@
-"""Kubernetes Jobs and CronJobs. Source: kubernetes.io, API reference of batch/v1; the API server and controllers of
-1.20 as the tests run them."""
+"""The Kubernetes connector: Jobs and CronJobs of a cluster or a namespace, and the check of our permissions.
+
+The API server itself is asked, permission by permission (SelfSubjectAccessReview).
+Source: kubernetes.io, API reference of batch/v1; tests run the API server and controllers of 1.20.
+"""
 
 from __future__ import annotations
 
@@ -7,49 +10,51 @@ from fnmatch import fnmatchcase
 
 import httpx
 
-from connectors.contract import Capability, Connector, ConnectorKind, Proof, Secrets, Verb
-from connectors.kubernetes import log, names
-from connectors.kubernetes.acts import NO_MARK, Acts
+from connectors.kubernetes import log, parse
+from connectors.kubernetes.actions import NO_RESULT_SETTING, KubernetesActions
 from connectors.kubernetes.client import KubernetesClient
-from connectors.kubernetes.hold import Holder
-from connectors.kubernetes.inventory import InventoryReader
+from connectors.kubernetes.hold import KubernetesHolder
+from connectors.kubernetes.inventory import KubernetesInventory
 from connectors.kubernetes.options import KubernetesOptions, targets
-from connectors.kubernetes.poll import Poller
-from connectors.kubernetes.probe import probe
-from connectors.parts import PartedConnector
+from connectors.kubernetes.runs import KubernetesPoller
+from connectors.sdk.composed import ComposedConnector
+from connectors.sdk.contract import Connector, ConnectorKind, Probe, SecretResolver, SourcePermission
+from connectors.sdk.states import Capability, ProofLevel, Verb
 
 
-class KubernetesConnector(PartedConnector):
+class KubernetesConnector(ComposedConnector):
     """A cluster, or one namespace of it."""
 
     def __init__(
         self,
         options: KubernetesOptions,
         target: str,
-        secrets: Secrets,
+        secrets: SecretResolver,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         client = KubernetesClient(options, target, secrets, transport)
 
         def watched(job: str) -> bool:
-            namespace, name, is_cron = names.parts(job)
+            namespace, name, is_cron = parse.split_job_id(job)
             patterns = options.jobs if is_cron else options.lone_jobs
-            return any(fnmatchcase(one, each) for one in (name, f"{namespace}/{name}") for each in patterns)
+            return any(
+                fnmatchcase(candidate, pattern) for candidate in (name, f"{namespace}/{name}") for pattern in patterns
+            )
 
-        holder = Holder(client)
-        reader = InventoryReader(client, watched, bool(options.lone_jobs), options.controller_timezone)
+        holder = KubernetesHolder(client)
+        reader = KubernetesInventory(client, watched, bool(options.lone_jobs), options.controller_timezone)
         super().__init__(
             client,
             inventory=reader.read,
-            poll=Poller(client, watched).poll,
-            log=lambda run, start, limit_bytes: log.read(client, run, start, limit_bytes),
-            acts=Acts(client, holder),
+            poll=KubernetesPoller(client, watched).poll,
+            log=lambda run, start, limit_bytes: log.read_log(client, run, start, limit_bytes),
+            acts=KubernetesActions(client, holder),
             holds=holder.all_holds,
             probe=lambda: probe(client),
         )
 
 
-def open_kubernetes(options: KubernetesOptions, target: str, secrets: Secrets) -> Connector:
+def open_kubernetes(options: KubernetesOptions, target: str, secrets: SecretResolver) -> Connector:
     """A connector of one target, not yet connected."""
     if target not in targets(options):
         raise ValueError(f"{target!r} is no target of this Kubernetes system: {', '.join(targets(options))}")
@@ -65,12 +70,12 @@ CONNECTOR = ConnectorKind(
     capabilities=frozenset(Capability)
     - {Capability.MARK, Capability.TASKS, Capability.NATIVE_DEPENDENCIES, Capability.PERIODS},
     missing={
-        Capability.MARK: NO_MARK,
-        Capability.TASKS: "pods and indexes of a Job are no jobs of their own: they stand in the context of its run",
+        Capability.MARK: NO_RESULT_SETTING,
+        Capability.TASKS: "pods and indexes of a Job are not jobs: the context of its run lists them",
         Capability.NATIVE_DEPENDENCIES: "Kubernetes starts no Job after another: declare the dependency",
         Capability.PERIODS: "a pod gets no date: whenever it runs, it runs for now",
     },
-    proofs=frozenset({Proof.FULL}),
+    proofs=frozenset({ProofLevel.FULL}),
     verbs={
         Verb.RERUN: "create a Job from the template",
         Verb.START: "create a Job from the template",
@@ -79,7 +84,48 @@ CONNECTOR = ConnectorKind(
         Verb.RELEASE: "resume the CronJob",
     },
     schedules="expression",
-    ladder="Full proof while it is watched: a Job's conditions tell its end, its pods exit codes and logs, and the "
-    "watch tells a Job that is deleted with its last state. A Job that came and went while nobody watched is told by "
-    "its CronJob (lastScheduleTime) and by an event for an hour; without one its end is UNKNOWN.",
+    ladder="Full proof while it is watched: a Job's conditions show its end, its pods exit codes and logs, and the "
+    "watch reports a deleted Job with its last state. A Job that came and went between polls is known from its CronJob "
+    "(lastScheduleTime) and, for an hour, from an event; without one its end is UNKNOWN.",
 )
+
+GRANTS_HINT = "headway connector grants kubernetes"
+PROBED_RIGHTS = (
+    ("list cronjobs", "list", "batch", "cronjobs", "", "view"),
+    ("list jobs", "list", "batch", "jobs", "", "view"),
+    ("watch jobs", "watch", "batch", "jobs", "", "view"),
+    ("list pods", "list", "", "pods", "", "view"),
+    ("get pods/log", "get", "", "pods", "log", "view"),
+    ("list events", "list", "", "events", "", "view"),
+    ("get cronjobs", "get", "batch", "cronjobs", "", "view"),
+    ("get jobs", "get", "batch", "jobs", "", "view"),
+    ("create jobs (rerun, start)", "create", "batch", "jobs", "", "act"),
+    ("patch jobs (cancel)", "patch", "batch", "jobs", "", "act"),
+    ("patch cronjobs (hold)", "patch", "batch", "cronjobs", "", "act"),
+)
+"""Name, verb, API group, resource, subresource, and what it is needed for."""
+
+
+def probe(client: KubernetesClient) -> Probe:
+    """Rights and the server's version. Raises SystemUnreachable or AccessRefused."""
+    reply = client.version()
+    version = str(reply.table().get("gitVersion") or "")[:60]
+    rights = tuple(_probe_right(client, *right) for right in PROBED_RIGHTS)
+    where = f"the namespace {client.namespace}" if client.namespace else "the whole cluster"
+    return Probe(True, f"Kubernetes {version}".strip(), rights, (f"asked for {where}",), reply.clock)
+
+
+def _probe_right(
+    client: KubernetesClient, name: str, verb: str, group: str, resource: str, part: str, needed: str
+) -> SourcePermission:
+    fix = f"bind the role of {GRANTS_HINT} to this account{f' in {client.namespace}' if client.namespace else ''}"
+    reply = client.may(verb, group, resource, part)
+    if reply.status == 403:
+        return SourcePermission(name, None, f"the account may not ask for its rights: {reply.error}", fix, needed)
+    status = reply.table().get("status")
+    allowed = status.get("allowed") if isinstance(status, dict) else None
+    if allowed is True:
+        return SourcePermission(name, True, needed_for=needed)
+    why = status.get("reason") if isinstance(status, dict) else ""
+    refusal = f"RBAC does not allow to {verb} {resource}{f'/{part}' if part else ''}{f': {why}' if why else ''}"
+    return SourcePermission(name, False if allowed is False else None, refusal, fix, needed)

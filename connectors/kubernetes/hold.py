@@ -1,168 +1,123 @@
-"""HOLD suspends a CronJob under our mark; RELEASE resumes it, or takes away the mark alone.
+"""HOLD suspends a CronJob under our mark; RELEASE resumes it, or removes only the mark.
 
-The mark is an annotation of the CronJob, written and taken away in the request that suspends and resumes it, and only
-where the CronJob is still as it was looked at (its resourceVersion goes along).
+The mark is an annotation of the CronJob. It is written and removed in the request that suspends and resumes, and only
+if the CronJob is unchanged since it was read (its resourceVersion is sent along).
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from typing import Any
 
-from connectors import fields
-from connectors.contract import (
-    STARTED_LATER,
-    Ask,
-    LookUp,
-    NativeHold,
-    Preview,
-    Receipt,
-    RecordUnreadable,
-    Verb,
-    instant_key,
-)
-from connectors.holdnotes import holds_in
-from connectors.kubernetes import inventory, names, parse
+from connectors.kubernetes import inventory, parse
 from connectors.kubernetes.client import KubernetesClient
-from connectors.kubernetes.inventory import is_suspended
-from connectors.kubernetes.previews import found
-from connectors.marking import (
-    NO_END,
-    Marking,
-    Standing,
-    asked_mark,
-    hold_plan,
-    native_holds,
-    release_plan,
-    shown,
-)
-from connectors.previews import refused
-from connectors.sending import refused as stop_if_refused
+from connectors.kubernetes.inventory import is_suspended, read_object
+from connectors.sdk import fields
+from connectors.sdk.contract import STARTED_LATER, HoldMark, NativeHold, Preview, Receipt
+from connectors.sdk.errors import NotSupported
+from connectors.sdk.marked_pause import MarkedPause, MarkedPauseActions, PauseState, holds_in, native_holds, shown_mark
+from connectors.sdk.records import instant_key
+from connectors.sdk.send_outcome import raise_if_refused
 
-MARKING = Marking("Kubernetes", "suspended", "annotation")
-CONFLICT = 409
-TRIES = 3
-"""A CronJob changes whenever its controller writes its status: then it is looked at again."""
-CATCHES_UP = (
+KUBERNETES_MARKING = MarkedPause("Kubernetes", "suspended", "annotation")
+CONFLICT_STATUS = 409
+MAX_TRIES = 3
+"""A CronJob changes whenever its controller writes its status: then it is read again."""
+CATCH_UP_NOTE = (
     "Kubernetes itself starts the latest run that fell due meanwhile, within seconds, unless its"
     " startingDeadlineSeconds have passed"
 )
 
 
-class Holder:
+class _ChangedMeanwhile(NotSupported):
+    """The CronJob was written since it was read; nothing was done."""
+
+
+class KubernetesHolder(MarkedPauseActions[fields.Row]):
     """HOLD and RELEASE in one target."""
+
+    marking = KUBERNETES_MARKING
 
     def __init__(self, client: KubernetesClient) -> None:
         self._client = client
 
-    def preview(self, ask: Ask) -> Preview:
-        """As the contract says."""
-        job, verb = ask.run.job, str(ask.verb)
-        namespace, name, is_cron = names.parts(job)
-        if not is_cron:
-            return refused(verb, f"{job} is a Job by itself: no clock of Kubernetes starts it, so nothing can be held")
-        row = found(self._client.cronjob(namespace, name))
-        if row is None:
-            return refused(verb, f"{namespace} has no CronJob {name}")
-        return _hold(job, row, ask) if ask.verb is Verb.HOLD else _release(job, row, ask)
+    def read(self, job: str) -> fields.Row | None:
+        namespace, name, is_cron = parse.split_job_id(job)
+        return read_object(self._client.cronjob(namespace, name)) if is_cron else None
+
+    def state(self, row: fields.Row) -> PauseState:
+        annotations = parse.object_annotations(fields.subtable(row, "metadata"))
+        return PauseState(is_suspended(row), tuple(holds_in(annotations.get(parse.HOLD_ANNOTATION, ""))))
+
+    def missing(self, job: str, verb: str) -> str:
+        namespace, name, is_cron = parse.split_job_id(job)
+        alone = f"{job} is a Job by itself: no clock of Kubernetes starts it, so nothing can be held"
+        return f"{namespace} has no CronJob {name}" if is_cron else alone
+
+    def by_hand(self, job: str) -> str:
+        return f'kubectl patch cronjob {job.partition("/")[2]} -p \'{{"spec":{{"suspend":false}}}}\''
+
+    def preview_hold(self, job: str, row: fields.Row, mark: HoldMark) -> Preview:
+        body = {"metadata": {"annotations": {parse.HOLD_ANNOTATION: shown_mark(mark)}}, "spec": {"suspend": True}}
+        return Preview(
+            verb="suspend the CronJob",
+            summary=f"suspend {job} until {instant_key(mark.until)} at the latest, marked in its annotations",
+            scope="the schedule of the CronJob",
+            native_calls=(f"PATCH {_cronjob_path(job)} {fields.to_json(body)}",),
+            notes=(
+                "active Jobs continue; one created by hand runs anyway",
+                "a new apply of the CronJob (Helm, Argo CD, kubectl apply) may set suspend, which ends the hold",
+            ),
+        )
+
+    def preview_release(self, job: str, row: fields.Row, resumes: bool, enables: bool) -> Preview:
+        body: dict[str, Any] = {"metadata": {"annotations": {parse.HOLD_ANNOTATION: None}}}
+        if enables:
+            body["spec"] = {"suspend": False}
+        return Preview(
+            verb="resume the CronJob" if resumes else "remove the mark",
+            summary=f"resume {job} and remove our annotation" if resumes else f"remove our annotation from {job}",
+            scope="the schedule of the CronJob" if resumes else "the annotations of the CronJob",
+            native_calls=(f"PATCH {_cronjob_path(job)} {fields.to_json(body)}",),
+            notes=(STARTED_LATER, CATCH_UP_NOTE) if resumes else (),
+        )
 
     def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
-        """As the contract says."""
-        namespace, name, _ = names.parts(str(plan["job"]))
-        for _ in range(TRIES):
-            row = found(self._client.cronjob(namespace, name))
-            if row is None:
-                raise MARKING.gone(plan)
-            body = _held(row, plan, key) if plan["how"] == "hold" else _freed(row, plan)
-            if body is None:
-                return MARKING.done(plan, key)
-            reply = self._client.patch_cronjob(namespace, name, body)
-            if reply.status != CONFLICT:
-                break
-        stop_if_refused(reply)
-        return MARKING.done(plan, key)
+        for _ in range(MAX_TRIES - 1):
+            with suppress(_ChangedMeanwhile):
+                return super().act(plan, key)
+        return super().act(plan, key)
 
-    def look(self, plan: Mapping[str, Any], key: str) -> LookUp:
-        """By the annotation and the suspension."""
-        namespace, name, _ = names.parts(str(plan["job"]))
-        row = found(self._client.cronjob(namespace, name))
-        return MARKING.look(None if row is None else _standing(row), plan, key)
+    def write_hold(self, row: fields.Row, now: PauseState, plan: Mapping[str, Any], mark: HoldMark) -> None:
+        self._patch(plan, _suspend_body(row, mark.text, True))
+
+    def write_release(self, row: fields.Row, now: PauseState, plan: Mapping[str, Any]) -> None:
+        self._patch(plan, _suspend_body(row, None, False if plan["how"] == "release" else None))
+
+    def _patch(self, plan: Mapping[str, Any], body: Mapping[str, Any]) -> None:
+        namespace, name, _ = parse.split_job_id(str(plan["job"]))
+        reply = self._client.patch_cronjob(namespace, name, body)
+        if reply.status == CONFLICT_STATUS:
+            raise _ChangedMeanwhile(f"{reply.place} is a refusal: {reply.error}. Nothing was done.")
+        raise_if_refused(reply)
 
     def all_holds(self, known: Collection[str]) -> tuple[NativeHold, ...]:
         """Every mark of the target; bare where its CronJob is not suspended. `known` adds nothing: all are seen."""
         holds: list[NativeHold] = []
-        for one, _ in inventory.rows_of(self._client.cronjobs):
-            try:
-                row = fields.table(one)
-                meta = parse.meta_of(row)
-            except RecordUnreadable:
-                continue
+        objects = (row for row, _ in inventory.read_objects(self._client.cronjobs))
+        for row, meta in fields.readable(objects, lambda row: (row, parse.parse_metadata(fields.table(row)))):
             job = f"{meta['namespace']}/{meta['name']}"
-            holds += native_holds(job, _standing(row), f"annotation {names.HOLD} of the CronJob {job}")
+            holds += native_holds(job, self.state(row), f"annotation {parse.HOLD_ANNOTATION} of the CronJob {job}")
         return tuple(holds)
 
 
-def _standing(row: fields.Row) -> Standing:
-    meta = row.get("metadata")
-    note = parse.notes_of(meta).get(names.HOLD, "") if isinstance(meta, dict) else ""
-    return Standing(is_suspended(row), tuple(holds_in(note)))
-
-
-def _body(row: fields.Row, note: str | None, suspend: bool | None) -> dict[str, Any]:
+def _suspend_body(row: fields.Row, note: str | None, suspend: bool | None) -> dict[str, Any]:
     version = row["metadata"].get("resourceVersion")
     spec = {} if suspend is None else {"spec": {"suspend": suspend}}
-    return {"metadata": {"resourceVersion": version, "annotations": {names.HOLD: note}}, **spec}
+    return {"metadata": {"resourceVersion": version, "annotations": {parse.HOLD_ANNOTATION: note}}, **spec}
 
 
-def _held(row: fields.Row, plan: Mapping[str, Any], key: str) -> dict[str, Any] | None:
-    """What is sent; None where it is held under this key. Raises NotSupported."""
-    mark = MARKING.to_write(_standing(row), plan, key)
-    return None if mark is None else _body(row, mark.text, True)
-
-
-def _freed(row: fields.Row, plan: Mapping[str, Any]) -> dict[str, Any]:
-    MARKING.check_release(_standing(row), plan)
-    return _body(row, None, False if plan["how"] == "release" else None)
-
-
-def _hold(job: str, row: fields.Row, ask: Ask) -> Preview:
-    asked, why = asked_mark(ask), MARKING.unfit(job, _standing(row))
-    if asked is None or why is not None:
-        return refused("hold", why or NO_END)
-    body = {"metadata": {"annotations": {names.HOLD: shown(asked)}}, "spec": {"suspend": True}}
-    return Preview(
-        verb="suspend the CronJob",
-        words=f"suspend {job} until {instant_key(asked.until)} at the latest, marked in its annotations",
-        scope="the schedule of the CronJob",
-        native_calls=(f"PATCH {_path(job)} {fields.shown(body)}",),
-        notes=(
-            "Jobs that run go on; one made by hand runs all the same",
-            "whoever applies the CronJob anew (Helm, Argo CD, kubectl apply) may write suspend: that ends the hold",
-        ),
-        plan=hold_plan(job, asked),
-    )
-
-
-def _release(job: str, row: fields.Row, ask: Ask) -> Preview:
-    plan, now = release_plan(job, ask), _standing(row)
-    by_hand = f'kubectl patch cronjob {job.partition("/")[2]} -p \'{{"spec":{{"suspend":false}}}}\''
-    why = MARKING.bound(job, now, plan["hold"], by_hand)
-    if why is not None:
-        return refused("release", why)
-    resumes = plan["how"] == "release" and now.is_paused
-    body: dict[str, Any] = {"metadata": {"annotations": {names.HOLD: None}}}
-    if plan["how"] == "release":
-        body["spec"] = {"suspend": False}
-    return Preview(
-        verb="resume the CronJob" if resumes else "take the mark away",
-        words=f"resume {job} and take our annotation away" if resumes else f"take our annotation from {job}",
-        scope="the schedule of the CronJob" if resumes else "the annotations of the CronJob",
-        native_calls=(f"PATCH {_path(job)} {fields.shown(body)}",),
-        notes=(STARTED_LATER, CATCHES_UP) if resumes else (),
-        plan=plan,
-    )
-
-
-def _path(job: str) -> str:
-    namespace, name, _ = names.parts(job)
+def _cronjob_path(job: str) -> str:
+    namespace, name, _ = parse.split_job_id(job)
     return f"/apis/batch/v1/namespaces/{namespace}/cronjobs/{name}"

@@ -1,4 +1,4 @@
-"""The inventory: every CronJob with its schedule, and the Jobs that no CronJob made where settings ask for them."""
+"""Inventory: CronJobs with their schedules, and the standalone Jobs that the options name; single look-ups."""
 
 from __future__ import annotations
 
@@ -6,26 +6,19 @@ import hashlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from connectors import fields
-from connectors.contract import (
-    Clock,
-    Inventory,
-    JobRecord,
-    RecordUnreadable,
-    Schedule,
-    Skipped,
-    SystemUnreachable,
-)
-from connectors.kubernetes import names, parse, schedules
+from connectors.kubernetes import parse
 from connectors.kubernetes.client import KubernetesClient
-from connectors.transport.http import Reply
+from connectors.sdk import fields
+from connectors.sdk.errors import SystemUnreachable
+from connectors.sdk.records import Inventory, JobRecord, Schedule, SkippedRecord
+from connectors.sdk.transport.http import HttpReply
 
-MOST_PAGES = 400
-CLOCKS = ("schedule", "timeZone", "suspend")
-LONE = "a Job by itself: started by hand or by another program"
+MAX_PAGES = 400
+SCHEDULE_FIELDS = ("schedule", "timeZone", "suspend")
+STANDALONE_JOB = "standalone Job: started by hand or by another program"
 
 
-class InventoryReader:
+class KubernetesInventory:
     """Reads inventories of one target."""
 
     def __init__(
@@ -35,50 +28,38 @@ class InventoryReader:
 
     def read(self, previous_hash: str) -> Inventory:
         """As the contract says."""
-        skipped, jobs = list[Skipped](), dict[str, JobRecord]()
-        clock: Clock | None = None
-        for row, reply in rows_of(self._client.cronjobs):
+        skipped, clock = list[SkippedRecord](), None
+        rows = []
+        for row, reply in read_objects(self._client.cronjobs):
             clock = reply.clock
-            try:
-                one = record(fields.table(row), self._zone)
-            except RecordUnreadable as error:
-                skipped.append(fields.skipped("cronjobs", error, row))
-                continue
-            if self._watched(one.native_id):
-                jobs[one.native_id] = one
+            rows.append(row)
+        cronjobs = fields.readable(rows, lambda row: cronjob_record(fields.table(row), self._zone), "cronjobs", skipped)
+        jobs = {job.native_id: job for job in cronjobs if self._watched(job.native_id)}
         if self._has_lone:
             jobs |= self._lone(skipped)
-        complete = not skipped
-        found = tuple(sorted(jobs.values(), key=lambda one: one.native_id))
-        digest = hashlib.sha256(repr([complete, *found]).encode("utf-8", "surrogatepass")).hexdigest()
-        if digest == previous_hash and complete:
-            return Inventory((), complete, digest, unchanged=True, clock=clock)
-        return Inventory(found, complete, digest, clock=clock, skipped=tuple(skipped), asks_for=self._asks_for)
+        records = (job for _, job in sorted(jobs.items()))
+        return Inventory.since(previous_hash, records, not skipped, clock, skipped, self._asks_for)
 
     def _asks_for(self, name: str, keys: tuple[str, ...]) -> bool:
         """A Job by itself that is deleted is no drift: such Jobs come and go."""
-        return self._watched(name) and names.parts(name)[2]
+        return self._watched(name) and parse.split_job_id(name)[2]
 
-    def _lone(self, skipped: list[Skipped]) -> dict[str, JobRecord]:
-        found: dict[str, JobRecord] = {}
-        for row, _ in rows_of(self._client.job_names):
-            try:
-                job = parse.read(row).job
-            except RecordUnreadable as error:
-                skipped.append(fields.skipped("jobs", error, row))
-                continue
-            _, name, is_cron = names.parts(job)
+    def _lone(self, skipped: list[SkippedRecord]) -> dict[str, JobRecord]:
+        objects = (row for row, _ in read_objects(self._client.job_names))
+        schedule = Schedule("none", text=STANDALONE_JOB)
+        records: dict[str, JobRecord] = {}
+        for job in fields.readable(objects, lambda row: parse.parse_job(row).job, "jobs", skipped):
+            _, name, is_cron = parse.split_job_id(job)
             if not is_cron and self._watched(job):
-                found[job] = JobRecord(job, name, Schedule("none", words=LONE), definition=LONE)
-        return found
+                records[job] = JobRecord(job, name, schedule, definition=STANDALONE_JOB)
+        return records
 
 
-def rows_of(ask: Callable[[str], Reply]) -> Iterator[tuple[Any, Reply]]:
-    """Every object of a list, with the reply that it came in. Raises SystemUnreachable for a list that is none, or that
-    does not end."""
+def read_objects(fetch: Callable[[str], HttpReply]) -> Iterator[tuple[Any, HttpReply]]:
+    """Every object of a list, with its reply. Raises SystemUnreachable for an invalid or endless list."""
     following, seen = "", set[str]()
-    for _ in range(MOST_PAGES):
-        reply = ask(following)
+    for _ in range(MAX_PAGES):
+        reply = fetch(following)
         table = reply.table()
         items, meta = table.get("items"), table.get("metadata")
         if not isinstance(items, list) or not isinstance(meta, dict):
@@ -94,32 +75,48 @@ def rows_of(ask: Callable[[str], Reply]) -> Iterator[tuple[Any, Reply]]:
     raise SystemUnreachable("Kubernetes: a list does not end: its pages repeat")
 
 
-def record(row: fields.Row, controller_zone: str) -> JobRecord:
+def cronjob_record(row: fields.Row, controller_zone: str) -> JobRecord:
     """A CronJob. Raises RecordUnreadable."""
-    meta, spec = parse.meta_of(row), fields.table(row.get("spec"))
+    meta, spec = parse.parse_metadata(row), fields.table(row.get("spec"))
     template = fields.table(fields.table(spec.get("jobTemplate")).get("spec"))
     pod = fields.table(fields.table(template.get("template")).get("spec"))
-    told = fields.clean_json({name: value for name, value in spec.items() if name not in CLOCKS})
+    defining = fields.clean_json({name: value for name, value in spec.items() if name not in SCHEDULE_FIELDS})
     return JobRecord(
         native_id=f"{fields.text(meta, 'namespace')}/{fields.text(meta, 'name')}",
         title=fields.text(meta, "name"),
-        schedule=schedules.schedule_of(spec, controller_zone),
+        schedule=parse.parse_schedule(spec, controller_zone),
         paused=spec.get("suspend") is True,
-        definition=f"{_definition(pod)}; {schedules.policy_words(spec)}"[:2000],
-        definition_hash=hashlib.sha256(told.encode()).hexdigest()[:16],
-        run_as=fields.words(pod, "serviceAccountName"),
+        definition=f"{_definition_text(pod)}; {parse.policy_text(spec)}"[:2000],
+        definition_hash=hashlib.sha256(defining.encode()).hexdigest()[:16],
+        run_as=fields.optional_text(pod, "serviceAccountName"),
     )
 
 
-def _definition(pod: fields.Row) -> str:
-    told = []
-    for one in fields.rows(pod.get("containers")):
-        row = fields.table(one)
-        words = [*fields.rows(row.get("command")), *fields.rows(row.get("args"))]
-        told.append(" ".join([fields.words(row, "image"), *(fields.clean(str(word)) for word in words)]))
-    return "; ".join(told)
+def _definition_text(pod: fields.Row) -> str:
+    texts = []
+    for row in map(fields.table, fields.rows(pod.get("containers"))):
+        arguments = [*fields.rows(row.get("command")), *fields.rows(row.get("args"))]
+        texts.append(
+            " ".join([fields.optional_text(row, "image"), *(fields.clean(str(argument)) for argument in arguments)])
+        )
+    return "; ".join(texts)
 
 
 def is_suspended(row: fields.Row) -> bool:
-    spec = row.get("spec")
-    return isinstance(spec, dict) and spec.get("suspend") is True
+    return fields.subtable(row, "spec").get("suspend") is True
+
+
+def read_object(reply: HttpReply) -> fields.Row | None:
+    """The object of a reply; None if it does not exist. Raises RecordUnreadable for one without name or uid."""
+    if reply.status == 404:
+        return None
+    row = reply.table()
+    parse.parse_metadata(row)
+    return row
+
+
+def active_jobs_note(cronjob: fields.Row) -> str | None:
+    """Active Jobs of a CronJob, by its own status."""
+    active = fields.tables(fields.subtable(cronjob, "status").get("active"))
+    names = [str(reference.get("name")) for reference in active]
+    return f"Jobs of it are active: {', '.join(names[:5])}" if names else None

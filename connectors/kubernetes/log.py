@@ -1,142 +1,185 @@
-"""The log of a run: what one container of its pods wrote, in pieces. Kubernetes keeps it as long as the pod is there.
+"""The log of a run: what one container of its pods wrote, in chunks. Kubernetes keeps it as long as the pod exists.
 
-The API tells no offsets, but a time for each line: a piece goes on from the time of the last line that was told, and
-from how many bytes of the lines since then were told.
+The API has no offsets, but a time for each line: a chunk continues at the time of the last returned line, after as
+many bytes of the lines since then as were returned.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from connectors import fields
-from connectors.characters import from_character, to_character
-from connectors.contract import AccessRefused, LogChunk, NotSupported, RecordUnreadable, RunRef
-from connectors.kubernetes import names
+from connectors.kubernetes import parse
 from connectors.kubernetes.client import KubernetesClient
-from connectors.kubernetes.loglines import Line, lines_of, second_after
-from connectors.kubernetes.pods import Pod, pods_of
+from connectors.kubernetes.parse import KubernetesPod, pods_by_job
+from connectors.sdk import fields
+from connectors.sdk.errors import AccessRefused, NotSupported, RecordUnreadable
+from connectors.sdk.log_chunks import from_character, to_character
+from connectors.sdk.records import LogChunk, RunRef
 
-MOST_BYTES = 24 * 1024**2
-"""Of one answer; the door takes no larger one."""
-LEAST_BYTES = 64 * 1024
+MAX_BYTES = 24 * 1024**2
+"""Bytes of one reply; the endpoint accepts no larger one."""
+MIN_BYTES = 64 * 1024
 LINE_BYTES = 80
-NEVER_PLACED = 204
+UNSCHEDULED_STATUS = 204
 """How the API server answers for a pod that has no node: with nothing."""
-GROWTH = 8
-GONE = "its pods are deleted, and Kubernetes keeps no log without them: a log store of the cluster may have it"
+GROWTH_FACTOR = 8
+PODS_DELETED = "its pods are deleted, and Kubernetes keeps no log without them: a log store of the cluster may have it"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """In the log of one container: `told` bytes of the lines since `at` (a time as the API writes it) were told."""
+class KubernetesLogPosition:
+    """In the log of one container: `shown_bytes` bytes of the lines since `at` (a time as the API writes it) were
+    returned."""
 
     pod: str
     container: str
     at: str = ""
-    told: int = 0
+    shown_bytes: int = 0
 
     def text(self) -> str:
-        return json.dumps({"pod": self.pod, "container": self.container, "at": self.at, "told": self.told})
+        return json.dumps({"pod": self.pod, "container": self.container, "at": self.at, "told": self.shown_bytes})
 
 
-def read(client: KubernetesClient, run: RunRef, start: str | None, limit_bytes: int) -> LogChunk:
-    """As the contract says. Of several pods the latest that failed, or the latest."""
-    namespace, name, uid = names.referred(run)
+def read_log(client: KubernetesClient, run: RunRef, start: str | None, limit_bytes: int) -> LogChunk:
+    """As the contract says. Of several pods, the latest that failed, else the latest."""
+    namespace, name, uid = parse.parse_reference(run)
     if not uid:
         raise NotSupported(f"{run.job} {run.period_key} has no Job in Kubernetes, and so no log")
     reply = client.pods([name], namespace)
     if reply.status != 200:
-        raise AccessRefused(f"{reply.place} is a refusal: {reply.said}. Right: list pods (headway grants kubernetes)")
-    pods = pods_of(fields.rows(reply.table().get("items"))).get(uid, [])
-    place = _place(start) if start is not None else None
+        raise AccessRefused(
+            f"{reply.place} is a refusal: {reply.error}. Right: list pods (headway connector grants kubernetes)"
+        )
+    pods = pods_by_job(fields.rows(reply.table().get("items"))).get(uid, [])
+    place = _parse_position(start) if start is not None else None
     if place is not None:
-        is_alive = any(one.name == place.pod and one.is_alive for one in pods)
-        return _on(client, namespace, place, limit_bytes, is_alive)
+        is_alive = any(pod.name == place.pod and pod.is_alive for pod in pods)
+        return _read_on(client, namespace, place, limit_bytes, is_alive)
     if not pods:
-        raise NotSupported(f"Job {namespace}/{name}: {GONE}")
-    red = [one for one in pods if one.phase == "Failed" or one.exit_code not in (0, None)]
-    return _tail(client, namespace, (red or pods)[-1], len(pods), limit_bytes)
+        raise NotSupported(f"Job {namespace}/{name}: {PODS_DELETED}")
+    red = [pod for pod in pods if pod.phase == "Failed" or pod.exit_code not in (0, None)]
+    return _read_tail(client, namespace, (red or pods)[-1], len(pods), limit_bytes)
 
 
-def _place(start: str) -> Place:
+def _parse_position(start: str) -> KubernetesLogPosition:
     try:
-        row = fields.table(json.loads(start))
-        told = max(fields.number(row, "told", 0), 0)
-        return Place(fields.text(row, "pod"), fields.words(row, "container"), fields.words(row, "at"), told)
-    except (ValueError, RecursionError, RecordUnreadable):
+        row = fields.parse_table(start)
+        shown = max(fields.number(row, "told", 0), 0)
+        return KubernetesLogPosition(
+            fields.text(row, "pod"), fields.optional_text(row, "container"), fields.optional_text(row, "at"), shown
+        )
+    except RecordUnreadable:
         raise NotSupported(f"this place in a log is none of Kubernetes: {start[:80]!r}") from None
 
 
-def _asked(client: KubernetesClient, namespace: str, place: Place, **more: Any) -> bytes | str:
-    """What the container wrote, each line behind its time; words where there is none (yet)."""
+def _read_container(client: KubernetesClient, namespace: str, place: KubernetesLogPosition, **more: Any) -> bytes | str:
+    """Output of the container, each line with its time; a message if there is none (yet)."""
     container = {"container": place.container} if place.container else {}
     reply = client.log(namespace, place.pod, {**container, "timestamps": "true", **more})
-    if reply.status == NEVER_PLACED:
+    if reply.status == UNSCHEDULED_STATUS:
         return "it was never put on a node"
-    return reply.body if reply.status == 200 else reply.said or "no log"
+    return reply.body if reply.status == 200 else reply.error or "no log"
 
 
-def _tail(client: KubernetesClient, namespace: str, pod: Pod, count: int, limit_bytes: int) -> LogChunk:
-    place = Place(pod.name, pod.container)
-    want, most = max(10, limit_bytes // LINE_BYTES), min(MOST_BYTES, max(4 * limit_bytes, LEAST_BYTES))
+def _read_tail(client: KubernetesClient, namespace: str, pod: KubernetesPod, count: int, limit_bytes: int) -> LogChunk:
+    place = KubernetesLogPosition(pod.name, pod.container)
+    line_count, max_bytes = max(10, limit_bytes // LINE_BYTES), min(MAX_BYTES, max(4 * limit_bytes, MIN_BYTES))
     while True:
-        body = _asked(client, namespace, place, tailLines=want, limitBytes=most)
+        body = _read_container(client, namespace, place, tailLines=line_count, limitBytes=max_bytes)
         if isinstance(body, str):
             if not pod.is_alive:
                 raise NotSupported(f"pod {namespace}/{pod.name} has no log: {body}")
             return LogChunk("", place.text())
-        if len(body) < most or want == 1:
+        if len(body) < max_bytes or line_count == 1:
             break
-        want = max(1, want // GROWTH)
-    lines = lines_of(body)
+        line_count = max(1, line_count // GROWTH_FACTOR)
+    lines = parse_lines(body)
     head = f"== pod {pod.name}, container {pod.container}" + (f" ({count} pods)" if count > 1 else "") + "\n"
-    whole = head.encode() + b"".join(one.data for one in lines)
+    whole = head.encode() + b"".join(line.data for line in lines)
     piece = from_character(whole[max(0, len(whole) - limit_bytes) :])
-    cut = len(whole) > limit_bytes or len(lines) >= want or len(body) >= most
+    cut = len(whole) > limit_bytes or len(lines) >= line_count or len(body) >= max_bytes
     return LogChunk(
-        piece.decode("utf-8", "surrogateescape"), _after(place, lines).text() if pod.is_alive else None, cut=cut
+        piece.decode("utf-8", "surrogateescape"),
+        _position_after(place, lines).text() if pod.is_alive else None,
+        cut=cut,
     )
 
 
-def _after(place: Place, lines: list[Line]) -> Place:
+def _position_after(place: KubernetesLogPosition, lines: list[ContainerLine]) -> KubernetesLogPosition:
     """Behind the last of these lines."""
     if not lines:
         return place
     at = lines[-1].at
-    return Place(place.pod, place.container, at, sum(len(one.data) for one in lines if one.at == at))
+    return KubernetesLogPosition(place.pod, place.container, at, sum(len(line.data) for line in lines if line.at == at))
 
 
-def _on(client: KubernetesClient, namespace: str, place: Place, limit_bytes: int, is_alive: bool) -> LogChunk:
-    most = min(MOST_BYTES, max(4 * limit_bytes, LEAST_BYTES))
+def _read_on(
+    client: KubernetesClient, namespace: str, place: KubernetesLogPosition, limit_bytes: int, is_alive: bool
+) -> LogChunk:
+    max_bytes = min(MAX_BYTES, max(4 * limit_bytes, MIN_BYTES))
     since = {"sinceTime": place.at[:19] + "Z"} if place.at else {}
     while True:
-        body = _asked(client, namespace, place, limitBytes=most, **since)
+        body = _read_container(client, namespace, place, limitBytes=max_bytes, **since)
         if isinstance(body, str):
             return LogChunk("", place.text() if is_alive else None)
-        lines = [one for one in lines_of(body) if one.at >= place.at]
-        is_whole = len(body) < most
-        fresh = b"".join(one.data for one in lines)[place.told :]
-        if fresh or is_whole or most >= MOST_BYTES:
+        lines = [line for line in parse_lines(body) if line.at >= place.at]
+        is_whole = len(body) < max_bytes
+        fresh = b"".join(line.data for line in lines)[place.shown_bytes :]
+        if fresh or is_whole or max_bytes >= MAX_BYTES:
             break
-        most = min(MOST_BYTES, most * GROWTH)
-    if not fresh and not is_whole:  # more within one second than is ever asked for: the rest of it is left out
-        return LogChunk("", Place(place.pod, place.container, second_after(place.at)).text(), more=True, cut=True)
+        max_bytes = min(MAX_BYTES, max_bytes * GROWTH_FACTOR)
+    if not fresh and not is_whole:  # more lines within one second than a reply holds: the rest is skipped
+        return LogChunk(
+            "", KubernetesLogPosition(place.pod, place.container, next_second(place.at)).text(), more=True, cut=True
+        )
     cut = fresh[:limit_bytes]
     piece = cut if len(fresh) <= limit_bytes else to_character(cut) or cut
     more = len(piece) < len(fresh) or not is_whole
-    following = _moved(place, lines, place.told + len(piece))
+    following = _moved_position(place, lines, place.shown_bytes + len(piece))
     return LogChunk(piece.decode("utf-8", "surrogateescape"), following.text() if more or is_alive else None, more=more)
 
 
-def _moved(place: Place, lines: list[Line], told: int) -> Place:
-    """Behind `told` bytes of these lines, told from the first line of the same time."""
-    at, left, seen = place.at, told, 0
-    for one in lines:
-        if one.at != at:
-            if left <= seen:
+def _moved_position(place: KubernetesLogPosition, lines: list[ContainerLine], shown: int) -> KubernetesLogPosition:
+    """Position after `shown` bytes of these lines, counted from the first line of the same time."""
+    at, remaining, counted = place.at, shown, 0
+    for line in lines:
+        if line.at != at:
+            if remaining <= counted:
                 break
-            left, seen, at = left - seen, 0, one.at
-        seen += len(one.data)
-    return Place(place.pod, place.container, at, left)
+            remaining, counted, at = remaining - counted, 0, line.at
+        counted += len(line.data)
+    return KubernetesLogPosition(place.pod, place.container, at, remaining)
+
+
+LINE_TIME = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z ")
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerLine:
+    """One line with its end; `at` is its time with nine digits, so that texts sort as times do."""
+
+    at: str
+    data: bytes
+
+
+def parse_lines(body: bytes) -> list[ContainerLine]:
+    """The lines of a reply. A part without a time (the rest of a cut line) belongs to the line before it."""
+    lines: list[ContainerLine] = []
+    for raw in body.splitlines(keepends=True):
+        stamp = LINE_TIME.match(raw)
+        if stamp is not None:
+            at = f"{stamp[1].decode()}.{(stamp[2] or b'').decode():0<9}Z"
+            lines.append(ContainerLine(at, raw[stamp.end() :]))
+        else:
+            lines.append(ContainerLine(lines[-1].at if lines else "", raw))
+    return lines
+
+
+def next_second(at: str) -> str:
+    """The next whole second."""
+    moment = datetime.fromisoformat(f"{at[:19]}+00:00") if at else datetime(1970, 1, 1, tzinfo=UTC)
+    return f"{moment + timedelta(seconds=1):%Y-%m-%dT%H:%M:%S}.000000000Z"

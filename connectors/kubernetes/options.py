@@ -1,4 +1,4 @@
-"""Settings of a Kubernetes system: which cluster, who asks, which Jobs."""
+"""Settings of a Kubernetes system: the cluster, the account, the Jobs."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from connectors.secrets import FilePath, SecretRef
-from connectors.spelling import spelled
-from connectors.transport.http import checked_origin
+from connectors.sdk.option_errors import formatted_like
+from connectors.sdk.secrets import FilePath, SecretRef
+from connectors.sdk.transport.http import checked_origin
 
-CLUSTER = "cluster"
+CLUSTER_TARGET = "cluster"
 """The one target where no namespaces are named."""
-Namespace = Annotated[str, spelled(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", "etl")]
+NamespaceName = Annotated[str, formatted_like(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", "etl")]
 
 
 class KubernetesOptions(BaseModel):
@@ -25,7 +25,7 @@ class KubernetesOptions(BaseModel):
     context: str | None = None
     """One of its contexts; the file's current one when not given."""
     in_cluster: bool = False
-    """Headway runs in a pod of the cluster: its service account asks."""
+    """Headway runs in a pod of the cluster: uses its service account."""
     url: str | None = None
     """Address of the API server, "https://k8s.example.com:6443", in place of a kubeconfig."""
     token: SecretRef | None = None
@@ -34,7 +34,7 @@ class KubernetesOptions(BaseModel):
     """PEM file of the cluster's CA, with `url`; the machine's own CAs when not given."""
     plain_http: bool = False
     """Allows http:// to a host that is not this one: the token then crosses the network unencrypted."""
-    namespaces: tuple[Namespace, ...] = ()
+    namespaces: tuple[NamespaceName, ...] = ()
     """Each is a target of its own; the whole cluster is the one target when none is named."""
     jobs: Annotated[tuple[str, ...], Field(min_length=1)] = ("*",)
     """Patterns of CronJobs to watch, as in a shell: "nightly-*" or "reports/nightly"."""
@@ -45,8 +45,8 @@ class KubernetesOptions(BaseModel):
 
     @model_validator(mode="after")
     def one_way_in(self) -> KubernetesOptions:
-        ways = [self.kubeconfig is not None, self.in_cluster, self.url is not None]
-        if sum(ways) != 1:
+        addresses = [self.kubeconfig is not None, self.in_cluster, self.url is not None]
+        if sum(addresses) != 1:
             raise ValueError("give kubeconfig, in_cluster = true, or url with token: one of the three")
         if (self.url is None) != (self.token is None):
             raise ValueError("url and token belong together: give both or none")
@@ -61,4 +61,4 @@ class KubernetesOptions(BaseModel):
 
 def targets(options: KubernetesOptions) -> list[str]:
     """Its namespaces, or the cluster."""
-    return list(dict.fromkeys(options.namespaces)) or [CLUSTER]
+    return list(dict.fromkeys(options.namespaces)) or [CLUSTER_TARGET]

@@ -1,50 +1,58 @@
-"""A Job as a record of its run. Pure; whatever cannot be read raises RecordUnreadable."""
+"""Jobs, pods and CronJob schedules to records, and the names of our annotations. Pure; may raise RecordUnreadable.
+
+A Job is over with the condition Complete or Failed. `failed: 1` alone is a pod that failed: the Job tries again until
+its backoffLimit. Pods report what the Job does not: waiting for a node or an image, the node, the exit code. A
+CronJob's schedule is its expression, in its own time zone or in that of its controller.
+"""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from connectors import fields
-from connectors.contract import ACTION_KEY, Evidence, RunRecord, RunRef, State, instant_key
-from connectors.kubernetes import names
-from connectors.kubernetes.pods import Pod
-from connectors.kubernetes.states import Word, true_conditions, word_of
+from connectors.sdk import fields
+from connectors.sdk.contract import ACTION_KEY
+from connectors.sdk.errors import RecordUnreadable
+from connectors.sdk.records import RunRecord, RunRef, Schedule, instant_key
+from connectors.sdk.states import RunEvidence, RunState
+from connectors.sdk.vanished_runs import no_longer_listed
 
-TAIL = re.compile(r"-(\d{8}|\d{10})$")
+SCHEDULED_SUFFIX = re.compile(r"-(\d{8}|\d{10})$")
 """How the CronJob controller ends its Jobs' names: the scheduled instant, minutes of 1970, before 1.21 seconds."""
-GENERATED = re.compile(r"[a-z0-9]{5}")
-MOST_PODS = 10
-SUFFIX_CHARACTERS = 5  # names.SimpleNameGenerator of the API server
+GENERATED_SUFFIX = re.compile(r"[a-z0-9]{5}")
+MAX_LISTED_PODS = 10
 
 
-def meta_of(row: fields.Row) -> fields.Row:
-    """Its metadata; namespace, name and uid are there."""
+def parse_metadata(row: fields.Row) -> fields.Row:
+    """Its metadata, with namespace, name and uid."""
     meta = fields.table(row.get("metadata"))
     for name in ("namespace", "name", "uid"):
         fields.text(meta, name)
     return meta
 
 
-def notes_of(meta: fields.Row) -> dict[str, str]:
+def object_annotations(meta: fields.Row) -> dict[str, str]:
     """Its annotations."""
-    found = meta.get("annotations")
-    return {str(name): fields.clean(str(value)) for name, value in found.items()} if isinstance(found, dict) else {}
+    annotations = fields.subtable(meta, "annotations")
+    return {str(name): fields.clean(str(value)) for name, value in annotations.items()}
 
 
-def owner_of(meta: fields.Row) -> tuple[str, str]:
-    """Kind and name of what made it: a CronJob before all others, else its controller; "" twice without one."""
-    owners = [fields.table(one) for one in fields.rows(meta.get("ownerReferences"))]
-    chosen = [one for one in owners if one.get("kind") == "CronJob"] or [one for one in owners if one.get("controller")]
+def owner_kind_and_name(meta: fields.Row) -> tuple[str, str]:
+    """Kind and name of its owner: a CronJob first, else its controller; "" twice without one."""
+    owners = [fields.table(owner) for owner in fields.rows(meta.get("ownerReferences"))]
+    chosen = [owner for owner in owners if owner.get("kind") == "CronJob"] or [
+        owner for owner in owners if owner.get("controller")
+    ]
     return (fields.text(chosen[0], "kind"), fields.text(chosen[0], "name")) if chosen else ("", "")
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """A Job of the API, as far as all that is asked of it goes."""
+class KubernetesJob:
+    """A Job of the API, with the fields that are read."""
 
     row: fields.Row
     meta: fields.Row
@@ -53,172 +61,434 @@ class Job:
     name: str
     uid: str
     kind: str
-    """Of what made it: "CronJob", "" for one by itself."""
+    """Kind of its owner: "CronJob", "" for a standalone Job."""
     owner: str
     job: str
-    """The id of the job that it is a run of: its CronJob's, or "namespace/job/name" for one that no CronJob made."""
+    """Job id: its CronJob's, or "namespace/job/name" for a standalone Job."""
     at: datetime | None
     """For which instant its CronJob made it; None for one that was started otherwise."""
     status: fields.Row
     spec: fields.Row
-    held: dict[str, fields.Row]
-    """Its conditions that hold, by type."""
+    conditions: dict[str, fields.Row]
+    """Its true conditions, by type."""
 
     @property
     def is_over(self) -> bool:
-        return "Complete" in self.held or "Failed" in self.held
+        return "Complete" in self.conditions or "Failed" in self.conditions
 
 
-def read(found: Any) -> Job:
+def parse_job(value: Any) -> KubernetesJob:
     """From an object of the API."""
-    row = fields.table(found)
-    meta, status, spec = fields.table(row.get("metadata")), _table(row.get("status")), _table(row.get("spec"))
-    namespace, name, uid = (fields.text(meta, one) for one in ("namespace", "name", "uid"))
-    notes, (kind, owner) = notes_of(meta), owner_of(meta)
-    job = _job_of(meta, notes, namespace, name, kind, owner)
-    at = _scheduled(notes, name, kind, owner)
-    return Job(row, meta, notes, namespace, name, uid, kind, owner, job, at, status, spec, true_conditions(status))
+    row = fields.table(value)
+    meta, status, spec = fields.table(row.get("metadata")), fields.subtable(row, "status"), fields.subtable(row, "spec")
+    namespace, name, uid = (fields.text(meta, key) for key in ("namespace", "name", "uid"))
+    notes, (kind, owner) = object_annotations(meta), owner_kind_and_name(meta)
+    return KubernetesJob(
+        row=row,
+        meta=meta,
+        notes=notes,
+        namespace=namespace,
+        name=name,
+        uid=uid,
+        kind=kind,
+        owner=owner,
+        job=_job_id(meta, notes, namespace, name, kind, owner),
+        at=_scheduled_time(notes, name, kind, owner),
+        status=status,
+        spec=spec,
+        conditions=true_conditions(status),
+    )
 
 
-def _job_of(meta: fields.Row, notes: dict[str, str], namespace: str, name: str, kind: str, owner: str) -> str:
+def _job_id(meta: fields.Row, notes: dict[str, str], namespace: str, name: str, kind: str, owner: str) -> str:
     if kind == "CronJob":
         return f"{namespace}/{owner}"
-    same = notes.get(names.SAME_JOB, "")
+    same = notes.get(JOB_ANNOTATION, "")
     if same.startswith(f"{namespace}/"):
         return same
     if kind:
         return f"{namespace}/{kind.lower()}/{owner}"
-    begin = fields.words(meta, "generateName")
-    is_generated = begin and name.startswith(begin) and GENERATED.fullmatch(name[len(begin) :])
-    return f"{namespace}/{names.LONE}/{begin.rstrip('-.') if is_generated else name}"
+    begin = fields.optional_text(meta, "generateName")
+    is_generated = begin and name.startswith(begin) and GENERATED_SUFFIX.fullmatch(name[len(begin) :])
+    return f"{namespace}/{STANDALONE_PREFIX}/{begin.rstrip('-.') if is_generated else name}"
 
 
-def _scheduled(notes: dict[str, str], name: str, kind: str, owner: str) -> datetime | None:
-    if names.SCHEDULED in notes:
-        return fields.instant(notes, names.SCHEDULED)
-    return instant_in(owner, name) if kind == "CronJob" and names.MANUAL not in notes else None
+def _scheduled_time(notes: dict[str, str], name: str, kind: str, owner: str) -> datetime | None:
+    if SCHEDULED_ANNOTATION in notes:
+        return fields.instant(notes, SCHEDULED_ANNOTATION)
+    return scheduled_time_in_name(owner, name) if kind == "CronJob" and MANUAL_ANNOTATION not in notes else None
 
 
-def instant_in(owner: str, name: str) -> datetime | None:
+def scheduled_time_in_name(owner: str, name: str) -> datetime | None:
     """The instant in the name that a CronJob's controller gave a Job; None in another name."""
     if not name.startswith(owner):
         return None
-    found = TAIL.fullmatch(name[len(owner) :])
-    if found is None:
+    match = SCHEDULED_SUFFIX.fullmatch(name[len(owner) :])
+    if match is None:
         return None
-    return datetime.fromtimestamp(int(found[1]) * (60 if len(found[1]) == 8 else 1), UTC)
+    return datetime.fromtimestamp(int(match[1]) * (60 if len(match[1]) == 8 else 1), UTC)
 
 
-def run(job: Job, pods: Sequence[Pod] = ()) -> RunRecord:
+def run_record(job: KubernetesJob, pods: Sequence[KubernetesPod] = ()) -> RunRecord:
     """The run that a Job is."""
-    word = word_of(job.status, job.spec, job.held, pods, ends_of(job))
-    again = job.notes.get(names.AGAIN_OF, "")
+    outcome = job_state(job.status, job.spec, job.conditions, pods, ending_causes(job))
+    again = job.notes.get(RERUN_OF_ANNOTATION, "")
     started = fields.instant(job.status, "startTime")
-    action = ACTION_KEY.fullmatch(job.notes.get(names.ACTION, ""))
-    failed = next((one for one in reversed(pods) if one.exit_code not in (0, None) or one.phase == "Failed"), None)
-    is_ended = not word.state.is_open and word.state is not State.UNKNOWN
+    action = ACTION_KEY.fullmatch(job.notes.get(ACTION_ANNOTATION, ""))
+    failed = next((pod for pod in reversed(pods) if pod.exit_code not in (0, None) or pod.phase == "Failed"), None)
+    is_ended = not outcome.state.is_open and outcome.state is not RunState.UNKNOWN
     return RunRecord(
         job=job.job,
         attempt_key=job.uid,
-        state=word.state,
-        native_state=word.native,
-        evidence=word.evidence,
+        state=outcome.state,
+        native_state=outcome.native,
+        evidence=outcome.evidence,
         period_key=instant_key(job.at) if job.at else None if again else job.uid,
         period_at=job.at,
         again_of=again,
         queued_at=fields.instant(job.meta, "creationTimestamp"),
-        started_at=started if word.state is not State.QUEUED else None,
-        ended_at=_end(job, started) if is_ended else None,
-        exit_code=_exit_code(word, failed, pods),
-        message=_message(word, failed, job.status, job.spec),
-        reason=word.reason,
-        native_ref=names.reference(job.namespace, job.name, job.uid),
+        started_at=started if outcome.state is not RunState.QUEUED else None,
+        ended_at=_job_end(job, started) if is_ended else None,
+        exit_code=_exit_code(outcome, failed, pods),
+        message=_run_message(outcome, failed, job.status, job.spec),
+        reason=outcome.reason,
+        native_ref=run_ref(job.namespace, job.name, job.uid),
         action_key=action[0] if action else None,
-        context=fields.small(_context(job, pods), "pods"),
+        context=fields.bounded_context(_run_context(job, pods), "pods"),
     )
 
 
-def ends_of(job: Job) -> frozenset[str]:
-    """Who is ending it, or has: "us" by a deadline of ours, "deletion"."""
-    by_us = {"us"} if names.CANCELLED in job.notes else set()
-    return frozenset(by_us | ({"deletion"} if fields.words(job.meta, "deletionTimestamp") else set()))
+def ending_causes(job: KubernetesJob) -> frozenset[str]:
+    """What ends it: "us" for a deadline of ours, "deletion"."""
+    causes = {"us": CANCELLED_ANNOTATION in job.notes, "deletion": fields.optional_text(job.meta, "deletionTimestamp")}
+    return frozenset(cause for cause, applies in causes.items() if applies)
 
 
-def _exit_code(word: Word, failed: Pod | None, pods: Sequence[Pod]) -> int | None:
-    if word.state is State.SUCCEEDED:
-        return next((one.exit_code for one in reversed(pods) if one.exit_code == 0), None)
-    return failed.exit_code if failed is not None and word.state.is_red else None
+def _exit_code(outcome: KubernetesState, failed: KubernetesPod | None, pods: Sequence[KubernetesPod]) -> int | None:
+    if outcome.state is RunState.SUCCEEDED:
+        return next((pod.exit_code for pod in reversed(pods) if pod.exit_code == 0), None)
+    return failed.exit_code if failed is not None and outcome.state.is_red else None
 
 
-def _end(job: Job, started: datetime | None) -> datetime | None:
-    """A Job that failed has no completionTime: its condition tells when."""
-    found = job.held.get("Failed") or job.held.get("Complete") or {}
-    at = fields.instant(job.status, "completionTime") or fields.instant(found, "lastTransitionTime")
+def _job_end(job: KubernetesJob, started: datetime | None) -> datetime | None:
+    """A failed Job has no completionTime: its condition has the time."""
+    condition = job.conditions.get("Failed") or job.conditions.get("Complete") or {}
+    at = fields.instant(job.status, "completionTime") or fields.instant(condition, "lastTransitionTime")
     return max(at, started) if at is not None and started is not None else at
 
 
-def _message(word: Word, failed: Pod | None, status: fields.Row, spec: fields.Row) -> str:
-    told = [word.message] if word.message else []
-    if word.state in (State.PARTIAL, State.FAILED) and fields.number(spec, "completions", 1) > 1:
+def _run_message(outcome: KubernetesState, failed: KubernetesPod | None, status: fields.Row, spec: fields.Row) -> str:
+    parts = [outcome.message] if outcome.message else []
+    if outcome.state in (RunState.PARTIAL, RunState.FAILED) and fields.number(spec, "completions", 1) > 1:
         done, all_of = fields.number(status, "succeeded", 0), fields.number(spec, "completions", 1)
-        which = fields.words(status, "failedIndexes")
-        told.append(f"{done} of {all_of} completions" + (f", failed: {which}" if which else ""))
-    if failed is not None and not word.state.is_open and word.state is not State.SUCCEEDED:
+        which = fields.optional_text(status, "failedIndexes")
+        parts.append(f"{done} of {all_of} completions" + (f", failed: {which}" if which else ""))
+    if failed is not None and not outcome.state.is_open and outcome.state is not RunState.SUCCEEDED:
         code = f" {failed.exit_code}" if failed.exit_code is not None else ""
-        told.append(
+        parts.append(
             f"pod {failed.name} ({failed.why or failed.phase}{code})" + (f": {failed.message}" * bool(failed.message))
         )
-    return "; ".join(told)[:1000]
+    return "; ".join(parts)[:1000]
 
 
-def _context(job: Job, pods: Sequence[Pod]) -> dict[str, Any]:
+def _run_context(job: KubernetesJob, pods: Sequence[KubernetesPod]) -> dict[str, Any]:
     spec, status = job.spec, job.status
     counts = {name: fields.number(status, name, 0) for name in ("active", "succeeded", "failed")}
     limits = {name: fields.number(spec, name, 0) for name in ("completions", "parallelism", "backoffLimit")}
-    containers = fields.rows(_table(_table(spec.get("template")).get("spec")).get("containers"))
-    image = _table(containers[0]).get("image") if containers else None
-    indexes = {name: fields.words(status, name) for name in ("completedIndexes", "failedIndexes")}
-    found: dict[str, Any] = {
+    containers = fields.tables(fields.subtable(spec, "template", "spec").get("containers"))
+    image = containers[0].get("image") if containers else None
+    indexes = {name: fields.optional_text(status, name) for name in ("completedIndexes", "failedIndexes")}
+    context: dict[str, Any] = {
         "image": fields.clean(image) if isinstance(image, str) else None,
         "owner": f"{job.kind}/{job.owner}" if job.kind not in ("", "CronJob") else None,
         **{name: value for name, value in counts.items() if value},
         **{name: value for name, value in limits.items() if value > 1 or (name == "backoffLimit" and value)},
         **{name: value for name, value in indexes.items() if value},
-        "pods": [_pod(one) for one in pods[-MOST_PODS:]] or None,
+        "pods": [_pod_context(pod) for pod in pods[-MAX_LISTED_PODS:]] or None,
     }
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in context.items() if value is not None}
 
 
-def _pod(one: Pod) -> dict[str, Any]:
-    told = {"name": one.name, "node": one.node, "index": one.index, "why": one.why, "restarts": one.restarts}
-    code = {} if one.exit_code is None else {"exit": one.exit_code}
-    return {**{name: value for name, value in told.items() if value}, **code}
+def _pod_context(pod: KubernetesPod) -> dict[str, Any]:
+    context = {"name": pod.name, "node": pod.node, "index": pod.index, "why": pod.why, "restarts": pod.restarts}
+    code = {} if pod.exit_code is None else {"exit": pod.exit_code}
+    return {**{name: value for name, value in context.items() if value}, **code}
 
 
-def deleted(record: RunRecord, at: datetime | None) -> RunRecord:
+def deleted_run(record: RunRecord, at: datetime | None) -> RunRecord:
     """The run of a Job whose deletion was seen before its end: with the Job its pods are ended."""
     ended = max(at, record.started_at) if at is not None and record.started_at is not None else at
     message = "its Job was deleted while it was open: its pods were ended with it"
-    return replace(record, state=State.CANCELLED, native_state="deleted", ended_at=ended, message=message, reason="")
+    return replace(record, state=RunState.CANCELLED, native_state="deleted", ended_at=ended, message=message, reason="")
 
 
-def gone(known: RunRef, finished: str) -> RunRecord:
-    """A run that was open and whose Job is deleted, unseen. `finished`: what its CronJob's event says of its end."""
-    states = {"Complete": State.SUCCEEDED, "Failed": State.FAILED}
-    state = states.get(finished) or (State.LOST if known.started_at else State.UNKNOWN)
-    words = "its Job is deleted (by hand, by its TTL or by a history limit), and its end was not seen"
-    return RunRecord(
-        job=known.job,
-        attempt_key=known.attempt_key,
-        state=state,
-        native_state=f"SawCompletedJob: {finished}" if finished in states else "deleted",
-        evidence=Evidence.NATIVE if finished in states else Evidence.INFERRED,
-        period_key=known.period_key,
-        started_at=known.started_at,
-        message="its Job is deleted; its end is told by an event of its CronJob" if finished in states else words,
-        native_ref=known.native_ref,
+def vanished_run(run: RunRef, finished: str) -> RunRecord:
+    """An open run whose Job was deleted, its end unseen. `finished`: its end by its CronJob's event."""
+    state = COMPLETION_STATES.get(finished)
+    if state is None:
+        message = "its Job is deleted (by hand, by its TTL or by a history limit), and its end was not seen"
+        return no_longer_listed(run, "deleted", message)
+    message = "its Job is deleted; its end is known from an event of its CronJob"
+    record = no_longer_listed(run, f"SawCompletedJob: {finished}", message, state)
+    return replace(record, evidence=RunEvidence.NATIVE)
+
+
+COMPLETION_STATES = {"Complete": RunState.SUCCEEDED, "Failed": RunState.FAILED}
+"""By the status in an event SawCompletedJob."""
+FAILURE_REASONS: dict[str, RunState] = {"DeadlineExceeded": RunState.TIMED_OUT, "FailedIndexes": RunState.PARTIAL}
+"""Reasons of the condition Failed that are more specific. FailedIndexes: every index ran, and some failed."""
+INTERIM_CONDITIONS = ("FailureTarget", "SuccessCriteriaMet")
+"""The end is decided, and pods are still being ended."""
+KNOWN_CONDITIONS = ("Complete", "Failed", "Suspended", *INTERIM_CONDITIONS)
+
+
+@dataclass(frozen=True, slots=True)
+class KubernetesState:
+    """State of a run: ours, Kubernetes' own, and its details."""
+
+    state: RunState
+    native: str
+    reason: str = ""
+    message: str = ""
+    evidence: RunEvidence = RunEvidence.NATIVE
+
+
+def job_state(
+    status: fields.Row,
+    spec: fields.Row,
+    conditions: Mapping[str, fields.Row],
+    pods: Sequence[KubernetesPod],
+    ended_by: Container[str],
+) -> KubernetesState:
+    """State of a Job now. `ended_by`: "us" if it passed a deadline that we set, "deletion" if it is being deleted.
+    Raises RecordUnreadable."""
+    if "Failed" in conditions:
+        return _failed_state(conditions, status, "us" in ended_by)
+    if "Complete" in conditions:
+        row = conditions["Complete"]
+        return KubernetesState(RunState.SUCCEEDED, "Complete", message=fields.optional_text(row, "message"))
+    if "deletion" in ended_by:
+        return KubernetesState(RunState.CANCELLING, "Terminating", message="it is being deleted")
+    unknown = sorted(set(conditions) - set(KNOWN_CONDITIONS))
+    if unknown:
+        return KubernetesState(RunState.UNKNOWN, unknown[0], evidence=RunEvidence.INFERRED)
+    if "Suspended" in conditions or spec.get("suspend") is True:
+        return KubernetesState(RunState.HELD, "Suspended")
+    for name in INTERIM_CONDITIONS:
+        if name in conditions:
+            return KubernetesState(RunState.RUNNING, name, message=fields.optional_text(conditions[name], "message"))
+    return _open_state(status, pods)
+
+
+def true_conditions(status: fields.Row) -> dict[str, fields.Row]:
+    """Conditions that hold, by type. Raises RecordUnreadable."""
+    conditions = [fields.table(condition) for condition in fields.rows(status.get("conditions"))]
+    return {fields.text(condition, "type"): condition for condition in conditions if condition.get("status") == "True"}
+
+
+def _failed_state(held: Mapping[str, fields.Row], status: fields.Row, is_cancelled_by_us: bool) -> KubernetesState:
+    row = held["Failed"]
+    reason, message = fields.optional_text(row, "reason"), fields.optional_text(row, "message")
+    native = f"Failed: {reason}" if reason else "Failed"
+    if "Complete" in held:
+        return KubernetesState(RunState.FAILED, "Complete and Failed", message=message, evidence=RunEvidence.CONFLICT)
+    if reason == "DeadlineExceeded" and is_cancelled_by_us:
+        return KubernetesState(RunState.CANCELLED, native, message="ended by Headway")
+    state = FAILURE_REASONS.get(reason, RunState.FAILED)
+    if state is RunState.PARTIAL and fields.number(status, "succeeded", 0) == 0:
+        state = RunState.FAILED
+    return KubernetesState(state, native, message=message)
+
+
+def _open_state(status: fields.Row, pods: Sequence[KubernetesPod]) -> KubernetesState:
+    active, failed = fields.number(status, "active", 0), fields.number(status, "failed", 0)
+    alive = [pod for pod in pods if pod.is_alive]
+    tried = f"{failed} of its pods failed" if failed else ""
+    if active == 0 and failed > 0:
+        return KubernetesState(RunState.RETRYING, "BackOff", message=f"{tried}: it waits before it tries again")
+    if active == 0:
+        return KubernetesState(RunState.QUEUED, "no pod yet", "resource")
+    waiting = next((pod.waiting for pod in alive if pod.waiting), "")
+    if alive and all(pod.phase == "Pending" for pod in alive):
+        return KubernetesState(RunState.QUEUED, waiting or "Pending", "resource", waiting and alive[0].message)
+    if waiting == "CrashLoopBackOff":
+        return KubernetesState(RunState.RETRYING, waiting, message=alive[0].message)
+    return KubernetesState(RunState.RUNNING, "Active", message=tried)
+
+
+@dataclass(frozen=True, slots=True)
+class KubernetesPod:
+    """One pod of a Job as it is now."""
+
+    name: str
+    job_uid: str
+    phase: str
+    """Pending, Running, Succeeded, Failed, Unknown."""
+    made: datetime | None
+    node: str = ""
+    index: str = ""
+    """Of an indexed Job: which index it works for."""
+    container: str = ""
+    """The container with the most useful log: a failed one, else the first."""
+    exit_code: int | None = None
+    why: str = ""
+    """Why it ended: "Error", "OOMKilled", "Evicted"."""
+    message: str = ""
+    waiting: str = ""
+    """What it waits for: "ImagePullBackOff", "Unschedulable"."""
+    restarts: int = 0
+
+    @property
+    def is_alive(self) -> bool:
+        return self.phase not in ("Succeeded", "Failed")
+
+
+def pods_by_job(rows: Iterable[Any]) -> dict[str, list[KubernetesPod]]:
+    """Pods by the uid of their Job, the oldest first; a pod that cannot be read is left out."""
+    by_job: dict[str, list[KubernetesPod]] = {}
+    for pod in fields.readable(rows, lambda row: _parse_pod(fields.table(row))):
+        if pod.job_uid:
+            by_job.setdefault(pod.job_uid, []).append(pod)
+    for pods in by_job.values():
+        pods.sort(key=lambda pod: (pod.made is not None and pod.made.timestamp(), pod.name))
+    return by_job
+
+
+def _parse_pod(row: fields.Row) -> KubernetesPod:
+    meta, status, spec = fields.table(row.get("metadata")), fields.subtable(row, "status"), fields.subtable(row, "spec")
+    statuses = [*fields.tables(status.get("initContainerStatuses")), *fields.tables(status.get("containerStatuses"))]
+    red = next((row for row in statuses if _pod_exit_code(row) not in (0, None)), {})
+    ended = red or next((row for row in statuses if _pod_exit_code(row) is not None), {})
+    waiting = next((row for row in statuses if _waiting_reason(row)), {})
+    waiting_reason = _waiting_reason(waiting)
+    end = fields.subtable(ended, "state", "terminated") or fields.subtable(ended, "lastState", "terminated")
+    names = [row.get("name") for row in fields.tables(spec.get("containers"))]
+    first_name = next((fields.clean(name) for name in names if isinstance(name, str)), "")
+    unschedulable = _unschedulable_reason(status)
+    owners = fields.tables(meta.get("ownerReferences"))
+    return KubernetesPod(
+        name=fields.text(meta, "name"),
+        job_uid=next((fields.optional_text(owner, "uid") for owner in owners if owner.get("kind") == "Job"), ""),
+        phase=fields.optional_text(status, "phase") or "Unknown",
+        made=fields.instant(meta, "creationTimestamp"),
+        node=fields.optional_text(spec, "nodeName"),
+        index=fields.optional_text(fields.subtable(meta, "annotations"), "batch.kubernetes.io/job-completion-index"),
+        container=fields.optional_text(red, "name") or first_name,
+        exit_code=_pod_exit_code(ended),
+        why=fields.optional_text(end, "reason") or fields.optional_text(status, "reason"),
+        message=(
+            fields.optional_text(end, "message")
+            or fields.optional_text(status, "message")
+            or fields.optional_text(fields.subtable(waiting, "state", "waiting"), "message")
+            or unschedulable
+        )[:500],
+        waiting=waiting_reason or ("Unschedulable" if unschedulable else ""),
+        restarts=max((fields.number(row, "restartCount", 0) for row in statuses), default=0),
     )
 
 
-def _table(value: Any) -> fields.Row:
-    return value if isinstance(value, dict) else {}
+def _pod_exit_code(status: fields.Row) -> int | None:
+    for name in ("state", "lastState"):
+        value = fields.subtable(status, name, "terminated").get("exitCode")
+        if type(value) is int:
+            return value
+    return None
+
+
+def _waiting_reason(status: fields.Row) -> str:
+    reason = fields.optional_text(fields.subtable(status, "state", "waiting"), "reason")
+    return "" if reason in ("ContainerCreating", "PodInitializing") else reason
+
+
+def _unschedulable_reason(status: fields.Row) -> str:
+    for row in fields.tables(status.get("conditions")):
+        if row.get("type") == "PodScheduled" and row.get("status") == "False":
+            return fields.optional_text(row, "message") or "no node accepts it"
+    return ""
+
+
+DIALECT = "kubernetes"
+STEP_OVER_ALL = re.compile(r"(?<![^,])\*/(0*[2-9]\d*|0*1\d+)")
+"""A step of two days and more."""
+ZONE_PREFIX = re.compile(r"(?:CRON_TZ|TZ)=(\S+)\s+(.+)")
+
+
+def parse_schedule(spec: fields.Row, controller_zone: str) -> Schedule:
+    """Of a CronJob's spec. Raises RecordUnreadable."""
+    text = fields.text(spec, "schedule").strip()
+    zone = fields.optional_text(spec, "timeZone") or controller_zone
+    match = ZONE_PREFIX.fullmatch(text)
+    if match is not None:
+        zone, text = match[1], match[2]
+    if text.startswith("@every"):
+        return Schedule("none", text=f"{text}: an interval from its last start")
+    return Schedule(DIALECT, five_fields(text), zone, text=fields.text(spec, "schedule"))
+
+
+def five_fields(text: str) -> str:
+    """The expression as others read it: `?` is `*`, and a step over all days is no `*`, so that day of month and day of
+    week are an OR beside it (asked of robfig/cron 3.0.1)."""
+    parts = text.replace("?", "*").split()
+    if len(parts) == 5:
+        for at, days in ((2, "1-31"), (4, "0-6")):
+            parts[at] = STEP_OVER_ALL.sub(rf"{days}/\1", parts[at])
+    return " ".join(parts)
+
+
+def policy_text(spec: fields.Row) -> str:
+    """What it does if a start is late or the previous run is still active."""
+    parts = [f"overlap: {fields.optional_text(spec, 'concurrencyPolicy') or 'Allow'}"]
+    try:
+        late = fields.number(spec, "startingDeadlineSeconds", -1)
+    except RecordUnreadable:
+        late = -1
+    if late >= 0:
+        parts.append(f"starts up to {late} s late")
+    return ", ".join(parts)
+
+
+ACTION_ANNOTATION = "headway/action"
+"""On a Job that we created: the action's key."""
+RERUN_OF_ANNOTATION = "headway/again-of"
+"""On a rerun: uid of the Job that it runs again."""
+CANCELLED_ANNOTATION = "headway/cancelled"
+"""On a Job that we cancelled: the action's key."""
+HOLD_ANNOTATION = "headway/hold"
+"""On a CronJob that we suspended: the mark."""
+JOB_ANNOTATION = "headway/job"
+"""On a rerun of a Job that no CronJob made: which one it belongs to."""
+MANUAL_ANNOTATION = "cronjob.kubernetes.io/instantiate"
+"""As kubectl writes it on a Job created from a CronJob."""
+SCHEDULED_ANNOTATION = "batch.kubernetes.io/cronjob-scheduled-timestamp"
+"""For which instant a Job was made; the CronJob controller writes it since 1.28."""
+
+MAX_NAME_LENGTH = 63  # a Job's name is a label of its pods
+STANDALONE_PREFIX = "job"
+
+
+def new_job_name(job: str, key: str) -> str:
+    """The name of a Job made under `key`: it begins as its CronJob or Job is called, and two of one key collide."""
+    room = MAX_NAME_LENGTH - len(key) - 1
+    begin = job[:room].rstrip("-.")
+    return f"{begin}-{key}" if begin else key
+
+
+def run_ref(namespace: str, name: str, uid: str) -> str:
+    """A `native_ref`."""
+    return json.dumps({"ns": namespace, "name": name, "uid": uid})
+
+
+def parse_reference(run: RunRef) -> tuple[str, str, str]:
+    """Namespace, name and uid of the Job that a run handed back is; three times "" where it is none (a MISSED run)."""
+    try:
+        row = fields.parse_table(run.native_ref)
+        return fields.text(row, "ns"), fields.text(row, "name"), fields.text(row, "uid")
+    except RecordUnreadable:
+        return "", "", ""
+
+
+def split_job_id(job: str) -> tuple[str, str, bool]:
+    """Namespace and name of a job's id, and whether it is a CronJob: "reports/nightly", "reports/job/migrate"."""
+    namespace, _, rest = job.partition("/")
+    kind, _, name = rest.rpartition("/")
+    return namespace, name, not kind

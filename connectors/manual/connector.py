@@ -1,41 +1,102 @@
-"""Steps that people complete, as jobs of a system like any other: they wait by the clock, and nothing is ever sent.
+"""Steps that people complete, as jobs of a system like any other: they wait by schedule, and nothing is ever sent.
 
-A step that is done is marked so in Headway itself (`headway done`, or M on its run): evidence ASSERTED, who and why in
-the audit. One that nobody has done in time turns red, so that its owner is told as of anything that failed.
+A completed step is marked in Headway itself (`headway action complete`, or M on its run): evidence ASSERTED, who and
+why in the audit. An overdue step fails, so that its owner is notified as of any other failure.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime, time, timedelta
 from typing import NoReturn
+from zoneinfo import ZoneInfo
 
-from connectors.contract import (
-    Absent,
-    Ask,
-    Capability,
-    Clock,
+from connectors.manual.options import DAYS, ManualOptions, StepOptions, targets
+from connectors.sdk.contract import (
+    ActionAbsent,
+    ActionSpec,
     Connector,
     ConnectorKind,
-    Inventory,
-    LogChunk,
-    LookUp,
+    LookUpResult,
     NativeHold,
-    NotSupported,
-    Poll,
     Preview,
     Probe,
-    Proof,
     Receipt,
-    RunRef,
-    Secrets,
+    SecretResolver,
 )
-from connectors.manual import parse
-from connectors.manual.options import ManualOptions, targets
+from connectors.sdk.errors import NotSupported
+from connectors.sdk.records import Inventory, JobRecord, LogChunk, Poll, RunRecord, RunRef, Schedule, TargetClock
+from connectors.sdk.states import Capability, ProofLevel, RunState
 
-BY_A_PERSON = "a step is completed by a person: headway done STEP"
+APPROVAL = "approval"
+
+
+def job(name: str, step: StepOptions, zone: str) -> JobRecord:
+    """The step as a job that starts by the clock."""
+    every = ",".join(str((DAYS.index(day) + 1) % 7) for day in step.days) if len(step.days) < len(DAYS) else "*"
+    text = f"{', '.join(step.days) if every != '*' else 'daily'} at {step.at:%H:%M}"
+    expression = f"{step.at.minute} {step.at.hour} * * {every}"
+    definition = f"a person completes it: {step.title or name}"
+    schedule = Schedule("debian-cron", expression, zone, text)
+    return JobRecord(name, step.title or name, schedule, definition=definition, definition_hash=definition)
+
+
+def waiting(steps: Mapping[str, StepOptions], zone: str, since: datetime, now: datetime) -> Iterator[RunRecord]:
+    """Instances that began to wait after `since` and up to now, oldest first."""
+    result = [instance for name, step in steps.items() for instance in _instances(name, step, zone, since, now)]
+    return iter(sorted(result, key=lambda item: (item.queued_at or now, item.job)))
+
+
+def _instances(name: str, step: StepOptions, zone: str, since: datetime, now: datetime) -> Iterator[RunRecord]:
+    day = since.astimezone(ZoneInfo(zone)).date()
+    while (at := _instant(day, step.at, zone)) <= now:
+        if at > since and DAYS[day.weekday()] in step.days:
+            yield RunRecord(
+                name, day.isoformat(), RunState.WAITING, "waits for a person", queued_at=at, reason=APPROVAL
+            )
+        day += timedelta(days=1)
+
+
+def overdue(steps: Mapping[str, StepOptions], run: RunRef, queued: datetime, now: datetime) -> RunRecord | None:
+    """The open step as overdue; None while it is not, and for a step that the config no longer has."""
+    step = steps.get(run.job)
+    if step is None or now < queued + step.remind_after:
+        return None
+    due = queued + step.remind_after
+    message = f"it is not completed yet {queued:%Y-%m-%d %H:%M}Z"
+    return RunRecord(
+        run.job, run.attempt_key, RunState.TIMED_OUT, "overdue", period_key=run.period_key, queued_at=queued,
+        ended_at=due, message=message,
+    )  # fmt: skip
+
+
+def queued_at(run: RunRef, steps: Mapping[str, StepOptions], zone: str) -> datetime | None:
+    """When the open step began to wait, by its attempt key: a day, or the instant at which it was reopened."""
+    step = steps.get(run.job)
+    try:
+        if step is not None and len(run.attempt_key) == len("2026-11-20"):
+            return _instant(date.fromisoformat(run.attempt_key), step.at, zone)
+        return datetime.fromisoformat(run.attempt_key.rpartition("@")[2])
+    except ValueError:
+        return None
+
+
+def _instant(day: date, clock: time, zone: str) -> datetime:
+    """The earlier of two; for a time that a change of the clocks skips, the change itself."""
+    local = datetime.combine(day, clock, ZoneInfo(zone))
+    at = local.astimezone(UTC)
+    if at.astimezone(local.tzinfo).replace(tzinfo=None) == local.replace(tzinfo=None):
+        return at
+    after = local.replace(fold=1)
+    at = after.astimezone(UTC)  # by the offset after the change: an instant before it
+    while at.astimezone(local.tzinfo).utcoffset() != after.utcoffset():
+        at += timedelta(minutes=1)
+    return at
+
+
+BY_A_PERSON = "a step is completed by a person: headway action complete STEP"
 
 
 class ManualConnector:
@@ -46,25 +107,23 @@ class ManualConnector:
         self._now = now
 
     def inventory(self, previous_hash: str, timeout_seconds: float) -> Inventory:
-        jobs = tuple(parse.job(name, step, self._options.zone) for name, step in self._options.steps.items())
+        jobs = tuple(job(name, step, self._options.zone) for name, step in self._options.steps.items())
         digest = hashlib.sha256(repr(jobs).encode()).hexdigest()[:16]
-        if digest == previous_hash:
-            return Inventory((), complete=True, hash=digest, unchanged=True, clock=self._clock())
-        return Inventory(jobs, complete=True, hash=digest, clock=self._clock())
+        return Inventory(jobs, complete=True, hash=digest, clock=self._clock()).unless_same(previous_hash)
 
     def poll(self, cursor: str, open_runs: Sequence[RunRef], timeout_seconds: float) -> Poll:
-        """What began to wait since the cursor, and what of the open ones is overdue now."""
+        """Steps that began to wait since the cursor, and open steps that are overdue."""
         now, zone, steps = self._now(), self._options.zone, self._options.steps
-        known = [(run, parse.queued_at(run, steps, zone)) for run in open_runs]
-        late = [parse.overdue(steps, run, at, now) for run, at in known if at is not None]
-        began = parse.waiting(steps, zone, _since(cursor, now), now)
-        runs = (*(one for one in late if one is not None), *began)
+        known = [(run, queued_at(run, steps, zone)) for run in open_runs]
+        late = [overdue(steps, run, at, now) for run, at in known if at is not None]
+        began = waiting(steps, zone, _since(cursor, now), now)
+        runs = (*(item for item in late if item is not None), *began)
         return Poll(runs, json.dumps({"until": now.isoformat()}), clock=self._clock(), seen_until=now)
 
     def log(self, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk:
-        raise NotSupported("a manual step has no log; its note stands in the audit")
+        raise NotSupported("a manual step has no log; its note is in the audit")
 
-    def preview(self, ask: Ask, timeout_seconds: float) -> Preview:
+    def preview(self, spec: ActionSpec, timeout_seconds: float) -> Preview:
         _nothing_is_sent()
 
     def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
@@ -73,9 +132,9 @@ class ManualConnector:
     def holds(self, timeout_seconds: float, known: Collection[str] = ()) -> tuple[NativeHold, ...]:
         _nothing_is_sent()
 
-    def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
+    def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUpResult:
         """Nothing ever left."""
-        return Absent()
+        return ActionAbsent()
 
     def probe(self, timeout_seconds: float) -> Probe:
         return Probe(True, notes=("nothing to reach: people complete its steps",), clock=self._clock())
@@ -83,9 +142,9 @@ class ManualConnector:
     def close(self) -> None:
         """There is nothing to free."""
 
-    def _clock(self) -> Clock:
+    def _clock(self) -> TargetClock:
         now = self._now()
-        return Clock(now, now, self._options.zone)
+        return TargetClock(now, now, self._options.zone)
 
 
 def _nothing_is_sent() -> NoReturn:
@@ -93,14 +152,14 @@ def _nothing_is_sent() -> NoReturn:
 
 
 def _since(cursor: str, now: datetime) -> datetime:
-    """Where the last poll ended; of a cursor that is none of ours, now: what was to be done before is not owed."""
+    """The end of the last poll; now, for a cursor that cannot be read: earlier steps are not pending."""
     try:
         return datetime.fromisoformat(json.loads(cursor)["until"])
     except (ValueError, KeyError, TypeError):
         return now
 
 
-def open_connector(options: ManualOptions, target: str, secrets: Secrets) -> Connector:
+def open_connector(options: ManualOptions, target: str, secrets: SecretResolver) -> Connector:
     """A connector that reads its settings and the clock only."""
     del target, secrets
     return ManualConnector(options)
@@ -116,15 +175,15 @@ CONNECTOR = ConnectorKind(
     missing={
         Capability.RERUN: BY_A_PERSON,
         Capability.START: BY_A_PERSON,
-        Capability.CANCEL: "nothing of it runs: headway skip says that it is not needed",
-        Capability.MARK: "Headway itself keeps who did it",
+        Capability.CANCEL: "nothing of it runs: headway run skip says that it is not needed",
+        Capability.MARK: "Headway records who did it",
         Capability.LOG: "a manual step has no log",
         Capability.HOLD: "a manual step waits for a person anyway",
         Capability.TASKS: "a step is one step",
         Capability.PERIODS: "a step is done for its day",
         Capability.NATIVE_DEPENDENCIES: "declare what a step waits for, and what waits for it: [[dependencies]]",
     },
-    proofs=frozenset({Proof.START}),
+    proofs=frozenset({ProofLevel.START}),
     schedules="expression",
-    ladder="Proves that a step waits. That it is done is a person's word: ASSERTED.",
+    ladder="Proves that a step waits. A person asserts that it is done: ASSERTED.",
 )

@@ -15,19 +15,19 @@ _UNITS = {"m": 60, "h": 3600, "d": 86400}
 
 
 def _time(value: Any) -> time:
-    found = re.fullmatch(r"([01]?\d|2[0-3]):([0-5]\d)", value) if isinstance(value, str) else None
-    if found is None:
+    match = re.fullmatch(r"([01]?\d|2[0-3]):([0-5]\d)", value) if isinstance(value, str) else None
+    if match is None:
         raise ValueError(f'{value!r} is not a time of day; write "05:00"')
-    return time(int(found[1]), int(found[2]))
+    return time(int(match[1]), int(match[2]))
 
 
 def _pause(value: Any) -> timedelta:
     if isinstance(value, timedelta):
         return value
-    found = re.fullmatch(r"([1-9]\d{0,4})([mhd])", value) if isinstance(value, str) else None
-    if found is None:
+    match = re.fullmatch(r"([1-9]\d{0,4})([mhd])", value) if isinstance(value, str) else None
+    if match is None:
         raise ValueError(f'{value!r} is not a duration; write "90m", "2h" or "1d"')
-    return timedelta(seconds=int(found[1]) * _UNITS[found[2]])
+    return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
 
 
 def _zone(name: str) -> str:
@@ -41,8 +41,8 @@ def _zone(name: str) -> str:
 def _days(names: tuple[str, ...]) -> tuple[str, ...]:
     wrong = [name for name in names if name not in DAYS]
     if wrong or not names:
-        told = f'"{wrong[0]}" is no day' if wrong else "no day at all is never"
-        raise ValueError(f'{told}; days are some of {", ".join(DAYS)}, as in days = ["mon", "tue"]')
+        text = f'"{wrong[0]}" is no day' if wrong else "no day at all is never"
+        raise ValueError(f'{text}; days are some of {", ".join(DAYS)}, as in days = ["mon", "tue"]')
     return names
 
 

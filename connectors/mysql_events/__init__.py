@@ -1,1 +1,1 @@
-"""Events of MariaDB and MySQL: their last start is all the server keeps; a log table of one's own tells the rest."""
+"""Events of MariaDB and MySQL. The server keeps only the last start; an optional log table proves the rest."""

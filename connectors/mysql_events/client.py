@@ -1,21 +1,270 @@
-"""Talks to MariaDB or MySQL: one method per question or act, raw rows out. The SQL is in `statements`."""
+"""MariaDB and MySQL event tables: settings, SQL, one method per query or action, and what the account may see and
+do.
+
+Sessions are in UTC. Every query limits its own reply; text from outside comes in as a value. Facts: MariaDB 10.11
+(tests/lab/test_mysql_events_real.py). mysql.event keeps UTC and shows every event to accounts that may SELECT it;
+information_schema.EVENTS gives times in each event's own zone, only of schemas with the privilege EVENT, and without it
+answers an empty list and no error: that must never look like "no events". MySQL 8 has the second alone.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from connectors.contract import HoldMark, LogChunk
-from connectors.mysql_events import statements
-from connectors.mysql_events.rights import holds
-from connectors.mysql_events.seen import Row, Seen
-from connectors.transport.mysql import MySqlSession, Reader
-from connectors.whole_log import read_through
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-BITE_ROWS = 1000
+from connectors.mysql_events.parse import Row, ServerSnapshot, run_log
+from connectors.sdk.contract import HoldMark, SecretResolver, SourcePermission
+from connectors.sdk.errors import PermissionMissing
+from connectors.sdk.job_agent import BITE_ROWS, GiveLog, act_permission
+from connectors.sdk.log_chunks import read_through
+from connectors.sdk.option_errors import formatted_like
+from connectors.sdk.records import LogChunk
+from connectors.sdk.secrets import FilePath, SecretRef
+from connectors.sdk.transport.mysql import MySqlLogin, MySqlReader, MySqlSession
+
+Name = Annotated[str, formatted_like(r"[A-Za-z0-9_$-]{1,64}", "dwh")]
+
+
+class MySqlEventsOptions(BaseModel):
+    """The server, the account, and the table where events log their outcome."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    host: str
+    """Name or address of the server."""
+    port: Annotated[int, Field(ge=1, le=65535)] = 3306
+    """TCP port."""
+    user: str
+    """Account, best with headway_view_role (or headway_act_role to act)."""
+    password: SecretRef | None = None
+    """Its password, where it has one."""
+    tls: Literal["off", "prefer", "require", "verify"] = "prefer"
+    """Whether the connection is encrypted; verify checks the certificate: best wherever the network is not yours."""
+    ssl_ca: FilePath | None = None
+    """The CA that verify trusts; the machine's own when not given."""
+    schemas: tuple[Name, ...] = ()
+    """Databases whose events are watched; empty: all."""
+    log_table: Annotated[str, formatted_like(r"[A-Za-z0-9_$-]{1,64}\.[A-Za-z0-9_$-]{1,64}", "ops.job_log")] | None = (
+        None
+    )
+    """The table, as "schema.table", that events write their start and end to: without it only starts are known."""
+    server_zone: str | None = None
+    """IANA zone of events that say SYSTEM; the server's offset of now when not given."""
+    act_schema: Name = "headway"
+    """Database of the procedures that grants.sql makes."""
+
+    @field_validator("server_zone")
+    @classmethod
+    def a_zone(cls, value: str | None) -> str | None:
+        try:
+            return value if value is None else ZoneInfo(value).key
+        except (ZoneInfoNotFoundError, ValueError):
+            raise ValueError(f'"{value}" is no zone; write Europe/Berlin or UTC') from None
+
+
+def targets(options: MySqlEventsOptions) -> list[str]:
+    """The one target: the host."""
+    return [options.host]
+
+
+def login_of(options: MySqlEventsOptions, secrets: SecretResolver) -> MySqlLogin:
+    """The login, its secret resolved."""
+    password = secrets(options.password) if options.password is not None else ""
+    ssl_ca = str(options.ssl_ca) if options.ssl_ca is not None else None
+    return MySqlLogin(options.host, options.port, options.user, password, options.tls, ssl_ca)
+
+
+ABOUT = """
+SELECT CURRENT_USER() AS role, VERSION() AS version, @@global.event_scheduler AS scheduler,
+       @@global.read_only AS read_only, UNIX_TIMESTAMP(NOW(6)) AS clock, @@system_time_zone AS system_zone,
+       TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(), CONVERT_TZ(UTC_TIMESTAMP(), '+00:00', 'SYSTEM')) AS offset_seconds
+"""
+
+UPTIME = "SHOW GLOBAL STATUS LIKE 'Uptime'"
+
+SHOW_GRANTS = "SHOW GRANTS"
+
+EVENTS_OF_TABLE = """
+SELECT db AS event_schema, name AS event_name, definer, UNIX_TIMESTAMP(execute_at) AS execute_at,
+       CAST(interval_value AS CHAR) AS interval_value, CAST(interval_field AS CHAR) AS interval_field,
+       UNIX_TIMESTAMP(starts) AS starts, UNIX_TIMESTAMP(ends) AS ends, CAST(status AS CHAR) AS status,
+       UNIX_TIMESTAMP(last_executed) AS last_executed, time_zone, CAST(comment AS CHAR) AS comment,
+       LEFT(CONVERT(body USING utf8mb4), 20000) AS body, SHA2(body, 256) AS body_hash
+FROM mysql.event ORDER BY db, name LIMIT %(limit)s
+"""
+
+EVENTS_OF_VIEW = """
+SELECT event_schema, event_name, definer, UNIX_TIMESTAMP(CONVERT_TZ(execute_at, time_zone, '+00:00')) AS execute_at,
+       interval_value, interval_field, UNIX_TIMESTAMP(CONVERT_TZ(starts, time_zone, '+00:00')) AS starts,
+       UNIX_TIMESTAMP(CONVERT_TZ(ends, time_zone, '+00:00')) AS ends, status,
+       UNIX_TIMESTAMP(CONVERT_TZ(last_executed, time_zone, '+00:00')) AS last_executed, time_zone,
+       event_comment AS comment, LEFT(event_definition, 20000) AS body, SHA2(event_definition, 256) AS body_hash
+FROM information_schema.events ORDER BY event_schema, event_name LIMIT %(limit)s
+"""
+
+_LOG = """
+SELECT run_id, event_schema, event_name, UNIX_TIMESTAMP(started_at) AS started, UNIX_TIMESTAMP(ended_at) AS ended,
+       status, LEFT(message, 4000) AS message, row_count, connection_id, action_key FROM {table} """
+
+LOG_AFTER = _LOG + "WHERE run_id > %(after)s ORDER BY run_id LIMIT %(limit)s"
+
+LOG_BY_ID = _LOG + "WHERE run_id IN %(ids)s ORDER BY run_id LIMIT 1000"
+
+LOG_PIECE = "SELECT SUBSTRING(message, %(first)s, %(count)s) AS piece FROM {table} WHERE run_id = %(run_id)s"
+
+LOG_NEWEST = "SELECT MAX(run_id) AS run_id FROM {table}"
+
+LOG_RUNNING = _LOG + (
+    "WHERE event_schema = %(schema)s AND event_name = %(name)s AND status = 'running' ORDER BY run_id DESC LIMIT 10"
+)
+
+PROCESSES = "SELECT id AS id, user AS user FROM information_schema.processlist"
+
+HELD = "SELECT event_schema, event_name, mark FROM {table} ORDER BY event_schema, event_name LIMIT 50000"
+
+SENDERS = (
+    "SELECT COUNT(*) AS alive FROM information_schema.processlist"
+    " WHERE info LIKE CONCAT('%%', %(key)s, '%%') AND id <> CONNECTION_ID()"
+)
+
+GRANTS = "run connectors/mysql_events/grants.sql (headway connector grants mysql_events) as an account that may do all"
+GRANT = re.compile(r"GRANT (?P<what>.+?) ON (?:(?P<kind>TABLE|PROCEDURE|FUNCTION) )?(?P<where>\S+) TO ", re.IGNORECASE)
+
+
+def has_privilege(grants: Sequence[str], privilege: str, schema: str = "", thing: str = "") -> bool:
+    """Whether any line of SHOW GRANTS gives a privilege everywhere, on a schema or on one thing in it."""
+    requested = {"*.*"} | ({f"{schema}.*"} if schema else set()) | ({f"{schema}.{thing}"} if thing else set())
+    for line in grants:
+        match = GRANT.match(line)
+        if match is None:
+            continue
+        where = match["where"].replace("`", "").replace('"', "").replace("\\_", "_").replace("%", "*")
+        if where in requested and _privileges(match) & {privilege, "ALL PRIVILEGES", "ALL"}:
+            return True
+    return False
+
+
+def event_schemas(grants: Sequence[str]) -> set[str]:
+    """Schemas on which the account itself has EVENT; "*" for all."""
+    events = (
+        match for line in grants if (match := GRANT.match(line)) and _privileges(match) & {"EVENT", "ALL PRIVILEGES"}
+    )
+    places = (match["where"].replace("`", "") for match in events)
+    return {place.removesuffix(".*") for place in places if place.endswith(".*")}
+
+
+def _privileges(grant: re.Match[str]) -> set[str]:
+    return {name.strip().upper() for name in grant["what"].split(",")}
+
+
+def sees_all(snapshot: ServerSnapshot, schemas: Sequence[str]) -> bool:
+    """True when no event of the watched schemas is hidden from the account."""
+    held = event_schemas(snapshot.grants)
+    return snapshot.by_table or "*" in held or (bool(schemas) and set(schemas) <= held)
+
+
+def require_view(snapshot: ServerSnapshot, schemas: Sequence[str], place: str) -> None:
+    """Raises PermissionMissing where the server would answer an empty list for want of a right."""
+    if not snapshot.by_table and not event_schemas(snapshot.grants):
+        raise PermissionMissing(f"{place}: {hidden_events_text(snapshot, schemas)}")
+
+
+def hidden_events_text(snapshot: ServerSnapshot, schemas: Sequence[str]) -> str:
+    """Why what we see is not all there is."""
+    held = event_schemas(snapshot.grants)
+    which = ", ".join(sorted(set(schemas) - held)) or "other schemas"
+    return f"events of {which} are hidden from {snapshot.about['role']}, without an error: {_view_fix(snapshot)}"
+
+
+def _view_fix(snapshot: ServerSnapshot) -> str:
+    account = quoted(str(snapshot.about["role"]))
+    if is_mysql(snapshot.about):
+        return f"GRANT EVENT ON *.* TO {account}; (MySQL has no right to see events that does not change them)"
+    return f"{GRANTS}, then {_role(snapshot, 'headway_view_role')}"
+
+
+def _role(snapshot: ServerSnapshot, role: str) -> str:
+    account = quoted(str(snapshot.about["role"]))
+    return f"GRANT {role} TO {account}; SET DEFAULT ROLE {role} FOR {account};"
+
+
+def is_mysql(about: Row) -> bool:
+    """True for MySQL, which has no mysql.event and prepares no CREATE EVENT."""
+    return "mariadb" not in str(about["version"]).lower()
+
+
+def quoted(account: str) -> str:
+    """user@host as SQL writes it."""
+    user, _, host = account.rpartition("@")
+    name, where = user.replace("'", "''"), host.replace("'", "''")
+    return f"'{name}'@'{where}'"
+
+
+def may_start(snapshot: ServerSnapshot, act_schema: str) -> bool:
+    """Whether the account may call the procedure that starts an event."""
+    return has_privilege(snapshot.grants, "EXECUTE", act_schema, "event_start")
+
+
+def may_hold(snapshot: ServerSnapshot, act_schema: str) -> bool:
+    """Whether the account may call the procedures that hold and release."""
+    return all(has_privilege(snapshot.grants, "EXECUTE", act_schema, name) for name in ("event_hold", "event_release"))
+
+
+def permissions(
+    snapshot: ServerSnapshot, schemas: Sequence[str], log_table: str | None, act_schema: str
+) -> Iterator[SourcePermission]:
+    """Each permission that is needed, held or with the SQL that grants it."""
+    sees, account = sees_all(snapshot, schemas), quoted(str(snapshot.about["role"]))
+    why = "" if sees else "without it the server answers an empty list, or a part, and no error"
+    yield SourcePermission("see all events", sees, why, "" if sees else _view_fix(snapshot))
+    process = has_privilege(snapshot.grants, "PROCESS")
+    why = "" if process else "whether an event that is marked as running still runs is unknown"
+    yield SourcePermission("see all processes", process, why, "" if process else f"GRANT PROCESS ON *.* TO {account};")
+    if log_table is not None:
+        reads = snapshot.log_is_readable
+        why = "" if reads else "not granted, or no such table with the columns of docs/connectors/mysql_events.md"
+        fix = "" if reads else f"GRANT SELECT ON {log_table} TO {account};"
+        yield SourcePermission(f"read {log_table}", reads, why, fix)
+    stopped = scheduler_permission(snapshot)
+    if stopped is not None:
+        yield stopped
+    for name, held, procedures in (
+        ("rerun or start an event", may_start(snapshot, act_schema), f"procedure {act_schema}.event_start"),
+        (
+            "hold and release an event",
+            may_hold(snapshot, act_schema),
+            f"procedures {act_schema}.event_hold and event_release",
+        ),
+    ):
+        if is_mysql(snapshot.about):
+            why = "MySQL prepares no CREATE EVENT: grants.sql is for MariaDB"
+            yield SourcePermission(name, False, why, "none on MySQL", "act")
+        else:
+            fix = f"{GRANTS}, then {_role(snapshot, 'headway_act_role')}"
+            yield act_permission(name, held, f"no EXECUTE on {procedures}", fix)
+
+
+def unreadable_marks(snapshot: ServerSnapshot) -> str:
+    """Why the marks of holds cannot be read."""
+    return f"account {snapshot.about['role']} may not read the marks: {GRANTS}"
+
+
+def scheduler_permission(snapshot: ServerSnapshot) -> SourcePermission | None:
+    """Why no event starts although all are ENABLED; None where events start."""
+    status = str(snapshot.about["scheduler"])
+    if status == "ON":
+        return None
+    fix = "SET GLOBAL event_scheduler = ON;" if status == "OFF" else "event_scheduler = ON in its settings; restart it"
+    return SourcePermission("events start here", False, f"the event scheduler is {status}", fix)
+
+
 MOST_EVENTS = 50_000
 PIECE_CHARACTERS = 2 * 1024**2
 """Of a message at a time: with four bytes each half of a packet (max_allowed_packet, 16 MiB by default)."""
-Give = Callable[[Row, Iterable[str]], LogChunk]
 
 
 class MySqlEventsClient:
@@ -31,47 +280,42 @@ class MySqlEventsClient:
         """host:port as user."""
         return self._session.place
 
-    def look(self, timeout_seconds: float) -> Seen:
-        """Who we are, what we may, and all events that we see."""
-        seen: Seen = self._session.read(lambda reader: self._seen(reader, 0, (), 0), timeout_seconds)
-        return seen
+    def snapshot(self, timeout_seconds: float) -> ServerSnapshot:
+        """Account, permissions and all visible events."""
+        return self._session.read(lambda reader: self._snapshot(reader, 0, (), 0), timeout_seconds)
 
-    def page(self, after: int, again: Sequence[int], timeout_seconds: float) -> Seen:
-        """As `look`, with the next bite of the log table after a run_id, and the rows `again` as they are now."""
-        seen: Seen = self._session.read(lambda reader: self._seen(reader, after, again, BITE_ROWS), timeout_seconds)
-        return seen
+    def page(self, after: int, again: Sequence[int], timeout_seconds: float) -> ServerSnapshot:
+        """As `snapshot`, with the next bite of the log table after a run_id, and the rows `again` as they are now."""
+        return self._session.read(lambda reader: self._snapshot(reader, after, again, BITE_ROWS), timeout_seconds)
 
-    def situation(self, schema: str, name: str, key: str, timeout_seconds: float) -> Seen:
-        """As `look`, with what the log says runs of one event, and with a key whether we may still be sending it."""
+    def situation(self, schema: str, name: str, key: str, timeout_seconds: float) -> ServerSnapshot:
+        """As `snapshot`, with the open log rows of one event, and with a key whether it may still arrive."""
 
-        def work(reader: Reader) -> Seen:
-            alive = int(reader.rows(statements.SENDERS, {"key": key})[0]["alive"]) if key else 0
+        def work(reader: MySqlReader) -> ServerSnapshot:
+            alive = int(reader.rows(SENDERS, {"key": key})[0]["alive"]) if key else 0
             values: dict[str, object] = {"schema": schema, "name": name}
-            running = self._log(reader, statements.LOG_RUNNING, values) or []
-            return self._seen(reader, 0, (), 0, running, alive)
+            running = self._log(reader, LOG_RUNNING, values) or []
+            return self._snapshot(reader, 0, (), 0, running, alive)
 
-        seen: Seen = self._session.read(work, timeout_seconds)
-        return seen
+        return self._session.read(work, timeout_seconds)
 
-    def log(self, run_id: int, give: Give, timeout_seconds: float) -> LogChunk | None:
-        """What `give` makes of a row of the log table and its message, which comes in parts; None when it is gone or
-        hidden."""
+    def log(self, run_id: int, give: GiveLog, timeout_seconds: float) -> LogChunk | None:
+        """The log of one run, made by `give`; None when its row is gone or hidden."""
 
-        def work(reader: Reader) -> LogChunk | None:
-            rows = self._log(reader, statements.LOG_BY_ID, {"ids": [run_id]})
+        def work(reader: MySqlReader) -> LogChunk | None:
+            rows = self._log(reader, LOG_BY_ID, {"ids": [run_id]})
             if not rows:
                 return None
 
             def read(first: int, count: int) -> str | bytes:
                 values: dict[str, object] = {"first": first + 1, "count": count, "run_id": run_id}
-                found = self._log(reader, statements.LOG_PIECE, values)
-                piece = found[0]["piece"] if found else None
+                result = self._log(reader, LOG_PIECE, values)
+                piece = result[0]["piece"] if result else None
                 return piece if isinstance(piece, str | bytes) else ""
 
-            return give(rows[0], read_through(read, PIECE_CHARACTERS))
+            return give(run_log(rows[0], read_through(read, PIECE_CHARACTERS)), False)
 
-        found: LogChunk | None = self._session.read(work, timeout_seconds)
-        return found
+        return self._session.read(work, timeout_seconds)
 
     def start(self, schema: str, name: str, key: str, timeout_seconds: float) -> None:
         """Adds the one-shot event that runs this event's body once; where it is already, nothing changes."""
@@ -98,27 +342,25 @@ class MySqlEventsClient:
         """Closes the connection."""
         self._session.close()
 
-    def _seen(
+    def _snapshot(
         self,
-        reader: Reader,
+        reader: MySqlReader,
         after: int,
         again: Sequence[int],
         limit: int,
         running: Sequence[Row] = (),
         senders: int = 0,
-    ) -> Seen:
-        grants = [
-            str(value).partition(" IDENTIFIED ")[0] for row in reader.rows(statements.GRANTS) for value in row.values()
-        ]
+    ) -> ServerSnapshot:
+        grants = [str(value).partition(" IDENTIFIED ")[0] for row in reader.rows(SHOW_GRANTS) for value in row.values()]
         # The log before the events: a start that both tell is then never without its row.
-        log = self._log(reader, statements.LOG_AFTER, {"after": after, "limit": limit})
-        old = self._log(reader, statements.LOG_BY_ID, {"ids": list(again)}) if again and log is not None else None
-        newest = self._log(reader, statements.LOG_NEWEST, {}) if log is not None else None
-        table = reader.rows_if_readable(statements.EVENTS_OF_TABLE, {"limit": MOST_EVENTS + 1})
-        events = table if table is not None else reader.rows(statements.EVENTS_OF_VIEW, {"limit": MOST_EVENTS + 1})
-        uptime = reader.rows(statements.UPTIME)
-        return Seen(
-            about=reader.rows(statements.ABOUT)[0],
+        log = self._log(reader, LOG_AFTER, {"after": after, "limit": limit})
+        old = self._log(reader, LOG_BY_ID, {"ids": list(again)}) if again and log is not None else None
+        newest = self._log(reader, LOG_NEWEST, {}) if log is not None else None
+        table = reader.rows_if_readable(EVENTS_OF_TABLE, {"limit": MOST_EVENTS + 1})
+        events = table if table is not None else reader.rows(EVENTS_OF_VIEW, {"limit": MOST_EVENTS + 1})
+        uptime = reader.rows(UPTIME)
+        return ServerSnapshot(
+            about=reader.rows(ABOUT)[0],
             grants=grants,
             events=events,
             by_table=table is not None,
@@ -130,18 +372,18 @@ class MySqlEventsClient:
             processes=_processes(reader, grants),
             uptime_seconds=float(next(iter([*uptime[0].values()][1:]), 0)) if uptime else 0.0,
             running=running,
-            held=reader.rows_if_readable(statements.HELD.replace("{table}", f"`{self._act_schema}`.events_held")),
+            held=reader.rows_if_readable(HELD.replace("{table}", f"`{self._act_schema}`.events_held")),
             senders=senders,
         )
 
-    def _log(self, reader: Reader, statement: str, values: dict[str, object]) -> list[Row] | None:
+    def _log(self, reader: MySqlReader, statement: str, values: dict[str, object]) -> list[Row] | None:
         if self._table is None:
             return None
         return reader.rows_if_readable(statement.replace("{table}", self._table), values)
 
 
-def _processes(reader: Reader, grants: Sequence[str]) -> frozenset[int] | None:
+def _processes(reader: MySqlReader, grants: Sequence[str]) -> frozenset[int] | None:
     """Ids of all connections. None where the right is not there, or is named and shows our own only (a role in a role):
     the scheduler's own is always among all."""
-    rows = reader.rows(statements.PROCESSES) if holds(grants, "PROCESS") else []
+    rows = reader.rows(PROCESSES) if has_privilege(grants, "PROCESS") else []
     return frozenset(int(row["id"]) for row in rows) if len({row["user"] for row in rows}) > 1 else None

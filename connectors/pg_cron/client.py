@@ -1,48 +1,263 @@
-"""Talks to PostgreSQL: one method per question or act, raw rows out. The SQL is in `statements`."""
+"""pg_cron's tables: settings, SQL, one method per query or action, and what the role may see and do.
+
+Every query limits its own reply; text from outside comes in as a value, never as SQL. An empty list never looks like
+"no jobs": permissions come from one row about the role. Facts: pg_cron 1.4 and its source
+(github.com/citusdata/pg_cron, src/pg_cron.c); PostgreSQL documentation, "Row Security Policies", "System Catalogs".
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import LiteralString
 
-from psycopg import sql
+from connectors.pg_cron.parse import ENTRY_PREFIX, Row, is_entry, is_open, run_log, version_of
+from connectors.sdk.contract import HoldMark, SourcePermission
+from connectors.sdk.errors import NotSupported, PermissionMissing
+from connectors.sdk.job_agent import BITE_ROWS, GiveLog, act_permission, view_fixes, view_permission
+from connectors.sdk.log_chunks import read_through
+from connectors.sdk.postgres_agent import PostgresAgentClient
+from connectors.sdk.records import LogChunk
+from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.transport.postgres import (
+    SEES_ALL_ROWS,
+    PostgresOptions,
+    PostgresReader,
+    quoted,
+    session_name,
+)
 
-from connectors.contract import HoldMark, LogChunk
-from connectors.pg_cron.parse import ENTRY_PREFIX, Row
-from connectors.pg_cron.rights import require_view
-from connectors.pg_cron.statements import (
-    ACCESS,
-    ENTRY,
-    HOLD_PREFIX,
-    JOBS,
-    MARKED,
-    MESSAGE_PIECE,
-    NEWEST,
-    RERUN_DIRECT,
-    RUN,
-    RUNNING,
-    RUNS_AFTER,
-    RUNS_BY_ID,
-    SESSIONS,
-    STARTED_ENTRIES,
-    TEXT,
-    UNSCHEDULE_DIRECT,
-)  # fmt: skip
-from connectors.transport.sql import Deadline, PostgresSession, Reader
-from connectors.whole_log import read_through
 
-BITE_ROWS = 1000
+class PgCronOptions(PostgresOptions):
+    """Where the database is and who looks: `dsn`, or `host` and `user` with a `password`."""
+
+    dbname: str = "postgres"
+    """The database where pg_cron lives: what `SHOW cron.database_name` says."""
+
+
+ACCESS: LiteralString = """
+WITH seen AS (
+    SELECT c.relname,
+           has_table_privilege(c.oid, 'SELECT') AS may_read,
+           /* sees all rows */           AS sees_all,
+           c.reltuples::bigint AS about_rows
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = 'cron' AND c.relname IN ('job', 'job_run_details')
+), may AS (
+    SELECT n.nspname, p.proname,
+           has_function_privilege(p.oid, 'EXECUTE') AND has_schema_privilege(n.oid, 'USAGE') AS held
+    FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+    WHERE (n.nspname = %(act_schema)s AND (p.proname, oidvectortypes(p.proargtypes))
+                                          IN (('rerun', 'bigint, text'), ('unschedule', 'text'),
+                                              ('hold', 'bigint, text, text, text, text, text'),
+                                              ('release', 'bigint, text'), ('clear', 'bigint, text'),
+                                              ('cancel', 'bigint, text')))
+       OR (n.nspname = 'cron' AND p.proname = 'schedule_in_database')
+)
+SELECT current_user::text AS role, current_database()::text AS database,
+       (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) AS is_super,
+       (SELECT extversion FROM pg_extension WHERE extname = 'pg_cron') AS version,
+       current_setting('server_version') AS server_version,
+       pg_is_in_recovery() AS is_standby,
+       extract(epoch FROM clock_timestamp())::text AS clock,
+       (SELECT has_schema_privilege(oid, 'USAGE') FROM pg_namespace WHERE nspname = 'cron') AS may_enter,
+       (SELECT may_read FROM seen WHERE relname = 'job') AS may_read_jobs,
+       (SELECT may_read FROM seen WHERE relname = 'job_run_details') AS may_read_runs,
+       (SELECT sees_all FROM seen WHERE relname = 'job') AS sees_all_jobs,
+       (SELECT sees_all FROM seen WHERE relname = 'job_run_details') AS sees_all_runs,
+       (SELECT about_rows FROM seen WHERE relname = 'job_run_details') AS about_runs,
+       (SELECT held FROM may WHERE nspname = %(act_schema)s AND proname = 'rerun') AS may_rerun,
+       (SELECT held FROM may WHERE nspname = %(act_schema)s AND proname = 'unschedule') AS may_unschedule,
+       (SELECT count(*) = 2 AND bool_and(held) FROM may
+         WHERE nspname = %(act_schema)s AND proname IN ('hold', 'release')) AS may_hold,
+       (SELECT held FROM may WHERE nspname = %(act_schema)s AND proname = 'clear') AS may_clear,
+       (SELECT held FROM may WHERE nspname = %(act_schema)s AND proname = 'cancel') AS may_cancel,
+       (SELECT bool_or(held) FROM may WHERE nspname = 'cron') AS may_schedule,
+       (SELECT setting FROM pg_settings WHERE name = 'cron.log_run') AS log_run,
+       (SELECT setting FROM pg_settings WHERE name = 'cron.timezone') AS timezone,
+       (SELECT setting FROM pg_settings WHERE name = 'cron.database_name') AS cron_database
+""".replace("/* sees all rows */", SEES_ALL_ROWS)
+
+HOLD_PREFIX = "^/[*] (headway-hold id=headway-[0-9a-z]{10,40} by=[A-Za-z0-9_.@+-]{1,64} until=[0-9TZ:.-]{20,27}) [*]/ "
+"""The beginning of a held job's command, as a regular expression; `grants.sql` writes it. Everywhere else the
+command is the one behind it, as its owner wrote it: a hold does not change the job."""
+
+JOBS: LiteralString = """
+SELECT jobid, jobname, schedule, left(plain, 4000) AS command, encode(sha256(textsend(plain)), 'hex') AS command_hash,
+       nodename, nodeport, database, username, active, hold
+FROM (SELECT *, regexp_replace(command, %(prefix)s, '') AS plain,
+             (regexp_match(command, %(prefix)s))[1] AS hold FROM cron.job) AS job
+WHERE %(jobid)s::bigint IS NULL OR jobid = %(jobid)s
+ORDER BY jobid LIMIT %(limit)s
+"""
+
+RUNS_AFTER: LiteralString = """
+SELECT runid, jobid, database, username, left(command, 2000) AS command, status, left(return_message, 4000) AS message,
+       extract(epoch FROM start_time)::text AS started, extract(epoch FROM end_time)::text AS ended
+FROM cron.job_run_details WHERE runid > %(after)s ORDER BY runid LIMIT %(limit)s
+"""
+
+RUNS_BY_ID: LiteralString = """
+SELECT runid, jobid, database, username, left(command, 2000) AS command, status, left(return_message, 4000) AS message,
+       extract(epoch FROM start_time)::text AS started, extract(epoch FROM end_time)::text AS ended
+FROM cron.job_run_details WHERE runid = ANY(%(ids)s) ORDER BY runid LIMIT %(limit)s
+"""
+
+NEWEST: LiteralString = "SELECT max(runid) AS runid FROM cron.job_run_details"
+
+RUNNING: LiteralString = """
+SELECT runid, jobid, extract(epoch FROM start_time)::text AS started FROM cron.job_run_details
+WHERE runid > %(after)s AND jobid = ANY(%(jobids)s) AND status NOT IN ('succeeded', 'failed') ORDER BY runid LIMIT 10
+"""
+
+STARTED_ENTRIES: LiteralString = """
+SELECT DISTINCT jobid, status IN ('succeeded', 'failed') AS ended FROM cron.job_run_details
+WHERE runid > %(after)s AND jobid = ANY(%(jobids)s) LIMIT 1000
+"""
+
+MARKED: LiteralString = """
+SELECT runid, jobid, status FROM cron.job_run_details
+WHERE runid > %(after)s AND starts_with(command, %(mark)s) ORDER BY runid LIMIT 1
+"""
+
+ENTRY: LiteralString = "SELECT jobid, schedule FROM cron.job WHERE jobname = %(entry)s"
+
+RUN: LiteralString = """
+SELECT runid, jobid, job_pid, database, username, status, left(return_message, 4000) AS message
+FROM cron.job_run_details WHERE runid = %(runid)s
+"""
+
+TEXT: LiteralString = """
+SELECT left(command, 200000) AS command, status FROM cron.job_run_details WHERE runid = %(runid)s
+"""
+
+MESSAGE_PIECE: LiteralString = """
+SELECT substr(return_message, %(first)s, %(count)s) AS piece FROM cron.job_run_details WHERE runid = %(runid)s
+"""
+
+RERUN_DIRECT: LiteralString = """
+SELECT coalesce((SELECT jobid FROM cron.job WHERE jobname = %(entry)s), cron.schedule_in_database(%(entry)s,
+           to_char(date_trunc('minute', clock_timestamp() AT TIME ZONE %(zone)s + interval '65 seconds'),
+                   'FMMI FMHH24 FMDD FMMM "*"'),
+           '/* ' || %(entry)s || ' */ ' || regexp_replace(command, %(prefix)s, ''), database,
+           CASE WHEN username = current_user THEN NULL ELSE username END, true)) AS jobid
+FROM cron.job WHERE jobid = %(job)s
+"""
+
+UNSCHEDULE_DIRECT: LiteralString = "SELECT cron.unschedule(jobid) AS gone FROM cron.job WHERE jobid = %(jobid)s"
+
+GRANTS = "run connectors/pg_cron/grants.sql (headway connector grants pg_cron) as a superuser"
+OLDEST_VERSION = (1, 4)
+STANDBY = SourcePermission(
+    "jobs start here",
+    False,
+    "this server is a standby: pg_cron runs on the primary only",
+    "name the primary as its host",
+)
+
+
+def require_view(access: Row, place: str) -> None:
+    """Raises NotSupported without a pg_cron that we know, RightMissing without SELECT on its two tables."""
+    if access["version"] is None:
+        where = f'connect to database "{access["cron_database"]}"' if access["cron_database"] else "check dbname"
+        raise NotSupported(f"{place}: extension pg_cron is not in this database; {where} (SHOW cron.database_name)")
+    if version_of(access) < OLDEST_VERSION:
+        raise NotSupported(f"{place}: pg_cron {access['version']} is too old; 1.4 or newer is needed")
+    if not (access["may_enter"] and access["may_read_jobs"] and access["may_read_runs"]):
+        raise PermissionMissing(
+            f"{place}: role {access['role']} may not read pg_cron's tables: {view_fixes(permissions(access))}"
+        )
+
+
+def sees_all(access: Row) -> bool:
+    """True when row security hides no job and no run from the role."""
+    return bool(access["sees_all_jobs"] and access["sees_all_runs"])
+
+
+def hidden_jobs_text(access: Row) -> str:
+    """Why what we see is not all there is; "" where it is."""
+    if sees_all(access):
+        return ""
+    return f"row security shows role {access['role']} only its own jobs and runs: {granted(access, 'headway_view')}"
+
+
+def entry_permission(access: Row) -> str | None:
+    """How this role may add a one-shot entry: "function", "direct" (superuser), "own" (its own jobs only), None."""
+    if access["may_rerun"]:
+        return "function"
+    if access["may_schedule"] or access["is_super"]:
+        return "direct" if access["is_super"] else "own"
+    return None
+
+
+def granted(access: Row, of: str = "headway_act") -> str:
+    """The SQL that gives the role the permissions of a role in grants.sql; those roles need that file alone."""
+    own = access["role"] in ("headway_act", of)  # headway_act has what headway_view has
+    return GRANTS if own else f"GRANT {of} TO {quoted(access['role'])}; where that role is missing, first {GRANTS}"
+
+
+def permissions(access: Row) -> Iterator[SourcePermission]:
+    """Each permission that is needed, held or with the SQL that grants it."""
+    if access["version"] is None:  # a permission would have nothing to be granted on
+        name = access["cron_database"]
+        fix = f'dbname = "{name}"' if name else "set dbname to what SHOW cron.database_name returns to a superuser"
+        reason = f"it is not in database {access['database']}"
+        yield SourcePermission("pg_cron in this database", False, reason, fix)
+        return
+    role = quoted(access["role"])
+    tables = (("may_read_jobs", "job"), ("may_read_runs", "job_run_details"))
+    yield view_permission("usage of schema cron", access["may_enter"], f"GRANT USAGE ON SCHEMA cron TO {role};")
+    for column, table in tables:
+        yield view_permission(f"read cron.{table}", access[column], f"GRANT SELECT ON cron.{table} TO {role};")
+    for column, table in (("sees_all_jobs", "job"), ("sees_all_runs", "job_run_details")):
+        policy = quoted(f"{access['role']}_all")
+        fix = f"CREATE POLICY {policy} ON cron.{table} FOR SELECT TO {role} USING (true);"
+        yield SourcePermission(
+            f"see all rows of cron.{table}",
+            bool(access[column]),
+            "" if access[column] else f"row security shows role {access['role']} only its own rows",
+            "" if access[column] else fix,
+        )
+    yield _log_run(access)
+    if access["is_standby"]:
+        yield STANDBY
+    yield from _action_permissions(access)
+
+
+def _log_run(access: Row) -> SourcePermission:
+    name, setting = "pg_cron records runs (cron.log_run)", access["log_run"]
+    if setting == "on":
+        return SourcePermission(name, True)
+    if setting is None:
+        fix = f"GRANT pg_read_all_settings TO {quoted(access['role'])};"
+        return SourcePermission(name, None, "the setting is hidden from this role", fix)
+    return SourcePermission(
+        name, False, "cron.log_run is off: no run leaves a row", "cron.log_run = on, then restart PostgreSQL"
+    )
+
+
+def _action_permissions(access: Row) -> Iterator[SourcePermission]:
+    entry = entry_permission(access)
+    no_entry = "only jobs of its own" if entry == "own" else "no EXECUTE on the function rerun"
+    for name, held, reason in (
+        ("rerun or start a job", entry in ("function", "direct"), no_entry),
+        ("hold and release a job", access["may_hold"], "no EXECUTE on the functions hold and release"),
+        ("take a mark alone from a job", access["may_clear"], "no EXECUTE on the function clear"),
+        ("cancel a run", access["may_cancel"], "no EXECUTE on the function cancel"),
+    ):
+        yield act_permission(name, held, f"{reason} for role {access['role']}", granted(access))
+
+
 MOST_JOBS = 50_000
 PIECE_CHARACTERS = 4 * 1024**2
 """Of a run's message at a time."""
-Give = Callable[[Row, Iterable[str]], LogChunk]
 RECENT_RUNS = 20_000
-"""How far back of the newest runid a question without an index may look: nobody purges job_run_details."""
+"""How far below the newest runid a query without an index reads: job_run_details may never be purged."""
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """What one poll read, in one snapshot."""
+class PgCronPage:
+    """One poll, read in one snapshot."""
 
     access: Row
     jobs: Sequence[Row]
@@ -56,8 +271,8 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class Situation:
-    """What a rerun would meet: the job (None: gone), its other running entries, the newest runid."""
+class PgCronSituation:
+    """State before a rerun: the job (None: gone), its other running entries, the newest runid."""
 
     access: Row
     job: Row | None
@@ -66,8 +281,8 @@ class Situation:
 
 
 @dataclass(frozen=True, slots=True)
-class Trace:
-    """What an action left behind under its name."""
+class EntryTrace:
+    """The rows of an action under its name."""
 
     access: Row
     entries: Sequence[Row]
@@ -77,8 +292,8 @@ class Trace:
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
-    """What an act on a job or a run finds there now, and whether it may still be on its way."""
+class ActionTrace:
+    """A job or run as it is now, and whether an action on it may still arrive."""
 
     access: Row
     row: Row | None
@@ -87,188 +302,135 @@ class Left:
     """Our own sessions that may still be sending it."""
 
 
-class PgCronClient:
+class PgCronClient(PostgresAgentClient):
     """The questions that Headway asks of one database. Each is one snapshot, and refuses when it could not see."""
 
-    def __init__(self, session: PostgresSession, act_schema: str) -> None:
-        self._session = session
-        self._schema = act_schema
-
-    @property
-    def place(self) -> str:
-        """host:port/database as user."""
-        return self._session.place
-
-    @property
-    def act_schema(self) -> str:
-        """Where the functions of grants.sql are."""
-        return self._schema
-
     def access(self, timeout_seconds: float) -> Row:
-        """Who we are, what we may, which version: one row, whatever rights we have."""
-        row: Row = self._session.read(self._access, timeout_seconds)
-        return row
+        """Role, permissions and version: one row, even without any permission."""
+        return self._session.read(self.read_access, timeout_seconds)
 
-    def jobs(self, timeout_seconds: float) -> tuple[Row, list[Row]]:
-        """Access, and all entries of cron.job that we may see, ours included."""
-
-        def work(reader: Reader) -> tuple[Row, list[Row]]:
-            return self._checked(reader), _jobs(reader)
-
-        answer: tuple[Row, list[Row]] = self._session.read(work, timeout_seconds)
-        return answer
-
-    def page(self, after: int, again: Sequence[int], timeout_seconds: float) -> Page:
+    def page(self, after: int, again: Sequence[int], timeout_seconds: float) -> PgCronPage:
         """The next bite of runs after a runid, and the runs `again` as they are now."""
 
-        def work(reader: Reader) -> Page:
-            access = self._checked(reader)
-            jobs = _jobs(reader)
+        def work(reader: PostgresReader) -> PgCronPage:
+            access = self.checked(reader)
+            jobs = self.read_jobs(reader)
             runs = reader.rows(RUNS_AFTER, {"after": after, "limit": BITE_ROWS})
             old = reader.rows(RUNS_BY_ID, {"ids": list(again), "limit": BITE_ROWS}) if again else []
             newest = reader.row(NEWEST)["runid"]
             entries = _started(reader, jobs, newest)
-            return Page(access, jobs, runs, old, newest, entries, is_full=len(runs) >= BITE_ROWS)
+            return PgCronPage(access, jobs, runs, old, newest, entries, is_full=len(runs) >= BITE_ROWS)
 
-        page: Page = self._session.read(work, timeout_seconds)
-        return page
+        return self._session.read(work, timeout_seconds)
 
-    def situation(self, which: Callable[[Sequence[Row]], Row | None], timeout_seconds: float) -> Situation:
-        """What a rerun of the job that `which` chooses would meet now."""
+    def situation(self, which: Callable[[Sequence[Row]], Row | None], timeout_seconds: float) -> PgCronSituation:
+        """State before a rerun of the job that `which` chooses."""
 
-        def work(reader: Reader) -> Situation:
-            access = self._checked(reader)
-            jobs = _jobs(reader)
+        def work(reader: PostgresReader) -> PgCronSituation:
+            access = self.checked(reader)
+            jobs = self.read_jobs(reader)
             newest = reader.row(NEWEST)["runid"] or 0
             job = which(jobs)
             if job is None:
-                return Situation(access, None, (), newest)
+                return PgCronSituation(access, None, (), newest)
             same = [job["jobid"], *(row["jobid"] for row in jobs if _is_entry_of(row, job["jobid"]))]
             running = reader.rows(RUNNING, {"after": newest - RECENT_RUNS, "jobids": same})
-            return Situation(access, job, running, newest)
+            return PgCronSituation(access, job, running, newest)
 
-        situation: Situation = self._session.read(work, timeout_seconds)
-        return situation
+        return self._session.read(work, timeout_seconds)
 
-    def trace(self, entry: str, mark: str, after: int, session_name: str, timeout_seconds: float) -> Trace:
-        """What is left of an action: its entry, its run after `after`, and sessions that may still send it."""
+    def trace(self, entry: str, mark: str, after: int, session_name: str, timeout_seconds: float) -> EntryTrace:
+        """Traces of an action: its entry, its run after `after`, and sessions that may still send it."""
 
         deadline = Deadline(timeout_seconds)
-        alive = self._alive(session_name, deadline)
+        alive = self._session.sessions_named(session_name, deadline.left)
 
-        def work(reader: Reader) -> Trace:
-            access = self._checked(reader)
+        def work(reader: PostgresReader) -> EntryTrace:
+            access = self.checked(reader)
             entries = reader.rows(ENTRY, {"entry": entry})
-            return Trace(access, entries, reader.rows(MARKED, {"after": after, "mark": mark}), alive)
+            return EntryTrace(access, entries, reader.rows(MARKED, {"after": after, "mark": mark}), alive)
 
-        trace: Trace = self._session.read(work, deadline.left)
-        return trace
+        return self._session.read(work, deadline.left)
 
-    def job_left(self, jobid: int, session_name: str, timeout_seconds: float) -> Left:
+    def job_left(self, jobid: int, session_name: str, timeout_seconds: float) -> ActionTrace:
         """One entry of cron.job as it is now, for a hold or release that was sent."""
-        return self._left(lambda reader: _jobs(reader, jobid), session_name, timeout_seconds)
+        return self._left(lambda reader: self.read_jobs(reader, jobid), session_name, timeout_seconds)
 
-    def run_left(self, runid: int, session_name: str, timeout_seconds: float) -> Left:
+    def run_left(self, runid: int, session_name: str, timeout_seconds: float) -> ActionTrace:
         """One run as it is now, for a cancel."""
         return self._left(lambda reader: reader.rows(RUN, {"runid": runid}), session_name, timeout_seconds)
 
-    def log(self, runid: int, give: Give, timeout_seconds: float) -> LogChunk | None:
-        """What `give` makes of command and status of one run and of its message, which comes in parts; None when it is
-        purged or hidden."""
+    def log(self, runid: int, give: GiveLog, timeout_seconds: float) -> LogChunk | None:
+        """The log of one run, made by `give`; None when the run is purged or hidden."""
 
-        def work(reader: Reader) -> LogChunk | None:
+        def work(reader: PostgresReader) -> LogChunk | None:
             def read(first: int, count: int) -> str:
-                found = reader.rows(MESSAGE_PIECE, {"first": first + 1, "count": count, "runid": runid})
-                return str(found[0]["piece"] or "") if found else ""
+                pieces = reader.rows(MESSAGE_PIECE, {"first": first + 1, "count": count, "runid": runid})
+                return str(pieces[0]["piece"] or "") if pieces else ""
 
             rows = reader.rows(TEXT, {"runid": runid})
-            return give(rows[0], read_through(read, PIECE_CHARACTERS)) if rows else None
+            return give(run_log(rows[0], read_through(read, PIECE_CHARACTERS)), is_open(rows[0])) if rows else None
 
-        found: LogChunk | None = self._session.read(work, timeout_seconds)
-        return found
+        return self._session.read(work, timeout_seconds)
 
-    def rerun_by_function(self, jobid: int, key: str, timeout_seconds: float) -> list[Row]:
+    def rerun_by_function(self, jobid: int, key: str, timeout_seconds: float) -> int | None:
         """The jobid of the one-shot entry made by the function of grants.sql."""
-        statement = sql.SQL("SELECT {}.rerun(%(job)s, %(key)s) AS jobid").format(sql.Identifier(self._schema))
-        return self._session.write_once(statement, {"job": jobid, "key": key}, timeout_seconds, session_name(key))
+        rows = self.call("rerun", {"job": jobid, "key": key}, key, timeout_seconds)
+        return rows[0]["done"] if rows else None
 
-    def rerun_direct(self, jobid: int, entry: str, key: str, zone: str, timeout_seconds: float) -> list[Row]:
-        """The jobid of the one-shot entry, made by cron.schedule_in_database; no row when the job is gone."""
+    def rerun_direct(self, jobid: int, entry: str, key: str, zone: str, timeout_seconds: float) -> int | None:
+        """The jobid of the one-shot entry, made by cron.schedule_in_database; None when the job is gone."""
         values = {"job": jobid, "entry": entry, "zone": zone, "prefix": HOLD_PREFIX}
-        return self._session.write_once(RERUN_DIRECT, values, timeout_seconds, session_name(key))
+        rows = self._session.write_once(RERUN_DIRECT, values, timeout_seconds, session_name(key))
+        return rows[0]["jobid"] if rows else None
 
     def hold(self, jobid: int, mark: HoldMark, schedule: str, plain_hash: str, timeout_seconds: float) -> list[Row]:
-        """Makes a job inactive under our mark, if it is active and still as it was seen."""
+        """Makes a job inactive under our mark, if it is active and still as it was read."""
         values = {"job": jobid, "key": mark.id, "by": mark.by, "until": mark.text.rpartition("until=")[2]}
-        statement = sql.SQL(
-            "SELECT {}.hold(%(job)s, %(key)s, %(by)s, %(until)s, %(schedule)s, %(hash)s) AS done"
-        ).format(sql.Identifier(self._schema))
-        values |= {"schedule": schedule, "hash": plain_hash}
-        return self._session.write_once(statement, values, timeout_seconds, session_name(mark.id))
+        return self.call("hold", {**values, "schedule": schedule, "hash": plain_hash}, mark.id, timeout_seconds)
 
     def release(self, jobid: int, hold: str, key: str, enable: bool, timeout_seconds: float) -> list[Row]:
-        """Takes our mark away, if the one with this id is there; `enable`: and makes the job active again."""
-        function = sql.Identifier("release" if enable else "clear")
-        statement = sql.SQL("SELECT {}.{}(%(job)s, %(hold)s) AS done").format(sql.Identifier(self._schema), function)
-        return self._session.write_once(statement, {"job": jobid, "hold": hold}, timeout_seconds, session_name(key))
+        """Removes our mark, if the one with this id is there; `enable`: and makes the job active again."""
+        return self.call("release" if enable else "clear", {"job": jobid, "hold": hold}, key, timeout_seconds)
 
     def cancel(self, runid: int, key: str, timeout_seconds: float) -> list[Row]:
         """Cancels what the backend of a run executes, if that backend is still this run's."""
-        statement = sql.SQL("SELECT {}.cancel(%(run)s, %(key)s) AS done").format(sql.Identifier(self._schema))
-        return self._session.write_once(statement, {"run": runid, "key": key}, timeout_seconds, session_name(key))
+        return self.call("cancel", {"run": runid, "key": key}, key, timeout_seconds)
 
     def unschedule(self, entry: Row, key: str, by_function: bool, timeout_seconds: float) -> None:
         """Takes one of our one-shot entries away."""
         if by_function:
-            statement = sql.SQL("SELECT {}.unschedule(%(key)s) AS gone").format(sql.Identifier(self._schema))
-            self._session.write_once(statement, {"key": key}, timeout_seconds, "headway")
+            self._session.call_once(self.act_schema, "unschedule", {"key": key}, timeout_seconds, "headway")
         else:
             self._session.write_once(UNSCHEDULE_DIRECT, {"jobid": entry["jobid"]}, timeout_seconds, "headway")
 
-    def close(self) -> None:
-        """Closes the connection."""
-        self._session.close()
-
-    def _left(self, ask: Callable[[Reader], list[Row]], name: str, timeout_seconds: float) -> Left:
+    def _left(self, ask: Callable[[PostgresReader], list[Row]], name: str, timeout_seconds: float) -> ActionTrace:
         deadline = Deadline(timeout_seconds)
-        alive = self._alive(name, deadline)
+        alive = self._session.sessions_named(name, deadline.left)
 
-        def work(reader: Reader) -> Left:
-            access = self._checked(reader)
+        def work(reader: PostgresReader) -> ActionTrace:
+            access = self.checked(reader)
             rows = ask(reader)
-            return Left(access, rows[0] if rows else None, alive)
+            return ActionTrace(access, rows[0] if rows else None, alive)
 
-        left: Left = self._session.read(work, deadline.left)
-        return left
+        return self._session.read(work, deadline.left)
 
-    def _alive(self, name: str, deadline: Deadline) -> int:
-        """Sessions of that name, in a transaction before the look at what they leave: what one of them commits before
-        it goes is then in the snapshot of that look."""
-        row: Row = self._session.read(lambda reader: reader.row(SESSIONS, {"name": name}), deadline.left)
-        return int(row["alive"])
+    def read_access(self, reader: PostgresReader) -> Row:
+        return reader.row(ACCESS, {"act_schema": self.act_schema})
 
-    def _access(self, reader: Reader) -> Row:
-        return reader.row(ACCESS, {"act_schema": self._schema})
-
-    def _checked(self, reader: Reader) -> Row:
-        access = self._access(reader)
+    def checked(self, reader: PostgresReader) -> Row:
+        access = self.read_access(reader)
         require_view(access, self.place)
         return access
 
-
-def session_name(key: str) -> str:
-    """application_name of the session that sends an action: while it lives, the action may still arrive."""
-    return f"headway act {key}"[:63]
-
-
-def _jobs(reader: Reader, jobid: int | None = None) -> list[Row]:
-    return reader.rows(JOBS, {"limit": MOST_JOBS + 1, "prefix": HOLD_PREFIX, "jobid": jobid})
+    def read_jobs(self, reader: PostgresReader, jobid: int | None = None) -> list[Row]:
+        return reader.rows(JOBS, {"limit": MOST_JOBS + 1, "prefix": HOLD_PREFIX, "jobid": jobid})
 
 
 def _is_entry_of(row: Row, jobid: int) -> bool:
     return str(row["jobname"] or "").startswith(f"{ENTRY_PREFIX}{jobid}:")
 
 
-def _started(reader: Reader, jobs: Sequence[Row], newest: int | None) -> list[Row]:
-    ours = [row["jobid"] for row in jobs if str(row["jobname"] or "").startswith(ENTRY_PREFIX)]
+def _started(reader: PostgresReader, jobs: Sequence[Row], newest: int | None) -> list[Row]:
+    ours = [row["jobid"] for row in jobs if is_entry(row)]
     return reader.rows(STARTED_ENTRIES, {"after": (newest or 0) - RECENT_RUNS, "jobids": ours}) if ours else []

@@ -1,70 +1,71 @@
-"""Raw rows of pg_cron to records. Pure: whatever the rows hold, only RecordUnreadable is raised."""
+"""Rows of pg_cron read as records. Pure: whatever the rows hold, only RecordUnreadable is raised."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from connectors.contract import JobRecord, Proof, RecordUnreadable, RunRecord, Schedule, State
-from connectors.fields import digest
+from connectors.sdk import fields
+from connectors.sdk.fields import digest, epoch_instant, unreadable_times
+from connectors.sdk.log_chunks import without_last_newlines
+from connectors.sdk.records import JobRecord, RunRecord, Schedule
+from connectors.sdk.states import ProofLevel, RunState
 
 Row = dict[str, Any]
 """A raw row: column name to value."""
 
 ROWS = re.compile(r"(?:INSERT \d+|UPDATE|DELETE|MERGE|COPY|SELECT|FETCH) (\d{1,18})|(\d{1,18}) rows?", re.ASCII)
-"""A whole return message that tells how many rows: a command's tag, or pg_cron's own words on a result (pg_cron.c)."""
+"""A whole return message with a number of rows: a command's tag, or pg_cron's text for a result (pg_cron.c)."""
 
 ENTRY_PREFIX = "headway:rerun:"
-"""What the names of our one-shot entries begin with."""
+"""Prefix of the names of our one-shot entries."""
 
 STATES = {  # src/task_states.c and job_metadata.c: GetCronStatus
-    "starting": State.QUEUED,
-    "connecting": State.QUEUED,
-    "sending": State.RUNNING,
-    "running": State.RUNNING,
-    "succeeded": State.SUCCEEDED,
-    "failed": State.FAILED,
+    "starting": RunState.QUEUED,
+    "connecting": RunState.QUEUED,
+    "sending": RunState.RUNNING,
+    "running": RunState.RUNNING,
+    "succeeded": RunState.SUCCEEDED,
+    "failed": RunState.FAILED,
 }
-ENDED = frozenset({State.SUCCEEDED, State.FAILED})
+ENDED = frozenset({RunState.SUCCEEDED, RunState.FAILED})
 MARK = re.compile(r"/\* headway:rerun:(\d{1,19}):(headway-[0-9a-z]{10,40}) \*/ ")
 ENTRY = re.compile(r"headway:rerun:(\d{1,19}):(headway-[0-9a-z]{10,40})")
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ZONE_SETTING_SINCE = (1, 6)
 SETTLES_AFTER_SECONDS = 10.0
 """A command of several statements writes "succeeded" after each; a failure of a later one comes milliseconds after."""
 
 
 @dataclass(frozen=True, slots=True)
-class Book:
-    """Who is who: native ids and owners by jobid, of the jobs that are there and of those that were."""
+class PgCronJobNames:
+    """Native ids and owners by jobid, of present and deleted jobs."""
 
     names: Mapping[int, str] = field(default_factory=dict)
     owners: Mapping[int, str] = field(default_factory=dict)
 
-    def with_jobs(self, rows: Iterable[Row]) -> Book:
-        """This book and what the rows say now."""
-        kept = [row for row in rows if not is_entry(row)]
-        owners = {row["jobid"]: row["username"] for row in kept}
-        return Book({**self.names, **native_ids(kept)}, {**self.owners, **owners})
+    def with_jobs(self, rows: Iterable[Row]) -> PgCronJobNames:
+        """These names with those of the rows."""
+        cached = [row for row in rows if not is_entry(row)]
+        owners = {row["jobid"]: row["username"] for row in cached}
+        return PgCronJobNames({**self.names, **native_ids(cached)}, {**self.owners, **owners})
 
 
 def is_entry(row: Row) -> bool:
-    """True for a one-shot entry of ours; it is no job."""
+    """True for a one-shot entry of ours, which is not a job."""
     return str(row["jobname"] or "").startswith(ENTRY_PREFIX)
 
 
 def native_ids(rows: Iterable[Row]) -> dict[int, str]:
-    """jobid -> jobname, or "#jobid" without one. pg_cron's names are unique per user only: who came later carries
+    """jobid -> jobname, or "#jobid" without one. pg_cron's names are unique per user only: later ones carry
     the user's name in front."""
     ids: dict[int, str] = {}
     taken: set[str] = set()
-    for row in sorted(rows, key=lambda one: int(one["jobid"])):
+    for row in sorted(rows, key=lambda item: int(item["jobid"])):
         plain = row["jobname"] or f"#{row['jobid']}"
         choices = (plain, f"{row['username']}:{plain}", f"#{row['jobid']}:{plain}")
         name = next(choice for choice in choices if choice not in taken or choice is choices[-1])
@@ -84,7 +85,7 @@ def job(row: Row, native_id: str, zone: str) -> JobRecord:
         definition=row["command"],
         definition_hash=digest(what),
         match_keys=(f"jobid:{row['jobid']}",),
-        proof=Proof.EXIT,
+        proof=ProofLevel.EXIT,
         run_as=row["username"],
     )
 
@@ -101,32 +102,15 @@ def zone_of(access: Row) -> str:
     return "UTC" if version_of(access) < ZONE_SETTING_SINCE or zone in ("GMT", "UTC") else zone
 
 
-def instant(text: object) -> datetime | None:
-    """Seconds since 1970 as text, to aware UTC. None for none, and for what no calendar of ours holds."""
-    if text is None:
-        return None
-    try:
-        return EPOCH + timedelta(microseconds=int(Decimal(str(text)) * 1_000_000))
-    except (InvalidOperation, ValueError, OverflowError):
-        return None
-
-
-def run(row: Row, book: Book, queued_at: datetime | None = None) -> RunRecord:
+@fields.reading("row of job_run_details")
+def run(row: Row, book: PgCronJobNames, queued_at: datetime | None = None) -> RunRecord:
     """One row of job_run_details; a row of a one-shot entry becomes an attempt of the job that it repeats.
 
-    `queued_at` stands in where pg_cron wrote no start. Raises RecordUnreadable."""
-    try:
-        return _run(row, book, queued_at)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise RecordUnreadable(f"row of job_run_details: {type(error).__name__}: {error}") from None
-
-
-def _run(row: Row, book: Book, queued_at: datetime | None) -> RunRecord:
+    `queued_at` is used where pg_cron wrote no start. Raises RecordUnreadable."""
     jobid, runid, native = int(row["jobid"]), int(row["runid"]), str(row["status"] or "")
     original, action_key = whose(row, book)
-    state = STATES.get(native, State.UNKNOWN)
-    started, ended = instant(row["started"]), instant(row["ended"])
-    odd = {name: row[name] for name in ("started", "ended") if row[name] is not None and instant(row[name]) is None}
+    state = STATES.get(native, RunState.UNKNOWN)
+    started, ended = epoch_instant(row["started"]), epoch_instant(row["ended"])
     return RunRecord(
         job=book.names.get(original, f"#{original}"),
         attempt_key=str(runid),
@@ -140,7 +124,7 @@ def _run(row: Row, book: Book, queued_at: datetime | None) -> RunRecord:
         action_key=action_key,
         context={
             "database": row["database"],
-            **({"times that no calendar holds": odd} if odd else {}),
+            **unreadable_times(row),
             **rows_of(str(row["message"] or "")),
         },
     )
@@ -148,24 +132,40 @@ def _run(row: Row, book: Book, queued_at: datetime | None) -> RunRecord:
 
 def rows_of(message: str) -> dict[str, int]:
     """{"rows": 42} for "INSERT 0 42" and "42 rows"; of several statements it is the last one's."""
-    found = ROWS.fullmatch(message.strip())
-    return {"rows": int(found[1] or found[2])} if found else {}
+    match = ROWS.fullmatch(message.strip())
+    return {"rows": int(match[1] or match[2])} if match else {}
 
 
-def whose(row: Row, book: Book) -> tuple[int, str | None]:
+def whose(row: Row, book: PgCronJobNames) -> tuple[int, str | None]:
     """jobid of the job that this run belongs to, and our action key. A mark counts only in the owner's own runs."""
-    found = MARK.match(str(row["command"] or ""))
-    if found is None:
+    match = MARK.match(str(row["command"] or ""))
+    if match is None:
         return int(row["jobid"]), None
-    original = int(found[1])
+    original = int(match[1])
     if book.owners.get(original, row["username"]) != row["username"]:
         return int(row["jobid"]), None
-    return original, found[2]
+    return original, match[2]
+
+
+def is_open(row: Row) -> bool:
+    """Whether more may still be written to the row of a run."""
+    return STATES.get(str(row["status"])) not in ENDED
+
+
+def run_log(row: Row, message: Iterable[str]) -> Iterator[str]:
+    """The command and what pg_cron kept of its answer, in parts; there is no more."""
+    yield f"{row['command']}\n"
+    lead = f"-- {row['status']}: "
+    for part in filter(None, without_last_newlines(message)):
+        yield lead + part
+        lead = ""
+    if not lead:
+        yield "\n"
 
 
 def is_settled(record: RunRecord, now: datetime) -> bool:
     """True when the row will not change any more."""
-    if record.state.is_open or (record.state == State.UNKNOWN and record.ended_at is None):
+    if record.state.is_open or (record.state == RunState.UNKNOWN and record.ended_at is None):
         return False
     return record.ended_at is None or (now - record.ended_at).total_seconds() > SETTLES_AFTER_SECONDS
 
@@ -178,13 +178,13 @@ def start_bounds(rows: Sequence[Row], now: datetime, is_live: bool) -> dict[int,
     bounds: dict[int, datetime] = {}
     after: datetime | None = None
     for row in reversed(rows):
-        started = instant(row["started"])
+        started = epoch_instant(row["started"])
         if started is None and after is not None:
             bounds[row["runid"]] = after
         after = started or after
     before: datetime | None = None
     for row in rows:
-        started = instant(row["started"])
+        started = epoch_instant(row["started"])
         if started is None and row["runid"] not in bounds:
             bounds[row["runid"]] = now if is_live or before is None else before
         before = started or before

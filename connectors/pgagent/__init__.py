@@ -1,1 +1,1 @@
-"""pgAgent: jobs and steps in tables of PostgreSQL, run by an agent that leaves when its server does."""
+"""pgAgent: jobs and steps in tables of PostgreSQL, run by an agent process."""

@@ -1,34 +1,222 @@
-"""Talks to PostgreSQL: one method per question or act, raw rows out. The SQL is in `statements`."""
+"""pgAgent's tables: settings, SQL, one method per query or action, and what the role may see and do.
+
+Every query limits its own reply; text from outside comes in as a value, never as SQL. An empty list never looks like
+"no jobs": permissions come from one row about the role. Facts: pgagent--4.2.sql of pgAgent 4.2.2, and a real one
+(tests/lab/test_pgagent_real.py).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import LiteralString
 
 from psycopg import sql
 
-from connectors.contract import HoldMark, LogChunk
-from connectors.pgagent import statements
-from connectors.pgagent.parse import Row
-from connectors.pgagent.rights import require_view
-from connectors.transport.sql import Deadline, PostgresSession, Reader
-from connectors.whole_log import read_through
+from connectors.pgagent.parse import Row, run_log, version_of
+from connectors.sdk.contract import HoldMark, SourcePermission
+from connectors.sdk.errors import NotSupported, PermissionMissing
+from connectors.sdk.job_agent import BITE_ROWS, GiveLog, act_permission, view_fixes, view_permission
+from connectors.sdk.log_chunks import read_through
+from connectors.sdk.postgres_agent import PostgresAgentClient
+from connectors.sdk.records import LogChunk
+from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.transport.postgres import (
+    SEES_ALL_ROWS,
+    PostgresOptions,
+    PostgresReader,
+    quoted,
+    session_name,
+)
 
-BITE_ROWS = 1000
+
+class PgAgentOptions(PostgresOptions):
+    """Where the database is and who looks: `dsn`, or `host` and `user` with a `password`."""
+
+    dbname: str = "postgres"
+    """The maintenance database, where extension pgagent and its tables are."""
+
+
+TABLES = ("pga_job", "pga_jobstep", "pga_schedule", "pga_exception", "pga_joblog", "pga_jobsteplog", "pga_jobagent")
+
+ACCESS: LiteralString = """
+WITH seen AS (
+    SELECT c.relname, has_any_column_privilege(c.oid, 'SELECT')
+                      AND (c.relname <> 'pga_jobstep' OR has_column_privilege(c.oid, 'jstcode', 'SELECT')) AS may_read,
+           /* sees all rows */ AS sees_all, c.reltuples::bigint AS about_rows
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = 'pgagent' AND c.relname = ANY(%(tables)s)
+), may AS (
+    SELECT p.proname, has_function_privilege(p.oid, 'EXECUTE') AND has_schema_privilege(n.oid, 'USAGE') AS held
+    FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+    WHERE n.nspname = %(act_schema)s AND (p.proname, oidvectortypes(p.proargtypes))
+                                      IN (('pgagent_start', 'integer, text'),
+                                          ('pgagent_hold', 'integer, text, text, text'),
+                                          ('pgagent_release', 'integer, text, boolean'))
+)
+SELECT current_user::text AS role, current_database()::text AS database,
+       (SELECT extversion FROM pg_extension WHERE extname = 'pgagent') AS version,
+       current_setting('server_version') AS server_version, current_setting('TimeZone') AS timezone,
+       pg_is_in_recovery() AS is_standby,
+       extract(epoch FROM clock_timestamp())::text AS clock,
+       (SELECT has_schema_privilege(oid, 'USAGE') FROM pg_namespace WHERE nspname = 'pgagent') AS may_enter,
+       (SELECT coalesce(array_agg(relname::text ORDER BY relname), '{}') FROM seen WHERE may_read) AS readable,
+       (SELECT coalesce(array_agg(relname::text ORDER BY relname), '{}') FROM seen WHERE NOT sees_all) AS hidden,
+       (SELECT about_rows FROM seen WHERE relname = 'pga_joblog') AS about_runs,
+       (SELECT has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(n.oid, 'USAGE')
+          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE n.nspname = %(act_schema)s AND c.relname = 'pgagent_started') AS may_read_started,
+       (SELECT held FROM may WHERE proname = 'pgagent_start') AS may_start,
+       (SELECT count(*) = 2 AND bool_and(held) FROM may
+         WHERE proname IN ('pgagent_hold', 'pgagent_release')) AS may_hold
+""".replace("/* sees all rows */", SEES_ALL_ROWS)
+
+AGENTS: LiteralString = """
+SELECT a.jagpid, a.jagstation, EXISTS (
+           SELECT FROM pg_stat_activity s WHERE s.pid = a.jagpid AND s.datname = current_database()) AS alive
+FROM pgagent.pga_jobagent a ORDER BY a.jagpid LIMIT 1000
+"""
+"""`alive`: the agent's own session. Its number may be another's after a while: that one is not in this database."""
+
+HOLD_PREFIX = "^(headway-hold id=headway-[0-9a-z]{10,40} by=[A-Za-z0-9_.@+-]{1,64} until=[0-9TZ:.-]{20,27})\n"
+"""The beginning of a held job's comment, as a regular expression; `grants.sql` writes it."""
+
+JOBS: LiteralString = """
+SELECT jobid, jobname, left(regexp_replace(jobdesc, %(prefix)s, ''), 1000) AS comment,
+       (regexp_match(jobdesc, %(prefix)s))[1] AS hold, jobhostagent AS host, jobenabled AS enabled,
+       jobagentid AS agent, extract(epoch FROM jobnextrun)::text AS next_run,
+       jobnextrun <= clock_timestamp() AS is_due
+FROM pgagent.pga_job WHERE %(jobid)s::integer IS NULL OR jobid = %(jobid)s ORDER BY jobid LIMIT %(limit)s
+"""
+
+STEPS: LiteralString = """
+SELECT jstid, jstjobid AS jobid, jstname AS name, jstenabled AS enabled, jstkind::text AS kind, jstdbname AS database,
+       jstonerror::text AS on_error, left(jstcode, 4000) AS code,
+       encode(sha256(textsend(jstcode)), 'hex') AS code_hash
+FROM pgagent.pga_jobstep ORDER BY jstjobid, jstname, jstid LIMIT %(limit)s
+"""
+
+SCHEDULES: LiteralString = """
+SELECT jscid, jscjobid AS jobid, jscname AS name, extract(epoch FROM jscstart)::text AS since,
+       extract(epoch FROM jscend)::text AS until, jscstart > clock_timestamp() AS is_to_come,
+       jscminutes AS minutes, jschours AS hours, jscweekdays AS weekdays,
+       jscmonthdays AS monthdays, jscmonths AS months,
+       (SELECT count(*) FROM pgagent.pga_exception e WHERE e.jexscid = jscid) AS exceptions
+FROM pgagent.pga_schedule WHERE jscenabled ORDER BY jscjobid, jscid LIMIT %(limit)s
+"""
+
+_RUN: LiteralString = """
+SELECT jlgid, jlgjobid AS jobid, jlgstatus::text AS status, extract(epoch FROM jlgstart)::text AS started,
+       extract(epoch FROM jlgstart + jlgduration)::text AS ended
+FROM pgagent.pga_joblog """
+
+RUNS_AFTER: LiteralString = _RUN + "WHERE jlgid > %(after)s ORDER BY jlgid LIMIT %(limit)s"
+
+RUNS_BY_ID: LiteralString = _RUN + "WHERE jlgid = ANY(%(ids)s) ORDER BY jlgid LIMIT %(limit)s"
+
+STEPS_OF_RUNS: LiteralString = """
+SELECT l.jslid, l.jsljlgid AS jlgid, s.jstname AS name, s.jstkind::text AS kind, l.jslstatus::text AS status,
+       l.jslresult AS result, left(l.jsloutput, %(characters)s) AS output,
+       extract(epoch FROM l.jslstart)::text AS started, extract(epoch FROM l.jslstart + l.jslduration)::text AS ended
+FROM pgagent.pga_jobsteplog l JOIN pgagent.pga_jobstep s ON s.jstid = l.jsljstid
+WHERE l.jsljlgid = ANY(%(ids)s) ORDER BY l.jsljlgid, l.jslid LIMIT %(limit)s
+"""
+"""Run by run: where the limit cuts, all runs before the last one are whole."""
+
+OUTPUT_PIECE: LiteralString = """
+SELECT substr(jsloutput, %(first)s, %(count)s) AS piece FROM pgagent.pga_jobsteplog WHERE jslid = %(jslid)s
+"""
+
+NEWEST: LiteralString = "SELECT max(jlgid) AS jlgid FROM pgagent.pga_joblog"
+
+OPEN_RUNS: LiteralString = """
+SELECT jlgid, extract(epoch FROM jlgstart)::text AS started FROM pgagent.pga_joblog
+WHERE jlgjobid = %(jobid)s AND jlgstatus = 'r' ORDER BY jlgid DESC LIMIT 10
+"""
+
+STARTED: LiteralString = """
+SELECT s.action_key, s.jobid, s.after_jlgid,
+       (SELECT min(l.jlgid) FROM pgagent.pga_joblog l WHERE l.jlgjobid = s.jobid AND l.jlgid > s.after_jlgid
+           AND (l.jlgstatus <> 'i' OR EXISTS (
+                   SELECT FROM pgagent.pga_jobsteplog t WHERE t.jsljlgid = l.jlgid))) AS jlgid
+FROM {}.pgagent_started s WHERE """
+"""Each start of ours and its run: the first row of its job's log after it that is one."""
+
+STARTED_OF_JOBS: LiteralString = STARTED + "s.jobid = ANY(%(jobids)s) ORDER BY s.asked_at DESC LIMIT 5000"
+
+STARTED_UNDER: LiteralString = STARTED + "s.action_key = %(key)s"
+
+GRANTS = "run connectors/pgagent/grants.sql (headway connector grants pgagent) as a superuser"
+STANDBY = "this server is a standby: pgAgent works on the primary only"
+OLDEST_VERSION = (4, 0)
+STEP_COLUMNS = "jstid, jstjobid, jstname, jstdesc, jstenabled, jstkind, jstcode, jstdbname, jstonerror"
+"""All but jstconnstr, which may hold a password."""
+
+
+def require_view(access: Row, place: str) -> None:
+    """Raises NotSupported without a pgAgent that we know, RightMissing where any of its tables cannot be read."""
+    if access["version"] is None:
+        raise NotSupported(
+            f"{place}: extension pgagent is not in this database; dbname names the one that pgAgent connects to"
+        )
+    if version_of(access) < OLDEST_VERSION:
+        raise NotSupported(f"{place}: pgAgent's schema {access['version']} is too old; 4.0 or newer is needed")
+    if not access["may_enter"] or set(TABLES) - {*access["readable"]}:
+        raise PermissionMissing(
+            f"{place}: role {access['role']} may not read pgAgent's tables: {view_fixes(permissions(access))}"
+        )
+
+
+def sees_all(access: Row) -> bool:
+    """True when row security hides no row of any table from the role."""
+    return not access["hidden"]
+
+
+def hidden_jobs_text(access: Row) -> str:
+    """Why what we see is not all there is; "" where it is."""
+    if sees_all(access):
+        return ""
+    tables = ", ".join(access["hidden"])
+    return f"row security may hide rows of {tables} from role {access['role']}: {GRANTS}, then {_member(access)}"
+
+
+def _member(access: Row, of: str = "headway_view") -> str:
+    return f"GRANT {of} TO {quoted(access['role'])};"
+
+
+def permissions(access: Row) -> Iterator[SourcePermission]:
+    """Each permission that is needed, held or with the SQL that grants it."""
+    role = quoted(access["role"])
+    yield view_permission("usage of schema pgagent", access["may_enter"], f"GRANT USAGE ON SCHEMA pgagent TO {role};")
+    for table in TABLES:
+        columns = f" ({STEP_COLUMNS})" if table == "pga_jobstep" else ""
+        fix = f"GRANT SELECT{columns} ON pgagent.{table} TO {role};"
+        yield view_permission(f"read pgagent.{table}", table in access["readable"], fix)
+    for table in access["hidden"]:
+        policy = quoted(f"{access['role']}_all")
+        fix = f"CREATE POLICY {policy} ON pgagent.{table} FOR SELECT TO {role} USING (true);"
+        yield SourcePermission(
+            f"see all rows of pgagent.{table}", False, f"row security may hide rows from {role}", fix
+        )
+    fix = f"{GRANTS}, then {_member(access, 'headway_act')}"
+    for name, column, functions in (
+        ("rerun or start a job", "may_start", "function pgagent_start"),
+        ("hold and release a job", "may_hold", "functions pgagent_hold and pgagent_release"),
+    ):
+        yield act_permission(name, access[column], f"no EXECUTE on the {functions} for role {access['role']}", fix)
+
+
 MOST_JOBS = 50_000
 MOST_STEPS = 20_000
 OUTPUT_CHARACTERS = 2_000
 PIECE_CHARACTERS = 4 * 1024**2
 """Of one step's output at a time."""
-Output = Callable[[Row], Iterable[str]]
-Give = Callable[[Row, list[Row], Output], LogChunk]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What is defined, in one snapshot."""
+class JobPlan:
+    """All definitions, in one snapshot."""
 
     access: Row
     jobs: Sequence[Row]
@@ -37,8 +225,8 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """What one poll read, in one snapshot."""
+class PgAgentPage:
+    """One poll, read in one snapshot."""
 
     access: Row
     agents: Sequence[Row]
@@ -53,12 +241,12 @@ class Page:
     is_full: bool
     """There may be more runs after these."""
     unread: frozenset[int] = frozenset()
-    """Runs with more steps than are read at once: how they ended cannot be told."""
+    """Runs with more steps than are read at once: how they ended is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
-class Situation:
-    """What an act on a job would meet, or left there."""
+class PgAgentSituation:
+    """A job before or after an action on it."""
 
     access: Row
     job: Row | None
@@ -66,168 +254,118 @@ class Situation:
     running: Sequence[Row]
     agents: Sequence[Row]
     started: Row | None = None
-    """The row that a start under the asked key left."""
+    """The row of a start under the given key."""
     sessions: int = 0
     """Our own sessions that may still be sending it."""
 
 
-class PgAgentClient:
+class PgAgentClient(PostgresAgentClient):
     """The questions that Headway asks of one database. Each is one snapshot, and refuses when it could not see."""
 
-    def __init__(self, session: PostgresSession, act_schema: str) -> None:
-        self._session = session
-        self._schema = act_schema
-
-    @property
-    def place(self) -> str:
-        """host:port/database as user."""
-        return self._session.place
-
-    @property
-    def act_schema(self) -> str:
-        """Where the functions of grants.sql are."""
-        return self._schema
-
     def access(self, timeout_seconds: float) -> tuple[Row, list[Row]]:
-        """Who we are, what we may, which version, whatever rights we have; and the agents, where we may see them."""
+        """Role, permissions and version, even without any permission; and the agents, where they may be read."""
 
-        def work(reader: Reader) -> tuple[Row, list[Row]]:
-            access = self._access(reader)
-            may_look = access["may_enter"] and "pga_jobagent" in access["readable"]
-            return access, reader.rows(statements.AGENTS) if may_look else []
+        def work(reader: PostgresReader) -> tuple[Row, list[Row]]:
+            access = self.read_access(reader)
+            may_read = access["may_enter"] and "pga_jobagent" in access["readable"]
+            return access, reader.rows(AGENTS) if may_read else []
 
-        answer: tuple[Row, list[Row]] = self._session.read(work, timeout_seconds)
-        return answer
+        return self._session.read(work, timeout_seconds)
 
-    def plan(self, timeout_seconds: float) -> Plan:
+    def plan(self, timeout_seconds: float) -> JobPlan:
         """All jobs with their steps and schedules."""
 
-        def work(reader: Reader) -> Plan:
-            access, most = self._checked(reader), {"limit": MOST_JOBS + 1}
-            schedules = reader.rows(statements.SCHEDULES, most)
-            return Plan(access, _jobs(reader), reader.rows(statements.STEPS, most), schedules)
+        def work(reader: PostgresReader) -> JobPlan:
+            access, most = self.checked(reader), {"limit": MOST_JOBS + 1}
+            schedules = reader.rows(SCHEDULES, most)
+            return JobPlan(access, self.read_jobs(reader), reader.rows(STEPS, most), schedules)
 
-        plan: Plan = self._session.read(work, timeout_seconds)
-        return plan
+        return self._session.read(work, timeout_seconds)
 
-    def page(self, after: int, again: Sequence[int], timeout_seconds: float) -> Page:
+    def page(self, after: int, again: Sequence[int], timeout_seconds: float) -> PgAgentPage:
         """The next bite of log rows after a jlgid, and the rows `again` as they are now."""
 
-        def work(reader: Reader) -> Page:
-            access = self._checked(reader)
-            found = reader.rows(statements.RUNS_AFTER, {"after": after, "limit": BITE_ROWS})
-            old = reader.rows(statements.RUNS_BY_ID, {"ids": list(again), "limit": BITE_ROWS}) if again else []
-            runs, steps, unread = _bite(reader, found)
+        def work(reader: PostgresReader) -> PgAgentPage:
+            access = self.checked(reader)
+            rows = reader.rows(RUNS_AFTER, {"after": after, "limit": BITE_ROWS})
+            old = reader.rows(RUNS_BY_ID, {"ids": list(again), "limit": BITE_ROWS}) if again else []
+            runs, steps, unread = _bite(reader, rows)
             old_steps, old_unread = _all_steps(reader, [row["jlgid"] for row in old])
             started = self._started(reader, access, sorted({row["jobid"] for row in (*runs, *old)}))
-            newest = reader.row(statements.NEWEST)["jlgid"]
-            agents = reader.rows(statements.AGENTS)
-            is_full = len(found) >= BITE_ROWS or len(runs) < len(found)
+            newest = reader.row(NEWEST)["jlgid"]
+            agents = reader.rows(AGENTS)
+            is_full = len(rows) >= BITE_ROWS or len(runs) < len(rows)
             steps = [*old_steps, *steps]
-            return Page(access, agents, _jobs(reader), runs, old, steps, started, newest, is_full, unread | old_unread)
+            return PgAgentPage(
+                access, agents, self.read_jobs(reader), runs, old, steps, started, newest, is_full, unread | old_unread
+            )
 
-        page: Page = self._session.read(work, timeout_seconds)
-        return page
+        return self._session.read(work, timeout_seconds)
 
-    def jobs(self, timeout_seconds: float) -> tuple[Row, list[Row]]:
-        """Access, and all jobs without their steps."""
-
-        def work(reader: Reader) -> tuple[Row, list[Row]]:
-            return self._checked(reader), _jobs(reader)
-
-        answer: tuple[Row, list[Row]] = self._session.read(work, timeout_seconds)
-        return answer
-
-    def situation(self, jobid: int, key: str, timeout_seconds: float) -> Situation:
-        """One job as it is now; with a key, what a start under it left, and whether somebody may still be sending."""
+    def situation(self, jobid: int, key: str, timeout_seconds: float) -> PgAgentSituation:
+        """One job as it is now; with a key, the row of its start, and whether it may still arrive."""
         deadline = Deadline(timeout_seconds)
-        alive = self._alive(session_name(key), deadline) if key else 0
+        alive = self._session.sessions_named(session_name(key), deadline.left) if key else 0
 
-        def work(reader: Reader) -> Situation:
-            access = self._checked(reader)
-            rows = _jobs(reader, jobid)
-            running = reader.rows(statements.OPEN_RUNS, {"jobid": jobid})
+        def work(reader: PostgresReader) -> PgAgentSituation:
+            access = self.checked(reader)
+            rows = self.read_jobs(reader, jobid)
+            running = reader.rows(OPEN_RUNS, {"jobid": jobid})
             started = None
             if key and access["may_read_started"]:
-                found = reader.rows(self._in_schema(statements.STARTED_UNDER), {"key": key})
-                started = found[0] if found else None
-            agents = reader.rows(statements.AGENTS)
-            return Situation(access, rows[0] if rows else None, running, agents, started, alive)
+                result = reader.rows(self._in_schema(STARTED_UNDER), {"key": key})
+                started = result[0] if result else None
+            agents = reader.rows(AGENTS)
+            return PgAgentSituation(access, rows[0] if rows else None, running, agents, started, alive)
 
-        situation: Situation = self._session.read(work, deadline.left)
-        return situation
+        return self._session.read(work, deadline.left)
 
-    def log(self, jlgid: int, give: Give, timeout_seconds: float) -> LogChunk | None:
-        """What `give` makes of one run, its steps and the output of each, which comes in parts; None when the run is
-        gone or hidden."""
+    def log(self, jlgid: int, give: GiveLog, timeout_seconds: float) -> LogChunk | None:
+        """The log of one run, made by `give`; None when the run is gone or hidden."""
 
-        def work(reader: Reader) -> LogChunk | None:
-            rows = reader.rows(statements.RUNS_BY_ID, {"ids": [jlgid], "limit": 1})
-            return give(rows[0], _steps(reader, [jlgid], 0), partial(_output, reader)) if rows else None
+        def work(reader: PostgresReader) -> LogChunk | None:
+            rows = reader.rows(RUNS_BY_ID, {"ids": [jlgid], "limit": 1})
+            parts = run_log(rows[0], _steps(reader, [jlgid], 0), partial(_output, reader)) if rows else ()
+            return give(parts, rows[0]["status"] == "r") if rows else None
 
-        found: LogChunk | None = self._session.read(work, timeout_seconds)
-        return found
+        return self._session.read(work, timeout_seconds)
 
     def start(self, jobid: int, key: str, timeout_seconds: float) -> list[Row]:
         """Makes a job due now, if it is enabled, idle and not due, and an agent is there."""
-        return self._act("pgagent_start", {"job": jobid, "key": key}, key, timeout_seconds)
+        return self.call("pgagent_start", {"job": jobid, "key": key}, key, timeout_seconds)
 
     def hold(self, jobid: int, mark: HoldMark, timeout_seconds: float) -> list[Row]:
         """Disables a job under our mark, if it is enabled and not about to start."""
         until = mark.text.rpartition("until=")[2]
-        values: dict[str, object] = {"job": jobid, "key": mark.id, "by": mark.by, "until": until}
-        return self._act("pgagent_hold", values, mark.id, timeout_seconds)
+        values = {"job": jobid, "key": mark.id, "by": mark.by, "until": until}
+        return self.call("pgagent_hold", values, mark.id, timeout_seconds)
 
     def release(self, jobid: int, hold: str, key: str, enable: bool, timeout_seconds: float) -> list[Row]:
         """Takes our mark away, if the one with this id is there; `enable`: and enables the job again."""
-        values: dict[str, object] = {"job": jobid, "hold": hold, "enable": enable}
-        return self._act("pgagent_release", values, key, timeout_seconds)
+        return self.call("pgagent_release", {"job": jobid, "hold": hold, "enable": enable}, key, timeout_seconds)
 
-    def close(self) -> None:
-        """Closes the connection."""
-        self._session.close()
-
-    def _act(self, function: str, values: dict[str, object], key: str, timeout_seconds: float) -> list[Row]:
-        given = sql.SQL(", ").join(sql.Placeholder(name) for name in values)
-        statement = sql.SQL("SELECT {}.{}({}) AS done").format(
-            sql.Identifier(self._schema), sql.Identifier(function), given
-        )
-        return self._session.write_once(statement, values, timeout_seconds, session_name(key))
-
-    def _started(self, reader: Reader, access: Row, jobids: Sequence[int]) -> list[Row]:
+    def _started(self, reader: PostgresReader, access: Row, jobids: Sequence[int]) -> list[Row]:
         if not jobids or not access["may_read_started"]:
             return []
-        return reader.rows(self._in_schema(statements.STARTED_OF_JOBS), {"jobids": list(jobids)})
+        return reader.rows(self._in_schema(STARTED_OF_JOBS), {"jobids": list(jobids)})
 
     def _in_schema(self, statement: LiteralString) -> sql.Composed:
-        return sql.SQL(statement).format(sql.Identifier(self._schema))
+        return sql.SQL(statement).format(sql.Identifier(self.act_schema))
 
-    def _alive(self, name: str, deadline: Deadline) -> int:
-        """Sessions of that name, in a transaction before the look at what they leave: what one of them commits before
-        it goes is then in the snapshot of that look."""
-        row: Row = self._session.read(lambda reader: reader.row(statements.SESSIONS, {"name": name}), deadline.left)
-        return int(row["alive"])
+    def read_access(self, reader: PostgresReader) -> Row:
+        return reader.row(ACCESS, {"act_schema": self.act_schema, "tables": list(TABLES)})
 
-    def _access(self, reader: Reader) -> Row:
-        return reader.row(statements.ACCESS, {"act_schema": self._schema, "tables": list(statements.TABLES)})
-
-    def _checked(self, reader: Reader) -> Row:
-        access = self._access(reader)
+    def checked(self, reader: PostgresReader) -> Row:
+        access = self.read_access(reader)
         require_view(access, self.place)
         return access
 
-
-def session_name(key: str) -> str:
-    """application_name of the session that sends an action: while it lives, the action may still arrive."""
-    return f"headway act {key}"[:63]
-
-
-def _jobs(reader: Reader, jobid: int | None = None) -> list[Row]:
-    values = {"limit": MOST_JOBS + 1, "prefix": statements.HOLD_PREFIX, "jobid": jobid}
-    return reader.rows(statements.JOBS, values)
+    def read_jobs(self, reader: PostgresReader, jobid: int | None = None) -> list[Row]:
+        values = {"limit": MOST_JOBS + 1, "prefix": HOLD_PREFIX, "jobid": jobid}
+        return reader.rows(JOBS, values)
 
 
-def _bite(reader: Reader, runs: Sequence[Row]) -> tuple[Sequence[Row], list[Row], frozenset[int]]:
+def _bite(reader: PostgresReader, runs: Sequence[Row]) -> tuple[Sequence[Row], list[Row], frozenset[int]]:
     """As many of the runs, oldest first, as have their steps in one reply; of one that no reply holds, the run alone,
     unread."""
     steps = _steps(reader, [row["jlgid"] for row in runs], OUTPUT_CHARACTERS, MOST_STEPS + 1)
@@ -240,28 +378,28 @@ def _bite(reader: Reader, runs: Sequence[Row]) -> tuple[Sequence[Row], list[Row]
     return [row for row in runs if row["jlgid"] == cut], steps[:MOST_STEPS], frozenset({cut})
 
 
-def _all_steps(reader: Reader, ids: Sequence[int]) -> tuple[list[Row], frozenset[int]]:
+def _all_steps(reader: PostgresReader, ids: Sequence[int]) -> tuple[list[Row], frozenset[int]]:
     """The steps of all these runs, in as many replies as they need; and the runs that no reply holds."""
-    found: list[Row] = []
+    rows: list[Row] = []
     unread: set[int] = set()
     rest = [{"jlgid": jlgid} for jlgid in sorted(ids)]
     while rest:
         runs, steps, cut = _bite(reader, rest)
-        found += steps
+        rows += steps
         unread |= cut
         rest = [row for row in rest if row["jlgid"] > runs[-1]["jlgid"]]
-    return found, frozenset(unread)
+    return rows, frozenset(unread)
 
 
-def _steps(reader: Reader, ids: Sequence[int], characters: int, limit: int = MOST_STEPS) -> list[Row]:
+def _steps(reader: PostgresReader, ids: Sequence[int], characters: int, limit: int = MOST_STEPS) -> list[Row]:
     values = {"ids": list(ids), "characters": characters, "limit": limit}
-    return reader.rows(statements.STEPS_OF_RUNS, values) if ids else []
+    return reader.rows(STEPS_OF_RUNS, values) if ids else []
 
 
-def _output(reader: Reader, step: Row) -> Iterator[str]:
+def _output(reader: PostgresReader, step: Row) -> Iterator[str]:
     def read(first: int, count: int) -> str:
         values = {"first": first + 1, "count": count, "jslid": step["jslid"]}
-        found = reader.rows(statements.OUTPUT_PIECE, values)
-        return str(found[0]["piece"] or "") if found else ""
+        rows = reader.rows(OUTPUT_PIECE, values)
+        return str(rows[0]["piece"] or "") if rows else ""
 
     return read_through(read, PIECE_CHARACTERS)

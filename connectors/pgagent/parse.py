@@ -1,53 +1,81 @@
-"""Raw rows of pgAgent to records. Pure: whatever the rows hold, only RecordUnreadable is raised."""
+"""Rows of pgAgent read as records, and schedules as calendar events. Pure: only RecordUnreadable is raised.
+
+Each schedule is five arrays of booleans; minutes, hours, days, weekdays and months must all fit, an array without a
+true means "every". That is what `OnCalendar=` says, one expression for each schedule, in dialect "pgagent". Source:
+pga_next_schedule in pgagent--4.2.sql.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from datetime import datetime
 from typing import Any
 
-from connectors.contract import Evidence, JobRecord, Proof, RecordUnreadable, RunRecord, State
-from connectors.fields import digest
-from connectors.pgagent.calendar import schedule_of
-from connectors.whole_log import with_newline, without_last_newlines
+from connectors.sdk import fields
+from connectors.sdk.fields import digest, epoch_instant, unreadable_times
+from connectors.sdk.log_chunks import with_newline, without_last_newlines
+from connectors.sdk.records import JobRecord, RunRecord, Schedule
+from connectors.sdk.states import ProofLevel, RunEvidence, RunState
+
+ScheduleRow = dict[str, Any]
+WEEKDAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
+LAST_DAY = 31
+"""Place of "last day of the month" in jscmonthdays."""
+BOUNDED = "by schedules with a beginning to come, an end or exceptions: only the next start is known"
+
+
+def schedule_of(schedules: Sequence[ScheduleRow], zone: str, next_at: datetime | None) -> Schedule:
+    """The enabled schedules of one job as one. Exceptions, a beginning to come and an end are in the next start
+    alone, which pgAgent itself computes; a start by hand does not belong to the schedule's."""
+    if not schedules:
+        return Schedule("none")
+    by_clock = next_at if next_at is not None and next_at.second == next_at.microsecond == 0 else None
+    is_bounded = any(row["exceptions"] or row["until"] is not None or row["is_to_come"] for row in schedules)
+    result = sorted({part for row in schedules for part in calendar_events(row)})
+    expression = "" if is_bounded else ";".join(result)
+    return Schedule("pgagent", expression, zone, BOUNDED if is_bounded else "; ".join(result), by_clock)
+
+
+def calendar_events(row: ScheduleRow) -> list[str]:
+    """One schedule in systemd's syntax; two where it names the last day of a month beside others."""
+    named = [name for name, on in zip(WEEKDAYS, row["weekdays"], strict=True) if on]
+    weekdays = f"{','.join(named)} " if 0 < len(named) < len(WEEKDAYS) else ""
+    time = f"{_numbers(row['hours'], 0)}:{_numbers(row['minutes'], 0)}:00"
+    months, days = _numbers(row["months"], 1), row["monthdays"]
+    dates = [f"*-{months}-{_numbers(days[:LAST_DAY], 1)}"] if any(days[:LAST_DAY]) or not days[LAST_DAY] else []
+    dates += [f"*-{months}~1"] if days[LAST_DAY] else []
+    return [f"{weekdays}{date} {time}" for date in dates]
+
+
+def _numbers(flags: Sequence[bool], first: int) -> str:
+    """ "5,20" for the places that are set; "*" for none or all."""
+    result = [number for number, on in enumerate(flags, first) if on]
+    return "*" if not result or len(result) == len(flags) else ",".join(map(str, result))
+
 
 Row = dict[str, Any]
 """A raw row: column name to value."""
 
 STATES = {  # check constraint and comment of pga_joblog.jlgstatus in pgagent--4.2.sql
-    "r": State.RUNNING,
-    "s": State.SUCCEEDED,
-    "f": State.FAILED,
-    "d": State.LOST,
-    "i": State.SKIPPED,
+    "r": RunState.RUNNING,
+    "s": RunState.SUCCEEDED,
+    "f": RunState.FAILED,
+    "d": RunState.LOST,
+    "i": RunState.SKIPPED,
 }
-WORDS = {"r": "running", "s": "succeeded", "f": "failed", "d": "aborted", "i": "ignored"}
-"""What the letters mean, for people."""
+STATUS_TEXTS = {"r": "running", "s": "succeeded", "f": "failed", "d": "aborted", "i": "ignored"}
+"""Texts of the status letters."""
 KINDS = {"s": "SQL", "b": "batch"}
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-AGENT_GONE = "the agent that ran it is gone: nobody will write its end before another pgAgent starts"
+AGENT_GONE = "the agent that ran it is gone: its end is written only when another pgAgent starts"
 NOTHING_RAN = "no step left a row: nothing was executed, or its steps were removed since"
 
 
-@dataclass(frozen=True, slots=True)
-class Book:
-    """Who is who: native ids by jobid, of the jobs that are there and of those that were."""
-
-    names: Mapping[int, str] = field(default_factory=dict)
-
-    def with_jobs(self, rows: Iterable[Row]) -> Book:
-        """This book and what the rows say now."""
-        return Book({**self.names, **native_ids(rows)})
-
-
 def native_ids(rows: Iterable[Row]) -> dict[int, str]:
-    """jobid -> jobname, which need not be unique: who came later carries its number in front."""
+    """jobid -> jobname, which need not be unique: later ones carry its number in front."""
     ids: dict[int, str] = {}
     taken: set[str] = set()
-    for row in sorted(rows, key=lambda one: int(one["jobid"])):
+    for row in sorted(rows, key=lambda item: int(item["jobid"])):
         plain = row["jobname"] or f"#{row['jobid']}"
         name = plain if plain not in taken else f"#{row['jobid']}:{plain}"
         taken.add(name)
@@ -61,17 +89,17 @@ def job(row: Row, native_id: str, steps: Sequence[Row], schedules: Sequence[Row]
     return JobRecord(
         native_id=native_id,
         title=row["jobname"] or native_id,
-        schedule=schedule_of(schedules, zone, instant(row["next_run"]) if row["enabled"] else None),
+        schedule=schedule_of(schedules, zone, epoch_instant(row["next_run"]) if row["enabled"] else None),
         paused=not row["enabled"],
-        definition="\n".join(_step_words(step) for step in steps),
+        definition="\n".join(_step_text(step) for step in steps),
         definition_hash=digest([what, row["host"]]),
         match_keys=(f"jobid:{row['jobid']}",),
-        proof=Proof.FULL,
+        proof=ProofLevel.FULL,
         run_as=f"pgAgent on {row['host']}" if row["host"] else "pgAgent",
     )
 
 
-def _step_words(step: Row) -> str:
+def _step_text(step: Row) -> str:
     where = f" in {step['database']}" if step["database"] else ""
     off = "" if step["enabled"] else ", off"
     return f"-- {step['name']} ({KINDS.get(step['kind'], step['kind'])}{where}{off})\n{step['code']}"
@@ -82,69 +110,56 @@ def version_of(access: Row) -> tuple[int, ...]:
     return tuple(int(number) for number in str(access["version"] or "").split(".") if number.isdigit())
 
 
-def instant(text: object) -> datetime | None:
-    """Seconds since 1970 as text, to aware UTC. None for none, and for what no calendar of ours holds."""
-    if text is None:
-        return None
-    try:
-        return EPOCH + timedelta(microseconds=int(Decimal(str(text)) * 1_000_000))
-    except (InvalidOperation, ValueError, OverflowError):
-        return None
-
-
 def is_no_run(row: Row, steps: Sequence[Row]) -> bool:
     """True for the row `i` that an agent leaves which came second to a job: a number, no steps, no run."""
     return row["status"] == "i" and not steps
 
 
 def has_failed(step: Row) -> bool:
-    """By its result, whatever the letter: "s" after an error stands where `jstonerror` says so."""
+    """By its result, whatever the letter: "s" after an error is written where `jstonerror` says so."""
     if step["status"] in ("f", "i", "d"):
         return True
     result = step["result"]
     return step["status"] == "s" and result is not None and (result < 0 if step["kind"] == "s" else result != 0)
 
 
+@fields.reading("row of pga_joblog")
 def run(
-    row: Row, steps: Sequence[Row], book: Book, agent_is_there: bool = True, action_key: str | None = None
+    row: Row,
+    steps: Sequence[Row],
+    names: Mapping[int, str],
+    agent_is_there: bool = True,
+    action_key: str | None = None,
 ) -> RunRecord:
-    """One row of pga_joblog with its steps. Raises RecordUnreadable."""
-    try:
-        return _run(row, steps, book, agent_is_there, action_key)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise RecordUnreadable(f"row of pga_joblog: {type(error).__name__}: {error}") from None
-
-
-def _run(row: Row, steps: Sequence[Row], book: Book, agent_is_there: bool, action_key: str | None) -> RunRecord:
+    """One row of pga_joblog with its steps; `names`: native ids by jobid. Raises RecordUnreadable."""
     jobid, jlgid, native = int(row["jobid"]), int(row["jlgid"]), str(row["status"] or "")
     failed = [step for step in steps if has_failed(step)]
     lost = native == "r" and not agent_is_there
-    state = State.LOST if lost else _state(native, steps, failed)
-    started, ended = instant(row["started"]), instant(row["ended"])
-    odd = {name: row[name] for name in ("started", "ended") if row[name] is not None and instant(row[name]) is None}
+    state = RunState.LOST if lost else _state(native, steps, failed)
+    started, ended = epoch_instant(row["started"]), epoch_instant(row["ended"])
     return RunRecord(
-        job=book.names.get(jobid, f"#{jobid}"),
+        job=names.get(jobid, f"#{jobid}"),
         attempt_key=str(jlgid),
         state=state,
         native_state=native or "(null)",
-        evidence=Evidence.INFERRED if lost else Evidence.NATIVE,
+        evidence=RunEvidence.INFERRED if lost else RunEvidence.NATIVE,
         started_at=started,
         ended_at=None if state.is_open else ended,
         exit_code=_exit_code(failed),
         message=AGENT_GONE if lost else _message(state, steps, failed),
         native_ref=json.dumps({"jlgid": jlgid, "jobid": jobid}),
         action_key=action_key,
-        context={**({"times that no calendar holds": odd} if odd else {}), **_rows(state, steps)},
+        context={**unreadable_times(row), **_rows(state, steps)},
     )
 
 
-def _state(native: str, steps: Sequence[Row], failed: Sequence[Row]) -> State:
-    state = STATES.get(native, State.UNKNOWN)
-    if state != State.SUCCEEDED:
+def _state(native: str, steps: Sequence[Row], failed: Sequence[Row]) -> RunState:
+    state = STATES.get(native, RunState.UNKNOWN)
+    if state != RunState.SUCCEEDED:
         return state
     if not steps:
-        return State.SKIPPED
-    return State.PARTIAL if failed else state
+        return RunState.SKIPPED
+    return RunState.PARTIAL if failed else state
 
 
 def _exit_code(failed: Sequence[Row]) -> int | None:
@@ -152,21 +167,20 @@ def _exit_code(failed: Sequence[Row]) -> int | None:
     return batch[-1] if batch else None
 
 
-def _message(state: State, steps: Sequence[Row], failed: Sequence[Row]) -> str:
+def _message(state: RunState, steps: Sequence[Row], failed: Sequence[Row]) -> str:
     """The failed steps; of their output the first line only, which may be another job's: pgAgent's threads share it."""
-    if state == State.SKIPPED:
+    if state == RunState.SKIPPED:
         return NOTHING_RAN
-    words = []
+    texts = []
     for step in failed:
-        output = str(step["output"] or "").strip()
-        first = output.splitlines()[0] if output else ""
-        words.append(f"{step['name']}: result {step['result']}{f', {first}' if first else ''}")
-    return "; ".join(words)
+        first_line = "".join(str(step["output"] or "").strip().splitlines()[:1])
+        texts.append(f"{step['name']}: result {step['result']}{f', {first_line}' if first_line else ''}")
+    return "; ".join(texts)
 
 
-def _rows(state: State, steps: Sequence[Row]) -> dict[str, int]:
+def _rows(state: RunState, steps: Sequence[Row]) -> dict[str, int]:
     """{"rows": 5} of a job of one SQL step: its result is the rows of its last statement."""
-    if state != State.SUCCEEDED or len(steps) != 1 or steps[0]["kind"] != "s":
+    if state != RunState.SUCCEEDED or len(steps) != 1 or steps[0]["kind"] != "s":
         return {}
     result = steps[0]["result"]
     return {"rows": int(result)} if result is not None else {}
@@ -174,17 +188,17 @@ def _rows(state: State, steps: Sequence[Row]) -> dict[str, int]:
 
 def may_change(record: RunRecord) -> bool:
     """True while pgAgent may still write to its row: also after its agent has gone."""
-    return record.native_state == "r" or record.state == State.UNKNOWN
+    return record.native_state == "r" or record.state == RunState.UNKNOWN
 
 
 def run_log(row: Row, steps: Sequence[Row], output: Callable[[Row], Iterable[str]]) -> Iterator[str]:
     """Every step with its result and its output, as one text in parts that only grows at its end while steps follow."""
     for step in steps:
-        began = instant(step["started"])
+        began = epoch_instant(step["started"])
         at = f" {began:%Y-%m-%dT%H:%M:%SZ}" if began else ""
         yield f"-- {step['name']} ({KINDS.get(step['kind'], step['kind'])}){at}\n"
         if step["status"] != "r":
             yield from with_newline(without_last_newlines(output(step)))
-            yield f"-- {WORDS.get(step['status'], step['status'])}, result {step['result']}\n"
+            yield f"-- {STATUS_TEXTS.get(step['status'], step['status'])}, result {step['result']}\n"
     if row["status"] != "r":
-        yield f"-- job {WORDS.get(row['status'], row['status'])}\n"
+        yield f"-- job {STATUS_TEXTS.get(row['status'], row['status'])}\n"

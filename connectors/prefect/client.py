@@ -1,7 +1,7 @@
-"""Prefect's REST API, one method per call. Facts are of Prefect 3.8.8, measured; see docs/connectors/prefect.md.
+"""Client of Prefect's REST API: one method per call.
 
-An unknown key inside a filter is refused (422), one beside it is ignored and everything comes back: whoever asks for
-named rows looks at what came.
+Facts measured on Prefect 3.8.8; see docs/connectors/prefect.md. An unknown key inside a filter is rejected (422); one
+beside it is ignored and everything is returned, so callers that ask for named rows check what came.
 """
 
 from __future__ import annotations
@@ -9,165 +9,134 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
-from connectors.contract import SystemUnreachable
-from connectors.transport.account import Account
-from connectors.transport.http import Deadline, HttpDoor, Reply
+from connectors.sdk.errors import SystemUnreachable
+from connectors.sdk.transport.http import HttpReply, SignedClient, path_segment
 
 PAGE_LIMIT = 200  # PREFECT_API_DEFAULT_LIMIT: a larger limit is answered 422
 EVENTS_LIMIT = 50  # of POST /events/filter: a larger one is answered 422
-RUN_EVENTS = "prefect.flow-run."
-HEARTBEATS = "prefect.flow-run.heartbeat"
+RUN_EVENT_PREFIX = "prefect.flow-run."
+HEARTBEAT_EVENT = "prefect.flow-run.heartbeat"
 
 
-class PrefectClient:
-    """All calls of one Prefect. `deadline` is set anew for each call of the connector."""
+class PrefectClient(SignedClient):
+    """All calls of one Prefect."""
 
-    def __init__(self, door: HttpDoor, account: Account) -> None:
-        self.door = door
-        self.deadline = Deadline(0.0)
-        self._account = account
+    # objects
 
-    def close(self) -> None:
-        self.door.close()
-
-    # what is there
-
-    def version(self) -> Reply:
+    def version(self) -> HttpReply:
         """The version as a JSON text; its Date is the server's clock."""
-        return self._ask("GET", "/admin/version")
+        return self.read("GET", "/admin/version")
 
-    def deployments(self, offset: int) -> Reply:
+    def deployments(self, offset: int) -> HttpReply:
         return self._list("/deployments", {}, "NAME_ASC", offset)
 
-    def deployments_of(self, ids: Collection[str]) -> Reply:
+    def deployments_of(self, ids: Collection[str]) -> HttpReply:
         """At most PAGE_LIMIT deployments by their ids."""
-        return self._list("/deployments", {"deployments": _any(ids)}, "NAME_ASC", 0)
+        return self._list("/deployments", {"deployments": _any_of(ids)}, "NAME_ASC", 0)
 
-    def deployment(self, job: str) -> Reply | None:
-        """One deployment by "flow/deployment"; None for a name that is none. 404 where it is gone."""
+    def deployment(self, job: str) -> HttpReply | None:
+        """One deployment by "flow/deployment"; None for another kind of name. 404 if it was deleted."""
         flow, _, name = job.partition("/")
-        return (
-            self._ask("GET", f"/deployments/name/{_part(flow)}/{_part(name)}", accept={404}) if flow and name else None
-        )
+        if not flow or not name:
+            return None
+        return self.read("GET", f"/deployments/name/{path_segment(flow)}/{path_segment(name)}", accept={404})
 
-    def flows(self, offset: int) -> Reply:
+    def flows(self, offset: int) -> HttpReply:
         return self._list("/flows", {}, "NAME_ASC", offset)
 
-    def flows_of(self, ids: Collection[str]) -> Reply:
-        return self._list("/flows", {"flows": _any(ids)}, "NAME_ASC", 0)
+    def flows_of(self, ids: Collection[str]) -> HttpReply:
+        return self._list("/flows", {"flows": _any_of(ids)}, "NAME_ASC", 0)
 
-    def flows_without_deployment(self, offset: int) -> Reply:
+    def flows_without_deployment(self, offset: int) -> HttpReply:
         """Flows that have runs of no deployment: called by other flows, or started by hand."""
         return self._list("/flows", {"flow_runs": {"deployment_id": {"is_null_": True}}}, "NAME_ASC", offset)
 
-    def work_pools(self) -> Reply:
+    def work_pools(self) -> HttpReply:
         """The work pools with their limits; 403 where the account may not read them."""
-        return self._ask("POST", "/work_pools/filter", {"limit": PAGE_LIMIT}, accept={403, 404, 405})
+        return self.read("POST", "/work_pools/filter", accept={403, 404, 405}, body={"limit": PAGE_LIMIT})
 
-    def automations(self, offset: int) -> Reply:
+    def automations(self, offset: int) -> HttpReply:
         body = {"limit": PAGE_LIMIT, "offset": offset}
-        return self._ask("POST", "/automations/filter", body, accept={403, 404, 405})
+        return self.read("POST", "/automations/filter", accept={403, 404, 405}, body=body)
 
-    # what ran
+    # runs
 
-    def runs(self, where: Mapping[str, Any], sort: str, offset: int = 0, limit: int = PAGE_LIMIT) -> Reply:
+    def runs(self, where: Mapping[str, Any], sort: str, offset: int = 0, limit: int = PAGE_LIMIT) -> HttpReply:
         """Flow runs, a page of at most PAGE_LIMIT."""
         return self._list("/flow_runs", {"flow_runs": dict(where)}, sort, offset, limit)
 
-    def runs_of(self, ids: Collection[str]) -> Reply:
-        return self.runs(_any(ids), "ID_DESC")
+    def runs_of(self, ids: Collection[str]) -> HttpReply:
+        return self.runs(_any_of(ids), "ID_DESC")
 
-    def run(self, run: str) -> Reply:
+    def run(self, run: str) -> HttpReply:
         """404 where it was deleted."""
-        return self._ask("GET", f"/flow_runs/{_part(run)}", accept={404})
+        return self.read("GET", f"/flow_runs/{path_segment(run)}", accept={404})
 
-    def states(self, run: str) -> Reply:
-        """Every state that a run ever had, oldest first; an empty list for a run that is gone."""
-        return self._ask("GET", f"/flow_run_states/?flow_run_id={_part(run)}", shown="/flow_run_states/")
+    def states(self, run: str) -> HttpReply:
+        """Every state that a run ever had, oldest first; an empty list for a deleted run."""
+        return self.read("GET", f"/flow_run_states/?flow_run_id={path_segment(run)}", shown="/flow_run_states/")
 
-    def not_green(self, runs: Sequence[str], offset: int) -> Reply:
-        """Task runs of these flow runs that are not green, or wait (NotReady: what they needed failed)."""
+    def not_green(self, runs: Sequence[str], offset: int) -> HttpReply:
+        """Failed task runs of these flow runs, and those whose upstream failed (NotReady)."""
         where = {
-            "flow_runs": _any(runs),
+            "flow_runs": _any_of(runs),
             "task_runs": {"state": {"type": {"any_": ["FAILED", "CRASHED", "CANCELLED", "PENDING"]}}},
         }
         return self._list("/task_runs", where, "ID_DESC", offset)
 
-    def events(self, since: datetime) -> Reply:
+    def events(self, since: datetime) -> HttpReply:
         """A page of changes of flow runs since then, oldest first."""
-        names = {"prefix": [RUN_EVENTS], "exclude_prefix": [HEARTBEATS]}
+        names = {"prefix": [RUN_EVENT_PREFIX], "exclude_prefix": [HEARTBEAT_EVENT]}
         where = {"occurred": {"since": since.isoformat()}, "event": names, "order": "ASC"}
-        return self._ask("POST", "/events/filter", {"filter": where, "limit": EVENTS_LIMIT}, accept={403, 404, 405})
+        body = {"filter": where, "limit": EVENTS_LIMIT}
+        return self.read("POST", "/events/filter", accept={403, 404, 405}, body=body)
 
-    def more_events(self, page: str) -> Reply:
-        """The page that an answer named; of its link only the token is taken."""
-        return self._ask("GET", f"/events/filter/next?page-token={_part(page)}", shown="/events/filter/next")
+    def more_events(self, page: str) -> HttpReply:
+        """The next page that a reply names; only the token of its link is used."""
+        return self.read("GET", f"/events/filter/next?page-token={path_segment(page)}", shown="/events/filter/next")
 
-    def log(self, run: str, where: Mapping[str, Any], sort: str, offset: int) -> Reply:
+    def log(self, run: str, where: Mapping[str, Any], sort: str, offset: int) -> HttpReply:
         """Log lines of a flow run and of its tasks. `after_` of a time is inclusive."""
         return self._list("/logs", {"logs": {"flow_run_id": {"any_": [run]}, **where}}, sort, offset)
 
-    # what changes something
+    # writes
 
-    def create_run(self, deployment: str, body: Mapping[str, Any]) -> Reply:
-        return self._send("POST", f"/deployments/{_part(deployment)}/create_flow_run", body)
+    def create_run(self, deployment: str, body: Mapping[str, Any]) -> HttpReply:
+        return self._change("POST", f"/deployments/{path_segment(deployment)}/create_flow_run", body)
 
-    def set_state(self, run: str, state: Mapping[str, Any], force: bool) -> Reply:
-        """Answers 2xx also where it did nothing: `status` says ACCEPT, REJECT, ABORT or WAIT."""
-        return self._send("POST", f"/flow_runs/{_part(run)}/set_state", {"state": dict(state), "force": force})
+    def set_state(self, run: str, state: Mapping[str, Any], force: bool) -> HttpReply:
+        """Replies 2xx even if it did nothing: `status` is ACCEPT, REJECT, ABORT or WAIT."""
+        return self._change("POST", f"/flow_runs/{path_segment(run)}/set_state", {"state": dict(state), "force": force})
 
-    def change_deployment(self, deployment: str, body: Mapping[str, Any]) -> Reply:
-        """What the body does not name stays as it is. Runs that were made ahead are deleted and made anew."""
-        return self._send("PATCH", f"/deployments/{_part(deployment)}", body)
+    def change_deployment(self, deployment: str, body: Mapping[str, Any]) -> HttpReply:
+        """Fields not in the body are unchanged. Runs created ahead of time are deleted and created again."""
+        return self._change("PATCH", f"/deployments/{path_segment(deployment)}", body)
 
     # whether it may
 
-    def may(self, method: str, path: str, body: Mapping[str, Any]) -> int:
+    def probe(self, method: str, path: str, body: Mapping[str, Any]) -> int:
         """The status of a call, whatever it is."""
-        return self._ask(method, path, body, accept=range(300, 600)).status
+        return self.read(method, path, accept=range(300, 600), body=body).status
 
-    # the wire
+    def _list(self, path: str, where: Mapping[str, Any], sort: str, offset: int, limit: int = PAGE_LIMIT) -> HttpReply:
+        return self.read("POST", f"{path}/filter", body={**where, "sort": sort, "limit": limit, "offset": offset})
 
-    def _list(self, path: str, where: Mapping[str, Any], sort: str, offset: int, limit: int = PAGE_LIMIT) -> Reply:
-        body = {**where, "sort": sort, "limit": limit, "offset": offset}
-        return self._ask("POST", f"{path}/filter", body)
-
-    def _ask(
-        self,
-        method: str,
-        path: str,
-        body: Mapping[str, Any] | None = None,
-        accept: Collection[int] = (),
-        shown: str | None = None,
-    ) -> Reply:
-        """Reads."""
-
-        def call(headers: dict[str, str]) -> Reply:
-            wanted = {*accept, 401}
-            return self.door.call(method, path, self.deadline, body=body, headers=headers, accept=wanted, shown=shown)
-
-        return self._account.asking(call)
-
-    def _send(self, method: str, path: str, body: Mapping[str, Any]) -> Reply:
-        """Once, never repeated. 404, 409 and 422 come back: they prove that nothing was done."""
-        headers = self._account.headers()
-        return self.door.call(
-            method, path, self.deadline, body=dict(body), headers=headers, accept={404, 409, 422}, once=True
-        )
+    def _change(self, method: str, path: str, body: Mapping[str, Any]) -> HttpReply:
+        return self.send(method, path, body, accept={404, 409, 422})
 
 
-def rows_of(reply: Reply) -> list[Any]:
+def list_rows(reply: HttpReply) -> list[Any]:
     """The rows of a list. Raises SystemUnreachable for any other shape."""
-    found = reply.json()
-    if not isinstance(found, list):
+    rows = reply.json()
+    if not isinstance(rows, list):
         raise SystemUnreachable(f"{reply.place} is no list; is the url that of Prefect's API, with its /api?")
-    return found
+    return rows
 
 
 def page_token(link: Any) -> str:
-    """What a link to the next page holds; the link itself is never followed. "" without one."""
+    """Token in a link to the next page; the link itself is never followed. "" without one."""
     if not isinstance(link, str):
         return ""
     try:
@@ -176,9 +145,5 @@ def page_token(link: Any) -> str:
         return ""
 
 
-def _any(ids: Collection[str]) -> dict[str, Any]:
+def _any_of(ids: Collection[str]) -> dict[str, Any]:
     return {"id": {"any_": sorted(ids)}}
-
-
-def _part(raw: str) -> str:
-    return quote(raw, safe="")

@@ -1,61 +1,64 @@
-"""Prefect 3 (REST API). Source: docs.prefect.io, REST API reference; measured on 3.8.8."""
+"""The Prefect connector (REST API), and the check of our permissions.
+
+Permissions are checked by reading a row of each list, and by actions on ids that do not exist: 404 proves the
+permission, 401 and 403 refuse it. Nothing is changed. Prefect's own server has no permissions; Prefect Cloud has
+roles; in front of an own server a proxy that passes some paths only is the only restriction there is
+(connectors/prefect/grants.txt). Source: docs.prefect.io, REST API reference; measured on 3.8.8.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import httpx
 
-from connectors.contract import (
-    Capability,
-    Connector,
-    ConnectorKind,
-    Proof,
-    Secrets,
-    Verb,
-)
-from connectors.parts import PartedConnector
-from connectors.prefect.acts import Acts
-from connectors.prefect.client import PrefectClient
+from connectors.prefect.actions import PrefectActions
+from connectors.prefect.client import PrefectClient, list_rows
 from connectors.prefect.hold import all_holds
-from connectors.prefect.inventory import InventoryReader
-from connectors.prefect.log import LogReader
-from connectors.prefect.names import Names
+from connectors.prefect.inventory import FlowNames, PrefectInventory
+from connectors.prefect.log import PrefectLogReader
 from connectors.prefect.options import PrefectOptions
-from connectors.prefect.poll import Poller
-from connectors.prefect.probe import probe
-from connectors.transport.account import Account
-from connectors.transport.http import HttpDoor
+from connectors.prefect.runs import PrefectPoller
+from connectors.sdk import fields
+from connectors.sdk.composed import ComposedConnector
+from connectors.sdk.contract import Connector, ConnectorKind, Probe, SecretResolver, SourcePermission
+from connectors.sdk.errors import NotSupported
+from connectors.sdk.states import Capability, ProofLevel, Verb
+from connectors.sdk.transport.http import HttpAccount, HttpEndpoint
 
 TARGET = "api"
 SETTLE_SECONDS = 3.0
-"""For how long a key must stay absent before it counts as never arrived; a busy SQLite takes a second (measured)."""
+"""How long a key must stay absent before the action counts as never arrived; a busy SQLite takes a second
+(measured)."""
 
 
-class PrefectConnector(PartedConnector):
+class PrefectConnector(ComposedConnector):
     """One Prefect through its API."""
 
     def __init__(
         self,
         options: PrefectOptions,
-        secrets: Secrets,
+        secrets: SecretResolver,
         transport: httpx.BaseTransport | None = None,
         settle_seconds: float = SETTLE_SECONDS,
     ) -> None:
-        door = HttpDoor("Prefect", options.url, options.ca_file, transport)
-        ui = door.base_url.removesuffix("/api") if door.base_url.endswith("/api") else ""
-        client = PrefectClient(door, Account(secrets, options.username, options.password, options.token))
-        names = Names(client, options.deployments)
+        endpoint = HttpEndpoint("Prefect", options.url, options.ca_file, transport)
+        ui = endpoint.base_url.removesuffix("/api") if endpoint.base_url.endswith("/api") else ""
+        client = PrefectClient(endpoint, HttpAccount(secrets, options.username, options.password, options.token))
+        names = FlowNames(client, options.deployments)
         super().__init__(
             client,
-            inventory=InventoryReader(client, names, ui).read,
-            poll=Poller(client, names, ui).poll,
-            log=LogReader(client).read,
-            acts=Acts(client, settle_seconds),
+            inventory=PrefectInventory(client, names, ui).read,
+            poll=PrefectPoller(client, names, ui).poll,
+            log=PrefectLogReader(client).read,
+            acts=PrefectActions(client, settle_seconds),
             holds=lambda known: all_holds(client, names),
             probe=lambda: probe(client),
         )
 
 
-def open_prefect(options: PrefectOptions, target: str, secrets: Secrets) -> Connector:
+def open_prefect(options: PrefectOptions, target: str, secrets: SecretResolver) -> Connector:
     """A connector of the only target, not yet connected."""
     if target != TARGET:
         raise ValueError(f"a Prefect has the one target {TARGET!r}, not {target!r}")
@@ -70,10 +73,10 @@ CONNECTOR = ConnectorKind(
     open=open_prefect,
     capabilities=frozenset(Capability) - {Capability.TASKS},
     missing={
-        Capability.TASKS: "Prefect knows a task only once it runs; a run whose tasks failed names them in its message",
+        Capability.TASKS: "Prefect knows a task only once it runs; a run whose tasks failed names them in its message"
     },
     starts_held=True,
-    proofs=frozenset({Proof.FULL}),
+    proofs=frozenset({ProofLevel.FULL}),
     verbs={
         Verb.RERUN: "schedule the run again",
         Verb.START: "create a flow run",
@@ -89,3 +92,66 @@ CONNECTOR = ConnectorKind(
         "although task runs failed is PARTIAL. A run that was deleted before its end was seen is LOST, INFERRED."
     ),
 )
+
+NO_SUCH_ID = "00000000-0000-4000-8000-000000000000"
+ONE_ROW = {"limit": 1}
+
+PROBED_READS: tuple[tuple[str, Mapping[str, Any], str], ...] = (
+    ("/deployments/filter", ONE_ROW, "read deployments"),
+    ("/flows/filter", ONE_ROW, "read flows"),
+    ("/flow_runs/filter", ONE_ROW, "read flow runs"),
+    ("/task_runs/filter", ONE_ROW, "read task runs"),
+    ("/logs/filter", ONE_ROW, "read logs"),
+    ("/events/filter", ONE_ROW, "read events"),
+    ("/automations/filter", ONE_ROW, "read automations"),
+)
+PROBED_ACTIONS: tuple[tuple[str, str, Mapping[str, Any], str], ...] = (
+    ("POST", f"/deployments/{NO_SUCH_ID}/create_flow_run", {}, "start runs"),
+    ("POST", f"/flow_runs/{NO_SUCH_ID}/set_state", {"state": {"type": "CANCELLING"}}, "rerun, cancel and mark runs"),
+    ("PATCH", f"/deployments/{NO_SUCH_ID}", {"paused": True}, "pause deployments (hold)"),
+)
+REFUSED_STATUSES = (401, 403, 405)
+
+
+def probe(client: PrefectClient) -> Probe:
+    """Version and rights. Raises SystemUnreachable or AccessRefused; NotSupported for another program."""
+    reply = client.version()
+    answer = reply.json()
+    version = answer if isinstance(answer, str) else ""
+    if not version.startswith("3."):
+        raise NotSupported(f"{reply.place}: this is no Prefect 3, or the url lacks its /api")
+    rights = [_probe_read(client, *read) for read in PROBED_READS]
+    rights += [_probe_action(client, *action) for action in PROBED_ACTIONS]
+    return Probe(True, fields.clean(version)[:40], tuple(rights), tuple(_probe_notes(client, rights[0])), reply.clock)
+
+
+def _probe_read(client: PrefectClient, path: str, body: Mapping[str, Any], name: str) -> SourcePermission:
+    status = client.probe("POST", path, body)
+    if status == 200:
+        return SourcePermission(name, True)
+    fix = f"let the account, or the proxy in front, use POST {path}"
+    return SourcePermission(name, False if status in REFUSED_STATUSES else None, f"POST {path} answered {status}", fix)
+
+
+def _probe_action(
+    client: PrefectClient, method: str, path: str, body: Mapping[str, Any], name: str
+) -> SourcePermission:
+    status = client.probe(method, path, body)
+    if status == 404:
+        return SourcePermission(name, True, needed_for="act")
+    place = f"{method} {path.replace(NO_SUCH_ID, 'ID')}"
+    fix = f"let the account, or the proxy in front, use {place}: headway connector grants prefect"
+    return SourcePermission(
+        name, False if status in REFUSED_STATUSES else None, f"{place} answered {status}", fix, "act"
+    )
+
+
+def _probe_notes(client: PrefectClient, deployments: SourcePermission) -> list[str]:
+    if not deployments.held:
+        return []
+    rows = [row for row in list_rows(client.deployments(0)) if isinstance(row, dict)]
+    if not rows:
+        return ["no deployment is listed: there is none, or this account may read none"]
+    idle = sorted(str(row.get("name")) for row in rows if row.get("status") == "NOT_READY")
+    names = fields.clean(", ".join(idle[:6])) + (f" and {len(idle) - 6} more" if len(idle) > 6 else "")
+    return [f"no worker polls for the runs of: {names}"] if idle else []

@@ -1,113 +1,91 @@
-"""The inventory: every deployment with its schedule, flows that run without one, and what automations join.
+"""Inventory: every deployment with its schedule, flows that run without one, and the edges made by automations.
 
-A calm look costs the pages of deployments and flows, one of flows without deployment, one of automations, and some for
-the next runs, which Prefect makes ahead of time.
+A quiet refresh costs the pages of deployments and flows, one of flows without deployment, one of automations, and some
+for the next runs, which Prefect creates ahead of time. Prefect's rows hold ids only: names of flows and deployments
+are read once and cached; a job is "flow/deployment", or the flow's name for a run without deployment (Prefect allows
+no "/" in a name). Previews of actions look up one deployment and its active runs here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from functools import partial
+from fnmatch import fnmatchcase
 from typing import Any
 
-from connectors import fields
-from connectors.contract import Clock, Inventory, JobRecord, RecordUnreadable, Skipped
-from connectors.prefect import parse, parse_inventory
-from connectors.prefect.client import PAGE_LIMIT, PrefectClient, rows_of
-from connectors.prefect.names import Names
-from connectors.transport.http import Reply
+from connectors.prefect import parse
+from connectors.prefect.client import PAGE_LIMIT, PrefectClient, list_rows
+from connectors.sdk import fields
+from connectors.sdk.errors import RecordUnreadable, SystemUnreachable
+from connectors.sdk.records import Inventory, JobRecord, SkippedRecord, TargetClock
+from connectors.sdk.transport.http import HttpReply
 
-MOST_PAGES = 250
+MAX_PAGES = 250
 """50,000 deployments, or as many flows."""
-NEXT_LOOKS = 5
+MAX_NEXT_RUN_PAGES = 5
 """Pages of runs made ahead that are read for the next run of each deployment."""
 
 
-class InventoryReader:
+class PrefectInventory:
     """Reads inventories of one Prefect."""
 
-    def __init__(self, client: PrefectClient, names: Names, ui: str) -> None:
+    def __init__(self, client: PrefectClient, names: FlowNames, ui: str) -> None:
         self._client = client
         self._names = names
         self._ui = ui
 
     def read(self, previous_hash: str) -> Inventory:
         """As the contract says."""
-        skipped: list[Skipped] = []
+        skipped: list[SkippedRecord] = []
         clock = self._client.version().clock
         flows, whole = self._pages(self._client.flows)
-        for row in flows:
-            self._kept(partial(self._names.flow, row), "flows", row, skipped)
+        fields.readable(flows, self._names.flow, "flows", skipped)
         rows, all_rows = self._pages(self._client.deployments)
         alone, all_alone = self._pages(self._client.flows_without_deployment)
-        jobs = [*self._deployments(rows, clock, skipped), *self._alone(alone, skipped)]
-        complete = whole and all_rows and all_alone and not skipped
+        jobs = [*self._deployments(rows, clock, skipped), *self._flow_jobs(alone, skipped)]
         if not rows and not alone:
-            complete = False
-            skipped.append(Skipped("deployments", "Prefect lists nothing: there is none, or nothing is seen"))
+            skipped.append(SkippedRecord("deployments", "Prefect lists nothing: there is none, or nothing is seen"))
         unique = {job.native_id: job for job in reversed(jobs)}
-        found = tuple(sorted(unique.values(), key=lambda one: one.native_id))
-        digest = fields.short_digest([complete, [repr(one) for one in found]])
-        if digest == previous_hash and complete:
-            return Inventory((), complete, digest, unchanged=True, clock=clock, skipped=tuple(skipped))
-        asks_for = self._names.watched
-        return Inventory(
-            found, complete, digest, clock=clock, skipped=tuple(skipped), asks_for=lambda name, _: asks_for(name)
-        )
+        records = (job for _, job in sorted(unique.items()))
+        complete, watched = whole and all_rows and all_alone and not skipped, self._names.watched
+        return Inventory.since(previous_hash, records, complete, clock, skipped, lambda name, _: watched(name))
 
-    def _deployments(self, rows: list[Any], clock: Clock | None, skipped: list[Skipped]) -> list[JobRecord]:
-        named = {}
-        for row in rows:
-            job = self._kept(partial(self._names.deployment, row), "deployments", row, skipped)
-            if job is not None and self._names.watched(job):
-                named[str(row["id"])] = (job, row)
-        ahead = self._next_runs(named.keys(), clock)
-        feeds, slots_of = self._feeds(skipped), self._slots([row for _, row in named.values()])
-        told = []
-        for found, (job, row) in named.items():
-            made = self._kept(
-                partial(
-                    parse_inventory.deployment, row, job, feeds.get(found, ()), ahead.get(found), self._ui, slots_of
-                ),
-                "deployments",
-                row,
-                skipped,
-            )
-            told += [made] if made is not None else []
-        return told
+    def _deployments(self, rows: list[Any], clock: TargetClock | None, skipped: list[SkippedRecord]) -> list[JobRecord]:
+        jobs = fields.readable(rows, lambda row: (self._names.deployment(row), row), "deployments", skipped)
+        watched = {str(row["id"]): row for job, row in jobs if self._names.watched(job)}
+        ahead = self._next_runs(watched.keys(), clock)
+        feeds, slots_of = self._feeds(skipped), self._slots(watched.values())
 
-    def _alone(self, rows: list[Any], skipped: list[Skipped]) -> list[JobRecord]:
-        found = (self._kept(partial(self._names.flow, row), "flows", row, skipped) for row in rows)
-        return [parse_inventory.flow(one[1], one[0], self._ui) for one in found if one and self._names.watched(one[1])]
+        def record(row: fields.Row) -> JobRecord:
+            job, deployment = self._names.deployment(row), str(row["id"])
+            upstreams, next_at = feeds.get(deployment, ()), ahead.get(deployment)
+            return parse.deployment_record(row, job, upstreams, next_at, self._ui, slots_of)
 
-    def _kept(self, make: Callable[[], Any], where: str, row: Any, skipped: list[Skipped]) -> Any:
-        try:
-            return make()
-        except RecordUnreadable as error:
-            skipped.append(fields.skipped(where, error, row))
-            return None
+        return fields.readable(watched.values(), record, "deployments", skipped)
 
-    def _pages(self, ask: Callable[[int], Reply]) -> tuple[list[Any], bool]:
+    def _flow_jobs(self, rows: list[Any], skipped: list[SkippedRecord]) -> list[JobRecord]:
+        flows = fields.readable(rows, self._names.flow, "flows", skipped)
+        return [parse.flow_record(name, flow, self._ui) for flow, name in flows if self._names.watched(name)]
+
+    def _pages(self, fetch: Callable[[int], HttpReply]) -> tuple[list[Any], bool]:
         """All rows of a paged list; False at the end when it does not end, or a page came twice."""
         rows: list[Any] = []
         last = b""
-        for page in range(MOST_PAGES):
-            reply = ask(page * PAGE_LIMIT)
-            found = rows_of(reply)
-            if found and reply.body == last:
+        for page in range(MAX_PAGES):
+            reply = fetch(page * PAGE_LIMIT)
+            page_rows = list_rows(reply)
+            if page_rows and reply.body == last:
                 return rows, False
-            rows, last = rows + found, reply.body
-            if len(found) < PAGE_LIMIT:
+            rows, last = rows + page_rows, reply.body
+            if len(page_rows) < PAGE_LIMIT:
                 return rows, True
         return rows, False
 
-    def _next_runs(self, deployments: Iterable[str], clock: Clock | None) -> dict[str, datetime]:
+    def _next_runs(self, deployments: Iterable[str], clock: TargetClock | None) -> dict[str, datetime]:
         """When the next run by the clock of each deployment is due, where Prefect has made it already."""
         now = clock.target if clock else datetime.now(UTC)
-        missing, found = set(deployments), dict[str, datetime]()
-        for _ in range(NEXT_LOOKS):
+        missing, ahead = set(deployments), dict[str, datetime]()
+        for _ in range(MAX_NEXT_RUN_PAGES):
             if not missing:
                 break
             where = {
@@ -115,47 +93,146 @@ class InventoryReader:
                 "deployment_id": {"any_": sorted(missing)},
                 "next_scheduled_start_time": {"after_": now.isoformat()},
             }
-            rows = rows_of(self._client.runs(where, "NEXT_SCHEDULED_START_TIME_ASC"))
-            seen = dict(_next_of(row) for row in reversed(rows) if _is_by_clock(row))
-            found |= {name: at for name, at in seen.items() if name in missing and at is not None}
-            missing -= seen.keys()
-            if len(rows) < PAGE_LIMIT or not seen:
+            rows = list_rows(self._client.runs(where, "NEXT_SCHEDULED_START_TIME_ASC"))
+            scheduled = [row for row in fields.tables(rows) if row.get("auto_scheduled") is True]
+            next_runs = dict(_next_run(row) for row in reversed(scheduled))
+            ahead |= {name: at for name, at in next_runs.items() if name in missing and at is not None}
+            missing -= next_runs.keys()
+            if len(rows) < PAGE_LIMIT or not next_runs:
                 break
-        return found
+        return ahead
 
     def _slots(self, deployments: Iterable[fields.Row]) -> dict[str, int | None]:
-        """The limit of each work pool that has one; none where this server or account tells none."""
+        """The limit of each work pool that has one; none if the server or account does not report them."""
         if not any(row.get("work_pool_name") for row in deployments):
             return {}
-        found: dict[str, int | None] = {}
         reply = self._client.work_pools()
-        for row in rows_of(reply) if reply.status == 200 else ():
-            with suppress(RecordUnreadable):
-                found |= [parse_inventory.slots(row)]
-        return {name: limit for name, limit in found.items() if limit is not None}
+        pools = fields.readable(list_rows(reply) if reply.status == 200 else (), parse.parse_pool_slots)
+        return {name: limit for name, limit in pools if limit is not None}
 
-    def _feeds(self, skipped: list[Skipped]) -> dict[str, set[str]]:
+    def _feeds(self, skipped: list[SkippedRecord]) -> dict[str, set[str]]:
         """Deployment -> jobs whose runs start it, by the automations; none where this server or account has none."""
         feeds: dict[str, set[str]] = {}
         reply = self._client.automations(0)
-        for row in rows_of(reply) if reply.status == 200 else ():
-            try:
-                watched, runs = parse_inventory.edges(row)
-            except RecordUnreadable as error:
-                skipped.append(fields.skipped("automations", error, row))
-                continue
-            jobs = {job for one in watched for job in self._names.jobs_at(one)}
+        rows = list_rows(reply) if reply.status == 200 else ()
+        for watched, runs in fields.readable(rows, parse.automation_edges, "automations", skipped):
+            jobs = {job for resource in watched for job in self._names.jobs_at(resource)}
             for deployment in runs:
                 feeds.setdefault(deployment, set()).update(jobs)
         return feeds
 
 
-def _is_by_clock(row: Any) -> bool:
-    return isinstance(row, dict) and row.get("auto_scheduled") is True
-
-
-def _next_of(row: fields.Row) -> tuple[str, datetime | None]:
+def _next_run(row: fields.Row) -> tuple[str, datetime | None]:
     try:
-        return parse.optional_id(row, "deployment_id"), fields.instant(row, "next_scheduled_start_time")
+        return parse.parse_optional_id(row, "deployment_id"), fields.instant(row, "next_scheduled_start_time")
     except RecordUnreadable:
         return "", None
+
+
+GONE_FLOW_PREFIX = "flow "
+"""Prefix of the name of a deleted flow, before its id."""
+
+
+class FlowNames:
+    """The names of flows and deployments, as they were seen."""
+
+    def __init__(self, client: PrefectClient, patterns: Sequence[str]) -> None:
+        self._client = client
+        self._patterns = patterns
+        self._flows: dict[str, str] = {}
+        self._deployments: dict[str, tuple[str, str]] = {}
+
+    def watched(self, job: str) -> bool:
+        """Whether the options ask for this job."""
+        return any(fnmatchcase(job, pattern) for pattern in self._patterns)
+
+    def flow(self, row: Any) -> tuple[str, str]:
+        """Id and name of a flow, remembered. Raises RecordUnreadable."""
+        row = fields.table(row)
+        named_flow = parse.parse_id(row), fields.text(row, "name")
+        self._flows[named_flow[0]] = named_flow[1]
+        return named_flow
+
+    def deployment(self, row: Any) -> str:
+        """The job of a deployment, remembered. Raises RecordUnreadable; the flow's name must be known."""
+        row = fields.table(row)
+        flow = parse.parse_id(row, "flow_id")
+        self._deployments[parse.parse_id(row)] = (flow, fields.text(row, "name"))
+        return f"{self._flow(flow)}/{fields.text(row, 'name')}"
+
+    def job_of(self, deployment: str) -> str | None:
+        """The job of a deployment's id; None where it is not known."""
+        flow, name = self._deployments.get(deployment, ("", ""))
+        return f"{self._flow(flow)}/{name}" if name else None
+
+    def jobs_at(self, resource: str) -> list[str]:
+        """The jobs of "prefect.deployment.ID" or "prefect.flow.ID": for a flow, each of its deployments."""
+        kind, _, resource_id = resource.removeprefix("prefect.").partition(".")
+        if kind == "deployment":
+            return [job for job in (self.job_of(resource_id),) if job]
+        return [f"{self._flow(flow)}/{name}" for flow, name in self._deployments.values() if flow == resource_id]
+
+    def learn(self, rows: Iterable[Any]) -> None:
+        """Reads the names that these flow runs need and that are not cached yet."""
+        readable = fields.tables(list(rows))
+        self._request(
+            _missing_ids(readable, "deployment_id") - self._deployments.keys(),
+            self._client.deployments_of,
+            self.deployment,
+        )
+        flows = {flow for flow, _ in self._deployments.values()} | _missing_ids(readable, "flow_id")
+        self._request(flows - self._flows.keys(), self._client.flows_of, self.flow)
+
+    def of_run(self, row: fields.Row) -> str:
+        """The job of a flow run. Raises RecordUnreadable."""
+        deployment = parse.parse_optional_id(row, "deployment_id")
+        return self.job_of(deployment) or self._flow(parse.parse_id(row, "flow_id"))
+
+    def _flow(self, flow: str) -> str:
+        return self._flows.get(flow) or f"{GONE_FLOW_PREFIX}{flow}"
+
+    def _request(self, ids: set[str], fetch: Callable[[list[str]], HttpReply], keep: Callable[[Any], object]) -> None:
+        missing = sorted(ids)
+        for first in range(0, len(missing), PAGE_LIMIT):
+            fields.readable(list_rows(fetch(missing[first : first + PAGE_LIMIT])), keep)
+
+
+def _missing_ids(rows: Iterable[fields.Row], name: str) -> set[str]:
+    return {*fields.readable(rows, lambda row: parse.parse_optional_id(row, name))} - {""}
+
+
+ACTIVE_TYPES = ["PENDING", "RUNNING", "PAUSED", "CANCELLING"]
+
+
+def read_deployment(client: PrefectClient, job: str) -> fields.Row | None:
+    """The row of a deployment; None for a flow without one, or if it was deleted."""
+    reply = client.deployment(job)
+    if reply is None or reply.status == 404:
+        return None
+    row = reply.table()
+    if not isinstance(row.get("id"), str) or not isinstance(row.get("paused"), bool):
+        raise SystemUnreachable(f"{reply.place} is no deployment")
+    return row
+
+
+def no_deployment_reason(job: str, verb: str) -> str:
+    """Why a job that is no deployment cannot be started or held."""
+    if "/" in job:
+        return f"Prefect has no deployment {job}"
+    return f"{job} is a flow without a deployment: Prefect can {verb} deployments only"
+
+
+def active_runs_note(client: PrefectClient, deployment: str, but: str = "") -> str | None:
+    """Other runs of the deployment that are under way."""
+    where = {"deployment_id": {"any_": [deployment]}, "state": {"type": {"any_": ACTIVE_TYPES}}}
+    rows = list_rows(client.runs(where, "ID_DESC", limit=5))
+    names = [f"{row.get('name')} ({row.get('state_name')})" for row in fields.tables(rows) if row.get("id") != but]
+    return fields.clean(f"other runs are active: {', '.join(names)}") if names else None
+
+
+def idle_worker_notes(row: fields.Row) -> tuple[str, ...]:
+    """A note if no worker seems to serve this deployment."""
+    if row.get("status") != "NOT_READY":
+        return ()
+    since = f" since {last_polled}" if (last_polled := fields.optional_text(row, "last_polled")) else ""
+    return (f"no runner or worker polls for its runs{since}: the run would wait",)

@@ -1,7 +1,7 @@
-"""Logs of a flow run, its tasks' lines among them. A rerun writes on into the same log: an attempt has its time of it.
+"""The log of a flow run, including its tasks' lines. A rerun writes to the same log: an attempt is its part by time.
 
-Lines come in batches and late, those of several processes out of order. So what follows is asked for from some seconds
-before the last line, less the lines that were shown.
+Lines arrive in batches, late, and out of order between processes. So each read starts some seconds before the last
+line and drops the lines that were returned.
 """
 
 from __future__ import annotations
@@ -11,26 +11,27 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from connectors import characters, fields
-from connectors.contract import LogChunk, NotSupported, RecordUnreadable, RunRef
 from connectors.prefect import parse
-from connectors.prefect.client import PAGE_LIMIT, PrefectClient, rows_of
-from connectors.prefect.references import Reference, reference
+from connectors.prefect.client import PAGE_LIMIT, PrefectClient, list_rows
+from connectors.prefect.parse import PrefectRunReference, parse_reference
+from connectors.sdk import fields, log_chunks
+from connectors.sdk.errors import NotSupported, RecordUnreadable
+from connectors.sdk.records import LogChunk, RunRef
 
-MOST_PAGES = 50
-KEPT_BYTES = 1 << 20
-"""Of the end of a long log while it is read; more than anybody asks to see."""
-AGAIN = timedelta(seconds=5)
+MAX_PAGES = 50
+MAX_TAIL_BYTES = 1 << 20
+"""Bytes kept of the end of a long log while it is read."""
+REREAD_WINDOW = timedelta(seconds=5)
 """How late a line may come behind one that is newer."""
-MOST_SHOWN = 600
+MAX_SHOWN_IDS = 600
 """Lines of that time that a place in a log remembers; of more, the newest."""
-QUIET = timedelta(seconds=30)
-"""After the end of its run, a log that stays as it is so long is over."""
+QUIET_TIME = timedelta(seconds=30)
+"""After its run's end, a log without new lines for so long is complete."""
 LEVELS = {10: "DEBUG ", 20: "", 30: "WARNING ", 40: "ERROR ", 50: "CRITICAL "}
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class PrefectLogLine:
     """One line, as it was written."""
 
     id: str
@@ -39,8 +40,8 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where reading stands: lines since `after` but those of `shown`, and so many bytes of these are read."""
+class PrefectLogPosition:
+    """Position in a log: lines since `after` except those in `shown`, and how many bytes of these were read."""
 
     run: str
     after: datetime | None
@@ -48,13 +49,13 @@ class Place:
     shown: tuple[str, ...] = ()
     skip: int = 0
 
-    def told(self) -> str:
+    def to_json(self) -> str:
         """As JSON text."""
         times = {name: at.isoformat() if at else None for name, at in (("after", self.after), ("before", self.before))}
         return json.dumps({"run": self.run, **times, "shown": self.shown, "skip": self.skip})
 
 
-class LogReader:
+class PrefectLogReader:
     """Reads logs of one Prefect."""
 
     def __init__(self, client: PrefectClient) -> None:
@@ -63,112 +64,110 @@ class LogReader:
     def read(self, run: RunRef, start: str | None, limit_bytes: int) -> LogChunk:
         """As the contract says."""
         if start is not None:
-            return self._go_on(_place(start), limit_bytes)
-        at = reference(run)
+            return self._go_on(_parse_position(start), limit_bytes)
+        at = parse_reference(run)
         if at is None:
             raise NotSupported(f"{run.job} {run.period_key} has no run in Prefect, and so no log")
-        return self._tail(self._bounds(at), min(limit_bytes, KEPT_BYTES))
+        return self._tail(self._bounds(at), min(limit_bytes, MAX_TAIL_BYTES))
 
-    def _bounds(self, at: Reference) -> Place:
-        steps = sorted((parse.step(row) for row in rows_of(self._client.states(at.run))), key=lambda one: one.at)
-        if not steps:
+    def _bounds(self, at: PrefectRunReference) -> PrefectLogPosition:
+        history = parse.run_history(list_rows(self._client.states(at.run)))
+        if not history:
             raise NotSupported(f"Prefect no longer has the run {at.run}, and so no log")
-        tries = parse.attempts(steps)
+        tries = parse.split_attempts(history)
         number = min(max(at.number, 1), len(tries))
         began = tries[number - 1][0].at if number > 1 else None
-        return Place(at.run, began, tries[number][0].at if number < len(tries) else None)
+        return PrefectLogPosition(at.run, began, tries[number][0].at if number < len(tries) else None)
 
-    def _tail(self, place: Place, limit_bytes: int) -> LogChunk:
-        """From the end backwards, until there is enough."""
-        lines: list[Line] = []
+    def _tail(self, place: PrefectLogPosition, limit_bytes: int) -> LogChunk:
+        """Reads from the end backwards until the limit is reached."""
+        lines: list[PrefectLogLine] = []
         cut = True
-        for page in range(MOST_PAGES):
-            rows = rows_of(self._client.log(place.run, _where(place), "TIMESTAMP_DESC", page * PAGE_LIMIT))
-            lines += _lines(rows)
+        for page in range(MAX_PAGES):
+            rows = list_rows(self._client.log(place.run, _log_filter(place), "TIMESTAMP_DESC", page * PAGE_LIMIT))
+            lines += _parse_lines(rows)
             if len(rows) < PAGE_LIMIT:
                 cut = False
                 break
-            if sum(len(one.text) for one in lines) > limit_bytes:
+            if sum(len(line.text) for line in lines) > limit_bytes:
                 break
-        lines = _in_order(lines)
-        text, dropped = characters.tail(characters.joined(one.text for one in lines), limit_bytes)
-        place = _after(place, lines)
-        return LogChunk(text, None if self._is_over(place) else place.told(), cut=cut or dropped)
+        lines = _sorted_lines(lines)
+        text, dropped = log_chunks.tail(log_chunks.join_lines(line.text for line in lines), limit_bytes)
+        place = _position_after(place, lines)
+        return LogChunk(text, None if self._is_over(place) else place.to_json(), cut=cut or dropped)
 
-    def _go_on(self, place: Place, limit_bytes: int) -> LogChunk:
+    def _go_on(self, place: PrefectLogPosition, limit_bytes: int) -> LogChunk:
         rows: list[Any] = []
-        for page in range(MOST_PAGES):
-            found = rows_of(self._client.log(place.run, _where(place), "TIMESTAMP_ASC", page * PAGE_LIMIT))
-            rows += found
-            if len(found) < PAGE_LIMIT or sum(len(str(row)) for row in rows) > KEPT_BYTES + place.skip:
+        for page in range(MAX_PAGES):
+            page_rows = list_rows(self._client.log(place.run, _log_filter(place), "TIMESTAMP_ASC", page * PAGE_LIMIT))
+            rows += page_rows
+            if len(page_rows) < PAGE_LIMIT or sum(len(str(row)) for row in rows) > MAX_TAIL_BYTES + place.skip:
                 break
-        lines = [one for one in _in_order(_lines(rows)) if one.id not in place.shown]
-        data = characters.joined(one.text for one in lines).encode("utf-8", "replace")[place.skip :]
-        if len(data) > limit_bytes:
-            text = characters.head(data.decode("utf-8", "ignore"), limit_bytes)
-            return LogChunk(text, replace(place, skip=place.skip + len(text.encode())).told(), more=True)
-        following = _after(place, lines)
-        over = not lines and self._is_over(following)
-        return LogChunk(data.decode("utf-8", "replace"), None if over else following.told())
+        lines = [line for line in _sorted_lines(_parse_lines(rows)) if line.id not in place.shown]
+        text, skip = log_chunks.part_of(log_chunks.join_lines(line.text for line in lines), place.skip, limit_bytes)
+        if skip is not None:
+            return LogChunk(text, replace(place, skip=skip).to_json(), more=True)
+        following = _position_after(place, lines)
+        return LogChunk(text, None if not lines and self._is_over(following) else following.to_json())
 
-    def _is_over(self, place: Place) -> bool:
+    def _is_over(self, place: PrefectLogPosition) -> bool:
         if place.before is not None:
             return True
         reply = self._client.run(place.run)
         if reply.status == 404:
             return True
         row = reply.table()
-        ended = fields.instant(row, "end_time") if row.get("state_type") in parse.ENDED else None
+        ended = fields.instant(row, "end_time") if row.get("state_type") in parse.ENDED_TYPES else None
         now = reply.clock.target if reply.clock else datetime.now(UTC)
-        return ended is not None and now - ended > QUIET
+        return ended is not None and now - ended > QUIET_TIME
 
 
-def _where(place: Place) -> dict[str, Any]:
+def _log_filter(place: PrefectLogPosition) -> dict[str, Any]:
     times = {"after_": place.after, "before_": place.before}
-    kept = {name: at.isoformat() for name, at in times.items() if at is not None}
-    return {"timestamp": kept} if kept else {}
+    bounds = {name: at.isoformat() for name, at in times.items() if at is not None}
+    return {"timestamp": bounds} if bounds else {}
 
 
-def _lines(rows: list[Any]) -> list[Line]:
-    """What cannot be read is shown as it is, in the place where it stood."""
-    found: list[Line] = []
+def _parse_lines(rows: list[Any]) -> list[PrefectLogLine]:
+    """An unreadable line is shown as it is, in its place."""
+    lines: list[PrefectLogLine] = []
     for row in rows:
         try:
-            found.append(_line(fields.table(row)))
+            lines.append(_parse_line(fields.table(row)))
         except RecordUnreadable as error:
-            at = found[-1].at if found else datetime.now(UTC)
-            found.append(Line(f"?{len(found)}", at, f"[a line that cannot be read: {error}]"))
-    return found
+            at = lines[-1].at if lines else datetime.now(UTC)
+            lines.append(PrefectLogLine(f"?{len(lines)}", at, f"[a line that cannot be read: {error}]"))
+    return lines
 
 
-def _line(row: fields.Row) -> Line:
+def _parse_line(row: fields.Row) -> PrefectLogLine:
     at = fields.instant(row, "timestamp")
     if at is None:
         raise RecordUnreadable("no timestamp")
     level = LEVELS.get(fields.number(row, "level", 20), "")
-    shown = f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03} {level}{fields.words(row, 'message')}"
-    return Line(parse.id_of(row), at, shown)
+    text = f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03} {level}{fields.optional_text(row, 'message')}"
+    return PrefectLogLine(parse.parse_id(row), at, text)
 
 
-def _in_order(lines: list[Line]) -> list[Line]:
+def _sorted_lines(lines: list[PrefectLogLine]) -> list[PrefectLogLine]:
     """By time, each once."""
-    return sorted({one.id: one for one in lines}.values(), key=lambda one: (one.at, one.id))
+    return sorted({line.id: line for line in lines}.values(), key=lambda line: (line.at, line.id))
 
 
-def _after(place: Place, lines: list[Line]) -> Place:
+def _position_after(place: PrefectLogPosition, lines: list[PrefectLogLine]) -> PrefectLogPosition:
     if not lines:
         return replace(place, skip=0)
-    since = max(lines[-1].at - AGAIN, place.after or lines[0].at)
-    fresh = [one.id for one in lines if one.at >= since]
-    shown = tuple(dict.fromkeys((*place.shown, *fresh)))[-MOST_SHOWN:]
+    since = max(lines[-1].at - REREAD_WINDOW, place.after or lines[0].at)
+    fresh = [line.id for line in lines if line.at >= since]
+    shown = tuple(dict.fromkeys((*place.shown, *fresh)))[-MAX_SHOWN_IDS:]
     return replace(place, after=since, shown=shown, skip=0)
 
 
-def _place(start: str) -> Place:
+def _parse_position(start: str) -> PrefectLogPosition:
     try:
-        row = fields.table(json.loads(start))
-        shown = tuple(str(one) for one in fields.rows(row.get("shown")))
+        row = fields.parse_table(start)
+        shown = tuple(str(line_id) for line_id in fields.rows(row.get("shown")))
         times = fields.instant(row, "after"), fields.instant(row, "before")
-        return Place(parse.id_of(row, "run"), *times, shown, fields.number(row, "skip", 0))
-    except (ValueError, RecursionError, RecordUnreadable) as error:
+        return PrefectLogPosition(parse.parse_id(row, "run"), *times, shown, fields.number(row, "skip", 0))
+    except RecordUnreadable as error:
         raise NotSupported(f"this place in a log cannot be read back: {error}") from None

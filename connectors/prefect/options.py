@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from connectors.secrets import FilePath, SecretRef
-from connectors.transport.http import checked_origin
+from connectors.sdk.secrets import FilePath, SecretRef
+from connectors.sdk.transport.http import checked_account, checked_origin
 
 
 class PrefectOptions(BaseModel):
-    """Where Prefect's API answers and who asks: nobody, `username` with `password`, or a `token`."""
+    """Address of Prefect's API, and the account: none, `username` with `password`, or a `token`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     url: str
-    """What PREFECT_API_URL holds: "https://prefect.example.com/api", or the address of a workspace of Prefect Cloud."""
+    """The value of PREFECT_API_URL: "https://prefect.example.com/api", or the address of a workspace of Prefect
+    Cloud."""
     username: str | None = None
     """User of a server with PREFECT_SERVER_API_AUTH_STRING, or of a proxy in front of it (basic authentication)."""
     password: SecretRef | None = None
@@ -24,7 +25,7 @@ class PrefectOptions(BaseModel):
     ca_file: FilePath | None = None
     """PEM file of the CA that signed the server's certificate; the machine's own CAs when not given."""
     plain_http: bool = False
-    """Allows http:// to a host that is not this one: what is sent, a password too, then crosses it unencrypted."""
+    """Allows http:// to another host: everything sent, passwords included, then crosses the network unencrypted."""
     deployments: tuple[str, ...] = Field(default=("*",), min_length=1)
     """Patterns of jobs to watch, as in a shell: ["load-orders/*", "mart"]. A deployment is "flow/deployment", a flow
     that runs without one its name."""
@@ -32,9 +33,5 @@ class PrefectOptions(BaseModel):
     @model_validator(mode="after")
     def one_origin_and_one_account(self) -> PrefectOptions:
         checked_origin(self.url, self.plain_http)
-        given = [name for name in ("username", "password") if getattr(self, name) is not None]
-        if self.token is not None and given:
-            raise ValueError(f"a token needs no {' and no '.join(given)}: drop the one or the other")
-        if len(given) == 1:
-            raise ValueError("username and password belong together; a server without accounts needs neither")
+        checked_account(self.username, self.password, self.token)
         return self

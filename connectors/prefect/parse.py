@@ -1,63 +1,69 @@
-"""Raw replies of Prefect -> records. Pure; a row that cannot be read raises RecordUnreadable and nothing else.
+"""Replies of Prefect to records. Pure; an unreadable row raises RecordUnreadable and nothing else.
 
-A rerun keeps the id of its flow run, and so does a retry by Prefect itself: the attempts of a run are read from the
-history of its states. Most runs have one attempt, which their row tells whole.
+A rerun and Prefect's own retry keep the id of their flow run: attempts are read from the history of its states. Most
+runs have one attempt, which their row holds whole. Deployments, flows and automations become jobs, schedules and
+edges.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from connectors import fields
-from connectors.contract import ACTION_KEY, Evidence, RecordUnreadable, RunRecord, State, instant_key
-from connectors.fields import Row
+from connectors.sdk import fields
+from connectors.sdk.contract import ACTION_KEY
+from connectors.sdk.errors import RecordUnreadable
+from connectors.sdk.fields import Row
+from connectors.sdk.marked_pause import without_holds
+from connectors.sdk.records import JobRecord, RunRecord, RunRef, Schedule, SkippedRecord, instant_key
+from connectors.sdk.states import ProofLevel, RunEvidence, RunState
+from connectors.sdk.vanished_runs import no_longer_listed
 
-TYPES: dict[str, tuple[State, str]] = {
-    "SCHEDULED": (State.WAITING, "time"),
-    "PENDING": (State.QUEUED, ""),
-    "RUNNING": (State.RUNNING, ""),
-    "PAUSED": (State.WAITING, "approval"),
-    "CANCELLING": (State.CANCELLING, ""),
-    "COMPLETED": (State.SUCCEEDED, ""),
-    "FAILED": (State.FAILED, ""),
-    "CRASHED": (State.FAILED, ""),
-    "CANCELLED": (State.CANCELLED, ""),
+STATE_TYPES: dict[str, tuple[RunState, str]] = {
+    "SCHEDULED": (RunState.WAITING, "time"),
+    "PENDING": (RunState.QUEUED, ""),
+    "RUNNING": (RunState.RUNNING, ""),
+    "PAUSED": (RunState.WAITING, "approval"),
+    "CANCELLING": (RunState.CANCELLING, ""),
+    "COMPLETED": (RunState.SUCCEEDED, ""),
+    "FAILED": (RunState.FAILED, ""),
+    "CRASHED": (RunState.FAILED, ""),
+    "CANCELLED": (RunState.CANCELLED, ""),
 }
 """By the type of a state: Prefect's closed set."""
 
-NAMES: dict[tuple[str, str], tuple[State, str]] = {
-    ("SCHEDULED", "Late"): (State.QUEUED, "slot"),
-    ("SCHEDULED", "AwaitingRetry"): (State.RETRYING, "time"),
-    ("SCHEDULED", "AwaitingConcurrencySlot"): (State.QUEUED, "resource"),
-    ("SCHEDULED", "Resuming"): (State.QUEUED, "slot"),
-    ("FAILED", "TimedOut"): (State.TIMED_OUT, ""),
-    ("COMPLETED", "Skipped"): (State.SKIPPED, ""),
+STATE_NAMES: dict[tuple[str, str], tuple[RunState, str]] = {
+    ("SCHEDULED", "Late"): (RunState.QUEUED, "slot"),
+    ("SCHEDULED", "AwaitingRetry"): (RunState.RETRYING, "time"),
+    ("SCHEDULED", "AwaitingConcurrencySlot"): (RunState.QUEUED, "resource"),
+    ("SCHEDULED", "Resuming"): (RunState.QUEUED, "slot"),
+    ("FAILED", "TimedOut"): (RunState.TIMED_OUT, ""),
+    ("COMPLETED", "Skipped"): (RunState.SKIPPED, ""),
 }
 """By type and name, where the name says more. A flow may give its states any name, so an unknown one is no surprise."""
 
-ENDED = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
-AHEAD = "SCHEDULED"
-ACTED = re.compile(r"\[(headway-[0-9a-z]{10,40}) (rerun|cancel|mark_ok|skip)\]")
-"""What we write into the message of a state that we set."""
-WRITTEN = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+ENDED_TYPES = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
+SCHEDULED_TYPE = "SCHEDULED"
+ACTION_MARK = re.compile(r"\[(headway-[0-9a-z]{10,40}) (rerun|cancel|mark_ok|skip)\]")
+"""Our text in the message of a state that we set."""
+UUID_TEXT = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """An id as Prefect writes it: to read it as a UUID takes a tenth of the time of a row."""
 PERIOD_LABEL = "headway.period"
-"""Label of a run that we started: the instant it is for."""
+"""Label of a run that we started: its period."""
 SPLIT_SECOND = 0.002
-PROMPT = timedelta(seconds=20)
-"""What starts that soon after it was due was not first tried, seen to crash, and tried again."""
-NAMED_TASKS = 12
+PROMPT_START = timedelta(seconds=20)
+"""A run that starts so soon after it was due had no crashed attempt before."""
+MAX_NAMED_TASKS = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
-    """A task run that is not green: its flow run, name, native word, and since when."""
+class PrefectFailedTask:
+    """A failed task run: its flow run, name, native state, and since when."""
 
     run: str
     name: str
@@ -66,7 +72,7 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class PrefectRunState:
     """One state of a run's history."""
 
     type: str
@@ -76,73 +82,79 @@ class Step:
 
     @property
     def action(self) -> tuple[str, str] | None:
-        """Our key and verb, where we set this state."""
-        return action_of(self.message)
+        """Our key and verb if we set this state."""
+        return parse_action_mark(self.message)
 
 
-def action_of(message: str) -> tuple[str, str] | None:
+def parse_action_mark(message: str) -> tuple[str, str] | None:
     """Key and verb of our mark in a state's message; None without one."""
-    found = ACTED.search(message)
-    return (found[1], found[2]) if found and ACTION_KEY.fullmatch(found[1]) else None
+    match = ACTION_MARK.search(message)
+    return (match[1], match[2]) if match and ACTION_KEY.fullmatch(match[1]) else None
 
 
-def marked(key: str, verb: str, why: str = "") -> str:
+def marked_message(key: str, verb: str, why: str = "") -> str:
     """The message of a state that we set."""
     return f"[{key} {verb}] {why}".strip()
 
 
-def id_of(row: Row, name: str = "id") -> str:
+def parse_id(row: Row, name: str = "id") -> str:
     """An id (a UUID) that must be there."""
-    found = fields.text(row, name)
-    if WRITTEN.fullmatch(found):
-        return found
+    value = fields.text(row, name)
+    if UUID_TEXT.fullmatch(value):
+        return value
     try:
-        return str(UUID(found))
+        return str(UUID(value))
     except ValueError:
-        raise RecordUnreadable(f"{name} is no id: {found[:60]!r}") from None
+        raise RecordUnreadable(f"{name} is no id: {value[:60]!r}") from None
 
 
-def optional_id(row: Row, name: str) -> str:
+def parse_optional_id(row: Row, name: str) -> str:
     """An id that may be missing: then ""."""
-    return id_of(row, name) if row.get(name) is not None else ""
+    return parse_id(row, name) if row.get(name) is not None else ""
 
 
-def step(row: Any) -> Step:
+def parse_run_state(row: Any) -> PrefectRunState:
     """One row of a run's history. Raises RecordUnreadable."""
     row = fields.table(row)
     at = fields.instant(row, "timestamp")
     if at is None:
         raise RecordUnreadable("a state has no timestamp")
     kind = fields.text(row, "type")
-    return Step(kind, fields.words(row, "name") or kind, fields.words(row, "message"), at)
+    return PrefectRunState(kind, fields.optional_text(row, "name") or kind, fields.optional_text(row, "message"), at)
 
 
-def attempts(steps: Sequence[Step]) -> list[list[Step]]:
+def run_history(rows: Iterable[Any], unreadable: list[SkippedRecord] | None = None) -> list[PrefectRunState]:
+    """The states of a run, oldest first."""
+    states = fields.readable(rows, parse_run_state, "flow_run_states", unreadable)
+    return sorted(states, key=lambda state: state.at)
+
+
+def split_attempts(steps: Sequence[PrefectRunState]) -> list[list[PrefectRunState]]:
     """The states of each attempt. A new one begins where a run that ran, or was over, is scheduled again; going on
     after a pause is none."""
-    found: list[list[Step]] = []
-    for one in steps:
-        last = found[-1][-1].type if found else ""
-        if not found or (one.type == AHEAD and (last == "RUNNING" or last in ENDED)):
-            found.append([])
-        found[-1].append(one)
-    return found
+    attempts: list[list[PrefectRunState]] = []
+    for step in steps:
+        last = attempts[-1][-1].type if attempts else ""
+        if not attempts or (step.type == SCHEDULED_TYPE and (last == "RUNNING" or last in ENDED_TYPES)):
+            attempts.append([])
+        attempts[-1].append(step)
+    return attempts
 
 
 def needs_history(row: Row) -> bool:
     """Whether the row may hold more than one attempt. Its `run_count` counts only what came to RUNNING: an attempt that
-    crashed on its way there is in the history alone, and made what followed it start late. Where a run went once from
-    start to end, the time between is the time that it ran."""
-    count, native = fields.number(row, "run_count", 0), fields.words(row, "state_type")
-    if native == AHEAD:
-        return count > 0 or fields.words(row, "state_name") not in ("Scheduled", "Late")
+    crashed on its way there is in the history alone, and made what followed it start late. For a run with a single
+    attempt, the time from start to end is its run time."""
+    count, native = fields.number(row, "run_count", 0), fields.optional_text(row, "state_type")
+    if native == SCHEDULED_TYPE:
+        return count > 0 or fields.optional_text(row, "state_name") not in ("Scheduled", "Late")
     if count != 1:
-        return count > 1 or native == "PENDING" or native in ENDED
+        return count > 1 or native == "PENDING" or native in ENDED_TYPES
     started, ended = fields.instant(row, "start_time"), fields.instant(row, "end_time")
     due = fields.instant(row, "expected_start_time")
-    if native == "PENDING" or (started and due and started - due > PROMPT):
+    if native == "PENDING" or (started and due and started - due > PROMPT_START):
         return True
-    if native not in ENDED or started is None or ended is None:
+    if native not in ENDED_TYPES or started is None or ended is None:
         return False
     ran = row.get("total_run_time")
     if isinstance(ran, bool) or not isinstance(ran, int | float):
@@ -150,10 +162,10 @@ def needs_history(row: Row) -> bool:
     return abs((ended - started).total_seconds() - ran) > SPLIT_SECOND
 
 
-def is_ahead(row: Row, now: datetime) -> bool:
-    """Whether its deployment's clock only made it ahead of its time: it is no run yet."""
+def is_created_ahead(row: Row, now: datetime) -> bool:
+    """True if the deployment's schedule created it ahead of time: it is not a run yet."""
     at = fields.instant(row, "expected_start_time")
-    waits = fields.words(row, "state_type") == AHEAD and fields.number(row, "run_count", 0) == 0
+    waits = fields.optional_text(row, "state_type") == SCHEDULED_TYPE and fields.number(row, "run_count", 0) == 0
     return row.get("auto_scheduled") is True and waits and (at is None or at > now)
 
 
@@ -165,109 +177,116 @@ def attempt_key(run: str, number: int) -> str:
     return run if number == 1 else f"{run}@{number:04}"
 
 
-def runs(row: Any, job: str, history: Sequence[Step], red: Sequence[Task], ui: str) -> list[RunRecord]:
-    """Every attempt of a flow run, oldest first. `history` is empty for a run whose row tells it whole; `red` are its
-    task runs that are not green."""
-    row = fields.table(row)
+def run_records(
+    row: Row, job: str, history: Sequence[PrefectRunState], red: Sequence[PrefectFailedTask], ui: str
+) -> list[RunRecord]:
+    """Every attempt of a flow run, oldest first. `history` is empty for a run whose row is complete; `red`: its failed
+    task runs."""
     if not history:
-        return [_whole(row, job, red, ui)]
-    found = attempts(history)
-    return [_attempt(row, job, number, found, red, ui) for number in range(1, len(found) + 1)]
+        return [_single_attempt_record(row, job, red, ui)]
+    attempts = split_attempts(history)
+    return [_attempt_record(row, job, number, attempts, red, ui) for number in range(1, len(attempts) + 1)]
 
 
-def _whole(row: Row, job: str, red: Sequence[Task], ui: str) -> RunRecord:
-    kind, told = fields.text(row, "state_type"), row.get("state")
-    message = fields.words(told, "message") if isinstance(told, dict) else ""
+def _single_attempt_record(row: Row, job: str, red: Sequence[PrefectFailedTask], ui: str) -> RunRecord:
+    kind = fields.text(row, "state_type")
+    message = fields.optional_text(fields.subtable(row, "state"), "message")
     at = fields.instant(row, "expected_start_time") or fields.instant(row, "created")
-    last = Step(kind, fields.words(row, "state_name") or kind, message, at or datetime.now(UTC))
+    last = PrefectRunState(kind, fields.optional_text(row, "state_name") or kind, message, at or datetime.now(UTC))
     started, ended = fields.instant(row, "start_time"), fields.instant(row, "end_time")
-    return _record(row, job, 1, last, (at, started, ended), red, ui)
+    return _run_record(row, job, 1, last, (at, started, ended), red, ui)
 
 
-def _attempt(
-    row: Row, job: str, number: int, found: Sequence[Sequence[Step]], red: Sequence[Task], ui: str
-) -> RunRecord:
-    """One of several. What was scheduled again without a word of its end was tried again by Prefect: it failed."""
-    steps = found[number - 1]
-    following = found[number][0] if number < len(found) else None
-    last = steps[-1]
-    if following is not None and last.type not in ENDED:
-        last = Step("FAILED", following.name, following.message, following.at)
-    started = next((one.at for one in steps if one.type == "RUNNING"), None)
-    ended = last.at if last.type in ENDED else None
-    mine = [one for one in red if one.at >= steps[0].at and (following is None or one.at < following.at)]
-    queued = steps[0].at if number > 1 else fields.instant(row, "expected_start_time") or steps[0].at
-    return _record(row, job, number, last, (queued, started, ended), mine, ui, steps[0].action)
-
-
-def _record(
+def _attempt_record(
     row: Row,
     job: str,
     number: int,
-    last: Step,
+    attempts: Sequence[Sequence[PrefectRunState]],
+    red: Sequence[PrefectFailedTask],
+    ui: str,
+) -> RunRecord:
+    """One of several attempts. An attempt without an end that was scheduled again was retried by Prefect: it failed."""
+    steps = attempts[number - 1]
+    following = attempts[number][0] if number < len(attempts) else None
+    last = steps[-1]
+    if following is not None and last.type not in ENDED_TYPES:
+        last = PrefectRunState("FAILED", following.name, following.message, following.at)
+    started = next((step.at for step in steps if step.type == "RUNNING"), None)
+    ended = last.at if last.type in ENDED_TYPES else None
+    mine = [task for task in red if task.at >= steps[0].at and (following is None or task.at < following.at)]
+    queued = steps[0].at if number > 1 else fields.instant(row, "expected_start_time") or steps[0].at
+    return _run_record(row, job, number, last, (queued, started, ended), mine, ui, steps[0].action)
+
+
+def _run_record(
+    row: Row,
+    job: str,
+    number: int,
+    last: PrefectRunState,
     times: tuple[datetime | None, datetime | None, datetime | None],
-    red: Sequence[Task],
+    red: Sequence[PrefectFailedTask],
     ui: str,
     action: tuple[str, str] | None = None,
 ) -> RunRecord:
-    run = id_of(row)
-    state, reason = NAMES.get((last.type, last.name)) or TYPES.get(last.type, (State.UNKNOWN, ""))
-    ours = last.action[1] if last.action else ""
-    if state is State.SUCCEEDED and red and ours != "mark_ok":
-        state = State.PARTIAL
+    run = parse_id(row)
+    state, reason = STATE_NAMES.get((last.type, last.name)) or STATE_TYPES.get(last.type, (RunState.UNKNOWN, ""))
+    verb = last.action[1] if last.action else ""
+    if state is RunState.SUCCEEDED and red and verb != "mark_ok":
+        state = RunState.PARTIAL
     queued, started, ended = times
     ended = None if state.is_open or ended is None else max(ended, started or ended)
-    key, at = _period(row, run)
+    key, at = _run_period(row, run)
     return RunRecord(
         job=job,
         attempt_key=attempt_key(run, number),
         state=state,
-        native_state=last.name if last.type in TYPES else last.type,
-        evidence=Evidence.INFERRED if state is State.UNKNOWN else Evidence.NATIVE,
+        native_state=last.name if last.type in STATE_TYPES else last.type,
+        evidence=RunEvidence.INFERRED if state is RunState.UNKNOWN else RunEvidence.NATIVE,
         period_key=key,
         period_at=at,
         queued_at=queued,
         started_at=started,
         ended_at=ended,
-        message="; ".join(one for one in (last.message, _not_green(red) if state is State.PARTIAL else "") if one),
+        message="; ".join(
+            part for part in (last.message, _failed_tasks_message(red) if state is RunState.PARTIAL else "") if part
+        ),
         reason=reason if state.is_open else "",
         native_ref=run_ref(run, number),
         native_url=f"{ui}/runs/flow-run/{run}" if ui else "",
-        action_key=_key(row, number, action),
-        context=_context(row, number),
+        action_key=_action_key(row, number, action),
+        context=_run_context(row, number),
     )
 
 
-def _key(row: Row, number: int, action: tuple[str, str] | None) -> str | None:
-    """Ours, by the key of a run that we started, or by the word in the state that began a later attempt."""
+def _action_key(row: Row, number: int, action: tuple[str, str] | None) -> str | None:
+    """Our key: of a run that we started, or in the message of the state that began a later attempt."""
     if number > 1:
         return action[0] if action and action[1] == "rerun" else None
-    key = fields.words(row, "idempotency_key")
+    key = fields.optional_text(row, "idempotency_key")
     return key if ACTION_KEY.fullmatch(key) else None
 
 
-def _period(row: Row, run: str) -> tuple[str, datetime | None]:
-    """By the instant for runs of the clock and for ours in their place, else by the run's own id."""
+def _run_period(row: Row, run: str) -> tuple[str, datetime | None]:
+    """The scheduled instant for scheduled runs and for our replacements of them, else the run's own id."""
     at = fields.instant(row, "expected_start_time")
-    labels = row.get("labels")
-    label = labels.get(PERIOD_LABEL) if isinstance(labels, dict) else None
-    if isinstance(label, str) and ACTION_KEY.fullmatch(fields.words(row, "idempotency_key")):
-        ours = fields.instant({"label": label}, "label")
-        if ours is not None:
-            return instant_key(ours), ours
+    labels = fields.subtable(row, "labels")
+    if isinstance(labels.get(PERIOD_LABEL), str) and ACTION_KEY.fullmatch(fields.optional_text(row, "idempotency_key")):
+        period = fields.instant(labels, PERIOD_LABEL)
+        if period is not None:
+            return instant_key(period), period
     if row.get("auto_scheduled") is True and at is not None:
         return instant_key(at), at
     return run, at
 
 
-def _not_green(red: Sequence[Task]) -> str:
-    names = sorted(f"{one.name} ({one.native})" for one in red)
-    more = len(names) - NAMED_TASKS
-    return f"tasks not green: {', '.join(names[:NAMED_TASKS])}" + (f" and {more} more" if more > 0 else "")
+def _failed_tasks_message(red: Sequence[PrefectFailedTask]) -> str:
+    names = sorted(f"{task.name} ({task.native})" for task in red)
+    more = len(names) - MAX_NAMED_TASKS
+    return f"tasks not green: {', '.join(names[:MAX_NAMED_TASKS])}" + (f" and {more} more" if more > 0 else "")
 
 
-def _context(row: Row, number: int) -> Mapping[str, Any]:
-    found = {
+def _run_context(row: Row, number: int) -> Mapping[str, Any]:
+    context = {
         "run_name": row.get("name"),
         "try": number,
         "version": row.get("flow_version"),
@@ -276,23 +295,153 @@ def _context(row: Row, number: int) -> Mapping[str, Any]:
         "tags": row.get("tags") or None,
         "parameters": row.get("parameters") or None,
     }
-    return fields.small({name: value for name, value in found.items() if value is not None}, "parameters")
+    return fields.bounded_context({name: value for name, value in context.items() if value is not None}, "parameters")
 
 
-def task(row: Any) -> Task | None:
+def parse_failed_task(row: Any) -> PrefectFailedTask | None:
     """A task run that is not green; None for one that only waits for its turn. Raises RecordUnreadable."""
     row = fields.table(row)
-    name, kind = fields.words(row, "state_name"), fields.text(row, "state_type")
+    name, kind = fields.optional_text(row, "state_name"), fields.text(row, "state_type")
     if kind == "PENDING" and name != "NotReady":
         return None
-    told = row.get("state")
-    at = fields.instant(told, "timestamp") if isinstance(told, dict) else None
+    at = fields.instant(fields.subtable(row, "state"), "timestamp")
     at = at or fields.instant(row, "end_time") or fields.instant(row, "created")
     if at is None:
         raise RecordUnreadable("a task run has no time")
-    return Task(id_of(row, "flow_run_id"), fields.text(row, "name"), name or kind, at)
+    return PrefectFailedTask(parse_id(row, "flow_run_id"), fields.text(row, "name"), name or kind, at)
 
 
-def not_read(run: str) -> Task:
-    """What stands for the tasks of a run that were too many to read: it is not called green."""
-    return Task(run, "more tasks than are read", "not seen", datetime.max.replace(tzinfo=UTC))
+def unread_tasks(run: str) -> PrefectFailedTask:
+    """Placeholder for tasks that were too many to read, so that the run does not count as green."""
+    return PrefectFailedTask(run, "more tasks than are read", "not seen", datetime.max.replace(tzinfo=UTC))
+
+
+MAX_TRIGGER_DEPTH = 5
+"""Of triggers within triggers."""
+
+
+def deployment_record(
+    row: fields.Row,
+    job: str,
+    upstreams: Iterable[str],
+    next_at: datetime | None,
+    ui: str,
+    slots_of: Mapping[str, int | None] | None = None,
+) -> JobRecord:
+    """One deployment. `slots_of`: how many runs of each work pool there may be at once."""
+    pool = fields.optional_text(row, "work_pool_name")
+    description = without_holds(fields.optional_text(row, "description"))
+    place = fields.optional_text(row, "entrypoint") or fields.optional_text(row, "path")
+    suffix = "" if description in ("", "None") else f": {description[:500]}"
+    defining = {name: row.get(name) for name in ("entrypoint", "version", "parameters", "job_variables", "pull_steps")}
+    return JobRecord(
+        native_id=job,
+        title=job,
+        schedule=parse_schedule(row, next_at),
+        paused=row.get("paused") is True,
+        upstreams=tuple(sorted(set(upstreams) - {job})),
+        definition=f"{place}{suffix}",
+        definition_hash=fields.short_digest(defining),
+        proof=ProofLevel.FULL,
+        run_as=pool,
+        native_url=f"{ui}/deployments/deployment/{parse_id(row)}" if ui else "",
+        pool=pool if pool in (slots_of or {}) else "",
+        slots=(slots_of or {}).get(pool),
+    )
+
+
+def parse_pool_slots(row: Any) -> tuple[str, int | None]:
+    """Name and limit of a work pool; None where it has none. Raises RecordUnreadable."""
+    row = fields.table(row)
+    limit = fields.number(row, "concurrency_limit", 0) if row.get("concurrency_limit") is not None else 0
+    return fields.text(row, "name"), limit if limit >= 1 else None
+
+
+def flow_record(name: str, flow_id: str, ui: str) -> JobRecord:
+    """A flow that runs without a deployment: another flow calls it, or a person does."""
+    return JobRecord(
+        native_id=name,
+        title=name,
+        schedule=Schedule("none", text="Called by another flow, or by hand"),
+        definition="a flow without a deployment",
+        definition_hash=fields.short_digest([name]),
+        proof=ProofLevel.FULL,
+        native_url=f"{ui}/flows/flow/{flow_id}" if ui else "",
+    )
+
+
+def parse_schedule(row: fields.Row, next_at: datetime | None) -> Schedule:
+    """Of the dialect "prefect": a single cron expression of five fields, otherwise a description and the next run."""
+    active = [schedule for schedule in fields.tables(row.get("schedules")) if schedule.get("active") is True]
+    rules = [schedule["schedule"] for schedule in active if isinstance(schedule.get("schedule"), dict)]
+    if not rules:
+        return Schedule("none", text="No active schedule")
+    text = "; ".join(_rule_text(rule) for rule in rules)
+    zones = [fields.optional_text(rule, "timezone") or "UTC" for rule in rules]
+    cron = fields.optional_text(rules[0], "cron")
+    if len(rules) > 1 or len(cron.split()) != 5 or rules[0].get("day_or") is False:
+        return Schedule("prefect", "", zones[0], text, next_at)
+    return Schedule("prefect", cron, zones[0], text, next_at)
+
+
+def _rule_text(rule: fields.Row) -> str:
+    if cron := fields.optional_text(rule, "cron"):
+        return f"cron {cron} ({fields.optional_text(rule, 'timezone') or 'UTC'})"
+    if rrule := fields.optional_text(rule, "rrule"):
+        return f"rrule {rrule[:200]}"
+    every = rule.get("interval")
+    is_number = isinstance(every, int | float) and not isinstance(every, bool)
+    return f"every {every:g} s" if is_number else "its own schedule"
+
+
+def automation_edges(row: Any) -> tuple[set[str], set[str]]:
+    """Edges of an automation that runs deployments when flow runs change: the resources that it watches
+    ("prefect.flow.ID", "prefect.deployment.ID"), and the deployments that it runs. Empty for any other automation."""
+    row = fields.table(row)
+    if row.get("enabled") is not True:
+        return set(), set()
+    runs = {
+        parse_id(action, "deployment_id")
+        for action in fields.tables(row.get("actions"))
+        if action.get("type") == "run-deployment" and action.get("deployment_id") is not None
+    }
+    return (set(_watched_resources(row.get("trigger"), MAX_TRIGGER_DEPTH)), runs) if runs else (set(), set())
+
+
+def _watched_resources(trigger: Any, depth: int) -> Iterator[str]:
+    if not isinstance(trigger, dict) or depth == 0:
+        return
+    for inner in fields.rows(trigger.get("triggers")):
+        yield from _watched_resources(inner, depth - 1)
+    expected = [event for event in fields.rows(trigger.get("expect")) if isinstance(event, str)]
+    if trigger.get("posture") != "Reactive" or not any(event.startswith("prefect.flow-run.") for event in expected):
+        return
+    related = trigger.get("match_related")
+    for place in fields.tables(related if isinstance(related, list) else [related]):
+        resource = place.get("prefect.resource.id")
+        for resource_id in resource if isinstance(resource, list) else [resource]:
+            if isinstance(resource_id, str) and resource_id.startswith(("prefect.deployment.", "prefect.flow.")):
+                yield resource_id
+
+
+@dataclass(frozen=True, slots=True)
+class PrefectRunReference:
+    """Contents of `RunRecord.native_ref`: a flow run and the number of its attempt."""
+
+    run: str
+    number: int = 1
+
+
+def parse_reference(run: RunRef) -> PrefectRunReference | None:
+    """The reference of a run; None if it has none (a MISSED run)."""
+    try:
+        row = fields.parse_table(run.native_ref)
+        return PrefectRunReference(parse_id(row, "run"), fields.number(row, "try", 1))
+    except RecordUnreadable:
+        return None
+
+
+def vanished_run(run: RunRef) -> RunRecord:
+    """Record of a deleted run; Prefect can delete running ones too."""
+    message = "Prefect no longer has this run: it was deleted, or its deployment's schedule was changed"
+    return no_longer_listed(run, "deleted", message)

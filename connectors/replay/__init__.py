@@ -1,1 +1,1 @@
-"""A night that can be played again: recorded or generated data behind the same door as a real scheduler."""
+"""A recorded or generated night, replayed behind the same contract as a real scheduler."""

@@ -1,4 +1,4 @@
-"""The files of a replay: the night (read once a process), the actions (appended), the clock (read at each look)."""
+"""Files of a replay: settings, the night (read once per process), the actions (appended), the clock."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from connectors.contract import SystemUnreachable, Verb
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
 from connectors.replay import parse
-from connectors.replay.parse import JobKey, Night
+from connectors.replay.parse import JobKey, ReplayNight
+from connectors.sdk.errors import SystemUnreachable
+from connectors.sdk.states import Verb
 
 LIMIT_BYTES = 64 * 1024 * 1024
 """A night is a file of people: more than this, unpacked, is refused."""
@@ -50,7 +53,7 @@ class SentAction:
         return self.verb in (RERUN, START)
 
 
-def load_night(path: Path) -> Night:
+def load_night(path: Path) -> ReplayNight:
     """The night in a file, read anew when the file changed. Raises NightUnusable."""
     try:
         return _load(path, path.stat().st_mtime_ns)
@@ -59,7 +62,7 @@ def load_night(path: Path) -> Night:
 
 
 @lru_cache(maxsize=4)
-def _load(path: Path, _: int) -> Night:
+def _load(path: Path, _: int) -> ReplayNight:
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             data = file.read(LIMIT_BYTES + 1)
@@ -70,7 +73,7 @@ def _load(path: Path, _: int) -> Night:
         raise NightUnusable(f"night {path} {error}") from None
 
 
-class Actions:
+class ActionLog:
     """The replay's memory of what people asked for: one line each, on the disk before it counts as sent."""
 
     def __init__(self, path: Path) -> None:
@@ -87,12 +90,12 @@ class Actions:
         except OSError as error:
             raise SystemUnreachable(f"{self._path}: {error.strerror}") from None
         whole, _, _ = data.rpartition(b"\n")
-        found: dict[str, SentAction] = {}
+        by_key: dict[str, SentAction] = {}
         for line in whole.splitlines():
-            one = _action(line)
-            if one is not None:
-                found.setdefault(one.key, one)
-        return tuple(found.values())
+            action = _action(line)
+            if action is not None:
+                by_key.setdefault(action.key, action)
+        return tuple(by_key.values())
 
     def append(self, action: SentAction) -> None:
         """Written and on the disk when this returns. Raises SystemUnreachable: then nothing was sent."""
@@ -143,3 +146,38 @@ class ReplayClock:
             raise SystemUnreachable(f"clock {self._path}: {error.strerror}") from None
         except (ValueError, KeyError, TypeError) as error:
             raise SystemUnreachable(f"clock {self._path} cannot be read: {error}") from None
+
+
+BorrowedKind = Literal["cron", "airflow", "pg_cron", "step_functions"]
+
+
+class ReplayOptions(BaseModel):
+    """One system of one night."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    night: Path
+    """The night's file, JSON, gzipped when it ends in .gz."""
+    system: str
+    """Which system of the night."""
+    lent: BorrowedKind | None = Field(default=None, alias="as")
+    """Whose words and verbs it speaks; what the night says when not given."""
+    actions: Path
+    """Where reruns are written down, JSON lines; shared by all systems of the replay, made when missing."""
+    clock_file: Path | None = None
+    """The replay's clock, as JSON: origin, started, rate, paused. Real time when not given."""
+
+    @model_validator(mode="after")
+    def night_has_it(self) -> ReplayOptions:
+        try:
+            known = load_night(self.night).systems
+        except NightUnusable as error:
+            raise ValueError(str(error)) from None
+        if self.system not in known:
+            raise ValueError(f'night {self.night} has no system "{self.system}"; it has {", ".join(sorted(known))}')
+        return self
+
+
+def targets(options: ReplayOptions) -> list[str]:
+    """The targets of this system in the night: hosts, a database, an API."""
+    return list(load_night(options.night).systems[options.system].targets)

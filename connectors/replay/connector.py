@@ -1,44 +1,90 @@
-"""A replayed system as a connector: the night's world at the replay's time, told as its kind would tell it."""
+"""A replayed system as a connector: the night at the replay's time, reported as its kind reports it."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
-from connectors.contract import (
-    Ask,
-    Capability,
-    Clock,
+from connectors.replay import vocabulary
+from connectors.replay.actions import NOT_REAL, ReplayActions
+from connectors.replay.client import (
+    ActionLog,
+    NightUnusable,
+    ReplayClock,
+    ReplayOptions,
+    SentAction,
+    load_night,
+    targets,
+)
+from connectors.replay.parse import JobDef, ReplayNight, SystemDef
+from connectors.replay.world import ReplayAttempt, attempts, home, world
+from connectors.sdk.contract import (
+    ActionSpec,
     Connector,
     ConnectorKind,
-    Inventory,
-    JobRecord,
-    LogChunk,
-    LookUp,
+    LookUpResult,
     NativeHold,
-    NotSupported,
-    Poll,
     Preview,
     Probe,
-    Proof,
     Receipt,
-    Right,
-    RunRecord,
-    RunRef,
-    Secrets,
-    SystemUnreachable,
-    Verb,
+    SecretResolver,
+    SourcePermission,
 )
-from connectors.replay import words
-from connectors.replay.acts import NOT_REAL, Acts
-from connectors.replay.client import Actions, NightUnusable, ReplayClock, SentAction, load_night
-from connectors.replay.cursor import Cursor
-from connectors.replay.log import chunk, lines
-from connectors.replay.options import ReplayOptions, targets
-from connectors.replay.parse import JobDef, Night, SystemDef
-from connectors.replay.world import Attempt, attempts, home, world
+from connectors.sdk.errors import NotSupported, SystemUnreachable
+from connectors.sdk.fields import read_cursor
+from connectors.sdk.log_chunks import chunk_of, join_lines
+from connectors.sdk.records import Inventory, JobRecord, LogChunk, Poll, RunRef, TargetClock
+from connectors.sdk.states import Capability, ProofLevel, Verb
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayCursor:
+    """Everything up to this position was reported, given this many actions."""
+
+    at: datetime | None = None
+    key: str = ""
+    actions: int = 0
+
+    @classmethod
+    def read(cls, text: str) -> ReplayCursor:
+        """The cursor in `text`; the beginning for anything else."""
+        return read_cursor(cls, text) or cls()
+
+    def text(self) -> str:
+        at = self.at.isoformat() if self.at is not None else None
+        return json.dumps({"at": at, "key": self.key, "actions": self.actions})
+
+    def is_before(self, attempt: ReplayAttempt) -> bool:
+        """True for an attempt that was not reported yet."""
+        return self.at is None or attempt.position > (self.at, self.key)
+
+    def before(self, actions: Sequence[SentAction]) -> ReplayCursor:
+        """This position, or the earlier one from which new actions may have changed something."""
+        new = [action.sent_at for action in actions[self.actions :]]
+        if not new or self.at is None or min(new) > self.at:
+            return self
+        return ReplayCursor(min(new), "", self.actions)
+
+
+def lines(job: JobDef, attempt: ReplayAttempt, zone: str) -> list[str]:
+    """All lines so far: the recorded ones, else start and end, stamped in the source's zone."""
+    begun = f"{_stamp(attempt.started_at or attempt.queued_at, zone)} {job.definition or attempt.job[1]}"
+    if attempt.ending is None:
+        return [begun, f"{int(attempt.share * 100)}% done"]
+    if attempt.ending.log:
+        return [begun, *attempt.ending.log.splitlines()]
+    return (
+        [begun, f"{_stamp(attempt.ended_at, zone)} {attempt.ending.message or 'done'}"] if attempt.ended_at else [begun]
+    )
+
+
+def _stamp(at: datetime, zone: str) -> str:
+    return f"{at.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M:%S %Z}"
+
 
 BITE = 1000
 """Attempts in one poll."""
@@ -50,33 +96,33 @@ class ReplayConnector:
     def __init__(self, options: ReplayOptions, target: str) -> None:
         self._options = options
         self._target = target
-        self._actions = Actions(options.actions)
+        self._actions = ActionLog(options.actions)
         self._clock = ReplayClock(options.clock_file)
 
     def inventory(self, previous_hash: str, timeout_seconds: float) -> Inventory:
         """All jobs of the target; they never change during a night."""
         system = self._system()
         acts = self._acts()
-        records = tuple(one for job in self._jobs() for one in _job_records(job, acts.is_paused(job)))
+        records = tuple(record for job in self._jobs() for record in _job_records(job, acts.is_paused(job)))
         digest = hashlib.sha256(repr(records).encode()).hexdigest()[:16]
         clock = self._clock_pair(system)
-        if digest == previous_hash:
-            return Inventory((), complete=True, hash=digest, unchanged=True, clock=clock)
-        return Inventory(records, complete=True, hash=digest, clock=clock)
+        return Inventory(records, complete=True, hash=digest, clock=clock).unless_same(previous_hash)
 
     def poll(self, cursor: str, open_runs: Sequence[RunRef], timeout_seconds: float) -> Poll:
         """What changed since the cursor, oldest first, up to the replay's time and the end of the recording."""
         night, system, actions = self._night(), self._system(), self._actions.read()
         now = min(self._clock.now(), night.until)
-        at = Cursor.read(cursor).before(actions)
-        changed = [one for one in self._mine(night, actions, now, at.at) if at.is_before(one)]
-        told = changed[:BITE]
+        at = ReplayCursor.read(cursor).before(actions)
+        changed = [item for item in self._mine(night, actions, now, at.at) if at.is_before(item)]
+        reported = changed[:BITE]
         more = len(changed) > BITE
-        last = told[-1].position if told else (at.at, at.key)
-        records = (self._record(night, one) for one in told)
+        last = reported[-1].position if reported else (at.at, at.key)
+        records = (
+            vocabulary.record(self._lent, job, item) for item in reported if (job := home(night, item.job)) is not None
+        )
         return Poll(
-            runs=tuple(one for one in records if one is not None),
-            cursor=Cursor(last[0], last[1], len(actions)).text(),
+            runs=tuple(record for record in records if record is not None),
+            cursor=ReplayCursor(last[0], last[1], len(actions)).text(),
             more=more,
             clock=self._clock_pair(system),
             seen_until=None if more else now,
@@ -87,21 +133,23 @@ class ReplayConnector:
         """What the attempt has written by now."""
         night, now = self._night(), self._clock.now()
         job = home(night, (self._options.system, run.job))
-        if job is not None and job.proof is not Proof.FULL:
+        if job is not None and job.proof is not ProofLevel.FULL:
             raise NotSupported(f"{self._target} keeps no output of {run.job}: only the wrapper does")
-        one = next((one for one in self._attempts(night, run, now) if self._key(one) == run.attempt_key), None)
-        if one is None or job is None:
+        key, until = (self._options.system, run.job), min(now, night.until)
+        shown = attempts(night, self._actions.read(), key, _run_of(run), until)
+        keys = ((item, vocabulary.attempt_key(self._lent, item)) for item in shown)
+        attempt = next((item for item, attempt_key in keys if attempt_key == run.attempt_key), None)
+        if attempt is None or job is None:
             raise NotSupported(f"the recording has no attempt {run.attempt_key} of {run.job}")
-        return chunk(
-            "\n".join(lines(job, one, self._system().zone)) + "\n", start, limit_bytes, ended=one.ended_at is not None
-        )
+        text = join_lines(lines(job, attempt, self._system().zone))
+        return chunk_of(text, start, limit_bytes, is_open=attempt.ended_at is None)
 
-    def preview(self, ask: Ask, timeout_seconds: float) -> Preview:
+    def preview(self, spec: ActionSpec, timeout_seconds: float) -> Preview:
         """The verb of the lent kind; nothing is sent."""
-        return self._acts().preview(ask, _run_of(ask.run))
+        return self._acts().preview(spec, _run_of(spec.run))
 
     def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
-        """Written to the replay's memory under `key`; the same key twice is one action."""
+        """Stores the action under `key`; the same key twice is one action."""
         if preview.refused:
             raise NotSupported(preview.refused)
         action, receipt = self._acts().act(preview, key)
@@ -110,17 +158,20 @@ class ReplayConnector:
         return receipt
 
     def holds(self, timeout_seconds: float, known: Collection[str] = ()) -> tuple[NativeHold, ...]:
-        """By the replay's memory; bare marks too."""
+        """By the stored actions; bare marks too."""
         return tuple(self._acts().holds(self._jobs()))
 
-    def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
-        """By the replay's memory, which proves both."""
+    def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUpResult:
+        """By the stored actions, which prove presence and absence."""
         return self._acts().look_up(preview, key)
 
     def probe(self, timeout_seconds: float) -> Probe:
-        """Always there; says that it is a replay."""
+        """Always reachable; a note says that it is a replay."""
         system = self._system()
-        rights = (Right("view", True), *(Right(name, True, needed_for="act") for name in ("rerun", "start", "hold")))
+        rights = (
+            SourcePermission("view", True),
+            *(SourcePermission(name, True, needed_for="act") for name in ("rerun", "start", "hold")),
+        )
         version = f"replay of {system.version or self._lent}"
         return Probe(True, version, rights, (NOT_REAL,), self._clock_pair(system))
 
@@ -129,52 +180,46 @@ class ReplayConnector:
 
     @property
     def _lent(self) -> str:
+        """The kind that the system imitates."""
         return self._options.lent or self._system().lent
 
-    def _night(self) -> Night:
+    def _night(self) -> ReplayNight:
         try:
             return load_night(self._options.night)
         except NightUnusable as error:
             raise SystemUnreachable(str(error)) from None
 
-    def _acts(self) -> Acts:
-        return Acts(self._night(), self._options.system, self._lent, self._actions.read(), self._clock.now())
+    def _acts(self) -> ReplayActions:
+        return ReplayActions(self._night(), self._options.system, self._lent, self._actions.read(), self._clock.now())
 
     def _system(self) -> SystemDef:
         return self._night().systems[self._options.system]
 
     def _jobs(self) -> tuple[JobDef, ...]:
-        return self._system().targets[self._target].jobs
+        return self._system().targets[self._target]
 
-    def _clock_pair(self, system: SystemDef) -> Clock:
+    def _clock_pair(self, system: SystemDef) -> TargetClock:
         now = self._clock.now()
-        return Clock(now, now, system.zone)
+        return TargetClock(now, now, system.zone)
 
     def _mine(
-        self, night: Night, actions: Sequence[SentAction], now: datetime, since: datetime | None
-    ) -> Iterator[Attempt]:
-        """This target's attempts, by position."""
-        mine = {job.key for job in self._jobs()}
-        for one in world(night, actions, now, since):
-            job = home(night, one.job)
-            if job is not None and job.key in mine:
-                yield one
+        self, night: ReplayNight, actions: Sequence[SentAction], now: datetime, since: datetime | None
+    ) -> Iterator[ReplayAttempt]:
+        """The attempts of this target, by position."""
+        jobs = {job.key for job in self._jobs()}
+        for item in world(night, actions, now, since):
+            job = home(night, item.job)
+            if job is not None and job.key in jobs:
+                yield item
 
-    def _attempts(self, night: Night, run: RunRef, now: datetime) -> Iterator[Attempt]:
+    def _attempts(self, night: ReplayNight, run: RunRef, now: datetime) -> Iterator[ReplayAttempt]:
         """The attempts of one run so far, by start."""
         until = min(now, night.until)
         return attempts(night, self._actions.read(), (self._options.system, run.job), _run_of(run), until)
 
-    def _record(self, night: Night, one: Attempt) -> RunRecord | None:
-        job = home(night, one.job)
-        return words.record(self._lent, job, one) if job is not None else None
-
-    def _key(self, one: Attempt) -> str:
-        return words.attempt_key(self._lent, one)
-
 
 def _run_of(run: RunRef) -> str:
-    """The run's name in the night; empty for a run that never had an attempt."""
+    """The name of the run in the night; empty for a run without an attempt."""
     try:
         return str(json.loads(run.native_ref)["run"])
     except (ValueError, KeyError, TypeError):
@@ -208,7 +253,7 @@ def _job_records(job: JobDef, is_paused: bool) -> Iterator[JobRecord]:
         before = (name,)
 
 
-def open_connector(options: ReplayOptions, target: str, secrets: Secrets) -> Connector:
+def open_connector(options: ReplayOptions, target: str, secrets: SecretResolver) -> Connector:
     """A connector that reads files only."""
     del secrets  # a replay needs none
     return ReplayConnector(options, target)
@@ -228,15 +273,15 @@ CONNECTOR = ConnectorKind(
             Capability.LOG,
             Capability.NATIVE_DEPENDENCIES,
             Capability.PERIODS,
-        },
+        }
     ),
     starts_held=True,
     missing={
         Capability.CANCEL: "what a replay plays has ended long ago",
-        Capability.MARK: "a recorded night is not changed; Headway asserts it itself",
+        Capability.MARK: "a recorded night does not change; Headway records the result as asserted",
         Capability.TASKS: "a replay runs a job again as a whole",
     },
-    proofs=frozenset(Proof),
+    proofs=frozenset(ProofLevel),
     verbs=dict.fromkeys((Verb.RERUN, Verb.START, Verb.HOLD, Verb.RELEASE), "the verb of the kind that is lent"),
     schedules="expression",
     ladder="Proves what the recording proves: a job recorded with starts only stays UNKNOWN after its start.",

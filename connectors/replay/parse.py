@@ -1,4 +1,4 @@
-"""A night's document -> frozen values. Pure; whatever the document holds, only ValueError is raised, with the place.
+"""The document of a night, parsed. Pure; whatever the document holds, only ValueError is raised, with the place.
 
     format 1 · zone · begins (every number of seconds counts from it) · starts (where a play begins) · until
     endings   [{state, exit, message, log, task, fresh}]           how attempts end; others name one by its place
@@ -7,7 +7,7 @@
     scripts   [{job, due, by | after, wait, reads, first, good, stale, rerun, run}]   runs that depend on each other
 
 Scripts stand in the order in which they read each other. A script's attempt is `good` when everything it `reads` is
-fresh at its start, else `stale`: which may be red, or green on old data (`fresh: false`).
+fresh at its start, else `stale`: which may be failed, or succeeded on old data (`fresh: false`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from connectors.contract import Proof, Schedule, State, instant_key
+from connectors.sdk.records import Schedule, instant_key
+from connectors.sdk.states import ProofLevel, RunState
 
 FORMAT = 1
 
@@ -26,10 +27,10 @@ JobKey = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class AttemptEnding:
     """How an attempt ends."""
 
-    state: State = State.SUCCEEDED
+    state: RunState = RunState.SUCCEEDED
     exit_code: int | None = None
     message: str = ""
     log: str = ""
@@ -40,11 +41,11 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class AttemptOutcome:
     """How long an attempt takes, and how it ends."""
 
     seconds: int
-    ending: Ending
+    ending: AttemptEnding
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class JobDef:
     paused: bool
     upstreams: tuple[str, ...]
     definition: str
-    proof: Proof
+    proof: ProofLevel
     run_as: str
     owner: str
     wait: int
@@ -81,37 +82,37 @@ class JobDef:
 
 
 @dataclass(frozen=True, slots=True)
-class TargetDef:
-    jobs: tuple[JobDef, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class SystemDef:
     name: str
     lent: str
     """Whose words it speaks: "cron", "airflow", "pg_cron", "step_functions"."""
     zone: str
     version: str
-    targets: Mapping[str, TargetDef]
+    targets: Mapping[str, tuple[JobDef, ...]]
+    """Name -> jobs."""
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class RecordedRun:
     """One run with one attempt, from the recording."""
 
     job: JobKey
     due: datetime
     started_at: datetime
     ended_at: datetime
-    ending: Ending
+    ending: AttemptEnding
 
     @property
     def run(self) -> str:
         return instant_key(self.due)
 
+    @property
+    def queued_at(self) -> datetime:
+        return min(self.due, self.started_at)
+
 
 @dataclass(frozen=True, slots=True)
-class Script:
+class ScriptedRun:
     """One run whose attempts depend on other runs and on what people do."""
 
     job: JobKey
@@ -121,12 +122,12 @@ class Script:
     """It starts `wait` seconds after each success of this one; None: by the clock, at `due`."""
     wait: int
     reads: tuple[JobKey, ...]
-    first: Outcome | None
+    first: AttemptOutcome | None
     """Its first attempt, whatever it reads."""
-    good: Outcome
-    stale: Outcome
-    again_good: Outcome
-    again_stale: Outcome
+    good: AttemptOutcome
+    stale: AttemptOutcome
+    again_good: AttemptOutcome
+    again_stale: AttemptOutcome
 
     @property
     def run(self) -> str:
@@ -134,7 +135,7 @@ class Script:
 
 
 @dataclass(frozen=True, slots=True)
-class Night:
+class ReplayNight:
     """Everything that can be played."""
 
     name: str
@@ -144,15 +145,15 @@ class Night:
     until: datetime
     systems: Mapping[str, SystemDef]
     jobs: Mapping[JobKey, JobDef]
-    recorded: tuple[Recorded, ...]
+    recorded: tuple[RecordedRun, ...]
     """By start."""
-    scripts: tuple[Script, ...]
+    scripts: tuple[ScriptedRun, ...]
     longest: timedelta = timedelta(0)
     """Of the recorded runs: how far back one may have started that has not ended."""
-    by_run: Mapping[tuple[JobKey, str], Recorded | Script] = field(default_factory=dict)
+    by_run: Mapping[tuple[JobKey, str], RecordedRun | ScriptedRun] = field(default_factory=dict)
 
 
-def night(document: Any) -> Night:
+def night(document: Any) -> ReplayNight:
     """The values of one document. Raises ValueError."""
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise ValueError(f"is not a night of format {FORMAT}")
@@ -164,16 +165,16 @@ def night(document: Any) -> Night:
         raise ValueError(f"cannot be read: {type(error).__name__}: {error}") from None
 
 
-def _night(document: dict[str, Any]) -> Night:
+def _night(document: dict[str, Any]) -> ReplayNight:
     begins = datetime.fromisoformat(document["begins"])
-    endings = [_ending(one) for one in document["endings"]]
-    systems = {name: _system(name, one) for name, one in document["systems"].items()}
-    jobs = {job.key: job for one in systems.values() for target in one.targets.values() for job in target.jobs}
-    recorded = sorted(_recorded(document["recorded"], begins, endings), key=lambda one: (one.started_at, one.job))
-    scripts = tuple(_script(one, begins, endings) for one in document["scripts"])
-    every: list[Recorded | Script] = [*recorded, *scripts]
-    _check(jobs, every, scripts)
-    return Night(
+    endings = [_ending(ending) for ending in document["endings"]]
+    systems = {name: _system(name, system) for name, system in document["systems"].items()}
+    jobs = {job.key: job for system in systems.values() for target in system.targets.values() for job in target}
+    recorded = sorted(_recorded(document["recorded"], begins, endings), key=lambda item: (item.started_at, item.job))
+    scripts = tuple(_script(script, begins, endings) for script in document["scripts"])
+    runs: list[RecordedRun | ScriptedRun] = [*recorded, *scripts]
+    _check(jobs, runs, scripts)
+    return ReplayNight(
         name=str(document["name"]),
         zone=str(document["zone"]),
         begins=begins,
@@ -183,22 +184,21 @@ def _night(document: dict[str, Any]) -> Night:
         jobs=jobs,
         recorded=tuple(recorded),
         scripts=scripts,
-        longest=max((one.ended_at - one.started_at for one in recorded), default=timedelta(0)),
-        by_run={(one.job, one.run): one for one in every},
+        longest=max((entry.ended_at - entry.started_at for entry in recorded), default=timedelta(0)),
+        by_run={(entry.job, entry.run): entry for entry in runs},
     )
 
 
-def _ending(row: Mapping[str, Any]) -> Ending:
-    state = State(row.get("state", "succeeded"))
-    fresh = state is State.SUCCEEDED and bool(row.get("fresh", True))
+def _ending(row: Mapping[str, Any]) -> AttemptEnding:
+    state = RunState(row.get("state", "succeeded"))
+    fresh = state is RunState.SUCCEEDED and bool(row.get("fresh", True))
     code = row.get("exit")
-    return Ending(state, code, row.get("message", ""), row.get("log", ""), row.get("task", ""), fresh)
+    return AttemptEnding(state, code, row.get("message", ""), row.get("log", ""), row.get("task", ""), fresh)
 
 
 def _system(name: str, row: Mapping[str, Any]) -> SystemDef:
     targets = {
-        target: TargetDef(tuple(_job(name, target, one) for one in each["jobs"]))
-        for target, each in row["targets"].items()
+        target: tuple(_job(name, target, job) for job in item["jobs"]) for target, item in row["targets"].items()
     }
     return SystemDef(name, row["as"], row.get("zone", "UTC"), row.get("version", ""), targets)
 
@@ -213,7 +213,7 @@ def _job(system: str, target: str, row: Mapping[str, Any]) -> JobDef:
         paused=bool(row.get("paused", False)),
         upstreams=tuple(row.get("upstreams", ())),
         definition=row.get("definition", ""),
-        proof=Proof(row.get("proof", "full")),
+        proof=ProofLevel(row.get("proof", "full")),
         run_as=row.get("run_as", ""),
         owner=row.get("owner", ""),
         wait=int(row.get("wait", 2)),
@@ -226,23 +226,23 @@ def job_key(name: str) -> JobKey:
     return system, native_id
 
 
-def _recorded(rows: Mapping[str, Any], begins: datetime, endings: list[Ending]) -> Iterator[Recorded]:
+def _recorded(rows: Mapping[str, Any], begins: datetime, endings: list[AttemptEnding]) -> Iterator[RecordedRun]:
     for name, runs in rows.items():
         key = job_key(name)
         for due, wait, seconds, ending in runs:
             start = begins + timedelta(seconds=due + wait)
             at = begins + timedelta(seconds=due)
-            yield Recorded(key, at, start, start + timedelta(seconds=seconds), endings[ending])
+            yield RecordedRun(key, at, start, start + timedelta(seconds=seconds), endings[ending])
 
 
-def _script(row: Mapping[str, Any], begins: datetime, endings: list[Ending]) -> Script:
-    def outcome(given: Any) -> Outcome:
-        return Outcome(int(given[0]), endings[given[1]])
+def _script(row: Mapping[str, Any], begins: datetime, endings: list[AttemptEnding]) -> ScriptedRun:
+    def outcome(pair: Any) -> AttemptOutcome:
+        return AttemptOutcome(int(pair[0]), endings[pair[1]])
 
     good = outcome(row["good"])
     stale = outcome(row["stale"]) if "stale" in row else good
     again = row.get("rerun", {})
-    return Script(
+    return ScriptedRun(
         job=job_key(row["job"]),
         due=begins + timedelta(seconds=row["due"]),
         after=job_key(row["after"]) if "after" in row else None,
@@ -256,18 +256,21 @@ def _script(row: Mapping[str, Any], begins: datetime, endings: list[Ending]) -> 
     )
 
 
-def _check(jobs: Mapping[JobKey, JobDef], every: Iterable[Recorded | Script], scripts: Iterable[Script]) -> None:
-    """Every name is a job's, every script comes after those it reads, no run stands there twice."""
-    runs: set[tuple[JobKey, str]] = set()
-    for one in every:
-        if one.job not in jobs:
-            raise ValueError(f"has runs of {'/'.join(one.job)}, which is no job of it")
-        if (one.job, one.run) in runs:
-            raise ValueError(f"has the run {one.run} of {'/'.join(one.job)} twice")
-        runs.add((one.job, one.run))
-    told: set[JobKey] = set()
+def _check(
+    jobs: Mapping[JobKey, JobDef], runs: Iterable[RecordedRun | ScriptedRun], scripts: Iterable[ScriptedRun]
+) -> None:
+    """Raises ValueError for a run of an unknown job, a run listed twice, and a script before one that it reads."""
+    seen: set[tuple[JobKey, str]] = set()
+    for run in runs:
+        if run.job not in jobs:
+            raise ValueError(f"has runs of {'/'.join(run.job)}, which is not one of its jobs")
+        if (run.job, run.run) in seen:
+            raise ValueError(f"has the run {run.run} of {'/'.join(run.job)} twice")
+        seen.add((run.job, run.run))
+    scripted: set[JobKey] = set()
     for script in scripts:
-        for up in (*script.reads, *((script.after,) if script.after else ())):
-            if up not in told:
-                raise ValueError(f"{'/'.join(script.job)} reads {'/'.join(up)}, whose script does not stand before it")
-        told.add(script.job)
+        for upstream in (*script.reads, *((script.after,) if script.after else ())):
+            if upstream not in scripted:
+                names = f"{'/'.join(script.job)} reads {'/'.join(upstream)}"
+                raise ValueError(f"{names}, whose script is not listed before it")
+        scripted.add(script.job)

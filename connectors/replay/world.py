@@ -1,7 +1,8 @@
-"""What stands in the schedulers of a night at one moment, given what people did. Pure, and the same every time.
+"""The state of a night's schedulers at one moment, given the actions that people sent. Pure and repeatable.
 
 What happens after an instant never changes what was seen at it: an attempt's outcome depends on what had ended when it
-started, and an action only makes attempts that start after it was sent.
+started, and an action only makes attempts that start after it was sent. Holds: whether a job is paused, under which
+marks, and what its own schedule makes of it.
 """
 
 from __future__ import annotations
@@ -9,24 +10,86 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from operator import attrgetter
 from statistics import median
 
-from connectors.contract import State
-from connectors.replay.client import RERUN, SentAction
-from connectors.replay.held import Pauses
-from connectors.replay.parse import Ending, JobDef, JobKey, Night, Outcome, Recorded, Script, TaskDef
+from connectors.replay.client import CLEAR, HOLD, PAUSE, RELEASE, RERUN, RESUME, SentAction
+from connectors.replay.parse import (
+    AttemptEnding,
+    AttemptOutcome,
+    JobDef,
+    JobKey,
+    RecordedRun,
+    ReplayNight,
+    ScriptedRun,
+    TaskDef,
+)
+from connectors.sdk.contract import HoldMark
+from connectors.sdk.fields import parse_instant
+from connectors.sdk.marked_pause import PauseState
+from connectors.sdk.states import RunState
+
+FREE = PauseState(is_paused=False, marks=())
+
+
+def pause_state(is_paused: bool, actions: Iterable[SentAction]) -> PauseState:
+    """How a job stands after these actions of its own. `is_paused`: as the recording has it."""
+    now = PauseState(is_paused, ())
+    for action in actions:
+        now = _after(now, action)
+    return now
+
+
+def _after(now: PauseState, action: SentAction) -> PauseState:
+    if action.verb in (PAUSE, RESUME):
+        return PauseState(action.verb == PAUSE, now.marks)
+    if action.verb in (RELEASE, CLEAR) and now.has_mark(action.mark):
+        is_under_it = action.verb == RELEASE and now.marks[0].id == action.mark
+        rest = tuple(mark for mark in now.marks if mark.id != action.mark)
+        return PauseState(now.is_paused and not is_under_it, rest)
+    mark = HoldMark.read(action.mark) if action.verb == HOLD and not now.is_paused else None
+    return now if mark is None else PauseState(is_paused=True, marks=(mark, *now.marks))
+
+
+class PauseHistory:
+    """When the jobs of a night were paused, by what was done to them."""
+
+    def __init__(self, actions: Sequence[SentAction]) -> None:
+        self._changes: dict[JobKey, list[tuple[datetime, bool]]] = {}
+        for job in {action.job for action in actions if not action.runs}:
+            self._changes[job] = list(_changes(action for action in actions if action.job == job))
+
+    def free_from(self, job: JobKey, at: datetime) -> datetime | None:
+        """`at` itself where the job was not paused then, else when it was let go; None while it is paused.
+
+        A pause of that very instant comes too late for it, and a release in time: what was seen is not taken back."""
+        changes = self._changes.get(job, ())
+        before = [is_paused for when, is_paused in changes if when < at or (when == at and not is_paused)]
+        if not before or not before[-1]:
+            return at
+        return next((when for when, is_paused in changes if when > at and not is_paused), None)
+
+
+def _changes(actions: Iterable[SentAction]) -> Iterator[tuple[datetime, bool]]:
+    """(instant, whether it was paused from then on)."""
+    now = FREE
+    for action in actions:
+        now, before = _after(now, action), now
+        if now.is_paused != before.is_paused:
+            yield action.sent_at, now.is_paused
+
 
 USUAL_SECONDS = 60
 """How long the rerun of a job takes that never ended well in the recording."""
 
-Plays = dict[JobKey, list["Try"]]
+Plays = dict[JobKey, list["PlannedAttempt"]]
 Begun = tuple[datetime, datetime, SentAction | None]
 """When an attempt is queued, when it starts, by which action."""
 
 
 @dataclass(frozen=True, slots=True)
-class Try:
+class PlannedAttempt:
     """One attempt with all that will become of it."""
 
     job: JobKey
@@ -37,7 +100,7 @@ class Try:
     started_at: datetime | None
     """None for a task that never starts because one before it failed."""
     ends_at: datetime
-    ending: Ending
+    ending: AttemptEnding
     action_key: str | None = None
     acted_on: JobKey | None = None
     first_task: int = 0
@@ -45,7 +108,7 @@ class Try:
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class ReplayAttempt:
     """One attempt as its scheduler shows it at one moment."""
 
     job: JobKey
@@ -55,7 +118,7 @@ class Attempt:
     queued_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
-    ending: Ending | None
+    ending: AttemptEnding | None
     """None while it is open."""
     action_key: str | None
     share: float
@@ -72,160 +135,152 @@ class Attempt:
         return self.changed_at, f"{'/'.join(self.job)} {self.run} {self.number}"
 
 
-def world(night: Night, actions: Sequence[SentAction], now: datetime, since: datetime | None = None) -> list[Attempt]:
+def world(
+    night: ReplayNight, actions: Sequence[SentAction], now: datetime, since: datetime | None = None
+) -> list[ReplayAttempt]:
     """Every attempt as it stands at `now`, by `position`; with `since`, only what changed at or after it."""
-    sent = [one for one in actions if one.sent_at <= now]
-    tries = [*_recorded(night, Pauses(sent), since, now), *_asked(night, sent), *script_tries(night, sent)]
-    shown = (seen(part, now) for one in tries for part in parts(night.jobs[one.job], one))
-    found = (one for one in shown if one is not None and (since is None or one.changed_at >= since))
-    return sorted(found, key=lambda one: one.position)
+    sent = [action for action in actions if action.sent_at <= now]
+    tries = [*_recorded(night, PauseHistory(sent), since, now), *_asked(night, sent), *script_tries(night, sent)]
+    shown = (seen(part, now) for entry in tries for part in parts(night.jobs[entry.job], entry))
+    result = (entry for entry in shown if entry is not None and (since is None or entry.changed_at >= since))
+    return sorted(result, key=lambda item: item.position)
 
 
-def seen(one: Try, now: datetime) -> Attempt | None:
+def seen(attempt: PlannedAttempt, now: datetime) -> ReplayAttempt | None:
     """The attempt as it stands at `now`; None before it exists."""
-    if one.queued_at > now:
+    if attempt.queued_at > now:
         return None
-    started = one.started_at if one.started_at is not None and one.started_at <= now else None
-    over = one.ends_at <= now
-    begun = one.started_at or one.queued_at
-    length = max((one.ends_at - begun).total_seconds(), 1.0)
+    started = attempt.started_at if attempt.started_at is not None and attempt.started_at <= now else None
+    over = attempt.ends_at <= now
+    begun = attempt.started_at or attempt.queued_at
+    length = max((attempt.ends_at - begun).total_seconds(), 1.0)
     share = 1.0 if over else min(max((now - begun).total_seconds() / length, 0.0), 1.0)
-    return Attempt(
-        one.job, one.run, one.due, one.number, one.queued_at, started,
-        one.ends_at if over else None, one.ending if over else None, one.action_key, share,
+    return ReplayAttempt(
+        attempt.job, attempt.run, attempt.due, attempt.number, attempt.queued_at, started,
+        attempt.ends_at if over else None, attempt.ending if over else None, attempt.action_key, share,
     )  # fmt: skip
 
 
-def parts(job: JobDef, one: Try) -> Iterator[Try]:
+def parts(job: JobDef, attempt: PlannedAttempt) -> Iterator[PlannedAttempt]:
     """The attempt, and those of a DAG's tasks: one after the other, the ones behind a failure blocked."""
-    yield replace(one, action_key=one.action_key if one.acted_on in (None, job.key) else None)
-    if not job.tasks or one.started_at is None:
+    yield replace(attempt, action_key=attempt.action_key if attempt.acted_on in (None, job.key) else None)
+    if not job.tasks or attempt.started_at is None:
         return
-    todo = job.tasks[one.first_task :]
-    last = _failing(todo, one.ending)
+    todo = job.tasks[attempt.first_task :]
+    last = _failing(todo, attempt.ending)
     whole = sum(task.share for task in todo[: last + 1])
-    length, at, done = one.ends_at - one.started_at, one.started_at, 0.0
+    length, at, done = attempt.ends_at - attempt.started_at, attempt.started_at, 0.0
     for place, task in enumerate(todo):
         key = (job.system, f"{job.native_id}.{task.name}")
-        mine = replace(one, job=key, action_key=one.action_key if one.acted_on == key else None, first_task=0)
+        own = replace(
+            attempt, job=key, action_key=attempt.action_key if attempt.acted_on == key else None, first_task=0
+        )
         if place > last:
-            yield replace(mine, queued_at=one.ends_at, started_at=None, ending=Ending(State.BLOCKED, fresh=False))
+            yield replace(
+                own, queued_at=attempt.ends_at, started_at=None, ending=AttemptEnding(RunState.BLOCKED, fresh=False)
+            )
             continue
         done += task.share
-        until = one.ends_at if place == last else one.started_at + _whole_seconds(length * (done / whole))
-        ending = one.ending if place == last else Ending()
-        yield replace(mine, queued_at=at, started_at=at, ends_at=until, ending=ending)
+        until = (
+            attempt.ends_at
+            if place == last
+            else attempt.started_at + timedelta(seconds=int((length * (done / whole)).total_seconds()))
+        )
+        ending = attempt.ending if place == last else AttemptEnding()
+        yield replace(own, queued_at=at, started_at=at, ends_at=until, ending=ending)
         at = until
 
 
-def _whole_seconds(length: timedelta) -> timedelta:
-    return timedelta(seconds=int(length.total_seconds()))
-
-
-def _failing(tasks: Sequence[TaskDef], ending: Ending) -> int:
+def _failing(tasks: Sequence[TaskDef], ending: AttemptEnding) -> int:
     """Place of the last task that runs: the one that fails, or the last of all."""
     names = [task.name for task in tasks]
     return names.index(ending.task) if ending.task in names and ending.state.is_red else len(tasks) - 1
 
 
-def _recorded(night: Night, pauses: Pauses, since: datetime | None, now: datetime) -> Iterator[Try]:
-    begin = 0 if since is None else bisect_left(night.recorded, since - night.longest, key=_start)
-    for one in night.recorded[begin : bisect_right(night.recorded, now, key=_start)]:
-        if (since is None or one.ended_at >= since) and _starts_itself(one, pauses):
-            yield _try_of(one)
+def _recorded(
+    night: ReplayNight, pauses: PauseHistory, since: datetime | None, now: datetime
+) -> Iterator[PlannedAttempt]:
+    begin = 0 if since is None else bisect_left(night.recorded, since - night.longest, key=attrgetter("started_at"))
+    for item in night.recorded[begin : bisect_right(night.recorded, now, key=attrgetter("started_at"))]:
+        if (since is None or item.ended_at >= since) and _starts_itself(item, pauses):
+            yield PlannedAttempt(
+                item.job, item.run, item.due, 1, item.queued_at, item.started_at, item.ended_at, item.ending
+            )
 
 
-def _starts_itself(one: Recorded, pauses: Pauses) -> bool:
-    return pauses.free_from(one.job, _queued(one)) == _queued(one)
+def _starts_itself(run: RecordedRun, pauses: PauseHistory) -> bool:
+    return pauses.free_from(run.job, run.queued_at) == run.queued_at
 
 
-def _queued(one: Recorded) -> datetime:
-    return min(one.due, one.started_at)
-
-
-def _start(one: Recorded) -> datetime:
-    return one.started_at
-
-
-def _try_of(one: Recorded) -> Try:
-    return Try(one.job, one.run, one.due, 1, _queued(one), one.started_at, one.ended_at, one.ending)
-
-
-def _asked(night: Night, actions: Sequence[SentAction]) -> Iterator[Try]:
+def _asked(night: ReplayNight, actions: Sequence[SentAction]) -> Iterator[PlannedAttempt]:
     """Reruns of recorded runs, and starts of those that did not come or that the recording never had: they end well,
     in the job's usual time."""
     numbers: dict[tuple[JobKey, str], int] = {}
-    pauses = Pauses(actions)
+    pauses = PauseHistory(actions)
     for action in actions:
         job = home(night, action.job)
-        one = night.by_run.get((job.key, action.run)) if job is not None else None
-        due = one.due if one is not None else due_of(action.run)
-        if job is None or due is None or isinstance(one, Script) or not action.runs:
+        item = night.by_run.get((job.key, action.run)) if job is not None else None
+        due = item.due if item is not None else parse_instant(action.run)
+        if job is None or due is None or isinstance(item, ScriptedRun) or not action.runs:
             continue
-        came = one is not None and (action.sent_at < _queued(one) or _starts_itself(one, pauses))
+        came = item is not None and (action.sent_at < item.queued_at or _starts_itself(item, pauses))
         number = numbers[job.key, action.run] = numbers.get((job.key, action.run), int(came)) + 1
         start = action.sent_at + timedelta(seconds=job.wait)
-        first = _first_task(job, action, one.ending if one is not None and came and number == 2 else None)
-        yield Try(
-            job.key, action.run, due, number, action.sent_at, start, start + _usual(night, job.key), Ending(),
+        first = _first_task(job, action, item.ending if item is not None and came and number == 2 else None)
+        yield PlannedAttempt(
+            job.key, action.run, due, number, action.sent_at, start, start + _usual(night, job.key), AttemptEnding(),
             action.key, action.job, first,
         )  # fmt: skip
 
 
-def due_of(run: str) -> datetime | None:
-    """The instant that a run is named by; None for what is no name of a run."""
-    try:
-        return datetime.fromisoformat(run).astimezone(UTC)
-    except ValueError:
-        return None
-
-
-def attempts(night: Night, actions: Sequence[SentAction], job: JobKey, run: str, now: datetime) -> Iterator[Attempt]:
+def attempts(
+    night: ReplayNight, actions: Sequence[SentAction], job: JobKey, run: str, now: datetime
+) -> Iterator[ReplayAttempt]:
     """The attempts of one run of a job or task so far, by start; none of a run that there is not."""
     at_home = home(night, job)
-    one = night.by_run.get((at_home.key, run)) if at_home is not None else None
-    due = one.due if one is not None else due_of(run)
+    entry = night.by_run.get((at_home.key, run)) if at_home is not None else None
+    due = entry.due if entry is not None else parse_instant(run)
     if due is None:
         return
-    asked = (each.sent_at for each in actions if each.run == run)
-    since = min((_queued(one) if isinstance(one, Recorded) else due, *asked))
-    for each in world(night, actions, now, since):
-        if each.job == job and each.run == run:
-            yield each
+    requested = (action.sent_at for action in actions if action.run == run)
+    since = min((entry.queued_at if isinstance(entry, RecordedRun) else due, *requested))
+    for item in world(night, actions, now, since):
+        if item.job == job and item.run == run:
+            yield item
 
 
-def _usual(night: Night, job: JobKey) -> timedelta:
+def _usual(night: ReplayNight, job: JobKey) -> timedelta:
     lengths = [
-        (one.ended_at - one.started_at).total_seconds()
-        for one in night.recorded
-        if one.job == job and one.ending.state is State.SUCCEEDED
+        (item.ended_at - item.started_at).total_seconds()
+        for item in night.recorded
+        if item.job == job and item.ending.state is RunState.SUCCEEDED
     ]
     return timedelta(seconds=round(median(lengths))) if lengths else timedelta(seconds=USUAL_SECONDS)
 
 
-def home(night: Night, key: JobKey) -> JobDef | None:
+def home(night: ReplayNight, key: JobKey) -> JobDef | None:
     """The job of this name, or the DAG of the task of this name."""
     system, native_id = key
     return night.jobs.get(key) or night.jobs.get((system, native_id.rpartition(".")[0]))
 
 
-def script_tries(night: Night, actions: Sequence[SentAction]) -> list[Try]:
+def script_tries(night: ReplayNight, actions: Sequence[SentAction]) -> list[PlannedAttempt]:
     """Every attempt of the scripts, played to their ends if nothing more is done."""
     plays: Plays = {}
-    pauses = Pauses(actions)
+    pauses = PauseHistory(actions)
     for script in night.scripts:
         starts = _starts(script, night.jobs[script.job], plays, actions, pauses)
         plays.setdefault(script.job, []).extend(_play(script, night.jobs[script.job], plays, starts))
-    return [one for tries in plays.values() for one in tries]
+    return [item for tries in plays.values() for item in tries]
 
 
-def _play(script: Script, job: JobDef, plays: Plays, starts: Iterable[Begun]) -> list[Try]:
-    tries: list[Try] = []
-    for queued, start, action in sorted(starts, key=lambda one: one[1]):
+def _play(script: ScriptedRun, job: JobDef, plays: Plays, starts: Iterable[Begun]) -> list[PlannedAttempt]:
+    tries: list[PlannedAttempt] = []
+    for queued, start, action in sorted(starts, key=lambda item: item[1]):
         outcome = _outcome(script, plays, start, action is not None and action.verb == RERUN, first=not tries)
         before = tries[-1].ending if tries and tries[-1].ends_at <= start else None
         tries.append(
-            Try(
+            PlannedAttempt(
                 script.job, script.run, script.due, len(tries) + 1, queued, start,
                 start + timedelta(seconds=outcome.seconds), outcome.ending,
                 action.key if action else None, action.job if action else None,
@@ -236,7 +291,7 @@ def _play(script: Script, job: JobDef, plays: Plays, starts: Iterable[Begun]) ->
 
 
 def _starts(
-    script: Script, job: JobDef, plays: Plays, actions: Sequence[SentAction], pauses: Pauses
+    script: ScriptedRun, job: JobDef, plays: Plays, actions: Sequence[SentAction], pauses: PauseHistory
 ) -> Iterator[Begun]:
     """Each attempt's beginning. A start by the clock does not come while its job is paused; what another job starts
     comes when its own is let go."""
@@ -245,8 +300,8 @@ def _starts(
         if pauses.free_from(script.job, script.due) == script.due:
             yield script.due, script.due + wait, None
     else:
-        for one in plays.get(script.after, ()):
-            at = pauses.free_from(script.job, one.ends_at) if one.ending.state is State.SUCCEEDED else None
+        for item in plays.get(script.after, ()):
+            at = pauses.free_from(script.job, item.ends_at) if item.ending.state is RunState.SUCCEEDED else None
             if at is not None:
                 yield at, at + wait, None
     names = {script.job, *((job.system, f"{job.native_id}.{task.name}") for task in job.tasks)}
@@ -255,7 +310,7 @@ def _starts(
             yield action.sent_at, action.sent_at + timedelta(seconds=job.wait), action
 
 
-def _outcome(script: Script, plays: Plays, start: datetime, again: bool, first: bool) -> Outcome:
+def _outcome(script: ScriptedRun, plays: Plays, start: datetime, again: bool, first: bool) -> AttemptOutcome:
     if first and script.first is not None:
         return script.first
     fresh = all(is_fresh(plays.get(up, ()), start) for up in script.reads)
@@ -264,17 +319,17 @@ def _outcome(script: Script, plays: Plays, start: datetime, again: bool, first: 
     return script.good if fresh else script.stale
 
 
-def is_fresh(tries: Sequence[Try], at: datetime) -> bool:
+def is_fresh(tries: Sequence[PlannedAttempt], at: datetime) -> bool:
     """True when the last attempt that ended well by then wrote this night's data."""
-    ended = [one for one in tries if one.ends_at <= at and one.ending.state is State.SUCCEEDED]
-    return bool(ended) and max(ended, key=lambda one: (one.ends_at, one.number)).ending.fresh
+    ended = [entry for entry in tries if entry.ends_at <= at and entry.ending.state is RunState.SUCCEEDED]
+    return bool(ended) and max(ended, key=lambda item: (item.ends_at, item.number)).ending.fresh
 
 
-def _first_task(job: JobDef, action: SentAction, before: Ending | None) -> int:
+def _first_task(job: JobDef, action: SentAction, before: AttemptEnding | None) -> int:
     """Where a rerun of a DAG begins: at the task that was asked for, at the one that failed, else at the first."""
     names = [task.name for task in job.tasks]
-    asked = action.job[1].removeprefix(f"{job.native_id}.") if action.job != job.key else ""
-    for name in (asked, before.task if before is not None and before.state.is_red else ""):
+    task = action.job[1].removeprefix(f"{job.native_id}.") if action.job != job.key else ""
+    for name in (task, before.task if before is not None and before.state.is_red else ""):
         if name in names:
             return names.index(name)
     return 0

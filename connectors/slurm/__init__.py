@@ -1,1 +1,1 @@
-"""Slurm clusters over SSH."""
+"""Slurm clusters reached over SSH."""

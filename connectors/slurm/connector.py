@@ -1,49 +1,190 @@
-"""Slurm over SSH, by its own commands. Sources: squeue(1), sacct(1), scontrol(1), sbatch(1); measured on 22.05.8."""
+"""Slurm over SSH, by its own commands, as a connector; with permissions and logs.
+
+Sources: squeue(1), sacct(1), scontrol(1), sbatch(1); measured on 22.05.8. A log is the file that Slurm wrote StdOut to,
+then that of StdErr where it is another, in chunks.
+"""
 
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
 
-from connectors.contract import Capability, ConnectorKind, Proof, Secrets, Shell, Verb
-from connectors.parts import PartedConnector
-from connectors.slurm.acts import SlurmActs
-from connectors.slurm.choice import Choice
-from connectors.slurm.client import SlurmClient
-from connectors.slurm.hold import Holds
-from connectors.slurm.inventory import Jobs
-from connectors.slurm.log import log
-from connectors.slurm.options import SlurmOptions
-from connectors.slurm.poll import Polls
-from connectors.slurm.probe import probe
-from connectors.slurm.rerun import Reruns
-from connectors.transport.hosts import Session, targets
-from connectors.transport.ssh_shell import ssh_shell
-from connectors.transport.ways import address, session_of
+from connectors.sdk.composed import ComposedConnector
+from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, ShellSession, SourcePermission
+from connectors.sdk.errors import NotSupported
+from connectors.sdk.records import LogChunk, RunRef
+from connectors.sdk.states import Capability, ProofLevel, Verb
+from connectors.sdk.transport.hosts import HostSession, address, session_of, ssh_shell, targets
+from connectors.sdk.transport.script_output import host_now, text_of
+from connectors.slurm import parse
+from connectors.slurm.actions import SlurmActions, SlurmHolds, SlurmReruns
+from connectors.slurm.client import OPERATORS, SlurmClient, call, level_of
+from connectors.slurm.options import JobSelection, SlurmOptions
+from connectors.slurm.parse import SlurmAnswer
+from connectors.slurm.polling import SlurmInventory, SlurmPoller, clock_of, reference
+
+PATTERN = re.compile(r"%(\d*)([%AajJuxNnst])")
+REQUESTED = {
+    "out": re.compile(r"(?:^|\s)(?:-o\s*|--output[=\s])(\S+)"),
+    "err": re.compile(r"(?:^|\s)(?:-e\s*|--error[=\s])(\S+)"),
+}
 
 
-class SlurmConnector(PartedConnector):
+def read_log(client: SlurmClient, run: RunRef, start: str | None, limit_bytes: int) -> LogChunk:
+    """As the contract says; of an array, the output of a task that failed, or of the first."""
+    ref = reference(run)
+    part, user = str(ref.get("part", "")), str(ref.get("user", ""))
+    if not parse.base_of(part) or not user:
+        raise NotSupported(f"{run.job}: no job id is known for this run, so its output cannot be found")
+    if start is not None and not (start.isascii() and start.isdigit() and len(start) < 19):
+        raise NotSupported(f"not a place in a log: {start[:40]!r}")
+    out, err = log_paths(parse.lines(parse.section(client.ask([call("outputs", part)]), "PATHS")), ref)
+    values = (user, out, err, str(limit_bytes), "tail" if start is None else start)
+    answer = client.ask([call("output", *values)])
+    chunk = parse.section(answer, "CHUNK")
+    size = parse.section(answer, "SIZE")
+    if chunk is None or size is None:
+        none = parse.section(answer, "NOFILE")
+        raise NotSupported(f"{run.job} {part}: {none.rest[:300] if none else 'no output was found'}")
+    data, whole = chunk.body[:limit_bytes], int(size.rest.strip() or 0)
+    begin = whole - len(data) if start is None else int(start)
+    end = begin + len(data)
+    return LogChunk(text_of(data), str(end), end < whole and bool(data), begin > 0 or end < whole)
+
+
+def log_paths(reported: list[str], ref: Mapping[str, Any]) -> tuple[str, str]:
+    """Where StdOut and StdErr went: as slurmctld knows; else by the command line, the script, Slurm's own default."""
+    live = {line[:6]: line[7:] for line in reported if line.startswith(("StdOut=", "StdErr="))}
+    if live.get("StdOut"):
+        return live["StdOut"], live.get("StdErr", "")
+    texts = [
+        str(ref.get("line", "")),
+        *(line.removeprefix("#SBATCH") for line in reported if line.startswith("#SBATCH")),
+    ]
+    requested = {name: _first(pattern, texts) for name, pattern in REQUESTED.items()}
+    out = requested["out"] or ("slurm-%A_%a.out" if "_" in str(ref.get("part", "")) else "slurm-%j.out")
+    return _place(out, ref), _place(requested["err"], ref) if requested["err"] else ""
+
+
+def _first(pattern: re.Pattern[str], texts: list[str]) -> str:
+    matches = (pattern.search(text) for text in texts)
+    return next((match[1].strip("\"'") for match in matches if match), "")
+
+
+def _place(pattern: str, ref: Mapping[str, Any]) -> str:
+    """Source: FILENAME PATTERN of sbatch(1). A part's own id (%j of an array) is not kept: its path has it."""
+    base, _, task = str(ref.get("part", "")).partition("_")
+    user, name = str(ref.get("user", "")), str(ref.get("name", ""))
+    values = {"%": "%", "A": base, "a": task, "j": base, "J": base, "u": user, "x": name}
+
+    def value(result: re.Match[str]) -> str:
+        text = values.get(result[2], "0")
+        return text.zfill(min(int(result[1] or 0), 10)) if text.isdigit() else text
+
+    path = PATTERN.sub(value, pattern)
+    return path if path.startswith("/") else f"{str(ref.get('dir', '')).rstrip('/')}/{path}"
+
+
+MOST_USERS = 20
+
+
+def probe(client: SlurmClient, selection: JobSelection) -> Probe:
+    """Raises SystemUnreachable where neither slurmctld nor accounting answers."""
+    before = datetime.now(UTC)
+    since = int(before.timestamp()) - client.options.history_hours * 3600
+    answer = client.names(max(1, since))
+    host = host_now(parse.section(answer, "HOST") or answer.parts[0])
+    settings = parse.settings(answer, client.where)
+    waits, _, error = parse.queue(answer)
+    rows = list(parse.name_rows(answer))
+    reported = any(mark == "=" and row == ["0"] for mark, row in rows)
+    words = [row[0] for mark, row in rows if mark == "!" and row]
+    if error and not reported:
+        raise parse.nothing_seen([error, *words], client.where)
+    users = {row[2] for mark, row in rows if mark == "+" and len(row) > 6 and selection.wants(row[6])}
+    users |= {line.user for queued in waits.values() for line in queued}
+    requested = sorted(users)[:MOST_USERS]
+    more = client.ask(["host", "level", *(call("may", user) for user in requested)])
+    me = (parse.section(more, "ME") or more.parts[0]).fields(2)[0]
+    level = level_of(parse.section(more, "LEVEL") or more.parts[0])
+    rights = [*_view(settings, me, level, error, reported, words), *_act(more, me, level)]
+    notes = [f"signed in as {me}" + (f" ({level})" if level not in ("None", "") else ""), *_retention(settings)]
+    notes.append(f"cluster {settings.get('ClusterName', '?')}: {len(users)} users with jobs")
+    return Probe(True, settings.get("SLURM_VERSION", ""), tuple(rights), tuple(notes), clock_of(host, before))
+
+
+def _view(
+    settings: Mapping[str, str], me: str, level: str, error: str, has_rows: bool, errors: list[str]
+) -> Iterator[SourcePermission]:
+    why = error[:200] if error else ""
+    yield SourcePermission(
+        "ask slurmctld", not error, why, "see that slurmctld runs, and munged on this host" if error else ""
+    )
+    off = settings.get("AccountingStorageType", "").endswith("none")
+    why = "accounting is off" if off else " ".join(errors)[:200] or "sacct failed"
+    fix = "AccountingStorageType=accounting_storage/slurmdbd in slurm.conf; see that slurmdbd runs"
+    seen = has_rows and not off and not errors
+    yield SourcePermission("read accounting", seen, "" if seen else why, "" if seen else fix)
+    blind = parse.is_private(settings) and me != "root" and level not in OPERATORS
+    fix = f"sacctmgr modify user {me} set adminlevel=Operator"
+    why = "PrivateData=jobs hides the jobs of others without an error"
+    yield SourcePermission("see the jobs of others", not blind, why if blind else "", fix if blind else "")
+
+
+def _act(more: SlurmAnswer, me: str, level: str) -> Iterator[SourcePermission]:
+    held = me == "root" or level not in ("None", "")
+    whose = f"others' jobs ({level})" if level.startswith("coordinator") else "the jobs of others"
+    yield SourcePermission(
+        f"requeue, cancel, hold and release {whose}",
+        held,
+        "" if held else f"{me} is a plain user of Slurm",
+        "" if held else f"sacctmgr modify user {me} set adminlevel=Operator",
+        "act",
+    )
+    for part in more.parts:
+        if part.kind == "MAY":
+            answer, user = part.fields(2)
+            ok = answer == "yes"
+            fix = "" if ok else f"in its sudoers: {me} ALL=({user}) NOPASSWD: /usr/bin/sbatch"
+            yield SourcePermission(f"submit as {user}", ok, "" if ok else "sudo refuses it", fix, "act")
+
+
+def _retention(settings: Mapping[str, str]) -> Iterator[str]:
+    flags = settings.get("AccountingStoreFlags", "")
+    if "job_script" not in flags:
+        yield "accounting keeps no scripts: a job that slurmctld forgot (MinJobAge) cannot be run again"
+    if "job_comment" not in flags:
+        yield "accounting keeps no comments: a rerun is known as ours only until slurmctld forgets it (MinJobAge)"
+
+
+class SlurmConnector(ComposedConnector):
     """One cluster, through one host that has its commands."""
 
-    def __init__(self, options: SlurmOptions, target: str, secrets: Secrets, session: Session | None = None) -> None:
+    def __init__(
+        self, options: SlurmOptions, target: str, secrets: SecretResolver, session: HostSession | None = None
+    ) -> None:
         client = SlurmClient(options, session or session_of(options, target, secrets))
-        choice = Choice(options, target)
-        polls, holds = Polls(client, choice), Holds(client, choice)
-        jobs = Jobs(client, choice, polls)
+        selection = JobSelection(options, target)
+        polls, holds = SlurmPoller(client, selection), SlurmHolds(client, selection)
+        jobs = SlurmInventory(client, selection, polls)
         super().__init__(
             client,
             inventory=jobs.inventory,
             poll=polls.poll,
-            log=lambda run, start, limit_bytes: log(client, run, start, limit_bytes),
-            acts=SlurmActs(client, choice, Reruns(client, choice, jobs), holds),
+            log=lambda run, start, limit_bytes: read_log(client, run, start, limit_bytes),
+            acts=SlurmActions(client, selection, SlurmReruns(client, selection, jobs), holds),
             holds=holds.holds,
-            probe=lambda: probe(client, choice),
+            probe=lambda: probe(client, selection),
         )
 
 
-def open_shell(options: SlurmOptions, target: str, secrets: Secrets) -> Shell:
+def open_shell(options: SlurmOptions, target: str, secrets: SecretResolver) -> ShellSession:
     """A login on the host; on this machine the person's own shell, as the engine's user would have it."""
     if options.host(target).local:
-        return Shell((os.environ.get("SHELL") or "/bin/sh", "-l"))
+        return ShellSession((os.environ.get("SHELL") or "/bin/sh", "-l"))
     return ssh_shell(address(options, target, secrets))
 
 
@@ -64,11 +205,11 @@ CONNECTOR = ConnectorKind(
         }
     ),
     missing={
-        Capability.MARK: "Slurm sets no state by hand; Headway asserts it itself",
-        Capability.TASKS: "the tasks of an array are told as parts of its run, and job steps not at all",
+        Capability.MARK: "Slurm cannot set a job's result; Headway records it as asserted",
+        Capability.TASKS: "array tasks are shown as parts of their run; job steps are not shown",
         Capability.PERIODS: "Slurm gives a job no date: whenever it runs, it runs for now",
     },
-    proofs=frozenset({Proof.FULL}),
+    proofs=frozenset({ProofLevel.FULL}),
     schedules="expression",
     ladder=(
         "Each job id is a run, an array with all its tasks too (PARTIAL where some failed), and what is requeued is a"
@@ -77,8 +218,8 @@ CONNECTOR = ConnectorKind(
         " slurmctld keeps them (MinJobAge), and the outcome of an array is UNKNOWN."
     ),
     verbs={
-        Verb.RERUN: "requeue, or submit its kept script anew",
-        Verb.START: "submit the script of its newest run anew",
+        Verb.RERUN: "requeue, or submit its stored script again",
+        Verb.START: "submit the script of its newest run again",
         Verb.CANCEL: "scancel",
         Verb.HOLD: "hold what waits",
         Verb.RELEASE: "release",

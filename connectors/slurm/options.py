@@ -1,17 +1,18 @@
-"""The settings of a system of Slurm clusters: a login host of each, how to sign in, which jobs."""
+"""Settings of Slurm clusters: the login host of each, how to sign in, which submissions form a job."""
 
 from __future__ import annotations
 
 import re
+from fnmatch import fnmatchcase
 from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from connectors.spelling import spelled
-from connectors.transport.hosts import AbsolutePath, HostOptions, UserName
+from connectors.sdk.option_errors import formatted_like
+from connectors.sdk.transport.hosts import AbsolutePath, HostOptions, UserName
 
 NamePattern = Annotated[str, Field(min_length=1, max_length=256)]
-AccountName = Annotated[str, Field(min_length=1, max_length=64), spelled(r"[A-Za-z0-9_.@-]+", "etl")]
+AccountName = Annotated[str, Field(min_length=1, max_length=64), formatted_like(r"[A-Za-z0-9_.@-]+", "etl")]
 
 
 class SlurmOptions(HostOptions):
@@ -33,9 +34,9 @@ class SlurmOptions(HostOptions):
     bin: AbsolutePath | None = None
     """Folder of Slurm's commands, where a login's own PATH does not have them ("/opt/slurm/bin")."""
     sudo: bool = True
-    """Whether `sudo -n -u USER` may be used to submit a job anew as its own user, and to read its output."""
+    """Whether `sudo -n -u USER` may be used to submit a job again as its own user, and to read its output."""
     history_hours: Annotated[int, Field(ge=0, le=24 * 366)] = 24 * 7
-    """How far back the first poll and each look at the job names read accounting."""
+    """How far back the first poll and each inventory read accounting."""
 
     @field_validator("varying")
     @classmethod
@@ -45,3 +46,32 @@ class SlurmOptions(HostOptions):
         except re.error as error:
             raise ValueError(f"varying = {text!r} is no regular expression: {error}") from None
         return text
+
+
+class JobSelection:
+    """Names of jobs by the settings."""
+
+    def __init__(self, options: SlurmOptions, target: str) -> None:
+        self._options, self.target = options, target
+        self._varying = re.compile(options.varying) if options.varying else None
+
+    def name_of(self, name: str) -> str:
+        """The name less what differs from run to run; the whole name where nothing would be left."""
+        return (self._varying.sub("", name) if self._varying else name) or name
+
+    def job_of(self, user: str, name: str) -> str:
+        """ "hpc:etl/load_orders": recurring work has one user and one name."""
+        return f"{self.target}:{user}/{self.name_of(name)}"
+
+    def parts_of(self, job: str) -> tuple[str, str]:
+        """User and name of a job of this target; ("", "") for any other job."""
+        target, _, rest = job.partition(":")
+        user, _, name = rest.partition("/")
+        return (user, name) if target == self.target and name else ("", "")
+
+    def wants(self, name: str) -> bool:
+        """Whether jobs of that name are watched."""
+        plain = self.name_of(name)
+        return any(fnmatchcase(plain, job) for job in self._options.jobs) and not any(
+            fnmatchcase(plain, item) for item in self._options.ignore
+        )

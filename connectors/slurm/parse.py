@@ -1,4 +1,7 @@
-"""Rows of squeue and sacct -> values. Pure; any bytes give a value or words about them."""
+"""Rows of squeue and sacct parsed, and Slurm's state names as ours. Pure; any bytes give a value or a warning.
+
+Source: JOB STATE CODES and JOB REASON CODES of squeue(1), Slurm 22.05.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,108 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from connectors.contract import AccessRefused, AnswerUnfit, NotSupported, RightMissing, Skipped
-from connectors.fields import clean
-from connectors.slurm import states
-from connectors.slurm.answer import Answer
-from connectors.transport.answer import Section
+from connectors.sdk.errors import AccessRefused, InvalidAnswer, NotSupported, PermissionMissing
+from connectors.sdk.fields import clean
+from connectors.sdk.records import SkippedRecord
+from connectors.sdk.states import RunState
+from connectors.sdk.transport.script_output import ScriptSection
+
+STATES = {
+    "PENDING": RunState.QUEUED,
+    "CONFIGURING": RunState.RUNNING,
+    "RUNNING": RunState.RUNNING,
+    "COMPLETING": RunState.RUNNING,
+    "RESIZING": RunState.RUNNING,
+    "SIGNALING": RunState.RUNNING,
+    "STAGE_OUT": RunState.RUNNING,
+    "STOPPED": RunState.RUNNING,
+    "SUSPENDED": RunState.RUNNING,
+    "SPECIAL_EXIT": RunState.HELD,
+    "REQUEUE_HOLD": RunState.HELD,
+    "REQUEUE_FED": RunState.QUEUED,
+    "RESV_DEL_HOLD": RunState.HELD,
+    "COMPLETED": RunState.SUCCEEDED,
+    "CANCELLED": RunState.CANCELLED,
+    "PREEMPTED": RunState.CANCELLED,
+    "FAILED": RunState.FAILED,
+    "BOOT_FAIL": RunState.FAILED,
+    "LAUNCH_FAILED": RunState.FAILED,
+    "NODE_FAIL": RunState.FAILED,
+    "OUT_OF_MEMORY": RunState.FAILED,
+    "TIMEOUT": RunState.TIMED_OUT,
+    "DEADLINE": RunState.TIMED_OUT,
+    "REVOKED": RunState.SKIPPED,
+    "REQUEUED": RunState.FAILED,
+}
+"""REQUEUED is what accounting calls a try that was started again: by its exit code it had failed, else see `of`."""
+REASON_TEXTS = {
+    "NODE_FAIL": "a node of it failed",
+    "BOOT_FAIL": "its node did not boot",
+    "OUT_OF_MEMORY": "it used more memory than it requested",
+    "PREEMPTED": "it was ended for a job that goes before it",
+    "TIMEOUT": "its time limit was reached",
+    "DEADLINE": "it could not end before its deadline",
+    "REVOKED": "a sister cluster runs it",
+    "SUSPENDED": "it is suspended",
+    "STOPPED": "it was stopped by a signal, and keeps its nodes",
+    "SPECIAL_EXIT": "it ended with the exit code for special attention and is held in the queue",
+}
+HELD_REASONS = ("JobHeldUser", "JobHeldAdmin", "JobHoldMaxRequeue", "held", "Held")
+NEVER = "DependencyNeverSatisfied"
+WAITS = {
+    "Dependency": (RunState.WAITING, "upstream"),
+    "BeginTime": (RunState.PLANNED, "time"),
+    "Reservation": (RunState.WAITING, "time"),
+    "JobArrayTaskLimit": (RunState.QUEUED, "slot"),
+    "Licenses": (RunState.QUEUED, "resource"),
+    "Resources": (RunState.QUEUED, "resource"),
+    "Nodes": (RunState.QUEUED, "resource"),
+    "NodeDown": (RunState.QUEUED, "resource"),
+    "ReqNodeNotAvail": (RunState.QUEUED, "resource"),
+    "Priority": (RunState.QUEUED, "slot"),
+    "None": (RunState.QUEUED, ""),
+}
+"""Why a job waits, where it is more than "in the queue"; limits of users, accounts and QOS are a matter of slots."""
+
+
+def is_known(word: str) -> bool:
+    """Whether Slurm has that word for a state."""
+    return word in STATES
+
+
+def state_of(word: str, exit_code: str) -> RunState:
+    """The state of a part by its word, without "by UID", and its "code:signal". Unknown words are UNKNOWN.
+
+    A try that was requeued without an exit code of its own had run, or had even ended well: its end is unknown."""
+    if word == "REQUEUED" and exit_code in ("", "0:0"):
+        return RunState.UNKNOWN
+    return STATES.get(word, RunState.UNKNOWN)
+
+
+def waiting_reason(reason: str, is_held: bool) -> tuple[RunState, str]:
+    """State and reason of a PENDING job."""
+    plain = reason.split(",")[0].strip("() ")
+    if plain == NEVER:
+        return RunState.BLOCKED, "upstream"
+    if is_held or any(word in plain for word in HELD_REASONS):
+        return RunState.HELD, ""
+    if plain.startswith(("Assoc", "QOS", "Max")) or plain.endswith("Limit"):
+        return WAITS.get(plain, (RunState.QUEUED, "slot"))
+    return WAITS.get(plain, (RunState.QUEUED, "resource" if "Node" in plain or "Partition" in plain else ""))
+
+
+@dataclass(frozen=True, slots=True)
+class SlurmAnswer:
+    """The sections of one answer, and what separates the fields of its rows."""
+
+    parts: list[ScriptSection]
+    delimiter: str
+
 
 JOB_ID = re.compile(r"(\d{1,10})(?:_(\d+|\[[0-9,:%-]*\])|\+\d+)?")
 RUN_MARK = re.compile(r"headway-run id=(headway-[0-9a-z]{10,40}) at=(\d{1,12})")
 MARKED_SECONDS = 30
-"""How long after the instant in its mark the submission may stand that answers it."""
+"""How long after the instant in its mark a submission may be made for it."""
 LAST_STAMP = 253402300799
 SAMPLE = 200
 QUEUE_FIELDS = 15
@@ -27,7 +122,7 @@ REFUSED = ("authentication error", "Munge", "munge", "Unauthorized")
 
 
 @dataclass(frozen=True, slots=True)
-class Queued:
+class QueueRow:
     """One line of squeue: a job, a part of an array, or all parts of one that still wait."""
 
     part: str
@@ -53,7 +148,7 @@ class Queued:
     @property
     def is_over(self) -> bool:
         """Whether `end` is its end, and not the limit of its time."""
-        return not states.of(self.word, "1:0").is_open
+        return not state_of(self.word, "1:0").is_open
 
     @property
     def is_held(self) -> bool:
@@ -61,8 +156,8 @@ class Queued:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """Parts of one job that were submitted together and stand alike: of a plain job, its one part."""
+class PartGroup:
+    """Parts of one job that were submitted together and have one state: of a plain job, its one part."""
 
     base: str
     submit: int
@@ -90,11 +185,11 @@ class Group:
 
 
 @dataclass(slots=True)
-class Rows:
-    """What was read of one list."""
+class ParsedRows:
+    """The rows of one list."""
 
-    groups: list[Group] = field(default_factory=list)
-    skipped: list[Skipped] = field(default_factory=list)
+    groups: list[PartGroup] = field(default_factory=list)
+    skipped: list[SkippedRecord] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
     """Errors of sacct."""
     is_last: bool = False
@@ -103,7 +198,7 @@ class Rows:
 
 
 def stamp(text: str) -> int:
-    """Seconds since 1970; 0 for "Unknown", "None", "N/A" and what is no instant."""
+    """Seconds since 1970; 0 for "Unknown", "None", "N/A" and any other text."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 13 and int(text) <= LAST_STAMP else 0
 
 
@@ -118,67 +213,67 @@ def count_of(part: str) -> int:
         return 1
     total = 0
     for piece in inside.rstrip("]").partition("%")[0].split(","):
-        found = re.fullmatch(r"(\d{1,7})(?:-(\d{1,7})(?::(\d{1,7}))?)?", piece)
-        if found is not None:
-            first, last = int(found[1]), int(found[2] or found[1])
-            total += max(0, last - first) // max(1, int(found[3] or 1)) + 1
+        match = re.fullmatch(r"(\d{1,7})(?:-(\d{1,7})(?::(\d{1,7}))?)?", piece)
+        if match is not None:
+            first, last = int(match[1]), int(match[2] or match[1])
+            total += max(0, last - first) // max(1, int(match[3] or 1)) + 1
     return max(1, total)
 
 
 def base_of(part: str) -> str:
-    """The job that a part belongs to: "7" of "7_2"; "" for what is no id."""
-    found = JOB_ID.fullmatch(part)
-    return found[1] if found else ""
+    """The job that a part belongs to: "7" of "7_2"; "" for any other text."""
+    match = JOB_ID.fullmatch(part)
+    return match[1] if match else ""
 
 
 def action_of(comment: str, submit: int) -> str | None:
     """Our key in a comment, where this submission is the one that it was written for."""
-    for found in RUN_MARK.finditer(comment):
-        if int(found[2]) <= submit <= int(found[2]) + MARKED_SECONDS:
-            return found[1]
+    for match in RUN_MARK.finditer(comment):
+        if int(match[2]) <= submit <= int(match[2]) + MARKED_SECONDS:
+            return match[1]
     return None
 
 
-def section(answer: Answer, kind: str) -> Section | None:
+def section(answer: SlurmAnswer, kind: str) -> ScriptSection | None:
     return next((part for part in answer.parts if part.kind == kind), None)
 
 
-def lines(part: Section | None) -> list[str]:
+def lines(part: ScriptSection | None) -> list[str]:
     return clean(part.body.decode("utf-8", "replace")).split("\n") if part is not None else []
 
 
-def queue(answer: Answer) -> tuple[dict[str, list[Queued]], list[Skipped], str]:
-    """Lines of squeue by job, those that cannot be read, and why there are none."""
+def queue(answer: SlurmAnswer) -> tuple[dict[str, list[QueueRow]], list[SkippedRecord], str]:
+    """Lines of squeue by job, those that cannot be read, and the error of squeue."""
     end = section(answer, "QEND")
-    found: dict[str, list[Queued]] = {}
-    skipped: list[Skipped] = []
+    by_job: dict[str, list[QueueRow]] = {}
+    skipped: list[SkippedRecord] = []
     errors: list[str] = []
     for line in dict.fromkeys(lines(section(answer, "QUEUE"))):
         row = line.split(answer.delimiter)
         if len(row) == 1:
             errors += [line.strip()] if line.strip() else []
             continue
-        one = _queued(row)
-        if one is None:
-            skipped.append(Skipped("squeue", "the line has not the fields that were asked for", _shown(line, answer)))
+        queued = _queued(row)
+        if queued is None:
+            skipped.append(SkippedRecord("squeue", "the line lacks the requested fields", _sample(line, answer)))
         else:
-            found.setdefault(one.base, []).append(one)
+            by_job.setdefault(queued.base, []).append(queued)
     failed = end is None or end.rest != "0"
-    if not failed:  # what squeue says of itself goes to the same place
+    if not failed:  # warnings of squeue are among the rows
         odd = (line for line in errors if not line.startswith("squeue: "))
         skipped += [
-            Skipped("squeue", "the line is no row of the list that was asked for", line[:SAMPLE]) for line in odd
+            SkippedRecord("squeue", "the line is not a row of the requested list", line[:SAMPLE]) for line in odd
         ]
-    return found, skipped, (" ".join(errors)[:SAMPLE] or "squeue failed") if failed else ""
+    return by_job, skipped, (" ".join(errors)[:SAMPLE] or "squeue failed") if failed else ""
 
 
-def _queued(row: list[str]) -> Queued | None:
+def _queued(row: list[str]) -> QueueRow | None:
     if len(row) != QUEUE_FIELDS or not base_of(row[0]) or not row[13] or not stamp(row[4]):
         return None
     plain = ["" if value in ("(null)", "N/A") else value for value in row]
     part, _, word, reason, submit, start, end, priority, user, account, partition, dependency, comment, name, _ = plain
     times = stamp(submit), stamp(start), stamp(end)
-    return Queued(
+    return QueueRow(
         part,
         base_of(part),
         word,
@@ -194,25 +289,25 @@ def _queued(row: list[str]) -> Queued | None:
     )
 
 
-def group(one: Queued) -> Group:
-    """A line of squeue as accounting would tell it."""
-    start = 0 if one.is_pending else one.start
-    return Group(
-        one.base, one.submit, 0, one.word, "", count_of(one.part), start, one.end if one.is_over else 0, (one.part,),
-        one.reason, one.user, one.account, one.partition, one.comment, "", one.name, "", one.dependency, one.is_held,
+def group(row: QueueRow) -> PartGroup:
+    """A line of squeue as a group of accounting."""
+    start = 0 if row.is_pending else row.start
+    return PartGroup(
+        row.base, row.submit, 0, row.word, "", count_of(row.part), start, row.end if row.is_over else 0, (row.part,),
+        row.reason, row.user, row.account, row.partition, row.comment, "", row.name, "", row.dependency, row.is_held,
     )  # fmt: skip
 
 
-def groups(answer: Answer, kind: str = "ROWS") -> Rows:
+def groups(answer: SlurmAnswer, kind: str = "ROWS") -> ParsedRows:
     """Groups of accounting, of every section of that kind."""
-    rows = Rows()
+    rows = ParsedRows()
     for part in answer.parts:
         if part.kind == kind:
             _read_groups(part, answer, rows)
     return rows
 
 
-def _read_groups(part: Section, answer: Answer, rows: Rows) -> None:
+def _read_groups(part: ScriptSection, answer: SlurmAnswer, rows: ParsedRows) -> None:
     for line in lines(part):
         row = line.split(answer.delimiter)
         if row[0] == "=" and len(row) == 2:
@@ -221,16 +316,14 @@ def _read_groups(part: Section, answer: Answer, rows: Rows) -> None:
         elif row[0] == "!":
             rows.words.append(row[1][:SAMPLE] if len(row) > 1 else "")
         elif line.strip():
-            found = _group(row[1:]) if row[0] == "+" else None
-            if found is None:
-                rows.skipped.append(
-                    Skipped("sacct", "the row has not the fields that were asked for", _shown(line, answer))
-                )
+            result = _group(row[1:]) if row[0] == "+" else None
+            if result is None:
+                rows.skipped.append(SkippedRecord("sacct", "the row lacks the requested fields", _sample(line, answer)))
             else:
-                rows.groups.append(found)
+                rows.groups.append(result)
 
 
-def _group(row: list[str]) -> Group | None:
+def _group(row: list[str]) -> PartGroup | None:
     if len(row) < GROUP_FIELDS - 1 or not row[0].isdigit() or not stamp(row[1]) or not row[3].strip():
         return None
     base, submit, following, state, code, count, start, end, parts, reason, user, account, partition, *rest = row
@@ -239,57 +332,59 @@ def _group(row: list[str]) -> Group | None:
     comment, folder, name, line = rest[:4]
     ids = tuple(part for part in parts.split(" ") if base_of(part))
     number = sum(map(count_of, ids)) if any("[" in part for part in ids) else int(count)
-    return Group(
+    return PartGroup(
         base, stamp(submit), stamp(following), state.split(" ")[0], code, number, stamp(start), stamp(end), ids,
         reason, user, account, partition, comment, folder, name, line,
     )  # fmt: skip
 
 
-def _shown(line: str, answer: Answer) -> str:
+def _sample(line: str, answer: SlurmAnswer) -> str:
     return line.replace(answer.delimiter, "|")[:SAMPLE]
 
 
-def settings(answer: Answer, where: str) -> dict[str, str]:
-    """What `scontrol show config` told of itself; empty where slurmctld does not answer. Raises where Slurm is not."""
-    told = lines(section(answer, "CONFIG"))
-    found = {}
-    for line in told:
+def settings(answer: SlurmAnswer, where: str) -> dict[str, str]:
+    """Settings by `scontrol show config`; empty where slurmctld does not answer. Raises NotSupported without Slurm."""
+    reported = lines(section(answer, "CONFIG"))
+    result = {}
+    for line in reported:
         name, equals, value = line.partition("=")
         if equals:
-            found[name.strip()] = value.strip()
-    if not found and any("not found" in line for line in told):
+            result[name.strip()] = value.strip()
+    if not result and any("not found" in line for line in reported):
         raise NotSupported(
-            f"{where}: there is no Slurm ({told[0][:SAMPLE]}). Set `bin` to the folder of its commands, if it has one."
+            f"{where}: Slurm not found ({reported[0][:SAMPLE]}). Fix: set `bin` to the folder of its commands"
         )
-    return found
+    return result
 
 
-def is_private(told: Mapping[str, str]) -> bool:
+def is_private(config: Mapping[str, str]) -> bool:
     """Whether plain users see their own jobs alone."""
-    return "jobs" in told.get("PrivateData", "").split(",")
+    return "jobs" in config.get("PrivateData", "").split(",")
 
 
-def complain(words: Iterable[str], where: str) -> str:
+def warnings_of(words: Iterable[str], where: str) -> str:
     """Words of Slurm's tools that did not answer. Raises AccessRefused where a person must act."""
-    told = " ".join(words).strip()
-    if any(one in told for one in NO_RIGHT):
-        raise RightMissing(f"{where}: {told[:SAMPLE]}. May the login use Slurm there? See headway grants slurm")
-    if any(one in told for one in REFUSED):
-        raise AccessRefused(f"{where}: {told[:SAMPLE]}. May the login use Slurm there, and does munged run?")
-    return told[:SAMPLE]
+    reported = " ".join(words).strip()
+    if any(item in reported for item in NO_RIGHT):
+        raise PermissionMissing(
+            f"{where}: {reported[:SAMPLE]}. May the login use Slurm there? See headway connector grants slurm"
+        )
+    if any(item in reported for item in REFUSED):
+        raise AccessRefused(f"{where}: {reported[:SAMPLE]}. May the login use Slurm there, and does munged run?")
+    return reported[:SAMPLE]
 
 
-def nothing_seen(words: Iterable[str], where: str) -> AnswerUnfit:
-    return AnswerUnfit(f"{where}: {complain(words, where)}. It is asked again.")
+def nothing_seen(words: Iterable[str], where: str) -> InvalidAnswer:
+    return InvalidAnswer(f"{where}: {warnings_of(words, where)}. Headway retries.")
 
 
-def crontabs(answer: Answer) -> dict[str, str]:
+def crontabs(answer: SlurmAnswer) -> dict[str, str]:
     """Job id -> expression, of the jobs that scrontab made."""
-    found = (line.partition("|") for line in lines(section(answer, "CRONTABS")))
-    return {base: spec.strip() for base, bar, spec in found if bar and base.isdigit()}
+    result = (line.partition("|") for line in lines(section(answer, "CRONTABS")))
+    return {base: spec.strip() for base, bar, spec in result if bar and base.isdigit()}
 
 
-def name_rows(answer: Answer) -> Iterator[tuple[str, list[str]]]:
+def name_rows(answer: SlurmAnswer) -> Iterator[tuple[str, list[str]]]:
     """Mark ("+" a submission, "<" what it waits for, "=" status, "!" error, "?" unreadable) and fields."""
     for line in lines(section(answer, "NAMES")):
         mark, *row = line.split(answer.delimiter)

@@ -1,4 +1,4 @@
-"""Groups of parts -> runs. A job and an array are one run each; what is requeued is a further attempt of it. Pure."""
+"""Groups of parts as runs: a job and an array are one run each; each requeue is a further attempt of it. Pure."""
 
 from __future__ import annotations
 
@@ -8,95 +8,99 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from connectors.contract import Evidence, RunRecord, RunRef, State
-from connectors.fields import small
-from connectors.gone import no_longer_listed
-from connectors.slurm import states
-from connectors.slurm.parse import Group, Queued, action_of, at, base_of, group
-from connectors.slurm.states import NEVER
+from connectors.sdk.fields import bounded_context
+from connectors.sdk.records import RunRecord, RunRef
+from connectors.sdk.states import RunEvidence, RunState
+from connectors.sdk.vanished_runs import no_longer_listed
+from connectors.slurm import parse
+from connectors.slurm.parse import NEVER, PartGroup, QueueRow, action_of, at, base_of, group
 
-ASKED = re.compile(r" (?:-d|--dependency)[ =]?(after\S+)")
-ORDER = (State.RUNNING, State.QUEUED, State.WAITING, State.PLANNED, State.HELD)
+DEPENDENCY_OPTION = re.compile(r" (?:-d|--dependency)[ =]?(after\S+)")
+ORDER = (RunState.RUNNING, RunState.QUEUED, RunState.WAITING, RunState.PLANNED, RunState.HELD)
 THIN = "accounting is not there: what parts of it have ended before is not known"
 RUNAWAY = "accounting says {}, and slurmctld does not know it: lost when a daemon fell, or hidden from us (PrivateData)"
 
 
-def with_queue(told: Sequence[Group], waits: Sequence[Queued]) -> list[Group]:
+def with_queue(groups: Sequence[PartGroup], waits: Sequence[QueueRow]) -> list[PartGroup]:
     """What accounting has, and what only slurmctld has: all that waits, and what both have not yet exchanged."""
-    by_part = {(part, one.submit): one for one in told for part in one.parts}
-    there = {one.submit for one in told}
+    by_part = {(part, item.submit): item for item in groups for part in item.parts}
+    existing = {item.submit for item in groups}
     live = any("[" in line.part for line in waits)
-    merged = [one for one in told if not (live and one.word == "PENDING" and any("[" in part for part in one.parts))]
+    merged = [
+        item for item in groups if not (live and item.word == "PENDING" and any("[" in part for part in item.parts))
+    ]
     for line in waits:
         known = by_part.get((line.part, line.submit))
-        if known is None and (line.is_pending or line.submit not in there):
+        if known is None and (line.is_pending or line.submit not in existing):
             merged.append(group(line))
         elif known is not None and known.count == 1 and _is_open(known):
             merged[merged.index(known)] = _joined(known, line)
     return merged
 
 
-def _is_open(one: Group) -> bool:
-    return _state(one)[0].is_open
+def _is_open(item: PartGroup) -> bool:
+    return _state(item)[0].is_open
 
 
-def _joined(known: Group, line: Queued) -> Group:
+def _joined(known: PartGroup, line: QueueRow) -> PartGroup:
     """The live line, with what only accounting keeps."""
     live = group(line)
-    return Group(
+    return PartGroup(
         live.base, live.submit, known.following, live.word, "", 1, live.start, live.end,
         live.parts, live.reason, live.user, live.account, live.partition, live.comment or known.comment, known.folder,
         live.name, known.line, live.dependency, live.is_held,
     )  # fmt: skip
 
 
-def _state(one: Group) -> tuple[State, str]:
+def _state(item: PartGroup) -> tuple[RunState, str]:
     """State and our word for why it waits."""
-    if one.word == "PENDING":
-        return states.waiting(one.reason, one.is_held)
-    return states.of(one.word, one.code), ""
+    if item.word == "PENDING":
+        return parse.waiting_reason(item.reason, item.is_held)
+    return parse.state_of(item.word, item.code), ""
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class SlurmAttempt:
     """One try of all parts: those that were submitted for it, and those that stand from before."""
 
     first: int
-    own: tuple[Group, ...]
-    carried: tuple[Group, ...]
+    own: tuple[PartGroup, ...]
+    carried: tuple[PartGroup, ...]
 
 
-def attempts(told: Iterable[Group]) -> list[Attempt]:
+def attempts(groups: Iterable[PartGroup]) -> list[SlurmAttempt]:
     """In their order. A submission begins a new one when all parts of those before had ended by then."""
-    ordered = sorted(told, key=lambda one: (one.submit, one.word, one.code))
-    tries: list[list[Group]] = []
-    for one in ordered:
-        if not tries or (one.submit != tries[-1][-1].submit and all(_over_by(before, one) for before in tries[-1])):
+    ordered = sorted(groups, key=lambda part: (part.submit, part.word, part.code))
+    tries: list[list[PartGroup]] = []
+    for item in ordered:
+        if not tries or (item.submit != tries[-1][-1].submit and all(_over_by(before, item) for before in tries[-1])):
             tries.append([])
-        tries[-1].append(one)
-    found = []
+        tries[-1].append(item)
+    result = []
     for number, own in enumerate(tries):
         last = own[-1].submit
-        before = [one for earlier in tries[:number] for one in earlier]
-        found.append(Attempt(own[0].submit, tuple(_standing(own, last)), tuple(_standing(before, last))))
-    return found
+        before = [value for earlier in tries[:number] for value in earlier]
+        result.append(
+            SlurmAttempt(own[0].submit, tuple(_still_current(own, last)), tuple(_still_current(before, last)))
+        )
+    return result
 
 
-def _over_by(before: Group, one: Group) -> bool:
-    return 0 < before.end <= one.submit or before.word == "REQUEUED"
+def _over_by(before: PartGroup, item: PartGroup) -> bool:
+    return 0 < before.end <= item.submit or before.word == "REQUEUED"
 
 
-def _standing(parts: Iterable[Group], last: int) -> list[Group]:
+def _still_current(parts: Iterable[PartGroup], last: int) -> list[PartGroup]:
     """Those that were not submitted again by then."""
-    return [one for one in parts if not 0 < _following(one) <= last or one.submit == last]
+    return [part for part in parts if not 0 < _following(part) <= last or part.submit == last]
 
 
-def _following(one: Group) -> int:
-    return one.following or (one.end if one.word == "REQUEUED" else 0)
+def _following(item: PartGroup) -> int:
+    return item.following or (item.end if item.word == "REQUEUED" else 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class RunContext:
     """What is known beside the rows of one run."""
 
     job: str
@@ -107,154 +111,156 @@ class Told:
     """Job id -> native id of its job, as far as this answer has it."""
 
 
-def record(base: str, one: Attempt, told: Told) -> RunRecord | None:
+def record(base: str, attempt: SlurmAttempt, known: RunContext) -> RunRecord | None:
     """The run as it stands; None where nothing of it stands."""
-    parts = [*one.own, *one.carried]
+    parts = [*attempt.own, *attempt.carried]
     if not parts:
         return None
-    by_state: dict[State, int] = {}
-    for each in parts:
-        part_state = _state(each)[0]
-        by_state[part_state] = by_state.get(part_state, 0) + each.count
+    by_state: dict[RunState, int] = {}
+    for item in parts:
+        part_state = _state(item)[0]
+        by_state[part_state] = by_state.get(part_state, 0) + item.count
     state = _whole(by_state)
-    number = sum(each.count for each in parts)
-    is_array = number > 1 or any(part != base for each in parts for part in each.parts)
-    evidence, message = Evidence.NATIVE, _message(parts, by_state, is_array)
-    if told.is_thin and is_array and state in (State.SUCCEEDED, State.PARTIAL):
-        state, evidence, message = State.UNKNOWN, Evidence.INFERRED, THIN
-    elif told.is_runaway and state.is_open:
-        state, evidence, message = State.UNKNOWN, Evidence.INFERRED, RUNAWAY.format(parts[0].word)
-    elif state is State.UNKNOWN and any(each.word == "REQUEUED" for each in parts):
-        evidence = Evidence.INFERRED
-    return _record(base, one, told, state, evidence, message)
+    number = sum(entry.count for entry in parts)
+    is_array = number > 1 or any(part != base for entry in parts for part in entry.parts)
+    evidence, message = RunEvidence.NATIVE, _message(parts, by_state, is_array)
+    if known.is_thin and is_array and state in (RunState.SUCCEEDED, RunState.PARTIAL):
+        state, evidence, message = RunState.UNKNOWN, RunEvidence.INFERRED, THIN
+    elif known.is_runaway and state.is_open:
+        state, evidence, message = RunState.UNKNOWN, RunEvidence.INFERRED, RUNAWAY.format(parts[0].word)
+    elif state is RunState.UNKNOWN and any(entry.word == "REQUEUED" for entry in parts):
+        evidence = RunEvidence.INFERRED
+    return _record(base, attempt, known, state, evidence, message)
 
 
-def _record(base: str, one: Attempt, told: Told, state: State, evidence: Evidence, message: str) -> RunRecord:
-    parts = [*one.own, *one.carried]
-    red = [each for each in parts if _state(each)[0].is_red]
-    head = (red or list(one.own) or parts)[0]
-    started = min((each.start for each in one.own if each.start), default=0)
-    ended = 0 if state.is_open or state is State.BLOCKED else max((each.end for each in one.own), default=0)
+def _record(
+    base: str, attempt: SlurmAttempt, known: RunContext, state: RunState, evidence: RunEvidence, message: str
+) -> RunRecord:
+    parts = [*attempt.own, *attempt.carried]
+    red = [part for part in parts if _state(part)[0].is_red]
+    head = (red or list(attempt.own) or parts)[0]
+    started = min((item.start for item in attempt.own if item.start), default=0)
+    ended = 0 if state.is_open or state is RunState.BLOCKED else max((item.end for item in attempt.own), default=0)
     code, _, signal = head.code.partition(":")
-    waits = next((_state(each)[1] for each in parts if _state(each)[0] is state), "")
-    keys = (action_of(each.comment, one.first) for each in one.own)
+    waits = next((_state(part)[1] for part in parts if _state(part)[0] is state), "")
+    keys = (action_of(item.comment, attempt.first) for item in attempt.own)
     return RunRecord(
-        job=told.job,
-        attempt_key=f"{base}.{one.first}",
+        job=known.job,
+        attempt_key=f"{base}.{attempt.first}",
         state=state,
         native_state=_native(parts),
         evidence=evidence,
         period_key=base,
-        queued_at=at(one.first),
+        queued_at=at(attempt.first),
         started_at=at(started),
         ended_at=at(ended) if ended >= started else None,
         exit_code=_exit_code(code, signal, state),
         message=message,
         reason=waits if state.is_open else "",
-        native_ref=_reference(base, one, head),
+        native_ref=_reference(base, attempt, head),
         action_key=next((key for key in keys if key), None),
-        context=_context(parts, told),
+        context=_context(parts, known),
     )
 
 
-def forgotten(run: RunRef) -> RunRecord:
+def forgotten_run(run: RunRef) -> RunRecord:
     """An open run that Slurm does not know any more. What only waited was submitted, and vanished as well."""
     words = "neither slurmctld nor accounting knows it any more: it ended, and how was not seen"
-    return no_longer_listed(run, "(not known any more)", words, State.LOST)
+    return no_longer_listed(run, "(not known any more)", words, RunState.LOST)
 
 
-def _exit_code(code: str, signal: str, state: State) -> int | None:
+def _exit_code(code: str, signal: str, state: RunState) -> int | None:
     """None while it runs, where a signal ended it, and where 0 would speak against what Slurm says of the end."""
     if state.is_open or not code.isdigit() or signal != "0":
         return None
-    return int(code) if int(code) or state is State.SUCCEEDED else None
+    return int(code) if int(code) or state is RunState.SUCCEEDED else None
 
 
-def _reference(base: str, one: Attempt, head: Group) -> str:
+def _reference(base: str, attempt: SlurmAttempt, head: PartGroup) -> str:
     part = next((part for part in head.parts if "[" not in part), base)
-    ref = {"id": base, "part": part, "submit": one.first, "user": head.user, "name": head.name}
+    ref = {"id": base, "part": part, "submit": attempt.first, "user": head.user, "name": head.name}
     ref |= {"dir": head.folder, "line": head.line[:1000], "account": head.account, "partition": head.partition}
     ref |= {"array": head.parts != (base,)}
     return json.dumps(ref, separators=(",", ":"))
 
 
-def _whole(by_state: Mapping[State, int]) -> State:
+def _whole(by_state: Mapping[RunState, int]) -> RunState:
     """The state of a run by those of its parts."""
     if len(by_state) == 1:
         return next(iter(by_state))
     open_ones = [state for state in by_state if state.is_open]
     if open_ones:
-        has_begun = State.RUNNING in by_state or len(open_ones) < len(by_state)
-        return State.RUNNING if has_begun else min(open_ones, key=ORDER.index)
+        has_begun = RunState.RUNNING in by_state or len(open_ones) < len(by_state)
+        return RunState.RUNNING if has_begun else min(open_ones, key=ORDER.index)
     red = [state for state in by_state if state.is_red]
-    if red and (State.SUCCEEDED in by_state or State.SKIPPED in by_state):
-        return State.PARTIAL
+    if red and (RunState.SUCCEEDED in by_state or RunState.SKIPPED in by_state):
+        return RunState.PARTIAL
     if red:
-        return State.FAILED
-    return State.UNKNOWN if State.UNKNOWN in by_state else State.SUCCEEDED
+        return RunState.FAILED
+    return RunState.UNKNOWN if RunState.UNKNOWN in by_state else RunState.SUCCEEDED
 
 
-def _native(parts: Sequence[Group]) -> str:
+def _native(parts: Sequence[PartGroup]) -> str:
     """ "FAILED"; of several parts "COMPLETED 8, FAILED 2"."""
     words: Counter[str] = Counter()
     if len(parts) == 1 and parts[0].count == 1 and parts[0].word != "PENDING":
         return parts[0].word
-    for each in parts:
-        words[f"{each.word} {each.reason}" if each.word == "PENDING" and each.reason else each.word] += each.count
+    for part in parts:
+        words[f"{part.word} {part.reason}" if part.word == "PENDING" and part.reason else part.word] += part.count
     if words.total() == 1:
         return next(iter(words))
     return ", ".join(f"{word} {count}" for word, count in sorted(words.items()))
 
 
-def _message(parts: Sequence[Group], by_state: Mapping[State, int], is_array: bool) -> str:
-    bad = [each for each in parts if _state(each)[0].is_red]
+def _message(parts: Sequence[PartGroup], by_state: Mapping[RunState, int], is_array: bool) -> str:
+    bad = [item for item in parts if _state(item)[0].is_red]
     if not is_array:
         return _why(parts[0])
     if not bad:
         return ""
-    count, number = sum(each.count for each in bad), sum(by_state.values())
-    names = [part for each in bad for part in each.parts][:10]
+    count, number = sum(item.count for item in bad), sum(by_state.values())
+    names = [part for item in bad for part in item.parts][:10]
     more = ", …" if count > len(names) else ""
     return f"{count} of {number} tasks did not end well: {', '.join(names)}{more}; {_why(bad[0])}".rstrip("; ")
 
 
-def _why(one: Group) -> str:
+def _why(item: PartGroup) -> str:
     """What Slurm tells of one part's end, or of what it waits for."""
-    if one.word == "PENDING" and one.reason == NEVER:
-        return f"it will never run: its dependency {one.dependency or '?'} can never be satisfied".replace(" ? ", " ")
-    if one.word == "REQUEUED" and one.code in ("", "0:0"):
-        return "it was requeued: whether it ran then, or had ended well, is not kept"
-    code, _, signal = one.code.partition(":")
+    if item.word == "PENDING" and item.reason == NEVER:
+        return f"it will never run: its dependency {item.dependency or '?'} can never be satisfied".replace(" ? ", " ")
+    if item.word == "REQUEUED" and item.code in ("", "0:0"):
+        return "it was requeued: whether it had run or succeeded is not recorded"
+    code, _, signal = item.code.partition(":")
     ended = f"exit code {code}" if code not in ("", "0") else ""
     ended = f"ended by signal {signal}" if signal not in ("", "0") else ended
-    reason = one.reason if one.reason not in ("None", "NonZeroExitCode", "", "BeginTime", "Dependency") else ""
-    words = [states.WORDS.get(one.word, ""), ended, reason if _state(one)[0].is_red else ""]
+    reason = item.reason if item.reason not in ("None", "NonZeroExitCode", "", "BeginTime", "Dependency") else ""
+    words = [parse.REASON_TEXTS.get(item.word, ""), ended, reason if _state(item)[0].is_red else ""]
     return ", ".join(word for word in words if word)
 
 
-def _context(parts: Sequence[Group], told: Told) -> Mapping[str, object]:
-    one = parts[0]
-    context: dict[str, object] = {"account": one.account, "partition": one.partition}
-    number = sum(each.count for each in parts)
+def _context(parts: Sequence[PartGroup], known: RunContext) -> Mapping[str, object]:
+    item = parts[0]
+    context: dict[str, object] = {"account": item.account, "partition": item.partition}
+    number = sum(entry.count for entry in parts)
     if number > 1:
         words: Counter[str] = Counter()
-        for each in parts:
-            words[each.word] += each.count
+        for part in parts:
+            words[part.word] += part.count
         context["tasks"] = dict(words)
-    waits = next((each.dependency for each in parts if each.dependency), "")
-    names = told.names or {}
-    inputs = [{"job": names[base], "period_key": base} for base in _named(waits, one.line, names)]
+    waits = next((entry.dependency for entry in parts if entry.dependency), "")
+    names = known.names or {}
+    inputs = [{"job": names[base], "period_key": base} for base in _named(waits, item.line, names)]
     if waits:
         context["dependency"] = waits
     if inputs:
         context["inputs"] = inputs[:20]
-    return small(context, "inputs") if len(context) > 2 else context
+    return bounded_context(context, "inputs") if len(context) > 2 else context
 
 
 def _named(waits: str, line: str, names: Mapping[str, str]) -> list[str]:
     """Ids of the jobs that it waits or waited for, as squeue and its own command line tell them."""
-    found = ASKED.search(line)
-    asked = found[1] if found else ""
-    words = [word.split("(")[0] for text in (waits, asked) for word in text.replace("?", ",").split(",")]
-    ids = [base_of(one.rstrip("*_")) for word in words if word.startswith("after") for one in word.split(":")[1:]]
+    match = DEPENDENCY_OPTION.search(line)
+    message = match[1] if match else ""
+    words = [word.split("(")[0] for text in (waits, message) for word in text.replace("?", ",").split(",")]
+    ids = [base_of(part.rstrip("*_")) for word in words if word.startswith("after") for part in word.split(":")[1:]]
     return list(dict.fromkeys(base for base in ids if base in names))

@@ -1,7 +1,7 @@
-"""The queries of config, each inside of a SELECT of ours that bounds it and gives every row as JSON.
+"""The config's queries, each inside a SELECT of ours that bounds it and gives every row as JSON.
 
-What stands between braces is bound, so the server takes one statement only; the transaction is read-only. Statements
-of verbs are sent as they stand, each in a transaction of its own.
+Values between braces are bound, so the server takes one statement only; the transaction is read-only. Statements of
+verbs are sent as they stand, each in a transaction of its own.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from typing import Any, LiteralString
 
 from psycopg.sql import SQL, Composed, Identifier
 
-from connectors.contract import Clock, LogChunk, NotSupported, RightMissing, RunRef
-from connectors.mapping import text_at
-from connectors.sql.options import PLACE, RunsQuery, SqlOptions, VerbQuery
-from connectors.transport.deadline import Deadline
-from connectors.transport.sql import PostgresSession, Reader
-from connectors.whole_log import piece_of_parts
+from connectors.sdk.errors import NotSupported, PermissionMissing
+from connectors.sdk.field_mapping import text_at
+from connectors.sdk.log_chunks import chunk_of_parts
+from connectors.sdk.records import LogChunk, RunRef, TargetClock
+from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.transport.postgres import PostgresReader, PostgresSession, session_name
+from connectors.sql.options import PLACE, SqlOptions, SqlRunsQuery, SqlVerbQuery
 
 BITE_ROWS = 1000
 MOST_JOBS = 20_000
@@ -42,18 +43,18 @@ _UNFILTERED: LiteralString = "SELECT set_config('row_security', 'off', true)"
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class SqlRows:
     """Rows as JSON objects, and the server's clock. `again`: rows that were asked for apart, beside the bite."""
 
     rows: list[Any]
     is_full: bool
-    clock: Clock
+    clock: TargetClock
     version: str
     again: list[Any] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
-class Under:
+class RunUnderKey:
     """The id of the run that shows a key; without one `why` none is proved, "" where it is."""
 
     run: str | None
@@ -61,7 +62,7 @@ class Under:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class _BoundedQuery:
     """A query of config inside of ours."""
 
     inner: SQL
@@ -69,10 +70,10 @@ class _Part:
     limit: int
     values: Mapping[str, Any]
 
-    def rows(self, reader: Reader) -> list[Any]:
+    def rows(self, reader: PostgresReader) -> list[Any]:
         outer = SQL("SELECT row_to_json(q)::text AS row FROM (") + self.inner + SQL("\n) AS q WHERE %(limit)s > 0")
-        found = reader.rows(outer + self.rest + SQL(" LIMIT %(limit)s"), {**self.values, "limit": self.limit})
-        return [json.loads(row["row"]) for row in found]
+        result = reader.rows(outer + self.rest + SQL(" LIMIT %(limit)s"), {**self.values, "limit": self.limit})
+        return [json.loads(row["row"]) for row in result]
 
 
 class SqlClient:
@@ -81,24 +82,26 @@ class SqlClient:
     def __init__(self, options: SqlOptions, session: PostgresSession) -> None:
         self.options, self.session = options, session
 
-    def jobs(self, timeout_seconds: float) -> Rows:
-        return self._rows(timeout_seconds, _Part(_own(self.options.jobs.query, {}), SQL(""), MOST_JOBS, {}))
+    def jobs(self, timeout_seconds: float) -> SqlRows:
+        return self._rows(timeout_seconds, _BoundedQuery(_own(self.options.jobs.query, {}), SQL(""), MOST_JOBS, {}))
 
-    def runs(self, after: str, open_ids: Sequence[str], missing: Sequence[int], timeout_seconds: float) -> Rows:
+    def runs(self, after: str, open_ids: Sequence[str], missing: Sequence[int], timeout_seconds: float) -> SqlRows:
         """The next rows by the cursor's column; and apart, so that they take no place in the bite, the runs with these
         ids and the rows with these numbers."""
         runs = self.options.runs
         inner, column = _own(runs.query, _places(runs)), SQL("q.{}").format(Identifier(_plain(runs.cursor)))
         order = SQL(" ORDER BY ") + column
         first = after or FIRST[runs.cursor_is]
-        bite = _Part(inner, order, BITE_ROWS, {"cursor": first, "open": []})
+        bite = _BoundedQuery(inner, order, BITE_ROWS, {"cursor": first, "open": []})
         apart = []
         if open_ids and "open" in PLACE.findall(runs.query):
-            apart.append(_Part(inner, order, MOST_AGAIN, {"cursor": LAST[runs.cursor_is], "open": list(open_ids)}))
+            apart.append(
+                _BoundedQuery(inner, order, MOST_AGAIN, {"cursor": LAST[runs.cursor_is], "open": list(open_ids)})
+            )
         if missing:
             only = SQL(" AND ") + column + SQL(" = ANY(%(missing)s)") + order
             values = {"cursor": str(min(missing) - 1), "open": [], "missing": list(missing)}
-            apart.append(_Part(inner, only, MOST_AGAIN, values))
+            apart.append(_BoundedQuery(inner, only, MOST_AGAIN, values))
         return self._rows(timeout_seconds, bite, *apart)
 
     def log(self, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk | None:
@@ -108,62 +111,60 @@ class SqlClient:
         outer = SQL("SELECT left(q.v::text, %(most)s) AS text FROM (") + inner + SQL("\n) AS q(v)")
         values = {"run": run.native_ref, "job": run.job, "most": LOG_CHARACTERS}
 
-        def work(reader: Reader) -> LogChunk | None:
-            rows = reader.each(outer, values)
+        def work(reader: PostgresReader) -> LogChunk | None:
+            rows = reader.stream(outer, values)
             first = next(rows, None)
-            return None if first is None else piece_of_parts(_lines(first, rows), start, limit_bytes, is_open=False)
+            return None if first is None else chunk_of_parts(_lines(first, rows), start, limit_bytes, is_open=False)
 
-        chunk: LogChunk | None = self.session.read(work, timeout_seconds)
-        return chunk
+        return self.session.read(work, timeout_seconds)
 
-    def under(self, key: str, timeout_seconds: float) -> Under:
+    def under(self, key: str, timeout_seconds: float) -> RunUnderKey:
         """The run that shows our key, and whatever keeps us from saying that there is none."""
         deadline, runs = Deadline(timeout_seconds), self.options.runs
         name = session_name(key)
         alive = self.session.read(lambda reader: reader.row(_SESSIONS, {"name": name})["alive"], deadline.left)
         only = SQL(" AND q.{}::text = %(key)s").format(Identifier(runs.key))
         inner = _own(runs.query, _places(runs))
-        part = _Part(inner, only, 1, {"cursor": FIRST[runs.cursor_is], "open": [], "key": key})
+        part = _BoundedQuery(inner, only, 1, {"cursor": FIRST[runs.cursor_is], "open": [], "key": key})
         rows = self.session.read(part.rows, deadline.left)
         if rows:
-            return Under(text_at(rows[0], runs.id))
+            return RunUnderKey(text_at(rows[0], runs.id))
         if alive:
-            return Under(None, f"{alive} session of ours that sends it is still alive")
+            return RunUnderKey(None, f"{alive} session of ours that sends it is still alive")
         try:
             rows = self.session.read(lambda reader: (reader.row(_UNFILTERED), part.rows(reader))[1], deadline.left)
-        except RightMissing as error:
-            return Under(None, f"row security may hide its run: {error}")
-        return Under(text_at(rows[0], runs.id) if rows else None)
+        except PermissionMissing as error:
+            return RunUnderKey(None, f"row security may hide its run: {error}")
+        return RunUnderKey(text_at(rows[0], runs.id) if rows else None)
 
-    def check(self, verb: VerbQuery, timeout_seconds: float) -> None:
+    def check(self, verb: SqlVerbQuery, timeout_seconds: float) -> None:
         """Has the server plan a statement, not execute it. Raises RightMissing for a right that the role lacks, and
         NotSupported for a statement that it cannot read (and for each CALL)."""
         numbers = {name: f"${number}" for number, name in enumerate(verb.places, 1)}
         text = PLACE.sub(lambda match: numbers[match[1]], verb.query.strip().rstrip(";"))
         self.session.read(lambda reader: reader.plan(SQL(text), len(numbers)), timeout_seconds)
 
-    def send(self, verb: VerbQuery, values: Mapping[str, Any], timeout_seconds: float) -> str:
+    def send(self, verb: SqlVerbQuery, values: Mapping[str, Any], timeout_seconds: float) -> str:
         """Once, in one transaction; what its first row says."""
         statement = _own(verb.query, {name: f"%({name})s" for name in verb.places})
         given = {name: str(values[name]) for name in verb.places}
         return self.session.transact_once(statement, given, timeout_seconds, session_name(str(values["key"])))
 
-    def _rows(self, timeout_seconds: float, bite: _Part, *apart: _Part) -> Rows:
-        def work(reader: Reader) -> Rows:
+    def _rows(self, timeout_seconds: float, bite: _BoundedQuery, *apart: _BoundedQuery) -> SqlRows:
+        def work(reader: PostgresReader) -> SqlRows:
             now = reader.row(_SETTINGS)
             rows = bite.rows(reader)
             again = [row for part in apart for row in part.rows(reader)]
-            clock = Clock(now["now"].astimezone(UTC), datetime.now(UTC))
-            return Rows(rows, len(rows) >= bite.limit, clock, now["version"], again)
+            clock = TargetClock(now["now"].astimezone(UTC), datetime.now(UTC))
+            return SqlRows(rows, len(rows) >= bite.limit, clock, now["version"], again)
 
-        rows: Rows = self.session.read(work, timeout_seconds)
-        return rows
+        return self.session.read(work, timeout_seconds)
 
     def close(self) -> None:
         self.session.close()
 
 
-def _places(runs: RunsQuery) -> Mapping[str, str]:
+def _places(runs: SqlRunsQuery) -> Mapping[str, str]:
     return {"cursor": f"%(cursor)s::{CASTS[runs.cursor_is]}", "open": "%(open)s::text[]"}
 
 
@@ -175,13 +176,8 @@ def _own(text: str, places: Mapping[str, str]) -> SQL:
 
 def _plain(name: str) -> str:
     if "%" in name:
-        raise NotSupported(f"cursor = {name!r}: no column is named with a percent sign here")
+        raise NotSupported(f"cursor = {name!r}: column names with a percent sign are not supported")
     return name
-
-
-def session_name(key: str) -> str:
-    """application_name of the session that sends an action: while it lives, the action may still arrive."""
-    return f"headway act {key}"[:63]
 
 
 def _lines(first: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:

@@ -1,57 +1,102 @@
-"""Any tables of jobs and runs in PostgreSQL: the two queries, and what their columns mean, stand in the config."""
+"""Any tables of jobs and runs in PostgreSQL, as a connector: queries and meaning of columns stand in the config."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from datetime import datetime, timedelta
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 
-from connectors.arrival import time_to_send, unless_on_its_way
-from connectors.contract import (
-    AccessRefused,
-    Ask,
-    Capability,
+from connectors.sdk.contract import (
+    ActionSpec,
     Connector,
     ConnectorKind,
-    Inventory,
-    LogChunk,
-    LookUp,
+    LookUpResult,
     NativeHold,
-    NotSupported,
-    Poll,
     Preview,
     Probe,
-    Proof,
     Receipt,
-    RecordUnreadable,
-    Right,
-    RunRecord,
-    RunRef,
-    Secrets,
-    Skipped,
-    State,
-    Verb,
+    SecretResolver,
+    SourcePermission,
 )
-from connectors.fields import digest
-from connectors.gone import no_longer_listed
-from connectors.mapping import (
+from connectors.sdk.errors import AccessRefused, NotSupported, RecordUnreadable
+from connectors.sdk.field_mapping import (
     AheadOfClock,
     Row,
     instant_at,
-    jobs_of,
+    inventory_of,
     read_run,
     skipped,
     text_at,
-    unknown_words,
+    unknown_states,
     value_at,
 )
-from connectors.numbered import Cursor as Numbered
-from connectors.sql import acts
-from connectors.sql.client import MOST_AGAIN, MOST_JOBS, Rows, SqlClient
-from connectors.sql.cursor import Cursor, earlier, later_of, number_of
+from connectors.sdk.fields import read_cursor
+from connectors.sdk.records import Inventory, LogChunk, Poll, RunRecord, RunRef, SkippedRecord
+from connectors.sdk.sequence_cursor import SequenceCursor
+from connectors.sdk.settle import send_timeout, unless_in_flight
+from connectors.sdk.states import Capability, ProofLevel, RunState, Verb
+from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.transport.postgres import PostgresSession, connection_parameters, psql_shell, targets
+from connectors.sdk.vanished_runs import no_longer_listed
+from connectors.sql import actions
+from connectors.sql.client import MOST_AGAIN, MOST_JOBS, SqlClient, SqlRows
 from connectors.sql.options import SqlOptions
-from connectors.transport.postgres import connection_parameters, psql_shell, targets
-from connectors.transport.sql import Deadline, PostgresSession
+
+MOST_KEPT = 1000
+"""Ids and numbers in a cursor; the engine hands open runs back as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class SqlCursor:
+    """`after`: the furthest value of the cursor's column. `again`: ids of runs that were open. `missing`: numbers below
+    `after` that were not there, and since when they are missed. `at`: of times, where a walk over bites goes on."""
+
+    after: str = ""
+    again: tuple[str, ...] = ()
+    missing: Mapping[int, float | None] = field(default_factory=dict)
+    at: str = ""
+
+    def text(self) -> str:
+        """As JSON, with the newest ids and numbers."""
+        missing = dict(sorted(self.missing.items())[-MOST_KEPT:])
+        again = list(dict.fromkeys(self.again))[-MOST_KEPT:]
+        document = {"after": self.after, "again": again, "missing": missing, "at": self.at}
+        return json.dumps(document, separators=(",", ":"))
+
+    @classmethod
+    def read(cls, text: str) -> SqlCursor | None:
+        """The cursor in `text`; the beginning for "", None for what is none of ours."""
+        return read_cursor(cls, text)
+
+
+def number_of(text: str) -> int:
+    """A whole number as the column has it; -1 for what is none."""
+    return int(text) if text.lstrip("-").isdigit() and text.isascii() else -1
+
+
+def earlier(text: str, seconds: float) -> str:
+    """A time so many seconds before; as it is where it is none."""
+    at = time_of(text)
+    return text if at is None else (at - timedelta(seconds=seconds)).isoformat()
+
+
+def later_of(name: str, other: str, most: datetime) -> str:
+    """The later of two times, but none behind `most`: a row may stand in the future."""
+    times = {at: text for text in (name, other) if (at := time_of(text)) is not None}
+    if not times:
+        return other or name
+    return times[max(times)] if max(times) <= most else most.isoformat()
+
+
+def time_of(text: str) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(text)
+        return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None
+
 
 SETTLE = timedelta(seconds=5)
 """A row is committed moments after its instant."""
@@ -68,61 +113,60 @@ class SqlConnector:
 
     def inventory(self, previous_hash: str, timeout_seconds: float) -> Inventory:
         """All rows of the jobs' query. Not complete where one of them cannot be read."""
-        found = self._client.jobs(timeout_seconds)
-        jobs, bad = jobs_of(found.rows, self._options.jobs, Proof.FULL if self._options.log else Proof.EXIT)
-        bad += [Skipped("jobs", f"more than {MOST_JOBS} rows: no more are read")] if found.is_full else []
-        now = digest([[str(job) for job in jobs], [str(one) for one in bad]])
-        if now == previous_hash:
-            return Inventory((), not bad, now, unchanged=True, clock=found.clock)
-        return Inventory(tuple(jobs), not bad, now, clock=found.clock, skipped=tuple(bad))
+        result = self._client.jobs(timeout_seconds)
+        proof = ProofLevel.FULL if self._options.log else ProofLevel.EXIT
+        cut = f"more than {MOST_JOBS} rows: no more are read" if result.is_full else ""
+        return inventory_of(result.rows, self._options.jobs, proof, previous_hash, result.clock, cut)
 
     def poll(self, cursor: str, open_runs: Sequence[RunRef], timeout_seconds: float) -> Poll:
         """The next bite of rows by the cursor's column; the runs that were open, as they are now; and rows that were
         committed behind others."""
-        at = Cursor.read(cursor)
+        at = SqlCursor.read(cursor)
         if at is None:
-            return Poll((), Cursor().text(), more=True, warnings=("the cursor is none of this kind: reading anew",))
+            return Poll(
+                (), SqlCursor().text(), more=True, warnings=("the cursor is not valid: reading from the start",)
+            )
         refs = {ref.attempt_key: ref for ref in open_runs}
-        wanted = sorted({*at.again, *refs})[:MOST_AGAIN]
+        requested = sorted({*at.again, *refs})[:MOST_AGAIN]
         start = self._start(at)
-        found = self._client.runs(start, wanted, sorted(at.missing), timeout_seconds)
-        furthest = self._furthest(found.rows, start)
-        if found.is_full and furthest == start:
+        result = self._client.runs(start, requested, sorted(at.missing), timeout_seconds)
+        furthest = self._furthest(result.rows, start)
+        if result.is_full and furthest == start:
             raise NotSupported(self._stuck(start))
-        runs, bad, ahead = self._runs(found)
+        runs, bad, ahead = self._runs(result)
         still = (*(run.attempt_key for run in runs if run.state.is_open), *ahead)
-        if "{open}" in self._options.runs.query and not found.is_full and not bad:
-            told = {run.attempt_key for run in runs}
-            lost = [ref for key, ref in sorted(refs.items()) if key not in told and key in wanted]
-            runs += [no_longer_listed(ref, "gone", "its row is there no more", State.UNKNOWN) for ref in lost]
+        if "{open}" in self._options.runs.query and not result.is_full and not bad:
+            reported = {run.attempt_key for run in runs}
+            lost = [ref for key, ref in sorted(refs.items()) if key not in reported and key in requested]
+            runs += [no_longer_listed(ref, "gone", "its row was deleted", RunState.UNKNOWN) for ref in lost]
         return Poll(
             tuple(sorted(runs, key=lambda run: str(run.started_at or run.queued_at or ""))),
-            self._following(at, found, furthest, still).text(),
-            more=found.is_full,
+            self._following(at, result, furthest, still).text(),
+            more=result.is_full,
             complete=not bad,
-            clock=found.clock,
+            clock=result.clock,
             skipped=tuple(bad),
-            seen_until=None if found.is_full or bad else found.clock.target - SETTLE,
-            warnings=unknown_words(runs),
+            seen_until=None if result.is_full or bad else result.clock.target - SETTLE,
+            warnings=unknown_states(runs),
         )
 
-    def _start(self, at: Cursor) -> str:
+    def _start(self, at: SqlCursor) -> str:
         """A walk goes on where it was. A new one begins before the newest time: an older one may be committed later."""
         if self._options.runs.cursor_is == "number":
             return at.after
         return at.at or earlier(at.after, self._options.overlap)
 
-    def _following(self, at: Cursor, found: Rows, furthest: str, still: tuple[str, ...]) -> Cursor:
-        again = (*still, *(at.again if found.is_full else ()))
+    def _following(self, at: SqlCursor, rows: SqlRows, furthest: str, still: tuple[str, ...]) -> SqlCursor:
+        again = (*still, *(at.again if rows.is_full else ()))
         if self._options.runs.cursor_is == "time":
-            after = later_of(at.after, furthest, found.clock.target)
-            return Cursor(after, again, at=furthest if found.is_full else "")
-        there = {self._number(row) for row in found.again}
-        new = [(self._number(row), self._written(row) if found.is_full else None) for row in found.rows]
-        now, wait = found.clock.target, self._options.overlap
-        numbers = Numbered(number_of(at.after), at.missing)
-        missing = numbers.still_missing(sorted(new, key=itemgetter(0)), there, now, wait)
-        return Cursor(furthest, again, missing if wait else {})
+            after = later_of(at.after, furthest, rows.clock.target)
+            return SqlCursor(after, again, at=furthest if rows.is_full else "")
+        existing = {self._number(row) for row in rows.again}
+        new = [(self._number(row), self._written(row) if rows.is_full else None) for row in rows.rows]
+        now, wait = rows.clock.target, self._options.overlap
+        numbers = SequenceCursor(number_of(at.after), at.missing)
+        missing = numbers.still_missing(sorted(new, key=itemgetter(0)), existing, now, wait)
+        return SqlCursor(furthest, again, missing if wait else {})
 
     def _stuck(self, start: str) -> str:
         column = self._options.runs.cursor
@@ -142,13 +186,13 @@ class SqlConnector:
             return None
         return max((at for at in times if at is not None), default=None)
 
-    def _runs(self, found: Rows) -> tuple[list[RunRecord], list[Skipped], list[str]]:
+    def _runs(self, rows: SqlRows) -> tuple[list[RunRecord], list[SkippedRecord], list[str]]:
         """The runs, what cannot be read, and the ids of those that are still to come by their own times."""
         runs: dict[str, RunRecord] = {}
         bad, ahead = [], []
-        for number, row in enumerate([*found.rows, *found.again], 1):
+        for number, row in enumerate([*rows.rows, *rows.again], 1):
             try:
-                run = read_run(row, self._options.runs, self._options.states, found.clock)
+                run = read_run(row, self._options.runs, self._options.states, rows.clock)
                 runs[run.attempt_key] = run
             except RecordUnreadable as error:
                 bad.append(skipped(f"run {number}", row, error))
@@ -158,13 +202,15 @@ class SqlConnector:
     def _furthest(self, rows: Sequence[Row], start: str) -> str:
         """The cursor's value in the last row: they come in its order."""
         values = [value_at(row, self._options.runs.cursor) for row in rows]
-        told = [str(value) for value in values if isinstance(value, str | int | float) and not isinstance(value, bool)]
-        if not told:
+        reported = [
+            str(value) for value in values if isinstance(value, str | int | float) and not isinstance(value, bool)
+        ]
+        if not reported:
             return start
         if self._options.runs.cursor_is == "number":
-            most = max(map(number_of, told))
+            most = max(map(number_of, reported))
             return str(most) if most > number_of(start) else start
-        return told[-1]
+        return reported[-1]
 
     def log(self, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk:
         """What the log's query gives. Raises NotSupported without one, or without a row."""
@@ -175,15 +221,15 @@ class SqlConnector:
             raise NotSupported(f"there is no log of run {run.attempt_key} of {run.job} (any more)")
         return chunk
 
-    def preview(self, ask: Ask, timeout_seconds: float) -> Preview:
+    def preview(self, spec: ActionSpec, timeout_seconds: float) -> Preview:
         """The statement that config names for the verb; nothing is sent."""
-        return acts.preview(self._client, ask, timeout_seconds)
+        return actions.preview(self._client, spec, timeout_seconds)
 
     def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
-        return acts.send(self._client, preview.plan, key, time_to_send(preview, timeout_seconds))
+        return actions.send(self._client, preview.plan, key, send_timeout(preview, timeout_seconds))
 
-    def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
-        return unless_on_its_way(acts.look_up(self._client, preview.plan, key, timeout_seconds), preview)
+    def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUpResult:
+        return unless_in_flight(actions.look_up(self._client, preview.plan, key, timeout_seconds), preview)
 
     def holds(self, timeout_seconds: float, known: Collection[str] = ()) -> tuple[NativeHold, ...]:
         raise NotSupported(NO_HOLD)
@@ -192,13 +238,15 @@ class SqlConnector:
         """Both queries are run, and the statements of verbs planned; what is not allowed is a missing right."""
         deadline = Deadline(timeout_seconds)
         jobs = self._client.jobs(deadline.left)
-        rights = [Right("read jobs", True)]
+        rights = [SourcePermission("read jobs", True)]
         try:
             self._client.runs("", (), (), deadline.left)
-            rights.append(Right("read runs", True))
+            rights.append(SourcePermission("read runs", True))
         except AccessRefused as error:
-            rights.append(Right("read runs", False, str(error), "GRANT SELECT on the tables that runs.query names"))
-        rights += acts.rights(self._client, deadline)
+            rights.append(
+                SourcePermission("read runs", False, str(error), "GRANT SELECT on the tables that runs.query names")
+            )
+        rights += actions.permissions(self._client, deadline)
         return Probe(True, f"PostgreSQL {jobs.version}", tuple(rights), clock=jobs.clock)
 
     def close(self) -> None:
@@ -207,11 +255,15 @@ class SqlConnector:
 
 def unnamed(options: SqlOptions) -> dict[Capability, str]:
     """What config names no statement for."""
-    found = {Capability(verb.value): acts.unnamed(verb) for verb in acts.VERBS if acts.call_of(options, verb) is None}
-    return found if options.log is not None else {**found, Capability.LOG: NO_LOG}
+    result = {
+        Capability(verb.value): actions.unnamed(verb)
+        for verb in actions.VERBS
+        if actions.call_of(options, verb) is None
+    }
+    return result if options.log is not None else {**result, Capability.LOG: NO_LOG}
 
 
-def open_connector(options: SqlOptions, target: str, secrets: Secrets) -> Connector:
+def open_connector(options: SqlOptions, target: str, secrets: SecretResolver) -> Connector:
     """A connector that connects at its first call."""
     session = PostgresSession(lambda: connection_parameters(options, secrets), "headway")
     return SqlConnector(SqlClient(options, session))
@@ -225,14 +277,14 @@ CONNECTOR = ConnectorKind(
     open=open_connector,
     capabilities=frozenset({Capability.RERUN, Capability.START, Capability.CANCEL, Capability.LOG}),
     missing={
-        Capability.MARK: "Headway asserts it itself",
+        Capability.MARK: "Headway records the result as asserted",
         Capability.HOLD: NO_HOLD,
         Capability.TASKS: "a run is read as a whole",
         Capability.PERIODS: "what a rerun works on is up to your statement",
         Capability.NATIVE_DEPENDENCIES: "declare dependencies in the config",
     },
     lacks=unnamed,
-    proofs=frozenset({Proof.EXIT, Proof.FULL}),
+    proofs=frozenset({ProofLevel.EXIT, ProofLevel.FULL}),
     verbs={Verb.RERUN: "what verbs.rerun names", Verb.START: "what verbs.start names", Verb.CANCEL: "verbs.cancel"},
     may_start_early=True,
     schedules="expression",

@@ -7,8 +7,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from connectors.mapped_fields import JobFields, RunFields, States
-from connectors.transport.postgres import PostgresOptions
+from connectors.sdk.field_mapping import MappedJobFields, MappedRunFields, States
+from connectors.sdk.transport.postgres import PostgresOptions
 
 PLACE = re.compile(r"\{([a-z_]+)\}")
 COLUMN = re.compile(r"[^.\[\]{}%]+")
@@ -17,7 +17,7 @@ _CUT = re.compile(r"\b(limit\s+\S+|fetch\s+(first|next)\b[^)]*)(\s+offset\s+\S+)
 _ACTING = re.compile(r"\s*(select|with|call|insert|update|delete)\b", re.IGNORECASE)
 
 
-class Query(BaseModel):
+class SqlSelect(BaseModel):
     """One SELECT of yours."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -41,7 +41,7 @@ class Query(BaseModel):
             raise ValueError(f"{{{odd[0]}}} means nothing in this query; there are {names}")
 
 
-class JobsQuery(Query, JobFields):
+class SqlJobsQuery(SqlSelect, MappedJobFields):
     """All jobs, a row each."""
 
     @model_validator(mode="after")
@@ -50,7 +50,7 @@ class JobsQuery(Query, JobFields):
         return self
 
 
-class RunsQuery(Query, RunFields):
+class SqlRunsQuery(SqlSelect, MappedRunFields):
     """Runs from {cursor} on, and those of {open}."""
 
     cursor: str = Field(min_length=1)
@@ -71,7 +71,7 @@ class RunsQuery(Query, RunFields):
         return self
 
 
-class LogQuery(Query):
+class SqlLogQuery(SqlSelect):
     """The log of one run: the first column of all rows, in their order."""
 
     @model_validator(mode="after")
@@ -82,7 +82,7 @@ class LogQuery(Query):
         return self
 
 
-class VerbQuery(Query):
+class SqlVerbQuery(SqlSelect):
     """One statement of yours that acts, best a call of a function: SELECT batch.retry({run}, {key})."""
 
     query: str
@@ -94,16 +94,16 @@ class VerbQuery(Query):
         return self
 
 
-class Verbs(BaseModel):
+class SqlVerbs(BaseModel):
     """What may be asked of it; what is not named here is refused with these words."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    rerun: VerbQuery | None = None
+    rerun: SqlVerbQuery | None = None
     """A run again. It must take {key}, and the new run must show it (runs.key)."""
-    start: VerbQuery | None = None
+    start: SqlVerbQuery | None = None
     """A job once; {key} as in rerun."""
-    cancel: VerbQuery | None = None
+    cancel: SqlVerbQuery | None = None
     """What runs now."""
 
 
@@ -113,15 +113,15 @@ class SqlOptions(PostgresOptions):
     overlap: float = Field(default=60.0, ge=0, le=86_400)
     """Seconds that a row may be committed behind others: so long a missing number is asked for again, and so long
     before the newest time rows are read again."""
-    jobs: JobsQuery
+    jobs: SqlJobsQuery
     """The jobs."""
-    runs: RunsQuery
+    runs: SqlRunsQuery
     """The runs."""
     states: States
     """Its words for a run's state, and ours."""
-    log: LogQuery | None = None
+    log: SqlLogQuery | None = None
     """What a run left as text."""
-    verbs: Verbs = Verbs()
+    verbs: SqlVerbs = SqlVerbs()
     """What may be sent to it."""
 
     @model_validator(mode="after")
@@ -133,7 +133,7 @@ class SqlOptions(PostgresOptions):
                     "column of a run shows it"
                 )
         if (self.verbs.rerun or self.verbs.start) and not COLUMN.fullmatch(self.runs.key):
-            raise ValueError(f"runs.key = {self.runs.key!r} is no column: give it a name in the query, with AS")
+            raise ValueError(f"runs.key = {self.runs.key!r} is not a column: name it in the query, with AS")
         if (self.verbs.rerun or self.verbs.start) and (cut := _CUT.search(self.runs.query)):
             raise ValueError(
                 f"runs.query ends with {cut[1]}: a run that we asked for may stand behind it, and would be called "

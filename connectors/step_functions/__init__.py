@@ -1,1 +1,1 @@
-"""AWS Step Functions: state machines and their executions in one region, rerun by redrive or by starting again."""
+"""AWS Step Functions: state machines and their executions in one region, rerun by redrive or as a new execution."""

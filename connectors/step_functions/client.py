@@ -1,4 +1,4 @@
-"""Talks to Step Functions and EventBridge Scheduler by boto3: one method per call, replies as boto3 gives them.
+"""Step Functions and EventBridge Scheduler by boto3: settings, and one method per call.
 
 Page sizes and rules: API reference. ListExecutions has no "since" and answers newest first.
 """
@@ -6,80 +6,90 @@ Page sizes and rules: API reference. ListExecutions has no "since" and answers n
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated
 
 import httpx
+from pydantic import Field
 
-from connectors.aws.scheduler import SchedulerDoor
-from connectors.aws.values import Reply as Reply
-from connectors.aws.values import given
-from connectors.contract import RecordUnreadable, Secrets
-from connectors.step_functions.options import StepFunctionsOptions
+from connectors.sdk.aws.options import AwsOptions
+from connectors.sdk.aws.scheduler import SchedulerClient
+from connectors.sdk.aws.values import AwsReply, given
+from connectors.sdk.contract import SecretResolver
+from connectors.sdk.errors import RecordUnreadable
 
+
+class StepFunctionsOptions(AwsOptions):
+    """Which state machines, beside region and identity."""
+
+    scheduler_endpoint_url: str | None = None
+    """Another address of EventBridge Scheduler. With endpoint_url and without this, its schedules are not read."""
+    state_machines: Annotated[tuple[str, ...], Field(min_length=1)] = ("*",)
+    """Names or ARNs to watch, as in a shell: ["load-*", "arn:aws:states:*:stateMachine:mart"]."""
+
+
+def reads_schedules(options: StepFunctionsOptions) -> bool:
+    """False where only the address of Step Functions is known: EventBridge Scheduler is another service."""
+    return options.endpoint_url is None or options.scheduler_endpoint_url is not None
+
+
+SERVICE = "stepfunctions"
 LIST_SIZE = 1000  # maxResults, "The default is 100 and the maximum allowed page size is 1000"
 
 
-class StepFunctionsClient(SchedulerDoor):
+class StepFunctionsClient(SchedulerClient):
     """One region as one identity."""
 
     def __init__(
-        self, options: StepFunctionsOptions, secrets: Secrets, transport: httpx.BaseTransport | None = None
+        self, options: StepFunctionsOptions, secrets: SecretResolver, transport: httpx.BaseTransport | None = None
     ) -> None:
         addresses = {"scheduler": options.scheduler_endpoint_url}
         super().__init__("Step Functions", options, secrets, transport, addresses)
 
-    def state_machines(self) -> Iterator[Reply]:
-        """All of the region, page by page. Raises SystemUnreachable when pages repeat."""
+    def state_machines(self) -> Iterator[AwsReply]:
+        """All of the region. Raises SystemUnreachable when pages repeat."""
+        return self.rows(SERVICE, "list_state_machines", "stateMachines", "nextToken", maxResults=LIST_SIZE)
 
-        def page(token: str | None) -> Reply:
-            return self._call("list_state_machines", "stateMachines", maxResults=LIST_SIZE, **given(nextToken=token))
-
-        return self.pages("ListStateMachines", page, "stateMachines", "nextToken")
-
-    def state_machine(self, arn: str) -> Reply:
+    def state_machine(self, arn: str) -> AwsReply:
         """Definition, role, type and status of one state machine."""
-        return self._about(
-            arn, "stateMachineArn", self._call("describe_state_machine", "definition", stateMachineArn=arn)
-        )
+        reply = self.call(SERVICE, "describe_state_machine", "definition", stateMachineArn=arn)
+        return self._about(arn, "stateMachineArn", reply)
 
     def executions(
         self, machine: str, size: int, token: str | None = None, status: str | None = None, redriven: bool = False
-    ) -> Reply:
+    ) -> AwsReply:
         """One page of executions, newest first."""
-        more = given(nextToken=token, statusFilter=status, redriveFilter="REDRIVEN" if redriven else None)
-        return self._call("list_executions", "executions", stateMachineArn=machine, maxResults=size, **more)
+        filters = given(nextToken=token, statusFilter=status, redriveFilter="REDRIVEN" if redriven else None)
+        return self.call(SERVICE, "list_executions", "executions", stateMachineArn=machine, maxResults=size, **filters)
 
-    def execution(self, arn: str, with_data: bool = False) -> Reply:
+    def execution(self, arn: str, with_data: bool = False) -> AwsReply:
         """One execution; its input only where it is needed, since it may hold anything."""
         which = "ALL_DATA" if with_data else "METADATA_ONLY"
-        return self._about(
-            arn, "executionArn", self._call("describe_execution", "status", executionArn=arn, includedData=which)
-        )
+        reply = self.call(SERVICE, "describe_execution", "status", executionArn=arn, includedData=which)
+        return self._about(arn, "executionArn", reply)
 
-    def _about(self, arn: str, name: str, reply: Reply) -> Reply:
-        """The reply, which is about what was asked for: a proxy may mix answers up. Raises RecordUnreadable."""
+    def _about(self, arn: str, name: str, reply: AwsReply) -> AwsReply:
+        """The reply, which must be about `arn`: a proxy may mix answers up. Raises RecordUnreadable."""
         if reply.get(name) != arn:
-            raise RecordUnreadable(f"{self.place}: the answer is about {reply.get(name)}, we asked for {arn}")
+            raise RecordUnreadable(f"{self.place}: the answer is about {reply.get(name)}, the request was for {arn}")
         return reply
 
-    def history(self, arn: str, size: int, token: str | None) -> Reply:
+    def history(self, arn: str, size: int, token: str | None) -> AwsReply:
         """One page of events, newest first, without inputs and outputs."""
         which = {"maxResults": size, "reverseOrder": True, "includeExecutionData": False, **given(nextToken=token)}
-        return self._call("get_execution_history", "events", executionArn=arn, **which)
+        return self.call(SERVICE, "get_execution_history", "events", executionArn=arn, **which)
 
-    def redrive(self, arn: str, key: str) -> Reply:
+    def redrive(self, arn: str, key: str) -> AwsReply:
         """Runs an execution again from its unsuccessful step; the same key within 15 minutes changes nothing."""
-        return self._call("redrive_execution", "redriveDate", once=True, executionArn=arn, clientToken=key)
+        return self.call(SERVICE, "redrive_execution", "redriveDate", once=True, executionArn=arn, clientToken=key)
 
-    def start(self, machine: str, name: str, text: str) -> Reply:
+    def start(self, machine: str, name: str, text: str) -> AwsReply:
         """Starts an execution; the same name with the same input answers the one that runs already."""
-        return self._call("start_execution", "executionArn", once=True, stateMachineArn=machine, name=name, input=text)
+        return self.call(
+            SERVICE, "start_execution", "executionArn", once=True, stateMachineArn=machine, name=name, input=text
+        )
 
-    def stop(self, arn: str, error: str, cause: str) -> Reply:
+    def stop(self, arn: str, error: str, cause: str) -> AwsReply:
         """Stops an execution; error and cause stay with it. One that has ended stays as it is."""
-        return self._call("stop_execution", "ResponseMetadata", once=True, executionArn=arn, error=error, cause=cause)
-
-    def _call(
-        self, method: str, needed: str, service: str = "stepfunctions", once: bool = False, **parameters: Any
-    ) -> Reply:
-        return self.call(service, method, needed, once, **parameters)
+        return self.call(
+            SERVICE, "stop_execution", "ResponseMetadata", once=True, executionArn=arn, error=error, cause=cause
+        )

@@ -1,13 +1,14 @@
-"""The history of an execution as a log: one line an event, errors and causes in full, no inputs and outputs."""
+"""The history of an execution as a log: one line per event, errors and causes in full, no inputs and outputs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from connectors.aws.values import instant
-from connectors.characters import from_character, to_character
-from connectors.contract import LogChunk, NotSupported, RunRef
+from connectors.sdk.aws.values import instant
+from connectors.sdk.errors import NotSupported
+from connectors.sdk.log_chunks import from_character, to_character
+from connectors.sdk.records import LogChunk, RunRef
 from connectors.step_functions import parse
 from connectors.step_functions.client import StepFunctionsClient
 
@@ -17,18 +18,15 @@ FIELDS = ("name", "resourceType", "resource", "error", "cause", "redriveCount")
 """Of an event's details. Inputs, outputs and parameters are left out: they may hold anything."""
 
 
-def chunk(
-    client: StepFunctionsClient, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float
-) -> LogChunk:
-    """The newest events (`start` None), or what follows the place `start` = "event id:byte of its line"."""
-    client.begin(timeout_seconds)
-    found = parse.reference(run)
-    if not found:
+def chunk(client: StepFunctionsClient, run: RunRef, start: str | None, limit_bytes: int) -> LogChunk:
+    """The newest events (`start` None), or those after the place `start` = "event id:byte of its line"."""
+    reference = parse.reference(run)
+    if not reference:
         raise NotSupported(f"run {run.attempt_key} of {run.job} names no execution")
     if start is None:
-        return _tail(client, found["arn"], limit_bytes)
+        return _tail(client, reference["arn"], limit_bytes)
     event, _, byte = start.partition(":")
-    return _after(client, found["arn"], _number(event), _number(byte), limit_bytes)
+    return _after(client, reference["arn"], _number(event), _number(byte), limit_bytes)
 
 
 def _tail(client: StepFunctionsClient, arn: str, limit_bytes: int) -> LogChunk:
@@ -86,14 +84,14 @@ def line(event: Mapping[str, Any]) -> bytes:
     when = at.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z" if at else "(no time)"
     details = next((event[name] for name in event if name.endswith("EventDetails")), None)
     known = details if isinstance(details, Mapping) else {}
-    words = [f"{name}={known[name]}" for name in FIELDS if known.get(name)]
-    text = " ".join([when, str(event.get("id", "?")), str(event.get("type", "?")), *words])
+    fields = [f"{name}={known[name]}" for name in FIELDS if known.get(name)]
+    text = " ".join([when, str(event.get("id", "?")), str(event.get("type", "?")), *fields])
     return (text + "\n").encode("utf-8", "surrogateescape")
 
 
 def _id(event: Mapping[str, Any]) -> int:
-    found = event.get("id")
-    return found if isinstance(found, int) else 0
+    result = event.get("id")
+    return result if isinstance(result, int) else 0
 
 
 def _is_end(event: Mapping[str, Any]) -> bool:

@@ -1,40 +1,35 @@
-"""Replies of Step Functions to records. Pure: whatever a reply holds, only RecordUnreadable is raised."""
+"""Step Functions replies read as records. Pure: whatever a reply holds, only RecordUnreadable is raised."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import datetime, timedelta
 from typing import Any
 
-from connectors.aws import values
-from connectors.aws.values import instant
-from connectors.contract import (
-    ACTION_KEY,
-    JobRecord,
-    Proof,
-    RecordUnreadable,
-    RunRecord,
-    RunRef,
-    Schedule,
-    State,
-)
-from connectors.fields import digest
-from connectors.gone import no_longer_listed, unless_kept
+from connectors.sdk.aws import values
+from connectors.sdk.aws.values import instant
+from connectors.sdk.contract import ACTION_KEY
+from connectors.sdk.errors import RecordUnreadable
+from connectors.sdk.fields import digest, reading
+from connectors.sdk.records import JobRecord, RunRecord, RunRef, Schedule
+from connectors.sdk.states import ProofLevel, RunState
 
 STATES = {  # ExecutionStatus, Step Functions API reference
-    "RUNNING": State.RUNNING,
-    "SUCCEEDED": State.SUCCEEDED,
-    "FAILED": State.FAILED,
-    "TIMED_OUT": State.TIMED_OUT,
-    "ABORTED": State.CANCELLED,
-    "PENDING_REDRIVE": State.QUEUED,
+    "RUNNING": RunState.RUNNING,
+    "SUCCEEDED": RunState.SUCCEEDED,
+    "FAILED": RunState.FAILED,
+    "TIMED_OUT": RunState.TIMED_OUT,
+    "ABORTED": RunState.CANCELLED,
+    "PENDING_REDRIVE": RunState.QUEUED,
 }
 FAILURES = frozenset({"FAILED", "TIMED_OUT", "ABORTED"})
 DEFINITION_CHARACTERS = 4000
 MESSAGE_CHARACTERS = 4000
-KEPT = timedelta(days=90)
 EXPRESS = "EXPRESS"
+
+
+def is_open(execution: Mapping[str, Any]) -> bool:
+    return STATES.get(str(execution.get("status")), RunState.UNKNOWN).is_open
 
 
 def job(machine: Mapping[str, Any], region: str) -> JobRecord:
@@ -52,24 +47,18 @@ def job(machine: Mapping[str, Any], region: str) -> JobRecord:
         definition=definition[:DEFINITION_CHARACTERS],
         definition_hash=digest(what),
         match_keys=(arn,),
-        proof=Proof.START if machine.get("type") == EXPRESS else Proof.FULL,
+        proof=ProofLevel.START if machine.get("type") == EXPRESS else ProofLevel.FULL,
         run_as=str(machine.get("roleArn") or ""),
         native_url=f"https://{region}.console.aws.amazon.com/states/home?region={region}#/statemachines/view/{arn}",
     )
 
 
+@reading("an execution")
 def run(execution: Mapping[str, Any], job_id: str, region: str) -> RunRecord:
     """One listed or described execution: its latest attempt, which a redrive makes a further one of."""
-    try:
-        return _run(execution, job_id, region)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise RecordUnreadable(f"an execution of {job_id}: {type(error).__name__}: {error}") from None
-
-
-def _run(execution: Mapping[str, Any], job_id: str, region: str) -> RunRecord:
     arn, name, native = str(execution["executionArn"]), str(execution["name"]), str(execution["status"])
     redrives = int(execution.get("redriveCount") or 0)
-    state = STATES.get(native, State.UNKNOWN)
+    state = STATES.get(native, RunState.UNKNOWN)
     created = instant(execution["startDate"])
     started = instant(execution.get("redriveDate")) if redrives else created
     return RunRecord(
@@ -97,17 +86,11 @@ def message(execution: Mapping[str, Any]) -> str:
 
 def _context(execution: Mapping[str, Any]) -> dict[str, Any]:
     names = {"stateMachineVersionArn": "version", "stateMachineAliasArn": "alias", "redriveStatus": "redrive"}
-    return {word: str(execution[name]) for name, word in names.items() if execution.get(name)}
-
-
-def gone(known: RunRef, now: datetime) -> RunRecord:
-    """Executions are kept for 90 days after their end, and go with their state machine."""
-    words = "Step Functions no longer has this execution: its state machine was deleted, or it is too old"
-    return no_longer_listed(known, "(execution deleted)", words, unless_kept(known, KEPT, now))
+    return {key: str(execution[name]) for name, key in names.items() if execution.get(name)}
 
 
 def reference(ref: RunRef) -> dict[str, str]:
-    """What `native_ref` of a record holds: arn, machine, redrives; {} for what is none of ours."""
+    """Fields of a `native_ref`: arn, machine, redrives; {} for any other text."""
     return values.reference(ref, "arn", "machine", "redrives")
 
 

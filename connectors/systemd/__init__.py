@@ -1,1 +1,1 @@
-"""systemd timers on hosts over SSH."""
+"""systemd timers on hosts reached over SSH."""

@@ -1,4 +1,7 @@
-"""Talks: each method is one fixed script; values reach it quoted, on standard input, never in its command."""
+"""Calls to a host with systemd: settings and fixed scripts.
+
+Values reach a script quoted, on standard input, never in its command.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,39 @@ import secrets
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from shlex import quote
+from shlex import join, quote
+from typing import Annotated
 
-from connectors.systemd.options import SystemdOptions
-from connectors.transport.answer import Section, sections
-from connectors.transport.hosts import Session
+from pydantic import Field
+
+from connectors.sdk.option_errors import formatted_like
+from connectors.sdk.transport.hosts import HostOptions, HostSession
+from connectors.sdk.transport.script_output import ScriptSection, sections
+
+UnitPattern = Annotated[
+    str, Field(min_length=1, max_length=256), formatted_like(r"[A-Za-z0-9:_.\\@*?\[\]!-]+", "backup-*.timer")
+]
+
+
+class SystemdOptions(HostOptions):
+    """`[systems.NAME]` with `kind = "systemd"`."""
+
+    timers: tuple[UnitPattern, ...] = ("*",)
+    """Timers that are watched: names or patterns ("etl-*.timer"); all of the host if it is left out."""
+    ignore: tuple[UnitPattern, ...] = (
+        "apt-daily*",
+        "dpkg-*",
+        "e2scrub_*",
+        "fstrim.*",
+        "man-db.*",
+        "systemd-tmpfiles-*",
+    )
+    """Timers that are not: by default those that the operating system brings itself."""
+    sudo: bool = True
+    """Whether `sudo -n` may be used to start and stop units (not needed for root)."""
+    history_hours: Annotated[int, Field(ge=0, le=24 * 366)] = 24 * 14
+    """How far back the first poll reads the journal."""
+
 
 ARGV = ("sh", "-s")
 BITE_BYTES = 4 * 1024 * 1024
@@ -26,54 +57,48 @@ def script(name: str) -> str:
 class SystemdClient:
     """One host. Each call is one round trip and answers with the raw sections."""
 
-    def __init__(self, options: SystemdOptions, session: Session) -> None:
+    def __init__(self, options: SystemdOptions, session: HostSession) -> None:
         self.options = options
         self.session = session
 
     @property
     def where(self) -> str:
-        return self.session.address.words
+        return self.session.address.text
 
-    def look(self, cursor: str, since: int, units: Iterable[str], timeout_seconds: float) -> list[Section]:
+    def snapshot(self, cursor: str, since: int, units: Iterable[str], timeout_seconds: float) -> list[ScriptSection]:
         """Clock, timers, their services and `units`, and the journal since its cursor."""
-        journal = f"journal {_quoted((cursor, str(since), str(BITE_BYTES)))}"
-        return self._ask(
-            ["host", "me", journal, f"timers {quote(' '.join(units))}"], timeout_seconds
-        )  # the journal first: what it lacks has an
-        # end that the manager tells a moment later
+        journal = f"journal {join((cursor, str(since), str(BITE_BYTES)))}"
+        # The journal first: an end that it lacks is in the manager's answer a moment later.
+        return self._ask(["host", "me", journal, f"timers {quote(' '.join(units))}"], timeout_seconds)
 
-    def timers(self, timeout_seconds: float) -> list[Section]:
+    def timers(self, timeout_seconds: float) -> list[ScriptSection]:
         return self._ask(["host", "me", "timers ''"], timeout_seconds)
 
-    def service(self, unit: str, timeout_seconds: float) -> list[Section]:
+    def service(self, unit: str, timeout_seconds: float) -> list[ScriptSection]:
         """Clock, what is known now of one service, and whether we may start and stop it."""
         return self._ask(["host", f"services {quote(unit)}", f"may {quote(unit)}"], timeout_seconds)
 
-    def rights(self, units: Iterable[str], timeout_seconds: float) -> list[Section]:
-        asked = [f"may {quote(unit)}" for unit in units]
-        return self._ask(["host", "me", "journal '' \"$(date +%s)\" 4096", *asked], timeout_seconds)
+    def rights(self, units: Iterable[str], timeout_seconds: float) -> list[ScriptSection]:
+        requested = [f"may {quote(unit)}" for unit in units]
+        return self._ask(["host", "me", "journal '' \"$(date +%s)\" 4096", *requested], timeout_seconds)
 
-    def output(self, invocation: str, start: int | None, limit: int, timeout_seconds: float) -> list[Section]:
+    def output(self, invocation: str, start: int | None, limit: int, timeout_seconds: float) -> list[ScriptSection]:
         values = (invocation, str(limit), "tail" if start is None else str(start))
-        return self._ask([f"output {_quoted(values)}"], timeout_seconds)
+        return self._ask([f"output {join(values)}"], timeout_seconds)
 
-    def act(self, values: Iterable[str], timeout_seconds: float) -> list[Section]:
+    def act(self, values: Iterable[str], timeout_seconds: float) -> list[ScriptSection]:
         """Sends once: verb, unit, key, latest second, since, invocation."""
-        return self._ask([f"act {_quoted(values)}"], timeout_seconds, once=True)
+        return self._ask([f"act {join(values)}"], timeout_seconds, once=True)
 
-    def mark(self, key: str, since: int, unit: str, timeout_seconds: float) -> list[Section]:
-        return self._ask([f"look_for {_quoted((key, str(since), unit))}"], timeout_seconds)
+    def mark(self, key: str, since: int, unit: str, timeout_seconds: float) -> list[ScriptSection]:
+        return self._ask([f"look_for {join((key, str(since), unit))}"], timeout_seconds)
 
     def close(self) -> None:
         self.session.close()
 
-    def _ask(self, calls: Iterable[str], timeout_seconds: float, once: bool = False) -> list[Section]:
+    def _ask(self, calls: Iterable[str], timeout_seconds: float, once: bool = False) -> list[ScriptSection]:
         nonce = secrets.token_hex(8)
         head = f"{script('collect.sh')}{script('act.sh')}N={nonce} SUDO={'sudo' if self.options.sudo else ''}\n"
         text = f"{head}{{\n" + "\n".join(calls) + "\nmark END\n} </dev/null 2>/dev/null\n"
         done = self.session.run(text.encode("utf-8", "surrogateescape"), ARGV, timeout_seconds, once=once)
         return sections(done.stdout, nonce, self.where)
-
-
-def _quoted(values: Iterable[str]) -> str:
-    return " ".join(quote(value) for value in values)

@@ -1,167 +1,181 @@
-"""systemd timers of one host over SSH. Sources: systemd.timer(5), systemctl(1), journalctl(1) of systemd 252."""
+"""systemd timers of one host over SSH, as a connector.
+
+Sources: systemd.timer(5), systemctl(1), journalctl(1) of systemd 252.
+"""
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
-from connectors.contract import (
-    Ask,
-    Capability,
-    Clock,
+from connectors.sdk.contract import (
+    ActionSpec,
     ConnectorKind,
-    Inventory,
-    JobRecord,
-    LogChunk,
-    LookUp,
+    LookUpResult,
     NativeHold,
-    NotSupported,
-    Poll,
     Preview,
     Probe,
-    Proof,
     Receipt,
-    RecordUnreadable,
-    RunRef,
-    Schedule,
-    Secrets,
-    Shell,
-    Skipped,
+    SecretResolver,
+    SourcePermission,
 )
-from connectors.systemd import journal, parse
-from connectors.systemd.acts import SystemdActs, reference
-from connectors.systemd.client import SystemdClient
-from connectors.systemd.options import SystemdOptions
-from connectors.systemd.parse import Service, Timer
-from connectors.systemd.rights import act_rights, journal_right
-from connectors.systemd.runs import Book, job_id
-from connectors.transport.answer import HostNow, Section, bytes_of, host_now, text_of
-from connectors.transport.hosts import Session, targets
-from connectors.transport.ssh_connect import SshAddress, trust_words
-from connectors.transport.ssh_shell import ssh_shell
-from connectors.transport.ways import address, session_of
+from connectors.sdk.errors import NotSupported, RecordUnreadable
+from connectors.sdk.records import Inventory, JobRecord, LogChunk, Poll, RunRef, Schedule, SkippedRecord, TargetClock
+from connectors.sdk.states import Capability, ProofLevel
+from connectors.sdk.transport.hosts import HostSession, login_text, open_shell, session_of, targets
+from connectors.sdk.transport.script_output import (
+    HostNow,
+    ScriptSection,
+    bytes_of,
+    host_now,
+    is_journal_denied,
+    text_of,
+)
+from connectors.sdk.transport.ssh import SshAddress, trust_hint
+from connectors.systemd import parse
+from connectors.systemd.actions import SystemdActions, reference, sudo_fix
+from connectors.systemd.client import SystemdClient, SystemdOptions
+from connectors.systemd.parse import ServiceUnit, TimerUnit
+from connectors.systemd.runs import InvocationBook, job_id
+
+
+def journal_permission(section: ScriptSection, login: str) -> SourcePermission:
+    """Whether the login sees entries of other users."""
+    why, fix = "journalctl hides other users' entries", f"usermod -a -G systemd-journal {login}"
+    return SourcePermission.checked("read the journal", not is_journal_denied(text_of(section.body)), why, fix)
+
+
+def act_permissions(parts: Iterable[ScriptSection], where: str) -> Iterator[SourcePermission]:
+    """For each unit, whether the login may start and stop it."""
+    for part in parts:
+        if part.kind == "MAY":
+            answer, verb, unit = part.fields(3)
+            fix = sudo_fix(where, unit)
+            yield SourcePermission.checked(f"{verb} {unit}", answer == "yes", "refused", fix, "act")
+
 
 LAG = timedelta(seconds=5)
 """journald has written what happened that long ago."""
-KEPT = timedelta(minutes=5)
-"""Late lines about a run that has ended are joined to it for that long."""
+CURSOR_VERSION = 2
+"""A cursor of another version is read as none: its open invocations have other fields, and history is read again."""
+RETENTION = timedelta(minutes=5)
+"""Late lines are joined to an ended run for that long."""
 NO_HOLD = (
-    "a timer that was stopped bears no mark of who held it and until when, and starts again at the next boot: a hold"
-    " could not be trusted. Hold its upstreams, or stop the timer by hand."
+    "a stopped timer cannot show who holds it until when, and starts again at the next boot. Hold its upstreams, or"
+    " stop the timer by hand."
 )
 
 
 @dataclass(slots=True)
-class Answer:
-    """One look, read."""
+class SystemdAnswer:
+    """The parsed answer of one query."""
 
     host: HostNow
     zone: str
     version: int | None
-    timers: list[Timer]
-    services: dict[str, Service]
-    skipped: list[Skipped]
-    words: list[str]
+    timers: list[TimerUnit]
+    services: dict[str, ServiceUnit]
+    skipped: list[SkippedRecord]
+    warnings: list[str]
 
 
 class SystemdConnector:
     """One host."""
 
-    def __init__(self, options: SystemdOptions, target: str, secrets: Secrets, session: Session | None = None) -> None:
+    def __init__(
+        self, options: SystemdOptions, target: str, secrets: SecretResolver, session: HostSession | None = None
+    ) -> None:
         self.options = options
         self.target = target
         self._session = session or session_of(options, target, secrets)
         self._client = SystemdClient(options, self._session)
-        self._acts = SystemdActs(self._client, target)
+        self._acts = SystemdActions(self._client, target)
 
     def inventory(self, previous_hash: str, timeout_seconds: float) -> Inventory:
         before = datetime.now(UTC)
         answer = self._read(self._client.timers(timeout_seconds))
-        found = self._inventory(answer, before)
-        if previous_hash and found.hash == previous_hash:
-            return Inventory((), True, found.hash, unchanged=True, clock=found.clock)
-        return found
+        return self._inventory(answer, before).unless_same(previous_hash)
 
-    def _inventory(self, answer: Answer, ours: datetime) -> Inventory:
+    def _inventory(self, answer: SystemdAnswer, ours: datetime) -> Inventory:
         jobs, skipped = jobs_of(self.target, answer)
         content = repr((sorted(map(repr, jobs)), skipped))
         known = sha256(bytes_of(content)).hexdigest()
-        return Inventory(tuple(jobs), not answer.words, known, clock=_clock(answer, ours), skipped=tuple(skipped))
+        return Inventory(tuple(jobs), not answer.warnings, known, clock=_clock(answer, ours), skipped=tuple(skipped))
 
     def poll(self, cursor: str, open_runs: Sequence[RunRef], timeout_seconds: float) -> Poll:
         memory = _memory(cursor)
         before = datetime.now(UTC)
         since = int((before - timedelta(hours=self.options.history_hours)).timestamp())
-        book = Book.of(memory.get("b"))
-        parts = self._client.look(str(memory.get("c", "")), since, sorted(book.units), timeout_seconds)
+        book = InvocationBook.of(memory.get("b"))
+        parts = self._client.snapshot(str(memory.get("c", "")), since, sorted(book.units), timeout_seconds)
         answer = self._read(parts)
         section = _only(parts, "JOURNAL")
         ends = [part for part in parts if part.kind == "JEND"]
-        heard = journal.read(section.body, bool(ends), self._client.where)
-        wanted = book.units | {timer.service for timer in answer.timers}
-        book.hear((event for event in heard.events if event.unit in wanted), answer.host.boot)
-        if heard.is_whole:
+        is_whole = bool(ends)
+        journal = parse.read_unit_journal(section.body, is_whole)
+        messages = [parse.warnings_of(message, self._client.where) for message in journal.messages]
+        watched = book.units | {timer.service for timer in answer.timers}
+        book.add_events((event for event in journal.entries if event.unit in watched), answer.host.boot)
+        if is_whole:
             book.settle(answer.services, answer.host.boot, answer.host.now)
             book.correct(answer.services)
         again = [str(reference(ref).get("invocation", "")) for ref in open_runs]
         inventory = self._inventory(answer, before)
-        kept = (answer.host.now - KEPT).timestamp()
-        runs = book.told(again)
-        value = {"c": heard.cursor or memory.get("c", ""), "b": book.as_value(kept), "i": inventory.hash}
+        timestamp = (answer.host.now - RETENTION).timestamp()
+        runs = book.reported(again)
+        place = journal.cursor or memory.get("c", "")
+        value = {"v": CURSOR_VERSION, "c": place, "b": book.as_value(timestamp), "i": inventory.hash}
         failed = bool(ends) and ends[0].rest not in ("0", "")
-        words = [*answer.words, *heard.words]
-        words += [f"journalctl ended with status {ends[0].rest[:20]}"] if failed and not heard.words else []
-        words += [f'unknown result "{one[:60]}" of a service: shown as UNKNOWN' for one in sorted(book.unknown)]
-        words += trust_words(self._session.address) if isinstance(self._session.address, SshAddress) else ()
-        proves = heard.is_whole and not failed and not answer.words
+        warnings = [*answer.warnings, *messages]
+        warnings += [f"journalctl ended with status {ends[0].rest[:20]}"] if failed and not messages else []
+        warnings += [f'unknown result "{item[:60]}" of a service: shown as UNKNOWN' for item in sorted(book.unknown)]
+        warnings += trust_hint(self._session.address) if isinstance(self._session.address, SshAddress) else ()
+        proves = is_whole and not failed and not answer.warnings
         return Poll(
             runs=tuple(run.record(self.target) for run in runs),
             cursor=json.dumps(value, separators=(",", ":")),
-            more=not heard.is_whole,
+            more=not is_whole,
             complete=not failed,
             clock=_clock(answer, before),
-            skipped=heard.skipped,
+            skipped=journal.skipped,
             inventory=None if inventory.hash == memory.get("i") else inventory,
             seen_until=answer.host.now - LAG if proves else None,
-            warnings=tuple(dict.fromkeys(words)),
+            warnings=tuple(dict.fromkeys(warnings)),
         )
 
-    def _read(self, parts: list[Section]) -> Answer:
+    def _read(self, parts: list[ScriptSection]) -> SystemdAnswer:
         host = host_now(_only(parts, "HOST"))
         me = _only(parts, "ME").fields(4)
         version = parse.version(me[2])
-        elapses, words = parse.next_elapses(_only(parts, "TIMERS").body, self._client.where)
+        elapses, warnings = parse.next_elapses(_only(parts, "TIMERS").body, self._client.where)
         if version is not None and version < parse.OLDEST:
             raise NotSupported(f"{self._client.where}: {me[2][:60]} is too old: {parse.OLDEST} or newer is needed")
-        timers: list[Timer] = []
-        skipped: list[Skipped] = []
-        services: dict[str, Service] = {}
+        timers: list[TimerUnit] = []
+        skipped: list[SkippedRecord] = []
+        services: dict[str, ServiceUnit] = {}
         for part in parts:
             if part.kind == "SET":
                 timers, skipped = parse.timers(part.body, elapses)
             elif part.kind == "NAMES":
                 loaded, files = part.fields(2)
-                words += parse.unlisted(loaded, files, elapses)
+                warnings += parse.unlisted(loaded, files, elapses)
             elif part.kind == "SERVICES":
                 services = parse.services(part.body)
-        chosen = [one for one in timers if parse.is_wanted(one.unit, self.options.timers, self.options.ignore)]
-        skipped = [one for one in skipped if parse.is_wanted(one.where, self.options.timers, self.options.ignore)]
-        zone = me[3].partition("/zoneinfo/")[2] or host.offset_words
-        return Answer(host, zone, version, chosen, services, skipped, words)
+        chosen = [timer for timer in timers if parse.is_wanted(timer.unit, self.options.timers, self.options.ignore)]
+        skipped = [item for item in skipped if parse.is_wanted(item.where, self.options.timers, self.options.ignore)]
+        zone = me[3].partition("/zoneinfo/")[2] or host.offset_text
+        return SystemdAnswer(host, zone, version, chosen, services, skipped, warnings)
 
     # -- log ----------------------------------------------------------------------------------------------------------
     def log(self, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk:
         """What the invocation wrote into the journal."""
         invocation = str(reference(run).get("invocation", ""))
         if not (invocation.isascii() and invocation.isalnum() and len(invocation) == 32):
-            raise NotSupported(
-                f"{run.job}: no invocation of systemd's is known for this run, so its log cannot be found"
-            )
+            raise NotSupported(f"{run.job}: the invocation of this run is unknown, so its log cannot be found")
         if start is not None and not (start.isascii() and start.isdigit() and len(start) < 19):
             raise NotSupported(f"not a place in a log: {start[:40]!r}")
         at = None if start is None else int(start)
@@ -170,19 +184,17 @@ class SystemdConnector:
         data = part.body[:limit_bytes]
         end = begin + len(data)
         if not size:
-            raise NotSupported(
-                f"{run.job}: the journal has no line of this run (any more), or the login may not read it"
-            )
+            raise NotSupported(f"{run.job}: the journal has no line of this run, or the login may not read it")
         return LogChunk(text_of(data), str(end), end < size and bool(data), begin > 0 or end < size)
 
     # -- acts ---------------------------------------------------------------------------------------------------------
-    def preview(self, ask: Ask, timeout_seconds: float) -> Preview:
-        return self._acts.preview(ask, timeout_seconds)
+    def preview(self, spec: ActionSpec, timeout_seconds: float) -> Preview:
+        return self._acts.preview(spec, timeout_seconds)
 
     def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
         return self._acts.act(preview, key, timeout_seconds)
 
-    def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
+    def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUpResult:
         return self._acts.look_up(preview, key, timeout_seconds)
 
     def holds(self, timeout_seconds: float, known: Collection[str] = ()) -> tuple[NativeHold, ...]:
@@ -191,29 +203,27 @@ class SystemdConnector:
     def probe(self, timeout_seconds: float) -> Probe:
         before = datetime.now(UTC)
         answer = self._read(self._client.timers(timeout_seconds))
-        units = sorted({one.service for one in answer.timers})
+        units = sorted({timer.service for timer in answer.timers})
         parts = self._client.rights(units, timeout_seconds)
         me = _only(parts, "ME").fields(4)
-        far = isinstance(self._session.address, SshAddress)
-        signed_in = "host key known; signed in" if far else "this machine, no SSH;"
-        notes = (f"{signed_in} as {me[0]} (groups {me[1]})", f"{len(answer.timers)} timers")
-        rights = (journal_right(_only(parts, "JOURNAL"), me[0]), *act_rights(parts, self._client.where))
-        return Probe(True, me[2], rights, (*notes, *answer.words), _clock(answer, before))
+        notes = (f"{login_text(self._session.address)} as {me[0]} (groups {me[1]})", f"{len(answer.timers)} timers")
+        permissions = (journal_permission(_only(parts, "JOURNAL"), me[0]), *act_permissions(parts, self._client.where))
+        return Probe(True, me[2], permissions, (*notes, *answer.warnings), _clock(answer, before))
 
     def close(self) -> None:
         self._client.close()
 
 
-def jobs_of(host: str, answer: Answer) -> tuple[list[JobRecord], list[Skipped]]:
+def jobs_of(host: str, answer: SystemdAnswer) -> tuple[list[JobRecord], list[SkippedRecord]]:
     """Each service that timers start is a job; its schedule is that of all its timers."""
-    by_service: dict[str, list[Timer]] = {}
+    by_service: dict[str, list[TimerUnit]] = {}
     for timer in answer.timers:
         by_service.setdefault(timer.service, []).append(timer)
     jobs = [_job(host, unit, timers, answer) for unit, timers in sorted(by_service.items())]
     return jobs, answer.skipped
 
 
-def _job(host: str, unit: str, timers: list[Timer], answer: Answer) -> JobRecord:
+def _job(host: str, unit: str, timers: list[TimerUnit], answer: SystemdAnswer) -> JobRecord:
     service = answer.services.get(unit)
     calendar = [expression for timer in timers for expression in timer.calendar]
     monotonic = [words for timer in timers for words in timer.monotonic]
@@ -236,32 +246,25 @@ def _job(host: str, unit: str, timers: list[Timer], answer: Answer) -> JobRecord
     )
 
 
-def _only(parts: list[Section], kind: str) -> Section:
-    found = next((part for part in parts if part.kind == kind), None)
-    if found is None:
+def _only(parts: list[ScriptSection], kind: str) -> ScriptSection:
+    result = next((part for part in parts if part.kind == kind), None)
+    if result is None:
         raise RecordUnreadable(f"the host's answer lacks {kind}: is its sh a POSIX shell, and systemd there?")
-    return found
+    return result
 
 
-def _clock(answer: Answer, ours: datetime) -> Clock:
+def _clock(answer: SystemdAnswer, ours: datetime) -> TargetClock:
     up = timedelta(seconds=answer.host.uptime_seconds)
-    return Clock(answer.host.now, ours, answer.zone, ours - up if up else None)
+    return TargetClock(answer.host.now, ours, answer.zone, ours - up if up else None)
 
 
 def _memory(cursor: str) -> dict[str, Any]:
-    """What one poll hands to the next; what cannot be read begins anew."""
+    """The state passed from poll to poll; empty for a cursor that cannot be read."""
     try:
         value = json.loads(cursor) if cursor else {}
     except (ValueError, RecursionError):
         return {}
-    return value if isinstance(value, dict) else {}
-
-
-def open_shell(options: SystemdOptions, target: str, secrets: Secrets) -> Shell:
-    """A login on the host; on this machine the person's own shell, as the engine's user would have it."""
-    if options.host(target).local:
-        return Shell((os.environ.get("SHELL") or "/bin/sh", "-l"))
-    return ssh_shell(address(options, target, secrets))
+    return value if isinstance(value, dict) and value.get("v") == CURSOR_VERSION else {}
 
 
 CONNECTOR = ConnectorKind(
@@ -273,12 +276,12 @@ CONNECTOR = ConnectorKind(
     capabilities=frozenset({Capability.RERUN, Capability.START, Capability.CANCEL, Capability.LOG}),
     missing={
         Capability.HOLD: NO_HOLD,
-        Capability.MARK: "systemd keeps no state of a run that could be set; Headway asserts it itself",
+        Capability.MARK: "systemd cannot set a run's result; Headway records it as asserted",
         Capability.TASKS: "a service has no tasks",
         Capability.PERIODS: "a service gets no date: whenever it runs, it runs for now",
         Capability.NATIVE_DEPENDENCIES: "After= waits for no run: declare dependencies in the config",
     },
-    proofs=frozenset({Proof.FULL}),
+    proofs=frozenset({ProofLevel.FULL}),
     inventory_rides_poll=True,
     schedules="expression",
     ladder=(

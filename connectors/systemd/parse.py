@@ -1,6 +1,7 @@
-"""What systemctl answered -> timers and services. Pure; any bytes give a value and words.
+"""Output of systemctl and journalctl parsed: timers, services, the life of units, and our own marks.
 
-Source: systemctl(1) of systemd 252 (Debian 12).
+Pure; any bytes give a value and warnings. Sources: systemctl(1), journalctl(1), systemd.journal-fields(7),
+sd-messages.h of systemd 252 (Debian 12).
 """
 
 from __future__ import annotations
@@ -12,31 +13,41 @@ from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
 
-from connectors.contract import NotSupported, RightMissing, Skipped, State
-from connectors.transport.answer import text_of
-from connectors.transport.journal import MAY_READ, MICRO, SAMPLE, instant, is_denied
+from connectors.sdk.contract import ACTION_KEY
+from connectors.sdk.errors import NotSupported, PermissionMissing
+from connectors.sdk.records import SkippedRecord
+from connectors.sdk.states import RunState
+from connectors.sdk.transport import script_output
+from connectors.sdk.transport.script_output import (
+    MAY_READ,
+    MICRO,
+    SAMPLE,
+    JournalEntry,
+    is_journal_denied,
+    journal_instant,
+    text_of,
+)
 
 OLDEST = 249
 """`list-timers --output=json` came with it."""
-NO_INSTANT = 2**64 - 1
 RESULTS = {
-    "exit-code": State.FAILED,
-    "signal": State.FAILED,
-    "core-dump": State.FAILED,
-    "timeout": State.TIMED_OUT,
-    "watchdog": State.TIMED_OUT,
-    "oom-kill": State.FAILED,
-    "start-limit-hit": State.FAILED,
-    "resources": State.FAILED,
-    "protocol": State.FAILED,
-    "exec-condition": State.SKIPPED,
-    "success": State.SUCCEEDED,
+    "exit-code": RunState.FAILED,
+    "signal": RunState.FAILED,
+    "core-dump": RunState.FAILED,
+    "timeout": RunState.TIMED_OUT,
+    "watchdog": RunState.TIMED_OUT,
+    "oom-kill": RunState.FAILED,
+    "start-limit-hit": RunState.FAILED,
+    "resources": RunState.FAILED,
+    "protocol": RunState.FAILED,
+    "exec-condition": RunState.SKIPPED,
+    "success": RunState.SUCCEEDED,
 }
 """systemd.exec(5), `$SERVICE_RESULT`: its words for how a service ended."""
 
 
 @dataclass(frozen=True, slots=True)
-class Timer:
+class TimerUnit:
     """One timer as it is set now."""
 
     unit: str
@@ -55,7 +66,7 @@ class Timer:
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class ServiceUnit:
     """What systemd knows now of a service: its last invocation only."""
 
     unit: str
@@ -72,20 +83,30 @@ class Service:
     ended: datetime | None
     path: str
 
+    @property
+    def is_alive(self) -> bool:
+        """True while it is active in any way, RemainAfterExit=yes included."""
+        return self.active in ("activating", "active", "reloading", "deactivating")
 
-def complain(text: str, where: str) -> str:
+    @property
+    def is_running(self) -> bool:
+        return self.is_alive and self.sub != "exited"
+
+
+def warnings_of(text: str, where: str) -> str:
     """Words of a tool that did not answer in its form, for a warning. Raises where nothing can be seen."""
-    line = next((one.strip() for one in text.splitlines() if one.strip()), "")
+    line = next((item.strip() for item in text.splitlines() if item.strip()), "")
     if "not been booted with systemd" in text or "Failed to connect to bus" in text:
         raise NotSupported(f"{where}: systemd does not run there ({line[:SAMPLE]})")
-    if is_denied(text):
-        raise RightMissing(f"{where}: {line[:SAMPLE]}. {MAY_READ}")
+    if is_journal_denied(text):
+        raise PermissionMissing(f"{where}: {line[:SAMPLE]}. {MAY_READ}")
     return line[:SAMPLE]
 
 
 def stamp(text: str) -> datetime | None:
     """ "@1795156400" of `--timestamp=unix`."""
-    return instant(int(text[1:]) * MICRO) if text[:1] == "@" and text[1:].isascii() and text[1:].isdigit() else None
+    is_number = text[1:].isascii() and text[1:].isdigit()
+    return journal_instant(int(text[1:]) * MICRO) if text[:1] == "@" and is_number else None
 
 
 def next_elapses(body: bytes, where: str) -> tuple[dict[str, datetime | None], list[str]]:
@@ -94,44 +115,44 @@ def next_elapses(body: bytes, where: str) -> tuple[dict[str, datetime | None], l
     try:
         rows = json.loads(text) if text else []
     except (ValueError, RecursionError):
-        return {}, [f"systemctl list-timers: {complain(text, where)}"]
-    found = {}
+        return {}, [f"systemctl list-timers: {warnings_of(text, where)}"]
+    result = {}
     for row in rows if isinstance(rows, list) else []:
         if isinstance(row, dict) and isinstance(row.get("unit"), str):
-            found[row["unit"]] = instant(row.get("next"))
-    return found, []
+            result[row["unit"]] = journal_instant(row.get("next"))
+    return result, []
 
 
 def blocks(body: bytes) -> Iterator[Mapping[str, list[str]]]:
     """The units of `systemctl show`: property -> its values, in order (a property may stand more than once)."""
     for part in text_of(body).strip().split("\n\n"):
-        found: dict[str, list[str]] = {}
+        properties: dict[str, list[str]] = {}
         for line in part.split("\n"):
             name, equals, value = line.partition("=")
             if equals and name.isascii() and name.isalpha():
-                found.setdefault(name, []).append(value)
-        if "Id" in found:
-            yield found
+                properties.setdefault(name, []).append(value)
+        if "Id" in properties:
+            yield properties
 
 
-def timers(body: bytes, elapses: Mapping[str, datetime | None]) -> tuple[list[Timer], list[Skipped]]:
+def timers(body: bytes, elapses: Mapping[str, datetime | None]) -> tuple[list[TimerUnit], list[SkippedRecord]]:
     """The timers of a `systemctl show`, and those that start no service or whose setting cannot be read."""
-    found, skipped = [], []
+    result, skipped = [], []
     for block in blocks(body):
         unit, service = _one(block, "Id"), _one(block, "Unit")
         if not service.endswith(".service"):
-            skipped.append(Skipped(unit, f"it starts {service or 'nothing that is named'}, which is no service"))
+            skipped.append(SkippedRecord(unit, f"it starts {service or 'nothing that is named'}, which is no service"))
             continue
         monotonic = [words for value in block.get("TimersMonotonic", ()) if (words := _setting(value))]
         calendar = [expression for value in block.get("TimersCalendar", ()) if (expression := _setting(value))]
-        found.append(
-            Timer(
-                unit, service, _one(block, "Description"), tuple(one.partition("=")[2] for one in calendar),
+        result.append(
+            TimerUnit(
+                unit, service, _one(block, "Description"), tuple(item.partition("=")[2] for item in calendar),
                 tuple(monotonic), _one(block, "UnitFileState"), _one(block, "ActiveState") == "active",
                 _one(block, "FragmentPath"), elapses.get(unit),
             )
         )  # fmt: skip
-    return found, skipped
+    return result, skipped
 
 
 def unlisted(loaded: str, files: str, elapses: Mapping[str, datetime | None]) -> list[str]:
@@ -148,15 +169,15 @@ def _setting(value: str) -> str:
     return value.strip().removeprefix("{").partition(" ; ")[0].strip()
 
 
-def services(body: bytes) -> dict[str, Service]:
+def services(body: bytes) -> dict[str, ServiceUnit]:
     """What is known now of each service, by its name."""
     return {_one(block, "Id"): _service(block) for block in blocks(body)}
 
 
-def _service(block: Mapping[str, list[str]]) -> Service:
+def _service(block: Mapping[str, list[str]]) -> ServiceUnit:
     code, status = _one(block, "ExecMainCode"), number(_one(block, "ExecMainStatus"))
     ended = stamp(_one(block, "ExecMainExitTimestamp"))
-    return Service(
+    return ServiceUnit(
         unit=_one(block, "Id"),
         command=_command(block.get("ExecStart", ())),
         user=_one(block, "User") or "root",
@@ -175,7 +196,7 @@ def _service(block: Mapping[str, list[str]]) -> Service:
 def _command(values: Iterable[str]) -> str:
     """ "/opt/etl/extract orders" of "{ path=… ; argv[]=/opt/etl/extract orders ; ignore_errors=no ; … }"."""
     words = [value.partition("argv[]=")[2].partition(" ; ignore_errors=")[0] for value in values]
-    return "; ".join(one.strip() for one in words if one.strip())
+    return "; ".join(word.strip() for word in words if word.strip())
 
 
 def _one(block: Mapping[str, list[str]], name: str) -> str:
@@ -188,13 +209,12 @@ def number(text: str) -> int | None:
 
 
 def is_wanted(unit: str, patterns: Iterable[str], ignored: Iterable[str]) -> bool:
-    return any(fnmatchcase(unit, _whole(one)) for one in patterns) and not any(
-        fnmatchcase(unit, _whole(one)) for one in ignored
-    )
+    """Whether the timer is watched: patterns without a suffix mean timers."""
 
+    def matches(pattern: str) -> bool:
+        return fnmatchcase(unit, pattern if pattern.endswith((".timer", "*")) else f"{pattern}.timer")
 
-def _whole(pattern: str) -> str:
-    return pattern if pattern.endswith((".timer", "*")) else f"{pattern}.timer"
+    return any(map(matches, patterns)) and not any(map(matches, ignored))
 
 
 def version(words: str) -> int | None:
@@ -205,3 +225,61 @@ def version(words: str) -> int | None:
 
 def seconds(at: datetime | None) -> float | None:
     return None if at is None or not math.isfinite(at.timestamp()) else at.timestamp()
+
+
+STARTING, STARTED, START_FAILED, EXITED, SUCCESS, FAILURE, STOPPING, REQUESTED = (
+    "starting", "started", "start failed", "exited", "success", "failure", "stopping", "requested",
+)  # fmt: skip
+MESSAGES = {
+    "7d4958e842da4a758f6c1cdc7b36dcc5": STARTING,
+    "39f53479d3a045ac8e11786248231fbf": STARTED,
+    "be02cf6855d2428ba40df7e9d022f03d": START_FAILED,
+    "98e322203f7a4ed290d09fe03c09fe15": EXITED,
+    "7ad2d189f7e94e70a38c781354912448": SUCCESS,
+    "d9b373ed55a64feb8242e02dbe79a49c": FAILURE,
+    "de5b426a63be47a7b6ac3eaac82e2f6f": STOPPING,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class UnitEvent:
+    """One line of the manager's journal, or a mark of ours."""
+
+    what: str
+    unit: str
+    invocation: str
+    at: datetime
+    text: str
+    word: str = ""
+    """FAILURE: the result; START_FAILED: the job's result; EXITED: "killed 9"; REQUESTED: our key."""
+    exit_code: int | None = None
+
+
+def read_unit_journal(body: bytes, is_whole: bool) -> script_output.JournalBatch[UnitEvent]:
+    """The entries of a batch. A line that is cut or cannot be read is skipped and counted."""
+    return script_output.read_journal(body, is_whole, _event)
+
+
+def _event(at: datetime, entry: JournalEntry) -> UnitEvent | None:
+    def field(name: str) -> str:
+        return script_output.journal_text(entry.get(name))
+
+    text = field("MESSAGE")
+    if entry.get("SYSLOG_IDENTIFIER") == "headway-act":
+        fields = text.split(" ")
+        if len(fields) != 3 or not ACTION_KEY.fullmatch(fields[0]):
+            return None
+        return UnitEvent(REQUESTED, fields[2], "", at, fields[1], fields[0])
+    what, unit = MESSAGES.get(field("MESSAGE_ID")), field("UNIT")
+    if what is None or not unit.endswith(".service"):
+        return None
+    word, code = "", None
+    if what == EXITED:
+        status, how = field("EXIT_STATUS"), field("EXIT_CODE")
+        code = number(status) if how == "exited" else None
+        word = f"{how} {status}"
+    elif what == FAILURE:
+        word = field("UNIT_RESULT")
+    elif what in (START_FAILED, STARTED):
+        word = field("JOB_RESULT")
+    return UnitEvent(what, unit, field("INVOCATION_ID"), at, text, word, code)

@@ -1,1 +1,1 @@
-"""Commands: data on stdout, narration on stderr, exit codes written down in `exits`."""
+"""Commands: data on stdout, messages on stderr, exit codes from `exits`. One module per noun."""

@@ -1,109 +1,106 @@
-"""`headway checks [NAME]`: what is asked of data and what the last looks found; `--now` has the engine look."""
+"""Data checks: list them, show one with its results, run one now."""
 
 from __future__ import annotations
 
 import argparse
 from dataclasses import asdict
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from console.cli.asking import answered, require_engine
-from console.cli.common import Stop, business_date, now_of, print_json, reading, say_lines, stamp, until
-from console.cli.exits import Exit
-from console.cli.table import Col, print_table
-from console.durations import duration_words
+from console.cli.arguments import business_date
+from console.cli.clock_format import timestamp
+from console.cli.commands import JSON, Handler, flag, option
+from console.cli.exits import CommandError, Exit
+from console.cli.output import ValueColumn, print_result, table
+from console.cli.reader import store_reader
+from console.cli.requests import require_engine, wait_for_answer
+from console.timing.durations import format_duration
+from console.timing.formats import relative_time_text
 
 if TYPE_CHECKING:
-    from console.model.views.checks import CheckView, LookView
+    from console.domain.check import CheckView
 
-LIST = (
-    Col("check", 14), Col("last"), Col("date", drop=2), Col("age"), Col("next", drop=1), Col("found", 24),
-    Col("waited for by", 14, drop=3),
-)  # fmt: skip
-LOOKS = (Col("date"), Col("looked at"), Col("since", drop=2), Col("looks", drop=1), Col("state"), Col("found", 24))
-GOOD = ("passed", "learning")
+PASSED_STATES = ("passed", "learning")
 SPARE_SECONDS = 15.0
-"""Beyond a check's own timeout, for the engine to take the question up."""
+"""Added to a check's own timeout: time for the engine to pick up the request."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", nargs="?", metavar="CHECK", help="one check with its looks; without it, a list of all")
-    parser.add_argument("--bd", type=business_date, metavar="DATE", help="business date; default: the latest looked at")
-    parser.add_argument("--now", action="store_true", help="have the engine look now, for the present date or --bd")
-    parser.add_argument("--json", action="store_true")
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run_checks(arguments: argparse.Namespace) -> int:
     if arguments.name is None:
-        if arguments.now or arguments.bd:
-            raise Stop(Exit.USAGE, "which check? Name one: headway checks CHECK --now")
-        return _list(arguments)
+        if arguments.now or arguments.business_date:
+            raise CommandError(Exit.USAGE, "--now and --date need a check: headway datacheck CHECK --now")
+        return _list_checks(arguments)
     if arguments.now:
-        return _now(arguments)
-    with reading(arguments) as reads:
-        [view] = reads.checks(arguments.name, arguments.bd)
-        looks = reads.looks(arguments.name, arguments.bd)
-    if arguments.json:
-        print_json(arguments, {**_plain(view), "looks": [asdict(one) for one in looks]})
-    else:
-        say_lines(_head(view))
-        if looks:
-            print_table(LOOKS, [_look_cells(one) for one in looks])
-    return Exit.PROBLEM if view.last is not None and view.last.state not in GOOD else Exit.OK
+        return _run_check_now(arguments)
+    with store_reader(arguments) as reads:
+        [view] = reads.checks.list_checks(arguments.name, arguments.business_date)
+        results = reads.checks.check_results(arguments.name, arguments.business_date)
+    rows = table(
+        results,
+        ValueColumn("date", lambda result: result.business_date),
+        ValueColumn("checked", lambda result: timestamp(result.at)),
+        ValueColumn("since", lambda result: timestamp(result.since), drop=2),
+        ValueColumn("times", lambda result: str(result.looks), drop=1),
+        ValueColumn("state", lambda result: result.state),
+        ValueColumn("result", lambda result: result.words, 24),
+    )
+    return print_result(
+        arguments,
+        {**asdict(view), "looks": [asdict(result) for result in results]},
+        _check_heading(view),
+        *([rows] if results else []),
+        code=Exit.PROBLEM if view.last is not None and view.last.state not in PASSED_STATES else Exit.OK,
+    )
 
 
-def _list(arguments: argparse.Namespace) -> int:
-    with reading(arguments) as reads:
-        views = reads.checks()
-        now = now_of(reads)
-    if arguments.json:
-        print_json(arguments, [_plain(view) for view in views])
-    elif views:
-        print_table(LIST, [_cells(view, now) for view in views])
-    else:
-        say_lines(["the config has no check: docs/checks.md says how to write one"])
-    return Exit.OK
+def _list_checks(arguments: argparse.Namespace) -> int:
+    with store_reader(arguments) as reads:
+        views, now = reads.checks.list_checks(), reads.now()
+    rows = table(
+        views,
+        ValueColumn("check", lambda view: view.name, 14),
+        ValueColumn("last", lambda view: view.last.state if view.last else "never"),
+        ValueColumn("date", lambda view: view.last.business_date if view.last else "–", drop=2),
+        ValueColumn("age", lambda view: format_duration((now - view.last.at).total_seconds()) if view.last else "–"),
+        ValueColumn("next", lambda view: _next_check_text(view, now), drop=1),
+        ValueColumn("result", lambda view: view.last.words if view.last else view.about, 24),
+        ValueColumn("needed by", lambda view: ", ".join(view.waits) or "–", 14, drop=3),
+    )
+    none = ["The config has no data check; see docs/checks.md"]
+    return print_result(arguments, [asdict(view) for view in views], rows if views else none)
 
 
-def _now(arguments: argparse.Namespace) -> int:
-    with reading(arguments) as reads:
-        [view] = reads.checks(arguments.name)
+def _run_check_now(arguments: argparse.Namespace) -> int:
+    with store_reader(arguments) as reads:
+        [view] = reads.checks.list_checks(arguments.name)
     requests = require_engine(arguments)
     seconds = view.timeout_seconds + SPARE_SECONDS
-    data = answered(arguments, requests, requests.look(arguments.name, arguments.bd), seconds)
-    if arguments.json:
-        print_json(arguments, data)
-    else:
-        say_lines([f"{data['check']} {data['bd']}: {data['state']}: {data['words']}"])
-    return Exit.OK if data["state"] in GOOD else Exit.PROBLEM
+    data = wait_for_answer(arguments, requests, requests.look(arguments.name, arguments.business_date), seconds)
+    line = f"{data['check']} {data['business_date']}: {data['state']}: {data['words']}"
+    return print_result(arguments, data, [line], code=Exit.OK if data["state"] in PASSED_STATES else Exit.PROBLEM)
 
 
-def _cells(view: CheckView, now: datetime) -> tuple[str, ...]:
-    last, waits = view.last, ", ".join(view.waits) or "–"
-    if last is None:
-        return (view.name, "never", "–", "–", _next(view, now), view.about, waits)
-    age = duration_words((now - last.at).total_seconds())
-    return (view.name, last.state, last.bd, age, _next(view, now), last.words, waits)
-
-
-def _next(view: CheckView, now: datetime) -> str:
+def _next_check_text(view: CheckView, now: datetime) -> str:
     if view.next_at is not None:
-        return until(view.next_at, now) if view.next_at > now else "now"
-    return "when waited for" if view.waits and not view.awaited else "now"
+        return relative_time_text(view.next_at, now) if view.next_at > now else "now"
+    return "on demand" if view.waits and not view.awaited else "now"
 
 
-def _look_cells(one: LookView) -> tuple[str, ...]:
-    return (one.bd, stamp(one.at), stamp(one.since), str(one.looks), one.state, one.words)
+def _check_heading(view: CheckView) -> list[str]:
+    every = format_duration(view.every_seconds)
+    waits = ", ".join(view.waits) or f"none; runs every {every}"
+    lines = [f"{view.name}: {view.about} ({view.kind}, every {every}, business dates in {view.zone})"]
+    lines += [f"  needed by {waits}"]
+    lines += ["  warns only: nothing waits for it"] if view.severity == "warn" else []
+    return lines if view.last is not None else [*lines, f"  never run. Run it: headway datacheck {view.name} --now"]
 
 
-def _head(view: CheckView) -> list[str]:
-    every = duration_words(view.every_seconds)
-    waits = ", ".join(view.waits) or f"nobody: it is looked at each {every}"
-    lines = [f"{view.name}: {view.about} ({view.kind}, each {every}, business dates in {view.zone})"]
-    lines += [f"  waited for by {waits}"]
-    lines += ["  it only warns: it keeps nobody waiting"] if view.severity == "warn" else []
-    return lines if view.last is not None else [*lines, f"  never looked at; now: headway checks {view.name} --now"]
-
-
-def _plain(view: CheckView) -> dict[str, Any]:
-    return asdict(view)
+HANDLERS = {
+    "datacheck": Handler(
+        run_checks,
+        option("name", "show one check with its results; default: list all", "CHECK", nargs="?"),
+        option("--date", "business date (latest checked)", "DATE", dest="business_date", type=business_date),
+        flag("--now", "run the check now, for the present date or --date"),
+        JSON,
+    ),
+}

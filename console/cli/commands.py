@@ -1,109 +1,466 @@
-"""The table of commands: what `headway --help` lists, and which module each is."""
+"""The command tree: group, help, example and module of every command.
+
+A command is a noun, or a noun and a verb. Nothing of a command is imported here, so `headway --help` stays quick.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import argparse
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+Argument = Callable[[Any], object]
+"""Adds an argument, or a group of them, to the parser of a command."""
+
+
+def argument(*names: str, **settings: Any) -> Argument:
+    """An argument with these settings of `ArgumentParser.add_argument`."""
+    return lambda parser: parser.add_argument(*names, **settings)
+
+
+def option(
+    name: str, help: str | None = None, metavar: str | tuple[str, str] | None = None, **settings: Any
+) -> Argument:
+    return argument(name, help=help, metavar=metavar, **settings)
+
+
+def flag(name: str, help: str) -> Argument:
+    return argument(name, help=help, action="store_true")
+
+
+def one_of(*arguments: Argument, required: bool = False) -> Argument:
+    """Arguments that exclude each other."""
+
+    def add(parser: argparse._ActionsContainer) -> None:
+        group = parser.add_mutually_exclusive_group(required=required)
+        for add_to in arguments:
+            add_to(group)
+
+    return add
+
+
+def titled(title: str, *arguments: Argument) -> Argument:
+    """Arguments under a heading of their own in the help."""
+
+    def add(parser: argparse._ActionsContainer) -> None:
+        group = parser.add_argument_group(title)
+        for add_to in arguments:
+            add_to(group)
+
+    return add
+
+
+JSON = flag("--json", "print JSON")
+
+
+class Handler:
+    """The function of a command, and its arguments."""
+
+    def __init__(
+        self,
+        run: Callable[[argparse.Namespace], int],
+        *arguments: Argument,
+        usage: str | None = None,
+        epilog: str | None = None,
+    ) -> None:
+        self.run, self._arguments, self._usage, self._epilog = run, arguments, usage, epilog
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        for add in self._arguments:
+            add(parser)
+        parser.usage, parser.epilog = self._usage, self._epilog
 
 
 class Command(NamedTuple):
-    """One command: where it lives and what it is for."""
+    """One command: the module of `console.cli` with its `Handler`, its help, and an example."""
 
     module: str
     help: str
+    example: str
     takes_command: bool = False
-    """What stands after -- is a command line of somebody else's: `argv`, as it was typed."""
+    """The arguments after -- are another program's command line, passed on as `argv`."""
 
+
+GROUPS: dict[str, dict[str, str]] = {
+    "Watch": {
+        "console": "Open the console; serve it to browsers",
+        "status": "Show the engine, systems, services and open incidents",
+        "service": "List services by urgency; review or extend one",
+        "job": "List jobs; show, edit or start one",
+        "run": "List runs; cancel, skip or mark them",
+        "incident": "List incidents; show one, add a note, write a report",
+        "alert": "List undelivered and suppressed alerts; test a route",
+    },
+    "Investigate": {
+        "why": "Explain why a job is not running, or why a service is late",
+        "log": "Print the log of a run",
+        "lineage": "Show the jobs upstream and downstream of a job",
+        "blast": "Show the blast radius: affected services and jobs",
+        "forecast": "Forecast services; what-if; the timeline of a night",
+    },
+    "Act": {
+        "ack": "Acknowledge an incident",
+        "silence": "List, add and expire silences",
+        "recover": "Plan the recovery of an incident, and execute it",
+        "rerun": "Rerun a run and verify the result",
+        "hold": "List, place and release holds",
+        "plan": "List plans; pause, resume or abort one; backfill",
+        "action": "List actions and their status; approve or withdraw one",
+        "freeze": "Stop sending actions at once; --off resumes",
+    },
+    "Configure": {
+        "init": "Find schedulers and write a first config in shadow mode",
+        "check": "Validate the config and probe every system",
+        "doctor": "Check the installation; print each problem and its fix",
+        "system": "List systems; probe, pause or open a shell on one",
+        "connector": "List connector kinds; try one, print its grants",
+    },
+    "Operate": {
+        "engine": "Run the engine: watch, evaluate, notify and send",
+        "store": "Back up and restore the store",
+        "shadow": "Observe without notifying or acting; off goes live",
+        "audit": "Print and verify the audit log",
+    },
+}
+"""Heading in `headway --help` -> command or noun -> its help there."""
+ALSO = ("calendar", "completion", "datacheck", "demo", "gate", "oncall", "version")
+"""Top-level commands that `headway --help` only names."""
 
 COMMANDS: dict[str, Command] = {
-    "console": Command("console.cli.console", "open the console (what `headway` alone does)"),
-    "demo": Command("console.cli.demo", "open the console on a recorded night, no network needed"),
-    "init": Command("console.cli.init", "find what runs here, write a config in shadow mode, propose a service"),
-    "check": Command("console.cli.check", "validate the config and probe every system"),
-    "doctor": Command("console.cli.doctor", "all that Headway needs, looked at once: what is missing, and its mend"),
-    "checks": Command("console.cli.checks", "what is asked of data, and what was found; CHECK --now looks"),
-    "engine": Command("console.cli.engine", "watch, evaluate, alert and send; `engine stop` ends it"),
-    "status": Command("console.cli.status", "one page: engine, systems, services at risk, incidents"),
-    "systems": Command("console.cli.systems", "what is polled, how long ago, what it skipped; NAME tells all of one"),
-    "probe": Command("console.cli.probe", "the engine asks a system now: does it answer, what may we: SYSTEM"),
-    "pause": Command("console.cli.pause", "no polls of a system for a while: SYSTEM --for 2h --why …; `--off` again"),
-    "services": Command("console.cli.services", "services with deadline, forecast, act-by, cause, and who is on it"),
+    "console": Command("console", "Open the console, as `headway` alone does", "headway --config /etc/headway"),
+    "console serve": Command("serve", "Serve the console to browsers", "headway console serve"),
+    "demo": Command(
+        "demo", "Open the console on a recorded night; no network needed", "headway demo --at 03:11 --rate 60"
+    ),
+    "init": Command(
+        "onboarding",
+        "Find schedulers on this machine, write a config in shadow mode, propose a service",
+        "headway init --only cron --yes",
+    ),
+    "check": Command("configure", "Validate the config and probe every system", "headway check --no-probe"),
+    "doctor": Command(
+        "configure", "Check the installation; print each problem and its fix", "headway doctor --timeout 5"
+    ),
+    "datacheck": Command("checks", "List data checks; show one, or run it now", "headway datacheck supply-rows --now"),
+    "engine": Command("engine", "Run the engine, or stop the one that runs", "headway engine --log-level warning"),
+    "status": Command("status", "Show the engine, systems, services and open incidents", "watch -n 30 headway status"),
+    "system": Command(
+        "systems", "List systems with their polling health, or show one", "headway system etl-hosts/db07"
+    ),
+    "system probe": Command("systems", "Have the engine probe a system now", "headway system probe etl-hosts"),
+    "system pause": Command(
+        "systems",
+        "Pause polling of a system, or resume it with --off",
+        'headway system pause etl-hosts --for 2h --why "db07 gets a new disk"',
+    ),
+    "system drift": Command(
+        "systems",
+        "List schedules and definitions that changed at the scheduler, or accept a change",
+        "headway system drift accept etl-hosts/db07:extract_orders",
+    ),
+    "system shell": Command(
+        "systems", "Open a shell on a host or in a database, as Headway signs in", "headway system shell etl-hosts"
+    ),
+    "service": Command("services", "List services by urgency, or show one", "headway service --attainment"),
+    "service review": Command(
+        "services", "Compare a service's declaration with what is observed", "headway service review supply-plan"
+    ),
+    "service extend": Command(
+        "services",
+        "Extend the deadline of a service for one date, or revoke that with --off",
+        'headway service extend supply-plan --until 08:00 --why "the bank was late"',
+    ),
     "forecast": Command(
-        "console.cli.forecast", "how likely each service is late, when it is done, and why; `score`: how good that was"
+        "forecast",
+        "Forecast how likely each service is late, and why; `score` compares past forecasts with what happened",
+        "headway forecast supply-plan",
     ),
-    "what-if": Command(
-        "console.cli.what_if", "what becomes of services: --restart JOB [--at 03:58], --skip, --faster, --slots POOL"
+    "forecast what-if": Command(
+        "forecast",
+        "Forecast services if a job were restarted, skipped or faster, or a pool larger",
+        "headway forecast what-if --restart extract_orders --at 03:58",
     ),
-    "review": Command(
-        "console.cli.review", "what is written down about a service against what is observed, gaps ranked"
+    "forecast tonight": Command(
+        "forecast",
+        "Show the timeline of a night: services and critical jobs",
+        "headway forecast tonight --date 2026-11-18 --at 03:20",
     ),
-    "extend": Command(
-        "console.cli.extend", "more time for a service tonight: --until 08:00 --why …; --off takes it back"
+    "job": Command(
+        "jobs",
+        "Show a job: schedule, history, dependencies and drift",
+        "headway job etl-hosts/db07:extract_orders --date 2026-11-19",
     ),
-    "tonight": Command("console.cli.tonight", "services and critical jobs over the night: --bd, --at 03:20"),
-    "jobs": Command("console.cli.jobs", "jobs by a filter: `state:failed system:airflow age:<2h`"),
-    "job": Command("console.cli.job", "one job: schedule, history, dependencies, drift"),
-    "runs": Command("console.cli.runs", "the latest runs of a job, or of all by a filter"),
-    "lineage": Command("console.cli.lineage", "the jobs above and below a job, over all systems: --up 3 --down 3"),
-    "blast": Command("console.cli.blast", "whom a job takes with it: services and their clocks, jobs by system"),
-    "log": Command("console.cli.log", "the log of a run"),
-    "incidents": Command("console.cli.incidents", "open incidents, or all with --all"),
-    "incident": Command("console.cli.incident", "one incident: cause, clocks, services hurt, what was done"),
-    "note": Command("console.cli.note", "write into an incident's timeline: INC-0001 TEXT"),
-    "report": Command("console.cli.report", "an incident as a page of Markdown: cause, impact, what was done, proof"),
-    "handover": Command("console.cli.handover", "what the next shift must know, since 22:00 or for 12h"),
-    "recover": Command("console.cli.recover", "repair an incident: the plan across systems, shown, then carried out"),
-    "recovery": Command("console.cli.recovery", "plans that were started; `recovery ID --pause | --resume | --abort`"),
-    "rerun": Command("console.cli.rerun", "rerun one run through its scheduler's own door, and verify it"),
-    "start": Command("console.cli.start", "start a job once, now, with --conf where its scheduler takes one"),
-    "cancel": Command("console.cli.act", "end what runs, by its scheduler's own means: RUN…"),
-    "skip": Command("console.cli.act", "let a run count as skipped: RUN…"),
-    "mark-ok": Command("console.cli.act", "let a run count as done: RUN…"),
-    "done": Command("console.cli.done", "a manual step is done: STEP; --undo takes it back; without STEP, what waits"),
-    "backfill": Command(
-        "console.cli.backfill", "run a job for the past dates that it has not done; `--native` by its scheduler"
+    "job list": Command(
+        "jobs", "List jobs that match a filter", "headway job list extract --system etl-hosts --problems"
     ),
-    "hold": Command("console.cli.hold", "keep a job from starting, under a mark at its scheduler, for --for 6h"),
-    "release": Command("console.cli.hold", "let a held job go; what came due is started once, if its clock does not"),
-    "holds": Command("console.cli.holds", "what is held; `--from-native [--release]` asks the schedulers, no store"),
-    "gate": Command("console.cli.gate", "wait until a job's upstreams are good, then run what stands after --", True),
-    "findings": Command("console.cli.findings", "what rules see: too long, stuck, shrunk …, with figures; `--job JOB`"),
-    "drift": Command("console.cli.drift", "what changed at the schedulers outside of us; `drift accept JOB`"),
-    "calendar": Command("console.cli.calendar", "the days on which something is expected: NAME --next 20"),
-    "why": Command("console.cli.why", "why a job is not running or runs so late; why a service is late"),
-    "ack": Command("console.cli.ack", "you are on an incident: it is not repeated or escalated, --for 1h; `--lapse`"),
-    "silence": Command(
-        "console.cli.silence", "what is muted; `silence add --system … --for 2h --why …`, `silence end ID`"
+    "job start": Command(
+        "actions",
+        "Start a job once, now",
+        "headway job start warehouse-airflow/load_orders --conf day=2026-11-19 --dry-run",
     ),
-    "rota": Command("console.cli.rota", "who is on call, now or --at another time, and who is next"),
+    "job findings": Command(
+        "jobs",
+        "List findings of the detection rules: too long, stuck, shrunk …",
+        "headway job findings --job etl-hosts/db07:extract_orders --all",
+    ),
+    "run": Command(
+        "runs",
+        "List the latest runs of a job, or of all jobs that match a filter",
+        "headway run etl-hosts/db07:extract_orders --limit 50",
+    ),
+    "run cancel": Command("actions", "Cancel runs", "headway run cancel etl-hosts/db07:extract_orders --dry-run"),
+    "run skip": Command("actions", "Mark runs as skipped", "headway run skip warehouse-airflow/load_orders --dry-run"),
+    "run mark-ok": Command(
+        "actions",
+        "Mark runs as succeeded",
+        'headway run mark-ok warehouse-airflow/load_orders --why "the file was loaded by hand"',
+    ),
+    "log": Command("runs", "Print the log of a run", "headway log etl-hosts/db07:extract_orders --diff"),
+    "lineage": Command(
+        "lineage",
+        "Show the jobs upstream and downstream of a job, over all systems",
+        "headway lineage warehouse-airflow/load_orders --up 2 --down 5",
+    ),
+    "blast": Command(
+        "lineage",
+        "Show the blast radius of a job: affected services and jobs",
+        "headway blast etl-hosts/db07:extract_orders",
+    ),
+    "incident": Command(
+        "incidents",
+        "Show an incident: cause, deadlines, affected services, notifications",
+        "headway incident INC-0001 --plain",
+    ),
+    "incident list": Command("incidents", "List open incidents", "headway incident list --all"),
+    "incident note": Command(
+        "incidents",
+        "Add a note to the timeline of an incident",
+        'headway incident note INC-0001 "the disk of db07 was full"',
+    ),
+    "incident report": Command(
+        "incidents", "Print an incident report in Markdown", "headway incident report INC-0001 > incident.md"
+    ),
+    "incident handover": Command(
+        "incidents", "Print the handover for the next shift", "headway incident handover --since 22:00 --markdown"
+    ),
+    "ack": Command("incidents", "Acknowledge an incident, or end that with --expire", "headway ack INC-0001 --for 1h"),
     "alert": Command(
-        "console.cli.alert",
-        "alerts not delivered, or --held back; `alert test ROUTE`, `alert retry`, `alert useful ID yes|no`",
+        "alerts",
+        "List undelivered or suppressed alerts; test a route, retry a delivery, rate an alert",
+        "headway alert test oncall",
     ),
-    "actions": Command("console.cli.actions", "what was asked of schedulers, sent, verified; with a KEY its whole way"),
-    "approvals": Command("console.cli.approve", "what waits for the approval of another person"),
-    "approve": Command("console.cli.approve", "approve what another person asked for: KEY"),
-    "withdraw": Command("console.cli.withdraw", "take back what was asked for and not sent: KEY; without it, a list"),
-    "audit": Command("console.cli.audit", "who did what, when, why, what came back; `audit verify`, `audit head`"),
-    "connector": Command("console.cli.connector", "kinds of systems: `list`; `try SYSTEM`: what is understood; `new`"),
-    "grants": Command("console.cli.grants", "what to run at a system or the store so that Headway may do just enough"),
-    "freeze": Command("console.cli.freeze", "stop all sending at once, or `--off`; watching and alerts go on"),
-    "shadow": Command("console.cli.shadow", "what is watched only; `shadow off` turns it live, `shadow report`"),
-    "backup": Command("console.cli.backup", "a checked copy of the store while it is in use"),
-    "restore": Command("console.cli.restore", "a copy in the place of the store, frozen until a person has looked"),
-    "cron": Command("console.cli.cron", "`cron wrapper` prints the shell wrapper and how to install it"),
-    "shell": Command("console.cli.shell", "a session on a host or in a database, signed in as Headway is: SYSTEM"),
-    "serve": Command("console.cli.serve", "the console in a browser: for you on this machine, or behind a proxy"),
-    "completion": Command("console.cli.completion", "what makes the Tab key know all this: bash, zsh, fish"),
-    "version": Command("console.cli.version", "the installed version"),
+    "alert noise": Command("alerts", "Report which alerts were noise", "headway alert noise --since 7d"),
+    "silence": Command(
+        "alerts",
+        "List, add and expire silences",
+        'headway silence add --system etl-hosts --for 2h --why "db07 gets a new disk"',
+    ),
+    "oncall": Command(
+        "alerts", "Show who is on call, and who is next", "headway oncall primary --at 2026-11-21T02:00Z"
+    ),
+    "recover": Command(
+        "plans", "Plan the recovery of an incident, and execute it", "headway recover INC-0001 --dry-run"
+    ),
+    "plan": Command("plans", "List plans, or show one with its steps", "headway plan 7 --watch"),
+    "plan pause": Command("plans", "Pause a plan: send no further step", "headway plan pause 7"),
+    "plan resume": Command("plans", "Resume a paused or stopped plan", "headway plan resume 7 --watch"),
+    "plan abort": Command("plans", "Abort a plan: drop the steps not sent yet", "headway plan abort 7"),
+    "plan backfill": Command(
+        "plans",
+        "Run a job for past dates it has not completed",
+        "headway plan backfill etl-hosts/db07:extract_orders --from 2026-11-01 --to 2026-11-03 --dry-run",
+    ),
+    "rerun": Command(
+        "actions", "Rerun a run and verify the result", "headway rerun etl-hosts/db07:extract_orders --dry-run"
+    ),
+    "action": Command(
+        "actions", "List actions and their status; KEY shows one action's history", "headway action state:failed by:ann"
+    ),
+    "action approvals": Command("actions", "List actions that wait for approval", "headway action approvals --json"),
+    "action approve": Command(
+        "actions", "Approve an action another person requested", "headway action approve 3f0a91c2"
+    ),
+    "action withdraw": Command(
+        "actions", "Withdraw an action that was not sent; without KEY, list those", "headway action withdraw 3f0a91c2"
+    ),
+    "action complete": Command(
+        "actions",
+        "Complete a manual step, or undo that; without STEP, list open steps",
+        'headway action complete finance/sign-off --note "signed by ann"',
+    ),
+    "hold": Command("holds", "List holds, from the store or from the schedulers", "headway hold --from-native"),
+    "hold add": Command(
+        "holds",
+        "Hold a job: it does not start until released",
+        'headway hold add warehouse-airflow/load_orders --for 2h --why "waits for the orders"',
+    ),
+    "hold release": Command(
+        "holds",
+        "Release a hold; a start missed meanwhile runs once",
+        "headway hold release warehouse-airflow/load_orders",
+    ),
+    "gate": Command(
+        "holds",
+        "Wait until a job's upstreams succeeded, then run COMMAND",
+        "headway gate warehouse-pg/revenue_mart --timeout 2h -- /opt/etl/bin/revenue",
+        takes_command=True,
+    ),
+    "calendar": Command(
+        "calendars",
+        "List calendars, or the days one of them counts",
+        "headway calendar business-days --next 20 --from 2026-12-24",
+    ),
+    "why": Command(
+        "explain",
+        "Explain why a job is not running, or why a service is late",
+        "headway why supply-plan --date 2026-11-19",
+    ),
+    "audit": Command("audit", "Print the audit log, or verify it", "headway audit --actor ann --since 2026-11-20"),
+    "connector": Command(
+        "connectors", "List connector kinds, try one on a system, or create one", "headway connector try etl-hosts"
+    ),
+    "connector grants": Command(
+        "connectors", "Print the grants a kind of system needs", "headway connector grants pg_cron"
+    ),
+    "connector cron": Command(
+        "connectors",
+        "Print the shell wrapper or gate for cron, and how to install it",
+        "headway connector cron wrapper",
+    ),
+    "freeze": Command(
+        "modes",
+        "Stop sending actions at once, or resume with --off; polling and alerts go on",
+        'headway freeze --why "the network is being moved"',
+    ),
+    "shadow": Command(
+        "modes", "Observe without notifying or acting; `shadow off` goes live", "headway shadow report --since 14d"
+    ),
+    "store backup": Command(
+        "store",
+        "Copy the store while it is in use, and verify the copy",
+        "headway store backup /var/backups/headway.db",
+    ),
+    "store restore": Command(
+        "store",
+        "Replace the store by a copy, frozen until you unfreeze it",
+        "headway store restore /var/backups/headway.db",
+    ),
+    "store grants": Command("connectors", "Print the grants of a store on PostgreSQL", "headway store grants"),
+    "completion": Command(
+        "completion", "Print the completion script for a shell", "headway completion bash >> ~/.bashrc"
+    ),
+    "version": Command("configure", "Print the installed version", "headway version --json"),
 }
+"""Full name -> command. A noun without an entry of its own has verbs only."""
+LIST_AND_VIEW = ("job", "incident")
+"""Nouns with a command `NOUN list`; NOUN alone means it, NOUN NAME shows one."""
+LIST_ONLY = ("action", "calendar", "datacheck", "hold", "oncall", "plan", "run", "service", "system")
+"""Nouns whose own command lists or shows; `list` and `view` may be written after them."""
 
-ELSEWHERE = {
-    "attainment": "services --attainment",
-    "noise": "report --noise",
-    "thaw": "freeze --off",
-    "resume": "pause SYSTEM --off",
+NOUNS = tuple(dict.fromkeys(name.partition(" ")[0] for name in COMMANDS))
+
+MOVED = {
+    "actions": "action",
+    "approvals": "action approvals",
+    "approve": "action approve KEY",
+    "attainment": "service --attainment",
+    "backfill": "plan backfill JOB --from DATE --to DATE",
+    "backup": "store backup FILE",
+    "cancel": "run cancel RUN",
+    "checks": "datacheck",
+    "cron": "connector cron wrapper",
+    "done": "action complete STEP",
+    "drift": "system drift",
+    "extend": "service extend SERVICE --until TIME --why TEXT",
+    "findings": "job findings",
+    "grants": "connector grants pg_cron",
+    "handover": "incident handover",
+    "holds": "hold",
+    "incidents": "incident",
+    "jobs": "job list",
+    "mark-ok": "run mark-ok RUN",
+    "noise": "alert noise",
+    "note": "incident note INC-0001 TEXT",
+    "pause": "system pause SYSTEM --why TEXT",
+    "probe": "system probe SYSTEM",
+    "recovery": "plan",
+    "release": "hold release JOB",
+    "report": "incident report INC-0001",
+    "restore": "store restore FILE",
+    "resume": "system pause SYSTEM --off",
+    "review": "service review SERVICE",
+    "rota": "oncall",
+    "runs": "run",
+    "serve": "console serve",
+    "services": "service",
+    "shell": "system shell SYSTEM",
     "silences": "silence",
+    "skip": "run skip RUN",
+    "start": "job start JOB",
+    "systems": "system",
+    "thaw": "freeze --off",
     "timeline": "incident INC-0001",
-    "trigger": "start JOB",
+    "tonight": "forecast tonight",
+    "trigger": "job start JOB",
+    "what-if": "forecast what-if --restart JOB",
+    "withdraw": "action withdraw",
 }
-"""What people look for under a word that is none -> where it is."""
+"""Unknown command that people may type -> the command line to type."""
+
+
+def command_index(arguments: Sequence[str]) -> int | None:
+    """The index of the command: the first argument that is neither a global option nor the value of one."""
+    is_value = False
+    for index, argument in enumerate(arguments):
+        if is_value:
+            is_value = False
+        elif argument in ("--config", "--store", "--theme"):
+            is_value = True
+        elif not argument.startswith("-"):
+            return index
+    return None
+
+
+def verbs_of(noun: str) -> dict[str, Command]:
+    """Verb -> command, of the verbs that follow a noun."""
+    return {name.partition(" ")[2]: command for name, command in COMMANDS.items() if name.startswith(f"{noun} ")}
+
+
+def full_name(noun: str, arguments: Sequence[str]) -> tuple[str, int]:
+    """The full name of the command, and how many of the `arguments` after the noun belong to it.
+
+    The noun itself where there is no such command.
+    """
+    verb = arguments[0] if arguments else ""
+    if f"{noun} {verb}" in COMMANDS:
+        return f"{noun} {verb}", 1
+    if noun in LIST_ONLY and verb in ("list", "view"):
+        return noun, 1
+    if noun in LIST_AND_VIEW:
+        if verb in ("view", "-h", "--help"):
+            return noun, int(verb == "view")
+        return (noun, 0) if _names_something(arguments) else (f"{noun} list", 0)
+    return noun, 0
+
+
+def _names_something(arguments: Sequence[str]) -> bool:
+    """True if the first argument that is not a global option is a name."""
+    index = 0
+    while index < len(arguments) and arguments[index] in ("--json", "--plain", "--utc", "--config", "--store"):
+        index += 2 if arguments[index] in ("--config", "--store") else 1
+    return index < len(arguments) and (not arguments[index].startswith("-") or arguments[index] == "--")
+
+
+def overview_help(name: str) -> str:
+    """The help of a command or noun in the overview; empty for those that it only names."""
+    return next((commands[name] for commands in GROUPS.values() if name in commands), "")
+
+
+def overview() -> str:
+    """The text of `headway --help`."""
+    lines = ["usage: headway [--config PATH] [--store URL] [--utc] [--version] COMMAND ...", ""]
+    for heading, commands in GROUPS.items():
+        lines += [heading, *(f"  {name:<10} {text}" for name, text in commands.items())]
+    lines += ["", f"Also: {', '.join(ALSO)}"]
+    lines += ["Without a command, the console opens. headway COMMAND --help shows its options."]
+    return "\n".join(lines) + "\n"

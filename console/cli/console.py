@@ -1,4 +1,4 @@
-"""`headway`: the console, and what else opens it at a place. Nothing heavy is imported before its first paint."""
+"""Open the console, at a place or at its start. Nothing heavy is imported before the first paint."""
 
 from __future__ import annotations
 
@@ -9,110 +9,105 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from console.cli.common import Stop, say, store_of
-from console.cli.exits import Exit
-from console.paths import config_path
+from console.cli.commands import JSON, Handler, flag, option
+from console.cli.exits import CommandError, Exit
+from console.cli.output import PLAIN_ENV, print_message, print_parts
+from console.cli.prompts import prompt_or
+from console.cli.reader import store_url_of
+from console.config.paths import config_path
 
 if TYPE_CHECKING:
-    from console.cli.detached import Started
+    from console.cli.engine_process import StartedEngine
+
 
 THEMES = ("dark", "light")
-THEME = "HEADWAY_THEME"
-PLAIN = "HEADWAY_PLAIN"
-"""In the environment: whoever reads lines rather than a screen gets lines at a terminal too."""
+THEME_ENV = "HEADWAY_THEME"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_looks(parser)
-    parser.add_argument("--wallboard", action="store_true", help="a display for a wall: no keys, nothing can be asked")
-    parser.add_argument("--no-engine", action="store_true", help="never start an engine from here")
-    parser.add_argument("--in-browser", action="store_true", help=argparse.SUPPRESS)
+TERMINAL_OPTIONS = (
+    flag("--ascii", "use ASCII instead of symbols"),
+    option("--theme", f"colors; or set {THEME_ENV}", choices=THEMES),
+)
+CONSOLE_OPTIONS = (
+    *TERMINAL_OPTIONS,
+    flag("--wallboard", "read-only display for a wall screen"),
+    flag("--no-engine", "do not start an engine"),
+    flag("--in-browser", argparse.SUPPRESS),
+)
+PLACE_OPTIONS = (
+    flag("--plain", f"print lines instead of opening the console; or set {PLAIN_ENV}=1"),
+    JSON,
+    *CONSOLE_OPTIONS,
+)
+"""Options of a command that opens the console at a place, or prints lines without a terminal."""
 
 
-def add_looks(parser: argparse.ArgumentParser) -> None:
-    """What a terminal can show."""
-    parser.add_argument("--ascii", action="store_true", help="letters instead of symbols")
-    parser.add_argument("--theme", choices=THEMES, help=f"colours; {THEME} in the environment says it for good")
-
-
-def take_looks(arguments: argparse.Namespace) -> None:
-    """Hands the theme on to `console.tui.theme`, which is not loaded yet."""
+def apply_terminal_options(arguments: argparse.Namespace) -> None:
+    """Hands the theme on to `console.tui.widgets.palette`, which is not loaded yet."""
     if getattr(arguments, "theme", None):
-        os.environ[THEME] = arguments.theme
+        os.environ[THEME_ENV] = arguments.theme
 
 
-def add_place(parser: argparse.ArgumentParser) -> None:
-    """What a command takes that opens the console at its place, and prints where nobody could use that."""
-    parser.add_argument("--plain", action="store_true", help=f"print it at a terminal too; {PLAIN}=1 says it for good")
-    parser.add_argument("--json", action="store_true")
-    add_arguments(parser)
-
-
-def opens(arguments: argparse.Namespace) -> bool:
-    """True where the console shall open: a person is at a terminal that can show it, and did not ask for lines."""
-    if arguments.plain or arguments.json or os.environ.get(PLAIN, "") not in ("", "0"):
+def opens_console(arguments: argparse.Namespace) -> bool:
+    """True at a terminal that can show the console, unless lines were requested."""
+    if arguments.plain or arguments.json or os.environ.get(PLAIN_ENV, "") not in ("", "0"):
         return False
     return os.environ.get("TERM", "dumb") != "dumb" and sys.stdin.isatty() and sys.stdout.isatty()
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run_console(arguments: argparse.Namespace) -> int:
     if getattr(arguments, "in_browser", False):
         return _run_in_browser(arguments)
+    problem = "cannot run with TERM=dumb" if os.environ.get("TERM", "dumb") == "dumb" else ""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise Stop(Exit.USAGE, "the console needs a terminal; see headway status, services, incidents")
-    if os.environ.get("TERM", "dumb") == "dumb":
-        raise Stop(Exit.USAGE, "TERM=dumb: no console can be drawn there; see headway status, services, incidents")
+        problem = "needs a terminal"
+    if problem:
+        fix = "use headway status, headway service or headway incident"
+        raise CommandError(Exit.USAGE, f"the console {problem}. Fix: {fix}")
     if not arguments.store and not config_path(arguments.config).exists():
-        from console.cli.welcome import welcome
-
-        return welcome(config_path(arguments.config), own(arguments))
-    return open_at(arguments, None)
+        return run_welcome(config_path(arguments.config), own_command(arguments))
+    return open_console_at(arguments, None)
 
 
-def open_at(arguments: argparse.Namespace, place: tuple[str, int] | None) -> int:
-    """The console, at this place; without one where it begins."""
-    take_looks(arguments)
-    url = store_of(arguments)
-    from console.tui.start import run_console
+def open_console_at(arguments: argparse.Namespace, place: tuple[str, int] | None) -> int:
+    """Opens the console at this place, or at its first screen."""
+    apply_terminal_options(arguments)
+    url = store_url_of(arguments)
+    from console.tui.app.start import run_console
 
-    done: list[Started] = []
-    is_wall = getattr(arguments, "wallboard", False)  # it only looks
-    starter = None if is_wall or getattr(arguments, "no_engine", False) else engine_starter(arguments, url, done)
+    started: list[StartedEngine] = []
+    is_wall = getattr(arguments, "wallboard", False)  # read-only: starts no engine
+    starter = None if is_wall or getattr(arguments, "no_engine", False) else engine_starter(arguments, url, started)
     code = run_console(
         url,
         screen="wallboard" if is_wall else None,
         place=place,
         ascii_only=getattr(arguments, "ascii", False),
         after_first_paint=starter,
-        why_ended=lambda: done[-1].why_ended() if done else "",
-        command=own(arguments),
+        why_ended=lambda: started[-1].why_ended() if started else "",
+        command=own_command(arguments),
         in_utc=getattr(arguments, "utc", False),
     )
-    _tell_who_leaves(url, done)
+    from console.cli.engine_process import unwatched_text
+
+    if message := (started and started[-1].on_leaving()) or unwatched_text(url):
+        print_message(message)
     return code
 
 
-def _tell_who_leaves(url: str, done: Sequence[Started]) -> None:
-    """What goes on; else that nobody watches, whoever had started an engine."""
-    from console.cli.detached import unwatched_words
-
-    told = [*filter(None, (one.on_leaving() for one in done[-1:]))]
-    for words in told or filter(None, [unwatched_words(url)]):
-        say(words)
-
-
 def _run_in_browser(arguments: argparse.Namespace) -> int:
-    """The console of one visitor of `headway serve`, which starts this and speaks with it over pipes. All that it asks
-    for is asked in the visitor's name: on a shared store by their own login, which the database must grant."""
-    from console.engine.origin import visited
-    from console.paths import user_folder
-    from console.tui.start import run_console
-    from console.web.visitor import handed_over, login_url
+    """The console of one visitor of `headway console serve`, connected to it by pipes.
+
+    Requests carry the visitor's name; on a shared store the visitor's own database login is used."""
+    from console.config.paths import user_folder
+    from console.engine.api.origin import set_visitor
+    from console.tui.app.start import run_console
+    from console.web.visitor import from_environment, login_url
 
     if sys.stdin.isatty() or sys.stdout.isatty():
-        raise Stop(Exit.USAGE, "--in-browser is for headway serve alone")
-    url, visitor = store_of(arguments), handed_over()
-    visited(visitor.name, visitor.place)
+        raise CommandError(Exit.USAGE, "--in-browser is for headway console serve only")
+    url, visitor = store_url_of(arguments), from_environment()
+    set_visitor(visitor.name, visitor.place)
     own_file = None
     if visitor.name:
         url = login_url(url, visitor.name)
@@ -120,7 +115,7 @@ def _run_in_browser(arguments: argparse.Namespace) -> int:
     return run_console(
         url,
         ascii_only=arguments.ascii,
-        command=own(arguments),
+        command=own_command(arguments),
         in_browser=True,
         in_utc=getattr(arguments, "utc", False),
         visitor=visitor.name,
@@ -128,26 +123,53 @@ def _run_in_browser(arguments: argparse.Namespace) -> int:
     )
 
 
-def own(arguments: argparse.Namespace) -> tuple[str, ...]:
-    """`headway` as it was called, with the same config and store."""
-    given = [word for name in ("config", "store") for word in _option(name, getattr(arguments, name))]
-    return (sys.executable, "-m", "console", *given)
+def own_command(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """The command line of `headway` with the same config and store."""
+    options = [(f"--{name}", getattr(arguments, name)) for name in ("config", "store") if getattr(arguments, name)]
+    return (sys.executable, "-m", "console", *(part for option in options for part in option))
 
 
-def _option(name: str, value: str | None) -> tuple[str, ...]:
-    return (f"--{name}", value) if value else ()
-
-
-def engine_starter(arguments: argparse.Namespace, url: str, done: list[Started]) -> Callable[[], object] | None:
-    """Starts a detached engine after the first paint, where this store may have one from here, and says so in `done`;
-    None otherwise."""
+def engine_starter(
+    arguments: argparse.Namespace, url: str, started: list[StartedEngine]
+) -> Callable[[], object] | None:
+    """A function that starts a detached engine and appends it to `started`; None if this machine may not start one."""
     config = config_path(arguments.config)
     if url.startswith(("postgresql://", "postgres://")) or not Path(config).exists():
         return None
 
     def start() -> None:
-        from console.cli.detached import start_if_needed
+        from console.cli.engine_process import start_engine_if_needed
 
-        done.append(start_if_needed(url, config))
+        started.append(start_engine_if_needed(url, config))
 
     return start
+
+
+WELCOME_TEXT = (
+    "Headway watches the schedulers you have, and alerts before a deadline is missed.",
+    "No config yet: {config} does not exist.",
+    "",
+    "  1  headway init   find schedulers: crontabs, Airflow, pg_cron, AWS, hosts",
+    "                    It asks before it writes, and starts in shadow mode",
+    "  2  headway demo   a recorded night with an incident, and a 3-minute tour",
+    "  3  by hand        copy config.example.toml, which has every setting",
+    "",
+)
+WELCOME_CHOICES = {"1": "init", "2": "demo"}
+
+
+def run_welcome(config: Path, command: Sequence[str]) -> int:
+    """Prints the choices and runs the chosen command. Enter leaves; nothing is written."""
+    print_parts([line.format(config=config) for line in WELCOME_TEXT])
+    while True:
+        choice = prompt_or("1, 2, or Enter to leave: ", "").lower()
+        if choice in ("", "q", "3"):
+            return Exit.OK
+        if choice in WELCOME_CHOICES or choice in WELCOME_CHOICES.values():
+            os.execv(command[0], [*command, WELCOME_CHOICES.get(choice, choice)])  # noqa: S606 - our own interpreter and module
+        print_message(f'"{choice[:40]}" is not a choice; enter 1 or 2')
+
+
+HANDLERS = {
+    "console": Handler(run_console, *CONSOLE_OPTIONS),
+}

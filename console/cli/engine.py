@@ -1,4 +1,4 @@
-"""`headway engine`: watches, evaluates, alerts, sends. It needs no screen; run it as a service."""
+"""Run and stop the engine that watches, evaluates, notifies and sends."""
 
 from __future__ import annotations
 
@@ -8,86 +8,104 @@ import signal
 import time
 from pathlib import Path
 
-from console.cli.common import Stop, place_of, reading, say, store_of, whole_number, without_array_threads
-from console.cli.exits import Exit
+from console.cli.arguments import whole_number
+from console.cli.commands import Handler, flag, option
+from console.cli.engine_process import limit_array_threads
+from console.cli.exits import CommandError, Exit
+from console.cli.output import print_message
+from console.cli.reader import lease_holder_text, store_reader, store_url_of
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", nargs="?", choices=["run", "stop"], default="run", help="stop: end the one that works")
-    parser.add_argument(
-        "--with-parent", type=whole_number, nargs="?", const=0, metavar="PID",
-        help="end when the process that started it ends; PID is its own, for one that may end while this one starts",
-    )  # fmt: skip
-    parser.add_argument("--only-if-free", action="store_true", help="end at once where another engine works already")
-    parser.add_argument("--log-file", metavar="PATH", type=Path, help="structured logs go there instead of stderr")
-    parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
+def run_engine(arguments: argparse.Namespace) -> int:
+    return stop_engine(arguments) if arguments.what == "stop" else run_loop(arguments)
 
 
-def run(arguments: argparse.Namespace) -> int:
-    return stop(arguments) if arguments.what == "stop" else work(arguments)
-
-
-def work(arguments: argparse.Namespace) -> int:
-    """Works until SIGTERM or Ctrl-C; stands by while another engine holds the store."""
-    without_array_threads()
-    from connectors.secrets import SecretStore
-    from console.config import ConfigFaults
-    from console.engine.config_file import ConfigFile
-    from console.engine.logs import set_up_logs
-    from console.engine.runner import Engine, end_with_parent, leave, stop_on_signals
-    from console.engine.wiring import Parts
-    from console.paths import config_path
+def run_loop(arguments: argparse.Namespace) -> int:
+    """Works until SIGTERM or Ctrl-C; waits while another engine holds the store."""
+    limit_array_threads()
+    from connectors.sdk.secrets import SecretStore
+    from console.config.document import ConfigFaults
+    from console.config.paths import config_path
+    from console.engine.supervisor.assembly import EngineAssembly
+    from console.engine.supervisor.config_reload import ConfigWatcher
+    from console.engine.supervisor.engine import Engine, exit_process, exit_with_parent, stop_on_signals
+    from console.engine.supervisor.log_setup import set_up_logs
+    from console.store.db.database import open_database
     from console.store.errors import StoreError
-    from console.store.open import open_store
 
     os.umask(0o077)
     if arguments.with_parent is not None:
-        end_with_parent(arguments.with_parent)
+        exit_with_parent(arguments.with_parent)
     secrets = SecretStore()
     set_up_logs(secrets, arguments.log_file, arguments.log_level)
     try:
-        configs = ConfigFile(config_path(arguments.config), not arguments.store, secrets.mask)
-        store = open_store(store_of(arguments))
+        configs = ConfigWatcher(config_path(arguments.config), not arguments.store, secrets.mask)
+        store = open_database(store_url_of(arguments))
     except ConfigFaults as faults:
-        raise Stop(Exit.USAGE, f"the config has {len(faults.faults)} fault(s); nothing was started\n{faults}") from None
+        raise CommandError(
+            Exit.USAGE, f"the config has {len(faults.faults)} fault(s); the engine was not started\n{faults}"
+        ) from None
     except StoreError as error:
-        raise Stop(Exit.USAGE, str(error)) from None
+        raise CommandError(Exit.USAGE, str(error)) from None
 
-    def parts() -> Parts:
-        return Parts(configs.config, store, secrets)
+    def parts() -> EngineAssembly:
+        return EngineAssembly(configs.config, store, secrets)
 
     engine = Engine(parts, parts(), stands_by=not arguments.only_if_free, configs=configs)
     stop_on_signals(engine, configs)
     engine.run()
     store.close()
-    leave(Exit.OK)
+    exit_process(Exit.OK)
 
 
-def stop(arguments: argparse.Namespace) -> int:
+def stop_engine(arguments: argparse.Namespace) -> int:
     """Ends the engine that holds this store's lease, when it runs on this host."""
-    from console.store.reads.holders import is_alive, is_dead_here, living_holder, pid_here
+    from console.store.db.lease import is_alive, is_provably_dead, living_holder, local_pid
 
-    with reading(arguments) as reads:
-        view = reads.header().engine
-    if is_dead_here(view.holder):
-        say(f"the engine on {place_of(view.holder)}, is already dead; nothing is left to stop")
+    with store_reader(arguments) as reads:
+        view = reads.estate.header().engine
+    if is_provably_dead(view.holder):
+        print_message(f"the engine on {lease_holder_text(view.holder)}, is not running any more")
         return Exit.NO_ENGINE
     if not view.alive and living_holder(view.holder, view.since) is None:
-        say("no engine works on this store")
+        print_message("no engine is running on this store")
         return Exit.NO_ENGINE
-    pid = pid_here(view.holder)
+    pid = local_pid(view.holder)
     if pid is None:
         host = view.holder.rpartition(":")[0]
-        raise Stop(Exit.REFUSED, f"the engine runs on {host}, not here; stop it there: headway engine stop")
+        raise CommandError(Exit.REFUSED, f"the engine runs on {host}, not here; run headway engine stop there")
     try:
         os.kill(pid, signal.SIGTERM)
     except PermissionError:
-        raise Stop(Exit.REFUSED, f"the engine, process {pid}, is another user's; let them stop it") from None
+        raise CommandError(
+            Exit.REFUSED, f"the engine, process {pid}, belongs to another user, who has to stop it"
+        ) from None
     except ProcessLookupError:
         pass  # it has ended just now
     for _ in range(100):
         if not is_alive(pid):
-            say(f"the engine on {place_of(view.holder)}, has ended")
+            print_message(f"the engine on {lease_holder_text(view.holder)}, stopped")
             return Exit.OK
         time.sleep(0.1)
-    raise Stop(Exit.PROBLEM, f"the engine on {place_of(view.holder)}, was told to end and still runs after 10 s")
+    raise CommandError(
+        Exit.PROBLEM, f"the engine on {lease_holder_text(view.holder)}, still runs 10 s after the signal to stop"
+    )
+
+
+HANDLERS = {
+    "engine": Handler(
+        run_engine,
+        option("what", "run (default), or stop the running engine", nargs="?", choices=["run", "stop"], default="run"),
+        option(
+            "--with-parent",
+            "exit when the parent process PID exits (default: the process that started this one)",
+            "PID",
+            type=whole_number,
+            nargs="?",
+            const=0,
+        ),
+        flag("--only-if-free", "exit at once if another engine is running"),
+        option("--log-file", "write structured logs to this file instead of stderr", "PATH", type=Path),
+        option("--log-level", default="info", choices=["debug", "info", "warning", "error"]),
+    ),
+}

@@ -1,13 +1,19 @@
-"""Exit codes of every command; docs/exit-codes.md is made from this table: `python -m console.cli.exits`."""
+"""Exit codes of every command, and the error that ends one early.
+
+docs/exit-codes.md is made from this table: `python -m console.cli.exits`.
+"""
 
 from __future__ import annotations
 
 import sys
 from enum import IntEnum
+from typing import Any
+
+from console.text.cleaning import clean
 
 
 class Exit(IntEnum):
-    """What a shell sees. 0 and 1 are answers, the rest are reasons why there is none. Each has its MEANING."""
+    """Exit code of a command. 0 and 1 are answers; the others are reasons for a missing one. MEANING explains each."""
 
     OK = 0
     PROBLEM = 1
@@ -23,32 +29,32 @@ class Exit(IntEnum):
 
 
 MEANING = {
-    Exit.OK: "Done. A list that was asked for is an answer, whatever stands in it.",
-    Exit.PROBLEM: "Done, and it found a problem: `check` something refused, out of reach or without a right, a "
-    "name that nothing has, or a calendar without a day, as `calendar NAME` does; `drift` one that is not accepted; "
-    "`doctor` something to mend; `connector try` something that was not understood; "
-    "`review` a gap that is high; `rota NAME` nobody on call; "
-    "`checks NAME` one that did not pass; "
-    "a verb that failed, a plan that stopped or was aborted, "
-    "`recover` an incident without a step, `backfill` dates without a known period; "
-    "`alert test` a URL that accepted nothing; `audit verify` a chain that "
-    "is not whole, or that the database keeps no more; `backup` a store whose audit does not hold (the copy stays); "
-    "`init` nothing that lets Headway in, or a first poll that could not read all; "
-    "`demo` and `engine stop` what did not come about in time.",
-    Exit.USAGE: "The command line, the config or the store cannot be used; stderr names every fault.",
-    Exit.NO_ENGINE: "No engine works on this store: the command needs one, or `status` or `engine stop` found none; "
-    "`gate`: nobody can tell how an upstream stands, for want of an engine, of fresh data or of "
-    "a schedule that tells of the date.",
-    Exit.REFUSED: "Headway (the right, the owner, a freeze), the scheduler or the person at the question refused, or "
-    "no answer came; nothing was sent.",
-    Exit.UNKNOWN: "Asked for and not over yet: sent, its outcome still to come or looked up (never repeated), or not "
-    "sent and waiting for its turn or for another person's approval; stderr says which.",
-    Exit.NOT_FOUND: "No such job, run, incident, service, system, action, log, silence, alert, route or approval; near "
-    "misses are named. A short name that several jobs have: all of them are named, and nothing was done.",
-    Exit.TIMEOUT: "`gate`: its time was over, and an upstream was still to come. The command was not started.",
-    Exit.RED: "`gate`: an upstream is red, and was not repaired in the time there was. The command was not started.",
+    Exit.OK: "Success. A list is a success, whatever it contains.",
+    Exit.PROBLEM: "The command ran and found a problem. `check`: a system is unreachable, refuses or lacks a right, a "
+    "name matches nothing, or a calendar has no days (as `calendar NAME`); `system drift`: a change is not accepted; "
+    "`doctor`: a fault; `connector try`: a record was not understood; "
+    "`service review`: a gap of level high; `oncall NAME`: the rota has a gap; "
+    "`datacheck NAME`: the check did not pass; "
+    "an action failed, a plan stopped or was aborted, "
+    "`recover`: the incident has no step to send; `plan backfill`: a date has no known period; "
+    "`alert test`: a URL accepted nothing; `audit verify`: the chain is "
+    "broken, or the database no longer protects it; `store backup`: the audit log of the store is broken (the copy "
+    "stays); `init`: no system lets Headway in, or the first poll could not read everything; "
+    "`demo` and `engine stop`: timeout.",
+    Exit.USAGE: "The command line, the config or the store is invalid; stderr names every fault.",
+    Exit.NO_ENGINE: "No engine is running on this store, and the command needs one (`status`, `engine stop`); "
+    "`gate`: the status of an upstream is unknown, because no engine runs, its data is stale or "
+    "its schedule does not cover the date.",
+    Exit.REFUSED: "Refused by Headway (permission, owner, freeze), by the scheduler or at the confirmation, or not "
+    "answered; nothing was sent.",
+    Exit.UNKNOWN: "Requested and not finished: sent with its outcome pending or unknown (never sent twice), or not "
+    "sent yet and waiting in the queue or for approval; stderr says which.",
+    Exit.NOT_FOUND: "No such job, run, incident, service, system, action, log, silence, alert, route or approval; "
+    "similar names are listed. If a short name matches several jobs, all are listed and nothing was done.",
+    Exit.TIMEOUT: "`gate`: timed out while an upstream was pending. COMMAND was not started.",
+    Exit.RED: "`gate`: an upstream failed and was not recovered in time. COMMAND was not started.",
     Exit.INTERRUPTED: "Ctrl-C.",
-    Exit.PIPE: "The reader of stdout went away.",
+    Exit.PIPE: "The reader of stdout closed the pipe.",
 }
 
 
@@ -57,19 +63,19 @@ def markdown() -> str:
     lines = [
         "# Exit codes",
         "",
-        "Made from `console/cli/exits.py` by `python -m console.cli.exits`; a test compares it. Data goes to stdout,",
-        "everything that is said about it to stderr. The console and the demo say 0 when you leave.",
+        "Generated from `console/cli/exits.py` by `python -m console.cli.exits`. Data goes to stdout,",
+        "messages go to stderr. The console and the demo return 0 when you leave.",
         "",
-        "With `--json` stdout is one JSON document and nothing else. Where a command ends without its answer, the",
-        'document is an object with what there is and `error`: `{"exit": 6, "name": "NOT_FOUND", "message": "..."}`.',
+        "With `--json` stdout is exactly one JSON document. If the command fails, the document is an object with",
+        'the data available and `error`: `{"exit": 6, "name": "NOT_FOUND", "message": "..."}`.',
         "",
         "| code | name | means |",
         "|---|---|---|",
         *(f"| {code.value} | {code.name} | {MEANING[code]} |" for code in Exit),
         "",
-        "An engine that works ends well on SIGTERM and Ctrl-C, and on SIGHUP where it was started at a terminal: 0.",
-        "As a service it reads its config again on SIGHUP. A demo says 143 on SIGTERM, 129 on SIGHUP.",
-        "A surprise of ours leaves its traceback on stderr and says 1.",
+        "A running engine exits with 0 on SIGTERM and Ctrl-C, and on SIGHUP if it was started at a terminal.",
+        "As a service it reloads its config on SIGHUP. A demo exits with 143 on SIGTERM, 129 on SIGHUP.",
+        "An internal error leaves a traceback on stderr and exits with 1.",
         "",
     ]
     return "\n".join(lines)
@@ -77,3 +83,17 @@ def markdown() -> str:
 
 if __name__ == "__main__":
     sys.stdout.write(markdown())
+
+
+class CommandError(Exception):
+    """Ends a command with an exit code and one message on stderr; with --json also in `error` of its document."""
+
+    def __init__(self, code: Exit, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def error_document(value: Any, code: Exit, message: str) -> dict[str, Any]:
+    """The JSON document of a failed command: its data so far, if that is an object, and the error."""
+    error = {"exit": int(code), "name": code.name, "message": clean(message)}
+    return {**(value if isinstance(value, dict) else {}), "error": error}

@@ -1,240 +1,474 @@
-"""`headway forecast [SERVICE|JOB]`: how likely each service is late, why, and what that leaves to each job below it;
-`forecast score`: how good forecasts were."""
+"""Forecasts: how likely a service is late and why, how good past forecasts were, what-if, and the timeline of one
+night.
+"""
 
 from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
-from datetime import datetime
+from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
-from console.cli.common import Stop, now_of, print_json, say_lines, watched
-from console.cli.exits import Exit
-from console.cli.services import by_urgency, deadline_words, expected_words, forecast_words, path_words
-from console.cli.table import Col, print_table
-from console.cli.wall import cell_clock
-from console.control.risk import alarm_of
-from console.control.scoring import ENOUGH_DAYS, Score, by_service, score
-from console.durations import duration_words
-from console.model.forecasts import late_words, percent
-from console.model.views import ServiceView
-from console.model.views.ahead import JobAheadView
+from console.cli.arguments import JOB_HELP, business_date, positive_number
+from console.cli.clock_format import (
+    clock_cell,
+    clock_text,
+    display_zone,
+    instant_of_clock,
+    instants_of_clock,
+    local_clock_cell,
+    zone_name,
+)
+from console.cli.commands import JSON, Handler, one_of, option
+from console.cli.engine_process import limit_array_threads
+from console.cli.exits import CommandError, Exit
+from console.cli.output import (
+    Part,
+    Table,
+    ValueColumn,
+    counted,
+    print_message,
+    print_result,
+    table,
+)
+from console.cli.reader import fresh_store_reader, store_url_of
+from console.cli.services import by_urgency, critical_path_text, deadline_text, expected_text, forecast_text
+from console.control.explain.timeline import BarKind, TimelineBar, TimelineLane, timeline_lanes
+from console.control.services.risk import ENOUGH_DAYS, ForecastScore, risk_alarm_of, score_forecasts, scores_by_service
+from console.domain.forecast import JobForecastView, WhatIfOutcome, format_late, format_percent
+from console.domain.service import ServiceView, reason_lines
+from console.domain.timeline import TimelineView
 from console.store.errors import NotFound
+from console.timing.durations import format_duration, time_of_day
 
 if TYPE_CHECKING:
-    from console.store.reads import Reads
+    from console.engine.api.what_if import ServiceChange
+    from console.store.queries import Queries
 
-NOTHING = "–"
-COLUMNS = (
-    Col("service", 12), Col("deadline"), Col("late"), Col("expected", drop=3), Col("stands", drop=2),
-    Col("runs", drop=1), Col("why", 20),
-)  # fmt: skip
-SCORES = (
-    Col("service", 12), Col("days"), Col("late", drop=4), Col("Brier", drop=3), Col("skill"), Col("off by"),
-    Col("spread", drop=2), Col("trust", 12),
-)  # fmt: skip
+
+NO_FORECAST = "–"
 LEGEND = (
-    "Brier: mean square of P(late) less what happened. Skill: 1 is perfect, 0 as good as the share of late days.",
-    "Off by: how far what was told lies from how often it came true. Spread: from p50 to p95, in the median.",
+    "Brier: mean squared error of P(late). Skill: 1 is perfect, 0 is a constant forecast of the share of late days.",
+    "Off by: mean gap between forecast and observed share. Spread: median of p95 minus p50.",
 )
-JOBS = (
-    Col("job", 12, middle=True), Col("done by", drop=2), Col("decides"), Col("late", drop=1), Col("slack"),
-    Col("act by"), Col("green by", drop=3), Col("from", drop=4),
-)  # fmt: skip
-BINS = (Col("told"), Col("days"), Col("told on average"), Col("came true"))
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "names",
-        nargs="*",
-        metavar="SERVICE|JOB",
-        help="one service, or one job below some; `score [SERVICE]`: what was told against what came",
-    )
-    parser.add_argument("--json", action="store_true")
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run_forecast(arguments: argparse.Namespace) -> int:
     names: list[str] = arguments.names
     is_score = names[:1] == ["score"]
     names = names[is_score:]
     if len(names) > 1:
-        raise Stop(Exit.USAGE, f"one service or job, or none, and {len(names)} were named: headway forecast SERVICE")
-    return _score(arguments, *names) if is_score else _forecast(arguments, *names)
+        raise CommandError(Exit.USAGE, f"at most one service or job, not {len(names)}: headway forecast SERVICE")
+    return _print_score(arguments, *names) if is_score else _print_forecast(arguments, *names)
 
 
-def _forecast(arguments: argparse.Namespace, name: str | None = None) -> int:
-    with watched(arguments) as reads:
-        if name and name not in {one.name for one in reads.services()} and _is_job(reads, name):
-            return _of_job(arguments, reads, name)
+def _print_forecast(arguments: argparse.Namespace, name: str | None = None) -> int:
+    with fresh_store_reader(arguments) as reads:
+        services, now = reads.services.list_services(), reads.now()
+        if name and name not in {service.name for service in services} and _is_job_name(reads, name):
+            return _print_job_forecast(arguments, reads, name)
         if name:
-            return _of_service(arguments, reads, name)
-        services = [one for one in by_urgency(reads.services()) if one.is_promised and one.delivered is None]
-        now = now_of(reads)
-    if arguments.json:
-        print_json(arguments, [document(one) for one in services])
-    else:
-        print_table(COLUMNS, [_row(one, now) for one in services])
-    return Exit.OK
+            return _print_service_forecast(arguments, reads, name)
+    pending = [service for service in by_urgency(services) if service.is_promised and service.delivered is None]
+    rows = table(
+        pending,
+        ValueColumn("service", lambda service: service.title, 12),
+        ValueColumn("deadline", lambda service: clock_cell(service.deadline, service.zone, now)),
+        ValueColumn("late", lambda service: NO_FORECAST if service.p_late is None else _late_cell(service.p_late)),
+        ValueColumn("expected", lambda service: expected_text(service, now), drop=3),
+        ValueColumn("status", lambda service: service.timeliness.replace("_", " "), drop=2),
+        ValueColumn("runs", lambda service: NO_FORECAST if service.p_late is None else str(service.nights), drop=1),
+        ValueColumn("why", lambda service: service.reason, 20),
+    )
+    return print_result(arguments, [forecast_document(service) for service in pending], rows)
 
 
-def _of_service(arguments: argparse.Namespace, reads: Reads, name: str) -> int:
-    one = reads.service(name)
-    jobs = reads.jobs_ahead(one.name, one.bd, one.submission)
-    alarm, now = alarm_of(*reads.told_in_time(one.name)), now_of(reads)
-    if arguments.json:
-        told = document(one) | {"alarm": asdict(alarm), "jobs": [_job_document(each) for each in jobs]}
-        print_json(arguments, told)
-        return Exit.OK
-    say_lines([*lines(one, now), f"alarm     {alarm.words}"])
+def _late_cell(p_late: float) -> str:
+    return format_late(p_late).removesuffix(" late")
+
+
+def _print_service_forecast(arguments: argparse.Namespace, reads: Queries, name: str) -> int:
+    service = reads.services.service(name)
+    jobs = reads.service_days.job_forecasts(service.name, service.business_date, service.submission)
+    alarm, now = risk_alarm_of(*reads.service_days.alarm_facts(service.name)), reads.now()
+    document = forecast_document(service) | {"alarm": asdict(alarm), "jobs": [_job_document(job) for job in jobs]}
+    parts: list[Part] = [[*forecast_lines(service, now), f"alarm     {alarm.words}"]]
     if jobs:
-        say_lines([""])
-        print_table(JOBS, [_job_row(each, each.job, now) for each in jobs])
-    return Exit.OK
+        parts += [[""], table(jobs, ValueColumn("job", lambda job: job.job, 12, middle=True), *_job_columns(now))]
+    return print_result(arguments, document, *parts)
 
 
-def _is_job(reads: Reads, name: str) -> bool:
+def _is_job_name(reads: Queries, name: str) -> bool:
     try:
-        reads.job(name)
+        reads.jobs.job(name)
     except NotFound:
         return False
     return True
 
 
-def _of_job(arguments: argparse.Namespace, reads: Reads, name: str) -> int:
+def _print_job_forecast(arguments: argparse.Namespace, reads: Queries, name: str) -> int:
     """One job, in each service day that waits for it."""
-    row, now = reads.job(name).row, now_of(reads)
-    found = reads.job_ahead(row.id)
-    if arguments.json:
-        print_json(arguments, {"job": row.name, "services": [_job_document(one) for one in found]})
-    elif found:
-        print_table((Col("service", 12, middle=True), *JOBS[1:]), job_rows(found, now))
-    else:
-        why = "or it decides none of them, or none can be forecast: headway forecast"
-        say_lines([f"no open service waits for {row.name}, {why}"])
-    return Exit.OK
+    row, now = reads.jobs.job(name).row, reads.now()
+    forecasts = reads.service_days.forecasts_of_job(row.id)
+    reasons = "or it is never critical, or they have no forecast: headway forecast"
+    return print_result(
+        arguments,
+        {"job": row.name, "services": [_job_document(forecast) for forecast in forecasts]},
+        job_forecast_table(forecasts, now) if forecasts else [f"no open service waits for {row.name}, {reasons}"],
+    )
 
 
-def job_rows(found: Sequence[JobAheadView], now: datetime) -> list[tuple[str, ...]]:
-    """A row for each service day; of a service of which there are several, with the business date."""
-    many = {name for name, times in Counter(one.name for one in found).items() if times > 1}
-    return [_job_row(one, f"{one.service} {one.bd}" if one.name in many else one.service, now) for one in found]
+def job_forecast_table(forecasts: Sequence[JobForecastView], now: datetime) -> Table:
+    """A row for each service day; with the business date if a service has several."""
+    days = Counter(forecast.name for forecast in forecasts)
+
+    def service_day(forecast: JobForecastView) -> str:
+        return f"{forecast.service} {forecast.business_date}" if days[forecast.name] > 1 else forecast.service
+
+    return table(forecasts, ValueColumn("service", service_day, 12, middle=True), *_job_columns(now))
 
 
-def _job_document(one: JobAheadView) -> dict[str, Any]:
-    told = asdict(one)
-    return {"service": told.pop("name"), **{name: value for name, value in told.items() if name != "service"}}
+def _job_columns(now: datetime) -> tuple[ValueColumn[JobForecastView], ...]:
+    def clock(at: datetime | None, forecast: JobForecastView) -> str:
+        return local_clock_cell(at, forecast.zone, now) if at is not None else NO_FORECAST
+
+    def slack(forecast: JobForecastView) -> str:
+        seconds = forecast.slack_s
+        return NO_FORECAST if seconds is None else "+" * (seconds >= 0) + format_duration(seconds)
+
+    return (
+        ValueColumn("done by", lambda job: f"{clock(job.p50, job)}–{clock(job.p95, job)}", drop=2),
+        ValueColumn("critical", lambda job: format_percent(job.decides)),
+        ValueColumn("late", lambda job: _late_cell(job.p_late), drop=1),
+        ValueColumn("slack", slack),
+        ValueColumn("act by", lambda job: clock(job.act_by, job)),
+        ValueColumn("green by", lambda job: clock(job.green_by, job), drop=3),
+        ValueColumn("source", lambda job: job.source, drop=4),
+    )
 
 
-def _job_row(one: JobAheadView, first: str, now: datetime) -> tuple[str, ...]:
-    done = f"{_clock(one.p50, one, now)}–{_clock(one.p95, one, now)}"
-    slack = NOTHING if one.slack_s is None else ("+" if one.slack_s >= 0 else "") + duration_words(one.slack_s)
-    act_by, green_by = (NOTHING if at is None else _clock(at, one, now) for at in (one.act_by, one.green_by))
-    late = late_words(one.p_late).removesuffix(" late")
-    return first, done, percent(one.decides), late, slack, act_by, green_by, one.source
+def _job_document(forecast: JobForecastView) -> dict[str, Any]:
+    document = asdict(forecast)
+    service = document.pop("name")
+    return {**document, "service": service}
 
 
-def _clock(at: datetime, one: JobAheadView, now: datetime) -> str:
-    return cell_clock(at, one.zone, now).rpartition(" ")[0]
-
-
-def document(one: ServiceView) -> dict[str, Any]:
-    """A service's forecast as data; what is not forecast is null."""
-    shares = one.critical or (None,) * len(one.path)
+def forecast_document(service: ServiceView) -> dict[str, Any]:
+    """A service's forecast as data; values without a forecast are null."""
+    shares = service.critical or (None,) * len(service.path)
     return {
-        "service": one.name,
-        "bd": one.bd,
-        "instance": one.instance,
-        "deadline": one.deadline if one.is_promised else None,
-        "delivered": one.delivered,
-        "timeliness": one.timeliness,
-        "p_late": one.p_late,
-        "p50": one.expected,
-        "p80": one.p80,
-        "p90": one.late,
-        "p95": one.p95,
-        "act_by": one.act_by,
-        "green_by": one.green_by,
-        "runs": one.nights,
-        "critical_path": [{"job": job, "decides": share} for job, share in zip(one.path, shares, strict=False)],
-        "why": one.reason,
-        "not_to_be_trusted": one.distrust,
+        "service": service.name,
+        "business_date": service.business_date,
+        "instance": service.instance,
+        "deadline": service.deadline if service.is_promised else None,
+        "delivered": service.delivered,
+        "timeliness": service.timeliness,
+        "p_late": service.p_late,
+        "p50": service.expected,
+        "p80": service.p80,
+        "p90": service.late,
+        "p95": service.p95,
+        "act_by": service.act_by,
+        "green_by": service.green_by,
+        "runs": service.nights,
+        "critical_path": [{"job": job, "decides": share} for job, share in zip(service.path, shares, strict=False)],
+        "why": service.reason,
+        "not_to_be_trusted": service.distrust,
     }
 
 
-def lines(one: ServiceView, now: datetime) -> Iterator[str]:
-    """One service in words."""
-    yield f"{one.title}  {one.bd}  {one.timeliness.replace('_', ' ')}"
-    yield f"deadline  {deadline_words(one, now)}"
-    yield f"expected  {forecast_words(one, now)}"
-    if one.p80 is not None and one.delivered is None:
-        known = [("half of all cases", one.expected), ("4 of 5", one.p80), ("9 of 10", one.late), ("19 of 20", one.p95)]
-        told = [f"{cell_clock(at, one.zone, now)} in {share}" for share, at in known if at is not None]
-        yield f"done by   {', '.join(told)}"
-    if one.act_by is not None:
-        yield f"act by    {cell_clock(one.act_by, one.zone, now)}"
-    yield f"path      {path_words(one) or NOTHING}"
-    yield f"why       {one.reason or NOTHING}"
-    if one.p_late is not None:
-        yield f"rests on  {_grounds(one)}"
-    if one.distrust:
-        yield f"trust     not to be trusted: {one.distrust}"
+def forecast_lines(service: ServiceView, now: datetime) -> Iterator[str]:
+    """The forecast of one service in labeled lines."""
+    yield f"{service.title}  {service.business_date}  {service.timeliness.replace('_', ' ')}"
+    yield f"deadline  {deadline_text(service, now)}"
+    yield f"expected  {forecast_text(service, now)}"
+    if service.p80 is not None and service.delivered is None:
+        shares = [("50 %", service.expected), ("80 %", service.p80), ("90 %", service.late), ("95 %", service.p95)]
+        times = [f"{clock_cell(at, service.zone, now)} in {share}" for share, at in shares if at is not None]
+        yield f"done by   {', '.join(times)}"
+    if service.act_by is not None:
+        yield f"act by    {clock_cell(service.act_by, service.zone, now)}"
+    yield f"path      {critical_path_text(service) or NO_FORECAST}"
+    for number, line in enumerate(reason_lines(service.reason or NO_FORECAST)):
+        yield f"{'' if number else 'why':<10}{line}"
+    if service.p_late is not None:
+        guessed = next((str(source.get("job")) for source in service.sources if source.get("source") == "like"), None)
+        runs = f"{service.nights} runs" if service.nights else "declared durations (too few runs)"
+        yield f"evidence  {runs if guessed is None else f'peer jobs of {guessed}, which has too few runs'}"
+    if service.distrust:
+        yield f"trust     low: {service.distrust}"
 
 
-def _grounds(one: ServiceView) -> str:
-    """What the figures along its path rest on, by the weakest of them."""
-    guessed = [str(each.get("job")) for each in one.sources if each.get("source") == "like"]
-    if guessed:
-        return f"what jobs like {guessed[0]} take, which hardly ever ran"
-    return f"{one.nights} runs" if one.nights else "what is declared, for want of runs"
+def _print_score(arguments: argparse.Namespace, name: str | None = None) -> int:
+    with fresh_store_reader(arguments) as reads:
+        days = reads.service_days.past_forecasts(name)
+    total, services = score_forecasts(days), scores_by_service(days)
+    document = {"all": _score_document(total), "services": [_score_document(score) for score in services]}
+    if not total.days:
+        return print_result(arguments, document, ["no service day with a forecast has ended yet"])
+    scores = table(
+        [*services, total],
+        ValueColumn("service", lambda score: score.service or "all", 12),
+        ValueColumn("days", lambda score: str(score.days)),
+        ValueColumn("late", lambda score: str(score.late), drop=4),
+        ValueColumn("Brier", lambda score: NO_FORECAST if score.brier is None else f"{score.brier:.3f}", drop=3),
+        ValueColumn("skill", lambda score: NO_FORECAST if score.skill is None else f"{score.skill:.3f}"),
+        ValueColumn("off by", lambda score: NO_FORECAST if score.ece is None else format_percent(score.ece, 1)),
+        ValueColumn("spread", _spread_cell, drop=2),
+        ValueColumn("trust", _trust_cell, 12),
+    )
+    bins = table(
+        total.bins,
+        ValueColumn("forecast", lambda share: f"{round(share.low * 100)}–{format_percent(share.high)}"),
+        ValueColumn("days", lambda share: f"{share.days:.1f}"),
+        ValueColumn("mean forecast", lambda share: format_percent(share.told, 1)),
+        ValueColumn("observed", lambda share: format_percent(share.late, 1)),
+    )
+    return print_result(arguments, document, scores, ["", *LEGEND, ""], bins)
 
 
-def _row(one: ServiceView, now: datetime) -> tuple[str, ...]:
-    late = NOTHING if one.p_late is None else late_words(one.p_late).removesuffix(" late")
-    return (
-        one.title, cell_clock(one.deadline, one.zone, now), late, expected_words(one, now),
-        one.timeliness.replace("_", " "), str(one.nights) if one.p_late is not None else NOTHING, one.reason,
-    )  # fmt: skip
+def _spread_cell(score: ForecastScore) -> str:
+    return NO_FORECAST if score.sharpness is None else format_duration(score.sharpness.total_seconds())
 
 
-def _score(arguments: argparse.Namespace, name: str | None = None) -> int:
-    with watched(arguments) as reads:
-        days = reads.told_days(name)
-    every, each = score(days), by_service(days)
-    if arguments.json:
-        print_json(arguments, {"all": _scored(every), "services": [_scored(one) for one in each]})
-        return Exit.OK
-    if not every.days:
-        say_lines(["no service day is over of which anything was forecast: look again tomorrow"])
-        return Exit.OK
-    print_table(SCORES, [_score_row(one) for one in [*each, every]])
-    say_lines(["", *LEGEND, ""])
-    print_table(BINS, list(_bin_rows(every)))
-    return Exit.OK
+def _trust_cell(score: ForecastScore) -> str:
+    return score.trouble or (f"too few days: {score.days} of {ENOUGH_DAYS}" if score.days < ENOUGH_DAYS else "yes")
 
 
-def _scored(one: Score) -> dict[str, Any]:
-    told = asdict(one)
-    sharpness = told.pop("sharpness")
-    return {**told, "sharpness_s": None if sharpness is None else sharpness.total_seconds(), "trouble": one.trouble}
+def _score_document(score: ForecastScore) -> dict[str, Any]:
+    document = asdict(score)
+    sharpness = document.pop("sharpness")
+    return {
+        **document, "sharpness_s": None if sharpness is None else sharpness.total_seconds(), "trouble": score.trouble,
+    }  # fmt: skip
 
 
-def _score_row(one: Score) -> tuple[str, ...]:
-    trust = one.trouble or (f"too few days: {one.days} of {ENOUGH_DAYS}" if one.days < ENOUGH_DAYS else "yes")
-    spread = NOTHING if one.sharpness is None else duration_words(one.sharpness.total_seconds())
-    return (
-        one.service or "all", str(one.days), str(one.late), _figure(one.brier), _figure(one.skill),
-        NOTHING if one.ece is None else percent(one.ece, 1), spread, trust,
-    )  # fmt: skip
+CHANGES = ("restart", "skip", "faster", "slots")
+OPTION_REQUIRES = {"at": "restart", "by": "faster", "times": "slots"}
+DOUBLE, HALF = 2, 0.5
 
 
-def _figure(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:.3f}"
+def _faster_share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise argparse.ArgumentTypeError(f"{text[:40]!a} is not a share; write 0.5 for half the duration")
+    return share
 
 
-def _bin_rows(one: Score) -> Iterator[Sequence[str]]:
-    for each in one.bins:
-        span = f"{round(each.low * 100)}–{percent(each.high)}"
-        yield span, f"{each.days:.1f}", percent(each.told, 1), percent(each.late, 1)
+def run_what_if(arguments: argparse.Namespace) -> int:
+    change = next((option for option in CHANGES if getattr(arguments, option)), "")
+    name = getattr(arguments, change) if change else ""
+    if not change and not arguments.night:
+        raise CommandError(
+            Exit.USAGE, f"one change is required: {', '.join(f'--{option}' for option in CHANGES)}; or --night DATE"
+        )
+    if arguments.slots and change != "slots":
+        raise CommandError(Exit.USAGE, f"only one change at a time: --{change} or --slots")
+    for addition, required in OPTION_REQUIRES.items():
+        if getattr(arguments, addition) and change != required:
+            given = f"--{change}" if change else "an unchanged night"
+            raise CommandError(Exit.USAGE, f"--{addition} needs --{required}, not {given}")
+    with fresh_store_reader(arguments) as reads:
+        if change not in ("", "slots"):
+            reads.jobs.job(name)  # its near misses, before the heavy libraries are loaded
+        now = reads.now()
+    night = date.fromisoformat(arguments.night) if arguments.night else None
+    begin = now if night is None else _night_begin(night, now)
+    at = next_clock_reading(arguments.at, begin) if arguments.at else begin
+    services = _simulated_services(arguments, change, name, at, night)
+    document = {
+        ("pool" if change == "slots" else "job"): name or None, "how": change or None, "at": at, "night": night,
+        "services": [asdict(service) for service in services],
+    }  # fmt: skip
+    if not services:
+        message = f"no open service waits for {name or 'anything'}, or they have no forecast: headway forecast"
+        return print_result(arguments, document, [message])
+
+    def span(outcome: WhatIfOutcome, service: ServiceChange) -> str:
+        return "–".join(dict.fromkeys(local_clock_cell(at, service.zone, now) for at in (outcome.p50, outcome.p95)))
+
+    columns: list[ValueColumn[ServiceChange]] = [
+        ValueColumn("service", lambda service: service.title, 12),
+        ValueColumn("deadline", lambda service: clock_cell(service.deadline, service.zone, now)),
+        ValueColumn("late", lambda service: _late_cell(service.now.late)),
+        ValueColumn("what-if late", lambda service: _late_cell(service.then.late)),
+        ValueColumn("expected", lambda service: span(service.now, service), drop=2),
+        ValueColumn("what-if expected", lambda service: span(service.then, service), drop=1),
+    ]
+    if not change:
+        columns = [column for column in columns if not column.title.startswith("what-if")]
+    return print_result(arguments, document, table(services, *columns))
+
+
+def _simulated_services(
+    arguments: argparse.Namespace, change: str, name: str, at: datetime, night: date | None
+) -> list[ServiceChange]:
+    limit_array_threads()
+    from console.engine.api.what_if import baseline, more_slots, what_if  # loads the simulation
+    from console.forecast.what_if import Counterfactual
+
+    url = store_url_of(arguments)
+    try:
+        if not change and night is not None:
+            return baseline(url, night)
+        if change == "slots":
+            return more_slots(url, name, arguments.times or DOUBLE, night)
+        speed = arguments.by or HALF if change == "faster" else 1.0
+        return what_if(url, name, Counterfactual(change), at, speed, night)
+    except NotFound as error:
+        raise CommandError(Exit.NOT_FOUND, str(error)) from None
+
+
+def _night_begin(night: date, now: datetime) -> datetime:
+    """Noon of that date, when business dates begin by default; `now` if that has passed. Raises CommandError for a past
+    night."""
+    noon = instant_of_clock(datetime.combine(night, time(12)))
+    if now - noon > timedelta(days=1):
+        raise CommandError(Exit.USAGE, f"the night of {night} has ended; see headway forecast tonight --date {night}")
+    return max(now, noon)
+
+
+def _time_typed(text: str, example: str) -> time:
+    try:
+        return time_of_day(text)
+    except ValueError:
+        raise CommandError(Exit.USAGE, f"--at {text[:40]!a} is not a time of day; write {example}") from None
+
+
+def next_clock_reading(text: str, now: datetime) -> datetime:
+    """The next instant with this time of day in the display zone. Raises CommandError."""
+    clock = datetime.combine(now.astimezone(display_zone()).date(), _time_typed(text, "03:58"))
+    today = instants_of_clock(clock)
+    at = next(at for at in (*today, *instants_of_clock(clock + timedelta(days=1))) if at >= now)
+    if len(today) > 1 and at in today:
+        print_message(f"{text} occurs twice tonight; using the next one, {at.astimezone(display_zone()):%H:%M %Z}")
+    return at
+
+
+def run_tonight(arguments: argparse.Namespace) -> int:
+    with fresh_store_reader(arguments) as reads:
+        night = reads.service_days.timeline(arguments.business_date)
+    at = moment_in_night(arguments.at, night) if arguments.at else night.now
+    lanes = timeline_lanes(night, at)
+    jobs = [lane for lane in lanes if lane.job is not None]
+    services = [lane for lane in lanes if lane.service is not None]
+    as_of = f", as of {clock_text(at, near=night.now)}" if arguments.at else ""
+    counts = f"{counted(services, 'service')}, {counted(jobs, 'critical job')}"
+    heading = f"business date {night.business_date}: {counts}{as_of}; times: {zone_name(at)}"
+    return print_result(arguments, timeline_document(night, lanes, at), [heading, ""], timeline_table(lanes, at))
+
+
+def moment_in_night(text: str, night: TimelineView) -> datetime:
+    """The instant of that time of day in the night, in the display zone. Raises CommandError."""
+    last = max((service.deadline for service in night.services), default=night.now).astimezone(display_zone())
+    clock = datetime.combine(last.date(), _time_typed(text, "03:20"))
+    at = instant_of_clock(clock)
+    return min(night.now, at if at <= last else instant_of_clock(clock - timedelta(days=1)))
+
+
+def timeline_table(lanes: Sequence[TimelineLane], near: datetime) -> Table:
+    """A row for each service, then one for each job of its path that no service before it has."""
+
+    def clock(at: datetime | None) -> str:
+        return clock_text(at, near=near).rpartition(" ")[0] if at is not None else "–"
+
+    def status(lane: TimelineLane) -> list[str]:
+        """Status, due time and what ran."""
+        if lane.service is not None:
+            return [lane.state.replace("_", " "), clock(lane.service.deadline), ""]
+        return _job_status(lane, clock)
+
+    def name(lane: TimelineLane) -> str:
+        return f"  {lane.name}" if lane.service is None else lane.service.title or lane.name
+
+    return table(
+        lanes,
+        ValueColumn("service or job", name, 20, middle=True),
+        ValueColumn("status", lambda lane: status(lane)[0]),
+        ValueColumn("due", lambda lane: status(lane)[1], drop=2),
+        ValueColumn("ran", lambda lane: status(lane)[2], drop=1),
+        ValueColumn("done", lambda lane: clock(lane.done)),
+        ValueColumn("expected", lambda lane: clock(lane.expected)),
+        ValueColumn("95 % by", lambda lane: clock(lane.late), drop=3),
+    )
+
+
+def _job_status(lane: TimelineLane, clock: Callable[[datetime | None], str]) -> list[str]:
+    """Status, due time and what ran. Of a job with several runs a night: of the run that its service reads; earlier
+    runs are named apart from one that has not started."""
+    run = next((run for run in lane.job.runs if run.id == lane.run_id), None) if lane.job is not None else None
+    due = run.due if run is not None else None
+    bars = [bar for bar in lane.bars if bar.kind in (BarKind.RAN, BarKind.RUNS)]
+    if lane.state or not bars:
+        return [lane.state or "not started", clock(due), _bars_text(bars, clock)]
+    if due is not None and due <= bars[-1].start:
+        later = [bar for bar in bars if bar.start >= due]
+        return [f"{clock(due)} not started", clock(due), f"since then {_bars_text(later, clock)}"]
+    status = f"{clock(due)} not started" if due is not None else "next not started"
+    return [status, clock(due), f"before {_bars_text(bars, clock)}"]
+
+
+def _bars_text(bars: list[TimelineBar], clock: Callable[[datetime | None], str]) -> str:
+    return ", ".join(f"{clock(bar.start)}–{clock(bar.end) if bar.kind is BarKind.RAN else '…'}" for bar in bars[-2:])
+
+
+def timeline_document(night: TimelineView, lanes: Sequence[TimelineLane], at: datetime) -> dict[str, object]:
+    """The document of `--json`: the lanes in their order; instants in UTC."""
+    return {
+        "business_date": night.business_date,
+        "at": at,
+        "lanes": [
+            {
+                "kind": "service" if lane.service is not None else "job",
+                "name": lane.name,
+                "state": lane.state or None,
+                "deadline": lane.service.deadline if lane.service is not None else None,
+                "done": lane.done,
+                "expected": lane.expected,
+                "late": lane.late,
+                "source": lane.job.source if lane.job is not None else None,
+                "bars": [{"kind": bar.kind, "start": bar.start, "end": bar.end, "state": bar.state or None}
+                         for bar in lane.bars],
+            }
+            for lane in lanes
+        ],
+    }  # fmt: skip
+
+
+HANDLERS = {
+    "forecast": Handler(
+        run_forecast,
+        option(
+            "names",
+            "service or job; `score [SERVICE]` compares past forecasts with what happened",
+            "SERVICE|JOB",
+            nargs="*",
+        ),
+        JSON,
+    ),
+    "forecast what-if": Handler(
+        run_what_if,
+        one_of(
+            option("--restart", f"job restarted now, or --at: {JOB_HELP}", "JOB"),
+            option("--skip", "job that counts as done now", "JOB"),
+            option("--faster", "job that takes half its time, or --by another share", "JOB"),
+        ),
+        option("--slots", "pool with twice the slots, or --times as many", "POOL"),
+        option("--night", "future business date", "DATE", type=business_date),
+        option("--times", "with --slots: factor (2)", "N", type=positive_number),
+        option("--at", "with --restart: next time of day", "HH:MM", default=""),
+        option("--by", "with --faster: share of its duration (0.5)", "SHARE", type=_faster_share),
+        JSON,
+    ),
+    "forecast tonight": Handler(
+        run_tonight,
+        option("--date", "past business date", "DATE", dest="business_date", type=business_date),
+        option("--at", "show the night as of this time", "HH:MM", default=""),
+        JSON,
+    ),
+}

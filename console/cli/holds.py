@@ -1,90 +1,145 @@
-"""`headway holds`: what is held, by whom, until when; `--from-native` asks the schedulers, without a store."""
+"""Holds: place and release them, list them, and gate a command on the upstreams of a job."""
 
 from __future__ import annotations
 
 import argparse
-from concurrent.futures import ThreadPoolExecutor
+import os
+import re
+import signal
+import time
+from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, NoReturn
 
-from console.cli.common import (
-    Stop,
-    cell_clock,
-    confirmed,
-    day_words,
-    print_json,
-    say,
-    say_lines,
-    stamp,
-    store_of,
-    wait_seconds,
-    watched,
+from connectors.sdk.states import Verb
+from console.cli.actions import send_step
+from console.cli.arguments import JOB_HELP, duration, wait_seconds
+from console.cli.clock_format import clock_cell, timestamp, until_text
+from console.cli.commands import JSON, Handler, flag, option
+from console.cli.exits import CommandError, Exit
+from console.cli.output import (
+    ValueColumn,
+    print_message,
+    print_result,
+    table,
 )
-from console.cli.exits import Exit
-from console.cli.table import Col, print_table
-from console.store.errors import StoreError, StoreTooNew
+from console.cli.prompts import confirm_or_yes
+from console.cli.reader import fresh_store_reader, load_valid_config, store_reader, store_url_of
+from console.cli.requests import (
+    WHY_HELP,
+)
+from console.domain.hold import HoldView, hold_length_fault
+from console.domain.ids import new_action_key
+from console.engine.api.action_request import ActionRequest
+from console.engine.api.origin import hold_owner
+from console.store.errors import NotAllowed, NotFound, StoreError, StoreTooNew
+from console.timing.durations import format_duration
 
 if TYPE_CHECKING:
-    from connectors.contract import Connector, NativeHold
-    from connectors.secrets import SecretStore
-    from console.config import Config, SystemConfig
-    from console.engine.emergency import Emergency, Native
-
-COLUMNS = (
-    Col("job", 18, middle=True), Col("state"), Col("kind", drop=2), Col("keeps back", drop=3), Col("until"),
-    Col("by", drop=4), Col("hold", drop=1), Col("seen held", drop=2),
-    Col("why", 12),
-)  # fmt: skip
-NATIVE = (
-    Col("target", 12), Col("job", 16, middle=True), Col("state"), Col("until"), Col("by", drop=2), Col("hold", drop=1),
-    Col("where", 12, drop=3),
-)  # fmt: skip
+    from connectors.sdk.contract import Connector
+    from connectors.sdk.secrets import SecretStore
+    from console.config.estate import Config, SystemConfig
+    from console.control.holds.gate import GateVerdict
+    from console.engine.api.emergency import EmergencyAccess, ReportedHold
+    from console.store.queries import Queries
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--all", action="store_true", help="those that are over too")
-    parser.add_argument("--from-native", action="store_true", help="ask the schedulers; needs the config, and no store")
-    parser.add_argument("--release", action="store_true", help="with --from-native: let each of them go")
-    parser.add_argument("--why", default="", metavar="TEXT", help="with --release: for the store's audit")
-    parser.add_argument("--anyway", action="store_true", help="with --release: though frozen or not approved")
-    parser.add_argument("--yes", action="store_true", help="let go without asking")
-    parser.add_argument("--timeout", type=wait_seconds, default=20.0, metavar="SECONDS", help="for each target (20)")
-    parser.add_argument("--json", action="store_true")
+DEFAULT_HOLD = timedelta(hours=6)
 
 
-def run(arguments: argparse.Namespace) -> int:
+HOLD_SENDING = (
+    flag("--yes", "send without asking"),
+    flag("--dry-run", "show what would be sent, and send nothing"),
+    option("--why", WHY_HELP, "TEXT", default=""),
+    option("--timeout", "how long to watch the action (120)", "SECONDS", type=wait_seconds, default=120.0),
+    JSON,
+)
+
+
+def run_hold(arguments: argparse.Namespace) -> int:
+    with store_reader(arguments) as reads:
+        job = reads.jobs.job(arguments.name).row
+        held = next((hold for hold in reads.holds.list_holds() if hold.job_id == job.id), None)
+        until = (reads.now() + arguments.hold_for).replace(microsecond=0)
+    if held is not None:
+        raise CommandError(Exit.REFUSED, f"{held.status_text}: {_hold_line(held)}; nothing was sent")
+    parameters = {"by": hold_owner(), "until": until.isoformat().replace("+00:00", "Z")}
+    return send_step(arguments, job.name, ActionRequest(Verb.HOLD, job_id=job.id, parameters=parameters))
+
+
+def run_release(arguments: argparse.Namespace) -> int:
+    with store_reader(arguments) as reads:
+        hold = reads.holds.hold(arguments.name)
+        if hold.state not in ("held", "found"):
+            raise CommandError(Exit.REFUSED, f"{hold.status_text}: {_hold_line(hold)}; nothing was sent")
+        notes = _unfinished_upstreams(reads, hold)
+    request = ActionRequest(Verb.RELEASE, job_id=hold.job_id, parameters={"hold": hold.key})
+    return send_step(arguments, hold.job, request, notes=notes)
+
+
+def _hold_duration(text: str) -> timedelta:
+    length = duration(text)
+    if fault := hold_length_fault(length):
+        raise argparse.ArgumentTypeError(f"{text}: {fault}")
+    return length
+
+
+def _unfinished_upstreams(reads: Queries, hold: HoldView) -> list[str]:
+    """A note if a start missed during the hold would read unfinished input; else nothing."""
+    from console.control.holds.gate import GateStatus, judge_gate  # local: start-up time
+
+    try:
+        view = reads.holds.gate(hold.job, hold.period_key)
+    except NotFound:
+        return []  # no run is expected
+    verdict = judge_gate(view, True, reads.now())
+    if not view.business_date or view.at > reads.now() or verdict.standing is GateStatus.SATISFIED:
+        return []
+    return [f"{verdict.words}: a missed start runs anyway, on unfinished input"]
+
+
+def _hold_line(hold: HoldView) -> str:
+    return f"{hold.reason} (hold {hold.key}, until {timestamp(hold.until)})"
+
+
+def run_holds(arguments: argparse.Namespace) -> int:
     if arguments.release and not arguments.from_native:
-        raise Stop(Exit.USAGE, "--release goes with --from-native; one hold is let go by: headway release JOB")
-    stray = [f"--{name}" for name in ("why", "anyway", "yes") if getattr(arguments, name) and not arguments.release]
-    if stray:
-        raise Stop(Exit.USAGE, f"{stray[0]} goes with --from-native --release; nothing was let go")
-    return _from_native(arguments) if arguments.from_native else _from_store(arguments)
+        raise CommandError(Exit.USAGE, "--release needs --from-native; to release one hold: headway hold release JOB")
+    unused = [f"--{name}" for name in ("why", "anyway", "yes") if getattr(arguments, name) and not arguments.release]
+    if unused:
+        raise CommandError(Exit.USAGE, f"{unused[0]} needs --from-native --release; nothing was released")
+    return _list_from_native(arguments) if arguments.from_native else _list_from_store(arguments)
 
 
-def _from_store(arguments: argparse.Namespace) -> int:
-    with watched(arguments) as reads:
-        found = reads.holds() + (reads.holds(ended=True) if arguments.all else [])
-        now, modes = reads.now(), reads.modes()
-    if arguments.json:
-        print_json(arguments, found)
-        return Exit.OK
-    print_table(
-        COLUMNS,
-        [
-            (one.job, one.state, one.kind, cell_clock(one.due, "", now), day_words(one.until, now), one.held_by,
-             one.key, cell_clock(one.seen, "", now), one.told)
-            for one in found
-        ],
-    )  # fmt: skip
-    if modes.frozen is not None and found:
-        say("frozen: what is held stays held until somebody thaws: headway freeze --off")
+def _list_from_store(arguments: argparse.Namespace) -> int:
+    with fresh_store_reader(arguments) as reads:
+        holds = reads.holds.list_holds() + (reads.holds.list_holds(ended=True) if arguments.all else [])
+        now, modes = reads.now(), reads.estate.modes()
+    print_result(
+        arguments,
+        holds,
+        table(
+            holds,
+            ValueColumn("job", lambda hold: hold.job, 18, middle=True),
+            ValueColumn("state", lambda hold: hold.state),
+            ValueColumn("kind", lambda hold: hold.kind, drop=2),
+            ValueColumn("next start", lambda hold: clock_cell(hold.due, "", now), drop=3),
+            ValueColumn("until", lambda hold: until_text(hold.until, now)),
+            ValueColumn("by", lambda hold: hold.held_by, drop=4),
+            ValueColumn("hold", lambda hold: hold.key, drop=1),
+            ValueColumn("last seen", lambda hold: clock_cell(hold.seen, "", now), drop=2),
+            ValueColumn("why", lambda hold: hold.reason, 12),
+        ),
+    )
+    if modes.frozen is not None and holds and not arguments.json:
+        print_message("frozen: holds are not released. Fix: headway freeze --off")
     return Exit.OK
 
 
 @dataclass(frozen=True, slots=True)
-class Marked:
-    """One job that bears our mark at its source; or why a target cannot be asked (then `job` is empty)."""
+class MarkedJob:
+    """A job with our mark at its source; or why a target could not be read (then `job` is empty)."""
 
     target: str
     job: str
@@ -93,7 +148,7 @@ class Marked:
     until: datetime | None
     where: str
     bare: bool = False
-    """The job is enabled all the same: its mark alone is to go, and a pause that comes meanwhile is a person's."""
+    """True if the job is enabled: only its mark is removed; a pause placed meanwhile by a person stays."""
     error: str = ""
 
     @property
@@ -103,149 +158,259 @@ class Marked:
     def state_after(self, done: bool) -> str:
         if not done:
             return f"still {self.state}"
-        return "mark taken away" if self.bare else "let go"
+        return "mark removed" if self.bare else "released"
+
+    def reported(self) -> ReportedHold:
+        from console.engine.api.emergency import ReportedHold
+
+        system, _, target = self.target.partition("/")
+        return ReportedHold(system, target, self.job, self.hold)
 
 
-def _from_native(arguments: argparse.Namespace) -> int:
-    from connectors.contract import Capability
-    from connectors.secrets import SecretStore
+def _list_from_native(arguments: argparse.Namespace) -> int:
+    from concurrent.futures import ThreadPoolExecutor
 
-    config, secrets = _config(arguments), SecretStore()
-    places = [
+    from connectors.sdk.secrets import SecretStore
+    from connectors.sdk.states import Capability
+
+    config, secrets = load_valid_config(arguments), SecretStore()
+    targets = [
         (system, target)
         for system in config.systems.values()
         if Capability.HOLD in system.capabilities
         for target in system.targets
     ]
-    with ThreadPoolExecutor(min(16, len(places) or 1)) as pool:
-        each = list(pool.map(lambda place: _marks(place, secrets, arguments.timeout), places))
-    found = [one for marks in each for one in marks]
-    held = [one for one in found if not one.error]
-    _show(arguments, found, held)
+    with ThreadPoolExecutor(min(16, len(targets) or 1)) as pool:
+        of_targets = pool.map(lambda place: _marks_of_target(place[0], place[1], secrets, arguments.timeout), targets)
+        jobs = [job for marks in of_targets for job in marks]
+    held = [job for job in jobs if not job.error]
+    print_result(
+        arguments,
+        jobs,
+        table(
+            held,
+            ValueColumn("target", lambda job: job.target, 12),
+            ValueColumn("job", lambda job: job.job, 16, middle=True),
+            ValueColumn("state", lambda job: job.state),
+            ValueColumn("until", lambda job: timestamp(job.until)),
+            ValueColumn("by", lambda job: job.by, drop=2),
+            ValueColumn("hold", lambda job: job.hold, drop=1),
+            ValueColumn("where", lambda job: job.where, 12, drop=3),
+        ),
+        [f"{job.target} could not be read: {job.error}" for job in jobs if job.error],
+    )
     if not arguments.release:
-        return Exit.PROBLEM if len(held) < len(found) else Exit.OK
-    question = f"let go of {len(held)}? Headway starts none of them."
-    if held and not confirmed(arguments, question, "nothing was let go", "let go"):
-        raise Stop(Exit.REFUSED, "nothing was let go")
-    desk = _Desk(arguments)
-    kept = [one for one in held if not _let_go(config, secrets, one, arguments.timeout, desk)]
-    return Exit.PROBLEM if kept or len(held) < len(found) else Exit.OK
+        return Exit.PROBLEM if len(held) < len(jobs) else Exit.OK
+    question = f"release {len(held)} holds? Headway starts none of the jobs."
+    if held and not confirm_or_yes(arguments, question, "nothing was released", "release"):
+        raise CommandError(Exit.REFUSED, "nothing was released")
+    audit = _ReleaseAudit(arguments)
+    outcomes = [_release_if_allowed(config, secrets, job, arguments.timeout, audit) for job in held]
+    return Exit.OK if all(outcomes) and len(held) == len(jobs) else Exit.PROBLEM
 
 
-def _config(arguments: argparse.Namespace) -> Config:
-    from console.config import ConfigFaults, load_config
-    from console.paths import config_path
-
-    try:
-        return load_config(config_path(arguments.config))
-    except ConfigFaults as faults:
-        raise Stop(Exit.USAGE, f"{len(faults.faults)} fault(s) in the config\n{faults}") from None
-
-
-def _marks(place: tuple[SystemConfig, str], secrets: SecretStore, timeout: float) -> list[Marked]:
-    system, target = place
+def _marks_of_target(system: SystemConfig, target: str, secrets: SecretStore, timeout: float) -> list[MarkedJob]:
     name = f"{system.name}/{target}"
     try:
-        connector = system.kind.open(system.options, target, secrets)
-        try:
-            return [_marked(name, one) for one in connector.holds(timeout)]
-        finally:
-            connector.close()
+        with closing(system.kind.open(system.options, target, secrets)) as connector:
+            return [
+                MarkedJob(name, hold.job, hold.mark.id, hold.mark.by, hold.mark.until, hold.where, hold.bare)
+                for hold in connector.holds(timeout)
+            ]
     except Exception as error:  # noqa: BLE001 - one target that breaks must not hide the marks of the others
-        return [Marked(name, "", "", "", None, "", error=secrets.mask(f"{error}") or type(error).__name__)]
+        return [MarkedJob(name, "", "", "", None, "", error=secrets.mask(f"{error}") or type(error).__name__)]
 
 
-def _marked(target: str, one: NativeHold) -> Marked:
-    return Marked(target, one.job, one.mark.id, one.mark.by, one.mark.until, one.where, one.bare)
-
-
-def _show(arguments: argparse.Namespace, found: list[Marked], held: list[Marked]) -> None:
-    if arguments.json:
-        print_json(arguments, found)
-        return
-    print_table(
-        NATIVE,
-        [(one.target, one.job, one.state, stamp(one.until), one.by, one.hold, one.where) for one in held],
-    )
-    say_lines([f"{one.target} could not be asked: {one.error}" for one in found if one.error])
-
-
-class _Desk:
-    """The rights and the audit of the store, where there is one; without, the source's rights are all there is."""
+class _ReleaseAudit:
+    """Permissions and audit log of the store; without a store, only the scheduler's own permissions apply."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self._arguments = arguments
-        self._closed = False
+        self._is_missing = False
 
-    def refusal(self, one: Marked) -> str:
-        """Why the store says no, which is in its audit; empty where it may be let go. Raises StoreTooNew."""
-        from console.store.errors import NotAllowed
-
+    def refusal(self, job: MarkedJob) -> str:
+        """Why the release is refused, which is audited; empty if it is allowed. Raises StoreTooNew."""
         try:
-            self._emergency().ask_release(self._native(one), self._arguments.why, self._arguments.anyway)
+            self._emergency().ask_release(job.reported(), self._arguments.why, self._arguments.anyway)
         except NotAllowed as error:
             return str(error)
         except StoreTooNew:
             raise
-        except (StoreError, Stop) as error:
-            if not self._closed:
-                say(f"no store can be asked ({error}): by the source's own rights, and no audit tells of it")
-            self._closed = True
+        except (StoreError, CommandError) as error:
+            if not self._is_missing:
+                print_message(f"store not available ({error}): released without the audit log")
+            self._is_missing = True
         return ""
 
-    def tell(self, one: Marked, done: bool, words: str) -> None:
-        if self._closed:
+    def record(self, job: MarkedJob, done: bool, message: str) -> None:
+        if self._is_missing:
             return
         try:
-            self._emergency().tell_release(self._native(one), done, words)
+            self._emergency().tell_release(job.reported(), done, message)
         except StoreError as error:
-            say(f"the audit could not be told: {error}")
+            print_message(f"the audit log could not be written: {error}")
 
-    def _emergency(self) -> Emergency:
-        from console.engine.emergency import Emergency
+    def _emergency(self) -> EmergencyAccess:
+        from console.engine.api.emergency import EmergencyAccess
 
-        return Emergency(store_of(self._arguments))
-
-    @staticmethod
-    def _native(one: Marked) -> Native:
-        from console.engine.emergency import Native
-
-        system, _, target = one.target.partition("/")
-        return Native(system, target, one.job, one.hold)
+        return EmergencyAccess(store_url_of(self._arguments))
 
 
-def _let_go(config: Config, secrets: SecretStore, one: Marked, timeout: float, desk: _Desk) -> bool:
-    """Releases that very mark, if it is still there and the store says yes. Whatever it says is printed."""
-    if refused := desk.refusal(one):
-        say(f"{one.target} {one.job}: {one.state_after(False)}: {refused}")
+def _release_if_allowed(
+    config: Config, secrets: SecretStore, job: MarkedJob, timeout: float, audit: _ReleaseAudit
+) -> bool:
+    """Removes the mark if it is still there and the store permits it; prints the outcome. True if it is removed."""
+    if refusal := audit.refusal(job):
+        print_message(f"{job.target} {job.job}: {job.state_after(False)}: {refusal}")
         return False
-    words, done = _send(config, secrets, one, timeout)
-    say(f"{one.target} {one.job}: {one.state_after(done)}: {words}")
-    desk.tell(one, done, words)
+    system, _, target = job.target.partition("/")
+    kind, options = config.systems[system].kind, config.systems[system].options
+    try:
+        with closing(kind.open(options, target, secrets)) as connector:
+            message, done = _release_mark(connector, job, timeout)
+    except Exception as error:  # noqa: BLE001 - the others are released all the same
+        message, done = secrets.mask(f"{error}") or type(error).__name__, False
+    print_message(f"{job.target} {job.job}: {job.state_after(done)}: {message}")
+    audit.record(job, done, message)
     return done
 
 
-def _send(config: Config, secrets: SecretStore, one: Marked, timeout: float) -> tuple[str, bool]:
-    """What came of it, in words, and whether it is let go."""
-    system, _, target = one.target.partition("/")
-    kind, options = config.systems[system].kind, config.systems[system].options
-    try:
-        connector = kind.open(options, target, secrets)
-        try:
-            return _release(connector, one, timeout)
-        finally:
-            connector.close()
-    except Exception as error:  # noqa: BLE001 - the others are let go all the same
-        return secrets.mask(f"{error}") or type(error).__name__, False
+def _release_mark(connector: Connector, job: MarkedJob, timeout: float) -> tuple[str, bool]:
+    """The outcome as text, and whether the mark was removed."""
+    from connectors.sdk.contract import ActionSpec
+    from connectors.sdk.records import RunRef
+    from connectors.sdk.states import RunState
 
-
-def _release(connector: Connector, one: Marked, timeout: float) -> tuple[str, bool]:
-    from connectors.contract import Ask, RunRef, State, Verb
-    from console.model.ids import new_action_key
-
-    parameters = {"hold": one.hold} | ({"enable": "no"} if one.bare else {})
-    preview = connector.preview(Ask(Verb.RELEASE, RunRef(one.job, "", "", ""), State.HELD, parameters), timeout)
+    parameters = {"hold": job.hold} | ({"enable": "no"} if job.bare else {})
+    spec = ActionSpec(Verb.RELEASE, RunRef(job.job, "", "", ""), RunState.HELD, parameters)
+    preview = connector.preview(spec, timeout)
     if preview.refused:
         return preview.refused, False
     receipt = connector.act(preview, new_action_key(), timeout)
-    return receipt.words or preview.words, True
+    return receipt.message or preview.summary, True
+
+
+GATE_POLL_SECONDS = 2.0
+GATE_UNKNOWN_SECONDS = 60.0
+"""How long the status must be unknown before `--if-unknown open` opens; long enough to restart an engine."""
+_GATE_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+def _gate_period(text: str) -> str:
+    if not _GATE_DATE.fullmatch(text):
+        return text
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!a} is not a date; write 2026-11-19") from None
+
+
+def run_gate(arguments: argparse.Namespace) -> int:
+    """The exit code without a command, or if it was not started; else the command replaces this process."""
+    from console.control.holds.gate import GateStatus  # local: start-up time
+
+    verdict = _wait_for_gate(arguments)
+    is_open, message = verdict.standing is GateStatus.SATISFIED, verdict.words
+    if verdict.standing is GateStatus.UNKNOWN and arguments.if_unknown == "open":
+        is_open, message = True, f"{message}; opened because of --if-unknown open"
+    print_message(f"headway gate {arguments.name}: {'open' if is_open else 'closed'}: {message}")
+    if not is_open:
+        return {GateStatus.RED: Exit.RED, GateStatus.UNKNOWN: Exit.NO_ENGINE}.get(verdict.standing, Exit.TIMEOUT)
+    return _exec_command(arguments.argv) if arguments.argv else Exit.OK
+
+
+def _wait_for_gate(arguments: argparse.Namespace) -> GateVerdict:
+    """The verdict when the gate opens, or when the wait ends."""
+    from console.control.holds.gate import GateStatus, GateVerdict  # local: start-up time
+
+    timeout = arguments.timeout.total_seconds()
+    known_at = time.monotonic()
+    until = known_at + timeout
+    while True:
+        verdict = _gate_status(arguments)
+        now = time.monotonic()
+        if verdict.standing is not GateStatus.UNKNOWN:
+            known_at = now
+        if verdict.standing is GateStatus.SATISFIED or (verdict.standing is GateStatus.RED and arguments.fail_fast):
+            return verdict
+        if arguments.if_unknown == "open" and now - known_at >= GATE_UNKNOWN_SECONDS:
+            return verdict
+        if now >= until:
+            return GateVerdict(verdict.standing, f"{verdict.words} after {format_duration(timeout)}")
+        time.sleep(min(GATE_POLL_SECONDS, max(until - now, 0.05)))
+
+
+def _gate_status(arguments: argparse.Namespace) -> GateVerdict:
+    """The gate by one query of the store; UNKNOWN if it cannot be read. Raises CommandError for an unknown job."""
+    from console.control.holds.gate import GateStatus, GateVerdict, business_date_at, judge_gate  # local: start-up time
+
+    period = arguments.period
+    business_date = period if _GATE_DATE.fullmatch(period) else ""
+    try:
+        with store_reader(arguments) as reads:
+            view = reads.holds.gate(arguments.name, "" if business_date else period, business_date)
+            if not view.business_date:
+                zone, cutoff = reads.holds.gate_zone(view.job_id)
+                view = reads.holds.gate(arguments.name, "", business_date_at(reads.now(), zone, cutoff))
+            return judge_gate(view, reads.estate.engine().alive, reads.now(), reads.declared())
+    except CommandError as stop:
+        if stop.code is Exit.NOT_FOUND:
+            raise
+        return GateVerdict(GateStatus.UNKNOWN, str(stop))
+
+
+def _exec_command(argv: list[str]) -> NoReturn:
+    """Replaces this process by the command: its own arguments, no shell, the same streams, default signal handlers."""
+    handlers = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGPIPE, signal.SIGXFSZ)}
+    try:
+        os.execvp(argv[0], argv)  # noqa: S606 - without a shell is what is wanted
+    except OSError as error:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        raise CommandError(Exit.USAGE, f"{argv[0]} could not be started: {error.strerror}") from None
+
+
+HANDLERS = {
+    "hold add": Handler(
+        run_hold,
+        option("name", JOB_HELP, "JOB"),
+        option(
+            "--for",
+            "release after this time (6h; at most 30d)",
+            "TIME",
+            dest="hold_for",
+            type=_hold_duration,
+            default=DEFAULT_HOLD,
+        ),
+        *HOLD_SENDING,
+    ),
+    "hold release": Handler(run_release, option("name", f"{JOB_HELP}; or the key of a hold", "JOB|KEY"), *HOLD_SENDING),
+    "hold": Handler(
+        run_holds,
+        flag("--all", "include ended holds"),
+        flag("--from-native", "ask the schedulers; needs the config, no store"),
+        flag("--release", "with --from-native: release all of them"),
+        option("--why", "with --release: reason for the audit log", "TEXT", default=""),
+        flag("--anyway", "with --release: even while frozen or without approval"),
+        flag("--yes", "release without asking"),
+        option("--timeout", "timeout per target (20)", "SECONDS", type=wait_seconds, default=20.0),
+        JSON,
+    ),
+    "gate": Handler(
+        run_gate,
+        option("name", f"job about to run: {JOB_HELP}", "JOB"),
+        option(
+            "--for", "business date or period key (present)", "PERIOD", dest="period", type=_gate_period, default=""
+        ),
+        option("--timeout", "how long to wait (45m)", type=duration, default=timedelta(minutes=45)),
+        flag("--fail-fast", "exit at once if an upstream failed"),
+        option(
+            "--if-unknown",
+            "if the status is unknown: stay closed (default) or open",
+            choices=("closed", "open"),
+            default="closed",
+        ),
+        usage="headway gate [options] JOB [-- COMMAND ...]",
+        epilog="COMMAND replaces this process when the gate opens. Without COMMAND, read the exit code.",
+    ),
+}

@@ -1,59 +1,400 @@
-"""`headway incidents`: root causes that are open, the most harmful first."""
+"""Incidents: list, show, acknowledge, note, handover and report."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 
-from console.cli.common import now_of, print_json, since_words, stamp, until, watched
-from console.cli.exits import Exit
-from console.cli.table import Col, print_table
-from console.model.ids import incident_name
-from console.model.views import IncidentRow
-from console.model.views.incidents import by_harm
+from console.cli.arguments import duration
+from console.cli.clock_format import clock_text, display_zone, instant_of_clock, timestamp
+from console.cli.commands import JSON, Handler, flag, one_of, option
+from console.cli.console import PLACE_OPTIONS, open_console_at, opens_console
+from console.cli.exits import CommandError, Exit
+from console.cli.output import (
+    Table,
+    ValueColumn,
+    print_page,
+    print_result,
+    set_document,
+    table,
+)
+from console.cli.reader import fresh_store_reader, store_reader, store_url_of
+from console.cli.requests import require_engine, wait_for_answer
+from console.control.explain.incident_report import (
+    ReportSection,
+    action_line,
+    as_markdown,
+    as_text,
+    end_text,
+    open_questions,
+    report_sections,
+    service_line,
+)
+from console.domain.alert import DeliveryView
+from console.domain.finding import FindingView
+from console.domain.handover import ActiveOverride, HandoverView, NoteView, ServiceNight, SwitchChange
+from console.domain.ids import incident_id, incident_name
+from console.domain.incident import (
+    AffectedServiceView,
+    IncidentRow,
+    IncidentView,
+    MemberView,
+    PastRepair,
+    sort_by_impact,
+)
+from console.domain.service import limit_instances
+from console.domain.system import TargetView
+from console.engine.api.client import EngineClient
+from console.timing.durations import format_duration, parse_duration, time_of_day
+from console.timing.formats import age_text, relative_time_text
 
-COLUMNS = (
-    Col("incident"), Col("cause", 24), Col("failed", drop=3), Col("act by"), Col("services"), Col("runs", drop=2),
-    Col("owner", drop=1), Col("on it", drop=4),
-)  # fmt: skip
+
+def run_incidents(arguments: argparse.Namespace) -> int:
+    with fresh_store_reader(arguments) as reads:
+        closed = reads.incidents.list_incidents(closed=True) if arguments.all else []
+        incidents, now = reads.incidents.list_incidents() + closed, reads.now()
+    return print_result(arguments, incidents, incident_table(incidents, now))
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--all", action="store_true", help="closed ones too")
-    parser.add_argument("--json", action="store_true")
+def incident_table(incidents: Sequence[IncidentRow], now: datetime) -> Table:
+    """The most harmful incidents first, closed ones last."""
+    return table(
+        sort_by_impact(incidents),
+        ValueColumn("incident", lambda incident: incident_name(incident.id)),
+        ValueColumn("cause", lambda incident: incident.title, 24),
+        ValueColumn("failed", lambda incident: age_text(incident.failed_since, now), drop=3),
+        ValueColumn("act by", lambda row: "closed" if row.closed else relative_time_text(row.act_by, now)),
+        ValueColumn("services", lambda incident: str(incident.services)),
+        ValueColumn("runs", lambda incident: str(incident.hurt), drop=2),
+        ValueColumn("owner", lambda incident: incident.owner or "–", drop=1),
+        ValueColumn("acknowledged by", acknowledged_until, drop=4),
+    )
 
 
-def run(arguments: argparse.Namespace) -> int:
-    with watched(arguments) as reads:
-        incidents = reads.incidents() + (reads.incidents(closed=True) if arguments.all else [])
-        now = now_of(reads)
+def acknowledged_until(incident: IncidentRow) -> str:
+    """ "mara until 2026-11-20 04:15:00 CET"; empty if it is unacknowledged."""
+    return f"{incident.taken_by} until {timestamp(incident.taken_until)}" if incident.taken_by else ""
+
+
+LOG_LINES = 15
+NONE_TEXT = "  (none)"
+
+
+def incident_number(name: str) -> int:
+    """The incident's id. Raises CommandError for an invalid name."""
+    try:
+        return incident_id(name)
+    except ValueError as error:
+        raise CommandError(Exit.USAGE, str(error)) from None
+
+
+def run_incident(arguments: argparse.Namespace) -> int:
+    number = incident_number(arguments.name)
+    if opens_console(arguments):
+        with store_reader(arguments) as reads:
+            reads.incidents.incident(number)  # an unknown incident is reported before the console opens
+        return open_console_at(arguments, ("incident", number))
+    with fresh_store_reader(arguments) as reads:
+        view, now = reads.incidents.incident(number), reads.now()
+        targets = {f"{target.system}/{target.name}": target for target in reads.estate.systems()}
+        plans = reads.plans.list_plans(incident_id=number)
     if arguments.json:
-        print_json(arguments, incidents)
+        set_document(arguments, view)
     else:
-        print_table(*incident_rows(incidents, now))
+        lines = incident_lines(view, now, targets.get(view.row.root_job))
+        lines += [
+            f"plan {plan.id} is {plan.state}, {plan.done} of {len(plan.steps)} steps done: headway plan {plan.id}"
+            for plan in plans
+        ]
+        print_page(arguments, lines)
     return Exit.OK
 
 
-def incident_rows(incidents: Sequence[IncidentRow], now: datetime) -> tuple[Sequence[Col], list[tuple[str, ...]]]:
-    """Columns and rows of the list, the most harmful first, closed ones below."""
-    return COLUMNS, [_row(one, now) for one in by_harm(incidents)]
+def incident_lines(view: IncidentView, now: datetime, target: TargetView | None = None) -> list[str]:
+    """The incident as lines of text, outside text behind `| `; `target`: its cause, if that is a target."""
+    row = view.row
+    closed = f"closed {timestamp(row.closed)}" if row.closed else f"act by {relative_time_text(row.act_by, now)}"
+    lines = [
+        f"{incident_name(row.id)}  {row.title}",
+        f"failed {age_text(row.failed_since, now)} · {closed}",
+        f"business date {row.business_date} · owner {row.owner or '–'} · runbook {row.runbook or '–'}",
+        *([f"acknowledged by {acknowledged_until(row)}"] if row.taken_by else []),
+        *_cause_lines(view, target),
+        *_related_lines(view),
+    ]
+    log = view.log.splitlines()[-LOG_LINES:]
+    history = [line for repair in view.repairs for line in _past_repair_lines(repair)]
+    history = history or [f"  {timestamp(at)}  {text}" for at, text in view.seen_before]  # of a cause that is no run
+    is_unrepaired = view.repairs and not any(repair.how for repair in view.repairs)
+    suppressed = _suppression_lines(view)
+    events = [
+        f"  {timestamp(event.at)}  {event.words}{f' ({event.actor})' * bool(event.actor)}" for event in view.events
+    ]
+    sections = [
+        ("changes since the last success", [f"  | {change}" for change in row.changes]),
+        ("affected services", [*_service_lines(view, now)] or [NONE_TEXT]),
+        ("findings", [_finding_line(finding) for finding in view.findings]),
+        ("runs", [line for member in view.members for line in _member_lines(member, now)]),
+        ("log", [f"  | {line}" for line in log or [f"no log: {view.log_error or 'not available'}"]]),
+        ("notified", [*(map(_notification_line, view.deliveries) if view.deliveries else [NONE_TEXT]), *suppressed]),
+        ("timeline", events),
+    ]
+    for title, body in sections:
+        lines += ["", title, *body] if body or title in ("runs", "timeline") else []
+    return lines + (["", "past failures" if is_unrepaired else "past repairs", *history] if history else [])
 
 
-def _taken(one: IncidentRow) -> str:
-    return f"{one.taken_by} until {stamp(one.taken_until)}" if one.taken_by else ""
+def _cause_lines(view: IncidentView, target: TargetView | None) -> list[str]:
+    """The error of a target that cannot be polled, and since when; for a run the reason, unless the title has it."""
+    if view.row.cause != "target":
+        return [f"reason {view.row.reason}"] if view.row.reason and view.row.reason not in view.row.title else []
+    name = view.row.root_job
+    if target is None:
+        return [f"{name}: no longer watched"]
+    if target.failing_since is None:
+        return [f"{name}: reachable again, last seen {timestamp(target.last_ok)}"]
+    return [f"{name}: {target.error_kind}: {target.error} (since {timestamp(target.failing_since)})"]
 
 
-def _row(one: IncidentRow, now: datetime) -> tuple[str, ...]:
-    act_by = "closed" if one.closed else until(one.act_by, now)
-    failed = since_words(one.failed_since, now)
-    return (
-        incident_name(one.id),
-        one.title,
-        failed,
-        act_by,
-        str(one.services),
-        str(one.hurt),
-        one.owner or "–",
-        _taken(one),
+def _related_lines(view: IncidentView) -> list[str]:
+    """The incidents that it was split from or merged into, and how often it was reopened."""
+    row = view.row
+    parts = [f"split from {incident_name(row.split_from)}"] if row.split_from is not None else []
+    parts += [f"merged into {incident_name(row.merged_into)}"] if row.merged_into is not None else []
+    parts += [f"reopened {'once' if row.reopened == 1 else f'{row.reopened} times'}"] if row.reopened else []
+    return [" · ".join(parts)] if parts else []
+
+
+def _finding_line(finding: FindingView) -> str:
+    resolved = f" (resolved {timestamp(finding.closed)})" if finding.closed else ""
+    return f"  {finding.rule.replace('_', ' '):<11} {finding.job}: {finding.with_source}{resolved}"
+
+
+def _service_lines(view: IncidentView, now: datetime) -> Iterator[str]:
+    for service, more in limit_instances(view.services, attrgetter("name")):
+        yield _affected_service_line(service, now)
+        if more:
+            yield f"  and {more} more of {service.name}: headway service {service.name}"
+
+
+def _member_lines(member: MemberView, now: datetime) -> list[str]:
+    """A run, and its evidence: native state, age of the observation, reason."""
+    native = f'native state "{member.native_state}"' if member.native_state else ""
+    observed = f"observed {age_text(member.observed, now)}" if member.observed is not None else ""
+    facts = " · ".join(filter(None, (native, observed, member.reason)))
+    first = f"  {member.role:<11} {member.job}  {member.state} ({member.evidence})"
+    return [first, *([f"{'':<14}| {facts}"] if facts else [])]
+
+
+def _past_repair_lines(repair: PastRepair) -> list[str]:
+    """An earlier failure of the root: its message, and its repair."""
+    took = f", succeeded after {format_duration(repair.took_s)}" if repair.took_s is not None else ""
+    done = f"{repair.done}{took}" if repair.how else "not repaired"
+    return [
+        f"  {timestamp(repair.at)}  {done}{'  (same failure)' * repair.is_alike}",
+        f"{'':<6}| {repair.said or 'failed'}",
+        *([f"{'':<6}note: {repair.note}"] if repair.note else []),
+    ]
+
+
+def _affected_service_line(service: AffectedServiceView, now: datetime) -> str:
+    act_by, deadline = service.act_by, clock_text(service.deadline, service.zone, now)
+    act = (
+        f"act by {clock_text(act_by, service.zone, now)} ({relative_time_text(act_by, now)})" if act_by else "no act-by"
     )
+    source = f" · {service.source}" if service.source else ""
+    return f"  {service.title:<20} {service.timeliness.replace('_', ' '):<11} deadline {deadline}  {act}{source}"
+
+
+def _notification_line(delivery: DeliveryView) -> str:
+    digest = " in a digest" if delivery.state == "digested" else ""
+    outcome = (
+        f"sent {timestamp(delivery.sent)}{digest}" if delivery.sent else f"{delivery.state} {delivery.error}".strip()
+    )
+    return f"  {delivery.kind:<10} {delivery.route} ({delivery.url_words}): {outcome}"
+
+
+def _suppression_lines(view: IncidentView) -> list[str]:
+    """Suppressed alerts, also those never sent afterwards, with the reason."""
+    return [
+        f"  {hold.kind:<10} {hold.route}: suppressed by {hold.stage}: {hold.ended_why or hold.why}"
+        for hold in view.held
+        if hold.ended is None or hold.ended_why not in ("", "told")
+    ]
+
+
+ACK_FOR = "1h"
+
+
+def run_ack(arguments: argparse.Namespace) -> int:
+    number = incident_number(arguments.name)
+    with store_reader(arguments) as reads:
+        reads.incidents.incident(number)
+    requests = require_engine(arguments)
+    if arguments.expire:
+        request = requests.lapse(number, arguments.why)
+    else:
+        request = requests.acknowledge(number, arguments.length.total_seconds(), arguments.why)
+    wait_for_answer(arguments, requests, request)
+    with store_reader(arguments) as reads:
+        row = reads.incidents.incident(number).row
+    return print_result(arguments, row, [f"{incident_name(number)}: {_acknowledgement(row)}"])
+
+
+def _acknowledgement(incident: IncidentRow) -> str:
+    return f"acknowledged by {acknowledged_until(incident)}" if incident.taken_by else "not acknowledged"
+
+
+MAX_NOTE_CHARS = 2000
+
+
+def run_note(arguments: argparse.Namespace) -> int:
+    number, note = incident_number(arguments.name), " ".join(arguments.words.split())
+    if not note:
+        raise CommandError(Exit.USAGE, "no note added: the text is empty")
+    if len(note) > MAX_NOTE_CHARS:
+        raise CommandError(Exit.USAGE, f"no note added: {len(note)} characters, at most {MAX_NOTE_CHARS}")
+    EngineClient(store_url_of(arguments)).note(number, note)
+    name = incident_name(number)
+    return print_result(arguments, {"incident": name, "note": note}, [f"{name}: note added"])
+
+
+SHIFT_HOURS = "12h"
+
+
+def run_handover(arguments: argparse.Namespace) -> int:
+    with fresh_store_reader(arguments) as reads:
+        view = reads.handover.handover_since(shift_start(arguments.since, reads.now()))
+    title = f"Handover, {timestamp(view.since)} to {timestamp(view.at)}"
+    page = (as_markdown if arguments.markdown else as_text)(title, handover_sections(view))
+    return print_result(arguments, view, page)
+
+
+def shift_start(text: str, now: datetime) -> datetime:
+    """The instant that was typed; a time of day is the last one before `now`. Raises CommandError."""
+    try:
+        if text[-1:] in "dhms" and text[:1].isdigit():
+            return now - parse_duration(text)
+        if len(text) <= len("22:00:00"):
+            today, clock = now.astimezone(display_zone()).date(), time_of_day(text)
+            at = instant_of_clock(datetime.combine(today, clock))
+            return at if at <= now else instant_of_clock(datetime.combine(today - timedelta(days=1), clock))
+        typed = datetime.fromisoformat(text)
+        return typed.astimezone(UTC) if typed.tzinfo else instant_of_clock(typed)
+    except (ValueError, OverflowError):
+        raise CommandError(Exit.USAGE, f'"{text[:40]}" is not a time; write 22:00, 8h or "2026-11-20 22:00"') from None
+
+
+def handover_sections(view: HandoverView) -> list[ReportSection]:
+    """Sections of the handover, what is open first."""
+    services, now = view.services, view.at
+    at_risk = [
+        night
+        for night in services
+        if night.deadline > now and (night.timeliness in ("at_risk", "will_miss") or night.is_in_doubt)
+    ]
+    missed = [night for night in services if night.is_missed]
+    saved = [night for night in services if night.is_saved and (night.deadline <= now or night.delivered is not None)]
+    opened = [incident for incident in view.opened if incident.closed is not None]
+    closed = [incident for incident in view.closed if incident not in view.opened]
+    holds = [f"{hold.job}: {hold.reason}, by {hold.held_by}, until {timestamp(hold.until)}" for hold in view.holds]
+    stale = [f"{name}: {why}, last seen {timestamp(at)}" for name, at, why in view.stale]
+    return [
+        ReportSection("Open incidents", [handover_incident_line(incident, view) for incident in view.open]),
+        ReportSection(
+            "Services at risk in the next 12 hours", [_handover_service_line(night, now) for night in at_risk]
+        ),
+        ReportSection("Services missed", [_handover_service_line(night, now) for night in missed]),
+        ReportSection("Services saved", [_handover_service_line(night, now) for night in saved]),
+        ReportSection("Opened and closed in this shift", [handover_incident_line(row, view) for row in opened]),
+        ReportSection("Opened before, closed in this shift", [handover_incident_line(row, view) for row in closed]),
+        ReportSection("Notes and acknowledgements", [_handover_note_line(note) for note in view.notes]),
+        ReportSection("Actions", [action_line(action, timestamp) for action in view.actions]),
+        ReportSection("Holds", holds),
+        ReportSection(
+            "Modes, silences and extensions",
+            [*map(_handover_open_line, view.standing), *map(_handover_mode_line, view.turned)],
+        ),
+        ReportSection("Drift not accepted", [f"{change.job}: {change.words}" for change in view.drift]),
+        ReportSection("Systems not reachable", stale),
+    ]
+
+
+def handover_incident_line(incident: IncidentRow, view: HandoverView) -> str:
+    """ "INC-0001 … · failed since … · recoverable until … · acknowledged by …"."""
+    line = f"{incident_name(incident.id)} {incident.title} · failed since {timestamp(incident.failed_since)}"
+    if incident.closed is not None:
+        took = format_duration((incident.closed - incident.failed_since).total_seconds())
+        return f"{line} · closed {timestamp(incident.closed)} after {took}"
+    act_by = "no act-by"
+    if incident.act_by:
+        act_by = f"recoverable until {timestamp(incident.act_by)} ({relative_time_text(incident.act_by, view.at)})"
+    return f"{line} · {act_by} · {_acknowledgement(incident)}"
+
+
+def _handover_service_line(night: ServiceNight, now: datetime) -> str:
+    def delivered(at: datetime | None) -> str:
+        return clock_text(at, night.zone, near=night.deadline)
+
+    due = clock_text(night.deadline, night.zone, near=now)
+    is_open = night.act_by is not None and night.delivered is None
+    parts = [
+        f"{night.title} (tier {night.tier}, {night.business_date}), due {due}: {service_line(night, delivered)}",
+        f"act by {clock_text(night.act_by, night.zone, near=now)}" if is_open else "",
+        night.cause,
+        incident_name(night.incident_id) if night.incident_id is not None else "",
+    ]
+    return " · ".join(filter(None, parts))
+
+
+def _handover_note_line(note: NoteView) -> str:
+    return f"{timestamp(note.at)} {incident_name(note.incident_id)} {note.actor}: {note.words}"
+
+
+def _handover_mode_line(change: SwitchChange) -> str:
+    about = f" {change.about}" if change.about else ""
+    return f"{timestamp(change.at)} {change.by}: {change.verb}{about}{f': {change.why}' if change.why else ''}"
+
+
+def _handover_open_line(override: ActiveOverride) -> str:
+    by = f", by {override.by}" if override.by else ""
+    why = f": {override.why}" if override.why and override.why not in override.about else ""
+    end = f", until {timestamp(override.until)}" if override.until is not None else ""
+    return f"{override.kind}: {override.about}{by}{end}{why}"
+
+
+def run_report(arguments: argparse.Namespace) -> int:
+    number = incident_number(arguments.name)
+    with fresh_store_reader(arguments) as reads:
+        view, nights = reads.incidents.incident(number), reads.handover.nights_of_incident(number)
+        plans, now = reads.plans.list_plans(incident_id=number), reads.now()
+    document = {"incident": view, "services": nights, "plans": plans, "open_questions": open_questions(view)}
+    page = report_sections(view, nights, plans, end_text(view, now, timestamp), timestamp)
+    return print_result(arguments, document, as_markdown(f"{incident_name(number)}: {view.row.title}", page))
+
+
+HANDLERS = {
+    "incident list": Handler(run_incidents, flag("--all", "include closed incidents"), JSON),
+    "incident": Handler(run_incident, option("name", "INC-0001", "INCIDENT"), *PLACE_OPTIONS),
+    "incident note": Handler(
+        run_note, option("name", "INC-0001", "INCIDENT"), option("words", "one line of text", "TEXT"), JSON
+    ),
+    "incident report": Handler(run_report, option("name", "INC-0001", "INCIDENT"), JSON),
+    "incident handover": Handler(
+        run_handover,
+        option("--since", 'start of the shift: "22:00", "8h" or a date (12h)', "TIME", default=SHIFT_HOURS),
+        one_of(flag("--markdown", "print Markdown"), JSON),
+    ),
+    "ack": Handler(
+        run_ack,
+        option("name", "INC-0001", "INCIDENT"),
+        one_of(
+            option("--for", "duration (1h)", "TIME", dest="length", type=duration, default=duration(ACK_FOR)),
+            flag("--expire", "end the acknowledgement: escalation goes on"),
+        ),
+        option("--why", "reason, shown on the incident and kept in the audit log", "TEXT", default=""),
+        JSON,
+    ),
+}

@@ -1,151 +1,360 @@
-"""`headway jobs [FILTER]`: jobs that match, each with its latest run."""
+"""Jobs: list by a filter, one job with schedule and history, its card, and findings of the detection rules."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import replace
-from datetime import UTC, datetime
+from dataclasses import fields, replace
+from datetime import datetime
 from difflib import get_close_matches
+from typing import TYPE_CHECKING
 
-from connectors.words import State
-from console.cli.common import (
-    Stop,
-    clock_words,
-    day_words,
-    now_of,
+from connectors.sdk.states import RunState
+from console.cli.arguments import (
+    FILTER,
+    JOB_HELP,
+    VIEW,
+    business_date,
+    job_filter,
     positive_number,
-    print_json,
-    since_words,
-    watched,
+    saved_view,
 )
-from console.cli.exits import Exit
-from console.cli.table import Col, print_table
-from console.cli.wall import zone_for
-from console.model.filters import FIELDS, FilterError, JobFilter, parse_terms, split_filter, words_of
-from console.model.views import JobRow
-from console.personal.views import SavedView
+from console.cli.clock_format import clock_text, until_text
+from console.cli.commands import JSON, Handler, flag, option
+from console.cli.console import PLACE_OPTIONS, open_console_at, opens_console
+from console.cli.exits import CommandError, Exit
+from console.cli.output import (
+    ValueColumn,
+    counted,
+    print_page,
+    print_page_table,
+    print_parts,
+    print_result,
+    set_document,
+    table,
+)
+from console.cli.prompts import confirm_or_yes
+from console.cli.reader import fresh_store_reader, store_reader
+from console.cli.requests import require_engine, wait_for_answer
+from console.cli.runs import run_table
+from console.config.saved_views import SavedView
+from console.domain import job
+from console.domain.filter import split_filter
+from console.domain.finding import DetectionRule, FindingView
+from console.domain.job import CardView, JobRow, JobView
+from console.domain.run import RunRow, RunView
 from console.store.errors import NotFound
-from console.store.reads import Reads
+from console.timing.durations import format_duration, fraction_below
+from console.timing.formats import age_text
 
-COLUMNS = (
-    Col("job", 24, middle=True), Col("state", 12), Col("evidence", drop=3), Col("latest"), Col("next"),
-    Col("schedule", 12, drop=2), Col("owner", drop=1),
-)  # fmt: skip
-LIMIT = 200
-SORTS = ("name", "attention", "age", "deadline", "slack")
+if TYPE_CHECKING:
+    from console.store.queries import Queries
 
 
-def add_filter(parser: argparse.ArgumentParser) -> None:
-    """The filter language, as words of a command line."""
-    parser.add_argument(
-        "filter",
-        nargs="*",
-        help=f'words of the job name, !word without, ~word fuzzy; "!field:value" without. {"; ".join(FIELDS.values())}',
-    )
+JOBS_LIMIT = 200
+JOB_SORTS = ("name", "attention", "age", "deadline", "slack")
 
 
-def add_view(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--view", metavar="NAME", help="what is saved under this name, yours or of the config")
-
-
-def view_of(table: str, name: str | None, reads: Reads) -> SavedView:
-    """The view that was asked for, or one that shows everything. Raises Stop."""
-    if name is None:
-        return SavedView("", table)
-    from console.personal.asked import NoView, view_for  # not loaded where Tab asks only for the command's options
-
-    try:
-        return view_for(table, name, reads.header().console)
-    except NoView as error:
-        raise Stop(Exit.USAGE, str(error)) from None
-
-
-def wanted_of(terms: Sequence[str], now: datetime, only_problems: bool = False) -> JobFilter:
-    """What was typed; a time of day is meant as times are told. Raises Stop."""
-    words = [word for term in terms for word in words_of(term)]
-    try:
-        return parse_terms(words, now, zone_for() or now.astimezone().tzinfo or UTC, only_problems)
-    except FilterError as error:
-        raise Stop(Exit.USAGE, error.told('"{}" in the filter cannot be read:')) from None
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_filter(parser)
-    parser.add_argument("--state", action="append", default=[], help="failed, missed, running, …; may be repeated")
-    parser.add_argument("--system", action="append", default=[])
-    parser.add_argument("--owner", action="append", default=[])
-    parser.add_argument("--service", action="append", default=[], help="what this service hangs on")
-    parser.add_argument("--problems", action="store_true", help="only what needs a person")
-    add_view(parser)
-    parser.add_argument("--sort", choices=SORTS, help="by name where neither this nor the view says otherwise")
-    parser.add_argument("--reverse", action="store_true", help="the other way round")
-    parser.add_argument("--limit", type=positive_number, default=LIMIT, help=f"rows at most ({LIMIT})")
-    parser.add_argument("--json", action="store_true")
-
-
-def run(arguments: argparse.Namespace) -> int:
-    unknown = set(arguments.state) - set(State)
+def run_jobs(arguments: argparse.Namespace) -> int:
+    unknown = set(arguments.state) - set(RunState)
     if unknown:
-        raise Stop(Exit.USAGE, f"no state {', '.join(sorted(unknown))}; there are {', '.join(State)}")
-    with watched(arguments) as reads:
-        _know("system", arguments.system, {one.system for one in reads.systems()})
-        _know("service", arguments.service, {one.name for one in reads.services()})
-        now = now_of(reads)
-        view = view_of("jobs", arguments.view, reads)
+        raise CommandError(Exit.USAGE, f"unknown state {', '.join(sorted(unknown))}; known: {', '.join(RunState)}")
+    with fresh_store_reader(arguments) as reads:
+        known = {
+            "system": {system.system for system in reads.estate.systems()},
+            "service": {service.name for service in reads.services.list_services()},
+        }
+        for what, names in known.items():
+            for name in getattr(arguments, what):
+                if name not in names:  # an empty list would read as "no jobs"
+                    raise NotFound(f"{what} {name}", tuple(get_close_matches(name, names)))
+        now, view = reads.now(), saved_view("jobs", arguments.view, reads)
         terms = (*split_filter(view.filter), *arguments.filter)
-        typed = wanted_of(terms, now, arguments.problems or view.problems)
-        wanted = replace(
+        typed = job_filter(terms, now, arguments.problems or view.problems)
+        filters = replace(
             typed,
             states=(*typed.states, *arguments.state),
             systems=(*typed.systems, *arguments.system),
             owners=(*typed.owners, *arguments.owner),
             services=(*typed.services, *arguments.service),
         )
-        ids = reads.job_ids(wanted, _order(arguments, view))
-        rows = reads.jobs_by_ids(ids[: arguments.limit].tolist())
-    if arguments.json:
-        print_json(arguments, rows)
-        return Exit.OK
-    print_table(COLUMNS, [_row(one, now) for one in rows])
-    if len(ids) > len(rows):
-        print(f"… {len(ids) - len(rows)} more; --limit {len(ids)} shows all")
-    return Exit.OK
+        ids = reads.jobs.job_ids(filters, _sort_order(arguments, view))
+        jobs = reads.jobs.jobs_by_ids(ids[: arguments.limit].tolist())
+    rows = table(
+        jobs,
+        ValueColumn("job", lambda row: row.name, 24, middle=True),
+        ValueColumn("state", lambda row: state_text(row, now), 12),
+        ValueColumn("evidence", lambda row: row.evidence or "–", drop=3),
+        ValueColumn("latest", lambda row: age_text(row.ended or row.started, now)),
+        ValueColumn("next", lambda row: until_text(row.next, now)),
+        ValueColumn("schedule", lambda row: row.schedule or "–", 12, drop=2),
+        ValueColumn("owner", lambda row: row.owner or "–", drop=1),
+    )
+    more = len(ids) - len(jobs)
+    return print_result(arguments, jobs, rows, [f"… {more} more; use --limit {len(ids)} to show all"] if more else [])
 
 
-def _order(arguments: argparse.Namespace, view: SavedView) -> str:
-    """What is asked for goes before what the view says; --reverse turns either round."""
+def _sort_order(arguments: argparse.Namespace, view: SavedView) -> str:
+    """The order that was typed, else the view's; --reverse inverts either."""
     order: str = arguments.sort or view.sort or "name"
     return order if not arguments.reverse else order[1:] if order.startswith("-") else f"-{order}"
 
 
-def _know(what: str, wanted: Sequence[str], there: set[str]) -> None:
-    """Raises NotFound, with the near ones, for a name that there is not: an empty list would read as "no jobs"."""
-    for name in wanted:
-        if name not in there:
-            raise NotFound(f"{what} {name}", tuple(get_close_matches(name, there)))
+def state_text(job: JobRow, now: datetime) -> str:
+    """The state, and whether the job is held, paused, gone, or read stale input."""
+    marks = [name for name, on in (("paused", job.paused), ("gone", job.gone), ("stale read", job.stale_read)) if on]
+    return " · ".join([job.state or "–", *([hold_text(job, now)] if job.held_by else []), *marks])
 
 
-def state_words(one: JobRow, now: datetime) -> str:
-    """The state with what must be known beside it: held, paused, gone, a stale read."""
-    marks = [word for word, on in (("paused", one.paused), ("gone", one.gone), ("stale read", one.stale_read)) if on]
-    return " · ".join([one.state or "–", *([held_words(one, now)] if one.held_by else []), *marks])
+def hold_text(job: JobRow, now: datetime) -> str:
+    """ "held by Headway until 05:30 UTC (by alice)"; with the day if it is not today."""
+    by = "" if job.held_by == "headway" else f" (by {job.held_by})"
+    return f"held by Headway until {clock_text(job.held_until, near=now)}{by}"
 
 
-def held_words(one: JobRow, now: datetime) -> str:
-    """ "held by Headway until 05:30 UTC (by alice)", of what is held; with the day where it is not today."""
-    by = "" if one.held_by == "headway" else f" (by {one.held_by})"
-    return f"held by Headway until {clock_words(one.held_until, near=now)}{by}"
+JOB_LOG_LINES = 15
 
 
-def _row(one: JobRow, now: datetime) -> tuple[str, ...]:
-    latest = since_words(one.ended or one.started, now)
-    return (
-        one.name,
-        state_words(one, now),
-        one.evidence or "–",
-        latest,
-        day_words(one.next, now),
-        one.schedule or "–",
-        one.owner or "–",
+def run_job(arguments: argparse.Namespace) -> int:
+    if arguments.card is not None:
+        if arguments.date is not None:
+            raise CommandError(Exit.USAGE, "--date and --set exclude each other: --set changes the job, not a run")
+        return edit_card(arguments)
+    if opens_console(arguments):
+        with store_reader(arguments) as reads:
+            row = reads.jobs.job(arguments.name).row  # an unknown job is reported before the console opens
+            runs = _runs_on_date(reads, row.id, row.name, arguments.date) if arguments.date is not None else []
+        return open_console_at(arguments, ("run", runs[0].id) if runs else ("job", row.id))
+    return _print_runs(arguments) if arguments.date is not None else _print_job(arguments)
+
+
+def _runs_on_date(reads: Queries, job_id: int, name: str, typed: str) -> Sequence[RunRow]:
+    """The job's runs of that date, newest first. Raises CommandError for an invalid date or one without a run."""
+    try:
+        day = business_date(typed)
+    except argparse.ArgumentTypeError as error:
+        raise CommandError(Exit.USAGE, f"argument --date: {error}") from None
+    runs = reads.runs.runs_on(job_id, day)
+    if not runs:
+        latest = dict.fromkeys(run.business_date for run in reads.runs.list_runs(job_id, 20))
+        near = f"latest: {', '.join([*latest][:3])}" if latest else "it has no run yet"
+        raise CommandError(Exit.NOT_FOUND, f"{name} has no run of {day}; {near}: headway run {name}")
+    return runs
+
+
+def _print_runs(arguments: argparse.Namespace) -> int:
+    with fresh_store_reader(arguments) as reads:
+        row = reads.jobs.job(arguments.name).row
+        views = [reads.runs.run(run.id) for run in _runs_on_date(reads, row.id, row.name, arguments.date)]
+        now = reads.now()
+    if arguments.json:
+        set_document(arguments, views)
+        return Exit.OK
+    print_page(arguments, [f"{row.name}  business date {business_date(arguments.date)}", ""])
+    print_page_table(arguments, run_table([view.row for view in views], now))
+    print_page(arguments, [line for view in views for line in _attempt_lines(view)])
+    return Exit.OK
+
+
+def _attempt_lines(view: RunView) -> list[str]:
+    """The attempts of a run, and the end of its log."""
+    lines = ["", f"run {view.row.id}, {view.row.period_key}"]
+    for attempt in view.attempts:
+        native = f", native state {attempt.native_state}" if attempt.native_state else ""
+        state = f"{attempt.state} ({attempt.evidence}){native}"
+        lines.append(f"  attempt {attempt.number}: {state}  {attempt.message}".rstrip())
+    lines += [f"  | {line}" for line in view.log.splitlines()[-JOB_LOG_LINES:]]
+    return [*lines, f"  log: headway log {view.row.job} --run {view.row.id}"]
+
+
+def _print_job(arguments: argparse.Namespace) -> int:
+    with fresh_store_reader(arguments) as reads:
+        view = reads.jobs.job(arguments.name)
+        starts = reads.run_table.unscheduled_starts(view.row.id)
+        now = reads.now()
+    cadence = _cadence_text(starts)
+    if arguments.json:
+        set_document(
+            arguments, {**{field.name: getattr(view, field.name) for field in fields(view)}, "cadence": cadence}
+        )
+        return Exit.OK
+    coming = [until_text(at, now) for at in view.coming] or [until_text(view.row.next, now)]
+    lines = [*job_lines(view, now), *([f"cadence     {cadence}"] if cadence else [])]
+    print_page(arguments, [*lines, "", f"next  {', '.join(coming)}", ""])
+    print_page_table(arguments, run_table(view.runs[:15], now))
+    return Exit.OK
+
+
+def _cadence_text(starts: tuple[str, tuple[int, ...]] | None) -> str:
+    """The learned cadence of a job without a readable schedule; empty if none was learned."""
+    if starts is None:
+        return ""
+    from console.timing.schedule import learn_cadence
+
+    zone, seconds = starts
+    cadence = learn_cadence(seconds, zone)
+    if cadence is None:
+        return ""
+    return cadence.text if cadence.is_sure else f"{cadence.text}, too uncertain to expect it"
+
+
+def job_lines(view: JobView, now: datetime) -> list[str]:
+    """The job as lines of text."""
+    row = view.row
+    evidence = f", evidence {row.evidence}" if row.state else ""
+    return [
+        f"{row.name}  {state_text(row, now)}",
+        *([f"not watched {view.left_out}"] if view.left_out else []),
+        f"timeliness  {row.timeliness.replace('_', ' ')}{evidence}",
+        f"schedule    {row.schedule or '–'}",
+        f"runs        {view.definition or '–'}",
+        f"run as      {view.run_as or '–'}",
+        f"evidence    source provides: {view.proof}",
+        f"duration    {_duration_text(view)}",
+        *_last_run_text(view, now),
+        *(_card_line(field, now) for field in view.card),
+        f"services    {', '.join(view.services) or '–'}",
+        *(f"upstream    {name} ({origin})" for name, origin in view.upstreams),
+        *(f"waits for   {condition}" for condition in view.waits),
+        *(f"downstream  {name} ({origin})" for name, origin in view.downstreams),
+        *(f"finding     {finding.rule.replace('_', ' ')}: {finding.with_source}" for finding in view.findings),
+        *(f"drift       {change.what}: {change.words}" for change in view.drift),
+    ]
+
+
+def _card_line(field: CardView, now: datetime) -> str:
+    source = f", set by {field.said_by} {until_text(field.said_at, now)}" if field.said_by else ""
+    return f"{field.field:<11} {field.value or '–'}{source}"
+
+
+def _last_run_text(view: JobView, now: datetime) -> list[str]:
+    """The duration of the latest run, and its rank among the successful ones before it."""
+    timed = [(run, seconds) for run in view.runs if (seconds := run.lasted_s(now)) is not None]
+    earlier = [seconds for run, seconds in timed[1:] if not run.is_red]
+    if not earlier:
+        return []
+    latest, seconds = timed[0]
+    so_far = " so far" if latest.ended is None else ""
+    longer = round(100 * fraction_below(seconds, earlier))
+    runs = counted(earlier, "good run")
+    return [f"last        {format_duration(seconds)}{so_far}: longer than {longer} % of {runs} before it"]
+
+
+def _duration_text(view: JobView) -> str:
+    if view.p50_s is not None and view.p90_s is not None:
+        percentiles = f"p50 {format_duration(view.p50_s)}, p90 {format_duration(view.p90_s)}"
+        return f"{percentiles}: history ({view.history_runs} runs)"
+    if view.expected_s is not None:
+        return f"{format_duration(view.expected_s)}: declared"
+    return f"no estimate ({view.history_runs} runs)"
+
+
+def edit_card(arguments: argparse.Namespace) -> int:
+    """Prints the changes, asks, and has the engine store them."""
+    fields = _card_fields(arguments.card)
+    with store_reader(arguments) as reads:
+        view = reads.jobs.job(arguments.name)
+    changes = _card_changes(view, fields)
+    requests = require_engine(arguments)
+    if not arguments.yes:
+        print_parts(changes)
+    if not confirm_or_yes(arguments, "save?", "nothing was saved", "save"):
+        return Exit.REFUSED
+    data = wait_for_answer(arguments, requests, requests.card(view.row.id, fields, arguments.why))
+    return print_result(arguments, {"job": view.row.name, **data}, changes if arguments.yes else [])
+
+
+def _card_fields(pairs: list[str]) -> dict[str, str]:
+    """Field -> text. Raises CommandError for an invalid field or value."""
+    values = dict[str, str]()
+    for pair in pairs:
+        field, sign, text = pair.partition("=")
+        if not sign:
+            forms = ", ".join(f"{name}=…" for name in job.CARD_FIELDS)
+            raise CommandError(Exit.USAGE, f'"{pair[:40]}" has no "="; write {forms}')
+        if fault := job.card_fault(field, text.strip()):
+            raise CommandError(Exit.USAGE, fault)
+        values[field] = text.strip()
+    return values
+
+
+def _card_changes(view: JobView, values: dict[str, str]) -> list[str]:
+    """A line for each changed field. Raises CommandError for a field that the config does not let people set."""
+    name, lines = view.row.name, []
+    for field in view.card:
+        if field.field in values:
+            if field.why_not:
+                raise CommandError(Exit.REFUSED, f"{name} {field.field}: {field.why_not}; nothing was saved")
+            lines.append(f"{name} {field.field}: {field.value or '–'} -> {values[field.field] or 'reset'}")
+    return lines
+
+
+FINDINGS_LIMIT = 200
+
+
+def run_findings(arguments: argparse.Namespace) -> int:
+    if arguments.rule is not None and arguments.rule not in list(DetectionRule):
+        near = get_close_matches(arguments.rule, list(DetectionRule), n=1)
+        hint = f'did you mean "{near[0]}"?' if near else f"known: {', '.join(DetectionRule)}"
+        raise CommandError(Exit.USAGE, f'unknown rule "{arguments.rule}"; {hint}')
+    with fresh_store_reader(arguments) as reads:
+        job_id = reads.jobs.job(arguments.job).row.id if arguments.job else None
+        findings = reads.findings.list_findings(job_id, arguments.rule or "", arguments.all, arguments.limit)
+        now = reads.now()
+
+    def since(finding: FindingView) -> str:
+        resolved = f" · resolved {age_text(finding.closed, now)}" if finding.closed else ""
+        return age_text(finding.since, now) + resolved
+
+    rows = table(
+        findings,
+        ValueColumn("rule", lambda finding: finding.rule.replace("_", " ")),
+        ValueColumn("alerts", lambda finding: "yes" if finding.severity == "alert" else "no", drop=2),
+        ValueColumn("job", lambda finding: finding.job, 24, middle=True),
+        ValueColumn("since", since),
+        ValueColumn("finding", lambda finding: finding.words, 30),
+        ValueColumn("threshold", lambda finding: finding.threshold or "–", drop=1),
+        ValueColumn("baseline", lambda finding: finding.source or "–", 12, drop=3),
     )
+    return print_result(arguments, findings, rows)
+
+
+HANDLERS = {
+    "job list": Handler(
+        run_jobs,
+        FILTER,
+        option("--state", "failed, missed, running, …; repeatable", action="append", default=[]),
+        option("--system", action="append", default=[]),
+        option("--owner", action="append", default=[]),
+        option("--service", "jobs this service depends on", action="append", default=[]),
+        flag("--problems", "only jobs that need attention"),
+        VIEW,
+        option("--sort", "sort order (name, or that of the view)", choices=JOB_SORTS),
+        flag("--reverse", "reverse the order"),
+        option("--limit", f"maximum number of rows ({JOBS_LIMIT})", type=positive_number, default=JOBS_LIMIT),
+        JSON,
+    ),
+    "job": Handler(
+        run_job,
+        option("name", JOB_HELP, "JOB"),
+        option("--date", "show the runs of this business date: 2026-11-19", "DATE"),
+        option(
+            "--set",
+            "set owner=, runbook= or rerun=safe|ask|never; an empty TEXT resets the field",
+            "FIELD=TEXT",
+            dest="card",
+            nargs="+",
+        ),
+        option("--why", "with --set: reason for the audit log", "TEXT", default=""),
+        flag("--yes", "with --set: do not ask"),
+        *PLACE_OPTIONS,
+    ),
+    "job findings": Handler(
+        run_findings,
+        option("--job", f"only findings of this job: {JOB_HELP}"),
+        option("--rule", "only findings of this rule: too_long, stuck_waiting, …"),
+        flag("--all", "include resolved findings"),
+        option("--limit", f"maximum number of rows ({FINDINGS_LIMIT})", type=positive_number, default=FINDINGS_LIMIT),
+        JSON,
+    ),
+}

@@ -1,174 +1,324 @@
-"""`headway lineage JOB`: the jobs around one, over all systems, with their states; a graph in plain characters."""
+"""Lineage and blast radius: the jobs around one job over all systems, the services below it, the cause."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
 
-from console.cli.common import JOB, clock_words, print_json, say_lines, watched, whole_number
-from console.cli.exits import Exit
-from console.cli.reach import (
-    as_json,
-    by_system,
-    cause_lines,
-    reach,
-    service_json,
-    state_counts,
-    state_of,
-    summary,
-)
-from console.control.lineage import which_read
-from console.control.reach import Reach
-from console.model.views.lineage import LineageJob, Read
+from console.cli.arguments import JOB_HELP, whole_number
+from console.cli.clock_format import clock_cell, clock_text, local_clock_cell
+from console.cli.commands import JSON, Handler, flag, option
+from console.cli.output import Part, Table, ValueColumn, counted, print_result, table
+from console.cli.reader import fresh_store_reader
+from console.control.explain.lineage import LineageReach, runs_read_by_edge, services_below
+from console.domain.dependency import LineageJob, RunInput
+from console.domain.service import ServiceView
+from console.timing.formats import relative_time_text
 
-Reading = Mapping[tuple[int, int], Read]
-"""As `which_read` tells it."""
-DEPTH = 3
-MOST = 40
-"""Jobs above or below that are drawn one by one; more are counted by system, and only what matters is named."""
+if TYPE_CHECKING:
+    from console.store.queries import Queries
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="JOB", help=JOB)
-    parser.add_argument("--up", type=whole_number, default=DEPTH, metavar="N", help=f"steps upstream ({DEPTH})")
-    parser.add_argument("--down", type=whole_number, default=DEPTH, metavar="N", help=f"steps downstream ({DEPTH})")
-    parser.add_argument("--run", default="", metavar="KEY", help="a period key or a run's number: its business date")
-    parser.add_argument("--reads", action="store_true", help="which run read which, by the latest runs")
-    parser.add_argument("--json", action="store_true")
-    parser.epilog = "! root cause   x red   * on the critical path of a service"
+def job_reach(reads: Queries, name: str, run: str = "") -> LineageReach:
+    """Raises NotFound for an unknown job or run."""
+    view = reads.lineage.lineage_of(reads.jobs.job(name).row.id, run)
+    services = services_below(view, view.job_id, reads.services.list_services(view.business_date or None))
+    return LineageReach(view, services, reads.now())
 
 
-def run(arguments: argparse.Namespace) -> int:
-    with watched(arguments) as reads:
-        found = reach(reads, arguments.name, arguments.run)
-        runs = reads.latest_runs(found.view.jobs) if arguments.reads else {}
-    read = which_read(found.view.edges, runs, {job.id: job.name for job in found.view.jobs.values()})
-    if arguments.json:
-        more = {"reads": list(_reads_json(found, read))} if arguments.reads else {}
-        print_json(arguments, {**document(found, arguments.up, arguments.down), **more})
-    else:
-        say_lines(lines(found, arguments.up, arguments.down))
-        say_lines(_reads_lines(found, read) if arguments.reads else ())
-    return Exit.OK
+def job_state_text(job: LineageJob, now: datetime) -> str:
+    """ "failed 28m ago", "planned in 48m, last succeeded 23h ago"; "no run"."""
+    last = f", last {job.before} {relative_time_text(job.before_at, now)}" if job.before else ""
+    return f"{job.state} {relative_time_text(job.at, now)}{last}" if job.state else "no run"
 
 
-def _reads_json(found: Reach, read: Reading) -> Iterator[dict[str, object]]:
-    for (upstream, downstream), (mine, other, is_told) in read.items():
+def cause_lines(of: LineageReach) -> Iterator[str]:
+    """The root causes of the job's state, one a line."""
+    for cause in of.causes:
+        itself = " (itself)" if cause.id == of.view.job_id else ""
+        yield f"root cause  {cause.name}{itself}  {job_state_text(cause, of.now)}"
+
+
+def by_system(jobs: Iterable[LineageJob]) -> list[tuple[str, list[LineageJob]]]:
+    """The systems with most jobs first."""
+    groups: dict[str, list[LineageJob]] = {}
+    for job in jobs:
+        groups.setdefault(job.system, []).append(job)
+    return sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
+
+
+def state_counts(jobs: Iterable[LineageJob]) -> str:
+    """ "3 succeeded, 1 failed"."""
+    counts = Counter(job.state or "no run" for job in jobs)
+    return ", ".join(f"{number} {state}" for state, number in counts.most_common())
+
+
+def reach_summary(jobs: list[LineageJob]) -> str:
+    """ "7 jobs on 3 systems"."""
+    return f"{counted(jobs, 'job')} on {counted({job.system for job in jobs}, 'system')}"
+
+
+def reach_job_document(of: LineageReach, job: LineageJob, steps: int) -> dict[str, object]:
+    """One job of the reach, `steps` away."""
+    return {
+        "job": job.name,
+        "system": job.system,
+        "steps": steps,
+        "state": job.state or None,
+        "at": job.at,
+        "period_key": job.period_key or None,
+        "last_state": job.before or None,
+        "last_at": job.before_at,
+        "is_red": job.is_red,
+        "is_root_cause": job in of.causes,
+        "is_critical": job.name in of.critical,
+    }
+
+
+def reach_service_document(service: ServiceView) -> dict[str, object]:
+    return {
+        "service": service.name,
+        "tier": service.tier,
+        "business_date": service.business_date,
+        "deadline": service.deadline if service.is_promised else None,
+        "timeliness": service.timeliness,
+        "act_by": service.act_by,
+        "green_by": service.green_by,
+        "delivered": service.delivered,
+        "cause": service.cause or None,
+    }
+
+
+RunInputs = Mapping[tuple[int, int], RunInput]
+"""By edge, as `runs_read_by_edge` returns it."""
+DEFAULT_DEPTH = 3
+MAX_LINES = 40
+"""More jobs upstream or downstream are counted by system; only red, critical and causing ones are named."""
+
+
+def run_lineage(arguments: argparse.Namespace) -> int:
+    with fresh_store_reader(arguments) as reads:
+        reach = job_reach(reads, arguments.name, arguments.run)
+        runs = reads.lineage.latest_runs(reach.view.jobs) if arguments.reads else {}
+    inputs = runs_read_by_edge(reach.view.edges, runs, {job.id: job.name for job in reach.view.jobs.values()})
+    document = lineage_document(reach, arguments.up, arguments.down)
+    lines = lineage_lines(reach, arguments.up, arguments.down)
+    if not arguments.reads:
+        return print_result(arguments, document, lines)
+    document["reads"] = list(_inputs_document(reach, inputs))
+    return print_result(arguments, document, lines, _input_lines(reach, inputs))
+
+
+def _inputs_document(reach: LineageReach, inputs: RunInputs) -> Iterator[dict[str, object]]:
+    for (upstream, downstream), (run, read, is_told) in inputs.items():
         yield {
-            "upstream": found.view.jobs[upstream].name,
-            "downstream": found.view.jobs[downstream].name,
-            "bd": mine.bd,
-            "started": mine.started,
-            "read_bd": other.bd if other else None,
-            "read_ended": other.ended if other else None,
-            "stale_read": mine.stale_read,
+            "upstream": reach.view.jobs[upstream].name,
+            "downstream": reach.view.jobs[downstream].name,
+            "business_date": run.business_date,
+            "started": run.started,
+            "read_business_date": read.business_date if read else None,
+            "read_ended": read.ended if read else None,
+            "stale_read": run.stale_read,
             "from": "source" if is_told else "times",
         }
 
 
-def _reads_lines(found: Reach, read: Reading) -> Iterator[str]:
-    """Each run that has begun, and the runs that it read, or that were there for it."""
+def _input_lines(reach: LineageReach, inputs: RunInputs) -> Iterator[str]:
+    """Each run that has started, and the upstream runs that it read."""
     yield ""
-    for (upstream, downstream), (mine, other, is_told) in read.items():
-        of = (
-            f"{found.view.jobs[upstream].name} of {other.bd}"
-            if other
-            else f"no run of {found.view.jobs[upstream].name}"
-        )
-        stale = "; too early: stale" if mine.stale_read else ""
-        yield f"{found.view.jobs[downstream].name} of {mine.bd} read {of}{stale}{'' if is_told else ' (by the times)'}"
+    for (upstream, downstream), (run, read, is_told) in inputs.items():
+        name = reach.view.jobs[upstream].name
+        source = f"{name} of {read.business_date}" if read else f"no run of {name}"
+        stale = "; stale: read too early" if run.stale_read else ""
+        inferred = "" if is_told else " (inferred)"
+        yield f"{reach.view.jobs[downstream].name} of {run.business_date} read {source}{stale}{inferred}"
 
 
-def document(found: Reach, up: int, down: int) -> dict[str, object]:
-    """What `--json` prints: the jobs within so many steps, nearest first, and the edges between them."""
-    above = {each: steps for each, steps in found.upstream.items() if steps <= up}
-    below = {each: steps for each, steps in found.downstream.items() if steps <= down}
-    shown, jobs = {found.view.job_id, *above, *below}, found.view.jobs
+def lineage_document(reach: LineageReach, up: int, down: int) -> dict[str, object]:
+    """The document of `--json`: the jobs within so many steps, nearest first, and the edges between them."""
+    above = {job_id: steps for job_id, steps in reach.upstream.items() if steps <= up}
+    below = {job_id: steps for job_id, steps in reach.downstream.items() if steps <= down}
+    included, jobs = {reach.view.job_id, *above, *below}, reach.view.jobs
     return {
-        **as_json(found, found.job, 0),
-        "bd": found.view.bd or None,
-        "root_causes": [as_json(found, one, found.upstream.get(one.id, 0)) for one in found.causes],
-        "services": [service_json(one) for one in found.services],
-        "upstream": [as_json(found, jobs[each], steps) for each, steps in above.items()],
-        "downstream": [as_json(found, jobs[each], steps) for each, steps in below.items()],
+        **reach_job_document(reach, reach.job, 0),
+        "business_date": reach.view.business_date or None,
+        **_causes_and_services(reach),
+        "upstream": [reach_job_document(reach, jobs[job_id], steps) for job_id, steps in above.items()],
+        "downstream": [reach_job_document(reach, jobs[job_id], steps) for job_id, steps in below.items()],
         "edges": [
-            {"upstream": jobs[one].name, "downstream": jobs[other].name}
-            for one, other in found.view.edges
-            if one in shown and other in shown
+            {"upstream": jobs[upstream].name, "downstream": jobs[downstream].name}
+            for upstream, downstream in reach.view.edges
+            if upstream in included and downstream in included
         ],
-        "left_out": {"upstream": len(found.upstream) - len(above), "downstream": len(found.downstream) - len(below)},
+        "left_out": {"upstream": len(reach.upstream) - len(above), "downstream": len(reach.downstream) - len(below)},
     }
 
 
-def lines(found: Reach, up: int, down: int) -> Iterator[str]:
+def _causes_and_services(reach: LineageReach) -> dict[str, object]:
+    return {
+        "root_causes": [reach_job_document(reach, cause, reach.upstream.get(cause.id, 0)) for cause in reach.causes],
+        "services": [reach_service_document(service) for service in reach.services],
+    }
+
+
+def lineage_lines(reach: LineageReach, up: int, down: int) -> Iterator[str]:
     """Upstream as a tree that reads towards the job, the job, downstream as a tree."""
-    if found.view.bd:
-        yield f"business date {found.view.bd}"
-    for one in found.services:
-        act_by = f", act by {clock_words(one.act_by, one.zone, found.now)}" if one.act_by else ""
-        due = f"due {clock_words(one.deadline, one.zone, found.now)}, " if one.is_promised else ""
-        yield f"service     {one.name}  {due}{one.timeliness.replace('_', ' ')}{act_by}"
-    yield from cause_lines(found)
+    if reach.view.business_date:
+        yield f"business date {reach.view.business_date}"
+    for service in reach.services:
+        act_by = f", act by {clock_text(service.act_by, service.zone, reach.now)}" if service.act_by else ""
+        due = f"due {clock_text(service.deadline, service.zone, reach.now)}, " if service.is_promised else ""
+        yield f"service     {service.name}  {due}{service.timeliness.replace('_', ' ')}{act_by}"
+    yield from cause_lines(reach)
     yield ""
-    yield from _side(found, "upstream", found.upstream, found.above, up)
-    yield _line(found, "> ", found.job)
-    yield from _side(found, "downstream", found.downstream, found.below, down)
+    yield from _side_lines(reach, "upstream", reach.upstream, reach.above, up)
+    yield _job_line(reach, "> ", reach.job)
+    yield from _side_lines(reach, "downstream", reach.downstream, reach.below, down)
 
 
-def _side(
-    found: Reach, word: str, steps: dict[int, int], next_to: Callable[[int], list[int]], depth: int
+def _side_lines(
+    reach: LineageReach, label: str, steps: dict[int, int], neighbors: Callable[[int], list[int]], depth: int
 ) -> Iterator[str]:
-    near = [each for each, away in steps.items() if away <= depth]
     if not steps:
-        yield f"{word}: nothing"
+        yield f"{label}: none"
         return
-    yield f"{word}: {summary(found.jobs(steps))}"
-    yield from _counted(found, near, steps) if len(near) > MOST else _tree(found, steps, next_to, depth)
+    near = [job_id for job_id, away in steps.items() if away <= depth]
+    yield f"{label}: {reach_summary(reach.jobs(steps))}"
+    yield from (
+        _count_lines(reach, near, steps) if len(near) > MAX_LINES else _tree_lines(reach, steps, neighbors, depth)
+    )
     if len(steps) > len(near):
         yield f"  {len(steps) - len(near)} more beyond {depth} step{'s' * (depth != 1)}"
 
 
-def _counted(found: Reach, near: list[int], steps: dict[int, int]) -> Iterator[str]:
-    """By system; and by name what is red, the cause, or on a critical path."""
-    jobs = found.jobs(near)
-    for system, those in by_system(jobs):
-        yield f"  {system}: {summary(those).partition(' on')[0]}: {state_counts(those)}"
-    named = [one for one in jobs if _mark(found, one) != " "]
-    for one in named[:MOST]:
-        yield _line(found, f"  {steps[one.id]:>2} ", one)
-    if len(named) > MOST:
-        yield f"  and {len(named) - MOST} more of these: --json names them all"
+def _count_lines(reach: LineageReach, near: list[int], steps: dict[int, int]) -> Iterator[str]:
+    """Counts by system, and the names of red, causing and critical jobs."""
+    jobs = reach.jobs(near)
+    for system, members in by_system(jobs):
+        yield f"  {system}: {counted(members, 'job')}: {state_counts(members)}"
+    named = [job for job in jobs if _job_mark(reach, job) != " "]
+    for job in named[:MAX_LINES]:
+        yield _job_line(reach, f"  {steps[job.id]:>2} ", job)
+    if len(named) > MAX_LINES:
+        yield f"  and {len(named) - MAX_LINES} more; --json lists all"
 
 
-def _tree(found: Reach, away: dict[int, int], next_to: Callable[[int], list[int]], depth: int) -> Iterator[str]:
-    """Each job once, where it is nearest; elsewhere it is only named."""
+def _tree_lines(
+    reach: LineageReach, away: dict[int, int], neighbors: Callable[[int], list[int]], depth: int
+) -> Iterator[str]:
+    """Each job once, where it is nearest; elsewhere only its name."""
     drawn: set[int] = set()
-    ahead = [("", each, 1, last) for each, last in _with_last(next_to(found.view.job_id))] if depth else []
-    while ahead:
-        inset, each, steps, last = ahead.pop()
-        one, branch = found.view.jobs[each], "`- " if last else "|- "
-        if each in drawn or steps != away.get(each):
-            yield f"  {inset}{branch}  {one.name} (see step {away.get(each, 0)})"
+    stack = [("", job_id, 1, is_last) for job_id, is_last in _mark_last(neighbors(reach.view.job_id))] if depth else []
+    while stack:
+        inset, job_id, steps, is_last = stack.pop()
+        job, branch = reach.view.jobs[job_id], "`- " if is_last else "|- "
+        if job_id in drawn or steps != away.get(job_id):
+            yield f"  {inset}{branch}  {job.name} (see step {away.get(job_id, 0)})"
             continue
-        drawn.add(each)
-        yield _line(found, f"  {inset}{branch}", one)
+        drawn.add(job_id)
+        yield _job_line(reach, f"  {inset}{branch}", job)
         if steps < depth:
-            under = inset + ("   " if last else "|  ")
-            ahead += [(under, other, steps + 1, end) for other, end in _with_last(next_to(each))]
+            below = inset + ("   " if is_last else "|  ")
+            stack += [(below, neighbor, steps + 1, ends) for neighbor, ends in _mark_last(neighbors(job_id))]
 
 
-def _with_last(job_ids: list[int]) -> list[tuple[int, bool]]:
-    """With whether it is the last of them; the last first, as a stack takes them."""
-    return [(each, place == 0) for place, each in enumerate(reversed(job_ids))]
+def _mark_last(job_ids: list[int]) -> list[tuple[int, bool]]:
+    """With whether it is the last of them; the last first, in the order of a stack."""
+    return [(job_id, place == 0) for place, job_id in enumerate(reversed(job_ids))]
 
 
-def _line(found: Reach, inset: str, one: LineageJob) -> str:
-    return f"{inset}{_mark(found, one)} {one.name}  {state_of(one, found.now)}"
+def _job_line(reach: LineageReach, inset: str, job: LineageJob) -> str:
+    return f"{inset}{_job_mark(reach, job)} {job.name}  {job_state_text(job, reach.now)}"
 
 
-def _mark(found: Reach, one: LineageJob) -> str:
-    if one in found.causes:
+def _job_mark(reach: LineageReach, job: LineageJob) -> str:
+    if job in reach.causes:
         return "!"
-    if one.is_red:
+    if job.is_red:
         return "x"
-    return "*" if one.name in found.critical else " "
+    return "*" if job.name in reach.critical else " "
+
+
+MAX_NAMED_JOBS = 20
+"""Jobs that are printed by name; more are counted by system."""
+
+
+def run_blast(arguments: argparse.Namespace) -> int:
+    with fresh_store_reader(arguments) as reads:
+        reach = job_reach(reads, arguments.name)
+    parts: list[Part] = [_blast_heading(reach)]
+    if reach.services:
+        parts += [[""], affected_service_table(reach.services, reach.now)]
+    if reach.downstream:
+        parts += [[""], affected_system_table(reach), ["", *_named_jobs(reach)]]
+    return print_result(arguments, blast_document(reach), *parts)
+
+
+def blast_document(reach: LineageReach) -> dict[str, object]:
+    """The document of `--json`: services first, then jobs, nearest first."""
+    return {
+        **reach_job_document(reach, reach.job, 0),
+        **_causes_and_services(reach),
+        "systems": {system: len(jobs) for system, jobs in by_system(reach.jobs(reach.downstream))},
+        "jobs": [reach_job_document(reach, reach.view.jobs[job], steps) for job, steps in reach.downstream.items()],
+    }
+
+
+def affected_service_table(services: Sequence[ServiceView], now: datetime) -> Table:
+    def deadline(service: ServiceView) -> str:
+        if not service.is_promised:
+            return "–"
+        return f"{clock_cell(service.deadline, service.zone, now)} ({relative_time_text(service.deadline, now)})"
+
+    return table(
+        services,
+        ValueColumn("service", lambda service: service.name, 12),
+        ValueColumn("tier", lambda service: str(service.tier), drop=3),
+        ValueColumn("deadline", deadline),
+        ValueColumn("status", lambda service: service.timeliness.replace("_", " ")),
+        ValueColumn("act by", lambda service: local_clock_cell(service.act_by, service.zone, now) or "–"),
+        ValueColumn("cause", lambda service: service.cause, 14, middle=True),
+    )
+
+
+def affected_system_table(reach: LineageReach) -> Table:
+    return table(
+        by_system(reach.jobs(reach.downstream)),
+        ValueColumn("system", lambda group: group[0], 12, middle=True),
+        ValueColumn("jobs", lambda group: str(len(group[1]))),
+        ValueColumn("failed", lambda group: str(sum(job.is_red for job in group[1]))),
+        ValueColumn("latest runs", lambda group: state_counts(group[1]), 14),
+    )
+
+
+def _blast_heading(reach: LineageReach) -> Iterator[str]:
+    yield f"{reach.job.name}  {job_state_text(reach.job, reach.now)}"
+    yield from cause_lines(reach)
+    jobs = reach.jobs(reach.downstream)
+    yield f"downstream  {reach_summary(jobs) if jobs else 'no job'}; affects {counted(reach.services, 'service')}"
+
+
+def _named_jobs(reach: LineageReach) -> Iterator[str]:
+    for job_id, steps in list(reach.downstream.items())[:MAX_NAMED_JOBS]:
+        job = reach.view.jobs[job_id]
+        yield f"  {steps:>2}  {job.name}  {job_state_text(job, reach.now)}"
+    if len(reach.downstream) > MAX_NAMED_JOBS:
+        yield f"  and {len(reach.downstream) - MAX_NAMED_JOBS} more; --json lists all"
+
+
+HANDLERS = {
+    "lineage": Handler(
+        run_lineage,
+        option("name", JOB_HELP, "JOB"),
+        option("--up", f"levels upstream ({DEFAULT_DEPTH})", "N", type=whole_number, default=DEFAULT_DEPTH),
+        option("--down", f"levels downstream ({DEFAULT_DEPTH})", "N", type=whole_number, default=DEFAULT_DEPTH),
+        option("--run", "period key or number of a run: show its business date", "KEY", default=""),
+        flag("--reads", "show which run read which"),
+        JSON,
+        epilog="! root cause   x red   * on the critical path of a service",
+    ),
+    "blast": Handler(run_blast, option("name", JOB_HELP, "JOB"), JSON),
+}

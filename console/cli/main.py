@@ -1,4 +1,7 @@
-"""The command line. Only the module of the command that was typed is imported: start-up time is a feature."""
+"""The `headway` command line: parse it, run one command, return its exit code.
+
+Only the module of the command that was typed is imported; start-up time is a feature.
+"""
 
 from __future__ import annotations
 
@@ -8,250 +11,266 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, NoReturn
 
-from console.clean import clean
-from console.cli import wall
-from console.cli.commands import COMMANDS, ELSEWHERE
-from console.cli.common import Stop, failed_document, say, write_document
-from console.cli.examples import EXAMPLES
-from console.cli.exits import Exit
+from console.cli import clock_format
+from console.cli.commands import (
+    COMMANDS,
+    MOVED,
+    NOUNS,
+    Handler,
+    command_index,
+    full_name,
+    overview,
+    overview_help,
+    verbs_of,
+)
+from console.cli.exits import CommandError, Exit, error_document
+from console.cli.output import print_document, print_message
 from console.store.errors import NotAllowed, NotFound, StoreError
+from console.text.cleaning import clean
 
-KEPT_WORDS = ("why", "actor", "object")
-"""What is kept, or compared with what was: bytes of another encoding are spelled out in both."""
+FREE_TEXT_OPTIONS = ("why", "actor", "object")
+"""Options stored as text, or compared with stored text; bytes of another encoding are escaped in both."""
 
 
-class BadLine(SystemExit):
-    """A command line that cannot be read; stderr says so already."""
+class UsageError(SystemExit):
+    """A command line that cannot be parsed. The message is on stderr already."""
 
     def __init__(self, message: str) -> None:
         super().__init__(int(Exit.USAGE))
         self.message = message
 
 
-class CommandLine(argparse.ArgumentParser):
-    """What was typed may come from a file or another program: it is cleaned before it is printed back."""
+class HeadwayParser(argparse.ArgumentParser):
+    """Cleans the arguments that it prints back, which may come from a file or another program."""
 
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
-        say(f"{self.prog}: error: {message}")
-        raise BadLine(message)
+        print_message(f"{self.prog}: error: {message}")
+        raise UsageError(message)
 
 
-class LineByLine(argparse.HelpFormatter):
+class ParagraphHelpFormatter(argparse.HelpFormatter):
     """Each line of a description or an epilog is a paragraph."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
-        return "\n".join(super(LineByLine, self)._fill_text(line, width, indent) for line in text.splitlines())
+        return "\n".join(
+            super(ParagraphHelpFormatter, self)._fill_text(line, width, indent) for line in text.splitlines()
+        )
 
 
-class CommandLineOfOne(CommandLine):
-    """What one command does not know is told with its own usage, not with that of all."""
+class OverviewParser(HeadwayParser):
+    """The parser of the whole command line; its help is the grouped overview."""
+
+    def format_help(self) -> str:
+        return overview()
+
+
+class CommandParser(HeadwayParser):
+    """The parser of one command: reports unknown arguments with this command's usage."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        found, rest = super().parse_known_args(args, namespace)
+        parsed, rest = super().parse_known_args(args, namespace)
         if rest:
             self.error(self._unknown(rest))
-        return found, rest
+        return parsed, rest
 
     def _unknown(self, rest: Sequence[str]) -> str:
-        """What is no argument of this command, and what may have been meant."""
-        word, told = rest[0], f"unrecognized arguments: {' '.join(rest)}"
-        filters = [each for each in self._actions if each.dest == "filter" or each.metavar == "FILTER"]
-        if filters and re.match(r"-[^-]", word):
-            out = f"To leave out what holds \"{word[1:]}\" write '!{word[1:]}', or {self.prog} -- {word}."
-            held = f' What holds "{word}" itself: {self.prog} \'"{word}"\'' if filters[0].dest == "filter" else ""
-            return f'{told}. A word with "-" before it is taken for an option. {out}{held}'
-        near = get_close_matches(word.partition("=")[0], self._option_string_actions, n=1)
-        return f"{told}; did you mean {near[0]}?" if near else told
+        """The error for unknown arguments, with a suggestion."""
+        first, message = rest[0], f"unrecognized arguments: {' '.join(rest)}"
+        filters = [action for action in self._actions if action.dest == "filter" or action.metavar == "FILTER"]
+        if filters and re.match(r"-[^-]", first):
+            exclude = f"To exclude \"{first[1:]}\" write '!{first[1:]}', or {self.prog} -- {first}."
+            literal = f' To match "{first}" itself: {self.prog} \'"{first}"\'' if filters[0].dest == "filter" else ""
+            return f'{message}. A word that begins with "-" is an option. {exclude}{literal}'
+        near = get_close_matches(first.partition("=")[0], self._option_string_actions, n=1)
+        return f"{message}; did you mean {near[0]}?" if near else message
 
 
-def build_parser(wanted: str | None, alone: bool = False, named: bool = False) -> argparse.ArgumentParser:
-    """The whole command line with the arguments of `wanted` only; `alone`, without the other commands: naming them all
-    costs a tenth of the console's start. `named`: with a name for all its arguments, whatever the command does."""
-    parser = CommandLine(
-        prog="headway",
-        description="The operations console above the schedulers you already have.",
+def build_parser(command: str | None, named: bool = False) -> argparse.ArgumentParser:
+    """The parser of the whole command line, with the arguments of one command.
+
+    None: with the names of all commands, and no arguments. `named`: with a name as its only argument, so that the
+    module of the command is not imported.
+    """
+    parser = OverviewParser(prog="headway", allow_abbrev=False)
+    _add_global_options(parser, top=True)
+    parser.add_argument("--version", action="store_true", help="print the installed version")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=CommandParser)
+    if command is None:
+        for noun in NOUNS:
+            commands.add_parser(noun, help=COMMANDS[noun].help if noun in COMMANDS else overview_help(noun))
+        return parser
+    sub = commands.add_parser(
+        command,
+        description=COMMANDS[command].help if command in COMMANDS else "",
         allow_abbrev=False,
+        formatter_class=ParagraphHelpFormatter,
     )
-    _common(parser, top=True)
-    parser.add_argument("--version", action="store_true", help="the installed version")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=CommandLineOfOne)
-    for name, command in COMMANDS.items():
-        if alone and name != wanted:
-            continue
-        sub = commands.add_parser(
-            name, help=command.help, description=command.help, allow_abbrev=False, formatter_class=LineByLine
-        )
-        _common(sub, top=False)
-        if name == wanted and named:
-            sub.add_argument("name", nargs="?")
-        elif name == wanted:
-            module: Any = import_module(command.module)
-            module.add_arguments(sub)
-            sub.epilog = "\n".join(filter(None, [sub.epilog, f"example: {EXAMPLES[name]}"]))
+    _add_global_options(sub, top=False)
+    if named:
+        sub.add_argument("name", nargs="?")
+        return parser
+    handler_of(command).add_arguments(sub)
+    verbs = [f"headway {command} {verb}: {sub_command.help}" for verb, sub_command in verbs_of(command).items()]
+    sub.epilog = "\n".join(filter(None, [sub.epilog, *verbs, f"Example: {COMMANDS[command].example}"]))
     return parser
 
 
-def _common(parser: argparse.ArgumentParser, top: bool) -> None:
+def handler_of(name: str) -> Handler:
+    """The functions of a command. Imports its module."""
+    handlers: Mapping[str, Handler] = import_module(f"console.cli.{COMMANDS[name].module}").HANDLERS
+    return handlers[name]
+
+
+def _add_global_options(parser: argparse.ArgumentParser, top: bool) -> None:
     default = None if top else argparse.SUPPRESS
     parser.add_argument("--config", metavar="PATH", default=default, help="config file or folder (HEADWAY_CONFIG)")
-    parser.add_argument("--store", metavar="URL", default=default, help="store: a file or a postgresql:// URL")
+    parser.add_argument("--store", metavar="URL", default=default, help="store: file or postgresql:// URL")
     utc = False if top else argparse.SUPPRESS
-    parser.add_argument("--utc", action="store_true", default=utc, help="every time in UTC")
+    parser.add_argument("--utc", action="store_true", default=utc, help="print times in UTC")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command and returns its exit code. Expected failures are one clear message on stderr, and with --json
-    a document on stdout that says the same."""
+    """Runs one command and returns its exit code.
+
+    An expected failure is one message on stderr and, with --json, the same in the document on stdout."""
     if argv is None and "_ARGCOMPLETE" in os.environ:
-        return _complete(os.environ.get("COMP_LINE", ""))
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    _with_streams()
-    wanted = _command_in(arguments)
-    if wanted is None and _is_of_console(arguments):
-        arguments, wanted = ["console", *arguments], "console"
+        from console.cli.completion import complete
+
+        complete(os.environ.get("COMP_LINE", ""), int(os.environ.get("COMP_POINT", "0")), build_parser)
+        return Exit.OK
+    arguments = with_full_name(sys.argv[1:] if argv is None else argv)
+    _replace_closed_streams()
+    index = command_index(arguments)
+    command = None if index is None else arguments[index]
     after: list[str] = []
-    if wanted in COMMANDS and COMMANDS[wanted].takes_command and "--" in arguments:
-        at = arguments.index("--")
-        arguments, after = arguments[:at], arguments[at + 1 :]
+    if command in COMMANDS and COMMANDS[command].takes_command and "--" in arguments:
+        end = arguments.index("--")
+        arguments, after = arguments[:end], arguments[end + 1 :]
     document = argparse.Namespace(document=None, json="--json" in itertools.takewhile("--".__ne__, arguments))
     try:
-        if wanted is not None and wanted not in COMMANDS:
-            raise Stop(Exit.USAGE, _no_command(wanted))
-        parser = build_parser(wanted, alone=not {"-h", "--help"} & set(arguments))
-        _refuse_early(parser, [*arguments, *(["--", *after] if after else [])])
-        code = _run(parser.parse_args(list(_with_values(arguments)), document), after)
+        if command is not None and command not in COMMANDS:
+            if command in NOUNS and {"-h", "--help"} & set(arguments):
+                print(_noun_help(command))
+                return Exit.OK
+            raise CommandError(Exit.USAGE, _unknown_command(command))
+        parser = build_parser(command)
+        _refuse_misplaced_option(parser, [*arguments, *(["--", *after] if after else [])])
+        code = _run_command(parser.parse_args(list(_join_negative_values(arguments)), document), after)
         if document.json and document.document is not None:
-            write_document(document.document)
+            print_document(document.document)
         sys.stdout.flush()
         return code
-    except BadLine as end:
-        _tell(document, Exit.USAGE, end.message)
+    except UsageError as end:
+        _report_error(document, Exit.USAGE, end.message)
         raise
-    except Stop as stop:
-        say(f"headway: {stop}")
-        return _tell(document, stop.code, str(stop))
+    except CommandError as stop:
+        print_message(f"headway: {stop}")
+        return _report_error(document, stop.code, str(stop))
     except StoreError as error:
-        say(f"headway: {error}")
-        return _tell(document, _code_of(error), str(error))
+        print_message(f"headway: {error}")
+        is_refused, is_missing = isinstance(error, NotAllowed), isinstance(error, NotFound)
+        code = Exit.REFUSED if is_refused else Exit.NOT_FOUND if is_missing else Exit.USAGE
+        return _report_error(document, code, str(error))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.PIPE
     except KeyboardInterrupt:
-        return _tell(document, Exit.INTERRUPTED, "interrupted")
+        return _report_error(document, Exit.INTERRUPTED, "interrupted")
 
 
-def _complete(line: str) -> int:
-    """Answers a shell that asks what may come next on this line."""
-    from console.cli.completing import complete, has_name_next
-
-    wanted = _command_in(line.split()[1:])
-    if has_name_next(line, int(os.environ.get("COMP_POINT", "0")), wanted):
-        parser = build_parser(wanted, alone=True, named=True)
-    else:
-        parser = build_parser(wanted)
-    complete(parser, wanted if wanted in COMMANDS else None)
-    return Exit.OK
+def with_full_name(arguments: Sequence[str]) -> list[str]:
+    """The same arguments with the full name of the command as one of them: `["incident note", "INC-1", ...]`."""
+    index = command_index(arguments)
+    if index is None:
+        return ["console", *arguments] if _opens_console(arguments) else list(arguments)
+    name, used = full_name(arguments[index], arguments[index + 1 :])
+    return [*arguments[:index], name, *arguments[index + 1 + used :]]
 
 
-def _with_streams() -> None:
-    """A stream that was closed before we began (`>&-`) takes what is written to it."""
+def _noun_help(noun: str) -> str:
+    """Help of a noun that needs a verb."""
+    verbs = [f"  {verb:<9} {command.help}" for verb, command in verbs_of(noun).items()]
+    return "\n".join([f"usage: headway {noun} VERB ...", "", *verbs])
+
+
+def _replace_closed_streams() -> None:
+    """Opens stdout and stderr on /dev/null where they were closed by the caller (`>&-`)."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for as long as we live
 
 
-def _run(parsed: argparse.Namespace, after: list[str]) -> int:
+def _run_command(parsed: argparse.Namespace, after: list[str]) -> int:
     parsed.argv = after
-    for word in KEPT_WORDS:
-        if getattr(parsed, word, None):
-            setattr(parsed, word, clean(getattr(parsed, word)))
-    module: Any = import_module(COMMANDS["version" if parsed.version else parsed.command or "console"].module)
-    with wall.of_command(parsed.utc):
-        return int(module.run(parsed))
+    for option in FREE_TEXT_OPTIONS:
+        if text := getattr(parsed, option, None):
+            setattr(parsed, option, clean(text))
+    handler = handler_of("version" if parsed.version else parsed.command or "console")
+    with clock_format.command_zone(parsed.utc):
+        return int(handler.run(parsed))
 
 
-def _tell(document: argparse.Namespace, code: Exit, message: str) -> Exit:
-    """The error as JSON, where that was asked for."""
+def _report_error(document: argparse.Namespace, code: Exit, message: str) -> Exit:
+    """Prints the error as JSON with --json; returns the code."""
     if document.json:
-        write_document(failed_document(document.document, code, message))
+        print_document(error_document(document.document, code, message))
     return code
 
 
-def _code_of(error: StoreError) -> Exit:
-    if isinstance(error, NotAllowed):
-        return Exit.REFUSED
-    return Exit.NOT_FOUND if isinstance(error, NotFound) else Exit.USAGE
+def _unknown_command(name: str) -> str:
+    if name in NOUNS:
+        return f"headway {name} needs a verb: {', '.join(verbs_of(name))}"
+    if name in MOVED:
+        return f'unknown command "{name}"; use: headway {MOVED[name]}'
+    near = get_close_matches(name, NOUNS, n=1, cutoff=0.5)
+    hint = f'did you mean "{near[0]}"?' if near else "headway --help lists the commands"
+    return f'unknown command "{name}"; {hint}'
 
 
-def _no_command(word: str) -> str:
-    if word in ELSEWHERE:
-        return f'"{word}" is no command of its own: headway {ELSEWHERE[word]}'
-    near = get_close_matches(word, COMMANDS, n=1, cutoff=0.5)
-    hint = f'did you mean "{near[0]}"?' if near else "headway --help lists them"
-    return f'"{word}" is no command; {hint}'
-
-
-def _refuse_early(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
-    """An option of the command that was typed before it: told with the line that is read. Raises Stop."""
-    at = _place_of_command(arguments)
-    if not at or "--" in arguments[:at]:
+def _refuse_misplaced_option(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
+    """Raises CommandError for an option of the command typed before the command, with the line to type."""
+    index = command_index(arguments)
+    if not index or "--" in arguments[:index]:
         return
-    command, *after = arguments[at:]
-    of_all = next(each for each in parser._actions if isinstance(each, argparse._SubParsersAction))
-    known = of_all.choices[command]._option_string_actions
-    early: list[str] = []
-    is_early = False
-    for word in arguments[:at]:
-        if word.startswith("-"):
-            name = word.partition("=")[0]
-            is_early = name in known and name not in parser._option_string_actions
-        early += [word] if is_early else []
-    if early:
-        line = [command, *early, *after] if "--" in after else [command, *after, *early]
-        raise Stop(Exit.USAGE, f"{early[0]} is an option of {command} and goes after it: headway {shlex.join(line)}")
+    command, *after = arguments[index:]
+    subparsers = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    known = subparsers.choices[command]._option_string_actions
+    misplaced: list[str] = []
+    is_misplaced = False
+    for argument in arguments[:index]:
+        if argument.startswith("-"):
+            name = argument.partition("=")[0]
+            is_misplaced = name in known and name not in parser._option_string_actions
+        misplaced += [argument] if is_misplaced else []
+    if misplaced:
+        line = [*misplaced, *after] if "--" in after else [*after, *misplaced]
+        option = f"{misplaced[0]} is an option of {command}"
+        raise CommandError(Exit.USAGE, f"{option} and goes after it: headway {command} {shlex.join(line)}")
 
 
-def _with_values(arguments: Sequence[str]) -> Iterator[str]:
-    """The same, each value that begins with a minus joined to its option: `--for -3m` is a bad time, no missing one."""
-    before: str | None = None
-    for word in arguments:
-        if before is None:
-            before = word
-        elif re.match(r"-\d", word) and before.startswith("--") and "=" not in before and before != "--":
-            yield f"{before}={word}"
-            before = None
+def _join_negative_values(arguments: Sequence[str]) -> Iterator[str]:
+    """The same arguments, with a value like `-3m` joined to its option, so that argparse reports a bad value."""
+    pending: str | None = None
+    for argument in arguments:
+        is_option = pending is not None and pending.startswith("--") and "=" not in pending and pending != "--"
+        if is_option and re.match(r"-\d", argument):
+            yield f"{pending}={argument}"
+            pending = None
         else:
-            yield before
-            before = word
-    if before is not None:
-        yield before
+            if pending is not None:
+                yield pending
+            pending = argument
+    if pending is not None:
+        yield pending
 
 
-def _is_of_console(arguments: Sequence[str]) -> bool:
+def _opens_console(arguments: Sequence[str]) -> bool:
     """True for `headway --wallboard`: without a command, options are the console's."""
-    options = {word.partition("=")[0] for word in arguments if word.startswith("-")}
+    options = {argument.partition("=")[0] for argument in arguments if argument.startswith("-")}
     return bool(options - {"--config", "--store"}) and not options & {"-h", "--help", "--version"}
-
-
-def _command_in(arguments: Sequence[str]) -> str | None:
-    """The command's word: the first that is neither an option nor the value of --config or --store."""
-    at = _place_of_command(arguments)
-    return arguments[at] if at is not None else None
-
-
-def _place_of_command(arguments: Sequence[str]) -> int | None:
-    skip = False
-    for at, word in enumerate(arguments):
-        if skip:
-            skip = False
-        elif word in ("--config", "--store", "--theme"):
-            skip = True
-        elif not word.startswith("-"):
-            return at
-    return None

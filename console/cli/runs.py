@@ -1,63 +1,185 @@
-"""`headway runs SYSTEM/ID`: the latest runs of a job; `headway runs FILTER`: of all jobs. Newest first."""
+"""Runs of a job or of all jobs, and the log of a run."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
-from console.cli.common import now_of, positive_number, print_json, stamp, watched
-from console.cli.exits import Exit
-from console.cli.jobs import add_filter, add_view, view_of, wanted_of
-from console.cli.table import Col, print_table
-from console.durations import duration_words
-from console.model.filters import JobFilter, split_filter
-from console.model.views import RunRow
+from console.cli.arguments import (
+    FILTER,
+    JOB_HELP,
+    VIEW,
+    job_filter,
+    positive_number,
+    saved_view,
+    whole_number,
+)
+from console.cli.clock_format import timestamp
+from console.cli.commands import JSON, Handler, flag, option
+from console.cli.exits import CommandError, Exit
+from console.cli.output import (
+    Table,
+    ValueColumn,
+    print_lines,
+    print_message,
+    print_result,
+    set_document,
+    table,
+)
+from console.cli.reader import fresh_store_reader, store_reader, store_url_of
+from console.cli.requests import ANSWER_SECONDS
+from console.domain.filter import JobFilter, split_filter
+from console.domain.run import RunRow, RunView
+from console.engine.api.client import EngineClient
+from console.text.cleaning import clean
+from console.timing.durations import format_duration
 
-COLUMNS = (
-    Col("run"), Col("bd", drop=3), Col("period", 20), Col("state", 10), Col("evidence", drop=2), Col("started"),
-    Col("took"), Col("attempts", drop=1), Col("message", 10, drop=4),
-)  # fmt: skip
-ALL_COLUMNS = (Col("job", 24, middle=True), *COLUMNS)
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_filter(parser)
-    parser.add_argument("--problems", action="store_true", help="only what needs a person")
-    add_view(parser)
-    parser.add_argument("--limit", type=positive_number, default=20)
-    parser.add_argument("--json", action="store_true")
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """A single plain word is one job's name: it has runs, or is refused with what is near. All else is a filter."""
-    with watched(arguments) as reads:
-        now, view = now_of(reads), view_of("runs", arguments.view, reads)
+def run_runs(arguments: argparse.Namespace) -> int:
+    """A single plain word is the name of a job, and an unknown one is an error. Anything else is a filter."""
+    with fresh_store_reader(arguments) as reads:
+        now, view = reads.now(), saved_view("runs", arguments.view, reads)
         terms = [*split_filter(view.filter), *arguments.filter]
-        wanted = wanted_of(terms, now, arguments.problems or view.problems)
-        is_job = arguments.view is None and len(terms) == 1 and wanted == JobFilter(words=(terms[0],))
+        filters = job_filter(terms, now, arguments.problems or view.problems)
+        is_job = arguments.view is None and len(terms) == 1 and filters == JobFilter(words=(terms[0],))
         if is_job:
-            rows = reads.runs(reads.job(terms[0]).row.id, arguments.limit)
+            runs = reads.runs.list_runs(reads.jobs.job(terms[0]).row.id, arguments.limit)
         else:
-            rows = reads.runs_first_page(wanted, view.sort or "age", arguments.limit)
+            runs = reads.run_table.runs_first_page(filters, view.sort or "age", arguments.limit)
+    return print_result(arguments, runs, run_table(runs, now, with_job=not is_job))
+
+
+def run_table(runs: Sequence[RunRow], now: datetime, with_job: bool = False) -> Table:
+    """The runs of one job, or `with_job` of several, in their order."""
+
+    def duration(run: RunRow) -> str:
+        end = run.ended or (now if run.state in ("running", "retrying") else None)
+        return format_duration((end - run.started).total_seconds()) if end and run.started else "–"
+
+    def message(run: RunRow) -> str:
+        return (run.message.splitlines()[0] if run.message else run.reason or run.partial_input)[:60]
+
+    columns: list[ValueColumn[RunRow]] = [
+        ValueColumn("job", lambda run: run.job, 24, middle=True),
+        ValueColumn("run", lambda run: str(run.id)),
+        ValueColumn("date", lambda run: run.business_date, drop=3),
+        ValueColumn("period", lambda run: run.period_key, 20),
+        ValueColumn("state", lambda run: f"{run.state} · {run.flags}" if run.flags else run.state, 10),
+        ValueColumn("evidence", lambda run: run.evidence, drop=2),
+        ValueColumn("started", lambda run: timestamp(run.started)),
+        ValueColumn("duration", duration),
+        ValueColumn("attempts", lambda run: str(run.attempts), drop=1),
+        ValueColumn("message", message, 10, drop=4),
+    ]
+    return table(runs, *columns[not with_job :])
+
+
+def run_log(arguments: argparse.Namespace) -> int:
+    with store_reader(arguments) as reads:
+        job = reads.jobs.job(arguments.name)
+        run_id = job.row.run_id if arguments.run is None else arguments.run
+        if run_id is None:
+            raise CommandError(Exit.NOT_FOUND, f"{job.row.name} has no run yet")
+        view = reads.runs.run(run_id)
+        if view.row.job_id != job.row.id:
+            raise CommandError(Exit.NOT_FOUND, f"run {run_id} belongs to {view.row.job}, not to {job.row.name}")
+        is_alive = reads.estate.header().engine.alive
+    attempt = _attempt_id(view, arguments.attempt)
+    if arguments.diff:
+        if not is_alive:
+            raise CommandError(Exit.NO_ENGINE, "no engine is running to fetch the logs. Fix: headway engine")
+        return _log_difference(arguments, EngineClient(store_url_of(arguments)), job.row.name, run_id, attempt)
+    fetched = _fetch_log(EngineClient(store_url_of(arguments)), view, attempt) if is_alive else None
+    is_older = attempt is not None and arguments.attempt != max(item.number for item in view.attempts)
+    if fetched is None and is_older:
+        raise CommandError(
+            Exit.NOT_FOUND, "only the tail of the latest attempt is stored; a running engine fetches the others"
+        )
+    if fetched is None and not view.log:
+        fix = "" if is_alive else ", and no engine is running to fetch it. Fix: headway engine"
+        raise CommandError(Exit.NOT_FOUND, f"{view.log_error or 'Log not available'}{fix}")
+    text, is_cut = fetched or (view.log, view.log_cut)
     if arguments.json:
-        print_json(arguments, rows)
-    elif is_job:
-        print_table(*run_rows(rows, now))
-    else:
-        print_table(ALL_COLUMNS, [(one.job, *_row(one, now)) for one in rows])
+        source = "kept tail" if fetched is None else "scheduler"
+        set_document(
+            arguments, {"job": job.row.name, "run": run_id, "from": source, "cut": is_cut, "text": clean(text)}
+        )
+        return Exit.OK
+    messages = {
+        "stored tail of the log": fetched is None,
+        "truncated: this is the end of a longer log": is_cut,
+        "the log is empty": not text.strip(),
+    }
+    for message in (message for message, applies in messages.items() if applies):
+        print_message(message)
+    print_lines(text.splitlines())
     return Exit.OK
 
 
-def run_rows(rows: Sequence[RunRow], now: datetime) -> tuple[Sequence[Col], list[tuple[str, ...]]]:
-    """Columns and rows, in the order in which they were read."""
-    return COLUMNS, [_row(one, now) for one in rows]
+def _log_difference(
+    arguments: argparse.Namespace, requests: EngineClient, job: str, run_id: int, attempt: int | None
+) -> int:
+    """Lines that are new since the last successful run, then those that are missing."""
+    answer = requests.wait(requests.log(run_id, attempt, against_good=True), 2 * ANSWER_SECONDS)
+    if not answer.ok:
+        raise CommandError(Exit.PROBLEM, answer.error)
+    data = answer.data
+    if arguments.json:
+        set_document(arguments, {"job": job, "run": run_id, **data})
+        return Exit.OK
+    if data.get("good_error"):
+        print_message(f"{data['good_error']}: all lines are shown as new")
+    else:
+        print_message(f"compared with run {data['good_run']}, succeeded {data['good_ended']}")
+    print_lines(difference_lines(data))
+    return Exit.OK
 
 
-def _row(one: RunRow, now: datetime) -> tuple[str, ...]:
-    end = one.ended or (now if one.state in ("running", "retrying") else None)
-    took = duration_words((end - one.started).total_seconds()) if end and one.started else "–"
-    state = f"{one.state} · {one.flags}" if one.flags else one.state
-    words = one.message.splitlines()[0] if one.message else one.reason or one.partial_input
-    start, attempts = stamp(one.started), str(one.attempts)
-    return (str(one.id), one.bd, one.period_key, state, one.evidence, start, took, attempts, words[:60])
+def difference_lines(data: dict[str, Any]) -> list[str]:
+    """The first error, then new lines with `+ ` and missing ones with `- `."""
+    new, missing = list(data.get("new", ())), list(data.get("missing", ()))
+    lines = [f"first error: {data['first_error']}", ""] if data.get("first_error") else []
+    more, fewer = int(data.get("new_count", 0)) - len(new), int(data.get("missing_count", 0)) - len(missing)
+    lines += [f"({more} earlier new lines are not shown)"] if more > 0 else []
+    lines += [f"+ {clean(line)}" for line in new] + [f"- {clean(line)}" for line in missing]
+    lines += [f"({fewer} further missing lines are not shown)"] if fewer > 0 else []
+    return lines or ["no difference"]
+
+
+def _attempt_id(view: RunView, number: int | None) -> int | None:
+    """The id of the attempt with that number; None for the latest. Raises CommandError for an unknown number."""
+    attempt = next((attempt.id for attempt in view.attempts if attempt.number == number), None)
+    if number is not None and attempt is None:
+        raise CommandError(Exit.NOT_FOUND, f"no attempt {number}; the run has {len(view.attempts)}")
+    return attempt
+
+
+def _fetch_log(requests: EngineClient, view: RunView, attempt: int | None) -> tuple[str, bool] | None:
+    """The log from the scheduler, and whether it is truncated; None if it could not be fetched."""
+    answer = requests.wait(requests.log(view.row.id, attempt), ANSWER_SECONDS)
+    if not answer.ok:
+        print_message(answer.error)
+        return None
+    return str(answer.data.get("text", "")), bool(answer.data.get("cut"))
+
+
+HANDLERS = {
+    "run": Handler(
+        run_runs,
+        FILTER,
+        flag("--problems", "only runs that need attention"),
+        VIEW,
+        option("--limit", type=positive_number, default=20),
+        JSON,
+    ),
+    "log": Handler(
+        run_log,
+        option("name", f"{JOB_HELP}; its latest run", "JOB"),
+        option("--run", "number of another run (see headway run JOB)", "ID", type=whole_number),
+        option("--attempt", "number of an attempt (latest)", "N", type=whole_number),
+        flag("--diff", "show lines that the log of the last successful run does not have"),
+        JSON,
+    ),
+}

@@ -1,7 +1,7 @@
-"""`headway serve`: the same console in a browser, for one person on this machine or behind a proxy with a login.
+"""The console in a browser, for one person on this machine or behind an authenticating proxy.
 
-The server has no login of its own: on loopback a link that works once lets in whoever sees this terminal; anywhere else
-it answers to a proxy alone, which proves itself and says who somebody is.
+The server has no login of its own. On loopback a one-time link admits the person at this terminal; on any other
+address it accepts only a proxy that proves itself and names the user.
 """
 
 from __future__ import annotations
@@ -13,115 +13,106 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from console.cli.common import Stop, positive_number, say, store_of, whole_number
-from console.cli.console import add_looks, engine_starter, own, take_looks
-from console.cli.exits import Exit
-from console.paths import config_path
+from console.cli.arguments import positive_number, whole_number
+from console.cli.commands import Handler, flag, option, titled
+from console.cli.console import (
+    TERMINAL_OPTIONS,
+    apply_terminal_options,
+    engine_starter,
+    own_command,
+)
+from console.cli.exits import CommandError, Exit
+from console.cli.output import print_message
+from console.cli.reader import store_url_of
+from console.config.paths import config_path
 
 if TYPE_CHECKING:
-    from console.cli.detached import Started
-    from console.web.door import Door
+    from console.cli.engine_process import StartedEngine
+    from console.web.auth import AuthGate
 
 PORT = 8474
 SESSIONS = 10
-FOR_EACH = 4
-LEAST_SECRET = 16
-OTHERS = 0o007
-"""File mode: what everybody else on the machine may."""
+PER_VISITOR_OPTIONS = 4
+MIN_SECRET_BYTES = 16
+OTHER_USERS = 0o007
+"""Permission bits of other users on the machine."""
 NOT_PERMITTED = (
-    "without [[permissions]] everybody whom the proxy signs in could do everything; write at least"
+    "without [[permissions]] everybody the proxy signs in has every permission. Fix: write at least"
     ' who = ["*"], role = "view" (docs/security.md)'
 )
-NOT_INSTALLED = 'the web console is not installed here: pip install "headway[web]"'
+NOT_INSTALLED = 'the web console is not installed. Fix: pip install "headway[web]"'
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--port", type=_port, default=PORT, metavar="N", help=f"default {PORT}")
-    parser.add_argument("--sessions", type=positive_number, default=SESSIONS, metavar="N",
-                        help=f"consoles at once, each a process of some 40 MB (default {SESSIONS})")  # fmt: skip
-    proxy = parser.add_argument_group("behind a proxy that signs people in (docs/serve.md)")
-    proxy.add_argument("--behind-proxy", metavar="URL", help="the address that people see, https://…")
-    proxy.add_argument("--trust", action="append", type=_network, metavar="ADDRESS",
-                       help="the proxy's own address or network; several times for several")  # fmt: skip
-    proxy.add_argument("--user-header", default="X-Forwarded-User", metavar="NAME",
-                       help="the header that names who has signed in (default X-Forwarded-User)")  # fmt: skip
-    proxy.add_argument("--secret-file", metavar="PATH",
-                       help="holds what the proxy sends as X-Headway-Secret; nobody else may read it")  # fmt: skip
-    proxy.add_argument("--listen", metavar="ADDRESS", help="default 127.0.0.1; another one behind a proxy only")
-    parser.add_argument("--no-engine", action="store_true", help="never start an engine from here")
-    add_looks(parser)
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run_serve(arguments: argparse.Namespace) -> int:
     try:
-        from console.web.server import Consoles, Limits
+        from console.web.server import WebLimits, WebServer
         from console.web.server import run as serve
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] in ("aiohttp", "textual_serve", "multidict", "yarl"):
-            raise Stop(Exit.USAGE, NOT_INSTALLED) from None
+            raise CommandError(Exit.USAGE, NOT_INSTALLED) from None
         raise
-    url = store_of(arguments)
-    door, host = _door(arguments)
-    take_looks(arguments)
-    _start_engine(arguments, url)
-    limits = Limits(arguments.sessions, min(FOR_EACH, arguments.sessions))
-    shut = Shut(config_path(arguments.config)) if arguments.behind_proxy else str
-    consoles = Consoles(door, _console(arguments), limits, say, shut)
+    url = store_url_of(arguments)
+    gate, host = _auth_gate(arguments)
+    apply_terminal_options(arguments)
+    _start_engine_for_serve(arguments, url)
+    limits = WebLimits(arguments.sessions, min(PER_VISITOR_OPTIONS, arguments.sessions))
+    shut = AccessGate(config_path(arguments.config)) if arguments.behind_proxy else str
+    consoles = WebServer(gate, _console_command(arguments), limits, print_message, shut)
     try:
-        asyncio.run(serve(consoles, host, arguments.port, lambda: _tell(arguments, door, host)))
+        asyncio.run(serve(consoles, host, arguments.port, lambda: _print_address(arguments, gate, host)))
     except OSError as error:
-        raise Stop(Exit.USAGE, f"--listen {host} --port {arguments.port}: {error.strerror or error}") from None
+        raise CommandError(Exit.USAGE, f"--listen {host} --port {arguments.port}: {error.strerror or error}") from None
     return Exit.OK
 
 
-def _tell(arguments: argparse.Namespace, door: Door, host: str) -> None:
-    from console.web.door import OwnDoor
+def _print_address(arguments: argparse.Namespace, gate: AuthGate, host: str) -> None:
+    from console.web.auth import LinkGate
 
-    if isinstance(door, OwnDoor):
-        print(door.link, flush=True)
-        say("open this link here on this machine; it works once, the next one is printed then. Ctrl-C ends")
+    if isinstance(gate, LinkGate):
+        print(gate.link, flush=True)
+        print_message("open this link on this machine. It works once; then the next one is printed. Ctrl-C stops")
     else:
-        say(f"{arguments.behind_proxy} is answered on {host}:{arguments.port} to {', '.join(arguments.trust)}")
+        print_message(f"serving {arguments.behind_proxy} on {host}:{arguments.port} to {', '.join(arguments.trust)}")
 
 
-def _console(arguments: argparse.Namespace) -> tuple[str, ...]:
-    """What a visitor gets: a console that speaks to a browser, and starts no engine for it."""
-    looks = ("--ascii",) if arguments.ascii else ()
-    return (*own(arguments), "console", "--in-browser", "--no-engine", *looks)
+def _console_command(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """The command of a visitor's console, which starts no engine."""
+    options = ("--ascii",) if arguments.ascii else ()
+    return (*own_command(arguments), "console", "--in-browser", "--no-engine", *options)
 
 
-def _start_engine(arguments: argparse.Namespace, url: str) -> None:
-    done: list[Started] = []
-    starter = None if arguments.no_engine else engine_starter(arguments, url, done)
+def _start_engine_for_serve(arguments: argparse.Namespace, url: str) -> None:
+    started: list[StartedEngine] = []
+    starter = None if arguments.no_engine else engine_starter(arguments, url, started)
     if starter is not None:
         starter()
-        for words in filter(None, (one.words for one in done)):
-            say(words)
+    for engine in started:
+        if engine.words:
+            print_message(engine.words)
 
 
-# -- who is let in ---------------------------------------------------------------------------------------------------
-def _door(arguments: argparse.Namespace) -> tuple[Door, str]:
-    """The door, and the address to listen on. Raises Stop where somebody could come in whom nobody has signed in."""
-    from console.web.door import OwnDoor, ProxyDoor
+def _auth_gate(arguments: argparse.Namespace) -> tuple[AuthGate, str]:
+    """The auth gate and the listen address. Raises CommandError if someone could enter without signing in."""
+    from console.web.auth import LinkGate, ProxyGate
 
     host = arguments.listen or "127.0.0.1"
     if not arguments.behind_proxy:
         for name in ("trust", "secret_file"):
             if getattr(arguments, name):
-                raise Stop(Exit.USAGE, f"--{name.replace('_', '-')} means something with --behind-proxy URL alone")
+                raise CommandError(Exit.USAGE, f"--{name.replace('_', '-')} needs --behind-proxy URL")
         if not _is_loopback(host):
-            raise Stop(
+            raise CommandError(
                 Exit.USAGE,
                 f"--listen {host}: the console has no login, so it is served on this machine alone (127.0.0.1), or "
                 "behind a proxy that signs people in: --behind-proxy URL --trust ADDRESS --secret-file PATH",
             )
-        return OwnDoor(arguments.port), "127.0.0.1"
-    address = _https(arguments.behind_proxy)
+        return LinkGate(arguments.port), "127.0.0.1"
+    address = _https_url(arguments.behind_proxy)
     if not arguments.trust or not arguments.secret_file:
-        raise Stop(Exit.USAGE, "--behind-proxy wants --trust, the proxy's own address, and --secret-file, its proof")
-    if why := Shut(config_path(arguments.config), told_faults=True)():
-        raise Stop(Exit.USAGE, why)
-    return ProxyDoor(address, arguments.user_header, arguments.trust, _secret(Path(arguments.secret_file))), host
+        raise CommandError(Exit.USAGE, "--behind-proxy needs --trust (address of the proxy) and --secret-file")
+    if why := AccessGate(config_path(arguments.config), report_faults=True)():
+        raise CommandError(Exit.USAGE, why)
+    return ProxyGate(address, arguments.user_header, arguments.trust, _read_secret(Path(arguments.secret_file))), host
 
 
 def _is_loopback(host: str) -> bool:
@@ -131,51 +122,55 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _https(url: str) -> str:
-    """The address as given. Raises Stop for what a browser would not keep secret."""
+def _https_url(url: str) -> str:
+    """The address as given. Raises CommandError for what a browser would not keep secret."""
     parts = urlsplit(url)
     if parts.scheme != "https" or not parts.netloc or parts.username or parts.query or parts.fragment:
-        raise Stop(
-            Exit.USAGE, f"--behind-proxy {url}: write the address that people see, https://ops.example.org/headway/"
+        raise CommandError(
+            Exit.USAGE, f"--behind-proxy {url}: not a public https address; write https://ops.example.org/headway/"
         )
     return url
 
 
-def _secret(path: Path) -> str:
+def _read_secret(path: Path) -> str:
     try:
-        if path.stat().st_mode & OTHERS:
-            raise Stop(Exit.USAGE, f"--secret-file {path}: everybody here can reach it; chmod o= {path}")
+        if path.stat().st_mode & OTHER_USERS:
+            raise CommandError(Exit.USAGE, f"--secret-file {path}: readable by other users. Fix: chmod o= {path}")
         secret = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeError) as error:
-        raise Stop(Exit.USAGE, f"--secret-file {path}: {getattr(error, 'strerror', None) or error}") from None
-    if len(secret) < LEAST_SECRET or not secret.isascii() or not secret.isprintable():
-        raise Stop(Exit.USAGE, f"--secret-file {path}: write {LEAST_SECRET} or more letters; openssl rand -hex 32")
+        raise CommandError(Exit.USAGE, f"--secret-file {path}: {getattr(error, 'strerror', None) or error}") from None
+    if len(secret) < MIN_SECRET_BYTES or not secret.isascii() or not secret.isprintable():
+        raise CommandError(
+            Exit.USAGE,
+            f"--secret-file {path}: less than {MIN_SECRET_BYTES} printable characters. Fix: openssl rand -hex 32",
+        )
     return secret
 
 
-class Shut:
-    """Why nobody whom a proxy signs in may come in, by the config as it is at this moment; empty where they may. A
-    config that cannot be used changes nothing; `told_faults`: it is the answer."""
+class AccessGate:
+    """Why no visitor may enter, by the current config; empty if they may. A config with faults keeps the last answer;
+    with `report_faults` the faults are the answer."""
 
-    def __init__(self, path: Path, told_faults: bool = False) -> None:
-        self._path, self._told_faults, self._said = path, told_faults, ""
+    def __init__(self, path: Path, report_faults: bool = False) -> None:
+        self._path, self._report_faults, self._answer = path, report_faults, ""
 
     def __call__(self) -> str:
-        from console.config import ConfigFaults, load_config
+        from console.config.document import ConfigFaults
+        from console.config.loading import load_config
 
         try:
-            permitted = bool(load_config(self._path).permissions)
+            has_permissions = bool(load_config(self._path).permissions)
         except ConfigFaults as faults:
-            return str(faults) if self._told_faults else self._said
-        # whoever can write a store in a file may do everything where config says nothing; a visitor cannot write it
-        self._said = "" if permitted else f"{self._path}: {NOT_PERMITTED}"
-        return self._said
+            return str(faults) if self._report_faults else self._answer
+        # without permissions everybody who can write the store has all of them; a visitor must not
+        self._answer = "" if has_permissions else f"{self._path}: {NOT_PERMITTED}"
+        return self._answer
 
 
-def _port(text: str) -> int:
+def _port_number(text: str) -> int:
     number = whole_number(text)
     if not 1 <= number <= 65_535:
-        raise argparse.ArgumentTypeError(f"{number} is no port; 1 to 65535")
+        raise argparse.ArgumentTypeError(f"{number} is not a port from 1 to 65535")
     return number
 
 
@@ -183,4 +178,34 @@ def _network(text: str) -> str:
     try:
         return str(ip_network(text))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text[:40]!a} is no address or network; write 10.0.0.5") from None
+        raise argparse.ArgumentTypeError(f"{text[:40]!a} is not an address or network; write 10.0.0.5") from None
+
+
+HANDLERS = {
+    "console serve": Handler(
+        run_serve,
+        option("--port", f"port ({PORT})", "N", type=_port_number, default=PORT),
+        option(
+            "--sessions",
+            f"maximum number of consoles, about 40 MB each ({SESSIONS})",
+            "N",
+            type=positive_number,
+            default=SESSIONS,
+        ),
+        titled(
+            "behind a proxy that signs people in (docs/serve.md)",
+            option("--behind-proxy", "URL under which browsers reach the proxy: https://…", "URL"),
+            option("--trust", "address or network of the proxy; repeatable", "ADDRESS", action="append", type=_network),
+            option(
+                "--user-header",
+                "header with the name of the user (X-Forwarded-User)",
+                "NAME",
+                default="X-Forwarded-User",
+            ),
+            option("--secret-file", "file with the secret the proxy sends as X-Headway-Secret; mode 0600", "PATH"),
+            option("--listen", "address to listen on (127.0.0.1); another one needs --behind-proxy", "ADDRESS"),
+        ),
+        flag("--no-engine", "do not start an engine"),
+        *TERMINAL_OPTIONS,
+    ),
+}

@@ -1,221 +1,450 @@
-"""`headway services [NAME]`: what is promised by when, and how it stands."""
+"""Services: deadline and status, attainment, extensions and review."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import shlex
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from difflib import get_close_matches
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
-from console.clean import clean_line
-from console.cli.attainment import COLUMNS as COLUMNS_KEPT
-from console.cli.attainment import attainment_json, attainment_lines, attainment_rows
-from console.cli.common import (
-    Stop,
-    business_date,
-    cell_clock,
-    clock_words,
-    now_of,
-    print_json,
-    until,
-    watched,
+from console.cli.arguments import business_date
+from console.cli.clock_format import clock_cell, clock_text, local_clock_cell
+from console.cli.commands import JSON, Handler, flag, one_of, option
+from console.cli.exits import CommandError, Exit
+from console.cli.output import (
+    PLAIN,
+    Table,
+    ValueColumn,
+    print_message,
+    print_page,
+    print_page_table,
+    print_result,
+    set_document,
+    table,
 )
-from console.cli.exits import Exit
-from console.cli.plain import add_plain, tell, tell_table
-from console.cli.table import Col, print_table
-from console.durations import duration_words
-from console.model.forecasts import late_words, percent
-from console.model.views import IncidentRow, ServiceView
-from console.model.views.services import AttainmentView
-from console.model.words import Timeliness
-from console.store.reads import Reads
-from console.store.reads.services import NOT_JUDGED
+from console.cli.reader import fresh_store_reader, store_reader, store_url_of
+from console.cli.requests import require_engine, wait_for_answer
+from console.domain.forecast import format_late, format_percent
+from console.domain.ids import micros
+from console.domain.incident import IncidentRow
+from console.domain.service import Attainment, AttainmentView, AttainmentWindow, ServiceView, Timeliness, instance_name
+from console.store.queries.services import NOT_EVALUATED
+from console.text.cleaning import clean_line
+from console.timing.durations import format_duration, time_of_day
+from console.timing.formats import relative_time_text
+from console.timing.zones import instant_at, local_readings
 
-SURE = 0.995
-FAR = datetime.max.replace(tzinfo=UTC)
-COLUMNS = (
-    Col("service", 12), Col("tier", drop=5), Col("timeliness"), Col("deadline"), Col("left", drop=6),
-    Col("slack", drop=4), Col("expected", drop=3), Col("act by"), Col("data", drop=2), Col("cause", 14, middle=True),
-    Col("owner", drop=1), Col("taken by", drop=7),
-)  # fmt: skip
+if TYPE_CHECKING:
+    from console.control.services.review import ReviewGap
+    from console.store.queries import Queries
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", nargs="?", metavar="SERVICE", help="one service, with its reason, path and sources")
-    parser.add_argument("--attainment", action="store_true", help="how often each kept its promise; error budgets")
-    parser.add_argument(
-        "--bd", type=business_date, metavar="DATE", help="on that business date; default: the present one"
+def attainment_table(views: Sequence[AttainmentView]) -> Table:
+    """A row for each service, in their order."""
+    return table(
+        views,
+        ValueColumn("service", lambda view: view.title, 12),
+        ValueColumn("tier", lambda view: str(view.tier), drop=3),
+        ValueColumn("30 days", lambda view: share_text(view.attainment.windows[0])),
+        ValueColumn("90 days", lambda view: share_text(view.attainment.windows[1]), drop=2),
+        ValueColumn("objective", lambda view: objective_text(view.attainment), drop=4),
+        ValueColumn("error budget left", budget_text),
+        ValueColumn("agreement", lambda view: agreement_text(view.attainment), 12, drop=1),
     )
-    add_plain(parser)
-    parser.add_argument("--json", action="store_true")
 
 
-def run(arguments: argparse.Namespace) -> int:
+def attainment_lines(view: AttainmentView) -> list[str]:
+    """The attainment of one service."""
+    attainment = view.attainment
+    windows = ", ".join(f"{window.days} days: {share_text(window)}" for window in attainment.windows)
+    return [
+        f"attainment     {windows}",
+        f"objective      {objective_text(attainment)}; error budget left: {budget_text(view)}",
+        f"agreement      {agreement_text(attainment)}",
+    ]
+
+
+def attainment_json(view: AttainmentView) -> dict[str, object]:
+    """The attainment as data, with computed shares and what is left of budget and agreement."""
+    known = view.attainment
+    slo = {
+        "objective": known.objective, "days": known.slo_days,
+        "budget_days": known.budget, "budget_left_days": known.budget_left,
+    }  # fmt: skip
+    sla = {"days": known.sla_days, "allowed": known.sla_allowed, "missed": known.sla_missed, "left": known.sla_left}
+    return {
+        "service": view.service,
+        "title": view.title,
+        "tier": view.tier,
+        "counted": view.counted,
+        "windows": [
+            {name: getattr(window, name) for name in ("days", "judged", "kept", "unknown", "share")}
+            for window in known.windows
+        ],
+        "slo": None if known.objective is None else slo,
+        "sla": None if known.sla_allowed is None else sla,
+    }
+
+
+def share_text(window: AttainmentWindow) -> str:
+    """ "96.7 % (29 of 30)", with the number of unknown days; "–" if no day was judged."""
+    unknown = f", {window.unknown} unknown" if window.unknown else ""
+    if window.share is None:
+        return f"–{unknown}"
+    return f"{window.share:.1%} ({window.kept} of {window.judged}{unknown})".replace("%", " %", 1)
+
+
+def objective_text(attainment: Attainment) -> str:
+    return "–" if attainment.objective is None else f"{attainment.objective:.4g} over {attainment.slo_days}d"
+
+
+def budget_text(view: AttainmentView) -> str:
+    """The remaining error budget: "0.3 of 0.3 days", "-2.0 of 5.0 submissions: spent"."""
+    left, budget = view.attainment.budget_left, view.attainment.budget
+    if budget is None or left is None:
+        return "–"
+    return f"{left:.1f} of {budget:.1f} {view.counted}{': spent' if left < 0 else ''}"
+
+
+def agreement_text(attainment: Attainment) -> str:
+    if attainment.sla_allowed is None or attainment.sla_left is None:
+        return "–"
+    missed = f"{attainment.sla_missed} late of {attainment.sla_allowed} allowed in {attainment.sla_days}d"
+    return f"{missed}: broken" if attainment.sla_left < 0 else missed
+
+
+CERTAIN = 0.995
+FAR_DAYS = datetime.max.replace(tzinfo=UTC)
+
+
+def run_services(arguments: argparse.Namespace) -> int:
     if arguments.attainment:
-        return _attainment(arguments)
-    with watched(arguments) as reads:
-        bd = arguments.bd
-        services = [reads.service(arguments.name, bd)] if arguments.name else reads.services(bd)
-        services = [_left_out(one, reads) for one in services] if bd else services
-        kept = reads.attainment(arguments.name) if arguments.name else []
-        instances = reads.instances(arguments.name, bd) if arguments.name else []
-        now = now_of(reads)
+        return _print_attainment(arguments)
+    with fresh_store_reader(arguments) as reads:
+        name, business_date = arguments.name, arguments.business_date
+        services = (
+            [reads.services.service(name, business_date)] if name else reads.services.list_services(business_date)
+        )
+        if business_date:
+            services = [_not_expected_text(service, reads) for service in services]
+        instances = reads.services.instances(name, business_date) if name else []
+        attainment = reads.service_days.service_attainment(name) if name else []
+        now = reads.now()
+    document = [service_json(service) for service in instances or services]
+    if not arguments.name:
+        return print_result(arguments, document, service_table(services, now))
     if arguments.json:
-        told = [service_json(one) for one in instances or services]
-        print_json(arguments, told[0] if arguments.name and not instances else told)
-    elif arguments.name:
-        _show(arguments, services[0], kept[0], instances or services, now)
+        set_document(arguments, document if instances else document[0])
     else:
-        print_table(*service_rows(services, now))
+        print_page_table(arguments, service_table(instances or services, now))
+        print_page(arguments, [*_service_lines(services[0], now), *attainment_lines(attainment[0])])
     return Exit.OK
 
 
-def _attainment(arguments: argparse.Namespace) -> int:
-    with watched(arguments) as reads:
-        found = reads.attainment(arguments.name)
-    if arguments.json:
-        told = [attainment_json(one) for one in found]
-        print_json(arguments, told[0] if arguments.name else told)
-    else:
-        print_table(COLUMNS_KEPT, attainment_rows(found))
-    return Exit.OK
+def _print_attainment(arguments: argparse.Namespace) -> int:
+    with fresh_store_reader(arguments) as reads:
+        views = reads.service_days.service_attainment(arguments.name)
+    document = [attainment_json(view) for view in views]
+    return print_result(arguments, document[0] if arguments.name else document, attainment_table(views))
 
 
-def instance_named(reads: Reads, name: str, key: str, bd: str | None) -> ServiceView:
-    """That submission of a service that is promised end to end, as its list calls it. Raises NotFound, and Stop with
-    those that are near."""
-    service = reads.service(name).name
-    known = {one.instance: one for one in reads.instances(service, bd)}
-    if key in known:
-        return known[key]
-    near = ", ".join(map(clean_line, get_close_matches(key, known, n=3, cutoff=0.5)))
-    lists = f"headway services {service} lists them" if known else "it has none in these days"
-    hint = f"did you mean {near}?" if near else lists
-    words = f'{service} has no submission "{clean_line(key)}"{f" on {bd}" if bd else ""}'
-    raise Stop(Exit.NOT_FOUND, f"{words}; {hint}")
+def instance_named(reads: Queries, name: str, key: str, business_date: str | None) -> ServiceView:
+    """The submission of an end-to-end service with this key. Raises NotFound, and CommandError with similar keys."""
+    service = reads.services.service(name).name
+    instances = {instance.instance: instance for instance in reads.services.instances(service, business_date)}
+    if key in instances:
+        return instances[key]
+    near = ", ".join(map(clean_line, get_close_matches(key, instances, n=3, cutoff=0.5)))
+    listed = f"headway service {service} lists them" if instances else "it has no submission in these days"
+    hint = f"did you mean {near}?" if near else listed
+    date = f" on {business_date}" if business_date else ""
+    raise CommandError(Exit.NOT_FOUND, f'{service} has no submission "{clean_line(key)}"{date}; {hint}')
 
 
-def service_rows(services: Sequence[ServiceView], now: datetime) -> tuple[Sequence[Col], list[tuple[str, ...]]]:
-    """Columns and rows of the board: what needs a person first, the soonest to act on or due before the others."""
-    return COLUMNS, [_row(one, now) for one in by_urgency(services)]
+def service_table(services: Sequence[ServiceView], now: datetime) -> Table:
+    """The services by urgency. A date without a promise has dashes, and its reason as the cause."""
+
+    def promised(text: Callable[[ServiceView], str]) -> Callable[[ServiceView], str]:
+        return lambda service: text(service) if service.is_promised else "–"
+
+    return table(
+        by_urgency(services),
+        ValueColumn("service", lambda service: service.title, 12),
+        ValueColumn("tier", lambda service: str(service.tier), drop=5),
+        ValueColumn("timeliness", lambda service: service.timeliness.replace("_", " ")),
+        ValueColumn("deadline", promised(lambda service: clock_cell(service.deadline, service.zone, now))),
+        ValueColumn(
+            "time left", promised(lambda service: service.given or relative_time_text(service.deadline, now)), drop=6
+        ),
+        ValueColumn("slack", promised(lambda service: slack_text(service, now)), drop=4),
+        ValueColumn("expected", promised(lambda service: expected_text(service, now)), drop=3),
+        ValueColumn("act by", promised(lambda service: _act_by_cell(service, now))),
+        ValueColumn("data", promised(lambda service: service.data_state or "–"), drop=2),
+        ValueColumn("cause", _cause_cell, 14, middle=True),
+        ValueColumn("owner", lambda service: service.owner, drop=1),
+        ValueColumn("acknowledged by", promised(lambda service: acknowledged_text(service, now) or "–"), drop=7),
+    )
+
+
+def _act_by_cell(service: ServiceView, now: datetime) -> str:
+    """ "03:58 in 12m"; the deadline beside it has the zone."""
+    if service.act_by is None:
+        return "–"
+    return f"{local_clock_cell(service.act_by, service.zone, now)} {relative_time_text(service.act_by, now)}"
+
+
+def _cause_cell(service: ServiceView) -> str:
+    return (service.trouble or service.cause or "–") if service.is_promised else service.reason
 
 
 def by_urgency(services: Sequence[ServiceView]) -> list[ServiceView]:
-    """What needs a person first, then what nobody can estimate, the soonest to act on or due before the others."""
-    return sorted(services, key=_urgency)
+    """Services that need a person first, then those without an estimate; each by act-by time, then deadline."""
+    return sorted(services, key=_urgency_key)
 
 
-def _left_out(one: ServiceView, reads: Reads) -> ServiceView:
-    """The service on a date far from now, which no evaluation looks at: its calendar may leave it out."""
-    if not one.calendar or one.reason != NOT_JUDGED:
-        return one
-    from console.control.calendars import counts, left_out_words
+def _not_expected_text(service: ServiceView, reads: Queries) -> ServiceView:
+    """The service on a date that was not evaluated; without a promise if its calendar excludes the date."""
+    if not service.calendar or service.reason != NOT_EVALUATED:
+        return service
+    from console.timing.calendars import counts, exclusion_reason
 
-    calendar, day = reads.declared().calendar(one.calendar), date.fromisoformat(one.bd)
+    calendar, day = reads.declared().calendar(service.calendar), date.fromisoformat(service.business_date)
     if calendar is None or counts(calendar, day):
-        return one
-    words = left_out_words(calendar, day)
-    return replace(one, timeliness=Timeliness.NO_PROMISE.value, data_state="", reason=words)
+        return service
+    reason = exclusion_reason(calendar, day)
+    return replace(service, timeliness=Timeliness.NO_PROMISE.value, data_state="", reason=reason)
 
 
-def service_json(one: ServiceView) -> dict[str, Any]:
-    """A service as data. On a date without a promise there is no deadline either."""
-    told = asdict(one)
-    return told if one.is_promised else {**told, "deadline": None, "promised": None}
+def service_json(service: ServiceView) -> dict[str, Any]:
+    """A service as data; a date without a promise has no deadline."""
+    document = asdict(service)
+    return document if service.is_promised else {**document, "deadline": None, "promised": None}
 
 
-def _urgency(one: ServiceView) -> tuple[bool, datetime, bool, datetime, str]:
-    is_known = one.delivered is not None or one.timeliness != Timeliness.NO_ESTIMATE
-    return not one.needs_a_person, one.act_by or FAR, is_known, one.deadline if one.is_promised else FAR, one.name
-
-
-def deadline_words(one: ServiceView, now: datetime) -> str:
-    """ "06:30 CET", or "07:00 CET, extended from 06:30 CET by ann: late files"; the day where it is not today. A dash
-    on a date without a promise."""
-    if not one.is_promised:
-        return "–"
-    words = clock_words(one.deadline, one.zone, now)
-    if not one.extension or one.promised is None:
-        return words
-    return f"{words}, extended from {clock_words(one.promised, one.zone, near=one.deadline)} {one.extension}"
-
-
-def slack_words(one: ServiceView, now: datetime) -> str:
-    """Deadline less the expected finish; where an incident is open, the time left to act, named as that."""
-    if one.delivered is not None or one.expected is None:
-        return "–"
-    slack = one.act_by - now if one.act_by is not None else one.deadline - one.expected
-    seconds = slack.total_seconds()
-    words = f"+{duration_words(seconds)}" if seconds >= 0 else duration_words(seconds)
-    return f"{words} to act" if one.act_by is not None else words
-
-
-def _row(one: ServiceView, now: datetime) -> tuple[str, ...]:
-    left = one.given or until(one.deadline, now)
-    act_at = cell_clock(one.act_by, one.zone, now).rpartition(" ")[0]  # the deadline beside it names the zone
-    act_by = "–" if one.act_by is None else f"{act_at} {until(one.act_by, now)}"
-    deadline, stands = cell_clock(one.deadline, one.zone, now), one.timeliness.replace("_", " ")
-    if not one.is_promised:
-        return one.title, str(one.tier), stands, "–", "–", "–", "–", "–", "–", one.reason, one.owner, "–"
+def _urgency_key(service: ServiceView) -> tuple[bool, datetime, bool, datetime, str]:
+    is_known = service.delivered is not None or service.timeliness != Timeliness.NO_ESTIMATE
     return (
-        one.title, str(one.tier), stands, deadline, left, slack_words(one, now), expected_words(one, now), act_by,
-        one.data_state or "–", one.trouble or one.cause or "–", one.owner, taken_words(one, now) or "–",
-    )  # fmt: skip
+        not service.needs_a_person,
+        service.act_by or FAR_DAYS,
+        is_known,
+        service.deadline if service.is_promised else FAR_DAYS,
+        service.name,
+    )
 
 
-def expected_words(one: ServiceView, now: datetime) -> str:
-    """ "05:50–06:40": when it is done in half and in nineteen of twenty cases; a dash where nothing is forecast."""
-    if one.delivered is not None or one.expected is None:
+def deadline_text(service: ServiceView, now: datetime) -> str:
+    """ "06:30 CET", or "07:00 CET, extended from 06:30 CET by ann: late files"; with
+    the day if it is not today. A dash on a date without a promise."""
+    if not service.is_promised:
         return "–"
-    first, last = one.expected, max(one.p95 or one.late or one.expected, one.expected)
-    ends = [cell_clock(at, one.zone, now).rpartition(" ")[0] for at in (first, last)]
-    return ends[0] if ends[0] == ends[1] else f"{ends[0]}–{ends[1]}"
+    deadline = clock_text(service.deadline, service.zone, now)
+    if not service.extension or service.promised is None:
+        return deadline
+    promised = clock_text(service.promised, service.zone, near=service.deadline)
+    return f"{deadline}, extended from {promised} {service.extension}"
 
 
-def expected_in_full(one: ServiceView, now: datetime) -> str:
-    """The same with its zone, where no deadline stands beside it."""
-    words = expected_words(one, now)
-    return words if words == "–" else f"{words} {cell_clock(one.expected, one.zone, now).rpartition(' ')[2]}"
+def slack_text(service: ServiceView, now: datetime) -> str:
+    """Deadline less the expected finish; while an incident is open, the time left to act: "+12m to act"."""
+    if service.delivered is not None or service.expected is None:
+        return "–"
+    slack = service.act_by - now if service.act_by is not None else service.deadline - service.expected
+    text = "+" * (slack >= timedelta(0)) + format_duration(slack.total_seconds())
+    return f"{text} to act" if service.act_by is not None else text
 
 
-def forecast_words(one: ServiceView, now: datetime) -> str:
-    """ "05:50–06:40 CET, 61 % late": with the probability that it is late, where the simulation says one."""
-    late = "" if one.p_late is None or one.expected is None or one.delivered is not None else late_words(one.p_late)
-    return ", ".join(filter(None, [expected_in_full(one, now), late]))
+def expected_text(service: ServiceView, now: datetime) -> str:
+    """ "05:50–06:40": the finish in half and in 95 % of the simulated nights; a dash without a forecast."""
+    if service.delivered is not None or service.expected is None:
+        return "–"
+    first, last = service.expected, max(service.p95 or service.late or service.expected, service.expected)
+    return "–".join(dict.fromkeys(local_clock_cell(at, service.zone, now) for at in (first, last)))
 
 
-def path_words(one: ServiceView) -> str:
-    """ "extract → load (72 %) → publish": with how likely a job decides the finish, where that is not sure."""
-    shares = one.critical or (1.0,) * len(one.path)
-    told = zip(one.path, shares, strict=False)
-    return " → ".join(job if share >= SURE else f"{job} ({percent(share)})" for job, share in told)
+def forecast_text(service: ServiceView, now: datetime) -> str:
+    """ "05:50–06:40 CET, 61 % late": with the probability that it is late, if it was simulated."""
+    expected = expected_text(service, now)
+    if expected == "–":
+        return expected
+    late = "" if service.p_late is None else f", {format_late(service.p_late)}"
+    return f"{expected} {clock_cell(service.expected, service.zone, now).rpartition(' ')[2]}{late}"
 
 
-def taken_words(one: ServiceView | IncidentRow, now: datetime) -> str:
-    """ "mara until 04:15 CET"; empty where nobody is on it."""
-    zone = one.zone if isinstance(one, ServiceView) else ""
-    until = f" until {cell_clock(one.taken_until, zone, now)}" if one.taken_until is not None else ""
-    return f"{one.taken_by}{until}" if one.taken_by else ""
+def critical_path_text(service: ServiceView) -> str:
+    """ "extract → load (72 %) → publish": with the probability that a job decides the finish, unless it is certain."""
+    steps = zip(service.path, service.critical or (1.0,) * len(service.path), strict=False)
+    return " → ".join(job if share >= CERTAIN else f"{job} ({format_percent(share)})" for job, share in steps)
 
 
-def _show(
-    arguments: argparse.Namespace, one: ServiceView, kept: AttainmentView, board: Sequence[ServiceView], now: datetime
-) -> None:
-    tell_table(arguments, *service_rows(board, now))
-    lines = [
+def acknowledged_text(service: ServiceView | IncidentRow, now: datetime) -> str:
+    """ "mara until 04:15 CET"; empty if it is unacknowledged."""
+    zone = service.zone if isinstance(service, ServiceView) else ""
+    until = f" until {clock_cell(service.taken_until, zone, now)}" if service.taken_until is not None else ""
+    return f"{service.taken_by}{until}" if service.taken_by else ""
+
+
+def _service_lines(service: ServiceView, now: datetime) -> list[str]:
+    return [
         "",
-        f"business date  {one.bd}",
-        f"deadline       {deadline_words(one, now)}",
-        f"expected       {forecast_words(one, now)}",
-        f"owner          {one.owner or '–'}",
-        f"taken by       {taken_words(one, now) or '–'}",
-        f"runbook        {one.runbook or '–'}",
+        f"business date  {service.business_date}",
+        f"deadline       {deadline_text(service, now)}",
+        f"expected       {forecast_text(service, now)}",
+        f"owner          {service.owner or '–'}",
+        f"acknowledged   {acknowledged_text(service, now) or '–'}",
+        f"runbook        {service.runbook or '–'}",
+        f"why            {service.reason or '–'}",
+        f"path           {critical_path_text(service) or '–'}",
+        *(
+            f"estimate       {source.get('job')}: {source.get('source')} ({source.get('runs')} runs)"
+            for source in service.sources
+        ),
     ]
-    lines += [f"why            {one.reason or '–'}", f"path           {path_words(one) or '–'}"]
-    lines += [
-        f"estimate       {source.get('job')}: {source.get('source')} ({source.get('runs')} runs)"
-        for source in one.sources
-    ]
-    tell(arguments, [*lines, *attainment_lines(kept)])
+
+
+def run_extend(arguments: argparse.Namespace) -> int:
+    if not arguments.why.strip():
+        raise CommandError(Exit.USAGE, "not extended: --why is required; it is shown beside the deadline")
+    with store_reader(arguments) as reads:
+        view, now = _service_day_of(arguments, reads), reads.now()
+    until = None if arguments.off else extended_deadline(arguments.until, view, now)
+    requests = require_engine(arguments)
+    wait_for_answer(arguments, requests, requests.extend(view, None if until is None else micros(until), arguments.why))
+    promised = view.promised or view.deadline
+    service_day = {"service": view.name, "business_date": view.business_date, "instance": view.instance}
+    document = {**service_day, "promised": promised, "deadline": until or promised, "why": arguments.why}
+    due = clock_text(until or promised, view.zone, near=now)
+    change = f"extended from {clock_text(promised, view.zone, near=now)}" if until else "as promised"
+    return print_result(
+        arguments, document, [f"{_extension_text(view)} {view.business_date}: deadline {due}, {change}"]
+    )
+
+
+def _service_day_of(arguments: argparse.Namespace, reads: Queries) -> ServiceView:
+    """The service day to extend. Raises NotFound, and CommandError if a submission must be named."""
+    if arguments.instance is not None:
+        return instance_named(reads, arguments.name, arguments.instance, arguments.business_date)
+    view = reads.services.service(arguments.name, arguments.business_date)
+    if view.instance:
+        problem = f"not extended: each submission of {view.name} has its own deadline"
+        fix = f"Fix: --instance {shlex.quote(clean_line(view.instance))} (the most urgent)"
+        raise CommandError(Exit.USAGE, f"{problem}. {fix}; headway service {view.name} lists them")
+    if not view.is_promised:
+        raise CommandError(Exit.REFUSED, f"not extended: {view.name} has {view.reason}")
+    return view
+
+
+def _extension_text(view: ServiceView) -> str:
+    return instance_name(view.name, view.instance) if view.instance else view.name
+
+
+def extended_deadline(text: str, view: ServiceView, now: datetime) -> datetime:
+    """The instant that was typed, in the service's zone: a time alone is the first one after its deadline. Of a time
+    that occurs twice it is the next to come, which is printed. Raises CommandError."""
+    promised, zone = view.promised or view.deadline, ZoneInfo(view.zone)
+    try:
+        typed = time_of_day(text) if len(text) <= len("08:00") else datetime.fromisoformat(text)
+    except ValueError:
+        raise CommandError(Exit.USAGE, f'"{text[:40]}" is not a time; write 08:00, or "2026-11-21 08:00"') from None
+    if isinstance(typed, datetime):
+        try:
+            first = typed.replace(tzinfo=typed.tzinfo or zone).astimezone(UTC)
+        except OverflowError:
+            message = f"{typed:%Y-%m-%d %H:%M} is out of range; check the year"
+            raise CommandError(Exit.USAGE, message) from None
+        deadline = _later_reading(first, zone, now, text)
+    else:
+        deadline = _later_reading(next_clock_time(promised, typed, zone), zone, now, text)
+        if (extension := deadline - promised) > CLOCK_TIME:
+            problem = f"{text} would extend by {format_duration(extension.total_seconds())}; if intended, add the date"
+            raise CommandError(Exit.USAGE, f'{problem}: --until "{deadline.astimezone(zone):%Y-%m-%d} {text}"')
+    if deadline <= promised:
+        due = f"{promised.astimezone(zone):%Y-%m-%d %H:%M %Z}"
+        raise CommandError(Exit.USAGE, f"{_extension_text(view)} is due {due}: {text} is not later")
+    return deadline
+
+
+CLOCK_TIME = timedelta(hours=12)
+"""Longest extension by a time without a date: 00:10 for a deadline of 00:30 is a typing error, not a day."""
+
+
+def _later_reading(at: datetime, zone: ZoneInfo, now: datetime, text: str) -> datetime:
+    """`at`, or the second instant with the same clock time if the first has passed; prints which of two it is."""
+    instants = local_readings(at.astimezone(zone).replace(tzinfo=None), zone)
+    if len(instants) < 2:
+        return at
+    at = next((instant for instant in instants if instant >= max(at, now)), at)
+    print_message(f"{text} occurs twice that night; the deadline is {at.astimezone(zone):%H:%M %Z}")
+    return at
+
+
+def next_clock_time(at: datetime, typed: time, zone: ZoneInfo) -> datetime:
+    """The next instant after `at` with that time of day; the clock change for a time that it skips."""
+    day = at.astimezone(zone).date()
+    clocks = (datetime.combine(day + timedelta(days=days), typed) for days in (0, 1))
+    return next(
+        instant
+        for clock in clocks
+        for instant in local_readings(clock, zone) or (instant_at(clock, zone),)
+        if instant > at
+    )
+
+
+def run_review(arguments: argparse.Namespace) -> int:
+    from console.engine.api.explain import review_service
+
+    with fresh_store_reader(arguments) as reads:
+        view = reads.services.service(arguments.name)  # its near misses, before the heavy libraries are loaded
+    gaps = review_service(store_url_of(arguments), view.name)
+    rows = table(
+        gaps,
+        ValueColumn("level", lambda gap: gap.level),
+        ValueColumn("about", lambda gap: gap.about, 16, middle=True),
+        ValueColumn("field", lambda gap: gap.what),
+        ValueColumn("declared", lambda gap: gap.written, 10, drop=1),
+        ValueColumn("observed", lambda gap: gap.observed, 20),
+        ValueColumn("fix", lambda gap: gap.mend, 16, drop=2),
+        whole=True,
+    )
+    none = [f"{view.title}: no gap between declaration and observation"]
+    return print_result(
+        arguments,
+        {"service": view.name, "gaps": gaps},
+        *((rows, ["", f"{view.title}: {gap_summary(gaps)}"]) if gaps else (none,)),
+        code=Exit.PROBLEM if any(gap.level == "high" for gap in gaps) else Exit.OK,
+    )
+
+
+def gap_summary(gaps: Sequence[ReviewGap]) -> str:
+    """ "2 high, 1 medium"."""
+    levels = list(dict.fromkeys(gap.level for gap in gaps))
+    return ", ".join(f"{sum(gap.level == level for gap in gaps)} {level}" for level in levels)
+
+
+HANDLERS = {
+    "service": Handler(
+        run_services,
+        option("name", "show one service with its critical path and estimates", "SERVICE", nargs="?"),
+        flag("--attainment", "show attainment and error budgets"),
+        option("--date", "business date (present)", "DATE", dest="business_date", type=business_date),
+        PLAIN,
+        JSON,
+    ),
+    "service review": Handler(run_review, option("name", None, "SERVICE"), JSON),
+    "service extend": Handler(
+        run_extend,
+        option("name", None, "SERVICE"),
+        one_of(
+            option("--until", 'new deadline in the service\'s zone: "08:00", or "2026-11-21 08:00"', "TIME"),
+            flag("--off", "revoke the extension"),
+            required=True,
+        ),
+        option("--why", "reason, shown beside the deadline and kept in the audit log", "TEXT", required=True),
+        option("--date", "business date (present)", "DATE", dest="business_date", type=business_date),
+        option("--instance", "end-to-end service: submission", "KEY"),
+        JSON,
+    ),
+}

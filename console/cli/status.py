@@ -1,121 +1,128 @@
-"""`headway status`: one page for a person who has just been woken."""
+"""Status on one page: engine, systems, services at risk and open incidents."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from console.cli.common import now_of, place_of, print_json, reading, say_lines, since_words, stamp
+from console.cli.clock_format import clock_cell, timestamp
+from console.cli.commands import JSON, Handler, one_of, option
 from console.cli.exits import Exit
-from console.cli.incidents import incident_rows
-from console.cli.services import service_json, service_rows
-from console.cli.table import Col, print_table
-from console.cli.wall import cell_clock
-from console.model.declared import Declared
-from console.model.views import HeaderView, TargetView
-from console.store.reads.audit import ApprovalView
-from console.store.reads.base import STALE_POLLS
+from console.cli.incidents import incident_table
+from console.cli.output import ValueColumn, print_result, table
+from console.cli.reader import lease_holder_text, store_reader
+from console.cli.services import service_json, service_table
+from console.domain.system import HeaderView, TargetView
+from console.store.queries.base import STALE_POLLS
+from console.timing.formats import age_text
 
-SYSTEMS = (Col("system", 20, middle=True), Col("health", 16), Col("jobs", drop=1), Col("last seen"))
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true")
-    form.add_argument("--html", metavar="FILE", help="a page for people without a terminal; - is stdout")
+if TYPE_CHECKING:
+    from console.domain.settings import Declared
+    from console.store.queries.audit import ApprovalView
 
 
-def run(arguments: argparse.Namespace) -> int:
-    with reading(arguments) as reads:
-        header, systems = reads.header(), reads.systems()
-        services, incidents, remarks = reads.services(), reads.incidents(), reads.remarks()
-        waiting, now = reads.approvals(), now_of(reads)
-        quiet = _maintenance(reads.declared(), now)
+def run_status(arguments: argparse.Namespace) -> int:
+    with store_reader(arguments) as reads:
+        header, systems, now = reads.estate.header(), reads.estate.systems(), reads.now()
+        services, incidents = reads.services.list_services(), reads.incidents.list_incidents()
+        problems, approvals = reads.warnings.list_warnings(), reads.approvals.list_approvals()
+        maintenance = _active_maintenance(reads.declared(), now)
     code = Exit.OK if header.engine.alive else Exit.NO_ENGINE
-    if arguments.json:
-        board = [service_json(one) for one in services]
-        print_json(arguments, {"header": header, "systems": systems, "services": board, "incidents": incidents,
-                    "remarks": remarks, "approvals": waiting, "maintenance": quiet})  # fmt: skip
-        return code
-    told = list(_banners(header, waiting, quiet))
+    banners = list(_banner_lines(header, approvals, maintenance))
     if arguments.html:
-        from console.cli.status_page import Board, page, write_page
+        from console.cli.status_page import StatusPage, render_page, write_page
 
-        health = [(one, health_words(one, now)) for one in systems]
-        write_page(
-            page(Board(header, services, incidents, health, [*told, *remarks], engine_words(header), now)),
-            arguments.html,
-        )
-    else:
-        say_lines([*engine_words(header).splitlines(), *told, ""])
-        print_table(SYSTEMS, [_system(one, now) for one in systems])
-        print()
-        print_table(*service_rows(services, now))
-        print()
-        print_table(*incident_rows(incidents, now))
-        say_lines(["", "to mend", *(f"  {one}" for one in remarks)] if remarks else [])
-    return code
+        health = [(system, health_text(system, now)) for system in systems]
+        page = StatusPage(header, services, incidents, health, [*banners, *problems], engine_text(header), now)
+        write_page(render_page(page), arguments.html)
+        return code
+    document = {
+        "header": header, "systems": systems, "services": [service_json(service) for service in services],
+        "incidents": incidents, "remarks": problems, "approvals": approvals, "maintenance": maintenance,
+    }  # fmt: skip
+    rows = table(
+        systems,
+        ValueColumn("system", lambda target: f"{target.system}/{target.name}", 20, middle=True),
+        ValueColumn("health", lambda target: health_text(target, now), 16),
+        ValueColumn("jobs", lambda target: str(target.jobs), drop=1),
+        ValueColumn("last seen", lambda target: age_text(target.last_ok, now)),
+    )
+    return print_result(
+        arguments,
+        document,
+        [*engine_text(header).splitlines(), *banners, ""],
+        rows,
+        [""],
+        service_table(services, now),
+        [""],
+        incident_table(incidents, now),
+        ["", "problems", *(f"  {problem}" for problem in problems)] if problems else [],
+        code=code,
+    )
 
 
-def _banners(header: HeaderView, waiting: Sequence[ApprovalView], quiet: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """What keeps things from being told or sent, and what waits for a person."""
+def _banner_lines(
+    header: HeaderView, approvals: Sequence[ApprovalView], maintenance: Sequence[dict[str, Any]]
+) -> Iterator[str]:
+    """Conditions that suppress alerts or actions, and decisions that wait for a person."""
     if header.frozen:
-        yield f"FROZEN, nothing is sent: {header.frozen.removeprefix('frozen ')}"
-    yield from (f"IN SHADOW: {one}; watched, and nothing is sent" for one in header.in_shadow)
-    yield from (f"NOT POLLED, {one.system}: {one.told(stamp(one.until))}" for one in header.paused)
-    yield from (f"in maintenance: {one['of']} until {stamp(one['until'])}, not told: {one['why']}" for one in quiet)
-    if waiting:
-        yield f"{len(waiting)} to approve: headway approvals"
-    yield from (f"plan {one} stopped and waits for you: headway recovery {one}" for one in header.stopped_plans)
+        yield f"FROZEN, no action is sent: {header.frozen.removeprefix('frozen ')}"
+    yield from (f"IN SHADOW: {scope}; observed without notifying or acting" for scope in header.in_shadow)
+    yield from (f"NOT POLLED, {pause.system}: {pause.text_until(timestamp(pause.until))}" for pause in header.paused)
+    for window in maintenance:
+        until = timestamp(window["until"])
+        yield f"in maintenance: {window['of']} until {until}, alerts suppressed: {window['why']}"
+    if approvals:
+        yield f"{len(approvals)} waiting for approval: headway action approvals"
+    yield from (f"plan {plan} stopped and needs a decision: headway plan {plan}" for plan in header.stopped_plans)
 
 
-def _maintenance(declared: Declared, now: datetime) -> list[dict[str, Any]]:
-    """What lasts now: of what, until when, why."""
+def _active_maintenance(declared: Declared, now: datetime) -> list[dict[str, Any]]:
+    """Scope, end and reason of each active maintenance window."""
     if not declared.maintenance:
         return []
-    from console.control.maintenance import lasting
+    from console.timing.maintenance import active_maintenances
 
     return [
-        {"of": ", ".join((*one.systems, *one.targets, *one.jobs)), "until": until, "why": one.why}
-        for one, until in lasting(declared, now)
+        {"of": ", ".join((*window.systems, *window.targets, *window.jobs)), "until": until, "why": window.why}
+        for window, until in active_maintenances(declared, now)
     ]
 
 
-def engine_words(header: HeaderView) -> str:
-    """Who watches, or since when nobody does."""
+def engine_text(header: HeaderView) -> str:
+    """The engine that runs, or since when none does."""
     engine = header.engine
     if engine.alive:
-        trouble = f"\nTROUBLE in the engine, see its log: {engine.trouble}" if engine.trouble else ""
-        config = f"; config {header.config[:12]} since {stamp(header.config_since)}" if header.config_since else ""
-        works = f"works since {stamp(engine.since)}"
-        return f"{header.estate}: engine on {place_of(engine.holder)}, {works}{config}{trouble}"
+        trouble = f"\nENGINE PROBLEM, see its log: {engine.trouble}" if engine.trouble else ""
+        config = f"; config {header.config[:12]} since {timestamp(header.config_since)}" if header.config_since else ""
+        since = f"running since {timestamp(engine.since)}"
+        return f"{header.estate}: engine on {lease_holder_text(engine.holder)}, {since}{config}{trouble}"
+    since = f" since {timestamp(engine.heartbeat)}" if engine.heartbeat else ""
     if engine.stuck:
-        since = f" since {stamp(engine.heartbeat)}" if engine.heartbeat else ""
         return f"{header.estate}: NOTHING IS WATCHED{since}: {engine.stuck}"
-    if engine.heartbeat is None:
-        return f"{header.estate}: NO ENGINE has ever worked on this store. Start one: headway engine"
-    return f"{header.estate}: NO ENGINE since {stamp(engine.heartbeat)}. Start one: headway engine"
+    return f"{header.estate}: NO ENGINE{since or ' has run on this store'}. Fix: headway engine"
 
 
-def _system(one: TargetView, now: datetime) -> tuple[str, ...]:
-    return (f"{one.system}/{one.name}", health_words(one, now), str(one.jobs), since_words(one.last_ok, now))
-
-
-def health_words(one: TargetView, now: datetime) -> str:
-    """ "ok" only where the target answers, lately, and nothing keeps it from telling all; warnings stand below."""
-    if one.pause is not None:
-        return f"paused until {cell_clock(one.pause.until, '', now)}"
-    if one.error_kind:
-        return one.error_kind
-    if one.last_ok is None:
+def health_text(target: TargetView, now: datetime) -> str:
+    """ "ok" if the target answered recently and has no warning, else the problem."""
+    if target.pause is not None:
+        return f"paused until {clock_cell(target.pause.until, '', now)}"
+    if target.error_kind:
+        return target.error_kind
+    if target.last_ok is None:
         return "not seen yet"
-    if now - one.last_ok > STALE_POLLS * timedelta(seconds=one.poll_every_s):
-        return "out of sight"
-    if one.stands_still:
+    if now - target.last_ok > STALE_POLLS * timedelta(seconds=target.poll_every_s):
+        return "stale"
+    if target.stopped_reason:
         return "! NOTHING STARTS"
-    if any(right.get("held") is False and right.get("needed_for") == "view" for right in one.rights):
+    if any(right.get("held") is False and right.get("needed_for") == "view" for right in target.rights):
         return "! missing rights"
-    number = len(one.warnings)
+    number = len(target.warnings)
     return f"! {number} warning{'s' if number > 1 else ''}, see below" if number else "ok"
+
+
+HANDLERS = {
+    "status": Handler(run_status, one_of(JSON, option("--html", "write an HTML page; - is stdout", "FILE"))),
+}

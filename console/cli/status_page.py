@@ -1,7 +1,7 @@
-"""`headway status --html FILE`: the board as one page for people without a terminal, whole in itself.
+"""The status page as one self-contained HTML file for people without a terminal.
 
-It is written beside its place and moved there: a web server never hands out half of one. A page that is no longer
-written anew says so by itself: an old page must not look like a calm night.
+It is replaced atomically, and a page that is no longer updated says so itself. Apart from `status` because it loads
+jinja2.
 """
 
 from __future__ import annotations
@@ -20,15 +20,17 @@ from typing import NamedTuple
 from jinja2 import Environment
 from markupsafe import Markup
 
-from console.cli.common import Stop, clock_words, count, since_words, stamp
-from console.cli.exits import Exit
-from console.cli.services import by_urgency, deadline_words, forecast_words, slack_words, taken_words
-from console.model.ids import incident_name
-from console.model.views import HeaderView, IncidentRow, ServiceView, TargetView
-from console.model.views.incidents import by_harm
-from console.model.words import Timeliness
+from console.cli.clock_format import clock_text, timestamp
+from console.cli.exits import CommandError, Exit
+from console.cli.output import counted
+from console.cli.services import acknowledged_text, by_urgency, deadline_text, forecast_text, slack_text
+from console.domain.ids import incident_name
+from console.domain.incident import IncidentRow, sort_by_impact
+from console.domain.service import ServiceView, Timeliness
+from console.domain.system import HeaderView, TargetView
+from console.timing.formats import age_text
 
-STDOUT = "-"
+STDOUT_NAME = "-"
 STYLES = {
     Timeliness.ON_TIME: "ok",
     Timeliness.MET: "ok",
@@ -39,7 +41,7 @@ STYLES = {
     Timeliness.NO_ESTIMATE: "dim",
     Timeliness.NO_PROMISE: "dim",
 }
-"""The colour beside the word, which alone says it."""
+"""Color of each status, beside its text."""
 OLD_AFTER_SECONDS = 300
 SCRIPT = (
     "if (Date.now() - Date.parse(document.getElementById('made').dateTime) > "
@@ -47,7 +49,7 @@ SCRIPT = (
 )
 
 
-class Cell(NamedTuple):
+class StatusCell(NamedTuple):
     """One cell, and how it is shown: "ok", "warn", "bad", "run", "dim" or ""."""
 
     text: str
@@ -55,67 +57,66 @@ class Cell(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
-    """A table with its title; `none` says what it means that it has no row, "" leaves it out then."""
+class StatusSection:
+    """A table with its title; `none`: the text for an empty table, "" omits it."""
 
     title: str
     columns: Sequence[str]
-    rows: Sequence[Sequence[Cell]]
+    rows: Sequence[Sequence[StatusCell]]
     none: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Board:
-    """What the page tells, as of one moment."""
+class StatusPage:
+    """The data of the page, as of one moment."""
 
     header: HeaderView
     services: Sequence[ServiceView]
     incidents: Sequence[IncidentRow]
     systems: Sequence[tuple[TargetView, str]]
-    """With the words of its health."""
+    """Each target with its health."""
     banners: Sequence[str]
     engine: str
     now: datetime
 
 
-def page(board: Board) -> str:
-    """The page. Every word of it that comes from outside is escaped."""
-    headline, tone = _headline(board)
+def render_page(board: StatusPage) -> str:
+    """The page. All external text is escaped."""
+    headline, tone = _page_headline(board)
     template = Environment(autoescape=True).from_string(files("console.cli").joinpath("status.html").read_text())
     return template.render(
         header=board.header,
         now=board.now,
-        as_of=stamp(board.now),
+        as_of=timestamp(board.now),
         headline=headline,
         tone=tone,
         banners=board.banners,
         engine=board.engine,
-        sections=list(_sections(board)),
+        sections=list(_page_sections(board)),
         script=Markup(SCRIPT),  # noqa: S704 - our own constant
         script_sum=base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode(),
     )
 
 
-def _headline(board: Board) -> tuple[str, str]:
-    """How it stands altogether, and its style. What cannot be seen or estimated is never called well."""
+def _page_headline(board: StatusPage) -> tuple[str, str]:
+    """The summary and its style. Unreachable systems and missing estimates are never summarized as on time."""
     if not board.header.engine.alive:
-        return "Nobody watches: what follows is old", "bad"
-    number = len(board.services)
-    if endangered := [one for one in board.services if one.is_endangered]:
-        lost = any(one.timeliness in ("will_miss", "breached") for one in endangered)
-        return f"{count(endangered, 'promise')} of {number} in danger", "bad" if lost else "warn"
-    if late := [one for one in board.services if one.timeliness == Timeliness.MET_LATE]:
-        return f"{count(late, 'promise')} of {number} kept late", "warn"
+        return "No engine is running: this page is stale", "bad"
+    if endangered := [service for service in board.services if service.is_endangered]:
+        lost = any(service.timeliness in ("will_miss", "breached") for service in endangered)
+        return f"{len(endangered)} of {counted(board.services, 'service')} at risk", "bad" if lost else "warn"
+    if late := [service for service in board.services if service.timeliness == Timeliness.MET_LATE]:
+        return f"{len(late)} of {counted(board.services, 'service')} met late", "warn"
     if unseen := board.header.sick_targets:
-        return f"No promise is known to be at risk, but {count(unseen, 'target')} cannot be seen", "warn"
-    if unknown := [one for one in board.services if one.timeliness == Timeliness.NO_ESTIMATE]:
-        return f"Nothing is at risk as far as is known, {len(unknown)} without an estimate", "dim"
-    return ("Every promise stands", "ok") if board.services else ("No service is configured", "dim")
+        return f"No service is known to be at risk, but {counted(unseen, 'target')} cannot be reached", "warn"
+    if unknown := [service for service in board.services if service.timeliness == Timeliness.NO_ESTIMATE]:
+        return f"No service is known to be at risk; {len(unknown)} without an estimate", "dim"
+    return ("All services on time", "ok") if board.services else ("No service is configured", "dim")
 
 
 def write_page(text: str, where: str) -> None:
-    """To stdout for "-", else into the file, whole or not at all. Raises Stop."""
-    if where == STDOUT:
+    """To stdout for "-", else into the file, whole or not at all. Raises CommandError."""
+    if where == STDOUT_NAME:
         sys.stdout.write(text)
         return
     path = Path(where)
@@ -126,59 +127,63 @@ def write_page(text: str, where: str) -> None:
             made.chmod(0o644)
             made.replace(path)
     except OSError as error:
-        raise Stop(Exit.USAGE, f"--html {where}: {error.strerror}; nothing was written") from None
+        raise CommandError(Exit.USAGE, f"--html {where}: {error.strerror}; nothing was written") from None
 
 
-def _sections(board: Board) -> Iterable[Section]:
-    yield Section(
+def _page_sections(board: StatusPage) -> Iterable[StatusSection]:
+    yield StatusSection(
         "Services",
-        ("service", "stands", "deadline", "expected", "slack", "act by", "tier", "cause"),
-        [_service(one, board) for one in by_urgency(board.services)],
+        ("service", "status", "deadline", "expected", "slack", "act by", "tier", "cause"),
+        [_page_service(service, board) for service in by_urgency(board.services)],
         "no service is configured",
     )
-    yield Section(
+    yield StatusSection(
         "Incidents",
-        ("incident", "cause", "failed", "act by", "services", "owner", "on it"),
-        [_incident(one, board.now) for one in by_harm(board.incidents)],
-        "nothing is broken that Headway sees",
+        ("incident", "cause", "failed", "act by", "services", "owner", "acknowledged by"),
+        [_page_incident(incident, board.now) for incident in sort_by_impact(board.incidents)],
+        "no open incident",
     )
-    yield Section(
+    yield StatusSection(
         "Systems",
         ("system", "health", "jobs", "last seen"),
         [
-            (Cell(f"{one.system}/{one.name}"), Cell(health, "ok" if health == "ok" else "bad"), Cell(f"{one.jobs:,}"),
-             Cell(clock_words(one.last_ok, near=board.now), "whole"))
+            (
+                StatusCell(f"{one.system}/{one.name}"),
+                StatusCell(health, "ok" if health == "ok" else "bad"),
+                StatusCell(f"{one.jobs:,}"),
+                StatusCell(clock_text(one.last_ok, near=board.now), "whole"),
+            )
             for one, health in board.systems
         ],
         "no system is configured",
-    )  # fmt: skip
-
-
-def _service(one: ServiceView, board: Board) -> Sequence[Cell]:
-    now = board.now
-    stands = Cell(one.timeliness.replace("_", " "), STYLES[Timeliness(one.timeliness)])
-    if stands.style == "ok" and one.delivered is None and not board.header.engine.alive:
-        stands = Cell(f"was {stands.text}", "dim")
-    act_by = clock_words(one.act_by, one.zone, now) if one.act_by is not None else "–"
-    return (
-        Cell(one.title),
-        stands,
-        Cell(deadline_words(one, now), "whole"),
-        Cell(forecast_words(one, now)),
-        Cell(slack_words(one, now) if one.is_promised else "–", "whole"),
-        Cell(act_by, "whole"),
-        Cell(str(one.tier)),
-        Cell(one.cause or ("" if one.is_promised else one.reason)),
     )
 
 
-def _incident(one: IncidentRow, now: datetime) -> Sequence[Cell]:
+def _page_service(service: ServiceView, board: StatusPage) -> Sequence[StatusCell]:
+    now = board.now
+    status = StatusCell(service.timeliness.replace("_", " "), STYLES[Timeliness(service.timeliness)])
+    if status.style == "ok" and service.delivered is None and not board.header.engine.alive:
+        status = StatusCell(f"was {status.text}", "dim")
+    act_by = clock_text(service.act_by, service.zone, now) if service.act_by is not None else "–"
     return (
-        Cell(incident_name(one.id), "whole"),
-        Cell(one.title),
-        Cell(since_words(one.failed_since, now), "whole"),
-        Cell(clock_words(one.act_by, near=now), "whole"),
-        Cell(str(one.services)),
-        Cell(one.owner or "–", "whole"),
-        Cell(taken_words(one, now) or "–"),
+        StatusCell(service.title),
+        status,
+        StatusCell(deadline_text(service, now), "whole"),
+        StatusCell(forecast_text(service, now)),
+        StatusCell(slack_text(service, now) if service.is_promised else "–", "whole"),
+        StatusCell(act_by, "whole"),
+        StatusCell(str(service.tier)),
+        StatusCell(service.cause or ("" if service.is_promised else service.reason)),
+    )
+
+
+def _page_incident(incident: IncidentRow, now: datetime) -> Sequence[StatusCell]:
+    return (
+        StatusCell(incident_name(incident.id), "whole"),
+        StatusCell(incident.title),
+        StatusCell(age_text(incident.failed_since, now), "whole"),
+        StatusCell(clock_text(incident.act_by, near=now), "whole"),
+        StatusCell(str(incident.services)),
+        StatusCell(incident.owner or "–", "whole"),
+        StatusCell(acknowledged_text(incident, now) or "–"),
     )

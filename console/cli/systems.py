@@ -1,113 +1,385 @@
-"""`headway systems [NAME]`: what is polled and how long ago; of one all that is known, with its mends."""
+"""Systems: polling health, probe, pause, drift of native schedules, and a shell on a target."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from console.cli.common import now_of, print_json, since_words, stamp, watched
-from console.cli.exits import Exit
-from console.cli.plain import add_plain, tell
-from console.cli.status import health_words
-from console.cli.table import Col, print_table
-from console.durations import duration_words
-from console.model.views import DriftView, TargetView
-from console.model.views.estate import right_words
+from console.cli.arguments import JOB_HELP, positive_number
+from console.cli.clock_format import clock_text, timestamp
+from console.cli.commands import JSON, Handler, flag, option
+from console.cli.exits import CommandError, Exit
+from console.cli.output import (
+    PLAIN,
+    Table,
+    ValueColumn,
+    print_message,
+    print_page,
+    print_parts,
+    print_result,
+    set_document,
+    table,
+)
+from console.cli.prompts import confirm
+from console.cli.reader import fresh_store_reader, load_valid_config, store_reader, store_url_of
+from console.cli.requests import require_engine, wait_for_answer
+from console.cli.status import health_text
+from console.domain.switches import DEFAULT_PAUSE, pause_length_fault
+from console.domain.system import DriftView, TargetView, split_right
+from console.engine.api.client import EngineClient
 from console.store.errors import NotFound
+from console.timing.durations import format_duration, parse_duration
+from console.timing.formats import age_text
 
-COLUMNS = (
-    Col("system", 16, middle=True), Col("health", 10), Col("kind", drop=4), Col("polled"), Col("every", drop=2),
-    Col("took", drop=1), Col("jobs", drop=3), Col("skipped", drop=1), Col("says", 12),
-)  # fmt: skip
-SHOWN = 10
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", nargs="?", metavar="NAME", help="a system, or system/target: all that is known of it")
-    add_plain(parser)
-    parser.add_argument("--json", action="store_true")
+if TYPE_CHECKING:
+    from connectors.sdk.contract import ShellSession
+    from console.config.estate import Config, SystemConfig
 
 
-def run(arguments: argparse.Namespace) -> int:
-    with watched(arguments) as reads:
-        system = "" if arguments.name is None else reads.system_named(arguments.name.partition("/")[0])
-        found = [one for one in reads.systems() if system in ("", one.system)]
+MAX_SHOWN_NAMES = 10
+
+
+def run_systems(arguments: argparse.Namespace) -> int:
+    with fresh_store_reader(arguments) as reads:
+        system = "" if arguments.name is None else reads.names.system_named(arguments.name.partition("/")[0])
+        targets = [target for target in reads.estate.systems() if system in ("", target.system)]
         if arguments.name not in (None, system):
-            found = [one for one in found if one.name == target_named(arguments.name, found)]
-        drift, now = reads.drift(), now_of(reads)
+            name = target_named(arguments.name, targets)
+            targets = [target for target in targets if target.name == name]
+        drift, now = reads.estate.drift(), reads.now()
     if arguments.json:
-        print_json(arguments, [_json(one, drift, now) for one in found])
+        set_document(
+            arguments,
+            [
+                {**asdict(target), "health": health_text(target, now), "drift": _drift_of(target, drift)}
+                for target in targets
+            ],
+        )
     elif arguments.name is None:
-        print_table(COLUMNS, [_cells(one, now) for one in found])
+        print_parts(_target_table(targets, now))
     else:
-        for number, one in enumerate(found):
-            tell(arguments, [*([""] if number else []), *_lines(one, drift, now)])
-    return Exit.PROBLEM if any(one.error_kind or one.pause or one.stands_still for one in found) else Exit.OK
+        for number, target in enumerate(targets):
+            print_page(arguments, [*([""] if number else []), *_target_lines(target, drift, now)])
+    is_bad = any(target.error_kind or target.pause or target.stopped_reason for target in targets)
+    return Exit.PROBLEM if is_bad else Exit.OK
+
+
+def _target_table(targets: Sequence[TargetView], now: datetime) -> Table:
+    return table(
+        targets,
+        ValueColumn("system", lambda target: f"{target.system}/{target.name}", 16, middle=True),
+        ValueColumn("health", lambda target: health_text(target, now), 10),
+        ValueColumn("kind", lambda target: f"{target.kind} {target.version}".strip(), drop=4),
+        ValueColumn("polled", lambda target: age_text(target.last_ok, now)),
+        ValueColumn("every", lambda target: format_duration(target.poll_every_s), drop=2),
+        ValueColumn("poll time", lambda target: _poll_time(target) or "–", drop=1),
+        ValueColumn("jobs", lambda target: f"{target.jobs:,}", drop=3),
+        ValueColumn("skipped", lambda target: str(target.skipped or "–"), drop=1),
+        ValueColumn("message", lambda target: target.problem or "–", 12),
+    )
+
+
+def _poll_time(target: TargetView) -> str:
+    return "" if target.poll_ms is None else f"{target.poll_ms:.0f} ms"
 
 
 def target_named(name: str, of_system: Sequence[TargetView]) -> str:
-    """The target in "system/target". Raises NotFound with all that the system has, where it has no such one."""
-    wanted = name.partition("/")[2]
-    if wanted not in {one.name for one in of_system}:
-        raise NotFound(name, tuple(f"{one.system}/{one.name}" for one in of_system))
-    return wanted
+    """The target in "system/target". Raises NotFound with all targets of the system for an unknown one."""
+    target_name = name.partition("/")[2]
+    if target_name not in {target.name for target in of_system}:
+        raise NotFound(name, tuple(f"{target.system}/{target.name}" for target in of_system))
+    return target_name
 
 
-def _json(one: TargetView, drift: Sequence[DriftView], now: datetime) -> dict[str, Any]:
-    return {**asdict(one), "health": health_words(one, now), "drift": _drifts(one, drift)}
+def _drift_of(target: TargetView, drift: Sequence[DriftView]) -> list[DriftView]:
+    return [change for change in drift if change.job.startswith(f"{target.system}/")]
 
 
-def _cells(one: TargetView, now: datetime) -> tuple[str, ...]:
-    took = "–" if one.poll_ms is None else f"{one.poll_ms:.0f} ms"
-    every = duration_words(one.poll_every_s)
-    return (
-        f"{one.system}/{one.name}", health_words(one, now), f"{one.kind} {one.version}".strip(),
-        since_words(one.last_ok, now), every, took, f"{one.jobs:,}", str(one.skipped or "–"), one.says or "–",
-    )  # fmt: skip
+def _target_lines(target: TargetView, drift: Sequence[DriftView], now: datetime) -> Iterator[str]:
+    yield f"{target.system}/{target.name}: {health_text(target, now)}"
+    yield from (f"  {label:<10} {text}" for label, text in _target_facts(target, now) if text)
+    changes = _drift_of(target, drift)
+    facts = [
+        *map(split_right, target.rights),
+        *(("cannot", f"{verb.replace('_', ' ')}: {why}") for verb, why in target.missing.items()),
+        *(("warning", text) for text in target.warnings),
+        *(("skipped", text) for text in target.skipped_words),
+        *(("drift", f"{change.job}: {change.words or change.what}") for change in changes[:MAX_SHOWN_NAMES]),
+    ]
+    if len(changes) > MAX_SHOWN_NAMES:
+        facts.append(("drift", f"and {len(changes) - MAX_SHOWN_NAMES} more: headway system drift"))
+    yield from (f"  {label:<10}{text}" for label, text in facts)
 
 
-def _drifts(one: TargetView, drift: Sequence[DriftView]) -> list[DriftView]:
-    return [each for each in drift if each.job.startswith(f"{one.system}/")]
+def _target_facts(target: TargetView, now: datetime) -> Iterator[tuple[str, str]]:
+    every = timedelta(seconds=target.poll_every_s)
+    lag = now - target.last_ok - every if target.last_ok else timedelta(0)
+    tried, answered = target.last_ok, ""
+    if target.next_try is not None:
+        tried, answered = target.last_try, f"; last answered {age_text(target.last_ok, now)}"
+    failing, lost = target.failing_since, target.lost
+    listed = f", listed {age_text(target.inventory, now)}" if target.inventory else ""
+    yield "kind", f"{target.kind} {target.version}".strip()
+    yield "paused", target.pause.text_until(timestamp(target.pause.until)) if target.pause else ""
+    yield "polled", f"{age_text(tried, now)}, every {format_duration(target.poll_every_s)}{answered}"
+    yield "next", target.next_try_text(now)
+    yield "lag", format_duration(lag.total_seconds()) if lag > every else ""
+    yield "took", _poll_time(target)
+    yield "requests", target.budget
+    yield "failing", f"since {timestamp(failing)}, {target.failures} polls in a row" if failing else ""
+    yield "error", target.error
+    yield "fix", target.fix
+    yield "seen", f"all starts before {timestamp(target.seen_until)}" if target.seen_until else ""
+    yield "jobs", f"{target.jobs:,}{listed}"
+    yield "clock", "" if target.skew_s is None else f"{target.skew_s:+.1f} s from this machine"
+    yield "zone", target.zone
+    yield "lost", f"evidence from {timestamp(lost[0])} to {timestamp(lost[1])} is lost" if lost else ""
+    yield "skipped", f"{target.skipped:,} records skipped" if target.skipped else ""
+    yield "can", " ".join(verb.replace("_", " ") for verb in target.capabilities)
 
 
-def _lines(one: TargetView, drift: Sequence[DriftView], now: datetime) -> Iterator[str]:
-    yield f"{one.system}/{one.name}: {health_words(one, now)}"
-    for label, text in _facts(one, now):
-        if text:
-            yield f"  {label:<10} {text}"
-    for right in one.rights:
-        held, words = right_words(right)
-        yield f"  {held:<10}{words}"
-    yield from (f"  {'cannot':<10}{verb.replace('_', ' ')}: {why}" for verb, why in one.missing.items())
-    yield from (f"  {'warning':<10}{words}" for words in one.warnings)
-    yield from (f"  {'skipped':<10}{words}" for words in one.skipped_words)
-    drifts = _drifts(one, drift)
-    yield from (f"  {'drift':<10}{each.job}: {each.words or each.what}" for each in drifts[:SHOWN])
-    if len(drifts) > SHOWN:
-        yield f"  {'drift':<10}and {len(drifts) - SHOWN} more: headway drift"
+def run_probe(arguments: argparse.Namespace) -> int:
+    system, _, target = arguments.name.partition("/")
+    with store_reader(arguments) as reads:
+        reads.names.system_named(system)
+        if target:
+            target_named(arguments.name, [view for view in reads.estate.systems() if view.system == system])
+    requests = require_engine(arguments)
+    probes: list[dict[str, Any]] = wait_for_answer(arguments, requests, requests.probe(system, target))["targets"]
+    lines = [line for probe in probes for line in _probe_lines(probe)]
+    code = Exit.OK if all(probe["reachable"] for probe in probes) else Exit.PROBLEM
+    return print_result(arguments, {"targets": probes}, lines, code=code)
 
 
-def _facts(one: TargetView, now: datetime) -> Iterator[tuple[str, str]]:
-    yield "kind", f"{one.kind} {one.version}".strip()
-    yield "paused", one.pause.told(stamp(one.pause.until)) if one.pause else ""
-    tried = one.last_ok if one.next_try is None else one.last_try
-    answered = "" if one.next_try is None else f"; last answered {since_words(one.last_ok, now)}"
-    yield "polled", f"{since_words(tried, now)}, every {duration_words(one.poll_every_s)}{answered}"
-    yield "next", one.next_words(now)
-    lag = now - one.last_ok - timedelta(seconds=one.poll_every_s) if one.last_ok else timedelta(0)
-    yield "lag", duration_words(lag.total_seconds()) if lag > timedelta(seconds=one.poll_every_s) else ""
-    yield "took", "" if one.poll_ms is None else f"{one.poll_ms:.0f} ms"
-    yield "requests", one.budget
-    yield "failing", f"since {stamp(one.failing_since)}, {one.failures} polls in a row" if one.failing_since else ""
-    yield "error", one.error
-    yield "mend", one.mend
-    yield "seen", f"every start before {stamp(one.seen_until)}" if one.seen_until else ""
-    yield "jobs", f"{one.jobs:,}, listed anew {since_words(one.inventory, now)}" if one.inventory else f"{one.jobs:,}"
-    yield "clock", "" if one.skew_s is None else f"{one.skew_s:+.1f} s beside ours"
-    yield "zone", one.zone
-    yield "lost", f"evidence from {stamp(one.lost[0])} to {stamp(one.lost[1])} is lost for good" if one.lost else ""
-    yield "skips", f"{one.skipped:,} records were not read" if one.skipped else ""
-    yield "can", " ".join(verb.replace("_", " ") for verb in one.capabilities)
+def _probe_lines(probe: Mapping[str, Any]) -> list[str]:
+    failure = f"NO ANSWER: {probe['error'] or 'no answer'}"
+    answer = f"answers in {probe['took_ms']} ms" if probe["reachable"] else failure
+    rights = map(split_right, probe["rights"])
+    return [
+        f"{probe['target']}: {answer}{', ' + probe['version'] if probe['version'] else ''}",
+        *(f"  {status:<8} {text}" for status, text in rights),
+    ]
+
+
+PAUSE_USAGE = """%(prog)s SYSTEM --why TEXT [--for TIME] [options]
+       %(prog)s SYSTEM --off [--why TEXT] [options]"""
+
+
+def run_pause(arguments: argparse.Namespace) -> int:
+    if arguments.off and arguments.length:
+        raise CommandError(Exit.USAGE, "--for and --off exclude each other; nothing was changed")
+    length = timedelta(0) if arguments.off else _pause_duration(arguments.length)
+    with store_reader(arguments) as reads:
+        reads.names.system_named(arguments.name)
+    pause = EngineClient(store_url_of(arguments)).pause_polling(arguments.name, length.total_seconds(), arguments.why)
+    lines = [f"{pause.system}: polling resumed"]
+    if not arguments.off:
+        lines = [
+            f"{pause.system}: polling paused until {clock_text(pause.until, near=pause.at)}",
+            "  until then its runs are shown as unknown, and actions are verified only afterwards",
+            f"  resume now: headway system pause {pause.system} --off",
+        ]
+    return print_result(arguments, {"system": pause.system, "paused": not arguments.off, "pause": pause}, lines)
+
+
+def _pause_duration(text: str | None) -> timedelta:
+    """Raises CommandError."""
+    if text is None:
+        return DEFAULT_PAUSE
+    try:
+        length: timedelta = parse_duration(text)
+    except (ValueError, OverflowError) as error:
+        raise CommandError(Exit.USAGE, f"--for: {error}; nothing was paused") from None
+    if fault := pause_length_fault(length):
+        raise CommandError(Exit.USAGE, f"--for {text}: {fault}; nothing was paused")
+    return length
+
+
+def run_drift(arguments: argparse.Namespace) -> int:
+    return accept_drift(arguments) if arguments.what == "accept" else list_drift(arguments)
+
+
+def list_drift(arguments: argparse.Namespace) -> int:
+    with store_reader(arguments) as reads:
+        changes, now = reads.estate.drift(), reads.now()
+    rows = table(
+        changes,
+        ValueColumn("job", lambda change: change.job, 20, middle=True),
+        ValueColumn("change", lambda change: str(change.id)),
+        ValueColumn("field", lambda change: change.what),
+        ValueColumn("seen", lambda change: age_text(change.seen, now), drop=1),
+        ValueColumn("difference", lambda change: change.words, 20),
+    )
+    return print_result(arguments, changes, rows, code=Exit.PROBLEM if changes else Exit.OK)
+
+
+def accept_drift(arguments: argparse.Namespace) -> int:
+    """Accepts the named change, or those confirmed at the terminal, as the new expectation."""
+    if not arguments.name:
+        raise CommandError(Exit.USAGE, "usage: headway system drift accept JOB")
+    with store_reader(arguments) as reads:
+        job = reads.jobs.job(arguments.name)
+    name, newest = job.row.name, max((change.id for change in job.drift), default=0)
+    requests = require_engine(arguments)
+    if not newest and arguments.change is None:
+        raise CommandError(Exit.REFUSED, f"{name} has no drift")
+    if arguments.change is None and not _confirm_drift(name, job.drift, newest):
+        print_message("nothing was accepted")
+        return Exit.REFUSED
+    wait_for_answer(arguments, requests, requests.accept_drift(job.row.id, arguments.change or newest))
+    return print_result(arguments, {"job": name, "accepted": True}, [f"{name}: accepted"])
+
+
+def _confirm_drift(name: str, drift: Sequence[DriftView], newest: int) -> bool:
+    """Prints the changes and asks whether to accept them. Raises CommandError without a terminal."""
+    for change in drift:
+        print_message(f"change {change.id}  {change.what}: {change.words}")
+    if not sys.stdin.isatty():
+        line = shlex.join(("headway", "system", "drift", "accept", name, "--change", str(newest)))
+        raise CommandError(Exit.USAGE, f"nothing was accepted. Fix: name the change: {line}")
+    return confirm(f"{name}: accept {'this' if len(drift) == 1 else 'these'}?")
+
+
+PACKAGES = {"ssh": "openssh-client", "psql": "postgresql-client"}
+"""Program -> its Debian package."""
+REDIRECTING_VARIABLES = ("PG", "SSH_ASKPASS")
+"""Prefixes of environment variables that would redirect psql or ssh away from Headway's target."""
+
+
+def run_shell(arguments: argparse.Namespace) -> int:
+    system, target = _target_of(load_valid_config(arguments), arguments.name)
+    shell = _shell_command(system, target)
+    program, name = shell.argv[0], f"{system.name}/{target}"
+    if shutil.which(program) is None:
+        fix = f"Debian: apt-get install {PACKAGES.get(program)}"
+        raise CommandError(Exit.USAGE, f"{program} is not installed here ({fix})")
+    _authorize_and_audit(arguments, name)
+    print_message(f"{program} on {name}, signed in as Headway; Ctrl-D or exit leaves")
+    code = _run_session(shell)
+    if code:
+        print_message(f"{program} ended with {code}")
+    return Exit.PROBLEM if code else Exit.OK
+
+
+def _target_of(config: Config, typed: str) -> tuple[SystemConfig, str]:
+    """The system and target that were named. Raises CommandError for an unknown or ambiguous name."""
+    name, _, target = typed.partition("/")
+    system = config.systems.get(name)
+    if system is None:
+        known = ", ".join(config.systems) or "none is configured"
+        raise CommandError(Exit.NOT_FOUND, f'no system "{name}"; known: {known}')
+    if system.kind.shell is None:
+        raise CommandError(Exit.USAGE, f"{name} ({system.kind.title}) is reached by its API alone; it has no shell")
+    targets = ", ".join(f"{name}/{candidate}" for candidate in system.targets)
+    if not target and len(system.targets) > 1:
+        raise CommandError(Exit.USAGE, f"{name} has several targets; name one: {targets}")
+    if target and target not in system.targets:
+        raise CommandError(Exit.NOT_FOUND, f'no target "{target}" in {name}; known: {targets}')
+    return system, target or system.targets[0]
+
+
+def _shell_command(system: SystemConfig, target: str) -> ShellSession:
+    from connectors.sdk.errors import ConnectorError
+    from connectors.sdk.secrets import SecretStore
+
+    assert system.kind.shell is not None
+    try:
+        return system.kind.shell(system.options, target, SecretStore())
+    except ConnectorError as error:
+        raise CommandError(Exit.REFUSED, str(error)) from None
+
+
+def _authorize_and_audit(arguments: argparse.Namespace, place: str) -> None:
+    """Audits the session. Without a store the session is allowed, and a message says so. Raises NotAllowed."""
+    from console.store.errors import NotAllowed, StoreError
+
+    try:
+        EngineClient(store_url_of(arguments)).opens_shell(place)
+    except NotAllowed:
+        raise
+    except (CommandError, StoreError) as error:
+        print_message(f"this session is not in the audit: {error}")
+
+
+def _run_session(shell: ShellSession) -> int:
+    """The program in this terminal; its exit code. Ctrl-C and Ctrl-\\ are the program's own meanwhile."""
+    with _private_files(shell.files) as paths, _ignore_signal(signal.SIGINT, signal.SIGQUIT):
+        named = {f"{{{name}}}": str(path) for name, path in paths.items()}
+        argv = [named.get(argument, argument) for argument in shell.argv]
+        added = {name: named.get(value, value) for name, value in shell.environment.items()}
+        own = {name: value for name, value in os.environ.items() if not name.startswith(REDIRECTING_VARIABLES)}
+        return subprocess.run(argv, env={**own, **added}, check=False).returncode  # noqa: S603 - as config says
+
+
+@contextmanager
+def _private_files(texts: Mapping[str, str]) -> Iterator[dict[str, Path]]:
+    """These texts as files readable only by this user, deleted at the end."""
+    with tempfile.TemporaryDirectory(prefix="headway-shell-") as folder:
+        paths = {name: Path(folder, name) for name in texts}
+        for name, path in paths.items():
+            path.touch(mode=0o700)
+            path.write_text(texts[name])
+        yield paths
+
+
+@contextmanager
+def _ignore_signal(*signals: signal.Signals) -> Iterator[None]:
+    """Installs a handler that does nothing; unlike SIG_IGN it is not inherited by the program."""
+    handlers = {number: signal.signal(number, lambda *_: None) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+HANDLERS = {
+    "system": Handler(run_systems, option("name", "show one system, or system/target", "NAME", nargs="?"), PLAIN, JSON),
+    "system probe": Handler(
+        run_probe, option("name", "a system, or system/target for one of its targets", "SYSTEM"), JSON
+    ),
+    "system pause": Handler(
+        run_pause,
+        option("name", "system, with all its targets", "SYSTEM"),
+        option(
+            "--for",
+            f"duration ({format_duration(DEFAULT_PAUSE.total_seconds())}); polling resumes afterwards",
+            "TIME",
+            dest="length",
+        ),
+        flag("--off", "resume polling now"),
+        option("--why", "reason, shown in the banner and kept in the audit log", "TEXT", default=""),
+        JSON,
+        usage=PAUSE_USAGE,
+    ),
+    "system drift": Handler(
+        run_drift,
+        option("what", nargs="?", choices=["list", "accept"], default="list"),
+        option("name", f"accept: {JOB_HELP}", "JOB", nargs="?"),
+        option(
+            "--change",
+            "accept: number of the newest change you reviewed; refused if a newer one exists",
+            "N",
+            type=positive_number,
+        ),
+        JSON,
+        usage="%(prog)s [list] [options]\n       %(prog)s accept JOB [options]",
+    ),
+    "system shell": Handler(
+        run_shell,
+        option("name", "a system, or system/target where it has several", "SYSTEM"),
+        epilog="example: headway system shell etl-hosts/db07",
+    ),
+}

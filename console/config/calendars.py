@@ -1,4 +1,4 @@
-"""`[calendars.NAME]`: the days on which something is expected."""
+"""`[calendars.NAME]`: the days on which runs are expected."""
 
 from __future__ import annotations
 
@@ -9,27 +9,26 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, model_validator
 
-from console.config.reading import Reading, Table
-from console.config.references import near
-from console.config.shapes import Strict, Zone
-from console.model.calendars import WEEKDAYS, Calendar, DayRule, Window
+from console.config.document import ConfigDocument, Table, suggestion
+from console.config.value_types import StrictSettings, Zone
+from console.domain.calendar import WEEKDAYS, Calendar, CalendarWindow, DayRule
 
 _DAYS = tuple(day[:3] for day in WEEKDAYS)
 _WINDOW = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)")
 _OTHERS = ("include", "only_in", "exclude")
 
 
-def window_of(text: str) -> Window:
-    """ "22:00-06:00", "18:00-24:00". Raises ValueError, in words."""
+def window_of(text: str) -> CalendarWindow:
+    """ "22:00-06:00", "18:00-24:00". Raises ValueError with the fix."""
     found = _WINDOW.fullmatch(text.replace(" ", ""))
     if found is None or (found[3] == "24" and found[4] != "00"):
-        raise ValueError(f'"{text}" is no window of a day; write "22:00-06:00"')
-    return Window(time(int(found[1]), int(found[2])), time(int(found[3]) % 24, int(found[4])))
+        raise ValueError(f'"{text}" is not a window of a day; write "22:00-06:00"')
+    return CalendarWindow(time(int(found[1]), int(found[2])), time(int(found[3]) % 24, int(found[4])))
 
 
 def _weekday(text: str) -> str:
     if text.lower() not in (*_DAYS, *WEEKDAYS):
-        raise ValueError(f'"{text}" is no day of the week; write "mon" to "sun"')
+        raise ValueError(f'"{text}" is not a day of the week; write "mon" to "sun"')
     return text.lower()[:3]
 
 
@@ -44,7 +43,7 @@ def _rule(text: str) -> str:
 
 
 def _listed(value: Any) -> Any:
-    """One word may stand without brackets."""
+    """A single value may be written without brackets."""
     return [value] if isinstance(value, str) else value
 
 
@@ -53,7 +52,7 @@ Windows = Annotated[tuple[Annotated[str, AfterValidator(_window)], ...], BeforeV
 Weekdays = tuple[Annotated[str, AfterValidator(_weekday)], ...]
 
 
-class CalendarSettings(Strict):
+class CalendarSettings(StrictSettings):
     weekdays: Weekdays | None = None
     """Days of the week that count: Monday to Friday; none, where the calendar is made of others (`include`)."""
     country: str = ""
@@ -126,13 +125,15 @@ def _check_country(country: str, subdivision: str) -> None:
         told = f'"{country}"' if country else "a subdivision without a country"
         meant = country.upper()
         mend = f'did you mean "{meant}"?' if meant in known else 'write its two letters: country = "DE"'
-        raise ValueError(f"{told} is no country whose holidays are known; {mend}")
+        raise ValueError(f"{told} is not a country with known holidays; {mend}")
     if subdivision and subdivision not in known[country]:
         parts = ", ".join(known[country]) or "none"
-        raise ValueError(f'"{subdivision}" is no subdivision of {country} whose holidays are known; known: {parts}')
+        raise ValueError(f'"{subdivision}" is not a subdivision of {country} with known holidays; known: {parts}')
 
 
-def calendars(document: Table, settings: Mapping[str, CalendarSettings], reading: Reading) -> tuple[Calendar, ...]:
+def calendars(
+    document: Table, settings: Mapping[str, CalendarSettings], reading: ConfigDocument
+) -> tuple[Calendar, ...]:
     """Every calendar that can be made, in the order of the document; one that names an unknown calendar, or itself by a
     detour, is a fault."""
     made: dict[str, Calendar] = {}
@@ -147,7 +148,7 @@ def _make(
     made: dict[str, Calendar],
     path: tuple[str, ...],
     document: Table,
-    reading: Reading,
+    reading: ConfigDocument,
 ) -> bool:
     if name in made:
         return True
@@ -156,12 +157,10 @@ def _make(
         for other in getattr(one, key):
             if other in (*path, name):
                 way = " → ".join([*(*path, name)[(*path, name).index(other) :], other])
-                reading.fault(
-                    ("calendars", name, key), f"the calendar leads back to itself: {way}. Remove one of them."
-                )
+                reading.fault(("calendars", name, key), f"calendar cycle: {way}. Remove one of them.")
                 return False
             if other not in document.get("calendars", {}):
-                words = f'no calendar "{other}". {near(other, document["calendars"])}'
+                words = f'no calendar "{other}". {suggestion(other, document["calendars"])}'
                 reading.fault(("calendars", name, key), words)
             is_whole &= other in settings and _make(other, settings, made, (*path, name), document, reading)
     if is_whole:

@@ -1,86 +1,179 @@
-"""Loads an estate: files, tables, kinds, references. Bad config changes nothing."""
+"""Loads an estate: files, tables, values, references. All faults are reported at once; bad config changes nothing."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from connectors import registry
-from console.config.alerting import InhibitSettings, RotaSettings, alerting
-from console.config.checking import check, listed, named
-from console.config.checks import check_checks, read_checks
-from console.config.console_parts import console_text
-from console.config.contradictions import check_approval
-from console.config.declaring import DECLARING, declared
-from console.config.edges import check_dependencies
-from console.config.models import (
-    ActingSettings,
-    AlertSettings,
-    Config,
-    DependencySettings,
-    EstateSettings,
-    JobSettings,
-    PermissionSettings,
-    RouteSettings,
-    ServiceSettings,
-    SystemConfig,
-    SystemSettings,
-)  # fmt: skip
-from console.config.reading import ConfigFaults, Reading, Table, read_all
-from console.config.references import check_references, near
-from console.config.scopes import check_scopes
+from connectors.sdk import registry
+from console.config.alerts import InhibitSettings, RotaSettings, alerting
+from console.config.calendars import CalendarSettings, calendars
+from console.config.checks import CheckSettings, check_checks, declared_checks, read_checks
+from console.config.dependencies import check_dependencies
+from console.config.document import ConfigDocument, ConfigFaults, Table, read_files, suggestion
+from console.config.estate import (
+    ActingSettings,  # fmt: skip
+    AlertSettings,  # fmt: skip
+    Config,  # fmt: skip
+    DependencySettings,  # fmt: skip
+    EstateSection,  # fmt: skip
+    IncidentSettings,
+    JobSettings,  # fmt: skip
+    PermissionSettings,  # fmt: skip
+    PoolSettings,
+    RouteSettings,  # fmt: skip
+    ServiceSettings,  # fmt: skip
+    SystemConfig,  # fmt: skip
+    SystemSettings,  # fmt: skip
+)
+from console.config.keymap import read_keys
+from console.config.maintenance import ExceptionSettings, MaintenanceSettings, check_planned
+from console.config.references import check_references, check_scopes
+from console.config.rules import rules
+from console.config.saved_views import read_view
+from console.config.signals import read_signals
+from console.config.validation import validate, validate_list, validate_named
+from console.domain.settings import Declared
+
+APPROVERS = ("approve", "admin")
+
+
+def check_approval(
+    acting: ActingSettings, permissions: tuple[PermissionSettings, ...], reading: ConfigDocument
+) -> None:
+    """Required approvals must be possible. Without any permission everybody may approve another person's actions."""
+    for tier in acting.approval_tiers if permissions else ():
+        if not any(
+            permission.role in APPROVERS and (not permission.tiers or tier in permission.tiers)
+            for permission in permissions
+        ):
+            words = f"tier {tier} requires another person's approval, and no [[permissions]] permits to approve there"
+            mend = 'Add one with role = "approve", or take the tier out.'
+            reading.fault(("acting", "approval_tiers"), f"{words}. {mend}")
+
+
+DECLARED_TABLES = (
+    "calendars",
+    "checks",
+    "incidents",
+    "maintenance",
+    "exceptions",
+    "pools",
+    "rules",
+)
+"""Names of these tables."""
+
+
+def declared_values(document: Table, reading: ConfigDocument, checks: Mapping[str, CheckSettings]) -> Declared:
+    """The declarations of the document; faults go into the reading. `checks`: those without faults."""
+    known = calendars(document, validate_named(CalendarSettings, document, "calendars", reading), reading)
+    incidents = validate(IncidentSettings, document.get("incidents", {}), ("incidents",), reading) or IncidentSettings()
+    check_planned(document, reading)
+    maintenance = validate_list(MaintenanceSettings, document, "maintenance", reading).values()
+    exceptions = validate_list(ExceptionSettings, document, "exceptions", reading).values()
+    return Declared(
+        calendars=known,
+        checks=declared_checks(checks, document),
+        incidents=incidents.declared(),
+        maintenance=tuple(window.declared() for window in maintenance),
+        exceptions=tuple(exception.declared() for exception in exceptions),
+        pools=tuple(
+            pool.declared(name) for name, pool in validate_named(PoolSettings, document, "pools", reading).items()
+        ),
+        rules=rules(document, reading),
+    )
+
+
+CONSOLE_KEYS = ("keys", "signals")
+
+
+def shared_preferences(document: Table, reading: ConfigDocument) -> str:
+    """All parts as the store keeps them for the consoles, JSON; empty where none is configured."""
+    keys = _keys(document.get("console", {}), reading)
+    views = {}
+    for name, table in document.get("views", {}).items():
+        view, faults = read_view(name, table)
+        for fault in faults:
+            reading.fault(("views", name, *filter(None, [fault.field])), fault.problem)
+        if view is not None:
+            views[name] = view.fields()
+    signals = _signals(document.get("console", {}).get("signals", {}), reading)
+    found = {name: part for name, part in (("keys", keys), ("views", views), ("signals", signals)) if part}
+    return json.dumps(found, sort_keys=True) if found else ""
+
+
+def _signals(table: Any, reading: ConfigDocument) -> dict[str, bool]:
+    found, faults = read_signals(table)
+    for fault in faults:
+        reading.fault(("console", "signals", *filter(None, [fault.name])), fault.problem)
+    return found
+
+
+def _keys(table: Table, reading: ConfigDocument) -> Table:
+    for name in table:
+        if name not in CONSOLE_KEYS:
+            reading.fault(("console", name), f"unknown key. {suggestion(name, CONSOLE_KEYS)}")
+    keys = table.get("keys", {})
+    if not isinstance(keys, dict):
+        reading.fault(("console", "keys"), 'is not a table. Write [console.keys] with rerun = "x" below.')
+        return {}
+    for one in read_keys(keys)[1]:
+        reading.fault(("console", "keys", one.name), one.problem)
+    return dict(keys)
 
 
 def load_config(path: Path) -> Config:
     """The checked estate in a file or a folder. Raises ConfigFaults with every fault found."""
-    reading = Reading(default=path)
-    document = read_all(path, reading)
+    reading = ConfigDocument(default=path)
+    document = read_files(path, reading)
     if reading.unread:
         raise ConfigFaults(reading.faults)
     _unknown_tables(document, reading)
     config = _build(path, document, reading)
     if reading.faults:
-        raise ConfigFaults(sorted(reading.faults, key=lambda one: (one.file, one.line or 0)))
+        raise ConfigFaults(sorted(reading.faults, key=lambda fault: (fault.file, fault.line or 0)))
     return config
 
 
 TABLES = (
     "estate", "systems", "jobs", "dependencies", "services", "routes", "alerts", "permissions", "acting", "inhibit",
-    "rotas", "console", "views", *DECLARING,
+    "rotas", "console", "views", *DECLARED_TABLES,
 )  # fmt: skip
 
 
-def _unknown_tables(document: Table, reading: Reading) -> None:
+def _unknown_tables(document: Table, reading: ConfigDocument) -> None:
     for top in document:
         if top not in TABLES:
-            reading.fault((top,), f"unknown table. {near(top, TABLES)}")
+            reading.fault((top,), f"unknown table. {suggestion(top, TABLES)}")
 
 
-def _build(path: Path, document: Table, reading: Reading) -> Config:
-    estate = check(EstateSettings, document.get("estate", {}), ("estate",), reading)
+def _build(path: Path, document: Table, reading: ConfigDocument) -> Config:
+    estate = validate(EstateSection, document.get("estate", {}), ("estate",), reading)
     systems = dict(_systems(document.get("systems", {}), reading))
-    jobs = named(JobSettings, document, "jobs", reading)
-    services = named(ServiceSettings, document, "services", reading)
-    routes = named(RouteSettings, document, "routes", reading)
-    alerts = check(AlertSettings, document.get("alerts", {}), ("alerts",), reading)
-    acting = check(ActingSettings, document.get("acting", {}), ("acting",), reading)
-    dependencies = listed(DependencySettings, document, "dependencies", reading)
-    permissions = listed(PermissionSettings, document, "permissions", reading)
-    inhibit = listed(InhibitSettings, document, "inhibit", reading)
-    rotas = named(RotaSettings, document, "rotas", reading)
+    jobs = validate_named(JobSettings, document, "jobs", reading)
+    services = validate_named(ServiceSettings, document, "services", reading)
+    routes = validate_named(RouteSettings, document, "routes", reading)
+    alerts = validate(AlertSettings, document.get("alerts", {}), ("alerts",), reading)
+    acting = validate(ActingSettings, document.get("acting", {}), ("acting",), reading)
+    dependencies = validate_list(DependencySettings, document, "dependencies", reading)
+    permissions = validate_list(PermissionSettings, document, "permissions", reading)
+    inhibit = validate_list(InhibitSettings, document, "inhibit", reading)
+    rotas = validate_named(RotaSettings, document, "rotas", reading)
     if "systems" not in document:
         reading.fault(("systems",), 'no system is configured. Add [systems.NAME] with kind = "cron" or another kind.')
     digest = hashlib.sha256("\0".join(reading.texts[file] for file in sorted(reading.texts)).encode()).hexdigest()
-    estate, alerts, acting = estate or EstateSettings(), alerts or AlertSettings(), acting or ActingSettings()
+    estate, alerts, acting = estate or EstateSection(), alerts or AlertSettings(), acting or ActingSettings()
     checks = read_checks(document, reading)
     said = alerting(routes, inhibit.values(), rotas, alerts.noise_report)
     config = Config(
         path, digest, estate, systems, jobs, tuple(dependencies.values()), services, routes, alerts,
-        tuple(permissions.values()), acting, replace(declared(document, reading, checks), alerting=said), rotas,
-        checks, console_text(document, reading),
+        tuple(permissions.values()), acting, replace(declared_values(document, reading, checks), alerting=said), rotas,
+        checks, shared_preferences(document, reading),
     )  # fmt: skip
     check_references(config, document, dependencies, reading)
     check_scopes(config, document, reading)
@@ -91,7 +184,7 @@ def _build(path: Path, document: Table, reading: Reading) -> Config:
     return config
 
 
-def _systems(tables: Table, reading: Reading) -> Iterator[tuple[str, SystemConfig]]:
+def _systems(tables: Table, reading: ConfigDocument) -> Iterator[tuple[str, SystemConfig]]:
     for name, table in tables.items():
         key = ("systems", name)
         if not isinstance(table, dict) or "kind" not in table:
@@ -101,21 +194,22 @@ def _systems(tables: Table, reading: Reading) -> Iterator[tuple[str, SystemConfi
             reading.fault(key, "a system's name has letters, digits, dot, dash and underscore only. Rename it.")
             continue
         common = {k: v for k, v in table.items() if k in SystemSettings.model_fields}
-        settings = check(SystemSettings, common, key, reading)
+        settings = validate(SystemSettings, common, key, reading)
         own = {k: v for k, v in table.items() if k not in common}
         yield from _options(name, str(table["kind"]), settings, own, reading)
 
 
 def _options(
-    name: str, word: str, settings: SystemSettings | None, own: Table, reading: Reading
+    name: str, word: str, settings: SystemSettings | None, own: Table, reading: ConfigDocument
 ) -> Iterator[tuple[str, SystemConfig]]:
-    """The kind's own keys are checked also where the common ones have faults: all are told at once."""
+    """The settings of the systems without faults. Keys of the kind are checked even if common ones have faults, so
+    that all are reported at once."""
     key = ("systems", name)
     try:
         kind = registry.load(word)
     except registry.UnknownKind as error:
         reading.fault((*key, "kind"), str(error))
         return
-    options = check(kind.options, own, key, reading, also=tuple(SystemSettings.model_fields))
+    options = validate(kind.options, own, key, reading, also=tuple(SystemSettings.model_fields))
     if settings is not None and options is not None:
         yield name, SystemConfig(name, settings, kind, options)

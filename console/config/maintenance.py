@@ -1,4 +1,4 @@
-"""`[[maintenance]]` and `[[exceptions]]`: what is known beforehand."""
+"""`[[maintenance]]` and `[[exceptions]]`: planned maintenance and known exceptions."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from console.config.reading import Reading, Table
-from console.config.references import near
-from console.config.shapes import Duration, Strict, Zone
-from console.model.maintenance import Maintenance, PlannedException
+from console.config.document import ConfigDocument, Table, suggestion
+from console.config.value_types import Duration, StrictSettings, Zone
+from console.domain.calendar import MaintenanceWindow, PlannedException
 
 
 def _instant(value: Any) -> datetime:
@@ -22,13 +21,13 @@ def _instant(value: Any) -> datetime:
         except ValueError:
             value = None
     if not isinstance(value, datetime):
-        raise ValueError("is no instant; write 2026-11-21T22:00:00+01:00, or 2026-11-21T22:00:00 with a timezone")
+        raise ValueError("is not an instant; write 2026-11-21T22:00:00+01:00, or 2026-11-21T22:00:00 with a timezone")
     if not 1970 <= value.year <= 2999:
         raise ValueError(f"lies in the year {value.year}; write one from 1970 to 2999, or leave it out for no limit")
     return value
 
 
-def _shown_once(local: datetime, zone: str) -> datetime:
+def _time_shown_once(local: datetime, zone: str) -> datetime:
     """The instant (UTC) at which a clock of the zone shows this. ValueError where it never does, or does twice."""
     first, second = (local.replace(tzinfo=ZoneInfo(zone), fold=fold).astimezone(UTC) for fold in (0, 1))
     if first == second:
@@ -42,9 +41,9 @@ Instant = Annotated[datetime, BeforeValidator(_instant)]
 Why = Annotated[str, Field(min_length=1)]
 
 
-class MaintenanceSettings(Strict):
+class MaintenanceSettings(StrictSettings):
     why: Why
-    """Shown wherever something is not told because of it."""
+    """Shown as the reason wherever something is suppressed by it."""
     systems: tuple[str, ...] = ()
     """Names of systems, * for any text."""
     targets: tuple[str, ...] = ()
@@ -63,7 +62,7 @@ class MaintenanceSettings(Strict):
     @model_validator(mode="after")
     def has_bounds(self) -> MaintenanceSettings:
         if not (self.systems or self.targets or self.jobs):
-            raise ValueError('names nothing; add systems = ["…"], targets or jobs; "*" is everything')
+            raise ValueError('matches nothing; add systems = ["…"], targets or jobs; "*" is everything')
         if not self.calendar and (self.since is None or self.until is None):
             raise ValueError("has no end; write from and to, or the calendar by which it recurs")
         since, until = self._aware(self.since), self._aware(self.until)
@@ -74,14 +73,14 @@ class MaintenanceSettings(Strict):
     def _aware(self, at: datetime | None) -> datetime | None:
         if at is None:
             return None
-        return at.astimezone(UTC) if at.tzinfo else _shown_once(at, self.timezone)
+        return at.astimezone(UTC) if at.tzinfo else _time_shown_once(at, self.timezone)
 
-    def declared(self) -> Maintenance:
+    def declared(self) -> MaintenanceWindow:
         since, until = self._aware(self.since), self._aware(self.until)
-        return Maintenance(self.why, self.systems, self.targets, self.jobs, since, until, self.calendar)
+        return MaintenanceWindow(self.why, self.systems, self.targets, self.jobs, since, until, self.calendar)
 
 
-class ExceptionSettings(Strict):
+class ExceptionSettings(StrictSettings):
     why: Why
     """Shown with what it moves."""
     dates: tuple[date, ...] = ()
@@ -115,7 +114,7 @@ class ExceptionSettings(Strict):
         return PlannedException(**self.model_dump())
 
 
-def check_known(document: Table, reading: Reading) -> None:
+def check_planned(document: Table, reading: ConfigDocument) -> None:
     """Calendars, systems and services that a maintenance or an exception names are those of the document."""
     systems, services = list(document.get("systems", {})), list(document.get("services", {}))
     calendars = list(document.get("calendars", {}))
@@ -123,14 +122,14 @@ def check_known(document: Table, reading: Reading) -> None:
         for number, table in enumerate(document.get(top, []), 1):
             name = table.get("calendar") if isinstance(table, dict) else None
             if isinstance(name, str) and name and name not in calendars:
-                words = f'no calendar "{name}". {near(name, calendars, "calendars")}'
+                words = f'no calendar "{name}". {suggestion(name, calendars, "calendars")}'
                 reading.fault((top, str(number), "calendar"), words)
             for key, known in (("systems", systems), ("services", services)):
                 _check_names(table, (top, str(number), key), known, reading)
 
 
-def _check_names(table: Any, key: tuple[str, str, str], known: Sequence[str], reading: Reading) -> None:
+def _check_names(table: Any, key: tuple[str, str, str], known: Sequence[str], reading: ConfigDocument) -> None:
     names = table.get(key[-1], []) if isinstance(table, dict) else []
-    for one in names if isinstance(names, list) else []:
-        if isinstance(one, str) and "*" not in one and one not in known:
-            reading.fault(key, f'no {key[-1].removesuffix("s")} "{one}". {near(one, known, key[-1])}')
+    for name in names if isinstance(names, list) else []:
+        if isinstance(name, str) and "*" not in name and name not in known:
+            reading.fault(key, f'no {key[-1].removesuffix("s")} "{name}". {suggestion(name, known, key[-1])}')

@@ -1,4 +1,4 @@
-"""`[rules.NAME]`: how a rule judges, estate-wide; `[[rules.NAME.where]]`: and some jobs otherwise."""
+"""`[rules.NAME]`: thresholds of a detection rule for the estate; `[[rules.NAME.where]]`: overrides for some jobs."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from console.config.checking import check
-from console.config.models import Pause, Strict
-from console.config.reading import Reading, Table
-from console.config.references import fits_any, near
-from console.model.findings import Rule
-from console.model.rules import RuleException, RuleSaid, RuleSetting
+from console.config.document import ConfigDocument, Table, suggestion
+from console.config.references import matches_any
+from console.config.validation import validate
+from console.config.value_types import Pause, StrictSettings
+from console.domain.finding import DetectionRule, RuleException, RuleSetting, RuleThresholds
 
 Times = Annotated[float, Field(ge=1, le=1000)]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -20,32 +19,32 @@ Runs = Annotated[int, Field(ge=2, le=60)]
 Count = Annotated[int, Field(ge=1)]
 
 
-class RuleSettings(Strict):
-    """What every rule has."""
+class RuleSection(StrictSettings):
+    """Settings of every rule."""
 
     on: bool | None = None
     """false: it finds nothing."""
     tell: bool | None = None
-    """Whether it opens an incident where none explains it; without it: what the rule does by itself."""
+    """Whether a finding opens an incident; default: depends on the rule."""
 
-    def said(self) -> RuleSaid:
+    def said(self) -> RuleThresholds:
         """Of a rule without thresholds."""
-        return RuleSaid(self.on, self.tell)
+        return RuleThresholds(self.on, self.tell)
 
 
-class LongSettings(RuleSettings):
+class LongSettings(RuleSection):
     """A time that may not be exceeded."""
 
     threshold: Pause | None = None
-    """Fixed, whatever history says."""
+    """Fixed threshold instead of one from history."""
     factor: Times | None = None
-    """So many times what is usual."""
+    """Multiple of the usual value."""
     runs: Runs | None = None
     """The fewest past runs on which a threshold may rest."""
 
-    def said(self) -> RuleSaid:
+    def said(self) -> RuleThresholds:
         fixed = self.threshold.total_seconds() if self.threshold is not None else None
-        return RuleSaid(self.on, self.tell, fixed, self.factor, self.runs)
+        return RuleThresholds(self.on, self.tell, fixed, self.factor, self.runs)
 
 
 class ShortSettings(LongSettings):
@@ -54,15 +53,15 @@ class ShortSettings(LongSettings):
     factor: Share | None = None
 
 
-class ManySettings(RuleSettings):
+class ManySettings(RuleSection):
     """A number that may not be exceeded."""
 
     threshold: Count | None = None
     factor: Times | None = None
     runs: Runs | None = None
 
-    def said(self) -> RuleSaid:
-        return RuleSaid(self.on, self.tell, self.threshold, self.factor, self.runs)
+    def said(self) -> RuleThresholds:
+        return RuleThresholds(self.on, self.tell, self.threshold, self.factor, self.runs)
 
 
 class FewSettings(ManySettings):
@@ -71,89 +70,91 @@ class FewSettings(ManySettings):
     factor: Share | None = None
 
 
-class RowSettings(RuleSettings):
-    """A number that no history tells."""
+class RowCountRuleSettings(RuleSection):
+    """A count that cannot come from history."""
 
     threshold: Annotated[int, Field(ge=2)] | None = None
 
-    def said(self) -> RuleSaid:
-        return RuleSaid(self.on, self.tell, self.threshold)
+    def said(self) -> RuleThresholds:
+        return RuleThresholds(self.on, self.tell, self.threshold)
 
 
-class WhereSettings(Strict):
-    """The jobs that are judged otherwise: they fit all that is said here."""
+class WhereSettings(StrictSettings):
+    """Overrides for the jobs that match all selectors."""
 
     jobs: tuple[str, ...] = ()
     systems: tuple[str, ...] = ()
     tiers: tuple[Annotated[int, Field(ge=1, le=5)], ...] = ()
 
 
-SHAPES: dict[Rule, type[RuleSettings]] = {
-    Rule.NOT_STARTED: RuleSettings,
-    Rule.LATE_START: LongSettings,
-    Rule.TOO_LONG: LongSettings,
-    Rule.TOO_SHORT: ShortSettings,
-    Rule.STUCK_WAITING: LongSettings,
-    Rule.TOO_LONG_SINCE_SUCCESS: LongSettings,
-    Rule.N_IN_A_ROW: RowSettings,
-    Rule.OUTPUT_SHRANK: FewSettings,
-    Rule.RETRY_STORM: ManySettings,
-    Rule.OVERLAP: ManySettings,
-    Rule.OVER_BUDGET: RuleSettings,
-    Rule.DRIFT: RuleSettings,
+SETTINGS_BY_RULE: dict[DetectionRule, type[RuleSection]] = {
+    DetectionRule.NOT_STARTED: RuleSection,
+    DetectionRule.LATE_START: LongSettings,
+    DetectionRule.TOO_LONG: LongSettings,
+    DetectionRule.TOO_SHORT: ShortSettings,
+    DetectionRule.STUCK_WAITING: LongSettings,
+    DetectionRule.TOO_LONG_SINCE_SUCCESS: LongSettings,
+    DetectionRule.N_IN_A_ROW: RowCountRuleSettings,
+    DetectionRule.OUTPUT_SHRANK: FewSettings,
+    DetectionRule.RETRY_STORM: ManySettings,
+    DetectionRule.OVERLAP: ManySettings,
+    DetectionRule.OVER_BUDGET: RuleSection,
+    DetectionRule.DRIFT: RuleSection,
 }
 
 
-def rules(document: Table, reading: Reading) -> tuple[RuleSetting, ...]:
-    """The rules that the document says something of, in the order of `Rule`; faults go into the reading."""
+def rules(document: Table, reading: ConfigDocument) -> tuple[RuleSetting, ...]:
+    """The rules that the document configures, in the order of `DetectionRule`; faults go into `reading`."""
     tables = document.get("rules", {})
     for name in tables:
-        if name not in list(Rule):
-            reading.fault(("rules", name), f'no rule "{name}". {near(name, list(Rule))}')
-    found = [_rule(rule, tables[rule.value], document, reading) for rule in Rule if rule.value in tables]
-    return tuple(one for one in found if one is not None)
+        if name not in list(DetectionRule):
+            reading.fault(("rules", name), f'no rule "{name}". {suggestion(name, list(DetectionRule))}')
+    settings = [_rule(rule, tables[rule.value], document, reading) for rule in DetectionRule if rule.value in tables]
+    return tuple(one for one in settings if one is not None)
 
 
-def _rule(rule: Rule, table: Any, document: Table, reading: Reading) -> RuleSetting | None:
+def _rule(rule: DetectionRule, table: Any, document: Table, reading: ConfigDocument) -> RuleSetting | None:
     key, where = ("rules", rule.value), []
     if isinstance(table, dict) and "where" in table:
         where, table = table["where"], {name: value for name, value in table.items() if name != "where"}
         if not isinstance(where, list) or not all(isinstance(one, dict) for one in where):
-            reading.fault((*key, "where"), f"is no list of tables. Write [[rules.{rule}.where]] above its keys.")
+            reading.fault((*key, "where"), f"is not a list of tables. Write [[rules.{rule}.where]] above its keys.")
             where = []
-    said = check(SHAPES[rule], table, key, reading, also=("where",))
+    thresholds = validate(SETTINGS_BY_RULE[rule], table, key, reading, also=("where",))
     exceptions = tuple(_exceptions(rule, where, document, reading))
-    return RuleSetting(rule, said.said(), exceptions) if said is not None else None
+    return RuleSetting(rule, thresholds.said(), exceptions) if thresholds is not None else None
 
 
-def _exceptions(rule: Rule, where: list[Table], document: Table, reading: Reading) -> Iterator[RuleException]:
-    shape = SHAPES[rule]
+def _exceptions(
+    rule: DetectionRule, where: list[Table], document: Table, reading: ConfigDocument
+) -> Iterator[RuleException]:
+    shape = SETTINGS_BY_RULE[rule]
     for number, table in enumerate(where, 1):
         key = ("rules", rule.value, "where", str(number))
         matching = {name: value for name, value in table.items() if name in WhereSettings.model_fields}
-        saying = {name: value for name, value in table.items() if name not in matching}
-        fits = check(WhereSettings, matching, key, reading)
-        said = check(shape, saying, key, reading, also=tuple(WhereSettings.model_fields))
-        if fits is None or said is None:
+        values = {name: value for name, value in table.items() if name not in matching}
+        selectors = validate(WhereSettings, matching, key, reading)
+        thresholds = validate(shape, values, key, reading, also=tuple(WhereSettings.model_fields))
+        if selectors is None or thresholds is None:
             continue
-        _check_where(fits, key, list(document.get("systems", {})), reading)
-        if not saying:
-            reading.fault(key, f"says nothing of the rule. Add one of: {', '.join(shape.model_fields)}.")
-        yield RuleException(said.said(), fits.jobs, fits.systems, fits.tiers)
+        _check_where(selectors, key, list(document.get("systems", {})), reading)
+        if not values:
+            reading.fault(key, f"sets nothing of the rule. Add one of: {', '.join(shape.model_fields)}.")
+        yield RuleException(thresholds.said(), selectors.jobs, selectors.systems, selectors.tiers)
 
 
-def _check_where(fits: WhereSettings, key: tuple[str, ...], systems: list[str], reading: Reading) -> None:
+def _check_where(selectors: WhereSettings, key: tuple[str, ...], systems: list[str], reading: ConfigDocument) -> None:
     """What it is limited to is there: an exception for a name that nothing has would hold for nothing, silently."""
-    if not (fits.jobs or fits.systems or fits.tiers):
-        words = f"fits every job. Name jobs, systems or tiers, or write its keys in [rules.{key[1]}]"
-        reading.fault(key, f"{words}.")
-    for name in fits.systems:
+    if not (selectors.jobs or selectors.systems or selectors.tiers):
+        problem = f"fits every job. Name jobs, systems or tiers, or write its keys in [rules.{key[1]}]"
+        reading.fault(key, f"{problem}.")
+    for name in selectors.systems:
         if name not in systems:
-            reading.fault((*key, "systems"), f'no system "{name}". {near(name, systems)}')
-    for pattern in fits.jobs:
+            reading.fault((*key, "systems"), f'no system "{name}". {suggestion(name, systems)}')
+    for pattern in selectors.jobs:
         system, slash, _ = pattern.partition("/")
         if not slash and "*" not in pattern:
-            words = f'"{pattern}" fits no job name; write system/native-id, * for any text'
-            reading.fault((*key, "jobs"), f"{words}.")
-        elif slash and not fits_any(system, systems):
-            reading.fault((*key, "jobs"), f'no system fits "{system}" in "{pattern}". {near(system, systems)}')
+            problem = f'"{pattern}" fits no job name; write system/native-id, * for any text'
+            reading.fault((*key, "jobs"), f"{problem}.")
+        elif slash and not matches_any(system, systems):
+            reading.fault((*key, "jobs"), f'no system fits "{system}" in "{pattern}". {suggestion(system, systems)}')

@@ -1,8 +1,7 @@
-"""A route's own words: Jinja2 in a sandbox, over given values alone.
+"""Route templates: Jinja2 in a sandbox, over given values only.
 
-A template is config and never outside text: what a job or a log says is a value, and no value is read as a template.
-What it names must be there, and every template is tried when the config is read. Only those parts of the language are
-allowed whose work is bounded by the values: no assignment, no arithmetic that repeats, no loop within a loop.
+A template comes from config, never from outside text: text of a job or a log is a value, and no value is rendered
+as a template. Every template is tried when the config is read.
 """
 
 from __future__ import annotations
@@ -14,13 +13,13 @@ from typing import Any
 LIMIT = 100_000
 """Characters of a rendered text; the rest is cut."""
 SAMPLE_SERVICE = {
-    "name": "supply-plan", "title": "Supply plan", "tier": 2, "stands": "at risk", "deadline": "06:30 CET",
+    "name": "supply-plan", "title": "Supply plan", "tier": 2, "status": "at risk", "deadline": "06:30 CET",
     "expected": "07:05 CET", "act_by": "03:58 CET",
 }  # fmt: skip
 SAMPLE: dict[str, Any] = {
     "incident": "INC-0001",
     "kind": "opened",
-    "words": "technical",
+    "style": "technical",
     "route": "oncall",
     "title": "etl-hosts/db07:extract_orders failed: exit 1",
     "cause": "etl-hosts/db07:extract_orders",
@@ -77,7 +76,7 @@ def _not_allowed(node: Any, inside_loop: bool) -> Iterator[tuple[int, str]]:
     if name not in PARTS:
         yield node.lineno, f"{name} is not for templates: its work has no bound, or it reaches beyond the values"
     elif name == "Filter" and node.name not in FILTERS:
-        yield node.lineno, f'"{node.name}" is no filter for templates; there are {", ".join(sorted(FILTERS))}'
+        yield node.lineno, f'"{node.name}" is not a filter for templates; known: {", ".join(sorted(FILTERS))}'
     elif name == "For" and (inside_loop or node.recursive):
         yield node.lineno, "a loop within a loop is not for templates"
     for each in node.iter_child_nodes():

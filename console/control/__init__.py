@@ -1,1 +1,1 @@
-"""Decides. Pure: values and the time in, decisions out; nothing is read, sent or remembered, no clock is asked."""
+"""Decisions. Pure: values and the time in, decisions out; nothing is read, sent or stored, no clock is asked."""

@@ -1,1 +1,1 @@
-"""The demo: a night of a mixed estate, generated once and kept as data, and how it is played by the whole product."""
+"""The demo: one night of a mixed estate, generated once and kept as data, and its replay by the whole product."""

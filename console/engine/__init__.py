@@ -1,1 +1,1 @@
-"""Where IO meets: polls in, decisions applied, alerts and actions out. It needs no screen."""
+"""The engine: polls schedulers, evaluates the estate, sends notifications and actions. It needs no screen."""

@@ -1,1 +1,1 @@
-"""The first minutes: what schedulers are here, the config that watches them, and the first promise."""
+"""The first minutes: detecting schedulers, writing the config that watches them, proposing the first service."""

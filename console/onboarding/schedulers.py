@@ -1,53 +1,94 @@
-"""The crontabs of this machine, and how any scheduler is asked that answers at once."""
+"""Detected schedulers: where each is, how many jobs it has, and whether it can be watched now."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from typing import Any
-
-from connectors.contract import ConnectorError, Inventory, Probe
-from connectors.registry import UnknownKind, load
-from connectors.secrets import SecretStore
-from console.onboarding.finding import Finding, Machine, Ready
-
-SOME = 3
-"""So many files that cron ignores are told; `headway check` tells all."""
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
 
 
-def crontabs(machine: Machine) -> Iterator[Finding]:
-    """The crontabs of this machine that its user may read; nothing where there are none."""
-    settings: dict[str, Any] = {"hosts": [{"name": machine.host, "local": True}], "timezone": machine.zone}
-    where = "/etc/crontab, /etc/cron.d, crontabs of users"
-    found = Finding("cron", "crontabs of this machine", where, Ready.NEEDS, "", None, "cron", "cron", settings)
-    try:
-        inventory, probe = ask("cron", settings, machine.host, machine.seconds)
-    except (ConnectorError, UnknownKind) as error:
-        yield replace(found, words=str(error))
-        return
-    if not inventory.jobs and not inventory.skipped and inventory.complete:
-        return
-    missing = missing_words(probe)
-    spread = Counter(job.run_as or "?" for job in inventory.jobs)
-    words = "of " + ", ".join(f"{user} {number}" for user, number in spread.most_common(6))
-    words += "".join(f"; {one.where}: {one.reason}" for one in inventory.skipped[:SOME])
-    ready = Ready.NEEDS if missing else Ready.NOW
-    yield replace(found, ready=ready, words=missing or words, jobs=len(inventory.jobs))
+class WatchReadiness(StrEnum):
+    """Whether Headway can watch it."""
+
+    NOW = "can be watched now"
+    ON_CONSENT = "is probed once you select it"
+    """On another machine: no request is sent and no credential used before a person agrees."""
+    NEEDS = "needs a fix first"
+    LATER = "detected, not supported yet"
+    """Its kind has no connector yet."""
 
 
-def ask(kind: str, settings: Mapping[str, Any], target: str, seconds: float) -> tuple[Inventory, Probe]:
-    """What a target says of its jobs and of our rights. Raises ConnectorError or UnknownKind."""
-    found = load(kind)
-    options = found.options.model_validate({name: one for name, one in settings.items() if name != "timezone"})
-    connector = found.open(options, target, SecretStore())
-    try:
-        return connector.inventory("", seconds), connector.probe(seconds)
-    finally:
-        connector.close()
+ONLY_BY_NAME = ("cron", "kubernetes", "databricks", "github_actions", "glue", "batch", "eventbridge")
+"""Kinds on other machines that are reached with all of a person's rights; and AWS services that a login may reach,
+though most have nothing there."""
 
 
-def missing_words(probe: Probe) -> str:
-    """What keeps us from seeing what runs there, with the mend; empty for nothing."""
-    missing = [right for right in probe.rights if right.held is False and right.needed_for == "view"]
-    return "; ".join(f"{right.why}. Mend: {right.mend}" for right in missing)
+@dataclass(frozen=True, slots=True)
+class DetectedScheduler:
+    """One scheduler. All texts are raw: they come from files of this machine."""
+
+    key: str
+    """Name for `--only`: "cron", "aws:prod"."""
+    title: str
+    where: str
+    """The file, address or command by which it was found."""
+    ready: WatchReadiness
+    note: str = ""
+    """Note for the person: how the jobs are spread, or what is missing and its fix."""
+    jobs: int | None = None
+    """Number of its jobs; None if unknown."""
+    name: str = ""
+    """Of the system in the config; empty for a kind that is not built yet."""
+    kind: str = ""
+    settings: Mapping[str, object] = field(default_factory=dict)
+    """Of the system in the config, without secrets: a mapping with one entry is a reference."""
+
+    @property
+    def count(self) -> str:
+        """ "12 jobs", "1 job"; empty if unknown."""
+        return "" if self.jobs is None else f"{self.jobs:,} job{'s' * (self.jobs != 1)}"
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether it is selected by default."""
+        return self.ready is WatchReadiness.NOW or (
+            self.ready is WatchReadiness.ON_CONSENT and self.kind not in ONLY_BY_NAME
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """The environment to search; tests pass another home and environment."""
+
+    home: Path
+    env: Mapping[str, str]
+    etc: Path = Path("/etc")
+    sockets: tuple[Path, ...] = (Path("/var/run/postgresql"), Path("/tmp"))  # noqa: S108 - PostgreSQL's own two defaults
+    roots: tuple[Path, ...] = (Path("/opt"), Path("/srv"))
+    """Where projects lie, beside the home."""
+    seconds: float = 8.0
+    """How long one scheduler may take to answer."""
+
+    @property
+    def host(self) -> str:
+        """A name for this machine, fit for a target."""
+        return socket.gethostname().partition(".")[0] or "here"
+
+    @property
+    def zone(self) -> str:
+        """The machine's own zone by its IANA name; UTC where it does not say."""
+        try:
+            place = os.readlink(self.etc / "localtime")
+        except OSError:
+            return "UTC"
+        name = place.partition("zoneinfo/")[2]
+        return name if name and not name.startswith(("posix/", "right/")) and name != "localtime" else "UTC"
+
+
+def text_of(path: Path) -> str:
+    """A file's text, at most a MiB of it. Raises OSError."""
+    with path.open("rb") as file:
+        return file.read(1 << 20).decode("utf-8", "replace")

@@ -1,1 +1,1 @@
-"""What is remembered: `open`, `ingest`, `inventory`, `config_sync`, `estate`, `apply`; screens read through `reads`."""
+"""The store: the database, ingest, the estate snapshot, queries of screens, and one module per context."""

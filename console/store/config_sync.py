@@ -1,7 +1,7 @@
-"""Config into rows: systems, targets, services, declared dependencies, and what config says of jobs.
+"""Config into rows: systems, targets, services, declared dependencies, and settings of jobs.
 
-Runs at the engine's start and after each inventory that changed: a job that config names may appear later. Rows that
-are as config has them are not written; what left config is marked removed and keeps its history.
+Runs when the engine starts and after each inventory that changed, because a job that config names may appear later.
+Unchanged rows are not written; what left config is marked removed and kept.
 """
 
 from __future__ import annotations
@@ -11,24 +11,29 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import Connection
-
-from console.clean import clean_line
+from console.domain.ids import job_name, micros
+from console.domain.job import CARD_FIELDS
+from console.domain.settings import DependencySetting, EstateSettings, JobSetting, ServiceSetting, SystemSetting
 from console.failpoints import failpoint
-from console.model.cards import FIELDS
-from console.model.ids import job_name, micros
-from console.model.settings import DependencySetting, EstateSettings, JobSetting, ServiceSetting, SystemSetting
-from console.store import audit, cards, declared, promises, switches
-from console.store.former_names import IN_CONFIG, former_names
-from console.store.former_names import text_of as renamed_text
-from console.store.keys import pack, unpack
-from console.store.open import Store, next_changed_seq
-from console.store.patterns import matching
-from console.store.permissions import write_rights
-from console.store.unknown_ends import META as UNKNOWN_ENDS
-from console.store.unknown_ends import UnknownEnd, unknown_ends
-from console.store.unknown_ends import text_of as unknown_text
-from console.store.wire import Row, Wire, single, wire
+from console.store import audit, config_documents, switches
+from console.store import jobs as cards
+from console.store.access import write_permissions
+from console.store.db.database import Database
+from console.store.db.session import Values, WriteSession
+from console.store.meta import get_meta, next_changed_seq, set_meta
+from console.store.names import (
+    RENAMED_KEY,
+    UNKNOWN_JOBS_KEY,
+    UnknownJob,
+    decode_name,
+    encode_name,
+    former_names,
+    matching_names,
+    renamed_json,
+    unknown_jobs,
+    unknown_jobs_json,
+)
+from console.text.cleaning import clean_line
 
 _SYSTEM = ("name", "kind", "zone", "cutoff", "poll_every_s", "capabilities", "missing", "starts_held", "removed")
 _SERVICE = (
@@ -39,30 +44,30 @@ _JOB = (
     "owner", "notify", "runbook", "rerun", "expected_s", "grace_s", "calendar", "budget_s", "budget_cost",
     "config_says",
 )  # fmt: skip
-_CARD = {name: _JOB.index(name) for name in FIELDS}
+_CARD = {name: _JOB.index(name) for name in CARD_FIELDS}
 """Where the fields of a card stand in it."""
 _EDGE = (
     "mode", "engine_down", "hold_lead_s", "hold_for_s", "condition", "check_name", "period", "calendar", "within_s",
     "gate", "need",
 )  # fmt: skip
-_DEFAULTS: Row = ("", "[]", "", "ask", None, 300.0, "", None, None, "")
+_DEFAULTS: Values = ("", "[]", "", "ask", None, 300.0, "", None, None, "")
 
 
 @dataclass(frozen=True, slots=True)
-class Synced:
+class SyncResult:
     """What a config came to."""
 
     unmatched: tuple[str, ...] = ()
     """Names and patterns of config that no job has yet; not a fault."""
     changed: bool = False
-    unknown_ends: tuple[UnknownEnd, ...] = ()
+    unknown_ends: tuple[UnknownJob, ...] = ()
     """Jobs that services are delivered by and that nobody has seen, though others of their systems are known."""
     renamed: Mapping[str, str] = field(default_factory=dict)
     """Names of config that jobs had -> what those are called now."""
 
 
 @dataclass(slots=True)
-class _Jobs:
+class _JobsByName:
     """Jobs by name, as config writes them (raw)."""
 
     ids: dict[str, int]
@@ -74,8 +79,10 @@ class _Jobs:
 
     def fitting(self, pattern: str) -> list[int]:
         """The jobs that a name or a pattern fits; by the names that they had only where it fits none that there is."""
-        found = [self.ids[name] for name in matching(pattern, self.ids)]
-        return found or [each for name in matching(pattern, self.former) if (each := self.named(name)) is not None]
+        found = [self.ids[name] for name in matching_names(pattern, self.ids)]
+        return found or [
+            each for name in matching_names(pattern, self.former) if (each := self.named(name)) is not None
+        ]
 
     def named(self, name: str) -> int | None:
         found = self.ids.get(name)
@@ -87,97 +94,93 @@ class _Jobs:
         return found
 
 
-def sync_config(store: Store, settings: EstateSettings, now: datetime, fence: int | None) -> Synced:
+def sync_config(store: Database, settings: EstateSettings, now: datetime, fence: int | None) -> SyncResult:
     """Writes what differs from config; names that no job has yet are reported. Raises LeaseLost.
 
     `now` is not used for facts: config has no time. It is when the audit is told that the config is another one.
     """
     failpoint("config.loaded")
-    with store.write(fence) as connection:
-        lines = wire(connection)
-        switches.begin_in(lines.rows, settings.starts_in, micros(now))
-        changed = _systems(lines, settings.systems)
-        jobs = _known_jobs(lines)
-        changed |= _job_columns(connection, lines, settings, jobs)
-        changed |= _dependencies(lines, settings, jobs)
-        changed |= _services(lines, settings.services, jobs)
-        changed |= write_rights(lines.rows, settings.permissions, settings.rules)
-        changed |= _declared(lines, settings)
+    with store.write(fence) as session:
+        switches.initialize_mode(session, settings.starts_in, micros(now))
+        changed = _systems(session, settings.systems)
+        jobs = _known_jobs(session)
+        changed |= _job_columns(session, settings, jobs)
+        changed |= _dependencies(session, settings, jobs)
+        changed |= _services(session, settings.services, jobs)
+        changed |= write_permissions(session, settings.permissions, settings.rules)
+        changed |= _declared(session, settings)
         _unmatched_in(settings, jobs)
-        _tell_digest(connection, lines, settings.digest, now)
-        _meta(lines, {"estate": clean_line(settings.name), "config_digest": settings.digest})
-        _meta(lines, {"console": settings.console})
-        _meta(lines, {"unmatched": json.dumps([clean_line(name) for name in jobs.unmatched])})
-        _meta(lines, {IN_CONFIG: renamed_text(jobs.renamed)})
-        ends = unknown_ends(settings.services, jobs.ids | jobs.former)
-        _meta(lines, {UNKNOWN_ENDS: unknown_text(ends)})
+        _audit_digest(session, settings.digest, now)
+        ends = unknown_jobs(settings.services, jobs.ids | jobs.former)
+        values = {
+            "estate": clean_line(settings.name),
+            "config_digest": settings.digest,
+            "console": settings.console,
+            "unmatched": json.dumps([clean_line(name) for name in jobs.unmatched]),
+            RENAMED_KEY: renamed_json(jobs.renamed),
+            UNKNOWN_JOBS_KEY: unknown_jobs_json(ends),
+        }
+        set_meta(session, values)
         if changed:
-            lines.rows("DELETE FROM service_day WHERE timeliness = 'no_promise'")  # by the calendars of before
-            _meta(lines, {"config_seq": str(next_changed_seq(connection))})
+            session.rows("DELETE FROM service_day WHERE timeliness = 'no_promise'")  # by the calendars of before
+            set_meta(session, {"config_seq": str(next_changed_seq(session))})
         failpoint("config.before_swap")
-    return Synced(tuple(jobs.unmatched), changed, ends, jobs.renamed)
+    return SyncResult(tuple(jobs.unmatched), changed, ends, jobs.renamed)
 
 
-def _unmatched_in(settings: EstateSettings, jobs: _Jobs) -> None:
+def _unmatched_in(settings: EstateSettings, jobs: _JobsByName) -> None:
     """Job patterns of maintenance, exceptions and pools that fit none: told as those of `[jobs]` are."""
     declared = settings.declared
     told = [*(one.jobs for one in declared.maintenance), *(one.jobs for one in declared.exceptions)]
     told += [one.jobs for one in declared.pools]
     for pattern in (each for patterns in told for each in patterns):
-        if not matching(pattern, jobs.ids):
+        if not matching_names(pattern, jobs.ids):
             jobs.unmatched[pattern] = None
 
 
-def _declared(lines: Wire, settings: EstateSettings) -> bool:
-    changed = settings.declared != declared.read(lines)
-    _meta(lines, {"declared": declared.text_of(settings.declared)})
+def _declared(session: WriteSession, settings: EstateSettings) -> bool:
+    changed = settings.declared != config_documents.load_declared(session)
+    set_meta(session, {"declared": config_documents.declared_json(settings.declared)})
     return changed
 
 
-def _tell_digest(connection: Connection, lines: Wire, digest: str, now: datetime) -> None:
-    before = single(lines.rows("SELECT value FROM meta WHERE name = 'config_digest'"))
-    if before is None or before[0] != digest:
-        _meta(lines, {"config_since_us": str(micros(now))})
-    audit.config_changed(connection, micros(now), before[0] if before else "", digest)
+def _audit_digest(session: WriteSession, digest: str, now: datetime) -> None:
+    before = get_meta(session, "config_digest")
+    if before != digest:
+        set_meta(session, {"config_since_us": str(micros(now))})
+    audit.append_config_change(session, micros(now), before or "", digest)
 
 
-def remember_backwards(store: Store, words: Sequence[str], fence: int | None) -> None:
+def record_dependency_faults(store: Database, words: Sequence[str], fence: int | None) -> None:
     """Dependencies that the clock contradicts, or that cannot hold, in words: what there is to mend."""
-    with store.write(fence) as connection:
-        _meta(wire(connection), {"backwards": json.dumps(list(words))})
+    with store.write(fence) as session:
+        set_meta(session, {"backwards": json.dumps(list(words))})
 
 
-def _meta(lines: Wire, values: Mapping[str, str]) -> None:
-    lines.many(
-        "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
-        " WHERE meta.value <> excluded.value",
-        list(values.items()),
-    )
-
-
-def _mend(lines: Wire, table: str, columns: Sequence[str], wanted: Iterable[Row]) -> bool:
+def _sync_rows(session: WriteSession, table: str, columns: Sequence[str], wanted: Iterable[Values]) -> bool:
     """Makes the table hold these rows, known by their first column; the others are marked removed."""
     names = ", ".join(columns)
-    stored = {row[1]: row for row in lines.rows(f"SELECT id, {names} FROM {table}")}  # noqa: S608  (our own names)
+    stored = {row.name: row for row in session.rows(f"SELECT id, {names} FROM {table}")}  # noqa: S608  (our own names)
     rows = {row[0]: row for row in wanted}
     new = [row for name, row in rows.items() if name not in stored]
     changed = [(stored[name][0], *row) for name, row in rows.items() if name in stored and stored[name][1:] != row]
     gone = [(*row[:-1], True) for name, row in stored.items() if name not in rows and not row[-1]]
-    ids = lines.new_ids(table, len(new))
-    lines.insert(table, ("id", *columns), [(row_id, *row) for row_id, row in zip(ids, new, strict=True)])
-    lines.update(table, ("id", *columns), [*changed, *gone])
+    ids = session.new_ids(table, len(new))
+    session.insert(table, ("id", *columns), [(row_id, *row) for row_id, row in zip(ids, new, strict=True)])
+    session.update(table, ("id", *columns), [*changed, *gone])
     return bool(new or changed or gone)
 
 
-def _systems(lines: Wire, systems: Sequence[SystemSetting]) -> bool:
-    changed = _mend(lines, "system", _SYSTEM, map(_system_row, systems))
-    ids: dict[str, int] = dict(lines.rows("SELECT name, id FROM system"))
-    stored = {(row[1], row[2]): row for row in lines.rows("SELECT id, system_id, name, removed FROM target")}
-    wanted = {(ids[system.name], pack(target)) for system in systems for target in system.targets}
+def _systems(session: WriteSession, systems: Sequence[SystemSetting]) -> bool:
+    changed = _sync_rows(session, "system", _SYSTEM, map(_system_row, systems))
+    ids: dict[str, int] = dict(session.rows("SELECT name, id FROM system"))
+    rows = session.rows("SELECT id, system_id, name, removed FROM target")
+    stored = {(row.system_id, row.name): row for row in rows}
+    wanted = {(ids[system.name], encode_name(target)) for system in systems for target in system.targets}
     new = sorted(wanted - stored.keys())
-    lines.insert("target", _TARGET, [(*pair, *_UNSEEN) for pair in new])
-    flips = [(row[0], key not in wanted) for key, row in stored.items() if bool(row[3]) != (key not in wanted)]
-    lines.update("target", ("id", "removed"), flips)
+    session.insert("target", _TARGET, [(*pair, *_NEW_TARGET) for pair in new])
+    flips = [(row.id, key not in wanted) for key, row in stored.items() if bool(row.removed) != (key not in wanted)]
+    session.update("target", ("id", "removed"), flips)
     return bool(changed or new or flips)
 
 
@@ -185,10 +188,10 @@ _TARGET = (
     "system_id", "name", "cursor", "inventory_hash", "next_us", "failures", "error", "error_kind", "zone", "skipped",
     "skipped_words", "warnings", "version", "rights", "removed",
 )  # fmt: skip
-_UNSEEN: Row = ("", "", 0, 0, "", "", "", 0, "[]", "[]", "", "[]", False)
+_NEW_TARGET: Values = ("", "", 0, 0, "", "", "", 0, "[]", "[]", "", "[]", False)
 
 
-def _system_row(one: SystemSetting) -> Row:
+def _system_row(one: SystemSetting) -> Values:
     return (
         one.name, one.kind, one.zone, one.cutoff.isoformat("minutes"), one.poll_every.total_seconds(),
         ",".join(sorted(one.capabilities)), json.dumps(dict(one.missing), sort_keys=True), one.starts_held,
@@ -196,39 +199,39 @@ def _system_row(one: SystemSetting) -> Row:
     )  # fmt: skip
 
 
-def _known_jobs(lines: Wire) -> _Jobs:
-    ids = _job_names(lines)
+def _known_jobs(session: WriteSession) -> _JobsByName:
+    ids = _job_names(session)
     there = set(ids.values())
-    had = {name: job_id for name, job_id in former_names(lines).items() if name not in ids and job_id in there}
-    return _Jobs(ids, had)
+    had = {name: job_id for name, job_id in former_names(session).items() if name not in ids and job_id in there}
+    return _JobsByName(ids, had)
 
 
-def _job_names(lines: Wire) -> dict[str, int]:
-    rows = lines.rows("SELECT s.name, j.native_id, j.id FROM job j JOIN system s ON s.id = j.system_id ORDER BY j.id")
-    return {job_name(system, unpack(native_id)): job_id for system, native_id, job_id in rows}
+def _job_names(session: WriteSession) -> dict[str, int]:
+    rows = session.rows("SELECT s.name, j.native_id, j.id FROM job j JOIN system s ON s.id = j.system_id ORDER BY j.id")
+    return {job_name(system, decode_name(native_id)): job_id for system, native_id, job_id in rows}
 
 
-def _job_columns(connection: Connection, lines: Wire, settings: EstateSettings, jobs: _Jobs) -> bool:
-    wanted = _wanted_columns(settings.jobs, jobs)
-    said = cards.words(lines)
-    changed: list[Row] = []
-    for job_id, *stored in lines.rows(f"SELECT id, {', '.join(_JOB)} FROM job"):  # noqa: S608  (our own names)
+def _job_columns(session: WriteSession, settings: EstateSettings, jobs: _JobsByName) -> bool:
+    wanted = _configured_columns(settings.jobs, jobs)
+    said = cards.card_entries(session)
+    changed: list[Values] = []
+    for job_id, *stored in session.rows(f"SELECT id, {', '.join(_JOB)} FROM job"):  # noqa: S608  (our own names)
         columns = wanted.get(job_id) or [stored[0], *_DEFAULTS[1:]]
         for name, word in said[job_id].items() if job_id in said else ():
             if name not in str(columns[-1]).split(","):
                 place = _CARD[name]
-                columns[place] = cards.in_force(name, word, settings.rules.cards, columns[place])
+                columns[place] = cards.effective_value(name, word, settings.rules.cards, columns[place])
         if columns[0] is None:
             columns[0] = stored[0]  # config says nothing: the owner that the source names stays
         if columns != stored:
             changed.append((job_id, *columns))
     if changed:
-        seq = next_changed_seq(connection)
-        lines.update("job", ("id", *_JOB, "changed_seq"), [(*row, seq) for row in changed])
+        seq = next_changed_seq(session)
+        session.update("job", ("id", *_JOB, "changed_seq"), [(*row, seq) for row in changed])
     return bool(changed)
 
 
-def _wanted_columns(settings: Sequence[JobSetting], jobs: _Jobs) -> dict[int, list[object]]:
+def _configured_columns(settings: Sequence[JobSetting], jobs: _JobsByName) -> dict[int, list[object]]:
     wanted: dict[int, list[object]] = {}
     for setting in settings:
         found = jobs.fitting(setting.pattern)
@@ -236,20 +239,20 @@ def _wanted_columns(settings: Sequence[JobSetting], jobs: _Jobs) -> dict[int, li
             jobs.unmatched[setting.pattern] = None
         for job_id in found:
             columns = wanted.setdefault(job_id, [None, *_DEFAULTS[1:]])
-            for place, value in enumerate(_said(setting)):
+            for place, value in enumerate(_card_values(setting)):
                 if value is not None:
                     columns[place] = value
-            columns[-1] = _says(str(columns[-1]), setting)
+            columns[-1] = _configured_fields(str(columns[-1]), setting)
     return wanted
 
 
-def _says(before: str, one: JobSetting) -> str:
+def _configured_fields(before: str, one: JobSetting) -> str:
     """The fields of a card that config says, with those that an earlier pattern says."""
-    given = zip(FIELDS, (one.owner, one.runbook, one.rerun), strict=True)
+    given = zip(CARD_FIELDS, (one.owner, one.runbook, one.rerun), strict=True)
     return ",".join(sorted({name for name, value in given if value is not None} | set(filter(None, before.split(",")))))
 
 
-def _said(one: JobSetting) -> Row:
+def _card_values(one: JobSetting) -> Values:
     return (
         None if one.owner is None else clean_line(one.owner),
         None if one.notify is None else json.dumps(one.notify),
@@ -264,26 +267,26 @@ def _said(one: JobSetting) -> Row:
     )
 
 
-def _dependencies(lines: Wire, settings: EstateSettings, jobs: _Jobs) -> bool:
-    wanted: dict[tuple[int, int], Row] = {}
+def _dependencies(session: WriteSession, settings: EstateSettings, jobs: _JobsByName) -> bool:
+    wanted: dict[tuple[int, int], Values] = {}
     for one in settings.dependencies:
         upstream, downstream = jobs.named(one.upstream), jobs.named(one.downstream)
         if upstream is not None and downstream is not None:
             wanted[upstream, downstream] = _edge(one)
     names = ", ".join(_EDGE)
     query = f"SELECT upstream_id, downstream_id, id, {names} FROM dependency WHERE origin = 'declared'"  # noqa: S608
-    stored = {(row[0], row[1]): row[2:] for row in lines.rows(query)}
+    stored = {(row.upstream_id, row.downstream_id): row for row in session.rows(query)}
     new = sorted(wanted.keys() - stored.keys())
-    gone = [(row[0],) for pair, row in stored.items() if pair not in wanted]
-    changed = [(row[0], *wanted[pair]) for pair, row in stored.items() if pair in wanted and row[1:] != wanted[pair]]
+    gone = [row.id for pair, row in stored.items() if pair not in wanted]
+    changed = [(row.id, *wanted[pair]) for pair, row in stored.items() if pair in wanted and row[3:] != wanted[pair]]
     columns = ("upstream_id", "downstream_id", "origin", *_EDGE)
-    lines.insert("dependency", columns, [(*pair, "declared", *wanted[pair]) for pair in new])
-    lines.update("dependency", ("id", *_EDGE), changed)
-    lines.many("DELETE FROM dependency WHERE id = ?", gone)
+    session.insert("dependency", columns, [(*pair, "declared", *wanted[pair]) for pair in new])
+    session.update("dependency", ("id", *_EDGE), changed)
+    session.many("DELETE FROM dependency WHERE id = ?", [(number,) for number in gone])
     return bool(new or gone or changed)
 
 
-def _edge(one: DependencySetting) -> Row:
+def _edge(one: DependencySetting) -> Values:
     wants = one.wants
     return (
         one.mode.value, one.engine_down.value, one.hold_lead.total_seconds(), one.hold_for.total_seconds(),
@@ -292,15 +295,15 @@ def _edge(one: DependencySetting) -> Row:
     )  # fmt: skip
 
 
-def _services(lines: Wire, services: Sequence[ServiceSetting], jobs: _Jobs) -> bool:
+def _services(session: WriteSession, services: Sequence[ServiceSetting], jobs: _JobsByName) -> bool:
     rows = []
     for one in services:
         terminals = [found for name in one.delivered_by if (found := jobs.named(name)) is not None]
-        rows.append(_service_row(one, terminals, promises.text_of(one.promise, jobs.named)))
-    return _mend(lines, "service", _SERVICE, rows)
+        rows.append(_service_row(one, terminals, config_documents.promise_json(one.promise, jobs.named)))
+    return _sync_rows(session, "service", _SERVICE, rows)
 
 
-def _service_row(one: ServiceSetting, terminals: list[int], promise: str) -> Row:
+def _service_row(one: ServiceSetting, terminals: list[int], promise: str) -> Values:
     return (
         one.name, clean_line(one.title), json.dumps(terminals), one.deadline.isoformat("minutes"), one.zone,
         one.cutoff.isoformat("minutes"), one.tier, clean_line(one.owner), json.dumps(one.notify),

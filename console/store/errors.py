@@ -1,8 +1,8 @@
-"""What can go wrong with a store. Every message says what, where, and what to do. Standard library only."""
+"""Errors of the store. Every message says what failed, where, and the fix. Standard library only."""
 
 from __future__ import annotations
 
-CANDIDATES = 8
+MAX_CANDIDATES = 8
 """Full names that are told where a short one fits several."""
 
 
@@ -18,7 +18,7 @@ class StoreMissing(StoreUnusable):
     """It is not there yet: an engine makes it."""
 
 
-class StoreOlder(StoreUnusable):
+class StoreOutdated(StoreUnusable):
     """Its schema is older than this program's: an engine migrates it. `found`: that without the mend."""
 
     def __init__(self, found: str) -> None:
@@ -53,7 +53,7 @@ class NotFound(StoreError):
         super().__init__(f'nothing is called "{name}"{hint}')
 
 
-class HasNone(NotFound):
+class ItemNotFound(NotFound):
     """What has this name has not what was asked for; `told`: the whole sentence."""
 
     def __init__(self, name: str, told: str) -> None:
@@ -62,16 +62,16 @@ class HasNone(NotFound):
         self.near = ()
 
 
-class NoPlan(NotFound):
+class PlanNotFound(NotFound):
     """No plan has this number."""
 
     def __init__(self, number: int) -> None:
-        StoreError.__init__(self, f"there is no plan {number}; headway recovery --all lists them")
+        StoreError.__init__(self, f"there is no plan {number}; headway plan --all lists them")
         self.name = str(number)
         self.near = ()
 
 
-class LookAlike(NotFound):
+class IndistinctName(NotFound):
     """Several jobs are shown under this name and none has it byte by byte: which of them is not guessed."""
 
     def __init__(self, name: str, ids: tuple[int, ...]) -> None:
@@ -84,13 +84,14 @@ class LookAlike(NotFound):
         self.near = ()
 
 
-class Ambiguous(NotFound):
+class AmbiguousName(NotFound):
     """Several things answer to this short name: `near` is their full ones."""
 
     def __init__(self, name: str, names: tuple[str, ...]) -> None:
-        more = f" and {len(names) - CANDIDATES} more" if len(names) > CANDIDATES else ""
+        more = f" and {len(names) - MAX_CANDIDATES} more" if len(names) > MAX_CANDIDATES else ""
         StoreError.__init__(
-            self, f'"{name}" is short for {len(names)} jobs: {", ".join(names[:CANDIDATES])}{more}. Name one in full'
+            self,
+            f'"{name}" is short for {len(names)} jobs: {", ".join(names[:MAX_CANDIDATES])}{more}. Name one in full',
         )
         self.name = name
         self.near = names
@@ -101,21 +102,21 @@ def is_damage(error: BaseException | None) -> bool:
     return "malformed" in str(error) or "not a database" in str(error)
 
 
-def damage_words(error: BaseException | None) -> str:
+def damage_text(error: BaseException | None) -> str:
     """The mend for a file that is damaged, or was never a store; empty for every other error."""
     if not is_damage(error):
         return ""
     return (
         '. It is damaged, or no store of Headway: end the engine ("headway engine stop") and put a copy in its place'
-        ' with "headway restore COPY --replace", which moves this file aside; or name another store'
+        ' with "headway store restore COPY --replace", which moves this file aside; or name another store'
     )
 
 
-def gone_words(place: object, why: str | None) -> str:
+def replaced_text(place: object, why: str | None) -> str:
     """The mend for a store whose file was moved away under whoever has it open."""
     return f"the store's file is gone ({why}); put it back: {place}"
 
 
-def folder_words(path: object) -> str:
+def folder_text(path: object) -> str:
     """What to write in place of a folder."""
     return f"{path} is a folder; name the store's file in it: {path}/headway.db"

@@ -35,11 +35,10 @@ GRANT headway_store_view TO headway_store_act;
 GRANT headway_store_act TO headway_store_admin;
 REVOKE UPDATE, DELETE ON audit FROM headway_store_engine;
 REVOKE INSERT, UPDATE, DELETE ON alembic_version FROM headway_store_engine;
-GRANT INSERT ON action, request, plan, plan_step, event, switch, audit, presence TO headway_store_act;
+GRANT INSERT ON action, request, plan, plan_step, event, switch, audit TO headway_store_act;
 GRANT UPDATE (state, words, changed_seq, ended_us) ON plan TO headway_store_act;
 GRANT UPDATE (state, action_key, due_us, ended_us) ON plan_step TO headway_store_act;
 GRANT UPDATE ON switch TO headway_store_act;
-GRANT UPDATE (incident_id, since_us, seen_us) ON presence TO headway_store_act;
 GRANT USAGE ON SEQUENCE request_id_seq, plan_id_seq, plan_step_id_seq, event_id_seq TO headway_store_act;
 
 -- Who is at the other end: session_user is who signed in, and SET ROLE does not change it.
@@ -99,7 +98,7 @@ BEGIN
     NEW.native_ref := '';
     NEW.attempt_id := NULL;
     NEW.words := CASE WHEN NEW.needs_approval THEN
-        'waits for the approval of another person: headway approve ' || NEW.key ELSE '' END;
+        'waits for the approval of another person: headway action approve ' || NEW.key ELSE '' END;
     NEW.next_us := 0;
     NEW.looked_up := 0;
     RETURN NEW;
@@ -203,21 +202,6 @@ BEGIN
     RETURN NEW;
 END $$;
 
--- Who looks at an incident is the login that says so, now.
-CREATE OR REPLACE FUNCTION headway_stamp_presence() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    IF headway_is('headway_store_engine') THEN RETURN NEW; END IF;
-    IF TG_OP = 'INSERT' THEN
-        PERFORM headway_check(octet_length(NEW.console) <= 500, 'no name of a console');
-        NEW.person := session_user;
-        NEW.came_from := headway_from(NEW.came_from);
-    ELSIF OLD.person <> session_user THEN
-        RAISE EXCEPTION 'console % is %''s', OLD.console, OLD.person USING ERRCODE = 'insufficient_privilege';
-    END IF;
-    NEW.seen_us := headway_now_us();
-    NEW.since_us := least(NEW.since_us, NEW.seen_us);
-    RETURN NEW;
-END $$;
 
 -- A row of the audit that is not the engine's is sealed here: name, time and place are the database's word, the chain
 -- cannot be forked. As `console.store.chain.sealed`: SHA-256 over the hash before it and the values as compact JSON.
@@ -244,7 +228,7 @@ DO $$
 DECLARE
     name text;
 BEGIN
-    FOREACH name IN ARRAY ARRAY['action', 'request', 'event', 'plan', 'plan_step', 'switch', 'presence'] LOOP
+    FOREACH name IN ARRAY ARRAY['action', 'request', 'event', 'plan', 'plan_step', 'switch'] LOOP
         EXECUTE format('DROP TRIGGER IF EXISTS headway_stamp ON %I', name);
         EXECUTE format('CREATE TRIGGER headway_stamp BEFORE INSERT OR UPDATE ON %I FOR EACH ROW EXECUTE FUNCTION %I()',
                        name, 'headway_stamp_' || name);
@@ -255,7 +239,7 @@ BEGIN
     FOREACH name IN ARRAY ARRAY['headway_is(text)', 'headway_now_us()', 'headway_from(text)',
         'headway_json(text, text)', 'headway_check(boolean, text)', 'headway_job(bigint, integer)',
         'headway_stamp_action()', 'headway_stamp_request()', 'headway_stamp_event()', 'headway_stamp_plan()',
-        'headway_stamp_plan_step()', 'headway_stamp_switch()', 'headway_stamp_presence()', 'headway_seal_audit()'] LOOP
+        'headway_stamp_plan_step()', 'headway_stamp_switch()', 'headway_seal_audit()'] LOOP
         EXECUTE format('ALTER FUNCTION %s SET search_path = pg_catalog, %I, pg_temp', name, current_schema());
     END LOOP;
 END $$;

@@ -1,14 +1,13 @@
-"""Deliveries as rows: claimed, touched the wire, sent, put off or parked. Every step is its own transaction."""
+"""Deliveries as rows: claimed, sending, sent, postponed or parked. Every step is its own transaction."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, text
-
 from console.store import audit
-from console.store.alert_rows import DIGEST
-from console.store.open import Store
+from console.store.alerts import DIGEST
+from console.store.db.database import Database
+from console.store.db.session import Row, Session, Values
 
 # ruff: noqa: S608  (the statements are made of our own words; every value is bound)
 _SENT_BEFORE = (
@@ -27,16 +26,16 @@ _DIGEST_BEFORE = (
     " AND o.url_index = x.url_index AND o.id < x.id AND o.state IN ('pending', 'claimed')"
 )
 """An earlier digest that speaks of one of the incidents of which this one does."""
-_TOLD_OVER = (
+_RESOLVED_IN_DIGEST = (
     "SELECT e.id FROM alert m JOIN alert e ON e.incident_id = m.incident_id AND e.route = m.route AND e.id < m.id"
-    " WHERE m.digest_id = :digest AND m.kind = 'recovered' AND COALESCE(e.digest_id, m.digest_id) = m.digest_id"
+    " WHERE m.digest_id = ? AND m.kind = 'recovered' AND COALESCE(e.digest_id, m.digest_id) = m.digest_id"
     " AND NOT EXISTS"
     " (SELECT 1 FROM alert n WHERE n.digest_id = m.digest_id AND n.incident_id = m.incident_id AND n.id > m.id)"
 )
 """Alerts of which a digest says that it is over."""
-MOST_PARTS = 20
+MAX_PARTS = 20
 """Of an incident into which many were merged, so many are named in the headers of a mail."""
-AHEAD = 1 << 60
+URGENT_FIRST = 1 << 60
 """Taken from the number of an urgent delivery, so that it stands before all others."""
 
 
@@ -67,200 +66,162 @@ class DueDelivery:
     """Dedup keys of the incidents that were merged into its own, the oldest first."""
 
 
-def recover_claims(store: Store, fence: int) -> int:
-    """Puts back what a dead engine had claimed; what had touched the wire becomes a marked repeat. How many."""
-    with store.write(fence) as connection:
-        done = connection.execute(
-            text(
-                "UPDATE delivery SET state = 'pending', next_us = 0,"
-                " repeats = repeats + CASE WHEN wire_us IS NULL THEN 0 ELSE 1 END WHERE state = 'claimed'"
-            )
+_RELEASE = (
+    "UPDATE delivery SET state = 'pending', next_us = 0,"
+    " repeats = repeats + CASE WHEN wire_us IS NULL THEN 0 ELSE 1 END WHERE state = 'claimed'"
+)
+"""Due again at once; as a marked repeat where the wire was touched."""
+_DUE = (
+    "SELECT d.id, a.route, d.url_index, a.title, a.body, a.dedup_key, d.tries, d.repeats,"
+    " d.wire_us IS NOT NULL AS maybe_repeat, d.url_words, a.kind, a.plain_title, a.plain_body,"
+    " CASE WHEN d.since_us <> 0 THEN d.since_us ELSE a.made_us END AS since_us, d.refusals, a.incident_id,"
+    f" a.id AS alert_id, {_SENT_BEFORE} AS later"
+    f" FROM (SELECT MIN(CASE WHEN y.urgent THEN x.id - {URGENT_FIRST} ELSE x.id END) AS first"
+    " FROM delivery x JOIN alert y ON y.id = x.alert_id"
+    " WHERE x.state = 'pending' AND x.next_us <= ? AND NOT y.waits"
+    f" AND NOT EXISTS ({_OWN_BEFORE}) AND NOT EXISTS ({_DIGEST_BEFORE})"
+    " GROUP BY y.route, x.url_index) q"
+    f" JOIN delivery d ON d.id = CASE WHEN q.first < 0 THEN q.first + {URGENT_FIRST} ELSE q.first END"
+    " JOIN alert a ON a.id = d.alert_id ORDER BY q.first"
+)
+_MERGED = (
+    "WITH RECURSIVE part (id, key) AS (SELECT id, key FROM incident WHERE merged_into = ?"
+    " UNION SELECT i.id, i.key FROM part p JOIN incident i ON i.merged_into = p.id)"
+    " SELECT key FROM part ORDER BY id LIMIT ?"
+)
+
+
+def recover_claims(store: Database, fence: int) -> int:
+    """Releases what a dead engine had claimed. How many."""
+    with store.write(fence) as session:
+        return len(session.rows(f"{_RELEASE} RETURNING id"))
+
+
+def release_stray_claims(store: Database, fence: int, busy: frozenset[tuple[str, int]]) -> None:
+    """Releases claims at URLs that are not `busy`: the answer to the commit of such a claim was lost."""
+    with store.read() as session:
+        claimed = session.rows(
+            "SELECT d.id, a.route, d.url_index FROM delivery d JOIN alert a ON a.id = d.alert_id"
+            " WHERE d.state = 'claimed'"
         )
-        return int(done.rowcount)
-
-
-def put_back_strays(store: Store, fence: int, busy: frozenset[tuple[str, int]]) -> None:
-    """What is claimed and not at one of the `busy` URLs is nobody's: the answer to the commit of its claim was lost."""
-    claimed = (
-        "SELECT d.id, a.route, d.url_index FROM delivery d JOIN alert a ON a.id = d.alert_id WHERE d.state = 'claimed'"
-    )
-    with store.read() as connection:
-        strays = [row.id for row in connection.execute(text(claimed)) if (row.route, row.url_index) not in busy]
-    for one in strays:
-        put_back(store, fence, one)
+    for row in claimed:
+        if (row.route, row.url_index) not in busy:
+            release_claim(store, fence, row.id)
 
 
 def claim_due(
-    store: Store, fence: int, now_us: int, busy: frozenset[tuple[str, int]], limit: int = 20
+    store: Database, fence: int, now_us: int, busy: frozenset[tuple[str, int]], limit: int = 20
 ) -> list[DueDelivery]:
-    """Up to `limit` deliveries that are due and let out: of each (route, url) the oldest, urgent ones first, and
-    none of the `busy` ones. However many wait for one that is broken, the others have theirs. Of one incident nothing
-    leaves before what was said earlier: "recovered" after "opened", though that was put off, alone or with others. Only
-    a digest does not wait for what is about one of many: what it tells as over is not told as open after it."""
-    found = text(
-        "SELECT d.id, a.route, d.url_index, a.title, a.body, a.dedup_key, d.tries, d.repeats, d.wire_us, d.url_words,"
-        " a.kind, a.plain_title, a.plain_body, d.since_us, a.made_us, d.refusals, a.incident_id, a.id AS alert_id,"
-        f" {_SENT_BEFORE} AS later"
-        " FROM (SELECT MIN(CASE WHEN y.urgent THEN x.id - :ahead ELSE x.id END) AS first"
-        " FROM delivery x JOIN alert y ON y.id = x.alert_id"
-        " WHERE x.state = 'pending' AND x.next_us <= :now AND NOT y.waits"
-        f" AND NOT EXISTS ({_OWN_BEFORE}) AND NOT EXISTS ({_DIGEST_BEFORE})"
-        " GROUP BY y.route, x.url_index) q"
-        " JOIN delivery d ON d.id = CASE WHEN q.first < 0 THEN q.first + :ahead ELSE q.first END"
-        " JOIN alert a ON a.id = d.alert_id ORDER BY q.first"
-    )
-    with store.write(fence) as connection:
-        rows = [
-            row
-            for row in connection.execute(found, {"now": now_us, "ahead": AHEAD})
-            if (row.route, row.url_index) not in busy
-        ]
-        for row in rows[:limit]:
-            connection.execute(
-                text("UPDATE delivery SET state = 'claimed', tries = tries + 1 WHERE id = :id"), {"id": row.id}
-            )
+    """Up to `limit` released deliveries that are due: of each (route, url) the oldest, urgent ones first, none of the
+    `busy` ones. So a broken URL delays no other. Of one incident nothing leaves before what was said earlier:
+    "recovered" after "opened", though that was postponed, alone or in a digest. Only a digest does not wait for an
+    alert about one of its incidents: what it reports as resolved is not reported as open after it."""
+    with store.write(fence) as session:
+        due = [row for row in session.rows(_DUE, (now_us,)) if (row.route, row.url_index) not in busy][:limit]
+        session.many(
+            "UPDATE delivery SET state = 'claimed', tries = tries + 1 WHERE id = ?", [(row.id,) for row in due]
+        )
+        for row in due:
             if row.kind == DIGEST:
-                _take_in(connection, row.alert_id, row.url_index)
-        parts = {row.id: _merged_into(connection, row.incident_id) for row in rows[:limit]}
-    return [
-        DueDelivery(
-            row.id, row.route, row.url_index, row.title, row.body, row.dedup_key, row.tries, row.repeats,
-            row.wire_us is not None, row.url_words, row.kind, row.plain_title, row.plain_body,
-            row.since_us or row.made_us, row.refusals, row.incident_id, not row.later,
-            parts[row.id],
-        )
-        for row in rows[:limit]
-    ]  # fmt: skip
+                _absorb_pending(session, row.alert_id, row.url_index)
+        return [_delivery(session, row) for row in due]
 
 
-def _merged_into(connection: Connection, incident_id: int | None) -> tuple[str, ...]:
-    """The keys of all that ended as a symptom of the incident, or of a symptom of it."""
-    if incident_id is None:
-        return ()
-    found = text(
-        "WITH RECURSIVE part (id, key) AS (SELECT id, key FROM incident WHERE merged_into = :id"
-        " UNION SELECT i.id, i.key FROM part p JOIN incident i ON i.merged_into = p.id)"
-        " SELECT key FROM part ORDER BY id LIMIT :most"
+def _delivery(session: Session, row: Row) -> DueDelivery:
+    values = {name: getattr(row, name) for name in DueDelivery.__dataclass_fields__ if hasattr(row, name)}
+    merged = session.rows(_MERGED, (row.incident_id, MAX_PARTS)) if row.incident_id is not None else []
+    values |= {"maybe_repeat": bool(row.maybe_repeat), "begins": not row.later}
+    return DueDelivery(**values, parts=tuple(part.key for part in merged))
+
+
+def _absorb_pending(session: Session, digest_id: int, url_index: int) -> None:
+    """What is pending at that URL and reported there as resolved by the digest is part of it from now on."""
+    rows = session.rows(
+        "UPDATE delivery SET state = 'digested' WHERE state = 'pending' AND url_index = ?"
+        f" AND alert_id IN ({_RESOLVED_IN_DIGEST}) RETURNING alert_id",
+        (url_index, digest_id),
     )
-    return tuple(row.key for row in connection.execute(found, {"id": incident_id, "most": MOST_PARTS}))
+    for row in rows:
+        session.rows("UPDATE alert SET digest_id = ? WHERE id = ?", (digest_id, row.alert_id))
 
 
-def _take_in(connection: Connection, digest_id: int, url_index: int) -> None:
-    """What was put off at that URL and is told there as over by the digest is part of it from now on."""
-    pending = (
-        f"SELECT d.id FROM delivery d WHERE d.state = 'pending' AND d.url_index = :url AND d.alert_id IN ({_TOLD_OVER})"
-    )
-    found = [row.id for row in connection.execute(text(pending), {"digest": digest_id, "url": url_index})]
-    for one in found:
-        connection.execute(text("UPDATE delivery SET state = 'digested' WHERE id = :id"), {"id": one})
-        connection.execute(
-            text("UPDATE alert SET digest_id = :digest WHERE id = (SELECT alert_id FROM delivery WHERE id = :id)"),
-            {"digest": digest_id, "id": one},
-        )
+def mark_sending(store: Database, fence: int, delivery_id: int, now_us: int) -> None:
+    """From here on only the receiver knows whether it arrived."""
+    with store.write(fence) as session:
+        session.rows("UPDATE delivery SET wire_us = ? WHERE id = ?", (now_us, delivery_id))
 
 
-def touch_wire(store: Store, fence: int, delivery_id: int, now_us: int) -> None:
-    """From here on nobody but the receiver knows whether it arrived."""
-    with store.write(fence) as connection:
-        connection.execute(
-            text("UPDATE delivery SET wire_us = :now WHERE id = :id"), {"id": delivery_id, "now": now_us}
-        )
+def release_claim(store: Database, fence: int, delivery_id: int) -> None:
+    """Releases one claim that nothing sends."""
+    with store.write(fence) as session:
+        session.rows(f"{_RELEASE} AND id = ?", (delivery_id,))
 
 
-def put_back(store: Store, fence: int, delivery_id: int) -> None:
-    """It was claimed and nobody sends it: due again at once, as a marked repeat where the wire was touched."""
-    with store.write(fence) as connection:
-        connection.execute(
-            text(
-                "UPDATE delivery SET state = 'pending', next_us = 0,"
-                " repeats = repeats + CASE WHEN wire_us IS NULL THEN 0 ELSE 1 END WHERE id = :id AND state = 'claimed'"
-            ),
-            {"id": delivery_id},
-        )
+def record_sent(store: Database, fence: int, delivery_id: int, now_us: int) -> None:
+    with store.write(fence) as session:
+        session.rows("UPDATE delivery SET state = 'sent', sent_us = ?, error = '' WHERE id = ?", (now_us, delivery_id))
 
 
-def record_sent(store: Store, fence: int, delivery_id: int, now_us: int) -> None:
-    with store.write(fence) as connection:
-        connection.execute(
-            text("UPDATE delivery SET state = 'sent', sent_us = :now, error = '' WHERE id = :id"),
-            {"id": delivery_id, "now": now_us},
-        )
-
-
-def put_off(
-    store: Store, fence: int, delivery_id: int, error: str, next_us: int, arrived: bool | None, refusals: int = 0
+def postpone(
+    store: Database, fence: int, delivery_id: int, error: str, next_us: int, arrived: bool | None, refusals: int = 0
 ) -> None:
     """Tries again at `next_us`. `arrived` False: the receiver refused it or was never reached, so the next try is no
-    repeat; where the answer to an earlier one was lost, it stays one. None: nobody knows."""
-    _failed(store, fence, delivery_id, "pending", error, arrived, refusals, next_us, None)
+    repeat, unless the answer to an earlier one was lost. None: unknown."""
+    _record_failure(store, fence, delivery_id, ("pending", error, next_us, refusals, None), arrived)
 
 
 def park(
-    store: Store, fence: int, delivery_id: int, error: str, now_us: int, arrived: bool | None, refusals: int = 0
+    store: Database, fence: int, delivery_id: int, error: str, now_us: int, arrived: bool | None, refusals: int = 0
 ) -> None:
-    """Given up: never tried again but by a person's word. `arrived` as for `put_off`."""
-    _failed(store, fence, delivery_id, "parked", error, arrived, refusals, 0, now_us)
+    """Abandons it: tried again only when a person asks. `arrived` as for `postpone`."""
+    _record_failure(store, fence, delivery_id, ("parked", error, 0, refusals, now_us), arrived)
 
 
-def _failed(
-    store: Store,
-    fence: int,
-    delivery_id: int,
-    state: str,
-    error: str,
-    arrived: bool | None,
-    refusals: int,
-    next_us: int,
-    parked_us: int | None,
-) -> None:
-    with store.write(fence) as connection:
-        connection.execute(
-            text(
-                "UPDATE delivery SET state = :state, error = :error, next_us = :next, refusals = :refusals,"
-                " parked_us = :parked,"
-                " wire_us = CASE WHEN :certain = 1 AND repeats = 0 THEN NULL ELSE wire_us END,"
-                " repeats = repeats + CASE WHEN :certain = 1 OR wire_us IS NULL THEN 0 ELSE 1 END WHERE id = :id"
-            ),
-            {"id": delivery_id, "state": state, "error": error, "next": next_us, "certain": int(arrived is False),
-             "refusals": refusals, "parked": parked_us},
-        )  # fmt: skip
+def _record_failure(store: Database, fence: int, delivery_id: int, values: Values, arrived: bool | None) -> None:
+    """`values`: state, error, next_us, refusals and parked_us."""
+    is_certain = arrived is False
+    with store.write(fence) as session:
+        session.rows(
+            "UPDATE delivery SET state = ?, error = ?, next_us = ?, refusals = ?, parked_us = ?,"
+            " wire_us = CASE WHEN ? AND repeats = 0 THEN NULL ELSE wire_us END,"
+            " repeats = repeats + CASE WHEN ? OR wire_us IS NULL THEN 0 ELSE 1 END WHERE id = ?",
+            (*values, is_certain, is_certain, delivery_id),
+        )
 
 
 def retry_parked(
-    store: Store, fence: int, delivery_id: int | None, now_us: int, by: str = "", origin: str = ""
+    store: Database, fence: int, delivery_id: int | None, now_us: int, by: str = "", origin: str = ""
 ) -> list[int]:
     """Parked deliveries, this one or all, are due again as if made now; their ids. Tests are not among them. All leave
-    as a flood does: within the route's limit alone, the rest in a digest. A digest leaves as it is."""
-    with store.write(fence) as connection:
-        rows = connection.execute(
-            text(
-                "UPDATE delivery SET state = 'pending', next_us = 0, since_us = :now, refusals = 0, parked_us = NULL,"
-                " tries = 0 WHERE state = 'parked' AND (CAST(:id AS BIGINT) IS NULL OR id = :id)"
-                " AND alert_id NOT IN (SELECT id FROM alert WHERE kind = 'test') RETURNING id"
-            ),
-            {"now": now_us, "id": delivery_id},
+    as a flood does: alone within the route's limit, the rest in a digest. A digest leaves as it is."""
+    with store.write(fence) as session:
+        rows = session.rows(
+            "UPDATE delivery SET state = 'pending', next_us = 0, since_us = ?, refusals = 0, parked_us = NULL,"
+            " tries = 0 WHERE state = 'parked' AND (CAST(? AS BIGINT) IS NULL OR id = ?)"
+            " AND alert_id NOT IN (SELECT id FROM alert WHERE kind = 'test') RETURNING id",
+            (now_us, delivery_id, delivery_id),
         )
-        found = sorted(row[0] for row in rows)
+        ids = sorted(row.id for row in rows)
         if delivery_id is None:
-            connection.execute(text(_WAIT_AGAIN), {"now": now_us})
-        if found:
-            audit.append(connection, now_us, by, origin, "alert retry", "parked deliveries", {"deliveries": found})
-        return found
+            session.rows(_RESET_RELEASE, (now_us,))
+        if ids:
+            audit.append(session, now_us, by, origin, "alert retry", "parked deliveries", {"deliveries": ids})
+        return ids
 
 
-_WAIT_AGAIN = (
+_RESET_RELEASE = (
     "UPDATE alert SET waits = TRUE, let_us = 0 WHERE kind NOT IN ('digest', 'group', 'headway') AND digest_id IS NULL"
-    " AND id IN (SELECT d.alert_id FROM delivery d WHERE d.state = 'pending' AND d.since_us = :now)"
+    " AND id IN (SELECT d.alert_id FROM delivery d WHERE d.state = 'pending' AND d.since_us = ?)"
     " AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.alert_id = alert.id AND d.state IN ('sent', 'claimed'))"
 )
-"""Whoever of its route has it already gets it in no digest."""
+"""An alert that a receiver of its route has already leaves in no digest."""
 
 
-def next_due(store: Store) -> int | None:
-    """When the next pending delivery of what is let out is due (µs); None without one."""
-    query = (
-        "SELECT min(d.next_us) FROM delivery d JOIN alert a ON a.id = d.alert_id"
-        " WHERE d.state = 'pending' AND NOT a.waits"
-    )
-    with store.read() as connection:
-        return connection.execute(text(query)).scalar()
+def next_due(store: Database) -> int | None:
+    """When the next pending delivery of a released alert is due (µs); None without one."""
+    with store.read() as session:
+        [row] = session.rows(
+            "SELECT min(d.next_us) AS next_us FROM delivery d JOIN alert a ON a.id = d.alert_id"
+            " WHERE d.state = 'pending' AND NOT a.waits"
+        )
+        return None if row.next_us is None else int(row.next_us)

@@ -1,33 +1,30 @@
-"""Steps of plans as rows: each with its action, its run, its hold, and what stands beside that."""
+"""Steps of plans as rows: each with its action, its run, its hold, and other actions for the same run."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from sqlalchemy import bindparam, text
-
-from connectors.words import Verb
-from console.clean import clean_line
-from console.model.carried import RunNow, StepNow, places_of
-from console.model.holding import start_of_hold
-from console.model.ids import exact_instant, instant, maybe_instant
-from console.store.clocks import our_instant
-from console.store.questions import table
+from connectors.sdk.states import Verb
+from console.domain.hold import held_start
+from console.domain.ids import exact_instant, instant, optional_instant
+from console.domain.plan import StepProgress, StepRun, parse_places
+from console.store.snapshot.clock_skew import corrected_instant
+from console.text.cleaning import clean_line
 
 # ruff: noqa: S608  (the statements are made of our own words; every value is bound)
-HELD_BESIDE = (
+OTHER_HOLD = (
     "(SELECT CAST(o.until_us AS TEXT) || ' ' || o.held_by FROM hold o WHERE s.verb = 'hold' AND o.job_id = s.job_id"
     " AND o.key <> COALESCE(s.action_key, '') AND o.state IN ('placing', 'held', 'found', 'releasing', 'clearing')"
     " ORDER BY o.until_us DESC LIMIT 1)"
 )
-"""Of a hold's step `s`: the hold of its job that is not its own, for `held_by`."""
+"""Of a hold's step `s`: the hold of its job that is not its own, for `format_other_hold`."""
 STEPS = (
     "SELECT s.id, s.plan_id, s.place, s.verb, s.after, s.wait_s, s.due_us, s.state, s.action_key, j.name AS job,"
     " y.name AS system, a.state AS action_state, a.words AS action_words, r.id AS run_id, r.state AS run_state,"
     " r.evidence, r.stale_read, r.started_us, r.ended_us, s.job_id, s.preview, t.last_ok_us, t.skew_s, y.poll_every_s,"
     " h.state AS hold_state, s.parameters, j.paused_since_us, "
-    f"{HELD_BESIDE} AS beside, (SELECT o.requested_by || ' ' || o.verb FROM action o WHERE o.run_id = r.id"
+    f"{OTHER_HOLD} AS beside, (SELECT o.requested_by || ' ' || o.verb FROM action o WHERE o.run_id = r.id"
     " AND o.key <> COALESCE(s.action_key, '') AND o.state IN ('requested', 'sending', 'sent', 'unknown')"
     " AND NOT (o.state = 'requested' AND o.overlap = 'queue' AND o.requested_us > p.requested_us)"
     " ORDER BY o.requested_us LIMIT 1) AS others"
@@ -39,50 +36,48 @@ STEPS = (
     " (SELECT x.id FROM run x WHERE x.job_id = s.job_id AND x.sort_us > p.requested_us - 86400000000"
     " AND x.first_started_us - COALESCE(t.skew_s, 0) * 1000000 >= p.requested_us ORDER BY x.sort_us DESC LIMIT 1)"
     " ELSE (SELECT x.id FROM run x WHERE x.job_id = s.job_id AND x.period_key = s.period_key) END"
-    " WHERE s.plan_id = :plan ORDER BY s.place"
+    " WHERE s.plan_id = ? ORDER BY s.place"
 )
 
-NEAR = text(STEPS.replace("ORDER", "AND s.place IN :places ORDER")).bindparams(bindparam("places", expanding=True))
 
-
-def step_of(row: Any) -> StepNow:
+def parse_step(row: Any) -> StepProgress:
     """Raises ValueError, TypeError, OverflowError or RecursionError for what no program of ours wrote."""
     if row.job_id is None:
         raise ValueError("a step is about no job")
-    return StepNow(
+    return StepProgress(
         id=row.id,
         place=row.place,
         verb=row.verb,
         job=row.job or "",
         system=row.system or "",
         run_id=row.run_id,
-        after=places_of(row.after),
+        after=parse_places(row.after),
         wait_s=row.wait_s,
         due=None if row.due_us is None else exact_instant(row.due_us),
         state=row.state,
         action_key=row.action_key,
         action_state=row.action_state or "",
         action_words=row.action_words or "",
-        run=run_of(row, row.skew_s) if row.run_state is not None else None,
+        run=parse_run(row, row.skew_s) if row.run_state is not None else None,
         others=row.others or "",
-        polled=maybe_instant(row.last_ok_us),
+        polled=optional_instant(row.last_ok_us),
         poll_every_s=row.poll_every_s or 0.0,
-        found=_found(row.preview) if row.run_state is not None else "",
+        found=_state_seen(row.preview) if row.run_state is not None else "",
         hold_state=row.hold_state or "",
         job_id=row.job_id,
-        start=start_of_hold(table(row.parameters)) if row.verb == Verb.HOLD else None,
-        held_by=held_by(row.beside),
+        start=held_start(parse_object(row.parameters)) if row.verb == Verb.HOLD else None,
+        held_by=format_other_hold(row.beside),
         is_paused=row.verb == Verb.HOLD and row.paused_since_us is not None,
     )
 
 
-def held_by(beside: str | None) -> str:
+def format_other_hold(beside: str | None) -> str:
     """Who holds its job, and until when; empty for nobody."""
     until, _, by = (beside or "").partition(" ")
     return f"{clean_line(by)} until {instant(int(until)):%Y-%m-%d %H:%M}Z" if by else ""
 
 
-def _found(preview: str) -> str:
+def _state_seen(preview: str) -> str:
     """The state of its run as the person saw it; empty where no console of ours wrote that."""
     try:
         shown = json.loads(preview or "{}")
@@ -91,7 +86,16 @@ def _found(preview: str) -> str:
     return str(shown.get("found", "")) if isinstance(shown, dict) else ""
 
 
-def run_of(row: Any, skew_s: float | None) -> RunNow:
+def parse_run(row: Any, skew_s: float | None) -> StepRun:
     """`skew_s`: of its target's clock, which is taken out."""
-    ends = our_instant(row.started_us, skew_s), our_instant(row.ended_us, skew_s)
-    return RunNow(row.run_state, row.evidence, bool(row.stale_read), *ends)
+    ends = corrected_instant(row.started_us, skew_s), corrected_instant(row.ended_us, skew_s)
+    return StepRun(row.run_state, row.evidence, bool(row.stale_read), *ends)
+
+
+def parse_object(written: str) -> dict[str, Any]:
+    """What whoever may ask wrote as JSON; an empty one for what is no object: its reader says what is missing."""
+    try:
+        found = json.loads(written)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,6 +1,6 @@
-"""The web server of `headway serve`: one page, its script, and a socket for each console that is open.
+"""The web server of `headway console serve`: one page, its script, and a socket for each open console.
 
-Every answer goes through the door, and says to the browser that nothing may come from elsewhere.
+Every answer passes the auth gate, and forbids the browser to load anything from elsewhere.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ import textual_serve
 from aiohttp import WSMsgType, web
 from jinja2 import Environment
 
-from console.clean import clean, clean_line
-from console.web.door import COOKIE, Door, Knock, OwnDoor, TurnedAway
-from console.web.session import Session, Size
-from console.web.visitor import Visitor, handed_on
+from console.text.cleaning import clean, clean_line
+from console.web.auth import COOKIE, AccessRequest, AuthGate, LinkGate, WebAccessDenied
+from console.web.session import ConsoleSession, Size
+from console.web.visitor import Visitor, to_environment
 
 HEARTBEAT_SECONDS = 15.0
-"""A browser that is gone without a word is noticed within this and a half."""
+"""Interval of WebSocket pings; a lost browser is noticed within one and a half of it."""
 CLOSE_SECONDS = 2.0
-"""How long a browser that is told of the end is waited for."""
+"""Time that a browser has to close its socket."""
 LONGEST_TITLE = 80
 LARGEST_MESSAGE = 256 * 1024
 SMALLEST_SIZE, LARGEST_SIZE = (20, 5), (500, 200)
@@ -52,20 +52,20 @@ TYPES = {"page.css": "text/css", "page.js": "text/javascript"}
 Say = Callable[[str], object]
 
 
-class Limits(NamedTuple):
+class WebLimits(NamedTuple):
     """Each console is a process of some 40 MB."""
 
     sessions: int
     for_each: int
 
 
-class Consoles:
-    """Answers requests. `argv`: the console that each visitor gets; `say` takes a line for the terminal."""
+class WebServer:
+    """Answers requests. `argv`: command of each visitor's console; `say` prints a line to the terminal."""
 
     def __init__(
-        self, door: Door, argv: Sequence[str], limits: Limits, say: Say, why_shut: Callable[[], str] = str
+        self, door: AuthGate, argv: Sequence[str], limits: WebLimits, say: Say, why_shut: Callable[[], str] = str
     ) -> None:
-        """`why_shut`: why nobody comes in now, empty where they may; asked anew for each who comes."""
+        """`why_shut`: why no visitor is admitted now, empty otherwise; called per request."""
         self._why_shut = why_shut
         self._door, self._argv, self._limits, self._say = door, tuple(argv), limits, say
         self._open: set[asyncio.Task[Any]] = set()
@@ -81,7 +81,7 @@ class Consoles:
             web.static(f"{base}assets", ASSETS, show_index=False, follow_symlinks=False),
             *(web.get(f"{base}{name}", self._show_file) for name in TYPES),
         ]
-        if isinstance(self._door, OwnDoor):
+        if isinstance(self._door, LinkGate):
             routes.append(web.get("/", self._sign_in, allow_head=False))  # a look ahead is no sign-in
         app.add_routes(routes)
         app.on_shutdown.append(self._end_all)
@@ -99,8 +99,8 @@ class Consoles:
                 self._visitor(request)
                 policy = self._policy(request)
             answer = await handler(request)
-        except TurnedAway as why:
-            self._say(f"turned away: {clean_line(str(why))}")
+        except WebAccessDenied as why:
+            self._say(f"rejected: {clean_line(str(why))}")
             answer = web.Response(status=403, text=f"Headway: {why}\n")
         except web.HTTPException as error:
             answer = web.Response(status=error.status, text=f"{error.reason}\n")
@@ -109,16 +109,16 @@ class Consoles:
         return answer
 
     def _visitor(self, request: web.Request) -> Visitor:
-        return self._door.enter(knock(request))
+        return self._door.enter(access_request(request))
 
     def _policy(self, request: web.Request) -> str:
-        """What the page may connect to. It names the secret path: for nobody who was turned away."""
+        """The page's connect policy. It contains the secret path, so rejected requests do not get it."""
         return f"'self' {self._door.socket_url(request.host).rpartition('/ws')[0]}/"
 
     async def _sign_in(self, request: web.Request) -> web.StreamResponse:
         door = self._door
-        assert isinstance(door, OwnDoor)
-        door.redeem(knock(request))
+        assert isinstance(door, LinkGate)
+        door.redeem(access_request(request))
         self._say(f"signed in from a browser on this machine; another one: {door.link}")
         answer = web.Response(status=303, headers={"Location": door.base})
         answer.set_cookie(COOKIE, door.cookie, path=door.base, httponly=True, samesite="Strict")
@@ -138,7 +138,7 @@ class Consoles:
 
     async def _why_not(self, visitor: Visitor) -> str:
         if shut := await asyncio.to_thread(self._why_shut):
-            self._say(f"turned away, {visitor.name or visitor.place}: {clean_line(shut)}")
+            self._say(f"rejected, {visitor.name or visitor.place}: {clean_line(shut)}")
         return shut or self._why_full(visitor)
 
     def _why_full(self, visitor: Visitor) -> str:
@@ -175,18 +175,18 @@ class Consoles:
         return socket
 
     async def _serve(self, socket: web.WebSocketResponse, request: web.Request, visitor: Visitor) -> None:
-        session = Session(
+        session = ConsoleSession(
             socket.send_bytes, lambda title: socket.send_json(["title", clean_line(title, LONGEST_TITLE)])
         )
         size = _size(request.query.get("width"), request.query.get("height"))
-        shown = asyncio.create_task(session.run(self._argv, size, handed_on(visitor)))
+        task = asyncio.create_task(session.run(self._argv, size, to_environment(visitor)))
         heard = asyncio.create_task(_listen(socket, session))
         try:
-            await asyncio.wait({shown, heard}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({task, heard}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             heard.cancel()
             session.leave()
-            code, _ = await asyncio.gather(shown, heard, return_exceptions=True)
+            code, _ = await asyncio.gather(task, heard, return_exceptions=True)
             if isinstance(code, OSError):
                 session.said = f"the console could not be started: {code.strerror}"
             if session.said:
@@ -194,7 +194,7 @@ class Consoles:
             await _part(socket, session.said)
 
     async def _end_all(self, _app: web.Application) -> None:
-        """Every console leaves in good order before the server does."""
+        """Ends every console before the server ends."""
         tasks = tuple(self._open)
         for task in tasks:
             task.cancel()
@@ -202,7 +202,7 @@ class Consoles:
 
 
 async def _part(socket: web.WebSocketResponse, words: str) -> None:
-    """Leaves these words on the screen, where somebody is still there to read them."""
+    """Leaves a message on the screen and closes the socket, if it is still open."""
     with suppress(ConnectionError):
         if not socket.closed:
             shown = clean(words).strip().replace("\n", "\r\n  ")
@@ -210,8 +210,8 @@ async def _part(socket: web.WebSocketResponse, words: str) -> None:
             await socket.close()
 
 
-async def _listen(socket: web.WebSocketResponse, session: Session) -> None:
-    """Until the browser is gone. What is no message of the page's script is passed over."""
+async def _listen(socket: web.WebSocketResponse, session: ConsoleSession) -> None:
+    """Forwards messages until the browser is gone. Unknown messages are ignored."""
     async for message in socket:
         try:
             kind, *rest = message.json() if message.type is WSMsgType.TEXT else ("",)
@@ -247,27 +247,27 @@ def _headers(connect: str) -> dict[str, str]:
     return {name: value.format(connect=connect) for name, value in HEADERS.items()}
 
 
-def knock(request: web.Request) -> Knock:
-    """What the door is asked with."""
+def access_request(request: web.Request) -> AccessRequest:
+    """The request in the form that AuthGate checks."""
     headers: dict[str, list[str]] = {}
     for name, value in request.headers.items():
         headers.setdefault(name.lower(), []).append(value)
     upgrade = request.headers.get("Upgrade", "").lower() == "websocket"
     token = request.query.get("token", "") if request.path == "/" else ""
-    return Knock(request.remote or "", request.path, headers, request.cookies.get(COOKIE, ""), token, upgrade)
+    return AccessRequest(request.remote or "", request.path, headers, request.cookies.get(COOKIE, ""), token, upgrade)
 
 
-async def run(consoles: Consoles, host: str, port: int, ready: Callable[[], object]) -> None:
+async def run(consoles: WebServer, host: str, port: int, ready: Callable[[], object]) -> None:
     """Serves until SIGINT or SIGTERM; calls `ready` once it listens. Raises OSError where it cannot."""
-    told = asyncio.Event()
+    event = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, told.set)
+        loop.add_signal_handler(number, event.set)
     runner = web.AppRunner(consoles.app(), access_log=None, handle_signals=False, shutdown_timeout=1.0)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()
         ready()
-        await told.wait()
+        await event.wait()
     finally:
         await runner.cleanup()

@@ -1,7 +1,7 @@
-"""One visitor's console: a process of its own whose screen goes to the browser and whose keys come from there.
+"""One visitor's console: a process whose screen goes to the browser and whose keys come from there.
 
-Packets as textual's web driver reads and writes them: a letter (D what a terminal would get, M a word about the
-session), four bytes of length, and that many bytes.
+Packets as textual's web driver reads and writes them: a letter (D terminal output, M a message about the session),
+four bytes of length, and that many bytes.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from textual_serve.app_service import AppService
 
 BEGINNING = b"__GANGLION__\n"
 LEAVE_SECONDS = 5.0
-"""A console that was told to leave has this long, for what was ordered and is not sent."""
+"""Time that a console has to finish unsent requests on exit."""
 LARGEST = 16 * 1024 * 1024
-"""No screen is as large as this: what says so is no console."""
-LAST_WORDS = 4096
-NOT_HANDED_ON = ("SSH_CONNECTION", "SSH_CLIENT", "SSH_TTY", "TERM_PROGRAM", "TMUX", "STY", "LINES")
+"""Largest frame; a larger one is not from a console."""
+LAST_OUTPUT_BYTES = 4096
+NOT_INHERITED = ("SSH_CONNECTION", "SSH_CLIENT", "SSH_TTY", "TERM_PROGRAM", "TMUX", "STY", "LINES")
 """About the server's terminal, not the visitor's."""
 Size = tuple[int, int]
 
 
-class Session:
+class ConsoleSession:
     """`send` takes what the browser's terminal is to show, `entitle` what its tab is to be called."""
 
     def __init__(self, send: Callable[[bytes], Awaitable[None]], entitle: Callable[[str], Awaitable[None]]) -> None:
@@ -33,26 +33,26 @@ class Session:
         self._process: asyncio.subprocess.Process | None = None
         self._left = asyncio.Event()
         self.said = ""
-        """The last that it said beside its screen: why it could not begin, or what it did as it left."""
+        """Last output outside its screen: why it could not start, or a message on exit."""
 
     async def run(self, argv: Sequence[str], size: Size, visitor: Mapping[str, str]) -> int:
         """Until the console has ended, by itself or after `leave`; its exit code. It is not to be cancelled:
         a process that is just being made would stay."""
-        own = {name: value for name, value in os.environ.items() if name not in NOT_HANDED_ON}
+        own = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
         shown = {"TEXTUAL_COLOR_SYSTEM": "truecolor", "COLUMNS": str(size[0]), "ROWS": str(size[1]), "PYTHONUTF8": "1"}
         pipe = asyncio.subprocess.PIPE
         self._process = process = await asyncio.create_subprocess_exec(
             *argv, stdin=pipe, stdout=pipe, stderr=pipe, env={**own, **shown, **visitor}, start_new_session=True
         )
-        said = asyncio.create_task(self._listen(process.stderr))
+        task = asyncio.create_task(self._listen(process.stderr))
         ends = [asyncio.create_task(self._show(process.stdout)), asyncio.create_task(self._left.wait())]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        for each in ends:
-            each.cancel()
+        for end in ends:
+            end.cancel()
         await asyncio.gather(*ends, return_exceptions=True)
         unseen = asyncio.create_task(_drop(process.stdout))  # a full pipe would keep it from leaving
         await self._end(process)
-        await asyncio.gather(unseen, said)
+        await asyncio.gather(unseen, task)
         return process.returncode or 0
 
     def leave(self) -> None:
@@ -75,7 +75,7 @@ class Session:
             stdin.write(AppService.encode_packet(letter, payload))
             await stdin.drain()
         except (BrokenPipeError, ConnectionResetError):
-            return  # it has just ended; `run` says so
+            return  # it has just ended; `run` reports that
 
     async def _show(self, stdout: asyncio.StreamReader | None) -> None:
         assert stdout is not None
@@ -101,8 +101,8 @@ class Session:
 
     async def _listen(self, stderr: asyncio.StreamReader | None) -> None:
         assert stderr is not None
-        while more := await stderr.read(LAST_WORDS):
-            self.said = (self.said + more.decode("utf-8", "replace"))[-LAST_WORDS:]
+        while more := await stderr.read(LAST_OUTPUT_BYTES):
+            self.said = (self.said + more.decode("utf-8", "replace"))[-LAST_OUTPUT_BYTES:]
 
     async def _end(self, process: asyncio.subprocess.Process) -> None:
         """Without its keyboard a console leaves in good order; one that does not is ended."""

@@ -15,9 +15,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from statistics import median
 
-from connectors.conformance import ref
-from connectors.contract import Connector, RunRecord, RunRef
-from connectors.transport.counting import Tally, counting
+from connectors.sdk.conformance.world import ref
+from connectors.sdk.contract import Connector
+from connectors.sdk.records import RunRecord, RunRef
+from connectors.sdk.transport.budget import RequestTally, counting
 from tests.bench.airflow_rows import BigEstate
 from tests.bench.figures import Figure, arguments, emit
 from tests.lab.airflow import PASSWORDS, AirflowServer
@@ -28,19 +29,18 @@ from tests.lab.process import private_folder, remove_folder
 SERVERS = {"airflow2": Airflow2Server, "airflow3": AirflowServer}
 DAGS, RUNS, QUICK_RUNS = 500, 1_000_000, 20_000
 WAITING, RUNNING, ENDING = 60, 40, 4
-POLLS, BITES = 6, 3
-INTERVAL_SECONDS = 15.0
+POLLS, QUICK_POLLS, BITES = 6, 2, 3
+INTERVAL_SECONDS, QUICK_INTERVAL_SECONDS = 15.0, 3.0
 PATIENCE_SECONDS = 120.0
 
 
 def main() -> None:
     chosen = arguments(__doc__ or "", tuple(SERVERS))
-    names = chosen.only or list(SERVERS)
-    runs = QUICK_RUNS if chosen.quick else RUNS
-    emit("airflow_estate", (figure for name in names for figure in measured(name, runs)), chosen.json)
+    names = chosen.only or (["airflow3"] if chosen.quick else list(SERVERS))
+    emit("airflow_estate", (figure for name in names for figure in measured(name, chosen.quick)), chosen.json)
 
 
-def measured(name: str, runs: int) -> Iterator[Figure]:
+def measured(name: str, quick: bool) -> Iterator[Figure]:
     """The figures of one server, which is ended afterwards."""
     os.environ["HEADWAY_AF_HEADWAY"] = PASSWORDS["headway"]
     folder = private_folder(name)
@@ -52,9 +52,9 @@ def measured(name: str, runs: int) -> Iterator[Figure]:
         server.wait_for("load_orders", "seed", "success")
         server.leave_only_the_api()
         estate = BigEstate(server.database, ("load_orders", "seed"))
-        estate.fill(DAGS, runs)
+        estate.fill(DAGS, QUICK_RUNS if quick else RUNS)
         connector = connect(server.url)
-        yield from _quiet(name, connector, estate)
+        yield from _quiet(name, connector, estate, quick)
         yield from _history(name, connector)
         connector.close()
     finally:
@@ -62,27 +62,28 @@ def measured(name: str, runs: int) -> Iterator[Figure]:
         remove_folder(folder)
 
 
-def _quiet(name: str, connector: Connector, estate: BigEstate) -> Iterator[Figure]:
+def _quiet(name: str, connector: Connector, estate: BigEstate, quick: bool) -> Iterator[Figure]:
+    polls, interval = (QUICK_POLLS, QUICK_INTERVAL_SECONDS) if quick else (POLLS, INTERVAL_SECONDS)
     estate.begin(WAITING, RUNNING)
     since = {"since": (datetime.now(UTC) - timedelta(seconds=60)).isoformat()}
     cursor, known = json.dumps({"v": 1, "runs": since, "tasks": since}), dict[tuple[str, str], RunRecord]()
     requests, seconds = list[int](), list[float]()
-    for number in range(POLLS + 1):
+    for number in range(polls + 1):
         began = time.monotonic()
         cursor, tally = _poll(connector, cursor, known)
         if number:  # the first one meets the sixty that begin to wait
             requests.append(tally.requests)
             seconds.append(time.monotonic() - began)
-        time.sleep(max(0.0, INTERVAL_SECONDS - (time.monotonic() - began)))
+        time.sleep(max(0.0, interval - (time.monotonic() - began)))
         estate.go_on(ENDING)
     yield Figure(f"{name}_open_runs", len(known), "runs and tasks")
     yield Figure(f"{name}_requests_per_poll", max(requests), "requests, at most")
-    yield Figure(f"{name}_poll_s", max(seconds), "s, at most", "interval", INTERVAL_SECONDS)
+    yield Figure(f"{name}_poll_s", max(seconds), "s, at most", "interval", interval)
     yield Figure(f"{name}_middle_poll_s", median(seconds), "s", "SQLite reads its runs once", estate.scan_seconds())
 
 
-def _poll(connector: Connector, cursor: str, known: dict[tuple[str, str], RunRecord]) -> tuple[str, Tally]:
-    tally = Tally()
+def _poll(connector: Connector, cursor: str, known: dict[tuple[str, str], RunRecord]) -> tuple[str, RequestTally]:
+    tally = RequestTally()
     with counting(tally):
         more = True
         while more:
@@ -99,7 +100,7 @@ def _poll(connector: Connector, cursor: str, known: dict[tuple[str, str], RunRec
 
 def _history(name: str, connector: Connector) -> Iterator[Figure]:
     """The first pages of a first poll."""
-    cursor, told, tally, began = "", 0, Tally(), time.monotonic()
+    cursor, told, tally, began = "", 0, RequestTally(), time.monotonic()
     with counting(tally):
         for _ in range(BITES):
             poll = connector.poll(cursor, (), PATIENCE_SECONDS)

@@ -16,7 +16,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from console.engine.sending import send_by_apprise
+from console.engine.notify.senders import send_by_apprise
 from tests.bench.figures import Figure, arguments, emit
 from tests.lab.cronhost import CronHost
 from tests.lab.estate import WRAPPER

@@ -15,9 +15,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from console.store.open import open_store
-from console.store.ranks import CALM
-from console.store.reads import SCHEMA
+from console.domain.run import CALM_RANK
+from console.store.db.database import open_database
+from console.store.db.location import SCHEMA
 
 SYSTEMS = ("etl-hosts", "warehouse-airflow", "pg-dwh", "cloud")
 KINDS = ("cron", "airflow", "pg_cron", "step_functions")
@@ -43,7 +43,7 @@ def big_store(jobs: int, runs: int) -> Path:
 
 def make_store(path: Path, jobs: int, runs: int, services: int = 12) -> None:
     """Makes a store with so many jobs, runs and services, and an engine that seems alive."""
-    open_store(str(path)).close()
+    open_database(str(path)).close()
     now_us = time.time_ns() // 1_000
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("PRAGMA journal_mode=WAL")
@@ -175,7 +175,7 @@ def _runs(db: sqlite3.Connection, jobs: int, runs: int, now_us: int) -> None:
         "changed_seq": "1",
     }
     insert(db, "run", run, "n", given)
-    rank = f"CASE state WHEN 'failed' THEN 0 WHEN 'running' THEN 5 ELSE {CALM} END"
+    rank = f"CASE state WHEN 'failed' THEN 0 WHEN 'running' THEN 5 ELSE {CALM_RANK} END"
     latest = {
         "job_id": "job_id",
         "run_id": "id",

@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
-from connectors.contract import Schedule
-from console.control.schedule import instants
+from connectors.sdk.records import Schedule
+from console.timing.schedule import instants
 from tests.bench.figures import Figure
 
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from statistics import median
 from zoneinfo import ZoneInfo
 
-from console.model.views import ServiceView
-from console.tui.app import HeadwayApp
-from console.tui.screens.services import ServicesScreen, read_services
+from console.domain.service import ServiceView
+from console.tui.app.app import HeadwayApp
+from console.tui.views.services.screen import ServicesScreen, read_services
 from tests.bench.figures import Figure
 from tests.tui.fake_reads import NOW, ZONE, FakeReads, FakeRequests, service
 
@@ -44,7 +44,7 @@ async def _times(turns: int, folding: bool) -> list[float]:
             views = read_services(dataclasses.replace(reads, services_=many(turn)))
             began = time.perf_counter()
             app._on_header((app.header, None, views, ()))
-            screen.show_views(views)
+            screen.list.show_views(views)
             found.append((time.perf_counter() - began) * 1000)
             await pilot.pause()
     return found

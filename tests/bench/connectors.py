@@ -18,20 +18,20 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from connectors.contract import Connector
 from connectors.mysql_events.connector import MySqlEventsConnector
 from connectors.pg_cron.connector import PgCronConnector
 from connectors.pgagent.connector import PgAgentConnector
+from connectors.sdk.contract import Connector
+from connectors.sdk.transport.budget import RequestTally, count_request, counting
 from connectors.slurm.connector import SlurmConnector
 from connectors.slurm.options import SlurmOptions
 from connectors.sql.connector import SqlConnector
-from connectors.transport.counting import Tally, count_request, counting
 from tests.bench import connectors_local
 from tests.bench.connectors_local import Kept, KeptAws, read_whole
 from tests.bench.figures import Figure, arguments, emit
 from tests.connectors.airflow.support import night
 from tests.connectors.airflow.support import opened as airflow_on
-from tests.connectors.dagster.crowd import Crowd as DagsterCrowd
+from tests.connectors.dagster.many_runs import Crowd as DagsterCrowd
 from tests.connectors.dagster.test_recorded import opened as dagster_on
 from tests.connectors.databricks.support import opened as databricks_on
 from tests.connectors.databricks.support import workspace
@@ -44,7 +44,7 @@ from tests.connectors.mysql_events.test_recorded import OPTIONS as MYSQL_OPTIONS
 from tests.connectors.mysql_events.test_recorded import CrowdedClient as CrowdedEvents
 from tests.connectors.pg_cron.test_recorded import CrowdedClient
 from tests.connectors.pgagent.test_recorded import CrowdedClient as CrowdedPgAgent
-from tests.connectors.prefect.crowd import Crowd as PrefectCrowd
+from tests.connectors.prefect.many_runs import Crowd as PrefectCrowd
 from tests.connectors.prefect.support import STOCK as STOCK_FLOW
 from tests.connectors.prefect.support import opened as prefect_on
 from tests.connectors.sql.test_mapped import Crowd
@@ -291,7 +291,7 @@ def measured(kind: str, runs: int) -> Iterator[Figure]:
     spent = time.process_time() - began
     texts = list(bodies())
     yield beside(f"{kind}_runs_per_cpu_s", "runs/s", count, spent, texts)
-    tally = Tally()
+    tally = RequestTally()
     with counting(tally):
         connector.poll(cursor, (), 600)
     yield Figure(f"{kind}_requests_per_poll", tally.requests, "requests")
@@ -315,7 +315,7 @@ def eventbridge(many: int) -> Iterator[Figure]:
     count = len(connector.inventory("", 600).jobs)
     spent = time.process_time() - began
     yield beside("eventbridge_schedules_per_cpu_s", "schedules/s", count, spent, kept.bodies)
-    tally = Tally()
+    tally = RequestTally()
     with counting(tally):
         connector.poll("", (), 600)
     yield Figure("eventbridge_requests_per_poll", tally.requests, "requests")

@@ -18,19 +18,18 @@ from typing import Any
 
 import httpx
 
-from connectors.contract import Connector
 from connectors.cron.connector import CronConnector
 from connectors.heartbeat.connector import HeartbeatConnector
-from connectors.heartbeat.ping import FAIL, START, SUCCESS, Ping
-from connectors.heartbeat.spool import Spool, now
+from connectors.heartbeat.parse import PING_FAIL, PING_START, PING_SUCCESS, PingRequest
+from connectors.heartbeat.spool import Spool, current_time
 from connectors.manual.connector import ManualConnector
 from connectors.manual.options import ManualOptions
-from connectors.replay.client import _load
+from connectors.replay.client import ReplayOptions, _load
 from connectors.replay.connector import ReplayConnector
-from connectors.replay.options import ReplayOptions
+from connectors.sdk.contract import Connector
+from connectors.sdk.transport.budget import count_request
+from connectors.sdk.transport.ssh import CompletedCommand
 from connectors.systemd.connector import SystemdConnector
-from connectors.transport.counting import count_request
-from connectors.transport.ssh import Completed
 from tests.connectors.heartbeat.support import options_of, secret
 from tests.connectors.replay.nights import DAY, at, document, files
 from tests.fakes.eventbridge import FakeScheduler
@@ -91,9 +90,9 @@ class Session:
         self.host, self.address = host, host.address
         self.bodies: list[bytes] = []
 
-    def run(self, stdin: bytes, argv: Sequence[str], timeout_seconds: float, once: bool = False) -> Completed:
+    def run(self, stdin: bytes, argv: Sequence[str], timeout_seconds: float, once: bool = False) -> CompletedCommand:
         count_request()
-        done: Completed = self.host.run(stdin, argv, timeout_seconds, once)
+        done: CompletedCommand = self.host.run(stdin, argv, timeout_seconds, once)
         self.bodies.append(json.dumps(done.stdout.decode("utf-8", "replace").splitlines()).encode())
         return done
 
@@ -141,14 +140,17 @@ def heartbeat(runs: int) -> Made:
     options = options_of(folder())
     spool, reports = Spool(options.spool_file), []
     for number in range(runs):
-        ping = Ping("export", START, rid=f"night-{number}")
-        reports += [ping, replace(ping, word=FAIL if number % 50 == 0 else SUCCESS, exit_code=number % 50 == 0 or 0)]
-    moment = now()
-    spool.opens(moment)
+        ping = PingRequest("export", PING_START, rid=f"night-{number}")
+        reports += [
+            ping,
+            replace(ping, kind=PING_FAIL if number % 50 == 0 else PING_SUCCESS, exit_code=number % 50 == 0 or 0),
+        ]
+    moment = current_time()
+    spool.mark_listening(moment)
     spool.take([(one, b"", 0) for one in reports], moment)
-    spool.listens(moment)
+    spool.mark_listening(moment)
     spool.close()
-    rows = json.dumps([{"job": one.job, "word": one.word, "rid": one.rid, "exit": one.exit_code} for one in reports])
+    rows = json.dumps([{"job": one.job, "word": one.kind, "rid": one.rid, "exit": one.exit_code} for one in reports])
     return HeartbeatConnector(options, secret, lambda: moment), lambda: [rows.encode()]
 
 

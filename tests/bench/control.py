@@ -28,18 +28,16 @@ from typing import Any
 
 from console.control import evaluate as rules
 from console.control.evaluate import evaluate
-from console.control.graph import Graph
-from console.control.kept import Kept, kept_of
-from console.control.lineage import blast_radius, neighbours, root_causes
-from console.control.touched import touched
-from console.engine.evaluate import uncollected
-from console.engine.footprint import give_back_what_is_freed
-from console.model.decisions import Decisions
-from console.model.grouped import red_jobs
-from console.model.values import Estate, Settings
-from console.store.apply import apply
-from console.store.estate import load, look
-from console.store.open import Store, open_store
+from console.control.explain.lineage import blast_radius, neighbours, red_root_causes
+from console.control.snapshot.graph import DependencyGraph
+from console.control.snapshot.incremental import EvaluationCache, build_cache, part_to_evaluate
+from console.domain.decision import Decisions
+from console.domain.estate import Estate, EvaluationSettings, failed_jobs
+from console.engine.evaluation.evaluator import gc_disabled
+from console.engine.supervisor.supervisor import limit_retained_memory
+from console.store.db.database import Database, open_database
+from console.store.decisions import apply_decisions
+from console.store.snapshot.estate import load_estate, refresh_estate
 from tests.bench.calendars import calendar_year
 from tests.bench.figures import Figure, arguments, emit
 from tests.bench.nightstore import NOW, night_store
@@ -75,30 +73,30 @@ class Night:
     """One store, looked at and judged as the engine's evaluator does."""
 
     def __init__(self, path: Path) -> None:
-        self.store: Store = open_store(str(path))
-        self.settings = Settings(default_route=("oncall",))
+        self.store: Database = open_database(str(path))
+        self.settings = EvaluationSettings(default_route=("oncall",))
         self.raw = sqlite3.connect(path, isolation_level=None)
         self.raw.execute("PRAGMA synchronous=OFF")
         self.before: Estate | None = None
-        self.kept: Kept | None = None
+        self.kept: EvaluationCache | None = None
         self.seen = 0
         self.part_sizes: list[int] = []
         self._random = random.Random(4)
 
     def judged(self) -> Decisions:
         """The decisions about what changed since the last look; about everything at the first."""
-        seen = look(self.store, NOW, self.settings, self.seen)
+        seen = refresh_estate(self.store, NOW, self.settings, self.seen)
         estate = seen.estate
-        self.kept = kept_of(estate, self.kept, seen.changed)
+        self.kept = build_cache(estate, self.kept, seen.changed)
         kept = self.kept
-        part = estate if self.before is None else touched(self.before, estate, seen.changed, kept)
+        part = estate if self.before is None else part_to_evaluate(self.before, estate, seen.changed, kept)
         self.before, self.seen = estate, seen.number
         self.part_sizes.append(len(part.jobs))
-        with uncollected(is_large=part is estate):
-            return evaluate(part, NOW, kept=kept)
+        with gc_disabled(is_large=part is estate):
+            return evaluate(part, NOW, cache=kept)
 
     def write(self, decisions: Decisions) -> None:
-        apply(self.store, decisions, NOW, self.store.changed_seq(), None, {"oncall": ("a URL",)})
+        apply_decisions(self.store, decisions, NOW, self.store.changed_seq(), None, {"oncall": ("a URL",)})
 
     def change(self, count: int) -> None:
         """So many runs of tonight end, or run again."""
@@ -141,11 +139,11 @@ def settled(night: Night) -> None:
 
 def full(night: Night) -> Iterator[Figure]:
     begun = time.process_time()
-    estate = load(night.store, NOW, night.settings)
+    estate = load_estate(night.store, NOW, night.settings)
     loaded = time.process_time()
-    kept = kept_of(estate)
-    with uncollected(is_large=True):
-        decisions = evaluate(estate, NOW, kept=kept)
+    kept = build_cache(estate)
+    with gc_disabled(is_large=True):
+        decisions = evaluate(estate, NOW, cache=kept)
     decided = time.process_time()
     night.write(decisions)
     written = time.process_time()
@@ -202,18 +200,18 @@ def changes(night: Night, count: int, small: int) -> Iterator[Figure]:
 
 def lineage(night: Night, units: int) -> Iterator[Figure]:
     """The longest of the walks from so many jobs, each beside the same walk of the engine's graph library."""
-    estate = load(night.store, NOW, night.settings)
-    graph = Graph(estate.jobs, estate.dependencies)
+    estate = load_estate(night.store, NOW, night.settings)
+    graph = DependencyGraph(estate.jobs, estate.dependencies)
     jobs = sorted({graph.unit(each) for each in estate.jobs})
     edges = [(edge.upstream, edge.downstream) for each in jobs for edge in graph.into(each)]
     above, below = neighbours(edges)
-    red = {graph.unit(job_id) for job_id, _ in red_jobs(estate.runs)}
+    red = {graph.unit(job_id) for job_id, _ in failed_jobs(estate.runs)}
     asked = random.Random(6).sample(jobs, min(units, len(jobs)))
     library = _longest(graph.descendants, asked)
     blast = _longest(lambda each: blast_radius(each, lambda one: below.get(one, ())), asked)
     yield Figure("blast_radius", blast * 1e3, "cpu-ms, the longest", "cpu-ms, by rustworkx", library * 1e3)
     library = _longest(graph.ancestors, asked)
-    cause = _longest(lambda each: root_causes(each, lambda one: above.get(one, ()), red), asked)
+    cause = _longest(lambda each: red_root_causes(each, lambda one: above.get(one, ()), red), asked)
     yield Figure("root_cause", cause * 1e3, "cpu-ms, the longest", "cpu-ms, only upstream by rustworkx", library * 1e3)
 
 
@@ -235,9 +233,9 @@ def engine_rss(jobs: int) -> Figure:
 
 def as_engine(jobs: int) -> None:
     """Prints its memory once the night is judged."""
-    import console.engine.wiring  # noqa: F401  all that an engine loads
+    import console.engine.supervisor.assembly  # noqa: F401  all that an engine loads
 
-    give_back_what_is_freed()
+    limit_retained_memory()
     with a_night(jobs) as night:
         settled(night)
         for _ in range(100):

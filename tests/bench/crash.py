@@ -22,8 +22,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from connectors.secrets import SecretStore
-from console.engine.logs import set_up_logs
+from connectors.sdk.secrets import SecretStore
+from console.engine.supervisor.log_setup import set_up_logs
 from tests.bench.crash_engine import STACKS
 from tests.bench.crash_holds import HeldNight, start_seconds
 from tests.bench.crash_night import Night, PlanNight

@@ -16,10 +16,10 @@ from unittest.mock import patch
 
 import psycopg
 
-from connectors.contract import Poll, RunRef
+from connectors.sdk.records import Poll, RunRef
 from console import failpoints
-from console.engine import poll
-from console.store import open as store_open
+from console.engine.polling import poller
+from console.store.db import database as store_open
 from tests.invariants.engines import Child, store_of
 from tests.invariants.worlds import WorldConnector
 
@@ -83,7 +83,7 @@ def _cut(url: str) -> None:
 
 def _small_bites() -> None:
     """One record in a transaction: two attempts are a long batch."""
-    patch.object(poll, "BITE", 1).start()
+    patch.object(poller, "CHUNK_RUNS", 1).start()
 
 
 def _log_moved_always() -> None:

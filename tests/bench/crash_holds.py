@@ -14,11 +14,11 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from console.clock import Hand, real_now
-from console.model.ids import micros
+from console.domain.ids import micros
+from console.store.db.database import open_database
 from console.store.errors import StoreError
-from console.store.open import open_store
-from console.store.reads import open_reads
+from console.store.queries import open_queries
+from console.timing.clock import ClockSetting, real_now
 from tests.bench.crash_engine import hits, prepared, tell_stacks
 from tests.bench.crash_points import Point
 from tests.bench.crash_seen import TOO_LATE, Broken, Limits, Patience, Seen, doubled
@@ -82,13 +82,13 @@ class HeldNight:
         """`load` has run, every hold of its start has ended, and somebody was told of the failure and of its repair."""
         if not world.starts() or not self._is_told(world):
             return False
-        with suppress(StoreError), open_reads(store_of(self.folder)) as reads:
+        with suppress(StoreError), open_queries(store_of(self.folder)) as reads:
             waiting = reads.link.rows("SELECT count(*) FROM delivery WHERE state <> 'sent'")[0][0]
-            return waiting == 0 and not [one for one in reads.holds() if one.due == DUE]
+            return waiting == 0 and not [one for one in reads.holds.list_holds() if one.due == DUE]
         return False
 
     def _is_told(self, world: HeldWorld) -> bool:
-        if any("recovered" in one.title for one in Sink(self.folder).got):
+        if any("resolved" in one.title for one in Sink(self.folder).got):
             return True
         return world.now() >= world.good + QUIET and (_is_stale(world) or not self._saw_the_failure(world))
 
@@ -96,13 +96,13 @@ class HeldNight:
         is_over, seen, starts = self._is_over(world), self.seen, world.starts()
         seen.hits = hits(self.folder)
         seen.crashed = seen.crashed or bool(seen.hits)
-        expected = ("extract failed",) if _is_stale(world) else ("extract failed", "recovered")
+        expected = ("extract failed",) if _is_stale(world) else ("extract failed", "resolved")
         seen.double_actions = max(len(starts) - 1, 0) + doubled([line.key for line in world.lines()])
         early = [by for by, at in starts if by != "clock" and at < world.good]
         seen.lost_actions = (1 if not starts else 0) + len(early)
-        with open_reads(store_of(self.folder)) as reads:
+        with open_queries(store_of(self.folder)) as reads:
             seen.judge_alerts(Sink(self.folder).got, expected, reads)
-            held = [one.key for one in reads.holds() if one.due == DUE]
+            held = [one.key for one in reads.holds.list_holds() if one.due == DUE]
         seen.stuck_holds = len({*held, *([world.mark()] if world.mark() else [])})
         seen.words += [f"{line.verb} {line.at:%H:%M:%S}" for line in world.lines()]
         seen.unjudged = ""
@@ -117,16 +117,16 @@ class HeldNight:
 
     def _saw_the_failure(self, world: HeldWorld) -> bool:
         """Whether an engine noticed it, or had to: on a busy machine, or killed early, it may have come too late."""
-        with suppress(StoreError), open_reads(store_of(self.folder)) as reads:
+        with suppress(StoreError), open_queries(store_of(self.folder)) as reads:
             if reads.link.rows("SELECT count(*) FROM incident")[0][0]:
                 return True
         polls = Counter(process for process, at in world.polls() if at < world.good)
         return max(polls.values(), default=0) >= ENOUGH_POLLS
 
     def _states(self) -> str:
-        with open_reads(store_of(self.folder)) as reads:
-            actions = [(one.verb, one.state, one.words) for one in reads.actions()]
-            return f"actions {actions}, holds {[(one.key, one.state) for one in reads.holds()]}"
+        with open_queries(store_of(self.folder)) as reads:
+            actions = [(one.verb, one.state, one.words) for one in reads.actions.list_actions()]
+            return f"actions {actions}, holds {[(one.key, one.state) for one in reads.holds.list_holds()]}"
 
 
 def _is_stale(world: HeldWorld) -> bool:
@@ -136,11 +136,13 @@ def _is_stale(world: HeldWorld) -> bool:
 
 def _world(folder: Path) -> HeldWorld:
     """Its clock begins when an engine that is started now works, about."""
-    store = open_store(store_of(folder))
+    store = open_database(store_of(folder))
     takes = min(start_seconds(), SLOWEST)
-    hand = Hand(EVENING, real_now() + timedelta(seconds=0.3 + 2 * takes), max(RATE / (1 + takes), RATE / 4), False)
+    hand = ClockSetting(
+        EVENING, real_now() + timedelta(seconds=0.3 + 2 * takes), max(RATE / (1 + takes), RATE / 4), False
+    )
     with store.write(None) as connection:
-        connection.exec_driver_sql(
+        connection.rows(
             "INSERT INTO clock (id, origin_us, started_us, rate, paused)"
             f" VALUES (1, {micros(hand.origin)}, {micros(hand.started)}, {hand.rate}, FALSE)"
         )

@@ -9,14 +9,14 @@ from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 
-from connectors.contract import Verb
-from console.engine.plan_requests import PlanRequests
-from console.engine.requests import Requests
-from console.engine.wishes import AlreadyAsked, Wish
-from console.model.ids import new_action_key
-from console.model.plans import PlanRefused
+from connectors.sdk.states import Verb
+from console.domain.ids import new_action_key
+from console.domain.plan import PlanRefused
+from console.engine.api.action_request import ActionRequest, AlreadyRequested
+from console.engine.api.client import EngineClient
 from console.store.errors import StoreError
-from console.store.reads import Reads, open_reads
+from console.store.queries import open_queries
+from console.store.queries.reader import Queries
 from tests.bench.crash_engine import SELDOM, hits, prepared, tell_stacks
 from tests.bench.crash_points import Point
 from tests.bench.crash_seen import Broken, Limits, Patience, Seen, doubled
@@ -42,7 +42,7 @@ class Night:
         self.limits = limits
         self._key = new_action_key()
         self._prepare: Callable[[], None] = prepared(folder, point.name, broken)
-        self._reads: Reads | None = None
+        self._reads: Queries | None = None
         self._patience: Patience
         self._living: list[Child] = []
 
@@ -110,22 +110,22 @@ class Night:
             self.person(self.reads())
         except StoreError:
             self._close()
-        except (AlreadyAsked, PlanRefused):
+        except (AlreadyRequested, PlanRefused):
             return  # somebody was faster: the engine
 
-    def person(self, reads: Reads) -> None:
-        found = reads.incidents()
+    def person(self, reads: Queries) -> None:
+        found = reads.incidents.list_incidents()
         if not found or found[0].root_run_id is None:
             return
-        ended = [one for one in reads.actions() if one.ended is not None]
+        ended = [one for one in reads.actions.list_actions() if one.ended is not None]
         if len(ended) == len(self.asked):
-            Requests(store_of(self.folder)).act(Wish(Verb.RERUN, found[0].root_run_id), self._key)
+            EngineClient(store_of(self.folder)).act(ActionRequest(Verb.RERUN, found[0].root_run_id), self._key)
             self.asked.append(self._key)  # where the answer was lost, the same key is asked for again
             self._key = new_action_key()
 
-    def reads(self) -> Reads:
+    def reads(self) -> Queries:
         if self._reads is None:
-            self._reads = open_reads(store_of(self.folder))
+            self._reads = open_queries(store_of(self.folder))
         return self._reads
 
     def _close(self) -> None:
@@ -136,17 +136,21 @@ class Night:
     # what should have happened
 
     def _is_over(self) -> bool:
-        if not any("recovered" in one.title for one in self.sink.got):
+        if not any("resolved" in one.title for one in self.sink.got):
             return False
         try:
             reads = self.reads()
             waiting = reads.link.rows("SELECT count(*) FROM delivery WHERE state <> 'sent'")[0][0]
-            return waiting == 0 and all(one.ended is not None for one in reads.actions()) and self.is_done(reads)
+            return (
+                waiting == 0
+                and all(one.ended is not None for one in reads.actions.list_actions())
+                and self.is_done(reads)
+            )
         except StoreError:
             self._close()
             return False
 
-    def is_done(self, reads: Reads) -> bool:
+    def is_done(self, reads: Queries) -> bool:
         return True
 
     def _judge(self) -> None:
@@ -154,8 +158,8 @@ class Night:
         seen.hits = hits(self.folder)
         seen.double_actions = doubled(self.world.sent)
         self._close()
-        with open_reads(store_of(self.folder)) as reads:
-            seen.judge_alerts(self.sink.got, ("extract failed", "recovered"), reads)
+        with open_queries(store_of(self.folder)) as reads:
+            seen.judge_alerts(self.sink.got, ("extract failed", "resolved"), reads)
             self.judge_actions(reads)
         seen.words.append(f"sent {self.world.sent}")
         seen.unjudged = ""
@@ -167,9 +171,9 @@ class Night:
             tell_stacks(self.folder, newest)
             seen.excuse(self.folder)
 
-    def judge_actions(self, reads: Reads) -> None:
+    def judge_actions(self, reads: Queries) -> None:
         """Each approval has ended, and is called verified if and only if its scheduler has it."""
-        found = {one.key: one for one in reads.actions()}
+        found = {one.key: one for one in reads.actions.list_actions()}
         sent = set(self.world.sent)
         for key in self.asked:
             one = found.get(key)
@@ -185,16 +189,16 @@ class PlanNight(Night):
     def begin(self) -> None:
         return
 
-    def person(self, reads: Reads) -> None:
-        if reads.plan(1).state == "stopped":
-            PlanRequests(store_of(self.folder)).steer_plan(1, "resume")
+    def person(self, reads: Queries) -> None:
+        if reads.plans.plan(1).state == "stopped":
+            EngineClient(store_of(self.folder)).steer_plan(1, "resume")
 
-    def is_done(self, reads: Reads) -> bool:
-        return reads.plan(1).state == "done"
+    def is_done(self, reads: Queries) -> bool:
+        return reads.plans.plan(1).state == "done"
 
-    def judge_actions(self, reads: Reads) -> None:
+    def judge_actions(self, reads: Queries) -> None:
         """The plan is done, and each of its jobs ran once, in order."""
-        plan, jobs = reads.plan(1), self.world.sent_jobs
+        plan, jobs = reads.plans.plan(1), self.world.sent_jobs
         self.seen.double_actions += doubled(jobs) if not self.seen.double_actions else 0
         in_order = jobs == sorted(jobs)  # extract, then load
         self.seen.lost_actions = len({"extract", "load"} - {*jobs}) + (plan.state != "done" or not in_order)

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from console.engine.outbox import REPEAT_WORDS
-from console.store.reads import Reads
+from console.engine.notify.outbox import REPEAT_TEXT
+from console.store.queries.reader import Queries
 from tests.bench.crash_points import Point
 from tests.invariants.engines import Child
 from tests.invariants.held_world import POLLED
@@ -150,13 +150,13 @@ class Seen:
         self.unjudged = why
         self.lost_alerts = self.lost_actions = self.stuck_holds = 0
 
-    def judge_alerts(self, got: Sequence[Alert], expected: Sequence[str], reads: Reads) -> None:
+    def judge_alerts(self, got: Sequence[Alert], expected: Sequence[str], reads: Queries) -> None:
         """`expected`: words of which each is in the title of an alert that must have left. A further copy of an alert
         is a repeat; it must say so. Two alerts about two things may read the same."""
         bodies: dict[tuple[str, str], list[bool]] = {}
         for one in got:
-            key = one.title, one.body.removeprefix(REPEAT_WORDS)
-            bodies.setdefault(key, []).append(one.body.startswith(REPEAT_WORDS))
+            key = one.title, one.body.removeprefix(REPEAT_TEXT)
+            bodies.setdefault(key, []).append(one.body.startswith(REPEAT_TEXT))
         things = {(title, body): count for title, body, count in reads.link.rows(THINGS)}
         self.lost_alerts = sum(not any(words in title for title, _ in bodies) for words in expected)
         self.repeats = sum(max(0, len(marks) - things.get(key, 1)) for key, marks in bodies.items())

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from psycopg import sql
 
-from console.store.open import open_store
+from console.store.db.database import open_database
 from tests.invariants.engines import STORE, store_of
 from tests.invariants.test_plans_killed import approved_plan
 from tests.lab.needs import POSTGRES_BIN
@@ -39,7 +39,7 @@ class Stores(Protocol):
 
 
 def _empty(folder: Path) -> None:
-    open_store(store_of(folder)).close()
+    open_database(store_of(folder)).close()
 
 
 TEMPLATES: dict[str, Callable[[Path], object]] = {"empty": _empty, "planned": approved_plan}

@@ -17,16 +17,17 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from connectors.contract import Connector, Poll, RunRef, Secrets
+from connectors.cron.client import CronOptions
 from connectors.cron.connector import CONNECTOR
-from connectors.cron.options import CronOptions
-from connectors.secrets import SecretStore
-from console.config import AlertSettings, Config, EstateSettings, SystemConfig, SystemSettings
-from console.engine.logs import set_up_logs
-from console.engine.runner import Engine
-from console.engine.wiring import Parts
-from console.store.open import open_store
-from console.store.reads import open_reads
+from connectors.sdk.contract import Connector, SecretResolver
+from connectors.sdk.records import Poll, RunRef
+from connectors.sdk.secrets import SecretStore
+from console.config.estate import AlertSettings, Config, EstateSection, SystemConfig, SystemSettings
+from console.engine.supervisor.assembly import EngineAssembly
+from console.engine.supervisor.engine import Engine
+from console.engine.supervisor.log_setup import set_up_logs
+from console.store.db.database import open_database
+from console.store.queries import open_queries
 from tests.bench.ending import Ending, say
 from tests.bench.figures import Figure, arguments, emit
 from tests.fakes.faultproxy import GOOD, Fault, FaultProxy
@@ -38,7 +39,7 @@ FAULTS = (Fault(hang=True), Fault(drip=3), Fault(swallow=True), Fault(reset_afte
 
 PATIENCE_SECONDS, ENDING_SECONDS = 600.0, 60.0
 SHORTEST = 0.97
-"""Share of the period after which a poller begins again at the earliest (`console.engine.poll`)."""
+"""Share of the period after which a poller begins again at the earliest (`console.engine.polling.poller`)."""
 
 
 class Recorded:
@@ -71,12 +72,12 @@ class Field:
         """An engine at work on all of them; the bad ones turn bad once everybody was seen."""
         with ExitStack() as stack:
             proxies = [stack.enter_context(FaultProxy(self.host.port, number)) for number in range(self.bad)]
-            store = open_store(str(folder / "headway.db"))
+            store = open_database(str(folder / "headway.db"))
             stack.callback(store.close)
             config = self._config(folder, [proxy.port for proxy in proxies])
             secrets = SecretStore()
             set_up_logs(secrets, folder / "engine.log")
-            parts = Parts(config, store, secrets)
+            parts = EngineAssembly(config, store, secrets)
             stack.enter_context(in_thread(Engine(lambda: parts, parts), ENDING_SECONDS))
             self._wait_for_all(over)
             for number, proxy in enumerate(proxies):
@@ -123,7 +124,7 @@ class Field:
         )
         kind = replace(CONNECTOR, open=self._open)
         return Config(
-            path=folder / "headway.toml", digest="", estate=EstateSettings(starts_in="live"),
+            path=folder / "headway.toml", digest="", estate=EstateSection(starts_in="live"),
             systems={"hosts": SystemConfig("hosts", settings, kind, options)}, jobs={}, dependencies=(), services={},
             routes={}, alerts=AlertSettings(),
         )  # fmt: skip
@@ -136,14 +137,14 @@ class Field:
         file.write_text("".join(f"[127.0.0.1]:{port} {key}\n" for port in (self.host.port, *proxies)))
         return file
 
-    def _open(self, options: Any, target: str, secrets: Secrets) -> Connector:
+    def _open(self, options: Any, target: str, secrets: SecretResolver) -> Connector:
         return Recorded(CONNECTOR.open(options, target, secrets), self.starts[target])
 
 
 def out_of_reach(folder: Path) -> int:
     """Targets whose last poll failed."""
-    with open_reads(str(folder / "headway.db")) as reads:
-        return sum(one.failing_since is not None for one in reads.systems())
+    with open_queries(str(folder / "headway.db")) as reads:
+        return sum(one.failing_since is not None for one in reads.estate.systems())
 
 
 def p99(values: Sequence[float]) -> float:

@@ -1,10 +1,8 @@
 """How good the forecast of a missed deadline is: `python -m tests.bench.forecast [--json] [--quick] [--every N]`.
 
-Replays the recorded nights of `../shared/late-risk` with that set's own scoring program: what our engine tells, the
-same with nothing learned elsewhere (`untrained_…`), the baselines `ewma_pert` and `mc_joint`, all in one go. What was
-learned over many workflows is scored on machines that it has not seen; a workflow outside of the set gets what is
-shipped. Then generated nights (`tests.bench.own_nights`), as `nights_…`, by what is shipped. Nothing to print where the
-set is not there. `--procs N` shares the workflows among so many processes: the same figures, sooner.
+Replays the recorded nights of `../shared/late-risk` with that set's own scoring program: our engine and the baselines
+`ewma_pert` and `mc_joint`, all in one go. Then generated nights (`tests.bench.own_nights`), as `nights_…`. Nothing to
+print where the set is not there. `--procs N` shares the workflows among so many processes: the same figures, sooner.
 """
 
 from __future__ import annotations
@@ -23,14 +21,11 @@ from typing import Any  # noqa: E402
 
 import numpy as np  # noqa: E402
 
-from console.control.forecast.calibration.learned import Learned  # noqa: E402
-from console.control.forecast.simulation.values import Answer  # noqa: E402
-from console.engine.late_risk import shipped  # noqa: E402
 from tests.bench.figures import Figure, emit  # noqa: E402
-from tests.bench.late_risk import Engine, Knows, Teller, machine, module, place, unseen  # noqa: E402
+from tests.bench.late_risk import Engine, Knows, module, place  # noqa: E402
 from tests.bench.own_nights import KINDS, told, workflows  # noqa: E402
 
-QUICK_EVERY = 16
+QUICK_EVERY = 48
 BASELINES = ("ewma_pert", "mc_joint")
 
 
@@ -47,12 +42,6 @@ class Replayed:
         if len(points):
             self.parts.append((workflow.family, points, nights))
         return points, nights
-
-    def told(self, family: str, points: Any, nights: Any, answers: list[Answer]) -> None:
-        """The same points, with other answers."""
-        if len(points):
-            told = np.array([[each.late, *each.quantiles] for each in answers])
-            self.parts.append((family, np.hstack([points[:, :4], told]), nights))
 
     def scored(self, family: str = "") -> dict[str, Any]:
         found: list[Any] = []
@@ -71,7 +60,6 @@ class Task:
     """One workflow, to be replayed by all forecasters."""
 
     workflow: Any
-    model: Learned
     knows: Knows | None
     every: int
     alone: bool
@@ -84,20 +72,19 @@ def replayed(task: Task) -> tuple[dict[str, list[tuple[str, Any, Any]]], float, 
     assert folder is not None
     evaluate, baselines = module(folder, "evaluate"), module(folder, "baselines")
     of = {name: Replayed(evaluate) for name in _names(task.alone)}
-    engine = Engine(task.model, task.knows, Teller(None))
-    points, nights = of["engine"].add(task.workflow, engine, task.every)
-    of["untrained"].told(task.workflow.family, points, nights, engine.beside)
+    engine = Engine(task.knows)
+    of["engine"].add(task.workflow, engine, task.every)
     for name in BASELINES if not task.alone else ():
         of[name].add(task.workflow, getattr(baselines, name), task.every)
     return {name: each.parts for name, each in of.items()}, engine.seconds, engine.calls
 
 
 def _names(alone: bool) -> tuple[str, ...]:
-    return ("engine", "untrained", *(() if alone else BASELINES))
+    return ("engine", *(() if alone else BASELINES))
 
 
 class Compared:
-    """Ours, the same with nothing learned elsewhere, and the baselines."""
+    """Ours and the baselines."""
 
     def __init__(self, evaluate: Any, alone: bool) -> None:
         self.names = () if alone else BASELINES
@@ -127,23 +114,15 @@ class Compared:
             theirs = scores[name]["brier_skill"]
             yield Figure(f"{prefix}gain_over_{name}", skill - theirs, "Brier skill", name, theirs)
         yield from _others(prefix, scores["engine"]) if whole else ()
-        yield Figure(
-            f"{prefix}untrained_brier_skill", scores["untrained"]["brier_skill"], "with nothing learned elsewhere"
-        )
-        yield from _others(f"{prefix}untrained_", scores["untrained"]) if whole else ()
 
     def speed(self, prefix: str) -> Figure:
         return Figure(f"{prefix}ms_per_call", 1000 * self.seconds / max(1, self.calls), "ms of CPU")
 
 
 def recorded(folder: Path, every: int, asked: argparse.Namespace) -> Iterator[Figure]:
-    evaluate, away = module(folder, "evaluate"), unseen()
+    evaluate = module(folder, "evaluate")
     found = Compared(evaluate, asked.alone)
-    tasks = [
-        Task(workflow, away.get(machine(workflow.id)) or shipped(), None, every, asked.alone)
-        for workflow in evaluate.load(str(folder))
-    ]
-    found.add(tasks, asked.procs)
+    found.add([Task(each, None, every, asked.alone) for each in evaluate.load(str(folder))], asked.procs)
     yield from found.figures("")
     yield found.speed("")
     for family in ("rt", "rtq", "ci", "sem") if asked.families else ():
@@ -151,11 +130,11 @@ def recorded(folder: Path, every: int, asked: argparse.Namespace) -> Iterator[Fi
 
 
 def nights(folder: Path, every: int, asked: argparse.Namespace) -> Iterator[Figure]:
-    """The same figures for the nights that are generated, by what is shipped."""
+    """The same figures for the nights that are generated."""
     evaluate = module(folder, "evaluate")
     found = Compared(evaluate, asked.alone)
     knows = None if asked.untold else told
-    found.add([Task(each, shipped(), knows, every, asked.alone) for each in workflows(evaluate.topo)], asked.procs)
+    found.add([Task(each, knows, every, asked.alone) for each in workflows(evaluate.topo)], asked.procs)
     for kind in ("", *KINDS):
         yield from found.figures(f"nights_{kind}_" if kind else "nights_", kind, asked.families or not kind)
     yield found.speed("nights_")

@@ -1,6 +1,6 @@
-"""What each part of the forecast brings: `python -m tests.bench.forecast_parts [--json] [--every N] [--only NAME]`.
+"""What each part of the forecast brings: `python -m tests.bench.forecast_parts [--json] [--quick] [--only NAME]`.
 
-The untrained engine over the recorded nights of `../shared/late-risk`, whole and with one part taken out at a time:
+The engine over the recorded nights of `../shared/late-risk`, whole and with one part taken out at a time:
 Brier skill over all and for each family. The table in `docs/forecast.md` is from here.
 """
 
@@ -19,15 +19,16 @@ from unittest.mock import patch  # noqa: E402
 
 import numpy as np  # noqa: E402
 
-from console.control.forecast.calibration.recalibrate import PRIOR  # noqa: E402
-from console.control.forecast.simulation import draws, look, outcome, recency, residual, run_factor, views  # noqa: E402
+from console.forecast.calibration import PRIOR  # noqa: E402
+from console.forecast.simulation import draws, past_views, simulator  # noqa: E402
 from tests.bench import late_risk  # noqa: E402
 from tests.bench.figures import Figure, emit  # noqa: E402
 from tests.bench.forecast import Replayed  # noqa: E402
 
+QUICK_EVERY = 16
 NEVER = 1e9
 LONG = 25.0
-WRITE = views._write
+WRITE = past_views._write
 
 
 def _apart(times: Any, said: Any, out: Any) -> Any:
@@ -38,8 +39,8 @@ def _apart(times: Any, said: Any, out: Any) -> Any:
 
 
 def _only(which: int) -> Any:
-    whole = views.views
-    return patch.object(look, "views", lambda *of: whole(*of)[which : which + 1])
+    whole = past_views.build_views
+    return patch.object(simulator, "build_views", lambda *of: whole(*of)[which : which + 1])
 
 
 PARTS: dict[str, list[Any]] = {
@@ -47,18 +48,20 @@ PARTS: dict[str, list[Any]] = {
     "followed": [_only(0)],
     "recent": [_only(1)],
     "recency": [
-        patch.object(recency.recent, "__defaults__", (None, LONG)),
-        patch.object(recency.followed, "__defaults__", (None, LONG, LONG)),
+        patch.object(past_views.recent, "__defaults__", (None, LONG)),
+        patch.object(past_views.followed, "__defaults__", (None, LONG, LONG)),
     ],
-    "others": [patch.object(views, "others", lambda *_own: recency.Others(recency.UNKNOWN_SPREAD, 0))],
-    "run_factor": [patch.object(run_factor.given, "__defaults__", (NEVER,))],
-    "overtaken_says": [patch.object(run_factor, "OVERTAKEN_SAYS", 0.0)],
-    "jobs_together": [patch.object(views, "_write", _apart)],
+    "others": [
+        patch.object(past_views, "peer_spread", lambda *_own: past_views.PeerSpread(past_views.UNKNOWN_SPREAD, 0))
+    ],
+    "run_factor": [patch.object(past_views.infer_run_factor, "__defaults__", (NEVER,))],
+    "overtaken_says": [patch.object(past_views, "OVERTAKEN_SAYS", 0.0)],
+    "jobs_together": [patch.object(past_views, "_write", _apart)],
     "tail_grows": [patch.object(draws, "GROWS", 0.0)],
-    "short_tail": [patch.object(residual, "TAIL", 10 * residual.TAIL)],
-    "narrow_hair": [patch.object(outcome, "HAIR", 0.05)],
-    "failures": [patch.object(look, "shares_failing", lambda repairs, _runs: np.zeros(repairs.shape[1]))],
-    "recalibration": [patch.object(late_risk, "learn", lambda _past: PRIOR)],
+    "short_tail": [patch.object(draws, "TAIL", 10 * draws.TAIL)],
+    "narrow_hair": [patch.object(simulator, "HAIR", 0.05)],
+    "failures": [patch.object(simulator, "shares_failing", lambda repairs, _runs: np.zeros(repairs.shape[1]))],
+    "recalibration": [patch.object(late_risk, "fit_slopes", lambda _past: PRIOR)],
 }
 """What is taken out, and how."""
 
@@ -81,7 +84,7 @@ def figures(every: int, only: list[str]) -> Iterator[Figure]:
         found = Replayed(evaluate)
         with without(part):
             for workflow in workflows:
-                found.add(workflow, late_risk.Engine(None), every)
+                found.add(workflow, late_risk.Engine(), every)
         for family in ("", "rt", "rtq", "ci", "sem"):
             scores = found.scored(family)
             yield Figure(f"{part}_{family or 'all'}", scores["brier_skill"], f"Brier skill, AUC {scores['auc']:.3f}")
@@ -90,10 +93,12 @@ def figures(every: int, only: list[str]) -> Iterator[Figure]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="one line of JSON instead of a table")
+    parser.add_argument("--quick", action="store_true", help=f"every {QUICK_EVERY}th run, the first part only")
     parser.add_argument("--every", type=int, default=8, help="score every n-th run only")
     parser.add_argument("--only", action="append", choices=sorted(PARTS), help="only these parts")
     asked = parser.parse_args()
-    emit("forecast_parts", figures(asked.every, asked.only or list(PARTS)), asked.json)
+    every, parts = (QUICK_EVERY, list(PARTS)[:1]) if asked.quick else (asked.every, asked.only or list(PARTS))
+    emit("forecast_parts", figures(every, parts), asked.json)
 
 
 if __name__ == "__main__":

@@ -27,9 +27,24 @@ from typing import Any  # noqa: E402
 
 import numpy as np  # noqa: E402
 
-from console.control.forecast.simulation.look import Look, Night, answer, changed, look, night  # noqa: E402
-from console.control.forecast.simulation.sweep import CHUNK  # noqa: E402
-from console.control.forecast.simulation.values import Floats, Graph, Past, Promise, Stand, Tonight, Whole  # noqa: E402
+from console.forecast.simulation.simulator import (  # noqa: E402
+    SimulatedNight,
+    SimulationRun,
+    answer_for,
+    prepare_night,
+    resimulate,
+    run_simulation,
+)
+from console.forecast.simulation.sweep import CHUNK  # noqa: E402
+from console.forecast.simulation.values import (  # noqa: E402
+    Floats,
+    Integers,
+    JobPhase,
+    NightHistory,
+    ServicePromise,
+    SimulationGraph,
+    Tonight,
+)
 from tests.bench.figures import Figure, emit  # noqa: E402
 
 JOBS, EDGES, LAYERS, SERVICES, ENDS, NIGHTS, SAMPLES = 100_000, 230_000, 40, 50, 50, 60, 1024
@@ -40,14 +55,14 @@ FAILS = 0.005
 """Of all runs."""
 
 
-def an_estate(jobs: int = JOBS, dependencies: int = EDGES) -> tuple[Graph, list[Whole]]:
+def an_estate(jobs: int = JOBS, dependencies: int = EDGES) -> tuple[SimulationGraph, list[Integers]]:
     """Every job waits for one of the layer before, the other dependencies lie anywhere. Of what nothing waits for, each
     service is delivered by ENDS."""
     random = np.random.default_rng(1)
     first = np.linspace(0, jobs, LAYERS + 1).astype(np.intp)
     layer = np.repeat(np.arange(LAYERS), np.diff(first))
 
-    def any_of(layers: Whole) -> Whole:
+    def any_of(layers: Integers) -> Integers:
         return first[layers] + (random.random(len(layers)) * (first[layers + 1] - first[layers])).astype(np.intp)
 
     waiting = np.arange(first[1], jobs)
@@ -57,11 +72,13 @@ def an_estate(jobs: int = JOBS, dependencies: int = EDGES) -> tuple[Graph, list[
     split = np.split(both % jobs, np.searchsorted(both // jobs, np.arange(1, jobs)))
     ends = random.permutation(np.setdiff1d(np.arange(jobs), both % jobs))[: SERVICES * ENDS]
     earliest = np.where(random.random(jobs) < 0.02, random.uniform(0, 20_000, jobs), 0.0)
-    graph = Graph([each.tolist() for each in split], earliest, names=[f"estate/job{each}" for each in range(jobs)])
+    graph = SimulationGraph(
+        [each.tolist() for each in split], earliest, names=[f"estate/job{each}" for each in range(jobs)]
+    )
     return graph, np.split(ends, SERVICES)
 
 
-def its_past(jobs: int) -> Past:
+def its_past(jobs: int) -> NightHistory:
     """A factor of the night, job by job a spread of its own; one run in twenty is missing."""
     random = np.random.default_rng(2)
     shape = (NIGHTS, jobs)
@@ -71,36 +88,40 @@ def its_past(jobs: int) -> Past:
     takes[random.random(shape, np.float32) < 0.05] = np.nan
     repairs = np.full(shape, np.nan, np.float32)
     repairs[random.random(shape, np.float32) < FAILS] = 1200.0
-    return Past(takes, np.broadcast_to(np.float32(0), shape), repairs)
+    return NightHistory(takes, np.broadcast_to(np.float32(0), shape), repairs)
 
 
-def in_the_middle(graph: Graph, takes: Floats) -> Tonight:
+def in_the_middle(graph: SimulationGraph, takes: Floats) -> Tonight:
     """At NOW, of a night in which every job takes this."""
     ends = np.zeros(len(takes))
     ready = np.zeros(len(takes))
     for job, upstreams in enumerate(graph.upstreams):
         ready[job] = max(float(graph.earliest[job]), max((ends[each] for each in upstreams), default=0.0))
         ends[job] = ready[job] + takes[job]
-    stand = np.select([ends <= NOW, ready <= NOW], [Stand.DONE, Stand.RUNS], Stand.WAITS)
+    stand = np.select([ends <= NOW, ready <= NOW], [JobPhase.DONE, JobPhase.RUNS], JobPhase.WAITS)
     start, end = np.where(ready <= NOW, ready, np.nan), np.where(ends <= NOW, ends, np.nan)
     return Tonight(stand, start, start, end)
 
 
-def a_night(samples: int) -> tuple[Night, Tonight, list[Promise]]:
+def a_night(samples: int) -> tuple[SimulatedNight, Tonight, list[ServicePromise]]:
     graph, services = an_estate()
     past = its_past(JOBS)
     usual = np.exp(np.nanmean(np.log(past.takes), axis=0, dtype=float))
-    made = night(past, graph, np.concatenate(services).tolist(), samples=samples)
-    promises = [Promise(f"service{at}", its, 30_000.0) for at, its in enumerate(services)]
+    made = prepare_night(past, graph, np.concatenate(services).tolist(), samples=samples)
+    promises = [ServicePromise(f"service{at}", its, 30_000.0) for at, its in enumerate(services)]
     return made, in_the_middle(graph, usual), promises
 
 
 def whole(
-    made: Night, tonight: Tonight, promises: list[Promise], held: Look | None = None, over: Look | None = None
-) -> Look:
-    seen = look(tonight, NOW, made, kept=1, held=held, over=over)
+    made: SimulatedNight,
+    tonight: Tonight,
+    promises: list[ServicePromise],
+    held: SimulationRun | None = None,
+    over: SimulationRun | None = None,
+) -> SimulationRun:
+    seen = run_simulation(tonight, NOW, made, kept=1, held=held, over=over)
     for promise in promises:
-        answer(seen, promise)
+        answer_for(seen, promise)
     return seen
 
 
@@ -110,7 +131,7 @@ def cpu(of: Callable[[], Any]) -> float:
     return process_time() - begun
 
 
-def anchor(made: Night) -> Callable[[], None]:
+def anchor(made: SimulatedNight) -> Callable[[], None]:
     """All samples at once, after measured.md: no drawing, no floors, nothing that is done already."""
     plan = made.plan
     levels = []
@@ -136,24 +157,24 @@ def anchor(made: Night) -> Callable[[], None]:
     return run
 
 
-def one_job(made: Night, tonight: Tonight, times: int, late: float) -> tuple[list[float], list[int]]:
+def one_job(made: SimulatedNight, tonight: Tonight, times: int, late: float) -> tuple[list[float], list[int]]:
     """CPU seconds of one job after the other, any of those that are not done: it is `late` seconds after the moment.
     With how many jobs came out otherwise."""
-    seen = look(tonight, NOW, made)
+    seen = run_simulation(tonight, NOW, made)
     seconds, moved = [], []
     for job in (
         np.random.default_rng(4)
-        .permutation(made.plan.jobs[tonight.stand[made.plan.jobs] != Stand.DONE])[:times]
+        .permutation(made.plan.jobs[tonight.stand[made.plan.jobs] != JobPhase.DONE])[:times]
         .tolist()
     ):
         stand, end = tonight.stand.copy(), tonight.end.copy()
-        stand[job], end[job] = Stand.DONE, NOW + late
+        stand[job], end[job] = JobPhase.DONE, NOW + late
         before = seen.finish[0].copy()
         begun = process_time()
-        seen = changed(seen, replace(tonight, stand=stand, end=end), [job])
+        seen = resimulate(seen, replace(tonight, stand=stand, end=end), [job])
         seconds.append(process_time() - begun)
         moved.append(int((seen.finish[0] != before).any(axis=1).sum()))
-        seen = changed(seen, tonight, [job])
+        seen = resimulate(seen, tonight, [job])
     return seconds, moved
 
 
@@ -194,7 +215,7 @@ def figures(quick: bool) -> Iterator[Figure]:
     yield from _one_job("one_job_256", made, tonight, 30 if quick else 200)
 
 
-def _one_job(name: str, made: Night, tonight: Tonight, times: int) -> Iterator[Figure]:
+def _one_job(name: str, made: SimulatedNight, tonight: Tonight, times: int) -> Iterator[Figure]:
     for label, late in (("", HOURS_LATE), ("_in_time", 0.0)):
         seconds, moved = one_job(made, tonight, times, late)
         for share in (50, 95, 100):

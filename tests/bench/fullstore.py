@@ -9,7 +9,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from console.store.reads import SCHEMA
+from console.store.db.location import SCHEMA
 from tests.bench.bigstore import FORM, beat, insert, make_store
 
 

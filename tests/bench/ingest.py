@@ -23,9 +23,9 @@ from typing import Any
 import psycopg
 from sqlmodel import Session, col, select
 
-from console.model.tables import Attempt, LatestRun, Run
-from console.store.ingest import ingest
-from console.store.open import Store, open_store
+from console.domain.schema import Attempt, LatestRun, Run
+from console.store.db.database import Database, open_database
+from console.store.ingest.records import ingest_batch
 from tests.bench.bigstore import big_store
 from tests.bench.figures import Figure, arguments, emit
 from tests.bench.ingest_rows import LATEST_COLUMNS, TABLES, Row, batch, names_of, records, rows, some_jobs, upsert
@@ -137,7 +137,7 @@ def largest_ids(raw: Any) -> tuple[int, int]:
 def on_sqlite(size: Size) -> Iterator[Figure]:
     with scratch() as folder:
         path = filled(folder, size)
-        store = open_store(str(path))
+        store = open_database(str(path))
         raw = sqlite3.connect(path, isolation_level=None)
         for pragma in ("synchronous=NORMAL", "wal_autocheckpoint=20000", "cache_size=-65536", "temp_store=MEMORY"):
             raw.execute(f"PRAGMA {pragma}")
@@ -151,7 +151,7 @@ def on_sqlite(size: Size) -> Iterator[Figure]:
 
         rounds = Rounds(size)
         spent = rounds.play(
-            lambda poll: ingest(store, OURS, poll, None), theirs, lambda: largest_ids(raw), time.process_time
+            lambda poll: ingest_batch(store, OURS, poll, None), theirs, lambda: largest_ids(raw), time.process_time
         )
         for kind in ("changed", "unchanged"):
             ours, bare = spent[kind]
@@ -162,27 +162,21 @@ def on_sqlite(size: Size) -> Iterator[Figure]:
         store.close()
 
 
-def naive_rate(store: Store, size: Size) -> float:
+def naive_rate(store: Database, size: Size) -> float:
     """Select what is there, merge objects, commit: the way that an ORM invites to."""
     job_ids = some_jobs(Random(3), NAIVE, size.jobs, size.naive)
     names = names_of(job_ids)
     spent = Spent()
-    with store.read() as connection:
-        ids = largest_ids(_Raw(connection))
+    with store.engine.connect() as connection:
+        ids = largest_ids(connection.connection.driver_connection)
     for step, ended in enumerate((False, True)):
         bare = rows(records(names, 1, ended), job_ids, ids, step)
         spent.add(len(names), lambda bare=bare: _merge(store, bare))  # type: ignore[misc]
     return spent.rate
 
 
-class _Raw:
-    def __init__(self, connection: Any) -> None:
-        self.execute = connection.exec_driver_sql
-        self._connection = connection
-
-
-def _merge(store: Store, bare: dict[str, list[Row]]) -> None:
-    with store.write(None) as connection, Session(connection) as session:
+def _merge(store: Database, bare: dict[str, list[Row]]) -> None:
+    with Session(store.engine) as session:
         for run_row, attempt_row, latest_row in zip(bare["run"], bare["attempt"], bare["latest_run"], strict=True):
             run, attempt = (
                 Run(**dict(zip(TABLES["run"][0], run_row, strict=True))),
@@ -199,6 +193,7 @@ def _merge(store: Store, bare: dict[str, list[Row]]) -> None:
             session.merge(attempt)
             session.merge(LatestRun(**dict(zip(LATEST_COLUMNS, latest_row, strict=True))))
             session.flush()
+        session.commit()
 
 
 # -- PostgreSQL -------------------------------------------------------------------------------------------------------
@@ -216,11 +211,11 @@ def on_postgres(size: Size) -> Iterator[Figure]:
 
 
 def _against(dsn: str, size: Size) -> Iterator[Figure]:
-    store = open_store(dsn)
+    store = open_database(dsn)
     raw = psycopg.connect(dsn, autocommit=True)
     _fill_postgres(raw, size)
     with store.read() as connection:
-        backend = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+        backend = connection.rows("SELECT pg_backend_pid()")[0][0]
     pids = [raw.info.backend_pid, backend]
     for table in TABLES:
         raw.execute(f"CREATE TEMP TABLE bare_{table} (LIKE {table})")
@@ -245,7 +240,7 @@ def _against(dsn: str, size: Size) -> Iterator[Figure]:
     def cpu() -> float:
         return time.process_time() + sum(map(_cpu_of, pids))
 
-    spent = Rounds(size).play(lambda poll: ingest(store, OURS, poll, None), theirs, first_id, cpu)
+    spent = Rounds(size).play(lambda poll: ingest_batch(store, OURS, poll, None), theirs, first_id, cpu)
     ours, bare = spent["changed"]
     yield Figure("postgres_changed", ours.rate, "records/cpu-s", "COPY to temp + upsert", bare.rate)
     raw.close()

@@ -7,25 +7,26 @@ from datetime import UTC, date, datetime, timedelta
 from random import Random
 from typing import Any
 
-from connectors.contract import RunRecord, State
-from console.model.ids import instant, micros
-from console.store.batch import IngestBatch
-from console.store.merging import ATTEMPT_COLUMNS, RunRow
-from console.store.ranks import CALM
+from connectors.sdk.records import RunRecord
+from connectors.sdk.states import RunState
+from console.domain.ids import instant, micros
+from console.domain.run import CALM_RANK
+from console.store.ingest.batch import IngestBatch
+from console.store.ingest.merge import ATTEMPT_COLUMNS, StoredRun
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 LATEST_COLUMNS = ("job_id", "run_id", "sort_us", "state", "attention", "changed_seq")
 Row = tuple[Any, ...]
 
 TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "run": (RunRow._fields, ("job_id", "period_key")),
+    "run": (StoredRun._fields, ("job_id", "period_key")),
     "attempt": (ATTEMPT_COLUMNS, ("job_id", "attempt_key")),
     "latest_run": (LATEST_COLUMNS, ("job_id",)),
 }
 """Table -> its columns and its natural key, in the order in which rows have to be there."""
 
 
-def bd_of(record: RunRecord) -> date:
+def date_of_run(record: RunRecord) -> date:
     return NOW.date()
 
 
@@ -37,9 +38,9 @@ def names_of(job_ids: Sequence[int]) -> list[str]:
 def records(names: Sequence[str], number: int, ended: bool) -> list[RunRecord]:
     """One run of each job in round `number`: running, or succeeded."""
     period = NOW + timedelta(minutes=number)
-    told: dict[str, Any] = {"state": State.RUNNING, "native_state": "running"}
+    told: dict[str, Any] = {"state": RunState.RUNNING, "native_state": "running"}
     if ended:
-        told = {"state": State.SUCCEEDED, "native_state": "success", "ended_at": period + timedelta(minutes=3),
+        told = {"state": RunState.SUCCEEDED, "native_state": "success", "ended_at": period + timedelta(minutes=3),
                 "exit_code": 0, "message": "1,204,551 rows copied"}  # fmt: skip
     return [
         RunRecord(
@@ -58,7 +59,7 @@ def records(names: Sequence[str], number: int, ended: bool) -> list[RunRecord]:
 
 def batch(runs: Sequence[RunRecord], minutes: int) -> IngestBatch:
     """A poll that brings these runs."""
-    return IngestBatch(tuple(runs), f'{{"page": {minutes}}}', NOW + timedelta(minutes=minutes), bd_of)
+    return IngestBatch(tuple(runs), f'{{"page": {minutes}}}', NOW + timedelta(minutes=minutes), date_of_run)
 
 
 def rows(
@@ -75,7 +76,7 @@ def rows(
         found["run"].append(
             (
                 run_id, job_id, record.period_key, queued, queued, NOW.date().isoformat(), state, "native", word, "", 1,
-                attempt_id, started, started, ended, record.exit_code, record.message, False, "no_estimate", False,
+                attempt_id, started, started, ended, record.exit_code, record.message, False, "no_estimate", False, "",
                 observed, minutes,
             )
         )  # fmt: skip
@@ -85,7 +86,7 @@ def rows(
                 record.exit_code, record.message, "", record.native_ref, "", None, "{}", observed,
             )
         )  # fmt: skip
-        rank = CALM if record.ended_at else 5
+        rank = CALM_RANK if record.ended_at else 5
         found["latest_run"].append((job_id, run_id, queued, state, rank, minutes))
     return found
 

@@ -27,7 +27,7 @@ from tests.pty.terminal import Terminal
 
 STORM_A_SECOND = 10_000
 SERVICES = 5_000
-CONSOLE = "from console.tui.start import run_console; run_console({path!r}, screen='jobs')"
+CONSOLE = "from console.tui.app.start import run_console; run_console({path!r}, screen='jobs')"
 ANCHOR = "the same key in an empty Textual app"
 EMPTY = """
 from textual.app import App
@@ -115,7 +115,7 @@ def lists(quick: bool) -> Iterator[Figure]:
 
 def _lists(path: Path, bare: Terminal, env: dict[str, str], count: int) -> Iterator[Figure]:
     for screen, row in (("services", f"SERVICES {SERVICES}"), ("incidents", "INCIDENTS"), ("actions", "ACTIONS")):
-        code = f"from console.tui.start import run_console; run_console({str(path)!r}, screen={screen!r})"
+        code = f"from console.tui.app.start import run_console; run_console({str(path)!r}, screen={screen!r})"
         with Terminal([sys.executable, "-c", code], SIZE, env) as ours:
             ours.wait_for(row, 60)
             ours.settle(0.5)

@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from statistics import median
 
-from console.control.reach import Reach
-from console.model.views.lineage import LineageJob, LineageView
-from console.tui.cells import Look
-from console.tui.glyphs import Glyphs
-from console.tui.lineage import Options, draw
-from console.tui.when import Clock
+from console.control.explain.lineage import LineageReach
+from console.domain.dependency import LineageJob, LineageView
+from console.tui.frame.cells import RenderContext
+from console.tui.frame.clock_format import ZonedClock
+from console.tui.frame.glyphs import GlyphSet
+from console.tui.views.lineage.diagram import LineageOptions, draw_lineage
 from tests.bench.figures import Figure, arguments, emit
 
 JOBS = 5_000
@@ -45,16 +45,16 @@ def _job(number: int, state: str) -> LineageJob:
 def lineage_5000(quick: bool = False) -> list[Figure]:
     """Median milliseconds of some drawings: `lineage_5000` as it opens, `lineage_5000_all` with every layer that there
     is, full ones folded."""
-    view, look = company(JOBS), Look(NOW, Clock(), Glyphs())
+    view, look = company(JOBS), RenderContext(NOW, ZonedClock(), GlyphSet())
     gc.freeze()  # as the console after its first paint: what else a benchmark holds is looked through by no collection
-    asked = {"lineage_5000": Options(), "lineage_5000_all": Options(up=99, down=99)}
+    asked = {"lineage_5000": LineageOptions(), "lineage_5000_all": LineageOptions(up=99, down=99)}
     return [Figure(name, median(_drawn(view, one, look) for _ in range(5 if quick else 15)), "ms")
             for name, one in asked.items()]  # fmt: skip
 
 
-def _drawn(view: LineageView, options: Options, look: Look) -> float:
+def _drawn(view: LineageView, options: LineageOptions, look: RenderContext) -> float:
     begun = time.perf_counter()
-    draw(Reach(view, (), look.now), options, look, SIZE)
+    draw_lineage(LineageReach(view, (), look.now), options, look, SIZE)
     return 1_000 * (time.perf_counter() - begun)
 
 

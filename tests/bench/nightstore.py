@@ -22,11 +22,11 @@ from random import Random
 
 from platformdirs import user_cache_path
 
-from console.model.ids import micros
-from console.store import migrate
-from console.store.open import open_store
-from console.store.ranks import CALM
-from console.store.reads import SCHEMA
+from console.domain.ids import micros
+from console.domain.run import CALM_RANK
+from console.store.db import migrate
+from console.store.db.database import open_database
+from console.store.db.location import SCHEMA
 from tests.bench.bigstore import DAY_US, drop_indexes, insert
 
 NOW = datetime(2026, 11, 20, 3, 40, tzinfo=UTC)
@@ -176,7 +176,7 @@ def targets_of(system: int) -> range:
 
 
 def _write(path: Path, night: Night) -> None:
-    open_store(str(path)).close()
+    open_database(str(path)).close()
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("PRAGMA synchronous=OFF")
         db.execute("PRAGMA cache_size=-200000")
@@ -277,7 +277,7 @@ def _runs(db: sqlite3.Connection) -> None:
            "observed_us": "MIN(ended, :now)", "changed_seq": "1"}  # fmt: skip
     insert(db, "run", run, "run_of", given | {"count": 1})
     db.execute("DROP TABLE run_of")
-    rank = f"CASE state WHEN 'failed' THEN 0 WHEN 'running' THEN 5 ELSE {CALM} END"
+    rank = f"CASE state WHEN 'failed' THEN 0 WHEN 'running' THEN 5 ELSE {CALM_RANK} END"
     latest = {"job_id": "job_id", "run_id": "id", "sort_us": "MAX(sort_us)", "state": "state", "attention": rank,
               "changed_seq": "1"}  # fmt: skip
     insert(db, "latest_run", latest, "run GROUP BY job_id", {"count": 1})

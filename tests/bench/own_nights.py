@@ -18,8 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from console.control.forecast.simulation.start_rules import Rerun
-from console.control.forecast.simulation.values import Graph, Past, Pool
+from console.forecast.simulation.values import NightHistory, RerunRule, SimulationGraph, SlotPool
 
 KINDS = ("fails", "clock", "slots", "shift", "new")
 WORKFLOWS, NIGHTS, CHAINS, LONG = 6, 130, 4, 4
@@ -169,11 +168,11 @@ def workflows(topo: Callable[..., Any], kinds: tuple[str, ...] = KINDS) -> list[
     return [Workflow(kind, number, topo).loaded() for kind in kinds for number in range(WORKFLOWS)]
 
 
-def told(past: Past, graph: Graph, dag: Any) -> tuple[Past, Graph]:
+def told(past: NightHistory, graph: SimulationGraph, dag: Any) -> tuple[NightHistory, SimulationGraph]:
     """What config says of such a night: starts by the clock, slots, declared durations."""
     takes = np.array(past.takes)
     for again, (first, _) in dag.rules.items():
         takes[:, again] = takes[:, first]
-    rules = {again: Rerun(first, (above,)) for again, (first, above) in dag.rules.items()}
-    pools = [Pool(dag.slots, dag.pool)] if dag.slots else []
+    rules = {again: RerunRule(first, (above,)) for again, (first, above) in dag.rules.items()}
+    pools = [SlotPool(dag.slots, dag.pool)] if dag.slots else []
     return replace(past, takes=takes, declared=dag.declared), replace(graph, rules=rules, pools=pools)

@@ -16,13 +16,11 @@ from typing import Any
 
 import paramiko
 
-from connectors.cron.client import ARGV, CronClient
+from connectors.cron.client import ARGV, CronClient, CronOptions
 from connectors.cron.connector import CronConnector
-from connectors.cron.options import CronOptions
-from connectors.cron.state import Memory
-from connectors.transport.local import ThisMachine
-from connectors.transport.ssh import Completed
-from connectors.transport.ssh_connect import SshAddress
+from connectors.cron.polling import CronCursor
+from connectors.sdk.transport.hosts import ThisMachine
+from connectors.sdk.transport.ssh import CompletedCommand, SshAddress
 from tests.bench.figures import Figure, arguments, emit
 from tests.fakes.login import no_secret
 from tests.lab.cronhost import CronHost
@@ -41,7 +39,7 @@ class Recording:
         self.address = address
         self.stdin = b""
 
-    def run(self, stdin: bytes, argv: Sequence[str], timeout_seconds: float, once: bool = False) -> Completed:
+    def run(self, stdin: bytes, argv: Sequence[str], timeout_seconds: float, once: bool = False) -> CompletedCommand:
         self.stdin = stdin
         raise TimeoutError
 
@@ -113,10 +111,10 @@ class Round:
     def _script(self) -> bytes:
         """What the connector sends in a steady poll."""
         recording = Recording(self.connectors[0].address)
-        memory = Memory.from_json(self.cursors[0])
+        memory = CronCursor.from_json(self.cursors[0])
         crontabs = self.connectors[0].crontabs
         with suppress(TimeoutError):
-            CronClient(self.options, recording).look(
+            CronClient(self.options, recording).snapshot(
                 crontabs.checksum if crontabs else "-", (), memory.log, memory.records.values(), 60
             )
         return recording.stdin

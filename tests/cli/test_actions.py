@@ -1,14 +1,13 @@
-"""`headway actions`: what was asked for, filtered; one of them from the question to the attempt that proves it."""
+"""`headway action`: what was asked for, filtered; one of them from the question to the attempt that proves it."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from connectors.contract import State
-from connectors.words import Verb
+from connectors.sdk.states import RunState, Verb
 from console.cli.exits import Exit
-from console.engine.wishes import Wish
-from console.model.ids import new_action_key
+from console.domain.ids import new_action_key
+from console.engine.api.action_request import ActionRequest
 from tests.cli.test_audit import bench, key
 from tests.engine.bench import Bench
 from tests.hostile.commands import headway
@@ -17,14 +16,14 @@ __all__ = ["bench", "key"]
 
 
 def test_what_waits_for_approval_is_listed_with_who_and_why(bench: Bench, key: str) -> None:
-    done = headway(bench.url, "actions")
+    done = headway(bench.url, "action")
     [line] = [line for line in done.out.splitlines() if "fake/extract" in line]
     assert [] == [word for word in ("to approve", "run again", "alice", "a bad file", key) if word not in line]
 
 
 def test_a_filter_keeps_what_it_names(bench: Bench, key: str) -> None:
     def found(*words: str) -> list[str]:
-        return [one["key"] for one in headway(bench.url, "actions", "--json", "--", *words).data]
+        return [one["key"] for one in headway(bench.url, "action", "--json", "--", *words).data]
 
     assert [key] == found("state:requested", "by:alice")
     assert [] == found("state:verified")
@@ -33,31 +32,31 @@ def test_a_filter_keeps_what_it_names(bench: Bench, key: str) -> None:
 
 def test_one_that_was_done_tells_its_call_its_way_and_its_proof(bench: Bench) -> None:
     with bench.store.write(None) as connection:
-        connection.exec_driver_sql("UPDATE service SET removed = TRUE")
+        connection.rows("UPDATE service SET removed = TRUE")
     made = new_action_key()
-    shown = {"verb": "run again", "words": "run it again", "scope": "1 run", "native_calls": ["POST /again"]}
-    bench.requests().act(Wish(Verb.RERUN, 1, preview=shown, why="a bad file"), made)
+    shown = {"verb": "run again", "summary": "run it again", "scope": "1 run", "native_calls": ["POST /again"]}
+    bench.requests().act(ActionRequest(Verb.RERUN, 1, preview=shown, why="a bad file"), made)
     bench.parts.actions.step(bench.fence)
-    bench.scheduler.attempt("extract", "a2", State.SUCCEEDED, datetime.now(UTC), action_key=made, period_key=None)
+    bench.scheduler.attempt("extract", "a2", RunState.SUCCEEDED, datetime.now(UTC), action_key=made, period_key=None)
     bench.poller.poll_once(bench.fence)
     bench.parts.actions.step(bench.fence)
-    found = headway(bench.url, "actions", made, "--json").data
+    found = headway(bench.url, "action", made, "--json").data
     assert ("verified", "succeeded", 2) == (
         found["action"]["state"], found["action"]["proof"]["state"], found["action"]["proof"]["number"],
     )  # fmt: skip
     assert ["request rerun", "send rerun", "accepted rerun", "verified rerun"] == [one["verb"] for one in found["way"]]
-    told = headway(bench.url, "actions", made).out
+    told = headway(bench.url, "action", made).out
     assert [] == [
         word for word in ("run again fake/extract: verified", "attempt 2 succeeded", "send rerun") if word not in told
     ]
 
 
 def test_a_key_that_nobody_asked_as_is_told_with_the_near_ones(bench: Bench, key: str) -> None:
-    done = headway(bench.url, "actions", f"{key}x")
+    done = headway(bench.url, "action", f"{key}x")
     assert (Exit.NOT_FOUND, "", True) == (done.code, done.out, f"did you mean {key}?" in " ".join(done.err.split()))
 
 
 def test_a_filter_of_fields_that_finds_nothing_is_an_empty_list(bench: Bench, key: str) -> None:
     for words in (("state:failed", "!odd"), ("!extract",)):
-        done = headway(bench.url, "actions", *words)
+        done = headway(bench.url, "action", *words)
         assert (0, True) == (done.code, "(none)" in done.out)

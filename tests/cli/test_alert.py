@@ -13,9 +13,9 @@ import pytest
 
 from console.cli.exits import Exit
 from console.cli.main import main
-from console.engine.sending import Sent
+from console.engine.notify.senders import SendResult
 from tests.engine.bench import Bench
-from tests.engine.test_routing import BAD, bench_of, fail, later, post_of, route, rows
+from tests.engine.notify.test_routing import BAD, bench_of, fail, later, post_of, route, rows
 
 
 @contextmanager
@@ -49,13 +49,17 @@ def document(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     "answer, code, words",
     [
-        (Sent(True), Exit.OK, "env ROUTE_ONE: accepted in"),
+        (SendResult(True), Exit.OK, "env ROUTE_ONE: accepted in"),
         (BAD, Exit.PROBLEM, "env ROUTE_ONE: not accepted: Failed to send: Bad Request, error=400."),
-        (Sent(None, "timed out"), Exit.UNKNOWN, "env ROUTE_ONE: sent, and nobody knows whether it arrived: timed out"),
+        (
+            SendResult(None, "timed out"),
+            Exit.UNKNOWN,
+            "env ROUTE_ONE: sent, outcome unknown: timed out",
+        ),
     ],
 )
 def test_a_test_tells_of_each_url_what_became_of_it(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], answer: Sent, code: Exit, words: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], answer: SendResult, code: Exit, words: str
 ) -> None:
     with bench_of(tmp_path, oncall=route("ONE", "TWO")) as bench, at_work(bench):
         post_of(bench).answers["one"] = answer
@@ -74,7 +78,7 @@ def test_a_test_is_tried_once_and_is_no_trouble_of_the_outbox(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with bench_of(tmp_path, oncall=route("ONE"), boss=route("BOSS")) as bench:
-        post_of(bench).answers["one"] = Sent(False, "error=500")
+        post_of(bench).answers["one"] = SendResult(False, "error=500")
         with at_work(bench):
             assert Exit.PROBLEM == main(["--store", bench.url, "alert", "test", "oncall", "--json"])
         assert "parked" == document(capsys)[0]["state"]

@@ -11,16 +11,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
 
-from connectors import registry
-from connectors.contract import State
-from connectors.words import Verb
+from connectors.sdk import registry
+from connectors.sdk.states import RunState, Verb
+from console.cli.connectors import GRANT_FILES
 from console.cli.exits import Exit
-from console.cli.grants import GRANTS
-from console.config import ActingSettings, ServiceSettings
-from console.engine.wishes import Wish
-from console.model.ids import new_action_key
+from console.config.estate import ActingSettings, ServiceSettings
+from console.domain.ids import new_action_key
+from console.engine.api.action_request import ActionRequest
 from console.store import audit
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
@@ -37,7 +35,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     service = ServiceSettings(**(config.services["supply"].model_dump() | {"tier": 1}))
     config = replace(config, services={"supply": service}, acting=ActingSettings(approval_tiers=(1,)))
     with running_bench(tmp_path, scheduler, config) as made:
-        scheduler.attempt("extract", "a1", State.FAILED, datetime.now(UTC))
+        scheduler.attempt("extract", "a1", RunState.FAILED, datetime.now(UTC))
         made.poller.poll_once(made.fence)
         yield made
 
@@ -46,10 +44,10 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 def key(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> str:
     """A rerun that alice asked for; from then on this process is carol's."""
     made = new_action_key()
-    monkeypatch.setattr("console.store.permissions.os_user", lambda: "alice")
-    shown = {"verb": "run again", "words": "run it again", "scope": "1 run", "native_calls": ["POST /again"]}
-    bench.requests().act(Wish(Verb.RERUN, 1, preview=shown, why="a bad file"), made)
-    monkeypatch.setattr("console.store.permissions.os_user", lambda: "carol")
+    monkeypatch.setattr("console.store.access.os_user", lambda: "alice")
+    shown = {"verb": "run again", "summary": "run it again", "scope": "1 run", "native_calls": ["POST /again"]}
+    bench.requests().act(ActionRequest(Verb.RERUN, 1, preview=shown, why="a bad file"), made)
+    monkeypatch.setattr("console.store.access.os_user", lambda: "carol")
     return made
 
 
@@ -69,7 +67,7 @@ def answering(bench: Bench) -> Iterator[None]:
 def test_what_was_asked_is_read_with_who_and_why(bench: Bench, key: str) -> None:
     done = headway(bench.url, "audit")
     assert (0, "") == (done.code, done.err)
-    assert "whoever can write this store may do everything" in headway(bench.url, "audit", "verify").err
+    assert "everybody who can write this store has every permission" in headway(bench.url, "audit", "verify").err
     [line] = [line for line in done.out.splitlines() if "request rerun" in line]
     assert [] == [word for word in ("alice", "fake/extract", "a bad file") if word not in line]
     [row] = headway(bench.url, "audit", "--actor", "alice", "--json").data
@@ -94,33 +92,36 @@ def test_rows_are_chosen_by_time_person_and_object(bench: Bench, key: str, optio
 @pytest.mark.parametrize("since", ["soon", "99999999999d", "2026-13-01"])
 def test_a_time_that_is_none_is_refused(bench: Bench, since: str) -> None:
     done = headway(bench.url, "audit", "--since", since)
-    assert (2, True) == (done.code, 'neither "2h" nor an instant' in done.err)
+    assert (2, True) == (done.code, "is not a duration or time" in done.err)
 
 
 def test_a_chain_that_is_whole_is_said_to_be_with_what_that_does_not_prove(bench: Bench, key: str) -> None:
     kept = headway(bench.url, "audit", "head").out.strip()
     done = headway(bench.url, "audit", "verify")
-    assert (0, "2 rows, unbroken; the last is " + kept.partition(":")[2] + "\n") == (done.code, done.out)
-    assert "only with --head, kept outside" in done.err
+    assert (0, "2 rows, intact; head " + kept.partition(":")[2] + "\n") == (done.code, done.out)
+    assert "only with --head, stored outside" in done.err
     assert 0 == headway(bench.url, "audit", "verify", "--head", kept).code
 
 
 def test_a_row_that_was_changed_is_named(bench: Bench, key: str) -> None:
     with bench.store.write(None) as connection:
-        connection.execute(text("DROP TRIGGER audit_refuses_update"))
-        connection.execute(text("UPDATE audit SET actor = 'bob' WHERE seq = 2"))
+        connection.rows("DROP TRIGGER audit_refuses_update")
+        connection.rows("UPDATE audit SET actor = 'bob' WHERE seq = 2")
     done = headway(bench.url, "audit", "verify")
-    assert (1, "NOT WHOLE at row 2: row 2 was changed after it was written\n") == (done.code, done.out)
+    assert (1, "BROKEN at row 2: row 2 was changed after it was written\n") == (done.code, done.out)
     assert 2 == headway(bench.url, "audit", "verify", "--json").data["bad"]
 
 
 @pytest.mark.parametrize("name", ["audit_refuses_update", "audit_refuses_delete", "audit_notes_last"])
 def test_a_chain_that_the_database_does_not_keep_any_more_is_a_problem(bench: Bench, key: str, name: str) -> None:
     with bench.store.write(None) as connection:
-        connection.execute(text(f"DROP TRIGGER {name}"))
+        connection.rows(f"DROP TRIGGER {name}")
     done = headway(bench.url, "audit", "verify")
-    assert (1, True) == (done.code, done.out.startswith("2 rows, unbroken, but UNGUARDED; the last is "))
-    assert f"gone or turned off: {name}." in " ".join(done.err.split())
+    assert (1, True) == (
+        done.code,
+        done.out.startswith("2 rows, intact, but not append-only: "),
+    )
+    assert f"missing or disabled: {name}." in " ".join(done.err.split())
     found = headway(bench.url, "audit", "verify", "--json")
     assert (1, [name], None) == (found.code, found.data["unguarded"], found.data["bad"])
 
@@ -128,15 +129,13 @@ def test_a_chain_that_the_database_does_not_keep_any_more_is_a_problem(bench: Be
 def test_a_tail_that_was_cut_with_the_stores_note_is_found_by_the_head(bench: Bench, key: str) -> None:
     kept = headway(bench.url, "audit", "head").out.strip()
     with bench.store.write(None) as connection:
-        connection.execute(text("DROP TRIGGER audit_refuses_delete"))
-        connection.execute(text("DELETE FROM audit WHERE seq = 2"))
-        connection.execute(
-            text("UPDATE meta SET value = (SELECT seq || ' ' || hash FROM audit) WHERE name = 'audit_head'")
-        )
-        connection.execute(text("CREATE TRIGGER audit_refuses_delete BEFORE DELETE ON audit BEGIN SELECT 1; END"))
+        connection.rows("DROP TRIGGER audit_refuses_delete")
+        connection.rows("DELETE FROM audit WHERE seq = 2")
+        connection.rows("UPDATE meta SET value = (SELECT seq || ' ' || hash FROM audit) WHERE name = 'audit_head'")
+        connection.rows("CREATE TRIGGER audit_refuses_delete BEFORE DELETE ON audit BEGIN SELECT 1; END")
     assert 0 == headway(bench.url, "audit", "verify").code
     done = headway(bench.url, "audit", "verify", "--head", kept)
-    assert (1, True) == (done.code, done.out.startswith("NOT WHOLE at row 2: the head that was kept elsewhere (row 2)"))
+    assert (1, True) == (done.code, done.out.startswith("BROKEN at row 2: the head that was kept elsewhere (row 2)"))
 
 
 @pytest.mark.parametrize("row", ["2", "999"])
@@ -144,7 +143,7 @@ def test_a_head_with_another_rows_number_is_named(bench: Bench, row: str) -> Non
     kept = headway(bench.url, "audit", "head").out.strip()
     number, _, digest = kept.partition(":")
     done = headway(bench.url, "audit", "verify", "--head", f"{row}:{digest}")
-    words = f"NOT WHOLE at row {row}: the head that was kept elsewhere names row {row}, and its hash is row {number}'s"
+    words = f"BROKEN at row {row}: the head that was kept elsewhere names row {row}, and its hash is row {number}'s"
     assert (1, f"{words}: one is mistyped") == (done.code, " ".join(done.out.split()))
     assert 0 == headway(bench.url, "audit", "verify", "--head", digest).code
 
@@ -169,8 +168,8 @@ def test_a_row_that_nobody_could_have_written_is_named_and_shown_without_harm(
     bench: Bench, key: str, what: str
 ) -> None:
     with bench.store.write(None) as connection:
-        connection.execute(text("DROP TRIGGER audit_refuses_update"))
-        connection.execute(text(f"UPDATE audit SET {what} WHERE seq = 2"))
+        connection.rows("DROP TRIGGER audit_refuses_update")
+        connection.rows(f"UPDATE audit SET {what} WHERE seq = 2")
     assert (1, True) == (
         headway(bench.url, "audit", "verify").code,
         "row 2" in headway(bench.url, "audit", "verify").out,
@@ -226,9 +225,9 @@ def test_a_plan_that_tier_one_hangs_on_is_not_started_by_a_yes(bench: Bench, mon
     with answering(bench):
         done = headway(bench.url, "recover", "INC-0001", "--timeout", "0.5")
     assert Exit.REFUSED == done.code, done.err
-    assert "  tier 1     supply hangs on it" in done.out.splitlines()
-    assert "tier 1 hangs on it (supply): type INC-0001 to start it" in done.err
-    assert [] == headway(bench.url, "recovery", "--json").data
+    assert "  tier 1     affects supply" in done.out.splitlines()
+    assert "affects tier 1 (supply): type INC-0001 to confirm" in done.err
+    assert [] == headway(bench.url, "plan", "--json").data
 
 
 def test_a_dry_run_says_which_reason_sending_would_take(bench: Bench) -> None:
@@ -236,23 +235,26 @@ def test_a_dry_run_says_which_reason_sending_would_take(bench: Bench) -> None:
     bench.parts.sync_config(bench.fence)
     with answering(bench):
         done = headway(bench.url, "rerun", "fake/extract", "--dry-run")
-    assert (0, True) == (done.code, "to send it: tier 1 (supply) hangs on it: say why (--why)" in done.err), done.err
+    assert (0, True) == (
+        done.code,
+        "sending would be refused: tier 1 (supply) hangs on it: say why (--why)" in done.err,
+    ), done.err
 
 
-@pytest.mark.parametrize("what", GRANTS)
+@pytest.mark.parametrize("what", ["store", *GRANT_FILES])
 def test_the_grants_are_printed_as_they_are(what: str) -> None:
-    done = headway("none.db", "grants", what)
+    done = headway("none.db", *(("store", "grants") if what == "store" else ("connector", "grants", what)))
     assert (0, "") == (done.code, done.err)
     assert "headway" in done.out.lower()
 
 
 def test_every_kind_that_is_reached_over_a_door_of_its_own_has_its_grants() -> None:
-    assert {"manual", "replay"} == set(registry.kinds()) - set(GRANTS)
+    assert {"manual", "replay"} == set(registry.kinds()) - set(GRANT_FILES)
 
 
-@pytest.mark.parametrize("kind", [kind for kind, (_, name) in GRANTS.items() if name.endswith(".json")])
+@pytest.mark.parametrize("kind", [kind for kind, file in GRANT_FILES.items() if file.suffix == ".json"])
 def test_the_policy_for_aws_is_json_and_grants_no_more_than_is_named(kind: str) -> None:
-    policy = json.loads(headway("none.db", "grants", kind).out)
+    policy = json.loads(headway("none.db", "connector", "grants", kind).out)
     actions = [one["Action"] for one in policy["Statement"]]
     named = [each for one in actions for each in (one if isinstance(one, list) else [one])]
     assert [] == [one for one in named if "*" in one]

@@ -9,15 +9,15 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from console.cli.clock_changes import clock_changes
+from console.cli.configure import clock_changes
 from console.cli.exits import Exit
 from console.cli.main import main
-from console.config import load_config
-from console.engine.settings import estate_settings
+from console.config.loading import load_config
+from console.engine.supervisor.settings import estate_settings
 from console.store.config_sync import sync_config
+from tests.config.test_config import GOOD
 from tests.store.estate import MIDNIGHT
 from tests.store.ready import open_ready
-from tests.test_config import GOOD
 
 TEXT = f"""{GOOD}
 [calendars.business-days]
@@ -50,7 +50,7 @@ def test_a_preview_names_each_day_and_what_was_left_out_before_it(
 ) -> None:
     lines = printed(capsys, "--config", str(config), "calendar", "business-days", "--next", "3", *FROM)
     assert [
-        "day  date        hours    why     left out before it",
+        "day  date        hours    why     excluded before it",
         "Tue  2026-12-22  all day  counts  –",
         "Wed  2026-12-23  all day  counts  –",
         "Mon  2026-12-28  all day  counts  2026-12-24 named closed, 2026-12-25 Christmas Day",
@@ -63,7 +63,7 @@ def test_more_days_than_are_shown_at_once_are_not_left_out_without_a_word(
     assert Exit.OK == main(("--config", str(config), "calendar", "business-days", "--next", "9999", *FROM))
     out, err = capsys.readouterr()
     last = out.splitlines()[-1].split()[1]
-    assert f"headway: 1000 days are shown at once; go on with --from {last}\n" == err
+    assert f"headway: at most 1000 days are shown; continue with --from {last}\n" == err
 
 
 def test_the_store_previews_what_config_does(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -123,7 +123,7 @@ def test_a_calendar_on_which_no_day_counts_is_told_wherever_it_is_looked_at(
 ) -> None:
     """By its own page, in the list, and by `headway check`, which names who goes by it."""
     config.write_text(GOOD.replace("[services.s]", '[services.s]\ncalendar = "never"') + NEVER)
-    words = "no day counts within five years from 2026-12-22, so that nothing is ever expected by it; look at its"
+    words = "no day counts within five years from 2026-12-22, so nothing is ever expected on it. Fix: check its"
     assert Exit.PROBLEM == main(["--config", str(config), "calendar", "never", *FROM])
     assert f'calendar "never": {words}' in capsys.readouterr().err
     assert Exit.OK == main(["--config", str(config), "calendar", *FROM])
@@ -153,14 +153,14 @@ def test_times_that_the_clocks_jump_over_are_told_before_the_night(config: Path)
     quiet = '[routes.a]\nurls = [{ env = "X" }]\n'
     quiet += 'quiet_hours = { from = "22:00", to = "01:30", timezone = "Europe/London" }\n'
     config.write_text(GOOD.replace('"06:30"', '"02:30"') + step + quiet)
-    jump, first = "the jump over it counts", "the first counts"
+    jump, first = "the time of the change counts", "the first one counts"
     assert [
         f"services.s.deadline: 02:30 does not exist on 2026-03-29 in Europe/Berlin: {jump}, 03:00 CEST",
-        f"services.s.deadline: 02:30 comes twice on 2026-10-25 in Europe/Berlin: {first}, 02:30 CEST",
+        f"services.s.deadline: 02:30 occurs twice on 2026-10-25 in Europe/Berlin: {first}, 02:30 CEST",
         f"routes.a.quiet_hours.to: 01:30 does not exist on 2026-03-29 in Europe/London: {jump}, 02:00 BST",
-        f"routes.a.quiet_hours.to: 01:30 comes twice on 2026-10-25 in Europe/London: {first}, 01:30 BST",
+        f"routes.a.quiet_hours.to: 01:30 occurs twice on 2026-10-25 in Europe/London: {first}, 01:30 BST",
         f"systems.people.steps.sign.at: 02:15 does not exist on 2026-03-29 in Europe/Berlin: {jump}, 03:00 CEST",
-        f"systems.people.steps.sign.at: 02:15 comes twice on 2026-10-25 in Europe/Berlin: {first}, 02:15 CEST",
+        f"systems.people.steps.sign.at: 02:15 occurs twice on 2026-10-25 in Europe/Berlin: {first}, 02:15 CEST",
     ] == list(clock_changes(load_config(config), date(2026, 1, 1)))
 
 
@@ -179,7 +179,7 @@ def test_status_says_what_is_in_maintenance_until_when_and_why(
     store.close()
     assert Exit.NO_ENGINE == main(["--store", url, "status"])
     lines = [line for line in capsys.readouterr().out.splitlines() if "maintenance" in line]
-    assert ["in maintenance: dwh until 2199-01-01 01:00:00 CET, not told: patches"] == lines
+    assert ["in maintenance: dwh until 2199-01-01 01:00:00 CET, alerts suppressed: patches"] == lines
     assert Exit.NO_ENGINE == main(["--store", url, "status", "--json"])
     assert [{"of": "dwh", "until": "2199-01-01T00:00:00Z", "why": "patches"}] == json.loads(capsys.readouterr().out)[
         "maintenance"
@@ -196,10 +196,10 @@ def test_a_far_date_that_its_calendar_leaves_out_has_no_promise_either(
     sync_config(store, estate_settings(load_config(config)), MIDNIGHT, None)
     store.close()
     found = {}
-    for bd in ("2027-01-01", "2027-01-04"):
-        assert Exit.OK == main(["--store", url, "services", "--bd", bd, "--json"])
+    for business_date in ("2027-01-01", "2027-01-04"):
+        assert Exit.OK == main(["--store", url, "service", "--date", business_date, "--json"])
         [told] = json.loads(capsys.readouterr().out)
-        found[bd] = told["timeliness"], told["deadline"], told["reason"]
+        found[business_date] = told["timeliness"], told["deadline"], told["reason"]
     words = "no promise for 2027-01-01: calendar business-days, New Year's Day; the next is for 2027-01-04"
     assert ("no_promise", None, words) == found["2027-01-01"]
     assert ("no_estimate", "2027-01-05T05:30:00Z", "not judged yet") == found["2027-01-04"]

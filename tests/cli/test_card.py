@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from connectors.contract import State
+from connectors.sdk.states import RunState
 from console.cli.exits import Exit
-from console.config import ActingSettings, PermissionSettings
+from console.config.estate import ActingSettings, PermissionSettings
 from tests.cli.test_audit import answering
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
@@ -21,12 +21,12 @@ __all__ = ["bench"]
 @pytest.fixture
 def opened(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """Config lets people say everything that it does not say; ann may act, and no more."""
-    monkeypatch.setattr("console.store.permissions.os_user", lambda: "ann")
+    monkeypatch.setattr("console.store.access.os_user", lambda: "ann")
     people = (PermissionSettings(who=("ann",), role="act"), PermissionSettings(who=("root",), role="admin"))
     acting = ActingSettings(cards=("owner", "runbook", "rerun"), reason_tiers=())
     bench.parts.config = replace(bench.parts.config, acting=acting, permissions=people, jobs={})
     bench.parts.begin(bench.fence)
-    bench.scheduler.attempt("extract", "a1", State.FAILED, datetime.now(UTC))
+    bench.scheduler.attempt("extract", "a1", RunState.FAILED, datetime.now(UTC))
     bench.turn()
     return bench
 
@@ -40,8 +40,8 @@ def test_owner_and_runbook_are_written_and_shown_with_who_said_them(opened: Benc
     done = write(opened, "owner=data platform", "runbook=wiki/extract")
     assert 0 == done.code, done.err
     shown = headway(opened.url, "job", "fake/extract").out
-    assert "owner       data platform, said by ann" in shown
-    assert "runbook     wiki/extract, said by ann" in shown
+    assert "owner       data platform, set by ann" in shown
+    assert "runbook     wiki/extract, set by ann" in shown
 
 
 def test_that_a_rerun_takes_less_is_for_an_admin_and_its_preview_says_whose_word_it_is(
@@ -50,24 +50,28 @@ def test_that_a_rerun_takes_less_is_for_an_admin_and_its_preview_says_whose_word
     assert 0 == write(opened, "rerun=never").code
     done = write(opened, "rerun=safe")
     assert (Exit.REFUSED, True) == (done.code, "needs role admin" in done.err)
-    monkeypatch.setattr("console.store.permissions.os_user", lambda: "root")
+    monkeypatch.setattr("console.store.access.os_user", lambda: "root")
     assert 0 == write(opened, "rerun=safe").code
     opened.turn()
     with answering(opened):
         shown = headway(opened.url, "rerun", "fake/extract", "--dry-run")
-    assert "rerun     safe, said by root 20" in shown.out, shown
+    assert "rerun     safe, set by root 20" in shown.out, shown
 
 
 def test_what_config_says_is_refused_with_where_it_says_so(bench: Bench) -> None:
     bench.turn()
     done = write(bench, "rerun=ask")
-    told = "fake/extract rerun: config says it, under [jobs]; nothing was written"
+    told = "fake/extract rerun: config says it, under [jobs]; nothing was saved"
     assert (Exit.REFUSED, True) == (done.code, told in " ".join(done.err.split())), done
 
 
 @pytest.mark.parametrize(
     "word, told",
-    [("owner", '"owner" has no ='), ("rerun=maybe", "is none of safe, ask, never"), ("colour=red", "is not on a card")],
+    [
+        ("owner", '"owner" has no "="; write owner='),
+        ("rerun=maybe", "is none of safe, ask, never"),
+        ("colour=red", "is not on a card"),
+    ],
 )
 def test_what_is_no_word_of_a_card_is_refused_with_the_mend(opened: Bench, word: str, told: str) -> None:
     done = write(opened, word)
@@ -76,4 +80,4 @@ def test_what_is_no_word_of_a_card_is_refused_with_the_mend(opened: Bench, word:
 
 def test_nothing_is_written_without_a_terminal_or_yes(opened: Bench) -> None:
     done = headway(opened.url, "job", "fake/extract", "--set", "owner=x")
-    assert (Exit.USAGE, True) == (done.code, "nothing was written: add --yes" in done.err)
+    assert (Exit.USAGE, True) == (done.code, "nothing was saved. Fix: --yes" in done.err)

@@ -7,20 +7,20 @@ from typing import Any, cast
 
 import pytest
 
-from connectors.contract import (
-    AccessRefused,
-    AnswerUnfit,
-    Connector,
-    ConnectorError,
-    NotSupported,
-    RightMissing,
-    SystemUnreachable,
-    TooBusy,
-)
 from connectors.heartbeat.connector import CONNECTOR
-from connectors.secrets import SecretStore
-from console.cli.check import probe_one
-from console.config.models import SystemConfig, SystemSettings
+from connectors.sdk.contract import Connector
+from connectors.sdk.errors import (
+    AccessRefused,
+    ConnectorError,
+    InvalidAnswer,
+    NotSupported,
+    PermissionMissing,
+    RateLimited,
+    SystemUnreachable,
+)
+from connectors.sdk.secrets import SecretStore
+from console.cli.configure import probe_target
+from console.config.estate import SystemConfig, SystemSettings
 
 
 @dataclass
@@ -39,14 +39,14 @@ class Refusing:
     [
         (SystemUnreachable("no route"), "unreachable"),
         (AccessRefused("the password was refused"), "refused"),
-        (RightMissing("SELECT on cron.job"), "missing rights"),
-        (TooBusy("too many clients"), "limited"),
-        (AnswerUnfit("(502)"), "failing"),
+        (PermissionMissing("SELECT on cron.job"), "missing rights"),
+        (RateLimited("too many clients"), "limited"),
+        (InvalidAnswer("(502)"), "failing"),
         (NotSupported("no pg_cron there"), "unsupported"),
     ],
 )
 def test_why_a_target_does_not_let_us_look_is_told_apart(error: ConnectorError, verdict: str) -> None:
     """All but a refusal was "unreachable"."""
     kind = replace(CONNECTOR, open=lambda *_: cast(Connector, Refusing(error)))
-    found = probe_one(SystemConfig("dwh", SystemSettings(kind="heartbeat"), kind, None), "db", SecretStore(), 5)
+    found = probe_target(SystemConfig("dwh", SystemSettings(kind="heartbeat"), kind, None), "db", SecretStore(), 5)
     assert (verdict, (str(error),)) == (found.verdict, found.words)

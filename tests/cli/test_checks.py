@@ -1,4 +1,4 @@
-"""`headway checks`: what was found last and when it is looked at again; `--now` has the engine look."""
+"""`headway datacheck`: what was found last and when it is looked at again; `--now` has the engine look."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from console.cli.main import main
 from tests.cli.test_audit import answering
-from tests.engine.test_checks import ROWS, World, world
+from tests.engine.checks.test_check_runner import ROWS, World, world
 from tests.hostile.commands import headway
 
 
@@ -23,40 +23,40 @@ def made(tmp_path: Path) -> Iterator[World]:
 
 
 def test_before_any_look_it_says_so(made: World) -> None:
-    shown = headway(made.bench.url, "checks")
+    shown = headway(made.bench.url, "datacheck")
     assert (0, True) == (shown.code, "never" in shown.out)
-    assert "headway checks rows --now" in headway(made.bench.url, "checks", "rows").out
+    assert "headway datacheck rows --now" in headway(made.bench.url, "datacheck", "rows").out
 
 
 def test_a_list_tells_what_was_found_and_when_it_is_looked_at_again(made: World) -> None:
     made.step()
-    [one] = headway(made.bench.url, "checks", "--json").data
+    [one] = headway(made.bench.url, "datacheck", "--json").data
     assert ("rows", "passed", "120 rows", []) == (one["name"], one["last"]["state"], one["last"]["words"], one["waits"])
     ahead = datetime.fromisoformat(one["next_at"]) - datetime.fromisoformat(one["last"]["at"])
     assert timedelta(minutes=5) == ahead
-    assert "120 rows" in headway(made.bench.url, "checks").out
+    assert "120 rows" in headway(made.bench.url, "datacheck").out
 
 
 def test_a_look_now_is_the_engines_and_a_failing_one_is_a_problem(made: World) -> None:
     made.data.found = type(made.data.found)(rows=3)  # type: ignore[call-arg]
     with answering(made.bench):
-        done = headway(made.bench.url, "checks", "rows", "--now", "--bd", "2026-11-19")
-        there = headway(made.bench.url, "checks", "rows", "--now", "--bd", "2026-11-19", "--json").data
+        done = headway(made.bench.url, "datacheck", "rows", "--now", "--date", "2026-11-19")
+        there = headway(made.bench.url, "datacheck", "rows", "--now", "--date", "2026-11-19", "--json").data
     assert (1, "rows 2026-11-19: failed: 3 rows, fewer than 100\n") == (done.code, done.out)
     assert ({"rows": 3}, "failed") == (there["measured"], there["state"])
-    again = headway(made.bench.url, "checks", "rows", "--bd", "2026-11-19")
+    again = headway(made.bench.url, "datacheck", "rows", "--date", "2026-11-19")
     assert (1, True) == (again.code, "3 rows, fewer than 100" in again.out)
 
 
 def test_a_name_that_no_check_has_is_told_with_the_near_miss(made: World) -> None:
-    done = headway(made.bench.url, "checks", "row")
+    done = headway(made.bench.url, "datacheck", "row")
     assert (6, True) == (done.code, "rows" in done.err), done.err
 
 
 def test_without_an_engine_nobody_looks(made: World) -> None:
     with made.bench.store.write(None) as connection:
-        connection.exec_driver_sql("UPDATE lease SET until_us = 0")
-    assert 3 == headway(made.bench.url, "checks", "rows", "--now").code
+        connection.rows("UPDATE lease SET until_us = 0")
+    assert 3 == headway(made.bench.url, "datacheck", "rows", "--now").code
 
 
 def test_headway_check_looks_through_every_checks_door(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from connectors.contract import State
-from console.cli.commands import COMMANDS
-from console.cli.completing import NAME_FIRST, WORDS, has_name_next
-from console.cli.completion import SHELLS
+from connectors.sdk.states import RunState
+from console.cli.commands import NOUNS
+from console.cli.completion import NAME_FIRST_COMMANDS, SHELL_SETUPS, WORD_NAMES, read_line
 from console.cli.exits import Exit
 from console.cli.main import build_parser, main
 from tests.engine.bench import Bench
@@ -36,7 +35,7 @@ printf '%s\n' "${COMPREPLY[@]}"
 @pytest.fixture
 def shell(bench: Bench, tmp_path: Path) -> dict[str, str]:
     """The environment of a shell whose `headway` reads the bench's store."""
-    bench.scheduler.attempt("extract", "a1", State.FAILED, datetime.now(UTC) - timedelta(minutes=1))
+    bench.scheduler.attempt("extract", "a1", RunState.FAILED, datetime.now(UTC) - timedelta(minutes=1))
     bench.turn()
     config = tmp_path / "headway.toml"
     config.write_text(f'[estate]\nname = "tab"\nstore = "{bench.url}"\n')
@@ -57,20 +56,22 @@ def offered_by_bash(line: str, shell: dict[str, str]) -> list[str]:
 @pytest.mark.parametrize(
     "line, offered",
     [
-        ("headway inc", ["incident", "incidents"]),
-        ("headway incident ", ["INC-0001"]),
+        ("headway inc", ["incident"]),
+        ("headway incident ", ["INC-0001", "handover", "list", "note", "report"]),
+        ("headway incident note ", ["INC-0001"]),
+        ("headway store ", ["backup", "grants", "restore"]),
         ("headway job fake/ex", ["fake/extract"]),
         ("headway lineage nothing", []),
-        ("headway hold ext", ["extract"]),
-        ("headway release ", []),
+        ("headway hold add ext", ["extract"]),
+        ("headway hold release ", []),
         ("headway forecast fake/ex", ["fake/extract"]),
-        ("headway what-if --restart fake/l", ["fake/load"]),
-        ("headway jobs --system ", ["fake"]),
-        ("headway jobs --sys", ["--system"]),
-        ("headway jobs --view ", ["night"]),
-        ("headway runs --view ", ["done"]),
-        ("headway hold fake/extract --fo", ["--for"]),
-        ("headway silence ", ["add", "end", "list"]),
+        ("headway forecast what-if --restart fake/l", ["fake/load"]),
+        ("headway job list --system ", ["fake"]),
+        ("headway job list --sys", ["--system"]),
+        ("headway job list --view ", ["night"]),
+        ("headway run --view ", ["done"]),
+        ("headway hold add fake/extract --fo", ["--for"]),
+        ("headway silence ", ["add", "expire", "list"]),
         ("headway demo --at ", []),
         ("headway --config a_", ["a_file.toml"]),
     ],
@@ -80,23 +81,23 @@ def test_bash_offers_what_fits(line: str, offered: list[str], shell: dict[str, s
 
 
 def test_all_commands_are_offered(shell: dict[str, str]) -> None:
-    assert set(COMMANDS) == set(offered_by_bash("headway ", shell))
+    assert set(NOUNS) == set(offered_by_bash("headway ", shell))
 
 
 def test_a_store_that_is_not_there_offers_nothing_and_says_nothing(shell: dict[str, str]) -> None:
     Path(shell["HEADWAY_CONFIG"]).write_text('[estate]\nname = "tab"\nstore = "nowhere.db"\n')
-    assert [] == offered_by_bash("headway job ", shell)
+    assert [] == offered_by_bash("headway blast ", shell)
     Path(shell["HEADWAY_CONFIG"]).write_text('store = "nowh')
-    assert [] == offered_by_bash("headway job ", shell)
+    assert [] == offered_by_bash("headway blast ", shell)
 
 
 def test_a_name_with_a_terminal_command_in_it_is_not_offered(bench: Bench, shell: dict[str, str]) -> None:
     with bench.store.write(None) as connection:
-        connection.exec_driver_sql("UPDATE job SET name = 'fake/\x1b[2Jx' WHERE name = 'fake/extract'")
+        connection.rows("UPDATE job SET name = 'fake/\x1b[2Jx' WHERE name = 'fake/extract'")
     assert not [each for each in offered_by_bash("headway job fake/", shell) if "\x1b" in each]
 
 
-@pytest.mark.parametrize("name", SHELLS)
+@pytest.mark.parametrize("name", SHELL_SETUPS)
 def test_the_line_for_the_shells_own_file_is_told_to_a_person_only(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -106,7 +107,7 @@ def test_the_line_for_the_shells_own_file_is_told_to_a_person_only(
 
 def test_a_job_is_offered_without_what_only_its_command_needs(shell: dict[str, str]) -> None:
     """A Tab is a process: of each press a person waits for all that is loaded."""
-    asks = "import sys; from console.__main__ import main; "
+    asks = "import sys; from console.cli.main import main; "
     asks += "import os; end = os._exit; "
     asks += "os._exit = lambda code: (print(*sys.modules, flush=True), end(code)); main()"
     line = "headway job fake/ex"
@@ -117,26 +118,37 @@ def test_a_job_is_offered_without_what_only_its_command_needs(shell: dict[str, s
     )
     assert "fake/extract" in Path(shell["HOME"], "offered").read_text()
     loaded = set(done.stdout.split())
-    assert {"console.cli.completing", "console.store.reads.begins"} <= loaded
-    assert not {"console.cli.job", "console.model.views", "console.store.reads.door", "connectors.contract"} & loaded
+    assert {"console.cli.completion", "console.store.queries.completion"} <= loaded
+    assert (
+        not {"console.cli.jobs", "console.model.views", "console.store.queries.reader", "connectors.sdk.contract"}
+        & loaded
+    )
 
 
-@pytest.mark.parametrize("command", sorted(NAME_FIRST))
+@pytest.mark.parametrize("command", sorted(NAME_FIRST_COMMANDS))
 def test_what_is_offered_without_its_command_is_the_first_word_of_that(command: str) -> None:
     of_all = next(one for one in build_parser(command)._actions if isinstance(one, argparse._SubParsersAction))
     first = next(one for one in of_all.choices[command]._actions if not one.option_strings)
-    assert (True, None) == (first.dest in ("name", "names", "key", "id", "incident"), first.choices), first
-    assert command in WORDS
+    assert (True, None) == (first.dest in ("name", "names", "key", "filter"), first.choices), first
+    assert command in WORD_NAMES
 
 
 @pytest.mark.parametrize(
-    "line, is_next",
+    "line, command, is_first",
     [
-        ("headway job ", True), ("headway --store x job ex", True), ("headway job", False), ("headway job a ", False),
-        ("headway job --pl", False), ("headway drift ", False), ("headway job a b", False), ("headway ", False),
+        ("headway job ", "job", True),
+        ("headway --store x job ex", "job", True),
+        ("headway job", None, False),
+        ("headway job a ", "job", False),
+        ("headway job --pl", "job list", False),
+        ("headway system drift ", "system drift", True),
+        ("headway job list --st", "job list", False),
+        ("headway incident no", "incident", True),
+        ("headway ", None, False),
+        ("headway incident note INC-1 ", "incident note", False),
     ],
-)  # fmt: skip
-def test_only_the_word_right_after_the_command_is_a_name_without_more(line: str, is_next: bool) -> None:
-    command = next((word for word in line.split() if word in COMMANDS), None)
-    assert is_next == has_name_next(line, len(line), command)
-    assert not has_name_next(line, len(line) - 1, command)
+)
+def test_the_word_under_the_cursor_belongs_to_a_command(line: str, command: str | None, is_first: bool) -> None:
+    typed = read_line(line)
+    assert (command, is_first) == (typed.command, typed.is_first)
+    assert command is None or f'"{command}"' in typed.line

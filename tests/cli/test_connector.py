@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from connectors.registry import kinds
+from connectors.sdk.registry import kinds
 from console.cli.exits import Exit
 from tests.fakes.homegrown import HomeGrown
 from tests.hostile.commands import Done, headway
@@ -69,7 +69,7 @@ def test_every_installed_kind_is_listed_with_what_it_does() -> None:
 
 
 def test_one_kind_is_told_whole_and_a_near_miss_is_named() -> None:
-    assert "no: cron keeps no state of a run" in headway("none.db", "connector", "list", "cron").out
+    assert "no: cron cannot set a run's result" in headway("none.db", "connector", "list", "cron").out
     done = headway("none.db", "connector", "list", "corn")
     assert (Exit.NOT_FOUND, True) == (done.code, 'did you mean "cron"?' in done.err)
 
@@ -90,8 +90,8 @@ def test_what_was_not_understood_is_named(tmp_path: Path, url: str, fake: HomeGr
     fake.runs[0] |= {"began": "yesterday"}
     done = tried(tmp_path, url, "batch")
     assert Exit.PROBLEM == done.code
-    assert "word     'hibernating' × 1 -> unknown: nobody knows it; name it in states" in done.out
-    assert "skipped  run 1: 'yesterday' at 'began' is no instant written as iso" in done.out
+    assert "state    'hibernating' × 1 -> unknown: unknown; name it in states" in done.out
+    assert "skipped  run 1: 'yesterday' at 'began' is not an instant written as iso" in done.out
     assert "1 runs are of 'stray', which is not among the jobs" in done.out
     whole = tried(tmp_path, url, "batch", "--json").data["targets"][0]
     assert ("batch/api", False) == (whole["target"], whole["understood"])

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from connectors.contract import AccessRefused, Probe, Right
-from console.cli.check import Found
-from console.cli.doctor import BAD, Finding, clocks
+from connectors.sdk.contract import Probe, SourcePermission
+from connectors.sdk.errors import AccessRefused
+from console.cli.configure import FAULT_VERDICT, Diagnosis, ProbeResult, diagnose_clocks
 from console.cli.exits import Exit
 from tests.corpus import HOSTILE
 from tests.engine.bench import Bench
@@ -41,9 +41,9 @@ def test_without_anything_it_says_how_to_begin(tmp_path: Path) -> None:
     done = headway(str(tmp_path / "none.db"), "--config", str(tmp_path / "none.toml"), "doctor", "--json")
     assert (Exit.PROBLEM, False) == (done.code, done.data["healthy"])
     [(verdict, words, mend)] = found(done, "config")
-    assert ("FAULT", True) == (verdict, words.endswith("none.toml is not there"))
+    assert ("FAULT", True) == (verdict, words.endswith("none.toml does not exist"))
     assert "headway init" in mend
-    assert [("FAULT", "headway engine makes it")] == [(one[0], one[2]) for one in found(done, "store")]
+    assert [("FAULT", "headway engine creates it")] == [(one[0], one[2]) for one in found(done, "store")]
 
 
 def test_an_estate_that_is_well_is_told_part_by_part(bench: Bench, tmp_path: Path) -> None:
@@ -109,16 +109,16 @@ def probed(said: Probe, bench: Bench, tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_what_is_only_told_of_a_host_is_no_fault(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rights = (Right("cron runs", False, "no cron daemon runs", "systemctl start cron"),
-              Right("rerun as etl", False, "refused", needed_for="act"))  # fmt: skip
+    rights = (SourcePermission("cron runs", False, "no cron daemon runs", "systemctl start cron"),
+              SourcePermission("rerun as etl", False, "refused", needed_for="act"))  # fmt: skip
     told = ("host key known; signed in as root", "cron's clock runs in Etc/UTC")
     data, people = probed(Probe(True, "Debian 12", rights, told), bench, tmp_path, monkeypatch)
     assert [
-        ("FAULT", "hosts/db07 missing rights: missing: cron runs. no cron daemon runs. Mend: systemctl start cron."),
+        ("FAULT", "hosts/db07 missing rights: missing: cron runs. no cron daemon runs. Fix: systemctl start cron."),
         ("note", "hosts/db07: cannot act: rerun as etl. refused."),
         *(("note", f"hosts/db07: {words}") for words in told),
     ] == [one[:2] for one in found(data, "system")]
-    assert (Exit.PROBLEM, "1 fault to mend") == (people.code, people.out.splitlines()[-1])
+    assert (Exit.PROBLEM, "1 fault") == (people.code, people.out.splitlines()[-1])
 
 
 def test_what_a_target_that_cannot_be_reached_says_of_itself_is_the_fault(
@@ -126,7 +126,7 @@ def test_what_a_target_that_cannot_be_reached_says_of_itself_is_the_fault(
 ) -> None:
     data, people = probed(Probe(False, notes=("nobody listens",)), bench, tmp_path, monkeypatch)
     assert [("FAULT", "hosts/db07 unreachable: nobody listens", "")] == found(data, "system")
-    assert "1 fault to mend" == people.out.splitlines()[-1]
+    assert "1 fault" == people.out.splitlines()[-1]
 
 
 def test_where_no_other_engine_may_be_started_none_is_the_mend(
@@ -137,19 +137,22 @@ def test_where_no_other_engine_may_be_started_none_is_the_mend(
     connection.commit()
     connection.close()
     stuck = "process 7 lives and cannot write (the disk of the store is full); start no other"
-    monkeypatch.setattr("console.store.reads.estate.stuck_words", lambda *_: stuck)
+    monkeypatch.setattr("console.store.queries.estate.stuck_text", lambda *_: stuck)
     [(verdict, words, mend)] = found(doctor(bench.url, tmp_path, "--no-probe", "--json"), "engine")
     assert ("FAULT", f"nothing is watched: {stuck}", "") == (verdict, words, mend)
 
 
-def skewed(**skews: float | None) -> list[Finding]:
-    return list(clocks([Found(name, "ok", "", (), (), skew) for name, skew in skews.items()]))
+def skewed(**skews: float | None) -> list[Diagnosis]:
+    return list(diagnose_clocks([ProbeResult(name, "ok", "", (), (), skew) for name, skew in skews.items()]))
 
 
 def test_a_clock_that_is_off_is_named_and_ours_where_all_others_agree() -> None:
     [one] = skewed(a=0.3, b=-3600.0, c=None)
-    assert (BAD, "the clock of b is -3600 s from ours; starts are taken by its clock") == (one.verdict, one.words)
+    assert (FAULT_VERDICT, "the clock of b is -3600 s from this machine; start times use its clock") == (
+        one.verdict,
+        one.words,
+    )
     [ours] = skewed(a=3601.0, b=3599.0)
-    assert (BAD, True) == (ours.verdict, "it is this machine's clock" in ours.words)
+    assert (FAULT_VERDICT, True) == (ours.verdict, "this machine's clock is off" in ours.words)
     assert ["3 systems within 2.0 s of this machine"] == [one.words for one in skewed(a=0.0, b=1.0, c=2.0)]
     assert [] == skewed(a=None)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from console.store.reads.holders import is_alive
+from console.store.db.lease import is_alive
 from tests.deep import some
 from tests.lab.process import wait_until
 
@@ -18,9 +18,9 @@ CONFIG = '[systems.etl]\nkind = "cron"\nhosts = ["nowhere.invalid"]\nkey = { env
 PARENT = """
 import os, signal, sys
 from pathlib import Path
-from console.cli.detached import start_with_us
+from console.cli.engine_process import start_tied_engine
 folder = Path(sys.argv[1])
-engine = start_with_us(str(folder / "headway.db"), folder / "headway.toml", folder / "engine.log", "--only-if-free")
+engine = start_tied_engine(str(folder / "headway.db"), folder / "headway.toml", folder / "engine.log", "--only-if-free")
 print(engine.pid, flush=True)
 if int(sys.argv[2]) != signal.SIGKILL:
     signal.signal(int(sys.argv[2]), signal.SIG_DFL)  # a suite in the background hands an ignored Ctrl-C on

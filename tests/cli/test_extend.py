@@ -1,4 +1,4 @@
-"""`headway extend`: more time for tonight, with who and why, beside what was promised."""
+"""`headway service extend`: more time for tonight, with who and why, beside what was promised."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from connectors.contract import State
+from connectors.sdk.states import RunState
 from console.cli.exits import Exit
 from tests.cli.test_audit import answering
 from tests.engine.bench import Bench
@@ -19,66 +19,66 @@ __all__ = ["bench"]
 
 @pytest.fixture
 def watched(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    monkeypatch.setattr("console.store.permissions.os_user", lambda: "ann")
-    bench.scheduler.attempt("extract", "a1", State.RUNNING, datetime.now(UTC) - timedelta(minutes=1))
+    monkeypatch.setattr("console.store.access.os_user", lambda: "ann")
+    bench.scheduler.attempt("extract", "a1", RunState.RUNNING, datetime.now(UTC) - timedelta(minutes=1))
     bench.turn()
     return bench
 
 
 def extend(bench: Bench, *words: str) -> tuple[int, str]:
     with answering(bench):
-        done = headway(bench.url, "extend", "supply", *words)
+        done = headway(bench.url, "service", "extend", "supply", *words)
     bench.turn()
     return done.code, done.out + done.err
 
 
 def test_a_service_gets_more_time_and_what_was_promised_stays(watched: Bench) -> None:
     with watched.reads() as reads:
-        before = reads.service("supply")
+        before = reads.services.service("supply")
     until = before.deadline + timedelta(minutes=90)
     code, words = extend(watched, "--until", f"{until:%H:%M}", "--why", "files come late")
     assert 0 == code, words
     assert re.search(rf"extended from (\w+ \d+ \w+ (\d+ )?)?{before.deadline:%H:%M} UTC", words), words
     with watched.reads() as reads:
-        after = reads.service("supply")
+        after = reads.services.service("supply")
     assert (before.deadline, "by ann: files come late") == (after.promised, after.extension)
     assert until.replace(second=0, microsecond=0) == after.deadline
     told = headway(watched.url, "audit", "--json").data
     assert ("ann", "supply", "files come late") in [(one["actor"], one["object"], one["why"]) for one in told]
-    shown = headway(watched.url, "services", "supply").out
+    shown = headway(watched.url, "service", "supply").out
     assert "extended from" in shown
     assert "by ann: files come late" in shown
 
 
 def test_what_was_given_is_taken_back(watched: Bench) -> None:
     with watched.reads() as reads:
-        before = reads.service("supply").deadline
+        before = reads.services.service("supply").deadline
     extend(watched, "--until", f"{before + timedelta(hours=1):%H:%M}", "--why", "late")
     code, words = extend(watched, "--off", "--why", "they came")
     assert (0, True) == (code, "as promised" in words), words
     with watched.reads() as reads:
-        assert (before, "") == (reads.service("supply").deadline, reads.service("supply").extension)
+        assert (before, "") == (reads.services.service("supply").deadline, reads.services.service("supply").extension)
 
 
 def test_a_time_that_was_before_the_deadline_is_a_slip_and_no_day_more(watched: Bench) -> None:
     with watched.reads() as reads:
-        before = reads.service("supply").deadline
+        before = reads.services.service("supply").deadline
     code, words = extend(watched, "--until", f"{before - timedelta(minutes=20):%H:%M}", "--why", "late")
-    assert (Exit.USAGE, True) == (code, "if that is meant, write the date with it" in " ".join(words.split())), words
+    assert (Exit.USAGE, True) == (code, "if intended, add the date" in " ".join(words.split())), words
     with watched.reads() as reads:
-        assert before == reads.service("supply").deadline
+        assert before == reads.services.service("supply").deadline
 
 
 @pytest.mark.parametrize(
     "words, code, told",
     [
         (["--until", "08:00"], Exit.USAGE, "the following arguments are required: --why"),
-        (["--until", "08:00", "--why", " "], Exit.USAGE, "say why (--why)"),
-        (["--until", "8 o'clock", "--why", "x"], Exit.USAGE, "is no time: write 08:00"),
-        (["--until", "2020-01-01 08:00", "--why", "x"], Exit.USAGE, "gives it no more time"),
+        (["--until", "08:00", "--why", " "], Exit.USAGE, "--why is required"),
+        (["--until", "8 o'clock", "--why", "x"], Exit.USAGE, "is not a time; write 08:00"),
+        (["--until", "2020-01-01 08:00", "--why", "x"], Exit.USAGE, "is not later"),
         (["--until", "9999-12-30 08:00", "--why", "x"], Exit.REFUSED, "more than 366 days from now"),
-        (["--until", "9999-12-31T23:30-05:00", "--why", "x"], Exit.USAGE, "lies beyond the calendar"),
-        (["--off", "--why", "x", "--bd", "2020-01-01"], Exit.REFUSED, "has no promise on 2020-01-01"),
+        (["--until", "9999-12-31T23:30-05:00", "--why", "x"], Exit.USAGE, "is out of range"),
+        (["--off", "--why", "x", "--date", "2020-01-01"], Exit.REFUSED, "has no promise on 2020-01-01"),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_the_mend(watched: Bench, words: list[str], code: Exit, told: str) -> None:

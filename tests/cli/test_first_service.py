@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from connectors.contract import State
-from console.cli.first_service import first_service
-from console.config import load_config
+from connectors.sdk.states import RunState
+from console.cli.onboarding import propose_service
+from console.config.loading import load_config
 from tests.engine.bench import estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
 
@@ -29,7 +29,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for name, begins in (("extract", 3), ("mart", 5)):
                 start = midnight - timedelta(days=night) + timedelta(hours=begins)
                 end = start + timedelta(minutes=10)
-                scheduler.attempt(name, f"{name}{night}", State.SUCCEEDED, start, ended_at=end)
+                scheduler.attempt(name, f"{name}{night}", RunState.SUCCEEDED, start, ended_at=end)
         made.turn()
     return folder / "headway.db"
 
@@ -47,7 +47,7 @@ def proposed(store: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, *words:
             raise EOFError from None
 
     monkeypatch.setattr("builtins.input", typed)
-    first_service(str(store), path, SYSTEMS, "UTC", asks=True)
+    propose_service(str(store), path, SYSTEMS, "UTC", asks=True)
     return path.read_text(), list(load_config(path).services)
 
 

@@ -9,12 +9,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from connectors.contract import State
+from connectors.sdk.states import RunState
 from console.cli.exits import Exit
-from console.cli.forecast import job_rows
+from console.cli.forecast import job_forecast_table
 from console.cli.main import main
-from console.control.moments import up
-from console.model.ids import micros
+from console.control.snapshot.runs import round_up_to_minute
+from console.domain.ids import micros
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
 from tests.tui.fake_ahead import EXTRACT, ahead
@@ -29,7 +29,7 @@ def told(bench: Bench, capsys: pytest.CaptureFixture[str], *words: str) -> str:
 
 
 def red(bench: Bench) -> None:
-    bench.scheduler.attempt("extract", "a1", State.FAILED, datetime.now(UTC) - timedelta(minutes=30))
+    bench.scheduler.attempt("extract", "a1", RunState.FAILED, datetime.now(UTC) - timedelta(minutes=30))
     bench.turn()
 
 
@@ -40,9 +40,9 @@ def test_a_forecast_names_its_odds_its_path_and_what_it_rests_on(
     words = told(bench, capsys, "supply")
     assert "Supply plan  " in words
     assert " % late\n" in words
-    assert "in 19 of 20\n" in words
+    assert "in 95 %\n" in words
     assert "path      fake/extract → fake/load\n" in words
-    assert "rests on  what is declared, for want of runs" in words
+    assert "evidence  declared durations (too few runs)" in words
 
 
 def test_the_alarm_of_the_first_days_is_told_where_the_odds_are(
@@ -61,7 +61,7 @@ def test_as_data_it_is_what_services_and_why_tell(bench: Bench, capsys: pytest.C
     (listed,) = json.loads(told(bench, capsys, "--json"))
     assert {"late": 0.25, "risk": 0.1, "days": 0, "budget": 30, "back_tested": 0} == own.pop("alarm")
     assert own == {**listed, "jobs": own["jobs"]}
-    assert Exit.OK == main(["--store", bench.url, "services", "supply", "--json"])
+    assert Exit.OK == main(["--store", bench.url, "service", "supply", "--json"])
     service = json.loads(capsys.readouterr().out)
     assert (own["p_late"], own["p50"], own["p95"], own["why"], own["act_by"]) == (
         service["p_late"], service["expected"], service["p95"], service["reason"], service["act_by"],
@@ -89,18 +89,18 @@ def test_a_job_below_a_service_is_told_what_that_leaves_to_it(bench: Bench, caps
 
 def test_forecasts_are_scored_once_their_day_is_over(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     red(bench)
-    assert "look again tomorrow" in told(bench, capsys, "score")
+    assert "has ended yet" in told(bench, capsys, "score")
     with bench.store.write(None) as connection:
         over = micros(datetime.now(UTC) - timedelta(minutes=1))
         day = f"deadline_us = {over}, delivered_us = {over - 60_000_000}, timeliness = 'met'"
-        connection.exec_driver_sql(f"UPDATE service_day SET {day}")
-        connection.exec_driver_sql("UPDATE forecast SET p_late = 0.3")
+        connection.rows(f"UPDATE service_day SET {day}")
+        connection.rows("UPDATE forecast SET p_late = 0.3")
     document = json.loads(told(bench, capsys, "score", "--json"))
     assert [0.09, 0.09] == [round(one["brier"], 6) for one in (document["all"], *document["services"])]
     assert ["supply"] == [one["service"] for one in document["services"]]
     assert "too few days: " in told(bench, capsys, "score", "supply")
     with bench.store.write(None) as connection:
-        connection.exec_driver_sql("UPDATE service_day SET delivered_us = NULL, timeliness = 'no_estimate'")
+        connection.rows("UPDATE service_day SET delivered_us = NULL, timeliness = 'no_estimate'")
     assert [] == json.loads(told(bench, capsys, "score", "--json"))["services"], "nobody proved that it was late"
 
 
@@ -111,7 +111,7 @@ def test_two_services_at_once_are_refused(bench: Bench, capsys: pytest.CaptureFi
 
 def what_if(bench: Bench, capsys: pytest.CaptureFixture[str], *words: str) -> list[dict[str, dict[str, object]]]:
     capsys.readouterr()
-    assert Exit.OK == main(["--store", bench.url, "what-if", *words, "--json"])
+    assert Exit.OK == main(["--store", bench.url, "forecast", "what-if", *words, "--json"])
     found: list[dict[str, dict[str, object]]] = json.loads(capsys.readouterr().out)["services"]
     return found
 
@@ -124,7 +124,7 @@ def test_what_if_a_red_job_were_restarted_skipped_or_faster(bench: Bench, capsys
         p50[way] = str(found["then"]["p50"])
         assert p50[way] < str(found["now"]["p50"])
         times = [datetime.fromisoformat(str(found[each][at])) for each in ("now", "then") for at in ("p50", "p95")]
-        assert times == [up(at) for at in times], "to the full minute, as a service is told"
+        assert times == [round_up_to_minute(at) for at in times], "to the full minute, as a service is told"
     assert p50["--skip"] < p50["--restart"]
     later = (datetime.now(UTC) + timedelta(hours=3)).strftime("%H:%M")
     (found, *_) = what_if(bench, capsys, "--restart", "fake/extract", "--at", later)
@@ -142,31 +142,36 @@ def test_what_if_computes_small_arrays_without_threads(
 
 def test_what_if_refuses_what_is_no_time_and_no_share(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     red(bench)
-    assert Exit.USAGE == main(["--store", bench.url, "what-if", "--restart", "fake/extract", "--at", "soon"])
-    assert Exit.USAGE == main(["--store", bench.url, "what-if", "--skip", "fake/extract", "--at", "03:58"])
+    assert Exit.USAGE == main(
+        ["--store", bench.url, "forecast", "what-if", "--restart", "fake/extract", "--at", "soon"]
+    )
+    assert Exit.USAGE == main(["--store", bench.url, "forecast", "what-if", "--skip", "fake/extract", "--at", "03:58"])
     capsys.readouterr()
-    assert Exit.OK == main(["--store", bench.url, "what-if", "--skip", "fake/extract"])
+    assert Exit.OK == main(["--store", bench.url, "forecast", "what-if", "--skip", "fake/extract"])
     assert "Supply plan" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     "asked, words",
     [
-        (("--night", "2030-01-01", "--at", "03:58"), "--at goes with --restart, and this is a night as it is"),
-        (("--skip", "fake/extract", "--by", "0.8"), "--by goes with --faster, and this is --skip"),
-        (("--faster", "fake/extract", "--times", "3"), "--times goes with --slots, and this is --faster"),
+        (("--night", "2030-01-01", "--at", "03:58"), "--at needs --restart, not an unchanged night"),
+        (("--skip", "fake/extract", "--by", "0.8"), "--by needs --faster, not --skip"),
+        (("--faster", "fake/extract", "--times", "3"), "--times needs --slots, not --faster"),
     ],
 )
 def test_what_if_refuses_an_option_that_would_say_nothing(
     bench: Bench, capsys: pytest.CaptureFixture[str], asked: tuple[str, ...], words: str
 ) -> None:
-    assert Exit.USAGE == main(["--store", bench.url, "what-if", *asked])
+    assert Exit.USAGE == main(["--store", bench.url, "forecast", "what-if", *asked])
     assert words in capsys.readouterr().err
 
 
 def test_two_days_of_a_service_are_told_apart() -> None:
     """Two rows of one name, of which one had no time at all."""
     tonight = ahead("supply-plan", EXTRACT, act_by=None)
-    tomorrow = replace(tonight, bd="2026-11-20", deadline=tonight.deadline + timedelta(days=1))
-    names = [row[0] for row in job_rows([tonight, ahead("daily-revenue", EXTRACT), tomorrow], tonight.deadline)]
+    tomorrow = replace(tonight, business_date="2026-11-20", deadline=tonight.deadline + timedelta(days=1))
+    names = [
+        row[0]
+        for row in job_forecast_table([tonight, ahead("daily-revenue", EXTRACT), tomorrow], tonight.deadline).rows
+    ]
     assert ["Supply plan 2026-11-19", "Daily revenue", "Supply plan 2026-11-20"] == names

@@ -1,4 +1,4 @@
-"""`headway note`, `handover` and `report`: what a night was, for those who were asleep."""
+"""`headway incident note`, `handover` and `report`: what a night was, for those who were asleep."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.contract import State
+from connectors.sdk.states import RunState
 from console.cli.exits import Exit
-from console.cli.handover import sections, since_of
-from console.control.pages import Section, as_markdown, as_text, escaped
-from console.store.reads import open_reads
+from console.cli.incidents import handover_sections, shift_start
+from console.control.explain.incident_report import ReportSection, as_markdown, as_text, escape_markdown
+from console.store.queries import open_queries
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
 from tests.hostile.commands import headway
@@ -24,18 +24,18 @@ __all__ = ["bench"]
 @pytest.fixture
 def failed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """An open incident; ann sits here."""
-    monkeypatch.setattr("console.store.permissions.os_user", lambda: "ann")
+    monkeypatch.setattr("console.store.access.os_user", lambda: "ann")
     bench.scheduler.attempt(
-        "extract", "a1", State.FAILED, datetime.now(UTC) - timedelta(minutes=1), message="disk <b>full</b> | *now*"
+        "extract", "a1", RunState.FAILED, datetime.now(UTC) - timedelta(minutes=1), message="disk <b>full</b> | *now*"
     )
     bench.turn()
     return bench
 
 
 def test_a_note_stands_in_the_incident_the_handover_the_report_and_the_audit(failed: Bench) -> None:
-    done = headway(failed.url, "note", "INC-0001", "the disk of db07\nwas full")
-    assert (Exit.OK, "INC-0001: noted\n") == (done.code, done.out)
-    for line in (("incident", "1"), ("handover", "--since", "1h"), ("report", "1")):
+    done = headway(failed.url, "incident", "note", "INC-0001", "the disk of db07\nwas full")
+    assert (Exit.OK, "INC-0001: note added\n") == (done.code, done.out)
+    for line in (("incident", "1"), ("incident", "handover", "--since", "1h"), ("incident", "report", "1")):
         assert "the disk of db07 was full" in headway(failed.url, *line).out, line
     told = headway(failed.url, "audit", "--json").data
     assert ("ann", "note", "INC-0001") in [(one["actor"], one["verb"], one["object"]) for one in told]
@@ -45,11 +45,11 @@ def test_a_note_stands_in_the_incident_the_handover_the_report_and_the_audit(fai
 @pytest.mark.parametrize(
     "line, code, words",
     [
-        (("note", "99", "x"), Exit.NOT_FOUND, "INC-0099"),
-        (("note", "1", "  "), Exit.USAGE, "the text is empty"),
-        (("note", "1", "x" * 2001), Exit.USAGE, "write at most 2000"),
-        (("report", "99"), Exit.NOT_FOUND, "INC-0099"),
-        (("handover", "--since", "tonight"), Exit.USAGE, "write 22:00, 8h"),
+        (("incident", "note", "99", "x"), Exit.NOT_FOUND, "INC-0099"),
+        (("incident", "note", "1", "  "), Exit.USAGE, "the text is empty"),
+        (("incident", "note", "1", "x" * 2001), Exit.USAGE, "at most 2000"),
+        (("incident", "report", "99"), Exit.NOT_FOUND, "INC-0099"),
+        (("incident", "handover", "--since", "tonight"), Exit.USAGE, "write 22:00, 8h"),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_the_mend(
@@ -60,11 +60,11 @@ def test_what_makes_no_sense_is_refused_with_the_mend(
 
 
 def test_the_handover_has_the_open_incident_with_both_clocks_and_who_is_on_it(failed: Bench) -> None:
-    text = headway(failed.url, "handover").out
+    text = headway(failed.url, "incident", "handover").out
     assert "Open incidents\n  INC-0001 fake/extract failed" in " ".join(text.split("  ")).replace("\n ", "\n  ")
-    for words in ("failed since", "recoverable until", "nobody is on it", "Services at risk", "Not seen"):
+    for words in ("failed since", "recoverable until", "not acknowledged", "Services at risk", "Systems not reachable"):
         assert words in text, words
-    view = headway(failed.url, "handover", "--json").data
+    view = headway(failed.url, "incident", "handover", "--json").data
     assert ([1], [1], []) == (
         [one["id"] for one in view["open"]],
         [one["id"] for one in view["opened"]],
@@ -75,52 +75,54 @@ def test_the_handover_has_the_open_incident_with_both_clocks_and_who_is_on_it(fa
 def test_the_handover_tells_a_freeze_that_is_over_too(failed: Bench) -> None:
     headway(failed.url, "freeze", "--why", "the network is moved")
     headway(failed.url, "freeze", "--off")
-    text = headway(failed.url, "handover").out
-    switched = text[text.index("Switched, silenced, extended") : text.index("Drift that nobody")]
+    text = headway(failed.url, "incident", "handover").out
+    switched = text[text.index("Modes, silences and extensions") : text.index("Drift not accepted")]
     first, second = [line.split(" ann: ")[1] for line in switched.splitlines() if " ann: " in line]
     assert ("freeze: the network is moved", "thaw") == (first, second)
-    view = headway(failed.url, "handover", "--json").data
+    view = headway(failed.url, "incident", "handover", "--json").data
     assert ["freeze", "thaw"] == [one["verb"] for one in view["turned"]]
 
 
 def test_a_service_that_an_open_incident_hurts_is_told_though_nobody_can_tell_by_how_much(failed: Bench) -> None:
     """The next shift read "Services at risk: (none)" beside a tier-1 service on stale data."""
-    with open_reads(failed.url) as reads:
-        view = reads.handover(datetime.now(UTC) - timedelta(hours=1))
+    with open_queries(failed.url) as reads:
+        view = reads.handover.handover_since(datetime.now(UTC) - timedelta(hours=1))
     [one] = [each for each in view.services if each.incident_id is not None]
     unknown = replace(one, timeliness="no_estimate", deadline=view.at + timedelta(hours=1))
     told = {
-        hurt: next(part.lines for part in sections(replace(view, services=(each,))) if "at risk" in part.heading)
+        hurt: next(
+            part.lines for part in handover_sections(replace(view, services=(each,))) if "at risk" in part.heading
+        )
         for hurt, each in ((True, unknown), (False, replace(unknown, incident_id=None)))
     }
     assert (1, 0) == (len(told[True]), len(told[False]))
 
 
 def test_what_is_repaired_is_told_as_closed(failed: Bench) -> None:
-    failed.scheduler.attempt("extract", "a2", State.SUCCEEDED, datetime.now(UTC))
+    failed.scheduler.attempt("extract", "a2", RunState.SUCCEEDED, datetime.now(UTC))
     failed.turn()
-    view = headway(failed.url, "handover", "--since", "1h", "--json").data
+    view = headway(failed.url, "incident", "handover", "--since", "1h", "--json").data
     assert ([], [1], [1]) == tuple([one["id"] for one in view[name]] for name in ("open", "opened", "closed"))
 
 
 def test_a_report_is_the_same_twice_and_no_word_from_outside_is_markup(failed: Bench) -> None:
-    first, second = (headway(failed.url, "report", "INC-0001").out for _ in range(2))
+    first, second = (headway(failed.url, "incident", "report", "INC-0001").out for _ in range(2))
     assert first.split("## Timeline")[1] == second.split("## Timeline")[1]
     assert first.startswith("# INC-0001: fake/extract failed: disk \\<b\\>full")
-    for heading in ("Summary", "Root cause", "Impact", "Timeline", "What was done, and its proof", "Open questions"):
+    for heading in ("Summary", "Root cause", "Impact", "Timeline", "Actions and outcomes", "Open questions"):
         assert f"\n## {heading}\n" in first
-    assert "Nobody has written it down" in first
+    assert "Why did it happen? Add a note" in first
 
 
 def test_what_changed_since_the_last_green_is_told_and_stays_with_the_incident(bench: Bench) -> None:
     now = datetime.now(UTC)
-    bench.scheduler.attempt("extract", "a0", State.SUCCEEDED, now - timedelta(days=1, minutes=1))
+    bench.scheduler.attempt("extract", "a0", RunState.SUCCEEDED, now - timedelta(days=1, minutes=1))
     bench.turn()
-    bench.scheduler.attempt("extract", "a1", State.FAILED, now - timedelta(minutes=1))
+    bench.scheduler.attempt("extract", "a1", RunState.FAILED, now - timedelta(minutes=1))
     bench.turn()
     words = "nothing that Headway sees changed since it was last green"
     assert words in headway(bench.url, "incident", "1").out
-    assert words in headway(bench.url, "report", "1").out
+    assert words in headway(bench.url, "incident", "report", "1").out
     bench.send()
     assert words in "".join(body for _, _, body in bench.sink.got)
     bench.turn()
@@ -130,7 +132,7 @@ def test_what_changed_since_the_last_green_is_told_and_stays_with_the_incident(b
 
 @given(st.text(max_size=80))
 def test_an_escaped_line_is_one_line_without_live_markup(words: str) -> None:
-    shown = escaped(words)
+    shown = escape_markdown(words)
     assert "\n" not in shown
     for place, each in enumerate(shown):
         if each in "`*_[]<>|#~&!":
@@ -146,11 +148,11 @@ def test_an_escaped_line_is_one_line_without_live_markup(words: str) -> None:
     ],
 )  # fmt: skip
 def test_what_would_begin_a_list_or_a_link_does_not(words: str, shown: str) -> None:
-    assert shown == escaped(words)
+    assert shown == escape_markdown(words)
 
 
 def test_a_page_says_where_there_is_nothing_and_keeps_a_log_as_it_is() -> None:
-    page = [Section("Held", []), Section("Log", block="*a*\n  b")]
+    page = [ReportSection("Held", []), ReportSection("Log", block="*a*\n  b")]
     assert ["# T", "", "## Held", "", "*none*", "", "## Log", "", "    *a*", "      b"] == as_markdown("T", page)
     assert ["T", "", "Held", "  (none)", "", "Log", "  | *a*", "  |   b"] == as_text("T", page)
 
@@ -159,7 +161,7 @@ def test_a_time_of_day_is_the_last_one() -> None:
     now = datetime(2026, 11, 20, 6, 30, tzinfo=UTC)
     local = now.astimezone()
     for words in ("22:00", "06:00", "00:00"):
-        found = since_of(words, now).astimezone()
+        found = shift_start(words, now).astimezone()
         assert (words, True) == (f"{found:%H:%M}", timedelta(0) <= local - found < timedelta(hours=25))
-    assert now - timedelta(hours=8) == since_of("8h", now)
-    assert datetime(2026, 11, 19, 22, tzinfo=UTC) == since_of("2026-11-19T22:00:00+00:00", now)
+    assert now - timedelta(hours=8) == shift_start("8h", now)
+    assert datetime(2026, 11, 19, 22, tzinfo=UTC) == shift_start("2026-11-19T22:00:00+00:00", now)

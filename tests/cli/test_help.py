@@ -7,10 +7,9 @@ import shlex
 
 import pytest
 
-from console.cli.commands import COMMANDS, ELSEWHERE
-from console.cli.examples import EXAMPLES
+from console.cli.commands import ALSO, COMMANDS, GROUPS, MOVED, NOUNS, overview
 from console.cli.exits import Exit
-from console.cli.main import build_parser
+from console.cli.main import build_parser, with_full_name
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
 from tests.hostile.commands import headway
@@ -18,16 +17,12 @@ from tests.hostile.commands import headway
 __all__ = ["bench"]
 
 
-def test_every_command_has_an_example() -> None:
-    assert set(COMMANDS) == set(EXAMPLES)
-
-
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_example_is_a_line_that_the_command_takes(name: str) -> None:
     """Of what stands around it only the line itself is read."""
-    words = shlex.split(EXAMPLES[name].partition(" > ")[0].partition(" >> ")[0])
+    words = shlex.split(COMMANDS[name].example.partition(" > ")[0].partition(" >> ")[0])
     words = words[words.index("headway") + 1 :]
-    words = words[: words.index("--")] if "--" in words else words
+    words = with_full_name(words[: words.index("--")] if "--" in words else words)
     assert (name if name in words else None) == build_parser(name).parse_args(words).command
 
 
@@ -36,17 +31,17 @@ def test_help_ends_with_the_example(name: str, capsys: pytest.CaptureFixture[str
     with pytest.raises(SystemExit) as ended:
         build_parser(name).parse_args([name, "--help"])
     told = " ".join(capsys.readouterr().out.split())
-    assert (0, True) == (ended.value.code, told.endswith(f"example: {' '.join(EXAMPLES[name].split())}"))
+    assert (0, True) == (ended.value.code, told.endswith(f"Example: {' '.join(COMMANDS[name].example.split())}"))
 
 
 @pytest.mark.parametrize(
     "line, wanted",
     [
-        ("extend supply --until 08:00", "--why"),
-        ("extend supply --why x", "--until"),
+        ("service extend supply --until 08:00", "--why"),
+        ("service extend supply --why x", "--until"),
         ("silence add --system fake --for 1h", "--why"),
         ("silence add --system fake --why x", "--for"),
-        ("backfill fake/load --why x", "--from"),
+        ("plan backfill fake/load --why x", "--from"),
     ],
 )
 def test_what_a_command_refuses_to_be_without_stands_unbracketed_in_its_usage(
@@ -54,7 +49,7 @@ def test_what_a_command_refuses_to_be_without_stands_unbracketed_in_its_usage(
 ) -> None:
     done = headway(bench.url, *line.split())
     assert (Exit.USAGE, True) == (done.code, wanted in done.err)
-    usage = usage_of(line.split()[0])
+    usage = usage_of(with_full_name(line.split())[0])
     assert (True, False) == (wanted in usage, f"[{wanted}" in usage)
 
 
@@ -64,11 +59,29 @@ def test_a_usage_fits_a_small_terminal(name: str, monkeypatch: pytest.MonkeyPatc
     assert [] == [line for line in usage_of(name).splitlines() if len(line) > 80]
 
 
-def test_what_is_no_command_of_its_own_says_where_it_is() -> None:
+def test_a_former_command_names_the_line_to_type() -> None:
     done = headway("none.db", "attainment")
-    assert (Exit.USAGE, True) == (done.code, "headway services --attainment" in done.err)
-    for line in ELSEWHERE.values():
-        build_parser(line.split()[0]).parse_args(line.split())
+    assert (Exit.USAGE, True) == (done.code, "headway service --attainment" in done.err)
+    for line in MOVED.values():
+        words = with_full_name(line.replace("DATE", "2026-11-20").replace("RUN", "12").split())
+        build_parser(words[0]).parse_args(words)
+
+
+def test_the_overview_fits_a_screen() -> None:
+    lines = overview().splitlines()
+    assert (True, True) == (len(lines) <= 40, max(map(len, lines)) <= 80)
+    named = {name for commands in GROUPS.values() for name in commands} | set(ALSO)
+    assert set(NOUNS) == named
+
+
+@pytest.mark.parametrize("line", ["job", "job --state failed", "job list", "incident --json", "incident --all"])
+def test_a_noun_without_a_name_lists(line: str) -> None:
+    assert f"{line.split()[0]} list" == with_full_name(line.split())[0]
+
+
+@pytest.mark.parametrize("line", ["job load", "job view load", "job --json load", "job --plain -- load", "job -h"])
+def test_a_noun_with_a_name_shows_it(line: str) -> None:
+    assert "job" == with_full_name(line.split())[0]
 
 
 def usage_of(name: str) -> str:

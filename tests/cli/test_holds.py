@@ -1,4 +1,4 @@
-"""`headway hold`, `release`, `holds` and `gate`: what is asked, what is shown, with which code they end."""
+"""`headway hold add`, `release`, `holds` and `gate`: what is asked, what is shown, with which code they end."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from pathlib import Path
 import pytest
 
 import console
-import console.cli.gate as gate_command
-from connectors.contract import State
+import console.cli.holds as gate_command
+from connectors.sdk.states import RunState
 from console.cli.exits import Exit
 from console.cli.main import main
-from console.store.reads.begins import held_that_begin
-from console.store.reads.link import open_link
-from tests.engine.test_holds import Night, a_night, at, repair
+from console.store.db.read_connection import open_read_connection
+from console.store.queries.completion import complete_held_jobs
+from tests.engine.holds.test_holds import Night, a_night, at, repair
 
 JOB = "fake/load"
 
@@ -62,7 +62,7 @@ def test_a_person_holds_a_job_lists_it_and_lets_it_go(night: Night, capsys: pyte
     repair(night, "03:20")
     night.at("03:30").rounds()
     with at_work(night):
-        assert Exit.OK == run(night, "hold", JOB, "--for", "2h", "--why", "the network is moved", "--yes")
+        assert Exit.OK == run(night, "hold", "add", JOB, "--for", "2h", "--why", "the network is moved", "--yes")
         mark = night.bench.scheduler.marks["load"]
         assert at("05:30") == mark.until
         capsys.readouterr()
@@ -70,7 +70,7 @@ def test_a_person_holds_a_job_lists_it_and_lets_it_go(night: Night, capsys: pyte
         while night.hold()[0] != "held" and time.monotonic() < limit:
             time.sleep(0.02)
         capsys.readouterr()  # what the engine logs comes here, too
-        assert Exit.OK == run(night, "holds", "--json")
+        assert Exit.OK == run(night, "hold", "--json")
         [told] = json.loads(capsys.readouterr().out)
         shown = (told["job"], told["state"], told["kind"], told["key"], told["why"])
         assert (JOB, "held", "person", mark.id, "the network is moved") == shown
@@ -82,12 +82,12 @@ def test_a_person_holds_a_job_lists_it_and_lets_it_go(night: Night, capsys: pyte
         assert Exit.OK == run(night, "rerun", JOB, "--dry-run")
         until = f"it is held by {mark.by} until 2026-11-20 05:30Z: the network is moved"
         assert until in capsys.readouterr().out
-        assert Exit.OK == run(night, "holds")
+        assert Exit.OK == run(night, "hold")
         assert "the network is moved" in capsys.readouterr().out
-        assert Exit.REFUSED == run(night, "hold", JOB, "--yes")
+        assert Exit.REFUSED == run(night, "hold", "add", JOB, "--yes")
         said = f"{JOB} is held: the network is moved (hold {mark.id}, until 2026-11-20 05:30:00Z); nothing was sent"
         assert f"headway: {said}\n" == capsys.readouterr().err
-        assert Exit.OK == run(night, "release", mark.id, "--yes")
+        assert Exit.OK == run(night, "hold", "release", mark.id, "--yes")
     assert {} == night.bench.scheduler.marks
 
 
@@ -96,28 +96,30 @@ def test_a_hold_for_no_time_or_for_ever_is_a_usage_error(
     night: Night, capsys: pytest.CaptureFixture[str], length: str, said: str
 ) -> None:
     with pytest.raises(SystemExit) as ended:
-        run(night, "hold", JOB, "--for", length, "--yes")
+        run(night, "hold", "add", JOB, "--for", length, "--yes")
     assert Exit.USAGE == ended.value.code
     assert f"argument --for: {length}: {said}; write 6h" in capsys.readouterr().err
 
 
 def test_the_tab_key_offers_to_let_go_what_is_held_and_nothing_else(night: Night) -> None:
-    with closing(open_link(night.bench.url)) as link:
-        assert [] == held_that_begin(link, "")
+    with closing(open_read_connection(night.bench.url)) as link:
+        assert [] == complete_held_jobs(link, "")
         night.at("03:50").rounds()
         assert "held" == night.hold()[0]
-        assert ([JOB], [JOB], ["load"], []) == tuple(held_that_begin(link, one) for one in ("", "fake/", "lo", "ext"))
+        assert ([JOB], [JOB], ["load"], []) == tuple(
+            complete_held_jobs(link, one) for one in ("", "fake/", "lo", "ext")
+        )
 
 
 def test_a_job_that_nobody_holds_cannot_be_let_go(night: Night, capsys: pytest.CaptureFixture[str]) -> None:
-    assert Exit.NOT_FOUND == run(night, "release", JOB, "--yes")
-    assert f"headway: {JOB} is not held; headway holds lists what is\n" == capsys.readouterr().err
+    assert Exit.NOT_FOUND == run(night, "hold", "release", JOB, "--yes")
+    assert f"headway: {JOB} is not held; headway hold lists what is\n" == capsys.readouterr().err
 
 
 def test_what_cannot_be_held_is_not_shown_as_if_it_were(night: Night, capsys: pytest.CaptureFixture[str]) -> None:
     night.bench.scheduler.refused = "nothing starts it by the clock here"
     with at_work(night):
-        assert Exit.REFUSED == run(night, "hold", JOB, "--dry-run")
+        assert Exit.REFUSED == run(night, "hold", "add", JOB, "--dry-run")
     shown = capsys.readouterr()
     assert f"headway: {JOB}: {night.bench.scheduler.refused}; nothing was sent" in shown.err.splitlines()
     assert "sends" not in shown.out
@@ -126,7 +128,7 @@ def test_what_cannot_be_held_is_not_shown_as_if_it_were(night: Night, capsys: py
 def test_a_hold_of_a_policy_says_what_it_waits_for(night: Night, capsys: pytest.CaptureFixture[str]) -> None:
     night.at("03:51").rounds()
     capsys.readouterr()
-    assert Exit.OK == run(night, "holds")
+    assert Exit.OK == run(night, "hold")
     out = capsys.readouterr().out
     assert "until fake/extract is good" in out
     assert "04:00 UTC" in out
@@ -138,11 +140,11 @@ def test_a_hold_says_when_it_was_last_seen_at_its_source(night: Night, capsys: p
     del night.bench.scheduler.marks["load"]
     night.at("03:56").rounds(1)
     capsys.readouterr()
-    assert Exit.OK == run(night, "holds")
+    assert Exit.OK == run(night, "hold")
     head, row = capsys.readouterr().out.splitlines()[:2]
-    assert ("03:54 UTC", "held") == (row[head.upper().index("SEEN HELD") :][:9], row.split()[1])
+    assert ("03:54 UTC", "held") == (row[head.upper().index("LAST SEEN") :][:9], row.split()[1])
     night.rounds(1)
-    assert Exit.OK == run(night, "holds", "--all", "--json")
+    assert Exit.OK == run(night, "hold", "--all", "--json")
     [told] = json.loads(capsys.readouterr().out)
     assert ("released", None) == (told["state"], told["seen"])
 
@@ -151,13 +153,13 @@ def test_who_lets_go_before_the_upstream_is_good_is_told_what_it_will_read(
     night: Night, capsys: pytest.CaptureFixture[str]
 ) -> None:
     night.at("03:51").rounds()
-    told = "what came due is started all the same, and reads what is not finished"
+    told = "a missed start runs anyway, on unfinished input"
     with at_work(night):
-        assert Exit.OK == run(night, "release", JOB, "--dry-run")
+        assert Exit.OK == run(night, "hold", "release", JOB, "--dry-run")
         assert told not in capsys.readouterr().out  # its own clock starts it at 04:00
     night.at("04:05").rounds()
     with at_work(night):
-        assert Exit.OK == run(night, "release", JOB, "--dry-run")
+        assert Exit.OK == run(night, "hold", "release", JOB, "--dry-run")
     assert f"fake/extract is failed (run extract@2026-11-20): {told}" in capsys.readouterr().out
 
 
@@ -171,8 +173,8 @@ def test_a_job_that_was_let_go_and_is_watched_says_so(night: Night, capsys: pyte
         f"headway: {JOB} was let go: whether its own start comes is watched: until fake/extract is good; fake/extract"
         f" is good (hold {key}, until 2026-11-20 10:00:00Z); nothing was sent\n"
     )
-    for verb in ("hold", "release"):
-        assert Exit.REFUSED == run(night, verb, JOB, "--yes")
+    for verb in ("add", "release"):
+        assert Exit.REFUSED == run(night, "hold", verb, JOB, "--yes")
         assert told == capsys.readouterr().err
 
 
@@ -197,11 +199,11 @@ def test_a_gate_is_open_where_the_upstream_is_good_for_that_date(
 def test_a_gate_says_red_unless_it_is_repaired_in_time(
     night: Night, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(gate_command, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(gate_command, "GATE_POLL_SECONDS", 0.02)
     night.at("03:59").rounds()
     capsys.readouterr()
     assert Exit.RED == gate(night, "--timeout", "1m", "--fail-fast")
-    assert f"headway gate {JOB}: shut: fake/extract is failed (run extract@2026-11-20)\n" == capsys.readouterr().err
+    assert f"headway gate {JOB}: closed: fake/extract is failed (run extract@2026-11-20)\n" == capsys.readouterr().err
     assert Exit.RED == gate(night, "--timeout", "0s")
     codes: list[int] = []
     waiting = threading.Thread(target=lambda: codes.append(gate(night, "--timeout", "20s")))
@@ -215,14 +217,14 @@ def test_a_gate_says_red_unless_it_is_repaired_in_time(
 def test_a_gate_shuts_where_nobody_can_tell_unless_it_is_told_to_open(
     night: Night, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(gate_command, "UNKNOWN_SECONDS", 0.0)
-    night.bench.scheduler.attempt("extract", "e2", State.RUNNING, at("03:50"), period_key="extract@2026-11-20")
+    monkeypatch.setattr(gate_command, "GATE_UNKNOWN_SECONDS", 0.0)
+    night.bench.scheduler.attempt("extract", "e2", RunState.RUNNING, at("03:50"), period_key="extract@2026-11-20")
     night.at("03:59").rounds()
     with night.bench.store.write(None) as connection:
-        connection.exec_driver_sql("UPDATE lease SET holder = '', until_us = 0")
+        connection.rows("UPDATE lease SET holder = '', until_us = 0")
     capsys.readouterr()
     assert Exit.NO_ENGINE == gate(night, "--timeout", "0s")
-    assert "shut: fake/extract is not watched: no engine works" in capsys.readouterr().err
+    assert "closed: fake/extract is not watched: no engine works" in capsys.readouterr().err
     assert Exit.OK == gate(night, "--timeout", "1m", "--if-unknown", "open")
     assert Exit.NO_ENGINE == main(["--store", str(night.bench.folder / "none.db"), "gate", JOB, "--timeout", "0s"])
 
@@ -232,7 +234,7 @@ def test_a_gate_opens_for_no_date_of_which_nothing_is_proved(night: Night, capsy
 
     def due(expression: str) -> None:
         with night.bench.store.write(None) as connection:
-            connection.exec_driver_sql(
+            connection.rows(
                 "UPDATE schedule SET dialect = 'debian-cron', zone = 'UTC', expression = ?"
                 " WHERE job_id = (SELECT id FROM job WHERE native_id = 'extract')",
                 (expression,),
@@ -256,7 +258,7 @@ def test_a_gate_knows_no_date_that_does_not_exist(night: Night, capsys: pytest.C
         gate(night, "--timeout", "0s", "--for", typed)
     assert Exit.USAGE == ended.value.code
     told = capsys.readouterr().err
-    assert f"'{typed}' is no date of the calendar; a business date is YYYY-MM-DD" in told
+    assert f"'{typed}' is not a date; write 2026-11-19" in told
 
 
 def test_a_gate_becomes_its_command_word_for_word(night: Night) -> None:
@@ -316,7 +318,7 @@ def test_marks_are_listed_and_let_go_without_a_store(
     tmp_path: Path, night: Night, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The schedulers alone know; what a person paused, or another mark, is left alone."""
-    from console import config as configs
+    from console.config import loading as configs
 
     monkeypatch.setattr(configs, "load_config", lambda _: night.bench.config)
     path = tmp_path / "headway.toml"
@@ -326,7 +328,7 @@ def test_marks_are_listed_and_let_go_without_a_store(
     mark = scheduler.marks["load"]
     (night.bench.folder / "headway.db").rename(tmp_path / "gone.db")
     capsys.readouterr()
-    command = ["--config", str(path), "holds", "--from-native"]
+    command = ["--config", str(path), "hold", "--from-native"]
     assert Exit.OK == main([*command, "--json"])
     [told] = json.loads(capsys.readouterr().out)
     shown = (told["target"], told["job"], told["hold"], told["by"], told["where"])
@@ -335,7 +337,7 @@ def test_marks_are_listed_and_let_go_without_a_store(
     assert {"load": mark} == scheduler.marks
     assert Exit.OK == main([*command, "--release", "--yes"])
     assert {} == scheduler.marks
-    assert "fake/one load: let go: accepted" in capsys.readouterr().err
+    assert "fake/one load: released: accepted" in capsys.readouterr().err
     (tmp_path / "gone.db").rename(night.bench.folder / "headway.db")
 
 
@@ -343,33 +345,33 @@ def test_a_mark_that_a_person_undid_is_shown_as_left_and_taken_away_alone(
     tmp_path: Path, night: Night, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A pause that comes between the list and the send is that person's, and stays."""
-    from console import config as configs
+    from console.config import loading as configs
 
     monkeypatch.setattr(configs, "load_config", lambda _: night.bench.config)
     night.at("03:51").rounds()
     scheduler = night.bench.scheduler
     scheduler.undone.add("load")
-    command = ["--config", str(tmp_path / "headway.toml"), "--store", night.bench.url, "holds", "--from-native"]
+    command = ["--config", str(tmp_path / "headway.toml"), "--store", night.bench.url, "hold", "--from-native"]
     capsys.readouterr()
     assert Exit.OK == main(command)
     assert "mark left" in capsys.readouterr().out
     scheduler.on_act = lambda _: scheduler.undone.clear()
     assert Exit.OK == main([*command, "--release", "--yes", "--why", "the engine is dead"])
     assert ({}, True) == (scheduler.marks, scheduler.jobs["load"].paused)
-    assert "fake/one load: mark taken away: accepted" in capsys.readouterr().err
+    assert "fake/one load: mark removed: accepted" in capsys.readouterr().err
 
 
 def test_a_target_that_cannot_be_asked_is_named(
     tmp_path: Path, night: Night, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from console import config as configs
+    from console.config import loading as configs
 
     monkeypatch.setattr(configs, "load_config", lambda _: night.bench.config)
     path = tmp_path / "headway.toml"
     path.write_text(CONFIG)
     night.bench.scheduler.refuse = OSError("no route to host")
-    assert Exit.PROBLEM == main(["--config", str(path), "holds", "--from-native"])
-    assert "fake/one could not be asked: no route to host" in capsys.readouterr().out
+    assert Exit.PROBLEM == main(["--config", str(path), "hold", "--from-native"])
+    assert "fake/one could not be read: no route to host" in capsys.readouterr().out
 
 
 def test_an_expired_hold_is_shown_as_over_only_when_asked_for(night: Night, capsys: pytest.CaptureFixture[str]) -> None:
@@ -377,10 +379,10 @@ def test_an_expired_hold_is_shown_as_over_only_when_asked_for(night: Night, caps
     night.at("10:01").rounds(6)
     night.now += timedelta(minutes=2)
     capsys.readouterr()
-    run(night, "holds", "--json")
+    run(night, "hold", "--json")
     assert [] == [one for one in json.loads(capsys.readouterr().out) if one["state"] == "released"]
     night.at("10:03").rounds()
     capsys.readouterr()
-    run(night, "holds", "--all", "--json")
+    run(night, "hold", "--all", "--json")
     [over] = [one for one in json.loads(capsys.readouterr().out) if one["state"] == "released"]
     assert over["words"].startswith("let go at 10:01 UTC and not started; fake/extract is not good")

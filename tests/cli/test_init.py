@@ -11,7 +11,7 @@ from unittest.mock import patch
 import pytest
 
 from console.cli.exits import Exit
-from console.config import load_config
+from console.config.loading import load_config
 from tests.fakes.ssh_local import LocalHost
 from tests.hostile.commands import Done, in_process
 from tests.onboarding.homes import SECRET, full_home, put
@@ -64,7 +64,7 @@ def test_without_a_terminal_it_says_what_it_would_do_and_writes_nothing(home: Ho
     done = home.run()
     assert Exit.USAGE == done.code
     assert "crontabs of this machine, 2 jobs" in done.out
-    assert "nothing was written: add --yes" in done.err
+    assert "nothing was written. Fix: --yes" in done.err
     assert [] == home.made
 
 
@@ -79,9 +79,9 @@ def test_print_gives_a_config_that_loads_and_writes_nothing(home: Home, tmp_path
 def test_yes_writes_polls_and_leaves_no_engine_behind(home: Home) -> None:
     done = home.run("--yes", "--only", "cron")
     assert Exit.OK == done.code, done.err
-    assert "Known now: 2 jobs, 0 runs." in done.out
+    assert "Found 2 jobs, 0 runs." in done.out
     assert "cron/" in done.err
-    assert "read, 2 jobs" in done.err
+    assert "done, 2 jobs" in done.err
     assert "shadow" == load_config(home.config).estate.starts_in
     status = home.run("--json", command="status")
     assert '"in_shadow": [\n' in status.out
@@ -100,7 +100,7 @@ def test_a_config_that_is_there_stays_as_it_was(home: Home) -> None:
     put(home.config, "# mine\n")
     done = home.run("--yes", "--only", "cron")
     assert (Exit.REFUSED, "# mine\n") == (done.code, home.config.read_text())
-    assert "is there already, and is never written over" in " ".join(done.err.split())
+    assert "exists already and is never overwritten" in " ".join(done.err.split())
 
 
 def test_no_secret_of_a_full_home_is_printed_or_written(home: Home) -> None:
@@ -116,7 +116,7 @@ def test_no_secret_of_a_full_home_is_printed_or_written(home: Home) -> None:
 def test_what_is_named_and_not_there_is_told_with_what_is(home: Home) -> None:
     done = home.run("--yes", "--only", "airflow")
     assert Exit.NOT_FOUND == done.code
-    assert "--only airflow: nothing of that key was found; cron" in done.err
+    assert "--only airflow: no such finding; found: cron" in done.err
 
 
 def test_hostile_names_in_every_file_stay_text(home: Home, tmp_path: Path) -> None:
@@ -137,13 +137,13 @@ def test_hostile_names_in_every_file_stay_text(home: Home, tmp_path: Path) -> No
 
 def test_a_person_takes_what_there_is_and_sees_it_read(home: Home) -> None:
     with home.terminal() as terminal:
-        terminal.wait_for("Which? Enter takes none")
+        terminal.wait_for("Which? Enter for none")
         terminal.press("9", "enter")
-        terminal.wait_for('"9" names none of them')
+        terminal.wait_for('"9" is not a choice')
         terminal.press("1", "enter")
-        terminal.wait_for("in shadow mode, nothing is sent", LIMIT_SECONDS)
-        seen = terminal.wait_for("Known now: 2 jobs", LIMIT_SECONDS)
-        assert "████████████  read, 2 jobs, 0 runs" in seen
+        terminal.wait_for("in shadow mode.", LIMIT_SECONDS)
+        seen = terminal.wait_for("Found 2 jobs", LIMIT_SECONDS)
+        assert "████████████  done, 2 jobs, 0 runs" in seen
         assert Exit.OK == terminal.wait_for_end()
     assert ["cron"] == list(load_config(home.config).systems)
 
@@ -166,7 +166,7 @@ def test_a_person_who_ends_the_input_has_taken_nothing(home: Home) -> None:
 
 def test_who_leaves_during_the_first_poll_has_a_whole_config_and_no_engine(home: Home) -> None:
     with home.terminal("--yes", "--only", "cron") as terminal:
-        terminal.wait_for("The first poll reads back")
+        terminal.wait_for("The first poll reads")
         terminal.press("ctrl+c")
         assert Exit.INTERRUPTED == terminal.wait_for_end()
     assert ["cron"] == list(load_config(home.config).systems)
@@ -190,12 +190,12 @@ def test_headway_without_an_estate_shows_the_ways_on_and_goes_the_chosen_one(hom
     env = {name: "" for name in os.environ if name.startswith(("PG", "AWS", "HEADWAY", "XDG"))}
     with Terminal(INIT, env={**env, **home.environment}) as terminal:
         seen = terminal.wait_for("1, 2, or Enter to leave:")
-        assert "There is no estate yet" in seen
+        assert "No config yet" in seen
         assert "headway demo" in seen
         terminal.press("9", "enter")
-        terminal.wait_for('"9" is none of them')
+        terminal.wait_for('"9" is not a choice; enter 1 or 2')
         terminal.press("1", "enter")
-        terminal.wait_for("Which? Enter takes none")
+        terminal.wait_for("Which? Enter for none")
         terminal.press("\x04")
         terminal.wait_for_end()
     assert [] == home.made

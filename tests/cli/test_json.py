@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from connectors.contract import State
+from connectors.sdk.states import RunState
 from console.cli.exits import Exit
 from tests.cli.lines import LINES, NO_JSON, all_lines, unknown
 from tests.cli.test_recover import at_work
@@ -31,7 +31,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     scheduler.job("extract")
     scheduler.job("load")
     with running_bench(folder, scheduler, estate_config(folder, scheduler)) as made:
-        scheduler.attempt("extract", "a1", State.FAILED, datetime.now(UTC) - timedelta(minutes=1), message="exit 1")
+        scheduler.attempt("extract", "a1", RunState.FAILED, datetime.now(UTC) - timedelta(minutes=1), message="exit 1")
         made.turn()
         with logs_to_stderr(), at_work(made):
             yield made
@@ -49,13 +49,25 @@ def logs_to_stderr() -> Iterator[None]:
 
 
 def asked(bench: Bench, folder: Path, line: tuple[str, ...], *more: str) -> Done:
-    run = bench.reads().job("fake/extract").row.run_id
-    words = [word.format(job="fake/extract", run=run, folder=folder) for word in line]
+    run = bench.reads().jobs.job("fake/extract").row.run_id
+    words = [word.format(job="fake/extract", run=run, folder=folder) for word in (*line[0].split(), *line[1:])]
     timeout = () if "--timeout" in line or line[0] not in WAITING else ("--timeout", "0.5")
     return headway(bench.url, "--config", str(folder / "headway.toml"), *words, *timeout, *more)
 
 
-WAITING = ("recover", "recovery", "rerun", "start", "cancel", "skip", "mark-ok", "backfill", "hold", "release")
+WAITING = (
+    "recover",
+    "plan",
+    "plan pause",
+    "rerun",
+    "job start",
+    "run cancel",
+    "run skip",
+    "run mark-ok",
+    "plan backfill",
+    "hold add",
+    "hold release",
+)
 
 
 def test_every_command_is_asked_or_says_why_it_has_no_json() -> None:
@@ -78,7 +90,9 @@ def test_stdout_is_one_json_document(bench: Bench, tmp_path: Path, line: tuple[s
         assert done.code in (Exit.OK, Exit.PROBLEM, Exit.NO_ENGINE, Exit.UNKNOWN), done.err
 
 
-@pytest.mark.parametrize("line", [("nope", "--json"), ("jobs", "--odd", "--json"), ("grants", "--json", "store")])
+@pytest.mark.parametrize(
+    "line", [("nope", "--json"), ("job list", "--odd", "--json"), ("store grants", "--json", "--odd")]
+)
 def test_a_line_that_cannot_be_read_is_told_in_json_too(bench: Bench, tmp_path: Path, line: tuple[str, ...]) -> None:
     done = asked(bench, tmp_path, line)
     assert (2, 2, "USAGE") == (done.code, done.data["error"]["exit"], done.data["error"]["name"])
@@ -93,4 +107,4 @@ def test_a_store_that_is_not_there_is_told_in_json(tmp_path: Path) -> None:
 def test_what_is_known_when_a_command_is_refused_stands_beside_the_error(bench: Bench, tmp_path: Path) -> None:
     """Without --yes and without a terminal nothing is sent, and the preview is still told."""
     done = asked(bench, tmp_path, ("rerun", "{job}", "--json"))
-    assert ("USAGE", True) == (done.data["error"]["name"], "words" in done.data)
+    assert ("USAGE", True) == (done.data["error"]["name"], "summary" in done.data)

@@ -7,24 +7,23 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import text
 
-from connectors.contract import Evidence, JobRecord, State
+from connectors.sdk.records import JobRecord
+from connectors.sdk.states import RunEvidence, RunState
 from console.cli.exits import Exit
-from console.cli.lineage import MOST
+from console.cli.lineage import MAX_LINES, job_state_text
 from console.cli.main import main
-from console.cli.reach import state_of
-from console.model.decisions import Decisions, ExpectedRun
-from console.model.inventory import InventoryChanges
-from console.model.views.lineage import LineageJob
-from console.store.apply import apply
-from console.store.ingest import ingest
-from console.store.inventory import write_inventory
-from console.store.reads import Reads
-from console.store.reads.lineage import SOON
+from console.domain.decision import Decisions, ExpectedRun
+from console.domain.dependency import LineageJob
+from console.domain.inventory import InventoryChanges
+from console.store.decisions import apply_decisions
+from console.store.ingest.inventory import write_inventory
+from console.store.ingest.records import ingest_batch
+from console.store.queries.lineage import SOON
+from console.store.queries.reader import Queries
 from tests.store.estate import EXTRACT, LOAD, MIDNIGHT, Estate, at, failed, poll, run
 from tests.store.fixtures import night, reads, served, store, store_url
-from tests.store.test_apply import ROUTES
+from tests.store.test_decisions import ROUTES
 
 __all__ = ["night", "reads", "served", "store", "store_url"]
 
@@ -36,20 +35,20 @@ def told(url: str, capsys: pytest.CaptureFixture[str], *words: str, code: Exit =
 
 
 def test_a_blast_tells_the_services_first_then_the_jobs_by_system(
-    served: Estate, reads: Reads, store_url: str, capsys: pytest.CaptureFixture[str]
+    served: Estate, reads: Queries, store_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     served.ingest(failed())
     shown = told(store_url, capsys, "blast", EXTRACT)
     assert shown.splitlines()[:3] == [
         f"{EXTRACT}  failed 5m10s ago",
         f"root cause  {EXTRACT} (itself)  failed 5m10s ago",
-        "downstream  1 job on 1 system; 1 service below it or delivered by it",
+        "downstream  1 job on 1 system; affects 1 service",
     ]
     assert shown.index("supply") < shown.index("airflow") < shown.index(LOAD)
 
 
 def test_the_cause_of_what_has_not_run_is_found_in_one_step(
-    served: Estate, reads: Reads, store_url: str, capsys: pytest.CaptureFixture[str]
+    served: Estate, reads: Queries, store_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     served.ingest(failed())
     document = json.loads(told(store_url, capsys, "blast", LOAD, "--json"))
@@ -58,30 +57,30 @@ def test_the_cause_of_what_has_not_run_is_found_in_one_step(
 
 
 def test_a_lineage_marks_the_cause_and_draws_in_plain_characters(
-    served: Estate, reads: Reads, store_url: str, capsys: pytest.CaptureFixture[str]
+    served: Estate, reads: Queries, store_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     served.ingest(failed())
     shown = told(store_url, capsys, "lineage", LOAD)
     assert shown.splitlines()[-4:] == [
-        "upstream: 1 job on 1 system", f"  `- ! {EXTRACT}  failed 5m10s ago", f">   {LOAD}  has not run",
-        "downstream: nothing",
+        "upstream: 1 job on 1 system", f"  `- ! {EXTRACT}  failed 5m10s ago", f">   {LOAD}  no run",
+        "downstream: none",
     ]  # fmt: skip
     assert shown.isascii()
 
 
 def test_a_lineage_of_one_date_shows_the_runs_of_that_date(
-    served: Estate, reads: Reads, store_url: str, capsys: pytest.CaptureFixture[str]
+    served: Estate, reads: Queries, store_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     served.ingest(failed())
     key = f"{at('03:10'):%Y-%m-%dT%H:%M:%SZ}"
     document = json.loads(told(store_url, capsys, "lineage", EXTRACT, "--run", key, "--json"))
-    assert ("2026-11-19", "failed", key) == (document["bd"], document["state"], document["period_key"])
+    assert ("2026-11-19", "failed", key) == (document["business_date"], document["state"], document["period_key"])
     main(["--store", store_url, "lineage", EXTRACT, "--run", "never"])
     assert "never" in capsys.readouterr().err
 
 
 def test_depths_leave_out_and_say_how_much(
-    served: Estate, reads: Reads, store_url: str, capsys: pytest.CaptureFixture[str]
+    served: Estate, reads: Queries, store_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     document = json.loads(told(store_url, capsys, "lineage", LOAD, "--up", "0", "--json"))
     assert ([], [], 1) == (document["upstream"], document["edges"], document["left_out"]["upstream"])
@@ -89,13 +88,13 @@ def test_depths_leave_out_and_say_how_much(
 
 
 def test_many_jobs_are_counted_by_system_and_what_is_red_is_named(
-    served: Estate, reads: Reads, store_url: str, capsys: pytest.CaptureFixture[str]
+    served: Estate, reads: Queries, store_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    many = tuple(JobRecord(f"mart_{number:03}", upstreams=("load_orders",)) for number in range(MOST + 1))
+    many = tuple(JobRecord(f"mart_{number:03}", upstreams=("load_orders",)) for number in range(MAX_LINES + 1))
     write_inventory(served.store, served.airflow, InventoryChanges(new=many), MIDNIGHT, None)
-    ingest(served.store, served.airflow, poll(run("mart_007", state=State.FAILED)), None)
+    ingest_batch(served.store, served.airflow, poll(run("mart_007", state=RunState.FAILED)), None)
     shown = told(store_url, capsys, "lineage", LOAD)
-    assert f"downstream: {MOST + 1} jobs on 1 system" in shown
+    assert f"downstream: {MAX_LINES + 1} jobs on 1 system" in shown
     assert "mart_007" in shown
     assert "mart_008" not in shown
 
@@ -106,15 +105,15 @@ def test_many_jobs_are_counted_by_system_and_what_is_red_is_named(
 def test_what_is_still_to_come_is_not_said_to_be_past(when: str | None, expected: str) -> None:
     """A planned run was "planned -23h45m ago"."""
     one = LineageJob(1, EXTRACT, "etl-hosts", "planned", False, "", None if when is None else at(when))
-    assert expected == state_of(one, at("03:20"))
+    assert expected == job_state_text(one, at("03:20"))
 
 
 def test_tonights_run_is_shown_where_it_is_expected_and_the_last_result_beside_it(
-    served: Estate, reads: Reads, store_url: str, capsys: pytest.CaptureFixture[str]
+    served: Estate, reads: Queries, store_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """At three in the morning a green dot of last night stood below a root that had just failed."""
     key = load_runs(served, reads)
-    job = reads.lineage(served.job_id()).jobs[reads.job(LOAD).row.id]
+    job = reads.lineage.lineage_of(served.job_id()).jobs[reads.jobs.job(LOAD).row.id]
     assert ("planned", "succeeded", False) == (job.state, job.before, job.is_red)
     assert key == job.period_key
     assert f"{LOAD}  planned in " in (shown := told(store_url, capsys, "lineage", EXTRACT))
@@ -123,57 +122,57 @@ def test_tonights_run_is_shown_where_it_is_expected_and_the_last_result_beside_i
     assert ("planned", "succeeded") == (document["state"], document["last_state"])
 
 
-def test_what_is_red_stays_in_view_though_its_next_run_is_expected(served: Estate, reads: Reads) -> None:
-    load_runs(served, reads, state=State.FAILED)
-    job = reads.lineage(served.job_id()).jobs[reads.job(LOAD).row.id]
+def test_what_is_red_stays_in_view_though_its_next_run_is_expected(served: Estate, reads: Queries) -> None:
+    load_runs(served, reads, state=RunState.FAILED)
+    job = reads.lineage.lineage_of(served.job_id()).jobs[reads.jobs.job(LOAD).row.id]
     assert ("failed", "", True) == (job.state, job.before, job.is_red)
 
 
-def test_a_run_that_is_far_ahead_hides_nothing(served: Estate, reads: Reads) -> None:
+def test_a_run_that_is_far_ahead_hides_nothing(served: Estate, reads: Queries) -> None:
     load_runs(served, reads, ahead=SOON + timedelta(minutes=1))
-    assert "succeeded" == reads.lineage(served.job_id()).jobs[reads.job(LOAD).row.id].state
+    assert "succeeded" == reads.lineage.lineage_of(served.job_id()).jobs[reads.jobs.job(LOAD).row.id].state
 
 
 def load_runs(
-    served: Estate, reads: Reads, state: State = State.SUCCEEDED, ahead: timedelta = timedelta(minutes=40)
+    served: Estate, reads: Queries, state: RunState = RunState.SUCCEEDED, ahead: timedelta = timedelta(minutes=40)
 ) -> str:
     """A run of the day before, and one that is expected; the key of that."""
-    now, job_id = reads.now(), reads.job(LOAD).row.id
+    now, job_id = reads.now(), reads.jobs.job(LOAD).row.id
     begun, due = now - timedelta(hours=23), now + ahead
     record = replace(run(LOAD.partition("/")[2], "03:15", "3"), state=state, period_key=f"{begun:%Y-%m-%dT%H:%M:%SZ}",
                      period_at=begun, started_at=begun, ended_at=begun + timedelta(minutes=9))  # fmt: skip
-    ingest(served.store, served.airflow, poll(record), None)
+    ingest_batch(served.store, served.airflow, poll(record), None)
     with served.store.write(None) as connection:
-        connection.execute(text("UPDATE run SET bd = '2020-01-01' WHERE job_id = :job"), {"job": job_id})
-    one = ExpectedRun(job_id, f"{due:%Y-%m-%dT%H:%M:%SZ}", due, due.date(), State.PLANNED, Evidence.INFERRED, "")
-    apply(served.store, Decisions(expected=(one,)), now, 1, None, ROUTES)
+        connection.rows("UPDATE run SET bd = '2020-01-01' WHERE job_id = ?", (job_id,))
+    one = ExpectedRun(job_id, f"{due:%Y-%m-%dT%H:%M:%SZ}", due, due.date(), RunState.PLANNED, RunEvidence.INFERRED, "")
+    apply_decisions(served.store, Decisions(expected=(one,)), now, 1, None, ROUTES)
     return f"{due:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def test_which_run_read_which_is_told(
-    served: Estate, reads: Reads, store_url: str, capsys: pytest.CaptureFixture[str]
+    served: Estate, reads: Queries, store_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What is downstream started after tonight's upstream had failed: what it read is from the evening before."""
     served.ingest(run(period="01:10"), failed(attempt="2"))
     load = run(LOAD.partition("/")[2], "03:15", "3")
-    ingest(served.store, served.airflow, poll(load), None)
+    ingest_batch(served.store, served.airflow, poll(load), None)
     document = json.loads(told(store_url, capsys, "lineage", LOAD, "--reads", "--json"))
     assert [(EXTRACT, LOAD, f"{at('01:15'):%Y-%m-%dT%H:%M:%SZ}")] == [
         (one["upstream"], one["downstream"], one["read_ended"]) for one in document["reads"]
     ]
     shown = told(store_url, capsys, "lineage", LOAD, "--reads")
-    assert f"{LOAD} of 2026-11-19 read {EXTRACT} of 2026-11-19 (by the times)" in shown
+    assert f"{LOAD} of 2026-11-19 read {EXTRACT} of 2026-11-19 (inferred)" in shown
     assert ["times"] == [one["from"] for one in document["reads"]]
 
 
 def test_what_a_source_says_that_it_read_is_told_as_its_word(
-    served: Estate, reads: Reads, store_url: str, capsys: pytest.CaptureFixture[str]
+    served: Estate, reads: Queries, store_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     served.ingest(run(period="01:10"), run(attempt="2"))
     key = f"{at('01:10'):%Y-%m-%dT%H:%M:%SZ}"
     load = run(LOAD.partition("/")[2], "03:50", "3")
     context = {"inputs": [{"job": EXTRACT, "period_key": key}, "nonsense", {"job": 1}]}
-    ingest(served.store, served.airflow, poll(replace(load, context=context)), None)
+    ingest_batch(served.store, served.airflow, poll(replace(load, context=context)), None)
     [one] = json.loads(told(store_url, capsys, "lineage", LOAD, "--reads", "--json"))["reads"]
     assert ("source", f"{at('01:15'):%Y-%m-%dT%H:%M:%SZ}") == (one["from"], one["read_ended"])
-    assert "(by the times)" not in told(store_url, capsys, "lineage", LOAD, "--reads")
+    assert "(inferred)" not in told(store_url, capsys, "lineage", LOAD, "--reads")

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from connectors.contract import State, Verb
+from connectors.sdk.states import RunState, Verb
 from console.cli.exits import Exit
 from console.cli.main import main
-from console.engine.wishes import Wish
-from console.model.ids import new_action_key
-from console.store.asked import ActionStep, step_action
+from console.domain.ids import new_action_key
+from console.engine.api.action_request import ActionRequest
+from console.store.actions import ActionStep, step_action
 from console.store.errors import NotAllowed
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
@@ -24,9 +24,11 @@ __all__ = ["bench"]
 
 
 def failed(bench: Bench) -> int:
-    bench.scheduler.attempt("extract", "a1", State.FAILED, datetime.now(UTC) - timedelta(minutes=1), message="exit 1")
+    bench.scheduler.attempt(
+        "extract", "a1", RunState.FAILED, datetime.now(UTC) - timedelta(minutes=1), message="exit 1"
+    )
     bench.turn()
-    run_id = bench.reads().job("fake/extract").row.run_id
+    run_id = bench.reads().jobs.job("fake/extract").row.run_id
     assert run_id is not None
     return run_id
 
@@ -37,7 +39,7 @@ def headway(bench: Bench, *words: str) -> int:
 
 def rows(bench: Bench, sql: str) -> list[tuple[Any, ...]]:
     with bench.store.read() as connection:
-        return [tuple(row) for row in connection.exec_driver_sql(sql).all()]
+        return [tuple(row) for row in connection.rows(sql)]
 
 
 def in_shadow(bench: Bench) -> None:
@@ -47,7 +49,7 @@ def in_shadow(bench: Bench) -> None:
 # -- freeze -----------------------------------------------------------------------------------------------------------
 def test_a_freeze_stops_what_was_asked_before_it_and_what_is_asked_after(bench: Bench) -> None:
     run_id, before = failed(bench), new_action_key()
-    bench.requests().act(Wish(Verb.RERUN, run_id), before)
+    bench.requests().act(ActionRequest(Verb.RERUN, run_id), before)
     assert Exit.OK == headway(bench, "freeze", "--why", "the network is being moved")
     bench.parts.actions.step(bench.fence)
     [(state, words)] = rows(bench, "SELECT state, words FROM action")
@@ -55,13 +57,13 @@ def test_a_freeze_stops_what_was_asked_before_it_and_what_is_asked_after(bench: 
     assert words.startswith("frozen by ")
     assert "the network is being moved; nothing is sent. Thaw: headway freeze --off" in words
     with pytest.raises(NotAllowed, match="nothing is sent"):
-        bench.requests().act(Wish(Verb.RERUN, run_id), new_action_key())
+        bench.requests().act(ActionRequest(Verb.RERUN, run_id), new_action_key())
 
 
 def test_a_freeze_that_comes_after_the_last_look_lets_no_intent_through(bench: Bench) -> None:
     """The intent and the freeze are rows of one store: one of them is first."""
     key = new_action_key()
-    bench.requests().act(Wish(Verb.RERUN, failed(bench)), key)
+    bench.requests().act(ActionRequest(Verb.RERUN, failed(bench)), key)
     headway(bench, "freeze")
     assert not step_action(bench.store, bench.fence, key, "requested", ActionStep("sending"), 1)
 
@@ -70,8 +72,8 @@ def test_a_freeze_stops_what_has_its_intent_and_waits_for_the_line(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody else's log was being read; the freeze was confirmed meanwhile."""
-    bench.requests().act(Wish(Verb.RERUN, failed(bench)), new_action_key())
-    monkeypatch.setattr("console.engine.wire.failpoint", lambda name: headway(bench, "freeze"))
+    bench.requests().act(ActionRequest(Verb.RERUN, failed(bench)), new_action_key())
+    monkeypatch.setattr("console.engine.actions.sender.failpoint", lambda name: headway(bench, "freeze"))
     bench.parts.actions.step(bench.fence)
     assert [] == bench.scheduler.acted
     [(state, words)] = rows(bench, "SELECT state, words FROM action")
@@ -82,7 +84,7 @@ def test_a_thaw_lets_actions_leave_again_and_both_are_in_the_audit(bench: Bench)
     run_id = failed(bench)
     headway(bench, "freeze", "--why", "a test")
     headway(bench, "freeze", "--off")
-    bench.requests().act(Wish(Verb.RERUN, run_id), new_action_key())
+    bench.requests().act(ActionRequest(Verb.RERUN, run_id), new_action_key())
     bench.parts.actions.step(bench.fence)
     assert 1 == len(bench.scheduler.acted)
     told = rows(bench, "SELECT verb, object, why FROM audit WHERE object = 'freeze' ORDER BY seq")
@@ -96,9 +98,9 @@ def test_a_freeze_outlives_the_engine_and_stands_in_the_status(
     bench.restart()
     headway(bench, "status")
     told = capsys.readouterr().out.splitlines()
-    assert [True] == [f"FROZEN, nothing is sent: by {getpass.getuser()} since " in one and one.endswith(": a test")
+    assert [True] == [f"FROZEN, no action is sent: by {getpass.getuser()} since " in one and one.endswith(": a test")
                       for one in told if "FROZEN" in one]  # fmt: skip
-    assert "a test" in bench.reads().header().frozen
+    assert "a test" in bench.reads().estate.header().frozen
 
 
 def test_alerts_leave_while_all_is_frozen(bench: Bench) -> None:
@@ -109,9 +111,9 @@ def test_alerts_leave_while_all_is_frozen(bench: Bench) -> None:
 
 def test_what_left_before_the_freeze_is_named(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     key = new_action_key()
-    bench.requests().act(Wish(Verb.RERUN, failed(bench)), key)
+    bench.requests().act(ActionRequest(Verb.RERUN, failed(bench)), key)
     with bench.store.write(None) as connection:
-        connection.exec_driver_sql("UPDATE action SET state = 'unknown'")
+        connection.rows("UPDATE action SET state = 'unknown'")
     capsys.readouterr()
     headway(bench, "freeze", "--json")
     told = json.loads(capsys.readouterr().out)
@@ -126,12 +128,12 @@ def test_in_shadow_nobody_is_told_and_what_would_have_been_is_in_the_report(
     run_id = failed(bench)
     assert [] == bench.sink.got
     with pytest.raises(NotAllowed, match="fake is in shadow"):
-        bench.requests().act(Wish(Verb.RERUN, run_id), new_action_key())
+        bench.requests().act(ActionRequest(Verb.RERUN, run_id), new_action_key())
     capsys.readouterr()
     headway(bench, "shadow", "report", "--json")
     told = json.loads(capsys.readouterr().out)
-    assert ({"would have told": 1}, 1) == (told["counts"], told["asked_in_vain"])
-    assert "would have told oncall: opened: fake/extract failed" in told["events"][0]["words"]
+    assert ({"would have notified": 1}, 1) == (told["counts"], told["asked_in_vain"])
+    assert "would have notified oncall: opened: fake/extract failed" in told["events"][0]["words"]
 
 
 def test_what_is_open_when_the_shadow_ends_is_told_then(bench: Bench) -> None:
@@ -154,10 +156,10 @@ def test_one_service_turned_live_has_its_routes_told(bench: Bench) -> None:
 def test_one_system_turned_live_is_acted_on(bench: Bench) -> None:
     in_shadow(bench)
     assert Exit.OK == headway(bench, "shadow", "off", "--system", "fake")
-    bench.requests().act(Wish(Verb.RERUN, failed(bench)), new_action_key())
+    bench.requests().act(ActionRequest(Verb.RERUN, failed(bench)), new_action_key())
     bench.parts.actions.step(bench.fence)
     assert 1 == len(bench.scheduler.acted)
-    assert ("the estate, but for system fake",) == bench.reads().header().in_shadow
+    assert ("the estate, but for system fake",) == bench.reads().estate.header().in_shadow
 
 
 def test_the_whole_turned_leaves_no_exception_behind(bench: Bench) -> None:
@@ -166,9 +168,9 @@ def test_the_whole_turned_leaves_no_exception_behind(bench: Bench) -> None:
     headway(bench, "shadow", "on", "--system", "fake")
     headway(bench, "shadow", "off", "--system", "fake")
     in_shadow(bench)
-    assert ("the estate",) == bench.reads().header().in_shadow
+    assert ("the estate",) == bench.reads().estate.header().in_shadow
     headway(bench, "shadow", "off")
-    assert () == bench.reads().header().in_shadow
+    assert () == bench.reads().estate.header().in_shadow
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from connectors.contract import State
+from connectors.sdk.states import RunState
 from console.cli.exits import Exit
-from console.cli.holds import Marked, _Desk
+from console.cli.holds import MarkedJob, _ReleaseAudit
 from console.store.errors import StoreTooNew
 from tests.cli.lines import all_lines
 from tests.engine.bench import estate_config, running_bench
@@ -21,37 +21,38 @@ from tests.hostile.commands import headway
 CONFIG = '[systems.fake]\nkind = "cron"\nhosts = ["nowhere.invalid"]\nkey = { env = "NO_KEY" }\n'
 NO_STORE_ASKED = {
     ("version",),
-    ("checks", "--now"),
-    ("checks", "nothing", "--bd", "odd"),
-    ("holds", "--from-native"),
-    ("jobs", "--state", "odd"),
-    ("jobs", "--limit", "0"),
-    ("tonight", "--bd", "odd"),
-    ("findings", "--rule", "odd"),
+    ("datacheck", "--now"),
+    ("datacheck", "nothing", "--date", "odd"),
+    ("hold", "--from-native"),
+    ("job list", "--state", "odd"),
+    ("job list", "--limit", "0"),
+    ("forecast tonight", "--date", "odd"),
+    ("job findings", "--rule", "odd"),
     ("job",),
     ("incident", "odd"),
     ("ack", "odd"),
-    ("alert", "useful"),
-    ("extend",),
-    ("extend", "supply", "--off"),
+    ("alert", "rate"),
+    ("service extend",),
+    ("service extend", "supply", "--off"),
     ("lineage", "{job}", "--up", "odd"),
-    ("note",),
-    ("note", "1", " "),
-    ("report",),
-    ("report", "odd"),
-    ("report", "--noise", "--since", "odd"),
-    ("rota", "--at", "odd"),
-    ("services", "--bd", "odd"),
+    ("incident note",),
+    ("incident note", "1", " "),
+    ("incident report",),
+    ("incident report", "odd"),
+    ("alert noise", "--since", "odd"),
+    ("oncall", "--at", "odd"),
+    ("service", "--date", "odd"),
     ("silence", "add"),
-    ("backfill", "{job}", "--from", "odd", "--to", "2026-01-02"),
-    ("hold", "{job}", "--for", "odd"),
-    ("holds", "--release"),
-    ("pause", "fake", "--for", "odd"),
-    ("drift", "accept"),
+    ("plan backfill", "{job}", "--from", "odd", "--to", "2026-01-02"),
+    ("hold add", "{job}", "--for", "odd"),
+    ("hold", "--release"),
+    ("system pause", "fake", "--for", "odd"),
+    ("system drift", "accept"),
     ("alert", "retry"),
+    ("alert", "rate"),
     ("audit", "verify", "--head", "odd"),
     ("shadow", "report", "--since", "x"),
-    ("backup", "{folder}/none/copy.db"),
+    ("store backup", "{folder}/none/copy.db"),
     ("connector", "list"),
     ("connector", "list", "cron"),
     ("connector", "list", "corn"),
@@ -72,7 +73,7 @@ def newer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     scheduler = FakeScheduler()
     scheduler.job("extract")
     with running_bench(folder, scheduler, estate_config(folder, scheduler)) as made:
-        scheduler.attempt("extract", "a1", State.FAILED, datetime.now(UTC), message="exit 1")
+        scheduler.attempt("extract", "a1", RunState.FAILED, datetime.now(UTC), message="exit 1")
         made.turn()
     path = folder / "headway.db"
     connection = sqlite3.connect(path)
@@ -86,7 +87,7 @@ def newer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_command_refuses_it_and_leaves_it_as_it_is(newer: Path, tmp_path: Path, line: tuple[str, ...]) -> None:
     (tmp_path / "headway.toml").write_text(CONFIG)
     before = newer.read_bytes()
-    words = [word.format(job="fake/extract", run=1, folder=tmp_path) for word in line]
+    words = [word.format(job="fake/extract", run=1, folder=tmp_path) for word in (*line[0].split(), *line[1:])]
     done = headway(str(newer), "--config", str(tmp_path / "headway.toml"), *words)
     assert (Exit.USAGE, "") == (done.code, done.out)
     assert WORDS in " ".join(done.err.split())
@@ -101,18 +102,18 @@ def test_no_engine_is_stopped_on_it_either(newer: Path) -> None:
 def test_a_copy_does_not_take_its_place(newer: Path, tmp_path: Path) -> None:
     """Its rights cannot be asked, and an engine that this program does not know may work on it."""
     before = newer.read_bytes()
-    done = headway(str(newer), "restore", str(tmp_path / "copy.db"), "--replace")
+    done = headway(str(newer), "store", "restore", str(tmp_path / "copy.db"), "--replace")
     assert (Exit.USAGE, True) == (done.code, WORDS in done.err)
     assert before == newer.read_bytes()
 
 
 def test_no_mark_is_taken_away_past_its_rights(newer: Path) -> None:
-    desk = _Desk(argparse.Namespace(store=str(newer), config=None, why="", anyway=True))
+    desk = _ReleaseAudit(argparse.Namespace(store=str(newer), config=None, why="", anyway=True))
     with pytest.raises(StoreTooNew, match="schema 9999"):
-        desk.refusal(Marked("fake/t", "extract", "headway-h1", "alice", None, ""))
+        desk.refusal(MarkedJob("fake/t", "extract", "headway-h1", "alice", None, ""))
 
 
 def test_a_copy_names_the_store_and_no_file_of_ours(newer: Path, tmp_path: Path) -> None:
-    done = headway(str(newer), "backup", str(tmp_path / "copy.db"))
+    done = headway(str(newer), "store", "backup", str(tmp_path / "copy.db"))
     assert (Exit.USAGE, True) == (done.code, f"the store at {newer} {WORDS}" in " ".join(done.err.split()))
     assert [] == list(tmp_path.iterdir())

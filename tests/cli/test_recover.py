@@ -15,14 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from connectors.contract import State
-from console.cli import planning
+from connectors.sdk.states import RunState
+from console.cli import plan_draft
 from console.cli.exits import Exit
 from console.cli.main import main
-from console.config import JobSettings
-from console.engine.plan_requests import PlanRequests
-from console.model.ids import new_action_key
-from console.model.plans import Draft
+from console.config.estate import JobSettings
+from console.domain.ids import new_action_key
+from console.domain.plan import PlanDraft
+from console.engine.api.client import EngineClient
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.engine.conftest import bench
 from tests.fakes.scheduler import FakeScheduler
@@ -54,17 +54,17 @@ def at_work(bench: Bench) -> Iterator[None]:
 
 
 def fail(bench: Bench) -> None:
-    bench.scheduler.attempt("extract", "a1", State.FAILED, present() - timedelta(minutes=1), message="exit 1")
+    bench.scheduler.attempt("extract", "a1", RunState.FAILED, present() - timedelta(minutes=1), message="exit 1")
     bench.scheduler.on_act = lambda key: succeed(bench, key)
     bench.turn()
 
 
 def succeed(bench: Bench, key: str) -> None:
-    end(bench, key, State.SUCCEEDED)
+    end(bench, key, RunState.SUCCEEDED)
 
 
-def end(bench: Bench, key: str, state: State) -> None:
-    message = "exit 1" if state is State.FAILED else ""
+def end(bench: Bench, key: str, state: RunState) -> None:
+    message = "exit 1" if state is RunState.FAILED else ""
     bench.scheduler.attempt("extract", "a2", state, present(), action_key=key, period_key=None, message=message)
 
 
@@ -78,10 +78,10 @@ def test_with_json_stdout_is_one_document_from_the_step_to_its_end(bench: Bench)
 
 def test_a_closed_incident_says_why_it_is_over(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     fail(bench)
-    bench.scheduler.end("a1", State.SUCCEEDED, present())
+    bench.scheduler.end("a1", RunState.SUCCEEDED, present())
     bench.turn()
     capsys.readouterr()
-    words = "closed: green again, with everything that it had hurt"
+    words = "closed: green again, with all affected runs"
     assert Exit.OK == main(["--store", bench.url, "recover", "INC-0001"])
     assert f"{words}\n" == capsys.readouterr().out
     assert Exit.OK == main(["--store", bench.url, "recover", "INC-0001", "--json"])
@@ -91,7 +91,7 @@ def test_a_closed_incident_says_why_it_is_over(bench: Bench, capsys: pytest.Capt
 def test_without_an_engine_a_recovery_is_still_one_document(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     fail(bench)
     with bench.store.write(None) as connection:
-        connection.exec_driver_sql("UPDATE lease SET holder = ''")
+        connection.rows("UPDATE lease SET holder = ''")
     capsys.readouterr()
     assert Exit.NO_ENGINE == main(["--store", bench.url, "recover", "INC-0001", "--dry-run", "--json"])
     told = capsys.readouterr()
@@ -121,15 +121,15 @@ def test_a_plan_is_shown_whole_and_carried_out_to_its_end(bench: Bench, capsys: 
         "repair fake/extract: 1 step",
         f"  1 run again: fake/extract  run 1  extract@{present() - timedelta(minutes=1):%Y-%m-%d} (failed)",
         "      why      it ended failed",
-        "      takes    10m · declared",
+        "      duration 10m · declared",
         "      safety   safe",
         "      or       mark-ok, skip",
-        "  left out   fake/load: its own scheduler starts it",
+        "  excluded   fake/load: its own scheduler starts it",
     ):
         assert line in shown
     assert any(line.startswith("      saves    supply: act by ") for line in shown)
-    assert "plan 1 started; headway recovery 1 shows it" in told.err
-    assert "watched until it ends, for " in told.err
+    assert "plan 1 started; headway plan 1 shows it" in told.err
+    assert "watching until it ends, at most " in told.err
     assert "1 fake/extract: verified: succeeded (native)" in told.err.splitlines()
     assert "plan 1 done: 1 of 1 step is over" == told.out.splitlines()[-1]
 
@@ -138,7 +138,7 @@ def test_a_plan_is_shown_whole_and_carried_out_to_its_end(bench: Bench, capsys: 
     "change, words",
     [
         (["--wait", "1=30d"], "      too late supply: in this plan fake/extract starts "),
-        (["--leave-out", "1"], "  left out   fake/extract: left out by hand"),
+        (["--leave-out", "1"], "  excluded   fake/extract: left out by hand"),
         (["--leave-out", "1"], "  not saved  supply: not by this plan: fake/extract is left out"),
         (
             ["--alternative", "1=skip"],
@@ -161,21 +161,21 @@ def test_what_went_wrong_beside_a_plan_is_said_at_its_end(
     bench: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """load read too early while the plan went on."""
-    monkeypatch.setattr(planning, "JUDGED_SECONDS", 2.0)
+    monkeypatch.setattr(plan_draft, "VERDICT_SECONDS", 2.0)
     fail(bench)
 
     def act(key: str) -> None:
-        bench.scheduler.attempt("load", "b1", State.SUCCEEDED, present() - timedelta(seconds=30))
+        bench.scheduler.attempt("load", "b1", RunState.SUCCEEDED, present() - timedelta(seconds=30))
         succeed(bench, key)
 
     bench.scheduler.on_act = act
     with at_work(bench):
         assert Exit.OK == main(["--store", bench.url, "recover", "INC-0001", "--yes", "--timeout", "30"])
         told = ["INC-0001 stays open", "still red or stale: fake/load", "at risk, not lost yet: Supply plan",
-                "the rest: headway recover INC-0001 --all"]  # fmt: skip
+                "Next: headway recover INC-0001 --all"]  # fmt: skip
         err = capsys.readouterr().err
         assert told == [line for line in err.splitlines() if line in told], err
-        assert Exit.OK == main(["--store", bench.url, "recovery", "1"])
+        assert Exit.OK == main(["--store", bench.url, "plan", "1"])
         assert told == capsys.readouterr().out.splitlines()[-4:]
 
 
@@ -198,22 +198,22 @@ def test_a_plan_that_stops_is_a_problem_and_recovery_says_where(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fail(bench)
-    bench.scheduler.on_act = lambda key: end(bench, key, State.FAILED)
+    bench.scheduler.on_act = lambda key: end(bench, key, RunState.FAILED)
     with at_work(bench):
         assert Exit.PROBLEM == main(["--store", bench.url, "recover", "INC-0001", "--yes", "--timeout", "30"])
         capsys.readouterr()
-        assert Exit.PROBLEM == main(["--store", bench.url, "recovery", "1"])
+        assert Exit.PROBLEM == main(["--store", bench.url, "plan", "1"])
         shown = capsys.readouterr().out
         assert "plan 1 is stopped: repair fake/extract  INC-0001" in shown
-        assert "  step 1, fake/extract: ended failed: exit 1; to go on: headway recovery 1 --resume" in shown
+        assert "  step 1, fake/extract: ended failed: exit 1; to go on: headway plan resume 1" in shown
         assert Exit.OK == main(["--store", bench.url, "incident", "INC-0001"])
-        assert "plan 1 is stopped, 0 of 1 steps over: headway recovery 1" in capsys.readouterr().out
-        assert Exit.OK == main(["--store", bench.url, "recovery"])
+        assert "plan 1 is stopped, 0 of 1 steps done: headway plan 1" in capsys.readouterr().out
+        assert Exit.OK == main(["--store", bench.url, "plan"])
         assert "stopped" in capsys.readouterr().out
-        assert Exit.OK == main(["--store", bench.url, "recovery", "1", "--abort", "--json"])
+        assert Exit.OK == main(["--store", bench.url, "plan", "abort", "1", "--json"])
         out = capsys.readouterr().out
         assert '"state": "aborted"' in out
-        assert Exit.REFUSED == main(["--store", bench.url, "recovery", "1", "--resume"])
+        assert Exit.REFUSED == main(["--store", bench.url, "plan", "resume", "1"])
         assert "plan 1 is aborted: it cannot resume" in capsys.readouterr().err
 
 
@@ -221,12 +221,12 @@ def test_a_plan_that_stops_is_a_problem_and_recovery_says_where(
     "more, code, words",
     [
         (("--leave-out", "7"), Exit.USAGE, "there is no step 7; the plan has 1; nothing was sent"),
-        (("--only", "load"), Exit.USAGE, '"load" names no steps; the plan has: 1 fake/extract'),
-        (("--wait", "1"), Exit.USAGE, '"1" names no step; write STEP=VALUE'),
+        (("--only", "load"), Exit.USAGE, '"load" matches no steps; the plan has: 1 fake/extract'),
+        (("--wait", "1"), Exit.USAGE, '"1" has no step; write STEP=VALUE'),
         (("--wait", "1=soon"), Exit.USAGE, '"soon" is not a duration'),
         (("--alternative", "extract=downstream"), Exit.USAGE, 'has no alternative "downstream"; it has: mark-ok, skip'),
-        (("--leave-out", "extract"), Exit.PROBLEM, "the plan has no step to send; --all takes in"),
-        ((), Exit.USAGE, "nothing was sent: add --yes to start it without a terminal"),
+        (("--leave-out", "extract"), Exit.PROBLEM, "the plan has no step to send; --all includes"),
+        ((), Exit.USAGE, "nothing was sent. Fix: --yes to start it without a terminal"),
     ],
 )
 def test_what_a_plan_cannot_be_changed_to_is_said_and_nothing_leaves(
@@ -267,10 +267,12 @@ def test_a_refused_step_is_one_document_that_says_why(tmp_path: Path) -> None:
 
 def test_a_step_whose_run_is_open_is_none(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     fail(bench)
-    bench.scheduler.attempt("extract", "a2", State.RUNNING, present(), period_key=bench.scheduler.runs["a1"].period_key)
+    bench.scheduler.attempt(
+        "extract", "a2", RunState.RUNNING, present(), period_key=bench.scheduler.runs["a1"].period_key
+    )
     bench.turn()
     with bench.store.write(None) as connection:  # so that it does not go out of sight meanwhile
-        connection.exec_driver_sql("UPDATE system SET poll_every_s = 600")
+        connection.rows("UPDATE system SET poll_every_s = 600")
     capsys.readouterr()
     assert Exit.PROBLEM == main(["--store", bench.url, "recover", "INC-0001", "--step", "--yes"])
     assert "it waits for fake/extract" in capsys.readouterr().err
@@ -281,16 +283,16 @@ def test_a_step_whose_run_is_open_is_none(bench: Bench, capsys: pytest.CaptureFi
 def test_where_no_plan_is_under_way_the_way_to_those_that_are_over_is_said(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    hint = "no plan is under way; those that are over: headway recovery --all"
+    hint = "no open plan; headway plan --all includes ended ones"
     for more, is_said in (([], True), (["--all"], False)):
-        assert Exit.OK == main(["recovery", *more, "--store", bench.url])
+        assert Exit.OK == main(["plan", *more, "--store", bench.url])
         assert is_said == (hint in capsys.readouterr().err)
 
 
 def test_a_plan_that_there_is_not_is_said_plainly(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
-    for more in ((), ("--abort",)):
-        assert Exit.NOT_FOUND == main(["--store", bench.url, "recovery", "9", *more])
-        assert "headway: there is no plan 9; headway recovery --all lists them\n" == capsys.readouterr().err
+    for verb in ((), ("abort",)):
+        assert Exit.NOT_FOUND == main(["--store", bench.url, "plan", *verb, "9"])
+        assert "headway: there is no plan 9; headway plan --all lists them\n" == capsys.readouterr().err
 
 
 def test_a_step_that_waits_says_for_what(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
@@ -299,14 +301,14 @@ def test_a_step_that_waits_says_for_what(bench: Bench, capsys: pytest.CaptureFix
     bench.scheduler.on_act = None
     with at_work(bench):
         main(["--store", bench.url, "recover", "INC-0001", "--step", "--yes", "--timeout", "1"])
-    requests = PlanRequests(bench.url)
+    requests = EngineClient(bench.url)
     question = requests.propose(1)
     bench.parts.answers.step(bench.fence)
-    draft = Draft.read(requests.wait(question, 10).data)
+    draft = PlanDraft.read(requests.wait(question, 10).data)
     requests.start_plan(replace(draft, steps=(replace(draft.steps[0], verb="rerun"),)), new_action_key())
     bench.parts.plans.step(bench.fence)
     capsys.readouterr()
-    assert Exit.OK == main(["--store", bench.url, "recovery", "1"])
+    assert Exit.OK == main(["--store", bench.url, "plan", "1"])
     shown = capsys.readouterr().out
     assert f"      waits for what was asked about its run already: {getpass.getuser()} rerun\n" in shown
 
@@ -316,15 +318,15 @@ def test_a_plan_without_an_engine_says_what_makes_it_go_on(bench: Bench, capsys:
     bench.scheduler.on_act = None
     with at_work(bench):
         main(["--store", bench.url, "recover", "INC-0001", "--yes", "--timeout", "1"])
-    assert Exit.OK == main(["--store", bench.url, "recovery", "1", "--pause"])
+    assert Exit.OK == main(["--store", bench.url, "plan", "pause", "1"])
     capsys.readouterr()
-    assert Exit.OK == main(["--store", bench.url, "recovery", "1"])
-    assert "  to go on: headway recovery 1 --resume, or --abort\n" in capsys.readouterr().out
-    assert Exit.OK == main(["--store", bench.url, "recovery", "1", "--resume"])
+    assert Exit.OK == main(["--store", bench.url, "plan", "1"])
+    assert "  continue: headway plan resume 1, or headway plan abort 1\n" in capsys.readouterr().out
+    assert Exit.OK == main(["--store", bench.url, "plan", "resume", "1"])
     with bench.store.write(None) as connection:
-        connection.exec_driver_sql("UPDATE lease SET holder = ''")
-    assert Exit.OK == main(["--store", bench.url, "recovery", "1"])
-    assert "the plan goes on where it stood once one does: headway engine" in capsys.readouterr().err
+        connection.rows("UPDATE lease SET holder = ''")
+    assert Exit.OK == main(["--store", bench.url, "plan", "1"])
+    assert "the plan continues when one is. Fix: headway engine" in capsys.readouterr().err
 
 
 def test_a_plan_is_paused_and_aborted_without_an_engine(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
@@ -334,10 +336,10 @@ def test_a_plan_is_paused_and_aborted_without_an_engine(bench: Bench, capsys: py
     with at_work(bench):
         main(["--store", bench.url, "recover", "INC-0001", "--yes", "--timeout", "1"])
     with bench.store.write(None) as connection:
-        connection.exec_driver_sql("UPDATE lease SET holder = ''")
-    for way, state in (("--pause", "paused"), ("--abort", "aborted")):
+        connection.rows("UPDATE lease SET holder = ''")
+    for verb, state in (("pause", "paused"), ("abort", "aborted")):
         capsys.readouterr()
-        assert Exit.OK == main(["--store", bench.url, "recovery", "1", way])
+        assert Exit.OK == main(["--store", bench.url, "plan", verb, "1"])
         assert f"plan 1 is {state}" in capsys.readouterr().err
         assert Exit.OK == main(["--store", bench.url, "incident", "INC-0001"])
         assert f"  plan 1 {state} ({getpass.getuser()})\n" in capsys.readouterr().out
@@ -349,13 +351,13 @@ def test_a_plan_whose_yes_came_late_is_worked_out_anew_and_another_one_is_not_st
 ) -> None:
     def late_yes(*_: object) -> bool:
         if moves_on:
-            bench.scheduler.attempt("load", "b1", State.FAILED, present())
-            wait_until(lambda: ("fake/load", State.FAILED) in members(bench), "the engine's look at load", 20)
+            bench.scheduler.attempt("load", "b1", RunState.FAILED, present())
+            wait_until(lambda: ("fake/load", RunState.FAILED) in members(bench), "the engine's look at load", 20)
         return True
 
     fail(bench)
-    monkeypatch.setattr(planning, "VALID_SECONDS", -1.0)
-    monkeypatch.setattr(planning, "_confirmed", late_yes)
+    monkeypatch.setattr(plan_draft, "VALID_SECONDS", -1.0)
+    monkeypatch.setattr(plan_draft, "_confirm_plan", late_yes)
     with at_work(bench):
         code = main(["--store", bench.url, "recover", "INC-0001", "--timeout", "30"])
     told = capsys.readouterr().err
@@ -365,4 +367,4 @@ def test_a_plan_whose_yes_came_late_is_worked_out_anew_and_another_one_is_not_st
 
 def members(bench: Bench) -> list[tuple[str, str]]:
     with bench.reads() as reads:
-        return [(one.job, one.state) for one in reads.incident(1).members]
+        return [(one.job, one.state) for one in reads.incidents.incident(1).members]

@@ -1,10 +1,10 @@
-"""`headway review SERVICE`: over the store as it is, without an engine."""
+"""`headway service review SERVICE`: over the store as it is, without an engine."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from connectors.contract import State
+from connectors.sdk.states import RunState
 from console.cli.exits import Exit
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
@@ -14,18 +14,18 @@ __all__ = ["bench"]
 
 
 def test_gaps_are_told_the_worst_first_with_what_mends_them(bench: Bench) -> None:
-    bench.scheduler.attempt("extract", "a1", State.SUCCEEDED, datetime.now(UTC) - timedelta(minutes=1))
+    bench.scheduler.attempt("extract", "a1", RunState.SUCCEEDED, datetime.now(UTC) - timedelta(minutes=1))
     bench.turn()
-    done = headway(bench.url, "review", "supply")
+    done = headway(bench.url, "service", "review", "supply")
     lines = done.out.splitlines()
     assert Exit.PROBLEM == done.code
     assert "Supply plan: " in lines[-1]
-    gaps = headway(bench.url, "review", "supply", "--json").data["gaps"]
+    gaps = headway(bench.url, "service", "review", "supply", "--json").data["gaps"]
     levels = [one["level"] for one in gaps]
     assert sorted(levels, key=["high", "medium", "low"].index) == levels
     assert {"level", "about", "what", "written", "observed", "mend"} == set(gaps[0])
 
 
 def test_a_service_that_nobody_knows_is_not_found(bench: Bench) -> None:
-    done = headway(bench.url, "review", "suply")
+    done = headway(bench.url, "service", "review", "suply")
     assert (Exit.NOT_FOUND, True) == (done.code, "did you mean supply" in done.err)

@@ -1,4 +1,4 @@
-"""`headway serve` before it listens: whom it would let in, and what it refuses to do."""
+"""`headway console serve` before it listens: whom it would let in, and what it refuses to do."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from console.cli import serve
 from console.cli.exits import Exit
 from console.cli.main import main
-from console.web.door import OwnDoor, ProxyDoor
+from console.web.auth import LinkGate, ProxyGate
 
 SYSTEM = '[systems.etl]\nkind = "cron"\nhosts = ["db07"]\nkey = "/keys/headway"\n'
 PERMISSIONS = '[[permissions]]\nwho = ["*"]\nrole = "view"\n'
@@ -39,20 +39,20 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, str, int]]:
 
 
 def run(folder: Path, *words: str) -> int:
-    return main(["--config", str(folder / "headway.toml"), "serve", "--no-engine", *words])
+    return main(["--config", str(folder / "headway.toml"), "console", "serve", "--no-engine", *words])
 
 
 def test_alone_it_is_for_this_machine(folder: Path, served: list[tuple[object, str, int]]) -> None:
     assert Exit.OK == run(folder, "--port", "8111")
     [(door, host, port)] = served
-    assert (True, "127.0.0.1", 8111) == (isinstance(door, OwnDoor), host, port)
+    assert (True, "127.0.0.1", 8111) == (isinstance(door, LinkGate), host, port)
 
 
 def test_behind_a_proxy_it_may_listen_elsewhere(folder: Path, served: list[tuple[object, str, int]]) -> None:
     words = (*PROXY, "--secret-file", str(folder / "secret"), "--listen", "10.0.0.7")
     assert Exit.OK == run(folder, *words)
     [(door, host, _)] = served
-    assert (True, "10.0.0.7") == (isinstance(door, ProxyDoor), host)
+    assert (True, "10.0.0.7") == (isinstance(door, ProxyGate), host)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.7", "ops.example.org"])
@@ -64,15 +64,15 @@ def test_without_a_proxy_it_listens_nowhere_else(folder: Path, host: str, capsys
 @pytest.mark.parametrize(
     "words, told",
     [
-        (PROXY, "wants --trust, the proxy's own address, and --secret-file"),
-        ((*PROXY[:2], "--secret-file", "{}/secret"), "wants --trust"),
-        (("--trust", "10.0.0.5"), "--trust means something with --behind-proxy URL alone"),
-        (("--secret-file", "{}/secret"), "--secret-file means something with"),
+        (PROXY, "--behind-proxy needs --trust (address of the proxy) and --secret-file"),
+        ((*PROXY[:2], "--secret-file", "{}/secret"), "--behind-proxy needs --trust (address of the proxy)"),
+        (("--trust", "10.0.0.5"), "--trust needs --behind-proxy URL"),
+        (("--secret-file", "{}/secret"), "--secret-file needs --behind-proxy URL"),
         (("--behind-proxy", "http://ops.example.org", *PROXY[2:], "--secret-file", "{}/secret"), "https://"),
         (("--behind-proxy", "ops", *PROXY[2:], "--secret-file", "{}/secret"), "https://"),
         ((*PROXY, "--secret-file", "{}/none"), "{}/none: No such file or directory"),
-        ((*PROXY, "--secret-file", "{}/open"), "everybody here can reach it; chmod o= {}/open"),
-        ((*PROXY, "--secret-file", "{}/short"), "write 16 or more letters"),
+        ((*PROXY, "--secret-file", "{}/open"), "readable by other users. Fix: chmod o= {}/open"),
+        ((*PROXY, "--secret-file", "{}/short"), "{}/short: less than 16 printable characters"),
     ],
 )
 def test_what_would_let_somebody_in_unproved_is_refused(
@@ -126,4 +126,4 @@ def test_a_console_for_a_browser_is_no_command_for_a_terminal(
 ) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     assert Exit.USAGE == main(["--config", str(folder / "headway.toml"), "console", "--in-browser"])
-    assert "--in-browser is for headway serve alone" in capsys.readouterr().err
+    assert "--in-browser is for headway console serve only" in capsys.readouterr().err

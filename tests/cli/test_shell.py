@@ -1,4 +1,4 @@
-"""`headway shell` before any program is started: what is meant, who may, what is missing."""
+"""`headway system shell` before any program is started: what is meant, who may, what is missing."""
 
 from __future__ import annotations
 
@@ -42,23 +42,23 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     "name, code, told",
     [
-        ("nosuch", Exit.NOT_FOUND, 'no system "nosuch"; there are: etl, air'),
+        ("nosuch", Exit.NOT_FOUND, 'no system "nosuch"; known: etl, air'),
         ("etl", Exit.USAGE, "etl has several targets; name one: etl/db07, etl/db08"),
-        ("etl/db09", Exit.NOT_FOUND, 'no target "db09" in etl; there are: etl/db07, etl/db08'),
+        ("etl/db09", Exit.NOT_FOUND, 'no target "db09" in etl; known: etl/db07, etl/db08'),
         ("air", Exit.USAGE, "it has no shell"),
     ],
 )
 def test_what_is_meant_is_one_target_with_a_shell(
     name: str, code: Exit, told: str, config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert code == main(["--config", str(config), "shell", name])
+    assert code == main(["--config", str(config), "system", "shell", name])
     assert told in capsys.readouterr().err
 
 
 def test_without_a_store_there_is_a_session_all_the_same_and_the_person_is_told(
     config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert Exit.OK == main(["--config", str(config), "shell", "etl/db07"])
+    assert Exit.OK == main(["--config", str(config), "system", "shell", "etl/db07"])
     told = capsys.readouterr().err
     assert "this session is not in the audit: there is no store" in told
     assert "headway@db07" == (config.parent / "seen").read_text().splitlines()[-1]
@@ -68,7 +68,7 @@ def test_a_session_that_ends_badly_is_told(
     config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ENDS", "255")
-    assert Exit.PROBLEM == main(["--config", str(config), "shell", "etl/db08"])
+    assert Exit.PROBLEM == main(["--config", str(config), "system", "shell", "etl/db08"])
     assert "ssh ended with 255" in capsys.readouterr().err
 
 
@@ -76,5 +76,5 @@ def test_a_program_that_is_missing_is_named_with_its_package(
     config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(config.parent))
-    assert Exit.USAGE == main(["--config", str(config), "shell", "etl/db07"])
+    assert Exit.USAGE == main(["--config", str(config), "system", "shell", "etl/db07"])
     assert "ssh is not installed here (Debian: apt-get install openssh-client)" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""`headway start`: a job once, now, with what is given along; shown first, sent once, no secret in what is kept."""
+"""`headway job start`: a job once, now, with what is given along; shown first, sent once, no secret in what is kept."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from connectors import registry
-from connectors.contract import Capability, State
-from connectors.words import Verb
+from connectors.sdk import registry
+from connectors.sdk.states import Capability, RunState, Verb
 from console.cli.exits import Exit
-from tests.cli.test_act import headway
+from tests.cli.test_run_verbs import headway
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
 from tests.present import present
@@ -33,7 +32,7 @@ def runs_well(bench: Bench) -> None:
     """What is started runs under its key, and ends well."""
 
     def act(key: str) -> None:
-        bench.scheduler.attempt("extract", "s1", State.SUCCEEDED, present(), action_key=key, period_key=None)
+        bench.scheduler.attempt("extract", "s1", RunState.SUCCEEDED, present(), action_key=key, period_key=None)
 
     bench.scheduler.on_act = act
 
@@ -41,19 +40,19 @@ def runs_well(bench: Bench) -> None:
 def test_a_start_is_shown_with_its_conf_sent_once_and_verified(able: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     runs_well(able)
     words = ("--conf", "day=2026-11-19", "--conf", '{"limit": 5}', "--yes", "--why", "the late file")
-    assert Exit.OK == headway(able, "start", "fake/extract", *words)
+    assert Exit.OK == headway(able, "job", "start", "fake/extract", *words)
     told = capsys.readouterr()
     assert "native start: start extract" in told.out
     assert "verified: succeeded (native)" == told.out.splitlines()[-1]
     assert [("start", "extract")] == able.scheduler.done
     assert {"day": "2026-11-19", "limit": 5} == able.scheduler.asks[-1].parameters["conf"]
     with able.store.read() as connection:
-        [detail] = connection.exec_driver_sql("SELECT detail FROM audit WHERE verb = 'request start'").scalars()
+        [detail] = [row[0] for row in connection.rows("SELECT detail FROM audit WHERE verb = 'request start'")]
     assert {"conf": {"day": "2026-11-19", "limit": 5}} == json.loads(detail)["parameters"]
 
 
 def test_a_dry_run_shows_it_and_sends_nothing(able: Bench, capsys: pytest.CaptureFixture[str]) -> None:
-    assert Exit.OK == headway(able, "start", "extract", "--conf", "a=1", "--dry-run", "--json")
+    assert Exit.OK == headway(able, "job", "start", "extract", "--conf", "a=1", "--dry-run", "--json")
     assert '"takes": [' in capsys.readouterr().out
     assert {"a": 1} == able.scheduler.asks[-1].parameters["conf"]
     assert [] == able.scheduler.done
@@ -71,7 +70,7 @@ def test_a_conf_that_cannot_be_given_is_refused_before_anything_is_asked(
     able: Bench, capsys: pytest.CaptureFixture[str], conf: str, words: str
 ) -> None:
     asked = len(able.scheduler.asks)
-    assert Exit.USAGE == headway(able, "start", "extract", "--conf", conf, "--yes")
+    assert Exit.USAGE == headway(able, "job", "start", "extract", "--conf", conf, "--yes")
     told = capsys.readouterr()
     assert words in told.err
     assert "hunter2" not in told.err + told.out
@@ -83,16 +82,16 @@ def test_a_conf_that_cannot_be_given_is_refused_before_anything_is_asked(
 def _texts(bench: Bench) -> list[str]:
     with bench.store.read() as connection:
         tables = ("audit", "action", "request")
-        return [str(row) for name in tables for row in connection.exec_driver_sql(f"SELECT * FROM {name}")]
+        return [str(row) for name in tables for row in connection.rows(f"SELECT * FROM {name}")]
 
 
 def test_a_secret_of_the_config_is_not_given_along(
     able: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(able.parts.answers._secrets, "mask", lambda text: text.replace("s3cr3t-value", "•••"))
-    assert Exit.REFUSED == headway(able, "start", "extract", "--conf", "x=s3cr3t-value", "--yes")
+    assert Exit.REFUSED == headway(able, "job", "start", "extract", "--conf", "x=s3cr3t-value", "--yes")
     told = capsys.readouterr()
-    assert "what is given along holds a secret of the config" in told.err
+    assert "the parameters contain a secret of the config" in told.err
     assert "s3cr3t-value" not in told.err + told.out
     assert [] == [row for row in _texts(able) if "s3cr3t-value" in row]
     assert [] == able.scheduler.done
@@ -100,5 +99,5 @@ def test_a_secret_of_the_config_is_not_given_along(
 
 def test_a_kind_that_takes_nothing_along_says_so(able: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     able.scheduler.takes = {}
-    assert Exit.USAGE == headway(able, "start", "extract", "--conf", "a=1", "--dry-run")
-    assert "systems of kind fake take nothing along with a start" in capsys.readouterr().err
+    assert Exit.USAGE == headway(able, "job", "start", "extract", "--conf", "a=1", "--dry-run")
+    assert "systems of kind fake take no parameters for a start" in capsys.readouterr().err

@@ -7,13 +7,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from connectors.contract import Right, Schedule
-from connectors.words import NOTHING_STARTS
+from connectors.sdk.contract import SourcePermission
+from connectors.sdk.records import Schedule
+from connectors.sdk.states import NOTHING_STARTS
 from console.cli.main import main
-from console.cli.status import health_words
-from console.model.ids import micros
-from console.model.pauses import Pause
-from console.model.views import TargetView
+from console.cli.status import health_text
+from console.domain.ids import micros
+from console.domain.switches import SystemPause
+from console.domain.system import TargetView
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
 
@@ -32,7 +33,7 @@ WELL = TargetView(
     [
         (WELL, "ok"),
         (replace(WELL, last_ok=None), "not seen yet"),
-        (replace(WELL, last_ok=NOON - timedelta(minutes=1)), "out of sight"),
+        (replace(WELL, last_ok=NOON - timedelta(minutes=1)), "stale"),
         (replace(WELL, error_kind="refused"), "refused"),
         (replace(WELL, warnings=("/var/log/cron.log: denied",)), "! 1 warning, see below"),
         (replace(WELL, warnings=("one", f"{NOTHING_STARTS}cron does not run on db07")), "! NOTHING STARTS"),
@@ -42,21 +43,21 @@ WELL = TargetView(
     ],
 )
 def test_the_health_of_a_target_is_its_worst_trouble(target: TargetView, words: str) -> None:
-    assert words == health_words(target, NOON)
+    assert words == health_text(target, NOON)
 
 
 @pytest.mark.parametrize("hours, day", [(0, ""), (48, "%a ")])
 def test_a_pause_that_ends_on_another_day_names_it(hours: int, day: str) -> None:
     until = NOON + timedelta(hours=hours)
-    paused = replace(WELL, pause=Pause("etl-hosts", "mara", "a new disk", NOON, until))
-    assert f"paused until {until.astimezone():{day}%H:%M %Z}" == health_words(paused, NOON)
+    paused = replace(WELL, pause=SystemPause("etl-hosts", "mara", "a new disk", NOON, until))
+    assert f"paused until {until.astimezone():{day}%H:%M %Z}" == health_text(paused, NOON)
 
 
 def test_what_a_target_may_no_longer_read_stands_in_the_status(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with bench.store.write(None) as connection:
-        connection.exec_driver_sql("UPDATE system SET poll_every_s = 600")
+        connection.rows("UPDATE system SET poll_every_s = 600")
     bench.turn()
     main(["--store", bench.url, "status"])
     before = capsys.readouterr().out
@@ -71,7 +72,9 @@ def test_what_a_target_may_no_longer_read_stands_in_the_status(
 def test_a_right_that_is_missing_stands_in_the_status_with_its_mend(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bench.scheduler.rights = (Right("rerun as etl", False, "sudo asks for a password", "Add a rule.", "act"),)
+    bench.scheduler.rights = (
+        SourcePermission("rerun as etl", False, "sudo asks for a password", "Add a rule.", "act"),
+    )
     bench.turn()
     main(["--store", bench.url, "status"])
     told = capsys.readouterr().out
@@ -80,11 +83,11 @@ def test_a_right_that_is_missing_stands_in_the_status_with_its_mend(
 
 def test_evidence_that_is_lost_stands_in_the_status(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     bench.turn()
-    [one] = bench.reads().systems()
+    [one] = bench.reads().estate.systems()
     assert one.last_ok is not None
     lost = one.last_ok - timedelta(hours=1)
     with bench.store.write(None) as connection:
-        connection.exec_driver_sql("UPDATE target SET lost_since_us = 0, lost_until_us = ?", (micros(lost),))
+        connection.rows("UPDATE target SET lost_since_us = 0, lost_until_us = ?", (micros(lost),))
     main(["--store", bench.url, "status"])
     words = f"what started before {lost:%Y-%m-%d %H:%M:%S}Z is lost for good; nothing there is told as missed"
     assert words in capsys.readouterr().out

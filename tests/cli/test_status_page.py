@@ -11,13 +11,12 @@ from typing import Any
 
 import pytest
 
-from connectors.contract import State
-from console.cli import wall
-from console.cli.common import Stop
-from console.cli.exits import Exit
+from connectors.sdk.states import RunState
+from console.cli import clock_format
+from console.cli.exits import CommandError, Exit
 from console.cli.main import main
-from console.cli.status_page import STYLES, Board, page, write_page
-from console.model.words import Timeliness
+from console.cli.status_page import STYLES, StatusPage, render_page, write_page
+from console.domain.service import Timeliness
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
 from tests.tui.fake_reads import NOW, header, incident_row, services, targets
@@ -43,15 +42,15 @@ class Words(HTMLParser):
         self.words.append(data.strip())
 
 
-def board(**changes: object) -> Board:
-    given = Board(header(), services(), [incident_row()], [], [], "prod: engine on here", NOW)
+def board(**changes: object) -> StatusPage:
+    given = StatusPage(header(), services(), [incident_row()], [], [], "prod: engine on here", NOW)
     return replace(given, **changes)  # type: ignore[arg-type]
 
 
 def test_what_is_in_danger_stands_in_the_title_and_first() -> None:
-    words = Words(page(board()))
+    words = Words(render_page(board()))
     told = "\n".join(words.words)
-    assert re.search(r"\d promises? of \d+ in danger", told)
+    assert re.search(r"\d of \d+ services? at risk", told)
     assert told.index("Supply plan") < told.index("Churn scores")
     assert "at risk" in told
 
@@ -59,12 +58,12 @@ def test_what_is_in_danger_stands_in_the_title_and_first() -> None:
 def test_all_times_are_of_one_clock_and_who_has_no_terminal_sees_what_is_expected(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(wall, "_shared", "Europe/Berlin")
+    monkeypatch.setattr(clock_format, "_shared_zone", "Europe/Berlin")
     taken = replace(incident_row(), taken_by="mara", taken_until=NOW + timedelta(minutes=30), owner="data-platform")
     ahead = {"expected": NOW + timedelta(hours=1), "p95": NOW + timedelta(hours=2), "delivered": None}
     served = [replace(one, zone="Europe/Berlin", p_late=0.61, **ahead) for one in services()]  # type: ignore[arg-type]
     seen = replace(targets()[0], last_ok=NOW)
-    text = page(board(incidents=[taken], services=served, systems=[(seen, "ok")]))
+    text = render_page(board(incidents=[taken], services=served, systems=[(seen, "ok")]))
     told = "\n".join(Words(text).words)
     assert [] == re.findall(r"\d\dZ|\d UTC", told)
     assert re.search(r"\d\d:\d\d–\d\d:\d\d CET, 61 % late", told)
@@ -73,7 +72,7 @@ def test_all_times_are_of_one_clock_and_who_has_no_terminal_sees_what_is_expecte
 
 
 def test_each_cell_bears_its_heading_for_a_narrow_screen() -> None:
-    text = page(board())
+    text = render_page(board())
     headings = re.findall(r'<th scope="col">([^<]*)</th>', text)
     found = re.findall(r'<td data-title="([^"]*)"', text)
     assert (set(headings), text.count("<td")) == (set(found), len(found))
@@ -86,40 +85,46 @@ def test_every_way_in_which_a_promise_stands_has_its_colour() -> None:
 def test_a_calm_night_says_so_and_nobody_watching_is_no_calm_night() -> None:
     calm, whole = [one for one in services() if one.timeliness == "on_time"], replace(header(), sick_targets=())
     assert calm
-    assert "Every promise stands" in page(board(services=calm, incidents=[], header=whole))
+    assert "All services on time" in render_page(board(services=calm, incidents=[], header=whole))
     hurt = replace(calm[0], timeliness="no_estimate", incident_id=1)
-    assert "1 promise of 1 in danger" in page(board(services=[hurt], header=whole))
-    blind = page(board(services=calm, incidents=[], header=replace(whole, engine=replace(whole.engine, alive=False))))
-    assert "Nobody watches" in blind
+    assert "1 of 1 service at risk" in render_page(board(services=[hurt], header=whole))
+    blind = render_page(
+        board(services=calm, incidents=[], header=replace(whole, engine=replace(whole.engine, alive=False)))
+    )
+    assert "No engine is running" in blind
     assert ("was on time" in blind, 'class="ok">on time' in blind) == (True, False)
 
 
 @pytest.mark.parametrize(
     "changes, sick, words",
     [
-        ({}, (("etl-hosts/db02", None),), "No promise is known to be at risk, but 1 target cannot be seen"),
-        ({"timeliness": "no_estimate"}, (), "Nothing is at risk as far as is known, 1 without an estimate"),
-        ({"timeliness": "met_late", "delivered": NOW}, (), "1 promise of 1 kept late"),
+        ({}, (("etl-hosts/db02", None),), "No service is known to be at risk, but 1 target cannot be reached"),
+        ({"timeliness": "no_estimate"}, (), "No service is known to be at risk; 1 without an estimate"),
+        ({"timeliness": "met_late", "delivered": NOW}, (), "1 of 1 service met late"),
     ],
 )
 def test_what_cannot_be_seen_or_was_late_is_no_promise_that_stands(
     changes: dict[str, Any], sick: tuple[tuple[str, None], ...], words: str
 ) -> None:
     one = next(one for one in services() if one.timeliness == "on_time")
-    told = page(board(services=[replace(one, **changes)], incidents=[], header=replace(header(), sick_targets=sick)))
+    told = render_page(
+        board(services=[replace(one, **changes)], incidents=[], header=replace(header(), sick_targets=sick))
+    )
     assert words in told
-    assert "Every promise stands" not in told
+    assert "All services on time" not in told
 
 
 def test_without_a_service_no_promise_is_told() -> None:
-    told = page(board(services=[], incidents=[], header=replace(header(), sick_targets=())))
+    told = render_page(board(services=[], incidents=[], header=replace(header(), sick_targets=())))
     assert "No service is configured" in told
-    assert "Every promise stands" not in told
+    assert "All services on time" not in told
 
 
 def test_every_word_from_outside_is_escaped() -> None:
     hostile = [replace(one, title=EVIL, cause=EVIL, reason=EVIL) for one in services()]
-    told = page(board(services=hostile, banners=[EVIL], engine=EVIL, incidents=[replace(incident_row(), title=EVIL)]))
+    told = render_page(
+        board(services=hostile, banners=[EVIL], engine=EVIL, incidents=[replace(incident_row(), title=EVIL)])
+    )
     assert 1 == Words(told).tags.count("script"), "our own"
     assert "<script>alert" not in told
 
@@ -132,7 +137,7 @@ def test_the_page_is_written_whole_or_not_at_all(tmp_path: Path, capsys: pytest.
     assert [place] == list(tmp_path.iterdir())
     place.unlink()
     place.mkdir()
-    with pytest.raises(Stop, match="nothing was written"):
+    with pytest.raises(CommandError, match="nothing was written"):
         write_page("new", str(place))
     assert [place] == list(tmp_path.iterdir()), "what could not be moved is gone"
     write_page("seen", "-")
@@ -142,7 +147,7 @@ def test_the_page_is_written_whole_or_not_at_all(tmp_path: Path, capsys: pytest.
 def test_the_command_writes_it_and_ends_as_the_page_in_the_terminal(
     bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bench.scheduler.attempt("extract", "a1", State.FAILED, datetime.now(UTC) - timedelta(minutes=1))
+    bench.scheduler.attempt("extract", "a1", RunState.FAILED, datetime.now(UTC) - timedelta(minutes=1))
     bench.turn()
     place = tmp_path / "board.html"
     assert Exit.OK == main(["--store", bench.url, "status", "--html", str(place)])
@@ -151,12 +156,12 @@ def test_the_command_writes_it_and_ends_as_the_page_in_the_terminal(
     assert Exit.USAGE == main(["--store", bench.url, "status", "--html", str(tmp_path / "none" / "board.html")])
     assert "No such file or directory; nothing was written" in capsys.readouterr().err
     with bench.store.write(None) as connection:
-        connection.exec_driver_sql("UPDATE lease SET holder = '', until_us = 0")
+        connection.rows("UPDATE lease SET holder = '', until_us = 0")
     assert Exit.NO_ENGINE == main(["--store", bench.url, "status", "--html", str(place)])
-    assert "Nobody watches" in place.read_text()
+    assert "No engine is running" in place.read_text()
 
 
 def test_a_heading_is_never_broken_within_a_word_a_long_name_may_be() -> None:
-    rules = re.findall(r"([^{}]+)\{([^}]*)\}", re.search(r"<style>(.*)</style>", page(board()), re.S)[1])  # type: ignore[index]
+    rules = re.findall(r"([^{}]+)\{([^}]*)\}", re.search(r"<style>(.*)</style>", render_page(board()), re.S)[1])  # type: ignore[index]
     of = {one: " ".join(body for names, body in rules if one in re.split(r"[,\s]+", names)) for one in ("th", "td")}
     assert ("nowrap" in of["th"], "anywhere" in of["th"], "anywhere" in of["td"]) == (True, False, True)

@@ -1,10 +1,10 @@
-"""`headway systems`, `probe`, `pause`: what is polled, asked now, and not polled for a while."""
+"""`headway system`, `probe`, `pause`: what is polled, asked now, and not polled for a while."""
 
 from __future__ import annotations
 
 import re
 
-from connectors.contract import TooBusy
+from connectors.sdk.errors import RateLimited
 from tests.cli.test_audit import answering, bench
 from tests.engine.bench import Bench
 from tests.hostile.commands import headway
@@ -13,20 +13,20 @@ __all__ = ["bench"]
 
 
 def test_one_is_told_whole_and_a_near_name_is_meant(bench: Bench) -> None:
-    done = headway(bench.url, "systems", "fake")
+    done = headway(bench.url, "system", "fake")
     assert (0, True) == (done.code, "polled" in done.out and "every 1m" in done.out)
-    done = headway(bench.url, "systems", "fak")
+    done = headway(bench.url, "system", "fak")
     assert (6, True) == (done.code, "did you mean fake" in done.err)
 
 
 def test_one_that_fails_tells_when_it_was_asked_and_when_it_is_asked_again(bench: Bench) -> None:
     """ "polled 1m42s ago, every 5s" was the last good poll, and nothing told of the longer pause."""
-    well = headway(bench.url, "systems", "fake").out
+    well = headway(bench.url, "system", "fake").out
     assert "last answered" not in well
-    bench.scheduler.refuse = TooBusy("fake: the answer (429) says that it is asked too much")
+    bench.scheduler.refuse = RateLimited("fake: the answer (429) is a rate limit")
     for _ in range(3):
         bench.poller.poll_once(bench.fence)
-    told = headway(bench.url, "systems", "fake").out
+    told = headway(bench.url, "system", "fake").out
     polled, following = (re.search(rf"^  {name} +(.*)$", told, re.M) for name in ("polled", "next"))
     assert polled is not None
     assert following is not None
@@ -35,26 +35,26 @@ def test_one_that_fails_tells_when_it_was_asked_and_when_it_is_asked_again(bench
 
 
 def test_paused_it_is_no_ok_anywhere_until_it_is_polled_again(bench: Bench) -> None:
-    done = headway(bench.url, "pause", "fake", "--for", "1h", "--why", "a new disk")
-    assert (0, True) == (done.code, "then it is again, by itself" in done.out)
-    listed = headway(bench.url, "systems")
+    done = headway(bench.url, "system", "pause", "fake", "--for", "1h", "--why", "a new disk")
+    assert (0, True) == (done.code, "polling paused until" in done.out)
+    listed = headway(bench.url, "system")
     assert (1, True) == (listed.code, "a new disk" in listed.out)
     status = headway(bench.url, "status").out
     assert ("NOT POLLED, fake: polling paused by" in status, True) == (True, "paused until" in status)
-    assert "paused" in headway(bench.url, "systems", "--json").data[0]["health"]
-    assert 0 == headway(bench.url, "pause", "fake", "--off").code
-    assert 0 == headway(bench.url, "systems").code
+    assert "paused" in headway(bench.url, "system", "--json").data[0]["health"]
+    assert 0 == headway(bench.url, "system", "pause", "fake", "--off").code
+    assert 0 == headway(bench.url, "system").code
 
 
 def test_a_pause_wants_a_reason_and_an_end(bench: Bench) -> None:
-    done = headway(bench.url, "pause", "fake")
-    assert (4, True) == (done.code, "say why (--why)" in done.err)
+    done = headway(bench.url, "system", "pause", "fake")
+    assert (4, True) == (done.code, "--why" in done.err)
     for length in ("0s", "30d", "odd"):
-        done = headway(bench.url, "pause", "fake", "--why", "x", "--for", length)
+        done = headway(bench.url, "system", "pause", "fake", "--why", "x", "--for", length)
         assert (2, True) == (done.code, "nothing was paused" in done.err), done.err
 
 
 def test_a_probe_is_asked_of_the_running_engine(bench: Bench) -> None:
     with answering(bench):
-        done = headway(bench.url, "probe", "fake")
+        done = headway(bench.url, "system", "probe", "fake")
     assert (0, True) == (done.code, "fake/" in done.out and "answers in" in done.out), done.err

@@ -1,4 +1,4 @@
-"""`headway tonight`: the timeline line by line, now, at an earlier moment, on a past date."""
+"""`headway forecast tonight`: the timeline line by line, now, at an earlier moment, on a past date."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ import json
 import pytest
 
 from console.cli.exits import Exit
+from console.cli.forecast import timeline_table
 from console.cli.main import main
-from console.cli.tonight import rows
-from console.control.timeline import lanes
-from console.model.views.night import NightJob, NightRun
-from console.store.reads import Reads
-from tests.control import test_timeline as timeline
+from console.control.explain.timeline import timeline_lanes
+from console.domain.timeline import TimelineJob, TimelineRun
+from console.store.queries.reader import Queries
+from tests.control.services import test_timeline as timeline
 from tests.store.estate import EXTRACT, Estate, at, failed
 from tests.store.fixtures import night, reads, served, store, store_url
-from tests.store.test_apply import day
-from tests.store.test_night import judged
+from tests.store.queries.test_night import judged
+from tests.store.test_decisions import day
 
 __all__ = ["night", "reads", "served", "store", "store_url"]
 
 
 def told(url: str, capsys: pytest.CaptureFixture[str], *words: str, code: Exit = Exit.OK) -> str:
     capsys.readouterr()
-    assert code == main(["--store", url, "tonight", *words])
+    assert code == main(["--store", url, "forecast", "tonight", *words])
     return capsys.readouterr().out
 
 
 def test_services_come_with_the_jobs_of_their_paths(
-    served: Estate, reads: Reads, store_url: str, capsys: pytest.CaptureFixture[str]
+    served: Estate, reads: Queries, store_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     served.ingest(failed())
     judged(served, day(path=(served.job_id(),), incident_key=None))
@@ -39,7 +39,7 @@ def test_services_come_with_the_jobs_of_their_paths(
 
 
 def test_a_document_has_every_bar_with_its_instants(
-    served: Estate, reads: Reads, store_url: str, capsys: pytest.CaptureFixture[str]
+    served: Estate, reads: Queries, store_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     served.ingest(failed())
     judged(served, day(path=(served.job_id(),), incident_key=None))
@@ -52,38 +52,38 @@ def test_a_document_has_every_bar_with_its_instants(
 
 
 def test_at_an_earlier_moment_nothing_is_told_that_came_later(
-    served: Estate, reads: Reads, store_url: str, capsys: pytest.CaptureFixture[str]
+    served: Estate, reads: Queries, store_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     served.ingest(failed())
     judged(served, day(path=(served.job_id(),), incident_key=None))
-    assert "not begun" in told(store_url, capsys, "--at", "04:05")
+    assert "not started" in told(store_url, capsys, "--at", "04:05")
     assert "running" in told(store_url, capsys, "--at", "04:12")
 
 
 def test_what_is_no_time_of_day_is_said_with_what_to_write(
-    served: Estate, reads: Reads, store_url: str, capsys: pytest.CaptureFixture[str]
+    served: Estate, reads: Queries, store_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    main(["--store", store_url, "tonight", "--at", "3 o'clock"])
-    assert "is no time of day on this clock; write 03:20" in capsys.readouterr().err
+    main(["--store", store_url, "forecast", "tonight", "--at", "3 o'clock"])
+    assert "is not a time of day; write 03:20" in capsys.readouterr().err
 
 
-def _often(*runs: NightRun, now: str) -> list[str]:
+def _often(*runs: TimelineRun, now: str) -> list[str]:
     """The row of a job that runs often, on whose last run before its deadline its service waits."""
-    job = NightJob(1, "etl/often", 30, 45, "history", runs)
+    job = TimelineJob(1, "etl/often", 30, 45, "history", runs)
     view = timeline.night(job, now=now)
-    return rows(lanes(view, timeline.at(now)), timeline.at(now))[1][1:4]
+    return list(timeline_table(timeline_lanes(view, timeline.at(now)), timeline.at(now)).rows[1][1:4])
 
 
-def _run(number: int, due: str, ends: str | None = None) -> NightRun:
+def _run(number: int, due: str, ends: str | None = None) -> TimelineRun:
     tries = (timeline.ran(due, ends),) if ends else ()
-    return NightRun(number, timeline.at(due), timeline.at(due), "succeeded" if ends else "planned", tries)
+    return TimelineRun(number, timeline.at(due), timeline.at(due), "succeeded" if ends else "planned", tries)
 
 
 def test_of_a_job_that_runs_often_the_run_that_did_not_begin_is_told_apart_from_those_that_ran() -> None:
     ran = (_run(1, "03:04", "03:05"), _run(2, "03:07", "03:08"), _run(3, "03:08", "03:09"))
     ahead = _run(4, "03:20")
-    assert ["03:20 not begun", "03:20", "before 03:07–03:08, 03:08–03:09"] == _often(*ran, ahead, now="03:12")
-    after = NightRun(3, timeline.at("03:01"), timeline.at("03:01"), "succeeded", (timeline.ran("03:08", "03:09"),))
-    assert ["03:04 did not begin", "03:04", "since then 03:08–03:09"] == _often(after, _run(4, "03:04"), now="03:12")
-    assert ["not begun", "03:20", ""] == _often(_run(4, "03:20"), now="03:12")
+    assert ["03:20 not started", "03:20", "before 03:07–03:08, 03:08–03:09"] == _often(*ran, ahead, now="03:12")
+    after = TimelineRun(3, timeline.at("03:01"), timeline.at("03:01"), "succeeded", (timeline.ran("03:08", "03:09"),))
+    assert ["03:04 not started", "03:04", "since then 03:08–03:09"] == _often(after, _run(4, "03:04"), now="03:12")
+    assert ["not started", "03:20", ""] == _often(_run(4, "03:20"), now="03:12")
     assert ["succeeded", "03:08", "03:07–03:08, 03:08–03:09"] == _often(*ran, now="03:12")

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from connectors.contract import State
+from connectors.sdk.states import RunState
 from console.cli.exits import Exit
 from console.cli.main import main
 from tests.engine.bench import Bench
@@ -22,34 +22,32 @@ def seen(bench: Bench) -> None:
     """A poll, whose target stays in sight for however long a test takes."""
     bench.turn()
     with bench.store.write(None) as connection:
-        connection.exec_driver_sql("UPDATE system SET poll_every_s = 600")
+        connection.rows("UPDATE system SET poll_every_s = 600")
 
 
 def test_a_failed_job_says_why_with_its_evidence_and_what_to_do(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bench.scheduler.attempt("extract", "a1", State.FAILED, datetime.now(UTC) - timedelta(minutes=1))
+    bench.scheduler.attempt("extract", "a1", RunState.FAILED, datetime.now(UTC) - timedelta(minutes=1))
     seen(bench)
     assert Exit.OK == main(["--store", bench.url, "why", "fake/extract"])
     told = capsys.readouterr().out
     assert "fake/extract\n  failed      is failed for " in told
     assert "evidence native" in told
-    assert "to act on: fake/extract, failed: headway rerun fake/extract" in told
+    assert "next step: fake/extract, failed: headway rerun fake/extract" in told
 
 
 def test_a_job_that_its_system_cannot_run_again_is_not_offered_a_rerun(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bench.scheduler.attempt("extract", "a1", State.FAILED, datetime.now(UTC) - timedelta(minutes=1))
+    bench.scheduler.attempt("extract", "a1", RunState.FAILED, datetime.now(UTC) - timedelta(minutes=1))
     seen(bench)
     with bench.store.write(None) as connection:
-        connection.exec_driver_sql(
-            "UPDATE system SET capabilities = 'log', missing = '{\"rerun\": \"it only listens\"}'"
-        )
+        connection.rows("UPDATE system SET capabilities = 'log', missing = '{\"rerun\": \"it only listens\"}'")
     assert Exit.OK == main(["--store", bench.url, "why", "fake/extract"])
     told = capsys.readouterr().out
-    by_hand = "run it at its source (it only listens), or headway mark-ok fake/extract where it is good"
-    assert f"to act on: fake/extract, failed: {by_hand}" in told
+    by_hand = "run it at its source (it only listens), or headway run mark-ok fake/extract where it is good"
+    assert f"next step: fake/extract, failed: {by_hand}" in told
     assert "headway rerun" not in told
 
 
@@ -63,15 +61,15 @@ def test_near_misses_are_services_and_jobs(bench: Bench) -> None:
     assert {Exit.NOT_FOUND} == {done.code for done in found.values()}
 
 
-@pytest.mark.parametrize("option", ["--bd=2026-11-19", "--instance=4711"])
+@pytest.mark.parametrize("option", ["--date=2026-11-19", "--instance=4711"])
 def test_what_is_for_a_service_is_not_passed_over_with_a_job(bench: Bench, option: str) -> None:
     seen(bench)
     done = headway(bench.url, "why", "fake/extract", option)
-    assert (Exit.USAGE, True) == (done.code, '--bd and --instance go with a service, and "fake/extract"' in done.err)
+    assert (Exit.USAGE, True) == (done.code, '--date and --instance need a service, and "fake/extract"' in done.err)
 
 
 def test_the_document_has_the_whole_chain(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
-    bench.scheduler.attempt("extract", "a1", State.RUNNING, datetime.now(UTC) - timedelta(minutes=1))
+    bench.scheduler.attempt("extract", "a1", RunState.RUNNING, datetime.now(UTC) - timedelta(minutes=1))
     seen(bench)
     assert Exit.OK == main(["--store", bench.url, "why", "fake/extract", "--json"])
     told = json.loads(capsys.readouterr().out)
@@ -86,7 +84,7 @@ def test_a_name_that_nothing_has_is_not_found(bench: Bench, capsys: pytest.Captu
 
 def test_a_service_says_where_its_minutes_went(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     """Extract usually takes 10 minutes (declared), and was red for 30 until now."""
-    bench.scheduler.attempt("extract", "a1", State.FAILED, datetime.now(UTC) - timedelta(minutes=30))
+    bench.scheduler.attempt("extract", "a1", RunState.FAILED, datetime.now(UTC) - timedelta(minutes=30))
     seen(bench)
     assert Exit.OK == main(["--store", bench.url, "why", "supply"])
     told = capsys.readouterr().out
@@ -106,10 +104,10 @@ def test_a_service_says_where_its_minutes_went(bench: Bench, capsys: pytest.Capt
 def test_a_service_whose_jobs_are_done_names_the_check_it_waits_for(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bench.scheduler.attempt("extract", "a1", State.FAILED, datetime.now(UTC) - timedelta(minutes=30))
+    bench.scheduler.attempt("extract", "a1", RunState.FAILED, datetime.now(UTC) - timedelta(minutes=30))
     seen(bench)
     with bench.store.write(None) as connection:
-        connection.exec_driver_sql("""UPDATE service_day SET awaits = '["supply-rows"]'""")
+        connection.rows("""UPDATE service_day SET awaits = '["supply-rows"]'""")
     assert Exit.OK == main(["--store", bench.url, "why", "supply"])
     assert "waits     for check supply-rows; its jobs are done" in capsys.readouterr().out
     assert Exit.OK == main(["--store", bench.url, "why", "supply", "--json"])
@@ -117,15 +115,15 @@ def test_a_service_whose_jobs_are_done_names_the_check_it_waits_for(
 
 
 def test_a_service_day_that_nobody_judged_says_so(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
-    assert Exit.OK == main(["--store", bench.url, "why", "supply", "--bd", "2020-01-01"])
-    assert "nothing is known of its critical path on that date" in capsys.readouterr().out
+    assert Exit.OK == main(["--store", bench.url, "why", "supply", "--date", "2020-01-01"])
+    assert "no critical path is known for that date" in capsys.readouterr().out
 
 
 def test_a_job_without_a_schedule_shows_what_was_learned(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     now = datetime.now(UTC).replace(second=0, microsecond=0)
     for number in range(12):
         start = now - timedelta(minutes=30 * number + 20)
-        bench.scheduler.attempt("extract", f"a{number}", State.SUCCEEDED, start, period_key=f"p{number}")
+        bench.scheduler.attempt("extract", f"a{number}", RunState.SUCCEEDED, start, period_key=f"p{number}")
     seen(bench)
     assert Exit.OK == main(["--store", bench.url, "job", "fake/extract"])
     assert "cadence     every 30m (learned: 100% of 12 starts)" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""`headway withdraw`: what was asked for and not sent is taken back, once and for all; what was sent is not."""
+"""`headway action withdraw`: what was asked for and not sent is taken back, once and for all; what was sent is not."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from connectors.contract import CannotTell, OutcomeUnknown
-from connectors.words import Verb
-from console.config import PermissionSettings
-from console.engine.wishes import Wish
-from console.model.ids import new_action_key
+from connectors.sdk.contract import ActionUnknown
+from connectors.sdk.errors import OutcomeUnknown
+from connectors.sdk.states import Verb
+from console.config.estate import PermissionSettings
+from console.domain.ids import new_action_key
+from console.engine.api.action_request import ActionRequest
 from tests.cli.test_audit import answering, bench, key
 from tests.engine.bench import Bench
 from tests.fakes.scheduler import FakeConnector
@@ -23,30 +24,30 @@ __all__ = ["bench", "key"]
 @pytest.fixture
 def own(bench: Bench, key: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """What alice asked for, who sits here again."""
-    monkeypatch.setattr("console.store.permissions.os_user", lambda: "alice")
+    monkeypatch.setattr("console.store.access.os_user", lambda: "alice")
     return key
 
 
 def ended(bench: Bench, key: str) -> tuple[str, str]:
     with bench.reads() as reads:
-        return next((one.state, one.words) for one in reads.actions() if one.key == key)
+        return next((one.state, one.words) for one in reads.actions.list_actions() if one.key == key)
 
 
 def taken_back(bench: Bench, key: str) -> tuple[int, str]:
     """Exit code and what was said."""
     with answering(bench):
-        done = headway(bench.url, "withdraw", key, "--yes", "--why", "not that one")
+        done = headway(bench.url, "action", "withdraw", key, "--yes", "--why", "not that one")
     return done.code, done.out + done.err
 
 
 def test_what_waits_is_listed_and_taken_back_by_who_asked_and_never_sent(bench: Bench, own: str) -> None:
-    assert [own] == [one["key"] for one in headway(bench.url, "withdraw", "--json").data]
+    assert [own] == [one["key"] for one in headway(bench.url, "action", "withdraw", "--json").data]
     code, words = taken_back(bench, own)
     assert (0, True) == (code, f"{own}: withdrawn" in words), words
     bench.parts.actions.step(bench.fence)
     assert ("refused", "withdrawn by alice before it was sent") == ended(bench, own)
     assert [] == bench.scheduler.acted
-    assert [] == headway(bench.url, "withdraw", "--json").data
+    assert [] == headway(bench.url, "action", "withdraw", "--json").data
     told = headway(bench.url, "audit", "--json").data
     assert ("alice", "not that one") in [(one["actor"], one["why"]) for one in told if one["verb"] == "withdraw rerun"]
     assert 0 == headway(bench.url, "audit", "verify").code
@@ -66,14 +67,14 @@ def test_another_one_takes_it_back_only_as_an_admin(bench: Bench, key: str) -> N
 
 
 def test_what_nobody_asked_for_and_what_is_over_is_not_found(bench: Bench, own: str) -> None:
-    assert 6 == headway(bench.url, "withdraw", "headway-nothing", "--yes").code
+    assert 6 == headway(bench.url, "action", "withdraw", "headway-nothing", "--yes").code
     assert 0 == taken_back(bench, own)[0]
-    assert 6 == headway(bench.url, "withdraw", own, "--yes").code
+    assert 6 == headway(bench.url, "action", "withdraw", own, "--yes").code
 
 
 def test_taking_back_without_a_terminal_takes_a_yes(bench: Bench, own: str) -> None:
-    done = headway(bench.url, "withdraw", own)
-    assert (2, True) == (done.code, "add --yes" in done.err)
+    done = headway(bench.url, "action", "withdraw", own)
+    assert (2, True) == (done.code, "Fix: --yes" in done.err)
 
 
 # -- beside the sender
@@ -81,8 +82,8 @@ def ask(bench: Bench) -> str:
     """Cancels need no approval of another here; a rerun of what nothing hangs on does not either."""
     made = new_action_key()
     with bench.store.write(None) as connection:
-        connection.exec_driver_sql("UPDATE service SET removed = TRUE")
-    bench.requests().act(Wish(Verb.RERUN, 1), made)
+        connection.rows("UPDATE service SET removed = TRUE")
+    bench.requests().act(ActionRequest(Verb.RERUN, 1), made)
     return made
 
 
@@ -116,7 +117,7 @@ def test_taken_back_right_before_its_intent_it_never_leaves(bench: Bench, monkey
 
 def test_what_is_on_the_wire_is_not_taken_back(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     made, said = during(bench, "act", monkeypatch)
-    assert "it was sent already; headway cancel ends what runs" == said
+    assert "it was sent already; headway run cancel ends what runs" == said
     assert ("sent", [made]) == (ended(bench, made)[0], bench.scheduler.acted)
 
 
@@ -129,12 +130,12 @@ def test_what_nobody_can_tell_of_is_given_up_by_a_person_and_may_be_asked_for_an
         raise OutcomeUnknown("the line was cut")
 
     bench.scheduler.on_act = lose
-    monkeypatch.setattr(FakeConnector, "look_up", lambda *_: CannotTell("its list was cut"))
+    monkeypatch.setattr(FakeConnector, "look_up", lambda *_: ActionUnknown("its list was cut"))
     bench.parts.actions.step(bench.fence)
     assert "unknown" == ended(bench, made)[0]
-    assert "it may have arrived" in headway(bench.url, "withdraw", made).out
+    assert "its outcome is unknown" in headway(bench.url, "action", "withdraw", made).out
     code, words = taken_back(bench, made)
-    assert (0, True) == (code, f"{made}: given up" in words), words
+    assert (0, True) == (code, f"{made}: abandoned" in words), words
     state, said = ended(bench, made)
     assert ("failed", "nobody could tell whether it arrived") == (state, said.partition(": ")[2])
     assert made != ask(bench)

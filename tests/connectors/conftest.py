@@ -1,4 +1,4 @@
-"""The shared conformance tests explain their assertions like tests that lie here."""
+"""Marks what takes too long for `make check`."""
 
 from __future__ import annotations
 
@@ -6,16 +6,6 @@ import pytest
 
 CROWD = "test_many_runs_take_bounded_memory"
 SHOWN = "tests/connectors/mysql_events"
-
-pytest.register_assert_rewrite(
-    "connectors.conformance",
-    "connectors.conformance_acts",
-    "connectors.conformance_holds",
-    "connectors.conformance_hooks",
-    "connectors.conformance_replies",
-    "connectors.conformance_arrival",
-    "connectors.conformance_support",
-)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

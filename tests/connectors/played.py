@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from connectors.conformance import ConnectorConformance
-from connectors.conformance_hooks import RepliesHooks
-from connectors.conformance_replies import (
+from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance.faults import (
     ANY_STATUS,
     BUSY,
     BUSY_7,
@@ -23,8 +22,9 @@ from connectors.conformance_replies import (
     SHUFFLED,
     TRUNCATED,
     TWICE,
+    FaultHooks,
 )
-from connectors.contract import Capability
+from connectors.sdk.states import Capability
 
 YES, LAB, OWN, NO = "yes", "lab", "own", "–"
 COLUMNS: Mapping[str, str] = {
@@ -77,18 +77,18 @@ class Played:
 
 def played(worlds: Sequence[type[ConnectorConformance]]) -> Played:
     """The best that any of these worlds of one kind does."""
-    found = Played()
+    result = Played()
     for what in COLUMNS:
-        told = [_of_world(one, what) for one in worlds]
-        mark, why = min(told, key=lambda each: (YES, LAB, OWN, NO).index(each[0]))
-        found.marks[what] = mark
+        reported = [_of_world(world, what) for world in worlds]
+        mark, why = min(reported, key=lambda item: (YES, LAB, OWN, NO).index(item[0]))
+        result.marks[what] = mark
         if mark == NO:
-            found.unplayed[what] = why
+            result.unplayed[what] = why
         elif why:
-            found.elsewhere[what] = why
-    shared = set.intersection(*(set(one.limits) for one in worlds))
-    found.unplayed.update({name: worlds[0].limits[name] for name in LIMITS if name in shared})
-    return found
+            result.elsewhere[what] = why
+    shared = set.intersection(*(set(world.limits) for world in worlds))
+    result.unplayed.update({name: worlds[0].limits[name] for name in LIMITS if name in shared})
+    return result
 
 
 def hook_of(what: str) -> str:
@@ -106,6 +106,6 @@ def _of_world(world: type[ConnectorConformance], what: str) -> tuple[str, str]:
             return (LAB if world.elsewhere[name].startswith("tests/lab/") else OWN), world.elsewhere[name]
         if name in world.unplayed:
             return NO, world.unplayed[name]
-    if getattr(world, hook) is getattr(RepliesHooks, hook):
+    if getattr(world, hook) is getattr(FaultHooks, hook):
         return NO, ""
     return (LAB if world.__module__.startswith("tests.lab.") else YES), ""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.scaffold import rendered
+from connectors.sdk.scaffold import rendered
 from console.cli.exits import Exit
 from tests.hostile.commands import headway
 
@@ -21,16 +21,16 @@ EXAMPLE = ROOT / "examples" / "headway-nightly"
 
 
 def test_the_example_is_what_connector_new_writes() -> None:
-    there = {
+    existing = {
         str(path.relative_to(EXAMPLE)): path.read_text(encoding="utf-8")
         for path in EXAMPLE.rglob("*")
         if path.is_file() and "__pycache__" not in path.parts and path.suffix in (".py", ".toml", ".md", ".json")
     }
-    assert rendered("nightly") == there, "headway connector new nightly --into examples/headway-nightly"
+    assert rendered("nightly") == existing, "headway connector new nightly --into examples/headway-nightly"
 
 
 def test_a_usual_rest_connector_stays_small() -> None:
-    assert 150 > len(rendered("nightly")["headway_nightly/connector.py"].splitlines())
+    assert 160 > len(rendered("nightly")["headway_nightly/connector.py"].splitlines())
 
 
 def test_it_is_written_once_and_says_what_comes_next(tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_it_is_written_once_and_says_what_comes_next(tmp_path: Path) -> None:
     again = headway("none.db", "connector", "new", "my_scheduler", "--into", str(into))
     assert (Exit.REFUSED, True) == (again.code, "nothing was written" in again.err)
     odd = headway("none.db", "connector", "new", "My Scheduler", "--into", str(tmp_path / "odd"))
-    assert (Exit.REFUSED, True) == (odd.code, "is no name of a kind" in odd.err)
+    assert (Exit.REFUSED, True) == (odd.code, "is not a valid kind" in odd.err)
 
 
 @pytest.fixture(scope="module")
@@ -78,14 +78,18 @@ def ran(python: Path, folder: Path, *words: str) -> str:
 
 
 def test_it_is_found_by_its_entry_point(clean: Path, tmp_path: Path) -> None:
-    told = json.loads(ran(clean, tmp_path, "-m", "console", "connector", "list", "nightly", "--json"))
-    assert ("nightly", ["observe", "log", "schedule"], ["fake"]) == (told["kind"], told["does"], told["against"])
+    document = json.loads(ran(clean, tmp_path, "-m", "console", "connector", "list", "nightly", "--json"))
+    assert ("nightly", ["observe", "log", "schedule"], ["fake"]) == (
+        document["kind"],
+        document["does"],
+        document["against"],
+    )
     where = ran(clean, tmp_path, "-c", "import headway_nightly; print(headway_nightly.__file__)")
     assert str(clean.parent.parent) in where
 
 
 def test_it_passes_conformance_there(clean: Path) -> None:
     source = clean.parents[2] / "source"
-    told = ran(clean, source, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests")
-    assert " passed" in told
-    assert " failed" not in told
+    reported = ran(clean, source, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests")
+    assert " passed" in reported
+    assert " failed" not in reported

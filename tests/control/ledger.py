@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from connectors.contract import State
+from connectors.sdk.states import RunState
 from console.control.evaluate import evaluate
-from console.model.alerting import HeldFacts, Telling, ToldFacts
-from console.model.decisions import Decisions, IncidentDecision, RunJudgement, ServiceDayVerdict
-from console.model.findings import Finding, FindingFacts, Rule
-from console.model.values import Estate, IncidentFacts, JobFacts, RunFacts, TargetFacts
+from console.domain.alert import NotificationState, RouteNotification, SuppressionFacts
+from console.domain.decision import Decisions, IncidentDecision, RunJudgement, ServiceDayVerdict
+from console.domain.estate import Estate, IncidentFacts, JobFacts, RunFacts, TargetFacts
+from console.domain.finding import DetectionRule, Finding, StoredFinding
 from tests.factories import at, minutes
 
 
@@ -27,11 +27,11 @@ class Ledger:
         self.newest = 0
         """Number of the newest incident."""
 
-    def run(self, job: JobFacts, clock: str, state: State, **changes: object) -> None:
+    def run(self, job: JobFacts, clock: str, state: RunState, **changes: object) -> None:
         """The source tells a run of the job for the instant `clock`; a further start is a further attempt of it."""
         self.run_at(job, at(clock), state, **changes)
 
-    def run_at(self, job: JobFacts, due: datetime, state: State, **changes: object) -> None:
+    def run_at(self, job: JobFacts, due: datetime, state: RunState, **changes: object) -> None:
         """The same for an instant of any night."""
         key = f"{due:%Y-%m-%dT%H:%M:%SZ}"
         known = next((each for each in self.estate.runs if (each.job_id, each.period_key) == (job.id, key)), None)
@@ -46,7 +46,7 @@ class Ledger:
         told = replace(known, **facts)  # type: ignore[arg-type]
         if not told.state.is_open and told.ended_at:
             told = replace(told, ends=(*known.ends, (told.ended_at, told.state)))
-        if told.state is State.SUCCEEDED and told.started_at and told.ended_at:
+        if told.state is RunState.SUCCEEDED and told.started_at and told.ended_at:
             told = replace(told, successes=(*known.successes, (told.started_at, told.ended_at)))
         self._put(told)
 
@@ -84,7 +84,7 @@ class Ledger:
         return next(
             each
             for each in self.decisions.service_days
-            if each.service == service and each.bd.isoformat() == "2026-11-19"
+            if each.service == service and each.business_date.isoformat() == "2026-11-19"
         )
 
     def state(self, job: JobFacts, clock: str) -> RunFacts:
@@ -102,7 +102,14 @@ class Ledger:
                 known = _fresh(self._ids, job, due.period_at, due.period_key)
                 known = replace(known, period_at=due.period_at, first_started_at=None)
             self._put(
-                replace(known, state=due.state, evidence=due.evidence, reason=due.reason, bd=due.bd, expected=True)
+                replace(
+                    known,
+                    state=due.state,
+                    evidence=due.evidence,
+                    reason=due.reason,
+                    business_date=due.business_date,
+                    expected=True,
+                )
             )
         gone = set(decisions.withdrawn)
         judged = {each.run_id: each for each in decisions.judgements}
@@ -131,7 +138,8 @@ class Ledger:
                 member_job_ids=frozenset(key[0] for key in members if key in ids),
                 hurt_run_ids=frozenset(
                     ids[key] for key, role in members.items() if key in ids and role != "threatened"),
-                bd=each.bd, opened_at=old.opened_at if old else now, failed_since=each.failed_since,
+                business_date=each.business_date, opened_at=old.opened_at if old else now,
+                failed_since=each.failed_since,
                 fingerprint=each.fingerprint, title=each.title, reason=each.reason, shared=each.root_shared,
                 closed_at=now if each.closed else None, rule=each.rule,
                 flaps=each.flaps, flaps_since=each.flaps_since,
@@ -160,10 +168,10 @@ class Ledger:
                 del known[number]
             else:
                 run_id = ids.get((change.finding.job_id, change.finding.period_key))
-                known[number] = FindingFacts(number, replace(change.finding, run_id=run_id))
+                known[number] = StoredFinding(number, replace(change.finding, run_id=run_id))
         self.estate = replace(self.estate, findings=tuple(known.values()))
 
-    def finding(self, rule: Rule) -> Finding | None:
+    def finding(self, rule: DetectionRule) -> Finding | None:
         """What that rule found and is open; None where it found nothing."""
         found = [each.finding for each in self.estate.findings if each.finding.rule is rule]
         assert len(found) <= 1
@@ -177,19 +185,23 @@ class Ledger:
         self.estate = replace(self.estate, targets={**self.estate.targets, **changed})
 
 
-def keep_telling(before: Telling, decisions: Decisions, now: datetime, numbers: Mapping[str, int]) -> Telling:
-    """What was told and held after these decisions, as the store has it (`tests/store/test_kept_alike.py`). `numbers`:
-    the incidents' ids by the keys of their decisions."""
+def keep_telling(
+    before: NotificationState, decisions: Decisions, now: datetime, numbers: Mapping[str, int]
+) -> NotificationState:
+    """The notification state after these decisions, as the store has it (`tests/store/test_notification_state.py`).
+
+    `numbers`: the incidents' ids by the keys of their decisions.
+    """
     told, held = dict(before.told), dict(before.held)
     for each in decisions.incidents:
         number = numbers[each.key]
         merged = [one for other in each.merges for one in told.pop(other, ())]
         rows = {(one.route, one.words): one for one in [*reversed(merged), *told.get(number, ())]}
         if each.reopened:
-            rows = {key: replace(one, first_at=now) for key, one in rows.items()}
+            rows = {key: one._replace(first_at=now) for key, one in rows.items()}
         for notice in each.notices:
             old = rows.get((notice.route, notice.words))
-            rows[notice.route, notice.words] = ToldFacts(
+            rows[notice.route, notice.words] = RouteNotification(
                 notice.route, notice.words, notice.fingerprint, old.first_at if old else now, now,
                 old.times + 1 if old else 1, notice.not_before,
             )  # fmt: skip
@@ -197,7 +209,7 @@ def keep_telling(before: Telling, decisions: Decisions, now: datetime, numbers: 
         since = {(one.route, one.words, one.stage): one.since for one in held.get(number, ())}
         held |= dict.fromkeys(each.merges, ())
         held[number] = tuple(
-            HeldFacts(one.route, one.words, one.kind.value, one.stage, one.why,
+            SuppressionFacts(one.route, one.words, one.kind.value, one.stage, one.why,
                       since.get((one.route, one.words, one.stage), now), one.until)
             for one in each.held
         ) if not each.closed else ()  # fmt: skip
@@ -225,5 +237,5 @@ def _judged(run: RunFacts, told: RunJudgement) -> RunFacts:
 def _fresh(number: int, job: JobFacts, due: datetime, key: str) -> RunFacts:
     from tests.factories import run
 
-    planned = run(number, job, due, State.PLANNED, period_key=key)
+    planned = run(number, job, due, RunState.PLANNED, period_key=key)
     return planned if job.schedule.dialect != "none" else replace(planned, period_at=None, first_started_at=due)

@@ -10,18 +10,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from connectors.contract import State, Verb, instant_key
+from connectors.sdk.records import instant_key
+from connectors.sdk.states import RunState, Verb
 from console.control.evaluate import evaluate
-from console.control.expected import expectations
-from console.control.holds import holding
-from console.control.open_hold import may_have_run, not_owed
-from console.control.own_sleep import woken
-from console.control.picture import Picture
-from console.model.decisions import Decisions, HoldDecision, NewAction
-from console.model.holds import ActionFacts, HoldFacts
-from console.model.modes import Modes
-from console.model.values import DependencyFacts, Estate, JobFacts
-from console.model.words import BY_A_PERSON, HoldState, Mode, Origin
+from console.control.expectations.expected_runs import expect_runs
+from console.control.holds.state_machine import decide_holds, may_have_run, why_not_started
+from console.control.snapshot.estate_index import EstateIndex
+from console.control.snapshot.holds import without_own_pauses
+from console.domain.decision import Decisions, HoldDecision, PolicyAction
+from console.domain.dependency import DependencyMode, DependencyOrigin
+from console.domain.estate import DependencyFacts, Estate, JobFacts
+from console.domain.hold import ENABLED_AT_SOURCE, HoldActionFacts, HoldFacts, HoldState
+from console.domain.switches import Modes
 from tests.control.ledger import Ledger
 from tests.factories import at, estate, job, target
 
@@ -36,15 +36,17 @@ DUE = at("04:00")
 PERIOD = instant_key(DUE)
 
 
-def hold_edge(mode: Mode = Mode.HOLD, up: JobFacts = EXTRACT, down: JobFacts = LOAD, **more: object) -> DependencyFacts:
-    return replace(DependencyFacts(up.id, down.id, Origin.DECLARED, mode), **more)  # type: ignore[arg-type]
+def hold_edge(
+    mode: DependencyMode = DependencyMode.HOLD, up: JobFacts = EXTRACT, down: JobFacts = LOAD, **more: object
+) -> DependencyFacts:
+    return replace(DependencyFacts(up.id, down.id, DependencyOrigin.DECLARED, mode), **more)  # type: ignore[arg-type]
 
 
 @dataclass
 class Asked:
     """One action on its way."""
 
-    action: NewAction
+    action: PolicyAction
     at: datetime
     state: str = "requested"
     words: str = ""
@@ -84,8 +86,8 @@ class Stage(Ledger):
         self.held: dict[str, HoldFacts] = {}
         self.events: list[str] = []
         self.latency = timedelta(0)
-        self.reply: Callable[[NewAction], str | None] = lambda _: None
-        self.waits: Callable[[NewAction], bool] = lambda _: False
+        self.reply: Callable[[PolicyAction], str | None] = lambda _: None
+        self.waits: Callable[[PolicyAction], bool] = lambda _: False
         """What cannot be sent now: it stays requested."""
         self.late: Callable[[datetime], bool] = lambda _: False
         self.crash: Callable[[datetime], bool] = lambda _: False
@@ -111,7 +113,7 @@ class Stage(Ledger):
     def when(self, clock: str, do: Callable[[], None]) -> None:
         self.script[at(clock)] = do
 
-    def extract_ends(self, state: State, started: str, ended: str) -> None:
+    def extract_ends(self, state: RunState, started: str, ended: str) -> None:
         """The upstream's next attempt, from now on as told."""
         end = at(ended) if not state.is_open else None
         self.run(EXTRACT, "03:10", state, started_at=at(started), ended_at=end)
@@ -152,7 +154,7 @@ class Stage(Ledger):
             return False
         hold = next(each for each in self._facts() if each.start_key == key)
         runs = [run for run in self.estate.runs if run.job_id == self.load.id]
-        if why := not_owed(hold, runs, self.now):
+        if why := why_not_started(hold, runs, self.now):
             one.state, one.words, one.ended_at = "refused", why, self.now
         unseen = may_have_run(self.estate.targets[2], self.now)
         return bool(why) or unseen or any(self.now - TAKES < at <= self.now for at, _ in self.source.starts)
@@ -196,9 +198,16 @@ class Stage(Ledger):
         is_told = self.now - started >= self.tells_after
         if is_told and number == 0:  # a second one is the test's finding, whatever its run would be called
             ended = started + TAKES
-            state = State.SUCCEEDED if ended <= self.now else State.RUNNING
-            done = {"ended_at": ended} if state is State.SUCCEEDED else {}
-            self.run(self.load, clock, state, started_at=started, bd=at("00:00").date() - timedelta(days=1), **done)
+            state = RunState.SUCCEEDED if ended <= self.now else RunState.RUNNING
+            done = {"ended_at": ended} if state is RunState.SUCCEEDED else {}
+            self.run(
+                self.load,
+                clock,
+                state,
+                started_at=started,
+                business_date=at("00:00").date() - timedelta(days=1),
+                **done,
+            )
 
     # the engine
     def _evaluated(self) -> None:
@@ -213,9 +222,9 @@ class Stage(Ledger):
     def _decided(self, looked: Estate) -> Decisions:
         if self.whole:
             return evaluate(looked, self.now)
-        looked = woken(looked)
-        due = expectations(looked, self.now)
-        held = holding(Picture(looked, self.now, due.runs, due.withdrawn))
+        looked = without_own_pauses(looked)
+        due = expect_runs(looked, self.now)
+        held = decide_holds(EstateIndex(looked, self.now, due.runs, due.withdrawn))
         return Decisions(expected=due.runs, withdrawn=due.withdrawn, holds=tuple(held.decisions))
 
     def _keep_hold(self, one: HoldDecision) -> None:
@@ -230,11 +239,13 @@ class Stage(Ledger):
             self.asked[one.action.key] = Asked(one.action, self.now)
 
     def _facts(self) -> tuple[HoldFacts, ...]:
-        def facts(key: str | None) -> ActionFacts | None:
+        def facts(key: str | None) -> HoldActionFacts | None:
             one = self.asked.get(key or "")
             if one is None:
                 return None
-            return ActionFacts(one.state, one.words, one.ended_at, one.words.startswith("not sent"), one.action.origin)
+            return HoldActionFacts(
+                one.state, one.words, one.ended_at, one.words.startswith("not sent"), one.action.origin
+            )
 
         return tuple(
             replace(hold, place=facts(hold.key), release=facts(hold.release_key), start=facts(hold.start_key))
@@ -249,7 +260,7 @@ class Stage(Ledger):
                     hold, state=HoldState.RELEASED, ended_at=self.now, words="released by a person"
                 )
             elif hold.state is HoldState.HELD and self.source.undone:
-                self.held[key] = replace(hold, state=HoldState.CLEARING, released_at=self.now, words=BY_A_PERSON)
+                self.held[key] = replace(hold, state=HoldState.CLEARING, released_at=self.now, words=ENABLED_AT_SOURCE)
 
     def freeze(self, modes: Modes) -> None:
         self.estate = replace(self.estate, modes=modes)

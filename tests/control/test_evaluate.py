@@ -9,11 +9,13 @@ from datetime import timedelta
 from hypothesis import Phase, example, given
 from hypothesis import strategies as st
 
-from connectors.contract import Schedule, State
+from connectors.sdk.records import Schedule
+from connectors.sdk.states import RunState
 from console.control.evaluate import evaluate
-from console.model.decisions import Decisions
-from console.model.values import Estate
-from console.model.words import Origin, Timeliness
+from console.domain.decision import Decisions
+from console.domain.dependency import DependencyOrigin
+from console.domain.estate import Estate
+from console.domain.service import Timeliness
 from tests.control.ledger import Ledger, ended
 from tests.factories import at, daily, estate, feeds, job, minutes, run, service, target
 from tests.properties import examples
@@ -22,7 +24,15 @@ SEEDS = st.integers(0, 1_000_000)
 ANY_NIGHT = examples(40, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 """Nights are made from a seed: there is nothing to shrink, and explaining by tracing takes minutes."""
 
-RED_OR_NOT = [State.SUCCEEDED, State.FAILED, State.RUNNING, State.UNKNOWN, State.PLANNED, State.MISSED, State.LOST]
+RED_OR_NOT = [
+    RunState.SUCCEEDED,
+    RunState.FAILED,
+    RunState.RUNNING,
+    RunState.UNKNOWN,
+    RunState.PLANNED,
+    RunState.MISSED,
+    RunState.LOST,
+]
 
 
 def test_an_empty_estate_decides_nothing() -> None:
@@ -37,8 +47,8 @@ def test_the_next_look_is_due_when_the_first_run_may_be_given_up() -> None:
 def test_the_next_look_is_due_when_an_act_by_passes_and_at_the_deadline() -> None:
     extract = job(1, "hosts/extract", "02:10", expected=minutes(20))
     promise = service("daily", "03:00", extract)
-    failed = run(1, extract, "02:10", State.FAILED)
-    later = run(2, extract, at("02:10", day=1), State.PLANNED)
+    failed = run(1, extract, "02:10", RunState.FAILED)
+    later = run(2, extract, at("02:10", day=1), RunState.PLANNED)
     assert at("02:40") == _only_after(
         evaluate(estate(extract, runs=[failed, later], services=[promise]), at("02:39:30"))
     )
@@ -61,7 +71,7 @@ def _only_after(found: Decisions) -> object:
 
 def test_a_job_whose_target_is_not_known_is_still_judged() -> None:
     extract = job(1, "hosts/extract", "03:10", target_id=77)
-    found = evaluate(estate(extract, runs=[run(1, extract, "03:10", State.FAILED)], targets=[]), at("03:30"))
+    found = evaluate(estate(extract, runs=[run(1, extract, "03:10", RunState.FAILED)], targets=[]), at("03:30"))
     assert ["hosts/extract failed"] == [each.title for each in found.incidents]
 
 
@@ -75,15 +85,15 @@ def test_a_terminal_that_is_no_job_any_more_leaves_the_others_alone() -> None:
 
 def test_a_run_of_a_job_that_is_not_known_is_left_alone() -> None:
     extract, ghost = job(1, "hosts/extract"), job(9, "hosts/ghost")
-    found = evaluate(estate(extract, runs=[run(1, ghost, "03:10", State.FAILED)]), at("03:30"))
+    found = evaluate(estate(extract, runs=[run(1, ghost, "03:10", RunState.FAILED)]), at("03:30"))
     assert ((), ()) == (found.incidents, found.judgements)
 
 
 def test_dependencies_in_a_circle_do_not_stop_the_evaluation() -> None:
     a, b = job(1, "s/a", "03:10", expected=minutes(5)), job(2, "s/b", "04:00", expected=minutes(5))
-    circle = [*feeds(a, b, origin=Origin.NATIVE), *feeds(b, a)]
+    circle = [*feeds(a, b, origin=DependencyOrigin.NATIVE), *feeds(b, a)]
     found = evaluate(
-        estate(a, b, feeds=circle, runs=[run(1, a, "03:10", State.FAILED)], services=[service("s", "06:30", b)]),
+        estate(a, b, feeds=circle, runs=[run(1, a, "03:10", RunState.FAILED)], services=[service("s", "06:30", b)]),
         at("03:30"),
     )
     assert ["s/a failed"] == [each.title for each in found.incidents]
@@ -109,7 +119,7 @@ def some_night(dice: random.Random) -> Estate:
         for down in range(1, 8)
         for up in range(down)
         if dice.random() < 0.3
-        for each in feeds(jobs[up], jobs[down], origin=dice.choice(list(Origin)))
+        for each in feeds(jobs[up], jobs[down], origin=dice.choice(list(DependencyOrigin)))
     ]
     runs = []
     for number in range(dice.randrange(14)):
@@ -177,7 +187,7 @@ def test_once_everything_was_rerun_in_order_and_is_green_no_incident_is_left(see
     clock = at("05:11")
     for each in sorted(ledger.estate.runs, key=lambda one: one.job_id):  # the factories' upstreams have the lower ids
         span = (clock + timedelta(seconds=1), clock + timedelta(seconds=2))
-        rerun = replace(each, state=State.SUCCEEDED, started_at=span[0], ended_at=span[1], attempt=each.attempt + 1,
+        rerun = replace(each, state=RunState.SUCCEEDED, started_at=span[0], ended_at=span[1], attempt=each.attempt + 1,
                         successes=(*each.successes, span))  # fmt: skip
         ledger.estate = replace(
             ledger.estate, runs=tuple(rerun if one.id == each.id else one for one in ledger.estate.runs)
@@ -191,14 +201,14 @@ def test_once_everything_was_rerun_in_order_and_is_green_no_incident_is_left(see
         if incident.rule == "undelivered" or incident.closed:
             continue  # what nobody starts is not red
         assert late, incident.title
-        assert incident.reason.startswith("green again, with everything that it had hurt; "), incident.reason
+        assert incident.reason.startswith("green again, with all affected runs; "), incident.reason
 
 
 def test_a_night_of_a_hundred_failures_below_one_cause_is_one_incident() -> None:
     root = job(1, "hosts/root", "03:10")
     rest = [job(number, f"hosts/j{number}", "04:00") for number in range(2, 102)]
-    runs = [run(each.id, each, "04:00", State.FAILED, **ended("04:00", 1)) for each in rest]
-    failed = run(1, root, "03:10", State.FAILED, **ended("03:10", 1))
+    runs = [run(each.id, each, "04:00", RunState.FAILED, **ended("04:00", 1)) for each in rest]
+    failed = run(1, root, "03:10", RunState.FAILED, **ended("03:10", 1))
     found = evaluate(estate(root, *rest, feeds=feeds(root, *rest), runs=[failed, *runs]), at("04:05"))
     (incident,) = found.incidents
     assert (1, 100) == (incident.root_job_id, sum(each.role == "red" for each in incident.members))

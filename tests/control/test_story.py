@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from connectors.contract import State
-from console.control.recovery import followers
-from console.model.decisions import Decisions, Member
-from console.model.words import AlertKind, Safety, Timeliness
+from connectors.sdk.states import RunState
+from console.control.incidents.impact import reruns_after
+from console.domain.alert import AlertKind
+from console.domain.decision import Decisions, MemberVerdict
+from console.domain.job import Safety
+from console.domain.service import Timeliness
 from tests.control.ledger import Ledger, ended
 from tests.factories import at, daily, estate, feeds, job, minutes, service, target
 
@@ -38,7 +40,7 @@ def failed_at_night() -> Ledger:
     """Until 03:12: extract_orders ran for two minutes and exited 1."""
     night = Ledger(NIGHT)
     night.look("02:00")
-    night.run(EXTRACT, "03:10", State.FAILED, **ended("03:10", 2, exit_code=1, message="ORA-12541: no listener"))
+    night.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 2, exit_code=1, message="ORA-12541: no listener"))
     night.tails[night.state(EXTRACT, "03:10").id] = "connecting\nORA-12541: no listener\n"
     night.look("03:12")
     return night
@@ -61,7 +63,7 @@ def test_one_failure_is_one_incident_with_its_two_clocks_for_each_service_it_hur
         incident.reason, incident.failed_since, incident.owner)  # fmt: skip
     supply, revenue = incident.services
     assert ("supply-plan", at("03:58"), at("04:21")) == (supply.service, supply.act_by, supply.green_by)
-    assert "load_orders starts 04:00 UTC by the clock: rerun it after" == supply.reason
+    assert "04:00 UTC load_orders starts: stale unless fixed, then rerun" == supply.reason
     assert ("declared", Timeliness.AT_RISK) == (supply.source, supply.timeliness)
     assert at("03:58") == incident.act_by == night.day("supply-plan").act_by
     assert "daily-revenue" == revenue.service
@@ -89,29 +91,29 @@ Reason:        ORA-12541: no listener
 Owner:         data-platform
 Runbook:       https://wiki.internal/extract
 
-Services:
+Affected services:
   Supply plan (tier 2), due 2026-11-20 06:30 UTC: at risk
     act by 03:58 UTC, green by 04:21 UTC (declared)
-    load_orders starts 04:00 UTC by the clock: rerun it after
+    04:00 UTC  load_orders starts  stale unless fixed, then rerun
   Daily revenue (tier 1), due 2026-11-20 07:30 UTC: at risk
     act by 06:07 UTC, green by 06:30 UTC (declared)
-    load_orders starts 04:00 UTC by the clock: rerun it after; refresh_revenue starts 05:00 UTC by the clock: \
-rerun it after; \
-revenue_mart starts 05:45 UTC by the clock: rerun it after
+    04:00 UTC  load_orders     starts  stale unless fixed, then rerun
+    05:00 UTC  refresh_revenue starts  stale unless fixed, then rerun
+    05:45 UTC  revenue_mart    starts  stale unless fixed, then rerun
 
-Last lines of its log:
+Last log lines:
   | connecting
   | ORA-12541: no listener
 
-Take it: headway ack {incident}
-Was this useful? headway alert useful {alert} yes|no
-Open it: headway incident {incident}
+Acknowledge: headway ack {incident}
+Details:     headway incident {incident}
+Useful?      headway alert rate {alert} yes|no
 """
 BUSINESS = """\
 Supply plan, promised 06:30 UTC, may be late unless it is repaired by 03:58.
 
-Cause: a job of data-platform failed; they were told at 03:12 UTC.
-Next word by 03:58 UTC.
+Cause: a job of data-platform failed; its owner was notified at 03:12 UTC.
+Next update by 03:58 UTC.
 
 Reference: {incident}
 """
@@ -132,14 +134,14 @@ def test_until_it_is_acted_on_time_alone_tells_nothing_until_the_act_by_passes()
 
 def test_a_rerun_before_its_follower_starts_repairs_the_night_and_closes_the_incident() -> None:
     night = failed_at_night()
-    night.run(EXTRACT, "03:10", State.RUNNING, started_at=at("03:20"))
+    night.run(EXTRACT, "03:10", RunState.RUNNING, started_at=at("03:20"))
     night.look("03:21")
     assert (Timeliness.AT_RISK, ()) == (night.day("supply-plan").timeliness, night.incident().notices)
     assert (None, None) == (night.day("supply-plan").act_by, night.incident().act_by)
-    night.run(EXTRACT, "03:10", State.SUCCEEDED, **ended("03:20", 11, exit_code=0))
+    night.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("03:20", 11, exit_code=0))
     night.look("03:31")
     closed = night.incident()
-    assert (True, "green again, with everything that it had hurt") == (closed.closed, closed.close_reason)
+    assert (True, "green again, with all affected runs") == (closed.closed, closed.close_reason)
     assert {("platform", AlertKind.RECOVERED), ("planning", AlertKind.RECOVERED), ("finance", AlertKind.RECOVERED)} == {
         (each.route, each.kind) for each in closed.notices
     }
@@ -150,31 +152,32 @@ def test_a_rerun_before_its_follower_starts_repairs_the_night_and_closes_the_inc
 
 def test_followers_that_started_by_the_clock_are_stale_and_are_rerun_in_order_before_it_closes() -> None:
     night = failed_at_night()
-    night.run(LOAD, "04:00", State.SUCCEEDED, **ended("04:00", 20))
-    night.run(PLAN, "04:20", State.RUNNING, started_at=at("04:20"))
+    night.run(LOAD, "04:00", RunState.SUCCEEDED, **ended("04:00", 20))
+    night.run(PLAN, "04:20", RunState.RUNNING, started_at=at("04:20"))
     night.look("04:25")
     assert {1: "root", 2: "stale", 4: "stale", 3: "threatened", 5: "threatened"} == roles(night.decisions)
     assert night.state(LOAD, "04:00").stale_read
-    night.run(EXTRACT, "03:10", State.SUCCEEDED, **ended("04:26", 4))
+    night.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("04:26", 4))
     night.look("04:31")
     incident = night.incident()
     assert (False, ()) == (incident.closed, incident.notices)
     assert [LOAD.id, PLAN.id] == [
-        each.job_id for each in followers(night.estate, night.estate.incidents[0], at("04:31"))
+        each.job_id for each in reruns_after(night.estate, night.estate.incidents[0], at("04:31"))
     ]
-    night.run(LOAD, "04:00", State.SUCCEEDED, **ended("04:32", 18))
-    night.run(PLAN, "04:20", State.SUCCEEDED, **ended("04:20", 35))
+    night.run(LOAD, "04:00", RunState.SUCCEEDED, **ended("04:32", 18))
+    night.run(PLAN, "04:20", RunState.SUCCEEDED, **ended("04:20", 35))
     night.look("04:56")
     assert {1: "root", 2: "repaired", 4: "stale"} == {
         number: role for number, role in roles(night.decisions).items() if role != "threatened"
     }
     assert "stale" == night.day("supply-plan").data_state
-    night.run(REVENUE, "05:00", State.SUCCEEDED, **ended("05:00", 29))
-    night.run(MART, "05:45", State.SUCCEEDED, **ended("05:45", 9))
-    night.run(PLAN, "04:20", State.SUCCEEDED, **ended("04:57", 80))
+    night.run(REVENUE, "05:00", RunState.SUCCEEDED, **ended("05:00", 29))
+    night.run(MART, "05:45", RunState.SUCCEEDED, **ended("05:45", 9))
+    night.run(PLAN, "04:20", RunState.SUCCEEDED, **ended("04:57", 80))
     night.look("06:18")
     assert night.incident().closed
     assert (Timeliness.MET, at("06:17")) == (night.day("supply-plan").timeliness, night.day("supply-plan").delivered_at)
     assert (
-        Member(PLAN.id, "2026-11-20T04:20:00Z", "repaired", night.state(PLAN, "04:20").id) in night.incident().members
+        MemberVerdict(PLAN.id, "2026-11-20T04:20:00Z", "repaired", night.state(PLAN, "04:20").id)
+        in night.incident().members
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from console.control.evaluate import evaluate
-from console.control.forecast.foresee import Foresight
+from console.forecast.forecaster import Forecaster
 from tests.control.timeline_estate import Unreadable
 from tests.control.timelines import Player, files, play
 
@@ -22,7 +22,7 @@ def test_the_night_goes_as_its_timeline_says(path: Path) -> None:
 
 @pytest.mark.parametrize("path", files(), ids=lambda path: path.stem)
 def test_the_night_goes_so_with_the_simulation_too(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.control.ledger.evaluate", partial(evaluate, foresee=Foresight()))
+    monkeypatch.setattr("tests.control.ledger.evaluate", partial(evaluate, foresee=Forecaster()))
     play(path)
 
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 from datetime import datetime, time, timedelta
 from typing import Any
 
-from connectors.contract import Schedule
-from console.durations import parse_duration
-from console.model.alerting import Alerting, QuietHours, RouteRule
-from console.model.checks import Check
-from console.model.declared import Declared
-from console.model.values import DependencyFacts, Estate, JobFacts, ServiceFacts, Settings, TargetFacts
-from console.model.words import Safety
+from connectors.sdk.records import Schedule
+from console.domain.alert import AlertingSettings, QuietHours, RouteRule
+from console.domain.check import Check
+from console.domain.estate import DependencyFacts, Estate, EvaluationSettings, JobFacts, ServiceFacts, TargetFacts
+from console.domain.job import Safety
+from console.domain.settings import Declared
+from console.timing.durations import parse_duration
 from tests.factories import at, daily, estate, feeds, job, service, target
 
 KINDS = {"airflow": "airflow", "pg_cron": "pg_cron", "cron": "debian-cron"}
@@ -33,18 +33,18 @@ class Opening:
         self.edges: list[DependencyFacts] = []
         self.routes: list[RouteRule] = []
         self.checks: dict[str, Check] = {}
-        self.settings = Settings(default_route=("oncall",))
+        self.settings = EvaluationSettings(default_route=("oncall",))
 
     def estate(self, since: datetime | None) -> Estate:
         """All of it; no schedule demands anything before `since`."""
-        declared = Declared(alerting=Alerting(routes=tuple(self.routes)), checks=tuple(self.checks.values()))
+        declared = Declared(alerting=AlertingSettings(routes=tuple(self.routes)), checks=tuple(self.checks.values()))
         jobs = [replace(each, accepted_at=since) for each in self.jobs.values()]
         return estate(*jobs, feeds=self.edges, services=self.services,
                       targets=list(self.targets.values()), settings=self.settings, declared=declared)  # fmt: skip
 
-    def line(self, words: str) -> None:
+    def line(self, text: str) -> None:
         """One line. Raises Unreadable."""
-        head, *options = [each.strip() for each in words.split(";")]
+        head, *options = [each.strip() for each in text.split(";")]
         if found := re.fullmatch(r"job (\S+)(?: at (\d\d:\d\d)| every (\d+) minutes)?", head):
             self._job(found[1], found[2] or "", found[3] or "", options)
         elif found := re.fullmatch(r"(\S+) feeds (.+)", head):
@@ -108,45 +108,45 @@ def period(of: JobFacts, now: datetime) -> datetime | None:
     return due if due <= now else due - timedelta(days=1)
 
 
-def _job_option(words: str) -> dict[str, Any]:
-    if found := re.fullmatch(r"takes (\w+)", words):
+def _job_option(text: str) -> dict[str, Any]:
+    if found := re.fullmatch(r"takes (\w+)", text):
         return {"expected": parse_duration(found[1])}
-    if found := re.fullmatch(r"told to (.+)", words):
+    if found := re.fullmatch(r"told to (.+)", text):
         return {"notify": tuple(_listed(found[1]))}
-    if found := re.fullmatch(r"owned by (.+)", words):
+    if found := re.fullmatch(r"owned by (.+)", text):
         return {"owner": found[1]}
-    if found := re.fullmatch(r"kind (\w+)", words):
+    if found := re.fullmatch(r"kind (\w+)", text):
         return {"kind": found[1]}
-    if found := re.fullmatch(r"rerun (safe|ask|never)", words):
+    if found := re.fullmatch(r"rerun (safe|ask|never)", text):
         return {"rerun": Safety(found[1])}
-    raise Unreadable(f'no option of a job: "{words}"')
+    raise Unreadable(f'no option of a job: "{text}"')
 
 
-def _service_option(words: str) -> dict[str, Any]:
-    if found := re.fullmatch(r"tier (\d)", words):
+def _service_option(text: str) -> dict[str, Any]:
+    if found := re.fullmatch(r"tier (\d)", text):
         return {"tier": int(found[1])}
-    if found := re.fullmatch(r"told to (.+)", words):
+    if found := re.fullmatch(r"told to (.+)", text):
         return {"notify": tuple(_listed(found[1]))}
-    if found := re.fullmatch(r"owned by (.+)", words):
+    if found := re.fullmatch(r"owned by (.+)", text):
         return {"owner": found[1]}
-    if found := re.fullmatch(r"checked by (.+)", words):
+    if found := re.fullmatch(r"checked by (.+)", text):
         return {"ready": tuple(_listed(found[1]))}
-    raise Unreadable(f'no option of a service: "{words}"')
+    raise Unreadable(f'no option of a service: "{text}"')
 
 
-def _route_option(words: str) -> dict[str, Any]:
-    if found := re.fullmatch(r"quiet from (\d\d:\d\d) to (\d\d:\d\d)", words):
+def _route_option(text: str) -> dict[str, Any]:
+    if found := re.fullmatch(r"quiet from (\d\d:\d\d) to (\d\d:\d\d)", text):
         return {"quiet": QuietHours(time.fromisoformat(found[1]), time.fromisoformat(found[2]), "UTC")}
-    if found := re.fullmatch(r"escalates after (\w+) to (.+)", words):
+    if found := re.fullmatch(r"escalates after (\w+) to (.+)", text):
         return {"escalate_after": ((0, parse_duration(found[1])),), "escalate_to": tuple(_listed(found[2]))}
-    if found := re.fullmatch(r"repeats every (\w+)", words):
+    if found := re.fullmatch(r"repeats every (\w+)", text):
         return {"repeat_every": parse_duration(found[1])}
-    if found := re.fullmatch(r"waits (\w+)", words):
+    if found := re.fullmatch(r"waits (\w+)", text):
         return {"wait": parse_duration(found[1])}
-    if found := re.fullmatch(r"in (technical|business) words", words):
-        return {"words": found[1]}
-    raise Unreadable(f'no option of a route: "{words}"')
+    if found := re.fullmatch(r"in (technical|business) words", text):
+        return {"style": found[1]}
+    raise Unreadable(f'no option of a route: "{text}"')
 
 
-def _listed(words: str) -> list[str]:
-    return [each.strip() for each in re.split(r",| and ", words) if each.strip()]
+def _listed(text: str) -> list[str]:
+    return [each.strip() for each in re.split(r",| and ", text) if each.strip()]

@@ -6,10 +6,9 @@ import re
 from dataclasses import replace
 from datetime import timedelta
 
-from console.durations import parse_duration
-from console.model.alerting import AckFacts, SilenceFacts
-from console.model.checks import CheckFacts, CheckState, Stretch
-from console.model.words import AlertKind
+from console.domain.alert import AcknowledgementFacts, AlertKind, SilenceFacts
+from console.domain.check import CheckHistory, CheckState, ResultSpan
+from console.timing.durations import parse_duration
 from tests.control.timeline_estate import Unreadable
 from tests.control.timeline_words import EVENTS, EXPECTATIONS, Night, about, among, now_of, one_word, same, says
 from tests.factories import NIGHT
@@ -22,7 +21,7 @@ def acknowledges(night: Night, who: str, root: str, long: str) -> None:
     found = [one.id for one in night.ledger.estate.incidents if root in one.title]
     if len(found) != 1:
         raise Unreadable(f"{len(found)} open incidents name {root}")
-    acks = {**telling.acks, found[0]: AckFacts(who, now + parse_duration(long), at=now)}
+    acks = {**telling.acks, found[0]: AcknowledgementFacts(who, now + parse_duration(long), at=now)}
     night.ledger.estate = replace(night.ledger.estate, telling=replace(telling, acks=acks))
 
 
@@ -36,25 +35,25 @@ def silences(night: Night, who: str, name: str, long: str, why: str) -> None:
     night.ledger.estate = replace(night.ledger.estate, telling=said)
 
 
-@says(EVENTS, "check {name} finds {words}")
-def finds(night: Night, name: str, words: str) -> None:
+@says(EVENTS, "check {name} finds {text}")
+def finds(night: Night, name: str, text: str) -> None:
     """Something that is not as it must be."""
-    _looked(night, name, CheckState.FAILED, words)
+    _looked(night, name, CheckState.FAILED, text)
 
 
-@says(EVENTS, "check {name} passes: {words}")
-def passes(night: Night, name: str, words: str) -> None:
-    _looked(night, name, CheckState.PASSED, words)
+@says(EVENTS, "check {name} passes: {text}")
+def passes(night: Night, name: str, text: str) -> None:
+    _looked(night, name, CheckState.PASSED, text)
 
 
-@says(EXPECTATIONS, "one repeat to {route} naming {words}")
-def one_repeat(night: Night, route: str, words: str) -> None:
-    one_word(night, AlertKind.REPEATED, route, words)
+@says(EXPECTATIONS, "one repeat to {route} naming {text}")
+def one_repeat(night: Night, route: str, text: str) -> None:
+    one_word(night, AlertKind.REPEATED, route, text)
 
 
-@says(EXPECTATIONS, "one escalation to {route} naming {words}")
-def one_escalation(night: Night, route: str, words: str) -> None:
-    one_word(night, AlertKind.ESCALATED, route, words)
+@says(EXPECTATIONS, "one escalation to {route} naming {text}")
+def one_escalation(night: Night, route: str, text: str) -> None:
+    one_word(night, AlertKind.ESCALATED, route, text)
 
 
 @says(EXPECTATIONS, "held back: {why}")
@@ -79,11 +78,11 @@ def flaps_of(night: Night, number: str, root: str) -> None:
     same(int(number), about(night, root).flaps)
 
 
-def _looked(night: Night, name: str, state: CheckState, words: str) -> None:
+def _looked(night: Night, name: str, state: CheckState, text: str) -> None:
     """A look at the business date of the night."""
     if not re.fullmatch(r"\S+", name) or name not in night.opening.checks:
         raise Unreadable(f"the checks are {', '.join(night.opening.checks) or 'none'}")
     now, known = now_of(night), night.ledger.estate.checks
     before = known[name, NIGHT].stretches if (name, NIGHT) in known else ()
-    looked = CheckFacts(name, NIGHT, (*before, Stretch(state, now, now + timedelta(0), words)))
+    looked = CheckHistory(name, NIGHT, (*before, ResultSpan(state, now, now + timedelta(0), text)))
     night.ledger.estate = replace(night.ledger.estate, checks={**known, (name, NIGHT): looked})

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from connectors.contract import State
-from console.model.decisions import Decisions, HurtServiceVerdict, IncidentDecision, Notice
-from console.model.values import JobFacts, TargetFacts
-from console.model.words import AlertKind
+from connectors.sdk.states import RunState
+from console.domain.alert import AlertKind
+from console.domain.decision import AffectedServiceVerdict, Decisions, IncidentDecision, Notice
+from console.domain.estate import JobFacts, TargetFacts
 from tests.control.ledger import Ledger
 from tests.control.timeline_estate import Opening, Unreadable, period
 
@@ -92,49 +92,49 @@ def starts(night: Night, name: str) -> None:
     known = _run(night, job, due)
     if known is not None and known.started_at is not None:
         raise Unreadable(f'it started {known.started_at:%H:%M} already: "is rerun", if it starts again')
-    _tell(night, job, due, State.RUNNING, started_at=night.now)
+    _tell(night, job, due, RunState.RUNNING, started_at=night.now)
 
 
 @says(EVENTS, "{name} is rerun")
 def is_rerun(night: Night, name: str) -> None:
     """Its last run starts once more."""
     job = night.opening.job(name)
-    _tell(night, job, _last(night, job), State.RUNNING, started_at=night.now)
+    _tell(night, job, _last(night, job), RunState.RUNNING, started_at=night.now)
 
 
 @says(EVENTS, "{name} fails")
 def fails(night: Night, name: str) -> None:
-    _ends(night, name, State.FAILED)
+    _ends(night, name, RunState.FAILED)
 
 
-@says(EVENTS, "{name} fails: {words}")
-def fails_with(night: Night, name: str, words: str) -> None:
+@says(EVENTS, "{name} fails: {text}")
+def fails_with(night: Night, name: str, text: str) -> None:
     """Words: "exit 1", a message, or "exit 1, message"."""
-    code = re.fullmatch(r"exit (\d+)(?:, (.+))?", words)
+    code = re.fullmatch(r"exit (\d+)(?:, (.+))?", text)
     if code:
-        _ends(night, name, State.FAILED, exit_code=int(code[1]), message=code[2] or "")
+        _ends(night, name, RunState.FAILED, exit_code=int(code[1]), message=code[2] or "")
     else:
-        _ends(night, name, State.FAILED, message=words)
+        _ends(night, name, RunState.FAILED, message=text)
 
 
 @says(EVENTS, "{name} is green")
 def is_green(night: Night, name: str) -> None:
-    _ends(night, name, State.SUCCEEDED)
+    _ends(night, name, RunState.SUCCEEDED)
 
 
-@says(EVENTS, "the log of {name} ends with: {words}")
-def log_ends(night: Night, name: str, words: str) -> None:
+@says(EVENTS, "the log of {name} ends with: {text}")
+def log_ends(night: Night, name: str, text: str) -> None:
     job = night.opening.job(name)
     run = _run(night, job, _last(night, job))
     if run is None:
         raise Unreadable("it has no run yet")
-    night.ledger.tails[run.id] = words + "\n"
+    night.ledger.tails[run.id] = text + "\n"
 
 
-@says(EVENTS, "target {name} does not answer: {words}")
-def is_silent(night: Night, name: str, words: str) -> None:
+@says(EVENTS, "target {name} does not answer: {text}")
+def is_silent(night: Night, name: str, text: str) -> None:
     now = night.now
-    night.ledger.target(_target(night, name).id, failing_since=now, last_ok_at=now, seen_until=now, error=words,
+    night.ledger.target(_target(night, name).id, failing_since=now, last_ok_at=now, seen_until=now, error=text,
                         error_kind="unreachable")  # fmt: skip
 
 
@@ -149,24 +149,24 @@ def nothing_new(night: Night) -> None:
     same([], titles(night.told.unexpected))
 
 
-@says(EXPECTATIONS, "one page to {route} naming {words}")
-def one_page(night: Night, route: str, words: str) -> None:
-    one_word(night, AlertKind.OPENED, route, words)
+@says(EXPECTATIONS, "one page to {route} naming {text}")
+def one_page(night: Night, route: str, text: str) -> None:
+    one_word(night, AlertKind.OPENED, route, text)
 
 
-@says(EXPECTATIONS, "one update to {route} naming {words}")
-def one_update(night: Night, route: str, words: str) -> None:
-    one_word(night, AlertKind.UPDATED, route, words)
+@says(EXPECTATIONS, "one update to {route} naming {text}")
+def one_update(night: Night, route: str, text: str) -> None:
+    one_word(night, AlertKind.UPDATED, route, text)
 
 
-@says(EXPECTATIONS, "the all-clear to {route} naming {words}")
-def all_clear(night: Night, route: str, words: str) -> None:
-    one_word(night, AlertKind.RECOVERED, route, words)
+@says(EXPECTATIONS, "the all-clear to {route} naming {text}")
+def all_clear(night: Night, route: str, text: str) -> None:
+    one_word(night, AlertKind.RECOVERED, route, text)
 
 
-@says(EXPECTATIONS, "it closed: {words}")
-def it_closed(night: Night, words: str) -> None:
-    same([words], [one.close_reason for one in night.told.incidents() if one.closed])
+@says(EXPECTATIONS, "it closed: {text}")
+def it_closed(night: Night, text: str) -> None:
+    same([text], [one.close_reason for one in night.told.incidents() if one.closed])
 
 
 @says(EXPECTATIONS, "{number} open incident")
@@ -178,10 +178,10 @@ def open_incidents(night: Night, number: str) -> None:
     same(wanted, len(is_open), is_open)
 
 
-@says(EXPECTATIONS, "the root cause {words}")
-def root_cause(night: Night, words: str) -> None:
+@says(EXPECTATIONS, "the root cause {text}")
+def root_cause(night: Night, text: str) -> None:
     """The title of an open incident."""
-    among(words, [one.title for one in night.told.decisions[-1].incidents if not one.closed])
+    among(text, [one.title for one in night.told.decisions[-1].incidents if not one.closed])
 
 
 @says(EXPECTATIONS, "{name} as a symptom of {root}")
@@ -191,48 +191,50 @@ def symptom(night: Night, name: str, root: str) -> None:
     among(night.opening.job(name).id, hurt)
 
 
-@says(EXPECTATIONS, "the timeline of {root} to say: {words}")
-def timeline_says(night: Night, root: str, words: str) -> None:
-    among(words, [one.event for one in night.told.incidents() if one.event and root in one.title])
+@says(EXPECTATIONS, "the timeline of {root} to say: {text}")
+def timeline_says(night: Night, root: str, text: str) -> None:
+    among(text, [one.event for one in night.told.incidents() if one.event and root in one.title])
 
 
-@says(EXPECTATIONS, "the words: {words}")
-def the_words(night: Night, words: str) -> None:
+@says(EXPECTATIONS, "the words: {text}")
+def the_words(night: Night, text: str) -> None:
     """They stand in the text of each technical notice since the last expectations."""
     bodies = [one.body for each in night.told.incidents() for one in each.notices if one.words == "technical"]
     same(True, bool(bodies), "nothing was told")
-    same([], [each for each in bodies if words not in each])
+    same([], [each for each in bodies if text not in each])
 
 
-@says(EXPECTATIONS, "the words to {route}: {words}")
-def the_words_to(night: Night, route: str, words: str) -> None:
+@says(EXPECTATIONS, "the words to {route}: {text}")
+def the_words_to(night: Night, route: str, text: str) -> None:
     """They stand in the text of each notice to that route since the last expectations."""
     bodies = [one.body for each in night.told.incidents() for one in each.notices if one.route == route]
     same(True, bool(bodies), "nothing was told")
-    same([], [each for each in bodies if words not in each])
+    same([], [each for each in bodies if text not in each])
 
 
-@says(EXPECTATIONS, "no word to {route} of: {words}")
-def no_word_of(night: Night, route: str, words: str) -> None:
+@says(EXPECTATIONS, "no word to {route} of: {text}")
+def no_word_of(night: Night, route: str, text: str) -> None:
     """That route was told something, and these words stand in none of it."""
     texts = [
         f"{one.title}\n{one.body}" for each in night.told.incidents() for one in each.notices if one.route == route
     ]
     same(True, bool(texts), "nothing was told")
-    same([], [each for each in texts if words in each])
+    same([], [each for each in texts if text in each])
 
 
-@says(EXPECTATIONS, "service {service} {words}, act by {clock}")
-def act_by(night: Night, service: str, words: str, clock: str) -> None:
+@says(EXPECTATIONS, "service {service} {text}, act by {clock}")
+def act_by(night: Night, service: str, text: str, clock: str) -> None:
     hurt = _hurt(night, service)
     shown = f"{hurt.act_by:%H:%M}" if hurt.act_by else "no act-by"
-    same((words, clock), (hurt.timeliness.value.replace("_", " "), shown))
+    same((text, clock), (hurt.timeliness.value.replace("_", " "), shown))
 
 
-@says(EXPECTATIONS, "service {service} {words}")
-def stands(night: Night, service: str, words: str) -> None:
+@says(EXPECTATIONS, "service {service} {text}")
+def stands(night: Night, service: str, text: str) -> None:
     days = [one for one in night.told.decisions[-1].service_days if one.service == service]
-    among(words, [one.timeliness.value.replace("_", " ") for one in days if one.bd.isoformat() == "2026-11-19"])
+    among(
+        text, [one.timeliness.value.replace("_", " ") for one in days if one.business_date.isoformat() == "2026-11-19"]
+    )
 
 
 # -- small helps ------------------------------------------------------------------------------------------------------
@@ -260,11 +262,11 @@ def _last(night: Night, job: JobFacts) -> datetime:
     return due
 
 
-def _ends(night: Night, name: str, state: State, **more: object) -> None:
+def _ends(night: Night, name: str, state: RunState, **more: object) -> None:
     """What runs ends; what has not started yet started at its instant, without a clock a minute ago."""
     job, now = night.opening.job(name), now_of(night)
     due = period(job, now) or now_of(night) - timedelta(minutes=1)
-    open_runs = [one for one in night.ledger.estate.runs if one.job_id == job.id and one.state is State.RUNNING]
+    open_runs = [one for one in night.ledger.estate.runs if one.job_id == job.id and one.state is RunState.RUNNING]
     if open_runs:
         due = open_runs[-1].period_at or open_runs[-1].first_started_at or due
     known = _run(night, job, due)
@@ -274,7 +276,7 @@ def _ends(night: Night, name: str, state: State, **more: object) -> None:
     _tell(night, job, due, state, started_at=started, ended_at=now, **more)
 
 
-def _tell(night: Night, job: JobFacts, due: datetime, state: State, **facts: object) -> None:
+def _tell(night: Night, job: JobFacts, due: datetime, state: RunState, **facts: object) -> None:
     night.ledger.run(job, f"{due:%H:%M:%S}", state, **facts)
 
 
@@ -284,9 +286,9 @@ def _target(night: Night, name: str) -> TargetFacts:
     return night.opening.targets[name]
 
 
-def one_word(night: Night, kind: AlertKind, route: str, words: str) -> None:
+def one_word(night: Night, kind: AlertKind, route: str, text: str) -> None:
     """Exactly one word of that kind to that route, with these words in its title."""
-    told = night.told.take(lambda one: (one.kind, one.route) == (kind, route) and words in one.title)
+    told = night.told.take(lambda one: (one.kind, one.route) == (kind, route) and text in one.title)
     same(1, len(told), f"told: {titles(night.told.unexpected)}")
 
 
@@ -297,7 +299,7 @@ def about(night: Night, root: str) -> IncidentDecision:
     return found[0]
 
 
-def _hurt(night: Night, service: str) -> HurtServiceVerdict:
+def _hurt(night: Night, service: str) -> AffectedServiceVerdict:
     hurt = [each for one in night.told.decisions[-1].incidents for each in one.services if each.service == service]
     same(True, bool(hurt), "no incident hurts it")
     return hurt[0]

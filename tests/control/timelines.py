@@ -23,7 +23,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from console.model.decisions import Notice
+from console.domain.decision import Notice
 from tests.control import timeline_stages  # noqa: F401  (adds its lines)
 from tests.control.ledger import Ledger
 from tests.control.timeline_estate import Opening, Unreadable
@@ -67,21 +67,21 @@ class Player:
         self._decide()
         same([], titles(self.told.unexpected), f"at the end of {self._name}: told, and not expected")
 
-    def _line(self, words: str) -> None:
-        if words.startswith("estate: "):
+    def _line(self, text: str) -> None:
+        if text.startswith("estate: "):
             if self.now is not None:
                 raise Unreadable("the estate is laid out before the first event")
-            self.opening.line(words.removeprefix("estate: "))
-        elif found := re.fullmatch(r"at (\d\d:\d\d(?::\d\d)?)(?: (.+))?", words):
+            self.opening.line(text.removeprefix("estate: "))
+        elif found := re.fullmatch(r"at (\d\d:\d\d(?::\d\d)?)(?: (.+))?", text):
             self._at(found[1], found[2] or "nothing happens")
-        elif words.startswith("expect "):
+        elif text.startswith("expect "):
             self._decide()
             self._expecting = True
-            _do(EXPECTATIONS, words.removeprefix("expect "), self)
+            _do(EXPECTATIONS, text.removeprefix("expect "), self)
         else:
             raise Unreadable('unknown line: it begins with "estate: ", "at " or "expect "')
 
-    def _at(self, clock: str, words: str) -> None:
+    def _at(self, clock: str, text: str) -> None:
         if self.now is not None and at(clock) < self.now:
             raise Unreadable(f"time goes forward: it is {self.now:%H:%M} already")
         if at(clock) != self.now:
@@ -90,7 +90,7 @@ class Player:
             same([], titles(self.told.unexpected), "told before this, and not expected")
             self.told, self._expecting = Told(), False
         self.now, self._pending = at(clock), True
-        _do(EVENTS, words, self)
+        _do(EVENTS, text, self)
 
     def _decide(self) -> None:
         if self._pending and self.now is not None:
@@ -119,9 +119,9 @@ def play(path: Path) -> None:
     Player(path.read_text().splitlines(), path.name).play()
 
 
-def _do(table: Sequence[tuple[re.Pattern[str], Do]], words: str, player: Player) -> None:
+def _do(table: Sequence[tuple[re.Pattern[str], Do]], text: str, player: Player) -> None:
     for pattern, do in table:
-        if found := pattern.fullmatch(words):
+        if found := pattern.fullmatch(text):
             do(player, **found.groupdict())
             return
     raise Unreadable("unknown line: timeline_words.py has every one")

@@ -23,12 +23,11 @@ from pathlib import Path
 
 import pytest
 
-from console.clock import Hand, real_now
-from console.demo.config import SINK
-from console.demo.estate import moment
-from console.demo.play import Play, history, judged, read_so_far, set_clock, set_up
+from console.demo.estate import SINK, moment
+from console.demo.playback import DemoPlayback, attempts_read, attempts_recorded, is_evaluated, set_clock, set_up
 from console.failpoints import FAILPOINTS, VARIABLE
-from console.store.open import Store
+from console.store.db.database import Database
+from console.timing.clock import ClockSetting, real_now
 from tests.deep import some
 from tests.lab.process import wait_until
 
@@ -79,11 +78,11 @@ def hook() -> Iterator[Hook]:
 @pytest.fixture(scope="module")
 def evening(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with sixty nights read and judged, its clock standing a minute before the failure."""
-    play = Play(tmp_path_factory.mktemp("evening"))
+    play = DemoPlayback(tmp_path_factory.mktemp("evening"))
     store = set_up(play, BEFORE, 60.0)
     hook = Hook()
     with engine(play, hook):
-        wait_until(lambda: judged(store), "the history", 60)
+        wait_until(lambda: is_evaluated(store), "the history", 60)
     store.close()
     hook.server.shutdown()
     hook.server.server_close()
@@ -91,7 +90,7 @@ def evening(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def engine(play: Play, hook: Hook, failpoint: str = "") -> Iterator[subprocess.Popen[bytes]]:
+def engine(play: DemoPlayback, hook: Hook, failpoint: str = "") -> Iterator[subprocess.Popen[bytes]]:
     """An engine process, ended at the end whatever became of it."""
     environment = {**os.environ, SINK: hook.url}
     if failpoint:
@@ -106,18 +105,18 @@ def engine(play: Play, hook: Hook, failpoint: str = "") -> Iterator[subprocess.P
         process.wait(60)
 
 
-def morning(evening: Path, folder: Path) -> tuple[Play, Store]:
+def morning(evening: Path, folder: Path) -> tuple[DemoPlayback, Database]:
     """A copy of the evening in which the failure has just happened."""
     shutil.copytree(evening, folder, dirs_exist_ok=True)
-    play = Play(folder)
+    play = DemoPlayback(folder)
     store = set_up(play, BEFORE, 20.0)
-    set_clock(play, store, Hand(AFTER, real_now(), 20.0))
+    set_clock(play, store, ClockSetting(AFTER, real_now(), 20.0))
     return play, store
 
 
-def deliveries(store: Store) -> list[tuple[str, int]]:
+def deliveries(store: Database) -> list[tuple[str, int]]:
     with store.read() as connection:
-        rows = connection.exec_driver_sql("SELECT state, repeats FROM delivery ORDER BY id").all()
+        rows = connection.rows("SELECT state, repeats FROM delivery ORDER BY id")
     return [(row[0], row[1]) for row in rows]
 
 
@@ -137,21 +136,25 @@ def test_the_alert_leaves_once_whatever_kills_the_engine(
     with engine(play, hook):
         wait_until(lambda: ("sent", 0) in deliveries(store) or ("sent", 1) in deliveries(store), "the alert", 60)
     twice = died and name in REPEATED
-    assert [False, True][: 2 if twice else 1] == ["May be a repeat" in message for message in hook.messages]
+    assert [False, True][: 2 if twice else 1] == ["May be a duplicate" in message for message in hook.messages]
     assert [("sent", int(twice))] == deliveries(store)
     assert "ok" == _integrity(store)
     store.close()
 
 
 def test_history_that_a_kill_cut_between_two_pages_is_whole_after_the_next_start(tmp_path: Path, hook: Hook) -> None:
-    play = Play(tmp_path)
+    play = DemoPlayback(tmp_path)
     store = set_up(play, BEFORE, 60.0)
     with engine(play, hook, "poll.mid_pages:kill") as armed:
         assert _dies(armed, 90)
-    cut = read_so_far(store)
+    cut = attempts_read(store)
     with engine(play, hook):
-        wait_until(lambda: judged(store) and read_so_far(store) >= history(play, BEFORE), "all of the history", 60)
-    assert (True, history(play, BEFORE)) == (cut < history(play, BEFORE), read_so_far(store))
+        wait_until(
+            lambda: is_evaluated(store) and attempts_read(store) >= attempts_recorded(play, BEFORE),
+            "all of the history",
+            60,
+        )
+    assert (True, attempts_recorded(play, BEFORE)) == (cut < attempts_recorded(play, BEFORE), attempts_read(store))
     store.close()
 
 
@@ -165,9 +168,9 @@ def _dies(process: subprocess.Popen[bytes], seconds: float) -> bool:
     return True
 
 
-def _integrity(store: Store) -> str:
+def _integrity(store: Database) -> str:
     with store.read() as connection:
-        return str(connection.exec_driver_sql("PRAGMA integrity_check").scalar())
+        return str(connection.rows("PRAGMA integrity_check")[0][0])
 
 
 @pytest.mark.deep  # with forked engines in the fast part: tests/invariants/test_lease_and_fence.py
@@ -191,7 +194,7 @@ def test_two_engines_on_one_store_one_works_and_the_other_says_who(evening: Path
 @pytest.mark.deep
 def test_the_lease_passes_on_soon_after_a_kill_and_only_to_one(evening: Path, tmp_path: Path, hook: Hook) -> None:
     play, store = morning(evening, tmp_path)
-    set_clock(play, store, Hand(AFTER + timedelta(minutes=1), real_now(), 20.0))
+    set_clock(play, store, ClockSetting(AFTER + timedelta(minutes=1), real_now(), 20.0))
     with engine(play, hook, "lease.acquired:kill") as armed:
         assert _dies(armed, 90)
     with engine(play, hook):

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from console.store.reads import open_reads
+from console.store.queries import open_queries
 from tests.bench import crash, crash_seen, faults
 from tests.bench.crash import BROKEN, Runner
 from tests.bench.crash_points import Point
@@ -70,13 +70,13 @@ def test_two_alerts_about_two_things_may_read_the_same_and_one_thing_told_twice_
 ) -> None:
     with closing(open_ready(str(tmp_path / "headway.db"))) as store, store.write(None) as connection:
         for key, kind, version in alerts:
-            connection.exec_driver_sql(
+            connection.rows(
                 "INSERT INTO alert (dedup_key, kind, version, route, title, body, made_us, plain_title, plain_body,"
                 f" urgent, waits, fallback_of) VALUES ('{key}', '{kind}', {version}, 'oncall', 't', 'b', 1,"
                 " '', '', FALSE, FALSE, '')"
             )
     copies = [Alert("url", "t", "b")] * 2
-    with open_reads(str(tmp_path / "headway.db")) as reads:
+    with open_queries(str(tmp_path / "headway.db")) as reads:
         twice, thrice = Seen("sqlite", POINT), Seen("sqlite", POINT)
         twice.judge_alerts(copies, (), reads)
         thrice.judge_alerts([*copies, Alert("url", "t", "b")], (), reads)

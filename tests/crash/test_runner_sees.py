@@ -12,12 +12,12 @@ from unittest.mock import patch
 
 import pytest
 
-from connectors.contract import Verb
-from console.engine import outbox as sending
-from console.engine import runner
-from console.engine.actions import Actions
-from console.engine.moves import Moves
-from console.engine.plans import Plans
+from connectors.sdk.states import Verb
+from console.engine.actions.dispatcher import ActionDispatcher
+from console.engine.actions.state_machine import ActionStateMachine
+from console.engine.notify import outbox as sending
+from console.engine.plans.executor import PlanExecutor
+from console.engine.supervisor import engine
 from console.store import holds, outbox
 from tests.bench import crash_holds
 from tests.bench.crash_holds import HeldNight
@@ -52,11 +52,11 @@ def lived(
 def claims_are_taken_for_sent() -> None:
     """What a dead engine had claimed is not put back."""
     patch.object(outbox, "recover_claims", lambda store, fence: 0).start()
-    patch.object(outbox, "put_back_strays", lambda store, fence, busy: None).start()
+    patch.object(outbox, "release_stray_claims", lambda store, fence, busy: None).start()
 
 
 def repeats_say_nothing() -> None:
-    patch.object(sending, "REPEAT_WORDS", "").start()
+    patch.object(sending, "REPEAT_TEXT", "").start()
 
 
 def the_record_is_forgotten_twice() -> None:
@@ -65,7 +65,7 @@ def the_record_is_forgotten_twice() -> None:
     def forgetful(store: Any, fence: int, delivery_id: int, now_us: int) -> None:
         if left:
             left.pop()
-            outbox.put_back(store, fence, delivery_id)
+            outbox.release_claim(store, fence, delivery_id)
         else:
             record(store, fence, delivery_id, now_us)
 
@@ -73,38 +73,40 @@ def the_record_is_forgotten_twice() -> None:
 
 
 def intent_comes_after_the_wire() -> None:
-    step = Moves.step
+    step = ActionStateMachine.step
 
-    def late(self: Moves, fence: int, key: str, was: str, new: Any) -> bool:
+    def late(self: ActionStateMachine, fence: int, key: str, was: str, new: Any) -> bool:
         if new.state == "sending":
             return True
         return step(self, fence, key, "requested" if was == "sending" else was, new)
 
-    patch.object(Moves, "step", late).start()
+    patch.object(ActionStateMachine, "step", late).start()
 
 
 def what_was_being_sent_is_not_looked_up() -> None:
-    patch.object(Actions, "recover", lambda self, fence: None).start()
+    patch.object(ActionDispatcher, "recover", lambda self, fence: None).start()
 
 
 def a_lost_lease_stops_nobody() -> None:
-    patch.object(runner.Watch, "stopping", lambda self: self.stop.is_set()).start()
+    patch.object(engine.LeaseWatch, "stopping", lambda self: self.stop.is_set()).start()
 
 
 def plans_stand_still() -> None:
-    patch.object(Plans, "step", lambda self, fence: None).start()
+    patch.object(PlanExecutor, "step", lambda self, fence: None).start()
 
 
 def nothing_is_ever_let_go() -> None:
-    ask = holds._ask
+    ask = holds._request_action
 
-    def kept(connection: Any, lines: Any, action: Any, now_us: int) -> None:
+    def kept(session: Any, action: Any, now_us: int) -> None:
         if action.verb is not Verb.RELEASE:
-            ask(connection, lines, action, now_us)
+            ask(session, action, now_us)
 
-    patch.object(holds, "_ask", kept).start()
+    patch.object(holds, "_request_action", kept).start()
 
 
+# No case of double actions in the night of a plan: the next engine may poll the repaired run before it would send the
+# step again, and then rightly does not; which comes first depends on the machine's load.
 CASES: list[tuple[str, Kind, Point, Broken]] = [
     ("lost_alerts", Night, Point("alert", "send.before", "kill"), claims_are_taken_for_sent),
     ("unmarked_repeats", Night, Point("alert", "send.after_wire", "kill"), repeats_say_nothing),
@@ -113,7 +115,6 @@ CASES: list[tuple[str, Kind, Point, Broken]] = [
     ("lost_actions", Night, Point("alert", "action.intent_committed", "kill"), what_was_being_sent_is_not_looked_up),
     ("lost_actions", Night, Point("alert", "action.before_wire", "stop"), a_lost_lease_stops_nobody),
     ("lost_actions", PlanNight, Point("plan", "plan.before_step", "kill"), plans_stand_still),
-    ("double_actions", PlanNight, Point("plan", "action.after_wire", "kill"), intent_comes_after_the_wire),
     ("stuck_holds", HeldNight, Point("hold", "action.verified", "kill"), nothing_is_ever_let_go),
 ]
 NAMES = [f"{broken.__name__} {point.night}" for _, _, point, broken in CASES]

@@ -17,8 +17,8 @@ from types import SimpleNamespace
 import pytest
 
 from console.cli import demo as command
-from console.cli.common import Stop
-from console.demo.play import Play
+from console.cli.exits import CommandError
+from console.demo.playback import DemoPlayback
 
 HEADWAY = [sys.executable, "-m", "console"]
 LIMIT_SECONDS = 90
@@ -80,7 +80,7 @@ def test_a_demo_that_is_told_to_end_takes_its_engine_and_its_folder_with_it(tmp_
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=LIMIT_SECONDS)
     assert 128 + signal.SIGTERM == process.returncode
-    wait_for("an engine that had only begun has ended too", lambda: not engines_of(tmp_path))
+    wait_for("an engine that had only begun stopped too", lambda: not engines_of(tmp_path))
     wait_for("the folder is gone", lambda: not list(tmp_path.iterdir()))
 
 
@@ -89,22 +89,22 @@ def test_the_night_begins_when_its_first_picture_is_painted(tmp_path: Path, monk
     told: list[str] = []
 
     @contextmanager
-    def playing(*_: object) -> Iterator[tuple[Play, Callable[[], None]]]:
-        yield Play(tmp_path), lambda: told.append("the clock goes")
+    def playing(*_: object) -> Iterator[tuple[DemoPlayback, Callable[[], None]]]:
+        yield DemoPlayback(tmp_path), lambda: told.append("the clock goes")
 
     def console(url: str, after_first_paint: Callable[[], None], **_: object) -> int:
         told.append("painted")
         after_first_paint()
         return 0
 
-    monkeypatch.setattr(command, "_playing", playing)
-    monkeypatch.setattr("console.tui.app.run_console", console)
+    monkeypatch.setattr(command, "_demo_engine", playing)
+    monkeypatch.setattr("console.tui.app.start.run_console", console)
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: True))
     monkeypatch.setattr(sys, "stdout", SimpleNamespace(isatty=lambda: True))
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         options = argparse.Namespace(no_screen=False, rate=None, at="03:11", keep=False, no_tour=True, ascii=False)
-        assert 0 == command.run(options)
+        assert 0 == command.run_demo(options)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -118,14 +118,14 @@ def test_a_look_that_a_stopped_terminal_kept_for_longer_than_the_patience_is_no_
         time.sleep(0.03)
         return next(looks, True)
 
-    command._wait(kept, Play(tmp_path), None, "the history was not read", 0.01)
-    with pytest.raises(Stop, match="the history was not read: 0 s have passed"):
-        command._wait(lambda: False, Play(tmp_path), None, "the history was not read", 0.01)
+    command._wait(kept, DemoPlayback(tmp_path), None, "reading the history failed", 0.01)
+    with pytest.raises(CommandError, match="reading the history failed: 0 s have passed"):
+        command._wait(lambda: False, DemoPlayback(tmp_path), None, "reading the history failed", 0.01)
 
 
 @pytest.mark.parametrize("more, words", [
-    (("--at", "3 o'clock"), '--at "3 o\'clock" is no time of day; write 03:11'),
-    (("--rate", "0"), "--rate 0 is no speed"),
+    (("--at", "3 o'clock"), '--at "3 o\'clock" is not a time of day; write 03:11'),
+    (("--rate", "0"), "--rate 0 is out of range"),
 ])  # fmt: skip
 def test_what_cannot_be_played_is_said_before_anything_starts(
     tmp_path: Path, more: tuple[str, ...], words: str

@@ -9,30 +9,32 @@ from pathlib import Path
 
 import pytest
 
-from connectors.contract import State
 from connectors.replay.client import SentAction, load_night
-from connectors.replay.parse import JobKey, Night, job_key
-from connectors.replay.world import Attempt, world
-from console.config import Config, load_config
-from console.control.estimate import quantile
-from console.demo import estate, generate, story
+from connectors.replay.parse import JobKey, ReplayNight, job_key
+from connectors.replay.world import ReplayAttempt, world
+from connectors.sdk.states import RunState
+from console.config.estate import Config
+from console.config.loading import load_config
+from console.control.snapshot.estimates import quantile
+from console.demo import estate
 from console.demo.estate import moment
-from console.demo.play import NIGHT_FILE, Play, set_up
+from console.demo.playback import NIGHT_FILE, DemoPlayback, set_up
+from tests.demo import generate, story
 
 
 @pytest.fixture(scope="module")
-def night() -> Night:
+def night() -> ReplayNight:
     return load_night(NIGHT_FILE)
 
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
-    play = Play(tmp_path_factory.mktemp("demo"))
+    play = DemoPlayback(tmp_path_factory.mktemp("demo"))
     set_up(play, moment("03:11"), 20.0).close()
     return load_config(play.config)
 
 
-def minutes(night: Night, name: str, share: float) -> float:
+def minutes(night: ReplayNight, name: str, share: float) -> float:
     """A quantile of the last sixty successes before the story, in minutes."""
     ended = [
         (one.ended_at - one.started_at) / timedelta(minutes=1)
@@ -49,7 +51,7 @@ def rerun(name: str, clock: str) -> SentAction:
     return SentAction("headway-0000000001", script.job, script.run, moment(clock))
 
 
-def outcome(night: Night, name: str, clock: str, *actions: SentAction) -> tuple[State, bool]:
+def outcome(night: ReplayNight, name: str, clock: str, *actions: SentAction) -> tuple[RunState, bool]:
     """State and freshness of the last attempt of the story's run."""
     [script] = [one for one in night.scripts if one.job == job_key(name)]
     shown = [one for one in world(night, actions, moment(clock)) if (one.job, one.run) == (script.job, script.run)]
@@ -69,7 +71,7 @@ def test_the_file_is_small_and_the_estate_large_enough() -> None:
     assert 10 <= len([job for job in estate.JOBS if job.tasks])
 
 
-def test_the_config_has_no_fault_and_names_only_jobs_that_the_night_has(config: Config, night: Night) -> None:
+def test_the_config_has_no_fault_and_names_only_jobs_that_the_night_has(config: Config, night: ReplayNight) -> None:
     names = {"/".join(key) for key in night.jobs}
     assert set() == set(config.jobs) - names
     assert set() == {name for one in config.dependencies for name in (*one.feeding, one.downstream)} - names
@@ -84,14 +86,14 @@ def test_the_config_has_no_fault_and_names_only_jobs_that_the_night_has(config: 
     (story.PLAN, 38, 57),
 ])  # fmt: skip
 def test_the_history_gives_the_figures_that_the_clocks_of_the_story_come_from(
-    night: Night, name: str, median: float, ninety: float
+    night: ReplayNight, name: str, median: float, ninety: float
 ) -> None:
     """refresh_supply must find the load green at 04:40, so green-by is 19 min and act-by 23 min more before that."""
     assert median == pytest.approx(minutes(night, name, 0.5), abs=0.3)
     assert ninety == pytest.approx(minutes(night, name, 0.9), abs=0.3)
 
 
-def test_nothing_but_the_story_is_red_in_the_two_nights_before_it_and_after(night: Night) -> None:
+def test_nothing_but_the_story_is_red_in_the_two_nights_before_it_and_after(night: ReplayNight) -> None:
     since = night.starts - timedelta(hours=60)
     red = {one.job for one in world(night, (), night.until, since) if one.ending and one.ending.state.is_red}
     assert {job_key(name) for name in (story.EXTRACT, story.QUALITY, story.SETTLE)} == {
@@ -99,16 +101,16 @@ def test_nothing_but_the_story_is_red_in_the_two_nights_before_it_and_after(nigh
     }
 
 
-def test_something_has_been_seen_before(night: Night) -> None:
-    old = [one for one in world(night, (), night.starts) if one.ending and one.ending.state is State.FAILED]
+def test_something_has_been_seen_before(night: ReplayNight) -> None:
+    old = [one for one in world(night, (), night.starts) if one.ending and one.ending.state is RunState.FAILED]
     assert 2 == len([one for one in old if one.job == job_key(story.EXTRACT)])
     assert len({one.job for one in old}) >= 6
 
 
-def started_too_early(night: Night, since: datetime) -> list[str]:
+def started_too_early(night: ReplayNight, since: datetime) -> list[str]:
     """Runs that started before what they read had ended, from `since` to the end of the recording."""
     shown = world(night, (), night.until, since)
-    runs: dict[JobKey, list[Attempt]] = {}
+    runs: dict[JobKey, list[ReplayAttempt]] = {}
     for one in shown:
         runs.setdefault(one.job, []).append(one)
     return [
@@ -121,33 +123,33 @@ def started_too_early(night: Night, since: datetime) -> list[str]:
     ]
 
 
-def test_no_run_of_the_last_nights_reads_what_is_not_there_yet(night: Night) -> None:
+def test_no_run_of_the_last_nights_reads_what_is_not_there_yet(night: ReplayNight) -> None:
     """The days before the clocks went back are another matter: pg_cron's clock is GMT."""
     assert [] == started_too_early(night, night.starts - timedelta(days=20))
 
 
-def test_a_restart_before_the_clock_starts_the_load_makes_all_good_by_itself(night: Night) -> None:
+def test_a_restart_before_the_clock_starts_the_load_makes_all_good_by_itself(night: ReplayNight) -> None:
     early = rerun(story.EXTRACT, "03:40")
     for name in sorted(story.JOBS):
-        assert (State.SUCCEEDED, True) == outcome(night, name, "07:00", early)
+        assert (RunState.SUCCEEDED, True) == outcome(night, name, "07:00", early)
 
 
-def test_without_a_restart_the_chain_reads_old_orders(night: Night) -> None:
+def test_without_a_restart_the_chain_reads_old_orders(night: ReplayNight) -> None:
     assert {
-        story.EXTRACT: (State.FAILED, False),
-        story.LOAD: (State.SUCCEEDED, False),
-        story.QUALITY: (State.FAILED, False),
-        story.SUPPLY: (State.SUCCEEDED, False),
-        story.PLAN: (State.SUCCEEDED, False),
-        story.REVENUE: (State.SUCCEEDED, False),
-        story.SETTLE: (State.FAILED, False),
+        story.EXTRACT: (RunState.FAILED, False),
+        story.LOAD: (RunState.SUCCEEDED, False),
+        story.QUALITY: (RunState.FAILED, False),
+        story.SUPPLY: (RunState.SUCCEEDED, False),
+        story.PLAN: (RunState.SUCCEEDED, False),
+        story.REVENUE: (RunState.SUCCEEDED, False),
+        story.SETTLE: (RunState.FAILED, False),
     } == {name: outcome(night, name, "07:30") for name in story.JOBS}
 
 
-def test_a_late_restart_wants_each_follower_to_be_run_again(night: Night) -> None:
+def test_a_late_restart_wants_each_follower_to_be_run_again(night: ReplayNight) -> None:
     late = rerun(story.EXTRACT, "04:30")
-    assert (State.SUCCEEDED, True) == outcome(night, story.EXTRACT, "07:00", late)
-    assert (State.SUCCEEDED, False) == outcome(night, story.LOAD, "07:00", late)
+    assert (RunState.SUCCEEDED, True) == outcome(night, story.EXTRACT, "07:00", late)
+    assert (RunState.SUCCEEDED, False) == outcome(night, story.LOAD, "07:00", late)
 
 
 def test_no_file_of_the_machine_is_named_in_the_night() -> None:

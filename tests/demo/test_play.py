@@ -18,26 +18,25 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from connectors.secrets import SecretStore
-from console.clock import Hand, real_now
-from console.config import load_config
-from console.demo import play as plays
-from console.demo import story
-from console.demo.config import SINK
-from console.demo.estate import ZONE, moment
-from console.demo.play import LONG, Play
-from console.engine.evaluate import Evaluator
-from console.engine.plan_requests import PlanRequests
-from console.engine.requests import Requests
-from console.engine.runner import Engine
-from console.engine.wiring import Parts
-from console.model.carried import PlanView
-from console.model.ids import new_action_key
-from console.model.plans import Draft
-from console.model.views import IncidentView, RunView, ServiceView
-from console.store.open import Store
-from console.store.reads import open_reads
+from connectors.sdk.secrets import SecretStore
+from console.config.loading import load_config
+from console.demo import playback as plays
+from console.demo.estate import SINK, ZONE, moment
+from console.demo.playback import LONG, DemoPlayback
+from console.domain.ids import new_action_key
+from console.domain.incident import IncidentView
+from console.domain.plan import PlanDraft, PlanView
+from console.domain.run import RunView
+from console.domain.service import ServiceView
+from console.engine.api.client import EngineClient
+from console.engine.evaluation.evaluator import Evaluator
+from console.engine.supervisor.assembly import EngineAssembly
+from console.engine.supervisor.engine import Engine
+from console.store.db.database import Database
+from console.store.queries import open_queries
+from console.timing.clock import ClockSetting, real_now
 from tests.asks import rerun_of
+from tests.demo import story
 
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # apprise, as it loads
 
@@ -49,23 +48,25 @@ POLL_RATE = 300.0
 class Night:
     """One play with an engine at work in this process."""
 
-    def __init__(self, play: Play, store: Store, judging: threading.Lock) -> None:
+    def __init__(self, play: DemoPlayback, store: Database, judging: threading.Lock) -> None:
         self.play = play
         self.store = store
         self.judging = judging
-        self.requests = Requests(str(play.store))
+        self.requests = EngineClient(str(play.store))
 
     def at(self, clock: str) -> None:
         """Moves the clock to this local time and waits until every target was seen up to it and all is judged."""
         now = moment(clock)
         with self.judging:  # between a jump and the polls what ended meanwhile is still on, and late
-            plays.set_clock(self.play, self.store, Hand(now, real_now() + LONG, POLL_RATE))
+            plays.set_clock(self.play, self.store, ClockSetting(now, real_now() + LONG, POLL_RATE))
             self.wait(f"all is seen at {clock}", lambda: self.seen_until() >= now)
-        self.wait(f"all is judged at {clock}", lambda: plays.judged(self.store))
+        self.wait(f"all is judged at {clock}", lambda: plays.is_evaluated(self.store))
 
     def seen_until(self) -> datetime:
-        with open_reads(str(self.play.store)) as reads:
-            return min(one.last_ok or datetime.min.replace(tzinfo=moment("03:11").tzinfo) for one in reads.systems())
+        with open_queries(str(self.play.store)) as reads:
+            return min(
+                one.last_ok or datetime.min.replace(tzinfo=moment("03:11").tzinfo) for one in reads.estate.systems()
+            )
 
     def wait(self, what: str, done: Callable[[], object]) -> None:
         until = time.monotonic() + LIMIT_SECONDS
@@ -74,8 +75,8 @@ class Night:
             time.sleep(0.02)
 
     def service(self, name: str) -> ServiceView:
-        with open_reads(str(self.play.store)) as reads:
-            return next(one for one in reads.services() if one.name == name)
+        with open_queries(str(self.play.store)) as reads:
+            return next(one for one in reads.services.list_services() if one.name == name)
 
     def expect(self, timeliness: str, *names: str) -> None:
         """Waits until these services are judged so: by time alone that may take some seconds."""
@@ -83,14 +84,18 @@ class Night:
         self.wait(f"{wanted}", lambda: {name: self.service(name).timeliness for name in names} == wanted)
 
     def incidents(self) -> list[IncidentView]:
-        with open_reads(str(self.play.store)) as reads:
-            return [reads.incident(one.id) for closed in (False, True) for one in reads.incidents(closed=closed)]
+        with open_queries(str(self.play.store)) as reads:
+            return [
+                reads.incidents.incident(one.id)
+                for closed in (False, True)
+                for one in reads.incidents.list_incidents(closed=closed)
+            ]
 
     def run(self, name: str) -> RunView:
         """The job's run of the story's night."""
-        with open_reads(str(self.play.store)) as reads:
-            found = [one for one in reads.job(name).runs if one.bd == "2026-11-19"]
-            return reads.run(found[0].id)
+        with open_queries(str(self.play.store)) as reads:
+            found = [one for one in reads.jobs.job(name).runs if one.business_date == "2026-11-19"]
+            return reads.runs.run(found[0].id)
 
     def rerun(self, name: str) -> str:
         """Asks for a rerun through the preview, as the console does; its key."""
@@ -103,14 +108,14 @@ class Night:
         return key
 
     def action(self, key: str) -> str:
-        with open_reads(str(self.play.store)) as reads:
-            return next(one.state for one in reads.actions() if one.key == key)
+        with open_queries(str(self.play.store)) as reads:
+            return next(one.state for one in reads.actions.list_actions() if one.key == key)
 
 
 @contextmanager
 def playing(folder: Path) -> Iterator[Night]:
     """An engine at work in this folder; its clock waits at 03:11."""
-    play, judging, step = Play(folder), threading.Lock(), Evaluator.step
+    play, judging, step = DemoPlayback(folder), threading.Lock(), Evaluator.step
 
     def judge(evaluator: Evaluator, fence: int) -> float:
         with judging:
@@ -121,7 +126,7 @@ def playing(folder: Path) -> Iterator[Night]:
         patch.setattr(Evaluator, "step", judge)
         store = plays.set_up(play, moment("03:11"), POLL_RATE)
         config, secrets = load_config(play.config), SecretStore()
-        engine = Engine(lambda: Parts(config, store, secrets), Parts(config, store, secrets))
+        engine = Engine(lambda: EngineAssembly(config, store, secrets), EngineAssembly(config, store, secrets))
         thread = threading.Thread(target=engine.run, daemon=True)
         thread.start()
         try:
@@ -137,8 +142,8 @@ def playing(folder: Path) -> Iterator[Night]:
 def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store that has read the sixty nights: every test goes on from a copy of it."""
     with playing(tmp_path_factory.mktemp("history")) as night:
-        whole = plays.history(night.play, moment("03:11"))
-        night.wait("the history is read", lambda: plays.read_so_far(night.store) == whole)
+        whole = plays.attempts_recorded(night.play, moment("03:11"))
+        night.wait("the history is read", lambda: plays.attempts_read(night.store) == whole)
         night.at("03:11")
     return night.play.store
 
@@ -201,7 +206,7 @@ def test_a_rerun_before_the_load_starts_is_verified_and_everything_after_it_come
     assert 1 == len(night.incidents())
 
 
-@pytest.mark.deep  # its course, decided: tests/demo/test_night.py; carried out: tests/engine/test_plans.py
+@pytest.mark.deep  # its course, decided: tests/demo/test_night.py; carried out: tests/engine/plans/test_plans.py
 def test_a_late_rerun_leaves_followers_that_are_rerun_one_by_one(night: Night) -> None:
     night.at("03:13")
     night.at("03:56")
@@ -222,7 +227,7 @@ def test_a_late_rerun_leaves_followers_that_are_rerun_one_by_one(night: Night) -
     assert 1 == len(night.incidents())
 
 
-@pytest.mark.deep  # its course, decided: tests/demo/test_night.py and tests/control/test_golden_nights.py
+@pytest.mark.deep  # its course, decided: tests/demo/test_night.py and tests/forecast/test_golden_nights.py
 def test_when_nobody_acts_both_services_are_lost_and_it_stays_one_incident(night: Night) -> None:
     night.at("03:13")
     night.at("03:59")
@@ -240,21 +245,21 @@ def test_when_nobody_acts_both_services_are_lost_and_it_stays_one_incident(night
     night.expect("met", "price-list", "stock-cover", "customer-segments")
 
 
-def proposed(night: Night) -> Draft:
-    requests = PlanRequests(str(night.play.store))
+def proposed(night: Night) -> PlanDraft:
+    requests = EngineClient(str(night.play.store))
     answer = requests.wait(requests.propose(night.incidents()[0].row.id), LIMIT_SECONDS)
     assert answer.ok, answer.error
-    return Draft.read(answer.data)
+    return PlanDraft.read(answer.data)
 
 
-def carry_out(night: Night, draft: Draft, clock: str, until: str) -> datetime:
+def carry_out(night: Night, draft: PlanDraft, clock: str, until: str) -> datetime:
     """Starts the plan at that time, and moves the clock by four minutes whenever it waits for a run."""
-    number = PlanRequests(str(night.play.store)).start_plan(draft, new_action_key(), "the disk was full")
+    number = EngineClient(str(night.play.store)).start_plan(draft, new_action_key(), "the disk was full")
     now = moment(clock)
 
     def plan() -> PlanView:
-        with open_reads(str(night.play.store)) as reads:
-            return reads.plan(number)
+        with open_queries(str(night.play.store)) as reads:
+            return reads.plans.plan(number)
 
     def is_under_way() -> bool:
         found = plan()
@@ -298,13 +303,13 @@ def test_a_plan_that_is_late_holds_the_load_over_its_start_and_starts_it_once_wi
     draft = proposed(night)
     hold = draft.steps[0]
     assert ("hold", story.LOAD, "pause the DAG") == (hold.verb, hold.job, hold.preview["verb"])
-    PlanRequests(str(night.play.store)).start_plan(draft, new_action_key(), "the disk was full")
+    EngineClient(str(night.play.store)).start_plan(draft, new_action_key(), "the disk was full")
     night.wait("the load is held", lambda: asked(night, story.LOAD))
     night.wait("the rerun is sent", lambda: asked(night, story.EXTRACT))
     for clock in ("03:56", "04:01", "04:05"):
         night.at(clock)
-    with open_reads(str(night.play.store)) as reads:
-        assert "held" == next(one.state for one in reads.job(story.LOAD).runs if one.bd == "2026-11-19")
+    with open_queries(str(night.play.store)) as reads:
+        assert "held" == next(one.state for one in reads.jobs.job(story.LOAD).runs if one.business_date == "2026-11-19")
     night.at("04:08")
     night.wait("the load is let go", lambda: "release" in dict(asked(night, story.LOAD)))
     night.wait("that is proved", lambda: night.action(dict(asked(night, story.LOAD))["release"]) == "verified")

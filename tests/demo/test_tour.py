@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from console.durations import parse_duration
+from console.timing.durations import parse_duration
 from tests.pty.terminal import Terminal
 
 pytestmark = pytest.mark.timeout(300)
@@ -21,23 +21,23 @@ def opens_it(screen: str) -> bool:
     return "TOUR 2/5" in screen and re.search(r"^\s*! (Supply plan|Daily revenue) ", screen, re.MULTILINE) is not None
 
 
-@pytest.mark.deep  # a minute; its steps are in tests/tui/test_tour.py, its plan in tests/demo/test_play.py
+@pytest.mark.deep  # a minute; its steps are in tests/tui/app/test_tour.py, its plan in tests/demo/test_play.py
 def test_a_person_who_follows_it_ends_with_everything_proved_within_three_minutes() -> None:
     with Terminal([*HEADWAY, "demo"], size=(80, 24)) as terminal:
         terminal.wait_for("TOUR 1/5", LIMIT_SECONDS)
         for see, *keys in (
-            ("shows only what needs you", "!"),
+            ("shows only what needs attention", "!"),
             (opens_it, "enter"),
-            ("HURTS 2 services", "g"),
+            ("AFFECTED SERVICES 2", "g"),
             ("TOUR 4/5", "escape"),
             ("plans the repair over all systems", "r"),
             ("10 steps in 3 systems", "enter"),
             ("type INC-0001, then ↵ starts it", "INC-0001", "enter"),
-            ("say why, then ↵ starts it", "the disk was full", "enter"),
+            ("enter a reason, then ↵ starts it", "the disk was full", "enter"),
         ):
             terminal.wait_for(see, LIMIT_SECONDS)
             terminal.press(*keys)
-        terminal.wait_for("own record proves each step", LIMIT_SECONDS)
+        terminal.wait_for("is verified at its scheduler", LIMIT_SECONDS)
         screen = terminal.wait_for("Done in", LIMIT_SECONDS)
         found = re.search(r"Done in (\S+)", screen)
         assert found is not None

@@ -10,27 +10,28 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
-from connectors.secrets import SecretRef, SecretStore
-from console.config import (
+from connectors.sdk.secrets import SecretRef, SecretStore
+from console.config.estate import (
     AlertSettings,
     Config,
     DependencySettings,
-    EstateSettings,
+    EstateSection,
     JobSettings,
     RouteSettings,
     ServiceSettings,
     SystemConfig,
     SystemSettings,
 )
-from console.engine.poll import Poller
-from console.engine.requests import Requests
-from console.engine.sending import Sent
-from console.engine.wiring import Parts
-from console.model.ids import micros
-from console.store import lease
-from console.store.lease import Lease
-from console.store.open import Store
-from console.store.reads import Reads, open_reads
+from console.domain.ids import micros
+from console.engine.api.client import EngineClient
+from console.engine.notify.senders import SendResult
+from console.engine.polling.poller import TargetPoller
+from console.engine.supervisor.assembly import EngineAssembly
+from console.store.db import lease
+from console.store.db.database import Database
+from console.store.db.lease import HeldLease
+from console.store.queries import open_queries
+from console.store.queries.reader import Queries
 from tests.fakes.scheduler import FakeScheduler, NoOptions
 from tests.store.ready import open_ready
 
@@ -39,11 +40,11 @@ from tests.store.ready import open_ready
 class Sink:
     """Where alerts arrive; `answer` is what the receiver says."""
 
-    answer: Sent = field(default_factory=lambda: Sent(True))
+    answer: SendResult = field(default_factory=lambda: SendResult(True))
     got: list[tuple[str, str, str]] = field(default_factory=list)
     """(url, title, body)."""
 
-    def __call__(self, url: str, title: str, body: str) -> Sent:
+    def __call__(self, url: str, title: str, body: str) -> SendResult:
         self.got.append((url, title, body))
         return self.answer
 
@@ -63,8 +64,8 @@ class Bench:
     scheduler: FakeScheduler
     sink: Sink
     config: Config
-    store: Store
-    parts: Parts
+    store: Database
+    parts: EngineAssembly
     fence: int
 
     @property
@@ -72,7 +73,7 @@ class Bench:
         return str(self.folder / "headway.db")
 
     @property
-    def poller(self) -> Poller:
+    def poller(self) -> TargetPoller:
         return next(iter(self.parts.pollers.values()))
 
     def one_round(self) -> None:
@@ -95,19 +96,19 @@ class Bench:
         """A new engine on the same store: the old one's lease is over. `dead`: so is its process, and nobody knows any
         more what it was sending."""
         tomorrow = micros(datetime.now(UTC) + timedelta(days=1))
-        got = lease.acquire(self.store, "engine", "after the crash", 60, now_us=tomorrow)
-        assert isinstance(got, Lease)
+        got = lease.acquire_lease(self.store, "engine", "after the crash", 60, now_us=tomorrow)
+        assert isinstance(got, HeldLease)
         self.fence, before = got.fence, self.parts
-        self.parts = Parts(self.config, self.store, SecretStore(), self.sink)
+        self.parts = EngineAssembly(self.config, self.store, SecretStore(), self.sink)
         if not dead:
             self.parts.follow(before)
         self.parts.begin(self.fence)
 
-    def reads(self) -> Reads:
-        return open_reads(self.url)
+    def reads(self) -> Queries:
+        return open_queries(self.url)
 
-    def requests(self) -> Requests:
-        return Requests(self.url)
+    def requests(self) -> EngineClient:
+        return EngineClient(self.url)
 
 
 UNHURRIED = timedelta(minutes=1)
@@ -128,7 +129,7 @@ def estate_config(
     return Config(
         path=folder / "headway.toml",
         digest="digest",
-        estate=EstateSettings(name="bench", starts_in="live"),
+        estate=EstateSection(name="bench", starts_in="live"),
         systems={"fake": SystemConfig("fake", settings, scheduler.kind(), NoOptions())},
         jobs={"fake/extract": safe, "fake/load": safe},
         dependencies=(DependencySettings(upstream="fake/extract", downstream="fake/load"),),
@@ -147,9 +148,9 @@ def running_bench(folder: Path, scheduler: FakeScheduler, config: Config) -> Ite
     """An engine that holds the lease of a new store in `folder`, for as long as the context lasts."""
     sink = Sink()
     store = open_ready(str(folder / "headway.db"))
-    got = lease.acquire(store, "engine", "test", 600)
-    assert isinstance(got, Lease)
-    parts = Parts(config, store, SecretStore(), sink)
+    got = lease.acquire_lease(store, "engine", "test", 600)
+    assert isinstance(got, HeldLease)
+    parts = EngineAssembly(config, store, SecretStore(), sink)
     parts.begin(got.fence)
     made = Bench(folder, scheduler, sink, config, store, parts, got.fence)
     try:

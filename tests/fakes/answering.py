@@ -69,10 +69,10 @@ def _answer_all(door: socket) -> None:
 
 
 def _word(line: io.BufferedRWPair) -> str:
-    found = bytearray()
+    result = bytearray()
     while (letter := line.read(1)) not in (b"\0", b""):
-        found += letter
-    return found.decode("utf-8", "surrogateescape")
+        result += letter
+    return result.decode("utf-8", "surrogateescape")
 
 
 def _called(module: str, tool: str, state: str, arguments: list[str]) -> tuple[int, bytes, bytes]:

@@ -17,8 +17,7 @@ import httpx
 from botocore.model import OperationModel
 from botocore.validate import validate_parameters
 
-from connectors.conformance_http import NastyTransport
-from connectors.conformance_replies import HOUR_OFF
+from connectors.sdk.conformance.faults import HOUR_OFF, FaultyTransport
 
 Body = dict[str, Any]
 PAGE_BYTES = 1_000_000
@@ -75,23 +74,23 @@ class FakeAws(httpx.BaseTransport):
         if operation in self.refused:
             return answer(400, {"__type": "AccessDeniedException", "message": f"not authorized: {operation}"})
         try:
-            found: Body = getattr(self, f"_{operation}")(body)
+            result: Body = getattr(self, f"_{operation}")(body)
         except Refused as error:
             status, code, message = error.args
             return answer(status, {"__type": code, "message": message}, x_amzn_errortype=code)
         shape = _operation(service, operation).output_shape
         assert shape is not None, f"AWS knows no answer to {operation}"
-        validate_parameters(found, shape)
+        validate_parameters(result, shape)
         if operation in self.lost:
             self.lost.discard(operation)
             raise httpx.ReadError("the connection was closed")
-        return answer(200, json.dumps(found, default=_seconds).encode())
+        return answer(200, json.dumps(result, default=_seconds).encode())
 
     def write(self, group: str, stream: str, *lines: str, at: datetime | None = None) -> None:
         """Log events of one stream, one after another."""
         first = int((at or datetime.now(UTC)).timestamp() * 1000)
-        there = self.streams.setdefault((group, stream), [])
-        there += [{"timestamp": first + number, "message": line} for number, line in enumerate(lines)]
+        setdefault = self.streams.setdefault((group, stream), [])
+        setdefault += [{"timestamp": first + number, "message": line} for number, line in enumerate(lines)]
 
     def _GetLogEvents(self, body: Body) -> Body:
         events = self.streams.get((body["logGroupName"], body["logStreamName"]))
@@ -142,16 +141,16 @@ def _seconds(value: object) -> float:
 
 
 @dataclass
-class NastyAws(NastyTransport):
+class NastyAws(FaultyTransport):
     """An AWS that answers some operations as no server should."""
 
     operations: tuple[str, ...] = ()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         if self.how == HOUR_OFF or operation_of(request)[1] in self.operations:
-            found = super().handle_request(request)
-            stream = httpx.ByteStream(found.read())
-            return httpx.Response(found.status_code, headers=found.headers, stream=stream)
+            result = super().handle_request(request)
+            stream = httpx.ByteStream(result.read())
+            return httpx.Response(result.status_code, headers=result.headers, stream=stream)
         return self.handler(request)
 
 

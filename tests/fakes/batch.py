@@ -9,9 +9,9 @@ from typing import Any
 
 import httpx
 
+from connectors.batch.client import BatchOptions
 from connectors.batch.connector import BatchConnector
-from connectors.batch.options import BatchOptions
-from connectors.secrets import SecretStore
+from connectors.sdk.secrets import SecretStore
 from tests.fakes.aws import Body, FakeAws, Refused, page
 
 OPTIONS = BatchOptions(region="eu-central-1")
@@ -67,34 +67,34 @@ class FakeBatch(FakeAws):
 
     def job(self, definition: str, status: str = "SUCCEEDED", at: datetime | None = None, **more: Any) -> Body:
         """A job that was submitted then (default: two hours ago), and ended six minutes later unless it is open."""
-        found = self.made(definition, status, at or datetime.now(UTC) - timedelta(hours=2), **more)
-        self.jobs.append(found)
-        self.jobs.sort(key=lambda one: -int(one["createdAt"]))
-        return found
+        made = self.made(definition, status, at or datetime.now(UTC) - timedelta(hours=2), **more)
+        self.jobs.append(made)
+        self.jobs.sort(key=lambda item: -int(item["createdAt"]))
+        return made
 
     def made(self, definition: str, status: str, created: datetime, **more: Any) -> Body:
         """A job as AWS tells it."""
         job_id = str(uuid.uuid4())
         log = f"{definition}/default/{job_id}"
-        found: Body = {
+        body: Body = {
             "jobArn": f"{ARN}:job/{job_id}", "jobId": job_id, "jobName": definition, "status": status,
             "jobQueue": f"{ARN}:job-queue/{self.queues[0]['jobQueueName']}", "createdAt": milliseconds(created),
             "jobDefinition": f"{ARN}:job-definition/{definition}:1", "startedAt": 0, "attempts": [],
             "container": {"image": f"{definition}:1", "command": ["run", definition], "environment": []},
         }  # fmt: skip
         if status in (*OVER, "RUNNING"):
-            found["startedAt"] = milliseconds(created + timedelta(minutes=1))
-            found["container"] |= {"logStreamName": log}
-        found |= more
+            body["startedAt"] = milliseconds(created + timedelta(minutes=1))
+            body["container"] |= {"logStreamName": log}
+        body |= more
         if status in OVER:
-            self.end(found, status, created + timedelta(minutes=6))
-        return found
+            self.end(body, status, created + timedelta(minutes=6))
+        return body
 
     def attempt(self, job: Body, exit_code: int, reason: str, began: int, ended: int, log: str) -> None:
         """An attempt of a job that is over, as Batch keeps it."""
         container = {"exitCode": exit_code, "logStreamName": log}
-        told = {"startedAt": began, "stoppedAt": ended, "statusReason": reason, "container": container}
-        job["attempts"] = [*job["attempts"], told]
+        reported = {"startedAt": began, "stoppedAt": ended, "statusReason": reason, "container": container}
+        job["attempts"] = [*job["attempts"], reported]
 
     def end(self, job: Body, status: str, at: datetime, reason: str = "Essential container in task exited") -> None:
         """A job's end, with its last attempt if it ran."""
@@ -108,15 +108,15 @@ class FakeBatch(FakeAws):
     def tick(self) -> None:
         """Every job of ours goes one step on, and what is being terminated ends."""
         now = datetime.now(UTC)
-        for one in self.jobs:
-            if one["status"] in OVER:
+        for job in self.jobs:
+            if job["status"] in OVER:
                 continue
-            if one.get("isTerminated"):
-                self.end(one, "FAILED", now)
-            elif one["jobName"].startswith("headway-") and one["status"] == "RUNNABLE":
-                one |= {"status": "RUNNING", "startedAt": milliseconds(now)}
-            elif one["jobName"].startswith("headway-"):
-                self.end(one, self.outcomes.get(one["jobName"].partition("_")[2], "SUCCEEDED"), now)
+            if job.get("isTerminated"):
+                self.end(job, "FAILED", now)
+            elif job["jobName"].startswith("headway-") and job["status"] == "RUNNABLE":
+                job |= {"status": "RUNNING", "startedAt": milliseconds(now)}
+            elif job["jobName"].startswith("headway-"):
+                self.end(job, self.outcomes.get(job["jobName"].partition("_")[2], "SUCCEEDED"), now)
 
     def _DescribeJobQueues(self, body: Body) -> Body:
         return page(self.queues, "jobQueues", self.page_size, body.get("nextToken"), "nextToken")
@@ -126,18 +126,18 @@ class FakeBatch(FakeAws):
 
     def _ListJobs(self, body: Body) -> Body:
         if "arrayJobId" in body:
-            rows = [one for one in self.jobs if one["jobId"].startswith(body["arrayJobId"] + ":")]
-            rows = [one for one in rows if one["status"] == body.get("jobStatus", "RUNNING")]
+            rows = [job for job in self.jobs if job["jobId"].startswith(body["arrayJobId"] + ":")]
+            rows = [row for row in rows if row["status"] == body.get("jobStatus", "RUNNING")]
         else:
-            rows = [one for one in self._queued(body["jobQueue"]) if self._fits(one, body.get("filters", []))]
-        told = [{name: one[name] for name in SUMMARY if name in one} for one in rows]
+            rows = [item for item in self._queued(body["jobQueue"]) if self._fits(item, body.get("filters", []))]
+        reported = [{name: row[name] for name in SUMMARY if name in row} for row in rows]
         size = min(self.page_size, body.get("maxResults", 100))
-        return page(told, "jobSummaryList", size, body.get("nextToken"), "nextToken")
+        return page(reported, "jobSummaryList", size, body.get("nextToken"), "nextToken")
 
     def _queued(self, queue: str) -> list[Body]:
-        if queue not in {one["jobQueueName"] for one in self.queues}:
+        if queue not in {item["jobQueueName"] for item in self.queues}:
             raise Refused(400, "ClientException", f"Job queue {queue} does not exist")
-        return [one for one in self.jobs if one["jobQueue"].endswith(f"/{queue}") and ":" not in one["jobId"]]
+        return [job for job in self.jobs if job["jobQueue"].endswith(f"/{queue}") and ":" not in job["jobId"]]
 
     def _fits(self, job: Body, filters: list[Body]) -> bool:
         """As the API reference has it: without a filter RUNNING alone."""
@@ -152,26 +152,26 @@ class FakeBatch(FakeAws):
         return bool(name.startswith(value[:-1].lower()) if value.endswith("*") else name == value.lower())
 
     def _DescribeJobs(self, body: Body) -> Body:
-        wanted = body["jobs"]
-        if len(wanted) > 100:
+        jobs = body["jobs"]
+        if len(jobs) > 100:
             raise Refused(400, "ClientException", "The number of jobs exceeds 100")
-        known = {one["jobId"]: one for one in self.jobs}
-        return {"jobs": [known[one] for one in wanted if one in known]}
+        known = {job["jobId"]: job for job in self.jobs}
+        return {"jobs": [known[item] for item in jobs if item in known]}
 
     def _SubmitJob(self, body: Body) -> Body:
         name = body["jobDefinition"].rpartition("/")[2].partition(":")[0]
-        if name not in {one["jobDefinitionName"] for one in self.definitions}:
+        if name not in {definition["jobDefinitionName"] for definition in self.definitions}:
             raise Refused(400, "ClientException", f"JobDefinition {name} not found")
         self._queued(body["jobQueue"])
         queue = f"{ARN}:job-queue/{body['jobQueue']}"
-        found = self.job(name, "RUNNABLE", datetime.now(UTC), jobName=body["jobName"], jobQueue=queue)
+        job = self.job(name, "RUNNABLE", datetime.now(UTC), jobName=body["jobName"], jobQueue=queue)
         overrides = body.get("containerOverrides", {})
-        found["container"] |= {word: overrides[word] for word in ("command", "environment") if word in overrides}
-        found |= {word: body[word] for word in ("parameters", "arrayProperties") if word in body}
-        return {"jobArn": found["jobArn"], "jobName": body["jobName"], "jobId": found["jobId"]}
+        job["container"] |= {word: overrides[word] for word in ("command", "environment") if word in overrides}
+        job |= {word: body[word] for word in ("parameters", "arrayProperties") if word in body}
+        return {"jobArn": job["jobArn"], "jobName": body["jobName"], "jobId": job["jobId"]}
 
     def _TerminateJob(self, body: Body) -> Body:
-        for one in self.jobs:
-            if one["jobId"] == body["jobId"] and one["status"] not in OVER:
-                one |= {"isTerminated": True, "statusReason": body["reason"]}
+        for job in self.jobs:
+            if job["jobId"] == body["jobId"] and job["status"] not in OVER:
+                job |= {"isTerminated": True, "statusReason": body["reason"]}
         return {}

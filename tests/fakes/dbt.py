@@ -10,9 +10,9 @@ from typing import Any
 
 from connectors.dbt.connector import DbtConnector
 from connectors.dbt.options import DbtOptions
-from connectors.transport.counting import count_request
-from connectors.transport.local import LocalSession, this_machine
-from connectors.transport.ssh import Completed
+from connectors.sdk.transport.budget import count_request
+from connectors.sdk.transport.hosts import LocalSession, this_machine
+from connectors.sdk.transport.ssh import CompletedCommand
 from tests.fakes import dbt_tool
 from tests.fakes.dbt_tool import NODES, Tool, outcomes
 from tests.fakes.login import no_secret
@@ -25,10 +25,10 @@ class Spoiled(LocalSession):
         super().__init__(this_machine(name))
         self.spoil: Any = None
 
-    def run(self, stdin: bytes, argv: Sequence[str], timeout_seconds: float, once: bool = False) -> Completed:
+    def run(self, stdin: bytes, argv: Sequence[str], timeout_seconds: float, once: bool = False) -> CompletedCommand:
         count_request()
         done = super().run(stdin, argv, timeout_seconds, once)
-        return done if self.spoil is None else Completed(self.spoil(done.stdout), done.stderr, done.exit_status)
+        return done if self.spoil is None else CompletedCommand(self.spoil(done.stdout), done.stderr, done.exit_status)
 
 
 class DbtHost:

@@ -8,9 +8,8 @@ from typing import Any
 
 import httpx
 
-from connectors.eventbridge.connector import EventBridgeConnector
-from connectors.eventbridge.options import EventBridgeOptions
-from connectors.secrets import SecretStore
+from connectors.eventbridge.connector import EventBridgeConnector, EventBridgeOptions
+from connectors.sdk.secrets import SecretStore
 from tests.fakes.aws import Body, FakeAws, Refused, page
 
 OPTIONS = EventBridgeOptions(region="eu-central-1")
@@ -45,7 +44,8 @@ class FakeScheduler(FakeAws):
     def _ListSchedules(self, body: Body) -> Body:
         names = ("Arn", "GroupName", "Name", "State", "CreationDate", "LastModificationDate")
         rows = [
-            {name: one[name] for name in names} | {"Target": {"Arn": one["Target"]["Arn"]}} for one in self.schedules
+            {name: schedule[name] for name in names} | {"Target": {"Arn": schedule["Target"]["Arn"]}}
+            for schedule in self.schedules
         ]
         return page(rows, "Schedules", self.page_size, body.get("NextToken"), "NextToken")
 
@@ -53,18 +53,18 @@ class FakeScheduler(FakeAws):
         return self._find(body.get("groupName", "default"), body["Name"])
 
     def _find(self, group: str, name: str) -> Body:
-        for one in self.schedules:
-            if (one["GroupName"], one["Name"]) == (group, name):
-                return one
+        for schedule in self.schedules:
+            if (schedule["GroupName"], schedule["Name"]) == (group, name):
+                return schedule
         raise Refused(404, "ResourceNotFoundException", f"Schedule {name} does not exist.")
 
     def _UpdateSchedule(self, body: Body) -> Body:
-        one = self._find(body["GroupName"], body["Name"])
-        kept = {name: one[name] for name in ("Arn", "GroupName", "Name", "CreationDate")}
+        result = self._find(body["GroupName"], body["Name"])
+        cached = {name: result[name] for name in ("Arn", "GroupName", "Name", "CreationDate")}
         given = {name: value for name, value in body.items() if name != "ClientToken"}
         for name in ("StartDate", "EndDate"):
             if name in given:
                 given[name] = datetime.fromtimestamp(given[name], UTC)
-        one.clear()
-        one |= {"State": "ENABLED"} | given | kept | {"LastModificationDate": datetime.now(UTC)}
-        return {"ScheduleArn": one["Arn"]}
+        result.clear()
+        result |= {"State": "ENABLED"} | given | cached | {"LastModificationDate": datetime.now(UTC)}
+        return {"ScheduleArn": result["Arn"]}

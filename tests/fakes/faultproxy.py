@@ -88,8 +88,8 @@ class FaultProxy:
 
     def reset_all(self) -> None:
         """Every open connection is reset, as by a firewall that was restarted."""
-        for one in list(self._writers):
-            self._loop.call_soon_threadsafe(_reset, one)
+        for writer in list(self._writers):
+            self._loop.call_soon_threadsafe(_reset, writer)
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -159,7 +159,7 @@ class FaultProxy:
 
     async def _pass(self, data: bytes, writer: asyncio.StreamWriter, fault: Fault) -> None:
         if fault.garble:
-            data = bytes(one ^ 0x55 if self._random.random() < fault.garble else one for one in data)
+            data = bytes(item ^ 0x55 if self._random.random() < fault.garble else item for item in data)
         step = 1 if fault.drip else max(len(data), 1)
         for at in range(0, len(data), step):
             writer.write(data[at : at + step])
@@ -180,8 +180,8 @@ def _left(fault: Fault, passed: int) -> int | None:
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
-    found = writer.get_extra_info("socket")
-    if found is not None:
+    extra_info = writer.get_extra_info("socket")
+    if extra_info is not None:
         with suppress(OSError):
-            found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            extra_info.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()

@@ -9,9 +9,9 @@ from typing import Any
 
 import httpx
 
+from connectors.glue.client import GlueOptions
 from connectors.glue.connector import GlueConnector
-from connectors.glue.options import GlueOptions
-from connectors.secrets import SecretStore
+from connectors.sdk.secrets import SecretStore
 from tests.fakes.aws import Body, FakeAws, Refused, page
 
 OPTIONS = GlueOptions(region="eu-central-1")
@@ -52,39 +52,39 @@ class FakeGlue(FakeAws):
     def trigger(self, name: str, job: str, kind: str = "SCHEDULED", **more: Any) -> Body:
         """A new trigger, active, that starts the job."""
         action = {"JobName": job, "Arguments": more.pop("Arguments", {})}
-        found = {"Name": name, "Type": kind, "State": "ACTIVATED", "Actions": [action], **more}
-        self.triggers.append(found)
-        return found
+        result = {"Name": name, "Type": kind, "State": "ACTIVATED", "Actions": [action], **more}
+        self.triggers.append(result)
+        return result
 
     def run(self, job: str, state: str = "SUCCEEDED", began: datetime | None = None, **more: Any) -> Body:
         """A run that began then (default: two hours ago), and ended five minutes later unless it is open."""
-        found = self.made(job, state, began or datetime.now(UTC) - timedelta(hours=2), **more)
-        self.runs[job].append(found)
-        self.runs[job].sort(key=lambda one: one["StartedOn"], reverse=True)
-        return found
+        made = self.made(job, state, began or datetime.now(UTC) - timedelta(hours=2), **more)
+        self.runs[job].append(made)
+        self.runs[job].sort(key=lambda item: item["StartedOn"], reverse=True)
+        return made
 
     def made(self, job: str, state: str, began: datetime, **more: Any) -> Body:
         """A run as AWS tells it."""
-        found: Body = {
+        body: Body = {
             "Id": f"jr_{secrets.token_hex(32)}", "JobName": job, "Attempt": 0, "JobRunState": state,
             "StartedOn": began, "LastModifiedOn": began, "LogGroupName": "/aws-glue/jobs",
             "PredecessorRuns": [], **more,
         }  # fmt: skip
         if state not in OPEN:
-            found |= {"CompletedOn": began + timedelta(minutes=5), "ExecutionTime": 300}
-        return found
+            body |= {"CompletedOn": began + timedelta(minutes=5), "ExecutionTime": 300}
+        return body
 
     def tick(self) -> None:
         """Every run of ours goes one step on, and what is being stopped stops."""
         for job, runs in self.runs.items():
-            for one in runs:
-                state = one["JobRunState"]
+            for run in runs:
+                state = run["JobRunState"]
                 if state == "STOPPING":
-                    self._end(one, "STOPPED")
-                elif "--headway-action" in one.get("Arguments", {}) and state == "STARTING":
-                    one["JobRunState"] = "RUNNING"
-                elif "--headway-action" in one.get("Arguments", {}) and state == "RUNNING":
-                    self._end(one, self.outcomes.get(job, "SUCCEEDED"))
+                    self._end(run, "STOPPED")
+                elif "--headway-action" in run.get("Arguments", {}) and state == "STARTING":
+                    run["JobRunState"] = "RUNNING"
+                elif "--headway-action" in run.get("Arguments", {}) and state == "RUNNING":
+                    self._end(run, self.outcomes.get(job, "SUCCEEDED"))
 
     def _end(self, run: Body, state: str) -> None:
         run |= {"JobRunState": state, "CompletedOn": max(datetime.now(UTC), run["StartedOn"])}
@@ -105,7 +105,7 @@ class FakeGlue(FakeAws):
 
     def _GetJobRuns(self, body: Body) -> Body:
         self._job(body["JobName"])
-        runs = [{name: one[name] for name in one if name != "PredecessorRuns"} for one in self.runs[body["JobName"]]]
+        runs = [{name: run[name] for name in run if name != "PredecessorRuns"} for run in self.runs[body["JobName"]]]
         size = min(self.page_size, body.get("MaxResults", 200))
         return page(runs, "JobRuns", size, body.get("NextToken"), "NextToken")
 
@@ -114,15 +114,15 @@ class FakeGlue(FakeAws):
 
     def _run(self, job: str, run_id: str) -> Body:
         self._job(job)
-        for one in self.runs[job]:
-            if one["Id"] == run_id:
-                return one
+        for run in self.runs[job]:
+            if run["Id"] == run_id:
+                return run
         raise Refused(400, "EntityNotFoundException", f"Job Run Id {run_id} not found")
 
     def _StartJobRun(self, body: Body) -> Body:
         job = self._job(body["JobName"])
         most = job.get("ExecutionProperty", {}).get("MaxConcurrentRuns", 1)
-        if sum(one["JobRunState"] in OPEN for one in self.runs[job["Name"]]) >= most:
+        if sum(run["JobRunState"] in OPEN for run in self.runs[job["Name"]]) >= most:
             raise Refused(400, "ConcurrentRunsExceededException", f"Concurrent runs exceeded for {job['Name']}")
         more = {"PreviousRunId": body["JobRunId"]} if "JobRunId" in body else {}
         given = {**job.get("DefaultArguments", {}), **body.get("Arguments", {})}
@@ -131,12 +131,12 @@ class FakeGlue(FakeAws):
     def _BatchStopJobRun(self, body: Body) -> Body:
         done, errors = [], []
         for run_id in body["JobRunIds"]:
-            one = self._run(body["JobName"], run_id)
+            result = self._run(body["JobName"], run_id)
             which = {"JobName": body["JobName"], "JobRunId": run_id}
-            if one["JobRunState"] in OPEN:
-                one["JobRunState"] = "STOPPING"
+            if result["JobRunState"] in OPEN:
+                result["JobRunState"] = "STOPPING"
                 done.append(which)
             else:
-                said = {"ErrorCode": "InvalidInputException", "ErrorMessage": "Job Run is not in a valid state"}
-                errors.append(which | {"ErrorDetail": said})
+                message = {"ErrorCode": "InvalidInputException", "ErrorMessage": "Job Run is not in a valid state"}
+                errors.append(which | {"ErrorDetail": message})
         return {"SuccessfulSubmissions": done, "Errors": errors}

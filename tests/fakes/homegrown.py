@@ -62,8 +62,8 @@ class HomeGrown:
             return httpx.Response(401, json={"message": "who are you?"}, headers=headers)
         if self.forbidden and re.search(self.forbidden, path):
             return httpx.Response(403, json={"message": "not for you"}, headers=headers)
-        if found := re.fullmatch(r"/api/runs/(\d+)/log", path):
-            return self._log(request, int(found[1]), headers)
+        if match := re.fullmatch(r"/api/runs/(\d+)/log", path):
+            return self._log(request, int(match[1]), headers)
         status, body = self._answer(request, path, query)
         return httpx.Response(status, json=body, headers=headers)
 
@@ -86,13 +86,13 @@ class HomeGrown:
         return {"runs": rows[first : first + limit], "paging": {"after": following}}
 
     def _act(self, path: str, key: str) -> tuple[int, Any]:
-        if found := re.fullmatch(r"/api/jobs/(\w+)/start", path):
-            return 202, self.run(found[1], "waiting", self.now, request=key)
-        found = re.fullmatch(r"/api/runs/(\d+)/(rerun|cancel)", path)
-        row = self._row(found[1]) if found else None
-        if found is None or row is None:
+        if match := re.fullmatch(r"/api/jobs/(\w+)/start", path):
+            return 202, self.run(match[1], "waiting", self.now, request=key)
+        match = re.fullmatch(r"/api/runs/(\d+)/(rerun|cancel)", path)
+        row = self._row(match[1]) if match else None
+        if match is None or row is None:
             return 404, {"message": "no such run"}
-        if found[2] == "rerun":
+        if match[2] == "rerun":
             return 202, self.run(row["job"], "waiting", self.now, request=key)
         row |= {"status": "stopped", "finished": _shown(self.now), "changed": _shown(self.now)}
         return 200, row
@@ -104,11 +104,11 @@ class HomeGrown:
         if self._row(str(number)) is None:
             return httpx.Response(404, json={"message": "no such run"}, headers=headers)
         whole = self.log.encode()
-        found = re.fullmatch(r"bytes=(\d*)-(\d*)", request.headers.get("range", ""))
-        if found is None:
+        match = re.fullmatch(r"bytes=(\d*)-(\d*)", request.headers.get("range", ""))
+        if match is None:
             return httpx.Response(200, content=whole, headers={**headers, "content-type": "text/plain"})
-        first = int(found[1]) if found[1] else max(0, len(whole) - int(found[2]))
-        last = min(int(found[2]) if found[1] else len(whole) - 1, len(whole) - 1)
+        first = int(match[1]) if match[1] else max(0, len(whole) - int(match[2]))
+        last = min(int(match[2]) if match[1] else len(whole) - 1, len(whole) - 1)
         if first >= len(whole):
             return httpx.Response(416, headers={**headers, "content-range": f"bytes */{len(whole)}"})
         span = {"content-range": f"bytes {first}-{last}/{len(whole)}", "content-type": "text/plain"}

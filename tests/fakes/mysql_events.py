@@ -12,12 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from connectors.contract import HoldMark, LogChunk, NotSupported
-from connectors.mysql_events.client import Give, MySqlEventsClient
-from connectors.mysql_events.parse import is_entry
-from connectors.mysql_events.seen import Row, Seen
-from connectors.transport.mysql import Login, MySqlSession
-from connectors.whole_log import read_through
+from connectors.mysql_events.client import MySqlEventsClient
+from connectors.mysql_events.parse import Row, ServerSnapshot, is_entry, run_log
+from connectors.sdk.contract import HoldMark
+from connectors.sdk.errors import NotSupported
+from connectors.sdk.job_agent import GiveLog
+from connectors.sdk.log_chunks import read_through
+from connectors.sdk.records import LogChunk
+from connectors.sdk.transport.mysql import MySqlLogin, MySqlSession
 
 RECORDING = Path(__file__).parents[1] / "recordings" / "mysql_events" / "night.json"
 
@@ -26,13 +28,13 @@ class FakeEvents:
     """The events, the log table, and who looks at them."""
 
     def __init__(self) -> None:
-        found: dict[str, Any] = json.loads(RECORDING.read_text())
-        self.about: Row = found["about"]
-        self.grants: list[str] = found["grants"]
-        self.events: list[Row] = found["events"]
-        self.log: list[Row] = found["log"]
-        self.processes: set[int] | None = set(found["processes"])
-        self.uptime_seconds: float = found["uptime_seconds"]
+        by_key: dict[str, Any] = json.loads(RECORDING.read_text())
+        self.about: Row = by_key["about"]
+        self.grants: list[str] = by_key["grants"]
+        self.events: list[Row] = by_key["events"]
+        self.log: list[Row] = by_key["log"]
+        self.processes: set[int] | None = set(by_key["processes"])
+        self.uptime_seconds: float = by_key["uptime_seconds"]
         self.held: list[Row] = []
         self.by_table = True
         self.log_is_readable = True
@@ -85,21 +87,21 @@ class FakeEvents:
 
     def hold(self, schema: str, name: str, mark: HoldMark) -> None:
         """What `headway.event_hold` does. Raises NotSupported as the procedure does."""
-        event, there = self.named(name), self.marked(name)
-        if there is not None and there["mark"] != mark.text:
+        event, existing = self.named(name), self.marked(name)
+        if existing is not None and existing["mark"] != mark.text:
             raise NotSupported("the event is held already")
-        if there is None and event["status"] != "ENABLED":
+        if existing is None and event["status"] != "ENABLED":
             raise NotSupported("the event is not enabled: somebody else paused it")
-        if there is None:
+        if existing is None:
             self.held = [*self.held, {"event_schema": schema, "event_name": name, "mark": mark.text}]
         event["status"] = "DISABLED"
 
     def release(self, name: str, hold: str, enable: bool) -> None:
         """What `headway.event_release` does. Raises NotSupported as the procedure does."""
-        there = self.marked(name)
-        if there is None or f"id={hold} " not in there["mark"]:
+        marked = self.marked(name)
+        if marked is None or f"id={hold} " not in marked["mark"]:
             raise NotSupported("the event does not bear this hold: nothing was changed")
-        self.held = [row for row in self.held if row is not there]
+        self.held = [row for row in self.held if row is not marked]
         self.named(name)["status"] = "ENABLED" if enable else self.named(name)["status"]
 
     def work(self) -> None:
@@ -116,33 +118,34 @@ class FakeClient(MySqlEventsClient):
     """The client's questions, answered from the fake; rows are copies, as they would come over a wire."""
 
     def __init__(self, fake: FakeEvents) -> None:
-        login = Login("fake", 3306, "headway", "", "off", None)
+        login = MySqlLogin("fake", 3306, "headway", "", "off", None)
         super().__init__(MySqlSession(lambda: login), "ops.event_log", "headway")
         self._fake = fake
         self.tidied: list[tuple[str, str]] = []
 
-    def look(self, timeout_seconds: float) -> Seen:
+    def snapshot(self, timeout_seconds: float) -> ServerSnapshot:
         fake = self._fake
         processes = None if fake.processes is None else frozenset(fake.processes)
         newest = (fake.newest or None) if fake.log_is_readable else None
-        seen = Seen(fake.about, fake.grants, fake.events, fake.by_table, fake.log_is_readable, newest=newest)
+        seen = ServerSnapshot(fake.about, fake.grants, fake.events, fake.by_table, fake.log_is_readable, newest=newest)
         return copy.deepcopy(replace(seen, processes=processes, uptime_seconds=fake.uptime_seconds, held=fake.held))
 
-    def page(self, after: int, again: Sequence[int], timeout_seconds: float) -> Seen:
-        fake, seen = self._fake, self.look(timeout_seconds)
+    def page(self, after: int, again: Sequence[int], timeout_seconds: float) -> ServerSnapshot:
+        fake, seen = self._fake, self.snapshot(timeout_seconds)
         log = sorted((row for row in fake.log if row["run_id"] > after), key=lambda row: int(row["run_id"]))
         bite = log[: fake.bite_rows] if fake.log_is_readable else []
         old = [row for row in fake.log if row["run_id"] in again]
         return copy.deepcopy(replace(seen, log=bite, again=old, is_full=len(bite) >= fake.bite_rows))
 
-    def situation(self, schema: str, name: str, key: str, timeout_seconds: float) -> Seen:
+    def situation(self, schema: str, name: str, key: str, timeout_seconds: float) -> ServerSnapshot:
         running = [row for row in self._fake.log if row["event_name"] == name and row["status"] == "running"]
-        return copy.deepcopy(replace(self.look(timeout_seconds), running=running, senders=self._fake.senders))
+        return copy.deepcopy(replace(self.snapshot(timeout_seconds), running=running, senders=self._fake.senders))
 
-    def log(self, run_id: int, give: Give, timeout_seconds: float) -> LogChunk | None:
+    def log(self, run_id: int, give: GiveLog, timeout_seconds: float) -> LogChunk | None:
         row = next((dict(row) for row in self._fake.log if row["run_id"] == run_id), None)
         message = (row or {}).get("message") or ""
-        return give(row, read_through(lambda first, count: message[first : first + count], 1000)) if row else None
+        parts = read_through(lambda first, count: message[first : first + count], 1000)
+        return give(run_log(row, parts), False) if row else None
 
     def start(self, schema: str, name: str, key: str, timeout_seconds: float) -> None:
         self._fake.start(schema, name, key)

@@ -12,12 +12,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from connectors.contract import HoldMark, LogChunk, NotSupported
-from connectors.pg_cron.client import BITE_ROWS, Give, Left, Page, PgCronClient, Situation, Trace
-from connectors.pg_cron.parse import ENTRY_PREFIX, Row
-from connectors.pg_cron.rights import require_view
-from connectors.pg_cron.statements import HOLD_PREFIX
-from connectors.transport.sql import PostgresSession
+from connectors.pg_cron.client import (
+    HOLD_PREFIX,
+    ActionTrace,
+    EntryTrace,
+    PgCronClient,
+    PgCronPage,
+    PgCronSituation,
+    require_view,
+)
+from connectors.pg_cron.parse import ENTRY_PREFIX, Row, is_open, run_log
+from connectors.sdk.contract import HoldMark
+from connectors.sdk.errors import NotSupported
+from connectors.sdk.job_agent import BITE_ROWS, GiveLog
+from connectors.sdk.records import LogChunk
+from connectors.sdk.transport.postgres import PostgresSession
 
 RECORDING = Path(__file__).parents[1] / "recordings" / "pg_cron" / "night.json"
 OPEN = ("starting", "connecting", "sending", "running")
@@ -27,10 +36,10 @@ class FakePgCron:
     """The two tables and who looks at them."""
 
     def __init__(self) -> None:
-        found: dict[str, Any] = json.loads(RECORDING.read_text())
-        self.access: Row = found["access"] | {"may_hold": True, "may_clear": True, "may_cancel": True}
-        self.jobs: list[Row] = found["jobs"]
-        self.runs: list[Row] = found["runs"]
+        by_key: dict[str, Any] = json.loads(RECORDING.read_text())
+        self.access: Row = by_key["access"] | {"may_hold": True, "may_clear": True, "may_cancel": True}
+        self.jobs: list[Row] = by_key["jobs"]
+        self.runs: list[Row] = by_key["runs"]
         self.sessions = 0
         """Our own sessions that still send."""
         self.bite_rows = 5  # so that history comes in bites
@@ -43,9 +52,9 @@ class FakePgCron:
         """What `headway.rerun` does."""
         original: Row = next(row for row in self.jobs if row["jobid"] == jobid)
         name = f"{ENTRY_PREFIX}{jobid}:{key}"
-        there = [row["jobid"] for row in self.jobs if row["jobname"] == name]
-        if there:
-            return int(there[0])
+        jobs = [row["jobid"] for row in self.jobs if row["jobname"] == name]
+        if jobs:
+            return int(jobs[0])
         added = 1 + max(int(row["jobid"]) for row in self.jobs)
         command = f"/* {name} */ {shown(original)['command']}"
         self.jobs.append(original | {"jobid": added, "jobname": name, "command": command, "schedule": "0 9 20 11 *"})
@@ -115,8 +124,8 @@ class FakePgCron:
 
 def shown(row: Row) -> Row:
     """An entry as the client's SQL tells it: our mark apart from the command."""
-    found = re.match(HOLD_PREFIX, row["command"])
-    return row | {"command": row["command"][found.end() if found else 0 :], "hold": found[1] if found else None}
+    match = re.match(HOLD_PREFIX, row["command"])
+    return row | {"command": row["command"][match.end() if match else 0 :], "hold": match[1] if match else None}
 
 
 class FakeClient(PgCronClient):
@@ -133,7 +142,7 @@ class FakeClient(PgCronClient):
         self._look()
         return dict(self._fake.access), self._jobs()
 
-    def page(self, after: int, again: Sequence[int], timeout_seconds: float) -> Page:
+    def page(self, after: int, again: Sequence[int], timeout_seconds: float) -> PgCronPage:
         self._look()
         limit = min(BITE_ROWS, self._fake.bite_rows)
         runs = [row for row in self._fake.runs if row["runid"] > after]
@@ -146,29 +155,29 @@ class FakeClient(PgCronClient):
             if row["jobid"] in ours
         ]
         fake, newest, is_full = self._fake, self._fake.newest or None, len(runs) >= limit
-        return copy.deepcopy(Page(fake.access, self._jobs(), runs, old, newest, entries, is_full))
+        return copy.deepcopy(PgCronPage(fake.access, self._jobs(), runs, old, newest, entries, is_full))
 
-    def situation(self, which: Callable[[Sequence[Row]], Row | None], timeout_seconds: float) -> Situation:
+    def situation(self, which: Callable[[Sequence[Row]], Row | None], timeout_seconds: float) -> PgCronSituation:
         self._look()
         job = which(self._jobs())
         running = [row for row in self._fake.runs if job and row["jobid"] == job["jobid"] and row["status"] in OPEN]
-        return copy.deepcopy(Situation(self._fake.access, job, running, self._fake.newest))
+        return copy.deepcopy(PgCronSituation(self._fake.access, job, running, self._fake.newest))
 
-    def trace(self, entry: str, mark: str, after: int, session_name: str, timeout_seconds: float) -> Trace:
+    def trace(self, entry: str, mark: str, after: int, session_name: str, timeout_seconds: float) -> EntryTrace:
         self._look()
         entries = [row for row in self._fake.jobs if row["jobname"] == entry]
         runs = [row for row in self._fake.runs if row["runid"] > after and row["command"].startswith(mark)]
-        return copy.deepcopy(Trace(self._fake.access, entries, runs, 0))
+        return copy.deepcopy(EntryTrace(self._fake.access, entries, runs, 0))
 
-    def job_left(self, jobid: int, session_name: str, timeout_seconds: float) -> Left:
+    def job_left(self, jobid: int, session_name: str, timeout_seconds: float) -> ActionTrace:
         self._look()
         row = next((row for row in self._jobs() if row["jobid"] == jobid), None)
-        return Left(dict(self._fake.access), row, self._fake.sessions)
+        return ActionTrace(dict(self._fake.access), row, self._fake.sessions)
 
-    def run_left(self, runid: int, session_name: str, timeout_seconds: float) -> Left:
+    def run_left(self, runid: int, session_name: str, timeout_seconds: float) -> ActionTrace:
         self._look()
         row = next((dict(row) for row in self._fake.runs if row["runid"] == runid), None)
-        return Left(dict(self._fake.access), {"job_pid": 1, **row} if row else None, self._fake.sessions)
+        return ActionTrace(dict(self._fake.access), {"job_pid": 1, **row} if row else None, self._fake.sessions)
 
     def hold(self, jobid: int, mark: HoldMark, schedule: str, plain_hash: str, timeout_seconds: float) -> list[Row]:
         self._fake.hold(jobid, mark, schedule, plain_hash)
@@ -185,15 +194,15 @@ class FakeClient(PgCronClient):
     def _jobs(self) -> list[Row]:
         return [shown(row) for row in self._fake.jobs]
 
-    def log(self, runid: int, give: Give, timeout_seconds: float) -> LogChunk | None:
+    def log(self, runid: int, give: GiveLog, timeout_seconds: float) -> LogChunk | None:
         row = next((dict(row) for row in self._fake.runs if row["runid"] == runid), None)
-        return give(row, iter([str(row["message"] or "")])) if row else None
+        return give(run_log(row, iter([str(row["message"] or "")])), is_open(row)) if row else None
 
-    def rerun_by_function(self, jobid: int, key: str, timeout_seconds: float) -> list[Row]:
-        return [{"jobid": self._fake.add_entry(jobid, key)}]
+    def rerun_by_function(self, jobid: int, key: str, timeout_seconds: float) -> int | None:
+        return self._fake.add_entry(jobid, key)
 
-    def rerun_direct(self, jobid: int, entry: str, key: str, zone: str, timeout_seconds: float) -> list[Row]:
-        return [{"jobid": self._fake.add_entry(jobid, key)}]
+    def rerun_direct(self, jobid: int, entry: str, key: str, zone: str, timeout_seconds: float) -> int | None:
+        return self._fake.add_entry(jobid, key)
 
     def unschedule(self, entry: Row, key: str, by_function: bool, timeout_seconds: float) -> None:
         self._fake.jobs = [row for row in self._fake.jobs if row["jobid"] != entry["jobid"]]

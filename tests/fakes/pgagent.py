@@ -12,12 +12,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from connectors.contract import HoldMark, LogChunk, NotSupported
-from connectors.pgagent.client import BITE_ROWS, Give, Page, PgAgentClient, Plan, Situation
-from connectors.pgagent.parse import Row
-from connectors.pgagent.rights import require_view
-from connectors.pgagent.statements import HOLD_PREFIX
-from connectors.transport.sql import PostgresSession
+from connectors.pgagent.client import (
+    HOLD_PREFIX,
+    JobPlan,
+    PgAgentClient,
+    PgAgentPage,
+    PgAgentSituation,
+    require_view,
+)
+from connectors.pgagent.parse import Row, run_log
+from connectors.sdk.contract import HoldMark
+from connectors.sdk.errors import NotSupported
+from connectors.sdk.job_agent import BITE_ROWS, GiveLog
+from connectors.sdk.records import LogChunk
+from connectors.sdk.transport.postgres import PostgresSession
 
 RECORDING = Path(__file__).parents[1] / "recordings" / "pgagent" / "night.json"
 
@@ -26,14 +34,14 @@ class FakePgAgent:
     """The tables, who looks at them, and one agent."""
 
     def __init__(self) -> None:
-        found: dict[str, Any] = json.loads(RECORDING.read_text())
-        self.access: Row = found["access"]
-        self.agents: list[Row] = found["agents"]
-        self.jobs: list[Row] = found["jobs"]
-        self.steps: list[Row] = found["steps"]
-        self.schedules: list[Row] = found["schedules"]
-        self.runs: list[Row] = found["runs"]
-        self.step_log: list[Row] = found["step_log"]
+        by_key: dict[str, Any] = json.loads(RECORDING.read_text())
+        self.access: Row = by_key["access"]
+        self.agents: list[Row] = by_key["agents"]
+        self.jobs: list[Row] = by_key["jobs"]
+        self.steps: list[Row] = by_key["steps"]
+        self.schedules: list[Row] = by_key["schedules"]
+        self.runs: list[Row] = by_key["runs"]
+        self.step_log: list[Row] = by_key["step_log"]
         self.started: list[Row] = []
         self.sessions = 0
         """Our own sessions that still send."""
@@ -101,8 +109,8 @@ class FakePgAgent:
 
 def shown(row: Row) -> Row:
     """A job as the client's SQL tells it: our mark apart from the comment."""
-    found = re.match(HOLD_PREFIX, row["comment"])
-    return row | {"comment": row["comment"][found.end() if found else 0 :], "hold": found[1] if found else None}
+    match = re.match(HOLD_PREFIX, row["comment"])
+    return row | {"comment": row["comment"][match.end() if match else 0 :], "hold": match[1] if match else None}
 
 
 class FakeClient(PgAgentClient):
@@ -115,12 +123,12 @@ class FakeClient(PgAgentClient):
     def access(self, timeout_seconds: float) -> tuple[Row, list[Row]]:
         return copy.deepcopy((self._fake.access, self._fake.agents))
 
-    def plan(self, timeout_seconds: float) -> Plan:
+    def plan(self, timeout_seconds: float) -> JobPlan:
         self._look()
         fake = self._fake
-        return copy.deepcopy(Plan(fake.access, self._jobs(), fake.steps, fake.schedules))
+        return copy.deepcopy(JobPlan(fake.access, self._jobs(), fake.steps, fake.schedules))
 
-    def page(self, after: int, again: Sequence[int], timeout_seconds: float) -> Page:
+    def page(self, after: int, again: Sequence[int], timeout_seconds: float) -> PgAgentPage:
         self._look()
         fake, limit = self._fake, min(BITE_ROWS, self._fake.bite_rows)
         runs = sorted((row for row in fake.runs if row["jlgid"] > after), key=lambda row: int(row["jlgid"]))[:limit]
@@ -129,27 +137,26 @@ class FakeClient(PgAgentClient):
         steps = [row for row in fake.step_log if row["jlgid"] in ids]
         newest, is_full = fake.newest or None, len(runs) >= limit
         started = [self._with_run(row) for row in fake.started]
-        page = Page(fake.access, fake.agents, self._jobs(), runs, old, steps, started, newest, is_full)
+        page = PgAgentPage(fake.access, fake.agents, self._jobs(), runs, old, steps, started, newest, is_full)
         return copy.deepcopy(page)
 
     def jobs(self, timeout_seconds: float) -> tuple[Row, list[Row]]:
         self._look()
         return copy.deepcopy((self._fake.access, self._jobs()))
 
-    def situation(self, jobid: int, key: str, timeout_seconds: float) -> Situation:
+    def situation(self, jobid: int, key: str, timeout_seconds: float) -> PgAgentSituation:
         self._look()
         fake = self._fake
         job = next((row for row in self._jobs() if row["jobid"] == jobid), None)
         running = [row for row in fake.runs if row["jobid"] == jobid and row["status"] == "r"]
         started = next((self._with_run(row) for row in fake.started if row["action_key"] == key), None)
-        return copy.deepcopy(Situation(fake.access, job, running, fake.agents, started, fake.sessions))
+        return copy.deepcopy(PgAgentSituation(fake.access, job, running, fake.agents, started, fake.sessions))
 
-    def log(self, jlgid: int, give: Give, timeout_seconds: float) -> LogChunk | None:
+    def log(self, jlgid: int, give: GiveLog, timeout_seconds: float) -> LogChunk | None:
         row = next((row for row in self._fake.runs if row["jlgid"] == jlgid), None)
         steps = [step for step in self._fake.step_log if step["jlgid"] == jlgid]
-        return (
-            give(copy.deepcopy(row), copy.deepcopy(steps), lambda step: iter([step["output"] or ""])) if row else None
-        )
+        parts = run_log(row, copy.deepcopy(steps), lambda step: iter([step["output"] or ""])) if row else ()
+        return give(parts, row["status"] == "r") if row else None
 
     def start(self, jobid: int, key: str, timeout_seconds: float) -> list[Row]:
         self._fake.start(jobid, key)

@@ -11,35 +11,35 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from connectors.contract import (
-    Absent,
-    Ask,
-    Capability,
-    Clock,
+from connectors.sdk.contract import (
+    ActionAbsent,
+    ActionFound,
+    ActionSpec,
     ConnectorKind,
-    Found,
     HoldMark,
-    Inventory,
-    JobRecord,
-    LogChunk,
-    LookUp,
+    LookUpResult,
     NativeBackfill,
     NativeHold,
-    NotSupported,
-    Poll,
     Preview,
     Probe,
     Receipt,
-    Right,
+    SecretResolver,
+    SourcePermission,
+)
+from connectors.sdk.errors import NotSupported
+from connectors.sdk.marked_pause import hold_parameters, mark_refusal
+from connectors.sdk.records import (
+    Inventory,
+    JobRecord,
+    LogChunk,
+    Poll,
     RunRecord,
     RunRef,
     Schedule,
-    Secrets,
-    Skipped,
-    State,
-    Verb,
+    SkippedRecord,
+    TargetClock,
 )
-from connectors.holdnotes import asked_hold, unwritable
+from connectors.sdk.states import Capability, RunState, Verb
 
 
 class NoOptions(BaseModel):
@@ -66,14 +66,14 @@ class FakeScheduler:
     hang: threading.Event | None = None
     """A poll waits for it."""
     polls: int = 0
-    rights: tuple[Right, ...] = ()
+    rights: tuple[SourcePermission, ...] = ()
     """What a probe tells."""
     warnings: tuple[str, ...] = ()
-    skipped: tuple[Skipped, ...] = ()
+    skipped: tuple[SkippedRecord, ...] = ()
     """What polls tell beside the runs."""
     more: bool = False
     """Whether polls say that there is more, though they give the same page again."""
-    unread: tuple[Skipped, ...] = ()
+    unread: tuple[SkippedRecord, ...] = ()
     """What inventories could not read."""
     on_log: Callable[[str], None] | None = None
     """Called when the log of an attempt is asked for, with its key."""
@@ -102,7 +102,7 @@ class FakeScheduler:
     """What they say of a rerun of a run that has no attempt here."""
     done: list[tuple[str, str]] = field(default_factory=list)
     """(verb, job) of what arrived."""
-    asks: list[Ask] = field(default_factory=list)
+    asks: list[ActionSpec] = field(default_factory=list)
     """What previews were asked for."""
     backfills: list[NativeBackfill] = field(default_factory=list)
     """Its own, that are under way."""
@@ -128,24 +128,24 @@ class FakeScheduler:
 
     def mark(self, plan: Mapping[str, Any], key: str) -> None:
         """Holds or releases by compare-and-set; another verb changes nothing here."""
-        job, asked = str(plan.get("job", "")), plan.get("parameters", {})
-        there = self.marks.get(job)
+        job, requested = str(plan.get("job", "")), plan.get("parameters", {})
+        existing = self.marks.get(job)
         if plan.get("verb") == "hold":
-            if self.jobs[job].paused or (there is not None and there.id != key):
+            if self.jobs[job].paused or (existing is not None and existing.id != key):
                 raise NotSupported(f"{job} is paused already; it is not held")
-            self.marks[job] = HoldMark(key, asked["by"], datetime.fromisoformat(asked["until"]))
+            self.marks[job] = HoldMark(key, requested["by"], datetime.fromisoformat(requested["until"]))
         elif plan.get("verb") == "release":
-            if there is None or there.id != asked["hold"]:
-                raise NotSupported(f"{job} is not held under {asked['hold']}")
+            if existing is None or existing.id != requested["hold"]:
+                raise NotSupported(f"{job} is not held under {requested['hold']}")
             del self.marks[job]
-            if asked.get("enable") == "no" and job not in self.undone:
+            if requested.get("enable") == "no" and job not in self.undone:
                 self.jobs[job] = replace(self.jobs[job], paused=True)  # whoever paused it: it stays so
             self.undone.discard(job)
 
     def job(self, native_id: str, schedule: Schedule | None = None, **more: Any) -> None:
         self.jobs[native_id] = JobRecord(native_id, schedule=schedule or Schedule("none"), **more)
 
-    def attempt(self, job: str, key: str, state: State, started: datetime, **more: Any) -> RunRecord:
+    def attempt(self, job: str, key: str, state: RunState, started: datetime, **more: Any) -> RunRecord:
         """Sets one attempt; an ended state without `ended_at` ended at its start."""
         ended = more.pop("ended_at", None if state.is_open else started)
         more.setdefault("period_key", f"{job}@{started:%Y-%m-%d}")
@@ -154,12 +154,12 @@ class FakeScheduler:
         )
         return self.runs[key]
 
-    def end(self, key: str, state: State, at: datetime) -> None:
+    def end(self, key: str, state: RunState, at: datetime) -> None:
         self.runs[key] = replace(self.runs[key], state=state, native_state=state.value, ended_at=at)
 
 
 class FakeConnector:
-    def __init__(self, scheduler: FakeScheduler, secrets: Secrets) -> None:
+    def __init__(self, scheduler: FakeScheduler, secrets: SecretResolver) -> None:
         self._scheduler = scheduler
         scheduler.opened += 1
         del secrets
@@ -189,7 +189,7 @@ class FakeConnector:
             runs,
             json.dumps(len(runs)),
             more=self._scheduler.more,
-            clock=Clock(now + self._scheduler.skew, now),
+            clock=TargetClock(now + self._scheduler.skew, now),
             seen_until=seen,
             warnings=self._scheduler.warnings,
             skipped=self._scheduler.skipped,
@@ -201,22 +201,24 @@ class FakeConnector:
             self._scheduler.on_log(run.attempt_key)
         return LogChunk(self._scheduler.logs.get(run.attempt_key, ""))
 
-    def preview(self, ask: Ask, timeout_seconds: float) -> Preview:
+    def preview(self, spec: ActionSpec, timeout_seconds: float) -> Preview:
         self._check()
-        self._scheduler.asks.append(ask)
-        if ask.verb is Verb.BACKFILL and ask.parameters.get("do") == "list":
+        self._scheduler.asks.append(spec)
+        if spec.verb is Verb.BACKFILL and spec.parameters.get("do") == "list":
             return Preview("list", "", "", refused="a list", backfills=tuple(self._scheduler.backfills))
-        verb = "run again" if ask.verb is Verb.RERUN else f"native {ask.verb}"
-        unknown = self._scheduler.unknown if ask.verb is Verb.RERUN and not ask.run.attempt_key else None
+        verb = "run again" if spec.verb is Verb.RERUN else f"native {spec.verb}"
+        unknown = self._scheduler.unknown if spec.verb is Verb.RERUN and not spec.run.attempt_key else None
         return Preview(
             verb,
-            f"{verb.partition(' ')[0]} {ask.run.job} again" if ask.verb is Verb.RERUN else f"{ask.verb} {ask.run.job}",
+            f"{verb.partition(' ')[0]} {spec.run.job} again"
+            if spec.verb is Verb.RERUN
+            else f"{spec.verb} {spec.run.job}",
             "1 run",
             overlap=self._scheduler.overlap,
             refused=self._scheduler.refused
             or unknown
-            or (unwritable(asked_hold(ask)) if ask.verb is Verb.HOLD else None),
-            plan={"job": ask.run.job, "verb": ask.verb.value, "parameters": dict(ask.parameters)},
+            or (mark_refusal(hold_parameters(spec)) if spec.verb is Verb.HOLD else None),
+            plan={"job": spec.run.job, "verb": spec.verb.value, "parameters": dict(spec.parameters)},
         )
 
     def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
@@ -232,10 +234,10 @@ class FakeConnector:
         marks, undone = self._scheduler.marks, self._scheduler.undone
         return tuple(NativeHold(job, mark, f"the notes of {job}", job in undone) for job, mark in marks.items())
 
-    def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
+    def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUpResult:
         self._scheduler.look_ups += 1
         self._check()
-        return Found(key) if key in self._scheduler.acted else Absent()
+        return ActionFound(key) if key in self._scheduler.acted else ActionAbsent()
 
     def probe(self, timeout_seconds: float) -> Probe:
         self._check()

@@ -12,9 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from connectors.sdk.transport.ssh import CompletedCommand, SshAddress
 from connectors.slurm.options import SlurmOptions
-from connectors.transport.ssh import Completed
-from connectors.transport.ssh_connect import SshAddress
 from tests.fakes import slurm_tools
 from tests.fakes.answering import shim
 from tests.fakes.slurm_tools import TOOLS, World
@@ -80,14 +79,14 @@ class SlurmHost:
         plain = {"hosts": [self.address.name], "key": "/nowhere", "history_hours": 12}
         return SlurmOptions.model_validate({**plain, **changes})
 
-    def run(self, stdin: bytes, argv: Sequence[str], timeout_seconds: float, once: bool = False) -> Completed:
+    def run(self, stdin: bytes, argv: Sequence[str], timeout_seconds: float, once: bool = False) -> CompletedCommand:
         """As SshSession.run, by a local process."""
         self.calls += 1
         environment = {"PATH": f"{self.shims}:{os.environ['PATH']}", "HOME": str(self.folder)}
         done = subprocess.run(
             list(argv), input=stdin, capture_output=True, timeout=timeout_seconds, check=False, env=environment
         )
-        return Completed(b"Welcome!\n" + self.spoil(done.stdout), done.stderr, done.returncode)
+        return CompletedCommand(b"Welcome!\n" + self.spoil(done.stdout), done.stderr, done.returncode)
 
     def close(self) -> None:
         """Nothing is kept open."""
@@ -101,17 +100,17 @@ class Crowd:
         self.runs = runs
         self.end = int(time.time()) - 3600
 
-    def run(self, stdin: bytes, argv: Sequence[str], timeout_seconds: float, once: bool = False) -> Completed:
+    def run(self, stdin: bytes, argv: Sequence[str], timeout_seconds: float, once: bool = False) -> CompletedCommand:
         text = stdin.decode()
         nonce = re.findall(r"^N=(\w+) ", text, re.MULTILINE)[0]
-        asked = re.findall(r"^history (.*)$", text, re.MULTILINE)[-1]
-        skip, limit = map(int, shlex.split(asked)[2:4])
+        part = re.findall(r"^history (.*)$", text, re.MULTILINE)[-1]
+        skip, limit = map(int, shlex.split(part)[2:4])
         head = (
             f"Welcome!\n\n\x1e{nonce} HOST|{time.time():.3f}|+0000|100.0|b\n\n\x1e{nonce} CONFIG\nMinJobAge = 300 sec\n"
         )
         body = self.rows(skip, min(self.runs, skip + limit), f"\x1f{nonce[:6]}")
         tail = f"\n\x1e{nonce} REND\n\n\x1e{nonce} QUEUE\n\n\x1e{nonce} QEND|0\n\n\x1e{nonce} END\n"
-        return Completed((f"{head}\n\x1e{nonce} ROWS\n" + body + tail).encode(), b"", 0)
+        return CompletedCommand((f"{head}\n\x1e{nonce} ROWS\n" + body + tail).encode(), b"", 0)
 
     def rows(self, first: int, last: int, between: str) -> str:
         lines = [between.join(self.row(number)) for number in range(first, last)]

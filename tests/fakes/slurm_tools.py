@@ -57,7 +57,7 @@ class World:
 
     def chosen(self, ids: str) -> list[Row]:
         """The live parts that a list of ids names."""
-        names = [one.split("[")[0].rstrip("_") if "[" in one else one for one in ids.split(",")]
+        names = [part.split("[")[0].rstrip("_") if "[" in part else part for part in ids.split(",")]
         return [row for row in self.live() if row["part"] in names or row["id"] in names]
 
     def submit(self, name: str, script: str, **more: Any) -> str:
@@ -80,17 +80,17 @@ class World:
         """What becomes of a try that begins now."""
         row.update(submit=now, start=now, end=now, code="0:0", state="COMPLETED", reason="None")
         script = row["script"].rstrip()
-        found = re.search(r"exit (\d+)$", script)
+        match = re.search(r"exit (\d+)$", script)
         if script.endswith("wait"):
             row.update(state="PENDING", start=now + 3600, end=0, reason="BeginTime")
         elif script.endswith("hang"):
             row.update(state="RUNNING", end=0)
         elif (
-            found
-            and found[1] != "0"
+            match
+            and match[1] != "0"
             and (not (of := re.search(r"task (\d+)", script)) or row["part"].endswith(f"_{of[1]}"))
         ):
-            row.update(state="FAILED", code=f"{found[1]}:0", reason="NonZeroExitCode")
+            row.update(state="FAILED", code=f"{match[1]}:0", reason="NonZeroExitCode")
 
     def requeue(self, row: Row) -> None:
         now = max(int(time.time()), row["submit"] + 1, row["end"])
@@ -102,73 +102,73 @@ class World:
 
 def options(arguments: list[str], flags: str) -> tuple[dict[str, str], list[str]]:
     """Values of the options with a value, by their letter or name; and the other words."""
-    found: dict[str, str] = {}
+    by_key: dict[str, str] = {}
     rest: list[str] = []
     words = iter(arguments)
     for word in words:
         if word.startswith("--"):
             name, _, value = word[2:].partition("=")
-            found[name] = value
+            by_key[name] = value
         elif word.startswith("-") and word[1:2] in flags:
-            found[word[1]] = word[2:] or next(words)
+            by_key[word[1]] = word[2:] or next(words)
         elif word.startswith("-") and len(word) > 1:
-            found[word[1:]] = "yes"
+            by_key[word[1:]] = "yes"
         else:
             rest.append(word)
-    return found, rest
+    return by_key, rest
 
 
 def squeue(world: World, arguments: list[str]) -> int:
-    found, _ = options(arguments, "tjuApo")
-    rows = world.chosen(found["j"]) if "j" in found else world.live()
-    if "j" in found and not rows:
+    result, _ = options(arguments, "tjuApo")
+    rows = world.chosen(result["j"]) if "j" in result else world.live()
+    if "j" in result and not rows:
         sys.stderr.write("slurm_load_jobs error: Invalid job id specified\n")
         return 1
-    if found.get("t") == "PENDING":
+    if result.get("t") == "PENDING":
         rows = [row for row in rows if row["state"] == "PENDING"]
-    if "u" in found:
-        rows = [row for row in rows if row["user"] in found["u"].split(",")]
+    if "u" in result:
+        rows = [row for row in rows if row["user"] in result["u"].split(",")]
 
     def shown(row: Row, letter: str) -> str:
         value = str(row[SQUEUE[letter]]).partition(" by ")[0] if letter == "T" else row[SQUEUE[letter]]
         return "(null)" if value == "" and letter in "kE" else "N/A" if not value and letter in "Se" else str(value)
 
     for row in rows:
-        pieces = found["o"].split("%")
+        pieces = result["o"].split("%")
         print(pieces[0] + "".join(shown(row, piece[0]) + piece[1:] for piece in pieces[1:]))
     return 0
 
 
 def sacct(world: World, arguments: list[str]) -> int:
-    found, _ = options(arguments, "SEjuAro")
+    result, _ = options(arguments, "SEjuAro")
     if world.settings.get("accounts") == "down":
         sys.stderr.write("sacct: error: slurm_persist_conn_open_without_init: failed to open persistent connection\n")
         return 1
     rows = sorted(world.rows, key=lambda row: (int(row["id"]), row["submit"]))
-    if "j" in found:
-        ids = found["j"].split(",")
+    if "j" in result:
+        ids = result["j"].split(",")
         rows = [row for row in rows if row["id"] in ids or row["part"] in ids]
     else:
-        first, last = instant(found["S"]), instant(found.get("E", "now+60"))
+        first, last = instant(result["S"]), instant(result.get("E", "now+60"))
         rows = [
             r for r in rows if r["submit"] <= last and (not r["end"] or r["end"] >= first) and r["state"] != "PENDING"
         ]
-    if "D" not in found:
+    if "D" not in result:
         rows = list({row["part"]: row for row in rows}.values())
-    if "u" in found:
-        rows = [row for row in rows if row["user"] in found["u"].split(",")]
-    if "B" in found:
+    if "u" in result:
+        rows = [row for row in rows if row["user"] in result["u"].split(",")]
+    if "B" in result:
         for row in rows:
             print(f"Batch Script for {row['part']}\n{'-' * 80}\n{row['script']}")
         return 0
-    names = (found.get("format") or found["o"]).split(",")
+    names = (result.get("format") or result["o"]).split(",")
     for row in rows:
         values = [
             str(row[SACCT[name]]) if row[SACCT[name]] or name not in ("Start", "End") else "Unknown"
             for name in names
             if name in SACCT
         ]
-        print(found.get("delimiter", "|").join(values))
+        print(result.get("delimiter", "|").join(values))
     return 0
 
 
@@ -194,12 +194,12 @@ def scontrol(world: World, words: list[str]) -> int:
         print(f"PartitionName=main AllowGroups=ALL AllocNodes=ALL Default=YES QoS={qos} DefaultTime=NONE State=UP")
         return 0
     if verb == "show":
-        return show(world, [one for one in rest[1:] if one != "-o"])
+        return show(world, [item for item in rest[1:] if item != "-o"])
     if verb == "write":
         rows = world.chosen(rest[1])
         print(rows[0]["script"] if rows else "job script retrieval failed: Invalid job id specified")
         return 0 if rows else 1
-    values = dict(one.split("=", 1) for one in rest if "=" in one)
+    values = dict(item.split("=", 1) for item in rest if "=" in item)
     rows = world.chosen(values.get("JobId", rest[0]))
     if not rows or world.settings["level"] != "Operator":
         sys.stderr.write(f"Access/permission denied for job {rest[0]}\n" if rows else "Invalid job id specified\n")
@@ -235,11 +235,11 @@ def change(world: World, verb: str, row: Row, values: dict[str, str]) -> None:
 
 
 def sbatch(world: World, arguments: list[str]) -> int:
-    found, _ = options(arguments, "")
-    tasks = [one for one in found.get("array", "").split(",") if one]
+    result, _ = options(arguments, "")
+    tasks = [part for part in result.get("array", "").split(",") if part]
     line = f"sbatch {' '.join(arguments)}"
-    comment = found.get("comment", "")
-    print(world.submit(found["job-name"], sys.stdin.read(), tasks=tasks, line=line, comment=comment))
+    comment = result.get("comment", "")
+    print(world.submit(result["job-name"], sys.stdin.read(), tasks=tasks, line=line, comment=comment))
     world.save()
     return 0
 

@@ -14,7 +14,7 @@ def half(data: bytes) -> bytes:
 
 def an_hour_off(data: bytes) -> bytes:
     """The host's clock, as the scripts tell it."""
-    return re.sub(rb"HOST\|(\d+)", lambda found: b"HOST|%d" % (int(found[1]) + 3600), data)
+    return re.sub(rb"HOST\|(\d+)", lambda result: b"HOST|%d" % (int(result[1]) + 3600), data)
 
 
 def each_twice(pattern: bytes) -> Spoil:
@@ -25,5 +25,5 @@ def each_twice(pattern: bytes) -> Spoil:
 def on_line(pattern: bytes, change: Spoil) -> Spoil:
     """One line is changed, the first that matches."""
     return lambda data: re.sub(
-        rb"(?m)^[^\n]*(?:" + pattern + rb")[^\n]*$", lambda found: change(found[0]), data, count=1
+        rb"(?m)^[^\n]*(?:" + pattern + rb")[^\n]*$", lambda result: change(result[0]), data, count=1
     )

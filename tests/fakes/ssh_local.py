@@ -11,9 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from connectors.cron.options import CronOptions
-from connectors.transport.ssh import Completed
-from connectors.transport.ssh_connect import SshAddress
+from connectors.cron.client import CronOptions
+from connectors.sdk.transport.ssh import CompletedCommand, SshAddress
 
 WRAPPER = Path(__file__).parents[2] / "connectors/cron/headway-sh"
 ME = getpass.getuser()
@@ -71,13 +70,13 @@ class LocalHost:
         path.write_text(f"#!/bin/sh\n{text}\n")
         path.chmod(0o755)
 
-    def run(self, stdin: bytes, argv: Sequence[str], timeout_seconds: float, once: bool = False) -> Completed:
+    def run(self, stdin: bytes, argv: Sequence[str], timeout_seconds: float, once: bool = False) -> CompletedCommand:
         """As SshSession.run, by a local process."""
         self.calls += 1
         done = subprocess.run(
             list(argv), input=stdin, capture_output=True, timeout=timeout_seconds, check=False, env=self.environment()
         )
-        return Completed(b"Welcome!\n" + self.spoil(done.stdout), done.stderr, done.returncode)
+        return CompletedCommand(b"Welcome!\n" + self.spoil(done.stdout), done.stderr, done.returncode)
 
     def close(self) -> None:
         """Nothing is kept open."""

@@ -163,5 +163,5 @@ class StubServer:
             self._kept.append(channel)  # paramiko ends a channel to which nobody refers
             onward = self.onward.pop(channel.chanid, None) if channel is not None else None
             if channel is not None and onward is not None:
-                for one, other in ((channel, onward), (onward, channel)):
-                    threading.Thread(target=_carry, args=(one, other), daemon=True).start()
+                for item, other in ((channel, onward), (onward, channel)):
+                    threading.Thread(target=_carry, args=(item, other), daemon=True).start()

@@ -15,10 +15,9 @@ from typing import Any
 
 import httpx
 
-from connectors.secrets import SecretStore
-from connectors.step_functions.client import StepFunctionsClient
+from connectors.sdk.secrets import SecretStore
+from connectors.step_functions.client import StepFunctionsClient, StepFunctionsOptions
 from connectors.step_functions.connector import StepFunctionsConnector
-from connectors.step_functions.options import StepFunctionsOptions
 
 RECORDING = Path(__file__).parents[1] / "recordings" / "step_functions" / "moto.json"
 DATE = "Fri, 20 Nov 2026 08:47:55 GMT"
@@ -38,10 +37,10 @@ class FakeStates(httpx.BaseTransport):
 
     def __init__(self) -> None:
         recorded: Body = json.loads(RECORDING.read_text())
-        self.machines: list[Body] = [one["body"] for one in recorded["DescribeStateMachine"]]
-        described = {one["body"].get("executionArn"): one["body"] for one in recorded["DescribeExecution"]}
-        listed = [one for reply in recorded["ListExecutions"] for one in reply["body"]["executions"]]
-        self.executions: list[Body] = [described.get(one["executionArn"], one) for one in listed]
+        self.machines: list[Body] = [item["body"] for item in recorded["DescribeStateMachine"]]
+        described = {item["body"].get("executionArn"): item["body"] for item in recorded["DescribeExecution"]}
+        listed = [execution for reply in recorded["ListExecutions"] for execution in reply["body"]["executions"]]
+        self.executions: list[Body] = [described.get(item["executionArn"], item) for item in listed]
         self.history: list[Body] = recorded["GetExecutionHistory"][0]["body"]["events"]
         self.schedules: list[Body] = []
         self.calls: list[tuple[str, Body]] = []
@@ -77,15 +76,15 @@ class FakeStates(httpx.BaseTransport):
         try:
             if operation in self.refused:
                 raise Refused(400, "AccessDeniedException", f"not authorized to perform {operation}")
-            found: Body = getattr(self, f"_{operation}")(body)
+            result: Body = getattr(self, f"_{operation}")(body)
         except Refused as error:
             status, code, message = error.args
             return answer(status, {"__type": code, "message": message}, x_amzn_errortype=code)
-        return answer(200, found, date=self.date)
+        return answer(200, result, date=self.date)
 
     def add(self, name: str, status: str, machine: str = "load-orders", given: str = "{}", **more: Any) -> Body:
         """A new execution, newest of all."""
-        arn = next(one["stateMachineArn"] for one in self.machines if one["name"] == machine)
+        arn = next(item["stateMachineArn"] for item in self.machines if item["name"] == machine)
         self.now += 1
         body = {
             "executionArn": arn.replace(":stateMachine:", ":execution:") + ":" + name,
@@ -98,14 +97,16 @@ class FakeStates(httpx.BaseTransport):
 
     def finish(self) -> None:
         """What runs under a key of ours comes to its end."""
-        for one in self.executions:
-            if one["status"] == "RUNNING" and (one["name"].startswith("headway-") or one.get("redriveCount")):
+        for execution in self.executions:
+            if execution["status"] == "RUNNING" and (
+                execution["name"].startswith("headway-") or execution.get("redriveCount")
+            ):
                 self.now += 1
-                one |= {"status": "SUCCEEDED", "stopDate": self.now}
+                execution |= {"status": "SUCCEEDED", "stopDate": self.now}
 
     def schedule(self, name: str, machine: str = "mart", **more: Any) -> Body:
         """A new schedule in group default, enabled, with the fields that AWS tells."""
-        arn = next(one["stateMachineArn"] for one in self.machines if one["name"] == machine)
+        arn = next(item["stateMachineArn"] for item in self.machines if item["name"] == machine)
         target = {"Arn": arn, "RoleArn": "arn:aws:iam::123456789012:role/lab", "Input": '{"do":"pass"}'}
         self.now += 1
         body = {
@@ -121,42 +122,43 @@ class FakeStates(httpx.BaseTransport):
     def _ListSchedules(self, body: Body) -> Body:
         names = ("Arn", "GroupName", "Name", "State", "CreationDate", "LastModificationDate")
         rows = [
-            {name: one[name] for name in names} | {"Target": {"Arn": one["Target"]["Arn"]}} for one in self.schedules
+            {name: schedule[name] for name in names} | {"Target": {"Arn": schedule["Target"]["Arn"]}}
+            for schedule in self.schedules
         ]
         page = self._page("Schedules", rows, {"nextToken": body["NextToken"]} if "NextToken" in body else {})
         return {"NextToken" if name == "nextToken" else name: value for name, value in page.items()}
 
     def _GetSchedule(self, body: Body) -> Body:
-        for one in self.schedules:
-            if (one["GroupName"], one["Name"]) == (body["groupName"], body["Name"]):
-                return one
+        for schedule in self.schedules:
+            if (schedule["GroupName"], schedule["Name"]) == (body["groupName"], body["Name"]):
+                return schedule
         raise Refused(404, "ResourceNotFoundException", f"Schedule {body['Name']} does not exist.")
 
     def _UpdateSchedule(self, body: Body) -> Body:
         """As AWS does: what is not given is reset."""
-        one = self._GetSchedule({"groupName": body["GroupName"], "Name": body["Name"]})
-        kept = {name: one[name] for name in ("Arn", "GroupName", "Name", "CreationDate")}
+        schedule = self._GetSchedule({"groupName": body["GroupName"], "Name": body["Name"]})
+        cached = {name: schedule[name] for name in ("Arn", "GroupName", "Name", "CreationDate")}
         self.now += 1
         given = {name: value for name, value in body.items() if name != "ClientToken"}
-        one.clear()
-        one |= kept | {"State": "ENABLED"} | given | {"LastModificationDate": self.now}
-        return {"ScheduleArn": one["Arn"]}
+        schedule.clear()
+        schedule |= cached | {"State": "ENABLED"} | given | {"LastModificationDate": self.now}
+        return {"ScheduleArn": schedule["Arn"]}
 
     def _StopExecution(self, body: Body) -> Body:
-        one = self._find(body["executionArn"])
-        if one["status"] == "RUNNING":
+        result = self._find(body["executionArn"])
+        if result["status"] == "RUNNING":
             self.now += 1
-            one |= {"status": "ABORTED", "stopDate": self.now}
-            one |= {name: body[name] for name in ("error", "cause") if name in body}
-        return {"stopDate": one["stopDate"]}
+            result |= {"status": "ABORTED", "stopDate": self.now}
+            result |= {name: body[name] for name in ("error", "cause") if name in body}
+        return {"stopDate": result["stopDate"]}
 
     def _ListStateMachines(self, body: Body) -> Body:
         names = ("stateMachineArn", "name", "type", "creationDate")
-        rows = [{name: one[name] for name in names} for one in self.machines]
+        rows = [{name: machine[name] for name in names} for machine in self.machines]
         return self._page("stateMachines", rows, body)
 
     def _DescribeStateMachine(self, body: Body) -> Body:
-        return next(one for one in self.machines if one["stateMachineArn"] == body["stateMachineArn"])
+        return next(machine for machine in self.machines if machine["stateMachineArn"] == body["stateMachineArn"])
 
     def _ListExecutions(self, body: Body) -> Body:
         hidden = (
@@ -170,11 +172,11 @@ class FakeStates(httpx.BaseTransport):
             "redriveStatusReason",
         )
         rows = [
-            {name: value for name, value in one.items() if name not in hidden}
-            for one in self.executions
-            if one["stateMachineArn"] == body["stateMachineArn"]
-            and body.get("statusFilter") in (None, one["status"])
-            and (body.get("redriveFilter") != "REDRIVEN" or one.get("redriveCount"))
+            {name: value for name, value in execution.items() if name not in hidden}
+            for execution in self.executions
+            if execution["stateMachineArn"] == body["stateMachineArn"]
+            and body.get("statusFilter") in (None, execution["status"])
+            and (body.get("redriveFilter") != "REDRIVEN" or execution.get("redriveCount"))
         ]
         return self._page("executions", rows, body)
 
@@ -187,9 +189,9 @@ class FakeStates(httpx.BaseTransport):
         return page | ({"nextToken": f"{first + self.page_size}-token"} if more else {})
 
     def _find(self, arn: str) -> Body:
-        for one in self.executions:
-            if one["executionArn"] == arn:
-                return one
+        for execution in self.executions:
+            if execution["executionArn"] == arn:
+                return execution
         raise Refused(400, "ExecutionDoesNotExist", f"Execution Does Not Exist: '{arn}'")
 
     def _DescribeExecution(self, body: Body) -> Body:
@@ -200,24 +202,33 @@ class FakeStates(httpx.BaseTransport):
         return self._page("events", self.history, body)
 
     def _StartExecution(self, body: Body) -> Body:
-        machine = next(one["name"] for one in self.machines if one["stateMachineArn"] == body["stateMachineArn"])
+        machine = next(item["name"] for item in self.machines if item["stateMachineArn"] == body["stateMachineArn"])
         arn = body["stateMachineArn"].replace(":stateMachine:", ":execution:") + ":" + body["name"]
-        for one in self.executions:
-            if one["executionArn"] == arn and one["status"] == "RUNNING" and one["input"] == body["input"]:
-                return {"executionArn": arn, "startDate": one["startDate"]}
-            if one["executionArn"] == arn:
+        for execution in self.executions:
+            if (
+                execution["executionArn"] == arn
+                and execution["status"] == "RUNNING"
+                and execution["input"] == body["input"]
+            ):
+                return {"executionArn": arn, "startDate": execution["startDate"]}
+            if execution["executionArn"] == arn:
                 raise Refused(400, "ExecutionAlreadyExists", f"Execution Already Exists: '{arn}'")
         started = self.add(body["name"], "RUNNING", machine, body["input"])
         return {"executionArn": arn, "startDate": started["startDate"]}
 
     def _RedriveExecution(self, body: Body) -> Body:
-        one = self._find(body["executionArn"])
-        if one.get("redriveStatus") != "REDRIVABLE":
+        result = self._find(body["executionArn"])
+        if result.get("redriveStatus") != "REDRIVABLE":
             raise Refused(400, "ExecutionNotRedrivable", "Execution is not redrivable")
         self.now += 1
-        count = int(one.get("redriveCount", 0)) + 1
-        one |= {"status": "RUNNING", "redriveCount": count, "redriveDate": self.now, "redriveStatus": "NOT_REDRIVABLE"}
-        one.pop("stopDate", None)
+        count = int(result.get("redriveCount", 0)) + 1
+        result |= {
+            "status": "RUNNING",
+            "redriveCount": count,
+            "redriveDate": self.now,
+            "redriveStatus": "NOT_REDRIVABLE",
+        }
+        result.pop("stopDate", None)
         return {"redriveDate": self.now}
 
 

@@ -11,9 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from connectors.systemd.options import SystemdOptions
-from connectors.transport.ssh import Completed
-from connectors.transport.ssh_connect import SshAddress
+from connectors.sdk.transport.ssh import CompletedCommand, SshAddress
+from connectors.systemd.client import SystemdOptions
 from tests.fakes import systemd_tools
 from tests.fakes.answering import shim
 from tests.fakes.systemd_tools import World
@@ -81,14 +80,14 @@ class SystemdHost:
     def options(self, **changes: Any) -> SystemdOptions:
         return SystemdOptions(**{"hosts": [self.address.name], "key": "/nowhere", **changes})
 
-    def run(self, stdin: bytes, argv: Sequence[str], timeout_seconds: float, once: bool = False) -> Completed:
+    def run(self, stdin: bytes, argv: Sequence[str], timeout_seconds: float, once: bool = False) -> CompletedCommand:
         """As SshSession.run, by a local process."""
         self.calls += 1
         environment = {"PATH": f"{self.shims}:{os.environ['PATH']}", "HOME": str(self.folder)}
         done = subprocess.run(
             list(argv), input=stdin, capture_output=True, timeout=timeout_seconds, check=False, env=environment
         )
-        return Completed(b"Welcome!\n" + self.spoil(done.stdout), done.stderr, done.returncode)
+        return CompletedCommand(b"Welcome!\n" + self.spoil(done.stdout), done.stderr, done.returncode)
 
     def close(self) -> None:
         """Nothing is kept open."""

@@ -53,39 +53,39 @@ class World:
 
     def run(self, unit: str, at: float, took: float = 2.0) -> str:
         """The service is started, by its timer or by somebody; it ends as its unit says. Its invocation."""
-        one = self.units[unit]
-        one["InvocationID"] = os.urandom(16).hex()
-        one.update(ActiveState="activating", SubState="start", Result="success", ExecMainCode="0", ExecMainStatus="0")
-        one.update(ExecMainStartTimestamp=f"@{int(at)}", ExecMainExitTimestamp="")
+        item = self.units[unit]
+        item["InvocationID"] = os.urandom(16).hex()
+        item.update(ActiveState="activating", SubState="start", Result="success", ExecMainCode="0", ExecMainStatus="0")
+        item.update(ExecMainStartTimestamp=f"@{int(at)}", ExecMainExitTimestamp="")
         self.life("starting", unit, at)
-        self.write(at, MESSAGE=f"{unit} works", _SYSTEMD_INVOCATION_ID=one["InvocationID"])
-        if (ends := one["_ends"]) != "hangs":
+        self.write(at, MESSAGE=f"{unit} works", _SYSTEMD_INVOCATION_ID=item["InvocationID"])
+        if (ends := item["_ends"]) != "hangs":
             self.end(unit, ends, at + took)
         self.save()
-        return str(one["InvocationID"])
+        return str(item["InvocationID"])
 
     def end(self, unit: str, ends: str, at: float) -> None:
-        one = self.units[unit]
-        one["ExecMainExitTimestamp"] = f"@{int(at)}"
+        item = self.units[unit]
+        item["ExecMainExitTimestamp"] = f"@{int(at)}"
         if ends == "well":
-            one.update(ActiveState="inactive", SubState="dead", ExecMainCode="1", ExecMainStatus="0")
+            item.update(ActiveState="inactive", SubState="dead", ExecMainCode="1", ExecMainStatus="0")
             self.life("success", unit, at)
             self.life("started", unit, at, JOB_RESULT="done")
         elif ends.startswith("exit "):
-            one.update(ActiveState="failed", SubState="failed", ExecMainCode="1", ExecMainStatus=ends[5:])
-            one["Result"] = "exit-code"
+            item.update(ActiveState="failed", SubState="failed", ExecMainCode="1", ExecMainStatus=ends[5:])
+            item["Result"] = "exit-code"
             self.life("exited", unit, at, EXIT_CODE="exited", EXIT_STATUS=ends[5:])
             self.life("failure", unit, at, UNIT_RESULT="exit-code")
             self.life("start failed", unit, at, JOB_RESULT="failed")
         else:
-            one.update(ActiveState="failed", SubState="failed", Result=ends)
+            item.update(ActiveState="failed", SubState="failed", Result=ends)
             self.life("failure", unit, at, UNIT_RESULT=ends)
 
     def stop(self, unit: str, at: float) -> None:
         self.life("stopping", unit, at, JOB_RESULT="")
-        one = self.units[unit]
-        one.update(ActiveState="inactive", SubState="dead", ExecMainCode="2", ExecMainStatus="15")
-        one["ExecMainExitTimestamp"] = f"@{int(at)}"
+        item = self.units[unit]
+        item.update(ActiveState="inactive", SubState="dead", ExecMainCode="2", ExecMainStatus="15")
+        item["ExecMainExitTimestamp"] = f"@{int(at)}"
         self.life("success", unit, at)
         self.save()
 
@@ -97,8 +97,15 @@ class World:
         if "list-timers" in words:
             timers = [self.units[name] for name in self.timers(loaded=True)]
             rows = [
-                {"next": one["_next"], "left": 1, "last": 0, "passed": 0, "unit": one["Id"], "activates": one["Unit"]}
-                for one in timers
+                {
+                    "next": timer["_next"],
+                    "left": 1,
+                    "last": 0,
+                    "passed": 0,
+                    "unit": timer["Id"],
+                    "activates": timer["Unit"],
+                }
+                for timer in timers
             ]
             return json.dumps(rows)
         if "list-units" in words:
@@ -121,44 +128,46 @@ class World:
 
     def timers(self, loaded: bool) -> list[str]:
         """Those that are loaded (one that is disabled and stopped is not), or those that have a file."""
-        found = [(name, one) for name, one in self.units.items() if name.endswith(".timer")]
+        result = [(name, unit) for name, unit in self.units.items() if name.endswith(".timer")]
         if loaded:
             return [
-                name for name, one in found if (one["UnitFileState"], one["ActiveState"]) != ("disabled", "inactive")
+                name
+                for name, item in result
+                if (item["UnitFileState"], item["ActiveState"]) != ("disabled", "inactive")
             ]
-        return [name for name, one in found if one["FragmentPath"]]
+        return [name for name, item in result if item["FragmentPath"]]
 
     def _block(self, unit: str, names: list[str]) -> str:
-        one = self.units.get(unit, {"Id": unit, "LoadState": "not-found", "ActiveState": "inactive"})
+        item = self.units.get(unit, {"Id": unit, "LoadState": "not-found", "ActiveState": "inactive"})
         lines = []
         for name in names:
-            value = one.get(name, "")
+            value = item.get(name, "")
             values = value if isinstance(value, list) else [value]
-            lines += [f"{name}={each}" for each in values]
+            lines += [f"{name}={entry}" for entry in values]
         return "\n".join(lines) + "\n"
 
     # -- what journalctl prints ---------------------------------------------------------------------------------------
     def journalctl(self, arguments: list[str]) -> str:
         words, _ = _split(arguments)
-        wanted = {pair for pair in words if "=" in pair and not pair.startswith("-")}
-        cursor = next((one.partition("=")[2] for one in words if one.startswith("--after-cursor=")), "")
-        since = next((float(one.partition("=@")[2]) for one in words if one.startswith("--since=@")), 0.0)
-        found, passed = [], not cursor
+        requested = {pair for pair in words if "=" in pair and not pair.startswith("-")}
+        cursor = next((word.partition("=")[2] for word in words if word.startswith("--after-cursor=")), "")
+        since = next((float(word.partition("=@")[2]) for word in words if word.startswith("--since=@")), 0.0)
+        result, passed = [], not cursor
         for line in self.entries():
             try:
                 entry = json.loads(line)
                 at = int(entry["__REALTIME_TIMESTAMP"])
             except (ValueError, KeyError):  # what a test has put there: it is told as it is
-                found.append(line)
+                result.append(line)
                 continue
             is_wanted = any(
-                f"{name}={entry.get(name)}" in wanted
+                f"{name}={entry.get(name)}" in requested
                 for name in ("MESSAGE_ID", "SYSLOG_IDENTIFIER", "_SYSTEMD_INVOCATION_ID")
             )
             if passed and is_wanted and at >= since * 1_000_000:
-                found.append(entry["MESSAGE"] if "cat" in words else line)
+                result.append(entry["MESSAGE"] if "cat" in words else line)
             passed = passed or entry["__CURSOR"] == cursor
-        return "".join(f"{one}\n" for one in found)
+        return "".join(f"{item}\n" for item in result)
 
 
 def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
@@ -173,8 +182,8 @@ def run(tool: str, state: str, arguments: list[str]) -> None:
     if tool == "systemd-cat":
         world.write(time.time(), SYSLOG_IDENTIFIER=arguments[1], MESSAGE=sys.stdin.read().strip())
     else:
-        said = world.systemctl(arguments) if tool == "systemctl" else world.journalctl(arguments)
-        sys.stdout.write(said)
+        systemctl = world.systemctl(arguments) if tool == "systemctl" else world.journalctl(arguments)
+        sys.stdout.write(systemctl)
 
 
 if __name__ == "__main__":

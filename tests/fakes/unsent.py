@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from connectors.conformance_replies import ANY_STATUS, BUSY, BUSY_7, ENDLESS, LOGIN_PAGE, SHUFFLED, TRUNCATED
+from connectors.sdk.conformance.faults import ANY_STATUS, BUSY, BUSY_7, ENDLESS, LOGIN_PAGE, SHUFFLED, TRUNCATED
 
 NO_WEB = "commands over SSH are answered by a shell, which knows no such thing"
 NO_WIRE = "a driver hands over whole rows or an error"
 CROWDS = "tests/lab/test_crowds.py"
 """100,000 runs of those kinds for which they cost too much for `make check`."""
-OF_SSH = "tests/connectors/transport/test_ssh.py"
-OF_POSTGRES = "tests/connectors/transport/test_sql.py"
-OF_MYSQL = "tests/connectors/transport/test_mysql.py"
+OF_SSH = "tests/connectors/sdk/transport/test_ssh.py"
+OF_POSTGRES = "tests/connectors/sdk/transport/test_sql.py"
+OF_MYSQL = "tests/connectors/sdk/transport/test_mysql.py"
 
 ITS_ORDER = "its lines stand in the order in which they were written"
 SORTED = "each query sorts its rows"

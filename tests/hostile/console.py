@@ -10,9 +10,9 @@ from xml.etree import ElementTree as ET
 
 from textual.pilot import Pilot
 
-from console.engine.plan_requests import PlanRequests
-from console.store.reads import open_reads
-from console.tui.app import HeadwayApp
+from console.engine.api.client import EngineClient
+from console.store.queries import open_queries
+from console.tui.app.app import HeadwayApp
 from tests import idle
 from tests.hostile.world import harmful
 
@@ -54,7 +54,7 @@ def drive(url: str, steps: Callable[[Desk], Awaitable[None]], size: tuple[int, i
 
     async def go() -> None:
         desk = Desk()
-        desk.app = HeadwayApp(lambda: open_reads(url), lambda: PlanRequests(url))
+        desk.app = HeadwayApp(lambda: open_queries(url), lambda: EngineClient(url))
         async with desk.app.run_test(size=size) as pilot:
             desk.pilot = pilot
             await desk.until(lambda: desk.app.header is not None, "the header")

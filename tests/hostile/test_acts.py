@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from connectors.contract import Capability, HoldMark, State
-from console.engine.plan_requests import PlanRequests
-from console.engine.requests import Requests
-from console.engine.sending import Sent
-from console.model.ids import new_action_key
-from console.model.plans import Draft
+from connectors.sdk.contract import HoldMark
+from connectors.sdk.states import Capability, RunState
+from console.domain.ids import new_action_key
+from console.domain.plan import PlanDraft
+from console.engine.api.client import EngineClient
+from console.engine.notify.senders import SendResult
 from tests.asks import rerun_of
 from tests.corpus import HOSTILE
 from tests.hostile.commands import headway
@@ -21,8 +21,8 @@ from tests.hostile.test_commands import harmless, job_ids
 from tests.hostile.world import NAMES, TEXTS, WORST, World, running_world
 
 LISTS = (
-    ("audit", "--limit", "1000"), ("audit", "verify"), ("audit", "head"), ("holds",), ("holds", "--all"),
-    ("recovery", "--all"), ("recovery", "1"), ("approvals",), ("alert",), ("shadow",), ("shadow", "report"),
+    ("audit", "--limit", "1000"), ("audit", "verify"), ("audit", "head"), ("hold",), ("hold", "--all"),
+    ("plan", "--all"), ("plan", "1"), ("action", "approvals",), ("alert",), ("shadow",), ("shadow", "report"),
     ("freeze", "--status"), ("status",),
 )  # fmt: skip
 
@@ -31,16 +31,16 @@ LISTS = (
 def acted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Reruns, a plan, a freeze, a native hold and a parked alert, each with hostile words wherever there is room."""
     with running_world(tmp_path_factory.mktemp("acts"), NAMES[::4]) as world:
-        bench, requests = world.bench, Requests(world.url)
+        bench, requests = world.bench, EngineClient(world.url)
         runs = failed_runs(world)
         for run_id, text in zip(runs[:10], TEXTS[::30], strict=False):  # twenty an hour is the most for one person
             requests.act(
                 rerun_of(run_id, {"words": text, "notes": [text], "verb": text}, text or "why"), new_action_key()
             )
         bench.parts.actions.step(bench.fence)
-        plans = PlanRequests(world.url)
+        plans = EngineClient(world.url)
         answer = plans.wait(plans.propose(2), 10)
-        plans.start_plan(Draft.read(answer.data), new_action_key(), WORST)
+        plans.start_plan(PlanDraft.read(answer.data), new_action_key(), WORST)
         for text in TEXTS[::8]:
             if "\0" not in text and text.strip():
                 headway(world.url, "freeze", f"--why={text}")
@@ -53,20 +53,20 @@ def acted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 def failed_runs(world: World) -> list[int]:
     with world.bench.store.read() as connection:
-        rows = connection.exec_driver_sql("SELECT id FROM run WHERE state = 'failed' ORDER BY id").all()
+        rows = connection.rows("SELECT id FROM run WHERE state = 'failed' ORDER BY id")
     return [int(row[0]) for row in rows]
 
 
 def park(world: World) -> None:
-    """One more failure, which its receiver refuses for good with words of its own."""
+    """One more failure, which its receiver refusesmakes it permanent with words of its own."""
     bench = world.bench
-    bench.sink.answer = Sent(False, WORST, for_good=True)
-    bench.scheduler.attempt(world.names[2], "parked", State.FAILED, datetime.now(UTC), period_key="parked")
+    bench.sink.answer = SendResult(False, WORST, for_good=True)
+    bench.scheduler.attempt(world.names[2], "parked", RunState.FAILED, datetime.now(UTC), period_key="parked")
     for _ in range(4):
         bench.turn()
         with bench.store.write(None) as connection:
-            connection.exec_driver_sql("UPDATE delivery SET next_us = 0 WHERE state = 'pending'")
-    bench.sink.answer = Sent(True)
+            connection.rows("UPDATE delivery SET next_us = 0 WHERE state = 'pending'")
+    bench.sink.answer = SendResult(True)
 
 
 def test_the_corpus_is_of_our_own_and_has_more_than_200_lines() -> None:
@@ -86,7 +86,7 @@ def test_the_lists_are_not_empty(acted: World) -> None:
     """What is tested above has something to show."""
     rows = headway(acted.url, "audit", "--limit", "1000", "--json").data
     assert len(rows) > 50
-    assert headway(acted.url, "recovery", "--all", "--json").data
+    assert headway(acted.url, "plan", "--all", "--json").data
     assert headway(acted.url, "alert", "--json").data
 
 
@@ -95,8 +95,8 @@ def test_none_of_it_reached_the_scheduler(acted: World) -> None:
     before = list(acted.bench.scheduler.acted)
     for text in TEXTS[::29]:
         if "\0" not in text:
-            for verb in ("hold", "release", "skip", "mark-ok", "cancel"):
-                harmless(headway(acted.url, verb, "--yes", "--timeout=0.1", "--", f"none/{text}"))
+            for verb in ("hold add", "hold release", "run skip", "run mark-ok", "run cancel"):
+                harmless(headway(acted.url, *verb.split(), "--yes", "--timeout=0.1", "--", f"none/{text}"))
     acted.bench.parts.actions.step(acted.bench.fence)
     assert before == acted.bench.scheduler.acted
     assert set(acted.names) <= set(job_ids(acted))

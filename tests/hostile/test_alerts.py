@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from console.clean import clean_line
-from console.control.digest import Waiting, digest_words
-from console.engine.sending import send_by_apprise
+from console.control.alerts.content import PendingAlert, digest_text
+from console.engine.notify.senders import send_by_apprise
+from console.text.cleaning import clean_line
 from tests.corpus import MARKUP
 from tests.hostile.world import World, harmful
 from tests.lab.sinks import HttpSink, SmtpSink
@@ -27,9 +27,9 @@ def test_titles_and_bodies_hold_nothing_that_acts(world: World) -> None:
 def test_every_incident_was_told_once(world: World) -> None:
     """Though many of their names look alike."""
     with world.bench.reads() as reads:
-        incidents = {one.id for one in reads.incidents()}
+        incidents = {one.id for one in reads.incidents.list_incidents()}
         told = Counter(
-            (one, delivery.kind) for one in incidents for delivery in reads.incident(one).deliveries
+            (one, delivery.kind) for one in incidents for delivery in reads.incidents.incident(one).deliveries
         )  # fmt: skip
     assert {(one, "opened"): 1 for one in incidents} == dict(told)
     assert len(incidents) == len(world.bench.sink.got)
@@ -48,7 +48,9 @@ def test_markup_of_the_receivers_stands_there_as_it_is(world: World) -> None:
 def test_f52_a_digest_of_them_holds_nothing_that_acts_either(world: World) -> None:
     now = datetime(2026, 11, 20, tzinfo=UTC)
     got = enumerate(world.bench.sink.got)
-    words = digest_words([Waiting(number, now, False, f"INC-{number}", title, "") for number, (_, title, _) in got], 10)
+    words = digest_text(
+        [PendingAlert(number, now, False, f"INC-{number}", title, "") for number, (_, title, _) in got], 10
+    )
     assert [] == harmful(words.title) + harmful(words.body) + harmful(words.plain_body)
     assert len(world.bench.sink.got) + 4 == len(words.body.splitlines())
 

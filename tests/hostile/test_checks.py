@@ -6,35 +6,35 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from connectors.contract import SystemUnreachable
-from connectors.contract.measured import Measured
-from connectors.secrets import SecretStore
-from console.engine.checks import Checks
-from console.model.checks import Asks, Compare, Comparison
-from tests.engine.test_checks import ROWS, load_ends, world
+from connectors.checks.queries import Measurement
+from connectors.sdk.errors import SystemUnreachable
+from connectors.sdk.secrets import SecretStore
+from console.domain.check import CheckCriteria, Comparator, Comparison
+from console.engine.checks.scheduler import CheckScheduler
+from tests.engine.checks.test_check_runner import ROWS, load_ends, world
 from tests.hostile.commands import headway
 from tests.hostile.world import TEXTS, WORST, harmful
 
 SECRET = "pa55-w0rd-of-dwh"
-VALUE = replace(ROWS, every=timedelta(0), asks=Asks(value=(Comparison(Compare.EQUALS, 1),)))
+VALUE = replace(ROWS, every=timedelta(0), asks=CheckCriteria(value=(Comparison(Comparator.EQUALS, 1),)))
 
 
 def test_what_was_measured_and_what_a_server_said_is_harmless_everywhere(tmp_path: Path) -> None:
     with world(tmp_path, VALUE) as made:
         for text in [*TEXTS[::5], WORST]:
             columns = ((text, text),)
-            for found in (Measured(value=text, has_value=True, columns=columns), SystemUnreachable(text)):
+            for found in (Measurement(value=text, has_value=True, columns=columns), SystemUnreachable(text)):
                 made.data.found = found
-                made.checks.now({"check": "rows", "bd": "2026-11-19", "fence": made.bench.fence})
+                made.checks.now({"check": "rows", "business_date": "2026-11-19", "fence": made.bench.fence})
                 assert [] == [one for row in made.rows("words, measured") for cell in row for one in harmful(cell)]
-                for words in (("checks",), ("checks", "rows"), ("checks", "rows", "--json")):
+                for words in (("datacheck",), ("datacheck", "rows"), ("datacheck", "rows", "--json")):
                     assert [] == harmful(headway(made.bench.url, *words).out)
 
 
 def test_what_a_failing_check_says_reaches_an_alert_as_text(tmp_path: Path) -> None:
     with world(tmp_path, VALUE, ready=("rows",)) as made:
         load_ends(made.bench)
-        made.data.found = Measured(value=WORST, has_value=True)
+        made.data.found = Measurement(value=WORST, has_value=True)
         made.bench.turn()
         made.step()
         made.bench.turn()
@@ -46,10 +46,12 @@ def test_a_secret_in_a_servers_words_is_masked_before_it_is_kept(tmp_path: Path)
     with world(tmp_path, VALUE) as made:
         secrets = SecretStore()
         secrets.remember(SECRET)
-        checks = Checks(made.bench.store, made.bench.parts.clock, (VALUE,), made.data, secrets.mask, made.woken.set)
-        for found in (SystemUnreachable(f"dwh: {SECRET} refused"), Measured(value=SECRET, has_value=True)):
+        checks = CheckScheduler(
+            made.bench.store, made.bench.parts.clock, (VALUE,), made.data, secrets.mask, made.woken.set
+        )
+        for found in (SystemUnreachable(f"dwh: {SECRET} refused"), Measurement(value=SECRET, has_value=True)):
             made.data.found = found
-            checks.now({"check": "rows", "bd": "2026-11-19", "fence": made.bench.fence})
+            checks.now({"check": "rows", "business_date": "2026-11-19", "fence": made.bench.fence})
         kept = made.rows("words, measured")
         assert 2 == len(kept)
         assert SECRET not in str(kept)

@@ -6,14 +6,15 @@ from collections import Counter
 
 import pytest
 
-from console.clean import clean_line
-from console.store.keys import unpack
+from console.store.names import decode_name
+from console.text.cleaning import clean_line
 from tests.corpus import ESC, MARKUP
 from tests.hostile.commands import Done, headway
 from tests.hostile.world import NAMES, TEXTS, TWINS, WORST, World, harmful
 
 LISTS = (
-    ("status",), ("services",), ("jobs", "--limit", "1000"), ("jobs", "--problems"), ("incidents", "--all"), ("drift",),
+    ("status",), ("service",), ("job", "list", "--limit", "1000"), ("job", "list", "--problems"), ("incident", "--all"),
+    ("system", "drift"),
 )  # fmt: skip
 ANSWERS = (0, 1, 2, 3, 4, 6)
 """Exit codes of a command that understood its line or said why not; a traceback would have ended the test."""
@@ -27,8 +28,8 @@ def harmless(done: Done) -> Done:
 def job_ids(world: World) -> dict[str, int]:
     """Raw name -> id, for every job of the world."""
     with world.bench.store.read() as connection:
-        rows = connection.exec_driver_sql("SELECT native_id, id FROM job").all()
-    return {unpack(name): number for name, number in rows}
+        rows = connection.rows("SELECT native_id, id FROM job")
+    return {decode_name(name): number for name, number in rows}
 
 
 @pytest.mark.parametrize("line", LISTS, ids=" ".join)
@@ -45,7 +46,7 @@ def test_a_list_of_hostile_names_is_json_in_ascii(world: World, line: tuple[str,
     assert done.data
 
 
-@pytest.mark.parametrize("command", ["job", "runs", "log"])
+@pytest.mark.parametrize("command", ["job", "run", "log"])
 def test_every_hostile_job_is_shown_harmlessly(world: World, command: str) -> None:
     every = 9 if command == "log" else 3  # a log is asked of the engine; of the others, the next test shows as many
     for number in list(job_ids(world).values())[::every]:
@@ -54,39 +55,39 @@ def test_every_hostile_job_is_shown_harmlessly(world: World, command: str) -> No
         assert done.out or "it is empty" in done.err
 
 
-@pytest.mark.parametrize("command", ["job", "runs"])
+@pytest.mark.parametrize("command", ["job", "run"])
 def test_every_hostile_job_is_json(world: World, command: str) -> None:
     for number in list(job_ids(world).values())[1::3]:
         done = harmless(headway(world.url, command, f"id:{number}", "--json"))
         assert done.out.isascii()
-        assert done.data or command == "runs"
+        assert done.data or command == "run"
 
 
 def test_every_incident_is_shown_harmlessly_with_its_log_and_what_was_told(world: World) -> None:
-    for row in headway(world.url, "incidents", "--json").data[::3]:
+    for row in headway(world.url, "incident", "list", "--json").data[::3]:
         shown = harmless(headway(world.url, "incident", str(row["id"])))
         assert 0 == shown.code
         assert harmless(headway(world.url, "incident", str(row["id"]), "--json")).out.isascii()
 
 
 def test_a_step_is_previewed_harmlessly(world: World) -> None:
-    for row in headway(world.url, "incidents", "--json").data[::10]:
+    for row in headway(world.url, "incident", "list", "--json").data[::10]:
         done = harmless(headway(world.url, "recover", str(row["id"]), "--dry-run"))
         assert 0 == done.code, done.err
         assert "run again" in done.out
 
 
 def test_every_service_is_shown_harmlessly(world: World) -> None:
-    services = headway(world.url, "services", "--json").data
+    services = headway(world.url, "service", "--json").data
     assert len(services) > 20
     for row in services:
-        harmless(headway(world.url, "services", "--", row["name"]))
+        harmless(headway(world.url, "service", "--", row["name"]))
 
 
-@pytest.mark.parametrize("command", ["job", "runs", "log", "rerun"])
+@pytest.mark.parametrize("command", ["job", "run", "log", "rerun"])
 def test_a_name_that_is_typed_is_never_more_than_a_name(world: World, command: str) -> None:
     more = ("--dry-run",) if command == "rerun" else ()
-    for text in TEXTS[:: 5 if command in ("job", "runs") else 25]:
+    for text in TEXTS[:: 5 if command in ("job", "run") else 25]:
         if "\0" not in text:  # no shell can hand it over
             done = harmless(headway(world.url, command, *more, "--", f"hostile/{text}"))
             assert done.code in ANSWERS, done.err
@@ -97,24 +98,26 @@ def test_a_filter_is_never_more_than_a_filter(world: World, option: str) -> None
     """A state or a system that there is none of is refused by name."""
     for text in TEXTS[::3]:
         line = ["--", text] if option == "word" else [f"{option}={text}"]
-        done = harmless(headway(world.url, "jobs", *line))
+        done = harmless(headway(world.url, "job", "list", *line))
         assert done.code == 0 or (done.code in ANSWERS and option in ("--state", "--system"))
 
 
 def test_names_that_do_not_exist_are_refused_harmlessly(world: World) -> None:
     for text in TEXTS[::9]:
-        for command in ("services", "incident", "job", "drift"):
-            line = ["accept", "--", text] if command == "drift" else ["--", text]
-            assert harmless(headway(world.url, command, *line)).code in ANSWERS
+        for command in ("service", "incident", "job", "system drift"):
+            line = ["accept", "--", text] if command == "system drift" else ["--", text]
+            assert harmless(headway(world.url, *command.split(), *line)).code in ANSWERS
 
 
-@pytest.mark.parametrize("line", [(WORST,), ("jobs", "--limit", WORST), ("jobs", f"--{WORST}"), ("drift", WORST)])
+@pytest.mark.parametrize(
+    "line", [(WORST,), ("job", "list", "--limit", WORST), ("job", "list", f"--{WORST}"), ("system", "drift", WORST)]
+)
 def test_a_command_line_that_cannot_be_read_is_refused_harmlessly(world: World, line: tuple[str, ...]) -> None:
     assert 2 == harmless(headway(world.url, *line)).code
 
 
 def test_markup_in_a_name_is_printed_as_it_is(world: World) -> None:
-    printed = headway(world.url, "jobs", "--limit", "1000").out
+    printed = headway(world.url, "job", "list", "--limit", "1000").out
     plain = [text for text in MARKUP if clean_line(text) == text and len(text) < 60]
     assert len(plain) > 30
     assert [] == [text for text in plain if f"hostile/{text}" not in printed]
@@ -122,7 +125,7 @@ def test_markup_in_a_name_is_printed_as_it_is(world: World) -> None:
 
 def test_every_name_is_a_job_of_its_own(world: World) -> None:
     assert {*NAMES, *TWINS} == set(job_ids(world))
-    assert len(set(NAMES + TWINS)) == len(headway(world.url, "jobs", "--limit", "1000", "--json").data)
+    assert len(set(NAMES + TWINS)) == len(headway(world.url, "job", "list", "--limit", "1000", "--json").data)
 
 
 def test_names_that_look_alike_are_told_apart_and_none_is_guessed(world: World) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import structlog
 
-from connectors.contract import SystemUnreachable
-from connectors.secrets import SecretStore
-from console.engine.logs import set_up_logs
+from connectors.sdk.errors import SystemUnreachable
+from connectors.sdk.secrets import SecretStore
+from console.engine.supervisor.log_setup import set_up_logs
 from tests.corpus import ESC
 from tests.hostile.commands import headway
 from tests.hostile.world import TWINS, WORST, World, harmful, running_world
@@ -18,14 +18,14 @@ from tests.hostile.world import TWINS, WORST, World, harmful, running_world
 
 def test_what_an_inventory_could_not_read_is_said_where_a_person_looks(world: World) -> None:
     with world.bench.reads() as reads:
-        (target,) = reads.systems()
+        (target,) = reads.estate.systems()
     assert "[bold]" in target.warnings[0]
     assert target.skipped > 0
 
 
 def test_a_name_too_long_to_be_kept_is_named_as_not_watched(tmp_path: Path) -> None:
     with running_world(tmp_path, ["x" * 1_001, *TWINS]) as world, world.bench.reads() as reads:
-        (target,) = reads.systems()
+        (target,) = reads.estate.systems()
         told = [one for one in target.warnings if "longer than 1,000 bytes" in one]
         assert [f"{'x' * 60}…: its name is longer than 1,000 bytes; it is not watched"] == told
         assert len(TWINS) == target.jobs
@@ -35,11 +35,19 @@ def test_an_error_of_a_target_is_shown_harmlessly_everywhere(tmp_path: Path) -> 
     with running_world(tmp_path, list(TWINS)) as world:
         world.bench.scheduler.refuse = SystemUnreachable(f"{WORST}: no route")
         world.bench.turn()
-        for line in (("status",), ("status", "--json"), ("incidents",), ("incident", "1")):
+        for line in (
+            ("status",),
+            ("status", "--json"),
+            (
+                "incident",
+                "list",
+            ),
+            ("incident", "1"),
+        ):
             done = headway(world.url, *line)
             assert [] == harmful(done.out) + harmful(done.err)
         with world.bench.reads() as reads:
-            (target,) = reads.systems()
+            (target,) = reads.estate.systems()
         assert target.error.endswith("no route")
         assert [] == harmful(target.error)
 

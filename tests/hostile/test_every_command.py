@@ -19,98 +19,108 @@ ELSEWHERE = {
     "engine": "tests/hostile/test_engine.py",
     "check": "tests/hostile/test_config.py",
     "doctor": "tests/cli/test_doctor.py: what it is told by others is hostile there",
-    "cron": "prints a file of ours",
+    "connector cron": "prints a file of ours",
+    "store grants": "prints a file of ours",
     "completion": "prints a file of a library",
     "version": "prints a number of ours",
-    "serve": "tests/web/test_door.py",
-    "backup": "prints counts and the path that was typed",
-    "restore": "prints counts and the path that was typed",
+    "console serve": "tests/web/test_auth_gate.py",
+    "store backup": "prints counts and the path that was typed",
+    "store restore": "prints counts and the path that was typed",
 }
 """Commands that read nothing of others here, and where they are fed."""
 LISTS: dict[str, tuple[tuple[str, ...], ...]] = {
     "status": ((),),
-    "services": ((), ("--attainment",)),
+    "service": ((), ("--attainment",)),
     "forecast": ((), ("score",)),
-    "what-if": (("--skip", "id:1"), ("--restart", "id:1", "--at", "03:58")),
-    "systems": ((),),
-    "jobs": (("--limit", "1000"), ("--problems",)),
-    "incidents": (("--all",),),
-    "tonight": ((),),
-    "drift": ((),),
-    "findings": ((), ("--all",)),
-    "holds": ((), ("--all",)),
+    "forecast what-if": (("--skip", "id:1"), ("--restart", "id:1", "--at", "03:58")),
+    "system": ((),),
+    "job list": (("--limit", "1000"), ("--problems",)),
+    "incident list": (("--all",),),
+    "forecast tonight": ((),),
+    "system drift": ((),),
+    "job findings": ((), ("--all",)),
+    "hold": ((), ("--all",)),
     "silence": (("--all",),),
-    "actions": ((), ("asked-0",), ("asked-7",)),
-    "approvals": ((),),
-    "recovery": (("--all",), (str(PLAN),)),
+    "action": ((), ("asked-0",), ("asked-7",)),
+    "action approvals": ((),),
+    "plan": (("--all",), (str(PLAN),)),
     "audit": (("--limit", "1000"), ("verify",), ("head",)),
-    "alert": ((), ("--held",)),
+    "alert": ((), ("--suppressed",)),
     "shadow": ((), ("report",)),
     "freeze": (("--status",),),
     "incident": (("1",), ("2",)),
-    "report": (("1",), ("2",), ("--noise",)),
-    "rota": ((),),
-    "handover": ((), ("--markdown", "--since=30d")),
+    "incident report": (("1",), ("2",)),
+    "alert noise": ((),),
+    "oncall": ((),),
+    "incident handover": ((), ("--markdown", "--since=30d")),
     "recover": (("1", "--dry-run"), ("2", "--dry-run", "--all")),
-    "approve": (("asked-0",), ("asked-7",)),
-    "withdraw": ((), ("asked-0",)),
-    "release": (("hold-0", "--dry-run"), ("hold-7", "--dry-run")),
+    "action approve": (("asked-0",), ("asked-7",)),
+    "action withdraw": ((), ("asked-0",)),
+    "hold release": (("hold-0", "--dry-run"), ("hold-7", "--dry-run")),
 }
 """What lists and shows what others wrote."""
 TYPED: dict[str, tuple[tuple[str, ...], ...]] = {
-    "checks": (("--", "{}"), ("--now", "--", "{}"), ("--bd={}", "x")),
-    "services": (("--", "{}"), ("--bd={}",)),
+    "datacheck": (("--", "{}"), ("--now", "--", "{}"), ("--date={}", "x")),
+    "service": (("--", "{}"), ("--date={}",)),
     "forecast": (("--", "{}"), ("score", "--", "{}")),
-    "what-if": (("--skip={}",), ("--restart=id:1", "--at={}"), ("--faster=id:1", "--by={}")),
-    "review": (("--", "{}"),),
-    "why": (("--", "{}"), ("--bd={}", "x")),
+    "forecast what-if": (("--skip={}",), ("--restart=id:1", "--at={}"), ("--faster=id:1", "--by={}")),
+    "service review": (("--", "{}"),),
+    "why": (("--", "{}"), ("--date={}", "x")),
     "calendar": (("--", "{}"),),
-    "tonight": (("--bd={}",), ("--at={}",)),
+    "forecast tonight": (("--date={}",), ("--at={}",)),
     "lineage": (("--", "{}"),),
     "blast": (("--", "{}"),),
-    "extend": (("--off", "--why={}", "--", "{}"), ("--until={}", "--why=x", "hostile"), ("--bd={}", "--off", "x")),
-    "jobs": (("--state={}",), ("--owner={}",), ("--system={}",), ("--view={}",), ("--", "{}")),
+    "service extend": (
+        ("--off", "--why={}", "--", "{}"),
+        ("--until={}", "--why=x", "hostile"),
+        ("--date={}", "--off", "x"),
+    ),
+    "job list": (("--state={}",), ("--owner={}",), ("--system={}",), ("--view={}",), ("--", "{}")),
     "job": (("--", "hostile/{}"), ("--", "{}"), ("id:1", "--yes", "--set", "owner={}"), ("id:1", "--set", "{}")),
-    "runs": (("--", "hostile/{}"), ("--view={}",)),
+    "run": (("--", "hostile/{}"), ("--view={}",)),
     "log": (("--", "hostile/{}"), ("--run={}", "hostile/x")),
     "incident": (("--", "{}"),),
-    "note": (("--", "1", "{}"), ("--", "{}", "x")),
-    "report": (("--", "{}"), ("--noise", "--since={}")),
-    "rota": (("--", "{}"), ("--at={}",)),
-    "handover": (("--since={}",),),
+    "incident note": (("--", "1", "{}"), ("--", "{}", "x")),
+    "incident report": (("--", "{}"),),
+    "alert noise": (("--since={}",),),
+    "oncall": (("--", "{}"), ("--at={}",)),
+    "incident handover": (("--since={}",),),
     "recover": (("--dry-run", "--", "{}"), ("--dry-run", "--only={}", "1"), ("--dry-run", "--wait={}=5m", "1")),
-    "recovery": (("--", "{}"), ("--pause", "--why={}", "9999")),
+    "plan": (("--", "{}"),),
+    "plan pause": (("--why={}", "9999"),),
+    "plan resume": (("--why={}", "9999"),),
+    "plan abort": (("--why={}", "9999"),),
     "rerun": (("--dry-run", "--", "hostile/{}"), ("--run={}", "hostile/x")),
-    "cancel": (("--dry-run", "--", "{}"),),
-    "skip": (("--dry-run", "--", "{}"),),
-    "mark-ok": (("--dry-run", "--", "{}"),),
-    "done": (("--note={}", "--", "{}"), ("--bd={}", "hostile/x")),
-    "backfill": (("--from={}", "--to={}", "hostile/x"), ("--from=2026-01-01", "--to=2026-01-02", "--", "{}")),
-    "hold": (("--dry-run", "--timeout=0.1", "--", "{}"), ("--for={}", "hostile/x")),
-    "release": (("--dry-run", "--", "{}"),),
-    "start": (("--dry-run", "--", "{}"), ("--dry-run", "--conf={}", "hostile/x")),
-    "holds": (("--from-native", "--timeout={}"),),
+    "run cancel": (("--dry-run", "--", "{}"),),
+    "run skip": (("--dry-run", "--", "{}"),),
+    "run mark-ok": (("--dry-run", "--", "{}"),),
+    "action complete": (("--note={}", "--", "{}"), ("--date={}", "hostile/x")),
+    "plan backfill": (("--from={}", "--to={}", "hostile/x"), ("--from=2026-01-01", "--to=2026-01-02", "--", "{}")),
+    "hold add": (("--dry-run", "--timeout=0.1", "--", "{}"), ("--for={}", "hostile/x")),
+    "hold release": (("--dry-run", "--", "{}"),),
+    "job start": (("--dry-run", "--", "{}"), ("--dry-run", "--conf={}", "hostile/x")),
+    "hold": (("--from-native", "--timeout={}"),),
     "gate": (("--timeout=0s", "{}"), ("--for={}", "--timeout=0s", "hostile/x")),
-    "findings": (("--job={}",), ("--rule={}",)),
-    "drift": (("accept", "--", "{}"), ("{}",)),
+    "job findings": (("--job={}",), ("--rule={}",)),
+    "system drift": (("accept", "--", "{}"), ("{}",)),
     "alert": (("test", "--timeout=0.1", "--", "{}"), ("retry", "--", "{}")),
     "ack": (("--", "{}"), ("--why={}", "1")),
     "silence": (("add", "--job={}", "--for=1h", "--why=x"), ("add", "--tier=1", "--for={}", "--why={}")),
-    "actions": (("--", "{}"),),
-    "systems": (("--", "{}"),),
-    "probe": (("--", "{}"),),
-    "pause": (("--why=x", "--", "{}"), ("--for={}", "--why=x", "hostile"), ("--off", "--why={}", "hostile")),
-    "approve": (("--yes", "--", "{}"),),
-    "withdraw": (("--yes", "--", "{}"),),
+    "action": (("--", "{}"),),
+    "system": (("--", "{}"),),
+    "system probe": (("--", "{}"),),
+    "system pause": (("--why=x", "--", "{}"), ("--for={}", "--why=x", "hostile"), ("--off", "--why={}", "hostile")),
+    "action approve": (("--yes", "--", "{}"),),
+    "action withdraw": (("--yes", "--", "{}"),),
     "audit": (("--actor={}",), ("--object={}",), ("--since={}",), ("verify", "--head={}")),
     "connector": (("list", "--", "{}"), ("try", "--", "{}"), ("new", "--into=/proc/none", "--", "{}"), ("{}",)),
-    "grants": (("--", "{}"),),
-    "shell": (("--", "{}"),),
+    "connector grants": (("--", "{}"),),
+    "system shell": (("--", "{}"),),
     "shadow": (("off", "--system={}"), ("off", "--service={}"), ("report", "--since={}")),
     "freeze": (("--status", "{}"),),
     "status": (("--{}",),),
-    "incidents": (("{}",),),
-    "approvals": (("{}",),),
+    "incident list": (("{}",),),
+    "action approvals": (("{}",),),
 }
 """Where a word is typed."""
 CODES = {Exit.OK, Exit.PROBLEM, Exit.USAGE, Exit.NO_ENGINE, Exit.REFUSED, Exit.UNKNOWN, Exit.NOT_FOUND, Exit.TIMEOUT,
@@ -133,15 +143,15 @@ def test_every_command_is_fed() -> None:
 def test_what_others_wrote_is_printed_as_text(
     written: World, line: tuple[str, ...], width: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("console.cli.table.terminal_width", lambda: width)
-    done = harmless(headway(written.url, *line))
+    monkeypatch.setattr("console.cli.output.terminal_width", lambda stream=None: None if stream else width)
+    done = harmless(headway(written.url, *line[0].split(), *line[1:]))
     assert done.code in CODES, done.err
     assert done.out or done.err
 
 
 @pytest.mark.parametrize("line", lines(LISTS), ids=" ".join)
 def test_what_others_wrote_is_ascii_in_json(written: World, line: tuple[str, ...]) -> None:
-    done = harmless(headway(written.url, *line, "--json"))
+    done = harmless(headway(written.url, *line[0].split(), *line[1:], "--json"))
     assert (True, True) == (done.out.isascii(), done.data is not None)
 
 
@@ -149,12 +159,12 @@ def test_what_others_wrote_is_ascii_in_json(written: World, line: tuple[str, ...
 def test_what_is_typed_is_never_more_than_text(written: World, line: tuple[str, ...]) -> None:
     for text in [*TEXTS[::EVERY], WORST]:
         if "\0" not in text and text:  # no shell can hand it over
-            done = harmless(headway(written.url, *(word.replace("{}", text) for word in line)))
+            done = harmless(headway(written.url, *line[0].split(), *(word.replace("{}", text) for word in line[1:])))
             assert done.code in CODES, done.err
 
 
 def test_what_is_listed_holds_every_text(written: World) -> None:
     """What is tested above has something to show."""
-    for line, least in (("holds", len(TEXTS)), ("approvals", len(TEXTS)), ("jobs", 50)):
-        assert least <= len(headway(written.url, line, "--json").data)
-    assert len(TEXTS) == len(headway(written.url, "recovery", str(PLAN), "--json").data["steps"])
+    for line, least in (("hold", len(TEXTS)), ("action approvals", len(TEXTS)), ("job list", 50)):
+        assert least <= len(headway(written.url, *line.split(), "--json").data)
+    assert len(TEXTS) == len(headway(written.url, "plan", str(PLAN), "--json").data["steps"])

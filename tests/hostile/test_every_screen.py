@@ -9,8 +9,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 from textual.screen import Screen
 
-import console.tui.screens
-from console.tui.screens.numbered import first_screen
+import console.tui.dialogs
+import console.tui.frame
+import console.tui.views
+from console.tui.app.app import make_screen
 from tests.hostile.console import Desk, drive
 from tests.hostile.world import World
 from tests.hostile.written import PLAN
@@ -18,27 +20,7 @@ from tests.hostile.written import PLAN
 Way = Callable[[Desk], Awaitable[None]]
 PAGES = 40
 SIZES = [(80, 24), pytest.param((120, 40), marks=pytest.mark.deep)]
-ABSTRACT = {
-    "Early",
-    "ColumnsScreen",
-    "FrameScreen",
-    "BaseScreen",
-    "ListScreen",
-    "ShortListScreen",
-    "LogScreen",
-    "NightScreen",
-    "Overlay",
-    "SearchedGraph",
-    "SendScreen",
-    "Marking",
-    "BigTable",
-    "DetailScreen",
-    "PresentScreen",
-    "AskedActs",
-    "PollingActs",
-    "AboutJob",
-    "RenewedDraft",
-}
+ABSTRACT = {"HeadwayScreen", "Overlay", "SendScreen"}
 """What others are made of."""
 
 
@@ -59,7 +41,7 @@ async def plan(desk: Desk) -> None:
 
 async def draft(desk: Desk) -> None:
     await keys("2")(desk)
-    await desk.until(lambda: getattr(desk.app.screen, "here", None) is not None, "a row under the cursor")
+    await desk.until(lambda: getattr(desk.app.screen, "selected", None) is not None, "a row under the cursor")
     await desk.pilot.press("r")
     await desk.see("scope")
 
@@ -109,7 +91,7 @@ async def heat(desk: Desk) -> None:
 
 async def incident(desk: Desk) -> None:
     await keys("2")(desk)
-    await desk.until(lambda: getattr(desk.app.screen, "here", None) is not None, "a row under the cursor")
+    await desk.until(lambda: getattr(desk.app.screen, "selected", None) is not None, "a row under the cursor")
     await desk.pilot.press("enter")
 
 
@@ -125,7 +107,7 @@ async def approve(desk: Desk) -> None:
 
 
 async def wallboard(desk: Desk) -> None:
-    desk.app.push_screen(first_screen("wallboard"))
+    desk.app.push_screen(make_screen("wallboard"))
 
 
 async def holds(desk: Desk) -> None:
@@ -136,13 +118,13 @@ async def holds(desk: Desk) -> None:
 
 async def system(desk: Desk) -> None:
     await keys("5")(desk)
-    await desk.until(lambda: getattr(desk.app.screen, "here", None) is not None, "a row under the cursor")
+    await desk.until(lambda: getattr(desk.app.screen, "selected", None) is not None, "a row under the cursor")
     await desk.pilot.press("enter")
 
 
 async def action(desk: Desk) -> None:
     await keys("6")(desk)
-    await desk.until(lambda: getattr(desk.app.screen, "here", None) is not None, "a row under the cursor")
+    await desk.until(lambda: getattr(desk.app.screen, "selected", None) is not None, "a row under the cursor")
     await desk.pilot.press("enter")
 
 
@@ -165,7 +147,7 @@ WAYS: dict[str, Way] = {
     "ShadowScreen": keys("6", "S"),
     "AuditScreen": keys(":", *"audit", "enter"),
     "DraftScreen": draft,
-    "BeginScreen": begin,
+    "StartPlanScreen": begin,
     "StartedScreen": plan,
     "PreviewScreen": preview,
     "WhatIfScreen": what_if,
@@ -180,12 +162,15 @@ WAYS: dict[str, Way] = {
 
 
 def screens() -> set[str]:
-    """Every screen's class, except those that others are made of."""
-    found = set[str]()
-    for module in pkgutil.iter_modules(console.tui.screens.__path__):
-        loaded = importlib.import_module(f"console.tui.screens.{module.name}")
-        found |= {name for name, one in vars(loaded).items() if isinstance(one, type) and issubclass(one, Screen)}
-    return {name for name in found if not name.startswith("Modal") and name != "Screen"} - ABSTRACT
+    """The class of every screen, except those that others are made of."""
+    classes = set[str]()
+    for package in (console.tui.frame, console.tui.dialogs, console.tui.views):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            loaded = importlib.import_module(module.name)
+            classes |= {
+                name for name, value in vars(loaded).items() if isinstance(value, type) and issubclass(value, Screen)
+            }
+    return {name for name in classes if not name.startswith("Modal") and name != "Screen"} - ABSTRACT
 
 
 def test_every_screen_has_a_way_to_it() -> None:

@@ -9,13 +9,13 @@ from typing import Any, cast
 import pytest
 from rich.cells import cell_len
 
-from console.engine.plan_requests import PlanRequests
+from console.engine.api.client import EngineClient
 from console.store.errors import StoreUnusable
-from console.store.reads import open_reads
-from console.tui.app import HeadwayApp
-from console.tui.chrome import is_small
-from console.tui.ports import ReadsLike
-from console.tui.screens.overlay import Overlay
+from console.store.queries import open_queries
+from console.store.queries.reader import Queries
+from console.tui.app.app import HeadwayApp
+from console.tui.dialogs.overlay import Overlay
+from console.tui.frame.header_footer import is_small
 from console.tui.widgets.grid import Grid
 from tests.deep import some
 from tests.hostile.console import Desk, drive
@@ -81,9 +81,9 @@ class Flaky:
         self.url = url
         self.gone = False
 
-    def open(self) -> ReadsLike:
+    def open(self) -> Queries:
         self._check()
-        return cast(ReadsLike, _Reads(open_reads(self.url), self._check))
+        return cast(Queries, _Reads(open_queries(self.url), self._check))
 
     def _check(self) -> None:
         if self.gone:
@@ -104,12 +104,12 @@ class _Reads:
 def test_a_screen_whose_store_goes_and_comes_back_says_so_and_stays(
     written: World, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("console.tui.app.HEADER_SECONDS", 0.3)
+    monkeypatch.setattr("console.tui.app.app.HEADER_SECONDS", 0.3)
     store = Flaky(written.url)
 
     async def go() -> None:
         desk = Desk()
-        desk.app = HeadwayApp(store.open, lambda: PlanRequests(written.url))
+        desk.app = HeadwayApp(store.open, lambda: EngineClient(written.url))
         async with desk.app.run_test(size=(120, 40)) as pilot:
             desk.pilot = pilot
             await desk.until(lambda: desk.app.header is not None, "the header")

@@ -12,7 +12,7 @@ from tests.pty.terminal import Terminal
 
 TRIES = 4
 ELSEWHERE = {
-    "BeginScreen",  # stands over a plan that an engine proposed
+    "StartPlanScreen",  # opens over a plan that an engine proposed
     "WallboardScreen",  # a program of its own, below
 }
 INCIDENT, JOB, RUN = ("2", "enter"), ("3", "down", "enter"), ("3", "down", "enter", "enter")

@@ -12,8 +12,8 @@ SPREADSHEETS = {"csv", "openpyxl", "xlsxwriter", "xlwt", "odf", "pandas"}
 """Who imports one of these writes cells: what begins with = + - @ must then be escaped, and this fault tested so."""
 TITLE_OR_NOTE = re.compile(r"(\\x1b|\\033|\\e)\](0|1|2|9|777|99);|notify-send|set_window_title")
 """OSC 0 to 2 set the terminal's title; 9, 99 and 777 are desktop notes."""
-OURS = ["console/tui/driver.py", "console/tui/signals.py"]
-"""Where our own words are sent there: counts of services and names of incidents (tests/tui/test_signals.py)."""
+OURS = ["console/tui/terminal/driver.py", "console/tui/terminal/signals.py"]
+"""Where our own words are sent there: counts of services and names of incidents (tests/tui/app/test_signals.py)."""
 
 
 def modules() -> Iterator[tuple[str, str]]:

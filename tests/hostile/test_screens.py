@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from console.clean import clean_line
-from console.store.keys import unpack
+from console.store.names import decode_name
+from console.text.cleaning import clean_line
 from tests.corpus import HOSTILE, MARKUP
 from tests.hostile.console import Desk, drive
 from tests.hostile.world import WORST, World
@@ -37,7 +37,7 @@ def test_a_walk_through_the_screens_shows_nothing_that_acts(world: World, walk: 
 
 def test_every_hostile_job_has_a_screen(world: World) -> None:
     with world.bench.store.read() as connection:
-        jobs = [(unpack(name), number) for name, number in connection.exec_driver_sql("SELECT native_id, id FROM job")]
+        jobs = [(decode_name(name), number) for name, number in connection.rows("SELECT native_id, id FROM job")]
 
     async def steps(desk: Desk) -> None:
         for name, number in jobs[::24]:
@@ -89,7 +89,7 @@ def test_no_control_sequence_of_others_reaches_a_real_terminal(world: World) -> 
     ours = {"\x1b[0m", "\x1b[?1049h"}
     assert [] == [text for text in acting if text in received and text not in ours]
     titles = set(re.findall("\x1b\\][012];([^\x07\x1b]*)", received))
-    assert [] == [text for text in titles if not re.fullmatch(r"Headway(: nothing is watched|: [\d a-z,]+)?", text)]
+    assert [] == [text for text in titles if not re.fullmatch(r"Headway(: not monitoring|: [\d a-z,]+)?", text)]
     assert "\x1b]9;" not in received
     assert "\x1b]52;" not in received
     assert [] == re.findall("[\x80-\x9f\u202a-\u202e\u2066-\u2069]", received)

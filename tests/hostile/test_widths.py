@@ -24,20 +24,20 @@ NAMES = [
 ]
 JOB, SERVICE = f"hostile/{NAMES[0]}", "svc-0"
 OF_ONE = {
-    "services": ((SERVICE,),),
+    "service": ((SERVICE,),),
     "forecast": ((SERVICE,),),
     "why": ((JOB,), (f"hostile/{NAMES[1]}",), (SERVICE,)),
     "job": ((JOB,),),
-    "runs": ((JOB,),),
+    "run": ((JOB,),),
     "log": ((JOB,),),
     "lineage": ((JOB,), (f"hostile/{NAMES[2]}",)),
     "blast": ((JOB,), (f"hostile/{NAMES[4]}",)),
-    "review": ((SERVICE,),),
-    "checks": ((),),
+    "service review": ((SERVICE,),),
+    "datacheck": ((),),
     "calendar": ((),),
-    "done": ((),),
-    "withdraw": ((),),
-    "findings": (("--all",),),
+    "action complete": ((),),
+    "action withdraw": ((),),
+    "job findings": (("--all",),),
 }
 
 
@@ -59,6 +59,7 @@ def test_no_page_is_wider_than_its_terminal(
     long_names: World, line: tuple[str, ...], width: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
-    done = harmless(headway(long_names.url, *line))
+    done = harmless(headway(long_names.url, *line[0].split(), *line[1:]))
+    assert "unknown command" not in done.err
     assert done.out or done.err
     assert [] == too_wide(done.out, width)

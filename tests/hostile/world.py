@@ -11,19 +11,21 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
-from connectors.contract import ConnectorKind, JobRecord, Schedule, Skipped, State
-from connectors.secrets import SecretRef
-from console.config import (
+from connectors.sdk.contract import ConnectorKind
+from connectors.sdk.records import JobRecord, Schedule, SkippedRecord
+from connectors.sdk.secrets import SecretRef
+from connectors.sdk.states import RunState
+from console.config.estate import (
     AlertSettings,
     Config,
-    EstateSettings,
+    EstateSection,
     JobSettings,
     RouteSettings,
     ServiceSettings,
     SystemConfig,
     SystemSettings,
 )
-from console.store.keys import is_too_long, pack
+from console.store.names import encode_name, is_too_long_name
 from tests.corpus import ESC, HOSTILE
 from tests.engine.bench import Bench, running_bench
 from tests.fakes.scheduler import FakeScheduler, NoOptions
@@ -31,7 +33,7 @@ from tests.fakes.scheduler import FakeScheduler, NoOptions
 WORST = f"{ESC}[2J{ESC}]0;owned\x07\u202e[bold]\x9b31m\x00\r\n[/]"
 """Where there is room for one text only."""
 TEXTS = list(dict.fromkeys(HOSTILE))
-NAMES = [text for text in TEXTS if not is_too_long(pack(text))]
+NAMES = [text for text in TEXTS if not is_too_long_name(encode_name(text))]
 """What can be the name of a job: at most 1,000 bytes."""
 TWINS = ["same", f"{ESC}[31msame", f"same{ESC}[0m"]
 """Names that look alike once they are cleaned."""
@@ -51,7 +53,7 @@ def harmful(text: str) -> list[str]:
 def schedule_of(number: int, text: str) -> Schedule:
     """The text as the words, the expression or the zone of a schedule."""
     return [
-        Schedule("none", words=text),
+        Schedule("none", text=text),
         Schedule("debian-cron", text),
         Schedule("debian-cron", "10 3 * * *", text),
         Schedule("debian-cron", "10 3 * * *"),
@@ -90,15 +92,15 @@ class World:
 def scheduler_of(names: list[str], now: datetime) -> FakeScheduler:
     scheduler = FakeScheduler(
         warnings=tuple(TEXTS[:18]),
-        skipped=(Skipped(WORST, WORST, WORST),),
-        unread=(Skipped(WORST, WORST),),
+        skipped=(SkippedRecord(WORST, WORST, WORST),),
+        unread=(SkippedRecord(WORST, WORST),),
         words=WORST,
     )
     for number, name in enumerate(names):
         text = TEXTS[number % len(TEXTS)]
         scheduler.jobs[name] = job(number, name, text)
         key = f"{text}#{number}"
-        state = State.FAILED if number % 2 else State.SUCCEEDED
+        state = RunState.FAILED if number % 2 else RunState.SUCCEEDED
         record = scheduler.attempt(name, key, state, now - timedelta(minutes=number % 50), period_key=text)
         scheduler.runs[key] = replace(
             record, native_state=text, message=text, reason=text, native_ref=text, native_url=text
@@ -119,7 +121,7 @@ def config_of(folder: Path, scheduler: FakeScheduler, names: list[str]) -> Confi
     return Config(
         path=folder / "headway.toml",
         digest="digest",
-        estate=EstateSettings(name=WORST, starts_in="live"),
+        estate=EstateSection(name=WORST, starts_in="live"),
         systems={"hostile": SystemConfig("hostile", settings, kind_of(scheduler), NoOptions())},
         jobs={
             f"hostile/{name}": JobSettings(owner=name, runbook=name, rerun="safe")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from console.model.ids import micros
-from console.store.keys import pack
+from console.domain.ids import micros
+from console.store.names import encode_name
 from tests.hostile.world import TEXTS, World
 
 HOUR = 3_600_000_000
@@ -20,8 +20,8 @@ def write_all(world: World) -> None:
     with world.bench.reads() as reads:
         now = micros(reads.now())
     with world.bench.store.write(None) as connection:
-        runs = connection.exec_driver_sql("SELECT job_id, MIN(id) FROM run GROUP BY job_id ORDER BY job_id").all()
-        insert = connection.exec_driver_sql
+        runs = connection.rows("SELECT job_id, MIN(id) FROM run GROUP BY job_id ORDER BY job_id")
+        insert = connection.rows
         insert(
             "INSERT INTO plan (id, key, kind, title, state, requested_by, requested_from, why, requested_us, at_once,"
             " words, changed_seq) VALUES (?, 'plan-of-all', ?, ?, 'paused', ?, ?, ?, ?, 1, ?, 0)",
@@ -36,7 +36,7 @@ def write_all(world: World) -> None:
                 "INSERT INTO plan_step (plan_id, place, verb, job_id, run_id, period_key, parameters, after, wait_s,"
                 " safety, saves, preview, state, words) VALUES"
                 " (?, ?, 'rerun', ?, ?, ?, '{}', '[]', 0, 'ask', '[]', '{}', 'failed', ?)",
-                (PLAN, number + 1, job_id, run_id, pack(text), text),
+                (PLAN, number + 1, job_id, run_id, encode_name(text), text),
             )  # fmt: skip
 
 
@@ -45,7 +45,7 @@ def _hold(insert: object, number: int, job_id: int, text: str, now: int) -> None
     insert(
         "INSERT INTO hold (key, job_id, upstream_id, bd, kind, mode, state, held_by, why, until_us, due_us,"
         " period_key, words, changed_seq) VALUES (?, ?, NULL, '', 'person', 'hold', 'held', ?, ?, ?, ?, ?, ?, 0)",
-        (f"hold-{number}", job_id, text, text, now + HOUR, now, pack(text), text),
+        (f"hold-{number}", job_id, text, text, now + HOUR, now, encode_name(text), text),
     )
 
 

@@ -16,14 +16,15 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from connectors.secrets import SecretStore
-from console.config import Config
-from console.engine.logs import set_up_logs
-from console.engine.runner import Engine, end_with_parent, leave, stop_on_signals
-from console.engine.wiring import Parts
+from connectors.sdk.secrets import SecretStore
+from console.config.estate import Config
+from console.engine.supervisor.assembly import EngineAssembly
+from console.engine.supervisor.engine import Engine, exit_process, exit_with_parent, stop_on_signals
+from console.engine.supervisor.log_setup import set_up_logs
 from console.failpoints import VARIABLE
-from console.store.open import Store
-from console.store.reads import Reads, open_reads
+from console.store.db.database import Database
+from console.store.queries import open_queries
+from console.store.queries.reader import Queries
 from tests.invariants.worlds import Sink, World, config_of
 from tests.lab.process import PATIENCE
 from tests.store.ready import open_ready, place_ready
@@ -33,7 +34,7 @@ LEASE_SECONDS = 2.0
 KEPT_LEASE_SECONDS = 30.0
 """Of one that must not, however long a busy machine lets it stand still."""
 STORE = "store.url"
-PRELOAD = ["tests.invariants.engines", "psycopg", "sqlalchemy.dialects.postgresql.psycopg", "console.store.patient"]
+PRELOAD = ["tests.invariants.engines", "psycopg", "sqlalchemy.dialects.postgresql.psycopg", "console.store.db.postgres"]
 
 
 def store_of(folder: Path) -> str:
@@ -168,7 +169,7 @@ def _work(folder: Path, log: Path, failpoint: str, url: str, prepare: Callable[[
         prepare()
     if failpoint:
         os.environ[VARIABLE] = failpoint
-    end_with_parent()
+    exit_with_parent()
     config = config_of(folder, World(folder, "good"))
     store, secrets = open_ready(url), SecretStore()
     set_up_logs(secrets, log)
@@ -176,15 +177,15 @@ def _work(folder: Path, log: Path, failpoint: str, url: str, prepare: Callable[[
     stop_on_signals(engine)
     engine.run()
     store.close()
-    leave(0)
+    exit_process(0)
 
 
 def engine_of(
-    config: Config, store: Store, sink: Sink, secrets: SecretStore | None = None, lease: float = LEASE_SECONDS,
+    config: Config, store: Database, sink: Sink, secrets: SecretStore | None = None, lease: float = LEASE_SECONDS,
     stands_by: bool = True,
 ) -> Engine:  # fmt: skip
-    def parts() -> Parts:
-        return Parts(config, store, secrets or SecretStore(), sink)
+    def parts() -> EngineAssembly:
+        return EngineAssembly(config, store, secrets or SecretStore(), sink)
 
     return Engine(parts, parts(), lease, stands_by)
 
@@ -196,16 +197,16 @@ class Running:
     folder: Path
     worlds: Sequence[World]
     sink: Sink
-    store: Store
+    store: Database
     engine: Engine
     thread: threading.Thread
 
-    def reads(self) -> Reads:
-        return open_reads(str(self.folder / "headway.db"))
+    def reads(self) -> Queries:
+        return open_queries(str(self.folder / "headway.db"))
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         with self.store.read() as connection:
-            return [tuple(row) for row in connection.exec_driver_sql(sql).all()]
+            return [tuple(row) for row in connection.rows(sql)]
 
 
 @contextmanager

@@ -13,44 +13,44 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from connectors.contract import (
-    Absent,
-    Ask,
-    Capability,
-    Clock,
+from connectors.sdk.contract import (
+    ActionAbsent,
+    ActionFound,
+    ActionSpec,
     ConnectorKind,
-    Found,
     HoldMark,
-    Inventory,
-    JobRecord,
-    LogChunk,
-    LookUp,
+    LookUpResult,
     NativeHold,
-    NotSupported,
-    Poll,
     Preview,
     Probe,
     Receipt,
+    SecretResolver,
+)
+from connectors.sdk.errors import NotSupported
+from connectors.sdk.records import (
+    Inventory,
+    JobRecord,
+    LogChunk,
+    Poll,
     RunRecord,
     RunRef,
     Schedule,
-    Secrets,
-    State,
-    Verb,
+    TargetClock,
     instant_key,
 )
-from connectors.secrets import SecretRef
-from console.clock import Hand, real_now
-from console.config import (
+from connectors.sdk.secrets import SecretRef
+from connectors.sdk.states import Capability, RunState, Verb
+from console.config.estate import (
     AlertSettings,
     Config,
     DependencySettings,
-    EstateSettings,
+    EstateSection,
     JobSettings,
     RouteSettings,
     SystemConfig,
     SystemSettings,
 )
+from console.timing.clock import ClockSetting, real_now
 from tests.invariants.worlds import ROUTE, NoOptions
 
 DUE = datetime(2026, 11, 20, 4, 0, tzinfo=UTC)
@@ -75,7 +75,7 @@ class HeldWorld:
     """`extract` (no clock) fails at 03:12 and is good again at `good`; `load` is due at DUE."""
 
     folder: Path
-    hand: Hand
+    hand: ClockSetting
     good: datetime
 
     def now(self) -> datetime:
@@ -119,12 +119,12 @@ class HeldWorld:
     def runs(self) -> Iterator[RunRecord]:
         now = self.now()
         failed = datetime(2026, 11, 20, 3, 12, tzinfo=UTC)
-        yield _record("extract", "e1", State.FAILED, failed, period_key="night")
+        yield _record("extract", "e1", RunState.FAILED, failed, period_key="night")
         if now >= self.good:
-            yield _record("extract", "e2", State.SUCCEEDED, self.good, period_key="night")
+            yield _record("extract", "e2", RunState.SUCCEEDED, self.good, period_key="night")
         for by, at in self.starts():
             mine = {"period_key": None, "action_key": by} if by != "clock" else {"period_key": instant_key(DUE)}
-            yield _record("load", f"l {by}", State.SUCCEEDED, at, period_at=DUE, **mine)
+            yield _record("load", f"l {by}", RunState.SUCCEEDED, at, period_at=DUE, **mine)
 
     def kind(self) -> ConnectorKind:
         return ConnectorKind(
@@ -138,7 +138,7 @@ class HeldWorld:
 
 
 class HeldConnector:
-    def __init__(self, world: HeldWorld, secrets: Secrets) -> None:
+    def __init__(self, world: HeldWorld, secrets: SecretResolver) -> None:
         self._world = world
         del secrets
 
@@ -150,12 +150,12 @@ class HeldConnector:
     def poll(self, cursor: str, open_runs: Sequence[RunRef], timeout_seconds: float) -> Poll:
         now = self._world.now()
         self._world.polled(now)
-        return Poll(tuple(self._world.runs()), "{}", clock=Clock(now, now), seen_until=now)
+        return Poll(tuple(self._world.runs()), "{}", clock=TargetClock(now, now), seen_until=now)
 
     def log(self, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk:
         return LogChunk("no space left on device\n")
 
-    def preview(self, ask: Ask, timeout_seconds: float) -> Preview:
+    def preview(self, ask: ActionSpec, timeout_seconds: float) -> Preview:
         return Preview(ask.verb, f"{ask.verb} {ask.run.job}", "1 job", plan={**ask.parameters, "verb": ask.verb})
 
     def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
@@ -171,8 +171,8 @@ class HeldConnector:
         there = self._world.mark()
         return (NativeHold("load", HoldMark(there, "headway", DUE + timedelta(hours=6)), "a file"),) if there else ()
 
-    def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
-        return Found(key) if any(line.key == key for line in self._world.lines()) else Absent()
+    def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUpResult:
+        return ActionFound(key) if any(line.key == key for line in self._world.lines()) else ActionAbsent()
 
     def probe(self, timeout_seconds: float) -> Probe:
         return Probe(True, "1")
@@ -188,7 +188,7 @@ def config_of(world: HeldWorld) -> Config:
     return Config(
         path=world.folder / "headway.toml",
         digest="digest",
-        estate=EstateSettings(name="held", starts_in="live"),
+        estate=EstateSection(name="held", starts_in="live"),
         systems={"good": SystemConfig("good", settings, world.kind(), NoOptions())},
         jobs={"good/load": JobSettings(owner="team")},
         dependencies=(DependencySettings(upstream="good/extract", downstream="good/load", mode="hold"),),
@@ -198,5 +198,5 @@ def config_of(world: HeldWorld) -> Config:
     )
 
 
-def _record(job: str, key: str, state: State, at: datetime, **more: object) -> RunRecord:
+def _record(job: str, key: str, state: RunState, at: datetime, **more: object) -> RunRecord:
     return RunRecord(job, key, state, state.value, started_at=at, ended_at=at, native_ref=key, **more)  # type: ignore[arg-type]

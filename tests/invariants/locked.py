@@ -8,9 +8,9 @@ from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
+from console.store.db.database import open_database
 from console.store.errors import StoreUnusable
-from console.store.open import open_store
-from console.store.reads import open_reads
+from console.store.queries import open_queries
 
 NOBODY = 65534
 
@@ -37,11 +37,11 @@ def refused(url: str, answers: Queue[dict[str, str]]) -> None:
         os.setuid(NOBODY)
     said = {"engine": "", "console": ""}
     try:
-        open_store(url).close()
+        open_database(url).close()
     except StoreUnusable as error:
         said["engine"] = str(error)
     try:
-        open_reads(url).close()
+        open_queries(url).close()
     except StoreUnusable as error:
         said["console"] = str(error)
     answers.put(said)

@@ -13,11 +13,11 @@ from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 
-from connectors.secrets import SecretStore
+from connectors.sdk.secrets import SecretStore
 from console.cli.main import main
-from console.engine.logs import set_up_logs
+from console.engine.supervisor.log_setup import set_up_logs
+from console.store.db.database import open_database
 from console.store.errors import StoreUnusable
-from console.store.open import open_store
 from tests.invariants.engines import engine_of, in_thread
 from tests.invariants.worlds import Sink, World, config_of
 from tests.lab.needs import command
@@ -46,11 +46,11 @@ def fill(disk: Path) -> Path:
 def full(folder: Path) -> dict[str, object]:
     disk = mounted(folder)
     filler = fill(disk)
-    seen: dict[str, object] = {"made on a full disk": why(lambda: open_store(str(disk / "late.db")))}
+    seen: dict[str, object] = {"made on a full disk": why(lambda: open_database(str(disk / "late.db")))}
     filler.unlink()
     for left in disk.glob("late.db*"):
         left.unlink()
-    store, sink, good = open_store(str(disk / "headway.db")), Sink(folder), World(folder, "good")
+    store, sink, good = open_database(str(disk / "headway.db")), Sink(folder), World(folder, "good")
     secrets = SecretStore()
     set_up_logs(secrets, disk / "engine.log")
     by_a_console = engine_of(config_of(folder, good), store, sink, secrets, lease=3, stands_by=False)
@@ -63,12 +63,12 @@ def full(folder: Path) -> dict[str, object]:
         seen["reads"], told = quietly("--store", str(disk / "headway.db"), "status")
         told = " ".join(told.split())
         words = "lives and cannot write (the disk of the store is full)"
-        seen["told"] = words if words in told and "Start one" not in told else told
+        seen["told"] = words if words in told and "Fix: headway engine" not in told else told
         seen |= {"alive": thread.is_alive(), "alerts while full": len(sink.got)}
         filler.unlink()
         wait_until(lambda: bool(sink.got), "the alert", 40)
     with store.read() as connection:
-        seen["integrity"] = connection.exec_driver_sql("PRAGMA integrity_check").scalar()
+        seen["integrity"] = connection.rows("PRAGMA integrity_check")[0][0]
     store.close()
     return seen | {"alerts": len(sink.got), "logged": "alert sent" in (disk / "engine.log").read_text()}
 
@@ -77,7 +77,7 @@ def read_only(folder: Path) -> dict[str, object]:
     disk = mounted(folder)
     config = disk / "headway.toml"
     config.write_text(CONFIG)
-    open_store(str(disk / "headway.db")).close()
+    open_database(str(disk / "headway.db")).close()
     subprocess.run([command("mount"), "-o", "remount,ro", str(disk)], check=True)
     code, said = quietly("--config", str(config), "engine")
     status, told = quietly("--config", str(config), "status")
@@ -86,7 +86,7 @@ def read_only(folder: Path) -> dict[str, object]:
         "words": "Read-only file system" if "Read-only file system" in said else said,
         "traceback": "Traceback" in said,
         "status": status,
-        "told": "NO ENGINE has ever worked on this store" in told or told,
+        "told": "NO ENGINE has run on this store. Fix: headway engine" in told or told,
     }
 
 

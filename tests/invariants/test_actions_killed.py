@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from connectors.secrets import SecretStore
-from console.engine.requests import Requests
-from console.engine.wiring import Parts
+from connectors.sdk.secrets import SecretStore
+from console.domain.ids import new_action_key
+from console.engine.api.client import EngineClient
+from console.engine.supervisor.assembly import EngineAssembly
 from console.failpoints import FAILPOINTS
-from console.model.ids import new_action_key
-from console.store import lease
-from console.store.lease import Lease
-from console.store.reads import open_reads
+from console.store.db import lease
+from console.store.db.lease import HeldLease
+from console.store.queries import open_queries
 from tests.asks import rerun_of
 from tests.invariants.engines import child, store_of, successor
 from tests.invariants.worlds import Sink, World, config_of
@@ -43,9 +43,9 @@ def asked(tmp_path: Path) -> str:
     world, sink = World(tmp_path, "good"), Sink(tmp_path)
     world.fail("extract")
     store = open_ready(store_of(tmp_path))
-    got = lease.acquire(store, "engine", "test", 60)
-    assert isinstance(got, Lease)
-    parts = Parts(config_of(tmp_path, world), store, SecretStore(), sink)
+    got = lease.acquire_lease(store, "engine", "test", 60)
+    assert isinstance(got, HeldLease)
+    parts = EngineAssembly(config_of(tmp_path, world), store, SecretStore(), sink)
     parts.begin(got.fence)
     for poller in parts.pollers.values():
         poller.poll_once(got.fence)
@@ -53,16 +53,16 @@ def asked(tmp_path: Path) -> str:
     parts.outbox.step(got.fence)
     parts.outbox.wait_idle()
     key = approve(parts, got.fence, store.url)
-    lease.release(store, "engine", got)
+    lease.release_lease(store, "engine", got)
     parts.finish()
     store.close()
     return key
 
 
-def approve(parts: Parts, fence: int, url: str) -> str:
-    requests, key = Requests(url), new_action_key()
-    with open_reads(url) as reads:
-        run_id = reads.incident(1).row.root_run_id
+def approve(parts: EngineAssembly, fence: int, url: str) -> str:
+    requests, key = EngineClient(url), new_action_key()
+    with open_queries(url) as reads:
+        run_id = reads.incidents.incident(1).row.root_run_id
     assert run_id is not None
     question = requests.preview(rerun_of(run_id))
     parts.answers.step(fence)
@@ -71,8 +71,8 @@ def approve(parts: Parts, fence: int, url: str) -> str:
 
 
 def action(folder: Path, key: str) -> Any:
-    with open_reads(store_of(folder)) as reads:
-        return next(one for one in reads.actions() if one.key == key)
+    with open_queries(store_of(folder)) as reads:
+        return next(one for one in reads.actions.list_actions() if one.key == key)
 
 
 def test_every_point_of_an_action_has_its_expected_end() -> None:
@@ -111,9 +111,9 @@ def test_f02_a_kill_before_a_row_of_the_audit_loses_neither_the_row_nor_the_acti
     with successor(tmp_path):
         wait_until(lambda: action(tmp_path, asked).ended is not None, "the action's end", 20)
     assert VERIFIED == (len(World(tmp_path, "good").sent), action(tmp_path, asked).state)
-    with open_reads(store_of(tmp_path)) as reads:
-        verbs = [row.verb for row in reads.audit() if row.detail.get("key") == asked]
-        assert None is reads.verify_audit().bad
+    with open_queries(store_of(tmp_path)) as reads:
+        verbs = [row.verb for row in reads.audit.list_entries() if row.detail.get("key") == asked]
+        assert None is reads.audit.verify_audit().bad
     assert ["request rerun", "send rerun"] == verbs[:2]
     assert ("verified rerun", 1) == (verbs[-1], verbs.count("send rerun"))
 
@@ -153,9 +153,9 @@ def told(folder: Path) -> str:
 
 def found(folder: Path, key: str) -> bool:
     """Whether an attempt with this key was polled."""
-    with open_reads(store_of(folder)) as reads:
+    with open_queries(store_of(folder)) as reads:
         run_id = action(folder, key).run_id
-        return run_id is not None and any(one.action_key == key for one in reads.run(run_id).attempts)
+        return run_id is not None and any(one.action_key == key for one in reads.runs.run(run_id).attempts)
 
 
 def test_a_person_reads_why_it_failed_and_that_asking_again_sends_it(tmp_path: Path, asked: str) -> None:

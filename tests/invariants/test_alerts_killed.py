@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from console.engine.outbox import REPEAT_WORDS
+from console.engine.notify.outbox import REPEAT_TEXT
 from console.failpoints import FAILPOINTS
-from console.store.reads import open_reads
+from console.store.queries import open_queries
 from tests.invariants.engines import child, store_of, successor
 from tests.invariants.worlds import PATIENT, Alert, Sink, World
 from tests.lab.process import wait_until
@@ -30,7 +30,7 @@ def failures(folder: Path) -> list[Alert]:
 
 
 def is_recorded(folder: Path) -> bool:
-    with open_reads(store_of(folder)) as reads:
+    with open_queries(store_of(folder)) as reads:
         return reads.link.rows("SELECT count(*), count(*) FILTER (WHERE state = 'sent') FROM delivery") == [(1, 1)]
 
 
@@ -41,14 +41,14 @@ def test_f01_an_alert_leaves_once_whatever_kills_the_engine(tmp_path: Path, name
         assert -signal.SIGKILL == armed.ended(20), f"{name} was never reached"
     with successor(tmp_path):
         wait_until(lambda: bool(failures(tmp_path)) and is_recorded(tmp_path), "the alert and its record", 30)
-    marked = [one.body.startswith(REPEAT_WORDS) for one in failures(tmp_path)]
+    marked = [one.body.startswith(REPEAT_TEXT) for one in failures(tmp_path)]
     assert [False, True][: 2 if name in REPEATED else 1] == marked
-    assert 1 == len(Counter(one.body.removeprefix(REPEAT_WORDS) for one in failures(tmp_path)))
+    assert 1 == len(Counter(one.body.removeprefix(REPEAT_TEXT) for one in failures(tmp_path)))
 
 
 def is_held(folder: Path) -> bool:
-    with open_reads(store_of(folder)) as reads:
-        return ["group"] == [one.stage for one in reads.held_back()]
+    with open_queries(store_of(folder)) as reads:
+        return ["group"] == [one.stage for one in reads.alerts.suppressed()]
 
 
 def test_f01_what_a_stage_holds_back_is_told_once_though_the_engine_dies_meanwhile(tmp_path: Path) -> None:
@@ -61,9 +61,9 @@ def test_f01_what_a_stage_holds_back_is_told_once_though_the_engine_dies_meanwhi
     assert [] == failures(tmp_path)
     with successor(tmp_path):
         wait_until(lambda: bool(failures(tmp_path)) and is_recorded(tmp_path), "the alert and its record", 30)
-    assert [False] == [one.body.startswith(REPEAT_WORDS) for one in failures(tmp_path)]
-    with open_reads(store_of(tmp_path)) as reads:
-        assert [("group", "told")] == [(one.stage, one.ended_why) for one in reads.incident(1).held]
+    assert [False] == [one.body.startswith(REPEAT_TEXT) for one in failures(tmp_path)]
+    with open_queries(store_of(tmp_path)) as reads:
+        assert [("group", "told")] == [(one.stage, one.ended_why) for one in reads.incidents.incident(1).held]
 
 
 @pytest.mark.parametrize("name", [one for one in CRASHES if one.partition(".")[0] in ("outbox", "send", "record")])
@@ -74,5 +74,5 @@ def test_f01_what_was_held_back_leaves_once_whatever_kills_the_engine_then(tmp_p
         assert -signal.SIGKILL == armed.ended(20), f"{name} was never reached"
     with successor(tmp_path):
         wait_until(lambda: bool(failures(tmp_path)) and is_recorded(tmp_path), "the alert and its record", 30)
-    marked = [one.body.startswith(REPEAT_WORDS) for one in failures(tmp_path)]
+    marked = [one.body.startswith(REPEAT_TEXT) for one in failures(tmp_path)]
     assert [False, True][: 2 if name in REPEATED else 1] == marked

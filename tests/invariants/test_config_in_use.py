@@ -55,7 +55,7 @@ def test_i10_an_engine_with_bad_config_starts_nothing_and_leaves_the_store_as_it
     write(config, text)
     assert 2 == main(["--config", str(config), "engine"])
     said = capsys.readouterr().err
-    assert (True, True) == (str(config) in said, "nothing was started" in said)
+    assert (True, True) == (str(config) in said, "the engine was not started" in said)
     assert before == (store.read_bytes(), store.stat().st_mtime_ns)
     assert {"headway.db", *(["headway.toml"] if text is not None else [])} == set(os.listdir(tmp_path))
 
@@ -68,7 +68,7 @@ def test_i10_an_engine_with_bad_config_makes_no_store(tmp_path: Path) -> None:
 
 
 def test_i10_config_that_turns_bad_under_an_engine_changes_nothing(tmp_path: Path) -> None:
-    """Also with a new lease it keeps the estate it began with (what it takes up: tests/engine/test_config_file.py)."""
+    """Also with a new lease it keeps the estate that it started with."""
     config = tmp_path / "headway.toml"
     write(config, GOOD)
     good = World(tmp_path, "good")
@@ -76,12 +76,12 @@ def test_i10_config_that_turns_bad_under_an_engine_changes_nothing(tmp_path: Pat
         wait_until(lambda: len(good.polled) > 2, "its polls", 10)
         write(config, BAD["half written"])
         with engine.store.write(None) as connection:
-            connection.exec_driver_sql("UPDATE lease SET fence = fence + 1, holder = '', until_us = 0")
+            connection.rows("UPDATE lease SET fence = fence + 1, holder = '', until_us = 0")
         wait_until(lambda: engine.rows("SELECT fence FROM lease") == [(3,)], "the lease to be taken again", 15)
         good.fail("extract")
         wait_until(lambda: bool(engine.sink.got), "the alert", 10)
         with engine.reads() as reads:
             assert (["supply"], ["good"]) == (
-                [one.name for one in reads.services()],
-                [one.system for one in reads.systems()],
+                [one.name for one in reads.services.list_services()],
+                [one.system for one in reads.estate.systems()],
             )

@@ -16,12 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from connectors.contract import Preview, Receipt
+from connectors.sdk.contract import Preview, Receipt
 from console.cli.main import main
-from console.engine.requests import Requests
-from console.engine.sending import Sent
-from console.model.ids import new_action_key
-from console.store.reads import open_reads
+from console.domain.ids import new_action_key
+from console.engine.api.client import EngineClient
+from console.engine.notify.senders import SendResult
+from console.store.queries import open_queries
 from tests.asks import rerun_of
 from tests.invariants import engines
 from tests.invariants.worlds import Sink, World
@@ -114,10 +114,10 @@ def test_f03_an_engine_whose_receiver_and_whose_action_hang_ends_in_time(
 ) -> None:
     let_go, hung = threading.Event(), set()
 
-    def never_sent(*_: str) -> Sent:
+    def never_sent(*_: str) -> SendResult:
         hung.add("receiver")
         let_go.wait()
-        return Sent(None)
+        return SendResult(None)
 
     def never_acted(self: object, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
         hung.add("action")
@@ -143,9 +143,9 @@ def test_f03_an_engine_whose_receiver_and_whose_action_hang_ends_in_time(
 
 
 def ask_rerun(url: str) -> None:
-    requests = Requests(url)
-    with open_reads(url) as reads:
-        run_id = reads.incident(1).row.root_run_id
+    requests = EngineClient(url)
+    with open_queries(url) as reads:
+        run_id = reads.incidents.incident(1).row.root_run_id
     assert run_id is not None
     answer = requests.wait(requests.preview(rerun_of(run_id)), 10)
     assert answer.ok, answer.error
@@ -157,7 +157,7 @@ def test_f03_what_was_being_sent_gets_a_moment_to_be_recorded(tmp_path: Path, mo
     sending = threading.Event()
     real = Sink.__call__
 
-    def slow(self: Sink, url: str, title: str, body: str) -> Sent:
+    def slow(self: Sink, url: str, title: str, body: str) -> SendResult:
         sending.set()
         time.sleep(0.7)
         return real(self, url, title, body)
@@ -167,6 +167,6 @@ def test_f03_what_was_being_sent_gets_a_moment_to_be_recorded(tmp_path: Path, mo
     good.fail("extract")
     with engines.running(tmp_path, good) as engine:
         assert sending.wait(60)
-    with open_reads(str(tmp_path / "headway.db")) as reads:
-        [delivery] = reads.incident(1).deliveries
+    with open_queries(str(tmp_path / "headway.db")) as reads:
+        [delivery] = reads.incidents.incident(1).deliveries
     assert ("sent", 0, 1) == (delivery.state, delivery.repeats, len(engine.sink.got))

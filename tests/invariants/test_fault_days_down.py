@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from connectors.contract import Schedule, State, instant_key
-from console.model.ids import micros
+from connectors.sdk.records import Schedule, instant_key
+from connectors.sdk.states import RunState
+from console.domain.ids import micros
 from tests.engine.bench import Bench
-from tests.engine.test_routing import bench_of, later, post_of, route, rows
+from tests.engine.notify.test_routing import bench_of, later, post_of, route, rows
 from tests.lab.process import wait_until
 
 DAYS = timedelta(days=3)
@@ -40,8 +41,8 @@ def shift(bench: Bench, by: timedelta) -> None:
     """The engine's and the scheduler's clocks are so far from the real one."""
     real = datetime.now(UTC)
     with bench.store.write(None) as connection:
-        connection.exec_driver_sql("DELETE FROM clock")
-        connection.exec_driver_sql(
+        connection.rows("DELETE FROM clock")
+        connection.rows(
             "INSERT INTO clock (id, origin_us, started_us, rate, paused) VALUES (1, ?, ?, 1.0, FALSE)",
             (micros(real + by), micros(real)),
         )
@@ -55,8 +56,10 @@ def happen(bench: Bench) -> int:
     last = datetime.now(UTC).replace(minute=5, second=0, microsecond=0)
     last -= timedelta(hours=1 if last > datetime.now(UTC) - timedelta(minutes=2) else 0)
     hours = [last - timedelta(hours=number) for number in range(70)][::-1]
-    ends = dict.fromkeys(WELL, (State.SUCCEEDED, State.SUCCEEDED))
-    ends |= dict.fromkeys(MENDED, (State.FAILED, State.SUCCEEDED)) | dict.fromkeys(RED, (State.FAILED, State.FAILED))
+    ends = dict.fromkeys(WELL, (RunState.SUCCEEDED, RunState.SUCCEEDED))
+    ends |= dict.fromkeys(MENDED, (RunState.FAILED, RunState.SUCCEEDED)) | dict.fromkeys(
+        RED, (RunState.FAILED, RunState.FAILED)
+    )
     for name, (before, at_last) in ends.items():
         for at in hours:
             state = at_last if at == hours[-1] else before
@@ -77,5 +80,5 @@ def test_f11_after_three_days_down_there_are_ten_alerts_and_a_digest_and_no_thou
     told = "\n".join(body for _, _, body in post_of(bench).got)
     assert [] == [name for name in (*WELL, *MENDED) if name in told]
     with bench.reads() as reads:
-        open_ones = {one.title.partition("/")[2].partition(" ")[0] for one in reads.incidents()}
+        open_ones = {one.title.partition("/")[2].partition(" ")[0] for one in reads.incidents.list_incidents()}
     assert {*RED, *MISSED} == open_ones

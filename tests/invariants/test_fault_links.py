@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.contract import State
+from connectors.sdk.states import RunState
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
 from tests.hostile.commands import headway
@@ -48,7 +48,7 @@ def bench(tmp_path: Path, asked: tuple[str, list[str]]) -> Iterator[Bench]:
     scheduler.job("extract", title=link, native_url=link, definition=link, owner=link, run_as=link)
     scheduler.job("load")
     at = datetime.now(UTC) - timedelta(seconds=5)
-    scheduler.attempt("extract", "a1", State.FAILED, at, native_url=link, message=link, reason=link)
+    scheduler.attempt("extract", "a1", RunState.FAILED, at, native_url=link, message=link, reason=link)
     scheduler.logs["a1"] = f"see {link}\n"
     config = estate_config(tmp_path, scheduler)
     known = config.jobs["fake/extract"].model_copy(update={"runbook": link})
@@ -63,7 +63,16 @@ def test_f60_no_link_from_outside_is_fetched_by_engine_command_or_screen(
     bench: Bench, asked: tuple[str, list[str]]
 ) -> None:
     link, paths = asked
-    for line in (("status",), ("job", "fake/extract"), ("runs", "fake/extract"), ("incident", "1"), ("drift",)):
+    for line in (
+        ("status",),
+        ("job", "fake/extract"),
+        ("run", "fake/extract"),
+        ("incident", "1"),
+        (
+            "system",
+            "drift",
+        ),
+    ):
         done = headway(bench.url, *line)
         assert done.code in (0, 1), done.err
     assert link in headway(bench.url, "incident", "1").out

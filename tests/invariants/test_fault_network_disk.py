@@ -8,10 +8,10 @@ import pytest
 
 from console.cli.exits import Exit
 from console.cli.main import main
-from console.store import disks
-from console.store.disks import network_type
+from console.store.db import location
+from console.store.db.database import open_database
+from console.store.db.location import network_type
 from console.store.errors import StoreUnusable
-from console.store.open import open_store
 
 SYSTEM = """\
 [systems.flow]
@@ -28,7 +28,7 @@ def mounted(monkeypatch: pytest.MonkeyPatch, folder: Path, *lines: tuple[str, st
              enumerate(lines)]  # fmt: skip
     file = folder / "mountinfo"
     file.write_text("\n".join(rows) + "\n")
-    monkeypatch.setattr(disks, "MOUNTS", file)
+    monkeypatch.setattr(location, "MOUNTS", file)
 
 
 @pytest.mark.parametrize("kind", ["nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "ceph", "fuse.glusterfs", "davfs"])
@@ -38,9 +38,9 @@ def test_f18_a_store_on_a_network_file_system_is_refused_and_not_made(
     share = tmp_path / "share"
     mounted(monkeypatch, tmp_path, (str(share), kind))
     with pytest.raises(StoreUnusable) as told:
-        open_store(str(share / "state" / "headway.db"))
+        open_database(str(share / "state" / "headway.db"))
     assert (
-        f"the store at {share}/state/headway.db: it lies on a network file system ({kind}), where SQLite's log does "
+        f"the store at {share}/state/headway.db: it is on a network file system ({kind}), where SQLite's log does "
         "not work; name a path on a local disk, or for several machines a postgresql:// URL"
     ) == str(told.value)
     assert not share.exists()
@@ -49,7 +49,7 @@ def test_f18_a_store_on_a_network_file_system_is_refused_and_not_made(
 @pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "tmpfs", "overlay", "zfs", "9p", "virtiofs", "fuseblk"])
 def test_f18_a_local_disk_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     mounted(monkeypatch, tmp_path, (str(tmp_path), kind))
-    open_store(str(tmp_path / "headway.db")).close()
+    open_database(str(tmp_path / "headway.db")).close()
     assert (tmp_path / "headway.db").exists()
 
 
@@ -72,7 +72,7 @@ def test_f18_the_innermost_and_latest_mount_counts_also_through_a_link(
 
 
 def test_f18_where_no_kernel_tells_it_the_store_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(disks, "MOUNTS", tmp_path / "none")
+    monkeypatch.setattr(location, "MOUNTS", tmp_path / "none")
     assert "" == network_type(tmp_path)
 
 

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from connectors.contract import State
+from connectors.sdk.states import RunState
 from console.control.evaluate import evaluate
-from console.engine import evaluate as evaluate_module
-from console.engine import quarantine
-from console.engine.own_alerts import PARTS
-from console.engine.runner import _lasting
-from console.model.decisions import Decisions
-from console.model.values import Estate
+from console.domain.decision import Decisions
+from console.domain.estate import Estate
+from console.engine.evaluation import evaluator as evaluate_module
+from console.engine.evaluation import quarantine
+from console.engine.notify.self_monitoring import PARTS
+from console.engine.supervisor.engine import _persistent_troubles
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
 
@@ -43,7 +43,7 @@ def poisoned(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     def breaking(estate: Estate, now: datetime, **more: Any) -> Decisions:
         seen.append(len(estate.jobs))
         bad = {number for number, job in estate.jobs.items() if job.name == POISON}
-        if any(run.job_id in bad and run.state == State.FAILED for run in estate.runs):
+        if any(run.job_id in bad and run.state == RunState.FAILED for run in estate.runs):
             raise OverflowError("a duration of 10^300 days")
         return evaluate(estate, now, **more)
 
@@ -53,7 +53,7 @@ def poisoned(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def fail(bench: Bench, *names: str) -> None:
     for name in names:
-        bench.scheduler.attempt(name, f"{name} a1", State.FAILED, datetime.now(UTC) - timedelta(seconds=5))
+        bench.scheduler.attempt(name, f"{name} a1", RunState.FAILED, datetime.now(UTC) - timedelta(seconds=5))
 
 
 def told(bench: Bench) -> list[str]:
@@ -65,7 +65,7 @@ def test_f07_a_record_that_breaks_the_evaluation_hides_no_other_failure(bench: B
     bench.turn()
     bench.turn()
     assert ["fake/extract", "fake/job003", "fake/job119"] == told(bench)
-    assert "OverflowError: these jobs cannot be judged and are left out: fake/job077" == bench.parts.evaluator.trouble
+    assert "OverflowError: these jobs fail evaluation and are left out: fake/job077" == bench.parts.evaluator.trouble
     assert "fake/job077" in bench.parts.trouble("")
 
 
@@ -99,7 +99,7 @@ def test_f07_it_is_judged_again_once_it_can_be(
     bench.turn()
     assert [] == told(bench)
     monkeypatch.setattr(f"{__name__}.POISON", "nothing")
-    monkeypatch.setattr(quarantine, "AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(quarantine, "RETRY_SECONDS", 0.0)
     bench.parts.evaluator._quarantine._again_at = 0.0
     bench.turn()
     assert (["fake/job077"], "") == (told(bench), bench.parts.evaluator.trouble)
@@ -113,7 +113,7 @@ def test_f07_it_is_one_alert_about_headway_itself(bench: Bench, poisoned: list[i
         def keeps_breaking(self) -> tuple[str, dict[str, str]]:
             return "", {}
 
-    lasting = _lasting(Well(), bench.parts.evaluator.trouble)  # type: ignore[arg-type]
+    lasting = _persistent_troubles(Well(), bench.parts.evaluator.trouble)  # type: ignore[arg-type]
     assert {PARTS: bench.parts.evaluator.trouble} == lasting
 
 
@@ -130,4 +130,4 @@ def test_f07_where_no_part_of_the_estate_is_the_reason_the_evaluator_breaks_and_
 
 def test_the_poison_of_these_tests_is_one_job_of_many(bench: Bench) -> None:
     with bench.reads() as reads:
-        assert len(NAMES) + 2 == sum(one.jobs for one in reads.systems())
+        assert len(NAMES) + 2 == sum(one.jobs for one in reads.estate.systems())

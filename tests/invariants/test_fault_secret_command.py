@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from connectors import secrets
-from connectors.contract import AccessRefused
-from connectors.secrets import LIMIT_BYTES, SecretRef, SecretStore
+from connectors.sdk import secrets
+from connectors.sdk.errors import AccessRefused
+from connectors.sdk.secrets import LIMIT_BYTES, SecretRef, SecretStore
 from tests.lab.process import wait_until
 
 
@@ -72,13 +72,13 @@ def test_f62_a_secret_command_that_floods_is_cut_and_our_memory_stays() -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     words = refusal(SecretRef(command=("head", "-c", str(1 << 30), "/dev/zero")))
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    assert f"secret command head: more than {LIMIT_BYTES // 1024} KiB, which is no secret. Run it by hand." == words
+    assert f"secret command head: more than {LIMIT_BYTES // 1024} KiB, too large for a secret. Run it by hand." == words
     assert grown < 64 * 1024, "KiB"
 
 
 def test_f62_a_secret_command_that_fails_is_told_by_its_exit_and_not_by_its_words() -> None:
     words = refusal(command("echo CANARY-out; echo CANARY-err >&2; exit 3", "CANARY-argument"))
-    why = "Run it by hand to see why; what it needs of the environment stands in its pass_env."
+    why = "Run it by hand to see why; pass_env must name the variables that it needs."
     assert f"secret command sh: exit 3. {why}" == words
     assert "secret command /no/such: FileNotFoundError. Run it by hand to see why." == refusal(
         SecretRef(command=("/no/such", "CANARY-argument"))
@@ -106,5 +106,5 @@ def test_f58_a_secret_command_sees_no_other_secret_of_our_environment(monkeypatc
 
 
 def test_a_reference_without_a_command_passes_nothing_on() -> None:
-    with pytest.raises(ValueError, match="pass_env names what a command sees of the environment; there is no command"):
+    with pytest.raises(ValueError, match="pass_env applies to a command only"):
         SecretRef(env="AIRFLOW_PASSWORD", pass_env=("PATH",))

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from connectors.secrets import SecretStore
-from console.clock import Hand, real_now
-from console.engine.logs import set_up_logs
-from console.engine.runner import end_with_parent, leave, stop_on_signals
+from connectors.sdk.secrets import SecretStore
+from console.domain.filter import JobFilter
+from console.domain.ids import micros
+from console.engine.supervisor.engine import exit_process, exit_with_parent, stop_on_signals
+from console.engine.supervisor.log_setup import set_up_logs
 from console.failpoints import VARIABLE
-from console.model.ids import micros
-from console.store.reads import open_reads
+from console.store.queries import open_queries
+from console.timing.clock import ClockSetting, real_now
 from tests.deep import some
 from tests.invariants.engines import Child, engine_of, forked, server, store_of
 from tests.invariants.held_world import DUE, HeldWorld, config_of
@@ -58,9 +59,9 @@ def warm() -> None:
 def world(tmp_path: Path, warm: None) -> HeldWorld:
     """A store whose clock runs fast from 03:48 on; the upstream is good at 04:02."""
     store = open_ready(store_of(tmp_path))
-    hand = Hand(EVENING, real_now() + timedelta(seconds=0.5), RATE, False)
+    hand = ClockSetting(EVENING, real_now() + timedelta(seconds=0.5), RATE, False)
     with store.write(None) as connection:
-        connection.exec_driver_sql(
+        connection.rows(
             "INSERT INTO clock (id, origin_us, started_us, rate, paused)"
             f" VALUES (1, {micros(hand.origin)}, {micros(hand.started)}, {hand.rate}, FALSE)"
         )
@@ -82,22 +83,28 @@ def _work(world: HeldWorld, name: str, failpoint: str, prepare: Callable[[], Non
         prepare()
     if failpoint:
         os.environ[VARIABLE] = failpoint
-    end_with_parent()
+    exit_with_parent()
     store, secrets = open_ready(store_of(world.folder)), SecretStore()
     set_up_logs(secrets, world.folder / f"{name}.log")
     made = engine_of(config_of(world), store, Sink(world.folder), secrets)
     stop_on_signals(made)
     made.run()
     store.close()
-    leave(0)
+    exit_process(0)
 
 
 def is_over(world: HeldWorld) -> bool:
-    """Every hold of the night has ended, or came too late, and `load` has run."""
-    with open_reads(store_of(world.folder)) as reads:
-        over = [one for one in reads.holds(ended=True) if one.due == DUE and one.state in ("released", "failed")]
-        is_open = any(one.due == DUE for one in reads.holds())
-        return bool(over) and not is_open and bool(world.starts())
+    """Every hold of the night has ended, or came too late, `load` has run, and the store knows of its run."""
+    with open_queries(store_of(world.folder)) as reads:
+        over = [
+            hold
+            for hold in reads.holds.list_holds(ended=True)
+            if hold.due == DUE and hold.state in ("released", "failed")
+        ]
+        is_open = any(hold.due == DUE for hold in reads.holds.list_holds())
+        runs = reads.run_table.runs_by_ids(list(reads.run_table.run_ids(JobFilter())))
+        is_start_known = any(run.job == "good/load" for run in runs)  # until then one more hold may be placed
+        return bool(over) and not is_open and is_start_known and bool(world.starts())
 
 
 def settled(world: HeldWorld) -> None:
@@ -107,8 +114,8 @@ def settled(world: HeldWorld) -> None:
     by, at = starts[0]
     assert by == "clock" or at >= world.good
     assert "" == world.mark()
-    with open_reads(store_of(world.folder)) as reads:
-        assert [] == [one for one in reads.holds() if one.due == DUE]
+    with open_queries(store_of(world.folder)) as reads:
+        assert [] == [one for one in reads.holds.list_holds() if one.due == DUE]
     assert len({line.key for line in world.lines()}) == len(world.lines()), "one key, sent twice"
 
 

@@ -12,13 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from connectors.contract import AccessRefused, RunRecord, State, SystemUnreachable
-from console.engine.poll import BITE
-from console.engine.poll import FLOOD as FLOOD_BITE
-from console.store import ingest
-from console.store.batch import IngestBatch, Ingested
+from connectors.sdk.errors import AccessRefused, SystemUnreachable
+from connectors.sdk.records import RunRecord
+from connectors.sdk.states import RunState
+from console.engine.polling.poller import CHUNK_RUNS
+from console.engine.polling.poller import FLOOD as FLOOD_BITE
+from console.store.db.database import Database
 from console.store.errors import StoreUnusable
-from console.store.open import Store
+from console.store.ingest import records
+from console.store.ingest.batch import IngestBatch, IngestResult
 from tests.invariants.engines import Running, running
 from tests.invariants.worlds import Trouble, World
 from tests.lab.process import wait_until
@@ -66,7 +68,7 @@ def flooding(count: int, salt: int = 0) -> list[RunRecord]:
     at = datetime.now(UTC) - timedelta(hours=1)
     return [
         RunRecord(
-            "extract", f"{salt} {n}", State.SUCCEEDED, "ok", period_key=f"p{salt} {n}", started_at=at, ended_at=at
+            "extract", f"{salt} {n}", RunState.SUCCEEDED, "ok", period_key=f"p{salt} {n}", started_at=at, ended_at=at
         )
         for n in range(count)
     ]
@@ -119,34 +121,34 @@ def test_a_flood_that_was_cut_between_two_bites_is_whole_after_the_next_poll(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The cursor moves with the last bite: the source tells all of it again, and what comes twice changes nothing."""
-    rows = flooding(3 * BITE)
+    rows = flooding(3 * CHUNK_RUNS)
     bad = World(tmp_path, "bad", lambda _: rows)
-    real = ingest.ingest
+    real = records.ingest_batch
     bites: list[tuple[int, str]] = []
 
-    def cut(store: Store, target_id: int, batch: IngestBatch, fence: int | None) -> Ingested:
+    def cut(store: Database, target_id: int, batch: IngestBatch, fence: int | None) -> IngestResult:
         bites.append((len(batch.runs), batch.cursor))
         if len(bites) == 2:
             raise StoreUnusable("the store at x: database or disk is full")
         return real(store, target_id, batch, fence)
 
-    monkeypatch.setattr(ingest, "ingest", cut)
+    monkeypatch.setattr(records, "ingest_batch", cut)
     with running(tmp_path, bad, poll_every=PERIOD) as engine:
         wait_until(lambda: len(bites) > 4, "the next poll", 15)
-        wait_until(lambda: engine.rows("SELECT count(*) FROM run") == [(3 * BITE,)], "all rows", 15)
-    assert [(BITE, ""), (BITE, ""), (BITE, ""), (BITE, ""), (BITE, "{}")] == bites[:5]
+        wait_until(lambda: engine.rows("SELECT count(*) FROM run") == [(3 * CHUNK_RUNS,)], "all rows", 15)
+    assert [(CHUNK_RUNS, ""), (CHUNK_RUNS, ""), (CHUNK_RUNS, ""), (CHUNK_RUNS, ""), (CHUNK_RUNS, "{}")] == bites[:5]
 
 
 def test_f08_of_many_that_flood_at_once_one_stands_in_the_line_for_the_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else a lease, an alert and every small poll would wait for all of them; all that they tell arrives."""
-    real, count, lock = ingest.ingest, FLOOD_BITE * 2, threading.Lock()
+    real, count, lock = records.ingest_batch, FLOOD_BITE * 2, threading.Lock()
     waiting: list[int] = []
     most: list[int] = []
     alone = threading.Event()
 
-    def seen(store: Store, target_id: int, batch: IngestBatch, fence: int | None) -> Ingested:
+    def seen(store: Database, target_id: int, batch: IngestBatch, fence: int | None) -> IngestResult:
         if len(batch.runs) < FLOOD_BITE:
             if waiting:
                 alone.set()  # what is small goes on beside them
@@ -161,7 +163,7 @@ def test_f08_of_many_that_flood_at_once_one_stands_in_the_line_for_the_store(
             with lock:
                 waiting.remove(target_id)
 
-    monkeypatch.setattr(ingest, "ingest", seen)
+    monkeypatch.setattr(records, "ingest_batch", seen)
     floods = [World(tmp_path, f"flood{number}", partial(telling, count, number)) for number in range(12)]
     with running(tmp_path, World(tmp_path, "good"), *floods, poll_every=PERIOD) as engine:
         wait_until(lambda: engine.rows("SELECT count(*) FROM run") == [(12 * count,)], "all that they tell", 120)

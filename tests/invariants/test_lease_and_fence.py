@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from console.store import lease
-from console.store.lease import HeldBy, Lease
-from console.store.open import Store
-from console.store.reads import open_reads
+from console.store.db import lease
+from console.store.db.database import Database
+from console.store.db.lease import HeldLease, LeaseHolder
+from console.store.queries import open_queries
 from tests.invariants.engines import Child, child, engine_of, in_thread, running, successor
 from tests.invariants.worlds import Sink, World, config_of
 from tests.lab.process import wait_until
@@ -62,7 +62,7 @@ def test_f04_an_alert_that_the_stopped_engine_had_in_hand_is_sent_by_the_other_a
             first.signal(signal.SIGCONT)
             wait_until(lambda: "standing by" in first.events(), "the first to stand by", 20)
     assert (1, 0, 1) == (len(sink.got), told(first.events()), told(second.events()))
-    assert "May be a repeat" not in sink.got[0].body
+    assert "May be a duplicate" not in sink.got[0].body
 
 
 def stop_between_writes(engine: Child, store: Path) -> None:
@@ -92,9 +92,9 @@ def test_an_engine_that_a_console_started_ends_once_another_has_its_lease(tmp_pa
     store.close()
 
 
-def fence_of(store: Store, changes: str = "fence = fence") -> int:
+def fence_of(store: Database, changes: str = "fence = fence") -> int:
     with store.write(None) as connection:
-        [(fence,)] = connection.exec_driver_sql(f"UPDATE lease SET {changes} RETURNING fence").all()
+        [(fence,)] = connection.rows(f"UPDATE lease SET {changes} RETURNING fence")
     return int(fence)
 
 
@@ -109,8 +109,8 @@ def is_writable(store: Path) -> bool:
 
 
 def seen(folder: Path) -> bool:
-    with open_reads(str(folder / "headway.db")) as reads:
-        return any(one.last_ok for one in reads.systems())
+    with open_queries(str(folder / "headway.db")) as reads:
+        return any(one.last_ok for one in reads.estate.systems())
 
 
 def told(events: list[str]) -> int:
@@ -123,24 +123,24 @@ def test_f05_of_many_engines_that_start_at_once_one_holds_the_store(tmp_path: Pa
     stores = [open_ready(url) for _ in range(ENGINES)]
     for number in range(ROUNDS):
         got = all_at_once(stores, number)
-        holders = {one.holder for one in got if isinstance(one, Lease)}
-        assert (1, ENGINES - 1) == (len(holders), sum(isinstance(one, HeldBy) for one in got))
-        assert holders == {one.holder for one in got if isinstance(one, HeldBy)} or ENGINES == 1
+        holders = {one.holder for one in got if isinstance(one, HeldLease)}
+        assert (1, ENGINES - 1) == (len(holders), sum(isinstance(one, LeaseHolder) for one in got))
+        assert holders == {one.holder for one in got if isinstance(one, LeaseHolder)} or ENGINES == 1
         for store, one in zip(stores, got, strict=True):
-            if isinstance(one, Lease):
+            if isinstance(one, HeldLease):
                 assert number + 1 == one.fence
-                lease.release(store, "engine", one)
+                lease.release_lease(store, "engine", one)
     for store in stores:
         store.close()
 
 
-def all_at_once(stores: list[Store], number: int) -> list[Lease | HeldBy]:
+def all_at_once(stores: list[Database], number: int) -> list[HeldLease | LeaseHolder]:
     together = threading.Barrier(len(stores))
-    got: dict[int, Lease | HeldBy] = {}
+    got: dict[int, HeldLease | LeaseHolder] = {}
 
-    def ask(place: int, store: Store) -> None:
+    def ask(place: int, store: Database) -> None:
         together.wait(60)
-        got[place] = lease.acquire(store, "engine", f"round {number} engine {place}", 60)
+        got[place] = lease.acquire_lease(store, "engine", f"round {number} engine {place}", 60)
 
     threads = [threading.Thread(target=ask, args=one) for one in enumerate(stores)]
     for thread in threads:

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from console.failpoints import FAILPOINTS, VARIABLE
-from console.store.open import open_store
-from console.store.reads import SCHEMA
+from console.store.db.database import open_database
+from console.store.db.location import SCHEMA
 from tests.deep import some
 from tests.store.fixtures import older_store
 
@@ -27,14 +27,18 @@ def test_f21_a_migration_that_is_killed_leaves_the_old_store_and_the_next_start_
 ) -> None:
     path = tmp_path / "headway.db"
     older_store(path, tmp_path / "first")
-    argv = [sys.executable, "-c", f"from console.store.open import open_store; open_store({str(path)!r})"]
+    argv = [
+        sys.executable,
+        "-c",
+        f"from console.store.db.database import open_database as open_store; open_store({str(path)!r})",
+    ]
     done = subprocess.run(argv, env={**os.environ, VARIABLE: f"{name}:kill"}, check=False)
     assert -signal.SIGKILL == done.returncode
     with closing(sqlite3.connect(path)) as old:
         assert [("0001",)] == old.execute("SELECT version_num FROM alembic_version").fetchall()
         assert [("ok",)] == old.execute("PRAGMA integrity_check").fetchall()
-    opened = open_store(str(path))
+    opened = open_database(str(path))
     with opened.read() as connection:
-        assert SCHEMA == connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one()
-        assert "hosts" == connection.exec_driver_sql("SELECT name FROM system").scalar_one()
+        assert SCHEMA == connection.rows("SELECT version_num FROM alembic_version")[0][0]
+        assert "hosts" == connection.rows("SELECT name FROM system")[0][0]
     opened.close()

@@ -7,16 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from connectors.secrets import SecretStore
-from console.engine.plan_requests import PlanRequests
-from console.engine.wiring import Parts
+from connectors.sdk.secrets import SecretStore
+from console.domain.ids import new_action_key
+from console.domain.plan import PlanDraft, PlanView
+from console.engine.api.client import EngineClient
+from console.engine.supervisor.assembly import EngineAssembly
 from console.failpoints import FAILPOINTS
-from console.model.carried import PlanView
-from console.model.ids import new_action_key
-from console.model.plans import Draft
-from console.store import lease
-from console.store.lease import Lease
-from console.store.reads import open_reads
+from console.store.db import lease
+from console.store.db.lease import HeldLease
+from console.store.queries import open_queries
 from tests.invariants.engines import child, store_of, successor
 from tests.invariants.worlds import Sink, World, config_of
 from tests.lab.process import wait_until
@@ -50,28 +49,28 @@ def approved_plan(folder: Path) -> str:
     world.fail("load", "b1")
     url = store_of(folder)
     store = open_ready(url)
-    got = lease.acquire(store, "engine", "test", 60)
-    assert isinstance(got, Lease)
-    parts = Parts(config_of(folder, world), store, SecretStore(), sink)
+    got = lease.acquire_lease(store, "engine", "test", 60)
+    assert isinstance(got, HeldLease)
+    parts = EngineAssembly(config_of(folder, world), store, SecretStore(), sink)
     parts.begin(got.fence)
     for poller in parts.pollers.values():
         poller.poll_once(got.fence)
     parts.evaluator.step(got.fence)
-    requests = PlanRequests(url)
+    requests = EngineClient(url)
     question = requests.propose(1)
     parts.answers.step(got.fence)
-    draft = Draft.read(requests.wait(question, 5).data)
+    draft = PlanDraft.read(requests.wait(question, 5).data)
     assert ["good/extract", "good/load"] == [step.job for step in draft.steps]
     requests.start_plan(draft, new_action_key(), "the disk was full")
-    lease.release(store, "engine", got)
+    lease.release_lease(store, "engine", got)
     parts.finish()
     store.close()
     return url
 
 
 def plan(url: str) -> PlanView:
-    with open_reads(url) as reads:
-        return reads.plan(1)
+    with open_queries(url) as reads:
+        return reads.plans.plan(1)
 
 
 def ended(folder: Path, url: str, name: str) -> PlanView:
@@ -97,7 +96,7 @@ def test_f02_a_plan_goes_on_whatever_kills_the_engine_and_sends_no_step_twice(
     if ENDS[name] == STOPS:
         assert_a_person_was_told(tmp_path)
         assert ([], "failed", "planned") == (world.sent, *(step.state for step in found.steps))
-        PlanRequests(planned).steer_plan(1, "resume")
+        EngineClient(planned).steer_plan(1, "resume")
         assert GOES_ON == ended(tmp_path, planned, "resumed").state
     assert ["extract", "load"] == world.sent_jobs
     assert len(world.sent) == len(set(world.sent))

@@ -18,19 +18,19 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from connectors.contract import Ask, Capability, Preview, State, Verb
-from console.config import ActingSettings, Config, DependencySettings, PermissionSettings, ServiceSettings
-from console.control.authorize import DOORS
-from console.engine.plan_requests import PlanRequests
-from console.engine.wishes import Wish
-from console.model.ids import new_action_key
-from console.model.plans import WAIT, Draft
-from console.store import chain
+from connectors.sdk.contract import ActionSpec, Preview
+from connectors.sdk.states import Capability, RunState, Verb
+from console.config.estate import ActingSettings, Config, DependencySettings, PermissionSettings, ServiceSettings
+from console.control.access.authorization import OPERATIONS
+from console.domain.ids import new_action_key
+from console.domain.plan import WAIT, PlanDraft
+from console.engine.api.action_request import ActionRequest
+from console.engine.api.client import EngineClient
+from console.store import audit as store_audit
 from console.store.errors import NotAllowed, ReasonNeeded
-from console.store.wire import wire
 from tests.asks import rerun_of
+from tests.engine.actions.test_actions import fail, two_systems
 from tests.engine.bench import Bench, estate_config, running_bench
-from tests.engine.test_actions import fail, two_systems
 from tests.fakes.scheduler import FakeConnector, FakeScheduler
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +41,7 @@ Be = Callable[[str], None]
 @pytest.fixture
 def be(monkeypatch: pytest.MonkeyPatch) -> Be:
     """Makes this process somebody else, as far as the kernel says."""
-    return lambda name: monkeypatch.setattr("console.store.permissions.os_user", lambda: name)
+    return lambda name: monkeypatch.setattr("console.store.access.os_user", lambda: name)
 
 
 def estate(folder: Path, scheduler: FakeScheduler, tier: int = 1, **acting: tuple[int, ...]) -> Config:
@@ -62,7 +62,7 @@ def running(folder: Path, **more: Any) -> Iterator[Bench]:
     scheduler.job("extract")
     scheduler.job("load")
     with running_bench(folder, scheduler, estate(folder, scheduler, **more)) as made:
-        scheduler.attempt("extract", "a1", State.FAILED, datetime.now(UTC))
+        scheduler.attempt("extract", "a1", RunState.FAILED, datetime.now(UTC))
         made.poller.poll_once(made.fence)
         yield made
 
@@ -87,8 +87,8 @@ def permit(bench: Bench, **roles: str) -> None:
 
 def ask(bench: Bench, why: str = "it failed") -> str:
     key = new_action_key()
-    preview = {"verb": "run again", "words": "run it again", "scope": "1 run", "native_calls": ["POST /again"]}
-    bench.requests().act(Wish(Verb.RERUN, 1, preview=preview, why=why), key)
+    preview = {"verb": "run again", "summary": "run it again", "scope": "1 run", "native_calls": ["POST /again"]}
+    bench.requests().act(ActionRequest(Verb.RERUN, 1, preview=preview, why=why), key)
     return key
 
 
@@ -98,16 +98,16 @@ def step(bench: Bench) -> None:
 
 def told(bench: Bench, key: str) -> tuple[str, str]:
     with bench.reads() as reads:
-        [action] = [one for one in reads.actions(run_id=1) if one.key == key]
+        [action] = [one for one in reads.actions.list_actions(run_id=1) if one.key == key]
     return action.state, action.words
 
 
 def audit(bench: Bench) -> list[tuple[str, str, dict[str, Any]]]:
     """(actor, verb, detail) of every row, the config's left out; the chain is whole."""
     with bench.store.read() as connection:
-        rows = wire(connection).rows(f"{chain.SELECT} ORDER BY seq")
-        noted = connection.execute(text("SELECT value FROM meta WHERE name = 'audit_head'")).scalar_one()
-    assert None is chain.verify(rows, noted).bad
+        rows = connection.rows(f"{store_audit.SELECT_AUDIT} ORDER BY seq")
+        noted = connection.rows("SELECT value FROM meta WHERE name = 'audit_head'")[0][0]
+    assert None is store_audit.verify_chain(rows, noted).bad
     return [(row[2], row[4], json.loads(row[6])) for row in rows if row[5] != "config"]
 
 
@@ -129,7 +129,7 @@ def calls(tree: ast.AST, *names: str) -> Iterator[ast.Call]:
 
 
 def test_every_kind_of_question_that_the_engine_answers_is_in_the_table(bench: Bench) -> None:
-    assert set() == set(bench.parts.answers._by_kind) - set(DOORS)
+    assert set() == set(bench.parts.answers._by_kind) - set(OPERATIONS)
 
 
 def test_every_door_that_is_named_in_the_code_is_in_the_table() -> None:
@@ -137,31 +137,39 @@ def test_every_door_that_is_named_in_the_code_is_in_the_table() -> None:
     named = {
         one.value
         for text in texts
-        if re.search(r"\b(_ask|may|require)\(", text)
-        for call in calls(ast.parse(text), "_ask", "may", "require")
+        if re.search(r"\b(_queue\.ask|may|require)\(", text)
+        for call in calls(ast.parse(text), "may", "require", *(["ask"] if "_queue.ask(" in text else []))
         for argument in call.args
         for one in ((argument.body, argument.orelse) if isinstance(argument, ast.IfExp) else (argument,))
         if isinstance(one, ast.Constant) and isinstance(one.value, str)
     }
     assert {"preview", "log", "approve"} <= named
-    assert set() == named - set(DOORS)
+    assert set() == named - set(OPERATIONS)
 
 
 def test_every_verb_is_in_the_table() -> None:
-    assert set() == {verb.value for verb in Verb} - set(DOORS)
+    assert set() == {verb.value for verb in Verb} - set(OPERATIONS)
 
 
 READS = {"answer", "wait"}
 """What asks for nothing."""
 
 
-@pytest.mark.parametrize("module, name", [("requests.py", "Requests"), ("plan_requests.py", "PlanRequests")])
-def test_everything_that_can_be_asked_for_asks_first_whether_it_may(module: str, name: str) -> None:
+PLANS = ("propose", "propose_bulk", "propose_backfill", "start", "steer")
+"""What PlanClient asks for, which EngineClient passes on."""
+
+
+@pytest.mark.parametrize(
+    "module, name, passed_on", [("client.py", "EngineClient", PLANS), ("plan_client.py", "PlanClient", ())]
+)
+def test_everything_that_can_be_asked_for_asks_first_whether_it_may(
+    module: str, name: str, passed_on: tuple[str, ...]
+) -> None:
     """A new method of theirs that writes without asking `may` fails here."""
-    tree = ast.parse((ENGINE / module).read_text(encoding="utf-8"))
+    tree = ast.parse((ENGINE / "api" / module).read_text(encoding="utf-8"))
     [requests] = [one for one in tree.body if isinstance(one, ast.ClassDef) and one.name == name]
     methods = {one.name: one for one in requests.body if isinstance(one, ast.FunctionDef)}
-    asking = {name for name, one in methods.items() if any(calls(one, "may", "may_ask", "_may_all", "_ask"))}
+    asking = {name for name, one in methods.items() if any(calls(one, "may", "_authorize_all", "ask", *passed_on))}
     grown = True
     while grown:
         more = {name for name, one in methods.items() if any(calls(one, *asking))} - asking
@@ -178,7 +186,7 @@ def test_who_may_act_acts_and_it_is_told_from_the_request_to_the_outcome(bench: 
     step(bench)
     assert ("sent", [key]) == (told(bench, key)[0], bench.scheduler.acted)
     assert [("alice", "request rerun"), ("headway", "send rerun"), ("headway", "accepted rerun")] == verbs(bench)
-    bench.scheduler.attempt("extract", "a2", State.SUCCEEDED, datetime.now(UTC), action_key=key)
+    bench.scheduler.attempt("extract", "a2", RunState.SUCCEEDED, datetime.now(UTC), action_key=key)
     bench.poller.poll_once(bench.fence)
     step(bench)
     assert ("headway", "verified rerun") == verbs(bench)[-1]
@@ -189,7 +197,7 @@ def test_who_may_only_look_is_refused_at_once_and_told_whom_to_ask(bench: Bench,
     with pytest.raises(NotAllowed, match=r"needs role act on fake \(tier 1 \(supply\)\); you \(vera\) have view; ask "):
         ask(bench)
     with bench.reads() as reads:
-        assert [] == list(reads.actions(run_id=1))
+        assert [] == list(reads.actions.list_actions(run_id=1))
     assert [("vera", "refuse rerun")] == verbs(bench)
 
 
@@ -211,7 +219,7 @@ def test_a_right_that_is_taken_away_while_the_source_is_asked_refuses_too(
     key = ask(bench)
     preview = FakeConnector.preview
 
-    def slow(self: FakeConnector, wanted: Ask, timeout_seconds: float) -> Preview:
+    def slow(self: FakeConnector, wanted: ActionSpec, timeout_seconds: float) -> Preview:
         permit(bench, alice="view")
         return preview(self, wanted, timeout_seconds)
 
@@ -225,7 +233,7 @@ def test_an_action_that_was_put_past_the_requests_is_refused_by_the_engine(bench
     be("alice")
     key = ask(bench)
     with bench.store.write(None) as connection:
-        connection.execute(text("UPDATE action SET requested_by = 'vera'"))
+        connection.rows("UPDATE action SET requested_by = 'vera'")
     step(bench)
     assert ("refused", []) == (told(bench, key)[0], bench.scheduler.acted)
 
@@ -234,12 +242,10 @@ def test_an_action_that_was_put_past_the_requests_is_refused_by_the_engine(bench
 def test_a_question_that_was_put_past_the_requests_is_refused_too(bench: Bench, kind: str) -> None:
     arguments = json.dumps({"run_id": 1, "job_id": 1, "system": "fake", "key": "headway-x", "by": "carol"})
     with bench.store.write(None) as connection:
-        connection.execute(
-            text(
-                "INSERT INTO request (id, kind, arguments, asked_by, asked_us, state, answer)"
-                " VALUES (1, :kind, :arguments, 'mallory', 0, 'asked', '{}')"
-            ),
-            {"kind": kind, "arguments": arguments},
+        connection.rows(
+            "INSERT INTO request (id, kind, arguments, asked_by, asked_us, state, answer)"
+            " VALUES (1, ?, ?, 'mallory', 0, 'asked', '{}')",
+            (kind, arguments),
         )
     ok, error = answer(bench, 1)
     assert not ok
@@ -261,14 +267,12 @@ def test_a_plan_is_shown_to_who_may_look_at_every_run_in_it_whatever_else_was_na
         bench.parts.config = replace(bench.parts.config, permissions=(limited,))
         bench.parts.sync_config(bench.fence)
         with bench.store.write(None) as connection:
-            [(report, run_id)] = connection.execute(text("SELECT job_id, id FROM run WHERE id = 2")).all()
+            [(report, run_id)] = connection.rows("SELECT job_id, id FROM run WHERE id = 2")
             arguments = {"job_id": report, "run_id": run_id, "verb": "rerun", "first": "2026-01-01"} | more
-            connection.execute(
-                text(
-                    "INSERT INTO request (id, kind, arguments, asked_by, asked_us, state, answer)"
-                    " VALUES (1, 'plan preview', :arguments, 'vera', 0, 'asked', '{}')"
-                ),
-                {"arguments": json.dumps(arguments | {"last": "2026-01-01"})},
+            connection.rows(
+                "INSERT INTO request (id, kind, arguments, asked_by, asked_us, state, answer)"
+                " VALUES (1, 'plan preview', ?, 'vera', 0, 'asked', '{}')",
+                (json.dumps(arguments | {"last": "2026-01-01"}),),
             )
         ok, error = answer(bench, 1)
         assert ok == (more == {"run_ids": [2]}), error
@@ -287,7 +291,7 @@ def test_a_plan_with_a_step_that_who_asks_may_not_look_at_is_not_shown(tmp_path:
         bench.parts.sync_config(bench.fence)
         bench.parts.evaluator.step(bench.fence)
         be("vera")
-        ok, error = answer(bench, PlanRequests(bench.url).propose(1, everything=True))
+        ok, error = answer(bench, EngineClient(bench.url).propose(1, everything=True))
         assert (False, True) == (ok, error.startswith("needs role view on fake"))
 
 
@@ -344,8 +348,8 @@ def test_what_needs_approval_is_sent_once_another_person_has_approved_it(strict:
     step(strict)
     [(title, body)] = alerts(strict, "an approval is wanted")
     assert title.endswith("an approval is wanted: rerun fake/extract")
-    assert [] == [one for one in (f"headway approve {key}", "Asked by: alice", "it failed") if one not in body]
-    waits = f"waits for the approval of another person: headway approve {key}"
+    assert [] == [one for one in (f"headway action approve {key}", "Asked by: alice", "it failed") if one not in body]
+    waits = f"waiting for approval by another person: headway action approve {key}"
     assert (("requested", waits), []) == (told(strict, key), strict.scheduler.acted)
     with pytest.raises(NotAllowed, match="needs role approve"):
         strict.requests().approve(key)
@@ -371,7 +375,7 @@ def test_that_an_approval_is_wanted_is_told_once_for_every_verb_and_across_engin
     until = (datetime.now(UTC) + timedelta(hours=2)).isoformat()
     about = {"job_id": 1, "parameters": {"by": "alice", "until": until}} if verb is Verb.HOLD else {"run_id": 1}
     key = new_action_key()
-    strict.requests().act(Wish(verb, why="it is broken", **about), key)
+    strict.requests().act(ActionRequest(verb, why="it is broken", **about), key)
     for _ in range(3):
         step(strict)
     strict.restart()
@@ -394,7 +398,7 @@ def test_f65_what_nobody_approved_within_an_hour_is_refused(strict: Bench, be: B
     key = ask(strict)
     step(strict)
     with strict.store.write(None) as connection:
-        connection.execute(text("UPDATE action SET requested_us = requested_us - 3601000000"))
+        connection.rows("UPDATE action SET requested_us = requested_us - 3601000000")
     be("carol")
     ok, error = answer(strict, strict.requests().approve(key))
     assert (False, True) == (ok, error.startswith("that was 1h"))
@@ -441,7 +445,7 @@ def test_nothing_is_approved_while_nothing_may_be_sent(
     "change, words",
     [
         ("approved_us = approved_us - 3601000000", "and an approval counts for 1h"),
-        ("approved_by = 'alice'", "approved by alice, who may not any more"),
+        ("approved_by = 'alice'", "approved by alice, who no longer has the right: "),
         ("approved_by = 'vera'", "; vera has view; ask "),
     ],
 )
@@ -451,7 +455,7 @@ def test_f65_an_approval_must_still_hold_when_it_is_sent(strict: Bench, be: Be, 
     be("carol")
     assert (True, "") == answer(strict, strict.requests().approve(key))
     with strict.store.write(None) as connection:
-        connection.execute(text(f"UPDATE action SET {change}"))
+        connection.rows(f"UPDATE action SET {change}")
     step(strict)
     assert ("refused", True, []) == (told(strict, key)[0], words in told(strict, key)[1], strict.scheduler.acted)
     assert "you" not in told(strict, key)[1].split()  # whoever asked reads it, and is not who approved
@@ -463,7 +467,7 @@ def test_a_rule_that_came_meanwhile_makes_it_wait_for_an_approval(bench: Bench, 
     bench.parts.config = replace(bench.parts.config, acting=ActingSettings(reason_tiers=(), approval_tiers=(1,)))
     bench.parts.sync_config(bench.fence)
     step(bench)
-    assert ("requested", f"waits for the approval of another person: headway approve {key}") == told(bench, key)
+    assert ("requested", f"waiting for approval by another person: headway action approve {key}") == told(bench, key)
     be("carol")
     assert (True, "") == answer(bench, bench.requests().approve(key))
     step(bench)
@@ -486,29 +490,29 @@ def test_a_person_who_asks_for_too_much_within_the_hour_is_stopped_at_the_reques
     bench.parts.sync_config(bench.fence)
     be("alice")
     keys = [ask(bench)]
-    with bench.store.write(None) as connection:  # past the requests: three more, as one who never waits would ask
+    with bench.store.engine.begin() as connection:  # past the requests: three more, as one who never waits would ask
         for number in (1, 2, 3):
             keys.append(f"{keys[0]}{number}")
             connection.execute(text(MORE), {"key": keys[-1], "later": number, "like": keys[0]})
         connection.execute(text("UPDATE action SET overlap = 'allow'"))
     with pytest.raises(NotAllowed, match=r"alice asked for 4 actions within the hour, as many as \[acting\]"):
-        bench.requests().act(Wish(Verb.CANCEL, 1, why="x"), new_action_key())
+        bench.requests().act(ActionRequest(Verb.CANCEL, 1, why="x"), new_action_key())
     step(bench)
     assert ["refused", "refused"] == [told(bench, key)[0] for key in keys[2:]]
     assert keys[:2] == bench.scheduler.acted
     with bench.store.write(None) as connection:
-        connection.execute(text("UPDATE action SET requested_us = requested_us - 3600000000, state = 'verified'"))
+        connection.rows("UPDATE action SET requested_us = requested_us - 3600000000, state = 'verified'")
     ask(bench)
 
 
 # -- plans -----------------------------------------------------------------------------------------------------------
-def planned(bench: Bench) -> Draft:
+def planned(bench: Bench) -> PlanDraft:
     """The plan that repairs extract's run: one step."""
     bench.parts.evaluator.step(bench.fence)
-    requests = PlanRequests(bench.url)
+    requests = EngineClient(bench.url)
     question = requests.propose_bulk([1], Verb.RERUN)
     bench.parts.answers.step(bench.fence)
-    return Draft.read(requests.wait(question, 10).data)
+    return PlanDraft.read(requests.wait(question, 10).data)
 
 
 def turn(bench: Bench) -> None:
@@ -521,14 +525,14 @@ def states(bench: Bench) -> list[str]:
     """Of the plan, its step and the step's action."""
     with bench.store.read() as connection:
         sql = "SELECT p.state, s.state, a.state FROM plan p, plan_step s LEFT JOIN action a ON a.key = s.action_key"
-        return list(connection.execute(text(sql)).one())
+        return list(connection.rows(sql)[0])
 
 
 def test_who_may_only_look_sees_a_plan_and_cannot_start_it(bench: Bench, be: Be) -> None:
     be("vera")
     draft = planned(bench)
     with pytest.raises(NotAllowed, match="needs role act on fake"):
-        PlanRequests(bench.url).start_plan(draft, new_action_key(), "why not")
+        EngineClient(bench.url).start_plan(draft, new_action_key(), "why not")
     assert ("vera", "refuse plan start") in verbs(bench)
 
 
@@ -538,25 +542,25 @@ def test_who_may_only_look_starts_no_plan_that_only_waits_either(bench: Bench, b
     draft = planned(bench)
     waits = replace(draft, steps=tuple(replace(one, verb=WAIT) for one in draft.steps))
     with pytest.raises(NotAllowed, match="needs role act on fake"):
-        PlanRequests(bench.url).start_plan(waits, new_action_key(), "why not")
+        EngineClient(bench.url).start_plan(waits, new_action_key(), "why not")
     be("alice")
-    PlanRequests(bench.url).start_plan(draft, new_action_key(), "a bad file")
+    EngineClient(bench.url).start_plan(draft, new_action_key(), "a bad file")
 
 
 def test_no_plan_starts_or_goes_on_while_nothing_may_be_sent(bench: Bench, be: Be) -> None:
     permit(bench, alice="act", ada="admin")
     be("alice")
     draft = planned(bench)
-    number = PlanRequests(bench.url).start_plan(draft, new_action_key(), "a bad file")
-    PlanRequests(bench.url).steer_plan(number, "pause")
+    number = EngineClient(bench.url).start_plan(draft, new_action_key(), "a bad file")
+    EngineClient(bench.url).steer_plan(number, "pause")
     bench.requests().turn("freeze", "on", "maintenance")
     for ask_for in (
-        lambda: PlanRequests(bench.url).start_plan(draft, new_action_key(), "a bad file"),
-        lambda: PlanRequests(bench.url).steer_plan(number, "resume"),
+        lambda: EngineClient(bench.url).start_plan(draft, new_action_key(), "a bad file"),
+        lambda: EngineClient(bench.url).steer_plan(number, "resume"),
     ):
         with pytest.raises(NotAllowed, match="frozen by alice since"):
             ask_for()
-    assert "aborted" == PlanRequests(bench.url).steer_plan(number, "abort")
+    assert "aborted" == EngineClient(bench.url).steer_plan(number, "abort")
 
 
 def test_the_steps_of_a_plan_count_as_what_its_starter_asked_for(bench: Bench, be: Be) -> None:
@@ -565,12 +569,12 @@ def test_the_steps_of_a_plan_count_as_what_its_starter_asked_for(bench: Bench, b
     bench.parts.sync_config(bench.fence)
     be("alice")
     draft = planned(bench)
-    PlanRequests(bench.url).start_plan(draft, new_action_key(), "a bad file")
+    EngineClient(bench.url).start_plan(draft, new_action_key(), "a bad file")
     for _ in range(2):
         with pytest.raises(NotAllowed, match="alice asked for 1 action within the hour"):
-            bench.requests().act(Wish(Verb.CANCEL, 1, why="x"), new_action_key())
+            bench.requests().act(ActionRequest(Verb.CANCEL, 1, why="x"), new_action_key())
         with pytest.raises(NotAllowed, match="alice asked for 1 action within the hour"):
-            PlanRequests(bench.url).start_plan(draft, new_action_key(), "again")
+            EngineClient(bench.url).start_plan(draft, new_action_key(), "again")
         turn(bench)
     assert "sent" == states(bench)[2]
 
@@ -579,27 +583,27 @@ def test_a_plan_that_was_put_past_the_limit_is_refused_when_it_is_sent(bench: Be
     be("alice")
     ask(bench)
     step(bench)
-    bench.scheduler.attempt("extract", "a2", State.FAILED, datetime.now(UTC), action_key=told_key(bench))
+    bench.scheduler.attempt("extract", "a2", RunState.FAILED, datetime.now(UTC), action_key=told_key(bench))
     bench.poller.poll_once(bench.fence)
     step(bench)
-    PlanRequests(bench.url).start_plan(planned(bench), new_action_key(), "a bad file")
+    EngineClient(bench.url).start_plan(planned(bench), new_action_key(), "a bad file")
     bench.parts.config = replace(bench.parts.config, acting=ActingSettings(reason_tiers=(), per_hour=1))
     bench.parts.sync_config(bench.fence)
     turn(bench)
     with bench.store.read() as connection:
-        words = connection.execute(text("SELECT words FROM plan")).scalar_one()
+        words = connection.rows("SELECT words FROM plan")[0][0]
     assert "refused: alice asked for 1 action within the hour" in words
     assert 1 == len(bench.scheduler.acted)
 
 
 def told_key(bench: Bench) -> str:
     with bench.reads() as reads:
-        return str(reads.actions(run_id=1)[0].key)
+        return str(reads.actions.list_actions(run_id=1)[0].key)
 
 
 def test_a_step_of_a_plan_acts_by_the_right_of_who_started_it_at_that_moment(bench: Bench, be: Be) -> None:
     be("alice")
-    PlanRequests(bench.url).start_plan(planned(bench), new_action_key(), "a bad file")
+    EngineClient(bench.url).start_plan(planned(bench), new_action_key(), "a bad file")
     permit(bench, alice="view")
     turn(bench)
     assert (["stopped", "failed", "refused"], []) == (states(bench), bench.scheduler.acted)
@@ -607,13 +611,13 @@ def test_a_step_of_a_plan_acts_by_the_right_of_who_started_it_at_that_moment(ben
 
 def test_a_step_that_needs_approval_waits_for_another_person(strict: Bench, be: Be) -> None:
     be("alice")
-    PlanRequests(strict.url).start_plan(planned(strict), new_action_key(), "a bad file")
+    EngineClient(strict.url).start_plan(planned(strict), new_action_key(), "a bad file")
     turn(strict)
     turn(strict)
     assert (["running", "asked", "requested"], []) == (states(strict), strict.scheduler.acted)
     be("carol")
     with strict.reads() as reads:
-        [waiting] = [one.key for one in reads.approvals()]
+        [waiting] = [one.key for one in reads.approvals.list_approvals()]
     assert (True, "") == answer(strict, strict.requests().approve(waiting))
     turn(strict)
     assert ("sent", [waiting]) == (states(strict)[2], strict.scheduler.acted)
@@ -633,11 +637,11 @@ def test_a_policy_holds_only_where_config_says_so(bench: Bench, mode: str, state
     edge = DependencySettings(upstream="fake/extract", downstream="fake/load", mode=mode)
     bench.parts.config = replace(bench.parts.config, dependencies=(edge,))
     bench.parts.sync_config(bench.fence)
-    with bench.store.write(None) as connection:
+    with bench.store.engine.begin() as connection:
         connection.execute(text(POLICYS), {"ask": json.dumps({"by": "headway", "until": "2126-01-01T00:00:00Z"})})
     step(bench)
     with bench.store.read() as connection:
-        found = connection.execute(text("SELECT state FROM action")).scalar_one()
+        found = connection.rows("SELECT state FROM action")[0][0]
     assert state == found
 
 
@@ -647,7 +651,7 @@ def test_a_config_that_is_another_one_is_told_with_both_digests(bench: Bench) ->
     bench.parts.sync_config(bench.fence)
     bench.parts.sync_config(bench.fence)
     with bench.store.read() as connection:
-        rows = connection.execute(text("SELECT detail FROM audit WHERE object = 'config' ORDER BY seq")).scalars().all()
+        rows = [row[0] for row in connection.rows("SELECT detail FROM audit WHERE object = 'config' ORDER BY seq")]
     assert [("", "digest"), ("digest", "another")] == [
         (json.loads(one)["before"], json.loads(one)["after"]) for one in rows
     ]

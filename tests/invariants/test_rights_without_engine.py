@@ -10,19 +10,19 @@ from typing import Any
 
 import pytest
 
-from connectors.contract import HoldMark
+from connectors.sdk.contract import HoldMark
 from console.cli.exits import Exit
 from console.cli.main import main
-from console.config import ActingSettings
-from console.control.authorize import DOORS
-from console.engine.emergency import Emergency, Native
-from console.model.modes import FREEZE
-from console.model.rights import Role
+from console.config.estate import ActingSettings
+from console.control.access.authorization import OPERATIONS
+from console.domain.access import Role
+from console.domain.switches import FREEZE
+from console.engine.api.emergency import EmergencyAccess, ReportedHold
 from console.store.errors import NotAllowed, ReasonNeeded
 from tests.engine.bench import Bench
 from tests.invariants.test_rights import Be, audit, permit, running, verbs
 
-LOAD = Native("fake", "one", "load", "headway-0123456789abcdef")
+LOAD = ReportedHold("fake", "one", "load", "headway-0123456789abcdef")
 MARK = HoldMark(LOAD.hold, "headway", datetime(2126, 1, 1, tzinfo=UTC))
 ROLES = ("none", "view", "act", "approve", "admin")
 
@@ -30,7 +30,7 @@ ROLES = ("none", "view", "act", "approve", "admin")
 @pytest.fixture
 def be(monkeypatch: pytest.MonkeyPatch) -> Be:
     """Makes this process somebody else, as far as the kernel says."""
-    return lambda name: monkeypatch.setattr("console.store.permissions.os_user", lambda: name)
+    return lambda name: monkeypatch.setattr("console.store.access.os_user", lambda: name)
 
 
 @pytest.fixture
@@ -46,11 +46,11 @@ def strict(tmp_path: Path) -> Iterator[Bench]:
 
 
 def release(bench: Bench, why: str = "the engine is dead", anyway: bool = False) -> None:
-    Emergency(bench.url).ask_release(LOAD, why, anyway)
+    EmergencyAccess(bench.url).ask_release(LOAD, why, anyway)
 
 
 def restore(bench: Bench) -> None:
-    Emergency(bench.url).ask_restore()
+    EmergencyAccess(bench.url).ask_restore()
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -64,23 +64,23 @@ def test_each_door_without_an_engine_opens_from_its_role_on(
 ) -> None:
     be("eve")
     permit(bench, **({"eve": role} if role != "none" else {"somebody": "admin"}))
-    if ROLES.index(role) >= ROLES.index(DOORS[door].role.word):
+    if ROLES.index(role) >= ROLES.index(OPERATIONS[door].role.text):
         ask(bench)
     else:
-        with pytest.raises(NotAllowed, match=f"needs role {DOORS[door].role.word}"):
+        with pytest.raises(NotAllowed, match=f"needs role {OPERATIONS[door].role.text}"):
             ask(bench)
-    granted = ROLES.index(role) >= ROLES.index(DOORS[door].role.word)
+    granted = ROLES.index(role) >= ROLES.index(OPERATIONS[door].role.text)
     assert ("eve", f"{'request' if granted else 'refuse'} {door}") == verbs(bench)[-1]
 
 
 def test_a_copy_takes_more_than_letting_go() -> None:
-    assert (Role.ADMIN, Role.ACT) == (DOORS["restore"].role, DOORS["release natively"].role)
+    assert (Role.ADMIN, Role.ACT) == (OPERATIONS["restore"].role, OPERATIONS["release natively"].role)
 
 
 def test_in_a_freeze_nothing_is_let_go_natively_unless_told_anyway(bench: Bench, be: Be) -> None:
     be("alice")
     bench.requests().turn(FREEZE, "on", "an audit")
-    with pytest.raises(NotAllowed, match=r"frozen by alice.*: nothing is let go \(--anyway"):
+    with pytest.raises(NotAllowed, match=r"frozen by alice.*: nothing is released\. Fix: --anyway releases it"):
         release(bench)
     release(bench, anyway=True)
     assert [False, True] == [told["anyway"] for _, verb, told in audit(bench) if verb.endswith("release natively")]
@@ -99,14 +99,12 @@ def test_what_needs_an_approval_or_a_reason_is_not_let_go_natively_without(stric
 
 @pytest.fixture
 def command(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """`headway holds --from-native --release --yes` on an estate where load is held."""
-    from console import config as configs
-
-    monkeypatch.setattr(configs, "load_config", lambda _: bench.config)
+    """`headway hold --from-native --release --yes` on an estate where load is held."""
+    monkeypatch.setattr("console.config.loading.load_config", lambda _: bench.config)
     path = tmp_path / "headway.toml"
     path.write_text("")
     bench.scheduler.marks["load"] = MARK
-    return ["--config", str(path), "--store", bench.url, "holds", "--from-native", "--release", "--yes"]
+    return ["--config", str(path), "--store", bench.url, "hold", "--from-native", "--release", "--yes"]
 
 
 def test_who_may_act_lets_go_natively_and_both_ends_are_in_the_audit(
@@ -143,10 +141,12 @@ def test_without_a_store_it_says_that_the_rights_are_the_sources_own(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     be("vera")
-    command[command.index("--store") + 1] = str(tmp_path / "nowhere.db")
+    command[command.index("--store") + 1] = nowhere = str(tmp_path / "nowhere.db")
     assert Exit.OK == main(command)
     assert {} == bench.scheduler.marks
-    assert "by the source's own rights, and no audit tells of it" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert err.startswith(f"store not available (there is no store at {nowhere} yet; ")
+    assert "): released without the audit log\n" in err
 
 
 def test_who_may_not_restore_replaces_no_store(
@@ -156,10 +156,10 @@ def test_who_may_not_restore_replaces_no_store(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     copy = tmp_path / "copy.db"
-    assert Exit.OK == main(["--store", bench.url, "backup", str(copy)])
+    assert Exit.OK == main(["--store", bench.url, "store", "backup", str(copy)])
     with bench.store.write(None) as connection:
-        connection.exec_driver_sql("UPDATE lease SET until_us = 0")
+        connection.rows("UPDATE lease SET until_us = 0")
     be("carol")
-    assert Exit.REFUSED == main(["--store", bench.url, "restore", str(copy), "--replace"])
+    assert Exit.REFUSED == main(["--store", bench.url, "store", "restore", str(copy), "--replace"])
     assert "needs role admin on the whole estate; you (carol) have approve" in capsys.readouterr().err
     assert ("carol", "refuse restore") == verbs(bench)[-1]

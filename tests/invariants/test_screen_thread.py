@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from console.engine.plan_requests import PlanRequests
-from console.store.reads import open_reads
-from console.tui.app import HeadwayApp
+from console.engine.api.client import EngineClient
+from console.store.queries import open_queries
+from console.tui.app.app import HeadwayApp
 from console.tui.widgets.grid import Grid
 from tests.bench.bigstore import make_store
 from tests.invariants import locked
@@ -75,7 +75,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def on_screen(store: Path, steps: Steps) -> None:
     async def drive() -> None:
-        app = HeadwayApp(lambda: open_reads(str(store)), lambda: PlanRequests(str(store)))
+        app = HeadwayApp(lambda: open_queries(str(store)), lambda: EngineClient(str(store)))
         async with app.run_test(size=(80, 24)) as pilot:
             await until(pilot, lambda: app.header is not None)
             await steps(pilot, app)

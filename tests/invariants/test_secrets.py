@@ -14,36 +14,29 @@ from urllib.parse import quote, quote_plus
 import pytest
 import structlog
 
-from connectors.contract import (
-    AccessRefused,
-    Ask,
-    LogChunk,
-    LookUp,
+from connectors.sdk.contract import (
+    ActionSpec,
+    LookUpResult,
     NativeHold,
-    NotSupported,
-    OutcomeUnknown,
-    Poll,
     Preview,
     Probe,
     Receipt,
-    Right,
-    RunRecord,
-    RunRef,
-    Secrets,
-    Skipped,
-    SystemUnreachable,
+    SecretResolver,
+    SourcePermission,
 )
-from connectors.secrets import SecretRef, SecretStore
+from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown, SystemUnreachable
+from connectors.sdk.records import LogChunk, Poll, RunRecord, RunRef, SkippedRecord
+from connectors.sdk.secrets import SecretRef, SecretStore
 from console.cli.main import main
-from console.config import AlertSettings, Config, RouteSettings
-from console.engine.logs import set_up_logs
-from console.engine.requests import Requests
-from console.engine.sending import Sent
-from console.engine.wiring import Parts
-from console.model.ids import new_action_key
-from console.store import lease
-from console.store.lease import Lease
-from console.store.reads import open_reads
+from console.config.estate import AlertSettings, Config, RouteSettings
+from console.domain.ids import new_action_key
+from console.engine.api.client import EngineClient
+from console.engine.notify.senders import SendResult
+from console.engine.supervisor.assembly import EngineAssembly
+from console.engine.supervisor.log_setup import set_up_logs
+from console.store.db import lease
+from console.store.db.lease import HeldLease
+from console.store.queries import open_queries
 from tests.asks import rerun_of
 from tests.invariants.worlds import ROUTE, Trouble, World, WorldConnector, config_of
 from tests.store.ready import open_ready
@@ -75,20 +68,20 @@ def test_the_search_finds_every_spelling() -> None:
 class Leaky(WorldConnector):
     """Lets its password slip wherever it says anything."""
 
-    def __init__(self, world: World, secrets: Secrets) -> None:
+    def __init__(self, world: World, secrets: SecretResolver) -> None:
         super().__init__(world, secrets)
         self.password = secrets(SecretRef(env="CANARY_PASSWORD"))
 
     def poll(self, cursor: str, open_runs: Sequence[RunRef], timeout_seconds: float) -> Poll:
         poll = super().poll(cursor, open_runs, timeout_seconds)
         slips = tuple(replace(run, message=f"login {self.password} failed", exit_code=1) for run in poll.runs)
-        skipped = (Skipped("row 3", f"no date after {self.password}", f"sample {self.password}"),)
+        skipped = (SkippedRecord("row 3", f"no date after {self.password}", f"sample {self.password}"),)
         return replace(poll, runs=slips, warnings=(f"odd: {self.password}",), skipped=skipped)
 
     def log(self, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk:
         return LogChunk(f"mysql --password={self.password}\nno space\n")
 
-    def preview(self, ask: Ask, timeout_seconds: float) -> Preview:
+    def preview(self, ask: ActionSpec, timeout_seconds: float) -> Preview:
         said = f"run with {self.password}"
         return Preview("run", said, said, (said,), said, (said,), (said,), plan={"job": ask.run.job})
 
@@ -99,11 +92,13 @@ class Leaky(WorldConnector):
     def holds(self, timeout_seconds: float, known: Collection[str] = ()) -> tuple[NativeHold, ...]:
         raise NotSupported("this world: holds are not kept by this kind")
 
-    def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
+    def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUpResult:
         raise SystemUnreachable(f"GET /run?password={quote(self.password)}: 503")
 
     def probe(self, timeout_seconds: float) -> Probe:
-        return Probe(True, f"1 {self.password}", (Right("view", False, self.password, f"try {self.password}"),))
+        return Probe(
+            True, f"1 {self.password}", (SourcePermission("view", False, self.password, f"try {self.password}"),)
+        )
 
 
 def refused(password: str) -> Exception:
@@ -129,10 +124,10 @@ class Night:
         self.said: list[str] = []
         set_up_logs(self.secrets, folder / "engine.log", "debug")
         self.store = open_ready(self.url)
-        got = lease.acquire(self.store, "engine", "test", 600)
-        assert isinstance(got, Lease)
+        got = lease.acquire_lease(self.store, "engine", "test", 600)
+        assert isinstance(got, HeldLease)
         self.fence = got.fence
-        self.parts = Parts(self.config(), self.store, self.secrets, self.send)
+        self.parts = EngineAssembly(self.config(), self.store, self.secrets, self.send)
         self.parts.begin(self.fence)
         [self.poller] = self.parts.pollers.values()
 
@@ -148,10 +143,10 @@ class Night:
         alerts = AlertSettings(default_route="oncall", ping=SecretRef(env="CANARY_PING"), shadow_route="shadow")
         return replace(config, systems={"good": replace(system, kind=kind)}, routes=routes, alerts=alerts)
 
-    def send(self, url: str, title: str, body: str) -> Sent:
+    def send(self, url: str, title: str, body: str) -> SendResult:
         self.said += [title, body]
         if len(self.said) == 2:
-            return Sent(False, f"POST {url} answered 500 to {ACCOUNT} with {TOKEN} error=500")
+            return SendResult(False, f"POST {url} answered 500 to {ACCOUNT} with {TOKEN} error=500")
         raise ValueError(f"cannot parse {url}")
 
     def play(self) -> None:
@@ -163,7 +158,7 @@ class Night:
         self.said.append(self.parts.trouble(""))
         self.rerun()
         with self.store.write(None) as connection:
-            connection.exec_driver_sql("UPDATE delivery SET next_us = 0")
+            connection.rows("UPDATE delivery SET next_us = 0")
         self.turn()
         for error in (refused(PASSWORD), broken(PASSWORD)):
             self.world.trouble = raising(error)
@@ -181,9 +176,9 @@ class Night:
         self.poller.run(self.fence, lambda: next(rounds))
 
     def rerun(self) -> None:
-        requests = Requests(self.url)
-        with open_reads(self.url) as reads:
-            run_id = reads.incident(1).row.root_run_id
+        requests = EngineClient(self.url)
+        with open_queries(self.url) as reads:
+            run_id = reads.incidents.incident(1).row.root_run_id
         assert run_id is not None
         for question in (requests.preview(rerun_of(run_id)), requests.log(run_id)):
             self.parts.answers.step(self.fence)
@@ -212,24 +207,36 @@ def raising(error: Exception) -> Trouble:
 COMMANDS = (
     ("status",),
     ("status", "--json"),
-    ("services",),
-    ("jobs",),
+    ("service",),
+    (
+        "job",
+        "list",
+    ),
     ("job", "good/extract"),
-    ("runs", "good/extract"),
-    ("incidents",),
+    ("run", "good/extract"),
+    (
+        "incident",
+        "list",
+    ),
     ("incident", "1"),
     ("incident", "1", "--json"),
-    ("drift",),
+    (
+        "system",
+        "drift",
+    ),
     ("alert", "--json"),
     ("audit", "--json"),
-    ("holds", "--all", "--json"),
-    ("recovery", "--all"),
-    ("approvals",),
+    ("hold", "--all", "--json"),
+    ("plan", "--all"),
+    (
+        "action",
+        "approvals",
+    ),
     ("freeze", "--why", "the network is moved"),
     ("freeze", "--off"),
     ("shadow", "on", "--why", "we try"),
     ("shadow", "report"),
-    ("backup",),
+    ("store", "backup"),
 )
 
 
@@ -240,7 +247,7 @@ def test_f58_no_secret_reaches_store_log_alert_answer_or_command(
     night.play()
     printed = []
     for command in COMMANDS:
-        more = [str(tmp_path / "copy.db")] if command == ("backup",) else []
+        more = [str(tmp_path / "copy.db")] if command == ("store", "backup") else []
         assert main(["--store", night.url, *command, *more]) in (0, 1)
         out, err = capsys.readouterr()
         assert "Traceback" not in err
@@ -293,7 +300,7 @@ default_route = "oncall"
 
 
 @pytest.mark.parametrize("url", STORES.values(), ids=STORES)
-@pytest.mark.parametrize("command", [("status",), ("engine",), ("check",), ("jobs", "--json")], ids=" ".join)
+@pytest.mark.parametrize("command", [("status",), ("engine",), ("check",), ("job", "list", "--json")], ids=" ".join)
 def test_f58_a_store_out_of_reach_is_told_in_one_message_without_its_password(
     tmp_path: Path,
     canaries: None,

@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 
-from console.cli.detached import start_if_needed
+from console.cli.engine_process import start_engine_if_needed
 from console.cli.main import main
 from console.store import outbox as outbox_rows
 from console.store.errors import StoreUnusable
-from console.store.reads import open_reads
+from console.store.queries import open_queries
 from tests.invariants import locked
 from tests.invariants.engines import Child, child, running, server
 from tests.invariants.worlds import Sink, World
@@ -47,9 +47,9 @@ def test_f12_an_engine_on_a_full_disk_says_so_once_and_goes_on_once_there_is_spa
         world.fail("extract")
         wait_until(lambda: "the engine waits for its store" in engine.events(), "the engine to give up for now", 30)
         code, told = main(["--store", url, "status"]), capsys.readouterr().out
-        assert (3, True, False) == (code, "good/one" in told, "Start one" in told)
+        assert (3, True, False) == (code, "good/one" in told, "Fix: headway engine" in told)
         assert f"process {engine.pid} lives and cannot write" in told
-        assert "no engine was started: " in start_if_needed(url, tmp_path / "headway.toml").words
+        assert "engine not started: " in start_engine_if_needed(url, tmp_path / "headway.toml").words
         limit_files(engine, resource.RLIM_INFINITY)
         wait_until(lambda: bool(sink.got), "the alert", 30)
         lines = engine.lines()
@@ -61,19 +61,19 @@ def test_f12_an_engine_on_a_full_disk_says_so_once_and_goes_on_once_there_is_spa
 
 
 def seen(url: str) -> bool:
-    with open_reads(url) as reads:
-        return any(one.last_ok for one in reads.systems())
+    with open_queries(url) as reads:
+        return any(one.last_ok for one in reads.estate.systems())
 
 
 def integrity(url: str) -> str:
     store = open_ready(url)
     with store.read() as connection:
-        found = str(connection.exec_driver_sql("PRAGMA integrity_check").scalar())
+        found = str(connection.rows("PRAGMA integrity_check")[0][0])
     store.close()
     return found
 
 
-@pytest.mark.parametrize("write, arrives", [("touch_wire", 1), ("record_sent", 1)])
+@pytest.mark.parametrize("write, arrives", [("mark_sending", 1), ("record_sent", 1)])
 def test_f12_a_delivery_that_the_store_was_not_told_of_is_told_later_and_not_sent_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: str, arrives: int
 ) -> None:
@@ -149,7 +149,7 @@ def test_f13_another_process_locks_the_store_for_seconds_and_all_go_on(tmp_path:
     good, url = World(tmp_path, "good"), str(tmp_path / "headway.db")
     with running(tmp_path, good) as engine:
         wait_until(lambda: len(good.polled) > 2, "its polls", 10)
-        with open_reads(url) as reads:
+        with open_queries(url) as reads:
             held, let_go = server().Event(), server().Event()
             process = lock(url, held, let_go)
             try:
@@ -157,7 +157,7 @@ def test_f13_another_process_locks_the_store_for_seconds_and_all_go_on(tmp_path:
                 begun, worst = time.monotonic(), 0.0
                 while time.monotonic() < begun + 2:
                     before = time.monotonic()
-                    assert reads.header().engine.alive
+                    assert reads.estate.header().engine.alive
                     worst = max(worst, time.monotonic() - before)
                     time.sleep(0.05)
                 assert [] == engine.sink.got

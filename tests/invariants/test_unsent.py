@@ -8,19 +8,26 @@ from pathlib import Path
 
 import pytest
 
-from connectors.contract import Absent, OutcomeUnknown, SystemUnreachable
-from console.engine import verdicts
-from console.engine.wire import Wire
-from console.model.words import NOT_THERE, is_unsent
+from connectors.sdk.contract import ActionAbsent
+from connectors.sdk.errors import OutcomeUnknown, SystemUnreachable
+from console.domain.action import UNSENT_PREFIXES, is_unsent
+from console.engine.actions import verification
+from console.engine.actions.sender import ActionSender
+from tests.engine.actions.test_actions import again, ask, fail, lose, told
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench as bench
-from tests.engine.test_actions import again, ask, fail, lose, told
 from tests.fakes.scheduler import FakeConnector
 
 CONSOLE = Path(__file__).parents[2] / "console"
-PROOFS = {"verdicts.not_sent", "verdicts.never_arrived"}
+PROOFS = {"verification.not_sent", "verification.never_arrived"}
 """What writes that nothing arrived."""
-OTHERS = {"verdicts.failed", "verdicts.unproved", "moves.give_up", "moves.put_off", "withdrawn._end"}
+OTHERS = {
+    "verification.failed",
+    "verification.verification_timeout",
+    "state_machine.give_up",
+    "state_machine.put_off",
+    "actions._end_withdrawn",
+}
 """What may write another failure: it arrived, or nobody can tell."""
 
 
@@ -73,11 +80,15 @@ def test_no_other_failure_begins_as_a_proof_does() -> None:
 
 
 def test_a_proof_is_read_as_one_and_only_of_what_failed() -> None:
-    for step in (verdicts.not_sent(""), verdicts.not_sent("no route to host"), verdicts.never_arrived("it is gone")):
+    for step in (
+        verification.not_sent(""),
+        verification.not_sent("no route to host"),
+        verification.never_arrived("it is gone"),
+    ):
         assert is_unsent(step.state, step.words)
-    assert not is_unsent("refused", verdicts.not_sent("no route to host").words)
+    assert not is_unsent("refused", verification.not_sent("no route to host").words)
     assert not is_unsent("failed", "ended failed, exit 1")
-    assert all(NOT_THERE)
+    assert all(UNSENT_PREFIXES)
 
 
 def test_what_could_not_leave_may_be_sent_again(bench: Bench) -> None:
@@ -89,13 +100,13 @@ def test_what_could_not_leave_may_be_sent_again(bench: Bench) -> None:
 
 def test_what_a_freeze_stopped_at_the_wire_may_be_sent_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """The freeze came after the intent, while the line was waited for."""
-    key, real = ask(bench, fail(bench, bench.scheduler)), Wire.act
+    key, real = ask(bench, fail(bench, bench.scheduler)), ActionSender.act
 
-    def act(self: Wire, *asked: object) -> object:
+    def act(self: ActionSender, *asked: object) -> object:
         bench.requests().turn("freeze", "on", "maintenance")
         return real(self, *asked)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Wire, "act", act)
+    monkeypatch.setattr(ActionSender, "act", act)
     bench.parts.actions.step(bench.fence)
     assert ([], True) == (bench.scheduler.acted, is_unsent(*told(bench, key))), told(bench, key)
 
@@ -107,6 +118,6 @@ def test_what_is_proved_absent_may_be_sent_again_and_what_is_unknown_may_not(
     bench.scheduler.on_act = lose(OutcomeUnknown("the line broke"))
     bench.parts.actions.step(bench.fence)
     assert ("unknown", False) == (told(bench, key)[0], is_unsent(*told(bench, key)))
-    monkeypatch.setattr(FakeConnector, "look_up", lambda *_: Absent())
+    monkeypatch.setattr(FakeConnector, "look_up", lambda *_: ActionAbsent())
     again(bench)
     assert is_unsent(*told(bench, key)), told(bench, key)

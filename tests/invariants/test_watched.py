@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 
 from console.cli.main import main
-from console.engine import crew
-from console.engine.evaluate import Evaluator
-from console.engine.outbox import Outbox
-from console.model.ids import micros
-from console.store.lease import HeldBy, acquire
-from console.store.reads import open_reads
-from console.tui import chrome
-from console.tui.cells import Look
-from console.tui.glyphs import Glyphs
-from console.tui.when import Clock as ScreenClock
+from console.domain.ids import micros
+from console.engine.evaluation.evaluator import Evaluator
+from console.engine.notify.outbox import Outbox
+from console.engine.supervisor import supervisor
+from console.store.db.lease import LeaseHolder, acquire_lease
+from console.store.queries import open_queries
+from console.tui.frame import header_footer
+from console.tui.frame.cells import RenderContext
+from console.tui.frame.clock_format import ZonedClock as ScreenClock
+from console.tui.frame.glyphs import GlyphSet
 from tests.invariants.engines import Running, child, running
 from tests.invariants.worlds import World
 from tests.lab.process import wait_until
@@ -60,7 +60,7 @@ def test_f09_a_part_that_breaks_is_told_by_status_and_works_again(
         good.fail("extract")
         wait_until(broke.is_set, "the surprise", 10)
         wait_until(lambda: bool(engine.sink.got), "the alert in spite of it", 10)
-        wait_until(lambda: "TROUBLE" in status(tmp_path, capsys)[1], "the trouble in the status", 10)
+        wait_until(lambda: "ENGINE PROBLEM" in status(tmp_path, capsys)[1], "the trouble in the status", 10)
         code, said = status(tmp_path, capsys)
     assert (0, True) == (code, f"{part.__name__.lower()[:6]}" in said and "RuntimeError: a bug of ours" in said)
 
@@ -68,8 +68,8 @@ def test_f09_a_part_that_breaks_is_told_by_status_and_works_again(
 @pytest.mark.parametrize(
     "part, words",
     [
-        (Evaluator, "invariants: parts of the engine keep breaking"),
-        (Outbox, "invariants: the outbox keeps breaking: no alert is sent"),
+        (Evaluator, "invariants: engine workers keep failing"),
+        (Outbox, "invariants: the outbox keeps failing: no alert is sent"),
     ],
 )
 def test_f07_a_part_that_keeps_breaking_is_one_alert_about_headway_itself(
@@ -84,7 +84,7 @@ def test_f07_a_part_that_keeps_breaking_is_one_alert_about_headway_itself(
         return real(self, *arguments)
 
     monkeypatch.setattr(part, "step", step)
-    monkeypatch.setattr(crew, "WELL_SECONDS", 5.0)
+    monkeypatch.setattr(supervisor, "STABLE_SECONDS", 5.0)
     with running(tmp_path, World(tmp_path, "good"), lease=3) as engine:
         at_work(engine)
         broken.set()
@@ -121,13 +121,14 @@ def test_i11_status_and_header_say_since_when_no_engine_works(
         engine.signal(signal.SIGKILL)
         wait_until(lambda: status(tmp_path, capsys)[0] == 3, "the lease to run out", 20)
     code, said = status(tmp_path, capsys)
-    with open_reads(str(tmp_path / "headway.db")) as reads:
-        header, now = reads.header(), reads.now()
+    with open_queries(str(tmp_path / "headway.db")) as reads:
+        header, now = reads.estate.header(), reads.now()
     assert header.engine.heartbeat is not None
     since = header.engine.heartbeat
-    assert (3, f"NO ENGINE since {since:%Y-%m-%d %H:%M:%S}Z") == (code, said.partition(": ")[2].partition(". Start")[0])
-    look = Look(now=now, glyphs=Glyphs(), clock=ScreenClock())
-    assert f"what you see is from {look.clock.hms(since)}" in chrome.banner(header, "", look)
+    gone = f"NO ENGINE since {since:%Y-%m-%d %H:%M:%S}Z. Fix: headway engine"
+    assert (3, gone) == (code, said.partition(": ")[2].splitlines()[0])
+    look = RenderContext(now=now, glyphs=GlyphSet(), clock=ScreenClock())
+    assert f": data from {look.clock.hms(since)} " in header_footer.banner_text(header, "", look)
     assert abs(micros(now) - micros(since)) < 20_000_000
 
 
@@ -135,11 +136,11 @@ def test_i11_an_engine_that_works_badly_is_a_banner_on_every_screen(tmp_path: Pa
     with running(tmp_path, World(tmp_path, "good"), lease=3) as engine:
         at_work(engine)
         with engine.store.write(None) as connection:
-            connection.exec_driver_sql("INSERT INTO meta VALUES ('engine_trouble', 'outbox broke: RuntimeError')")
+            connection.rows("INSERT INTO meta VALUES ('engine_trouble', 'outbox broke: RuntimeError')")
         with engine.reads() as reads:
-            header, now = reads.header(), reads.now()
-    look = Look(now=now, glyphs=Glyphs(), clock=ScreenClock())
-    assert " the engine has trouble, see its log: outbox broke: RuntimeError" == chrome.banner(header, "", look)
+            header, now = reads.estate.header(), reads.now()
+    look = RenderContext(now=now, glyphs=GlyphSet(), clock=ScreenClock())
+    assert " engine error, see its log: outbox broke: RuntimeError" == header_footer.banner_text(header, "", look)
 
 
 def test_i11_an_engine_that_stands_by_says_who_works(tmp_path: Path) -> None:
@@ -149,18 +150,18 @@ def test_i11_an_engine_that_stands_by_says_who_works(tmp_path: Path) -> None:
             wait_until(lambda: "standing by" in second.events(), "the second to stand by", 20)
             [line] = second.lines()
         again = open_ready(str(tmp_path / "headway.db"))
-        held = acquire(again, "engine", "third", 10)
+        held = acquire_lease(again, "engine", "third", 10)
         again.close()
-    assert isinstance(held, HeldBy)
+    assert isinstance(held, LeaseHolder)
     assert (held.holder, str(held.since)) == (line["holder"], line["since"])
 
 
 def test_trouble_is_forgotten_by_the_next_engine(tmp_path: Path) -> None:
     store = open_ready(str(tmp_path / "headway.db"))
     with store.write(None) as connection:
-        connection.exec_driver_sql("INSERT INTO meta VALUES ('engine_trouble', 'outbox broke: RuntimeError')")
+        connection.rows("INSERT INTO meta VALUES ('engine_trouble', 'outbox broke: RuntimeError')")
     store.close()
     with running(tmp_path, World(tmp_path, "good")) as engine:
         at_work(engine)
         with engine.reads() as reads:
-            assert "" == reads.header().engine.trouble
+            assert "" == reads.estate.header().engine.trouble

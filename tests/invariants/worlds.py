@@ -17,43 +17,36 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from connectors.contract import (
-    Absent,
-    Ask,
-    Capability,
-    Clock,
+from connectors.sdk.contract import (
+    ActionAbsent,
+    ActionFound,
+    ActionSpec,
     ConnectorKind,
-    Found,
-    Inventory,
-    JobRecord,
-    LogChunk,
-    LookUp,
+    LookUpResult,
     NativeHold,
-    NotSupported,
-    Poll,
     Preview,
     Probe,
     Receipt,
-    RunRecord,
-    RunRef,
-    Secrets,
-    State,
+    SecretResolver,
 )
-from connectors.secrets import SecretRef
-from console.config import (
+from connectors.sdk.errors import NotSupported
+from connectors.sdk.records import Inventory, JobRecord, LogChunk, Poll, RunRecord, RunRef, TargetClock
+from connectors.sdk.secrets import SecretRef
+from connectors.sdk.states import Capability, RunState
+from console.config.estate import (
     AlertSettings,
     Config,
     DependencySettings,
-    EstateSettings,
+    EstateSection,
     JobSettings,
     RouteSettings,
     ServiceSettings,
     SystemConfig,
     SystemSettings,
 )
-from console.engine.sending import Sent
-from console.model.alerting import Alerting, RouteRule
-from console.model.declared import Declared
+from console.domain.alert import AlertingSettings, RouteRule
+from console.domain.settings import Declared
+from console.engine.notify.senders import SendResult
 
 ROUTE = "INVARIANTS_URL"
 Trouble = Callable[[float], Sequence[RunRecord]]
@@ -107,16 +100,16 @@ class World:
         """What failed, and one good attempt for each action that arrived."""
         for line in map(json.loads, _lines(self._file("failed"))):
             at = datetime.fromisoformat(line["at"])
-            yield _record(line["job"], line["key"], State.FAILED, at, period_key=line["period"])
+            yield _record(line["job"], line["key"], RunState.FAILED, at, period_key=line["period"])
         for number, (key, job) in enumerate(zip(self.sent, self.sent_jobs, strict=True)):
-            yield _record(job, f"again {number}", State.SUCCEEDED, datetime.now(UTC), action_key=key)
+            yield _record(job, f"again {number}", RunState.SUCCEEDED, datetime.now(UTC), action_key=key)
 
     def _file(self, what: str) -> Path:
         return self.folder / f"{self.name}.{what}"
 
 
 class WorldConnector:
-    def __init__(self, world: World, secrets: Secrets) -> None:
+    def __init__(self, world: World, secrets: SecretResolver) -> None:
         self._world = world
         del secrets
 
@@ -127,12 +120,12 @@ class WorldConnector:
         self._world.polled.append(time.monotonic())
         more = self._world.trouble(timeout_seconds) if self._world.trouble is not None else ()
         now = datetime.now(UTC)
-        return Poll((*self._world.runs(), *more), "{}", clock=Clock(now, now), seen_until=now)
+        return Poll((*self._world.runs(), *more), "{}", clock=TargetClock(now, now), seen_until=now)
 
     def log(self, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk:
         return LogChunk("no space left on device\n")
 
-    def preview(self, ask: Ask, timeout_seconds: float) -> Preview:
+    def preview(self, ask: ActionSpec, timeout_seconds: float) -> Preview:
         return Preview("run again", f"run {ask.run.job} again", "1 run", plan={"job": ask.run.job})
 
     def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
@@ -142,8 +135,8 @@ class WorldConnector:
     def holds(self, timeout_seconds: float, known: Collection[str] = ()) -> tuple[NativeHold, ...]:
         raise NotSupported("this world: holds are not kept by this kind")
 
-    def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
-        return Found("") if key in self._world.sent else Absent()
+    def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUpResult:
+        return ActionFound("") if key in self._world.sent else ActionAbsent()
 
     def probe(self, timeout_seconds: float) -> Probe:
         return Probe(True, "1")
@@ -167,9 +160,9 @@ class Sink:
 
     folder: Path
 
-    def __call__(self, url: str, title: str, body: str) -> Sent:
+    def __call__(self, url: str, title: str, body: str) -> SendResult:
         _append(self.folder / "alerts", json.dumps(asdict(Alert(url, title, body))))
-        return Sent(True)
+        return SendResult(True)
 
     @property
     def got(self) -> list[Alert]:
@@ -199,18 +192,18 @@ def config_of(folder: Path, *worlds: World, poll_every: float = 0.2) -> Config:
     return Config(
         path=folder / "headway.toml",
         digest="digest",
-        estate=EstateSettings(name="invariants", starts_in="live"),
+        estate=EstateSection(name="invariants", starts_in="live"),
         systems={world.name: SystemConfig(world.name, settings, world.kind(), NoOptions()) for world in worlds},
         jobs={f"{name}/{native}": job for name in names for native in ("extract", "load")},
         dependencies=tuple(DependencySettings(upstream=f"{name}/extract", downstream=f"{name}/load") for name in names),
         services={"supply": service},
         routes={"oncall": RouteSettings(urls=(SecretRef(env=ROUTE),))},
         alerts=AlertSettings(default_route="oncall"),
-        declared=Declared(alerting=Alerting(routes=(RouteRule("oncall", group_wait=timedelta(seconds=wait)),))),
+        declared=Declared(alerting=AlertingSettings(routes=(RouteRule("oncall", group_wait=timedelta(seconds=wait)),))),
     )
 
 
-def _record(job: str, key: str, state: State, at: datetime, **more: Any) -> RunRecord:
+def _record(job: str, key: str, state: RunState, at: datetime, **more: Any) -> RunRecord:
     return RunRecord(job, key, state, state.value, started_at=at, ended_at=at, native_ref=key, **more)
 
 

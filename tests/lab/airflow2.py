@@ -1,6 +1,7 @@
 """A real Airflow 2 on SQLite with the LocalExecutor: web server and scheduler, REST API v1 with basic auth.
 
-Its accounts are those of the lab's Airflow 3; `headway` and `viewer` have the roles of `headway grants airflow`.
+Its accounts are those of the lab's Airflow 3; `headway` and `viewer` have the roles that
+`headway connector grants airflow` prints.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ class Airflow2Server(AirflowServer):
 
 
 def grants() -> list[list[str]]:
-    """What a fresh metadata database is given: the roles that `headway grants airflow` prints, and the accounts."""
+    """The accounts of a fresh metadata database, and the roles that `headway connector grants airflow` prints."""
     text = files("connectors.airflow").joinpath("grants.txt").read_text()
     printed = text.partition("# Airflow 2, to watch")[2].partition("# Either")[0].splitlines()
     roles = [shlex.split(line)[1:] for line in printed if line.startswith("airflow ")]

@@ -11,9 +11,11 @@ from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 from connectors.airflow.connector import CONNECTOR
-from connectors.conformance import new_key, ref
-from connectors.contract import Ask, Connector, RunRecord, State, Verb
-from connectors.secrets import SecretStore
+from connectors.sdk.conformance.world import new_key, ref
+from connectors.sdk.contract import ActionSpec, Connector
+from connectors.sdk.records import RunRecord
+from connectors.sdk.secrets import SecretStore
+from connectors.sdk.states import RunState, Verb
 from tests.lab.airflow import AirflowServer
 
 T = TypeVar("T")
@@ -64,8 +66,8 @@ def until(what: str, look: Callable[[], T | None]) -> T:
     return found
 
 
-def asking(run: RunRecord) -> Ask:
-    return Ask(Verb.RERUN, ref(run), run.state)
+def asking(run: RunRecord) -> ActionSpec:
+    return ActionSpec(Verb.RERUN, ref(run), run.state)
 
 
 def running(airflow: AirflowServer, connector: Connector, dag: str, task: str) -> RunRecord:
@@ -77,7 +79,7 @@ def running(airflow: AirflowServer, connector: Connector, dag: str, task: str) -
     def hanging() -> RunRecord | None:
         told = {one.job: one for one in every(connector) if one.period_key == run}
         both = [told.get(dag), told.get(f"{dag}.{task}")]
-        return told.get(dag) if all(one and one.state is State.RUNNING for one in both) else None
+        return told.get(dag) if all(one and one.state is RunState.RUNNING for one in both) else None
 
     return until(f"{task} of {dag} to hang", hanging)
 

@@ -1,17 +1,21 @@
-"""Brings the lab's fixtures to the tests of this folder and takes the estate down when the session ends."""
+"""Brings the lab's fixtures to the tests of this folder and takes the estate down when its group of tests ends."""
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
+from tests import runner
 from tests.lab.estate import shared_estate
-from tests.lab.fixtures import (
+from tests.lab.fixtures import (  # fmt: skip
     airflow,
     connect,
     cron_hosts,
     db07,
+    end_shared,
     estate,
     etl02,
     fresh,
@@ -22,7 +26,7 @@ from tests.lab.fixtures import (
     postgres,
     smtp,
     store_dsn,
-)  # fmt: skip
+)
 from tests.lab.needs import what_is_missing
 
 __all__ = [
@@ -33,6 +37,7 @@ __all__ = [
 HERE = Path(__file__).parent
 LIMIT_SECONDS = 300
 SLOW_STARTERS = {"airflow", "estate", "fresh"}
+_groups_with_airflow: set[str | None] = set()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -45,12 +50,33 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Begins the start of Airflow at once where any chosen test will ask for it; the others run meanwhile."""
-    asked = {name for item in session.items for name in getattr(item, "fixturenames", ())}
-    if asked & SLOW_STARTERS and not session.config.option.collectonly and what_is_missing() is None:
+    """Remembers which groups will ask for Airflow."""
+    waiting = (item for item in session.items if item.get_closest_marker("airflow"))
+    _groups_with_airflow.update(runner.group_name(item) for item in waiting)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Begins the start of Airflow with the first test of a group that asks for it; the other tests run meanwhile."""
+    if runner.group_name(item) in _groups_with_airflow and _can_start():
         shared_estate().airflow  # noqa: B018  looking starts it
 
 
+@cache
+def _can_start() -> bool:
+    return what_is_missing() is None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
+    """Ends the estate with its group, so that the next group on this worker starts with none."""
+    try:
+        return (yield)
+    finally:
+        if runner.is_last_of_group(item, nextitem):
+            end_shared()
+
+
 def pytest_sessionfinish() -> None:
-    """Also after failures and Ctrl-C; where Python itself is killed, the guard does it."""
-    shared_estate().stop()
+    """Also after Ctrl-C; where Python itself is killed, the guard does it."""
+    end_shared()

@@ -134,7 +134,7 @@ class CronHost:
         home = "/root" if user == "root" else f"/home/{user}"
         path = "PATH=/usr/local/bin:/usr/bin:/usr/sbin:/bin"
         environment = ["env", "-i", f"HOME={home}", f"USER={user}", f"LOGNAME={user}", path]
-        entered = [command("nsenter"), "-t", str(self.init), "-m", "-u", "-p", "-r"]
+        entered = [command("nsenter"), "-t", str(self.init), "-m", "-u", "-p", "-r", "-w"]
         argv = [*entered, *identity, *environment, "sh", "-c", shell_command]
         done = subprocess.run(
             argv, input=stdin, capture_output=True, text=True, timeout=limit_seconds, cwd="/", env=clean_environment()

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from connectors.contract import Connector
 from connectors.cron.connector import CronConnector
+from connectors.sdk.contract import Connector
 from connectors.systemd.connector import SystemdConnector
-from tests.connectors.airflow.crowd import crowded as airflow
-from tests.connectors.dagster.crowd import crowded as dagster
-from tests.connectors.prefect.crowd import crowded as prefect
+from tests.connectors.airflow.many_runs import crowded as airflow
+from tests.connectors.dagster.many_runs import crowded as dagster
+from tests.connectors.prefect.many_runs import crowded as prefect
 from tests.fakes.aws import Body, page
 from tests.fakes.batch import SUMMARY, FakeBatch
 from tests.fakes.dbt import DbtHost

@@ -32,7 +32,11 @@ READY_SECONDS = 120.0
 def missing() -> str | None:
     """What to install before the judge can sit; None where nothing is missing."""
     lacks = [name for name in ("node", "npm") if shutil.which(name) is None]
-    return f"GitHub's description is judged by prism, which needs {' and '.join(lacks)}" if lacks else None
+    return (
+        f"prism, which judges by GitHub's description, needs {' and '.join(lacks)}: apt-get install npm"
+        if lacks
+        else None
+    )
 
 
 def made() -> Path:

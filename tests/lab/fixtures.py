@@ -1,9 +1,12 @@
-"""The session fixtures of the lab. Test folders outside of tests/lab may import single ones into their conftest: all
-share one estate, and a part starts when the first test asks for it."""
+"""The fixtures of the lab. Test folders outside of tests/lab may import single ones into their conftest: all
+share one estate, and a part starts when the first test asks for it. An estate lives as long as its group of files
+(`tests.runner`); `end_shared` ends it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import cache
 from typing import Any
 
 import pytest
@@ -23,7 +26,7 @@ from tests.lab.process import private_folder, remove_folder
 from tests.lab.sinks import Behaviour, HttpSink, SmtpSink
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def lab() -> Estate:
     """The estate with no part started yet. Fails, naming what to install, where the machine lacks something."""
     missing = what_is_missing()
@@ -32,23 +35,23 @@ def lab() -> Estate:
     return shared_estate()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def db07(lab: Estate) -> CronHost:
     return lab.db07
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def etl02(lab: Estate) -> CronHost:
     return lab.etl02
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cron_hosts(db07: CronHost, etl02: CronHost) -> dict[str, CronHost]:
     """Both hosts by name."""
     return {host.name: host for host in (db07, etl02)}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def postgres(lab: Estate) -> PostgresServer:
     return lab.postgres
 
@@ -61,18 +64,18 @@ def store_dsn(postgres: PostgresServer) -> Iterator[str]:
     postgres.drop_database(dsn)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def moto(lab: Estate) -> MotoServer:
     return lab.moto
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def airflow(lab: Estate) -> AirflowServer:
     """Airflow, ready. Its start began when the tests were collected."""
     return lab.airflow.wait_ready()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def estate(lab: Estate, cron_hosts: object, postgres: object, moto: object, airflow: object) -> Estate:
     """The whole estate, every part ready."""
     return lab
@@ -104,24 +107,47 @@ def http_sink(lab: Estate) -> HttpSink:
     return sink
 
 
-@pytest.fixture(scope="session")
-def kubernetes() -> Iterator[KubeCluster]:
+@pytest.fixture(scope="module")
+def kubernetes() -> KubeCluster:
     """A control plane with a CronJob that went well and one that failed. Skips, loudly, where it is not built."""
     lacks = kubebuild.missing()
     if lacks is not None:
         pytest.skip(lacks)
-    folder = private_folder("kubernetes")
-    made = KubeCluster(folder / "cluster")
+    return shared_cluster()
+
+
+@cache
+def shared_cluster() -> KubeCluster:
+    """The one control plane of this group of tests."""
+    made = KubeCluster(private_folder("kubernetes") / "cluster")
     try:
         made.start()
         for job, code in ((GOOD, 0), (BAD, 3)):
             name = job.partition("/")[2]
             row = made.cronjob(name, failedJobsHistoryLimit=50, successfulJobsHistoryLimit=50)
             made.end(made.job(name, row, DUE)["metadata"]["name"], code)
-        yield made
+    except BaseException:
+        end_cluster(made)
+        raise
+    return made
+
+
+def end_cluster(cluster: KubeCluster) -> None:
+    try:
+        cluster.stop()
     finally:
-        made.stop()
-        remove_folder(folder)
+        remove_folder(cluster.folder.parent)
+
+
+def end_shared() -> None:
+    """Ends what the tests of a group shared; the next group makes its own."""
+    with ExitStack() as ends:
+        if shared_estate.cache_info().currsize:
+            ends.callback(shared_estate().stop)
+        if shared_cluster.cache_info().currsize:
+            ends.callback(end_cluster, shared_cluster())
+        shared_estate.cache_clear()
+        shared_cluster.cache_clear()
 
 
 @pytest.fixture

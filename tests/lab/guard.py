@@ -29,12 +29,14 @@ def session_members(session: int) -> Iterator[int]:
 
 
 def begun(pid: int) -> int:
-    """When the process with that number began, in the kernel's ticks since boot; 0 where there is none."""
+    """When the process with that number began, in the kernel's ticks since boot; 0 where there is none, or only a
+    zombie that nothing has reaped yet."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
-            return int(file.read().rpartition(b")")[2].split()[19])  # proc(5): starttime
+            fields = file.read().rpartition(b")")[2].split()
     except OSError:
         return 0
+    return 0 if fields[0] == b"Z" else int(fields[19])  # proc(5): state, starttime
 
 
 def is_stranger(pid: int, since: int) -> bool:

@@ -164,7 +164,9 @@ class HostFiles:
         spool = self.fs / "var/spool/headway"
         spool.mkdir()
         shutil.chown(spool, "root", "adm")
-        spool.chmod(0o3773)  # as `headway cron wrapper` says: jobs write their own records, group adm reads them
+        spool.chmod(
+            0o3773
+        )  # as `headway connector cron wrapper` says: jobs write their own records, group adm reads them
 
     def _make_ssh(self) -> None:
         for key in (self.fs / "etc/ssh/host_key", self.user_key):

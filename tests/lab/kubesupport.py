@@ -12,9 +12,10 @@ from typing import Any
 
 import httpx
 
-from connectors.contract import Connector, Gap, Poll, RunRecord, RunRef, instant_key
 from connectors.kubernetes.connector import KubernetesConnector
-from connectors.kubernetes.options import CLUSTER, KubernetesOptions
+from connectors.kubernetes.options import CLUSTER_TARGET, KubernetesOptions
+from connectors.sdk.contract import Connector
+from connectors.sdk.records import HistoryGap, Poll, RunRecord, RunRef, instant_key
 from tests.lab.kubernetes import MERGE, TOKEN, KubeCluster
 from tests.lab.process import wait_until
 
@@ -51,7 +52,7 @@ def long_ago() -> datetime:
 def connected(
     cluster: KubeCluster,
     token: str = TOKEN,
-    target: str = CLUSTER,
+    target: str = CLUSTER_TARGET,
     transport: httpx.BaseTransport | None = None,
     **options: Any,
 ) -> KubernetesConnector:
@@ -87,7 +88,7 @@ class Kubelet:
 def polled(connector: Connector, cursor: str = "", open_runs: Sequence[RunRef] = ()) -> Poll:
     """The last bite, with the runs and gaps of all."""
     runs: dict[tuple[str, str], RunRecord] = {}
-    gaps: list[Gap] = []
+    gaps: list[HistoryGap] = []
     while True:
         poll = connector.poll(cursor, open_runs, 30)
         runs |= {(run.job, run.attempt_key): run for run in poll.runs}

@@ -11,8 +11,12 @@ from typing import Any, ClassVar
 import pytest
 
 from connectors.airflow.connector import CONNECTOR
-from connectors.conformance import ConnectorConformance, new_key, ref
-from connectors.contract import AccessRefused, Connector, Evidence, LogChunk, RunRecord, RunRef, State, instant_key
+from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance.world import new_key, ref
+from connectors.sdk.contract import Connector
+from connectors.sdk.errors import AccessRefused
+from connectors.sdk.records import LogChunk, RunRecord, RunRef, instant_key
+from connectors.sdk.states import RunEvidence, RunState
 from tests.lab.airflow import PASSWORDS
 from tests.lab.airflow2 import Airflow2Server
 from tests.lab.airflow_talk import PATIENCE_SECONDS, attempt, connect, every, ran, running, until
@@ -41,7 +45,7 @@ def passwords(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def connector(airflow2: Airflow2Server) -> Iterator[Connector]:
-    """As the account with the role `headway_act` that `headway grants airflow` prints."""
+    """As the account with the role `headway_act` that `headway connector grants airflow` prints."""
     opened = connect(airflow2.url)
     yield opened
     opened.close()
@@ -119,12 +123,12 @@ def test_the_inventory_has_schedules_tasks_and_the_edges_airflow_knows(
         schedule.dialect,
         schedule.expression,
         schedule.zone,
-        schedule.words,
+        schedule.text,
     )
     assert jobs["parked"].paused
     assert ("none", "Triggered by datasets") == (
         jobs["supply_plan"].schedule.dialect,
-        jobs["supply_plan"].schedule.words,
+        jobs["supply_plan"].schedule.text,
     )
     assert ("load_orders",) == jobs["supply_plan"].upstreams
     assert ("load_orders.load",) == jobs["load_orders.publish"].upstreams
@@ -137,11 +141,11 @@ def test_a_failed_run_tells_its_tasks_and_the_log_of_the_one_that_failed(
 ) -> None:
     run = ran(airflow2, "load_orders", "fail", "failed")
     told = attempt(connector, "load_orders", run)
-    assert (State.FAILED, "failed", Evidence.NATIVE) == (told.state, told.native_state, told.evidence)
+    assert (RunState.FAILED, "failed", RunEvidence.NATIVE) == (told.state, told.native_state, told.evidence)
     assert "tasks not green: load (failed), publish (upstream_failed)" == told.message
     states = {one.job: one.state for one in every(connector) if one.period_key == run}
-    expected = {"load_orders.check_file": State.SUCCEEDED, "load_orders.load": State.FAILED}
-    assert {"load_orders": State.FAILED, "load_orders.publish": State.BLOCKED, **expected} == states
+    expected = {"load_orders.check_file": RunState.SUCCEEDED, "load_orders.load": RunState.FAILED}
+    assert {"load_orders": RunState.FAILED, "load_orders.publish": RunState.BLOCKED, **expected} == states
     log = connector.log(ref(told), None, 65536, 20)
     assert re.match(r"\[log of task load, try [12] \(failed\)\]\n", log.text), "Airflow 2 may count a try twice"
     assert "FileNotFoundError: /data/orders.csv of this business date is not there" in log.text
@@ -157,18 +161,18 @@ def test_a_queued_run_and_its_end_are_one_attempt_and_a_clear_makes_the_next(
     airflow2.call("PATCH", "dags/load_orders", {"is_paused": True})
     airflow2.trigger("load_orders", run)
     queued = attempt(connector, "load_orders", run)
-    assert (State.QUEUED, f"{run}@-") == (queued.state, queued.attempt_key)
+    assert (RunState.QUEUED, f"{run}@-") == (queued.state, queued.attempt_key)
     airflow2.call("PATCH", "dags/load_orders", {"is_paused": False})
     airflow2.wait_for("load_orders", run, "failed")
     first = attempt(connector, "load_orders", run)
-    assert (State.FAILED, queued.attempt_key) == (first.state, first.formerly)
+    assert (RunState.FAILED, queued.attempt_key) == (first.state, first.formerly)
     clear = {"dry_run": False, "dag_run_id": run, "only_failed": True, "reset_dag_runs": True}
     airflow2.call("POST", "dags/load_orders/clearTaskInstances", clear)
     airflow2.wait_for("load_orders", run, "failed")
     told = [one for one in every(connector) if one.job == "load_orders" and one.period_key == run]
-    assert [(first.attempt_key == one.attempt_key, one.state) for one in told] == [(False, State.FAILED)]
+    assert [(first.attempt_key == one.attempt_key, one.state) for one in told] == [(False, RunState.FAILED)]
     blocked = [one for one in every(connector) if one.job == "load_orders.publish" and one.period_key == run]
-    assert [(State.BLOCKED, f"{run}#1")] == [(one.state, one.formerly) for one in blocked], "it never had a try"
+    assert [(RunState.BLOCKED, f"{run}#1")] == [(one.state, one.formerly) for one in blocked], "it never had a try"
 
 
 def with_line(chunk: LogChunk) -> LogChunk | None:
@@ -209,13 +213,15 @@ def test_a_retry_is_two_attempts_and_the_first_one_is_closed(airflow2: Airflow2S
         if len(seen) == 2 and not known:
             break
         time.sleep(0.1)
-    assert {f"{run}#1": State.FAILED, f"{run}#2": State.SUCCEEDED} == {key: one.state for key, one in seen.items()}
+    assert {f"{run}#1": RunState.FAILED, f"{run}#2": RunState.SUCCEEDED} == {
+        key: one.state for key, one in seen.items()
+    }
 
 
 def test_mapped_instances_are_one_run_of_their_task(airflow2: Airflow2Server, connector: Connector) -> None:
     run = ran(airflow2, "mapped", "as it is", "failed")
     told = [one for one in every(connector) if one.job == "mapped.regions.count_region" and one.period_key == run]
-    assert [State.FAILED] == [one.state for one in told]
+    assert [RunState.FAILED] == [one.state for one in told]
     assert "3 mapped: 2 success, 1 failed; not green: 2" == told[0].message
     assert "ZeroDivisionError" in connector.log(ref(told[0]), None, 65536, 20).text
 
@@ -231,11 +237,11 @@ def test_a_run_of_an_interval_has_its_end_as_period_and_so_have_its_tasks(
         airflow2.schedule("by_interval", None)
     assert told.period_at is not None
     assert told.interval_start == told.period_at - timedelta(minutes=1)
-    assert (State.SUCCEEDED, instant_key(told.period_at)) == (told.state, told.period_key)
+    assert (RunState.SUCCEEDED, instant_key(told.period_at)) == (told.state, told.period_key)
     again = connect(airflow2.url)
     try:
         tasks = [one for one in every(again) if one.job == "by_interval.cover" and one.period_key == told.period_key]
-        assert [State.SUCCEEDED] == [one.state for one in tasks]
+        assert [RunState.SUCCEEDED] == [one.state for one in tasks]
     finally:
         again.close()
 
@@ -251,7 +257,7 @@ def test_a_deleted_run_is_not_taken_for_ended(airflow2: Airflow2Server, connecto
     airflow2.call("DELETE", f"dags/stock_count/dagRuns/{run}")
     cursor = connector.poll("", (), 20).cursor
     gone = {one.attempt_key: one for one in connector.poll(cursor, (ref(told),), 20).runs}[told.attempt_key]
-    assert (State.LOST, "deleted", Evidence.INFERRED) == (gone.state, gone.native_state, gone.evidence)
+    assert (RunState.LOST, "deleted", RunEvidence.INFERRED) == (gone.state, gone.native_state, gone.evidence)
 
 
 def test_a_viewer_sees_everything_and_is_told_that_it_cannot_act(airflow2: Airflow2Server) -> None:

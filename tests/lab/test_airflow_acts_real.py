@@ -12,23 +12,11 @@ from typing import Any
 
 import pytest
 
-from connectors.conformance import new_key, ref
-from connectors.contract import (
-    Absent,
-    AccessRefused,
-    Ask,
-    Connector,
-    Found,
-    HoldMark,
-    NotSupported,
-    OutcomeUnknown,
-    Preview,
-    RunRecord,
-    RunRef,
-    State,
-    Verb,
-    instant_key,
-)
+from connectors.sdk.conformance.world import new_key, ref
+from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, Connector, HoldMark, Preview
+from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown
+from connectors.sdk.records import RunRecord, RunRef, instant_key
+from connectors.sdk.states import RunState, Verb
 from tests.lab.airflow import PASSWORDS, AirflowServer
 from tests.lab.airflow_talk import attempt, connect, eating_answers, every, ran, running, until
 from tests.lab.jobs import next_minute
@@ -50,26 +38,26 @@ def connector(airflow: AirflowServer) -> Iterator[Connector]:
     opened.close()
 
 
-def of_job(verb: Verb, job: str, **parameters: Any) -> Ask:
-    return Ask(verb, RunRef(job, str(parameters.get("period_at", "")), "", ""), State.PLANNED, parameters)
+def of_job(verb: Verb, job: str, **parameters: Any) -> ActionSpec:
+    return ActionSpec(verb, RunRef(job, str(parameters.get("period_at", "")), "", ""), RunState.PLANNED, parameters)
 
 
-def hold_ask(job: str) -> Ask:
+def hold_ask(job: str) -> ActionSpec:
     until_then = instant_key((datetime.now(UTC) + timedelta(hours=2)).replace(microsecond=0))
     return of_job(Verb.HOLD, job, by="ada", until=until_then)
 
 
-def of_run(verb: Verb, run: RunRecord, **parameters: Any) -> Ask:
-    return Ask(verb, ref(run), run.state, parameters)
+def of_run(verb: Verb, run: RunRecord, **parameters: Any) -> ActionSpec:
+    return ActionSpec(verb, ref(run), run.state, parameters)
 
 
-def allowed(connector: Connector, ask: Ask) -> Preview:
+def allowed(connector: Connector, ask: ActionSpec) -> Preview:
     preview = connector.preview(ask, 20)
     assert preview.refused is None
     return preview
 
 
-def sent(connector: Connector, ask: Ask) -> str:
+def sent(connector: Connector, ask: ActionSpec) -> str:
     """Does what is asked; the key."""
     key = new_key()
     connector.act(allowed(connector, ask), key, 20)
@@ -141,7 +129,7 @@ def test_when_a_held_dag_is_released_airflow_makes_the_latest_run_or_with_catchu
             assert dues[1] not in {at(row) for row in scheduled(airflow, dag, dues[0])}, "left out without catch-up"
             start_once(airflow, connector, dag, dues[1])
             there = connector.preview(of_job(Verb.START, dag, period_at=instant_key(dues[-1])), 20)
-            assert "Airflow has this run by now: scheduled__" in str(there.refused)
+            assert "Airflow has this run: scheduled__" in str(there.refused)
         until("the run of every instant", lambda: len(scheduled(airflow, "caught_up", dues[0])) >= len(dues))
     finally:
         for dag in CLOCKED:
@@ -155,7 +143,7 @@ def start_once(airflow: AirflowServer, connector: Connector, dag: str, due: date
     run = f"headway__{key.removeprefix('headway-')}"
     airflow.wait_for(dag, run, "success")
     started = attempt(connector, dag, run)
-    assert (State.SUCCEEDED, key, instant_key(due)) == (started.state, started.action_key, started.period_key)
+    assert (RunState.SUCCEEDED, key, instant_key(due)) == (started.state, started.action_key, started.period_key)
     row = airflow.call("GET", f"dags/{dag}/dagRuns/{run}")
     begin = due - MINUTE if dag == "by_interval" else due
     assert (told_as(begin), told_as(begin), told_as(due)) == (
@@ -270,7 +258,7 @@ def test_a_person_who_resumes_a_held_dag_wins_and_the_release_takes_only_the_mar
     key = sent(connector, hold_ask("stock_count"))
     airflow.call("PATCH", "dags/stock_count", {"is_paused": False})
     preview = allowed(connector, of_job(Verb.RELEASE, "stock_count", hold=key))
-    assert "take the mark away" == preview.verb
+    assert "remove the mark" == preview.verb
     connector.act(preview, new_key(), 20)
     assert (None, False) == (note(airflow, "stock_count", run), is_paused(airflow, "stock_count"))
 
@@ -286,13 +274,13 @@ def test_a_hold_whose_answer_is_lost_is_looked_up(airflow: AirflowServer, connec
             cut_off.act(preview, key, 20)
         cut_off.close()
     paused = is_paused(airflow, "stock_count")
-    assert (Found if paused else Absent) is type(connector.look_up(preview, key, 20))
+    assert (ActionFound if paused else ActionAbsent) is type(connector.look_up(preview, key, 20))
     assert paused == (b"dagRuns" not in lost)
     if paused:
         release = allowed(connector, of_job(Verb.RELEASE, "stock_count", hold=key))
-        assert isinstance(connector.look_up(release, new_key(), 20), Absent)
+        assert isinstance(connector.look_up(release, new_key(), 20), ActionAbsent)
         connector.act(release, new_key(), 20)
-        assert isinstance(connector.look_up(release, new_key(), 20), Found)
+        assert isinstance(connector.look_up(release, new_key(), 20), ActionFound)
     assert None is note(airflow, "stock_count", run)
 
 
@@ -334,21 +322,22 @@ def test_a_cancelled_run_is_failed_at_once_and_its_process_ends(airflow: Airflow
     airflow.call("PATCH", f"dags/load_orders/dagRuns/{run.period_key}", {"note": "seen by Ada"})
     preview = allowed(connector, of_run(Verb.CANCEL, run))
     assert (
-        f"end load_orders {run.period_key}: Airflow fails what runs (load), skips what waits (publish)" == preview.words
+        f"end load_orders {run.period_key}: Airflow fails what runs (load), skips what waits (publish)"
+        == preview.summary
     )
     key = new_key()
-    assert isinstance(connector.look_up(preview, key, 20), Absent)
+    assert isinstance(connector.look_up(preview, key, 20), ActionAbsent)
     connector.act(preview, key, 20)
-    assert isinstance(connector.look_up(preview, key, 20), Found)
+    assert isinstance(connector.look_up(preview, key, 20), ActionFound)
     told = {one.job: one for one in every(connector) if one.period_key == run.period_key}
     states = {job: one.native_state for job, one in told.items()}
     expected = {"load_orders.check_file": "success", "load_orders.load": "failed", "load_orders.publish": "skipped"}
     assert {"load_orders": "failed", **expected} == states
-    assert (State.CANCELLED, run.attempt_key) == (told["load_orders"].state, told["load_orders"].attempt_key)
+    assert (RunState.CANCELLED, run.attempt_key) == (told["load_orders"].state, told["load_orders"].attempt_key)
     assert str(note(airflow, "load_orders", str(run.period_key))).endswith("]\nseen by Ada")
     until("the process of the task ends", lambda: is_silent(connector, told["load_orders.load"]))
     airflow.behave("load_orders", "succeed")
-    assert "the run is over: Airflow says failed" == connector.preview(of_run(Verb.CANCEL, run), 20).refused
+    assert "the run has ended: Airflow says failed" == connector.preview(of_run(Verb.CANCEL, run), 20).refused
 
 
 def is_silent(connector: Connector, task: RunRecord) -> bool:
@@ -366,22 +355,22 @@ def test_a_cancel_whose_answer_is_lost_is_found_by_its_note(airflow: AirflowServ
         with pytest.raises(OutcomeUnknown, match="its answer was lost"):
             cut_off.act(preview, key, 20)
         cut_off.close()
-    assert isinstance(connector.look_up(preview, key, 20), Found)
+    assert isinstance(connector.look_up(preview, key, 20), ActionFound)
     airflow.behave("load_orders", "succeed")
 
 
-@pytest.mark.parametrize("verb, state", [(Verb.MARK_OK, State.SUCCEEDED), (Verb.SKIP, State.SKIPPED)])
+@pytest.mark.parametrize("verb, state", [(Verb.MARK_OK, RunState.SUCCEEDED), (Verb.SKIP, RunState.SKIPPED)])
 def test_a_marked_run_is_what_was_said_and_runs_nothing(
-    airflow: AirflowServer, connector: Connector, verb: Verb, state: State
+    airflow: AirflowServer, connector: Connector, verb: Verb, state: RunState
 ) -> None:
     failed = attempt(connector, "load_orders", ran(airflow, "load_orders", "fail", "failed"))
     plans = len(runs_of(airflow, "supply_plan"))
     preview = allowed(connector, of_run(verb, failed))
     assert preview.notes[0] == "nothing runs: its tasks stay as they are (load, publish not green)"
     key = new_key()
-    assert isinstance(connector.look_up(preview, key, 20), Absent)
+    assert isinstance(connector.look_up(preview, key, 20), ActionAbsent)
     connector.act(preview, key, 20)
-    assert isinstance(connector.look_up(preview, key, 20), Found)
+    assert isinstance(connector.look_up(preview, key, 20), ActionFound)
     marked = attempt(connector, "load_orders", str(failed.period_key))
     assert (state, "success", failed.attempt_key) == (marked.state, marked.native_state, marked.attempt_key)
     time.sleep(3)
@@ -397,12 +386,12 @@ def test_a_task_that_is_marked_ok_lets_what_failed_after_it_run(airflow: Airflow
     assert ("mark task success", ("load",)) == (preview.verb, preview.affected)
     assert preview.notes == ("Airflow then clears what failed after it, and runs it: publish",)
     key = new_key()
-    assert isinstance(connector.look_up(preview, key, 20), Absent)
+    assert isinstance(connector.look_up(preview, key, 20), ActionAbsent)
     connector.act(preview, key, 20)
-    assert isinstance(connector.look_up(preview, key, 20), Found)
+    assert isinstance(connector.look_up(preview, key, 20), ActionFound)
     airflow.wait_for("load_orders", run, "success")
     told = {one.job: one.state for one in every(connector) if one.period_key == run}
-    assert {State.SUCCEEDED} == set(told.values())
+    assert {RunState.SUCCEEDED} == set(told.values())
     with pytest.raises(NotSupported, match="by now; nothing was sent"):
         connector.act(preview, new_key(), 20)
 
@@ -415,7 +404,7 @@ def test_a_skipped_last_task_leaves_its_run_failed_and_that_is_said_before(
     preview = allowed(connector, of_run(Verb.SKIP, task))
     assert "the run of stock_count stays failed; mark the run itself too" in preview.notes[0]
     connector.act(preview, new_key(), 20)
-    assert State.SKIPPED == attempt(connector, "stock_count.count", run).state
+    assert RunState.SKIPPED == attempt(connector, "stock_count.count", run).state
     assert "failed" == airflow.state("stock_count", run)
     airflow.behave("stock_count", "succeed")
 
@@ -430,13 +419,13 @@ def test_a_rerun_of_failed_tasks_with_what_follows_is_one_attempt_under_our_key(
     assert ("check_file", "load", "publish") == whole.affected
     airflow.behave("load_orders", "succeed")
     key = new_key()
-    assert isinstance(connector.look_up(preview, key, 20), Absent)
+    assert isinstance(connector.look_up(preview, key, 20), ActionAbsent)
     with eating_answers(airflow.port, b"/clearTaskInstances HTTP") as port:
         cut_off = connect(f"http://127.0.0.1:{port}")
         with pytest.raises(OutcomeUnknown, match="its answer was lost"):
             cut_off.act(preview, key, 20)
         cut_off.close()
-    assert isinstance(connector.look_up(preview, key, 20), Found)
+    assert isinstance(connector.look_up(preview, key, 20), ActionFound)
     airflow.wait_for("load_orders", str(failed.period_key), "success")
     again = attempt(connector, "load_orders", str(failed.period_key))
-    assert (State.SUCCEEDED, key) == (again.state, again.action_key)
+    assert (RunState.SUCCEEDED, key) == (again.state, again.action_key)

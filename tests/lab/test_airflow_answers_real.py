@@ -6,19 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from connectors.conformance import new_key, ref
-from connectors.contract import (
-    Absent,
-    AccessRefused,
-    Ask,
-    Connector,
-    Found,
-    NotSupported,
-    Preview,
-    RunRecord,
-    State,
-    Verb,
-)
+from connectors.sdk.conformance.world import new_key, ref
+from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, Connector, Preview
+from connectors.sdk.errors import AccessRefused, NotSupported
+from connectors.sdk.records import RunRecord
+from connectors.sdk.states import RunState, Verb
 from tests.lab.airflow import PASSWORDS, AirflowServer
 from tests.lab.airflow_talk import attempt, connect, every, until
 
@@ -52,8 +44,8 @@ def answerable(connector: Connector, task: RunRecord, verb: Verb) -> Preview:
     """The preview of an answer, once Airflow's scheduler must have seen that the task waits."""
 
     def allowed() -> Preview | None:
-        step = connector.preview(Ask(verb, ref(task), task.state), 20)
-        assert step.refused is None or "asked a moment ago" in step.refused
+        step = connector.preview(ActionSpec(verb, ref(task), task.state), 20)
+        assert step.refused is None or "is new: Airflow fails" in step.refused
         return step if step.refused is None else None
 
     return until("the question to be old enough", allowed)
@@ -61,27 +53,27 @@ def answerable(connector: Connector, task: RunRecord, verb: Verb) -> Preview:
 
 def test_a_question_is_told_and_approved_once(airflow: AirflowServer, connector: Connector) -> None:
     run, task = asking(airflow, connector)
-    assert (State.WAITING, "awaiting_input") == (task.state, task.native_state)
+    assert (RunState.WAITING, "awaiting_input") == (task.state, task.native_state)
     assert "asks: Release the numbers? (Approve, Reject)" == task.message
     step = answerable(connector, task, Verb.MARK_OK)
     assert "answer Approve" == step.verb
     other = answerable(connector, task, Verb.SKIP)  # another of its workers may answer, whose clock is a second behind
     key = new_key()
-    assert isinstance(connector.look_up(step, key, 20), Absent)
+    assert isinstance(connector.look_up(step, key, 20), ActionAbsent)
     connector.act(step, key, 20)
-    assert isinstance(connector.look_up(step, key, 20), Found)
-    assert connector.act(step, key, 20).words.startswith("answered Approve by ")
-    with pytest.raises(NotSupported, match="was answered otherwise by now"):
+    assert isinstance(connector.look_up(step, key, 20), ActionFound)
+    assert connector.act(step, key, 20).message.startswith("answered Approve by ")
+    with pytest.raises(NotSupported, match="has another answer now; nothing was sent"):
         connector.act(other, new_key(), 20)
     airflow.wait_for("figures", run, "success")
-    assert State.SUCCEEDED == attempt(connector, "figures.publish", run).state
+    assert RunState.SUCCEEDED == attempt(connector, "figures.publish", run).state
 
 
 def test_a_rejection_skips_what_follows(airflow: AirflowServer, connector: Connector) -> None:
     run, task = asking(airflow, connector)
     connector.act(answerable(connector, task, Verb.SKIP), new_key(), 20)
     airflow.wait_for("figures", run, "success")
-    assert State.SKIPPED == attempt(connector, "figures.publish", run).state
+    assert RunState.SKIPPED == attempt(connector, "figures.publish", run).state
 
 
 def test_a_viewer_is_told_the_question_and_may_not_answer(airflow: AirflowServer, connector: Connector) -> None:
@@ -120,7 +112,7 @@ def test_the_newest_code_is_taken_where_it_is_asked_for(airflow: AirflowServer, 
     airflow.wait_for("stock_count", run, "failed")
     failed = attempt(connector, "stock_count", run)
     airflow.behave("stock_count", "succeed")
-    step = connector.preview(Ask(Verb.RERUN, ref(failed), failed.state, {"version": "latest"}), 20)
+    step = connector.preview(ActionSpec(Verb.RERUN, ref(failed), failed.state, {"version": "latest"}), 20)
     assert step.refused is None
     connector.act(step, key := new_key(), 20)
     airflow.wait_for("stock_count", run, "success")

@@ -95,7 +95,7 @@ def live(night: Night, lab: Estate, story: Story) -> None:
     night.schedule_before = kept(lab)
 
     def held() -> bool:
-        night.held = {one["job"]: one for one in night.headway.json("holds") if one["state"] == "held"}
+        night.held = {one["job"]: one for one in night.headway.json("hold") if one["state"] == "held"}
         return night.held.keys() == set(HELD)
 
     wait_until(held, "both to be held", 180, 0.5)
@@ -108,7 +108,7 @@ def live(night: Night, lab: Estate, story: Story) -> None:
     assert 0 == answer.exit_status, answer
 
     def over() -> bool:
-        night.over = {one["job"]: one for one in night.headway.json("holds", "--all") if one["state"] == "released"}
+        night.over = {one["job"]: one for one in night.headway.json("hold", "--all") if one["state"] == "released"}
         return set(HELD) <= night.over.keys()
 
     wait_until(over, "the end of both holds", 180, 1.0)

@@ -10,24 +10,12 @@ from typing import Any, ClassVar
 import pytest
 
 from connectors.airflow.connector import CONNECTOR
-from connectors.conformance import ConnectorConformance, new_key, ref
-from connectors.contract import (
-    Absent,
-    AccessRefused,
-    Ask,
-    Connector,
-    Evidence,
-    Found,
-    LogChunk,
-    NotSupported,
-    OutcomeUnknown,
-    RunRecord,
-    RunRef,
-    State,
-    SystemUnreachable,
-    Verb,
-    instant_key,
-)
+from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance.world import new_key, ref
+from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, Connector
+from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown, SystemUnreachable
+from connectors.sdk.records import LogChunk, RunRecord, RunRef, instant_key
+from connectors.sdk.states import RunEvidence, RunState, Verb
 from tests.lab.airflow import PASSWORDS, AirflowServer
 from tests.lab.airflow_talk import (
     PATIENCE_SECONDS,
@@ -130,13 +118,13 @@ def test_the_inventory_has_schedules_tasks_and_the_edges_airflow_knows(
         schedule.dialect,
         schedule.expression,
         schedule.zone,
-        schedule.words,
+        schedule.text,
     )
     assert schedule.next_at is not None
     assert (6, 0) == (schedule.next_at.hour, schedule.next_at.minute)
     assert ("none", "Triggered by assets") == (
         jobs["supply_plan"].schedule.dialect,
-        jobs["supply_plan"].schedule.words,
+        jobs["supply_plan"].schedule.text,
     )
     assert ("load_orders",) == jobs["supply_plan"].upstreams
     assert ("load_orders.load",) == jobs["load_orders.publish"].upstreams
@@ -162,11 +150,11 @@ def test_a_failed_run_tells_its_tasks_and_the_log_of_the_one_that_failed(
 ) -> None:
     run = ran(airflow, "load_orders", "fail", "failed")
     told = attempt(connector, "load_orders", run)
-    assert (State.FAILED, "failed", Evidence.NATIVE) == (told.state, told.native_state, told.evidence)
+    assert (RunState.FAILED, "failed", RunEvidence.NATIVE) == (told.state, told.native_state, told.evidence)
     assert "tasks not green: load (failed), publish (upstream_failed)" == told.message
     states = {one.job: one.state for one in every(connector) if one.period_key == run}
-    expected = {"load_orders.check_file": State.SUCCEEDED, "load_orders.load": State.FAILED}
-    assert {"load_orders": State.FAILED, "load_orders.publish": State.BLOCKED, **expected} == states
+    expected = {"load_orders.check_file": RunState.SUCCEEDED, "load_orders.load": RunState.FAILED}
+    assert {"load_orders": RunState.FAILED, "load_orders.publish": RunState.BLOCKED, **expected} == states
     log = connector.log(ref(told), None, 65536, 20)
     assert log.text.startswith("[log of task load, try 1 (failed)]\n")
     assert "reading /data/orders.csv" in log.text
@@ -181,16 +169,16 @@ def test_failed_tasks_are_cleared_under_our_key_and_the_run_gets_attempt_two(
     airflow.call("PATCH", f"dags/load_orders/dagRuns/{run}", {"note": "seen by Ada"})
     first = attempt(connector, "load_orders", run)
     preview = connector.preview(asking(first), 20)
-    assert ("clear failed tasks", f"clear failed tasks of load_orders {run}") == (preview.verb, preview.words)
+    assert ("clear failed tasks", f"clear failed tasks of load_orders {run}") == (preview.verb, preview.summary)
     assert ("load", "publish") == preview.affected
     airflow.behave("load_orders", "succeed")
     key = new_key()
-    assert isinstance(connector.look_up(preview, key, 20), Absent)
+    assert isinstance(connector.look_up(preview, key, 20), ActionAbsent)
     connector.act(preview, key, 20)
-    assert isinstance(connector.look_up(preview, key, 20), Found)
+    assert isinstance(connector.look_up(preview, key, 20), ActionFound)
     airflow.wait_for("load_orders", run, "success")
     second = attempt(connector, "load_orders", run)
-    assert (State.SUCCEEDED, key, first.period_key) == (second.state, second.action_key, second.period_key)
+    assert (RunState.SUCCEEDED, key, first.period_key) == (second.state, second.action_key, second.period_key)
     assert first.attempt_key != second.attempt_key
     note = airflow.call("GET", f"dags/load_orders/dagRuns/{run}")["note"]
     assert note.endswith("]\nseen by Ada")
@@ -221,7 +209,7 @@ def test_a_lost_answer_of_a_clear_is_found_again_by_its_note(airflow: AirflowSer
         with pytest.raises(OutcomeUnknown, match="its answer was lost"):
             cut_off.act(preview, key, 20)
         cut_off.close()
-    assert isinstance(connector.look_up(preview, key, 20), Found)
+    assert isinstance(connector.look_up(preview, key, 20), ActionFound)
     airflow.wait_for("load_orders", run, "failed")
     assert key == attempt(connector, "load_orders", run).action_key, "though the second half of the mark was never sent"
 
@@ -230,7 +218,7 @@ def test_a_green_run_is_cleared_whole(airflow: AirflowServer, connector: Connect
     run = ran(airflow, "load_orders", "succeed", "success")
     told = attempt(connector, "load_orders", run)
     preview = connector.preview(asking(told), 20)
-    assert f"clear the whole run load_orders {run}" == preview.words
+    assert f"clear the whole run load_orders {run}" == preview.summary
     assert ("check_file", "load", "publish") == preview.affected
     connector.act(preview, key := new_key(), 20)
     airflow.wait_for("load_orders", run, "success")
@@ -244,12 +232,12 @@ def test_a_task_is_cleared_with_what_follows_it(airflow: AirflowServer, connecto
     assert ("load", "publish") == preview.affected
     airflow.behave("load_orders", "succeed")
     key = new_key()
-    assert isinstance(connector.look_up(preview, key, 20), Absent)
+    assert isinstance(connector.look_up(preview, key, 20), ActionAbsent)
     connector.act(preview, key, 20)
-    assert isinstance(connector.look_up(preview, key, 20), Found)
+    assert isinstance(connector.look_up(preview, key, 20), ActionFound)
     airflow.wait_for("load_orders", run, "success")
     again = attempt(connector, "load_orders.load", run)
-    assert (State.SUCCEEDED, key) == (again.state, again.action_key)
+    assert (RunState.SUCCEEDED, key) == (again.state, again.action_key)
     assert task.attempt_key != again.attempt_key
 
 
@@ -260,7 +248,7 @@ def test_what_runs_is_not_cleared(airflow: AirflowServer, connector: Connector) 
     airflow.wait_for("stock_count", run, "running")
     told = every(connector)
     dag = next(one for one in told if one.job == "stock_count" and one.period_key == run)
-    assert State.RUNNING == dag.state
+    assert RunState.RUNNING == dag.state
     refused = connector.preview(asking(dag), 20).refused
     assert refused is not None
     assert refused.startswith("the run is running since ")
@@ -283,7 +271,7 @@ def test_a_running_log_is_followed_and_ends(airflow: AirflowServer, connector: C
             (
                 one
                 for one in every(connector)
-                if one.job == "stock_count.count" and one.period_key == run and one.state is State.RUNNING
+                if one.job == "stock_count.count" and one.period_key == run and one.state is RunState.RUNNING
             ),
             None,
         ),
@@ -318,13 +306,13 @@ def test_a_retry_is_two_attempts_and_the_first_one_is_closed(airflow: AirflowSer
         if len(seen) == 2 and not known:
             break
         time.sleep(0.1)
-    assert [State.FAILED, State.SUCCEEDED] == [one.state for one in seen.values()]
+    assert [RunState.FAILED, RunState.SUCCEEDED] == [one.state for one in seen.values()]
 
 
 def test_mapped_instances_are_one_run_of_their_task(airflow: AirflowServer, connector: Connector) -> None:
     run = ran(airflow, "mapped", "as it is", "failed")
     told = [one for one in every(connector) if one.job == "mapped.regions.count_region" and one.period_key == run]
-    assert [State.FAILED] == [one.state for one in told]
+    assert [RunState.FAILED] == [one.state for one in told]
     assert "3 mapped: 2 success, 1 failed; not green: 2" == told[0].message
     log = connector.log(ref(told[0]), None, 65536, 20)
     assert "ZeroDivisionError" in log.text
@@ -339,9 +327,9 @@ def test_a_run_that_the_clock_made_has_its_instant_as_period(airflow: AirflowSer
     at = told.period_at
     assert at is not None
     assert (0, 0, None) == (at.second, at.microsecond, told.interval_start)
-    assert (State.SUCCEEDED, instant_key(at)) == (told.state, told.period_key)
+    assert (RunState.SUCCEEDED, instant_key(at)) == (told.state, told.period_key)
     tasks = [one for one in every(connector) if one.job == "stock_count.count" and one.period_key == told.period_key]
-    assert [State.SUCCEEDED] == [one.state for one in tasks]
+    assert [RunState.SUCCEEDED] == [one.state for one in tasks]
 
 
 def by_clock(connector: Connector, dag: str) -> RunRecord | None:
@@ -353,28 +341,28 @@ def by_clock(connector: Connector, dag: str) -> RunRecord | None:
 def test_a_missed_run_is_triggered_once_for_its_instant(airflow: AirflowServer, connector: Connector) -> None:
     airflow.behave("supply_plan", "succeed")
     at = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=1)
-    missed = Ask(Verb.RERUN, RunRef("supply_plan", instant_key(at), "", ""), State.MISSED)
+    missed = ActionSpec(Verb.RERUN, RunRef("supply_plan", instant_key(at), "", ""), RunState.MISSED)
     preview = connector.preview(missed, 20)
     assert (None, "trigger") == (preview.refused, preview.verb)
     key = new_key()
-    assert isinstance(connector.look_up(preview, key, 20), Absent)
+    assert isinstance(connector.look_up(preview, key, 20), ActionAbsent)
     first = connector.act(preview, key, 20)
     assert first.native_ref == connector.act(preview, key, 20).native_ref
-    assert isinstance(connector.look_up(preview, key, 20), Found)
+    assert isinstance(connector.look_up(preview, key, 20), ActionFound)
     run = f"headway__{key.removeprefix('headway-')}"
     airflow.wait_for("supply_plan", run, "success")
     told = attempt(connector, "supply_plan", run)
-    assert (State.SUCCEEDED, key, instant_key(at)) == (told.state, told.action_key, told.period_key)
+    assert (RunState.SUCCEEDED, key, instant_key(at)) == (told.state, told.action_key, told.period_key)
     again = connector.preview(missed, 20)
-    assert f"Airflow has this run by now: {run} is success" == again.refused
+    assert f"Airflow has this run: {run} is success" == again.refused
     with pytest.raises(NotSupported, match="another run for"):
         connector.act(preview, new_key(), 20)
 
 
 def test_a_missed_run_of_a_paused_dag_says_that_it_would_wait(connector: Connector) -> None:
     at = datetime.now(UTC).replace(microsecond=0)
-    preview = connector.preview(Ask(Verb.RERUN, RunRef("parked", instant_key(at), "", ""), State.MISSED), 20)
-    assert preview.notes == ("parked is paused: what is sent stays queued until somebody resumes it",)
+    preview = connector.preview(ActionSpec(Verb.RERUN, RunRef("parked", instant_key(at), "", ""), RunState.MISSED), 20)
+    assert preview.notes == ("parked is paused: the run stays queued until the DAG is resumed",)
 
 
 def test_a_deleted_run_is_not_taken_for_ended(airflow: AirflowServer, connector: Connector) -> None:
@@ -383,7 +371,7 @@ def test_a_deleted_run_is_not_taken_for_ended(airflow: AirflowServer, connector:
     airflow.call("DELETE", f"dags/stock_count/dagRuns/{run}")
     cursor = connector.poll("", (), 20).cursor
     gone = {one.attempt_key: one for one in connector.poll(cursor, (ref(told),), 20).runs}[told.attempt_key]
-    assert (State.LOST, "deleted", Evidence.INFERRED) == (gone.state, gone.native_state, gone.evidence)
+    assert (RunState.LOST, "deleted", RunEvidence.INFERRED) == (gone.state, gone.native_state, gone.evidence)
 
 
 def test_a_viewer_sees_everything_and_is_told_that_it_cannot_act(airflow: AirflowServer) -> None:
@@ -441,4 +429,4 @@ def test_a_frozen_server_is_unreachable_at_the_deadline_and_nothing_is_lost(
         airflow.thaw()
     run = ran(airflow, "stock_count", "succeed", "success")
     found = until("the run after the thaw", lambda: [one for one in every(connector, cursor) if one.period_key == run])
-    assert State.SUCCEEDED == found[-1].state
+    assert RunState.SUCCEEDED == found[-1].state

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from connectors.contract import Ask, Evidence, Poll, RunRef, State, Verb
+from connectors.sdk.contract import ActionSpec
+from connectors.sdk.records import Poll, RunRef
+from connectors.sdk.states import RunEvidence, RunState, Verb
 from tests.lab.cronhost import CronHost
 from tests.lab.estate import Estate
 from tests.lab.process import wait_until
@@ -39,9 +41,9 @@ def polled(host: CronHost) -> Poll:
 def test_start_end_status_and_signal_are_proved(host: CronHost) -> None:
     told = {run.job: (run.state, run.exit_code, run.evidence) for run in polled(host).runs}
     assert told == {
-        "anahost:anacron/job.good": (State.SUCCEEDED, 0, Evidence.NATIVE),
-        "anahost:anacron/job.bad": (State.FAILED, 4, Evidence.NATIVE),
-        "anahost:anacron/job.sig": (State.FAILED, 143, Evidence.NATIVE),
+        "anahost:anacron/job.good": (RunState.SUCCEEDED, 0, RunEvidence.NATIVE),
+        "anahost:anacron/job.bad": (RunState.FAILED, 4, RunEvidence.NATIVE),
+        "anahost:anacron/job.sig": (RunState.FAILED, 143, RunEvidence.NATIVE),
     }
 
 
@@ -51,8 +53,8 @@ def test_the_line_that_anacron_leaves_out_is_the_one_that_we_say(host: CronHost)
     assert skipped == ["/etc/anacrontab:5"]
 
 
-@pytest.mark.parametrize("job, state, code", [("job.good", State.SUCCEEDED, 0), ("job.bad", State.FAILED, 4)])
-def test_a_rerun_goes_through_anacron_and_is_one_attempt(host: CronHost, job: str, state: State, code: int) -> None:
+@pytest.mark.parametrize("job, state, code", [("job.good", RunState.SUCCEEDED, 0), ("job.bad", RunState.FAILED, 4)])
+def test_a_rerun_goes_through_anacron_and_is_one_attempt(host: CronHost, job: str, state: RunState, code: int) -> None:
     run = rerun(host, f"anahost:anacron/{job}", user="root")
     assert (state, code) == (run.state, run.exit_code)
     told = [one.action_key for one in polled(host).runs if one.job == run.job]
@@ -60,7 +62,7 @@ def test_a_rerun_goes_through_anacron_and_is_one_attempt(host: CronHost, job: st
 
 
 def test_without_the_right_to_act_as_root_a_rerun_is_refused_with_its_mend(host: CronHost) -> None:
-    ask = Ask(Verb.RERUN, RunRef("anahost:anacron/job.good", "", "", ""), State.FAILED)
+    ask = ActionSpec(Verb.RERUN, RunRef("anahost:anacron/job.good", "", "", ""), RunState.FAILED)
     refused = connect(host).preview(ask, 30).refused
     assert refused is not None
     assert refused.endswith("Add to its sudoers: headway ALL=(root) NOPASSWD: /bin/sh -s")
@@ -75,4 +77,4 @@ def test_a_job_that_runs_is_seen_to_run(host: CronHost) -> None:
     for _ in range(3):
         poll = connector.poll(poll.cursor, (), 30)
         told = {run.job: run.state for run in poll.runs}
-        assert told.get("anahost:anacron/job.long") == State.RUNNING
+        assert told.get("anahost:anacron/job.long") == RunState.RUNNING

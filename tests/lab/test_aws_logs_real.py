@@ -7,11 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from connectors.aws.logs import Stream, chunk
-from connectors.contract import NotSupported
-from connectors.glue.client import GlueClient
-from connectors.glue.options import GlueOptions
-from connectors.secrets import SecretStore
+from connectors.glue.client import GlueClient, GlueOptions
+from connectors.sdk.aws.cloudwatch_logs import LogStream, chunk
+from connectors.sdk.errors import NotSupported
+from connectors.sdk.secrets import SecretStore
 from tests.lab import aws
 from tests.lab.aws import MotoServer
 from tests.lab.test_step_functions_real import keys
@@ -35,7 +34,7 @@ class Written:
             }
         )  # fmt: skip
         self.door = GlueClient(options, SecretStore())
-        self.streams = [Stream(self.group, "out"), Stream(self.group, "err")]
+        self.streams = [LogStream(self.group, "out"), LogStream(self.group, "err")]
 
     def write(self, name: str, at: int, *lines: str) -> None:
         """Lines of one stream, a second apart, from `at` seconds on."""

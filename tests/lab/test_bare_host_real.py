@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from connectors.contract import Evidence, State
+from connectors.sdk.states import RunEvidence, RunState
 from tests.lab.cronhost import CronHost
 from tests.lab.estate import Estate
 from tests.lab.test_cron_real import connect, rerun
@@ -49,4 +49,4 @@ def test_its_jobs_are_seen_and_the_missing_log_is_told(bare: CronHost) -> None:
 
 def test_a_rerun_there_has_its_status_and_output_all_the_same(bare: CronHost) -> None:
     attempt = rerun(bare, "bare:bad_job")
-    assert (attempt.state, attempt.evidence, attempt.exit_code) == (State.FAILED, Evidence.NATIVE, 3)
+    assert (attempt.state, attempt.evidence, attempt.exit_code) == (RunState.FAILED, RunEvidence.NATIVE, 3)

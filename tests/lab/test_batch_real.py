@@ -9,9 +9,11 @@ from typing import Any, ClassVar
 import pytest
 
 from connectors.batch.connector import CONNECTOR
-from connectors.conformance import ConnectorConformance, new_key, ref
-from connectors.contract import Ask, Connector, Found, State, Verb
-from connectors.secrets import SecretStore
+from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance.world import new_key, ref
+from connectors.sdk.contract import ActionFound, ActionSpec, Connector
+from connectors.sdk.secrets import SecretStore
+from connectors.sdk.states import RunState, Verb
 from tests.lab import aws
 from tests.lab.aws import MotoServer
 from tests.lab.test_step_functions_real import keys
@@ -103,14 +105,14 @@ def test_a_job_that_is_submitted_again_has_its_command_and_our_key(jobs: Jobs) -
     jobs.submit(name, containerOverrides=overrides, parameters={"day": "20"})
     connector = jobs.connect()
     (run,) = connector.poll("", (), 20).runs
-    preview, key = connector.preview(Ask(Verb.RERUN, ref(run), run.state), 20), new_key()
+    preview, key = connector.preview(ActionSpec(Verb.RERUN, ref(run), run.state), 20), new_key()
     assert ("submit again", None) == (preview.verb, preview.refused)
     receipt = connector.act(preview, key, 20)
     assert receipt.native_ref == connector.act(preview, key, 20).native_ref, "the same key submits once"
-    assert isinstance(connector.look_up(preview, key, 20), Found)
+    assert isinstance(connector.look_up(preview, key, 20), ActionFound)
     told = {one.attempt_key: one for one in connector.poll("", (), 20).runs}
     connector.close()
-    assert (key, State.SUCCEEDED) == (told[receipt.native_ref].action_key, told[receipt.native_ref].state)
+    assert (key, RunState.SUCCEEDED) == (told[receipt.native_ref].action_key, told[receipt.native_ref].state)
     (sent,) = jobs.batch.describe_jobs(jobs=[receipt.native_ref.partition("#")[0]])["jobs"]
     assert (f"{key}_{name}", {"day": "20"}) == (sent["jobName"], sent["parameters"])
 

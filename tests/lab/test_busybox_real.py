@@ -8,9 +8,11 @@ from dataclasses import replace
 
 import pytest
 
-from connectors.conformance import ConnectorConformance
-from connectors.contract import Capability, Connector, Evidence, Proof, RunRecord, State
 from connectors.cron.connector import CONNECTOR, CronConnector
+from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.contract import Connector
+from connectors.sdk.records import RunRecord
+from connectors.sdk.states import Capability, ProofLevel, RunEvidence, RunState
 from tests.fakes.login import no_secret
 from tests.lab.cronhost import CronHost
 from tests.lab.estate import Estate
@@ -66,20 +68,20 @@ def runs_of(host: CronHost, job: str) -> list[RunRecord]:
 
 def test_a_start_is_proved_and_an_end_is_not(alpine: CronHost) -> None:
     first = runs_of(alpine, "percent_job")[0]
-    assert (first.state, first.evidence, first.exit_code) == (State.UNKNOWN, Evidence.INFERRED, None)
+    assert (first.state, first.evidence, first.exit_code) == (RunState.UNKNOWN, RunEvidence.INFERRED, None)
     assert "crond of busybox proves the start" in first.message
     assert alpine.run("root", "cat /tmp/percent") == "10%d \n"
 
 
 def test_what_runs_is_seen_to_run_and_is_not_started_again(alpine: CronHost) -> None:
-    assert [run.state for run in runs_of(alpine, "long_job")] == [State.RUNNING]
+    assert [run.state for run in runs_of(alpine, "long_job")] == [RunState.RUNNING]
     assert any("already running: sleep 600" in words for words in connect(alpine).poll("", (), 30).warnings)
 
 
 def test_the_wrapper_tells_all_there_too(alpine: CronHost) -> None:
     told = {run.job.partition(":")[2]: (run.state, run.exit_code) for run in connect(alpine).poll("", (), 30).runs}
-    assert told["good_job"] == (State.SUCCEEDED, 0)
-    assert told["bad_job"] == (State.FAILED, 3)
+    assert told["good_job"] == (RunState.SUCCEEDED, 0)
+    assert told["bad_job"] == (RunState.FAILED, 3)
     keys = [run.attempt_key for run in runs_of(alpine, "bad_job")]
     assert len(keys) == len(set(keys)) == alpine.log_text().count("exit 3")
 
@@ -90,7 +92,7 @@ def test_what_busybox_makes_of_a_crontab_is_what_we_say(alpine: CronHost) -> Non
     assert set(jobs) == {"percent_job", "long_job", "bad_hour", "sunday_job", "last_job", "good_job", "bad_job"}
     assert {job.schedule.dialect for job in jobs.values()} == {"busybox"}
     assert jobs["bad_hour"].schedule.expression == jobs["sunday_job"].schedule.expression == "* * * * *"
-    assert (jobs["percent_job"].proof, jobs["good_job"].proof) == (Proof.START, Proof.FULL)
+    assert (jobs["percent_job"].proof, jobs["good_job"].proof) == (ProofLevel.START, ProofLevel.FULL)
     assert alpine.run("root", "ls /tmp").split() == ["bad_hour", "percent", "sunday"]
     reasons = "\n".join(one.reason for one in inventory.skipped)
     assert "parse error at 25: crond of busybox runs the line as if * stood there" in reasons

@@ -175,7 +175,7 @@ def test_a_config_that_breaks_under_a_running_engine_changes_nothing_for_it(lab:
         before = polled(headway)
         answer = headway.run("check")
         assert 2 == answer.exit_status
-        assert re.search(r"headway\.toml:\d+: is not valid TOML: .*Mend that line", answer.stderr), answer.stderr
+        assert re.search(r"headway\.toml:\d+: is not valid TOML: .*Fix that line", answer.stderr), answer.stderr
         wait_until(
             lambda: polled(headway) and min(polled(headway)) > max(before), "polls after the config broke", 15, 0.3
         )
@@ -226,13 +226,13 @@ def test_a_role_that_row_security_blinds_lacks_a_right_and_the_mend_is_the_sql(s
     assert "missing rights" == seen.verdicts[target]
     right = seen.rights[target]["see all rows of cron.job"]
     assert right["held"] is False
-    assert "CREATE POLICY headway_blind_all ON cron.job FOR SELECT TO headway_blind USING (true);" == right["mend"]
-    assert right["mend"] in seen.words[target]
+    assert "CREATE POLICY headway_blind_all ON cron.job FOR SELECT TO headway_blind USING (true);" == right["fix"]
+    assert right["fix"] in seen.words[target]
 
 
 def test_that_sql_gives_the_right(estate: Estate, seen: Seen, tmp_path: Path) -> None:
     [target] = [name for name in seen.verdicts if name.startswith("dwh")]
-    mends = [right["mend"] for right in seen.rights[target].values() if right["held"] is False]
+    mends = [right["fix"] for right in seen.rights[target].values() if right["held"] is False]
     policies = [sql for sql in mends if sql.startswith("CREATE POLICY")]
     config = estate.write_config(tmp_path / "config", Options(systems=("dwh",), database_role="headway_blind"))
     try:
@@ -247,7 +247,7 @@ def test_that_sql_gives_the_right(estate: Estate, seen: Seen, tmp_path: Path) ->
 
 def test_a_cron_host_without_group_adm_and_without_sudo_names_each_right_with_its_mend(seen: Seen) -> None:
     assert "missing rights" == seen.verdicts["poor/poor01"]
-    mends = {name: right["mend"] for name, right in seen.rights["poor/poor01"].items() if right["held"] is False}
+    mends = {name: right["fix"] for name, right in seen.rights["poor/poor01"].items() if right["held"] is False}
     assert "usermod -a -G adm headway" == mends["read cron's log"]
     for user in ("root", "etl"):
         assert f"/usr/bin/cat /var/spool/cron/crontabs/{user}" in mends["read crontabs"]
@@ -273,7 +273,7 @@ def test_a_job_that_gets_another_name_by_its_comment_is_called_so_and_what_confi
     )))  # fmt: skip
 
     def names() -> set[str]:
-        return {one["name"] for one in headway.listed("jobs")}
+        return {one["name"] for one in headway.listed("job", "list")}
 
     try:
         with headway.running_engine() as engine:

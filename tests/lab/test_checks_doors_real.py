@@ -13,13 +13,12 @@ import pytest
 
 from connectors.checks import file
 from connectors.checks import object as objects
-from connectors.checks.questions import ObjectQuestion
-from connectors.contract import AccessRefused, NotSupported, SystemUnreachable
-from connectors.contract.measured import Measured
-from connectors.secrets import SecretStore
-from connectors.transport.ssh_connect import SshAddress
-from console.config import load_config
-from console.engine.looking import Looker
+from connectors.checks.queries import Measurement, ObjectQuery
+from connectors.sdk.errors import AccessRefused, NotSupported, SystemUnreachable
+from connectors.sdk.secrets import SecretStore
+from connectors.sdk.transport.ssh import SshAddress
+from console.config.loading import load_config
+from console.engine.checks.check_runner import CheckRunner
 from tests.lab.aws import CREDENTIALS, REGION, MotoServer
 from tests.lab.cronhost import CronHost
 from tests.lab.postgres import PostgresServer
@@ -37,23 +36,23 @@ def address(host: CronHost) -> SshAddress:
 
 def test_a_file_of_another_host_tells_its_size_and_when_it_was_written(db07: CronHost) -> None:
     db07.run("headway", "printf 12345 > '/tmp/o r;d$(x).csv'")
-    found = file.there(address(db07), "/tmp/o r;d$(x).csv", 10)
+    found = file.measure_remote(address(db07), "/tmp/o r;d$(x).csv", 10)
     assert (True, 5) == (found.there, found.size)
     assert found.modified is not None
     assert abs(found.modified - datetime.now(UTC)) < timedelta(days=2)  # the host has a clock of its own
-    assert Measured(there=False) == file.there(address(db07), "/tmp/nothing", 10)
-    assert Measured(there=False) == file.there(address(db07), "/tmp", 10)
+    assert Measurement(there=False) == file.measure_remote(address(db07), "/tmp/nothing", 10)
+    assert Measurement(there=False) == file.measure_remote(address(db07), "/tmp", 10)
 
 
 def test_a_folder_that_the_user_may_not_search_is_refused_with_the_mend(db07: CronHost) -> None:
     db07.run("root", "mkdir -p /root/closed && chmod 700 /root /root/closed && touch /root/closed/x")
-    with pytest.raises(AccessRefused, match=r'user "headway" may not look at /root/closed/x'):
-        file.there(address(db07), "/root/closed/x", 10)
+    with pytest.raises(AccessRefused, match=r'user "headway" may not read /root/closed/x'):
+        file.measure_remote(address(db07), "/root/closed/x", 10)
 
 
 def test_a_host_key_that_nobody_trusts_is_refused(db07: CronHost, etl02: CronHost) -> None:
     with pytest.raises(AccessRefused, match="host key"):
-        file.there(replace(address(db07), known_hosts=etl02.known_hosts), "/tmp/x", 10)
+        file.measure_remote(replace(address(db07), known_hosts=etl02.known_hosts), "/tmp/x", 10)
 
 
 def test_a_host_that_falls_silent_is_given_up_in_time(db07: CronHost) -> None:
@@ -61,7 +60,7 @@ def test_a_host_that_falls_silent_is_given_up_in_time(db07: CronHost) -> None:
     try:
         began = datetime.now(UTC)
         with pytest.raises(SystemUnreachable):
-            file.there(address(db07), "/tmp/x", 1)
+            file.measure_remote(address(db07), "/tmp/x", 1)
         assert datetime.now(UTC) - began < timedelta(seconds=10)
     finally:
         db07.thaw()
@@ -78,8 +77,8 @@ def store(moto: MotoServer) -> Iterator[Any]:
     made.close()
 
 
-def look(moto: MotoServer, seconds: float = 10, session: dict[str, str] = SESSION, **asked: str) -> Measured:
-    question = ObjectQuestion(asked.pop("bucket", "lake"), **asked)
+def look(moto: MotoServer, seconds: float = 10, session: dict[str, str] = SESSION, **asked: str) -> Measurement:
+    question = ObjectQuery(asked.pop("bucket", "lake"), **asked)
     return objects.measure(question, session, {"endpoint_url": moto.endpoint}, seconds)
 
 
@@ -88,13 +87,13 @@ def test_an_object_tells_its_size_and_when_it_was_written(moto: MotoServer, stor
     assert (True, 10) == (found.there, found.size)
     assert found.modified is not None
     assert abs(found.modified - datetime.now(UTC)) < timedelta(minutes=5)
-    assert Measured(there=False) == look(moto, key="orders/nothing")
+    assert Measurement(there=False) == look(moto, key="orders/nothing")
 
 
 def test_below_a_prefix_objects_are_counted_and_added_up(moto: MotoServer, store: Any) -> None:
     found = look(moto, prefix="orders/day=2026-11-19/")
     assert (True, 3, 30) == (found.there, found.rows, found.size)
-    assert Measured(there=False, rows=0, size=0) == look(moto, prefix="orders/day=2026-11-20/")
+    assert Measurement(there=False, rows=0, size=0) == look(moto, prefix="orders/day=2026-11-20/")
 
 
 def test_pages_are_read_to_their_end_and_too_many_are_refused(
@@ -115,7 +114,7 @@ def test_a_bucket_that_is_not_there_needs_a_person(moto: MotoServer, store: Any)
 
 def test_a_store_that_does_not_answer_is_unreachable_and_tells_no_key() -> None:
     with pytest.raises(SystemUnreachable) as raised:
-        objects.measure(ObjectQuestion("lake", key="x"), SESSION, {"endpoint_url": "http://127.0.0.1:9"}, 2)
+        objects.measure(ObjectQuery("lake", key="x"), SESSION, {"endpoint_url": "http://127.0.0.1:9"}, 2)
     assert "lab-secret" not in str(raised.value)
 
 
@@ -137,7 +136,7 @@ def test_configs_checks_look_through_the_doors_that_they_name(
     }  # fmt: skip
     (tmp_path / "headway.toml").write_text(CONFIG.format(**places))
     config = load_config(tmp_path / "headway.toml")
-    looker = Looker(config, SecretStore())
+    looker = CheckRunner(config, SecretStore())
     found = {name: looker.look(name, date(2026, 11, 19), 10) for name in config.checks}
     assert (1, 1) == (found["by-system"].value, found["by-dsn"].value)
     assert (3, 3) == (found["on-host"].size, found["elsewhere"].size)
@@ -161,24 +160,24 @@ expect = {{ equals = 1 }}
 [checks.by-dsn]
 kind = "sql"
 dsn = {{ env = "LAB_DSN" }}
-query = "SELECT 1 WHERE {{bd}} = '2026-11-19'"
+query = "SELECT 1 WHERE {{business_date}} = '2026-11-19'"
 expect = {{ equals = 1 }}
 [checks.on-host]
 kind = "file"
 system = "hosts"
 target = "db07"
-path = "/tmp/in-{{bd:%Y%m%d}}.csv"
+path = "/tmp/in-{{business_date:%Y%m%d}}.csv"
 [checks.elsewhere]
 kind = "file"
 host = "127.0.0.1"
 port = {port}
 key = "{key}"
 known_hosts = "{known}"
-path = "/tmp/in-{{bd:%Y%m%d}}.csv"
+path = "/tmp/in-{{business_date:%Y%m%d}}.csv"
 [checks.objects]
 kind = "object"
 bucket = "lake"
-prefix = "orders/day={{bd}}/"
+prefix = "orders/day={{business_date}}/"
 objects = {{ min = 3 }}
 endpoint_url = "{s3}"
 region = "{region}"

@@ -9,11 +9,10 @@ from datetime import UTC, date, datetime
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from connectors.checks.questions import SqlQuestion
+from connectors.checks.queries import Measurement, SqlQuery
 from connectors.checks.sql import measure
-from connectors.contract import AccessRefused, ConnectorError, NotSupported, SystemUnreachable
-from connectors.contract.measured import Measured
-from connectors.transport.sql import PostgresSession
+from connectors.sdk.errors import AccessRefused, ConnectorError, NotSupported, SystemUnreachable
+from connectors.sdk.transport.postgres import PostgresSession
 from tests.lab.postgres import PostgresServer
 
 BD = date(2026, 11, 19)
@@ -43,10 +42,10 @@ def dsn(postgres: PostgresServer) -> Iterator[str]:
     postgres.execute("DROP ROLE looker")
 
 
-def look(dsn: str, timeout: float = 10, **asked: object) -> Measured:
+def look(dsn: str, timeout: float = 10, **asked: object) -> Measurement:
     session = PostgresSession(lambda: {k: str(v) for k, v in conninfo_to_dict(dsn).items()}, "headway check")
     try:
-        return measure(session, SqlQuestion(**asked), BD, timeout)  # type: ignore[arg-type]
+        return measure(session, SqlQuery(**asked), BD, timeout)  # type: ignore[arg-type]
     finally:
         session.close()
 
@@ -56,7 +55,8 @@ ROWS = ("supply", "rows")
 
 def test_all_that_is_asked_of_a_table_comes_from_one_look(dsn: str) -> None:
     found = look(
-        dsn, table=ROWS, where="day = {bd}", counts=True, fresh="loaded_at", unique=(("id",), ("order id", "line")),
+        dsn, table=ROWS, where="day = {business_date}", counts=True, fresh="loaded_at", unique=(("id",), ("order id",
+        "line")),
         not_null=("sku", "100%", "id"), columns=True,
     )  # fmt: skip
     assert 11 == found.rows
@@ -68,7 +68,7 @@ def test_all_that_is_asked_of_a_table_comes_from_one_look(dsn: str) -> None:
 
 
 def test_nothing_is_told_that_was_not_asked(dsn: str) -> None:
-    assert Measured(rows=12) == look(dsn, table=ROWS, counts=True)
+    assert Measurement(rows=12) == look(dsn, table=ROWS, counts=True)
 
 
 def test_a_time_without_a_zone_is_meant_in_the_checks_own(dsn: str) -> None:
@@ -81,18 +81,18 @@ def test_a_time_without_a_zone_is_meant_in_the_checks_own(dsn: str) -> None:
 
 
 def test_where_no_row_is_there_is_no_time(dsn: str) -> None:
-    assert look(dsn, table=ROWS, where="id < 0", counts=True, fresh="loaded_at") == Measured(rows=0)
+    assert look(dsn, table=ROWS, where="id < 0", counts=True, fresh="loaded_at") == Measurement(rows=0)
 
 
 @pytest.mark.parametrize(
     "query, value",
     [
-        ("SELECT count(*) FROM supply.rows WHERE day = {bd}", 11),
+        ("SELECT count(*) FROM supply.rows WHERE day = {business_date}", 11),
         ("SELECT 12.5::numeric", 12.5),
         ("SELECT true;", True),
         ("SELECT max(sku) FROM supply.rows -- the last", "sku"),
         ("SELECT repeat('x', 100000)", "x" * 200),
-        ("SELECT to_char({bd}, 'YYYY') || '%'", "2026%"),
+        ("SELECT to_char({business_date}, 'YYYY') || '%'", "2026%"),
         ("SELECT 'NaN'::float8", "NaN"),
         ("SELECT '{\"a\": 1}'::jsonb ->> 'a'", "1"),
     ],
@@ -140,7 +140,9 @@ def test_a_where_that_closes_the_transaction_is_refused_whole(dsn: str, postgres
     assert [(12,)] == postgres.execute("SELECT count(*) FROM supply.rows", database=dsn.rpartition("/")[2])
 
 
-@pytest.mark.parametrize("column", ['id" IS NULL) FROM supply.rows; DROP TABLE supply.rows; --', "100%", "%(bd)s"])
+@pytest.mark.parametrize(
+    "column", ['id" IS NULL) FROM supply.rows; DROP TABLE supply.rows; --', "100%", "%(business_date)s"]
+)
 def test_names_are_names_whatever_is_in_them(dsn: str, column: str) -> None:
     if column == "100%":
         assert ((column, 1),) == look(dsn, table=ROWS, not_null=(column,)).nulls

@@ -24,9 +24,7 @@ def test_fish_offers_what_fits_with_its_meaning(shell: dict[str, str]) -> None:
     assert fish, "tools/apt-packages.txt names it"
     ask = 'headway completion fish | source; complete -C "headway inc"; complete -C "headway job fake/ex"'
     done = subprocess.run([fish, "-c", ask], env=shell, capture_output=True, text=True, timeout=60, check=True)
-    assert [f"incident\t{COMMANDS['incident'].help}", f"incidents\t{COMMANDS['incidents'].help}", "fake/extract"] == (
-        done.stdout.splitlines()
-    )
+    assert [f"incident\t{COMMANDS['incident'].help}", "fake/extract"] == (done.stdout.splitlines())
 
 
 def test_zsh_completes_the_word_as_it_is_typed(shell: dict[str, str]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from console.store.open import open_store
+from console.store.db.database import open_database
 from tests.invariants.engines import STORE
 from tests.lab.postgres import PostgresServer
 from tests.pty.terminal import Terminal
@@ -33,16 +33,16 @@ def server() -> Iterator[PostgresServer]:
 
 def test_a_postgresql_that_stops_under_an_open_console_is_told_and_found_again(server: PostgresServer) -> None:
     dsn = server.create_database()
-    open_store(dsn).close()
+    open_database(dsn).close()
     argv = [sys.executable, "-m", "console", "console", "--no-engine", "--store", dsn]
     with Terminal(argv, size=(120, 36)) as terminal:
         terminal.wait_for("no engine has run on this store yet")
         terminal.press("3")
-        terminal.wait_for("no job is known yet")
+        terminal.wait_for("no job yet: the first poll adds them")
         server.stop(crash=True)
-        terminal.wait_for(lambda text: "what you see is from" in text and "no job is known yet" in text)
+        terminal.wait_for(lambda text: "data from" in text and "no job yet: the first poll adds them" in text)
         server.start()
-        terminal.wait_for(lambda text: "what you see is from" not in text and "no engine has run" in text)
+        terminal.wait_for(lambda text: "data from" not in text and "no engine has run" in text)
 
 
 @contextmanager
@@ -60,7 +60,7 @@ def test_a_postgresql_that_stops_under_every_screen_is_told_and_found_again(
     server: PostgresServer, tmp_path: Path
 ) -> None:
     dsn = server.create_database()
-    open_store(dsn).close()
+    open_database(dsn).close()
     (tmp_path / STORE).write_text(dsn)
     with opened(tmp_path) as lost:
         for name in WAYS:

@@ -30,7 +30,7 @@ DECLARED = f"""
 kind = "sql"
 system = "dwh"
 table = "etl.revenue"
-where = "day >= {{bd}}"
+where = "day >= {{business_date}}"
 rows = {{ min = {NEEDED} }}
 not_null = ["amount"]
 every = "2s"
@@ -60,11 +60,11 @@ class Night:
     mails: list[Mail] = field(default_factory=list)
 
     def service(self) -> Row:
-        found: list[Row] = self.headway.json("services")
+        found: list[Row] = self.headway.json("service")
         return next((one for one in found if one["name"] == SERVICE), {})
 
     def newest(self, job: str) -> Row:
-        return next(iter(self.headway.listed("runs", job)), {})
+        return next(iter(self.headway.listed("run", job)), {})
 
 
 @pytest.fixture(scope="module")
@@ -117,20 +117,20 @@ def live(night: Night, lab: Estate, first: datetime) -> None:
     night.closed = night.headway.json("incident", "INC-0001")
     lab.smtp.wait_for(2)
     night.mails = list(lab.smtp.mails)
-    night.answers["report"] = night.headway.run("report", "INC-0001")
-    night.answers["handover"] = night.headway.run("handover", "--since", "1h")
+    night.answers["report"] = night.headway.run("incident", "report", "INC-0001")
+    night.answers["handover"] = night.headway.run("incident", "handover", "--since", "1h")
 
 
 def ask_around(night: Night) -> None:
     """What a person asks while it lasts."""
     later = datetime.now(UTC) + timedelta(hours=5)
     words = {
-        "extend": ("extend", SERVICE, "--until", f"{later:%H:%M}", "--why", "the bank was late"),
+        "extend": ("service", "extend", SERVICE, "--until", f"{later:%H:%M}", "--why", "the bank was late"),
         "lineage": ("lineage", REVENUE),
         "blast": ("blast", EXTRACT),
-        "review": ("review", SERVICE),
+        "review": ("service", "review", SERVICE),
         "why job": ("why", REVENUE),
-        "checks": ("checks",),
+        "checks": ("datacheck",),
         "calendar": ("calendar", "every-day", "--next", "3"),
     }
     night.answers |= {name: night.headway.run(*said) for name, said in words.items()}
@@ -174,7 +174,7 @@ def test_the_check_is_one_incident_told_once_and_recovered_once(night: Night) ->
     ]
     opening, recovery = night.mails
     assert f"check {CHECK}: 1 row, fewer than {NEEDED}" in opening.subject
-    assert "recovered" in recovery.subject
+    assert "resolved" in recovery.subject
     assert "Daily revenue" in opening.text
 
 

@@ -8,21 +8,13 @@ from contextlib import contextmanager
 
 import pytest
 
-from connectors.conformance import new_key, ref
-from connectors.conformance_holds import hold_ask, release_ask
-from connectors.contract import (
-    AccessRefused,
-    Ask,
-    Evidence,
-    Found,
-    NotSupported,
-    Receipt,
-    Right,
-    RunRecord,
-    State,
-    Verb,
-)
 from connectors.cron.connector import CronConnector
+from connectors.sdk.conformance.actions import hold_ask, release_ask
+from connectors.sdk.conformance.world import new_key, ref
+from connectors.sdk.contract import ActionFound, ActionSpec, Receipt, SourcePermission
+from connectors.sdk.errors import AccessRefused, NotSupported
+from connectors.sdk.records import RunRecord
+from connectors.sdk.states import RunEvidence, RunState, Verb
 from tests.lab.cronhost import CronHost
 from tests.lab.estate import Estate
 from tests.lab.process import wait_until
@@ -119,7 +111,7 @@ def test_plain_login_holds_what_it_may_and_names_the_rule_for_the_rest(host: Cro
     rule = "headway ALL=(root) NOPASSWD: /bin/sh -s"
     assert rule in refused(connector, "holds:orders")
     right = rights(connector)["hold lines of /etc/crontab and /etc/cron.d"]
-    assert (right.held, right.needed_for, rule in right.mend) == (False, "act", True)
+    assert (right.held, right.needed_for, rule in right.fix) == (False, "act", True)
     assert rights(connector)["hold lines of etl"].held is True
     with allowed(host, READ, ACT, ROOT):
         release(connector, "holds:orders", hold(connector, "holds:orders"))
@@ -127,7 +119,7 @@ def test_plain_login_holds_what_it_may_and_names_the_rule_for_the_rest(host: Cro
     assert (host.fs / "etc/cron.d/orders").read_bytes() == ORDERS
 
 
-def rights(connector: CronConnector) -> dict[str, Right]:
+def rights(connector: CronConnector) -> dict[str, SourcePermission]:
     return {right.name: right for right in connector.probe(30).rights}
 
 
@@ -181,7 +173,7 @@ def test_user_who_may_not_use_crontab_is_named_with_the_mend(host: CronHost) -> 
         connector = opened(host)
         assert "add it to /etc/cron.allow" in refused(connector, "holds:first")
         right = rights(connector)["hold lines of etl"]
-        assert (right.held, right.mend) == (False, "add etl to /etc/cron.allow: holds go through crontab(1)")
+        assert (right.held, right.fix) == (False, "add etl to /etc/cron.allow: holds go through crontab(1)")
     finally:
         host.run("root", "rm /etc/cron.allow")
 
@@ -205,15 +197,17 @@ def test_run_of_which_only_the_start_is_logged_is_cancelled_and_told_so(host: Cr
     connector = opened(host)
     wait_until(lambda: starts(host, "sleep 600") > 0, "the long job", 75)
     time.sleep(1)
-    run = [one for one in connector.poll("", (), 30).runs if one.job == "holds:plain" and one.state is State.RUNNING][
-        -1
-    ]
+    run = [
+        one for one in connector.poll("", (), 30).runs if one.job == "holds:plain" and one.state is RunState.RUNNING
+    ][-1]
     key = new_key()
-    preview = connector.preview(Ask(Verb.CANCEL, ref(run), run.state), 30)
+    preview = connector.preview(ActionSpec(Verb.CANCEL, ref(run), run.state), 30)
     assert preview.refused is None
-    assert preview.words.startswith(f"send SIGTERM to the 3 processes of session {run.context['pid']} of etl on holds")
+    assert preview.summary.startswith(
+        f"send SIGTERM to the 3 processes of session {run.context['pid']} of etl on holds"
+    )
     connector.act(preview, key, 30)
-    assert isinstance(connector.look_up(preview, key, 30), Found)
+    assert isinstance(connector.look_up(preview, key, 30), ActionFound)
 
     def ended() -> RunRecord | None:
         told = [one for one in connector.poll("", (ref(run),), 30).runs if one.attempt_key == run.attempt_key]
@@ -222,7 +216,7 @@ def test_run_of_which_only_the_start_is_logged_is_cancelled_and_told_so(host: Cr
     wait_until(lambda: ended() is not None, "its end", 20, pause=0.5)
     last = ended()
     assert last is not None
-    assert (last.state, last.evidence) == (State.CANCELLED, Evidence.INFERRED)
+    assert (last.state, last.evidence) == (RunState.CANCELLED, RunEvidence.INFERRED)
     assert key in last.message
     with pytest.raises(NotSupported, match="has ended meanwhile; nothing was sent"):
         connector.act(preview, new_key(), 30)

@@ -10,23 +10,14 @@ from typing import Any, TypeVar
 
 import pytest
 
-from connectors.conformance import ConnectorConformance, new_key, ref
-from connectors.contract import (
-    AccessRefused,
-    Ask,
-    Connector,
-    Evidence,
-    NotSupported,
-    Poll,
-    Proof,
-    RunRecord,
-    RunRef,
-    State,
-    SystemUnreachable,
-    Verb,
-)
+from connectors.cron.client import CronOptions
 from connectors.cron.connector import CONNECTOR, CronConnector
-from connectors.cron.options import CronOptions
+from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance.world import new_key, ref
+from connectors.sdk.contract import ActionSpec, Connector
+from connectors.sdk.errors import AccessRefused, NotSupported, SystemUnreachable
+from connectors.sdk.records import Poll, RunRecord, RunRef
+from connectors.sdk.states import ProofLevel, RunEvidence, RunState, Verb
 from tests.fakes.login import no_secret
 from tests.lab.cronhost import CronHost, Rotation
 from tests.lab.estate import Estate
@@ -127,27 +118,27 @@ def hosts(lab: Estate) -> Iterator[dict[str, CronHost]]:
 def test_default_log_proves_the_start_and_the_wrapper_the_rest(hosts: dict[str, CronHost]) -> None:
     runs = seen(hosts["lvl1"])
     told = {name: (run.state, run.evidence, run.exit_code) for name, run in runs.items()}
-    assert told["plain_good"] == told["plain_bad"] == (State.UNKNOWN, Evidence.INFERRED, None)
-    assert told["plain_long"] == told["long_job"] == (State.RUNNING, Evidence.NATIVE, None)
-    assert told["good_job"] == (State.SUCCEEDED, Evidence.NATIVE, 0)
-    assert told["bad_job"] == (State.FAILED, Evidence.NATIVE, 3)
+    assert told["plain_good"] == told["plain_bad"] == (RunState.UNKNOWN, RunEvidence.INFERRED, None)
+    assert told["plain_long"] == told["long_job"] == (RunState.RUNNING, RunEvidence.NATIVE, None)
+    assert told["good_job"] == (RunState.SUCCEEDED, RunEvidence.NATIVE, 0)
+    assert told["bad_job"] == (RunState.FAILED, RunEvidence.NATIVE, 3)
 
 
 def test_level_5_proves_failures(hosts: dict[str, CronHost]) -> None:
     runs = seen(hosts["lvl5"])
-    assert runs["good_job"].state in (State.RUNNING, State.UNKNOWN)  # an error line has until the next poll
-    assert (runs["plain_bad"].state, runs["plain_bad"].exit_code) == (State.FAILED, 3)
-    assert (runs["plain_killed"].state, runs["plain_killed"].exit_code) == (State.FAILED, 137)
+    assert runs["good_job"].state in (RunState.RUNNING, RunState.UNKNOWN)  # an error line has until the next poll
+    assert (runs["plain_bad"].state, runs["plain_bad"].exit_code) == (RunState.FAILED, 3)
+    assert (runs["plain_killed"].state, runs["plain_killed"].exit_code) == (RunState.FAILED, 137)
 
 
 @pytest.mark.parametrize("name", ["lvl7", "lvl15", "classic"])
 def test_levels_with_end_and_errors_prove_the_exit(hosts: dict[str, CronHost], name: str) -> None:
     runs = seen(hosts[name])
     told = {job: (run.state, run.exit_code) for job, run in runs.items()}
-    assert told["plain_good"] == told["good_job"] == told["odd_text"] == (State.SUCCEEDED, 0)
-    assert told["plain_bad"] == told["bad_job"] == (State.FAILED, 3)
-    assert told["plain_killed"] == (State.FAILED, 137)
-    assert told["plain_long"] == (State.RUNNING, None)
+    assert told["plain_good"] == told["good_job"] == told["odd_text"] == (RunState.SUCCEEDED, 0)
+    assert told["plain_bad"] == told["bad_job"] == (RunState.FAILED, 3)
+    assert told["plain_killed"] == (RunState.FAILED, 137)
+    assert told["plain_long"] == (RunState.RUNNING, None)
 
 
 def test_classic_stamps_are_read_in_the_hosts_zone(hosts: dict[str, CronHost]) -> None:
@@ -159,13 +150,13 @@ def test_classic_stamps_are_read_in_the_hosts_zone(hosts: dict[str, CronHost]) -
 
 
 def test_job_says_how_much_its_source_proves(hosts: dict[str, CronHost]) -> None:
-    proofs: dict[tuple[str, str], Proof] = {}
+    proofs: dict[tuple[str, str], ProofLevel] = {}
     for name in ("lvl1", "lvl15"):
         jobs = connect(hosts[name]).inventory("", 30).jobs
         proofs |= {(name, job.title): job.proof for job in jobs}
-    assert proofs["lvl1", "plain_good"] is Proof.START
-    assert proofs["lvl1", "good_job"] is Proof.FULL
-    assert proofs["lvl15", "plain_good"] is Proof.EXIT
+    assert proofs["lvl1", "plain_good"] is ProofLevel.START
+    assert proofs["lvl1", "good_job"] is ProofLevel.FULL
+    assert proofs["lvl15", "plain_good"] is ProofLevel.EXIT
 
 
 def test_wrapper_and_log_make_one_attempt_a_start(hosts: dict[str, CronHost]) -> None:
@@ -184,9 +175,9 @@ def test_wrapped_job_whose_processes_are_killed_is_lost(hosts: dict[str, CronHos
 
     def lost() -> RunRecord | None:
         runs = connector.poll(cursor, (), 30).runs
-        return next((run for run in runs if run.job == "lvl1:long_job" and run.state is State.LOST), None)
+        return next((run for run in runs if run.job == "lvl1:long_job" and run.state is RunState.LOST), None)
 
-    assert wait("long_job is lost", lost).evidence is Evidence.INFERRED
+    assert wait("long_job is lost", lost).evidence is RunEvidence.INFERRED
 
 
 def test_files_that_real_cron_ignores_are_those_that_we_say_it_ignores(hosts: dict[str, CronHost]) -> None:
@@ -201,7 +192,7 @@ def test_files_that_real_cron_ignores_are_those_that_we_say_it_ignores(hosts: di
 
 def test_line_that_cron_ignores_is_a_warning_with_file_line_and_mend(hosts: dict[str, CronHost]) -> None:
     warnings = "\n".join(connect(hosts["lvl15"]).poll("", (), 30).warnings)
-    assert "/etc/cron.d/half:2: bad day-of-month: cron ignores this whole file. Mend" in warnings
+    assert "/etc/cron.d/half:2: bad day-of-month: cron ignores this whole file. Fix" in warnings
     assert "will be ignored" in warnings
 
 
@@ -240,7 +231,7 @@ class TestCronConformanceOnARealHost(ConnectorConformance):
     def a_running_run(self) -> RunRecord:
         with self.opened() as connector:
             runs = self.runs_of(connector, "lvl15:long_job").values()
-        return [run for run in runs if run.state is State.RUNNING][-1]
+        return [run for run in runs if run.state is RunState.RUNNING][-1]
 
     def a_holdable_job(self) -> str:
         return "lvl15:held_job"
@@ -313,9 +304,9 @@ def test_missing_rights_are_named_one_by_one_with_their_mend(poor: CronHost) -> 
     rights = {right.name: right for right in connect(poor).probe(30).rights}
     assert rights["read crontabs"].held is False
     assert "/var/spool/cron/crontabs/etl" in rights["read crontabs"].why
-    assert "NOPASSWD: /usr/bin/cat /var/spool/cron/crontabs/" in rights["read crontabs"].mend
-    assert (rights["read cron's log"].held, rights["read cron's log"].mend) == (False, "usermod -a -G adm headway")
-    assert rights["rerun as etl"].mend == "add to sudoers: headway ALL=(etl) NOPASSWD: /bin/sh -s"
+    assert "NOPASSWD: /usr/bin/cat /var/spool/cron/crontabs/" in rights["read crontabs"].fix
+    assert (rights["read cron's log"].held, rights["read cron's log"].fix) == (False, "usermod -a -G adm headway")
+    assert rights["rerun as etl"].fix == "add to sudoers: headway ALL=(etl) NOPASSWD: /bin/sh -s"
 
 
 def test_denied_crontab_is_never_no_jobs(poor: CronHost) -> None:
@@ -334,7 +325,7 @@ def test_named_users_bound_what_is_read(poor: CronHost) -> None:
 
 def test_rerun_without_the_right_names_the_sudoers_line_and_runs_nothing(poor: CronHost) -> None:
     connector = connect(poor, users=["headway"])
-    ask = Ask(Verb.RERUN, RunRef("poor:seen_job", "x", "1.1", ""), State.FAILED)
+    ask = ActionSpec(Verb.RERUN, RunRef("poor:seen_job", "x", "1.1", ""), RunState.FAILED)
     preview = connector.preview(ask, 30)
     assert "headway ALL=(etl) NOPASSWD: /bin/sh -s" in str(preview.refused)
     with pytest.raises(AccessRefused, match=r"headway ALL=\(etl\) NOPASSWD: /bin/sh -s"):
@@ -348,9 +339,11 @@ def test_exact_rules_without_wildcards_are_enough(poor: CronHost) -> None:
     try:
         connector = connect(poor, users=["etl"])
         assert {job.title for job in connector.inventory("", 30).jobs} == {"hidden_job", "seen_job"}
-        preview = connector.preview(Ask(Verb.RERUN, RunRef("poor:hidden_job", "x", "1.1", ""), State.FAILED), 30)
+        preview = connector.preview(
+            ActionSpec(Verb.RERUN, RunRef("poor:hidden_job", "x", "1.1", ""), RunState.FAILED), 30
+        )
         assert preview.refused is None
-        assert connector.act(preview, new_key(), 30).words == "started on poor as etl"
+        assert connector.act(preview, new_key(), 30).message == "started on poor as etl"
     finally:
         poor.allow()
 
@@ -366,7 +359,7 @@ def test_unknown_host_key_is_refused_with_its_fingerprint(poor: CronHost, tmp_pa
 def rerun(host: CronHost, job: str, **changes: Any) -> RunRecord:
     key, connector = new_key(), connect(host, **changes)
     cursor = connector.poll("", (), 30).cursor
-    preview = connector.preview(Ask(Verb.RERUN, RunRef(job, "x", "1.1", ""), State.FAILED), 30)
+    preview = connector.preview(ActionSpec(Verb.RERUN, RunRef(job, "x", "1.1", ""), RunState.FAILED), 30)
     assert preview.refused is None
     connector.act(replace(preview, plan={**preview.plan, "overlap": True}), key, 30)
 
@@ -379,7 +372,7 @@ def rerun(host: CronHost, job: str, **changes: Any) -> RunRecord:
 
 def test_rerun_without_a_wrapper_on_the_crontab_has_status_and_output_all_the_same(hosts: dict[str, CronHost]) -> None:
     attempt = rerun(hosts["lvl15"], "lvl15:bad_job")
-    assert (attempt.state, attempt.evidence, attempt.exit_code) == (State.FAILED, Evidence.NATIVE, 3)
+    assert (attempt.state, attempt.evidence, attempt.exit_code) == (RunState.FAILED, RunEvidence.NATIVE, 3)
     assert connect(hosts["lvl15"]).log(ref(attempt), None, 1000, 30).text == "orders.csv: No such file\n"
 
 
@@ -394,12 +387,12 @@ def test_act_answers_while_the_job_goes_on(hosts: dict[str, CronHost]) -> None:
     host = hosts["lvl15"]
     host.write_cron_d("slow", "# headway: slow\n10 3 * * * etl sleep 8\n")
     connector = connect(host)
-    preview = connector.preview(Ask(Verb.RERUN, RunRef("lvl15:slow", "x", "1.1", ""), State.FAILED), 30)
+    preview = connector.preview(ActionSpec(Verb.RERUN, RunRef("lvl15:slow", "x", "1.1", ""), RunState.FAILED), 30)
     began = time.monotonic()
     connector.act(preview, new_key(), 30)
     assert time.monotonic() - began < 6
     overlap = wait("the overlap", lambda: connector.preview(
-        Ask(Verb.RERUN, RunRef("lvl15:slow", "x", "1.1", ""), State.FAILED), 30).overlap, 5)  # fmt: skip
+        ActionSpec(Verb.RERUN, RunRef("lvl15:slow", "x", "1.1", ""), RunState.FAILED), 30).overlap, 5)  # fmt: skip
     assert overlap.startswith("it runs now as process ")
     with pytest.raises(NotSupported, match=r"started meanwhile|a rerun of it runs on lvl15"):  # by who looks first
         connector.act(preview, new_key(), 30)

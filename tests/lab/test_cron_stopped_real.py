@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from console.store.reads.holders import is_alive
+from console.store.db.lease import is_alive
 from tests.lab import guard
 from tests.lab.cronhost import CronHost
 from tests.lab.headway import WORKING, Answer, Headway
@@ -54,15 +54,15 @@ def test_a_host_without_its_cron_is_no_green_dot_and_what_is_due_there_is_missed
     headway = Headway(config)
     with headway.running_engine() as engine:
         engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work", 30)
-        wait_until(lambda: "cron does not run on db07" in headway.look("systems").stdout, "the warning", 30, 0.5)
+        wait_until(lambda: "cron does not run on db07" in headway.look("system").stdout, "the warning", 30, 0.5)
         told: dict[str, Answer] = {}
 
         def marked() -> bool:  # a host that a busy machine is slow to poll is stale in between
-            told.update({one: headway.run(one) for one in ("systems", "status")})
+            told.update({one: headway.run(one) for one in ("system", "status")})
             return all("! NOTHING STARTS" in one.stdout for one in told.values())
 
         wait_until(marked, "the mark of a host on which nothing starts", 30, 0.5)
-        assert 1 == told["systems"].exit_status
+        assert 1 == told["system"].exit_status
         words = "nothing starts here: cron does not run on db07. Start it: systemctl start cron"
         assert words in told["status"].stdout
 

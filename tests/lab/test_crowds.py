@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from connectors.conformance import ConnectorConformance
-from connectors.contract import Connector
+from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.contract import Connector
 from tests.lab.crowds import CROWDS, Crowd
 
 

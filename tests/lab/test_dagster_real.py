@@ -8,11 +8,15 @@ from typing import ClassVar
 
 import pytest
 
-from connectors.conformance import ConnectorConformance, new_key, ref
-from connectors.conformance_holds import hold_ask, release_ask
-from connectors.contract import AccessRefused, Ask, Connector, RunRecord, State, Verb
 from connectors.dagster.connector import CONNECTOR
-from connectors.secrets import SecretStore
+from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance.actions import hold_ask, release_ask
+from connectors.sdk.conformance.world import new_key, ref
+from connectors.sdk.contract import ActionSpec, Connector
+from connectors.sdk.errors import AccessRefused
+from connectors.sdk.records import RunRecord
+from connectors.sdk.secrets import SecretStore
+from connectors.sdk.states import RunState, Verb
 from tests.lab.dagster import DagsterServer
 from tests.lab.process import private_folder, remove_folder
 
@@ -112,7 +116,7 @@ class TestDagsterConformance(ConnectorConformance):
         self.dagster.wait_for(run, "STARTED")
         with self.opened() as connector:
             found = every(connector)[run]
-        assert found.state is State.RUNNING
+        assert found.state is RunState.RUNNING
         return found
 
 
@@ -141,17 +145,17 @@ def test_a_failed_run_names_its_step_and_is_executed_again_from_there(
     run = dagster.run("load_orders", "fail")
     dagster.wait_for(run, "FAILURE")
     first = every(connector)[run]
-    assert (State.FAILED, "steps not green: transform (FAILURE)") == (first.state, first.message)
+    assert (RunState.FAILED, "steps not green: transform (FAILURE)") == (first.state, first.message)
     assert "bad row 7" in connector.log(ref(first), None, 65536, 30).text
     key = new_key()
-    preview = connector.preview(Ask(Verb.RERUN, ref(first), first.state), 30)
+    preview = connector.preview(ActionSpec(Verb.RERUN, ref(first), first.state), 30)
     dagster.behave("load_orders", "succeed")
     receipt = connector.act(preview, key, 60)
     assert receipt.native_ref == connector.act(preview, key, 60).native_ref
     (again,) = (one.attempt_key for one in every(connector).values() if one.action_key == key)
     assert "SUCCESS" == dagster.wait_for(again)
     second = every(connector)[again]
-    assert (State.SUCCEEDED, run) == (second.state, second.period_key)
+    assert (RunState.SUCCEEDED, run) == (second.state, second.period_key)
     assert ["transform", "load"] == second.context["steps"]
 
 
@@ -164,7 +168,7 @@ def test_a_read_only_webserver_shows_everything_and_refuses_an_act_itself(
     acts = [right for right in watching.probe(30).rights if right.needed_for == "act"]
     assert [False] * 6 == [right.held for right in acts]
     told = every(watching)[run]
-    preview = watching.preview(Ask(Verb.RERUN, ref(told), told.state), 30)
+    preview = watching.preview(ActionSpec(Verb.RERUN, ref(told), told.state), 30)
     with pytest.raises(AccessRefused):
         watching.act(preview, new_key(), 30)
     watching.close()

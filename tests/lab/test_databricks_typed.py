@@ -8,15 +8,15 @@ from typing import ClassVar
 
 import pytest
 
-from connectors.contract import Connector
+from connectors.sdk.contract import Connector
 from tests.connectors.databricks import test_conformance as fast
-from tests.connectors.databricks.support import ORDERS, STOCK, TYPES, opened, told, workspace
+from tests.connectors.databricks.support import ORDERS, STOCK, TYPES, latest_records, opened, workspace
 from tests.fakes.databricks import FakeDatabricks
 from tests.lab import databricks_typed
 from tests.lab.databricks_typed import TypeJudge
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def judge() -> Iterator[TypeJudge]:
     with databricks_typed.judge() as sitting:
         yield sitting
@@ -61,7 +61,7 @@ def test_tasks_of_every_type_and_beyond_a_hundred_keep_the_types(judge: TypeJudg
     fake.tick()
     connector = opened(fake, judge.transport(fake))
     assert 150 == len([one for one in connector.inventory("", 10).jobs if one.parent == "14"])
-    assert 150 == len([job for job, _ in told(connector)[0] if job.startswith("14.")])
+    assert 150 == len([job for job, _ in latest_records(connector)[0] if job.startswith("14.")])
     assert [] == judge.faults
 
 

@@ -12,10 +12,13 @@ from typing import Any, ClassVar
 
 import pytest
 
-from connectors.conformance import ConnectorConformance, new_key, ref
-from connectors.contract import Ask, Connector, Found, RunRecord, State, Verb
 from connectors.dbt.connector import CONNECTOR, DbtConnector
 from connectors.dbt.options import DbtOptions
+from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance.world import new_key, ref
+from connectors.sdk.contract import ActionFound, ActionSpec, Connector
+from connectors.sdk.records import RunRecord
+from connectors.sdk.states import RunState, Verb
 from tests.lab import venvs
 from tests.lab.process import clean_environment, private_folder, remove_folder
 
@@ -112,22 +115,26 @@ def test_a_failed_model_is_partial_and_a_retry_mends_it(dbt: DbtProjects) -> Non
     first = connector.poll(cursor, (), 30)
     run = next(one for one in first.runs if one.job == "etl01:bad")
     told = {one.job.partition("/")[2]: one.state for one in first.runs if "/" in one.job}
-    assert (State.PARTIAL, State.FAILED, State.BLOCKED) == (run.state, told[ORDERS], told["model.shop.daily_total"])
+    assert (RunState.PARTIAL, RunState.FAILED, RunState.BLOCKED) == (
+        run.state,
+        told[ORDERS],
+        told["model.shop.daily_total"],
+    )
     assert 0 == dbt.dbt("bad", "run", "--select", "stg_orders")
     dbt.break_it("bad", broken=False)
-    preview = connector.preview(Ask(Verb.RERUN, ref(run), run.state), 30)
+    preview = connector.preview(ActionSpec(Verb.RERUN, ref(run), run.state), 30)
     assert (None, "dbt retry") == (preview.refused, preview.verb)
     key = new_key()
     connector.act(preview, key, 30)
-    assert isinstance(connector.look_up(preview, key, 30), Found)
+    assert isinstance(connector.look_up(preview, key, 30), ActionFound)
     told_runs: dict[str, RunRecord] = {}
     until, at = time.monotonic() + 120, first.cursor
-    while not any(one.state is State.SUCCEEDED for one in told_runs.values()) and time.monotonic() < until:
+    while not any(one.state is RunState.SUCCEEDED for one in told_runs.values()) and time.monotonic() < until:
         poll = connector.poll(at, (), 30)
         at = poll.cursor
         told_runs |= {one.job: one for one in poll.runs if one.period_key == run.period_key}
     mended = told_runs["etl01:bad"]
-    assert (State.SUCCEEDED, key) == (mended.state, mended.action_key)
+    assert (RunState.SUCCEEDED, key) == (mended.state, mended.action_key)
     assert {f"etl01:bad/{ORDERS}", "etl01:bad/model.shop.daily_total"} == set(told_runs) - {"etl01:bad"}
     assert "orders" in connector.log(ref(mended), None, 65536, 30).text
 
@@ -142,7 +149,7 @@ def test_a_dbt_that_cannot_run_at_all_is_a_failure_though_its_artefact_is_old(db
     finally:
         broken.unlink()
     [run] = [one for one in connector.poll(cursor, (), 30).runs if one.job == "etl01:good"]
-    assert (State.FAILED, True) == (run.state, "nowhere" in run.message), run.message
+    assert (RunState.FAILED, True) == (run.state, "nowhere" in run.message), run.message
 
 
 def test_a_run_is_seen_while_it_runs(dbt: DbtProjects) -> None:
@@ -152,12 +159,12 @@ def test_a_run_is_seen_while_it_runs(dbt: DbtProjects) -> None:
     process = subprocess.Popen(
         argv, cwd=dbt.folder / "good", env=clean_environment(HOME=str(dbt.folder)), stdout=subprocess.DEVNULL
     )
-    states: list[State] = []
-    while process.poll() is None or State.SUCCEEDED not in states:
+    states: list[RunState] = []
+    while process.poll() is None or RunState.SUCCEEDED not in states:
         poll = connector.poll(cursor, (), 30)
         cursor = poll.cursor
         states += [one.state for one in poll.runs if one.job == "etl01:good"]
         assert len(states) < 1000
         if process.poll() is not None and not poll.runs:
             break
-    assert (State.RUNNING, State.SUCCEEDED) == (states[0], states[-1])
+    assert (RunState.RUNNING, RunState.SUCCEEDED) == (states[0], states[-1])

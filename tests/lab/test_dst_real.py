@@ -14,9 +14,9 @@ from itertools import pairwise
 
 import pytest
 
-from connectors.contract import Schedule
-from console.control.schedule import instants
-from console.control.zones import readings, zone_of
+from connectors.sdk.records import Schedule
+from console.timing.schedule import instants
+from console.timing.zones import local_readings, zone_of
 from tests.lab.cronhost import CronHost
 from tests.lab.estate import Estate
 from tests.lab.process import wait_until
@@ -76,7 +76,7 @@ class Night:
     def first(self) -> datetime:
         """The first full minute of cron, UTC."""
         local = datetime.fromisoformat(self.start)
-        return readings(local, zone_of(BERLIN))[0] + MINUTE
+        return local_readings(local, zone_of(BERLIN))[0] + MINUTE
 
 
 NIGHTS = {
@@ -108,7 +108,7 @@ def starts(log: str) -> Iterator[tuple[str, datetime]]:
     """Job and minute of each line. Of two readings of a local time that which is nearer to the line before it."""
     before: datetime | None = None
     for stamp, job in BEGIN.findall(log):
-        both = readings(datetime.fromisoformat(stamp).replace(second=0), zone_of(BERLIN))
+        both = local_readings(datetime.fromisoformat(stamp).replace(second=0), zone_of(BERLIN))
         before = nearest(both, before or both[0])
         yield job, before
 

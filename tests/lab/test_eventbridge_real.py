@@ -7,10 +7,10 @@ from typing import ClassVar
 
 import pytest
 
-from connectors.conformance import ConnectorConformance
-from connectors.contract import Connector
 from connectors.eventbridge.connector import CONNECTOR
-from connectors.secrets import SecretStore
+from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.contract import Connector
+from connectors.sdk.secrets import SecretStore
 from tests.lab import aws
 from tests.lab.aws import MotoServer
 from tests.lab.test_step_functions_real import keys

@@ -16,30 +16,21 @@ from pathlib import Path
 
 import pytest
 
-from connectors.conformance import new_key
-from connectors.conformance_holds import hold_ask
-from connectors.contract import (
-    AccessRefused,
-    Ask,
-    CannotTell,
-    Connector,
-    Found,
-    OutcomeUnknown,
-    RunRecord,
-    RunRef,
-    State,
-    SystemUnreachable,
-    Verb,
-)
 from connectors.cron import connector as cron
-from connectors.secrets import SecretStore
-from console.config import load_config
-from console.engine.logs import set_up_logs
-from console.engine.runner import Engine
-from console.engine.wiring import Parts
-from console.model.views import TargetView
-from console.store.open import open_store
-from console.store.reads import open_reads
+from connectors.sdk.conformance.actions import hold_ask
+from connectors.sdk.conformance.world import new_key
+from connectors.sdk.contract import ActionFound, ActionSpec, ActionUnknown, Connector
+from connectors.sdk.errors import AccessRefused, OutcomeUnknown, SystemUnreachable
+from connectors.sdk.records import RunRecord, RunRef
+from connectors.sdk.secrets import SecretStore
+from connectors.sdk.states import RunState, Verb
+from console.config.loading import load_config
+from console.domain.system import TargetView
+from console.engine.supervisor.assembly import EngineAssembly
+from console.engine.supervisor.engine import Engine
+from console.engine.supervisor.log_setup import set_up_logs
+from console.store.db.database import open_database
+from console.store.queries import open_queries
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.faultproxy import GOOD, Fault, FaultProxy
 from tests.fakes.login import no_secret
@@ -108,8 +99,8 @@ class Field:
     proxies: dict[str, FaultProxy]
 
     def targets(self) -> dict[str, TargetView]:
-        with open_reads(self.url) as reads:
-            return {one.system: one for one in reads.systems()}
+        with open_queries(self.url) as reads:
+            return {one.system: one for one in reads.estate.systems()}
 
     def failing(self) -> list[str]:
         return sorted(name for name, one in self.targets().items() if one.failing_since is not None)
@@ -173,11 +164,11 @@ def field(
         config_file = folder / "headway.toml"
         config_file.write_text(CONFIG.format(systems=systems(host, ports, folder / "known_hosts")))
         config, kept = load_config(config_file), SecretStore()
-        store = open_store(str(folder / "headway.db"))
+        store = open_database(str(folder / "headway.db"))
         stack.callback(store.close)
         set_up_logs(kept, folder / "engine.log")
-        parts = Parts(config, store, kept)
-        stack.enter_context(in_thread(Engine(lambda: Parts(config, store, kept), parts)))
+        parts = EngineAssembly(config, store, kept)
+        stack.enter_context(in_thread(Engine(lambda: EngineAssembly(config, store, kept), parts)))
         found = Field(store.url, proxies)
         wait_until(lambda: len([one for one in found.targets().values() if one.last_ok]) == 6, "every first poll", 60)
         yield found
@@ -273,13 +264,16 @@ def test_f02_a_rerun_whose_answer_a_real_host_lost_is_found_and_a_repeat_runs_no
         proxy.fault = Fault(after=1 << 30)
         connector.poll("", (), 30)
         look = proxy.asked
-        preview, key = connector.preview(Ask(Verb.RERUN, RunRef(job, "x", "1.1", ""), State.FAILED), 30), new_key()
+        preview, key = (
+            connector.preview(ActionSpec(Verb.RERUN, RunRef(job, "x", "1.1", ""), RunState.FAILED), 30),
+            new_key(),
+        )
         assert preview.refused is None, preview.refused
         proxy.fault = Fault(swallow=True, after=look + 1_500)  # it looks before it sends
         with pytest.raises(OutcomeUnknown):
             connector.act(preview, key, TIMEOUT)
         proxy.fault = GOOD
-        wait_until(lambda: isinstance(connector.look_up(preview, key, 30), Found), "the look-up", 30)
+        wait_until(lambda: isinstance(connector.look_up(preview, key, 30), ActionFound), "the look-up", 30)
         connector.act(preview, key, 30)  # as an engine would that had forgotten: the host itself says no
     assert "counted\n" == (host.fs / "home/etl/count").read_text()
 
@@ -300,11 +294,11 @@ def test_f02_a_hold_whose_answer_postgresql_lost_is_found_and_a_second_one_is_no
             postgres, "headway_act", port=proxy.port, variable="HEADWAY_PG_HEADWAY_ACT"
         )
         preview, key = connector.preview(hold_ask(rare), 10), new_key()
-        proxy.fault = Fault(swallow=True, after=b".hold(")
+        proxy.fault = Fault(swallow=True, after=b'."hold"(')
         assert "the answer was lost" in late(lambda: connector.act(preview, key, TIMEOUT))
         proxy.fault = GOOD
-        wait_until(lambda: not isinstance(connector.look_up(preview, key, 10), CannotTell), "the look-up", 20)
-        assert isinstance(connector.look_up(preview, key, 10), Found)
+        wait_until(lambda: not isinstance(connector.look_up(preview, key, 10), ActionUnknown), "the look-up", 20)
+        assert isinstance(connector.look_up(preview, key, 10), ActionFound)
         connector.close()
     (command,) = postgres.execute("SELECT command FROM cron.job WHERE jobname = %s", rare)[0]
     assert 1 == str(command).count(key)
@@ -313,7 +307,9 @@ def test_f02_a_hold_whose_answer_postgresql_lost_is_found_and_a_second_one_is_no
 def test_f02_a_start_whose_answer_step_functions_lost_is_found_and_a_repeat_starts_nothing(moto: MotoServer) -> None:
     machines = test_step_functions_real.Machines(moto)
     name = machines.create("lost")
-    ask = Ask(Verb.START, RunRef(name, "2026-11-20T03:15:00Z", "", ""), State.PLANNED, {"period_at": "2026-11-20"})
+    ask = ActionSpec(
+        Verb.START, RunRef(name, "2026-11-20T03:15:00Z", "", ""), RunState.PLANNED, {"period_at": "2026-11-20"}
+    )
     with FaultProxy(moto.port) as proxy:
         connector = test_step_functions_real.connect(f"http://127.0.0.1:{proxy.port}", f"{machines.prefix}-*")
         preview, key = connector.preview(ask, 20), new_key()
@@ -322,7 +318,7 @@ def test_f02_a_start_whose_answer_step_functions_lost_is_found_and_a_repeat_star
         with pytest.raises((OutcomeUnknown, SystemUnreachable)):
             connector.act(preview, key, TIMEOUT)
         proxy.fault = GOOD
-        wait_until(lambda: isinstance(connector.look_up(preview, key, 20), Found), "the look-up", 20)
+        wait_until(lambda: isinstance(connector.look_up(preview, key, 20), ActionFound), "the look-up", 20)
         connector.close()
     executions = moto.client().list_executions(stateMachineArn=machines.arns[name])["executions"]
     assert 1 == len(executions)
@@ -340,25 +336,25 @@ def test_f66_a_mail_server_whose_yes_is_lost_on_the_way_gets_one_marked_repeat(t
         running_bench(tmp_path, scheduler, estate_config(tmp_path, scheduler)) as bench,
     ):
         os.environ["BENCH_URL"] = smtp.url().replace(f":{smtp.port}?", f":{proxy.port}?")
-        bench.parts = Parts(bench.config, bench.store, SecretStore())
+        bench.parts = EngineAssembly(bench.config, bench.store, SecretStore())
         bench.parts.begin(bench.fence)
-        scheduler.attempt("extract", "a1", State.FAILED, datetime.now(UTC) - timedelta(seconds=5))
+        scheduler.attempt("extract", "a1", RunState.FAILED, datetime.now(UTC) - timedelta(seconds=5))
         proxy.fault = Fault(reset_after=0, after=b"\r\n.\r\n")
         bench.turn()
         assert (1, [("pending", 1)]) == (len(smtp.mails), deliveries(bench))
         for fault in (Fault(refuse=True), GOOD):
             proxy.fault = fault
             with bench.store.write(None) as connection:
-                connection.exec_driver_sql("UPDATE delivery SET next_us = 0")
+                connection.rows("UPDATE delivery SET next_us = 0")
             bench.send()
         assert [("sent", 3)] == deliveries(bench)
-    assert [False, True] == ["May be a repeat" in mail.text for mail in smtp.mails]
+    assert [False, True] == ["May be a duplicate" in mail.text for mail in smtp.mails]
     assert 1 == len({mail.subject for mail in smtp.mails})
 
 
 def deliveries(bench: Bench) -> list[tuple[str, int]]:
     with bench.store.read() as connection:
-        return [(row[0], row[1]) for row in connection.exec_driver_sql("SELECT state, tries FROM delivery")]
+        return [(row[0], row[1]) for row in connection.rows("SELECT state, tries FROM delivery")]
 
 
 def test_f36_after_all_that_both_ways_to_a_host_have_told_the_same_runs(field: Field) -> None:
@@ -366,8 +362,8 @@ def test_f36_after_all_that_both_ways_to_a_host_have_told_the_same_runs(field: F
     field.until_well()
 
     def runs(name: str) -> list[tuple[str, str]]:
-        with open_reads(field.url) as reads:
-            found = reads.runs(reads.job(f"{name}/faulty:red").row.id)
+        with open_queries(field.url) as reads:
+            found = reads.runs.list_runs(reads.jobs.job(f"{name}/faulty:red").row.id)
             return [(str(one.started), str(one.state)) for one in found if one.state == "failed"]
 
     def same() -> bool:

@@ -12,16 +12,15 @@ import psycopg
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from connectors.contract import Verb
-from console.engine.outbox import REPEAT_WORDS
-from console.engine.requests import Requests
-from console.engine.wishes import Wish
-from console.model.ids import new_action_key
-from console.store import patient
-from console.store.chain import WRITER_LOCK
+from connectors.sdk.states import Verb
+from console.domain.ids import new_action_key
+from console.engine.api.action_request import ActionRequest
+from console.engine.api.client import EngineClient
+from console.engine.notify.outbox import REPEAT_TEXT
+from console.store.db.database import open_database
+from console.store.db.session import WRITER_LOCK
 from console.store.errors import StoreError, StoreUnusable
-from console.store.open import open_store
-from console.store.reads import open_reads
+from console.store.queries import open_queries
 from tests.fakes.faultproxy import GOOD, Fault, FaultProxy
 from tests.invariants.engines import STORE, Child, child, successor
 from tests.invariants.worlds import Sink, World
@@ -60,20 +59,20 @@ def trip(postgres: PostgresServer) -> None:
 
 
 def is_well(url: str) -> bool:
-    with suppress(StoreError), open_reads(url) as reads:
+    with suppress(StoreError), open_queries(url) as reads:
         waiting = reads.link.rows("SELECT count(*) FROM delivery WHERE state <> 'sent'")[0][0]
-        return waiting == 0 and all(one.failing_since is None for one in reads.systems())
+        return waiting == 0 and all(one.failing_since is None for one in reads.estate.systems())
     return False
 
 
 def settled(folder: Path, url: str) -> None:
     """Each failure is one incident, told once; a repeat says that it is one."""
     got = Sink(folder).got
-    marked = [one.body.startswith(REPEAT_WORDS) for one in got]
-    assert 2 == len({(one.title, one.body.removeprefix(REPEAT_WORDS)) for one in got if "failed" in one.title})
+    marked = [one.body.startswith(REPEAT_TEXT) for one in got]
+    assert 2 == len({(one.title, one.body.removeprefix(REPEAT_TEXT)) for one in got if "failed" in one.title})
     assert len(got) - sum(marked) == len({one.title for one in got})
-    with open_reads(url) as reads:
-        assert 2 == len(reads.incidents())
+    with open_queries(url) as reads:
+        assert 2 == len(reads.incidents.list_incidents())
         assert [(2,)] == reads.link.rows("SELECT count(*) FROM attempt")
 
 
@@ -112,23 +111,23 @@ def test_f19_restarts_around_an_action_send_it_once(folder: Path, store_url: str
     world.fail("extract")
     with child(folder, "engine", "action.after_reply:sleep=2:1") as engine:
         wait_until(lambda: bool(told(folder, "extract")), "the alert", BACK_SECONDS)
-        with open_reads(store_url) as reads:
-            run_id = reads.incident(1).row.root_run_id
+        with open_queries(store_url) as reads:
+            run_id = reads.incidents.incident(1).row.root_run_id
         assert run_id is not None
         key = new_action_key()
-        Requests(store_url).act(Wish(Verb.RERUN, run_id), key)
+        EngineClient(store_url).act(ActionRequest(Verb.RERUN, run_id), key)
         wait_until(lambda: world.sent == [key], "the wire", 20)
         trip(postgres)
         wait_until(lambda: ended(store_url, key), "its end", BACK_SECONDS + 20)
         assert None is engine.ended(0)
     assert [key] == world.sent
-    with open_reads(store_url) as reads:
-        assert ["verified"] == [one.state for one in reads.actions()]
+    with open_queries(store_url) as reads:
+        assert ["verified"] == [one.state for one in reads.actions.list_actions()]
 
 
 def ended(url: str, key: str) -> bool:
-    with suppress(StoreError), open_reads(url) as reads:
-        return any(one.key == key and one.ended is not None for one in reads.actions())
+    with suppress(StoreError), open_queries(url) as reads:
+        return any(one.key == key and one.ended is not None for one in reads.actions.list_actions())
     return False
 
 
@@ -161,19 +160,19 @@ def stands_by(engine: Child) -> bool:
 def test_f06_a_silent_store_is_given_up_and_tried_anew(
     store_url: str, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patient, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr("console.store.db.postgres.ANSWER_SECONDS", 0.5)
     with FaultProxy(postgres.port) as proxy:
         url = store_url.replace(f":{postgres.port}/", f":{proxy.port}/")
-        store, reads = open_store(url), open_reads(url)
+        store, reads = open_database(url), open_queries(url)
         assert 0 <= store.changed_seq()
         proxy.fault = Fault(hang=True)
-        for silent in (store.changed_seq, reads.systems):
+        for silent in (store.changed_seq, reads.estate.systems):
             began = time.monotonic()
             with pytest.raises(StoreUnusable, match=r"no answer within 0\.5 s|connection timeout expired"):
                 silent()
             assert time.monotonic() - began < 25  # a fresh connection is tried too
         proxy.fault = GOOD
-        assert (0, []) == (min(0, store.changed_seq()), reads.systems())
+        assert (0, []) == (min(0, store.changed_seq()), reads.estate.systems())
         reads.close()
         store.close()
 
@@ -183,21 +182,21 @@ def test_f06_a_silent_store_is_given_up_and_tried_anew(
 
 def test_f20_two_writers_in_opposite_order_queue_and_no_deadlock_comes_of_it(store_url: str) -> None:
     """One writer at a time, by a lock of the database, also from two machines."""
-    one, other = open_store(store_url), open_store(store_url)
+    one, other = open_database(store_url), open_database(store_url)
     with one.write(None) as first:
-        first.exec_driver_sql("INSERT INTO meta (name, value) VALUES ('a', '1'), ('b', '1')")
+        first.rows("INSERT INTO meta (name, value) VALUES ('a', '1'), ('b', '1')")
     with one.write(None) as first:
-        first.exec_driver_sql("UPDATE meta SET value = '2' WHERE name = 'a'")
+        first.rows("UPDATE meta SET value = '2' WHERE name = 'a'")
         with psycopg.connect(store_url) as raw:
             raw.execute("SET lock_timeout = '200ms'")
             with pytest.raises(psycopg.errors.LockNotAvailable):
                 raw.execute("SELECT pg_advisory_xact_lock(%s)", (WRITER_LOCK,))
-        first.exec_driver_sql("UPDATE meta SET value = '2' WHERE name = 'b'")
+        first.rows("UPDATE meta SET value = '2' WHERE name = 'b'")
     with other.write(None) as second:
-        second.exec_driver_sql("UPDATE meta SET value = '3' WHERE name = 'b'")
-        second.exec_driver_sql("UPDATE meta SET value = '3' WHERE name = 'a'")
+        second.rows("UPDATE meta SET value = '3' WHERE name = 'b'")
+        second.rows("UPDATE meta SET value = '3' WHERE name = 'a'")
     with one.read() as look:
-        assert [("3",), ("3",)] == [tuple(row) for row in look.exec_driver_sql(
+        assert [("3",), ("3",)] == [tuple(row) for row in look.rows(
             "SELECT value FROM meta WHERE name IN ('a', 'b')")]  # fmt: skip
     one.close()
     other.close()
@@ -217,20 +216,20 @@ REFUSALS = {
 def test_f20_what_the_database_refuses_for_a_while_is_the_stores_trouble_and_leaves_nothing(
     store_url: str, state: str, statement: str
 ) -> None:
-    store = open_store(store_url)
+    store = open_database(store_url)
 
     def write() -> None:
         with store.write(None) as connection:
-            connection.exec_driver_sql("INSERT INTO meta (name, value) VALUES ('half', 'written')")
+            connection.rows("INSERT INTO meta (name, value) VALUES ('half', 'written')")
             for one in [statement] if statement.startswith("DO") else statement.split("; "):
-                connection.exec_driver_sql(one)
+                connection.rows(one)
 
     with pytest.raises(StoreUnusable, match="the store at postgresql") as refused:
         write()
     cause = refused.value.__cause__
     assert state == getattr(cause.orig if isinstance(cause, DBAPIError) else cause, "sqlstate", "")
     with store.read() as look:
-        assert [] == look.exec_driver_sql("SELECT value FROM meta WHERE name = 'half'").all()
+        assert [] == look.rows("SELECT value FROM meta WHERE name = 'half'")
     store.close()
 
 

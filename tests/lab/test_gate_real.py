@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from connectors.contract import NotSupported, Verb
-from connectors.cron.calls import GATE_PATH
+from connectors.cron.client import GATE_PATH, CronOptions, gate_text_for
 from connectors.cron.connector import CronConnector
-from connectors.cron.gate import text_for
-from connectors.cron.options import CronOptions
+from connectors.sdk.errors import NotSupported
+from connectors.sdk.states import Verb
 from tests.connectors.cron.support import ask
 from tests.fakes.ssh_stub import new_key
 from tests.lab.cronhost import CronHost
@@ -26,7 +25,7 @@ def options(db07: CronHost, tmp_path: Path) -> Iterator[CronOptions]:
     )
     public = new_key(tmp_path / "key")
     gate = db07.fs / GATE_PATH.removeprefix("/")
-    gate.write_text(text_for(made))
+    gate.write_text(gate_text_for(made))
     gate.chmod(0o755)
     keys = db07.fs / "etc/ssh/authorized_keys/headway"
     before = keys.read_text()
@@ -47,7 +46,7 @@ def test_a_poll_comes_through_and_an_act_does_not(options: CronOptions) -> None:
         rights = {right.name: right.held for right in connector.probe(20).rights}
         assert rights["read cron's log"]
         assert rights["rerun, cancel, hold"] is False
-        with pytest.raises(NotSupported, match="may only look"):
+        with pytest.raises(NotSupported, match="is read-only"):
             connector.preview(ask(Verb.START, polled.inventory.jobs[0].native_id), 20)
     finally:
         connector.close()

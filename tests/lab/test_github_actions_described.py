@@ -10,9 +10,9 @@ from typing import ClassVar
 import httpx
 import pytest
 
-from connectors.contract import Connector
+from connectors.sdk.contract import Connector
 from tests.connectors.github_actions import test_conformance as fast
-from tests.connectors.github_actions.support import ORDERS, opened, repository, told
+from tests.connectors.github_actions.support import ORDERS, latest_records, opened, repository
 from tests.fakes.github import FakeGitHub
 from tests.lab import described
 from tests.lab.described import Judge
@@ -21,7 +21,7 @@ FAST = "tests/connectors/github_actions/test_conformance.py"
 """What no GitHub would send is not held against GitHub's description, and logs are not described."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def judge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judge]:
     lacks = described.missing()
     if lacks is not None:
@@ -53,7 +53,7 @@ class TestGitHubAsDescribed(fast.TestGitHubOnTheFake):
 def test_the_judge_finds_what_is_wrong_with_an_answer_and_with_a_request(judge: Judge) -> None:
     fake = repository()
     fake.start(ORDERS)
-    told(opened(fake, judge.transport(fake)))
+    latest_records(opened(fake, judge.transport(fake)))
     assert [] == judge.violations
     spoiled = _Spoiled(fake, lambda body: body.replace('"event"', '"evnt"'))
     judge.send(httpx.Request("GET", "https://api.github.com/repos/acme/etl/actions/runs?per_page=100"), spoiled)

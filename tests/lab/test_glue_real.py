@@ -8,10 +8,12 @@ from typing import Any, ClassVar
 
 import pytest
 
-from connectors.conformance import ConnectorConformance, new_key, ref
-from connectors.contract import Ask, Connector, Found, State, Verb
 from connectors.glue.connector import CONNECTOR
-from connectors.secrets import SecretStore
+from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance.world import new_key, ref
+from connectors.sdk.contract import ActionFound, ActionSpec, Connector
+from connectors.sdk.secrets import SecretStore
+from connectors.sdk.states import RunState, Verb
 from tests.lab import aws
 from tests.lab.aws import MotoServer
 from tests.lab.test_step_functions_real import keys
@@ -86,16 +88,21 @@ def test_a_rerun_names_the_run_that_it_repeats_and_keeps_its_arguments(jobs: Job
     first = jobs.glue.start_job_run(JobName=name, Arguments={"--day": "2026-11-20"})["JobRunId"]
     connector = jobs.connect()
     (run,) = connector.poll("", (), 20).runs
-    preview, key = connector.preview(Ask(Verb.RERUN, ref(run), run.state), 20), new_key()
+    preview, key = connector.preview(ActionSpec(Verb.RERUN, ref(run), run.state), 20), new_key()
     assert ("start again", None) == (preview.verb, preview.refused)
     assert "2026-11-20" not in str(preview.plan), "arguments stay in Glue"
     receipt = connector.act(preview, key, 20)
     again = connector.act(preview, key, 20)
     assert receipt.native_ref == again.native_ref, "the same key starts once"
-    assert isinstance(connector.look_up(preview, key, 20), Found)
+    assert isinstance(connector.look_up(preview, key, 20), ActionFound)
     told = {one.attempt_key: one for one in connector.poll("", (), 20).runs}
     repeat = told[receipt.native_ref]
-    assert (key, first, None, State.SUCCEEDED) == (repeat.action_key, repeat.again_of, repeat.period_key, repeat.state)
+    assert (key, first, None, RunState.SUCCEEDED) == (
+        repeat.action_key,
+        repeat.again_of,
+        repeat.period_key,
+        repeat.state,
+    )
     sent = jobs.glue.get_job_run(JobName=name, RunId=receipt.native_ref)["JobRun"]["Arguments"]
     assert {"--day": "2026-11-20", "--level": "info", "--headway-action": key} == sent
     connector.close()
@@ -113,7 +120,7 @@ def test_triggers_are_told_in_words_and_as_upstreams(jobs: Jobs) -> None:
     connector = jobs.connect()
     found = {job.native_id: job for job in connector.inventory("", 20).jobs}
     connector.close()
-    assert f"Glue trigger: {load}-nightly cron(15 4 * * ? *) UTC" == found[load].schedule.words
+    assert f"Glue trigger: {load}-nightly cron(15 4 * * ? *) UTC" == found[load].schedule.text
     assert found[load].schedule.next_at is not None
     assert ((load,), False) == (found[mart].upstreams, found[load].paused)
 

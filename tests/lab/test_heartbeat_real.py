@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from connectors.conformance_support import closed_port
 from connectors.heartbeat.spool import Spool
+from connectors.sdk.conformance.world import closed_port
 from tests.lab.headway import WORKING, Headway
 from tests.lab.process import tail
 
@@ -32,7 +32,7 @@ token = {{ env = "EXPORT_TOKEN" }}
 title = "{title}"
 """
 
-pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here")
+pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed: apt-get install curl")
 
 
 class Place:
@@ -55,7 +55,7 @@ class Place:
         return subprocess.run(argv, capture_output=True, text=True, timeout=90)
 
     def runs(self) -> list[dict[str, Any]]:
-        answer = self.headway.run("runs", "own/export", "--json")
+        answer = self.headway.run("run", "own/export", "--json")
         return list(json.loads(answer.stdout)) if answer.exit_status == 0 else []
 
     def wait(self, what: str, look: Callable[[], object]) -> None:
@@ -138,5 +138,5 @@ def test_an_address_that_another_program_has_is_told(place: Place) -> None:
     import socket
 
     with socket.create_server(("127.0.0.1", place.port)), place.headway.running_engine():
-        place.wait("the trouble", lambda: "the door of own/door" in place.headway.run("status").stdout)
-    assert not (place.folder / "spool.db").exists() or Spool(place.folder / "spool.db").listened() is None
+        place.wait("the trouble", lambda: "inbound endpoint of own/door" in place.headway.run("status").stdout)
+    assert not (place.folder / "spool.db").exists() or Spool(place.folder / "spool.db").last_listened() is None

@@ -57,10 +57,10 @@ class Night:
     missed: list[Row] = field(default_factory=list)
 
     def holds(self, *words: str) -> dict[str, Row]:
-        return {one["job"]: one for one in self.headway.json("holds", *words)}
+        return {one["job"]: one for one in self.headway.json("hold", *words)}
 
     def newest(self, job: str) -> Row:
-        return next((one for one in self.headway.listed("runs", job) if one["state"] != "planned"), {})
+        return next((one for one in self.headway.listed("run", job) if one["state"] != "planned"), {})
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,9 @@ def active(lab: Estate) -> bool:
 def hold_all(night: Night, lab: Estate) -> None:
     night.crontab_before = crontab(lab)
     jobs = {EXTRACT, *MODES}
-    wait_until(lambda: jobs <= {one["name"] for one in night.headway.json("jobs")}, "every job to be known", 30, 0.5)
+    wait_until(
+        lambda: jobs <= {one["name"] for one in night.headway.json("job", "list")}, "every job to be known", 30, 0.5
+    )
     wait_until(lambda: night.newest(EXTRACT).get("state") == "failed", "extract to fail", until(night.first) + 60, 0.5)
 
     def held() -> bool:
@@ -122,7 +124,7 @@ def hold_all(night: Night, lab: Estate) -> None:
 
     wait_until(held, "the three holds", 60, 0.5)
     night.crontab_held, night.active_held = crontab(lab), active(lab)
-    night.native = night.headway.run("holds", "--from-native")
+    night.native = night.headway.run("hold", "--from-native")
 
 
 def let_go(night: Night, lab: Estate) -> None:
@@ -132,16 +134,16 @@ def let_go(night: Night, lab: Estate) -> None:
     night.rerun = night.headway.run("rerun", EXTRACT, "--yes", "--why", "the file is there", limit_seconds=90)
 
     def over() -> bool:
-        night.over = {one["job"]: one for one in night.headway.json("holds", "--all") if one["state"] == "released"}
+        night.over = {one["job"]: one for one in night.headway.json("hold", "--all") if one["state"] == "released"}
         return night.over.keys() == MODES.keys()
 
     wait_until(over, "the end of the three holds", until(night.first + timedelta(minutes=6)) + 120, 1.0)
     wait_until(lambda: all(night.newest(name).get("attempts") for name in MODES), "their runs", 90, 1.0)
     night.crontab_after, night.active_after = crontab(lab), active(lab)
-    night.runs = {name: [one for one in night.headway.json("runs", name) if one["attempts"]] for name in MODES}
-    night.drift = night.headway.run("drift").stdout
+    night.runs = {name: [one for one in night.headway.json("run", name) if one["attempts"]] for name in MODES}
+    night.drift = night.headway.run("system", "drift").stdout
     night.log = lab.etl02.log_text()
-    night.missed = [one for one in night.headway.json("incidents", "--all") if "not started" in one["title"]]
+    night.missed = [one for one in night.headway.json("incident", "list", "--all") if "not started" in one["title"]]
 
 
 def test_each_downstream_is_held_by_its_schedulers_own_means_and_the_mark_is_found(night: Night) -> None:

@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 import httpx
 import pytest
 
-from connectors.conformance import ConnectorConformance
-from connectors.contract import Connector
 from connectors.http.connector import CONNECTOR
-from connectors.secrets import SecretStore
+from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.contract import Connector
+from connectors.sdk.secrets import SecretStore
 from tests.lab.prefect import PASSWORD, PrefectServer
 from tests.lab.process import private_folder, remove_folder
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from connectors.registry import load
-from connectors.secrets import SecretStore
-from console.onboarding import postgres as databases
-from console.onboarding.finding import Finding, Machine, Ready
+from connectors.sdk.registry import load
+from connectors.sdk.secrets import SecretStore
+from console.onboarding import discovery as databases
+from console.onboarding.schedulers import DetectedScheduler, Machine, WatchReadiness
 from tests.lab.postgres import PASSWORDS, PostgresServer
 
 JOB = "close_books"
@@ -24,7 +24,9 @@ def job(postgres: PostgresServer) -> Iterator[None]:
     postgres.unschedule(JOB)
 
 
-def found(postgres: PostgresServer, folder: Path, monkeypatch: pytest.MonkeyPatch, role: str, **env: str) -> Finding:
+def found(
+    postgres: PostgresServer, folder: Path, monkeypatch: pytest.MonkeyPatch, role: str, **env: str
+) -> DetectedScheduler:
     """What init finds of this server for a role that has its password from the environment."""
     env |= {"PGHOST": "127.0.0.1", "PGPORT": str(postgres.port), "PGUSER": role, "PGPASSWORD": PASSWORDS[role]}
     for name, value in env.items():
@@ -39,7 +41,7 @@ def test_its_database_is_found_by_the_documented_roles(
     postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, role: str, named: str
 ) -> None:
     one = found(postgres, tmp_path, monkeypatch, role, **({"PGDATABASE": named} if named else {}))
-    assert (Ready.NOW, "ops") == (one.ready, one.settings["dbname"]), one.words
+    assert (WatchReadiness.NOW, "ops") == (one.ready, one.settings["dbname"]), one.note
     assert one.jobs
 
 
@@ -47,9 +49,9 @@ def test_only_what_is_really_missing_is_told(
     postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = found(postgres, tmp_path, monkeypatch, "headway_blind")
-    assert ("ops", Ready.NEEDS) == (one.settings["dbname"], one.ready)
-    assert "pg_read_all_settings" not in one.words
-    assert "GRANT headway_view TO headway_blind; where that role is missing" in one.words
+    assert ("ops", WatchReadiness.NEEDS) == (one.settings["dbname"], one.ready)
+    assert "pg_read_all_settings" not in one.note
+    assert "GRANT headway_view TO headway_blind; where that role is missing" in one.note
 
 
 def test_the_wrong_database_names_its_one_fault(
@@ -64,5 +66,5 @@ def test_the_wrong_database_names_its_one_fault(
     finally:
         connector.close()
     assert ("pg_cron in this database", False, "view") == (right.name, right.held, right.needed_for)
-    assert "GRANT" not in right.mend
-    assert "cron.database_name" in right.mend
+    assert "GRANT" not in right.fix
+    assert "cron.database_name" in right.fix

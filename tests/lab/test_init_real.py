@@ -12,7 +12,7 @@ from typing import LiteralString
 
 import pytest
 
-from console.config import load_config
+from console.config.loading import load_config
 from tests.lab.cronhost import CronHost
 from tests.lab.headway import COMMAND
 from tests.lab.postgres import PostgresServer
@@ -78,7 +78,7 @@ def test_both_are_found_probed_and_read_back(first: First) -> None:
     assert 0 == first.done.returncode, first.done.stdout + first.done.stderr
     assert "PostgreSQL with pg_cron, 1 job" in first.done.stdout
     assert "cron-db07/db07: ok" in first.done.stdout
-    for target in ("cron-db07/db07: read, ", "pg-"):
+    for target in ("cron-db07/db07: done, ", "pg-"):
         assert target in first.done.stderr
 
 
@@ -94,12 +94,12 @@ def test_the_first_service_is_what_history_proves_with_its_reason(first: First) 
     [(name, service)] = load_config(first.config).services.items()
     assert ("nightly-revenue", True) == (name, service.delivered_by[0].endswith(f"/{NIGHTLY}"))
     text = first.config.read_text()
-    assert "headway init proposed it and you took it" in text
+    assert "headway init proposed it and you accepted it" in text
     assert "at the latest in the one night that is known" in " ".join(text.replace("#", "").split())
 
 
 def test_what_was_read_is_in_the_store_and_nothing_works_on_it_any_more(first: First) -> None:
-    jobs = first.run("jobs")
+    jobs = first.run("job", "list")
     assert "extract_orders" in jobs.stdout
     assert NIGHTLY in jobs.stdout
     assert 3 == first.run("engine", "stop").returncode

@@ -113,10 +113,10 @@ def change_outside(estate: Estate) -> None:
 
 def look_first(headway: Headway, met: Met) -> None:
     wait_until(lambda: knows_all(headway), "every job and its history", 45, 0.5)
-    met.jobs = {one["name"]: one for one in headway.json("jobs")}
+    met.jobs = {one["name"]: one for one in headway.json("job", "list")}
     for job in (PLAIN, PROVED, NIGHTLY, EACH_MINUTE, LOAD, SUPPLY, f"{LOAD}.load", f"{SUPPLY}.publish"):
         met.views[job] = headway.json("job", job)
-        runs = headway.json("runs", job)
+        runs = headway.json("run", job)
         met.history[job] = [one for one in runs if one["attempts"] and str(one["started"]) > met.began]
     met.drift_at_first = drift_of(headway)
 
@@ -124,13 +124,13 @@ def look_first(headway: Headway, met: Met) -> None:
 def knows_all(headway: Headway) -> bool:
     with contextlib.suppress(LabError):
         asked = (PLAIN, PROVED, EACH_MINUTE, LOAD, f"{LOAD}.load", SUPPLY)
-        return all(any(one["ended"] or one["state"] == "unknown" for one in headway.json("runs", job)) for job in asked)
+        return all(any(one["ended"] or one["state"] == "unknown" for one in headway.json("run", job)) for job in asked)
     return False
 
 
 def drift_of(headway: Headway) -> list[dict[str, Any]]:
-    """What `headway drift` lists; it exits 1 where there is some."""
-    found: list[dict[str, Any]] = json.loads(headway.look("drift", "--json").stdout)
+    """What `headway system drift` lists; it exits 1 where there is some."""
+    found: list[dict[str, Any]] = json.loads(headway.look("system", "drift", "--json").stdout)
     return found
 
 
@@ -138,16 +138,16 @@ def look_later(headway: Headway, met: Met) -> None:
     seconds = (met.second_minute - datetime.now(UTC)).total_seconds() + INVENTORY_LIMIT
 
     def held() -> bool:
-        return all("held" in {one["state"] for one in headway.json("runs", job)} for job in (HELD, COUNT))
+        return all("held" in {one["state"] for one in headway.json("run", job)} for job in (HELD, COUNT))
 
     wait_until(held, "what was paused to be held", seconds, 1.0)
     for job in (PLAIN, PROVED, EACH_MINUTE, HELD, COUNT, LOAD):
-        met.later[job] = headway.json("runs", job)
-    met.later_jobs = {one["name"]: one for one in headway.json("jobs")}
+        met.later[job] = headway.json("run", job)
+    met.later_jobs = {one["name"]: one for one in headway.json("job", "list")}
     met.drift = {one["job"]: one for one in drift_of(headway)}
-    met.incidents = headway.json("incidents", "--all")
+    met.incidents = headway.json("incident", "list", "--all")
     met.logs = {job: headway.json("log", job) for job in (f"{LOAD}.load", EACH_MINUTE)}
-    for words in (("jobs", "plain_job"), ("job", PLAIN), ("runs", PLAIN), ("job", LOAD)):
+    for words in (("job", "list", "plain_job"), ("job", PLAIN), ("run", PLAIN), ("job", LOAD)):
         met.tables[" ".join(words)] = headway.run(*words)
 
 
@@ -263,7 +263,7 @@ def test_logs_come_from_their_schedulers(met: Met) -> None:
 
 def test_people_read_the_same_as_programs(met: Met) -> None:
     assert {0} == {answer.exit_status for answer in met.tables.values()}
-    for words in ("jobs plain_job", f"job {PLAIN}", f"runs {PLAIN}"):
+    for words in ("job list plain_job", f"job {PLAIN}", f"run {PLAIN}"):
         assert "unknown" in met.tables[words].stdout
         assert "succeeded" not in met.tables[words].stdout
     assert f"downstream  {SUPPLY} (native)" in met.tables[f"job {LOAD}"].stdout

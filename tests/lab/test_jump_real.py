@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from connectors.cron.options import CronOptions
-from connectors.transport.ssh import SshSession
-from connectors.transport.ways import address
+from connectors.cron.client import CronOptions
+from connectors.sdk.transport.hosts import address
+from connectors.sdk.transport.ssh import SshSession
 from tests.lab.cronhost import CronHost
 from tests.lab.headway import COMMAND
 from tests.pty.terminal import Terminal
@@ -38,7 +38,7 @@ def test_a_host_is_reached_as_ssh_config_says(etl02: CronHost, ssh_config: Path)
     session = SshSession(found)
     try:
         assert session.run(b"hostname\n", ("sh", "-s"), 20).stdout == b"db07\n"
-        assert "through outer" in found.words
+        assert "through outer" in found.text
     finally:
         session.close()
 
@@ -47,8 +47,8 @@ def test_a_person_goes_the_same_way(ssh_config: Path, tmp_path: Path) -> None:
     config = tmp_path / "headway.toml"
     config.write_text(f'[systems.etl]\nkind = "cron"\nhosts = ["inner"]\nssh_config = "{ssh_config}"\n')
     env = {"HEADWAY_STORE": f"sqlite:///{tmp_path}/store.db", "HOME": str(tmp_path)}
-    with Terminal([str(COMMAND), "--config", str(config), "shell", "etl/inner"], env=env) as terminal:
-        terminal.wait_for("signed in as Headway is")
+    with Terminal([str(COMMAND), "--config", str(config), "system", "shell", "etl/inner"], env=env) as terminal:
+        terminal.wait_for("signed in as Headway; Ctrl-D or exit leaves")
         terminal.press("echo I-am-$(id -un)-on-$(hostname); exit\n")
         terminal.wait_for("I-am-headway-on-db07")
         assert terminal.wait_for_end() == 0

@@ -65,7 +65,7 @@ def opened(headway: Headway) -> Iterator[Terminal]:
 
 def newest_run(headway: Headway) -> dict[str, Any]:
     """The latest run of extract_orders that has started."""
-    return next(one for one in headway.json("runs", EXTRACT) if one["started"])
+    return next(one for one in headway.json("run", EXTRACT) if one["started"])
 
 
 def crontab(lab: Estate) -> str:
@@ -178,7 +178,7 @@ def test_of_two_consoles_that_start_the_same_plan_the_second_is_told_who_did(lab
         jobs.behave("extract_orders", "succeed")
         one.wait_for(lambda text: "PLAN 1 done" in text and "● verified" in text, 60)
         other.wait_for("PLAN 1 done")
-    wait_until(lambda: headway.json("incidents") == [], "the end of the incident", 30, 0.5)
+    wait_until(lambda: headway.json("incident", "list") == [], "the end of the incident", 30, 0.5)
     run = newest_run(headway)
     assert ("succeeded", 2) == (run["state"], run["attempts"])
 
@@ -190,14 +190,14 @@ def test_a_crontab_line_is_held_with_a_reason_and_let_go_by_keys(lab: Estate, he
         console.press("/", "sweep", "enter")
         console.wait_for(lambda text: "1 of 1" in text)
         console.press("h")
-        console.wait_for("for how long may it not start?")
+        console.wait_for("for how long? It is released automatically after that")
         console.press("enter")
-        console.wait_for("why?")
+        console.wait_for("reason (recorded at its scheduler")
         console.press("the disk is moved", "enter")
-        console.wait_for("Send it", 30)
+        console.wait_for("Send", 30)
         console.press("down", "enter")
         console.wait_for("● verified", 30)
-        [held] = headway.json("holds")
+        [held] = headway.json("hold")
         assert ("etl-hosts/db07:sweep_files", "held", "the disk is moved") == (held["job"], held["state"], held["why"])
         assert held["key"] in crontab(lab)
         console.press("escape")
@@ -208,10 +208,10 @@ def test_a_crontab_line_is_held_with_a_reason_and_let_go_by_keys(lab: Estate, he
         console.wait_for("HOLDS 1")
         console.press("h")
         console.wait_for("RELEASE etl-hosts/db07:sweep_files")
-        console.wait_for("Send it", 30)
+        console.wait_for("Send", 30)
         console.press("down", "enter")
         console.wait_for("● verified", 30)
-    wait_until(lambda: headway.json("holds") == [], "the end of the hold", 30, 0.5)
+    wait_until(lambda: headway.json("hold") == [], "the end of the hold", 30, 0.5)
     assert held["key"] not in crontab(lab)
 
 

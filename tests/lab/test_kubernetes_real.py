@@ -10,12 +10,13 @@ from typing import ClassVar
 import httpx
 import pytest
 
-from connectors.conformance import ConnectorConformance
-from connectors.conformance_http import NastyTransport
-from connectors.conformance_replies import GONE
-from connectors.contract import Connector, RunRecord, State
 from connectors.kubernetes.connector import CONNECTOR, KubernetesConnector
-from connectors.kubernetes.options import CLUSTER, KubernetesOptions
+from connectors.kubernetes.options import CLUSTER_TARGET, KubernetesOptions
+from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance.faults import GONE, FaultyTransport
+from connectors.sdk.contract import Connector
+from connectors.sdk.records import RunRecord
+from connectors.sdk.states import RunState
 from tests.connectors.kubernetes.support import cluster as fake_cluster
 from tests.connectors.kubernetes.support import more, opened
 from tests.lab.kubelet import FakeKubelet
@@ -69,7 +70,7 @@ class TestKubernetes(ConnectorConformance):
 
     def connector_at(self, host: str, port: int) -> Connector:
         options = KubernetesOptions.model_validate({"url": f"http://{host}:{port}", "token": {"env": "UNREAD"}})
-        return KubernetesConnector(options, CLUSTER, lambda reference: TOKEN)
+        return KubernetesConnector(options, CLUSTER_TARGET, lambda reference: TOKEN)
 
     def make_success(self) -> str:
         return GOOD
@@ -85,7 +86,7 @@ class TestKubernetes(ConnectorConformance):
         with self.opened() as connector:
             found = self.runs_of(connector, f"default/long{number}")
         (run,) = found.values()
-        assert run.state is State.RUNNING
+        assert run.state is RunState.RUNNING
         return run
 
     def a_holdable_job(self) -> str:
@@ -143,7 +144,7 @@ class TestKubernetes(ConnectorConformance):
             self.cluster.end(self.cluster.job("goner", row, DUE)["metadata"]["name"])
             self.cluster.call("DELETE", f"{CRON}/goner", {"propagationPolicy": "Background"})
             return self.connector()
-        return connected(self.cluster, transport=NastyTransport(self.wire.send, how, r"/jobs$", "note", endless=more))
+        return connected(self.cluster, transport=FaultyTransport(self.wire.send, how, r"/jobs$", "note", endless=more))
 
     def long_log(self, size: int) -> tuple[Connector, RunRecord]:
         run = self.latest(BAD)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from connectors.conformance import new_key, ref
-from connectors.conformance_holds import hold_ask
-from connectors.contract import AccessRefused, Ask, NotSupported, State, SystemUnreachable, Verb
-from console.cli.grants import grants_text
+from connectors.sdk.conformance.actions import hold_ask
+from connectors.sdk.conformance.world import new_key, ref
+from connectors.sdk.contract import ActionSpec
+from connectors.sdk.errors import AccessRefused, NotSupported, SystemUnreachable
+from connectors.sdk.states import RunState, Verb
+from console.cli.connectors import grants_text
 from tests.lab.kubelet import FakeKubelet
 from tests.lab.kubernetes import KubeCluster
 from tests.lab.kubesupport import BAD, DUE, GOOD, Connect, of, polled
@@ -16,7 +18,7 @@ from tests.lab.process import free_port, wait_until
 
 
 def applied(kubernetes: KubeCluster) -> str:
-    """What `headway grants kubernetes` prints, applied; the token of the account, which may watch and act."""
+    """What `headway connector grants kubernetes` prints, applied; the token of the account, which may watch and act."""
     for row in yaml.safe_load_all(grants_text("kubernetes")):
         kind, group = row["kind"], row["apiVersion"]
         base = f"/apis/{group}" if "/" in group else "/api/v1"
@@ -39,7 +41,7 @@ def test_with_the_right_to_view_an_act_is_refused_by_the_source_and_the_probe_na
     lost = {right.name for right in viewer.probe(30).rights if not right.held}
     assert lost == {"create jobs (rerun, start)", "patch jobs (cancel)", "patch cronjobs (hold)"}
     (run,) = [one for one in of(polled(viewer), BAD) if one.period_at == DUE and not one.action_key]
-    for ask in (Ask(Verb.RERUN, ref(run), run.state), hold_ask(BAD)):
+    for ask in (ActionSpec(Verb.RERUN, ref(run), run.state), hold_ask(BAD)):
         preview = viewer.preview(ask, 30)
         assert preview.refused is None
         with pytest.raises(AccessRefused, match=r"cannot (create|patch) resource"):
@@ -54,7 +56,7 @@ def test_without_pods_and_events_the_rest_is_read_and_what_is_missing_is_told(
     connector = connect(kubernetes.account("narrow", rules))
     poll = polled(connector)
     (run,) = [one for one in of(poll, BAD) if one.period_at == DUE and not one.action_key]
-    assert (run.state, run.exit_code) == (State.FAILED, None)
+    assert (run.state, run.exit_code) == (RunState.FAILED, None)
     assert {"pods", "events"} == {words.split()[0] for words in poll.warnings}
     with pytest.raises(AccessRefused, match="list pods"):
         connector.log(ref(run), None, 1000, 30)

@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import pytest
 
-from connectors.conformance import new_key, ref
-from connectors.conformance_holds import hold_ask, release_ask
-from connectors.contract import Ask, Evidence, NotSupported, RunRef, State, Verb, instant_key
 from connectors.kubernetes.connector import CONNECTOR
+from connectors.sdk.conformance.actions import hold_ask, release_ask
+from connectors.sdk.conformance.world import new_key, ref
+from connectors.sdk.contract import ActionSpec
+from connectors.sdk.errors import NotSupported
+from connectors.sdk.records import RunRef, instant_key
+from connectors.sdk.states import RunEvidence, RunState, Verb
 from tests.lab.kubernetes import MERGE, KubeCluster
 from tests.lab.kubesupport import (
     CRON,
@@ -31,11 +34,11 @@ def test_the_period_of_a_run_is_the_instant_for_which_the_controller_made_it(
 ) -> None:
     job = started(kubernetes, "nightly")
     (waiting,) = of(polled(connect()), "default/nightly")
-    assert (waiting.state, waiting.reason, waiting.native_state) == (State.QUEUED, "resource", "Pending")
+    assert (waiting.state, waiting.reason, waiting.native_state) == (RunState.QUEUED, "resource", "Pending")
     assert waiting.period_at == latest_due()
     kubernetes.end(job)
     (run,) = of(polled(connect()), "default/nightly")
-    assert (run.state, run.attempt_key) == (State.SUCCEEDED, waiting.attempt_key)
+    assert (run.state, run.attempt_key) == (RunState.SUCCEEDED, waiting.attempt_key)
 
 
 def test_run_that_was_deleted_between_two_polls_is_told_with_its_end(kubernetes: KubeCluster, connect: Connect) -> None:
@@ -44,7 +47,7 @@ def test_run_that_was_deleted_between_two_polls_is_told_with_its_end(kubernetes:
     kubernetes.end(job, 4)
     kubernetes.call("DELETE", f"{JOBS}/{job}", {"propagationPolicy": "Background"})
     (run,) = of(polled(connect(), cursor), "default/brief")
-    assert (run.state, run.native_state) == (State.FAILED, "Failed: BackoffLimitExceeded")
+    assert (run.state, run.native_state) == (RunState.FAILED, "Failed: BackoffLimitExceeded")
 
 
 def test_job_whose_time_to_live_is_nought_is_told_with_its_end(kubernetes: KubeCluster, connect: Connect) -> None:
@@ -53,7 +56,7 @@ def test_job_whose_time_to_live_is_nought_is_told_with_its_end(kubernetes: KubeC
     kubernetes.play(job, 0)
     wait_until(lambda: not jobs_of(kubernetes, "fleeting"), "the end of its life", 30)
     (run,) = of(polled(connect(), cursor), "default/fleeting")
-    assert (run.state, run.native_state) == (State.SUCCEEDED, "Complete")
+    assert (run.state, run.native_state) == (RunState.SUCCEEDED, "Complete")
 
 
 def test_job_that_is_deleted_while_it_runs_is_cancelled(kubernetes: KubeCluster, connect: Connect) -> None:
@@ -61,10 +64,10 @@ def test_job_that_is_deleted_while_it_runs_is_cancelled(kubernetes: KubeCluster,
     kubernetes.play(job, None)
     first = polled(connect())
     (run,) = of(first, "default/cutoff")
-    assert run.state is State.RUNNING
+    assert run.state is RunState.RUNNING
     kubernetes.call("DELETE", f"{JOBS}/{job}", {"propagationPolicy": "Background"})
     (ended,) = of(polled(connect(), first.cursor, [ref(run)]), "default/cutoff")
-    assert (ended.state, ended.native_state, ended.evidence) == (State.CANCELLED, "deleted", Evidence.NATIVE)
+    assert (ended.state, ended.native_state, ended.evidence) == (RunState.CANCELLED, "deleted", RunEvidence.NATIVE)
 
 
 def test_open_run_is_told_at_every_poll_and_also_by_a_new_connector(kubernetes: KubeCluster, connect: Connect) -> None:
@@ -127,9 +130,9 @@ def test_job_made_by_hand_while_it_is_held_is_not_the_start_that_fell_due(
     connector.act(connector.preview(hold_ask("default/twice"), 30), key, 30)
     let_it_be_late(kubernetes, "twice")
     due = instant_key(latest_due())
-    ask = Ask(Verb.START, RunRef("default/twice", due, "", ""), State.HELD, {"period_at": due})
+    ask = ActionSpec(Verb.START, RunRef("default/twice", due, "", ""), RunState.HELD, {"period_at": due})
     preview = connector.preview(ask, 30)
-    assert any("makes up for that" in note for note in preview.notes)
+    assert any("Kubernetes makes up for it" in note for note in preview.notes)
     connector.act(preview, start, 30)
     connector.act(connector.preview(release_ask("default/twice", key), 30), new_key(), 30)
     wait_until(lambda: len(jobs_of(kubernetes, "twice")) == 2, "the start that Kubernetes makes up for", 30)
@@ -156,11 +159,11 @@ def test_what_vanished_unseen_is_told_by_events_or_lost(kubernetes: KubeCluster,
     wait_until(lambda: polled(connect(), first.cursor).gaps, "a resourceVersion that is too old", 30, 0.5)
     poll = polled(connector, first.cursor, [ref(run)])
     (gap,) = poll.gaps
-    assert "no longer tells what changed" in gap.reason
+    assert "no longer has the changes since then" in gap.reason
     (vanished,), (gone,) = of(poll, "default/ghost"), of(poll, "default/lost")
-    assert (vanished.state, vanished.evidence) == (State.FAILED, Evidence.NATIVE)
+    assert (vanished.state, vanished.evidence) == (RunState.FAILED, RunEvidence.NATIVE)
     assert (vanished.native_state, vanished.period_at) == ("SawCompletedJob: Failed", latest_due())
-    assert (gone.state, gone.evidence, gone.attempt_key) == (State.LOST, Evidence.INFERRED, run.attempt_key)
+    assert (gone.state, gone.evidence, gone.attempt_key) == (RunState.LOST, RunEvidence.INFERRED, run.attempt_key)
     assert of(poll, "default/old") == [], "it was told with its end before, and is not told otherwise"
 
 
@@ -169,12 +172,12 @@ def test_pod_that_failed_is_no_failed_job_while_it_tries_again(kubernetes: KubeC
     (pod,) = kubernetes.play(job, 7)
     wait_until(lambda: kubernetes.status(job).get("failed") == 1, "the failed pod in the Job", 30)
     (run,) = of(polled(connect()), "default/stubborn")
-    assert run.state in (State.RETRYING, State.QUEUED)
+    assert run.state in (RunState.RETRYING, RunState.QUEUED)
     assert run.context["failed"] == 1
     assert {"name": pod, "why": "Error", "exit": 7} in run.context["pods"]
     kubernetes.end(job)
     (run,) = of(polled(connect()), "default/stubborn")
-    assert run.state is State.SUCCEEDED
+    assert run.state is RunState.SUCCEEDED
 
 
 def test_failed_job_of_several_completions_says_how_many_there_are(kubernetes: KubeCluster, connect: Connect) -> None:
@@ -184,7 +187,7 @@ def test_failed_job_of_several_completions_says_how_many_there_are(kubernetes: K
     wait_until(lambda: kubernetes.status(job).get("succeeded") == 1, "the first completion", 30)
     kubernetes.end(job, 9)
     (run,) = of(polled(connect()), "default/parts")
-    assert (run.state, run.exit_code) == (State.FAILED, 9)
+    assert (run.state, run.exit_code) == (RunState.FAILED, 9)
     assert "1 of 3 completions" in run.message
 
 
@@ -192,7 +195,7 @@ def test_job_over_its_own_deadline_is_timed_out(kubernetes: KubeCluster, connect
     job = kubernetes.job("dead", kubernetes.cronjob("dead"), DUE, activeDeadlineSeconds=1)["metadata"]["name"]
     wait_until(lambda: kubernetes.is_over(job), "its deadline", 30)
     (run,) = of(polled(connect()), "default/dead")
-    assert (run.state, run.native_state) == (State.TIMED_OUT, "Failed: DeadlineExceeded")
+    assert (run.state, run.native_state) == (RunState.TIMED_OUT, "Failed: DeadlineExceeded")
 
 
 def test_cancel_of_a_job_that_was_made_anew_under_its_name_is_refused(
@@ -201,7 +204,7 @@ def test_cancel_of_a_job_that_was_made_anew_under_its_name_is_refused(
     job = kubernetes.job("twin")["metadata"]
     connector = connect(lone_jobs=["*"])
     (run,) = of(polled(connector), "default/job/twin")
-    preview = connector.preview(Ask(Verb.CANCEL, ref(run), run.state), 30)
+    preview = connector.preview(ActionSpec(Verb.CANCEL, ref(run), run.state), 30)
     kubernetes.call("DELETE", f"{JOBS}/twin", {"propagationPolicy": "Background"})
     wait_until(lambda: "HTTP" in kubernetes.call("GET", f"{JOBS}/twin"), "its end", 30)
     assert kubernetes.job("twin")["metadata"]["uid"] != job["uid"]
@@ -217,13 +220,13 @@ def test_job_by_itself_is_rerun_as_a_copy_while_it_is_there(kubernetes: KubeClus
     connector, key = connect(lone_jobs=["*"]), new_key()
     assert "default/job/migrate" in {one.native_id for one in connector.inventory("", 30).jobs}
     (run,) = of(polled(connector), "default/job/migrate")
-    connector.act(connector.preview(Ask(Verb.RERUN, ref(run), run.state), 30), key, 30)
+    connector.act(connector.preview(ActionSpec(Verb.RERUN, ref(run), run.state), 30), key, 30)
     copy = f"migrate-{key}"
     kubernetes.end(copy)
     again = next(one for one in of(polled(connector), "default/job/migrate") if one.action_key == key)
-    assert (again.state, again.again_of) == (State.SUCCEEDED, run.attempt_key)
+    assert (again.state, again.again_of) == (RunState.SUCCEEDED, run.attempt_key)
     for name in (made, copy):
         kubernetes.call("DELETE", f"{JOBS}/{name}", {"propagationPolicy": "Background"})
     wait_until(lambda: "HTTP" in kubernetes.call("GET", f"{JOBS}/{made}"), "its end", 30)
-    refused = connector.preview(Ask(Verb.RERUN, ref(run), run.state), 30).refused
+    refused = connector.preview(ActionSpec(Verb.RERUN, ref(run), run.state), 30).refused
     assert "nothing is left to make a Job from" in str(refused)

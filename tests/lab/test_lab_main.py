@@ -8,8 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from connectors.secrets import SecretStore
-from console.config import load_config
+from connectors.sdk.secrets import SecretStore
+from console.config.loading import load_config
 from tests.lab.estate import Estate
 from tests.lab.process import clean_environment, wait_until
 from tests.pty.terminal import Terminal

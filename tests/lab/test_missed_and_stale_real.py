@@ -74,17 +74,17 @@ class Night:
         return self.first + timedelta(minutes=1)
 
     def jobs(self) -> dict[str, Row]:
-        return {one["name"]: one for one in self.headway.json("jobs")}
+        return {one["name"]: one for one in self.headway.json("job", "list")}
 
     def newest(self, job: str) -> Row:
-        return next(iter(self.headway.listed("runs", job)), {})
+        return next(iter(self.headway.listed("run", job)), {})
 
     def drifted(self) -> list[Row]:
-        found: list[Row] = json.loads(self.headway.look("drift", "--json").stdout)
+        found: list[Row] = json.loads(self.headway.look("system", "drift", "--json").stdout)
         return found
 
     def open_incidents(self) -> dict[str, Row]:
-        return {one["title"]: one for one in self.headway.json("incidents")}
+        return {one["title"]: one for one in self.headway.json("incident", "list")}
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +149,7 @@ def live(night: Night, lab: Estate) -> None:
 def live_first_minute(night: Night, lab: Estate) -> None:
     until = (night.first - datetime.now(UTC)).total_seconds()
     wait_until(lambda: night.newest(REMOVED).get("state") == "missed", "removed_job to be missed", until + 30, 0.5)
-    night.missed, night.missed_incidents = night.newest(REMOVED), night.headway.json("incidents")
+    night.missed, night.missed_incidents = night.newest(REMOVED), night.headway.json("incident", "list")
     lab.smtp.wait_for(1)
     wait_until(lambda: night.newest(ENDED).get("state") == "succeeded", "ended_job's end", 20, 0.5)
     wait_until(lambda: night.newest(LONG).get("state") == "running", "long_job's start", 20, 0.5)
@@ -167,8 +167,8 @@ def go_dark(night: Night, lab: Estate) -> None:
         sample(night)
         assert datetime.now(UTC) < over + timedelta(seconds=30), night.open_incidents()
     night.dark = {job: night.newest(job) for job in (ENDED, LONG)}
-    night.dark_due = {job: night.headway.json("runs", job) for job in (SEEN, LOST)}
-    night.dark_incidents = night.headway.json("incidents")
+    night.dark_due = {job: night.headway.json("run", job) for job in (SEEN, LOST)}
+    night.dark_incidents = night.headway.json("incident", "list")
     night.dark_header = night.headway.json("status")
 
 
@@ -192,16 +192,16 @@ def come_back(night: Night, lab: Estate) -> None:
     night.thawed_at = datetime.now(UTC)
     wait_until(lambda: night.newest(LOST).get("state") == "missed", "lost_job to be missed", 45, 0.5)
     wait_until(lambda: not told_dark(night), "the end of the host's incident", 20, 0.5)
-    night.back = {job: night.headway.json("runs", job) for job in (ENDED, LONG, SEEN, LOST)}
+    night.back = {job: night.headway.json("run", job) for job in (ENDED, LONG, SEEN, LOST)}
 
 
 def accept(night: Night, lab: Estate) -> None:
     [shown] = [one["id"] for one in night.drifted() if one["job"] == REMOVED]
-    night.accept_status = night.headway.run("drift", "accept", REMOVED, "--change", str(shown)).exit_status
+    night.accept_status = night.headway.run("system", "drift", "accept", REMOVED, "--change", str(shown)).exit_status
     title = night.missed_incidents[0]["title"]
     wait_until(lambda: title not in night.open_incidents(), "the end of the incident of removed_job", 20, 0.5)
     night.accepted, night.drift_after = night.jobs()[REMOVED], night.drifted()
-    night.incidents = night.headway.json("incidents", "--all")
+    night.incidents = night.headway.json("incident", "list", "--all")
     for one in night.incidents:
         view = night.headway.json("incident", f"INC-{one['id']:04}")
         night.events[one["title"]] = [event["words"] for event in view["events"]]
@@ -305,4 +305,4 @@ def test_the_incident_of_the_host_is_closed_keeps_its_title_and_is_told(night: N
     assert closed["closed"] is not None
     assert f"{DARK} does not answer" == closed["title"]
     assert "closed: it answers again" == night.events[closed["title"]][-1]
-    assert 1 == len([mail for mail in night.mails if "recovered" in mail.subject and DARK in mail.subject])
+    assert 1 == len([mail for mail in night.mails if "resolved" in mail.subject and DARK in mail.subject])

@@ -50,10 +50,10 @@ def test_a_hold_follows_the_clock_that_its_owner_moves(lab: Estate, first: datet
     headway = Headway(lab.write_config(tmp_path / "config", Options(systems=("dwh",), extra=CONFIG)))
 
     def hold() -> dict[str, Any]:
-        return next((one for one in headway.json("holds", "--all") if one["job"] == LOAD), {})
+        return next((one for one in headway.json("hold", "--all") if one["job"] == LOAD), {})
 
     def ran() -> list[dict[str, Any]]:
-        return [one for one in headway.listed("runs", LOAD) if one["attempts"]]
+        return [one for one in headway.listed("run", LOAD) if one["attempts"]]
 
     def is_active() -> bool:
         return bool(lab.postgres.execute("SELECT active FROM cron.job WHERE jobname = 'moved_load'")[0][0])
@@ -65,9 +65,11 @@ def test_a_hold_follows_the_clock_that_its_owner_moves(lab: Estate, first: datet
         moved = max(first + timedelta(minutes=2), next_minute(timedelta(seconds=60)))
         move = "SELECT cron.alter_job(jobid, schedule := %s) FROM cron.job WHERE jobname = 'moved_load'"
         lab.postgres.execute(move, cron_of(moved))
-        wait_until(lambda: LOAD in headway.look("drift").stdout, "the drift to be seen", 60, 0.5)
-        [shown] = [one["id"] for one in json.loads(headway.run("drift", "--json").stdout) if one["job"] == LOAD]
-        accepted = headway.run("drift", "accept", LOAD, "--change", str(shown))
+        wait_until(lambda: LOAD in headway.look("system", "drift").stdout, "the drift to be seen", 60, 0.5)
+        [shown] = [
+            one["id"] for one in json.loads(headway.run("system", "drift", "--json").stdout) if one["job"] == LOAD
+        ]
+        accepted = headway.run("system", "drift", "accept", LOAD, "--change", str(shown))
         assert 0 == accepted.exit_status, accepted
         limit = (moved - datetime.now(UTC)).total_seconds() + 120
         wait_until(ran, "its run", limit, 1.0)

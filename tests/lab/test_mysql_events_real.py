@@ -11,24 +11,15 @@ from typing import ClassVar
 import pymysql
 import pytest
 
-from connectors.conformance import ConnectorConformance, new_key, ref
-from connectors.contract import (
-    Absent,
-    AccessRefused,
-    Ask,
-    Connector,
-    Evidence,
-    Found,
-    NotSupported,
-    Proof,
-    RunRecord,
-    RunRef,
-    State,
-    SystemUnreachable,
-    Verb,
-)
 from connectors.mysql_events.connector import CONNECTOR
-from connectors.secrets import SecretStore
+from connectors.mysql_events.parse import TOO_OFTEN
+from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance.world import new_key, ref
+from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, Connector
+from connectors.sdk.errors import AccessRefused, NotSupported, SystemUnreachable
+from connectors.sdk.records import RunRecord, RunRef
+from connectors.sdk.secrets import SecretStore
+from connectors.sdk.states import ProofLevel, RunEvidence, RunState, Verb
 from tests.lab.mariadb import GRANTS, PASSWORDS, MariaDb
 from tests.lab.process import private_folder, remove_folder, wait_until
 
@@ -208,22 +199,22 @@ def test_least_privilege_sees_every_event_with_the_proof_it_has(view: Connector)
     inventory = view.inventory("", 10)
     assert inventory.complete
     found = {job.native_id: job for job in inventory.jobs}
-    proofs = {"ops.good": Proof.EXIT, "ops.silent": Proof.START, "fast.often": Proof.START}
+    proofs = {"ops.good": ProofLevel.EXIT, "ops.silent": ProofLevel.START, "fast.often": ProofLevel.START}
     assert proofs == {name: found[name].proof for name in proofs}
     assert ("mysql_events", "*-*-* 03:00:00", "+00:00") == (
         found["ops.later"].schedule.dialect, found["ops.later"].schedule.expression, found["ops.later"].schedule.zone
     )  # fmt: skip
     assert found["ops.off"].paused
     assert "none" == found["fast.often"].schedule.dialect
-    assert "too often to be seen" in found["fast.often"].schedule.words
+    assert TOO_OFTEN in found["fast.often"].schedule.text
 
 
 def test_a_start_is_all_that_is_known_of_an_event_that_logs_nothing(view: Connector) -> None:
     """It failed, and the server keeps the same as of a success: never green, never red."""
     run = runs_of(view, "ops.silent")[-1]
-    assert (State.UNKNOWN, Evidence.INFERRED, None) == (run.state, run.evidence, run.ended_at)
+    assert (RunState.UNKNOWN, RunEvidence.INFERRED, None) == (run.state, run.evidence, run.ended_at)
     assert run.started_at is not None
-    with pytest.raises(NotSupported, match="kept nowhere"):
+    with pytest.raises(NotSupported, match="is not recorded"):
         view.log(ref(run), None, 1000, 10)
 
 
@@ -236,19 +227,19 @@ def test_starts_between_two_polls_are_a_gap(view: Connector, events: MariaDb) ->
 
 def test_the_log_table_tells_end_outcome_rows_and_error(view: Connector) -> None:
     good, bad = runs_of(view, "ops.good")[0], runs_of(view, "ops.bad")[0]
-    assert (State.SUCCEEDED, {"rows": 2}) == (good.state, dict(good.context))
-    assert (State.FAILED, "Table 'ops.nosuch' doesn't exist") == (bad.state, bad.message)
+    assert (RunState.SUCCEEDED, {"rows": 2}) == (good.state, dict(good.context))
+    assert (RunState.FAILED, "Table 'ops.nosuch' doesn't exist") == (bad.state, bad.message)
     assert "-- failed\nTable 'ops.nosuch' doesn't exist\n" == view.log(ref(bad), None, 1000, 10).text
 
 
 def test_view_may_look_and_is_refused_by_the_server(view: Connector, events: MariaDb) -> None:
     run = runs_of(view, "ops.bad")[-1]
-    preview = view.preview(Ask(Verb.RERUN, ref(run), run.state), 10)
+    preview = view.preview(ActionSpec(Verb.RERUN, ref(run), run.state), 10)
     assert preview.refused is not None
     assert "GRANT headway_act_role TO" in preview.refused
     with pytest.raises(AccessRefused, match="execute command denied"):
         view.act(preview, new_key(), 10)
-    missing = {right.name: right.mend for right in view.probe(10).rights if not right.held}
+    missing = {right.name: right.fix for right in view.probe(10).rights if not right.held}
     assert {"rerun or start an event", "hold and release an event"} == set(missing)
     assert "GRANT headway_act_role TO 'headway_view'@'%';" in missing["rerun or start an event"]
     for role in ("headway_view", "headway_act"):
@@ -265,7 +256,7 @@ def test_no_right_is_told_as_denied_and_never_as_no_events(events: MariaDb) -> N
         connector.inventory("", 10)
     with pytest.raises(AccessRefused, match="headway_view_role"):
         connector.poll("", (), 10)
-    mend = next(right.mend for right in connector.probe(10).rights if right.name == "see all events")
+    mend = next(right.fix for right in connector.probe(10).rights if right.name == "see all events")
     assert "GRANT headway_view_role TO 'headway_blind'@'%';" in mend
     connector.close()
 
@@ -303,15 +294,15 @@ def test_a_rerun_runs_as_the_definer_and_is_known_by_its_key(act: Connector, eve
         " DO INSERT INTO ops.who VALUES (CURRENT_USER(), @@sql_mode)"
     )
     key = new_key()
-    preview = act.preview(Ask(Verb.START, RunRef("ops.mine", "x", "", ""), State.PLANNED), 10)
+    preview = act.preview(ActionSpec(Verb.START, RunRef("ops.mine", "x", "", ""), RunState.PLANNED), 10)
     assert preview.overlap == "whether ops.mine runs now is not known: it logs nothing"
-    assert isinstance(act.look_up(preview, key, 10), Absent)
+    assert isinstance(act.look_up(preview, key, 10), ActionAbsent)
     act.act(preview, key, 10)
     act.act(preview, key, 10)
-    assert isinstance(act.look_up(preview, key, 10), Found)
+    assert isinstance(act.look_up(preview, key, 10), ActionFound)
     wait_until(lambda: runs_of(act, "ops.mine"), "its start", 30)
     (run,) = runs_of(act, "ops.mine")
-    assert (key, State.UNKNOWN) == (run.action_key, run.state)
+    assert (key, RunState.UNKNOWN) == (run.action_key, run.state)
     wait_until(lambda: events.execute("SELECT who FROM ops.who"), "its row", 30)
     assert [("etl@localhost",)] == [tuple(row) for row in events.execute("SELECT who FROM ops.who")]
     assert key not in str(act.inventory("", 10).jobs)
@@ -320,17 +311,17 @@ def test_a_rerun_runs_as_the_definer_and_is_known_by_its_key(act: Connector, eve
 def test_a_killed_body_is_lost(act: Connector, events: MariaDb) -> None:
     """It leaves "running" for ever: its connection is gone."""
     key = new_key()
-    act.act(act.preview(Ask(Verb.START, RunRef("ops.sleeper", "x", "", ""), State.PLANNED), 10), key, 10)
+    act.act(act.preview(ActionSpec(Verb.START, RunRef("ops.sleeper", "x", "", ""), RunState.PLANNED), 10), key, 10)
     wait_until(lambda: runs_of(act, "ops.sleeper"), "the sleeper to run", 30)
     run = runs_of(act, "ops.sleeper")[0]
-    assert (State.RUNNING, key) == (run.state, run.action_key)
-    again = act.preview(Ask(Verb.RERUN, ref(run), run.state), 10)
+    assert (RunState.RUNNING, key) == (run.state, run.action_key)
+    again = act.preview(ActionSpec(Verb.RERUN, ref(run), run.state), 10)
     assert again.overlap is not None
     assert "is running since" in again.overlap
     query = "SELECT connection_id FROM ops.event_log WHERE event_name = 'sleeper'"
     events.execute(f"KILL {int(events.execute(query)[0][0])}")
-    wait_until(lambda: runs_of(act, "ops.sleeper")[0].state == State.LOST, "it to be lost", 30)
-    assert Evidence.INFERRED == runs_of(act, "ops.sleeper")[0].evidence
+    wait_until(lambda: runs_of(act, "ops.sleeper")[0].state == RunState.LOST, "it to be lost", 30)
+    assert RunEvidence.INFERRED == runs_of(act, "ops.sleeper")[0].evidence
 
 
 def test_a_scheduler_that_is_off_is_told_and_starts_nothing(act: Connector, events: MariaDb) -> None:
@@ -338,7 +329,7 @@ def test_a_scheduler_that_is_off_is_told_and_starts_nothing(act: Connector, even
     events.execute("SET GLOBAL event_scheduler = OFF")
     try:
         assert any("the event scheduler is OFF" in word for word in act.poll("", (), 10).warnings)
-        preview = act.preview(Ask(Verb.RERUN, RunRef("ops.later", "x", "", ""), State.MISSED), 10)
+        preview = act.preview(ActionSpec(Verb.RERUN, RunRef("ops.later", "x", "", ""), RunState.MISSED), 10)
         assert preview.refused is not None
         assert preview.refused.startswith("the event scheduler is OFF")
         with pytest.raises(NotSupported, match="the event scheduler is off"):
@@ -350,7 +341,7 @@ def test_a_scheduler_that_is_off_is_told_and_starts_nothing(act: Connector, even
 def test_a_hold_that_the_server_refuses_leaves_no_mark(act: Connector, events: MariaDb) -> None:
     """ALTER EVENT is answered by an error: nothing happened, and the next hold is placed."""
     asked = {"by": "ann", "until": "2030-01-01T06:00:00+00:00"}
-    preview = act.preview(Ask(Verb.HOLD, RunRef("ops.later", "x", "", ""), State.PLANNED, asked), 10)
+    preview = act.preview(ActionSpec(Verb.HOLD, RunRef("ops.later", "x", "", ""), RunState.PLANNED, asked), 10)
     assert preview.refused is None
     events.execute(
         "CREATE OR REPLACE PROCEDURE headway.event_switch(s VARCHAR(64), e VARCHAR(64), w VARCHAR(7)) SQL SECURITY"
@@ -363,14 +354,14 @@ def test_a_hold_that_the_server_refuses_leaves_no_mark(act: Connector, events: M
     finally:
         events.run_script(GRANTS)
     assert () == tuple(events.execute("SELECT mark FROM headway.events_held WHERE event_name = 'later'"))
-    assert not isinstance(act.look_up(preview, key, 10), Found)
+    assert not isinstance(act.look_up(preview, key, 10), ActionFound)
     key = new_key()
     act.act(preview, key, 10)
-    assert isinstance(act.look_up(preview, key, 10), Found)
+    assert isinstance(act.look_up(preview, key, 10), ActionFound)
     events.execute("ALTER EVENT ops.later ENABLE")
-    assert not isinstance(act.look_up(preview, key, 10), Found)
+    assert not isinstance(act.look_up(preview, key, 10), ActionFound)
     released = act.preview(
-        Ask(Verb.RELEASE, RunRef("ops.later", "x", "", ""), State.PLANNED, {"hold": key, "enable": "no"}), 10
+        ActionSpec(Verb.RELEASE, RunRef("ops.later", "x", "", ""), RunState.PLANNED, {"hold": key, "enable": "no"}), 10
     )
     act.act(released, new_key(), 10)
     assert "later" not in str(act.holds(10))
@@ -379,7 +370,7 @@ def test_a_hold_that_the_server_refuses_leaves_no_mark(act: Connector, events: M
 def test_restart_in_mid_poll_loses_nothing_and_its_runs(view: Connector, act: Connector, events: MariaDb) -> None:
     cursor = view.poll("", (), 10).cursor
     key = new_key()
-    act.act(act.preview(Ask(Verb.START, RunRef("ops.sleeper", "x", "", ""), State.PLANNED), 10), key, 10)
+    act.act(act.preview(ActionSpec(Verb.START, RunRef("ops.sleeper", "x", "", ""), RunState.PLANNED), 10), key, 10)
     wait_until(lambda: [one for one in runs_of(act, "ops.sleeper") if one.action_key == key], "it to run", 30)
     events.stop(crash=True)
     with pytest.raises(SystemUnreachable):
@@ -387,4 +378,4 @@ def test_restart_in_mid_poll_loses_nothing_and_its_runs(view: Connector, act: Co
     events.start()
     told = view.poll(cursor, (), 10)
     assert told.complete
-    assert [State.LOST] == [run.state for run in told.runs if run.action_key == key]
+    assert [RunState.LOST] == [run.state for run in told.runs if run.action_key == key]

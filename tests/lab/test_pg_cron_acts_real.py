@@ -10,29 +10,15 @@ from datetime import UTC, datetime
 import psycopg
 import pytest
 
-from connectors.conformance import new_key, ref
-from connectors.conformance_holds import hold_ask, release_ask
-from connectors.contract import (
-    SENT_AT,
-    Absent,
-    AccessRefused,
-    Ask,
-    CannotTell,
-    Connector,
-    Found,
-    NotSupported,
-    OutcomeUnknown,
-    Preview,
-    RunRecord,
-    RunRef,
-    State,
-    SystemUnreachable,
-    Verb,
-    instant_key,
-)
 from connectors.pg_cron.connector import CONNECTOR
-from connectors.secrets import SecretStore
-from connectors.transport import sql
+from connectors.sdk.conformance.actions import hold_ask, release_ask
+from connectors.sdk.conformance.world import new_key, ref
+from connectors.sdk.contract import SENT_AT, ActionAbsent, ActionFound, ActionSpec, ActionUnknown, Connector, Preview
+from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown, SystemUnreachable
+from connectors.sdk.records import RunRecord, RunRef, instant_key
+from connectors.sdk.secrets import SecretStore
+from connectors.sdk.states import RunState, Verb
+from connectors.sdk.transport import postgres as sql
 from tests.lab.postgres import PASSWORDS, PostgresServer
 from tests.lab.process import wait_until
 from tests.lab.test_pg_cron_real import RARELY, connect, runs_of, start_sleeper
@@ -104,7 +90,7 @@ def release(connector: Connector, job: str, key: str) -> None:
 
 
 def running(connector: Connector, job: str) -> RunRecord:
-    return next(run for run in runs_of(connector, job) if run.state == State.RUNNING)
+    return next(run for run in runs_of(connector, job) if run.state == RunState.RUNNING)
 
 
 def test_the_mark_alone_goes_and_the_job_stays_as_a_person_left_it(
@@ -162,7 +148,7 @@ def test_a_job_that_runs_is_not_held(act: Connector, postgres: PostgresServer, s
     assert "runs now" in preview.refused
     with pytest.raises(NotSupported, match="runs now"):
         act.act(preview, new_key(), 10)
-    assert State.RUNNING == running(act, sleeper).state
+    assert RunState.RUNNING == running(act, sleeper).state
 
 
 def test_a_job_that_was_changed_since_the_preview_is_not_held(
@@ -203,14 +189,14 @@ def test_a_job_that_was_scheduled_anew_under_a_hold_is_told_and_left(
     assert f"SELECT cron.alter_job({jobs['plain']}, active := true);" in preview.refused
     with pytest.raises(NotSupported, match="nothing was changed"):
         act.act(late, new_key(), 10)
-    assert isinstance(act.look_up(late, new_key(), 10), Absent)
+    assert isinstance(act.look_up(late, new_key(), 10), ActionAbsent)
     assert "acts-plain" not in {one.job for one in act.holds(10)}
     postgres.execute("SELECT cron.alter_job(%s, active := true)", jobs["plain"])
 
 
 def test_a_held_job_is_rerun_without_our_mark(act: Connector, postgres: PostgresServer, jobs: dict[str, int]) -> None:
     key, rerun = hold(act, "acts-plain"), new_key()
-    preview = act.preview(Ask(Verb.RERUN, RunRef("acts-plain", "x", "", ""), State.MISSED), 10)
+    preview = act.preview(ActionSpec(Verb.RERUN, RunRef("acts-plain", "x", "", ""), RunState.MISSED), 10)
     act.act(preview, rerun, 10)
     name = f"headway:rerun:{jobs['plain']}:{rerun}"
     assert [(f"/* {name} */ select 1", True)] == postgres.execute(
@@ -228,8 +214,8 @@ def test_a_locked_job_costs_the_deadline_and_the_look_up_tells_what_came_of_it(
         other.execute("SELECT FROM cron.job WHERE jobid = %s FOR UPDATE", [jobs["plain"]])
         with pytest.raises((OutcomeUnknown, SystemUnreachable)):
             act.act(preview, key, 1.0)
-        wait_until(lambda: not isinstance(act.look_up(preview, key, 10), CannotTell), "the session's end", 20)
-    assert isinstance(act.look_up(preview, key, 10), Absent)
+        wait_until(lambda: not isinstance(act.look_up(preview, key, 10), ActionUnknown), "the session's end", 20)
+    assert isinstance(act.look_up(preview, key, 10), ActionAbsent)
     assert ("select 1", True) == entry(postgres, jobs["plain"])
 
 
@@ -245,7 +231,10 @@ def test_a_start_that_still_connects_is_not_absent_and_arrives(
             assert go.wait(20)
         return opened(parameters)
 
-    preview, key = act.preview(Ask(Verb.START, RunRef("acts-plain", "x", "", ""), State.PLANNED), 10), new_key()
+    preview, key = (
+        act.preview(ActionSpec(Verb.START, RunRef("acts-plain", "x", "", ""), RunState.PLANNED), 10),
+        new_key(),
+    )
     preview = replace(preview, plan={**preview.plan, SENT_AT: instant_key(datetime.now(UTC))})
     monkeypatch.setattr(sql, "_open", slow)
     sender = threading.Thread(target=act.act, args=(preview, key, 30))
@@ -253,10 +242,10 @@ def test_a_start_that_still_connects_is_not_absent_and_arrives(
     assert connecting.wait(20)
     other = connect(postgres, "headway_act", variable="HEADWAY_PG_HEADWAY_ACT")
     try:
-        assert isinstance(other.look_up(preview, key, 10), CannotTell)
+        assert isinstance(other.look_up(preview, key, 10), ActionUnknown)
         go.set()
         sender.join(20)
-        assert isinstance(other.look_up(preview, key, 10), Found)
+        assert isinstance(other.look_up(preview, key, 10), ActionFound)
     finally:
         go.set()
         sender.join(20)
@@ -292,7 +281,7 @@ def test_view_may_neither_hold_nor_cancel(
 ) -> None:
     view = connect(postgres, "headway_view", variable="HEADWAY_PG_HEADWAY_VIEW")
     run = running(view, sleeper)
-    for ask in (hold_ask("acts-plain"), Ask(Verb.CANCEL, ref(run), run.state)):
+    for ask in (hold_ask("acts-plain"), ActionSpec(Verb.CANCEL, ref(run), run.state)):
         preview = view.preview(ask, 10)
         assert preview.refused is not None
         assert "GRANT headway_act TO headway_view; where that role is missing" in preview.refused
@@ -313,7 +302,7 @@ def test_a_server_with_functions_of_an_older_version_names_the_mend(
     refused = connector.preview(hold_ask("acts-plain"), 10).refused
     connector.close()
     assert refused is not None
-    assert "run connectors/pg_cron/grants.sql (headway grants pg_cron) as a superuser" in refused
+    assert "run connectors/pg_cron/grants.sql (headway connector grants pg_cron) as a superuser" in refused
 
 
 def test_hidden_jobs_leave_holds_unknown(postgres: PostgresServer) -> None:
@@ -327,7 +316,7 @@ def test_hidden_jobs_leave_holds_unknown(postgres: PostgresServer) -> None:
     "by, until", [("a b", "2026-11-20T06:30:00Z"), ("x*/", "2026-11-20T06:30:00Z"), ("bob", "soon")]
 )
 def test_a_mark_that_cannot_be_written_is_refused(act: Connector, by: str, until: str) -> None:
-    ask = Ask(Verb.HOLD, RunRef("acts-plain", "", "", ""), State.PLANNED, {"by": by, "until": until})
+    ask = ActionSpec(Verb.HOLD, RunRef("acts-plain", "", "", ""), RunState.PLANNED, {"by": by, "until": until})
     refused = act.preview(ask, 10).refused
     assert refused is not None
     assert "cannot be written down" in refused

@@ -14,23 +14,14 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from connectors.conformance import ConnectorConformance, new_key, ref
-from connectors.contract import (
-    Absent,
-    AccessRefused,
-    Ask,
-    Connector,
-    Evidence,
-    Found,
-    NotSupported,
-    RunRecord,
-    RunRef,
-    State,
-    SystemUnreachable,
-    Verb,
-)
 from connectors.pg_cron.connector import CONNECTOR
-from connectors.secrets import SecretStore
+from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance.world import new_key, ref
+from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, Connector
+from connectors.sdk.errors import AccessRefused, NotSupported, SystemUnreachable
+from connectors.sdk.records import RunRecord, RunRef
+from connectors.sdk.secrets import SecretStore
+from connectors.sdk.states import RunEvidence, RunState, Verb
 from tests.lab.postgres import PASSWORDS, PostgresServer
 from tests.lab.process import wait_until
 
@@ -114,7 +105,7 @@ class TestPgCronConformance(ConnectorConformance):
         start_sleeper(self.postgres, name)
         connector = self.connector()
         try:
-            return next(run for run in reversed(runs_of(connector, name)) if run.state == State.RUNNING)
+            return next(run for run in reversed(runs_of(connector, name)) if run.state == RunState.RUNNING)
         finally:
             connector.close()
 
@@ -186,11 +177,11 @@ def reruns(postgres: PostgresServer, jobs: dict[str, int]) -> dict[str, str]:
         keys = {name: new_key() for name in ("long", "longer")}
         for name, key in keys.items():
             missed = RunRef(name, "2026-11-20T03:00:00Z", "", "")
-            preview = connector.preview(Ask(Verb.RERUN, missed, State.MISSED), 10)
-            assert isinstance(connector.look_up(preview, key, 10), Absent)
+            preview = connector.preview(ActionSpec(Verb.RERUN, missed, RunState.MISSED), 10)
+            assert isinstance(connector.look_up(preview, key, 10), ActionAbsent)
             connector.act(preview, key, 10)
             connector.act(preview, key, 10)  # the door itself is idempotent; the engine never asks twice
-            assert isinstance(connector.look_up(preview, key, 10), Found)
+            assert isinstance(connector.look_up(preview, key, 10), ActionFound)
         connector.close()
     return keys
 
@@ -210,7 +201,7 @@ def test_least_privilege_sees_every_job_and_names_twins_apart(view: Connector) -
 
 def test_a_job_that_could_not_connect_failed_without_start_and_end(view: Connector) -> None:
     run = runs_of(view, "nodb")[0]
-    assert (State.FAILED, "failed", "connection failed") == (run.state, run.native_state, run.message)
+    assert (RunState.FAILED, "failed", "connection failed") == (run.state, run.native_state, run.message)
     assert (None, None) == (run.started_at, run.ended_at)
     good = runs_of(view, "good")[0]
     assert run.queued_at is not None
@@ -219,7 +210,7 @@ def test_a_job_that_could_not_connect_failed_without_start_and_end(view: Connect
 
 
 def test_a_later_statement_that_fails_makes_the_run_red(view: Connector) -> None:
-    assert [State.FAILED] == [run.state for run in runs_of(view, "two")]
+    assert [RunState.FAILED] == [run.state for run in runs_of(view, "two")]
 
 
 def test_hidden_jobs_are_refused_and_never_shown_as_none(blind: Connector, postgres: PostgresServer) -> None:
@@ -232,7 +223,7 @@ def test_hidden_jobs_are_refused_and_never_shown_as_none(blind: Connector, postg
     assert ["see all rows of cron.job", "see all rows of cron.job_run_details"] == [right.name for right in missing]
     try:
         for right in missing:
-            postgres.execute(sql.SQL(right.mend))  # type: ignore[arg-type]  # ours, made from a name we gave
+            postgres.execute(sql.SQL(right.fix))  # type: ignore[arg-type]  # ours, made from a name we gave
         assert blind.inventory("", 10).complete
         assert runs_of(blind, "good")
     finally:
@@ -271,7 +262,7 @@ def test_a_database_without_pg_cron_says_where_it_is(postgres: PostgresServer) -
 
 def test_view_may_look_and_is_told_what_reruns_need(view: Connector) -> None:
     run = runs_of(view, "bad")[-1]
-    preview = view.preview(Ask(Verb.RERUN, ref(run), run.state), 10)
+    preview = view.preview(ActionSpec(Verb.RERUN, ref(run), run.state), 10)
     assert preview.refused is not None
     assert "GRANT headway_act TO headway_view;" in preview.refused
     with pytest.raises(AccessRefused, match="permission denied"):
@@ -295,7 +286,7 @@ def test_a_rerun_of_seconds_ends_unharmed_and_its_entry_goes(
     entry = f"headway:rerun:%:{reruns['long']}"
     entries = "SELECT count(*) FROM cron.job WHERE jobname LIKE %s"
     wait_until(lambda: rerun_of(act, "long", reruns) is not None, "the rerun to start", 75)
-    overlap = act.preview(Ask(Verb.RERUN, RunRef("long", "x", "", ""), State.FAILED), 10).overlap
+    overlap = act.preview(ActionSpec(Verb.RERUN, RunRef("long", "x", "", ""), RunState.FAILED), 10).overlap
     assert overlap is not None
     assert "is running since" in overlap
 
@@ -309,7 +300,7 @@ def test_a_rerun_of_seconds_ends_unharmed_and_its_entry_goes(
     assert any("may not remove it. SELECT cron.unschedule(" in word for word in view_told), view_told
     record = rerun_of(act, "long", reruns)
     assert record is not None
-    assert (State.SUCCEEDED, Evidence.NATIVE, "1 row") == (record.state, record.evidence, record.message)
+    assert (RunState.SUCCEEDED, RunEvidence.NATIVE, "1 row") == (record.state, record.evidence, record.message)
     assert [(0,)] == postgres.execute(entries, entry)
 
 
@@ -318,30 +309,30 @@ def test_an_entry_that_missed_its_minute_is_taken_away(
 ) -> None:
     """PostgreSQL was down at its minute: pg_cron catches nothing up, and the entry would run in a year."""
     run, key = runs_of(act, "bad")[-1], new_key()
-    preview = act.preview(Ask(Verb.RERUN, ref(run), run.state), 10)
+    preview = act.preview(ActionSpec(Verb.RERUN, ref(run), run.state), 10)
     act.act(preview, key, 10)
     past = time.strftime("%M %H %d %m *", time.gmtime(time.time() - 3600))
     postgres.execute("UPDATE cron.job SET schedule = %s WHERE jobname = %s", past, f"headway:rerun:{jobs['bad']}:{key}")
     told = act.poll("", (), 10).warnings
     assert any("never started" in word for word in told), told
-    assert isinstance(act.look_up(preview, key, 10), Absent)
+    assert isinstance(act.look_up(preview, key, 10), ActionAbsent)
 
 
 def test_a_superuser_reruns_without_the_functions(postgres: PostgresServer, jobs: dict[str, int]) -> None:
     options = CONNECTOR.options(host="127.0.0.1", port=postgres.port, dbname="ops", user="lab", act_schema="nowhere")
     connector, key = CONNECTOR.open(options, "x", SecretStore()), new_key()
-    preview = connector.preview(Ask(Verb.RERUN, RunRef("bad", "x", "", ""), State.MISSED), 10)
+    preview = connector.preview(ActionSpec(Verb.RERUN, RunRef("bad", "x", "", ""), RunState.MISSED), 10)
     assert "cron.schedule_in_database(" in preview.native_calls[0]
     connector.act(preview, key, 10)
     connector.act(preview, key, 10)
     name = f"headway:rerun:{jobs['bad']}:{key}"
     rows = postgres.execute("SELECT command, username FROM cron.job WHERE jobname = %s", name)
     assert [(f"/* {name} */ select 1/0", "etl")] == rows
-    assert isinstance(connector.look_up(preview, key, 10), Found)
+    assert isinstance(connector.look_up(preview, key, 10), ActionFound)
     past = time.strftime("%M %H %d %m *", time.gmtime(time.time() - 3600))
     postgres.execute("UPDATE cron.job SET schedule = %s WHERE jobname = %s", past, name)
     connector.poll("", (), 10)
-    assert isinstance(connector.look_up(preview, key, 10), Absent)
+    assert isinstance(connector.look_up(preview, key, 10), ActionAbsent)
     connector.close()
 
 
@@ -366,7 +357,7 @@ def test_restart_in_the_middle_loses_nothing(
 
     def is_running() -> bool:
         run = rerun_of(act, "longer", reruns)
-        return run is not None and run.state == State.RUNNING
+        return run is not None and run.state == RunState.RUNNING
 
     wait_until(is_running, "the rerun to run", 75)
     postgres.stop(crash=True)
@@ -381,7 +372,7 @@ def test_restart_in_the_middle_loses_nothing(
     wait_until(is_cut, "pg_cron to mark the run", 20)
     record = rerun_of(act, "longer", reruns)
     assert record is not None
-    assert record.state is State.FAILED
+    assert record.state is RunState.FAILED
     if record.ended_at is None:  # pg_cron died with the server and found the run after its restart
         assert "server restarted" == record.message
     else:  # it lived long enough to see its connection break

@@ -15,23 +15,14 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from connectors.conformance import ConnectorConformance, new_key, ref
-from connectors.contract import (
-    Absent,
-    AccessRefused,
-    Ask,
-    Connector,
-    Evidence,
-    Found,
-    NotSupported,
-    RunRecord,
-    RunRef,
-    State,
-    SystemUnreachable,
-    Verb,
-)
 from connectors.pgagent.connector import CONNECTOR
-from connectors.secrets import SecretStore
+from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance.world import new_key, ref
+from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, Connector
+from connectors.sdk.errors import AccessRefused, NotSupported, SystemUnreachable
+from connectors.sdk.records import RunRecord, RunRef
+from connectors.sdk.secrets import SecretStore
+from connectors.sdk.states import RunEvidence, RunState, Verb
 from tests.lab.pgagent import DATABASE, PgAgent
 from tests.lab.postgres import PASSWORDS, PostgresServer
 from tests.lab.process import LabError, wait_until
@@ -192,8 +183,8 @@ def test_each_outcome_is_told_by_its_own_proof(view: Connector) -> None:
     told = {name: runs_of(view, name)[0] for name in ("good", "bad", "script", "partly", "empty")}
     states = {name: run.state for name, run in told.items()}
     assert {
-        "good": State.SUCCEEDED, "bad": State.FAILED, "script": State.FAILED, "partly": State.PARTIAL,
-        "empty": State.SKIPPED,
+        "good": RunState.SUCCEEDED, "bad": RunState.FAILED, "script": RunState.FAILED, "partly": RunState.PARTIAL,
+        "empty": RunState.SKIPPED,
     } == states  # fmt: skip
     assert 3 == told["script"].exit_code
     assert "step 1: result -1" in told["partly"].message
@@ -212,12 +203,12 @@ def test_the_log_has_every_step_with_its_result(view: Connector) -> None:
 
 def test_view_may_look_and_is_refused_by_the_server(view: Connector) -> None:
     run = runs_of(view, "bad")[-1]
-    preview = view.preview(Ask(Verb.RERUN, ref(run), run.state), 10)
+    preview = view.preview(ActionSpec(Verb.RERUN, ref(run), run.state), 10)
     assert preview.refused is not None
     assert "GRANT headway_act TO headway_view;" in preview.refused
     with pytest.raises(AccessRefused, match="permission denied"):
         view.act(preview, new_key(), 10)
-    missing = {right.name: right.mend for right in view.probe(10).rights if not right.held}
+    missing = {right.name: right.fix for right in view.probe(10).rights if not right.held}
     assert {"rerun or start a job", "hold and release a job"} == set(missing)
     assert all("GRANT headway_act TO headway_view;" in mend for mend in missing.values())
 
@@ -240,7 +231,7 @@ def test_a_role_without_rights_is_refused_with_the_sql_that_gives_them(agent: Pg
         connector.inventory("", 10)
     with pytest.raises(AccessRefused):
         connector.poll("", (), 10)
-    mends = [right.mend for right in connector.probe(10).rights if right.held is False and right.needed_for == "view"]
+    mends = [right.fix for right in connector.probe(10).rights if right.held is False and right.needed_for == "view"]
     for mend in mends:
         agent.execute(sql.SQL(mend))  # type: ignore[arg-type]  # ours, made from a name we gave
     assert connector.inventory("", 10).complete
@@ -253,7 +244,7 @@ def test_row_security_that_hides_is_never_no_jobs(agent: PgAgent, jobs: dict[str
     blind, view = connect(agent.postgres, "headway_blind"), connect(agent.postgres, "headway_view")
     for right in blind.probe(10).rights:
         if right.held is False and right.needed_for == "view":
-            agent.execute(sql.SQL(right.mend))  # type: ignore[arg-type]  # ours, made from a name we gave
+            agent.execute(sql.SQL(right.fix))  # type: ignore[arg-type]  # ours, made from a name we gave
     try:
         for table in ("pga_job", "pga_joblog"):
             agent.execute(sql.SQL("ALTER TABLE pgagent.{} ENABLE ROW LEVEL SECURITY").format(sql.Identifier(table)))
@@ -265,7 +256,7 @@ def test_row_security_that_hides_is_never_no_jobs(agent: PgAgent, jobs: dict[str
         hidden = [right for right in blind.probe(10).rights if right.name.startswith("see all rows")]
         assert 2 == len(hidden)
         for right in hidden:
-            agent.execute(sql.SQL(right.mend))  # type: ignore[arg-type]  # ours, made from a name we gave
+            agent.execute(sql.SQL(right.fix))  # type: ignore[arg-type]  # ours, made from a name we gave
         assert blind.inventory("", 10).complete
     finally:
         for table in ("pga_job", "pga_joblog"):
@@ -286,12 +277,12 @@ def test_a_database_without_pgagent_says_so(postgres: PostgresServer) -> None:
 def test_what_cannot_start_is_refused_by_preview_and_by_the_server(act: Connector, agent: PgAgent) -> None:
     jobid = agent.job("far", ("s", "select 1", "f"))
     agent.execute("UPDATE pgagent.pga_job SET jobhostagent = 'nowhere' WHERE jobid = %s", jobid)
-    preview = act.preview(Ask(Verb.START, RunRef("far", "x", "", ""), State.PLANNED), 10)
+    preview = act.preview(ActionSpec(Verb.START, RunRef("far", "x", "", ""), RunState.PLANNED), 10)
     assert preview.refused is not None
     assert preview.refused.startswith("no pgAgent on nowhere is connected")
     with pytest.raises(NotSupported, match="no pgAgent that could start job"):
         act.act(preview, new_key(), 10)
-    assert isinstance(act.look_up(preview, new_key(), 10), Absent)
+    assert isinstance(act.look_up(preview, new_key(), 10), ActionAbsent)
 
 
 def test_running_overlap_is_named_and_a_killed_agent_loses_its_run(
@@ -299,12 +290,12 @@ def test_running_overlap_is_named_and_a_killed_agent_loses_its_run(
 ) -> None:
     """Its row stays "r": an agent that is gone will not end it; the next agent turns it into "d"."""
     key = new_key()
-    preview = act.preview(Ask(Verb.START, RunRef("sleeper", "x", "", ""), State.PLANNED), 10)
+    preview = act.preview(ActionSpec(Verb.START, RunRef("sleeper", "x", "", ""), RunState.PLANNED), 10)
     act.act(preview, key, 10)
     wait_until(lambda: [("r")] == [word for _, word in agent.runs(jobs["sleeper"])], "the sleeper to run", 30)
     running = runs_of(act, "sleeper")[0]
-    assert (State.RUNNING, key) == (running.state, running.action_key)
-    again = act.preview(Ask(Verb.START, RunRef("sleeper", "x", "", ""), State.PLANNED), 10)
+    assert (RunState.RUNNING, key) == (running.state, running.action_key)
+    again = act.preview(ActionSpec(Verb.START, RunRef("sleeper", "x", "", ""), RunState.PLANNED), 10)
     assert again.overlap is not None
     assert "is running since" in again.overlap
     assert "sleeper runs now: pgAgent never starts a job beside itself" == again.refused
@@ -313,15 +304,15 @@ def test_running_overlap_is_named_and_a_killed_agent_loses_its_run(
     wait_until(lambda: not agent.alive(), "the end of the agent's session", 30)
     told = act.poll(cursor, (ref(running),), 10)
     lost = next(run for run in told.runs if run.job == "sleeper")
-    assert (State.LOST, Evidence.INFERRED, None) == (lost.state, lost.evidence, lost.ended_at)
+    assert (RunState.LOST, RunEvidence.INFERRED, None) == (lost.state, lost.evidence, lost.ended_at)
     assert any("no pgAgent is connected" in word for word in told.warnings)
     assert any("no pgAgent is connected" in right.why for right in act.probe(10).rights if right.held is False)
     agent.start()
     wait_until(lambda: [("d")] == [word for _, word in agent.runs(jobs["sleeper"])], "the next agent's clearing", 30)
     aborted = next(run for run in act.poll(told.cursor, (), 10).runs if run.job == "sleeper")
-    assert (State.LOST, Evidence.NATIVE) == (aborted.state, aborted.evidence)
+    assert (RunState.LOST, RunEvidence.NATIVE) == (aborted.state, aborted.evidence)
     agent.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'select pg_sleep(600)'")
-    assert isinstance(act.look_up(preview, key, 10), Found)
+    assert isinstance(act.look_up(preview, key, 10), ActionFound)
 
 
 def test_restart_in_mid_poll_loses_nothing_and_the_agent_that_left_is_named(
@@ -342,5 +333,5 @@ def test_restart_in_mid_poll_loses_nothing_and_the_agent_that_left_is_named(
     agent.start()
     agent.ran(jobs["good"])
     after = view.poll(cursor, (), 10)
-    assert [State.SUCCEEDED] == [run.state for run in after.runs if run.job == "good"]
+    assert [RunState.SUCCEEDED] == [run.state for run in after.runs if run.job == "good"]
     assert () == after.warnings

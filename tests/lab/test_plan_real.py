@@ -39,7 +39,7 @@ def repaired(fresh: Estate, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 def steps(night: Night) -> dict[str, dict[str, Any]]:
-    return {one["job"]: one for one in night.headway.json("recovery", "1")["steps"]}
+    return {one["job"]: one for one in night.headway.json("plan", "1")["steps"]}
 
 
 def test_the_plan_is_shown_in_each_schedulers_own_words(repaired: tuple[Night, Answer]) -> None:

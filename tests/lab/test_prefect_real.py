@@ -15,23 +15,14 @@ from typing import Any, ClassVar
 import httpx
 import pytest
 
-from connectors.conformance import ConnectorConformance, new_key, ref
-from connectors.contract import (
-    AccessRefused,
-    Ask,
-    Connector,
-    Found,
-    NotSupported,
-    OutcomeUnknown,
-    Preview,
-    Receipt,
-    RunRecord,
-    RunRef,
-    State,
-    Verb,
-)
 from connectors.prefect.connector import CONNECTOR
-from connectors.secrets import SecretStore
+from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance.world import new_key, ref
+from connectors.sdk.contract import ActionFound, ActionSpec, Connector, Preview, Receipt
+from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown
+from connectors.sdk.records import RunRecord, RunRef
+from connectors.sdk.secrets import SecretStore
+from connectors.sdk.states import RunState, Verb
 from tests.lab.prefect import JOBS, PASSWORD, PrefectServer
 from tests.lab.process import private_folder, remove_folder, wait_until
 
@@ -119,7 +110,7 @@ class TestPrefectConformance(ConnectorConformance):
         self.prefect.wait_for(run, "RUNNING")
         with self.opened() as connector:
             (found,) = attempts(connector, run)
-        assert found.state is State.RUNNING
+        assert found.state is RunState.RUNNING
         return found
 
     def pause_by_hand(self, job_id: str) -> None:
@@ -157,7 +148,7 @@ def test_a_run_that_completed_with_a_failed_task_is_partial_and_its_log_has_the_
     run = prefect.run(ORDERS, "partial")
     assert "COMPLETED" == prefect.wait_for(run)["state_type"]
     (told,) = attempts(connector, run)
-    assert (ORDERS, State.PARTIAL, "Completed") == (told.job, told.state, told.native_state)
+    assert (ORDERS, RunState.PARTIAL, "Completed") == (told.job, told.state, told.native_state)
     assert re.fullmatch(r"tasks not green: transform-[0-9a-f]+ \(Failed\)", told.message)
     wait_until(lambda: "bad row 7" in connector.log(ref(told), None, 65536, 20).text, "the log of the task", 20)
 
@@ -169,13 +160,13 @@ def test_a_rerun_is_attempt_two_and_the_first_keeps_its_end_and_its_log(
     prefect.wait_for(run, "FAILED")
     (first,) = attempts(connector, run)
     key = new_key()
-    preview = connector.preview(Ask(Verb.RERUN, ref(first), first.state, {"why": "the file is there"}), 20)
+    preview = connector.preview(ActionSpec(Verb.RERUN, ref(first), first.state, {"why": "the file is there"}), 20)
     prefect.behave("load-orders", "succeed")
     connector.act(preview, key, 30)
     prefect.wait_for(run, "COMPLETED")
     before, after = attempts(connector, run)
     assert (first.state, first.started_at, first.ended_at) == (before.state, before.started_at, before.ended_at)
-    assert (State.SUCCEEDED, key, first.period_key) == (after.state, after.action_key, after.period_key)
+    assert (RunState.SUCCEEDED, key, first.period_key) == (after.state, after.action_key, after.period_key)
     assert after.started_at is not None
     assert after.started_at > (first.ended_at or after.started_at)
     wait_until(lambda: "loaded [0" in connector.log(ref(after), None, 65536, 20).text, "the log of attempt two", 20)
@@ -199,11 +190,11 @@ def test_the_same_key_twice_is_one_run_for_the_period_that_its_flow_can_read(
     prefect.behave("stock-count", "succeed")
     at = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=30)
     period = at.isoformat().replace("+00:00", "Z")
-    ask = Ask(Verb.START, RunRef(STOCK, period, "", ""), State.MISSED, {"period_at": period})
+    ask = ActionSpec(Verb.START, RunRef(STOCK, period, "", ""), RunState.MISSED, {"period_at": period})
     preview, key = connector.preview(ask, 20), new_key()
     first, again = sent(connector, preview, key), sent(connector, preview, key)
     assert first.native_ref == again.native_ref
-    assert isinstance(connector.look_up(preview, key, 20), Found)
+    assert isinstance(connector.look_up(preview, key, 20), ActionFound)
     rows = prefect.call("POST", "flow_runs/filter", {"flow_runs": {"idempotency_key": {"any_": [key]}}})
     assert [period] == [row["expected_start_time"] for row in rows]
     prefect.wait_for(rows[0]["id"], "COMPLETED")
@@ -216,9 +207,10 @@ def test_a_flow_that_another_called_is_a_job_of_its_own_and_cannot_be_rerun(
 ) -> None:
     prefect.wait_for(prefect.run("count-all/by-hand"), "COMPLETED")
     assert "count-shelf" in {job.native_id for job in connector.inventory("", 30).jobs}
-    called = next(one for one in every(connector) if one.job == "count-shelf")
+    wait_until(lambda: "count-shelf" in {run.job for run in every(connector)}, "the called flow's run", 20)
+    called = next(run for run in every(connector) if run.job == "count-shelf")
     assert called.context["called_by_task_run"]
-    refused = connector.preview(Ask(Verb.RERUN, ref(called), called.state), 20).refused
+    refused = connector.preview(ActionSpec(Verb.RERUN, ref(called), called.state), 20).refused
     assert refused is not None
     assert "rerun the flow that called it" in refused
 
@@ -263,7 +255,7 @@ def test_a_wrong_password_is_refused_in_words(prefect: PrefectServer, monkeypatc
 def test_behind_a_proxy_with_the_rules_to_watch_everything_is_seen_and_an_act_is_refused(
     prefect: PrefectServer,
 ) -> None:
-    """The rules are those that `headway grants prefect` prints, here applied by a proxy of ours."""
+    """The rules are those that `headway connector grants prefect` prints, here applied by a proxy of ours."""
     run = prefect.run(ORDERS, "fail")
     prefect.wait_for(run, "FAILED")
     with proxy(prefect.url, rule("VIEW")) as url:
@@ -271,11 +263,11 @@ def test_behind_a_proxy_with_the_rules_to_watch_everything_is_seen_and_an_act_is
         rights = watching.probe(30).rights
         assert [True] * 7 == [right.held for right in rights if right.needed_for == "view"]
         acts = [right for right in rights if right.needed_for == "act"]
-        assert [(False, True)] * 3 == [(right.held, "headway grants prefect" in right.mend) for right in acts]
+        assert [(False, True)] * 3 == [(right.held, "headway connector grants prefect" in right.fix) for right in acts]
         assert watching.inventory("", 30).complete
         (told,) = attempts(watching, run)
         assert watching.log(ref(told), None, 4096, 20).text
-        preview = watching.preview(Ask(Verb.RERUN, ref(told), told.state), 20)
+        preview = watching.preview(ActionSpec(Verb.RERUN, ref(told), told.state), 20)
         with pytest.raises(AccessRefused, match="403"):
             watching.act(preview, new_key(), 20)
         watching.close()

@@ -58,13 +58,13 @@ def test_a_stranger_gets_from_check_to_a_board_by_the_words_of_the_readme(strang
         job = stranger.json("job", REVENUE)
         assert ([[EXTRACT, "declared"]], ["daily-revenue"]) == (job["upstreams"], job["services"])
         assert "IN SHADOW: the estate" in status.stdout
-        assert "all is live" in stranger.run("shadow", "off").stdout
+        assert "everything is live" in stranger.run("shadow", "off").stdout
         stop = stranger.run("engine", "stop")
-        assert (0, True) == (stop.exit_status, "has ended" in stop.stderr)
+        assert (0, True) == (stop.exit_status, "stopped" in stop.stderr)
 
 
 def jobs(stranger: Headway) -> list[dict[str, object]]:
     """The jobs that are known; none before the engine has made its store."""
-    answer = stranger.run("jobs", "--json")
+    answer = stranger.run("job", "list", "--json")
     found: list[dict[str, object]] = json.loads(answer.stdout) if answer.exit_status == 0 else []
     return found

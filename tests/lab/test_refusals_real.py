@@ -11,11 +11,11 @@ import psycopg
 import pymysql
 import pytest
 
-from connectors.contract import ConnectorError
 from connectors.cron.connector import CronConnector
-from connectors.transport.mysql import Login, MySqlSession
-from connectors.transport.sql import PostgresSession
-from console.engine.arriving import failure_kind
+from connectors.sdk.errors import ConnectorError
+from connectors.sdk.transport.mysql import MySqlLogin, MySqlSession
+from connectors.sdk.transport.postgres import PostgresSession
+from console.engine.polling.sanitize import failure_kind
 from tests.fakes.login import no_secret
 from tests.lab.cronhost import CronHost
 from tests.lab.estate import Estate
@@ -159,7 +159,7 @@ def shop() -> Iterator[MariaDb]:
 
 def ask_shop(server: MariaDb, statement: str = "SELECT 1", **changes: object) -> Callable[[], object]:
     given = {"user": "headway_view", "password": SHOP_PASSWORDS["headway_view"], "port": server.port, **changes}
-    login = Login(host="127.0.0.1", tls="off", ssl_ca=None, **given)  # type: ignore[arg-type]
+    login = MySqlLogin(host="127.0.0.1", tls="off", ssl_ca=None, **given)  # type: ignore[arg-type]
 
     def ask() -> object:
         with closing(MySqlSession(lambda: login)) as session:

@@ -97,7 +97,7 @@ def told(lab: Estate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told
     try:
         with headway.running_engine() as engine:
             engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work", 30)
-            wait_until(lambda: headway.listed("jobs", "busy_job"), "busy_job to be known", 20, 0.3)
+            wait_until(lambda: headway.listed("job", "list", "busy_job"), "busy_job to be known", 20, 0.3)
             writer.start()
             rotate_all(busy)
             busy.over.set()
@@ -122,7 +122,7 @@ def rotate_all(busy: Busy) -> None:
 
 def look(headway: Headway, busy: Busy) -> Told:
     def runs() -> list[dict[str, Any]]:
-        return headway.listed("runs", JOB, "--limit", "200")
+        return headway.listed("run", JOB, "--limit", "200")
 
     with contextlib.suppress(LabError):  # what is lost is for the tests to say
         wait_until(lambda: len(runs()) >= len(busy.started), f"{len(busy.started)} runs", 20, 0.5)

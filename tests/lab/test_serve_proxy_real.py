@@ -1,4 +1,4 @@
-"""`headway serve` behind a real nginx that signs people in, configured by the very text of docs/serve.md."""
+"""`headway console serve` behind a real nginx that signs people in, configured by the very text of docs/serve.md."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from console.model.rights import Permission, Role
+from console.domain.access import PermissionRule, Role
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
 from tests.lab.browser import Browser
@@ -89,7 +89,7 @@ def proxied(bench: Bench, folder: Path) -> Iterator[tuple[str, int]]:
     seen = f"https://127.0.0.1:{port}/headway/"
     with serving(bench, "--behind-proxy", seen, "--trust", "127.0.0.1", "--secret-file", str(secret)) as (process, at):
         assert process.stderr is not None
-        assert "is answered on" in process.stderr.readline()
+        assert process.stderr.readline().startswith("serving ")
         behind = int(at.rpartition(":")[2])
         config = folder / "nginx.conf"
         config.write_text(AROUND.format(folder=folder, server=printed(folder, port, behind)))
@@ -137,7 +137,7 @@ def test_nobody_comes_in_beside_the_proxy_or_under_anothers_name(bench: Bench, t
 
 def test_a_person_signs_in_at_the_proxy_and_is_who_asks(bench: Bench, tmp_path: Path) -> None:
     bench.turn()
-    permit(bench, Permission("*", Role.VIEW), Permission("ann", Role.ACT))
+    permit(bench, PermissionRule("*", Role.VIEW), PermissionRule("ann", Role.ACT))
     with proxied(bench, tmp_path) as (seen, _), Browser("--ignore-certificate-errors") as browser:
         asked(seen)
         browser.open(seen.replace("https://", f"https://ann:{PASSWORD.replace(' ', '%20')}@"))

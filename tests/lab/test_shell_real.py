@@ -1,4 +1,4 @@
-"""`headway shell` on a real sshd and a real PostgreSQL, in a pseudo-terminal, and from the console and back."""
+"""`headway system shell` on a real sshd and a real PostgreSQL, in a pseudo-terminal, and from the console and back."""
 
 from __future__ import annotations
 
@@ -25,15 +25,17 @@ def argv(headway: Headway, *words: str) -> list[str]:
 
 
 def test_a_session_on_a_host_is_that_of_the_connector(headway: Headway) -> None:
-    with Terminal(argv(headway, "shell", "etl-hosts/db07"), env=headway.environment) as terminal:
-        terminal.wait_for("signed in as Headway is")
+    with Terminal(argv(headway, "system", "shell", "etl-hosts/db07"), env=headway.environment) as terminal:
+        terminal.wait_for("signed in as Headway; Ctrl-D or exit leaves")
         terminal.press("echo I-am-$(id -un); exit\n")
         terminal.wait_for("I-am-headway")
         assert 0 == terminal.wait_for_end()
 
 
 def test_a_session_in_the_database_is_that_of_the_connector(headway: Headway) -> None:
-    with Terminal(argv(headway, "shell", "dwh"), env={**headway.environment, "PGHOST": "nowhere.invalid"}) as terminal:
+    with Terminal(
+        argv(headway, "system", "shell", "dwh"), env={**headway.environment, "PGHOST": "nowhere.invalid"}
+    ) as terminal:
         terminal.wait_for("=>")
         terminal.press("SELECT 'I-am-' || current_user;\n")
         terminal.wait_for("I-am-headway_act")
@@ -50,7 +52,7 @@ def test_the_console_steps_aside_for_a_session_and_is_back_where_it_was(headway:
             console.press("/db07")
             console.press("enter")
             console.press("$")
-            console.wait_for("signed in as Headway is")
+            console.wait_for("signed in as Headway; Ctrl-D or exit leaves")
             console.press("echo I-am-$(id -un); exit\n")
             console.wait_for("back from etl-hosts/db07")
             assert b"I-am-headway" in console.received
@@ -66,7 +68,7 @@ def test_no_secret_stands_in_the_arguments_of_a_program(headway: Headway, lab: E
     seen = tmp_path / "seen"
     path = f"{spy.parent}:{headway.environment['PATH']}"
     with Terminal(
-        argv(headway, "shell", "dwh"), env={**headway.environment, "PATH": path, "SPY": str(seen)}
+        argv(headway, "system", "shell", "dwh"), env={**headway.environment, "PATH": path, "SPY": str(seen)}
     ) as terminal:
         assert 0 == terminal.wait_for_end()
     password = seen.with_suffix(".password").read_text()

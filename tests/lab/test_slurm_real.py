@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 import pytest
 
-from connectors.conformance import ConnectorConformance, new_key, ref
-from connectors.conformance_holds import hold_ask, release_ask
-from connectors.contract import (
-    AccessRefused,
-    Ask,
-    Connector,
-    Evidence,
-    Found,
-    Poll,
-    Preview,
-    RunRecord,
-    State,
-    Verb,
-)
+from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance.actions import hold_ask, release_ask
+from connectors.sdk.conformance.world import new_key, ref
+from connectors.sdk.contract import ActionFound, ActionSpec, Connector, Preview
+from connectors.sdk.errors import AccessRefused
+from connectors.sdk.records import Poll, RunRecord
+from connectors.sdk.states import RunEvidence, RunState, Verb
 from connectors.slurm.connector import CONNECTOR, SlurmConnector
 from connectors.slurm.options import SlurmOptions
 from tests.fakes.login import no_secret
@@ -174,15 +168,20 @@ class TestSlurm(ConnectorConformance):
 def test_an_array_is_one_run_with_parts_and_its_failed_tasks_alone_are_requeued(cluster: SlurmCluster) -> None:
     job, connector, key = NIGHT["parts"], connect(cluster), new_key()
     [run] = runs_of(connector, job)
-    assert (State.PARTIAL, "COMPLETED 3, FAILED 1") == (run.state, run.native_state)
+    assert (RunState.PARTIAL, "COMPLETED 3, FAILED 1") == (run.state, run.native_state)
     assert f"1 of 4 tasks did not end well: {job}_2; exit code 4" == run.message
-    preview = connector.preview(Ask(Verb.RERUN, ref(run), run.state), 30)
+    preview = connector.preview(ActionSpec(Verb.RERUN, ref(run), run.state), 30)
     assert ((f"{job}_2",), None) == (preview.affected, preview.refused)
     connector.act(preview, key, 30)
     wait_until(lambda: len(runs_of(connector, job)) == 2, "a second attempt", 30, 0.5)
     wait_until(lambda: not runs_of(connector, job)[1].state.is_open, "its end", 60, 0.5)
     first, second = runs_of(connector, job)
-    assert (State.PARTIAL, None, State.PARTIAL, key) == (first.state, first.action_key, second.state, second.action_key)
+    assert (RunState.PARTIAL, None, RunState.PARTIAL, key) == (
+        first.state,
+        first.action_key,
+        second.state,
+        second.action_key,
+    )
     assert "COMPLETED 3, FAILED 1" == second.native_state
     connector.close()
 
@@ -195,11 +194,11 @@ def test_what_waits_for_what_can_never_come_is_blocked_and_told(cluster: SlurmCl
     wait_until(lambda: "Never" in runs_of(connector, lower)[0].native_state, "DependencyNeverSatisfied", 30, 0.5)
     poll = polled(connector)
     [run] = [one for one in poll.runs if one.period_key == lower]
-    assert State.BLOCKED is run.state
+    assert RunState.BLOCKED is run.state
     assert "will never run" in run.message
     assert [{"job": f"{JOB}upper", "period_key": bad}] == run.context["inputs"]
     assert any("will never run" in words for words in poll.warnings)
-    assert [State.SUCCEEDED] == [one.state for one in runs_of(connector, after)]
+    assert [RunState.SUCCEEDED] == [one.state for one in runs_of(connector, after)]
     jobs = {job.native_id: job for job in connector.inventory("", 30).jobs}
     assert (f"{JOB}upper",) == jobs[f"{JOB}after"].upstreams
     cluster.host.run("root", f"scancel {lower}")
@@ -213,7 +212,7 @@ def test_a_held_submission_does_not_start_until_it_is_released(cluster: SlurmClu
     cluster.host.run("root", f"scontrol update JobId={job} StartTime=now")
     probe = cluster.submit("beside", "true")
     cluster.wait(probe, "COMPLETED")  # the scheduler has looked meanwhile
-    assert ["PENDING", State.HELD] == [cluster.state(job), runs_of(connector, job)[0].state]
+    assert ["PENDING", RunState.HELD] == [cluster.state(job), runs_of(connector, job)[0].state]
     connector.act(connector.preview(release_ask(f"{JOB}due", key), 30), new_key(), 30)
     cluster.wait(job, "COMPLETED")
     assert "of the night" == cluster.host.run("root", f"squeue -h -t all -j {job} -o %k").strip()
@@ -227,17 +226,17 @@ def test_the_waiting_tasks_of_an_array_are_held_while_one_runs_on(cluster: Slurm
     connector.act(connector.preview(hold_ask(f"{JOB}waves"), 30), key, 30)
     [hold] = [one for one in connector.holds(30) if one.job == f"{JOB}waves"]
     assert (key, False) == (hold.mark.id, hold.bare)
-    assert [State.RUNNING] == [run.state for run in runs_of(connector, job)]
+    assert [RunState.RUNNING] == [run.state for run in runs_of(connector, job)]
     connector.act(connector.preview(release_ask(f"{JOB}waves", key), 30), new_key(), 30)
     waits = cluster.host.run("root", f"squeue -h -t PENDING -j {job} -o '%i|%k'").strip()
     assert f"{job}_[2-6%1]|of the night" == waits
     assert not [one for one in connector.holds(30) if one.job == f"{JOB}waves"]
     connector.act(
-        connector.preview(Ask(Verb.CANCEL, ref(runs_of(connector, job)[0]), State.RUNNING), 30), new_key(), 30
+        connector.preview(ActionSpec(Verb.CANCEL, ref(runs_of(connector, job)[0]), RunState.RUNNING), 30), new_key(), 30
     )
     cluster.wait(job, "CANCELLED")
     accounted(cluster, job)
-    assert [State.CANCELLED] == [run.state for run in runs_of(connector, job)]
+    assert [RunState.CANCELLED] == [run.state for run in runs_of(connector, job)]
     connector.close()
 
 
@@ -248,11 +247,11 @@ def test_a_plain_user_sees_all_and_is_refused_by_slurm_itself(cluster: SlurmClus
     try:
         connector = connect(cluster)
         [run] = runs_of(connector, job)
-        preview = connector.preview(Ask(Verb.CANCEL, ref(run), run.state), 30)
+        preview = connector.preview(ActionSpec(Verb.CANCEL, ref(run), run.state), 30)
         assert preview.refused is not None
         assert "adminlevel=Operator" in preview.refused
         with pytest.raises(AccessRefused, match="denied"):
-            connector.act(preview, new_key(), 30)
+            connector.act(replace(preview, refused=None), new_key(), 30)
         assert "RUNNING" == cluster.state(job)
         rights = {right.name: right.held for right in connector.probe(30).rights}
         assert False is rights["requeue, cancel, hold and release the jobs of others"]
@@ -285,7 +284,7 @@ def test_a_coordinator_of_the_account_may_act_without_being_an_operator(cluster:
     try:
         connector = connect(cluster)
         [run] = runs_of(connector, job)
-        preview = connector.preview(Ask(Verb.CANCEL, ref(run), run.state), 30)
+        preview = connector.preview(ActionSpec(Verb.CANCEL, ref(run), run.state), 30)
         assert preview.refused is None
         connector.act(preview, new_key(), 30)
         cluster.wait(job, "CANCELLED")
@@ -305,7 +304,7 @@ def test_without_its_sudo_rule_a_start_is_refused_and_sudo_refuses_it_too(cluste
         assert preview.refused is not None
         assert "NOPASSWD: /usr/bin/sbatch" in preview.refused
         with pytest.raises(AccessRefused, match="password"):
-            connector.act(preview, new_key(), 30)
+            connector.act(replace(preview, refused=None), new_key(), 30)
         connector.close()
     finally:
         cluster.host.allow(*SUDO)
@@ -313,7 +312,7 @@ def test_without_its_sudo_rule_a_start_is_refused_and_sudo_refuses_it_too(cluste
 
 def start_of(connector: Connector, name: str) -> Preview:
     run = next(one for one in polled(connector).runs if one.job == f"{JOB}{name}")
-    return connector.preview(Ask(Verb.START, ref(run), State.PLANNED), 30)
+    return connector.preview(ActionSpec(Verb.START, ref(run), RunState.PLANNED), 30)
 
 
 def test_output_and_errors_that_went_to_two_files_are_one_log_and_no_stranger_s_file_is_read(
@@ -348,9 +347,9 @@ def test_a_node_that_fails_is_a_failure_and_what_slurm_requeues_by_itself_a_furt
     accounted(cluster, job)
     connector = connect(cluster)
     first, second = runs_of(connector, job)
-    assert (False, State.SUCCEEDED) == (first.state in (State.SUCCEEDED, State.RUNNING), second.state)
+    assert (False, RunState.SUCCEEDED) == (first.state in (RunState.SUCCEEDED, RunState.RUNNING), second.state)
     [run] = runs_of(connector, once)
-    assert (State.FAILED, "NODE_FAIL") == (run.state, run.native_state)
+    assert (RunState.FAILED, "NODE_FAIL") == (run.state, run.native_state)
     assert "a node of it failed" in run.message
     connector.close()
 
@@ -368,7 +367,7 @@ def test_without_accounting_the_queue_is_told_and_nothing_is_lost_when_it_is_bac
         told = {run.job.removeprefix(JOB): run for run in poll.runs}
         assert (False, None) == (poll.complete, poll.seen_until)
         assert any("accounting does not answer" in words for words in poll.warnings)
-        assert (State.FAILED, State.UNKNOWN, Evidence.INFERRED) == (
+        assert (RunState.FAILED, RunState.UNKNOWN, RunEvidence.INFERRED) == (
             told["plain"].state,
             told["unseen"].state,
             told["unseen"].evidence,
@@ -379,7 +378,7 @@ def test_without_accounting_the_queue_is_told_and_nothing_is_lost_when_it_is_bac
     accounted(cluster, plain)
     last = connector.poll(poll.cursor, (), 30)
     told = {run.job.removeprefix(JOB): run for run in last.runs}
-    assert (State.FAILED, State.PARTIAL, True) == (told["plain"].state, told["unseen"].state, last.complete)
+    assert (RunState.FAILED, RunState.PARTIAL, True) == (told["plain"].state, told["unseen"].state, last.complete)
     connector.close()
 
 
@@ -402,7 +401,7 @@ def test_a_start_once_sent_is_found_in_accounting_by_the_line_that_submitted_it(
     preview = start_of(connector, "again")
     connector.act(preview, key, 30)
     found = connector.look_up(preview, key, 30)
-    assert isinstance(found, Found)
+    assert isinstance(found, ActionFound)
     cluster.wait(found.native_ref, "COMPLETED")
     accounted(cluster, found.native_ref)
     line = cluster.host.run("root", f"sacct -X -n -P -o SubmitLine -j {found.native_ref}")

@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 
 import pytest
 
-from connectors.conformance import ConnectorConformance
-from connectors.contract import Connector, State
-from connectors.secrets import SecretStore
+from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.contract import Connector
+from connectors.sdk.secrets import SecretStore
+from connectors.sdk.states import RunState
 from connectors.sql.connector import CONNECTOR
 from tests.lab.pgagent import DATABASE, PgAgent
 from tests.lab.postgres import PASSWORDS, PostgresServer
@@ -94,4 +95,4 @@ class TestPgAgentByMapping(ConnectorConformance):
 
     def test_a_run_of_which_a_part_failed_is_partial(self) -> None:
         with self.opened() as connector:
-            assert {State.PARTIAL} == {run.state for run in self.runs_of(connector, "partly").values()}
+            assert {RunState.PARTIAL} == {run.state for run in self.runs_of(connector, "partly").values()}

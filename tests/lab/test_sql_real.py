@@ -7,11 +7,14 @@ from typing import Any, ClassVar
 
 import pytest
 
-from connectors.conformance import ConnectorConformance, ref
-from connectors.contract import AccessRefused, Connector, Proof, State
-from connectors.secrets import SecretStore
+from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance.world import ref
+from connectors.sdk.contract import Connector
+from connectors.sdk.errors import AccessRefused
+from connectors.sdk.secrets import SecretStore
+from connectors.sdk.states import ProofLevel, RunState
+from connectors.sdk.try_connector import lines, try_system
 from connectors.sql.connector import CONNECTOR
-from connectors.trying import lines, tried
 from tests.connectors.sql.test_mapped import settings
 from tests.lab.postgres import PASSWORDS, PostgresServer
 from tests.lab.process import wait_until
@@ -87,7 +90,7 @@ def view(postgres: PostgresServer, jobs: None, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_what_was_understood_is_told_line_by_line(view: Connector) -> None:
-    found = tried(view, "nightly-db/127.0.0.1", 10)
+    found = try_system(view, "nightly-db/127.0.0.1", 10)
     told = "\n".join(lines(found))
     assert found.is_understood, told
     assert "PostgreSQL 15" in told
@@ -97,9 +100,9 @@ def test_what_was_understood_is_told_line_by_line(view: Connector) -> None:
 
 def test_the_log_is_what_its_query_gives(view: Connector) -> None:
     runs = [run for run in view.poll("", (), 10).runs if run.job.endswith(".ill")]
-    assert State.FAILED is runs[0].state
+    assert RunState.FAILED is runs[0].state
     assert "division by zero" in view.log(ref(runs[0]), None, 1000, 10).text
-    assert {Proof.FULL} == {job.proof for job in view.inventory("", 10).jobs}
+    assert {ProofLevel.FULL} == {job.proof for job in view.inventory("", 10).jobs}
 
 
 def test_a_query_cannot_write(postgres: PostgresServer, jobs: None, monkeypatch: pytest.MonkeyPatch) -> None:

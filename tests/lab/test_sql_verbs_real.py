@@ -9,27 +9,18 @@ from typing import Any
 import psycopg
 import pytest
 
-from connectors.conformance import ConnectorConformance, new_key, ref
-from connectors.contract import (
-    Absent,
-    Ask,
-    CannotTell,
-    Connector,
-    Found,
-    NotSupported,
-    OutcomeUnknown,
-    RightMissing,
-    RunRecord,
-    RunRef,
-    State,
-    TooBusy,
-    Verb,
-)
-from connectors.secrets import SecretStore
-from connectors.sql.client import session_name
+from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance.world import new_key, ref
+from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, Connector
+from connectors.sdk.errors import NotSupported, OutcomeUnknown, PermissionMissing, RateLimited
+from connectors.sdk.records import RunRecord, RunRef
+from connectors.sdk.secrets import SecretStore
+from connectors.sdk.states import RunState, Verb
+from connectors.sdk.transport.postgres import session_name
 from connectors.sql.connector import CONNECTOR
 from tests.connectors.sql.test_mapped import PAGE
 from tests.lab.postgres import PASSWORDS, PostgresServer
+from tests.lab.process import wait_until
 
 pytestmark = pytest.mark.lab
 
@@ -126,7 +117,7 @@ class TestHomeGrownRuns(ConnectorConformance):
     def a_running_run(self) -> RunRecord:
         self.batch.sql("INSERT INTO batch.runs (job, status, began) VALUES ('load', 'running', now())")
         with self.opened() as connector:
-            return next(run for run in self.runs_of(connector, "load").values() if run.state is State.RUNNING)
+            return next(run for run in self.runs_of(connector, "load").values() if run.state is RunState.RUNNING)
 
     def with_a_right_revoked(self) -> Connector:
         self.batch.sql("REVOKE SELECT ON batch.runs FROM headway_act")
@@ -140,7 +131,7 @@ class TestHomeGrownRuns(ConnectorConformance):
         super().advance()
 
 
-FAILED = Ask(Verb.RERUN, RunRef("mart", "2026-11-20T04:00:00Z", "2", "2"), State.FAILED)
+FAILED = ActionSpec(Verb.RERUN, RunRef("mart", "2026-11-20T04:00:00Z", "2", "2"), RunState.FAILED)
 
 
 @pytest.fixture
@@ -164,7 +155,7 @@ def verb(query: str) -> dict[str, Any]:
 def test_the_preview_shows_the_statement_and_its_values(opened: Callable[..., Connector]) -> None:
     preview = opened().preview(FAILED, 10)
     assert ("SELECT batch.retry({run}, {key})", "-- run = '2', key = '<key>'") == preview.native_calls
-    assert ("verbs.rerun", "rerun mart by SELECT batch.retry({run}, {key})") == (preview.verb, preview.words)
+    assert ("verbs.rerun", "rerun mart by SELECT batch.retry({run}, {key})") == (preview.verb, preview.summary)
     assert (None, ()) == (preview.refused, preview.notes)
 
 
@@ -172,7 +163,7 @@ def test_a_value_is_bound_and_never_a_part_of_the_statement(batch: Batch, opened
     name = "x'); DROP TABLE batch.jobs; -- {key} %(key)s"
     connector = opened()
     key = new_key()
-    connector.act(connector.preview(Ask(Verb.START, RunRef(name, "", "", ""), State.PLANNED), 10), key, 10)
+    connector.act(connector.preview(ActionSpec(Verb.START, RunRef(name, "", "", ""), RunState.PLANNED), 10), key, 10)
     assert [(name, key)] == batch.sql("SELECT job, request FROM batch.runs WHERE request IS NOT NULL")
 
 
@@ -181,7 +172,9 @@ def test_a_no_of_the_database_is_told_in_its_words_and_rolled_back(
 ) -> None:
     connector = opened()
     with pytest.raises(NotSupported, match=r"run 1 has not failed \(SQLSTATE P0001\)"):
-        connector.act(connector.preview(Ask(Verb.RERUN, RunRef("load", "", "1", "1"), State.FAILED), 10), new_key(), 10)
+        connector.act(
+            connector.preview(ActionSpec(Verb.RERUN, RunRef("load", "", "1", "1"), RunState.FAILED), 10), new_key(), 10
+        )
     nowhere = "UPDATE batch.runs SET request = {key} WHERE id = {run} AND status = 'running'"
     no_row = opened(**verb(nowhere))
     with pytest.raises(NotSupported, match="it touches no row, and was rolled back"):
@@ -199,7 +192,7 @@ def test_a_procedure_that_commits_by_itself_is_refused_whole(batch: Batch, opene
         connector.act(connector.preview(FAILED, 10), new_key(), 10)
     assert 0 == batch.asked()
     acting = {right.name: right for right in connector.probe(10).rights if right.needed_for == "act"}
-    assert (None, "of a CALL it cannot be asked: it shows when it is sent") == (
+    assert (None, "of a CALL this is unknown: it shows when it is sent") == (
         acting["rerun"].held, acting["rerun"].why,
     )  # fmt: skip
 
@@ -213,7 +206,7 @@ def test_what_fails_at_the_commit_is_unknown_and_looked_up(batch: Batch, opened:
     preview, key = connector.preview(FAILED, 10), new_key()
     with pytest.raises(OutcomeUnknown, match=r"its commit was not answered well: duplicate key"):
         connector.act(preview, key, 10)
-    assert isinstance(connector.look_up(preview, key, 10), Absent)
+    wait_until(lambda: isinstance(connector.look_up(preview, key, 10), ActionAbsent), "the end of its session", 20)
 
 
 def test_a_statement_that_hangs_ends_at_the_deadline_and_leaves_nothing(
@@ -221,7 +214,7 @@ def test_a_statement_that_hangs_ends_at_the_deadline_and_leaves_nothing(
 ) -> None:
     connector = opened(**verb("SELECT batch.retry({run}, {key}), pg_sleep(60)"))
     preview, key = connector.preview(FAILED, 10), new_key()
-    with pytest.raises((TooBusy, OutcomeUnknown)):
+    with pytest.raises((RateLimited, OutcomeUnknown)):
         connector.act(preview, key, 2)
     assert 0 == batch.asked()
 
@@ -231,7 +224,7 @@ def test_a_server_that_goes_down_meanwhile_leaves_it_unknown(batch: Batch, opene
     preview, key = connector.preview(FAILED, 10), new_key()
     with pytest.raises(OutcomeUnknown, match="the answer was lost"):
         connector.act(preview, key, 10)
-    assert isinstance(connector.look_up(preview, key, 10), Absent)
+    wait_until(lambda: isinstance(connector.look_up(preview, key, 10), ActionAbsent), "the end of its session", 20)
     assert 0 == batch.asked()
 
 
@@ -242,9 +235,9 @@ def test_nothing_is_called_absent_while_its_session_lives(batch: Batch, opened: 
     with psycopg.connect(dsn, application_name=session_name(key)) as sender:
         sender.execute("SELECT batch.retry(2, %s)", [key])
         told = connector.look_up(preview, key, 10)
-        assert isinstance(told, CannotTell)
+        assert isinstance(told, ActionUnknown)
         assert "1 session of ours that sends it is still alive" == told.why
-    assert isinstance(connector.look_up(preview, key, 10), Found)
+    assert isinstance(connector.look_up(preview, key, 10), ActionFound)
 
 
 def test_a_run_that_row_security_may_hide_is_not_called_absent(batch: Batch, opened: Callable[..., Connector]) -> None:
@@ -255,7 +248,7 @@ def test_a_run_that_row_security_may_hide_is_not_called_absent(batch: Batch, ope
     assert "a lost answer would stay unknown: row security may hide its run" in preview.notes[0]
     connector.act(preview, key, 10)
     assert 1 == batch.asked()
-    assert isinstance(connector.look_up(preview, key, 10), CannotTell)
+    assert isinstance(connector.look_up(preview, key, 10), ActionUnknown)
 
 
 def test_a_role_that_may_only_look_is_told_so_before_and_refused_by_the_database(
@@ -267,9 +260,9 @@ def test_a_role_that_may_only_look_is_told_so_before_and_refused_by_the_database
     acting = {right.name: right for right in connector.probe(10).rights if right.needed_for == "act"}
     assert {"rerun": False, "start": False, "cancel": False} == {name: one.held for name, one in acting.items()}
     assert "permission denied for function retry" in acting["rerun"].why
-    assert "EXECUTE on its function" in acting["rerun"].mend
+    assert "EXECUTE on its function" in acting["rerun"].fix
     assert "permission denied for function retry" in str(connector.preview(FAILED, 10).refused)
-    with pytest.raises(RightMissing, match="permission denied for function retry"):
+    with pytest.raises(PermissionMissing, match="permission denied for function retry"):
         connector.act(plan, new_key(), 10)
     assert 0 == batch.asked()
 

@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 
-from connectors.conformance import new_key
-from connectors.conformance_holds import hold_ask, release_ask
-from connectors.contract import Absent, Ask, Connector, Found, NotSupported, RunRef, State, Verb
-from connectors.secrets import SecretStore
+from connectors.sdk.conformance.actions import hold_ask, release_ask
+from connectors.sdk.conformance.world import new_key
+from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, Connector
+from connectors.sdk.errors import NotSupported
+from connectors.sdk.records import RunRef
+from connectors.sdk.secrets import SecretStore
+from connectors.sdk.states import RunState, Verb
 from connectors.step_functions.connector import CONNECTOR
 from tests.lab import aws
 from tests.lab.aws import MotoServer
@@ -34,8 +37,8 @@ def connector(machines: Machines) -> Iterator[Connector]:
     made.close()
 
 
-def start_ask(job: str, **parameters: Any) -> Ask:
-    return Ask(Verb.START, RunRef(job, "2026-11-20T03:15:00Z", "", ""), State.PLANNED, parameters)
+def start_ask(job: str, **parameters: Any) -> ActionSpec:
+    return ActionSpec(Verb.START, RunRef(job, "2026-11-20T03:15:00Z", "", ""), RunState.PLANNED, parameters)
 
 
 def test_every_field_of_a_schedule_is_the_same_after_a_hold(machines: Machines, connector: Connector) -> None:
@@ -73,14 +76,14 @@ def test_the_inventory_tells_schedules_in_words_and_expects_nothing(machines: Ma
     machines.schedule("mart")
     machines.schedule("mart", "rate", ScheduleExpression="rate(1 hour)")
     jobs = {job.native_id: job for job in connector.inventory("", 20).jobs}
-    assert "EventBridge Scheduler: cron(15 4 * * ? *) Europe/Berlin; rate(1 hour)" == jobs[name].schedule.words
+    assert "EventBridge Scheduler: cron(15 4 * * ? *) Europe/Berlin; rate(1 hour)" == jobs[name].schedule.text
     assert ("none", "", False) == (jobs[name].schedule.dialect, jobs[name].schedule.expression, jobs[name].paused)
-    assert ("", False) == (jobs[bare].schedule.words, jobs[bare].paused)
+    assert ("", False) == (jobs[bare].schedule.text, jobs[bare].paused)
     before = connector.inventory("", 20).hash
     machines.moto.switch(machines.scheduled[name][0], "DISABLED")
     after = connector.inventory(before, 20)
     half = {job.native_id: job for job in after.jobs}[name]
-    assert (False, True) == (half.paused, "(disabled)" in half.schedule.words)
+    assert (False, True) == (half.paused, "(disabled)" in half.schedule.text)
 
 
 def test_a_machine_that_nothing_starts_by_the_clock_is_not_held(machines: Machines, connector: Connector) -> None:
@@ -109,7 +112,7 @@ def test_a_schedule_that_was_changed_since_the_preview_is_not_held(machines: Mac
     client = machines.moto.scheduler()
     changed = machines.written(schedule) | {"ScheduleExpression": "cron(20 4 * * ? *)"}
     client.update_schedule(**{one: changed[one] for one in changed if one not in ("Arn", "CreationDate")})
-    with pytest.raises(NotSupported, match="was changed since it was looked at: nothing was changed"):
+    with pytest.raises(NotSupported, match="was changed since it was read: nothing was changed"):
         connector.act(preview, new_key(), 20)
     assert "ENABLED" == machines.written(schedule)["State"]
 
@@ -128,13 +131,13 @@ def test_a_hold_is_looked_up_by_its_mark_and_its_release_by_the_mark_that_is_gon
     name = machines.create("mart")
     machines.schedule("mart")
     preview, key = connector.preview(hold_ask(name), 20), new_key()
-    assert isinstance(connector.look_up(preview, key, 20), Absent)
+    assert isinstance(connector.look_up(preview, key, 20), ActionAbsent)
     connector.act(preview, key, 20)
-    assert isinstance(connector.look_up(preview, key, 20), Found)
+    assert isinstance(connector.look_up(preview, key, 20), ActionFound)
     released = connector.preview(release_ask(name, key), 20)
-    assert isinstance(connector.look_up(released, new_key(), 20), Absent)
+    assert isinstance(connector.look_up(released, new_key(), 20), ActionAbsent)
     connector.act(released, new_key(), 20)
-    assert isinstance(connector.look_up(released, new_key(), 20), Found)
+    assert isinstance(connector.look_up(released, new_key(), 20), ActionFound)
 
 
 def test_a_start_sends_the_input_of_the_schedule(machines: Machines, connector: Connector) -> None:
@@ -151,7 +154,7 @@ def test_a_start_sends_the_input_of_the_schedule(machines: Machines, connector: 
     assert {"do": "pass", "at": "2026-11-20T03:15:00Z", "id": key} == sent
     unknown = connector.preview(start_ask(name), 20).refused
     assert unknown is not None
-    assert "which one is meant is not known" in unknown
+    assert "holds the scheduled time, which is unknown here: start it by hand" in unknown
 
 
 def test_schedules_with_different_inputs_leave_a_start_to_a_person(machines: Machines, connector: Connector) -> None:
@@ -160,7 +163,7 @@ def test_schedules_with_different_inputs_leave_a_start_to_a_person(machines: Mac
     machines.schedule("mart", "two", arguments={"do": "pass", "part": 2})
     refused = connector.preview(start_ask(name), 20).refused
     assert refused is not None
-    assert "start it differently" in refused
+    assert "start it with different inputs: start it by hand" in refused
 
 
 def test_without_the_address_of_the_scheduler_nothing_is_held_and_all_is_watched(machines: Machines) -> None:
@@ -171,7 +174,7 @@ def test_without_the_address_of_the_scheduler_nothing_is_held_and_all_is_watched
         access_key_id={"env": "LAB_KEY_ID"}, secret_access_key={"env": "LAB_KEY"},
     )  # fmt: skip
     connector = CONNECTOR.open(options, aws.REGION, SecretStore())
-    assert [("", True)] == [(job.schedule.words, not job.paused) for job in connector.inventory("", 20).jobs]
+    assert [("", True)] == [(job.schedule.text, not job.paused) for job in connector.inventory("", 20).jobs]
     refused = connector.preview(hold_ask(name), 20).refused
     assert refused is not None
     assert "give scheduler_endpoint_url as well" in refused

@@ -8,9 +8,13 @@ from typing import Any, ClassVar
 
 import pytest
 
-from connectors.conformance import ConnectorConformance, new_key, ref
-from connectors.contract import Ask, Connector, Evidence, Found, NotSupported, Preview, RunRecord, State, Verb
-from connectors.secrets import SecretStore
+from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance.world import new_key, ref
+from connectors.sdk.contract import ActionFound, ActionSpec, Connector, Preview
+from connectors.sdk.errors import NotSupported
+from connectors.sdk.records import RunRecord
+from connectors.sdk.secrets import SecretStore
+from connectors.sdk.states import RunEvidence, RunState, Verb
 from connectors.step_functions.connector import CONNECTOR
 from tests.lab import aws
 from tests.lab.aws import MotoServer
@@ -150,7 +154,7 @@ def test_a_failure_brings_its_error_and_cause(machines: Machines) -> None:
     connector = machines.connect()
     (run,), _ = poll_all(connector)
     connector.close()
-    assert (State.FAILED, "FAILED", Evidence.NATIVE) == (run.state, run.native_state, run.evidence)
+    assert (RunState.FAILED, "FAILED", RunEvidence.NATIVE) == (run.state, run.native_state, run.evidence)
     assert "Orders.Late: orders.csv is not there" == run.message
     assert ("night-1", run.started_at) == (run.period_key, run.period_at)
     assert run.attempt_key.endswith(":night-1#0")
@@ -160,7 +164,7 @@ def test_an_open_execution_is_followed_to_its_end(machines: Machines) -> None:
     name = machines.run("slow", "slow-1", "wait", "RUNNING", seconds=3)
     connector = machines.connect()
     (run,), cursor = poll_all(connector)
-    assert (State.RUNNING, None) == (run.state, run.ended_at)
+    assert (RunState.RUNNING, None) == (run.state, run.ended_at)
 
     def ended() -> RunRecord | None:
         told = connector.poll(cursor, (ref(run),), 20).runs
@@ -169,7 +173,7 @@ def test_an_open_execution_is_followed_to_its_end(machines: Machines) -> None:
     wait_until(lambda: ended() is not None, f"the end of {name}", 20)
     last = ended()
     assert last is not None
-    assert State.SUCCEEDED == last.state
+    assert RunState.SUCCEEDED == last.state
     assert run.attempt_key == last.attempt_key
 
 
@@ -181,7 +185,7 @@ def test_a_stopped_execution_is_cancelled(machines: Machines) -> None:
     connector = machines.connect()
     (run,), _ = poll_all(connector)
     connector.close()
-    assert (State.CANCELLED, "ABORTED") == (run.state, run.native_state)
+    assert (RunState.CANCELLED, "ABORTED") == (run.state, run.native_state)
 
 
 def test_a_start_again_has_our_key_as_its_name_and_is_not_doubled(machines: Machines) -> None:
@@ -189,7 +193,7 @@ def test_a_start_again_has_our_key_as_its_name_and_is_not_doubled(machines: Mach
     name = machines.run("load", "night-1", "fail", "FAILED")
     connector = machines.connect()
     (run,), cursor = poll_all(connector)
-    preview = connector.preview(Ask(Verb.RERUN, ref(run), run.state), 20)
+    preview = connector.preview(ActionSpec(Verb.RERUN, ref(run), run.state), 20)
     assert ("start again", None, None) == (preview.verb, preview.overlap, preview.refused)
     assert "orders" not in str(preview.plan), "the input stays in AWS"
     key = new_key()
@@ -199,7 +203,7 @@ def test_a_start_again_has_our_key_as_its_name_and_is_not_doubled(machines: Mach
     assert [key, "night-1"] == [one["name"] for one in executions]
     wait_until(lambda: "FAILED" in str(connector.look_up(preview, key, 20)), "the rerun's end")
     again = [one for one in poll_all(connector, cursor)[0] if one.action_key]
-    assert [(key, name, State.FAILED)] == [(one.action_key, one.job, one.state) for one in again]
+    assert [(key, name, RunState.FAILED)] == [(one.action_key, one.job, one.state) for one in again]
     connector.close()
 
 
@@ -208,7 +212,7 @@ def test_what_runs_now_is_named_before_a_rerun(machines: Machines) -> None:
     machines.run("load", "night-2", "wait", "RUNNING", seconds=60)
     connector = machines.connect()
     run = next(one for one in poll_all(connector)[0] if one.state.is_red)
-    preview = connector.preview(Ask(Verb.RERUN, ref(run), run.state), 20)
+    preview = connector.preview(ActionSpec(Verb.RERUN, ref(run), run.state), 20)
     connector.close()
     assert preview.overlap is not None
     assert "1 execution(s)" in preview.overlap
@@ -282,8 +286,8 @@ def test_look_up_finds_what_was_sent(machines: Machines) -> None:
     machines.run("load", "night-1", "fail", "FAILED")
     connector = machines.connect()
     (run,), _ = poll_all(connector)
-    preview = connector.preview(Ask(Verb.RERUN, ref(run), run.state), 20)
+    preview = connector.preview(ActionSpec(Verb.RERUN, ref(run), run.state), 20)
     key = new_key()
     connector.act(preview, key, 20)
-    assert isinstance(connector.look_up(preview, key, 20), Found)
+    assert isinstance(connector.look_up(preview, key, 20), ActionFound)
     connector.close()

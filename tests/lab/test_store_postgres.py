@@ -8,59 +8,53 @@ from itertools import count
 import pytest
 from psycopg import sql
 
-from console.store.open import open_store
+from console.store.db.database import open_database
 from tests.lab.postgres import PostgresServer
 from tests.store import (
-    test_apply,
+    test_access,
+    test_alerts,
     test_audit,
     test_back_tests,
-    test_carrying,
     test_checks,
-    test_config_sync,
-    test_converge,
+    test_decisions,
     test_findings,
-    test_glance,
     test_holds,
-    test_ingest,
-    test_inventory,
-    test_lease,
-    test_name_ends,
-    test_open,
-    test_past_forecasts,
-    test_permissions,
-    test_promises,
-    test_reads,
-    test_routing,
-    test_told_in_order,
-    test_upgrade,
+    test_notification_order,
+    test_plans,
+    test_services,
 )
+from tests.store.db import test_change_detector, test_lease, test_open, test_session, test_upgrade
 from tests.store.fixtures import later_folder, night, reads, served, store
-from tests.store.test_carrying import draft
+from tests.store.ingest import test_config_sync, test_converge, test_ingest, test_inventory
+from tests.store.queries import test_job_names, test_queries
+from tests.store.snapshot import test_past_forecasts
+from tests.store.test_plans import draft
 
 __all__ = ["draft", "later_folder", "night", "reads", "served", "store", "store_url"]
 
 SHARED = (
     test_open,
     test_lease,
+    test_session,
     test_ingest,
     test_converge,
-    test_glance,
+    test_change_detector,
     test_inventory,
     test_config_sync,
-    test_apply,
+    test_decisions,
     test_past_forecasts,
     test_back_tests,
-    test_name_ends,
-    test_reads,
+    test_job_names,
+    test_queries,
     test_audit,
-    test_permissions,
-    test_promises,
-    test_carrying,
+    test_access,
+    test_services,
+    test_plans,
     test_checks,
-    test_routing,
+    test_alerts,
     test_holds,
     test_findings,
-    test_told_in_order,
+    test_notification_order,
     test_upgrade,
 )
 for _module in SHARED:
@@ -69,11 +63,11 @@ for _module in SHARED:
 _numbers = count()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def migrated(postgres: PostgresServer) -> Iterator[str]:
     """The name of a database that the migrations made, to be copied: 70 statements once, not before every test."""
     dsn = postgres.create_database("template")
-    open_store(dsn).close()
+    open_database(dsn).close()
     yield dsn.rpartition("/")[2]
     postgres.drop_database(dsn)
 

@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
-from connectors.conformance import new_key, ref
-from connectors.contract import AccessRefused, Ask, Found, Preview, State, Verb
+from connectors.sdk.conformance.world import new_key, ref
+from connectors.sdk.contract import ActionFound, ActionSpec, Preview
+from connectors.sdk.errors import AccessRefused
+from connectors.sdk.states import RunState, Verb
+from connectors.systemd.client import SystemdOptions
 from connectors.systemd.connector import SystemdConnector
-from connectors.systemd.options import SystemdOptions
 from tests.fakes.login import no_secret
 from tests.fakes.systemd import TOOLS, SystemdHost
 from tests.fakes.systemd_tools import World
@@ -55,14 +57,14 @@ def connect(host: CronHost) -> SystemdConnector:
 
 
 def the_rerun(connector: SystemdConnector) -> Preview:
-    broken = next(run for run in connector.poll("", (), 30).runs if run.state is State.FAILED)
-    return connector.preview(Ask(Verb.RERUN, ref(broken), broken.state), 30)
+    broken = next(run for run in connector.poll("", (), 30).runs if run.state is RunState.FAILED)
+    return connector.preview(ActionSpec(Verb.RERUN, ref(broken), broken.state), 30)
 
 
 def test_a_plain_user_sees_timers_and_runs(host: CronHost) -> None:
     connector = connect(host)
     poll = connector.poll("", (), 30)
-    assert {"timers:backup.service": State.SUCCEEDED, "timers:broken.service": State.FAILED} == {
+    assert {"timers:backup.service": RunState.SUCCEEDED, "timers:broken.service": RunState.FAILED} == {
         run.job: run.state for run in poll.runs
     }
     assert poll.inventory is not None
@@ -92,8 +94,10 @@ def test_with_its_rule_it_is_started_once_and_known_as_ours(host: CronHost) -> N
     connector.act(preview, key, 30)
     connector.act(preview, key, 30)
     told = connector.poll(cursor, (), 30).runs
-    assert [("timers:broken.service", State.FAILED)] == [(run.job, run.state) for run in told if run.action_key == key]
-    assert isinstance(connector.look_up(preview, key, 30), Found)
+    assert [("timers:broken.service", RunState.FAILED)] == [
+        (run.job, run.state) for run in told if run.action_key == key
+    ]
+    assert isinstance(connector.look_up(preview, key, 30), ActionFound)
     connector.close()
 
 

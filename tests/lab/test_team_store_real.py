@@ -16,19 +16,20 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from connectors.contract import Capability, State, Verb
-from connectors.secrets import SecretStore
-from console.config import ActingSettings, PermissionSettings
-from console.engine.plan_requests import PlanRequests
-from console.engine.wiring import Parts
-from console.engine.wishes import AlreadyAsked, Wish
-from console.model.filters import JobFilter
-from console.model.ids import new_action_key
-from console.model.plans import Draft
-from console.store import audit, chain, lease
+from connectors.sdk.secrets import SecretStore
+from connectors.sdk.states import Capability, RunState, Verb
+from console.config.estate import ActingSettings, PermissionSettings
+from console.domain.filter import JobFilter
+from console.domain.ids import new_action_key
+from console.domain.plan import PlanDraft
+from console.engine.api.action_request import ActionRequest, AlreadyRequested
+from console.engine.api.client import EngineClient
+from console.engine.supervisor.assembly import EngineAssembly
+from console.store import audit
+from console.store.db import lease
+from console.store.db.database import Database, open_database
 from console.store.errors import NotAllowed
-from console.store.open import Store, open_store
-from console.store.reads import open_reads
+from console.store.queries import open_queries
 from tests.engine.bench import Sink, estate_config
 from tests.fakes.scheduler import FakeScheduler
 from tests.lab.estate import Estate
@@ -70,7 +71,7 @@ def test_two_engines_share_a_store_and_the_second_goes_on_where_the_first_was_ki
             assert (0, "verified") == (answer.exit_status, answer.stdout.splitlines()[-1][:8]), answer
             wait_until(lambda: len(lab.smtp.mails) >= 2, "the recovery note", 30)
     subjects = [mail.subject for mail in lab.smtp.mails]
-    assert (2, True) == (len(subjects), "recovered" in subjects[1]), subjects
+    assert (2, True) == (len(subjects), "resolved" in subjects[1]), subjects
 
 
 def deliveries(dsn: str) -> set[str]:
@@ -115,16 +116,16 @@ class Team:
 
     postgres: PostgresServer
     database: str
-    store: Store
-    parts: Parts
+    store: Database
+    parts: EngineAssembly
     fence: int
     scheduler: FakeScheduler
 
     def url(self, login: str) -> str:
         return f"postgresql://{login}:{login}-pw@127.0.0.1:{self.postgres.port}/{self.database}"
 
-    def requests(self, login: str) -> PlanRequests:
-        return PlanRequests(self.url(login))
+    def requests(self, login: str) -> EngineClient:
+        return EngineClient(self.url(login))
 
     def connect(self, login: str) -> psycopg.Connection[Any]:
         return psycopg.connect(self.url(login), autocommit=True)
@@ -140,7 +141,7 @@ class Team:
     def ask(self, login: str, why: str = "it failed") -> str:
         key = new_action_key()
         shown = {"verb": "run again", "words": "run it again", "scope": "1 run"}
-        self.requests(login).act(Wish(Verb.RERUN, 1, preview=shown, why=why), key)
+        self.requests(login).act(ActionRequest(Verb.RERUN, 1, preview=shown, why=why), key)
         return key
 
     def step(self) -> None:
@@ -150,7 +151,7 @@ class Team:
         """Plans, then actions, once; what was put off is due."""
         self.parts.plans.step(self.fence)
         with self.store.write(self.fence) as connection:
-            connection.exec_driver_sql("UPDATE action SET next_us = 0")
+            connection.rows("UPDATE action SET next_us = 0")
         self.step()
         self.parts.plans.step(self.fence)
 
@@ -163,9 +164,9 @@ class Team:
         [found] = [row[1:] for row in self.rows("SELECT key, state, words FROM action") if row[0] == key]
         return found[0], found[1]
 
-    def verdict(self) -> chain.Verdict:
-        with open_reads(self.url("vera")) as reads:
-            return reads.verify_audit()
+    def verdict(self) -> audit.ChainVerdict:
+        with open_queries(self.url("vera")) as reads:
+            return reads.audit.verify_audit()
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +182,7 @@ def people(postgres: PostgresServer) -> None:
 @pytest.fixture
 def shared(postgres: PostgresServer, people: None, store_dsn: str, tmp_path: Path) -> Iterator[Team]:
     database = store_dsn.rpartition("/")[2]
-    open_store(store_dsn).close()
+    open_database(store_dsn).close()
     for _ in range(2):  # it changes nothing twice
         with psycopg.connect(store_dsn, autocommit=True) as connection:
             connection.execute(GRANTS.read_bytes())
@@ -194,12 +195,12 @@ def shared(postgres: PostgresServer, people: None, store_dsn: str, tmp_path: Pat
     config = estate_config(tmp_path, scheduler)
     permitted = tuple(PermissionSettings.model_validate({"who": (who,), "role": role}) for who, role in PERMITTED)
     config = replace(config, permissions=permitted)
-    store = open_store(f"postgresql://watcher:watcher-pw@127.0.0.1:{postgres.port}/{database}")
-    got = lease.acquire(store, "engine", "test", 600)
-    assert isinstance(got, lease.Lease)
-    parts = Parts(config, store, SecretStore(), Sink())
+    store = open_database(f"postgresql://watcher:watcher-pw@127.0.0.1:{postgres.port}/{database}")
+    got = lease.acquire_lease(store, "engine", "test", 600)
+    assert isinstance(got, lease.HeldLease)
+    parts = EngineAssembly(config, store, SecretStore(), Sink())
     parts.begin(got.fence)
-    scheduler.attempt("extract", "a1", State.FAILED, datetime.now(UTC))
+    scheduler.attempt("extract", "a1", RunState.FAILED, datetime.now(UTC))
     for poller in parts.pollers.values():
         poller.poll_once(got.fence)
     parts.evaluator.step(got.fence)
@@ -250,24 +251,7 @@ def test_a_row_of_the_audit_in_another_name_is_sealed_in_her_own(shared: Team) -
     assert None is shared.verdict().bad
 
 
-def test_who_looks_at_an_incident_is_the_login_and_nobody_speaks_for_another(shared: Team) -> None:
-    for _ in range(2):
-        shared.requests("alice").present(1)
-    with open_reads(shared.url("vera")) as reads:
-        [looker] = reads.incident(1).row.lookers
-    assert ("alice", True) == (looker.person, looker.came_from.startswith("127.0.0.1 ("))
-    lie = {"console": "m:1", "incident_id": 1, "person": "alice", "came_from": "", "since_us": 1, "seen_us": 2**60}
-    shared.insert("mallory", "presence", lie)
-    assert [("mallory",)] == shared.rows("SELECT person FROM presence WHERE console = 'm:1'")
-    with shared.connect("mallory") as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
-        connection.execute("UPDATE presence SET incident_id = NULL WHERE person = 'alice'")
-    with pytest.raises(NotAllowed):
-        shared.requests("vera").present(1)
-
-
-@pytest.mark.parametrize(
-    "table", ["action", "request", "plan", "switch", "audit", "permission", "event", "presence", "meta"]
-)
+@pytest.mark.parametrize("table", ["action", "request", "plan", "switch", "audit", "permission", "event", "meta"])
 def test_a_login_that_may_only_look_cannot_insert(shared: Team, table: str) -> None:
     with shared.connect("vera") as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
         connection.execute(sql.SQL("INSERT INTO {} DEFAULT VALUES").format(sql.Identifier(table)))
@@ -282,12 +266,12 @@ def test_a_login_that_may_only_look_is_told_who_gives_the_right(shared: Team) ->
         lambda: vera.test_route("oncall"),
         lambda: vera.propose(1),
         lambda: vera.turn("freeze", "on", "why not"),
-        lambda: vera.act(Wish(Verb.RERUN, 1), KEY),
+        lambda: vera.act(ActionRequest(Verb.RERUN, 1), KEY),
     ):
         with pytest.raises(NotAllowed, match=words):
             ask()
-    with open_reads(shared.url("vera")) as reads:
-        assert 2 == len(reads.job_ids(JobFilter()))
+    with open_queries(shared.url("vera")) as reads:
+        assert 2 == len(reads.jobs.job_ids(JobFilter()))
 
 
 @pytest.mark.parametrize(
@@ -423,7 +407,7 @@ def test_a_plan_is_asked_for_carried_out_paused_resumed_and_aborted_by_who_may_a
     alice = shared.requests("alice")
     question = alice.propose_bulk([1], Verb.RERUN)
     assert (True, "") == shared.answer("alice", question)
-    draft = Draft.read(alice.wait(question, 10).data)
+    draft = PlanDraft.read(alice.wait(question, 10).data)
     number = alice.start_plan(draft, new_action_key(), "a bad file")
     shared.scheduler.overlap = "extract runs since 03:10"
     shared.turn()
@@ -432,13 +416,13 @@ def test_a_plan_is_asked_for_carried_out_paused_resumed_and_aborted_by_who_may_a
         assert state == alice.steer_plan(number, how)
         assert [(f"{how}d by alice",)] == shared.rows("SELECT words FROM plan")
         shared.turn()
-    with pytest.raises(AlreadyAsked, match=f"plan {number} was started by alice"):
+    with pytest.raises(AlreadyRequested, match=f"plan {number} was started by alice"):
         alice.start_plan(draft, new_action_key(), "once more")
     shared.scheduler.overlap = None
     shared.turn()
     [(key, state)] = shared.rows("SELECT key, state FROM action")
     assert ("sent", [key]) == (state, shared.scheduler.acted)
-    shared.scheduler.attempt("extract", "a2", State.FAILED, datetime.now(UTC), action_key=key, period_key=None)
+    shared.scheduler.attempt("extract", "a2", RunState.FAILED, datetime.now(UTC), action_key=key, period_key=None)
     for poller in shared.parts.pollers.values():
         poller.poll_once(shared.fence)
     shared.turn()
@@ -459,10 +443,10 @@ def test_a_role_of_the_database_is_a_group_and_approves_what_another_asked_for(s
     assert [] == shared.scheduler.acted
     with pytest.raises(NotAllowed, match="needs role approve"):
         shared.requests("alice").approve(key)
-    with open_reads(shared.url("carol")) as reads:
-        [waiting] = reads.approvals()
+    with open_queries(shared.url("carol")) as reads:
+        [waiting] = reads.approvals.list_approvals()
     assert "" == waiting.words  # what alice's console claims is not kept: carol asks the scheduler
-    question = shared.requests("carol").preview(Wish(Verb.RERUN, waiting.run_id))
+    question = shared.requests("carol").preview(ActionRequest(Verb.RERUN, waiting.run_id))
     assert (True, "") == shared.answer("carol", question)
     assert (True, "") == shared.answer("carol", shared.requests("carol").approve(key))
     shared.step()
@@ -497,13 +481,13 @@ def test_one_approval_of_a_backfill_lets_each_of_its_periods_run_once(shared: Te
         for step in steps:
             insert(connection, "plan_step", step)
     shared.turn()
-    with open_reads(shared.url("vera")) as reads:
-        [waiting] = reads.approvals()
+    with open_queries(shared.url("vera")) as reads:
+        [waiting] = reads.approvals.list_approvals()
     assert 2 == len(waiting.periods)
     assert (True, "") == shared.answer("carol", shared.requests("carol").approve(waiting.key))
     shared.turn()
     more = {"action_key": waiting.key, "period_key": None}
-    shared.scheduler.attempt("extract", "a2", State.SUCCEEDED, datetime.now(UTC), **more)
+    shared.scheduler.attempt("extract", "a2", RunState.SUCCEEDED, datetime.now(UTC), **more)
     for poller in shared.parts.pollers.values():
         poller.poll_once(shared.fence)
     for _ in range(3):
@@ -537,12 +521,12 @@ def test_people_and_the_engine_who_write_at_once_make_one_chain(shared: Team) ->
 def test_the_audit_is_read_and_chosen_from_by_who_may_only_look(shared: Team) -> None:
     key = shared.ask("alice")
     shared.step()
-    with open_reads(shared.url("vera")) as reads:
-        rows = reads.audit(actor="alice", about="EXTRACT", since=datetime(2026, 1, 1, tzinfo=UTC))
+    with open_queries(shared.url("vera")) as reads:
+        rows = reads.audit.list_entries(actor="alice", about="EXTRACT", since=datetime(2026, 1, 1, tzinfo=UTC))
         assert [("request rerun", key)] == [(row.verb, row.detail["key"]) for row in rows]
-        assert (True, []) == (rows[0].origin.startswith("127.0.0.1 ("), reads.approvals())
-        kept = reads.audit_head()
-        assert None is reads.verify_audit(kept).bad
+        assert (True, []) == (rows[0].origin.startswith("127.0.0.1 ("), reads.approvals.list_approvals())
+        kept = reads.audit.audit_head()
+        assert None is reads.audit.verify_audit(kept).bad
     with psycopg.connect(shared.postgres.dsn(shared.database), autocommit=True) as owner:
         owner.execute("ALTER TABLE audit DISABLE TRIGGER audit_refuses")
         owner.execute("DELETE FROM audit WHERE seq = (SELECT max(seq) FROM audit)")
@@ -550,5 +534,5 @@ def test_the_audit_is_read_and_chosen_from_by_who_may_only_look(shared: Team) ->
             "UPDATE meta SET value = (SELECT seq || ' ' || hash FROM audit ORDER BY seq DESC LIMIT 1)"
             " WHERE name = 'audit_head'"
         )
-    with open_reads(shared.url("vera")) as reads:
-        assert (None, True) == (reads.verify_audit().bad, reads.verify_audit(kept).bad is not None)
+    with open_queries(shared.url("vera")) as reads:
+        assert (None, True) == (reads.audit.verify_audit().bad, reads.audit.verify_audit(kept).bad is not None)

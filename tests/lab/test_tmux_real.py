@@ -13,7 +13,7 @@ from shlex import join
 
 import pytest
 
-from connectors.contract import State
+from connectors.sdk.states import RunState
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
 from tests.lab.needs import command, what_is_missing
@@ -94,9 +94,9 @@ def test_title_bell_and_notification_arrive_and_the_title_is_as_before_at_the_en
     tmux.terminal.settle(0.5)
     since = len(tmux.terminal.received)
     at = datetime.now(UTC) - timedelta(minutes=1)
-    bench.scheduler.attempt("extract", "a1", State.FAILED, at, message="exit 1")
+    bench.scheduler.attempt("extract", "a1", RunState.FAILED, at, message="exit 1")
     bench.turn()
-    tmux.hears(b"\x1b]9;Headway: INC-0001 hurts a tier-1 service\x07", since)
+    tmux.hears(b"\x1b]9;Headway: INC-0001 affects a tier-1 service\x07", since)
     heard = bytes(tmux.terminal.received[since:]).replace(b"tier-1 service\x07", b"")
     assert 1 == heard.count(b"\x07"), "one bell beside the end of the notification"
     tmux.is_called("Headway: 1 at risk")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from console.onboarding.finding import Machine
+from console.onboarding.schedulers import Machine
 
 SECRET = "CANARY-hunter2"
 """Stands wherever a real home has a secret: it is told nowhere."""

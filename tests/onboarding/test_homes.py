@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from connectors.kubernetes.connector import CONNECTOR as KUBERNETES
-from connectors.registry import load
+from connectors.sdk.registry import load
 from connectors.systemd.connector import CONNECTOR
-from console.onboarding import accounts, homes
-from console.onboarding.finding import Finding, Machine, Ready
-from console.onboarding.look import FINDERS, look
+from console.onboarding import local_files
+from console.onboarding.discovery import DETECTORS, discover
+from console.onboarding.schedulers import DetectedScheduler, Machine, WatchReadiness
 from tests.onboarding.homes import SECRET, machine, put
 
 
-def by_key(found: list[Finding]) -> dict[str, Finding]:
+def by_key(found: list[DetectedScheduler]) -> dict[str, DetectedScheduler]:
     return {one.key: one for one in found}
 
 
@@ -24,45 +24,52 @@ def nothing(_: str) -> None:
 
 
 def test_each_aws_profile_is_found_with_its_region_and_no_key(tmp_path: Path) -> None:
-    found = by_key(list(homes.aws(machine(tmp_path))))
+    found = by_key(list(local_files.aws(machine(tmp_path))))
     profiles = ["default", "prod", "no-region", "old-laptop"]
     assert [f"aws:{one}" for one in profiles] == [key for key in found if key.startswith("aws:")]
     assert ("eu-west-1", "prod") == (found["aws:prod"].settings["region"], found["aws:prod"].settings["profile"])
-    assert (Ready.ASKED, Ready.NEEDS) == (found["aws:prod"].ready, found["aws:no-region"].ready)
+    assert (WatchReadiness.ON_CONSENT, WatchReadiness.NEEDS) == (found["aws:prod"].ready, found["aws:no-region"].ready)
     assert SECRET not in str(found)
 
 
 def test_the_region_may_stand_beside_the_keys_and_the_config_is_where_it_belongs(tmp_path: Path) -> None:
     put(tmp_path / ".aws/credentials", "[default]\nregion = eu-central-1\n[bare]\naws_access_key_id = A\n")
-    found = by_key(list(homes.aws(Machine(tmp_path, {}))))
-    assert ("eu-central-1", Ready.ASKED) == (found["aws:default"].settings["region"], found["aws:default"].ready)
-    assert f"set region in {tmp_path}/.aws/config, or AWS_REGION" in found["aws:bare"].words
+    found = by_key(list(local_files.aws(Machine(tmp_path, {}))))
+    assert ("eu-central-1", WatchReadiness.ON_CONSENT) == (
+        found["aws:default"].settings["region"],
+        found["aws:default"].ready,
+    )
+    assert f"set region in {tmp_path}/.aws/config, or AWS_REGION" in found["aws:bare"].note
 
 
 def test_keys_of_the_environment_are_a_finding_without_their_values(tmp_path: Path) -> None:
     machine_ = Machine(tmp_path, {"AWS_ACCESS_KEY_ID": SECRET, "AWS_REGION": "eu-north-1"})
-    found, *others = homes.aws(machine_)
+    found, *others = local_files.aws(machine_)
     assert ["glue", "batch", "eventbridge"] == [one.kind for one in others]
-    assert ("eu-north-1", Ready.ASKED, False) == (found.settings["region"], found.ready, "profile" in found.settings)
+    assert ("eu-north-1", WatchReadiness.ON_CONSENT, False) == (
+        found.settings["region"],
+        found.ready,
+        "profile" in found.settings,
+    )
     assert SECRET not in str(found)
 
 
 def test_an_airflow_home_tells_its_address_and_its_dag_files(tmp_path: Path) -> None:
-    [found] = homes.airflow(machine(tmp_path))
+    [found] = local_files.airflow(machine(tmp_path))
     assert "http://localhost:8080" == found.settings["url"]
-    assert (Ready.NEEDS, True) == (found.ready, "3 DAG files" in found.words)
-    assert "set AIRFLOW_PASSWORD" in found.words
+    assert (WatchReadiness.NEEDS, True) == (found.ready, "3 DAG files" in found.note)
+    assert "set AIRFLOW_PASSWORD" in found.note
 
 
 def test_airflow_with_its_password_in_the_environment_is_asked_and_the_password_is_a_reference(tmp_path: Path) -> None:
-    [found] = homes.airflow(machine(tmp_path, AIRFLOW_PASSWORD=SECRET, AIRFLOW_USERNAME="admin"))
-    assert (Ready.ASKED, "admin") == (found.ready, found.settings["username"])
+    [found] = local_files.airflow(machine(tmp_path, AIRFLOW_PASSWORD=SECRET, AIRFLOW_USERNAME="admin"))
+    assert (WatchReadiness.ON_CONSENT, "admin") == (found.ready, found.settings["username"])
     assert {"env": "AIRFLOW_PASSWORD"} == found.settings["password"]
     assert SECRET not in str(found)
 
 
 def test_what_else_aws_starts_jobs_with_is_taken_by_name_alone(tmp_path: Path) -> None:
-    found = by_key(list(homes.aws(machine(tmp_path))))
+    found = by_key(list(local_files.aws(machine(tmp_path))))
     assert {"glue", "batch", "eventbridge"} == {one.kind for one in found.values() if not one.is_wanted} - {
         "step_functions"
     }
@@ -72,11 +79,11 @@ def test_what_else_aws_starts_jobs_with_is_taken_by_name_alone(tmp_path: Path) -
 
 
 def test_each_databricks_profile_is_found_and_its_token_stays_where_it_is(tmp_path: Path) -> None:
-    found = by_key(list(accounts.databricks(machine(tmp_path, DATABRICKS_TOKEN_STAGING=SECRET))))
+    found = by_key(list(local_files.databricks(machine(tmp_path, DATABRICKS_TOKEN_STAGING=SECRET))))
     assert ["databricks:DEFAULT", "databricks:staging"] == list(found)
     first, second = found.values()
-    assert (Ready.NEEDS, Ready.ASKED) == (first.ready, second.ready)
-    assert "set DATABRICKS_TOKEN_DEFAULT to a token of that workspace" in first.words
+    assert (WatchReadiness.NEEDS, WatchReadiness.ON_CONSENT) == (first.ready, second.ready)
+    assert "set DATABRICKS_TOKEN_DEFAULT to a token of that workspace" in first.note
     assert ("https://adb-2.azuredatabricks.net", {"env": "DATABRICKS_TOKEN_STAGING"}) == (
         second.settings["url"],
         second.settings["token"],
@@ -87,14 +94,14 @@ def test_each_databricks_profile_is_found_and_its_token_stays_where_it_is(tmp_pa
 
 def test_a_databricks_address_that_is_none_is_a_mend(tmp_path: Path) -> None:
     machine_ = Machine(tmp_path, {"DATABRICKS_HOST": "https://[odd", "DATABRICKS_TOKEN": SECRET})
-    [found] = accounts.databricks(machine_)
-    assert (Ready.NEEDS, "'https://[odd' is no address") == (found.ready, found.words)
+    [found] = local_files.databricks(machine_)
+    assert (WatchReadiness.NEEDS, "'https://[odd' is not an address") == (found.ready, found.note)
 
 
 def test_contexts_of_a_kubeconfig_are_taken_by_name_alone(tmp_path: Path) -> None:
-    found = list(homes.kube(machine(tmp_path)))
+    found = list(local_files.kube(machine(tmp_path)))
     assert ["kube:prod-admin", "kube:batch"] == [one.key for one in found]
-    assert [(Ready.ASKED, False)] * 2 == [(one.ready, one.is_wanted) for one in found]
+    assert [(WatchReadiness.ON_CONSENT, False)] * 2 == [(one.ready, one.is_wanted) for one in found]
     settings = {name: value for name, value in found[0].settings.items() if name != "timezone"}
     options = KUBERNETES.options.model_validate(settings)
     assert ("prod-admin", tmp_path / ".kube/config") == (options.context, options.kubeconfig)
@@ -104,22 +111,24 @@ def test_contexts_of_a_kubeconfig_are_taken_by_name_alone(tmp_path: Path) -> Non
 def test_a_kubeconfig_without_the_package_that_reads_it_names_the_mend(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(homes, "find_spec", lambda name: None)
-    found = next(homes.kube(machine(tmp_path)))
-    assert (Ready.NEEDS, True) == (found.ready, 'install "headway[kubernetes]"' in found.words)
+    monkeypatch.setattr(local_files, "find_spec", lambda name: None)
+    found = next(local_files.kube(machine(tmp_path)))
+    assert (WatchReadiness.NEEDS, True) == (found.ready, 'install "headway[kubernetes]"' in found.note)
 
 
 def test_timers_of_this_machine_can_be_watched_now(tmp_path: Path) -> None:
-    [timers] = homes.timers(machine(tmp_path))
-    assert (Ready.NOW, 2, "systemd") == (timers.ready, timers.jobs, timers.kind)
-    assert "logrotate.timer, backup.timer" in timers.words
+    [timers] = local_files.timers(machine(tmp_path))
+    assert (WatchReadiness.NOW, 2, "systemd") == (timers.ready, timers.jobs, timers.kind)
+    assert "logrotate.timer, backup.timer" in timers.note
     assert CONNECTOR.options.model_validate({k: v for k, v in timers.settings.items() if k != "timezone"})
 
 
 def test_a_kubeconfig_may_be_json_and_several(tmp_path: Path) -> None:
     put(tmp_path / "a.json", '{"contexts": [{"name": "one"}]}')
     put(tmp_path / "b.json", '{"contexts": [{"name": "two"}]}')
-    found = list(homes.kube(Machine(tmp_path, {"KUBECONFIG": f"{tmp_path}/a.json:{tmp_path}/none:{tmp_path}/b.json"})))
+    found = list(
+        local_files.kube(Machine(tmp_path, {"KUBECONFIG": f"{tmp_path}/a.json:{tmp_path}/none:{tmp_path}/b.json"}))
+    )
     assert ["one", "two"] == [one.settings["context"] for one in found]
 
 
@@ -133,17 +142,17 @@ def test_a_kubeconfig_may_be_json_and_several(tmp_path: Path) -> None:
 )
 def test_a_kubeconfig_may_be_in_flow_style(tmp_path: Path, text: str, contexts: str) -> None:
     put(tmp_path / ".kube/config", text)
-    assert [*contexts] == [one.settings["context"] for one in homes.kube(Machine(tmp_path, {}))]
+    assert [*contexts] == [one.settings["context"] for one in local_files.kube(Machine(tmp_path, {}))]
 
 
 def test_a_kubeconfig_whose_contexts_cannot_be_read_is_told(tmp_path: Path) -> None:
     put(tmp_path / ".kube/config", "contexts:\n-\n  ? name\n  : odd\n")
-    [found] = homes.kube(Machine(tmp_path, {}))
-    assert (Ready.NEEDS, True) == (found.ready, "cannot be read" in found.words)
+    [found] = local_files.kube(Machine(tmp_path, {}))
+    assert (WatchReadiness.NEEDS, True) == (found.ready, "cannot be read" in found.note)
 
 
 def test_plain_hosts_of_ssh_are_candidates_with_their_address_and_key(tmp_path: Path) -> None:
-    found = by_key(list(homes.ssh_hosts(machine(tmp_path))))
+    found = by_key(list(local_files.ssh_hosts(machine(tmp_path))))
     assert ["ssh:db07", "ssh:etl02", "ssh:legacy"] == list(found)
     entry = {"name": "db07", "address": "10.0.0.7", "user": "ops", "port": 2222}
     assert [entry] == found["ssh:db07"].settings["hosts"]
@@ -153,7 +162,7 @@ def test_plain_hosts_of_ssh_are_candidates_with_their_address_and_key(tmp_path: 
 
 def test_a_machine_with_nothing_has_nothing(tmp_path: Path) -> None:
     bare = Machine(tmp_path, {"PATH": str(tmp_path)}, etc=tmp_path, sockets=())
-    assert [] == [one for words, finder in FINDERS if words != "crontabs" for one in finder(bare)]
+    assert [] == [one for words, finder in DETECTORS if words != "crontabs" for one in finder(bare)]
 
 
 @pytest.mark.parametrize(
@@ -165,8 +174,8 @@ def test_a_machine_with_nothing_has_nothing(tmp_path: Path) -> None:
 def test_a_broken_file_hides_no_other(tmp_path: Path, name: str, data: bytes) -> None:
     here = machine(tmp_path)
     (tmp_path / name).write_bytes(data)
-    found = look(here, nothing)
-    assert not [one for one in found if "looking for it broke" in one.words]
+    found = discover(here, nothing)
+    assert not [one for one in found if "looking for it broke" in one.note]
     kinds = {one.key.partition(":")[0] for one in found}
     broken = {".aws/config": "aws", ".databrickscfg": "databricks", ".kube/config": "kube", ".ssh/config": "ssh",
               "airflow/airflow.cfg": "airflow"}[name]  # fmt: skip
@@ -174,9 +183,11 @@ def test_a_broken_file_hides_no_other(tmp_path: Path, name: str, data: bytes) ->
 
 
 def test_a_finder_that_breaks_says_so_and_hides_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def breaks(_: Machine) -> list[Finding]:
+    def breaks(_: Machine) -> list[DetectedScheduler]:
         raise ZeroDivisionError("of ours")
 
-    monkeypatch.setattr("console.onboarding.look.FINDERS", (("trouble", breaks), ("Databricks", accounts.databricks)))
-    told, after, _ = look(machine(tmp_path), nothing)
-    assert ("looking for it broke: ZeroDivisionError: of ours", "databricks:DEFAULT") == (told.words, after.key)
+    monkeypatch.setattr(
+        "console.onboarding.discovery.DETECTORS", (("trouble", breaks), ("Databricks", local_files.databricks))
+    )
+    told, after, _ = discover(machine(tmp_path), nothing)
+    assert ("detection failed: ZeroDivisionError: of ours", "databricks:DEFAULT") == (told.note, after.key)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from console.onboarding import postgres
-from console.onboarding.finding import Machine
+from console.onboarding import discovery
+from console.onboarding.schedulers import Machine
 
 
 def asked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -20,8 +20,8 @@ def asked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
         ports.append(port)
         return "", ""
 
-    monkeypatch.setattr(postgres, "_cron_database", note)
-    list(postgres.databases(Machine(folder, {"PGPASSWORD": "secret"}, etc=folder, sockets=(folder,))))
+    monkeypatch.setattr(discovery, "_cron_database", note)
+    list(discovery.databases(Machine(folder, {"PGPASSWORD": "secret"}, etc=folder, sockets=(folder,))))
     return ports
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from connectors.words import Verb
-from console.engine.requests import Requests
-from console.engine.wishes import Wish
-from console.model.filters import JobFilter
-from console.store.reads import open_reads
-from console.tui.where import OVERLAYS, SCREENS
+from connectors.sdk.states import Verb
+from console.config.key_table import OVERLAYS, SCREENS
+from console.domain.filter import JobFilter
+from console.engine.api.action_request import ActionRequest
+from console.engine.api.client import EngineClient
+from console.store.queries import open_queries
 from tests.invariants.engines import Child, child, store_of
 from tests.invariants.worlds import World
 from tests.lab.process import wait_until
@@ -24,13 +24,13 @@ from tests.pty.terminal import Terminal
 
 def is_old(text: str) -> bool:
     """Whether it is said that what is seen is old, and how old: of a console, or of a wallboard."""
-    return "what you see is from" in text or "OLD: " in text
+    return "data from" in text or "STALE: " in text
 
 
 WAYS: dict[str, tuple[tuple[str, str], ...]] = {
     "services": (("1", "SERVICES 1"),),
     "incidents": (("2", "INCIDENTS"),),
-    "incident": (("2", "INCIDENTS"), ("enter", "HURTS")),
+    "incident": (("2", "INCIDENTS"), ("enter", "AFFECTED SERVICES")),
     "jobs": (("3", "JOBS  row"),),
     "runs": (("7", "RUNS"),),
     "job": (("3", "JOBS  row"), ("enter", "JOB good")),
@@ -40,8 +40,8 @@ WAYS: dict[str, tuple[tuple[str, str], ...]] = {
     "system": (("5", "SYSTEMS"), ("enter", "SYSTEM good")),
     "actions": (("6", "ACTIONS"),),
     "action": (("6", "ACTIONS"), ("enter", "ACTION ")),
-    "holds": (("6", "ACTIONS"), ("h", "HOLDS")),
-    "shadow": (("6", "ACTIONS"), ("S", "SHADOW")),
+    "holds": ((":", "jump"), ("holds", "olds"), ("enter", "HOLDS")),
+    "shadow": ((":", "jump"), ("shadow", "hadow"), ("enter", "SHADOW")),
     "audit": ((":", "jump"), ("audit", "udit"), ("enter", "AUDIT")),
     "lineage": (("3", "JOBS  row"), ("enter", "JOB good"), ("g", "LINEAGE")),
     "preview": (("3", "JOBS  row"), ("enter", "JOB good"), ("enter", "RUN good"), ("r", "again")),
@@ -80,7 +80,7 @@ class Lost:
     def begin(self) -> None:
         self.begun += 1
         self.engine = self.engines.enter_context(child(self.folder, f"engine{self.begun}"))
-        self.terminal.wait_for(lambda text: not is_old(text))
+        self.terminal.wait_for(lambda text: not is_old(text) and "no engine" not in text)
 
     @contextmanager
     def without_store(self) -> Iterator[None]:
@@ -127,16 +127,16 @@ def opened(folder: Path, *options: str) -> Iterator[Lost]:
 
 def rerun(store: str, name: str) -> None:
     def failed() -> list[int]:
-        with open_reads(store) as reads:
-            rows = reads.runs_by_ids(list(reads.run_ids(JobFilter())))
-            return [row.id for row in rows if row.job == name and len(reads.incidents()) == 2]
+        with open_queries(store) as reads:
+            rows = reads.run_table.runs_by_ids(list(reads.run_table.run_ids(JobFilter())))
+            return [row.id for row in rows if row.job == name and len(reads.incidents.list_incidents()) == 2]
 
     wait_until(lambda: bool(failed()), "two incidents", 30)
-    Requests(store).act(Wish(Verb.RERUN, failed()[0]), "a-rerun")
+    EngineClient(store).act(ActionRequest(Verb.RERUN, failed()[0]), "a-rerun")
 
     def over() -> bool:
-        with open_reads(store) as reads:
-            return len(reads.incidents()) == 1
+        with open_queries(store) as reads:
+            return len(reads.incidents.list_incidents()) == 1
 
     wait_until(over, "the repaired one's end", 30)
 
@@ -173,10 +173,10 @@ def test_another_file_in_the_stores_place_is_not_written_by_the_engine_nor_its_l
         other.write_bytes(b"")
         store.rename(aside)
         other.rename(store)
-        wait_until(lambda: "stands in the place" in lost.engine.log.read_text(), "the engine's word")
+        wait_until(lambda: "was replaced by another file" in lost.engine.log.read_text(), "the engine's word")
         assert b"" == store.read_bytes()
         lost.terminal.wait_for(is_old)
         aside.rename(store)
         lost.terminal.wait_for(lambda text: not is_old(text))
-        with open_reads(str(store)) as reads:
+        with open_queries(str(store)) as reads:
             assert "ok" == reads.link.rows("PRAGMA integrity_check")[0][0]

@@ -8,15 +8,16 @@ from typing import Any
 
 from sqlalchemy import text
 
-from connectors.contract import Evidence, JobRecord, RunRecord, Schedule, State, instant_key
-from console.model.ids import micros
-from console.model.inventory import InventoryChanges
-from console.model.settings import DependencySetting, EstateSettings, JobSetting, ServiceSetting, SystemSetting
-from console.store.batch import IngestBatch, Ingested
+from connectors.sdk.records import JobRecord, RunRecord, Schedule, instant_key
+from connectors.sdk.states import RunEvidence, RunState
+from console.domain.ids import micros
+from console.domain.inventory import InventoryChanges
+from console.domain.settings import DependencySetting, EstateSettings, JobSetting, ServiceSetting, SystemSetting
 from console.store.config_sync import sync_config
-from console.store.ingest import ingest
-from console.store.inventory import write_inventory
-from console.store.open import Store
+from console.store.db.database import Database
+from console.store.ingest.batch import IngestBatch, IngestResult
+from console.store.ingest.inventory import write_inventory
+from console.store.ingest.records import ingest_batch
 
 MIDNIGHT = datetime(2026, 11, 20, 0, 0, tzinfo=UTC)
 SYSTEMS = (
@@ -32,7 +33,7 @@ def at(clock: str) -> datetime:
     return MIDNIGHT + timedelta(hours=hours, minutes=minutes, seconds=sum(seconds))
 
 
-def bd_of(record: RunRecord) -> date:
+def date_of_run(record: RunRecord) -> date:
     """Noon to noon in UTC."""
     instant = record.period_at or record.started_at or record.queued_at or MIDNIGHT
     return (instant - timedelta(hours=12)).date()
@@ -42,9 +43,9 @@ def run(job: str = JOBS[0], period: str = "03:10", attempt: str = "1", **fields:
     """A record of the night: succeeded from `period` for five minutes, unless `fields` say otherwise."""
     period_at = at(period)
     told: dict[str, Any] = {
-        "state": State.SUCCEEDED,
+        "state": RunState.SUCCEEDED,
         "native_state": "exit 0",
-        "evidence": Evidence.NATIVE,
+        "evidence": RunEvidence.NATIVE,
         "period_key": instant_key(period_at),
         "period_at": period_at,
         "started_at": period_at,
@@ -56,31 +57,31 @@ def run(job: str = JOBS[0], period: str = "03:10", attempt: str = "1", **fields:
 
 
 def failed(job: str = JOBS[0], period: str = "03:10", attempt: str = "1", **fields: Any) -> RunRecord:
-    told = {"state": State.FAILED, "native_state": "exit 1", "exit_code": 1, "message": "disk full", **fields}
+    told = {"state": RunState.FAILED, "native_state": "exit 1", "exit_code": 1, "message": "disk full", **fields}
     return run(job, period, attempt, **told)
 
 
 def running(job: str = JOBS[0], period: str = "03:10", attempt: str = "1", **fields: Any) -> RunRecord:
-    told = {"state": State.RUNNING, "native_state": "running", "ended_at": None, "exit_code": None, **fields}
+    told = {"state": RunState.RUNNING, "native_state": "running", "ended_at": None, "exit_code": None, **fields}
     return run(job, period, attempt, **told)
 
 
 def poll(*runs: RunRecord, now: str = "03:20", **fields: Any) -> IngestBatch:
-    return IngestBatch(**{"runs": runs, "cursor": "{}", "now": at(now), "bd": bd_of, **fields})
+    return IngestBatch(**{"runs": runs, "cursor": "{}", "now": at(now), "business_date": date_of_run, **fields})
 
 
 @dataclass(frozen=True)
 class Estate:
-    store: Store
+    store: Database
     host: int
     """Target id of etl-hosts/db07."""
     airflow: int
 
-    def ingest(self, *runs: RunRecord, now: str = "03:20", **fields: Any) -> Ingested:
-        return ingest(self.store, self.host, poll(*runs, now=now, **fields), None)
+    def ingest(self, *runs: RunRecord, now: str = "03:20", **fields: Any) -> IngestResult:
+        return ingest_batch(self.store, self.host, poll(*runs, now=now, **fields), None)
 
     def rows(self, sql: str, **values: Any) -> list[tuple[Any, ...]]:
-        with self.store.read() as connection:
+        with self.store.engine.connect() as connection:
             return [tuple(row) for row in connection.execute(text(sql), values)]
 
     def one(self, sql: str, **values: Any) -> Any:
@@ -92,9 +93,9 @@ class Estate:
         return int(self.one("SELECT id FROM job WHERE native_id = :name", name=native_id))
 
 
-def target_id(store: Store, system: str) -> int:
+def target_id(store: Database, system: str) -> int:
     query = text("SELECT t.id FROM target t JOIN system s ON s.id = t.system_id WHERE s.name = :name")
-    with store.read() as connection:
+    with store.engine.connect() as connection:
         return int(connection.execute(query, {"name": system}).scalar_one())
 
 
@@ -104,7 +105,7 @@ def record(native_id: str, expression: str = "10 3 * * *", **fields: Any) -> Job
     return JobRecord(native_id, **told)
 
 
-def build(store: Store) -> Estate:
+def build(store: Database) -> Estate:
     sync_config(store, EstateSettings(systems=SYSTEMS, name="test"), MIDNIGHT, None)
     night = Estate(store, target_id(store, "etl-hosts"), target_id(store, "airflow"))
     write_inventory(store, night.host, InventoryChanges(new=tuple(map(record, JOBS)), hash="h1"), MIDNIGHT, None)
@@ -130,8 +131,7 @@ SERVED = EstateSettings(
 def set_clock(night: Estate, now: str) -> None:
     """The store's time stands still at this moment, so that what a test sees has an age that it knows."""
     with night.store.write(None) as connection:
-        connection.execute(text("DELETE FROM clock"))
-        connection.execute(
-            text("INSERT INTO clock (id, origin_us, started_us, rate, paused) VALUES (1, :now, 0, 1, TRUE)"),
-            {"now": micros(at(now))},
+        connection.rows("DELETE FROM clock")
+        connection.rows(
+            "INSERT INTO clock (id, origin_us, started_us, rate, paused) VALUES (1, ?, 0, 1, TRUE)", (micros(at(now)),)
         )

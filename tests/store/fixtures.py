@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine
 
-from console.store import migrate
 from console.store.config_sync import sync_config
-from console.store.open import Store
-from console.store.reads import SCHEMA, Reads, open_reads
+from console.store.db import migrate
+from console.store.db.database import Database
+from console.store.db.location import SCHEMA
+from console.store.queries import open_queries
+from console.store.queries.reader import Queries
 from tests.store.estate import MIDNIGHT, SERVED, Estate, build, set_clock
 from tests.store.ready import open_ready
 
@@ -22,7 +24,7 @@ def store_url(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def store(store_url: str) -> Iterator[Store]:
+def store(store_url: str) -> Iterator[Database]:
     opened = open_ready(store_url)
     yield opened
     opened.close()
@@ -35,7 +37,7 @@ def bare_url(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def night(store: Store) -> Estate:
+def night(store: Database) -> Estate:
     """One cron system with one host and three jobs, and an Airflow with one."""
     return build(store)
 
@@ -48,10 +50,10 @@ def served(night: Estate) -> Estate:
 
 
 @pytest.fixture
-def reads(served: Estate, store_url: str) -> Iterator[Reads]:
+def reads(served: Estate, store_url: str) -> Iterator[Queries]:
     """Readers of that estate at 03:20:10."""
     set_clock(served, "03:20:10")
-    with open_reads(store_url) as opened:
+    with open_queries(store_url) as opened:
         yield opened
 
 

@@ -6,16 +6,16 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from console.store.open import POSTGRES_URLS, Store, open_store
+from console.store.db.database import POSTGRES_URLS, Database, open_database
 
 
-def open_ready(url: str) -> Store:
+def open_ready(url: str) -> Database:
     """The store at a file's path as `open_store` opens it; one that is not there yet is a copy of a migrated one.
 
     Tests of the migration itself, and of the making of the file, call `open_store`.
     """
     place_ready(url)
-    return open_store(url)
+    return open_database(url)
 
 
 def place_ready(url: str) -> None:
@@ -32,5 +32,5 @@ def place_ready(url: str) -> None:
 def _migrated() -> bytes:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "headway.db"
-        open_store(str(path)).close()
+        open_database(str(path)).close()
         return path.read_bytes()

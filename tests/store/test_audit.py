@@ -9,105 +9,103 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 
 from console.failpoints import VARIABLE, FailpointReached
-from console.store import audit, chain
-from console.store.open import Store
-from console.store.reads import open_reads
-from console.store.wire import wire
+from console.store import audit
+from console.store.db.database import Database
+from console.store.queries import open_queries
 from tests.corpus import HOSTILE
 
 Rows = list[list[Any]]
 
 
-def write(store: Store, *verbs: str, why: str = "") -> None:
+def write(store: Database, *verbs: str, why: str = "") -> None:
     for verb in verbs:
         with store.write(None) as connection:
             audit.append(connection, 1_000, "alice", "10.0.0.7", verb, "etl/extract", {"key": verb}, why)
 
 
-def rows_of(store: Store) -> Rows:
+def rows_of(store: Database) -> Rows:
     with store.read() as connection:
-        return [list(row) for row in wire(connection).rows(f"{chain.SELECT} ORDER BY seq")]
+        return [list(row) for row in connection.rows(f"{audit.SELECT_AUDIT} ORDER BY seq")]
 
 
-def noted(store: Store) -> str:
+def noted(store: Database) -> str:
     with store.read() as connection:
-        return str(connection.execute(text("SELECT value FROM meta WHERE name = 'audit_head'")).scalar())
+        return str(connection.rows("SELECT value FROM meta WHERE name = 'audit_head'")[0][0])
 
 
-def test_a_chain_that_nobody_touched_is_whole(store: Store) -> None:
+def test_a_chain_that_nobody_touched_is_whole(store: Database) -> None:
     write(store, "request rerun", "send rerun", "verified rerun")
     found = rows_of(store)
     assert [1, 2, 3] == [row[0] for row in found]
     assert f"3 {found[2][9]}" == noted(store)
-    assert chain.Verdict(3, found[2][9]) == chain.verify(found, noted(store), f"1:{found[0][9]}")
+    assert audit.ChainVerdict(3, found[2][9]) == audit.verify_chain(found, noted(store), f"1:{found[0][9]}")
 
 
-def test_an_audit_without_a_row_is_whole(store: Store) -> None:
-    assert chain.Verdict(0, "") == chain.verify(rows_of(store), "")
+def test_an_audit_without_a_row_is_whole(store: Database) -> None:
+    assert audit.ChainVerdict(0, "") == audit.verify_chain(rows_of(store), "")
 
 
 @pytest.mark.parametrize("sql", ["UPDATE audit SET why = 'none'", "DELETE FROM audit"])
-def test_the_database_refuses_to_change_or_remove_a_row(store: Store, sql: str) -> None:
+def test_the_database_refuses_to_change_or_remove_a_row(store: Database, sql: str) -> None:
     write(store, "freeze")
-    with pytest.raises(DBAPIError, match="append only"), store.write(None) as connection:
-        connection.execute(text(sql))
+    refused: Any = store.engine.dialect.loaded_dbapi
+    with pytest.raises(refused.Error, match="append only"), store.write(None) as connection:
+        connection.rows(sql)
     assert 1 == len(rows_of(store))
 
 
-def test_the_database_that_refuses_no_more_is_found_by_its_triggers(store: Store) -> None:
+def test_the_database_that_refuses_no_more_is_found_by_its_triggers(store: Database) -> None:
     write(store, "freeze")
-    with open_reads(store.url) as reads:
-        assert () == reads.verify_audit().unguarded
+    with open_queries(store.url) as reads:
+        assert () == reads.audit.verify_audit().unguarded
     if store.is_sqlite:
         gone, statement = "audit_refuses_update", "DROP TRIGGER audit_refuses_update"
     else:
         gone, statement = "audit_refuses", "ALTER TABLE audit DISABLE TRIGGER audit_refuses"
     with store.write(None) as connection:
-        connection.execute(text(statement))
-    with open_reads(store.url) as reads:
-        found = reads.verify_audit()
+        connection.rows(statement)
+    with open_queries(store.url) as reads:
+        found = reads.audit.verify_audit()
     assert (None, (gone,)) == (found.bad, found.unguarded)
 
 
 def test_a_row_and_the_change_it_tells_of_come_together_or_not_at_all(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+    store: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(VARIABLE, "audit.before_append:raise")
 
     def change() -> None:
         with store.write(None) as connection:
-            connection.execute(text("INSERT INTO meta (name, value) VALUES ('changed', '1')"))
+            connection.rows("INSERT INTO meta (name, value) VALUES ('changed', '1')")
             audit.append(connection, 1, "alice", "", "freeze", "estate", {})
 
     with pytest.raises(FailpointReached):
         change()
     monkeypatch.delenv(VARIABLE)
     with store.read() as connection:
-        assert None is connection.execute(text("SELECT 1 FROM meta WHERE name = 'changed'")).scalar()
+        assert [] == connection.rows("SELECT 1 FROM meta WHERE name = 'changed'")
     assert [] == rows_of(store)
 
 
-def test_many_who_write_at_once_make_one_chain(store: Store) -> None:
+def test_many_who_write_at_once_make_one_chain(store: Database) -> None:
     people = [threading.Thread(target=write, args=(store, *map(str, range(5)))) for _ in range(4)]
     for one in people:
         one.start()
     for one in people:
         one.join(30)
-    found = chain.verify(rows_of(store), noted(store))
+    found = audit.verify_chain(rows_of(store), noted(store))
     assert (20, None) == (found.rows, found.bad)
 
 
 @pytest.mark.parametrize("words", HOSTILE[::9])
-def test_hostile_words_are_kept_clean_and_sealed(store: Store, words: str) -> None:
+def test_hostile_words_are_kept_clean_and_sealed(store: Database, words: str) -> None:
     with store.write(None) as connection:
         audit.append(
             connection, 1, words, words, words, words, {"said": words.encode("utf-8", "replace").decode()}, words
         )
-    assert None is chain.verify(rows_of(store), noted(store)).bad
+    assert None is audit.verify_chain(rows_of(store), noted(store)).bad
 
 
 # -- whatever is done to the rows ------------------------------------------------------------------------------------
@@ -115,7 +113,7 @@ CHAIN: Rows = []
 for _seq in range(1, 9):
     _values = (_seq, _seq * 1_000, "alice", "host", "rerun", f"job {_seq}", json.dumps({"n": _seq}), "because")
     _prev = CHAIN[-1][9] if CHAIN else ""
-    CHAIN.append([*_values, _prev, chain.sealed(_prev, _values)])
+    CHAIN.append([*_values, _prev, audit.entry_hash(_prev, _values)])
 NOTED = f"8 {CHAIN[-1][9]}"
 places = st.integers(0, 7)
 
@@ -130,7 +128,7 @@ def resealed(rows: Rows, start: int) -> Rows:
     made = [list(row) for row in rows]
     for at in range(start, len(made)):
         made[at][8] = made[at - 1][9] if at else ""
-        made[at][9] = chain.sealed(made[at][8], made[at][:8])
+        made[at][9] = audit.entry_hash(made[at][8], made[at][:8])
     return made
 
 
@@ -139,39 +137,39 @@ def resealed(rows: Rows, start: int) -> Rows:
 def test_a_flip_is_found_and_named(place: int, column: int) -> None:
     rows = [list(row) for row in CHAIN]
     rows[place] = flipped(rows[place], column)
-    assert place + 1 == chain.verify(rows, NOTED).bad
+    assert place + 1 == audit.verify_chain(rows, NOTED).bad
 
 
 @given(places)
 def test_a_dropped_row_is_found_and_named(place: int) -> None:
-    assert place + 1 == chain.verify(CHAIN[:place] + CHAIN[place + 1 :], NOTED).bad
+    assert place + 1 == audit.verify_chain(CHAIN[:place] + CHAIN[place + 1 :], NOTED).bad
 
 
 @given(places, places)
 def test_a_swap_is_found_where_it_begins(one: int, other: int) -> None:
     rows = [list(row) for row in CHAIN]
     rows[one], rows[other] = rows[other], rows[one]
-    assert (min(one, other) + 1 if one != other else None) == chain.verify(rows, NOTED).bad
+    assert (min(one, other) + 1 if one != other else None) == audit.verify_chain(rows, NOTED).bad
 
 
 @given(places, places)
 def test_a_swap_of_what_the_rows_say_is_found_too(one: int, other: int) -> None:
     rows = [list(row) for row in CHAIN]
     rows[one][1:8], rows[other][1:8] = rows[other][1:8], rows[one][1:8]
-    assert (min(one, other) + 1 if one != other else None) == chain.verify(rows, NOTED).bad
+    assert (min(one, other) + 1 if one != other else None) == audit.verify_chain(rows, NOTED).bad
 
 
 @given(places)
 def test_what_is_cut_at_the_end_is_found_by_the_stores_note(place: int) -> None:
-    assert place + 1 == chain.verify(CHAIN[:place], NOTED).bad
+    assert place + 1 == audit.verify_chain(CHAIN[:place], NOTED).bad
 
 
 @given(places)
 def test_a_cut_whose_note_was_mended_too_is_found_by_the_head_kept_elsewhere(place: int) -> None:
     left = CHAIN[:place]
     mended = f"{place} {left[-1][9]}" if left else ""
-    assert None is chain.verify(left, mended).bad
-    assert None is not chain.verify(left, mended, f"8:{CHAIN[-1][9]}").bad
+    assert None is audit.verify_chain(left, mended).bad
+    assert None is not audit.verify_chain(left, mended, f"8:{CHAIN[-1][9]}").bad
 
 
 @given(places, st.integers(1, 7))
@@ -180,24 +178,24 @@ def test_a_chain_made_anew_is_found_by_a_head_kept_elsewhere(place: int, column:
     rows[place] = flipped(rows[place], column)
     forged = resealed(rows, place)
     mended = f"8 {forged[-1][9]}"
-    assert None is chain.verify(forged, mended).bad
-    assert None is not chain.verify(forged, mended, CHAIN[-1][9]).bad
+    assert None is audit.verify_chain(forged, mended).bad
+    assert None is not audit.verify_chain(forged, mended, CHAIN[-1][9]).bad
 
 
 @given(places)
 def test_a_row_put_in_is_found(place: int) -> None:
     rows = [list(row) for row in CHAIN]
     rows.insert(place, [place + 1, 5, "mallory", "", "freeze", "", "{}", "", rows[place][8], "f" * 64])
-    assert place + 1 == chain.verify(rows, NOTED).bad
+    assert place + 1 == audit.verify_chain(rows, NOTED).bad
 
 
 @pytest.mark.parametrize("how", ["UPDATE audit SET actor = 'mallory' WHERE seq = 2", "DELETE FROM audit WHERE seq = 2"])
-def test_what_an_owner_does_without_the_triggers_is_found(store: Store, how: str) -> None:
+def test_what_an_owner_does_without_the_triggers_is_found(store: Database, how: str) -> None:
     """Whoever owns the store can take the triggers away; the seals tell it all the same."""
     names = ("audit_refuses_update", "audit_refuses_delete") if store.is_sqlite else ("audit_refuses ON audit",)
     write(store, "one", "two", "three")
     with store.write(None) as connection:
         for name in names:
-            connection.execute(text(f"DROP TRIGGER {name}"))
-        connection.execute(text(how))
-    assert 2 == chain.verify(rows_of(store), noted(store)).bad
+            connection.rows(f"DROP TRIGGER {name}")
+        connection.rows(how)
+    assert 2 == audit.verify_chain(rows_of(store), noted(store)).bad

@@ -6,19 +6,19 @@ from dataclasses import replace
 
 import pytest
 
-from console.model.ids import micros
-from console.model.rights import Rules
-from console.model.settings import EstateSettings, JobSetting
-from console.model.words import Safety
-from console.store.cards import safety_said, say
+from console.domain.access import ActingRules
+from console.domain.ids import micros
+from console.domain.job import Safety
+from console.domain.settings import EstateSettings, JobSetting
+from console.store.audit import ChangeOrigin
 from console.store.config_sync import sync_config
-from console.store.muting import Said
-from console.store.reads import open_reads
+from console.store.jobs import edit_card, stated_safety
+from console.store.queries import open_queries
 from tests.store.estate import MIDNIGHT, SYSTEMS, Estate
 
 LOAD = "airflow/load_orders"
-OPEN = EstateSettings(systems=SYSTEMS, rules=Rules(cards=("owner", "runbook", "rerun")))
-MARA = Said("mara", "here", "found out", micros(MIDNIGHT))
+OPEN = EstateSettings(systems=SYSTEMS, rules=ActingRules(cards=("owner", "runbook", "rerun")))
+MARA = ChangeOrigin("mara", "here", "found out", micros(MIDNIGHT))
 
 
 def sync(night: Estate, settings: EstateSettings = OPEN) -> None:
@@ -26,13 +26,13 @@ def sync(night: Estate, settings: EstateSettings = OPEN) -> None:
 
 
 def told(night: Estate, may_loosen: str = "yes", **given: str) -> str:
-    return say(night.store, None, night.job_id("load_orders"), given, may_loosen == "yes", MARA)
+    return edit_card(night.store, None, night.job_id("load_orders"), given, may_loosen == "yes", MARA)
 
 
 def card(night: Estate) -> dict[str, tuple[str, str]]:
     """Field -> value, and who says it."""
-    with open_reads(night.store.url) as reads:
-        return {one.field: (one.value, one.said_by) for one in reads.job(LOAD).card}
+    with open_queries(night.store.url) as reads:
+        return {one.field: (one.value, one.said_by) for one in reads.jobs.job(LOAD).card}
 
 
 def test_what_config_leaves_open_a_person_says_and_a_later_sync_keeps_it(night: Estate) -> None:
@@ -42,7 +42,7 @@ def test_what_config_leaves_open_a_person_says_and_a_later_sync_keeps_it(night: 
     assert wanted == card(night)
     sync(night)
     assert wanted == card(night)
-    assert {night.job_id("load_orders"): ("mara", MARA.now_us)} == safety_said(
+    assert {night.job_id("load_orders"): ("mara", MARA.now_us)} == stated_safety(
         night.store, [night.job_id("load_orders")]
     )
 
@@ -53,7 +53,7 @@ def test_what_config_says_nobody_else_says_and_its_word_goes_before_theirs(night
     sync(night, replace(OPEN, jobs=(JobSetting("airflow/*", owner="dwh", rerun=Safety.NEVER),)))
     assert {"owner": ("dwh", ""), "runbook": ("", ""), "rerun": ("never", "")} == card(night)
     assert f"{LOAD} rerun: config says it, under [jobs]" == told(night, rerun="safe")
-    assert {} == safety_said(night.store, [night.job_id("load_orders")])
+    assert {} == stated_safety(night.store, [night.job_id("load_orders")])
     sync(night)
     assert ("platform", "mara") == card(night)["owner"]
 
@@ -61,7 +61,7 @@ def test_what_config_says_nobody_else_says_and_its_word_goes_before_theirs(night
 def test_what_people_may_not_say_any_more_counts_no_more(night: Estate) -> None:
     sync(night)
     told(night, owner="platform", rerun="safe", runbook="wiki/load")
-    sync(night, replace(OPEN, rules=Rules(cards=("runbook",))))
+    sync(night, replace(OPEN, rules=ActingRules(cards=("runbook",))))
     assert {"owner": ("", ""), "runbook": ("wiki/load", "mara"), "rerun": ("ask", "")} == card(night)
     assert 'config lets nobody say it: [acting] cards has no "rerun"' in told(night, rerun="safe")
 

@@ -7,31 +7,38 @@ from datetime import date, datetime, timedelta
 
 import pytest
 
-from connectors.contract import Evidence, State
-from console.model.checks import Asks, Check, CheckState, CheckVerdict, PastCount
-from console.model.decisions import Decisions, ExpectedRun
-from console.model.declared import Declared
-from console.model.settings import DependencySetting
-from console.model.values import Settings
-from console.model.wants import Condition, Wants
+from connectors.sdk.states import RunEvidence, RunState
+from console.domain.check import Check, CheckCriteria, CheckState, CheckVerdict, PastRowCount
+from console.domain.decision import Decisions, ExpectedRun
+from console.domain.dependency import Requirement, UpstreamCondition
+from console.domain.estate import EvaluationSettings
+from console.domain.settings import Declared, DependencySetting
 from console.store import checks
-from console.store.apply import apply
 from console.store.config_sync import sync_config
-from console.store.estate import load
-from console.store.open import Store
-from console.store.reads import NotFound, Reads
+from console.store.db.database import Database
+from console.store.decisions import apply_decisions
+from console.store.errors import NotFound
+from console.store.queries.reader import Queries
+from console.store.snapshot.estate import load_estate
 from tests.store.estate import BD, EXTRACT, MIDNIGHT, SERVED, SUPPLY, Estate, at
-from tests.store.test_apply import ROUTES, day
+from tests.store.test_decisions import ROUTES, day
 
-ROWS = Check("rows", "sql", "table supply.rows", Asks(rows_min=100))
+ROWS = Check("rows", "sql", "table supply.rows", CheckCriteria(rows_min=100))
 READY = replace(SERVED, services=(replace(SUPPLY, ready=("rows",)),), declared=Declared(checks=(ROWS,)))
 
 
 def look(
-    store: Store, state: CheckState, when: datetime, bd: date = BD, rows: int | None = 120, awaited: bool = False
+    store: Database,
+    state: CheckState,
+    when: datetime,
+    business_date: date = BD,
+    rows: int | None = 120,
+    awaited: bool = False,
 ) -> bool:
     verdict = CheckVerdict(state, f"{rows} rows")
-    return checks.record(store, checks.Look("rows", bd, when, verdict, rows, '{"rows": 120}'), awaited, None)
+    return checks.record_result(
+        store, checks.CheckMeasurement("rows", business_date, when, verdict, rows, '{"rows": 120}'), awaited, None
+    )
 
 
 def seq(night: Estate) -> int:
@@ -45,7 +52,7 @@ def test_looks_in_a_row_that_came_to_the_same_are_one_stretch(night: Estate) -> 
     assert before == seq(night)
     assert look(night.store, CheckState.PASSED, at("03:10"))
     assert before < seq(night)
-    [facts] = load(night.store, at("03:20"), Settings()).checks.values()
+    [facts] = load_estate(night.store, at("03:20"), EvaluationSettings()).checks.values()
     assert [
         (CheckState.FAILED, at("03:00"), at("03:05"), "130 rows"),
         (CheckState.PASSED, at("03:10"), at("03:10"), "120 rows"),
@@ -67,17 +74,17 @@ def test_a_band_is_made_of_the_last_passing_count_of_each_earlier_date(night: Es
     look(night.store, CheckState.LEARNING, at("01:15"), BD - timedelta(weeks=2), 90)
     look(night.store, CheckState.ERROR, at("01:20"), BD - timedelta(weeks=3), None)
     look(night.store, CheckState.PASSED, at("03:00"), BD, 120)
-    past = [PastCount(BD - timedelta(weeks=2), 90), PastCount(week, 110)]
-    assert past == checks.past_counts(night.store, "rows", BD)
-    assert [] == checks.past_counts(night.store, "other", BD)
+    past = [PastRowCount(BD - timedelta(weeks=2), 90), PastRowCount(week, 110)]
+    assert past == checks.past_row_counts(night.store, "rows", BD)
+    assert [] == checks.past_row_counts(night.store, "other", BD)
 
 
 def test_what_is_too_old_and_what_changes_too_often_is_forgotten(night: Estate) -> None:
     look(night.store, CheckState.PASSED, at("03:00") - timedelta(days=500), BD - timedelta(days=500))
-    for turn in range(checks.MOST_STRETCHES + 7):
+    for turn in range(checks.MAX_SPANS + 7):
         state = CheckState.PASSED if turn % 2 else CheckState.FAILED
         look(night.store, state, at("03:00") + timedelta(seconds=turn))
-    assert [(checks.MOST_STRETCHES, BD.isoformat())] == [
+    assert [(checks.MAX_SPANS, BD.isoformat())] == [
         tuple(row) for row in night.rows("SELECT count(*), bd FROM check_result GROUP BY bd")
     ]
 
@@ -85,40 +92,40 @@ def test_what_is_too_old_and_what_changes_too_often_is_forgotten(night: Estate) 
 def test_a_service_day_that_waits_names_its_checks(served: Estate) -> None:
 
     sync_config(served.store, READY, MIDNIGHT, None)
-    assert {"rows"} == checks.waited_for(served.store)
+    assert {"rows"} == checks.awaited_check_names(served.store)
     waits = Decisions(service_days=(day(awaits=("rows",), incident_key=None),))
-    apply(served.store, waits, at("03:20"), 1, None, ROUTES)
-    assert {("rows", BD)} == checks.awaited(served.store, at("03:20"))
+    apply_decisions(served.store, waits, at("03:20"), 1, None, ROUTES)
+    assert {("rows", BD)} == checks.awaited_checks(served.store, at("03:20"))
     done = Decisions(service_days=(day(incident_key=None),))
-    apply(served.store, done, at("03:25"), 2, None, ROUTES)
-    assert set() == checks.awaited(served.store, at("03:25"))
+    apply_decisions(served.store, done, at("03:25"), 2, None, ROUTES)
+    assert set() == checks.awaited_checks(served.store, at("03:25"))
 
 
 def test_a_downstream_that_starts_soon_waits_for_its_check(served: Estate) -> None:
     upstream, downstream = EXTRACT, SERVED.dependencies[0].downstream
-    edge = DependencySetting(upstream, downstream, wants=Wants(Condition.READY, "gate"))
+    edge = DependencySetting(upstream, downstream, wants=Requirement(UpstreamCondition.READY, "gate"))
     sync_config(served.store, replace(SERVED, dependencies=(edge,)), MIDNIGHT, None)
-    assert {"gate"} == checks.waited_for(served.store)
+    assert {"gate"} == checks.awaited_check_names(served.store)
     job = served.rows("SELECT downstream_id FROM dependency WHERE check_name = 'gate'")[0][0]
 
-    due = ExpectedRun(job, "2026-11-20T04:00:00Z", at("04:00"), BD, State.PLANNED, Evidence.INFERRED, "")
-    apply(served.store, Decisions(expected=(due,)), at("03:20"), 1, None, ROUTES)
-    assert set() == checks.awaited(served.store, at("03:20"))
-    assert {("gate", BD)} == checks.awaited(served.store, at("03:46"))
-    assert {("gate", BD)} == checks.awaited(served.store, at("05:00"))
+    due = ExpectedRun(job, "2026-11-20T04:00:00Z", at("04:00"), BD, RunState.PLANNED, RunEvidence.INFERRED, "")
+    apply_decisions(served.store, Decisions(expected=(due,)), at("03:20"), 1, None, ROUTES)
+    assert set() == checks.awaited_checks(served.store, at("03:20"))
+    assert {("gate", BD)} == checks.awaited_checks(served.store, at("03:46"))
+    assert {("gate", BD)} == checks.awaited_checks(served.store, at("05:00"))
 
 
-def test_readers_see_the_last_look_and_who_waits(served: Estate, reads: Reads) -> None:
+def test_readers_see_the_last_look_and_who_waits(served: Estate, reads: Queries) -> None:
     sync_config(served.store, READY, MIDNIGHT, None)
-    [before] = reads.checks()
+    [before] = reads.checks.list_checks()
     assert (None, ("supply",), None) == (before.last, before.waits, before.next_at)
     look(served.store, CheckState.FAILED, at("03:00"))
     look(served.store, CheckState.PASSED, at("02:00"), BD - timedelta(days=1))
-    [view] = reads.checks("rows")
+    [view] = reads.checks.list_checks("rows")
     assert view.last is not None
-    assert ("failed", BD.isoformat(), {"rows": 120}) == (view.last.state, view.last.bd, view.last.measured)
-    [other] = reads.checks("rows", (BD - timedelta(days=1)).isoformat())
+    assert ("failed", BD.isoformat(), {"rows": 120}) == (view.last.state, view.last.business_date, view.last.measured)
+    [other] = reads.checks.list_checks("rows", (BD - timedelta(days=1)).isoformat())
     assert other.last is not None
     assert "passed" == other.last.state
     with pytest.raises(NotFound, match="rows"):
-        reads.checks("row")
+        reads.checks.list_checks("row")

@@ -9,19 +9,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from connectors.contract import RunRecord, State
+from connectors.sdk.records import RunRecord
+from connectors.sdk.states import RunState
 from console.control.evaluate import evaluate
-from console.control.forecast.past_nights import job_past
-from console.model.findings import Rule
-from console.model.values import Settings
-from console.store import histories
-from console.store.apply import apply
-from console.store.estate import load
-from console.store.reads import Reads
+from console.domain.estate import EvaluationSettings
+from console.domain.finding import DetectionRule
+from console.forecast.past_nights import job_past
+from console.store.decisions import apply_decisions
+from console.store.queries.reader import Queries
+from console.store.snapshot import history
+from console.store.snapshot.estate import load_estate
 from tests.store.estate import EXTRACT, JOBS, Estate, at, failed, run, running, set_clock
 from tests.store.ready import open_ready
 
-SETTINGS = Settings(default_route=("oncall",))
+SETTINGS = EvaluationSettings(default_route=("oncall",))
 
 
 def past(night: Estate, count: int = 10, minutes: int = 5, **fields: Any) -> None:
@@ -42,14 +43,14 @@ def past(night: Estate, count: int = 10, minutes: int = 5, **fields: Any) -> Non
 def judged(night: Estate, clock: str) -> None:
     """As an engine does at that time; the host was seen until then."""
     night.ingest(now=clock, seen_until=at(clock))
-    estate = load(night.store, at(clock), SETTINGS)
-    apply(night.store, evaluate(estate, at(clock)), at(clock), 0, None, {"oncall": ("env ONCALL",)})
+    estate = load_estate(night.store, at(clock), SETTINGS)
+    apply_decisions(night.store, evaluate(estate, at(clock)), at(clock), 0, None, {"oncall": ("env ONCALL",)})
 
 
 def test_the_past_is_read_newest_first_with_what_its_source_told(served: Estate) -> None:
     past(served, 9, context={"rows": 1200})
     served.ingest(failed())
-    known = load(served.store, at("03:20"), SETTINGS).history[served.job_id()]
+    known = load_estate(served.store, at("03:20"), SETTINGS).history[served.job_id()]
     assert (9, [300.0] * 9, [60.0] * 9) == (len(known), list(known.takes), list(known.delays))
     assert ([1200.0] * 9, "rows") == (list(known.output), known.output_unit)
     assert sorted(known.at, reverse=True) == list(known.at)
@@ -59,7 +60,7 @@ def test_the_past_is_read_newest_first_with_what_its_source_told(served: Estate)
 def red_then_good(number: int, is_mended: bool) -> list[RunRecord]:
     """A night: the first run failed after three minutes; half an hour later a run of its own, or none, was good."""
     due = at("02:10") - timedelta(days=number)
-    red = run(attempt=f"f{number}", started_at=due, ended_at=due + timedelta(minutes=3), state=State.FAILED)
+    red = run(attempt=f"f{number}", started_at=due, ended_at=due + timedelta(minutes=3), state=RunState.FAILED)
     found = [replace(red, period_key=f"{due:%Y-%m-%dT%H:%M:%SZ}", period_at=due)]
     if is_mended:
         again = due + timedelta(minutes=30)
@@ -79,7 +80,7 @@ def test_a_run_of_its_own_that_made_good_a_red_one_of_its_date_tells_what_was_lo
     past(served, 9)
     for number, is_mended in ((11, True), (12, True), (13, False), (14, True)):
         served.ingest(*red_then_good(number, is_mended))
-    known = load(served.store, at("03:20"), SETTINGS).history[served.job_id()]
+    known = load_estate(served.store, at("03:20"), SETTINGS).history[served.job_id()]
     assert [-1.0] * 9 + [1620.0] * 3 == list(known.repairs)
     assert [60.0] * 9 + [0.0] * 3 == list(known.delays)
     assert [known.days[0] - 12] == list(known.unmended)
@@ -92,31 +93,31 @@ def test_a_job_that_runs_many_times_a_day_is_repaired_by_no_later_run_of_its_own
     for number in range(11, 20):
         red, good = red_then_good(number, is_mended=True)
         served.ingest(red, good, *(later(good, hour) for hour in (1, 2)))
-    known = load(served.store, at("03:20"), SETTINGS).history[served.job_id()]
+    known = load_estate(served.store, at("03:20"), SETTINGS).history[served.job_id()]
     assert (27, {-1.0}, []) == (len(known), set(known.repairs), list(known.unmended))
 
 
 def test_what_changed_is_read_again_and_nothing_else(served: Estate) -> None:
     past(served, 9)
-    before = load(served.store, at("03:20"), SETTINGS)
-    assert before.history[served.job_id()] is load(served.store, at("03:20"), SETTINGS).history[served.job_id()]
+    before = load_estate(served.store, at("03:20"), SETTINGS)
+    assert before.history[served.job_id()] is load_estate(served.store, at("03:20"), SETTINGS).history[served.job_id()]
     served.ingest(run())
-    assert 10 == len(load(served.store, at("03:21"), SETTINGS).history[served.job_id()])
+    assert 10 == len(load_estate(served.store, at("03:21"), SETTINGS).history[served.job_id()])
 
 
 def test_of_a_large_estate_a_bite_is_read_in_each_look_and_at_once_what_a_finding_is_open_of(
     served: Estate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     last = served.job_id("load_orders")
-    monkeypatch.setattr(histories, "BITE", 2)
-    looks = [set(load(served.store, at("03:20"), SETTINGS).history) for _ in range(2)]
+    monkeypatch.setattr(history, "READ_BATCH", 2)
+    looks = [set(load_estate(served.store, at("03:20"), SETTINGS).history) for _ in range(2)]
     assert [2, 4] == list(map(len, looks))
     past(served)
     served.ingest(running(period="02:10"))
     judged(served, "02:30")
-    monkeypatch.setattr(histories, "BITE", 0)
+    monkeypatch.setattr(history, "READ_BATCH", 0)
     fresh = open_ready(served.store.url)
-    assert {served.job_id()} <= set(load(fresh, at("02:31"), SETTINGS).history) <= {*looks[1]} - {last}
+    assert {served.job_id()} <= set(load_estate(fresh, at("02:31"), SETTINGS).history) <= {*looks[1]} - {last}
     fresh.close()
 
 
@@ -133,9 +134,7 @@ def test_a_finding_is_opened_once_and_closed_when_it_is_over(served: Estate) -> 
     judged(served, "02:33")
     assert [("2026-11-20T02:10:00Z", True, True, "alert")] == served.rows(rows)
     assert "it holds no longer" == served.one("SELECT close_reason FROM finding WHERE rule = 'too_long'")
-    assert ("rule", "too_long", True, "what the rule found holds no longer") == served.one(
-        incident, job=served.job_id()
-    )
+    assert ("rule", "too_long", True, "the finding no longer holds") == served.one(incident, job=served.job_id())
 
 
 def test_a_finding_wakes_nobody(served: Estate) -> None:
@@ -144,10 +143,10 @@ def test_a_finding_wakes_nobody(served: Estate) -> None:
     judged(served, "02:30")
     judged(served, "02:31")
     seq = served.store.changed_seq()
-    estate = load(served.store, at("02:31"), SETTINGS)
+    estate = load_estate(served.store, at("02:31"), SETTINGS)
     decisions = evaluate(estate, at("02:31"))
     assert () == decisions.findings
-    apply(served.store, decisions, at("02:31"), seq, None, {})
+    apply_decisions(served.store, decisions, at("02:31"), seq, None, {})
     assert seq == served.store.changed_seq()
 
 
@@ -156,32 +155,32 @@ def test_what_an_older_version_does_not_know_is_left_alone(served: Estate) -> No
     served.ingest(running(period="02:10"))
     judged(served, "02:30")
     with served.store.write(None) as connection:
-        connection.exec_driver_sql("UPDATE finding SET rule = 'newer'")
-    assert () == load(served.store, at("02:30"), SETTINGS).findings
+        connection.rows("UPDATE finding SET rule = 'newer'")
+    assert () == load_estate(served.store, at("02:30"), SETTINGS).findings
 
 
-def test_findings_are_shown_with_job_run_and_incident(served: Estate, reads: Reads) -> None:
+def test_findings_are_shown_with_job_run_and_incident(served: Estate, reads: Queries) -> None:
     past(served)
     served.ingest(running(period="02:10"))
     judged(served, "02:30")
     set_clock(served, "02:31")
-    (one,) = reads.findings(rule=Rule.TOO_LONG.value)
+    (one,) = reads.findings.list_findings(rule=DetectionRule.TOO_LONG.value)
     words = "has run since 03:10 CET, longer than 7m30s; threshold 7m30s, history (10 runs)"
     assert (EXTRACT, words, at("02:17:30")) == (one.job, one.with_source, one.since)
-    assert one in reads.job(EXTRACT).findings
-    assert (one,) == reads.run(one.run_id or 0).findings
+    assert one in reads.jobs.job(EXTRACT).findings
+    assert (one,) == reads.runs.run(one.run_id or 0).findings
     incident = served.one("SELECT id FROM incident WHERE root_job_id = :job", job=served.job_id())
-    assert (one,) == reads.incident(incident).findings
-    assert [] == reads.findings(served.job_id(JOBS[1]), "too_long")
-    assert [] == reads.findings(rule="drift")
+    assert (one,) == reads.incidents.incident(incident).findings
+    assert [] == reads.findings.list_findings(served.job_id(JOBS[1]), "too_long")
+    assert [] == reads.findings.list_findings(rule="drift")
 
 
-def test_those_that_are_over_are_shown_where_they_are_asked_for(served: Estate, reads: Reads) -> None:
+def test_those_that_are_over_are_shown_where_they_are_asked_for(served: Estate, reads: Queries) -> None:
     past(served)
     served.ingest(running(period="02:10"))
     judged(served, "02:30")
-    served.ingest(run(period="02:10", ended_at=at("02:32"), state=State.SUCCEEDED), now="02:33")
+    served.ingest(run(period="02:10", ended_at=at("02:32"), state=RunState.SUCCEEDED), now="02:33")
     judged(served, "02:33")
-    assert [] == reads.findings(rule="too_long")
-    (one,) = reads.findings(rule="too_long", closed=True)
+    assert [] == reads.findings.list_findings(rule="too_long")
+    (one,) = reads.findings.list_findings(rule="too_long", closed=True)
     assert (at("02:33"), "it holds no longer") == (one.closed, one.close_reason)

@@ -7,24 +7,24 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import text
 
-from connectors.contract import Evidence, HoldMark, NativeHold, RunRecord, State, Verb, instant_key
-from console.model.decisions import Decisions, HoldDecision, Member, NewAction
-from console.model.holds import HoldFacts
-from console.model.ids import micros
-from console.model.values import CancelFacts, Settings
-from console.model.views import ClockView
-from console.model.words import HoldState, Mode
-from console.store.apply import apply
+from connectors.sdk.contract import HoldMark, NativeHold
+from connectors.sdk.records import RunRecord, instant_key
+from connectors.sdk.states import RunEvidence, RunState, Verb
+from console.domain.decision import Decisions, HoldDecision, MemberVerdict, PolicyAction
+from console.domain.dependency import DependencyMode, ScheduleView
+from console.domain.estate import CancelFacts, EvaluationSettings
+from console.domain.hold import HoldFacts, HoldState
+from console.domain.ids import micros
+from console.store.decisions import apply_decisions
 from console.store.errors import NotFound
-from console.store.estate import load
-from console.store.ingest import ingest
-from console.store.known import known_jobs
-from console.store.marks import known_jobs as marked_jobs
-from console.store.marks import reconcile
-from console.store.reads import Reads
-from tests.store import test_apply
+from console.store.holds import jobs_to_verify as marked_jobs
+from console.store.holds import reconcile_marks
+from console.store.ingest.inventory import known_jobs
+from console.store.ingest.records import ingest_batch
+from console.store.queries.reader import Queries
+from console.store.snapshot.estate import load_estate
+from tests.store import test_decisions
 from tests.store.estate import BD, EXTRACT, JOBS, LOAD, MIDNIGHT, Estate, at, failed, poll, run, running, set_clock
 
 KEY, RELEASE = "headway-0123456789abcdefghjk", "headway-abcdefghjk0123456789"
@@ -34,30 +34,30 @@ STOCK = JOBS[1]
 def hold(night: Estate, **changes: object) -> HoldFacts:
     """load_stock is held at 03:00 for what it is due at 03:10."""
     facts = HoldFacts(
-        KEY, night.job_id(STOCK), night.job_id(), BD, "reactive", Mode.HOLD, HoldState.PLACING, "headway",
+        KEY, night.job_id(STOCK), night.job_id(), BD, "reactive", DependencyMode.HOLD, HoldState.PLACING, "headway",
         "until extract_orders is good", at("09:10"), at("03:10"), instant_key(at("03:10")), words="until it is good",
     )  # fmt: skip
     return replace(facts, **changes)  # type: ignore[arg-type]
 
 
 def decide(night: Estate, *decisions: HoldDecision, now: str = "03:00") -> None:
-    apply(night.store, Decisions(holds=decisions), at(now), 0, None, {})
+    apply_decisions(night.store, Decisions(holds=decisions), at(now), 0, None, {})
 
 
 def placed(night: Estate) -> HoldDecision:
     one = hold(night)
     parameters = {"by": "headway", "until": "2026-11-20T09:10:00Z"}
-    return HoldDecision(one, None, NewAction(KEY, Verb.HOLD, one.job_id, parameters=parameters, why=one.why))
+    return HoldDecision(one, None, PolicyAction(KEY, Verb.HOLD, one.job_id, parameters=parameters, why=one.why))
 
 
 def stored(night: Estate) -> Sequence[HoldFacts]:
-    return load(night.store, at("03:20"), Settings()).holds
+    return load_estate(night.store, at("03:20"), EvaluationSettings()).holds
 
 
 def look(night: Estate, *marks: NativeHold, looked: str = "03:30", now: str = "03:30", missed: str = "") -> bool:
     """`missed`: key of the hold that the look before did not find."""
     before = frozenset({missed} - {""})
-    return reconcile(night.store, night.host, marks, before, at(looked), at(now), None).changed
+    return reconcile_marks(night.store, night.host, marks, before, at(looked), at(now), None).changed
 
 
 def mark(key: str = KEY, job: str = STOCK, by: str = "headway", bare: bool = False) -> NativeHold:
@@ -83,7 +83,7 @@ def test_a_decision_that_saw_another_state_writes_and_asks_nothing(night: Estate
     decide(night, placed(night))
     job = night.job_id(STOCK)
     late = HoldDecision(
-        hold(night, state=HoldState.RELEASING), HoldState.HELD, NewAction(RELEASE, Verb.RELEASE, job), event="let go"
+        hold(night, state=HoldState.RELEASING), HoldState.HELD, PolicyAction(RELEASE, Verb.RELEASE, job), event="let go"
     )
     decide(night, late)
     assert (HoldState.PLACING, []) == (stored(night)[0].state, events(night))
@@ -93,11 +93,11 @@ def test_a_decision_that_saw_another_state_writes_and_asks_nothing(night: Estate
 def test_a_start_is_about_the_run_that_was_kept_back_and_told_in_its_incident(night: Estate) -> None:
     night.ingest(failed(STOCK, "03:10"))
     run_id = night.one("SELECT id FROM run WHERE state = 'failed'")
-    member = Member(night.job_id(STOCK), instant_key(at("03:10")), "red", run_id)
-    opened = test_apply.incident(members=(member,), services=(), notices=(), event="")
-    apply(night.store, Decisions(incidents=(opened,)), at("03:20"), 0, None, {})
+    member = MemberVerdict(night.job_id(STOCK), instant_key(at("03:10")), "red", run_id)
+    opened = test_decisions.incident(members=(member,), services=(), notices=(), event="")
+    apply_decisions(night.store, Decisions(incidents=(opened,)), at("03:20"), 0, None, {})
     one = hold(night, state=HoldState.STARTING, start_key=KEY)
-    action = NewAction(KEY, Verb.START, one.job_id, one.period_key, {"period_at": one.period_key}, overlap="queue")
+    action = PolicyAction(KEY, Verb.START, one.job_id, one.period_key, {"period_at": one.period_key}, overlap="queue")
     decide(night, HoldDecision(one, None, action, event="load_stock is started"))
     assert (run_id, 1, "queue") == night.one("SELECT run_id, incident_id, overlap FROM action")
     assert [(1, "load_stock is started")] == night.rows("SELECT incident_id, words FROM event WHERE kind = 'hold'")
@@ -120,27 +120,25 @@ def test_an_action_that_was_withdrawn_is_taken_up_by_nobody(night: Estate) -> No
     assert HoldState.FAILED is stored(night)[0].state
 
 
-def test_a_dependency_whose_hold_was_refused_is_named_until_it_holds(served: Estate, reads: Reads) -> None:
-    assert [] == reads.dependency_faults()
+def test_a_dependency_whose_hold_was_refused_is_named_until_it_holds(served: Estate, reads: Queries) -> None:
+    assert [] == reads.warnings.dependency_faults()
     stock, extract = served.job_id(STOCK), served.job_id()
     with served.store.write(None) as connection:
-        connection.execute(
-            text(
-                "INSERT INTO dependency (upstream_id, downstream_id, origin, mode, engine_down, hold_lead_s,"
-                " hold_for_s) VALUES (:up, :down, 'declared', 'hold', 'open', 600, 21600)"
-            ),
-            {"up": extract, "down": stock},
+        connection.rows(
+            "INSERT INTO dependency (upstream_id, downstream_id, origin, mode, engine_down, hold_lead_s,"
+            " hold_for_s) VALUES (?, ?, 'declared', 'hold', 'open', 600, 21600)",
+            (extract, stock),
         )
     decide(served, placed(served))
     over = hold(served, state=HoldState.FAILED, ended_at=at("03:01"), words="it has no run yet")
     decide(served, HoldDecision(over, HoldState.PLACING, withdraws=KEY), now="03:01")
     told = f"etl-hosts/{STOCK} could not be held until {EXTRACT} is good when that was last tried (2026-11-20 03:01Z)"
-    [words] = reads.dependency_faults()
+    [words] = reads.warnings.dependency_faults()
     assert f"{told}: it has no run yet. Until it can be, it starts by its own clock." == words
-    assert (1, [words]) == (reads.to_mend(), reads.remarks())
+    assert (1, [words]) == (reads.warnings.config_fault_count(), reads.warnings.list_warnings())
     again = hold(served, key=RELEASE, state=HoldState.HELD, placed_at=at("03:05"), due_at=None, period_key="later")
     decide(served, HoldDecision(again, None))
-    assert [] == reads.dependency_faults()
+    assert [] == reads.warnings.dependency_faults()
 
 
 def test_a_failed_action_is_unsent_only_where_that_is_proved(night: Estate) -> None:
@@ -149,7 +147,7 @@ def test_a_failed_action_is_unsent_only_where_that_is_proved(night: Estate) -> N
     found = []
     for word in words:
         with night.store.write(None) as connection:
-            connection.exec_driver_sql(f"UPDATE action SET state = 'failed', words = '{word}'")
+            connection.rows(f"UPDATE action SET state = 'failed', words = '{word}'")
         found.append(stored(night)[0].place)
     assert [True, True, False] == [one is not None and one.unsent for one in found]
 
@@ -167,9 +165,9 @@ def test_a_look_that_finds_what_is_held_changes_nothing(night: Estate) -> None:
 
 def test_a_hold_whose_mark_two_looks_miss_was_released_by_a_person(night: Estate) -> None:
     held(night)
-    none = reconcile(night.store, night.host, (), frozenset(), at("03:01"), at("03:30"), None)
+    none = reconcile_marks(night.store, night.host, (), frozenset(), at("03:01"), at("03:30"), None)
     assert frozenset() == none.missed  # it was placed while this look went on
-    first = reconcile(night.store, night.host, (), none.missed, at("03:30"), at("03:30"), None)
+    first = reconcile_marks(night.store, night.host, (), none.missed, at("03:30"), at("03:30"), None)
     assert (False, frozenset({KEY}), HoldState.HELD) == (first.changed, first.missed, stored(night)[0].state)
     assert look(night, missed=KEY)
     [one] = stored(night)
@@ -183,7 +181,7 @@ def test_a_mark_that_one_look_missed_is_held_on(night: Estate) -> None:
     """A source that told half of what it has ends no hold."""
     held(night)
     assert not look(night)
-    seen = reconcile(night.store, night.host, (mark(),), frozenset({KEY}), at("03:31"), at("03:31"), None)
+    seen = reconcile_marks(night.store, night.host, (mark(),), frozenset({KEY}), at("03:31"), at("03:31"), None)
     assert (False, frozenset(), HoldState.HELD) == (seen.changed, seen.missed, stored(night)[0].state)
 
 
@@ -244,14 +242,14 @@ def test_a_mark_of_ours_on_another_target_is_a_copy_and_moves_nothing(night: Est
     for decisions in ((), (HoldDecision(over, HoldState.HELD),)):
         decide(night, *decisions)
         before, copy = stored(night), mark(job="load_orders")
-        looked = reconcile(night.store, night.airflow, (copy,), frozenset(), at("03:30"), at("03:30"), None)
+        looked = reconcile_marks(night.store, night.airflow, (copy,), frozenset(), at("03:30"), at("03:30"), None)
         assert (False, before, []) == (looked.changed, stored(night), events(night))
 
 
 def test_a_mark_that_was_kept_meanwhile_is_told_once(night: Estate, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two engines looked at the same moment."""
     strange = mark("headway-zzzzzzzzzzzz", by="other.store")
-    monkeypatch.setattr("console.store.marks._known", lambda *_: ([], set()))
+    monkeypatch.setattr("console.store.holds._stored_holds", lambda *_: ([], set()))
     assert [True, False] == [look(night, strange), look(night, strange)]
     assert 1 == len(events(night))
 
@@ -314,7 +312,7 @@ def ask(night: Estate, key: str, verb: str, parameters: str) -> None:
     )
     values += f" 'the network is moved', 'refuse', FALSE, '', {micros(at('03:00'))}, '', '', 0, 0, 0"
     with night.store.write(None) as connection:
-        connection.exec_driver_sql(f"INSERT INTO action ({columns}) VALUES ({values})")
+        connection.rows(f"INSERT INTO action ({columns}) VALUES ({values})")
 
 
 def test_what_a_person_asked_for_is_a_hold_of_that_person_and_so_is_its_end(night: Estate) -> None:
@@ -342,8 +340,8 @@ def test_a_mark_that_is_seen_before_its_hold_has_a_row_is_no_strangers(night: Es
     [one] = stored(night)
     assert ("person", HoldState.PLACING, []) == (one.kind, one.state, events(night))
     with night.store.write(None) as connection:
-        connection.exec_driver_sql("DELETE FROM hold")
-        connection.exec_driver_sql("UPDATE action SET state = 'refused'")
+        connection.rows("DELETE FROM hold")
+        connection.rows("UPDATE action SET state = 'refused'")
     assert look(night, mark(by="alice"))
     assert "found" == stored(night)[0].kind, "who was refused placed nothing: it is somebody else's"
 
@@ -369,62 +367,62 @@ def test_a_hold_that_names_no_end_breaks_no_evaluation(night: Estate, parameters
 # what is read
 
 
-def test_holds_are_listed_open_ones_and_those_that_are_over(served: Estate, reads: Reads) -> None:
+def test_holds_are_listed_open_ones_and_those_that_are_over(served: Estate, reads: Queries) -> None:
     held(served)
-    [one] = reads.holds()
+    [one] = reads.holds.list_holds()
     assert (f"etl-hosts/{STOCK}", "held", EXTRACT, at("03:10")) == (one.job, one.state, one.upstream, one.due)
-    assert one == reads.hold(KEY) == reads.hold(f"etl-hosts/{STOCK}")
+    assert one == reads.holds.hold(KEY) == reads.holds.hold(f"etl-hosts/{STOCK}")
     look(served, missed=KEY)
-    assert ([], ["released"]) == (reads.holds(), [one.state for one in reads.holds(ended=True)])
+    assert ([], ["released"]) == (reads.holds.list_holds(), [one.state for one in reads.holds.list_holds(ended=True)])
     with pytest.raises(NotFound, match="is not held"):
-        reads.hold(f"etl-hosts/{STOCK}")
+        reads.holds.hold(f"etl-hosts/{STOCK}")
 
 
-def test_a_gate_sees_the_run_of_each_upstream_that_is_read_on_that_date(served: Estate, reads: Reads) -> None:
+def test_a_gate_sees_the_run_of_each_upstream_that_is_read_on_that_date(served: Estate, reads: Queries) -> None:
     served.ingest(run(period="03:10"), running(JOBS[0], "03:20", "2"))
-    view = reads.gate(LOAD, bd="2026-11-19")
+    view = reads.holds.gate(LOAD, business_date="2026-11-19")
     [one] = view.upstreams
     assert (EXTRACT, "running", instant_key(at("03:20"))) == (one.job, one.state, one.period_key)
-    clock = ClockView("debian-cron", "10 3 * * *", "Europe/Berlin", None, MIDNIGHT, "Europe/Berlin", "12:00")
+    clock = ScheduleView("debian-cron", "10 3 * * *", "Europe/Berlin", None, MIDNIGHT, "Europe/Berlin", "12:00")
     assert clock == one.clock
-    assert (LOAD, "2026-11-19", at("03:20:10")) == (view.job, view.bd, view.at)
-    [other] = reads.gate(LOAD, bd="2026-11-18").upstreams
+    assert (LOAD, "2026-11-19", at("03:20:10")) == (view.job, view.business_date, view.at)
+    [other] = reads.holds.gate(LOAD, business_date="2026-11-18").upstreams
     assert ("", None) == (other.state, other.run_id)
-    assert "" == reads.gate(LOAD).bd
-    assert ("UTC", "12:00") == reads.gate_zone(view.job_id)
+    assert "" == reads.holds.gate(LOAD).business_date
+    assert ("UTC", "12:00") == reads.holds.gate_zone(view.job_id)
 
 
 @pytest.mark.parametrize(
     "later, counts",
     [
         (run(period="03:40"), "03:40"),
-        (run(period="03:40", state=State.FAILED, native_state="exit 1"), "03:40"),
+        (run(period="03:40", state=RunState.FAILED, native_state="exit 1"), "03:40"),
         (running(period="03:40"), "03:10"),
-        (run(period="03:40", evidence=Evidence.ASSERTED), "03:10"),
+        (run(period="03:40", evidence=RunEvidence.ASSERTED), "03:10"),
         (run(period="03:55"), "03:10"),  # still to come
     ],
 )
 def test_of_many_runs_of_a_date_the_latest_that_is_over_counts_where_the_one_that_is_read_is_red(
-    served: Estate, reads: Reads, later: RunRecord, counts: str
+    served: Estate, reads: Queries, later: RunRecord, counts: str
 ) -> None:
-    red = run(period="03:10", state=State.FAILED, native_state="exit 1")
+    red = run(period="03:10", state=RunState.FAILED, native_state="exit 1")
     served.ingest(red, replace(later, attempt_key="2"), now="03:50")
-    ingest(served.store, served.airflow, poll(running("load_orders", "03:15"), now="03:50"), None)
+    ingest_batch(served.store, served.airflow, poll(running("load_orders", "03:15"), now="03:50"), None)
     set_clock(served, "03:50")
-    [one] = reads.gate(LOAD, period=instant_key(at("03:15"))).upstreams
+    [one] = reads.holds.gate(LOAD, period=instant_key(at("03:15"))).upstreams
     assert instant_key(at(counts)) == one.period_key
 
 
-def test_a_gate_of_a_job_by_the_clock_is_about_its_instant_that_is_due(served: Estate, reads: Reads) -> None:
+def test_a_gate_of_a_job_by_the_clock_is_about_its_instant_that_is_due(served: Estate, reads: Queries) -> None:
     served.ingest(running(STOCK, "03:10", "s1"))
-    view = reads.gate(f"etl-hosts/{STOCK}")
-    assert ("2026-11-19", at("03:10"), ()) == (view.bd, view.at, view.upstreams)
+    view = reads.holds.gate(f"etl-hosts/{STOCK}")
+    assert ("2026-11-19", at("03:10"), ()) == (view.business_date, view.at, view.upstreams)
     set_clock(served, "03:20:10")
     key = instant_key(at("03:10"))
-    assert view == reads.gate(f"etl-hosts/{STOCK}", period=key)
+    assert view == reads.holds.gate(f"etl-hosts/{STOCK}", period=key)
     with pytest.raises(NotFound):
-        reads.gate(f"etl-hosts/{STOCK}", period=instant_key(at("03:10") + timedelta(days=9)))
-    assert State.RUNNING == served.one("SELECT state FROM run")
+        reads.holds.gate(f"etl-hosts/{STOCK}", period=instant_key(at("03:10") + timedelta(days=9)))
+    assert RunState.RUNNING == served.one("SELECT state FROM run")
 
 
 def test_a_hold_that_is_sent_is_no_drift_before_it_has_its_row(night: Estate) -> None:
@@ -434,20 +432,20 @@ def test_a_hold_that_is_sent_is_no_drift_before_it_has_its_row(night: Estate) ->
     assert not is_held()
     decide(night, placed(night))
     with night.store.write(None) as connection:
-        connection.exec_driver_sql("DELETE FROM hold")
-        connection.exec_driver_sql("UPDATE action SET state = 'sent', origin = 'person'")
+        connection.rows("DELETE FROM hold")
+        connection.rows("UPDATE action SET state = 'sent', origin = 'person'")
     assert is_held()
     with night.store.write(None) as connection:
-        connection.exec_driver_sql("UPDATE action SET state = 'refused'")
+        connection.rows("UPDATE action SET state = 'refused'")
     assert not is_held()
 
 
-def test_a_held_job_is_not_shown_as_paused_and_has_no_next_start(served: Estate, reads: Reads) -> None:
+def test_a_held_job_is_not_shown_as_paused_and_has_no_next_start(served: Estate, reads: Queries) -> None:
     night = served
     held(night)
     with night.store.write(None) as connection:
-        connection.exec_driver_sql("UPDATE job SET paused_since_us = 1")
-    row = reads.job(f"etl-hosts/{STOCK}").row
+        connection.rows("UPDATE job SET paused_since_us = 1")
+    row = reads.jobs.job(f"etl-hosts/{STOCK}").row
     assert ("headway", at("09:10"), False, None) == (row.held_by, row.held_until, row.paused, row.next)
 
 
@@ -456,11 +454,11 @@ def test_a_cancel_that_left_is_known_of_its_run(served: Estate) -> None:
     decide(served, placed(served))
     with served.store.write(None) as connection:
         sets = "verb = 'cancel', run_id = (SELECT MIN(id) FROM run), requested_by = 'root', why = 'stuck'"
-        connection.exec_driver_sql(f"UPDATE action SET {sets}")
-    assert {} == load(served.store, at("03:20"), Settings()).cancels
+        connection.rows(f"UPDATE action SET {sets}")
+    assert {} == load_estate(served.store, at("03:20"), EvaluationSettings()).cancels
     with served.store.write(None) as connection:
-        connection.exec_driver_sql(f"UPDATE action SET state = 'sent', sent_us = {micros(at('03:12'))}")
-    [cancel] = load(served.store, at("03:20"), Settings()).cancels.values()
+        connection.rows(f"UPDATE action SET state = 'sent', sent_us = {micros(at('03:12'))}")
+    [cancel] = load_estate(served.store, at("03:20"), EvaluationSettings()).cancels.values()
     assert CancelFacts("root", "stuck", at("03:12")) == cancel
 
 
@@ -472,10 +470,12 @@ def test_a_hold_or_release_that_nobody_can_read_breaks_no_evaluation(night: Esta
     assert [KEY] == [one.key for one in stored(night) if one.held_by == "headway"]
 
 
-def test_what_is_held_at_a_system_that_left_the_config_is_said(served: Estate, reads: Reads) -> None:
+def test_what_is_held_at_a_system_that_left_the_config_is_said(served: Estate, reads: Queries) -> None:
     held(served)
-    assert [] == [one for one in reads.remarks() if KEY in one]
+    assert [] == [one for one in reads.warnings.list_warnings() if KEY in one]
     with served.store.write(None) as connection:
-        connection.exec_driver_sql("UPDATE system SET removed = TRUE WHERE name = 'etl-hosts'")
-    [told] = [one for one in reads.remarks() if KEY in one]
-    assert told.startswith(f"etl-hosts/{STOCK} may still be held at its source (hold {KEY}), and is not in the config")
+        connection.rows("UPDATE system SET removed = TRUE WHERE name = 'etl-hosts'")
+    [told] = [one for one in reads.warnings.list_warnings() if KEY in one]
+    assert told.startswith(
+        f"etl-hosts/{STOCK} may still be held at its source (hold {KEY}), and is no longer in the config"
+    )

@@ -1,161 +1,239 @@
-"""No question of a board reads all runs: SQLite is asked how it would answer each of them."""
+"""Plans as rows: started once, moved one row at a time, steered by people, read back as they stand."""
 
 from __future__ import annotations
 
-import re
-import sqlite3
-from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
-from console.model.decisions import HoldDecision
-from console.model.filters import JobFilter
-from console.store import hold_facts, polling
-from console.store.open import Store
-from console.store.reads import Reads
-from console.store.reads.link import Row, SqliteLink
-from console.store.wire import SqliteWire, wire
-from tests.store.estate import JOBS, Estate, failed, run, running
-from tests.store.test_apply import day, decide, expected, incident
-from tests.store.test_holds import decide as decide_holds
-from tests.store.test_holds import hold
+from connectors.sdk.states import RunState
+from console.domain.ids import micros, new_action_key
+from console.domain.plan import DraftStep, EndStep, PlanDraft, PlanRefused, SavedService
+from console.engine.api.action_request import AlreadyRequested
+from console.engine.api.client import EngineClient
+from console.store import actions, assertions, jobs, plans
+from console.store.actions import ActionStep
+from console.store.queries import open_queries
+from console.store.queries.reader import Queries
+from tests.asks import rerun_of
+from tests.store.estate import JOBS, Estate, at, failed, running
 
-SCAN_OF_RUN = re.compile(
-    r"SCAN (run|r|x|p|attempt|a|latest_run|l)\b(?! USING (COVERING )?INDEX (latest_attention|action_requested))"
-)
+WHY = "the disk was full"
+SAVE = SavedService("plan", "2026-11-19", saved=True, words="act by 04:20")
 
 
-class Explaining(SqliteLink):
-    """Asks for the plan of each statement before it is run."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self.plans: list[tuple[str, str]] = []
-
-    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
-        self._explain(sql, values)
-        return super().rows(sql, values)
-
-    def each(self, sql: str, values: Sequence[Any] = ()) -> Iterable[Row]:
-        self._explain(sql, values)
-        return super().each(sql, values)
-
-    def _explain(self, sql: str, values: Sequence[Any]) -> None:
-        if sql.startswith("SELECT"):
-            self.plans += [(sql, row[-1]) for row in super().rows(f"EXPLAIN QUERY PLAN {sql}", values)]
+def rows(served: Estate, sql: str, **values: Any) -> list[Any]:
+    with served.store.engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(text(sql), values)]
 
 
 @pytest.fixture
-def explaining(served: Estate) -> Explaining:
-    served.ingest(failed(), run(JOBS[1]), running(JOBS[2]))
-    decide(served, expected=(expected(),), service_days=(day(),), incidents=(incident(),))
-    assert served.store.path is not None
-    return Explaining(served.store.path)
+def draft(served: Estate) -> PlanDraft:
+    """Two failed runs, the second one reads the first."""
+    served.ingest(failed(JOBS[0]), failed(JOBS[1], "04:00"))
+    found = rows(served, "SELECT r.id, r.job_id, r.period_key, j.name FROM run r JOIN job j ON j.id = r.job_id"
+                         " WHERE r.state = 'failed' ORDER BY r.sort_us")  # fmt: skip
+    steps = tuple(
+        DraftStep(place, "rerun", job_id, name, "etl-hosts", run_id, period, "failed", "it ended failed",
+             after=(1,) if place == 2 else (), expected_s=600.0, saves=(SAVE,),
+             alternatives=("mark-ok",), preview={"verb": "run once", "plan": {"line": 4}})
+        for place, (run_id, job_id, period, name) in enumerate(found, 1)
+    )  # fmt: skip
+    return PlanDraft("recovery", "repair extract", None, steps)
 
 
-def ask_everything(reads: Reads) -> None:
-    """Every question that a screen asks while it is open."""
-    everything = JobFilter()
-    reads.header()
-    reads.services()
-    reads.incidents()
-    reads.incidents(closed=True)
-    reads.incident(1)
-    reads.systems()
-    reads.drift()
-    reads.actions()
-    reads.actions(run_id=1)
-    reads.jobs_first_page(everything)
-    reads.jobs_by_ids(reads.job_ids(everything))
-    reads.job(1)
-    reads.job("etl-hosts/db07:extract_orders")
-    reads.runs(1)
-    reads.run(1)
-    reads.holds()
-    reads.holds(ended=True)
-    reads.gate("etl-hosts/db07:extract_orders")
+def requests(served: Estate) -> EngineClient:
+    return EngineClient(served.store.url)
 
 
-def test_no_question_of_a_board_scans_the_runs(explaining: Explaining) -> None:
-    ask_everything(Reads(explaining))
-    assert 40 < len(explaining.plans)
-    assert [] == [(plan, sql) for sql, plan in explaining.plans if SCAN_OF_RUN.search(plan)]
+def start(served: Estate, draft: PlanDraft, key: str = "", **more: Any) -> int:
+    return requests(served).start_plan(draft, key or new_action_key(), WHY, **more)
 
 
-def test_the_page_by_attention_walks_the_index_without_sorting(explaining: Explaining) -> None:
-    reads = Reads(explaining)
-    explaining.plans.clear()
-    reads.jobs_first_page(JobFilter())
-    assert [] == [plan for _, plan in explaining.plans if "TEMP B-TREE FOR ORDER BY" in plan]
+def reading(served: Estate) -> Queries:
+    return open_queries(served.store.url)
 
 
-def test_a_scan_of_the_runs_would_be_seen(explaining: Explaining) -> None:
-    """Proves the net above: what it looks for is what SQLite says."""
-    explaining.rows("SELECT * FROM run r WHERE r.message = 'x'")
-    assert SCAN_OF_RUN.search(explaining.plans[-1][1])
-
-
-def test_a_start_is_matched_by_the_runs_of_its_job_alone(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Free to choose, SQLite reads all attempts of the store for every poll that tells a start."""
-    plans: list[str] = []
-    rows = SqliteWire.rows
-
-    def explained(self: SqliteWire, sql: str, values: Sequence[Any] = ()) -> list[Row]:
-        plans.extend(row[-1] for row in rows(self, f"EXPLAIN QUERY PLAN {sql}", values))
-        return rows(self, sql, values)
-
-    monkeypatch.setattr(SqliteWire, "rows", explained)
-    polling.taken(store, 1, [run(period_key=None)])
-    wanted = ("SCAN json_each", "SEARCH t", "job_source (system_id=? AND source_id=?)",
-              "run_job_period (job_id=? AND sort_us>?)", "attempt_run (run_id=?)", "ORDER BY")  # fmt: skip
-    assert [name in plan for name, plan in zip(wanted, plans, strict=True)] == [True] * len(wanted), plans
-    plans.clear()
-    polling.taken(store, 1, [run(period_key=None, again_of="root")])
-    assert any("attempt" in plan and "(job_id=? AND attempt_key=?)" in plan for plan in plans), plans
-    assert ["SCAN json_each"] * 2 == [plan[:14] for plan in plans if plan.startswith("SCAN")], plans
-
-
-def test_open_runs_are_found_by_their_own_index(store: Store) -> None:
-    assert store.path is not None
-    from console.store import lookback
-
-    found: list[str] = []
-    with sqlite3.connect(store.path) as raw:
-        found += [row[-1] for row in raw.execute(f"EXPLAIN QUERY PLAN {lookback.RUNS}", (0, 0))]
-        found += [row[-1] for row in raw.execute(f"EXPLAIN QUERY PLAN {lookback.CHANGED_RUNS}", (0,))]
-    raw.close()
-    for index in ("run_recent", "run_ended", "run_open", "run_changed"):
-        assert any(index in plan for plan in found), (index, found)
-    assert [] == [plan for plan in found if SCAN_OF_RUN.search(plan) and "run_open" not in plan]
-    assert polling.open_runs(store, 1) == []
-
-
-def test_the_steps_of_plans_that_nobody_goes_on_with_are_walked_once_not_for_each_hold(night: Estate) -> None:
-    decide_holds(
-        night, *(HoldDecision(replace(hold(night), key=f"headway-{number:020}"), None) for number in range(200))
+def test_a_plan_is_read_back_as_it_was_started(served: Estate, draft: PlanDraft) -> None:
+    number = start(served, draft, at_once=3)
+    with reading(served) as reads:
+        plan = reads.plans.plan(number)
+        assert [number] == [one.id for one in reads.plans.list_plans(ended=False)]
+    assert ("running", "recovery", "repair extract", WHY, 3) == (
+        plan.state,
+        plan.kind,
+        plan.title,
+        plan.why,
+        plan.at_once,
     )
-    with night.store.write(None) as connection:
-        connection.exec_driver_sql(
-            "INSERT INTO plan (id, key, kind, title, state, requested_by, requested_from, why, requested_us, at_once,"
-            " words, changed_seq) VALUES (7, 'k', 'backfill', '', 'stopped', 'mara', '', '', 0, 1, '', 0)"
-        )
-        connection.exec_driver_sql(
-            "INSERT INTO plan_step (plan_id, place, verb, period_key, parameters, after, wait_s, safety, saves,"
-            " preview, state, words) VALUES (7, ?, 'start', '', '{}', '[]', 0, 'ask', '[]', '{}', 'planned', '')",
-            [(place,) for place in range(1, 1001)],
-        )
-    thousands = 0
+    assert [(1, (), "planned", 600.0), (2, (1,), "planned", 600.0)] == [
+        (step.place, step.after, step.state, step.expected_s) for step in plan.steps
+    ]
+    assert [step.run_id for step in draft.steps] == [step.run_id for step in plan.steps]
+    assert [('{"verb": "run once", "found": "failed"}',)] * 2 == rows(
+        served, "SELECT preview FROM plan_step ORDER BY place"
+    )
 
-    def counted() -> None:
-        nonlocal thousands
-        thousands += 1
 
-    with night.store.read() as connection:
-        raw: Any = connection.connection.driver_connection
-        raw.set_progress_handler(counted, 1000)
-        assert 200 == len(hold_facts.holds(wire(connection), 0))
-        raw.set_progress_handler(None, 0)
-    assert thousands < 200, "thousand steps of SQLite's machine"
+def test_the_same_key_twice_is_one_plan_and_its_start_is_in_the_audit(served: Estate, draft: PlanDraft) -> None:
+    assert start(served, draft, "headway-0123456789ab") == start(served, draft, "headway-0123456789ab")
+    assert [(1,)] == rows(served, "SELECT count(*) FROM plan")
+    assert [(WHY,)] == rows(served, "SELECT why FROM audit WHERE verb = 'plan start'")
+
+
+def test_a_second_plan_for_an_incident_that_has_one_is_refused(served: Estate, draft: PlanDraft) -> None:
+    about = PlanDraft(draft.kind, draft.title, 7, draft.steps)
+    number = start(served, about)
+    with pytest.raises(AlreadyRequested, match=f"plan {number} was started by"):
+        start(served, about)
+    requests(served).steer_plan(number, "abort")
+    assert number < start(served, about)
+
+
+def test_asking_a_step_makes_its_action_in_the_same_transaction_and_only_once(served: Estate, draft: PlanDraft) -> None:
+    number = start(served, draft)
+    [plan] = plans.active_plans(served.store)
+    assert [number] == [plan.id]
+    assert plans.request_step(served.store, None, plan.steps[0], "headway-0123456789ab", at("03:30")) is True
+    assert plans.request_step(served.store, None, plan.steps[0], "headway-0123456789ac", at("03:30")) is False
+    [action] = actions.actions_in(served.store, "requested", 2**62, {})
+    assert ("headway-0123456789ab", "rerun", "plan", "queue", {}, WHY, draft.steps[0].run_id) == (
+        action.key, action.verb, action.origin, action.overlap, action.preview, action.why, action.run_id)  # fmt: skip
+    [now] = plans.active_plans(served.store)
+    assert ("asked", "requested", "failed") == (
+        now.steps[0].state,
+        now.steps[0].action_state,
+        now.steps[0].run.state if now.steps[0].run else "",
+    )
+
+
+def test_a_plan_that_is_paused_meanwhile_asks_nothing(served: Estate, draft: PlanDraft) -> None:
+    number = start(served, draft)
+    [plan] = plans.active_plans(served.store)
+    requests(served).steer_plan(number, "pause")
+    assert plans.request_step(served.store, None, plan.steps[0], "headway-0123456789ab", at("03:30")) is False
+    assert [] == rows(served, "SELECT key FROM action")
+
+
+def test_steps_wait_and_end_and_the_plan_with_them(served: Estate, draft: PlanDraft) -> None:
+    number = start(served, draft)
+    [plan] = plans.active_plans(served.store)
+    for until in ("04:00", "05:00"):
+        plans.begin_wait(served.store, None, plan.steps[1], at(until))
+    plans.end_step(served.store, None, plan, EndStep(plan.steps[0], "verified", "good by other means"), at("03:31"))
+    assert plans.move_plan(served.store, None, plan, "done", "2 of 2 steps are over", at("04:31")) is True
+    assert plans.move_plan(served.store, None, plan, "stopped", "late", at("04:32")) is False
+    with reading(served) as reads:
+        found = reads.plans.plan(number)
+    assert ("done", at("04:31"), at("04:00"), "verified") == (
+        found.state, found.ended, found.steps[1].due, found.steps[0].state)  # fmt: skip
+    assert [("plan done",)] == rows(served, "SELECT verb FROM audit WHERE verb LIKE 'plan d%'")
+
+
+def test_resumed_what_failed_is_planned_anew_and_what_is_over_is_not(served: Estate, draft: PlanDraft) -> None:
+    number = start(served, draft)
+    [plan] = plans.active_plans(served.store)
+    plans.request_step(served.store, None, plan.steps[0], "headway-0123456789ab", at("03:30"))
+    plans.end_step(served.store, None, plan, EndStep(plan.steps[0], "failed", "exit 1"), at("03:31"))
+    plans.move_plan(served.store, None, plan, "stopped", "step 1: exit 1", at("03:31"))
+    assert [] == plans.active_plans(served.store)
+    assert "running" == requests(served).steer_plan(number, "resume")
+    [again] = plans.active_plans(served.store)
+    assert [("planned", None), ("planned", None)] == [(step.state, step.action_key) for step in again.steps]
+    requests(served).steer_plan(number, "abort")
+    with pytest.raises(PlanRefused, match=f"plan {number} is aborted: it cannot pause"):
+        requests(served).steer_plan(number, "pause")
+
+
+def test_a_step_says_who_else_is_at_its_run(served: Estate, draft: PlanDraft) -> None:
+    requests(served).act(rerun_of(int(draft.steps[0].run_id or 0), {"verb": "run once"}), new_action_key())
+    start(served, draft)
+    [plan] = plans.active_plans(served.store)
+    assert (True, "") == (plan.steps[0].others.endswith(" rerun"), plan.steps[1].others)
+
+
+def test_a_period_that_comes_later_is_found_by_its_key(served: Estate, draft: PlanDraft) -> None:
+    first = DraftStep(1, "start", draft.steps[0].job_id, draft.steps[0].job, "etl-hosts", None, "2026-11-20T05:10:00Z",
+                 "planned", "it has not run", {"period_at": "2026-11-20T05:10:00Z"})  # fmt: skip
+    start(served, PlanDraft("backfill", "backfill", None, (first,)))
+    [plan] = plans.active_plans(served.store)
+    assert (None, None) == (plan.steps[0].run_id, plan.steps[0].run)
+    served.ingest(running(JOBS[0], "05:10", "9"), now="05:11")
+    [plan] = plans.active_plans(served.store)
+    assert "running" == (plan.steps[0].run.state if plan.steps[0].run else "")
+
+
+def test_the_runs_of_some_dates_are_read_in_order(served: Estate, draft: PlanDraft) -> None:
+    step = draft.steps[0]
+    found = jobs.runs_between(served.store, step.job_id, at("03:10").date().replace(day=19), at("03:10").date())
+    assert [step.run_id] == [run.id for run in found]
+    assert [] == jobs.runs_between(served.store, step.job_id, at("03:10").date(), at("03:10").date())
+
+
+def test_what_a_person_asserts_is_an_attempt_and_ends_its_action_at_once(served: Estate, draft: PlanDraft) -> None:
+    start(served, draft)
+    [plan] = plans.active_plans(served.store)
+    plans.request_step(served.store, None, plan.steps[0], "headway-0123456789ab", at("03:30"))
+    [action] = actions.actions_in(served.store, "requested", 2**62, {})
+    step = ActionStep("verified", "succeeded", ended=True)
+    for wrote in (True, False):
+        assert wrote is assertions.assert_state(served.store, None, action, RunState.SUCCEEDED, step, at("03:40"))
+    sql = "SELECT state, evidence, attempts FROM run WHERE id = :id"
+    assert [("succeeded", "asserted", 2)] == rows(served, sql, id=draft.steps[0].run_id)
+
+
+def test_a_run_that_starts_by_itself_is_found_once_it_has_started_after_the_plan(
+    served: Estate, draft: PlanDraft
+) -> None:
+    step = draft.steps[0]
+    waits = DraftStep(1, "wait", step.job_id, step.job, "etl-hosts", None, "", "planned", "its own scheduler starts it")
+    start(served, PlanDraft("recovery", "repair", None, (waits,)))
+    with served.store.write(None) as connection:
+        connection.rows("UPDATE plan SET requested_us = ?", (micros(at("04:30")),))
+    assert None is plans.active_plans(served.store)[0].steps[0].run
+    served.ingest(running(JOBS[0], "05:10", "9"), now="05:11")
+    found = plans.active_plans(served.store)[0].steps[0].run
+    assert "running" == (found.state if found else "")
+
+
+def test_what_was_started_for_a_past_period_is_the_run_of_that_period(served: Estate, draft: PlanDraft) -> None:
+    """The source tells only that it started now: by its schedule that would be today's run."""
+    past = "2026-11-12T03:10:00Z"
+    step = DraftStep(1, "start", draft.steps[0].job_id, draft.steps[0].job, "etl-hosts", None, past, "planned", "", {
+        "period_at": past})  # fmt: skip
+    start(served, PlanDraft("backfill", "backfill", None, (step,)))
+    [plan] = plans.active_plans(served.store)
+    plans.request_step(served.store, None, plan.steps[0], "headway-0123456789ab", at("05:30"))
+    served.ingest(running(JOBS[0], "05:10", "9", action_key="headway-0123456789ab"), now="05:31")
+    found = plans.active_plans(served.store)[0].steps[0].run
+    assert "running" == (found.state if found else "")
+    sql = "SELECT period_key, bd FROM run WHERE state = 'running'"
+    assert [(past, "2026-11-11")] == rows(served, sql)
+
+
+def test_the_release_of_a_plan_knows_the_hold_that_it_lets_go_also_one_that_was_asked_anew(
+    served: Estate, draft: PlanDraft
+) -> None:
+    until = {"until": "2026-11-20T10:00:00Z", "by": "mara"}
+    [first, second] = draft.steps
+    hold = replace(second, place=1, verb="hold", run_id=None, period_key="", parameters=until, after=(), wait_s=60.0)
+    again = replace(first, place=2)
+    release = replace(hold, place=3, verb="release", parameters={}, after=(1, 2), wait_s=0.0)
+    other = replace(release, place=4, job_id=first.job_id, after=())
+    number = start(served, replace(draft, steps=(hold, again, release, other)))
+    for key in ("headway-0123456789ab", "headway-0123456789ac"):
+        [plan] = plans.active_plans(served.store)
+        assert plans.request_step(served.store, None, plan.steps[0], key, at("03:50")) is True
+        told = rows(served, "SELECT parameters FROM plan_step WHERE verb = 'release' ORDER BY place")
+        assert [(f'{{"hold": "{key}"}}',), ("{}",)] == told
+        with served.store.write(None) as connection:
+            actions.move_action(connection, key, "requested", ActionStep("refused", "no", ended=True), 1)
+        [now] = plans.active_plans(served.store)
+        plans.end_step(served.store, None, now, EndStep(now.steps[0], "failed", "no"), at("03:51"))
+        assert plans.move_plan(served.store, None, now, "stopped", "step 1", at("03:51"))
+        requests(served).steer_plan(number, "resume")
+    [plan] = plans.active_plans(served.store)
+    assert ("planned", None, None, "") == (
+        plan.steps[0].state, plan.steps[0].action_key, plan.steps[0].due, plan.steps[0].hold_state)  # fmt: skip

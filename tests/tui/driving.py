@@ -17,9 +17,9 @@ from textual.pilot import Pilot
 from textual.widget import Widget
 from textual.widgets import Input
 
-from console.tui import keys
-from console.tui.app import HeadwayApp
-from console.tui.desk import Desk
+from console.config import key_table
+from console.tui.app.app import HeadwayApp
+from console.tui.frame.resource_thread import ResourceThread
 from tests import idle
 from tests.tui.fake_reads import NOW, ZONE, FakeReads, FakeRequests
 
@@ -51,7 +51,7 @@ class Night:
         """Presses the key that the table has for each of these acts on the screen that is open."""
         for name in names:
             where = getattr(self.app.screen, "WHERE", "")
-            [act] = [act for act in keys.acts(where) if act.name == name]
+            [act] = [act for act in key_table.key_actions(where) if act.name == name]
             await self.pilot.press(act.keys[0])
 
     async def type(self, text: str) -> None:
@@ -97,8 +97,8 @@ class Night:
             await self.pilot.pause()
             quiet = 0 if any(desk._waiting or desk._doing for desk in self._desks()) else quiet + 1
 
-    def _desks(self) -> list[Desk[Any]]:
-        return [one for one in vars(self.app).values() if isinstance(one, Desk)]
+    def _desks(self) -> list[ResourceThread[Any]]:
+        return [one for one in vars(self.app).values() if isinstance(one, ResourceThread)]
 
     def widget(self, query: str) -> Widget:
         return self.app.screen.query_one(query)

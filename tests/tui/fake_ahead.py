@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from console.model.views.ahead import JobAheadView
+from console.domain.forecast import JobForecastView
 
 MIDNIGHT = datetime(2026, 11, 19, 23, 0, tzinfo=UTC)
 EXTRACT, LOAD = "etl-hosts/db07:extract_orders", "warehouse-airflow/load_orders"
@@ -19,7 +19,7 @@ def minute(clock: str) -> datetime:
     return MIDNIGHT + timedelta(hours=hours, minutes=minutes)
 
 
-def ahead(service: str, job: str, **changes: Any) -> JobAheadView:
+def ahead(service: str, job: str, **changes: Any) -> JobForecastView:
     title, due = {"supply-plan": ("Supply plan", "06:30"), "daily-revenue": ("Daily revenue", "07:30")}[service]
     told: dict[str, Any] = {
         "late": 0.0, "decides": 1.0, "done": ("04:12", "04:20", "04:41"), "slack": 9, "act_by": "03:58",
@@ -28,13 +28,13 @@ def ahead(service: str, job: str, **changes: Any) -> JobAheadView:
     p50, p80, p95 = map(minute, told["done"])
     act_by, green_by = (None if told[name] is None else minute(told[name]) for name in ("act_by", "green_by"))
     slack = None if told["slack"] is None else told["slack"] * 60
-    return JobAheadView(
+    return JobForecastView(
         title, service, "2026-11-19", "Europe/Berlin", minute(due), job, told["late"], told["decides"], p50, p80, p95,
         slack, act_by, green_by, told["source"],
     )  # fmt: skip
 
 
-def all_ahead() -> list[JobAheadView]:
+def all_ahead() -> list[JobForecastView]:
     return [
         ahead("supply-plan", EXTRACT, late=0.38, decides=0.97),
         ahead("supply-plan", LOAD, late=0.38, decides=0.97, done=("04:24", "04:33", "04:57"), act_by="04:18",
@@ -52,12 +52,12 @@ def all_ahead() -> list[JobAheadView]:
 class FakeAhead:
     """The store's readers, as far as they tell of this."""
 
-    ahead_: Sequence[JobAheadView] = tuple(all_ahead())
+    ahead_: Sequence[JobForecastView] = tuple(all_ahead())
 
-    def jobs_ahead(self, service: str, bd: str, submission: str = "") -> Sequence[JobAheadView]:
-        return [one for one in self.ahead_ if (one.name, one.bd) == (service, bd)]
+    def job_forecasts(self, service: str, business_date: str, submission: str = "") -> Sequence[JobForecastView]:
+        return [one for one in self.ahead_ if (one.name, one.business_date) == (service, business_date)]
 
-    def job_ahead(self, job_id: int) -> Sequence[JobAheadView]:
+    def forecasts_of_job(self, job_id: int) -> Sequence[JobForecastView]:
         return [one for one in self.ahead_ if one.job == NUMBERS.get(job_id)]
 
 

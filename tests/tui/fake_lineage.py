@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from connectors.words import State
-from console.model.views import JobRow
-from console.model.views.lineage import LineageJob, LineageRun, LineageView
+from connectors.sdk.states import RunState
+from console.domain.dependency import LineageJob, LineageRun, LineageView
+from console.domain.job import JobRow
 
 EDGES = ((1, 2), (2, 3), (2, 4), (6, 2), (3, 14), (2, 11), (11, 14), (1, 13))
 """Between the jobs of `fake_reads.jobs`: 1 extract_orders, 2 load_orders, 3 revenue_mart, 4 supply-mart."""
@@ -34,11 +34,13 @@ def _walk(job_id: int, edges: Sequence[tuple[int, int]]) -> set[int]:
 
 
 def _job(row: JobRow) -> LineageJob:
-    is_red = bool(row.state) and State(row.state).is_red
+    is_red = bool(row.state) and RunState(row.state).is_red
     at = row.ended or row.started or row.next
-    if row.state == State.PLANNED and row.next is not None:
+    if row.state == RunState.PLANNED and row.next is not None:
         before = row.next - timedelta(hours=23, minutes=38)
-        return LineageJob(row.id, row.name, row.system, row.state, False, "", at, None, State.SUCCEEDED, before, ROOT)
+        return LineageJob(
+            row.id, row.name, row.system, row.state, False, "", at, None, RunState.SUCCEEDED, before, ROOT
+        )
     return LineageJob(row.id, row.name, row.system, row.state, is_red, "", at, row.run_id, stale_since=row.stale_since)
 
 

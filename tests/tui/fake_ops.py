@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from console.model.modes import Modes
-from console.model.views import EventView
-from console.model.views.asked import AskedView, ProofView, WayStep
-from console.store.chain import Verdict
-from console.store.reads import NotFound
-from console.store.reads.audit import AuditRow
+from console.domain.action import ActionDetailView, ActionHistoryEntry, ActionProofView
+from console.domain.incident import EventView
+from console.domain.switches import Modes
+from console.store.audit import ChainVerdict
+from console.store.errors import NotFound
+from console.store.queries.audit import AuditRow
 
 AT = datetime(2026, 11, 20, 2, 0, tzinfo=UTC)
 """03:00 in Berlin."""
@@ -24,23 +24,23 @@ def minute(number: float) -> datetime:
     return AT + timedelta(minutes=number)
 
 
-def asked(key: str = "headway-5k2m8r", **changes: Any) -> AskedView:
-    made = AskedView(
+def asked(key: str = "headway-5k2m8r", **changes: Any) -> ActionDetailView:
+    made = ActionDetailView(
         key=key, verb="rerun", job=EXTRACT, job_id=1, system="etl-hosts", run_id=101, period="2026-11-19",
         incident_id=412, plan=None, state="verified", origin="person", requested_by="mara", requested_from="10.2.0.4",
         requested=minute(13), why="the disk is empty again", needs_approval=False, approved_by="", approved=None,
         sent=minute(13.1), ended=minute(16), words="succeeded (native)", native_verb="run once",
         native_words="run this crontab line once on db07 as etl", scope="extract_orders 2026-11-19",
         sends=("setsid /opt/etl/extract_orders.sh 2026-11-19  # headway-5k2m8r",), notes=(), native_ref="",
-        proof=ProofView(101, 3, "succeeded", "native", "exit 0", minute(13.2), minute(15.9), 0, ""),
+        proof=ActionProofView(101, 3, "succeeded", "native", "exit 0", minute(13.2), minute(15.9), 0, ""),
     )  # fmt: skip
     return replace(made, **changes)
 
 
-def several() -> list[AskedView]:
+def several() -> list[ActionDetailView]:
     """One of each end, newest first."""
     none: dict[str, Any] = {"sent": None, "ended": None, "proof": None}
-    failed = ProofView(101, 2, "failed", "native", "exit 1", minute(12.2), minute(12.5), 1, "")
+    failed = ActionProofView(101, 2, "failed", "native", "exit 1", minute(12.2), minute(12.5), 1, "")
     load: dict[str, Any] = {"job": "warehouse-airflow/load_orders", "job_id": 2, "system": "warehouse-airflow"}
     return [
         asked("headway-9wait1", **load, **none, state="requested", requested=minute(17), requested_by="ben",
@@ -84,38 +84,40 @@ def audit_rows() -> list[AuditRow]:
 class FakeOps:
     """The part of `FakeReads` that answers for these screens."""
 
-    asked_: list[AskedView] = field(default_factory=several)
+    asked_: list[ActionDetailView] = field(default_factory=several)
     audit_: list[AuditRow] = field(default_factory=audit_rows)
-    verdict: Verdict = field(default_factory=lambda: Verdict(5, f"{5:064x}"))
+    verdict: ChainVerdict = field(default_factory=lambda: ChainVerdict(5, f"{5:064x}"))
     hashed: threading.Event | None = None
     """Until it is set, a chain is still being hashed."""
     shadow_: list[EventView] = field(default_factory=list)
     in_vain: int = 0
     modes_: Modes = field(default_factory=Modes)
 
-    def asked(self) -> Sequence[AskedView]:
+    def list_details(self) -> Sequence[ActionDetailView]:
         return self.asked_
 
-    def asked_count(self) -> int:
+    def count(self) -> int:
         return len(self.asked_)
 
-    def asked_as(self, key: str) -> tuple[AskedView, Sequence[WayStep]]:
+    def history_of(self, key: str) -> tuple[ActionDetailView, Sequence[ActionHistoryEntry]]:
         found = next((one for one in self.asked_ if one.key == key), None)
         if found is None:
             raise NotFound(f'action "{key}"')
         rows = [one for one in self.audit_ if one.detail.get("key") == key]
-        return found, [WayStep(one.at, one.actor, one.origin, one.verb, one.detail.get("words", "")) for one in rows]
+        return found, [
+            ActionHistoryEntry(one.at, one.actor, one.origin, one.verb, one.detail.get("words", "")) for one in rows
+        ]
 
-    def audit(self, *, limit: int) -> Sequence[AuditRow]:
+    def list_entries(self, *, limit: int) -> Sequence[AuditRow]:
         return self.audit_[-limit:]
 
-    def verify_audit(self, *, politely: bool = False) -> Verdict:
+    def verify_audit(self, *, politely: bool = False) -> ChainVerdict:
         assert politely
         if self.hashed is not None:
             self.hashed.wait(30)
         return self.verdict
 
-    def would_have(self, since: datetime) -> tuple[Sequence[EventView], int]:
+    def shadow_events(self, since: datetime) -> tuple[Sequence[EventView], int]:
         return [one for one in self.shadow_ if one.at >= since], self.in_vain
 
     def modes(self) -> Modes:

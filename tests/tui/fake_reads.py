@@ -11,47 +11,35 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from connectors.words import Verb
-from console.clock import Hand
-from console.engine.wishes import Wish
-from console.model.carried import PlanView, StepView
-from console.model.declared import NOTHING, Declared
-from console.model.filters import JobFilter
-from console.model.ids import micros
-from console.model.pauses import Pause
-from console.model.plans import Draft, LeftOut, Save, Step
-from console.model.views import (
-    ActionView,
-    AttemptView,
-    CardView,
-    DeliveryView,
-    DriftView,
-    EngineView,
+from connectors.sdk.states import Verb
+from console.domain.action import ActionView
+from console.domain.alert import DeliveryView
+from console.domain.dependency import GateView, LineageRun, LineageView, UpstreamView
+from console.domain.filter import JobFilter
+from console.domain.handover import ServiceNight
+from console.domain.hold import HoldView
+from console.domain.ids import micros
+from console.domain.incident import (
+    AffectedServiceView,
     EventView,
-    GateView,
-    HeaderView,
-    HoldView,
-    HurtService,
     IncidentRow,
     IncidentView,
-    JobRow,
-    JobView,
-    Looker,
     MemberView,
-    RunRow,
-    RunView,
-    ServiceView,
-    TargetView,
-    UpstreamView,
+    PastRepair,
 )
-from console.model.views.handover import ServiceNight
-from console.model.views.jobs import HourCount
-from console.model.views.lineage import LineageRun, LineageView
-from console.model.views.night import NightView
-from console.model.views.repairs import Repair
-from console.store.errors import ReasonNeeded
-from console.store.reads import NotFound
-from console.store.reads.audit import ApprovalView
+from console.domain.job import CardView, JobRow, JobView
+from console.domain.plan import DraftStep, LeftOutRun, PlanDraft, PlanStepView, PlanView, SavedService
+from console.domain.run import AttemptView, HourlyRunCount, RunRow, RunView
+from console.domain.service import ServiceView
+from console.domain.settings import NOTHING_DECLARED, Declared
+from console.domain.switches import SystemPause
+from console.domain.system import DriftView, EngineView, HeaderView, TargetView
+from console.domain.timeline import TimelineView
+from console.engine.api.action_request import ActionRequest
+from console.store.errors import NotFound, ReasonNeeded
+from console.store.queries.audit import ApprovalView
+from console.store.queries.reader import Queries
+from console.timing.clock import ClockSetting
 from tests.tui.fake_ahead import FakeAhead, otherwise
 from tests.tui.fake_lineage import EDGES, lineage_of, runs_of
 from tests.tui.fake_night import night_of
@@ -184,11 +172,6 @@ def incident_row(**changes: Any) -> IncidentRow:
     return dataclasses.replace(row, **changes)
 
 
-def looker(person: str, minutes: int, console: str = "db-ops:812~a1") -> Looker:
-    """Somebody at another console, for so long."""
-    return Looker(person, "10.0.0.7", NOW - timedelta(minutes=minutes), NOW, console)
-
-
 def deliveries() -> tuple[DeliveryView, ...]:
     """What was told of the incident: one address took it, one did not."""
     made, refused = at("03:12:09"), "connection refused by chat.internal:443"
@@ -198,20 +181,22 @@ def deliveries() -> tuple[DeliveryView, ...]:
     )
 
 
-def repairs() -> tuple[Repair, ...]:
+def repairs() -> tuple[PastRepair, ...]:
     """What became of the root's job on three nights before."""
     nights = [at("03:12") - timedelta(days=days) for days in (9, 31, 40)]
     space = 'could not extend file "base/16401/7": No space left on device'
     return (
-        Repair(81, nights[0], space, "rerun", 1080.0, "mara", 377, "purged /var/spool/etl by hand, then rerun", True),
-        Repair(52, nights[1], space, "rerun", 1560.0, "noor", 341, "", True),
-        Repair(40, nights[2], "exit 143", "its scheduler's own retry", 300.0),
+        PastRepair(
+            81, nights[0], space, "rerun", 1080.0, "mara", 377, "purged /var/spool/etl by hand, then rerun", True
+        ),
+        PastRepair(52, nights[1], space, "rerun", 1560.0, "noor", 341, "", True),
+        PastRepair(40, nights[2], "exit 143", "its scheduler's own retry", 300.0),
     )
 
 
 def incident() -> IncidentView:
     hurt = tuple(
-        HurtService(
+        AffectedServiceView(
             s.name,
             s.title,
             s.tier,
@@ -307,7 +292,7 @@ def jobs() -> list[JobRow]:
         job_row(9, "pg-dwh/vacuum_all", paused=True),
         job_row(10, "cloud/old-export", gone=True),
         job_row(11, "pg-dwh/refresh_stock", state="running", started=at("03:05"), ended=None),
-        job_row(12, "pg-dwh/never_ran", state="", run_id=None, started=None, ended=None, bd=""),
+        job_row(12, "pg-dwh/never_ran", state="", run_id=None, started=None, ended=None, business_date=""),
         job_row(13, "cloud/churn-scores", state="skipped"),
         job_row(14, "cloud/close-books", state="retrying", started=at("03:00"), ended=None),
     ]
@@ -376,7 +361,7 @@ def nights_before(row: RunRow) -> Iterator[RunRow]:
         yield dataclasses.replace(
             row,
             id=100_000 + night,
-            bd=f"{begun - timedelta(days=night + 1):%Y-%m-%d}",
+            business_date=f"{begun - timedelta(days=night + 1):%Y-%m-%d}",
             period=row.period and row.period - timedelta(days=night),
             started=started,
             ended=ended,
@@ -393,7 +378,7 @@ def job_view(row: JobRow, **changes: Any) -> JobView:
             row.run_id - night if not night else 1000 * row.id + night,
             row.id,
             row.name,
-            bd=f"2026-11-{19 - night:02d}",
+            business_date=f"2026-11-{19 - night:02d}",
             period=at("03:10") - timedelta(days=night),
             started=at("03:12") - timedelta(days=night),
             ended=at("03:26") - timedelta(days=night),
@@ -487,7 +472,7 @@ def targets() -> list[TargetView]:
 
 PREVIEW: dict[str, Any] = {
     "verb": "run once",
-    "words": "run this crontab line once on db07 as etl",
+    "summary": "run this crontab line once on db07 as etl",
     "scope": "extract_orders, business date 2026-11-19",
     "affected": ["db07:extract_orders"],
     "overlap": None,
@@ -501,8 +486,8 @@ PREVIEW: dict[str, Any] = {
 }
 
 
-def step(place: int, job_id: int, job: str, **changes: Any) -> Step:
-    found = Step(
+def step(place: int, job_id: int, job: str, **changes: Any) -> DraftStep:
+    found = DraftStep(
         place=place,
         verb="rerun",
         job_id=job_id,
@@ -517,18 +502,20 @@ def step(place: int, job_id: int, job: str, **changes: Any) -> Step:
         expected_s=840.0,
         source="history (31 runs)",
         saves=(
-            Save("supply-plan", "2026-11-19", True, "act by 03:58", 3600.0, "", "2026-11-20T05:30:00Z", ZONE, 840.0),
-            Save("daily-revenue", "2026-11-19", True, "act by 04:40", 5000.0, "", "2026-11-20T06:00:00Z", ZONE, 840.0),
+            SavedService("supply-plan", "2026-11-19", True, "act by 03:58", 3600.0, "", "2026-11-20T05:30:00Z", ZONE,
+                         840.0),
+            SavedService("daily-revenue", "2026-11-19", True, "act by 04:40", 5000.0, "", "2026-11-20T06:00:00Z", ZONE,
+                         840.0),
         ),
         alternatives=("mark-ok", "skip"),
-        preview={"verb": "run once", "words": f"run {job.rpartition('/')[2]} once", "scope": "2026-11-19",
+        preview={"verb": "run once", "summary": f"run {job.rpartition('/')[2]} once", "scope": "2026-11-19",
                  "native_calls": [f"ssh headway@db07 headway-run {job_id}"]},
     )  # fmt: skip
     return dataclasses.replace(found, **changes)
 
 
-def draft() -> Draft:
-    """Root, what read its stale data, then two side by side."""
+def draft() -> PlanDraft:
+    """Root, what read its stale data, then two run in parallel."""
     first = dataclasses.replace(step(1, 1, EXTRACT), preview={**PREVIEW, "followers": []})
     steps = (
         first,
@@ -536,18 +523,18 @@ def draft() -> Draft:
              alternatives=("failed-only", "downstream", "all", "mark-ok", "skip"), expected_s=1320.0),
         step(3, 3, MART, after=(2,)),
         step(4, 14, "cloud/close-books", after=(2,), expected_s=None, source="no estimate",
-             saves=(Save("weekly-finance", "2026-11-19", False, "its act-by 02:50 has passed", -1662.0, "",
+             saves=(SavedService("weekly-finance", "2026-11-19", False, "its act-by 02:50 has passed", -1662.0, "",
                          "2026-11-20T03:00:00Z", ZONE, 4200.0),)),
     )  # fmt: skip
-    left = (LeftOut(SUPPLY, None, "it starts by its own clock at 04:30"),)
+    left = (LeftOutRun(SUPPLY, None, "it starts by its own clock at 04:30"),)
     notes = ("weekly-finance cannot be saved any more; the plan repairs it for those who read it late",)
-    return Draft("recovery", f"repair {EXTRACT}", 412, steps, left, notes)
+    return PlanDraft("recovery", f"repair {EXTRACT}", 412, steps, left, notes)
 
 
-def plan_of(draft: Draft, number: int = 1, **changes: Any) -> PlanView:
+def plan_of(draft: PlanDraft, number: int = 1, **changes: Any) -> PlanView:
     """The draft as it is once it was started."""
     steps = tuple(
-        StepView(one.place, one.verb, one.job, one.job_id, one.run_id, one.period_key, one.after, one.wait_s, None,
+        PlanStepView(one.place, one.verb, one.job, one.job_id, one.run_id, one.period_key, one.after, one.wait_s, None,
                  one.safety, one.expected_s, "planned", None, "", "", None, None)
         for one in draft.steps
     )  # fmt: skip
@@ -576,7 +563,7 @@ def approval(number: int = 1, **changes: Any) -> ApprovalView:
 
 
 @dataclass
-class FakeReads(FakeOps, FakeAhead):
+class FakeReads(FakeOps, FakeAhead, Queries):
     """Serves what its fields hold; a test changes them and calls `changed`."""
 
     head: HeaderView = field(default_factory=header)
@@ -600,6 +587,13 @@ class FakeReads(FakeOps, FakeAhead):
     broken: str = ""
     threads: set[str] = field(default_factory=set)
 
+    def __post_init__(self) -> None:
+        """It answers for every context itself."""
+        mine: Any = self
+        self.actions = self.alerts = self.approvals = self.audit = self.checks = self.estate = self.findings = mine
+        self.handover = self.holds = self.incidents = self.jobs = self.lineage = self.members = self.names = mine
+        self.plans = self.run_table = self.runs = self.service_days = self.services = self.warnings = mine
+
     def changed(self) -> None:
         self.version += 1
 
@@ -612,18 +606,18 @@ class FakeReads(FakeOps, FakeAhead):
         self._look()
         return self.head
 
-    def services(self) -> Sequence[ServiceView]:
+    def list_services(self) -> Sequence[ServiceView]:
         self._look()
         return self.services_
 
     def service(self, name: str) -> ServiceView:
         return _found(name, (view for view in self.services_ if view.name == name))
 
-    def incidents(self, closed: bool = False) -> Sequence[IncidentRow]:
+    def list_incidents(self, closed: bool = False) -> Sequence[IncidentRow]:
         self._look()
         return self.closed_ if closed else self.incidents_
 
-    def nights_of(self, incident_id: int) -> Sequence[ServiceNight]:
+    def nights_of_incident(self, incident_id: int) -> Sequence[ServiceNight]:
         return []
 
     def incident(self, incident_id: int) -> IncidentView:
@@ -652,19 +646,19 @@ class FakeReads(FakeOps, FakeAhead):
         row = _found(name_or_id, (row for row in self.jobs_ if name_or_id in (row.id, row.name)))
         return job_view(row, drift=tuple(d for d in self.drifts_ if d.job == row.name))
 
-    def runs(self, job_id: int, limit: int = 60) -> Sequence[RunRow]:
+    def list_runs(self, job_id: int, limit: int = 60) -> Sequence[RunRow]:
         return self.job(job_id).runs[:limit]
 
     def run(self, run_id: int) -> RunView:
         return self.runs_.get(run_id) or run_view(run_id)
 
-    def lineage(self, job_id: int, run: str = "") -> LineageView:
+    def lineage_of(self, job_id: int, run: str = "") -> LineageView:
         self._look()
         return lineage_of(self.jobs_, self.edges_, job_id, run)
 
-    def night(self, bd: str | None = None) -> NightView:
+    def timeline(self, business_date: str | None = None) -> TimelineView:
         self._look()
-        return night_of(self.services_, self.jobs_, NOW, bd)
+        return night_of(self.services_, self.jobs_, NOW, business_date)
 
     def latest_runs(self, job_ids: Iterable[int]) -> Mapping[int, Sequence[LineageRun]]:
         return {job_id: runs_of(next(row for row in self.jobs_ if row.id == job_id)) for job_id in job_ids}
@@ -680,21 +674,21 @@ class FakeReads(FakeOps, FakeAhead):
         return NOW
 
     def declared(self) -> Declared:
-        return NOTHING
+        return NOTHING_DECLARED
 
     def systems(self) -> Sequence[TargetView]:
         return self.targets_
 
-    def to_mend(self) -> int:
+    def config_fault_count(self) -> int:
         return self.to_mend_
 
     def drift(self) -> Sequence[DriftView]:
         return self.drifts_
 
-    def actions(self, run_id: int | None = None, incident_id: int | None = None) -> Sequence[ActionView]:
+    def list_actions(self, run_id: int | None = None, incident_id: int | None = None) -> Sequence[ActionView]:
         return [action for action in self.actions_ if run_id in (None, action.run_id)]
 
-    def plans(self, incident_id: int | None = None, ended: bool = True) -> Sequence[PlanView]:
+    def list_plans(self, incident_id: int | None = None, ended: bool = True) -> Sequence[PlanView]:
         self._look()
         mine = [one for one in self.plans_ if incident_id in (None, one.incident_id)]
         return [one for one in mine if ended or one.state in ("running", "paused", "stopped")]
@@ -702,16 +696,16 @@ class FakeReads(FakeOps, FakeAhead):
     def plan(self, number: int) -> PlanView:
         return _found(f"plan {number}", (one for one in self.plans_ if one.id == number))
 
-    def holds(self, ended: bool = False) -> Sequence[HoldView]:
+    def list_holds(self, ended: bool = False) -> Sequence[HoldView]:
         return self.holds_
 
-    def anything_to_approve(self) -> bool:
+    def any_awaiting_approval(self) -> bool:
         return bool(self.approvals_)
 
-    def approvals(self) -> Sequence[ApprovalView]:
+    def list_approvals(self) -> Sequence[ApprovalView]:
         return self.approvals_
 
-    def hand(self) -> Hand | None:
+    def clock_setting(self) -> ClockSetting | None:
         return None
 
     def data_version(self) -> int:
@@ -721,12 +715,16 @@ class FakeReads(FakeOps, FakeAhead):
     def interrupt(self) -> None:
         """Nothing here takes long."""
 
+    def close(self) -> None:
+        """No store is open."""
+
     def all_runs(self) -> list[RunRow]:
         """The latest run of every job that has one, newest first."""
         rows = [
             run_row(
                 job.run_id, job.id, job.name, state=job.state, evidence=job.evidence, native_state=job.native_state,
-                bd=job.bd, started=job.started, ended=job.ended, period=job.started, attempts=job.attempts,
+                business_date=job.business_date, started=job.started, ended=job.ended, period=job.started,
+                attempts=job.attempts,
                 stale_since=job.stale_since,
             )
             for job in self.jobs_
@@ -749,8 +747,10 @@ class FakeReads(FakeOps, FakeAhead):
         rows = {row.id: row for row in self.all_runs()}
         return [rows[run_id] for run_id in ids if run_id in rows]
 
-    def run_hours(self, wanted: JobFilter, hours: int) -> Sequence[HourCount]:
-        return [HourCount(NOW.replace(minute=0, second=0) - timedelta(hours=n), 40 - n, n % 5 == 0) for n in (3, 2, 1)]
+    def run_hours(self, wanted: JobFilter, hours: int) -> Sequence[HourlyRunCount]:
+        return [
+            HourlyRunCount(NOW.replace(minute=0, second=0) - timedelta(hours=n), 40 - n, n % 5 == 0) for n in (3, 2, 1)
+        ]
 
     def promised(self) -> dict[int, tuple[int, int | None]]:
         return {job.id: (micros(at("05:30")), 2_418_000_000) for job in self.jobs_ if job.name in (EXTRACT, LOAD)}
@@ -788,7 +788,7 @@ class FakeRequests:
 
     reads: FakeReads
     shown: dict[str, Any] = field(default_factory=lambda: dict(PREVIEW))
-    draft: Draft = field(default_factory=draft)
+    draft: PlanDraft = field(default_factory=draft)
     preview_error: str = ""
     silent: bool = False
     refuses: str = ""
@@ -796,19 +796,18 @@ class FakeRequests:
     log_text: str = LOG
     asked: list[tuple[str, Any]] = field(default_factory=list)
     sent: list[tuple[int, str]] = field(default_factory=list)
-    wishes: list[Wish] = field(default_factory=list)
-    started: list[Draft] = field(default_factory=list)
+    wishes: list[ActionRequest] = field(default_factory=list)
+    started: list[PlanDraft] = field(default_factory=list)
     steered: list[tuple[int, str]] = field(default_factory=list)
     turned: list[tuple[str, str, str]] = field(default_factory=list)
     whys: list[str] = field(default_factory=list)
     notes: list[tuple[int, str]] = field(default_factory=list)
-    shown_incidents: list[int | None] = field(default_factory=list)
 
     def _ask(self, kind: str, what: Any) -> int:
         self.asked.append((kind, what))
         return len(self.asked)
 
-    def preview(self, wish: Wish) -> int:
+    def preview(self, wish: ActionRequest) -> int:
         return self._ask("preview", wish.run_id)
 
     def propose(self, incident_id: int, everything: bool = False) -> int:
@@ -847,9 +846,6 @@ class FakeRequests:
     def note(self, incident_id: int, words: str) -> None:
         self.notes.append((incident_id, words))
 
-    def present(self, incident_id: int | None) -> None:
-        self.shown_incidents.append(incident_id)
-
     def what_if(self, job_id: int, ways: Sequence[Mapping[str, Any]]) -> int:
         return self._ask("what if", (job_id, [dict(one) for one in ways]))
 
@@ -878,7 +874,7 @@ class FakeRequests:
         if kind == "plan":
             return FakeAnswer(True, json.loads(json.dumps(self.draft.as_json())))
         if kind == "probe":
-            right = {"name": "read the crontab", "held": False, "mend": "usermod -aG crontab headway"}
+            right = {"name": "read the crontab", "held": False, "fix": "usermod -aG crontab headway"}
             said = {"reachable": True, "version": "cron 3.0", "rights": [right], "error": "", "took_ms": 41}
             return FakeAnswer(True, {"targets": [{"target": "/".join(what), **said}]})
         if kind == "log":
@@ -892,7 +888,7 @@ class FakeRequests:
         if self.wants_why and not why:
             raise ReasonNeeded("tier 1 (daily-revenue) hangs on it: say why (--why)")
 
-    def act(self, wish: Wish, key: str) -> None:
+    def act(self, wish: ActionRequest, key: str) -> None:
         self._judge(wish.why)
         if any(action.key == key for action in self.reads.actions_):
             return
@@ -911,7 +907,7 @@ class FakeRequests:
 
     def asked_before(self, run_id: int, key: str) -> None:
         """Somebody asked for a rerun of that run already."""
-        self.act(Wish(Verb.RERUN, run_id, incident_id=412), key)
+        self.act(ActionRequest(Verb.RERUN, run_id, incident_id=412), key)
         self.sent.clear()
 
     def advance(self, state: str, words: str = "") -> None:
@@ -922,7 +918,7 @@ class FakeRequests:
         self.reads.actions_[-1] = dataclasses.replace(last, state=state, words=words, sent=sent, ended=ended)
         self.reads.changed()
 
-    def start_plan(self, draft: Draft, key: str, why: str = "", at_once: int = 1) -> int:
+    def start_plan(self, draft: PlanDraft, key: str, why: str = "", at_once: int = 1) -> int:
         self._judge(why)
         self.started.append(draft)
         self.whys.append(why)
@@ -948,10 +944,10 @@ class FakeRequests:
     def probe(self, system: str, target: str = "") -> int:
         return self._ask("probe", (system, target))
 
-    def pause_polling(self, system: str, seconds: float, why: str) -> Pause:
+    def pause_polling(self, system: str, seconds: float, why: str) -> SystemPause:
         self._judge(why)
         self.turned.append(("polling " + system, f"{seconds:.0f}", why))
-        pause = Pause(system, "mara", why, NOW, NOW + timedelta(seconds=seconds))
+        pause = SystemPause(system, "mara", why, NOW, NOW + timedelta(seconds=seconds))
         self.reads.targets_ = [
             dataclasses.replace(one, pause=pause if seconds else None) if one.system == system else one
             for one in self.reads.targets_

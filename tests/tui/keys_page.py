@@ -4,45 +4,60 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from console.tui import keys, where
+from console.config import key_table
 
 PAGE = Path(__file__).parents[2] / "docs" / "keys.md"
 
 
 def markdown() -> str:
-    """docs/keys.md: every screen with its keys."""
+    """docs/keys.md: one row per action; first those of every screen."""
+    everywhere = [action for action in key_table.KEY_TABLE if _is_everywhere(action)]
+    others = [action for action in key_table.KEY_TABLE if not _is_everywhere(action)]
     lines = [
         "# Keys",
         "",
-        "Made from `console/tui/keys.py`; `python -m tests.tui.keys_page` writes it, a test compares it.",
-        "Each act has a name, by which [other keys](console.md#other-keys) are given to it.",
+        "Generated from `console/config/key_table.py` by `python -m tests.tui.keys_page`; a test compares it.",
+        "Each action has a name; [config can remap it](console.md#other-keys). `?` lists the keys of the open screen.",
+        "",
+        "## On every screen",
+        "",
+        "| key | action | name |",
+        "|---|---|---|",
+        *(f"| {_action_cells(action)} |" for action in (*everywhere, *key_table.CURSOR_MOVES)),
+        "",
+        "## On some screens",
+        "",
+        "| key | action | name | screens |",
+        "|---|---|---|---|",
+        *(f"| {_action_cells(action)} | {_screen_titles(action)} |" for action in others),
+        "",
+        _CONFIRMATION,
         "",
     ]
-    lines += ["## Everywhere", "", *_HEAD]
-    everywhere = [act for act in keys.TABLE if set(where.ALL) <= set(act.where)]
-    lines += [_line(act) for act in (*everywhere, *keys.MOVES)]
-    for screen, title in {**where.SCREENS, **where.OVERLAYS}.items():
-        own = [act for act in keys.TABLE if screen in act.where and not set(where.ALL) <= set(act.where)]
-        lines += ["", f"## {title}", "", *_HEAD, *map(_line, own)]
-    lines += ["", _MANNERS, ""]
     return "\n".join(lines)
 
 
-def _line(act: keys.Act) -> str:
-    names = " ".join(f"`{keys.shown(key)}`" for key in act.keys) or f"`:` {act.word}"
-    return f"| {names} | {act.word}: {keys.says(act, act.where[0])} | `{act.id}` |"
+def _is_everywhere(action: key_table.KeyAction) -> bool:
+    return set(key_table.ALL_SCREENS) <= set(action.where)
 
 
-_HEAD = ("| key | does | its name |", "|---|---|---|")
+def _action_cells(action: key_table.KeyAction) -> str:
+    keys = " ".join(f"`{key_table.key_label(key)}`" for key in action.keys) or f"`:` {action.word}"
+    return f"{keys} | {action.word}: {key_table.action_help(action, action.where[0])} | `{action.id}`"
 
 
-_MANNERS = (
-    "Nothing that changes the world is one key: what would be sent is shown in a box that stands on *Back*; `↓`, then "
-    "`↵` sends it once; where a job is not declared safe, or tier 1 hangs on a plan, a name in the box's title "
-    "is typed first: the end of the job's that no other job has, or the plan's incident; "
-    "where it runs now it waits for its turn, or its name is typed to send it beside that; "
-    "where the rules want a reason, it is asked for; `Esc` sends nothing. Only `p`, which pauses a plan, acts at once. "
-    "A key that cannot work now says why in the last line. In a terminal that is too small only `^C` works."
+def _screen_titles(action: key_table.KeyAction) -> str:
+    titles = {**key_table.SCREENS, **key_table.OVERLAYS}
+    return ", ".join(titles[screen].replace(", ", " · ") for screen in action.where)
+
+
+_CONFIRMATION = (
+    "No single key changes anything at a scheduler: a dialog shows what would be sent, with *Back* selected; `↓`, then "
+    "`↵` sends it once. A name is typed first where a job is not declared safe to rerun (the part of its name that no "
+    "other job shares) or where a plan affects tier 1 (the plan's incident). A job that is running waits, or is sent "
+    "concurrently after its name is typed. A reason is asked for where the rules require one; `Esc` sends nothing. "
+    "Only `p`, which pauses a plan, acts at once. A key that is not available says why in the last line. In a terminal "
+    "that is too small only `^C` works."
 )
 
 if __name__ == "__main__":

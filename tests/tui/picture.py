@@ -20,18 +20,17 @@ from datetime import timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from connectors.secrets import SecretStore
-from console.clock import LOOK_AGAIN_SECONDS, Hand, real_now
-from console.config import load_config
-from console.demo import play as plays
-from console.demo.config import SINK
-from console.demo.estate import ZONE, moment
-from console.engine.logs import set_up_logs
-from console.engine.plan_requests import PlanRequests
-from console.engine.runner import Engine
-from console.engine.wiring import Parts
-from console.store.reads import open_reads
-from console.tui.app import HeadwayApp
+from connectors.sdk.secrets import SecretStore
+from console.config.loading import load_config
+from console.demo import playback as plays
+from console.demo.estate import SINK, ZONE, moment
+from console.engine.api.client import EngineClient
+from console.engine.supervisor.assembly import EngineAssembly
+from console.engine.supervisor.engine import Engine
+from console.engine.supervisor.log_setup import set_up_logs
+from console.store.queries import open_queries
+from console.timing.clock import REFRESH_SECONDS, ClockSetting, real_now
+from console.tui.app.app import HeadwayApp
 from tests.lab.process import wait_until
 
 PICTURE = Path(__file__).parents[2] / "docs" / "picture.svg"
@@ -39,7 +38,7 @@ SIZE = (124, 28)
 CLOCK = "03:15"
 RATE = 40.0
 """How fast the night goes until its alert is told; a poll each third of a second."""
-SOON = timedelta(seconds=2 * LOOK_AGAIN_SECONDS)
+SOON = timedelta(seconds=2 * REFRESH_SECONDS)
 """Everybody has read the clock before it moves."""
 LIMIT_SECONDS = 120.0
 
@@ -47,22 +46,22 @@ LIMIT_SECONDS = 120.0
 @contextmanager
 def judged_night(folder: Path) -> Iterator[str]:
     """The store of a night that was played to CLOCK and judged there; its engine works until the end of the block."""
-    play = plays.Play(folder)
+    play = plays.DemoPlayback(folder)
     with plays.listener() as url:
         store = plays.set_up(play, moment("03:11"), RATE)
         os.environ[SINK] = url
         config, secrets = load_config(play.config), SecretStore()
         set_up_logs(secrets, play.log)
-        engine = Engine(lambda: Parts(config, store, secrets), Parts(config, store, secrets))
+        engine = Engine(lambda: EngineAssembly(config, store, secrets), EngineAssembly(config, store, secrets))
         thread = threading.Thread(target=engine.run, daemon=True)
         thread.start()
         try:
-            whole = plays.history(play, moment("03:11"))
-            wait(lambda: plays.read_so_far(store) >= whole and plays.judged(store), "the history")
-            plays.set_clock(play, store, Hand(moment("03:11"), real_now() + SOON, RATE))
+            whole = plays.attempts_recorded(play, moment("03:11"))
+            wait(lambda: plays.attempts_read(store) >= whole and plays.is_evaluated(store), "the history")
+            plays.set_clock(play, store, ClockSetting(moment("03:11"), real_now() + SOON, RATE))
             wait(lambda: is_told(play), "the alert")
-            plays.set_clock(play, store, Hand(moment(CLOCK), real_now() + plays.LONG, RATE))
-            wait(lambda: plays.judged(store) and is_seen(play), "a look at everything")
+            plays.set_clock(play, store, ClockSetting(moment(CLOCK), real_now() + plays.LONG, RATE))
+            wait(lambda: plays.is_evaluated(store) and is_seen(play), "a look at everything")
             yield str(play.store)
         finally:
             engine.stop()
@@ -74,23 +73,25 @@ def wait(done: Callable[[], bool], what: str) -> None:
     wait_until(done, what, LIMIT_SECONDS)
 
 
-def is_told(play: plays.Play) -> bool:
+def is_told(play: plays.DemoPlayback) -> bool:
     """The incident's alert has left."""
-    with open_reads(str(play.store)) as reads:
-        return any(one.sent for row in reads.incidents() for one in reads.incident(row.id).deliveries)
+    with open_queries(str(play.store)) as reads:
+        return any(
+            one.sent for row in reads.incidents.list_incidents() for one in reads.incidents.incident(row.id).deliveries
+        )
 
 
-def is_seen(play: plays.Play) -> bool:
+def is_seen(play: plays.DemoPlayback) -> bool:
     """Every target was seen at CLOCK."""
-    with open_reads(str(play.store)) as reads:
-        return all(one.last_ok == moment(CLOCK) for one in reads.systems())
+    with open_queries(str(play.store)) as reads:
+        return all(one.last_ok == moment(CLOCK) for one in reads.estate.systems())
 
 
 async def drawn(store: str) -> str:
     """The SVG of the incident's screen."""
     app = HeadwayApp(
-        lambda: open_reads(store),
-        lambda: PlanRequests(store),
+        lambda: open_queries(store),
+        lambda: EngineClient(store),
         place=("incident", 1),
         frozen=moment(CLOCK),
         mine=ZoneInfo(ZONE),

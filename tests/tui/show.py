@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from console.tui.app import HeadwayApp
+from console.tui.app.app import HeadwayApp
 from tests.tui.fake_reads import NOW, ZONE, FakeReads, FakeRequests, job_row
 
 
@@ -50,7 +50,7 @@ def main() -> None:
 
 def _hostile() -> FakeReads:
     from tests.corpus import HOSTILE
-    from tests.tui.test_hostile import HostileReads
+    from tests.tui.views.test_hostile_text import HostileReads
 
     return HostileReads(" ".join(HOSTILE))
 

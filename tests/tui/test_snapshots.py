@@ -13,8 +13,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from textual.pilot import Pilot
 
-from console.model.views import EngineView
-from console.tui.app import HeadwayApp
+from console.domain.system import EngineView
+from console.tui.app.app import HeadwayApp
 from tests.tui.driving import Night
 from tests.tui.fake_reads import EXTRACT, NOW, ZONE, approval, at, draft, hold, plan_of, service
 
@@ -50,7 +50,7 @@ def shot(
 
 
 async def _press(night: Night, key: str) -> None:
-    """A key, or a text to wait for: "see:HURTS"."""
+    """A key, or a text to wait for: "see:AFFECTED SERVICES"."""
     if key.startswith("see:"):
         await night.see(key.removeprefix("see:"))
     else:
@@ -60,7 +60,7 @@ async def _press(night: Night, key: str) -> None:
 STATES: dict[str, tuple[tuple[str, ...], str]] = {
     "services": ((), "Supply plan"),
     "incidents": (("2",), "INC-0412"),
-    "incident": (("2", "see:INC-0412", "enter"), "HURTS"),
+    "incident": (("2", "see:INC-0412", "enter"), "AFFECTED SERVICES"),
     "jobs": (("3",), "JOBS  row 1 of 14"),
     "filter-fault": (("3", "see:row 1 of 14", "/", *"stat:"), "did you mean state:?"),
     "jobs-by-slack": (("3", "see:row 1 of 14", "S"), "sort:slack"),
@@ -68,12 +68,12 @@ STATES: dict[str, tuple[tuple[str, ...], str]] = {
     "runs-by-hour": (("7", "see:RUNS  row 1 of", "H"), "the busiest hour had"),
     "runs-wide": (("7", "see:RUNS  row 1 of", "ctrl+w"), "wide: names whole"),
     "job": (("3", "see:JOBS  row 1 of 14", "enter"), "upstream etl-hosts"),
-    "run": (("2", "see:INC-0412", "enter", "see:HURTS", "enter"), "LOG attempt 2"),
-    "systems": (("5",), "out of reach"),
+    "run": (("2", "see:INC-0412", "enter", "see:AFFECTED SERVICES", "enter"), "LOG attempt 2"),
+    "systems": (("5",), "unreachable"),
     "help": (("see:Supply plan", "?"), "keys of Services"),
     "jump": (("see:Supply plan", ":"), "incident  INC-0412"),
-    "preview": (("2", "see:INC-0412", "enter", "see:HURTS", "R"), "Send it"),
-    "plan": (("see:Supply plan", "r", "see:4 steps", "down", "down"), "side by side"),
+    "preview": (("2", "see:INC-0412", "enter", "see:AFFECTED SERVICES", "R"), "Send"),
+    "plan": (("see:Supply plan", "r", "see:4 steps", "down", "down"), "run in parallel"),
     "plan-start": (("see:Supply plan", "r", "see:4 steps", "enter"), "Start the plan"),
     "marked": (("3", "see:JOBS  row 1 of 14", "space", "space"), "2 marked"),
     "lineage": (("see:Supply plan", "g"), "root cause"),
@@ -160,8 +160,8 @@ def _crowd(night: Night) -> None:
 @pytest.mark.parametrize(
     "prepare,keys,see",
     [
-        (_calm, (), "every promise stands"),
-        (_doubted, (), "not to be trusted"),
+        (_calm, (), "every service is on schedule"),
+        (_doubted, (), "unreliable"),
         (_crowd, (), "more (z)"),
         (_crowd, ("see:Supply plan", "v"), "TIER 2"),
     ],
@@ -187,16 +187,16 @@ def _never(night: Night) -> None:
 
 @pytest.mark.parametrize(
     "prepare,see",
-    [(_dead_engine, "no engine for 5m"), (_replay, "REPLAY"), (_nothing, "Nothing is watched yet")],
+    [(_dead_engine, "no engine for 5m"), (_replay, "REPLAY"), (_nothing, "Nothing is monitored yet")],
     ids=["dead-engine", "replay", "empty-estate"],
 )
 def test_services_when_something_is_special(snap_compare: SnapCompare, prepare: Prepare, see: str) -> None:
     assert shot(snap_compare, (), see, prepare=prepare)
 
 
-@pytest.mark.parametrize("prepare,see", [(_ask, "Wait for its turn"), (_never, "refused")], ids=["ask", "never"])
+@pytest.mark.parametrize("prepare,see", [(_ask, "Send when it ends"), (_never, "refused")], ids=["ask", "never"])
 def test_a_preview_that_one_enter_does_not_send(snap_compare: SnapCompare, prepare: Prepare, see: str) -> None:
-    assert shot(snap_compare, ("2", "see:INC-0412", "enter", "see:HURTS", "R"), see, prepare=prepare)
+    assert shot(snap_compare, ("2", "see:INC-0412", "enter", "see:AFFECTED SERVICES", "R"), see, prepare=prepare)
 
 
 def _plan_goes_on(night: Night) -> None:
@@ -253,7 +253,7 @@ def test_services_where_nothing_is_sent(snap_compare: SnapCompare, prepare: Prep
 
 def test_what_an_approver_is_shown(snap_compare: SnapCompare) -> None:
     keys = ("see:A 1 to approve", "A", "see:the disk was full", "enter")
-    assert shot(snap_compare, keys, "Approve it", prepare=_frozen)
+    assert shot(snap_compare, keys, "Approve", prepare=_frozen)
 
 
 def test_a_rerun_that_was_verified(snap_compare: SnapCompare) -> None:
@@ -268,7 +268,7 @@ def test_a_rerun_that_was_verified(snap_compare: SnapCompare) -> None:
 
     assert shot(
         snap_compare,
-        ("2", "see:INC-0412", "enter", "see:HURTS", "R", "see:Send it", "down", "enter"),
+        ("2", "see:INC-0412", "enter", "see:AFFECTED SERVICES", "R", "see:Send", "down", "enter"),
         "● verified",
         prepare=prepare,
     )

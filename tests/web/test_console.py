@@ -1,4 +1,4 @@
-"""`headway serve` as it is started, with the real console behind it: who is at the browser is who asks."""
+"""`headway console serve` as it is started, with the real console behind it: who is at the browser is who asks."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from console.model.rights import Permission, Role, Rules
-from console.store import permissions
-from console.store.wire import wire
+from console.domain.access import ActingRules, PermissionRule, Role
+from console.store import access
 from tests.cli.test_serve import PERMISSIONS, SYSTEM
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
@@ -34,7 +33,18 @@ def serving(bench: Bench, *words: str) -> Iterator[tuple[subprocess.Popen[str], 
     """The process, and its address."""
     config, port = bench.folder / "serve.toml", free_port()
     config.write_text(SYSTEM + PERMISSIONS)
-    argv = [sys.executable, "-m", "console", "--config", str(config), "--store", bench.url, "serve", "--no-engine"]
+    argv = [
+        sys.executable,
+        "-m",
+        "console",
+        "--config",
+        str(config),
+        "--store",
+        bench.url,
+        "console",
+        "serve",
+        "--no-engine",
+    ]
     words = ("--port", str(port), *words)
     process = subprocess.Popen([*argv, *words], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
@@ -52,7 +62,7 @@ def behind_a_proxy(bench: Bench) -> Iterator[tuple[subprocess.Popen[str], str]]:
     proxy = ("--behind-proxy", f"{ORIGIN}/headway/", "--trust", "127.0.0.1", "--secret-file", str(secret))
     with serving(bench, *proxy) as (process, at):
         assert process.stderr is not None
-        assert "is answered on" in process.stderr.readline()
+        assert process.stderr.readline().startswith(f"serving {ORIGIN}/headway/ on 127.0.0.1:")
         yield process, at
 
 
@@ -92,23 +102,23 @@ async def freeze(at: str, name: str, then: str) -> None:
         await screen.press("F")
         await screen.see("FREEZE")
         await screen.press(f"the network moves{name}\r")
-        await screen.see("Freeze it")
+        await screen.see("Freeze")
         await screen.press("\x1b[B\r")
         await screen.see(then)
 
 
-def permit(bench: Bench, *allowed: Permission) -> None:
+def permit(bench: Bench, *allowed: PermissionRule) -> None:
     with bench.store.write(bench.fence) as connection:
-        permissions.write_rights(wire(connection).rows, allowed, Rules())
+        access.write_permissions(connection, allowed, ActingRules())
 
 
 def told(bench: Bench) -> list[tuple[str, str, str]]:
     with bench.reads() as reads:
-        return [(row.actor, row.origin, row.verb) for row in reads.audit()]
+        return [(row.actor, row.origin, row.verb) for row in reads.audit.list_entries()]
 
 
 def test_what_a_visitor_asks_for_is_asked_in_their_name_with_their_rights(bench: Bench) -> None:
-    permit(bench, Permission("*", Role.VIEW), Permission("ann", Role.ACT))
+    permit(bench, PermissionRule("*", Role.VIEW), PermissionRule("ann", Role.ACT))
     with behind_a_proxy(bench) as (_, at):
         asyncio.run(freeze(at, "bob", "not done"))
         asyncio.run(freeze(at, "ann", "FROZEN"))
@@ -128,7 +138,7 @@ def test_who_is_signed_in_stands_in_the_header_and_the_tab_says_what_is_at_risk(
             await screen.see("SERVICES")
             assert "Headway: 0 at risk" in screen.titles
 
-    permit(bench, Permission("*", Role.VIEW))
+    permit(bench, PermissionRule("*", Role.VIEW))
     with behind_a_proxy(bench) as (_, at):
         asyncio.run(drive(at))
 
@@ -142,19 +152,19 @@ def test_an_open_session_goes_by_the_rights_of_each_moment(bench: Bench) -> None
             screen = Screen(socket)
             await screen.see("SERVICES")
             for allowed, then in (
-                ((Permission("*", Role.VIEW),), "not done"),
+                ((PermissionRule("*", Role.VIEW),), "not done"),
                 ((), "not done"),
-                ((Permission("ann", Role.ACT),), "FROZEN"),
+                ((PermissionRule("ann", Role.ACT),), "FROZEN"),
             ):
                 await asyncio.to_thread(permit, bench, *allowed)
                 await screen.press("F")
                 await screen.see("FREEZE")
                 await screen.press("the network moves\r")
-                await screen.see("Freeze it")
+                await screen.see("Freeze")
                 await screen.press("\x1b[B\r")
                 await screen.see(then)
 
-    permit(bench, Permission("ann", Role.ACT))
+    permit(bench, PermissionRule("ann", Role.ACT))
     with behind_a_proxy(bench) as (_, at):
         asyncio.run(drive(at))
     verbs = [verb for who, _, verb in told(bench) if who == "ann"]
@@ -184,18 +194,18 @@ def test_who_serves_for_themself_is_who_asks(bench: Bench) -> None:
                 screen = Screen(socket)
                 await screen.see("SERVICES")
                 await screen.press("\x1a")
-                await screen.see("there is no shell behind it")
+                await screen.see("there is no shell behind a console in a browser")
                 await screen.press("F")
                 await screen.see("FREEZE")
                 await screen.press("why not\r")
-                await screen.see("Freeze it")
+                await screen.see("Freeze")
                 await screen.press("\x1b[B\r")
                 await screen.see("FROZEN")
 
     with serving(bench) as (process, at):
         assert process.stdout is not None
         asyncio.run(drive(at, process.stdout.readline().strip()))
-    assert (permissions.os_user(), "browser on 127.0.0.1", "freeze") in told(bench)
+    assert (access.os_user(), "browser on 127.0.0.1", "freeze") in told(bench)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

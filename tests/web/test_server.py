@@ -16,8 +16,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from console.web.door import OwnDoor
-from console.web.server import Consoles, Limits
+from console.web.auth import LinkGate
+from console.web.server import WebLimits, WebServer
 from tests.lab.process import free_port
 
 CONSOLE = """
@@ -43,14 +43,14 @@ NAMED = CONSOLE.replace("while head", f"{TITLE}\nwhile head")
 BROKEN = "import sys\nsys.exit('headway: there is no store at /nowhere')"
 
 
-FEW = Limits(3, 2)
+FEW = WebLimits(3, 2)
 
 
 @dataclass
 class Served:
     """A server that listens, and a browser of one user."""
 
-    door: OwnDoor
+    door: LinkGate
     browser: aiohttp.ClientSession
     at: str
     said: list[str] = field(default_factory=list)
@@ -65,10 +65,10 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(code: str, limits: Limits = FEW) -> AsyncIterator[Served]:
+async def serving(code: str, limits: WebLimits = FEW) -> AsyncIterator[Served]:
     port = free_port()
-    door, said = OwnDoor(port), list[str]()
-    runner = web.AppRunner(Consoles(door, (sys.executable, "-c", code), limits, said.append).app(), access_log=None)
+    door, said = LinkGate(port), list[str]()
+    runner = web.AppRunner(WebServer(door, (sys.executable, "-c", code), limits, said.append).app(), access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()
     jar = aiohttp.CookieJar(unsafe=True)
@@ -79,7 +79,7 @@ async def serving(code: str, limits: Limits = FEW) -> AsyncIterator[Served]:
         await runner.cleanup()
 
 
-def on_server(code: str = CONSOLE, limits: Limits = FEW) -> Callable[..., Callable[[], None]]:
+def on_server(code: str = CONSOLE, limits: WebLimits = FEW) -> Callable[..., Callable[[], None]]:
     def made(drive: Callable[[Served], Awaitable[None]]) -> Callable[[], None]:
         @wraps(drive)
         def run() -> None:

@@ -1,11 +1,4 @@
-"""What is told of an incident, to whom, in which words and when: one small file for each stage of the way.
+"""Notifications about incidents: candidates, suppression, routing and content.
 
-`telling.STAGES` is the order in which a notice passes them.
+`pipeline.STAGES` is the order in which a notification passes the suppression stages.
 """
-
-from __future__ import annotations
-
-from console.control.alerts.routes import routes
-from console.control.alerts.telling import tell
-
-__all__ = ["routes", "tell"]

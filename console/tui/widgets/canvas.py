@@ -1,20 +1,59 @@
-"""A drawing that is larger than the screen, and a cursor that walks over its spots along the edges."""
+"""A drawing larger than the screen, with a cursor that walks over its nodes along the edges."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from rich.cells import cell_len
 from textual import events
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from console.control.layering import Spot
-from console.tui import keys
-from console.tui.graph import Drawing
-from console.tui.widgets.edges import marked_cuts
-from console.tui.widgets.paint import palette
+from console.config import key_table
+from console.control.explain.lineage import LayoutNode
+from console.tui.widgets.layered_drawing import LayeredDrawing
+from console.tui.widgets.paint import Segment, palette
 
-AROUND = 4
+CUT_MARKS = "…"
+
+
+def marked_cuts(runs: Sequence[Segment], left: int, width: int) -> list[Segment]:
+    """The same runs, as wide as before: a text that begins left of the cells `left` to `left + width`, or goes on
+    behind them, bears a mark in the cell where it is cut. Strokes and blanks need none."""
+    segments: list[Segment] = []
+    x = 0
+    for text, style in runs:
+        cells = _cells(text) if any(map(str.isalnum, text)) else []
+        for at in (left - x, left + width - 1 - x):
+            beyond = cells[:at] if at == left - x else cells[at + 1 :]
+            if 0 <= at < len(cells) and "".join(beyond).strip() and cells[at].strip():
+                _put(cells, at)
+        segments.append(("".join(cells) or text, style))
+        x += len(cells) or cell_len(text)
+    return segments
+
+
+def _cells(text: str) -> list[str]:
+    """What stands in each cell: nothing in the second of a wide character, which the mark may have to blank."""
+    texts: list[str] = []
+    for character in text:
+        size = cell_len(character)
+        if size == 0 and texts:
+            texts[-1] += character
+        texts += [character, ""][:size]
+    return texts
+
+
+def _put(cells: list[str], at: int) -> None:
+    """The mark into a cell; of a wide character the other half goes blank."""
+    if at + 1 < len(cells) and cells[at + 1] == "":
+        cells[at + 1] = " "
+    cells[at] = CUT_MARKS
+
+
+VISIBLE_MARGIN = 4
 """Cells beside a spot that are brought into view with it."""
 
 
@@ -25,7 +64,7 @@ class Canvas(ScrollView, can_focus=True, inherit_bindings=False):
     Canvas { height: 1fr; overflow-x: scroll; overflow-y: scroll; scrollbar-size: 0 1; }
     Canvas { scrollbar-size-horizontal: 0; scrollbar-background: $background; }
     """
-    BINDINGS = keys.bindings("graph")
+    BINDINGS = key_table.bindings("graph")
 
     class Moved(Message):
         """The cursor stands on another spot."""
@@ -39,18 +78,18 @@ class Canvas(ScrollView, can_focus=True, inherit_bindings=False):
     def __init__(self, empty: str = "", id: str | None = None) -> None:
         super().__init__(id=id)
         self.empty = empty
-        self.drawing: Drawing | None = None
+        self.drawing: LayeredDrawing | None = None
         self.cursor = 0
         self.styles_of: dict[int, str] = {}
         """Place -> style of its label, where that is another than its own."""
         self._marked: set[tuple[int, int, int]] = set()
 
     @property
-    def here(self) -> Spot | None:
+    def here(self) -> LayoutNode | None:
         """The spot under the cursor."""
         return self.drawing.layout.spots[self.cursor] if self.drawing is not None else None
 
-    def show(self, drawing: Drawing, cursor: int) -> None:
+    def show(self, drawing: LayeredDrawing, cursor: int) -> None:
         """Shows another drawing, the cursor on that place."""
         self.drawing, self.cursor = drawing, cursor
         self.virtual_size = Size(drawing.width, drawing.height)
@@ -70,7 +109,9 @@ class Canvas(ScrollView, can_focus=True, inherit_bindings=False):
         ways = [*drawing.ways(self.cursor, 1), *drawing.ways(self.cursor, -1)]
         self._marked = drawing.marked({link for way in ways for link in way})
         x, y, width = drawing.box(self.cursor)
-        self.scroll_to_region(Region(max(0, x - AROUND), y, width + 2 * AROUND, drawing.spacing), animate=False)
+        self.scroll_to_region(
+            Region(max(0, x - VISIBLE_MARGIN), y, width + 2 * VISIBLE_MARGIN, drawing.spacing), animate=False
+        )
         self.refresh()
 
     def on_resize(self) -> None:
@@ -97,7 +138,7 @@ class Canvas(ScrollView, can_focus=True, inherit_bindings=False):
         self.move_to(self._beside(self.drawing, 1 if way == "right" else -1) if way in ("left", "right")
                      else self._within(self.drawing, way))  # fmt: skip
 
-    def _beside(self, drawing: Drawing, step: int) -> int:
+    def _beside(self, drawing: LayeredDrawing, step: int) -> int:
         """The spot next to this one: on the critical path if it can, else the nearest."""
         row = drawing.layout.spots[self.cursor].row
         ways = drawing.ways(self.cursor, step)
@@ -105,7 +146,7 @@ class Canvas(ScrollView, can_focus=True, inherit_bindings=False):
             not drawing.lit.issuperset(each), abs(drawing.layout.spots[each[-1][step > 0]].row - row)))  # fmt: skip
         return self.cursor if best is None else best[-1][step > 0]
 
-    def _within(self, drawing: Drawing, way: str) -> int:
+    def _within(self, drawing: LayeredDrawing, way: str) -> int:
         here, spots = drawing.layout.spots[self.cursor], drawing.layout.spots
         column = sorted(place for place, spot in enumerate(spots) if spot.layer == here.layer and spot.jobs)
         column.sort(key=lambda place: spots[place].row)

@@ -1,14 +1,14 @@
-"""The one line where a person types: a filter, a search, a name."""
+"""The input line: a filter, a search, a name."""
 
 from __future__ import annotations
 
 from textual.widgets import Input
 
-from console.tui.widgets.paint import has_few
+from console.tui.widgets.paint import is_16_colors
 
 
 class Entry(Input):
-    """An input without a frame. Imported where it is needed: nobody types before the first paint."""
+    """An input without a frame."""
 
     DEFAULT_CSS = """
     Entry { height: 1; border: none; padding: 0 1; background: $panel; color: $foreground; }
@@ -17,6 +17,6 @@ class Entry(Input):
     """
 
     def on_mount(self) -> None:
-        if has_few(self.app):  # the nearest of sixteen to its ground is a grey on which a grey is not read
+        if is_16_colors(self.app):  # the nearest of sixteen to its ground is a grey on which a grey is not read
             self.styles.background = self.app.theme_variables["background"]
         self.cursor_blink = False  # a blinking cursor is two repaints a second over somebody's SSH line

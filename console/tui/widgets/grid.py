@@ -1,34 +1,113 @@
-"""The virtual table: draws only what is visible, so a million rows cost what twenty do.
+"""The virtual table widget: draws only visible rows, so a million rows cost what twenty do.
 
-A source gives rows by number; one that is not here yet is a dim line, and the source is told which are in view
-(`Source.want`).
+Rows that have just changed are highlighted; a row that is not loaded yet is a dim line, and the source learns which
+rows
+are visible.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Iterable, Sequence
 
 from textual import events
 from textual.geometry import Size
 from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.scrollbar import ScrollBar
 from textual.strip import Strip
 
-from console.tui import keys
-from console.tui.widgets.flat import FlatScroll
-from console.tui.widgets.lines import Lines
-from console.tui.widgets.lit import LIT_SECONDS, Lit
-from console.tui.widgets.paint import Palette, palette
-from console.tui.widgets.table import Column, Row, Rows, Source
+from console.config import key_table
+from console.tui.widgets.bar import FlatWidget
+from console.tui.widgets.paint import Palette, Segment, fit, fit_middle, palette
+from console.tui.widgets.table import Column, FixedRows, RowSource, TableRow, column_widths
 
-KEPT_LINES = 512
+
+class TableLines:
+    """Lays rows out in columns; the layout of a width is kept."""
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        self.columns = tuple(columns)
+        self._plan: tuple[int, list[tuple[int, int]]] = (-1, [])
+
+    def titles(self, width: int) -> list[Segment]:
+        """The line of headings."""
+        runs: list[Segment] = []
+        for index, size in self._planned(width):
+            column = self.columns[index]
+            runs.append((fit(column.title, size, column.right) + " ", "head"))
+        return [*runs[:-1], (runs[-1][0][:-1], runs[-1][1])] if runs else runs
+
+    def title_at(self, x: int, width: int) -> str:
+        """The heading over cell `x`; empty between two columns and beyond the last."""
+        for index, size in self._planned(width):
+            if x <= size:
+                return self.columns[index].title
+            x -= size + 1
+        return ""
+
+    def row(self, row: TableRow | None, width: int) -> list[Segment]:
+        """A row; None is one that is not here yet."""
+        if row is None:
+            return [("  …", "dim")]
+        if row.free:
+            return list(row.cells)
+        runs: list[Segment] = []
+        for index, size in self._planned(width):
+            text, style = row.cells[index]
+            column = self.columns[index]
+            runs.append((fit(fit_middle(text, size) if column.middle else text, size, column.right) + " ", style))
+        return [*runs[:-1], (runs[-1][0][:-1], runs[-1][1])] if runs else runs
+
+    def _planned(self, width: int) -> list[tuple[int, int]]:
+        if self._plan[0] != width:
+            self._plan = (width, column_widths(self.columns, width))
+        return self._plan[1]
+
+
+NEWS_COLUMNS = frozenset({"", "state", "status", "cause"})
+HIGHLIGHT_SECONDS = 1.5
+REMEMBERED_ROWS = 2_000
+"""Rows whose facts are remembered; when there are more it begins anew."""
+_FIGURES = re.compile(r"\d+")
+
+
+class Highlights:
+    """What each row said when it was last looked at, and which rows are lit."""
+
+    def __init__(self) -> None:
+        self.keys: set[Hashable] = set()
+        self._said: dict[Hashable, tuple[str, ...]] = {}
+
+    def look(
+        self, rows: Sequence[TableRow], columns: Sequence[Column], fresh: frozenset[Hashable] = frozenset()
+    ) -> set[Hashable]:
+        """The keys of rows that say something else now, and of those that are `fresh`; they are lit. Another that was
+        never seen is no news: somebody scrolled there."""
+        watched = [index for index, column in enumerate(columns) if column.title in NEWS_COLUMNS]
+        changed = set(fresh)
+        for row in rows:
+            if row.free or len(row.cells) < len(columns):
+                continue
+            said = tuple(_FIGURES.sub("", row.cells[index][0]) for index in watched)
+            if self._said.setdefault(row.key, said) != said:
+                changed.add(row.key)
+            self._said[row.key] = said
+        if len(self._said) > REMEMBERED_ROWS:
+            self._said = {key: said for key, said in self._said.items() if any(key == row.key for row in rows)}
+        self.keys |= changed
+        return changed
+
+
+CACHED_LINES = 512
 """Lines that are kept as they were painted."""
 
 
-class Grid(FlatScroll, can_focus=True, inherit_bindings=False):
+class Grid(FlatWidget, ScrollView, can_focus=True, inherit_bindings=False):
     """Rows under a line of headings, with a cursor that keeps its row's key when rows move."""
 
     DEFAULT_CSS = "Grid { height: 1fr; overflow-y: scroll; scrollbar-size: 0 1; scrollbar-background: $background; }"
-    BINDINGS = keys.bindings("grid")
+    BINDINGS = key_table.bindings("grid")
 
     class Picked(Message):
         """Enter, or a double click, on a row."""
@@ -56,16 +135,16 @@ class Grid(FlatScroll, can_focus=True, inherit_bindings=False):
 
     def __init__(self, columns: Sequence[Column] = (), empty: str = "", id: str | None = None) -> None:
         super().__init__(id=id)
-        self._lines = Lines(columns)
+        self._lines = TableLines(columns)
         self.empty = empty
-        self.source: Source = Rows()
+        self.source: RowSource = FixedRows()
         self.cursor = 0
         self.touched = False
         """Somebody has moved the cursor: from then on it stays on its row; before, it stays on the first."""
         self._stand_on: Hashable | None = None
         self._stand_top: int | None = None
-        self._lit_rows = Lit()
-        self._painted: dict[int, tuple[tuple[Hashable, bool, bool], Row, Strip]] = {}
+        self._lit_rows = Highlights()
+        self._painted: dict[int, tuple[tuple[Hashable, bool, bool], TableRow, Strip]] = {}
         """By row number, because a row may move: its key, under the cursor or not, lit or not; what it says; its line.
         What stands in its place and says the same stays."""
         self._head = int(any(column.title for column in self.columns))
@@ -76,7 +155,7 @@ class Grid(FlatScroll, can_focus=True, inherit_bindings=False):
 
     # what is shown
 
-    def show(self, source: Source, keep: bool = True, key: Hashable | None = None) -> None:
+    def show(self, source: RowSource, keep: bool = True, key: Hashable | None = None) -> None:
         """Shows another source; the cursor stays on its row's key (`key`, where the source was changed in place), else
         on its place, else at the first that can be picked."""
         before = (len(self.source), self.cursor, self.scroll_offset)
@@ -119,7 +198,7 @@ class Grid(FlatScroll, can_focus=True, inherit_bindings=False):
     def set_columns(self, columns: Sequence[Column]) -> None:
         """Other columns for the same rows."""
         if tuple(columns) != self.columns:
-            self._lines = Lines(columns)
+            self._lines = TableLines(columns)
             self._painted.clear()
             self.refresh()
 
@@ -138,12 +217,12 @@ class Grid(FlatScroll, can_focus=True, inherit_bindings=False):
         key = self.source.key_at(index)
         return key, index == self.cursor, key in self._lit_rows.keys
 
-    def _light(self, fresh: frozenset[Hashable] = frozenset()) -> list[Row | None]:
+    def _light(self, fresh: frozenset[Hashable] = frozenset()) -> list[TableRow | None]:
         """The rows in view; what of them says something else than before, or is `fresh`, is lit for a moment."""
         top, bottom = self.visible_rows
         rows = [self.source.row(index) for index in range(top, bottom + 1)]
         if changed := self._lit_rows.look([row for row in rows if row is not None], self.columns, fresh):
-            self.set_timer(LIT_SECONDS, lambda: self._unlight(changed))
+            self.set_timer(HIGHLIGHT_SECONDS, lambda: self._unlight(changed))
         return rows
 
     def light(self, keys: frozenset[Hashable]) -> None:
@@ -182,6 +261,13 @@ class Grid(FlatScroll, can_focus=True, inherit_bindings=False):
         self._painted.clear()
         super().notify_style_update()
 
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """Does not repaint the scrollbar where its thumb does not move visibly, as in a hundred thousand rows."""
+        bar = self.vertical_scrollbar
+        if _thumb(bar, old_value) == _thumb(bar, new_value):
+            bar.set_reactive(ScrollBar.position, bar.validate_position(new_value))
+        super().watch_scroll_y(old_value, new_value)
+
     def on_resize(self) -> None:
         self._painted.clear()
         self.virtual_size = Size(self.room, len(self.source) + self._head)
@@ -210,11 +296,11 @@ class Grid(FlatScroll, can_focus=True, inherit_bindings=False):
         strip = colours.strip(self._lines.row(row, width), width, ground, mark=place[2] and self.app.no_color)
         if row is None:
             self.source.want(*self.visible_rows)
-        elif len(self._painted) < KEPT_LINES:
+        elif len(self._painted) < CACHED_LINES:
             self._painted[index] = (place, row, strip)
         return strip
 
-    def _picked(self, row: Row | None) -> bool:
+    def _picked(self, row: TableRow | None) -> bool:
         return row is None or row.pick
 
     # the cursor
@@ -297,3 +383,11 @@ class Grid(FlatScroll, can_focus=True, inherit_bindings=False):
             self.move_to(index)
             if event.chain == 2:
                 self.action_pick()
+
+
+def _thumb(bar: ScrollBar, position: float) -> int:
+    """Where its thumb begins, in eighths of a cell, as Textual draws it."""
+    size, window, whole = bar.size.height, bar.window_size, bar.window_virtual_size
+    if not size or window >= whole:
+        return 0
+    return int((size - max(1.0, window * size / whole)) * position / (whole - window) * 8)

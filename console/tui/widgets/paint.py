@@ -1,4 +1,4 @@
-"""From runs of (text, style name) to strips: cleaned, cut by cells, one segment for each change of style."""
+"""Segments of text to painted lines: cleaned, broken and cut by cells, one styled piece for each change of style."""
 
 from __future__ import annotations
 
@@ -6,20 +6,40 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from rich.cells import cell_len, set_cell_size
-from rich.segment import Segment
+from rich.cells import cell_len, get_character_cell_size, set_cell_size
+from rich.segment import Segment as RichSegment
 from rich.style import Style
 from textual.color import Color
 from textual.strip import Strip
 
-from console.clean import clean_line
-from console.tui.widgets import sixteen
+from console.text.cleaning import clean_line
+from console.tui.widgets.palette import ansi_style
 
 if TYPE_CHECKING:
     from textual.app import App
     from textual.widget import Widget
 
-Run = tuple[str, str]
+
+def line_breaks(text: str, width: int, more_at_first: int = 0) -> list[tuple[int, int]]:
+    """Where a line is broken into pieces of at most `width` cells: (start, end) in characters, at spaces if it can.
+
+    The first piece may have `more_at_first` cells more: the others hang below it."""
+    if len(text) <= width + more_at_first and text.isascii():
+        return [(0, len(text))]
+    found, start, used, space = [], 0, -more_at_first, 0
+    for place, letter in enumerate(text):
+        size = 1 if letter.isascii() else get_character_cell_size(letter)
+        if used + size > width and place > start:
+            end = space if space > start else place
+            found.append((start, end))
+            start, used = end, cell_len(text[end:place])
+        used += size
+        if letter == " ":
+            space = place + 1
+    return [*found, (start, len(text))]
+
+
+Segment = tuple[str, str]
 """A text and the name of its style: "" or one of `INKS`."""
 
 INKS = {  # name: (theme variable, share of it over the background, bold, variable of its own ground)
@@ -53,14 +73,14 @@ def one_line(text: str) -> str:
     """Outside text as one line of printable characters."""
     if text.isascii() and text.isprintable():
         return text
-    return _cleaned(text) if len(text) <= KEPT else clean_line(text)
+    return _cleaned(text) if len(text) <= CACHED_TEXTS else clean_line(text)
 
 
 _cleaned = lru_cache(4096)(clean_line)
 """Much of what is no ASCII is our own, and stands in each row: dashes, glyphs, what was cut."""
 
 
-KEPT = 400
+CACHED_TEXTS = 400
 """Longer texts are not kept: how many are, times this, is what they may take."""
 FAR = 4
 """Letters for each cell: so many nearly always take more cells than there are, though some take none."""
@@ -68,7 +88,7 @@ FAR = 4
 
 def fit(text: str, width: int, right: bool = False, more: str = "…") -> str:
     """`text` in exactly `width` cells; a cut is marked at its end."""
-    return _fitted(text, width, right, more) if len(text) <= KEPT else _fit(text, width, right, more)
+    return _fitted(text, width, right, more) if len(text) <= CACHED_TEXTS else _fit(text, width, right, more)
 
 
 def _fit(text: str, width: int, right: bool, more: str) -> str:
@@ -105,9 +125,21 @@ def fit_middle(text: str, width: int) -> str:
     return fit(text, max(1, width - cell_len(end))) + end
 
 
-def length_of(runs: Iterable[Run]) -> int:
+def length_of(runs: Iterable[Segment]) -> int:
     """Cells that the runs take."""
     return sum(len(text) if text.isascii() else cell_len(text) for text, _ in runs)
+
+
+def cut_runs(runs: Iterable[Segment], room: int) -> list[Segment]:
+    """The runs in at most so many cells; a cut is marked at its end."""
+    shown: list[Segment] = []
+    for text, style in runs:
+        size = length_of([(text, style)])
+        if size > room:
+            return [*shown, (fit(text, room), style)]
+        shown.append((text, style))
+        room -= size
+    return shown
 
 
 class Palette:
@@ -136,7 +168,7 @@ class Palette:
         variable, share, bold, own = INKS[name]
         if self._few:
             dark = self._colors["background"].brightness < 0.5
-            return sixteen.style(name, ground, dark, bold or ground == "cursor" or None, self._grey)
+            return ansi_style(name, ground, dark, bold or ground == "cursor" or None, self._grey)
         under, ground_share = (own, 1.0) if own else _GROUNDS[ground]
         if self._grey and ground == "cursor" and not own:
             ground_share = GREY_CURSOR
@@ -145,16 +177,16 @@ class Palette:
         ink = below.blend(self._colors[variable], min(1.0, share + _BRIGHTER.get(ground, 0.0)))
         return Style(color=ink.rich_color, bgcolor=below.rich_color, bold=bold or ground == "cursor" or None)
 
-    def strip(self, runs: Sequence[Run], width: int, ground: str = "", mark: bool = False) -> Strip:
+    def strip(self, runs: Sequence[Segment], width: int, ground: str = "", mark: bool = False) -> Strip:
         """One line of exactly `width` cells; neighbours of one style become one segment. `mark`: its last cell says
         that it has changed, where a ground alone would not be seen."""
         if mark or (ground == "lit" and self._plain):
-            end = Segment(_CHANGED, self.style("strong", ground))
+            end = RichSegment(_CHANGED, self.style("strong", ground))
             return Strip.join([self._line(runs, width - len(_CHANGED), ground), Strip([end], len(_CHANGED))])
         return self._line(runs, width, ground)
 
-    def _line(self, runs: Sequence[Run], width: int, ground: str) -> Strip:
-        segments: list[Segment] = []
+    def _line(self, runs: Sequence[Segment], width: int, ground: str) -> Strip:
+        segments: list[RichSegment] = []
         left, text, name = width, "", "plain"
         for outside, style in runs:
             piece = one_line(outside)
@@ -162,26 +194,26 @@ class Palette:
             if size > left:
                 piece, size = fit(piece, left), left
             if self._plain and not piece.isascii():
-                piece = piece.translate(_PLAIN)
+                piece = piece.translate(_PLAIN_INKS)
             left -= size
             if style == name:
                 text += piece
             else:
                 if text:
-                    segments.append(Segment(text, self.style(name, ground)))
+                    segments.append(RichSegment(text, self.style(name, ground)))
                 text, name = piece, style
             if left <= 0:
                 break
         if left > 0 and name != "plain":
-            segments.append(Segment(text, self.style(name, ground)))
+            segments.append(RichSegment(text, self.style(name, ground)))
             text, name = "", "plain"
         text += " " * max(0, left)
         if text:
-            segments.append(Segment(text, self.style(name, ground)))
+            segments.append(RichSegment(text, self.style(name, ground)))
         return Strip(segments, width)
 
 
-def has_few(app: App[Any]) -> bool:
+def is_16_colors(app: App[Any]) -> bool:
     """Whether its terminal has sixteen colours."""
     return app.console.color_system == "standard" and not app.is_headless
 
@@ -190,17 +222,17 @@ def palette(widget: Widget) -> Palette:
     """The palette of the theme that a widget is shown in."""
     app = widget.app
     plain = bool(getattr(getattr(app, "glyphs", None), "plain", False))
-    few = has_few(app)
+    few = is_16_colors(app)
     kind = (app.theme, plain, few, app.no_color)
-    found = _made.get(kind)
+    found = _palettes.get(kind)
     if found is None:
         variables = app.theme_variables or app.get_css_variables()
-        found = _made[kind] = Palette(variables, plain, few, app.no_color)
+        found = _palettes[kind] = Palette(variables, plain, few, app.no_color)
     return found
 
 
 _VARIABLES = ("foreground", "background", "panel", "primary", "secondary", "success", "warning", "error")
 _CHANGED = " *"
-_made: dict[tuple[str, bool, bool, bool], Palette] = {}
-_PLAIN = str.maketrans({"–": "-", "—": "-", "…": "~", "·": "|", "\ufffd": "?"})
+_palettes: dict[tuple[str, bool, bool, bool], Palette] = {}
+_PLAIN_INKS = str.maketrans({"–": "-", "—": "-", "…": "~", "·": "|", "\ufffd": "?"})
 """Our own typography on a terminal that has letters only."""

@@ -1,4 +1,4 @@
-"""Lines of text to read: a log or a record. Cleaned, cut or wrapped by cells, searched, followed; never markup."""
+"""Text to read: a log or a record. Cleaned, cut or wrapped by cells, searched, followed; never markup."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from console.clean import clean
-from console.tui import keys
-from console.tui.widgets.breaks import breaks
-from console.tui.widgets.paint import Run, one_line, palette
+from console.config import key_table
+from console.text.cleaning import clean
+from console.tui.widgets.paint import Segment, line_breaks, one_line, palette
 
 ERROR = re.compile(
     r"(error|exception|fatal|critical|panic|traceback|fail(ed|ure)?|denied|refused|abort(ed)?|killed)\b"
@@ -23,29 +22,29 @@ ERROR = re.compile(
 WIDEST = 10_000
 
 
-def piece(runs: Sequence[Run], start: int, end: int) -> list[Run]:
+def clipped_line(runs: Sequence[Segment], start: int, end: int) -> list[Segment]:
     """The part of a line's runs between two characters."""
-    found: list[Run] = []
+    segments: list[Segment] = []
     for text, style in runs:
         part = text[max(0, start) : max(0, end)]
         if part:
-            found.append((part, style))
+            segments.append((part, style))
         start, end = start - len(text), end - len(text)
-    return found
+    return segments
 
 
 class Pane(ScrollView, can_focus=True, inherit_bindings=False):
     """A text with a marked line. While `following`, the end stays in view as the text grows."""
 
     DEFAULT_CSS = "Pane { height: 1fr; overflow-y: scroll; scrollbar-size: 0 1; scrollbar-background: $background; }"
-    BINDINGS = keys.bindings("pane")
+    BINDINGS = key_table.bindings("pane")
 
     def __init__(self, id: str | None = None) -> None:
         super().__init__(id=id)
         self._text: list[str] = []
         self._lines: list[tuple[int, int, int]] = []
         """(number of the line, first and last character) of each line on the screen."""
-        self._runs: dict[int, list[Run]] = {}
+        self._runs: dict[int, list[Segment]] = {}
         self.wrapped = False
         self.following = False
         self.finds_errors = True
@@ -70,7 +69,7 @@ class Pane(ScrollView, can_focus=True, inherit_bindings=False):
             self._lines.pop()
         self._lay_out(kept)
 
-    def show_runs(self, lines: Sequence[Sequence[Run]]) -> None:
+    def show_runs(self, lines: Sequence[Sequence[Segment]]) -> None:
         """Replaces the text by lines of our own runs; outside text in them is cleaned."""
         self._runs = {number: [(one_line(text), style) for text, style in line] for number, line in enumerate(lines)}
         self._text = ["".join(text for text, _ in line) for line in self._runs.values()]
@@ -85,7 +84,7 @@ class Pane(ScrollView, can_focus=True, inherit_bindings=False):
         width = max(1, self.scrollable_content_region.width)
         self._lines = self._lines if first else []
         for number, line in enumerate(self._text[first:], first):
-            parts = breaks(line, width - self.hang, self.hang) if self.wrapped else [(0, len(line))]
+            parts = line_breaks(line, width - self.hang, self.hang) if self.wrapped else [(0, len(line))]
             self._lines += [(number, *part) for part in parts]
         self.virtual_size = Size(width, len(self._lines))
         if self.following:
@@ -107,8 +106,10 @@ class Pane(ScrollView, can_focus=True, inherit_bindings=False):
         runs = self._runs.get(number)
         if runs is None:
             runs = [(self._text[number], "bad" if self.finds_errors and ERROR.search(self._text[number]) else "plain")]
-        hang: list[Run] = [(" " * self.hang, "plain")] if start else []
-        return palette(self).strip([*hang, *piece(runs, start, end)], width, "cursor" if number == self.marked else "")
+        hang: list[Segment] = [(" " * self.hang, "plain")] if start else []
+        return palette(self).strip(
+            [*hang, *clipped_line(runs, start, end)], width, "cursor" if number == self.marked else ""
+        )
 
     def on_mouse_scroll_up(self) -> None:
         """Who scrolls back wants to read there, whatever is added at the end."""

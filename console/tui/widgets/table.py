@@ -1,12 +1,17 @@
-"""What a grid shows: columns that share a width, rows of cells, and where rows come from."""
+"""Tables: columns that share a width, rows of cells, and where rows come from.
+
+A source gives rows by number: all at once, made when they are seen, or by id from pages that the store fills.
+"""
 
 from __future__ import annotations
 
+from array import array
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
-from console.tui.widgets.paint import Run
+from console.tui.widgets.paint import Segment
 
 
 class Column(NamedTuple):
@@ -22,29 +27,29 @@ class Column(NamedTuple):
     middle: bool = False
 
 
-class Row(NamedTuple):
+class TableRow(NamedTuple):
     """Cells under columns; with `free`, runs from the left edge. What is no `pick` is stepped over by the cursor."""
 
     key: Hashable
-    cells: tuple[Run, ...]
+    cells: tuple[Segment, ...]
     pick: bool = True
     free: bool = False
 
 
-class Source(Protocol):
+class RowSource(Protocol):
     """Where rows come from. `row` never waits: None is "not here yet"."""
 
     def __len__(self) -> int: ...
     def key_at(self, index: int) -> Hashable: ...
     def index_of(self, key: Hashable, near: int) -> int | None: ...
-    def row(self, index: int) -> Row | None: ...
+    def row(self, index: int) -> TableRow | None: ...
     def want(self, first: int, last: int) -> None: ...
 
 
-class Rows:
+class FixedRows:
     """A source that has them all: a short list."""
 
-    def __init__(self, rows: Sequence[Row] = ()) -> None:
+    def __init__(self, rows: Sequence[TableRow] = ()) -> None:
         self._rows = tuple(rows)
 
     def __len__(self) -> int:
@@ -56,17 +61,17 @@ class Rows:
     def index_of(self, key: Hashable, near: int) -> int | None:
         return next((index for index, row in enumerate(self._rows) if row.key == key and row.pick), None)
 
-    def row(self, index: int) -> Row | None:
+    def row(self, index: int) -> TableRow | None:
         return self._rows[index]
 
     def want(self, first: int, last: int) -> None:
         """Everything is here."""
 
 
-class Made:
+class LazyRows:
     """A source whose rows are made when they come into view."""
 
-    def __init__(self, keys: Sequence[Hashable], make: Callable[[int], Row]) -> None:
+    def __init__(self, keys: Sequence[Hashable], make: Callable[[int], TableRow]) -> None:
         self._keys, self._make = tuple(keys), make
 
     @cached_property
@@ -84,14 +89,14 @@ class Made:
             return near
         return self._places.get(key)
 
-    def row(self, index: int) -> Row | None:
+    def row(self, index: int) -> TableRow | None:
         return self._make(index)
 
     def want(self, first: int, last: int) -> None:
         """Everything is here."""
 
 
-def plan(columns: Sequence[Column], width: int) -> list[tuple[int, int]]:
+def column_widths(columns: Sequence[Column], width: int) -> list[tuple[int, int]]:
     """(index, width) of the columns that fit, in their order: by rank first, then what is left goes to the flexible."""
     kept: set[int] = set()
     left = width
@@ -114,7 +119,7 @@ def plan(columns: Sequence[Column], width: int) -> list[tuple[int, int]]:
     return [(index, widths[index]) for index in sorted(kept)]
 
 
-def ranked(columns: Sequence[Column], **ranks: int) -> tuple[Column, ...]:
+def by_priority(columns: Sequence[Column], **ranks: int) -> tuple[Column, ...]:
     """The same columns with other ranks, by their titles; those that are not named keep theirs."""
     return tuple(column._replace(rank=ranks.get(column.title, column.rank)) for column in columns)
 
@@ -132,8 +137,97 @@ def roomy(columns: Sequence[Column], **most: int) -> tuple[Column, ...]:
     return tuple(column._replace(most=most.get(column.title, column.most)) for column in columns)
 
 
-def shifted(columns: Sequence[Column], fixed: int, by: int) -> tuple[Column, ...]:
+def shift_right(columns: Sequence[Column], fixed: int, by: int) -> tuple[Column, ...]:
     """The same columns without the first `by` of those that are shown after the `fixed` ones; one is left."""
     movable = [index for index, column in enumerate(columns) if index >= fixed and column.rank]
     gone = set(movable[: min(by, len(movable) - 1)])
     return tuple(column._replace(rank=0) if index in gone else column for index, column in enumerate(columns))
+
+
+PREFETCHED_ROWS = 64
+"""Rows asked for before and after those in view."""
+CACHED_ROWS = 4096
+
+
+class HasRowId(Protocol):
+    """A view of the store: the same by value, known by its id."""
+
+    @property
+    def id(self) -> int: ...
+
+
+View = TypeVar("View", bound=HasRowId)
+
+
+class PagedRows(Generic[View]):
+    """A source over a vector of ids. `ask` has views fetched elsewhere; `arrived` takes them in. Never waits."""
+
+    def __init__(self, make: Callable[[View], TableRow], ask: Callable[[list[int]], None]) -> None:
+        self.ids: array[int] = array("q")
+        self._make, self._ask = make, ask
+        self._views: OrderedDict[int, View] = OrderedDict()
+        self._asked: frozenset[int] = frozenset()
+        self._old: set[int] = set()
+        """Views that are asked for anew and have not come yet: whatever is asked meanwhile asks for them too."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def key_at(self, index: int) -> Hashable:
+        return self.ids[index]
+
+    def index_of(self, key: Hashable, near: int) -> int | None:
+        if not isinstance(key, int):
+            return None
+        if 0 <= near < len(self.ids) and self.ids[near] == key:
+            return near
+        try:
+            return self.ids.index(key)
+        except ValueError:
+            return None
+
+    def row(self, index: int) -> TableRow | None:
+        view = self._views.get(self.ids[index])
+        return None if view is None else self._make(view)
+
+    def view(self, row_id: Hashable) -> View | None:
+        """The last seen view with that id; None when it was not fetched."""
+        return self._views.get(row_id) if isinstance(row_id, int) else None
+
+    def want(self, first: int, last: int) -> None:
+        """Asks for what is missing in view and around it, once."""
+        around = self.ids[max(0, first - PREFETCHED_ROWS) : last + 1 + PREFETCHED_ROWS]
+        missing = frozenset(row_id for row_id in around if row_id not in self._views)
+        if missing and missing != self._asked:
+            self._asked = missing
+            self._ask([*(row_id for row_id in around if row_id in missing), *sorted(self._old - missing)])
+
+    def near_edge(self, first: int, last: int) -> None:
+        """Prefetches before the cursor runs out of rows that are here."""
+        for index in (first - PREFETCHED_ROWS // 2, last + PREFETCHED_ROWS // 2):
+            if 0 <= index < len(self.ids) and self.ids[index] not in self._views:
+                self.want(first, last)
+                return
+
+    def again(self, first: int, last: int) -> None:
+        """The store has changed: what is in view is asked for anew, the rest is forgotten."""
+        visible = list(self.ids[first : last + 1])
+        self._old = set(visible)
+        self._views = OrderedDict((row_id, self._views[row_id]) for row_id in visible if row_id in self._views)
+        self._asked = frozenset()
+        if visible:
+            self._ask(visible)
+
+    def arrived(self, views: Sequence[View]) -> set[int]:
+        """Takes views in; the ids of those that differ from what was here."""
+        changed = set()
+        for view in views:
+            if self._views.get(view.id) != view:
+                changed.add(view.id)
+            self._views[view.id] = view
+            self._views.move_to_end(view.id)
+            self._old.discard(view.id)
+        while len(self._views) > CACHED_ROWS:
+            self._views.popitem(last=False)
+        self._asked = frozenset()
+        return changed

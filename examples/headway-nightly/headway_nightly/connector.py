@@ -9,37 +9,38 @@ from typing import Any
 import httpx
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from connectors.contract import (
-    Ask,
-    Capability,
+from connectors.sdk.contract import (
+    ActionSpec,
     Connector,
     ConnectorKind,
-    Inventory,
-    LogChunk,
-    LookUp,
+    LookUpResult,
     NativeHold,
-    NotSupported,
-    Poll,
     Preview,
     Probe,
-    Proof,
     Receipt,
-    RecordUnreadable,
-    Right,
-    RunRef,
-    Secrets,
-    State,
-    SystemUnreachable,
+    SecretResolver,
+    SourcePermission,
 )
-from connectors.mapped_fields import JobFields, RunFields
-from connectors.mapping import digest, jobs_of, read_run, rows_at, skipped, unknown_words
-from connectors.secrets import SecretRef
-from connectors.transport.http import Deadline, HttpDoor, Reply, checked_origin
-from connectors.whole_log import piece_of
+from connectors.sdk.errors import NotSupported, RecordUnreadable, SystemUnreachable
+from connectors.sdk.field_mapping import (
+    MappedJobFields,
+    MappedRunFields,
+    jobs_of,
+    read_run,
+    rows_at,
+    skipped,
+    unknown_states,
+)
+from connectors.sdk.records import Inventory, LogChunk, Poll, RunRef
+from connectors.sdk.states import Capability, ProofLevel, RunState
+from connectors.sdk.fields import digest
+from connectors.sdk.log_chunks import chunk_of
+from connectors.sdk.secrets import SecretRef
+from connectors.sdk.transport.http import Deadline, HttpEndpoint, HttpReply, checked_origin
 
-JOBS = JobFields(id="name", schedule="cron", paused="paused", definition="command")
-RUNS = RunFields(id="id", job="job", state="state", started="started", ended="ended", message="error")
-STATES = {"queued": State.QUEUED, "running": State.RUNNING, "ok": State.SUCCEEDED, "failed": State.FAILED}
+JOBS = MappedJobFields(id="name", schedule="cron", paused="paused", definition="command")
+RUNS = MappedRunFields(id="id", job="job", state="state", started="started", ended="ended", message="error")
+STATES = {"queued": RunState.QUEUED, "running": RunState.RUNNING, "ok": RunState.SUCCEEDED, "failed": RunState.FAILED}
 OBSERVES = "this kind watches; it sends nothing yet"
 
 
@@ -64,13 +65,13 @@ class Options(BaseModel):
 class NightlyConnector:
     """One server, asked as one account."""
 
-    def __init__(self, options: Options, secrets: Secrets, transport: httpx.BaseTransport | None = None) -> None:
-        self._door = HttpDoor("nightly", options.url, transport=transport)
+    def __init__(self, options: Options, secrets: SecretResolver, transport: httpx.BaseTransport | None = None) -> None:
+        self._door = HttpEndpoint("nightly", options.url, transport=transport)
         self._token = lambda: secrets(options.token)
 
     def inventory(self, previous_hash: str, timeout_seconds: float) -> Inventory:
         reply = self._ask("/api/jobs", timeout_seconds)
-        jobs, bad = jobs_of(rows_of(reply, "jobs"), JOBS, Proof.FULL)
+        jobs, bad = jobs_of(rows_of(reply, "jobs"), JOBS, ProofLevel.FULL)
         now = digest([str(job) for job in jobs])
         same = now == previous_hash
         return Inventory(() if same else tuple(jobs), not bad, now, same, reply.clock, tuple(bad))
@@ -89,24 +90,24 @@ class NightlyConnector:
         after = f'"{max(newest, cursor.strip(chr(34)))}"'
         more = bool(reply.table().get("more")) and after != cursor
         seen = None if more or bad else reply.clock.target if reply.clock else datetime.now(UTC)
-        words = unknown_words(runs)
+        words = unknown_states(runs)
         return Poll(tuple(runs), after, more, not bad, reply.clock, tuple(bad), seen_until=seen, warnings=words)
 
     def log(self, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk:
         reply = self._ask(f"/api/runs/{int(run.native_ref)}/log", timeout_seconds)
-        return piece_of(reply.body.decode("utf-8", "surrogateescape"), start, limit_bytes, is_open=False)
+        return chunk_of(reply.body.decode("utf-8", "surrogateescape"), start, limit_bytes, is_open=False)
 
     def probe(self, timeout_seconds: float) -> Probe:
         reply = self._ask("/api/jobs", timeout_seconds)
-        return Probe(True, "", (Right("read", True),), clock=reply.clock)
+        return Probe(True, "", (SourcePermission("read", True),), clock=reply.clock)
 
-    def preview(self, ask: Ask, timeout_seconds: float) -> Preview:
+    def preview(self, spec: ActionSpec, timeout_seconds: float) -> Preview:
         raise NotSupported(OBSERVES)
 
     def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
         raise NotSupported(OBSERVES)
 
-    def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
+    def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUpResult:
         raise NotSupported(OBSERVES)
 
     def holds(self, timeout_seconds: float, known: Collection[str] = ()) -> tuple[NativeHold, ...]:
@@ -115,12 +116,12 @@ class NightlyConnector:
     def close(self) -> None:
         self._door.close()
 
-    def _ask(self, path: str, timeout_seconds: float, **query: str) -> Reply:
+    def _ask(self, path: str, timeout_seconds: float, **query: str) -> HttpReply:
         headers = {"Authorization": f"Bearer {self._token()}", "Accept": "*/*"}
         return self._door.call("GET", path, Deadline(timeout_seconds), params=query, headers=headers)
 
 
-def rows_of(reply: Reply, name: str) -> list[Any]:
+def rows_of(reply: HttpReply, name: str) -> list[Any]:
     """The list of that name. No list is no answer: it never means "nothing ran"."""
     rows = rows_at(reply.table(), name)
     if rows is None:
@@ -128,7 +129,7 @@ def rows_of(reply: Reply, name: str) -> list[Any]:
     return rows
 
 
-def open_connector(options: Options, target: str, secrets: Secrets) -> Connector:
+def open_connector(options: Options, target: str, secrets: SecretResolver) -> Connector:
     return NightlyConnector(options, secrets)
 
 
@@ -140,7 +141,7 @@ CONNECTOR = ConnectorKind(
     open=open_connector,
     capabilities=frozenset({Capability.LOG}),
     missing={one: OBSERVES for one in Capability if one is not Capability.LOG},
-    proofs=frozenset({Proof.FULL}),
+    proofs=frozenset({ProofLevel.FULL}),
     schedules="expression",
     ladder="Proves start, end, outcome and output of each run, as its API tells them.",
 )

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import httpx
-from connectors.conformance import ConnectorConformance
-from connectors.conformance_http import NastyTransport
-from connectors.contract import Connector
+from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance.faults import FaultyTransport
+from connectors.sdk.contract import Connector
 
 from headway_nightly.connector import CONNECTOR, NightlyConnector, Options
 
@@ -72,7 +72,7 @@ class TestNightly(ConnectorConformance):
         return self.opened_on(httpx.MockTransport(unknown))
 
     def answering(self, how: str) -> Connector:
-        return self.opened_on(NastyTransport(answer, how, "/api/", "error"))
+        return self.opened_on(FaultyTransport(answer, how, "/api/", "error"))
 
     def make_success(self) -> str:
         return "load"

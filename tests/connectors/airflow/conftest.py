@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from connectors.airflow import poll
+from connectors.airflow import runs
 from tests.fakes.airflow import START
 
 
 @pytest.fixture(autouse=True)
 def night_is_not_long_ago(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tasks are read back for two weeks by the real clock: from December on none of that night would be."""
-    monkeypatch.setattr(poll, "TASK_HISTORY", poll.TASK_HISTORY + max(datetime.now(UTC) - START, poll.TASK_HISTORY * 0))
+    monkeypatch.setattr(runs, "TASK_HISTORY", runs.TASK_HISTORY + max(datetime.now(UTC) - START, runs.TASK_HISTORY * 0))

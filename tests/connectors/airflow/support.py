@@ -8,7 +8,9 @@ import httpx
 
 from connectors.airflow.connector import AirflowConnector
 from connectors.airflow.options import AirflowOptions
-from connectors.contract import Ask, Connector, Preview, RunRecord, RunRef, State, Verb
+from connectors.sdk.contract import ActionSpec, Connector, Preview
+from connectors.sdk.records import RunRecord, RunRef
+from connectors.sdk.states import RunState, Verb
 from tests.fakes.airflow import FakeAirflow
 
 URL = "https://airflow.example.com"
@@ -33,7 +35,7 @@ def night() -> FakeAirflow:
     return fake
 
 
-def told(connector: Connector, cursor: str = "") -> tuple[dict[tuple[str, str], RunRecord], str]:
+def latest_records(connector: Connector, cursor: str = "") -> tuple[dict[tuple[str, str], RunRecord], str]:
     """The last word on each attempt since the cursor, and the cursor after it."""
     found: dict[tuple[str, str], RunRecord] = {}
     more = True
@@ -46,16 +48,18 @@ def told(connector: Connector, cursor: str = "") -> tuple[dict[tuple[str, str], 
 
 def latest(connector: Connector, job: str) -> RunRecord:
     """The newest attempt of a job."""
-    return [one for one in told(connector)[0].values() if one.job == job][-1]
+    return [one for one in latest_records(connector)[0].values() if one.job == job][-1]
 
 
-def allowed(connector: Connector, ask: Ask) -> Preview:
+def allowed(connector: Connector, ask: ActionSpec) -> Preview:
     """The preview of what may be done now."""
     preview = connector.preview(ask, 5)
     assert None is preview.refused
     return preview
 
 
-def start(period: str = DUE, dag: str = "stock_count") -> Ask:
+def start(period: str = DUE, dag: str = "stock_count") -> ActionSpec:
     """A start for a period, or without one ("")."""
-    return Ask(Verb.START, RunRef(dag, period, "", ""), State.PLANNED, {"period_at": period} if period else {})
+    return ActionSpec(
+        Verb.START, RunRef(dag, period, "", ""), RunState.PLANNED, {"period_at": period} if period else {}
+    )

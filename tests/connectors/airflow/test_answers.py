@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 
 from connectors.airflow.connector import AirflowConnector
-from connectors.conformance import new_key, ref
-from connectors.contract import Absent, Ask, CannotTell, Found, NotSupported, Preview, RunRecord, State, Verb
-from tests.connectors.airflow.support import allowed, latest, opened, told
+from connectors.sdk.conformance.world import new_key, ref
+from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, Preview
+from connectors.sdk.errors import NotSupported
+from connectors.sdk.records import RunRecord
+from connectors.sdk.states import RunState, Verb
+from tests.connectors.airflow.support import allowed, latest, latest_records, opened
 from tests.fakes.airflow import START, FakeAirflow
 from tests.fakes.airflow_acts import stamp
 
@@ -27,14 +30,14 @@ def asking(**question: Any) -> tuple[FakeAirflow, AirflowConnector, RunRecord]:
 
 
 def preview(connector: AirflowConnector, task: RunRecord, verb: Verb = Verb.MARK_OK) -> Preview:
-    return connector.preview(Ask(verb, ref(task), task.state), 5)
+    return connector.preview(ActionSpec(verb, ref(task), task.state), 5)
 
 
 def test_a_task_that_waits_for_an_answer_says_what_it_asks_and_the_question_is_read_once() -> None:
     fake, connector, task = asking()
-    assert (State.WAITING, "approval", "awaiting_input") == (task.state, task.reason, task.native_state)
+    assert (RunState.WAITING, "approval", "awaiting_input") == (task.state, task.reason, task.native_state)
     assert "asks: Release the numbers? (Approve, Reject)" == task.message
-    _, cursor = told(connector)
+    _, cursor = latest_records(connector)
     fake.requests.clear()
     again = connector.poll(cursor, (ref(task),), 5)
     assert [task.message] == [one.message for one in again.runs if one.job == task.job]
@@ -44,17 +47,17 @@ def test_a_task_that_waits_for_an_answer_says_what_it_asks_and_the_question_is_r
 @pytest.mark.parametrize("verb, option", [(Verb.MARK_OK, "Approve"), (Verb.SKIP, "Reject")])
 def test_mark_ok_approves_and_skip_rejects_once(verb: Verb, option: str) -> None:
     fake, connector, task = asking()
-    step = allowed(connector, Ask(verb, ref(task), task.state))
-    assert f"answer {option} to release of figures, which asks: Release the numbers? (Approve, Reject)" == step.words
+    step = allowed(connector, ActionSpec(verb, ref(task), task.state))
+    assert f"answer {option} to release of figures, which asks: Release the numbers? (Approve, Reject)" == step.summary
     path = "/api/v2/dags/figures/dagRuns/manual__1/taskInstances/release/-1/hitlDetails"
     assert (f'PATCH {path} {{"chosen_options": ["{option}"], "params_input": {{}}}}',) == step.native_calls
     key = new_key()
-    assert isinstance(connector.look_up(step, key, 5), Absent)
+    assert isinstance(connector.look_up(step, key, 5), ActionAbsent)
     connector.act(step, key, 5)
     found = connector.look_up(step, key, 5)
-    assert isinstance(found, Found)
-    assert f"answered {option} by headway" == found.words
-    assert f"answered {option} by headway" == connector.act(step, key, 5).words, "the same again is not sent twice"
+    assert isinstance(found, ActionFound)
+    assert f"answered {option} by headway" == found.message
+    assert f"answered {option} by headway" == connector.act(step, key, 5).message, "the same again is not sent twice"
     fake.tick()
     assert "success" == fake.runs[0]["state"]
 
@@ -63,9 +66,9 @@ def test_another_answer_that_came_first_is_not_ours() -> None:
     _, connector, task = asking()
     approve = preview(connector, task)
     connector.act(preview(connector, task, Verb.SKIP), new_key(), 5)
-    with pytest.raises(NotSupported, match="was answered otherwise by now"):
+    with pytest.raises(NotSupported, match="has another answer now"):
         connector.act(approve, new_key(), 5)
-    assert isinstance(connector.look_up(approve, new_key(), 5), CannotTell)
+    assert isinstance(connector.look_up(approve, new_key(), 5), ActionUnknown)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +94,7 @@ def test_a_lost_answer_to_the_answer_is_found_again() -> None:
     fake.lose_answer_of = "hitlDetails"
     with pytest.raises(Exception, match="its answer was lost"):
         connector.act(step, key := new_key(), 5)
-    assert isinstance(connector.look_up(step, key, 5), Found)
+    assert isinstance(connector.look_up(step, key, 5), ActionFound)
 
 
 def test_a_task_that_is_answered_meanwhile_is_refused() -> None:
@@ -104,12 +107,12 @@ def test_without_the_right_to_read_questions_the_task_waits_all_the_same() -> No
     fake, _, _ = asking()
     fake.question = {"options": 5}
     task = latest(opened(fake), "figures.release")
-    assert (State.WAITING, "approval") == (task.state, task.reason)
+    assert (RunState.WAITING, "approval") == (task.state, task.reason)
 
 
 def test_what_was_asked_a_moment_ago_is_not_answered_yet() -> None:
     """Airflow 3.3.2 fails a task whose answer comes before its scheduler has seen that it waits."""
     fake, connector, task = asking(created_at=stamp(START + timedelta(seconds=1)))
-    assert "asked a moment ago" in str(preview(connector, task).refused)
+    assert "is new: Airflow fails" in str(preview(connector, task).refused)
     fake.now += timedelta(seconds=20)
     assert None is preview(connector, task).refused

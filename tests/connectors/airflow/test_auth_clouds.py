@@ -13,11 +13,12 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from connectors.airflow import auth_google, auth_mwaa
+from connectors.airflow import auth
 from connectors.airflow.connector import AirflowConnector
 from connectors.airflow.options import AirflowOptions
-from connectors.contract import AccessRefused
-from connectors.transport.http import Deadline, HttpDoor
+from connectors.sdk.errors import AccessRefused
+from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.transport.http import HttpEndpoint
 from tests.fakes.airflow import FakeAirflow
 
 URL = "https://abc.c1.eu-central-1.airflow.amazonaws.com"
@@ -104,11 +105,11 @@ def test_composer_gets_a_token_for_a_signed_assertion_and_keeps_it() -> None:
     connector.poll("", (), 5)
     assert [("POST", "https://oauth2.googleapis.com/token")] == [(one.method, str(one.url)) for one in asked]
     form = parse_qs(asked[0].content.decode())
-    assert [auth_google.GRANT] == form["grant_type"]
+    assert [auth.JWT_GRANT] == form["grant_type"]
     head, claims, signature = form["assertion"][0].split(".")
     PRIVATE.public_key().verify(_bytes(signature), f"{head}.{claims}".encode(), padding.PKCS1v15(), hashes.SHA256())
     told = json.loads(_bytes(claims))
-    assert ("headway@p.iam.gserviceaccount.com", auth_google.SCOPE, "https://oauth2.googleapis.com/token") == (
+    assert ("headway@p.iam.gserviceaccount.com", auth.GOOGLE_SCOPE, "https://oauth2.googleapis.com/token") == (
         told["iss"],
         told["scope"],
         told["aud"],
@@ -130,10 +131,10 @@ def test_composer_without_a_key_asks_the_machine_it_runs_on() -> None:
 def test_a_token_is_renewed_before_its_end_and_after_a_refusal() -> None:
     asked: list[httpx.Request] = []
     now = [1000.0]
-    door = HttpDoor("Google", auth_google.TOKENS, transport=httpx.MockTransport(google(asked)))
-    token = auth_google.GoogleToken(lambda: KEY, door, now=lambda: now[0])
+    door = HttpEndpoint("Google", auth.GOOGLE_TOKEN_URL, transport=httpx.MockTransport(google(asked)))
+    token = auth.GoogleToken(lambda: KEY, door, now=lambda: now[0])
     assert [token.headers(door, Deadline(5)) for _ in range(2)] == [{"Authorization": "Bearer ya29.1"}] * 2
-    now[0] += 3599 - auth_google.EARLY_SECONDS + 1
+    now[0] += 3599 - auth.REFRESH_EARLY_SECONDS + 1
     assert {"Authorization": "Bearer ya29.2"} == token.headers(door, Deadline(5))
     token.forget()
     assert {"Authorization": "Bearer ya29.3"} == token.headers(door, Deadline(5))
@@ -141,14 +142,14 @@ def test_a_token_is_renewed_before_its_end_and_after_a_refusal() -> None:
 
 def test_dots_that_fill_a_token_up_are_no_part_of_it() -> None:
     padded = {"access_token": "ya29.c.b0Aa.........", "expires_in": 3599}
-    door = HttpDoor("Google", auth_google.METADATA, transport=httpx.MockTransport(google([], body=padded)))
-    assert {"Authorization": "Bearer ya29.c.b0Aa"} == auth_google.GoogleToken(None, door).headers(door, Deadline(5))
+    door = HttpEndpoint("Google", auth.GOOGLE_METADATA_URL, transport=httpx.MockTransport(google([], body=padded)))
+    assert {"Authorization": "Bearer ya29.c.b0Aa"} == auth.GoogleToken(None, door).headers(door, Deadline(5))
 
 
 @pytest.mark.parametrize("key", ["", "[]", "{}", json.dumps({**json.loads(KEY), "private_key": "hunter2"})])
 def test_what_is_no_key_is_refused_without_its_words(key: str) -> None:
     connector = opened(behind(lambda _: False), _nobody, google={"key": {"env": "K"}}, secret=key)
-    with pytest.raises(AccessRefused, match="no service account key") as caught:
+    with pytest.raises(AccessRefused, match="does not refer to the key of a service account") as caught:
         connector.poll("", (), 5)
     assert "hunter2" not in str(caught.value)
 
@@ -231,10 +232,10 @@ def test_a_session_is_renewed_before_aws_ends_it() -> None:
             return "web", "a.example"
 
     cookie = httpx.MockTransport(lambda _: httpx.Response(200, headers={"set-cookie": f"_token=j{len(made)}"}))
-    door = HttpDoor("Airflow", "https://A.example", transport=cookie)
-    session = auth_mwaa.MwaaSession(Logins(), monotonic=lambda: now[0])
+    door = HttpEndpoint("Airflow", "https://A.example", transport=cookie)
+    session = auth.MwaaSession(Logins(), monotonic=lambda: now[0])
     assert session.headers(door, Deadline(5)) == session.headers(door, Deadline(5))
-    now[0] = auth_mwaa.SESSION_SECONDS + 1
+    now[0] = auth.MWAA_SESSION_SECONDS + 1
     assert {"Authorization": "Bearer j2"} == session.headers(door, Deadline(5))
 
 

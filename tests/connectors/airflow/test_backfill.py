@@ -6,23 +6,15 @@ from typing import Any
 
 import pytest
 
-from connectors.airflow import backfill
+from connectors.airflow import start
 from connectors.airflow.client import AirflowClient
 from connectors.airflow.connector import AirflowConnector
-from connectors.conformance import new_key
-from connectors.contract import (
-    Absent,
-    Ask,
-    CannotTell,
-    Found,
-    NotSupported,
-    OutcomeUnknown,
-    RunRef,
-    State,
-    SystemUnreachable,
-    Verb,
-)
-from connectors.transport.http import Reply
+from connectors.sdk.conformance.world import new_key
+from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown
+from connectors.sdk.errors import NotSupported, OutcomeUnknown, SystemUnreachable
+from connectors.sdk.records import RunRef
+from connectors.sdk.states import RunState, Verb
+from connectors.sdk.transport.http import HttpReply
 from tests.connectors.airflow.support import allowed, night, opened
 from tests.fakes.airflow import FakeAirflow
 from tests.fakes.airflow2 import FakeAirflow2
@@ -30,8 +22,8 @@ from tests.fakes.airflow2 import FakeAirflow2
 SPAN = {"from": "2026-11-12T00:00:00Z", "to": "2026-11-14T23:59:59Z"}
 
 
-def ask(**parameters: Any) -> Ask:
-    return Ask(Verb.BACKFILL, RunRef("stock_count", "", "", ""), State.PLANNED, parameters or SPAN)
+def ask(**parameters: Any) -> ActionSpec:
+    return ActionSpec(Verb.BACKFILL, RunRef("stock_count", "", "", ""), RunState.PLANNED, parameters or SPAN)
 
 
 @pytest.fixture
@@ -60,14 +52,14 @@ def test_a_new_one_is_shown_by_airflows_own_dry_run_and_made_once(
         'POST /api/v2/backfills {"dag_id": "stock_count", "from_date": "2026-11-12T'
     )
     assert [] == fake.backfills, "a dry run makes none"
-    assert isinstance(connector.look_up(preview, key, 5), Absent)
+    assert isinstance(connector.look_up(preview, key, 5), ActionAbsent)
     assert "1" == connector.act(preview, key, 5).native_ref
     assert "1" == connector.act(preview, key, 5).native_ref
     [row] = fake.backfills
     assert ({"headway": key}, "failed", 2) == (row["dag_run_conf"], row["reprocess_behavior"], row["max_active_runs"])
-    assert Found("1", "backfill 1 was made; headway backfill --list has it while it is under way") == connector.look_up(
-        preview, key, 5
-    )
+    assert ActionFound(
+        "1", "backfill 1 was made; headway plan backfill --list has it while it is under way"
+    ) == connector.look_up(preview, key, 5)
 
 
 def test_a_lost_answer_is_found_by_the_key(fake: FakeAirflow, connector: AirflowConnector) -> None:
@@ -75,8 +67,8 @@ def test_a_lost_answer_is_found_by_the_key(fake: FakeAirflow, connector: Airflow
     fake.lose_answer_of = "backfills$"
     with pytest.raises(OutcomeUnknown):
         connector.act(preview, key, 5)
-    assert isinstance(connector.look_up(preview, key, 5), Found)
-    assert isinstance(connector.look_up(preview, new_key(), 5), Absent)
+    assert isinstance(connector.look_up(preview, key, 5), ActionFound)
+    assert isinstance(connector.look_up(preview, new_key(), 5), ActionAbsent)
 
 
 def test_a_second_one_of_the_dag_is_refused_by_airflow(connector: AirflowConnector) -> None:
@@ -90,13 +82,13 @@ def test_it_is_paused_resumed_and_cancelled_by_its_number(fake: FakeAirflow, con
     number = int(made(connector)[0])
     for do, told in (("pause", "paused"), ("resume", "going on"), ("cancel", "over")):
         preview, key = allowed(connector, ask(do=do, backfill=number)), new_key()
-        assert isinstance(connector.look_up(preview, key, 5), Absent)
-        assert f"backfill {number} is {told}" == connector.act(preview, key, 5).words
-        assert Found(str(number), f"backfill {number} is {told}") == connector.look_up(preview, key, 5)
+        assert isinstance(connector.look_up(preview, key, 5), ActionAbsent)
+        assert f"backfill {number} is {told}" == connector.act(preview, key, 5).message
+        assert ActionFound(str(number), f"backfill {number} is {told}") == connector.look_up(preview, key, 5)
     for do in ("pause", "resume", "cancel"):
         assert "is over since" in str(connector.preview(ask(do=do, backfill=number), 5).refused)
     fake.backfills.clear()
-    assert isinstance(connector.look_up(preview, key, 5), CannotTell)
+    assert isinstance(connector.look_up(preview, key, 5), ActionUnknown)
 
 
 def test_those_under_way_are_listed_of_a_dag_and_of_all(fake: FakeAirflow, connector: AirflowConnector) -> None:
@@ -118,7 +110,7 @@ def test_those_under_way_are_listed_of_a_dag_and_of_all(fake: FakeAirflow, conne
 def test_one_with_many_open_runs_hides_no_other(fake: FakeAirflow, connector: AirflowConnector) -> None:
     """All its runs are made at once, and wait for their turn."""
     made(connector)
-    other = Ask(Verb.BACKFILL, RunRef("load_orders", "", "", ""), State.PLANNED, SPAN)
+    other = ActionSpec(Verb.BACKFILL, RunRef("load_orders", "", "", ""), RunState.PLANNED, SPAN)
     connector.act(allowed(connector, other), new_key(), 5)
     for number in range(150):
         fake.start("stock_count", f"backfill__{number}", run_type="backfill")
@@ -131,11 +123,11 @@ def test_one_with_many_open_runs_hides_no_other(fake: FakeAirflow, connector: Ai
 def test_more_open_runs_than_are_looked_through_are_said(
     fake: FakeAirflow, connector: AirflowConnector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backfill, "MOST_PAGES", 1)
+    monkeypatch.setattr(start, "MAX_OPEN_RUN_PAGES", 1)
     for number in range(150):
         fake.start("stock_count", f"backfill__{number}", run_type="backfill")
     [note] = connector.preview(ask(do="list", of="system"), 5).notes
-    assert "may be under way" in note
+    assert "further DAGs may have active ones" in note
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"backfills": null}'])
@@ -143,7 +135,7 @@ def test_an_answer_without_a_list_proves_nothing(
     connector: AirflowConnector, monkeypatch: pytest.MonkeyPatch, body: bytes
 ) -> None:
     preview, key = allowed(connector, ask()), new_key()
-    told = Reply("Airflow", "GET", 200, {"content-type": "application/json"}, body, None)
+    told = HttpReply("Airflow", "GET", 200, {"content-type": "application/json"}, body, None)
     monkeypatch.setattr(AirflowClient, "backfills", lambda *_: told)
     with pytest.raises(SystemUnreachable, match="has no list 'backfills'"):
         connector.look_up(preview, key, 5)
@@ -153,7 +145,7 @@ def test_an_answer_without_a_list_proves_nothing(
 
 def test_rows_that_are_none_are_no_runs(connector: AirflowConnector, monkeypatch: pytest.MonkeyPatch) -> None:
     odd = b'{"backfills": ["2026-11-12", null, 7], "total_entries": 3}'
-    told = Reply("Airflow", "POST", 200, {"content-type": "application/json"}, odd, None)
+    told = HttpReply("Airflow", "POST", 200, {"content-type": "application/json"}, odd, None)
     monkeypatch.setattr(AirflowClient, "preview_backfill", lambda *_: told)
     assert "nothing to do" in str(connector.preview(ask(), 5).refused)
 
@@ -176,7 +168,9 @@ def test_what_cannot_be_done_is_refused(connector: AirflowConnector, parameters:
 
 def test_that_of_another_dag_is_left_alone(connector: AirflowConnector) -> None:
     number = int(made(connector)[0])
-    other = Ask(Verb.BACKFILL, RunRef("load_orders", "", "", ""), State.PLANNED, {"do": "cancel", "backfill": number})
+    other = ActionSpec(
+        Verb.BACKFILL, RunRef("load_orders", "", "", ""), RunState.PLANNED, {"do": "cancel", "backfill": number}
+    )
     assert f"no backfill {number} of load_orders" in str(connector.preview(other, 5).refused)
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from connectors.contract import SystemUnreachable
-from tests.connectors.airflow.support import opened, told
+from connectors.sdk.errors import SystemUnreachable
+from tests.connectors.airflow.support import latest_records, opened
 from tests.fakes.airflow import FakeAirflow
 from tests.fakes.airflow2 import FakeAirflow2
 
@@ -26,7 +26,7 @@ def crowd(runs: int) -> FakeAirflow:
 
 
 def tasks_told(fake: FakeAirflow, transport: httpx.BaseTransport) -> int:
-    runs, _ = told(opened(fake, transport))
+    runs, _ = latest_records(opened(fake, transport))
     return len([one for one in runs.values() if "." in one.job])
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import httpx
 
-from tests.connectors.airflow.on_a_fake import AirflowOnAFake
+from tests.connectors.airflow.fake_server import AirflowOnAFake
 from tests.fakes.airflow import FakeAirflow
 from tests.fakes.airflow2 import FakeAirflow2
 

@@ -10,13 +10,15 @@ import pytest
 from pydantic import ValidationError
 
 from connectors.airflow import auth, client, inventory
-from connectors.airflow.auth import REFUSED_WINDOW_SECONDS, PasswordLogin, RefusedLogins
+from connectors.airflow.auth import REFUSED_WINDOW_SECONDS, PasswordAuth, RefusedLogins
 from connectors.airflow.connector import CONNECTOR, AirflowConnector
 from connectors.airflow.options import AirflowOptions
-from connectors.conformance import ref
-from connectors.contract import AccessRefused, ConnectorError, NotSupported, RunRef, SystemUnreachable
-from connectors.secrets import SecretStore, remembering
-from connectors.transport.http import Deadline, HttpDoor
+from connectors.sdk.conformance.world import ref
+from connectors.sdk.errors import AccessRefused, ConnectorError, NotSupported, SystemUnreachable
+from connectors.sdk.records import RunRef
+from connectors.sdk.secrets import SecretStore, caching
+from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.transport.http import HttpEndpoint
 from tests.connectors.airflow.support import URL, latest, night, opened
 from tests.fakes.airflow import FakeAirflow
 from tests.fakes.airflow_acts import recorded
@@ -108,8 +110,8 @@ def test_a_token_is_renewed_where_it_is_to_blame_and_not_the_right(status: int, 
 def test_after_three_refused_logins_none_is_sent_for_a_quarter_of_an_hour() -> None:
     now = [0.0]
     fake = night()
-    login = PasswordLogin("headway", lambda: "wrong", RefusedLogins(lambda: now[0]))
-    door = HttpDoor("Airflow", URL, transport=fake.transport)
+    login = PasswordAuth("headway", lambda: "wrong", RefusedLogins(lambda: now[0]))
+    door = HttpEndpoint("Airflow", URL, transport=fake.transport)
     for _ in range(5):
         with pytest.raises(AccessRefused) as caught:
             login.headers(door, Deadline(5))
@@ -125,8 +127,8 @@ def test_after_three_refused_logins_none_is_sent_for_a_quarter_of_an_hour() -> N
 def test_a_rotated_password_is_read_again_and_forgives_the_refusals() -> None:
     passwords = iter(["old", "old", "right", "right"])
     refusals = RefusedLogins()
-    login = PasswordLogin("headway", lambda: next(passwords), refusals)
-    door = HttpDoor("Airflow", URL, transport=night().transport)
+    login = PasswordAuth("headway", lambda: next(passwords), refusals)
+    door = HttpEndpoint("Airflow", URL, transport=night().transport)
     for _ in range(2):
         with pytest.raises(AccessRefused):
             login.headers(door, Deadline(5))
@@ -208,7 +210,7 @@ def test_no_secret_is_in_any_message(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_token_that_we_got_is_masked_from_then_on() -> None:
     store = SecretStore()
-    remembering(store)("a-token-of-the-server")
+    caching(store)("a-token-of-the-server")
     assert "•••" == store.mask("a-token-of-the-server")
 
 
@@ -216,7 +218,7 @@ def test_a_token_that_we_got_is_masked_from_then_on() -> None:
 
 
 def test_a_calm_inventory_reads_no_definition_but_a_few_old_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inventory, "READ_AGAIN", 1)
+    monkeypatch.setattr(inventory, "REFRESHED_PER_READ", 1)
     fake = FakeAirflow(**{f"dag{number}": ("one", "two") for number in range(6)})
     connector = opened(fake)
     first = connector.inventory("", 5)
@@ -229,7 +231,7 @@ def test_a_calm_inventory_reads_no_definition_but_a_few_old_ones(monkeypatch: py
 
 
 def test_a_new_version_brings_the_new_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inventory, "READ_AGAIN", 0)
+    monkeypatch.setattr(inventory, "REFRESHED_PER_READ", 0)
     fake = night()
     connector = opened(fake)
     first = connector.inventory("", 5)
@@ -245,7 +247,7 @@ def test_a_new_version_brings_the_new_tasks(monkeypatch: pytest.MonkeyPatch) -> 
 def test_an_empty_list_is_incomplete_because_rights_may_be_missing() -> None:
     found = opened(FakeAirflow()).inventory("", 5)
     assert not found.complete
-    assert "Airflow lists no DAG: there is none, or this account may read none" == found.skipped[0].reason
+    assert "Airflow lists no DAG: none exists, or this account may not read any" == found.skipped[0].reason
 
 
 def test_without_time_for_all_definitions_the_rest_comes_with_the_next_look(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -413,12 +415,12 @@ def test_a_viewer_is_told_which_right_is_missing_for_reruns() -> None:
     assert names == [right.name for right in missing]
     assert {"act"} == {right.needed_for for right in missing}
     assert "a dry run on load_orders answered 403" == missing[0].why
-    assert "give the account's role can_edit on DAG Runs" in missing[0].mend
+    assert "give the account's role can_edit on DAG Runs" in missing[0].fix
 
 
 def test_without_any_dag_the_rights_to_act_cannot_be_told() -> None:
     probe = opened(FakeAirflow()).probe(5)
-    assert ("no DAG is listed: there is none, or this account may read none",) == probe.notes
+    assert ("no DAG is listed: none exists, or this account may not read any",) == probe.notes
     assert [None] * 4 == [right.held for right in probe.rights if right.needed_for == "act"]
 
 
@@ -453,7 +455,7 @@ def test_a_dead_scheduler_is_the_first_warning_of_polls_and_is_asked_for_once_a_
     for _ in range(2):
         assert connector.poll("", (), 5).warnings[0].startswith(words)
     assert 3 == len(answers)
-    monkeypatch.setattr("connectors.airflow.alive.EVERY_SECONDS", 0.0)
+    monkeypatch.setattr("connectors.airflow.connector.HEALTH_INTERVAL_SECONDS", 0.0)
     asks_at_once = through(handle)
     for said in (False, False, True):
         assert said == any(one.startswith(words) for one in asks_at_once.poll("", (), 5).warnings)

@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
-from connectors.airflow import client, edges
-from connectors.contract import Connector
-from tests.connectors.airflow.support import opened, told
+from connectors.airflow import client, runs
+from connectors.sdk.contract import Connector
+from tests.connectors.airflow.support import latest_records, opened
 from tests.fakes.airflow import FakeAirflow
 from tests.fakes.airflow2 import FakeAirflow2
 
@@ -28,7 +28,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def inputs(connector: Connector, cursor: str = "") -> tuple[dict[str, Any], str]:
     """By run id, what the runs of "plan" read; and the cursor."""
-    runs, cursor = told(connector, cursor)
+    runs, cursor = latest_records(connector, cursor)
     return {str(one.context["run_id"]): one.context.get("inputs") for one in runs.values() if one.job == "plan"}, cursor
 
 
@@ -62,7 +62,7 @@ def test_many_followers_are_told_with_their_inputs_by_later_polls_and_each_is_as
     fake = estate(8)
     connector = opened(fake)
     found, cursor = inputs(connector)
-    assert edges.MOST_ASKED == sum(one is not None for one in found.values())
+    assert runs.MAX_REQUESTS_PER_POLL == sum(one is not None for one in found.values())
     for _ in range(3):
         more, cursor = inputs(connector, cursor)
         found |= {run: one for run, one in more.items() if one}
@@ -133,7 +133,7 @@ def test_a_run_whose_assets_can_never_be_read_does_not_stand_before_the_others()
 
     connector = opened(fake, httpx.MockTransport(handle))
     cursor, found = "", dict[str, Any]()
-    for _ in range(edges.MOST_TRIES + 2):
+    for _ in range(runs.MAX_TRIES + 2):
         poll = connector.poll(cursor, (), 0.9)
         cursor = poll.cursor
         found |= {str(one.context["run_id"]): one.context.get("inputs") for one in poll.runs if one.job == "plan"}

@@ -8,25 +8,13 @@ from typing import Any
 
 import pytest
 
-from connectors.airflow import holding
+from connectors.airflow import hold as airflow_hold
 from connectors.airflow.connector import AirflowConnector
-from connectors.conformance import new_key
-from connectors.contract import (
-    SENT_AT,
-    Absent,
-    AccessRefused,
-    Ask,
-    CannotTell,
-    Found,
-    HoldMark,
-    NotSupported,
-    OutcomeUnknown,
-    RunRef,
-    State,
-    SystemUnreachable,
-    Verb,
-    instant_key,
-)
+from connectors.sdk.conformance.world import new_key
+from connectors.sdk.contract import SENT_AT, ActionAbsent, ActionFound, ActionSpec, ActionUnknown, HoldMark
+from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown, SystemUnreachable
+from connectors.sdk.records import RunRef, instant_key
+from connectors.sdk.states import RunState, Verb
 from tests.connectors.airflow.support import allowed, night, opened
 from tests.fakes.airflow import FakeAirflow
 
@@ -42,12 +30,12 @@ def quiet_night() -> tuple[FakeAirflow, AirflowConnector]:
     return fake, opened(fake)
 
 
-def hold(dag: str = "stock_count", **more: Any) -> Ask:
-    return Ask(Verb.HOLD, RunRef(dag, "", "", ""), State.PLANNED, {"by": "ada", "until": UNTIL, **more})
+def hold(dag: str = "stock_count", **more: Any) -> ActionSpec:
+    return ActionSpec(Verb.HOLD, RunRef(dag, "", "", ""), RunState.PLANNED, {"by": "ada", "until": UNTIL, **more})
 
 
-def release(key: str, dag: str = "stock_count") -> Ask:
-    return Ask(Verb.RELEASE, RunRef(dag, "", "", ""), State.HELD, {"hold": key})
+def release(key: str, dag: str = "stock_count") -> ActionSpec:
+    return ActionSpec(Verb.RELEASE, RunRef(dag, "", "", ""), RunState.HELD, {"hold": key})
 
 
 def held_night() -> tuple[FakeAirflow, AirflowConnector, str]:
@@ -61,7 +49,7 @@ def test_a_hold_says_where_its_mark_will_stand_and_what_a_pause_does() -> None:
     _, connector = quiet_night()
     preview = allowed(connector, hold())
     words = f"pause stock_count until {UNTIL} at the latest, marked in the note of its run {RUN}"
-    assert ("pause the DAG", words) == (preview.verb, preview.words)
+    assert ("pause the DAG", words) == (preview.verb, preview.summary)
     mark = f"… headway-hold id=KEY by=ada until={UNTIL}"
     assert (
         f'PATCH /api/v2/dags/stock_count/dagRuns/{RUN} {{"note": "{mark}"}}',
@@ -79,7 +67,7 @@ def test_a_hold_says_where_its_mark_will_stand_and_what_a_pause_does() -> None:
         ({"catchup": True}, "when it is released, Airflow makes every run that fell due meanwhile (catchup is on)"),
         ({"timetable_periodic": None}, "when it is released, Airflow makes the latest run that fell due meanwhile"),
         ({"timetable_periodic": False, "asset_expression": {"any": []}}, "updates of its assets while it is paused"),
-        ({"timetable_periodic": False, "asset_expression": None}, "it has no schedule: when it is released, nothing"),
+        ({"timetable_periodic": False, "asset_expression": None}, "it has no schedule: after its release nothing"),
     ],
 )
 def test_what_a_release_will_bring_is_said_before_the_hold(details: dict[str, Any], words: str) -> None:
@@ -131,7 +119,7 @@ def test_a_hold_is_found_below_later_runs() -> None:
         (hold(until="soon"), "a hold needs an end (until)"),
     ],
 )
-def test_what_cannot_be_held_says_why(ask: Ask, words: str) -> None:
+def test_what_cannot_be_held_says_why(ask: ActionSpec, words: str) -> None:
     _, connector = quiet_night()
     assert words in str(connector.preview(ask, 5).refused)
 
@@ -155,11 +143,11 @@ def test_a_dag_that_a_person_pauses_after_the_preview_is_not_held() -> None:
     fake, connector = quiet_night()
     preview = allowed(connector, hold())
     fake.paused.add("stock_count")
-    with pytest.raises(NotSupported, match="is paused by now, or gone, and not by this hold; nothing was sent"):
+    with pytest.raises(NotSupported, match="is paused by now, and not by this hold; nothing was sent"):
         connector.act(preview, new_key(), 5)
     assert "seen by Ada" == fake.runs[0]["note"]
     assert "stock_count is paused already, not by Headway" == connector.preview(hold(), 5).refused
-    assert isinstance(connector.look_up(preview, new_key(), 5), CannotTell)
+    assert isinstance(connector.look_up(preview, new_key(), 5), ActionUnknown)
     assert () == connector.holds(5)
 
 
@@ -167,21 +155,21 @@ def test_a_person_who_takes_the_mark_away_has_the_pause() -> None:
     fake, connector, key = held_night()
     preview = allowed(connector, release(key))
     fake.runs[0]["note"] = "mine now, Ada"
-    assert "a person has it" in str(connector.preview(release(key), 5).refused)
-    with pytest.raises(NotSupported, match="tells of this hold by now; nothing was sent"):
+    assert "someone else paused it" in str(connector.preview(release(key), 5).refused)
+    with pytest.raises(NotSupported, match="shows this hold any more; nothing was sent"):
         connector.act(preview, new_key(), 5)
     assert {"stock_count"} == fake.paused
-    assert isinstance(connector.look_up(preview, new_key(), 5), CannotTell)
+    assert isinstance(connector.look_up(preview, new_key(), 5), ActionUnknown)
 
 
 def test_a_person_who_resumes_the_dag_leaves_only_the_mark_to_take_away() -> None:
     fake, connector, key = held_night()
     fake.paused.clear()
     preview = allowed(connector, release(key))
-    assert ("take the mark away", 1) == (preview.verb, len(preview.native_calls))
-    assert "stock_count was resumed by somebody before" == connector.act(preview, new_key(), 5).words
+    assert ("remove the mark", 1) == (preview.verb, len(preview.native_calls))
+    assert "stock_count is released" == connector.act(preview, new_key(), 5).message
     assert ("seen by Ada", set()) == (fake.runs[0]["note"], fake.paused)
-    assert "stock_count is not held" == connector.preview(release(key), 5).refused
+    assert str(connector.preview(release(key), 5).refused).startswith("stock_count is not held")
 
 
 # where we may break
@@ -194,21 +182,21 @@ def test_a_hold_that_broke_after_its_mark_is_absent_and_its_mark_goes() -> None:
     fake.lose_answer_of = f"dagRuns/{RUN}$"
     fake.runs[0]["note"] = f"seen by Ada\n{HoldMark(key, 'ada', datetime(2026, 11, 20, 6, 30, tzinfo=UTC)).text}"
     sent = replace(preview, plan={**preview.plan, SENT_AT: instant_key(datetime.now(UTC))})
-    assert isinstance(connector.look_up(sent, key, 5), CannotTell)
+    assert isinstance(connector.look_up(sent, key, 5), ActionUnknown)
     assert key in fake.runs[0]["note"], "the pause may still come, and would have no mark"
-    assert isinstance(connector.look_up(preview, key, 5), Absent)
+    assert isinstance(connector.look_up(preview, key, 5), ActionAbsent)
     assert "seen by Ada" == fake.runs[0]["note"]
 
 
 def test_a_pause_whose_answer_is_lost_is_found() -> None:
     fake, connector = quiet_night()
     preview, key = allowed(connector, hold()), new_key()
-    assert isinstance(connector.look_up(preview, key, 5), Absent)
+    assert isinstance(connector.look_up(preview, key, 5), ActionAbsent)
     fake.lose_answer_of = "/dags/stock_count$"
     with pytest.raises(OutcomeUnknown, match="its answer was lost"):
         connector.act(preview, key, 5)
-    assert isinstance(connector.look_up(preview, key, 5), Found)
-    assert "was held under this key before" == connector.act(preview, key, 5).words
+    assert isinstance(connector.look_up(preview, key, 5), ActionFound)
+    assert "stock_count is paused under our mark" == connector.act(preview, key, 5).message
 
 
 def test_a_pause_that_is_refused_leaves_the_note_as_it_was() -> None:
@@ -223,12 +211,12 @@ def test_a_pause_that_is_refused_leaves_the_note_as_it_was() -> None:
 def test_a_release_whose_answer_is_lost_is_found_and_its_mark_is_taken_away_then() -> None:
     fake, connector, key = held_night()
     preview, mine = allowed(connector, release(key)), new_key()
-    assert isinstance(connector.look_up(preview, mine, 5), Absent)
+    assert isinstance(connector.look_up(preview, mine, 5), ActionAbsent)
     fake.lose_answer_of = "/dags/stock_count$"
     with pytest.raises(OutcomeUnknown, match="its answer was lost"):
         connector.act(preview, mine, 5)
     assert key in fake.runs[0]["note"]
-    assert isinstance(connector.look_up(preview, mine, 5), Found)
+    assert isinstance(connector.look_up(preview, mine, 5), ActionFound)
     assert ("seen by Ada", set()) == (fake.runs[0]["note"], fake.paused)
 
 
@@ -248,7 +236,7 @@ def test_a_release_whose_answer_is_lost_is_found_and_its_mark_is_taken_away_then
             "Airflow makes every missed run at once, from 2026-11-20T03:00:00Z on",
         ),
         ({"timetable_periodic": False, "asset_expression": {"any": []}}, "updates of its assets while it is paused"),
-        ({"timetable_periodic": False, "asset_expression": None}, "it has no schedule: no run is made by itself"),
+        ({"timetable_periodic": False, "asset_expression": None}, "no schedule: no run is created automatically"),
     ],
 )
 def test_a_release_says_what_airflow_does_then(details: dict[str, Any], words: str) -> None:
@@ -262,7 +250,7 @@ def test_a_release_says_what_airflow_does_then(details: dict[str, Any], words: s
 
 def test_too_many_paused_dags_are_told_and_not_half_searched(monkeypatch: pytest.MonkeyPatch) -> None:
     fake, connector, _ = held_night()
-    monkeypatch.setattr(holding, "MOST_PAUSED", 1)
+    monkeypatch.setattr(airflow_hold, "MAX_PAUSED_DAGS", 1)
     fake.paused.add("load_orders")
     with pytest.raises(SystemUnreachable, match="more than 1 DAGs are paused"):
         connector.holds(5)
@@ -278,11 +266,11 @@ def test_the_mark_alone_goes_and_a_later_pause_stays_the_persons(paused_again: b
     assert [(key, True)] == [(one.mark.id, one.bare) for one in connector.holds(5, ["stock_count", "unheard"])]
     ask = replace(release(key), parameters={"hold": key, "enable": "no"})
     preview = allowed(connector, ask)
-    assert "take the mark away" == preview.verb
+    assert "remove the mark" == preview.verb
     if paused_again:
         fake.paused.add("stock_count")
     connector.act(preview, new_key(), 5)
     assert ("seen by Ada", paused_again) == (fake.runs[0]["note"], "stock_count" in fake.paused)
-    assert isinstance(connector.look_up(preview, new_key(), 5), Found)
-    with pytest.raises(NotSupported, match="tells of this hold by now"):
+    assert isinstance(connector.look_up(preview, new_key(), 5), ActionFound)
+    with pytest.raises(NotSupported, match="shows this hold any more"):
         connector.act(preview, new_key(), 5)

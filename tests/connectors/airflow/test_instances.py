@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from connectors.airflow import instances
-from connectors.conformance import ref
-from connectors.contract import RunRef, State, SystemUnreachable
+from connectors.airflow import runs
+from connectors.sdk.conformance.world import ref
+from connectors.sdk.errors import SystemUnreachable
+from connectors.sdk.records import RunRef
+from connectors.sdk.states import RunState
 from tests.connectors.airflow.support import latest, night, opened
 from tests.connectors.airflow.test_poll import answering
 from tests.fakes.airflow import START, FakeAirflow
@@ -75,7 +77,7 @@ def test_a_row_that_names_nothing_may_be_any(row: Any) -> None:
 
 
 def test_pages_that_are_left_out_prove_nothing_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(instances, "MOST_LISTED", 1)
+    monkeypatch.setattr(runs, "MAX_LISTED", 1)
     fake, cursor, tasks = an_old_night()
     assert set() == gone(fake, cursor, tasks, lambda rows: without(rows, "load", "count") * 100, cut=True)
     assert {LOAD, COUNT} == gone(fake, cursor, tasks, lambda rows: without(rows, "load", "count"))
@@ -116,7 +118,7 @@ def test_mapped_instances_are_no_success_where_one_of_them_does_not_read(asked_a
     assert (1, []) == (len(poll.skipped), [one.state for one in poll.runs if one.job == COUNT])
     broken.clear()
     poll = answering(fake, spoiled).poll(cursor, open_runs, 5)
-    assert [State.FAILED] == [one.state for one in poll.runs if one.job == COUNT]
+    assert [RunState.FAILED] == [one.state for one in poll.runs if one.job == COUNT]
 
 
 def test_a_run_is_no_full_success_where_a_failed_task_of_it_does_not_read() -> None:
@@ -127,4 +129,4 @@ def test_a_run_is_no_full_success_where_a_failed_task_of_it_does_not_read() -> N
     row = told | {"state": "failed", "try_number": "one"}
     connector = answering(fake, lambda path, body: {"task_instances": [row]} if path.endswith("/list") else body)
     run = next(one for one in connector.poll("", (), 5).runs if one.job == "stock_count")
-    assert (State.PARTIAL, True) == (run.state, "count (cannot be read)" in run.message)
+    assert (RunState.PARTIAL, True) == (run.state, "count (cannot be read)" in run.message)

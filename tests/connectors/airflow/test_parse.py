@@ -14,18 +14,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors import characters
-from connectors.airflow import parse, parse_inventory, parse_log, parse_tasks
-from connectors.airflow.marks import mark_of, run_action, run_id_of
-from connectors.airflow.parse import Period
-from connectors.airflow.parse_inventory import Definition
-from connectors.contract import Evidence, RecordUnreadable, Schedule, State
+from connectors.airflow import log, parse
+from connectors.airflow.parse import AirflowPeriod, DagDefinition, action_mark, action_of_run, run_id_for_key
+from connectors.sdk import log_chunks
+from connectors.sdk.errors import RecordUnreadable
+from connectors.sdk.records import Schedule
+from connectors.sdk.states import RunEvidence, RunState
 from tests.fakes.airflow_acts import recorded
 
 BASE = "https://airflow.example.com"
 SCHEDULED, MANUAL = 0, 1
 KEY = "headway-0123456789abcdef"
-PERIOD = Period("2026-11-20T00:00:00Z", datetime(2026, 11, 20, tzinfo=UTC), None)
+PERIOD = AirflowPeriod("2026-11-20T00:00:00Z", datetime(2026, 11, 20, tzinfo=UTC), None)
 
 
 def run_row(number: int = SCHEDULED, **changes: Any) -> dict[str, Any]:
@@ -38,12 +38,12 @@ def task_row(name: str, **changes: Any) -> dict[str, Any]:
 
 
 def task(*rows: dict[str, Any]) -> Any:
-    return parse_tasks.merged([parse_tasks.instance(row) for row in rows], PERIOD, BASE)
+    return parse.task_record([parse.parse_instance(row) for row in rows], PERIOD, BASE)
 
 
 def test_a_scheduled_run_is_known_by_its_instant() -> None:
-    run = parse.run(run_row(), BASE)
-    assert ("etl_fail", State.FAILED, "failed") == (run.job, run.state, run.native_state)
+    run = parse.run_record(run_row(), BASE)
+    assert ("etl_fail", RunState.FAILED, "failed") == (run.job, run.state, run.native_state)
     assert ("2026-11-20T00:00:00Z", datetime(2026, 11, 20, tzinfo=UTC)) == (run.period_key, run.period_at)
     assert "scheduled__2026-11-20T00:00:00+00:00@2026-11-20T05:01:47.684217Z" == run.attempt_key
     assert None is run.interval_start, "an empty data interval is none"
@@ -51,44 +51,51 @@ def test_a_scheduled_run_is_known_by_its_instant() -> None:
 
 
 def test_a_run_by_hand_is_known_by_its_own_id() -> None:
-    run = parse.run(run_row(MANUAL), BASE)
+    run = parse.run_record(run_row(MANUAL), BASE)
     assert "manual__2026-11-20T05:02:20.954718+00:00" == run.period_key
     assert {"k": "v", "n": 1} == run.context["conf"]
 
 
 def test_a_data_interval_gives_the_business_date_and_run_after_the_instant() -> None:
-    run = parse.run(run_row(data_interval_start="2026-11-19T01:00:00Z", data_interval_end="2026-11-20T00:00:00Z"), BASE)
+    run = parse.run_record(
+        run_row(data_interval_start="2026-11-19T01:00:00Z", data_interval_end="2026-11-20T00:00:00Z"), BASE
+    )
     assert datetime(2026, 11, 19, 1, tzinfo=UTC) == run.interval_start
     assert "2026-11-20T00:00:00Z" == run.period_key
 
 
 def test_a_green_run_with_failed_tasks_is_partial() -> None:
-    run = parse.run(run_row(state="success"), BASE, ["bad (failed)"])
-    assert (State.PARTIAL, "success", "tasks not green: bad (failed)") == (run.state, run.native_state, run.message)
+    run = parse.run_record(run_row(state="success"), BASE, ["bad (failed)"])
+    assert (RunState.PARTIAL, "success", "tasks not green: bad (failed)") == (run.state, run.native_state, run.message)
 
 
 def test_many_failed_tasks_are_named_up_to_twelve() -> None:
-    run = parse.run(run_row(), BASE, [f"t{number}" for number in range(1000)])
+    run = parse.run_record(run_row(), BASE, [f"t{number}" for number in range(1000)])
     assert run.message.endswith("t10, t11 and 988 more")
 
 
 @pytest.mark.parametrize(
     "native, state",
-    [("queued", State.QUEUED), ("running", State.RUNNING), ("success", State.SUCCEEDED), ("failed", State.FAILED)],
+    [
+        ("queued", RunState.QUEUED),
+        ("running", RunState.RUNNING),
+        ("success", RunState.SUCCEEDED),
+        ("failed", RunState.FAILED),
+    ],
 )
-def test_every_state_of_a_run_has_its_word(native: str, state: State) -> None:
-    run = parse.run(run_row(state=native), BASE)
-    assert (state, native, Evidence.NATIVE) == (run.state, run.native_state, run.evidence)
+def test_every_state_of_a_run_has_its_word(native: str, state: RunState) -> None:
+    run = parse.run_record(run_row(state=native), BASE)
+    assert (state, native, RunEvidence.NATIVE) == (run.state, run.native_state, run.evidence)
     assert state.is_open == (run.ended_at is None)
 
 
 def test_a_new_state_of_a_run_is_unknown_and_never_green() -> None:
-    run = parse.run(run_row(state="almost_success"), BASE)
-    assert (State.UNKNOWN, "almost_success", Evidence.INFERRED) == (run.state, run.native_state, run.evidence)
+    run = parse.run_record(run_row(state="almost_success"), BASE)
+    assert (RunState.UNKNOWN, "almost_success", RunEvidence.INFERRED) == (run.state, run.native_state, run.evidence)
 
 
 def test_an_end_before_its_start_is_pulled_to_the_start() -> None:
-    run = parse.run(run_row(end_date="2020-01-01T00:00:00Z"), BASE)
+    run = parse.run_record(run_row(end_date="2020-01-01T00:00:00Z"), BASE)
     assert run.started_at == run.ended_at
 
 
@@ -96,14 +103,14 @@ def test_an_end_before_its_start_is_pulled_to_the_start() -> None:
     "run_id, note, queued_at, key",
     [
         ("scheduled__x", "", "q2", None),
-        ("scheduled__x", mark_of(KEY, "q1", "q2"), "q2", KEY),
-        ("scheduled__x", mark_of(KEY, "q1", "q2"), "q3", None),
-        ("scheduled__x", mark_of(KEY, "q1"), "q2", KEY),
-        ("scheduled__x", mark_of(KEY, "q1"), "q1", None),
-        ("scheduled__x", f"{mark_of(KEY, 'q1', 'q2')}\nseen by Ada", "q2", KEY),
+        ("scheduled__x", action_mark(KEY, "q1", "q2"), "q2", KEY),
+        ("scheduled__x", action_mark(KEY, "q1", "q2"), "q3", None),
+        ("scheduled__x", action_mark(KEY, "q1"), "q2", KEY),
+        ("scheduled__x", action_mark(KEY, "q1"), "q1", None),
+        ("scheduled__x", f"{action_mark(KEY, 'q1', 'q2')}\nseen by Ada", "q2", KEY),
         ("scheduled__x", "headway-0123456789abcdef was here", "q2", None),
-        (run_id_of(KEY), "", "q1", KEY),
-        (run_id_of(KEY), mark_of(KEY, "q1", "q2"), "q3", None),
+        (run_id_for_key(KEY), "", "q1", KEY),
+        (run_id_for_key(KEY), action_mark(KEY, "q1", "q2"), "q3", None),
         ("headway__UPPER", "", "q1", None),
     ],
     ids=[
@@ -120,22 +127,22 @@ def test_an_end_before_its_start_is_pulled_to_the_start() -> None:
     ],
 )
 def test_the_attempt_that_we_made_is_known_by_its_mark(run_id: str, note: str, queued_at: str, key: str | None) -> None:
-    assert key == run_action(run_id, note, queued_at)
+    assert key == action_of_run(run_id, note, queued_at)
 
 
 @pytest.mark.parametrize("native", [*parse.TASK_STATES, "awaiting_moon"])
 def test_every_state_of_a_task_has_its_word(native: str) -> None:
     raw = None if native == "none" else native
     one = task(task_row("transform", state=raw))
-    expected = parse.TASK_STATES.get(native, (State.UNKNOWN, ""))
+    expected = parse.TASK_STATES.get(native, (RunState.UNKNOWN, ""))
     assert (*expected, native) == (one.state, one.reason, one.native_state)
-    assert (one.state in (State.SUCCEEDED, State.FAILED)) <= (one.evidence is Evidence.NATIVE)
+    assert (one.state in (RunState.SUCCEEDED, RunState.FAILED)) <= (one.evidence is RunEvidence.NATIVE)
     assert not (one.state.is_open and one.ended_at)
 
 
 def test_a_task_is_a_job_below_its_dag_with_its_group_in_its_name() -> None:
     one = task(task_row("load.write"))
-    assert ("etl_fail.load.write", State.BLOCKED, None) == (one.job, one.state, one.started_at)
+    assert ("etl_fail.load.write", RunState.BLOCKED, None) == (one.job, one.state, one.started_at)
     assert PERIOD.key == one.period_key
 
 
@@ -151,9 +158,9 @@ def test_a_new_instance_id_is_a_new_attempt() -> None:
 
 
 def test_an_id_that_is_no_uuid7_tells_no_time() -> None:
-    assert None is parse.created_at("01a1f806-48e7-4f66-aa55-d27e7cd8c0a7")
-    assert None is parse.created_at("7" * 12)
-    assert None is parse.created_at("zzzzzzzz-zzzz-7zzz-zzzz-zzzzzzzzzzzz")
+    assert None is parse.uuid7_time("01a1f806-48e7-4f66-aa55-d27e7cd8c0a7")
+    assert None is parse.uuid7_time("7" * 12)
+    assert None is parse.uuid7_time("zzzzzzzz-zzzz-7zzz-zzzz-zzzzzzzzzzzz")
 
 
 def mapped(*changes: dict[str, Any]) -> Any:
@@ -167,18 +174,18 @@ WELL = {"state": "success", "try_number": 1}
 @pytest.mark.parametrize(
     "states, state",
     [
-        (["success", "success"], State.SUCCEEDED),
-        (["success", "skipped"], State.SUCCEEDED),
-        (["skipped", "skipped"], State.SKIPPED),
-        (["success", "failed"], State.FAILED),
-        (["failed", "upstream_failed"], State.FAILED),
-        (["failed", "running"], State.RUNNING),
-        (["success", None], State.WAITING),
-        (["success", "up_for_retry"], State.RETRYING),
-        (["success", "odd"], State.UNKNOWN),
+        (["success", "success"], RunState.SUCCEEDED),
+        (["success", "skipped"], RunState.SUCCEEDED),
+        (["skipped", "skipped"], RunState.SKIPPED),
+        (["success", "failed"], RunState.FAILED),
+        (["failed", "upstream_failed"], RunState.FAILED),
+        (["failed", "running"], RunState.RUNNING),
+        (["success", None], RunState.WAITING),
+        (["success", "up_for_retry"], RunState.RETRYING),
+        (["success", "odd"], RunState.UNKNOWN),
     ],
 )
-def test_mapped_instances_are_one_run_and_the_worst_counts(states: list[str | None], state: State) -> None:
+def test_mapped_instances_are_one_run_and_the_worst_counts(states: list[str | None], state: RunState) -> None:
     one = mapped(*[{"state": native} for native in states])
     assert state == one.state
     assert one.message.startswith("2 mapped: ")
@@ -192,28 +199,28 @@ def test_a_second_try_of_one_mapped_instance_is_a_further_attempt() -> None:
 
 
 def test_the_mark_in_a_note_of_a_task_gives_its_action() -> None:
-    assert KEY == task(task_row("transform", note=mark_of(KEY))).action_key
+    assert KEY == task(task_row("transform", note=action_mark(KEY))).action_key
     assert None is task(task_row("transform", note="rerun by hand")).action_key
 
 
 def test_dags_and_tasks_become_jobs_with_their_edges() -> None:
-    found = parse_inventory.definition("etl_fail", recorded("dagDetails"), recorded("tasks")["tasks"])
+    found = parse.parse_definition("etl_fail", recorded("dagDetails"), recorded("tasks")["tasks"])
     upstreams = {one.native_id: one.upstreams for one in found.tasks}
     assert ("etl_fail.extract",) == upstreams["etl_fail.transform"]
     assert ("etl_fail.load.write",) == upstreams["etl_fail.load.report"]
     assert () == upstreams["etl_fail.extract"]
-    job = parse_inventory.dag(recorded("dags")["dags"][1], found, {"producer", "etl_fail"}, BASE)
+    job = parse.dag_record(recorded("dags")["dags"][1], found, {"producer", "etl_fail"}, BASE)
     assert ("etl_fail", ("producer",), "ops") == (job.native_id, job.upstreams, job.owner)
     at = datetime(2026, 11, 21, tzinfo=UTC)
     assert Schedule("airflow", "0 0 * * *", "UTC", "At 00:00", at) == job.schedule
 
 
 def test_the_producer_of_an_asset_feeds_the_dag_that_waits_for_it() -> None:
-    assert {"consumer": {"producer"}} == parse_inventory.feeds(recorded("assets")["assets"][0])
+    assert {"consumer": {"producer"}} == parse.parse_asset_edges(recorded("assets")["assets"][0])
 
 
 def test_a_dag_started_by_assets_has_words_and_no_clock() -> None:
-    schedule = parse_inventory.schedule(recorded("dags")["dags"][0], "UTC")
+    schedule = parse.parse_schedule(recorded("dags")["dags"][0], "UTC")
     assert Schedule("none", "", "UTC", "Triggered by assets") == schedule
 
 
@@ -232,7 +239,7 @@ def test_a_server_before_3_3_does_not_say_what_is_periodic(
 ) -> None:
     row = {**recorded("dags")["dags"][1], "timetable_summary": summary, "next_dagrun_run_after": next_at}
     del row["timetable_periodic"]
-    assert dialect == parse_inventory.schedule(row, "UTC").dialect
+    assert dialect == parse.parse_schedule(row, "UTC").dialect
 
 
 @pytest.mark.parametrize(
@@ -250,16 +257,16 @@ def test_an_expression_that_does_not_give_airflows_next_run_is_not_told(
     summary: str, zone: str, next_at: str | None, expression: str
 ) -> None:
     row = {**recorded("dags")["dags"][1], "timetable_summary": summary, "next_dagrun_run_after": next_at}
-    assert expression == parse_inventory.schedule(row, zone).expression
+    assert expression == parse.parse_schedule(row, zone).expression
 
 
 def test_a_file_that_cannot_be_imported_is_told_by_its_last_line() -> None:
     expected = ("etl.py", "TypeError: Asset.__init__() got multiple values for argument 'name'")
-    assert expected == parse_inventory.import_error(recorded("importErrors")["import_errors"][0])
+    assert expected == parse.parse_import_error(recorded("importErrors")["import_errors"][0])
 
 
 def test_a_log_shows_groups_times_levels_and_the_exception_that_is_not_in_the_event() -> None:
-    lines = parse_log.lines(recorded("log_failed_try")["content"])
+    lines = log.log_lines(recorded("log_failed_try")["content"])
     assert "[Log message source details]" == lines[0]
     assert "2026-11-20 05:01:54.141 transforming" in lines
     assert "  AirflowException: Bash command failed. The command returned a non-zero exit code 3." in lines
@@ -267,11 +274,11 @@ def test_a_log_shows_groups_times_levels_and_the_exception_that_is_not_in_the_ev
 
 
 def test_the_end_of_a_text_is_cut_between_characters() -> None:
-    assert ("€", True) == characters.tail("ab€", 4 - 1)
-    assert ("", True) == characters.tail("ab€", 2)
-    assert ("", True) == characters.tail("abc", 0)
-    assert ("ab€", False) == characters.tail("ab€", 5)
-    assert "ab" == characters.head("ab€", 4)
+    assert ("€", True) == log_chunks.tail("ab€", 4 - 1)
+    assert ("", True) == log_chunks.tail("ab€", 2)
+    assert ("", True) == log_chunks.tail("abc", 0)
+    assert ("ab€", False) == log_chunks.tail("ab€", 5)
+    assert "ab" == log_chunks.head("ab€", 4)
 
 
 # Anything at all
@@ -282,19 +289,19 @@ JSON = st.recursive(
     max_leaves=12,
 )
 ROWS = {
-    "run": (run_row(), lambda row: parse.run(row, BASE)),
+    "run": (run_row(), lambda row: parse.run_record(row, BASE)),
     "task": (task_row("transform"), task),
     "mapped": (recorded("listMapped")["task_instances"][0], task),
     "dag": (
         recorded("dags")["dags"][1],
-        lambda row: parse_inventory.dag(row, Definition(1, "0 0 * * *", "UTC", (), "x"), (), BASE),
+        lambda row: parse.dag_record(row, DagDefinition(1, "0 0 * * *", "UTC", (), "x"), (), BASE),
     ),
-    "definition": (recorded("tasks")["tasks"][0], lambda row: parse_inventory.definition("d", {}, [row])),
-    "details": (recorded("dagDetails"), lambda row: parse_inventory.definition("d", row, [])),
-    "version": ({"dag_id": "a", "version_number": 1}, parse_inventory.version),
-    "asset": (recorded("assets")["assets"][0], parse_inventory.feeds),
-    "import error": (recorded("importErrors")["import_errors"][0], parse_inventory.import_error),
-    "log": (recorded("log_failed_try")["content"][-1], lambda row: parse_log.lines([row])),
+    "definition": (recorded("tasks")["tasks"][0], lambda row: parse.parse_definition("d", {}, [row])),
+    "details": (recorded("dagDetails"), lambda row: parse.parse_definition("d", row, [])),
+    "version": ({"dag_id": "a", "version_number": 1}, parse.parse_dag_version),
+    "asset": (recorded("assets")["assets"][0], parse.parse_asset_edges),
+    "import error": (recorded("importErrors")["import_errors"][0], parse.parse_import_error),
+    "log": (recorded("log_failed_try")["content"][-1], lambda row: log.log_lines([row])),
 }
 
 

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 import httpx
 import pytest
 
-from connectors.airflow.paths import task_path
+from connectors.airflow.client import task_path
 
 IDS = [
     "../../../auth/token", "..", ".", "dag/../other", "%2e%2e%2fx", "..%2f..", "a?b=c", "a#b", "//evil.example/x",

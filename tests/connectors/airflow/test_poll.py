@@ -11,15 +11,18 @@ from typing import Any
 import httpx
 import pytest
 
-from connectors.airflow import walk
-from connectors.airflow.auth import StaticToken
-from connectors.airflow.client import BEGINNING, RUNS_OF_ALL, AirflowClient
+from connectors.airflow import changes
+from connectors.airflow.auth import StaticTokenAuth
+from connectors.airflow.client import ALL_RUNS_PATH, EPOCH, AirflowClient
 from connectors.airflow.connector import AirflowConnector
 from connectors.airflow.options import AirflowOptions
-from connectors.conformance import ref
-from connectors.contract import AccessRefused, Evidence, RunRef, State, SystemUnreachable
-from connectors.transport.http import Deadline, HttpDoor
-from tests.connectors.airflow.support import URL, latest, night, opened, told
+from connectors.sdk.conformance.world import ref
+from connectors.sdk.errors import AccessRefused, SystemUnreachable
+from connectors.sdk.records import RunRef
+from connectors.sdk.states import RunEvidence, RunState
+from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.transport.http import HttpEndpoint
+from tests.connectors.airflow.support import URL, latest, latest_records, night, opened
 from tests.fakes.airflow import START, FakeAirflow
 from tests.fakes.airflow_acts import recorded
 
@@ -50,13 +53,13 @@ def ended(fake: FakeAirflow, dag: str = "stock_count", run: str = "") -> str:
 def test_a_run_is_told_with_its_tasks_under_one_period() -> None:
     fake = night()
     ended(fake, "load_orders")
-    runs, _ = told(opened(fake))
+    runs, _ = latest_records(opened(fake))
     states = {job: one.state for (job, _), one in runs.items()}
     assert {
-        "load_orders": State.FAILED,
-        "load_orders.check": State.SUCCEEDED,
-        "load_orders.load": State.FAILED,
-        "load_orders.publish": State.BLOCKED,
+        "load_orders": RunState.FAILED,
+        "load_orders.check": RunState.SUCCEEDED,
+        "load_orders.load": RunState.FAILED,
+        "load_orders.publish": RunState.BLOCKED,
     } == states
     assert {"2026-11-20T04:00:00Z"} == {one.period_key for one in runs.values()}
 
@@ -65,9 +68,9 @@ def test_a_calm_poll_costs_two_requests() -> None:
     fake = night()
     ended(fake)
     connector = opened(fake)
-    _, cursor = told(connector)
+    _, cursor = latest_records(connector)
     fake.tick(3600)
-    _, cursor = told(connector, cursor)
+    _, cursor = latest_records(connector, cursor)
     fake.requests.clear()
     connector.poll(cursor, (), 5)
     assert ["/api/v2/dags/~/dagRuns", "/api/v2/dags/~/dagRuns/~/taskInstances"] == [path for _, path in fake.requests]
@@ -77,19 +80,19 @@ def test_what_the_overlap_brings_again_is_not_told_again_to_who_has_it() -> None
     fake = night()
     ended(fake)
     connector = opened(fake)
-    first, cursor = told(connector)
+    first, cursor = latest_records(connector)
     assert first
-    assert {} == told(connector, cursor)[0]
+    assert {} == latest_records(connector, cursor)[0]
 
 
 def test_what_was_never_stored_is_told_again() -> None:
     """The store failed after the poll: the engine asks with the cursor that it still has."""
     fake = night()
     connector = opened(fake)
-    _, stored = told(connector)
+    _, stored = latest_records(connector)
     ended(fake)
-    lost, _ = told(connector, stored)
-    again, _ = told(connector, stored)
+    lost, _ = latest_records(connector, stored)
+    again, _ = latest_records(connector, stored)
     assert lost.keys() == again.keys()
     assert lost
 
@@ -97,13 +100,13 @@ def test_what_was_never_stored_is_told_again() -> None:
 def test_seen_until_is_the_servers_own_clock_less_the_overlap() -> None:
     fake = night()
     poll = opened(fake).poll("", (), 5)
-    assert START - walk.OVERLAP == poll.seen_until
+    assert START - changes.OVERLAP == poll.seen_until
     assert poll.clock is not None
     assert START == poll.clock.target
 
 
 def test_history_comes_in_bites_that_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(walk, "PAGES_PER_BITE", 1)
+    monkeypatch.setattr(changes, "PAGES_PER_POLL", 1)
     fake = FakeAirflow(stock_count=("count",))
     for number in range(250):
         fake.start("stock_count", f"manual__{number:03}", run_type="manual")
@@ -128,9 +131,11 @@ def test_a_slow_server_is_read_in_smaller_bites() -> None:
         now[0] += 8.0
         return fake.handle(request)
 
-    client = AirflowClient(HttpDoor("Airflow", URL, transport=httpx.MockTransport(slow)), StaticToken(lambda: "good"))
+    client = AirflowClient(
+        HttpEndpoint("Airflow", URL, transport=httpx.MockTransport(slow)), StaticTokenAuth(lambda: "good")
+    )
     client.deadline = Deadline(20.0, lambda: now[0])
-    bite = walk.bite(client, RUNS_OF_ALL, "dag_runs", walk.Mark(BEGINNING), keep=0.7)
+    bite = changes.read_changes(client, ALL_RUNS_PATH, "dag_runs", changes.AirflowCursor(EPOCH), keep=0.7)
     assert (100, True) == (len(bite.rows), bite.more)
 
 
@@ -143,7 +148,7 @@ def test_a_clear_is_a_further_attempt_of_the_same_period() -> None:
     fake.clear_run(["load_orders", run], {}, {"dry_run": False, "only_failed": True})
     fake.tick()
     second = latest(connector, "load_orders")
-    assert (State.FAILED, State.SUCCEEDED) == (first.state, second.state)
+    assert (RunState.FAILED, RunState.SUCCEEDED) == (first.state, second.state)
     assert first.period_key == second.period_key
     assert first.attempt_key != second.attempt_key
 
@@ -158,8 +163,8 @@ def test_an_open_run_that_was_deleted_is_lost_and_not_ended() -> None:
     never = RunRef("stock_count", "p", "gone@-", run.native_ref.replace("scheduled", "manual"))
     poll = connector.poll("", (ref(run), never), 5)
     found = {one.attempt_key: (one.state, one.native_state, one.evidence) for one in poll.runs}
-    assert (State.LOST, "deleted", Evidence.INFERRED) == found[run.attempt_key]
-    assert (State.UNKNOWN, "deleted", Evidence.INFERRED) == found["gone@-"], "it was never seen to start"
+    assert (RunState.LOST, "deleted", RunEvidence.INFERRED) == found[run.attempt_key]
+    assert (RunState.UNKNOWN, "deleted", RunEvidence.INFERRED) == found["gone@-"], "it was never seen to start"
     assert poll.complete
 
 
@@ -167,13 +172,13 @@ def test_an_open_attempt_that_was_cleared_unseen_is_unknown() -> None:
     fake = night()
     run = fake.start("load_orders")
     connector = opened(fake)
-    first, cursor = told(connector)
+    first, cursor = latest_records(connector)
     fake.tick()
     fake.clear_run(["load_orders", run], {}, {"dry_run": False, "only_failed": True})
     fake.tick()
     known = next(one for one in first.values() if one.job == "load_orders")
     found = {one.attempt_key: one for one in connector.poll(cursor, (ref(known),), 5).runs if one.job == "load_orders"}
-    assert (State.UNKNOWN, "cleared") == (found[known.attempt_key].state, found[known.attempt_key].native_state)
+    assert (RunState.UNKNOWN, "cleared") == (found[known.attempt_key].state, found[known.attempt_key].native_state)
     assert 2 == len(found)
 
 
@@ -181,15 +186,15 @@ def test_a_task_tried_again_gets_its_first_try_closed_from_the_history() -> None
     fake = FakeAirflow(etl_fail=("transform",))
     run = fake.start("etl_fail", "scheduled__2026-11-20T00:00:00+00:00")
     connector = opened(fake)
-    first, cursor = told(connector)
+    first, cursor = latest_records(connector)
     known = next(one for one in first.values() if one.job == "etl_fail.transform")
     fake.now += timedelta(minutes=5)
     row = fake.tasks_of("etl_fail", run)[0]
     row |= {"id": fake._uuid(), "state": "running", "try_number": 2, "_updated": fake.now}
     poll = connector.poll(cursor, (ref(known),), 5)
     found = {one.attempt_key: one for one in poll.runs if one.job == "etl_fail.transform"}
-    assert (State.FAILED, 1) == (found[known.attempt_key].state, found[known.attempt_key].context["try"])
-    assert State.RUNNING == found[row["id"]].state
+    assert (RunState.FAILED, 1) == (found[known.attempt_key].state, found[known.attempt_key].context["try"])
+    assert RunState.RUNNING == found[row["id"]].state
 
 
 def test_the_answer_about_another_run_is_dropped_and_counted() -> None:
@@ -203,7 +208,7 @@ def test_the_answer_about_another_run_is_dropped_and_counted() -> None:
     fake.runs[0]["_updated"] = START - timedelta(days=400)
     cursor = opened(fake).poll("", (), 5).cursor
     poll = answering(fake, other).poll(cursor, (replace(ref(run), attempt_key="open"),), 5)
-    assert ["the answer is about another run than we asked for"] == [one.reason for one in poll.skipped]
+    assert ["the reply is about another run than requested"] == [one.reason for one in poll.skipped]
 
 
 def test_f37_the_answer_about_other_tasks_is_dropped_and_counted_and_none_of_ours_is_called_gone() -> None:
@@ -220,7 +225,7 @@ def test_f37_the_answer_about_other_tasks_is_dropped_and_counted_and_none_of_our
     fake.runs[0]["_updated"] = START - timedelta(days=400)
     cursor = opened(fake).poll("", (), 5).cursor
     poll = answering(fake, other).poll(cursor, (replace(ref(task), attempt_key=task.attempt_key),), 5)
-    assert ["the answer is about another task than we asked for"] == [one.reason for one in poll.skipped]
+    assert ["the reply is about another task than requested"] == [one.reason for one in poll.skipped]
     assert [] == [one.native_state for one in poll.runs if one.native_state == "deleted"]
 
 
@@ -256,7 +261,7 @@ def test_a_page_that_repeats_for_ever_ends_the_poll_as_incomplete() -> None:
 
 
 def test_a_server_that_no_longer_knows_its_page_begins_the_walk_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(walk, "PAGES_PER_BITE", 1)
+    monkeypatch.setattr(changes, "PAGES_PER_POLL", 1)
     fake = FakeAirflow(stock_count=("count",))
     for number in range(150):
         fake.start("stock_count", f"manual__{number:03}")
@@ -270,7 +275,9 @@ def test_a_server_that_no_longer_knows_its_page_begins_the_walk_again(monkeypatc
     poll = answering(fake, forgotten).poll(cursor, (), 5)
     assert not poll.complete
     assert "" == json.loads(poll.cursor)["runs"]["page"]
-    assert 150 == len([one for one in told(opened(fake), poll.cursor)[0].values() if one.job == "stock_count"])
+    assert 150 == len(
+        [one for one in latest_records(opened(fake), poll.cursor)[0].values() if one.job == "stock_count"]
+    )
 
 
 def test_servers_without_cursors_are_walked_by_offset_with_an_overlap() -> None:
@@ -292,7 +299,7 @@ def test_servers_without_cursors_are_walked_by_offset_with_an_overlap() -> None:
 
     chosen = {"url": URL, "username": "headway", "password": {"env": "UNREAD"}}
     connector = AirflowConnector(AirflowOptions.model_validate(chosen), lambda _: "right", httpx.MockTransport(handle))
-    runs, _ = told(connector)
+    runs, _ = latest_records(connector)
     assert 250 == len([one for one in runs.values() if one.job == "stock_count"])
     assert ["0", "80", "160"] == asked[:3]
 
@@ -312,7 +319,7 @@ def test_an_unknown_word_is_unknown_and_named_once() -> None:
     fake.tasks_of("stock_count", run)[0]["state"] = "awaiting_moon"
     poll = opened(fake).poll("", (), 5)
     assert ("task state 'awaiting_moon' is not known to Headway",) == poll.warnings
-    assert {"stock_count": State.SUCCEEDED, "stock_count.count": State.UNKNOWN} == {
+    assert {"stock_count": RunState.SUCCEEDED, "stock_count.count": RunState.UNKNOWN} == {
         one.job: one.state for one in poll.runs
     }
 
@@ -322,7 +329,7 @@ def test_only_the_dags_that_are_asked_for_are_watched() -> None:
     ended(fake, "load_orders")
     ended(fake, "stock_count")
     connector = opened(fake, dags=("stock_*",))
-    assert {"stock_count", "stock_count.count"} == {job for job, _ in told(connector)[0]}
+    assert {"stock_count", "stock_count.count"} == {job for job, _ in latest_records(connector)[0]}
     assert {"stock_count", "stock_count.count"} == {job.native_id for job in connector.inventory("", 5).jobs}
 
 
@@ -368,7 +375,9 @@ def test_history_is_read_in_the_order_of_its_making_and_what_changed_by_change()
     assert [("id", False), ("updated_at", True)] == [(one["order_by"], "updated_at_gte" in one) for one in asked]
 
 
-def walked(page: Callable[[int, httpx.URL], tuple[list[Any], str | None]], since: datetime) -> list[walk.Bite]:
+def walked(
+    page: Callable[[int, httpx.URL], tuple[list[Any], str | None]], since: datetime
+) -> list[changes.AirflowChangePages]:
     """All bites of a walk through pages that `page` gives by their number."""
     asked = 0
 
@@ -379,12 +388,14 @@ def walked(page: Callable[[int, httpx.URL], tuple[list[Any], str | None]], since
         body = {"dag_runs": rows, "total_entries": 50_000, "next_cursor": following}
         return httpx.Response(200, json=body, headers={"date": DATE})
 
-    client = AirflowClient(HttpDoor("Airflow", URL, transport=httpx.MockTransport(handle)), StaticToken(lambda: "good"))
+    client = AirflowClient(
+        HttpEndpoint("Airflow", URL, transport=httpx.MockTransport(handle)), StaticTokenAuth(lambda: "good")
+    )
     client.deadline = Deadline(60.0)
-    bites = [walk.bite(client, RUNS_OF_ALL, "dag_runs", walk.Mark(since), keep=0.0)]
+    bites = [changes.read_changes(client, ALL_RUNS_PATH, "dag_runs", changes.AirflowCursor(since), keep=0.0)]
     while bites[-1].more and len(bites) < 50:
-        mark = walk.Mark.of(json.loads(json.dumps(bites[-1].mark.told())))
-        bites.append(walk.bite(client, RUNS_OF_ALL, "dag_runs", mark, keep=0.0))
+        mark = changes.AirflowCursor.of(json.loads(json.dumps(bites[-1].mark.to_value())))
+        bites.append(changes.read_changes(client, ALL_RUNS_PATH, "dag_runs", mark, keep=0.0))
     return bites
 
 
@@ -413,4 +424,4 @@ def test_runs_that_are_touched_at_each_page_do_not_keep_a_walk_going() -> None:
     bites = walked(page, START)
     assert [("", False)] == [(bite.broken, bite.more) for bite in bites]
     assert ["", "2026-11-20T04:00:10"] == [each[:19] for each in asked]
-    assert bites[0].mark.since == datetime(2026, 11, 20, 4, 0, 10, tzinfo=UTC) - walk.OVERLAP
+    assert bites[0].mark.since == datetime(2026, 11, 20, 4, 0, 10, tzinfo=UTC) - changes.OVERLAP

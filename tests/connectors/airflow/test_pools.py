@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from connectors.airflow import parse_inventory
-from connectors.contract import Connector, State
-from tests.connectors.airflow.support import latest, opened, told
+from connectors.airflow import parse
+from connectors.sdk.contract import Connector
+from connectors.sdk.states import RunState
+from tests.connectors.airflow.support import latest, latest_records, opened
 from tests.fakes.airflow import FakeAirflow
 from tests.fakes.airflow2 import FakeAirflow2
 from tests.fakes.airflow_acts import recorded
@@ -33,7 +34,7 @@ def waiting(*pools: dict[str, object]) -> FakeAirflow:
 @pytest.mark.parametrize("version", ON)
 def test_a_full_pool_is_why_a_task_waits(version: int) -> None:
     task = latest(ON[version](waiting(FULL)), "load.extract")
-    assert (State.WAITING, "slot", "pool default_pool is full (2 slots)") == (task.state, task.reason, task.message)
+    assert (RunState.WAITING, "slot", "pool default_pool is full (2 slots)") == (task.state, task.reason, task.message)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,7 @@ def test_a_pool_with_room_is_not_why(pool: dict[str, object]) -> None:
 def test_pools_are_asked_for_once_in_a_poll_and_not_again_where_that_is_refused() -> None:
     fake = waiting()
     connector = opened(fake)
-    _, cursor = told(connector)
+    _, cursor = latest_records(connector)
     for _ in range(3):
         cursor = connector.poll(cursor, (), 5).cursor
     assert 1 == fake.requests.count(("GET", "/api/v2/pools"))
@@ -64,15 +65,15 @@ def test_pools_are_not_asked_for_where_nothing_waits_for_a_slot() -> None:
     fake.outcome.clear()
     fake.instances[0]["state"] = None
     fake.tick()
-    told(opened(fake))
+    latest_records(opened(fake))
     assert ("GET", "/api/v2/pools") not in fake.requests
 
 
 def test_a_task_names_a_pool_of_its_own_in_its_definition() -> None:
     row = {**recorded("tasks")["tasks"][0], "pool": "warehouse"}
-    found = parse_inventory.definition("etl", {}, [row])
+    found = parse.parse_definition("etl", {}, [row])
     assert found.tasks[0].definition.endswith(", pool warehouse")
-    plain = parse_inventory.definition("etl", {}, [{**row, "pool": "default_pool"}])
+    plain = parse.parse_definition("etl", {}, [{**row, "pool": "default_pool"}])
     assert "pool" not in plain.tasks[0].definition
 
 
@@ -88,9 +89,9 @@ def test_tasks_of_several_pools_or_side_by_side_take_nobody_knows_how_many_slots
     one = {**recorded("tasks")["tasks"][0], "pool": "warehouse"}
     first, last = {**one, "task_id": "a", "downstream_task_ids": ["b"]}, {**one, "task_id": "b"}
     last["downstream_task_ids"] = []
-    assert "warehouse" == parse_inventory.definition("etl", {}, [first, last]).pool
-    assert "" == parse_inventory.definition("etl", {}, [first, {**last, "pool": "other"}]).pool
-    assert "" == parse_inventory.definition("etl", {}, [{**first, "downstream_task_ids": []}, last]).pool
+    assert "warehouse" == parse.parse_definition("etl", {}, [first, last]).pool
+    assert "" == parse.parse_definition("etl", {}, [first, {**last, "pool": "other"}]).pool
+    assert "" == parse.parse_definition("etl", {}, [{**first, "downstream_task_ids": []}, last]).pool
 
 
 def test_an_account_that_may_not_read_pools_tells_no_limit() -> None:

@@ -7,9 +7,11 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from connectors.conformance import ref
-from connectors.contract import Connector, RunRecord, State
-from tests.connectors.airflow.support import opened, told
+from connectors.sdk.conformance.world import ref
+from connectors.sdk.contract import Connector
+from connectors.sdk.records import RunRecord
+from connectors.sdk.states import RunState
+from tests.connectors.airflow.support import latest_records, opened
 from tests.fakes.airflow import FakeAirflow
 from tests.fakes.airflow2 import FakeAirflow2
 
@@ -41,7 +43,7 @@ def estate() -> FakeAirflow:
 def test_a_quiet_poll_takes_ten_requests_at_most_and_tells_every_open_run(version: int) -> None:
     fake = estate()
     connector = BY_VERSION[version](fake)
-    runs, cursor = told(connector)
+    runs, cursor = latest_records(connector)
     known = [ref(one) for one in runs.values() if one.state.is_open]
     assert 60 + 20 <= len([one for one in known if "." not in one.job])
     for _ in range(3):
@@ -50,7 +52,7 @@ def test_a_quiet_poll_takes_ten_requests_at_most_and_tells_every_open_run(versio
         cursor = poll.cursor
         assert not poll.more
         assert len(fake.requests) <= MOST, fake.requests
-        waiting = {one.job for one in poll.runs if one.state is State.QUEUED and "." not in one.job}
+        waiting = {one.job for one in poll.runs if one.state is RunState.QUEUED and "." not in one.job}
         assert fake.paused == waiting, "a run that waits is told again by each poll, not some of them by turns"
 
 
@@ -58,8 +60,8 @@ def test_a_quiet_poll_takes_ten_requests_at_most_and_tells_every_open_run(versio
 def test_open_runs_that_were_deleted_are_told_although_no_list_has_them(version: int) -> None:
     fake = estate()
     connector = BY_VERSION[version](fake)
-    runs, cursor = told(connector)
-    gone = [one for one in runs.values() if one.state is State.QUEUED and one.job == "dag_007"]
+    runs, cursor = latest_records(connector)
+    gone = [one for one in runs.values() if one.state is RunState.QUEUED and one.job == "dag_007"]
     fake.runs = [row for row in fake.runs if (row["dag_id"], row["state"]) != ("dag_007", "queued")]
     known = [ref(one) for one in runs.values() if one.state.is_open]
     found: list[RunRecord] = []
@@ -80,7 +82,7 @@ def test_a_list_that_answers_more_than_was_asked_for_is_held_against_the_questio
         return httpx.Response(200, json=everything) if request.url.path.endswith("Runs/list") else fake.handle(request)
 
     connector = opened(fake, httpx.MockTransport(answer))
-    runs, cursor = told(connector)
-    known = [ref(one) for one in runs.values() if one.state is State.QUEUED and one.job == "dag_001"]
+    runs, cursor = latest_records(connector)
+    known = [ref(one) for one in runs.values() if one.state is RunState.QUEUED and one.job == "dag_001"]
     poll = connector.poll(cursor, known, 5)
-    assert {"dag_001"} == {one.job for one in poll.runs if "." not in one.job and one.state is State.QUEUED}
+    assert {"dag_001"} == {one.job for one in poll.runs if "." not in one.job and one.state is RunState.QUEUED}

@@ -12,23 +12,11 @@ import pytest
 
 from connectors.airflow.connector import AirflowConnector
 from connectors.airflow.options import AirflowOptions
-from connectors.conformance import new_key, ref
-from connectors.contract import (
-    SENT_AT,
-    Absent,
-    AccessRefused,
-    Ask,
-    CannotTell,
-    Found,
-    NotSupported,
-    OutcomeUnknown,
-    RunRecord,
-    RunRef,
-    State,
-    SystemUnreachable,
-    Verb,
-    instant_key,
-)
+from connectors.sdk.conformance.world import new_key, ref
+from connectors.sdk.contract import SENT_AT, ActionAbsent, ActionFound, ActionSpec, ActionUnknown
+from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown, SystemUnreachable
+from connectors.sdk.records import RunRecord, RunRef, instant_key
+from connectors.sdk.states import RunState, Verb
 from tests.connectors.airflow.support import URL, latest, night, opened
 from tests.fakes.airflow import FakeAirflow
 from tests.fakes.airflow2 import FakeAirflow2
@@ -45,12 +33,12 @@ def failed_night() -> tuple[FakeAirflow, AirflowConnector, RunRecord]:
     return fake, connector, latest(connector, "load_orders")
 
 
-def asking(run: RunRecord, state: State | None = None) -> Ask:
-    return Ask(Verb.RERUN, ref(run), state or run.state)
+def asking(run: RunRecord, state: RunState | None = None) -> ActionSpec:
+    return ActionSpec(Verb.RERUN, ref(run), state or run.state)
 
 
-def missed(dag: str = "stock_count", period: str = "2026-11-20T03:00:00Z") -> Ask:
-    return Ask(Verb.RERUN, RunRef(dag, period, "", ""), State.MISSED)
+def missed(dag: str = "stock_count", period: str = "2026-11-20T03:00:00Z") -> ActionSpec:
+    return ActionSpec(Verb.RERUN, RunRef(dag, period, "", ""), RunState.MISSED)
 
 
 def posts(fake: FakeAirflow, ending: str) -> int:
@@ -61,7 +49,7 @@ def test_the_failed_tasks_of_a_run_are_named_before_anything_is_sent() -> None:
     _, connector, run = failed_night()
     preview = connector.preview(asking(run), 5)
     assert "clear failed tasks" == preview.verb
-    assert "clear failed tasks of load_orders 2026-11-20 04:00Z" == preview.words
+    assert "clear failed tasks of load_orders 2026-11-20 04:00Z" == preview.summary
     assert "2 tasks of load_orders 2026-11-20 04:00Z: load, publish" == preview.scope
     assert ("load", "publish") == preview.affected
     assert (None, None) == (preview.overlap, preview.refused)
@@ -75,7 +63,7 @@ def test_a_green_run_with_stale_input_is_cleared_whole() -> None:
     fake.start("stock_count", RUN)
     fake.tick()
     preview = connector.preview(asking(latest(connector, "stock_count")), 5)
-    assert "clear the whole run stock_count 2026-11-20 04:00Z" == preview.words
+    assert "clear the whole run stock_count 2026-11-20 04:00Z" == preview.summary
     assert ("count",) == preview.affected
     assert ("every task runs again, those that succeeded too",) == preview.notes
 
@@ -83,7 +71,7 @@ def test_a_green_run_with_stale_input_is_cleared_whole() -> None:
 def test_a_partial_run_gets_its_failed_tasks_cleared() -> None:
     fake, connector, run = failed_night()
     fake.runs[0]["state"] = "success"
-    assert "clear failed tasks" == connector.preview(asking(run, State.PARTIAL), 5).verb
+    assert "clear failed tasks" == connector.preview(asking(run, RunState.PARTIAL), 5).verb
 
 
 def test_a_run_whose_failure_has_no_failed_task_is_cleared_whole() -> None:
@@ -99,7 +87,7 @@ def test_a_run_whose_failure_has_no_failed_task_is_cleared_whole() -> None:
     [
         ({"state": "running", "start_date": "2026-11-20T04:00:01Z"}, "the run is running since 2026-11-20T04:00:01Z"),
         ({"state": "queued", "start_date": None}, "the run is queued since 2026-11-20T04:00:00.000000Z"),
-        ({"state": "success"}, "the run is green by now: there is nothing to repair"),
+        ({"state": "success"}, "the run has succeeded since: there is nothing to repair"),
         ({"dag_run_id": "other"}, "Airflow no longer has the run"),
     ],
 )
@@ -122,7 +110,7 @@ def test_nothing_to_clear_is_said_and_not_sent() -> None:
 
 def test_parameters_are_refused_because_a_clear_keeps_the_conf() -> None:
     _, connector, run = failed_night()
-    ask = Ask(Verb.RERUN, ref(run), run.state, {"date": "2026-11-19"})
+    ask = ActionSpec(Verb.RERUN, ref(run), run.state, {"date": "2026-11-19"})
     assert "no parameters for it (date)" in str(connector.preview(ask, 5).refused)
 
 
@@ -142,7 +130,7 @@ def test_a_clear_is_sent_once_and_its_attempt_carries_our_key() -> None:
     fake.outcome.clear()
     fake.tick()
     again = latest(connector, "load_orders")
-    assert (State.SUCCEEDED, key, run.period_key) == (again.state, again.action_key, again.period_key)
+    assert (RunState.SUCCEEDED, key, run.period_key) == (again.state, again.action_key, again.period_key)
 
 
 def test_what_people_wrote_into_the_note_stays_and_our_old_marks_go() -> None:
@@ -176,14 +164,14 @@ def test_a_lost_answer_is_unknown_and_found_by_the_key(how: str) -> None:
     endings = {"clear_run": "/clear$", "clear_tasks": "/clearTaskInstances$", "trigger": "/dagRuns$"}
     preview, key = connector.preview(asks[how], 5), new_key()
     assert how == preview.plan["how"]
-    assert isinstance(connector.look_up(preview, key, 5), Absent)
+    assert isinstance(connector.look_up(preview, key, 5), ActionAbsent)
     sent = replace(preview, plan={**preview.plan, SENT_AT: instant_key(datetime.now(UTC))})
-    assert isinstance(connector.look_up(sent, key, 5), CannotTell), "its server may still work on it"
+    assert isinstance(connector.look_up(sent, key, 5), ActionUnknown), "its server may still work on it"
     fake.lose_answer_of = endings[how]
     with pytest.raises(OutcomeUnknown, match="its answer was lost"):
         connector.act(preview, key, 5)
-    assert isinstance(connector.look_up(preview, key, 5), Found)
-    assert not isinstance(connector.look_up(preview, new_key(), 5), Found)
+    assert isinstance(connector.look_up(preview, key, 5), ActionFound)
+    assert not isinstance(connector.look_up(preview, new_key(), 5), ActionFound)
 
 
 def test_a_clear_that_arrives_while_we_look_is_found() -> None:
@@ -200,8 +188,8 @@ def test_a_clear_that_arrives_while_we_look_is_found() -> None:
 
     options = AirflowOptions.model_validate({"url": URL, "username": "headway", "password": {"env": "UNREAD"}})
     other = AirflowConnector(options, lambda _: "right", httpx.MockTransport(handle), settle_seconds=0.05)
-    assert isinstance(connector.look_up(preview, key, 5), Absent)
-    assert isinstance(other.look_up(preview, key, 5), Found)
+    assert isinstance(connector.look_up(preview, key, 5), ActionAbsent)
+    assert isinstance(other.look_up(preview, key, 5), ActionFound)
 
 
 def test_a_clear_whose_second_note_was_lost_still_belongs_to_us() -> None:
@@ -220,16 +208,16 @@ def test_somebody_elses_clear_without_our_note_cannot_be_told() -> None:
     preview = connector.preview(asking(run), 5)
     fake.clear_run(["load_orders", RUN], {}, {"dry_run": False, "only_failed": True})
     answer = connector.look_up(preview, new_key(), 5)
-    assert isinstance(answer, CannotTell)
-    assert "somebody else cleared it" in answer.why
+    assert isinstance(answer, ActionUnknown)
+    assert "another user cleared it" in answer.why
 
 
 def test_a_run_that_is_gone_cannot_be_told() -> None:
     fake, connector, run = failed_night()
     preview = connector.preview(asking(run), 5)
     fake.runs.clear()
-    assert isinstance(connector.look_up(preview, new_key(), 5), CannotTell)
-    with pytest.raises(NotSupported, match="is gone; nothing was sent"):
+    assert isinstance(connector.look_up(preview, new_key(), 5), ActionUnknown)
+    with pytest.raises(NotSupported, match="no longer exists; nothing was sent"):
         connector.act(preview, new_key(), 5)
 
 
@@ -238,7 +226,7 @@ def test_servers_before_3_3_get_the_note_first() -> None:
     fake.refuse_note = True
     preview, key = connector.preview(asking(run), 5), new_key()
     connector.act(preview, key, 5)
-    assert isinstance(connector.look_up(preview, key, 5), Found)
+    assert isinstance(connector.look_up(preview, key, 5), ActionFound)
     fake.tick()
     assert key == latest(connector, "load_orders").action_key
 
@@ -247,7 +235,7 @@ def test_a_task_is_cleared_with_what_follows_and_only_while_it_does_not_run() ->
     fake, connector, _ = failed_night()
     task = latest(connector, "load_orders.load")
     preview, key = connector.preview(asking(task), 5), new_key()
-    assert "clear task load and what follows it in load_orders 2026-11-20 04:00Z" == preview.words
+    assert "clear task load and what follows it in load_orders 2026-11-20 04:00Z" == preview.summary
     assert ("load", "publish") == preview.affected
     fake.tasks_of("load_orders", RUN)[1]["state"] = "running"
     assert "running now, and Airflow would refuse: load" == connector.preview(asking(task), 5).refused
@@ -258,7 +246,7 @@ def test_a_task_is_cleared_with_what_follows_and_only_while_it_does_not_run() ->
     fake.outcome.clear()
     fake.tick()
     again = latest(connector, "load_orders.load")
-    assert (State.SUCCEEDED, key) == (again.state, again.action_key)
+    assert (RunState.SUCCEEDED, key) == (again.state, again.action_key)
     assert task.attempt_key != again.attempt_key
 
 
@@ -282,21 +270,21 @@ def test_an_unknown_task_is_nothing_to_do() -> None:
 def test_a_missed_run_is_triggered_for_its_instant_under_our_id() -> None:
     fake, connector, _ = failed_night()
     preview, key = connector.preview(missed(), 5), new_key()
-    assert ("trigger", "trigger the missed run of stock_count for 2026-11-20 03:00Z") == (preview.verb, preview.words)
+    assert ("trigger", "trigger the missed run of stock_count for 2026-11-20 03:00Z") == (preview.verb, preview.summary)
     connector.act(preview, key, 5)
     connector.act(preview, key, 5)
     assert 1 == len([row for row in fake.runs if row["dag_id"] == "stock_count"]), "a repeat is answered 409"
     fake.tick()
     run = latest(connector, "stock_count")
-    assert (State.SUCCEEDED, key, "2026-11-20T03:00:00Z") == (run.state, run.action_key, run.period_key)
-    assert f"Airflow has this run by now: headway__{key[8:]} is success" == connector.preview(missed(), 5).refused
+    assert (RunState.SUCCEEDED, key, "2026-11-20T03:00:00Z") == (run.state, run.action_key, run.period_key)
+    assert f"Airflow has this run: headway__{key[8:]} is success" == connector.preview(missed(), 5).refused
 
 
 def test_another_run_of_that_instant_is_not_doubled() -> None:
     _, connector, _ = failed_night()
     preview = connector.preview(missed(), 5)
     connector.act(preview, new_key(), 5)
-    with pytest.raises(NotSupported, match="has another run for 2026-11-20T03:00:00Z by now; nothing was triggered"):
+    with pytest.raises(NotSupported, match="has another run for 2026-11-20T03:00:00Z now; nothing was triggered"):
         connector.act(preview, new_key(), 5)
 
 
@@ -308,7 +296,7 @@ def test_another_run_of_that_instant_is_not_doubled() -> None:
         (missed(dag="gone"), "Airflow has no DAG gone"),
     ],
 )
-def test_a_missed_run_that_cannot_be_triggered_says_why(ask: Ask, words: str) -> None:
+def test_a_missed_run_that_cannot_be_triggered_says_why(ask: ActionSpec, words: str) -> None:
     _, connector, _ = failed_night()
     assert words in str(connector.preview(ask, 5).refused)
 
@@ -337,7 +325,7 @@ def test_a_run_with_a_data_interval_is_left_to_airflows_backfill() -> None:
 def test_a_paused_dag_is_said_to_keep_what_is_sent() -> None:
     fake, _, run = failed_night()
     connector = changed(fake, "/details", {"is_paused": True})
-    assert "load_orders is paused: what is sent stays queued" in connector.preview(asking(run), 5).notes[0]
+    assert "load_orders is paused: the run stays queued" in connector.preview(asking(run), 5).notes[0]
 
 
 @pytest.mark.parametrize(
@@ -372,20 +360,20 @@ def test_the_newest_code_is_cleared_with_where_it_is_asked_for(scope: str) -> No
         return fake.handle(request)
 
     connector = opened(fake, httpx.MockTransport(handle))
-    asked = Ask(Verb.RERUN, ref(run), run.state, {"scope": scope, "version": "latest"})
+    asked = ActionSpec(Verb.RERUN, ref(run), run.state, {"scope": scope, "version": "latest"})
     preview = connector.preview(asked, 5)
     assert "with the newest version of the DAG's code" in preview.notes
     assert any('"run_on_latest_version": true' in call for call in preview.native_calls)
     connector.act(preview, new_key(), 5)
     assert sent[-1], "the clear itself"
-    pinned = connector.preview(Ask(Verb.RERUN, ref(run), run.state, {"scope": "all", "version": "pinned"}), 5)
+    pinned = connector.preview(ActionSpec(Verb.RERUN, ref(run), run.state, {"scope": "all", "version": "pinned"}), 5)
     assert not any("run_on_latest_version" in call for call in pinned.native_calls)
 
 
 def test_a_version_that_there_is_not_is_refused() -> None:
     fake, connector, run = failed_night()
-    asked = Ask(Verb.RERUN, ref(run), run.state, {"version": "newest"})
+    asked = ActionSpec(Verb.RERUN, ref(run), run.state, {"version": "newest"})
     assert 'the version is "newest": not one of pinned, latest' == connector.preview(asked, 5).refused
     of_2 = opened(fake, FakeAirflow2(fake).transport)
-    latest_of_2 = Ask(Verb.RERUN, ref(run), run.state, {"version": "latest"})
+    latest_of_2 = ActionSpec(Verb.RERUN, ref(run), run.state, {"version": "latest"})
     assert "Airflow 2 keeps one version only" in str(of_2.preview(latest_of_2, 5).refused)

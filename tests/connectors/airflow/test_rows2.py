@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from connectors.airflow import parse, parse_tasks, rows2
-from connectors.contract import State
+from connectors.airflow import client_v2, parse
+from connectors.sdk.states import RunState
 
 RUN: dict[str, Any] = {
     "conf": {},
@@ -38,33 +38,37 @@ TASK: dict[str, Any] = {
 AT = "2026-11-20T05:12:30.000000+00:00"
 
 
-def told(**changed: Any) -> parse_tasks.Instance:
-    return parse_tasks.instance(rows2.task({**TASK, **changed}))
+def task_instance(**changed: Any) -> parse.AirflowTaskInstance:
+    return parse.parse_instance(client_v2.translate_task({**TASK, **changed}))
 
 
 def test_a_run_is_due_at_the_end_of_its_interval_and_known_by_its_start() -> None:
-    run = parse.run(rows2.run(RUN), "https://a")
-    assert ("2026-11-20T00:00:00Z", State.FAILED) == (run.period_key, run.state)
+    run = parse.run_record(client_v2.translate_run(RUN), "https://a")
+    assert ("2026-11-20T00:00:00Z", RunState.FAILED) == (run.period_key, run.state)
     assert f"{RUN['dag_run_id']}@{RUN['start_date']}" == run.attempt_key
     assert f"{RUN['dag_run_id']}@-" == run.formerly
     assert run.queued_at is None, "it does not tell when it was queued"
 
 
 def test_a_run_that_waits_has_no_mark_and_one_that_never_started_has_its_end() -> None:
-    waiting = parse.run(rows2.run({**RUN, "state": "queued", "start_date": None, "end_date": None}), "https://a")
+    waiting = parse.run_record(
+        client_v2.translate_run({**RUN, "state": "queued", "start_date": None, "end_date": None}), "https://a"
+    )
     assert (f"{RUN['dag_run_id']}@-", "") == (waiting.attempt_key, waiting.formerly)
-    ended = parse.run(rows2.run({**RUN, "start_date": None}), "https://a")
+    ended = parse.run_record(client_v2.translate_run({**RUN, "start_date": None}), "https://a")
     assert (f"{RUN['dag_run_id']}@-{RUN['end_date']}", waiting.attempt_key) == (ended.attempt_key, ended.formerly)
 
 
 def test_a_cancel_of_a_run_that_never_started_is_told_as_one() -> None:
     note = "[headway-0123456789abcdef cancel]"
-    ended = parse.run(rows2.run({**RUN, "start_date": None, "note": note}), "https://a")
-    assert (State.CANCELLED, "cancelled by Headway") == (ended.state, ended.message)
+    ended = parse.run_record(client_v2.translate_run({**RUN, "start_date": None, "note": note}), "https://a")
+    assert (RunState.CANCELLED, "cancelled by Headway") == (ended.state, ended.message)
 
 
 def test_a_dataset_run_is_known_by_its_id() -> None:
-    run = parse.run(rows2.run({**RUN, "dag_run_id": "dataset_triggered__x", "run_type": "dataset_triggered"}), "")
+    run = parse.run_record(
+        client_v2.translate_run({**RUN, "dag_run_id": "dataset_triggered__x", "run_type": "dataset_triggered"}), ""
+    )
     assert ("dataset_triggered__x", "asset_triggered") == (run.period_key, run.context["run_type"])
 
 
@@ -86,13 +90,13 @@ def test_a_dataset_run_is_known_by_its_id() -> None:
 def test_a_task_is_known_by_its_try_and_what_ends_without_one_by_its_end(
     changed: dict[str, Any], key: str, formerly: str
 ) -> None:
-    one = told(**changed)
+    one = task_instance(**changed)
     assert (key, formerly) == (one.id, one.formerly)
 
 
 def test_the_queue_time_of_the_try_before_is_not_told() -> None:
-    assert told(state="queued").queued_at is not None
-    assert told(state="scheduled").queued_at is None
+    assert task_instance(state="queued").queued_at is not None
+    assert task_instance(state="scheduled").queued_at is None
 
 
 @pytest.mark.parametrize(
@@ -108,7 +112,7 @@ def test_the_queue_time_of_the_try_before_is_not_told() -> None:
     ],
 )
 def test_a_schedule_is_told_in_the_words_of_airflow_3(schedule: Any, summary: str | None) -> None:
-    assert summary == rows2.dag({"schedule_interval": schedule})["timetable_summary"]
+    assert summary == client_v2.translate_dag({"schedule_interval": schedule})["timetable_summary"]
 
 
 def token(**payload: Any) -> str:
@@ -120,20 +124,20 @@ def token(**payload: Any) -> str:
 
 def test_a_log_is_lines_and_its_token_says_whether_more_will_come() -> None:
     content = repr([("host", " INFO - ::group::Log message source details\n*** x\n INFO - ::endgroup::\n[t] tick 1\n")])
-    page = rows2.log_page({"content": content, "continuation_token": token(end_of_log=False, log_pos=9)})
+    page = client_v2.translate_log_page({"content": content, "continuation_token": token(end_of_log=False, log_pos=9)})
     assert ["::group::Log message source details", "*** x", "[t] tick 1"] == [one["event"] for one in page["content"]]
     assert (token(end_of_log=False, log_pos=9), "") == (page["continuation_token"], page["missing"])
-    ended = rows2.log_page({"content": content, "continuation_token": token(end_of_log=True, log_pos=9)})
+    ended = client_v2.translate_log_page({"content": content, "continuation_token": token(end_of_log=True, log_pos=9)})
     assert ended["continuation_token"] is None
 
 
 def test_a_log_that_is_not_there_says_why() -> None:
     page = {"content": repr([("", "*** No such file\n")]), "continuation_token": token(end_of_log=True, log_pos=0)}
-    assert "No such file" == rows2.log_page(page)["missing"]
+    assert "No such file" == client_v2.translate_log_page(page)["missing"]
 
 
 @pytest.mark.parametrize("content", ["[('h', 'cut", "x" * 50, "(" * 500, "[1, ('a',)]", None, 5])
 def test_a_log_that_is_no_list_of_pairs_is_shown_as_it_stands(content: Any) -> None:
-    page = rows2.log_page({"content": content, "continuation_token": "no token of ours"})
+    page = client_v2.translate_log_page({"content": content, "continuation_token": "no token of ours"})
     assert isinstance(page["content"], list)
     assert (isinstance(content, str)) == bool(page["content"])

@@ -10,8 +10,10 @@ import pytest
 
 from connectors.airflow.connector import AirflowConnector
 from connectors.airflow.start import interval_start
-from connectors.conformance import new_key
-from connectors.contract import Found, NotSupported, OutcomeUnknown, instant_key
+from connectors.sdk.conformance.world import new_key
+from connectors.sdk.contract import ActionFound
+from connectors.sdk.errors import NotSupported, OutcomeUnknown
+from connectors.sdk.records import instant_key
 from tests.connectors.airflow.support import DUE, allowed, latest, night, opened, start
 from tests.fakes.airflow import FakeAirflow
 
@@ -24,11 +26,11 @@ def quiet() -> tuple[FakeAirflow, AirflowConnector]:
 def test_a_start_takes_the_logical_date_that_airflows_own_run_would_have() -> None:
     _, connector = quiet()
     preview = allowed(connector, start())
-    assert ("trigger", "trigger a run of stock_count for 2026-11-20 03:00Z") == (preview.verb, preview.words)
+    assert ("trigger", "trigger a run of stock_count for 2026-11-20 03:00Z") == (preview.verb, preview.summary)
     body = f'{{"dag_run_id": "headway__KEY", "logical_date": "{DUE}", "run_after": "{DUE}"}}'
     assert (f"POST /api/v2/dags/stock_count/dagRuns {body}",) == preview.native_calls
     connector.act(preview, new_key(), 5)
-    assert "Airflow has this run by now: headway__" in str(connector.preview(start(), 5).refused)
+    assert "Airflow has this run: headway__" in str(connector.preview(start(), 5).refused)
 
 
 def interval(fake: FakeAirflow, start: str, end: str) -> None:
@@ -115,8 +117,8 @@ def test_an_earlier_data_interval_is_told_only_where_the_expression_explains_the
         ({"is_paused": True}, "stock_count is paused, not by Headway: the run would stay queued"),
         ({"allowed_run_types": ["scheduled"]}, "does not allow runs by hand"),
         ({"has_import_errors": True}, "cannot be imported"),
-        ({"is_stale": True}, "cannot be imported or is gone"),
-        ({"start_date": "2026-11-20T03:30:00Z"}, "would call a run before it green without running a task"),
+        ({"is_stale": True}, "cannot be imported or is missing"),
+        ({"start_date": "2026-11-20T03:30:00Z"}, "marks an earlier run successful without running a task"),
         ({"next_dagrun_data_interval_start": "2026-11-01T00:00:00Z"}, "airflow backfill create --dag-id stock_count"),
     ],
 )
@@ -135,7 +137,7 @@ def test_a_start_for_a_time_to_come_is_refused_because_its_tasks_would_wait() ->
 def test_a_dag_without_a_period_is_started_without_a_date() -> None:
     fake, connector = quiet()
     preview, key = allowed(connector, start("")), new_key()
-    assert "trigger a run of stock_count now, without a date" == preview.words
+    assert "trigger a run of stock_count now, without a date" == preview.summary
     connector.act(preview, key, 5)
     row = fake.run("stock_count", f"headway__{key[8:]}")
     assert row is not None
@@ -148,8 +150,8 @@ def test_a_start_whose_answer_is_lost_is_found_and_never_doubled() -> None:
     fake.lose_answer_of = "/dagRuns$"
     with pytest.raises(OutcomeUnknown, match="its answer was lost"):
         connector.act(preview, key, 5)
-    assert isinstance(connector.look_up(preview, key, 5), Found)
-    assert "was triggered under this key before" == connector.act(preview, key, 5).words
+    assert isinstance(connector.look_up(preview, key, 5), ActionFound)
+    assert "was triggered under this key before" == connector.act(preview, key, 5).message
     with pytest.raises(NotSupported, match="has another run for"):
         connector.act(preview, new_key(), 5)
     assert 1 == len([row for row in fake.runs if row["dag_id"] == "stock_count"])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.airflow.windows import Window
+from connectors.airflow.client_v2 import ChangeWindow
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -20,7 +20,7 @@ def walk(times: list[datetime], since: datetime, limit: int = 100) -> tuple[set[
     read: set[int] = set()
     requests = 0
     while page is not None:
-        window = Window.of(page, since)
+        window = ChangeWindow.of(page, since)
         while True:
             requests += 1
             until = window.until or NOW
@@ -59,4 +59,4 @@ def test_no_row_is_left_out(ages: list[int], limit: int) -> None:
 
 @pytest.mark.parametrize("page", ["", "nonsense", "[]", '{"since": 5}', '{"offset": "x"}'])
 def test_a_page_that_is_none_of_ours_is_the_first_one(page: str) -> None:
-    assert Window(NOW) == Window.of(page, NOW)
+    assert ChangeWindow(NOW) == ChangeWindow.of(page, NOW)

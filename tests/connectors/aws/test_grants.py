@@ -1,5 +1,5 @@
-"""The policies that `headway grants` prints for the AWS kinds: with what they allow for view all is seen, nothing can
-be done, and every call is named in one of them. The fakes refuse as AWS documents it; AWS never saw them."""
+"""The policies that `headway connector grants` prints for the AWS kinds: viewing needs no more than they allow and
+changes nothing, and every call is named in one of them. The fakes refuse as AWS documents it; AWS never saw them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from typing import Any
 
 import pytest
 
-from connectors.conformance import new_key, ref
-from connectors.conformance_holds import hold_ask
-from connectors.contract import AccessRefused, Ask, Connector, RunRef, State, Verb
-from console.cli.grants import grants_text
+from connectors.sdk.conformance.actions import hold_ask
+from connectors.sdk.conformance.world import new_key, ref
+from connectors.sdk.contract import ActionSpec, Connector
+from connectors.sdk.errors import AccessRefused
+from connectors.sdk.records import RunRef
+from connectors.sdk.states import RunState, Verb
+from console.cli.connectors import grants_text
 from tests.connectors.batch.test_conformance import night as batch_night
 from tests.connectors.eventbridge.test_eventbridge import keys
 from tests.connectors.glue.test_conformance import night as glue_night
@@ -55,9 +58,9 @@ def actions(kind: str) -> tuple[set[str], set[str]]:
     """What the policy allows for view, and besides for act."""
     view: set[str] = set()
     act: set[str] = set()
-    for one in json.loads(grants_text(kind))["Statement"]:
-        named = one["Action"] if isinstance(one["Action"], list) else [one["Action"]]
-        (act if ACT in one["Sid"] else view).update(named)
+    for item in json.loads(grants_text(kind))["Statement"]:
+        named = item["Action"] if isinstance(item["Action"], list) else [item["Action"]]
+        (act if ACT in item["Sid"] else view).update(named)
     return view, act
 
 
@@ -76,13 +79,15 @@ def look(connector: Connector) -> None:
         connector.log(ref(run), None, 1000, 20)
 
 
-def asks(case: Case, connector: Connector) -> Iterator[Ask]:
+def asks(case: Case, connector: Connector) -> Iterator[ActionSpec]:
     runs = [run for run in connector.poll("", (), 20).runs if run.job == case.job and run.state.is_red]
     for verb in case.verbs:
         if verb == Verb.HOLD:
             yield hold_ask(case.job)
         else:
-            yield Ask(verb, ref(runs[0]) if verb == Verb.RERUN else RunRef(case.job, "", "", ""), State.FAILED)
+            yield ActionSpec(
+                verb, ref(runs[0]) if verb == Verb.RERUN else RunRef(case.job, "", "", ""), RunState.FAILED
+            )
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.kind)
@@ -109,7 +114,7 @@ def test_with_view_alone_an_act_is_refused_and_its_right_is_named(case: Case) ->
     assert before == repr(case.world(fake)), "refused, and something changed"
     assert asked(case.kind, fake) <= view | act
     rights = connector.probe(20).rights
-    assert any(right.needed_for == "act" and right.held is None and right.mend for right in rights)
+    assert any(right.needed_for == "act" and right.held is None and right.fix for right in rights)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.kind)

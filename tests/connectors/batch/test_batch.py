@@ -10,22 +10,15 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from connectors.aws.values import Reply
-from connectors.batch import acts, parse
+from connectors.batch import actions, parse
 from connectors.batch.client import BatchClient
-from connectors.conformance import new_key, ref
-from connectors.contract import (
-    Ask,
-    Connector,
-    Found,
-    NotSupported,
-    OutcomeUnknown,
-    RunRecord,
-    RunRef,
-    State,
-    Verb,
-)
-from connectors.secrets import SecretStore
+from connectors.sdk.aws.values import AwsReply
+from connectors.sdk.conformance.world import new_key, ref
+from connectors.sdk.contract import ActionFound, ActionSpec, Connector
+from connectors.sdk.errors import NotSupported, OutcomeUnknown
+from connectors.sdk.records import RunRecord, RunRef
+from connectors.sdk.secrets import SecretStore
+from connectors.sdk.states import RunState, Verb
 from tests.connectors.batch.test_conformance import keys, night
 from tests.fakes.batch import ARN, OPTIONS, FakeBatch, milliseconds
 
@@ -43,44 +36,44 @@ def runs_of(connector: Connector, job: str) -> dict[str, RunRecord]:
     return {run.attempt_key: run for run in connector.poll("", (), 20).runs if run.job == job}
 
 
-def start(job: str) -> Ask:
-    return Ask(Verb.START, RunRef(job, "2026-11-21T04:15:00Z", "", ""), State.PLANNED)
+def start(job: str) -> ActionSpec:
+    return ActionSpec(Verb.START, RunRef(job, "2026-11-21T04:15:00Z", "", ""), RunState.PLANNED)
 
 
-def rerun(run: RunRecord) -> Ask:
-    return Ask(Verb.RERUN, ref(run), run.state)
+def rerun(run: RunRecord) -> ActionSpec:
+    return ActionSpec(Verb.RERUN, ref(run), run.state)
 
 
 def test_each_attempt_is_told_with_its_end_and_exit_code(fake: FakeBatch) -> None:
     at = milliseconds(NOW)
     job = fake.job("mart", "RUNNING", NOW)
     fake.attempt(job, 137, "OutOfMemoryError", at + 1000, at + 9000, "mart/default/1")
-    first, second = (one for one in runs_of(fake.connector(), "mart").values() if one.period_key == job["jobId"])
-    assert (State.FAILED, 137, "OutOfMemoryError") == (first.state, first.exit_code, first.message)
+    first, second = (item for item in runs_of(fake.connector(), "mart").values() if item.period_key == job["jobId"])
+    assert (RunState.FAILED, 137, "OutOfMemoryError") == (first.state, first.exit_code, first.message)
     assert NOW + timedelta(seconds=9) == first.ended_at
-    assert (State.RUNNING, None, f"{job['jobId']}#2") == (second.state, second.ended_at, second.attempt_key)
+    assert (RunState.RUNNING, None, f"{job['jobId']}#2") == (second.state, second.ended_at, second.attempt_key)
     fake.end(job, "SUCCEEDED", NOW + timedelta(minutes=6))
-    ended = [one for one in runs_of(fake.connector(), "mart").values() if one.period_key == job["jobId"]]
-    assert [State.FAILED, State.SUCCEEDED] == [one.state for one in ended]
+    ended = [item for item in runs_of(fake.connector(), "mart").values() if item.period_key == job["jobId"]]
+    assert [RunState.FAILED, RunState.SUCCEEDED] == [item.state for item in ended]
 
 
 @pytest.mark.parametrize("word, state", parse.STATES.items())
-def test_each_word_has_its_state(fake: FakeBatch, word: str, state: State) -> None:
+def test_each_word_has_its_state(fake: FakeBatch, word: str, state: RunState) -> None:
     job = fake.job("mart", word)
-    found = runs_of(fake.connector(), "mart")[f"{job['jobId']}#1"]
-    assert (state, word, state.is_open) == (found.state, found.native_state, found.ended_at is None)
+    result = runs_of(fake.connector(), "mart")[f"{job['jobId']}#1"]
+    assert (state, word, state.is_open) == (result.state, result.native_state, result.ended_at is None)
 
 
 def test_an_end_by_hand_and_one_by_the_clock_are_no_plain_failures(fake: FakeBatch) -> None:
     by_hand = fake.job("mart", "FAILED", isTerminated=True, statusReason="wrong day")
     late = fake.job("mart", "FAILED", statusReason=parse.TIMED_OUT)
-    found = runs_of(fake.connector(), "mart")
-    told = [found[f"{one['jobId']}#1"].state for one in (by_hand, late)]
-    assert [State.CANCELLED, State.TIMED_OUT] == told
+    runs = runs_of(fake.connector(), "mart")
+    reported = [runs[f"{item['jobId']}#1"].state for item in (by_hand, late)]
+    assert [RunState.CANCELLED, RunState.TIMED_OUT] == reported
 
 
 def test_what_a_job_depends_on_is_told_as_inputs(fake: FakeBatch) -> None:
-    load = next(one for one in fake.jobs if "load-orders" in one["jobDefinition"] and one["status"] == "FAILED")
+    load = next(job for job in fake.jobs if "load-orders" in job["jobDefinition"] and job["status"] == "FAILED")
     (mart,) = runs_of(fake.connector(), "mart").values()
     assert [{"job": "load-orders", "period_key": load["jobId"]}] == mart.context["inputs"]
 
@@ -91,11 +84,11 @@ def test_an_array_counts_its_children_and_shows_the_log_of_one_that_failed(fake:
     child = fake.job("mart", "FAILED", jobId=f"{array['jobId']}:3", arrayProperties={"index": 3})
     fake.write("/aws/batch/job", child["container"]["logStreamName"], "no such file")
     connector = fake.connector()
-    found = runs_of(connector, "mart")
-    run = found[f"{array['jobId']}#1"]
+    runs = runs_of(connector, "mart")
+    run = runs[f"{array['jobId']}#1"]
     assert run.message.startswith("2 of 10 children FAILED")
     assert (10, summary) == (run.context["children"], run.context["by_status"])
-    assert f"{child['jobId']}#1" not in found, "children are counted, not told"
+    assert f"{child['jobId']}#1" not in runs, "children are counted, not told"
     assert "no such file\n" == connector.log(ref(run), None, 1000, 20).text
 
 
@@ -112,14 +105,14 @@ def test_a_rerun_has_the_command_and_environment_of_the_job_and_our_key(fake: Fa
     assert f"{key}_mart" == sent["jobName"]
     assert {"command": ["run", "--day", "20"], "environment": environment[:1]} == sent["containerOverrides"]
     assert ({"day": "20"}, {"size": 4}) == (sent["parameters"], sent["arrayProperties"])
-    again = next(one for one in runs_of(connector, "mart").values() if one.action_key == key)
+    again = next(item for item in runs_of(connector, "mart").values() if item.action_key == key)
     assert "mart" == again.context["name"], "our key is no part of its name"
 
 
 @pytest.mark.parametrize("more", [{"nodeProperties": {"numNodes": 2}}, {"eksProperties": {}}, {"ecsProperties": {}}])
 def test_a_job_of_several_containers_is_left_to_a_person(more: dict[str, object]) -> None:
-    found = {"jobId": "1", "status": "FAILED"} | {name: value or {"podProperties": {}} for name, value in more.items()}
-    assert "submit it by hand" in str(acts._not_again(found))
+    result = {"jobId": "1", "status": "FAILED"} | {name: value or {"podProperties": {}} for name, value in more.items()}
+    assert "submit it by hand" in str(actions._not_again(result))
 
 
 def test_a_start_goes_to_the_queue_of_the_newest_job(fake: FakeBatch) -> None:
@@ -130,7 +123,7 @@ def test_a_start_goes_to_the_queue_of_the_newest_job(fake: FakeBatch) -> None:
     assert "day" == connector.preview(start("mart"), 20).plan["queue"]
     fake.definition("never")
     refused = connector.preview(start("never"), 20).refused
-    assert refused == "no job of never was submitted lately: which queue is meant is not known"
+    assert refused == "no job of never was submitted recently, so its queue is unknown"
     fake.queues[1]["state"] = "DISABLED"
     assert connector.preview(start("mart"), 20).refused == "queue day is disabled: it takes no jobs"
 
@@ -139,10 +132,10 @@ def test_a_start_whose_answer_was_lost_is_found_and_a_repeat_submits_nothing(fak
     connector, key = fake.connector(), new_key()
     preview = connector.preview(start("mart"), 20)
     fake.lost.add("SubmitJob")
-    with pytest.raises(OutcomeUnknown, match="the answer was lost"):
+    with pytest.raises(OutcomeUnknown, match="its answer was lost"):
         connector.act(preview, key, 20)
-    assert isinstance(connector.look_up(preview, key, 20), Found)
-    assert f"{key} was submitted before" == connector.act(preview, key, 20).words
+    assert isinstance(connector.look_up(preview, key, 20), ActionFound)
+    assert f"{key} was submitted before" == connector.act(preview, key, 20).message
     assert 1 == sum(name == "SubmitJob" for name, _ in fake.calls)
 
 
@@ -152,11 +145,13 @@ def test_our_job_is_found_behind_a_page_that_is_empty(fake: FakeBatch, monkeypat
     connector.act(preview, key, 20)
     whole, empty = BatchClient.listed, {"jobSummaryList": [], "nextToken": "2"}
 
-    def later(self: BatchClient, queue: str, word: str, value: str, size: int = 100, token: str | None = None) -> Reply:
+    def later(
+        self: BatchClient, queue: str, word: str, value: str, size: int = 100, token: str | None = None
+    ) -> AwsReply:
         return whole(self, queue, word, value, size) if token else empty
 
     monkeypatch.setattr(BatchClient, "listed", later)
-    assert isinstance(connector.look_up(preview, key, 20), Found)
+    assert isinstance(connector.look_up(preview, key, 20), ActionFound)
     monkeypatch.setattr(BatchClient, "listed", lambda *which, **more: empty)
     assert "does not end" in str(connector.look_up(preview, key, 20))
 
@@ -165,20 +160,20 @@ def test_a_termination_carries_our_key_and_why(fake: FakeBatch) -> None:
     job = fake.job("mart", "RUNNABLE", datetime.now(UTC))
     connector, key = fake.connector(), new_key()
     run = runs_of(connector, "mart")[f"{job['jobId']}#1"]
-    preview = connector.preview(Ask(Verb.CANCEL, ref(run), run.state, {"why": "it hangs"}), 20)
+    preview = connector.preview(ActionSpec(Verb.CANCEL, ref(run), run.state, {"why": "it hangs"}), 20)
     connector.act(preview, key, 20)
     assert f"{key} it hangs" == job["statusReason"]
     assert "by us" in str(connector.look_up(preview, key, 20))
     fake.tick()
-    assert State.CANCELLED == runs_of(connector, "mart")[f"{job['jobId']}#1"].state
+    assert RunState.CANCELLED == runs_of(connector, "mart")[f"{job['jobId']}#1"].state
     with pytest.raises(NotSupported, match="has ended: FAILED; nothing was terminated"):
         connector.act(preview, key, 20)
 
 
 def test_a_job_that_batch_forgot_is_unknown(fake: FakeBatch) -> None:
     old = RunRef("mart", "1", "1#1", '{"job": "1", "attempt": 1}')
-    found = {run.attempt_key: run for run in fake.connector().poll("", (old,), 20).runs}["1#1"]
-    assert (State.UNKNOWN, "(job deleted)") == (found.state, found.native_state)
+    result = {run.attempt_key: run for run in fake.connector().poll("", (old,), 20).runs}["1#1"]
+    assert (RunState.UNKNOWN, "(job deleted)") == (result.state, result.native_state)
 
 
 def test_the_newest_revision_is_the_job(fake: FakeBatch) -> None:
@@ -208,7 +203,7 @@ def test_a_failed_job_is_what_aws_describes_by_botocores_stubber(monkeypatch: py
         client.begin(20)
         (run,) = parse.runs(client.jobs(["1"])[0], [], "eu-central-1")
         stub.assert_no_pending_responses()
-    assert ("mart", State.FAILED, 3, "1#1") == (run.job, run.state, run.exit_code, run.attempt_key)
+    assert ("mart", RunState.FAILED, 3, "1#1") == (run.job, run.state, run.exit_code, run.attempt_key)
     assert (NOW, NOW + timedelta(seconds=5)) == (run.started_at, run.ended_at)
 
 
@@ -225,10 +220,10 @@ def test_pages_of_which_nothing_is_told_are_no_end(fake: FakeBatch, monkeypatch:
         return {"jobSummaryList": part, **({"nextToken": str(number + 1)} if number < 4 else {})}
 
     monkeypatch.setattr(BatchClient, "listed", in_pieces)
-    told, cursor, more = set[str](), "", True
+    reported, cursor, more = set[str](), "", True
     while more:
         poll = connector.poll(cursor, (), 20)
-        told |= {run.attempt_key for run in poll.runs}
+        reported |= {run.attempt_key for run in poll.runs}
         assert poll.complete, poll.warnings
         cursor, more = poll.cursor, poll.more
-    assert {run.attempt_key for run in whole} == told
+    assert {run.attempt_key for run in whole} == reported

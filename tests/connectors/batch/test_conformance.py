@@ -11,10 +11,12 @@ from typing import ClassVar
 import pytest
 
 from connectors.batch.connector import CONNECTOR
-from connectors.conformance import ConnectorConformance
-from connectors.conformance_replies import GONE
-from connectors.contract import Connector, RunRecord, State
-from connectors.secrets import SecretStore
+from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance.faults import GONE
+from connectors.sdk.contract import Connector
+from connectors.sdk.records import RunRecord
+from connectors.sdk.secrets import SecretStore
+from connectors.sdk.states import RunState
 from tests.fakes.aws import NastyAws, endless
 from tests.fakes.batch import FakeBatch
 from tests.fakes.unsent import CROWDS
@@ -37,8 +39,8 @@ def night() -> FakeBatch:
     fake.job("load-orders", "SUCCEEDED", datetime.now(UTC) - timedelta(days=1))
     load = fake.job("load-orders", "FAILED")
     fake.job("mart", dependsOn=[{"jobId": load["jobId"]}])
-    for one in fake.jobs:
-        name = one["container"]["logStreamName"]
+    for job in fake.jobs:
+        name = job["container"]["logStreamName"]
         fake.write("/aws/batch/job", name, "reading 12 files", "Traceback: KeyError", at=datetime.now(UTC))
     return fake
 
@@ -64,7 +66,7 @@ class TestBatchConformance(ConnectorConformance):
         if how == GONE:
             other = deepcopy(self.fake)
             other.definitions.pop(0)
-            other.jobs = [one for one in other.jobs if "load-orders" not in one["jobDefinition"]]
+            other.jobs = [job for job in other.jobs if "load-orders" not in job["jobDefinition"]]
             return other.connector()
         more, spoiled = endless("nextToken"), ("ListJobs", "DescribeJobs")
         return self.fake.connector(
@@ -73,7 +75,7 @@ class TestBatchConformance(ConnectorConformance):
 
     def long_log(self, size: int) -> tuple[Connector, RunRecord]:
         run = self.latest("load-orders")
-        name = next(one for one in self.fake.jobs if one["jobId"] == run.period_key)["container"]["logStreamName"]
+        name = next(job for job in self.fake.jobs if job["jobId"] == run.period_key)["container"]["logStreamName"]
         whole = [{"timestamp": number, "message": LOG_LINE} for number in range(size // 1000)]
         self.fake.streams["/aws/batch/job", name] = whole
         return self.fake.connector(), run
@@ -101,9 +103,9 @@ class TestBatchConformance(ConnectorConformance):
     def a_running_run(self) -> RunRecord:
         job_id = self.fake.job("mart", "RUNNING", datetime.now(UTC))["jobId"]
         with self.opened() as connector:
-            found = self.runs_of(connector, "mart")["mart", f"{job_id}#1"]
-        assert found.state is State.RUNNING
-        return found
+            mart = self.runs_of(connector, "mart")["mart", f"{job_id}#1"]
+        assert mart.state is RunState.RUNNING
+        return mart
 
     def native_trace(self) -> object:
         return json.dumps(self.fake.jobs, sort_keys=True)

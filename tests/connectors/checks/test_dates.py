@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from connectors.checks.questions import dated, refuse_other_braces, refuse_unreadable_path
+from connectors.checks.queries import refuse_other_braces, refuse_unreadable_path, with_business_date
 
 BD = date(2026, 11, 9)
 
@@ -14,24 +14,34 @@ BD = date(2026, 11, 9)
 @pytest.mark.parametrize(
     "text, expected",
     [
-        ("/in/{bd}.csv", "/in/2026-11-09.csv"),
-        ("/in/{bd:%Y}/{bd:%m}/x-{bd:%Y%m%d}.csv", "/in/2026/11/x-20261109.csv"),
-        ("/in/{bd:%j}", "/in/313"),
+        ("/in/{business_date}.csv", "/in/2026-11-09.csv"),
+        ("/in/{business_date:%Y}/{business_date:%m}/x-{business_date:%Y%m%d}.csv", "/in/2026/11/x-20261109.csv"),
+        ("/in/{business_date:%j}", "/in/313"),
         ("/in/plain", "/in/plain"),
     ],
 )
 def test_the_business_date_stands_where_it_is_asked_for(text: str, expected: str) -> None:
-    assert expected == dated(refuse_other_braces(text), BD)
+    assert expected == with_business_date(refuse_other_braces(text), BD)
 
 
 @pytest.mark.parametrize(
-    "text", ["{bd.year}", "{bd!r}", "{}", "{0}", "{bd:}", "{bd:%s}", "{bd:>20}%", "{bd.__class__}"]
+    "text",
+    [
+        "{business_date.year}",
+        "{business_date!r}",
+        "{}",
+        "{0}",
+        "{business_date:}",
+        "{business_date:%s}",
+        "{business_date:>20}%",
+        "{business_date.__class__}",
+    ],
 )
 def test_braces_that_hold_anything_else_are_refused(text: str) -> None:
-    if text == "{bd:>20}%":
-        assert ">20%" == dated(refuse_other_braces(text), BD)  # a format's own letters stay as they are
+    if text == "{business_date:>20}%":
+        assert ">20%" == with_business_date(refuse_other_braces(text), BD)  # a format's own letters stay as they are
         return
-    with pytest.raises(ValueError, match="is no business date"):
+    with pytest.raises(ValueError, match="is not a business date"):
         refuse_other_braces(text)
 
 

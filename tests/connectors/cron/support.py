@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from connectors.contract import Ask, RunRef, State, Verb, instant_key
 from connectors.cron.connector import CronConnector
-from connectors.transport.ssh import Completed, SshFailed
+from connectors.sdk.contract import ActionSpec
+from connectors.sdk.records import RunRef, instant_key
+from connectors.sdk.states import RunState, Verb
+from connectors.sdk.transport.ssh import CompletedCommand, SshFailed
 from tests.fakes.ssh_local import LocalHost
 
 HOSTILE = (
@@ -22,8 +24,8 @@ def connect(host: LocalHost, session: Any = None, **changes: Any) -> CronConnect
     return CronConnector(host.options(**changes), "db07", lambda _: "", session or host)
 
 
-def ask(verb: Verb, job: str, parameters: Mapping[str, Any] | None = None, run: RunRef | None = None) -> Ask:
-    return Ask(verb, run or RunRef(job, "", "", ""), State.PLANNED, parameters or {})
+def ask(verb: Verb, job: str, parameters: Mapping[str, Any] | None = None, run: RunRef | None = None) -> ActionSpec:
+    return ActionSpec(verb, run or RunRef(job, "", "", ""), RunState.PLANNED, parameters or {})
 
 
 def until() -> str:
@@ -39,7 +41,7 @@ class Breaking:
         self.how = how
         self.address = host.address
 
-    def run(self, stdin: bytes, argv: Any, timeout_seconds: float, once: bool = False) -> Completed:
+    def run(self, stdin: bytes, argv: Any, timeout_seconds: float, once: bool = False) -> CompletedCommand:
         if not once:
             return self.host.run(stdin, argv, timeout_seconds)
         if self.how == "before":
@@ -47,7 +49,7 @@ class Breaking:
         done = self.host.run(stdin, argv, timeout_seconds)
         if self.how == "after":
             raise SshFailed("gone", touched=True)
-        return Completed(done.stdout[:40], b"", None)
+        return CompletedCommand(done.stdout[:40], b"", None)
 
     def close(self) -> None:
         """Nothing is kept."""

@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from connectors.conformance import new_key
-from connectors.contract import Evidence, Found, NotSupported, Proof, RunRecord, State, Verb
-from connectors.cron import anacron
-from connectors.cron.anacron import AnacronJob, jobs
-from connectors.cron.attempts import Book
-from connectors.cron.logline import read_line
-from connectors.cron.spool import WrapperStart
+from connectors.cron import dialects
+from connectors.cron.attempts import AttemptBook
+from connectors.cron.dialects import AnacronJob, anacron_jobs
+from connectors.cron.evidence import WrapperStart, read_line
+from connectors.sdk.conformance.world import new_key
+from connectors.sdk.contract import ActionFound
+from connectors.sdk.errors import NotSupported
+from connectors.sdk.records import RunRecord
+from connectors.sdk.states import ProofLevel, RunEvidence, RunState, Verb
 from tests.connectors.cron.support import ask, connect
 from tests.connectors.cron.test_gate import Gated
 from tests.fakes.ssh_local import ME, LocalHost
@@ -49,39 +51,39 @@ Nov 21 11:05:09 db07 anacron[51]: Job `job.lost' terminated
 
 
 def test_its_table_is_read_line_by_line() -> None:
-    found = list(jobs("/etc/anacrontab", TABLE))
-    read = [one for one in found if isinstance(one, AnacronJob)]
-    assert [(one.name, one.words) for one in read] == [
+    result = list(anacron_jobs("/etc/anacrontab", TABLE))
+    read = [item for item in result if isinstance(item, AnacronJob)]
+    assert [(item.name, item.schedule_text) for item in read] == [
         ("cron.daily", "every day by anacron, 5 min after it starts"),
         ("job.week", "every 7 days by anacron, 10 min after it starts"),
         ("job.month", "every month by anacron, 15 min after it starts"),
     ]
     assert (read[0].command, read[2].command) == ("run-parts --report   /etc/cron.daily", "true # not a comment")
-    assert [one for one in found if not isinstance(one, AnacronJob)] == [
+    assert [item for item in result if not isinstance(item, AnacronJob)] == [
         (8, "@never 1 job.odd true"),
         (9, "1 x job.bad true"),
     ]
 
 
-def heard() -> Book:
-    book = Book()
+def heard() -> AttemptBook:
+    book = AttemptBook()
     for line in LOG.splitlines():
         if (event := read_line(line, NOW, UTC)) is not None:
-            book.hear_log(event, lambda _user, text, *_: (f"db07:{text}",), 1)
+            book.add_event(event, lambda _user, text, *_: (f"db07:{text}",), 1)
     return book
 
 
 def test_its_log_proves_start_end_and_status_of_jobs_that_share_a_process() -> None:
     book = heard()
-    assert {one.job.partition("/")[2]: (one.state, one.exit_code) for one in book.attempts} == {
-        "job.good": (State.SUCCEEDED, 0),
-        "job.sig": (State.FAILED, 143),
-        "job.bad": (State.FAILED, 4),
-        "job.odd": (State.UNKNOWN, None),
+    assert {attempt.job.partition("/")[2]: (attempt.state, attempt.exit_code) for attempt in book.attempts} == {
+        "job.good": (RunState.SUCCEEDED, 0),
+        "job.sig": (RunState.FAILED, 143),
+        "job.bad": (RunState.FAILED, 4),
+        "job.odd": (RunState.UNKNOWN, None),
     }
-    assert {one.evidence for one in book.attempts} == {Evidence.NATIVE}
-    assert book.warnings == ["unknown word of anacron: Job terminated abnormally"]
-    assert [one.ended - one.started for one in book.attempts] == [2, 4, 1, 1]
+    assert {attempt.evidence for attempt in book.attempts} == {RunEvidence.NATIVE}
+    assert book.warnings == ["unknown entry of anacron: Job terminated abnormally"]
+    assert [attempt.ended - attempt.started for attempt in book.attempts] == [2, 4, 1, 1]
 
 
 @pytest.fixture
@@ -102,10 +104,10 @@ def test_its_jobs_are_expected_at_no_minute_and_what_it_leaves_out_is_told(host:
     inventory = connect(host).inventory("", 20)
     (job,) = inventory.jobs
     assert (job.native_id, job.schedule.dialect, job.proof, job.run_as) == (
-        "db07:anacron/job.good", "none", Proof.EXIT, "root",
+        "db07:anacron/job.good", "none", ProofLevel.EXIT, "root",
     )  # fmt: skip
-    assert [one.reason for one in inventory.skipped] == [
-        'invalid syntax: anacron leaves this line out. Mend "1 x job.bad true" or comment it out.'
+    assert [item.reason for item in inventory.skipped] == [
+        'invalid syntax: anacron leaves this line out. Fix "1 x job.bad true" or comment it out.'
     ]
 
 
@@ -117,10 +119,12 @@ def test_a_job_runs_while_anacron_waits_for_it(host: LocalHost) -> None:
     first = connector.poll("", (), 20)
     while first.more:
         first = connector.poll(first.cursor, (), 20)
-    assert [run.state for run in first.runs] == [State.RUNNING]
+    assert [run.state for run in first.runs] == [RunState.RUNNING]
     say(host, os.getpid(), "Job `job.good' terminated", began + 4)
     second = connector.poll(first.cursor, (), 20)
-    assert [(run.state, run.exit_code, run.evidence) for run in second.runs] == [(State.SUCCEEDED, 0, Evidence.NATIVE)]
+    assert [(run.state, run.exit_code, run.evidence) for run in second.runs] == [
+        (RunState.SUCCEEDED, 0, RunEvidence.NATIVE)
+    ]
 
 
 def test_a_job_whose_anacron_is_gone_is_unknown(host: LocalHost) -> None:
@@ -129,7 +133,7 @@ def test_a_job_whose_anacron_is_gone_is_unknown(host: LocalHost) -> None:
     poll = connector.poll("", (), 20)
     while poll.more:
         poll = connector.poll(poll.cursor, (), 20)
-    assert [(run.state, run.evidence) for run in poll.runs] == [(State.UNKNOWN, Evidence.INFERRED)]
+    assert [(run.state, run.evidence) for run in poll.runs] == [(RunState.UNKNOWN, RunEvidence.INFERRED)]
     assert "anacron's log proves the start" in poll.runs[0].message
 
 
@@ -148,7 +152,7 @@ line "Job \\`$1' terminated$(cat {0}/ends)"
 @pytest.fixture
 def rerunnable(host: LocalHost, monkeypatch: pytest.MonkeyPatch) -> LocalHost:
     """A host with an anacron, whose root is whoever runs this."""
-    monkeypatch.setattr(anacron, "USER", ME)
+    monkeypatch.setattr(dialects, "USER", ME)
     host.shim("anacron", ANACRON.replace("{0}", str(host.folder)).replace("{1}", str(host.log)))
     (host.folder / "ends").write_text("")
     table = host.folder / "etc/anacrontab"
@@ -163,29 +167,29 @@ def reruns(host: LocalHost, job: str = "db07:anacron/job.good") -> list[RunRecor
     assert preview.refused is None
     key = new_key()
     connector.act(preview, key, 20)
-    cursor, found = "", dict[str, RunRecord]()
+    cursor, result = "", dict[str, RunRecord]()
     for _ in range(200):
         poll = connector.poll(cursor, (), 20)
-        cursor, found = poll.cursor, found | {run.attempt_key: run for run in poll.runs}
-        if found and not poll.more and not any(run.state.is_open for run in found.values()):
+        cursor, result = poll.cursor, result | {run.attempt_key: run for run in poll.runs}
+        if result and not poll.more and not any(run.state.is_open for run in result.values()):
             break
         time.sleep(0.05)
-    assert [key] == [run.action_key for run in found.values()], "its log and its mark tell one attempt"
-    assert isinstance(connector.look_up(preview, key, 20), Found)
-    assert "before" in connector.act(preview, key, 20).words
-    return list(found.values())
+    assert [key] == [run.action_key for run in result.values()], "its log and its mark tell one attempt"
+    assert isinstance(connector.look_up(preview, key, 20), ActionFound)
+    assert "before" in connector.act(preview, key, 20).message
+    return list(result.values())
 
 
 @pytest.mark.parametrize(
     "ends, state, code",
     [
-        ("", State.SUCCEEDED, 0),
-        (" (exit status: 4) (mailing output)", State.FAILED, 4),
-        (" due to signal 15", State.FAILED, 143),
+        ("", RunState.SUCCEEDED, 0),
+        (" (exit status: 4) (mailing output)", RunState.FAILED, 4),
+        (" due to signal 15", RunState.FAILED, 143),
     ],
 )
 def test_a_rerun_goes_through_anacron_and_ends_as_its_job_did(
-    rerunnable: LocalHost, ends: str, state: State, code: int
+    rerunnable: LocalHost, ends: str, state: RunState, code: int
 ) -> None:
     (rerunnable.folder / "ends").write_text(ends)
     (run,) = reruns(rerunnable)
@@ -195,19 +199,19 @@ def test_a_rerun_goes_through_anacron_and_ends_as_its_job_did(
 def test_one_that_another_anacron_runs_is_red_and_was_not_run(rerunnable: LocalHost) -> None:
     (rerunnable.folder / "locked").write_text("")
     (run,) = reruns(rerunnable)
-    assert (State.FAILED, 75) == (run.state, run.exit_code)
+    assert (RunState.FAILED, 75) == (run.state, run.exit_code)
 
 
 def test_its_log_that_is_read_in_a_later_look_makes_no_second_attempt() -> None:
-    book, at = Book(), datetime(2026, 11, 21, 11, 5, tzinfo=UTC)
+    book, at = AttemptBook(), datetime(2026, 11, 21, 11, 5, tzinfo=UTC)
     find = lambda *_: ("db07:anacron/job.good",)  # noqa: E731
     key = new_key()
-    book.hear_wrapper(WrapperStart("1.77", at, 77, 1, "root", "b", "9", key, "h.1", "anacron"), find)
-    book = Book.from_json([one.as_json() for one in book.attempts])
+    book.add_record(WrapperStart("1.77", at, 77, 1, "root", "b", "9", key, "h.1", "anacron"), find)
+    book = AttemptBook.from_json([attempt.as_json() for attempt in book.attempts])
     for line in LOG.splitlines()[:5]:
         if (event := read_line(line, NOW, UTC)) is not None and "job.good" in event.text:
-            book.hear_log(event, find, 1)
-    assert [(key, State.RUNNING)] == [(one.action, one.state) for one in book.attempts]
+            book.add_event(event, find, 1)
+    assert [(key, RunState.RUNNING)] == [(attempt.action, attempt.state) for attempt in book.attempts]
 
 
 def test_a_run_of_anacrons_own_just_before_a_rerun_stays_another(rerunnable: LocalHost) -> None:
@@ -218,15 +222,15 @@ def test_a_run_of_anacrons_own_just_before_a_rerun_stays_another(rerunnable: Loc
     preview, key = connector.preview(ask(Verb.RERUN, "db07:anacron/job.good"), 20), new_key()
     first = connector.poll("", (), 20)
     connector.act(preview, key, 20)
-    found: dict[str, RunRecord] = {}
+    by_key: dict[str, RunRecord] = {}
     for _ in range(200):
-        found |= {run.attempt_key: run for run in connector.poll(first.cursor, (), 20).runs}
-        if any(run.action_key == key and not run.state.is_open for run in found.values()):
+        by_key |= {run.attempt_key: run for run in connector.poll(first.cursor, (), 20).runs}
+        if any(run.action_key == key and not run.state.is_open for run in by_key.values()):
             break
         time.sleep(0.05)
-    assert [(key, State.SUCCEEDED, 0)] == [
+    assert [(key, RunState.SUCCEEDED, 0)] == [
         (run.action_key, run.state, run.exit_code)
-        for run in found.values()
+        for run in by_key.values()
         if run.attempt_key not in {run.attempt_key for run in first.runs}
     ]
     assert [4] == [run.exit_code for run in first.runs]
@@ -239,7 +243,7 @@ def test_a_rerun_says_what_it_does_and_what_it_cannot(rerunnable: LocalHost) -> 
     assert "anacron's own lock" in preview.notes[0]
     odd = connect(rerunnable).preview(ask(Verb.RERUN, "db07:anacron/job.*"), 20)
     assert odd.refused is not None
-    assert "is a pattern to anacron" in odd.refused
+    assert "as a pattern" in odd.refused
     say(rerunnable, os.getpid(), "Job `job.good' started", time.time() - 5)
     runs = connect(rerunnable).preview(ask(Verb.RERUN, "db07:anacron/job.good"), 20)
     assert runs.refused is not None
@@ -256,7 +260,7 @@ def test_a_line_that_changed_since_the_preview_is_not_run(rerunnable: LocalHost)
 
 def test_through_a_key_that_only_looks_it_is_refused(rerunnable: LocalHost) -> None:
     through = connect(rerunnable, Gated(rerunnable), restricted=True)
-    with pytest.raises(NotSupported, match="its key may only look"):
+    with pytest.raises(NotSupported, match="its key is read-only"):
         through.preview(ask(Verb.RERUN, "db07:anacron/job.good"), 20)
 
 

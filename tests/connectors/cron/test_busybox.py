@@ -9,14 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from connectors.contract import State
-from connectors.cron.busybox import as_logged, command_of, taken_as, writes_a_file
-from connectors.cron.crontab import TableFile, read_tables
-from connectors.cron.logline import Word, read_line
+from connectors.cron.crontab import CronDaemon, CrontabFile, read_crontabs
+from connectors.cron.dialects import busybox_command, busybox_logged, busybox_reading, writes_a_file
+from connectors.cron.evidence import CronEventKind, read_line
 from connectors.cron.parse import processes
-from connectors.cron.tables import Daemon
-from connectors.transport.answer import Section
-from connectors.transport.ssh import Completed
+from connectors.sdk.states import RunState
+from connectors.sdk.transport.script_output import ScriptSection
+from connectors.sdk.transport.ssh import CompletedCommand
 from tests.connectors.cron.support import connect
 from tests.fakes.ssh_local import ME, LocalHost
 
@@ -51,7 +50,13 @@ TOOLS = (
 def test_a_start_by_rsyslog_and_by_busyboxs_own_syslogd(line: str) -> None:
     event = read_line(line, NOW, UTC)
     assert event is not None
-    assert (event.word, event.user, event.job_pid, event.pid, event.text) == (Word.CMD, "etl", 18, 18, "echo  a b")
+    assert (event.kind, event.user, event.job_pid, event.pid, event.text) == (
+        CronEventKind.CMD,
+        "etl",
+        18,
+        18,
+        "echo  a b",
+    )
     assert event.at.replace(microsecond=0) == datetime(2026, 11, 21, 11, 30, 1, tzinfo=UTC)
 
 
@@ -59,7 +64,7 @@ def test_a_start_by_rsyslog_and_by_busyboxs_own_syslogd(line: str) -> None:
 def test_what_it_does_not_do_is_told(words: str) -> None:
     event = read_line(f"Nov 21 11:30:01 db07 crond[95]: {words}", NOW, UTC)
     assert event is not None
-    assert (event.word, event.text) == (Word.IGNORED, words)
+    assert (event.kind, event.text) == (CronEventKind.IGNORED, words)
 
 
 def test_a_line_without_a_stamp_is_no_event() -> None:
@@ -79,37 +84,37 @@ def test_a_line_without_a_stamp_is_no_event() -> None:
     ],
 )
 def test_the_times_that_it_goes_by(expression: str, taken: str, wrong: tuple[str, ...]) -> None:
-    assert taken_as(expression) == (taken, wrong)
+    assert busybox_reading(expression) == (taken, wrong)
 
 
 def test_its_command_ends_at_the_first_hash_and_has_no_percent() -> None:
-    assert command_of("date +%d\\% >x # why ") == "date +%d\\% >x"
-    assert as_logged("a\tb") == "a#011b"
+    assert busybox_command("date +%d\\% >x # why ") == "date +%d\\% >x"
+    assert busybox_logged("a\tb") == "a#011b"
 
 
 def test_a_crontab_is_read_line_by_line() -> None:
     text = "FOO=bar\nSHELL=/bin/ash\nCRON_TZ=UTC\n0 3 * * * a\nx y\n61 3 * * * b\n0 4 * * * last"
-    mine = TableFile("/etc/crontabs/etl", text, "etl", 0o600, "root", daemon=Daemon.BUSYBOX)
-    tables = read_tables(
-        [mine, TableFile("/etc/crontabs/cron.update", "etl", "cron.update", daemon=Daemon.BUSYBOX)], None
+    file = CrontabFile("/etc/crontabs/etl", text, "etl", 0o600, "root", daemon=CronDaemon.BUSYBOX)
+    tables = read_crontabs(
+        [file, CrontabFile("/etc/crontabs/cron.update", "etl", "cron.update", daemon=CronDaemon.BUSYBOX)], None
     )
     assert [(line.expression, line.command) for line in tables.lines] == [
         ("0 3 * * *", "a"), ("* 3 * * *", "b"), ("0 4 * * *", "last"),
     ]  # fmt: skip
     assert dict(tables.lines[0].settings) == {"SHELL": "/bin/ash"}
-    told = [f"{fault.where}: {fault.reason}" for fault in tables.faults]
-    assert [words.removeprefix("/etc/crontabs/etl:") for words in told] == [
+    faults = [f"{fault.where}: {fault.reason}" for fault in tables.faults]
+    assert [words.removeprefix("/etc/crontabs/etl:") for words in faults] == [
         "3: CRON_TZ: crond of busybox 1.35 crashes on it. Take the line out.",
-        '5: bad time specifier: crond of busybox leaves this line out. Mend "x y" or comment it out.',
-        '6: parse error at 61: crond of busybox runs the line as if * stood there. Mend "61" in "61 3 * * * b".',
+        '5: bad time specifier: crond of busybox leaves this line out. Fix "x y" or comment it out.',
+        '6: parse error at 61: crond of busybox runs the line as if * stood there. Fix "61" in "61 3 * * * b".',
     ]
 
 
 def test_a_crontab_of_another_owner_than_root_is_not_read() -> None:
-    tables = read_tables(
-        [TableFile("/etc/crontabs/etl", "0 3 * * * a\n", "etl", 0o600, "etl", daemon=Daemon.BUSYBOX)], None
+    tables = read_crontabs(
+        [CrontabFile("/etc/crontabs/etl", "0 3 * * * a\n", "etl", 0o600, "etl", daemon=CronDaemon.BUSYBOX)], None
     )
-    assert (tables.lines, tables.faults[0].mend) == ((), "chown root /etc/crontabs/etl")
+    assert (tables.lines, tables.faults[0].fix) == ((), "chown root /etc/crontabs/etl")
 
 
 @pytest.mark.parametrize(
@@ -126,8 +131,8 @@ def test_a_crontab_of_another_owner_than_root_is_not_read() -> None:
 )
 def test_whether_it_writes_a_log_without_times(arguments: str, own: bool) -> None:
     assert writes_a_file(arguments) == own
-    found = processes(Section("PROC", arguments, b"crond 95 all\nprogram busybox\nchild 96 95 100\n"))
-    assert (found.program, found.has_own_file, found.level) == (Daemon.BUSYBOX, own, 1)
+    result = processes(ScriptSection("PROC", arguments, b"crond 95 all\nprogram busybox\nchild 96 95 100\n"))
+    assert (result.program, result.has_own_file, result.level) == (CronDaemon.BUSYBOX, own, 1)
 
 
 class BusyboxHost(LocalHost):
@@ -140,20 +145,20 @@ class BusyboxHost(LocalHost):
             (self.shims / tool).unlink(missing_ok=True)
             (self.shims / tool).symlink_to(busybox)
 
-    def run(self, stdin: bytes, argv: Sequence[str], timeout_seconds: float, once: bool = False) -> Completed:
+    def run(self, stdin: bytes, argv: Sequence[str], timeout_seconds: float, once: bool = False) -> CompletedCommand:
         return super().run(stdin, [self.busybox, *argv], timeout_seconds, once)
 
 
 def test_a_host_with_busyboxs_tools_alone_is_looked_at_and_followed(tmp_path: Path) -> None:
     busybox = shutil.which("busybox")
     if busybox is None:
-        pytest.skip("busybox is not installed: bash tools/apt-install.sh")
+        pytest.skip("busybox is not installed: make packages, or apt-get install busybox-static")
     host = BusyboxHost(tmp_path / "host", busybox)
     host.crontab.write_text("# headway: load\n* * * * * /opt/load\n")
     host.log_line(700, f"({ME}) CMD (/opt/load)", 1763720000)
     connector = connect(host)
     first = connector.poll("", (), 20)
-    assert [(run.job, run.state) for run in first.runs] == [("db07:load", State.UNKNOWN)]
+    assert [(run.job, run.state) for run in first.runs] == [("db07:load", RunState.UNKNOWN)]
     assert first.clock is not None
     host.log.rename(host.log.with_suffix(".log.1"))
     host.log_line(701, f"({ME}) CMD (/opt/load)", 1763720060)

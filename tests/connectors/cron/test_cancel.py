@@ -12,23 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from connectors.conformance_support import new_key, ref
-from connectors.contract import (
-    Absent,
-    Ask,
-    Found,
-    NotSupported,
-    OutcomeUnknown,
-    Preview,
-    RunRecord,
-    State,
-    SystemUnreachable,
-    Verb,
-)
-from connectors.cron.attempts import Attempt
-from connectors.cron.cancel import unproved
-from connectors.cron.parse import Processes
-from connectors.transport.answer import HostNow
+from connectors.cron.actions import unproved
+from connectors.cron.attempts import CronAttempt
+from connectors.cron.parse import CronProcesses
+from connectors.sdk.conformance.world import new_key, ref
+from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, Preview
+from connectors.sdk.errors import NotSupported, OutcomeUnknown, SystemUnreachable
+from connectors.sdk.records import RunRecord
+from connectors.sdk.states import RunState, Verb
+from connectors.sdk.transport.script_output import HostNow
 from tests.connectors.cron.support import Breaking, ask, connect
 from tests.fakes.ssh_local import ME, LocalHost
 
@@ -56,15 +48,15 @@ def end(pid: int) -> None:
 
 def sessions(leader: int) -> list[int]:
     """The living processes of a session."""
-    found = []
+    result = []
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = path.read_text().rpartition(")")[2].split()
         except OSError:
             continue
         if int(fields[3]) == leader and fields[0] != "Z":
-            found.append(int(path.parent.name))
-    return found
+            result.append(int(path.parent.name))
+    return result
 
 
 def wait(what: str, look: Callable[[], object]) -> None:
@@ -88,7 +80,7 @@ def told(host: LocalHost, key: str) -> RunRecord:
 
 
 def cancel(host: LocalHost, run: RunRecord) -> Preview:
-    preview = connect(host).preview(Ask(Verb.CANCEL, ref(run), run.state), 20)
+    preview = connect(host).preview(ActionSpec(Verb.CANCEL, ref(run), run.state), 20)
     assert preview.refused is None
     return preview
 
@@ -108,20 +100,20 @@ def test_whole_session_ends_and_what_left_it_goes_on(host: LocalHost, tmp_path: 
     outside = int(stray.read_text())
     assert Path(f"/proc/{outside}").exists(), "a process of another session was ended"
     end(outside)
-    wait("its end in the records", lambda: told(host, str(run.action_key)).state is State.CANCELLED)
+    wait("its end in the records", lambda: told(host, str(run.action_key)).state is RunState.CANCELLED)
 
 
 def test_same_key_again_sends_no_second_signal(host: LocalHost, tmp_path: Path) -> None:
     ready, count = tmp_path / "ready", tmp_path / "count"
     run = running(host, f"trap 'echo x >>{count}' TERM; touch {ready}; while :; do sleep 0.05; done", ready)
     connector, key, preview = connect(host), new_key(), cancel(host, run)
-    assert isinstance(connector.look_up(preview, key, 20), Absent)
+    assert isinstance(connector.look_up(preview, key, 20), ActionAbsent)
     connector.act(preview, key, 20)
     wait("the signal", count.exists)
-    assert "under this key" in connector.act(preview, key, 20).words
-    found = connector.look_up(preview, key, 20)
-    assert isinstance(found, Found)
-    assert told(host, str(run.action_key)).state is State.CANCELLING, "it ignores SIGTERM, so it is still ending"
+    assert "under this key" in connector.act(preview, key, 20).message
+    look_up = connector.look_up(preview, key, 20)
+    assert isinstance(look_up, ActionFound)
+    assert told(host, str(run.action_key)).state is RunState.CANCELLING, "it ignores SIGTERM, so it is still ending"
     records = (host.spool / ME / "runs").read_text()
     assert records.count("\tC\t") == 1, "who is signalled is written down right before"
 
@@ -163,7 +155,7 @@ def test_lost_answer_of_a_cancel_is_looked_up(
     connector, key, preview = connect(host, Breaking(host, how)), new_key(), cancel(host, run)
     with pytest.raises(error):
         connector.act(preview, key, 20)
-    assert arrived is isinstance(connector.look_up(preview, key, 20), Found)
+    assert arrived is isinstance(connector.look_up(preview, key, 20), ActionFound)
 
 
 def test_run_of_which_nothing_is_known_cannot_be_cancelled(host: LocalHost) -> None:
@@ -173,29 +165,29 @@ def test_run_of_which_nothing_is_known_cannot_be_cancelled(host: LocalHost) -> N
 
 
 # -- the proof --------------------------------------------------------------------------------------------------------
-def attempt(birth: str = "") -> Attempt:
-    return Attempt("1.38", "db07:job", "etl", 38, STARTED, 0, child=37, birth=birth)
+def attempt(birth: str = "") -> CronAttempt:
+    return CronAttempt("1.38", "db07:job", "etl", 38, STARTED, 0, child=37, birth=birth)
 
 
-def process(seconds_after_start: float = 0, is_job: bool = True) -> Processes:
+def process(seconds_after_start: float = 0, is_job: bool = True) -> CronProcesses:
     """Process 38, begun so many seconds after the attempt's start."""
     ticks = str(int((UPTIME - 600 + seconds_after_start) * 100))
-    return Processes(29, 1, False, frozenset({37}), {38: 37} if is_job else {}, {38: ticks})
+    return CronProcesses(29, 1, False, frozenset({37}), {38: 37} if is_job else {}, {38: ticks})
 
 
-@pytest.mark.parametrize("one, processes, words", [
+@pytest.mark.parametrize("attempted, processes, words", [
     (attempt(), process(), None),
     (attempt(), process(20), None),
     (attempt(), process(31), "did not start when this run did"),
     (attempt(), process(-31), "did not start when this run did"),
-    (attempt(), process(is_job=False), "is no job of cron's"),
+    (attempt(), process(is_job=False), "is not a job of cron"),
     (attempt(), replace(process(), births={}), "is gone"),
-    (attempt(birth="5"), process(), "is another one by now"),
+    (attempt(birth="5"), process(), "belongs to another run now"),
     (attempt(birth=str(int((UPTIME - 600) * 100))), process(is_job=False), None),
 ])  # fmt: skip
 def test_process_is_proved_by_its_birth_or_as_crons_job_of_that_moment(
-    one: Attempt, processes: Processes, words: str | None
+    attempted: CronAttempt, processes: CronProcesses, words: str | None
 ) -> None:
-    refused = unproved(one, processes, HOST)
+    refused = unproved(attempted, processes, HOST)
     assert (refused is None) is (words is None), refused
     assert words is None or words in str(refused)

@@ -12,8 +12,10 @@ from typing import Any, ClassVar
 
 import pytest
 
-from connectors.conformance import ConnectorConformance, new_key
-from connectors.conformance_replies import (
+from connectors.cron.attempts import attempt_key
+from connectors.cron.connector import CONNECTOR, CronConnector
+from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance.faults import (
     GARBLED,
     GONE,
     HOUR_OFF,
@@ -24,10 +26,11 @@ from connectors.conformance_replies import (
     TRUNCATED,
     TWICE,
 )
-from connectors.contract import Connector, RunRecord, State
-from connectors.cron.attempts import attempt_key
-from connectors.cron.connector import CONNECTOR, CronConnector
-from connectors.transport.ssh import Completed
+from connectors.sdk.conformance.world import new_key
+from connectors.sdk.contract import Connector
+from connectors.sdk.records import RunRecord
+from connectors.sdk.states import RunState
+from connectors.sdk.transport.ssh import CompletedCommand
 from tests.fakes.login import keys_in, login_folder, no_secret
 from tests.fakes.spoiled import Spoil, an_hour_off, each_twice, half, on_line
 from tests.fakes.ssh_local import ME, WRAPPER, LocalHost
@@ -89,13 +92,13 @@ class TestCronConformance(ConnectorConformance):
         if how == GONE:
             self.host.log_line(next(self._pids), f"({ME}) CMD (/opt/etl/gone)")
             return self.connector()
-        found = self.connector()
+        connector = self.connector()
         if how == LONG_LINE:
             type(self).before = self.host.log.read_bytes()
             self.host.log.write_bytes((self.before or b"") + b"x" * LONG_BYTES + b"\n")
         else:
             self.host.spoil = SPOILS[how]
-        return found
+        return connector
 
     def long_log(self, size: int) -> tuple[Connector, RunRecord]:
         run = self.latest(self.make_failure())
@@ -117,9 +120,9 @@ class TestCronConformance(ConnectorConformance):
 
     def with_a_right_revoked(self) -> Connector:
         """As `chmod 600` of the log tells it; it does not keep root out, as whom this may run."""
-        found = self.connector()
+        connector = self.connector()
         self.host.spoil = lambda answer: answer.replace(b"READ|ok|", b"READ|denied|")
-        return found
+        return connector
 
     def connector(self) -> Connector:
         self.host.spoil = bytes
@@ -224,7 +227,7 @@ def test_log_line_belongs_to_the_nearest_due_line_of_that_command(local: LocalHo
         local.log_line(pid, f"({ME}) CMD (/x)", at)
     runs = connect(local).poll("", (), 20).runs
     assert [run.job for run in runs] == ["db07:night", "db07:noon"]
-    assert {run.state for run in runs} == {State.UNKNOWN}
+    assert {run.state for run in runs} == {RunState.UNKNOWN}
 
 
 def test_another_log_in_the_config_is_read_from_then_on(local: LocalHost, tmp_path: Path) -> None:
@@ -235,8 +238,8 @@ def test_another_log_in_the_config_is_read_from_then_on(local: LocalHost, tmp_pa
     local.log.rename(other)
     local.log = other
     local.log_line(702, f"({ME}) CMD (true)")
-    told = connect(local).poll(first.cursor, (), 20)
-    assert ([702], str(other)) == ([run.context["pid"] for run in told.runs], json.loads(told.cursor)["log"][0])
+    poll = connect(local).poll(first.cursor, (), 20)
+    assert ([702], str(other)) == ([run.context["pid"] for run in poll.runs], json.loads(poll.cursor)["log"][0])
 
 
 def test_another_spool_in_the_config_leaves_the_log_the_log(local: LocalHost, tmp_path: Path) -> None:
@@ -245,10 +248,10 @@ def test_another_spool_in_the_config_leaves_the_log_the_log(local: LocalHost, tm
     local.run_wrapped("true")
     first = connect(local).poll("", (), 20)
     local.log_line(702, f"({ME}) CMD (true)")
-    told = connect(local, spool=str(tmp_path / "spool2")).poll(first.cursor, (), 20)
-    assert [702] == [run.context["pid"] for run in told.runs]
-    assert local.log == Path(json.loads(told.cursor)["log"][0])
-    assert [] == json.loads(told.cursor)["rec"]
+    poll = connect(local, spool=str(tmp_path / "spool2")).poll(first.cursor, (), 20)
+    assert [702] == [run.context["pid"] for run in poll.runs]
+    assert local.log == Path(json.loads(poll.cursor)["log"][0])
+    assert [] == json.loads(poll.cursor)["rec"]
 
 
 def test_the_inventory_says_whose_crontabs_the_settings_ask_for(local: LocalHost) -> None:
@@ -259,10 +262,10 @@ def test_the_inventory_says_whose_crontabs_the_settings_ask_for(local: LocalHost
     local.crontab.unlink()
     local.crontab.parent.rmdir()
     assert connect(local).inventory("", 20).asks_for is None
-    found = connect(local, users=[ME]).inventory("", 20)
-    assert found.asks_for is not None
+    inventory = connect(local, users=[ME]).inventory("", 20)
+    assert inventory.asks_for is not None
     assert [True, True, False] == [
-        found.asks_for("db07:x", ("a key", path))
+        inventory.asks_for("db07:x", ("a key", path))
         for path in (f"/var/spool/cron/crontabs/{ME}#1", "/etc/cron.d/crontabs#1", "/var/spool/cron/crontabs/other#2")
     ]
 
@@ -272,12 +275,12 @@ class WithChild(LocalHost):
 
     age_seconds = 60.0
 
-    def run(self, stdin: bytes, argv: Sequence[str], timeout_seconds: float, once: bool = False) -> Completed:
+    def run(self, stdin: bytes, argv: Sequence[str], timeout_seconds: float, once: bool = False) -> CompletedCommand:
         done = super().run(stdin, argv, timeout_seconds, once)
         uptime = float(Path("/proc/uptime").read_text().split()[0])
         ticks = b"%d" % int((uptime - self.age_seconds) * 100)
         child = rb"\1child 900 29 %s\njob 901 900 %s\n" % (ticks, ticks)
-        return Completed(re.sub(rb"(\npids [0-9 ]*\n)", child, done.stdout), done.stderr, done.exit_status)
+        return CompletedCommand(re.sub(rb"(\npids [0-9 ]*\n)", child, done.stdout), done.stderr, done.exit_status)
 
 
 def test_log_without_a_line_of_what_cron_started_proves_nothing_missed_until_it_speaks(tmp_path: Path) -> None:
@@ -329,7 +332,7 @@ def test_broken_line_is_told_with_place_value_and_mend_and_its_jobs_are_not_expe
     inventory = connect(local).inventory("", 20)
     (skipped,) = inventory.skipped
     assert (inventory.jobs, skipped.where) == ((), f"{local.crontab}:3")
-    assert skipped.reason == 'bad minute: cron ignores this whole file. Mend "61 3 * * * /y" or comment it out.'
+    assert skipped.reason == 'bad minute: cron ignores this whole file. Fix "61 3 * * * /y" or comment it out.'
 
 
 def test_run_is_recognised_by_the_next_connector_after_a_restart(local: LocalHost) -> None:
@@ -337,7 +340,7 @@ def test_run_is_recognised_by_the_next_connector_after_a_restart(local: LocalHos
     first = connect(local).poll("", (), 20)
     local.run_wrapped("echo fine")
     second = connect(local).poll(first.cursor, (), 20)
-    assert [(run.job, run.state, run.exit_code) for run in second.runs] == [("db07:good_job", State.SUCCEEDED, 0)]
+    assert [(run.job, run.state, run.exit_code) for run in second.runs] == [("db07:good_job", RunState.SUCCEEDED, 0)]
     third = connect(local).poll(second.cursor, (), 20)
     assert third.runs == ()
 
@@ -348,8 +351,8 @@ def test_text_before_our_first_mark_is_not_ours(local: LocalHost) -> None:
 
 
 def test_wrapper_is_the_one_that_is_installed() -> None:
-    from connectors.cron.wrapper import install_words, wrapper_text
+    from connectors.cron.client import script, wrapper_instructions
 
-    assert wrapper_text() == WRAPPER.read_text()
-    assert "install -d -o root -g adm -m 3773 /srv/hw" in install_words("/srv/hw")
-    assert "HEADWAY_SPOOL=/srv/hw" in install_words("/srv/hw")
+    assert script("headway-sh") == WRAPPER.read_text()
+    assert "install -d -o root -g adm -m 3773 /srv/hw" in wrapper_instructions("/srv/hw")
+    assert "HEADWAY_SPOOL=/srv/hw" in wrapper_instructions("/srv/hw")

@@ -12,14 +12,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from connectors.contract import Evidence, State
-from connectors.cron import cronie, records
-from connectors.cron.attempts import Book
+from connectors.cron import crontab, records
+from connectors.cron.attempts import AttemptBook
 from connectors.cron.client import script
-from connectors.cron.crontab import TableFile, read_tables
-from connectors.cron.fields import BadField
-from connectors.cron.logline import read_line
-from connectors.cron.tables import Daemon, Tables
+from connectors.cron.crontab import CronDaemon, CrontabFile, CrontabSet, read_crontabs
+from connectors.cron.dialects import TimeFieldError
+from connectors.cron.evidence import read_line
+from connectors.sdk.states import RunEvidence, RunState
 from tests.connectors.cron.support import connect
 from tests.fakes.ssh_local import ME, LocalHost
 
@@ -35,20 +34,20 @@ Nov 20 06:30:09 db07 run-parts[1100]: (/etc/cron.hourly) starting 0anacron
 """
 
 
-def heard(text: str, zone: ZoneInfo | None = None) -> Book:
-    book = Book()
+def heard(text: str, zone: ZoneInfo | None = None) -> AttemptBook:
+    book = AttemptBook()
     for line in text.splitlines():
         event = read_line(line, NOW, zone or UTC)
         if event is not None:
-            book.hear_log(event, lambda user, *_: (f"db07:{user}",), 1)
+            book.add_event(event, lambda user, *_: (f"db07:{user}",), 1)
     return book
 
 
 def test_an_end_proves_an_end_and_no_status() -> None:
     first, second = heard(LOG).attempts
-    assert (first.pid, first.state, first.ended) == (1002, State.RUNNING, 0.0)
+    assert (first.pid, first.state, first.ended) == (1002, RunState.RUNNING, 0.0)
     assert (second.pid, second.state, second.evidence, second.exit_code) == (
-        1012, State.UNKNOWN, Evidence.INFERRED, None,
+        1012, RunState.UNKNOWN, RunEvidence.INFERRED, None,
     )  # fmt: skip
     assert second.ended - second.started == 6
     assert "no exit status" in second.message
@@ -71,15 +70,17 @@ def test_stamps_without_year_and_zone_are_the_hosts() -> None:
     assert datetime.fromtimestamp(first.started, UTC) == datetime(2026, 11, 20, 11, 30, 1, tzinfo=UTC)
 
 
-def read(text: str, path: str = "/etc/crontab", daemon: Daemon = Daemon.CRONIE, mode: int = 0o644) -> Tables:
+def read(
+    text: str, path: str = "/etc/crontab", daemon: CronDaemon = CronDaemon.CRONIE, mode: int = 0o644
+) -> CrontabSet:
     user = path.rpartition("/")[2] if path.startswith("/var/spool/cron/") else None
-    return read_tables([TableFile(path, text, user, mode, user or "root", daemon)], frozenset({"root", "etl"}))
+    return read_crontabs([CrontabFile(path, text, user, mode, user or "root", daemon)], frozenset({"root", "etl"}))
 
 
-def told(text: str, daemon: Daemon = Daemon.CRONIE) -> tuple[str, str, str]:
+def told(text: str, daemon: CronDaemon = CronDaemon.CRONIE) -> tuple[str, str, str]:
     (line,) = read(text, daemon=daemon).lines
-    found = records.job("db07", line, "UTC", 1).schedule
-    return found.dialect, found.expression, found.words
+    schedule = records.job("db07", line, "UTC", 1).schedule
+    return schedule.dialect, schedule.expression, schedule.text
 
 
 @pytest.mark.parametrize(
@@ -105,9 +106,9 @@ def test_a_start_that_no_minute_is_known_of_is_expected_at_none(text: str, expec
 
 
 def test_to_debians_cron_none_of_that_means_anything() -> None:
-    assert told("RANDOM_DELAY=45\n10 3 * * * root a\n", Daemon.DEBIAN)[0] == "debian-cron"
+    assert told("RANDOM_DELAY=45\n10 3 * * * root a\n", CronDaemon.DEBIAN)[0] == "debian-cron"
     for line in ("-10 3 * * * root a\n", "6~15 3 * * * root a\n"):
-        (fault,) = read(line, daemon=Daemon.DEBIAN).faults
+        (fault,) = read(line, daemon=CronDaemon.DEBIAN).faults
         assert fault.reason.startswith("bad minute: cron ignores this whole file")
 
 
@@ -125,19 +126,19 @@ def test_to_debians_cron_none_of_that_means_anything() -> None:
     ],
 )
 def test_a_number_that_it_picks_may_be_any_of_the_range(stands: str, taken: str) -> None:
-    assert taken == cronie.taken_as(stands)
+    assert taken == crontab.cronie_reading(stands)
 
 
 @pytest.mark.parametrize("stands", ["1~5/2 * * * *", "9~3 * * * *", "1-2~5 * * * *", "~~ * * * *", "60~ * * * *", "~"])
 def test_what_it_cannot_pick_from_is_refused(stands: str) -> None:
-    with pytest.raises(BadField):
-        cronie.taken_as(stands)
+    with pytest.raises(TimeFieldError):
+        crontab.cronie_reading(stands)
 
 
 def test_a_line_that_it_cannot_read_is_left_out_alone() -> None:
-    found = read("1 2 * * * root good\n61 * * * * root a\n1 2 * * * nobody2 b\n3 4 * * * root last")
-    assert [line.command for line in found.lines] == ["good"]
-    assert [f"{fault.where}: {fault.reason.partition('.')[0]}" for fault in found.faults] == [
+    result = read("1 2 * * * root good\n61 * * * * root a\n1 2 * * * nobody2 b\n3 4 * * * root last")
+    assert [line.command for line in result.lines] == ["good"]
+    assert [f"{fault.where}: {fault.reason.partition('.')[0]}" for fault in result.faults] == [
         "/etc/crontab:2: bad minute: crond of cronie leaves this line out",
         "/etc/crontab:3: bad username: crond of cronie leaves this line out",
         "/etc/crontab:4: missing newline before EOF: crond of cronie leaves this line out",
@@ -145,8 +146,8 @@ def test_a_line_that_it_cannot_read_is_left_out_alone() -> None:
 
 
 def test_only_root_may_keep_a_line_of_an_own_crontab_out_of_the_log() -> None:
-    (mine,) = read("-1 2 * * * a\n", "/var/spool/cron/root").lines
-    assert (mine.command, mine.is_logged, mine.expression) == ("a", False, "1 2 * * *")
+    (own,) = read("-1 2 * * * a\n", "/var/spool/cron/root").lines
+    assert (own.command, own.is_logged, own.expression) == ("a", False, "1 2 * * *")
     (fault,) = read("-1 2 * * * a\n", "/var/spool/cron/etl").faults
     assert fault.reason.startswith("bad option: crond of cronie leaves this line out")
 
@@ -156,23 +157,23 @@ def test_only_root_may_keep_a_line_of_an_own_crontab_out_of_the_log() -> None:
     [("with.dots", True), ("load", True), (".hidden", False), ("#load#", False), ("load~", False), ("a.rpmnew", False)],
 )
 def test_which_files_of_its_folder_it_reads(name: str, is_read: bool) -> None:
-    found = read("1 2 * * * root a\n", f"/etc/cron.d/{name}")
-    assert (is_read, ()) == (bool(found.lines), found.faults)
+    result = read("1 2 * * * root a\n", f"/etc/cron.d/{name}")
+    assert (is_read, ()) == (bool(result.lines), result.faults)
 
 
 @pytest.mark.parametrize("mode", [0o664, 0o755, 0o200])
 def test_a_file_of_another_mode_is_not_read(mode: int) -> None:
-    found = read("1 2 * * * root a\n", mode=mode)
-    assert (found.lines, found.faults[0].value) == ((), f"{mode:04o}")
+    result = read("1 2 * * * root a\n", mode=mode)
+    assert (result.lines, result.faults[0].value) == ((), f"{mode:04o}")
 
 
 def test_a_line_that_leaves_no_word_is_found_again_by_its_hash_on_the_host(tmp_path: Path) -> None:
     """The same line by line.sh, dash and nickname and all."""
-    asked = f"{script('line.sh')}kind=system user=root\njob_lines\n"
+    text = f"{script('line.sh')}kind=system user=root\njob_lines\n"
     table = tmp_path / "table"
     table.write_text("-@daily root a b\n-*/15 * * * * root c\n~ 3 * * * root d\n")
     given = table.read_bytes()
-    done = subprocess.run(["sh", "-c", asked], input=given, capture_output=True, timeout=20, check=True)
+    done = subprocess.run(["sh", "-c", text], input=given, capture_output=True, timeout=20, check=True)
     assert [line.raw for line in read(table.read_text()).lines] == ["a b", "c", "d"]
     assert done.stdout == b"1 - a b\n2 - c\n3 - d\n"
 
@@ -199,8 +200,8 @@ def a_child_of_cronies(answer: bytes) -> bytes:
 
 def test_crontabs_in_its_own_folder_are_the_users(tmp_path: Path) -> None:
     """/var/spool/cron/USER, where Debian has crontabs/USER."""
-    table = TableFile("/var/spool/cron/etl", "10 3 * * * /opt/load\n", "etl")
-    line = read_tables([table], None).lines[0]
+    table = CrontabFile("/var/spool/cron/etl", "10 3 * * * /opt/load\n", "etl")
+    line = read_crontabs([table], None).lines[0]
     assert (line.user, line.is_system) == ("etl", False)
     keys = records.job("db07", line, "UTC", 1).match_keys
     assert records.user_of_table(keys) == "etl"

@@ -6,57 +6,56 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.contract import Inventory
 from connectors.cron import records
-from connectors.cron.crontab import TableFile, as_logged, command_of, read_tables
-from connectors.cron.tables import Daemon
-from console.control.inventory import match
-from console.model.inventory import KnownJob
+from connectors.cron.crontab import CronDaemon, CrontabFile, as_logged, command_of, read_crontabs
+from connectors.sdk.records import Inventory
+from console.control.expectations.inventory import match_inventory
+from console.domain.inventory import KnownJob
 
 USERS = frozenset({"root", "etl"})
 
 
-def system(text: str, path: str = "/etc/cron.d/jobs", mode: int = 0o644, owner: str = "root") -> TableFile:
-    return TableFile(path, text, None, mode, owner)
+def system(text: str, path: str = "/etc/cron.d/jobs", mode: int = 0o644, owner: str = "root") -> CrontabFile:
+    return CrontabFile(path, text, None, mode, owner)
 
 
-def user(text: str, name: str = "etl") -> TableFile:
-    return TableFile(f"/var/spool/cron/crontabs/{name}", text, name, 0o600, name)
+def user(text: str, name: str = "etl") -> CrontabFile:
+    return CrontabFile(f"/var/spool/cron/crontabs/{name}", text, name, 0o600, name)
 
 
 def test_name_comes_from_the_comment_above_else_from_the_command() -> None:
     table = user("# headway: extract_orders\n10 3 * * * /opt/etl/extract.sh --full\n*/5 * * * * /opt/etl/beat.sh\n")
-    names = [line.name for line in read_tables([table], USERS).lines]
+    names = [line.name for line in read_crontabs([table], USERS).lines]
     assert names == ["extract_orders", "etl-beat.sh"]
 
 
 def test_name_does_not_change_with_the_schedule() -> None:
-    first = read_tables([user("10 3 * * * /opt/x.sh\n")], USERS).lines[0]
-    later = read_tables([user("20 4 * * 1 /opt/x.sh\n")], USERS).lines[0]
+    first = read_crontabs([user("10 3 * * * /opt/x.sh\n")], USERS).lines[0]
+    later = read_crontabs([user("20 4 * * 1 /opt/x.sh\n")], USERS).lines[0]
     assert first.name == later.name
 
 
 def test_same_command_twice_gets_an_ordinal() -> None:
-    lines = read_tables([user("0 3 * * * /opt/x.sh\n0 15 * * * /opt/x.sh\n")], USERS).lines
+    lines = read_crontabs([user("0 3 * * * /opt/x.sh\n0 15 * * * /opt/x.sh\n")], USERS).lines
     assert [line.name for line in lines] == ["etl-x.sh", "etl-x.sh#2"]
     assert [line.ordinal for line in lines] == [1, 2]
     assert lines[0].hash == lines[1].hash
 
 
 def test_system_file_has_a_user_column_and_keeps_further_blanks_as_cron_does() -> None:
-    line = read_tables([system("* * * * *\troot  echo hi \n")], USERS).lines[0]
+    line = read_crontabs([system("* * * * *\troot  echo hi \n")], USERS).lines[0]
     assert (line.user, line.command) == ("root", " echo hi ")
 
 
 def test_settings_count_for_the_lines_below_them() -> None:
     text = '0 1 * * * /a\nSHELL=/usr/local/bin/headway-sh\nFOO = "a b" \n0 2 * * * /b\n'
-    first, second = read_tables([user(text)], USERS).lines
+    first, second = read_crontabs([user(text)], USERS).lines
     assert (first.is_wrapped, second.is_wrapped) == (False, True)
     assert second.settings["FOO"] == "a b"
 
 
 def test_nickname_and_reboot_are_lines() -> None:
-    lines = read_tables([system("@daily root /a\n@reboot etl /b\n")], USERS).lines
+    lines = read_crontabs([system("@daily root /a\n@reboot etl /b\n")], USERS).lines
     assert [(line.expression, line.user) for line in lines] == [("@daily", "root"), ("@reboot", "etl")]
 
 
@@ -86,63 +85,63 @@ def test_command_and_its_text_in_the_log_are_what_cron_3_0_makes_of_them(raw: st
         (user("0 1 * * *\n"), "/var/spool/cron/crontabs/etl:1", "bad time specifier"),
     ],
 )
-def test_one_fault_switches_the_whole_file_off_with_place_and_mend(table: TableFile, where: str, reason: str) -> None:
+def test_one_fault_switches_the_whole_file_off_with_place_and_mend(table: CrontabFile, where: str, reason: str) -> None:
     good = user("0 1 * * * /good\n", "root")
-    found = read_tables([table, good], USERS)
-    assert [line.raw for line in found.lines] == ["/good"]
-    assert [fault.where for fault in found.faults] == [where]
-    assert found.faults[0].reason.startswith(f"{reason}: cron ignores this whole file. ")
+    crontabs = read_crontabs([table, good], USERS)
+    assert [line.raw for line in crontabs.lines] == ["/good"]
+    assert [fault.where for fault in crontabs.faults] == [where]
+    assert crontabs.faults[0].reason.startswith(f"{reason}: cron ignores this whole file. ")
 
 
 def test_placeholder_of_debian_is_no_fault() -> None:
-    found = read_tables([system("# DO NOT EDIT OR REMOVE\n", path="/etc/cron.d/.placeholder")], USERS)
-    assert found.faults == ()
+    crontabs = read_crontabs([system("# DO NOT EDIT OR REMOVE\n", path="/etc/cron.d/.placeholder")], USERS)
+    assert crontabs.faults == ()
 
 
 @given(st.binary(max_size=300))
 def test_any_bytes_are_lines_or_faults(data: bytes) -> None:
     text = data.decode("utf-8", "surrogateescape")
     for table in (user(text), system(text)):
-        found = read_tables([table], USERS)
-        names = [line.name for line in found.lines]
+        crontabs = read_crontabs([table], USERS)
+        names = [line.name for line in crontabs.lines]
         assert sorted(names) == sorted(set(names))
-        assert all(line.hash and as_logged(line.command).isascii() for line in found.lines)
+        assert all(line.hash and as_logged(line.command).isascii() for line in crontabs.lines)
 
 
 @pytest.mark.parametrize(
     "daemon, expected",
     [
-        (Daemon.CRONIE, [("debian-cron", "UTC"), ("cronie", "Asia/Tokyo"), ("cronie", "UTC")]),
-        (Daemon.DEBIAN, [("debian-cron", "UTC"), ("debian-cron", "UTC"), ("debian-cron", "UTC")]),
+        (CronDaemon.CRONIE, [("debian-cron", "UTC"), ("cronie", "Asia/Tokyo"), ("cronie", "UTC")]),
+        (CronDaemon.DEBIAN, [("debian-cron", "UTC"), ("debian-cron", "UTC"), ("debian-cron", "UTC")]),
     ],
 )
 def test_a_line_below_cron_tz_runs_in_that_zone_where_its_daemon_has_it(
-    daemon: Daemon, expected: list[tuple[str, str]]
+    daemon: CronDaemon, expected: list[tuple[str, str]]
 ) -> None:
     """To Debian's cron it is a variable like any other; a zone that nobody knows is UTC to cronie."""
     text = "1 3 * * * /a\nCRON_TZ=Asia/Tokyo\n2 3 * * * /b\nCRON_TZ=Nowhere/Land\n3 3 * * * /c\n"
-    lines = read_tables([replace(user(text), daemon=daemon)], USERS).lines
-    found = [records.job("db07", line, "UTC", 1).schedule for line in lines]
-    assert expected == [(one.dialect, one.zone) for one in found]
+    lines = read_crontabs([replace(user(text), daemon=daemon)], USERS).lines
+    result = [records.job("db07", line, "UTC", 1).schedule for line in lines]
+    assert expected == [(item.dialect, item.zone) for item in result]
 
 
 def looked(before: str, after: str) -> tuple[list[str], list[str], list[str]]:
     """After a crontab was edited: what was known again, by its name before; what is new; what is gone."""
-    told = [
-        [records.job("db07", line, "UTC", 1) for line in read_tables([user(text)], None).lines]
+    reported = [
+        [records.job("db07", line, "UTC", 1) for line in read_crontabs([user(text)], None).lines]
         for text in (before, after)
     ]
     known = [
-        KnownJob(number, one.native_id, one.native_id, one.match_keys, one.definition_hash or "", one.schedule,
-                 one.schedule, None, None, None, definition=one.definition)
-        for number, one in enumerate(told[0], 1)
+        KnownJob(number, item.native_id, item.native_id, item.match_keys, item.definition_hash or "", item.schedule,
+                 item.schedule, None, None, None, definition=item.definition)
+        for number, item in enumerate(reported[0], 1)
     ]  # fmt: skip
-    changes = match(known, Inventory(tuple(told[1]), complete=True, hash="h"))
-    names = {one.id: one.native_id for one in known}
+    changes = match_inventory(known, Inventory(tuple(reported[1]), complete=True, hash="h"))
+    names = {item.id: item.native_id for item in known}
     return (
-        [names[one.job_id] for one in changes.changed],
-        [one.native_id for one in changes.new],
-        [names[one.job_id] for one in changes.gone],
+        [names[item.job_id] for item in changes.changed],
+        [item.native_id for item in changes.new],
+        [names[item.job_id] for item in changes.gone],
     )
 
 

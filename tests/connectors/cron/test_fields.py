@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.cron.fields import BadField, times, words
+from connectors.cron.dialects import TimeFieldError, read_times, schedule_text
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ from connectors.cron.fields import BadField, times, words
     ],
 )
 def test_schedule_is_told_in_words_or_as_it_stands(expression: str, expected: str) -> None:
-    assert expected == words(expression)
+    assert expected == schedule_text(expression)
 
 
 @pytest.mark.parametrize(
@@ -47,8 +47,8 @@ def test_schedule_is_told_in_words_or_as_it_stands(expression: str, expected: st
     ],
 )
 def test_field_that_cron_refuses_is_refused_with_its_word(expression: str, expected: str) -> None:
-    with pytest.raises(BadField) as caught:
-        times(expression)
+    with pytest.raises(TimeFieldError) as caught:
+        read_times(expression)
     assert expected == str(caught.value)
 
 
@@ -64,22 +64,22 @@ def test_field_that_cron_refuses_is_refused_with_its_word(expression: str, expec
     ],
 )
 def test_due_minutes_follow_crons_rule_for_the_two_day_fields(expression: str, local: datetime, expected: bool) -> None:
-    found = times(expression)
-    assert found is not None
-    assert expected is found.due(local)
+    times = read_times(expression)
+    assert times is not None
+    assert expected is times.due(local)
 
 
 def test_start_logged_late_belongs_to_the_latest_due_minute() -> None:
-    found = times("0 3 * * *")
-    assert found is not None
-    assert found.minutes_since_due(datetime(2026, 11, 20, 3, 7, tzinfo=UTC)) == 7
-    assert found.minutes_since_due(datetime(2026, 11, 20, 7, 0, tzinfo=UTC)) is None
+    times = read_times("0 3 * * *")
+    assert times is not None
+    assert times.minutes_since_due(datetime(2026, 11, 20, 3, 7, tzinfo=UTC)) == 7
+    assert times.minutes_since_due(datetime(2026, 11, 20, 7, 0, tzinfo=UTC)) is None
 
 
 @given(st.text(max_size=40))
 def test_any_text_is_times_or_a_bad_field(text: str) -> None:
     try:
-        times(text)
-    except BadField:
+        read_times(text)
+    except TimeFieldError:
         return
-    assert words(text)
+    assert schedule_text(text)

@@ -18,11 +18,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.contract import Poll
-from connectors.cron import follow
+from connectors.cron import evidence
 from connectors.cron.client import CronClient
-from connectors.cron.follow import Place, Reading, cksum
-from connectors.transport.answer import Section
+from connectors.cron.evidence import LogPosition, LogReading, cksum
+from connectors.sdk.records import Poll
+from connectors.sdk.transport.script_output import ScriptSection
 from tests.connectors.cron.support import connect
 from tests.fakes.ssh_local import ME, LocalHost
 
@@ -62,7 +62,7 @@ class Reader:
     def __init__(self, host: LocalHost) -> None:
         self.host = host
         self.client = CronClient(host.options(), host)
-        self.place: Place | None = None
+        self.place: LogPosition | None = None
         self.lines: list[str] = []
         self.gaps = 0
 
@@ -78,12 +78,12 @@ class Reader:
         self.gaps += has_gap
         return reading.more
 
-    def _look(self, search: frozenset[str]) -> tuple[Reading | None, bool]:
-        parts = self.client.look("-", (), self.place, (), 20, search)
-        looks = [look for look in follow.files_looked_at(parts) if look.status == "ok"]
+    def _look(self, search: frozenset[str]) -> tuple[LogReading | None, bool]:
+        parts = self.client.snapshot("-", (), self.place, (), 20, search)
+        looks = [look for look in evidence.log_files(parts) if look.status == "ok"]
         if not looks:
             return None, False
-        return follow.read(looks[0], self.place or Place(looks[0].path), 0), looks[0].has_gap
+        return evidence.read_log(looks[0], self.place or LogPosition(looks[0].path), 0), looks[0].has_gap
 
     def drain(self) -> None:
         for _ in range(200):
@@ -241,8 +241,8 @@ KINDS = st.sampled_from(["FILE", "LOG", "GAP", "MORE", "AFTER"])
 
 @given(st.lists(st.tuples(KINDS, st.text(max_size=30), st.binary(max_size=60))))
 def test_any_sections_are_read_without_an_error(parts: list[tuple[str, str, bytes]]) -> None:
-    for look in follow.files_looked_at(Section(*part) for part in parts):
-        follow.read(look, Place(look.path), 0)
+    for look in evidence.log_files(ScriptSection(*part) for part in parts):
+        evidence.read_log(look, LogPosition(look.path), 0)
 
 
 def polled(host: LocalHost) -> list[Poll]:
@@ -273,11 +273,11 @@ def test_what_is_no_line_of_a_log_is_told_as_skipped_and_the_rest_is_read(
     with host.log.open("a") as log:
         log.write(started(now))
     polls = polled(host)
-    told = [(one.where, one.reason, one.sample) for poll in polls for one in poll.skipped]
+    reported = [(item.where, item.reason, item.sample) for poll in polls for item in poll.skipped]
     path = str(host.log)
-    assert (path, "2 lines without a time that can be read: left out", "\udcff\x00\udc9b junk") in told
-    assert (path, "a line longer than what is read at a time: left out", "y" * 100) in told
-    assert 2 == len(told), told
+    assert (path, "2 lines without a time that can be read: left out", "\udcff\x00\udc9b junk") in reported
+    assert (path, "a line longer than what is read at a time: left out", "y" * 100) in reported
+    assert 2 == len(reported), reported
     assert ["db07:extract"] == [run.job for poll in polls for run in poll.runs][:1]
 
 

@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 
-from connectors.contract import AccessRefused, NotSupported, RunRef, Verb
-from connectors.cron.calls import GATE_VERSION, for_the_gate, let_through
-from connectors.cron.gate import text_for
-from connectors.transport.answer import sections
-from connectors.transport.local import LOGIN_PATH
-from connectors.transport.ssh import Completed
+from connectors.cron.client import GATE_VERSION, for_the_gate, gate_text_for, let_through
+from connectors.sdk.errors import AccessRefused, NotSupported
+from connectors.sdk.records import RunRef
+from connectors.sdk.states import Verb
+from connectors.sdk.transport.hosts import LOGIN_PATH
+from connectors.sdk.transport.script_output import sections
+from connectors.sdk.transport.ssh import CompletedCommand
 from tests.connectors.cron.support import ask, connect
 from tests.fakes.ssh_local import ME, LocalHost
 
@@ -34,9 +35,9 @@ class Gated:
         self.host, self.address = host, host.address
         self.gate = host.folder / "headway-gate"
         places = " ".join(f"{name}={quote(value)}" for name, value in host.environment().items())
-        self.gate.write_text(text_for(host.options()).replace(f" PATH={LOGIN_PATH} ", f" {places} "))
+        self.gate.write_text(gate_text_for(host.options()).replace(f" PATH={LOGIN_PATH} ", f" {places} "))
 
-    def run(self, stdin: bytes, argv: Any, timeout_seconds: float, once: bool = False) -> Completed:
+    def run(self, stdin: bytes, argv: Any, timeout_seconds: float, once: bool = False) -> CompletedCommand:
         return self.host.run(stdin, ["sh", str(self.gate)], timeout_seconds)
 
     def close(self) -> None:
@@ -67,7 +68,7 @@ def told(gated: Gated, *calls: tuple[str, ...]) -> str:
 def test_a_poll_through_the_gate_is_that_of_a_plain_login(host: LocalHost, gated: Gated) -> None:
     plain, through = connect(host), connect(host, gated, restricted=True)
     for _ in range(2):  # the first look, and one that goes on at its place
-        first, second = (one.poll("", (), 10) for one in (plain, through))
+        first, second = (item.poll("", (), 10) for item in (plain, through))
         assert first.runs == second.runs
         assert first.inventory is not None
         assert second.inventory is not None
@@ -133,11 +134,11 @@ def test_no_link_that_a_user_of_the_host_makes_leads_out_of_the_spool(host: Loca
     (host.spool / "rotated" / "runs.1").symlink_to(secret)
     for user in ("folder", "file"):
         call = ("follow", f"{host.spool}/{user}/runs", "new", "0", "0", "-", "0", "99")
-        said = gated.run(for_the_gate([call], NONCE, 9999).encode(), (), 10).stdout
-        assert (True, False) == (f"FILE|absent||{host.spool}/{user}/runs".encode() in said, b"SECRET" in said)
+        stdout = gated.run(for_the_gate([call], NONCE, 9999).encode(), (), 10).stdout
+        assert (True, False) == (f"FILE|absent||{host.spool}/{user}/runs".encode() in stdout, b"SECRET" in stdout)
     calls = [("leave", "9999"), ("new_spools", "", "new")]
-    said = gated.run(for_the_gate(calls, NONCE, 9999).encode(), (), 10).stdout
-    assert (True, False) == (b"own\n" in said, b"SECRET" in said)
+    stdout = gated.run(for_the_gate(calls, NONCE, 9999).encode(), (), 10).stdout
+    assert (True, False) == (b"own\n" in stdout, b"SECRET" in stdout)
 
 
 def test_a_link_that_comes_between_two_looks_leads_nowhere(host: LocalHost, gated: Gated) -> None:
@@ -148,9 +149,9 @@ def test_a_link_that_comes_between_two_looks_leads_nowhere(host: LocalHost, gate
     runs.write_text("own\n")
     host.shim("stat", f'ln -sf "{secret}" "{runs}.new"; mv -f "{runs}.new" "{runs}"; exec {which("stat")} "$@"')
     calls = [("leave", "9999"), ("follow", str(runs), "new", "0", "0", "-", "0", "shared")]
-    said = gated.run(for_the_gate(calls, NONCE, 9999).encode(), (), 10).stdout
+    stdout = gated.run(for_the_gate(calls, NONCE, 9999).encode(), (), 10).stdout
     assert runs.is_symlink()
-    assert (True, False) == (f"|{runs}".encode() in said, b"SECRET" in said)
+    assert (True, False) == (f"|{runs}".encode() in stdout, b"SECRET" in stdout)
 
 
 def test_a_user_who_puts_a_link_in_place_of_records_stops_nobodys_poll(host: LocalHost, gated: Gated) -> None:
@@ -173,8 +174,8 @@ def test_the_mark_of_a_rerun_tells_nothing_but_a_number(host: LocalHost, gated: 
     (host.spool / "link/actions/a/pid").symlink_to(secret)
     (host.spool / "words/actions/b/pid").write_text("SECRET 1\n")
     (host.spool / "rerun/actions/c/pid").write_text("4194302 1\n")
-    said = gated.run(for_the_gate([("processes", "", "reruns")], NONCE, 0).encode(), (), 10).stdout
-    assert (True, False) == (b"pids  4194302\n" in said, b"SECRET" in said)
+    stdout = gated.run(for_the_gate([("processes", "", "reruns")], NONCE, 0).encode(), (), 10).stdout
+    assert (True, False) == (b"pids  4194302\n" in stdout, b"SECRET" in stdout)
 
 
 @pytest.mark.parametrize("restricted", [True, False])
@@ -183,15 +184,15 @@ def test_a_folder_in_the_spool_that_is_no_users_stops_no_poll_and_is_taken_for_n
     host: LocalHost, gated: Gated, name: str, restricted: bool
 ) -> None:
     """Anybody may make one: the gate refused each poll for it, and its first line was taken for cron's log."""
-    for each in (name, ME):
-        (host.spool / each).mkdir(parents=True)
-        (host.spool / each / "runs").write_text("")
+    for item in (name, ME):
+        (host.spool / item).mkdir(parents=True)
+        (host.spool / item / "runs").write_text("")
     connector = connect(host, gated, restricted=True) if restricted else connect(host)
     cursor = ""
     for _ in range(2):
         cursor = connector.poll(cursor, (), 10).cursor
     place = json.loads(cursor)
-    assert (str(host.log), [f"{host.spool}/{ME}/runs"]) == (place["log"][0], [one[0] for one in place["rec"]])
+    assert (str(host.log), [f"{host.spool}/{ME}/runs"]) == (place["log"][0], [entry[0] for entry in place["rec"]])
 
 
 def test_only_wrappers_are_looked_for(host: LocalHost, gated: Gated) -> None:
@@ -214,7 +215,7 @@ def test_a_crontab_that_names_an_odd_wrapper_stops_no_probe_of_a_key_that_only_l
 def test_nothing_of_the_clients_environment_reaches_the_gate(host: LocalHost, tmp_path: Path) -> None:
     """sshd lets a client set what AcceptEnv names."""
     gate, elsewhere = tmp_path / "gate", tmp_path / "elsewhere"
-    gate.write_text(text_for(host.options()))
+    gate.write_text(gate_text_for(host.options()))
     (elsewhere / "crontabs").mkdir(parents=True)
     (elsewhere / "crontabs" / ME).write_text("1 2 * * * SECRET\n")
     (elsewhere / "id").write_text("#!/bin/sh\necho SECRET\n")
@@ -224,32 +225,32 @@ def test_nothing_of_the_clients_environment_reaches_the_gate(host: LocalHost, tm
         "HEADWAY_ETC": str(elsewhere),
         "PATH": f"{elsewhere}:{os.environ['PATH']}",
     }
-    asked = for_the_gate([("processes", "", ""), ("crontabs", "-", "", ""), ("who",)], NONCE, 0).encode()
+    requested = for_the_gate([("processes", "", ""), ("crontabs", "-", "", ""), ("who",)], NONCE, 0).encode()
     done = subprocess.run(
-        ["sh", str(gate)], input=asked, env=told_by_client, capture_output=True, timeout=20, check=True
+        ["sh", str(gate)], input=requested, env=told_by_client, capture_output=True, timeout=20, check=True
     )
     kinds = {part.kind for part in sections(done.stdout, NONCE, "db07")}
     assert {"TABS", "ME"} <= kinds
     assert (b"SECRET" in done.stdout, str(elsewhere).encode() in done.stdout) == (False, False)
 
 
-@pytest.mark.parametrize("said", [b"", b"echo hi\n", b"\x00\xff", b"headway-gate 1 $(id) 0\n"])
-def test_whoever_is_not_headway_is_told_so(gated: Gated, said: bytes) -> None:
-    done = subprocess.run(["sh", str(gated.gate)], input=said, capture_output=True, timeout=60, check=False)
+@pytest.mark.parametrize("message", [b"", b"echo hi\n", b"\x00\xff", b"headway-gate 1 $(id) 0\n"])
+def test_whoever_is_not_headway_is_told_so(gated: Gated, message: bytes) -> None:
+    done = subprocess.run(["sh", str(gated.gate)], input=message, capture_output=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (1, b"")
     assert b"this key is for Headway" in done.stderr
 
 
 def test_a_gate_of_another_version_is_named_with_the_mend(gated: Gated) -> None:
     gated.gate.write_text(gated.gate.read_text().replace(f"VERSION={GATE_VERSION}", "VERSION=0"))
-    words = f"it is of version 0, and Headway speaks {GATE_VERSION}. Install it again: headway cron gate"
+    words = f"it is of version 0, and Headway speaks {GATE_VERSION}. Install it again: headway connector cron gate"
     assert words in told(gated, ("host",))
 
 
 def test_acts_are_refused_and_the_probe_says_why(host: LocalHost, gated: Gated) -> None:
     through = connect(host, gated, restricted=True)
     job = next(run.job for run in through.poll("", (), 10).runs)
-    with pytest.raises(NotSupported, match="its key may only look"):
+    with pytest.raises(NotSupported, match="its key is read-only"):
         through.preview(ask(Verb.START, job), 10)
     rights = {right.name: right for right in through.probe(10).rights}
     assert rights["read cron's log"].held
@@ -259,4 +260,4 @@ def test_acts_are_refused_and_the_probe_says_why(host: LocalHost, gated: Gated) 
 
 def test_a_changed_gate_has_a_new_version(host: LocalHost) -> None:
     """An installed gate answers as it did when it was installed."""
-    assert sha256(text_for(None).encode()).hexdigest().startswith(TEXTS[GATE_VERSION]), "raise GATE_VERSION"
+    assert sha256(gate_text_for(None).encode()).hexdigest().startswith(TEXTS[GATE_VERSION]), "raise GATE_VERSION"

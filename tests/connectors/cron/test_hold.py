@@ -15,24 +15,14 @@ import pytest
 from hypothesis import HealthCheck, assume, given
 from hypothesis import strategies as st
 
-from connectors.conformance_support import new_key
-from connectors.contract import (
-    SENT_AT,
-    Absent,
-    AccessRefused,
-    CannotTell,
-    Found,
-    HoldMark,
-    NotSupported,
-    OutcomeUnknown,
-    Preview,
-    SystemUnreachable,
-    Verb,
-    instant_key,
-)
 from connectors.cron.client import script
-from connectors.cron.crontab import TableFile, read_tables
-from connectors.transport.answer import Section, bytes_of, sections, text_of
+from connectors.cron.crontab import CrontabFile, read_crontabs
+from connectors.sdk.conformance.world import new_key
+from connectors.sdk.contract import SENT_AT, ActionAbsent, ActionFound, ActionUnknown, HoldMark, Preview
+from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown, SystemUnreachable
+from connectors.sdk.records import instant_key
+from connectors.sdk.states import Verb
+from connectors.sdk.transport.script_output import ScriptSection, bytes_of, sections, text_of
 from tests.connectors.cron.support import HOSTILE, Breaking, ask, connect, until
 from tests.fakes.ssh_local import HEADER, ME, LocalHost
 from tests.properties import examples
@@ -69,11 +59,11 @@ def release(host: LocalHost, key: str, job: str = "db07:job") -> str:
     """What the host says to a release."""
     preview = previewed(host, Verb.RELEASE, job, key)
     assert preview.refused is None
-    return connect(host).act(preview, new_key(), 20).words
+    return connect(host).act(preview, new_key(), 20).message
 
 
 # -- byte for byte ----------------------------------------------------------------------------------------------------
-def on_host(host: LocalHost, call: list[str]) -> Section:
+def on_host(host: LocalHost, call: list[str]) -> ScriptSection:
     """What the script answers to one call of its functions, run by the local shell."""
     quoted = " ".join("'" + word.replace("'", "'\\''") + "'" for word in call)
     text = f"{script('line.sh')}{script('hold.sh')}N=x RAW=\n{{ {quoted}; mark END; }} </dev/null 2>/dev/null\n"
@@ -120,7 +110,9 @@ def test_held_line_is_the_same_job_paused_and_comes_back_byte_for_byte(
     if not is_system:
         data = data.replace(b"* " + ME.encode() + b" ", b"* ").replace(b"\\r", b"/r")
     path.write_bytes(data)
-    before = read_tables([TableFile(str(path), text_of(data if data.endswith(b"\n") else data + b"\n"), user)], None)
+    before = read_crontabs(
+        [CrontabFile(str(path), text_of(data if data.endswith(b"\n") else data + b"\n"), user)], None
+    )
     held_already = [line for line in before.lines if line.mark]
     assume(not before.faults and not held_already and number < len(before.lines))
     line = before.lines[number]
@@ -133,9 +125,9 @@ def test_held_line_is_the_same_job_paused_and_comes_back_byte_for_byte(
     lines[line.number - 1 : line.number] = [held.split(b"\n")[line.number - 1], b"#" + lines[line.number - 1]]
     assert held == b"\n".join(lines), "more than the mark and one # was added"
     assert held.split(b"\n")[line.number - 1].startswith(b"# " + MARK.encode())
-    now = read_tables([TableFile(str(path), text_of(held if ends else held + b"\n"), user)], None)
-    expected = [replace(one, mark=MARK, bare_mark="") if one.number == line.number else one for one in before.lines]
-    assert [replace(one, number=0) for one in now.lines] == [replace(one, number=0) for one in expected]
+    now = read_crontabs([CrontabFile(str(path), text_of(held if ends else held + b"\n"), user)], None)
+    expected = [replace(item, mark=MARK, bare_mark="") if item.number == line.number else item for item in before.lines]
+    assert [replace(item, number=0) for item in now.lines] == [replace(item, number=0) for item in expected]
 
     assert on_host(host, ["hold_line", *named, MARK, late, "run"]).kind == "EXISTS"
     assert on_host(host, ["release_line", *named, "headway-0000000000000002", late, "run"]).kind == "NOMARK"
@@ -162,8 +154,8 @@ def test_file_of_the_system_keeps_owner_and_mode_and_leaves_nothing_beside_it(ho
     path.chmod(0o640)
     (job,) = connect(host).inventory("", 20).jobs
     key = hold(host, job.native_id)
-    assert [one.where for one in connect(host).holds(20)] == [f"{path} on db07, line 3"]
-    assert (path.stat().st_mode & 0o777, [one.name for one in path.parent.iterdir()]) == (0o640, ["orders"])
+    assert [item.where for item in connect(host).holds(20)] == [f"{path} on db07, line 3"]
+    assert (path.stat().st_mode & 0o777, [item.name for item in path.parent.iterdir()]) == (0o640, ["orders"])
     release(host, key, job.native_id)
     assert (path.read_bytes(), path.stat().st_mode & 0o777) == (data, 0o640)
 
@@ -172,8 +164,8 @@ def test_copy_that_a_killed_hold_left_goes_with_a_later_one(host: LocalHost) -> 
     path = host.folder / "etc/cron.d/orders"
     path.write_text(f"# headway: job\n10 3 * * * {ME} true\n")
     left, young = path.with_name(".headway-hold.17"), path.with_name(".headway-hold.18")
-    for one in (left, young):
-        one.touch()
+    for item in (left, young):
+        item.touch()
     os.utime(left, (1, 1))
     release(host, hold(host))
     assert (left.exists(), young.exists()) == (False, True)
@@ -197,7 +189,7 @@ def test_hostile_names_and_commands_are_held_and_released_as_data(host: LocalHos
     host.crontab.write_text(text)
     (job,) = connect(host).inventory("", 20).jobs
     key = hold(host, job.native_id)
-    assert [one.job for one in connect(host).holds(20)] == [job.native_id]
+    assert [item.job for item in connect(host).holds(20)] == [job.native_id]
     release(host, key, job.native_id)
     assert host.crontab_text() == text
     assert not canary.exists()
@@ -206,7 +198,7 @@ def test_hostile_names_and_commands_are_held_and_released_as_data(host: LocalHos
 @pytest.mark.parametrize("by", ["a b", "a\nb", "", "x" * 65, "$(id)", "alice until=2030"])
 def test_owner_who_cannot_stand_in_a_mark_is_refused_before_anything_is_sent(host: LocalHost, by: str) -> None:
     host.crontab.write_text(JOB)
-    with pytest.raises(NotSupported, match="who holds it cannot be written into a mark"):
+    with pytest.raises(NotSupported, match="this name cannot be written into a mark"):
         connect(host).preview(ask(Verb.HOLD, "db07:job", {"by": by, "until": until()}), 20)
 
 
@@ -226,7 +218,7 @@ def test_ask_without_its_parameters_is_refused(
 
 def test_setting_is_no_line_that_can_be_held(host: LocalHost) -> None:
     host.crontab.write_text("SHELL=/usr/local/bin/headway-sh\n" + JOB)
-    setting = read_tables([TableFile(str(host.crontab), "10 3 * * * headway-sh\n", ME)], None).lines[0]
+    setting = read_crontabs([CrontabFile(str(host.crontab), "10 3 * * * headway-sh\n", ME)], None).lines[0]
     preview = previewed(host, Verb.HOLD)
     with pytest.raises(NotSupported, match="no longer in"):
         connect(host).act(replace(preview, plan={**preview.plan, "hash": setting.hash}), new_key(), 20)
@@ -237,7 +229,7 @@ def test_mark_whose_line_somebody_enabled_goes_alone(host: LocalHost) -> None:
     host.crontab.write_text(JOB)
     key = hold(host)
     host.crontab.write_text(host.crontab_text().replace("#10 3", "10 3"))
-    assert [(one.mark.id, one.bare) for one in connect(host).holds(20)] == [(key, True)]
+    assert [(item.mark.id, item.bare) for item in connect(host).holds(20)] == [(key, True)]
     assert [job.paused for job in connect(host).inventory("", 20).jobs] == [False]
     preview = previewed(host, Verb.RELEASE, hold=key)
     assert preview.verb == "remove the mark"
@@ -252,12 +244,12 @@ def test_mark_alone_goes_and_the_line_below_it_stays_as_a_person_left_it(host: L
     host.crontab.write_text(host.crontab_text().replace("#10 3", "10 3"))
     preview = previewed(host, Verb.RELEASE, hold=key, enable="no")
     assert (preview.verb, preview.refused) == ("remove the mark", None)
-    assert isinstance(connect(host).look_up(preview, new_key(), 20), Absent)
+    assert isinstance(connect(host).look_up(preview, new_key(), 20), ActionAbsent)
     host.crontab.write_text(host.crontab_text().replace("10 3 * * * true\n", line))
-    assert connect(host).act(preview, new_key(), 20).words.startswith("the mark is removed")
+    assert connect(host).act(preview, new_key(), 20).message.startswith("the mark is removed")
     assert host.crontab_text() == JOB.replace("10 3 * * * true\n", line)
-    assert isinstance(connect(host).look_up(preview, new_key(), 20), Found)
-    with pytest.raises(NotSupported, match="nothing of ours is there"):
+    assert isinstance(connect(host).look_up(preview, new_key(), 20), ActionFound)
+    with pytest.raises(NotSupported, match="it was released or removed"):
         connect(host).act(preview, new_key(), 20)
 
 
@@ -285,8 +277,8 @@ def test_person_who_undid_it_with_an_editor_leaves_nothing_to_release(host: Loca
     host.crontab.write_text(JOB)
     key = hold(host)
     host.crontab.write_text(JOB)
-    assert "nothing of ours is there to release" in str(previewed(host, Verb.RELEASE, hold=key).refused)
-    assert isinstance(connect(host).look_up(previewed(host, Verb.HOLD), key, 20), Absent)
+    assert "it was released or removed" in str(previewed(host, Verb.RELEASE, hold=key).refused)
+    assert isinstance(connect(host).look_up(previewed(host, Verb.HOLD), key, 20), ActionAbsent)
 
 
 def test_change_at_the_same_moment_is_kept_and_nothing_is_done(host: LocalHost) -> None:
@@ -294,7 +286,7 @@ def test_change_at_the_same_moment_is_kept_and_nothing_is_done(host: LocalHost) 
     host.crontab.write_text(JOB)
     preview = previewed(host, Verb.HOLD)
     host.shim("date", f'[ "$*" = +%S ] && echo "# theirs" >>"{host.crontab}"; exec /bin/date "$@"')
-    with pytest.raises(NotSupported, match="at the same moment, and nothing was done"):
+    with pytest.raises(NotSupported, match="changed during the edit; nothing was written"):
         connect(host).act(preview, new_key(), 20)
     assert host.crontab_text() == JOB + "# theirs\n"
 
@@ -305,9 +297,9 @@ def test_change_right_after_ours_is_an_unknown_outcome_that_is_looked_up(host: L
     preview = previewed(host, Verb.HOLD)
     install = (host.shims / "crontab").read_text().removeprefix("#!/bin/sh\n")
     host.shim("crontab", f'{install}\ncase $* in *-l*) ;; *) echo "# theirs" >>"{host.crontab}" ;; esac')
-    with pytest.raises(OutcomeUnknown, match="somebody changed"):
+    with pytest.raises(OutcomeUnknown, match="was changed at the same moment"):
         connector.act(preview, key, 20)
-    assert isinstance(connector.look_up(preview, key, 20), Found)
+    assert isinstance(connector.look_up(preview, key, 20), ActionFound)
 
 
 def test_write_in_the_second_of_crons_look_waits_for_the_next(host: LocalHost) -> None:
@@ -344,7 +336,7 @@ def test_hold_in_a_file_that_cron_ignores_is_still_found(host: LocalHost) -> Non
     key = hold(host)
     host.crontab.write_text(host.crontab_text() + "61 * * * * broken\n")
     assert connect(host).inventory("", 20).jobs == ()
-    assert [one.mark.id for one in connect(host).holds(20)] == [key]
+    assert [item.mark.id for item in connect(host).holds(20)] == [key]
 
 
 def test_held_line_can_be_run_once_and_stays_held(host: LocalHost, tmp_path: Path) -> None:
@@ -352,10 +344,10 @@ def test_held_line_can_be_run_once_and_stays_held(host: LocalHost, tmp_path: Pat
     key = hold(host)
     preview = previewed(host, Verb.START)
     assert (preview.refused, preview.notes[-1]) == (
-        None, "the line is held: it is run this once all the same, and stays held"
+        None, "the line is held: it runs this once and stays held"
     )  # fmt: skip
     connect(host).act(preview, new_key(), 20)
-    assert [one.mark.id for one in connect(host).holds(20)] == [key]
+    assert [item.mark.id for item in connect(host).holds(20)] == [key]
 
 
 @pytest.mark.parametrize(
@@ -372,7 +364,7 @@ def test_lost_answer_is_looked_up_in_the_crontab(
     preview = previewed(host, verb, hold=held)
     with pytest.raises(error):
         connector.act(preview, key, 20)
-    assert arrived is isinstance(connector.look_up(preview, key, 20), Found)
+    assert arrived is isinstance(connector.look_up(preview, key, 20), ActionFound)
 
 
 def test_hold_is_absent_only_when_its_host_would_not_place_it_any_more(host: LocalHost) -> None:
@@ -383,8 +375,8 @@ def test_hold_is_absent_only_when_its_host_would_not_place_it_any_more(host: Loc
         at = instant_key(datetime.now(UTC) - timedelta(seconds=seconds_ago))
         return replace(preview, plan={**preview.plan, SENT_AT: at})
 
-    assert isinstance(connector.look_up(sent(0), key, 20), CannotTell)
-    assert isinstance(connector.look_up(sent(160), key, 20), Absent)
+    assert isinstance(connector.look_up(sent(0), key, 20), ActionUnknown)
+    assert isinstance(connector.look_up(sent(160), key, 20), ActionAbsent)
     with pytest.raises(NotSupported, match="too late and nothing was done"):
         connector.act(sent(130), key, 20)
     assert host.crontab_text() == JOB
@@ -410,9 +402,9 @@ def test_host_that_dies_in_the_middle_has_the_old_crontab_or_the_held_one(
     (host.shims / tool).unlink()
     host.shim("crontab", host.crontab_command)
     text = path.read_text().removeprefix(HEADER)
-    held = [one.mark.id for one in connector.holds(20)]
+    held = [item.mark.id for item in connector.holds(20)]
     assert (text == old, held) in ((True, []), (False, [key])), text
-    assert isinstance(connector.look_up(preview, key, 20), Found) is bool(held)
+    assert isinstance(connector.look_up(preview, key, 20), ActionFound) is bool(held)
     if held:
         release(host, key)
         assert path.read_text().removeprefix(HEADER) == old
@@ -433,7 +425,7 @@ def test_holds_placed_at_the_same_time_all_stand_or_are_refused(host: LocalHost)
     with ThreadPoolExecutor(4) as pool:
         placed = sorted(filter(None, pool.map(place, previews)))
     assert placed, "nobody got through"
-    assert sorted(one.mark.id for one in connect(host).holds(20)) == placed
-    for one in connect(host).holds(20):
-        release(host, one.mark.id, one.job)
+    assert sorted(entry.mark.id for entry in connect(host).holds(20)) == placed
+    for item in connect(host).holds(20):
+        release(host, item.mark.id, item.job)
     assert host.crontab_text() == text

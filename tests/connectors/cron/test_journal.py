@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from connectors.contract import Poll, RunRef, State
 from connectors.cron import client
-from connectors.cron.state import Memory
+from connectors.cron.polling import CronCursor
+from connectors.sdk.records import Poll, RunRef
+from connectors.sdk.states import RunState
 from tests.connectors.cron.support import connect
 from tests.connectors.cron.test_gate import Gated, told
 from tests.fakes.ssh_local import ME, LocalHost
@@ -69,7 +70,7 @@ def test_the_journal_is_read_where_there_is_no_log_and_followed_by_its_cursor(ho
     host.says("(CRON) error (grandchild #71 failed with exit status 3)", 70, at=old + 1)
     connector = connect(host)
     first = connector.poll("", (), 20)
-    assert [(run.state, run.exit_code) for run in first.runs] == [(State.FAILED, 3)]
+    assert [(run.state, run.exit_code) for run in first.runs] == [(RunState.FAILED, 3)]
     assert first.seen_until is not None
     assert not any("cron's log is not there" in words for words in first.warnings)
     assert "--since=@" in host.asked()[0]
@@ -130,7 +131,7 @@ def test_hidden_entries_are_a_denied_log_with_its_mend(host: JournalHost, hint: 
     assert (poll.complete, poll.seen_until) == (False, None)
     assert any("the journal: denied" in words and "systemd-journal or adm" in words for words in poll.warnings)
     right = next(right for right in connect(host).probe(20).rights if right.name == "read cron's log")
-    assert (right.held, right.why, right.mend) == (False, "denied: the journal", f"usermod -a -G adm {ME}")
+    assert (right.held, right.why, right.fix) == (False, "denied: the journal", f"usermod -a -G adm {ME}")
 
 
 def test_a_journal_without_a_word_of_cron_proves_nothing(host: JournalHost) -> None:
@@ -141,7 +142,7 @@ def test_a_journal_without_a_word_of_cron_proves_nothing(host: JournalHost) -> N
 
 def test_a_cursor_that_journalctl_no_longer_knows_is_told_and_dropped(host: JournalHost) -> None:
     host.says(f"({ME}) CMD (/opt/load)", 7, at=time.time() - 60)
-    memory = Memory.from_json(connect(host).poll("", (), 20).cursor)
+    memory = CronCursor.from_json(connect(host).poll("", (), 20).cursor)
     memory.journal = "gone"
     lost = connect(host).poll(memory.as_json(), (), 20)
     assert lost.seen_until is None

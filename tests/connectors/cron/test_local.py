@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from connectors.contract import Proof
+from connectors.cron.client import CronOptions
 from connectors.cron.connector import CONNECTOR
-from connectors.cron.options import CronOptions
-from connectors.transport.local import LocalSession, this_machine
-from connectors.transport.ssh import SshFailed
+from connectors.sdk.states import ProofLevel
+from connectors.sdk.transport.hosts import LocalSession, this_machine
+from connectors.sdk.transport.ssh import SshFailed
 from tests.fakes.ssh_local import ME, LocalHost
 
 
@@ -39,7 +39,7 @@ def test_its_crontabs_are_read_without_a_key(here: LocalHost) -> None:
     opened = CONNECTOR.open(options(spool=str(here.spool), logs=[str(here.log)]), "here", no_secret)
     inventory = opened.inventory("", 20)
     assert {"here:extract", f"here:{ME}-beat"} == {job.native_id for job in inventory.jobs}
-    assert {Proof.START} == {job.proof for job in inventory.jobs}
+    assert {ProofLevel.START} == {job.proof for job in inventory.jobs}
 
 
 def test_a_probe_says_that_it_is_this_machine(here: LocalHost) -> None:
@@ -82,7 +82,7 @@ def test_a_person_gets_a_shell_of_this_machine(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("values, words", [
     ({"hosts": ["db07"]}, "key is needed"),
     ({"hosts": [{"name": "here", "local": True}, "db07"]}, "key is needed"),
-    ({"hosts": [{"name": "here", "local": True, "port": 22}]}, "drop port"),
+    ({"hosts": [{"name": "here", "local": True, "port": 22}]}, "remove port"),
 ])  # fmt: skip
 def test_settings_that_cannot_be_meant_are_refused(values: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words):

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from connectors.cron.options import CronOptions
-from connectors.transport.hosts import targets
-from connectors.transport.ways import address
-from console.config import ConfigFaults, load_config
+from connectors.cron.client import CronOptions
+from connectors.sdk.transport.hosts import address, targets
+from console.config.document import ConfigFaults
+from console.config.loading import load_config
 
 
 def options(**values: Any) -> CronOptions:
@@ -18,18 +18,18 @@ def options(**values: Any) -> CronOptions:
 
 
 def test_host_has_the_systems_defaults_and_its_own_address() -> None:
-    found = options(hosts=["db07", {"name": "etl02", "address": "127.0.0.1", "port": 2222, "user": "ops"}])
-    assert targets(found) == ["db07", "etl02"]
-    first, second = (address(found, name, lambda reference: "") for name in targets(found))
+    result = options(hosts=["db07", {"name": "etl02", "address": "127.0.0.1", "port": 2222, "user": "ops"}])
+    assert targets(result) == ["db07", "etl02"]
+    first, second = (address(result, name, lambda reference: "") for name in targets(result))
     assert (first.address, first.port, first.user) == ("db07", 22, "headway")
     assert (second.address, second.port, second.user) == ("127.0.0.1", 2222, "ops")
     assert first.key_file == Path("/etc/headway/key")
 
 
 def test_key_may_be_a_reference_and_never_a_literal() -> None:
-    found = address(options(key={"env": "SSH_KEY"}), "db07", lambda reference: "SECRET")
-    assert (found.key_file, found.key_text) == (None, "SECRET\n")
-    assert "SECRET" not in repr(found)
+    result = address(options(key={"env": "SSH_KEY"}), "db07", lambda reference: "SECRET")
+    assert (result.key_file, result.key_text) == (None, "SECRET\n")
+    assert "SECRET" not in repr(result)
     with pytest.raises(ValidationError, match="a secret is written as a reference"):
         options(key_passphrase="hunter2")
 
@@ -45,13 +45,13 @@ def test_a_pasted_key_is_refused_and_never_repeated(setting: str, value: str, tm
     if setting == "file of key":
         written = {"key": f"{{ file = {json.dumps(value)} }}"}
     config = tmp_path / "headway.toml"
-    lines = "".join(f"{name} = {one}\n" for name, one in written.items())
+    lines = "".join(f"{name} = {item}\n" for name, item in written.items())
     config.write_text(f'[systems.etl]\nkind = "cron"\nhosts = ["db07"]\n{lines}')
     with pytest.raises(ConfigFaults) as raised:
         load_config(config)
-    told = [str(fault) for fault in raised.value.faults]
-    assert any("the text of a secret" in one for one in told), told
-    assert "CANARY" not in "".join(told)
+    faults = [str(fault) for fault in raised.value.faults]
+    assert any("the text of a secret" in item for item in faults), faults
+    assert "CANARY" not in "".join(faults)
 
 
 @pytest.mark.parametrize(

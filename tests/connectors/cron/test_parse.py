@@ -9,13 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.contract import ConnectorError, SystemUnreachable
 from connectors.cron.client import script
-from connectors.cron.look import Answer, Look, crontabs
-from connectors.cron.parse import processes, tables_reply, zone_name
-from connectors.cron.state import Memory
-from connectors.cron.tables import Daemon
-from connectors.transport.answer import Section, host_now, sections
+from connectors.cron.crontab import CronDaemon
+from connectors.cron.parse import HostAnswer, crontab_reply, crontabs, processes, zone_name
+from connectors.cron.polling import CronCursor, HostPoll
+from connectors.sdk.errors import ConnectorError, SystemUnreachable
+from connectors.sdk.transport.script_output import ScriptSection, host_now, sections
 
 NONCE = "00112233"
 
@@ -26,8 +25,8 @@ def section(kind: str, rest: str = "", body: str = "") -> bytes:
 
 def test_what_a_chatty_login_prints_and_what_a_log_line_pretends_is_no_section() -> None:
     data = b"Welcome!\x1e x\n" + section("LOG", "0", "\n\x1eDEAD END\nreal\n") + section("END")
-    found = sections(data, NONCE, "db07")
-    assert [(part.kind, part.body) for part in found] == [("LOG", b"\n\x1eDEAD END\nreal\n"), ("END", b"")]
+    result = sections(data, NONCE, "db07")
+    assert [(part.kind, part.body) for part in result] == [("LOG", b"\n\x1eDEAD END\nreal\n"), ("END", b"")]
 
 
 @pytest.mark.parametrize("data", [b"", b"sh: not found", section("HOST", "1|+0000|1|x")])
@@ -37,34 +36,34 @@ def test_answer_without_its_end_is_unreachable_not_empty(data: bytes) -> None:
 
 
 def test_clock_and_offset_are_the_hosts_own() -> None:
-    found = host_now(Section("HOST", "1795157257.877360258|+0530|12.5|boot", b""))
-    assert found.now == datetime(2026, 11, 20, 6, 47, 37, 877360, tzinfo=UTC)
-    assert (found.offset.utcoffset(None), found.offset_words) == (timedelta(hours=5, minutes=30), "+05:30")
+    result = host_now(ScriptSection("HOST", "1795157257.877360258|+0530|12.5|boot", b""))
+    assert result.now == datetime(2026, 11, 20, 6, 47, 37, 877360, tzinfo=UTC)
+    assert (result.offset.utcoffset(None), result.offset_text) == (timedelta(hours=5, minutes=30), "+05:30")
 
 
 def test_crons_own_processes_and_its_level() -> None:
     body = "crond 29 all\nchild 180 29 100\njob 185 180 101\nasked 900 1 7\ngarbage\n"
-    found = processes(Section("PROC", "cron\0-f\0-L\x0015", body.encode()))
-    assert (found.daemon, found.level, found.jobs) == (29, 15, {185: 180})
-    assert (found.children, found.births[900], found.hidden) == (frozenset({180}), "7", False)
+    result = processes(ScriptSection("PROC", "cron\0-f\0-L\x0015", body.encode()))
+    assert (result.daemon, result.level, result.jobs) == (29, 15, {185: 180})
+    assert (result.children, result.births[900], result.hidden) == (frozenset({180}), "7", False)
 
 
 def test_level_of_a_daemon_without_the_option_is_debians_default() -> None:
-    assert processes(Section("PROC", "/usr/sbin/cron-f", b"crond 29 all\n")).level == 1
+    assert processes(ScriptSection("PROC", "/usr/sbin/cron-f", b"crond 29 all\n")).level == 1
 
 
 @pytest.mark.parametrize(
     "words, expected",
     [
-        ("program cronie\n", Daemon.CRONIE),
-        ("program busybox\n", Daemon.BUSYBOX),
-        ("program debian\n", Daemon.DEBIAN),
-        ("program\n", Daemon.DEBIAN),
-        ("", Daemon.DEBIAN),
+        ("program cronie\n", CronDaemon.CRONIE),
+        ("program busybox\n", CronDaemon.BUSYBOX),
+        ("program debian\n", CronDaemon.DEBIAN),
+        ("program\n", CronDaemon.DEBIAN),
+        ("", CronDaemon.DEBIAN),
     ],
 )
-def test_whose_cron_it_is_is_the_hosts_word(words: str, expected: Daemon) -> None:
-    assert expected == processes(Section("PROC", "", f"crond 29 all\n{words}".encode())).program
+def test_whose_cron_it_is_is_the_hosts_word(words: str, expected: CronDaemon) -> None:
+    assert expected == processes(ScriptSection("PROC", "", f"crond 29 all\n{words}".encode())).program
 
 
 @pytest.mark.parametrize(
@@ -87,13 +86,13 @@ def test_the_host_tells_whose_cron_runs_or_would_be_started(
     if installed == "busybox":
         (tmp_path / "crond").unlink()
         (tmp_path / "crond").symlink_to(tmp_path / "busybox")
-    asked = f'{script("collect.sh")}PATH={tmp_path}:/usr/bin:/bin name={runs} crond=\nwhich_program\necho "$program"\n'
-    done = subprocess.run(["sh"], input=asked.encode(), capture_output=True, timeout=20, check=True)
+    text = f'{script("collect.sh")}PATH={tmp_path}:/usr/bin:/bin name={runs} crond=\nwhich_program\necho "$program"\n'
+    done = subprocess.run(["sh"], input=text.encode(), capture_output=True, timeout=20, check=True)
     assert f"{expected}\n".encode() == done.stdout
 
 
 def test_level_is_unknown_while_no_daemon_runs() -> None:
-    assert processes(Section("PROC", "", b"crond  all\n")).level is None
+    assert processes(ScriptSection("PROC", "", b"crond  all\n")).level is None
 
 
 @pytest.mark.parametrize(
@@ -112,21 +111,21 @@ def test_zone_is_the_daemons_else_localtime_else_timezone(daemon: str, link: str
 
 def test_denied_crontab_is_denied_and_a_missing_one_is_not() -> None:
     parts = [
-        Section("TABS", "1|", b""),
-        Section("ZONE", "||UTC", b""),
-        Section("TAB", "-|-|/var/spool/cron/crontabs/etl", b""),
-        Section("TABEND", "1|sudo: a password is required", b""),
-        Section("TAB", "-|-|/var/spool/cron/crontabs/root", b""),
-        Section("TABEND", "1|/usr/bin/cat: /var/spool/cron/crontabs/root: No such file or directory", b""),
-        Section("TAB", "600|headway|/var/spool/cron/crontabs/headway", b""),
-        Section("TABEND", "1|no crontab for headway", b""),
-        Section("TAB", "-|-|/var/spool/cron/crontabs/ops", b"0 1 * * * /x\n"),
-        Section("TABEND", "0|", b""),
+        ScriptSection("TABS", "1|", b""),
+        ScriptSection("ZONE", "||UTC", b""),
+        ScriptSection("TAB", "-|-|/var/spool/cron/crontabs/etl", b""),
+        ScriptSection("TABEND", "1|sudo: a password is required", b""),
+        ScriptSection("TAB", "-|-|/var/spool/cron/crontabs/root", b""),
+        ScriptSection("TABEND", "1|/usr/bin/cat: /var/spool/cron/crontabs/root: No such file or directory", b""),
+        ScriptSection("TAB", "600|headway|/var/spool/cron/crontabs/headway", b""),
+        ScriptSection("TABEND", "1|no crontab for headway", b""),
+        ScriptSection("TAB", "-|-|/var/spool/cron/crontabs/ops", b"0 1 * * * /x\n"),
+        ScriptSection("TABEND", "0|", b""),
     ]
-    found = tables_reply(parts)
-    assert found is not None
-    assert found.denied == [("/var/spool/cron/crontabs/etl", "sudo: a password is required")]
-    assert [(table.user, table.text) for table in found.files] == [("ops", "0 1 * * * /x\n")]
+    result = crontab_reply(parts)
+    assert result is not None
+    assert result.denied == [("/var/spool/cron/crontabs/etl", "sudo: a password is required")]
+    assert [(table.user, table.text) for table in result.files] == [("ops", "0 1 * * * /x\n")]
 
 
 KINDS = (
@@ -143,17 +142,17 @@ def test_any_answer_is_a_poll_or_a_connector_error(noise: bytes, pieces: list[tu
     whole = HOST + section("TABS", "1|all") + parts + section("END")
     for data in (noise, noise + parts + section("END"), noise + whole):
         with suppress(ConnectorError):
-            answer = Answer.of(sections(data, NONCE, "db07"))
+            answer = HostAnswer.of(sections(data, NONCE, "db07"))
             if answer.tables is None:
                 continue
-            known = crontabs(answer.tables, answer.host.offset_words, answer.processes.program)
-            look = Look("db07", "/spool", Memory(), answer, known, datetime.now(UTC))
+            known = crontabs(answer.tables, answer.host.offset_text, answer.processes.program)
+            look = HostPoll("db07", "/spool", CronCursor(), answer, known, datetime.now(UTC))
             look.moved()
             look.take()
-            assert Memory.from_json(look.poll((), None).cursor).as_json() == look.memory.as_json()
+            assert CronCursor.from_json(look.poll((), None).cursor).as_json() == look.memory.as_json()
 
 
 @given(st.text(max_size=200))
 def test_any_cursor_is_a_memory(text: str) -> None:
-    assert Memory.from_json(text).as_json()
-    assert Memory.from_json('{"v":1,"log":' + text).as_json()
+    assert CronCursor.from_json(text).as_json()
+    assert CronCursor.from_json('{"v":1,"log":' + text).as_json()

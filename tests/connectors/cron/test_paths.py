@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from connectors.contract import NotSupported, RunRef
-from connectors.cron.records import Ref
+from connectors.cron.records import AttemptRef
+from connectors.sdk.errors import NotSupported
+from connectors.sdk.records import RunRef
 from tests.connectors.cron.support import connect
 from tests.fakes.ssh_local import LocalHost
 
@@ -72,17 +73,17 @@ def test_f55_a_link_of_a_users_own_that_leads_out_of_the_spool_is_not_followed(
 
 def test_f55_the_output_of_a_run_is_read_also_where_the_spool_itself_is_a_link(host: LocalHost, tmp_path: Path) -> None:
     """As the host's own administrator may have it."""
-    there = tmp_path / "big-disk"
-    (there / "me" / "out").mkdir(parents=True)
-    (there / "me" / "out" / RUN).write_text("said\n")
+    existing = tmp_path / "big-disk"
+    (existing / "me" / "out").mkdir(parents=True)
+    (existing / "me" / "out" / RUN).write_text("said\n")
     spool = spool_of(host)
     if spool.exists():
         spool.rmdir()
     spool.parent.mkdir(parents=True, exist_ok=True)
-    spool.symlink_to(there)
+    spool.symlink_to(existing)
     assert "said\n" == read(host, f"{spool}/me/out/{RUN}")
 
 
 @pytest.mark.parametrize("user", ["..", "../..", ".", "a/b", ""])
 def test_f55_a_name_that_is_a_path_has_no_output(user: str) -> None:
-    assert not Ref({}, f"/spool/{user}/out/{RUN}", ()).has_output("/spool")
+    assert not AttemptRef({}, f"/spool/{user}/out/{RUN}", ()).has_output("/spool")

@@ -9,24 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from connectors.conformance_support import new_key
-from connectors.contract import (
-    SENT_AT,
-    Absent,
-    AccessRefused,
-    Ask,
-    CannotTell,
-    Found,
-    NotSupported,
-    OutcomeUnknown,
-    Preview,
-    RunRecord,
-    RunRef,
-    State,
-    SystemUnreachable,
-    Verb,
-    instant_key,
-)
+from connectors.sdk.conformance.world import new_key
+from connectors.sdk.contract import SENT_AT, ActionAbsent, ActionFound, ActionSpec, ActionUnknown, Preview
+from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown, SystemUnreachable
+from connectors.sdk.records import RunRecord, RunRef, instant_key
+from connectors.sdk.states import RunState, Verb
 from tests.connectors.cron.support import HOSTILE, Breaking, connect
 from tests.fakes.ssh_local import ME, LocalHost
 
@@ -38,8 +25,8 @@ def host(tmp_path: Path) -> LocalHost:
     return made
 
 
-def ask(job: str, state: State = State.FAILED) -> Ask:
-    return Ask(Verb.RERUN, RunRef(job, "2026-11-20T02:10:00Z", "1.1", ""), state)
+def ask(job: str, state: RunState = RunState.FAILED) -> ActionSpec:
+    return ActionSpec(Verb.RERUN, RunRef(job, "2026-11-20T02:10:00Z", "1.1", ""), state)
 
 
 def ended(host: LocalHost, key: str) -> RunRecord:
@@ -68,8 +55,8 @@ def test_line_runs_once_with_its_crontabs_shell_and_variables(host: LocalHost, t
     host.crontab.write_text(f"SHELL=/bin/bash\nFOO = 'a  b' \n# headway: extract\n10 3 * * * {command}\n")
     preview, attempt = rerun(host, "db07:extract")
     assert seen.read_text() == "a  b|2|/bin/bash\n"
-    assert (attempt.job, attempt.state, attempt.exit_code) == ("db07:extract", State.FAILED, 4)
-    assert preview.words.startswith(f"run this crontab line once on db07 as {ME}: ")
+    assert (attempt.job, attempt.state, attempt.exit_code) == ("db07:extract", RunState.FAILED, 4)
+    assert preview.summary.startswith(f"run this crontab line once on db07 as {ME}: ")
 
 
 def test_percent_and_input_are_what_cron_makes_of_them(host: LocalHost, tmp_path: Path) -> None:
@@ -99,7 +86,7 @@ def test_a_log_that_is_followed_leaves_nothing_out_and_its_tail_says_so(host: Lo
         assert time.monotonic() < until
         time.sleep(0.05)
     parts = [cron.log(ref, start, 1000, 20) for start in (None, "5", "10")]
-    assert [("said\nmore\n", False), ("more\n", False), ("", False)] == [(one.text, one.cut) for one in parts]
+    assert [("said\nmore\n", False), ("more\n", False), ("", False)] == [(part.text, part.cut) for part in parts]
     assert cron.log(ref, None, 5, 20).cut
     assert cron.log(ref, "0", 5, 20).more
 
@@ -109,11 +96,11 @@ def test_same_key_again_starts_nothing(host: LocalHost, tmp_path: Path) -> None:
     host.crontab.write_text(f"# headway: once\n10 3 * * * echo x >>{count}\n")
     connector, key = connect(host), new_key()
     preview = connector.preview(ask("db07:once"), 20)
-    assert isinstance(connector.look_up(preview, key, 20), Absent)
+    assert isinstance(connector.look_up(preview, key, 20), ActionAbsent)
     connector.act(preview, key, 20)
     ended(host, key)
     connector.act(preview, key, 20)
-    assert isinstance(connector.look_up(preview, key, 20), Found)
+    assert isinstance(connector.look_up(preview, key, 20), ActionFound)
     assert count.read_text() == "x\n"
 
 
@@ -168,9 +155,9 @@ def test_the_status_of_a_mark_is_a_status_or_is_not_told(host: LocalHost, status
     mark.mkdir(parents=True)
     elsewhere.write_text(status)
     (mark / "status").symlink_to(elsewhere)
-    found = connector.look_up(preview, key, 20)
-    assert isinstance(found, Found)
-    assert told == found.words
+    look_up = connector.look_up(preview, key, 20)
+    assert isinstance(look_up, ActionFound)
+    assert told == look_up.message
 
 
 def test_rerun_is_absent_only_when_its_host_would_not_start_it_any_more(host: LocalHost) -> None:
@@ -183,14 +170,14 @@ def test_rerun_is_absent_only_when_its_host_would_not_start_it_any_more(host: Lo
         at = instant_key(datetime.now(UTC) - timedelta(seconds=seconds_ago))
         return replace(preview, plan={**preview.plan, "skew_seconds": skew_seconds, SENT_AT: at})
 
-    assert isinstance(connector.look_up(sent(0), key, 20), CannotTell)
-    assert isinstance(connector.look_up(sent(140), key, 20), CannotTell)
-    assert isinstance(connector.look_up(sent(160), key, 20), Absent)
-    assert isinstance(connector.look_up(sent(160, skew_seconds=60), key, 20), CannotTell)
+    assert isinstance(connector.look_up(sent(0), key, 20), ActionUnknown)
+    assert isinstance(connector.look_up(sent(140), key, 20), ActionUnknown)
+    assert isinstance(connector.look_up(sent(160), key, 20), ActionAbsent)
+    assert isinstance(connector.look_up(sent(160, skew_seconds=60), key, 20), ActionUnknown)
     with pytest.raises(NotSupported, match="too late"):
         connector.act(sent(130), key, 20)
     connector.act(sent(0), key, 20)
-    assert isinstance(connector.look_up(sent(0), key, 20), Found)
+    assert isinstance(connector.look_up(sent(0), key, 20), ActionFound)
 
 
 @pytest.mark.parametrize("has_pid_file", [True, False])
@@ -206,16 +193,16 @@ def test_rerun_that_runs_is_running_at_the_first_look_that_reads_of_it(
     while not (runs := list(host.spool.rglob("runs"))) or "\tS\t" not in runs[0].read_text():
         assert time.monotonic() < until
         time.sleep(0.02)
-    told = runs[0].read_text().split("\t")
-    told[3] = str(int(told[3]) - 60)  # it began a minute ago
-    runs[0].write_text("\t".join(told))
+    parts = runs[0].read_text().split("\t")
+    parts[3] = str(int(parts[3]) - 60)  # it began a minute ago
+    runs[0].write_text("\t".join(parts))
     if not has_pid_file:
         next(host.spool.rglob("pid")).unlink()
     try:
         first = connector.poll("", (), 20)
         last = connector.poll(first.cursor, (), 20) if first.more else first
-        assert (not has_pid_file, [State.RUNNING]) == (first.more, [one.state for one in last.runs])
-        assert set() == {one.state for one in first.runs} - {State.RUNNING}
+        assert (not has_pid_file, [RunState.RUNNING]) == (first.more, [run.state for run in last.runs])
+        assert set() == {run.state for run in first.runs} - {RunState.RUNNING}
     finally:
         stop.touch()
 
@@ -284,4 +271,4 @@ def test_lost_answer_is_unknown_only_if_the_host_was_reached_and_then_looked_up(
     preview = connector.preview(ask("db07:job"), 20)
     with pytest.raises(error):
         connector.act(preview, key, 20)
-    assert arrived is isinstance(connector.look_up(preview, key, 20), Found)
+    assert arrived is isinstance(connector.look_up(preview, key, 20), ActionFound)

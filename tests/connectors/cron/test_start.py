@@ -9,8 +9,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from connectors.conformance_support import new_key
-from connectors.contract import NotSupported, Preview, Verb, instant_key
+from connectors.sdk.conformance.world import new_key
+from connectors.sdk.contract import Preview
+from connectors.sdk.errors import NotSupported
+from connectors.sdk.records import instant_key
+from connectors.sdk.states import Verb
 from tests.connectors.cron.support import ask, connect
 from tests.fakes.ssh_local import ME, LocalHost
 
@@ -37,8 +40,8 @@ def cron_starts(host: LocalHost, pid: int, at: datetime, tmp_path: Path) -> None
 
 
 def start(host: LocalHost, period: datetime) -> Preview:
-    wanted = {"period_at": instant_key(period.astimezone(UTC))}
-    return connect(host).preview(ask(Verb.START, "db07:night", wanted), 20)
+    requested = {"period_at": instant_key(period.astimezone(UTC))}
+    return connect(host).preview(ask(Verb.START, "db07:night", requested), 20)
 
 
 def test_period_that_cron_started_itself_is_not_started_again(host: LocalHost, tmp_path: Path) -> None:
@@ -95,12 +98,12 @@ def test_cron_that_starts_it_after_the_preview_wins(host: LocalHost, tmp_path: P
 def test_rerun_of_a_period_that_ran_is_what_it_is_for(host: LocalHost, tmp_path: Path) -> None:
     due = last_due()
     cron_starts(host, 17, due + timedelta(seconds=1), tmp_path)
-    wanted = {"period_at": instant_key(due.astimezone(UTC))}
-    assert connect(host).preview(ask(Verb.RERUN, "db07:night", wanted), 20).refused is None
+    requested = {"period_at": instant_key(due.astimezone(UTC))}
+    assert connect(host).preview(ask(Verb.RERUN, "db07:night", requested), 20).refused is None
 
 
 def test_period_that_is_no_instant_is_refused(host: LocalHost) -> None:
-    with pytest.raises(NotSupported, match="the period is no ISO instant: 'soon'"):
+    with pytest.raises(NotSupported, match="the period is not an ISO instant: 'soon'"):
         connect(host).preview(ask(Verb.START, "db07:night", {"period_at": "soon"}), 20)
 
 
@@ -108,7 +111,7 @@ def test_plan_of_an_older_headway_still_runs_its_line(host: LocalHost, tmp_path:
     """What was asked for before an upgrade has neither verb nor period in its plan."""
     preview = start(host, last_due())
     old = {name: value for name, value in preview.plan.items() if name not in ("verb", "period_at")}
-    assert connect(host).act(replace(preview, plan=old), new_key(), 20).words == f"started on db07 as {ME}"
+    assert connect(host).act(replace(preview, plan=old), new_key(), 20).message == f"started on db07 as {ME}"
 
 
 @pytest.mark.parametrize("verb", [Verb.MARK_OK, Verb.SKIP])

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from connectors.contract import Poll
-from connectors.transport.ssh import Completed
-from connectors.words import NOTHING_STARTS
+from connectors.sdk.records import Poll
+from connectors.sdk.states import NOTHING_STARTS
+from connectors.sdk.transport.ssh import CompletedCommand
 from tests.connectors.cron.support import connect
 from tests.fakes.ssh_local import LocalHost
 
@@ -23,10 +23,10 @@ class Daemonless(LocalHost):
 
     processes = b""
 
-    def run(self, stdin: bytes, argv: Sequence[str], timeout_seconds: float, once: bool = False) -> Completed:
+    def run(self, stdin: bytes, argv: Sequence[str], timeout_seconds: float, once: bool = False) -> CompletedCommand:
         done = super().run(stdin, argv, timeout_seconds, once)
-        told = re.sub(rb"(?m)^crond .*$", self.processes, done.stdout)
-        return Completed(told, done.stderr, done.exit_status)
+        reported = re.sub(rb"(?m)^crond .*$", self.processes, done.stdout)
+        return CompletedCommand(reported, done.stderr, done.exit_status)
 
 
 def polled(folder: Path, processes: bytes) -> Poll:
@@ -37,11 +37,13 @@ def polled(folder: Path, processes: bytes) -> Poll:
 
 
 @pytest.mark.parametrize(
-    "processes, said", [(b"crond  all", True), (b"crond 77 all", False), (b"crond  hidden", False)]
+    "processes, is_warned", [(b"crond  all", True), (b"crond 77 all", False), (b"crond  hidden", False)]
 )
-def test_a_poll_says_that_cron_does_not_run_where_that_is_seen(tmp_path: Path, processes: bytes, said: bool) -> None:
-    found = polled(tmp_path, processes)
-    assert said == (SAID in found.warnings)
-    if said:
-        assert SAID == found.warnings[0]
-        assert json.loads(found.cursor)
+def test_a_poll_says_that_cron_does_not_run_where_that_is_seen(
+    tmp_path: Path, processes: bytes, is_warned: bool
+) -> None:
+    result = polled(tmp_path, processes)
+    assert is_warned == (SAID in result.warnings)
+    if is_warned:
+        assert SAID == result.warnings[0]
+        assert json.loads(result.cursor)

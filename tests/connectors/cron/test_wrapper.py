@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.cron.spool import Cancel, WrapperEnd, WrapperStart, read_record
+from connectors.cron.evidence import CancelRecord, WrapperEnd, WrapperStart, read_record
 from tests.fakes.ssh_local import ME, WRAPPER
 
 
@@ -34,9 +34,9 @@ class Cron:
         out, _ = process.communicate(stdin, timeout=30)
         return process.returncode, out
 
-    def records(self) -> list[WrapperStart | WrapperEnd | Cancel]:
-        found = [read_record(line, ME) for line in self.runs.read_text().splitlines()]
-        return [one for one in found if one is not None]
+    def records(self) -> list[WrapperStart | WrapperEnd | CancelRecord]:
+        lines = [read_record(line, ME) for line in self.runs.read_text().splitlines()]
+        return [item for item in lines if item is not None]
 
     def output(self) -> bytes:
         (path,) = [path for path in (self.spool / ME / "out").iterdir() if not path.name.startswith(".")]
@@ -108,7 +108,7 @@ def test_wrapper_killed_with_its_job_leaves_a_start_without_an_end(cron: Cron, t
     for pid in (process.pid, *map(int, children)):
         os.kill(pid, signal.SIGKILL)
     process.communicate(timeout=20)
-    assert [type(one) for one in cron.records()] == [WrapperStart]
+    assert [type(record) for record in cron.records()] == [WrapperStart]
 
 
 def test_output_is_capped_while_the_job_runs_and_its_end_is_kept(cron: Cron) -> None:

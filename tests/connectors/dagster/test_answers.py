@@ -5,11 +5,11 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from connectors.contract import NotSupported, OutcomeUnknown
 from connectors.dagster import parse
 from connectors.dagster.client import DagsterClient
-from connectors.transport.account import Account
-from connectors.transport.http import Deadline, HttpDoor
+from connectors.sdk.errors import NotSupported, OutcomeUnknown
+from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.transport.http import HttpAccount, HttpEndpoint
 from tests.fakes.dagster import FakeDagster
 
 
@@ -17,7 +17,7 @@ def client(kind: str, status: int) -> DagsterClient:
     said = {"data": {"launchRun": {"__typename": kind, "message": "grpc: lost while run 1234 was submitted"}}}
     transport = httpx.MockTransport(lambda _: httpx.Response(status, json=said))
     found = DagsterClient(
-        HttpDoor("Dagster", "http://127.0.0.1:1", None, transport), Account(lambda _: "", None, None, None)
+        HttpEndpoint("Dagster", "http://127.0.0.1:1", None, transport), HttpAccount(lambda _: "", None, None, None)
     )
     found.deadline = Deadline(5)
     return found
@@ -26,7 +26,7 @@ def client(kind: str, status: int) -> DagsterClient:
 @pytest.mark.parametrize("kind", ["PythonError", "SomethingNewError", "None"])
 @pytest.mark.parametrize("status", [200, 500])
 def test_an_error_that_may_come_after_the_run_was_created_leaves_the_outcome_unknown(kind: str, status: int) -> None:
-    with pytest.raises(OutcomeUnknown, match="it is looked up"):
+    with pytest.raises(OutcomeUnknown, match="Outcome unknown: checking Dagster"):
         client(kind, status).launch({})
 
 
@@ -41,7 +41,7 @@ def test_a_scheduled_run_that_is_executed_again_by_hand_belongs_to_the_run_that_
     first = fake.start("load", tags={"dagster/schedule_name": "nightly"})
     second = fake.start("load", first)
     third = fake.start("load", second)
-    found = [parse.run(row, (), "") for row in (first, second, third)]
+    found = [parse.run_record(row, (), "") for row in (first, second, third)]
     assert [(None, ""), (None, first["runId"]), (None, first["runId"])] == [
         (one.period_key, one.again_of) for one in found
     ]

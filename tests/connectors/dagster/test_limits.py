@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from connectors.dagster.connector import DagsterConnector
-from connectors.dagster.limits import Limit, limits, tightest
 from connectors.dagster.options import DagsterOptions
+from connectors.dagster.parse import DagsterLimit, parse_limits, tightest_limit
 from tests.fakes.dagster import FakeDagster
 
 YAML = """\
@@ -32,14 +32,14 @@ YAML = """\
         ({"runQueueConfig": {"maxConcurrentRuns": -1, "tagConcurrencyLimitsYaml": None}}, ()),
         ({"runQueueConfig": {"maxConcurrentRuns": 0, "tagConcurrencyLimitsYaml": "{"}}, ()),
         ({"runQueueConfig": {"maxConcurrentRuns": 10, "tagConcurrencyLimitsYaml": "[1, {key: 2}]"}},
-         (Limit(10),)),
+         (DagsterLimit(10),)),
         ({"runQueueConfig": {"maxConcurrentRuns": 25, "tagConcurrencyLimitsYaml": YAML}},
-         (Limit(25), Limit(2, "database", "redshift"), Limit(10, "dagster/backfill"),
-          Limit(1, "customer", by_value=True))),
+         (DagsterLimit(25), DagsterLimit(2, "database", "redshift"), DagsterLimit(10, "dagster/backfill"),
+          DagsterLimit(1, "customer", by_value=True))),
     ],
 )  # fmt: skip
-def test_limits_are_those_of_the_instance_and_of_tags(told: Any, found: tuple[Limit, ...]) -> None:
-    assert found == limits(told)
+def test_limits_are_those_of_the_instance_and_of_tags(told: Any, found: tuple[DagsterLimit, ...]) -> None:
+    assert found == parse_limits(told)
 
 
 @pytest.mark.parametrize(
@@ -48,15 +48,15 @@ def test_limits_are_those_of_the_instance_and_of_tags(told: Any, found: tuple[Li
 def test_a_value_that_is_no_limit_ends_nothing(odd: str) -> None:
     """YAML that a loader of values raises for, as IndexError or AttributeError."""
     told = f"- key: a\n  limit: {odd}\n- key: b\n  limit: 3\n  value: {odd}\n"
-    found = limits({"runQueueConfig": {"maxConcurrentRuns": 10, "tagConcurrencyLimitsYaml": told}})
+    found = parse_limits({"runQueueConfig": {"maxConcurrentRuns": 10, "tagConcurrencyLimitsYaml": told}})
     assert ["", "b"] == [one.key for one in found]
 
 
 def test_merges_that_grow_without_end_are_not_made() -> None:
     lines = ["- &a0 {key: a, limit: 1}"]
     lines += [f"- &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}]}}" for n in range(1, 12)]
-    found = limits({"runQueueConfig": {"tagConcurrencyLimitsYaml": "\n".join(lines)}})
-    assert (Limit(1, "a"),) == found
+    found = parse_limits({"runQueueConfig": {"tagConcurrencyLimitsYaml": "\n".join(lines)}})
+    assert (DagsterLimit(1, "a"),) == found
 
 
 @pytest.mark.parametrize(
@@ -70,9 +70,9 @@ def test_merges_that_grow_without_end_are_not_made() -> None:
     ],
 )
 def test_a_job_is_in_the_tightest_pool_that_is_its(tags: dict[str, str], pool: tuple[str, int]) -> None:
-    known = limits({"runQueueConfig": {"maxConcurrentRuns": 25, "tagConcurrencyLimitsYaml": YAML}})
-    assert pool == tightest(known, tags)
-    assert ("", None) == tightest((), tags)
+    known = parse_limits({"runQueueConfig": {"maxConcurrentRuns": 25, "tagConcurrencyLimitsYaml": YAML}})
+    assert pool == tightest_limit(known, tags)
+    assert ("", None) == tightest_limit((), tags)
 
 
 def test_the_inventory_tells_the_pool_of_each_job() -> None:

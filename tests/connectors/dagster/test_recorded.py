@@ -12,27 +12,17 @@ from typing import Any, ClassVar
 import httpx
 import pytest
 
-from connectors.conformance import ConnectorConformance, new_key, ref
-from connectors.conformance_http import Endless, NastyTransport
-from connectors.conformance_replies import GONE
-from connectors.contract import (
-    AccessRefused,
-    Ask,
-    Connector,
-    Evidence,
-    Found,
-    NotSupported,
-    OutcomeUnknown,
-    RunRecord,
-    RunRef,
-    State,
-    SystemUnreachable,
-    Verb,
-)
 from connectors.dagster import parse
 from connectors.dagster.client import DagsterClient
 from connectors.dagster.connector import CONNECTOR, DagsterConnector
 from connectors.dagster.options import DagsterOptions
+from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance.faults import GONE, EndlessBody, FaultyTransport
+from connectors.sdk.conformance.world import new_key, ref
+from connectors.sdk.contract import ActionFound, ActionSpec, Connector
+from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown, SystemUnreachable
+from connectors.sdk.records import RunRecord, RunRef
+from connectors.sdk.states import RunEvidence, RunState, Verb
 from tests.corpus import HOSTILE
 from tests.fakes.dagster import FakeDagster, recorded
 from tests.fakes.unsent import CROWDS
@@ -48,7 +38,7 @@ def opened(fake: FakeDagster, transport: httpx.BaseTransport | None = None, **op
     return DagsterConnector(chosen, lambda reference: "right", transport or fake.transport, settle_seconds=0.0)
 
 
-def told(connector: Connector, cursor: str = "") -> tuple[dict[str, RunRecord], str]:
+def latest_records(connector: Connector, cursor: str = "") -> tuple[dict[str, RunRecord], str]:
     """The last word on each run since the cursor, by its id, and the cursor after it."""
     found: dict[str, RunRecord] = {}
     more = True
@@ -84,10 +74,10 @@ class TestDagsterOnTheFake(ConnectorConformance):
             self.fake.jobs = (ORDERS,)
             return opened(self.fake)
         self.fake.now = datetime.now(UTC)
-        return opened(self.fake, NastyTransport(self.fake.answer, how, "", "mode", EndlessRuns(), "runsOrError"))
+        return opened(self.fake, FaultyTransport(self.fake.answer, how, "", "mode", EndlessRuns(), "runsOrError"))
 
     def long_log(self, size: int) -> tuple[Connector, RunRecord]:
-        run = next(one for one in told(opened(self.fake))[0].values() if one.job == DAGSTER + ORDERS)
+        run = next(one for one in latest_records(opened(self.fake))[0].values() if one.job == DAGSTER + ORDERS)
         row = next(row for row in self.fake.runs if row["runId"] == run.attempt_key)
         for _ in range(size // 100_000):
             self.fake.write(row, "STEP_OUTPUT", "x" * 100_000)
@@ -121,8 +111,8 @@ class TestDagsterOnTheFake(ConnectorConformance):
         self.fake.outcome[STOCK] = "hang"
         run = self.fake.start(STOCK)
         self.fake.tick()
-        found = told(opened(self.fake))[0][run["runId"]]
-        assert found.state is State.RUNNING
+        found = latest_records(opened(self.fake))[0][run["runId"]]
+        assert found.state is RunState.RUNNING
         return found
 
     def native_trace(self) -> object:
@@ -146,7 +136,7 @@ class EndlessRuns:
     """A page that is full, and always the same."""
 
     def __init__(self) -> None:
-        self.page = Endless(100)
+        self.page = EndlessBody(100)
 
     def __call__(self, body: Any, times: int) -> Any:
         return {
@@ -168,20 +158,20 @@ def failed() -> tuple[FakeDagster, str]:
 
 
 def test_recorded_steps_name_the_one_that_failed() -> None:
-    run, names = parse.red_steps(recorded("run_steps")["runOrError"])
+    run, names = parse.failed_steps(recorded("run_steps")["runOrError"])
     assert ("83a7a146-7be6-49ff-812e-c4b18a6683ca", ["transform (FAILURE)"]) == (run, names)
 
 
 def test_a_partition_is_the_period_of_its_run() -> None:
     row = recorded("runs_updated_after")["runsOrError"]["results"][0]
-    run = parse.run(row, (), URL)
-    assert ("defs.py/daily_job", "2026-11-12", State.QUEUED) == (run.job, run.period_key, run.state)
+    run = parse.run_record(row, (), URL)
+    assert ("defs.py/daily_job", "2026-11-12", RunState.QUEUED) == (run.job, run.period_key, run.state)
 
 
 def test_recorded_assets_join_the_jobs_that_make_them() -> None:
     place = {"repository": {"name": "__repository__", "location": {"name": "lab"}}}
     nodes = [{**node, **place} for node in recorded("asset_graph")["assetNodes"]]
-    assert {"lab/orders_job"} == parse.feeds(nodes)["lab/report_job"]
+    assert {"lab/orders_job"} == parse.asset_edges(nodes)["lab/report_job"]
 
 
 def test_a_success_with_failed_steps_is_partial_and_names_them() -> None:
@@ -189,8 +179,8 @@ def test_a_success_with_failed_steps_is_partial_and_names_them() -> None:
     fake.outcome[ORDERS] = "partial"
     run = fake.start(ORDERS)
     fake.tick()
-    found = told(opened(fake))[0][run["runId"]]
-    assert (State.PARTIAL, "SUCCESS", "steps not green: transform (FAILURE)") == (
+    found = latest_records(opened(fake))[0][run["runId"]]
+    assert (RunState.PARTIAL, "SUCCESS", "steps not green: transform (FAILURE)") == (
         found.state,
         found.native_state,
         found.message,
@@ -203,15 +193,15 @@ def test_a_rerun_is_a_new_run_of_the_same_period_and_a_tag_copied_by_hand_is_not
 ) -> None:
     fake, run = failed()
     connector, key = opened(fake), new_key()
-    first = told(connector)[0][run]
-    preview = connector.preview(Ask(Verb.RERUN, ref(first), first.state, {"scope": scope}), 5)
+    first = latest_records(connector)[0][run]
+    preview = connector.preview(ActionSpec(Verb.RERUN, ref(first), first.state, {"scope": scope}), 5)
     assert strategy == preview.plan["strategy"]
     connector.act(preview, key, 5)
     connector.act(preview, key, 5)
     assert 2 == len(fake.runs)
     by_hand = fake.start(ORDERS, fake.runs[-1])
     fake.tick(5)
-    found = told(connector)[0]
+    found = latest_records(connector)[0]
     mine = found[fake.runs[1]["runId"]]
     assert (key, first.period_key) == (mine.action_key, mine.period_key)
     assert found[by_hand["runId"]].action_key is None
@@ -220,22 +210,24 @@ def test_a_rerun_is_a_new_run_of_the_same_period_and_a_tag_copied_by_hand_is_not
 def test_a_lost_answer_is_found_by_the_tag_and_a_repeat_launches_nothing() -> None:
     fake, _ = failed()
     connector, key = opened(fake), new_key()
-    ask = Ask(Verb.START, RunRef(DAGSTER + STOCK, "", "", ""), State.PLANNED, {"period_at": "2026-11-20T03:00:00Z"})
+    ask = ActionSpec(
+        Verb.START, RunRef(DAGSTER + STOCK, "", "", ""), RunState.PLANNED, {"period_at": "2026-11-20T03:00:00Z"}
+    )
     preview = connector.preview(ask, 5)
     fake.lose_answer_of = "launchRun"
     with pytest.raises(OutcomeUnknown):
         connector.act(preview, key, 5)
-    assert isinstance(connector.look_up(preview, key, 5), Found)
+    assert isinstance(connector.look_up(preview, key, 5), ActionFound)
     connector.act(preview, key, 5)
     assert 2 == len(fake.runs)
-    assert "2026-11-20T03:00:00Z" == told(connector)[0][fake.runs[-1]["runId"]].period_key
+    assert "2026-11-20T03:00:00Z" == latest_records(connector)[0][fake.runs[-1]["runId"]].period_key
 
 
 def test_from_failure_of_what_is_green_by_now_is_refused_and_nothing_is_done() -> None:
     fake, run = failed()
     connector = opened(fake)
-    first = told(connector)[0][run]
-    preview = connector.preview(Ask(Verb.RERUN, ref(first), first.state), 5)
+    first = latest_records(connector)[0][run]
+    preview = connector.preview(ActionSpec(Verb.RERUN, ref(first), first.state), 5)
     fake.runs[0]["status"] = "SUCCESS"
     with pytest.raises(NotSupported, match="changed since the preview, it is SUCCESS"):
         connector.act(preview, new_key(), 5)
@@ -253,9 +245,9 @@ def test_a_read_only_webserver_is_named_by_the_probe_and_refuses_itself() -> Non
     connector = opened(fake)
     acts = [right for right in connector.probe(5).rights if right.needed_for == "act"]
     assert [False] * 6 == [right.held for right in acts]
-    assert "without --read-only" in acts[0].mend
-    first = told(connector)[0][run]
-    preview = connector.preview(Ask(Verb.RERUN, ref(first), first.state), 5)
+    assert "without --read-only" in acts[0].fix
+    first = latest_records(connector)[0][run]
+    preview = connector.preview(ActionSpec(Verb.RERUN, ref(first), first.state), 5)
     with pytest.raises(AccessRefused, match="permission"):
         connector.act(preview, new_key(), 5)
 
@@ -279,10 +271,10 @@ def test_a_long_history_is_walked_to_its_end_before_the_watermark_moves() -> Non
     assert first.more
     assert first.seen_until is None
     fake.start(STOCK)
-    found, cursor = told(connector, first.cursor)
+    found, cursor = latest_records(connector, first.cursor)
     assert runs <= {one.attempt_key for one in first.runs} | found.keys()
     fake.now += timedelta(seconds=90)
-    assert {fake.runs[-1]["runId"]} <= told(connector, cursor)[0].keys()
+    assert {fake.runs[-1]["runId"]} <= latest_records(connector, cursor)[0].keys()
 
 
 def test_a_page_whose_run_was_deleted_begins_the_walk_again_and_loses_nothing() -> None:
@@ -294,7 +286,7 @@ def test_a_page_whose_run_was_deleted_begins_the_walk_again_and_loses_nothing() 
     first = connector.poll("", (), 20)
     page = json.loads(first.cursor)["page"]
     fake.runs = [row for row in fake.runs if row["runId"] != page]
-    found, _ = told(connector, first.cursor)
+    found, _ = latest_records(connector, first.cursor)
     assert {row["runId"] for row in fake.runs} <= {one.attempt_key for one in first.runs} | found.keys()
 
 
@@ -304,10 +296,10 @@ def test_a_deleted_run_is_lost_and_never_green() -> None:
     run = fake.start(STOCK)
     fake.tick()
     connector = opened(fake)
-    found, cursor = told(connector)
+    found, cursor = latest_records(connector)
     fake.runs.clear()
     (gone,) = connector.poll(cursor, [ref(found[run["runId"]])], 5).runs
-    assert (State.LOST, Evidence.INFERRED) == (gone.state, gone.evidence)
+    assert (RunState.LOST, RunEvidence.INFERRED) == (gone.state, gone.evidence)
 
 
 # what is not as it should be
@@ -393,9 +385,9 @@ def test_the_answer_about_other_runs_is_dropped_and_nothing_is_called_gone() -> 
     fake.outcome[STOCK] = "hang"
     asked, other = fake.start(STOCK), fake.start(STOCK)
     fake.tick()
-    found, cursor = told(opened(fake))
+    found, cursor = latest_records(opened(fake))
     fake.now += timedelta(seconds=200)
-    cursor = told(opened(fake), cursor)[1]
+    cursor = latest_records(opened(fake), cursor)[1]
     poll = through(fake, lambda data: data.update(results=[other])).poll(cursor, [ref(found[asked["runId"]])], 5)
     assert not poll.complete
     assert asked["runId"] not in {one.attempt_key for one in poll.runs}
@@ -405,8 +397,8 @@ def test_hostile_text_stays_data() -> None:
     row = recorded("runs_updated_after")["runsOrError"]["results"][1]
     for hostile in HOSTILE:
         tags = [{"key": "headway/key", "value": hostile}, {"key": "dagster/partition", "value": hostile}]
-        run = parse.run({**row, "tags": tags}, [hostile], URL)
-        assert State.PARTIAL is run.state
+        run = parse.run_record({**row, "tags": tags}, [hostile], URL)
+        assert RunState.PARTIAL is run.state
         json.dumps(dict(run.context)).encode()
 
 
@@ -415,9 +407,9 @@ def test_a_log_that_is_longer_than_what_is_read_at_once_goes_on(monkeypatch: pyt
     row = next(row for row in fake.runs if row["runId"] == run)
     for number in range(30):
         fake.write(row, "STEP_OUTPUT", f"line {number}")
-    monkeypatch.setattr("connectors.dagster.log.MOST_PAGES", 2)
+    monkeypatch.setattr("connectors.dagster.runs.MAX_LOG_PAGES", 2)
     monkeypatch.setattr("connectors.dagster.client.LOG_LIMIT", 10)
-    known = told(opened(fake))[0][run]
+    known = latest_records(opened(fake))[0][run]
     first = opened(fake).log(ref(known), None, 4096, 10)
     assert (True, True, False) == (first.more, first.cut, "line 29" in first.text)
     assert first.next is not None

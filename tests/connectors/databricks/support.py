@@ -7,9 +7,10 @@ from typing import Any
 
 import httpx
 
-from connectors.contract import Connector, RunRecord
 from connectors.databricks.connector import DatabricksConnector
 from connectors.databricks.options import DatabricksOptions
+from connectors.sdk.contract import Connector
+from connectors.sdk.records import RunRecord
 from tests.fakes.databricks import HOST, FakeDatabricks
 
 ORDERS, STOCK = "11", "12"
@@ -39,7 +40,7 @@ def opened(fake: FakeDatabricks, transport: httpx.BaseTransport | None = None, *
     return DatabricksConnector(chosen, lambda reference: "right", transport or fake.transport, settle_seconds=0.0)
 
 
-def told(connector: Connector, cursor: str = "") -> tuple[dict[tuple[str, str], RunRecord], str]:
+def latest_records(connector: Connector, cursor: str = "") -> tuple[dict[tuple[str, str], RunRecord], str]:
     """The last word on each attempt since the cursor, by job and key, and the cursor after it."""
     found: dict[tuple[str, str], RunRecord] = {}
     more = True

@@ -8,12 +8,13 @@ from typing import Any, ClassVar
 
 import pytest
 
-from connectors.conformance import ConnectorConformance
-from connectors.conformance_http import NastyTransport
-from connectors.conformance_replies import GONE
-from connectors.contract import Connector, RunRecord, State
 from connectors.databricks.connector import CONNECTOR
-from tests.connectors.databricks.support import ORDERS, STOCK, opened, told, workspace
+from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance.faults import GONE, FaultyTransport
+from connectors.sdk.contract import Connector
+from connectors.sdk.records import RunRecord
+from connectors.sdk.states import RunState
+from tests.connectors.databricks.support import ORDERS, STOCK, latest_records, opened, workspace
 from tests.fakes.databricks import FakeDatabricks
 
 
@@ -49,7 +50,7 @@ class TestDatabricksOnTheFake(ConnectorConformance):
             other = deepcopy(self.fake)
             del other.jobs[int(STOCK)]
             return opened(other)
-        return opened(self.fake, NastyTransport(self.fake.handle, how, r"/runs/list$", "run_name", endless=_more))
+        return opened(self.fake, FaultyTransport(self.fake.handle, how, r"/runs/list$", "run_name", endless=_more))
 
     def with_a_run_behind(self) -> tuple[Connector, Callable[[], str]]:
         def put() -> str:
@@ -78,8 +79,8 @@ class TestDatabricksOnTheFake(ConnectorConformance):
         self.fake.outcome[int(STOCK)] = "hang"
         run = self.fake.start(int(STOCK))
         self.fake.tick()
-        found = told(opened(self.fake))[0][STOCK, str(run["run_id"])]
-        assert found.state is State.RUNNING
+        found = latest_records(opened(self.fake))[0][STOCK, str(run["run_id"])]
+        assert found.state is RunState.RUNNING
         return found
 
     def pause_by_hand(self, job_id: str) -> None:

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from connectors.contract import Evidence, RecordUnreadable, State
-from connectors.databricks import parse, schedules
-from connectors.databricks.states import CODES, RESULTS, word_of
-from console.control.schedule import fault, instants
-from tests.connectors.databricks.support import ORDERS, STOCK, TYPES, opened, told, workspace
+from connectors.databricks import parse
+from connectors.databricks.parse import RESULT_STATES, TERMINATION_CODES, parse_state
+from connectors.sdk.errors import RecordUnreadable
+from connectors.sdk.states import RunEvidence, RunState
+from console.timing.schedule import instants, schedule_fault
+from tests.connectors.databricks.support import ORDERS, STOCK, TYPES, latest_records, opened, workspace
 from tests.corpus import HOSTILE
 
 
@@ -24,32 +25,32 @@ def ended(code: str, result: str = "") -> dict[str, Any]:
 @pytest.mark.parametrize(
     "code, result, state, native",
     [
-        ("SUCCESS", "SUCCESS", State.SUCCEEDED, "SUCCESS"),
-        ("SUCCESS_WITH_FAILURES", "SUCCESS_WITH_FAILURES", State.PARTIAL, "SUCCESS_WITH_FAILURES"),
-        ("RUN_EXECUTION_ERROR", "TIMEDOUT", State.TIMED_OUT, "TIMEDOUT"),
-        ("SKIPPED", "UPSTREAM_FAILED", State.BLOCKED, "UPSTREAM_FAILED"),
-        ("CLUSTER_ERROR", "FAILED", State.FAILED, "CLUSTER_ERROR"),
-        ("", "SUCCESS", State.SUCCEEDED, "SUCCESS"),
-        ("MAX_CONCURRENT_RUNS_EXCEEDED", "", State.SKIPPED, "MAX_CONCURRENT_RUNS_EXCEEDED"),
-        ("MOON_PHASE", "FAILED", State.UNKNOWN, "MOON_PHASE"),
-        ("SUCCESS", "GLORIOUS", State.UNKNOWN, "GLORIOUS"),
-        ("", "", State.UNKNOWN, "TERMINATED"),
+        ("SUCCESS", "SUCCESS", RunState.SUCCEEDED, "SUCCESS"),
+        ("SUCCESS_WITH_FAILURES", "SUCCESS_WITH_FAILURES", RunState.PARTIAL, "SUCCESS_WITH_FAILURES"),
+        ("RUN_EXECUTION_ERROR", "TIMEDOUT", RunState.TIMED_OUT, "TIMEDOUT"),
+        ("SKIPPED", "UPSTREAM_FAILED", RunState.BLOCKED, "UPSTREAM_FAILED"),
+        ("CLUSTER_ERROR", "FAILED", RunState.FAILED, "CLUSTER_ERROR"),
+        ("", "SUCCESS", RunState.SUCCEEDED, "SUCCESS"),
+        ("MAX_CONCURRENT_RUNS_EXCEEDED", "", RunState.SKIPPED, "MAX_CONCURRENT_RUNS_EXCEEDED"),
+        ("MOON_PHASE", "FAILED", RunState.UNKNOWN, "MOON_PHASE"),
+        ("SUCCESS", "GLORIOUS", RunState.UNKNOWN, "GLORIOUS"),
+        ("", "", RunState.UNKNOWN, "TERMINATED"),
     ],
 )
-def test_an_end_is_told_by_both_of_its_words(code: str, result: str, state: State, native: str) -> None:
-    word = word_of(ended(code, result))
+def test_an_end_is_told_by_both_of_its_words(code: str, result: str, state: RunState, native: str) -> None:
+    word = parse_state(ended(code, result))
     assert (state, native) == (word.state, word.native)
 
 
 @pytest.mark.parametrize("code, result", [("SUCCESS", "FAILED"), ("RUN_EXECUTION_ERROR", "SUCCESS")])
 def test_two_words_that_disagree_make_nothing_green(code: str, result: str) -> None:
-    word = word_of(ended(code, result))
-    assert (State.FAILED, Evidence.CONFLICT, f"{code}, {result}") == (word.state, word.evidence, word.native)
+    word = parse_state(ended(code, result))
+    assert (RunState.FAILED, RunEvidence.CONFLICT, f"{code}, {result}") == (word.state, word.evidence, word.native)
 
 
 def test_only_success_is_green() -> None:
-    assert ["SUCCESS"] == [word for word, state in CODES.items() if state is State.SUCCEEDED]
-    assert ["SUCCESS"] == [word for word, state in RESULTS.items() if state is State.SUCCEEDED]
+    assert ["SUCCESS"] == [word for word, state in TERMINATION_CODES.items() if state is RunState.SUCCEEDED]
+    assert ["SUCCESS"] == [word for word, state in RESULT_STATES.items() if state is RunState.SUCCEEDED]
 
 
 @pytest.mark.parametrize(
@@ -67,16 +68,16 @@ def test_only_success_is_green() -> None:
     ],
 )
 def test_quartz_is_five_fields_where_they_can_say_it(quartz: str, five: str) -> None:
-    assert five == schedules.five_fields(quartz)
+    assert five == parse.five_fields(quartz)
 
 
 def test_a_schedule_is_read_by_the_control_plane_and_one_that_cannot_be_is_told() -> None:
     row = {"quartz_cron_expression": "0 10 3 * * ?", "timezone_id": "Europe/Berlin"}
-    good = schedules.schedule_of({"schedule": row})
+    good = parse.parse_schedule({"schedule": row})
     day = datetime(2026, 11, 21, tzinfo=UTC)
     assert [day.replace(hour=2, minute=10)] == instants(good, day, day.replace(hour=23))
-    odd = schedules.schedule_of({"schedule": {**row, "quartz_cron_expression": "0 0 6 L * ?"}})
-    assert "is not an expression of five fields" in str(fault(odd))
+    odd = parse.parse_schedule({"schedule": {**row, "quartz_cron_expression": "0 0 6 L * ?"}})
+    assert "is not an expression of five fields" in str(schedule_fault(odd))
 
 
 @pytest.mark.parametrize(
@@ -89,8 +90,8 @@ def test_a_schedule_is_read_by_the_control_plane_and_one_that_cannot_be_is_told(
     ],
 )
 def test_what_is_no_clock_is_told_in_words(settings: dict[str, Any], words: str) -> None:
-    schedule = schedules.schedule_of(settings)
-    assert ("none", words) == (schedule.dialect, schedule.words)
+    schedule = parse.parse_schedule(settings)
+    assert ("none", words) == (schedule.dialect, schedule.text)
 
 
 def test_tasks_are_told_by_type_in_their_order_with_the_job_that_they_run_and_health_rules() -> None:
@@ -113,12 +114,12 @@ def test_a_repair_is_a_further_attempt_and_the_first_keeps_its_end() -> None:
     fake.outcome.clear()
     repair = fake.repair(run, ["load"])
     fake.tick()
-    found = told(opened(fake))[0]
+    found = latest_records(opened(fake))[0]
     first, second = found[ORDERS, str(run["run_id"])], found[ORDERS, f"{run['run_id']}.{repair}"]
-    assert (State.FAILED, State.SUCCEEDED) == (first.state, second.state)
+    assert (RunState.FAILED, RunState.SUCCEEDED) == (first.state, second.state)
     assert (None, first.attempt_key) == (first.period_key, second.again_of)
     tasks = {job: one.state for (job, _), one in found.items() if "." in job}
-    assert {f"{ORDERS}.extract": State.SUCCEEDED, f"{ORDERS}.load": State.SUCCEEDED} == tasks
+    assert {f"{ORDERS}.extract": RunState.SUCCEEDED, f"{ORDERS}.load": RunState.SUCCEEDED} == tasks
     assert second.started_at is not None
     assert first.ended_at is not None
     assert first.ended_at <= second.started_at
@@ -128,7 +129,7 @@ def test_what_a_run_took_is_kept_with_it() -> None:
     fake = workspace()
     run = fake.start(int(STOCK))
     fake.tick()
-    context = told(opened(fake))[0][STOCK, str(run["run_id"])].context
+    context = latest_records(opened(fake))[0][STOCK, str(run["run_id"])].context
     assert (2.0, 0.5, 1.5) == tuple(context[f"{name}_seconds"] for name in ("run", "setup", "execution"))
 
 
@@ -138,8 +139,8 @@ def test_any_text_is_a_record_or_unreadable(number: int) -> None:
     row = {"run_id": 7, "job_id": 1, "run_name": odd, "state": {"life_cycle_state": odd, "state_message": odd}}
     tasks = [{"task_key": odd, "run_id": 8, **ended(odd, odd)}]
     try:
-        attempts = parse.runs({**row, "tasks": tasks, "trigger": odd, "start_time": 1})
-        found = [*attempts, *parse.task_runs({**row, "tasks": tasks}, attempts)]
+        attempts = parse.run_records({**row, "tasks": tasks, "trigger": odd, "start_time": 1})
+        found = [*attempts, *parse.task_records({**row, "tasks": tasks}, attempts)]
     except RecordUnreadable:
         return
-    assert {State.UNKNOWN} == {one.state for one in found}
+    assert {RunState.UNKNOWN} == {one.state for one in found}

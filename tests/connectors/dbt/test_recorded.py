@@ -18,8 +18,9 @@ from typing import Any, ClassVar
 import paramiko
 import pytest
 
-from connectors.conformance import ConnectorConformance, new_key, ref
-from connectors.conformance_replies import (
+from connectors.dbt.connector import CONNECTOR, DbtConnector
+from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance.faults import (
     GARBLED,
     GONE,
     HOUR_OFF,
@@ -31,8 +32,11 @@ from connectors.conformance_replies import (
     TRUNCATED,
     TWICE,
 )
-from connectors.contract import AccessRefused, Ask, CannotTell, Connector, Found, Poll, RunRecord, RunRef, State, Verb
-from connectors.dbt.connector import CONNECTOR, DbtConnector
+from connectors.sdk.conformance.world import new_key, ref
+from connectors.sdk.contract import ActionFound, ActionSpec, ActionUnknown, Connector
+from connectors.sdk.errors import AccessRefused
+from connectors.sdk.records import Poll, RunRecord, RunRef
+from connectors.sdk.states import RunState, Verb
 from tests.fakes.dbt import DbtHost, Spoiled
 from tests.fakes.dbt_tool import NODES, outcomes
 from tests.fakes.login import keys_in, login_folder, no_secret
@@ -114,7 +118,7 @@ class TestDbt(ConnectorConformance):
 
     def answering(self, how: str) -> Connector:
         connector = self.host.connected()
-        session = connector._session
+        session = connector._host.session
         assert isinstance(session, Spoiled)
         session.spoil = SPOILED[how]
         return connector
@@ -163,7 +167,7 @@ def polled(host: DbtHost, cursor: str = "") -> Poll:
     return host.connected().poll(cursor, (), 20)
 
 
-def states(poll: Poll) -> dict[str, State]:
+def states(poll: Poll) -> dict[str, RunState]:
     return {run.job.removeprefix("etl01:shop").lstrip("/"): run.state for run in poll.runs}
 
 
@@ -173,14 +177,16 @@ def test_a_recorded_build_is_told_with_its_nodes_and_edges(etl01: DbtHost) -> No
     for name in ("manifest.json", "run_results.json"):
         source = RECORDED / ("build_failed.run_results.json" if "run" in name else name)
         shutil.copy(source, shop / "target" / name)
-    shutil.copy(RECORDED / "dbt.log", shop / "logs" / "dbt.log")
+    log = Path(shutil.copy(RECORDED / "dbt.log", shop / "logs" / "dbt.log"))
+    written = datetime(2026, 11, 21, 12, 29, 18, tzinfo=UTC).timestamp()  # its lines have the time of day alone
+    os.utime(log, (written, written))
     connector = etl01.connected()
     jobs = {job.native_id: job for job in connector.inventory("", 20).jobs}
     assert ("etl01:shop/model.lab.orders",) == jobs["etl01:shop/model.lab.daily_total"].upstreams
     assert {"etl01:shop"} == {job.parent for job in jobs.values() if job.parent}
     poll = connector.poll("", (), 20)
     run = poll.runs[0]
-    assert ("etl01:shop", State.PARTIAL, "1 fail, 2 pass, 3 skipped, 2 success") == (
+    assert ("etl01:shop", RunState.PARTIAL, "1 fail, 2 pass, 3 skipped, 2 success") == (
         run.job,
         run.state,
         run.native_state,
@@ -188,7 +194,7 @@ def test_a_recorded_build_is_told_with_its_nodes_and_edges(etl01: DbtHost) -> No
     assert "Got 1 result, configured to fail" in run.message
     assert (10, 3) == (round((run.ended_at - run.started_at).total_seconds()), run.context["rows"])  # type: ignore[operator]
     told = states(poll)
-    assert (State.FAILED, State.BLOCKED, State.SUCCEEDED) == (
+    assert (RunState.FAILED, RunState.BLOCKED, RunState.SUCCEEDED) == (
         told["test.lab.not_null_stg_orders_amount.2546645448"], told["model.lab.orders"], told["seed.lab.raw_orders"],
     )  # fmt: skip
 
@@ -197,10 +203,10 @@ def test_a_run_is_seen_while_it_runs_and_when_it_ended(etl01: DbtHost) -> None:
     at = time.time() - 5
     invocation = etl01.shop.begin("dbt build", at)
     first = polled(etl01)
-    assert {"": State.RUNNING} == states(first)
+    assert {"": RunState.RUNNING} == states(first)
     etl01.shop.end(invocation, "dbt build", at, outcomes(list(NODES), [], at))
     second = polled(etl01, first.cursor)
-    assert {"": State.SUCCEEDED, **dict.fromkeys(NODES, State.SUCCEEDED)} == states(second)
+    assert {"": RunState.SUCCEEDED, **dict.fromkeys(NODES, RunState.SUCCEEDED)} == states(second)
     assert {invocation} == {run.attempt_key for run in second.runs}
     assert () == polled(etl01, second.cursor).runs
 
@@ -208,7 +214,10 @@ def test_a_run_is_seen_while_it_runs_and_when_it_ended(etl01: DbtHost) -> None:
 def test_completed_with_failed_nodes_is_partial_and_only_failures_are_red(etl01: DbtHost) -> None:
     etl01.ran(fails=[ORDERS])
     told = states(polled(etl01))
-    assert (State.PARTIAL, State.SUCCEEDED, State.FAILED, State.BLOCKED) == (told[""], *(told[name] for name in NODES))
+    assert (RunState.PARTIAL, RunState.SUCCEEDED, RunState.FAILED, RunState.BLOCKED) == (
+        told[""],
+        *(told[name] for name in NODES),
+    )
 
 
 def test_green_nodes_of_a_command_that_failed_are_no_green_run(etl01: DbtHost) -> None:
@@ -217,7 +226,7 @@ def test_green_nodes_of_a_command_that_failed_are_no_green_run(etl01: DbtHost) -
     log = etl01.shop.folder / "logs/dbt.log"
     log.write_text(log.read_text().replace("succeeded at", "failed at"))
     [run] = [one for one in polled(etl01).runs if one.job == "etl01:shop"]
-    assert (State.FAILED, "conflict") == (run.state, run.evidence)
+    assert (RunState.FAILED, "conflict") == (run.state, run.evidence)
 
 
 def test_a_run_that_was_thought_lost_is_what_its_log_says_of_its_end(etl01: DbtHost) -> None:
@@ -227,8 +236,8 @@ def test_a_run_that_was_thought_lost_is_what_its_log_says_of_its_end(etl01: DbtH
     lost = polled(etl01)
     etl01.shop.end(own, "dbt build", at, [], took=299.0)
     (etl01.shop.folder / "target/run_results.json").unlink()
-    assert {"": State.LOST} == states(lost)
-    assert {"": State.SUCCEEDED} == states(polled(etl01, lost.cursor))
+    assert {"": RunState.LOST} == states(lost)
+    assert {"": RunState.SUCCEEDED} == states(polled(etl01, lost.cursor))
 
 
 def test_a_project_may_say_that_failed_nodes_are_a_failed_run(etl01: DbtHost) -> None:
@@ -236,7 +245,7 @@ def test_a_project_may_say_that_failed_nodes_are_a_failed_run(etl01: DbtHost) ->
     etl01.ran(fails=[ORDERS])
     connector = etl01.connected(projects={"shop": {"folder": str(etl01.shop.folder), "failed_nodes": "failed"}})
     poll = connector.poll("", (), 20)
-    assert [State.FAILED] * 2 == [run.state for run in poll.runs if run.job == "etl01:shop"]
+    assert [RunState.FAILED] * 2 == [run.state for run in poll.runs if run.job == "etl01:shop"]
 
 
 def test_runs_between_two_polls_are_told_without_nodes_and_that_is_said(etl01: DbtHost) -> None:
@@ -245,7 +254,7 @@ def test_runs_between_two_polls_are_told_without_nodes_and_that_is_said(etl01: D
     kept = etl01.ran(ago=60)
     poll = polled(etl01, first.cursor)
     runs = {run.attempt_key: run for run in poll.runs if run.job == "etl01:shop"}
-    assert (State.PARTIAL, State.SUCCEEDED) == (runs[lost].state, runs[kept].state)
+    assert (RunState.PARTIAL, RunState.SUCCEEDED) == (runs[lost].state, runs[kept].state)
     assert "its nodes are not known: run_results.json is of another run" == runs[lost].message
     assert any("run_results.json was overwritten before it was read (1)" in one for one in poll.warnings)
     assert {kept} == {run.attempt_key for run in poll.runs if run.job != "etl01:shop"}
@@ -257,12 +266,12 @@ def test_a_half_written_artefact_is_waited_for_and_then_told(etl01: DbtHost) -> 
     whole = file.read_text()
     file.write_text(whole[: len(whole) // 2])
     first = polled(etl01)
-    assert ({"": State.PARTIAL}, ()) == (states(first), first.skipped)
+    assert ({"": RunState.PARTIAL}, ()) == (states(first), first.skipped)
     os.utime(file, (time.time() - 600, time.time() - 600))
     again = polled(etl01, first.cursor)
     assert ["shop/run_results.json"] == [one.where for one in again.skipped]
     file.write_text(whole)
-    assert State.FAILED == states(polled(etl01, again.cursor))[ORDERS]
+    assert RunState.FAILED == states(polled(etl01, again.cursor))[ORDERS]
 
 
 def test_a_retry_is_a_further_attempt_of_the_run_that_failed(etl01: DbtHost) -> None:
@@ -274,7 +283,7 @@ def test_a_retry_is_a_further_attempt_of_the_run_that_failed(etl01: DbtHost) -> 
     told = polled(etl01, first.cursor).runs
     assert {(failed, retried)} == {(run.period_key, run.attempt_key) for run in told}
     assert {failed} == {run.again_of for run in told}
-    assert {State.SUCCEEDED} == {run.state for run in told}
+    assert {RunState.SUCCEEDED} == {run.state for run in told}
 
 
 def test_other_commands_are_no_runs(etl01: DbtHost) -> None:
@@ -286,10 +295,10 @@ def test_other_commands_are_no_runs(etl01: DbtHost) -> None:
 def test_a_run_that_was_killed_is_lost(etl01: DbtHost) -> None:
     etl01.shop.begin("dbt build", time.time() - 300)
     first = polled(etl01)
-    assert {"": State.RUNNING} == states(first)
+    assert {"": RunState.RUNNING} == states(first)
     os.utime(etl01.shop.folder / "logs/dbt.log", (time.time() - 290, time.time() - 290))
     [run] = polled(etl01, first.cursor).runs
-    assert (State.LOST, "inferred") == (run.state, run.evidence)
+    assert (RunState.LOST, "inferred") == (run.state, run.evidence)
 
 
 def test_a_run_whose_log_is_gone_does_not_run_for_ever(etl01: DbtHost) -> None:
@@ -297,7 +306,7 @@ def test_a_run_whose_log_is_gone_does_not_run_for_ever(etl01: DbtHost) -> None:
     first = polled(etl01)
     (etl01.shop.folder / "logs/dbt.log").unlink()
     [run] = polled(etl01, first.cursor).runs
-    assert (State.RUNNING, State.LOST) == (first.runs[0].state, run.state)
+    assert (RunState.RUNNING, RunState.LOST) == (first.runs[0].state, run.state)
     assert run.started_at == run.ended_at
 
 
@@ -328,16 +337,16 @@ def test_a_log_of_json_lines_is_read_too(etl01: DbtHost) -> None:
     ]
     etl01.shop.log(*lines, "{torn", "7", '{"info": []}')
     [run] = polled(etl01).runs
-    assert (own, State.FAILED) == (run.attempt_key, run.state)
+    assert (own, RunState.FAILED) == (run.attempt_key, run.state)
     assert "Compilation Error Model 'm' depends on a node named 'nowhere'" in run.message
     assert (10, 3) == (run.started_at.second, (run.ended_at - run.started_at).seconds)  # type: ignore[union-attr,operator]
 
 
 def test_a_start_that_broke_off_in_between_is_neither_found_nor_absent(etl01: DbtHost) -> None:
     connector, key = etl01.connected(), new_key()
-    preview = connector.preview(Ask(Verb.START, RunRef("etl01:shop", "", "", ""), State.PLANNED), 20)
+    preview = connector.preview(ActionSpec(Verb.START, RunRef("etl01:shop", "", "", ""), RunState.PLANNED), 20)
     (etl01.folder / "home/acts" / key).mkdir(parents=True)
-    assert isinstance(connector.look_up(preview, key, 20), CannotTell)
+    assert isinstance(connector.look_up(preview, key, 20), ActionUnknown)
     connector.act(preview, key, 20)
     assert not (etl01.shop.folder / "logs").exists()
 
@@ -351,7 +360,7 @@ def test_a_log_that_was_rotated_is_read_to_its_end(etl01: DbtHost) -> None:
     (logs / "dbt.log").rename(logs / "dbt.log.1")
     second_id = etl01.shop.begin("dbt run", time.time() - 50)
     poll = polled(etl01, first.cursor)
-    assert (State.SUCCEEDED, State.RUNNING) == tuple(run.state for run in poll.runs if run.job == "etl01:shop")
+    assert (RunState.SUCCEEDED, RunState.RUNNING) == tuple(run.state for run in poll.runs if run.job == "etl01:shop")
     assert ((), {first_id, second_id}) == (poll.gaps, {run.attempt_key for run in poll.runs})
     (logs / "dbt.log").unlink()
     etl01.shop.log("nothing of ours")
@@ -393,7 +402,11 @@ def test_stale_sources_are_a_failure(etl01: DbtHost) -> None:
     etl01.shop.write("sources.json", {"metadata": metadata, "results": results})
     assert "etl01:shop:freshness" in {job.native_id for job in etl01.connected().inventory("", 20).jobs}
     [run] = polled(etl01).runs
-    assert ("etl01:shop:freshness", State.FAILED, "source.shop.raw.orders: error") == (run.job, run.state, run.message)
+    assert ("etl01:shop:freshness", RunState.FAILED, "source.shop.raw.orders: error") == (
+        run.job,
+        run.state,
+        run.message,
+    )
 
 
 def test_an_older_failed_run_is_retried_with_the_state_that_was_kept(etl01: DbtHost) -> None:
@@ -403,17 +416,17 @@ def test_an_older_failed_run_is_retried_with_the_state_that_was_kept(etl01: DbtH
     failed = first.runs[0]
     etl01.ran(ago=60)
     second = connector.poll(first.cursor, (), 20)
-    preview = connector.preview(Ask(Verb.RERUN, ref(failed), failed.state), 20)
+    preview = connector.preview(ActionSpec(Verb.RERUN, ref(failed), failed.state), 20)
     assert (None, "dbt retry") == (preview.refused, preview.verb)
     [call] = preview.native_calls
     assert re.search(rf"cd .*/shop && .*fakedbt retry --state .*/{failed.attempt_key}$", call), call
     key = new_key()
     for _ in range(2):
         connector.act(preview, key, 20)
-    assert isinstance(connector.look_up(preview, key, 20), Found)
+    assert isinstance(connector.look_up(preview, key, 20), ActionFound)
     told: list[RunRecord] = []
     until, cursor = time.monotonic() + 30, second.cursor
-    while not any(run.state is State.SUCCEEDED for run in told) and time.monotonic() < until:
+    while not any(run.state is RunState.SUCCEEDED for run in told) and time.monotonic() < until:
         poll = connector.poll(cursor, (), 20)
         told, cursor = [*told, *poll.runs], poll.cursor
     runs = [run for run in told if run.job == "etl01:shop"]
@@ -427,9 +440,9 @@ def test_a_run_whose_state_nobody_kept_is_not_retried(etl01: DbtHost) -> None:
         projects={"shop": {"folder": str(etl01.shop.folder), "dbt": str(etl01.shop.folder / "bin/fakedbt"), "keep": 0}}
     )
     [failed, *_] = connector.poll("", (), 20).runs
-    preview = connector.preview(Ask(Verb.RERUN, ref(failed), failed.state), 20)
+    preview = connector.preview(ActionSpec(Verb.RERUN, ref(failed), failed.state), 20)
     assert "the state of that run is not kept" in str(preview.refused)
-    whole = connector.preview(Ask(Verb.RERUN, ref(failed), failed.state, {"scope": "all"}), 20)
+    whole = connector.preview(ActionSpec(Verb.RERUN, ref(failed), failed.state, {"scope": "all"}), 20)
     assert (None, "dbt build") == (whole.refused, whole.verb)
 
 
@@ -438,10 +451,10 @@ def test_a_node_is_built_alone_or_with_what_follows(etl01: DbtHost) -> None:
     connector = etl01.connected()
     node = next(run for run in connector.poll("", (), 20).runs if run.job.endswith(ORDERS))
     for scope, wanted in (("failed", "build --select orders"), ("downstream", "build --select orders+")):
-        preview = connector.preview(Ask(Verb.RERUN, ref(node), node.state, {"scope": scope}), 20)
+        preview = connector.preview(ActionSpec(Verb.RERUN, ref(node), node.state, {"scope": scope}), 20)
         assert preview.native_calls[0].endswith(wanted)
     hostile = replace(ref(node), job="etl01:shop/model.shop.x; touch /tmp/owned")
-    assert connector.preview(Ask(Verb.RERUN, hostile, node.state), 20).refused
+    assert connector.preview(ActionSpec(Verb.RERUN, hostile, node.state), 20).refused
 
 
 @pytest.mark.parametrize(
@@ -476,7 +489,7 @@ def test_over_ssh_our_program_is_its_input_and_the_command_says_nothing_of_the_c
         entry = {"name": "etl01", "address": "127.0.0.1", "port": server.port}
         options = etl01.options(hosts=[entry], key=str(server.key_file), known_hosts=str(server.known_hosts))
         connector = DbtConnector(options, "etl01", no_secret)
-        assert State.PARTIAL is connector.poll("", (), 20).runs[0].state
+        assert RunState.PARTIAL is connector.poll("", (), 20).runs[0].state
         connector.close()
     finally:
         server.close()

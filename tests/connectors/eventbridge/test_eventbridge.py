@@ -9,12 +9,16 @@ from typing import Any, ClassVar
 
 import pytest
 
-from connectors.conformance import ConnectorConformance, new_key
-from connectors.conformance_holds import hold_ask
-from connectors.conformance_replies import ENDLESS, GARBLED, LONG_LINE, NOT_A_NUMBER, NOT_UTF8
-from connectors.contract import Ask, Connector, NotSupported, RunRef, State, SystemUnreachable, Verb
 from connectors.eventbridge.connector import CONNECTOR
-from connectors.secrets import SecretStore
+from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance.actions import hold_ask
+from connectors.sdk.conformance.faults import ENDLESS, GARBLED, LONG_LINE, NOT_A_NUMBER, NOT_UTF8
+from connectors.sdk.conformance.world import new_key
+from connectors.sdk.contract import ActionSpec, Connector
+from connectors.sdk.errors import NotSupported, SystemUnreachable
+from connectors.sdk.records import RunRef
+from connectors.sdk.secrets import SecretStore
+from connectors.sdk.states import RunState, Verb
 from tests.fakes.aws import NastyAws, endless
 from tests.fakes.eventbridge import FakeScheduler
 
@@ -88,19 +92,22 @@ class TestEventBridgeConformance(ConnectorConformance):
         self.fake._find(*job_id.split("/"))["LastModificationDate"] = datetime.now(UTC)
 
     def native_trace(self) -> object:
-        rows = [{name: one[name] for name in one if name != "LastModificationDate"} for one in self.fake.schedules]
+        rows = [
+            {name: schedule[name] for name in schedule if name != "LastModificationDate"}
+            for schedule in self.fake.schedules
+        ]
         return json.dumps(rows, sort_keys=True, default=str)
 
 
 def test_each_schedule_is_told_in_words_with_what_it_starts(fake: FakeScheduler) -> None:
     jobs = {job.native_id: job for job in fake.connector().inventory("", 20).jobs}
     nightly, hourly = jobs["default/nightly"], jobs["default/hourly"]
-    assert "EventBridge Scheduler: cron(15 4 * * ? *) Europe/Berlin" == nightly.schedule.words
+    assert "EventBridge Scheduler: cron(15 4 * * ? *) Europe/Berlin" == nightly.schedule.text
     assert nightly.schedule.next_at is not None
     assert ("none", "the nightly load", "starts state machine mart") == (
         nightly.schedule.dialect, nightly.title, nightly.definition,
     )  # fmt: skip
-    assert (True, "EventBridge Scheduler: rate(1 hour) (disabled)") == (hourly.paused, hourly.schedule.words)
+    assert (True, "EventBridge Scheduler: rate(1 hour) (disabled)") == (hourly.paused, hourly.schedule.text)
 
 
 TARGETS: list[tuple[dict[str, Any], str]] = [
@@ -160,14 +167,14 @@ def test_pages_that_never_end_are_told(fake: FakeScheduler) -> None:
 
 def test_a_schedule_that_cannot_be_read_is_skipped_and_the_rest_kept(fake: FakeScheduler) -> None:
     nasty = NastyAws(fake.handle_request, GARBLED, "", "Name", operations=LISTS)
-    found = fake.connector(nasty).inventory("", 20)
-    assert (["default/nightly"], False) == ([job.native_id for job in found.jobs], found.complete)
-    assert ["a schedule without a name to ask for"] == [one.reason for one in found.skipped]
+    inventory = fake.connector(nasty).inventory("", 20)
+    assert (["default/nightly"], False) == ([job.native_id for job in inventory.jobs], inventory.complete)
+    assert ["a schedule without a name to ask for"] == [item.reason for item in inventory.skipped]
 
 
 def test_an_answer_that_is_no_text_is_none_and_says_so(fake: FakeScheduler) -> None:
     nasty = NastyAws(fake.handle_request, NOT_UTF8, "", "Name", operations=LISTS)
-    with pytest.raises(SystemUnreachable, match="it is not UTF-8 at byte"):
+    with pytest.raises(SystemUnreachable, match="is not UTF-8 at byte"):
         fake.connector(nasty).inventory("", 20)
 
 
@@ -175,10 +182,10 @@ def test_an_answer_that_is_no_text_is_none_and_says_so(fake: FakeScheduler) -> N
 def test_an_odd_field_of_one_schedule_leaves_the_others_alone(fake: FakeScheduler, how: str, told: bool) -> None:
     """A name of 10 MB fits into no address: the schedule is skipped, and told. Of a number nothing is read."""
     nasty = NastyAws(fake.handle_request, how, "", "Name", operations=LISTS)
-    found = fake.connector(nasty).inventory("", 20)
-    assert ["default/hourly", "default/nightly"][not told :] == [job.native_id for job in found.jobs]
+    inventory = fake.connector(nasty).inventory("", 20)
+    assert ["default/hourly", "default/nightly"][not told :] == [job.native_id for job in inventory.jobs]
     reasons = [] if told else ["a schedule without a name to ask for"]
-    assert (reasons, told) == ([one.reason for one in found.skipped], found.complete)
+    assert (reasons, told) == ([item.reason for item in inventory.skipped], inventory.complete)
 
 
 def test_a_schedule_that_ends_while_it_would_be_held_is_not_held(fake: FakeScheduler) -> None:
@@ -195,15 +202,15 @@ def test_what_is_gone_is_not_held(fake: FakeScheduler) -> None:
 
 @pytest.mark.parametrize("verb", [Verb.RERUN, Verb.START, Verb.CANCEL, Verb.MARK_OK])
 def test_runs_are_left_to_the_system_that_has_them(fake: FakeScheduler, verb: Verb) -> None:
-    ask = Ask(verb, RunRef("default/nightly", "", "", ""), State.PLANNED)
+    spec = ActionSpec(verb, RunRef("default/nightly", "", "", ""), RunState.PLANNED)
     with pytest.raises(NotSupported, match="keeps no record of its starts: watch what it starts"):
-        fake.connector().preview(ask, 20)
+        fake.connector().preview(spec, 20)
 
 
 def test_a_refused_write_changes_nothing(fake: FakeScheduler) -> None:
     connector = fake.connector()
     preview = connector.preview(hold_ask("default/nightly"), 20)
     fake.schedules[0]["ScheduleExpression"] = "cron(20 4 * * ? *)"
-    with pytest.raises(NotSupported, match="was changed since it was looked at: nothing was changed"):
+    with pytest.raises(NotSupported, match="was changed since it was read: nothing was changed"):
         connector.act(preview, new_key(), 20)
     assert "ENABLED" == fake.schedules[0]["State"]

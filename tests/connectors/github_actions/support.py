@@ -7,9 +7,10 @@ from typing import Any
 
 import httpx
 
-from connectors.contract import Connector, RunRecord
 from connectors.github_actions.connector import GitHubActionsConnector
 from connectors.github_actions.options import GitHubActionsOptions
+from connectors.sdk.contract import Connector
+from connectors.sdk.records import RunRecord
 from tests.fakes.github import FakeGitHub
 
 REPOSITORY = "acme/etl"
@@ -64,7 +65,7 @@ def opened(
     )
 
 
-def told(connector: Connector, cursor: str = "") -> tuple[dict[tuple[str, str], RunRecord], str]:
+def latest_records(connector: Connector, cursor: str = "") -> tuple[dict[tuple[str, str], RunRecord], str]:
     """The last word on each attempt since the cursor, by job and key, and the cursor after it."""
     found: dict[tuple[str, str], RunRecord] = {}
     more = True

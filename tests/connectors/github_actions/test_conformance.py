@@ -9,12 +9,13 @@ from typing import Any, ClassVar
 
 import pytest
 
-from connectors.conformance import ConnectorConformance
-from connectors.conformance_http import NastyTransport
-from connectors.conformance_replies import GONE
-from connectors.contract import Connector, RunRecord, State
 from connectors.github_actions.connector import CONNECTOR
-from tests.connectors.github_actions.support import ORDERS, REPOSITORY, STOCK, job, opened, repository, told
+from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance.faults import GONE, FaultyTransport
+from connectors.sdk.contract import Connector
+from connectors.sdk.records import RunRecord
+from connectors.sdk.states import RunState
+from tests.connectors.github_actions.support import ORDERS, REPOSITORY, STOCK, job, latest_records, opened, repository
 from tests.fakes.github import FakeGitHub
 
 
@@ -49,11 +50,11 @@ class TestGitHubOnTheFake(ConnectorConformance):
             other = deepcopy(self.fake)
             del other.files[STOCK]
             return opened(other)
-        nasty = NastyTransport(self.fake.handle, how, r"/actions/runs$", "display_title", endless=_more)
+        nasty = FaultyTransport(self.fake.handle, how, r"/actions/runs$", "display_title", endless=_more)
         return opened(self.fake, nasty)
 
     def long_log(self, size: int) -> tuple[Connector, RunRecord]:
-        run = next(one for (name, _), one in told(opened(self.fake))[0].items() if name == ORDERS)
+        run = next(one for (name, _), one in latest_records(opened(self.fake))[0].items() if name == ORDERS)
         for number in self.fake.logs:
             self.fake.logs[number] = b"0123456\n" * (size // 8)
         return opened(self.fake), run
@@ -86,8 +87,8 @@ class TestGitHubOnTheFake(ConnectorConformance):
         self.fake.outcome[STOCK] = "hang"
         run = self.fake.start(STOCK)
         self.fake.tick()
-        found = told(opened(self.fake))[0][STOCK, f"{run['id']}.1"]
-        assert found.state is State.RUNNING
+        found = latest_records(opened(self.fake))[0][STOCK, f"{run['id']}.1"]
+        assert found.state is RunState.RUNNING
         return found
 
     def pause_by_hand(self, job_id: str) -> None:

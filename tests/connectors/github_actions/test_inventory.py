@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from connectors.contract import JobRecord, RecordUnreadable, Schedule
-from connectors.github_actions import definition
-from console.control.schedule import fault, instants
+from connectors.github_actions import parse
+from connectors.sdk.errors import RecordUnreadable
+from connectors.sdk.records import JobRecord, Schedule
+from console.timing.schedule import instants, schedule_fault
 from tests.connectors.github_actions.support import ORDERS, REPORT, STOCK, job, opened, repository
 from tests.corpus import HOSTILE
 from tests.fakes.github import FakeGitHub
@@ -28,12 +29,12 @@ def test_a_workflow_has_its_schedule_its_jobs_in_their_order_and_what_starts_it(
     )
     assert "Load it" == found[f"{ORDERS}.load"].title
     assert (job(ORDERS), job(STOCK)) == found[REPORT].upstreams
-    assert ("none", "on workflow_run") == (found[REPORT].schedule.dialect, found[REPORT].schedule.words)
+    assert ("none", "on workflow_run") == (found[REPORT].schedule.dialect, found[REPORT].schedule.text)
 
 
 def test_its_schedule_is_read_by_the_control_plane() -> None:
     schedule = jobs(repository())[ORDERS].schedule
-    assert fault(schedule) is None
+    assert schedule_fault(schedule) is None
     day = datetime(2026, 11, 21, tzinfo=UTC)
     assert [day.replace(hour=3, minute=10)] == instants(schedule, day, day.replace(hour=23))
 
@@ -48,7 +49,7 @@ def test_of_several_schedules_the_next_instant_of_all_is_told() -> None:
         schedule.expression,
         schedule.next_at,
     )
-    assert "0 22 * * * UTC; 0 14 * * * Europe/Berlin" == schedule.words
+    assert "0 22 * * * UTC; 0 14 * * * Europe/Berlin" == schedule.text
 
 
 def test_a_workflow_that_github_put_to_sleep_is_paused_and_everybody_is_told_why() -> None:
@@ -59,7 +60,7 @@ def test_a_workflow_that_github_put_to_sleep_is_paused_and_everybody_is_told_why
     after = connector.inventory(before.hash, 10)
     asleep = next(one for one in after.jobs if one.native_id == job(STOCK))
     assert (False, True) == (after.unchanged, asleep.paused)
-    assert "disabled by GitHub itself: no commit for 60 days" == asleep.schedule.words
+    assert "disabled by GitHub itself: no commit for 60 days" == asleep.schedule.text
     (warning,) = connector.poll("", (), 10).warnings
     assert f"{job(STOCK)} is disabled by GitHub itself" in warning
     assert "no commit for 60 days" in connector.probe(10).notes[0]
@@ -89,10 +90,10 @@ ODD = ("on: 7", "jobs: 3", "on: {schedule: [7, {cron: 3}]}", "[" * 3000, "a: &a 
 @pytest.mark.parametrize("number", range(len(HOSTILE) + len(ODD)))
 def test_any_text_is_a_definition_or_unreadable(number: int) -> None:
     try:
-        found = definition.read([*HOSTILE, *ODD][number])
+        found = parse.parse_workflow([*HOSTILE, *ODD][number])
     except RecordUnreadable:
         return
-    assert isinstance(found, definition.Definition)
+    assert isinstance(found, parse.GitHubWorkflow)
 
 
 @pytest.mark.parametrize(
@@ -109,4 +110,4 @@ def test_a_job_of_a_run_finds_its_task(shown: str, name: str | None) -> None:
     text = (
         "on: push\njobs:\n  build: {}\n  ship: { name: 'Deploy to ${{ matrix.where }}' }\n  call: { uses: ./x.yml }\n"
     )
-    assert name == definition.read(text).task_of(shown)
+    assert name == parse.parse_workflow(text).task_of(shown)

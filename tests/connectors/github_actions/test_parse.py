@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from connectors.contract import Evidence, RecordUnreadable, State
 from connectors.github_actions import parse
+from connectors.sdk.errors import RecordUnreadable
+from connectors.sdk.states import RunEvidence, RunState
 from tests.corpus import HOSTILE
 
 ROW: dict[str, Any] = {
@@ -25,40 +26,40 @@ ROW: dict[str, Any] = {
 @pytest.mark.parametrize(
     "status, conclusion, state, native, reason",
     [
-        ("queued", None, State.QUEUED, "queued", "slot"),
-        ("pending", None, State.WAITING, "pending", "slot"),
-        ("waiting", None, State.WAITING, "waiting", "approval"),
-        ("in_progress", None, State.RUNNING, "in_progress", ""),
-        ("completed", "success", State.SUCCEEDED, "success", ""),
-        ("completed", "startup_failure", State.FAILED, "startup_failure", ""),
-        ("completed", "timed_out", State.TIMED_OUT, "timed_out", ""),
-        ("completed", "neutral", State.SKIPPED, "neutral", ""),
-        ("completed", "stale", State.LOST, "stale", ""),
-        ("completed", "action_required", State.WAITING, "action_required", "approval"),
-        ("completed", None, State.UNKNOWN, "(no conclusion)", ""),
-        ("completed", "glorious", State.UNKNOWN, "glorious", ""),
-        (None, None, State.UNKNOWN, "(no status)", ""),
+        ("queued", None, RunState.QUEUED, "queued", "slot"),
+        ("pending", None, RunState.WAITING, "pending", "slot"),
+        ("waiting", None, RunState.WAITING, "waiting", "approval"),
+        ("in_progress", None, RunState.RUNNING, "in_progress", ""),
+        ("completed", "success", RunState.SUCCEEDED, "success", ""),
+        ("completed", "startup_failure", RunState.FAILED, "startup_failure", ""),
+        ("completed", "timed_out", RunState.TIMED_OUT, "timed_out", ""),
+        ("completed", "neutral", RunState.SKIPPED, "neutral", ""),
+        ("completed", "stale", RunState.LOST, "stale", ""),
+        ("completed", "action_required", RunState.WAITING, "action_required", "approval"),
+        ("completed", None, RunState.UNKNOWN, "(no conclusion)", ""),
+        ("completed", "glorious", RunState.UNKNOWN, "glorious", ""),
+        (None, None, RunState.UNKNOWN, "(no status)", ""),
     ],
 )
 def test_each_word_has_its_state(
-    status: str | None, conclusion: str | None, state: State, native: str, reason: str
+    status: str | None, conclusion: str | None, state: RunState, native: str, reason: str
 ) -> None:
-    run = parse.run({**ROW, "status": status, "conclusion": conclusion}, "acme/etl")
+    run = parse.run_record({**ROW, "status": status, "conclusion": conclusion}, "acme/etl")
     assert (state, native, reason) == (run.state, run.native_state, run.reason)
-    assert (run.ended_at is None) == (state.is_open or state is State.UNKNOWN)
-    assert (run.evidence is Evidence.NATIVE) == (state not in (State.UNKNOWN, State.LOST))
+    assert (run.ended_at is None) == (state.is_open or state is RunState.UNKNOWN)
+    assert (run.evidence is RunEvidence.NATIVE) == (state not in (RunState.UNKNOWN, RunState.LOST))
 
 
 def test_a_run_that_changed_before_it_began_ends_no_sooner_than_it_began() -> None:
     row = {**ROW, "status": "completed", "conclusion": "success", "updated_at": "2026-11-20T03:00:00Z"}
-    run = parse.run(row, "acme/etl")
+    run = parse.run_record(row, "acme/etl")
     assert run.started_at == run.ended_at
 
 
 def test_our_key_counts_in_the_first_attempt_of_a_dispatched_run_alone() -> None:
     titled = {**ROW, "status": "queued", "display_title": "load headway-0123456789abcdef"}
     keys = [
-        parse.run({**titled, "event": event, "run_attempt": attempt}, "acme/etl").action_key
+        parse.run_record({**titled, "event": event, "run_attempt": attempt}, "acme/etl").action_key
         for event, attempt in (("workflow_dispatch", 1), ("workflow_dispatch", 2), ("push", 1))
     ]
     assert ["headway-0123456789abcdef", None, None] == keys
@@ -70,15 +71,18 @@ def test_any_text_is_a_record_or_unreadable(number: int) -> None:
     texts = dict.fromkeys(("path", "event", "status", "conclusion", "display_title", "html_url", "head_branch"), odd)
     job = {"id": 8, "name": odd, "status": odd, "conclusion": odd, "steps": [{"name": odd, "conclusion": "failure"}]}
     try:
-        run, told = parse.run({**ROW, **texts, "triggering_actor": {"login": odd}}, "acme/etl"), parse.job(job)
+        run, told = (
+            parse.run_record({**ROW, **texts, "triggering_actor": {"login": odd}}, "acme/etl"),
+            parse.parse_job(job),
+        )
     except RecordUnreadable:
         return
-    task = parse.task(parse.with_jobs(run, [told]), "load", [told])
-    assert {State.UNKNOWN} == {run.state, task.state}
+    task = parse.task_record(parse.record_with_jobs(run, [told]), "load", [told])
+    assert {RunState.UNKNOWN} == {run.state, task.state}
     assert "" == run.native_url or odd.startswith("https://")
 
 
 @pytest.mark.parametrize("spoiled", [{"id": "7"}, {"id": 0}, {"path": None}, {"created_at": 3}, {"run_attempt": "x"}])
 def test_a_row_of_the_wrong_shape_is_unreadable(spoiled: dict[str, Any]) -> None:
     with pytest.raises(RecordUnreadable):
-        parse.run({**ROW, "status": "queued", **spoiled}, "acme/etl")
+        parse.run_record({**ROW, "status": "queued", **spoiled}, "acme/etl")

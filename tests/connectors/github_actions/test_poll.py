@@ -7,9 +7,12 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from connectors.conformance import ref
-from connectors.contract import Connector, Poll, RunRef, State, SystemUnreachable
-from tests.connectors.github_actions.support import ORDERS, REPORT, STOCK, job, opened, repository, told
+from connectors.sdk.conformance.world import ref
+from connectors.sdk.contract import Connector
+from connectors.sdk.errors import SystemUnreachable
+from connectors.sdk.records import Poll, RunRef
+from connectors.sdk.states import RunState
+from tests.connectors.github_actions.support import ORDERS, REPORT, STOCK, job, latest_records, opened, repository
 from tests.fakes.github import FakeGitHub
 
 
@@ -23,17 +26,17 @@ def failed(event: str = "workflow_dispatch") -> tuple[FakeGitHub, int]:
 
 def test_a_run_that_is_run_again_tells_both_attempts_and_only_the_jobs_that_ran_again() -> None:
     fake, run = failed("schedule")
-    cursor = told(opened(fake))[1]
+    cursor = latest_records(opened(fake))[1]
     fake.outcome[ORDERS] = "success"
     fake.try_again(fake.runs[0], "octocat", ["Load it"])
     fake.tick()
-    found = told(opened(fake), cursor)[0]
+    found = latest_records(opened(fake), cursor)[0]
     first, second = found[ORDERS, f"{run}.1"], found[ORDERS, f"{run}.2"]
-    assert (State.FAILED, State.SUCCEEDED) == (first.state, second.state)
+    assert (RunState.FAILED, RunState.SUCCEEDED) == (first.state, second.state)
     assert (None, "", f"{run}.1") == (first.period_key, first.again_of, second.again_of)
     assert "jobs not green: Load it (failure in Run make)" == first.message
-    assert State.FAILED is found[f"{ORDERS}.load", f"{run}.1"].state
-    assert State.SUCCEEDED is found[f"{ORDERS}.load", f"{run}.2"].state
+    assert RunState.FAILED is found[f"{ORDERS}.load", f"{run}.1"].state
+    assert RunState.SUCCEEDED is found[f"{ORDERS}.load", f"{run}.2"].state
 
 
 def test_a_green_run_with_a_job_that_may_fail_is_partial_and_its_matrix_is_one_task() -> None:
@@ -41,16 +44,16 @@ def test_a_green_run_with_a_job_that_may_fail_is_partial_and_its_matrix_is_one_t
     fake.outcome[REPORT] = "soft"
     run = fake.start(REPORT, "workflow_run")
     fake.tick()
-    found = told(opened(fake))[0]
+    found = latest_records(opened(fake))[0]
     whole, task = found[REPORT, f"{run['id']}.1"], found[f"{REPORT}.build", f"{run['id']}.1"]
-    assert (State.PARTIAL, "success") == (whole.state, whole.native_state)
-    assert (State.FAILED, "2 jobs: 1 success, 1 failure; failed in Run make") == (task.state, task.message)
+    assert (RunState.PARTIAL, "success") == (whole.state, whole.native_state)
+    assert (RunState.FAILED, "2 jobs: 1 success, 1 failure; failed in Run make") == (task.state, task.message)
 
 
 def test_the_end_of_a_run_is_that_of_its_last_job_and_not_of_a_later_change() -> None:
     fake, run = failed()
     fake.runs[0]["attempts"][0]["updated"] += timedelta(days=2)
-    found = told(opened(fake))[0][ORDERS, f"{run}.1"]
+    found = latest_records(opened(fake))[0][ORDERS, f"{run}.1"]
     assert fake.runs[0]["attempts"][0]["jobs"][-1]["ended"] == found.ended_at
 
 
@@ -58,8 +61,8 @@ def test_runs_of_pushes_and_pull_requests_stay_out_unless_they_are_asked_for() -
     fake = repository()
     run = fake.start(STOCK, "pull_request")
     fake.tick()
-    assert {} == told(opened(fake))[0]
-    assert (STOCK, f"{run['id']}.1") in told(opened(fake, events=["pull_*"]))[0]
+    assert {} == latest_records(opened(fake))[0]
+    assert (STOCK, f"{run['id']}.1") in latest_records(opened(fake, events=["pull_*"]))[0]
 
 
 def test_history_beyond_the_thousand_results_of_a_search_is_read_whole_and_oldest_first() -> None:
@@ -79,7 +82,7 @@ def test_history_beyond_the_thousand_results_of_a_search_is_read_whole_and_oldes
 def test_a_calm_poll_is_answered_304_and_costs_nothing_of_the_hour() -> None:
     fake, _ = failed()
     connector = opened(fake)
-    cursor = told(connector)[1]
+    cursor = latest_records(connector)[1]
     connector.poll(cursor, (), 10)
     fake.requests.clear()
     left = fake.left
@@ -93,11 +96,11 @@ def test_an_old_run_that_was_run_again_unseen_is_found_among_the_older_pages() -
         fake.start(STOCK)
     fake.tick(2 * 3600)
     connector = opened(fake)
-    cursor = told(connector)[1]
+    cursor = latest_records(connector)[1]
     fake.outcome[ORDERS] = "success"
     fake.try_again(fake.runs[0], "octocat")
     fake.tick()
-    assert (ORDERS, f"{run}.2") in told(connector, cursor)[0]
+    assert (ORDERS, f"{run}.2") in latest_records(connector, cursor)[0]
 
 
 def test_an_open_job_is_told_to_its_end_although_its_run_is_green() -> None:
@@ -106,21 +109,21 @@ def test_an_open_job_is_told_to_its_end_although_its_run_is_green() -> None:
     run = fake.start(STOCK)
     fake.tick()
     connector = opened(fake)
-    first, cursor = told(connector)
+    first, cursor = latest_records(connector)
     task = first[f"{STOCK}.load", f"{run['id']}.1"]
-    assert State.RUNNING is task.state
+    assert RunState.RUNNING is task.state
     fake.outcome[STOCK] = "success"
     fake.tick()
     poll = connector.poll(cursor, (ref(task),), 10)
-    assert State.SUCCEEDED in [one.state for one in poll.runs if one.job == task.job]
+    assert RunState.SUCCEEDED in [one.state for one in poll.runs if one.job == task.job]
 
 
 def test_a_run_that_was_deleted_is_lost() -> None:
     fake, run = failed()
     fake.runs.clear()
     known = RunRef(job(ORDERS), str(run), f"{run}.1", f'{{"run": {run}, "attempt": 1}}', datetime.now(UTC))
-    (gone,) = opened(fake).poll(told(opened(fake))[1], (known,), 10).runs
-    assert (State.LOST, "deleted") == (gone.state, gone.native_state)
+    (gone,) = opened(fake).poll(latest_records(opened(fake))[1], (known,), 10).runs
+    assert (RunState.LOST, "deleted") == (gone.state, gone.native_state)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +155,7 @@ def test_both_limits_say_when_to_come_back(
 def test_the_last_requests_of_the_hour_are_left_to_people() -> None:
     fake, _ = failed()
     connector = opened(fake, requests_kept=300)
-    cursor = told(connector)[1]
+    cursor = latest_records(connector)[1]
     fake.left = 301
     fake.start(STOCK)
 
@@ -202,8 +205,8 @@ def polled(connector: Connector, cursor: str, most: int) -> list[Poll]:
 def test_what_a_poll_has_no_request_for_is_read_by_the_next_ones(
     monkeypatch: pytest.MonkeyPatch, *, walks: bool
 ) -> None:
-    monkeypatch.setattr("connectors.github_actions.attempts.MOST_REQUESTS", 7)
-    cursor = "" if walks else told(opened(repository()))[1]
+    monkeypatch.setattr("connectors.github_actions.runs.MAX_JOB_REQUESTS", 7)
+    cursor = "" if walks else latest_records(opened(repository()))[1]
     fake, made = many_failures(20)
     polls = polled(opened(fake), cursor, 12)
     assert any("attempts and jobs of" in words for words in polls[0].warnings)
@@ -212,7 +215,7 @@ def test_what_a_poll_has_no_request_for_is_read_by_the_next_ones(
 
 
 def test_what_is_still_to_be_read_survives_another_connector(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("connectors.github_actions.attempts.MOST_REQUESTS", 7)
+    monkeypatch.setattr("connectors.github_actions.runs.MAX_JOB_REQUESTS", 7)
     fake, made = many_failures(20)
     polls, cursor = [], ""
     for _ in range(12):
@@ -227,11 +230,11 @@ def test_an_open_task_whose_run_could_not_be_read_yet_is_not_lost(monkeypatch: p
     run = fake.start(ORDERS)
     fake.tick()
     connector = opened(fake)
-    known, cursor = told(connector)
+    known, cursor = latest_records(connector)
     task = next(one for (name, _), one in known.items() if name == f"{ORDERS}.extract")
-    monkeypatch.setattr("connectors.github_actions.attempts.MOST_REQUESTS", 0)
+    monkeypatch.setattr("connectors.github_actions.runs.MAX_JOB_REQUESTS", 0)
     poll = opened(fake).poll(cursor, (ref(task),), 10)
-    assert State.LOST not in [one.state for one in poll.runs], f"{run['id']} runs"
+    assert RunState.LOST not in [one.state for one in poll.runs], f"{run['id']} runs"
 
 
 def test_all_jobs_of_a_large_matrix_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,8 +243,8 @@ def test_all_jobs_of_a_large_matrix_are_read(monkeypatch: pytest.MonkeyPatch) ->
     fake.outcome[ORDERS] = "failure"
     fake.start(ORDERS)
     fake.tick()
-    found = told(opened(fake))[0]
+    found = latest_records(opened(fake))[0]
     run = next(one for (name, _), one in found.items() if name == ORDERS)
-    assert State.FAILED is run.state
+    assert RunState.FAILED is run.state
     asked = [path for path in fake.requests if "/jobs" in path]
     assert 8 <= len(asked), "731 jobs are eight pages"

@@ -10,11 +10,13 @@ from typing import ClassVar
 
 import pytest
 
-from connectors.conformance import ConnectorConformance
-from connectors.conformance_replies import GONE
-from connectors.contract import Connector, RunRecord, State
 from connectors.glue.connector import CONNECTOR
-from connectors.secrets import SecretStore
+from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance.faults import GONE
+from connectors.sdk.contract import Connector
+from connectors.sdk.records import RunRecord
+from connectors.sdk.secrets import SecretStore
+from connectors.sdk.states import RunState
 from tests.fakes.aws import NastyAws, endless
 from tests.fakes.glue import FakeGlue
 from tests.fakes.unsent import CROWDS
@@ -40,9 +42,9 @@ def night() -> FakeGlue:
     fake.run("load-orders", "FAILED", ErrorMessage="KeyError: 'order_id'", Arguments={"--day": "2026-11-20"})
     fake.run("mart", TriggerName="after-load")
     for runs in fake.runs.values():
-        for one in runs:
-            fake.write("/aws-glue/jobs/output", one["Id"], "reading 12 files", "42 rows", at=one["StartedOn"])
-            fake.write("/aws-glue/jobs/error", one["Id"], "Traceback: KeyError", at=one["CompletedOn"])
+        for run in runs:
+            fake.write("/aws-glue/jobs/output", run["Id"], "reading 12 files", "42 rows", at=run["StartedOn"])
+            fake.write("/aws-glue/jobs/error", run["Id"], "Traceback: KeyError", at=run["CompletedOn"])
     return fake
 
 
@@ -102,9 +104,9 @@ class TestGlueConformance(ConnectorConformance):
     def a_running_run(self) -> RunRecord:
         run_id = self.fake.run("mart", "RUNNING", datetime.now(UTC))["Id"]
         with self.opened() as connector:
-            found = self.runs_of(connector, "mart")["mart", run_id]
-        assert found.state is State.RUNNING
-        return found
+            mart = self.runs_of(connector, "mart")["mart", run_id]
+        assert mart.state is RunState.RUNNING
+        return mart
 
     def native_trace(self) -> object:
         return json.dumps([self.fake.runs, self.fake.triggers], sort_keys=True, default=str)

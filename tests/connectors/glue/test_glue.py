@@ -3,28 +3,21 @@ moto lacks (stop, failing runs) is also checked by botocore's Stubber."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import boto3
 import pytest
 from botocore.stub import Stubber
 
-from connectors.conformance import new_key, ref
-from connectors.contract import (
-    Ask,
-    CannotTell,
-    Connector,
-    Found,
-    NotSupported,
-    OutcomeUnknown,
-    RunRecord,
-    RunRef,
-    State,
-    Verb,
-)
 from connectors.glue import parse
 from connectors.glue.client import GlueClient
-from connectors.secrets import SecretStore
+from connectors.sdk.conformance.world import new_key, ref
+from connectors.sdk.contract import ActionFound, ActionSpec, ActionUnknown, Connector
+from connectors.sdk.errors import NotSupported, OutcomeUnknown
+from connectors.sdk.records import RunRecord, RunRef
+from connectors.sdk.secrets import SecretStore
+from connectors.sdk.states import RunState, Verb
 from tests.connectors.glue.test_conformance import keys, night
 from tests.fakes.glue import OPTIONS, FakeGlue
 
@@ -40,31 +33,31 @@ def runs_of(connector: Connector, job: str) -> dict[str, RunRecord]:
     return {run.attempt_key: run for run in connector.poll("", (), 20).runs if run.job == job}
 
 
-def start(job: str) -> Ask:
-    return Ask(Verb.START, RunRef(job, "2026-11-21T04:15:00Z", "", ""), State.PLANNED)
+def start(job: str) -> ActionSpec:
+    return ActionSpec(Verb.START, RunRef(job, "2026-11-21T04:15:00Z", "", ""), RunState.PLANNED)
 
 
 def test_glues_own_retry_is_a_further_attempt_of_the_same_period(fake: FakeGlue) -> None:
     first = fake.run("mart", "FAILED")
     more = {"Id": f"{first['Id']}_attempt_1", "Attempt": 1, "PreviousRunId": first["Id"]}
     again = fake.run("mart", "SUCCEEDED", datetime.now(UTC) - timedelta(hours=1), **more)
-    found = runs_of(fake.connector(), "mart")
-    assert (first["Id"], first["Id"]) == (found[first["Id"]].period_key, found[again["Id"]].period_key)
-    assert State.SUCCEEDED == found[again["Id"]].state
+    runs = runs_of(fake.connector(), "mart")
+    assert (first["Id"], first["Id"]) == (runs[first["Id"]].period_key, runs[again["Id"]].period_key)
+    assert RunState.SUCCEEDED == runs[again["Id"]].state
 
 
 @pytest.mark.parametrize("word, state", parse.STATES.items())
-def test_each_word_has_its_state(fake: FakeGlue, word: str, state: State) -> None:
+def test_each_word_has_its_state(fake: FakeGlue, word: str, state: RunState) -> None:
     run = fake.run("mart", word)
-    found = runs_of(fake.connector(), "mart")[run["Id"]]
-    assert (state, word, state.is_open) == (found.state, found.native_state, found.ended_at is None)
+    result = runs_of(fake.connector(), "mart")[run["Id"]]
+    assert (state, word, state.is_open) == (result.state, result.native_state, result.ended_at is None)
 
 
 def test_what_a_trigger_waited_for_is_told_as_inputs(fake: FakeGlue) -> None:
     waited = fake.runs["load-orders"][0]["Id"]
     run = fake.run("mart", TriggerName="after-load", PredecessorRuns=[{"JobName": "load-orders", "RunId": waited}])
-    found = runs_of(fake.connector(), "mart")[run["Id"]]
-    assert [{"job": "load-orders", "period_key": waited}] == found.context["inputs"]
+    result = runs_of(fake.connector(), "mart")[run["Id"]]
+    assert [{"job": "load-orders", "period_key": waited}] == result.context["inputs"]
 
 
 def test_a_start_has_the_arguments_of_its_trigger_and_our_key(fake: FakeGlue) -> None:
@@ -91,14 +84,24 @@ def test_a_job_that_may_run_once_at_a_time_is_not_started_beside_itself(fake: Fa
     assert fake.connector().preview(start("once"), 20).refused is None
 
 
+def test_a_refused_preview_is_not_sent_nor_one_of_another_version_whose_outcome_is_unknown(fake: FakeGlue) -> None:
+    fake.trigger("noon", "load-orders", Schedule="cron(0 12 * * ? *)", Arguments={"--day": "yesterday"})
+    refused = fake.connector().preview(start("load-orders"), 20)
+    stored = replace(refused, refused=None, plan={"how": "start"})
+    for preview in (refused, stored):
+        with pytest.raises(NotSupported, match="this preview cannot be sent"):
+            fake.connector().act(preview, new_key(), 20)
+    assert isinstance(fake.connector().look_up(stored, new_key(), 20), ActionUnknown)
+
+
 def test_a_start_whose_answer_was_lost_is_found_and_a_repeat_starts_nothing(fake: FakeGlue) -> None:
     connector, key = fake.connector(), new_key()
     preview = connector.preview(start("mart"), 20)
     fake.lost.add("StartJobRun")
-    with pytest.raises(OutcomeUnknown, match="the answer was lost"):
+    with pytest.raises(OutcomeUnknown, match="its answer was lost"):
         connector.act(preview, key, 20)
-    assert isinstance(connector.look_up(preview, key, 20), Found)
-    assert f"{key} was started before" == connector.act(preview, key, 20).words
+    assert isinstance(connector.look_up(preview, key, 20), ActionFound)
+    assert f"{key} was started before" == connector.act(preview, key, 20).message
     assert 1 == sum(name == "StartJobRun" for name, _ in fake.calls)
 
 
@@ -108,21 +111,21 @@ def test_a_key_that_may_lie_further_back_is_not_called_absent(fake: FakeGlue) ->
     fake.page_size = 2
     connector = fake.connector()
     answer = connector.look_up(connector.preview(start("mart"), 20), new_key(), 20)
-    assert isinstance(answer, CannotTell)
+    assert isinstance(answer, ActionUnknown)
 
 
 def test_a_run_that_glue_forgot_is_unknown(fake: FakeGlue) -> None:
     connector = fake.connector()
     old = RunRef("mart", "jr_1", "jr_1", '{"job": "mart", "run": "jr_1"}')
-    found = {run.attempt_key: run for run in connector.poll("", (old,), 20).runs}["jr_1"]
-    assert (State.UNKNOWN, "(run deleted)") == (found.state, found.native_state)
+    jr_1 = {run.attempt_key: run for run in connector.poll("", (old,), 20).runs}["jr_1"]
+    assert (RunState.UNKNOWN, "(run deleted)") == (jr_1.state, jr_1.native_state)
 
 
 def test_a_run_that_went_with_its_job_while_it_ran_is_lost(fake: FakeGlue) -> None:
     began = datetime.now(UTC) - timedelta(hours=1)
     young = RunRef("mart", "jr_1", "jr_1", '{"job": "mart", "run": "jr_1"}', began)
-    found = {run.attempt_key: run for run in fake.connector().poll("", (young,), 20).runs}["jr_1"]
-    assert (State.LOST, began) == (found.state, found.started_at)
+    jr_1 = {run.attempt_key: run for run in fake.connector().poll("", (young,), 20).runs}["jr_1"]
+    assert (RunState.LOST, began) == (jr_1.state, jr_1.started_at)
 
 
 def test_logs_are_not_read_where_only_the_address_of_glue_is_known(fake: FakeGlue) -> None:
@@ -143,13 +146,13 @@ def test_a_log_is_followed_while_it_is_written(fake: FakeGlue) -> None:
     assert connector.log(ref(run), tail.next, 1000, 20).text == ""
     fake.write("/aws-glue/jobs/output", run_id, "three")
     fake.write("/aws-glue/jobs/error", run_id, "oops", at=datetime.now(UTC) + timedelta(seconds=1))
-    told, place = "", tail.next
+    reported, place = "", tail.next
     for _ in range(20):
         piece = connector.log(ref(run), place, 4, 20)
-        told, place = told + piece.text, piece.next
+        reported, place = reported + piece.text, piece.next
         if not piece.more:
             break
-    assert "three\noops\n" == told
+    assert "three\noops\n" == reported
 
 
 def test_a_stop_is_what_aws_describes_by_botocores_stubber(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,17 +160,17 @@ def test_a_stop_is_what_aws_describes_by_botocores_stubber(monkeypatch: pytest.M
     glue = boto3.client("glue", region_name="eu-central-1")
     client = GlueClient(OPTIONS, SecretStore())
     monkeypatch.setattr(client, "_client", lambda _: glue)
-    asked = {"JobName": "mart", "JobRunIds": ["jr_1"]}
+    requested = {"JobName": "mart", "JobRunIds": ["jr_1"]}
     asked_for = {"JobName": "mart", "JobRunId": "jr_1"}
-    said = {"ErrorCode": "InvalidInputException", "ErrorMessage": "Job Run is not in a valid state to be stopped"}
+    message = {"ErrorCode": "InvalidInputException", "ErrorMessage": "Job Run is not in a valid state to be stopped"}
     done = {"SuccessfulSubmissions": [asked_for], "Errors": [], "ResponseMetadata": {"HTTPStatusCode": 200}}
     no = {
         "ResponseMetadata": {"HTTPStatusCode": 200},
-        "Errors": [{"JobName": "mart", "JobRunId": "jr_1", "ErrorDetail": said}],
+        "Errors": [{"JobName": "mart", "JobRunId": "jr_1", "ErrorDetail": message}],
     }
     with Stubber(glue) as stub:
-        stub.add_response("batch_stop_job_run", done, asked)
-        stub.add_response("batch_stop_job_run", no, asked)
+        stub.add_response("batch_stop_job_run", done, requested)
+        stub.add_response("batch_stop_job_run", no, requested)
         client.begin(20)
         client.stop("mart", "jr_1")
         with pytest.raises(NotSupported, match="jr_1 of mart was not stopped: InvalidInputException: Job Run is not"):
@@ -176,8 +179,8 @@ def test_a_stop_is_what_aws_describes_by_botocores_stubber(monkeypatch: pytest.M
 
 
 def test_a_run_that_cannot_be_read_shows_none_of_its_arguments(fake: FakeGlue) -> None:
-    for one in fake.runs.values():
-        one[:] = [{"Arguments": {"--password": "hunter2"}, "StartedOn": each["StartedOn"]} for each in one]
+    for run in fake.runs.values():
+        run[:] = [{"Arguments": {"--password": "hunter2"}, "StartedOn": item["StartedOn"]} for item in run]
     poll = fake.connector().poll("", (), 20)
     assert poll.skipped
     assert "hunter2" not in repr(poll)

@@ -9,11 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from connectors.conformance_support import closed_port
-from connectors.contract import AccessRefused, RunRecord
 from connectors.heartbeat.connector import HeartbeatConnector
-from connectors.heartbeat.door import Door
+from connectors.heartbeat.listener import PingListener
 from connectors.heartbeat.options import HeartbeatOptions
+from connectors.sdk.conformance.world import closed_port
+from connectors.sdk.errors import AccessRefused
+from connectors.sdk.records import RunRecord
 
 TOKENS = {"export": "export-0123456789abcdef", "mart": "mart-0123456789abcdef00"}
 
@@ -32,10 +33,10 @@ def options_of(folder: Path, port: int = 8787, **changes: Any) -> HeartbeatOptio
 
 
 @contextmanager
-def open_at(folder: Path, arrived: Callable[[], None] = lambda: None, **changes: Any) -> Iterator[Door]:
+def open_at(folder: Path, arrived: Callable[[], None] = lambda: None, **changes: Any) -> Iterator[PingListener]:
     """A door that listens."""
     options = options_of(folder, closed_port(), **changes)
-    door = Door(options, arrived)
+    door = PingListener(options, arrived)
     assert "" == door.refresh(options, secret)
     try:
         yield door
@@ -43,11 +44,11 @@ def open_at(folder: Path, arrived: Callable[[], None] = lambda: None, **changes:
         door.close()
 
 
-def connected(door: Door) -> HeartbeatConnector:
+def connected(door: PingListener) -> HeartbeatConnector:
     return HeartbeatConnector(door.options, secret)
 
 
-def told(door: Door, cursor: str = "") -> list[RunRecord]:
+def latest_records(door: PingListener, cursor: str = "") -> list[RunRecord]:
     """What a poll tells."""
     connector = connected(door)
     try:
@@ -56,11 +57,11 @@ def told(door: Door, cursor: str = "") -> list[RunRecord]:
         connector.close()
 
 
-def calling(door: Door) -> socket.socket:
+def calling(door: PingListener) -> socket.socket:
     return socket.create_connection(door.options.address, timeout=20)
 
 
-def said(door: Door, request: bytes) -> str:
+def said(door: PingListener, request: bytes) -> str:
     """What the door answers to these very bytes; whoever sent them listens then."""
     with calling(door) as sock:
         sock.sendall(request)
@@ -77,7 +78,7 @@ def answer(sock: socket.socket) -> str:
     return b"".join(parts).decode()
 
 
-def ping(door: Door, path: str, body: bytes = b"", job: str = "export") -> str:
+def ping(door: PingListener, path: str, body: bytes = b"", job: str = "export") -> str:
     """The first line of the answer to a report of the job."""
     head = f"POST /ping/{TOKENS[job]}{path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
     return said(door, head.encode() + body).partition("\r\n")[0]

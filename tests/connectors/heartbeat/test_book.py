@@ -10,16 +10,27 @@ from pathlib import Path
 import pytest
 
 from connectors.heartbeat import spool as spools
-from connectors.heartbeat.book import LOG_BYTES, Moment, Run
-from connectors.heartbeat.ping import FAIL, LOG, START, SUCCESS, Ping, Refused, digest, read
+from connectors.heartbeat.parse import (
+    LOG_BYTES,
+    PING_FAIL,
+    PING_LOG,
+    PING_START,
+    PING_SUCCESS,
+    HeartbeatRun,
+    PingArrival,
+    PingRefused,
+    PingRequest,
+    parse_ping,
+    token_digest,
+)
 from connectors.heartbeat.spool import Spool
 
 TOKEN = "0123456789abcdef"
-TOKENS = {"export": digest(TOKEN), "mart": digest("another-0123456789")}
+TOKENS = {"export": token_digest(TOKEN), "mart": token_digest("another-0123456789")}
 
 
-def at(seconds: float, wall: float | None = None, boot: str = "one") -> Moment:
-    return Moment(1_800_000_000 + (seconds if wall is None else wall), boot, 500 + seconds)
+def at(seconds: float, wall: float | None = None, boot: str = "one") -> PingArrival:
+    return PingArrival(1_800_000_000 + (seconds if wall is None else wall), boot, 500 + seconds)
 
 
 @pytest.fixture
@@ -27,18 +38,18 @@ def spool(tmp_path: Path) -> Spool:
     return Spool(tmp_path / "spool.db")
 
 
-def runs(spool: Spool) -> list[Run]:
+def runs(spool: Spool) -> list[HeartbeatRun]:
     return [one.run for one in spool.changes(0, 1000)]
 
 
 def test_reports_of_one_rid_are_one_run_in_whatever_order_they_come(tmp_path: Path) -> None:
-    said = (Ping("a", START, "r"), Ping("a", SUCCESS, "r"), Ping("a", FAIL, "r"))
+    said = (PingRequest("a", PING_START, "r"), PingRequest("a", PING_SUCCESS, "r"), PingRequest("a", PING_FAIL, "r"))
     for number, order in enumerate(permutations(said)):
         spool = Spool(tmp_path / f"{number}.db")
         for second, ping in enumerate((*order, *order)):
             spool.take([(ping, b"", 0)], at(second))
         [run] = runs(spool)
-        assert (FAIL, False) == (run.word, run.is_open)
+        assert (PING_FAIL, False) == (run.kind, run.is_open)
         spool.close()
 
 
@@ -46,10 +57,10 @@ def test_a_command_that_looks_takes_no_report_along_as_it_leaves(tmp_path: Path)
     """Door and poll have the file open in one process; `headway check` opens and closes it in another."""
     file = tmp_path / "spool.db"
     door, poll = Spool(file), Spool(file)
-    door.take([(Ping("a", SUCCESS, "first"), b"", 0)], at(5))
+    door.take([(PingRequest("a", PING_SUCCESS, "first"), b"", 0)], at(5))
     look = "import sys, pathlib; from connectors.heartbeat.spool import Spool; Spool(pathlib.Path(sys.argv[1])).close()"
     subprocess.run([sys.executable, "-c", look, str(file)], check=True)
-    door.take([(Ping("a", SUCCESS, "second"), b"", 0)], at(6))
+    door.take([(PingRequest("a", PING_SUCCESS, "second"), b"", 0)], at(6))
     assert file.with_name("spool.db-wal").exists()
     assert ["first", "second"] == sorted(run.rid for run in runs(poll))
     assert ["first", "second"] == sorted(run.rid for run in runs(Spool(file)))
@@ -58,128 +69,140 @@ def test_a_command_that_looks_takes_no_report_along_as_it_leaves(tmp_path: Path)
 def test_one_rid_for_every_night_is_a_run_for_every_night(spool: Spool) -> None:
     day = 86_400
     for night in range(3):
-        for second, word in ((0, START), (600, FAIL if night == 1 else SUCCESS), (601, LOG)):
-            spool.take([(Ping("a", word, "nightly"), b"", 0)], at(night * day + second))
-    assert [(SUCCESS, 0), (FAIL, day), (SUCCESS, 2 * day)] == [
-        (run.word, (run.started or 0) - 1_800_000_000) for run in runs(spool)
+        for second, word in ((0, PING_START), (600, PING_FAIL if night == 1 else PING_SUCCESS), (601, PING_LOG)):
+            spool.take([(PingRequest("a", word, "nightly"), b"", 0)], at(night * day + second))
+    assert [(PING_SUCCESS, 0), (PING_FAIL, day), (PING_SUCCESS, 2 * day)] == [
+        (run.kind, (run.started or 0) - 1_800_000_000) for run in runs(spool)
     ]
     assert 3 == len({run.rid for run in runs(spool)}), "each has a key of its own"
 
 
 def test_one_rid_of_a_job_that_tells_its_ends_only_is_a_run_for_every_end(spool: Spool) -> None:
     for second in (0, 3600, 7200):
-        spool.take([(Ping("a", SUCCESS, "hourly"), b"", 0)], at(second))
+        spool.take([(PingRequest("a", PING_SUCCESS, "hourly"), b"", 0)], at(second))
     assert [0, 3600, 7200] == [(run.ended or 0) - 1_800_000_000 for run in runs(spool)]
 
 
 def test_a_rid_whose_last_run_never_ended_is_started_again_and_the_old_one_is_lost(spool: Spool) -> None:
     for second in (0, 3600, 86_400):
-        spool.take([(Ping("a", START, "nightly"), b"", 0)], at(second))
-    assert [("overtaken", False), (START, True)] == [(run.word, run.is_open) for run in runs(spool)]
-    spool.take([(Ping("a", SUCCESS, "nightly"), b"", 0)], at(86_460))
-    assert ["overtaken", SUCCESS] == [run.word for run in runs(spool)], "the end belongs to the run that runs"
+        spool.take([(PingRequest("a", PING_START, "nightly"), b"", 0)], at(second))
+    assert [("overtaken", False), (PING_START, True)] == [(run.kind, run.is_open) for run in runs(spool)]
+    spool.take([(PingRequest("a", PING_SUCCESS, "nightly"), b"", 0)], at(86_460))
+    assert ["overtaken", PING_SUCCESS] == [run.kind for run in runs(spool)], "the end belongs to the run that runs"
 
 
 def test_a_rid_that_begins_like_another_is_another(spool: Spool) -> None:
     for second, rid in enumerate(("r", "r1", "r-2", "ra", "r")):
-        spool.take([(Ping("a", SUCCESS, rid), b"", 0)], at(second))
+        spool.take([(PingRequest("a", PING_SUCCESS, rid), b"", 0)], at(second))
     assert ["r", "r1", "r-2", "ra"] == [run.rid for run in runs(spool)]
 
 
 def test_a_repeated_end_changes_nothing(spool: Spool) -> None:
     for second in (5, 6, 500):
-        spool.take([(Ping("a", SUCCESS, "r", rows=second), b"log", 0)], at(second))
+        spool.take([(PingRequest("a", PING_SUCCESS, "r", rows=second), b"log", 0)], at(second))
     [run] = runs(spool)
     assert (5, b"log", 1_800_000_005) == (run.rows, run.log, run.ended)
 
 
 def test_without_a_rid_an_end_belongs_to_the_run_that_is_open(spool: Spool) -> None:
-    for second, word in ((0, START), (2, START), (60, SUCCESS), (62, SUCCESS), (100, START), (300, FAIL)):
-        spool.take([(Ping("a", word), b"", 0)], at(second))
-    told = [(run.started, run.ended, run.word) for run in runs(spool)]
+    for second, word in (
+        (0, PING_START),
+        (2, PING_START),
+        (60, PING_SUCCESS),
+        (62, PING_SUCCESS),
+        (100, PING_START),
+        (300, PING_FAIL),
+    ):
+        spool.take([(PingRequest("a", word), b"", 0)], at(second))
+    told = [(run.started, run.ended, run.kind) for run in runs(spool)]
     base = 1_800_000_000
-    assert [(base, base + 60, SUCCESS), (base + 100, base + 300, FAIL)] == told
+    assert [(base, base + 60, PING_SUCCESS), (base + 100, base + 300, PING_FAIL)] == told
 
 
 def test_a_start_that_another_start_overtakes_is_no_run_that_runs(spool: Spool) -> None:
     for second in (0, 3600):
-        spool.take([(Ping("a", START), b"", 0)], at(second))
-    assert ["overtaken", START] == [run.word for run in runs(spool)]
+        spool.take([(PingRequest("a", PING_START), b"", 0)], at(second))
+    assert ["overtaken", PING_START] == [run.kind for run in runs(spool)]
 
 
 def test_ends_alone_are_runs_without_a_start(spool: Spool) -> None:
     for second in (0, 3, 60):
-        spool.take([(Ping("a", SUCCESS), b"", 0)], at(second))
+        spool.take([(PingRequest("a", PING_SUCCESS), b"", 0)], at(second))
     assert [(None, 0), (None, 60)] == [(run.started, (run.ended or 0) - 1_800_000_000) for run in runs(spool)]
 
 
 @pytest.mark.parametrize("jump", [-7200, 0, 7200])
 def test_a_clock_that_jumps_changes_no_duration(spool: Spool, jump: float) -> None:
-    spool.take([(Ping("a", START, "r"), b"", 0)], at(0))
-    spool.take([(Ping("a", SUCCESS, "r"), b"", 0)], at(90, wall=90 + jump))
+    spool.take([(PingRequest("a", PING_START, "r"), b"", 0)], at(0))
+    spool.take([(PingRequest("a", PING_SUCCESS, "r"), b"", 0)], at(90, wall=90 + jump))
     [run] = runs(spool)
     assert run.started is not None
     assert 90 == (run.ended or 0) - run.started
 
 
 def test_across_a_reboot_the_wall_clock_counts_and_never_backwards(spool: Spool) -> None:
-    spool.take([(Ping("a", START, "r"), b"", 0), (Ping("a", START, "s"), b"", 0)], at(0))
-    spool.take([(Ping("a", SUCCESS, "r"), b"", 0)], Moment(1_800_000_600, "two", 5))
-    spool.take([(Ping("a", SUCCESS, "s"), b"", 0)], Moment(1_700_000_000, "two", 5))
+    spool.take([(PingRequest("a", PING_START, "r"), b"", 0), (PingRequest("a", PING_START, "s"), b"", 0)], at(0))
+    spool.take([(PingRequest("a", PING_SUCCESS, "r"), b"", 0)], PingArrival(1_800_000_600, "two", 5))
+    spool.take([(PingRequest("a", PING_SUCCESS, "s"), b"", 0)], PingArrival(1_700_000_000, "two", 5))
     assert [600, 0] == [(run.ended or 0) - (run.started or 0) for run in runs(spool)]
 
 
 def test_of_a_log_the_end_is_kept_and_what_is_left_out_counted(spool: Spool) -> None:
-    spool.take([(Ping("a", START, "r"), b"begin\n", 0), (Ping("a", LOG, "r"), b"x" * LOG_BYTES, 0)], at(0))
-    spool.take([(Ping("a", FAIL, "r"), b"end\n", 100)], at(1))
+    spool.take(
+        [(PingRequest("a", PING_START, "r"), b"begin\n", 0), (PingRequest("a", PING_LOG, "r"), b"x" * LOG_BYTES, 0)],
+        at(0),
+    )
+    spool.take([(PingRequest("a", PING_FAIL, "r"), b"end\n", 100)], at(1))
     [run] = runs(spool)
     assert (b"end\n", 6 + LOG_BYTES + 100) == (run.log, run.left_out)
 
 
 def test_a_log_too_large_to_be_read_leaves_the_log_that_was_there(spool: Spool) -> None:
     """It was thrown away, and the run's reason with it."""
-    spool.take([(Ping("a", START, "r"), b"", 0), (Ping("a", FAIL, "r"), b"no such table\n", 0)], at(0))
-    spool.take([(Ping("a", LOG, "r"), b"", 20_000_000)], at(1))
+    spool.take(
+        [(PingRequest("a", PING_START, "r"), b"", 0), (PingRequest("a", PING_FAIL, "r"), b"no such table\n", 0)], at(0)
+    )
+    spool.take([(PingRequest("a", PING_LOG, "r"), b"", 20_000_000)], at(1))
     [run] = runs(spool)
     assert (b"no such table\n", 20_000_000) == (run.log, run.left_out)
 
 
 def test_a_log_of_no_run_is_not_kept(spool: Spool) -> None:
-    assert [False] == spool.take([(Ping("a", LOG, "r"), b"x", 0)], at(0))
+    assert [False] == spool.take([(PingRequest("a", PING_LOG, "r"), b"x", 0)], at(0))
     assert [] == runs(spool)
 
 
 def test_only_what_was_read_is_forgotten_and_numbers_never_come_again(
     spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spools, "KEPT_RUNS", 20)
-    monkeypatch.setattr(spools, "KEPT_LOGS", 5)
-    spool.take([(Ping("a", FAIL, str(number)), b"log", 0) for number in range(30)], at(0))
+    monkeypatch.setattr(spools, "MAX_RUNS", 20)
+    monkeypatch.setattr(spools, "MAX_LOGS", 5)
+    spool.take([(PingRequest("a", PING_FAIL, str(number)), b"log", 0) for number in range(30)], at(0))
     spool.tidy()
     assert 30 == len(spool.changes(0, 1000))
     last = spool.changes(0, 1000)[-1].number
-    spool.told(last)
+    spool.mark_reported(last)
     spool.tidy()
     kept = spool.changes(0, 1000)
     assert (20, 5) == (len(kept), sum(bool(one.run.log) for one in kept))
-    spool.take([(Ping("a", SUCCESS, "new"), b"", 0)], at(1))
+    spool.take([(PingRequest("a", PING_SUCCESS, "new"), b"", 0)], at(1))
     assert ["new"] == [one.run.rid for one in spool.changes(last, 10)]
 
 
 def test_when_the_door_was_closed_is_known(spool: Spool) -> None:
-    spool.opens(at(0))
-    spool.listens(at(10))
-    spool.opens(at(13))
+    spool.mark_listening(at(0))
+    spool.mark_listening(at(10))
+    spool.mark_listening(at(13))
     assert [] == spool.closed(0)
-    spool.opens(at(3600))
+    spool.mark_listening(at(3600))
     assert [(1_800_000_013, 1_800_003_600)] == [each[1:] for each in spool.closed(0)]
 
 
 def test_a_door_that_could_write_nothing_for_a_while_was_closed(spool: Spool) -> None:
     """The machine slept, or the disk was full and every sender got 503: what was not reported then is not missed."""
-    spool.opens(at(0))
-    spool.listens(at(3))
-    spool.listens(at(903))
+    spool.mark_listening(at(0))
+    spool.mark_listening(at(3))
+    spool.mark_listening(at(903))
     assert [(1_800_000_003, 1_800_000_903)] == [each[1:] for each in spool.closed(0)]
 
 
@@ -189,23 +212,23 @@ def test_a_door_that_could_write_nothing_for_a_while_was_closed(spool: Spool) ->
 @pytest.mark.parametrize(
     "target, wanted",
     [
-        ("", Ping("export", SUCCESS)),
-        ("/", Ping("export", SUCCESS)),
-        ("/start?rid=3f1c-7", Ping("export", START, "3f1c-7")),
-        ("/fail", Ping("export", FAIL)),
-        ("/log?rid=a:b.c_d", Ping("export", LOG, "a:b.c_d")),
-        ("/0?rows=12&bytes=3400", Ping("export", SUCCESS, "", 0, 12, 3400)),
-        ("/137", Ping("export", FAIL, "", 137)),
-        ("?unknown=1", Ping("export", SUCCESS)),
-        ("/2?rows=&bytes=", Ping("export", FAIL, "", 2)),
-        ("/2?rows=-5&bytes=12.0", Ping("export", FAIL, "", 2, unread=(("rows", "-5"), ("bytes", "12.0")))),
-        ("/2?rows=1e400&bytes=7", Ping("export", FAIL, "", 2, None, 7, (("rows", "1e400"),))),
-        ("/2?rows=٣", Ping("export", FAIL, "", 2, unread=(("rows", "٣"),))),
+        ("", PingRequest("export", PING_SUCCESS)),
+        ("/", PingRequest("export", PING_SUCCESS)),
+        ("/start?rid=3f1c-7", PingRequest("export", PING_START, "3f1c-7")),
+        ("/fail", PingRequest("export", PING_FAIL)),
+        ("/log?rid=a:b.c_d", PingRequest("export", PING_LOG, "a:b.c_d")),
+        ("/0?rows=12&bytes=3400", PingRequest("export", PING_SUCCESS, "", 0, 12, 3400)),
+        ("/137", PingRequest("export", PING_FAIL, "", 137)),
+        ("?unknown=1", PingRequest("export", PING_SUCCESS)),
+        ("/2?rows=&bytes=", PingRequest("export", PING_FAIL, "", 2)),
+        ("/2?rows=-5&bytes=12.0", PingRequest("export", PING_FAIL, "", 2, unread=(("rows", "-5"), ("bytes", "12.0")))),
+        ("/2?rows=1e400&bytes=7", PingRequest("export", PING_FAIL, "", 2, None, 7, (("rows", "1e400"),))),
+        ("/2?rows=٣", PingRequest("export", PING_FAIL, "", 2, unread=(("rows", "٣"),))),
     ],
 )
-def test_a_path_says_who_and_what(target: str, wanted: Ping) -> None:
-    assert wanted == read("GET", f"/ping/{TOKEN}{target}", "", TOKENS)
-    assert wanted == read("POST", f"/jobs/export{target}", f"Bearer {TOKEN}", TOKENS)
+def test_a_path_says_who_and_what(target: str, wanted: PingRequest) -> None:
+    assert wanted == parse_ping("GET", f"/ping/{TOKEN}{target}", "", TOKENS)
+    assert wanted == parse_ping("POST", f"/jobs/export{target}", f"Bearer {TOKEN}", TOKENS)
 
 
 @pytest.mark.parametrize(
@@ -235,7 +258,7 @@ def test_a_path_says_who_and_what(target: str, wanted: Ping) -> None:
     ],
 )
 def test_what_is_no_report_is_refused(method: str, target: str, authorization: str, status: int) -> None:
-    with pytest.raises(Refused) as refused:
-        read(method, target, authorization, TOKENS)
+    with pytest.raises(PingRefused) as refused:
+        parse_ping(method, target, authorization, TOKENS)
     assert status == refused.value.status
     assert TOKEN not in refused.value.why

@@ -11,14 +11,16 @@ from typing import ClassVar
 
 import pytest
 
-from connectors.conformance import ConnectorConformance, ref
-from connectors.conformance_replies import ANY_STATUS, BUSY, BUSY_7, SHUFFLED
-from connectors.contract import Connector, NotSupported, RunRecord, SystemUnreachable
-from connectors.heartbeat.book import Moment
 from connectors.heartbeat.connector import CONNECTOR, HeartbeatConnector
-from connectors.heartbeat.door import Door
-from connectors.heartbeat.ping import Ping
-from connectors.heartbeat.spool import Changed, Spool, now
+from connectors.heartbeat.listener import PingListener
+from connectors.heartbeat.parse import PingArrival, PingRequest
+from connectors.heartbeat.spool import ChangedRun, Spool, current_time
+from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance.faults import ANY_STATUS, BUSY, BUSY_7, SHUFFLED
+from connectors.sdk.conformance.world import ref
+from connectors.sdk.contract import Connector
+from connectors.sdk.errors import NotSupported, SystemUnreachable
+from connectors.sdk.records import RunRecord
 from tests.connectors.heartbeat.support import open_at, options_of, ping, secret
 
 
@@ -35,7 +37,7 @@ def door(request: pytest.FixtureRequest) -> Iterator[None]:
 class TestHeartbeat(ConnectorConformance):
     kind = CONNECTOR
     against = "real: our own door, over HTTP"
-    elsewhere: ClassVar[Mapping[str, str]] = {"answering": "tests/connectors/heartbeat/test_nasty.py"}
+    elsewhere: ClassVar[Mapping[str, str]] = {"answering": "tests/connectors/heartbeat/test_hostile_requests.py"}
     unplayed: ClassVar[Mapping[str, str]] = dict.fromkeys(
         (BUSY, BUSY_7, ANY_STATUS, SHUFFLED),
         "it asks nobody, so nobody answers it; test_door has its own answers",
@@ -44,7 +46,7 @@ class TestHeartbeat(ConnectorConformance):
         "network": "it asks nobody: its jobs come to it",
         "unknown_word": "its words are our own; what is none of them is refused at the door",
     }
-    door: Door
+    door: PingListener
     folder: Path
 
     def connector(self) -> Connector:
@@ -66,9 +68,9 @@ class TestHeartbeat(ConnectorConformance):
 
     def crowded(self, runs: int) -> Connector:
         options = options_of(self.folder, spool=self.folder / "crowd.db")
-        spool, at = Spool(options.spool_file), now()
-        spool.opens(at)
-        spool.take([(Ping("export", "success", rid="first"), b"", 0)], at)
+        spool, at = Spool(options.spool_file), current_time()
+        spool.mark_listening(at)
+        spool.take([(PingRequest("export", "success", rid="first"), b"", 0)], at)
         many = f"WITH RECURSIVE many(n) AS (VALUES (9) UNION ALL SELECT n + 1 FROM many LIMIT {runs})"
         copied = "n, job, 'r' || n, wall, boot, up, started, ended, word, exit_code, rows, size, log, left_out, n"
         spool._db.execute(f"{many} INSERT INTO run SELECT {copied} FROM run, many WHERE rid = 'first'")
@@ -91,11 +93,11 @@ class TestHeartbeat(ConnectorConformance):
 
 def test_a_start_without_an_end_is_lost_by_the_time_that_passed(tmp_path: Path) -> None:
     options = options_of(tmp_path)
-    spool, began = Spool(options.spool_file), now()
-    spool.opens(began)
-    spool.take([(Ping("export", "start"), b"", 0)], began)
+    spool, began = Spool(options.spool_file), current_time()
+    spool.mark_listening(began)
+    spool.take([(PingRequest("export", "start"), b"", 0)], began)
     later = type(began)(began.wall, began.boot, began.up + 7201)
-    spool.listens(later)
+    spool.mark_listening(later)
     first = HeartbeatConnector(options, secret, lambda: began).poll("", (), 5)
     connector = HeartbeatConnector(options, secret, lambda: later)
     [lost] = connector.poll(first.cursor, [ref(first.runs[0])], 5).runs
@@ -103,22 +105,22 @@ def test_a_start_without_an_end_is_lost_by_the_time_that_passed(tmp_path: Path) 
     assert "no end was reported within 2:00:00" in lost.message
     assert lost.started_at is not None
     assert lost.ended_at == lost.started_at + timedelta(hours=2)
-    spool.take([(Ping("export", "success"), b"", 0)], later)
+    spool.take([(PingRequest("export", "success"), b"", 0)], later)
     assert ["succeeded"] == [run.state for run in connector.poll(first.cursor, (), 5).runs]
 
 
 def test_while_the_door_was_closed_nothing_is_missed(tmp_path: Path) -> None:
     options = options_of(tmp_path)
-    spool, at = Spool(options.spool_file), now()
-    spool.opens(type(at)(at.wall - 7200, at.boot, at.up - 7200))
+    spool, at = Spool(options.spool_file), current_time()
+    spool.mark_listening(type(at)(at.wall - 7200, at.boot, at.up - 7200))
     connector = HeartbeatConnector(options, secret)
     with pytest.raises(SystemUnreachable, match="wrote nothing since"):
         connector.poll("", (), 5)
-    spool.opens(at)
+    spool.mark_listening(at)
     first = connector.poll("", (), 5)
     [gap] = first.gaps
     assert gap.since is not None
-    assert (7200, "the door was closed") == (round(at.wall - gap.since.timestamp()), gap.reason)
+    assert (7200, "the listener was down") == (round(at.wall - gap.since.timestamp()), gap.reason)
     assert first.seen_until is not None
     assert () == connector.poll(first.cursor, (), 5).gaps
 
@@ -131,7 +133,7 @@ def test_a_spool_that_was_lost_is_told_and_read_from_its_start(tmp_path: Path) -
     with open_at(tmp_path) as door:
         ping(door, "?rid=2")
         poll = HeartbeatConnector(door.options, secret).poll(cursor, (), 5)
-    assert (["2"], True) == ([run.attempt_key for run in poll.runs], "is gone" in poll.warnings[0])
+    assert (["2"], True) == ([run.attempt_key for run in poll.runs], "spool was replaced" in poll.warnings[0])
 
 
 def test_a_run_whose_spool_was_lost_is_lost_and_has_no_other_runs_log(tmp_path: Path) -> None:
@@ -145,26 +147,26 @@ def test_a_run_whose_spool_was_lost_is_lost_and_has_no_other_runs_log(tmp_path: 
         found = {one.attempt_key: one for one in connector.poll("", [ref(run)], 5).runs}
         assert {"1": "lost", "2": "failed"} == {key: one.state for key, one in found.items()}
         assert (ref(run).period_key, "inferred") == (found["1"].period_key, found["1"].evidence)
-        with pytest.raises(NotSupported, match="in the spool no more"):
+        with pytest.raises(NotSupported, match="no longer in the spool"):
             connector.log(ref(run), None, 4096, 5)
 
 
 def test_what_arrives_while_a_poll_reads_is_not_behind_its_proof(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options, began = options_of(tmp_path), now()
+    options, began = options_of(tmp_path), current_time()
     spool = Spool(options.spool_file)
-    spool.opens(began)
+    spool.mark_listening(began)
     changes = Spool.changes
 
-    def slow(self: Spool, after: int, most: int) -> list[Changed]:
+    def slow(self: Spool, after: int, most: int) -> list[ChangedRun]:
         found = changes(self, after, most)
-        spool.take([(Ping("export", "start"), b"", 0)], Moment(began.wall + 5, began.boot, began.up + 5))
-        spool.listens(Moment(began.wall + 9, began.boot, began.up + 9))
+        spool.take([(PingRequest("export", "start"), b"", 0)], PingArrival(began.wall + 5, began.boot, began.up + 5))
+        spool.mark_listening(PingArrival(began.wall + 9, began.boot, began.up + 9))
         return found
 
     monkeypatch.setattr(Spool, "changes", slow)
-    later = Moment(began.wall + 10, began.boot, began.up + 10)
+    later = PingArrival(began.wall + 10, began.boot, began.up + 10)
     poll = HeartbeatConnector(options, secret, lambda: later).poll("", (), 5)
     assert () == poll.runs
     assert poll.seen_until is not None

@@ -12,12 +12,14 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from connectors.conformance import ConnectorConformance, ref
-from connectors.conformance_http import NastyTransport
-from connectors.conformance_replies import GONE
-from connectors.contract import Connector, RunRecord, State
 from connectors.http.connector import CONNECTOR, HttpConnector
 from connectors.http.options import HttpOptions
+from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance.faults import GONE, FaultyTransport
+from connectors.sdk.conformance.world import ref
+from connectors.sdk.contract import Connector
+from connectors.sdk.records import RunRecord
+from connectors.sdk.states import RunState
 from tests.fakes.dbt_cloud import BASE, ERROR, RUNNING, SUCCESS, FakeDbtCloud, shown
 
 PAGE = Path(__file__).parents[3] / "docs" / "connectors" / "dbt.md"
@@ -73,7 +75,7 @@ class TestDbtCloudByMapping(ConnectorConformance):
         if how == GONE:
             self.fake.jobs.pop()
             return opened(self.fake)
-        return opened(self.fake, NastyTransport(self.fake.handle, how, "/(runs|jobs)/$", "status_message", _Endless()))
+        return opened(self.fake, FaultyTransport(self.fake.handle, how, "/(runs|jobs)/$", "status_message", _Endless()))
 
     def with_a_right_revoked(self) -> Connector:
         self.fake.forbidden = "GET /runs/"
@@ -133,7 +135,7 @@ def test_a_run_that_is_deep_in_the_list_and_open_is_looked_at_by_itself() -> Non
     connector = opened(fake)
     found, cursor = walked(connector)
     known = found[str(old["id"])]
-    assert State.RUNNING is known.state
+    assert RunState.RUNNING is known.state
     old |= {"status": ERROR, "finished_at": shown(fake.now), "status_message": "orders failed"}
     poll = connector.poll(cursor, (ref(known),), 10)
     while poll.more:

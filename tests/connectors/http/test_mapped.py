@@ -13,30 +13,18 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from connectors.conformance import ConnectorConformance
-from connectors.conformance_http import NastyTransport
-from connectors.conformance_replies import GONE
-from connectors.conformance_support import identity
-from connectors.contract import (
-    AccessRefused,
-    Ask,
-    CannotTell,
-    Capability,
-    Connector,
-    Found,
-    NotSupported,
-    Proof,
-    RunRecord,
-    RunRef,
-    State,
-    SystemUnreachable,
-    Verb,
-)
-from connectors.http import acts
-from connectors.http.client import HttpClient
+from connectors.http import actions
+from connectors.http.client import HttpApiClient
 from connectors.http.connector import CONNECTOR, HttpConnector
 from connectors.http.options import HttpOptions
-from connectors.mapping import instant_of, value_at
+from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance.faults import GONE, FaultyTransport
+from connectors.sdk.conformance.world import identity
+from connectors.sdk.contract import ActionFound, ActionSpec, ActionUnknown, Connector
+from connectors.sdk.errors import AccessRefused, NotSupported, SystemUnreachable
+from connectors.sdk.field_mapping import instant_of, value_at
+from connectors.sdk.records import RunRecord, RunRef
+from connectors.sdk.states import Capability, ProofLevel, RunState, Verb
 from tests.fakes.homegrown import HomeGrown
 
 PAGE = Path(__file__).parents[3] / "docs" / "connectors" / "http.md"
@@ -100,7 +88,7 @@ class TestHomeGrown(ConnectorConformance):
         if how == GONE:
             self.fake.jobs.pop(0)
             return opened(self.fake)
-        nasty = NastyTransport(self.fake.handle, how, "/api/", "error", endless=_more)
+        nasty = FaultyTransport(self.fake.handle, how, "/api/", "error", endless=_more)
         return opened(self.fake, nasty, limit=100)
 
     def with_a_right_revoked(self) -> Connector:
@@ -130,7 +118,7 @@ class TestHomeGrown(ConnectorConformance):
         self.fake.tick()
 
 
-class _Crowd(NastyTransport):
+class _Crowd(FaultyTransport):
     """Pages of a long list that is sorted once."""
 
     def __init__(self, fake: HomeGrown) -> None:
@@ -152,7 +140,12 @@ def _more(body: Any, times: int) -> Any:
 # -- what it reads ----------------------------------------------------------------------------------------------------
 def test_jobs_are_read_as_the_config_says() -> None:
     [load, _] = opened(HomeGrown()).inventory("", 5).jobs
-    assert ("load", "Load orders", "load.py", Proof.FULL) == (load.native_id, load.title, load.definition, load.proof)
+    assert ("load", "Load orders", "load.py", ProofLevel.FULL) == (
+        load.native_id,
+        load.title,
+        load.definition,
+        load.proof,
+    )
     assert ("debian-cron", "10 3 * * *", "Europe/Berlin") == (
         load.schedule.dialect, load.schedule.expression, load.schedule.zone,
     )  # fmt: skip
@@ -208,7 +201,7 @@ def test_an_open_run_that_the_list_does_not_show_is_looked_up_by_itself() -> Non
     cursor = list(TestHomeGrown().bites(connector, ""))[-1].cursor
     open_runs = [RunRef("load", "", "1", "1"), RunRef("load", "", "999", "999")]
     told = {run.attempt_key: run.state for run in connector.poll(cursor, open_runs, 5).runs}
-    assert (State.SUCCEEDED, State.UNKNOWN) == (told["1"], told["999"])
+    assert (RunState.SUCCEEDED, RunState.UNKNOWN) == (told["1"], told["999"])
 
 
 def test_a_list_that_is_not_where_the_config_says_is_named() -> None:
@@ -225,8 +218,8 @@ def test_an_instant_of_nan_is_skipped_with_its_reason_and_the_rest_is_kept() -> 
         return httpx.Response(200, headers={"content-type": "application/json"},
                               content=body.replace(f'"{fake.runs[0]["began"]}"'.encode(), b"NaN"))  # fmt: skip
 
-    polls = [*TestHomeGrown().bites(opened(fake, NastyTransport(answer, "")), "")]
-    assert ["'nan' at 'began' is no instant written as iso (times = …)"] == [
+    polls = [*TestHomeGrown().bites(opened(fake, FaultyTransport(answer, "")), "")]
+    assert ["'nan' at 'began' is not an instant written as iso (times = …)"] == [
         one.reason for poll in polls for one in poll.skipped
     ]
     told = {run.attempt_key for poll in polls for run in poll.runs}
@@ -258,7 +251,7 @@ def test_a_run_of_ours_whose_times_cannot_be_read_was_sent_all_the_same() -> Non
     sent, key = connector.preview(TestHomeGrown().ask(run), 5), "headway-" + "a" * 20
     connector.act(sent, key, 5)
     fake.runs[-1]["began"] = "soon"
-    assert isinstance(connector.look_up(sent, key, 5), Found)
+    assert isinstance(connector.look_up(sent, key, 5), ActionFound)
     with pytest.raises(NotSupported, match="it was sent already"):
         connector.act(sent, key, 5)
 
@@ -267,7 +260,7 @@ def test_an_instant_that_means_none_is_no_success_without_a_start() -> None:
     fake = HomeGrown()
     fake.run("load", "done", fake.now)["began"] = "0001-01-01T00:00:00Z"
     reasons = [one.reason for poll in TestHomeGrown().bites(opened(fake), "") for one in poll.skipped]
-    assert ["'0001-01-01T00:00:00Z' at 'began' is no time of a run: leave it empty where there is none"] == reasons
+    assert ["'0001-01-01T00:00:00Z' at 'began' is not a run's time: leave it empty where there is none"] == reasons
 
 
 @pytest.mark.parametrize("circle, most", [(1, 3), (3, 10), (0, 25)])
@@ -281,10 +274,10 @@ def test_pages_without_end_are_named_and_cost_few_requests(circle: int, most: in
         row = {"id": asked % max(circle, 1), "job": "load", "status": "done", "note": asked}
         return httpx.Response(200, json={"runs": [row] if circle else [], "paging": {"after": str(asked)}})
 
-    connector = opened(HomeGrown(), NastyTransport(answer, ""))
+    connector = opened(HomeGrown(), FaultyTransport(answer, ""))
     polls = [*TestHomeGrown().bites(connector, "")]
     assert asked <= most
-    assert "their pages do not end" in polls[-1].warnings[0]
+    assert "the pages do not end" in polls[-1].warnings[0]
     assert (False, None) == (polls[-1].complete, polls[-1].seen_until)
 
 
@@ -305,7 +298,7 @@ def test_a_page_by_number_and_by_offset_is_walked_too() -> None:
         assert 10 == len(runs), place
 
 
-class _ByNumber(NastyTransport):
+class _ByNumber(FaultyTransport):
     def __init__(self, fake: HomeGrown) -> None:
         super().__init__(fake.handle, "")
 
@@ -333,11 +326,11 @@ def test_an_action_that_could_not_be_looked_up_is_refused_before_and_never_sent(
     run = next(run for run in crowded.poll("", (), 5).runs)
     before = crowded.preview(TestHomeGrown().ask(run), 5)
     assert before.refused is None
-    for _ in range(acts.MOST_PAGES):
+    for _ in range(actions.MAX_LOOK_UP_PAGES):
         fake.run("load", "done", fake.now)
     refused = crowded.preview(TestHomeGrown().ask(run), 5).refused
     assert "more than 50 pages of runs are listed: add {since} to the query of runs" in str(refused)
-    with pytest.raises(NotSupported, match=r"could not be looked up afterwards.*add \{since\}"):
+    with pytest.raises(NotSupported, match=r"outcome could not be checked afterwards.*add \{since\}"):
         crowded.act(before, "headway-" + "a" * 20, 5)
     assert not any(line.startswith("POST") for line in fake.asked)
 
@@ -360,14 +353,15 @@ def test_a_list_that_fills_the_limit_without_pages_is_not_told_as_all() -> None:
 
 
 @pytest.mark.parametrize(
-    "change, words", [({"status": None}, "the state: nothing"), ({"id": 2}, "about another run than we asked for")]
+    "change, words",
+    [({"status": None}, "the state: no name or number"), ({"id": 2}, "about another run than requested")],
 )
 def test_an_open_run_whose_own_row_cannot_be_read_is_told_as_skipped(change: dict[str, Any], words: str) -> None:
     fake = HomeGrown()
     connector = opened(fake, overlap=0)
     cursor = list(TestHomeGrown().bites(connector, ""))[-1].cursor
     odd = fake.runs[0] | change
-    connector = opened(fake, NastyTransport(lambda asked: _single(fake, asked, odd), ""), overlap=0)
+    connector = opened(fake, FaultyTransport(lambda asked: _single(fake, asked, odd), ""), overlap=0)
     poll = connector.poll(cursor, [RunRef("load", "", "1", "1")], 5)
     assert (False, None) == (poll.complete, poll.seen_until)
     assert words in poll.skipped[0].reason
@@ -386,10 +380,10 @@ def test_a_run_that_ended_by_itself_is_no_cancel_that_worked() -> None:
     preview = connector.preview(replace(TestHomeGrown().ask(run), verb=Verb.CANCEL), 5)
     row |= {"status": "crashed", "finished": row["began"]}
     told = connector.look_up(preview, "headway-" + "a" * 20, 5)
-    assert isinstance(told, CannotTell)
+    assert isinstance(told, ActionUnknown)
     assert "it ended by itself" in str(told)
     row |= {"status": "stopped"}
-    assert isinstance(connector.look_up(preview, "headway-" + "a" * 20, 5), Found)
+    assert isinstance(connector.look_up(preview, "headway-" + "a" * 20, 5), ActionFound)
 
 
 def test_what_is_cancelled_is_not_told_as_in_its_own_way() -> None:
@@ -403,12 +397,12 @@ def test_what_is_cancelled_is_not_told_as_in_its_own_way() -> None:
 
 
 def test_a_run_that_has_no_id_is_shown_as_a_place_and_refused() -> None:
-    missed = Ask(Verb.RERUN, RunRef("load", "2026-11-22T02:08:00Z", "", ""), State.MISSED)
+    missed = ActionSpec(Verb.RERUN, RunRef("load", "2026-11-22T02:08:00Z", "", ""), RunState.MISSED)
     preview = opened(HomeGrown()).preview(missed, 5)
     assert "load 2026-11-22T02:08:00Z has no run at its source" in str(preview.refused)
     assert ([], True) == (
         [one for one in preview.native_calls if "//" in one.partition("://")[2]],
-        "<id>" in preview.words,
+        "<id>" in preview.summary,
     )
 
 
@@ -416,13 +410,13 @@ def test_a_run_that_has_no_id_is_shown_as_a_place_and_refused() -> None:
 @pytest.mark.parametrize(
     "change, words",
     [
-        ({"states": {"done": "success"}}, "'success' is no state that a source tells; did you mean \"succeeded\"?"),
-        ({"states": {"bad": "failed"}}, "nothing could ever be green"),
+        ({"states": {"done": "success"}}, 'is not a state that a source reports; did you mean "succeeded"?'),
+        ({"states": {"bad": "failed"}}, "no run could ever be green"),
         ({"runs.next": ""}, "{cursor} and next belong together"),
         ({"runs.query": {"since": "{sinc}"}, "runs.next": ""}, "{sinc} means nothing here; there are {cursor}"),
         ({"runs.state": "a..b"}, "is no path into a row"),
         ({"runs.zone": "Europe/Belin"}, "no time zone 'Europe/Belin'"),
-        ({"runs.key": ""}, "a lost answer could not be looked up"),
+        ({"runs.key": ""}, "the outcome of a lost reply could not be checked"),
         ({"runs.paging": "none"}, 'paging = "none", and it pages by {cursor}'),
         ({"username": "me"}, "username and password belong together"),
         ({"url": "http://batch.example.com"}, "would send the credentials unencrypted"),
@@ -475,7 +469,7 @@ def test_what_is_not_in_a_list_that_leaves_out_rows_is_not_proved_to_have_never_
         "url": "http://127.0.0.1:1", "jobs": {"path": "/jobs", "id": "id"}, "runs": {**RUNS, **runs},
         "states": {"done": "succeeded"}, "verbs": {"start": {"path": "/start/{key}"}},
     })  # fmt: skip
-    client = HttpClient(options, lambda _: "", httpx.MockTransport(lambda _: httpx.Response(200, json=answer)))
-    told = acts.look_up(client, {"verb": "start"}, "headway-abcdefghijkl", 5)
-    assert isinstance(told, CannotTell)
+    client = HttpApiClient(options, lambda _: "", httpx.MockTransport(lambda _: httpx.Response(200, json=answer)))
+    told = actions.look_up(client, {"verb": "start"}, "headway-abcdefghijkl", 5)
+    assert isinstance(told, ActionUnknown)
     assert told.why.startswith(why)

@@ -7,9 +7,10 @@ from typing import Any
 
 import httpx
 
-from connectors.contract import Connector, RunRecord
 from connectors.kubernetes.connector import KubernetesConnector
-from connectors.kubernetes.options import CLUSTER, KubernetesOptions
+from connectors.kubernetes.options import CLUSTER_TARGET, KubernetesOptions
+from connectors.sdk.contract import Connector
+from connectors.sdk.records import RunRecord
 from tests.fakes.kubernetes import URL, FakeKubernetes
 
 ORDERS, STOCK = "etl/load-orders", "etl/stock-count"
@@ -25,13 +26,13 @@ def cluster() -> FakeKubernetes:
 
 
 def opened(
-    fake: FakeKubernetes, transport: httpx.BaseTransport | None = None, target: str = CLUSTER, **options: Any
+    fake: FakeKubernetes, transport: httpx.BaseTransport | None = None, target: str = CLUSTER_TARGET, **options: Any
 ) -> KubernetesConnector:
     chosen = KubernetesOptions.model_validate({"url": URL, "token": {"env": "KUBE_TOKEN"}, **options})
     return KubernetesConnector(chosen, target, lambda reference: "right", transport or fake.transport)
 
 
-def told(connector: Connector, cursor: str = "") -> tuple[dict[tuple[str, str], RunRecord], str]:
+def latest_records(connector: Connector, cursor: str = "") -> tuple[dict[tuple[str, str], RunRecord], str]:
     """The last word on each attempt since the cursor, by job and key, and the cursor after it."""
     found: dict[tuple[str, str], RunRecord] = {}
     more = True

@@ -8,12 +8,13 @@ from typing import ClassVar
 
 import pytest
 
-from connectors.conformance import ConnectorConformance
-from connectors.conformance_http import NastyTransport
-from connectors.conformance_replies import GONE
-from connectors.contract import Connector, RunRecord, State
 from connectors.kubernetes.connector import CONNECTOR
-from tests.connectors.kubernetes.support import ORDERS, STOCK, cluster, more, opened, told
+from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance.faults import GONE, FaultyTransport
+from connectors.sdk.contract import Connector
+from connectors.sdk.records import RunRecord
+from connectors.sdk.states import RunState
+from tests.connectors.kubernetes.support import ORDERS, STOCK, cluster, latest_records, more, opened
 
 
 class TestKubernetesOnTheFake(ConnectorConformance):
@@ -43,7 +44,7 @@ class TestKubernetesOnTheFake(ConnectorConformance):
             other = deepcopy(self.fake)
             del other.cronjobs["etl", "stock-count"]
             return opened(other)
-        return opened(self.fake, NastyTransport(self.fake.handle, how, r"/jobs$", "note", endless=more))
+        return opened(self.fake, FaultyTransport(self.fake.handle, how, r"/jobs$", "note", endless=more))
 
     def long_log(self, size: int) -> tuple[Connector, RunRecord]:
         run = self.latest(ORDERS)
@@ -81,8 +82,8 @@ class TestKubernetesOnTheFake(ConnectorConformance):
         self.fake.outcome["stock-count"] = "hang"
         row = self.fake.job("", "stock-count", at=self.fake.now.replace(year=2025))
         self.fake.tick()
-        found = told(opened(self.fake))[0][STOCK, str(row["metadata"]["uid"])]
-        assert found.state is State.RUNNING
+        found = latest_records(opened(self.fake))[0][STOCK, str(row["metadata"]["uid"])]
+        assert found.state is RunState.RUNNING
         return found
 
     def pause_by_hand(self, job_id: str) -> None:

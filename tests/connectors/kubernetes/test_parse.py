@@ -7,19 +7,20 @@ from typing import Any
 
 import pytest
 
-from connectors.contract import Evidence, RecordUnreadable, State
-from connectors.kubernetes import inventory, names, parse, schedules
-from connectors.kubernetes.pods import pods_of
+from connectors.kubernetes import inventory, parse
+from connectors.kubernetes.parse import pods_by_job
+from connectors.sdk.errors import RecordUnreadable
+from connectors.sdk.states import RunEvidence, RunState
 
 Row = dict[str, Any]
 AT = "2026-11-20T03:00:01Z"
 
 
-def job(status: Row, spec: Row | None = None, **meta: Any) -> parse.Job:
+def job(status: Row, spec: Row | None = None, **meta: Any) -> parse.KubernetesJob:
     own = {"kind": "CronJob", "name": "nightly", "uid": "c", "controller": True}
     head = {"name": "nightly-29919300", "namespace": "etl", "uid": "u1", "creationTimestamp": AT}
     row = {"metadata": {**head, "ownerReferences": [own], **meta}, "spec": spec or {}}
-    return parse.read({**row, "status": {"startTime": AT, **status}})
+    return parse.parse_job({**row, "status": {"startTime": AT, **status}})
 
 
 def condition(kind: str, reason: str = "", message: str = "") -> Row:
@@ -32,42 +33,42 @@ def pod(status: Row, name: str = "p1", **meta: Any) -> Row:
     return {"metadata": head, "spec": {"containers": [{"name": "main"}, {"name": "sidecar"}]}, "status": status}
 
 
-def run_with(job_: parse.Job, *rows: Row) -> Any:
-    return parse.run(job_, pods_of(rows).get("u1", ()))
+def run_with(job_: parse.KubernetesJob, *rows: Row) -> Any:
+    return parse.run_record(job_, pods_by_job(rows).get("u1", ()))
 
 
 @pytest.mark.parametrize(
     "status, spec, state, native",
     [
-        ({"conditions": [condition("Complete")]}, {}, State.SUCCEEDED, "Complete"),
+        ({"conditions": [condition("Complete")]}, {}, RunState.SUCCEEDED, "Complete"),
         (
             {"conditions": [condition("Failed", "BackoffLimitExceeded")]},
             {},
-            State.FAILED,
+            RunState.FAILED,
             "Failed: BackoffLimitExceeded",
         ),
-        ({"conditions": [condition("Failed", "DeadlineExceeded")]}, {}, State.TIMED_OUT, "Failed: DeadlineExceeded"),
-        ({"conditions": [condition("Failed", "PodFailurePolicy")]}, {}, State.FAILED, "Failed: PodFailurePolicy"),
-        ({"conditions": [condition("Failed", "NewerThanUs")]}, {}, State.FAILED, "Failed: NewerThanUs"),
-        ({"conditions": [condition("Suspended")]}, {"suspend": True}, State.HELD, "Suspended"),
-        ({"conditions": [condition("FailureTarget")], "active": 1}, {}, State.RUNNING, "FailureTarget"),
-        ({"conditions": [condition("SuccessCriteriaMet")]}, {}, State.RUNNING, "SuccessCriteriaMet"),
-        ({"conditions": [{"type": "Failed", "status": "False"}], "active": 1}, {}, State.RUNNING, "Active"),
-        ({"active": 1, "failed": 1}, {}, State.RUNNING, "Active"),
-        ({"failed": 1}, {}, State.RETRYING, "BackOff"),
-        ({}, {}, State.QUEUED, "no pod yet"),
-        ({"conditions": [condition("Hibernated")]}, {}, State.UNKNOWN, "Hibernated"),
+        ({"conditions": [condition("Failed", "DeadlineExceeded")]}, {}, RunState.TIMED_OUT, "Failed: DeadlineExceeded"),
+        ({"conditions": [condition("Failed", "PodFailurePolicy")]}, {}, RunState.FAILED, "Failed: PodFailurePolicy"),
+        ({"conditions": [condition("Failed", "NewerThanUs")]}, {}, RunState.FAILED, "Failed: NewerThanUs"),
+        ({"conditions": [condition("Suspended")]}, {"suspend": True}, RunState.HELD, "Suspended"),
+        ({"conditions": [condition("FailureTarget")], "active": 1}, {}, RunState.RUNNING, "FailureTarget"),
+        ({"conditions": [condition("SuccessCriteriaMet")]}, {}, RunState.RUNNING, "SuccessCriteriaMet"),
+        ({"conditions": [{"type": "Failed", "status": "False"}], "active": 1}, {}, RunState.RUNNING, "Active"),
+        ({"active": 1, "failed": 1}, {}, RunState.RUNNING, "Active"),
+        ({"failed": 1}, {}, RunState.RETRYING, "BackOff"),
+        ({}, {}, RunState.QUEUED, "no pod yet"),
+        ({"conditions": [condition("Hibernated")]}, {}, RunState.UNKNOWN, "Hibernated"),
     ],
 )
-def test_what_a_jobs_status_is_here(status: Row, spec: Row, state: State, native: str) -> None:
-    found = parse.run(job(status, spec))
+def test_what_a_jobs_status_is_here(status: Row, spec: Row, state: RunState, native: str) -> None:
+    found = parse.run_record(job(status, spec))
     assert (found.state, found.native_state) == (state, native)
-    assert found.state.is_open == (found.ended_at is None) or state is State.UNKNOWN
+    assert found.state.is_open == (found.ended_at is None) or state is RunState.UNKNOWN
 
 
 def test_complete_and_failed_at_once_is_a_conflict_and_red() -> None:
-    found = parse.run(job({"conditions": [condition("Complete"), condition("Failed")]}))
-    assert (found.state, found.evidence) == (State.FAILED, Evidence.CONFLICT)
+    found = parse.run_record(job({"conditions": [condition("Complete"), condition("Failed")]}))
+    assert (found.state, found.evidence) == (RunState.FAILED, RunEvidence.CONFLICT)
 
 
 def test_indexed_job_that_ran_all_indexes_and_lost_some_is_partial() -> None:
@@ -78,29 +79,29 @@ def test_indexed_job_that_ran_all_indexes_and_lost_some_is_partial() -> None:
         "failed": 4,
     }
     some = {**status, "completedIndexes": "0-7", "failedIndexes": "8,9"}
-    found = parse.run(job(some, {"completions": 10, "completionMode": "Indexed"}))
-    assert found.state is State.PARTIAL
+    found = parse.run_record(job(some, {"completions": 10, "completionMode": "Indexed"}))
+    assert found.state is RunState.PARTIAL
     assert "8 of 10 completions, failed: 8,9" in found.message
     assert ("0-7", "8,9") == (found.context["completedIndexes"], found.context["failedIndexes"])
-    none = parse.run(job({**status, "succeeded": 0}, {"completions": 10}))
-    assert none.state is State.FAILED
+    none = parse.run_record(job({**status, "succeeded": 0}, {"completions": 10}))
+    assert none.state is RunState.FAILED
 
 
 def test_deadline_that_we_set_is_a_cancel() -> None:
     status = {"conditions": [condition("Failed", "DeadlineExceeded")]}
-    found = parse.run(job(status, annotations={names.CANCELLED: "headway-0123456789"}))
-    assert found.state is State.CANCELLED
+    found = parse.run_record(job(status, annotations={parse.CANCELLED_ANNOTATION: "headway-0123456789"}))
+    assert found.state is RunState.CANCELLED
 
 
 def test_job_that_is_being_deleted_is_cancelling() -> None:
-    assert parse.run(job({"active": 1}, deletionTimestamp=AT)).state is State.CANCELLING
+    assert parse.run_record(job({"active": 1}, deletionTimestamp=AT)).state is RunState.CANCELLING
 
 
 def test_pods_that_wait_tell_for_what() -> None:
     pulling = pod({"phase": "Pending", "containerStatuses": [
         {"name": "main", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no image"}}}]})  # fmt: skip
     found = run_with(job({"active": 1}), pulling)
-    assert (found.state, found.native_state, found.reason) == (State.QUEUED, "ImagePullBackOff", "resource")
+    assert (found.state, found.native_state, found.reason) == (RunState.QUEUED, "ImagePullBackOff", "resource")
     assert found.message == "no image"
     no_node = {"type": "PodScheduled", "status": "False", "message": "0/3 nodes are available"}
     found = run_with(job({"active": 1}), pod({"phase": "Pending", "conditions": [no_node]}))
@@ -113,7 +114,7 @@ def test_pod_that_crashes_again_and_again_is_retrying() -> None:
     state = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 40s"}}
     row = {"name": "main", "restartCount": 3, "state": state, "lastState": last}
     found = run_with(job({"active": 1}), pod({"phase": "Running", "containerStatuses": [row]}))
-    assert (found.state, found.native_state) == (State.RETRYING, "CrashLoopBackOff")
+    assert (found.state, found.native_state) == (RunState.RETRYING, "CrashLoopBackOff")
     assert found.context["pods"] == [{"name": "p1", "why": "Error", "restarts": 3, "exit": 1}]
 
 
@@ -133,8 +134,12 @@ def test_exit_code_is_that_of_the_container_that_failed() -> None:
     [
         ("nightly-29919060", {}, datetime(2026, 11, 20, 3, 0, tzinfo=UTC)),
         ("nightly-1795143600", {}, datetime(2026, 11, 20, 3, 0, tzinfo=UTC)),  # before 1.21
-        ("nightly-x", {names.SCHEDULED: "2026-11-20T04:00:00+01:00"}, datetime(2026, 11, 20, 3, 0, tzinfo=UTC)),
-        ("nightly-29919300", {names.MANUAL: "manual"}, None),
+        (
+            "nightly-x",
+            {parse.SCHEDULED_ANNOTATION: "2026-11-20T04:00:00+01:00"},
+            datetime(2026, 11, 20, 3, 0, tzinfo=UTC),
+        ),
+        ("nightly-29919300", {parse.MANUAL_ANNOTATION: "manual"}, None),
         ("nightly-manual-1", {}, None),
         ("other-29919300", {}, None),
     ],
@@ -151,8 +156,8 @@ def test_the_instant_for_which_a_job_was_made(name: str, annotations: Row, perio
         ({"ownerReferences": [], "name": "load-x7k2p", "generateName": "load-"}, "etl/job/load"),
         ({"ownerReferences": [], "name": "load-of-mine", "generateName": "load-"}, "etl/job/load-of-mine"),
         ({"ownerReferences": [{"kind": "JobSet", "name": "train", "controller": True}]}, "etl/jobset/train"),
-        ({"ownerReferences": [], "annotations": {names.SAME_JOB: "etl/job/load"}}, "etl/job/load"),
-        ({"ownerReferences": [], "annotations": {names.SAME_JOB: "other/job/load"}}, "etl/job/nightly-29919300"),
+        ({"ownerReferences": [], "annotations": {parse.JOB_ANNOTATION: "etl/job/load"}}, "etl/job/load"),
+        ({"ownerReferences": [], "annotations": {parse.JOB_ANNOTATION: "other/job/load"}}, "etl/job/nightly-29919300"),
     ],
 )
 def test_which_job_a_job_is_a_run_of(meta: Row, wanted: str) -> None:
@@ -160,21 +165,21 @@ def test_which_job_a_job_is_a_run_of(meta: Row, wanted: str) -> None:
 
 
 def test_job_of_the_same_name_made_anew_is_another_attempt() -> None:
-    assert parse.run(job({}, uid="u1")).attempt_key != parse.run(job({}, uid="u2")).attempt_key
+    assert parse.run_record(job({}, uid="u1")).attempt_key != parse.run_record(job({}, uid="u2")).attempt_key
 
 
 @pytest.mark.parametrize("meta", [{"uid": None}, {"name": ""}, {"namespace": 7}, {"creationTimestamp": "soon"}])
 def test_row_that_cannot_be_read_says_what_is_wrong(meta: Row) -> None:
     with pytest.raises(RecordUnreadable, match=next(iter(meta))):
-        parse.run(job({}, **meta))
+        parse.run_record(job({}, **meta))
 
 
 def test_name_of_a_job_that_we_make_fits_into_a_label_and_keeps_the_key_whole() -> None:
     key = "headway-" + "k" * 40
-    assert names.run_name("a-very-long-name-of-a-cronjob", key) == f"a-very-long-na-{key}"
-    assert len(names.run_name("x" * 60, key)) == 63
-    assert names.run_name("load-orders--x", key) == f"load-orders--x-{key}"
-    assert names.run_name("load-order.---y", key).startswith("load-order-headway")
+    assert parse.new_job_name("a-very-long-name-of-a-cronjob", key) == f"a-very-long-na-{key}"
+    assert len(parse.new_job_name("x" * 60, key)) == 63
+    assert parse.new_job_name("load-orders--x", key) == f"load-orders--x-{key}"
+    assert parse.new_job_name("load-order.---y", key).startswith("load-order-headway")
 
 
 @pytest.mark.parametrize(
@@ -190,13 +195,13 @@ def test_name_of_a_job_that_we_make_fits_into_a_label_and_keeps_the_key_whole() 
     ],
 )
 def test_schedule_and_its_zone(spec: Row, expression: str, zone: str) -> None:
-    found = schedules.schedule_of(spec, "Europe/Paris")
+    found = parse.parse_schedule(spec, "Europe/Paris")
     assert (found.dialect, found.expression, found.zone) == ("kubernetes", expression, zone)
 
 
 def test_interval_has_no_clock_and_says_so() -> None:
-    found = schedules.schedule_of({"schedule": "@every 1h30m"}, "UTC")
-    assert (found.dialect, found.words) == ("none", "@every 1h30m: an interval from its last start")
+    found = parse.parse_schedule({"schedule": "@every 1h30m"}, "UTC")
+    assert (found.dialect, found.text) == ("none", "@every 1h30m: an interval from its last start")
 
 
 def test_cronjob_is_the_same_job_whatever_its_clock_and_pause() -> None:
@@ -208,9 +213,9 @@ def test_cronjob_is_the_same_job_whatever_its_clock_and_pause() -> None:
         "jobTemplate": template,
     }
     row = {"metadata": {"name": "load", "namespace": "etl", "uid": "c"}, "spec": spec}
-    one = inventory.record(row, "UTC")
+    one = inventory.cronjob_record(row, "UTC")
     assert one.definition == "acme/load:2 -x; overlap: Forbid, starts up to 600 s late"
-    other = inventory.record({**row, "spec": {**spec, "schedule": "0 4 * * *", "suspend": True}}, "UTC")
+    other = inventory.cronjob_record({**row, "spec": {**spec, "schedule": "0 4 * * *", "suspend": True}}, "UTC")
     assert (one.definition_hash, other.paused) == (other.definition_hash, True)
     template["spec"]["template"]["spec"]["containers"][0]["image"] = "acme/load:3"
-    assert inventory.record(row, "UTC").definition_hash != one.definition_hash
+    assert inventory.cronjob_record(row, "UTC").definition_hash != one.definition_hash

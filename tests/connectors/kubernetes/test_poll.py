@@ -8,12 +8,13 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from connectors.conformance import ref
-from connectors.contract import AccessRefused, Evidence, NotSupported, State, SystemUnreachable
 from connectors.kubernetes import client
-from connectors.kubernetes.podwatch import TOO_MANY
-from connectors.transport import http
-from tests.connectors.kubernetes.support import ORDERS, STOCK, cluster, opened, told
+from connectors.kubernetes.runs import TOO_MANY_PODS
+from connectors.sdk.conformance.world import ref
+from connectors.sdk.errors import AccessRefused, NotSupported, SystemUnreachable
+from connectors.sdk.states import RunEvidence, RunState
+from connectors.sdk.transport import http
+from tests.connectors.kubernetes.support import ORDERS, STOCK, cluster, latest_records, opened
 from tests.fakes.kubernetes import FakeKubernetes
 
 
@@ -24,28 +25,28 @@ def paths(fake: FakeKubernetes) -> list[str]:
 def test_calm_poll_costs_two_requests_and_one_more_for_pods_of_what_is_open() -> None:
     fake = cluster()
     connector = opened(fake)
-    _, cursor = told(connector)
+    _, cursor = latest_records(connector)
     fake.requests.clear()
-    told(connector, cursor)
+    latest_records(connector, cursor)
     assert paths(fake) == ["jobs", "events"]
     fake.outcome["load-orders"] = "hang"
     fake.job("", "load-orders")
     fake.tick()
     fake.requests.clear()
-    told(connector, cursor)
+    latest_records(connector, cursor)
     assert paths(fake) == ["jobs", "events", "pods"]
 
 
 def test_version_that_is_forgotten_is_a_gap_and_all_is_listed_again() -> None:
     fake = cluster()
     connector = opened(fake)
-    _, cursor = told(connector)
+    _, cursor = latest_records(connector)
     fake.job("", "stock-count")
     fake.tick()
     fake.compacted = fake.version
     poll = connector.poll(cursor, (), 10)
-    assert [gap.reason.partition(":")[0] for gap in poll.gaps] == ["Kubernetes no longer tells what changed since"]
-    assert [(one.job, one.state) for one in poll.runs] == [(STOCK, State.SUCCEEDED)]
+    assert [gap.reason.partition(":")[0] for gap in poll.gaps] == ["Kubernetes no longer has the changes since then"]
+    assert [(one.job, one.state) for one in poll.runs] == [(STOCK, RunState.SUCCEEDED)]
     assert poll.seen_until is None, "what began while the list was read comes with the next poll"
     assert connector.poll(poll.cursor, (), 10).gaps == ()
 
@@ -54,7 +55,7 @@ def test_quiet_cluster_does_not_forget_where_we_stand() -> None:
     """Whatever else changes there: its history ends after five minutes, and our Jobs may rest for a night."""
     fake = cluster()
     connector = opened(fake)
-    _, cursor = told(connector)
+    _, cursor = latest_records(connector)
     versions = [fake.version]
     for _ in range(40):
         fake.tick(15)
@@ -70,11 +71,11 @@ def test_quiet_cluster_does_not_forget_where_we_stand() -> None:
 
 def test_pods_beyond_those_that_one_answer_holds_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Exit codes would be missing without a word."""
-    monkeypatch.setattr(client, "MOST_PODS", 1)
+    monkeypatch.setattr(client, "MAX_PODS", 1)
     fake = cluster()
     connector = opened(fake)
     fake.outcome |= {"load-orders": "Failed", "stock-count": "Failed"}
-    _, cursor = told(connector)
+    _, cursor = latest_records(connector)
     for name, warns in (("load-orders", False), ("stock-count", True)):
         fake.job("", name)
         fake.tick()
@@ -83,27 +84,27 @@ def test_pods_beyond_those_that_one_answer_holds_are_told(monkeypatch: pytest.Mo
             fake.tick()
         poll = connector.poll(cursor, (), 10)
         cursor = poll.cursor
-        assert warns == (TOO_MANY in poll.warnings)
+        assert warns == (TOO_MANY_PODS in poll.warnings)
 
 
 def test_job_that_changes_while_the_place_is_moved_on_is_told() -> None:
     fake = cluster()
     connector = opened(fake)
-    _, cursor = told(connector)
+    _, cursor = latest_records(connector)
     seen = set()
     for number in range(30):
         fake.tick(15)
         fake.version += 7
         if number % 9 == 8:
             fake.job("", "stock-count", at=fake.now + timedelta(minutes=number))
-        runs, cursor = told(connector, cursor)
+        runs, cursor = latest_records(connector, cursor)
         seen |= {key for _, key in runs}
     assert seen == {row["metadata"]["uid"] for row in fake.jobs.values()}
 
 
 def test_error_in_the_middle_of_a_watch_that_says_gone_is_the_same() -> None:
     fake = cluster()
-    _, cursor = told(opened(fake))
+    _, cursor = latest_records(opened(fake))
 
     def answer(request: httpx.Request) -> httpx.Response:
         if "watch" in request.url.params:
@@ -116,7 +117,7 @@ def test_error_in_the_middle_of_a_watch_that_says_gone_is_the_same() -> None:
 
 def test_half_a_line_of_a_watch_is_no_change() -> None:
     fake = cluster()
-    _, cursor = told(opened(fake))
+    _, cursor = latest_records(opened(fake))
 
     def answer(request: httpx.Request) -> httpx.Response:
         headers = {"content-type": "application/json"}
@@ -130,7 +131,7 @@ def test_half_a_line_of_a_watch_is_no_change() -> None:
 
 def test_login_page_in_place_of_a_watch_is_refused() -> None:
     fake = cluster()
-    _, cursor = told(opened(fake))
+    _, cursor = latest_records(opened(fake))
 
     def answer(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, content=b"<html>", headers={"content-type": "text/html"})
@@ -142,13 +143,13 @@ def test_login_page_in_place_of_a_watch_is_refused() -> None:
 def test_job_that_came_and_went_between_two_polls_is_told_with_its_end() -> None:
     fake = cluster()
     connector = opened(fake)
-    _, cursor = told(connector)
+    _, cursor = latest_records(connector)
     fake.outcome["load-orders"] = "Failed"
     row = fake.job("", "load-orders")
     fake.tick()
     fake.delete(row)
     (run,) = connector.poll(cursor, (), 10).runs
-    assert (run.job, run.state, run.native_state) == (ORDERS, State.FAILED, "Failed: BackoffLimitExceeded")
+    assert (run.job, run.state, run.native_state) == (ORDERS, RunState.FAILED, "Failed: BackoffLimitExceeded")
 
 
 def test_list_that_expires_while_it_is_read_is_begun_anew() -> None:
@@ -166,15 +167,16 @@ def test_list_that_expires_while_it_is_read_is_begun_anew() -> None:
         return fake.handle(request)
 
     again = opened(fake, httpx.MockTransport(answer)).poll(poll.cursor, (), 10)
-    assert (again.more, again.warnings) == (True, ("the list of Jobs expired while it was read: it is begun anew",))
-    runs, _ = told(connector, again.cursor)
+    expired = "the list of Jobs expired while it was read: the listing starts again"
+    assert (again.more, again.warnings) == (True, (expired,))
+    runs, _ = latest_records(connector, again.cursor)
     assert len(runs) == 1200
 
 
 def test_vanished_run_is_told_and_one_that_never_began_is_not() -> None:
     fake = cluster()
     connector = opened(fake)
-    _, cursor = told(connector)
+    _, cursor = latest_records(connector)
     fake.tick(60)
     row = fake.job("", "load-orders")
     name = row["metadata"]["name"]
@@ -186,7 +188,7 @@ def test_vanished_run_is_told_and_one_that_never_began_is_not() -> None:
     fake.compacted = fake.version
     poll = connector.poll(cursor, (), 10)
     (run,) = poll.runs
-    assert (run.job, run.state, run.evidence) == (ORDERS, State.SUCCEEDED, Evidence.NATIVE)
+    assert (run.job, run.state, run.evidence) == (ORDERS, RunState.SUCCEEDED, RunEvidence.NATIVE)
     assert run.native_state == "SawCompletedJob: Complete"
     assert [words.partition(" at ")[0] for words in poll.warnings] == [f"{STOCK}: JobAlreadyActive"]
 
@@ -194,14 +196,14 @@ def test_vanished_run_is_told_and_one_that_never_began_is_not() -> None:
 def test_vanished_run_without_an_event_is_unknown_and_never_green() -> None:
     fake = cluster()
     connector = opened(fake)
-    _, cursor = told(connector)
+    _, cursor = latest_records(connector)
     fake.tick(120)
     row = fake.job("", "load-orders")
     fake.tick()
     fake.delete(row)
     fake.compacted = fake.version
     (run,) = connector.poll(cursor, (), 10).runs
-    assert (run.job, run.state, run.native_state) == (ORDERS, State.UNKNOWN, "lastScheduleTime")
+    assert (run.job, run.state, run.native_state) == (ORDERS, RunState.UNKNOWN, "lastScheduleTime")
 
 
 def test_run_that_was_told_before_it_was_deleted_is_not_told_again_as_vanished() -> None:
@@ -212,19 +214,22 @@ def test_run_that_was_told_before_it_was_deleted_is_not_told_again_as_vanished()
     name = row["metadata"]["name"]
     fake.event("load-orders", "SuccessfulCreate", f"Created job {name}")
     fake.tick(60)
-    _, cursor = told(connector)
+    _, cursor = latest_records(connector)
     fake.delete(row)
     fake.compacted = fake.version
     assert connector.poll(cursor, (), 10).runs == ()
 
 
 def test_open_run_whose_job_is_gone_is_lost_or_as_its_cronjobs_event_says() -> None:
-    for said, state, evidence in (("", State.LOST, Evidence.INFERRED), ("Failed", State.FAILED, Evidence.NATIVE)):
+    for said, state, evidence in (
+        ("", RunState.LOST, RunEvidence.INFERRED),
+        ("Failed", RunState.FAILED, RunEvidence.NATIVE),
+    ):
         fake = cluster()
         fake.outcome["load-orders"] = "hang"
         row = fake.job("", "load-orders")
         fake.tick()
-        runs, cursor = told(opened(fake))
+        runs, cursor = latest_records(opened(fake))
         (run,) = runs.values()
         fake.delete(row)
         if said:
@@ -240,11 +245,11 @@ def test_open_run_in_a_namespace_that_is_closed_to_us_ends_no_poll() -> None:
     fake.outcome["load-orders"] = "hang"
     fake.job("", "load-orders")
     fake.tick()
-    runs, cursor = told(opened(fake))
+    runs, cursor = latest_records(opened(fake))
     fake.forbidden = "GET .*/namespaces/etl/jobs/"
     poll = opened(fake).poll(cursor, [ref(run) for run in runs.values()], 10)
     assert (poll.complete, poll.runs, poll.seen_until) == (False, (), None)
-    assert "cannot be looked at any more" in poll.warnings[0]
+    assert "can no longer be read" in poll.warnings[0]
 
 
 def test_cronjobs_of_an_old_cluster_are_found_where_they_were() -> None:
@@ -259,9 +264,9 @@ def test_jobs_by_themselves_are_watched_where_they_are_asked_for() -> None:
     fake.job("load-x7k2p", generateName="load-")
     fake.job("migrate")
     fake.tick()
-    assert told(opened(fake))[0] == {}
+    assert latest_records(opened(fake))[0] == {}
     connector = opened(fake, lone_jobs=["etl/load*"])
-    assert {job for job, _ in told(connector)[0]} == {"etl/job/load"}
+    assert {job for job, _ in latest_records(connector)[0]} == {"etl/job/load"}
     found = connector.inventory("", 10)
     assert {one.native_id for one in found.jobs} == {ORDERS, STOCK, "etl/job/load"}
     assert found.asks_for is not None
@@ -276,7 +281,7 @@ def test_patterns_choose_by_name_and_by_namespace() -> None:
     fake.job("", "load-orders")
     fake.tick()
     connector = opened(fake, jobs=["etl/*"])
-    assert {job for job, _ in told(connector)[0]} == {ORDERS}
+    assert {job for job, _ in latest_records(connector)[0]} == {ORDERS}
     assert {one.native_id for one in connector.inventory("", 10).jobs} == {ORDERS, STOCK}
 
 
@@ -285,7 +290,7 @@ def test_each_namespace_is_a_target_that_asks_for_itself_alone() -> None:
     fake.cronjob("weekly", namespace="reports")
     connector = opened(fake, target="reports", namespaces=["etl", "reports"])
     assert [one.native_id for one in connector.inventory("", 10).jobs] == ["reports/weekly"]
-    told(connector)
+    latest_records(connector)
     scoped = [path for _, path, _ in fake.requests if path.startswith(("/apis/batch/v1/", "/api/v1/"))]
     assert all("/namespaces/reports/" in path for path in scoped)
 
@@ -298,7 +303,7 @@ def test_without_pods_and_events_the_rest_is_read_and_what_is_missing_is_told() 
     fake.forbidden = "/pods|/events"
     connector = opened(fake)
     poll = connector.poll("", (), 10)
-    assert [(one.state, one.exit_code) for one in poll.runs] == [(State.FAILED, None)]
+    assert [(one.state, one.exit_code) for one in poll.runs] == [(RunState.FAILED, None)]
     assert {words.split()[0] for words in poll.warnings} == {"pods", "events"}
     with pytest.raises(AccessRefused, match="list pods"):
         connector.log(ref(poll.runs[0]), None, 1000, 10)
@@ -309,7 +314,7 @@ def test_log_of_deleted_pods_is_told_as_gone() -> None:
     fake.job("", "load-orders")
     fake.tick()
     connector = opened(fake)
-    (run,) = told(connector)[0].values()
+    (run,) = latest_records(connector)[0].values()
     fake.pods.clear()
     with pytest.raises(NotSupported, match="its pods are deleted"):
         connector.log(ref(run), None, 1000, 10)
@@ -323,7 +328,7 @@ def test_log_goes_on_from_where_it_was_also_within_one_instant_and_one_line() ->
     pod = f"{row['metadata']['name']}-x1"
     fake.logs[pod] = b"2026-11-20T07:00:00.1Z first\n"
     connector = opened(fake)
-    (run,) = told(connector)[0].values()
+    (run,) = latest_records(connector)[0].values()
     start = connector.log(ref(run), None, 1000, 10).next
     fake.logs[pod] += b"2026-11-20T07:00:00.1Z " + b"y" * 50 + b"\n" + b"2026-11-20T07:00:00.2Z third\n"
     read = ""
@@ -344,7 +349,7 @@ def test_answer_that_is_too_large_is_asked_for_in_smaller_pages(monkeypatch: pyt
         row["metadata"]["annotations"] = {"note": "x" * 4000}
     fake.tick()
     monkeypatch.setattr(http, "LIMIT_BYTES", 120_000)
-    assert len(told(opened(fake))[0]) == 30
+    assert len(latest_records(opened(fake))[0]) == 30
     limits = [asked.get("limit") for _, path, asked in fake.requests if path.endswith("/jobs")]
     assert limits == ["250", "20", "20"]
 
@@ -352,7 +357,7 @@ def test_answer_that_is_too_large_is_asked_for_in_smaller_pages(monkeypatch: pyt
 def test_more_changes_than_one_answer_holds_are_a_gap_and_all_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = cluster()
     connector = opened(fake)
-    _, cursor = told(connector)
+    _, cursor = latest_records(connector)
     row = fake.job("", "stock-count")
     row["metadata"]["annotations"] = {"note": "x" * 20_000}
     for _ in range(4):
@@ -369,7 +374,7 @@ def test_clock_of_a_watch_is_read_when_it_began() -> None:
     """It lasts a second: the time at its end would make each cluster's clock late."""
     fake = cluster()
     connector = opened(fake)
-    _, cursor = told(connector)
+    _, cursor = latest_records(connector)
     fake.now = datetime.now(UTC)
 
     def answer(request: httpx.Request) -> httpx.Response:

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from kubernetes import client
 
-from connectors.conformance import new_key, ref
-from connectors.conformance_holds import hold_ask
-from connectors.contract import Ask, Connector, State, Verb
-from tests.connectors.kubernetes.support import ORDERS, cluster, opened, told
+from connectors.sdk.conformance.actions import hold_ask
+from connectors.sdk.conformance.world import new_key, ref
+from connectors.sdk.contract import ActionSpec, Connector
+from connectors.sdk.states import RunState, Verb
+from tests.connectors.kubernetes.support import ORDERS, cluster, latest_records, opened
 from tests.fakes.kubernetes import FakeKubernetes
 
 Row = dict[str, Any]
@@ -51,9 +52,9 @@ def sent(fake: FakeKubernetes, method: str) -> Row:
     return next(body for verb, path, body in fake.requests if verb == method and "access" not in path)
 
 
-def failed(connector: Connector) -> Ask:
-    run = next(one for one in told(connector)[0].values() if one.state is State.FAILED)
-    return Ask(Verb.RERUN, ref(run), run.state)
+def failed(connector: Connector) -> ActionSpec:
+    run = next(one for one in latest_records(connector)[0].values() if one.state is RunState.FAILED)
+    return ActionSpec(Verb.RERUN, ref(run), run.state)
 
 
 def test_job_that_a_rerun_makes_is_a_job_of_the_api(fake: FakeKubernetes) -> None:

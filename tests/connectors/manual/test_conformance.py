@@ -6,10 +6,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
-from connectors.conformance import ConnectorConformance, ref
-from connectors.contract import Connector, Poll, RunRef
 from connectors.manual.connector import CONNECTOR, ManualConnector
 from connectors.manual.options import ManualOptions
+from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance.world import ref
+from connectors.sdk.contract import Connector
+from connectors.sdk.records import Poll, RunRef
 
 OPTIONS = ManualOptions.model_validate(
     {
@@ -64,7 +66,7 @@ class TestManual(ConnectorConformance):
 
 def test_what_waited_while_nobody_looked_is_told_once_and_then_overdue() -> None:
     """An engine was down from before the step began to wait until after it was overdue."""
-    told = [(run.job, run.attempt_key, run.state.value) for run in Watched(OPTIONS, lambda: NOON).poll("", (), 5).runs]
+    runs = [(run.job, run.attempt_key, run.state.value) for run in Watched(OPTIONS, lambda: NOON).poll("", (), 5).runs]
     days = ("2026-11-18", "2026-11-19", "2026-11-20")
     waits = [*(("sign_off", day, "waiting") for day in days), ("weekly", "2026-11-20", "waiting")]
-    assert [*waits, *(("sign_off", day, "timed_out") for day in days)] == told
+    assert [*waits, *(("sign_off", day, "timed_out") for day in days)] == runs

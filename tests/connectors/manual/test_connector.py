@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from connectors.contract import NotSupported, Poll, RunRef, State
 from connectors.manual.connector import CONNECTOR, ManualConnector
 from connectors.manual.options import ManualOptions
-from console.control.schedule import instants
+from connectors.sdk.errors import NotSupported
+from connectors.sdk.records import Poll, RunRef
+from connectors.sdk.states import RunState
+from console.timing.schedule import instants
 
 OPTIONS = ManualOptions.model_validate(
     {"zone": "Europe/Berlin", "steps": {"sign_off": {"at": "05:00", "title": "Finance signs off"}}}
@@ -24,9 +26,9 @@ FIVE = datetime(2026, 11, 20, 4, 0, tzinfo=UTC)
 
 def test_the_page_shows_steps_that_load() -> None:
     page = (Path(__file__).parents[3] / "docs/connectors/manual.md").read_text(encoding="utf-8")
-    told = tomllib.loads(page.partition("```toml\n")[2].partition("```")[0])["systems"]["people"]
-    assert "manual" == told.pop("kind")
-    assert timedelta(hours=2) == ManualOptions.model_validate(told).steps["sign_off"].remind_after
+    people = tomllib.loads(page.partition("```toml\n")[2].partition("```")[0])["systems"]["people"]
+    assert "manual" == people.pop("kind")
+    assert timedelta(hours=2) == ManualOptions.model_validate(people).steps["sign_off"].remind_after
 
 
 def polled(now: datetime, cursor: str = "", *runs: RunRef, options: ManualOptions = OPTIONS) -> Poll:
@@ -34,7 +36,7 @@ def polled(now: datetime, cursor: str = "", *runs: RunRef, options: ManualOption
 
 
 def told(poll: Poll) -> list[tuple[str, str, datetime | None]]:
-    return [(one.attempt_key, one.state.value, one.queued_at) for one in poll.runs]
+    return [(run.attempt_key, run.state.value, run.queued_at) for run in poll.runs]
 
 
 def test_a_step_waits_once_a_day_from_its_time() -> None:
@@ -55,7 +57,7 @@ def test_a_step_of_some_days_waits_on_these_alone() -> None:
     assert ["2026-11-21"] == [key for key, _, _ in told(polled(FIVE + timedelta(days=1), cursor, options=options))]
     [job] = ManualConnector(options, lambda: FIVE).inventory("", 5).jobs
     assert ("0 5 * * 6", "Europe/Berlin", "sat at 05:00") == (
-        job.schedule.expression, job.schedule.zone, job.schedule.words,
+        job.schedule.expression, job.schedule.zone, job.schedule.text,
     )  # fmt: skip
 
 
@@ -84,8 +86,8 @@ def test_what_nobody_completes_is_overdue_after_its_time(key: str, since: dateti
     cursor = polled(FIVE).cursor
     assert [] == told(polled(began + timedelta(minutes=119), cursor, run))
     [late] = polled(began + timedelta(minutes=120), cursor, run).runs
-    assert (key, State.TIMED_OUT, "2026-11-20T04:00:00Z") == (late.attempt_key, late.state, late.period_key)
-    assert late.message.startswith("nobody has completed it since ")
+    assert (key, RunState.TIMED_OUT, "2026-11-20T04:00:00Z") == (late.attempt_key, late.state, late.period_key)
+    assert late.message.startswith("it is not completed yet ")
 
 
 def test_the_same_steps_are_unchanged_and_nothing_is_ever_sent() -> None:
@@ -93,7 +95,7 @@ def test_the_same_steps_are_unchanged_and_nothing_is_ever_sent() -> None:
     first = connector.inventory("", 5)
     assert connector.inventory(first.hash, 5).unchanged
     assert frozenset() == CONNECTOR.capabilities
-    with pytest.raises(NotSupported, match="headway done STEP"):
+    with pytest.raises(NotSupported, match="headway action complete STEP"):
         connector.act(None, "k", 5)  # type: ignore[arg-type]
 
 

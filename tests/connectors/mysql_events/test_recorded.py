@@ -12,31 +12,29 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from connectors.conformance import ConnectorConformance, new_key, ref
-from connectors.conformance_replies import GARBLED, GONE, HOUR_OFF, LONG_BYTES, LONG_LINE, NOT_A_NUMBER, NOT_UTF8, TWICE
-from connectors.contract import (
-    AccessRefused,
-    Ask,
-    CannotTell,
-    Connector,
-    Evidence,
-    Found,
-    NotSupported,
-    RecordUnreadable,
-    RunRecord,
-    RunRef,
-    State,
-    Verb,
-)
 from connectors.mysql_events import parse
-from connectors.mysql_events.calendar import schedule_of, zone_name
-from connectors.mysql_events.client import BITE_ROWS
+from connectors.mysql_events.client import MySqlEventsOptions, has_privilege
 from connectors.mysql_events.connector import CONNECTOR, MySqlEventsConnector
-from connectors.mysql_events.options import MySqlEventsOptions
-from connectors.mysql_events.rights import holds
-from connectors.mysql_events.seen import Seen
-from connectors.secrets import SecretStore
-from console.control.schedule import fault, instants
+from connectors.mysql_events.parse import ServerSnapshot, schedule_of, zone_name
+from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance.faults import (
+    GARBLED,
+    GONE,
+    HOUR_OFF,
+    LONG_BYTES,
+    LONG_LINE,
+    NOT_A_NUMBER,
+    NOT_UTF8,
+    TWICE,
+)
+from connectors.sdk.conformance.world import new_key, ref
+from connectors.sdk.contract import ActionFound, ActionSpec, ActionUnknown, Connector
+from connectors.sdk.errors import AccessRefused, NotSupported, RecordUnreadable
+from connectors.sdk.job_agent import BITE_ROWS
+from connectors.sdk.records import RunRecord, RunRef
+from connectors.sdk.secrets import SecretStore
+from connectors.sdk.states import RunEvidence, RunState, Verb
+from console.timing.schedule import instants, schedule_fault
 from tests.fakes.mysql_events import FakeClient, FakeEvents
 from tests.fakes.unsent import ELSEWHERE_OF_MYSQL, UNSENT_BY_A_DRIVER
 
@@ -61,10 +59,10 @@ def told(fake: FakeEvents, cursor: str = "") -> dict[tuple[str, str], RunRecord]
 class CrowdedClient(FakeClient):
     """Numbers without a gap: a page is a slice."""
 
-    def page(self, after: int, again: Sequence[int], timeout_seconds: float) -> Seen:
+    def page(self, after: int, again: Sequence[int], timeout_seconds: float) -> ServerSnapshot:
         fake, rows = self._fake, [dict(row) for row in self._fake.log[after : after + BITE_ROWS]]
         log, fake.log = fake.log, fake.log[-1:]
-        seen = self.look(timeout_seconds)
+        seen = self.snapshot(timeout_seconds)
         fake.log = log
         return replace(seen, log=rows, again=[], is_full=len(rows) == BITE_ROWS)
 
@@ -129,7 +127,7 @@ class TestRecordedEvents(ConnectorConformance):
         return connector_on(self.fake), lambda: str(self.fake.write("bad", "failed", run_id=after + 1)["run_id"])
 
     def with_a_right_revoked(self) -> Connector:
-        self.fake.grants = [one for one in self.fake.grants if "event_start" not in one]
+        self.fake.grants = [grant for grant in self.fake.grants if "event_start" not in grant]
         return connector_on(self.fake)
 
     def connector_hearing_an_unknown_word(self) -> Connector:
@@ -161,34 +159,34 @@ class TestRecordedEvents(ConnectorConformance):
 
 
 def test_what_is_logged_is_proved_and_what_is_not_is_a_start(fake: FakeEvents) -> None:
-    found = {job: (run.state, run.evidence) for (job, _), run in told(fake).items() if run.action_key is None}
+    result = {job: (run.state, run.evidence) for (job, _), run in told(fake).items() if run.action_key is None}
     assert {
-        "ops.good": (State.SUCCEEDED, Evidence.NATIVE),
-        "ops.bad": (State.FAILED, Evidence.NATIVE),
-        "ops.silent": (State.UNKNOWN, Evidence.INFERRED),
-        "fast.often": (State.UNKNOWN, Evidence.INFERRED),
-    } == found
+        "ops.good": (RunState.SUCCEEDED, RunEvidence.NATIVE),
+        "ops.bad": (RunState.FAILED, RunEvidence.NATIVE),
+        "ops.silent": (RunState.UNKNOWN, RunEvidence.INFERRED),
+        "fast.often": (RunState.UNKNOWN, RunEvidence.INFERRED),
+    } == result
 
 
 def test_one_shots_of_ours_are_attempts_of_their_event_and_no_jobs(fake: FakeEvents) -> None:
     ours = {run.action_key: (run.job, run.state) for run in told(fake).values() if run.action_key}
     assert {
-        "headway-0123456789ab": ("ops.sleeper", State.RUNNING),
-        "headway-ba9876543210": ("ops.silent", State.UNKNOWN),
+        "headway-0123456789ab": ("ops.sleeper", RunState.RUNNING),
+        "headway-ba9876543210": ("ops.silent", RunState.UNKNOWN),
     } == ours
     assert "headway" not in str([job.native_id for job in connector_on(fake).inventory("", 5).jobs])
 
 
 def test_a_running_row_is_lost_when_its_connection_or_its_server_is_gone(fake: FakeEvents) -> None:
     sleeper = ("ops.sleeper", "3")
-    assert State.RUNNING == told(fake)[sleeper].state
+    assert RunState.RUNNING == told(fake)[sleeper].state
     assert fake.processes is not None
     fake.processes.discard(37)
-    assert (State.LOST, Evidence.INFERRED) == (told(fake)[sleeper].state, told(fake)[sleeper].evidence)
+    assert (RunState.LOST, RunEvidence.INFERRED) == (told(fake)[sleeper].state, told(fake)[sleeper].evidence)
     fake.processes = None  # PROCESS is not granted: nobody can tell
-    assert State.RUNNING == told(fake)[sleeper].state
+    assert RunState.RUNNING == told(fake)[sleeper].state
     fake.uptime_seconds = 0.5  # the server has started since
-    assert State.LOST == told(fake)[sleeper].state
+    assert RunState.LOST == told(fake)[sleeper].state
 
 
 def test_an_open_row_is_read_again_until_it_ends(fake: FakeEvents) -> None:
@@ -196,7 +194,7 @@ def test_an_open_row_is_read_again_until_it_ends(fake: FakeEvents) -> None:
     first = connector_on(fake).poll("", (), 5)
     fake.log[2] |= {"status": "succeeded", "ended": fake.about["clock"], "row_count": 7}
     second = connector_on(fake).poll(first.cursor, (), 5)
-    assert [("3", State.SUCCEEDED, {"rows": 7})] == [
+    assert [("3", RunState.SUCCEEDED, {"rows": 7})] == [
         (run.attempt_key, run.state, dict(run.context)) for run in second.runs
     ]
     assert () == connector_on(fake).poll(second.cursor, (), 5).runs
@@ -228,7 +226,7 @@ def test_rows_that_were_deleted_are_unknown_and_a_gap(fake: FakeEvents) -> None:
     cursor = connector_on(fake).poll("", (), 5).cursor
     lost = RunRef("ops.good", "x", "0", '{"run_id": 0}')
     runs = {run.attempt_key: run for run in connector_on(fake).poll(cursor, (lost,), 5).runs}
-    assert (State.UNKNOWN, "(row deleted)") == (runs["0"].state, runs["0"].native_state)
+    assert (RunState.UNKNOWN, "(row deleted)") == (runs["0"].state, runs["0"].native_state)
     anew = connector_on(fake).poll('{"after": 9000, "again": {}, "last": {}}', (), 5)
     assert ["ops.event_log ends at run_id 3, and we had read up to 9000: rows are gone"] == [
         gap.reason for gap in anew.gaps
@@ -250,13 +248,13 @@ def test_numbers_that_begin_anew_are_a_gap_however_few_were_read(fake: FakeEvent
         gap.reason for gap in poll.gaps
     ]
     read = connector.poll(poll.cursor, (), 5).runs
-    assert [("ops.bad", "1", State.FAILED)] == [(run.job, run.attempt_key, run.state) for run in read]
+    assert [("ops.bad", "1", RunState.FAILED)] == [(run.job, run.attempt_key, run.state) for run in read]
 
 
 @pytest.mark.parametrize("cursor", ["{", "[]", '{"after": "x"}', '{"after": 1, "again": []}', "null", "[" * 5000])
 def test_a_foreign_cursor_reads_anew_and_says_so(fake: FakeEvents, cursor: str) -> None:
     poll = connector_on(fake).poll(cursor, (), 5)
-    assert (True, ("the cursor is not one of ours: reading anew",)) == (poll.more, poll.warnings)
+    assert (True, ("the cursor is not valid: reading from the start",)) == (poll.more, poll.warnings)
 
 
 @pytest.mark.parametrize(
@@ -267,14 +265,14 @@ def test_a_row_that_cannot_be_read_is_skipped_and_the_rest_is_kept(fake: FakeEve
     fake.bite_rows = 100
     poll = connector_on(fake).poll("", (), 5)
     assert 1 == len(poll.skipped)
-    assert ("ops.bad", State.FAILED) in {(run.job, run.state) for run in poll.runs}
+    assert ("ops.bad", RunState.FAILED) in {(run.job, run.state) for run in poll.runs}
 
 
 @pytest.mark.parametrize("change", [{"started": "NaN"}, {"started": 1e300}, {"status": b"\xff\xfe"}, {"status": None}])
 def test_odd_values_are_kept_as_words_and_never_green_without_proof(fake: FakeEvents, change: dict[str, Any]) -> None:
     fake.log[0] |= change
     run = told(fake)["ops.good", "1"]
-    assert run.started_at is None or run.state is State.UNKNOWN
+    assert run.started_at is None or run.state is RunState.UNKNOWN
 
 
 def test_hostile_text_stays_data(fake: FakeEvents) -> None:
@@ -295,8 +293,8 @@ def test_no_right_is_refused_and_a_part_is_incomplete(fake: FakeEvents) -> None:
     of_ops = OPTIONS.model_copy(update={"schemas": ("ops",)})
     assert connector_on(fake, of_ops).inventory("", 5).complete
     other = RunRef("fast.often", "x", "", "")
-    preview = connector_on(fake).preview(Ask(Verb.START, other, State.PLANNED), 5)
-    assert isinstance(connector_on(fake).look_up(preview, new_key(), 5), CannotTell)
+    preview = connector_on(fake).preview(ActionSpec(Verb.START, other, RunState.PLANNED), 5)
+    assert isinstance(connector_on(fake).look_up(preview, new_key(), 5), ActionUnknown)
 
 
 def test_mysql_is_told_what_it_cannot(fake: FakeEvents) -> None:
@@ -307,7 +305,9 @@ def test_mysql_is_told_what_it_cannot(fake: FakeEvents) -> None:
         connector_on(fake).inventory("", 5)
     fake.grants = ["GRANT EVENT, PROCESS ON *.* TO `headway`@`%`"]
     assert connector_on(fake).inventory("", 5).complete
-    refused = connector_on(fake).preview(Ask(Verb.START, RunRef("ops.good", "x", "", ""), State.PLANNED), 5).refused
+    refused = (
+        connector_on(fake).preview(ActionSpec(Verb.START, RunRef("ops.good", "x", "", ""), RunState.PLANNED), 5).refused
+    )
     assert refused is not None
     assert refused.startswith("MySQL prepares no CREATE EVENT")
 
@@ -317,7 +317,7 @@ def test_a_log_table_that_cannot_be_read_proves_nothing(fake: FakeEvents) -> Non
     poll = connector_on(fake).poll("", (), 5)
     assert (False, None) == (poll.complete, poll.seen_until)
     assert any("ops.event_log cannot be read" in word for word in poll.warnings)
-    missing = {right.name: right.mend for right in connector_on(fake).probe(5).rights if not right.held}
+    missing = {right.name: right.fix for right in connector_on(fake).probe(5).rights if not right.held}
     assert "GRANT SELECT ON ops.event_log TO 'headway_act'@'%';" == missing["read ops.event_log"]
 
 
@@ -331,7 +331,7 @@ def test_a_log_table_that_cannot_be_read_proves_nothing(fake: FakeEvents) -> Non
 def test_what_would_not_start_is_refused_with_its_reason(fake: FakeEvents, about: dict[str, Any], words: str) -> None:
     fake.about |= about
     run = told(fake)["ops.bad", "2"]
-    assert words == connector_on(fake).preview(Ask(Verb.RERUN, ref(run), run.state), 5).refused
+    assert words == connector_on(fake).preview(ActionSpec(Verb.RERUN, ref(run), run.state), 5).refused
 
 
 def test_old_one_shots_are_taken_away_and_new_ones_stay(fake: FakeEvents) -> None:
@@ -349,30 +349,30 @@ def test_old_one_shots_are_taken_away_and_new_ones_stay(fake: FakeEvents) -> Non
 def test_a_hold_that_was_cut_before_the_event_was_disabled_is_not_placed(fake: FakeEvents) -> None:
     """The mark is there first: an event that still starts is not held, and the same key holds it yet."""
     connector, key = connector_on(fake), new_key()
-    asked = {"by": "ann", "until": "2026-11-21T06:00:00+00:00"}
-    preview = connector.preview(Ask(Verb.HOLD, RunRef("ops.good", "x", "", ""), State.PLANNED, asked), 5)
+    requested = {"by": "ann", "until": "2026-11-21T06:00:00+00:00"}
+    preview = connector.preview(ActionSpec(Verb.HOLD, RunRef("ops.good", "x", "", ""), RunState.PLANNED, requested), 5)
     assert preview.refused is None
     connector.act(preview, key, 5)
-    assert isinstance(connector.look_up(preview, key, 5), Found)
+    assert isinstance(connector.look_up(preview, key, 5), ActionFound)
     fake.named("good")["status"] = "ENABLED"
-    assert not isinstance(connector.look_up(preview, key, 5), Found)
+    assert not isinstance(connector.look_up(preview, key, 5), ActionFound)
     fake.senders = 1
-    assert isinstance(connector.look_up(preview, key, 5), CannotTell)
+    assert isinstance(connector.look_up(preview, key, 5), ActionUnknown)
     fake.senders = 0
     connector.act(preview, key, 5)
     assert "DISABLED" == fake.named("good")["status"]
-    assert isinstance(connector.look_up(preview, key, 5), Found)
+    assert isinstance(connector.look_up(preview, key, 5), ActionFound)
 
 
 @pytest.mark.parametrize("verb", [Verb.CANCEL, Verb.MARK_OK, Verb.SKIP])
 def test_what_events_cannot_says_why(fake: FakeEvents, verb: Verb) -> None:
     with pytest.raises(NotSupported, match=f"mysql_events cannot {verb}: "):
-        connector_on(fake).preview(Ask(verb, RunRef("ops.good", "x", "", ""), State.RUNNING), 5)
+        connector_on(fake).preview(ActionSpec(verb, RunRef("ops.good", "x", "", ""), RunState.RUNNING), 5)
 
 
 def test_a_start_has_no_log(fake: FakeEvents) -> None:
     silent = next(run for (job, _), run in told(fake).items() if job == "ops.silent")
-    with pytest.raises(NotSupported, match="kept nowhere"):
+    with pytest.raises(NotSupported, match="is not recorded"):
         connector_on(fake).log(ref(silent), None, 100, 5)
 
 
@@ -393,7 +393,7 @@ def test_an_interval_is_told_as_calendar_events_where_they_can_say_it(
     now = datetime(2026, 1, 10, tzinfo=UTC)
     schedule = schedule_of(row, "UTC", True, now)
     assert expression == schedule.expression
-    assert fault(schedule) is None
+    assert schedule_fault(schedule) is None
     if expression:
         assert starts in instants(schedule, starts.replace(hour=0), starts.replace(hour=23))
     elif field in ("DAY", "MINUTE"):
@@ -426,7 +426,7 @@ def test_system_is_the_servers_zone(fake: FakeEvents) -> None:
     ],
 )
 def test_lines_of_show_grants(line: str, held: bool) -> None:
-    assert held is holds([line], "EXECUTE", "headway", "event_start")
+    assert held is has_privilege([line], "EXECUTE", "headway", "event_start")
 
 
 def test_an_event_is_logged_where_its_body_names_the_table() -> None:
@@ -437,7 +437,7 @@ def test_an_event_is_logged_where_its_body_names_the_table() -> None:
 
 
 def test_a_row_without_an_event_is_unreadable(fake: FakeEvents) -> None:
-    seen = FakeClient(fake).look(5)
+    seen = FakeClient(fake).snapshot(5)
     with pytest.raises(RecordUnreadable, match="names no event"):
         parse.run(fake.log[0] | {"event_schema": None, "event_name": None}, seen)
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from connectors.pg_cron.client import PgCronClient, session_name
-from connectors.pg_cron.statements import ACCESS, ENTRY, JOBS, SESSIONS
-from connectors.transport.sql import PostgresSession
+from connectors.pg_cron.client import ACCESS, ENTRY, JOBS, PgCronClient
+from connectors.sdk.transport.postgres import SESSIONS, PostgresSession, session_name
 from tests.fakes.pg_cron import FakePgCron
 
 KEY = "headway-0123456789abc"

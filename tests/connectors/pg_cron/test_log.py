@@ -7,10 +7,11 @@ from typing import Any, cast
 
 import pytest
 
-from connectors.contract import LogChunk, NotSupported, RunRef
-from connectors.pg_cron import log
 from connectors.pg_cron.client import PIECE_CHARACTERS, PgCronClient
-from connectors.transport.sql import PostgresSession
+from connectors.pg_cron.connector import PgCronConnector
+from connectors.sdk.errors import NotSupported
+from connectors.sdk.records import LogChunk, RunRef
+from connectors.sdk.transport.postgres import PostgresSession
 
 RUN = RunRef("load", "7", "7", '{"runid": 7}')
 
@@ -26,20 +27,20 @@ class Table:
 
     def rows(self, statement: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:
         first = int(values.get("first", 1)) - 1
-        told = self.message and self.message[first : first + int(values.get("count", 1 << 26))]
-        self.most = max(self.most, len(told or "") * ("return_message" in statement))
-        return [{"command": "SELECT 1", "status": "failed", "message": told, "piece": told}]
+        message = self.message and self.message[first : first + int(values.get("count", 1 << 26))]
+        self.most = max(self.most, len(message or "") * ("return_message" in statement))
+        return [{"command": "SELECT 1", "status": "failed", "message": message, "piece": message}]
 
 
 def chunk(table: Table, start: str | None = None, limit: int = 100_000) -> LogChunk:
-    return log.chunk(PgCronClient(cast(PostgresSession, table), "headway"), RUN, start, limit, 5)
+    return PgCronConnector(PgCronClient(cast(PostgresSession, table), "headway")).log(RUN, start, limit, 5)
 
 
 def test_a_long_message_is_never_held_whole() -> None:
     table = Table("0123456789" * (PIECE_CHARACTERS // 5) + "the end\n\n")
-    told = chunk(table)
-    assert told.text.endswith("the end\n")
-    assert (True, True) == (told.cut, table.most <= PIECE_CHARACTERS)
+    reported = chunk(table)
+    assert reported.text.endswith("the end\n")
+    assert (True, True) == (reported.cut, table.most <= PIECE_CHARACTERS)
     assert chunk(table, "0", 30).text == "SELECT 1\n-- failed: 0123456789"
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from connectors.contract import AccessRefused
-from connectors.pg_cron.options import PgCronOptions, connection_parameters, targets
-from connectors.secrets import SecretStore
+from connectors.pg_cron.client import PgCronOptions
+from connectors.sdk.errors import AccessRefused
+from connectors.sdk.secrets import SecretStore
+from connectors.sdk.transport.postgres import connection_parameters, targets
 
 
 def test_host_and_user_with_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,7 +48,7 @@ def test_a_dsn_that_cannot_be_read_is_not_shown(monkeypatch: pytest.MonkeyPatch)
     [
         ({}, "either dsn, or host and user"),
         ({"host": "db"}, "either dsn, or host and user"),
-        ({"dsn": {"env": "X"}, "host": "db", "user": "u"}, "dsn already says where and who: drop host, user"),
+        ({"dsn": {"env": "X"}, "host": "db", "user": "u"}, "dsn already names host and user: drop host, user"),
         ({"dsn": "postgresql://u:p@h/d"}, "a secret is written as a reference"),
         ({"host": "db", "user": "u", "password": "hunter2hunter2"}, "a secret is written as a reference"),
         ({"host": "db", "user": "u", "act_schema": 'x"; drop'}, "act_schema"),

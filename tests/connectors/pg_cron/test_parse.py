@@ -10,16 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.conformance import check_run
-from connectors.contract import Evidence, JobRecord, Proof, RecordUnreadable, RunRecord, Schedule, State
-from connectors.fields import digest
 from connectors.pg_cron import parse
-from connectors.pg_cron.cursor import Cursor
+from connectors.sdk.conformance.world import check_run
+from connectors.sdk.errors import RecordUnreadable
+from connectors.sdk.fields import digest
+from connectors.sdk.records import JobRecord, RunRecord, Schedule
+from connectors.sdk.sequence_cursor import SequenceCursor
+from connectors.sdk.states import ProofLevel, RunEvidence, RunState
 from tests.corpus import HOSTILE
 from tests.fakes.pg_cron import FakePgCron
 
 NIGHT = FakePgCron()
-BOOK = parse.Book().with_jobs(NIGHT.jobs)
+BOOK = parse.PgCronJobNames().with_jobs(NIGHT.jobs)
 NOW = datetime(2026, 11, 20, 8, 30, tzinfo=UTC)
 
 
@@ -32,16 +34,16 @@ def run_of(runid: int) -> RunRecord:
 
 
 def test_recorded_rows_become_records() -> None:
-    told = [(run.job, run.state, run.message) for run in (parse.run(row, BOOK) for row in NIGHT.runs[:7])]
+    reported = [(run.job, run.state, run.message) for run in (parse.run(row, BOOK) for row in NIGHT.runs[:7])]
     assert [
-        ("two", State.FAILED, "ERROR:  division by zero"),
-        ("nodb", State.FAILED, "connection failed"),
-        ("load_orders", State.SUCCEEDED, "1 row"),
-        ("long", State.FAILED, "ERROR:  canceling statement due to user request"),
-        ("#5", State.SUCCEEDED, "2 rows"),
-        ("bad", State.FAILED, "ERROR:  division by zero"),
-        ("app:load_orders", State.SUCCEEDED, "1 row"),
-    ] == told
+        ("two", RunState.FAILED, "ERROR:  division by zero"),
+        ("nodb", RunState.FAILED, "connection failed"),
+        ("load_orders", RunState.SUCCEEDED, "1 row"),
+        ("long", RunState.FAILED, "ERROR:  canceling statement due to user request"),
+        ("#5", RunState.SUCCEEDED, "2 rows"),
+        ("bad", RunState.FAILED, "ERROR:  division by zero"),
+        ("app:load_orders", RunState.SUCCEEDED, "1 row"),
+    ] == reported
     for row in NIGHT.runs:
         check_run(parse.run(row, BOOK))
 
@@ -53,13 +55,13 @@ def test_times_are_microseconds_of_the_row() -> None:
 
 def test_a_run_that_a_restart_cut_is_failed_without_an_end() -> None:
     run = run_of(11)
-    assert (State.FAILED, "server restarted", None) == (run.state, run.message, run.ended_at)
+    assert (RunState.FAILED, "server restarted", None) == (run.state, run.message, run.ended_at)
     assert parse.is_settled(run, NOW)
 
 
 def test_a_running_row_is_open_and_has_no_message() -> None:
     run = run_of(37)
-    assert (State.RUNNING, Evidence.NATIVE, None, "") == (run.state, run.evidence, run.ended_at, run.message)
+    assert (RunState.RUNNING, RunEvidence.NATIVE, None, "") == (run.state, run.evidence, run.ended_at, run.message)
 
 
 def test_a_recorded_entry_becomes_a_job() -> None:
@@ -71,7 +73,7 @@ def test_a_recorded_entry_becomes_a_job() -> None:
         definition="refresh materialized view concurrently revenue",
         definition_hash=digest((row["command_hash"], "ops", "lab", "127.0.0.1", 5432)),
         match_keys=("jobid:1",),
-        proof=Proof.EXIT,
+        proof=ProofLevel.EXIT,
         run_as="lab",
     )
     assert expected == parse.job(row, "refresh_revenue", "UTC")
@@ -168,14 +170,14 @@ def test_any_row_is_a_record_or_a_connector_error(row: dict[str, Any]) -> None:
     st.booleans(),
 )
 def test_a_cursor_survives_its_text(after: int, again: dict[int, float | None], is_live: bool) -> None:
-    cursor = Cursor(after, again, is_live)
-    assert cursor == Cursor.read(cursor.text())
+    cursor = SequenceCursor(after, again, is_live=is_live)
+    assert cursor == SequenceCursor.read(cursor.text())
 
 
 @given(st.text())
 def test_any_text_is_a_cursor_or_none(text: str) -> None:
-    found = Cursor.read(text)
-    assert found is None or isinstance(found.after, int)
+    result = SequenceCursor.read(text)
+    assert result is None or isinstance(result.after, int)
 
 
 @pytest.mark.parametrize(

@@ -9,23 +9,27 @@ from typing import ClassVar
 
 import pytest
 
-from connectors.conformance import ConnectorConformance, new_key, ref
-from connectors.conformance_replies import GARBLED, GONE, HOUR_OFF, LONG_BYTES, LONG_LINE, NOT_A_NUMBER, NOT_UTF8, TWICE
-from connectors.contract import (
-    AccessRefused,
-    Ask,
-    CannotTell,
-    Connector,
-    NotSupported,
-    RunRecord,
-    RunRef,
-    State,
-    Verb,
-)
-from connectors.pg_cron import act
-from connectors.pg_cron.client import BITE_ROWS, Page
+from connectors.pg_cron import actions
+from connectors.pg_cron.client import PgCronPage
 from connectors.pg_cron.connector import CONNECTOR, PgCronConnector
-from connectors.secrets import SecretStore
+from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance.faults import (
+    GARBLED,
+    GONE,
+    HOUR_OFF,
+    LONG_BYTES,
+    LONG_LINE,
+    NOT_A_NUMBER,
+    NOT_UTF8,
+    TWICE,
+)
+from connectors.sdk.conformance.world import new_key, ref
+from connectors.sdk.contract import ActionSpec, ActionUnknown, Connector
+from connectors.sdk.errors import AccessRefused, NotSupported
+from connectors.sdk.job_agent import BITE_ROWS
+from connectors.sdk.records import RunRecord, RunRef
+from connectors.sdk.secrets import SecretStore
+from connectors.sdk.states import RunState, Verb
 from tests.fakes.pg_cron import FakeClient, FakePgCron
 from tests.fakes.unsent import ELSEWHERE_OF_POSTGRES, UNSENT_BY_A_DRIVER
 
@@ -42,11 +46,11 @@ def connector_on(fake: FakePgCron) -> PgCronConnector:
 class CrowdedClient(FakeClient):
     """History of runids without a gap: a page is a slice."""
 
-    def page(self, after: int, again: Sequence[int], timeout_seconds: float) -> Page:
+    def page(self, after: int, again: Sequence[int], timeout_seconds: float) -> PgCronPage:
         del again, timeout_seconds
         rows = [dict(row) for row in self._fake.runs[after : after + BITE_ROWS]]
         is_full = len(rows) == BITE_ROWS
-        return Page(dict(self._fake.access), self._jobs(), rows, [], len(self._fake.runs), [], is_full)
+        return PgCronPage(dict(self._fake.access), self._jobs(), rows, [], len(self._fake.runs), [], is_full)
 
 
 def nasty_tables(fake: FakePgCron, how: str) -> None:
@@ -124,8 +128,8 @@ class TestRecordedPgCron(ConnectorConformance):
     def a_running_run(self) -> RunRecord:
         row = self.fake.run(2, "running")
         self.fake.bite_rows = 100
-        told = connector_on(self.fake).poll("", (), 5).runs
-        return next(run for run in told if run.attempt_key == str(row["runid"]))
+        runs = connector_on(self.fake).poll("", (), 5).runs
+        return next(run for run in runs if run.attempt_key == str(row["runid"]))
 
     def pause_by_hand(self, job_id: str) -> None:
         self.fake.change(self.jobid(job_id), active=False)
@@ -164,11 +168,11 @@ def test_an_open_run_is_read_again_until_it_ends(fake: FakePgCron) -> None:
     for _ in range(4):
         cursor = connector.poll(cursor, (), 5).cursor
     again = connector.poll(cursor, (), 5)
-    assert [("37", State.RUNNING)] == [(run.attempt_key, run.state) for run in again.runs]
+    assert [("37", RunState.RUNNING)] == [(run.attempt_key, run.state) for run in again.runs]
     fake.runs[-1] |= {"status": "succeeded", "message": "1 row", "ended": "1795163900.5"}
     fake.access |= {"clock": "1795163901.0"}
     ended = connector.poll(again.cursor, (), 5)
-    assert [State.SUCCEEDED] == [run.state for run in ended.runs]
+    assert [RunState.SUCCEEDED] == [run.state for run in ended.runs]
     fake.access |= {"clock": "1795163999.0"}
     last = connector.poll(ended.cursor, (), 5)
     assert () == connector.poll(last.cursor, (), 5).runs
@@ -182,8 +186,8 @@ def test_a_success_that_a_later_statement_undoes_is_seen_as_failed(fake: FakePgC
     first = connector.poll("", (), 5)
     row |= {"status": "failed", "message": "ERROR:  division by zero\n"}
     second = connector.poll(first.cursor, (), 5)
-    assert [State.SUCCEEDED] == [run.state for run in first.runs]
-    assert [(State.FAILED, "ERROR:  division by zero")] == [(run.state, run.message) for run in second.runs]
+    assert [RunState.SUCCEEDED] == [run.state for run in first.runs]
+    assert [(RunState.FAILED, "ERROR:  division by zero")] == [(run.state, run.message) for run in second.runs]
 
 
 def test_an_open_run_whose_row_was_deleted_is_unknown(fake: FakePgCron) -> None:
@@ -192,27 +196,27 @@ def test_an_open_run_whose_row_was_deleted_is_unknown(fake: FakePgCron) -> None:
     run = connector.poll("", (), 5).runs[-1]
     cursor = connector.poll("", (), 5).cursor
     lost = RunRef(run.job, "x", "20", '{"runid": 20, "jobid": 4}')
-    told = {one.attempt_key: one for one in connector.poll(cursor, (lost,), 5).runs}
-    assert (State.UNKNOWN, "(row deleted)") == (told["20"].state, told["20"].native_state)
+    reported = {item.attempt_key: item for item in connector.poll(cursor, (lost,), 5).runs}
+    assert (RunState.UNKNOWN, "(row deleted)") == (reported["20"].state, reported["20"].native_state)
 
 
 def test_rows_that_were_replaced_are_a_gap_and_are_read_anew(fake: FakePgCron) -> None:
     """An extension made anew, or a restored backup, starts its runids again below ours."""
     connector = connector_on(fake)
-    told = connector.poll('{"after": 9000, "again": {}, "live": true}', (), 5)
-    assert ((), True) == (told.runs, told.more)
+    poll = connector.poll('{"after": 9000, "again": {}, "is_live": true}', (), 5)
+    assert ((), True) == (poll.runs, poll.more)
     assert ["cron.job_run_details ends at runid 37, and we had read up to 9000: rows are gone"] == [
-        gap.reason for gap in told.gaps
+        gap.reason for gap in poll.gaps
     ]
-    assert connector.poll(told.cursor, (), 5).runs
+    assert connector.poll(poll.cursor, (), 5).runs
 
 
 @pytest.mark.parametrize("cursor", ["{", "[]", '{"after": "x"}', '{"after": 1, "again": []}', "null", "[" * 5000])
 def test_a_foreign_cursor_reads_anew_and_says_so(fake: FakePgCron, cursor: str) -> None:
-    told = connector_on(fake).poll(cursor, (), 5)
-    assert told.more
-    assert ("the cursor is not one of pg_cron's: reading anew",) == told.warnings
-    assert connector_on(fake).poll(told.cursor, (), 5).runs
+    poll = connector_on(fake).poll(cursor, (), 5)
+    assert poll.more
+    assert ("the cursor is not valid: reading from the start",) == poll.warnings
+    assert connector_on(fake).poll(poll.cursor, (), 5).runs
 
 
 def test_a_job_that_was_removed_keeps_its_name_for_late_rows(fake: FakePgCron) -> None:
@@ -228,9 +232,9 @@ def test_a_mark_in_anothers_command_makes_no_attempt(fake: FakePgCron) -> None:
     row = fake.run(7, "succeeded", "1 row")  # app's job claims to be a rerun of lab's job 3
     row["command"] = f"/* headway:rerun:3:{new_key()} */ select current_user"
     fake.bite_rows = 100
-    told = connector_on(fake).poll("", (), 5).runs
+    runs = connector_on(fake).poll("", (), 5).runs
     assert [("app:load_orders", None)] == [
-        (run.job, run.action_key) for run in told if run.attempt_key == str(row["runid"])
+        (run.job, run.action_key) for run in runs if run.attempt_key == str(row["runid"])
     ]
 
 
@@ -238,11 +242,11 @@ def test_log_off_proves_nothing_and_refuses_reruns(fake: FakePgCron) -> None:
     fake.access |= {"log_run": "off"}
     fake.bite_rows = 100
     connector = connector_on(fake)
-    told = connector.poll("", (), 5)
-    assert (False, None) == (told.complete, told.seen_until)
-    assert "cron.log_run is off" in told.warnings[0]
-    run = next(run for run in told.runs if run.job == "bad")
-    refused = connector.preview(Ask(Verb.RERUN, ref(run), run.state), 5).refused
+    poll = connector.poll("", (), 5)
+    assert (False, None) == (poll.complete, poll.seen_until)
+    assert "cron.log_run is off" in poll.warnings[0]
+    run = next(run for run in poll.runs if run.job == "bad")
+    refused = connector.preview(ActionSpec(Verb.RERUN, ref(run), run.state), 5).refused
     assert refused is not None
     assert refused.startswith("cron.log_run is off")
 
@@ -276,13 +280,13 @@ def test_a_database_without_a_pg_cron_that_we_know(fake: FakePgCron, change: dic
 
 def test_a_rerun_of_a_job_that_is_gone_is_refused(fake: FakePgCron) -> None:
     gone = RunRef("night_load", "2026-11-19T03:00:00Z", "12", '{"runid": 12, "jobid": 99}')
-    preview = connector_on(fake).preview(Ask(Verb.RERUN, gone, State.FAILED), 5)
+    preview = connector_on(fake).preview(ActionSpec(Verb.RERUN, gone, RunState.FAILED), 5)
     assert "night_load is no longer in cron.job: there is no command to run" == preview.refused
 
 
 def test_a_paused_job_is_said_to_be_paused(fake: FakePgCron) -> None:
     missed = RunRef("paused", "2026-11-19T02:00:00Z", "", "")
-    preview = connector_on(fake).preview(Ask(Verb.RERUN, missed, State.MISSED), 5)
+    preview = connector_on(fake).preview(ActionSpec(Verb.RERUN, missed, RunState.MISSED), 5)
     assert preview.refused is None
     assert "paused is paused in pg_cron; the rerun runs all the same" in preview.notes
     assert "SELECT headway.rerun(9, '<key>')" == preview.native_calls[0]
@@ -290,9 +294,9 @@ def test_a_paused_job_is_said_to_be_paused(fake: FakePgCron) -> None:
 
 def test_hidden_rows_prove_no_absence(fake: FakePgCron) -> None:
     connector = connector_on(fake)
-    preview = connector.preview(Ask(Verb.RERUN, RunRef("bad", "x", "", ""), State.FAILED), 5)
+    preview = connector.preview(ActionSpec(Verb.RERUN, RunRef("bad", "x", "", ""), RunState.FAILED), 5)
     fake.access |= {"sees_all_runs": False}
-    assert isinstance(connector.look_up(preview, new_key(), 5), CannotTell)
+    assert isinstance(connector.look_up(preview, new_key(), 5), ActionUnknown)
 
 
 @pytest.mark.parametrize("limit", [5, 16, 64, 1000])
@@ -325,4 +329,4 @@ def test_a_run_whose_row_is_gone_has_no_log(fake: FakePgCron) -> None:
 @pytest.mark.parametrize("key", ["headway-short", "x" * 20, "headway-0123456789'; drop table t", "headway-" + "a" * 60])
 def test_what_is_no_key_of_ours_is_not_sent(key: str) -> None:
     with pytest.raises(NotSupported):
-        act.entry_name(7, key)
+        actions.entry_name(7, key)

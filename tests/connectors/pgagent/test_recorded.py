@@ -9,25 +9,27 @@ from typing import Any
 
 import pytest
 
-from connectors.conformance import ConnectorConformance, new_key, ref
-from connectors.conformance_replies import GARBLED, GONE, HOUR_OFF, LONG_BYTES, LONG_LINE, NOT_A_NUMBER, NOT_UTF8, TWICE
-from connectors.contract import (
-    AccessRefused,
-    Ask,
-    CannotTell,
-    Connector,
-    Evidence,
-    NotSupported,
-    RecordUnreadable,
-    RunRecord,
-    RunRef,
-    State,
-    Verb,
-)
 from connectors.pgagent import parse
-from connectors.pgagent.client import BITE_ROWS, Page
+from connectors.pgagent.client import PgAgentPage
 from connectors.pgagent.connector import CONNECTOR, PgAgentConnector
-from connectors.secrets import SecretStore
+from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance.faults import (
+    GARBLED,
+    GONE,
+    HOUR_OFF,
+    LONG_BYTES,
+    LONG_LINE,
+    NOT_A_NUMBER,
+    NOT_UTF8,
+    TWICE,
+)
+from connectors.sdk.conformance.world import new_key, ref
+from connectors.sdk.contract import ActionSpec, ActionUnknown, Connector
+from connectors.sdk.errors import AccessRefused, NotSupported, RecordUnreadable
+from connectors.sdk.job_agent import BITE_ROWS
+from connectors.sdk.records import RunRecord, RunRef
+from connectors.sdk.secrets import SecretStore
+from connectors.sdk.states import RunEvidence, RunState, Verb
 from tests.fakes.pgagent import FakeClient, FakePgAgent
 from tests.fakes.unsent import ELSEWHERE_OF_POSTGRES, UNSENT_BY_A_DRIVER
 
@@ -50,13 +52,13 @@ def told(fake: FakePgAgent, cursor: str = "") -> dict[str, RunRecord]:
 class CrowdedClient(FakeClient):
     """Numbers without a gap: a page is a slice."""
 
-    def page(self, after: int, again: Sequence[int], timeout_seconds: float) -> Page:
+    def page(self, after: int, again: Sequence[int], timeout_seconds: float) -> PgAgentPage:
         del again, timeout_seconds
         fake = self._fake
         rows = [dict(row) for row in fake.runs[after : after + BITE_ROWS]]
         steps = [dict(row) for row in fake.step_log[after : after + BITE_ROWS]]
         is_full = len(rows) == BITE_ROWS
-        return Page(dict(fake.access), fake.agents, self._jobs(), rows, [], steps, [], len(fake.runs), is_full)
+        return PgAgentPage(dict(fake.access), fake.agents, self._jobs(), rows, [], steps, [], len(fake.runs), is_full)
 
 
 def nasty_tables(fake: FakePgAgent, how: str) -> None:
@@ -163,16 +165,16 @@ class TestRecordedPgAgent(ConnectorConformance):
 
 
 def test_each_recorded_end_is_told_by_its_proof(fake: FakePgAgent) -> None:
-    found = {key: (run.job, run.state) for key, run in told(fake).items()}
+    result = {key: (run.job, run.state) for key, run in told(fake).items()}
     assert {
-        "1": ("load_orders", State.SUCCEEDED),
-        "2": ("bad", State.FAILED),
-        "3": ("script", State.FAILED),
-        "4": ("partly", State.PARTIAL),
-        "5": ("empty", State.SKIPPED),
-        "6": ("#8:load_orders", State.SUCCEEDED),
-        "7": ("long", State.RUNNING),
-    } == found
+        "1": ("load_orders", RunState.SUCCEEDED),
+        "2": ("bad", RunState.FAILED),
+        "3": ("script", RunState.FAILED),
+        "4": ("partly", RunState.PARTIAL),
+        "5": ("empty", RunState.SKIPPED),
+        "6": ("#8:load_orders", RunState.SUCCEEDED),
+        "7": ("long", RunState.RUNNING),
+    } == result
 
 
 def test_the_row_of_an_agent_that_came_second_is_no_run(fake: FakePgAgent) -> None:
@@ -183,7 +185,7 @@ def test_the_row_of_an_agent_that_came_second_is_no_run(fake: FakePgAgent) -> No
 def test_an_output_that_is_anothers_error_makes_nothing_red(fake: FakePgAgent) -> None:
     """pgAgent's threads share a buffer: step 1 of run 6 ended well and bears the error of run 4."""
     run = told(fake)["6"]
-    assert (State.SUCCEEDED, "") == (run.state, run.message)
+    assert (RunState.SUCCEEDED, "") == (run.state, run.message)
 
 
 @pytest.mark.parametrize(
@@ -203,11 +205,11 @@ def test_an_open_run_of_an_agent_that_is_gone_is_lost_and_read_again(fake: FakeP
     fake.bite_rows = 100
     poll = connector_on(fake).poll("", (), 5)
     lost = next(run for run in poll.runs if run.job == "long")
-    assert (State.LOST, Evidence.INFERRED, None) == (lost.state, lost.evidence, lost.ended_at)
+    assert (RunState.LOST, RunEvidence.INFERRED, None) == (lost.state, lost.evidence, lost.ended_at)
     assert "no pgAgent is connected" in poll.warnings[0]
     fake.runs[6] |= {"status": "d"}  # the next agent's clearing
     aborted = told(fake, poll.cursor)["7"]
-    assert (State.LOST, Evidence.NATIVE) == (aborted.state, aborted.evidence)
+    assert (RunState.LOST, RunEvidence.NATIVE) == (aborted.state, aborted.evidence)
 
 
 def test_a_number_that_was_taken_first_and_written_last_is_not_lost(fake: FakePgAgent) -> None:
@@ -217,7 +219,7 @@ def test_a_number_that_was_taken_first_and_written_last_is_not_lost(fake: FakePg
     first = connector_on(fake).poll("", (), 5)
     fake.run(2, "f", -1, jlgid=10)
     second = connector_on(fake).poll(first.cursor, (), 5)
-    assert {"10": State.FAILED} == {run.attempt_key: run.state for run in second.runs if run.attempt_key != "7"}
+    assert {"10": RunState.FAILED} == {run.attempt_key: run.state for run in second.runs if run.attempt_key != "7"}
     fake.pass_time(120)
     third = connector_on(fake).poll(second.cursor, (), 5)
     assert {"7": None} == json.loads(third.cursor)["again"]
@@ -235,8 +237,8 @@ def test_an_open_run_whose_row_was_deleted_is_unknown(fake: FakePgAgent) -> None
     fake.bite_rows = 100
     cursor = connector_on(fake).poll("", (), 5).cursor
     lost = RunRef("script", "x", "99", '{"jlgid": 0, "jobid": 3}')
-    runs = {one.attempt_key: one for one in connector_on(fake).poll(cursor, (lost,), 5).runs}
-    assert (State.UNKNOWN, "(row deleted)") == (runs["99"].state, runs["99"].native_state)
+    runs = {run.attempt_key: run for run in connector_on(fake).poll(cursor, (lost,), 5).runs}
+    assert (RunState.UNKNOWN, "(row deleted)") == (runs["99"].state, runs["99"].native_state)
 
 
 def test_rows_that_were_replaced_are_a_gap_and_are_read_anew(fake: FakePgAgent) -> None:
@@ -269,7 +271,7 @@ def test_numbers_that_begin_anew_are_a_gap_however_few_were_read(fake: FakePgAge
 def test_a_foreign_cursor_reads_anew_and_says_so(fake: FakePgAgent, cursor: str) -> None:
     poll = connector_on(fake).poll(cursor, (), 5)
     assert poll.more
-    assert ("the cursor is not one of pgAgent's: reading anew",) == poll.warnings
+    assert ("the cursor is not valid: reading from the start",) == poll.warnings
 
 
 @pytest.mark.parametrize(
@@ -282,17 +284,17 @@ def test_a_row_that_cannot_be_read_is_skipped_or_kept_without_its_times(
     """Whatever stands in a row: RecordUnreadable or a record, and never green without proof."""
     row, steps = fake.runs[0] | change, [step for step in fake.step_log if step["jlgid"] == 1]
     try:
-        record = parse.run(row, steps, parse.Book())
+        record = parse.run(row, steps, {})
     except RecordUnreadable:
         return
-    assert record.state == State.UNKNOWN or record.started_at is None
+    assert record.state == RunState.UNKNOWN or record.started_at is None
 
 
 def test_a_row_that_cannot_be_read_leaves_the_others_alone(fake: FakePgAgent) -> None:
     fake.bite_rows = 100
     fake.runs[0] |= {"jobid": "x"}
     poll = connector_on(fake).poll("", (), 5)
-    assert ["jlgid 1"] == [one.where for one in poll.skipped]
+    assert ["jlgid 1"] == [item.where for item in poll.skipped]
     assert {"2", "3", "4", "5", "6", "7"} == {run.attempt_key for run in poll.runs}
 
 
@@ -302,7 +304,7 @@ def test_hostile_text_and_a_clock_an_hour_off_stay_data(fake: FakePgAgent) -> No
     fake.pass_time(3600)
     run = told(fake)["2"]
     assert "\x1b[31m[bold]rm -rf /\ud800" == run.job
-    assert State.FAILED == run.state
+    assert RunState.FAILED == run.state
     clock = connector_on(fake).poll("", (), 5).clock
     assert clock is not None
     assert float(fake.access["clock"]) == pytest.approx(clock.target.timestamp())
@@ -329,7 +331,7 @@ def test_row_security_hides_and_an_empty_list_is_refused(fake: FakePgAgent) -> N
         connector_on(fake).inventory("", 5)
     with pytest.raises(AccessRefused, match="row security"):
         connector_on(fake).poll("", (), 5)
-    mends = [right.mend for right in connector_on(fake).probe(5).rights if "see all rows" in right.name]
+    mends = [right.fix for right in connector_on(fake).probe(5).rights if "see all rows" in right.name]
     assert 'CREATE POLICY "Poller_all" ON pgagent.pga_job FOR SELECT TO "Poller" USING (true);' == mends[0]
 
 
@@ -354,7 +356,7 @@ def test_a_standby_proves_no_missing_start_and_starts_nothing(fake: FakePgAgent)
     fake.bite_rows = 100
     connector = connector_on(fake)
     assert connector.poll("", (), 5).seen_until is None
-    preview = connector.preview(Ask(Verb.START, RunRef("load_orders", "x", "", ""), State.PLANNED), 5)
+    preview = connector.preview(ActionSpec(Verb.START, RunRef("load_orders", "x", "", ""), RunState.PLANNED), 5)
     assert "this server is a standby: pgAgent works on the primary only" == preview.refused
 
 
@@ -372,26 +374,26 @@ def test_what_would_not_start_is_refused_with_its_reason(
 ) -> None:
     fake.named("bad").update(change)
     run = told(fake)["2"]
-    assert words == connector_on(fake).preview(Ask(Verb.RERUN, ref(run), run.state), 5).refused
+    assert words == connector_on(fake).preview(ActionSpec(Verb.RERUN, ref(run), run.state), 5).refused
 
 
 def test_a_rerun_of_a_job_that_is_gone_is_refused(fake: FakePgAgent) -> None:
     gone = RunRef("night_load", "2026-11-19T03:00:00Z", "12", '{"jlgid": 12, "jobid": 99}')
-    preview = connector_on(fake).preview(Ask(Verb.RERUN, gone, State.FAILED), 5)
-    assert "night_load is no longer in pgagent.pga_job: there is nothing to run" == preview.refused
+    preview = connector_on(fake).preview(ActionSpec(Verb.RERUN, gone, RunState.FAILED), 5)
+    assert "night_load is no longer in pgagent.pga_job" == preview.refused
 
 
 def test_what_was_started_cannot_be_told_without_its_table(fake: FakePgAgent) -> None:
     connector = connector_on(fake)
-    preview = connector.preview(Ask(Verb.RERUN, RunRef("bad", "x", "", ""), State.FAILED), 5)
+    preview = connector.preview(ActionSpec(Verb.RERUN, RunRef("bad", "x", "", ""), RunState.FAILED), 5)
     fake.access |= {"may_read_started": False}
-    assert isinstance(connector.look_up(preview, new_key(), 5), CannotTell)
+    assert isinstance(connector.look_up(preview, new_key(), 5), ActionUnknown)
 
 
 @pytest.mark.parametrize("verb", [Verb.CANCEL, Verb.MARK_OK, Verb.SKIP])
 def test_what_pgagent_cannot_says_why(fake: FakePgAgent, verb: Verb) -> None:
-    with pytest.raises(NotSupported, match=f"pgAgent cannot {verb}: pgAgent"):
-        connector_on(fake).preview(Ask(verb, ref(told(fake)["7"]), State.RUNNING), 5)
+    with pytest.raises(NotSupported, match=f"pgAgent cannot {verb}: "):
+        connector_on(fake).preview(ActionSpec(verb, ref(told(fake)["7"]), RunState.RUNNING), 5)
 
 
 def test_an_asked_start_is_none_of_the_schedule(fake: FakePgAgent) -> None:
@@ -411,7 +413,7 @@ def test_a_bounded_schedule_is_its_next_start_alone(fake: FakePgAgent, change: d
     schedule = {job.native_id: job.schedule for job in connector_on(fake).inventory("", 5).jobs}["quiet"]
     assert "" == schedule.expression
     assert schedule.next_at is not None
-    assert "only the next start is known" in schedule.words
+    assert "only the next start is known" in schedule.text
 
 
 def test_day_and_weekday_and_last_day_are_told_as_calendar_events(fake: FakePgAgent) -> None:

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from connectors.contract import RunRecord, Skipped, State
-from connectors.pgagent import client, statements
+from connectors.pgagent import client
 from connectors.pgagent.client import PgAgentClient
 from connectors.pgagent.connector import PgAgentConnector
-from connectors.transport.sql import PostgresSession
+from connectors.sdk.records import RunRecord, SkippedRecord
+from connectors.sdk.states import RunState
+from connectors.sdk.transport.postgres import PostgresSession
 from tests.fakes.pgagent import FakePgAgent
 
 MOST = 6
@@ -26,16 +27,16 @@ class Tables:
 
     def rows(self, statement: object, values: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         given = values or {}
-        if statement == statements.STEPS_OF_RUNS:
-            found = [step for step in self.fake.step_log if step["jlgid"] in given["ids"]]
-            return sorted(found, key=lambda step: (step["jlgid"], step["jslid"]))[: given["limit"]]
-        if statement == statements.RUNS_AFTER:
+        if statement == client.STEPS_OF_RUNS:
+            result = [step for step in self.fake.step_log if step["jlgid"] in given["ids"]]
+            return sorted(result, key=lambda step: (step["jlgid"], step["jslid"]))[: given["limit"]]
+        if statement == client.RUNS_AFTER:
             return [row for row in self.fake.runs if row["jlgid"] > given["after"]][: given["limit"]]
-        if statement == statements.RUNS_BY_ID:
+        if statement == client.RUNS_BY_ID:
             return [row for row in self.fake.runs if row["jlgid"] in given["ids"]][: given["limit"]]
-        tables = {statements.AGENTS: self.fake.agents, statements.ACCESS: [self.fake.access]}
+        tables = {client.AGENTS: self.fake.agents, client.ACCESS: [self.fake.access]}
         newest = [{"jlgid": self.fake.newest}]
-        return {**tables, statements.NEWEST: newest, statements.JOBS: []}.get(str(statement), [])
+        return {**tables, client.NEWEST: newest, client.JOBS: []}.get(str(statement), [])
 
     def row(self, statement: object, values: Mapping[str, Any] | None = None) -> dict[str, Any]:
         return self.rows(statement, values)[0]
@@ -55,9 +56,9 @@ class Session(PostgresSession):
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> FakePgAgent:
     monkeypatch.setattr(client, "MOST_STEPS", MOST)
-    found = FakePgAgent()
-    found.runs, found.step_log = [], []
-    return found
+    agent = FakePgAgent()
+    agent.runs, agent.step_log = [], []
+    return agent
 
 
 def add(fake: FakePgAgent, steps: int, status: str = "s") -> None:
@@ -69,11 +70,11 @@ def add(fake: FakePgAgent, steps: int, status: str = "s") -> None:
     fake.step_log[-1]["result"] = -1
 
 
-def read_all(fake: FakePgAgent) -> tuple[dict[str, RunRecord], list[Skipped], int]:
+def read_all(fake: FakePgAgent) -> tuple[dict[str, RunRecord], list[SkippedRecord], int]:
     """All runs, what was skipped, and in how many bites."""
     connector = PgAgentConnector(PgAgentClient(Session(fake), "headway"))
     runs: dict[str, RunRecord] = {}
-    skipped: list[Skipped] = []
+    skipped: list[SkippedRecord] = []
     cursor, more, bites = "", True, 0
     while more:
         poll = connector.poll(cursor, (), 5)
@@ -89,7 +90,7 @@ def test_runs_whose_steps_do_not_fit_into_one_reply_come_in_more_bites(fake: Fak
     for steps in (4, 4, MOST, 1, 2, 3):
         add(fake, steps)
     runs, skipped, bites = read_all(fake)
-    assert ([State.PARTIAL] * 6, [], 4) == ([run.state for run in runs.values()], skipped, bites)
+    assert ([RunState.PARTIAL] * 6, [], 4) == ([run.state for run in runs.values()], skipped, bites)
 
 
 def test_a_run_of_more_steps_than_any_reply_holds_is_not_judged(fake: FakePgAgent) -> None:
@@ -97,8 +98,8 @@ def test_a_run_of_more_steps_than_any_reply_holds_is_not_judged(fake: FakePgAgen
         add(fake, steps)
     runs, skipped, _ = read_all(fake)
     assert ["1", "3"] == sorted(runs)
-    assert {State.PARTIAL} == {run.state for run in runs.values()}
-    assert ["jlgid 2"] == [one.where for one in skipped]
+    assert {RunState.PARTIAL} == {run.state for run in runs.values()}
+    assert ["jlgid 2"] == [item.where for item in skipped]
     assert "how it ended is not judged" in skipped[0].reason
 
 
@@ -114,4 +115,4 @@ def test_open_runs_that_are_read_again_have_all_their_steps(fake: FakePgAgent) -
     assert ["1", "2", "3"] == sorted(json.loads(cursor)["again"])
     for row in (*fake.runs, *fake.step_log):
         row["status"] = "s"
-    assert [State.PARTIAL] * 3 == [run.state for run in connector.poll(cursor, (), 5).runs]
+    assert [RunState.PARTIAL] * 3 == [run.state for run in connector.poll(cursor, (), 5).runs]

@@ -6,9 +6,10 @@ from typing import Any
 
 import httpx
 
-from connectors.contract import Connector, RunRecord
 from connectors.prefect.connector import PrefectConnector
 from connectors.prefect.options import PrefectOptions
+from connectors.sdk.contract import Connector
+from connectors.sdk.records import RunRecord
 from tests.fakes.prefect import FakePrefect
 
 URL = "https://prefect.example.com/api"
@@ -20,12 +21,12 @@ def opened(fake: FakePrefect, transport: httpx.BaseTransport | None = None, **op
     return PrefectConnector(chosen, lambda reference: "right", transport or fake.transport, settle_seconds=0.0)
 
 
-def told(connector: Connector, cursor: str = "") -> tuple[dict[str, RunRecord], str]:
+def latest_records(connector: Connector, cursor: str = "") -> tuple[dict[str, RunRecord], str]:
     """The last word on each attempt since the cursor, by its key, and the cursor after it."""
     found: dict[str, RunRecord] = {}
     more = True
     while more:
-        poll = connector.poll(cursor, (), 5)
+        poll = connector.poll(cursor, (), 20)
         found |= {one.attempt_key: one for one in poll.runs}
         cursor, more = poll.cursor, poll.more
     return found, cursor

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from connectors.conformance import ref
-from connectors.contract import State
-from tests.connectors.prefect.support import ORDERS, opened, told
+from connectors.sdk.conformance.world import ref
+from connectors.sdk.states import RunState
+from tests.connectors.prefect.support import ORDERS, latest_records, opened
 from tests.fakes.prefect import FakePrefect
 
 
@@ -27,21 +27,21 @@ def crashed() -> tuple[FakePrefect, dict[str, Any]]:
 def test_a_rerun_after_a_crash_before_it_ran_is_a_second_attempt_at_every_step() -> None:
     fake, run = crashed()
     connector, second = opened(fake), f"{run['id']}@0002"
-    found, cursor = told(connector)
-    assert {run["id"]: State.FAILED} == {key: one.state for key, one in found.items()}
+    found, cursor = latest_records(connector)
+    assert {run["id"]: RunState.FAILED} == {key: one.state for key, one in found.items()}
     for kind, name, state in (
-        ("SCHEDULED", "AwaitingRetry", State.RETRYING),
-        ("PENDING", "", State.QUEUED),
-        ("RUNNING", "", State.RUNNING),
-        ("COMPLETED", "", State.SUCCEEDED),
+        ("SCHEDULED", "AwaitingRetry", RunState.RETRYING),
+        ("PENDING", "", RunState.QUEUED),
+        ("RUNNING", "", RunState.RUNNING),
+        ("COMPLETED", "", RunState.SUCCEEDED),
     ):
         fake.set(run, kind, name)
         fake.now += timedelta(seconds=5)
-        new, cursor = told(connector, cursor)
+        new, cursor = latest_records(connector, cursor)
         found |= new
-        assert [State.FAILED, state] == [found[run["id"]].state, found[second].state]
-    again = told(opened(fake))[0]
-    assert [State.FAILED, State.SUCCEEDED] == [again[run["id"]].state, again[second].state]
+        assert [RunState.FAILED, state] == [found[run["id"]].state, found[second].state]
+    again = latest_records(opened(fake))[0]
+    assert [RunState.FAILED, RunState.SUCCEEDED] == [again[run["id"]].state, again[second].state]
 
 
 @pytest.mark.parametrize("end", ["CRASHED", "CANCELLED"])
@@ -51,7 +51,7 @@ def test_a_rerun_that_ends_before_it_ran_as_well_is_a_second_attempt(end: str) -
     fake.set(run, "PENDING")
     fake.set(run, end)
     fake.now += timedelta(seconds=5)
-    assert {run["id"], f"{run['id']}@0002"} == told(opened(fake))[0].keys()
+    assert {run["id"], f"{run['id']}@0002"} == latest_records(opened(fake))[0].keys()
 
 
 def test_the_history_of_a_run_is_read_once_for_each_of_its_states() -> None:
@@ -59,7 +59,7 @@ def test_the_history_of_a_run_is_read_once_for_each_of_its_states() -> None:
     fake.set(run, "SCHEDULED", "AwaitingRetry")
     fake.set(run, "RUNNING")
     connector = opened(fake)
-    found, cursor = told(connector)
+    found, cursor = latest_records(connector)
     for _ in range(3):
         fake.now += timedelta(seconds=5)
         cursor = connector.poll(cursor, [ref(one) for one in found.values() if one.state.is_open], 5).cursor
@@ -67,7 +67,7 @@ def test_the_history_of_a_run_is_read_once_for_each_of_its_states() -> None:
 
 
 def test_red_tasks_of_one_run_hide_none_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("connectors.prefect.poll.TASK_PAGES", 2)
+    monkeypatch.setattr("connectors.prefect.runs.TASK_PAGES", 2)
     fake = FakePrefect(ORDERS)
     runs = [fake.start(ORDERS) for _ in range(3)]
     fake.tick(5)
@@ -76,25 +76,25 @@ def test_red_tasks_of_one_run_hide_none_of_another(monkeypatch: pytest.MonkeyPat
         fake.task(runs[1], f"part-{number}")
     poll = opened(fake).poll("", (), 20)
     states = {one.attempt_key: one.state for one in poll.runs}
-    assert [State.PARTIAL, State.PARTIAL, State.SUCCEEDED] == [states[run["id"]] for run in runs]
+    assert [RunState.PARTIAL, RunState.PARTIAL, RunState.SUCCEEDED] == [states[run["id"]] for run in runs]
     assert any("400 or more tasks" in one for one in poll.warnings)
 
 
 def test_a_run_whose_tasks_cannot_all_be_read_is_not_green(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("connectors.prefect.poll.TASK_PAGES", 2)
+    monkeypatch.setattr("connectors.prefect.runs.TASK_PAGES", 2)
     fake = FakePrefect(ORDERS)
     run = fake.start(ORDERS)
     fake.tick(5)
     for number in range(500):
         fake.task(run, f"part-{number}", "PENDING", "Pending")
-    assert State.PARTIAL is told(opened(fake))[0][run["id"]].state
+    assert RunState.PARTIAL is latest_records(opened(fake))[0][run["id"]].state
 
 
 def test_a_server_too_slow_for_one_poll_is_read_to_the_end_by_several(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was read is not asked for again, so each poll gets further though the mark stays."""
     fake = FakePrefect(ORDERS)
     connector = opened(fake)
-    _, cursor = told(connector)
+    _, cursor = latest_records(connector)
     runs = [fake.start(ORDERS) for _ in range(9)]
     for run in runs:
         fake.set(run, "CRASHED")
@@ -104,7 +104,7 @@ def test_a_server_too_slow_for_one_poll_is_read_to_the_end_by_several(monkeypatc
     def is_late(_: object) -> bool:
         return sum("flow_run_states" in path for _, path, _ in fake.requests) >= asked + 2
 
-    monkeypatch.setattr("connectors.prefect.poll.Poller._is_late", property(is_late))
+    monkeypatch.setattr("connectors.prefect.runs.PrefectPoller._is_late", property(is_late))
     seen: set[str] = set()
     for _ in range(6):
         asked = sum("flow_run_states" in path for _, path, _ in fake.requests)

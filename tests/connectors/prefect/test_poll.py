@@ -11,41 +11,42 @@ from typing import Any
 import httpx
 import pytest
 
-from connectors.conformance import ref
-from connectors.contract import AccessRefused, Evidence, State, SystemUnreachable
-from connectors.prefect import parse, parse_inventory
+from connectors.prefect import parse
 from connectors.prefect.connector import PrefectConnector
 from connectors.prefect.options import PrefectOptions
-from tests.connectors.prefect.support import ORDERS, STOCK, URL, opened, told
+from connectors.sdk.conformance.world import ref
+from connectors.sdk.errors import AccessRefused, SystemUnreachable
+from connectors.sdk.states import RunEvidence, RunState
+from tests.connectors.prefect.support import ORDERS, STOCK, URL, latest_records, opened
 from tests.corpus import HOSTILE
 from tests.fakes.prefect import FakePrefect, recorded
 
 
 def test_a_recorded_run_whose_history_has_a_rerun_is_two_attempts() -> None:
-    steps = [parse.step(row) for row in recorded("flow_run_states")]
+    steps = [parse.parse_run_state(row) for row in recorded("flow_run_states")]
     row = {**recorded("flow_runs_filter")[0], "id": "6e28d7f0-c57d-4106-8123-54308e1c77c8", "run_count": 2}
-    first, second = parse.runs(row, "etl/daily", steps, (), "https://prefect.example.com")
+    first, second = parse.run_records(row, "etl/daily", steps, (), "https://prefect.example.com")
     assert ("6e28d7f0-c57d-4106-8123-54308e1c77c8", "6e28d7f0-c57d-4106-8123-54308e1c77c8@0002") == (
         first.attempt_key,
         second.attempt_key,
     )
-    assert (State.SUCCEEDED, State.SUCCEEDED) == (first.state, second.state)
+    assert (RunState.SUCCEEDED, RunState.SUCCEEDED) == (first.state, second.state)
     assert (first.ended_at, second.queued_at) == (steps[4].at, steps[5].at)
 
 
 @pytest.mark.parametrize(
     "name, state, word",
     [
-        ("flow_runs_filter", State.SUCCEEDED, "Completed"),
-        ("flow_run_crashed", State.FAILED, "Crashed"),
-        ("flow_run_late", State.QUEUED, "Late"),
+        ("flow_runs_filter", RunState.SUCCEEDED, "Completed"),
+        ("flow_run_crashed", RunState.FAILED, "Crashed"),
+        ("flow_run_late", RunState.QUEUED, "Late"),
     ],
 )
-def test_recorded_runs_have_their_state_and_their_word(name: str, state: State, word: str) -> None:
+def test_recorded_runs_have_their_state_and_their_word(name: str, state: RunState, word: str) -> None:
     row = recorded(name)
     row = row[0] if isinstance(row, list) else row
-    (run,) = parse.runs(row, "etl/daily", (), (), "")
-    assert (state, word, Evidence.NATIVE) == (run.state, run.native_state, run.evidence)
+    (run,) = parse.run_records(row, "etl/daily", (), (), "")
+    assert (state, word, RunEvidence.NATIVE) == (run.state, run.native_state, run.evidence)
 
 
 def test_a_run_that_is_completed_with_failed_tasks_is_partial_and_names_them() -> None:
@@ -55,8 +56,8 @@ def test_a_run_that_is_completed_with_failed_tasks_is_partial_and_names_them() -
     fake.tick(5)
     fake.task(run, "load-29a", "PENDING", "NotReady")
     fake.task(run, "late-1", "PENDING", "Pending")
-    found = told(opened(fake))[0][run["id"]]
-    assert (State.PARTIAL, "Completed") == (found.state, found.native_state)
+    found = latest_records(opened(fake))[0][run["id"]]
+    assert (RunState.PARTIAL, "Completed") == (found.state, found.native_state)
     assert "tasks not green: load-29a (NotReady), transform-3d7 (Failed)" == found.message
 
 
@@ -69,8 +70,8 @@ def test_a_retry_by_prefect_itself_ends_its_first_attempt_as_failed() -> None:
     fake.set(run, "RUNNING", "Retrying")
     fake.set(run, "COMPLETED")
     fake.now += timedelta(seconds=5)
-    found = told(opened(fake))[0]
-    assert [State.FAILED, State.SUCCEEDED] == [found[run["id"]].state, found[f"{run['id']}@0002"].state]
+    found = latest_records(opened(fake))[0]
+    assert [RunState.FAILED, RunState.SUCCEEDED] == [found[run["id"]].state, found[f"{run['id']}@0002"].state]
 
 
 def test_a_rerun_that_crashes_before_it_runs_does_not_change_the_attempt_before() -> None:
@@ -81,8 +82,8 @@ def test_a_rerun_that_crashes_before_it_runs_does_not_change_the_attempt_before(
     fake.now += timedelta(seconds=30)
     fake.set(run, "CRASHED")
     fake.now += timedelta(seconds=5)
-    found = told(opened(fake))[0]
-    assert [State.SUCCEEDED, State.FAILED] == [found[run["id"]].state, found[f"{run['id']}@0002"].state]
+    found = latest_records(opened(fake))[0]
+    assert [RunState.SUCCEEDED, RunState.FAILED] == [found[run["id"]].state, found[f"{run['id']}@0002"].state]
 
 
 def test_what_the_clock_made_ahead_is_no_run_and_changes_come_by_events() -> None:
@@ -90,27 +91,27 @@ def test_what_the_clock_made_ahead_is_no_run_and_changes_come_by_events() -> Non
     ahead = (fake.now + timedelta(hours=1)).isoformat()
     fake.start(STOCK, auto_scheduled=True, expected_start_time=ahead, next_scheduled_start_time=ahead)
     connector = opened(fake)
-    found, cursor = told(connector)
+    found, cursor = latest_records(connector)
     assert {} == found
     run = fake.start(ORDERS)
     fake.set(run, "RUNNING")
     fake.now += timedelta(seconds=90)
-    found, cursor = told(connector, cursor)
-    assert {run["id"]: State.RUNNING} == {key: one.state for key, one in found.items()}
+    found, cursor = latest_records(connector, cursor)
+    assert {run["id"]: RunState.RUNNING} == {key: one.state for key, one in found.items()}
     before = len(fake.requests)
-    told(connector, cursor)
+    latest_records(connector, cursor)
     assert 3 >= len(fake.requests) - before
 
 
 def test_many_events_are_read_in_pages_by_their_token_and_none_is_lost() -> None:
     fake = FakePrefect(ORDERS)
     connector = opened(fake)
-    _, cursor = told(connector)
+    _, cursor = latest_records(connector)
     runs = {fake.start(ORDERS)["id"] for _ in range(700)}
     fake.tick(5)
-    found, _ = told(connector, cursor)
+    found, _ = latest_records(connector, cursor)
     assert runs == found.keys()
-    assert all(one.state is State.SUCCEEDED for one in found.values())
+    assert all(one.state is RunState.SUCCEEDED for one in found.values())
 
 
 def test_a_long_history_is_walked_in_bites_each_run_once() -> None:
@@ -123,19 +124,19 @@ def test_a_long_history_is_walked_in_bites_each_run_once() -> None:
     connector = opened(fake)
     first = connector.poll("", (), 20)
     assert first.more
-    found, _ = told(connector, first.cursor)
+    found, _ = latest_records(connector, first.cursor)
     assert runs == {one.attempt_key for one in first.runs} | found.keys()
 
 
 def test_without_events_runs_are_followed_by_start_and_end_and_that_is_told() -> None:
     fake = FakePrefect(ORDERS)
     connector = opened(fake)
-    _, cursor = told(connector)
+    _, cursor = latest_records(connector)
     fake.events = False
     run = fake.start(ORDERS)
     fake.tick(5)
     poll = connector.poll(cursor, (), 5)
-    assert [(run["id"], State.SUCCEEDED)] == [(one.attempt_key, one.state) for one in poll.runs]
+    assert [(run["id"], RunState.SUCCEEDED)] == [(one.attempt_key, one.state) for one in poll.runs]
     assert "Prefect's events cannot be read (404): their start and end are read instead" in poll.warnings[0] or any(
         "events cannot be read (404)" in one for one in poll.warnings
     )
@@ -144,7 +145,7 @@ def test_without_events_runs_are_followed_by_start_and_end_and_that_is_told() ->
 def test_an_absence_longer_than_events_are_kept_is_walked_again_and_told_as_a_gap() -> None:
     fake = FakePrefect(ORDERS)
     connector = opened(fake)
-    _, cursor = told(connector)
+    _, cursor = latest_records(connector)
     fake.now += timedelta(days=9)
     run = fake.start(ORDERS)
     fake.feed.clear()
@@ -160,11 +161,11 @@ def test_a_deleted_run_is_lost_and_never_green() -> None:
     run = fake.start(ORDERS)
     fake.tick(5)
     connector = opened(fake)
-    found, cursor = told(connector)
+    found, cursor = latest_records(connector)
     fake.runs.clear()
     fake.feed.clear()
     (gone,) = connector.poll(cursor, [ref(found[run["id"]])], 5).runs
-    assert (State.LOST, Evidence.INFERRED) == (gone.state, gone.evidence)
+    assert (RunState.LOST, RunEvidence.INFERRED) == (gone.state, gone.evidence)
 
 
 def test_an_open_run_of_a_deployment_that_is_gone_keeps_its_job() -> None:
@@ -172,12 +173,12 @@ def test_an_open_run_of_a_deployment_that_is_gone_keeps_its_job() -> None:
     fake.outcome[ORDERS] = "hang"
     run = fake.start(ORDERS)
     fake.tick(5)
-    found, cursor = told(opened(fake))
+    found, cursor = latest_records(opened(fake))
     fake.set(run, "COMPLETED")
     run["deployment_id"] = None
     fake.deployments.clear()
     (one,) = opened(fake).poll(cursor, [ref(found[run["id"]])], 5).runs
-    assert (ORDERS, State.SUCCEEDED) == (one.job, one.state)
+    assert (ORDERS, RunState.SUCCEEDED) == (one.job, one.state)
 
 
 def test_an_automation_that_runs_a_deployment_is_an_edge() -> None:
@@ -195,10 +196,10 @@ def test_an_automation_that_runs_a_deployment_is_an_edge() -> None:
         },
         "actions": [{"type": "run-deployment", "deployment_id": "f8be58b8-224f-4986-af28-e0e54e89216c"}],
     }
-    watched, runs = parse_inventory.edges(row)
+    watched, runs = parse.automation_edges(row)
     assert {"prefect.deployment.952c5a2f-8e04-4250-9f64-93ac1ab7d5d0"} == watched
     assert {"f8be58b8-224f-4986-af28-e0e54e89216c"} == runs
-    assert (set(), set()) == parse_inventory.edges({**row, "enabled": False})
+    assert (set(), set()) == parse.automation_edges({**row, "enabled": False})
 
 
 # what is not as it should be
@@ -268,7 +269,7 @@ def test_the_answer_about_other_runs_is_dropped_and_nothing_is_called_gone() -> 
     fake.outcome[ORDERS] = "hang"
     asked, other = fake.start(ORDERS), fake.start(ORDERS)
     fake.tick(5)
-    found, cursor = told(opened(fake))
+    found, cursor = latest_records(opened(fake))
     fake.feed.clear()
     rows = json.dumps([{name: value for name, value in other.items() if not name.startswith("_")}]).encode()
 
@@ -300,7 +301,7 @@ def test_a_list_of_runs_that_ignores_what_was_asked_is_an_error_and_no_endless_w
     def answer(request: httpx.Request) -> httpx.Response | None:
         return plain(200, rows.encode()) if request.url.path.endswith("/flow_runs/filter") else None
 
-    with pytest.raises(SystemUnreachable, match="does not begin where it was asked to"):
+    with pytest.raises(SystemUnreachable, match="does not start at the requested position"):
         through(answer, fake).poll("", (), 20)
 
 
@@ -308,10 +309,10 @@ def test_a_server_whose_clock_is_an_hour_off_is_followed_by_its_own_time() -> No
     fake = FakePrefect(ORDERS)
     fake.now -= timedelta(hours=1)
     connector = opened(fake)
-    _, cursor = told(connector)
+    _, cursor = latest_records(connector)
     run = fake.start(ORDERS)
     fake.tick(5)
-    assert {run["id"]} == told(connector, cursor)[0].keys()
+    assert {run["id"]} == latest_records(connector, cursor)[0].keys()
 
 
 def test_hostile_text_stays_data() -> None:
@@ -319,8 +320,8 @@ def test_hostile_text_stays_data() -> None:
     for hostile in HOSTILE:
         state = {**plain_row["state"], "message": hostile}
         row = {**plain_row, "name": hostile, "tags": [hostile], "state": state, "state_type": "FAILED"}
-        (run,) = parse.runs(row, "etl/daily", (), (), "")
-        assert State.FAILED is run.state
+        (run,) = parse.run_records(row, "etl/daily", (), (), "")
+        assert RunState.FAILED is run.state
         json.dumps(dict(run.context)).encode()
 
 

@@ -9,12 +9,13 @@ from typing import ClassVar
 
 import pytest
 
-from connectors.conformance import ConnectorConformance
-from connectors.conformance_http import Endless, NastyTransport
-from connectors.conformance_replies import GONE, HOUR_OFF
-from connectors.contract import Connector, RunRecord, State
 from connectors.prefect.connector import CONNECTOR
-from tests.connectors.prefect.support import ORDERS, STOCK, opened, told
+from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance.faults import GONE, HOUR_OFF, EndlessBody, FaultyTransport
+from connectors.sdk.contract import Connector
+from connectors.sdk.records import RunRecord
+from connectors.sdk.states import RunState
+from tests.connectors.prefect.support import ORDERS, STOCK, latest_records, opened
 from tests.fakes.prefect import FakePrefect, stamp
 from tests.fakes.unsent import CROWDS
 
@@ -48,11 +49,13 @@ class TestPrefectOnTheFake(ConnectorConformance):
         other.now = datetime.now(UTC)
         return opened(
             other,
-            NastyTransport(other.answer, how, "" if how == HOUR_OFF else r"/flow_runs/filter$", "name", Endless(200)),
+            FaultyTransport(
+                other.answer, how, "" if how == HOUR_OFF else r"/flow_runs/filter$", "name", EndlessBody(200)
+            ),
         )
 
     def long_log(self, size: int) -> tuple[Connector, RunRecord]:
-        run = next(one for one in told(opened(self.fake))[0].values() if one.job == ORDERS)
+        run = next(one for one in latest_records(opened(self.fake))[0].values() if one.job == ORDERS)
         row = next(row for row in self.fake.runs if row["id"] == run.attempt_key)
         for _ in range(size // 100_000):
             self.fake.write(row, "x" * 100_000)
@@ -86,8 +89,8 @@ class TestPrefectOnTheFake(ConnectorConformance):
         self.fake.outcome[STOCK] = "hang"
         run = self.fake.start(STOCK)
         self.fake.tick()
-        found = told(opened(self.fake))[0][run["id"]]
-        assert found.state is State.RUNNING
+        found = latest_records(opened(self.fake))[0][run["id"]]
+        assert found.state is RunState.RUNNING
         return found
 
     def pause_by_hand(self, job_id: str) -> None:

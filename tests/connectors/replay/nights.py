@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from connectors.contract import instant_key
 from connectors.replay import parse
 from connectors.replay.client import SentAction
-from connectors.replay.parse import Night
+from connectors.replay.parse import ReplayNight
+from connectors.sdk.records import instant_key
 
 BEGINS = datetime(2026, 11, 17, 12, tzinfo=UTC)
 HOUR = 3600
@@ -76,7 +76,7 @@ def document() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def night() -> Night:
+def night() -> ReplayNight:
     return parse.night(document())
 
 

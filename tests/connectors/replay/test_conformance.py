@@ -8,12 +8,13 @@ from typing import Any, ClassVar
 
 import pytest
 
-from connectors.conformance import ConnectorConformance
-from connectors.conformance_support import new_key
-from connectors.contract import Ask, Connector, RunRef, State, Verb, instant_key
-from connectors.replay.client import PAUSE, RESUME, Actions, SentAction
+from connectors.replay.client import PAUSE, RESUME, ActionLog, ReplayOptions, SentAction
 from connectors.replay.connector import CONNECTOR, open_connector
-from connectors.replay.options import ReplayOptions
+from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance.world import new_key
+from connectors.sdk.contract import ActionSpec, Connector
+from connectors.sdk.records import RunRef, instant_key
+from connectors.sdk.states import RunState, Verb
 from tests.connectors.replay import nights
 
 FILES_ONLY = {
@@ -62,10 +63,12 @@ class Replayed(ConnectorConformance):
         lines = trace.splitlines() if isinstance(trace, bytes) else []
         return [line for line in lines if line and json.loads(line).get("verb") not in ("hold", "release")]
 
-    def start_ask(self, job_id: str) -> Ask:
+    def start_ask(self, job_id: str) -> ActionSpec:
         """Due a minute ago by the replay's clock."""
         period = instant_key(self.now - timedelta(minutes=1))
-        return Ask(Verb.START, RunRef(job_id, period, "", ""), State.PLANNED, {"period_at": period, "why": "it is due"})
+        return ActionSpec(
+            Verb.START, RunRef(job_id, period, "", ""), RunState.PLANNED, {"period_at": period, "why": "it is due"}
+        )
 
     def pause_by_hand(self, job_id: str) -> None:
         self._by_hand(job_id, PAUSE)
@@ -75,7 +78,7 @@ class Replayed(ConnectorConformance):
 
     def _by_hand(self, job_id: str, verb: str) -> None:
         action = SentAction(new_key(), (self.system, job_id), "", self.now, verb)
-        Actions(self.folder / "actions.jsonl").append(action)
+        ActionLog(self.folder / "actions.jsonl").append(action)
 
     def let_it_fall_due(self, job_id: str) -> None:
         """A run more in the recording, in a minute, and ten minutes that pass."""
@@ -115,10 +118,10 @@ class TestReplayOfStepFunctions(Replayed):
 
     def make_success(self) -> str:
         """Its first attempt failed; a rerun after the orders came ended well."""
-        actions = Actions(self.folder / "actions.jsonl")
+        actions = ActionLog(self.folder / "actions.jsonl")
         if not actions.read():
-            wanted = ((nights.EXTRACT, 15.5), (nights.LOAD, 16.5), (nights.SETTLE, 18.5))
-            for number, (job, hours) in enumerate(wanted):
+            requested = ((nights.EXTRACT, 15.5), (nights.LOAD, 16.5), (nights.SETTLE, 18.5))
+            for number, (job, hours) in enumerate(requested):
                 actions.append(nights.rerun(job, hours, number))
         return self.good
 

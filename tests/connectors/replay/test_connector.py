@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from connectors.contract import Ask, Evidence, NotSupported, Poll, RunRecord, RunRef, State, SystemUnreachable, Verb
 from connectors.replay import connector as room
-from connectors.replay.client import Actions, ReplayClock
+from connectors.replay.client import ActionLog, ReplayClock, ReplayOptions
 from connectors.replay.connector import ReplayConnector
-from connectors.replay.log import chunk
-from connectors.replay.options import ReplayOptions
+from connectors.sdk.contract import ActionSpec
+from connectors.sdk.errors import NotSupported, SystemUnreachable
+from connectors.sdk.records import Poll, RunRecord, RunRef
+from connectors.sdk.states import RunEvidence, RunState, Verb
 from tests.connectors.replay import nights
 from tests.connectors.replay.nights import at
 
@@ -27,21 +28,21 @@ def opened(folder: Path, now: datetime, system: str = "hosts", target: str = "db
 
 
 def follow(connector: ReplayConnector, cursor: str = "") -> tuple[list[RunRecord], str]:
-    told: list[RunRecord] = []
+    runs: list[RunRecord] = []
     while True:
         poll: Poll = connector.poll(cursor, (), 5.0)
-        told += poll.runs
+        runs += poll.runs
         cursor = poll.cursor
         if not poll.more:
-            return told, cursor
+            return runs, cursor
 
 
-def ref(one: RunRecord) -> RunRef:
-    return RunRef(one.job, one.period_key or "", one.attempt_key, one.native_ref, one.started_at)
+def ref(run: RunRecord) -> RunRef:
+    return RunRef(run.job, run.period_key or "", run.attempt_key, run.native_ref, run.started_at)
 
 
 def the_failure(connector: ReplayConnector, job: str = "db07:extract") -> RunRecord:
-    return [one for one in follow(connector)[0] if one.job == job and one.state.is_red][-1]
+    return [item for item in follow(connector)[0] if item.job == job and item.state.is_red][-1]
 
 
 @given(st.lists(st.floats(0, 24), min_size=1, max_size=6), st.integers(1, 4))
@@ -54,41 +55,47 @@ def test_polls_at_any_pace_and_bite_end_with_the_same_picture(
         patch.setattr(room, "BITE", bite)
         cursor = ""
         for hour in [*sorted(hours), 24.0]:
-            told, cursor = follow(opened(folder, at(hour)), cursor)
-            picture |= {one.attempt_key: one for one in told}
+            reported, cursor = follow(opened(folder, at(hour)), cursor)
+            picture |= {item.attempt_key: item for item in reported}
     whole, _ = follow(opened(folder, at(24)))
-    assert {one.attempt_key: one for one in whole} == picture
+    assert {item.attempt_key: item for item in whole} == picture
 
 
 def test_a_poll_tells_only_what_changed_since_its_cursor(tmp_path: Path) -> None:
     _, cursor = follow(opened(tmp_path, at(15.01)))
-    told, cursor = follow(opened(tmp_path, at(15.1)), cursor)
-    assert [("db07:extract", State.FAILED, "exit 3")] == [(one.job, one.state, one.native_state) for one in told]
+    reported, cursor = follow(opened(tmp_path, at(15.1)), cursor)
+    assert [("db07:extract", RunState.FAILED, "exit 3")] == [
+        (item.job, item.state, item.native_state) for item in reported
+    ]
     assert [] == follow(opened(tmp_path, at(15.2)), cursor)[0]
 
 
 def test_an_action_that_reached_the_file_after_its_attempt_was_due_is_told_all_the_same(tmp_path: Path) -> None:
     _, cursor = follow(opened(tmp_path, at(15.6)))
-    Actions(tmp_path / "actions.jsonl").append(nights.rerun(nights.EXTRACT, 15.5))
-    told, _ = follow(opened(tmp_path, at(15.6)), cursor)
-    assert [("headway-0000000001", State.RUNNING)] == [(one.action_key, one.state) for one in told if one.action_key]
+    ActionLog(tmp_path / "actions.jsonl").append(nights.rerun(nights.EXTRACT, 15.5))
+    reported, _ = follow(opened(tmp_path, at(15.6)), cursor)
+    assert [("headway-0000000001", RunState.RUNNING)] == [
+        (item.action_key, item.state) for item in reported if item.action_key
+    ]
 
 
 def test_starts_that_prove_no_end_stay_unknown(tmp_path: Path) -> None:
-    told, _ = follow(opened(tmp_path, at(20), target="old1"))
-    assert [(State.UNKNOWN, Evidence.INFERRED, None)] == [(one.state, one.evidence, one.ended_at) for one in told]
+    reported, _ = follow(opened(tmp_path, at(20), target="old1"))
+    assert [(RunState.UNKNOWN, RunEvidence.INFERRED, None)] == [
+        (item.state, item.evidence, item.ended_at) for item in reported
+    ]
     with pytest.raises(NotSupported, match="keeps no output"):
-        opened(tmp_path, at(20), target="old1").log(ref(told[0]), None, 100, 1.0)
+        opened(tmp_path, at(20), target="old1").log(ref(reported[0]), None, 100, 1.0)
 
 
 def test_periods_are_told_as_each_kind_tells_them(tmp_path: Path) -> None:
     cron, _ = follow(opened(tmp_path, at(20)))
     flow, _ = follow(opened(tmp_path, at(20), "flow", "airflow"))
     aws, _ = follow(opened(tmp_path, at(20), "aws", "eu"))
-    assert {None} == {one.period_key for one in cron}
-    assert "2026-11-20T04:00:00Z" in {one.period_key for one in flow if one.job == "load"}
-    assert {"triggered__2026-11-20T04:00:00Z"} == {one.period_key for one in flow if one.job == "check"}
-    assert {"settle-20261120T060000"} == {one.period_key for one in aws}
+    assert {None} == {item.period_key for item in cron}
+    assert "2026-11-20T04:00:00Z" in {item.period_key for item in flow if item.job == "load"}
+    assert {"triggered__2026-11-20T04:00:00Z"} == {item.period_key for item in flow if item.job == "check"}
+    assert {"settle-20261120T060000"} == {item.period_key for item in aws}
 
 
 def test_the_recording_proves_no_absence_after_its_end(tmp_path: Path) -> None:
@@ -100,7 +107,7 @@ def test_the_recording_proves_no_absence_after_its_end(tmp_path: Path) -> None:
 def test_a_preview_speaks_the_words_of_the_lent_kind(tmp_path: Path) -> None:
     def words(system: str, target: str, job: str) -> tuple[str, str]:
         connector = opened(tmp_path, at(20), system, target)
-        preview = connector.preview(Ask(Verb.RERUN, ref(the_failure(connector, job)), State.FAILED), 5.0)
+        preview = connector.preview(ActionSpec(Verb.RERUN, ref(the_failure(connector, job)), RunState.FAILED), 5.0)
         assert "replay: no real scheduler is touched" in preview.notes
         return preview.verb, preview.scope
 
@@ -112,35 +119,35 @@ def test_a_preview_speaks_the_words_of_the_lent_kind(tmp_path: Path) -> None:
 
 def test_what_is_still_running_is_refused_and_nothing_is_sent(tmp_path: Path) -> None:
     connector = opened(tmp_path, at(15.01))
-    running = [one for one in follow(connector)[0] if one.state is State.RUNNING and one.job == "db07:extract"]
-    preview = connector.preview(Ask(Verb.RERUN, ref(running[0]), State.RUNNING), 5.0)
+    running = [item for item in follow(connector)[0] if item.state is RunState.RUNNING and item.job == "db07:extract"]
+    preview = connector.preview(ActionSpec(Verb.RERUN, ref(running[0]), RunState.RUNNING), 5.0)
     assert "db07:extract is still running" == preview.refused
     with pytest.raises(NotSupported, match="still running"):
         connector.act(preview, "headway-0000000001", 5.0)
-    assert () == Actions(tmp_path / "actions.jsonl").read()
+    assert () == ActionLog(tmp_path / "actions.jsonl").read()
 
 
 def test_a_run_that_never_started_has_nothing_to_run_again(tmp_path: Path) -> None:
     planned = RunRef("db07:extract", "2026-11-21T03:00:00Z", "", "")
-    preview = opened(tmp_path, at(20)).preview(Ask(Verb.RERUN, planned, State.PLANNED), 5.0)
+    preview = opened(tmp_path, at(20)).preview(ActionSpec(Verb.RERUN, planned, RunState.PLANNED), 5.0)
     assert preview.refused is not None
     assert "nothing of db07:extract 2026-11-21T03:00:00Z has started yet" in preview.refused
 
 
 def test_the_same_key_twice_is_one_action(tmp_path: Path) -> None:
     connector = opened(tmp_path, at(16))
-    preview = connector.preview(Ask(Verb.RERUN, ref(the_failure(connector)), State.FAILED), 5.0)
+    preview = connector.preview(ActionSpec(Verb.RERUN, ref(the_failure(connector)), RunState.FAILED), 5.0)
     for _ in range(2):
         connector.act(preview, "headway-0000000001", 5.0)
-    assert 1 == len(Actions(tmp_path / "actions.jsonl").read())
+    assert 1 == len(ActionLog(tmp_path / "actions.jsonl").read())
 
 
 def test_a_line_that_a_crash_cut_is_no_action_and_spoils_no_other(tmp_path: Path) -> None:
-    actions = Actions(tmp_path / "actions.jsonl")
+    actions = ActionLog(tmp_path / "actions.jsonl")
     (tmp_path / "actions.jsonl").write_text('{"key": "headway-00')
     assert () == actions.read()
     actions.append(nights.rerun(nights.EXTRACT, 15.5))
-    assert ("headway-0000000001",) == tuple(one.key for one in actions.read())
+    assert ("headway-0000000001",) == tuple(item.key for item in actions.read())
 
 
 def test_the_clock_runs_from_its_origin_at_its_rate_and_stands_still_before(tmp_path: Path) -> None:
@@ -167,15 +174,3 @@ def test_a_file_that_is_no_night_is_a_fault_of_the_config(tmp_path: Path, text: 
 def test_a_system_that_the_night_does_not_have_is_named_with_those_it_has(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match='no system "host"; it has aws, flow, hosts'):
         ReplayOptions.model_validate({**nights.files(tmp_path, at(15)), "system": "host"})
-
-
-@given(st.text(max_size=40), st.integers(4, 12))
-def test_a_log_read_on_from_its_beginning_is_whole(text: str, limit: int) -> None:
-    start: str | None = "0"
-    read = ""
-    while start is not None:
-        part = chunk(text, start, limit, ended=True)
-        assert len(part.text.encode("utf-8", "surrogateescape")) <= limit
-        read += part.text
-        start = part.next
-    assert text.encode("utf-8", "ignore").decode() == read

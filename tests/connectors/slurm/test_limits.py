@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from connectors.slurm.connector import SlurmConnector
-from connectors.slurm.limits import Limits
+from connectors.slurm.polling import RunLimits
 from tests.fakes.login import no_secret
 from tests.fakes.slurm import SlurmHost
 
-KNOWN = Limits({"normal": (None, None), "batch": (8, 3), "nightly": (2, None)}, {"main": "N/A", "small": "nightly"})
+KNOWN = RunLimits({"normal": (None, None), "batch": (8, 3), "nightly": (2, None)}, {"main": "N/A", "small": "nightly"})
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def host(tmp_path: Path) -> SlurmHost:
 
 def pools(host: SlurmHost) -> dict[str, tuple[str, int | None]]:
     jobs = SlurmConnector(host.options(), "hpc", no_secret, host).inventory("", 30.0).jobs
-    return {one.title: (one.pool, one.slots) for one in jobs}
+    return {job.title: (job.pool, job.slots) for job in jobs}
 
 
 def test_the_inventory_tells_the_pool_of_each_job_but_not_of_an_array(host: SlurmHost) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from connectors.conformance import ref
-from connectors.contract import LogChunk, NotSupported
+from connectors.sdk.conformance.world import ref
+from connectors.sdk.errors import NotSupported
+from connectors.sdk.records import LogChunk
 from tests.connectors.slurm.test_recorded import connect
 from tests.fakes.slurm import SlurmHost
 
@@ -27,10 +28,10 @@ def log_of(host: SlurmHost, out: Path, start: str | None = None, limit: int = 10
 
 
 def test_a_path_that_leads_elsewhere_after_it_was_looked_at_tells_nothing_of_elsewhere(hpc: SlurmHost) -> None:
-    mine, secret, out = hpc.folder / "mine", hpc.folder / "secret", hpc.folder / "out"
-    mine.write_text("mine\n")
+    own, secret, out = hpc.folder / "mine", hpc.folder / "secret", hpc.folder / "out"
+    own.write_text("mine\n")
     secret.write_text("a secret\n")
-    out.symlink_to(mine)
+    out.symlink_to(own)
     hpc.put("find", f'#!/bin/sh\n/usr/bin/find "$@"; ln -sfn {secret} {out}\n')
     assert "mine\n" == log_of(hpc, out).text
     assert secret == out.readlink(), "it was looked at, and leads elsewhere now"
@@ -49,14 +50,14 @@ def test_a_log_in_pieces_is_the_whole_of_both_files(hpc: SlurmHost) -> None:
     out.write_text("to out\n" * 30_000)
     err.write_text("to err\n" * 3)
     whole = f"{out.read_text()}\n--- {err}\n{err.read_text()}"
-    told, start = "", "0"
+    reported, start = "", "0"
     while True:
         chunk = log_of(hpc, out, start, 100_000, str(err))
-        told += chunk.text
+        reported += chunk.text
         if not chunk.more or chunk.next is None:
             break
         start = chunk.next
-    assert whole == told
+    assert whole == reported
 
 
 def test_a_pipe_for_an_output_is_not_waited_for(hpc: SlurmHost) -> None:

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from connectors.conformance import ConnectorConformance, ref
-from connectors.conformance_replies import (
+from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance.faults import (
     GARBLED,
     GONE,
     HOUR_OFF,
@@ -24,7 +24,10 @@ from connectors.conformance_replies import (
     TRUNCATED,
     TWICE,
 )
-from connectors.contract import Connector, RunRecord, State
+from connectors.sdk.conformance.world import ref
+from connectors.sdk.contract import Connector
+from connectors.sdk.records import RunRecord
+from connectors.sdk.states import RunState
 from connectors.slurm.connector import CONNECTOR, SlurmConnector
 from tests.fakes.login import keys_in, login_folder, no_secret
 from tests.fakes.slurm import Crowd, SlurmHost
@@ -49,7 +52,7 @@ SPOILS: dict[str, Callable[[bytes], bytes]] = {
     NOT_A_NUMBER: on_row(lambda row: SUBMIT.sub(rb"\1NaN", row, count=1)),
     GARBLED: on_row(lambda row: row[:30]),
     TWICE: lambda data: re.sub(rb"^([^\n]*\x1f[^\n]*\x1f[^\n]*)$", rb"\1\n\1", data, flags=re.MULTILINE),
-    SHUFFLED: lambda data: ROWS.sub(lambda found: b"".join(reversed(found[0].splitlines(keepends=True))), data),
+    SHUFFLED: lambda data: ROWS.sub(lambda result: b"".join(reversed(result[0].splitlines(keepends=True))), data),
     HOUR_OFF: an_hour_off,
     LONG_LINE: on_row(lambda row: row + b"x" * LONG_BYTES),
 }
@@ -123,9 +126,9 @@ class TestSlurmConformance(ConnectorConformance):
         if how == GONE:
             self.host.change(self.host.submit("gone", "true"), forgotten=True)
             return self.connector()
-        found = self.connector()
+        connector = self.connector()
         self.host.spoil = SPOILS[how]
-        return found
+        return connector
 
     def crowded(self, runs: int) -> Connector:
         return SlurmConnector(self.host.options(), "hpc", no_secret, Crowd(runs))
@@ -147,9 +150,9 @@ class TestSlurmConformance(ConnectorConformance):
         return self.connector(), put
 
     def with_a_right_revoked(self) -> Connector:
-        found = self.connector()
+        connector = self.connector()
         self.host.set(level="None")
-        return found
+        return connector
 
 
 @pytest.fixture
@@ -178,16 +181,16 @@ def test_a_poll_is_one_trip_and_a_quiet_one_tells_nothing(hpc: SlurmHost) -> Non
 @pytest.mark.parametrize(
     "word, state",
     [
-        ("OUT_OF_MEMORY", State.FAILED),
-        ("TIMEOUT", State.TIMED_OUT),
-        ("PREEMPTED", State.CANCELLED),
-        ("CANCELLED by 1000", State.CANCELLED),
-        ("DEADLINE", State.TIMED_OUT),
-        ("BOOT_FAIL", State.FAILED),
-        ("REVOKED", State.SKIPPED),
+        ("OUT_OF_MEMORY", RunState.FAILED),
+        ("TIMEOUT", RunState.TIMED_OUT),
+        ("PREEMPTED", RunState.CANCELLED),
+        ("CANCELLED by 1000", RunState.CANCELLED),
+        ("DEADLINE", RunState.TIMED_OUT),
+        ("BOOT_FAIL", RunState.FAILED),
+        ("REVOKED", RunState.SKIPPED),
     ],
 )
-def test_ends_that_no_lab_makes_are_told_by_the_table(hpc: SlurmHost, word: str, state: State) -> None:
+def test_ends_that_no_lab_makes_are_told_by_the_table(hpc: SlurmHost, word: str, state: RunState) -> None:
     hpc.change("2", state=word)
     assert state is by_name(hpc)["bad"].state
 
@@ -195,18 +198,18 @@ def test_ends_that_no_lab_makes_are_told_by_the_table(hpc: SlurmHost, word: str,
 @pytest.mark.parametrize(
     "reason, state, why",
     [
-        ("Dependency", State.WAITING, "upstream"),
-        ("DependencyNeverSatisfied", State.BLOCKED, ""),
-        ("JobHeldUser", State.HELD, ""),
-        ("BeginTime", State.PLANNED, "time"),
-        ("Resources", State.QUEUED, "resource"),
-        ("AssocGrpCpuLimit", State.QUEUED, "slot"),
-        ("QOSMaxJobsPerUserLimit", State.QUEUED, "slot"),
-        ("ReqNodeNotAvail, UnavailableNodes:n1", State.QUEUED, "resource"),
-        ("SomethingNew", State.QUEUED, ""),
+        ("Dependency", RunState.WAITING, "upstream"),
+        ("DependencyNeverSatisfied", RunState.BLOCKED, ""),
+        ("JobHeldUser", RunState.HELD, ""),
+        ("BeginTime", RunState.PLANNED, "time"),
+        ("Resources", RunState.QUEUED, "resource"),
+        ("AssocGrpCpuLimit", RunState.QUEUED, "slot"),
+        ("QOSMaxJobsPerUserLimit", RunState.QUEUED, "slot"),
+        ("ReqNodeNotAvail, UnavailableNodes:n1", RunState.QUEUED, "resource"),
+        ("SomethingNew", RunState.QUEUED, ""),
     ],
 )
-def test_what_a_submission_waits_for_is_told(hpc: SlurmHost, reason: str, state: State, why: str) -> None:
+def test_what_a_submission_waits_for_is_told(hpc: SlurmHost, reason: str, state: RunState, why: str) -> None:
     hpc.change(hpc.submit("later", "wait"), reason=reason)
     run = by_name(hpc)["later"]
     assert (state, why, None) == (run.state, run.reason, run.ended_at)
@@ -230,7 +233,7 @@ def test_a_script_of_many_lines_in_its_own_command_line_is_one_row(hpc: SlurmHos
 def test_a_job_that_accounting_thinks_running_and_slurmctld_does_not_know_is_unknown(hpc: SlurmHost) -> None:
     hpc.change(hpc.submit("lost", "hang"), forgotten=True)
     run = by_name(hpc)["lost"]
-    assert State.UNKNOWN is run.state
+    assert RunState.UNKNOWN is run.state
     assert "slurmctld does not know it" in run.message
 
 
@@ -238,8 +241,11 @@ def test_accounting_that_is_off_is_told_and_what_is_forgotten_meanwhile_is_a_gap
     hpc.set(accounts="none")
     connector = connect(hpc)
     poll = connector.poll("", (), 20)
-    told = {run.job.rpartition("/")[2]: run.state for run in poll.runs}
-    assert ({"good": State.SUCCEEDED, "bad": State.FAILED, "parts": State.UNKNOWN}, True) == (told, poll.complete)
+    reported = {run.job.rpartition("/")[2]: run.state for run in poll.runs}
+    assert ({"good": RunState.SUCCEEDED, "bad": RunState.FAILED, "parts": RunState.UNKNOWN}, True) == (
+        reported,
+        poll.complete,
+    )
     assert any("accounting is off" in words for words in poll.warnings)
     late = json.dumps({**json.loads(poll.cursor), "looked": int(time.time()) - 4000})
     [gap] = connector.poll(late, (), 20).gaps
@@ -252,12 +258,12 @@ def test_an_open_run_that_nobody_knows_any_more_is_lost(hpc: SlurmHost, accounts
     hpc.set(accounts=accounts)
     number, connector = hpc.submit("long", "hang"), connect(hpc)
     first = connector.poll("", (), 20)
-    [run] = [one for one in first.runs if one.job.endswith("/long")]
+    [run] = [item for item in first.runs if item.job.endswith("/long")]
 
     def again() -> list[RunRecord]:
-        return [one for one in connector.poll(first.cursor, [ref(run)], 20).runs if one.job == run.job]
+        return [item for item in connector.poll(first.cursor, [ref(run)], 20).runs if item.job == run.job]
 
-    assert [State.RUNNING] == [one.state for one in again()]
+    assert [RunState.RUNNING] == [item.state for item in again()]
     world = hpc.world
     world.rows = [row for row in world.rows if row["id"] != number]
     world.save()
@@ -265,13 +271,13 @@ def test_an_open_run_that_nobody_knows_any_more_is_lost(hpc: SlurmHost, accounts
     assert [] == again(), "it may be hidden from us"
     hpc.set(private="none")
     [lost] = again()
-    assert (run.attempt_key, State.LOST, "inferred") == (lost.attempt_key, lost.state, lost.evidence)
+    assert (run.attempt_key, RunState.LOST, "inferred") == (lost.attempt_key, lost.state, lost.evidence)
 
 
 def test_of_scrontab_the_expression_is_the_schedule(hpc: SlurmHost) -> None:
     """Debian builds no scrontab, so that no lab makes one: the line is as src/api/job_info.c writes it."""
     hpc.change(hpc.submit("hourly", "wait"), crontab="0 * * * *")
-    job = next(one for one in connect(hpc).inventory("", 20).jobs if one.title == "hourly")
+    job = next(item for item in connect(hpc).inventory("", 20).jobs if item.title == "hourly")
     assert ("debian-cron", "0 * * * *") == (job.schedule.dialect, job.schedule.expression)
     assert job.schedule.next_at is not None
 
@@ -292,9 +298,9 @@ def test_only_what_is_asked_for_is_watched(hpc: SlurmHost) -> None:
 
 def test_edges_are_those_of_the_newest_submission_and_runs_name_what_they_waited_for(hpc: SlurmHost) -> None:
     hpc.submit("lower", "true", line="sbatch --parsable --dependency=afterok:1:2,afterany:3_* -J lower run.sh")
-    job = next(one for one in connect(hpc).inventory("", 20).jobs if one.title == "lower")
+    job = next(item for item in connect(hpc).inventory("", 20).jobs if item.title == "lower")
     assert ("hpc:etl/bad", "hpc:etl/good", "hpc:etl/parts") == job.upstreams
     inputs = by_name(hpc)["lower"].context["inputs"]
     assert [("hpc:etl/good", "1"), ("hpc:etl/bad", "2"), ("hpc:etl/parts", "3")] == [
-        (one["job"], one["period_key"]) for one in inputs
+        (item["job"], item["period_key"]) for item in inputs
     ]

@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
-from connectors.conformance import new_key, ref
-from connectors.contract import Absent, Ask, CannotTell, Found, NotSupported, Preview, RunRecord, State, Verb
+from connectors.sdk.conformance.world import new_key, ref
+from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, Preview
+from connectors.sdk.errors import NotSupported
+from connectors.sdk.records import RunRecord
+from connectors.sdk.states import RunState, Verb
 from connectors.slurm.connector import SlurmConnector
 from tests.connectors.slurm.test_recorded import connect
 from tests.fakes.slurm import SlurmHost
@@ -26,7 +29,7 @@ def attempts(connector: SlurmConnector, name: str) -> list[RunRecord]:
 
 def rerun(connector: SlurmConnector, name: str, **parameters: Any) -> Preview:
     run = attempts(connector, name)[-1]
-    return connector.preview(Ask(Verb.RERUN, ref(run), run.state, parameters), 20)
+    return connector.preview(ActionSpec(Verb.RERUN, ref(run), run.state, parameters), 20)
 
 
 def test_a_job_that_slurmctld_forgot_is_submitted_anew_from_the_script_that_accounting_keeps(hpc: SlurmHost) -> None:
@@ -37,8 +40,8 @@ def test_a_job_that_slurmctld_forgot_is_submitted_anew_from_the_script_that_acco
     connector.act(preview, key, 20)
     connector.act(preview, key, 20)
     [_, again] = attempts(connector, "bad")
-    assert ("4", key, State.FAILED, 3) == (again.period_key, again.action_key, again.state, again.exit_code)
-    assert isinstance(connector.look_up(preview, key, 20), Found)
+    assert ("4", key, RunState.FAILED, 3) == (again.period_key, again.action_key, again.state, again.exit_code)
+    assert isinstance(connector.look_up(preview, key, 20), ActionFound)
 
 
 def test_of_a_forgotten_array_the_failed_tasks_alone_are_submitted_or_all_that_the_first_line_named(
@@ -56,7 +59,7 @@ def test_a_script_that_nobody_keeps_is_told_and_nothing_is_sent(hpc: SlurmHost) 
     preview = rerun(connector, "bad")
     assert preview.refused is not None
     assert "AccountingStoreFlags=job_script" in preview.refused
-    with pytest.raises(NotSupported, match="script is not kept"):
+    with pytest.raises(NotSupported, match="this preview cannot be sent"):
         connector.act(preview, new_key(), 20)
 
 
@@ -74,13 +77,13 @@ def test_a_later_requeue_by_hand_is_not_taken_for_ours(hpc: SlurmHost) -> None:
 def test_a_requeue_without_our_mark_is_not_called_absent(hpc: SlurmHost) -> None:
     connector, key = connect(hpc), new_key()
     preview = rerun(connector, "bad")
-    assert isinstance(connector.look_up(preview, key, 20), Absent)
+    assert isinstance(connector.look_up(preview, key, 20), ActionAbsent)
     world = hpc.world
     world.requeue(world.chosen("2")[0])
     world.save()
-    assert isinstance(connector.look_up(preview, key, 20), CannotTell)
+    assert isinstance(connector.look_up(preview, key, 20), ActionUnknown)
     hpc.set(accounts="down")
-    assert isinstance(connector.look_up(preview, key, 20), CannotTell)
+    assert isinstance(connector.look_up(preview, key, 20), ActionUnknown)
 
 
 def test_what_private_data_hides_is_not_called_absent(hpc: SlurmHost) -> None:
@@ -89,9 +92,9 @@ def test_what_private_data_hides_is_not_called_absent(hpc: SlurmHost) -> None:
     connector, key = connect(hpc), new_key()
     preview = rerun(connector, "bad")
     hpc.set(private="accounts,jobs", level="None")
-    assert isinstance(connector.look_up(preview, key, 20), CannotTell)
+    assert isinstance(connector.look_up(preview, key, 20), ActionUnknown)
     hpc.set(level="Operator")
-    assert isinstance(connector.look_up(preview, key, 20), Absent)
+    assert isinstance(connector.look_up(preview, key, 20), ActionAbsent)
 
 
 def test_a_job_that_may_not_be_requeued_is_submitted_anew(hpc: SlurmHost) -> None:
@@ -104,17 +107,22 @@ def test_a_task_that_fails_again_is_one_further_attempt_of_its_array(hpc: SlurmH
     connector, key = connect(hpc), new_key()
     connector.act(rerun(connector, "parts"), key, 20)
     first, second = attempts(connector, "parts")
-    assert (State.PARTIAL, State.PARTIAL, None, key) == (first.state, second.state, first.action_key, second.action_key)
+    assert (RunState.PARTIAL, RunState.PARTIAL, None, key) == (
+        first.state,
+        second.state,
+        first.action_key,
+        second.action_key,
+    )
     assert {"COMPLETED": 2, "FAILED": 1} == second.context["tasks"]
     world = hpc.world
     world.rows[-1].update(state="COMPLETED", code="0:0")
     world.save()
-    assert [State.PARTIAL, State.SUCCEEDED] == [run.state for run in attempts(connector, "parts")]
+    assert [RunState.PARTIAL, RunState.SUCCEEDED] == [run.state for run in attempts(connector, "parts")]
 
 
 def test_another_submission_that_is_under_way_is_named_before_a_rerun(hpc: SlurmHost) -> None:
     job = hpc.submit("bad", "hang")
-    preview = connect(hpc).preview(Ask(Verb.RERUN, ref(attempts(connect(hpc), "bad")[0]), State.FAILED), 20)
+    preview = connect(hpc).preview(ActionSpec(Verb.RERUN, ref(attempts(connect(hpc), "bad")[0]), RunState.FAILED), 20)
     assert f"other submissions of it are there: {job} (RUNNING)" == preview.overlap
 
 
@@ -123,7 +131,7 @@ def test_a_reference_that_is_none_of_ours_reaches_no_command(hpc: SlurmHost, tex
     run = ref(attempts(connect(hpc), "bad")[0])
     odd = type(run)(run.job, run.period_key, run.attempt_key, text)
     with pytest.raises(NotSupported):
-        connect(hpc).preview(Ask(Verb.CANCEL, odd, State.RUNNING), 20)
+        connect(hpc).preview(ActionSpec(Verb.CANCEL, odd, RunState.RUNNING), 20)
     with pytest.raises(NotSupported):
         connect(hpc).log(odd, None, 100, 20)
     assert [] == [row for row in json.loads(hpc.world.file.read_text())["rows"] if row["comment"]]

@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 import pytest
 from pydantic import ValidationError
 
-from connectors.conformance import ConnectorConformance
-from connectors.conformance_replies import (
+from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance.faults import (
     GARBLED,
     GONE,
     HOUR_OFF,
@@ -26,27 +26,16 @@ from connectors.conformance_replies import (
     NOT_UTF8,
     TWICE,
 )
-from connectors.contract import (
-    AccessRefused,
-    Ask,
-    Capability,
-    Clock,
-    Connector,
-    LogChunk,
-    NotSupported,
-    Proof,
-    RunRecord,
-    RunRef,
-    State,
-    Verb,
-)
-from connectors.secrets import SecretStore
-from connectors.sql.client import BITE_ROWS, Rows, SqlClient
-from connectors.sql.connector import CONNECTOR, SqlConnector
-from connectors.sql.cursor import Cursor
+from connectors.sdk.contract import ActionSpec, Connector
+from connectors.sdk.errors import AccessRefused, NotSupported
+from connectors.sdk.log_chunks import chunk_of
+from connectors.sdk.records import LogChunk, RunRecord, RunRef, TargetClock
+from connectors.sdk.secrets import SecretStore
+from connectors.sdk.states import Capability, ProofLevel, RunState, Verb
+from connectors.sdk.transport.postgres import PostgresSession
+from connectors.sql.client import BITE_ROWS, SqlClient, SqlRows
+from connectors.sql.connector import CONNECTOR, SqlConnector, SqlCursor
 from connectors.sql.options import SqlOptions
-from connectors.transport.sql import PostgresSession
-from connectors.whole_log import piece_of
 from tests.fakes.unsent import ELSEWHERE_OF_POSTGRES, UNSENT_BY_A_DRIVER
 
 ROOT = Path(__file__).parents[3]
@@ -58,8 +47,8 @@ RECORDING = ROOT / "tests" / "recordings" / "pg_cron" / "night.json"
 
 def settings(**more: Any) -> dict[str, Any]:
     """The example of docs/connectors/sql.md: what people copy is what is tested."""
-    found = {name: value for name, value in EXAMPLE["systems"]["nightly-db"].items() if name != "kind"}
-    return {**found, **more}
+    result = {name: value for name, value in EXAMPLE["systems"]["nightly-db"].items() if name != "kind"}
+    return {**result, **more}
 
 
 class FakeTables(SqlClient):
@@ -67,30 +56,30 @@ class FakeTables(SqlClient):
 
     def __init__(self, bite_rows: int = 5, **more: Any) -> None:
         super().__init__(SqlOptions.model_validate(settings(**more)), PostgresSession(dict, "headway"))
-        found = json.loads(RECORDING.read_text())
+        document = json.loads(RECORDING.read_text())
         self.bite_rows = bite_rows
         self.clock = datetime.now(UTC)
         self.refuse_runs = False
-        named = [row for row in found["jobs"] if row["jobname"]]
+        named = [row for row in document["jobs"] if row["jobname"]]
         names = {row["jobid"]: {"username": row["username"], "jobname": row["jobname"]} for row in named}
         self.job_rows: list[Any] = named
         self.run_rows: list[Any] = [
             {"runid": row["runid"], **names[row["jobid"]], "status": row["status"],
              "return_message": row["message"], "start_time": shown(row["started"]), "end_time": shown(row["ended"])}
-            for row in found["runs"] if row["jobid"] in names
+            for row in document["runs"] if row["jobid"] in names
         ]  # fmt: skip
 
-    def jobs(self, timeout_seconds: float) -> Rows:
-        return Rows(deepcopy(self.job_rows), False, self._clock(), "15.20")
+    def jobs(self, timeout_seconds: float) -> SqlRows:
+        return SqlRows(deepcopy(self.job_rows), False, self._clock(), "15.20")
 
-    def runs(self, after: str, open_ids: Sequence[str], missing: Sequence[int], timeout_seconds: float) -> Rows:
+    def runs(self, after: str, open_ids: Sequence[str], missing: Sequence[int], timeout_seconds: float) -> SqlRows:
         if self.refuse_runs:
             raise AccessRefused("permission denied for table job_run_details (SQLSTATE 42501)")
-        wanted = {*open_ids, *map(str, missing)}
-        again = [dict(row) for row in self.run_rows if str(row["runid"]) in wanted]
+        requested = {*open_ids, *map(str, missing)}
+        again = [dict(row) for row in self.run_rows if str(row["runid"]) in requested]
         rows = sorted(filter(self._is_after(after), self.run_rows), key=itemgetter(self.options.runs.cursor))
         rows = [dict(row) for row in rows[: self.bite_rows]]
-        return Rows(rows, len(rows) >= self.bite_rows, self._clock(), "15.20", again)
+        return SqlRows(rows, len(rows) >= self.bite_rows, self._clock(), "15.20", again)
 
     def _is_after(self, after: str) -> Callable[[Any], bool]:
         if self.options.runs.cursor_is == "time":
@@ -98,11 +87,11 @@ class FakeTables(SqlClient):
         return lambda row: row["runid"] > int(after or -1)
 
     def log(self, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk | None:
-        found = [row for row in self.run_rows if str(row["runid"]) == run.native_ref]
-        return piece_of(str(found[0]["return_message"] or ""), start, limit_bytes, is_open=False) if found else None
+        rows = [row for row in self.run_rows if str(row["runid"]) == run.native_ref]
+        return chunk_of(str(rows[0]["return_message"] or ""), start, limit_bytes, is_open=False) if rows else None
 
-    def _clock(self) -> Clock:
-        return Clock(self.clock, datetime.now(UTC))
+    def _clock(self) -> TargetClock:
+        return TargetClock(self.clock, datetime.now(UTC))
 
 
 def shown(seconds: str | None) -> str | None:
@@ -197,10 +186,10 @@ class Crowd(FakeTables):
         super().__init__()
         self.run_rows = [{**self.run_rows[0], "runid": number, "status": "succeeded"} for number in range(runs)]
 
-    def runs(self, after: str, open_ids: Sequence[str], missing: Sequence[int], timeout_seconds: float) -> Rows:
+    def runs(self, after: str, open_ids: Sequence[str], missing: Sequence[int], timeout_seconds: float) -> SqlRows:
         first = int(after or -1) + 1
         rows = [dict(row) for row in self.run_rows[first : first + BITE_ROWS]]
-        return Rows(rows, len(rows) == BITE_ROWS, self._clock(), "15.20")
+        return SqlRows(rows, len(rows) == BITE_ROWS, self._clock(), "15.20")
 
 
 def test_an_open_run_is_read_again_until_it_ends_and_is_unknown_once_its_row_is_gone() -> None:
@@ -209,22 +198,22 @@ def test_an_open_run_is_read_again_until_it_ends_and_is_unknown_once_its_row_is_
     key, connector = str(tables.run_rows[-1]["runid"]), SqlConnector(tables)
     cursor = connector.poll("", (), 5).cursor
     again = connector.poll(cursor, (), 5)
-    assert [(key, State.RUNNING)] == [(run.attempt_key, run.state) for run in again.runs]
+    assert [(key, RunState.RUNNING)] == [(run.attempt_key, run.state) for run in again.runs]
     tables.run_rows[-1] |= {"status": "succeeded", "end_time": shown(str(time.time()))}
     ended = connector.poll(again.cursor, (), 5)
-    assert [State.SUCCEEDED] == [run.state for run in ended.runs]
+    assert [RunState.SUCCEEDED] == [run.state for run in ended.runs]
     assert () == connector.poll(ended.cursor, (), 5).runs
     tables.run_rows.pop()
     gone = connector.poll(ended.cursor, [RunRef("x", "", key, key)], 5)
-    assert [State.UNKNOWN] == [run.state for run in gone.runs]
+    assert [RunState.UNKNOWN] == [run.state for run in gone.runs]
 
 
 def test_more_open_rows_than_a_bite_do_not_keep_the_newer_ones_away() -> None:
     tables = FakeTables(bite_rows=5)
     for row in tables.run_rows[:5]:
         row |= {"status": "running", "end_time": None}
-    told = {run.attempt_key for poll in TestMappedTables().bites(SqlConnector(tables), "") for run in poll.runs}
-    assert {str(row["runid"]) for row in tables.run_rows} == told
+    bites = {run.attempt_key for poll in TestMappedTables().bites(SqlConnector(tables), "") for run in poll.runs}
+    assert {str(row["runid"]) for row in tables.run_rows} == bites
 
 
 def test_a_full_bite_that_leads_nowhere_is_never_told_as_all() -> None:
@@ -254,10 +243,10 @@ def test_a_number_that_never_comes_is_asked_for_no_longer_than_a_commit_may_take
     assert {} == read(connector.poll(cursor, (), 5).cursor).missing
 
 
-def read(text: str) -> Cursor:
-    found = Cursor.read(text)
-    assert found is not None
-    return found
+def read(text: str) -> SqlCursor:
+    result = SqlCursor.read(text)
+    assert result is not None
+    return result
 
 
 TIMES = {"query": "SELECT * FROM r WHERE end_time >= {cursor}", "cursor": "end_time", "cursor_is": "time"}
@@ -296,7 +285,7 @@ def test_a_success_in_the_future_is_skipped_and_read_again_until_its_time() -> N
     row |= {"end_time": (tables.clock + timedelta(hours=1)).isoformat()}
     connector = SqlConnector(tables)
     poll = connector.poll("", (), 5)
-    assert ["60 min in the future"] == [one.reason.partition(", ")[2].partition(":")[0] for one in poll.skipped]
+    assert ["60 min in the future"] == [item.reason.partition(", ")[2].partition(":")[0] for item in poll.skipped]
     assert (False, None) == (poll.complete, poll.seen_until)
     assert str(row["runid"]) not in {run.attempt_key for run in poll.runs}
     row["end_time"] = tables.clock.isoformat()
@@ -305,16 +294,16 @@ def test_a_success_in_the_future_is_skipped_and_read_again_until_its_time() -> N
 
 def test_jobs_are_read_as_the_config_says() -> None:
     jobs = {job.native_id: job for job in SqlConnector(FakeTables()).inventory("", 5).jobs}
-    one = jobs["lab.load_orders"]
-    assert ("pg_cron", Proof.FULL) == (one.schedule.dialect, one.proof)
-    assert one.schedule.expression
-    assert one.definition
+    item = jobs["lab.load_orders"]
+    assert ("pg_cron", ProofLevel.FULL) == (item.schedule.dialect, item.proof)
+    assert item.schedule.expression
+    assert item.definition
 
 
 def test_what_the_config_does_not_name_is_refused_with_the_mend() -> None:
     connector = SqlConnector(FakeTables())
     with pytest.raises(NotSupported, match=r"add \[systems.NAME.verbs.rerun\] with its query"):
-        connector.preview(Ask(Verb.RERUN, RunRef("x", "", "1", "1"), State.FAILED), 5)
+        connector.preview(ActionSpec(Verb.RERUN, RunRef("x", "", "1", "1"), RunState.FAILED), 5)
     with pytest.raises(NotSupported, match="needs a place for our mark"):
         connector.holds(5)
 
@@ -345,7 +334,7 @@ def test_a_system_can_what_its_config_names_a_statement_for() -> None:
         ({"verbs": {"cancel": {"query": "SELECT stop({id})"}}}, "{id} means nothing in this query"),
         (
             {"verbs": {"start": {"query": "SELECT s({key})"}}, "runs.key": "detail.key"},
-            "runs.key = 'detail.key' is no column",
+            "runs.key = 'detail.key' is not a column",
         ),
         (
             {
@@ -363,12 +352,12 @@ def test_a_system_can_what_its_config_names_a_statement_for() -> None:
     ],
 )
 def test_a_mapping_that_cannot_work_says_why(change: dict[str, Any], words: str) -> None:
-    found = settings()
+    result = settings()
     for place, value in change.items():
         table, _, name = place.partition(".")
-        found = {**found, table: {**found[table], name: value} if name else value}
+        result = {**result, table: {**result[table], name: value} if name else value}
     with pytest.raises(ValidationError) as raised:
-        SqlOptions.model_validate(found)
+        SqlOptions.model_validate(result)
     assert words in str(raised.value)
 
 

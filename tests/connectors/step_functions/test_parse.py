@@ -11,12 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from connectors.aws.cursor import Cursor, Mark
-from connectors.aws.values import instant
-from connectors.conformance import check_run
-from connectors.contract import JobRecord, RecordUnreadable, RunRecord, RunRef, State
+from connectors.sdk.aws.newest_first import NewestFirstCursor, NewestFirstPosition
+from connectors.sdk.aws.values import instant
+from connectors.sdk.conformance.world import check_run
+from connectors.sdk.errors import RecordUnreadable
+from connectors.sdk.records import JobRecord, RunRecord, RunRef
+from connectors.sdk.states import RunState
 from connectors.step_functions import log, parse
-from connectors.step_functions.options import StepFunctionsOptions
+from connectors.step_functions.client import StepFunctionsOptions
 from tests.corpus import HOSTILE
 from tests.fakes.step_functions import FakeStates
 
@@ -37,17 +39,17 @@ EXECUTION: dict[str, Any] = {
 @pytest.mark.parametrize(
     "status, expected",
     [
-        ("RUNNING", State.RUNNING),
-        ("SUCCEEDED", State.SUCCEEDED),
-        ("FAILED", State.FAILED),
-        ("TIMED_OUT", State.TIMED_OUT),
-        ("ABORTED", State.CANCELLED),
-        ("PENDING_REDRIVE", State.QUEUED),
-        ("SLEEPING", State.UNKNOWN),
-        ("succeeded", State.UNKNOWN),
+        ("RUNNING", RunState.RUNNING),
+        ("SUCCEEDED", RunState.SUCCEEDED),
+        ("FAILED", RunState.FAILED),
+        ("TIMED_OUT", RunState.TIMED_OUT),
+        ("ABORTED", RunState.CANCELLED),
+        ("PENDING_REDRIVE", RunState.QUEUED),
+        ("SLEEPING", RunState.UNKNOWN),
+        ("succeeded", RunState.UNKNOWN),
     ],
 )
-def test_each_native_word_has_its_state(status: str, expected: State) -> None:
+def test_each_native_word_has_its_state(status: str, expected: RunState) -> None:
     run = parse.run(EXECUTION | {"status": status}, "load-orders", "eu-central-1")
     assert (expected, status) == (run.state, run.native_state)
     check_run(run)
@@ -68,8 +70,8 @@ def test_a_redrive_is_the_next_attempt_of_the_same_period() -> None:
 
 def test_an_execution_named_by_us_carries_our_key() -> None:
     ours = parse.run(EXECUTION | {"name": "headway-0123456789abcdef"}, "load-orders", "eu-central-1")
-    theirs = parse.run(EXECUTION | {"name": "headway-NIGHT"}, "load-orders", "eu-central-1")
-    assert ("headway-0123456789abcdef", None) == (ours.action_key, theirs.action_key)
+    result = parse.run(EXECUTION | {"name": "headway-NIGHT"}, "load-orders", "eu-central-1")
+    assert ("headway-0123456789abcdef", None) == (ours.action_key, result.action_key)
 
 
 def test_times_are_told_in_utc_whatever_the_zone() -> None:
@@ -123,32 +125,32 @@ def test_any_event_is_one_line(event: dict[str, Any]) -> None:
 
 @given(st.text())
 def test_any_reference_is_ours_or_nothing(text: str) -> None:
-    found = parse.reference(RunRef("x", "y", "z", text))
-    assert found == {} or set(found) == {"arn", "machine", "redrives"}
+    reference = parse.reference(RunRef("x", "y", "z", text))
+    assert reference == {} or set(reference) == {"arn", "machine", "redrives"}
 
 
 MARKS = st.builds(
-    Mark,
+    NewestFirstPosition,
     floor=st.floats(0, 4e9),
     token=st.none() | st.text(min_size=1),
     top=st.floats(0, 4e9),
     oldest=st.none() | st.floats(1, 4e9),
     pages=st.integers(0, 100),
     first=st.text(),
-    told=st.lists(st.text()).map(tuple),
+    reported=st.lists(st.text()).map(tuple),
     near=st.lists(st.text()).map(tuple),
 )
 
 
 @given(st.dictionaries(st.text(), MARKS, max_size=5), st.integers(0, 2**40), st.integers(0, 10**6))
-def test_a_cursor_survives_its_text(marks: dict[str, Mark], turn: int, start: int) -> None:
-    cursor = Cursor(marks, turn, start)
-    assert cursor == Cursor.read(cursor.text())
+def test_a_cursor_survives_its_text(marks: dict[str, NewestFirstPosition], turn: int, start: int) -> None:
+    cursor = NewestFirstCursor(marks, turn, start)
+    assert cursor == NewestFirstCursor.read(cursor.text())
 
 
 @given(st.text())
 def test_any_text_is_a_cursor_or_none(text: str) -> None:
-    assert isinstance(Cursor.read(text), Cursor | None)
+    assert isinstance(NewestFirstCursor.read(text), NewestFirstCursor | None)
 
 
 @pytest.mark.parametrize(

@@ -8,35 +8,28 @@ from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import boto3
 import httpx
 import pytest
 from botocore.stub import Stubber
 
-from connectors.conformance import ConnectorConformance, new_key, ref
-from connectors.conformance_replies import GONE
-from connectors.contract import (
-    SENT_AT,
-    Absent,
+from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance.faults import GONE
+from connectors.sdk.conformance.world import new_key, ref
+from connectors.sdk.contract import SENT_AT, ActionAbsent, ActionFound, ActionSpec, ActionUnknown, Connector, Preview
+from connectors.sdk.errors import (
     AccessRefused,
-    Ask,
-    CannotTell,
-    Connector,
     ConnectorError,
-    Found,
     NotSupported,
     OutcomeUnknown,
-    Preview,
     RecordUnreadable,
-    RunRecord,
-    State,
     SystemUnreachable,
-    Verb,
-    instant_key,
 )
-from connectors.secrets import SecretStore
+from connectors.sdk.records import RunRecord, instant_key
+from connectors.sdk.secrets import SecretStore
+from connectors.sdk.states import RunState, Verb
 from connectors.step_functions.client import StepFunctionsClient
 from connectors.step_functions.connector import CONNECTOR, StepFunctionsConnector
 from tests.fakes.aws import NastyAws, endless
@@ -77,7 +70,7 @@ class TestRecordedStepFunctions(ConnectorConformance):
     def answering(self, how: str) -> Connector:
         if how == GONE:
             other = deepcopy(self.fake)
-            other.machines = [one for one in other.machines if one["name"] != "load-orders"]
+            other.machines = [machine for machine in other.machines if machine["name"] != "load-orders"]
             return other.connector()
         self.fake.date = format_datetime(datetime.now(UTC), usegmt=True)
         more = endless("nextToken")
@@ -97,7 +90,7 @@ class TestRecordedStepFunctions(ConnectorConformance):
         def put() -> str:
             late = self.fake.add("behind", "FAILED")
             late |= {"startDate": newest - 30, "stopDate": newest - 20}
-            self.fake.executions.sort(key=lambda one: -float(one["startDate"]))
+            self.fake.executions.sort(key=lambda item: -float(item["startDate"]))
             return f"{late['executionArn']}#0"
 
         return self.fake.connector(), put
@@ -132,21 +125,23 @@ class TestRecordedStepFunctions(ConnectorConformance):
         return "mart"
 
     def pause_by_hand(self, job_id: str) -> None:
-        for one in self.fake.schedules:
-            one["State"] = "DISABLED"
+        for schedule in self.fake.schedules:
+            schedule["State"] = "DISABLED"
 
     def resume_by_hand(self, job_id: str) -> None:
-        for one in self.fake.schedules:
-            one["State"] = "ENABLED"
+        for schedule in self.fake.schedules:
+            schedule["State"] = "ENABLED"
 
     def let_it_fall_due(self, job_id: str) -> None:
-        for one in self.fake.schedules:
-            if one["State"] == "ENABLED":
+        for schedule in self.fake.schedules:
+            if schedule["State"] == "ENABLED":
                 self.fake.add(f"by-the-clock-{len(self.fake.executions)}", "SUCCEEDED", job_id)
 
     def native_trace(self) -> object:
         written = ("LastModificationDate",)
-        rows = [{name: value for name, value in one.items() if name not in written} for one in self.fake.schedules]
+        rows = [
+            {name: value for name, value in schedule.items() if name not in written} for schedule in self.fake.schedules
+        ]
         return json.dumps([self.fake.executions, rows], sort_keys=True)
 
     def advance(self) -> None:
@@ -163,19 +158,19 @@ def poll_all(connector: Connector, cursor: str = "") -> tuple[list[RunRecord], s
 
 
 def failed(connector: Connector) -> RunRecord:
-    return next(run for run in poll_all(connector)[0] if run.state == State.FAILED)
+    return next(run for run in poll_all(connector)[0] if run.state == RunState.FAILED)
 
 
 def test_recorded_executions_become_runs(fake: FakeStates) -> None:
     runs = {run.period_key: run for run in poll_all(fake.connector())[0]}
-    told = {name: (run.job, run.state, run.message) for name, run in runs.items()}
+    reported = {name: (run.job, run.state, run.message) for name, run in runs.items()}
     assert {
-        "night-1": ("load-orders", State.FAILED, "Orders.Late: orders.csv is not there"),
-        "night-2": ("load-orders", State.SUCCEEDED, ""),
-        "night-3": ("load-orders", State.CANCELLED, ""),
-        "night-4": ("load-orders", State.RUNNING, ""),
-        "b1": ("mart", State.SUCCEEDED, ""),
-    } == told
+        "night-1": ("load-orders", RunState.FAILED, "Orders.Late: orders.csv is not there"),
+        "night-2": ("load-orders", RunState.SUCCEEDED, ""),
+        "night-3": ("load-orders", RunState.CANCELLED, ""),
+        "night-4": ("load-orders", RunState.RUNNING, ""),
+        "b1": ("mart", RunState.SUCCEEDED, ""),
+    } == reported
     assert datetime(2026, 11, 20, 8, 47, 48, 268000, tzinfo=UTC) == runs["night-1"].started_at
 
 
@@ -230,29 +225,31 @@ def test_a_redrive_is_offered_where_aws_says_so_and_is_a_further_attempt(fake: F
     connector, key = fake.connector(), new_key()
     run = failed(connector)
     cursor = poll_all(connector)[1]
-    preview = connector.preview(Ask(Verb.RERUN, ref(run), run.state), 20)
+    preview = connector.preview(ActionSpec(Verb.RERUN, ref(run), run.state), 20)
     assert ("redrive", ("night-1",)) == (preview.verb, preview.affected)
-    assert isinstance(connector.look_up(preview, key, 20), Absent)
+    assert isinstance(connector.look_up(preview, key, 20), ActionAbsent)
     sent = replace(preview, plan={**preview.plan, SENT_AT: instant_key(datetime.now(UTC))})
-    assert isinstance(connector.look_up(sent, key, 20), CannotTell), "it may still be on its way"
+    assert isinstance(connector.look_up(sent, key, 20), ActionUnknown), "it may still be on its way"
     receipt = connector.act(preview, key, 20)
     assert f"{EXECUTION}#1" == receipt.native_ref, "the attempt by the key that the poll will tell it with"
     assert [("RedriveExecution", {"executionArn": EXECUTION, "clientToken": key})] == [
         call for call in fake.calls if call[0] == "RedriveExecution"
     ]
-    assert isinstance(connector.look_up(preview, key, 20), Found)
-    told = [one for one in poll_all(connector, cursor)[0] if one.attempt_key == f"{EXECUTION}#1"]
-    assert [("night-1", State.RUNNING, run.period_at)] == [(one.period_key, one.state, one.period_at) for one in told]
-    assert told[0].started_at is not None
+    assert isinstance(connector.look_up(preview, key, 20), ActionFound)
+    reported = [item for item in poll_all(connector, cursor)[0] if item.attempt_key == f"{EXECUTION}#1"]
+    assert [("night-1", RunState.RUNNING, run.period_at)] == [
+        (item.period_key, item.state, item.period_at) for item in reported
+    ]
+    assert reported[0].started_at is not None
     assert run.ended_at is not None
-    assert told[0].started_at > run.ended_at
+    assert reported[0].started_at > run.ended_at
 
 
 def test_a_redrive_of_an_old_execution_is_found_by_its_filter(fake: FakeStates) -> None:
     connector = fake.connector()
-    old = next(one for one in fake.executions if one["name"] == "night-1")
+    old = next(execution for execution in fake.executions if execution["name"] == "night-1")
     old["startDate"] -= 30 * 86400
-    fake.executions.sort(key=lambda one: -one["startDate"])
+    fake.executions.sort(key=lambda item: -item["startDate"])
     _, cursor = poll_all(connector)
     old |= {"status": "RUNNING", "redriveCount": 2, "redriveDate": fake.now + 5}
     assert f"{EXECUTION}#2" in {run.attempt_key for run in poll_all(connector, cursor)[0]}
@@ -260,27 +257,27 @@ def test_a_redrive_of_an_old_execution_is_found_by_its_filter(fake: FakeStates) 
 
 def test_a_running_execution_is_not_started_beside_itself(fake: FakeStates) -> None:
     connector = fake.connector()
-    run = next(one for one in poll_all(connector)[0] if one.state == State.RUNNING)
-    preview = connector.preview(Ask(Verb.RERUN, ref(run), run.state), 20)
+    run = next(item for item in poll_all(connector)[0] if item.state == RunState.RUNNING)
+    preview = connector.preview(ActionSpec(Verb.RERUN, ref(run), run.state), 20)
     assert "night-4 of load-orders is still running: stop it first, or wait for its end" == preview.refused
 
 
 def test_an_input_that_cannot_be_read_is_not_replaced_by_nothing(fake: FakeStates) -> None:
     connector = fake.connector()
     run = failed(connector)
-    fake.executions = [one | {"inputDetails": {"included": False}} for one in fake.executions]
-    preview = connector.preview(Ask(Verb.RERUN, ref(run), run.state), 20)
+    fake.executions = [execution | {"inputDetails": {"included": False}} for execution in fake.executions]
+    preview = connector.preview(ActionSpec(Verb.RERUN, ref(run), run.state), 20)
     assert preview.refused is not None
     assert "the input of night-1 cannot be read" in preview.refused
     with pytest.raises(NotSupported, match="nothing was started"):
-        connector.act(preview, new_key(), 20)
+        connector.act(replace(preview, refused=None), new_key(), 20)
 
 
 def test_the_input_is_sent_and_never_shown(fake: FakeStates) -> None:
     connector, key = fake.connector(), new_key()
     fake.add("night-5", "FAILED", given='{"password": "s3cr3t-input"}')
-    run = next(one for one in poll_all(connector)[0] if one.period_key == "night-5")
-    preview = connector.preview(Ask(Verb.RERUN, ref(run), run.state), 20)
+    run = next(item for item in poll_all(connector)[0] if item.period_key == "night-5")
+    preview = connector.preview(ActionSpec(Verb.RERUN, ref(run), run.state), 20)
     connector.act(preview, key, 20)
     assert '{"password": "s3cr3t-input"}' == fake.executions[0]["input"]
     assert "s3cr3t-input" not in repr((run, preview, connector.look_up(preview, key, 20)))
@@ -289,23 +286,23 @@ def test_the_input_is_sent_and_never_shown(fake: FakeStates) -> None:
 def test_a_name_that_is_taken_means_that_it_arrived(fake: FakeStates) -> None:
     connector, key = fake.connector(), new_key()
     run = failed(connector)
-    preview = connector.preview(Ask(Verb.RERUN, ref(run), run.state), 20)
+    preview = connector.preview(ActionSpec(Verb.RERUN, ref(run), run.state), 20)
     connector.act(preview, key, 20)
     fake.finish()
-    assert f"{key} was started before" == connector.act(preview, key, 20).words
+    assert f"{key} was started before" == connector.act(preview, key, 20).message
 
 
-@pytest.mark.parametrize("days, state", [(1, State.LOST), (100, State.UNKNOWN)])
+@pytest.mark.parametrize("days, state", [(1, RunState.LOST), (100, RunState.UNKNOWN)])
 def test_an_open_run_that_aws_forgot_is_lost_unless_it_may_have_ended_long_ago(
-    fake: FakeStates, days: int, state: State
+    fake: FakeStates, days: int, state: RunState
 ) -> None:
     connector = fake.connector()
     runs, cursor = poll_all(connector)
-    run = next(one for one in runs if one.state == State.RUNNING)
-    fake.executions = [one for one in fake.executions if one["name"] != "night-4"]
+    run = next(item for item in runs if item.state == RunState.RUNNING)
+    fake.executions = [execution for execution in fake.executions if execution["name"] != "night-4"]
     known = replace(ref(run), started_at=datetime.now(UTC) - timedelta(days=days))
-    told = {one.attempt_key: one for one in connector.poll(cursor, (known,), 20).runs}
-    assert (state, "(execution deleted)") == (told[run.attempt_key].state, told[run.attempt_key].native_state)
+    reported = {item.attempt_key: item for item in connector.poll(cursor, (known,), 20).runs}
+    assert (state, "(execution deleted)") == (reported[run.attempt_key].state, reported[run.attempt_key].native_state)
 
 
 def test_f37_the_answer_about_another_execution_is_dropped_and_counted(
@@ -314,27 +311,27 @@ def test_f37_the_answer_about_another_execution_is_dropped_and_counted(
     """Kept, it would be the run of the job that was asked for."""
     connector = fake.connector()
     runs, cursor = poll_all(connector)
-    run = next(one for one in runs if one.state == State.RUNNING)
+    run = next(item for item in runs if item.state == RunState.RUNNING)
     mixed_up(fake, run)
     monkeypatch.setattr(fake, "_ListExecutions", lambda body: {"executions": []})  # so it is asked for by its ARN
     poll = connector.poll(cursor, (ref(run),), 20)
-    assert [] == [one for one in poll.runs if one.attempt_key == run.attempt_key]
-    assert ["the answer is about arn:" in one.reason for one in poll.skipped] == [True]
+    assert [] == [item for item in poll.runs if item.attempt_key == run.attempt_key]
+    assert ["the answer is about arn:" in item.reason for item in poll.skipped] == [True]
 
 
 def test_f37_no_execution_is_started_with_the_input_of_another(fake: FakeStates) -> None:
     connector, key = fake.connector(), new_key()
     run = failed(connector)
-    preview = connector.preview(Ask(Verb.RERUN, ref(run), run.state), 20)
+    preview = connector.preview(ActionSpec(Verb.RERUN, ref(run), run.state), 20)
     mixed_up(fake, run)
     with pytest.raises(RecordUnreadable, match="the answer is about arn:"):
         connector.act(preview, key, 20)
-    assert [] == [one for one in fake.executions if one["name"] == key]
+    assert [] == [execution for execution in fake.executions if execution["name"] == key]
 
 
 def mixed_up(fake: FakeStates, run: RunRecord) -> None:
     """The next description is of another execution."""
-    other = next(one for one in fake.executions if one["executionArn"] not in run.native_ref)
+    other = next(execution for execution in fake.executions if execution["executionArn"] not in run.native_ref)
     fake.fault_at["DescribeExecution"] = answer(200, other)
 
 
@@ -355,14 +352,14 @@ READ_ERRORS: list[tuple[httpx.Response, type[ConnectorError], str]] = [
     (json_error(400, "ValidationException"), NotSupported, "ValidationException"),
     (answer(500, HTML, "text/html; charset=utf-8"), SystemUnreachable, "ListStateMachines answered 500"),
     (answer(502, HTML, "text/html"), SystemUnreachable, "502"),
-    (answer(200, b"<html>Sign in</html>", "text/html"), AccessRefused, "a login or a proxy stands in between"),
-    (answer(302, b"", location="https://login"), AccessRefused, "a login or a proxy stands in between"),
-    (answer(200, b'{"stateMachines": ['), SystemUnreachable, "cannot be read"),
+    (answer(200, b"<html>Sign in</html>", "text/html"), AccessRefused, "a login or a proxy is in between"),
+    (answer(302, b"", location="https://login"), AccessRefused, "a login or a proxy is in between"),
+    (answer(200, b'{"stateMachines": ['), SystemUnreachable, "not whole JSON"),
     (answer(200, b"{}"), SystemUnreachable, "without stateMachines"),
-    (answer(200, b"[]"), SystemUnreachable, "not a JSON object"),
+    (answer(200, b"[]"), SystemUnreachable, "a JSON list, not an object"),
     (answer(200, b'{"stateMachines": [1]}'), SystemUnreachable, "cannot be read"),
-    (answer(200, b"[" * 100_000), SystemUnreachable, "cannot be read"),
-    (answer(200, b"\xff\xfe\x00"), SystemUnreachable, "cannot be read"),
+    (answer(200, b"[" * 100_000), SystemUnreachable, "nested too deep to be read"),
+    (answer(200, b"\xff\xfe\x00"), SystemUnreachable, "is not UTF-8 at byte 0"),
 ]
 
 
@@ -421,7 +418,7 @@ def test_an_action_whose_answer_is_lost_is_unknown_and_never_repeated(
 ) -> None:
     connector = fake.connector()
     run = failed(connector)
-    preview = connector.preview(Ask(Verb.RERUN, ref(run), run.state), 20)
+    preview = connector.preview(ActionSpec(Verb.RERUN, ref(run), run.state), 20)
     fake.calls.clear()
     fake.fault_at["StartExecution"] = fault
     with pytest.raises(expected):
@@ -461,7 +458,7 @@ def test_a_missing_right_is_named_by_the_probe(fake: FakeStates) -> None:
     fake.fault_at["DescribeStateMachine"] = json_error(400, "AccessDeniedException")
     missing = [right for right in fake.connector().probe(20).rights if right.held is False]
     assert [("states:DescribeStateMachine", "allow states:DescribeStateMachine to this identity")] == [
-        (right.name, right.mend) for right in missing
+        (right.name, right.fix) for right in missing
     ]
 
 
@@ -476,7 +473,7 @@ def test_without_any_identity_the_mend_is_named(fake: FakeStates, monkeypatch: p
 def stubbed(connector: StepFunctionsConnector) -> Stubber:
     """botocore's own model of AWS checks every parameter and the shape of every reply."""
     client = boto3.client("stepfunctions", region_name="eu-central-1")
-    connector._client._clients["stepfunctions"] = client
+    cast(StepFunctionsClient, connector._client)._clients["stepfunctions"] = client
     return Stubber(client)
 
 
@@ -496,13 +493,13 @@ def test_a_redrive_is_well_formed_for_aws(fake: FakeStates) -> None:
         stub.add_response("describe_execution", described | {"redriveCount": 1, "redriveDate": at}, meta)
         native = json.dumps({"arn": EXECUTION, "machine": MACHINE, "redrives": 0})
         run = RunRecord(
-            "load-orders", f"{EXECUTION}#0", State.FAILED, "FAILED", period_key="night-1", native_ref=native
+            "load-orders", f"{EXECUTION}#0", RunState.FAILED, "FAILED", period_key="night-1", native_ref=native
         )
-        preview = connector.preview(Ask(Verb.RERUN, ref(run), run.state), 20)
+        preview = connector.preview(ActionSpec(Verb.RERUN, ref(run), run.state), 20)
         assert Preview is type(preview)
         assert f"states:RedriveExecution executionArn={EXECUTION} clientToken=<key>" == preview.native_calls[0]
         connector.act(preview, key, 20)
-        assert isinstance(connector.look_up(preview, key, 20), Found)
+        assert isinstance(connector.look_up(preview, key, 20), ActionFound)
         stub.assert_no_pending_responses()
 
 
@@ -510,7 +507,7 @@ def test_a_redrive_is_well_formed_for_aws(fake: FakeStates) -> None:
 def test_a_foreign_cursor_reads_anew_and_says_so(fake: FakeStates, cursor: str) -> None:
     poll = fake.connector().poll(cursor, (), 20)
     assert poll.more
-    assert ("the cursor is not one of ours: reading anew",) == poll.warnings
+    assert ("the cursor is not valid: reading from the start",) == poll.warnings
 
 
 def test_the_inventory_says_which_machines_the_options_ask_for(fake: FakeStates) -> None:

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from connectors.aws.instants import unreadable
-from connectors.aws.schedules import next_instant
-from connectors.contract import HoldMark
+from connectors.sdk.aws.schedules import next_instant, unreadable
+from connectors.sdk.contract import HoldMark
 
 NOW = datetime(2026, 11, 20, 3, 30, tzinfo=UTC)
 
@@ -19,9 +18,9 @@ def schedule(expression: str, zone: str = "UTC", state: str = "ENABLED", **dates
     return {"State": state, "ScheduleExpression": expression, "ScheduleExpressionTimezone": zone, **more}
 
 
-def told(*found: dict[str, Any]) -> str:
+def told(*row: dict[str, Any]) -> str:
     """ "20 04:15", with the month where it is another, with the year where it is another."""
-    at = next_instant(found, NOW)
+    at = next_instant(row, NOW)
     if at is None:
         return ""
     day = f"{at:%Y-%m-%d}" if at.year != NOW.year else f"{at:%m-%d}" if (at - NOW).days > 5 else f"{at:%d}"
@@ -114,7 +113,7 @@ def test_what_starts_somewhere_in_a_window_names_no_instant() -> None:
 
 
 @pytest.mark.parametrize(
-    "found, words",
+    "row, words",
     [
         (schedule("cron(0 4 * * ? *)"), ""),
         (schedule("rate(1 hour)"), "rate(1 hour) without a start date names no instant"),
@@ -126,5 +125,5 @@ def test_what_starts_somewhere_in_a_window_names_no_instant() -> None:
         ),
     ],
 )
-def test_what_names_no_instant_is_said(found: dict[str, Any], words: str) -> None:
-    assert words == unreadable(found, NOW)
+def test_what_names_no_instant_is_said(row: dict[str, Any], words: str) -> None:
+    assert words == unreadable(row, NOW)

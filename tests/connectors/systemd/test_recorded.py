@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from connectors.conformance import ConnectorConformance, new_key
-from connectors.conformance_replies import (
+from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance.faults import (
     GARBLED,
     GONE,
     HOUR_OFF,
@@ -22,17 +22,11 @@ from connectors.conformance_replies import (
     TRUNCATED,
     TWICE,
 )
-from connectors.contract import (
-    AccessRefused,
-    Connector,
-    Evidence,
-    Found,
-    NotSupported,
-    Poll,
-    RunRecord,
-    State,
-    SystemUnreachable,
-)
+from connectors.sdk.conformance.world import new_key
+from connectors.sdk.contract import ActionFound, Connector
+from connectors.sdk.errors import AccessRefused, NotSupported, SystemUnreachable
+from connectors.sdk.records import Poll, RunRecord
+from connectors.sdk.states import RunEvidence, RunState
 from connectors.systemd.connector import CONNECTOR, SystemdConnector
 from tests.fakes.login import keys_in, login_folder, no_secret
 from tests.fakes.spoiled import Spoil, an_hour_off, each_twice, half, on_line
@@ -81,9 +75,9 @@ class TestSystemdConformance(ConnectorConformance):
             del world.units["gone.timer"], world.units["gone.service"]
             world.save()
             return self.connector()
-        found = self.connector()
+        connector = self.connector()
         self.host.spoil = SPOILS[how]
-        return found
+        return connector
 
     def long_log(self, size: int) -> tuple[Connector, RunRecord]:
         run = self.latest(self.make_failure())
@@ -96,10 +90,10 @@ class TestSystemdConformance(ConnectorConformance):
         return self.connector(), lambda: self.host.ran("broken", 5000)
 
     def with_a_right_revoked(self) -> Connector:
-        found = self.connector()
+        connector = self.connector()
         (self.host.shims / "id").write_text("#!/bin/sh\ncase $1 in -un) echo headway ;; *) echo 1000 ;; esac\n")
         (self.host.shims / "id").chmod(0o755)
-        return found
+        return connector
 
     def connector(self) -> Connector:
         self.host.spoil = bytes
@@ -128,7 +122,7 @@ class TestSystemdConformance(ConnectorConformance):
         if world.units["long.service"]["ActiveState"] != "activating":
             self.host.ran("long")
         with self.opened() as connector:
-            return next(run for run in connector.poll("", (), 20).runs if run.state is State.RUNNING)
+            return next(run for run in connector.poll("", (), 20).runs if run.state is RunState.RUNNING)
 
     def native_trace(self) -> object:
         return (self.host.folder / "units.json").read_text(), (self.host.folder / "journal.jsonl").read_text()
@@ -147,7 +141,7 @@ def polled(host: SystemdHost, cursor: str = "") -> Poll:
     return connect(host).poll(cursor, (), 20)
 
 
-def states(poll: Poll) -> dict[str, State]:
+def states(poll: Poll) -> dict[str, RunState]:
     return {run.job.removeprefix("db07:"): run.state for run in poll.runs}
 
 
@@ -160,7 +154,7 @@ def changed(host: SystemdHost, unit: str, **values: Any) -> None:
 def test_a_poll_is_one_trip_and_a_quiet_one_tells_nothing(db07: SystemdHost) -> None:
     db07.ran("backup")
     first = polled(db07)
-    assert (1, {"backup.service": State.SUCCEEDED}) == (db07.calls, states(first))
+    assert (1, {"backup.service": RunState.SUCCEEDED}) == (db07.calls, states(first))
     again = polled(db07, first.cursor)
     assert ((), None) == (again.runs, again.inventory)
     assert again.seen_until is not None
@@ -171,7 +165,7 @@ def test_a_timer_is_the_schedule_of_its_service(db07: SystemdHost) -> None:
     backup, long = jobs["db07:backup.service"], jobs["db07:long.service"]
     assert ("systemd", "*-*-* 03:10:00") == (backup.schedule.dialect, backup.schedule.expression)
     assert ("/opt/etl/backup --night", "etl", False) == (backup.definition, backup.run_as, backup.paused)
-    assert ("none", "OnUnitActiveUSec=1h") == (long.schedule.dialect, long.schedule.words)
+    assert ("none", "OnUnitActiveUSec=1h") == (long.schedule.dialect, long.schedule.text)
 
 
 def test_a_timer_that_is_stopped_is_paused(db07: SystemdHost) -> None:
@@ -194,7 +188,21 @@ def test_a_run_that_was_stopped_is_no_success_though_systemd_calls_it_one(db07: 
     running = polled(db07)
     db07.world.stop("long.service", time.time())
     ended = polled(db07, running.cursor)
-    assert ({"long.service": State.RUNNING}, {"long.service": State.CANCELLED}) == (states(running), states(ended))
+    assert ({"long.service": RunState.RUNNING}, {"long.service": RunState.CANCELLED}) == (
+        states(running),
+        states(ended),
+    )
+
+
+def test_a_cursor_of_another_version_is_read_as_none(db07: SystemdHost) -> None:
+    """Its open invocations have other fields: their ends are found by reading the history again."""
+    db07.ran("long")
+    value = json.loads(polled(db07).cursor)
+    [run] = value["b"]["runs"]
+    run["word"] = run.pop("native_state")
+    del value["v"]
+    db07.world.stop("long.service", time.time())
+    assert {"long.service": RunState.CANCELLED} == states(polled(db07, json.dumps(value)))
 
 
 def test_a_main_process_that_was_killed_by_hand_is_no_success(db07: SystemdHost) -> None:
@@ -202,7 +210,7 @@ def test_a_main_process_that_was_killed_by_hand_is_no_success(db07: SystemdHost)
     db07.ran("backup")
     changed(db07, "backup.service", ExecMainCode="2", ExecMainStatus="15")
     [run] = polled(db07).runs
-    assert (State.CANCELLED, "its main process was ended by signal 15") == (run.state, run.message)
+    assert (RunState.CANCELLED, "its main process was ended by signal 15") == (run.state, run.message)
 
 
 def test_an_end_that_the_journal_lost_is_told_by_the_manager(db07: SystemdHost) -> None:
@@ -211,7 +219,7 @@ def test_an_end_that_the_journal_lost_is_told_by_the_manager(db07: SystemdHost) 
     ended = {"ActiveState": "failed", "SubState": "failed", "Result": "exit-code", "ExecMainCode": "1"}
     changed(db07, "long.service", **ended, ExecMainStatus="4", ExecMainExitTimestamp="@4000000000")
     [run] = polled(db07, first.cursor).runs
-    assert (State.FAILED, 4) == (run.state, run.exit_code)
+    assert (RunState.FAILED, 4) == (run.state, run.exit_code)
 
 
 def test_an_end_that_nobody_knows_any_more_is_unknown(db07: SystemdHost) -> None:
@@ -219,7 +227,7 @@ def test_an_end_that_nobody_knows_any_more_is_unknown(db07: SystemdHost) -> None
     first = polled(db07)
     changed(db07, "long.service", InvocationID="f" * 32, ActiveState="inactive", SubState="dead")
     [run] = polled(db07, first.cursor).runs
-    assert (State.UNKNOWN, Evidence.INFERRED) == (run.state, run.evidence)
+    assert (RunState.UNKNOWN, RunEvidence.INFERRED) == (run.state, run.evidence)
 
 
 def test_a_run_that_a_restart_of_the_host_cut_is_lost(db07: SystemdHost) -> None:
@@ -227,7 +235,7 @@ def test_a_run_that_a_restart_of_the_host_cut_is_lost(db07: SystemdHost) -> None
     value = json.loads(polled(db07).cursor)
     value["b"]["runs"][0]["boot"] = "of-before"
     [run] = polled(db07, json.dumps(value)).runs
-    assert (State.LOST, Evidence.INFERRED) == (run.state, run.evidence)
+    assert (RunState.LOST, RunEvidence.INFERRED) == (run.state, run.evidence)
 
 
 def test_a_start_of_ours_is_known_by_its_mark(db07: SystemdHost) -> None:
@@ -239,8 +247,8 @@ def test_a_start_of_ours_is_known_by_its_mark(db07: SystemdHost) -> None:
     connector.act(preview, key, 20)
     connector.act(preview, key, 20)
     again = connector.poll(first.cursor, (), 20)
-    assert [(State.FAILED, key)] == [(run.state, run.action_key) for run in again.runs if run.action_key]
-    assert isinstance(connector.look_up(preview, key, 20), Found)
+    assert [(RunState.FAILED, key)] == [(run.state, run.action_key) for run in again.runs if run.action_key]
+    assert isinstance(connector.look_up(preview, key, 20), ActionFound)
 
 
 def test_what_no_start_answered_is_no_mark_of_a_later_run(db07: SystemdHost) -> None:
@@ -258,7 +266,7 @@ def test_a_line_that_cannot_be_read_is_skipped_and_the_rest_is_kept(db07: System
         file.write(line + b"\n")
     db07.ran("backup")
     poll = polled(db07)
-    assert {"backup.service": State.SUCCEEDED} == states(poll)
+    assert {"backup.service": RunState.SUCCEEDED} == states(poll)
     assert poll.skipped or poll.warnings
 
 
@@ -274,7 +282,7 @@ def test_a_bite_that_is_cut_goes_on_where_it_was_cut(db07: SystemdHost, monkeypa
         if not poll.more:
             break
         assert poll.seen_until is None
-    assert (8, True) == (len({run.attempt_key for run in seen if run.state is State.SUCCEEDED}), bites > 2)
+    assert (8, True) == (len({run.attempt_key for run in seen if run.state is RunState.SUCCEEDED}), bites > 2)
 
 
 def test_a_journal_that_hides_entries_is_refused_with_its_mend(db07: SystemdHost) -> None:

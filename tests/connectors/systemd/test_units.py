@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from connectors.conformance import new_key
-from connectors.contract import AccessRefused, Ask, RunRef, State, Verb
+from connectors.sdk.conformance.world import new_key
+from connectors.sdk.contract import ActionSpec
+from connectors.sdk.errors import AccessRefused
+from connectors.sdk.records import RunRef
+from connectors.sdk.states import RunState, Verb
 from tests.connectors.systemd.test_recorded import changed, connect, polled, states
 from tests.fakes.systemd import SystemdHost
 
@@ -23,12 +26,12 @@ def db07(tmp_path: Path) -> SystemdHost:
 def refusing(host: SystemdHost) -> None:
     """systemctl answers every start as polkit does."""
     real = (host.shims / "systemctl").read_text()
-    said = 'case "$1" in start) echo "Failed to start: Access denied" >&2; exit 4;; esac'
-    (host.shims / "systemctl").write_text(real.replace("#!/bin/bash\n", f"#!/bin/bash\n{said}\n"))
+    text = 'case "$1" in start) echo "Failed to start: Access denied" >&2; exit 4;; esac'
+    (host.shims / "systemctl").write_text(real.replace("#!/bin/bash\n", f"#!/bin/bash\n{text}\n"))
 
 
-def start(host: SystemdHost) -> Ask:
-    return Ask(Verb.START, RunRef("db07:backup.service", "", "", ""), State.PLANNED)
+def start(host: SystemdHost) -> ActionSpec:
+    return ActionSpec(Verb.START, RunRef("db07:backup.service", "", "", ""), RunState.PLANNED)
 
 
 def test_a_run_whose_timer_is_disabled_meanwhile_is_followed_to_its_end(db07: SystemdHost) -> None:
@@ -40,8 +43,8 @@ def test_a_run_whose_timer_is_disabled_meanwhile_is_followed_to_its_end(db07: Sy
     world.end("long.service", "exit 3", time.time())
     world.save()
     ended = polled(db07, still.cursor)
-    assert [State.RUNNING, State.RUNNING, State.FAILED] == [
-        states(one)["long.service"] for one in (running, still, ended)
+    assert [RunState.RUNNING, RunState.RUNNING, RunState.FAILED] == [
+        states(item)["long.service"] for item in (running, still, ended)
     ]
 
 
@@ -49,20 +52,20 @@ def test_a_run_whose_timer_is_removed_and_whose_end_is_in_no_journal_is_told_by_
     db07.ran("long")
     running = polled(db07)
     world = db07.world
-    for name in [one for one in world.units if one.endswith(".timer")]:
+    for name in [unit for unit in world.units if unit.endswith(".timer")]:
         del world.units[name]
     ended = {"ActiveState": "failed", "SubState": "failed", "Result": "exit-code", "ExecMainCode": "1"}
     world.units["long.service"].update(ended, ExecMainStatus="4", ExecMainExitTimestamp="@4000000000")
     world.save()
-    assert {"long.service": State.FAILED} == states(polled(db07, running.cursor))
+    assert {"long.service": RunState.FAILED} == states(polled(db07, running.cursor))
 
 
 def test_a_timer_that_is_disabled_and_stopped_is_paused_and_not_gone(db07: SystemdHost) -> None:
     changed(db07, "backup.timer", **DISABLED)
-    found = connect(db07).inventory("", 20)
+    inventory = connect(db07).inventory("", 20)
     assert (True, {"db07:backup.service": True, "db07:broken.service": False, "db07:long.service": False}) == (
-        found.complete,
-        {job.native_id: job.paused for job in found.jobs},
+        inventory.complete,
+        {job.native_id: job.paused for job in inventory.jobs},
     )
 
 
@@ -71,11 +74,11 @@ def test_a_list_that_is_empty_where_another_is_not_makes_the_inventory_incomplet
     db07: SystemdHost, silent: str
 ) -> None:
     real = (db07.shims / "systemctl").read_text()
-    said = f'case "$1" in {silent}) exit 1;; esac'
-    (db07.shims / "systemctl").write_text(real.replace("#!/bin/bash\n", f"#!/bin/bash\n{said}\n"))
+    text = f'case "$1" in {silent}) exit 1;; esac'
+    (db07.shims / "systemctl").write_text(real.replace("#!/bin/bash\n", f"#!/bin/bash\n{text}\n"))
     assert not connect(db07).inventory("", 20).complete
     poll = polled(db07)
-    assert (None, True) == (poll.seen_until, any(f"{silent} names no timer" in one for one in poll.warnings))
+    assert (None, True) == (poll.seen_until, any(f"{silent} names no timer" in warning for warning in poll.warnings))
 
 
 def test_a_refused_start_gives_its_key_to_no_later_run(db07: SystemdHost) -> None:

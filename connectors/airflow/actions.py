@@ -1,0 +1,441 @@
+"""All actions of one Airflow: routes each to its handler; CANCEL, MARK_OK and SKIP are here.
+
+CANCEL, MARK_OK and SKIP set the state of a run or task. State and note of a run are set in one request and one
+transaction, so the note proves that ours arrived. Measured on 3.3.2: cancelling a run fails what is running (the
+process ends at its next heartbeat) and skips what waits; marking a run leaves its tasks alone; marking a task clears
+failed downstream tasks, which then run.
+
+For a task that waits for a person (3.1 and later) MARK_OK approves and SKIP rejects. An answer carries no key:
+Airflow checks its input against the question's parameters. It accepts one answer only (409 for a second), so an equal
+answer of a person counts as ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from connectors.airflow import inventory, parse
+from connectors.airflow.client import AirflowClient, question_path, run_path, task_path
+from connectors.airflow.hold import AirflowHolder
+from connectors.airflow.parse import (
+    AirflowRunReference,
+    AirflowTaskInstance,
+    action_mark,
+    ending_verb,
+    note_has_key,
+    note_text,
+    note_with_mark,
+    parse_period,
+    parse_reference,
+    run_ref,
+    task_ref,
+)
+from connectors.airflow.rerun import AirflowRerunner, AirflowRerunPreview
+from connectors.airflow.runs import question_options, question_text
+from connectors.airflow.start import AirflowBackfiller, AirflowStarter
+from connectors.sdk import fields
+from connectors.sdk.action_router import ActionRouter, RoutedAction
+from connectors.sdk.contract import (
+    ActionAbsent,
+    ActionFound,
+    ActionSpec,
+    ActionUnknown,
+    LookUpResult,
+    Preview,
+    Receipt,
+    refused_preview,
+)
+from connectors.sdk.errors import NotSupported
+from connectors.sdk.send_outcome import raise_if_refused, sent_response
+from connectors.sdk.states import Verb
+
+
+class AirflowActions(ActionRouter[RoutedAction]):
+    """All that is done to one Airflow."""
+
+    def __init__(self, client: AirflowClient, settle_seconds: float) -> None:
+        starter, answerer = AirflowStarter(client), AirflowApprovals(client)
+        self._holder, self._rerunner = AirflowHolder(client), AirflowRerunner(client)
+        states, backfiller = AirflowStateSetter(client, answerer), AirflowBackfiller(client)
+        self._previews = {
+            Verb.RERUN: AirflowRerunPreview(client, starter).preview,
+            Verb.START: starter.preview,
+            **dict.fromkeys((Verb.CANCEL, Verb.MARK_OK, Verb.SKIP), states.preview),
+            **dict.fromkeys((Verb.HOLD, Verb.RELEASE), self._holder.preview),
+            Verb.BACKFILL: backfiller.preview,
+        }
+        by_plan: dict[str, RoutedAction] = {
+            **dict.fromkeys(("clear_run", "clear_tasks", "clear_below"), self._rerunner),
+            "trigger": starter,
+            "answer": answerer,
+            "backfill": backfiller,
+            **dict.fromkeys(("run_state", "task_state"), states),
+            **dict.fromkeys(("hold", "release", "clear"), self._holder),
+        }
+        super().__init__("Airflow", client, by_plan, settle_seconds)
+
+    def preview(self, spec: ActionSpec) -> Preview:
+        """As the contract says."""
+        return self._previews[Verb(spec.verb)](spec)
+
+    def look_up(self, preview: Preview, key: str) -> LookUpResult:
+        """As the contract says. Absent needs proof: no such run id, a run or DAG that is as it was. Once the outcome is
+        known and no request is in flight, a mark that was left behind is removed."""
+        answer, how = super().look_up(preview, key), preview.plan.get("how")
+        if not isinstance(answer, ActionUnknown) and how in ("hold", "release", "clear"):
+            self._holder.tidy(preview.plan, key)
+        elif not isinstance(answer, ActionUnknown) and how == "clear_below":
+            self._rerunner.tidy(preview.plan, key)
+        return answer
+
+
+OPEN_RUN_STATES = ("running", "queued")
+RUNNING_TASK_STATES = ("running", "deferred", "up_for_reschedule", "awaiting_input", "restarting")
+ENDED_TASK_STATES = ("success", "failed", "skipped", "upstream_failed", "removed")
+FAILED_TASK_STATES = ("failed", "upstream_failed")
+NATIVE_STATES = {Verb.CANCEL: "failed", Verb.MARK_OK: "success", Verb.SKIP: "skipped"}
+"""States of a task; a run cannot be "skipped": it is "success" with a note."""
+
+
+class AirflowStateSetter:
+    """CANCEL, MARK_OK and SKIP. One per Airflow."""
+
+    def __init__(self, client: AirflowClient, answerer: AirflowApprovals) -> None:
+        self._client, self._answerer = client, answerer
+
+    # before
+
+    def preview(self, spec: ActionSpec) -> Preview:
+        """As the contract says. Raises NotSupported for a run without a row in Airflow."""
+        verb, at = spec.verb, parse_reference(spec.run)
+        if at is None:
+            raise NotSupported(
+                f"Airflow has no row of the run {spec.run.period_key} of {spec.run.job}: nothing to {_verb_text(verb)}"
+            )
+        if at.task and verb is Verb.CANCEL:
+            raise NotSupported(f"Airflow: a single task is not cancelled: cancel the run of its DAG {at.dag}")
+        reply = self._client.run(at.dag, at.run)
+        if reply.status == 404:
+            return refused_preview(_verb_text(verb), f"Airflow no longer has the run {at.run} of {at.dag}")
+        row = reply.table()
+        tasks = inventory.read_task_instances(self._client, at.dag, at.run) or []
+        if at.task:
+            return self._mark_task(verb, at, row, [instance for instance in tasks if instance.key[2] == at.task])
+        return (_preview_cancel if verb is Verb.CANCEL else _preview_mark_run)(self._client, verb, at, row, tasks)
+
+    def _mark_task(
+        self, verb: Verb, at: AirflowRunReference, row: fields.Row, group: Sequence[AirflowTaskInstance]
+    ) -> Preview:
+        state, do = NATIVE_STATES[verb], _verb_text(verb)
+        asking = [instance for instance in group if instance.reason == "approval"]
+        if asking:
+            return self._answerer.preview(verb, at, asking[0])
+        if row.get("state") in OPEN_RUN_STATES:
+            return refused_preview(do, f"the run of {at.dag} is {row.get('state')}: let it end first, or cancel it")
+        changed = self._client.preview_mark_task(at.dag, at.run, at.task, {"new_state": state})
+        affected = inventory.readable_instances(changed.table().get("task_instances")) if changed.status == 200 else []
+        if not affected:
+            detail = f" ({changed.error})" if changed.error else ""
+            return refused_preview(do, f"nothing to do: {at.task} is {_states_text(group) or 'gone'}{detail}")
+        notes = (*inventory.paused_note(self._client, at.dag), *_downstream_notes(at, row, self._below(at)))
+        return _preview_mark_task(
+            self._client, verb, at, row, affected, notes, sorted({instance.native for instance in group})
+        )
+
+    def _below(self, at: AirflowRunReference) -> list[AirflowTaskInstance]:
+        """The failed tasks that follow: Airflow clears them when the task is marked, so they run."""
+        body = {"dag_run_id": at.run, "task_ids": [at.task], "include_downstream": True, "only_failed": True}
+        reply = self._client.preview_clear_tasks(at.dag, body)
+        instances = inventory.readable_instances(reply.table().get("task_instances")) if reply.status == 200 else []
+        return [instance for instance in instances if instance.key[2] != at.task]
+
+    # sending
+
+    def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
+        """As the contract says."""
+        if plan["how"] == "task_state":
+            return self._set_task(plan, key)
+        dag, run, verb = plan["dag"], plan["run"], plan["word"]
+        reply = self._client.run(dag, run)
+        if reply.status == 404:
+            raise NotSupported(f"Airflow: the run {run} of {dag} no longer exists; nothing was sent")
+        row = reply.table()
+        if row.get("queued_at") != plan["queued_at"] or not _is_unchanged(row, plan):
+            raise NotSupported(
+                f"Airflow: the run {run} of {dag} changed since the preview (it was {plan['was']}, "
+                f"it is {row.get('state')}); nothing was sent. Fix: refresh and try again."
+            )
+        mark = action_mark(key, str(plan["queued_at"] or ""), verb=verb)
+        reply = self._client.patch_run(
+            dag, run, {"state": plan["state"], "note": note_with_mark(mark, note_text(row), True)}
+        )
+        raise_if_refused(reply)
+        return Receipt(run_ref(dag, run), f"Airflow says {sent_response(reply).get('state')}")
+
+    def _set_task(self, plan: Mapping[str, Any], key: str) -> Receipt:
+        dag, run, task = plan["dag"], plan["run"], plan["task"]
+        group = self._group(plan)
+        if not group or sorted({instance.native for instance in group}) != plan["was"]:
+            raise NotSupported(
+                f"Airflow: {task} of {dag} {run} is {_states_text(group) or 'gone'} by now; nothing was sent"
+            )
+        note = note_with_mark(action_mark(key, verb=plan["word"]), group[0].note, True)
+        reply = self._client.mark_task(dag, run, task, {"new_state": plan["state"], "note": note})
+        raise_if_refused(reply)
+        sent_response(reply)
+        return Receipt(task_ref((dag, run, task), plan["try"], -1), f"marked {plan['state']}")
+
+    def _group(self, plan: Mapping[str, Any]) -> list[AirflowTaskInstance]:
+        tasks = inventory.read_task_instances(self._client, str(plan.get("dag")), str(plan.get("run")))
+        return [instance for instance in tasks or () if instance.key[2] == plan.get("task")]
+
+    # after
+
+    def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
+        """By the note; without it, an unchanged run or task proves that nothing arrived."""
+        if plan.get("how") == "task_state":
+            return self._find_task_mark(plan, key)
+        dag, run = str(plan.get("dag")), str(plan.get("run"))
+        reply = self._client.run(dag, run)
+        if reply.status == 404:
+            return ActionUnknown(f"Airflow no longer has the run {run} of {dag}")
+        row = reply.table()
+        if note_has_key(row.get("note"), key):
+            return ActionFound(run_ref(dag, run), f"the note carries our key; Airflow says {row.get('state')}")
+        if row.get("queued_at") == plan.get("queued_at") and _is_unchanged(row, plan):
+            return ActionAbsent()
+        return ActionUnknown(
+            f"{dag} {run} is {row.get('state')} by now and its note does not carry our key: "
+            "it ended by itself, another user set it, or rewrote the note"
+        )
+
+    def _find_task_mark(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
+        group = self._group(plan)
+        if any(note_has_key(instance.note, key) for instance in group):
+            return ActionFound(
+                task_ref((plan["dag"], plan["run"], plan["task"]), plan["try"], -1), "marked under our key"
+            )
+        if group and sorted({instance.native for instance in group}) == plan.get("was"):
+            return ActionAbsent()
+        return ActionUnknown(
+            f"{plan.get('task')} is {_states_text(group) or 'gone'} by now, and its note does not carry our key"
+        )
+
+
+def _preview_cancel(
+    client: AirflowClient, verb: Verb, at: AirflowRunReference, row: fields.Row, tasks: Sequence[AirflowTaskInstance]
+) -> Preview:
+    native = fields.optional_text(row, "state")
+    if native not in OPEN_RUN_STATES:
+        return refused_preview("cancel", f"the run has ended: Airflow says {native}")
+    running = [task for task in tasks if task.native in RUNNING_TASK_STATES]
+    waiting = [task for task in tasks if task.native not in (*RUNNING_TASK_STATES, *ENDED_TASK_STATES)]
+    label = inventory.run_label(parse_period(row), at.run)
+    killed = f"fails what runs ({inventory.task_names_text(running)})" if running else "nothing of it runs"
+    skipped = f"skips what waits ({inventory.task_names_text(waiting)})" if waiting else "nothing of it waits"
+    return Preview(
+        verb="fail the run",
+        summary=f"end {at.dag} {label}: Airflow {killed}, {skipped}"
+        if running
+        else f"end {at.dag} {label}: {killed}, {skipped}",
+        scope=f"{inventory.count_text(running)} running and {len(waiting)} waiting of {at.dag} {label}",
+        affected=tuple(parse.instance_name(instance) for instance in (*running, *waiting)),
+        native_calls=_state_calls(client, at, "failed", verb),
+        notes=(
+            "Airflow says failed at once; the process of a running task ends at its next heartbeat, some seconds later",
+            "what its tasks did so far stays done; teardown tasks still run",
+        ),
+        plan=_state_plan(at, row, verb, "failed"),
+    )
+
+
+def _preview_mark_run(
+    client: AirflowClient, verb: Verb, at: AirflowRunReference, row: fields.Row, tasks: Sequence[AirflowTaskInstance]
+) -> Preview:
+    native, do = fields.optional_text(row, "state"), _verb_text(verb)
+    red = [task for task in tasks if task.native in FAILED_TASK_STATES]
+    if native in OPEN_RUN_STATES:
+        return refused_preview(do, f"the run is {native}: cancel it first, or let it end")
+    if native == "success":
+        ended_by = ending_verb(note_text(row), fields.optional_text(row, "queued_at"))
+        hint = f"; mark the tasks that are not green: {inventory.task_names_text(red)}" if red and not ended_by else ""
+        return refused_preview(do, f"Airflow says success already{hint}")
+    label = inventory.run_label(parse_period(row), at.run)
+    as_what = "success" if verb is Verb.MARK_OK else "success (Airflow has no skipped run; its note says skipped)"
+    task_note = (
+        f"its tasks stay as they are ({inventory.task_names_text(red)} not green)"
+        if red
+        else "its tasks stay as they are"
+    )
+    if client.major == 2:
+        task_note = (
+            f"Airflow 2 sets its tasks to success too ({inventory.task_names_text(red)})"
+            if red
+            else "its tasks are green"
+        )
+    return Preview(
+        verb="mark run success",
+        summary=f"mark {at.dag} {label} as {as_what}",
+        scope=f"the run {at.dag} {label}; " + ("all its tasks" if client.major == 2 else "no task"),
+        native_calls=_state_calls(client, at, "success", verb),
+        notes=(f"nothing runs: {task_note}", "no asset is updated by it: DAGs that wait for one are not started"),
+        plan=_state_plan(at, row, verb, "success"),
+    )
+
+
+def _preview_mark_task(
+    client: AirflowClient,
+    verb: Verb,
+    at: AirflowRunReference,
+    row: fields.Row,
+    affected: Sequence[AirflowTaskInstance],
+    notes: tuple[str, ...],
+    was: Sequence[str],
+) -> Preview:
+    state, label = NATIVE_STATES[verb], inventory.run_label(parse_period(row), at.run)
+    body = {"new_state": state, "note": action_mark("KEY", verb=str(verb))}
+    task = {"dag": at.dag, "run": at.run, "task": at.task, "try": at.try_number}
+    return Preview(
+        verb=f"mark task {state}",
+        summary=f"mark task {at.task} of {at.dag} {label} as {state}",
+        scope=f"{inventory.count_text(affected)} of {at.dag} {label}: {inventory.task_names_text(affected)}",
+        affected=tuple(parse.instance_name(instance) for instance in affected),
+        native_calls=client.calls("PATCH", task_path(at.dag, at.run, at.task), body),
+        notes=notes,
+        plan={"how": "task_state", "word": str(verb), **task, "state": state, "was": list(was)},
+    )
+
+
+def _state_calls(client: AirflowClient, at: AirflowRunReference, state: str, verb: Verb) -> tuple[str, ...]:
+    body = {"state": state, "note": action_mark("KEY", verb=str(verb))}
+    return client.calls("PATCH", run_path(at.dag, at.run), body)
+
+
+def _state_plan(at: AirflowRunReference, row: fields.Row, verb: Verb, state: str) -> dict[str, Any]:
+    known = {"queued_at": row.get("queued_at"), "was": row.get("state")}
+    return {"how": "run_state", "word": str(verb), "dag": at.dag, "run": at.run, "state": state, **known}
+
+
+def _is_unchanged(row: fields.Row, plan: Mapping[str, Any]) -> bool:
+    """Whether the run is as the preview saw it; queued and running are one: it is open."""
+    now, was = row.get("state"), plan.get("was")
+    return now == was or (now in OPEN_RUN_STATES and was in OPEN_RUN_STATES)
+
+
+def _downstream_notes(
+    at: AirflowRunReference, row: fields.Row, below: Sequence[AirflowTaskInstance]
+) -> tuple[str, ...]:
+    if below:
+        return (f"Airflow then clears what failed after it, and runs it: {inventory.task_names_text(below)}",)
+    return (f"nothing that failed follows it: the run of {at.dag} stays {row.get('state')}; mark the run itself too",)
+
+
+def _states_text(group: Sequence[AirflowTaskInstance]) -> str:
+    return ", ".join(sorted({instance.native for instance in group}))
+
+
+def _verb_text(verb: Verb) -> str:
+    return {Verb.CANCEL: "cancel", Verb.MARK_OK: "mark OK", Verb.SKIP: "skip"}[verb]
+
+
+FRESH_QUESTION_SECONDS = 15.0
+ANSWER_OPTIONS = {Verb.MARK_OK: ("approve", "ok"), Verb.SKIP: ("reject",)}
+"""Options that count as this verb's answer, in lower case."""
+
+
+class AirflowApprovals:
+    """Answers questions of tasks. One per Airflow."""
+
+    def __init__(self, client: AirflowClient) -> None:
+        self._client = client
+
+    def preview(self, verb: Verb, at: AirflowRunReference, instance: AirflowTaskInstance) -> Preview:
+        """The answer that would be sent, or why a person must give it in Airflow."""
+        do = "approve" if verb is Verb.MARK_OK else "reject"
+        reply = self._client.question(at.dag, at.run, at.task, instance.map_index)
+        question = reply.table() if reply.status == 200 else {}
+        if not question:
+            return refused_preview(do, f"{at.task} waits, and Airflow reports no question of it ({reply.error})")
+        if question.get("response_received") is True:
+            return refused_preview(do, f"it was answered already: {_answered_text(question)}")
+        if _is_fresh_question(question, inventory.server_time(reply)):
+            return refused_preview(
+                do,
+                f"the question of {at.task} is new: Airflow fails what is answered before its scheduler "
+                f"has seen that it waits. Try again in {FRESH_QUESTION_SECONDS:.0f} s",
+            )
+        answers = [option for option in question_options(question) if option.lower() in ANSWER_OPTIONS[verb]]
+        if not answers:
+            return refused_preview(
+                do, f"{at.task} {question_text(question)}: none of that is to {do}, answer it in Airflow"
+            )
+        values, open_ones = _parameter_values(question)
+        if open_ones:
+            return refused_preview(do, f"{at.task} asks for values too ({', '.join(open_ones)}): answer it in Airflow")
+        body = {"chosen_options": answers[:1], "params_input": values}
+        place = {"dag": at.dag, "run": at.run, "task": at.task, "map": instance.map_index, "try": at.try_number}
+        return Preview(
+            verb=f"answer {answers[0]}",
+            summary=f"answer {answers[0]} to {parse.instance_name(instance)} of {at.dag}, "
+            f"which {question_text(question)}",
+            scope=f"1 question of {at.dag} {at.run}",
+            affected=(parse.instance_name(instance),),
+            native_calls=self._client.calls("PATCH", question_path(at.dag, at.run, at.task, instance.map_index), body),
+            notes=("Airflow notes Headway's account as who answered; an answer cannot be taken back",),
+            plan={"how": "answer", **place, "body": body},
+        )
+
+    def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
+        """As the contract says; the same answer already given counts as ours."""
+        place = _question_key(plan)
+        reply = self._client.answer(*place, plan["body"])
+        if reply.status == 409:
+            existing = self.look_up(plan, key)
+            if isinstance(existing, ActionFound):
+                return Receipt(existing.native_ref, existing.message)
+            raise NotSupported(f"Airflow: {place[2]} has another answer now; nothing was sent")
+        raise_if_refused(reply)
+        sent_response(reply)
+        return Receipt(task_ref(place[:3], plan["try"], place[3]), f"answered {plan['body']['chosen_options'][0]}")
+
+    def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
+        """By the given answer; no answer proves that ours did not arrive."""
+        place = _question_key(plan)
+        reply = self._client.question(*place)
+        if reply.status != 200:
+            return ActionUnknown(f"Airflow no longer shows the question of {place[2]} ({reply.error})")
+        question = reply.table()
+        if question.get("response_received") is not True:
+            return ActionAbsent()
+        if question.get("chosen_options") == plan["body"]["chosen_options"]:
+            return ActionFound(task_ref(place[:3], plan["try"], place[3]), f"answered {_answered_text(question)}")
+        return ActionUnknown(f"{place[2]} was answered otherwise: {_answered_text(question)}")
+
+
+def _question_key(plan: Mapping[str, Any]) -> tuple[str, str, str, int]:
+    return str(plan["dag"]), str(plan["run"]), str(plan["task"]), int(plan["map"])
+
+
+def _is_fresh_question(question: Mapping[str, Any], now: datetime) -> bool:
+    """Seen with 3.3.2: the executor's report of the ended process arrives after the answer and counts as a crash."""
+    created = fields.parse_instant(question.get("created_at"))
+    return created is not None and timedelta(0) <= now - created < timedelta(seconds=FRESH_QUESTION_SECONDS)
+
+
+def _answered_text(question: Mapping[str, Any]) -> str:
+    user = question.get("responded_by_user")
+    name = user.get("name") if isinstance(user, dict) else None
+    chosen = [option for option in fields.rows(question.get("chosen_options")) if isinstance(option, str)]
+    return fields.clean(f"{', '.join(chosen) or '?'} by {name or 'an unknown user'}")
+
+
+def _parameter_values(question: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The values that the question has for its parameters, and the names of those that have none."""
+    params = question.get("params")
+    values = {
+        name: parameter.get("value") if isinstance(parameter, dict) else parameter
+        for name, parameter in (params.items() if isinstance(params, dict) else ())
+    }
+    return values, sorted(fields.clean(name) for name, value in values.items() if value is None)

@@ -1,0 +1,589 @@
+"""Polling runs and tasks: what changed, and the open runs that did not change by themselves.
+
+Each record gets what Airflow keeps elsewhere: the runs that wrote the assets it was started by (one request per run,
+so cached), the full pool that a task waits for, and the question that a task asks a person (Airflow 3.1 and later).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatchcase
+from functools import partial
+from typing import Any
+
+from connectors.airflow import changes, parse
+from connectors.airflow.changes import AirflowChangeReader, rows_by_offset
+from connectors.airflow.client import ALL_RUNS_PATH, ALL_TASKS_PATH, EPOCH, PAGE_LIMIT, AirflowClient
+from connectors.airflow.parse import (
+    AirflowPeriod,
+    AirflowRunReference,
+    AirflowTaskInstance,
+    InstanceKey,
+    parse_instance,
+    parse_period,
+    parse_reference,
+    superseded_run,
+    vanished_run,
+)
+from connectors.sdk import fields
+from connectors.sdk.errors import RecordUnreadable, SystemUnreachable
+from connectors.sdk.poll_result import PollResult, ReportedRuns
+from connectors.sdk.records import Poll, RunRecord, RunRef
+from connectors.sdk.states import RunState
+
+TASK_HISTORY = timedelta(days=14)
+"""How far back task instances are read at first; DAG runs are read as far back as Airflow has them."""
+
+OPEN_RUNS_PER_POLL = 40
+"""Open runs read individually; running ones are in the changes, since Airflow updates them every second."""
+
+EARLIER_TRIES_PER_POLL = 30
+"""Histories of tries that one poll reads; the attempts beyond end as UNKNOWN."""
+
+RESERVED_TIME_SHARE = 0.2
+"""Share of a call's time in which no request for a single run is started."""
+
+CACHED_PERIODS = 50_000
+
+
+class AirflowPoller:
+    """Polls one Airflow. Caches only what saves requests: periods of runs, and the records reported last."""
+
+    def __init__(self, client: AirflowClient, base_url: str, patterns: Sequence[str]) -> None:
+        self._client = client
+        self._base_url = base_url
+        self._patterns = patterns
+        self._periods: dict[tuple[str, str], AirflowPeriod] = {}
+        self._reported = ReportedRuns()
+        self._attachments = (
+            RunInputs(client, self.watched, self._periods.get),
+            ApprovalQuestions(client),
+            PoolReasons(client),
+        )
+        self._sparing = AirflowChangeReader(client)
+        self._turn = 0
+
+    def poll(self, cursor: str, open_runs: Sequence[RunRef]) -> Poll:
+        """As the contract says. Requests in a calm poll: two lists, one for failed tasks where runs ended."""
+        result = PollResult()
+        runs_mark, tasks_mark = self._marks(cursor, result)
+        runs = self._runs(runs_mark, open_runs)
+        self._add_runs(runs.rows, result)
+        tasks = self._tasks(tasks_mark, runs.more)
+        self._cache_periods(tasks.rows)
+        self._add_tasks(tasks.rows, open_runs, result)
+        self._add_open_runs(open_runs, result)
+        for attachment in self._attachments:
+            attachment.attach(result)
+        for broken in (runs.broken, tasks.broken):
+            if broken:
+                result.complete = False
+                result.warn(f"the list of changes was not read to its end: {broken}")
+        following = json.dumps({"v": 1, "runs": runs.mark.to_value(), "tasks": tasks.mark.to_value()})
+        more = runs.more or tasks.more
+        return self._reported.poll(
+            result,
+            cursor,
+            following,
+            more=more,
+            clock=runs.clock,
+            seen_until=None if runs.more or runs.broken else runs.mark.since,
+        )
+
+    def _runs(self, mark: changes.AirflowCursor, open_runs: Sequence[RunRef]) -> changes.AirflowChangePages:
+        return self._sparing.instead(mark, open_runs) or self._sparing.walked(
+            mark, lambda at: changes.read_changes(self._client, ALL_RUNS_PATH, "dag_runs", at, keep=0.7)
+        )
+
+    def _tasks(self, mark: changes.AirflowCursor, runs_to_come: bool) -> changes.AirflowChangePages:
+        """Task instances of Airflow 2 have no period: there the runs are read first."""
+        if runs_to_come and self._client.major == 2:
+            return changes.AirflowChangePages(mark)
+        return changes.read_changes(self._client, ALL_TASKS_PATH, "task_instances", mark, keep=0.4)
+
+    def _cache_periods(self, rows: list[Any]) -> None:
+        """Reads the period of runs that did not change lately and whose tasks lack it (Airflow 2), run by run."""
+        if self._client.major != 2:
+            return
+        named = {_run_names(row) for row in fields.tables(rows)}
+        for dag, run in sorted(named - self._periods.keys()):
+            if self._is_late or not self.watched(dag):
+                continue
+            reply = self._client.run(dag, run)
+            with suppress(RecordUnreadable):
+                if reply.status == 200:
+                    self._periods[dag, run] = parse.parse_period(reply.table())
+
+    def _marks(self, cursor: str, result: PollResult) -> tuple[changes.AirflowCursor, changes.AirflowCursor]:
+        first = changes.AirflowCursor(EPOCH), changes.AirflowCursor(datetime.now(UTC) - TASK_HISTORY)
+        if not cursor:
+            return first
+        try:
+            table = fields.parse_table(cursor)
+            return changes.AirflowCursor.of(table.get("runs")), changes.AirflowCursor.of(table.get("tasks"))
+        except RecordUnreadable as error:
+            result.warn(f"the cursor cannot be read ({error}); history is read again from its beginning")
+            return first
+
+    def watched(self, dag: str) -> bool:
+        """Whether the options ask for this DAG."""
+        return any(fnmatchcase(dag, pattern) for pattern in self._patterns)
+
+    @property
+    def _is_late(self) -> bool:
+        return self._client.deadline.is_below(RESERVED_TIME_SHARE)
+
+    # DAG runs
+
+    def _add_runs(self, rows: Sequence[Any], result: PollResult) -> None:
+        rows = [row for row in rows if not isinstance(row, dict) or self.watched(str(row.get("dag_id")))]
+        red = self._failed_tasks(rows, result)
+        for row in rows:
+            self._add_run(row, red, result)
+
+    def _add_run(self, row: Any, red: dict[tuple[str, str], list[str]], result: PollResult) -> RunRecord | None:
+        try:
+            key = _run_key(row)
+            record = parse.run_record(row, self._base_url, sorted(red.get(key, ())))
+        except RecordUnreadable as error:
+            result.skip("dagRuns", error, row)
+            return None
+        if record.state is RunState.UNKNOWN:
+            result.warn(f"DAG run state {record.native_state!r} is not known to Headway")
+        period = AirflowPeriod(record.period_key or key[1], record.period_at, record.interval_start)
+        _cache(self._periods, key, period, CACHED_PERIODS)
+        result.add(record)
+        return record
+
+    def _failed_tasks(self, rows: list[Any], result: PollResult) -> dict[tuple[str, str], list[str]]:
+        """Failed and blocked tasks of the runs that have ended: a run is a success although tasks failed, when its
+        last tasks passed."""
+        ended = [row for row in fields.tables(rows) if row.get("state") in ("success", "failed")]
+        red: dict[tuple[str, str], list[str]] = {}
+        for first in range(0, len(ended), 100):
+            runs = {_run_names(row) for row in ended[first : first + 100]}
+            body = {**_names_filter(runs), "state": ["failed", "upstream_failed"]}
+            answer = read_named_instances(self._client, body, result)
+            for instance in answer.read:
+                red.setdefault(instance.key[:2], []).append(f"{parse.instance_name(instance)} ({instance.native})")
+            for run in runs:
+                red.setdefault(run, []).extend(f"{name} (cannot be read)" for name in answer.unread_of(run))
+        return red
+
+    # tasks
+
+    def _add_tasks(self, rows: Sequence[Any], open_runs: Sequence[RunRef], result: PollResult) -> None:
+        instances = fields.readable(rows, parse_instance, "taskInstances", result.skipped)
+        changed = self._grouped(instance for instance in instances if self.watched(instance.key[0]))
+        mapped = [key for key, group in changed.items() if any(instance.map_index >= 0 for instance in group)]
+        for first in range(0, len(mapped), 50):
+            batch = set(mapped[first : first + 50])
+            answer = read_named_instances(self._client, _names_filter(batch), result)
+            changed |= self._grouped(instance for instance in answer.read if instance.key in batch)
+            changed = {key: group for key, group in changed.items() if not answer.is_partly_read(key)}
+        for group in changed.values():
+            self._add_group(group, result)
+        self._close_earlier_tries(changed, open_runs, result)
+
+    def _grouped(self, instances: Iterable[AirflowTaskInstance]) -> dict[InstanceKey, list[AirflowTaskInstance]]:
+        """By task and run; of an instance that came twice, the later row."""
+        groups: dict[InstanceKey, dict[int, AirflowTaskInstance]] = {}
+        for instance in instances:
+            groups.setdefault(instance.key, {})[instance.map_index] = instance
+        return {key: list(group.values()) for key, group in groups.items()}
+
+    def _add_group(self, group: Sequence[AirflowTaskInstance], result: PollResult) -> None:
+        try:
+            result.add(parse.task_record(group, self._period(group[0]), self._base_url))
+        except RecordUnreadable as error:
+            result.skip("taskInstances", error, dict(group[0].row))
+        for instance in group:
+            if instance.state is RunState.UNKNOWN:
+                result.warn(f"task state {instance.native!r} is not known to Headway")
+
+    def _period(self, instance: AirflowTaskInstance) -> AirflowPeriod:
+        return self._periods.get(instance.key[:2]) or parse.parse_period(instance.row)
+
+    def _close_earlier_tries(
+        self, current: dict[InstanceKey, list[AirflowTaskInstance]], open_runs: Sequence[RunRef], result: PollResult
+    ) -> None:
+        """An open attempt of a task whose instance has a new id now: its end is in Airflow's history of tries."""
+        remaining = EARLIER_TRIES_PER_POLL
+        for open_run in open_runs:
+            at = parse_reference(open_run)
+            group = current.get((at.dag, at.run, at.task)) if at else None
+            if at is None or not group or result.has_record_of(open_run):
+                continue
+            is_read = len(group) == 1 and group[0].map_index < 0 and remaining > 0 and not self._is_late
+            remaining -= is_read
+            ended = self._earlier_try(open_run, at, group[0], result) if is_read else None
+            result.add(ended or superseded_run(open_run, self._period(group[0])))
+
+    def _earlier_try(
+        self, open_run: RunRef, at: AirflowRunReference, instance: AirflowTaskInstance, result: PollResult
+    ) -> RunRecord | None:
+        reply = self._client.tries(at.dag, at.run, at.task, -1)
+        rows = fields.tables(reply.table().get("task_instances")) if reply.status == 200 else []
+        tried = [row for row in rows if row.get("try_number") == at.try_number][:1]
+        period, key = self._period(instance), open_run.attempt_key
+        records = fields.readable(
+            tried,
+            lambda row: parse.earlier_try_record(instance, row, period, self._base_url, key),
+            "tries",
+            result.skipped,
+        )
+        return next((record for record in records if not record.state.is_open), None)
+
+    # open runs that did not show up
+
+    def _add_open_runs(self, open_runs: Sequence[RunRef], result: PollResult) -> None:
+        missing = [open_run for open_run in open_runs if not result.has_record_of(open_run)]
+        turn = self._turn % len(missing) if missing else 0
+        batch = (missing[turn:] + missing[:turn])[:OPEN_RUNS_PER_POLL]
+        self._turn = turn + len(batch)
+        self._add_open_tasks([(run, at) for run in batch if (at := parse_reference(run)) and at.task], result)
+        runs = [(run, at) for run in missing if (at := parse_reference(run)) and not at.task]
+        listed = read_open_runs(self._client, (at.dag for _, at in runs))
+        remaining = OPEN_RUNS_PER_POLL
+        first = turn % len(runs) if runs else 0
+        for open_run, at in runs[first:] + runs[:first]:
+            row = listed.get((at.dag, at.run))
+            if row is not None:
+                self._add_open_run(open_run, at, row, {}, result)
+            elif remaining and not self._is_late:
+                remaining -= 1
+                self._request_open_run(open_run, at, result)
+
+    def _add_open_run(
+        self,
+        open_run: RunRef,
+        at: AirflowRunReference,
+        row: fields.Row,
+        red: dict[tuple[str, str], list[str]],
+        result: PollResult,
+    ) -> None:
+        """The run as it is now; the attempt that was open ended unseen if that is another one."""
+        record = self._add_run(row, red, result)
+        if record is not None and not result.has_record_of(open_run):
+            result.add(superseded_run(open_run, self._periods[at.dag, at.run]))
+
+    def _request_open_run(self, open_run: RunRef, at: AirflowRunReference, result: PollResult) -> None:
+        reply = self._client.run(at.dag, at.run)
+        if reply.status == 404:
+            result.add(vanished_run(open_run))
+            return
+        row = reply.table()
+        if (row.get("dag_id"), row.get("dag_run_id")) != (at.dag, at.run):
+            result.skip("dagRuns", RecordUnreadable("the reply is about another run than requested"), row)
+            return
+        self._add_open_run(open_run, at, row, self._failed_tasks([row], result), result)
+
+    def _add_open_tasks(self, tasks: Sequence[tuple[RunRef, AirflowRunReference]], result: PollResult) -> None:
+        if not tasks:
+            return
+        keys = {(at.dag, at.run, at.task) for _, at in tasks}
+        answer = read_named_instances(self._client, _names_filter(keys), result)
+        groups = self._grouped(instance for instance in answer.read if instance.key in keys)
+        groups = {key: group for key, group in groups.items() if not answer.is_partly_read(key)}
+        for group in groups.values():
+            self._add_group(group, result)
+        self._close_earlier_tries(groups, [open_run for open_run, _ in tasks], result)
+        for open_run, at in tasks:
+            if answer.is_gone((at.dag, at.run, at.task)):
+                result.add(vanished_run(open_run))
+
+
+def _run_key(row: Any) -> tuple[str, str]:
+    row = fields.table(row)
+    return fields.text(row, "dag_id"), fields.text(row, "dag_run_id")
+
+
+def _run_names(row: fields.Row) -> tuple[str, str]:
+    return str(row.get("dag_id")), str(row.get("dag_run_id"))
+
+
+def _names_filter(keys: Iterable[tuple[str, ...]]) -> dict[str, list[str]]:
+    """The body that asks for task instances by DAG, by run, and by task where the keys have one."""
+    names = ("dag_ids", "dag_run_ids", "task_ids")
+    return {name: sorted(set(parts)) for name, parts in zip(names, zip(*keys, strict=True), strict=False)}
+
+
+def _cache(known: dict[Any, Any], key: Any, value: Any, most: int) -> None:
+    """Keeps the value in place of the oldest ones where there are too many."""
+    while len(known) >= most:
+        known.pop(next(iter(known)))
+    known[key] = value
+
+
+ASSET_TRIGGERED = "asset_triggered"
+MAX_REQUESTS_PER_POLL = 3
+"""Requests of one poll; further runs get their inputs in a later one, newest first."""
+MAX_CACHED_EDGES = 2000
+MAX_INPUTS = 20
+MAX_TRIES = 5
+"""Of one run; Airflow 3.3.2 answers 500 while a run that the same update made has not started (seen)."""
+
+RunKey = tuple[str, str]
+"""DAG and run id."""
+
+
+class RunInputs:
+    """Reads the inputs of each run that an asset started, once it has started, and caches them. One per Airflow.
+
+    A failed read is a warning and is repeated: the poll itself matters more."""
+
+    def __init__(
+        self, client: AirflowClient, watched: Callable[[str], bool], period: Callable[[RunKey], AirflowPeriod | None]
+    ) -> None:
+        self._client, self._watched, self._period = client, watched, period
+        self._known: dict[RunKey, list[dict[str, str]]] = {}
+        self._pending: dict[RunKey, RunRecord] = {}
+        self._failed: Counter[RunKey] = Counter()
+
+    def attach(self, result: PollResult) -> None:
+        """Puts "inputs" into the context of each run that an asset started, as far as they are known."""
+        for record in list(result.records.values()):
+            if record.context.get("run_type") == ASSET_TRIGGERED:
+                key = (record.job, str(record.context.get("run_id")))
+                if key in self._known:
+                    result.add(_with_inputs(record, self._known[key]))
+                else:
+                    self._pending[key] = record
+        self._request_inputs(result)
+
+    def _request_inputs(self, result: PollResult) -> None:
+        remaining = MAX_REQUESTS_PER_POLL
+        for key in [key for key in reversed(list(self._pending)) if self._pending[key].started_at]:
+            if remaining <= 0 or self._client.deadline.is_below(0.25):
+                break
+            try:
+                sources, remaining = self._sources(key), remaining - 1
+                remaining -= len([source for source in sources if self._period(source) is None])
+                inputs = [run_input for source in sources if (run_input := self._input_of(source))]
+            except SystemUnreachable as error:
+                result.warn(f"which runs wrote the assets of {key[0]} {key[1]} could not be read: {error}")
+                self._failed[key] += 1
+                if self._failed[key] < MAX_TRIES:
+                    break
+                inputs = []
+            _cache(self._known, key, inputs, MAX_CACHED_EDGES)
+            result.add(_with_inputs(self._pending.pop(key), inputs))
+        while len(self._pending) > MAX_CACHED_EDGES:
+            self._pending.pop(next(iter(self._pending)))
+
+    def _sources(self, key: RunKey) -> list[RunKey]:
+        reply = self._client.upstream_events(*key)
+        rows = fields.tables(reply.table().get("asset_events")) if reply.status == 200 else []
+        named = ((row.get("source_dag_id"), row.get("source_run_id")) for row in rows)
+        keys = {(dag, run): None for dag, run in named if isinstance(dag, str) and isinstance(run, str)}
+        return [key for key in keys if self._watched(key[0])][:MAX_INPUTS]
+
+    def _input_of(self, source: RunKey) -> dict[str, str] | None:
+        """The source as an input; None where Airflow no longer has it, or it cannot be read."""
+        period = self._period(source)
+        if period is None:
+            reply = self._client.run(*source)
+            try:
+                period = parse_period(reply.table()) if reply.status == 200 else None
+            except RecordUnreadable:
+                return None
+        return None if period is None else {"job": fields.clean(source[0]), "period_key": period.key}
+
+
+def _with_inputs(record: RunRecord, inputs: list[dict[str, str]]) -> RunRecord:
+    return replace(record, context={**record.context, "inputs": inputs}) if inputs else record
+
+
+MAX_LISTED = 20
+"""Pages of one query of named task instances: 2,000 mapped instances."""
+
+
+@dataclass(slots=True)
+class NamedInstances:
+    """The answer to one question."""
+
+    read: list[AirflowTaskInstance] = field(default_factory=list)
+    unread: list[Any] = field(default_factory=list)
+    """Rows that could not be read, as they came."""
+    whole: bool = True
+    """False if rows were left out, or belong to another query."""
+
+    def is_gone(self, key: InstanceKey) -> bool:
+        """True if no row, readable or not, can be an instance of this task."""
+        return (
+            self.whole
+            and all(instance.key != key for instance in self.read)
+            and not any(_may_match(row, key) for row in self.unread)
+        )
+
+    def is_partly_read(self, key: InstanceKey) -> bool:
+        """True if an unreadable row names this task: its instances are incomplete."""
+        return any(_row_names(row) == key for row in self.unread)
+
+    def unread_of(self, run: tuple[str, str]) -> list[str]:
+        """Names of tasks of this run (dag, run) whose rows could not be read."""
+        return [names[2] or "a task without a name" for names in map(_row_names, self.unread) if names[:2] == run]
+
+
+def _row_names(row: Any) -> tuple[str, ...]:
+    """Dag, run and task of a row, "" for each that cannot be read."""
+    names = (fields.subtable(row).get(name) for name in ("dag_id", "dag_run_id", "task_id"))
+    return tuple(fields.clean(name) if isinstance(name, str) else "" for name in names)
+
+
+def _may_match(row: Any, key: InstanceKey) -> bool:
+    """Compares the names that can be read."""
+    return all(name in ("", part) for name, part in zip(_row_names(row), key, strict=True))
+
+
+def read_named_instances(client: AirflowClient, body: Mapping[str, Any], result: PollResult) -> NamedInstances:
+    """Task instances by name, all pages; those of another query are left out. Raises InvalidAnswer where the answer is
+    no list."""
+    answer = NamedInstances()
+    listed = rows_by_offset(lambda offset: client.some_task_instances(body, offset), "task_instances", MAX_LISTED)
+    names = [set(body[name]) for name in ("dag_ids", "dag_run_ids", "task_ids") if name in body]
+    for row in listed.rows:
+        try:
+            instance = parse_instance(row)
+        except RecordUnreadable as error:
+            result.skip("taskInstances", error, row)
+            answer.unread.append(row)
+            continue
+        if all(part in allowed for part, allowed in zip(instance.key, names, strict=False)):
+            answer.read.append(instance)
+        else:
+            answer.whole = False
+            result.skip("taskInstances", RecordUnreadable("the reply is about another task than requested"), row)
+    if not listed.is_whole:
+        answer.whole = False
+        result.warn(f"more than {MAX_LISTED * PAGE_LIMIT} task instances were requested at once; the rest is left out")
+    return answer
+
+
+RETRY_REFUSED_SECONDS = 600.0
+"""How long pools are not read again by an account that may not read them."""
+
+
+class PoolReasons:
+    """Reads all pools if a task waits for a slot, at most once per poll. One per Airflow."""
+
+    def __init__(self, client: AirflowClient, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._client, self._monotonic = client, monotonic
+        self._not_before = 0.0
+
+    def attach(self, result: PollResult) -> None:
+        """Names the pool in the message of each task that waits for a slot of a full pool. The number of tasks that
+        wait is left out: it changes in each poll."""
+        waiting = [
+            record for record in result.records.values() if _waits_for(record, "slot") and record.context.get("pool")
+        ]
+        full: dict[str, int] = {}
+        if waiting and self._monotonic() >= self._not_before:
+            try:
+                full = self._full()
+            except SystemUnreachable as error:
+                result.warn(f"pools could not be read: {error}")
+        for record in waiting:
+            slots = full.get(str(record.context["pool"]))
+            if slots is not None:
+                reason = f"pool {record.context['pool']} is full ({slots} slot{'s' * (slots != 1)})"
+                result.add(_with_reason(record, reason))
+
+    def _full(self) -> dict[str, int]:
+        """Slots of each pool that has none left; -1 open ones are no limit."""
+        reply = self._client.pools()
+        if reply.status != 200:
+            self._not_before = self._monotonic() + RETRY_REFUSED_SECONDS
+            return {}
+        pools = fields.readable(fields.rows(reply.table().get("pools")), _pool_use)
+        return {name: slots for name, slots, free in pools if slots >= 0 and free <= 0}
+
+
+def _pool_use(row: Any) -> tuple[str, int, int]:
+    """Name, slots and open slots of a pool."""
+    pool = fields.table(row)
+    return fields.text(pool, "name"), fields.number(pool, "slots", -1), fields.number(pool, "open_slots", 1)
+
+
+def _with_reason(record: RunRecord, reason: str) -> RunRecord:
+    return replace(record, message=f"{reason}; {record.message}" if record.message else reason)
+
+
+def _waits_for(record: RunRecord, reason: str) -> bool:
+    return record.state is RunState.WAITING and record.reason == reason
+
+
+MAX_CACHED_QUESTIONS = 1000
+SUBJECT_CHARACTERS = 200
+
+
+class ApprovalQuestions:
+    """Reads open questions if a task waits with an unknown one. One per Airflow."""
+
+    def __init__(self, client: AirflowClient) -> None:
+        self._client = client
+        self._known: dict[str, str] = {}
+
+    def attach(self, result: PollResult) -> None:
+        """Puts the question into the message of each task that waits for an answer."""
+        waiting = [record for record in result.records.values() if _waits_for(record, "approval")]
+        if any(record.attempt_key not in self._known for record in waiting):
+            try:
+                self._read()
+                for record in waiting:
+                    self._known.setdefault(record.attempt_key, "")
+            except SystemUnreachable as error:
+                result.warn(f"what tasks ask could not be read: {error}")
+        for record in waiting:
+            if question := self._known.get(record.attempt_key, ""):
+                result.add(_with_reason(record, question))
+
+    def _read(self) -> None:
+        while len(self._known) > MAX_CACHED_QUESTIONS:
+            self._known.pop(next(iter(self._known)))
+        reply = self._client.questions()
+        rows = fields.rows(reply.table().get("hitl_details")) if reply.status == 200 else []
+        self._known |= dict(fields.readable(rows, _parse_question))
+
+
+def _parse_question(row: Any) -> tuple[str, str]:
+    """The id of the task instance that asks, and its question."""
+    question = fields.table(row)
+    return fields.text(fields.table(question.get("task_instance")), "id"), question_text(question)
+
+
+def question_options(question: Mapping[str, Any]) -> list[str]:
+    """The possible answers."""
+    return [fields.clean(option) for option in fields.rows(question.get("options")) if isinstance(option, str)]
+
+
+def question_text(question: Mapping[str, Any]) -> str:
+    """ "asks: Release the numbers? (Approve, Reject)". Raises RecordUnreadable."""
+    subject = fields.optional_text(question, "subject")[:SUBJECT_CHARACTERS]
+    return f"asks: {subject} ({', '.join(question_options(question))})"
+
+
+MAX_OPEN_PAGES = 3
+"""Pages per poll: 300 open runs; further ones are read individually, some in each poll."""
+OPEN_STATES = ("queued", "running")
+
+
+def read_open_runs(client: AirflowClient, dags: Iterable[str]) -> dict[tuple[str, str], Any]:
+    """The open runs of these DAGs, by DAG and run id. A missing run may have ended or been deleted.
+
+    Airflow 2 ignores a filter that it does not know: so the reply is compared with the request."""
+    names = sorted(set(dags))
+    if not names:
+        return {}
+    listed = rows_by_offset(partial(client.open_runs, names), "dag_runs", MAX_OPEN_PAGES)
+    return {
+        _run_names(row): row
+        for row in fields.tables(listed.rows)
+        if row.get("dag_id") in names and row.get("state") in OPEN_STATES
+    }

@@ -1,0 +1,215 @@
+"""Batch actions: submit again, submit, terminate.
+
+SubmitJob knows no token: our key begins the new job's name, and is looked up by it before it is sent, so that the same
+key submits once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from connectors.batch import parse
+from connectors.batch.client import CONTAINERS, BatchClient, one_job
+from connectors.sdk.action_router import look_up_until_settled
+from connectors.sdk.aws.actions import AwsAction, AwsActions
+from connectors.sdk.aws.newest_first import MOST_EMPTY
+from connectors.sdk.aws.values import AwsReply
+from connectors.sdk.contract import (
+    ActionAbsent,
+    ActionFound,
+    ActionSpec,
+    ActionUnknown,
+    LookUpResult,
+    Preview,
+    Receipt,
+)
+from connectors.sdk.errors import NotSupported
+from connectors.sdk.states import Capability, Verb
+
+SETTLE_SECONDS = 1.0
+"""After it, a key that is not listed is looked up once more."""
+NAME_CHARACTERS = 128  # jobName, "It can be up to 128 letters long"
+WHY_CHARACTERS = 500
+NO_MARK = "Batch cannot set a job's result; Headway records it as asserted"
+NO_HOLD = (
+    "Batch starts nothing by a clock: hold what submits its jobs (a schedule of EventBridge Scheduler, a workflow)"
+)
+REPEATED = ("parameters", "retryStrategy", "timeout", "shareIdentifier")
+
+
+class BatchActions(AwsActions):
+    """Actions in the queues of one region. SubmitJob is repeated only where no job carries our key."""
+
+    def __init__(
+        self, client: BatchClient, queues: Callable[[], list[AwsReply]], settle_seconds: float = SETTLE_SECONDS
+    ) -> None:
+        self._client, self._queues, self._settle_seconds = client, queues, settle_seconds
+        submit = AwsAction(self._submit, self._submitted)
+        super().__init__(
+            "Batch",
+            {Verb.RERUN: self._rerun, Verb.START: self._start, Verb.CANCEL: self._terminate},
+            {"rerun": submit, "start": submit, "terminate": AwsAction(self._send_terminate, self._ended)},
+            {Capability.HOLD: NO_HOLD, Capability.MARK: NO_MARK},
+        )
+
+    # submit
+
+    def _rerun(self, spec: ActionSpec) -> Preview:
+        job_id, _ = parse.place(spec.run)
+        if not job_id:
+            raise NotSupported(f"Batch can only submit again what it has: start {spec.run.job} {spec.run.period_key}")
+        result = one_job(self._client, job_id)
+        queue, name = _short(result.get("jobQueue")), parse.name_of(result)
+        definition = str(result.get("jobDefinition"))
+        size = (result.get("arrayProperties") or {}).get("size")
+        of_all = f", all {size} children" if size else ""
+        return Preview(
+            verb="submit again",
+            summary=f"submit {name} again to queue {queue}, with its command, environment and parameters{of_all}",
+            scope=f"the whole of {spec.run.job} {job_id}{of_all}",
+            affected=(job_id,),
+            overlap=_overlap(self._open(queue, spec.run.job), spec.run.job),
+            native_calls=(
+                f"batch:SubmitJob jobName=<key>_{name} jobQueue={queue} jobDefinition={_short(definition)} …",
+            ),
+            notes=("tags are not taken over, and jobs that depend on the failed one do not wait for the new one",),
+            refused=_not_again(result),
+            plan={"way": "rerun", "job": job_id, "queue": queue, "definition": definition, "name": name},
+        )
+
+    def _start(self, spec: ActionSpec) -> Preview:
+        name = spec.run.job
+        queues = self._queues()
+        queue = self._queue_of(name, queues)
+        is_shut = any(item["jobQueueName"] == queue and item.get("state") == "DISABLED" for item in queues)
+        refused = None if queue else f"no job of {name} was submitted recently, so its queue is unknown"
+        return Preview(
+            verb="submit",
+            summary=f"submit {name} once now to queue {queue or '?'}, as it is defined",
+            scope=f"one job of {name}{spec.for_period}",
+            overlap=_overlap(self._open(queue, name), name) if queue else None,
+            native_calls=(f"batch:SubmitJob jobName=<key>_{name} jobQueue={queue} jobDefinition={name}",),
+            notes=("with the defaults of its newest revision: parameters that other submitters pass are unknown",),
+            refused=f"queue {queue} is disabled: it takes no jobs" if is_shut else refused,
+            plan={"way": "start", "queue": queue, "definition": name, "name": name},
+        )
+
+    def _queue_of(self, name: str, queues: Sequence[AwsReply]) -> str:
+        """The queue to which its newest job was submitted, or the only one; "" where that is not known."""
+        names = [str(entry["jobQueueName"]) for entry in queues]
+        if len(names) == 1:
+            return names[0]
+        newest: dict[str, int] = {}
+        for queue in names:
+            for item in self._of(queue, name)[:1]:
+                newest[queue] = int(item.get("createdAt") or 0)
+        return max(newest, key=lambda queue: newest[queue], default="")
+
+    def _of(self, queue: str, name: str) -> list[AwsReply]:
+        """The newest jobs of a definition in a queue."""
+        rows = self._client.listed(queue, "JOB_DEFINITION", name)["jobSummaryList"]
+        return [row for row in rows if parse.definition_of(row) == name]
+
+    def _open(self, queue: str, name: str) -> list[AwsReply]:
+        return [item for item in self._of(queue, name) if parse.state_of(item).is_open]
+
+    def _submit(self, plan: Mapping[str, Any], key: str) -> Receipt:
+        under = self._under(plan, key)
+        if isinstance(under, ActionFound):
+            return Receipt(under.native_ref, f"{key} was submitted before")
+        arguments = _again(one_job(self._client, str(plan["job"]))) if plan["way"] == "rerun" else {}
+        name = f"{key}_{plan['name']}"[:NAME_CHARACTERS]
+        job_id = self._client.submit(name, str(plan["queue"]), str(plan["definition"]), **arguments)
+        return Receipt(f"{job_id}#1", f"submitted as {name}")
+
+    def _submitted(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
+        return look_up_until_settled(lambda: self._under(plan, key), self._client, self._settle_seconds)
+
+    def _under(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
+        """The job that carries our key. A page may be empty and yet have a next one."""
+        token = None
+        for _ in range(MOST_EMPTY):
+            page = self._client.listed(str(plan["queue"]), "JOB_NAME", f"{key}*", token=token)
+            for item in page["jobSummaryList"]:
+                if str(item.get("jobName")).startswith(f"{key}_"):
+                    return ActionFound(f"{item.get('jobId')}#1", f"job {item.get('jobId')}: {item.get('status')}")
+            token = page.get("nextToken")
+            if not token:
+                return ActionAbsent()
+        return ActionUnknown(f"ListJobs by our key does not end: {MOST_EMPTY} pages were read")
+
+    # terminate
+
+    def _terminate(self, spec: ActionSpec) -> Preview:
+        job_id, _ = parse.place(spec.run)
+        if not job_id:
+            raise NotSupported(f"Batch can only end a job that it has: {spec.run.job} {spec.run.period_key}")
+        result = one_job(self._client, job_id)
+        return Preview(
+            verb="terminate",
+            summary=f"terminate job {job_id} of {spec.run.job}",
+            scope=f"job {job_id} of {spec.run.job}",
+            affected=(job_id,),
+            native_calls=(f"batch:TerminateJob jobId={job_id} reason=<key>",),
+            notes=("one that does not run yet is cancelled; an array with all its children",),
+            refused=None
+            if parse.state_of(result).is_open
+            else f"{job_id} of {spec.run.job} has ended: {result.get('status')}",
+            plan={"way": "terminate", "job": job_id, "why": str(spec.parameters.get("why") or "")[:WHY_CHARACTERS]},
+        )
+
+    def _send_terminate(self, plan: Mapping[str, Any], key: str) -> Receipt:
+        job_id = str(plan["job"])
+        result = one_job(self._client, job_id)
+        if not parse.state_of(result).is_open:
+            reason = f"{job_id} has ended: {result.get('status')}; nothing was terminated"
+            raise NotSupported(f"{self._client.place}: {reason}")
+        self._client.terminate(job_id, f"{key} {plan['why']}".strip())
+        return Receipt(job_id, "it is being terminated")
+
+    def _ended(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
+        job_id = str(plan["job"])
+        result = one_job(self._client, job_id)
+        if key in str(result.get("statusReason") or ""):
+            return ActionFound(job_id, f"{result.get('status')}, by us")
+        if result.get("isTerminated") or result.get("isCancelled"):
+            return ActionFound(job_id, "terminated; its reason does not say by us")
+        return ActionAbsent()
+
+
+def _short(arn: object) -> str:
+    return str(arn or "").rpartition("/")[2]
+
+
+def _overlap(replies: Sequence[AwsReply], name: str) -> str | None:
+    return f"{len(replies)} job(s) of {name} open in the same queue: Batch runs them side by side" if replies else None
+
+
+def _not_again(job: Mapping[str, Any]) -> str | None:
+    job_id = job.get("jobId")
+    if parse.state_of(job).is_open:
+        return f"{job_id} is still open ({job.get('status')}): terminate it first, or wait for its end"
+    if any(job.get(name) for name in CONTAINERS):
+        return f"{job_id} has several containers or nodes, whose overrides cannot be read back: submit it by hand"
+    if "index" in (job.get("arrayProperties") or {}):
+        return f"{job_id} is a child of an array: submit the array again"
+    return None
+
+
+def _again(job: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of SubmitJob that repeat a job, as far as Batch reports them."""
+    container = job.get("container") or {}
+    environment = [
+        item for item in container.get("environment") or () if not str(item.get("name")).startswith("AWS_BATCH")
+    ]
+    overrides = {
+        "command": container.get("command"),
+        "environment": environment,
+        "resourceRequirements": container.get("resourceRequirements"),
+    }
+    size = (job.get("arrayProperties") or {}).get("size")
+    reported = {name: job[name] for name in REPEATED if job.get(name)}
+    if given := {name: value for name, value in overrides.items() if value}:
+        reported["containerOverrides"] = given
+    return reported | ({"arrayProperties": {"size": size}} if size else {})

@@ -1,0 +1,379 @@
+"""One poll of a host: its answer merged into what earlier polls know, and the records that are new.
+
+The cursor keeps the state between polls: positions in the logs, attempts without an end, and names of crontab lines.
+Pure.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, tzinfo
+from typing import Any
+
+from connectors.cron import dialects, evidence, parse, records
+from connectors.cron.attempts import RETENTION_SECONDS, AttemptBook, ProcessSnapshot, began, instant, settle_attempts
+from connectors.cron.evidence import (
+    CronEvent,
+    CronEventKind,
+    LogFileState,
+    LogPosition,
+    LogReading,
+    known_positions,
+    read_record,
+    read_stamped,
+    stamp,
+)
+from connectors.cron.parse import HostAnswer, HostCrontabs
+from connectors.cron.records import LineIndex
+from connectors.sdk.records import HistoryGap, Inventory, Poll, RunRef, SkippedRecord
+from connectors.sdk.states import NOTHING_STARTS
+from connectors.sdk.transport.script_output import text_of
+
+VERSION = 1
+
+
+@dataclass(slots=True)
+class CronCursor:
+    """The state passed from poll to poll."""
+
+    log: LogPosition | None = None
+    records: dict[str, LogPosition] = field(default_factory=dict)
+    """The wrapper's files by path."""
+    book: AttemptBook = field(default_factory=AttemptBook)
+    journal: str = ""
+    """Cursor of the journal, once it had an entry of cron."""
+    level: int = 1
+    """cron's log level as last seen."""
+    names: dict[str, str] = field(default_factory=dict)
+    """Mark of (user, command) -> native id, of the crontabs as last read."""
+    old_names: dict[str, str] = field(default_factory=dict)
+    """The same for lines that the last change removed: their last starts may still be unread."""
+    heard: float = 0.0
+    """Stamp of the latest log line read, epoch seconds."""
+    warned: list[str] = field(default_factory=list)
+    silent: float = 0.0
+    """When cron started a job that its log does not have; 0 while the log is complete."""
+    inventory: str = ""
+    """Hash of the inventory that came with an earlier poll."""
+
+    def follow_only(self, logs: Sequence[str], spool: str) -> None:
+        """Drops positions in files that the settings no longer name."""
+        if self.log is not None and self.log.path not in logs:
+            self.log, self.heard, self.silent = None, 0.0, 0.0
+        self.records = {path: place for path, place in self.records.items() if path.startswith(f"{spool}/")}
+
+    def as_json(self) -> str:
+        """The cursor's text."""
+        value: dict[str, Any] = {
+            "v": VERSION,
+            "log": self.log.as_json() if self.log else None,
+            "rec": [place.as_json() for place in self.records.values()],
+            "att": [attempt.as_json() for attempt in self.book.attempts],
+            "lvl": self.level,
+            "nam": self.names,
+            "old": self.old_names,
+            "hrd": self.heard,
+            "wrn": self.warned,
+            "sil": self.silent,
+            "inv": self.inventory,
+            **({"jrn": self.journal} if self.journal else {}),
+        }
+        return json.dumps(value, separators=(",", ":"))
+
+    @staticmethod
+    def from_json(text: str) -> CronCursor:
+        """The cursor; a new one for an unreadable text: history is then read twice, with the same result."""
+        try:
+            value = json.loads(text) if text else {}
+            if not isinstance(value, dict) or value.get("v") != VERSION:
+                return CronCursor()
+            places = known_positions({"log": value["log"], **{str(n): entry for n, entry in enumerate(value["rec"])}})
+            log = places.pop("log", None)
+            return CronCursor(
+                log=log,
+                records={place.path: place for place in places.values()},
+                book=AttemptBook.from_json(value["att"]),
+                level=int(value["lvl"]),
+                names=_texts(value["nam"]),
+                old_names=_texts(value["old"]),
+                heard=float(value["hrd"]),
+                warned=[str(words) for words in value["wrn"]],
+                silent=float(value.get("sil", 0.0)),
+                inventory=str(value["inv"]),
+                journal=str(value.get("jrn", "")),
+            )
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return CronCursor()
+
+
+def _texts(value: Mapping[str, Any]) -> dict[str, str]:
+    return {str(mark): str(name) for mark, name in value.items()}
+
+
+LOG_LAG = timedelta(seconds=5)  # rsyslog writes within a second; a start this old is in the log we read
+STAMP_SECONDS = 5.0  # a line's stamp and the start of its process in ticks differ by less
+WARNED_MOST = 20
+UNMATCHED_SHOWN = 5
+SAMPLE_CHARACTERS = 100
+"""Shown of an unreadable line."""
+
+
+@dataclass(slots=True)
+class HostPoll:
+    """Merges one answer into the cursor; `poll` returns what it reports."""
+
+    target: str
+    spool: str
+    memory: CronCursor
+    answer: HostAnswer
+    crontabs: HostCrontabs
+    ours: datetime
+    from_middle: bool = False
+    gaps: list[HistoryGap] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    skipped: list[SkippedRecord] = field(default_factory=list)
+    is_log_read: bool = False
+    is_complete: bool = True
+    has_more: bool = False
+    are_records_read: bool = True
+
+    @property
+    def zone(self) -> tzinfo:
+        return parse.zone_of(self.crontabs.zone) or self.answer.host.offset
+
+    @property
+    def level(self) -> int:
+        return self.answer.processes.level or self.memory.level
+
+    def moved(self) -> frozenset[str]:
+        """Paths whose position was not in the live file: to query again with a search."""
+        paths = set()
+        for file in self.answer.files:
+            log = self.memory.log
+            place = log if log is not None and log.path == file.path else self.memory.records.get(file.path)
+            if place is not None and (file.has_gap or evidence.read_log(file, place, 0).moved):
+                paths.add(file.path)
+        return frozenset(paths)
+
+    def take(self) -> None:
+        """Reads the files into the book, and sets the state of attempts without an end."""
+        memory = self.memory
+        tables, older = self.crontabs.tables, {**memory.old_names, **memory.names}
+        lines = LineIndex(self.target, tables.lines, self.zone, older, tables.anacron)
+        if lines.names != memory.names:
+            gone = {mark: name for mark, name in memory.names.items() if mark not in lines.names}
+            memory.old_names, memory.names = gone or memory.old_names, lines.names
+            memory.warned = []
+        memory.level = self.level
+        for file in self.answer.files:
+            if self._is_records(file.path):
+                self._read_records(file, lines)
+            else:
+                self._read_log(file, lines)
+        self._read_journal(lines)
+        self.is_log_read &= not self.answer.processes.has_own_file
+        self._settle_attempts()
+        self._check_silence()
+        self._warn()
+
+    @property
+    def _has_journal(self) -> bool:
+        journal = self.answer.journal
+        return journal is not None and not journal.failed and bool(journal.cursor_after(self.memory.journal))
+
+    def _is_records(self, path: str) -> bool:
+        return path.startswith(f"{self.spool}/") and path.endswith("/runs")
+
+    # -- files --------------------------------------------------------------------------------------------------------
+    def _read(self, file: LogFileState, place: LogPosition | None) -> LogReading | None:
+        """The new lines of a file; None where it cannot be read now."""
+        if file.status == "denied" and not self._has_journal:
+            self.is_complete = False
+            fix = "put the login user into group adm, or into the group of that file"
+            self.warnings.append(f"{file.path}: denied: {fix}")
+        if file.status != "ok":
+            return None
+        now = int(self.answer.host.now.timestamp())
+        reading = evidence.read_log(file, place or LogPosition(file.path), now, self.from_middle)
+        if reading.moved:
+            self.has_more = True
+        if reading.gap:
+            self._gap(file, place)
+        return reading
+
+    def _gap(self, file: LogFileState, place: LogPosition | None) -> None:
+        since = instant(place.since) if place else None
+        reason = f"{file.path} was truncated or replaced since the last poll; the lines in between are lost"
+        if file.unread:
+            reason = f"{file.unread} may hold later lines and is unreadable: give it the group of {file.path}"
+        self.gaps.append(HistoryGap(since, self.answer.host.now, reason))
+
+    def _read_log(self, file: LogFileState, lines: LineIndex) -> None:
+        reading = self._read(file, self.memory.log)
+        if reading is None:
+            return
+        unread: list[str] = []
+        for data in reading.lines:
+            text = text_of(data)
+            stamped = stamp(text, self.answer.host.now, self.zone)
+            event = None if stamped is None else read_stamped(text, *stamped)
+            if event is not None:
+                self._hear(event, lines)
+            elif stamped is None and text.strip():
+                unread.append(text[:SAMPLE_CHARACTERS])
+        self._skip(file, reading.too_long, unread)
+        place = reading.place
+        if reading.gap and not file.pieces:
+            place = LogPosition(file.path, since=place.since)
+        self.memory.log = place
+        self.has_more |= reading.more
+        self.is_log_read = not reading.more and not reading.moved
+
+    def _skip(self, file: LogFileState, too_long: bytes, unread: Sequence[str]) -> None:
+        """Counts skipped lines of a log; a log that never has times has its own warning."""
+        if too_long:
+            reason = "a line longer than what is read at a time: left out"
+            self.skipped.append(SkippedRecord(file.path, reason, text_of(too_long)))
+        if unread and not self.answer.processes.has_own_file:
+            reason = f"{len(unread)} line{'s' * (len(unread) > 1)} without a time that can be read: left out"
+            self.skipped.append(SkippedRecord(file.path, reason, unread[0]))
+
+    def _read_journal(self, lines: LineIndex) -> None:
+        journal = self.answer.journal
+        if journal is None:
+            return
+        for event in journal.events:
+            self._hear(event, lines)
+        self.memory.journal = journal.cursor_after(self.memory.journal)
+        self.warnings += journal.warnings
+        self.is_complete &= not journal.denied
+        self.has_more |= not journal.is_whole
+        self.is_log_read = journal.is_whole and not journal.failed and bool(self.memory.journal)
+
+    def _hear(self, event: CronEvent, lines: LineIndex) -> None:
+        self.memory.heard = max(self.memory.heard, event.at.timestamp())
+        if event.kind is CronEventKind.IGNORED:
+            self._warn_once(event.text)
+        self.memory.book.add_event(event, lines.find, self.level)
+
+    def _check_silence(self) -> None:
+        """Notes since when the log lacks starts of cron: a log that is no longer written proves no missed run. Not
+        checked where a crontab line is not logged."""
+        memory, host = self.memory, self.answer.host
+        if memory.heard >= memory.silent - STAMP_SECONDS:
+            memory.silent = 0.0
+        if not self.is_log_read or not all(line.is_logged for line in self.crontabs.tables.lines):
+            return
+        now = host.now.timestamp()
+        starts = [began(host, ticks) for pid, ticks in self.answer.processes.of_cron()]
+        unlogged = [at for at in starts if memory.heard + STAMP_SECONDS < at < now - LOG_LAG.total_seconds()]
+        memory.silent = memory.silent or min(unlogged, default=0.0)
+
+    def _read_records(self, file: LogFileState, lines: LineIndex) -> None:
+        if file.status == "absent":
+            self.memory.records.pop(file.path, None)
+            return
+        reading = self._read(file, self.memory.records.get(file.path))
+        if reading is None:
+            return
+        for data in reading.lines:
+            record = read_record(text_of(data), file.owner)
+            if record is not None:
+                self.memory.book.add_record(record, lines.find)
+        self.memory.records[file.path] = reading.place
+        self.has_more |= reading.more
+        self.are_records_read &= not reading.more and not reading.moved
+
+    # -- warnings -----------------------------------------------------------------------------------------------------
+    def _warn(self) -> None:
+        """Adds warnings: current ones, then those of the log since the crontabs last changed."""
+        tables, processes = self.crontabs, self.answer.processes
+        self.warnings += [f"{fault.where}: {fault.reason}" for fault in tables.tables.faults]
+        self.warnings += [f"{path}: denied: {why}" for path, why in tables.denied]
+        if self.answer.spool == "denied":
+            self.warnings.append(f"{self.spool}: denied: put the login user into the folder's group (adm)")
+        if processes.daemon is None and not processes.hidden:
+            fix = parse.START_COMMANDS[processes.program]
+            self.warnings.insert(0, f"{NOTHING_STARTS}cron does not run on {self.target}. Start it: {fix}")
+        if processes.has_own_file:
+            self.warnings.append(dialects.NO_TIME)
+        logs = [file for file in self.answer.files if file.status != "absent" and not self._is_records(file.path)]
+        if not logs and not self._has_journal:
+            self.warnings.append("cron's log is not there: install rsyslog, or set logs = [...] to where it is")
+        if self.memory.silent:
+            where = self.memory.log.path if self.memory.log else "the journal"
+            program = "rsyslog" if self.memory.log else "systemd-journald"
+            self.warnings.append(
+                f"{where}: cron started a job at {instant(self.memory.silent):%Y-%m-%d %H:%M:%S} UTC "
+                f"and the log has no line of it: missed runs are not detected. systemctl restart {program}"
+            )
+        for warning in self.memory.book.warnings:
+            self._warn_once(warning)
+        for user, text in list(self.memory.book.unmatched)[:UNMATCHED_SHOWN]:
+            self._warn_once(f"a start belongs to no crontab line that can be read: {user}: {text[:120]}")
+        self.warnings += self.memory.warned
+
+    def _warn_once(self, warning: str) -> None:
+        if warning not in self.memory.warned:
+            self.memory.warned = [*self.memory.warned, warning][-WARNED_MOST:]
+
+    # -- the result --------------------------------------------------------------------------------------------------
+    def poll(self, open_runs: tuple[RunRef, ...], inventory: Inventory | None) -> Poll:
+        """Changed and running attempts, and the cursor after them."""
+        book = self.memory.book
+        self.has_more |= any(item.undecided and not item.told for item in book.attempts)
+        if not self.has_more:
+            self._take_up(open_runs)
+        runs = []
+        for attempt in book.changes():
+            if attempt.state.is_open and not self.is_log_read and not attempt.told:
+                continue  # history: its end may be in the next batch
+            if attempt.undecided and not attempt.told:
+                continue
+            attempt.told = True
+            runs.append(records.run(attempt, self.spool))
+        book.forget(self._past())
+        seen_until = self.answer.host.now - LOG_LAG if self.is_log_read and not self.memory.silent else None
+        complete = self.is_complete and not self.crontabs.denied
+        clock = self.answer.clock(self.ours, self.crontabs.zone)
+        return Poll(
+            tuple(runs), self.memory.as_json(), self.has_more, complete, clock,
+            gaps=tuple(self.gaps), inventory=inventory, seen_until=seen_until,
+            skipped=tuple(self.skipped), warnings=tuple(self.warnings),
+        )  # fmt: skip
+
+    def _take_up(self, open_runs: tuple[RunRef, ...]) -> None:
+        referenced_attempts = list(records.referenced_attempts(open_runs, self.memory.book.attempts))
+        for attempt in referenced_attempts:
+            self.memory.book.add(attempt)
+        if referenced_attempts:
+            self._settle_attempts()
+
+    def _settle_attempts(self) -> None:
+        processes, host = self.answer.processes, self.answer.host
+        snapshot = ProcessSnapshot(host, processes, self.level, self.is_log_read, self.are_records_read)
+        settle_attempts(self.memory.book, snapshot)
+
+    def _past(self) -> float:
+        """Attempts that ended before this are no longer needed to recognise late evidence."""
+        now = self.answer.host.now.timestamp()
+        reached = now if self.is_log_read else min(now, self.memory.heard)
+        return reached - RETENTION_SECONDS
+
+    def inventory(self) -> Inventory:
+        """All jobs of this answer."""
+        tables = self.crontabs
+        clock = self.answer.clock(self.ours, tables.zone)
+        return records.inventory(self.target, tables.tables, tables.denied, tables.zone, self.level, clock)
+
+
+def crontab_fix(denied: tuple[tuple[str, str], ...], login: str) -> str:
+    rule = f"{login} ALL=(root) NOPASSWD: " + ", ".join(f"/usr/bin/cat {path}" for path, _ in denied[:6])
+    return f"add to sudoers: {rule}; or name the users to read: users = [...]"
+
+
+def denied_text(denied: tuple[tuple[str, str], ...], host: str, login: str) -> str:
+    """The error text of a denied crontab, with the fix."""
+    return f"{host}: crontab {denied[0][0]} is denied ({denied[0][1]}): {crontab_fix(denied, login)}"

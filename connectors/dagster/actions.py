@@ -1,0 +1,236 @@
+"""All actions of one Dagster: START, RERUN and CANCEL; HOLD and RELEASE are handled in `hold`.
+
+Dagster has no idempotency key: a tag carries ours and is looked up before each send. A rerun is a new run, from the
+failed steps on or of the whole job. Dagster cannot set a run's result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from connectors.dagster import parse
+from connectors.dagster.client import DagsterClient
+from connectors.dagster.hold import DagsterHolder
+from connectors.dagster.parse import parse_reference
+from connectors.sdk import fields
+from connectors.sdk.action_router import ActionRouter, RoutedAction
+from connectors.sdk.contract import (
+    ActionAbsent,
+    ActionFound,
+    ActionSpec,
+    ActionUnknown,
+    LookUpResult,
+    Preview,
+    Receipt,
+    refused_preview,
+)
+from connectors.sdk.errors import NotSupported, OutcomeUnknown, RecordUnreadable
+from connectors.sdk.states import RunState, Verb
+
+FROM_FAILURE, ALL_STEPS = "FROM_FAILURE", "ALL_STEPS"
+
+
+class DagsterActions(ActionRouter[RoutedAction]):
+    """All that is done to one Dagster."""
+
+    def __init__(self, client: DagsterClient, settle_seconds: float) -> None:
+        self._launcher, self._holder = DagsterLauncher(client), DagsterHolder(client)
+        by_plan: dict[str, RoutedAction] = {
+            **dict.fromkeys(("launch", "reexecute"), self._launcher),
+            "terminate": DagsterCanceller(client),
+            **dict.fromkeys(("hold", "release", "clear"), self._holder),
+        }
+        super().__init__("Dagster", client, by_plan, settle_seconds)
+
+    def preview(self, spec: ActionSpec) -> Preview:
+        """As the contract says. RERUN of a missed run is a START."""
+        verb, run = Verb(spec.verb), parse_reference(spec.run)
+        if verb in (Verb.HOLD, Verb.RELEASE):
+            return self._holder.preview(spec)
+        if verb is Verb.START or (verb is Verb.RERUN and not run):
+            return self._launcher.preview_start(spec)
+        if verb not in (Verb.RERUN, Verb.CANCEL) or not run:
+            raise NotSupported(f"Dagster: nothing to {verb}: {spec.run.job} {spec.run.period_key} has no run")
+        row = self._launcher.read_run(run)
+        if row is None:
+            return refused_preview(str(verb), f"Dagster no longer has the run {run} of {spec.run.job}")
+        return self._launcher.preview_rerun(spec, run, row) if verb is Verb.RERUN else _preview_cancel(spec, run, row)
+
+    def look_up(self, preview: Preview, key: str) -> LookUpResult:
+        """As the contract says. A hold that arrived in part is undone."""
+        answer = super().look_up(preview, key)
+        if isinstance(answer, ActionAbsent) and preview.plan["how"] == "hold":
+            self._holder.put_back(preview.plan, key)
+        return answer
+
+
+class DagsterLauncher:
+    """START and RERUN."""
+
+    def __init__(self, client: DagsterClient) -> None:
+        self._client = client
+
+    def read_run(self, run: str) -> fields.Row | None:
+        """The row of a run; None if it was deleted."""
+        return _read_run(self._client, run)
+
+    def preview_start(self, spec: ActionSpec) -> Preview:
+        job, verb = spec.run.job, str(spec.verb)
+        period = str(spec.parameters.get("period_at") or spec.run.period_key or "")
+        at = fields.parse_instant(period)
+        if at is None and spec.verb is Verb.RERUN:
+            return refused_preview(
+                verb, f"Dagster has no run {spec.run.period_key} of {job}, and it is no scheduled instant"
+            )
+        place = self._selector(job)
+        if place is None:
+            return refused_preview(verb, f"Dagster has no job {job}, or its code location is not loaded")
+        plan = {"how": "launch", "job": job, "selector": place, "at": period if at else ""}
+        label = f"{at:%Y-%m-%d %H:%MZ}" if at else "now"
+        return Preview(
+            verb="launch",
+            summary=f"launch a run of {job} for {label}, with the job's own config",
+            scope=f"all steps of {job}",
+            overlap=self._active(place["jobName"], job),
+            native_calls=(f"mutation launchRun {fields.to_json(_launch_variables(plan, 'KEY'))}",),
+            notes=("the run gets no date: it runs for the present time; its tag has the period",),
+            plan=plan,
+        )
+
+    def _selector(self, job: str) -> dict[str, str] | None:
+        for node in self._client.repositories():
+            with suppress(RecordUnreadable):
+                row = fields.table(node)
+                location, repository = fields.text(fields.table(row.get("location")), "name"), fields.text(row, "name")
+                for job_row in fields.rows(row.get("jobs")):
+                    name = fields.text(fields.table(job_row), "name")
+                    if job == parse.job_id(location, repository, name):
+                        return {"repositoryLocationName": location, "repositoryName": repository, "jobName": name}
+        return None
+
+    def _active(self, name: str, job: str, but: str = "") -> str | None:
+        rows = fields.readable(self._client.active(name), lambda row: (parse.run_job_id(fields.table(row)), row))
+        names = [
+            f"{str(row.get('runId'))[:8]} ({row.get('status')})"
+            for run_job, row in rows
+            if run_job == job and row.get("runId") != but
+        ]
+        return fields.clean(f"other runs of {job} are active: {', '.join(names)}") if names else None
+
+    def preview_rerun(self, spec: ActionSpec, run: str, row: fields.Row) -> Preview:
+        native = fields.text(row, "status")
+        state = parse.state_of(native)
+        if state.is_open or state is RunState.UNKNOWN:
+            return refused_preview("rerun", f"the run is {native}: cancel it first, or let it end")
+        partly = str(spec.parameters.get("scope") or "failed") != "all" and native in ("FAILURE", "CANCELED")
+        strategy = FROM_FAILURE if partly else ALL_STEPS
+        plan = {"how": "reexecute", "run": run, "was": native, "strategy": strategy, "job": spec.run.job}
+        extent = "from its failed steps on" if partly else "whole"
+        return Preview(
+            verb="re-execute from failure" if partly else "re-execute all steps",
+            summary=f"execute {run[:8]} of {spec.run.job} again, {extent}, as a new run with its config and tags",
+            scope=f"the steps that failed and all that follow, of {spec.run.job}"
+            if partly
+            else f"all steps of {spec.run.job}",
+            overlap=self._active(fields.text(row, "jobName"), spec.run.job, run),
+            native_calls=(f"mutation launchRunReexecution {fields.to_json(_reexecute_variables(plan, 'KEY'))}",),
+            notes=("steps before the failed ones are not run: their stored outputs are read",) if partly else (),
+            plan=plan,
+        )
+
+    def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
+        """As the contract says. Not sent again if a run with this key exists."""
+        if run_id := self._run_with_key(plan, key):
+            return Receipt(parse.run_ref(run_id), "was launched under this key before")
+        if plan["how"] == "launch":
+            answer = self._client.launch(_launch_variables(plan, key))
+        else:
+            status = _run_status(self._client, plan)
+            if status != plan["was"]:
+                raise _changed(status)
+            answer = self._client.reexecute(_reexecute_variables(plan, key))
+        launched = fields.subtable(answer, "run").get("runId")
+        if not isinstance(launched, str):
+            raise OutcomeUnknown(
+                "Dagster: the reply to a launch names no run. Outcome unknown: checking Dagster for this action."
+            )
+        return Receipt(parse.run_ref(launched), f"launched as {launched}")
+
+    def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
+        """By the tag."""
+        run_id = self._run_with_key(plan, key)
+        return ActionFound(parse.run_ref(run_id), "a run carries our key in its tag") if run_id else ActionAbsent()
+
+    def _run_with_key(self, plan: Mapping[str, Any], key: str) -> str:
+        value = parse.key_tag(key, str(plan.get("run") or ""))
+        rows = self._client.runs_tagged(parse.KEY_TAG, value)
+        keys = fields.readable(rows, lambda row: (parse.action_key(fields.table(row)), fields.text(row, "runId")))
+        return next((run_id for action_key, run_id in keys if action_key == key), "")
+
+
+class DagsterCanceller:
+    """CANCEL."""
+
+    def __init__(self, client: DagsterClient) -> None:
+        self._client = client
+
+    def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
+        """As the contract says."""
+        status = _run_status(self._client, plan)
+        both_open = all(parse.state_of(native).is_open for native in (status, str(plan["was"])))
+        if status != plan["was"] and not both_open:
+            raise _changed(status)
+        self._client.terminate(str(plan["run"]))
+        return Receipt(parse.run_ref(str(plan["run"])), "Dagster ends it: its steps are interrupted")
+
+    def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
+        """Dagster does not record who cancelled a run: it may have been another person."""
+        native = _run_status(self._client, plan)
+        if native in ("CANCELING", "CANCELED"):
+            return ActionFound(parse.run_ref(str(plan.get("run"))), f"Dagster says {native}")
+        if parse.state_of(native).is_open:
+            return ActionAbsent()
+        return ActionUnknown(f"the run is {native} now: it ended on its own, or before the cancel arrived")
+
+
+def _read_run(client: DagsterClient, run: str) -> fields.Row | None:
+    return next((row for row in fields.tables(client.runs_of([run])) if row.get("runId") == run), None)
+
+
+def _run_status(client: DagsterClient, plan: Mapping[str, Any]) -> str:
+    row = _read_run(client, str(plan.get("run")))
+    return fields.optional_text(row, "status") if row is not None else "gone"
+
+
+def _changed(status: str) -> NotSupported:
+    return NotSupported(f"Dagster: the run changed since the preview, it is {status}; nothing was sent")
+
+
+def _preview_cancel(spec: ActionSpec, run: str, row: fields.Row) -> Preview:
+    native = fields.text(row, "status")
+    if native == "CANCELING":
+        return refused_preview("cancel", "it is being cancelled already")
+    if not parse.state_of(native).is_open:
+        return refused_preview("cancel", f"the run is over: Dagster says {native}")
+    return Preview(
+        verb="terminate",
+        summary=f"terminate {run[:8]} of {spec.run.job}: its steps are interrupted",
+        scope=f"the run {run[:8]} of {spec.run.job}",
+        affected=(run,),
+        native_calls=(f'mutation terminateRun {{"runId": "{run}", "terminatePolicy": "SAFE_TERMINATE"}}',),
+        notes=("what its steps did so far stays done", "a process that ignores the signal stays Canceling"),
+        plan={"how": "terminate", "run": run, "was": native},
+    )
+
+
+def _launch_variables(plan: Mapping[str, Any], key: str) -> dict[str, Any]:
+    tags = [{"key": parse.KEY_TAG, "value": parse.key_tag(key)}]
+    tags += [{"key": parse.PERIOD_TAG, "value": str(plan["at"])}] if plan.get("at") else []
+    return {"selector": dict(plan["selector"]), "runConfigData": {}, "executionMetadata": {"tags": tags}}
+
+
+def _reexecute_variables(plan: Mapping[str, Any], key: str) -> dict[str, Any]:
+    tags = [{"key": parse.KEY_TAG, "value": parse.key_tag(key, str(plan["run"]))}]
+    return {"parentRunId": plan["run"], "strategy": plan["strategy"], "extraTags": tags}

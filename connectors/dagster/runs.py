@@ -1,0 +1,242 @@
+"""Polling runs and reading their logs.
+
+A poll reads the runs that changed, page by page, and the open ones that did not change by themselves. Dagster filters
+by change and orders by creation, newest first. So a walk reads all its pages before the watermark moves to the
+server's clock at the walk's first page, less an overlap.
+
+A run's log is its events in the order in which Dagster stored them, with the errors of failed steps. A position in it
+is Dagster's own cursor. What steps print (compute logs) is not in it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from connectors.dagster import parse
+from connectors.dagster.client import PAGE_LIMIT, DagsterClient
+from connectors.dagster.parse import parse_reference, vanished_run
+from connectors.sdk import fields, log_chunks
+from connectors.sdk.errors import NotSupported, RecordUnreadable, SystemUnreachable
+from connectors.sdk.poll_result import PollResult, ReportedRuns
+from connectors.sdk.records import LogChunk, Poll, RunRecord, RunRef
+from connectors.sdk.states import RunState
+
+EPOCH = datetime(1970, 1, 2, tzinfo=UTC)
+OVERLAP = timedelta(seconds=60)
+PAGES_PER_POLL = 5
+MAX_PAGES = 50_000
+"""Of one walk; a server that pages for ever is stopped here."""
+MAX_OPEN_RUNS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class DagsterCursor:
+    """Position of the poll: changes before `since` are known; a walk in progress continues after the run `page`."""
+
+    since: datetime
+    page: str = ""
+    until: datetime | None = None
+    pages: int = 0
+
+    def to_json(self) -> str:
+        """As JSON text."""
+        until = self.until.isoformat() if self.until else None
+        return json.dumps({**asdict(self), "v": 1, "since": self.since.isoformat(), "until": until})
+
+
+class DagsterPoller:
+    """Follows one Dagster."""
+
+    def __init__(self, client: DagsterClient, watched: Callable[[str], bool], url: str) -> None:
+        self._client = client
+        self._watched = watched
+        self._url = url
+        self._reported = ReportedRuns()
+
+    def poll(self, cursor: str, open_runs: Sequence[RunRef]) -> Poll:
+        """As the contract says. A calm poll costs one call, and one more where runs are open."""
+        result = PollResult()
+        mark, more = self._walk(self._read_cursor(cursor, result), result)
+        self._read_open_runs(open_runs, result)
+        return self._reported.poll(
+            result,
+            cursor,
+            mark.to_json(),
+            more=more,
+            clock=self._client.clock,
+            seen_until=None if more or not result.complete else mark.since,
+        )
+
+    def _read_cursor(self, cursor: str, result: PollResult) -> DagsterCursor:
+        if not cursor:
+            return DagsterCursor(EPOCH)
+        try:
+            row = fields.parse_table(cursor)
+            since = fields.instant(row, "since")
+            if since is None:
+                raise RecordUnreadable("since is missing")
+            until, pages = fields.instant(row, "until"), fields.number(row, "pages", 0)
+            return DagsterCursor(since, fields.optional_text(row, "page"), until, pages)
+        except RecordUnreadable as error:
+            result.warn(f"the cursor cannot be read ({error}); history is read again from its beginning")
+            return DagsterCursor(EPOCH)
+
+    def _walk(self, mark: DagsterCursor, result: PollResult) -> tuple[DagsterCursor, bool]:
+        page, until, pages = mark.page, mark.until, mark.pages
+        for _ in range(PAGES_PER_POLL):
+            rows = self._client.changed(mark.since, page)
+            if until is None:
+                now = self._client.clock.target if self._client.clock else datetime.now(UTC)
+                until = max(now - OVERLAP, mark.since)
+            if not rows and page and not self._client.runs_of([page]):
+                return DagsterCursor(mark.since), True  # the last run of the page before was deleted: walk again
+            self._add_rows(rows, result)
+            pages += 1
+            if len(rows) < PAGE_LIMIT:
+                return DagsterCursor(until), False
+            following = fields.subtable(rows[-1]).get("runId")
+            if pages > MAX_PAGES or not isinstance(following, str) or following in ("", page):
+                raise SystemUnreachable("Dagster: the list of runs does not end")
+            page = following
+            if self._client.deadline.is_below(0.5):
+                break
+        return DagsterCursor(mark.since, page, until, pages), True
+
+    def _read_open_runs(self, open_runs: Sequence[RunRef], result: PollResult) -> None:
+        known = {run: open_run for open_run in open_runs if (run := parse_reference(open_run))}
+        missing = [
+            run for run, open_run in known.items() if (open_run.job, open_run.attempt_key) not in result.records
+        ][:MAX_OPEN_RUNS]
+        for first in range(0, len(missing), PAGE_LIMIT):
+            batch = missing[first : first + PAGE_LIMIT]
+            rows = self._client.runs_of(batch)
+            strange = [row for row in rows if not isinstance(row, dict) or row.get("runId") not in batch]
+            for row in strange:
+                result.skip("runs", RecordUnreadable("the reply is about another run than requested"), row)
+                result.complete = False
+            rows = [row for row in rows if row not in strange]
+            self._add_rows(rows, result)
+            returned = {row["runId"] for row in rows}
+            for run in batch:
+                if run not in returned and not strange:
+                    result.add(vanished_run(known[run]))
+
+    def _add_rows(self, rows: list[Any], result: PollResult) -> None:
+        red = self._failed_steps(rows, result)
+
+        def record_of(row: Any) -> RunRecord:
+            return parse.run_record(row, red.get(str(fields.table(row).get("runId")), ()), self._url)
+
+        for record in fields.readable(rows, record_of, "runs", result.skipped):
+            if not self._watched(record.job):
+                continue
+            result.add(record)
+            if record.state is RunState.UNKNOWN:
+                result.warn(f"run status {record.native_state!r} is not known to Headway")
+
+    def _failed_steps(self, rows: list[Any], result: PollResult) -> dict[str, list[str]]:
+        """The steps that are not green, of the runs that have some."""
+        run_ids = [
+            str(row.get("runId"))
+            for row in fields.tables(rows)
+            if fields.subtable(row, "stats").get("stepsFailed") not in (0, None)
+        ]
+        return dict(
+            fields.readable(self._client.steps_of(run_ids), parse.failed_steps, "steps", result.skipped)
+            if run_ids
+            else ()
+        )
+
+
+MAX_LOG_PAGES = 50
+MAX_TAIL_BYTES = 1 << 20
+"""Bytes kept of the end of a long log while it is read."""
+MAX_CAUSES = 5
+"""Causes of an error."""
+
+
+def read_log(client: DagsterClient, run: RunRef, start: str | None, limit_bytes: int) -> LogChunk:
+    """As the contract says."""
+    if start is not None:
+        return _read_on(client, start, limit_bytes)
+    run_id = parse_reference(run)
+    if not run_id:
+        raise NotSupported(f"{run.job} {run.period_key} has no run in Dagster, and so no log")
+    text, cut, cursor = "", False, ""
+    for _ in range(MAX_LOG_PAGES):
+        page = client.log(run_id, cursor)
+        cursor = fields.optional_text(page, "cursor") or cursor
+        text, dropped = log_chunks.tail(text + _page_text(page), MAX_TAIL_BYTES)
+        cut = cut or dropped
+        if page.get("hasMore") is not True:
+            break
+    else:
+        return LogChunk(log_chunks.tail(text, limit_bytes)[0], _log_position(run_id, cursor, 0), more=True, cut=True)
+    end, dropped = log_chunks.tail(text, limit_bytes)
+    following = None if _is_run_over(client, run_id) else _log_position(run_id, cursor, 0)
+    return LogChunk(end, following, cut=cut or dropped)
+
+
+def _read_on(client: DagsterClient, start: str, limit_bytes: int) -> LogChunk:
+    try:
+        row = fields.parse_table(start)
+        run, cursor, skip = fields.text(row, "run"), fields.optional_text(row, "cursor"), fields.number(row, "skip", 0)
+    except RecordUnreadable as error:
+        raise NotSupported(f"this place in a log cannot be read back: {error}") from None
+    page = client.log(run, cursor)
+    text, next_skip = log_chunks.part_of(_page_text(page), skip, limit_bytes)
+    if next_skip is not None:
+        return LogChunk(text, _log_position(run, cursor, next_skip), more=True)
+    more = page.get("hasMore") is True
+    over = not more and not text and _is_run_over(client, run)
+    following = _log_position(run, fields.optional_text(page, "cursor") or cursor, 0)
+    return LogChunk(text, None if over else following, more=more)
+
+
+def _is_run_over(client: DagsterClient, run: str) -> bool:
+    rows = fields.tables(client.runs_of([run]))
+    return not rows or not parse.state_of(str(rows[0].get("status"))).is_open
+
+
+def _log_position(run: str, cursor: str, skip: int) -> str:
+    return json.dumps({"run": run, "cursor": cursor, "skip": skip})
+
+
+def _page_text(page: fields.Row) -> str:
+    return log_chunks.join_lines(line for event in fields.rows(page.get("events")) for line in _event_lines(event))
+
+
+def _event_lines(event: Any) -> Iterator[str]:
+    """An event that cannot be read is shown as it is."""
+    if not isinstance(event, dict):
+        yield fields.clean(str(event)[:1000])
+        return
+    step, kind = event.get("stepKey"), event.get("eventType") or event.get("__typename")
+    level = event.get("level")
+    level_text = "" if level in ("DEBUG", "INFO", None) else f"{level} "
+    place = f"{step} " if isinstance(step, str) else ""
+    yield fields.clean(
+        f"{_format_time(event.get('timestamp'))}{level_text}{place}{kind}: {event.get('message') or ''}".rstrip(": ")
+    )
+    yield from _error_lines(event.get("error"), MAX_CAUSES)
+
+
+def _format_time(milliseconds: Any) -> str:
+    try:
+        at = datetime.fromtimestamp(int(milliseconds) / 1000, UTC)
+    except (TypeError, ValueError, OverflowError, OSError):
+        return ""
+    return f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03} "
+
+
+def _error_lines(error: Any, depth: int) -> Iterator[str]:
+    if not isinstance(error, dict) or depth == 0:
+        return
+    yield fields.clean(f"  {str(error.get('message') or '').rstrip()}")
+    for line in fields.rows(error.get("stack")):
+        yield fields.clean(f"  {str(line).rstrip()}")
+    yield from _error_lines(error.get("cause"), depth - 1)

@@ -1,0 +1,280 @@
+"""All actions of one workspace: START, RERUN and CANCEL; HOLD and RELEASE are handled in `hold`.
+
+START is run-now with our key as its idempotency token: a repeat returns the same run. No answer shows the token. A
+job with a parameter `headway_key` gets our key there, so its run can be found again; without it a lost answer is
+reported as unknown, and only a repeat under the same key would tell.
+
+RERUN repairs failed or named tasks. A repair takes no key and its history names no account, but it is accepted only
+with the id of the repair before it: ours follows the one of the preview, or does not exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from connectors.databricks import parse
+from connectors.databricks.client import DatabricksClient, read_pages
+from connectors.databricks.hold import DatabricksHolder
+from connectors.databricks.inventory import active_runs_note, read_job_settings
+from connectors.databricks.parse import KEY_PARAMETER, PERIOD_PARAMETER, parse_state
+from connectors.databricks.runs import parse_reference, read_run
+from connectors.sdk import fields
+from connectors.sdk.action_router import ActionRouter, RoutedAction
+from connectors.sdk.contract import (
+    ActionAbsent,
+    ActionFound,
+    ActionSpec,
+    ActionUnknown,
+    LookUpResult,
+    Preview,
+    Receipt,
+    refused_preview,
+)
+from connectors.sdk.errors import NotSupported, OutcomeUnknown
+from connectors.sdk.fields import parse_instant
+from connectors.sdk.records import instant_key
+from connectors.sdk.send_outcome import find_cancel, raise_if_refused, sent_response
+from connectors.sdk.settle import arrival_window
+from connectors.sdk.states import RunState, Verb
+
+
+class DatabricksActions(ActionRouter[RoutedAction]):
+    """All that is done to one workspace."""
+
+    def __init__(self, client: DatabricksClient, holder: DatabricksHolder, settle_seconds: float) -> None:
+        self._repairer, self._starter, self._holder = DatabricksRepairer(client), DatabricksStarter(client), holder
+        by_plan: dict[str, RoutedAction] = {
+            "run_now": self._starter,
+            **dict.fromkeys(("repair", "cancel"), self._repairer),
+            **dict.fromkeys(("hold", "release", "clear"), holder),
+        }
+        super().__init__("Databricks", client, by_plan, settle_seconds)
+
+    def preview(self, spec: ActionSpec) -> Preview:
+        """As the contract says. RERUN of a missed run is a START."""
+        verb = Verb(spec.verb)
+        if verb is Verb.START or (verb is Verb.RERUN and not parse_reference(spec.run)):
+            return self._starter.preview(spec)
+        return self._holder.preview(spec) if verb in (Verb.HOLD, Verb.RELEASE) else self._repairer.preview(spec)
+
+
+MAX_PAGES = 20
+KEY_NOT_VISIBLE = (
+    f"its run does not show our key: give the job a parameter {KEY_PARAMETER}, else a lost answer stays unknown"
+)
+
+
+class DatabricksStarter:
+    """Starts jobs of one workspace."""
+
+    def __init__(self, client: DatabricksClient) -> None:
+        self._client = client
+
+    def preview(self, spec: ActionSpec) -> Preview:
+        """As the contract says."""
+        job, verb = spec.run.job, str(spec.verb)
+        at = parse_instant(spec.parameters.get("period_at")) or parse_instant(spec.run.period_key)
+        if at is None and spec.verb is Verb.RERUN:
+            return refused_preview(
+                verb, f"Databricks has no run {spec.run.period_key} of {job}, and it is no scheduled instant"
+            )
+        settings = read_job_settings(self._client, job)
+        if settings is None:
+            return refused_preview(verb, f"Databricks has no job {job}; a task starts with its job, never alone")
+        names = [str(parameter.get("name")) for parameter in fields.tables(settings.get("parameters"))]
+        dated = {PERIOD_PARAMETER: instant_key(at)} if at is not None and PERIOD_PARAMETER in names else {}
+        plan = {"how": "run_now", "job": int(job), "parameters": dated, "shown": KEY_PARAMETER in names}
+        label = f"{at:%Y-%m-%d %H:%MZ}" if at else "now"
+        undated = f"the run gets no date: it runs for now (a parameter {PERIOD_PARAMETER} would get it)"
+        paused = ("its schedule is paused; a run started by hand starts anyway",)
+        return Preview(
+            verb="run now",
+            summary=f"start a run of {fields.optional_text(settings, 'name') or job} for {label}",
+            scope="all tasks of the job",
+            overlap=active_runs_note(self._client, job),
+            native_calls=(f"POST /api/2.2/jobs/run-now {fields.to_json(run_now_body(plan, 'KEY'))}",),
+            notes=(
+                *(() if dated else (undated,)),
+                *(() if plan["shown"] else (KEY_NOT_VISIBLE,)),
+                *(paused if parse.is_paused(settings) else ()),
+            ),
+            plan=plan,
+        )
+
+    def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
+        """As the contract says. The same key again creates no second run."""
+        reply = self._client.run_now(run_now_body(plan, key))
+        raise_if_refused(reply)
+        run = sent_response(reply).get("run_id")
+        if type(run) is not int:
+            raise OutcomeUnknown(f"{reply.place} names no run. It was sent; it is looked up.")
+        return Receipt(parse.run_ref(run), f"run {run}")
+
+    def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
+        """By the parameter that has our key."""
+        mine, is_whole = self._started(plan)
+        matches = [row for row in mine if parse.job_parameters(row).get(KEY_PARAMETER) == key]
+        if plan.get("shown") and matches:
+            return ActionFound(parse.run_ref(parse.parse_id(matches[0], "run_id")), "a run has our key")
+        if not is_whole:
+            return ActionUnknown(f"{len(mine)} runs and more began then: ours may be one that is not listed")
+        by_hand = [row for row in mine if row.get("trigger") == "ONE_TIME"]
+        if by_hand and not plan.get("shown"):
+            return ActionUnknown(f"{len(by_hand)} runs of it were started by hand since; {KEY_NOT_VISIBLE}")
+        return ActionAbsent()
+
+    def _started(self, plan: Mapping[str, Any]) -> tuple[list[fields.Row], bool]:
+        """Runs of the job that started while ours could have, newest first, and whether these are all."""
+        first, last = arrival_window(plan)
+        where = {"job_id": int(plan["job"]), "start_time_from": int(first.timestamp() * 1000)}
+        if last:
+            where["start_time_to"] = int(last.timestamp() * 1000)
+        rows, is_whole = list[Any](), True
+        for page_rows, reply in read_pages(lambda page: self._client.runs(page, **where), "runs", MAX_PAGES):
+            rows += page_rows
+            is_whole = not reply.table().get("next_page_token")
+        return fields.tables(rows), is_whole
+
+
+def run_now_body(plan: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Body of the request. Our key has at most 48 characters, a token may have 64."""
+    parameters = {**plan["parameters"], **({KEY_PARAMETER: key} if plan["shown"] else {})}
+    extra = {"job_parameters": parameters} if parameters else {}
+    return {"job_id": plan["job"], "idempotency_token": key, **extra}
+
+
+UNNAMED_REPAIR = "Databricks stores no key with a repair: ours is the next repair after the preview"
+
+
+class DatabricksRepairer:
+    """Acts on runs of one workspace."""
+
+    def __init__(self, client: DatabricksClient) -> None:
+        self._client = client
+
+    def preview(self, spec: ActionSpec) -> Preview:
+        """As the contract says. Raises NotSupported for a run without a row in Databricks."""
+        do, ref = str(spec.verb), parse_reference(spec.run)
+        if ref is None or spec.verb not in (Verb.RERUN, Verb.CANCEL):
+            raise NotSupported(f"Databricks: nothing to {do}: {spec.run.job} {spec.run.period_key} has no run")
+        row = self._row(ref.run)
+        if row is None:
+            return refused_preview(do, f"Databricks no longer has the run {ref.run} of {spec.run.job}")
+        status, repairs = parse_state(row), _repair_ids(row)
+        if not ref.task and ref.repair != (repairs[-1] if repairs else 0):
+            return refused_preview(do, f"a later repair of the run is there, it is {status.native}")
+        plan = {"run": ref.run, "latest": repairs[-1] if repairs else 0}
+        if spec.verb is Verb.CANCEL:
+            return _preview_cancel(spec, status.state, status.native, ref.task, plan)
+        if status.state.is_open:
+            return refused_preview(do, f"the run is {status.native}: cancel it first, or let it end")
+        if not ref.task and status.state is RunState.SUCCEEDED and spec.parameters.get("scope") != "all":
+            return refused_preview(do, "no task failed: rerun all of it, or start the job")
+        return self._repair(spec, row, ref.task, plan)
+
+    def _repair(self, spec: ActionSpec, row: fields.Row, task: str, plan: dict[str, Any]) -> Preview:
+        scope = str(spec.parameters.get("scope") or "failed")
+        keys = [str(task["task_key"]) for task in parse.task_rows(row)]
+        red = [str(task["task_key"]) for task in parse.task_rows(row) if parse_state(task).state.is_red]
+        chosen = [task] if task else keys if scope == "all" else []
+        plan |= {"how": "repair", "tasks": chosen, "below": bool(task) or scope == "downstream"}
+        named = ", ".join(chosen or red) or "what failed"
+        return Preview(
+            verb="repair the run",
+            summary=f"rerun {named} of {fields.optional_text(row, 'run_name') or spec.run.job}, as a repair of its run",
+            scope="the task and all that depend on it"
+            if task
+            else "all tasks"
+            if chosen
+            else "tasks that are not green",
+            affected=tuple(chosen or red),
+            overlap=active_runs_note(self._client, spec.run.job.partition(".")[0], plan["run"]),
+            native_calls=(f"POST /api/2.2/jobs/runs/repair {fields.to_json(repair_body(plan))}",),
+            notes=("the tasks' settings of now are used, the run's parameters stay", UNNAMED_REPAIR),
+            plan=plan,
+        )
+
+    def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
+        """As the contract says. Databricks itself refuses a repair if another one came since the plan."""
+        run, latest = int(plan["run"]), int(plan["latest"])
+        row = self._row(run)
+        status = parse_state(row) if row is not None else None
+        repairs = _repair_ids(row) if row is not None else []
+        if (
+            status is None
+            or (repairs[-1] if repairs else 0) != latest
+            or status.state.is_open != (plan["how"] == "cancel")
+        ):
+            now = status.native if status else "gone"
+            raise NotSupported(f"Databricks: the run changed since the preview, it is {now}; nothing was sent")
+        if plan["how"] == "cancel":
+            raise_if_refused(self._client.cancel(run))
+            return Receipt(parse.run_ref(run, latest), "Databricks cancels it")
+        reply = self._client.repair(repair_body(plan))
+        raise_if_refused(reply)
+        repair = sent_response(reply).get("repair_id")
+        number = repair if type(repair) is int else 0
+        return Receipt(parse.run_ref(run, number), f"repair {number or ''} of the run")
+
+    def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
+        """By the repair that follows, or by the run's end."""
+        run, latest = int(plan["run"]), int(plan["latest"])
+        row = self._row(run)
+        if row is None:
+            return ActionUnknown("Databricks no longer has this run")
+        repairs = _repair_ids(row)
+        if plan["how"] == "cancel":
+            is_same, status = latest == (repairs[-1] if repairs else 0), parse_state(row)
+            return find_cancel("Databricks", parse.run_ref(run, latest), is_same, status.state, status.native)
+        after = repairs[repairs.index(latest) + 1 :] if latest in repairs else repairs
+        if not after:
+            return ActionAbsent()
+        began, (first, last) = _repair_start(row, after[0]), arrival_window(plan)
+        if last is not None and (began is None or not first <= began <= last):
+            return ActionUnknown(
+                f"repair {after[0]} began at another time than ours was sent: another person may have started it"
+            )
+        return ActionFound(parse.run_ref(run, after[0]), f"repair {after[0]} follows what the preview saw")
+
+    def _row(self, run: int) -> fields.Row | None:
+        row = read_run(self._client, run)
+        return row if row is not None and row.get("run_id") == run else None
+
+
+def repair_body(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """Body of the request."""
+    tasks = {"rerun_tasks": plan["tasks"]} if plan["tasks"] else {"rerun_all_failed_tasks": True}
+    latest = {"latest_repair_id": plan["latest"]} if plan["latest"] else {}
+    below = {"rerun_dependent_tasks": True} if plan["below"] else {}
+    return {"run_id": plan["run"], **tasks, **below, **latest}
+
+
+def _repair_ids(row: fields.Row) -> list[int]:
+    """Ids of a run's repairs, oldest first."""
+    repairs = [row for row in fields.tables(row.get("repair_history")) if row.get("type") == "REPAIR" and "id" in row]
+    numbered = sorted((repair.get("start_time") or 0, repair["id"]) for repair in repairs)
+    return [number for _, number in numbered if type(number) is int]
+
+
+def _repair_start(row: fields.Row, repair: int) -> datetime | None:
+    for item in fields.tables(row.get("repair_history")):
+        if item.get("id") == repair and type(item.get("start_time")) is int:
+            return datetime.fromtimestamp(item["start_time"] / 1000, UTC)
+    return None
+
+
+def _preview_cancel(spec: ActionSpec, state: RunState, native: str, task: str, plan: dict[str, Any]) -> Preview:
+    if not state.is_open:
+        return refused_preview("cancel", f"the run has ended: Databricks says {native}")
+    if task:
+        return refused_preview("cancel", f"Databricks cancels the task {task} of a run only with the run: cancel that")
+    return Preview(
+        verb="cancel the run",
+        summary=f"cancel the run {plan['run']} of {spec.run.job}",
+        scope="all tasks of the run",
+        native_calls=(f'POST /api/2.2/jobs/runs/cancel {{"run_id": {plan["run"]}}}',),
+        notes=("what its tasks did so far stays done",),
+        plan={**plan, "how": "cancel"},
+    )

@@ -1,0 +1,353 @@
+"""All actions of one repository: START, RERUN and CANCEL; HOLD and RELEASE are handled in `hold`.
+
+START is a workflow_dispatch event. Our key is passed in the input `headway_key` if the workflow has it, and is shown
+in the run's title if `run-name` has it; GitHub itself takes no key. Without it a lost answer looks like another
+person's start, and such a start is never repeated.
+
+RERUN has no key either: it is found by the run's next attempt and the account that started it. Nothing runs twice:
+GitHub rejects a rerun of a run in progress, and an action is sent only while the run is at the previewed attempt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from connectors.github_actions import parse
+from connectors.github_actions.client import PAGE_LIMIT, GitHubClient
+from connectors.github_actions.hold import GitHubHolder
+from connectors.github_actions.inventory import (
+    ACTIVE_STATE,
+    WorkflowFiles,
+    account_login,
+    active_runs_note,
+    find_workflow,
+)
+from connectors.github_actions.options import GitHubActionsOptions
+from connectors.github_actions.parse import KEY_INPUT, PERIOD_INPUT, GitHubWorkflow
+from connectors.github_actions.runs import RERUN_PERIOD, parse_reference, read_job_rows
+from connectors.sdk import fields
+from connectors.sdk.action_router import ActionRouter, RoutedAction
+from connectors.sdk.contract import (
+    ActionAbsent,
+    ActionFound,
+    ActionSpec,
+    ActionUnknown,
+    LookUpResult,
+    Preview,
+    Receipt,
+    refused_preview,
+)
+from connectors.sdk.errors import NotSupported, OutcomeUnknown
+from connectors.sdk.fields import parse_instant
+from connectors.sdk.records import instant_key
+from connectors.sdk.send_outcome import find_cancel, raise_if_refused, sent_response
+from connectors.sdk.settle import arrival_window
+from connectors.sdk.states import RunState, Verb
+from connectors.sdk.transport.http import HttpReply
+
+
+class GitHubActionsActions(ActionRouter[RoutedAction]):
+    """All that is done to one repository."""
+
+    def __init__(
+        self,
+        client: GitHubClient,
+        definitions: WorkflowFiles,
+        holder: GitHubHolder,
+        options: GitHubActionsOptions,
+        settle_seconds: float,
+    ) -> None:
+        self._rerunner, self._holder = GitHubRerunner(client, definitions), holder
+        self._dispatcher = GitHubDispatcher(client, definitions, options.ref, options.inputs)
+        by_plan: dict[str, RoutedAction] = {
+            "dispatch": self._dispatcher,
+            **dict.fromkeys(("rerun", "rerun_job", "cancel"), self._rerunner),
+            **dict.fromkeys(("hold", "release", "clear"), holder),
+        }
+        super().__init__("GitHub", client, by_plan, settle_seconds)
+
+    def preview(self, spec: ActionSpec) -> Preview:
+        """As the contract says. RERUN of a missed run is a START."""
+        verb = Verb(spec.verb)
+        if verb is Verb.START or (verb is Verb.RERUN and parse_reference(spec.run) is None):
+            return self._dispatcher.preview(spec)
+        return self._holder.preview(spec) if verb in (Verb.HOLD, Verb.RELEASE) else self._rerunner.preview(spec)
+
+
+RETURN_DETAILS = "return_run_details"
+KEY_NOT_VISIBLE = (
+    f"its run cannot carry our key: give workflow_dispatch an input {KEY_INPUT} and show it in run-name, else a lost"
+    " answer cannot be looked up"
+)
+
+
+class GitHubDispatcher:
+    """Starts workflows of one repository."""
+
+    def __init__(
+        self, client: GitHubClient, definitions: WorkflowFiles, ref: str, inputs: Mapping[str, Mapping[str, str]]
+    ) -> None:
+        self._client, self._definitions, self._ref, self._inputs = client, definitions, ref, inputs
+
+    def preview(self, spec: ActionSpec) -> Preview:
+        """As the contract says."""
+        job, verb = spec.run.job, str(spec.verb)
+        at = parse_instant(spec.parameters.get("period_at")) or parse_instant(spec.run.period_key)
+        if at is None and spec.verb is Verb.RERUN:
+            return refused_preview(
+                verb, f"GitHub has no run {spec.run.period_key} of {job}, and it is no scheduled instant"
+            )
+        row = find_workflow(self._client, job)
+        if row is None:
+            return refused_preview(verb, f"GitHub has no workflow {job}: its jobs start with it, never alone")
+        path = parse.workflow_path(row)
+        self._definitions.refresh()
+        definition = self._definitions.of(path)
+        values = dict(self._inputs.get(path.removeprefix(parse.WORKFLOW_PREFIX), {}))
+        why = _dispatch_refusal(row, definition, values)
+        if why is not None or definition is None:
+            return refused_preview(verb, why or "its file is not on the default branch")
+        plan: dict[str, Any] = {
+            "how": "dispatch",
+            "job": job,
+            "workflow": parse.parse_id(row),
+            "ref": self._ref or self._default_branch(),
+            "inputs": values,
+            "key": KEY_INPUT in definition.inputs,
+            "shown": definition.shows_key,
+        }
+        if at is not None and PERIOD_INPUT in definition.inputs:
+            plan["inputs"] = {**values, PERIOD_INPUT: instant_key(at)}
+        return self._preview(job, at, plan)
+
+    def _preview(self, job: str, at: datetime | None, plan: dict[str, Any]) -> Preview:
+        label = f"{at:%Y-%m-%d %H:%MZ}" if at else "now"
+        dated = PERIOD_INPUT in plan["inputs"]
+        notes = () if dated else (f"the run gets no date: it runs for now (an input {PERIOD_INPUT} would get it)",)
+        return Preview(
+            verb="dispatch the workflow",
+            summary=f"start {job} on {plan['ref']} for {label}",
+            scope="all jobs of the workflow",
+            overlap=active_runs_note(self._client, plan["workflow"]),
+            native_calls=(
+                f"POST /actions/workflows/{plan['workflow']}/dispatches {fields.to_json(dispatch_body(plan, 'KEY'))}",
+            ),
+            notes=(*notes, *(() if plan["shown"] else (KEY_NOT_VISIBLE,))),
+            plan=plan,
+        )
+
+    def _default_branch(self) -> str:
+        return fields.text(self._client.repository_row().table(), "default_branch")
+
+    def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
+        """As the contract says. Not sent again if a run with this key exists."""
+        run_id = self._run_with_key(self._dispatched_runs(plan), key) if plan["shown"] else 0
+        if run_id:
+            return Receipt(parse.run_ref(run_id, 1), "was dispatched under this key before")
+        workflow, body = int(plan["workflow"]), dispatch_body(plan, key)
+        reply = self._client.dispatch(workflow, body)
+        if reply.status == 422 and RETURN_DETAILS in reply.error:  # an Enterprise Server that does not know it yet
+            reply = self._client.dispatch(
+                workflow, {name: value for name, value in body.items() if name != RETURN_DETAILS}
+            )
+        raise_if_refused(reply)
+        run = _dispatched_run_id(reply)
+        if run:
+            return Receipt(parse.run_ref(run, 1), f"dispatched as run {run}")
+        return Receipt(str(plan["job"]), "dispatched; GitHub did not say as which run")
+
+    def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
+        """By the key in a title; without it, whether our account dispatched anything since."""
+        listed = self._dispatched_runs(plan)
+        if plan.get("shown") and (run_id := self._run_with_key(listed, key)):
+            return ActionFound(parse.run_ref(run_id, 1), "a run's title has our key")
+        if len(listed) >= PAGE_LIMIT:
+            return ActionUnknown(
+                f"{len(listed)} runs and more were dispatched then: ours may be one that is not listed"
+            )
+        return ActionAbsent() if plan.get("shown") else self._find_run(listed)
+
+    def _find_run(self, listed: list[fields.Row]) -> LookUpResult:
+        me = account_login(self._client)
+        if not me:
+            return ActionUnknown("the run's title does not show our key, and the token has no user to look for")
+        rows = [row for row in listed if parse.actor_login(row) == me]
+        if rows:
+            return ActionUnknown(f"{len(rows)} runs were dispatched by {me} since: none shows our key, one may be it")
+        return ActionAbsent()
+
+    def _run_with_key(self, listed: list[fields.Row], key: str) -> int:
+        return min((parse.parse_id(row) for row in listed if key in str(row.get("display_title"))), default=0)
+
+    def _dispatched_runs(self, plan: Mapping[str, Any]) -> list[fields.Row]:
+        """A page of runs dispatched while ours could have been, newest first."""
+        first, last = (f"{at:%Y-%m-%dT%H:%M:%SZ}" if at else "" for at in arrival_window(plan))
+        created = f"{first}..{last}" if last else f">={first}"
+        reply = self._client.runs_of(int(plan["workflow"]), event="workflow_dispatch", created=created)
+        return fields.tables(reply.table().get("workflow_runs"))
+
+
+def dispatch_body(plan: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Body of the request."""
+    inputs = {**plan["inputs"], **({KEY_INPUT: key} if plan["key"] else {})}
+    return {"ref": plan["ref"], **({"inputs": inputs} if inputs else {}), RETURN_DETAILS: True}
+
+
+def _dispatch_refusal(row: fields.Row, definition: GitHubWorkflow | None, values: Mapping[str, str]) -> str | None:
+    if row.get("state") != ACTIVE_STATE:
+        return f"GitHub starts no workflow that is {fields.optional_text(row, 'state')}"
+    if definition is None:
+        return "its file is not on the default branch, or cannot be read"
+    if "workflow_dispatch" not in definition.triggers:
+        return "its file has no workflow_dispatch trigger: GitHub starts nothing else on request"
+    missing = [name for name, must in definition.inputs.items() if must and name not in values]
+    missing = [name for name in missing if name not in (KEY_INPUT, PERIOD_INPUT)]
+    unknown = sorted(values.keys() - definition.inputs.keys())
+    if missing:
+        return f"it needs the inputs {', '.join(missing)}: name them in the system's inputs"
+    return f"it has no inputs {', '.join(unknown)}: correct the system's inputs" if unknown else None
+
+
+def _dispatched_run_id(reply: HttpReply) -> int:
+    """The run that the answer names; 0 where it names none."""
+    if reply.status == 204 or not reply.body:
+        return 0
+    run_id = sent_response(reply).get("workflow_run_id")
+    if not isinstance(run_id, int):
+        raise OutcomeUnknown(f"{reply.place} names no run. It was sent; it is looked up before anything is sent again.")
+    return run_id
+
+
+UNNAMED_RERUN = (
+    "GitHub stores no key with a rerun: it is found by the run's next attempt and the account that started it"
+)
+
+
+class GitHubRerunner:
+    """Acts on runs of one repository."""
+
+    def __init__(self, client: GitHubClient, definitions: WorkflowFiles) -> None:
+        self._client, self._definitions = client, definitions
+
+    def preview(self, spec: ActionSpec) -> Preview:
+        """As the contract says. Raises NotSupported for a run without a row in GitHub."""
+        do, ref = str(spec.verb), parse_reference(spec.run)
+        if ref is None or spec.verb not in (Verb.RERUN, Verb.CANCEL):
+            raise NotSupported(f"GitHub: nothing to {do}: {spec.run.job} {spec.run.period_key} has no run")
+        run, attempt, task = ref
+        row = self._row(run)
+        if row is None:
+            return refused_preview(do, f"GitHub no longer has the run {run} of {spec.run.job}")
+        state, native, _ = parse.parse_state(row)
+        if parse.parse_attempt(row) != attempt:
+            return refused_preview(do, f"attempt {parse.parse_attempt(row)} of the run is there, it is {native}")
+        plan = {"run": run, "attempt": attempt, "verb": do}
+        if spec.verb is Verb.CANCEL:
+            return _preview_cancel(spec, row, state, native, task, plan)
+        if state.is_open:
+            return refused_preview(do, f"the run is {native}: cancel it first, or let it end")
+        created = fields.instant(row, "created_at")
+        if created is None or datetime.now(UTC) - created > RERUN_PERIOD:
+            return refused_preview(
+                do, f"it was created {created:%Y-%m-%d}: GitHub runs again for 30 days" if created else native
+            )
+        return self._task(spec, row, task, plan) if task else self._whole(spec, row, state, plan)
+
+    def _whole(self, spec: ActionSpec, row: fields.Row, state: RunState, plan: dict[str, Any]) -> Preview:
+        failed = str(spec.parameters.get("scope") or "failed") != "all" and state is not RunState.SUCCEEDED
+        run = plan["run"]
+        return Preview(
+            verb="re-run failed jobs" if failed else "re-run all jobs",
+            summary=f"run {'failed' if failed else 'all'} jobs of {spec.run.job} #{row.get('run_number')} again",
+            scope="failed jobs and all jobs that need them" if failed else "all jobs of the run",
+            overlap=active_runs_note(self._client, parse.parse_id(row, "workflow_id"), run),
+            native_calls=(f"POST /actions/runs/{run}/{'rerun-failed-jobs' if failed else 'rerun'}",),
+            notes=(
+                "the same commit and the same inputs: a later change of the workflow's file is not in it",
+                UNNAMED_RERUN,
+            ),
+            plan={**plan, "how": "rerun", "failed": failed},
+        )
+
+    def _task(self, spec: ActionSpec, row: fields.Row, task: str, plan: dict[str, Any]) -> Preview:
+        definition = self._definitions.of(parse.workflow_path(row))
+        if definition is None:
+            return refused_preview("rerun", "the workflow's file is missing: rerun the failed jobs of the run")
+        jobs = [parse.parse_job(row) for row in read_job_rows(self._client, plan["run"], plan["attempt"])]
+        mine = [job for job in jobs if definition.task_of(job.display_name) == task]
+        red = [job for job in mine if job.state.is_red] or mine
+        if len(red) != 1:
+            return refused_preview(
+                "rerun", f"{len(red)} jobs of {task} would have to run again: rerun the failed jobs of the run"
+            )
+        return Preview(
+            verb="re-run the job",
+            summary=f"run the job {red[0].display_name} of {spec.run.job} #{row.get('run_number')} again",
+            scope="the job and all jobs that need it",
+            affected=(red[0].display_name,),
+            native_calls=(f"POST /actions/jobs/{red[0].id}/rerun",),
+            notes=("GitHub also runs again whatever needs this job", UNNAMED_RERUN),
+            plan={**plan, "how": "rerun_job", "job": red[0].id},
+        )
+
+    def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
+        """As the contract says. Nothing is sent if the run has another attempt than at the preview."""
+        run, attempt = int(plan["run"]), int(plan["attempt"])
+        row = self._row(run)
+        state, native, _ = parse.parse_state(row) if row is not None else (RunState.UNKNOWN, "gone", "")
+        was_open = plan["how"] == "cancel"
+        if row is None or parse.parse_attempt(row) != attempt or state.is_open != was_open:
+            raise NotSupported(f"GitHub: the run changed since the preview, it is {native}; nothing was sent")
+        if plan["how"] == "rerun_job":
+            reply = self._client.rerun_job(int(plan["job"]))
+        elif plan["how"] == "rerun":
+            reply = self._client.rerun(run, bool(plan["failed"]))
+        else:
+            reply = self._client.cancel(run)
+        raise_if_refused(reply)
+        number = attempt if was_open else attempt + 1
+        return Receipt(parse.run_ref(run, number), "GitHub cancels it" if was_open else f"attempt {number} of the run")
+
+    def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
+        """By the run's attempt and its actor."""
+        run, attempt = int(plan["run"]), int(plan["attempt"])
+        row = self._row(run)
+        if row is None:
+            return ActionUnknown("GitHub no longer has this run")
+        now, (state, native, _) = parse.parse_attempt(row), parse.parse_state(row)
+        if plan["how"] == "cancel":
+            return find_cancel("GitHub", parse.run_ref(run, attempt), now == attempt, state, native)
+        if now == attempt:
+            return ActionAbsent()
+        reply = self._client.attempt(run, attempt + 1)
+        login = parse.actor_login(reply.table()) if reply.status == 200 else ""
+        me = account_login(self._client)
+        if me and login == me:
+            return ActionFound(parse.run_ref(run, attempt + 1), f"attempt {attempt + 1} was started by {me}")
+        return ActionUnknown(
+            f"attempt {attempt + 1} is there, started by {login or 'an unnamed account'}, perhaps not by Headway"
+        )
+
+    def _row(self, run: int) -> fields.Row | None:
+        reply = self._client.run(run)
+        row = reply.table() if reply.status == 200 else None
+        return row if row is not None and row.get("id") == run else None
+
+
+def _preview_cancel(
+    spec: ActionSpec, row: fields.Row, state: RunState, native: str, task: str, plan: dict[str, Any]
+) -> Preview:
+    if not state.is_open:
+        return refused_preview("cancel", f"the run has ended: GitHub says {native}")
+    if task:
+        return refused_preview("cancel", "GitHub cancels whole runs, not a job of one")
+    return Preview(
+        verb="cancel the run",
+        summary=f"cancel {spec.run.job} #{row.get('run_number')}",
+        scope="all jobs of the run; steps with if: always() still run",
+        native_calls=(f"POST /actions/runs/{plan['run']}/cancel",),
+        notes=("what its jobs did so far stays done", "a runner has five minutes to end its job"),
+        plan={**plan, "how": "cancel"},
+    )

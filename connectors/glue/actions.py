@@ -1,0 +1,208 @@
+"""Glue actions: rerun, start, stop: StartJobRun with our key as an argument, BatchStopJobRun.
+
+StartJobRun knows no token, so a key is looked up among the newest runs before it is sent: the same key starts once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from connectors.glue import parse
+from connectors.glue.client import RUNS_SIZE, GlueClient
+from connectors.sdk.action_router import look_up_until_settled
+from connectors.sdk.aws.actions import AwsAction, AwsActions
+from connectors.sdk.aws.values import AwsReply, instant, texts
+from connectors.sdk.contract import (
+    ActionAbsent,
+    ActionFound,
+    ActionSpec,
+    ActionUnknown,
+    LookUpResult,
+    Preview,
+    Receipt,
+)
+from connectors.sdk.errors import NotSupported
+from connectors.sdk.settle import sent_at
+from connectors.sdk.states import Capability, Verb
+
+MOST_PAGES = 5
+"""Of 200 runs, newest first, in which a key is looked for."""
+LISTED_RUNNING = 50
+SETTLE_SECONDS = 1.0
+"""After it, a key that is not listed is looked up once more."""
+BEFORE_SENT = timedelta(minutes=10)
+"""How far Glue's clock and ours may be apart: runs that began earlier than this before the sending are not of it."""
+NO_MARK = "Glue cannot set a run's result; Headway records it as asserted"
+NO_HOLD = (
+    "to hold a job, each trigger that starts it would be deactivated and its description rewritten: two writes, and"
+    " other jobs of the same trigger would be held as well. Deactivate its triggers by hand"
+)
+ARGUMENT_NOTE = f"the script gets one argument more, {parse.KEY_ARGUMENT}: getResolvedOptions passes it over"
+FOLLOWERS_NOTE = "a conditional trigger fires only after runs that a trigger started: what waits for it does not follow"
+
+
+class GlueActions(AwsActions):
+    """Actions on jobs and runs of one region. StartJobRun is repeated only where no run carries our key."""
+
+    def __init__(self, client: GlueClient, settle_seconds: float = SETTLE_SECONDS) -> None:
+        self._client, self._settle_seconds = client, settle_seconds
+        start = AwsAction(self._send_start, self._started)
+        super().__init__(
+            "Glue",
+            {Verb.RERUN: self._rerun, Verb.START: self._start, Verb.CANCEL: self._stop},
+            {"rerun": start, "start": start, "stop": AwsAction(self._send_stop, self._stopped)},
+            {Capability.HOLD: NO_HOLD, Capability.MARK: NO_MARK},
+        )
+
+    # rerun and start
+
+    def _rerun(self, spec: ActionSpec) -> Preview:
+        job, run_id = parse.place(spec.run)
+        if not run_id:
+            raise NotSupported(f"Glue can only rerun a run that it has: start {spec.run.job} {spec.run.period_key}")
+        result, about = self._client.run(job, run_id), self._client.job(job)
+        is_open = parse.is_open(result)
+        running = self._running(job)
+        return Preview(
+            verb="start again",
+            summary=f"start {job} again with the arguments of {run_id}",
+            scope=f"the whole of {job} {parse.period_of(run_id)}",
+            affected=(run_id,),
+            overlap=_overlap(running, job),
+            native_calls=(
+                f"glue:StartJobRun JobName={job} JobRunId={run_id} Arguments=<those of it> {parse.KEY_ARGUMENT}=<key>",
+            ),
+            notes=(
+                ARGUMENT_NOTE,
+                FOLLOWERS_NOTE,
+                "with the script, the workers and the time limit that the job has now",
+            ),
+            refused=f"{run_id} of {job} is still running: stop it first, or wait for its end"
+            if is_open
+            else _full(about, running),
+            plan={"way": "rerun", "job": job, "run": run_id},
+        )
+
+    def _start(self, spec: ActionSpec) -> Preview:
+        job = spec.run.job
+        about, running = self._client.job(job), self._running(job)
+        scheduled = parse.scheduled(parse.by_job(list(self._client.triggers())).get(job, []))
+        name = str(scheduled[0]["Name"]) if scheduled else ""
+        given = f"the arguments of trigger {name}" if name else "its own default arguments"
+        return Preview(
+            verb="start",
+            summary=f"start {job} once now, with {given}",
+            scope=f"one run of {job}{spec.for_period}",
+            overlap=_overlap(running, job),
+            native_calls=(f"glue:StartJobRun JobName={job} Arguments=<{given}> {parse.KEY_ARGUMENT}=<key>",),
+            notes=(
+                ARGUMENT_NOTE,
+                "its triggers keep their times, and jobs that wait for it by a trigger follow it not",
+            ),
+            refused=_different(scheduled, job) or _full(about, running),
+            plan={"way": "start", "job": job, "trigger": name},
+        )
+
+    def _send_start(self, plan: Mapping[str, Any], key: str) -> Receipt:
+        job = str(plan["job"])
+        under = self._under(job, key, plan)
+        if isinstance(under, ActionFound):
+            return Receipt(under.native_ref, f"{key} was started before")
+        arguments = {**self._arguments(plan), parse.KEY_ARGUMENT: key}
+        run_id = self._client.start(job, arguments, str(plan["run"]) if plan.get("run") else None)
+        return Receipt(run_id, f"started as {run_id}")
+
+    def _started(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
+        """By its argument among the newest runs."""
+        under = partial(self._under, str(plan["job"]), key, plan)
+        return look_up_until_settled(under, self._client, self._settle_seconds)
+
+    def _arguments(self, plan: Mapping[str, Any]) -> Mapping[str, str]:
+        """Arguments of the run, or of the trigger, read now."""
+        job = str(plan["job"])
+        if plan["way"] == "rerun":
+            return texts(self._client.run(job, str(plan["run"])).get("Arguments"))
+        for trigger in self._client.triggers() if plan["trigger"] else ():
+            if trigger.get("Name") == plan["trigger"]:
+                return parse.arguments_for(trigger, job)
+        if plan["trigger"]:
+            raise NotSupported(f"{self._client.place}: trigger {plan['trigger']} is gone: nothing was started")
+        return {}
+
+    def _running(self, job: str) -> list[AwsReply]:
+        rows = self._client.runs(job, LISTED_RUNNING)["JobRuns"]
+        return [row for row in rows if parse.is_open(row)]
+
+    def _under(self, job: str, key: str, plan: Mapping[str, Any]) -> LookUpResult:
+        sent, token = sent_at(plan), None
+        for _ in range(MOST_PAGES):
+            page = self._client.runs(job, RUNS_SIZE, token)
+            for run in page["JobRuns"]:
+                if texts(run.get("Arguments")).get(parse.KEY_ARGUMENT) == key:
+                    return ActionFound(str(run.get("Id")), f"run {run.get('Id')}: {run.get('JobRunState')}")
+            oldest = min((at for item in page["JobRuns"] if (at := instant(item.get("StartedOn")))), default=None)
+            token = page.get("NextToken")
+            if not token or (sent is not None and oldest is not None and oldest < sent - BEFORE_SENT):
+                return ActionAbsent()
+        return ActionUnknown(f"{key} is not among the newest {MOST_PAGES * RUNS_SIZE} runs of {job}")
+
+    # stop
+
+    def _stop(self, spec: ActionSpec) -> Preview:
+        job, run_id = parse.place(spec.run)
+        if not run_id:
+            raise NotSupported(f"Glue can only stop a run that it has: {spec.run.job} {spec.run.period_key}")
+        run = self._client.run(job, run_id)
+        return Preview(
+            verb="stop",
+            summary=f"stop run {run_id} of {job}",
+            scope=f"run {run_id} of {job}",
+            affected=(run_id,),
+            native_calls=(f"glue:BatchStopJobRun JobName={job} JobRunIds=[{run_id}]",),
+            notes=("Glue does not record who stopped it; its output so far stays",),
+            refused=None if parse.is_open(run) else f"{run_id} of {job} has ended: {run['JobRunState']}",
+            plan={"way": "stop", "job": job, "run": run_id},
+        )
+
+    def _send_stop(self, plan: Mapping[str, Any], key: str) -> Receipt:
+        job, run_id = str(plan["job"]), str(plan["run"])
+        run = self._client.run(job, run_id)
+        if not parse.is_open(run):
+            reason = f"{run_id} of {job} has ended: {run['JobRunState']}"
+            raise NotSupported(f"{self._client.place}: {reason}; nothing was stopped")
+        self._client.stop(job, run_id)
+        return Receipt(run_id, "it is being stopped")
+
+    def _stopped(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
+        """By the run's state: Glue does not record who stopped it."""
+        run_id = str(plan["run"])
+        native = str(self._client.run(str(plan["job"]), run_id)["JobRunState"])
+        if native in ("STOPPING", "STOPPED"):
+            return ActionFound(run_id, f"{native}; Glue does not record by whom")
+        return ActionAbsent()
+
+
+def _overlap(running: Sequence[AwsReply], job: str) -> str | None:
+    if not running:
+        return None
+    since = instant(running[0].get("StartedOn"))
+    when = f", the newest since {since:%Y-%m-%d %H:%M:%S} UTC" if since else ""
+    return f"{len(running)} run(s) of {job} open{when}"
+
+
+def _full(about: Mapping[str, Any], running: Sequence[AwsReply]) -> str | None:
+    """Why Glue would refuse one more run now."""
+    most = int((about.get("ExecutionProperty") or {}).get("MaxConcurrentRuns") or 1)
+    if len(running) < most or about.get("JobRunQueuingEnabled"):
+        return None
+    return f"{len(running)} run(s) of {about.get('Name')} are open, and it may have {most} at once: wait for their end"
+
+
+def _different(tables: Sequence[Mapping[str, Any]], job: str) -> str | None:
+    if len({tuple(sorted(parse.arguments_for(item, job).items())) for item in tables}) < 2:
+        return None
+    names = ", ".join(str(item.get("Name")) for item in tables)
+    return f"the triggers of {job} ({names}) start it with different arguments: start it by hand"

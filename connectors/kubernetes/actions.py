@@ -1,0 +1,337 @@
+"""All actions of one cluster: START, RERUN and CANCEL; HOLD and RELEASE are handled in `hold`.
+
+START and RERUN create a Job from the CronJob's template, as `kubectl create job --from` does, with our key in its
+name. Two Jobs cannot have one name: the same key again gets 409 and creates nothing.
+
+CANCEL sets `activeDeadlineSeconds` to 0, with our key beside it, in one request. The controller then ends the pods,
+and the Job stays with its record; deleting it would lose that, and suspending it would keep its CronJob from starting
+another (`concurrencyPolicy: Forbid`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from connectors.kubernetes import parse
+from connectors.kubernetes.client import KubernetesClient
+from connectors.kubernetes.hold import KubernetesHolder
+from connectors.kubernetes.inventory import active_jobs_note, is_suspended, read_object
+from connectors.kubernetes.parse import true_conditions
+from connectors.sdk import fields
+from connectors.sdk.action_router import ActionRouter, RoutedAction
+from connectors.sdk.contract import (
+    ActionAbsent,
+    ActionFound,
+    ActionSpec,
+    ActionUnknown,
+    LookUpResult,
+    Preview,
+    Receipt,
+    refused_preview,
+)
+from connectors.sdk.errors import NotSupported, OutcomeUnknown
+from connectors.sdk.fields import parse_instant
+from connectors.sdk.records import instant_key
+from connectors.sdk.send_outcome import raise_if_refused, sent_response
+from connectors.sdk.settle import sent_at
+from connectors.sdk.states import Verb
+
+NO_RESULT_SETTING = "Kubernetes cannot set a Job's result; Headway records it as asserted"
+
+
+class KubernetesActions(ActionRouter[RoutedAction]):
+    """All that is done to one target. The first reply settles it: the API server reads its store."""
+
+    def __init__(self, client: KubernetesClient, holder: KubernetesHolder) -> None:
+        self._starter, self._canceller, self._holder = KubernetesStarter(client), KubernetesCanceller(client), holder
+        by_plan: dict[str, RoutedAction] = {
+            "create": self._starter,
+            "cancel": self._canceller,
+            **dict.fromkeys(("hold", "release", "clear"), holder),
+        }
+        super().__init__("Kubernetes", client, by_plan, settle_seconds=0)
+
+    def preview(self, spec: ActionSpec) -> Preview:
+        """As the contract says. RERUN of a missed run is a START."""
+        verb = Verb(spec.verb)
+        if verb in (Verb.START, Verb.RERUN):
+            return self._starter.preview(spec)
+        if verb in (Verb.HOLD, Verb.RELEASE):
+            return self._holder.preview(spec)
+        if verb is Verb.CANCEL:
+            return self._canceller.preview(spec)
+        raise NotSupported(f"Kubernetes: {NO_RESULT_SETTING}")
+
+
+EXISTS_STATUS = 409
+EVENT_LIFETIME = timedelta(minutes=55)
+"""kube-apiserver keeps events for an hour (--event-ttl)."""
+CURRENT_TEMPLATE_NOTE = (
+    "it runs what the template says now, and for now: a pod gets no date unless it reads the annotation of its Job"
+)
+SUSPENDED_NOTE = (
+    "its CronJob is suspended; a Job created by hand runs anyway and does not replace the start that falls due"
+    " meanwhile: once it is resumed, Kubernetes makes up for it"
+)
+WHOLE_RERUN_NOTE = "all of it runs again: Kubernetes reruns no single pod or index of a Job that is over"
+
+
+class KubernetesStarter:
+    """Makes Jobs in one target."""
+
+    def __init__(self, client: KubernetesClient) -> None:
+        self._client = client
+
+    def preview(self, spec: ActionSpec) -> Preview:
+        """As the contract says."""
+        namespace, name, is_cron = parse.split_job_id(spec.run.job)
+        _, old, uid = parse.parse_reference(spec.run)
+        is_rerun = spec.verb is Verb.RERUN and bool(uid)
+        source = self._source(namespace, name if is_cron else old, is_cron)
+        why = _source_refusal(source, spec.run.job)
+        if source is None or why:
+            return refused_preview(str(spec.verb), why)
+        at = parse_instant(spec.parameters.get("period_at")) or parse_instant(spec.run.period_key)
+        begin = f"from CronJob {name}" if is_cron else f"as Job {old} was"
+        label = f" for {at:%Y-%m-%d %H:%MZ}" if at is not None else ""
+        held = (SUSPENDED_NOTE,) if is_suspended(source) and is_cron else ()
+        return Preview(
+            verb="create a Job",
+            summary=f"create a Job {begin}{label}",
+            scope="a whole Job with all of its pods",
+            overlap=active_jobs_note(source) if is_cron else _running_note(source),
+            native_calls=(
+                f"POST /apis/batch/v1/namespaces/{namespace}/jobs {parse.new_job_name(name, 'KEY')} {begin}",
+            ),
+            notes=(CURRENT_TEMPLATE_NOTE, *((WHOLE_RERUN_NOTE,) if is_rerun else ()), *held),
+            plan={
+                "how": "create",
+                "job": spec.run.job,
+                "from": name if is_cron else old,
+                "source": str(source["metadata"]["uid"]),
+                "again": uid if is_rerun else "",
+                "at": instant_key(at) if at is not None else "",
+            },
+        )
+
+    def _source(self, namespace: str, name: str, is_cron: bool) -> fields.Row | None:
+        """The CronJob whose template is used, or the Job that is copied."""
+        if not name:
+            return None
+        return read_object(self._client.cronjob(namespace, name) if is_cron else self._client.job(namespace, name))
+
+    def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
+        """As the contract says."""
+        namespace, name, is_cron = parse.split_job_id(str(plan["job"]))
+        source = self._source(namespace, str(plan["from"]), is_cron)
+        if source is None or source["metadata"]["uid"] != plan["source"]:
+            raise NotSupported(f"Kubernetes: {namespace}/{name} was deleted or replaced; nothing was sent")
+        reply = self._client.create_job(namespace, job_body(source, plan, key))
+        if reply.status == EXISTS_STATUS:
+            existing = self.look_up(plan, key)
+            if isinstance(existing, ActionFound):
+                return Receipt(existing.native_ref, "was made under this key before")
+        raise_if_refused(reply)
+        uid = fields.subtable(sent_response(reply), "metadata").get("uid")
+        if not isinstance(uid, str):
+            raise OutcomeUnknown(f"{reply.place} names no Job. It was sent; it is looked up.")
+        made = parse.new_job_name(name, key)
+        return Receipt(parse.run_ref(namespace, made, uid), f"Job {namespace}/{made}")
+
+    def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
+        """By the name and the annotation. A Job that ended may be deleted by its TTL or a history limit."""
+        namespace, name, _ = parse.split_job_id(str(plan["job"]))
+        made = parse.new_job_name(name, key)
+        row = read_object(self._client.job(namespace, made))
+        if row is None:
+            return self._find_in_events(namespace, made, plan)
+        meta = parse.parse_metadata(row)
+        if parse.object_annotations(meta).get(parse.ACTION_ANNOTATION) != key:
+            return ActionUnknown(f"the Job {namespace}/{made} exists and does not carry our key")
+        return ActionFound(parse.run_ref(namespace, made, fields.text(meta, "uid")), f"Job {namespace}/{made}")
+
+    def _find_in_events(self, namespace: str, made: str, plan: Mapping[str, Any]) -> LookUpResult:
+        """Events outlive a Job by an hour: an event proves that it was created, and within the hour its absence proves
+        the opposite."""
+        where = f"involvedObject.kind=Job,involvedObject.namespace={namespace},involvedObject.name={made}"
+        reply = self._client.events(where)
+        if reply.status != 200:
+            return ActionUnknown(f"no Job {made} exists, and events, which would show a deleted one, cannot be read")
+        events = fields.tables(reply.table().get("items"))
+        about = (fields.subtable(event, "involvedObject") for event in events)
+        uid = next((str(subject.get("uid")) for subject in about if subject.get("name") == made), "")
+        if uid:
+            return ActionFound(parse.run_ref(namespace, made, uid), "its Job is deleted; events name it")
+        sent = sent_at(plan)
+        if sent is not None and datetime.now(UTC) - sent > EVENT_LIFETIME:
+            return ActionUnknown(f"no Job {made} is there; its events, kept for an hour, have expired")
+        return ActionAbsent()
+
+
+def _running_note(job: fields.Row) -> str | None:
+    active = fields.subtable(job, "status").get("active")
+    return f"the Job itself still has {active} active pods" if active else None
+
+
+def _source_refusal(source: fields.Row | None, job: str) -> str:
+    """Why no Job can be created from it; "" if one can."""
+    namespace, name, is_cron = parse.split_job_id(job)
+    if source is None:
+        gone = f"{namespace} has no CronJob {name}" if is_cron else f"the Job of {job} is deleted"
+        return f"{gone}: nothing is left to make a Job from"
+    kind, owner = ("", "") if is_cron else parse.owner_kind_and_name(source["metadata"])
+    return f"the Job belongs to {kind} {owner}: that has to start it" if kind else ""
+
+
+JOB_LABELS = ("controller-uid", "job-name", "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name")
+"""Labels that the API server puts on a Job's pods: a copy gets its own."""
+NOT_COPIED_FIELDS = ("selector", "manualSelector", "suspend")
+JOB_ANNOTATION_PREFIXES = ("kubectl.", "headway/", "batch.kubernetes.io/")
+
+
+def job_body(source: fields.Row, plan: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """The Job that is sent. Raises RecordUnreadable."""
+    meta = parse.parse_metadata(source)
+    namespace, name, is_cron = parse.split_job_id(str(plan["job"]))
+    if is_cron:
+        template = fields.table(fields.table(source.get("spec")).get("jobTemplate"))
+        metadata = fields.table(template.get("metadata") or {})
+        spec = deepcopy(dict(fields.table(template.get("spec"))))
+        owner = {"apiVersion": "batch/v1", "kind": "CronJob", "name": meta["name"], "uid": meta["uid"]}
+        owned: dict[str, Any] = {"ownerReferences": [{**owner, "controller": True}]}
+    else:
+        metadata, spec, owned = meta, _copied_spec(source), {}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": parse.new_job_name(name, key),
+            "namespace": namespace,
+            "annotations": _job_annotations(metadata, plan, key),
+            "labels": _without_job_labels(metadata.get("labels")),
+            **owned,
+        },
+        "spec": spec,
+    }
+
+
+def _job_annotations(metadata: fields.Row, plan: Mapping[str, Any], key: str) -> dict[str, str]:
+    """The annotations: those of the template or the Job, and ours."""
+    is_cron = parse.split_job_id(str(plan["job"]))[2]
+    return {
+        **{
+            name: value
+            for name, value in parse.object_annotations(metadata).items()
+            if not name.startswith(JOB_ANNOTATION_PREFIXES)
+        },
+        parse.MANUAL_ANNOTATION: "manual",
+        parse.ACTION_ANNOTATION: key,
+        **({parse.RERUN_OF_ANNOTATION: str(plan["again"])} if plan["again"] else {}),
+        **({parse.SCHEDULED_ANNOTATION: str(plan["at"])} if plan["at"] else {}),
+        **({} if is_cron else {parse.JOB_ANNOTATION: str(plan["job"])}),
+    }
+
+
+def _copied_spec(job: fields.Row) -> dict[str, Any]:
+    """A Job's spec without what belongs to that Job alone."""
+    was_cancelled = parse.CANCELLED_ANNOTATION in parse.object_annotations(fields.table(job.get("metadata")))
+    deadline = ("activeDeadlineSeconds",) if was_cancelled else ()  # by which we ended it
+    dropped = (*NOT_COPIED_FIELDS, *deadline)
+    spec = {name: deepcopy(value) for name, value in fields.table(job.get("spec")).items() if name not in dropped}
+    meta = fields.subtable(spec, "template").get("metadata")
+    if isinstance(meta, dict) and isinstance(meta.get("labels"), dict):
+        meta["labels"] = _without_job_labels(meta["labels"])
+    return spec
+
+
+def _without_job_labels(labels: Any) -> dict[str, Any]:
+    return {name: value for name, value in fields.subtable(labels).items() if name not in JOB_LABELS}
+
+
+CANCEL_TEXT = "end a Job by its deadline"
+
+
+class KubernetesCanceller:
+    """Ends Jobs of one target."""
+
+    def __init__(self, client: KubernetesClient) -> None:
+        self._client = client
+
+    def preview(self, spec: ActionSpec) -> Preview:
+        """As the contract says."""
+        verb = str(spec.verb)
+        namespace, name, uid = parse.parse_reference(spec.run)
+        if not uid:
+            return refused_preview(verb, f"{spec.run.job} {spec.run.period_key} has no Job in Kubernetes")
+        row = self._job(namespace, name, uid)
+        if row is None:
+            return refused_preview(verb, f"the Job {namespace}/{name} is deleted")
+        why = _not_running_reason(row)
+        if why:
+            return refused_preview(verb, f"the Job {namespace}/{name} {why}")
+        plan = {"how": "cancel", "ns": namespace, "name": name, "uid": uid}
+        return Preview(
+            verb=CANCEL_TEXT,
+            summary=f"end the Job {namespace}/{name} and its pods by a deadline that has passed",
+            scope="all pods of the Job",
+            affected=(name,),
+            native_calls=(
+                f"PATCH /apis/batch/v1/namespaces/{namespace}/jobs/{name} {fields.to_json(cancel_body(uid, 'KEY'))}",
+            ),
+            notes=(
+                "the Job stays, as Failed: DeadlineExceeded, with our key; alerts of the cluster on failed Jobs see it",
+                "its pods are deleted, and their logs with them",
+            ),
+            plan=plan,
+        )
+
+    def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
+        """As the contract says."""
+        namespace, name, uid = str(plan["ns"]), str(plan["name"]), str(plan["uid"])
+        row = self._job(namespace, name, uid)
+        if row is None:
+            raise NotSupported(f"Kubernetes: the Job {namespace}/{name} is deleted; nothing was sent")
+        if _is_cancelled_under(row, key):
+            return Receipt(parse.run_ref(namespace, name, uid), "was ended under this key before")
+        why = _not_running_reason(row)
+        if why:
+            raise NotSupported(f"Kubernetes: the Job {namespace}/{name} {why}; nothing was sent")
+        raise_if_refused(self._client.patch_job(namespace, name, cancel_body(uid, key)))
+        return Receipt(parse.run_ref(namespace, name, uid), f"Job {namespace}/{name} gets a deadline that has passed")
+
+    def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
+        """By our key on the Job."""
+        namespace, name, uid = str(plan["ns"]), str(plan["name"]), str(plan["uid"])
+        row = self._job(namespace, name, uid)
+        if row is None:
+            return ActionUnknown(f"the Job {namespace}/{name} is deleted, and our key with it")
+        if _is_cancelled_under(row, key):
+            return ActionFound(parse.run_ref(namespace, name, uid), "our key is on the Job")
+        return ActionAbsent()
+
+    def _job(self, namespace: str, name: str, uid: str) -> fields.Row | None:
+        row = read_object(self._client.job(namespace, name))
+        return row if row is not None and row["metadata"]["uid"] == uid else None
+
+
+def _is_cancelled_under(row: fields.Row, key: str) -> bool:
+    return parse.object_annotations(parse.parse_metadata(row)).get(parse.CANCELLED_ANNOTATION) == key
+
+
+def cancel_body(uid: str, key: str) -> dict[str, Any]:
+    """Body of the request. The uid is a condition: another Job of the same name is refused."""
+    return {
+        "metadata": {"uid": uid, "annotations": {parse.CANCELLED_ANNOTATION: key}},
+        "spec": {"activeDeadlineSeconds": 0},
+    }
+
+
+def _not_running_reason(row: fields.Row) -> str:
+    """Why there is nothing to cancel; "" if it is running."""
+    conditions = true_conditions(fields.subtable(row, "status"))
+    if "Complete" in conditions or "Failed" in conditions:
+        return "is over"
+    return "is suspended: it has no pods that could be ended" if is_suspended(row) else ""

@@ -1,0 +1,211 @@
+"""MySQL event actions: rerun, start, hold and release.
+
+A rerun is a one-shot event whose name is our key. It runs the event's body once more, as its definer, and stays after
+its run (ON COMPLETION PRESERVE), so that a lost answer is found by its name; a poll removes it a day later.
+
+A hold is `ALTER EVENT … DISABLE` with its definer kept, under our mark in the table `events_held` that grants.sql
+makes: an event's comment has 64 characters, too few for a mark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from connectors.mysql_events import client as permissions
+from connectors.mysql_events import parse
+from connectors.mysql_events.client import MySqlEventsClient, MySqlEventsOptions
+from connectors.mysql_events.parse import Row, ServerSnapshot
+from connectors.sdk.contract import (
+    ACTION_KEY,
+    ActionFound,
+    ActionSpec,
+    ActionUnknown,
+    HoldMark,
+    LookUpResult,
+    NativeHold,
+    Preview,
+    Receipt,
+)
+from connectors.sdk.errors import NotSupported
+from connectors.sdk.fields import epoch_instant
+from connectors.sdk.job_agent import AgentJob, JobAgentHolds, Plan, absent_unless, marked_jobs
+from connectors.sdk.states import Verb
+
+RERUN_NOTES = (
+    "starts within 2 s, under an event of its own name",
+    "runs the body as it is now, with the time of now: the run's own context is lost",
+)
+
+
+REPLICA = "this server is read-only, a replica: events run on its primary"
+HOLDS = JobAgentHolds("MariaDB", "enabled", "disabled", "without our mark", is_marked_first=True)
+
+
+class MySqlEventsActions:
+    """Actions on the events of one server."""
+
+    def __init__(self, client: MySqlEventsClient, options: MySqlEventsOptions) -> None:
+        self._client, self._options = client, options
+
+    def preview_rerun(self, spec: ActionSpec, timeout_seconds: float) -> Preview:
+        """The event that a rerun or start adds; refused where grants.sql would refuse it."""
+        job, (schema, _, name) = spec.run.job, spec.run.job.partition(".")
+        snapshot = self._visible(schema, name, "", timeout_seconds)
+        row = _event(snapshot, job)
+        definer = row["definer"] if row else "?"
+        paused = (f"{job} is {row['status']}; its body runs all the same",) if row and not _is_enabled(row) else ()
+        return Preview(
+            verb="run once",
+            summary=f"run the body of event {job} once, as {definer}",
+            scope=f"one run of {job}{spec.for_period}",
+            overlap=_overlap(snapshot, row, self._options.log_table, job),
+            native_calls=(
+                f"CALL {self._options.act_schema}.event_start('{schema}', '{name}', '<key>')",
+                f"-- CREATE DEFINER={definer} EVENT {schema}.<key> ON SCHEDULE AT now + 1 s ON COMPLETION PRESERVE",
+            ),
+            notes=RERUN_NOTES + paused,
+            refused=self._rerun_refusal(snapshot, row, job, "start" if spec.verb == Verb.START else "rerun"),
+            plan={"way": "start", "schema": schema, "event": name},
+        )
+
+    def _visible(self, schema: str, name: str, key: str, timeout_seconds: float) -> ServerSnapshot:
+        """Raises PermissionMissing where the server would answer an empty list for want of a permission."""
+        snapshot = self._client.situation(schema, name, key, timeout_seconds)
+        permissions.require_view(snapshot, self._options.schemas, self._client.place)
+        return snapshot
+
+    def _rerun_refusal(self, snapshot: ServerSnapshot, row: Row | None, job: str, verb: str) -> str | None:
+        if row is None:
+            return f"event {job} no longer exists: there is no body to run"
+        if permissions.is_mysql(snapshot.about):
+            return f"MySQL prepares no CREATE EVENT, so grants.sql works on MariaDB only: {verb} {job} by hand"
+        if not permissions.may_start(snapshot, self._options.act_schema):
+            return _no_permission(snapshot, f"{verb} {job}")
+        if str(snapshot.about["scheduler"]) != "ON":
+            status = snapshot.about["scheduler"]
+            return f"the event scheduler is {status}: nothing starts. SET GLOBAL event_scheduler = ON;"
+        return REPLICA if snapshot.about["read_only"] else None
+
+    def send_rerun(self, plan: Plan, key: str, timeout_seconds: float) -> Receipt:
+        """Adds the one-shot event; where this key did already, nothing changes."""
+        if not ACTION_KEY.fullmatch(key):
+            raise NotSupported(f'"{key}" is no action key')
+        self._client.start(str(plan["schema"]), str(plan["event"]), key, timeout_seconds)
+        return Receipt(f"{plan['schema']}.{key}", "added as a one-shot event; it starts within 2 s")
+
+    def look_up_rerun(self, plan: Plan, key: str, timeout_seconds: float) -> LookUpResult:
+        """By the one-shot event's name. Absent only when nothing can still arrive and no event is hidden from us."""
+        schema = str(plan["schema"])
+        snapshot = self._visible(schema, str(plan["event"]), key, timeout_seconds)
+        for row in snapshot.events:
+            if (str(row["event_schema"]), str(row["event_name"])) == (schema, key):
+                began = epoch_instant(row["last_executed"])
+                return ActionFound(f"{schema}.{key}", f"started {began:%H:%M:%S} UTC" if began else "not started yet")
+        sees_all = permissions.sees_all(snapshot, (schema,))
+        hidden = "" if sees_all else permissions.hidden_events_text(snapshot, (schema,))
+        return absent_unless(snapshot.senders, hidden, "connection")
+
+    def preview_hold(self, spec: ActionSpec, timeout_seconds: float) -> Preview:
+        """The change of a hold or release; refused where grants.sql would refuse it."""
+        job, (schema, _, name) = spec.run.job, spec.run.job.partition(".")
+        snapshot = self._visible(schema, name, "", timeout_seconds)
+        row, call = _event(snapshot, job), f"CALL {self._options.act_schema}"
+        event = _agent_job(row, _marks(snapshot)) if row else None
+        plan, missing = HOLDS.plan(spec, schema=schema, event=name), self._missing_grant(snapshot, row, job)
+        if spec.verb == Verb.HOLD:
+            alter = f"ALTER DEFINER={row['definer'] if row else '?'} EVENT {job} DISABLE"
+            return HOLDS.preview(
+                spec,
+                plan,
+                event,
+                text=f"disable event {job}, with a row that says who holds it until when",
+                calls=(
+                    f"{call}.event_hold('{schema}', '{name}', '<key>', …)",
+                    f"-- a row in {self._options.act_schema}.events_held; {alter}",
+                ),
+                missing=missing,
+                notes=("a run that is under way goes on to its end",),
+            )
+        return HOLDS.preview(
+            spec,
+            plan,
+            event,
+            text=f"enable event {job} again and take our row away"
+            if plan["enables"]
+            else f"take our row of event {job} away; enabled or not stays as it is",
+            calls=(f"{call}.event_release('{schema}', '{name}', '{plan['hold']}', {1 if plan['enables'] else 0})",),
+            missing=missing,
+            by_hand=f"ALTER EVENT {job} ENABLE",
+        )
+
+    def _missing_grant(self, snapshot: ServerSnapshot, row: Row | None, job: str) -> str | None:
+        if row is None:
+            return f"event {job} no longer exists"
+        if snapshot.about["read_only"]:
+            return REPLICA
+        may_hold = snapshot.held is not None and permissions.may_hold(snapshot, self._options.act_schema)
+        return None if may_hold else _no_permission(snapshot, f"hold {job}")
+
+    def send_hold(self, plan: Plan, key: str, timeout_seconds: float) -> Receipt:
+        """Holds or releases. Raises NotSupported where the event is not as it must be: then nothing was changed."""
+        schema, name = str(plan["schema"]), str(plan["event"])
+        return HOLDS.send(
+            f"{schema}.{name}",
+            plan,
+            key,
+            lambda mark: self._client.hold(schema, name, mark, timeout_seconds),
+            lambda hold, enables: self._client.release(schema, name, hold, enables, timeout_seconds),
+        )
+
+    def look_up_hold(self, plan: Plan, key: str, timeout_seconds: float) -> LookUpResult:
+        """By the mark: a hold is there with its key and has disabled the event, a release has removed it."""
+        schema, name, mark_id = str(plan["schema"]), str(plan["event"]), key if plan["way"] == "hold" else plan["hold"]
+        snapshot = self._client.situation(schema, name, str(mark_id), timeout_seconds)
+        if snapshot.held is None:
+            return ActionUnknown(permissions.unreadable_marks(snapshot))
+        row = _event(snapshot, f"{schema}.{name}")
+        hold = HOLDS.find(_agent_job(row, _marks(snapshot)) if row else None, plan, key)
+        return hold or absent_unless(snapshot.senders, what="connection")
+
+
+def _event(snapshot: ServerSnapshot, job: str) -> Row | None:
+    return next((row for row in snapshot.events if parse.native_id(row) == job and not parse.is_entry(row)), None)
+
+
+def _is_enabled(row: Row) -> bool:
+    return bool(row["status"] == "ENABLED")
+
+
+def _no_permission(snapshot: ServerSnapshot, action: str) -> str:
+    account = str(snapshot.about["role"])
+    fix = f"{permissions.GRANTS}, then GRANT headway_act_role TO {permissions.quoted(account)};"
+    return f"account {account} may not {action}: {fix}"
+
+
+def _overlap(snapshot: ServerSnapshot, row: Row | None, log_table: str | None, job: str) -> str | None:
+    """Events overlap freely: the server starts one beside itself."""
+    running = [item for item in snapshot.running if not parse.is_lost(item, epoch_instant(item["started"]), snapshot)]
+    if running:
+        since = epoch_instant(running[0]["started"])
+        return f"run {running[0]['run_id']} of {job} is running" + (f" since {since:%H:%M:%S} UTC" if since else "")
+    if row is not None and parse.is_logged(row, log_table) and snapshot.log_is_readable:
+        return None
+    return f"whether {job} runs now is not known: it logs nothing"
+
+
+def _marks(snapshot: ServerSnapshot) -> dict[str, HoldMark]:
+    """Our mark of each event that bears one."""
+    marks = {parse.native_id(row): HoldMark.read(str(row["mark"])) for row in snapshot.held or ()}
+    return {job: mark for job, mark in marks.items() if mark is not None}
+
+
+def _agent_job(row: Row, marks: Mapping[str, HoldMark]) -> AgentJob:
+    name = parse.native_id(row)
+    return AgentJob(name, marks.get(name), _is_enabled(row))
+
+
+def holds(place: str, snapshot: ServerSnapshot) -> tuple[NativeHold, ...]:
+    """The events that bear our mark; bare where a user enabled them under it."""
+    marks = _marks(snapshot)
+    jobs = (_agent_job(row, marks) for row in snapshot.events)
+    return marked_jobs((job.ref, job, f"row of {job.ref} in table events_held at {place}") for job in jobs)

@@ -1,0 +1,343 @@
+"""pg_cron actions: rerun, start, cancel, hold and release.
+
+pg_cron has no "run now": a rerun is a one-shot entry in cron.job whose name carries our key, found by that name and by
+its mark. The entry is a job of its own, so pg_cron's guard against overlap does not see the original. It is for one
+minute of one day, of every year: it is removed when its run has ended (not before: pg_cron cancels a run whose entry
+goes away). A cancel is `pg_cancel_backend` of the process that the run's row names, by the function of grants.sql,
+which proves first that this process is still that run's.
+
+A hold is `cron.alter_job(active := false)` under our mark, a comment before the job's command: pg_cron
+has no place for a note, and the command is what everybody sees who looks at the job. The functions of grants.sql hold
+only what is active, idle and as it was seen, and release only what bears the mark that is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from connectors.pg_cron import parse
+from connectors.pg_cron.client import (
+    STANDBY,
+    ActionTrace,
+    PgCronClient,
+    PgCronPage,
+    PgCronSituation,
+    entry_permission,
+    granted,
+    hidden_jobs_text,
+)
+from connectors.pg_cron.parse import ENTRY_PREFIX, Row
+from connectors.sdk.contract import (
+    ACTION_KEY,
+    ActionAbsent,
+    ActionFound,
+    ActionSpec,
+    HoldMark,
+    LookUpResult,
+    NativeHold,
+    Preview,
+    Receipt,
+)
+from connectors.sdk.errors import ConnectorError, NotSupported
+from connectors.sdk.fields import epoch_instant
+from connectors.sdk.job_agent import AgentJob, JobAgentHolds, Plan, absent_unless, marked_jobs, number_in
+from connectors.sdk.marked_pause import shown_mark_of_plan
+from connectors.sdk.records import RunRef
+from connectors.sdk.states import Verb
+from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.transport.postgres import session_name
+
+OVERDUE = timedelta(minutes=10)
+"""An entry whose minute is this long past and that left no run will not start this year."""
+LONGEST_NAME = 63  # cron.job.jobname is of type name in 1.4
+RERUN_NOTES = (
+    "starts within 65 s: pg_cron starts jobs at full minutes",
+    "runs the command as it is now, with the time of now: the missed run's own context is lost",
+)
+START_NOTES = (
+    RERUN_NOTES[0],
+    "runs the command as it is now; the job's own entry keeps its times and starts by them as well",
+)
+
+
+def job_of(rows: Sequence[Row], ref: RunRef) -> Row | None:
+    """The row that is meant: by the jobid that the poll noted, else (nothing ran, MISSED) by the job's name."""
+    jobid = number_in(ref, "jobid")
+    ids = parse.native_ids([row for row in rows if not parse.is_entry(row)])
+    return next(
+        (row for row in rows if row["jobid"] == jobid or (jobid is None and ids.get(row["jobid"]) == ref.job)), None
+    )
+
+
+def entry_name(jobid: int, key: str) -> str:
+    """Name of the one-shot entry. Raises NotSupported for a text that is not a key of ours or does not fit."""
+    name = f"{ENTRY_PREFIX}{jobid}:{key}"
+    if not ACTION_KEY.fullmatch(key) or len(name) > LONGEST_NAME:
+        raise NotSupported(f'"{key}" does not fit into the name of a pg_cron entry')
+    return name
+
+
+def mark_of(entry: str) -> str:
+    """The comment before the command of a one-shot entry."""
+    return f"/* {entry} */ "
+
+
+def preview_rerun(client: PgCronClient, spec: ActionSpec, timeout_seconds: float) -> Preview:
+    """The entry that a rerun or start adds to cron.job; refused without the permission, the job, or rows as proof."""
+    now = client.situation(lambda rows: job_of(rows, spec.run), timeout_seconds)
+    way = entry_permission(now.access)
+    jobid, user, database = (now.job[name] if now.job else "?" for name in ("jobid", "username", "database"))
+    direct = f"cron.schedule_in_database('{ENTRY_PREFIX}{jobid}:<key>', …)"
+    call = f"{client.act_schema}.rerun({jobid}, '<key>')" if way == "function" else direct
+    is_start = spec.verb == Verb.START
+    what = "start" if is_start else "rerun"
+    paused = (f"{spec.run.job} is paused in pg_cron; the {what} runs all the same",)
+    return Preview(
+        verb="run once",
+        summary=f"run the command of pg_cron job {spec.run.job} once, at the next full minute, "
+        f"as {user} in database {database}",
+        scope=f"one run of {spec.run.job}{spec.for_period}",
+        overlap=_overlap(now, spec.run.job),
+        native_calls=(f"SELECT {call}", f"-- it adds entry {ENTRY_PREFIX}{jobid}:<key>, removed after its run"),
+        notes=(START_NOTES if is_start else RERUN_NOTES) + (paused if now.job and not now.job["active"] else ()),
+        refused=_rerun_refusal(now, way, spec.run.job, what),
+        plan={"jobid": jobid, "after": now.newest, "door": way, "zone": parse.zone_of(now.access)},
+    )
+
+
+def _overlap(now: PgCronSituation, job: str) -> str | None:
+    if not now.running:
+        return None
+    row = now.running[0]
+    since = epoch_instant(row["started"])
+    return f"run {row['runid']} of {job} is running" + (f" since {since:%H:%M:%S} UTC" if since else " or starting")
+
+
+def _rerun_refusal(now: PgCronSituation, way: str | None, job: str, what: str) -> str | None:
+    role = now.access["role"]
+    if now.job is None:
+        return f"{job} is no longer in cron.job: there is no command to run"
+    if now.access["is_standby"]:
+        return STANDBY.why
+    if now.access["log_run"] == "off":
+        return f"cron.log_run is off: the {what} would leave no row that proves it; set it on and restart PostgreSQL"
+    if way is None or (way == "own" and now.job["username"] != role):
+        return f"role {role} may not {what} {job}: {granted(now.access)}"
+    return None
+
+
+def send_rerun(client: PgCronClient, plan: Plan, key: str, timeout_seconds: float) -> Receipt:
+    """Adds the entry; where it exists already, nothing is added and its jobid is returned."""
+    jobid = int(plan["jobid"])
+    entry = entry_name(jobid, key)
+    if plan["door"] == "function":
+        added = client.rerun_by_function(jobid, key, timeout_seconds)
+    else:
+        added = client.rerun_direct(jobid, entry, key, str(plan["zone"]), timeout_seconds)
+    if added is None:
+        raise NotSupported(f"{client.place}: pg_cron job {jobid} is gone: nothing was added")
+    return Receipt(entry, f"added as entry {added}; it starts at the next full minute")
+
+
+def look_up_rerun(client: PgCronClient, plan: Plan, key: str, timeout_seconds: float) -> LookUpResult:
+    """Absent only when nothing can still arrive and no row is hidden from us."""
+    entry = entry_name(int(plan["jobid"]), key)
+    trace = client.trace(entry, mark_of(entry), int(plan["after"]), session_name(key), timeout_seconds)
+    if trace.runs:
+        return ActionFound(entry, f"run {trace.runs[0]['runid']}: {trace.runs[0]['status']}")
+    if trace.entries:
+        return ActionFound(
+            entry, f"entry {trace.entries[0]['jobid']} waits for its minute ({trace.entries[0]['schedule']})"
+        )
+    return absent_unless(trace.sessions, hidden_jobs_text(trace.access))
+
+
+def tidy(client: PgCronClient, page: PgCronPage, now: datetime, deadline: Deadline) -> list[str]:
+    """Takes away our entries that have run, and those that missed their minute. Answers what a person should know."""
+    started: dict[int, bool] = {}
+    for row in page.entries:
+        started[row["jobid"]] = started.get(row["jobid"], True) and bool(row["ended"])
+    warnings = []
+    for row in page.jobs:
+        if not parse.is_entry(row):
+            continue
+        due = parse.due_of(str(row["schedule"]), parse.zone_of(page.access), now)
+        missed = row["jobid"] not in started and due is not None and now - due > OVERDUE
+        if missed:
+            warnings.append(f"{row['jobname']} never started: pg_cron was not there at its minute ({row['schedule']})")
+        if missed or started.get(row["jobid"], False):
+            warnings += _remove_entry(client, page.access, row, deadline.left)
+    return warnings
+
+
+def _remove_entry(client: PgCronClient, access: Row, row: Row, timeout_seconds: float) -> list[str]:
+    match = parse.ENTRY.fullmatch(str(row["jobname"]))
+    by_function = bool(access["may_unschedule"])
+    stays = f"{row['jobname']} stays in cron.job and would run again in a year"
+    if not (match and (by_function or access["is_super"] or row["username"] == access["role"])):
+        return [f"{stays}: role {access['role']} may not remove it. SELECT cron.unschedule({row['jobid']});"]
+    try:
+        client.unschedule(row, match[2], by_function, timeout_seconds)
+    except ConnectorError as error:
+        return [f"{stays}: {error}"]
+    return []
+
+
+CANCEL_NOTES = (
+    "what it changed since its last commit is rolled back",
+    "a start that fell due while it ran is made up for at once: pg_cron queues one",
+)
+
+
+def preview_cancel(client: PgCronClient, spec: ActionSpec, timeout_seconds: float) -> Preview:
+    """Which process would be cancelled; refused where none is proved to be this run's."""
+    runid = number_in(spec.run, "runid")
+    if runid is None:
+        raise NotSupported(f"pg_cron can only cancel a run that it has: {spec.run.job} {spec.run.period_key}")
+    trace = client.run_left(runid, session_name(""), timeout_seconds)
+    row = trace.row or {}
+    return Preview(
+        verb="cancel",
+        summary=f"cancel the statement that run {runid} of {spec.run.job} executes (process {row.get('job_pid')})",
+        scope=f"run {runid} of {spec.run.job}",
+        native_calls=(
+            f"SELECT {client.act_schema}.cancel({runid}, '<key>')",
+            f"-- pg_cancel_backend({row.get('job_pid')})",
+        ),
+        notes=CANCEL_NOTES,
+        refused=_cancel_refusal(trace, runid, spec.run.job),
+        plan={"way": "cancel", "runid": runid},
+    )
+
+
+def _cancel_refusal(trace: ActionTrace, runid: int, job: str) -> str | None:
+    role = trace.access["role"]
+    if trace.row is None:
+        return f"run {runid} of {job} has no row in cron.job_run_details any more"
+    if not parse.is_open(trace.row):
+        return f"run {runid} of {job} has ended: {trace.row['status']}"
+    if trace.row["job_pid"] is None:
+        return f"run {runid} of {job} has no process yet ({trace.row['status']})"
+    if not trace.access["may_cancel"]:
+        return f"role {role} may not cancel a run: {granted(trace.access)}"
+    return None
+
+
+def send_cancel(client: PgCronClient, plan: Plan, key: str, timeout_seconds: float) -> Receipt:
+    """Sends the signal. Raises NotSupported where the run has ended or the process is not its own."""
+    runid = int(plan["runid"])
+    rows = client.cancel(runid, key, timeout_seconds)
+    if not rows or not rows[0]["done"]:
+        raise NotSupported(f"{client.place}: the process of run {runid} is gone: nothing was cancelled")
+    return Receipt(str(runid), f"the process of run {runid} was sent a cancel request")
+
+
+def look_up_cancel(client: PgCronClient, plan: Plan, key: str, timeout_seconds: float) -> LookUpResult:
+    """By the run's row: a cancelled one says so, not by whom. One that runs on, or ended well, was not cancelled."""
+    trace = client.run_left(int(plan["runid"]), session_name(key), timeout_seconds)
+    row = trace.row
+    if row is not None and row["status"] == "failed":
+        return ActionFound(str(row["runid"]), f"run {row['runid']}: {str(row['message'] or '').strip()}")
+    deleted = f"run {plan['runid']} has no row in cron.job_run_details any more"
+    return absent_unless(trace.sessions, "" if row is not None else hidden_jobs_text(trace.access) or deleted)
+
+
+HOLDS = JobAgentHolds("pg_cron", "active", "inactive", "its command as it was")
+HOLD_NOTES = (
+    "hold it before it is due: a start in the very moment of the hold is called failed and runs on",
+    "scheduling the job again under its name overwrites the mark and leaves the job inactive",
+)
+
+
+def preview_hold(client: PgCronClient, spec: ActionSpec, timeout_seconds: float) -> Preview:
+    """The change of a hold or release in cron.job; refused where grants.sql would refuse it."""
+    now = client.situation(lambda rows: job_of(rows, RunRef(spec.run.job, "", "", "")), timeout_seconds)
+    job, row, schema = spec.run.job, now.job or {}, client.act_schema
+    jobid, agent_job = row.get("jobid"), _agent_job(now.job) if now.job else None
+    plan = HOLDS.plan(spec, jobid=jobid)
+    if spec.verb == Verb.HOLD:
+        plan |= {"schedule": row.get("schedule"), "hash": row.get("command_hash")}
+        alter = f"active := false, command := '/* {shown_mark_of_plan(plan)} */ ' || command"
+        return HOLDS.preview(
+            spec,
+            plan,
+            agent_job,
+            text=f"make pg_cron job {job} inactive, under a comment that says who holds it until when",
+            calls=(f"SELECT {schema}.hold({jobid}, '<key>', …)", f"-- cron.alter_job({jobid}, {alter})"),
+            missing=_missing_grant(now, job, "may_hold"),
+            notes=HOLD_NOTES,
+            unfit=_running_refusal(now, job),
+        )
+    enables = bool(plan["enables"])
+    function, alter = ("release", "active := true, ") if enables else ("clear", "")
+    return HOLDS.preview(
+        spec,
+        plan,
+        agent_job,
+        text=f"make pg_cron job {job} active again and take our comment from its command"
+        if enables
+        else f"take our comment from the command of pg_cron job {job}; active or not stays as it is",
+        calls=(
+            f"SELECT {schema}.{function}({jobid}, '{plan['hold']}')",
+            f"-- cron.alter_job({jobid}, {alter}command := the command without our comment)",
+        ),
+        missing=_missing_grant(now, job, "may_hold" if enables else "may_clear"),
+        by_hand=f"SELECT cron.alter_job({jobid}, active := true);",
+    )
+
+
+def _missing_grant(now: PgCronSituation, job: str, permission: str) -> str | None:
+    if now.job is None:
+        return f"{job} is no longer in cron.job"
+    if now.access["is_standby"]:
+        return STANDBY.why
+    if not now.access[permission]:
+        action = f"hold {job}" if permission == "may_hold" else f"take our mark from {job} alone"
+        return f"role {now.access['role']} may not {action}: {granted(now.access)}"
+    return None
+
+
+def _running_refusal(now: PgCronSituation, job: str) -> str | None:
+    run = next((run for run in now.running if now.job and run["jobid"] == now.job["jobid"]), None)
+    if run is None:
+        return None
+    consequence = "pg_cron would call its run failed and leave its statement running"
+    return f"{job} runs now (run {run['runid']}): {consequence}. Hold it when it has ended"
+
+
+def send_hold(client: PgCronClient, plan: Plan, key: str, timeout_seconds: float) -> Receipt:
+    """Holds or releases. Raises NotSupported where the job is not as it must be: then nothing was changed."""
+    if plan["jobid"] is None:
+        raise NotSupported(f"{client.place}: the job is not in cron.job: nothing was changed")
+    jobid = int(plan["jobid"])
+    return HOLDS.send(
+        f"cron.job {jobid}",
+        plan,
+        key,
+        lambda mark: client.hold(jobid, mark, str(plan["schedule"]), str(plan["hash"]), timeout_seconds),
+        lambda hold, enables: client.release(jobid, hold, key, enables, timeout_seconds),
+    )
+
+
+def look_up_hold(client: PgCronClient, plan: Plan, key: str, timeout_seconds: float) -> LookUpResult:
+    """By the mark in the job's command: a hold is there with its key, a release has removed it."""
+    if plan["jobid"] is None:
+        return ActionAbsent()
+    trace = client.job_left(int(plan["jobid"]), session_name(key), timeout_seconds)
+    hold = HOLDS.find(_agent_job(trace.row) if trace.row else None, plan, key)
+    return hold or absent_unless(trace.sessions, hidden_jobs_text(trace.access))
+
+
+def _agent_job(row: Row) -> AgentJob:
+    return AgentJob(f"cron.job {row['jobid']}", HoldMark.read(str(row["hold"] or "")), bool(row["active"]))
+
+
+def holds(place: str, rows: Sequence[Row]) -> tuple[NativeHold, ...]:
+    """The entries of cron.job that bear our mark; bare where a user made them active under it."""
+    jobs = [row for row in rows if not parse.is_entry(row)]
+    ids = parse.native_ids(jobs)
+    return marked_jobs(
+        (ids[row["jobid"]], _agent_job(row), f"comment in the command of cron.job {row['jobid']} at {place}")
+        for row in jobs
+    )

@@ -1,0 +1,287 @@
+"""All actions of one Prefect: START, RERUN, CANCEL, MARK_OK and SKIP; HOLD and RELEASE are handled in `hold`.
+
+START creates a flow run under our idempotency key: the same key again returns the same run. The others set the state
+of a flow run, with our key in the state's message. Prefect keeps every state of a run, so a key that is not in its
+history never arrived. `set_state` answers 2xx even if it did nothing: its `status` counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from connectors.prefect import parse
+from connectors.prefect.client import PrefectClient, list_rows
+from connectors.prefect.hold import PrefectHolder
+from connectors.prefect.inventory import active_runs_note, idle_worker_notes, no_deployment_reason, read_deployment
+from connectors.prefect.parse import PrefectRunReference, parse_reference
+from connectors.sdk import fields
+from connectors.sdk.action_router import ActionRouter, RoutedAction
+from connectors.sdk.contract import (
+    ActionAbsent,
+    ActionFound,
+    ActionSpec,
+    ActionUnknown,
+    LookUpResult,
+    Preview,
+    Receipt,
+    refused_preview,
+)
+from connectors.sdk.errors import NotSupported, OutcomeUnknown
+from connectors.sdk.fields import parse_instant
+from connectors.sdk.records import instant_key
+from connectors.sdk.send_outcome import raise_if_refused, sent_response
+from connectors.sdk.states import Verb
+
+
+class PrefectActions(ActionRouter[RoutedAction]):
+    """All that is done to one Prefect."""
+
+    def __init__(self, client: PrefectClient, settle_seconds: float) -> None:
+        self._starter, self._states = PrefectStarter(client), PrefectStateSetter(client)
+        self._holder = PrefectHolder(client)
+        by_plan: dict[str, RoutedAction] = {
+            "create": self._starter,
+            "state": self._states,
+            **dict.fromkeys(("hold", "release", "clear"), self._holder),
+        }
+        super().__init__("Prefect", client, by_plan, settle_seconds)
+
+    def preview(self, spec: ActionSpec) -> Preview:
+        """As the contract says. RERUN of a missed run is a START."""
+        verb = Verb(spec.verb)
+        if verb is Verb.START or (verb is Verb.RERUN and parse_reference(spec.run) is None):
+            return self._starter.preview(spec)
+        return self._holder.preview(spec) if verb in (Verb.HOLD, Verb.RELEASE) else self._states.preview(spec)
+
+
+class PrefectStarter:
+    """START, and RERUN of a run that never came. One per Prefect."""
+
+    def __init__(self, client: PrefectClient) -> None:
+        self._client = client
+
+    def preview(self, spec: ActionSpec) -> Preview:
+        """As the contract says."""
+        job, verb = spec.run.job, str(spec.verb)
+        at = parse_instant(spec.parameters.get("period_at")) or parse_instant(spec.run.period_key)
+        if at is None and spec.verb is Verb.RERUN:
+            return refused_preview(
+                verb, f"Prefect has no run {spec.run.period_key} of {job}, and it is no scheduled instant"
+            )
+        row = read_deployment(self._client, job)
+        if row is None:
+            return refused_preview(verb, no_deployment_reason(job, "start"))
+        why = self._existing_run(str(row["id"]), at) if at else None
+        if why:
+            return refused_preview(verb, why)
+        plan: dict[str, Any] = {
+            "how": "create",
+            "deployment": row["id"],
+            "job": job,
+            "at": instant_key(at) if at else None,
+        }
+        label = f"{at:%Y-%m-%d %H:%MZ}" if at else "now"
+        run_text = "the missed run" if spec.verb is Verb.RERUN else "a run"
+        return Preview(
+            verb="create a flow run",
+            summary=f"start {run_text} of {job} for {label}",
+            scope=f"the whole flow, one run for {label}",
+            overlap=active_runs_note(self._client, str(row["id"])),
+            native_calls=(
+                f"POST /deployments/{row['id']}/create_flow_run {fields.to_json(create_run_body(plan, 'KEY'))}",
+            ),
+            notes=(
+                *idle_worker_notes(row),
+                *(["its schedules are paused; a run created by hand starts anyway"] if row["paused"] else ()),
+            ),
+            plan=plan,
+        )
+
+    def _existing_run(self, deployment: str, at: datetime) -> str | None:
+        """Why a period is not started: it already has a run, possibly one created ahead of time."""
+        where = {
+            "deployment_id": {"any_": [deployment]},
+            "expected_start_time": {"after_": instant_key(at), "before_": instant_key(at)},
+        }
+        for row in fields.tables(list_rows(self._client.runs(where, "ID_DESC", limit=5))):
+            if row.get("auto_scheduled") is True:
+                return fields.clean(f"Prefect has this run: {row.get('name')} is {row.get('state_name')}")
+        return None
+
+    def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
+        """As the contract says. The same key again creates no second run."""
+        reply = self._client.create_run(str(plan["deployment"]), create_run_body(plan, key))
+        raise_if_refused(reply)
+        row = sent_response(reply)
+        if row.get("idempotency_key") != key:
+            raise NotSupported(f"{reply.place} is about another run: {str(row.get('id'))[:60]!r}")
+        outcome = "was created under this key before" if reply.status == 200 else f"created as {row.get('name')}"
+        return Receipt(parse.run_ref(str(row.get("id"))), fields.clean(outcome))
+
+    def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
+        """By the idempotency key."""
+        for row in fields.tables(
+            list_rows(self._client.runs({"idempotency_key": {"any_": [key]}}, "ID_DESC", limit=5))
+        ):
+            if row.get("idempotency_key") == key:
+                return ActionFound(parse.run_ref(str(row.get("id"))), "a flow run has our idempotency key")
+        return ActionAbsent()
+
+
+def create_run_body(plan: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Body of the request. A past period becomes the run's scheduled time, which the flow can read; a future one would
+    make the run wait."""
+    body: dict[str, Any] = {"idempotency_key": key}
+    at = parse_instant(plan.get("at"))
+    if at is None:
+        return body
+    body["labels"] = {parse.PERIOD_LABEL: instant_key(at)}
+    if at <= datetime.now(UTC):
+        body["state"] = {"type": "SCHEDULED", "state_details": {"scheduled_time": instant_key(at)}}
+    return body
+
+
+MAX_REASON_CHARACTERS = 200
+VERB_TEXTS = {Verb.RERUN: "rerun", Verb.CANCEL: "cancel", Verb.MARK_OK: "mark OK", Verb.SKIP: "skip"}
+
+
+class PrefectStateSetter:
+    """Actions on an existing flow run. One per Prefect."""
+
+    def __init__(self, client: PrefectClient) -> None:
+        self._client = client
+
+    def preview(self, spec: ActionSpec) -> Preview:
+        """As the contract says. Raises NotSupported for a run without a row in Prefect."""
+        do, at = VERB_TEXTS[Verb(spec.verb)], parse_reference(spec.run)
+        if at is None:
+            raise NotSupported(
+                f"Prefect has no row of the run {spec.run.period_key} of {spec.run.job}: nothing to {do}"
+            )
+        reply = self._client.run(at.run)
+        if reply.status == 404:
+            return refused_preview(do, f"Prefect no longer has the run {at.run} of {spec.run.job}")
+        row = reply.table()
+        why = self._why_not(Verb(spec.verb), at, row)
+        if why is not None:
+            return refused_preview(do, why)
+        if spec.verb is Verb.RERUN:
+            return self._rerun(spec, at, row)
+        return _preview_cancel(spec, at, row) if spec.verb is Verb.CANCEL else _preview_mark(spec, at, row)
+
+    def _why_not(self, verb: Verb, at: PrefectRunReference, row: fields.Row) -> str | None:
+        native, over = fields.optional_text(row, "state_name"), row.get("state_type") in parse.ENDED_TYPES
+        if verb is Verb.CANCEL:
+            if over:
+                return f"the run is over: Prefect says {native}"
+            return "it is being cancelled already" if row.get("state_type") == "CANCELLING" else None
+        if not over:
+            return f"the run is {native}: cancel it first, or let it end"
+        if verb is Verb.RERUN and row.get("deployment_id") is None:
+            return "it was no deployment's run, and Prefect runs only those again: rerun the flow that called it"
+        tries = len(parse.split_attempts(self._history(at.run))) if parse.needs_history(row) else 1
+        return f"a later attempt of it is there: it is {native}" if tries > at.number else None
+
+    def _rerun(self, spec: ActionSpec, at: PrefectRunReference, row: fields.Row) -> Preview:
+        state = {"type": "SCHEDULED", "name": "AwaitingRetry"}
+        partly = str(spec.parameters.get("scope") or "failed") != "all"
+        rerun_note = "tasks whose results are persisted or cached are not run again, all others are"
+        return Preview(
+            verb="schedule the run again",
+            summary=f"run {fields.clean(str(row.get('name')))} of {spec.run.job} again, with its parameters",
+            scope=f"the whole flow: {rerun_note}",
+            affected=(fields.clean(str(row.get("name"))),),
+            overlap=active_runs_note(self._client, str(row.get("deployment_id")), at.run),
+            native_calls=(_set_state_call(at, state, spec, False),),
+            notes=("Prefect cannot run only the failed tasks: it starts the flow again",) if partly else (),
+            plan=_state_plan(spec, at, row, state, force=False),
+        )
+
+    # sending
+
+    def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
+        """As the contract says. Nothing is sent if the run's state changed since the preview."""
+        run, verb = str(plan["run"]), str(plan["verb"])
+        reply = self._client.run(run)
+        row = reply.table() if reply.status == 200 else {}
+        if not row or row.get("state_id") != plan["was"]:
+            if isinstance(self.look_up(plan, key), ActionFound):
+                return Receipt(_plan_ref(plan), "was sent under this key before")
+            now = fields.optional_text(row, "state_name") if row else "gone"
+            raise NotSupported(f"Prefect: the run changed since the preview, it is {now}; nothing was sent")
+        state = {**plan["state"], "message": parse.marked_message(key, verb, str(plan.get("why", "")))}
+        reply = self._client.set_state(run, state, bool(plan["force"]))
+        raise_if_refused(reply)
+        answer = sent_response(reply)
+        status = answer.get("status")
+        if status == "ACCEPT":
+            return Receipt(_plan_ref(plan), f"Prefect says {state['type']}")
+        if status in ("REJECT", "ABORT", "WAIT"):
+            reason = fields.subtable(answer, "details").get("reason")
+            raise NotSupported(fields.clean(f"Prefect answered {status}: {reason or 'no reason'}; nothing was done"))
+        raise OutcomeUnknown(f"{reply.place} holds no status that is known. It is looked up.")
+
+    def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
+        """By the messages in the history of the run's states."""
+        history = self._history(str(plan.get("run")))
+        for state in history:
+            if state.action and state.action[0] == key:
+                return ActionFound(_plan_ref(plan), f"state {state.name} of {state.at:%H:%M:%S} UTC has our key")
+        return ActionAbsent() if history else ActionUnknown("Prefect no longer has this run")
+
+    def _history(self, run: str) -> list[parse.PrefectRunState]:
+        return parse.run_history(list_rows(self._client.states(run)))
+
+
+def _preview_cancel(spec: ActionSpec, at: PrefectRunReference, row: fields.Row) -> Preview:
+    waits = row.get("state_type") == "SCHEDULED"
+    state = {"type": "CANCELLED" if waits else "CANCELLING"}
+    name = fields.clean(str(row.get("name")))
+    effect = "it never starts" if waits else "its runner or worker ends its process"
+    alone = () if waits else ("without its runner or worker it stays Cancelling",)
+    return Preview(
+        verb="cancel the run",
+        summary=f"cancel {name} of {spec.run.job}: {effect}",
+        scope=f"the run {name}, with the flows that it calls",
+        affected=(name,),
+        native_calls=(_set_state_call(at, state, spec, False),),
+        notes=(*alone, "what its tasks did so far stays done"),
+        plan=_state_plan(spec, at, row, state, force=False),
+    )
+
+
+def _preview_mark(spec: ActionSpec, at: PrefectRunReference, row: fields.Row) -> Preview:
+    state = {"type": "COMPLETED", **({"name": "Skipped"} if spec.verb is Verb.SKIP else {})}
+    name = fields.clean(str(row.get("name")))
+    return Preview(
+        verb="set the run's state",
+        summary=f"set {name} of {spec.run.job} to {state.get('name', 'Completed')}; nothing runs",
+        scope=f"the run {name}; no task",
+        affected=(name,),
+        native_calls=(_set_state_call(at, state, spec, True),),
+        notes=("its task runs stay as they are", "automations that wait for its completion are started by it"),
+        plan=_state_plan(spec, at, row, state, force=True),
+    )
+
+
+def _set_state_call(at: PrefectRunReference, state: Mapping[str, Any], spec: ActionSpec, force: bool) -> str:
+    marked_state = {**state, "message": parse.marked_message("KEY", str(spec.verb), _reason_text(spec))}
+    return f"POST /flow_runs/{at.run}/set_state {fields.to_json({'state': marked_state, 'force': force})}"
+
+
+def _reason_text(spec: ActionSpec) -> str:
+    return fields.clean(str(spec.parameters.get("why") or ""))[:MAX_REASON_CHARACTERS]
+
+
+def _state_plan(
+    spec: ActionSpec, at: PrefectRunReference, row: fields.Row, state: Mapping[str, Any], force: bool
+) -> dict[str, Any]:
+    known = {"run": at.run, "try": at.number, "was": row.get("state_id"), "why": _reason_text(spec)}
+    return {"how": "state", "verb": str(spec.verb), "state": dict(state), "force": force, **known}
+
+
+def _plan_ref(plan: Mapping[str, Any]) -> str:
+    later = 1 if plan.get("verb") == str(Verb.RERUN) else 0
+    return parse.run_ref(str(plan.get("run")), int(plan.get("try", 1)) + later)

@@ -1,0 +1,355 @@
+"""Polling flow runs: part of the history, then those that changed, with their attempts and the tasks that failed.
+
+The history is walked by expected start. Prefect has no filter by change on runs: changes come from its event feed,
+and
+a run's present state from its row. Events are kept for seven days by default, and a server or account may have none:
+then runs that are open, or began or ended recently, are read instead.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from connectors.prefect import parse
+from connectors.prefect.client import PAGE_LIMIT, RUN_EVENT_PREFIX, PrefectClient, list_rows, page_token
+from connectors.prefect.inventory import FlowNames
+from connectors.prefect.parse import parse_reference, vanished_run
+from connectors.sdk import fields
+from connectors.sdk.errors import RecordUnreadable, SystemUnreachable
+from connectors.sdk.poll_result import PollResult, ReportedRuns
+from connectors.sdk.records import HistoryGap, Poll, RunRef
+from connectors.sdk.states import RunState
+
+OVERLAP = timedelta(seconds=60)
+"""Events are written a moment after the change that they report, and one address may have several servers behind it."""
+PAGES_PER_POLL = 3
+TASK_PAGES = 10
+CACHED_HISTORIES = 1000
+RUNS_PER_REQUEST = 50
+"""Runs whose tasks are requested in one call."""
+RESERVED_TIME_SHARE = 0.25
+"""Share of a call's time in which no request for a single run is started."""
+
+
+class PrefectPoller:
+    """Follows one Prefect."""
+
+    def __init__(self, client: PrefectClient, names: FlowNames, ui: str) -> None:
+        self._client = client
+        self._names = names
+        self._ui = ui
+        self._reported = ReportedRuns()
+        self._histories: dict[str, tuple[str, list[parse.PrefectRunState]]] = {}
+        """Run -> its state and the history up to that."""
+
+    def poll(self, cursor: str, open_runs: Sequence[RunRef]) -> Poll:
+        """As the contract says. A calm poll costs the version, a page of events and the open runs' rows."""
+        result, gaps = PollResult(), list[HistoryGap]()
+        clock = self._client.version().clock
+        now = clock.target if clock else datetime.now(UTC)
+        mark = self._read_cursor(cursor, now, result, gaps)
+        known = {at.run: open_run.job for open_run in open_runs if (at := parse_reference(open_run))}
+        if mark.until is not None:
+            following, more = self._walk(mark, now, known, result)
+        else:
+            following, more = self._follow(mark, now, known, result)
+        self._read_open_runs(open_runs, now, known, result)
+        return self._reported.poll(
+            result,
+            cursor,
+            following.to_json(),
+            more=more,
+            clock=clock,
+            seen_until=None if more or following.until is not None or not result.complete else following.at,
+            gaps=gaps,
+        )
+
+    def _read_cursor(self, cursor: str, now: datetime, result: PollResult, gaps: list[HistoryGap]) -> PrefectCursor:
+        try:
+            mark = parse_cursor(cursor) if cursor else PrefectCursor(EPOCH, 0, now)
+        except RecordUnreadable as error:
+            result.warn(f"the cursor cannot be read ({error}); history is read again from its beginning")
+            return PrefectCursor(EPOCH, 0, now)
+        if mark.until is None and now - mark.at > EVENT_RETENTION:
+            gaps.append(HistoryGap(mark.at, now, "events are kept for seven days: old runs rerun since are not seen"))
+            return PrefectCursor(mark.at - timedelta(days=1), 0, now)
+        return mark
+
+    # where the runs come from
+
+    def _walk(
+        self, mark: PrefectCursor, now: datetime, known: dict[str, str], result: PollResult
+    ) -> tuple[PrefectCursor, bool]:
+        """A bite of history; the feed begins where the walk began."""
+        until = mark.until or now
+        for _ in range(PAGES_PER_POLL):
+            where = {"expected_start_time": {"after_": mark.at.isoformat(), "before_": until.isoformat()}}
+            rows = list_rows(self._client.runs(where, "EXPECTED_START_TIME_ASC", mark.skip))
+            first = _expected_start(rows[0]) if rows else None
+            if first is not None and first < mark.at:
+                raise SystemUnreachable("Prefect: the list of runs does not start at the requested position")
+            count = self._add_rows(rows, now, known, result)
+            mark = mark.after(rows[:count])
+            if count == len(rows) < PAGE_LIMIT:
+                return PrefectCursor(until - OVERLAP), False
+            if count < len(rows) or self._is_late:
+                break
+        return mark, True
+
+    def _follow(
+        self, mark: PrefectCursor, now: datetime, known: dict[str, str], result: PollResult
+    ) -> tuple[PrefectCursor, bool]:
+        since = read_changes_since(self._client, mark.at, result)
+        if self._read_runs(since.runs, now, known, result) is None:
+            return mark, False
+        if since.until is not None:
+            return PrefectCursor(max(since.until, mark.at + timedelta(microseconds=1))), True
+        return PrefectCursor(max(now - OVERLAP, mark.at)), False
+
+    def _read_open_runs(
+        self, open_runs: Sequence[RunRef], now: datetime, known: dict[str, str], result: PollResult
+    ) -> None:
+        """The runs that the engine thinks open and that did not show up by themselves."""
+        missing = {
+            at.run: open_run
+            for open_run in open_runs
+            if (at := parse_reference(open_run)) and (open_run.job, open_run.attempt_key) not in result.records
+        }
+        returned = self._read_runs(missing, now, known, result)
+        for run, open_run in missing.items():
+            if returned is not None and run not in returned and result.complete:
+                result.add(vanished_run(open_run))
+
+    def _read_runs(
+        self, runs: Iterable[str], now: datetime, known: dict[str, str], result: PollResult
+    ) -> set[str] | None:
+        """Reads these runs; returns the ids that exist, None if time ran out."""
+        ids, returned = sorted(runs), set[str]()
+        for first in range(0, len(ids), PAGE_LIMIT):
+            batch = ids[first : first + PAGE_LIMIT]
+            rows = [row for row in list_rows(self._client.runs_of(batch)) if self._is_requested(row, batch, result)]
+            returned |= {str(row["id"]) for row in rows}
+            if self._add_rows(rows, now, known, result) < len(rows):
+                result.complete = False
+                result.warn("time ran out before all runs that changed were read: the rest comes with the next poll")
+                return None
+        return returned
+
+    def _is_requested(self, row: Any, batch: list[str], result: PollResult) -> bool:
+        if isinstance(row, dict) and row.get("id") in batch:
+            return True
+        result.skip("flow_runs", RecordUnreadable("the reply is about another run than requested"), row)
+        result.complete = False
+        return False
+
+    # records
+
+    def _add_rows(self, rows: Sequence[Any], now: datetime, known: dict[str, str], result: PollResult) -> int:
+        """Adds the records of these runs; returns how many, fewer if time ran out."""
+        self._names.learn(rows)
+        histories: dict[str, list[parse.PrefectRunState]] = {}
+        accepted: list[Any] = []
+        count = 0
+        for row in rows:
+            try:
+                if isinstance(row, dict) and not parse.is_created_ahead(row, now) and parse.needs_history(row):
+                    if self._is_late:
+                        break
+                    histories[parse.parse_id(row)] = self._history(row, result)
+                accepted.append(row)
+            except RecordUnreadable as error:
+                result.skip("flow_runs", error, row)
+            count += 1
+        red = self._failed_tasks(accepted, histories, result)
+        for row in accepted:
+            self._add_records(row, now, histories, red, known, result)
+        return count
+
+    def _history(self, row: fields.Row, result: PollResult) -> list[parse.PrefectRunState]:
+        """Read again only once the run's state is another: history is only added to."""
+        run, state = parse.parse_id(row), fields.optional_text(row, "state_id")
+        known = self._histories.pop(run, None)
+        if known is None or not state or known[0] != state:
+            known = state, parse.run_history(list_rows(self._client.states(run)), result.skipped)
+        self._histories[run] = known
+        if len(self._histories) > CACHED_HISTORIES:
+            del self._histories[next(iter(self._histories))]
+        return known[1]
+
+    def _failed_tasks(
+        self, rows: list[Any], histories: dict[str, list[parse.PrefectRunState]], result: PollResult
+    ) -> dict[str, list[parse.PrefectFailedTask]]:
+        """Tasks that are not green, of the runs of which an attempt completed: Prefect calls those green."""
+        run_ids = [
+            str(row["id"])
+            for row in fields.tables(rows)
+            if row.get("state_type") == "COMPLETED"
+            or any(state.type == "COMPLETED" for state in histories.get(str(row.get("id")), ()))
+        ]
+        red: dict[str, list[parse.PrefectFailedTask]] = {}
+        for first in range(0, len(run_ids), RUNS_PER_REQUEST):
+            for red_task in self._read_failed_tasks(run_ids[first : first + RUNS_PER_REQUEST], result):
+                red.setdefault(red_task.run, []).append(red_task)
+        return red
+
+    def _read_failed_tasks(self, runs: Sequence[str], result: PollResult) -> list[parse.PrefectFailedTask]:
+        tasks = []
+        for page in range(TASK_PAGES):
+            rows = list_rows(self._client.not_green(runs, page * PAGE_LIMIT))
+            failed = fields.readable(rows, parse.parse_failed_task, "task_runs", result.skipped)
+            result.complete = result.complete and len(failed) == len(rows)
+            tasks += [task for task in failed if task is not None and task.run in runs]
+            if len(rows) < PAGE_LIMIT:
+                return tasks
+        if len(runs) > 1:  # the many of one run hide those of the others
+            return [task for run in runs for task in self._read_failed_tasks([run], result)]
+        result.warn(f"a flow run has {TASK_PAGES * PAGE_LIMIT} or more tasks that are not green: the rest is not read")
+        return tasks or [parse.unread_tasks(runs[0])]
+
+    def _add_records(
+        self,
+        row: Any,
+        now: datetime,
+        histories: dict[str, list[parse.PrefectRunState]],
+        red: dict[str, list[parse.PrefectFailedTask]],
+        known: dict[str, str],
+        result: PollResult,
+    ) -> None:
+        try:
+            row = fields.table(row)
+            run = parse.parse_id(row)
+            job = known.get(run) or self._names.of_run(row)
+            if parse.is_created_ahead(row, now) or not self._names.watched(job):
+                return
+            records = parse.run_records(row, job, histories.get(run, ()), red.get(run, ()), self._ui)
+        except RecordUnreadable as error:
+            result.skip("flow_runs", error, row)
+            return
+        for record in records:
+            result.add(record)
+            if record.state is RunState.UNKNOWN:
+                result.warn(f"state {record.native_state!r} of a flow run is not known to Headway")
+
+    @property
+    def _is_late(self) -> bool:
+        return self._client.deadline.is_below(RESERVED_TIME_SHARE)
+
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class PrefectCursor:
+    """`until` set: a walk is under way; runs expected before `at`, and the first `skip` at `at` itself, are known, and
+    the walk ends at `until`. Without it: all changes before `at` are known."""
+
+    at: datetime = EPOCH
+    skip: int = 0
+    until: datetime | None = None
+
+    def to_json(self) -> str:
+        """As JSON text."""
+        until = self.until.isoformat() if self.until else None
+        return json.dumps({"v": 1, "at": self.at.isoformat(), "skip": self.skip, "until": until})
+
+    def after(self, rows: list[Any]) -> PrefectCursor:
+        """After these rows of a page that began here; where their times cannot be read, by their number."""
+        at, skip = self.at, self.skip
+        for row in rows:
+            starts_at = _expected_start(row)
+            at, skip = (starts_at, 1) if starts_at is not None and starts_at > at else (at, skip + 1)
+        return PrefectCursor(at, skip, self.until)
+
+
+def parse_cursor(cursor: str) -> PrefectCursor:
+    """From JSON text. Raises RecordUnreadable."""
+    row = fields.parse_table(cursor)
+    at = fields.instant(row, "at")
+    if at is None:
+        raise RecordUnreadable("at is missing")
+    return PrefectCursor(at, fields.number(row, "skip", 0), fields.instant(row, "until"))
+
+
+def _expected_start(row: Any) -> datetime | None:
+    try:
+        return fields.instant(fields.table(row), "expected_start_time")
+    except RecordUnreadable:
+        return None
+
+
+EVENT_PAGES_PER_POLL = 20
+"""Of events, fifty each."""
+
+
+@dataclass(slots=True)
+class PrefectChangedRuns:
+    """Ids of runs that changed, and how far that was read."""
+
+    runs: set[str] = field(default_factory=set)
+    until: datetime | None = None
+    """Time of the last event if there is more to read now."""
+
+
+def read_changes_since(client: PrefectClient, at: datetime, result: PollResult) -> PrefectChangedRuns:
+    """The runs that changed since then."""
+    changes = PrefectChangedRuns()
+    reply = client.events(at)
+    if reply.status != 200:
+        result.warn(f"Prefect's events cannot be read ({reply.status}): their start and end are read instead")
+        return _without_events(client, at, result)
+    for page in range(EVENT_PAGES_PER_POLL):
+        table = reply.table()
+        rows = table.get("events")
+        if not isinstance(rows, list):
+            raise SystemUnreachable(f"{reply.place} has no list of events; is the url that of Prefect's API?")
+        events = fields.readable(rows, _parse_event, "events", result.skipped)
+        result.complete = result.complete and len(events) == len(rows)
+        changes.runs |= {run for run, _ in events}
+        following = page_token(table.get("next_page"))
+        if not following or not rows:
+            return changes
+        if page == EVENT_PAGES_PER_POLL - 1 or client.deadline.is_below(0.5):
+            changes.until = next((at for _, at in reversed(events) if at is not None), None)
+            return changes
+        reply = client.more_events(following)
+    return changes
+
+
+def _parse_event(row: Any) -> tuple[str, datetime | None]:
+    """The run that an event is about, and when it occurred."""
+    event = fields.table(row)
+    resource = fields.table(event.get("resource"))
+    run = fields.text(resource, "prefect.resource.id").removeprefix(RUN_EVENT_PREFIX)
+    return parse.parse_id({"id": run}), fields.instant(event, "occurred")
+
+
+def _without_events(client: PrefectClient, at: datetime, result: PollResult) -> PrefectChangedRuns:
+    """A state that was forced upon a run that is over is seen by neither."""
+    changes = PrefectChangedRuns()
+    began = (at - timedelta(seconds=1)).isoformat()
+    for where, sort in (
+        ({"state": {"type": {"any_": ["RUNNING", "PAUSED", "CANCELLING", "PENDING"]}}}, "ID_DESC"),
+        ({"start_time": {"after_": began}}, "START_TIME_ASC"),
+        ({"end_time": {"after_": began}}, "END_TIME_DESC"),
+    ):
+        for page in range(EVENT_PAGES_PER_POLL):
+            rows = list_rows(client.runs(where, sort, page * PAGE_LIMIT))
+            changes.runs |= set(
+                fields.readable(rows, lambda row: parse.parse_id(fields.table(row)), "flow_runs", result.skipped)
+            )
+            if len(rows) < PAGE_LIMIT:
+                break
+        else:
+            result.complete = False
+            result.warn(
+                f"more than {EVENT_PAGES_PER_POLL * PAGE_LIMIT} runs began or ended since {began}: the rest is not read"
+            )
+    return changes
+
+
+EVENT_RETENTION = timedelta(days=6, hours=12)
+"""PREFECT_EVENTS_RETENTION_PERIOD is seven days by default: a longer absence is made up for by walking again."""

@@ -1,0 +1,1 @@
+"""What a connector is written with: the contract, transports, secrets, and behavior that kinds share."""

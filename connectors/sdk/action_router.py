@@ -1,0 +1,67 @@
+"""Routes a preview to the part that made it: its plan names, under "how", the part that sends and verifies it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, Protocol, TypeVar
+
+from connectors.sdk.composed import ConnectorClient
+from connectors.sdk.contract import ActionAbsent, ActionUnknown, LookUpResult, Preview, Receipt
+from connectors.sdk.errors import NotSupported
+from connectors.sdk.settle import unless_in_flight
+
+
+class RoutedAction(Protocol):
+    """The sender of one kind of plan."""
+
+    def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
+        """Sends the plan once, as `Connector.act`."""
+        ...
+
+    def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
+        """One query whether it arrived."""
+        ...
+
+
+Sender = TypeVar("Sender", bound=RoutedAction)
+
+
+class ActionRouter(Generic[Sender]):
+    """Sends previews and looks them up. `source`: its name in messages; `settle_seconds`: how long a key must stay
+    absent before it counts as never arrived."""
+
+    def __init__(
+        self, source: str, client: ConnectorClient, by_plan: Mapping[str, Sender], settle_seconds: float
+    ) -> None:
+        self._source, self._client, self._by_plan, self._settle_seconds = source, client, by_plan, settle_seconds
+
+    def act(self, preview: Preview, key: str) -> Receipt:
+        """As the contract says."""
+        part = self._part(preview)
+        if preview.refused or part is None:
+            raise NotSupported(f"{self._source}: this preview cannot be sent: {preview.refused or 'it has no plan'}")
+        return part.act(preview.plan, key)
+
+    def look_up(self, preview: Preview, key: str) -> LookUpResult:
+        """As the contract says. An absence is checked for some seconds, since a server may work on a request whose
+        sender is gone, or list its result later."""
+        part = self._part(preview)
+        if part is None:
+            return ActionUnknown("the preview has no plan that could be looked up")
+        answer = look_up_until_settled(lambda: part.look_up(preview.plan, key), self._client, self._settle_seconds)
+        return unless_in_flight(answer, preview)
+
+    def _part(self, preview: Preview) -> Sender | None:
+        return self._by_plan.get(str(preview.plan.get("how")))
+
+
+def look_up_until_settled(
+    look_up: Callable[[], LookUpResult], client: ConnectorClient, settle_seconds: float
+) -> LookUpResult:
+    """The answer of `look_up`, repeated while it is ActionAbsent, for `settle_seconds`; the last quarter of the
+    client's time is left to the last call."""
+    until = max(client.deadline.left / 4, client.deadline.left - settle_seconds)
+    while isinstance(answer := look_up(), ActionAbsent) and client.deadline.left > until:
+        time.sleep(min(1.0, settle_seconds, client.deadline.left / 4))
+    return answer

@@ -1,0 +1,422 @@
+"""The AWS client: boto3 signs and parses, our own HTTP client sends; one deadline per call, errors of the contract.
+
+botocore's timeouts count per socket operation, it has no size limit, and it takes a torn body for an empty answer. Its
+event "before-send" lets another sender answer (figures: docs/decisions/2026-11-20-aws-sender.md).
+
+Error codes: "Common Errors" and the operations' own errors in the API references of Step Functions, EventBridge
+Scheduler, Glue, Batch and CloudWatch Logs. AWS has no question "what may I?" that needs no permission itself, so
+permissions are tried.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from functools import cache
+from html import unescape
+from pathlib import Path
+from typing import Any, cast
+
+import httpx
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    SSOError,
+    TokenRetrievalError,
+)
+from botocore.loaders import Loader, create_loader
+from botocore.parsers import ResponseParserError
+
+from connectors.sdk.aws.options import AwsOptions
+from connectors.sdk.aws.values import AwsReply
+from connectors.sdk.contract import SecretResolver, SourcePermission
+from connectors.sdk.errors import (
+    AccessRefused,
+    ConnectorError,
+    InvalidAnswer,
+    NotSupported,
+    OutcomeUnknown,
+    PermissionMissing,
+    RateLimited,
+    RecordUnreadable,
+    SystemUnreachable,
+)
+from connectors.sdk.records import TargetClock
+from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.transport.http import LATER as LATER_STATUSES
+from connectors.sdk.transport.http import NEVER_5XX, HttpEndpoint, HttpReply, retry_after
+from connectors.sdk.transport.http import REFUSED as REFUSED_STATUSES
+
+NO_IDENTITY = (
+    NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, ProfileNotFound, SSOError,
+    TokenRetrievalError,
+)  # fmt: skip
+THROTTLED_SECONDS = 5.0
+_TITLE = re.compile(r"<title[^>]*>([^<]*)</title", re.IGNORECASE)
+SERVICES = {"stepfunctions": "states"}
+"""Names of services in IAM, where they differ."""
+PERMISSIONS = {"UpdateSchedule": "scheduler:UpdateSchedule, and iam:PassRole on the schedule's role,"}
+EVERYWHERE = frozenset({
+    "ListStateMachines", "DescribeStateMachine", "ListExecutions", "DescribeExecution", "GetJobs", "GetJobRuns",
+    "DescribeJobQueues", "ListJobs", "DescribeJobs", "ListSchedules",
+})  # fmt: skip
+"""Operations of every AWS server: a 500 is temporary there, and elsewhere may mean a missing operation."""
+
+
+class AwsNotFound(NotSupported):
+    """The requested object does not exist."""
+
+
+class AwsNoIdentity(AccessRefused):
+    """No identity: this machine has no keys, or not the named profile. No permission is missing."""
+
+
+class AwsAlreadyExists(NotSupported):
+    """An execution of this name exists: the request arrived before."""
+
+
+BY_CODE: Mapping[str, type[ConnectorError]] = {
+    **dict.fromkeys(
+        (
+            "ExpiredToken", "ExpiredTokenException", "IncompleteSignature", "InvalidClientTokenId",
+            "InvalidSignatureException", "MissingAuthenticationToken", "MissingAuthenticationTokenException",
+            "OptInRequired", "SignatureDoesNotMatch", "UnrecognizedClientException",
+        ),
+        AccessRefused,
+    ),
+    **dict.fromkeys(
+        ("AccessDenied", "AccessDeniedException", "KmsAccessDeniedException", "NotAuthorized"), PermissionMissing
+    ),
+    **dict.fromkeys(
+        (
+            "KmsThrottlingException", "RequestLimitExceeded", "ServiceQuotaExceededException", "SlowDown", "Throttling",
+            "ThrottlingException", "TooManyRequestsException",
+        ),
+        RateLimited,
+    ),
+    **dict.fromkeys(
+        (
+            "InternalFailure", "InternalServerError", "InternalServerException", "InternalServiceException",
+            "OperationTimeoutException", "RequestAbortedException", "RequestExpired", "RequestTimeout",
+            "RequestTimeoutException", "ServerException", "ServiceUnavailable", "ServiceUnavailableException",
+        ),
+        InvalidAnswer,
+    ),
+    **dict.fromkeys(
+        (
+            "EntityNotFoundException", "ExecutionDoesNotExist", "ResourceNotFound", "ResourceNotFoundException",
+            "StateMachineDoesNotExist",
+        ),
+        AwsNotFound,
+    ),
+    "ExecutionAlreadyExists": AwsAlreadyExists,
+    **dict.fromkeys(
+        (
+            "ClientException", "ConcurrentRunsExceededException", "ConflictException", "ExecutionLimitExceeded",
+            "ExecutionNotRedrivable", "InvalidArn", "InvalidExecutionInput", "InvalidInputException", "InvalidName",
+            "InvalidParameterException", "InvalidToken", "KmsInvalidStateException", "MalformedHttpRequestException",
+            "RequestEntityTooLargeException", "ResourceNumberLimitExceededException", "StateMachineDeleting",
+            "StateMachineTypeNotSupported", "UnknownOperationException", "ValidationError", "ValidationException",
+        ),
+        NotSupported,
+    ),
+}  # fmt: skip
+"""Error code -> its sort; any other is sorted by its HTTP status."""
+
+
+def code_of(error: ClientError) -> str:
+    """The error code."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def permission_of(service: str, operation: str) -> str:
+    """The IAM action that allows an operation of a service (boto3's name of it)."""
+    return PERMISSIONS.get(operation, f"{SERVICES.get(service, service)}:{operation}")
+
+
+def sorted_client_error(error: ClientError, place: str, service: str, once: bool) -> ConnectorError:
+    """The contract's error for an error answer. `once`: an action was sent; a server error leaves it unknown."""
+    code, operation = code_of(error), str(error.operation_name)
+    status, headers = _status(error)
+    text = f"{place}: {operation} answered {status} {_error_text(error, code)}"
+    sort = BY_CODE.get(code) or _by_status(status)
+    if issubclass(sort, PermissionMissing):
+        return sort(f"{text}; allow {permission_of(service, operation)} to this identity.")
+    if issubclass(sort, AccessRefused):
+        return sort(f"{text}. Check the keys, their end, and this machine's clock.")
+    if issubclass(sort, RateLimited):
+        return sort(text, retry_after(headers.get("retry-after")) or THROTTLED_SECONDS)
+    if status == 500 and headers.get("content-type", "").startswith("text/html") and operation not in EVERYWHERE:
+        return NotSupported(f"{place}: this server does not have {operation}: 500 with a web page, as no AWS answers")
+    if once and issubclass(sort, InvalidAnswer):
+        return OutcomeUnknown(f"{text}. It is looked up.")
+    return sort(text)
+
+
+def _by_status(status: int) -> type[ConnectorError]:
+    if status == 429:
+        return RateLimited
+    if status in REFUSED_STATUSES:
+        return PermissionMissing if status == 403 else AccessRefused
+    is_later = (status >= 500 and status not in NEVER_5XX) or status in LATER_STATUSES
+    return InvalidAnswer if is_later else NotSupported
+
+
+def sorted_local_error(error: Exception, place: str, once: bool) -> ConnectorError:
+    """The contract's error for one that botocore raised itself."""
+    text = " ".join(str(error).split())[:300]
+    if isinstance(error, ProfileNotFound):
+        fix = "Fix: add it to ~/.aws/config of the user that runs the engine, or correct profile"
+        return AwsNoIdentity(f"{place}: {text.rstrip('.')}. {fix}.")
+    if isinstance(error, NO_IDENTITY):
+        return AwsNoIdentity(
+            f"{place}: {text.rstrip('.')}. Give access_key_id and secret_access_key, a profile, or a role."
+        )
+    unread = f"{place}: an answer cannot be read: {type(error).__name__}: {text}"
+    return OutcomeUnknown(unread) if once else InvalidAnswer(unread)
+
+
+def _error_text(error: ClientError, code: str) -> str:
+    """AWS's message; of a web page, its title."""
+    message = " ".join(str(error.response.get("Error", {}).get("Message", "")).split())
+    if not message.startswith("<"):
+        return f"{code}: {message[:300]}"
+    title = _TITLE.search(message)
+    named = f' "{unescape(title[1]).strip()[:100]}"' if title and title[1].strip() else ""
+    return f"with a web page{named}, as a proxy or a load balancer does"
+
+
+def _status(error: ClientError) -> tuple[int, dict[str, Any]]:
+    metadata = error.response.get("ResponseMetadata", {})
+    return int(metadata.get("HTTPStatusCode", 0)), dict(metadata.get("HTTPHeaders", {}))
+
+
+class AwsSender:
+    """Sends what botocore has signed: one deadline and one size limit for the whole call. Not thread safe."""
+
+    def __init__(self, place: str, ca_file: Path | None = None, transport: httpx.BaseTransport | None = None) -> None:
+        self.place = place
+        self.deadline = Deadline(0.0)
+        self.clock: TargetClock | None = None
+        """The service's clock by the last answer's Date header."""
+        self.once = False
+        """True while an action is sent: on a fresh connection, and what is lost after its first byte is unknown."""
+        self._endpoint = HttpEndpoint(place, "", transport=transport, ca_file=ca_file)
+
+    def send(self, request: AWSPreparedRequest, **_: Any) -> AWSResponse:
+        """The answer to a signed request. Raises SystemUnreachable, AccessRefused, or with `once` OutcomeUnknown."""
+        url, body = str(request.url), cast("bytes | None", request.body)
+        headers = [(_text(name), _text(value)) for name, value in request.headers.items()]
+        try:
+            message = httpx.Request(str(request.method), url, headers=headers, content=body)
+        except httpx.InvalidURL as error:
+            raise RecordUnreadable(f"{self.place}: a name that no address can hold: {error}"[:300]) from None
+        call = f"{request.method} {url.partition('?')[0]}"
+        reply = self._endpoint.exchange(message, call, self.deadline, self.once)
+        self.clock = reply.clock or self.clock
+        answer_headers: Any = dict(reply.headers)
+        return AWSResponse(url, reply.status, answer_headers, _RawBody(self._checked(reply)))
+
+    def close(self) -> None:
+        """Closes the kept connections."""
+        self._endpoint.close()
+
+    def _checked(self, reply: HttpReply) -> bytes:
+        """The body that botocore gets. Refused: a login page or a redirect, whatever its status says (moto calls its
+        schedules HTML), and a body that is not whole JSON, which botocore takes for an empty answer."""
+        kind = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
+        is_page = kind in ("text/html", "text/plain") and not reply.body.lstrip().startswith(b"{")
+        if 300 <= reply.status < 400 or (reply.status < 300 and is_page):
+            raise AccessRefused(
+                f"{reply.place} is {kind or 'of no content type'}, not as AWS answers: "
+                "a login or a proxy is in between. Correct endpoint_url or the network."
+            )
+        if reply.status >= 300 or kind.endswith("xml"):  # STS answers in XML, the other services in JSON
+            return reply.body
+        not_numbers: list[str] = []
+        try:
+            table = reply.parsed(not_numbers.append)
+            if not isinstance(table, dict):
+                raise InvalidAnswer(f"{reply.place} is a JSON {type(table).__name__}, not an object")
+        except InvalidAnswer as error:
+            raise (OutcomeUnknown(str(error)) if self.once else error) from None
+        return json.dumps(table).encode() if not_numbers else reply.body
+
+
+class _RawBody(io.BytesIO):
+    """A body as botocore wants to read it."""
+
+    def stream(self, *_: Any, **__: Any) -> Iterator[bytes]:
+        yield self.read()
+
+
+def _text(value: Any) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+
+
+MOST_PAGES = 100
+
+
+class AwsClient:
+    """One region as one identity. Clients are created at their first call, and again after a refusal. Not thread
+    safe."""
+
+    def __init__(
+        self,
+        title: str,
+        options: AwsOptions,
+        secrets: SecretResolver,
+        transport: httpx.BaseTransport | None = None,
+        addresses: Mapping[str, str | None] | None = None,
+    ) -> None:
+        """`title`: "Step Functions", for messages. `addresses`: of services that are not at `options.endpoint_url`."""
+        self._options, self._secrets, self._addresses = options, secrets, addresses or {}
+        self.place = f"{title} {options.endpoint_url or options.region}"
+        self._sender = AwsSender(self.place, options.ca_file, transport)
+        self._clients: dict[str, Any] = {}
+
+    @property
+    def deadline(self) -> Deadline:
+        """Deadline of all calls until the next `begin`."""
+        return self._sender.deadline
+
+    @deadline.setter
+    def deadline(self, deadline: Deadline) -> None:
+        self._sender.deadline = deadline
+
+    @property
+    def clock(self) -> TargetClock | None:
+        """The service's clock, by the last answer."""
+        return self._sender.clock
+
+    def begin(self, timeout_seconds: float) -> Deadline:
+        """Sets the deadline of all following calls together."""
+        self.deadline = Deadline(timeout_seconds)
+        return self.deadline
+
+    def call(self, service: str, method: str, needed: str, once: bool = False, **parameters: Any) -> AwsReply:
+        """The reply, which has at least the key `needed`: an empty one must not look like an empty list. `once`: it
+        changes something; on a fresh connection, and what is lost after its first byte is OutcomeUnknown."""
+        if self.deadline.left <= 0:
+            raise SystemUnreachable(f"{self.place}: no answer within {self.deadline.seconds:g} s")
+        try:
+            call: Callable[..., AwsReply] = getattr(self._client(service), method)
+            self._sender.once = once
+            reply = call(**parameters)
+        except ClientError as error:
+            result = sorted_client_error(error, self.place, service, once)
+            if isinstance(result, AccessRefused):
+                self._clients.clear()  # keys may have been changed: they are read again next time
+            raise result from None
+        except (BotoCoreError, ResponseParserError) as error:
+            raise sorted_local_error(error, self.place, once) from None
+        except (ValueError, OverflowError, RecursionError, TypeError, KeyError, AttributeError) as error:
+            text = f"{self.place}: the answer to {method} cannot be read: {type(error).__name__}: {str(error)[:200]}"
+            raise (OutcomeUnknown if once else InvalidAnswer)(text) from None
+        finally:
+            self._sender.once = False
+        if needed not in reply:
+            text = f"{self.place}: the answer to {method} is without {needed}"
+            raise (OutcomeUnknown if once else InvalidAnswer)(text)
+        return reply
+
+    def rows(self, service: str, method: str, rows: str, token_name: str, **parameters: Any) -> Iterator[AwsReply]:
+        """All rows of a list, page by page; `token_name`: of the next page. Raises SystemUnreachable when pages
+        repeat."""
+        token, seen = None, set()
+        for _ in range(MOST_PAGES):
+            reply = self.call(service, method, rows, **parameters, **({token_name: token} if token else {}))
+            yield from reply[rows]
+            token = reply.get(token_name)
+            if not token:
+                return
+            if token in seen:
+                break
+            seen.add(token)
+        operation = method.title().replace("_", "")
+        raise InvalidAnswer(f"{self.place}: {operation} never ends: its pages repeat")
+
+    def identity(self) -> str:
+        """The identity as text, by sts:GetCallerIdentity, which needs no permission."""
+        try:
+            return f"asks as {self.call('sts', 'get_caller_identity', 'Arn')['Arn']}"
+        except ConnectorError as error:
+            return f"identity unknown: {error}"
+
+    def close(self) -> None:
+        """Closes connections."""
+        self._sender.close()
+        self._clients.clear()
+
+    def _client(self, service: str) -> Any:
+        if service not in self._clients:
+            self._clients[service] = self._made(service)
+        return self._clients[service]
+
+    def _made(self, service: str) -> Any:
+        import boto3
+        import botocore.session
+        from botocore.config import Config
+
+        options, keys = self._options, self._keys()
+        config = Config(
+            retries={"total_max_attempts": 1},
+            inject_host_prefix=False,
+            parameter_validation=True,
+            user_agent_extra="headway",
+        )
+        bare = botocore.session.Session()
+        bare.register_component("data_loader", _loader())
+        session: Any = boto3.session.Session(
+            botocore_session=bare, profile_name=options.profile, region_name=options.region
+        )
+        address = self._addresses.get(service, options.endpoint_url)
+        client = session.client(service, endpoint_url=address, config=config, **keys)
+        client.meta.events.register("before-send", self._sender.send)
+        return client
+
+    def _keys(self) -> dict[str, str]:
+        result = {
+            "aws_access_key_id": self._options.access_key_id,
+            "aws_secret_access_key": self._options.secret_access_key,
+            "aws_session_token": self._options.session_token,
+        }
+        return {name: self._secrets(reference) for name, reference in result.items() if reference is not None}
+
+
+@cache
+def _loader() -> Loader:
+    """botocore's models of AWS, read once per process."""
+    return create_loader()
+
+
+UNTRIED = "AWS shows this only when it is tried"
+
+
+def untried_permission(name: str, fix: str) -> SourcePermission:
+    """A permission to act, which cannot be checked without acting."""
+    return SourcePermission(name, None, UNTRIED, fix, needed_for="act")
+
+
+def try_permission(
+    service: str, operation: str, do: Callable[[], object], needed_for: str = "view"
+) -> SourcePermission:
+    """Whether an operation of a service (boto3's name) is allowed; a missing object proves that it is. Raises
+    AwsNoIdentity without an identity: then no permission is missing."""
+    name = permission_of(service, operation)
+    try:
+        with suppress(AwsNotFound):
+            do()
+    except AwsNoIdentity:
+        raise
+    except AccessRefused as error:
+        return SourcePermission(name, False, str(error), f"allow {name} to this identity", needed_for)
+    return SourcePermission(name, True, needed_for=needed_for)

@@ -1,0 +1,420 @@
+"""Conformance of actions: start, cancel, schedules, hold and release, and requests that are still in flight.
+
+Every kind inherits these through `ConnectorConformance`; missing capabilities are skipped with the kind's reason.
+A slow connection leaves no trace at the source and arrives all the same: only time proves an absence.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from unittest import SkipTest
+
+from connectors.sdk.conformance.world import ConformanceWorld, check_run, identity, new_key, ref, through_json
+from connectors.sdk.contract import (
+    HOLD_MARK,
+    SENT_AT,
+    ActionAbsent,
+    ActionFound,
+    ActionSpec,
+    ActionUnknown,
+    Connector,
+    NativeHold,
+    Preview,
+)
+from connectors.sdk.errors import ConnectorError, NotSupported, OutcomeUnknown
+from connectors.sdk.records import JobRecord, RunRecord, RunRef, instant_key
+from connectors.sdk.settle import SEND_SECONDS
+from connectors.sdk.states import Capability, RunState, Verb
+
+SCHEDULES = ("", "next", "expression")
+GIVEN = {"day": "2026-11-19", "limit": 5, "dry": False}
+
+
+class ActionConformance(ConformanceWorld):
+    """Schedules, START and CANCEL."""
+
+    # schedules
+
+    def test_inventory_tells_of_schedules_what_the_kind_says(self) -> None:
+        """`ConnectorKind.schedules`: no more, and at its best as much."""
+        self.make_success()
+        with self.opened() as connector:
+            clocks = [job.schedule for job in self.whole_inventory(connector).jobs]
+        text = (
+            "expression"
+            if any(clock.expression for clock in clocks)
+            else "next" * any(clock.next_at for clock in clocks)
+        )
+        schedules = self.kind.schedules
+        assert SCHEDULES.index(text) <= SCHEDULES.index(schedules), f"schedules={schedules!r}, and it reports {text!r}"
+        self.needs("schedule")
+        if text != schedules and self.against.startswith(("real", "emulator")):
+            raise SkipTest(f"no job of this world has its {schedules}")
+        assert text == schedules, f"schedules={schedules!r}, and the best that it reports is {text!r}"
+
+    # start
+
+    def test_job_starts_once_under_its_key_and_becomes_a_run(self) -> None:
+        self.needs("start", Capability.START)
+        job_id, key = self.a_startable_job(), new_key()
+        with self.opened() as connector:
+            cursor = list(self.bites(connector, ""))[-1].cursor
+            preview = self.allowed(connector, self.start_ask(job_id))
+            assert not isinstance(self.found(connector, preview, key), ActionFound), "an unsent key was found"
+            assert self.sent(connector, preview, key), "no native reference"
+        with self.opened() as connector:
+            self.wait("the start is found under its key", lambda: self.arrived(connector, preview, key))
+            with suppress(NotSupported):  # the same key again: a receipt or a refusal, never a second run
+                connector.act(preview, key, self.timeout_seconds)
+            run = self.wait("the run that was started", lambda: self.ended_under(connector, cursor, key))
+            assert run.job == job_id, f"the start of {job_id} is reported as a run of {run.job}"
+            assert self.arrived(connector, preview, key), "found once and then no more"
+            self.advance()
+            assert len(self.started_under(connector, cursor, key)) == 1, "one key, and more than one run"
+
+    def start_ask(self, job_id: str) -> ActionSpec:
+        now = datetime.now(UTC).replace(microsecond=0)
+        period = instant_key(now if now.second else now + timedelta(seconds=1))  # a full minute may have a native run
+        return ActionSpec(
+            Verb.START, RunRef(job_id, period, "", ""), RunState.PLANNED, {"period_at": period, "why": "it is due"}
+        )
+
+    def started_under(self, connector: Connector, cursor: str, key: str) -> dict[tuple[str, str], RunRecord]:
+        """The runs since `cursor` that carry our key, by identity."""
+        runs = (run for poll in self.bites(connector, cursor) for run in poll.runs if run.action_key == key)
+        return {identity(run): run for run in runs}
+
+    def ended_under(self, connector: Connector, cursor: str, key: str) -> RunRecord | None:
+        runs = self.started_under(connector, cursor, key).values()
+        return next((run for run in runs if not run.state.is_open), None)
+
+    def test_what_is_given_along_is_shown_and_is_what_the_run_got(self) -> None:
+        """START with a "conf", of kinds that take one (`ConnectorKind.takes`)."""
+        self.needs("start", Capability.START)
+        if "conf" not in self.kind.takes.get(Verb.START, frozenset()):
+            raise SkipTest(f"{self.kind.kind} takes nothing along with a start")
+        job_id, key = self.a_startable_job(), new_key()
+        start_ask = self.start_ask(job_id)
+        with self.opened() as connector:
+            for odd in (["a"], "text", {"much": "x" * 100_000}, {"at": float("nan")}):
+                reported = connector.preview(replace(start_ask, parameters={**start_ask.parameters, "conf": odd}), 5)
+                assert reported.refused, f"a conf that cannot be sent is not refused: {str(odd)[:40]}"
+            cursor = list(self.bites(connector, ""))[-1].cursor
+            preview = self.allowed(connector, replace(start_ask, parameters={**start_ask.parameters, "conf": GIVEN}))
+            calls = "\n".join(preview.native_calls)
+            assert all(f'"{name}"' in calls and json.dumps(value) in calls for name, value in GIVEN.items()), calls
+            assert self.sent(connector, preview, key), "no native reference"
+            run = self.wait("the run that was started", lambda: self.ended_under(connector, cursor, key))
+            assert run.context.get("conf") == GIVEN, f"it was given {GIVEN}, and the run has {run.context}"
+
+    # cancel
+
+    def test_running_run_ends_when_it_is_cancelled_and_is_not_green(self) -> None:
+        self.needs("cancel", Capability.CANCEL)
+        run, key = self.a_running_run(), new_key()
+        with self.opened() as connector:
+            preview = self.allowed(connector, ActionSpec(Verb.CANCEL, ref(run), run.state, {"why": "it hangs"}))
+            assert preview.overlap is None, f"the run overlaps with its own cancel: {preview.overlap}"
+            assert self.sent(connector, preview, key), "no native reference"
+        with self.opened() as connector:
+            ended = self.wait("the end of the cancelled run", lambda: self.ended(connector, run))
+            assert ended.state != RunState.SUCCEEDED, f"cancelled and green: {ended}"
+            check_run(ended)
+            assert not isinstance(self.found(connector, preview, key), ActionAbsent), (
+                "it ended, and its look-up says absent"
+            )
+
+    def ended(self, connector: Connector, run: RunRecord) -> RunRecord | None:
+        """The run once it has ended; None before."""
+        reported = self.runs_of(connector, run.job).get(identity(run))
+        return reported if reported is not None and not reported.state.is_open else None
+
+    def test_cancel_of_a_run_that_is_over_is_refused(self) -> None:
+        self.needs("cancel", Capability.CANCEL)
+        job_id = self.make_success()
+        with self.opened() as connector:
+            ended_runs = [run for run in self.runs_of(connector, job_id).values() if not run.state.is_open]
+            assert ended_runs, f"no ended run of {job_id}"
+            with suppress(NotSupported):
+                preview = connector.preview(
+                    ActionSpec(Verb.CANCEL, ref(ended_runs[-1]), ended_runs[-1].state), self.timeout_seconds
+                )
+                assert preview.refused, f"an ended run would be cancelled: {preview.summary}"
+
+    # helpers
+
+    def allowed(self, connector: Connector, spec: ActionSpec) -> Preview:
+        """The preview as it comes back from the store. Fails where it is refused."""
+        preview = connector.preview(spec, self.timeout_seconds)
+        assert preview.refused is None, f"refused: {preview.refused}"
+        return through_json(preview)
+
+    def refuses(self, connector: Connector, preview: Preview, key: str) -> None:
+        """Sends it all the same, as if the world had changed after the preview. Fails unless the source says no."""
+        with suppress(NotSupported):
+            connector.act(preview, key, self.timeout_seconds)
+            raise AssertionError(f"sent although the world says no: {preview.summary}")
+
+    def arrived(self, connector: Connector, preview: Preview, key: str) -> bool:
+        return isinstance(self.found(connector, preview, key), ActionFound)
+
+
+HOLDER = "alice"
+
+
+class HoldConformance(ActionConformance):
+    """HOLD and RELEASE."""
+
+    def test_preview_of_a_hold_sends_nothing(self) -> None:
+        self.needs("hold", Capability.HOLD)
+        job_id = self.a_holdable_job()
+        trace = self.native_trace()
+        with self.opened() as connector:
+            preview = connector.preview(hold_ask(job_id), self.timeout_seconds)
+            assert preview.refused is None, f"refused: {preview.refused}"
+            assert all((preview.verb, preview.summary, preview.scope, preview.native_calls)), f"words lack: {preview}"
+            assert json.loads(json.dumps(dict(preview.plan))) == dict(preview.plan), "the plan does not survive JSON"
+            assert self.holds_of(connector, job_id) == [], "the preview holds the job"
+            assert isinstance(self.found(connector, preview, new_key()), ActionAbsent | ActionUnknown)
+        assert self.native_trace() == trace, "the preview changed the world"
+
+    def test_held_job_shows_who_until_when_and_where_and_is_the_same_job_paused(self) -> None:
+        self.needs("hold", Capability.HOLD)
+        job_id = self.a_holdable_job()
+        with self.opened() as connector:
+            before = self.job(connector, job_id)
+        assert not before.paused, f"{job_id} is paused before the hold"
+        with self.held(job_id) as (key, spec), self.opened() as connector:
+            (hold,) = self.holds_of(connector, job_id)
+            until = datetime.fromisoformat(spec.parameters["until"])
+            assert (hold.mark.id, hold.mark.by, hold.mark.until) == (key, HOLDER, until)
+            assert HOLD_MARK.fullmatch(hold.mark.text), f"not a mark that others can find: {hold.mark.text!r}"
+            assert hold.where, "the place of the mark is missing"
+            now = self.job(connector, job_id)
+            assert now.paused, "a held job is not shown as paused"
+            assert as_defined(now) == as_defined(before), "a held job looks like another job"
+
+    def test_release_restores_the_definition_exactly(self) -> None:
+        self.needs("hold", Capability.HOLD)
+        job_id = self.a_holdable_job()
+        trace = self.native_trace()
+        with self.opened() as connector:
+            before = self.job(connector, job_id)
+        with self.held(job_id) as (key, _), self.opened() as connector:
+            preview = self.allowed(connector, release_ask(job_id, key))
+            release = new_key()
+            assert isinstance(self.found(connector, preview, release), ActionAbsent | ActionUnknown), (
+                "released before it was"
+            )
+            assert self.sent(connector, preview, release), "no native reference"
+            assert self.arrived(connector, preview, release), "the release is not found"
+        with self.opened() as connector:
+            after = self.job(connector, job_id)
+            assert self.holds_of(connector, job_id) == [], "released, and the mark is still there"
+            assert (as_defined(after), after.paused) == (as_defined(before), False), "released, and not as it was"
+        assert self.less_history(self.native_trace()) == self.less_history(trace), "the release left something behind"
+
+    def less_history(self, trace: object) -> object:
+        """The trace less what a hold and its release may leave behind (a history of changes, notes)."""
+        return trace
+
+    def test_same_key_again_is_one_hold(self) -> None:
+        self.needs("hold", Capability.HOLD)
+        job_id = self.a_holdable_job()
+        with self.opened() as connector:
+            preview = self.allowed(connector, hold_ask(job_id))
+        with self.held(job_id, preview=preview) as (key, _), self.opened() as connector:
+            with suppress(NotSupported):  # a receipt or a refusal, never a second hold
+                connector.act(preview, key, self.timeout_seconds)
+            assert [hold.mark.id for hold in self.holds_of(connector, job_id)] == [key]
+            assert self.arrived(connector, preview, key), "held, and not found under its key"
+
+    def test_job_that_is_held_is_not_held_by_another(self) -> None:
+        self.needs("hold", Capability.HOLD)
+        job_id = self.a_holdable_job()
+        with self.opened() as connector:
+            late = self.allowed(connector, hold_ask(job_id, "bob"))  # made before the hold
+        with self.held(job_id) as (key, _), self.opened() as connector:
+            assert connector.preview(hold_ask(job_id, "bob"), self.timeout_seconds).refused, "held twice by preview"
+            self.refuses(connector, late, new_key())
+            assert [hold.mark.id for hold in self.holds_of(connector, job_id)] == [key]
+
+    def test_release_of_a_mark_that_is_not_there_is_refused_and_changes_nothing(self) -> None:
+        self.needs("hold", Capability.HOLD)
+        job_id = self.a_holdable_job()
+        with self.held(job_id) as (key, _), self.opened() as connector:
+            before, foreign = self.job(connector, job_id), new_key()
+            preview = connector.preview(release_ask(job_id, foreign), self.timeout_seconds)
+            assert preview.refused, f"the hold of another would be released: {preview.summary}"
+            self.refuses(connector, preview, new_key())
+            assert [hold.mark.id for hold in self.holds_of(connector, job_id)] == [key]
+            assert self.job(connector, job_id) == replace(before, schedule=self.job(connector, job_id).schedule)
+
+    def test_job_that_a_person_paused_is_neither_held_nor_released(self) -> None:
+        self.needs("hold", Capability.HOLD)
+        job_id = self.a_holdable_job()
+        with self.opened() as connector:
+            late = self.allowed(connector, hold_ask(job_id))
+        self.pause_by_hand(job_id)
+        try:
+            trace = self.native_trace()
+            with self.opened() as connector:
+                self.refuses(connector, late, new_key())
+                for spec in (hold_ask(job_id), release_ask(job_id, new_key())):
+                    with suppress(NotSupported):
+                        assert connector.preview(spec, self.timeout_seconds).refused, f"{spec.verb} of a person's pause"
+                assert self.holds_of(connector, job_id) == []
+            assert self.native_trace() == trace, "a person's pause was changed"
+        finally:
+            self.resume_by_hand(job_id)
+
+    def test_job_that_a_person_enabled_loses_our_mark_alone_and_a_later_pause_is_theirs(self) -> None:
+        self.needs("hold", Capability.HOLD)
+        job_id = self.a_holdable_job()
+        with self.held(job_id) as (key, _), self.opened() as connector:
+            self.resume_by_hand(job_id)
+            self.wait("the bare mark", lambda: [key] == self.bare_marks(connector, job_id))
+            spec = release_ask(job_id, key)
+            preview = self.allowed(connector, replace(spec, parameters={**spec.parameters, "enable": "no"}))
+            self.pause_by_hand(job_id)
+            try:
+                assert self.sent(connector, preview, new_key()), "no native reference"
+                assert self.arrived(connector, preview, new_key()), "the mark is gone, and that is not found"
+                jobs = {job.native_id: job for job in self.whole_inventory(connector).jobs}
+                assert job_id not in jobs or jobs[job_id].paused, "a person's pause was ended"
+                assert [] == self.bare_marks(connector, job_id), "the mark is still there"
+                assert self.holds_of(connector, job_id) == [], "a person's pause is taken for ours"
+            finally:
+                self.resume_by_hand(job_id)
+
+    def bare_marks(self, connector: Connector, job_id: str) -> list[str]:
+        holds = connector.holds(self.timeout_seconds, [job_id])
+        return [item.mark.id for item in holds if item.job == job_id and item.bare]
+
+    def test_held_job_does_not_start_and_starts_again_when_released(self) -> None:
+        self.needs("due", Capability.HOLD)
+        job_id = self.a_holdable_job()
+        with self.held(job_id), self.opened() as connector:
+            before = set(self.runs_of(connector, job_id))
+            self.let_it_fall_due(job_id)
+            new = set(self.runs_of(connector, job_id)) - before
+            assert new == set(), f"held, and started: {sorted(new)}"
+        self.let_it_fall_due(job_id)
+        with self.opened() as connector:  # else the first half proved nothing
+            self.wait("a native start after the release", lambda: set(self.runs_of(connector, job_id)) - before)
+
+    def test_job_that_is_held_starts_under_our_key_and_stays_held(self) -> None:
+        if not self.kind.starts_held:
+            raise SkipTest(f"{self.kind.kind} starts nothing that is held")
+        self.needs("start", Capability.START)
+        self.needs("hold", Capability.HOLD)
+        job_id, start = self.a_job_to_start_held(), new_key()
+        with self.held(job_id) as (key, _), self.opened() as connector:
+            cursor = list(self.bites(connector, ""))[-1].cursor
+            self.sent(connector, self.allowed(connector, self.start_ask(job_id)), start)
+            self.wait("the run of the held job", lambda: self.ended_under(connector, cursor, start))
+            assert [hold.mark.id for hold in self.holds_of(connector, job_id)] == [key], "started, and held no more"
+
+    # helpers
+
+    @contextmanager
+    def held(self, job_id: str, preview: Preview | None = None) -> Iterator[tuple[str, ActionSpec]]:
+        """Holds the job, yields the id of the mark and the request, and releases the job."""
+        key, spec = new_key(), hold_ask(job_id)
+        with self.opened() as connector:
+            preview = preview or self.allowed(connector, spec)
+            assert self.sent(connector, preview, key), "no native reference"
+        try:
+            with self.opened() as connector:
+                self.wait("the hold", lambda: self.holds_of(connector, job_id))
+            yield key, spec
+        finally:
+            self.let_go(job_id)
+
+    def let_go(self, job_id: str) -> None:
+        """Releases every hold of the job, repeatedly where the outcome is unknown."""
+        with self.opened() as connector:
+            self.wait("the release", lambda: self._is_let_go(connector, job_id))
+
+    def _is_let_go(self, connector: Connector, job_id: str) -> bool:
+        for hold in self.holds_of(connector, job_id):
+            preview = self.allowed(connector, release_ask(job_id, hold.mark.id))
+            with suppress(OutcomeUnknown):
+                connector.act(preview, new_key(), self.timeout_seconds)
+        return not self.holds_of(connector, job_id)
+
+    def holds_of(self, connector: Connector, job_id: str) -> list[NativeHold]:
+        return [hold for hold in connector.holds(self.timeout_seconds) if hold.job == job_id]
+
+    def job(self, connector: Connector, job_id: str) -> JobRecord:
+        jobs = {job.native_id: job for job in self.whole_inventory(connector).jobs}
+        assert job_id in jobs, f"{job_id} is gone from the inventory"
+        return jobs[job_id]
+
+
+def hold_ask(job_id: str, by: str = HOLDER) -> ActionSpec:
+    """A hold for two hours."""
+    until = instant_key((datetime.now(UTC) + timedelta(hours=2)).replace(microsecond=0))
+    return ActionSpec(
+        Verb.HOLD, RunRef(job_id, "", "", ""), RunState.PLANNED, {"by": by, "until": until, "why": "upstream red"}
+    )
+
+
+def release_ask(job_id: str, mark_id: str) -> ActionSpec:
+    return ActionSpec(Verb.RELEASE, RunRef(job_id, "", "", ""), RunState.HELD, {"hold": mark_id})
+
+
+def as_defined(job: JobRecord) -> JobRecord:
+    """The job less what a hold may change: whether it is paused, and so when it starts next."""
+    return replace(job, paused=False, schedule=replace(job.schedule, next_at=None))
+
+
+class ArrivalConformance(HoldConformance):
+    """Absent is never said while a sender may still arrive."""
+
+    def test_rerun_that_may_still_arrive_is_not_absent(self) -> None:
+        self.needs("network")
+        self.needs("rerun", Capability.RERUN)
+        self.check_on_its_way(self.ask(self.latest(self.a_rerunnable_failure())))
+
+    def test_start_that_may_still_arrive_is_not_absent(self) -> None:
+        self.needs("network")
+        self.needs("start", Capability.START)
+        self.check_on_its_way(self.start_ask(self.a_startable_job()))
+
+    def test_cancel_that_may_still_arrive_is_not_absent(self) -> None:
+        self.needs("network")
+        self.needs("cancel", Capability.CANCEL)
+        run = self.a_running_run()
+        self.check_on_its_way(ActionSpec(Verb.CANCEL, ref(run), run.state))
+
+    def test_hold_or_release_that_may_still_arrive_is_not_absent(self) -> None:
+        self.needs("network")
+        self.needs("hold", Capability.HOLD)
+        job_id = self.a_holdable_job()
+        self.check_on_its_way(hold_ask(job_id))
+        with self.held(job_id) as (key, _):
+            self.check_on_its_way(release_ask(job_id, key))
+
+    def check_on_its_way(self, spec: ActionSpec) -> None:
+        """Its intent was written down just now, and nothing of it is at the source yet."""
+        with self.opened() as connector:
+            preview = self.allowed(connector, spec)
+            sent = replace(preview, plan={**preview.plan, SENT_AT: instant_key(datetime.now(UTC))})
+            answer = self.found(connector, sent, new_key())
+        assert not isinstance(answer, ActionAbsent), f"{spec.verb}: called absent while its sender may still connect"
+        self.check_too_late(preview)
+
+    def check_too_late(self, preview: Preview) -> None:
+        """A process suspended since its intent sends nothing: another engine may have called it absent."""
+        late = datetime.now(UTC) - timedelta(seconds=SEND_SECONDS + 1)
+        with self.opened() as connector:
+            try:
+                connector.act(replace(preview, plan={**preview.plan, SENT_AT: instant_key(late)}), new_key(), 20)
+            except ConnectorError:
+                return
+        raise AssertionError(f"{preview.verb}: sent {SEND_SECONDS:.0f} s after its intent")

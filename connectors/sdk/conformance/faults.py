@@ -1,0 +1,484 @@
+"""Conformance under faulty replies: a login page, half a reply, endless pages, and an HTTP server that sends them.
+
+A world provides the hooks of `FaultHooks`; what it cannot play it names in `unplayed` or `elsewhere`, and is skipped
+with that reason. Whatever comes: a call ends in time, raises only ConnectorError, and loses nothing that it had.
+`FaultyTransport(fake.handle, how)` is an httpx transport between a fake and its connector.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime, parsedate_to_datetime
+from typing import Any, ClassVar
+from unittest import SkipTest
+
+import httpx
+
+from connectors.sdk.conformance.actions import ArrivalConformance
+from connectors.sdk.conformance.world import identity, is_long_over, ref, resident_bytes
+from connectors.sdk.contract import Connector
+from connectors.sdk.errors import AccessRefused, ConnectorError, SystemUnreachable
+from connectors.sdk.records import Poll, RunRecord
+from connectors.sdk.states import Capability, RunState
+from connectors.sdk.transport.budget import RequestTally, counting
+
+HOOKS = ("answering", "crowded", "long_log", "with_a_run_behind", "with_a_right_revoked")
+
+
+@dataclass
+class PollTrace:
+    """The polls of a connector until they ended, or until an error."""
+
+    polls: list[Poll] = field(default_factory=list)
+    error: ConnectorError | None = None
+
+    @property
+    def runs(self) -> dict[tuple[str, str], RunRecord]:
+        return {identity(run): run for poll in self.polls for run in poll.runs}
+
+    @property
+    def is_reported(self) -> bool:
+        """True where an error, a skipped record or a warning shows that not all was read."""
+        return bool(self.error) or any(poll.skipped or poll.warnings or not poll.complete for poll in self.polls)
+
+    @property
+    def reasons(self) -> list[str]:
+        return [item.reason for poll in self.polls for item in poll.skipped]
+
+
+class FaultHooks(ArrivalConformance):
+    """One method for each of HOOKS, which a world overrides, or names in `unplayed` or `elsewhere`."""
+
+    unplayed: ClassVar[Mapping[str, str]] = {}
+    """Hooks of this class, and ways of `answering` (of NASTY, and ANY_STATUS), that a world does not play, each with
+    one line of why."""
+    elsewhere: ClassVar[Mapping[str, str]] = {}
+    """Those that other tests play for this kind -> the file of these tests."""
+    lists_of_records: ClassVar[int] = 1
+    """How many lists of records a poll reads: in each of them `answering` spoils one."""
+
+    def answering(self, how: str) -> Connector:
+        """A connector whose queries this world answers as `how` says (one of NASTY, or STATUS and a number)."""
+        raise self._unplayed("answering")
+
+    def crowded(self, runs: int) -> Connector:
+        """A connector whose source has so many ended runs, all reported from `crowd_begins` on."""
+        raise self._unplayed("crowded")
+
+    def crowd_begins(self, connector: Connector) -> str:
+        """The cursor from which the crowd is read. A source whose first poll reads only its end is polled here, before
+        its crowd exists."""
+        del connector
+        return ""
+
+    def long_log(self, size: int) -> tuple[Connector, RunRecord]:
+        """A connector, and a run of it whose log has so many bytes."""
+        raise self._unplayed("long_log")
+
+    def with_a_run_behind(self) -> tuple[Connector, Callable[[], str]]:
+        """A connector, and a function to call after its first poll: it adds a failed run behind the cursor (in a page
+        that was read, under a number below the newest), and returns its attempt_key."""
+        raise self._unplayed("with_a_run_behind")
+
+    def with_a_right_revoked(self) -> Connector:
+        """A connector whose account lost a right that it had."""
+        raise self._unplayed("with_a_right_revoked")
+
+    def needs_played(self, what: str) -> None:
+        """Skips, with the reason, what this world does not play."""
+        if what in self.unplayed:
+            raise self._unplayed(what)
+        if what in self.elsewhere:
+            raise SkipTest(f"{what}: {self.elsewhere[what]} plays it")
+
+    def _unplayed(self, hook: str) -> SkipTest:
+        return SkipTest(f"{type(self).__name__} does not play `{hook}`: {self.unplayed.get(hook, 'it says not why')}")
+
+
+LOGIN_PAGE = "login page with 200"
+TRUNCATED = "truncated reply"
+NOT_UTF8 = "invalid UTF-8"
+BUSY = "429"
+BUSY_7 = "429, come back in 7 s"
+NOT_A_NUMBER = "NaN for a number"
+GARBLED = "a record without its fields"
+TWICE = "each record twice"
+SHUFFLED = "records in another order"
+ENDLESS = "endless pages"
+HOUR_OFF = "a clock an hour off"
+LONG_LINE = "a line of 10 MB"
+GONE = "a job that was renamed or deleted"
+STATUS = "status "
+"""And a number: every query is answered with that HTTP status."""
+ANY_STATUS = "any status"
+"""All of these, where a world says that it plays none."""
+
+NASTY = (
+    LOGIN_PAGE, TRUNCATED, NOT_UTF8, BUSY, BUSY_7, NOT_A_NUMBER, GARBLED, TWICE, SHUFFLED, ENDLESS, HOUR_OFF,
+    LONG_LINE, GONE,
+)  # fmt: skip
+LONG_BYTES = 10_000_000
+MOST_NASTY_BITES = 60
+MAX_COMPARISONS = 4
+Runs = Mapping[tuple[str, str], RunRecord]
+MOST_REQUESTS = 25
+MANY_RUNS = 100_000
+MOST_MEMORY_BYTES = 64 * 1024**2
+LOG_BYTES = 50_000_000
+LOG_PIECE_BYTES = 1024**2
+A_PERSON = (401, 402, 403, 407, 451, 301, 302, 307)
+LATER = (408, 425, 429, 500, 502, 503, 504, 520)
+
+
+class FaultConformance(FaultHooks):
+    """The handling of faulty replies, and of too many records."""
+
+    def test_revoked_right_is_named_by_the_probe(self) -> None:
+        self.needs_played("with_a_right_revoked")
+        with self.opened(self.with_a_right_revoked()) as connector:
+            try:
+                rights = connector.probe(self.timeout_seconds).rights
+            except AccessRefused:
+                return
+        lost = [right for right in rights if right.held is False]
+        assert lost, f"a right was revoked, and the probe knows nothing of it: {rights}"
+        assert all(right.why and right.fix for right in lost), f"a right without its fix: {lost}"
+
+    # unreadable replies
+
+    def test_login_page_is_no_empty_list(self) -> None:
+        trace = self.trace_of(LOGIN_PAGE)
+        assert isinstance(trace.error, AccessRefused), f"a login page is taken for an answer: {trace}"
+
+    def test_truncated_reply_is_no_short_list(self) -> None:
+        trace = self.trace_of(TRUNCATED)
+        assert isinstance(trace.error, SystemUnreachable), f"half a reply is taken for a whole one: {trace}"
+
+    def test_bytes_that_are_no_text_leave_the_rest_alone(self) -> None:
+        """Or the whole reply is unreadable, where its format cannot contain them: then the error names UTF-8."""
+        trace, truth = self.trace_beside_truth(NOT_UTF8)
+        if isinstance(trace.error, SystemUnreachable) and "UTF-8" in str(trace.error):
+            self.check_not_greener(trace, truth)
+        else:
+            self.check_unchanged(trace, truth, silent=True)
+
+    def test_busy_source_is_asked_again_later(self) -> None:
+        trace = self.trace_of(BUSY)
+        assert isinstance(trace.error, SystemUnreachable), f"429 is {trace}"
+        reported = self.trace_of(BUSY_7)
+        assert isinstance(reported.error, SystemUnreachable)
+        assert reported.error.retry_after_seconds == 7, (
+            f"7 s were requested, and {reported.error.retry_after_seconds} is returned"
+        )
+
+    def test_every_status_is_sorted_by_what_happens_next(self) -> None:
+        for statuses, requested in ((A_PERSON, AccessRefused), (LATER, SystemUnreachable)):
+            for status in statuses:
+                error = self.trace_of(f"{STATUS}{status}").error
+                assert isinstance(error, requested), f"{status} is {error!r}, not {requested.__name__}"
+        for status in (400, 404, 405, 406, 410, 418, 422, 501, 505):
+            trace = self.trace_of(f"{STATUS}{status}")
+            assert trace.is_reported, f"{status} is taken for an answer"
+            assert not trace.runs, f"{status} returned {trace.runs}"
+
+    # partly readable replies
+
+    def test_record_that_cannot_be_read_is_skipped_with_a_reason(self) -> None:
+        trace, truth = self.trace_beside_truth(GARBLED)
+        self.check_unchanged(trace, truth)
+        assert all(trace.reasons), "a record is skipped without a reason"
+
+    def test_number_that_is_none_makes_nothing_green(self) -> None:
+        self.check_unchanged(*self.trace_beside_truth(NOT_A_NUMBER), silent=True)
+
+    def test_records_that_come_twice_are_one(self) -> None:
+        trace, truth = self.trace_beside_truth(TWICE)
+        assert trace.error is None, f"records came twice: {trace.error}"
+        assert self.states(trace.runs) == self.states(truth), "duplicates change the records"
+
+    def test_records_in_another_order_are_the_same(self) -> None:
+        trace, truth = self.trace_beside_truth(SHUFFLED)
+        assert trace.error is None, f"records came in another order: {trace.error}"
+        assert self.states(trace.runs) == self.states(truth), "the order changes the records"
+
+    def test_endless_pages_end(self) -> None:
+        trace = self.trace_of(ENDLESS)
+        assert trace.is_reported, "pages that never end were read as if they did, without a warning"
+        self.check_not_greener(trace, self.truth())
+
+    def test_clock_that_is_off_is_told_and_changes_no_record(self) -> None:
+        trace, truth = self.trace_beside_truth(HOUR_OFF)
+        clocks = [poll.clock for poll in trace.polls if poll.clock is not None]
+        assert trace.error is None, f"a clock is off: {trace.error}"
+        assert clocks, "no poll has the clock of its source"
+        assert all(3500 < clock.skew_seconds < 3700 for clock in clocks), f"an hour off, and reported as {clocks}"
+        assert self.states(trace.runs) == self.states(truth)
+
+    def test_long_line_leaves_the_rest_alone(self) -> None:
+        self.check_unchanged(*self.trace_beside_truth(LONG_LINE), silent=True)
+
+    def test_runs_of_a_job_that_is_gone_do_not_end_the_poll(self) -> None:
+        trace = self.trace_of(GONE)
+        assert trace.error is None, f"a job is gone: {trace.error}"
+        before, after = (
+            sum(run.state == RunState.SUCCEEDED for run in runs.values()) for runs in (self.truth(), trace.runs)
+        )
+        assert after <= before, f"{before} runs were green, and {after} are since a job is gone"
+
+    def test_inventory_is_short_with_a_word_only(self) -> None:
+        """Missing jobs count as deleted, so a job that was not read makes the inventory incomplete."""
+        self.needs_played("answering")
+        with self.opened() as connector:
+            truth = {job.native_id for job in self.whole_inventory(connector).jobs}
+        for how in (LOGIN_PAGE, TRUNCATED, NOT_UTF8, NOT_A_NUMBER, GARBLED, TWICE, SHUFFLED, ENDLESS):
+            if how in self.unplayed or how in self.elsewhere:
+                continue
+            with self.opened(self.answering(how)) as connector, suppress(ConnectorError):
+                whole_inventory = self.whole_inventory(connector)
+                ids = [job.native_id for job in whole_inventory.jobs]
+                gone = truth - set(ids)
+                assert len(ids) == len(set(ids)), f"{how}: jobs come twice: {sorted(ids)}"
+                assert not gone or not whole_inventory.complete, f"{how}: {sorted(gone)} are missing, without a warning"
+
+    # reading in parts
+
+    def test_what_is_read_twice_and_from_before_is_the_same(self) -> None:
+        """Each bite once more by a connector of its own, from its cursor: repeated and overlapping pages converge."""
+        self.make_success()
+        with self.opened() as connector:
+            cursors = ["", *(poll.cursor for poll in self.bites(connector, ""))]
+        whole: dict[tuple[str, str], RunRecord] = {}
+        for cursor in (*cursors, *reversed(cursors)):
+            with self.opened() as connector:
+                whole |= {identity(run): run for run in connector.poll(cursor, (), self.timeout_seconds).runs}
+        truth = {key: run for key, run in self.truth().items() if is_long_over(run)}
+        assert set(truth) <= set(whole), f"lost between the bites: {sorted(set(truth) - set(whole))}"
+        assert self.states(truth) == {key: whole[key].state for key in truth}
+
+    def test_incremental_equals_full(self) -> None:
+        self.make_success()
+        with self.opened() as connector:
+            polls = list(self.bites(connector, ""))
+        if "failure" not in self.limits:
+            self.make_failure()
+        self.advance()
+        with self.opened() as connector:
+            reported = [run for poll in (*polls, *self.bites(connector, polls[-1].cursor)) for run in poll.runs]
+        full = {key: run for key, run in self.truth().items() if is_long_over(run)}
+        assert self.states(full) == {key: run.state for key, run in _latest(reported).items() if key in full}
+
+    def test_requests_of_a_quiet_poll_are_counted(self) -> None:
+        """Prints (pytest -rP) the requests of a poll without news, in a world of a few jobs."""
+        with self.opened() as connector:
+            cursor = [*self.bites(connector, "")][-1].cursor
+            tally = RequestTally()
+            with counting(tally):
+                connector.poll(cursor, (), self.timeout_seconds)
+        sys.stdout.write(f"{self.kind.kind}: {tally.requests} requests in a quiet poll\n")
+        assert tally.requests <= MOST_REQUESTS, f"{tally.requests} requests in a poll of nothing new"
+
+    def test_run_behind_what_was_read_is_told(self) -> None:
+        self.needs_played("with_a_run_behind")
+        connector, put = self.with_a_run_behind()
+        with self.opened(connector):
+            cursor = connector.poll("", (), self.timeout_seconds).cursor
+            key = put()
+            walked = list(self.bites(connector, cursor))
+            walked += self.bites(connector, walked[-1].cursor)
+        assert key in {run.attempt_key for poll in walked for run in poll.runs}, f"run {key} is never reported"
+
+    def test_many_runs_take_bounded_memory(self) -> None:
+        self.needs_played("crowded")
+        with self.opened(self.crowded(MANY_RUNS)) as connector:
+            begins = self.crowd_begins(connector)
+            count, most, before = 0, 0, resident_bytes()
+            for poll in self.bites(connector, begins):
+                count, most = count + len(poll.runs), max(most, resident_bytes())
+        assert count >= MANY_RUNS, f"{MANY_RUNS} runs, and {count} are reported"
+        assert most - before < MOST_MEMORY_BYTES, f"{(most - before) / 1024**2:.0f} MiB for {MANY_RUNS} runs"
+
+    def test_long_log_is_read_in_pieces(self) -> None:
+        self.needs("log", Capability.LOG)
+        self.needs_played("long_log")
+        connector, run = self.long_log(LOG_BYTES)
+        with self.opened(connector):
+            tail = connector.log(ref(run), None, LOG_PIECE_BYTES, self.timeout_seconds)
+        assert tail.cut, "50 MB, and nothing is said to be left out"
+        assert len(tail.text.encode("utf-8", "surrogateescape")) <= LOG_PIECE_BYTES
+
+    # helpers
+
+    def needs_fault(self, how: str) -> None:
+        """Skips the test where such a reply is not played."""
+        self.needs_played("answering")
+        self.needs_played(ANY_STATUS if how.startswith(STATUS) else how)
+
+    def trace_of(self, how: str) -> PollTrace:
+        self.needs_fault(how)
+        trace = PollTrace()
+        with self.opened(self.answering(how)) as connector:
+            try:
+                trace.polls.extend(self.few_bites(connector))
+            except ConnectorError as error:
+                trace.error = error
+        assert trace.error is None or str(trace.error), f"{how}: an error without words"
+        return trace
+
+    def few_bites(self, connector: Connector) -> Iterator[Poll]:
+        cursor = ""
+        for _ in range(MOST_NASTY_BITES):
+            poll = connector.poll(cursor, (), self.timeout_seconds)
+            yield poll
+            if not poll.more:
+                return
+            cursor = poll.cursor
+        raise AssertionError(f"does not end within {MOST_NASTY_BITES} bites")
+
+    def trace_beside_truth(self, how: str) -> tuple[PollTrace, Runs]:
+        """The trace of faulty replies, and the truth at the same time: polled again where a real source started or
+        ended a run meanwhile."""
+        self.needs_fault(how)
+        truth = self.truth()
+        for _ in range(MAX_COMPARISONS):
+            before, trace = truth, self.trace_of(how)
+            truth = self.truth()
+            if self.states(before) == self.states(truth):
+                break
+        return trace, truth
+
+    def truth(self) -> Runs:
+        """The runs of the same world with correct replies."""
+        with self.opened() as connector:
+            return {identity(run): run for poll in self.bites(connector, "") for run in poll.runs}
+
+    def states(self, runs: Runs) -> dict[tuple[str, str], RunState]:
+        return {key: run.state for key, run in runs.items()}
+
+    def check_unchanged(self, trace: PollTrace, truth: Runs, silent: bool = False) -> None:
+        """Fails unless at most one record of each list differs, and the others are reported."""
+        assert trace.error is None, f"one record is odd, and nothing is read: {trace.error!r}"
+        self.check_not_greener(trace, truth)
+        states = self.states(truth)
+        missing = {
+            key for key, state in states.items() if trace.runs.get(key) is None or trace.runs[key].state != state
+        }
+        assert len(missing) <= self.lists_of_records, (
+            f"one record is odd, and these are gone or changed: {sorted(missing)}"
+        )
+        assert silent or trace.is_reported, "no warning"
+        assert not missing or trace.is_reported, f"{sorted(missing)} changed without a warning"
+
+    def check_not_greener(self, trace: PollTrace, truth: Runs) -> None:
+        for key, run in trace.runs.items():
+            was = truth.get(key)
+            assert run.state != RunState.SUCCEEDED or (was and was.state == RunState.SUCCEEDED), (
+                f"green by accident: {run}"
+            )
+
+
+def _latest(runs: list[RunRecord]) -> dict[tuple[str, str], RunRecord]:
+    return {identity(run): run for run in runs}
+
+
+Handler = Callable[[httpx.Request], httpx.Response]
+Rows = list[dict[str, Any]]
+
+
+@dataclass
+class FaultyTransport(httpx.BaseTransport):
+    """The answers of `handler` to the looks below `paths`, spoiled as `how` says."""
+
+    handler: Handler
+    how: str
+    paths: str = ""
+    """Pattern of the paths that are spoiled; all others are answered as they should be."""
+    text: str = "message"
+    """Field of a record that holds free text."""
+    endless: Callable[[Any, int], Any] | None = None
+    """Makes a body promise a next page (the number counts the calls); None: the source does not page."""
+    body_pattern: str = ""
+    """Pattern of the body of what is spoiled, for sources with one path for all."""
+    _calls: int = 0
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        request.read()
+        good = self.handler(request)
+        good.read()
+        is_meant = re.search(self.paths, request.url.path) and re.search(self.body_pattern, request.content.decode())
+        if not is_meant or good.status_code >= 300:
+            return good
+        self._calls += 1
+        return self._spoiled(good)
+
+    def _spoiled(self, good: httpx.Response) -> httpx.Response:
+        headers = {"content-type": "application/json"} | {k: v for k, v in good.headers.items() if k == "date"}
+        if self.how == LOGIN_PAGE:
+            page = b"<html><form action=/login><input name=password></form></html>"
+            return httpx.Response(200, content=page, headers={"content-type": "text/html"})
+        if self.how in (BUSY, BUSY_7):
+            return httpx.Response(429, json={}, headers={"retry-after": "7"} if self.how == BUSY_7 else {})
+        if self.how.startswith(STATUS):
+            return httpx.Response(int(self.how.removeprefix(STATUS)), json={"detail": "no"})
+        if self.how == HOUR_OFF:
+            return httpx.Response(200, content=good.content, headers=headers | {"date": _later(headers.get("date"))})
+        return httpx.Response(200, content=self._body(good.content), headers=headers)
+
+    def _body(self, content: bytes) -> bytes:
+        if self.how == TRUNCATED:
+            return content[: len(content) // 2]
+        body = json.loads(content)
+        if self.how == ENDLESS:
+            if self.endless is None:
+                raise SkipTest("its pages cannot be endless: it does not page")
+            return json.dumps(self.endless(body, self._calls)).encode()
+        rows = rows_of(body)
+        if rows:
+            self._spoil(rows)
+        return json.dumps(body).encode().replace(b"NOT-UTF-8", b"\xff\xfe")
+
+    def _spoil(self, rows: Rows) -> None:
+        if self.how == TWICE:
+            rows.extend(dict(row) for row in list(rows))
+        elif self.how == SHUFFLED:
+            rows.reverse()
+            rows.append(rows.pop(0))
+        elif self.how == GARBLED:
+            rows[-1] = {"odd": [None]}
+        elif self.how == NOT_A_NUMBER:
+            rows[-1] |= {name: float("nan") for name, value in rows[-1].items() if type(value) in (int, float)}
+        elif self.how == LONG_LINE:
+            rows[-1][self.text] = "x" * LONG_BYTES
+        elif self.how == NOT_UTF8:
+            rows[-1][self.text] = "NOT-UTF-8"
+
+
+@dataclass
+class EndlessBody:
+    """For servers that page by offset or by instant, and end a list with a short page: always the same full one."""
+
+    size: int
+    _first: Any = None
+
+    def __call__(self, body: Any, times: int) -> Any:
+        self._first = self._first or body
+        return (self._first * self.size)[: self.size]
+
+
+def rows_of(body: Any) -> Rows:
+    """The first list of objects in a body; empty without one."""
+    if isinstance(body, list):
+        return body if body and all(isinstance(item, dict) for item in body) else []
+    if isinstance(body, dict):
+        return next((result for result in map(rows_of, body.values()) if result), [])
+    return []
+
+
+def _later(date: str | None) -> str:
+    at = parsedate_to_datetime(date) if date else datetime.now(UTC)
+    return format_datetime((at + timedelta(hours=1)).astimezone(UTC), usegmt=True)

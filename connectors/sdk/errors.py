@@ -1,0 +1,69 @@
+"""Errors of a connector, by what happens next.
+
+ConnectorError
+├── SystemUnreachable          poll again later
+│   ├── InvalidAnswer          it answers, with a fault
+│   └── RateLimited            it receives too many requests
+├── AccessRefused              a person must act (credentials, host key, settings)
+│   └── PermissionMissing      signed in, and not allowed
+├── RecordUnreadable           skip this record, count it, keep the rest
+├── NotSupported               never: this kind or this server cannot do it
+└── OutcomeUnknown             the request left and its answer was lost: look it up, never repeat it
+"""
+
+from __future__ import annotations
+
+
+class ConnectorError(Exception):
+    """An expected failure at a scheduler. The message has place, value and fix, and no secret. `kind`: the status of a
+    target whose poll ended with it."""
+
+    kind = "failing"
+
+
+class SystemUnreachable(ConnectorError):
+    """No useful answer now. `retry_after_seconds`: what the source requested, if anything."""
+
+    kind = "unreachable"
+
+    def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class InvalidAnswer(SystemUnreachable):
+    """It answered with an internal fault, or with a truncated, garbled or too large answer."""
+
+    kind = "failing"
+
+
+class RateLimited(SystemUnreachable):
+    """It answered that it receives too many requests, or is overloaded."""
+
+    kind = "limited"
+
+
+class AccessRefused(ConnectorError):
+    """Credentials or a host key are refused; retrying changes nothing."""
+
+    kind = "refused"
+
+
+class PermissionMissing(AccessRefused):
+    """The account may sign in, and may not do this."""
+
+    kind = "forbidden"
+
+
+class RecordUnreadable(ConnectorError):
+    """One record of a reply cannot be read."""
+
+
+class NotSupported(ConnectorError):
+    """This kind, or this server, cannot do it."""
+
+    kind = "unsupported"
+
+
+class OutcomeUnknown(ConnectorError):
+    """The request may have arrived; the answer was lost."""

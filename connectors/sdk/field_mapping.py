@@ -1,0 +1,349 @@
+"""Rows of any API or table, read as jobs and runs by the field names that the config gives.
+
+Shared by the kinds that only the config defines (`http`, `sql`): the settings, and the functions that apply them. A
+path selects a value of a row ("run.result[0].code"); with braces it joins texts ("{project}/{name}"). Pure. For any
+row, only RecordUnreadable is raised.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from connectors.sdk.contract import ACTION_KEY, ActionFound, ActionUnknown, LookUpResult
+from connectors.sdk.errors import RecordUnreadable
+from connectors.sdk.fields import digest
+from connectors.sdk.records import Inventory, JobRecord, RunRecord, Schedule, SkippedRecord, TargetClock, instant_key
+from connectors.sdk.states import ProofLevel, RunState
+
+STEP = re.compile(r"([^.\[\]{}]+)|\[(\d{1,6})\]")
+_PATH = re.compile(r"([^.\[\]{}]+|\[\d{1,6}\])(\.[^.\[\]{}]+|\[\d{1,6}\])*")
+BRACES = re.compile(r"\{([^{}]*)\}")
+DERIVED_STATES = frozenset({RunState.PLANNED, RunState.MISSED})
+"""States that Headway derives; no source reports them."""
+
+
+def _checked_path(text: str) -> str:
+    parts = BRACES.findall(text) if "{" in text else [text]
+    if text and not (parts and all(_PATH.fullmatch(part) for part in parts)):
+        raise ValueError(f'{text!r} is no path into a row; write "status", "run.result[0].code" or "{{a}}/{{b}}"')
+    return text
+
+
+FieldPath = Annotated[str, AfterValidator(_checked_path)]
+
+
+def _checked_zone(text: str) -> str:
+    try:
+        ZoneInfo(text)
+    except (ValueError, OSError, KeyError):
+        raise ValueError(f'no time zone {text!r}; write "Europe/Berlin" or "UTC"') from None
+    return text
+
+
+Zone = Annotated[str, AfterValidator(_checked_zone)]
+
+
+def _checked_state(name: Any) -> Any:
+    known = [state.value for state in RunState if state not in DERIVED_STATES]
+    if not isinstance(name, str) or name not in known:
+        near = get_close_matches(str(name), known, n=1)
+        hint = f'did you mean "{near[0]}"? ' if near else ""
+        raise ValueError(f"{name!r} is not a state that a source reports; {hint}There are {', '.join(known)}")
+    return name
+
+
+def _some_green(states: dict[str, RunState]) -> dict[str, RunState]:
+    if RunState.SUCCEEDED not in states.values():
+        raise ValueError('none of its values means "succeeded", so no run could ever be green')
+    return states
+
+
+States = Annotated[dict[str, Annotated[RunState, BeforeValidator(_checked_state)]], AfterValidator(_some_green)]
+"""Native state -> ours. A native state that is missing here is UNKNOWN and a warning, never green."""
+
+
+class MappedFields(BaseModel):
+    """Settings of all rows."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    times: Literal["iso", "seconds", "milliseconds"] = "iso"
+    """How instants are written: ISO 8601, or a number since 1970."""
+    zone: Zone = "UTC"
+    """In which zone an instant without one is meant, and a job's schedule."""
+
+
+class MappedJobFields(MappedFields):
+    """Paths to the fields of a job."""
+
+    id: FieldPath = Field(min_length=1)
+    """Its identity: never changed, never reused."""
+    title: FieldPath = ""
+    """Its name for people."""
+    schedule: FieldPath = ""
+    """When it is meant to run."""
+    dialect: Literal["debian-cron", "cronie", "pg_cron", "airflow"] = "debian-cron"
+    """How that is written: five fields of cron, by Debian's rules of DST or another's."""
+    next_at: FieldPath = ""
+    """The instant of its next run."""
+    paused: FieldPath = ""
+    """True while it starts nothing."""
+    enabled: FieldPath = ""
+    """The opposite of paused."""
+    definition: FieldPath = ""
+    """What runs: the command, the SQL."""
+    owner: FieldPath = ""
+    """Its owner."""
+    url: FieldPath = ""
+    """Its page."""
+
+
+class MappedRunFields(MappedFields):
+    """Paths to the fields of a run."""
+
+    id: FieldPath = Field(min_length=1)
+    """Its identity."""
+    job: FieldPath = Field(min_length=1)
+    """The id of its job."""
+    state: FieldPath = Field(min_length=1)
+    """Its native state."""
+    queued: FieldPath = ""
+    """When it was requested."""
+    started: FieldPath = ""
+    """When it began."""
+    ended: FieldPath = ""
+    """When it ended."""
+    period: FieldPath = ""
+    """The instant for which it was due."""
+    changed: FieldPath = ""
+    """When the row changed last; by default its end, start or queueing."""
+    exit_code: FieldPath = ""
+    """A number."""
+    message: FieldPath = ""
+    """The outcome as the source reports it: an error."""
+    url: FieldPath = ""
+    """Its page."""
+    key: FieldPath = ""
+    """Our action's id, as `verbs` send it: identifies a run that we requested."""
+
+
+Row = Mapping[str, Any]
+
+MOST_ID_CHARACTERS = 500
+MOST_TEXT_CHARACTERS = 4000
+TRUE = frozenset({"true", "t", "yes", "y", "on", "1"})
+FALSE = frozenset({"false", "f", "no", "n", "off", "0", ""})
+MAX_AHEAD = timedelta(minutes=5)
+"""How far ahead of the source's clock and ours a run's start or end may be."""
+EARLIEST = datetime(1980, 1, 1, tzinfo=UTC)
+"""Older instants are placeholders for "none"."""
+
+
+class AheadOfClock(RecordUnreadable):
+    """A run that began or ended in the future: a wrong zone or clock. It proves nothing before its time."""
+
+
+def value_at(row: Any, path: str) -> Any:
+    """The value at a path; None without one. Braces make a text, None where one of its parts is missing."""
+    if "{" in path:
+        parts = {name: value_at(row, name) for name in BRACES.findall(path)}
+        if any(part is None for part in parts.values()):
+            return None
+        return BRACES.sub(lambda match: str(parts[match[1]]), path)
+    for name, place in STEP.findall(path):
+        if place and isinstance(row, list) and int(place) < len(row):
+            row = row[int(place)]
+        elif name and isinstance(row, dict) and name in row:
+            row = row[name]
+        else:
+            return None
+    return row
+
+
+def rows_at(document: Any, path: str) -> list[Any] | None:
+    """The list of rows at a path ("" is the document itself); None where there is no list."""
+    value = value_at(document, path) if path else document
+    return value if isinstance(value, list) else None
+
+
+def text_at(row: Row, path: str, most: int = MOST_TEXT_CHARACTERS) -> str:
+    value = value_at(row, path) if path else None
+    if value is None:
+        return ""
+    return (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))[:most]
+
+
+def id_at(row: Row, path: str, what: str) -> str:
+    """A name or number that identifies `what`. Raises RecordUnreadable."""
+    value = value_at(row, path)
+    if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+        raise RecordUnreadable(f"{what}: no name or number at {path!r}")
+    if len(str(value)) > MOST_ID_CHARACTERS:
+        raise RecordUnreadable(f"{what} at {path!r} is longer than {MOST_ID_CHARACTERS} characters")
+    return str(value)
+
+
+def instant_at(row: Row, path: str, fields: MappedFields) -> datetime | None:
+    """Aware UTC; None without a value. Raises RecordUnreadable for a value that is not an instant."""
+    value = value_at(row, path) if path else None
+    return None if value is None or value == "" else instant_of(value, path, fields)
+
+
+def instant_of(value: Any, what: str, fields: MappedFields) -> datetime:
+    try:
+        if fields.times != "iso":
+            number = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
+            seconds = number if fields.times == "seconds" or number is None else number / 1000
+            return datetime.fromtimestamp(seconds, UTC)  # type: ignore[arg-type]  # None is refused below
+        at = datetime.fromisoformat(value)
+        return (at if at.tzinfo is not None else at.replace(tzinfo=ZoneInfo(fields.zone))).astimezone(UTC)
+    except (ValueError, TypeError, OverflowError, OSError):
+        text = f"{str(value)[:60]!a} at {what!r} is not an instant"
+        raise RecordUnreadable(f"{text} written as {fields.times} (times = …)") from None
+
+
+def truth_at(row: Row, path: str) -> bool | None:
+    value = value_at(row, path) if path else None
+    if value is None or isinstance(value, bool):
+        return value
+    text = str(value).strip().lower()
+    if text not in TRUE | FALSE:
+        raise RecordUnreadable(f"{text[:60]!a} at {path!r} is neither true nor false")
+    return text in TRUE
+
+
+def read_job(row: Row, fields: MappedJobFields, proof: ProofLevel) -> JobRecord:
+    """One job. Raises RecordUnreadable."""
+    native_id = id_at(row, fields.id, "the job's id")
+    expression, next_at = text_at(row, fields.schedule), instant_at(row, fields.next_at, fields)
+    paused = truth_at(row, fields.paused) or truth_at(row, fields.enabled) is False
+    clock = Schedule(fields.dialect, expression, fields.zone, expression, next_at) if expression else None
+    return JobRecord(
+        native_id=native_id,
+        title=text_at(row, fields.title, 200),
+        schedule=clock or Schedule("none", next_at=next_at),
+        paused=paused,
+        definition=text_at(row, fields.definition),
+        definition_hash=digest([text_at(row, fields.definition)]) if fields.definition else "",
+        proof=proof,
+        native_url=text_at(row, fields.url, 500),
+        owner=text_at(row, fields.owner, 200),
+    )
+
+
+def read_run(
+    row: Row, fields: MappedRunFields, states: Mapping[str, RunState], clock: TargetClock | None = None
+) -> RunRecord:
+    """The run in a row. `clock`: the source's. Raises RecordUnreadable."""
+    native_state = id_at(row, fields.state, "the state")
+    state = state_of(native_state, states)
+    started, ended = _times(row, fields, clock)
+    period, key = instant_at(row, fields.period, fields), text_at(row, fields.key)
+    native_id = id_at(row, fields.id, "the run's id")
+    code = value_at(row, fields.exit_code) if fields.exit_code else None
+    return RunRecord(
+        job=id_at(row, fields.job, "the job of the run"),
+        attempt_key=native_id,
+        state=state,
+        native_state=native_state,
+        period_key=instant_key(period) if period else None,
+        period_at=period,
+        queued_at=instant_at(row, fields.queued, fields),
+        started_at=started,
+        ended_at=None if state.is_open else ended,
+        exit_code=code if isinstance(code, int) and not isinstance(code, bool) else None,
+        message=text_at(row, fields.message),
+        native_ref=native_id,
+        native_url=text_at(row, fields.url, 500),
+        action_key=key if ACTION_KEY.fullmatch(key) else None,
+    )
+
+
+def cancelled(row: Row | None, run_id: str, fields: MappedRunFields, states: Mapping[str, RunState]) -> LookUpResult:
+    """Whether a cancel arrived, by the row of its run. A run with any other end than CANCELLED was not ended by us."""
+    try:
+        run = None if row is None else read_run(row, fields, states)
+    except RecordUnreadable as error:
+        return ActionUnknown(f"run {run_id} cannot be read: {error}")
+    if run is None:
+        return ActionUnknown(f"run {run_id} is not listed any more")
+    if run.state.is_open:
+        return ActionUnknown(f"run {run_id} is still {run.native_state}")
+    if run.state is not RunState.CANCELLED:
+        return ActionUnknown(f"run {run_id} is {run.native_state}: it ended by itself, or before the cancel came")
+    return ActionFound(run.attempt_key, f"it is over: {run.native_state}")
+
+
+def _times(row: Row, fields: MappedRunFields, clock: TargetClock | None) -> tuple[datetime | None, datetime | None]:
+    """Start and end, where plausible. Raises RecordUnreadable."""
+    started, ended = instant_at(row, fields.started, fields), instant_at(row, fields.ended, fields)
+    now = max(datetime.now(UTC), clock.target if clock is not None else EARLIEST)
+    for at, what, path in ((started, "began", fields.started), (ended, "ended", fields.ended)):
+        if at is not None and at < EARLIEST:
+            raise RecordUnreadable(
+                f"{str(value_at(row, path))[:60]!a} at {path!r} is not a run's time: leave it empty where there is none"
+            )
+        if at is not None and at > now + MAX_AHEAD:
+            minutes = round((at - now).total_seconds() / 60)
+            fix = "correct zone or times in the config, or the clock that wrote it"
+            raise AheadOfClock(f"it {what} at {instant_key(at)}, {minutes} min in the future: {fix}")
+    if started is not None and ended is not None and ended < started:
+        raise RecordUnreadable(f"it ended ({instant_key(ended)}) before it began ({instant_key(started)})")
+    return started, ended
+
+
+def state_of(native_state: str, states: Mapping[str, RunState]) -> RunState:
+    """Our state for the source's, whatever its case; UNKNOWN for one that `states` does not name."""
+    by_lower_case = {name.lower(): state for name, state in states.items()}
+    return states.get(native_state) or by_lower_case.get(native_state.lower(), RunState.UNKNOWN)
+
+
+def changed_at(row: Row, fields: MappedRunFields, run: RunRecord) -> datetime | None:
+    """When the row changed last; None where it does not say."""
+    return instant_at(row, fields.changed, fields) or run.ended_at or run.started_at or run.queued_at
+
+
+def unknown_states(runs: Iterable[RunRecord]) -> tuple[str, ...]:
+    """A warning for each native state that `states` does not name."""
+    names = dict.fromkeys(run.native_state for run in runs if run.state is RunState.UNKNOWN)
+    return tuple(f"unknown state {name[:60]!r}: shown as UNKNOWN until states names it" for name in names)
+
+
+def skipped(place: str, row: Any, error: RecordUnreadable) -> SkippedRecord:
+    return SkippedRecord(place, str(error), json.dumps(row, default=str)[:200])
+
+
+def jobs_of(
+    rows: Iterable[Any], fields: MappedJobFields, proof: ProofLevel
+) -> tuple[list[JobRecord], list[SkippedRecord]]:
+    """The jobs by id, each once; and the rows that cannot be read."""
+    jobs: dict[str, JobRecord] = {}
+    bad: list[SkippedRecord] = []
+    for number, row in enumerate(rows, 1):
+        try:
+            job = read_job(row, fields, proof)
+            if jobs.setdefault(job.native_id, job) != job:
+                raise RecordUnreadable(f"another job has the id {job.native_id!r} as well")
+        except RecordUnreadable as error:
+            bad.append(skipped(f"job {number}", row, error))
+    return [jobs[name] for name in sorted(jobs)], bad
+
+
+def inventory_of(
+    rows: Iterable[Any], fields: MappedJobFields, proof: ProofLevel, previous_hash: str, clock: TargetClock | None,
+    cut: str,
+) -> Inventory:  # fmt: skip
+    """The jobs of a whole list. `cut`: why rows may be missing, or "". Not complete where a row cannot be read."""
+    jobs, unread = jobs_of(rows, fields, proof)
+    unread += [SkippedRecord("jobs", cut)] if cut else []
+    jobs_hash = digest([[str(job) for job in jobs], [str(record) for record in unread]])
+    inventory = Inventory(tuple(jobs), not unread, jobs_hash, clock=clock, skipped=tuple(unread))
+    return inventory.unless_same(previous_hash)

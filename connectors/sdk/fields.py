@@ -1,0 +1,215 @@
+"""Fields of a JSON row, validated on reading. A field of the wrong shape raises RecordUnreadable with its name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from functools import cache
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter
+
+from connectors.sdk.errors import RecordUnreadable
+from connectors.sdk.records import SkippedRecord
+
+T = TypeVar("T")
+Row = Mapping[str, Any]
+Parsed = TypeVar("Parsed")
+
+SAMPLE_CHARACTERS = 200
+CONTEXT_CHARACTERS = 2000
+
+
+def clean(value: str) -> str:
+    """`value` with lone surrogates, which JSON can contain and no store accepts, replaced."""
+    if value.isascii():
+        return value
+    return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def text(row: Row, name: str) -> str:
+    """A required text that is not empty."""
+    result = row.get(name)
+    if not isinstance(result, str) or not result:
+        raise RecordUnreadable(f"{name} is {_sample(result)}, not a text")
+    return clean(result)
+
+
+def optional_text(row: Row, name: str) -> str:
+    """An optional text; "" where missing."""
+    return "" if row.get(name) in (None, "") else text(row, name)
+
+
+def number(row: Row, name: str, missing: int) -> int:
+    """An optional whole number."""
+    result = row.get(name)
+    if result is None:
+        return missing
+    if isinstance(result, bool) or not isinstance(result, int):
+        raise RecordUnreadable(f"{name} is {_sample(result)}, not a whole number")
+    return result
+
+
+def instant(row: Row, name: str) -> datetime | None:
+    """An aware instant in UTC, or None where it is missing."""
+    result = row.get(name)
+    if result is None:
+        return None
+    try:
+        at = datetime.fromisoformat(result)
+        if at.tzinfo is None:
+            raise RecordUnreadable(f"{name} {_sample(result)} has no zone")
+        return at.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
+        raise RecordUnreadable(f"{name} is {_sample(result)}, not an instant") from None
+
+
+def rows(value: Any) -> list[Any]:
+    """A list, or an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def table(value: Any) -> Row:
+    """A JSON object. Raises RecordUnreadable for anything else."""
+    if not isinstance(value, dict):
+        raise RecordUnreadable(f"the row is {_sample(value)}, not an object")
+    return value
+
+
+def subtable(value: Any, *names: str) -> Row:
+    """The JSON object below `value` by these names, one below the other; an empty one where there is none."""
+    for name in names:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value if isinstance(value, dict) else {}
+
+
+def tables(value: Any) -> list[Row]:
+    """The JSON objects of a list; anything else in it, or in its place, is left out."""
+    return [row for row in rows(value) if isinstance(row, dict)]
+
+
+def parse_table(document: str) -> Row:
+    """The JSON object in a text of ours: a cursor, a reference, a place in a log. Raises RecordUnreadable."""
+    try:
+        return table(json.loads(document))
+    except (ValueError, RecursionError):
+        raise RecordUnreadable("it is no JSON") from None
+
+
+def readable(
+    items: Iterable[Any],
+    parse: Callable[[Any], Parsed],
+    where: str = "",
+    unreadable: list[SkippedRecord] | None = None,
+) -> list[Parsed]:
+    """What `parse` returns for each row. One for which it raises RecordUnreadable is left out, and added to
+    `unreadable` as a record of `where`."""
+    parsed = []
+    for row in items:
+        try:
+            parsed.append(parse(row))
+        except RecordUnreadable as error:
+            if unreadable is not None:
+                unreadable.append(skipped(where, error, row))
+    return parsed
+
+
+def skipped(where: str, error: RecordUnreadable, row: Any) -> SkippedRecord:
+    """A row that was skipped, with its beginning."""
+    return SkippedRecord(where, str(error), clean(_sample(row)))
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Raises RecordUnreadable, naming `what`, for any error that values of a wrong shape cause. Also a decorator."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise RecordUnreadable(f"{what}: {type(error).__name__}: {error}") from None
+
+
+def _sample(value: Any) -> str:
+    try:
+        return json.dumps(value)[:SAMPLE_CHARACTERS]
+    except (ValueError, TypeError, RecursionError):
+        return f"a {type(value).__name__}"
+
+
+def to_json(value: Any) -> str:
+    """A value as JSON on one line, for people."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def bounded_context(context: dict[str, Any], largest: str) -> Mapping[str, Any]:
+    """`context` as plain JSON, without `largest` where that would make it too big."""
+    try:
+        text = clean_json(context)
+        if len(text) > CONTEXT_CHARACTERS:
+            context.pop(largest, None)
+            text = clean_json({**context, f"{largest}_left_out": "too large"})
+        return dict(json.loads(text)) if len(text) <= CONTEXT_CHARACTERS else {}
+    except (ValueError, TypeError, RecursionError):
+        raise RecordUnreadable("the row's own values are not plain JSON") from None
+
+
+def clean_json(value: Any) -> str:
+    """JSON text without NaN, infinity and lone surrogates."""
+    return clean(json.dumps(value, allow_nan=False, ensure_ascii=False))
+
+
+def digest(value: object) -> str:
+    """SHA-256 of anything that JSON can write; anything else counts as its text."""
+    return hashlib.sha256(json.dumps(value, default=str, sort_keys=True).encode()).hexdigest()
+
+
+def short_digest(value: object) -> str:
+    """A short fingerprint of plain values. Raises RecordUnreadable where they are not plain."""
+    try:
+        return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+    except (ValueError, TypeError, RecursionError):
+        raise RecordUnreadable("the definition is not plain JSON") from None
+
+
+def parse_instant(key: Any) -> datetime | None:
+    """An aware instant from outside, in UTC, or None for anything else."""
+    try:
+        at = datetime.fromisoformat(key)
+        return at.astimezone(UTC) if at.tzinfo is not None else None
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+@cache
+def _adapter(cursor: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(cursor)
+
+
+def read_cursor(cursor: Callable[[], T], text: str) -> T | None:
+    """The cursor (a dataclass) in a JSON text; the beginning for "", None for any other text."""
+    try:
+        result: T = _adapter(cursor).validate_json(text) if text else cursor()
+    except ValueError:
+        return None
+    return result
+
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def epoch_instant(seconds: object) -> datetime | None:
+    """Seconds since 1970, a number or its text, to aware UTC. None for None, and for what no datetime can hold."""
+    try:
+        return None if seconds is None else EPOCH + timedelta(microseconds=int(Decimal(str(seconds)) * 1_000_000))
+    except (InvalidOperation, ValueError, OverflowError):
+        return None
+
+
+def unreadable_times(row: Row) -> dict[str, Any]:
+    """Context of a run whose start or end no calendar holds; {} for any other."""
+    times = {name: row[name] for name in ("started", "ended") if row[name] is not None}
+    unreadable = {name: value for name, value in times.items() if epoch_instant(value) is None}
+    return {"times that no calendar holds": unreadable} if unreadable else {}

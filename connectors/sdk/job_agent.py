@@ -1,0 +1,313 @@
+"""The base of database job agents (pg_cron, pgAgent, MySQL events): their actions, holds, look-ups and permissions.
+
+A job is a row of the agent's catalogue. A hold disables it under a mark in that row or beside it. What an action left
+is read back from the catalogue; nothing counts as absent while a session of ours may still be sending it, or while
+rows are hidden from our role.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from types import MappingProxyType
+from typing import Any, ClassVar, Protocol
+
+from connectors.sdk.contract import (
+    STARTED_LATER,
+    ActionAbsent,
+    ActionFound,
+    ActionSpec,
+    ActionUnknown,
+    HoldMark,
+    LookUpResult,
+    NativeHold,
+    Preview,
+    Receipt,
+    SourcePermission,
+)
+from connectors.sdk.errors import NotSupported
+from connectors.sdk.log_chunks import chunk_of_parts
+from connectors.sdk.marked_pause import (
+    hold_parameters,
+    mark_refusal,
+    release_parameters,
+    release_refusal,
+    required_mark,
+)
+from connectors.sdk.poll_result import PollResult
+from connectors.sdk.records import LogChunk, Poll, RunRef, TargetClock
+from connectors.sdk.sequence_cursor import SequenceCursor
+from connectors.sdk.settle import send_timeout, unless_in_flight
+from connectors.sdk.states import Verb
+from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.vanished_runs import row_deleted
+
+Plan = Mapping[str, Any]
+NO_MARK = "it cannot set a run's result; Headway records it as asserted"
+
+
+BITE_ROWS = 1000
+"""Rows of one bite of history, and rows read once more in one poll."""
+GiveLog = Callable[[Iterable[str], bool], LogChunk]
+"""Makes the chunk of a run's log from its parts, and whether more may still be written."""
+
+
+class JobAgentClient(Protocol):
+    """One database or server."""
+
+    @property
+    def place(self) -> str: ...
+
+    def log(self, number: int, give: GiveLog, timeout_seconds: float) -> LogChunk | None:
+        """The log of one run, made by `give`; None where its row is gone or hidden."""
+        ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class AgentAction:
+    """One way of acting on a job: previewed, sent once, and looked up by its plan. Each takes its timeout last."""
+
+    preview: Callable[[ActionSpec, float], Preview]
+    send: Callable[[Plan, str, float], Receipt]
+    look_up: Callable[[Plan, str, float], LookUpResult]
+
+    @classmethod
+    def on(
+        cls, client: Any, preview: Callable[..., Preview], send: Callable[..., Receipt], look_up: Callable[..., Any]
+    ) -> AgentAction:
+        """The same three with their client."""
+        return cls(partial(preview, client), partial(send, client), partial(look_up, client))
+
+
+START, HOLD, CANCEL = "start", "hold", "cancel"
+_ACTION_OF_VERB = {
+    Verb.RERUN: START, Verb.START: START, Verb.HOLD: HOLD, Verb.RELEASE: HOLD, Verb.CANCEL: CANCEL,
+}  # fmt: skip
+_ACTION_OF_WAY = {"hold": HOLD, "release": HOLD, "cancel": CANCEL}
+
+
+class JobAgentConnector:
+    """The calls of `Connector` that act, poll and read logs. A kind adds inventory, `read_page`, holds and probe."""
+
+    agent: ClassVar[str]
+    """Its name in messages."""
+    number: ClassVar[str]
+    """Column of the log that numbers its rows: "runid"."""
+    no_log: ClassVar[str]
+    """Why a run has no log: "has no row in cron.job_run_details any more"."""
+
+    def __init__(
+        self,
+        client: JobAgentClient,
+        actions: Mapping[str, AgentAction],
+        reasons: Mapping[Verb, str] = MappingProxyType({}),
+    ) -> None:
+        """`actions`: by START, HOLD and CANCEL. `reasons`: why a verb is missing."""
+        self._agent_client, self._actions, self._reasons = client, actions, reasons
+
+    def read_page(
+        self, position: SequenceCursor, open_runs: Mapping[int, RunRef], again: Sequence[int], deadline: Deadline
+    ) -> Poll:
+        """The next bite of history after `position`, and the rows `again`. `open_runs`: by the number of their row."""
+        raise NotImplementedError
+
+    def poll(self, cursor: str, open_runs: Sequence[RunRef], timeout_seconds: float) -> Poll:
+        """The next bite of history after the cursor's number, and what may have come or changed below it."""
+        position = SequenceCursor.read(cursor)
+        if position is None:
+            warning = "the cursor is not valid: reading from the start"
+            return Poll((), SequenceCursor().text(), more=True, warnings=(warning,))
+        numbered = ((number_in(ref, self.number), ref) for ref in open_runs)
+        refs = {number: ref for number, ref in numbered if number is not None and number <= position.after}
+        again = sorted({*position.again, *refs})[:BITE_ROWS]
+        return self.read_page(position, refs, again, Deadline(timeout_seconds))
+
+    def log(self, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk:
+        """The tail (`start` None), or what follows the byte `start`. Raises NotSupported where the run has no row."""
+
+        def give(parts: Iterable[str], is_open: bool) -> LogChunk:
+            return chunk_of_parts(parts, start, limit_bytes, is_open)
+
+        number = number_in(run, self.number)
+        chunk = self._agent_client.log(number, give, timeout_seconds) if number is not None else None
+        if chunk is None:
+            raise NotSupported(f"run {run.attempt_key} of {run.job} {self.no_log}")
+        return chunk
+
+    def preview(self, spec: ActionSpec, timeout_seconds: float) -> Preview:
+        """The change of the action in the catalogue. Raises NotSupported for a verb that the agent lacks."""
+        action = self._actions.get(_ACTION_OF_VERB.get(spec.verb, ""))
+        if action is None:
+            reason = self._reasons.get(spec.verb, NO_MARK)
+            raise NotSupported(f"{self.agent} cannot {spec.verb}: {reason}")
+        return action.preview(spec, timeout_seconds)
+
+    def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
+        """Sends it under our key. Raises NotSupported where the job or run is not as it must be: then nothing was
+        changed."""
+        return self._action_of(preview).send(preview.plan, key, send_timeout(preview, timeout_seconds))
+
+    def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUpResult:
+        """By what the action leaves in the catalogue. A sender that is still connecting has no session yet: only time
+        proves its absence."""
+        return unless_in_flight(self._action_of(preview).look_up(preview.plan, key, timeout_seconds), preview)
+
+    def close(self) -> None:
+        """Closes the connection; more than once is fine."""
+        self._agent_client.close()
+
+    def _action_of(self, preview: Preview) -> AgentAction:
+        return self._actions[_ACTION_OF_WAY.get(str(preview.plan.get("way")), START)]
+
+
+@dataclass(frozen=True, slots=True)
+class AgentJob:
+    """A job as its agent has it now, as far as a hold is concerned."""
+
+    ref: str
+    """Its place in the catalogue: "cron.job 7"."""
+    mark: HoldMark | None
+    is_enabled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class JobAgentHolds:
+    """Holds and releases of one agent's jobs, in its terms."""
+
+    agent: str
+    """ "pgAgent"."""
+    enabled: str
+    """ "active"."""
+    disabled: str
+    """ "inactive"."""
+    restored: str
+    """State after a release: "its command as it was"."""
+    is_marked_first: bool = False
+    """The mark is written before the job is disabled: at an enabled job it proves no hold."""
+
+    def send(
+        self, ref: str, plan: Plan, key: str, hold: Callable[[HoldMark], object], release: Callable[[str, bool], object]
+    ) -> Receipt:
+        """Holds or releases the job. `release` gets the id of the hold, and whether to enable the job."""
+        if plan["way"] == "release":
+            release(str(plan["hold"]), _enables(plan))
+            enabled = f"{self.enabled} again, " if _enables(plan) else ""
+            return Receipt(ref, f"{enabled}{self.restored}")
+        mark = required_mark(plan, key)
+        hold(mark)
+        return Receipt(ref, f"{self.disabled}: {mark.text}")
+
+    def plan(self, spec: ActionSpec, **place: object) -> dict[str, object]:
+        """The plan of a hold or release of the job at `place` in the catalogue."""
+        if spec.verb == Verb.HOLD:
+            return {"way": "hold", **place, **hold_parameters(spec)}
+        hold, enables = release_parameters(spec)
+        return {"way": "release", **place, "hold": hold, "enables": enables}
+
+    def preview(
+        self,
+        spec: ActionSpec,
+        plan: Plan,
+        job: AgentJob | None,
+        *,
+        text: str,
+        calls: tuple[str, ...],
+        missing: str | None,
+        by_hand: str = "",
+        notes: tuple[str, ...] = (),
+        unfit: str | None = None,
+    ) -> Preview:
+        """The preview of a hold or release. `missing`: the missing permission or job; `by_hand`: the manual release;
+        `notes` and `unfit`: of a hold, why the job cannot be held now."""
+        name, mark, is_enabled = spec.run.job, job.mark if job else None, job is not None and job.is_enabled
+        if plan["way"] == "hold":
+            scope = f"every start of {name} by the clock until it is released"
+            refused = missing or mark_refusal(plan) or self._hold_refusal(name, mark, is_enabled) or unfit
+            return Preview("hold", text, scope, native_calls=calls, notes=notes, refused=refused, plan=plan)
+        hold, enables = str(plan["hold"]), _enables(plan)
+        return Preview(
+            verb="release" if enables else "clear",
+            summary=text,
+            scope=f"hold {hold} of {name}",
+            native_calls=calls,
+            notes=(STARTED_LATER,) if enables else (),
+            refused=missing or release_refusal(name, hold, mark, is_enabled, by_hand, self.enabled, self.disabled),
+            plan=plan,
+        )
+
+    def _hold_refusal(self, name: str, mark: HoldMark | None, is_enabled: bool) -> str | None:
+        if mark is not None:
+            return f"{name} is held already: {mark.text}"
+        reason = f"{name} is not {self.enabled} in {self.agent}, and not by Headway: its owner must enable it"
+        return None if is_enabled else reason
+
+    def find(self, job: AgentJob | None, plan: Plan, key: str) -> ActionFound | None:
+        """The hold or release that was sent under `key`, where the job shows it. A disabled job without the mark was
+        not released by us, unless only the mark was to be removed."""
+        if job is None:
+            return None
+        if plan["way"] == "hold":
+            is_held = job.mark is not None and job.mark.id == key and not (self.is_marked_first and job.is_enabled)
+            return ActionFound(job.ref, job.mark.text) if job.mark is not None and is_held else None
+        hold = str(plan["hold"])
+        if (_enables(plan) and not job.is_enabled) or (job.mark is not None and job.mark.id == hold):
+            return None
+        enabled = f"{self.enabled}, " if job.is_enabled else ""
+        return ActionFound(job.ref, f"{enabled}without the mark of {hold}")
+
+
+def _enables(plan: Plan) -> bool:
+    return plan.get("enables") is not False
+
+
+def marked_jobs(jobs: Iterable[tuple[str, AgentJob, str]]) -> tuple[NativeHold, ...]:
+    """The holds among jobs (native id, state, where the mark is); bare where the job is enabled all the same."""
+    return tuple(NativeHold(name, job.mark, where, bare=job.is_enabled) for name, job, where in jobs if job.mark)
+
+
+def absent_unless(sessions: int, hidden: str = "", what: str = "session") -> LookUpResult:
+    """The result of a look-up without a trace: unknown while sessions of ours still send, or where rows are hidden."""
+    if sessions:
+        return ActionUnknown(f"{sessions} {what} of ours that sends it is still alive")
+    return ActionUnknown(hidden) if hidden else ActionAbsent()
+
+
+def number_in(ref: RunRef, name: str) -> int | None:
+    """A number in the reference that the poll gave a run; None without it."""
+    try:
+        return int(json.loads(ref.native_ref)[name])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+
+
+def view_permission(name: str, held: object, fix: str) -> SourcePermission:
+    """A permission to read; `fix` is the SQL that grants it."""
+    return SourcePermission.checked(name, held, "not granted", fix)
+
+
+def view_fixes(permissions: Iterable[SourcePermission]) -> str:
+    """The SQL that grants the missing permissions to read."""
+    missing = (item.fix for item in permissions if item.held is False and item.needed_for == "view")
+    return "; ".join(missing)
+
+
+def act_permission(name: str, held: object, why: str, fix: str) -> SourcePermission:
+    """A permission to act."""
+    return SourcePermission.checked(name, held, why, fix, "act")
+
+
+def target_clock(at: datetime | None, zone: str = "UTC") -> TargetClock:
+    """The server's clock beside ours."""
+    ours = datetime.now(UTC)
+    return TargetClock(at or ours, ours, zone)
+
+
+def add_deleted(result: PollResult, open_runs: Mapping[int, RunRef], found: Collection[int]) -> None:
+    """Adds those of the open runs whose row was not found."""
+    for number in sorted({*open_runs} - {*found})[:BITE_ROWS]:
+        result.add(row_deleted(open_runs[number]))

@@ -1,0 +1,348 @@
+"""Holds that pause a job and leave a mark beside the pause: marks in free text, and the rules of both.
+
+One set of rules for every kind that holds this way. A kind says how its objects are read (`PauseState`) and written,
+and what they are called (`MarkedPause`). Pure.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Generic, TypeVar
+
+from connectors.sdk.contract import (
+    HOLD_MARK,
+    ActionAbsent,
+    ActionFound,
+    ActionSpec,
+    ActionUnknown,
+    HoldMark,
+    LookUpResult,
+    NativeHold,
+    Preview,
+    Receipt,
+    refused_preview,
+)
+from connectors.sdk.errors import ConnectorError, NotSupported
+from connectors.sdk.fields import parse_instant
+from connectors.sdk.records import instant_key
+from connectors.sdk.states import Verb
+
+KEY_PLACEHOLDER = "headway-0000000000"
+"""Stands for the action's key, which a preview does not know."""
+_NO_NAME = re.compile(r"[^A-Za-z0-9_.@+-]")
+
+
+def hold_mark(key: str, by: str, until: datetime) -> HoldMark:
+    """The mark of an action; characters of the name that a mark cannot have become "_"."""
+    return HoldMark(key, _NO_NAME.sub("_", by)[:64] or "headway", until.astimezone(UTC).replace(microsecond=0))
+
+
+def mark_of(plan: Mapping[str, Any], key: str) -> HoldMark | None:
+    """The mark of a hold under `key`, by the plan's "by" and "until"; None where they make none."""
+    try:
+        mark = HoldMark(key, str(plan["by"]), datetime.fromisoformat(str(plan["until"])).astimezone(UTC))
+    except (KeyError, ValueError, OverflowError):
+        return None
+    return mark if HOLD_MARK.fullmatch(mark.text) else None
+
+
+def hold_parameters(spec: ActionSpec) -> dict[str, str]:
+    """The parameters of a hold for its plan."""
+    return {name: str(spec.parameters.get(name, "")) for name in ("by", "until")}
+
+
+def release_parameters(spec: ActionSpec) -> tuple[str, bool]:
+    """The id of the hold to release, and False where only its mark is removed."""
+    return str(spec.parameters.get("hold") or ""), spec.parameters.get("enable") != "no"
+
+
+def shown_mark_of_plan(plan: Mapping[str, Any]) -> str:
+    """The mark of a hold, as a preview shows it; "" where its parameters make none."""
+    mark = mark_of(plan, KEY_PLACEHOLDER)
+    return mark.text.replace(KEY_PLACEHOLDER, "<key>") if mark else ""
+
+
+def mark_refusal(plan: Mapping[str, Any]) -> str | None:
+    """Why the parameters make no mark; None where they make one."""
+    return None if mark_of(plan, KEY_PLACEHOLDER) else _no_mark(plan)
+
+
+def required_mark(plan: Mapping[str, Any], key: str) -> HoldMark:
+    """The mark of a hold under `key`. Raises NotSupported where the plan makes none."""
+    mark = mark_of(plan, key)
+    if mark is None:
+        raise NotSupported(_no_mark(plan))
+    return mark
+
+
+def _no_mark(plan: Mapping[str, Any]) -> str:
+    return f'a hold by "{plan.get("by")}" until "{plan.get("until")}" cannot be written down at its source'
+
+
+def release_refusal(
+    job: str,
+    hold: str,
+    mark: HoldMark | None,
+    is_enabled: bool,
+    by_hand: str,
+    enabled: str = "enabled",
+    disabled: str = "disabled",
+) -> str | None:
+    """Why the hold of a job with `mark` cannot be released; None where it can."""
+    if mark is not None and mark.id == hold:
+        return None
+    if mark is not None:
+        return f"{job} is held by another: {mark.text}"
+    if is_enabled:
+        return f"{job} is not held: it is {enabled}, without a mark of ours"
+    return f"{job} is {disabled} and has no mark of ours: someone else paused it. By hand: {by_hand}"
+
+
+def holds_in(note: str) -> list[HoldMark]:
+    """The marks in a note, in their order."""
+    marks = (HoldMark.read(match[0]) for match in HOLD_MARK.finditer(note))
+    return [mark for mark in marks if mark is not None]
+
+
+def with_hold(note: str, mark: HoldMark) -> str:
+    """The note with the line of the hold instead of older ones."""
+    note = without_holds(note)
+    return f"{note}\n{mark.text}" if note else mark.text
+
+
+def without_hold(note: str, key: str) -> str:
+    """The note as it was before the line of this hold was added."""
+    for match in HOLD_MARK.finditer(note):
+        if match[1] == key:
+            before, after = note[: match.start()], note[match.end() :]
+            return before.removesuffix("\n") + after if before else after.removeprefix("\n")
+    return note
+
+
+def without_holds(note: str) -> str:
+    """The note as people wrote it."""
+    for item in holds_in(note):
+        note = without_hold(note, item.id)
+    return note
+
+
+NO_END = "a hold needs an end (until)"
+
+
+@dataclass(frozen=True, slots=True)
+class PauseState:
+    """Pause and marks of a job at its source."""
+
+    is_paused: bool
+    marks: tuple[HoldMark, ...]
+    """The mark of the present pause first; the others outlived their holds."""
+
+    def has_mark(self, hold: str) -> bool:
+        """Whether it has the mark of that hold."""
+        return any(mark.id == hold for mark in self.marks)
+
+
+def requested_mark(spec: ActionSpec) -> HoldMark | None:
+    """The mark that the requested hold would leave, its key to come; None without an end."""
+    until = parse_instant(spec.parameters.get("until"))
+    return hold_mark(KEY_PLACEHOLDER, str(spec.parameters.get("by") or ""), until) if until else None
+
+
+def shown_mark(mark: HoldMark) -> str:
+    """Its text, as a preview shows it."""
+    return mark.text.replace(KEY_PLACEHOLDER, "KEY")
+
+
+def hold_plan(job: str, mark: HoldMark) -> dict[str, Any]:
+    """The plan of a hold."""
+    return {"how": "hold", "job": job, "by": mark.by, "until": instant_key(mark.until)}
+
+
+def release_plan(job: str, spec: ActionSpec) -> dict[str, Any]:
+    """The plan of a release: how "release", or "clear" where only the mark is removed."""
+    hold, enables = release_parameters(spec)
+    return {"how": "release" if enables else "clear", "job": job, "hold": hold}
+
+
+@dataclass(frozen=True, slots=True)
+class MarkedPause:
+    """The rules of holds, in the terms of one kind."""
+
+    source: str
+    """In messages: "Kubernetes"."""
+    paused: str
+    """State of a held job: "suspended"."""
+    place: str
+    """Place of the mark: "annotation"."""
+
+    def hold_refusal(self, job: str, now: PauseState) -> str | None:
+        """Why it cannot be held; None where it can."""
+        if not now.is_paused:
+            return None
+        mark = next(iter(now.marks), None)
+        ours = f"by Headway for {mark.by} until {instant_key(mark.until)}" if mark else "not by Headway"
+        return f"{job} is {self.paused} already, {ours}"
+
+    def release_refusal(self, job: str, now: PauseState, hold: str, by_hand: str) -> str | None:
+        """Why that hold cannot be released; None where it can. `by_hand`: the fix for a person."""
+        mark = next((item for item in now.marks if item.id == hold), next(iter(now.marks), None))
+        return release_refusal(job, hold, mark, not now.is_paused, by_hand)
+
+    def gone(self, plan: Mapping[str, Any]) -> NotSupported:
+        """The error where the job no longer exists."""
+        return NotSupported(f"{self.source}: {plan['job']} is gone; nothing was sent")
+
+    def to_write(self, now: PauseState, plan: Mapping[str, Any], key: str) -> HoldMark | None:
+        """The mark to write with the pause; None where the job is held under that key. Raises NotSupported where it is
+        paused otherwise, and where the plan makes no mark."""
+        if now.is_paused and now.has_mark(key):
+            return None
+        if now.is_paused:
+            what = f"{plan['job']} is {self.paused} by now, and not by this hold"
+            raise NotSupported(f"{self.source}: {what}; nothing was sent")
+        return required_mark(plan, key)
+
+    def check_release(self, now: PauseState, plan: Mapping[str, Any]) -> None:
+        """Raises NotSupported where the mark of the hold no longer exists."""
+        if not now.has_mark(str(plan["hold"])):
+            what = f"no {self.place} of {plan['job']} shows this hold any more"
+            raise NotSupported(f"{self.source}: {what}; nothing was sent")
+
+    def receipt(self, plan: Mapping[str, Any], key: str) -> Receipt:
+        """The receipt of a sent action, or of one that existed before."""
+        messages = {
+            "hold": f"is {self.paused} under our mark",
+            "release": "is released",
+            "clear": "has no mark any more",
+        }
+        return Receipt(_ref(plan, key), f"{plan['job']} {messages[plan['how']]}")
+
+    def look_up(self, now: PauseState | None, plan: Mapping[str, Any], key: str) -> LookUpResult:
+        """Whether it arrived, by the mark and the pause. A pause without the mark is a person's."""
+        job, ref = str(plan["job"]), _ref(plan, key)
+        if now is None:
+            return ActionUnknown(f"{self.source} no longer has {job}")
+        if plan["how"] == "hold":
+            is_held = now.is_paused and now.has_mark(key)
+            return ActionFound(ref, f"{job} is {self.paused} under our mark") if is_held else ActionAbsent()
+        if now.has_mark(str(plan["hold"])):
+            return ActionAbsent()
+        nothing = f"no {self.place} of {job} shows this hold"
+        if plan["how"] == "release" and now.is_paused:
+            return ActionUnknown(f"{job} is {self.paused}, and {nothing}: someone else paused it")
+        return ActionFound(ref, nothing)
+
+
+def native_holds(job: str, now: PauseState, where: str) -> list[NativeHold]:
+    """The holds of one job; bare where it is not paused, or paused under another mark."""
+    return [NativeHold(job, mark, where, bare=not now.is_paused or place > 0) for place, mark in enumerate(now.marks)]
+
+
+def _ref(plan: Mapping[str, Any], key: str) -> str:
+    return json.dumps({"job": str(plan["job"]), "hold": key if plan["how"] == "hold" else str(plan["hold"])})
+
+
+Source = TypeVar("Source")
+
+
+class MarkedPauseActions(Generic[Source]):
+    """HOLD and RELEASE of a kind that pauses a job under a mark: the order of reading, checking and writing.
+
+    A kind says how a job is read, how its pause and marks are stored, what a preview shows, and what is written. The
+    job is read again immediately before it is written."""
+
+    marking: ClassVar[MarkedPause]
+
+    def read(self, job: str) -> Source | None:
+        """The job as its source has it now; None where it has none."""
+        raise NotImplementedError
+
+    def state(self, row: Source) -> PauseState:
+        """Its pause and its marks."""
+        raise NotImplementedError
+
+    def missing(self, job: str, verb: str) -> str:
+        """Why there is nothing to hold or release where the source has no such job."""
+        raise NotImplementedError
+
+    def by_hand(self, job: str) -> str:
+        """The fix for a person instead of a release: "resume it in Prefect"."""
+        raise NotImplementedError
+
+    def preview_hold(self, job: str, row: Source, mark: HoldMark) -> Preview:
+        """The preview of a hold, without its plan."""
+        raise NotImplementedError
+
+    def preview_release(self, job: str, row: Source, resumes: bool, enables: bool) -> Preview:
+        """The preview of a release, without its plan. `enables` is False where only the mark is removed; `resumes` is
+        also False where the job is no longer paused."""
+        raise NotImplementedError
+
+    def preview_release_of(self, job: str, row: Source, plan: Mapping[str, Any], resumes: bool) -> Preview:
+        """As `preview_release`, for a kind that shows where the mark of the plan's hold is."""
+        return self.preview_release(job, row, resumes, plan["how"] == "release")
+
+    def write_hold(self, row: Source, now: PauseState, plan: Mapping[str, Any], mark: HoldMark) -> None:
+        """Pauses the job and writes the mark."""
+        raise NotImplementedError
+
+    def write_release(self, row: Source, now: PauseState, plan: Mapping[str, Any]) -> None:
+        """Removes the mark; resumes the job unless the plan says "clear"."""
+        raise NotImplementedError
+
+    def hold_refusal(self, job: str, row: Source, now: PauseState) -> str | None:
+        """Why it cannot be held; None where it can."""
+        del row
+        return self.marking.hold_refusal(job, now)
+
+    def read_again(self, plan: Mapping[str, Any]) -> Source | None:
+        """The job that a plan is about."""
+        return self.read(str(plan["job"]))
+
+    def gone(self, plan: Mapping[str, Any]) -> ConnectorError:
+        """The error where that job is no longer there."""
+        return self.marking.gone(plan)
+
+    def preview(self, spec: ActionSpec) -> Preview:
+        """As the contract says."""
+        job, row = spec.run.job, self.read(spec.run.job)
+        if row is None:
+            return refused_preview(str(spec.verb), self.missing(job, str(spec.verb)))
+        now = self.state(row)
+        if spec.verb is Verb.HOLD:
+            mark, why = requested_mark(spec), self.hold_refusal(job, row, now)
+            if mark is None or why is not None:
+                return refused_preview("hold", why or NO_END)
+            shown = self.preview_hold(job, row, mark)
+            return replace(shown, plan={**hold_plan(job, mark), **shown.plan})
+        plan = release_plan(job, spec)
+        why = self.marking.release_refusal(job, now, plan["hold"], self.by_hand(job))
+        if why is not None:
+            return refused_preview("release", why)
+        enables = plan["how"] == "release"
+        shown = self.preview_release_of(job, row, plan, enables and now.is_paused)
+        return replace(shown, plan={**plan, **shown.plan})
+
+    def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
+        """As the contract says. A hold that is there under this key already is not written again."""
+        row = self.read_again(plan)
+        if row is None:
+            raise self.gone(plan)
+        now = self.state(row)
+        if plan["how"] == "hold":
+            mark = self.marking.to_write(now, plan, key)
+            if mark is not None:
+                self.write_hold(row, now, plan, mark)
+        else:
+            self.marking.check_release(now, plan)
+            self.write_release(row, now, plan)
+        return self.marking.receipt(plan, key)
+
+    def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
+        """By the mark and the pause."""
+        row = self.read_again(plan)
+        return self.marking.look_up(None if row is None else self.state(row), plan, key)

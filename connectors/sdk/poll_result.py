@@ -1,0 +1,142 @@
+"""The records of one poll, and the ended runs that the previous poll reported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from connectors.sdk import fields
+from connectors.sdk.errors import RecordUnreadable
+from connectors.sdk.records import HistoryGap, Poll, RunRecord, RunRef, SkippedRecord, TargetClock
+from connectors.sdk.states import RunState
+from connectors.sdk.transport.budget import Deadline
+
+Cursor = TypeVar("Cursor")
+
+
+@dataclass(slots=True)
+class PollResult:
+    """Records by job and attempt, and what could not be read."""
+
+    records: dict[tuple[str, str], RunRecord] = field(default_factory=dict)
+    former: set[tuple[str, str]] = field(default_factory=set)
+    """Keys that attempts of these records had before."""
+    skipped: list[SkippedRecord] = field(default_factory=list)
+    warnings: dict[str, None] = field(default_factory=dict)
+    complete: bool = True
+
+    def add(self, record: RunRecord) -> None:
+        if record.formerly:
+            self.records.pop((record.job, record.formerly), None)
+            self.former.add((record.job, record.formerly))
+        self.records[record.job, record.attempt_key] = record
+
+    def has_record_of(self, known: RunRef) -> bool:
+        """Whether a record is about this very attempt, under its key of now or its former one."""
+        return (known.job, known.attempt_key) in self.records or (known.job, known.attempt_key) in self.former
+
+    def add_all(self, records: Iterable[RunRecord]) -> None:
+        """Adds the records, with a warning for each state that is unknown."""
+        for record in records:
+            self.add(record)
+            if record.state is RunState.UNKNOWN:
+                self.warn(f"state {record.native_state!r} of a run is not known to Headway")
+
+    def without_record(
+        self, open_runs: Iterable[RunRef], deadline: Deadline, reserved_share: float
+    ) -> Iterator[RunRef]:
+        """Open runs that no list showed, one by one until only `reserved_share` of the call's time is left: then the
+        result is incomplete."""
+        for open_run in open_runs:
+            if (open_run.job, open_run.attempt_key) in self.records:
+                continue
+            if deadline.left < deadline.seconds * reserved_share:
+                self.complete = False
+                self.warn("not all open runs were read in time: the next poll reads the rest")
+                return
+            yield open_run
+
+    def cursor_or_first(self, cursor: str, parse: Callable[[str], Cursor], first: Cursor) -> Cursor:
+        """The cursor that `parse` reads; `first` for "" and, with a warning, for one that it cannot read."""
+        try:
+            return parse(cursor) if cursor else first
+        except RecordUnreadable as error:
+            self.warn(f"the cursor cannot be read ({error}); history is read again")
+            return first
+
+    def skip(self, where: str, error: RecordUnreadable, row: Any) -> None:
+        self.skipped.append(fields.skipped(where, error, row))
+
+    def warn(self, text: str) -> None:
+        self.warnings[text] = None
+
+    def poll(
+        self,
+        cursor: str,
+        *,
+        more: bool,
+        clock: TargetClock | None,
+        seen_until: datetime | None,
+        gaps: Iterable[HistoryGap] = (),
+        runs: Iterable[RunRecord] | None = None,
+    ) -> Poll:
+        """All of it as a poll, `cursor` the next one, runs oldest first; `runs`: these instead of all records."""
+        return Poll(
+            runs=tuple(sorted(self.records.values() if runs is None else runs, key=_age)),
+            cursor=cursor,
+            more=more,
+            complete=self.complete,
+            clock=clock,
+            skipped=tuple(self.skipped),
+            gaps=tuple(gaps),
+            seen_until=seen_until,
+            warnings=tuple(self.warnings),
+        )
+
+
+class ReportedRuns:
+    """The records of the previous poll, which are not reported again."""
+
+    def __init__(self) -> None:
+        self._prints: dict[tuple[str, str], int] = {}
+        self._with = ""
+
+    def poll(
+        self,
+        result: PollResult,
+        cursor: str,
+        following: str,
+        *,
+        more: bool,
+        clock: TargetClock | None,
+        seen_until: datetime | None,
+        gaps: Iterable[HistoryGap] = (),
+    ) -> Poll:
+        """The result as a poll after `cursor`, with the cursor that follows; runs as by `new`."""
+        new = self.new(result.records.values(), cursor, following)
+        return result.poll(following, more=more, clock=clock, seen_until=seen_until, gaps=gaps, runs=new)
+
+    def new(self, records: Iterable[RunRecord], cursor: str, following: str) -> tuple[RunRecord, ...]:
+        """Oldest first, without ended attempts that the poll before told word for word. Only where that poll's cursor
+        came back, so that what was never stored is told again: of a cursor that did not move nobody knows whether what
+        was told with it was stored."""
+        records = tuple(records)
+        reported = self._prints if cursor and cursor == self._with else {}
+        prints = {(record.job, record.attempt_key): hash(repr(record)) for record in records}
+        is_known = following != cursor
+        self._prints = {key: item for key, item in prints.items() if is_known or reported.get(key) == item}
+        self._with = following
+        new = [
+            record
+            for record in records
+            if record.state.is_open
+            or reported.get((record.job, record.attempt_key)) != prints[record.job, record.attempt_key]
+        ]
+        return tuple(sorted(new, key=_age))
+
+
+def _age(run: RunRecord) -> tuple[datetime, str, str]:
+    at = run.started_at or run.queued_at or run.period_at or datetime(1970, 1, 1, tzinfo=UTC)
+    return at, run.job, run.attempt_key.zfill(20)  # numbers in their order

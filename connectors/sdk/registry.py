@@ -1,0 +1,148 @@
+"""Installed kinds: found by entry point `headway.connectors`, with what each supports and what it was tested against.
+
+Listing the kinds imports none of them. Test results are in `tested.json`, written by the tests of this repository
+(`python -m tests.connectors.page`); another package may bring a file of that name and form beside its connector.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from connectors.sdk.contract import CONTRACT_VERSION, ConnectorKind
+from connectors.sdk.states import Capability, Verb
+
+GROUP = "headway.connectors"
+
+
+class UnknownKind(Exception):
+    """No installed package offers this kind; the message names the near miss."""
+
+
+@cache
+def _entry_points() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def kinds() -> list[str]:
+    """Names of all installed kinds, sorted."""
+    return sorted(_entry_points())
+
+
+def package(kind: str) -> str:
+    """The package in which the kind's connector lies, by its entry point; nothing is imported."""
+    return _entry_points()[kind].module.rpartition(".")[0]
+
+
+@cache
+def load(kind: str) -> ConnectorKind:
+    """The kind. Raises UnknownKind, with the near miss or what to install."""
+    point = _entry_points().get(kind)
+    if point is None:
+        near = get_close_matches(kind, kinds(), n=1)
+        hint = f'did you mean "{near[0]}"?' if near else f"known kinds: {', '.join(kinds())}."
+        raise UnknownKind(f'unknown kind "{kind}"; {hint}')
+    try:
+        result = point.load()
+    except ImportError as error:
+        fix = 'pip install "headway[all]"'
+        raise UnknownKind(f'kind "{kind}" needs a package that is not installed: {error}. {fix}') from error
+    if not isinstance(result, ConnectorKind) or result.contract_version != CONTRACT_VERSION:
+        raise UnknownKind(f'kind "{kind}" from {point.value} does not implement contract version {CONTRACT_VERSION}')
+    return result
+
+
+TEST_LEVELS = ("real", "emulator", "fake", "recorded")
+"""Test environments of a kind, the strongest proof first. "recorded": a fake with replies of a real server."""
+FEATURES: tuple[tuple[str, Capability | None], ...] = (
+    ("observe", None),
+    ("log", Capability.LOG),
+    ("rerun", Capability.RERUN),
+    ("start", Capability.START),
+    ("cancel", Capability.CANCEL),
+    ("mark", Capability.MARK),
+    ("hold", Capability.HOLD),
+    ("backfill", Capability.PERIODS),
+    ("lineage", Capability.NATIVE_DEPENDENCIES),
+    ("schedule", None),
+    ("tasks", Capability.TASKS),
+)
+"""Feature -> its capability; None where it has none."""
+NEXT_ONLY = "the next start alone, as its source names it"
+NO_CLOCK = "its source does not show when a job starts by itself"
+
+
+@dataclass(frozen=True, slots=True)
+class KindEntry:
+    """One installed kind. `error`: why it cannot be loaded; the other fields are then empty."""
+
+    kind: str
+    title: str = ""
+    does: tuple[str, ...] = ()
+    lacks: Mapping[str, str] | None = None
+    """Missing feature -> why."""
+    verbs: Mapping[str, str] | None = None
+    """Feature -> its native name; for "schedule", its limits."""
+    proofs: tuple[str, ...] = ()
+    ladder: str = ""
+    tested: tuple[str, ...] = ()
+    """ "real: Airflow 3.3.2", …"""
+    error: str = ""
+
+    @property
+    def against(self) -> tuple[str, ...]:
+        """The levels of TEST_LEVELS that it was tested against."""
+        levels = {item.partition(":")[0] for item in self.tested}
+        return tuple(level for level in TEST_LEVELS if level in levels)
+
+
+def entries() -> list[KindEntry]:
+    """All installed kinds, by name."""
+    return [_entry(kind) for kind in kinds()]
+
+
+def _entry(kind: str) -> KindEntry:
+    try:
+        return describe(load(kind), tested(kind))
+    except UnknownKind as error:
+        return KindEntry(kind, error=str(error))
+
+
+def describe(kind: ConnectorKind, against: tuple[str, ...]) -> KindEntry:
+    """The description of a kind."""
+    lacking = {name for name, needed in FEATURES if needed is not None and needed not in kind.capabilities}
+    lacking |= set() if kind.schedules else {"schedule"}
+    does = tuple(name for name, _ in FEATURES if name not in lacking)
+    lacks = {name: kind.missing.get(needed, "") for name, needed in FEATURES if needed and name not in does}
+    verbs = {verb.value: kind.verbs[verb] for verb in Verb if verb in kind.verbs}
+    verbs |= {"schedule": NEXT_ONLY} if kind.schedules == "next" else {}
+    proofs = tuple(proof.value for proof in sorted(kind.proofs, key=_RUNGS.index))
+    lacks |= {"schedule": NO_CLOCK} if "schedule" in lacking else {}
+    return KindEntry(kind.kind, kind.title, does, lacks, verbs, proofs, kind.ladder, against)
+
+
+_RUNGS = ("start", "exit", "full")
+
+
+def tested(kind: str) -> tuple[str, ...]:
+    """Test environments of the kind, by the file of its package; empty without one."""
+    result = _tested("connectors").get(kind)
+    if result is None:
+        result = _tested(package(kind)).get(kind, [])
+    return tuple(str(item) for item in result)
+
+
+@cache
+def _tested(package: str) -> Mapping[str, Any]:
+    from importlib.resources import files
+
+    try:
+        document = json.loads(files(package).joinpath("tested.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, ModuleNotFoundError, TypeError):
+        return {}
+    return document if isinstance(document, dict) else {}

@@ -1,0 +1,285 @@
+"""Secrets as references, and the one mask for whatever leaves the process as text.
+
+A secret setting holds a reference (env, file, command, keyring), never the value. Resolved values are cached here only
+to be masked: in logs, errors, screens and tracebacks.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import shlex
+import signal
+import stat
+import subprocess
+import threading
+import time
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote, unquote
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
+
+from connectors.sdk.contract import SecretResolver
+from connectors.sdk.errors import AccessRefused
+
+COMMAND_TIMEOUT_SECONDS = 10.0
+LIMIT_BYTES = 64 * 1024
+MASK = "•••"
+SHORTEST_MASKED = 4  # shorter values would blank out ordinary words
+SHORTEST_INSIDE = 8
+INHERITED_VARIABLES = frozenset(
+    {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "SSH_AUTH_SOCK", "GNUPGHOME",
+     "PASSWORD_STORE_DIR", "DBUS_SESSION_BUS_ADDRESS"}
+)  # fmt: skip
+"""Variables that a secret command inherits, with LC_* and XDG_*: location, user, and the agents that unlock its store.
+None holds a secret; `pass_env` names others."""
+_PASSWORD_IN_CONNINFO = re.compile(r"\bpassword\s*=\s*(?:'([^']+)'|([^\s'&]+))")
+
+
+def refuse_pasted(value: Any) -> Any:
+    """The value. Raises ValueError, without showing it, for the text of a key instead of a path: error messages contain
+    paths."""
+    if isinstance(value, str) and ("\n" in value or "\r" in value or "PRIVATE KEY" in value):
+        raise ValueError(
+            "this is the text of a secret or a certificate, not a path: put it into a file of ours and name that file "
+            'here; a key may also be a reference, { env = "NAME" } or { command = ["pass", "show", "x"] }'
+        )
+    return value
+
+
+def beside_config(value: Path, info: ValidationInfo) -> Path:
+    """The path; a relative one is relative to its config file."""
+    folder = (info.context or {}).get("folder")
+    is_of_home = str(value).startswith("~")
+    return value if folder is None or is_of_home else Path(folder) / value
+
+
+FilePath = Annotated[Path, BeforeValidator(refuse_pasted), AfterValidator(beside_config)]
+"""A path in a setting, relative to the config's folder; the text of a key is refused."""
+
+
+class SecretRef(BaseModel):
+    """Where a secret is: exactly one of env, file, command, keyring."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    env: str | None = None
+    """Name of an environment variable of the engine."""
+    file: FilePath | None = None
+    """A file of ours, mode 0600 or 0400; one trailing newline is cut."""
+    command: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Program and arguments, run without a shell, 10 s and 64 KiB at most. Of the engine's environment, which may hold
+    every other secret, it sees HANDED_ON and `pass_env` only."""
+    pass_env: tuple[str, ...] = ()
+    """Names of more environment variables that the command needs: VAULT_ADDR, VAULT_TOKEN."""
+    keyring: str | None = None
+    """"service/user" in the system's keyring (extra `keyring`)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def refuse_literals(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            raise ValueError(
+                'a secret is written as a reference, never as its value: use { env = "NAME" }, { file = "PATH" }, '
+                '{ command = ["pass", "show", "x"] } or { keyring = "service/user" }'
+            )
+        if isinstance(value, dict) and isinstance(value.get("command"), str):
+            value = {**value, "command": tuple(shlex.split(value["command"]))}
+        return value
+
+    @model_validator(mode="after")
+    def exactly_one(self) -> SecretRef:
+        given = [name for name in ("env", "file", "command", "keyring") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"exactly one of env, file, command, keyring is needed, got {given or 'none'}")
+        if self.pass_env and self.command is None:
+            raise ValueError("pass_env applies to a command only")
+        return self
+
+    @property
+    def text(self) -> str:
+        """Where the secret is, for messages: "env AIRFLOW_PASSWORD"."""
+        if self.command is not None:
+            return f"command {self.command[0]}"
+        given = {"env": self.env, "file": self.file, "keyring": self.keyring}
+        return next(f"{name} {value}" for name, value in given.items() if value is not None)
+
+
+class SecretStore:
+    """Resolves references and masks what it resolved. One per process; thread safe."""
+
+    def __init__(self) -> None:
+        self._values: set[str] = set()
+        self._forms: tuple[str, ...] = ()
+        self._lock = threading.Lock()
+
+    def __call__(self, reference: SecretRef) -> str:
+        """The secret's value now, never cached: rotated secrets are read again. Raises AccessRefused with the fix."""
+        value = _read(reference)
+        self.remember(value)
+        return value
+
+    def remember(self, value: str) -> None:
+        """From now on `value` and its usual encodings are masked."""
+        new = {part for part in (value, *_secret_parts(value)) if len(part) >= SHORTEST_MASKED}
+        with self._lock:
+            if new <= self._values:
+                return
+            self._values |= new
+            forms = {form for known in self._values for form in _forms(known)}
+            self._forms = tuple(sorted(forms, key=len, reverse=True))
+
+    def mask(self, text: str) -> str:
+        """`text` with every secret resolved so far replaced."""
+        for form in self._forms:
+            if form in text:
+                text = text.replace(form, MASK)
+        return text
+
+
+def caching(secrets: SecretResolver) -> Callable[[str], None]:
+    """The function that masks a token obtained for a secret; it does nothing unless `secrets` is a `SecretStore`."""
+    remember = getattr(secrets, "remember", None)
+    return remember if callable(remember) else lambda _: None
+
+
+def _forms(value: str) -> set[str]:
+    """As it is, as a program quotes it, quoted for a URL, in base64 alone and inside of more ("user:password")."""
+    plain = value.encode("utf-8", "surrogateescape")
+    inside = {b64encode(b"x" * lead + plain)[4 if lead else 0 : -4].decode() for lead in range(3)}
+    whole = {
+        value,
+        quote(plain, safe=""),
+        quote(plain),
+        b64encode(plain).decode(),
+        repr(value)[1:-1],
+        repr(plain)[2:-1],
+    }
+    return whole | {form for form in inside if len(form) >= SHORTEST_INSIDE}
+
+
+def _secret_parts(value: str) -> Iterator[str]:
+    """The secret parts of a URL or connection string: passwords, tokens, keys."""
+    for quoted, bare in _PASSWORD_IN_CONNINFO.findall(value):
+        yield quoted or bare
+    if "://" not in value:
+        return
+    rest = value.partition("://")[2]
+    login, at, place = rest.rpartition("@") if "@" in rest else ("", "", rest)
+    password = login.partition(":")[2]
+    yield from {password, unquote(password)} if at else ()
+    for part in re.split(r"[/?&=#:,]", f"{place}/{login}"):
+        if (len(part) >= 8 and re.search(r"\d", part) and "." not in part) or len(part) >= 20:
+            yield from {part, unquote(part)}
+
+
+def _read(reference: SecretRef) -> str:
+    if reference.env is not None:
+        return _from_env(reference.env)
+    if reference.file is not None:
+        return _from_file(reference.file)
+    if reference.command is not None:
+        return _from_command(reference.command, reference.pass_env)
+    return _from_keyring(reference.keyring or "")
+
+
+def _from_env(name: str) -> str:
+    value = os.environ.get(name)
+    if not value:
+        raise AccessRefused(f"secret env {name}: the variable is not set in this process. Set {name} and start again.")
+    return value
+
+
+def _from_file(path: Path) -> str:
+    try:
+        info = path.expanduser().stat()
+        data = path.expanduser().read_bytes()[:LIMIT_BYTES]
+    except OSError as error:
+        raise AccessRefused(f"secret file {path}: {error.strerror}. Make it readable for this user.") from None
+    mode = stat.S_IMODE(info.st_mode)
+    if mode & 0o077:
+        raise AccessRefused(f"secret file {path}: mode {mode:04o} lets others read it. chmod 600 {path}")
+    return data.decode("utf-8", "replace").removesuffix("\n")
+
+
+def _from_command(argv: tuple[str, ...], pass_env: tuple[str, ...]) -> str:
+    place = f"secret command {argv[0]}"
+    try:
+        process = subprocess.Popen(  # noqa: S603 - argv from the operator's own config, no shell
+            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, process_group=0,
+            env=_environment(pass_env),
+        )  # fmt: skip
+    except OSError as error:
+        raise AccessRefused(f"{place}: {type(error).__name__}. Run it by hand to see why.") from None
+    try:
+        data = _output(process, time.monotonic() + COMMAND_TIMEOUT_SECONDS)
+    except TimeoutError:
+        raise AccessRefused(
+            f"{place}: no end within {COMMAND_TIMEOUT_SECONDS:g} s. Run it by hand to see what it waits for."
+        ) from None
+    finally:
+        end_process(process)
+    if len(data) > LIMIT_BYTES:
+        raise AccessRefused(f"{place}: more than {LIMIT_BYTES // 1024} KiB, too large for a secret. Run it by hand.")
+    if process.returncode != 0:
+        raise AccessRefused(
+            f"{place}: exit {process.returncode}. Run it by hand to see why; pass_env must name the variables that"
+            " it needs."
+        )
+    return data.decode("utf-8", "replace").removesuffix("\n")
+
+
+def _environment(names: tuple[str, ...]) -> dict[str, str]:
+    """The environment of a secret command."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in INHERITED_VARIABLES or name in names or name.startswith(("LC_", "XDG_"))
+    }
+
+
+def _output(process: subprocess.Popen[bytes], until: float) -> bytes:
+    """All that it prints, read until its end; no more than a byte over the limit. TimeoutError when it takes longer."""
+    assert process.stdout is not None
+    data = b""
+    while len(data) <= LIMIT_BYTES:
+        if not select.select([process.stdout], [], [], max(0.0, until - time.monotonic()))[0]:
+            raise TimeoutError
+        if not (more := os.read(process.stdout.fileno(), LIMIT_BYTES + 1 - len(data))):
+            break
+        data += more
+    else:
+        return data
+    try:
+        process.wait(max(0.0, until - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        raise TimeoutError from None
+    return data
+
+
+def end_process(process: subprocess.Popen[bytes]) -> None:
+    """Ends a process that leads its group, with its children, one of which may hold a pipe open."""
+    if process.returncode is None:  # not waited for: its number is still its own
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream is not None:
+            stream.close()
+    process.wait()
+
+
+def _from_keyring(entry: str) -> str:
+    try:
+        import keyring
+    except ImportError:
+        raise AccessRefused(f'secret keyring {entry}: install "headway[keyring]" to read it.') from None
+    service, _, user = entry.partition("/")
+    value = keyring.get_password(service, user)
+    if value is None:
+        raise AccessRefused(f"secret keyring {entry}: no such entry. keyring set {service} {user}")
+    return str(value)

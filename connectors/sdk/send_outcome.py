@@ -1,0 +1,34 @@
+"""How the HTTP response to an action is read: it happened, it did not, or the outcome is unknown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from connectors.sdk.contract import ActionAbsent, ActionFound, ActionUnknown, LookUpResult
+from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown, SystemUnreachable
+from connectors.sdk.states import RunState
+from connectors.sdk.transport.http import HttpReply
+
+
+def raise_if_refused(reply: HttpReply) -> None:
+    """Raises for the refusals that prove that nothing happened."""
+    if reply.status < 300:
+        return
+    raise NotSupported(f"{reply.place} is a refusal: {reply.error}. Nothing was done.")
+
+
+def sent_response(reply: HttpReply) -> dict[str, Any]:
+    """The answer to something that was sent. Raises OutcomeUnknown where it cannot be read."""
+    try:
+        return reply.table()
+    except (SystemUnreachable, AccessRefused) as error:
+        raise OutcomeUnknown(f"{error}. It was sent; it is looked up before anything is sent again.") from None
+
+
+def find_cancel(service: str, native_ref: str, is_same_attempt: bool, state: RunState, native: str) -> LookUpResult:
+    """Whether a run was cancelled. The services do not record the user: it may have been another person."""
+    if is_same_attempt and state is RunState.CANCELLED:
+        return ActionFound(native_ref, f"{service} says {native}")
+    if is_same_attempt and state.is_open:
+        return ActionAbsent()
+    return ActionUnknown(f"the run is {native} now: it ended on its own, or before the cancel arrived")

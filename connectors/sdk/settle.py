@@ -1,0 +1,70 @@
+"""Whether an action that was sent may still arrive: a server can work on a request long after its sender is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from connectors.sdk.contract import SENT_AT, ActionAbsent, ActionUnknown, LookUpResult, Preview
+from connectors.sdk.errors import NotSupported, SystemUnreachable
+
+SEND_SECONDS = 120.0
+"""How long after its intent an action may connect and send: the engine's deadline, and a wait before."""
+IN_FLIGHT_SECONDS = SEND_SECONDS + 60
+"""How long an action may still arrive, through proxies, retries and a busy server's queue; the clocks of two engines'
+hosts may differ by the rest."""
+
+
+def sent_at(plan: Mapping[str, Any]) -> datetime | None:
+    """When the intent was stored, by our clock; None for a plan that was not sent."""
+    try:
+        return datetime.fromisoformat(str(plan[SENT_AT])).astimezone(UTC)
+    except (KeyError, ValueError, OverflowError):
+        return None
+
+
+CLOCK_SKEW = timedelta(minutes=2)
+"""Difference between our clock and the source's, at most."""
+
+
+def arrival_window(plan: Mapping[str, Any]) -> tuple[datetime, datetime | None]:
+    """From when until when the source may have received the action, by its clock; for a plan that was not sent the
+    last day, without an end."""
+    sent = sent_at(plan)
+    if sent is None:
+        return datetime.now(UTC) - timedelta(days=1) - CLOCK_SKEW, None
+    return sent - CLOCK_SKEW, sent + timedelta(seconds=IN_FLIGHT_SECONDS) + CLOCK_SKEW
+
+
+def unless_in_flight(answer: LookUpResult, preview: Preview, now: datetime | None = None) -> LookUpResult:
+    """The answer, with ActionUnknown instead of ActionAbsent until IN_FLIGHT_SECONDS after it was sent: the source may
+    still work on the request. `now`: by our clock."""
+    sent = sent_at(preview.plan)
+    if not isinstance(answer, ActionAbsent) or sent is None:
+        return answer
+    until = sent + timedelta(seconds=IN_FLIGHT_SECONDS)
+    if (now or datetime.now(UTC)) > until:
+        return answer
+    return ActionUnknown(f"it is not there; the source may still work on it until {until:%H:%M:%S} UTC")
+
+
+def send_timeout(preview: Preview, timeout_seconds: float, now: datetime | None = None) -> float:
+    """The timeout of a send: `timeout_seconds`, but no longer than SEND_SECONDS after its intent. Raises
+    SystemUnreachable after that, when a look-up may have returned absent."""
+    sent = sent_at(preview.plan)
+    if sent is None:
+        return timeout_seconds
+    remaining = SEND_SECONDS - ((now or datetime.now(UTC)) - sent).total_seconds()
+    if remaining <= 0:
+        raise SystemUnreachable(f"{SEND_SECONDS:.0f} s have passed since it was to be sent: too late, send it again")
+    return min(timeout_seconds, remaining)
+
+
+def looked_up(look_up: Callable[[], LookUpResult], preview: Preview) -> LookUpResult:
+    """The answer of `look_up`; ActionUnknown where the source cannot answer, and for an absence while the action may
+    still arrive."""
+    try:
+        return unless_in_flight(look_up(), preview)
+    except NotSupported as error:
+        return ActionUnknown(str(error))

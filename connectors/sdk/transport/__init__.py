@@ -1,0 +1,1 @@
+"""Sessions with hosts, HTTP APIs and databases: deadlines, size limits, errors sorted by what happens next."""

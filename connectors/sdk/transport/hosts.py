@@ -1,0 +1,476 @@
+"""Hosts that a system consists of: their settings, how each is reached, and a shell on it for a person.
+
+A host is reached by SSH, through jump hosts where the settings say so, or it is this machine itself. The settings of
+the system come first, then the ssh_config that they name (read with `ssh -G`: Include, Match and tokens), then the
+defaults. On this machine the same fixed command runs as our own user, with the environment of a fresh login only:
+every other variable may hold a secret. Sources: ssh(1), ssh_config(5).
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import pwd
+import re
+import stat
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from shlex import join, quote
+from typing import Annotated, Any, Protocol, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from connectors.sdk.contract import SecretResolver, ShellSession
+from connectors.sdk.errors import AccessRefused, OutcomeUnknown, SystemUnreachable
+from connectors.sdk.option_errors import formatted_like
+from connectors.sdk.secrets import FilePath, SecretRef, end_process, refuse_pasted
+from connectors.sdk.transport.ssh import CompletedCommand, SshAddress, SshFailed, SshSession, known_hosts
+
+T = TypeVar("T")
+LOGIN_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+INHERITED_LOCALE = ("HOME", "LANG", "TMPDIR", "HEADWAY_CRONTABS", "HEADWAY_ETC")
+"""With a PATH of a login's; the last two say where crontabs are on a machine that keeps them elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class ThisMachine:
+    """This machine, under its name in the config."""
+
+    name: str
+    user: str
+
+    @property
+    def text(self) -> str:
+        """For messages: "db07 (this machine, as etl)"."""
+        return f"{self.name} (this machine, as {self.user})"
+
+
+def this_machine(name: str) -> ThisMachine:
+    return ThisMachine(name, _own_name())
+
+
+def _own_name() -> str:
+    """The user of this process, by the user database: LOGNAME may be wrong."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return getpass.getuser()
+
+
+class LocalSession:
+    """As `SshSession`; nothing is kept between calls."""
+
+    def __init__(self, address: ThisMachine) -> None:
+        self.address = address
+
+    def run(self, stdin: bytes, argv: Sequence[str], timeout_seconds: float, once: bool = False) -> CompletedCommand:
+        """The result of `argv` within the deadline. Raises SshFailed; never repeated."""
+        try:
+            process = subprocess.Popen(  # noqa: S603 - a fixed command of ours, its script on standard input
+                list(argv), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                start_new_session=True, umask=0o022, env=_environment(),
+            )  # fmt: skip
+        except OSError as error:
+            raise SshFailed(f"{self.address.text}: {argv[0]}: {error.strerror}", False) from error
+        try:
+            stdout, stderr = process.communicate(stdin, max(0.05, timeout_seconds))
+        except subprocess.TimeoutExpired:
+            reason = f"no complete answer within {timeout_seconds:.0f} s. Fix: check the machine's load."
+            raise SshFailed(f"{self.address.text}: {reason}", True) from None
+        finally:
+            end_process(process)
+        return CompletedCommand(stdout, stderr, process.returncode)
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+
+def _environment() -> dict[str, str]:
+    return {"PATH": LOGIN_PATH, **{name: os.environ[name] for name in INHERITED_LOCALE if name in os.environ}}
+
+
+HostName = Annotated[str, Field(min_length=1, max_length=253), formatted_like(r"[^\s:/]+", "db07")]
+UserName = Annotated[str, Field(min_length=1, max_length=64), formatted_like(r"[A-Za-z_][A-Za-z0-9_.-]*\$?", "headway")]
+_PORT = r"(?:6553[0-5]|655[0-2]\d|65[0-4]\d\d|6[0-4]\d{3}|[1-5]\d{4}|[1-9]\d{0,3})"
+JumpHost = Annotated[
+    str,
+    Field(max_length=320),
+    formatted_like(rf"([A-Za-z_][A-Za-z0-9_.-]*\$?@)?[^\s:/@,-][^\s:/@,]*(:{_PORT})?", "headway@gate:2222"),
+]
+AbsolutePath = Annotated[str, Field(max_length=4000), formatted_like(r"/[A-Za-z0-9_@+.,:/=-]*", "/srv/etl")]
+
+
+class Host(BaseModel):
+    """One host with an address of its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: HostName
+    """Name of the target; jobs are called `name:job`."""
+    address: str | None = None
+    """DNS name or IP address to connect to; the name if it is left out."""
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """Port of its sshd; the system's `port` if it is left out."""
+    user: UserName | None = None
+    """User to sign in as; the system's `user` if it is left out."""
+    jump: tuple[JumpHost, ...] | None = None
+    """As the system's `jump`; [] to go straight to this host."""
+    local: bool = False
+    """True: this is the machine that the engine runs on. No sign-in; commands run as the engine's user."""
+
+    @model_validator(mode="after")
+    def local_has_no_address(self) -> Host:
+        given = [name for name in ("address", "port", "user", "jump") if getattr(self, name) is not None]
+        if self.local and given:
+            raise ValueError(
+                f"local = true runs commands on this machine as the engine's user. Fix: remove {', '.join(given)}"
+            )
+        return self
+
+
+class HostOptions(BaseModel):
+    """Settings of all kinds that read hosts."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    hosts: Annotated[tuple[HostName | Host, ...], Field(min_length=1)]
+    """Hosts, each polled on its own: a name, { name, address, port, user }, or { name, local = true }: this machine."""
+    user: UserName = "headway"
+    """User to sign in as: root, or a plain user in group adm (logs) with sudo rules (crontabs, acts)."""
+    port: Annotated[int, Field(ge=1, le=65535)] = 22
+    """Port of sshd."""
+    key: Annotated[FilePath | SecretRef | None, BeforeValidator(refuse_pasted)] = None
+    """Private key: a file that only we may read, or a reference to its text. No agent and no default key is tried. Only
+    where every host is `local`, or with `ssh_config`, it may be left out."""
+    key_passphrase: SecretRef | None = None
+    """Passphrase of the key."""
+    known_hosts: FilePath = Path("~/.ssh/known_hosts")
+    """Host keys we trust, as `host` or `[host]:port`. An unknown or changed key is refused."""
+    jump: tuple[JumpHost, ...] = ()
+    """Hosts to go through, "[user@]host[:port]" each, the first one that is reached first, with the same key and
+    known_hosts. Each must allow TCP forwarding."""
+    ssh_config: FilePath | None = None
+    """An ssh_config(5), as `~/.ssh/config`: address, user, port, key, known_hosts, HostKeyAlias and ProxyJump of a host
+    are taken from it where they are not set here. Needs OpenSSH's client; ProxyCommand is refused."""
+
+    @field_validator("hosts")
+    @classmethod
+    def names_differ(cls, hosts: tuple[HostName | Host, ...]) -> tuple[HostName | Host, ...]:
+        names = [host.name if isinstance(host, Host) else host for host in hosts]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"hosts named twice: {', '.join(twice)}")
+        return hosts
+
+    @model_validator(mode="after")
+    def someone_signs_in(self) -> HostOptions:
+        far = [host for host in self.hosts if not (isinstance(host, Host) and host.local)]
+        if self.key is None and self.ssh_config is None and far:
+            raise ValueError(
+                "key is needed: the private key file with which Headway signs in, or a reference to its text"
+            )
+        return self
+
+    def host(self, name: str) -> Host:
+        """The host of that name, as it is written. KeyError for a name that is not configured."""
+        for entry in self.hosts:
+            result = entry if isinstance(entry, Host) else Host(name=entry)
+            if result.name == name:
+                return result
+        raise KeyError(name)
+
+
+def targets(options: HostOptions) -> list[str]:
+    """Names of the hosts, in the order of the config."""
+    return [entry.name if isinstance(entry, Host) else entry for entry in options.hosts]
+
+
+class HostSession(Protocol):
+    """Where scripts run: a kept SSH connection, or this machine's own shell."""
+
+    @property
+    def address(self) -> SshAddress | ThisMachine: ...
+
+    def run(
+        self, stdin: bytes, argv: Sequence[str], timeout_seconds: float, once: bool = False
+    ) -> CompletedCommand: ...
+
+    def close(self) -> None: ...
+
+
+LIMIT_SECONDS = 10.0
+"""A `Match exec` of that file may run a program."""
+
+
+@dataclass(frozen=True, slots=True)
+class SshSettings:
+    """The settings of one host, as ssh would use them."""
+
+    address: str
+    user: str
+    port: int
+    keys: tuple[Path, ...]
+    """In the order in which ssh tries them; they need not exist."""
+    known_hosts: tuple[Path, ...]
+    alias: str
+    """HostKeyAlias; empty: none."""
+    jumps: tuple[str, ...]
+    """ProxyJump, "[user@]host[:port]" each, the first one that is reached first."""
+
+    @property
+    def key(self) -> Path | None:
+        """The first that exists."""
+        return next((item for item in self.keys if item.expanduser().is_file()), None)
+
+
+def resolve_ssh_settings(config: Path, host: str, left_seconds: float = LIMIT_SECONDS) -> SshSettings:
+    """The settings of a host by that ssh_config. Raises AccessRefused where it is unreadable or not supported,
+    SystemUnreachable where too little time is left."""
+    path = config.expanduser()
+    if not path.is_file():
+        raise AccessRefused(f"ssh_config {config}: no such file. Name one, or leave ssh_config out.")
+    _refuse_foreign(config, path)
+    ssh_g_output = _ssh_g_output(config, ["ssh", "-G", "-F", str(path), "--", host], left_seconds)
+    many: dict[str, list[str]] = {}
+    for line in ssh_g_output.splitlines():
+        name, _, value = line.partition(" ")
+        many.setdefault(name, []).append(value)
+    item = {name: values[0] for name, values in many.items()}
+    if item.get("proxycommand", "none") != "none":
+        raise AccessRefused(
+            f"ssh_config {config}: {host} has a ProxyCommand, which Headway does not run. Use ProxyJump there, "
+            "or `jump` in the config of Headway."
+        )
+    jumps = item.get("proxyjump", "none")
+    return SshSettings(
+        address=item["hostname"],
+        user=item["user"],
+        port=int(item["port"]),
+        keys=tuple(Path(value) for value in many.get("identityfile", ())),
+        known_hosts=tuple(Path(value) for value in item.get("userknownhostsfile", "").split()),
+        alias=item.get("hostkeyalias", ""),
+        jumps=() if jumps == "none" else tuple(jumps.removeprefix("ssh://").split(",")),
+    )
+
+
+def _refuse_foreign(config: Path, path: Path) -> None:
+    """Raises AccessRefused where others may write the file: a `Match exec` in it runs as us, and ssh does not check
+    it."""
+    held = path.stat()
+    if held.st_uid not in (0, os.geteuid()) or held.st_mode & 0o022:
+        raise AccessRefused(
+            f"ssh_config {config}: others may write it (owner {held.st_uid}, mode {stat.S_IMODE(held.st_mode):04o}), "
+            f"and so run programs as Headway. Make it ours or root's, and chmod go-w {config}"
+        )
+
+
+def _ssh_g_output(config: Path, argv: list[str], left_seconds: float) -> str:
+    seconds = max(0.05, min(LIMIT_SECONDS, left_seconds))
+    try:
+        done = subprocess.run(  # noqa: S603 - no shell, and the host's name follows "--"
+            argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds, check=False
+        )
+    except FileNotFoundError as error:
+        raise AccessRefused(
+            f"ssh_config {config}: OpenSSH's client is not installed, which reads it. apt install openssh-client"
+        ) from error
+    except subprocess.TimeoutExpired as error:
+        if seconds < LIMIT_SECONDS:
+            raise SystemUnreachable(f"ssh_config {config}: no time was left for ssh -G") from error
+        raise AccessRefused(
+            f"ssh_config {config}: ssh -G took over {LIMIT_SECONDS:.0f} s. Fix: check its Match blocks."
+        ) from error
+    if done.returncode != 0:
+        message = done.stderr.decode("utf-8", "replace").strip()[-300:]
+        raise AccessRefused(f"ssh_config {config}: ssh cannot read it: {message or f'exit {done.returncode}'}")
+    return done.stdout.decode("utf-8", "replace")
+
+
+MOST_JUMPS = 8
+
+
+def address(options: HostOptions, target: str, resolve: SecretResolver) -> SshAddress:
+    """The address and identity of a host. Raises AccessRefused where a secret is missing or ssh_config is not
+    supported, KeyError for an unknown host."""
+    return _Route(options, resolve).to(options.host(target))
+
+
+def session_of(options: HostOptions, target: str, resolve: SecretResolver) -> HostSession:
+    """The session of a host. A changed ssh_config applies to the next connection. Raises AccessRefused where a secret
+    is missing."""
+    host = options.host(target)
+    if host.local:
+        return LocalSession(this_machine(target))
+    way = _Route(options, resolve)
+    again = None if options.ssh_config is None else (lambda until: way.to(host, until - time.monotonic()))
+    return SshSession(way.to(host), again=again)
+
+
+_HOP = re.compile(r"(?:(?P<user>.*)@)?(?:\[(?P<ip>.+)\]|(?P<name>[^:]+))(?::(?P<port>\d+))?")
+
+
+def _hop(jump: str, before: tuple[str, ...] | None) -> Host:
+    """A host to go through, "[user@]host[:port]"; ssh writes an IP address as "[10.0.0.1]"."""
+    match = _HOP.fullmatch(jump)
+    if match is None:
+        raise AccessRefused(f'"{jump}" is not a jump host. Write it as "user@host:port".')
+    place = match["ip"] or match["name"]
+    port = int(match["port"]) if match["port"] else None
+    try:
+        return Host(name=place.replace(":", "-"), address=place, user=match["user"] or None, port=port, jump=before)
+    except ValidationError as error:
+        raise AccessRefused(f'"{jump}" is not a jump host: {_first_line(error)}') from error
+
+
+def _first_line(error: ValidationError) -> str:
+    """The errors on one line."""
+    return "; ".join(f"{item['loc'][0]} {item['msg'].removeprefix('Value error, ')}" for item in error.errors())
+
+
+class _Route:
+    """The settings of one system, and the key that all of them share."""
+
+    def __init__(self, options: HostOptions, resolve: SecretResolver) -> None:
+        self._options = options
+        self._key_text = resolve(options.key) + "\n" if isinstance(options.key, SecretRef) else ""
+        self._passphrase = resolve(options.key_passphrase) if options.key_passphrase else ""
+
+    def to(self, host: Host, left_seconds: float = LIMIT_SECONDS, depth: int = 0) -> SshAddress:
+        """The address of one host. `depth`: number of hosts behind it; `left_seconds`: for all of them."""
+        until = time.monotonic() + left_seconds
+        if depth > MOST_JUMPS:
+            raise AccessRefused(
+                f"{host.name}: more than {MOST_JUMPS} hosts to go through; do two of them name each other?"
+            )
+        options = self._options
+        config, name = options.ssh_config, host.address or host.name
+        message = None if config is None else resolve_ssh_settings(config, name, left_seconds)
+        jumps = self._jumps(host, message, depth)
+        return SshAddress(
+            name=host.name,
+            address=message.address if message else name,
+            port=host.port or self._set("port", message.port if message else options.port),
+            user=host.user or self._set("user", message.user if message else options.user),
+            known_hosts=self._known_hosts(message),
+            key_file=self._key_file(host, message),
+            key_text=self._key_text,
+            passphrase=self._passphrase,
+            alias=message.alias if message else "",
+            via=self._through(jumps, until - time.monotonic(), depth + 1),
+        )
+
+    def _through(self, jumps: Sequence[str], left_seconds: float, depth: int) -> SshAddress | None:
+        """The last of these hosts, which is the one next to the host behind them."""
+        if not jumps:
+            return None
+        before = tuple(jumps[:-1]) or None  # only the first of them is reached as its own ssh_config says
+        return self.to(_hop(jumps[-1], before), left_seconds, depth)
+
+    def _jumps(self, host: Host, settings: SshSettings | None, depth: int) -> Sequence[str]:
+        if host.jump is not None:
+            return host.jump
+        if depth == 0 and self._options.jump:
+            return self._options.jump
+        return settings.jumps if settings else ()
+
+    def _set(self, name: str, otherwise: Any) -> Any:
+        """The value of the system's settings where set, else `otherwise`."""
+        return getattr(self._options, name) if name in self._options.model_fields_set else otherwise
+
+    def _known_hosts(self, settings: SshSettings | None) -> Path:
+        host = next((item for item in settings.known_hosts if item.is_file()), None) if settings else None
+        return Path(self._set("known_hosts", host or self._options.known_hosts))
+
+    def _key_file(self, host: Host, settings: SshSettings | None) -> Path | None:
+        if isinstance(self._options.key, Path):
+            return self._options.key.expanduser()
+        if self._options.key is not None or settings is None:
+            return None
+        if settings.key is None:
+            raise AccessRefused(
+                f"{host.name}: none of the key files that {self._options.ssh_config} names is there: "
+                f"{', '.join(map(str, settings.keys)) or 'it names none'}. Set key, or IdentityFile there."
+            )
+        return settings.key.expanduser()
+
+
+def sent_once(call: Callable[[], T], looked_up: str) -> T:
+    """The answer to a script that was sent once. Raises OutcomeUnknown where the host was reached and did not answer;
+    `looked_up` says how the outcome is found."""
+    try:
+        return call()
+    except SshFailed as error:
+        if error.touched:
+            raise OutcomeUnknown(f"{error} {looked_up}") from error
+        raise
+    except SystemUnreachable as error:  # a part of the answer came: the script had begun
+        raise OutcomeUnknown(f"{error} {looked_up}") from error
+
+
+def login_text(address: SshAddress | ThisMachine) -> str:
+    """How the connector got to the host, as the note of a probe begins."""
+    return "host key known; signed in" if isinstance(address, SshAddress) else "this machine, no SSH;"
+
+
+def open_shell(options: HostOptions, target: str, secrets: SecretResolver) -> ShellSession:
+    """A login on the host; on this machine the person's own shell."""
+    if options.host(target).local:
+        return ShellSession((os.environ.get("SHELL") or "/bin/sh", "-l"))
+    return ssh_shell(address(options, target, secrets))
+
+
+KEY_PATH = "HEADWAY_KEY_FILE"
+"""Where the key lies that came from a secret, for the hosts that one goes through."""
+_ASKPASS = "#!/bin/sh\nprintf '%s\\n' \"$HEADWAY_KEY_PASSPHRASE\"\n"
+
+
+def ssh_shell(address: SshAddress) -> ShellSession:
+    """`ssh` with our key and the host keys that we trust, and nothing of the person's own ssh settings but what the
+    config of Headway takes from them.
+
+    SSH_ASKPASS answers the passphrase; only keys sign in, so that no server can request it."""
+    own = address.key_file is None
+    key = str(address.key_file) if address.key_file is not None else "{key}"
+    argv = ("ssh", *_options(address), "-i", key, "-p", str(address.port), f"{address.user}@{address.address}")
+    files = {"key": address.key_text} if own else {}
+    environment = {KEY_PATH: "{key}"} if own and address.via is not None else {}
+    if not address.passphrase:
+        return ShellSession(argv, environment, files)
+    requested = {
+        "HEADWAY_KEY_PASSPHRASE": address.passphrase,
+        "SSH_ASKPASS": "{askpass}",
+        "SSH_ASKPASS_REQUIRE": "force",
+    }
+    return ShellSession(argv, {**environment, **requested}, {**files, "askpass": _ASKPASS})
+
+
+def _options(address: SshAddress) -> list[str]:
+    settings = {
+        "IdentitiesOnly": "yes",
+        "PreferredAuthentications": "publickey",
+        "StrictHostKeyChecking": "yes",
+        "UserKnownHostsFile": str(address.known_hosts.expanduser()),
+        "HostKeyAlias": _known_name(address),
+    }
+    if address.via is not None:
+        settings["ProxyCommand"] = _through(address.via)
+    return ["-F", "none", *(option for name, value in settings.items() for option in ("-o", f"{name}={value}"))]
+
+
+def _through(hop: SshAddress) -> str:
+    """The ProxyCommand through that host. A `%` of ours is doubled, since ssh expands them."""
+    key = f'"${KEY_PATH}"' if hop.key_file is None else quote(str(hop.key_file)).replace("%", "%%")
+    options = join(_options(hop)).replace("%", "%%")
+    return f"ssh {options} -i {key} -p {hop.port} -W '[%h]:%p' {quote(f'{hop.user}@{hop.address}')}"
+
+
+def _known_name(address: SshAddress) -> str:
+    """The name under which the file has the host's key, as we look for it: the address, or the target's name."""
+    try:
+        known = known_hosts(address.known_hosts.expanduser())
+    except OSError:
+        return address.key_names[0]
+    return next((name for name in address.key_names if known.keys_of([name])), address.key_names[0])

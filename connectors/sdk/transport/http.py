@@ -1,0 +1,702 @@
+"""HTTP for REST connectors: one deadline, one size limit, one origin, errors sorted by what happens next.
+
+TLS is always verified, redirects are never followed, proxies and .netrc of the environment are not used, and links
+from replies are never fetched. Messages name method and address; never headers, bodies, queries or credentials.
+
+httpx counts its timeouts per operation, so a server that sends a byte a second outlives any of them. Here each read
+and write gets only the time that is left of the call, in the headers as well as in the body; names are resolved where
+they cannot block the call.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import socket
+import ssl
+import zlib
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import httpcore
+import httpx
+
+from connectors.sdk.contract import SecretResolver
+from connectors.sdk.errors import (
+    AccessRefused,
+    ConnectorError,
+    InvalidAnswer,
+    NotSupported,
+    OutcomeUnknown,
+    PermissionMissing,
+    RateLimited,
+    SystemUnreachable,
+)
+from connectors.sdk.records import TargetClock
+from connectors.sdk.transport.budget import Deadline, call_on_thread, count_request, note_limit
+
+Resolve = Callable[[str, int], list[str]]
+
+LIMIT_BYTES = 32 * 1024 * 1024
+"""Of one answer."""
+
+NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+"""Errors before the first byte of a request is sent."""
+
+
+def tls(source: str, ca_file: Path | None) -> ssl.SSLContext:
+    """The context that verifies certificates by the machine's CAs, or those in `ca_file`. Raises AccessRefused."""
+    if ca_file is None:
+        return _machine_context(_ca_files())
+    try:
+        return ssl.create_default_context(cafile=str(ca_file.expanduser()))
+    except OSError as error:
+        raise AccessRefused(
+            f"{source}: ca_file {ca_file} cannot be read: {error}. Give a PEM file with the CA certificates."
+        ) from None
+
+
+@lru_cache(maxsize=1)
+def _machine_context(files: tuple[tuple[str, int], ...]) -> ssl.SSLContext:
+    """One context for all connectors, since it holds some hundred certificates. `files`: their sources."""
+    del files
+    return ssl.create_default_context()
+
+
+def _ca_files() -> tuple[tuple[str, int], ...]:
+    """The machine's CA files with their times (ns): a change makes new connectors read them again."""
+    paths = ssl.get_default_verify_paths()
+    return tuple((path, os.stat(path).st_mtime_ns) for path in (paths.cafile, paths.capath) if path)
+
+
+def addresses(host: str, port: int) -> list[str]:
+    """IP addresses of `host` in the order of preference. Blocks; raises OSError."""
+    getaddrinfo = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in getaddrinfo))
+
+
+class DeadlineBackend(httpcore.NetworkBackend):
+    """Opens connections whose every operation ends with the current call's deadline."""
+
+    def __init__(self, resolve: Resolve = addresses) -> None:
+        self.deadline = Deadline(0.0)
+        self._resolve = resolve
+        self._inner = httpcore.SyncBackend()
+
+    def cut(self, timeout: float | None, error: type[Exception]) -> float:
+        """The smaller of `timeout` and the time left. Raises `error` when none is left."""
+        left = self.deadline.left
+        if left <= 0:
+            raise error(f"the deadline of {self.deadline.seconds:g} s passed")
+        return left if timeout is None else min(timeout, left)
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        """Tries each address in turn, each with its share of the time: a dead IPv6 leaves time for IPv4."""
+        result = self._addresses(host, port)
+        for number, address in enumerate(result):
+            share = self.cut(timeout, httpcore.ConnectTimeout) / (len(result) - number)
+            try:
+                inner = self._inner.connect_tcp(address, port, share, local_address, socket_options or ())
+                return DeadlineStream(inner, self)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout):
+                if number + 1 == len(result):
+                    raise
+        raise httpcore.ConnectError(f"{host} has no address")
+
+    def _addresses(self, host: str, port: int) -> list[str]:
+        """The answer of `getaddrinfo`, from a thread of its own, since nothing can interrupt it."""
+        seconds = self.cut(None, httpcore.ConnectTimeout)
+        try:
+            return call_on_thread(lambda: self._resolve(host, port), seconds, f"resolve {host}", list.clear)
+        except TimeoutError:
+            raise httpcore.ConnectTimeout(f"the name {host} was not resolved in time") from None
+        except (OSError, UnicodeError) as error:
+            reason = error.strerror or error if isinstance(error, OSError) else f"{host} is not a host name"
+            raise httpcore.ConnectError(f"the name {host} cannot be resolved: {reason}") from None
+
+
+class DeadlineStream(httpcore.NetworkStream):
+    """A connection that reads and writes only as long as the call may last."""
+
+    def __init__(self, inner: httpcore.NetworkStream, backend: DeadlineBackend) -> None:
+        self._inner = inner
+        self._backend = backend
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._inner.read(max_bytes, self._backend.cut(timeout, httpcore.ReadTimeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._inner.write(buffer, self._backend.cut(timeout, httpcore.WriteTimeout))
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        share = self._backend.cut(timeout, httpcore.ConnectTimeout)
+        return DeadlineStream(self._inner.start_tls(ssl_context, server_hostname, share), self._backend)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._inner.get_extra_info(info)
+
+
+class DeadlineTransport(httpx.HTTPTransport):
+    """httpx's own transport over a pool that knows the deadline of the call."""
+
+    def __init__(self, verify: ssl.SSLContext, resolve: Resolve = addresses) -> None:
+        super().__init__(verify=verify, trust_env=False)
+        self.backend = DeadlineBackend(resolve)
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=verify,
+            max_connections=4,
+            max_keepalive_connections=2,
+            keepalive_expiry=60.0,
+            network_backend=self.backend,
+            socket_options=[(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)],
+        )
+
+
+RETRY_AFTER_CEILING_SECONDS = 15 * 60.0
+SAID_CHARACTERS = 200
+SAYING = ("detail", "message", "title", "error_description", "error", "errors")
+"""Fields of an answer in which servers say why, the wordiest first."""
+
+REFUSED = frozenset({401, 402, 403, 407, 451})
+LOGIN_REFUSED = re.compile(
+    r"\b(invalid|expired|malformed|bad|missing)\b.{0,20}\b(token|jwt|credentials?|signature)\b", re.I
+)
+"""Text of a 403 that means the sign-in, as for a broken token in Airflow 3 and Databricks; others mean a permission."""
+LATER = frozenset({408, 423, 425, 429})
+"""With all of 5xx but 501 and 505: the same request may be answered at another time."""
+NEVER_5XX = frozenset({501, 505})
+
+SECONDS = re.compile(r"[+-]?\d{1,20}(\.\d*)?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpReply:
+    """An answer as it came: status, headers (names in lower case), decoded body, and the server's clock."""
+
+    source: str
+    call: str
+    """"GET https://host/path", for messages."""
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    clock: TargetClock | None
+    cut: bool = False
+    """True where the body is the requested end of a longer one."""
+
+    def json(self) -> Any:
+        """The body as JSON, None for NaN and Infinity. Raises AccessRefused for a web page (a login in between),
+        AnswerUnfit otherwise."""
+        return self._json(lambda _: None)
+
+    def json_with_nan(self) -> Any:
+        """The same with NaN and Infinity as they are."""
+        return self._json(float)
+
+    def _json(self, no_number: Callable[[str], Any]) -> Any:
+        kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/json" and not kind.endswith("+json"):
+            raise self.not_json(kind)
+        return self.parsed(no_number)
+
+    def parsed(self, no_number: Callable[[str], Any]) -> Any:
+        """The body as JSON whatever its content type; `no_number` reads NaN and Infinity. Raises InvalidAnswer."""
+        try:
+            return json.loads(self.body.decode("utf-8-sig"), parse_constant=no_number)
+        except UnicodeDecodeError as error:
+            raise InvalidAnswer(f"{self.place} is not UTF-8 at byte {error.start} of {len(self.body)}") from None
+        except RecursionError:
+            raise InvalidAnswer(f"{self.place} is nested too deep to be read ({len(self.body)} bytes)") from None
+        except ValueError as error:
+            at = getattr(error, "pos", 0)
+            raise InvalidAnswer(
+                f"{self.place} is not whole JSON: it breaks at character {at} of {len(self.body)} bytes"
+            ) from None
+
+    def table(self) -> dict[str, Any]:
+        """The body as a JSON object. Raises as `json`, and AnswerUnfit for any other shape."""
+        result = self.json()
+        if not isinstance(result, dict):
+            raise InvalidAnswer(f"{self.place} is a JSON {type(result).__name__}, not an object")
+        return result
+
+    @property
+    def place(self) -> str:
+        """Where and what, the beginning of each message."""
+        return f"{self.source}: the answer to {self.call} ({self.status})"
+
+    @property
+    def error(self) -> str:
+        """The server's message about a refusal, short; "" without one. Raw outside text.
+
+        `detail` is text, an object, or a list of texts or of field errors, whose `input` (it may hold what we sent)
+        is left out; where it is null, `title` says it (RFC 9457). Else what an `error` (as text, or with a message of
+        its own), OAuth's `error_description` (RFC 6749) or `errors` say."""
+        try:
+            document = json.loads(self.body.decode("utf-8-sig"))
+        except (ValueError, RecursionError):
+            return ""
+        document = document if isinstance(document, dict) else {}
+        return next(filter(None, (_detail_text(document.get(name)) for name in SAYING)), "")[:SAID_CHARACTERS]
+
+    def not_json(self, kind: str) -> ConnectorError:
+        """The error for an answer of this content type instead of JSON."""
+        if kind in ("text/html", "application/xhtml+xml"):
+            return AccessRefused(
+                f"{self.place} is a web page, not JSON: a login or a proxy is in between. "
+                "Give an address that answers the API without a browser."
+            )
+        return InvalidAnswer(f"{self.place} has content type {kind[:80] or 'none'!r}, not JSON")
+
+
+def _detail_text(detail: Any) -> str:
+    if isinstance(detail, str):
+        return detail
+    if isinstance(detail, list):
+        return "; ".join(_detail_text(item) for item in detail[:5])
+    if isinstance(detail, dict) and "msg" in detail:
+        where = detail.get("loc")
+        path = ".".join(str(part) for part in where) if isinstance(where, list) else ""
+        return f"{path}: {detail['msg']}"
+    if isinstance(detail, dict):
+        return str(detail.get("reason") or detail.get("message") or "")
+    return ""
+
+
+def refusal(reply: HttpReply, once: bool = False) -> ConnectorError:
+    """The error for an unexpected status, by what happens next.
+
+    3xx, 401, 402, 403 (a right, or by its text the sign-in), 407, 451: a person must act · 408, 423, 425, 429, 5xx:
+    later, but for a request that is sent only `once` a 5xx leaves the outcome unknown · 501, 505 and every other
+    status: this server cannot do it."""
+    status = reply.status
+    what = "is a rate limit" if status == 429 else "is a fault of its own" if status >= 500 else ""
+    text = f"{reply.place} {what or 'is a refusal'}{f': {reply.error}' if reply.error else ' without a message'}"
+    if 300 <= status < 400:
+        host = _host(reply.headers.get("location", ""))
+        return AccessRefused(f"{reply.place} is a redirect to {host}; redirects are not followed. Correct the url.")
+    if status in REFUSED:
+        is_right = status == 403 and not LOGIN_REFUSED.search(reply.error)
+        fix = "Give the account this permission" if is_right else "Check the account and its secret"
+        return (PermissionMissing if is_right else AccessRefused)(f"{text}. {fix}, then run: headway check")
+    if status in LATER or (status >= 500 and status not in NEVER_5XX):
+        if once and status >= 500:
+            return OutcomeUnknown(f"{text}. Its outcome is unknown and is looked up.")
+        later = RateLimited if status == 429 else InvalidAnswer
+        return later(text, retry_after(reply.headers.get("retry-after"), reply.clock))
+    return NotSupported(text)
+
+
+def _host(location: str) -> str:
+    try:
+        return (urlsplit(location).hostname or "the same host")[:100]
+    except ValueError:
+        return "an unreadable address"
+
+
+def retry_after(value: str | None, clock: TargetClock | None = None) -> float | None:
+    """Seconds to wait by a Retry-After header (seconds or a date), between 0 and 15 minutes; None without one."""
+    text = (value or "").strip()
+    try:
+        seconds = float(text) if SECONDS.fullmatch(text) else _until(text, clock)
+    except (ValueError, OverflowError, TypeError):
+        return None
+    return min(max(seconds, 0.0), RETRY_AFTER_CEILING_SECONDS)
+
+
+def _until(date: str, clock: TargetClock | None) -> float:
+    now = clock.target if clock else datetime.now(UTC)
+    return (_aware(parsedate_to_datetime(date)) - now).total_seconds()
+
+
+def clock_of(date: str | None) -> TargetClock | None:
+    """The server's clock by its Date header (whole seconds), beside ours; None without a readable one."""
+    ours = datetime.now(UTC)
+    try:
+        return TargetClock(_aware(parsedate_to_datetime(date)), ours) if date else None
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _aware(at: datetime) -> datetime:
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
+
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": "headway"}
+FIELD_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+"""Of RFC 9110, 5.1."""
+
+
+END_BYTES = "headway_end_bytes"
+"""The extension of a request under which it says how much of its answer's end is kept."""
+PIECE_BYTES = 1 << 20
+"""Of a packed body, unpacked at a time."""
+
+
+class HttpAnswerTooLarge(InvalidAnswer):
+    """The same question has the same answer: ask for less."""
+
+
+class HttpEndpoint:
+    """All requests to one server. Not thread safe. Close it when done."""
+
+    def __init__(
+        self,
+        source: str,
+        base_url: str,
+        ca_file: Path | None = None,
+        transport: httpx.BaseTransport | None = None,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
+        """`context` verifies the server in place of `ca_file`, and may hold a certificate of ours."""
+        self.source = source
+        self.base_url = base_url.rstrip("/")
+        self._given = transport
+        self._tls = context or tls(source, ca_file)
+        self._kept = self._lane()
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        deadline: Deadline,
+        *,
+        params: Mapping[str, Any] | None = None,
+        body: Any = None,
+        form: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        accept: Collection[int] = (),
+        once: bool = False,
+        shown: str | None = None,
+        end_bytes: int | None = None,
+    ) -> HttpReply:
+        """The reply to one request below the base address. `path` parts are already percent-encoded, and so is a query
+        behind them. `body` goes as JSON, `form` as a form. `shown`: what messages name in its place, where it has a
+        query or is itself a secret. `end_bytes`: of a body, however long, no more than its end is kept.
+
+        Other statuses than 2xx and `accept` raise by the table of `refusal`. A connection that breaks is replaced
+        once, except with `once`: then nothing is repeated, and whatever is lost after the first byte on the wire is
+        OutcomeUnknown."""
+        every = {**HEADERS, **(headers or {})}
+        self._check(every)
+        try:
+            request = httpx.Request(method, self.base_url + path, params=params, json=body, data=form, headers=every)
+        except httpx.InvalidURL as error:
+            raise AccessRefused(f"{self.source}: its address is not valid: {error}") from None
+        call = f"{method} {self.base_url}{path if shown is None else shown}"
+        if end_bytes is not None:
+            request.extensions = {END_BYTES: end_bytes}
+        reply = self.exchange(request, call, deadline, once)
+        if 200 <= reply.status < 300 or reply.status in accept:
+            return reply
+        raise refusal(reply, once)
+
+    def exchange(self, request: httpx.Request, call: str, deadline: Deadline, once: bool = False) -> HttpReply:
+        """The reply to a request, whatever its status. `call` is its name in messages; `once` as for `call`."""
+        return self._once(request, call, deadline) if once else self._read(request, call, deadline)
+
+    def close(self) -> None:
+        """Closes the kept connections; more than once is fine."""
+        self._kept.client.close()
+
+    def _check(self, headers: Mapping[str, str]) -> None:
+        """Raises AccessRefused for a header that cannot be sent, before httpx raises an error with its whole value."""
+        for name, value in headers.items():
+            if not FIELD_NAME.fullmatch(name):
+                raise AccessRefused(
+                    f"{self.source}: {name[:60]!r} is not a header name: correct token_header or headers"
+                )
+            if not (value.isascii() and value.isprintable() and value == value.strip()):
+                raise AccessRefused(
+                    f"{self.source}: the secret for header {name} cannot be sent: it has a line end, a space at an end,"
+                    " or a character that is not printable ASCII. Correct what the token or headers setting refers to."
+                )
+
+    def _read(self, request: httpx.Request, call: str, deadline: Deadline) -> HttpReply:
+        try:
+            return self._exchange(self._kept, request, call, deadline)
+        except (httpx.NetworkError, httpx.RemoteProtocolError) as error:
+            if isinstance(error, NOT_SENT) or deadline.left <= 0:
+                raise self._unreachable(call, error, deadline) from None
+        except httpx.HTTPError as error:
+            raise self._unreachable(call, error, deadline) from None
+        try:
+            return self._exchange(self._kept, request, call, deadline)
+        except httpx.HTTPError as error:
+            raise self._unreachable(call, error, deadline) from None
+
+    def _once(self, request: httpx.Request, call: str, deadline: Deadline) -> HttpReply:
+        """Never over a kept connection, which may be dead without our knowing."""
+        fresh = self._lane()
+        try:
+            return self._exchange(fresh, request, call, deadline)
+        except NOT_SENT as error:
+            raise self._unreachable(call, error, deadline) from None
+        except (httpx.HTTPError, SystemUnreachable) as error:
+            raise OutcomeUnknown(
+                f"{self.source}: {call} was sent and its answer was lost ({_error_text(error)}). "
+                "It is looked up before anything is sent again."
+            ) from None
+        finally:
+            fresh.client.close()
+
+    def _exchange(self, lane: HttpLane, request: httpx.Request, call: str, deadline: Deadline) -> HttpReply:
+        if deadline.left <= 0:
+            raise httpx.ConnectTimeout("no time left", request=request)
+        if lane.wire is not None:
+            lane.wire.backend.deadline = deadline
+        request.extensions = {**request.extensions, "timeout": httpx.Timeout(deadline.left).as_dict()}
+        count_request()
+        response = lane.client.send(request, stream=True)
+        try:
+            body, cut = self._body(response, call, deadline, request.extensions.get(END_BYTES))
+        finally:
+            response.close()
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        note_limit(headers)
+        return HttpReply(self.source, call, response.status_code, headers, body, clock_of(headers.get("date")), cut)
+
+    def _body(
+        self, response: httpx.Response, call: str, deadline: Deadline, end_bytes: int | None
+    ) -> tuple[bytes, bool]:
+        """The decoded body, at most LIMIT_BYTES of it in memory at any time; with `end_bytes` its end, and whether
+        something came before that."""
+        ready = response.is_stream_consumed  # a transport that made the reply up has read and decoded it already
+        unpacked = UnpackedBody("" if ready else response.headers.get("content-encoding", ""), end_bytes)
+        text = f"{self.source}: the answer to {call} ({response.status_code})"
+        try:
+            for chunk in [response.content] if ready else response.iter_raw():
+                unpacked.add(chunk)
+                if deadline.left <= 0:
+                    raise SystemUnreachable(f"{text} did not end within {deadline.seconds:g} s")
+        except BodyTooLarge:
+            raise HttpAnswerTooLarge(f"{text} is larger than {LIMIT_BYTES // 1024**2} MiB") from None
+        except zlib.error as error:
+            raise InvalidAnswer(f"{text} cannot be unpacked: {error}") from None
+        if not unpacked.whole:
+            raise InvalidAnswer(f"{text} ends in the middle of its packed body, after {unpacked.taken} bytes")
+        return unpacked.end()
+
+    def _lane(self) -> HttpLane:
+        wire = DeadlineTransport(self._tls) if self._given is None else None
+        return HttpLane(httpx.Client(transport=wire or self._given, follow_redirects=False, trust_env=False), wire)
+
+    def _unreachable(self, call: str, error: Exception, deadline: Deadline) -> ConnectorError:
+        text = _error_text(error)
+        if "CERTIFICATE_VERIFY_FAILED" in text:
+            return AccessRefused(
+                f"{self.source}: {call}: the certificate is not trusted ({text}). "
+                "Set ca_file to the certificate of your own CA; verification cannot be switched off."
+            )
+        if isinstance(error, httpx.TimeoutException):
+            text = f"no answer within {deadline.seconds:g} s"
+        answered = isinstance(error, httpx.RemoteProtocolError)
+        return (InvalidAnswer if answered else SystemUnreachable)(f"{self.source}: {call}: {text}")
+
+
+@dataclass(frozen=True, slots=True)
+class HttpLane:
+    """A client, and the transport below it that keeps deadlines (None where a test gave its own)."""
+
+    client: httpx.Client
+    wire: DeadlineTransport | None
+
+
+class BodyTooLarge(Exception):
+    """The body exceeds LIMIT_BYTES."""
+
+
+class UnpackedBody:
+    """A body that may be packed (gzip, deflate), at most LIMIT_BYTES of it; with `end_bytes` its end."""
+
+    def __init__(self, encoding: str, end_bytes: int | None = None) -> None:
+        packed = encoding.strip().lower() in ("gzip", "x-gzip", "deflate")
+        self._unzip = zlib.decompressobj(zlib.MAX_WBITS | 32) if packed else None
+        self.body = bytearray()
+        self.taken = 0
+        self._end_bytes = end_bytes
+        self._dropped = False
+
+    @property
+    def whole(self) -> bool:
+        """False for a packed body whose end did not come."""
+        return self._unzip is None or self._unzip.eof or self.taken == 0
+
+    def add(self, chunk: bytes) -> None:
+        """Adds the next bytes. Raises BodyTooLarge or zlib.error."""
+        self.taken += len(chunk)
+        if self._end_bytes is not None:
+            self._add_end(chunk, self._end_bytes)
+            return
+        room = LIMIT_BYTES + 1 - len(self.body)
+        self.body += chunk[:room] if self._unzip is None else self._unzip.decompress(chunk, room)
+        if len(self.body) > LIMIT_BYTES:
+            raise BodyTooLarge
+
+    def _add_end(self, chunk: bytes, end_bytes: int) -> None:
+        while chunk:
+            self.body += chunk if self._unzip is None else self._unzip.decompress(chunk, PIECE_BYTES)
+            chunk = b"" if self._unzip is None else self._unzip.unconsumed_tail
+            if len(self.body) > 2 * end_bytes + PIECE_BYTES:
+                del self.body[:-end_bytes]
+                self._dropped = True
+
+    def end(self) -> tuple[bytes, bool]:
+        """The body, and whether its beginning was dropped."""
+        if self._end_bytes is None or len(self.body) <= self._end_bytes:
+            return bytes(self.body), self._dropped
+        return bytes(self.body[-self._end_bytes :]), True
+
+
+def path_segment(raw: str) -> str:
+    """One part of a path, percent-encoded with nothing left safe; "." and "..", which URL libraries would fold away,
+    as well."""
+    return quote(raw, safe="") if raw not in (".", "..") else raw.replace(".", "%2E")
+
+
+def checked_origin(url: str, plain_http: bool) -> str:
+    """`url` without a slash at its end. Raises ValueError for anything that could leak a credential."""
+    parts = urlsplit(url)
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("url must hold no credentials; give them as references (username, password, token)")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"url needs http:// or https:// and a host, as in https://airflow.example.com; got {url!r}")
+    if parts.query or parts.fragment:
+        raise ValueError("url must have no query and no fragment")
+    if parts.port == 0:
+        raise ValueError("url names port 0")
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK and not plain_http:
+        raise ValueError(
+            f"http:// to {parts.hostname} would send the credentials unencrypted: use https://, "
+            "or say plain_http = true if the network in between is yours"
+        )
+    return url.rstrip("/")
+
+
+def checked_account(username: object, password: object, token: object) -> None:
+    """Raises ValueError unless these are an account: username with password, a token alone, or nothing."""
+    given = [name for name, value in (("username", username), ("password", password)) if value is not None]
+    if token is not None and given:
+        raise ValueError(f"a token needs no {' and no '.join(given)}: drop the one or the other")
+    if len(given) == 1:
+        raise ValueError("username and password belong together; a server without accounts needs neither")
+
+
+def _error_text(error: Exception) -> str:
+    if isinstance(error, httpx.LocalProtocolError):
+        return "LocalProtocolError"  # it quotes what we would have sent
+    return f"{type(error).__name__}: {error}"[:300] if str(error) else type(error).__name__
+
+
+AUTHORIZATION = "Authorization"
+
+
+class HttpAccount:
+    """An account; none without a password and a token. Secrets are read at their first use."""
+
+    def __init__(
+        self,
+        secrets: SecretResolver,
+        username: str | None,
+        password: Any,
+        token: Any,
+        token_header: str = AUTHORIZATION,
+    ) -> None:
+        self._secrets = secrets
+        self._username, self._password, self._token = username, password, token
+        self._token_header = token_header
+        self._headers: dict[str, str] | None = None
+
+    def headers(self) -> dict[str, str]:
+        """The headers of a request."""
+        if self._headers is None:
+            self._headers = self._made()
+        return self._headers
+
+    def asking(self, ask: Callable[[dict[str, str]], HttpReply]) -> HttpReply:
+        """The answer of `ask`, which lets 401 through: then the account is read anew, and asked for once more. Raises
+        AccessRefused when it is refused again. Some servers answer 403 to an expired token: the next request reads the
+        account again."""
+        try:
+            reply = ask(self.headers())
+        except AccessRefused:
+            self._headers = None
+            raise
+        if reply.status == 401 and self.headers():
+            self._headers = None
+            reply = ask(self.headers())
+        if reply.status == 401:
+            raise refusal(reply)
+        return reply
+
+    def _made(self) -> dict[str, str]:
+        if self._token is not None:
+            token = self._secrets(self._token).strip()
+            bearer = self._token_header.lower() == "authorization"
+            return {self._token_header: f"Bearer {token}" if bearer else token}
+        if self._password is not None:
+            pair = f"{self._username}:{self._secrets(self._password)}".encode()
+            return {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
+        return {}
+
+
+class SignedClient:
+    """Calls to one server under one account. `deadline` is set anew for each call of the connector."""
+
+    def __init__(self, endpoint: HttpEndpoint, account: HttpAccount) -> None:
+        self.endpoint = endpoint
+        self.deadline = Deadline(0.0)
+        self._account = account
+
+    def close(self) -> None:
+        self.endpoint.close()
+
+    def read(
+        self,
+        method: str,
+        path: str,
+        accept: Collection[int] = (),
+        headers: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> HttpReply:
+        """The reply to a request that changes nothing, with the account read anew if it is refused. `options` are those
+        of `HttpEndpoint.call`."""
+
+        def call(signed: dict[str, str]) -> HttpReply:
+            every = {**signed, **(headers or {})}
+            return self.endpoint.call(method, path, self.deadline, headers=every, accept={*accept, 401}, **options)
+
+        return self._account.asking(call)
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None,
+        accept: Collection[int],
+        headers: Mapping[str, str] | None = None,
+    ) -> HttpReply:
+        """The reply to a request that is sent once and never repeated. `accept`: statuses that come back; each proves
+        that nothing was done."""
+        every = {**self._account.headers(), **(headers or {})}
+        return self.endpoint.call(method, path, self.deadline, body=body, headers=every, accept=accept, once=True)

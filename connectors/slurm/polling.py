@@ -1,0 +1,427 @@
+"""Polls and inventory of a cluster: a window of accounting, the jobs that are open, and the queue of now.
+
+What slurmctld knows is read last. The inventory is each user and name that was submitted in the window, or waits now,
+with how many run at once: of a QOS, of a partition by its own QOS, or of each user in one (sacctmgr(1), scontrol(1);
+measured on 22.05.8, where a plain user may read them).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Any
+
+from connectors.sdk import fields
+from connectors.sdk.errors import RecordUnreadable
+from connectors.sdk.poll_result import PollResult, ReportedRuns
+from connectors.sdk.records import HistoryGap, Inventory, JobRecord, Poll, RunRef, Schedule, SkippedRecord, TargetClock
+from connectors.sdk.states import ProofLevel
+from connectors.sdk.transport.script_output import HostNow, bytes_of, host_now
+from connectors.slurm import client, parse, runs
+from connectors.slurm.client import AccountingWindow, SlurmClient
+from connectors.slurm.options import JobSelection
+from connectors.slurm.parse import ParsedRows, PartGroup, QueueRow, SlurmAnswer, lines, section
+
+STEP_SECONDS = 24 * 3600
+"""Of history at a time."""
+OVERLAP_SECONDS = 180
+"""Seconds that slurmdbd may lag behind slurmctld, which queues for it."""
+LAG = timedelta(seconds=5)
+NO_ACCOUNTING = (
+    "accounting is off in this cluster (AccountingStorageType): ends are known only as long as slurmctld keeps them"
+    " ({} s), outcomes of arrays not at all"
+)
+MOST_AGAIN = 500
+NAMES = ("until", "page", "window", "looked", "begun")
+
+
+@dataclass(frozen=True, slots=True)
+class SlurmCursor:
+    """`until`: up to there accounting was read. `page`: rows of the window after it that were read already."""
+
+    until: int = 0
+    page: int = 0
+    window: int = 0
+    looked: int = 0
+    """When the queue was last seen, by the cluster's clock."""
+    begun: int = 0
+    """When the first page of the window was read, by the cluster's clock."""
+
+    @classmethod
+    def read(cls, text: str) -> SlurmCursor:
+        """From a cursor's text; an unreadable one starts again."""
+        try:
+            value = json.loads(text) if text else {}
+            return cls(*(max(0, int(value.get(name, 0))) for name in NAMES))
+        except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
+            return cls()
+
+    def text(self) -> str:
+        return json.dumps({name: getattr(self, name) for name in NAMES}, separators=(",", ":"))
+
+
+@dataclass(slots=True)
+class ClusterSnapshot:
+    """One answer, read."""
+
+    host: HostNow
+    settings: Mapping[str, str]
+    rows: ParsedRows
+    waits: dict[str, list[QueueRow]]
+    queue_error: str
+    gathered: PollResult = field(default_factory=PollResult)
+
+    @property
+    def keeps_accounts(self) -> bool:
+        return not self.settings.get("AccountingStorageType", "").endswith("none")
+
+    @property
+    def is_accounted(self) -> bool:
+        """Whether accounting answered whole."""
+        return self.keeps_accounts and self.rows.is_whole and not self.rows.words
+
+    def lines(self, window: AccountingWindow) -> dict[str, list[QueueRow]]:
+        """The rows that the queue adds to accounting. Jobs that ended outside of the window are left out: accounting
+        reports them, or has reported them, whole. Ended parts of an array that accounting does not have yet are left
+        out too: they say nothing about the others."""
+        if not self.is_accounted:
+            return self.waits
+        existing, last = {group.base for group in self.rows.groups}, window.until or parse.LAST_STAMP
+        result = {}
+        for base, waits in self.waits.items():
+            rows = [row for row in waits if not row.is_over or window.since <= row.end <= last]
+            is_part = base not in existing and any("_" in row.part for row in rows)
+            if rows and not (is_part and all(row.is_over for row in rows)):
+                result[base] = rows
+        return result
+
+    @property
+    def remembers(self) -> int:
+        return parse.stamp(self.settings.get("MinJobAge", "").split(" ")[0]) or 300
+
+
+class SlurmPoller:
+    """The polls of one connector."""
+
+    def __init__(self, client: SlurmClient, selection: JobSelection) -> None:
+        self._client, self._selection, self._reported = client, selection, ReportedRuns()
+
+    def poll(self, cursor: str, open_runs: Sequence[RunRef]) -> Poll:
+        """As the contract says."""
+        before, was = datetime.now(UTC), SlurmCursor.read(cursor)
+        now = int(before.timestamp())
+        since = was.until or now - self._client.options.history_hours * 3600
+        until = was.window or (since + STEP_SECONDS if since + STEP_SECONDS < now - OVERLAP_SECONDS else 0)
+        window = AccountingWindow(max(1, since - OVERLAP_SECONDS), until, was.page)
+        seen = self.read(self._client.snapshot(window, _ids(open_runs)))
+        following = self._next(was, since, until, seen)
+        self._gather(seen, seen.lines(window))
+        self._warn(seen)
+        self._forgotten(seen, open_runs)
+        more = seen.is_accounted and (not seen.rows.is_last or bool(until))
+        proves = seen.is_accounted and not seen.queue_error and not more
+        gathered = seen.gathered
+        return Poll(
+            runs=self._reported.new(gathered.records.values(), cursor, following),
+            cursor=following,
+            more=more,
+            complete=not seen.queue_error and (seen.is_accounted or not seen.keeps_accounts),
+            clock=clock_of(seen.host, before),
+            skipped=tuple(gathered.skipped),
+            gaps=_gaps(was, seen),
+            seen_until=seen.host.now - LAG if proves or not (seen.keeps_accounts or seen.queue_error) else None,
+            warnings=tuple(gathered.warnings),
+        )
+
+    def read(self, answer: SlurmAnswer) -> ClusterSnapshot:
+        """One answer, parsed. Raises where neither slurmctld nor accounting answered."""
+        where = self._client.where
+        section = parse.section(answer, "HOST")
+        if section is None:
+            raise RecordUnreadable(f"{where}: the host's answer lacks its clock: is its sh a POSIX shell?")
+        settings, rows = parse.settings(answer, where), parse.groups(answer)
+        waits, skipped, error = parse.queue(answer)
+        seen = ClusterSnapshot(host_now(section), settings, rows, waits, error)
+        has_rows = (rows.is_whole and rows.is_last) or parse.section(answer, "NAMES") is not None
+        if error and not has_rows:
+            raise parse.nothing_seen([error, *rows.words], where)
+        seen.gathered.skipped += [*rows.skipped, *skipped]
+        return seen
+
+    def _next(self, was: SlurmCursor, since: int, until: int, seen: ClusterSnapshot) -> str:
+        """Where nothing of accounting was read, it is asked again from where it was."""
+        now = int(seen.host.now.timestamp())
+        looked, begun = was.looked if seen.queue_error else now, was.begun if was.page else now
+        if seen.keeps_accounts and not seen.is_accounted:
+            return SlurmCursor(since, was.page, was.window, looked, begun).text()
+        if not seen.rows.is_last and seen.keeps_accounts:
+            return SlurmCursor(since, was.page + client.PAGE_ROWS, until, looked, begun).text()
+        return SlurmCursor(until or begun, 0, 0, looked).text()
+
+    def _gather(self, seen: ClusterSnapshot, lines: Mapping[str, list[QueueRow]]) -> None:
+        by_base: dict[str, list[PartGroup]] = {}
+        for group in dict.fromkeys(seen.rows.groups):
+            by_base.setdefault(group.base, []).append(group)
+        names = {base: self._selection.job_of(rows[0].user, rows[0].name) for base, rows in by_base.items()}
+        names |= {base: self._selection.job_of(rows[0].user, rows[0].name) for base, rows in seen.waits.items()}
+        for base in {**by_base, **lines}:
+            waits = lines.get(base, [])
+            name = waits[0].name if waits else by_base[base][0].name
+            if self._selection.wants(name):
+                self._add(seen, base, runs.with_queue(by_base.get(base, []), waits), names)
+
+    def _add(self, seen: ClusterSnapshot, base: str, groups: list[PartGroup], names: Mapping[str, str]) -> None:
+        known = runs.RunContext(
+            names[base],
+            is_thin=not seen.is_accounted,
+            is_runaway=not seen.queue_error and base not in seen.waits,
+            names=names,
+        )
+        for group in groups:
+            if not parse.is_known(group.word):
+                seen.gathered.warn(f'unknown state "{group.word[:60]}" of a job: shown as UNKNOWN')
+        for attempt in runs.attempts(groups):
+            record = runs.record(base, attempt, known)
+            if record is not None:
+                seen.gathered.add(record)
+
+    def _forgotten(self, seen: ClusterSnapshot, open_runs: Sequence[RunRef]) -> None:
+        """Open runs of which neither slurmctld nor accounting, asked for them by id, knows anything any more."""
+        if seen.queue_error or seen.keeps_accounts != seen.is_accounted or parse.is_private(seen.settings):
+            return
+        existing, requested = {*seen.waits, *(group.base for group in seen.rows.groups)}, set(_ids(open_runs))
+        for run in open_runs:
+            base = str(reference(run).get("id", ""))
+            if base in requested - existing:
+                seen.gathered.add(runs.forgotten_run(run))
+
+    def _warn(self, seen: ClusterSnapshot) -> None:
+        if seen.queue_error:
+            seen.gathered.warn(f"slurmctld does not answer, so what waits and runs is not known: {seen.queue_error}")
+        if not seen.keeps_accounts:
+            seen.gathered.warn(NO_ACCOUNTING.format(seen.remembers))
+        elif not seen.is_accounted:
+            words = parse.warnings_of(seen.rows.words, self._client.where)
+            seen.gathered.warn(f"accounting does not answer, so only what slurmctld still knows is shown: {words}")
+        never = [run for run in seen.gathered.records.values() if "can never be satisfied" in run.message]
+        if never:
+            names = ", ".join(f"{run.job} {run.period_key}" for run in never[:5])
+            seen.gathered.warn(f"{len(never)} wait for what can never come, and will never run: {names}")
+
+
+def _gaps(was: SlurmCursor, seen: ClusterSnapshot) -> tuple[HistoryGap, ...]:
+    """Without accounting, what ended and was forgotten between two looks."""
+    now = int(seen.host.now.timestamp())
+    if seen.keeps_accounts or not was.looked or now - was.looked <= seen.remembers or seen.queue_error:
+        return ()
+    since, until = parse.at(was.looked), parse.at(now - seen.remembers)
+    return (HistoryGap(since, until, "accounting is off, and slurmctld forgot what ended meanwhile"),)
+
+
+def _ids(open_runs: Iterable[RunRef]) -> list[str]:
+    """Jobs that are thought open, by id."""
+    ids = dict.fromkeys(str(reference(run).get("id", "")) for run in open_runs)
+    return [base for base in ids if base.isascii() and base.isdigit() and len(base) < 11][:MOST_AGAIN]
+
+
+def reference(run: RunRef) -> dict[str, Any]:
+    """The reference that the poll made for a run; empty without one."""
+    try:
+        return dict(fields.parse_table(run.native_ref))
+    except RecordUnreadable:
+        return {}
+
+
+def clock_of(host: HostNow, ours: datetime, zone: str = "") -> TargetClock:
+    up = timedelta(seconds=host.uptime_seconds)
+    return TargetClock(host.now, ours, zone or host.offset_text, ours - up if up else None)
+
+
+@dataclass(frozen=True, slots=True)
+class RunLimits:
+    of_qos: dict[str, tuple[int | None, int | None]]
+    """Jobs that run at once, of all and of each user; None: without a limit."""
+    partitions: dict[str, str]
+    """The QOS that a partition has of its own."""
+
+    def tightest(self, partition: str, qos: str, user: str) -> tuple[str, int | None]:
+        """Pool and slots of the jobs that are submitted so; ("", None) without a limit."""
+        own = self.partitions.get(partition, "")
+        result = [*self._of(f"qos {qos}", qos, user), *self._of(f"partition {partition}", own, user)]
+        slots, pool = min(result, default=(None, ""))
+        return pool, slots
+
+    def _of(self, name: str, qos: str, user: str) -> Iterator[tuple[int, str]]:
+        every, of_each = self.of_qos.get(qos, (None, None))
+        if every is not None:
+            yield every, name
+        if of_each is not None:
+            yield of_each, f"{name}, of {user}"
+
+
+def run_limits(answer: SlurmAnswer) -> RunLimits:
+    """None of them where none is enforced, or they cannot be read."""
+    of_qos: dict[str, tuple[int | None, int | None]] = {}
+    partitions: dict[str, str] = {}
+    for line in lines(section(answer, "LIMITS")):
+        match line.split("|"):
+            case ["q", name, every, of_each]:
+                of_qos[name] = (_count(every), _count(of_each))
+            case ["p", name, qos]:
+                partitions[name] = qos
+    return RunLimits(of_qos, partitions)
+
+
+def _count(text: str) -> int | None:
+    """A limit of 0 lets nothing run: that is no queue."""
+    return int(text) if text.isascii() and text.isdigit() and 0 < int(text) < 10**6 else None
+
+
+BY_HAND = "submitted by sbatch"
+WAITS_FOR = ("afterok", "afterany", "afternotok", "aftercorr")
+OURS = re.compile(r" --comment=headway-run id=\S+ at=\d+")
+
+
+@dataclass(slots=True)
+class SubmittedJob:
+    """A job, by its submissions."""
+
+    user: str
+    name: str
+    account: str = ""
+    partition: str = ""
+    line: str = ""
+    submit: int = 0
+    waits: list[QueueRow] = field(default_factory=list)
+    upstreams: set[str] = field(default_factory=set)
+    crontab: str = ""
+    part: str = ""
+    """Of the newest submission, as are line, folder, last_name and qos."""
+    folder: str = ""
+    last_name: str = ""
+    qos: str = ""
+
+
+class SlurmInventory:
+    """The inventory of one connector."""
+
+    def __init__(self, client: SlurmClient, selection: JobSelection, polls: SlurmPoller) -> None:
+        self._client, self._selection, self._polls = client, selection, polls
+
+    def inventory(self, previous_hash: str) -> Inventory:
+        """As the contract says. Without accounting it is not complete: names of earlier are not known."""
+        before = datetime.now(UTC)
+        since = int(before.timestamp()) - self._client.options.history_hours * 3600
+        answer = self._client.names(max(1, since))
+        seen = self._polls.read(answer)
+        known, skipped, status, words = self._known(answer, seen.waits)
+        if seen.queue_error and status != "0":
+            raise parse.nothing_seen([seen.queue_error, *words], self._client.where)
+        zone = _zone(answer) or seen.host.offset_text
+        most = run_limits(answer)
+        jobs = tuple(self._record(key, item, zone, most) for key, item in sorted(known.items()))
+        digest = sha256(bytes_of(repr(jobs))).hexdigest()
+        clock = clock_of(seen.host, before, zone)
+        if digest == previous_hash:
+            return Inventory((), True, digest, unchanged=True, clock=clock)
+        complete = status == "0" and not words and not seen.queue_error and seen.keeps_accounts
+        return Inventory(jobs, complete, digest, clock=clock, skipped=(*skipped, *seen.gathered.skipped))
+
+    def newest(self, job: str) -> SubmittedJob | None:
+        """The newest submission of a job; None where accounting has none in the time that is looked at."""
+        since = int(datetime.now(UTC).timestamp()) - self._client.options.history_hours * 3600
+        answer = self._client.names(max(1, since))
+        result = self._known(answer, {})[0].get(job)
+        return result if result is not None and result.part else None
+
+    def _known(
+        self, answer: SlurmAnswer, waits: Mapping[str, list[QueueRow]]
+    ) -> tuple[dict[str, SubmittedJob], list[SkippedRecord], str, list[str]]:
+        known: dict[str, SubmittedJob] = {}
+        skipped: list[SkippedRecord] = []
+        status, words, edges = "", [], []
+        for mark, row in parse.name_rows(answer):
+            if mark == "=" and row:
+                status = row[0]
+            elif mark == "!":
+                words += row[:1]
+            elif mark == "<" and len(row) == 5:
+                edges.append(row)
+            elif mark == "+" and len(row) >= parse.NAME_FIELDS and row[2] and row[7]:
+                self._submitted(known, row)
+            elif mark in ("+", "?"):
+                skipped.append(SkippedRecord("sacct", "the row lacks the requested fields", "|".join(row)[:200]))
+        specs = parse.crontabs(answer)
+        for base, queued in waits.items():
+            self._queued(known, queued, specs.get(base, ""), waits)
+        for user, name, _, upper_user, upper in edges:
+            below, above = self._selection.job_of(user, name), self._selection.job_of(upper_user, upper)
+            if below in known and above in known and above != below:
+                known[below].upstreams.add(above)
+        return known, skipped, status, words
+
+    def _submitted(self, known: dict[str, SubmittedJob], row: list[str]) -> None:
+        part, submit, user, account, partition, qos, folder, name, line = row[: parse.NAME_FIELDS]
+        if not self._selection.wants(name):
+            return
+        empty = SubmittedJob(user, self._selection.name_of(name))
+        job, submitted = known.setdefault(self._selection.job_of(user, name), empty), parse.stamp(submit)
+        if submitted >= job.submit:
+            job.account, job.partition, job.line, job.submit = account, partition, line, submitted
+            job.part, job.folder, job.last_name, job.qos = part, folder, name, qos
+
+    def _queued(
+        self, known: dict[str, SubmittedJob], queued: list[QueueRow], spec: str, waits: Mapping[str, list[QueueRow]]
+    ) -> None:
+        for line in queued:
+            if not self._selection.wants(line.name):
+                continue
+            key = self._selection.job_of(line.user, line.name)
+            name = self._selection.name_of(line.name)
+            job = known.setdefault(key, SubmittedJob(line.user, name, line.account, line.partition))
+            job.crontab = spec or job.crontab
+            if line.is_pending:
+                job.waits.append(line)
+            if not job.line:  # accounting keeps the edges after they are met; the queue forgets them
+                job.upstreams |= {above for above in self._above(line, waits) if above != key}
+
+    def _above(self, line: QueueRow, waits: Mapping[str, list[QueueRow]]) -> Iterable[str]:
+        for word in line.dependency.replace("?", ",").split(","):
+            kind, _, rest = word.split("(")[0].partition(":")
+            above = waits.get(parse.base_of(rest.removesuffix("_*")), [])
+            if kind in WAITS_FOR and above and self._selection.wants(above[0].name):
+                yield self._selection.job_of(above[0].user, above[0].name)
+
+    def _record(self, key: str, job: SubmittedJob, zone: str, most: RunLimits) -> JobRecord:
+        times = [line.start for line in job.waits if line.start and line.reason == "BeginTime"]
+        next_at = parse.at(min(times)) if times else None
+        if job.crontab:
+            schedule = Schedule("debian-cron", job.crontab, zone, f"scrontab: {job.crontab}", next_at)
+        else:
+            schedule = Schedule("none", "", zone, BY_HAND, next_at)
+        is_one = not any(mark in job.part for mark in "_+")  # of an array, or of components, each counts by itself
+        pool, slots = most.tightest(job.partition, job.qos, job.user) if is_one else ("", None)
+        definition = OURS.sub("", job.line) or f"{job.name} in partition {job.partition}"
+        return JobRecord(
+            native_id=key,
+            title=job.name,
+            schedule=schedule,
+            paused=bool(job.waits) and all(line.is_held for line in job.waits),
+            upstreams=tuple(sorted(job.upstreams)),
+            definition=definition,
+            definition_hash=sha256(bytes_of(repr((job.account, job.partition, job.crontab)))).hexdigest(),
+            proof=ProofLevel.FULL,
+            run_as=job.user,
+            owner=job.account,
+            pool=pool,
+            slots=slots,
+        )
+
+
+def _zone(answer: SlurmAnswer) -> str:
+    part = parse.section(answer, "ME")
+    return part.fields(2)[1].partition("/zoneinfo/")[2] if part is not None else ""

@@ -1,0 +1,344 @@
+"""Step Functions actions: rerun an execution, start a state machine for a period, stop an execution.
+
+"redrive": an execution is redriven from its failed step where AWS allows it. RedriveExecution has no name of ours; it
+shows as a higher redriveCount of the same execution. "start again": the new execution's name is our key, so a repeated
+send cannot make a second one. "start": StartExecution, our key its name, with the input that the schedule gives.
+"stop": StopExecution, our key in its cause, where AWS keeps it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from connectors.sdk.action_router import look_up_until_settled
+from connectors.sdk.aws import scheduler, schedules
+from connectors.sdk.aws.actions import AwsAction, AwsActions, Plan
+from connectors.sdk.aws.client import AwsAlreadyExists, AwsNotFound
+from connectors.sdk.aws.values import AwsReply, instant
+from connectors.sdk.contract import (
+    ActionAbsent,
+    ActionFound,
+    ActionSpec,
+    LookUpResult,
+    Preview,
+    Receipt,
+)
+from connectors.sdk.errors import NotSupported
+from connectors.sdk.states import Capability, RunState, Verb
+from connectors.step_functions import parse
+from connectors.step_functions.client import StepFunctionsClient
+from connectors.step_functions.inventory import NO_MARK, StateMachines
+
+LISTED_RUNNING = 10
+SETTLE_SECONDS = 1.0
+"""DescribeExecution is "eventually consistent": a missing one is requested once more."""
+
+
+class StepFunctionsActions(AwsActions):
+    """Actions on executions and schedules of one region."""
+
+    def __init__(self, client: StepFunctionsClient, machines: StateMachines) -> None:
+        self._client, self._machines = client, machines
+        write = AwsAction(partial(scheduler.send, client), partial(scheduler.look_up, client))
+        begin = AwsAction(partial(send_start, client), partial(look_up_start, client))
+        super().__init__(
+            "Step Functions",
+            {
+                Verb.RERUN: partial(preview_rerun, client),
+                Verb.CANCEL: partial(preview_stop, client),
+                **dict.fromkeys((Verb.START, Verb.HOLD, Verb.RELEASE), self._preview_by_schedule),
+            },
+            {
+                "redrive": AwsAction(partial(send_redrive, client), partial(look_up_redrive, client)),
+                "start": AwsAction(partial(send_again, client), partial(look_up_start, client)),
+                "begin": begin,
+                "stop": AwsAction(partial(send_stop, client), partial(look_up_stop, client)),
+                "hold": write,
+                "release": write,
+            },
+            {Capability.MARK: NO_MARK},
+        )
+
+    def _preview_by_schedule(self, spec: ActionSpec) -> Preview:
+        """START, HOLD and RELEASE need the schedules of the state machine."""
+        machine = self._machines.named(spec.run.job)
+        by_machine, unreadable = self._machines.schedules([machine])
+        rows = by_machine.get(str(machine["stateMachineArn"]), [])
+        if spec.verb == Verb.START:
+            preview = preview_start(self._client, spec, machine, rows)
+        else:
+            preview = (scheduler.hold if spec.verb == Verb.HOLD else scheduler.release)(spec, rows)
+        return replace(preview, refused=unreadable) if unreadable else preview
+
+
+def preview_rerun(client: StepFunctionsClient, spec: ActionSpec) -> Preview:
+    """A redrive where AWS offers it, else a start with the same input, which is read again when it is sent."""
+    ref = parse.reference(spec.run)
+    if not ref:
+        raise NotSupported(
+            f"Step Functions can only rerun an execution it has: start {spec.run.job} {spec.run.period_key} instead"
+        )
+    execution = client.execution(ref["arn"], with_data=True)
+    running = open_executions(client, ref["machine"])
+    if execution.get("redriveStatus") == "REDRIVABLE":
+        return _redrive(execution, spec, running)
+    return _start(execution, spec, running)
+
+
+def open_executions(client: StepFunctionsClient, machine: str) -> list[AwsReply]:
+    """The newest open executions of a state machine."""
+    rows: list[AwsReply] = client.executions(machine, LISTED_RUNNING, status="RUNNING")["executions"]
+    return rows
+
+
+def _redrive(reply: AwsReply, spec: ActionSpec, running: list[AwsReply]) -> Preview:
+    name, count = str(reply["name"]), int(reply.get("redriveCount") or 0)
+    return Preview(
+        verb="redrive",
+        summary=f"redrive execution {name} of {spec.run.job} from its failed step",
+        scope=f"the unsuccessful steps of {spec.run.job} {name}",
+        affected=(name,),
+        overlap=overlap(running, spec.run.job),
+        native_calls=(f"states:RedriveExecution executionArn={reply['executionArn']} clientToken=<key>",),
+        notes=("keeps the input and the definition that the execution began with", f"redrive number {count + 1}"),
+        plan={"way": "redrive", "arn": str(reply["executionArn"]), "redrives": count},
+    )
+
+
+def _start(reply: AwsReply, spec: ActionSpec, running: list[AwsReply]) -> Preview:
+    name, machine = str(reply["name"]), str(reply["stateMachineArn"])
+    why = str(reply.get("redriveStatusReason") or "").rstrip(".")
+    notes = [
+        f"AWS does not redrive it: {why}" if why else "AWS does not offer a redrive for it",
+        "runs the definition of now",
+    ]
+    return Preview(
+        verb="start again",
+        summary=f"start {spec.run.job} again from its first step, with the input of {name}",
+        scope=f"the whole of {spec.run.job} {name}",
+        overlap=overlap(running, spec.run.job),
+        native_calls=(f"states:StartExecution stateMachineArn={machine} name=<key> input=<that of {name}>",),
+        notes=tuple(notes),
+        refused=_rerun_refusal(reply, spec),
+        plan={"way": "start", "machine": machine, "source": str(reply["executionArn"])},
+    )
+
+
+def _rerun_refusal(execution: Mapping[str, Any], spec: ActionSpec) -> str | None:
+    if _rerun_input(execution) is None:
+        return f"the input of {execution['name']} cannot be read (too large, or its key is refused): start it by hand"
+    if parse.STATES.get(str(execution["status"])) == RunState.RUNNING:
+        return f"{execution['name']} of {spec.run.job} is still running: stop it first, or wait for its end"
+    return None
+
+
+def overlap(running: Sequence[AwsReply], job: str) -> str | None:
+    """Open executions of this state machine; None without any."""
+    if not running:
+        return None
+    since = instant(running[0].get("startDate"))
+    count = f"{LISTED_RUNNING} or more executions" if len(running) >= LISTED_RUNNING else f"{len(running)} execution(s)"
+    when = f", the newest since {since:%Y-%m-%d %H:%M:%S} UTC" if since else ""
+    return f"{count} of {job} running{when}: Step Functions runs them side by side"
+
+
+def _rerun_input(execution: Mapping[str, Any]) -> str | None:
+    details = execution.get("inputDetails") or {}
+    given = execution.get("input")
+    return str(given) if given is not None and details.get("included", True) else None
+
+
+def send_redrive(client: StepFunctionsClient, plan: Plan, key: str) -> Receipt:
+    """Calls RedriveExecution. The receipt names the attempt by the key that polls will report: a redriven execution
+    carries no key of ours."""
+    client.redrive(str(plan["arn"]), key)
+    return Receipt(f"{plan['arn']}#{int(plan['redrives']) + 1}", f"redriven, attempt {int(plan['redrives']) + 2}")
+
+
+def send_again(client: StepFunctionsClient, plan: Plan, key: str) -> Receipt:
+    """Calls StartExecution with the input of the execution that is repeated."""
+    source = str(plan["source"])
+    given = _rerun_input(client.execution(source, with_data=True))
+    if given is None:
+        raise NotSupported(f"{client.place}: the input of {source} cannot be read; nothing was started")
+    return _send(client, plan, key, given)
+
+
+def _send(client: StepFunctionsClient, plan: Plan, key: str, given: str) -> Receipt:
+    """Starts an execution once, our key its name."""
+    arn = parse.execution_arn(str(plan["machine"]), key)
+    try:
+        client.start(str(plan["machine"]), key, given)
+    except AwsAlreadyExists:
+        return Receipt(f"{arn}#0", f"{key} was started before")
+    return Receipt(f"{arn}#0", f"started as {key}")
+
+
+def look_up_start(client: StepFunctionsClient, plan: Plan, key: str) -> LookUpResult:
+    """By the name of the execution."""
+    arn = parse.execution_arn(str(plan["machine"]), key)
+
+    def look_up() -> LookUpResult:
+        try:
+            return ActionFound(f"{arn}#0", f"execution {arn.rpartition(':')[2]}: {client.execution(arn)['status']}")
+        except AwsNotFound:
+            return ActionAbsent()
+
+    return look_up_until_settled(look_up, client, SETTLE_SECONDS)
+
+
+def look_up_redrive(client: StepFunctionsClient, plan: Plan, key: str) -> LookUpResult:
+    """By the count of redrives, which does not show their user."""
+    arn, before = str(plan["arn"]), int(plan["redrives"])
+
+    def look_up() -> LookUpResult:
+        now = int(client.execution(arn).get("redriveCount") or 0)
+        if now <= before:
+            return ActionAbsent()
+        message = f"redriven {now} time(s), {before} before; AWS does not record by whom"
+        return ActionFound(f"{arn}#{before + 1}", message)
+
+    return look_up_until_settled(look_up, client, SETTLE_SECONDS)
+
+
+ERROR = "Headway.Cancelled"
+WHY_CHARACTERS = 500
+SCHEDULED_TIME = "<aws.scheduler.scheduled-time>"
+NO_INPUT = "{}"
+
+
+def preview_start(
+    client: StepFunctionsClient, spec: ActionSpec, machine: Mapping[str, Any], replies: Sequence[AwsReply]
+) -> Preview:
+    """The call of a start, with which schedule's input; the input stays in AWS until it is sent."""
+    job, arn = spec.run.job, str(machine["stateMachineArn"])
+    running = open_executions(client, arn) if _is_listed(machine) else []
+    source = replies[0] if replies else None
+    name = schedules.full_name(source) if source else ""
+    target = schedules.target_of(source) if source else arn
+    given = f"input of schedule {name}" if source and _start_input(source) is not None else f"input {NO_INPUT}"
+    return Preview(
+        verb="start",
+        summary=f"start {job} once now, with the {given}",
+        scope=f"one execution of {job}{spec.for_period}",
+        overlap=overlap(running, job),
+        native_calls=(f"states:StartExecution stateMachineArn={target} name=<key> input=<{given}>",),
+        notes=_start_notes(source, given),
+        refused=_not_started(spec, machine, replies),
+        plan={
+            "way": "begin",
+            "machine": target,
+            "schedule": [str(source.get("GroupName") or "default"), str(source["Name"])] if source else None,
+            "period_at": _period(spec),
+        },
+    )
+
+
+def _is_listed(machine: Mapping[str, Any]) -> bool:
+    return machine.get("type") != parse.EXPRESS
+
+
+def _start_input(schedule: Mapping[str, Any]) -> str | None:
+    given = (schedule.get("Target") or {}).get("Input")
+    return None if given is None else str(given)
+
+
+def _period(spec: ActionSpec) -> str:
+    """The scheduled instant as EventBridge Scheduler writes it; "" where it is not known."""
+    given = str(spec.parameters.get("period_at") or "")
+    return given if given.endswith("Z") else ""
+
+
+def _start_notes(source: AwsReply | None, given: str) -> tuple[str, ...]:
+    if source is None:
+        return ("no schedule starts it, so it gets an empty input",)
+    if given.endswith(NO_INPUT):
+        return ("the schedule has no input of its own: AWS would send its notification, we send an empty one",)
+    return ("the schedule keeps its times, and starts it by them as well",)
+
+
+def _not_started(spec: ActionSpec, machine: Mapping[str, Any], replies: Sequence[AwsReply]) -> str | None:
+    job = spec.run.job
+    if not _is_listed(machine):
+        return f"{job} is an EXPRESS state machine: AWS keeps no list in which a start could be found again"
+    if len({(_start_input(item), schedules.target_of(item)) for item in replies}) > 1:
+        names = ", ".join(schedules.full_name(item) for item in replies)
+        return f"the schedules of {job} ({names}) start it with different inputs: start it by hand with the right one"
+    if replies and SCHEDULED_TIME in (_start_input(replies[0]) or "") and not _period(spec):
+        return f"the input of {job} holds the scheduled time, which is unknown here: start it by hand"
+    return None
+
+
+def send_start(client: StepFunctionsClient, plan: Plan, key: str) -> Receipt:
+    """Calls StartExecution with the input of the schedule."""
+    if plan["schedule"] is None:
+        return _send(client, plan, key, NO_INPUT)
+    group, name = plan["schedule"]
+    return _send(client, plan, key, _filled(client.schedule(group, name), str(plan["period_at"]), key))
+
+
+def _filled(schedule: AwsReply, period_at: str, key: str) -> str:
+    """The schedule's input with AWS's context attributes, as it would have sent it."""
+    given = _start_input(schedule)
+    if given is None:
+        return NO_INPUT
+    if SCHEDULED_TIME in given and not period_at:
+        raise NotSupported("the input holds the scheduled time, which is not known: nothing was started")
+    values = {
+        SCHEDULED_TIME: period_at,
+        "<aws.scheduler.execution-id>": key,
+        "<aws.scheduler.attempt-number>": "1",
+        "<aws.scheduler.schedule-arn>": str(schedule.get("Arn") or ""),
+    }
+    for attribute, value in values.items():
+        given = given.replace(attribute, value)
+    return given
+
+
+def preview_stop(client: StepFunctionsClient, spec: ActionSpec) -> Preview:
+    """Which execution would be stopped; refused when it has ended."""
+    ref = parse.reference(spec.run)
+    if not ref:
+        raise NotSupported(
+            f"Step Functions can only stop an execution that it has: {spec.run.job} {spec.run.period_key}"
+        )
+    execution = client.execution(ref["arn"])
+    name = str(execution["name"])
+    ended = f"{name} of {spec.run.job} has ended: {execution['status']}"
+    return Preview(
+        verb="stop",
+        summary=f"stop execution {name} of {spec.run.job}",
+        scope=f"execution {name} of {spec.run.job}",
+        affected=(name,),
+        native_calls=(f"states:StopExecution executionArn={ref['arn']} error={ERROR} cause=<key>",),
+        notes=("what its running step has begun elsewhere (a Lambda, a query) may go on",),
+        refused=None if parse.is_open(execution) else ended,
+        plan={"way": "stop", "arn": ref["arn"], "why": str(spec.parameters.get("why") or "")[:WHY_CHARACTERS]},
+    )
+
+
+def send_stop(client: StepFunctionsClient, plan: Plan, key: str) -> Receipt:
+    """Calls StopExecution once. Raises NotSupported where it has ended: AWS would say yes and change nothing."""
+    arn = str(plan["arn"])
+    execution = client.execution(arn)
+    if not parse.is_open(execution):
+        raise NotSupported(f"{client.place}: {arn} has ended: {execution['status']}; nothing was stopped")
+    client.stop(arn, ERROR, f"{key} {plan['why']}".strip())
+    return Receipt(arn, "stopped")
+
+
+def look_up_stop(client: StepFunctionsClient, plan: Plan, key: str) -> LookUpResult:
+    """ABORTED is the requested state, set by us or by another user; any other state is not of our call."""
+    arn = str(plan["arn"])
+
+    def look_up() -> LookUpResult:
+        execution = client.execution(arn, with_data=True)
+        if execution["status"] != "ABORTED":
+            return ActionAbsent()
+        by_us = key in str(execution.get("cause") or "")
+        return ActionFound(arn, "ABORTED by us" if by_us else "ABORTED; its cause does not name the user")
+
+    return look_up_until_settled(look_up, client, SETTLE_SECONDS)

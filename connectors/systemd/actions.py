@@ -1,0 +1,146 @@
+"""Starts and stops a service: previewed, sent once, looked up by our mark in the journal."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from time import monotonic
+from typing import Any
+
+from connectors.sdk.contract import (
+    ActionAbsent,
+    ActionFound,
+    ActionSpec,
+    LookUpResult,
+    Preview,
+    Receipt,
+    check_action_key,
+)
+from connectors.sdk.errors import AccessRefused, NotSupported
+from connectors.sdk.records import RunRef
+from connectors.sdk.settle import SEND_SECONDS, send_timeout, sent_at, unless_in_flight
+from connectors.sdk.states import Verb
+from connectors.sdk.transport.hosts import sent_once
+from connectors.sdk.transport.script_output import ScriptSection, host_now
+from connectors.systemd import parse
+from connectors.systemd.client import SystemdClient
+from connectors.systemd.parse import ServiceUnit
+
+UNIT = re.compile(r"[A-Za-z0-9:_.\\@-]{1,246}\.service")
+RUNS_NOW = "the service is started now, with its own settings and user; it gets no date"
+BEFORE = timedelta(hours=1)
+"""The mark is searched from so long before it was sent, since the clocks may differ."""
+
+
+def unit_of(run: RunRef, target: str) -> str:
+    """The unit name of the service. Raises NotSupported for a job of another host."""
+    host, _, unit = run.job.partition(":")
+    if host != target or not UNIT.fullmatch(unit):
+        raise NotSupported(f"{run.job}: not a service of {target}")
+    return unit
+
+
+def reference(run: RunRef) -> dict[str, Any]:
+    try:
+        value = json.loads(run.native_ref)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+class SystemdActions:
+    """The verbs of one host."""
+
+    def __init__(self, client: SystemdClient, target: str) -> None:
+        self._client = client
+        self._target = target
+
+    def preview(self, spec: ActionSpec, timeout_seconds: float) -> Preview:
+        """What `act` would send. Raises NotSupported for verbs that systemd lacks."""
+        if spec.verb not in (Verb.RERUN, Verb.START, Verb.CANCEL):
+            raise NotSupported(f'systemd timers have no "{spec.verb}"; what they have is: rerun, start, cancel')
+        unit = unit_of(spec.run, self._target)
+        verb = "stop" if spec.verb == Verb.CANCEL else "start"
+        parts = self._client.service(unit, timeout_seconds)
+        service = next((parse.services(part.body).get(unit) for part in parts if part.kind == "SERVICES"), None)
+        invocation = str(reference(spec.run).get("invocation", ""))
+        skew = (host_now(parts[0]).now - datetime.now(UTC)).total_seconds()
+        refused = self._refused(verb, unit, service, invocation, parts)
+        notes = (RUNS_NOW,) if verb == "start" else ("systemd sends SIGTERM, and SIGKILL after TimeoutStopSec",)
+        return Preview(
+            verb=f"{verb} the service",
+            summary=f"{verb} {unit} on {self._target} as {service.user if service else '?'}",
+            scope=f"1 run of {spec.run.job}",
+            overlap=f"{unit} runs now" if verb == "start" and service and service.is_running else None,
+            native_calls=(f"ssh {self._target}: systemctl {verb} --no-block {unit}",),
+            notes=notes,
+            refused=refused,
+            plan={"verb": verb, "unit": unit, "invocation": invocation, "skew": skew},
+        )
+
+    def _refused(
+        self, verb: str, unit: str, service: ServiceUnit | None, invocation: str, parts: list[ScriptSection]
+    ) -> str | None:
+        if service is None or not service.path:
+            return f"{unit} is not known to systemd on {self._target}: removed, or renamed"
+        if verb == "start" and service.is_running:
+            return f"{unit} runs now ({service.active}): systemd starts a service once at a time"
+        if verb == "start" and service.is_alive:  # RemainAfterExit=yes
+            return f"{unit} is {service.active} ({service.sub}) and stays so: systemd starts it only once it is stopped"
+        if verb == "stop" and not service.is_running:
+            return f"{unit} does not run ({service.active})"
+        if verb == "stop" and service.invocation != invocation:
+            return f"another run of {unit} runs now: refresh it"
+        may = {part.fields(3)[1]: part.fields(3)[0] for part in parts if part.kind == "MAY"}
+        return None if may.get(verb) == "yes" else sudo_fix(self._client.where, unit)
+
+    def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
+        """Sends it once under `key`. Raises OutcomeUnknown when the host was reached and did not answer."""
+        check_action_key(key)
+        until = monotonic() + send_timeout(preview, timeout_seconds)
+        plan = preview.plan
+        verb, unit = str(plan["verb"]), str(plan["unit"])
+        sent = (sent_at(plan) or datetime.now(UTC)) + timedelta(seconds=float(plan["skew"]))
+        latest = int((sent + timedelta(seconds=SEND_SECONDS)).timestamp())
+        values = (verb, unit, key, str(latest), str(_since(plan)), str(plan["invocation"]))
+        looked_up = f"Whether it was done is looked up by its mark in the journal of {self._target}."
+        answer = sent_once(lambda: self._client.act(values, until - monotonic())[0], looked_up)
+        if answer.kind in ("DONE", "EXISTS"):
+            return Receipt(key, f"systemctl {verb} {unit} was accepted on {self._target}")
+        raise self._error(answer, unit)
+
+    def _error(self, section: ScriptSection, unit: str) -> AccessRefused | NotSupported:
+        """The error for a refusal of the host."""
+        if section.kind == "REFUSED":
+            return AccessRefused(f"{section.rest[:200]}: {sudo_fix(self._client.where, unit)}")
+        why = {
+            "LATE": "the request came too late and nothing was done. Send it again",
+            "RUNS": f"it runs now ({section.rest[:40]})",
+            "OVER": "it does not run any more",
+            "OTHER": "another run of it runs now",
+            "NOMARK": "our mark could not be written to the journal (systemd-cat), so nothing was sent to systemd",
+        }.get(section.kind, f"unknown answer {section.kind[:40]}")
+        return NotSupported(f"{unit} on {self._target}: {why}.")
+
+    def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUpResult:
+        """By our mark in the journal; only time proves its absence."""
+        check_action_key(key)
+        answer = self._client.mark(key, _since(preview.plan), str(preview.plan["unit"]), timeout_seconds)[0]
+        if answer.fields(2)[0] == "found":
+            return ActionFound(key, f"its mark is in the journal of {self._target}")
+        return unless_in_flight(ActionAbsent(), preview)
+
+
+def sudo_fix(where: str, unit: str) -> str:
+    """The missing permission, and the sudoers rule that grants it."""
+    return (
+        f"{where}: the login may not start and stop {unit}. Add to its sudoers: NOPASSWD: "
+        f"/usr/bin/systemctl start --no-block -- {unit}, /usr/bin/systemctl stop --no-block -- {unit}"
+    )
+
+
+def _since(plan: Mapping[str, Any]) -> int:
+    sent = sent_at(plan) or datetime.now(UTC) - timedelta(days=1)
+    return int((sent - BEFORE + timedelta(seconds=min(0.0, float(plan["skew"])))).timestamp())

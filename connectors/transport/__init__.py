@@ -1,1 +1,0 @@
-"""Sessions, deadlines, size limits, errors sorted: how connectors speak to the outside, written once."""

@@ -1,0 +1,382 @@
+"""Alerts and who receives them: deliveries, suppressed alerts, silences, on-call rotas, noise."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from console.cli.arguments import duration, instant_with_zone, wait_seconds, whole_number
+from console.cli.clock_format import timestamp, until_text
+from console.cli.commands import JSON, Handler, flag, option
+from console.cli.exits import CommandError, Exit
+from console.cli.output import (
+    ValueColumn,
+    counted,
+    print_message,
+    print_parts,
+    print_result,
+    set_document,
+    table,
+)
+from console.cli.reader import store_reader
+from console.cli.requests import require_engine, wait_for_answer
+from console.domain.alert import MATCHERS, AlertDeliveryView, RotaView, SuppressionView
+from console.domain.ids import incident_name, instant, micros
+from console.domain.noise import format_report
+from console.store.errors import AmbiguousName, NotFound
+from console.text.cleaning import clean_line
+from console.timing.durations import format_duration
+from console.timing.formats import age_text
+
+if TYPE_CHECKING:
+    from console.store.queries import Queries
+
+TEST_SECONDS = 90.0
+"""How long to wait for a delivery; longer than a mail server takes to answer."""
+MAX_NEAR_ALERTS = 5
+TITLE_WIDTH = 60
+ALERT_USAGE = """%(prog)s [list] [--suppressed] [options]
+       %(prog)s test ROUTE [--timeout SECONDS] [options]
+       %(prog)s retry (ID | --parked) [options]
+       %(prog)s rate ID (yes | no) [--why TEXT] [options]"""
+
+
+def run_alert(arguments: argparse.Namespace) -> int:
+    if arguments.parked and arguments.what != "retry":
+        raise CommandError(Exit.USAGE, "--parked goes with retry: headway alert retry --parked; nothing was retried")
+    if arguments.suppressed:
+        return list_suppressed(arguments)
+    verbs = {"list": list_undelivered, "test": test_route, "retry": retry_delivery, "rate": rate_alert}
+    return verbs[arguments.what](arguments)
+
+
+def list_undelivered(arguments: argparse.Namespace) -> int:
+    """Lists deliveries that no receiver has accepted."""
+    with store_reader(arguments) as reads:
+        deliveries, now = reads.alerts.undelivered(), reads.now()
+    rows = table(
+        deliveries,
+        ValueColumn("id", lambda delivery: str(delivery.id)),
+        ValueColumn("route", lambda delivery: delivery.route, 8),
+        ValueColumn("to", lambda delivery: delivery.url_words, 12, drop=2),
+        ValueColumn("state", lambda delivery: delivery.state),
+        ValueColumn("attempts", lambda delivery: str(delivery.tries), drop=1),
+        ValueColumn("created", lambda delivery: age_text(delivery.made, now), drop=3),
+        ValueColumn("alert", lambda delivery: delivery.title, 16),
+        ValueColumn("last response", lambda delivery: delivery.error, 14),
+    )
+    print_result(arguments, deliveries, rows)
+    if any(delivery.state == "parked" for delivery in deliveries) and not arguments.json:
+        print_message(
+            "parked deliveries are not retried automatically. Fix the route, then: headway alert retry --parked (or ID)"
+        )
+    return Exit.OK
+
+
+def list_suppressed(arguments: argparse.Namespace) -> int:
+    """Lists suppressed alerts with stage and reason."""
+    with store_reader(arguments) as reads:
+        suppressions, now = reads.alerts.suppressed(), reads.now()
+    rows = table(
+        suppressions,
+        ValueColumn("incident", lambda suppression: incident_name(suppression.incident_id)),
+        ValueColumn("route", lambda suppression: suppression.route, 8),
+        ValueColumn("kind", lambda suppression: suppression.kind, drop=1),
+        ValueColumn("suppressed by", lambda suppression: suppression.stage),
+        ValueColumn("until", lambda suppression: suppressed_until(suppression, now), drop=2),
+        ValueColumn("why", lambda suppression: suppression.why, 16),
+        whole=True,
+    )
+    return print_result(arguments, suppressions, rows)
+
+
+def suppressed_until(suppression: SuppressionView, now: datetime) -> str:
+    """The end of the suppression as a time; else as the condition that ends it."""
+    return until_text(suppression.until, now) if suppression.until is not None else f"{suppression.stage} ends"
+
+
+def _alert_number(typed: str) -> int | None:
+    """The number that was typed; None if it is not a number."""
+    try:
+        return whole_number(typed)
+    except argparse.ArgumentTypeError:
+        return None
+
+
+def _no_such_alert(what: str, typed: str, candidates: Sequence[tuple[int, str]]) -> str:
+    """The error for an unknown alert or delivery, with number and title of existing ones."""
+    known = "; ".join(f"{number} ({clean_line(title, TITLE_WIDTH)})" for number, title in candidates)
+    return f'no {what} "{clean_line(typed[:40])}"; {f"known: {known}" if known else "none exists"}'
+
+
+def rate_alert(arguments: argparse.Namespace) -> int:
+    """Stores whether an alert was useful; `headway alert noise` counts it."""
+    if not arguments.name or not arguments.said:
+        raise CommandError(Exit.USAGE, "usage: headway alert rate ID yes|no; the last lines of an alert contain its ID")
+    with store_reader(arguments) as reads:
+        number = _alert_number(arguments.name)
+        if number is None or not reads.alerts.has_alert(number):
+            code = Exit.USAGE if number is None else Exit.NOT_FOUND
+            latest = reads.alerts.latest_alerts(MAX_NEAR_ALERTS)
+            raise CommandError(code, _no_such_alert("alert", arguments.name, latest))
+    requests = require_engine(arguments)
+    data = wait_for_answer(arguments, requests, requests.judge_alert(number, arguments.said == "yes", arguments.why))
+    return print_result(arguments, data, [f"alert {number}: {'useful' if data['useful'] else 'not useful'}"])
+
+
+def test_route(arguments: argparse.Namespace) -> int:
+    """Sends a message to each URL of a route and prints the outcomes."""
+    if not arguments.name:
+        raise CommandError(Exit.USAGE, "usage: headway alert test ROUTE")
+    requests = require_engine(arguments)
+    data = wait_for_answer(arguments, requests, requests.test_route(arguments.name))
+    deliveries = _test_deliveries(arguments, int(data["alert"]))
+    if arguments.json:
+        set_document(arguments, deliveries)
+    if any(delivery.state == "parked" and not delivery.repeats for delivery in deliveries):
+        return Exit.PROBLEM
+    return Exit.OK if all(delivery.state == "sent" for delivery in deliveries) else Exit.UNKNOWN
+
+
+def _test_deliveries(arguments: argparse.Namespace, alert_id: int) -> Sequence[AlertDeliveryView]:
+    """The deliveries of a test once all have ended or the timeout has passed; prints each as it ends."""
+    until, printed = time.monotonic() + arguments.timeout, set[int]()
+
+    def report(delivery: AlertDeliveryView, outcome: str) -> None:
+        line = f"{delivery.url_words}: {outcome}"
+        if arguments.json:
+            print_message(line)  # stdout is the one document
+        else:
+            print_parts([line])
+
+    with store_reader(arguments) as reads:
+        while True:
+            deliveries = reads.alerts.deliveries_of(alert_id)
+            for delivery in deliveries:
+                if delivery.is_over and delivery.id not in printed:
+                    printed.add(delivery.id)
+                    report(delivery, _delivery_outcome(delivery))
+            if len(printed) == len(deliveries) or time.monotonic() > until:
+                break
+            time.sleep(0.1)
+    for delivery in deliveries:
+        if not delivery.is_over:
+            limit = format_duration(arguments.timeout)
+            report(delivery, f"no outcome after {limit}; delivery goes on. Status: headway alert")
+    return deliveries
+
+
+def _delivery_outcome(delivery: AlertDeliveryView) -> str:
+    if delivery.state == "sent":
+        took = f" in {format_duration((delivery.sent - delivery.made).total_seconds())}" if delivery.sent else ""
+        return f"accepted{took}"
+    return f"sent, outcome unknown: {delivery.error}" if delivery.repeats else f"not accepted: {delivery.error}"
+
+
+def retry_delivery(arguments: argparse.Namespace) -> int:
+    """Queues parked deliveries again."""
+    if arguments.parked == bool(arguments.name):
+        raise CommandError(Exit.USAGE, "usage: headway alert retry ID, or headway alert retry --parked")
+    number = None if arguments.parked else _alert_number(arguments.name)
+    if number is None and not arguments.parked:
+        with store_reader(arguments) as reads:
+            undelivered = reads.alerts.undelivered()
+        parked = [(delivery.id, delivery.title) for delivery in undelivered if delivery.state == "parked"]
+        raise CommandError(Exit.USAGE, _no_such_alert("parked delivery", arguments.name, parked[:MAX_NEAR_ALERTS]))
+    requests = require_engine(arguments)
+    data = wait_for_answer(arguments, requests, requests.retry_parked(number))
+    message = f"{counted(data['deliveries'], 'alert')} queued for retry. Status: headway alert"
+    return print_result(arguments, data, [message])
+
+
+MATCHER_HELP = {
+    "system": "system of the root cause; * matches any text",
+    "job": "job of the root cause: SYSTEM/ID or a pattern",
+    "service": "affected service",
+    "tier": "tier of the most important affected service",
+    "owner": "owner of the root cause",
+    "route": "route that is not notified; others are",
+}
+
+
+SILENCE_USAGE = """%(prog)s [list] [--all] [options]
+       %(prog)s add --for TIME --why TEXT [--from TIME] [options]
+                       --system | --job | --service | --tier | --owner | --route
+       %(prog)s expire ID [options]"""
+
+
+def run_silence(arguments: argparse.Namespace) -> int:
+    return {"list": list_silences, "add": add_silence, "expire": expire_silence}[arguments.what](arguments)
+
+
+def list_silences(arguments: argparse.Namespace) -> int:
+    with store_reader(arguments) as reads:
+        silences = reads.alerts.silences(ended=arguments.all)
+    rows = table(
+        silences,
+        ValueColumn("id", lambda silence: str(silence.id)),
+        ValueColumn("matchers", lambda silence: matchers_text(silence.matchers), 20),
+        ValueColumn("from", lambda silence: timestamp(silence.begins), drop=2),
+        ValueColumn("until", lambda silence: timestamp(silence.ended or silence.until)),
+        ValueColumn("by", lambda silence: silence.by, drop=1),
+        ValueColumn("why", lambda silence: silence.why, 12),
+    )
+    return print_result(arguments, silences, rows)
+
+
+def matchers_text(matchers: dict[str, str]) -> str:
+    return " ".join(f"{name}={pattern}" for name, pattern in matchers.items())
+
+
+def add_silence(arguments: argparse.Namespace) -> int:
+    matchers = {name: getattr(arguments, name) for name in MATCHERS if getattr(arguments, name)}
+    if not matchers:
+        options = ", ".join(f"--{name}" for name in MATCHERS)
+        raise CommandError(Exit.USAGE, f"no silence added: give at least one of {options}")
+    if arguments.length is None:
+        raise CommandError(Exit.USAGE, "no silence added: --for is required (--for 2h)")
+    if not arguments.why.strip():
+        raise CommandError(Exit.USAGE, "no silence added: --why is required; it is shown with each suppressed alert")
+    unmatched = _refuse_unknown_matcher(arguments, matchers)
+    requests = require_engine(arguments)
+    begins = micros(arguments.begins) if arguments.begins is not None else None
+    request = requests.silence(matchers, arguments.length.total_seconds(), arguments.why, begins)
+    data = wait_for_answer(arguments, requests, request)
+    until = timestamp(instant(int(data["until_us"])))
+    print_result(arguments, data, [f"silence {data['silence']}: {matchers_text(matchers)} until {until}"])
+    for name, pattern in unmatched:
+        print_message(f'no {name} matches "{pattern}" yet')
+    return Exit.OK
+
+
+def _refuse_unknown_matcher(arguments: argparse.Namespace, matchers: dict[str, str]) -> list[tuple[str, str]]:
+    """Patterns that match nothing yet. Raises CommandError for an exact name that does not exist. Replaces a short
+    name of a job in `matchers` by its full name."""
+    with store_reader(arguments) as reads:
+        unknown = reads.names.unknown_matchers(matchers)
+        if any(name == "job" and "*" not in pattern for name, pattern, _ in unknown):
+            matchers["job"] = _full_job_name(reads, matchers["job"])
+            unknown = reads.names.unknown_matchers(matchers)
+    for name, pattern, hint in unknown:
+        if "*" not in pattern:
+            raise CommandError(Exit.NOT_FOUND, f'no silence added: no {name} "{clean_line(pattern)}". {hint}')
+    return [(name, clean_line(pattern)) for name, pattern, _ in unknown]
+
+
+def _full_job_name(reads: Queries, typed: str) -> str:
+    """The full name for a unique short one; else as typed. Raises AmbiguousName."""
+    try:
+        return reads.jobs.job_named(typed)
+    except AmbiguousName:
+        raise
+    except NotFound:
+        return typed
+
+
+def expire_silence(arguments: argparse.Namespace) -> int:
+    if arguments.id is None:
+        raise CommandError(Exit.USAGE, "usage: headway silence expire ID; headway silence lists them")
+    requests = require_engine(arguments)
+    data = wait_for_answer(arguments, requests, requests.end_silence(arguments.id, arguments.why))
+    return print_result(arguments, data, [f"silence {arguments.id}: expired"])
+
+
+NEXT_SHIFTS = 5
+
+
+def run_rota(arguments: argparse.Namespace) -> int:
+    with store_reader(arguments) as reads:
+        now = reads.now()
+        at: datetime = arguments.at or now
+        rotas = reads.alerts.rotas(at)
+    if arguments.name is not None:
+        return _print_rota(arguments, rotas, at, now)
+    rows = table(
+        rotas,
+        ValueColumn("rota", lambda rota: rota.name),
+        ValueColumn("on call", lambda rota: rota.person or "nobody"),
+        ValueColumn("until", lambda rota: timestamp(rota.until)),
+        ValueColumn("refreshed", lambda rota: age_text(rota.read, now), drop=1),
+        ValueColumn("problem", lambda rota: rota.error, 16, drop=2),
+    )
+    return print_result(arguments, rotas, rows)
+
+
+def _print_rota(arguments: argparse.Namespace, rotas: list[RotaView], at: datetime, now: datetime) -> int:
+    rota = next((rota for rota in rotas if rota.name == arguments.name), None)
+    if rota is None:
+        known = ", ".join(rota.name for rota in rotas)
+        hint = f"known: {known}" if known else "the config has no [rotas.NAME]"
+        raise CommandError(Exit.NOT_FOUND, f'no rota "{arguments.name}"; {hint}')
+    if at > rota.known_until:
+        print_message(f"the on-call calendar is read until {timestamp(rota.known_until)}; later shifts are unknown")
+    until = f" until {timestamp(rota.until)}" if rota.until else ""
+    lines = [
+        f"{rota.name}: {rota.person or 'nobody'} is on call{until}",
+        *(
+            f"  then {person} from {timestamp(begins)} until {timestamp(ends)}"
+            for person, begins, ends in rota.then[:NEXT_SHIFTS]
+        ),
+        f"  refreshed {age_text(rota.read, now)} from {rota.source}",
+        *([f"  last refresh failed: {rota.error}"] if rota.error else []),
+    ]
+    return print_result(arguments, rota, lines, code=Exit.OK if rota.person else Exit.PROBLEM)
+
+
+NOISE_SINCE = "7d"
+
+
+def run_noise(arguments: argparse.Namespace) -> int:
+    with store_reader(arguments) as reads:
+        report = reads.alerts.noise_report(reads.now() - arguments.since)
+    heading = f"alerts from {timestamp(report.since)} to {timestamp(report.until)}"
+    return print_result(arguments, report, [heading, "", *format_report(report)])
+
+
+HANDLERS = {
+    "silence": Handler(
+        run_silence,
+        option("what", choices=["list", "add", "expire"], default="list", nargs="?"),
+        option("id", "expire: id of the silence", nargs="?", type=whole_number),
+        *(option(f"--{name}", f"add: {MATCHER_HELP[name]}", "PATTERN") for name in MATCHERS),
+        option("--for", "add: duration, required: 2h", "TIME", dest="length", type=duration),
+        option("--from", "add: start time (now)", "TIME", dest="begins", type=instant_with_zone),
+        option(
+            "--why",
+            "add: reason, required, shown with each suppressed alert; expire: reason for the audit log",
+            "TEXT",
+            default="",
+        ),
+        flag("--all", "list: include expired silences"),
+        JSON,
+        usage=SILENCE_USAGE,
+    ),
+    "oncall": Handler(
+        run_rota,
+        option("name", "name of the rota in the config", "ROTA", nargs="?"),
+        option("--at", "show who is on call at this time: 2026-11-21T02:00Z", "TIME", type=instant_with_zone),
+        JSON,
+    ),
+    "alert": Handler(
+        run_alert,
+        option("what", nargs="?", choices=["list", "test", "retry", "rate"], default="list"),
+        option(
+            "name", "test: route; retry: id of a parked delivery; rate: number of the alert", "ROUTE | ID", nargs="?"
+        ),
+        option("said", "rate: was the alert useful", "yes|no", nargs="?", choices=["yes", "no"]),
+        option("--why", "rate: reason", "TEXT", default=""),
+        flag("--suppressed", "list suppressed alerts, with the stage and the reason"),
+        flag("--parked", "retry: all parked deliveries"),
+        option("--timeout", "test: how long to wait (90)", "SECONDS", type=wait_seconds, default=TEST_SECONDS),
+        JSON,
+        usage=ALERT_USAGE,
+    ),
+    "alert noise": Handler(
+        run_noise,
+        option("--since", "how far to look back (7d)", "TIME", type=duration, default=duration(NOISE_SINCE)),
+        JSON,
+    ),
+}

@@ -1,0 +1,107 @@
+"""Values as people type them on a command line: numbers, dates, durations, filters and saved views."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from console.cli.clock_format import display_zone
+from console.cli.commands import option
+from console.cli.exits import CommandError, Exit
+from console.config.saved_views import SavedView
+from console.domain.filter import FILTER_FIELDS, FilterError, JobFilter, argument_terms, parse_terms
+from console.domain.ids import MAX_ID_DIGITS
+from console.timing.durations import parse_duration
+
+if TYPE_CHECKING:
+    from console.store.queries import Queries
+
+JOB_HELP = "system/native-id, or a unique end of it: load_orders"
+"""How a job is named, for the help of commands."""
+FILTER = option(
+    "filter",
+    f"words of the job name, !word or !field:value to exclude, ~word fuzzy; {'; '.join(FILTER_FIELDS.values())}",
+    nargs="*",
+)
+VIEW = option("--view", "saved view, your own or from the config", "NAME")
+MAX_WAIT_SECONDS = 2_592_000
+"""Seconds: 30 days."""
+
+
+def whole_number(text: str) -> int:
+    """A count or an id as typed. Raises argparse's error for anything that no database can hold."""
+    if not (text.isascii() and text.isdigit()) or len(text) > MAX_ID_DIGITS:
+        raise argparse.ArgumentTypeError(f"{text[:40]!a} is not a whole number of at least 0")
+    return int(text)
+
+
+def positive_number(text: str) -> int:
+    """A count of rows as typed. Raises argparse's error for anything below 1 or that no database can hold."""
+    if not (text.isascii() and text.isdigit()) or len(text) > MAX_ID_DIGITS or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text[:40]!a} is not a whole number of at least 1")
+    return int(text)
+
+
+def business_date(text: str) -> str:
+    """A date as typed. Raises argparse's error for an invalid one."""
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text[:40]!a} is not a date; write 2026-11-20") from None
+
+
+def wait_seconds(text: str) -> float:
+    """A time to wait as typed. Raises argparse's error for a value that is negative, endless or not a number."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds <= MAX_WAIT_SECONDS:
+        raise argparse.ArgumentTypeError(
+            f"{text[:40]!a} is not a number of seconds from 0 to {MAX_WAIT_SECONDS}; write 90"
+        )
+    return seconds
+
+
+def duration(text: str) -> timedelta:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def instant_with_zone(text: str) -> datetime:
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f'"{text[:40]}" is not a time; write 2026-11-21T02:00Z') from None
+    if instant.tzinfo is None:
+        raise argparse.ArgumentTypeError(f'"{text}" has no time zone; write {text}Z or {text}+01:00')
+    return instant
+
+
+def saved_view(table: str, name: str | None, reads: Queries) -> SavedView:
+    """The named view, or one without a filter. Raises CommandError."""
+    if name is None:
+        return SavedView("", table)
+    from console.config.preferences import (  # not loaded where Tab asks only for the command's options
+        UnknownView,
+        find_view,
+    )
+
+    try:
+        return find_view(table, name, reads.estate.header().console)
+    except UnknownView as error:
+        raise CommandError(Exit.USAGE, str(error)) from None
+
+
+def job_filter(terms: Sequence[str], now: datetime, only_problems: bool = False) -> JobFilter:
+    """The filter as typed; times of day are in the display zone. Raises CommandError."""
+    arguments = [argument for term in terms for argument in argument_terms(term)]
+    try:
+        return parse_terms(arguments, now, display_zone() or now.astimezone().tzinfo or UTC, only_problems)
+    except FilterError as error:
+        raise CommandError(Exit.USAGE, error.text('"{}" in the filter is invalid:')) from None

@@ -1,0 +1,200 @@
+"""Calendars: list them, and the days that one of them counts."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from console.cli.arguments import business_date, positive_number
+from console.cli.commands import JSON, Handler, option
+from console.cli.exits import CommandError, Exit
+from console.cli.output import (
+    ValueColumn,
+    print_message,
+    print_result,
+    table,
+)
+from console.cli.reader import load_valid_config, store_reader
+from console.config.paths import config_path
+
+if TYPE_CHECKING:
+    from console.domain.calendar import Calendar, CalendarWindow
+    from console.domain.settings import Declared
+    from console.timing.calendars import OpenHours
+
+MAX_DAYS = 1000
+MAX_EXCLUDED = 3
+"""Excluded days that are printed; more are counted."""
+
+
+def run_calendar(arguments: argparse.Namespace) -> int:
+    declared, now = _declared_calendars(arguments)
+    if not arguments.name:
+        return _list_calendars(arguments, declared, now)
+    calendar = declared.calendar(arguments.name)
+    if calendar is None:
+        raise CommandError(Exit.NOT_FOUND, f'no calendar "{arguments.name}". {_known_names(declared)}')
+    start = _start_date(arguments, calendar, now)
+    limit = min(arguments.n, MAX_DAYS)
+    days = _counted_days(calendar, start, limit)
+    windows = [_window_text(window) for window in calendar.windows]
+    rows = table(
+        days,
+        ValueColumn("day", lambda day: day["weekday"][:3]),
+        ValueColumn("date", lambda day: day["date"]),
+        ValueColumn("hours", lambda day: ", ".join(span["words"] for span in day["hours"] or ()) or "all day", drop=2),
+        ValueColumn("why", lambda day: day["why"]),
+        ValueColumn("excluded before it", lambda day: _excluded_text(day["left_out"]), 12, drop=1),
+    )
+    print_result(
+        arguments,
+        {"calendar": calendar.name, "timezone": calendar.zone, "windows": windows, "days": days},
+        rows,
+        _clock_change_lines(days),
+    )
+    if not days:
+        print_message(f'headway: calendar "{calendar.name}": {no_days_fault(start)}')
+        return Exit.PROBLEM
+    if len(days) < limit:
+        print_message(f'headway: calendar "{calendar.name}" has no more days within five years')
+    elif limit < arguments.n:
+        print_message(f"headway: at most {MAX_DAYS} days are shown; continue with --from {days[-1]['date']}")
+    return Exit.OK
+
+
+def _excluded_text(excluded: list[dict[str, str]]) -> str:
+    more = f", {len(excluded) - MAX_EXCLUDED} more" if len(excluded) > MAX_EXCLUDED else ""
+    return ", ".join(f"{day['date']} {day['why']}" for day in excluded[:MAX_EXCLUDED]) + more or "–"
+
+
+def _clock_change_lines(days: list[dict[str, Any]]) -> Iterator[str]:
+    """How a window shifts on the dates of a clock change."""
+    for day in days:
+        for span in day["hours"] or ():
+            if span["note"]:
+                yield f"window {span['window']}: {span['note']}; {span['words']}"
+
+
+def no_days_fault(start: date) -> str:
+    """The fault of a calendar that counts no day, and its fix."""
+    fix = "check its weekdays, on, only_in, exclude and closed, or name dates in open"
+    return f"no day counts within five years from {start}, so nothing is ever expected on it. Fix: {fix}"
+
+
+def _start_date(arguments: argparse.Namespace, calendar: Calendar, now: datetime) -> date:
+    """The date that was typed, else today in the calendar's zone."""
+    from zoneinfo import ZoneInfo
+
+    return date.fromisoformat(arguments.start) if arguments.start else now.astimezone(ZoneInfo(calendar.zone)).date()
+
+
+def _declared_calendars(arguments: argparse.Namespace) -> tuple[Declared, datetime]:
+    """The declarations of the config, or of the store with --store or without a config, and the time."""
+    path = config_path(arguments.config)
+    if arguments.store or not path.exists():
+        with store_reader(arguments) as reads:
+            return reads.declared(), reads.now()
+    return load_valid_config(arguments).declared, datetime.now(UTC)
+
+
+def _known_names(declared: Declared) -> str:
+    names = ", ".join(sorted(calendar.name for calendar in declared.calendars))
+    return f"Known: {names}." if names else "The config declares none: add [calendars.NAME]."
+
+
+def _list_calendars(arguments: argparse.Namespace, declared: Declared, now: datetime) -> int:
+    from console.timing.calendars import next_day
+
+    starts = {calendar.name: _start_date(arguments, calendar, now) for calendar in declared.calendars}
+    first = {
+        calendar.name: next_day(calendar, starts[calendar.name] - timedelta(days=1)) for calendar in declared.calendars
+    }
+    document = [
+        {
+            "calendar": calendar.name,
+            "next": first[calendar.name] and str(first[calendar.name]),
+            "windows": [_window_text(window) for window in calendar.windows],
+            "timezone": calendar.zone,
+        }
+        for calendar in declared.calendars
+    ]
+    rows = table(
+        declared.calendars,
+        ValueColumn("calendar", lambda calendar: calendar.name),
+        ValueColumn("days", _calendar_text),
+        ValueColumn("next", lambda calendar: str(first[calendar.name] or "never")),
+    )
+    print_result(arguments, document, rows)
+    for name, day in first.items():
+        if day is None:
+            print_message(f'headway: calendar "{name}": {no_days_fault(starts[name])}')
+    return Exit.OK
+
+
+def _window_text(window: CalendarWindow) -> str:
+    """As config has it: "22:00-04:00"."""
+    return f"{window.opens:%H:%M}-{window.closes:%H:%M}"
+
+
+def _calendar_text(calendar: Calendar) -> str:
+    """The rules of the calendar, as the config writes them."""
+    from console.domain.calendar import WEEKDAYS
+
+    rules = [rule.text for rule in calendar.on]
+    days = [WEEKDAYS[number][:3].capitalize() for number in calendar.weekdays] if not rules else []
+    country = "-".join(filter(None, (calendar.country, calendar.subdivision)))
+    related = {"and": calendar.include, "only in": calendar.only_in, "without": calendar.exclude}
+    parts = [
+        ", ".join(rules) or " ".join(days),
+        country and f"no holidays of {country}",
+        *(f"{relation} {', '.join(other.name for other in others)}" for relation, others in related.items() if others),
+    ]
+    return "; ".join(filter(None, parts))
+
+
+def _counted_days(calendar: Calendar, start: date, n: int) -> list[dict[str, Any]]:
+    """The days that count, each with its reason and hours (None: all day), and the days before it that a holiday,
+    closing or another calendar excludes."""
+    from console.timing.calendars import day_reason, next_days, open_hours
+
+    days: list[dict[str, Any]] = []
+    before = start - timedelta(days=1)
+    for day in next_days(calendar, before, n):
+        between = [before + timedelta(days=number) for number in range(1, (day - before).days)]
+        excluded = [
+            {"date": str(other), "why": day_reason(calendar, other)}
+            for other in between
+            if not calendar.on and other.weekday() in calendar.weekdays
+        ]
+        hours = [_window_document(calendar, span) for span in open_hours(calendar, day)] if calendar.windows else None
+        reason = day_reason(calendar, day)
+        days.append({"date": str(day), "weekday": f"{day:%A}", "why": reason, "hours": hours, "left_out": excluded})
+        before = day
+    return days
+
+
+def _window_document(calendar: Calendar, hours: OpenHours) -> dict[str, Any]:
+    """One window of a date: as written, the instants at which it is open, as text, and how a clock change shifts it."""
+    from zoneinfo import ZoneInfo
+
+    zone, window = ZoneInfo(calendar.zone), _window_text(hours.window)
+    spans = [{"from": begins, "to": ends} for begins, ends in hours.spans]
+    notes = [f"{at:%H:%M} {'comes twice' if twice else 'does not exist'} on {at:%Y-%m-%d}" for at, twice in hours.odd]
+    text = f"{window} {calendar.zone}"
+    if notes:
+        local = [(begins.astimezone(zone), ends.astimezone(zone)) for begins, ends in hours.spans]
+        text = ", ".join(f"{begins:%H:%M %Z}-{ends:%H:%M %Z}" for begins, ends in local) or f"not open ({window})"
+    return {"window": window, "open": spans, "words": text, "note": ", ".join(notes)}
+
+
+HANDLERS = {
+    "calendar": Handler(
+        run_calendar,
+        option("name", "show one calendar; default: list all", "CALENDAR", nargs="?"),
+        option("--next", "number of days (10)", "N", dest="n", type=positive_number, default=10),
+        option("--from", "first date (today)", "DATE", dest="start", type=business_date),
+        JSON,
+    ),
+}

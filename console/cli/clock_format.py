@@ -1,0 +1,103 @@
+"""Times as commands print them, all of one command in one time zone.
+
+Times of a service are in the zone of the service. All others are in the zone that all services share, else in the
+zone of this machine. `--utc` prints UTC. Every time has its zone, or a heading that names it; JSON is always UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta, tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from console.timing import formats
+from console.timing.zones import instant_at, local_readings
+
+WEEK = timedelta(days=7)
+"""Beyond it the name of a weekday is ambiguous."""
+
+_shared_zone = "UTC"
+_in_utc = False
+
+
+@contextmanager
+def command_zone(in_utc: bool) -> Iterator[None]:
+    """The display zone while a command runs; services add theirs when they are read."""
+    global _shared_zone, _in_utc
+    before, _shared_zone, _in_utc = (_shared_zone, _in_utc), "", in_utc
+    try:
+        yield
+    finally:
+        _shared_zone, _in_utc = before
+
+
+def share_service_zone(zones: set[str]) -> None:
+    """These are the zones of the store's services."""
+    global _shared_zone
+    _shared_zone = next(iter(zones)) if len(zones) == 1 else ""
+
+
+def display_zone(own: str = "") -> tzinfo | None:
+    """The zone in which times are printed, of a service with its own zone or of none; None: this machine's."""
+    if _in_utc:
+        return UTC
+    name = own or _shared_zone
+    try:
+        return ZoneInfo(name) if name else None
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return UTC
+
+
+def instant_of_clock(shown: datetime) -> datetime:
+    """The instant of a naive clock time in the display zone: the first of two; the clock change for one it skips."""
+    zone = display_zone()
+    return shown.astimezone(UTC) if zone is None else instant_at(shown, zone)
+
+
+def instants_of_clock(shown: datetime) -> tuple[datetime, ...]:
+    """Every instant with that clock time in the display zone, in order: one, or two where the clocks go back."""
+    zone = display_zone()
+    if zone is not None:
+        return local_readings(shown, zone) or (instant_at(shown, zone),)
+    first, second = (shown.replace(fold=fold).astimezone(UTC) for fold in (0, 1))
+    return (first,) if second <= first else (first, second)
+
+
+def zone_name(now: datetime, own: str = "") -> str:
+    """The display zone as a heading: "Europe/Berlin", "UTC", or this machine's "CET"."""
+    name = "" if _in_utc else own or _shared_zone
+    return name or now.astimezone(display_zone()).strftime("%Z")
+
+
+def timestamp(at: datetime | None) -> str:
+    """ "2026-11-20 04:12:04 CET", "2026-11-20 03:12:04Z"; "–" for None."""
+    return formats.timestamp_text(at, display_zone())
+
+
+def clock_text(at: datetime | None, zone: str = "", near: datetime | None = None) -> str:
+    """ "06:30 CET", with the day if it is not that of `near`: "Sat 21 Nov 06:30 CET", and the year if it is another;
+    "–" for None. `zone`: of its service."""
+    return formats.clock_text(at, display_zone(zone), near)
+
+
+def clock_cell(at: datetime | None, zone: str, near: datetime) -> str:
+    """A short `clock_text` for a cell: "06:30 CET", "Sat 06:30 CET", "28 Nov 06:30 CET"."""
+    if at is None:
+        return "–"
+    local, today = at.astimezone(display_zone(zone)), near.astimezone(display_zone(zone)).date()
+    far = "%-d %b " if local.year == today.year else "%Y-%m-%d "
+    day = "" if local.date() == today else "%a " if abs(local.date() - today) < WEEK else far
+    return local.strftime(f"{day}%H:%M %Z")
+
+
+def local_clock_cell(at: datetime | None, zone: str, near: datetime) -> str:
+    """`clock_cell` without the zone, for a cell beside one that names it."""
+    return clock_cell(at, zone, near).rpartition(" ")[0]
+
+
+def until_text(at: datetime | None, now: datetime) -> str:
+    """Relative time, with the day if it is another one: "in 14h (Sat 21 Nov)"."""
+    if at is None or at.astimezone(display_zone()).date() == now.astimezone(display_zone()).date():
+        return formats.relative_time_text(at, now)
+    return f"{formats.relative_time_text(at, now)} ({at.astimezone(display_zone()):%a %-d %b})"

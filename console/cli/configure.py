@@ -1,0 +1,512 @@
+"""Check the configuration and the installation: version, faults, probes, routes, clocks; each with its fix."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import stat
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from console.cli import clock_format
+from console.cli.arguments import wait_seconds
+from console.cli.clock_format import timestamp
+from console.cli.commands import JSON, Handler, flag, option
+from console.cli.exits import CommandError, Exit
+from console.cli.output import (
+    ValueColumn,
+    counted,
+    print_message,
+    print_result,
+    set_document,
+    table,
+)
+from console.cli.reader import lease_holder_text, staleness_text, store_url_of
+
+if TYPE_CHECKING:
+    from connectors.sdk.contract import Probe, SourcePermission
+    from connectors.sdk.secrets import SecretStore
+    from console.config.estate import Config, SystemConfig
+    from console.domain.check import Check
+    from console.domain.system import HeaderView
+
+
+CLOCK_CHANGE_HORIZON = timedelta(days=366)
+
+
+def clock_changes(config: Config, today: date) -> Iterator[str]:
+    """Each configured time that a clock change skips or repeats within a year, and what counts then."""
+    from console.timing.zones import clock_change_dates, zone_of
+
+    for key, at, name in _configured_times(config):
+        zone = zone_of(name)
+        for day, counts, twice in clock_change_dates(at, zone, today, CLOCK_CHANGE_HORIZON.days):
+            effect = "occurs twice" if twice else "does not exist"
+            rule = "the first one counts" if twice else "the time of the change counts"
+            clock = f"{counts.astimezone(zone):%H:%M %Z}"
+            yield f"{key}: {at:%H:%M} {effect} on {day} in {name}: {rule}, {clock}"
+
+
+def _configured_times(config: Config) -> Iterator[tuple[str, time, str]]:
+    """(key in the config, time of day, its zone)."""
+    for name, service in config.services.items():
+        if service.deadline.time is not None:
+            yield f"services.{name}.deadline", service.deadline.time, service.timezone
+        if service.sla is not None and service.sla.time is not None:
+            yield f"services.{name}.sla", service.sla.time, service.timezone
+    for name, route in config.routes.items():
+        if (quiet := route.quiet_hours) is not None:
+            yield f"routes.{name}.quiet_hours.to", quiet.ends, quiet.timezone
+    for system in config.systems.values():
+        for step, options in getattr(system.options, "steps", {}).items():
+            yield f"systems.{system.name}.steps.{step}.at", options.at, system.options.zone
+
+
+MISSING_RIGHTS = "missing rights"
+OPEN_PERMISSIONS = "no [[permissions]]: everybody who can write the store has every permission"
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """One target as probed. Verdict: "ok", "missing rights", "broken", or the error kind of its polls
+    ("unreachable", "refused", "limited", "failing", "unsupported")."""
+
+    target: str
+    verdict: str
+    version: str
+    words: tuple[str, ...]
+    rights: tuple[dict[str, Any], ...] = ()
+    skew_seconds: float | None = None
+    """The target's clock less ours, where its answer contains it."""
+    notes: tuple[str, ...] = ()
+    """Remarks that do not change the verdict; `words` are the reasons why it is not "ok"."""
+
+
+def run_check(arguments: argparse.Namespace) -> int:
+    from connectors.sdk.secrets import SecretStore
+    from console.config.document import ConfigFaults
+    from console.config.loading import load_config
+    from console.config.paths import config_path
+    from console.config.preferences import effective_preferences, read_preferences
+    from console.config.references import unmatched_patterns
+
+    path = config_path(arguments.config)
+    try:
+        config = load_config(path)
+    except ConfigFaults as faults:
+        set_document(
+            arguments, {"config": str(path), "faults": [asdict(fault) for fault in faults.faults], "targets": []}
+        )
+        text = [f"{len(faults.faults)} fault(s) in the config", str(faults), config_in_use_note(arguments, "")]
+        raise CommandError(Exit.USAGE, "\n".join(filter(None, text))) from None
+    messages = [f"config {path}: {_config_size(config)}, no fault"]
+    if not config.permissions:
+        messages.append(f"{OPEN_PERMISSIONS}. Fix: docs/security.md")
+    messages += clock_changes(config, datetime.now(UTC).date())
+    for message in filter(None, [*messages, config_in_use_note(arguments, config.digest)]):
+        print_message(message)
+    remarks = names_without_job(config, arguments) + unmatched_patterns(config) + calendars_without_days(config)
+    remarks += effective_preferences(config.console, read_preferences()).faults
+    secrets, results = SecretStore(), list[ProbeResult]()
+    if not arguments.no_probe:
+        results += probe_systems(config, secrets, arguments.timeout, engine_runs(arguments))
+        results += [*probe_routes(config, secrets), *probe_checks(config, secrets, arguments.timeout)]
+    rows = table(
+        results,
+        ValueColumn("target", lambda result: result.target, 24),
+        ValueColumn("verdict", lambda result: result.verdict),
+        ValueColumn("version", lambda result: result.version or "–", 8),
+    )
+    return print_result(
+        arguments,
+        {"config": str(path), "faults": [], "targets": results, "remarks": remarks},
+        *([rows] if results else []),
+        (f"{result.target}: {text}" for result in results for text in (*result.words, *result.notes)),
+        remarks,
+        code=Exit.OK if all(result.verdict == "ok" for result in results) and not remarks else Exit.PROBLEM,
+    )
+
+
+def _config_size(config: Config) -> str:
+    return f"{counted(config.systems, 'system')}, {counted(config.services, 'service')}"
+
+
+def config_in_use_note(arguments: argparse.Namespace, digest: str) -> str:
+    """That the running engine uses another config than the one of this digest; else empty."""
+    header = _store_header(arguments)
+    if header is None or not header.engine.alive or header.config == digest:
+        return ""
+    since = f" of {timestamp(header.config_since)}" if header.config_since else ""
+    return (
+        f"the engine on {lease_holder_text(header.engine.holder)}, still uses the config{since} ({header.config[:12]});"
+        " it loads a valid one within seconds"
+    )
+
+
+def _store_header(arguments: argparse.Namespace) -> HeaderView | None:
+    """The state of engine and config in the store; None without a readable store."""
+    from console.store.errors import StoreError
+    from console.store.queries import open_queries
+
+    try:
+        with open_queries(store_url_of(arguments)) as reads:
+            clock_format.share_service_zone(reads.service_zones())
+            return reads.estate.header()
+    except (CommandError, StoreError):
+        return None
+
+
+def names_without_job(config: Config, arguments: argparse.Namespace) -> list[str]:
+    """Names in the config that match no job of the store, and dependencies that its runs contradict; nothing without
+    a store. Raises StoreTooNew."""
+    from console.config.references import job_patterns
+    from console.store.errors import StoreError, StoreTooNew
+    from console.store.queries import open_queries
+
+    names = [*config.jobs, *job_patterns(config)]
+    names += [name for dependency in config.dependencies for name in (*dependency.feeding, dependency.downstream)]
+    names += [terminal for service in config.services.values() for terminal in service.delivered_by]
+    try:
+        with open_queries(store_url_of(arguments)) as reads:
+            return reads.warnings.without_job(names) + reads.warnings.dependency_faults()
+    except CommandError as no_store:
+        return [str(no_store)]
+    except StoreTooNew:
+        raise
+    except StoreError:
+        return []
+
+
+def calendars_without_days(config: Config) -> list[str]:
+    """The fault of each calendar on which no day counts, with the services and jobs that use it."""
+    from console.cli.calendars import no_days_fault
+    from console.timing.calendars import next_day
+
+    today, faults = datetime.now(UTC).date(), []
+    for calendar in config.declared.calendars:
+        if next_day(calendar, today - timedelta(days=1)) is None:
+            users = [f"service {name}" for name, used in config.services.items() if used.calendar == calendar.name]
+            users += [f"job {name}" for name, used in config.jobs.items() if used.calendar == calendar.name]
+            of = f" (of {', '.join(users)})" if users else ""
+            faults.append(f'calendar "{calendar.name}"{of}: {no_days_fault(today)}')
+    return faults
+
+
+def engine_runs(arguments: argparse.Namespace) -> bool:
+    """True if an engine works on the store."""
+    header = _store_header(arguments)
+    return header is not None and header.engine.alive
+
+
+def probe_systems(config: Config, secrets: SecretStore, timeout: float, engine_works: bool = True) -> list[ProbeResult]:
+    """Probes every target, each on a thread of its own; results in the config's order."""
+    targets = [(system, target) for system in config.systems.values() for target in system.targets]
+    with ThreadPoolExecutor(min(16, len(targets) or 1)) as pool:
+        return list(pool.map(lambda place: probe_target(place[0], place[1], secrets, timeout, engine_works), targets))
+
+
+def probe_target(
+    system: SystemConfig, target: str, secrets: SecretStore, timeout: float, engine_works: bool = True
+) -> ProbeResult:
+    """Probes one target. A broken connector is a verdict, never a traceback. A listener that only an engine opens is
+    no fault while none works."""
+    name = f"{system.name}/{target}"
+
+    def probe() -> ProbeResult:
+        with closing(system.kind.open(system.options, target, secrets)) as connector:
+            return _probe_verdict(name, connector.probe(timeout), engine_works)
+
+    return _guarded(name, secrets, probe)
+
+
+def _guarded(name: str, secrets: SecretStore, probe: Callable[[], ProbeResult]) -> ProbeResult:
+    """The result of a probe; an error is a verdict."""
+    from connectors.sdk.errors import ConnectorError
+
+    try:
+        return probe()
+    except ConnectorError as error:
+        verdict = MISSING_RIGHTS if error.kind == "forbidden" else error.kind
+        return ProbeResult(name, verdict, "", (secrets.mask(str(error)),))
+    except Exception as error:  # noqa: BLE001 - a surprise in one probe must not end the check of the others
+        return ProbeResult(name, "broken", "", (secrets.mask(f"{type(error).__name__}: {error}"),))
+
+
+def _probe_verdict(name: str, probe: Probe, engine_works: bool) -> ProbeResult:
+    missing = [right for right in probe.rights if right.held is False]
+    reasons = tuple(_right_text("missing", right) for right in missing if right.needed_for == "view")
+    notes = tuple(_right_text("cannot act", right) for right in missing if right.needed_for != "view")
+    is_well = probe.reachable or (probe.opens_with_engine and not engine_works)
+    verdict = MISSING_RIGHTS if reasons else "ok" if is_well else "unreachable"
+    if is_well:
+        notes += probe.notes
+    else:
+        reasons += probe.notes
+    rights = tuple(asdict(right) for right in probe.rights)
+    skew = probe.clock.skew_seconds if probe.clock else None
+    return ProbeResult(name, verdict, probe.version, reasons, rights, skew, notes)
+
+
+def _right_text(label: str, right: SourcePermission) -> str:
+    parts = filter(None, [f"{label}: {right.name}", right.why, right.fix and f"Fix: {right.fix}"])
+    return " ".join(part if part.endswith((".", ";")) else f"{part}." for part in parts)
+
+
+def probe_checks(config: Config, secrets: SecretStore, timeout: float) -> list[ProbeResult]:
+    """Whether every data check can be run for the present business date; its result is not judged here."""
+    from console.engine.checks.check_runner import CheckRunner, check_date
+
+    runner = CheckRunner(config, secrets)
+
+    def probe(check: Check) -> ProbeResult:
+        runner.look(check.name, check_date(check, datetime.now(UTC)), min(timeout, check.timeout.total_seconds()))
+        return ProbeResult(f"check {check.name}", "ok", "", ())
+
+    checks = config.declared.checks
+    with ThreadPoolExecutor(min(8, len(checks) or 1)) as pool:
+        return list(pool.map(lambda check: _guarded(f"check {check.name}", secrets, partial(probe, check)), checks))
+
+
+def probe_routes(config: Config, secrets: SecretStore) -> list[ProbeResult]:
+    """Whether the references of every route and of the ping resolve, and apprise can parse each URL; sends nothing."""
+    import apprise
+
+    from connectors.sdk.errors import ConnectorError
+
+    urls = [(f"route {name} ({url.text})", url) for name, route in config.routes.items() for url in route.urls]
+    results = []
+    for name, url in urls + ([(f"ping ({config.alerts.ping.text})", config.alerts.ping)] if config.alerts.ping else []):
+        fault = ""
+        try:
+            address = secrets(url)
+            if name.startswith("route") and apprise.Apprise.instantiate(address) is None:
+                fault = "apprise cannot parse the URL. Fix: check its scheme and parts"
+        except ConnectorError as error:
+            fault = secrets.mask(str(error))
+        results.append(ProbeResult(name, "refused" if fault else "ok", "", (fault,) if fault else ()))
+    return results
+
+
+OK_VERDICT, NOTE_VERDICT, FAULT_VERDICT = "ok", "note", "FAULT"
+MIN_FREE_BYTES = 1024**3
+MAX_SKEW_SECONDS = 5.0
+"""With a larger skew a start may look missed, or may be assigned to another minute."""
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """The result of one check: "ok", "note" (no repair needed now) or "FAULT"."""
+
+    area: str
+    verdict: str
+    words: str
+    mend: str = ""
+
+
+def run_doctor(arguments: argparse.Namespace) -> int:
+    findings = list(_diagnoses(arguments))
+    faults = [finding for finding in findings if finding.verdict == FAULT_VERDICT]
+    return print_result(
+        arguments,
+        {"healthy": not faults, "findings": [asdict(finding) for finding in findings]},
+        (line for finding in findings for line in _diagnosis_lines(finding)),
+        ["", counted(faults, "fault") if faults else "no fault"],
+        code=Exit.PROBLEM if faults else Exit.OK,
+    )
+
+
+def _diagnosis_lines(diagnosis: Diagnosis) -> Iterator[str]:
+    yield f"{diagnosis.verdict:<6}{diagnosis.area:<13} {diagnosis.words}"
+    if diagnosis.mend:
+        yield f"{'':<20}fix: {diagnosis.mend}"
+
+
+def _diagnoses(arguments: argparse.Namespace) -> Iterator[Diagnosis]:
+    yield from diagnose_installation()
+    config, findings = _diagnose_config(arguments)
+    yield from findings
+    yield from _diagnose_store(arguments, config)
+    if config is not None:
+        yield from _diagnose_systems(arguments, config)
+
+
+def diagnose_installation() -> Iterator[Diagnosis]:
+    """Versions, connector kinds, and requirements of the machine."""
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    from connectors.sdk.registry import entries
+
+    kinds = entries()
+    python = ".".join(map(str, sys.version_info[:3]))
+    usable = ", ".join(kind.kind for kind in kinds if not kind.error)
+    yield Diagnosis("installation", OK_VERDICT, f"headway {version('headway')}, Python {python}; kinds: {usable}")
+    yield from (Diagnosis("installation", NOTE_VERDICT, kind.error) for kind in kinds if kind.error)
+    encoding = (sys.stdout.encoding or "").lower().replace("-", "")
+    if encoding != "utf8":
+        problem = f"uses {encoding or 'an unknown encoding'}, not UTF-8: symbols are replaced"
+        yield Diagnosis("terminal", NOTE_VERDICT, problem, "export LANG=C.UTF-8")
+    try:
+        ZoneInfo("Europe/Berlin")
+    except ZoneInfoNotFoundError:
+        yield Diagnosis("installation", FAULT_VERDICT, "time zone data is missing", "pip install tzdata")
+
+
+def _diagnose_config(arguments: argparse.Namespace) -> tuple[Config | None, list[Diagnosis]]:
+    from console.config.document import ConfigFaults
+    from console.config.loading import load_config
+    from console.config.paths import config_path
+    from console.config.references import unmatched_patterns
+
+    path = config_path(arguments.config)
+    if not path.exists():
+        fix = "headway init writes one; headway demo needs none"
+        return None, [Diagnosis("config", FAULT_VERDICT, f"{path} does not exist", fix)]
+    try:
+        config = load_config(path)
+    except ConfigFaults as faults:
+        return None, [Diagnosis("config", FAULT_VERDICT, str(fault)) for fault in faults.faults]
+    findings = [Diagnosis("config", OK_VERDICT, f"{path}: {_config_size(config)}, no fault")]
+    if not config.permissions:
+        findings.append(Diagnosis("config", NOTE_VERDICT, OPEN_PERMISSIONS, "see docs/security.md"))
+    faults_found = (*unmatched_patterns(config), *calendars_without_days(config))
+    return config, findings + [Diagnosis("config", FAULT_VERDICT, fault) for fault in faults_found]
+
+
+def _diagnose_store(arguments: argparse.Namespace, config: Config | None) -> Iterator[Diagnosis]:
+    """The store, and who works on it."""
+    from console.store.errors import StoreError, StoreMissing
+    from console.store.queries import open_queries
+
+    try:
+        url = store_url_of(arguments)
+        with open_queries(url) as reads:
+            header = reads.estate.header()
+            clock_format.share_service_zone(reads.service_zones())
+        names = names_without_job(config, arguments) if config is not None else []
+    except StoreMissing as error:
+        yield Diagnosis("store", FAULT_VERDICT, str(error), "headway engine creates it")
+    except (CommandError, StoreError) as error:
+        yield Diagnosis("store", FAULT_VERDICT, str(error))
+    else:
+        yield from _diagnose_store_file(url)
+        yield from _diagnose_engine(header, config)
+        yield from (Diagnosis("config", FAULT_VERDICT, name) for name in names)
+
+
+def _diagnose_store_file(url: str) -> Iterator[Diagnosis]:
+    """Size, free disk space and file mode of an embedded store. A URL is not printed: it may contain a password."""
+    path = Path(url.removeprefix("sqlite:///"))
+    if not path.is_file():
+        yield Diagnosis("store", OK_VERDICT, "the shared store answers")
+        return
+    free, mode = shutil.disk_usage(path.parent).free, stat.S_IMODE(path.stat().st_mode)
+    size = f"{path.stat().st_size / 1024**2:.1f} MiB, {free / 1024**3:.1f} GiB free"
+    yield Diagnosis("store", OK_VERDICT, f"{path}: {size}")
+    if free < MIN_FREE_BYTES:
+        fix = "free disk space: a full disk stops the engine"
+        yield Diagnosis("store", FAULT_VERDICT, f"less than 1 GiB is free beside {path}", fix)
+    if mode & 0o077:
+        yield Diagnosis("store", FAULT_VERDICT, f"{path} can be read by others (mode {mode:o})", f"chmod 600 {path}")
+    if not os.access(path, os.W_OK):
+        problem = f"{path} is not writable for you: no request is possible"
+        yield Diagnosis("store", NOTE_VERDICT, problem, "run as the owner of the file")
+
+
+def _diagnose_engine(header: HeaderView, config: Config | None) -> Iterator[Diagnosis]:
+    engine = header.engine
+    if not engine.alive:
+        problem = staleness_text(engine.heartbeat, datetime.now(UTC), engine.stuck)
+        fix = "" if engine.stuck else "headway engine"  # a stuck engine must not get a second one beside it
+        yield Diagnosis("engine", FAULT_VERDICT, problem, fix)
+    elif engine.trouble:
+        fix = f"see the engine's log on {lease_holder_text(engine.holder)}"
+        yield Diagnosis("engine", FAULT_VERDICT, engine.trouble, fix)
+    else:
+        yield Diagnosis("engine", OK_VERDICT, f"runs on {lease_holder_text(engine.holder)}")
+    if engine.alive and config is not None and header.config != config.digest:
+        fix = "it loads a valid config within seconds; otherwise see its log"
+        yield Diagnosis("engine", NOTE_VERDICT, "it uses another config than this one", fix)
+    if header.frozen:
+        yield Diagnosis("engine", NOTE_VERDICT, f"no action is sent: {header.frozen}", "headway freeze --off")
+    for scope in header.in_shadow:
+        problem = f"in shadow, no notification or action is sent: {scope}"
+        yield Diagnosis("engine", NOTE_VERDICT, problem, "headway shadow off")
+
+
+def _diagnose_systems(arguments: argparse.Namespace, config: Config) -> Iterator[Diagnosis]:
+    """Every probe, route and data check, and the clocks of the systems."""
+    from connectors.sdk.secrets import SecretStore
+
+    if arguments.no_probe:
+        yield Diagnosis("systems", NOTE_VERDICT, "not probed (--no-probe)")
+        return
+    secrets = SecretStore()
+    targets = probe_systems(config, secrets, arguments.timeout, engine_runs(arguments))
+    yield from (finding for target in targets for finding in _diagnose_probe("system", target))
+    yield from diagnose_clocks(targets)
+    results = [("route", result) for result in probe_routes(config, secrets)]
+    results += [("check", result) for result in probe_checks(config, secrets, arguments.timeout)]
+    yield from (finding for area, result in results for finding in _diagnose_probe(area, result))
+
+
+def _diagnose_probe(area: str, result: ProbeResult) -> Iterator[Diagnosis]:
+    if result.verdict == "ok":
+        yield Diagnosis(area, OK_VERDICT, " ".join(filter(None, [result.target, result.version])))
+    else:
+        for reason in result.words or ("no reason given",):
+            yield Diagnosis(area, FAULT_VERDICT, f"{result.target} {result.verdict}: {reason}")
+    yield from (Diagnosis(area, NOTE_VERDICT, f"{result.target}: {note}") for note in result.notes)
+
+
+def diagnose_clocks(targets: Iterable[ProbeResult]) -> Iterator[Diagnosis]:
+    """Clocks that are off; this machine's own if most targets differ from it by a similar amount."""
+    skews = {target.target: target.skew_seconds for target in targets if target.skew_seconds is not None}
+    off = {target: skew for target, skew in skews.items() if abs(skew) > MAX_SKEW_SECONDS}
+    middle = median(skews.values()) if skews else 0.0
+    if len(skews) > 1 and abs(middle) > MAX_SKEW_SECONDS and len(off) > len(skews) / 2:
+        problem = f"most systems are about {middle:+.0f} s from this machine: this machine's clock is off"
+        yield Diagnosis("clock", FAULT_VERDICT, problem, "timedatectl set-ntp true")
+        return
+    for target, skew in off.items():
+        problem = f"the clock of {target} is {skew:+.0f} s from this machine; start times use its clock"
+        yield Diagnosis("clock", FAULT_VERDICT, problem, "synchronize the clock of that machine (timedatectl, chrony)")
+    if skews and not off:
+        worst = max(abs(skew) for skew in skews.values())
+        yield Diagnosis("clock", OK_VERDICT, f"{counted(skews, 'system')} within {worst:.1f} s of this machine")
+
+
+def run_version(arguments: argparse.Namespace) -> int:
+    """Prints the version, also for `headway --version`, which has no --json."""
+    number = version("headway")
+    if getattr(arguments, "json", False):
+        set_document(arguments, {"version": number})
+    else:
+        print(f"headway {number}")
+    return Exit.OK
+
+
+HANDLERS = {
+    "check": Handler(
+        run_check,
+        flag("--no-probe", "validate only; do not connect to systems"),
+        option("--timeout", "timeout per target (20)", "SECONDS", type=wait_seconds, default=20.0),
+        JSON,
+    ),
+    "doctor": Handler(
+        run_doctor,
+        flag("--no-probe", "do not connect to systems"),
+        option("--timeout", "timeout per target (20)", "SECONDS", type=wait_seconds, default=20.0),
+        JSON,
+    ),
+    "version": Handler(run_version, JSON),
+}

@@ -1,0 +1,216 @@
+"""Connector kinds: list, try, scaffold, the grants they need, and the cron wrapper."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from contextlib import closing
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from console.cli.arguments import wait_seconds
+from console.cli.commands import Handler, flag, option
+from console.cli.exits import CommandError, Exit
+from console.cli.output import ValueColumn, print_parts, print_result, table
+from console.cli.reader import load_valid_config
+
+if TYPE_CHECKING:
+    from connectors.sdk.registry import KindEntry
+
+
+def add_connector_arguments(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(dest="verb", metavar="WHAT", required=True)
+    listed = commands.add_parser("list", help="list installed kinds; KIND shows one in full")
+    listed.add_argument("kind", nargs="?")
+    listed.add_argument("--json", action="store_true", help="print JSON")
+    trying = commands.add_parser("try", help="print what a system answers and how Headway reads it")
+    trying.add_argument("system", metavar="SYSTEM", help="system of the config; system/target for one target")
+    trying.add_argument("--timeout", type=wait_seconds, default=20.0, metavar="SECONDS", help="timeout per call (20)")
+    trying.add_argument("--json", action="store_true", help="print JSON")
+    new = commands.add_parser("new", help="create a connector package that passes the conformance suite")
+    new.add_argument("name", metavar="NAME", help="name of the kind: lower-case letters, digits and _")
+    new.add_argument("--into", metavar="FOLDER", help="new folder (headway-NAME)")
+    new.add_argument("--json", action="store_true", help="print JSON")
+
+
+NOT_STATED = "not stated"
+
+
+def run_connector(arguments: argparse.Namespace) -> int:
+    if arguments.verb == "new":
+        return _new_connector(arguments)
+    return _list_kinds(arguments) if arguments.verb == "list" else _try_connector(arguments)
+
+
+def _new_connector(arguments: argparse.Namespace) -> int:
+    from connectors.sdk.scaffold import ScaffoldError, write
+
+    folder = Path(arguments.into or f"headway-{arguments.name}").expanduser()
+    try:
+        written = write(arguments.name, folder)
+    except ScaffoldError as error:
+        raise CommandError(Exit.REFUSED, str(error)) from None
+    return print_result(
+        arguments,
+        {"written": [str(path) for path in written]},
+        [*map(str, written), f"Next: pip install -e {folder}, pytest {folder}, and read README.md"],
+    )
+
+
+def _try_connector(arguments: argparse.Namespace) -> int:
+    """Polls in this process and stores nothing: a mapping can be verified before an engine uses it."""
+    from connectors.sdk.errors import ConnectorError
+    from connectors.sdk.secrets import SecretStore
+    from connectors.sdk.try_connector import lines, try_system
+    from console.cli.configure import engine_runs
+
+    name, _, target_name = arguments.system.partition("/")
+    systems = load_valid_config(arguments).systems
+    system = systems.get(name)
+    targets = [target for target in system.targets if target_name in ("", target)] if system else []
+    if system is None or not targets:
+        known = ", ".join(sorted(systems)) if system is None else ", ".join(system.targets)
+        raise CommandError(Exit.NOT_FOUND, f'no system or target "{arguments.system}"; known: {known}')
+    secrets, trials, is_watched = SecretStore(), [], engine_runs(arguments)
+    for target in targets:
+        try:
+            connector = system.kind.open(system.options, target, secrets)
+        except ConnectorError as error:
+            raise CommandError(Exit.PROBLEM, secrets.mask(str(error))) from None
+        with closing(connector):
+            trials.append(try_system(connector, f"{name}/{target}", arguments.timeout, is_watched))
+    texts = [[secrets.mask(line) for line in lines(trial)] for trial in trials]
+    report = [
+        {"target": trial.target, "understood": trial.is_understood, "lines": text}
+        for trial, text in zip(trials, texts, strict=True)
+    ]
+    code = Exit.OK if all(trial.is_understood for trial in trials) else Exit.PROBLEM
+    return print_result(arguments, {"system": name, "targets": report}, *texts, code=code)
+
+
+def _list_kinds(arguments: argparse.Namespace) -> int:
+    from connectors.sdk.registry import entries
+
+    kinds = entries()
+    if arguments.kind is not None:
+        return _print_kind(arguments, kinds)
+    return print_result(
+        arguments,
+        [_kind_document(kind) for kind in kinds],
+        table(
+            kinds,
+            ValueColumn("kind", lambda kind: kind.kind),
+            ValueColumn("title", lambda kind: "–" if kind.error else kind.title, 12),
+            ValueColumn("capabilities", lambda kind: "cannot be loaded" if kind.error else ", ".join(kind.does), 24),
+            ValueColumn("evidence", lambda kind: "–" if kind.error else ", ".join(kind.proofs) or NOT_STATED, drop=1),
+            ValueColumn(
+                "tested against", lambda kind: "–" if kind.error else ", ".join(kind.against) or NOT_STATED, 12
+            ),
+        ),
+        (f"{kind.kind}: {kind.error}" for kind in kinds if kind.error),
+    )
+
+
+def _print_kind(arguments: argparse.Namespace, entries: list[KindEntry]) -> int:
+    from difflib import get_close_matches
+
+    names = [entry.kind for entry in entries]
+    if arguments.kind not in names:
+        near = get_close_matches(arguments.kind, names, n=1)
+        hint = f'did you mean "{near[0]}"?' if near else f"installed: {', '.join(names)}"
+        raise CommandError(Exit.NOT_FOUND, f'no kind "{arguments.kind}"; {hint}')
+    entry = entries[names.index(arguments.kind)]
+    return print_result(arguments, _kind_document(entry), _kind_lines(entry))
+
+
+def _kind_lines(entry: KindEntry) -> list[str]:
+    if entry.error:
+        return [f"{entry.kind}: {entry.error}"]
+    verbs = entry.verbs or {}
+    return [
+        f"{entry.kind}: {entry.title}",
+        *(f"  {name:<9} yes{': ' + verbs[name] if name in verbs else ''}" for name in entry.does),
+        *(f"  {name:<9} no: {why or 'no reason given'}" for name, why in (entry.lacks or {}).items()),
+        f"  evidence  {', '.join(entry.proofs) or NOT_STATED}. {entry.ladder}",
+        *(f"  tested    {version}" for version in entry.tested or (NOT_STATED,)),
+    ]
+
+
+def _kind_document(entry: KindEntry) -> dict[str, Any]:
+    return {
+        "kind": entry.kind, "title": entry.title, "does": entry.does, "lacks": entry.lacks or {},
+        "verbs": entry.verbs or {}, "proofs": entry.proofs, "ladder": entry.ladder,
+        "against": entry.against, "tested": entry.tested, "cannot_load": entry.error or None,
+    }  # fmt: skip
+
+
+GRANT_FILES = {file.parent.name: file for file in sorted(Path(str(files("connectors"))).glob("*/grants.*"))}
+"""Kind -> its grants, printed as they are: they can be piped into psql or a file."""
+
+
+def run_grants(arguments: argparse.Namespace) -> int:
+    sys.stdout.write(grants_text(arguments.what))
+    return Exit.OK
+
+
+def run_store_grants(_: argparse.Namespace) -> int:
+    sys.stdout.write(files("console.store").joinpath("grants.sql").read_text(encoding="utf-8"))
+    return Exit.OK
+
+
+def grants_text(kind: str) -> str:
+    return GRANT_FILES[kind].read_text(encoding="utf-8")
+
+
+INSTALL_SCRIPT = """\
+# Here, for each host:
+headway connector cron {what} --script-only | ssh HOST 'cat >headway-{file}'"""
+CRON_SCRIPTS = {"wrapper": "sh", "gate": "gate"}
+
+
+def run_cron(arguments: argparse.Namespace) -> int:
+    text, instructions = _gate_script(arguments) if arguments.what == "gate" else _wrapper_script()
+    if arguments.script_only:
+        print(text, end="")
+    else:
+        copy = INSTALL_SCRIPT.format(what=_cron_command_line(arguments), file=CRON_SCRIPTS[arguments.what])
+        print_parts([*copy.splitlines(), *instructions.splitlines()])
+    return Exit.OK
+
+
+def _cron_command_line(arguments: argparse.Namespace) -> str:
+    return str(arguments.what) + (f" --system {arguments.system}" if arguments.system else "")
+
+
+def _wrapper_script() -> tuple[str, str]:
+    from connectors.cron.client import script, wrapper_instructions
+
+    return script("headway-sh"), wrapper_instructions()
+
+
+def _gate_script(arguments: argparse.Namespace) -> tuple[str, str]:
+    from connectors.cron.client import gate_instructions, gate_of, gate_text_for
+
+    if arguments.system is None:
+        return gate_text_for(None), gate_instructions()
+    systems = load_valid_config(arguments).systems
+    try:
+        return gate_of(arguments.system, {name: system.options for name, system in systems.items()})
+    except LookupError as error:
+        raise CommandError(Exit.NOT_FOUND, str(error.args[0])) from None
+
+
+HANDLERS = {
+    "connector": Handler(run_connector, add_connector_arguments),
+    "connector grants": Handler(
+        run_grants, option("what", f"kind of system: {', '.join(GRANT_FILES)}", "KIND", choices=list(GRANT_FILES))
+    ),
+    "store grants": Handler(run_store_grants),
+    "connector cron": Handler(
+        run_cron,
+        option("what", choices=list(CRON_SCRIPTS)),
+        flag("--script-only", "print only the script"),
+        option("--system", "gate: use logs, spool and sudo of this system", "NAME"),
+    ),
+}

@@ -1,0 +1,126 @@
+"""Freeze and shadow: stop all sending, or observe without notifying and acting."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from console.cli.clock_format import timestamp
+from console.cli.commands import JSON, Handler, flag, one_of, option
+from console.cli.exits import CommandError, Exit
+from console.cli.output import (
+    Table,
+    TableColumn,
+    print_message,
+    print_result,
+)
+from console.cli.reader import store_reader, store_url_of
+from console.domain.ids import split_job_name
+from console.domain.switches import FREEZE, MODE, switch_name
+from console.engine.api.client import EngineClient
+from console.timing.durations import parse_duration
+
+if TYPE_CHECKING:
+    from console.store.queries import Queries
+
+
+def run_freeze(arguments: argparse.Namespace) -> int:
+    value = "off" if arguments.off else "on"
+    if not arguments.status and not EngineClient(store_url_of(arguments)).turn(FREEZE, value, arguments.why):
+        print_message(f"headway: it was {value} already")
+    with store_reader(arguments) as reads:
+        frozen, in_flight = reads.estate.header().frozen, reads.actions.in_flight()
+    lines = [f"{frozen}: nothing is sent; watching and alerts go on" if frozen else "not frozen"]
+    lines += [f"  left before: {job}, {verb}, requested by {by}" for job, verb, by in in_flight if frozen]
+    return print_result(arguments, {"frozen": frozen, "on_the_wire": in_flight}, lines)
+
+
+MAX_SHOWN_ALERTS = 20
+
+
+SHADOW_USAGE = """%(prog)s [show] [options]
+       %(prog)s (off | on) [--why TEXT] [options]
+                      [--system NAME | --service NAME | --dependency UP DOWN]
+       %(prog)s report [--since TIME] [options]"""
+
+
+def run_shadow(arguments: argparse.Namespace) -> int:
+    if arguments.what in ("show", "report") and (arguments.system or arguments.service or arguments.dependency):
+        raise CommandError(Exit.USAGE, "--system, --service and --dependency need on or off; nothing was changed")
+    if arguments.what == "report":
+        return _print_shadow_report(arguments)
+    if arguments.what != "show":
+        with store_reader(arguments) as reads:
+            name, system = _shadow_scope(arguments, reads)
+        value = "live" if arguments.what == "off" else "shadow"
+        EngineClient(store_url_of(arguments)).turn(name, value, arguments.why, system)
+    with store_reader(arguments) as reads:
+        modes = reads.estate.modes()
+    document = {
+        "in_shadow": modes.in_shadow,
+        "estate": "live" if modes.estate_live else "shadow",
+        "scoped": {name: "live" if live else "shadow" for name, live in modes.scoped.items()},
+    }
+    lines = [f"in shadow: {scope}" for scope in modes.in_shadow]
+    lines += ["in shadow: observed without notifying or acting; only the shadow route is notified"] if lines else []
+    return print_result(arguments, document, lines or ["everything is live"])
+
+
+def _shadow_scope(arguments: argparse.Namespace, reads: Queries) -> tuple[str, str]:
+    """The name of the switch, and its system. Raises NotFound, CommandError."""
+    if arguments.system:
+        names = {system.system for system in reads.estate.systems()}
+        if arguments.system not in names:
+            raise CommandError(Exit.NOT_FOUND, f'no system "{arguments.system}"; known: {", ".join(sorted(names))}')
+        return switch_name("system", arguments.system), arguments.system
+    if arguments.service:
+        return switch_name("service", reads.services.service(arguments.service).name), ""
+    if arguments.dependency:
+        upstream, downstream = (reads.jobs.job(name).row.name for name in arguments.dependency)
+        return switch_name("dependency", upstream, downstream), split_job_name(downstream)[0]
+    return MODE, ""
+
+
+def _print_shadow_report(arguments: argparse.Namespace) -> int:
+    try:
+        period: timedelta = parse_duration(arguments.since)
+    except ValueError as error:
+        raise CommandError(Exit.USAGE, f"--since: {error}") from None
+    with store_reader(arguments) as reads:
+        events, refused = reads.estate.shadow_events(reads.now() - period)
+    kinds = Counter(" ".join(event.words.split()[:3]) for event in events)
+    counts = [*kinds.most_common(), ("would have sent requested actions", refused)]
+    more = len(events) - MAX_SHOWN_ALERTS
+    return print_result(
+        arguments,
+        {"since": arguments.since, "counts": kinds, "asked_in_vain": refused, "events": events},
+        [f"actions and notifications of the last {arguments.since} if everything had been live"],
+        Table((TableColumn("what", 24), TableColumn("times")), [(kind, str(count)) for kind, count in counts]),
+        ["", *(f"  {timestamp(event.at)}  {event.words}" for event in events[:MAX_SHOWN_ALERTS])],
+        [f"  … and {more} more (--json has all)"] if more > 0 else [],
+    )
+
+
+HANDLERS = {
+    "freeze": Handler(
+        run_freeze,
+        one_of(flag("--off", "resume sending"), flag("--status", "print whether sending is frozen")),
+        option("--why", "reason, shown in the banner and kept in the audit log", "TEXT", default=""),
+        JSON,
+    ),
+    "shadow": Handler(
+        run_shadow,
+        option("what", nargs="?", choices=["show", "off", "on", "report"], default="show"),
+        one_of(
+            option("--system", "only this system", "NAME"),
+            option("--service", "only this service", "NAME"),
+            option("--dependency", "only this dependency", ("UP", "DOWN"), nargs=2),
+        ),
+        option("--why", "off, on: reason for the audit log", "TEXT", default=""),
+        option("--since", "report: how far to look back (14d)", "TIME", default="14d"),
+        JSON,
+        usage=SHADOW_USAGE,
+    ),
+}

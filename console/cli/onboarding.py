@@ -1,0 +1,445 @@
+"""`headway init`: find schedulers, write a config in shadow mode, read the history, propose a first service."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from console.cli.commands import Handler, flag, option
+from console.cli.engine_process import running_engine
+from console.cli.exits import CommandError, Exit
+from console.cli.output import counted, print_message, print_parts, terminal_width
+from console.cli.prompts import confirm, prompt_or
+from console.config.paths import NoStore, config_path, store_url, user_config
+from console.onboarding.config_writer import (
+    ConfiguredScheduler,
+    backup_path,
+    first_config_text,
+    replace_if_unchanged,
+    replace_with_backup,
+    write_new,
+)
+from console.onboarding.discovery import discover
+from console.onboarding.first_service import JobHistory, ServiceProposal, propose, with_deadline
+from console.onboarding.schedulers import DetectedScheduler, Machine, WatchReadiness
+from console.text.charset import takes_utf8
+from console.text.cleaning import clean_line
+
+if TYPE_CHECKING:
+    from console.store.queries import Queries
+
+
+FIRST_POLL_SECONDS = 900.0
+
+
+def run_init(arguments: argparse.Namespace) -> int:
+    """Finds schedulers, asks, probes, writes the config, polls and proposes a service. Ctrl-C leaves complete files."""
+    path = _config_file(arguments)
+    asks = sys.stdin.isatty() and not arguments.yes and not arguments.print
+    _refuse_overwrite(path, arguments, asks)
+    machine = Machine(Path.home(), os.environ)
+    findings = _find_schedulers(machine)
+    chosen = _select_findings(findings, arguments.only)
+    if arguments.print:
+        print(_config_text(machine, findings, chosen, {}), end="")
+        return Exit.OK
+    print_parts(_finding_lines(findings))
+    if not any(finding.name for finding in findings):
+        print_parts(_nothing_found(path))
+        return Exit.PROBLEM
+    if not asks and not arguments.yes:
+        print_parts(["", f"Would watch {_finding_keys(chosen) or 'nothing'} and write {path}, in shadow mode."])
+        raise CommandError(Exit.USAGE, "nothing was written. Fix: --yes writes it without a terminal, --print shows it")
+    if asks and not arguments.only:
+        chosen = _ask_selection(findings, chosen, path)
+    if not chosen:
+        print_parts(["Nothing selected; no config was written. Fix: --only KEY"])
+        return Exit.REFUSED
+    why_not = probe_selection(chosen, arguments.timeout)
+    if all(finding.key in why_not for finding in chosen):
+        raise CommandError(
+            Exit.PROBLEM, "no selected system lets Headway in; no config was written. --print shows the findings"
+        )
+    text = _config_text(machine, findings, chosen, why_not)
+    write_config(path, text)
+    active = [finding for finding in chosen if finding.key not in why_not]
+    print_parts(["", f"Wrote {path}: {counted(active, 'system')}, in shadow mode."])
+    code = Exit.OK if arguments.no_poll else read_history(path, text, machine.zone, asks, FIRST_POLL_SECONDS)
+    own = "" if path == user_config() else f" --config {path}"
+    print_parts([
+        "",
+        f"headway{own}          open the console; it starts the engine, which keeps running",
+        f"headway{own} check    validate the config and probe every system",
+        f"headway{own} shadow   what would have been sent so far; `shadow off` goes live",
+    ])  # fmt: skip
+    return code
+
+
+def _find_schedulers(machine: Machine) -> list[DetectedScheduler]:
+    print_message("Looking for schedulers on this machine. Nothing is changed, nothing is sent.")
+
+    def overwrite(text: str) -> None:
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\r\x1b[K{text}")
+            sys.stderr.flush()
+
+    findings = discover(machine, lambda kind: overwrite(f"  looking for {kind} …"))
+    overwrite("")
+    return findings
+
+
+def _config_file(arguments: argparse.Namespace) -> Path:
+    """The file to write; in a folder of config files it is one of them."""
+    path = config_path(arguments.config)
+    return path / "headway.toml" if path.is_dir() else path
+
+
+def _refuse_overwrite(path: Path, arguments: argparse.Namespace, asks: bool) -> None:
+    """Raises CommandError if there is a config already and replacing it is not confirmed."""
+    folder = config_path(arguments.config)
+    existing = sorted(folder.glob("*.toml")) if folder.is_dir() else [path] if path.exists() else []
+    if not existing or arguments.print:
+        return
+    problem = f"{existing[0]} exists already"
+    if asks and path.exists() and confirm(f"{problem}. Move it to {backup_path(path).name} and start over?"):
+        return
+    raise CommandError(
+        Exit.REFUSED,
+        f"{problem} and is never overwritten. Fix: --print shows the findings, headway --config OTHER.toml init writes"
+        f" another file; {existing[0]} was not changed",
+    )
+
+
+def _select_findings(findings: Sequence[DetectedScheduler], keys: Sequence[str]) -> list[DetectedScheduler]:
+    """The findings selected by default, or by --only. Raises CommandError for an unknown key."""
+    if not keys:
+        return [finding for finding in findings if finding.is_wanted]
+    names = [name for key in keys for name in key.split(",") if name]
+    offered = [finding for finding in findings if finding.name]
+    known = {name for finding in offered for name in (finding.key, finding.kind)}
+    if missing := sorted(set(names) - known):
+        keys_found = _finding_keys(findings) or "nothing"
+        raise CommandError(Exit.NOT_FOUND, f"--only {missing[0]}: no such finding; found: {keys_found}")
+    return [finding for finding in offered if finding.key in names or finding.kind in names]
+
+
+def _finding_keys(findings: Sequence[DetectedScheduler]) -> str:
+    return ", ".join(finding.key for finding in findings if finding.name)
+
+
+def _finding_lines(findings: Sequence[DetectedScheduler]) -> list[str]:
+    """Every finding: what, how many jobs, whether it can be watched, where, and a remark. Unsupported ones last."""
+    lines = [""]
+    offered = [finding for finding in findings if finding.name]
+    numbered = [(f"{number:>3}", f"   [{finding.key}]", finding) for number, finding in enumerate(offered, 1)]
+    numbered += [("  –", "", finding) for finding in findings if not finding.name]
+    for number, key, finding in numbered:
+        lines.append(f"{number}  {clean_line(finding.title)}" + (f", {finding.count}" if finding.count else ""))
+        lines.append(f"     {finding.ready.value}{key}   {clean_line(finding.where)}")
+        lines += [f"     {clean_line(finding.note)}"] if finding.note else []
+    return lines
+
+
+def _nothing_found(path: Path) -> list[str]:
+    return [
+        "No scheduler was found on this machine: no crontab, no Airflow home, no pg_cron, no AWS.",
+        f"If yours run elsewhere, write {path} by hand; config.example.toml has every setting.",
+        "Any other job can report by curl: headway connector grants heartbeat",
+        "To try it first: headway demo",
+    ]
+
+
+def _ask_selection(
+    findings: Sequence[DetectedScheduler], selected: Sequence[DetectedScheduler], path: Path
+) -> list[DetectedScheduler]:
+    """The findings that a person selects by number."""
+    offered = [finding for finding in findings if finding.name]
+    default = " ".join(str(offered.index(finding) + 1) for finding in selected) or "none"
+    print_parts(["", f"Headway probes what you select and writes it to {path}."])
+    while True:
+        answer = prompt_or(f"Which? Enter for {default}, or numbers like 1 3, all, none: ", "none").lower()
+        if answer in ("", "none", "all"):
+            return {"": list(selected), "none": [], "all": offered}[answer]
+        numbers = answer.replace(",", " ").split()
+        if all(number.isascii() and number.isdigit() and 0 < int(number) <= len(offered) for number in numbers):
+            return [offered[number - 1] for number in sorted(set(map(int, numbers)))]
+        print_message(f'"{answer[:40]}" is not a choice; enter numbers from 1 to {len(offered)}, all or none')
+
+
+def _config_text(
+    machine: Machine,
+    findings: Sequence[DetectedScheduler],
+    chosen: Sequence[DetectedScheduler],
+    why_not: dict[str, str],
+) -> str:
+    """The config: selected systems, and as comments those that are not selected or cannot be watched yet."""
+
+    def comment(finding: DetectedScheduler) -> str:
+        """Why the finding is only a comment; empty if it is active."""
+        reason = finding.note if finding.ready is WatchReadiness.NEEDS else "not selected"
+        return why_not.get(finding.key, "" if finding in chosen else reason)
+
+    systems = [ConfiguredScheduler(finding, comment(finding)) for finding in findings]
+    return first_config_text(machine.host, machine.host, datetime.now(UTC), systems)
+
+
+WATCHABLE = ("ok", "missing rights")
+"""Probe verdicts of systems that can be watched."""
+
+
+def probe_selection(chosen: Sequence[DetectedScheduler], timeout: float) -> dict[str, str]:
+    """Probes every selected system and prints the results; key -> why it cannot be watched."""
+    from connectors.sdk.secrets import SecretStore
+    from console.cli.configure import probe_systems
+    from console.config.document import ConfigFaults
+    from console.config.loading import load_config
+
+    with tempfile.TemporaryDirectory(prefix="headway-init-") as folder:
+        path = Path(folder) / "headway.toml"
+        text = first_config_text("init", "", datetime.now(UTC), [ConfiguredScheduler(finding) for finding in chosen])
+        path.write_text(text, encoding="utf-8")
+        try:
+            config = load_config(path)
+        except ConfigFaults as faults:
+            raise CommandError(Exit.USAGE, f"the findings make no valid config:\n{faults}") from None
+    print_parts([""])
+    keys = {finding.name: finding.key for finding in chosen}
+    why_not: dict[str, str] = {}
+    for result in probe_systems(config, SecretStore(), timeout):
+        print_parts([f"  {result.target}: {result.verdict}" + (f", {result.version}" if result.version else "")])
+        print_parts([f"    {text}" for text in (*result.words, *result.notes) if result.verdict != "ok"])
+        if result.verdict not in WATCHABLE:
+            why_not[keys[result.target.partition("/")[0]]] = "; ".join([result.verdict, *result.words])
+    return why_not
+
+
+def write_config(path: Path, text: str) -> None:
+    """Writes the config; an existing one is moved aside. Raises CommandError on an I/O error."""
+    try:
+        if path.exists():
+            replace_with_backup(path, backup_path(path), text)
+        else:
+            write_new(path, text)
+    except OSError as error:
+        raise CommandError(Exit.USAGE, f"{error.filename or path}: {error.strerror}; nothing was written") from None
+
+
+def read_history(path: Path, text: str, zone: str, asks: bool, seconds: float) -> int:
+    """Polls until all history is read, then proposes a service; the exit code."""
+    try:
+        url = store_url(path)
+    except NoStore as error:
+        raise CommandError(Exit.USAGE, str(error)) from None
+    if os.path.exists(url):
+        print_message(f"{url} exists already: its history and mode, shadow or live, are kept")
+    log = Path(url).parent / "engine.log"
+    print_parts(["", "The first poll reads the history of each source:"])
+    with running_engine(url, path, log, "--only-if-free") as engine:
+        stages = FirstPollProgress(url, engine, log, seconds).run()
+    code = _first_poll_exit(stages, log)
+    if any(not stage.error for stage in stages):
+        propose_service(url, path, text, zone, asks)
+    return code
+
+
+def _first_poll_exit(stages: list[FirstPollStage], log: Path) -> int:
+    """Prints the result of the first poll; PROBLEM if a target could not be read."""
+    if not stages:
+        print_message(f"no target was polled; see the engine's log: {log}")
+        return Exit.PROBLEM
+    late = [stage.name for stage in stages if not stage.is_over]
+    if late:
+        print_message(f"not finished: {', '.join(late)}; the engine continues when it is started")
+    errors = [f"{stage.name}: {stage.error}" for stage in stages if stage.error]
+    for error in errors:
+        print_message(error)
+    jobs, runs_by_system = sum(stage.jobs for stage in stages), {stage.system: stage.runs for stage in stages}
+    print_parts([f"Found {jobs:,} jobs, {sum(runs_by_system.values()):,} runs."])
+    return Exit.PROBLEM if late or errors else Exit.OK
+
+
+POLL_CHECK_SECONDS = 0.25
+BAR_WIDTH = 12
+POLL_STEPS = ("polling", "answered", "reading history", "done")
+"""The steps of a target's first poll."""
+
+
+@dataclass(frozen=True, slots=True)
+class FirstPollStage:
+    """One target and how far it is."""
+
+    name: str
+    step: int
+    jobs: int
+    runs: int
+    error: str = ""
+
+    @property
+    def is_over(self) -> bool:
+        return bool(self.error) or self.step == len(POLL_STEPS) - 1
+
+    @property
+    def system(self) -> str:
+        return self.name.partition("/")[0]
+
+    @property
+    def text(self) -> str:
+        if self.error:
+            return f"failed: {self.error}"
+        return POLL_STEPS[self.step] + (f", {self.jobs:,} jobs, {self.runs:,} runs" if self.step else "")
+
+
+@dataclass
+class FirstPollProgress:
+    """Reports the progress of all targets: as bars on a terminal, else as a line for each step."""
+
+    url: str
+    engine: subprocess.Popen[bytes]
+    log: Path
+    seconds: float
+    _reported: dict[str, int] = field(default_factory=dict)
+    _lines: int = 0
+    _runs: Counter[str] = field(default_factory=Counter)
+    _last_counted: int = 0
+
+    def run(self) -> list[FirstPollStage]:
+        """The final stages: all over, or the state at the timeout or at the engine's end."""
+        until = time.monotonic() + self.seconds
+        while True:
+            stages = self._read_stages()
+            self._report(stages)
+            if (stages and all(stage.is_over for stage in stages)) or time.monotonic() > until:
+                return stages
+            if self.engine.poll() is not None:
+                print_message(f"the engine exited; see {self.log}")
+                return stages
+            time.sleep(POLL_CHECK_SECONDS)
+
+    def _read_stages(self) -> list[FirstPollStage]:
+        """Every target in the store; none before there is one. Counts only runs that are new since the last call."""
+        from console.store.errors import StoreError
+        from console.store.queries import open_queries
+
+        try:
+            with open_queries(self.url) as reads:
+                targets = reads.estate.systems()
+                self._last_counted, more = reads.run_table.runs_read_after(self._last_counted)
+        except StoreError:
+            return []
+        self._runs.update(more)
+        stages = []
+        for target in targets:
+            runs = self._runs[target.system]
+            # rights and version are probed once all pages of the first poll are stored
+            step = 0 if target.last_ok is None else 3 if target.rights or target.version else 2 if runs else 1
+            error = clean_line(target.error) if target.failing_since is not None else ""
+            stages.append(FirstPollStage(f"{target.system}/{target.name}", step, target.jobs, runs, error))
+        return stages
+
+    def _report(self, stages: list[FirstPollStage]) -> None:
+        if sys.stderr.isatty():
+            self._paint(stages)
+            return
+        for stage in stages:
+            step = len(POLL_STEPS) if stage.error else stage.step
+            if self._reported.get(stage.name, -1) < step:
+                self._reported[stage.name] = step
+                print_message(f"  {stage.name}: {stage.text}")
+
+    def _paint(self, stages: list[FirstPollStage]) -> None:
+        width = (terminal_width(sys.stderr) or 80) - 1
+        names = max((len(stage.name) for stage in stages), default=0)
+        lines = [_stage_line(stage, min(names, 30), width) for stage in stages]
+        up = f"\x1b[{self._lines}A" if self._lines else ""
+        sys.stderr.write(up + "".join(f"\r\x1b[K{line}\n" for line in lines))
+        sys.stderr.flush()
+        self._lines = len(lines)
+
+
+def _stage_line(stage: FirstPollStage, names: int, width: int) -> str:
+    filled = 0 if stage.error else round(BAR_WIDTH * stage.step / (len(POLL_STEPS) - 1))
+    full, empty, cut = ("█", "░", "…") if takes_utf8(sys.stderr.encoding, os.environ) else ("#", ".", ">")
+    line = f"  {clean_line(stage.name, names):<{names}}  {full * filled}{empty * (BAR_WIDTH - filled)}  {stage.text}"
+    return line if len(line) <= width else line[: width - 1] + cut
+
+
+MAX_HISTORY_JOBS = 400
+"""Jobs whose history is read for a proposal, the first by name."""
+
+
+def job_histories(reads: Queries) -> list[JobHistory]:
+    """The history of each job after the first poll, without tasks."""
+    from console.domain.filter import JobFilter
+
+    rows = reads.jobs.jobs_first_page(JobFilter(), "name", MAX_HISTORY_JOBS)
+    views = [reads.jobs.job(row.id) for row in rows if not row.is_task and not row.gone]
+    return [
+        JobHistory(
+            view.row.name,
+            tuple(name for name, _ in view.upstreams),
+            tuple(
+                (date.fromisoformat(run.business_date), run.ended)
+                for run in view.runs
+                if run.ended is not None and run.state == "succeeded"
+            ),
+        )
+        for view in views
+    ]
+
+
+def propose_service(url: str, path: Path, text: str, zone: str, asks: bool) -> ServiceProposal | None:
+    """Proposes a service, asks if `asks`, and adds the block to the config; the proposal if it is active now."""
+    from console.store.queries import open_queries
+
+    with open_queries(url) as reads:
+        proposal = propose(job_histories(reads), zone)
+    if proposal is None:
+        print_parts(
+            ["No job has a typical finish yet, so no service is proposed. The config shows how to declare one."]
+        )
+        return None
+    due = f"{proposal.title}, due {proposal.deadline} ({zone})"
+    print_parts(["", f"Proposed service: {due}", f"  reason: {proposal.reason}"])
+    accepted = _ask_service(proposal) if asks else proposal
+    block = "\n".join((accepted or proposal).lines(active=accepted is not None))
+    if not replace_if_unchanged(path, f"{text}\n{block}\n", text):
+        print_message(f"{path} was edited meanwhile, so the service was not added:")
+        print_parts([block])
+        return None
+    return accepted
+
+
+def _ask_service(proposal: ServiceProposal) -> ServiceProposal | None:
+    """The proposal as accepted, with the deadline that was typed, or None."""
+    question = f"Add it? Enter for {proposal.deadline}, or another time like 07:00; n adds it as a comment: "
+    while True:
+        answer = prompt_or(question, "n").lower()
+        if answer in ("", "y", "yes"):
+            return proposal
+        if answer in ("n", "no"):
+            return None
+        if changed := with_deadline(proposal, answer):
+            return changed
+        print_message(f'"{answer[:40]}" is not a time of day; enter 07:00, or n')
+
+
+HANDLERS = {
+    "init": Handler(
+        run_init,
+        flag("--yes", "do not ask: take everything that can be watched, and the proposed service"),
+        option("--only", "only this finding, by its key in the list; repeatable", "KEY", action="append", default=[]),
+        flag("--print", "print the config instead of writing it; do not ask"),
+        flag("--no-poll", "write the config without a first poll"),
+        option("--timeout", "timeout per probe (20)", "SECONDS", type=float, default=20.0),
+    ),
+}

@@ -1,0 +1,319 @@
+"""A proposed plan on the command line: change it, show it, confirm it, start it, watch it to its end."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+from connectors.sdk.states import Verb
+from console.cli.clock_format import clock_text
+from console.cli.commands import Argument, option
+from console.cli.exits import CommandError, Exit
+from console.cli.output import Part, Table, TableColumn, print_message, print_parts, set_document
+from console.cli.prompts import confirm, prompt
+from console.cli.reader import store_reader, store_url_of
+from console.cli.requests import (
+    ANSWER_SECONDS,
+    PROGRESS_SECONDS,
+    ask_reason_first,
+    engine_problem,
+    require_engine,
+    safety_source_text,
+    wait_for_answer,
+    watch_hint,
+    with_reason,
+)
+from console.domain.ids import incident_name, new_action_key
+from console.domain.incident import open_reason
+from console.domain.job import Safety
+from console.domain.plan import WAIT, DraftStep, PlanDraft, PlanRefused, PlanView, SavedService
+from console.domain.plan_editing import (
+    ESTIMATE_SIGN,
+    NO_OUTLOOK,
+    PLAN_CHANGED,
+    VALID_SECONDS,
+    DraftChanges,
+    PlanOutlook,
+    VariantFinish,
+    apply_changes,
+    is_same_plan,
+)
+from console.engine.api.action_request import ActionRequest, AlreadyRequested
+from console.engine.api.client import EngineClient
+from console.timing.durations import format_duration, parse_duration
+
+
+def outlook_table(outlook: PlanOutlook) -> list[Part]:
+    """A row for each service, with its finish under each variant of the plan; a narrow terminal drops the last ones.
+    Empty without a prediction."""
+    if not outlook.ways:
+        return []
+    summed = f"; {ESTIMATE_SIGN} sum of typical durations" if outlook.is_mixed else ""
+    last = len(outlook.ways)
+    variants = [
+        TableColumn(f"{way.label}{'*' * way.is_present}", drop=0 if number < 2 else last - number)
+        for number, way in enumerate(outlook.ways)
+    ]
+    rows = [
+        [
+            day.service,
+            clock_text(datetime.fromisoformat(day.deadline), day.zone),
+            *(_finish_cell(outlook, way.finishes[number], day) for way in outlook.ways),
+        ]
+        for number, day in enumerate(outlook.days)
+    ]
+    heading = ["", f"predicted finish of each variant (* this plan{summed}):"]
+    return [heading, Table([TableColumn("service", 8, middle=True), TableColumn("due"), *variants], rows)]
+
+
+def _finish_cell(outlook: PlanOutlook, finish: VariantFinish, day: SavedService) -> str:
+    """ "06:05, 12 % late", "~06:05 on time", with the day if it is not the deadline's; "not delivered"."""
+    near = datetime.fromisoformat(day.deadline)
+    at = clock_text(finish.at, day.zone, near).rpartition(" ")[0] if finish.at is not None else ""
+    return f"{outlook.sign(finish)}{at}{finish.text}".lstrip()
+
+
+VERDICT_SECONDS = 6.0
+"""How long to wait for the evaluation of the last step; the engine evaluates at least every 5 s."""
+PLAN_EXITS = {"done": Exit.OK, "stopped": Exit.PROBLEM, "aborted": Exit.PROBLEM}
+
+
+def _repeated(name: str, metavar: str, help: str) -> Argument:
+    return option(name, help, metavar, action="append", default=[])
+
+
+DRAFT_CHANGES = (
+    _repeated("--only", "STEP", "include only this step; repeatable"),
+    _repeated("--leave-out", "STEP", "exclude this step; repeatable"),
+    _repeated("--first", "STEP", "run this step first (its number or job); repeatable"),
+    _repeated("--wait", "STEP=5m", "wait before this step"),
+    _repeated(
+        "--alternative", "STEP=WAY", "alternative for a step: failed-only, downstream, all, start, mark-ok, skip"
+    ),
+)
+"""How a proposal is changed; a STEP is its number or its job."""
+
+
+def propose_plan(arguments: argparse.Namespace, request: Callable[[EngineClient], int]) -> PlanDraft:
+    """The engine's proposal. Raises CommandError."""
+    requests = require_engine(arguments)
+    seconds = min(ANSWER_SECONDS, arguments.timeout or ANSWER_SECONDS)
+    return PlanDraft.read(wait_for_answer(arguments, requests, request(requests), seconds))
+
+
+def edited_draft(arguments: argparse.Namespace, draft: PlanDraft) -> PlanDraft:
+    """The draft with the changes of the command line. Raises CommandError for an unknown step or alternative."""
+    try:
+        return apply_changes(draft, draft_changes(arguments, draft))
+    except (PlanRefused, ValueError) as error:
+        raise CommandError(Exit.USAGE, f"{error}; nothing was sent") from None
+
+
+def draft_changes(arguments: argparse.Namespace, draft: PlanDraft) -> DraftChanges:
+    """The changes that the command line makes to a draft. Raises PlanRefused, ValueError."""
+
+    def numbers(names: Sequence[str]) -> list[int]:
+        return [_step_number(draft, name) for name in names]
+
+    return DraftChanges(
+        only=frozenset(numbers(arguments.only)),
+        leave_out=frozenset(numbers(arguments.leave_out)),
+        order=tuple(numbers(arguments.first)),
+        waits={number: parse_duration(text).total_seconds() for number, text in _step_pairs(draft, arguments.wait)},
+        alternatives=dict(_step_pairs(draft, arguments.alternative)),
+    )
+
+
+def _step_pairs(draft: PlanDraft, texts: Sequence[str]) -> list[tuple[int, str]]:
+    for text in texts:
+        if "=" not in text:
+            raise PlanRefused(f'"{text}" has no step; write STEP=VALUE')
+    return [(_step_number(draft, text.rpartition("=")[0]), text.rpartition("=")[2]) for text in texts]
+
+
+def _step_number(draft: PlanDraft, name: str) -> int:
+    if name.isascii() and name.isdigit() and len(name) < 6:
+        return int(name)
+    places = [step.place for step in draft.steps if name in (step.job, step.job.rpartition("/")[2])]
+    if len(places) != 1:
+        steps = ", ".join(f"{step.place} {step.job}" for step in draft.steps) or "no step"
+        raise PlanRefused(f'"{name}" matches {len(places) or "no"} steps; the plan has: {steps}')
+    return places[0]
+
+
+def execute_plan(
+    arguments: argparse.Namespace,
+    draft: PlanDraft,
+    word: str,
+    outlook: PlanOutlook = NO_OUTLOOK,
+    again: Callable[[], PlanDraft] | None = None,
+) -> int:
+    """Prints the plan, asks, starts it and watches it; the exit code.
+
+    `word`: typed to confirm where a yes is not enough. `again` proposes the plan again if the confirmation came late.
+    """
+    shown_at = time.monotonic()
+    if arguments.json:
+        set_document(arguments, {**plan_document(draft, None), "outlook": outlook.as_json()})
+    else:
+        print_parts(draft_lines(draft), *outlook_table(outlook))
+    for step in draft.steps:
+        refused = step.refusal or (step.preview.get("refused") if not step.after else "")
+        if refused:
+            raise CommandError(Exit.REFUSED, f"step {step.place}, {step.job}: {refused}; nothing was sent")
+    sent = [ActionRequest(Verb(step.verb), job_id=step.job_id) for step in draft.steps if step.verb != WAIT]
+    ask_reason_first(arguments, lambda: EngineClient(store_url_of(arguments)).check(sent))
+    if arguments.dry_run:
+        return Exit.OK
+    if not draft.steps:
+        may_widen = draft.kind == "recovery" and draft.left_out and not arguments.all
+        hint = "; --all includes jobs no affected service waits for" if may_widen else ""
+        raise CommandError(Exit.PROBLEM, f"the plan has no step to send{hint}")
+    if not _confirm_plan(arguments, draft, word):
+        raise CommandError(Exit.REFUSED, "nothing was sent")
+    if again is not None and time.monotonic() > shown_at + VALID_SECONDS:
+        confirmed, draft = draft, again()
+        if not is_same_plan(confirmed, draft):
+            raise CommandError(Exit.REFUSED, f"{PLAN_CHANGED}; nothing was sent. Fix: run the command again")
+    number = _start_plan(arguments, draft)
+    if arguments.json:
+        set_document(arguments, {**plan_document(draft, number), "outlook": outlook.as_json()})
+    print_message(f"plan {number} started; headway plan {number} shows it, headway plan abort {number} stops it")
+    print_message(watch_hint(arguments))
+    return watch_plan(arguments, number)
+
+
+def plan_document(draft: PlanDraft, number: int | None) -> dict[str, Any]:
+    """The one JSON document: the draft, without the data for connectors, and the plan's number once it has started."""
+    data = draft.as_json()
+    for step in data["steps"]:
+        step["preview"] = {key: value for key, value in step["preview"].items() if key != "plan"}
+    return {**data, "number": number}
+
+
+def _confirm_plan(arguments: argparse.Namespace, draft: PlanDraft, word: str) -> bool:
+    if arguments.yes:
+        return True
+    if not sys.stdin.isatty():
+        raise CommandError(Exit.USAGE, "nothing was sent. Fix: --yes to start it without a terminal")
+    why = _typed_confirmation_reason(draft)
+    return prompt(f"{why}: type {word} to confirm: ") == word if why else confirm("start this plan?")
+
+
+def _typed_confirmation_reason(draft: PlanDraft) -> str:
+    """Why a plain yes does not start the plan; empty if it does."""
+    first = f"affects tier 1 ({', '.join(draft.first_tier)})" if draft.first_tier else ""
+    is_safe = all(step.safety == Safety.SAFE and not step.preview.get("overlap") for step in draft.steps)
+    return "; ".join(filter(None, (first, "" if is_safe else "not every step is declared safe to rerun")))
+
+
+def _start_plan(arguments: argparse.Namespace, draft: PlanDraft) -> int:
+    try:
+        requests, key = require_engine(arguments), new_action_key()
+        return with_reason(arguments, lambda why: requests.start_plan(draft, key, why, arguments.at_once))
+    except AlreadyRequested as error:
+        raise CommandError(Exit.REFUSED, str(error)) from None
+    except PlanRefused as error:
+        raise CommandError(Exit.REFUSED, f"{error}; nothing was sent") from None
+
+
+def draft_lines(draft: PlanDraft) -> list[str]:
+    """The plan: each step as its scheduler previews it, then what is excluded and why."""
+    lines = [f"{draft.title}: {len(draft.steps)} step{'s' * (len(draft.steps) != 1)}"]
+    for step in draft.steps:
+        lines += _step_lines(step)
+    lines += [f"  excluded   {job.job}: {job.why}" for job in draft.left_out]
+    lines += [f"  not saved  {service.service}: {service.words}" for service in draft.unsaved]
+    lines += [f"  tier 1     affects {name}" for name in draft.first_tier]
+    return [*lines, *(f"  note       {note}" for note in draft.notes)]
+
+
+def _step_lines(step: DraftStep) -> list[str]:
+    preview, is_wait = step.preview, step.verb == WAIT
+    verb = "wait for it" if is_wait else str(preview.get("verb") or step.verb.replace("_", " "))
+    after = f"  after {', '.join(map(str, step.after))}" if step.after else ""
+    run = f"  run {step.run_id}" if step.run_id is not None else ""
+    duration = "no estimate"
+    if step.expected_s is not None:
+        duration = " · ".join(filter(None, (format_duration(step.expected_s), step.source)))
+    rows = [
+        ("why", step.why),
+        ("variant", step.way),
+        ("scope", preview.get("scope", "")),
+        ("duration", "" if is_wait else duration),
+        ("overlap", preview.get("overlap") or ""),
+        ("refused", step.refusal or preview.get("refused") or ""),
+        ("problem", step.trouble),
+        ("waits", format_duration(step.wait_s) if step.wait_s else ""),
+        ("safety", step.safety + safety_source_text(preview) if step.verb in ("rerun", "start") else ""),
+        *(("sends", call) for call in preview.get("native_calls", ())),
+        *((saved.label, f"{saved.service}: {saved.words}") for saved in step.saves),
+        ("or", ", ".join(step.alternatives)),
+    ]
+    first = f"{step.place:>3} {verb}: {step.job}{run}  {step.period_key} ({step.state}){after}"
+    return [first, *(f"      {label:<9}{text}" for label, text in rows if text)]
+
+
+def watch_plan(arguments: argparse.Namespace, number: int) -> int:
+    """Follows a plan, a line on stderr for each change and each minute, until it ends or `--timeout`."""
+    begin, minutes = time.monotonic(), 1
+    states: dict[int, str] = {}
+    while True:
+        with store_reader(arguments) as reads:
+            plan = reads.plans.plan(number)
+        for step in plan.steps:
+            if states.get(step.place, "planned") != step.status:
+                states[step.place] = step.status
+                print_message(f"{step.place} {step.job}: {step.status}{': ' * bool(step.words)}{step.words}")
+        if plan.state in PLAN_EXITS:
+            _print_unresolved(arguments, plan)
+            if not arguments.json:
+                print_parts([f"plan {number} {plan.state}: {plan.words}"])
+            return PLAN_EXITS[plan.state]
+        waited = time.monotonic() - begin
+        if waited > arguments.timeout:
+            after = f"after {format_duration(waited)}"
+            print_message(f"still {plan.state} {after}; the plan goes on. Status: headway plan {number}")
+            return Exit.UNKNOWN
+        if waited > minutes * PROGRESS_SECONDS:
+            minutes += 1
+            print_message(f"{format_duration(waited)}: {engine_problem(arguments) or progress_text(plan)}")
+        time.sleep(0.2)
+
+
+def _print_unresolved(arguments: argparse.Namespace, plan: PlanView) -> None:
+    """Prints why the incident stays open, once the repairs of the plan have been evaluated."""
+    until = time.monotonic() + VERDICT_SECONDS
+    while lines := follow_up_text(arguments, plan):
+        if time.monotonic() > until:
+            for line in lines:
+                print_message(line)
+            return
+        time.sleep(0.2)
+
+
+def follow_up_text(arguments: argparse.Namespace, plan: PlanView) -> list[str]:
+    """Why the incident of a finished plan stays open, and the next command; empty if it is resolved."""
+    if plan.incident_id is None or plan.state != "done":
+        return []
+    with store_reader(arguments) as reads:
+        reasons = open_reason(reads.incidents.incident(plan.incident_id))
+    name = incident_name(plan.incident_id)
+    return [f"{name} stays open", *reasons, f"Next: headway recover {name} --all"] if reasons else []
+
+
+def progress_text(plan: PlanView) -> str:
+    """The progress of the plan in one line: running steps, else the first that waits."""
+    running = [
+        f"{step.place} {step.job} is {step.status}{f': {why}' if (why := plan.waits_for(step)) else ''}"
+        for step in plan.steps
+        if step.state == "asked"
+    ]
+    waiting = [f"{step.place} {step.job} {why}" for step in plan.steps if (why := plan.waits_for(step))][:1]
+    return "; ".join(
+        filter(None, [f"{plan.state}, {plan.done} of {len(plan.steps)} steps done", ", ".join(running or waiting)])
+    )

@@ -1,0 +1,385 @@
+"""Plans: recover an incident, backfill past dates, watch and steer plans that were started."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from connectors.sdk import registry
+from connectors.sdk.states import OPEN_STATES, Verb
+from console.cli.actions import send_step
+from console.cli.arguments import JOB_HELP, business_date, positive_number, wait_seconds, whole_number
+from console.cli.clock_format import timestamp
+from console.cli.commands import JSON, Handler, flag, one_of, option
+from console.cli.exits import CommandError, Exit
+from console.cli.incidents import incident_number
+from console.cli.output import (
+    ValueColumn,
+    print_message,
+    print_parts,
+    print_result,
+    set_document,
+    table,
+)
+from console.cli.plan_draft import (
+    DRAFT_CHANGES,
+    PLAN_EXITS,
+    draft_changes,
+    draft_lines,
+    edited_draft,
+    execute_plan,
+    follow_up_text,
+    plan_document,
+    propose_plan,
+    watch_plan,
+)
+from console.cli.reader import fresh_store_reader, store_reader, store_url_of
+from console.cli.requests import (
+    ANSWER_SECONDS,
+    AT_ONCE,
+    SENDING,
+    engine_problem,
+    require_engine,
+    wait_for_answer,
+)
+from console.domain.filter import JobFilter
+from console.domain.ids import incident_name, is_suffix_of
+from console.domain.incident import IncidentView, MemberView, blocked_reason, next_step, open_steps
+from console.domain.plan import WAIT, PlanDraft, PlanRefused, PlanStepView, PlanView
+from console.domain.plan_editing import plan_outlook
+from console.engine.api.action_request import ActionRequest
+from console.engine.api.client import EngineClient
+from console.store.errors import AmbiguousName
+from console.timing.durations import format_duration
+from console.timing.formats import age_text
+
+if TYPE_CHECKING:
+    from console.store.queries import Queries
+
+NEXT_STEP = ""
+
+
+def run_recover(arguments: argparse.Namespace) -> int:
+    number = incident_number(arguments.name)
+    with store_reader(arguments) as reads:
+        view = reads.incidents.incident(number)
+    if view.row.closed is not None:
+        closed = next((event.words for event in reversed(view.events) if event.kind in ("closed", "merged")), "closed")
+        return print_result(arguments, {"steps": [], "preview": None, "closed": closed}, [closed])
+    recover = _recover_by_plan if arguments.step is None else _recover_one_step
+    return recover(arguments, number, view)
+
+
+def _recover_by_plan(arguments: argparse.Namespace, number: int, view: IncidentView) -> int:
+    def propose() -> PlanDraft:
+        return propose_plan(arguments, lambda requests: requests.propose(number, arguments.all))
+
+    try:
+        proposed = propose()
+        draft = edited_draft(arguments, proposed)
+    except CommandError:
+        if arguments.json:
+            set_document(arguments, {"steps": open_steps(view), "number": None})
+        raise
+    if all(step.verb == WAIT for step in proposed.steps) and not arguments.dry_run:
+        if arguments.json:
+            set_document(arguments, {**draft.as_json(), "number": None})
+        raise CommandError(Exit.PROBLEM, blocked_reason(view))
+    seen = plan_outlook(proposed, draft_changes(arguments, proposed))
+    return execute_plan(arguments, draft, incident_name(number), seen, lambda: edited_draft(arguments, propose()))
+
+
+def _recover_one_step(arguments: argparse.Namespace, number: int, view: IncidentView) -> int:
+    steps = [step for step in open_steps(view) if step.state not in OPEN_STATES]
+    running = [step for step in open_steps(view) if step.state in OPEN_STATES]
+    chosen = next_step(view) if arguments.step == NEXT_STEP else _step_named(steps, running, arguments.step)
+    if chosen is None:
+        if arguments.json:
+            set_document(arguments, {"steps": steps, "preview": None})
+        raise CommandError(Exit.PROBLEM, blocked_reason(view))
+    if not arguments.json:
+        print_parts(_step_lines(steps, running, chosen))
+    request = ActionRequest(Verb.RERUN, int(chosen.run_id or 0), incident_id=number)
+    return send_step(arguments, chosen.job, request, steps)
+
+
+def _step_named(steps: list[MemberView], running: list[MemberView], name: str) -> MemberView:
+    candidates = [step for step in [*steps, *running] if step.job == name]
+    candidates = candidates or [step for step in [*steps, *running] if is_suffix_of(name, step.job)]
+    jobs = tuple(dict.fromkeys(step.job for step in candidates))
+    if len(jobs) > 1:
+        raise AmbiguousName(name, jobs)
+    if not candidates:
+        names = ", ".join(dict.fromkeys(step.job for step in steps))
+        raise CommandError(Exit.NOT_FOUND, f"{name} is not an open step of this incident; open steps: {names}")
+    step = candidates[0]
+    if step in running:
+        raise CommandError(Exit.REFUSED, f"{step.job} is {step.state} (run {step.run_id}); nothing was sent")
+    return step
+
+
+def _step_lines(steps: list[MemberView], running: list[MemberView], chosen: MemberView) -> list[str]:
+    """A line for each step: role, job, run, period, state; then the steps that are running."""
+    return [
+        "steps, in order:",
+        *(
+            f" {'→' if step is chosen else ' '} {step.role:<6} {step.job}  run {step.run_id}"
+            f"  {step.period_key} ({step.state})"
+            for step in steps
+        ),
+        *(f"   not yet: {step.job}  run {step.run_id}  {step.period_key} is {step.state}" for step in running),
+        "",
+    ]
+
+
+WATCHING = (
+    flag("--watch", "watch the plan until it ends"),
+    option("--timeout", "how long to watch (3600)", "SECONDS", type=wait_seconds, default=3600.0),
+    JSON,
+)
+
+
+def run_plan(arguments: argparse.Namespace) -> int:
+    if arguments.number is not None:
+        return _show_plan(arguments)
+    if arguments.watch:
+        raise CommandError(Exit.USAGE, "--watch needs a plan: headway plan ID --watch; headway plan lists plans")
+    with fresh_store_reader(arguments) as reads:
+        plans, now = reads.plans.list_plans(ended=arguments.all), reads.now()
+    rows = table(
+        plans,
+        ValueColumn("id", lambda plan: str(plan.id)),
+        ValueColumn("kind", lambda plan: plan.kind, drop=1),
+        ValueColumn("state", lambda plan: plan.state),
+        ValueColumn("steps", lambda plan: f"{plan.done}/{len(plan.steps)}"),
+        ValueColumn("requested", lambda plan: age_text(plan.requested, now)),
+        ValueColumn("by", lambda plan: plan.requested_by, drop=2),
+        ValueColumn("title", lambda plan: plan.title, 16, middle=True),
+    )
+    print_result(arguments, plans, rows)
+    if not plans and not arguments.all and not arguments.json:
+        print_message("no open plan; headway plan --all includes ended ones")
+    return Exit.OK
+
+
+def steer_plan(arguments: argparse.Namespace) -> int:
+    """`plan pause`, `plan resume` and `plan abort`."""
+    verb = arguments.command.removeprefix("plan ")
+    try:
+        state = EngineClient(store_url_of(arguments)).steer_plan(arguments.number, verb, arguments.why)
+    except PlanRefused as error:
+        raise CommandError(Exit.REFUSED, str(error)) from None
+    print_message(f"plan {arguments.number} is {state}")
+    return _show_plan(arguments)
+
+
+def _show_plan(arguments: argparse.Namespace) -> int:
+    code = watch_plan(arguments, arguments.number) if arguments.watch else None
+    if code is not None and not arguments.json:
+        return code
+    shown = _print_plan(arguments)
+    return shown if code is None else code
+
+
+def _print_plan(arguments: argparse.Namespace) -> int:
+    with fresh_store_reader(arguments) as reads:
+        plan = reads.plans.plan(arguments.number)
+    if arguments.json:
+        set_document(arguments, plan)
+    else:
+        print_parts([*plan_lines(plan), *follow_up_text(arguments, plan)])
+        if plan.state == "running" and (problem := engine_problem(arguments)) is not None:
+            print_message(f"{problem}; the plan continues when one is. Fix: headway engine")
+    return PLAN_EXITS[plan.state] if plan.state == "stopped" else Exit.OK
+
+
+def plan_lines(plan: PlanView) -> list[str]:
+    """The plan with its steps."""
+    incident = f"  {incident_name(plan.incident_id)}" if plan.incident_id is not None else ""
+    resume = f"  continue: headway plan resume {plan.id}, or headway plan abort {plan.id}"
+    return [
+        f"plan {plan.id} is {plan.state}: {plan.title}{incident}",
+        *([f"  {plan.words}"] if plan.words else []),
+        *([resume] if plan.state == "paused" else []),
+        f"  requested by {plan.requested_by}{f': {plan.why}' if plan.why else ''}",
+        *(line for step in plan.steps for line in _plan_step_lines(plan, step)),
+    ]
+
+
+def _plan_step_lines(plan: PlanView, step: PlanStepView) -> list[str]:
+    after = f"  after {', '.join(map(str, step.after))}" if step.after else ""
+    wait = f"  waits {format_duration(step.wait_s)}" if step.wait_s else ""
+    run = f"  run {step.run_id}" if step.run_id is not None else ""
+    verb = step.verb.replace("_", " ")
+    line = f"{step.place:>3} {step.status:<9} {verb} {step.job}{run}  {step.period_key}{after}{wait}"
+    until = f"waits until {timestamp(step.due)}" if step.due and step.state == "planned" else ""
+    notes = dict.fromkeys((step.words, plan.waits_for(step) or until))
+    return [line, *(f"      {note}" for note in notes if note)]
+
+
+def list_native_backfills(arguments: argparse.Namespace) -> int:
+    """Lists the schedulers' own backfills, of a job or of all systems that have them; the exit code."""
+    with store_reader(arguments) as reads:
+        if arguments.name:
+            row = reads.jobs.job(arguments.name).row
+            targets = [(row.system, row.id, "job")]
+        else:
+            targets = list(_systems_with_backfills(reads))
+    requests, backfills, code = require_engine(arguments), list[dict[str, Any]](), Exit.OK
+    seconds = min(ANSWER_SECONDS, arguments.timeout or ANSWER_SECONDS)
+    for system, job_id, scope in targets:
+        request = ActionRequest(Verb.BACKFILL, job_id=job_id, parameters={"do": "list", "of": scope})
+        try:
+            data = wait_for_answer(arguments, requests, requests.preview(request), seconds)
+            if data["verb"] != "list":
+                raise CommandError(Exit.REFUSED, f"{system}: {data.get('refused') or 'cannot list its backfills'}")
+        except CommandError as error:
+            if arguments.name or error.code != Exit.REFUSED:
+                raise
+            print_message(str(error))
+            code = Exit.PROBLEM
+            continue
+        for note in data.get("notes", ()):
+            print_message(f"{system}: {note}")
+        backfills += [{"system": system, **backfill} for backfill in data.get("backfills", ())]
+    rows = table(
+        backfills,
+        ValueColumn("job", lambda backfill: f"{backfill['system']}/{backfill['job']}", 18, middle=True),
+        ValueColumn("backfill", lambda backfill: str(backfill["number"])),
+        ValueColumn("state", lambda backfill: "paused" if backfill["paused"] else "running"),
+        ValueColumn("from", lambda backfill: backfill["first"][:10]),
+        ValueColumn("to", lambda backfill: backfill["last"][:10]),
+        ValueColumn("parallel", lambda backfill: str(backfill["at_once"]), drop=1),
+        ValueColumn("created", lambda backfill: backfill["created_at"][:16].replace("T", " "), drop=2),
+    )
+    print_result(arguments, backfills, *([rows] if backfills else []))
+    if not arguments.json:
+        change = "headway plan backfill JOB --pause N, --resume N or --cancel N changes one"
+        print_message(change if backfills else "no native backfill in progress")
+    return code
+
+
+def _systems_with_backfills(reads: Queries) -> Iterator[tuple[str, int, str]]:
+    """Each system with native backfills, and the job by which it is queried."""
+    for name, kind in sorted({(system.system, system.kind) for system in reads.estate.systems()}):
+        try:
+            has_backfills = Verb.BACKFILL in registry.load(kind).verbs
+        except registry.UnknownKind:
+            continue
+        jobs = reads.jobs.jobs_first_page(JobFilter(systems=(name,)), "name") if has_backfills else ()
+        first = next((row for row in jobs if row.system == name), None)
+        if first is not None:
+            yield name, first.id, "system"
+
+
+NATIVE_CHANGES = ("pause", "resume", "cancel")
+REPROCESS = ("none", "failed", "completed")
+BACKFILL_USAGE = """%(prog)s JOB --from DATE --to DATE [options]
+       %(prog)s JOB --from DATE --to DATE --native [options]
+       %(prog)s JOB {--pause | --resume | --cancel} N [options]
+       %(prog)s [JOB] --list [--json]"""
+
+
+def run_backfill(arguments: argparse.Namespace) -> int:
+    change = next((name for name in NATIVE_CHANGES if getattr(arguments, name) is not None), None)
+    _refuse_unused_options(arguments, change)
+    if arguments.list:
+        return list_native_backfills(arguments)
+    if arguments.name is None:
+        raise CommandError(Exit.USAGE, "no job given: headway plan backfill JOB, or --list for all jobs")
+    if change is None and (arguments.first is None or arguments.last is None):
+        raise CommandError(Exit.USAGE, "--from DATE and --to DATE are required")
+    if change is None and arguments.last < arguments.first:
+        raise CommandError(Exit.USAGE, f"--to {arguments.last} is before --from {arguments.first}")
+    with store_reader(arguments) as reads:
+        row = reads.jobs.job(arguments.name).row
+    if change is not None or arguments.native:
+        request = ActionRequest(Verb.BACKFILL, job_id=row.id, parameters=_native_request(arguments, change))
+        return send_step(arguments, row.name, request)
+
+    def propose() -> PlanDraft:
+        first, last = date.fromisoformat(arguments.first), date.fromisoformat(arguments.last)
+        return propose_plan(
+            arguments,
+            lambda requests: requests.propose_backfill(row.id, first, last, arguments.limit, arguments.unseen),
+        )
+
+    draft = propose()
+    if not draft.steps:
+        code = Exit.PROBLEM if draft.notes else Exit.OK
+        return print_result(arguments, plan_document(draft, None), draft_lines(draft), code=code)
+    return execute_plan(arguments, draft, row.name.rpartition("/")[2], again=propose)
+
+
+def _refuse_unused_options(arguments: argparse.Namespace, change: str | None) -> None:
+    """Raises CommandError for an option that would have no effect."""
+    mode = "list" if arguments.list else "native" if arguments.native else change
+    if mode is None and arguments.reprocess:
+        raise CommandError(Exit.USAGE, "--reprocess needs --native")
+    unused = {"--limit": arguments.limit, "--unseen": arguments.unseen} if mode else {}
+    if mode and mode != "native":
+        unused |= {"--from": arguments.first, "--to": arguments.last, "--reprocess": arguments.reprocess}
+    for name in (name for name, value in unused.items() if value):
+        fix = "give the exact dates" if mode == "native" else "omit it"
+        raise CommandError(Exit.USAGE, f"{name} has no effect with --{mode}. Fix: {fix}")
+
+
+def _native_request(arguments: argparse.Namespace, change: str | None) -> dict[str, Any]:
+    """Parameters for the scheduler's native backfill; its days begin at midnight UTC."""
+    if change is not None:
+        return {"do": change, "backfill": getattr(arguments, change)}
+    span = {"from": f"{arguments.first}T00:00:00Z", "to": f"{arguments.last}T23:59:59Z"}
+    return {"do": "create", **span, "reprocess": arguments.reprocess or "none", "at_once": arguments.at_once}
+
+
+STEERING_ARGUMENTS = (
+    option("number", "number of the plan", "ID", type=whole_number),
+    option("--why", "reason, kept in the audit log", "TEXT", default=""),
+    *WATCHING,
+)
+HANDLERS = {
+    "recover": Handler(
+        run_recover,
+        option("name", "INC-0001", "INCIDENT"),
+        option(
+            "--step", "execute one step instead of a plan: the next, or this JOB", "JOB", nargs="?", const=NEXT_STEP
+        ),
+        flag("--all", "include jobs no affected service waits for"),
+        *DRAFT_CHANGES,
+        AT_ONCE,
+        *SENDING,
+    ),
+    "plan": Handler(
+        run_plan,
+        option("number", "show this plan with its steps", "ID", nargs="?", type=whole_number),
+        flag("--all", "include ended plans"),
+        *WATCHING,
+    ),
+    "plan pause": Handler(steer_plan, *STEERING_ARGUMENTS),
+    "plan resume": Handler(steer_plan, *STEERING_ARGUMENTS),
+    "plan abort": Handler(steer_plan, *STEERING_ARGUMENTS),
+    "plan backfill": Handler(
+        run_backfill,
+        option("name", JOB_HELP, "JOB", nargs="?"),
+        option(
+            "--from", "first business date; with --native from midnight UTC", "DATE", dest="first", type=business_date
+        ),
+        option("--to", "last business date, inclusive", "DATE", dest="last", type=business_date),
+        option("--limit", "only the oldest N periods (more than 31 need --limit)", "N", type=positive_number),
+        flag("--unseen", "include periods before Headway first saw the job"),
+        one_of(
+            flag("--native", "use the scheduler's native backfill (Airflow 3)"),
+            flag("--list", "list native backfills in progress"),
+            *(
+                option(f"--{change}", f"{change} native backfill N", "N", type=positive_number)
+                for change in NATIVE_CHANGES
+            ),
+        ),
+        option("--reprocess", "with --native: existing runs to run again (none)", choices=REPROCESS),
+        AT_ONCE,
+        *SENDING,
+        usage=BACKFILL_USAGE,
+    ),
+}

@@ -1,0 +1,83 @@
+"""The store as a command reads it: which one, opened read-only, and how old its data is when no engine runs."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from console.cli import clock_format
+from console.cli.clock_format import timestamp
+from console.cli.exits import CommandError, Exit
+from console.cli.output import print_message
+from console.config.paths import NoStore, config_path, known_store, store_url
+from console.timing.durations import format_duration
+
+if TYPE_CHECKING:
+    from console.config.estate import Config
+    from console.store.queries import Queries
+
+
+def store_url_of(arguments: argparse.Namespace) -> str:
+    """The store that the command line means. Raises CommandError."""
+    try:
+        if arguments.store:
+            return known_store(str(arguments.store), "--store")
+        return store_url(config_path(arguments.config))
+    except NoStore as error:
+        raise CommandError(Exit.USAGE, str(error)) from None
+
+
+def load_valid_config(arguments: argparse.Namespace) -> Config:
+    """The config that the command line means. Raises CommandError with its faults."""
+    from console.config.document import ConfigFaults
+    from console.config.loading import load_config
+
+    try:
+        return load_config(config_path(arguments.config))
+    except ConfigFaults as faults:
+        raise CommandError(Exit.USAGE, f"{len(faults.faults)} fault(s) in the config\n{faults}") from None
+
+
+@contextmanager
+def store_reader(arguments: argparse.Namespace) -> Iterator[Queries]:
+    """The store's queries. Raises CommandError for a missing store or name."""
+    from console.store.errors import NotFound, StoreError
+    from console.store.queries import open_queries
+
+    try:
+        with open_queries(store_url_of(arguments)) as reads:
+            clock_format.share_service_zone(reads.service_zones())
+            yield reads
+    except NotFound as error:
+        raise CommandError(Exit.NOT_FOUND, str(error)) from None
+    except StoreError as error:
+        raise CommandError(Exit.USAGE, str(error)) from None
+
+
+@contextmanager
+def fresh_store_reader(arguments: argparse.Namespace) -> Iterator[Queries]:
+    """As `store_reader`; without a running engine, stderr says how old the data is."""
+    with store_reader(arguments) as reads:
+        engine = reads.estate.header().engine
+        if not engine.alive:
+            print_message(f"headway: {staleness_text(engine.heartbeat, datetime.now(UTC), engine.stuck)}")
+        yield reads
+
+
+def staleness_text(heartbeat: datetime | None, now: datetime, stuck: str = "") -> str:
+    """That no engine is running, since when, and how old the data is; `now` is real time."""
+    if heartbeat is None:
+        return f"nothing is watched: {stuck}" if stuck else "no engine has run on this store. Fix: headway engine"
+    at = timestamp(heartbeat)
+    since = f"nothing is watched since {at}: {stuck}" if stuck else f"no engine since {at}"
+    return f"{since}; this data is {format_duration((now - heartbeat).total_seconds())} old"
+
+
+def lease_holder_text(holder: str) -> str:
+    """The holder of a lease for people: "db-ops, process 4711" for "db-ops:4711~3f0a91"."""
+    host, _, process = holder.rpartition(":")
+    pid = process.partition("~")[0]
+    return f"{host}, process {pid}" if host and pid.isdigit() else holder

@@ -1,0 +1,171 @@
+"""Explain a late service: where its minutes went, job by job along the critical path."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from datetime import date, datetime, timedelta
+from functools import partial
+
+from console.cli.clock_format import clock_text, local_clock_cell, zone_name
+from console.cli.output import Part, Table, ValueColumn, print_result, table
+from console.cli.reader import fresh_store_reader, store_url_of
+from console.cli.services import deadline_text, forecast_text, instance_named
+from console.control.explain.lateness import LatenessBreakdown, LatenessShare, break_down_lateness, path_steps_of
+from console.control.services.risk import risk_alarm_of
+from console.domain.service import PathJobBaseline, PathJobView, ServiceView, reason_lines
+from console.text.cleaning import clean_line
+
+DELAY_KINDS = ("upstream", "clock", "queued", "slow", "retries", "repair")
+ADDED_COLUMN = (*DELAY_KINDS[1:], "ahead")
+"""The kinds of delay that a job adds itself."""
+
+
+def explain_service(arguments: argparse.Namespace) -> int:
+    """Prints the delay of a service day by job; `arguments.business_date` None is the present one."""
+    with fresh_store_reader(arguments) as reads:
+        if arguments.instance is None:
+            view = reads.services.service(arguments.name, arguments.business_date)
+        else:
+            view = instance_named(reads, arguments.name, arguments.instance, arguments.business_date)
+        path, now = reads.service_days.critical_path(view.name, view.business_date, view.submission), reads.now()
+        alarm = risk_alarm_of(*reads.service_days.alarm_facts(view.name))
+    baselines = _usual_durations(store_url_of(arguments), path, view.business_date)
+    moved = [baseline.moved for baseline in baselines if baseline.moved]
+    breakdown = break_down_lateness(
+        path_steps_of(path, view.deadline, baselines), now, view.delivered is not None, view.expected
+    )
+    is_open = view.is_promised and view.delivered is None
+    lines = [*service_heading(view, breakdown, now), *(f"moved     {text}" for text in moved)]
+    lines += [f"alarm     {alarm.words}", ""] if is_open else [""]
+    parts: list[Part] = [lines]
+    if breakdown.parts:
+        heading = f"times: {zone_name(now, view.zone)}"
+        parts += [[heading], delay_table(breakdown, view.zone, now), ["", delay_totals(breakdown)]]
+    document = delay_document(view, breakdown) | {"moved": moved, "alarm": asdict(alarm)}
+    return print_result(arguments, document, *parts)
+
+
+def _usual_durations(url: str, path: Sequence[PathJobView], business_date: str) -> Sequence[PathJobBaseline]:
+    from console.engine.api.explain import typical_path  # loads what writes to stores
+
+    return typical_path(url, path, date.fromisoformat(business_date)) if path else ()
+
+
+def service_heading(view: ServiceView, breakdown: LatenessBreakdown, now: datetime) -> Iterator[str]:
+    """The service day: its status, deadline and usual finish."""
+    yield f"{view.title}  {view.business_date}  {view.timeliness.replace('_', ' ')}"
+    yield f"deadline  {deadline_text(view, now)}"
+    for number, line in enumerate(reason_lines(view.reason)):
+        yield f"{'' if number else 'says':<10}{line}"
+    if not view.is_promised:
+        return
+    if (forecast := forecast_text(view, now)) != "–":
+        yield f"forecast  {forecast}"
+    if not breakdown.parts:
+        yield "path      no critical path is known for that date"
+        return
+    last = breakdown.parts[-1]
+    if view.awaits:
+        yield f"waits     for check {', '.join(map(clean_line, view.awaits))}; its jobs are done"
+    ends = "its jobs ended" if view.awaits else "ended" if last.is_over else "expected"
+    yield (
+        f"usually   {clock_text(last.usual_end, view.zone, now)}; {ends} {clock_text(last.end, view.zone, now)}:"
+        f" {compared_with(breakdown.late, 'its usual')}, {compared_with(last.end - view.deadline, 'its deadline')}"
+    )
+
+
+def compared_with(late: timedelta, what: str) -> str:
+    """ "22m after its usual", "8m before its deadline", "at its usual"."""
+    if abs(late) < timedelta(seconds=1):
+        return f"at {what}"
+    return f"{delay_text(abs(late))} {'after' if late > timedelta(0) else 'before'} {what}"
+
+
+def delay_table(breakdown: LatenessBreakdown, zone: str, now: datetime) -> Table:
+    """A row for each job: its lateness is what came from upstream and what it added itself.
+
+    A narrow terminal drops kinds of delay without a minute first. "ahead", the delay that the forecast expects beyond
+    the usual, has a column only if there is any.
+    """
+
+    def has_minutes(kind: str) -> bool:
+        return any(signed_delay_text(getattr(part, kind)) != "–" for part in breakdown.parts)
+
+    return table(
+        breakdown.parts,
+        ValueColumn("job", lambda part: part.job, 12, middle=True),
+        ValueColumn("ends", lambda part: local_clock_cell(part.end, zone, now) + " …" * (not part.is_over), drop=3),
+        ValueColumn("usually", lambda part: local_clock_cell(part.usual_end, zone, now), drop=2),
+        ValueColumn("late", lambda part: signed_delay_text(part.late)),
+        *(
+            ValueColumn[LatenessShare](kind, partial(_delay_cell, kind), drop=0 if has_minutes(kind) else 1)
+            for kind in (*DELAY_KINDS, *(["ahead"] if has_minutes("ahead") else []))
+        ),
+    )
+
+
+def _delay_cell(kind: str, part: LatenessShare) -> str:
+    return signed_delay_text(getattr(part, kind))
+
+
+def delay_totals(breakdown: LatenessBreakdown) -> str:
+    """The delay that the jobs added, by kind, and its sum."""
+    kinds = [f"{kind} {signed_delay_text(breakdown.total(kind))}" for kind in ADDED_COLUMN if breakdown.total(kind)]
+    return f"{signed_delay_text(breakdown.late)} in all: {', '.join(kinds)}" if kinds else "no delay"
+
+
+def delay_document(view: ServiceView, breakdown: LatenessBreakdown) -> dict[str, object]:
+    """The breakdown as data, in minutes."""
+    parts = breakdown.parts
+    last = parts[-1] if parts else None
+    return {
+        "service": view.name,
+        "business_date": view.business_date,
+        "instance": view.instance,
+        "timeliness": view.timeliness,
+        "deadline": view.deadline if view.is_promised else None,
+        "promised": view.promised if view.is_promised else None,
+        "extension": view.extension,
+        "reason": view.reason,
+        "awaits": list(view.awaits),
+        "p_late": view.p_late,
+        "usual_end": last.usual_end if last else None,
+        "end": last.end if last else None,
+        "is_over": last is not None and last.is_over,
+        "late_minutes": _minutes_number(breakdown.late) if last else None,
+        "late_by_deadline_minutes": _minutes_number(last.end - view.deadline) if last else None,
+        "added_minutes": {kind: _minutes_number(breakdown.total(kind)) for kind in ADDED_COLUMN},
+        "jobs": [
+            {
+                "job": part.job,
+                "usual_end": part.usual_end,
+                "end": part.end,
+                "is_over": part.is_over,
+                "late_minutes": _minutes_number(part.late),
+                **{f"{kind}_minutes": _minutes_number(getattr(part, kind)) for kind in (*DELAY_KINDS, "ahead")},
+            }
+            for part in parts
+        ],
+    }
+
+
+def _minutes_number(taken: timedelta) -> float:
+    return round(taken.total_seconds() / 60, 6)
+
+
+def delay_text(taken: timedelta) -> str:
+    """To the second, so that the sum is exact: "1h9m19s", "2d3h", "0s"."""
+    remaining, parts = round(taken.total_seconds()), []
+    for unit, size in (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)):
+        number, remaining = divmod(remaining, size)
+        parts += [f"{number}{unit}"] if number else []
+    return "".join(parts) or "0s"
+
+
+def signed_delay_text(taken: timedelta) -> str:
+    """ "+22m", "-8m"; "–" for nothing."""
+    if abs(taken) < timedelta(seconds=1):
+        return "–"
+    return f"{'+' if taken > timedelta(0) else '-'}{delay_text(abs(taken))}"

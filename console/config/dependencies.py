@@ -1,0 +1,130 @@
+"""`[[dependencies]]`: contradictions within one dependency and between several; cycles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from console.config.document import ConfigDocument
+from console.config.estate import DependencySettings
+from console.domain.dependency import find_cycles
+
+Pair = tuple[str, str]
+_CALENDARS = ("previous business day", "last of month")
+
+
+def check_dependencies(numbered: Mapping[int, DependencySettings], reading: ConfigDocument) -> None:
+    """Each says something that can be; one pair says one thing; of one downstream there is one answer to no engine;
+    and nothing feeds itself but through the previous period."""
+    for number, one in numbered.items():
+        for key, words in _faults(one):
+            reading.fault(_key(number, key), words)
+    _check_duplicates(numbered, reading)
+    _check_engine_down(numbered, reading)
+    _check_cycle(numbered, reading)
+
+
+def find_cycle(edges: list[Pair]) -> list[str]:
+    """Names along one circle of `edges` (upstream, downstream), in order, each once; empty without one."""
+    return next((list(path[:-1]) for path in find_cycles(edges)), [])
+
+
+def _faults(dependency: DependencySettings) -> Iterable[tuple[str, str]]:
+    """Key and words of what contradicts itself within one dependency."""
+    count = len(dependency.feeding)
+    twice = next((each for each in dependency.feeding if dependency.feeding.count(each) > 1), None)
+    if twice is not None:
+        yield "upstreams", f'names "{twice}" twice. Name each once.'
+    elif dependency.needed > count:
+        yield "need", f'{dependency.needed} of {count} upstreams cannot be. Write at most {count}, or "all".'
+    if dependency.condition == "ready" and not dependency.check:
+        yield "condition", '"ready" needs the check that says so. Add check = "…".'
+    if dependency.check and dependency.condition != "ready":
+        said = f'is used only with condition = "ready" (it is "{dependency.condition}")'
+        yield "check", f'"{dependency.check}" {said}. Change one of them.'
+    if dependency.condition == "ready" and dependency.period != "same":
+        yield "period", f'"{dependency.period}": a check queries the same business date. Remove it.'
+    if dependency.calendar and dependency.period not in _CALENDARS:
+        yield "calendar", f'only "{_CALENDARS[0]}" and "{_CALENDARS[1]}" count days ({_period(dependency)}). Remove it.'
+    if dependency.period == "window" and dependency.within is None:
+        yield "period", '"window" needs how long before. Add within = "6h".'
+    if dependency.within is not None and dependency.period != "window":
+        yield "within", f'only period = "window" has one ({_period(dependency)}). Change one of them.'
+
+
+def _period(dependency: DependencySettings) -> str:
+    return f'period is "{dependency.period}"'
+
+
+def _check_duplicates(numbered: Mapping[int, DependencySettings], reading: ConfigDocument) -> None:
+    """The same pair again, in another mode or with other times: what should count?"""
+    first: dict[Pair, int] = {}
+    for number, one in numbered.items():
+        for pair in _edges(one):
+            before = first.setdefault(pair, number)
+            _differs(pair, (before, numbered[before]), (number, one), reading)
+
+
+def _differs(
+    pair: Pair, before: tuple[int, DependencySettings], here: tuple[int, DependencySettings], reading: ConfigDocument
+) -> None:
+    for name in DependencySettings.model_fields:
+        there, said = getattr(before[1], name), getattr(here[1], name)
+        if there != said:
+            words = f'"{pair[0]}" → "{pair[1]}" is declared at {_places([before[0]], name, reading)} already, and'
+            differ = f"there {name} is {_shown(there)}, here {_shown(said)}"
+            reading.fault(_key(here[0], name), f"{words} {differ}. Keep one of them.")
+            return
+
+
+def _check_engine_down(numbered: Mapping[int, DependencySettings], reading: ConfigDocument) -> None:
+    """A downstream starts without an engine, or it does not; in mode "observe" it is not held at all."""
+    first: dict[str, int] = {}
+    for number, one in numbered.items():
+        if one.mode == "observe":
+            continue
+        before = first.setdefault(one.downstream, number)
+        other = numbered[before]
+        if one.engine_down != other.engine_down and one.feeding != other.feeding:
+            place = _places([before], "engine_down", reading)
+            words = f'"{one.engine_down}", and "{other.engine_down}" at {place} for the same'
+            mend = f'downstream "{one.downstream}": without an engine it starts or it does not. Write the same in both.'
+            reading.fault(_key(number, "engine_down"), f"{words} {mend}")
+
+
+def _check_cycle(numbered: Mapping[int, DependencySettings], reading: ConfigDocument) -> None:
+    places: dict[Pair, int] = {}
+    for number, one in numbered.items():
+        for pair in _edges(one) if one.period != "previous" else ():
+            places.setdefault(pair, number)
+    cycle = find_cycle(list(places))
+    if not cycle:
+        return
+    numbers = [places[edge] for edge in zip(cycle, [*cycle[1:], cycle[0]], strict=True)]
+    path = " → ".join([*cycle, cycle[0]])
+    steps = [reading.place(_end(number, numbered[number])) for number in numbers]
+    others = f", {', '.join(steps[1:])}" if len(steps) > 1 else ""
+    words = f"dependency cycle: {path} (here{others})."
+    mend = 'Remove one of them, or let one read the run before, with period = "previous".'
+    reading.fault(_end(numbers[0], numbered[numbers[0]]), f"{words} {mend}")
+
+
+def _edges(dependency: DependencySettings) -> list[Pair]:
+    return [(upstream, dependency.downstream) for upstream in dependency.feeding]
+
+
+def _end(number: int, dependency: DependencySettings) -> tuple[str, ...]:
+    return _key(number, "upstreams" if dependency.upstreams else "upstream")
+
+
+def _key(number: int, name: str) -> tuple[str, ...]:
+    return ("dependencies", str(number), name)
+
+
+def _places(numbers: list[int], name: str, reading: ConfigDocument) -> str:
+    return ", ".join(reading.place(_key(number, name)) for number in numbers)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_shown, value))}]"
+    return f'"{value}"' if isinstance(value, str) else "not there" if value is None else str(value)

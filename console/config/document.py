@@ -1,0 +1,234 @@
+"""The config files of an estate as one document, and every fault in them with file, line, key and fix."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+
+def suggestion(word: str, known: Iterable[str], table: str = "") -> str:
+    """The near miss of `word`, else all known names, as a sentence. `table`: where such names are declared, in case
+    there is none yet."""
+    names = list(known)
+    if not names:
+        return f"None is configured: add [{table}.{word}]." if table else "None is configured."
+    close = get_close_matches(word, names, n=1)
+    return f'Did you mean "{close[0]}"?' if close else f"Known: {', '.join(sorted(names))}."
+
+
+Table = dict[str, Any]
+NAMED = ("systems", "jobs", "services", "routes", "calendars", "rules", "rotas", "checks", "pools", "views")
+SINGLE_FILE_TABLES = ("estate", "alerts", "acting", "incidents", "console")
+LISTS = {
+    "dependencies": "each upstream and downstream",
+    "permissions": "each who and role",
+    "maintenance": "each why, what and when",
+    "exceptions": "each why, which days and what they move",
+    "inhibit": "each by and what",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigFault:
+    """One fault of the config: where, what, and the fix."""
+
+    file: Path
+    line: int | None
+    key: str
+    problem: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else str(self.file)
+        return f"{place}: {self.key}: {self.problem}" if self.key else f"{place}: {self.problem}"
+
+
+class ConfigFaults(Exception):
+    """All faults of an estate's config."""
+
+    def __init__(self, faults: list[ConfigFault]) -> None:
+        super().__init__("\n".join(map(str, faults)))
+        self.faults = faults
+
+
+@dataclass(slots=True)
+class ConfigDocument:
+    """The files being read and the faults found so far."""
+
+    texts: dict[Path, str] = field(default_factory=dict)
+    homes: dict[tuple[str, ...], Path] = field(default_factory=dict)
+    """Which file a table came from."""
+    before: dict[tuple[str, Path], int] = field(default_factory=dict)
+    """Number of tables of a list in the files before that one."""
+    faults: list[ConfigFault] = field(default_factory=list)
+    unread: bool = False
+    """A file could not be read, so that references to its content cannot be checked."""
+    default: Path = Path()
+
+    def fault(self, key: tuple[str, ...], problem: str) -> None:
+        file, line, key = self._found(key)
+        self.faults.append(ConfigFault(file, line, dotted(key), problem))
+
+    def place(self, key: tuple[str, ...]) -> str:
+        """ "headway.toml:12", for a fault that concerns more places than its own."""
+        file, line, key = self._found(key)
+        return f"{file}:{line}" if line else f"{file} ({dotted(key)})"
+
+    def folder(self, key: tuple[str, ...]) -> Path:
+        """The folder of the file that the table came from, for relative paths in it."""
+        return self._found(key)[0].absolute().parent
+
+    def _found(self, key: tuple[str, ...]) -> tuple[Path, int | None, tuple[str, ...]]:
+        """File, line, and the key as counted there: lists of tables continue from file to file."""
+        file = next((self.homes[key[:n]] for n in (2, 1) if key[:n] in self.homes), self.default)
+        if key[0] in LISTS and len(key) > 1:
+            key = (key[0], str(int(key[1]) - self.before.get((key[0], file), 0)), *key[2:])
+        return file, line_of(self.texts.get(file, ""), key), key
+
+
+def config_files(path: Path) -> list[Path]:
+    """The files of an estate: the path itself, or every *.toml in that folder, by name."""
+    return sorted(path.glob("*.toml")) if path.is_dir() else [path]
+
+
+NO_CONFIG = (
+    '"headway init" writes one from what runs here, "headway demo" needs none, and --config names another; '
+    "config.example.toml has every setting"
+)
+
+
+def read_files(path: Path, reading: ConfigDocument) -> Table:
+    document: Table = {}
+    files = config_files(path)
+    if not files:
+        reading.unread = True
+        reading.faults.append(ConfigFault(path, None, "", f"no *.toml file in this folder; {NO_CONFIG}."))
+    for file in files:
+        _merge(document, _read_one(file, reading), file, reading)
+    return document
+
+
+def _read_one(file: Path, reading: ConfigDocument) -> Table:
+    try:
+        text = file.read_text("utf-8-sig")
+        reading.texts[file] = text
+        return tomllib.loads(text)
+    except FileNotFoundError:
+        reading.faults.append(ConfigFault(file, None, "", f"there is no such file; {NO_CONFIG}."))
+    except OSError as error:
+        reading.faults.append(
+            ConfigFault(file, None, "", f"cannot be read: {error.strerror}. Make it readable for this user.")
+        )
+    except UnicodeDecodeError as error:
+        reading.faults.append(ConfigFault(file, None, "", f"is not UTF-8 at byte {error.start}. Save it as UTF-8."))
+    except tomllib.TOMLDecodeError as error:
+        found = re.search(r"at line (\d+)", str(error))
+        problem = f"is not valid TOML: {error}. Fix that line; the rest was not read."
+        reading.faults.append(ConfigFault(file, int(found[1]) if found else None, "", problem))
+    reading.unread = True
+    return {}
+
+
+def _merge(document: Table, part: Table, file: Path, reading: ConfigDocument) -> None:
+    for top, value in part.items():
+        reading.homes.setdefault((top,), file)
+        wrong = _shape_fault(top, value)
+        if wrong:
+            reading.faults.append(ConfigFault(file, _line_of_value(reading.texts[file], top), top, wrong))
+            document.setdefault(top, [] if top in LISTS else {})
+        elif isinstance(value, list):
+            _append(document.setdefault(top, []), top, value, file, reading)
+        elif isinstance(value, dict) and top not in SINGLE_FILE_TABLES:
+            _merge_named(document.setdefault(top, {}), top, value, file, reading)
+        elif top in document:
+            reading.faults.append(
+                ConfigFault(file, None, top, f"is declared in {reading.homes[(top,)]} too. Keep one.")
+            )
+        else:
+            document[top] = value
+
+
+def _shape_fault(top: str, value: Any) -> str:
+    """The fault of a section of the wrong type, with the fix; empty if it is right."""
+    if top in LISTS and not isinstance(value, list):
+        return f"is not a list of tables. Write [[{top}]] above {LISTS[top]}."
+    if top in NAMED and not isinstance(value, dict):
+        return f"is not a table of names. Write [{top}.NAME] with its keys below."
+    if top in SINGLE_FILE_TABLES and not isinstance(value, dict):
+        return f"is not a table. Write [{top}] with its keys below."
+    return ""
+
+
+def _line_of_value(text: str, top: str) -> int | None:
+    """The line of `top = …` or `[[top]]`."""
+    at = _nth_line(text.splitlines(), rf"\s*(\[\[\s*)?[\"']?{re.escape(top)}[\"']?\s*(\]\]|=)", 1)
+    return None if at is None else at + 1
+
+
+def _append(into: list[Any], top: str, tables: list[Any], file: Path, reading: ConfigDocument) -> None:
+    reading.before[top, file] = len(into)
+    reading.homes.update({(top, str(len(into) + number)): file for number in range(1, len(tables) + 1)})
+    into.extend(tables)
+
+
+def _merge_named(into: Table, top: str, named: Table, file: Path, reading: ConfigDocument) -> None:
+    for name, value in named.items():
+        if name in into:
+            other = reading.homes[(top, name)]
+            reading.faults.append(ConfigFault(file, None, f"{top}.{name}", f"is declared in {other} too. Keep one."))
+        else:
+            reading.homes[(top, name)] = file
+            into[name] = value
+
+
+def dotted(key: tuple[str, ...]) -> str:
+    return ".".join(part if re.fullmatch(r"[\w-]+", part) else f'"{part}"' for part in key)
+
+
+def line_of(text: str, key: tuple[str, ...]) -> int | None:
+    """The line of `key` in a TOML text, found by headers and names; None if not found."""
+    lines = text.splitlines()
+    if not key or not lines:
+        return None
+    if key[0] in LISTS and len(key) > 1:
+        start = _nth_line(lines, rf"\s*\[\[\s*{key[0]}\s*\]\]", int(key[1]))
+        rest = key[2:]
+    else:
+        start, rest = _header(lines, key)
+    if start is None:
+        return _line_of_value(text, key[0]) if key[0] in LISTS else None
+    return _key_line(lines, start, rest) or start + 1
+
+
+def _header(lines: list[str], key: tuple[str, ...]) -> tuple[int | None, tuple[str, ...]]:
+    """The line of the innermost table that holds the key, from 0, and the keys within it."""
+    for depth in range(len(key), 1 if key[0] in SINGLE_FILE_TABLES else 2, -1):
+        counted, number = (key[: depth - 1], int(key[depth - 1])) if key[depth - 1].isdigit() else (key[:depth], 1)
+        start = _nth_line(lines, rf"\s*\[{{1,2}}\s*{_dotted(counted)}\s*\]", number)
+        if start is not None:
+            return start, key[depth:]
+    depth = min(2, len(key)) if key[0] not in SINGLE_FILE_TABLES else 1
+    return _nth_line(lines, rf"\s*\[{{1,2}}\s*{_dotted(key[:depth])}\s*[\].]", 1), key[depth:]
+
+
+def _dotted(key: tuple[str, ...]) -> str:
+    """A pattern for these keys as the header of a table has them."""
+    return r"\s*\.\s*".join(rf"[\"']?{re.escape(part)}[\"']?" for part in key)
+
+
+def _nth_line(lines: list[str], pattern: str, number: int) -> int | None:
+    found = [at for at, line in enumerate(lines) if re.match(pattern, line)]
+    return found[number - 1] if len(found) >= number else None
+
+
+def _key_line(lines: list[str], start: int, rest: tuple[str, ...]) -> int | None:
+    for at in range(start + 1, len(lines)):
+        if lines[at].lstrip().startswith("["):
+            return None
+        if rest and re.match(rf"\s*[\"']?{re.escape(rest[0])}[\"']?\s*[=.]", lines[at]):
+            return at + 1
+    return None

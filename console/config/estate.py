@@ -1,0 +1,297 @@
+"""The settings of an estate, section by section, and the checked config as one value. Each field is documented below
+it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import time, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from connectors.sdk.contract import ConnectorKind
+from connectors.sdk.secrets import SecretRef
+from connectors.sdk.states import Capability
+from console.config.alerts import NotificationSettings, RotaSettings
+from console.config.paths import STORE_URL
+from console.config.services import Deadline, SlaSettings, SloSettings
+from console.config.value_types import Duration, JobName, Pause, StrictSettings, TimeOfDay, Zone
+from console.domain.settings import NOTHING_DECLARED, Declared, DeclaredPool, IncidentGrouping
+
+
+class EstateSection(StrictSettings):
+    name: str = "headway"
+    """Shown in the header and in alerts."""
+    store: str | SecretRef = "headway.db"
+    """A file next to the config, or a reference to a postgresql:// URL."""
+    starts_in: Literal["shadow", "live"] = "shadow"
+    """The mode of a new store: in shadow everything is watched and nothing is sent; `headway shadow off` ends it."""
+
+    @field_validator("store", mode="before")
+    @classmethod
+    def no_url(cls, store: object) -> object:
+        if isinstance(store, str) and "://" in store:
+            raise ValueError(f"a secret is not written here: {STORE_URL}")
+        return store
+
+
+class SystemSettings(StrictSettings):
+    """Settings of every system; the rest belongs to its kind."""
+
+    kind: str
+    poll_every: Pause = timedelta(seconds=15)
+    """Time between two polls of each target."""
+    poll_timeout: Pause = timedelta(seconds=20)
+    """Deadline of one poll; of each page where it has several."""
+    timezone: Zone = "UTC"
+    """For business dates."""
+    cutoff: TimeOfDay = time(12, 0)
+    """The business date's window runs from this time to the same time of the next day."""
+
+
+class BudgetSettings(StrictSettings):
+    """Limits of one run; exceeding one is a finding."""
+
+    time: Pause | None = None
+    """All attempts together."""
+    cost: Annotated[float, Field(gt=0)] | None = None
+    """In what its source counts: `cost` in the context of its attempts."""
+
+
+class JobSettings(StrictSettings):
+    owner: str = ""
+    """The responsible team; its route has the same name."""
+    expected: Pause | None = None
+    """How long it takes, until there is history; shown as declared."""
+    runbook: str = ""
+    rerun: Literal["safe", "ask", "never"] = "ask"
+    grace: Duration = timedelta(minutes=5)
+    """How late a start may be before it counts as missed."""
+    notify: tuple[str, ...] = ()
+    """Routes, besides the owner's."""
+    calendar: str = ""
+    """Days on which runs are expected; on all others none is missed. Empty: as scheduled."""
+    budget: BudgetSettings | None = None
+    """Limits of one run; exceeding one is a finding."""
+
+
+Condition = Literal["success", "completion", "failure", "ready"]
+Period = Literal["same", "previous", "previous business day", "last of month", "latest before", "window"]
+
+
+def _need(value: Any) -> str | int:
+    if value in ("all", "any") or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        return value  # type: ignore[no-any-return]
+    raise ValueError(f'{value!r} is neither "all" nor "any" nor a number from 1')
+
+
+Need = Annotated[str | int, BeforeValidator(_need)]
+
+
+class DependencySettings(StrictSettings):
+    upstream: JobName | None = None
+    upstreams: tuple[JobName, ...] = ()
+    """Instead of `upstream`: several, which are one gate together."""
+    downstream: JobName
+    need: Need = "all"
+    """How many upstreams must satisfy `condition`."""
+    condition: Condition = "success"
+    """success: well ended. completion: ended, however. failure: red. ready: the check passes."""
+    check: str = ""
+    """With "ready": the check's name."""
+    period: Period = "same"
+    """Which run of the upstream is meant: that of the same business date, or another."""
+    calendar: str = ""
+    """Which days count, for "previous business day" and "last of month"."""
+    within: Pause | None = None
+    """With "window": so long before the downstream a good run must be due."""
+    mode: Literal["observe", "hold", "trigger"] = "observe"
+    """observe: warn. hold: keep the downstream from starting until its upstream is good. trigger: start it then."""
+    engine_down: Literal["open", "closed"] = "open"
+    """What no engine means: open, the downstream starts by its clock; closed, it is held always and stays so."""
+    hold_lead: Pause = timedelta(minutes=10)
+    """How long before its start the downstream is held."""
+    hold_for: Pause = timedelta(hours=6)
+    """How long after that start it is let go, whatever its upstream does; it is not started then."""
+
+    @property
+    def feeding(self) -> tuple[str, ...]:
+        """The names of its upstreams."""
+        return self.upstreams if self.upstream is None else (self.upstream,)
+
+    @property
+    def needed(self) -> int:
+        """How many of them must hold."""
+        return {"all": len(self.feeding), "any": 1}.get(str(self.need)) or int(self.need)
+
+    @model_validator(mode="after")
+    def either_one_or_several(self) -> DependencySettings:
+        if (self.upstream is None) == (not self.upstreams):
+            raise ValueError('name one upstream = "…", or several in upstreams = ["…", "…"]')
+        return self
+
+
+class ServiceSettings(StrictSettings):
+    title: str = ""
+    delivered_by: Annotated[tuple[JobName, ...], Field(min_length=1)]
+    """Terminal jobs: when all are done, it is delivered. Everything upstream belongs to it."""
+    deadline: Deadline
+    """By when: a time of day inside the business date's window, `{ time, day }` or `{ after_start, of }`."""
+    slo: SloSettings | None = None
+    """What the team aims at: a share of its days in time, and the error budget that this leaves."""
+    sla: SlaSettings | None = None
+    """What was agreed with those who wait for it."""
+    timezone: Zone
+    cutoff: TimeOfDay = time(12, 0)
+    tier: Annotated[int, Field(ge=1, le=5)] = 3
+    owner: str = ""
+    notify: tuple[str, ...] = ()
+    runbook: str = ""
+    risk: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Share of nights that may be late."""
+    false_alarm_days: Annotated[int, Field(ge=1, le=90)] = 30
+    """Accepted rate of false alarms, one in so many days; the at-risk threshold is learned from it."""
+    calendar: str = ""
+    """The business dates that have a promise; empty: every one on which something of it runs."""
+    ready: tuple[str, ...] = ()
+    """Checks that must pass, after its jobs are done, before it counts as delivered."""
+
+
+class RouteSettings(NotificationSettings):
+    urls: Annotated[tuple[SecretRef, ...], Field(min_length=1)]
+    """References to apprise URLs; one delivery each."""
+    body: Literal["full", "masked", "link"] = "full"
+    """What a message may contain: everything; secrets, personal data and long numbers masked; or no external text."""
+    max_per_minute: Annotated[int, Field(ge=1)] = 10
+    """More alerts than this in a minute leave as one digest; the first of a tier-1 service never waits."""
+    give_up_after: Pause = timedelta(hours=24)
+    """Deliveries not accepted by then are parked."""
+    fallback: str = ""
+    """Route used if no URL of this one accepts an alert."""
+    fallback_after: Pause = timedelta(minutes=2)
+    """How long the URLs of this route have for that."""
+
+
+class AlertSettings(StrictSettings):
+    default_route: str = ""
+    """Route used if a job's owner has none, and for alerts about Headway itself."""
+    shadow_route: str = ""
+    """Route that receives what shadow mode suppresses; without it that is only recorded."""
+    noise_report: str = ""
+    """Route of the weekly report of noisy alerts; empty: none."""
+    ping: SecretRef | None = None
+    """Heartbeat URL, fetched while the engine is healthy, so that an outside monitor notices when it stops."""
+    ping_every: Pause = timedelta(minutes=1)
+
+
+class PermissionSettings(StrictSettings):
+    who: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
+    """Logins, "group:NAME", or "*" for everybody."""
+    role: Literal["view", "act", "approve", "admin"]
+    """Each may do what the ones before it may."""
+    systems: tuple[str, ...] = ()
+    """Names of systems, * for any text; empty: all, and what belongs to none."""
+    services: tuple[str, ...] = ()
+    """Only jobs all of whose services are among these; empty: every job."""
+    tiers: tuple[Annotated[int, Field(ge=1, le=5)], ...] = ()
+    """Only jobs whose most important service is of one of these tiers."""
+
+
+class ActingSettings(StrictSettings):
+    reason_tiers: tuple[Annotated[int, Field(ge=1, le=5)], ...] = (1,)
+    """Tiers of services whose upstream jobs need a reason for actions."""
+    approval_tiers: tuple[Annotated[int, Field(ge=1, le=5)], ...] = ()
+    """And of these tiers: the approval of another person, within an hour."""
+    per_hour: Annotated[int, Field(ge=0)] = 20
+    """Most actions that one person asks for, steps of plans included; 0: no limit. A plan that may start goes through
+    whole."""
+    policy_per_hour: Annotated[int, Field(ge=0)] = 200
+    """Most holds and starts by the modes of dependencies; 0: no limit. Letting go has none."""
+    valid_for: Pause = timedelta(hours=4)
+    """What a person or a plan asked for and could not be sent for so long (its host is away, its job still runs) is
+    not sent any more."""
+    cards: tuple[Literal["owner", "runbook", "rerun"], ...] = ("owner", "runbook")
+    """What people may say on a job's card, in the console or by "headway job", where [jobs] does not say it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SystemConfig:
+    """One system with its kind's own options, checked."""
+
+    name: str
+    settings: SystemSettings
+    kind: ConnectorKind
+    options: Any
+
+    @property
+    def targets(self) -> list[str]:
+        return self.kind.targets(self.options)
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What it can do, as its options have it."""
+        return self.kind.capabilities - self._left_out.keys()
+
+    @property
+    def missing(self) -> Mapping[Capability, str]:
+        """Why it cannot do the rest, for people."""
+        return {**self.kind.missing, **self._left_out}
+
+    @property
+    def _left_out(self) -> Mapping[Capability, str]:
+        return self.kind.lacks(self.options) if self.kind.lacks is not None else {}
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A whole estate that has passed every check that needs no network and no store."""
+
+    path: Path
+    digest: str
+    estate: EstateSection
+    systems: Mapping[str, SystemConfig]
+    jobs: Mapping[str, JobSettings]
+    dependencies: tuple[DependencySettings, ...]
+    services: Mapping[str, ServiceSettings]
+    routes: Mapping[str, RouteSettings]
+    alerts: AlertSettings
+    permissions: tuple[PermissionSettings, ...] = ()
+    acting: ActingSettings = field(default_factory=ActingSettings)
+    declared: Declared = NOTHING_DECLARED
+    rotas: Mapping[str, RotaSettings] = field(default_factory=dict)
+    checks: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the checks by name, as `config.checks.KINDS` has them."""
+    console: str = ""
+    """Keys and views that all consoles share, as the store keeps them (`config.console_parts`)."""
+
+    def routes_of(self, owner: str, notify: tuple[str, ...]) -> tuple[str, ...]:
+        """The routes that a job or service names, and its owner's: a route of the owner's name."""
+        return tuple(dict.fromkeys([*notify, *([owner] if owner in self.routes else [])]))
+
+
+class PoolSettings(StrictSettings):
+    jobs: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Names of jobs, * for any text: each of their runs takes a slot. A job is in the first pool that names it."""
+    slots: Annotated[int, Field(ge=1)]
+    """How many of them run at once; the others wait, first come, first served."""
+
+    def declared(self, name: str) -> DeclaredPool:
+        return DeclaredPool(name, self.jobs, self.slots)
+
+
+class IncidentSettings(StrictSettings):
+    reopen_within: Duration = timedelta(hours=2)
+    """The same root red again this soon after its incident closed reopens it; 0s: each time is a new one."""
+    steady_for: Duration = timedelta(minutes=30)
+    """After two reopenings, changes are notified once stable for this long; 0s: each time."""
+    shared_jobs: int = Field(3, ge=2, le=1000)
+    """Number of failing jobs that name the same host, database or credential from which on they form one incident."""
+    shared_within: Pause = timedelta(minutes=15)
+    """How close together they turn red."""
+
+    def declared(self) -> IncidentGrouping:
+        steady_for = min(self.steady_for, self.reopen_within)
+        return IncidentGrouping(self.reopen_within, self.shared_jobs, self.shared_within, steady_for)

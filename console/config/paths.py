@@ -1,0 +1,122 @@
+"""Where config and store are, found without loading anything heavy: the console's start path uses it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+STORE_URL = (
+    "the URL of a shared store may hold a password, so it is written as a reference: "
+    '{ env = "HEADWAY_STORE" }, { file = "PATH" } or { command = ["pass", "show", "x"] }'
+)
+STORE = "headway.db"
+"""Beside the config, where that names none."""
+SCHEMES = ("sqlite://", "postgresql://", "postgres://")
+
+
+class NoStore(Exception):
+    """The store cannot be found; the message says where it was searched and how to fix it."""
+
+
+def user_config() -> Path:
+    """The config in the user's own folder: `headway.toml`, or the folder `headway.d` where that exists."""
+    base = user_folder()
+    folder = base / "headway.d"
+    return folder if folder.is_dir() else base / "headway.toml"
+
+
+def user_folder() -> Path:
+    """The user's own folder of config."""
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "headway"
+
+
+def state_folder() -> Path:
+    """The user's folder for program state."""
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "headway"
+
+
+def config_path(given: str | None) -> Path:
+    """`--config`, else HEADWAY_CONFIG, else the user's own."""
+    return Path(given or os.environ.get("HEADWAY_CONFIG") or user_config()).expanduser()
+
+
+def known_store(url: str, place: str) -> str:
+    """The same; raises NoStore for a scheme that no store has. Nothing but the scheme is repeated: it may hold a
+    password."""
+    scheme, separator, _ = url.partition("://")
+    if separator and f"{scheme}://" not in SCHEMES:
+        raise NoStore(f'{place}: a store is a file or a postgresql:// URL; "{scheme[:40]}://" is neither')
+    return url
+
+
+def store_url(config: Path) -> str:
+    """The store of an estate: a file path, or a postgresql:// URL. Raises NoStore when the config cannot be read."""
+    return store_of(_estate(config), config)
+
+
+def store_of(estate: dict[str, object], config: Path) -> str:
+    store = estate.get("store", STORE)
+    if isinstance(store, str) and "://" in store:
+        raise NoStore(f"{config}: estate.store: {STORE_URL}")
+    if isinstance(store, str):
+        home = config if config.is_dir() else config.parent
+        return str((home / Path(store).expanduser()).absolute())
+    return _resolve(store, config)
+
+
+def _estate(config: Path) -> dict[str, object]:
+    """The [estate] tables of the files. A fault in another table does not hide the store, so that read commands and
+    `freeze` work while a file is edited."""
+    files = sorted(config.glob("*.toml")) if config.is_dir() else [config]
+    estate: dict[str, object] = {}
+    fault = ""
+    for file in files:
+        try:
+            table, problem = _estate_in(file.read_text("utf-8-sig"))
+        except OSError as error:
+            fix = "headway init writes one from what runs here, headway demo needs none"
+            raise NoStore(f"{error.filename}: {error.strerror}. {fix}") from None
+        except UnicodeDecodeError as error:
+            table, problem = {}, str(error)
+        estate |= table
+        fault = fault or problem
+    if fault and "store" not in estate and not _uses_default_store(config, files):
+        raise NoStore(f'{config}: {fault}. "headway check" names every fault.')
+    return estate
+
+
+def _uses_default_store(config: Path, files: Sequence[Path]) -> bool:
+    """True where no file names a store, and the one of an estate that names none is there."""
+    named = any(re.search(rb"^[ \t]*store[ \t]*=", file.read_bytes(), re.MULTILINE) for file in files)
+    return not named and ((config if config.is_dir() else config.parent) / STORE).is_file()
+
+
+def _estate_in(text: str) -> tuple[dict[str, object], str]:
+    """The [estate] table, and the fault of the text if it is not valid TOML; then the table is parsed alone."""
+    import tomllib  # noqa: PLC0415 - who names the store starts without it
+
+    try:
+        table = tomllib.loads(text).get("estate", {})
+    except tomllib.TOMLDecodeError as error:
+        alone = re.search(r"^[ \t]*\[estate\].*?(?=^[ \t]*\[|\Z)", text, re.MULTILINE | re.DOTALL)
+        if alone is None or alone[0] == text:
+            return {}, str(error)
+        return _estate_in(alone[0])[0], str(error)
+    return table if isinstance(table, dict) else {}, ""
+
+
+def _resolve(reference: object, config: Path) -> str:
+    if isinstance(reference, dict) and isinstance(reference.get("env"), str):
+        value = os.environ.get(reference["env"])
+        if value:
+            return known_store(value, f"{config}: estate.store")
+        raise NoStore(f"{config}: estate.store: the variable {reference['env']} is not set. Set it and start again.")
+    from connectors.sdk.errors import AccessRefused  # noqa: PLC0415 - only for references that need more than this module
+    from connectors.sdk.secrets import SecretRef, SecretStore  # noqa: PLC0415
+
+    try:
+        return known_store(SecretStore()(SecretRef.model_validate(reference)), f"{config}: estate.store")
+    except (AccessRefused, ValueError) as error:
+        raise NoStore(f"{config}: estate.store: {error}") from None

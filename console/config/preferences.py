@@ -1,0 +1,266 @@
+"""Preferences: a person's own `console.toml` over what the estate's config shares: keys, signals and saved views.
+
+The file is edited by hand or by the console. A change touches only its own part: comments and everything else stay as
+they were written. A file that cannot be read is never overwritten.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from console.config.key_table import NO_REMAP, Remap
+from console.config.keymap import read_layers
+from console.config.paths import user_folder
+from console.config.saved_views import SavedView, read_view
+from console.config.signals import Signals, read_signals
+
+TABLES = ("keys", "views", "signals")
+_FIRST = (
+    "# Yours alone: keys, signals and saved views of the Headway console. docs/console.md lists the settings.\n"
+    "# The console writes the views that you save; all else stays as you leave it.\n"
+)
+
+
+class PreferencesNotSaved(Exception):
+    """The file was not written; the message says where, why, and how to fix it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PersonalPreferences:
+    """The content of the file. `faults`: its faults with their places."""
+
+    path: Path
+    keys: Mapping[str, Any] = field(default_factory=dict)
+    views: Mapping[str, SavedView] = field(default_factory=dict)
+    signals: Mapping[str, bool] = field(default_factory=dict)
+    faults: tuple[str, ...] = ()
+    text: str = ""
+
+    def place(self, *key: str) -> str:
+        """ "console.toml:12", of a key in it."""
+        return f"{self.path}:{_line(self.text, key)}"
+
+
+def preferences_file() -> Path:
+    return user_folder() / "console.toml"
+
+
+def read_preferences(path: Path | None = None) -> PersonalPreferences:
+    """The preferences; without a file defaults, and no fault."""
+    path = path or preferences_file()
+    try:
+        text = path.read_text("utf-8-sig")
+        document = _parsed(text)
+    except FileNotFoundError:
+        return PersonalPreferences(path)
+    except OSError as error:
+        return PersonalPreferences(
+            path, faults=(f"{path}: cannot be read: {error.strerror}. Make it readable for you.",)
+        )
+    except UnicodeDecodeError as error:
+        return PersonalPreferences(path, faults=(f"{path}: is not UTF-8 at byte {error.start}. Save it as UTF-8.",))
+    except ValueError as error:
+        line = re.search(r"at line (\d+)", str(error))
+        place = f"{path}:{line[1]}" if line else f"{path}"
+        return PersonalPreferences(
+            path, faults=(f"{place}: is not valid TOML: {error}. Fix that line; nothing of it is used.",)
+        )
+    return _checked(PersonalPreferences(path, text=text), document)
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """Raises ValueError for invalid TOML."""
+    import tomllib  # noqa: PLC0415 - most have no such file, and start quicker
+
+    return tomllib.loads(text)
+
+
+def _checked(preferences: PersonalPreferences, document: Mapping[str, Any]) -> PersonalPreferences:
+    faults: list[str] = []
+
+    def report(problem: str, *keys: str) -> None:
+        faults.append(f"{preferences.place(*keys)}: {'.'.join(filter(None, keys))}: {problem}")
+
+    for top in document:
+        if top not in TABLES:
+            report("unknown. There are [keys], [signals] and [views.NAME].", top)
+    keys, tables = document.get("keys", {}), document.get("views", {})
+    for name, table in (("keys", keys), ("views", tables)):
+        if not isinstance(table, dict):
+            report(f"is not a table. Write [{name}{'.NAME' * (name == 'views')}].", name)
+    views: dict[str, SavedView] = {}
+    for name, table in tables.items() if isinstance(tables, dict) else ():
+        view, view_faults = read_view(name, table, mine=True)
+        if view is not None:
+            views[name] = view
+        for fault in view_faults:
+            report(fault.problem, "views", name, fault.field)
+    signals, signal_faults = read_signals(document.get("signals", {}))
+    for signal_fault in signal_faults:
+        report(signal_fault.problem, "signals", signal_fault.name)
+    return PersonalPreferences(
+        preferences.path, keys if isinstance(keys, dict) else {}, views, signals, tuple(faults), preferences.text
+    )
+
+
+def save_view(view: SavedView, path: Path | None = None) -> None:
+    """Writes a view, in place of the one of that name. Raises NotSaved."""
+    _change(path or preferences_file(), view.name, view.fields())
+
+
+def delete_view(name: str, path: Path | None = None) -> None:
+    """Takes a view out of the file. Raises NotSaved."""
+    _change(path or preferences_file(), name, None)
+
+
+def _change(path: Path, name: str, fields: Mapping[str, Any] | None) -> None:
+    text, before = _read_unchanged(path)
+    others = {top: value for top, value in before.items() if top != "views"}
+    views = {key: value for key, value in before.get("views", {}).items() if key != name}
+    views |= {name: dict(fields)} if fields is not None else {}
+    after = _without(text, name)
+    if fields is not None:
+        block = "\n".join((_header(name), *(f"{key} = {_toml(value)}" for key, value in fields.items())))
+        after = f"{after.rstrip()}\n\n{block}\n" if after.strip() else f"{_FIRST}\n{block}\n"
+    try:
+        parsed = _parsed(after)
+    except ValueError:
+        parsed = {}
+    if {**parsed, "views": parsed.get("views", {})} != {**others, "views": views}:
+        raise PreferencesNotSaved(f"{path}: [views.{name}] is written in a way that only you can change: edit it there")
+    _write(path, after)
+
+
+def _read_unchanged(path: Path) -> tuple[str, dict[str, Any]]:
+    try:
+        text = path.read_text("utf-8-sig")
+        document = _parsed(text)
+    except FileNotFoundError:
+        return "", {}
+    except (OSError, ValueError) as error:
+        raise PreferencesNotSaved(f"nothing was written over {path}: {error}. Fix it first") from None
+    if not isinstance(document.get("views", {}), dict):
+        raise PreferencesNotSaved(f"{path}: views is not a table; write [views.NAME] there first")
+    return text, document
+
+
+def _without(text: str, name: str) -> str:
+    """The text without the lines of `[views.NAME]`, up to the next header or the comment above that."""
+    lines = text.splitlines(keepends=True)
+    pattern = rf"\s*\[\s*[\"']?views[\"']?\s*\.\s*[\"']?{re.escape(name)}[\"']?\s*\]"
+    start = next((at for at, line in enumerate(lines) if re.match(pattern, line)), None)
+    if start is None:
+        return text
+    end = next((at for at in range(start + 1, len(lines)) if re.match(r"\s*\[", lines[at])), len(lines))
+    while end > start + 1 and re.match(r"\s*(#|$)", lines[end - 1]):
+        end -= 1
+    return "".join((*lines[:start], *lines[end:]))
+
+
+def _header(name: str) -> str:
+    return f"[views.{name if re.fullmatch(r'[A-Za-z0-9_-]+', name) else _toml(name)}]"
+
+
+def _toml(value: Any) -> str:
+    """A text or a truth as TOML has it: JSON's letters are TOML's, but for DEL."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all: a new file takes the place of the old one, where a link leads to too."""
+    real = path.resolve()
+    try:
+        real.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{real.name}.", dir=real.parent)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(name, real.stat().st_mode & 0o777 if real.exists() else 0o600)
+            Path(name).replace(real)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise PreferencesNotSaved(
+            f"{path}: cannot be written: {error.strerror}. Its former content is unchanged"
+        ) from None
+
+
+def _line(text: str, key: tuple[str, ...]) -> int:
+    """The line of a key, found by headers and names."""
+    lines, inside = text.splitlines(), 0
+    for at, line in enumerate(lines, 1):
+        if re.match(rf"\s*\[.*{re.escape(key[1] if len(key) > 2 else key[0])}", line):
+            inside = at
+        elif (inside or len(key) == 1) and key[-1] and re.match(rf"\s*[\"']?{re.escape(key[-1])}[\"']?\s*=", line):
+            return at
+    return inside or 1
+
+
+@dataclass(frozen=True, slots=True)
+class EffectivePreferences:
+    """Keys and views as they are in force for one person, and what of his file is not used."""
+
+    remap: Remap = field(default_factory=lambda: NO_REMAP)
+    views: tuple[SavedView, ...] = ()
+    """His own first, each kind by name; one of his hides a shared one of the same name."""
+    faults: tuple[str, ...] = ()
+    signals: Signals = field(default_factory=Signals)
+
+    def view(self, name: str) -> SavedView | None:
+        return next((view for view in self.views if view.name == name), None)
+
+
+def effective_preferences(text: str, personal: PersonalPreferences) -> EffectivePreferences:
+    """Both together. `text`: the console settings of the config, as stored; unknown ones are ignored."""
+    shared = _parse_shared(text)
+    remap, faults = read_layers(shared.get("keys", {}), personal.keys)
+    told = tuple(f"{personal.place('keys', fault.name)}: keys.{fault.name}: {fault.problem}" for fault in faults)
+    views = (read_view(name, table)[0] for name, table in sorted(shared.get("views", {}).items()))
+    theirs = (view for view in views if view is not None and view.name not in personal.views)
+    mine = (personal.views[name] for name in sorted(personal.views))
+    signals = Signals(**{**read_signals(shared.get("signals", {}))[0], **personal.signals})
+    return EffectivePreferences(remap, (*mine, *theirs), personal.faults + told, signals)
+
+
+def _parse_shared(text: str) -> Mapping[str, Any]:
+    try:
+        found = json.loads(text) if text else {}
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+class UnknownView(Exception):
+    """A view that does not exist for that table; the message names the existing ones."""
+
+
+LIST_COMMANDS = {"jobs": "job list", "incidents": "incident list"}
+"""Commands that list a table, where that is more than the noun."""
+
+
+def find_view(table: str, name: str, shared: str, personal: PersonalPreferences | None = None) -> SavedView:
+    """The view of that name. `shared`: the console settings of the config, as stored. Raises UnknownView."""
+    personal = personal or read_preferences()
+    own = effective_preferences(shared, personal)
+    view = own.view(name)
+    if view is not None and view.table == table:
+        return view
+    if view is not None:
+        command = LIST_COMMANDS.get(view.table, view.table.removesuffix("s"))
+        raise UnknownView(f'view "{name}" is of {view.table}: headway {command} --view {name}')
+    known = [view.name for view in own.views if view.table == table]
+    close = get_close_matches(name, known, n=1)
+    faults = "".join(f"\n{fault}" for fault in personal.faults)
+    there = f'did you mean "{close[0]}"?' if close else f"there are {', '.join(known)}" if known else "none exists"
+    raise UnknownView(f'no view "{name}" of {table}: {there}{faults}')

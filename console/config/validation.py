@@ -1,0 +1,237 @@
+"""Validation of a table against its settings class: each fault as a sentence with its fix.
+
+pydantic reports its types; these messages name the fault of the value and its fix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import NoneType, UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from connectors.sdk.secrets import SecretRef
+from console.config.document import ConfigDocument, Table, suggestion
+from console.text.cleaning import clean_line
+
+MAX_SHOWN = 40
+"""Characters of a value that is repeated; a longer one, or a URL, may be a secret in the wrong place."""
+EXAMPLES = {
+    "at": '"05:00"', "by": '{ system = "dwh" }', "bucket": '"lake"', "column": '"loaded_at"', "deadline": '"06:30"',
+    "delivered_by": '["dwh/publish"]', "downstream": '"dwh/publish"', "from": '"22:00"', "hosts": '["db07"]',
+    "ical": '{ env = "ONCALL_CALENDAR" }', "kind": '"cron"', "objective": "0.99",
+    "path": '"/data/in/{business_date}.csv"',
+    "people": '{ "ann" = "oncall" }', "role": '"act"', "timezone": '"Europe/Berlin"', "to": '"06:00"',
+    "url": '"https://rates.example.com"', "urls": '[{ env = "ONCALL_MAIL" }]', "what": '{ tier = "4" }',
+    "who": '["ann"]', "why": '"monthly patches"', "within": '"2h"',
+}  # fmt: skip
+"""Of keys that must be there."""
+_LISTS = (tuple, list)
+_TABLES = (dict, Mapping)
+
+
+@dataclass(frozen=True, slots=True)
+class FaultLocation:
+    """The place of a fault, and what is allowed there."""
+
+    keys: tuple[str, ...]
+    """Keys, and the places of lists counted from 1, as people count."""
+    shapes: tuple[Any, ...]
+    """The types allowed there; empty if nothing is."""
+    above: tuple[Any, ...]
+    """Those of the table around it."""
+    has_choice: bool
+    """True for what was tried as one of several types: each of them has a fault of its own."""
+
+
+def fault_location(model: type[BaseModel], loc: Iterable[int | str], *, is_unknown: bool) -> FaultLocation:
+    """`loc` as the library names it: with the names of types among the keys. `is_unknown`: it ends in a key that the
+    settings do not have."""
+    keys: list[str] = []
+    shapes: tuple[Any, ...] = (model,)
+    above, dropped, parts = shapes, False, list(loc)
+    for number, part in enumerate(parts, 1):
+        below = _below(shapes, part)
+        if below is None and (isinstance(part, int) or (is_unknown and number == len(parts))):
+            below = ()
+        if below is None:
+            dropped = True
+            continue
+        above, shapes = shapes, below
+        keys.append(str(part + 1) if isinstance(part, int) else part)
+        dropped = False
+    return FaultLocation(tuple(keys), shapes, above, dropped)
+
+
+def fault_text(error: Any, place: FaultLocation, also: Sequence[str]) -> str:
+    """The fault as a sentence with its fix. `also`: known keys in addition to those of the settings."""
+    kind, value = error["type"], error.get("input")
+    if kind == "extra_forbidden":
+        known = [name for model in _models(place.above) for name in _keys(model)] + (
+            [] if len(place.keys) > 1 else [*also]
+        )
+        return f"unknown key. {suggestion(place.keys[-1], known) if known else 'Remove it.'}"
+    if kind == "missing":
+        example = EXAMPLES.get(place.keys[-1], "")
+        return f"is missing. Add it: {place.keys[-1]} = {example}." if example else "is missing. Add it."
+    if plain := _shape_text(kind, value, error.get("ctx", {}), place):
+        return plain
+    message = str(error["msg"]).removeprefix("Value error, ")
+    is_repeated = "secret" in message or not _is_short(value) or str(value) in message
+    text = f"{message[0].lower()}{message[1:]}{'' if is_repeated else f' (it is {value!r})'}"
+    return text if text.endswith("?") else text.rstrip(".") + "."
+
+
+_NUMBER_TYPES = ("int_type", "int_parsing", "float_type", "float_parsing", "finite_number")
+_SHAPE_FAULTS = {
+    **dict.fromkeys(("tuple_type", "list_type"), 'is not a list. Write it in brackets: ["…", "…"].'),
+    "string_type": "{shown} is not text. Write it in quotes.",
+    "string_too_short": "{shown} is too short: at least {min_length} characters.",
+    "string_too_long": "{shown} is too long: at most {max_length} characters.",
+    **dict.fromkeys(
+        ("bool_type", "bool_parsing"), "{shown} is neither true nor false. Write one of them, without quotes."
+    ),
+    "int_from_float": "{shown} is not a whole number. Write it without quotes.",
+    **dict.fromkeys(_NUMBER_TYPES, "{shown} is not a number. Write it without quotes."),
+    "greater_than_equal": "{shown} is too small: at least {ge:g}.",
+    "greater_than": "{shown} is too small: more than {gt:g}.",
+    "less_than_equal": "{shown} is too large: at most {le:g}.",
+    "less_than": "{shown} is too large: less than {lt:g}.",
+    "path_type": '{shown} is not a path. Write it in quotes: "/etc/headway/key".',
+}
+"""Error type of pydantic -> the fault and its fix, with the limits of the error."""
+
+
+def _shape_text(kind: str, value: Any, context: Mapping[str, Any], place: FaultLocation) -> str:
+    """The fix for a value of the wrong type; empty if the error says it."""
+    shown = _shown(value)
+    if kind == "too_short":
+        return "is an empty list. Name at least one." if value in ([], ()) else "is empty. Name at least one."
+    if kind == "string_too_short" and not value:
+        return "is empty. Write it, or remove the key."
+    if kind in _SHAPE_FAULTS:
+        return _SHAPE_FAULTS[kind].format(shown=shown, **context)
+    if kind == "literal_error":
+        return _not_expected(value, shown, str(context.get("expected", "the known words")))
+    if kind in ("model_type", "dict_type", "mapping_type", "model_attributes_type"):
+        return f"{shown} is {_table_text(place.shapes)}."
+    if kind.startswith(("date_", "datetime_")):
+        return f"{shown} is not a date. Write it without quotes: 2026-12-24."
+    return ""
+
+
+def _not_expected(value: Any, shown: str, expected: str) -> str:
+    known = [name.strip(" '") for name in expected.replace(" or ", ", ").split(",")]
+    meant = suggestion(value, known) if isinstance(value, str) and value else ""
+    return f"{shown} is none of {expected}.{f' {meant}' if meant.startswith('Did') else ''}"
+
+
+def _table_text(shapes: tuple[Any, ...]) -> str:
+    models = list(_models(shapes))
+    if SecretRef in models:
+        return 'no reference. Write { env = "NAME" }, or { file = … }, { command = […] }, { keyring = … }'
+    keys = [name for model in models for name in _keys(model)][:4]
+    return (
+        f"not a table. Write {{ {', '.join(f'{name} = …' for name in keys)} }}"
+        if keys
+        else 'not a table. Write { NAME = "…" }'
+    )
+
+
+def _is_short(value: Any) -> bool:
+    return isinstance(value, int | float) or (isinstance(value, str) and len(value) <= MAX_SHOWN and "://" not in value)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if _is_short(value):
+        return repr(value)
+    return "a table" if isinstance(value, dict) else "a list" if isinstance(value, list) else "this"
+
+
+def _keys(model: type[BaseModel]) -> list[str]:
+    """As they are written, those first that must be there."""
+    named = sorted(model.model_fields.items(), key=lambda field: not field[1].is_required())
+    return [field.alias or name for name, field in named]
+
+
+def _below(shapes: Iterable[Any], part: int | str) -> tuple[Any, ...] | None:
+    """The types of that key or list item; None for an unknown key."""
+    types: list[Any] = []
+    for leaf in _leaves(shapes):
+        origin, arguments = get_origin(leaf), get_args(leaf)
+        if isinstance(part, int):
+            types += [argument for argument in arguments if argument is not Ellipsis] if origin in _LISTS else []
+        elif origin in _TABLES and part != "[key]":
+            types += arguments[1:]
+        elif isinstance(leaf, type) and issubclass(leaf, BaseModel):
+            types += [field.annotation for name, field in leaf.model_fields.items() if part in (name, field.alias)]
+    return tuple(types) or None
+
+
+def _models(shapes: Iterable[Any]) -> Iterable[type[BaseModel]]:
+    return (leaf for leaf in _leaves(shapes) if isinstance(leaf, type) and issubclass(leaf, BaseModel))
+
+
+def _leaves(shapes: Iterable[Any]) -> Iterable[Any]:
+    """The types behind choices and annotations."""
+    for shape in shapes:
+        origin = get_origin(shape)
+        if origin is Annotated:
+            yield from _leaves(get_args(shape)[:1])
+        elif origin in (Union, UnionType):
+            yield from _leaves(arg for arg in get_args(shape) if arg is not NoneType)
+        else:
+            yield shape
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def validate_list(model: type[Model], document: Table, top: str, reading: ConfigDocument) -> dict[int, Model]:
+    """The tables of a list, less those with faults, by their number from 1."""
+    tables = enumerate(document.get(top, []), 1)
+    checked = {number: validate(model, table, (top, str(number)), reading) for number, table in tables}
+    return {number: settings for number, settings in checked.items() if settings is not None}
+
+
+def validate_named(model: type[Model], document: Table, top: str, reading: ConfigDocument) -> dict[str, Model]:
+    """The tables of one kind by name. A job's name is its scheduler's; the others are ours, and people type them."""
+    tables = document.get(top, {})
+    for name in tables:
+        if top != "jobs" and (not name.strip() or clean_line(name) != name):
+            reading.fault((top, name), f"{name!a} holds what cannot be shown or typed. Rename it.")
+    checked = {name: validate(model, table, (top, name), reading) for name, table in tables.items()}
+    return {name: value for name, value in checked.items() if value is not None}
+
+
+def validate(
+    model: type[Model], table: Any, key: tuple[str, ...], reading: ConfigDocument, also: tuple[str, ...] = ()
+) -> Model | None:
+    try:
+        return model.model_validate(table, context={"folder": reading.folder(key)})
+    except ValidationError as error:
+        faults = [(fault, _location(model, fault)) for fault in error.errors(include_url=False)]
+        reported: set[tuple[str, ...]] = set()
+        for fault, place in faults:
+            if _is_reported_deeper(fault, place, faults) or (place.has_choice and place.keys in reported):
+                continue
+            reported.add(place.keys)
+            reading.fault((*key, *place.keys), fault_text(fault, place, also))
+    return None
+
+
+def _location(model: type[BaseModel], error: Any) -> FaultLocation:
+    return fault_location(model, error["loc"], is_unknown=error["type"] == "extra_forbidden")
+
+
+def _is_reported_deeper(one: Any, place: FaultLocation, faults: list[tuple[Any, FaultLocation]]) -> bool:
+    """A list that is short because its members were refused; and of several types that a value may have, one that it
+    plainly was not meant to be."""
+    if one["type"] != "too_short" and not place.has_choice:
+        return False
+    length = len(place.keys)
+    return any(len(other.keys) > length and other.keys[:length] == place.keys for _, other in faults)

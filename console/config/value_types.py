@@ -1,0 +1,71 @@
+"""Value types of settings: durations, zones, times of day, names of jobs."""
+
+from __future__ import annotations
+
+import re
+from datetime import time, timedelta
+from difflib import get_close_matches
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+
+from console.domain.ids import split_job_name
+from console.timing.durations import parse_duration
+
+LONGEST = timedelta(days=3653)
+"""Longest duration in config, so that adding it to now stays within the calendar."""
+
+
+def _duration(value: Any) -> timedelta:
+    if isinstance(value, timedelta):
+        return value
+    if not isinstance(value, str):
+        raise ValueError(f'{value!r} is not a duration; write it in quotes: "15s", "14m", "1h30m"')
+    duration = parse_duration(value)
+    if duration > LONGEST:
+        raise ValueError(f'"{value}" is longer than ten years, which no night lasts; write 15s, 14m, 1h30m or 2d')
+    return duration
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        near = get_close_matches(name, available_timezones(), n=1)
+        raise ValueError(
+            f'"{name}" is not a time zone; ' + (f'did you mean "{near[0]}"?' if near else 'write "Europe/Berlin"')
+        ) from None
+    return name
+
+
+def time_of_day(value: Any) -> time:
+    """ "06:30". Raises ValueError with the fix."""
+    if isinstance(value, time):
+        return value
+    match = re.fullmatch(r"(\d{1,2}):(\d{2})", value) if isinstance(value, str) else None
+    if match is None or int(match[1]) > 23 or int(match[2]) > 59:
+        raise ValueError(f'{value!r} is not a time of day; write "06:30"')
+    return time(int(match[1]), int(match[2]))
+
+
+def _job_name(value: str) -> str:
+    split_job_name(value)
+    return value
+
+
+def _pause(value: timedelta) -> timedelta:
+    if value <= timedelta(0):
+        raise ValueError("no time at all will not do; write one above zero, as in 15s")
+    return value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Pause = Annotated[Duration, AfterValidator(_pause)]
+Zone = Annotated[str, AfterValidator(_zone)]
+TimeOfDay = Annotated[time, BeforeValidator(time_of_day)]
+JobName = Annotated[str, AfterValidator(_job_name)]
+
+
+class StrictSettings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)

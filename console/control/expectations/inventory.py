@@ -1,0 +1,236 @@
+"""Inventory changes: jobs that are new, back, gone or renamed, and the drift from the accepted definition."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from connectors.sdk.records import Inventory, JobRecord, Schedule
+from console.domain.inventory import MAX_WORDS, DetectedDrift, InventoryChanges, JobChange, KnownJob, VanishedJob
+from console.text.cleaning import clean, clean_line
+from console.timing.schedule import schedule_text
+
+SHRUNK_SHARE = 0.9
+SHRUNK_JOBS = 10
+"""More than this share and this number of jobs vanishing at once is a lost right or mount more often than a cleanup."""
+
+_GONE = {
+    "cron": "crontab line gone",
+    "pg_cron": "pg_cron job gone",
+    "pgagent": "pgAgent job gone",
+    "mysql_events": "event gone",
+    "airflow": "DAG gone",
+    "prefect": "deployment gone",
+    "dagster": "Dagster job gone",
+}
+"""By the kind of its system: other kinds have crontab's schedules too."""
+
+
+def match_inventory(
+    known: Sequence[KnownJob], found: Inventory, doubted_hash: str = "", kind: str = ""
+) -> InventoryChanges:
+    """What `found` changes at its target, of a system of that kind; jobs in the inventory's order.
+
+    An id that is told twice counts once, the first time. A job is known again by the id its source gave it, then by
+    match keys, strongest first, one to one. Only a complete inventory proves that a job is gone; a target that lost
+    nearly all of its jobs is doubted until it says so twice: `doubted_hash` is that of the inventory doubted last time.
+    """
+    if found.unchanged:
+        return InventoryChanges(hash=found.hash, complete=found.complete)
+    records = list({record.native_id: record for record in reversed(found.jobs)}.values())[::-1]
+    pairs = _pairs(known, records)
+    changed = [_change(job, record) for job, record in pairs.values() if _differs(job, record)]
+    matched = {job.id for job, _ in pairs.values()}
+    new = tuple(record for place, record in enumerate(records) if place not in pairs)
+    missing = [job for job in known if job.id not in matched and not job.unwatched]
+    unwatched = _not_asked_for(known, missing, found)
+    lost = [job for job in missing if job.id not in unwatched and job.gone_since is None]
+    alive = sum(job.gone_since is None and not job.unwatched for job in known) - len(unwatched)
+    gone = tuple(VanishedJob(job.id, _gone_words(job, kind)) for job in lost) if found.complete else ()
+    doubt = _doubt(len(gone), alive, found.hash == doubted_hash != "")
+    if doubt:
+        return InventoryChanges(new, tuple(changed), unwatched=unwatched, complete=False, doubted=doubt)
+    return InventoryChanges(new, tuple(changed), gone, unwatched, found.hash, found.complete)
+
+
+def changes_schedules(jobs: Sequence[KnownJob], changes: InventoryChanges) -> bool:
+    """Whether a job went, came back, was paused or woken, or has another clock: more than the instant that its clock
+    names next."""
+    before = {job.id: job for job in jobs}
+    return bool(changes.gone or changes.unwatched) or any(
+        _moves_clock(before[one.job_id], one.record) for one in changes.changed
+    )
+
+
+def renames_jobs(jobs: Sequence[KnownJob], changes: InventoryChanges) -> bool:
+    """Whether a job's source calls it by another name than it has here."""
+    names = {job.id: job.native_id for job in jobs}
+    return any(names[one.job_id] != one.record.native_id for one in changes.changed)
+
+
+def _moves_clock(job: KnownJob, record: JobRecord) -> bool:
+    seen, found = job.seen, record.schedule
+    return (
+        job.gone_since is not None
+        or job.unwatched
+        or (job.paused_since is not None) != record.paused
+        or not _same_times(seen, found)
+        or _reported_differently(seen, found)
+        or (seen.next_at is None and found.next_at is not None)
+    )
+
+
+def _not_asked_for(jobs: Sequence[KnownJob], missing: Sequence[KnownJob], found: Inventory) -> tuple[int, ...]:
+    """Ids of the missing that the settings leave out; a task goes with its job."""
+    asks_for = found.asks_for
+    if asks_for is None:
+        return ()
+    by_id = {job.id: job for job in jobs}
+    whole = {job.id: by_id.get(job.parent_id or job.id, job) for job in missing}
+    return tuple(job.id for job in missing if not asks_for(whole[job.id].source_id, whole[job.id].match_keys))
+
+
+def _doubt(gone: int, alive: int, said_twice: bool) -> str:
+    if said_twice or gone <= SHRUNK_JOBS or gone <= SHRUNK_SHARE * alive:
+        return ""
+    return f"{gone} of {alive} jobs are gone at once: not believed until the next inventory says the same"
+
+
+def _pairs(jobs: Sequence[KnownJob], records: Sequence[JobRecord]) -> dict[int, tuple[KnownJob, JobRecord]]:
+    """Place in the inventory -> (known job, record), in the inventory's order."""
+    pairs: dict[int, tuple[KnownJob, JobRecord]] = {}
+    free = _by_name(jobs)
+    left: dict[int, JobRecord] = {}
+    for place, record in enumerate(records):
+        job = free.pop(record.native_id, None)
+        if job is None:
+            left[place] = record
+        else:
+            pairs[place] = (job, record)
+    matched = {job.id for job, _ in pairs.values()}
+    asleep = [job for job in jobs if job.id not in matched and job.gone_since is None]
+    pairs.update(_by_keys(asleep, left))
+    return dict(sorted(pairs.items()))
+
+
+def _by_name(jobs: Sequence[KnownJob]) -> dict[str, KnownJob]:
+    """What the source may call each job: its present name before its first one, the living before the gone."""
+    names: dict[str, KnownJob] = {}
+    for job in sorted(jobs, key=lambda each: (each.gone_since is not None, each.id)):
+        names.setdefault(job.source_id, job)
+    return names
+
+
+def _by_keys(
+    known: Sequence[KnownJob], records: dict[int, JobRecord]
+) -> Iterator[tuple[int, tuple[KnownJob, JobRecord]]]:
+    """Pairs of what no id joins, by the strongest key that just one job and one record have."""
+    jobs = {job.id: job for job in known}
+    left = dict(records)
+    for rank in range(max((len(record.match_keys) for record in left.values()), default=0)):
+        holders = {place: record.match_keys[rank] for place, record in left.items() if rank < len(record.match_keys)}
+        asked = Counter(holders.values())
+        owners = _sole_owners(jobs.values())
+        for place, key in holders.items():
+            job = owners.get(key) if asked[key] == 1 else None
+            if job is not None and job.id in jobs:
+                del jobs[job.id]
+                yield place, (job, left.pop(place))
+
+
+def _sole_owners(jobs: Iterable[KnownJob]) -> dict[str, KnownJob]:
+    owners: dict[str, KnownJob | None] = {}
+    for job in jobs:
+        for key in job.match_keys:
+            owners[key] = None if key in owners else job
+    return {key: job for key, job in owners.items() if job is not None}
+
+
+def _differs(job: KnownJob, record: JobRecord) -> bool:
+    """True when the store does not hold this record yet. The next instant counts: it is written, but is no drift. Texts
+    are kept cleaned and so cannot be compared; the definition's hash stands for them."""
+    return (
+        job.source_id != record.native_id
+        or job.match_keys != record.match_keys
+        or job.definition_hash != record.definition_hash
+        or record.schedule.next_at not in (None, job.seen.next_at)
+        or job.pool != (clean_line(record.pool), record.slots)
+        or _moves_clock(job, record)
+    )
+
+
+def _change(job: KnownJob, record: JobRecord) -> JobChange:
+    if job.unwatched:  # as at first sight: nobody looked meanwhile
+        return JobChange(job.id, record, ended=tuple(sorted(job.open_drift)), accept_again=True)
+    woken = job.paused_since is not None and not record.paused
+    return JobChange(
+        job_id=job.id,
+        record=record,
+        drift=tuple(_drift(job, record)),
+        ended=tuple(what for what in sorted(job.open_drift) if _is_over(what, job, record)),
+        accept_again=woken and "paused" not in job.open_drift and not job.held,
+    )
+
+
+def _drift(job: KnownJob, record: JobRecord) -> Iterator[DetectedDrift]:
+    if not _same_times(job.accepted, record.schedule):
+        yield DetectedDrift("schedule", f"{schedule_text(job.accepted)} became {schedule_text(record.schedule)}")
+    elif _is_moved_at_its_source(job, record):
+        yield _further(job, "schedule", f"{schedule_text(job.seen)} became {schedule_text(record.schedule)}")
+    if job.definition_hash and job.definition_hash != record.definition_hash:
+        yield _further(job, "definition", _definition_words(job, record))
+    if record.paused and job.paused_since is None and not job.held:
+        yield DetectedDrift("paused", "paused outside of Headway")
+
+
+def _further(job: KnownJob, what: str, text: str) -> DetectedDrift:
+    """A change of what the last look saw: with those before it that nobody has accepted."""
+    before = job.drift_words.get(what, "")
+    return DetectedDrift(what, f"{text} (before that: {before})" if before else text, again=True)
+
+
+def _definition_words(job: KnownJob, record: JobRecord) -> str:
+    if job.definition == clean(record.definition):
+        return "its definition changed; what it runs reads the same"
+    return f"{job.definition or 'nothing'} became {record.definition or 'nothing'}"
+
+
+def _is_over(what: str, job: KnownJob, record: JobRecord) -> bool:
+    return {
+        "gone": True,
+        "schedule": _same_times(job.accepted, record.schedule) and not _only_reported(job.seen, record.schedule),
+        "paused": not record.paused,
+    }.get(what, False)
+
+
+def _same_times(accepted: Schedule, seen: Schedule) -> bool:
+    """True when both run at the same times: the source's own next instant and words do not count."""
+    return _times(accepted) == _times(seen)
+
+
+def _times(schedule: Schedule) -> tuple[str, list[str], str]:
+    return schedule.dialect, clean_line(schedule.expression).split(), clean_line(schedule.zone)
+
+
+def _reported_differently(seen: Schedule, found: Schedule) -> bool:
+    """True where the words tell another clock that no dialect of ours reads. What nobody could read tells none."""
+    return _only_reported(seen, found) and not found.is_unread and clean_line(found.text, MAX_WORDS) != seen.text
+
+
+def _only_reported(seen: Schedule, found: Schedule) -> bool:
+    return seen.dialect == found.dialect == "none"
+
+
+def _is_moved_at_its_source(job: KnownJob, record: JobRecord) -> bool:
+    """True for a clock that came, went or changed where only words tell it. A pause and its end are told as such."""
+    has_clock = job.seen.has_clock or record.schedule.has_clock
+    paused_or_woken = (job.paused_since is not None) != record.paused
+    told = _reported_differently(job.seen, record.schedule) and not job.seen.is_unread
+    return told and has_clock and not paused_or_woken
+
+
+def _gone_words(job: KnownJob, kind: str) -> str:
+    if job.parent_id is not None:
+        return "task gone"
+    is_no_line = kind == "cron" and job.seen.dialect == "none"  # anacron's
+    return _GONE.get("" if is_no_line else kind, "gone from its source")

@@ -1,0 +1,178 @@
+"""The report of an incident as sections of a page, for a terminal or as Markdown without outside markup."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from console.domain.action import ActionView
+from console.domain.handover import ServiceNight
+from console.domain.ids import incident_name
+from console.domain.incident import IncidentView
+from console.domain.plan import PlanView
+from console.text.cleaning import clean, clean_line
+from console.timing.durations import format_duration
+from console.timing.formats import timestamp_text
+
+_MARKUP = re.compile(r"[\\`*_{}\[\]<>#|~&!@$]|:(?=//|[a-z+_-][\w+-]*:|100:|1234:)|(?<=www)\.", re.IGNORECASE)
+"""A colon counts in an address and in the name of an emoji; in a time and after a job's host it does not."""
+_BEGINS = re.compile(r"^([+\-=]|\d{1,9}[.)])")
+
+
+@dataclass(frozen=True, slots=True)
+class ReportSection:
+    """A heading with its lines, plain; `block`: outside text of several lines, shown as it is."""
+
+    heading: str
+    lines: Sequence[str] = field(default_factory=tuple)
+    block: str = ""
+    empty: str = "none"
+
+
+def escape_markdown(text: str) -> str:
+    """One line that Markdown shows as it is."""
+    found = _MARKUP.sub(lambda one: f"\\{one[0]}", clean_line(text))
+    return _BEGINS.sub(lambda one: f"{one[1][:-1]}\\{one[1][-1]}", found)
+
+
+def as_markdown(title: str, sections: Iterable[ReportSection]) -> list[str]:
+    """A page: a title, then each section with its lines as a list."""
+    lines = [f"# {escape_markdown(title)}"]
+    for one in sections:
+        lines += ["", f"## {escape_markdown(one.heading)}", ""]
+        lines += [f"- {escape_markdown(line)}" for line in one.lines]
+        if one.block:
+            lines += [*([""] if one.lines else []), *(f"    {line}".rstrip() for line in clean(one.block).splitlines())]
+        elif not one.lines:
+            lines.append(f"*{escape_markdown(one.empty)}*")
+    return lines
+
+
+def as_text(title: str, sections: Iterable[ReportSection]) -> list[str]:
+    """The same for a terminal; a block behind `| `."""
+    lines = [title]
+    for one in sections:
+        lines += ["", one.heading, *(f"  {line}" for line in one.lines)]
+        lines += [f"  | {line}" for line in clean(one.block).splitlines()]
+        if not one.lines and not one.block:
+            lines.append(f"  ({one.empty})")
+    return lines
+
+
+LOG_LINES = 20
+_NO_CHANGES = ("not applicable: the root cause is not a run", "unknown")
+
+
+Wall = Callable[[datetime | None], str]
+"""An instant on somebody's wall, with its zone's label."""
+
+
+def end_text(view: IncidentView, now: datetime, at: Wall = timestamp_text) -> str:
+    """ "closed …", or "open, as of …"."""
+    return f"closed {at(view.row.closed)}" if view.row.closed else f"open, as of {at(now)}"
+
+
+def report_sections(
+    view: IncidentView, nights: Sequence[ServiceNight], plans: Sequence[PlanView], end: str, at: Wall = timestamp_text
+) -> list[ReportSection]:
+    """Summary, cause, impact, timeline, actions, open questions; instants as `at` shows them."""
+    return [
+        ReportSection("Summary", _summary(view, nights, end, at)),
+        ReportSection("Root cause", _cause(view), block="\n".join(view.log.splitlines()[-LOG_LINES:])),
+        ReportSection(
+            "Changes since the last successful run",
+            view.row.changes,
+            empty=_NO_CHANGES[view.row.cause in ("run", "shared")],
+        ),
+        ReportSection("Impact", [_impact(one, at) for one in nights], empty="no service"),
+        ReportSection("Runs", [f"{one.role}: {one.job} {one.period_key}, {one.state}" for one in view.members]),
+        ReportSection("Timeline", [_event(one.words, at(one.at), one.actor) for one in view.events]),
+        ReportSection("Actions and outcomes", _done(view, plans, at)),
+        ReportSection("Notifications", _notifications(view, at)),
+        ReportSection("Past repairs", [f"{at(when)} {words}" for when, words in view.seen_before]),
+        ReportSection("Open questions", open_questions(view)),
+    ]
+
+
+def open_questions(view: IncidentView) -> list[str]:
+    """What the record does not answer, with the command that adds an answer where there is one."""
+    row, name = view.row, incident_name(view.row.id)
+    notes = [one for one in view.events if one.kind == "note"]
+    unsure = [one for one in view.actions if one.state == "unknown"]
+    found = [f"Why did it happen? Add a note: headway incident note {name} …"] if not notes else []
+    found += ["Who owns it? No owner is set."] if not row.owner else []
+    found += ["What is the first step? No runbook is set."] if not row.runbook else []
+    found += [f"Did {one.verb} {one.job} take effect? Its outcome is unknown ({one.key})." for one in unsure]
+    found += [f"Why did {one.job} read failed data? It is still stale." for one in view.members if one.stale_read]
+    found += ["How was it resolved? It is still open."] if row.closed is None else []
+    again = f"{row.reopened} times" if row.reopened > 1 else "once"
+    return found + ([f"Why did it come back? It was reopened {again}."] if row.reopened else [])
+
+
+def _summary(view: IncidentView, nights: Sequence[ServiceNight], end: str, at: Wall) -> list[str]:
+    row = view.row
+    missed, saved = sum(one.is_missed for one in nights), sum(one.is_saved for one in nights)
+    lines = [f"Failed since {at(row.failed_since)}; {end}"]
+    if row.closed is not None:
+        took = format_duration((row.closed - row.failed_since).total_seconds())
+        lines.append(f"Lasted {took}; {view.row.hurt} runs red or stale at its end")
+    else:
+        lines.append(f"Recoverable until {at(row.act_by)}" if row.act_by else "No act-by: no affected service has one")
+        lines.append(
+            f"Acknowledged by {row.taken_by} until {at(row.taken_until)}" if row.taken_by else "Not acknowledged"
+        )
+    lines.append(f"Affected services: {len(nights)}, of them missed {missed}, saved {saved}")
+    lines.append(
+        f"Business date {row.business_date}; owner {row.owner or 'not set'}; runbook {row.runbook or 'not set'}"
+    )
+    return lines
+
+
+def _cause(view: IncidentView) -> list[str]:
+    row = view.row
+    lines = [row.title] + ([row.reason] if row.reason and row.reason not in row.title else [])
+    lines += [f"Split from {incident_name(row.split_from)}"] if row.split_from is not None else []
+    lines += [f"Merged into {incident_name(row.merged_into)}"] if row.merged_into is not None else []
+    return [*lines, *([] if view.log else [f"Log: {view.log_error or 'none was kept'}"])]
+
+
+def _impact(night: ServiceNight, at: Wall) -> str:
+    return (
+        f"{night.title} (tier {night.tier}, {night.business_date}), due {at(night.deadline)}: {service_line(night, at)}"
+    )
+
+
+def _done(view: IncidentView, plans: Sequence[PlanView], at: Wall) -> list[str]:
+    return [*(action_line(one, at) for one in reversed(view.actions)), *map(_plan, plans)]
+
+
+def _event(text: str, at: str, actor: str) -> str:
+    return f"{at} {text}{f' ({actor})' if actor else ''}"
+
+
+def _plan(plan: PlanView) -> str:
+    return f"plan {plan.id} of {plan.requested_by}: {plan.state}, {plan.done} of {len(plan.steps)} steps over"
+
+
+def _notifications(view: IncidentView, at: Wall) -> list[str]:
+    return [
+        f"{one.kind} to {one.route} ({one.url_words}): {f'sent {at(one.sent)}' if one.sent else one.state}"
+        for one in view.deliveries
+    ]
+
+
+def action_line(action: ActionView, at: Wall = timestamp_text) -> str:
+    """Who asked for what, and its proof."""
+    proof = f": {action.words}" if action.words else ""
+    return f"{at(action.requested)} {action.requested_by}: {action.verb} {action.job}, {action.state}{proof}"
+
+
+def service_line(night: ServiceNight, at: Wall) -> str:
+    """ "delivered 07:41 CET, 11m late", or how it stands."""
+    if night.delivered is None:
+        return night.timeliness.replace("_", " ")
+    late = (night.delivered - night.deadline).total_seconds()
+    how = f"{format_duration(late)} late" if late > 0 else f"{format_duration(-late)} before its deadline"
+    return f"delivered {at(night.delivered)}, {how}"

@@ -1,0 +1,219 @@
+"""Where the minutes of a late service day went: job by job along its critical path, as it really ran.
+
+The usual finish is what the path would have taken tonight from its first start as due: each job starts when its
+upstream and its clock let it, and takes as long as it usually does. A job's lateness is its end less its usual end;
+it is split without a rest into what came from upstream, what the clock gave back (or, for a job that did not wait,
+took away), and what the job itself added: queued beyond its usual wait, slow, retries, repair. A job that is not
+over ends when its forecast says so: what that expects beyond the usual (a repair, a slow night) is attributed to
+the job it is expected of. So the last job's lateness, which is the service's, is the sum of what all jobs added and
+what the clocks gave back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+from connectors.sdk.states import RunState
+from console.domain.service import PathAttemptView, PathJobBaseline, PathJobView
+
+_ZERO = timedelta(0)
+WORTH = timedelta(minutes=1)
+"""What is expected of a job is told to the minute."""
+_CLOCKS = timedelta(seconds=2)
+"""Two systems' clocks differ by as much without anybody having started too early."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunTry:
+    """One attempt of a job's run."""
+
+    started: datetime
+    ended: datetime | None
+    good: bool
+    asked: bool = False
+    """A person or a plan asked for it: what went before it waited for repair, not for a retry."""
+
+
+@dataclass(frozen=True, slots=True)
+class PathStep:
+    """One job of the path."""
+
+    job: str
+    due: datetime | None
+    """Its start by the clock; None for one that starts after its upstream."""
+    usual: timedelta | None
+    """How long it usually takes; None: nobody knows, and it counts as it went."""
+    tries: tuple[RunTry, ...]
+    """By start."""
+    waits: timedelta = _ZERO
+    """How long it usually waits though all that it waits for is there: for a slot, a worker."""
+    expected: datetime | None = None
+    """When its forecast says that it will be done; None: nobody does."""
+
+
+@dataclass(frozen=True, slots=True)
+class LatenessShare:
+    """One job's share. `retries` and `repair` are never negative."""
+
+    job: str
+    usual_end: datetime
+    end: datetime
+    """Of what is not over: as it looks now, nothing more going wrong."""
+    is_over: bool
+    upstream: timedelta = _ZERO
+    """How late its upstream on the path was."""
+    clock: timedelta = _ZERO
+    """Negative: its clock would have made it wait, and so much of the upstream's lateness cost nothing."""
+    queued: timedelta = _ZERO
+    """Over its usual wait; negative: it waited less."""
+    slow: timedelta = _ZERO
+    """Over its usual; negative: it was faster."""
+    retries: timedelta = _ZERO
+    """Lost to attempts that its scheduler repeated by itself."""
+    repair: timedelta = _ZERO
+    """Lost to what failed, or read stale data, until somebody had it run again."""
+    ahead: timedelta = _ZERO
+    """What its forecast expects beyond all this; negative: it will make up for some."""
+
+    @property
+    def late(self) -> timedelta:
+        return self.end - self.usual_end
+
+    @property
+    def own(self) -> timedelta:
+        """What the job itself added."""
+        return self.queued + self.slow + self.retries + self.repair + self.ahead
+
+
+@dataclass(frozen=True, slots=True)
+class LatenessBreakdown:
+    """The whole path, first job to last; empty where nothing of it is known."""
+
+    parts: tuple[LatenessShare, ...]
+
+    @property
+    def late(self) -> timedelta:
+        """Against the usual finish; negative: earlier."""
+        return self.parts[-1].late if self.parts else _ZERO
+
+    def total(self, name: str) -> timedelta:
+        """Minutes of one kind over all jobs. What came from upstream is told of the job that added it."""
+        return sum((getattr(part, name) for part in self.parts), _ZERO)
+
+
+def path_steps_of(
+    path: Sequence[PathJobView], deadline: datetime, usual: Sequence[PathJobBaseline] = ()
+) -> list[PathStep]:
+    """The run of each job that the service read, from its terminal up: of a job that runs many times a day the last one
+    before its reader, else the first. `usual`: of the same jobs; empty: nobody knows more than the path."""
+    found: list[PathStep] = []
+    before = deadline
+    for job, known in zip(reversed(path), reversed(usual or [PathJobBaseline()] * len(path)), strict=True):
+        runs = [run for run in job.runs if run.at < before] or job.runs[:1]
+        run = runs[-1] if runs else None
+        tries = run.tries if run else ()
+        takes = job.usual_s if known.takes is None or job.source != "history" else known.takes
+        lasts = None if takes is None else timedelta(seconds=takes)
+        shown = tuple(RunTry(one.started, one.ended, _is_good(one), one.asked) for one in tries)
+        waits = timedelta(seconds=known.waits)
+        found.append(PathStep(job.job, run.due if run else None, lasts, shown, waits, job.expected))
+        before = tries[-1].started if tries else run.at if run else before
+    return found[::-1]
+
+
+def break_down_lateness(
+    steps: Sequence[PathStep], now: datetime, delivered: bool, expected: datetime | None = None
+) -> LatenessBreakdown:
+    """`steps`: the critical path, first to last. `delivered`: its service day is; then what started before its upstream
+    was done did not have to wait. `expected`: when its forecast says that it will be done; None: it has none."""
+    parts: list[LatenessShare] = []
+    for step in steps:
+        part = _part(step, parts[-1] if parts else None, now, delivered)
+        parts.append(part if step is steps[-1] else _foreseen(part, step.expected, WORTH))
+    if parts:
+        parts[-1] = _foreseen(parts[-1], expected, _ZERO)
+    return LatenessBreakdown(tuple(parts))
+
+
+def _foreseen(part: LatenessShare, expected: datetime | None, least: timedelta) -> LatenessShare:
+    """It ends as is expected, if that is so much away from what is usual from here on."""
+    if expected is None or part.is_over or abs(expected - part.end) < least:
+        return part
+    return replace(part, end=expected, ahead=expected - part.end)
+
+
+def _part(step: PathStep, before: LatenessShare | None, now: datetime, delivered: bool) -> LatenessShare:
+    begins = step.due or (step.tries[0].started if step.tries else now)
+    usually = max(_known(before.usual_end if before else None, step.due), default=begins)
+    could = max(_known(before.end if before else None, step.due), default=begins)
+    tries = [one for one in step.tries if one.started + _CLOCKS >= could]
+    early = bool(step.tries) and not (tries and tries[0] is step.tries[0])
+    if early and not tries and delivered:
+        could, tries, early = step.tries[0].started, list(step.tries), False
+    upstream = before.late if before else _ZERO
+    clock, waits = could - usually - upstream, step.waits if before or step.due else _ZERO
+    if not tries:
+        return _not_begun(step, usually, waits, could, now, upstream, clock, early)
+    queued, repair = _over(tries[0].started - could - waits, early)
+    return _begun(step, tries, usually + waits, now, (upstream, clock, queued, repair))
+
+
+def _over(longer: timedelta, early: bool) -> tuple[timedelta, timedelta]:
+    """Queued and repair: `longer` than it usually waits, after it began too `early` and had to be run again."""
+    repair = max(longer, _ZERO) if early else _ZERO
+    return longer - repair, repair
+
+
+def _is_good(one: PathAttemptView) -> bool:
+    """What ended and cannot be proved bad made nobody wait for a repair."""
+    return one.ended is not None and not RunState(one.state).is_red
+
+
+def _known(*moments: datetime | None) -> Iterable[datetime]:
+    return [at for at in moments if at is not None]
+
+
+def _not_begun(
+    step: PathStep, usually: datetime, waits: timedelta, could: datetime, now: datetime, upstream: timedelta,
+    clock: timedelta, early: bool,
+) -> LatenessShare:  # fmt: skip
+    """It starts now, or once it has waited as usual; what read stale data must be run again, and waits for that."""
+    usual = step.usual or _ZERO
+    waited = max(now - could, waits)
+    queued, repair = _over(waited - waits, early)
+    end = could + waited + usual
+    return LatenessShare(step.job, usually + waits + usual, end, False, upstream, clock, queued, repair=repair)
+
+
+def _begun(
+    step: PathStep, tries: Sequence[RunTry], usual_start: datetime, now: datetime,
+    known: tuple[timedelta, timedelta, timedelta, timedelta],
+) -> LatenessShare:  # fmt: skip
+    upstream, clock, queued, repair = known
+    retries = _ZERO
+    counted = _until_good(tries)
+    for one, following in pairwise(counted):
+        lost = following.started - one.started
+        retries, repair = (retries, repair + lost) if following.asked else (retries + lost, repair)
+    last = counted[-1]
+    began = last.started
+    if last.ended is not None and not last.good:
+        again = max(now, last.ended)
+        repair, began = repair + (again - last.started), again
+    is_over = last.good and last.ended is not None
+    end = last.ended if is_over and last.ended is not None else max(now, began + (step.usual or _ZERO))
+    usual = step.usual if step.usual is not None else end - began
+    return LatenessShare(
+        step.job, usual_start + usual, end, is_over, upstream, clock, queued, end - began - usual, retries, repair
+    )
+
+
+def _until_good(tries: Sequence[RunTry]) -> Sequence[RunTry]:
+    """Up to the first that was good: what ran after it made nothing late."""
+    for place, one in enumerate(tries):
+        if one.good:
+            return tries[: place + 1]
+    return tries

@@ -1,0 +1,352 @@
+"""Why a job is not running, or runs late, down to a reason that a person can act on.
+
+First the job's own reasons, then those of the upstreams that it waits for, across all systems.
+
+Facts come before what follows from them: an unreachable target ends the questions, and a hold comes before the
+upstream that it waits for. A reason that is proved by a run of its source carries that run's poll and its native
+state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+
+from connectors.sdk.states import RunState
+from console.control.expectations.expected_runs import cadence_of
+from console.control.holds.conditions import awaited_edges, condition_text
+from console.control.snapshot.estate_index import EstateIndex
+from console.control.snapshot.holds import LINGERS, hold_text
+from console.control.snapshot.pools import pool_of, slot_text
+from console.control.snapshot.reachability import UNREACHABLE_REASONS, is_out_of_reach
+from console.control.snapshot.runs import has_no_clock, has_started, lookback_time, run_time
+from console.domain.action import MANUAL_KIND
+from console.domain.dependency import DependencyMode, DependencyOrigin
+from console.domain.estate import DependencyFacts, JobFacts, RunFacts
+from console.domain.hold import HoldFacts
+from console.domain.job import ExplanationStep, Safety
+from console.text.cleaning import clean_line
+from console.timing.business_dates import business_date_of
+from console.timing.calendars import day_reason, is_start_expected
+from console.timing.durations import format_duration
+from console.timing.formats import dated_time, zoned_time
+from console.timing.maintenance import maintenance_of_job
+from console.timing.schedule import instants, next_instant, schedule_text
+
+_WAITS = (RunState.QUEUED, RunState.WAITING)
+_UNDER_WAY = (RunState.RUNNING, RunState.RETRYING, RunState.CANCELLING)
+_KINDS = {"slot": "slot", "resource": "slot", "approval": "approval", "upstream": "upstream", "time": "clock"}
+"""The kinds of reason by the word that a connector gives for waiting; any other is "waits"."""
+
+
+def run_in_question(index: EstateIndex, job_id: int) -> RunFacts | None:
+    """The run that the question is about: what is under way, else what came due last, else what comes next."""
+    runs = index.runs.get(job_id, ())
+    under_way = [run for run in runs if run.state.is_open and run.state not in (RunState.PLANNED, RunState.HELD)]
+    come = [run for run in runs if run_time(run) <= index.now]
+    known = under_way or come or list(runs[:1])
+    return known[-1] if known else None
+
+
+def job_reasons(index: EstateIndex, job_id: int) -> Iterator[ExplanationStep]:
+    """Of this job alone, the most weighty first; at least one."""
+    job, run = index.job(job_id), run_in_question(index, job_id)
+    found = [*_out_of_reach(index, job), *_kept_back(index, job)]
+    yield from found
+    if run is not None and has_started(run):
+        yield from _started(index, job, run)
+    elif run is not None and run.state is RunState.MISSED and not found:
+        yield _of(job, run, "missed", f"was due {_at(run_time(run), job)}: {run.reason}", act=_again(job))
+    elif run is not None and run_time(run) <= index.now and not found:
+        yield _of(job, run, "clock", f"is due since {_at(run_time(run), job)}, given up after {_span(job.grace)}")
+    if run is None or not has_started(run) or not run.state.is_open:
+        yield from _next(index, job)
+
+
+def _out_of_reach(index: EstateIndex, job: JobFacts) -> Iterator[ExplanationStep]:
+    target = index.estate.targets.get(job.target_id)
+    if target is None or target.failing_since is not None or is_out_of_reach(target, index.now, index.estate.settings):
+        name = clean_line(f"{target.system}/{target.name}") if target else "its target"
+        seen = f"last seen {_at(target.last_ok_at, job)}" if target and target.last_ok_at else "never seen"
+        error = f": {clean_line(target.error)}" if target and target.error else ""
+        said = UNREACHABLE_REASONS.get(target.error_kind if target else "", "does not answer")
+        words = f"{name} {said}, so its status is unknown{error}"
+        since = target.failing_since if target else None
+        act = "headway check"
+        if target is not None and (pause := target.paused(index.now)) is not None:
+            words = f"{clean_line(pause.text)}, so its status is unknown"
+            since, act = pause.at, f"headway system pause {pause.system} --off"
+        yield ExplanationStep(_name(job), "unreachable", words, since=since, evidence=seen, act=act)
+    quiet = maintenance_of_job(index.estate, job, index.now)
+    if quiet is not None:
+        yield ExplanationStep(
+            _name(job), "maintenance", clean_line(quiet.text(job.zone)), until=quiet.until, by="config"
+        )
+    if job.gone_since is not None:
+        words = clean_line(job.drift_reason) or "is gone from its source"
+        yield ExplanationStep(
+            _name(job), "gone", words, since=job.gone_since, evidence=_poll(index, job), act=_drift(job)
+        )
+
+
+def _kept_back(index: EstateIndex, job: JobFacts) -> Iterator[ExplanationStep]:
+    holds = [one for one in index.estate.holds if one.job_id == job.id and one.state.holds_back]
+    for hold in holds:
+        words = clean_line(hold_text(hold, _upstream(index, hold)))
+        known = f"hold {hold.key}, for the start of {_at(hold.due_at, job)}" if hold.due_at else f"hold {hold.key}"
+        yield ExplanationStep(
+            _name(job), "hold", words, since=hold.placed_at, until=hold.until, by=clean_line(hold.held_by),
+            evidence=known, act=f"headway hold release {_name(job)}",
+        )  # fmt: skip
+    if job.paused_since is not None and not holds and not _lingers(index, job):
+        words = "is paused at its source, and not by Headway"
+        act = f"enable it at {clean_line(job.system)}"
+        yield ExplanationStep(_name(job), "pause", words, since=job.paused_since, evidence=_poll(index, job), act=act)
+    frozen = index.estate.modes.frozen
+    if frozen is not None and holds:
+        words = f"nothing is let go or started while all sending is frozen{': ' + frozen.why if frozen.why else ''}"
+        yield ExplanationStep(
+            _name(job), "freeze", clean_line(words), 0, frozen.at, by=frozen.by, act="headway freeze --off"
+        )
+
+
+def _lingers(index: EstateIndex, job: JobFacts) -> bool:
+    """True where the pause that is told may still be that of a hold that has just ended."""
+    ended = [one.ended_at for one in index.estate.holds if one.job_id == job.id and one.ended_at is not None]
+    return bool(ended) and index.now - max(ended) < LINGERS
+
+
+def _started(index: EstateIndex, job: JobFacts, run: RunFacts) -> Iterator[ExplanationStep]:
+    if run.state in _WAITS:
+        kind = _KINDS.get(run.reason, "waits")
+        words = f"is {run.native_state or run.state} at its scheduler{_thing(index, run)}"
+        yield _of(job, run, kind, words, since=run.started_at)
+    elif run.state in _UNDER_WAY:
+        yield _of(job, run, "running", _running(index, job, run), since=run.started_at)
+        yield from _tasks(index, job, run)
+    elif run.state is RunState.BLOCKED:
+        yield _of(job, run, "upstream", "was not started: an upstream of it failed")
+    elif run.state.is_red:
+        told = clean_line(run.message or run.reason)
+        words = f"is {run.state} for {run.business_date}{': ' + told if told else ''}"
+        yield _of(job, run, "failed", words, since=run.ended_at, act=_again(job))
+    elif run.state is RunState.SUCCEEDED and not index.is_stale(run):
+        yield _of(job, run, "done", f"is done for {run.business_date}", since=run.ended_at)
+    elif run.state is RunState.SUCCEEDED:
+        words = f"is done for {run.business_date}, but read what its upstream had not finished"
+        yield _of(job, run, "stale", words, since=run.ended_at, act=_again(job))
+    else:
+        words = f"has run for {run.business_date}; how it ended is {run.state}{': ' + run.reason if run.reason else ''}"
+        yield _of(job, run, "unproved", clean_line(words), since=run.ended_at)
+    if late := _late(index, job, run):
+        yield late
+
+
+def _running(index: EstateIndex, job: JobFacts, run: RunFacts) -> str:
+    known = index.estimate(job.id)
+    so_far = _span(index.now - run.started_at) if run.started_at else "unknown"
+    if known.p50 is None or known.p90 is None:
+        return f"is running for {so_far}; nothing tells how long it takes"
+    return f"is running for {so_far}; it takes {_span(known.p50)}, at most {_span(known.p90)} ({known.source})"
+
+
+def _tasks(index: EstateIndex, job: JobFacts, run: RunFacts) -> Iterator[ExplanationStep]:
+    """What its tasks wait for: a slot, an approval."""
+    for task in index.tasks_of(job.id):
+        mine = [each for each in index.of_day(task.id, run.business_date) if each.state in _WAITS]
+        for each in mine[-1:]:
+            kind = _KINDS.get(each.reason, "waits")
+            words = f"its task is {each.native_state or each.state}{_thing(index, each)}"
+            yield _of(task, each, kind, words, since=each.started_at)
+
+
+def _late(index: EstateIndex, job: JobFacts, run: RunFacts) -> ExplanationStep | None:
+    """Why it began so late: the last of its upstreams that was good only after it was due."""
+    begun = run.first_started_at
+    if begun is None or run.period_at is None or has_no_clock(job) or begun - run.period_at <= job.grace:
+        return None
+    by = f"began {_span(begun - run.period_at)} after it was due {_at(run.period_at, job)}"
+    ends = [
+        (good, index.job(edge.upstream))
+        for edge in index.graph.into(job.id)
+        if (read := index.read_by(edge.upstream, run.business_date, run.period_at)) is not None
+        and (good := index.freshness(read).good_at) is not None
+        and good > run.period_at
+    ]
+    if not ends:
+        return _of(job, run, "waits", by)
+    good, upstream = max(ends, key=lambda each: each[0])
+    return _of(
+        job,
+        run,
+        "upstream",
+        f"{by}: {_name(upstream)} was good at {zoned_time(good, job.zone, index.now)}",
+        since=good,
+    )
+
+
+def _next(index: EstateIndex, job: JobFacts) -> Iterator[ExplanationStep]:
+    """When its clock starts it next, and which day its calendar leaves out; nothing of a job that is gone."""
+    if job.gone_since is not None:
+        return
+    if has_no_clock(job):
+        usual = cadence_of(index.estate, job)
+        known = f"; it usually runs {usual.text}" if usual is not None else ""
+        words = f"nothing starts it by the clock ({clean_line(schedule_text(job.schedule))}){known}"
+        yield ExplanationStep(_name(job), "event", words, act=_again(job))
+        return
+    calendar = index.estate.declared.calendar(job.calendar)
+    at = next_instant(job.schedule, index.now)
+    if at is None:
+        yield ExplanationStep(
+            _name(job), "clock", f"its schedule has no next start ({clean_line(schedule_text(job.schedule))})"
+        )
+        return
+    business_date = business_date_of(at, None, job.zone, job.cutoff)
+    if calendar is not None and not is_start_expected(calendar, at, business_date):
+        reason = f"{business_date} in calendar {calendar.name} is {day_reason(calendar, business_date)}"
+        words = f"no run is expected {dated_time(at, job.zone)}: {reason}"
+        yield ExplanationStep(_name(job), "calendar", clean_line(words), until=_expected(index, job, at))
+        return
+    words = f"its clock starts it next {dated_time(at, job.zone)} ({clean_line(schedule_text(job.schedule))})"
+    yield ExplanationStep(_name(job), "clock", words, until=at)
+
+
+def _expected(index: EstateIndex, job: JobFacts, after: datetime) -> datetime | None:
+    """The next instant that its calendar has, within two weeks."""
+    calendar = index.estate.declared.calendar(job.calendar)
+    later = instants(job.schedule, after, after + timedelta(days=14))
+    fitting = (at for at in later if is_start_expected(calendar, at, business_date_of(at, None, job.zone, job.cutoff)))
+    return next(fitting, None)
+
+
+def _of(
+    job: JobFacts, run: RunFacts, kind: str, text: str, since: datetime | None = None, act: str = ""
+) -> ExplanationStep:
+    """With the evidence of a run: when it was seen, and what its source calls it."""
+    seen = f"seen {dated_time(run.observed_at, job.zone)}" if run.observed_at else "by its schedule"
+    native = f', in its words "{clean_line(run.native_state)}"' if run.native_state else ""
+    proof = f"run {clean_line(run.period_key)}: {seen}{native}, evidence {run.evidence}"
+    return ExplanationStep(_name(job), kind, clean_line(text), since=since, evidence=proof, act=act)
+
+
+def _thing(index: EstateIndex, run: RunFacts) -> str:
+    """What it waits for, in the words of its connector; of a slot of a pool that is known who has them."""
+    if not run.reason:
+        return ", which does not say for what"
+    pool = pool_of(index.estate.declared, index.job(run.job_id)) if run.reason == "slot" else None
+    if pool is not None:
+        return f": it waits for {slot_text(pool, index.slot_holders(pool))}"
+    known = {"slot": "a free slot", "resource": "a free slot", "time": "its time"}
+    return f": it waits for {known.get(run.reason, run.reason)}"
+
+
+def _poll(index: EstateIndex, job: JobFacts) -> str:
+    target = index.estate.targets.get(job.target_id)
+    at = target.last_ok_at if target else None
+    return f"told by {clean_line(job.system)}, last poll {dated_time(at, job.zone)}" if at else ""
+
+
+def _upstream(index: EstateIndex, hold: HoldFacts) -> str:
+    above = index.estate.jobs.get(hold.upstream_id or 0)
+    return _name(above) if above is not None else ""
+
+
+def _again(job: JobFacts) -> str:
+    """How a person has it run again, and be good; where its system cannot, or its owner forbids it, at its source."""
+    if job.kind == MANUAL_KIND:
+        return f"headway action complete {_name(job)}"
+    why = clean_line(job.cannot_rerun) or ('its owner marked it rerun = "never"' if job.rerun is Safety.NEVER else "")
+    if why:
+        return f"run it at its source ({why}), or headway run mark-ok {_name(job)} where it is good"
+    return f"headway rerun {_name(job)}"
+
+
+def _drift(job: JobFacts) -> str:
+    return f"headway system drift accept {_name(job)}"
+
+
+def _name(job: JobFacts) -> str:
+    return clean_line(job.name)
+
+
+def _at(at: datetime | None, job: JobFacts) -> str:
+    return dated_time(at, job.zone) if at is not None else "–"
+
+
+def _span(taken: timedelta) -> str:
+    return format_duration(taken.total_seconds())
+
+
+_ENDS = ("unreachable", "gone", "pause", "approval", "running", "slot", "done")
+"""Where one of these stands first, its upstreams explain nothing."""
+
+
+def explain_job(
+    index: EstateIndex, job_id: int, approvals: Iterable[ExplanationStep] = ()
+) -> tuple[ExplanationStep, ...]:
+    """Every reason of the chain: first those of the job, then of each upstream that it waits for, nearest first, each
+    job once. `approvals`: what waits for another person's approval, by job. A task is asked as its DAG."""
+    asked = index.graph.unit(job_id)
+    asleep: dict[str, list[ExplanationStep]] = {}
+    for one in approvals:
+        asleep.setdefault(one.job, []).append(one)
+    into: dict[int, list[DependencyFacts]] = {}
+    for edge in index.estate.dependencies:
+        into.setdefault(index.graph.unit(edge.downstream_id), []).append(edge)
+    found: list[ExplanationStep] = []
+    todo, seen = [(asked, 0)], {asked}
+    for current, depth in todo:
+        own = [*asleep.get(clean_line(index.job(current).name), ()), *job_reasons(index, current)]
+        above = list(_waits_for(index, current, into.get(current, ()))) if own[0].kind not in _ENDS else []
+        own += [_waits(index, each) for each in above]
+        found += [replace(each, depth=depth) for each in own]
+        for each in above:
+            upstream = index.graph.unit(each.upstream_id)
+            if upstream not in seen:
+                seen.add(upstream)
+                todo.append((upstream, depth + 1))
+    return tuple(found)
+
+
+def actionable_reason(chain: Sequence[ExplanationStep]) -> ExplanationStep | None:
+    """The deepest reason that a person can do something about: what lies nearest to the root. None: time alone."""
+    return max((each for each in chain if each.act and each.kind != "event"), key=lambda each: each.depth, default=None)
+
+
+def _waits_for(index: EstateIndex, job_id: int, edges: Sequence[DependencyFacts]) -> Iterator[DependencyFacts]:
+    """Of the edges into it those that keep it from starting, or from being good, and whose upstream is not good; each
+    upstream once."""
+    run = run_in_question(index, job_id)
+    if run is not None and has_started(run) and run.state.is_open and run.started_at is not None:
+        return
+    business_date, at = _looks_from(index, job_id)
+    known: set[int] = set()
+    for each in awaited_edges(index, edges, business_date, at):
+        upstream = index.graph.unit(each.upstream_id)
+        if upstream not in known and upstream != job_id and upstream in index.estate.jobs:
+            known.add(upstream)
+            yield each
+
+
+def _looks_from(index: EstateIndex, job_id: int) -> tuple[date, datetime]:
+    """Business date and moment of the run that the question is about; today's where there is none."""
+    run, job = run_in_question(index, job_id), index.job(job_id)
+    if run is None:
+        return business_date_of(index.now, None, job.zone, job.cutoff), index.now
+    return run.business_date, lookback_time(run)
+
+
+def _waits(index: EstateIndex, edge: DependencyFacts) -> ExplanationStep:
+    """What the edge makes of an upstream that is not good: only a scheduler or a hold waits for it."""
+    job, upstream = index.job(index.graph.unit(edge.downstream_id)), index.job(edge.upstream_id)
+    name = clean_line(upstream.name)
+    what = f"waits for {name}, which is not good yet"
+    if not edge.wants.is_plain:
+        what = f"waits until {condition_text(index.estate.jobs, [edge])}"
+    if edge.origin is DependencyOrigin.NATIVE or edge.mode is not DependencyMode.OBSERVE:
+        by = "its scheduler" if edge.origin is DependencyOrigin.NATIVE else f"Headway, mode {edge.mode}"
+        return ExplanationStep(clean_line(job.name), "upstream", what, by=by)
+    words = f"reads {name}, which is not good yet; it does not wait for it (mode observe)"
+    return ExplanationStep(clean_line(job.name), "upstream", words)

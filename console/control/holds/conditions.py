@@ -1,0 +1,274 @@
+"""Conditions that holds and triggers wait for: when an upstream is good enough for a downstream to start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+
+from connectors.sdk.states import RunState
+from console.control.holds.gate import GateStatus, status_without_run
+from console.control.snapshot.checks import readiness
+from console.control.snapshot.estate_index import EstateIndex
+from console.control.snapshot.freshness import ReadPoint, run_to_read
+from console.control.snapshot.runs import completed_at, has_no_clock, red_since
+from console.domain.dependency import (
+    DependencyMode,
+    EngineDown,
+    Requirement,
+    ScheduleView,
+    UpstreamCondition,
+    UpstreamPeriod,
+)
+from console.domain.estate import DependencyFacts, JobFacts, RunFacts
+from console.text.cleaning import clean_line
+
+_MET = {
+    UpstreamCondition.SUCCESS: "is good",
+    UpstreamCondition.COMPLETION: "has ended",
+    UpstreamCondition.FAILURE: "has failed",
+}
+_UNMET = {
+    UpstreamCondition.SUCCESS: "is not good",
+    UpstreamCondition.COMPLETION: "has not ended",
+    UpstreamCondition.FAILURE: "has not failed",
+}
+
+
+def condition_text(jobs: Mapping[int, JobFacts], edges: Iterable[DependencyFacts]) -> str:
+    """What must become true, or is: for behind "until", "once" and "because"."""
+    return " and ".join(_phrases(jobs, edges, _MET))
+
+
+def unmet_condition_text(jobs: Mapping[int, JobFacts], edges: Iterable[DependencyFacts]) -> str:
+    """The same of what is not true."""
+    return " and ".join(_phrases(jobs, edges, _UNMET))
+
+
+def edges_by_gate(edges: Iterable[DependencyFacts]) -> list[list[DependencyFacts]]:
+    """The edges of one downstream, those of one gate together, in the order in which they come."""
+    found: dict[tuple[object, ...], list[DependencyFacts]] = {}
+    for place, each in enumerate(edges):
+        together = (each.downstream_id, each.wants.gate) if each.wants.gate else (place,)
+        found.setdefault(together, []).append(each)
+    return list(found.values())
+
+
+def _phrases(
+    jobs: Mapping[int, JobFacts], edges: Iterable[DependencyFacts], verbs: Mapping[UpstreamCondition, str]
+) -> Iterator[str]:
+    """Those that want the same, each by itself, in one phrase; a gate in its own."""
+    alike: dict[Requirement, list[DependencyFacts]] = {}
+    for each in edges:
+        alike.setdefault(each.wants, []).append(each)
+    for wants, found in alike.items():
+        if wants.condition is UpstreamCondition.READY:
+            yield f"check {clean_line(wants.check)} {'passes' if verbs is _MET else 'does not pass'}"
+            continue
+        names = _names(jobs, found)
+        if names:
+            which = f" ({wants.period_text})" if wants.period_text else ""
+            yield f"{_of(wants, len(found))}{names}{which} {verbs[wants.condition]}"
+
+
+def _of(wants: Requirement, count: int) -> str:
+    if not wants.gate or wants.need >= count:
+        return ""
+    return "any of " if wants.need == 1 else f"{wants.need} of "
+
+
+def _names(jobs: Mapping[int, JobFacts], edges: Sequence[DependencyFacts]) -> str:
+    """ "extract_orders and load_stock": the upstreams, each once, cleaned."""
+    ids = dict.fromkeys(each.upstream_id for each in edges)
+    return " and ".join(clean_line(jobs[each].name) for each in ids if each in jobs)
+
+
+@dataclass(frozen=True, slots=True)
+class HoldPolicy:
+    """What the dependencies in mode hold or trigger want of one downstream: one hold, however many upstreams."""
+
+    job_id: int
+    edges: tuple[DependencyFacts, ...]
+
+    @property
+    def mode(self) -> DependencyMode:
+        return (
+            DependencyMode.TRIGGER
+            if any(each.mode is DependencyMode.TRIGGER for each in self.edges)
+            else DependencyMode.HOLD
+        )
+
+    @property
+    def stands(self) -> bool:
+        """True where one of them wants it held while no engine works: it is held always, but for what may start."""
+        return any(each.engine_down is EngineDown.CLOSED for each in self.edges)
+
+    @property
+    def lead(self) -> timedelta:
+        return max(each.lead for each in self.edges)
+
+    @property
+    def hold_for(self) -> timedelta:
+        return max(each.hold_for for each in self.edges)
+
+
+def hold_policies(index: EstateIndex) -> dict[int, HoldPolicy]:
+    """By the job that its scheduler starts (the DAG of a task), in the order of the jobs."""
+    found: dict[int, list[DependencyFacts]] = {}
+    for edge in index.estate.dependencies:
+        if edge.mode is not DependencyMode.OBSERVE and edge.downstream_id in index.estate.jobs:
+            found.setdefault(index.graph.unit(edge.downstream_id), []).append(edge)
+    return {job_id: HoldPolicy(job_id, tuple(found[job_id])) for job_id in sorted(found)}
+
+
+def awaited_edges(
+    index: EstateIndex, edges: Iterable[DependencyFacts], business_date: date, at: datetime
+) -> list[DependencyFacts]:
+    """The edges that keep back a run of that date which looks back from `at`: those that are not met, of gates that are
+    not. What is left of a gate needs so many fewer as are met."""
+    left: list[DependencyFacts] = []
+    for gate in edges_by_gate(edges):
+        unmet = [each for each in gate if not is_met(index, each, business_date, at)]
+        need = min(gate[0].wants.need or 1, len(gate)) - (len(gate) - len(unmet))
+        if need > 0:
+            alone = not gate[0].wants.gate
+            left += unmet if alone else [replace(each, wants=replace(each.wants, need=need)) for each in unmet]
+    return left
+
+
+def edges_never_met(
+    index: EstateIndex, edges: Iterable[DependencyFacts], business_date: date, at: datetime
+) -> list[DependencyFacts]:
+    """The edges of gates that will not open: they wait to see failed what is good by now. It may still fail when it is
+    run again; nobody waits for that."""
+    found: list[DependencyFacts] = []
+    for gate in edges_by_gate(edges):
+        good = [each for each in gate if _is_spared(index, each, business_date, at)]
+        if len(gate) - len(good) < min(gate[0].wants.need or 1, len(gate)):
+            found += good
+    return found
+
+
+def _is_spared(index: EstateIndex, edge: DependencyFacts, business_date: date, at: datetime) -> bool:
+    if edge.wants.condition is not UpstreamCondition.FAILURE or edge.upstream_id not in index.estate.jobs:
+        return False
+    run = _read(index, edge, business_date, at)
+    return run is not None and is_good(index, run)
+
+
+def is_met(index: EstateIndex, edge: DependencyFacts, business_date: date, at: datetime) -> bool:
+    """True when it keeps no run of that date back which looks back from `at`. What nobody can tell is not met."""
+    wants = edge.wants
+    if edge.upstream_id not in index.estate.jobs or wants.is_simple:
+        return is_satisfied(index, edge.upstream_id, business_date, at)
+    if wants.condition is UpstreamCondition.READY:
+        return readiness(index.estate, wants.check, business_date, index.now).passes
+    run = _read(index, edge, business_date, at)
+    if run is None:
+        if wants.period is UpstreamPeriod.SAME and wants.condition is UpstreamCondition.COMPLETION:
+            return is_satisfied(index, edge.upstream_id, business_date, at)
+        return wants.period is UpstreamPeriod.PREVIOUS and wants.condition is not UpstreamCondition.FAILURE
+    if wants.condition is UpstreamCondition.SUCCESS:
+        return is_good(index, run) or index.good_by(run, index.now) is not None
+    return _since(index, run, wants.condition) is not None or (
+        wants.condition is UpstreamCondition.COMPLETION and is_good(index, run)
+    )
+
+
+def _read(index: EstateIndex, edge: DependencyFacts, business_date: date, at: datetime) -> RunFacts | None:
+    loops = index.graph.is_loop(edge.upstream_id, edge.downstream_id)
+    return run_to_read(index, edge.upstream_id, edge.wants, ReadPoint(business_date, at, at, index.now), loops)
+
+
+def _since(index: EstateIndex, run: RunFacts, condition: UpstreamCondition) -> datetime | None:
+    """Since when the run that is read is as wanted; None while it is not."""
+    if condition is UpstreamCondition.COMPLETION:
+        return completed_at(run)
+    if condition is UpstreamCondition.FAILURE:
+        return red_since(run) if run.state.is_red and not index.is_excused(run) else None
+    return index.good_by(run, index.now)
+
+
+def is_satisfied(index: EstateIndex, upstream_id: int, business_date: date, at: datetime) -> bool:
+    """Good, or nothing to wait for: the run that is read from `at`, or the latest of that date that is over by now.
+    UNKNOWN, PARTIAL and out of sight are not good. Without a run on that date a job is not waited for only where its
+    schedule is known to want none, as at the gate; one that is started by events is."""
+    if upstream_id not in index.estate.jobs:
+        return True  # gone from the estate: config names it in vain, and says so
+    run = index.read_by(upstream_id, business_date, at)
+    if run is not None:
+        return is_good(index, run) or index.good_by(run, index.now) is not None
+    unit = index.graph.unit(upstream_id)
+    if unit != upstream_id and index.of_day(unit, business_date):
+        return False
+    clock = _clock(index.job(unit))
+    return clock is not None and status_without_run(clock, business_date, index.now)[0] is GateStatus.SATISFIED
+
+
+def _clock(job: JobFacts) -> ScheduleView | None:
+    """None where nothing runs by the clock."""
+    if has_no_clock(job) or job.accepted_at is None:
+        return None
+    told = job.schedule
+    return ScheduleView(
+        told.dialect, told.expression, told.zone, told.next_at, job.accepted_at, job.zone, job.cutoff.isoformat()
+    )
+
+
+def is_good(index: EstateIndex, run: RunFacts) -> bool:
+    """Green; or skipped, or missed and excused: then nothing more will come."""
+    return index.is_green(run) or run.state is RunState.SKIPPED or index.is_excused(run)
+
+
+def good_at(index: EstateIndex, edge: DependencyFacts, business_date: date, at: datetime) -> datetime | None:
+    """Since when the run that is read is as wanted, or the latest that is over by now; None while neither is."""
+    if edge.wants.condition is UpstreamCondition.READY:
+        found = readiness(index.estate, edge.wants.check, business_date, index.now)
+        return found.at if found.passes else None
+    if edge.upstream_id not in index.estate.jobs:
+        return None
+    run = _read(index, edge, business_date, at)
+    return _since(index, run, edge.wants.condition) if run is not None else None
+
+
+def all_good_at(
+    index: EstateIndex, edges: Iterable[DependencyFacts], business_date: date, at: datetime
+) -> datetime | None:
+    """Since when all gates of these edges are open; None while one is not: nothing is taken for granted."""
+    found: list[datetime] = []
+    for gate in edges_by_gate(edges):
+        goods = sorted(since for each in gate if (since := good_at(index, each, business_date, at)) is not None)
+        need = min(gate[0].wants.need or 1, len(gate))
+        if len(goods) < need:
+            return None
+        found.append(goods[need - 1])
+    return max(found, default=None)
+
+
+def met_text(index: EstateIndex, edges: Iterable[DependencyFacts]) -> str:
+    """ "extract_orders and load_stock is good": what is waited for."""
+    return condition_text(index.estate.jobs, edges)
+
+
+def unmet_text(index: EstateIndex, edges: Iterable[DependencyFacts]) -> str:
+    """ "extract_orders is not good"."""
+    return unmet_condition_text(index.estate.jobs, edges)
+
+
+def all_gates_open(index: EstateIndex, edges: Iterable[DependencyFacts], business_date: date, at: datetime) -> bool:
+    """True when every gate is open by a run that is read: nothing is taken for granted."""
+    edges = list(edges)
+    return not edges or all_good_at(index, edges, business_date, at) is not None
+
+
+def live_edges(index: EstateIndex, policy: HoldPolicy) -> list[DependencyFacts]:
+    """The edges of the policy for which Headway may act now."""
+    modes, jobs = index.estate.modes, index.estate.jobs
+    return [
+        each
+        for each in policy.edges
+        if each.upstream_id in jobs
+        and modes.dependency_is_live(
+            jobs[each.upstream_id].name, jobs[each.downstream_id].name, jobs[each.downstream_id].system
+        )
+    ]

@@ -1,0 +1,235 @@
+"""Gate status from the store's views: what the upstreams of one job are worth to a run of one business date."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, time, timedelta
+from enum import StrEnum
+
+from connectors.sdk.records import Schedule
+from connectors.sdk.states import RED_STATES, RunState
+from console.control.snapshot.checks import judged_readiness
+from console.domain.dependency import (
+    GateView,
+    ScheduleView,
+    UpstreamCondition,
+    UpstreamPeriod,
+    UpstreamRun,
+    UpstreamView,
+)
+from console.domain.estate import EvaluationSettings
+from console.domain.settings import NOTHING_DECLARED, Declared
+from console.timing.calendars import WEEKDAYS_ONLY, month_end_dates, previous_day
+from console.timing.schedule import instants, schedule_fault
+from console.timing.zones import business_window, date_in_window, zone_of
+
+
+def with_run_to_read(view: GateView, upstream: UpstreamView, declared: Declared) -> UpstreamView:
+    """The upstream with the run that is meant in the place of that of the same date."""
+    if upstream.wants.period is UpstreamPeriod.SAME:
+        return upstream
+    found = _meant(view, upstream, declared)
+    if found is None:
+        return replace(
+            upstream, run_id=None, period_key="", state="", evidence="", reason="", stale_read=False, clock=None
+        )
+    return replace(
+        upstream, run_id=found.run_id, period_key=found.period_key, state=found.state, evidence=found.evidence,
+        reason=found.reason, stale_read=found.stale_read,
+    )  # fmt: skip
+
+
+def has_ended(upstream: UpstreamView) -> bool:
+    """True for what ran to an end, however."""
+    return (
+        bool(upstream.state)
+        and upstream.state not in (RunState.MISSED, RunState.UNKNOWN)
+        and not RunState(upstream.state).is_open
+    )
+
+
+def has_failed(upstream: UpstreamView) -> bool:
+    return upstream.state in RED_STATES
+
+
+def check_passes(upstream: UpstreamView, business_date: str, declared: Declared, now: datetime) -> tuple[bool, str]:
+    """Whether its check passes for that date, and what is known of it."""
+    check = next((each for each in declared.checks if each.name == upstream.wants.check), None)
+    found = judged_readiness(upstream.wants.check, check, upstream.looks, date.fromisoformat(business_date), now)
+    return found.passes, found.words
+
+
+def _meant(view: GateView, upstream: UpstreamView, declared: Declared) -> UpstreamRun | None:
+    wants, business_date = upstream.wants, date.fromisoformat(view.business_date)
+    match wants.period:
+        case UpstreamPeriod.PREVIOUS:
+            return _previous(view, upstream)
+        case UpstreamPeriod.BUSINESS_DAY:
+            day = previous_day(declared.calendar(wants.calendar) or WEEKDAYS_ONLY, business_date)
+            return _last([run for run in upstream.past if day is not None and run.business_date == day.isoformat()])
+        case UpstreamPeriod.MONTH_END:
+            first, last = month_end_dates(business_date, declared.calendar(wants.calendar))
+            return _last([run for run in upstream.past if first.isoformat() <= run.business_date <= last.isoformat()])
+        case UpstreamPeriod.WINDOW:
+            opens = view.at - (wants.within or timedelta(0))
+            inside = [run for run in upstream.past if run.at >= opens]
+            return _last([run for run in inside if run.state == RunState.SUCCEEDED and not run.stale_read]) or _last(
+                inside
+            )
+    return _last(upstream.past)
+
+
+def _previous(view: GateView, upstream: UpstreamView) -> UpstreamRun | None:
+    if upstream.loops:
+        return _last(upstream.past)
+    same = [run for run in upstream.past if run.business_date == view.business_date]
+    return _last([run for run in upstream.past if run.at < same[-1].at] if same else upstream.past)
+
+
+def _last(runs: Sequence[UpstreamRun]) -> UpstreamRun | None:
+    return runs[-1] if runs else None
+
+
+class GateStatus(StrEnum):
+    """How an upstream stands, or all of them: the worst counts."""
+
+    SATISFIED = "satisfied"
+    WAITING = "waiting"
+    """It is still to come."""
+    UNKNOWN = "unknown"
+    """Nobody can tell: no engine, a source that is out of sight, an end that is not proved."""
+    RED = "red"
+    """It will not come by itself."""
+
+
+_TICK = timedelta(microseconds=1)
+_BEST = (GateStatus.SATISFIED, GateStatus.WAITING, GateStatus.UNKNOWN, GateStatus.RED)
+_WORST = (GateStatus.RED, GateStatus.UNKNOWN, GateStatus.WAITING)
+
+
+@dataclass(frozen=True, slots=True)
+class GateVerdict:
+    """How the gate stands, and why: the upstreams that keep it shut, in words."""
+
+    standing: GateStatus
+    words: str
+
+
+def judge_gate(view: GateView, engine_alive: bool, now: datetime, declared: Declared = NOTHING_DECLARED) -> GateVerdict:
+    """What a look at the store means. Success that was seen stays a fact, whoever looks now. `declared`: calendars and
+    checks that dependencies name."""
+    gates: dict[object, list[GateVerdict]] = {}
+    needs: dict[object, int] = {}
+    for place, one in enumerate(view.upstreams):
+        stands, words = _wanted(view, with_run_to_read(view, one, declared), engine_alive, now, declared)
+        together = one.wants.gate or place
+        gates.setdefault(together, []).append(GateVerdict(stands, f"{one.job} {words}"))
+        needs[together] = one.wants.need or 1
+    found = [_of_gate(each, needs[together]) for together, each in gates.items()]
+    for standing in _WORST:
+        if shut := [each.words for each in found if each.standing is standing]:
+            return GateVerdict(standing, "; ".join(shut))
+    if not view.upstreams:
+        return GateVerdict(GateStatus.SATISFIED, "it has no upstream")
+    return GateVerdict(GateStatus.SATISFIED, "; ".join(each.words for each in found))
+
+
+def _of_gate(found: Sequence[GateVerdict], need: int) -> GateVerdict:
+    """So many of these must be satisfied: how the last of them stands."""
+    if len(found) == 1:
+        return found[0]
+    ordered = sorted(found, key=lambda each: _BEST.index(each.standing))
+    last = ordered[min(need, len(found)) - 1].standing
+    how = "any" if need == 1 else str(need)
+    return GateVerdict(last, f"{how} of {len(found)}: {', '.join(each.words for each in found)}")
+
+
+def _wanted(
+    view: GateView, upstream: UpstreamView, engine_alive: bool, now: datetime, declared: Declared
+) -> tuple[GateStatus, str]:
+    """By the condition of its dependency."""
+    if upstream.wants.condition is UpstreamCondition.READY:
+        ready, words = check_passes(upstream, view.business_date, declared, now)
+        if ready or engine_alive:
+            return (GateStatus.SATISFIED if ready else GateStatus.WAITING), f"({words})"
+        return GateStatus.UNKNOWN, f"({words}): no engine works"
+    if (
+        upstream.wants.period is UpstreamPeriod.PREVIOUS
+        and not upstream.state
+        and upstream.wants.condition is not UpstreamCondition.FAILURE
+    ):
+        return GateStatus.SATISFIED, "has no run before"
+    if upstream.wants.condition is UpstreamCondition.COMPLETION and has_ended(upstream):
+        return GateStatus.SATISFIED, f"has ended: it is {upstream.state}"
+    stands, words = _gate_status(upstream, view.business_date, engine_alive, now)
+    if upstream.wants.condition is UpstreamCondition.FAILURE:
+        if has_failed(upstream):
+            return GateStatus.SATISFIED, f"has failed: it is {upstream.state}"
+        return (GateStatus.RED, "has not failed") if stands is GateStatus.SATISFIED else (stands, words)
+    return stands, words
+
+
+def business_date_at(now: datetime, zone: str, cutoff: str) -> str:
+    """The business date of a moment, where no run tells it: "2026-11-19"."""
+    return date_in_window(now, zone_of(zone), time.fromisoformat(cutoff)).isoformat()
+
+
+def _gate_status(
+    upstream: UpstreamView, business_date: str, engine_alive: bool, now: datetime
+) -> tuple[GateStatus, str]:
+    if upstream.state == RunState.SUCCEEDED and not upstream.stale_read:
+        return GateStatus.SATISFIED, "is good"
+    if upstream.state == RunState.SKIPPED:
+        return GateStatus.SATISFIED, "was skipped"
+    if upstream.state == RunState.SUCCEEDED:
+        return GateStatus.RED, "is stale: it read what its upstream had not finished"
+    if upstream.state in RED_STATES or upstream.state == RunState.PARTIAL:
+        return GateStatus.RED, f"is {upstream.state}{_which(upstream)}"
+    if not engine_alive:
+        return GateStatus.UNKNOWN, "is not watched: no engine works"
+    if upstream.unseen:
+        return GateStatus.UNKNOWN, "is out of sight: its source does not answer"
+    if upstream.state == RunState.UNKNOWN:
+        return GateStatus.UNKNOWN, "has an end that nobody can prove"
+    if not upstream.state and upstream.clock is not None:
+        return status_without_run(upstream.clock, date.fromisoformat(business_date), now)
+    return GateStatus.WAITING, f"is {upstream.state or 'still to come'}{_which(upstream)}"
+
+
+def _which(upstream: UpstreamView) -> str:
+    """The run that is read, and its reason, behind a state: " (run 2026-11-20T03:10:00Z: no run by 03:15)"."""
+    told = ": ".join(
+        each for each in (f"run {upstream.period_key}" if upstream.period_key else "", upstream.reason) if each
+    )
+    return f" ({told})" if told else ""
+
+
+def status_without_run(clock: ScheduleView, business_date: date, now: datetime) -> tuple[GateStatus, str]:
+    """What it means that no run of that date is known: only where the schedule is known to want none it is good. Holds
+    ask the same (`control.conditions`)."""
+    zone, cutoff = zone_of(clock.zone), time.fromisoformat(clock.cutoff)
+    if business_date < date_in_window(clock.accepted_at, zone, cutoff):
+        return GateStatus.UNKNOWN, "has no known run on that date, which is before its schedule was known"
+    if business_date > date_in_window(now + EvaluationSettings().horizon, zone, cutoff):
+        return GateStatus.WAITING, "is not expected so far ahead"
+    opens, closes = business_window(business_date, zone, cutoff)
+    dues = _dues(clock, opens, closes, now)
+    if dues is None:
+        return GateStatus.UNKNOWN, "has a schedule that does not tell of that date"
+    if not dues:
+        return GateStatus.SATISFIED, "has no run on that date"
+    if dues[-1] < clock.accepted_at or closes <= now:
+        return GateStatus.UNKNOWN, "was due on that date, and no run is known"
+    return GateStatus.WAITING, "is still to come"
+
+
+def _dues(clock: ScheduleView, opens: datetime, closes: datetime, now: datetime) -> list[datetime] | None:
+    """The instants in a window, in order; None where the schedule cannot tell them."""
+    told = Schedule(clock.dialect, clock.expression, clock.schedule_zone, next_at=clock.next_at)
+    if schedule_fault(told) is not None:
+        return None
+    if not told.expression.strip() and (told.next_at is None or told.next_at < opens):
+        return None
+    over = instants(replace(told, next_at=None), opens - _TICK, min(closes - _TICK, now))  # before the next it names
+    return sorted({*over, *instants(told, opens - _TICK, closes - _TICK)})

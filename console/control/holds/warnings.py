@@ -1,0 +1,107 @@
+"""Warnings about dependencies: modes that cannot be enforced, and clocks that contradict them.
+
+A mode cannot be enforced if the next start of its downstream is unknown. A clock contradicts a dependency if the
+downstream starts before its upstream of the same business date; usually the cut-off is meant otherwise: with noon,
+a job at 14:00 belongs to the night that follows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, datetime
+
+from console.control.holds.conditions import condition_text
+from console.control.snapshot.graph import DependencyGraph
+from console.control.snapshot.runs import has_no_clock
+from console.domain.dependency import DependencyMode, UpstreamCondition, UpstreamPeriod
+from console.domain.estate import Estate, JobFacts
+from console.domain.hold import HoldState
+from console.text.cleaning import clean_line
+from console.timing.formats import local_time
+from console.timing.schedule import instants, schedule_text
+from console.timing.zones import business_window, date_in_window, zone_of
+
+
+def unenforceable_holds(estate: Estate) -> Iterator[str]:
+    """One sentence for each downstream in mode hold, or in mode trigger beside its own clock, of which no next start is
+    known."""
+    graph = DependencyGraph(estate.jobs, estate.dependencies)
+    for edge in estate.dependencies:
+        job = estate.jobs.get(graph.unit(edge.downstream_id)) if edge.downstream_id in estate.jobs else None
+        if (
+            edge.mode is DependencyMode.OBSERVE
+            or job is None
+            or job.gone_since is not None
+            or job.paused_since is not None
+        ):
+            continue
+        if not has_no_clock(job) or job.schedule.next_at is not None:
+            continue
+        until = condition_text(estate.jobs, [edge]) or "its upstream is good"
+        words = _unenforceable_text(edge.mode, clean_line(job.name), until, _clock(job))
+        if words:
+            yield words
+
+
+def hold_refusal(estate: Estate, job_id: int, due: datetime | None, now: datetime) -> str:
+    """Why the last try to hold that start came to nothing; empty where none was made, or a later one holds.
+    `due`: None where only its source names it: what is to come."""
+    tries = [
+        one
+        for one in estate.holds
+        if one.job_id == job_id and one.due_at is not None and one.place is not None
+        if one.due_at == due or (due is None and one.due_at > now)
+    ]
+    failed = [one for one in tries if one.state is HoldState.FAILED]
+    if not failed or any(one.state not in (HoldState.FAILED, HoldState.PLACING) for one in tries):
+        return ""
+    return max(failed, key=lambda one: one.ended_at or now).words
+
+
+def _unenforceable_text(mode: DependencyMode, name: str, until: str, clock: str) -> str:
+    """Empty where there is nothing to say: a job without a clock is triggered, and needs no hold."""
+    unknown = f"{clock}, and its next start is not known" if clock else "it has no clock"
+    if mode is DependencyMode.HOLD:
+        mend = "Hold it by hand, or give it a clock that names its starts." if clock else "Its mode can be trigger."
+        return f"{name} cannot be held until {until}: {unknown}. {mend}"
+    if not clock:
+        return ""
+    return (
+        f"{name} is started when {until}, and by its own clock as well: {unknown}, so it is not kept back."
+        " Take its clock away, or the mode trigger."
+    )
+
+
+def _clock(job: JobFacts) -> str:
+    """Its clock in words, as its source tells it; empty where it has none."""
+    return clean_line(schedule_text(job.schedule)) if job.schedule.has_clock else ""
+
+
+def contradicting_clocks(estate: Estate, now: datetime) -> Iterator[str]:
+    """One sentence for each dependency of which every start of the upstream lies after every start of the downstream,
+    on the business date of `now`."""
+    for edge in estate.dependencies:
+        if edge.wants.period is not UpstreamPeriod.SAME or edge.wants.condition is UpstreamCondition.FAILURE:
+            continue
+        upstream, downstream = estate.jobs.get(edge.upstream_id), estate.jobs.get(edge.downstream_id)
+        if upstream is None or downstream is None or has_no_clock(upstream) or has_no_clock(downstream):
+            continue
+        day = date_in_window(now, zone_of(downstream.zone), downstream.cutoff)
+        feeds, reads = _starts(upstream, day), _starts(downstream, day)
+        if feeds and reads and min(feeds) > max(reads):
+            yield _contradiction_text(upstream, min(feeds), downstream, max(reads))
+
+
+def _starts(job: JobFacts, day: date) -> list[datetime]:
+    opens, closes = business_window(day, zone_of(job.zone), job.cutoff)
+    return [at for at in instants(job.schedule, opens, closes) if at < closes]
+
+
+def _contradiction_text(upstream: JobFacts, feeds: datetime, downstream: JobFacts, reads: datetime) -> str:
+    starts, due = local_time(reads, downstream.zone), local_time(feeds, upstream.zone)
+    return (
+        f"{clean_line(downstream.name)} starts {starts}, before {clean_line(upstream.name)} of the same business date"
+        f" ({due}): each of its runs counts as a stale read. Move the cutoff of {clean_line(downstream.system)} and"
+        f" {clean_line(upstream.system)} (now {downstream.cutoff:%H:%M}), so that both belong to one date in this"
+        " order, or remove the dependency."
+    )

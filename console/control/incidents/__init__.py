@@ -1,0 +1,1 @@
+"""Root causes, correlation, impact and lifecycle of incidents."""

@@ -1,0 +1,342 @@
+"""Incidents as they will be written: root cause, members, affected services and their fingerprint.
+
+The fingerprint holds what is notified: the root, the services and whether the incident is resolved, so that passing
+time alone notifies nothing twice. A notified service stays so until the incident closes. While a maintenance lasts
+nothing is notified: the incident stands, with the reason; if it outlives the maintenance it is notified.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from connectors.sdk.records import instant_key
+from console.control.incidents.changes import MOST_ROOTS, change_lines
+from console.control.incidents.correlation import (
+    KNOWN,
+    NEW,
+    IncidentMatch,
+    LastNotification,
+    ServiceDayKey,
+    affected_runs,
+    last_notification_of,
+    parse_last_notification,
+)
+from console.control.incidents.impact import RepairBudgets, tightest_budget
+from console.control.incidents.root_cause import threatened_runs, unfinished_runs_on
+from console.control.incidents.titles import (
+    blamed_name,
+    cause_name,
+    cause_rule,
+    incident_reason,
+    incident_title,
+    notified_cause,
+)
+from console.control.services.status import Threat
+from console.control.snapshot.estate_index import EstateIndex
+from console.control.snapshot.reachability import UNREACHABLE_REASONS
+from console.control.snapshot.runs import run_key
+from console.domain.decision import AffectedServiceVerdict, IncidentDecision, MemberVerdict, ServiceDayVerdict
+from console.domain.estate import RunFacts
+from console.domain.finding import DetectionRule
+from console.domain.ids import incident_name
+from console.domain.service import UNMET_PROMISE, Timeliness, limit_instances
+from console.forecast.finish_times import ForecastNode, NodeState, ServiceForecast
+from console.text.cleaning import clean_line
+from console.timing.maintenance import (
+    ActiveMaintenance,
+    maintenance_of_check,
+    maintenance_of_job,
+    maintenance_of_jobs,
+    maintenance_of_target,
+)
+
+
+def count_flaps(index: EstateIndex, match: IncidentMatch) -> tuple[int, datetime | None]:
+    """(how often its incident was reopened since it was steady last, since when); a red or a green time that lasted
+    `steady_for` ends the row, and the next return is the first one again."""
+    incident = match.incident
+    if incident is None or not match.reopened:
+        return (incident.flaps, incident.flaps_since) if incident is not None else (0, None)
+    closed_at = incident.closed_at or index.now
+    # Green until now, not until it failed: by now an all-clear may have left.
+    longest = max(closed_at - incident.failed_since, index.now - closed_at)
+    if not incident.flaps or longest >= index.estate.declared.incidents.steady_for:
+        return 1, incident.failed_since
+    return incident.flaps + 1, incident.flaps_since
+
+
+def with_maintenance(
+    index: EstateIndex, match: IncidentMatch, decision: IncidentDecision, before: LastNotification | None
+) -> tuple[IncidentDecision, str]:
+    """The decision, marked as not told where a maintenance covers its root; and what the timeline says of that. Whoever
+    was told of it before hears of its end."""
+    found, unheard = maintenance_of_incident(index, match), before is None or before.quiet == NEW
+    if found is None:
+        is_told = before is not None and before.quiet and not (decision.closed and unheard)
+        return decision, "told now: its maintenance is over" if is_told else ""
+    nothing_new = match.incident is not None and match.incident.fingerprint == decision.fingerprint
+    if not unheard and (decision.closed or nothing_new):
+        return decision, ""
+    told = replace(parse_last_notification(decision.fingerprint), quiet=NEW if unheard else KNOWN)
+    is_first = before is None or not before.quiet
+    return replace(decision, fingerprint=told.text()), f"suppressed: {found.text('UTC')}" if is_first else ""
+
+
+def maintenance_of_incident(index: EstateIndex, match: IncidentMatch) -> ActiveMaintenance | None:
+    """The maintenance that lasts now of the root: of its job, of the target that does not answer, of the check that
+    fails, or of all jobs that blame what they share."""
+    group, estate = match.group, index.estate
+    if group.target is not None:
+        return maintenance_of_target(estate, group.target, index.now)
+    if group.check:
+        return maintenance_of_check(estate, group.check, index.now)
+    if group.root is None:
+        return maintenance_of_jobs(estate, [run.job_id for run in group.causes], index.now)
+    return maintenance_of_job(estate, index.job(group.root.job_id), index.now)
+
+
+def with_shadowed_routes(decision: IncidentDecision, routes: tuple[str, ...]) -> IncidentDecision:
+    """The same, of which these routes are not told because of a shadow."""
+    if not routes:
+        return decision
+    told = replace(parse_last_notification(decision.fingerprint), in_shadow=routes)
+    return replace(decision, in_shadow=routes, fingerprint=told.text())
+
+
+def dedup_key_of(index: EstateIndex, match: IncidentMatch) -> str:
+    """The dedup key: that of the open incident; of a new cause, its first run or the beginning of its outage."""
+    if match.incident is not None:
+        return match.incident.key
+    root, target = match.group.root, match.group.target
+    if root is not None and match.group.finding is not None:
+        period = unambiguous_name(root.period_key) or instant_key(match.group.since)
+        return f"rule:{match.group.finding.rule}:{unambiguous_name(index.job(root.job_id).name)}@{period}"
+    if root is not None and match.group.awaits:
+        return (
+            f"{UNMET_PROMISE}:{unambiguous_name(index.job(root.job_id).name)}@{match.group.business_date.isoformat()}"
+        )
+    if root is not None:
+        again = f"#{root.attempt}" if root.attempt > 1 else ""
+        return f"run:{unambiguous_name(index.job(root.job_id).name)}@{unambiguous_name(root.period_key)}{again}"
+    if match.group.check:
+        return f"check:{unambiguous_name(match.group.check)}@{match.group.business_date.isoformat()}"
+    if match.group.shared:
+        return f"shared:{unambiguous_name(match.group.shared)}@{instant_key(match.group.since)}"
+    since = f"@{instant_key(target.failing_since)}" if target is not None and target.failing_since else ""
+    name = unambiguous_name(f"{target.system}/{target.name}") if target is not None else cause_name(index, match)
+    return f"target:{name}{since}"
+
+
+def threat_to_day(
+    index: EstateIndex, match: IncidentMatch, day: ServiceForecast, nodes: Sequence[ForecastNode]
+) -> Threat:
+    """What the cause means for one service day: the clocks of what must be restarted first."""
+    target = match.group.target
+    if target is not None and target.error_kind in UNREACHABLE_REASONS:  # what it runs goes on, as far as anybody knows
+        nodes = [node for node in nodes if node.run is not None and node.run.state.is_red]
+    if not nodes:  # nothing is to be restarted: its forecast counts
+        return Threat(dedup_key_of(index, match), blamed_name(index, match), None, waits_for_restart=False)
+    budgets = RepairBudgets(day.seen or index, day)
+    stopped = [node for node in nodes if node.how is not NodeState.RUNNING]
+    budget = tightest_budget(budgets.of(node.job_id) for node in stopped or nodes)
+    if budget is not None and day.odds is not None:
+        clocks = day.odds.clocks(node.job_id for node in stopped or nodes)
+        budget = replace(budget, act_by=clocks.act_by, green_by=clocks.green_by) if clocks is not None else budget
+    hangs = match.group.finding is not None and match.group.finding.rule is DetectionRule.TOO_LONG
+    return Threat(dedup_key_of(index, match), cause_name(index, match), budget, bool(stopped), hangs)
+
+
+def decide_incident(
+    index: EstateIndex,
+    match: IncidentMatch,
+    threats: Mapping[ServiceDayKey, Threat],
+    verdicts: Mapping[ServiceDayKey, ServiceDayVerdict],
+) -> IncidentDecision:
+    """The incident as it is to be written, without its notices. `threats`: of this case, by service day."""
+    before = last_notification_of(match)
+    told = frozenset(threats) | (before.services if before else frozenset())
+    services = tuple(_affected_service(verdicts[day], threats.get(day)) for day in _in_order(told, verdicts))
+    root = match.group.root
+    owner, runbook = _owner(index, match, services)
+    flapped, flapping_since = count_flaps(index, match)
+    return IncidentDecision(
+        incident_id=match.incident.id if match.incident else None,
+        key=dedup_key_of(index, match),
+        title=incident_title(index, match),
+        cause=_cause_word(match),
+        cause_run_ids=tuple(run.id for run in match.group.roots()[:MOST_ROOTS] if run.id),
+        rule=cause_rule(match),
+        root_job_id=root.job_id if root else None,
+        root_run_id=(root.id or None) if root else None,
+        root_period_key=root.period_key if root else "",
+        root_target_id=match.group.target.id if match.group.target else None,
+        business_date=match.group.business_date,
+        reason=incident_reason(index, match),
+        owner=owner,
+        runbook=runbook,
+        failed_since=_failed_since(match),
+        act_by=_act_by(services, index.now),
+        members=_members(index, match),
+        services=services,
+        fingerprint=LastNotification(notified_cause(index, match), told, bool(match.close_reason)).text(),
+        closed=bool(match.close_reason),
+        close_reason=match.close_reason,
+        root_shared=match.group.shared,
+        split_from=match.split_from,
+        reopened=match.reopened,
+        changes=change_lines(index, match.group.roots()) if not match.close_reason else (),
+        flaps=flapped,
+        flaps_since=flapping_since,
+        merges=match.merges,
+        root_check=match.group.check,
+    )
+
+
+def _cause_word(match: IncidentMatch) -> str:
+    if match.group.target is not None:
+        return "target"
+    if match.group.shared:
+        return "shared"
+    return "check" if match.group.check else "rule" if cause_rule(match) else "run"
+
+
+def event_text(decision: IncidentDecision, before: LastNotification | None) -> str:
+    """What the timeline says of a change; empty when nothing new is told."""
+    if before is None:
+        split = f"; split from {incident_name(decision.split_from)}" if decision.split_from is not None else ""
+        return f"opened: {decision.title}{split}"
+    if decision.reopened:
+        return f"reopened, red again: {decision.title}"
+    if decision.closed:
+        return f"closed: {decision.close_reason}"
+    now = parse_last_notification(decision.fingerprint)
+    words = [f"root cause is {now.root}"] if now.root != before.root else []
+    new = sorted({name for name, _ in now.services} - {name for name, _ in before.services})
+    words += [f"also affects {list_names(new)}"] if new else []
+    merged = len(decision.merges)
+    words += ["1 more incident turned out to be a symptom of it"] if merged == 1 else []
+    words += [f"{merged} more incidents turned out to be symptoms of it"] if merged > 1 else []
+    return "; ".join(words)
+
+
+def list_names(names: Iterable[str]) -> str:
+    """ "supply, onboarding #1, … and 12 more"."""
+    named = [f"{name} and {more} more" if more else name for name, more in limit_instances(names, str)]
+    return ", ".join(named)
+
+
+def _in_order(
+    told: Iterable[ServiceDayKey], verdicts: Mapping[ServiceDayKey, ServiceDayVerdict]
+) -> list[ServiceDayKey]:
+    return sorted((day for day in told if day in verdicts), key=lambda day: (verdicts[day].deadline, day))
+
+
+def _affected_service(verdict: ServiceDayVerdict, threatened: Threat | None) -> AffectedServiceVerdict:
+    budget = threatened.budget if threatened else None
+    starts = budget.starts if budget else ()
+    return AffectedServiceVerdict(
+        service=verdict.service,
+        business_date=verdict.business_date,
+        deadline=verdict.deadline,
+        act_by=_second(threatened.act_by) if threatened else None,
+        green_by=_second(budget.green_by) if budget else None,
+        expected_at=verdict.expected_at,
+        timeliness=verdict.timeliness,
+        source=budget.source if budget else "",
+        reason="; ".join(filter(None, [verdict.given, *starts])) if starts else verdict.reason,
+        submission=verdict.submission,
+    )
+
+
+def _second(at: datetime | None) -> datetime | None:
+    return at.replace(microsecond=0) if at is not None else None
+
+
+def _act_by(services: Sequence[AffectedServiceVerdict], now: datetime) -> datetime | None:
+    """The first act-by that is still ahead, else the last that has passed."""
+    known = [each.act_by for each in services if each.act_by is not None and each.timeliness is not Timeliness.BREACHED]
+    return min((each for each in known if each >= now), default=max(known, default=None))
+
+
+def _failed_since(match: IncidentMatch) -> datetime:
+    """Of one that came back, since it did."""
+    if match.incident is None or match.reopened:
+        return match.group.since
+    return min(match.group.since, match.incident.failed_since)
+
+
+def _owner(index: EstateIndex, match: IncidentMatch, services: Sequence[AffectedServiceVerdict]) -> tuple[str, str]:
+    """Owner and runbook: of the job that is to be mended, or what all of several say; else of the service that is due
+    first. A target that serves several owners is none of theirs."""
+    jobs = [index.job(each) for each in match.group.to_mend()]
+    known = {each.name: each for each in index.estate.services}
+    hurt = [known[each.service] for each in services if each.service in known]
+    whose = [each.owner for each in hurt]
+    owners = [_reported_by_all(each.owner for each in jobs), *(whose if jobs else [_reported_by_all(whose)])]
+    runbooks = [_reported_by_all(each.runbook for each in jobs), *(each.runbook for each in hurt)]
+    return next(filter(None, owners), ""), next(filter(None, runbooks), "")
+
+
+def _reported_by_all(words: Iterable[str]) -> str:
+    """What is the same for each; else empty."""
+    found = set(words)
+    return found.pop() if len(found) == 1 else ""
+
+
+def _members(index: EstateIndex, match: IncidentMatch) -> tuple[MemberVerdict, ...]:
+    """The root; then what is red or stale, what it threatens, what is repaired: each run once, with the first role that
+    fits, and upstreams before their downstreams."""
+    found = _roles(index, match)
+    ranks = {job_id: rank for rank, job_id in enumerate(index.graph.ordered({one.job_id for one in found}))}
+    groups = {"root": 0, "red": 1, "stale": 1, "threatened": 2, "repaired": 3}
+    return tuple(sorted(found, key=lambda one: (groups[one.role], ranks[one.job_id], one.period_key)))
+
+
+def _roles(index: EstateIndex, match: IncidentMatch) -> Sequence[MemberVerdict]:
+    found: dict[tuple[int, str], MemberVerdict] = {}
+    if match.group.root is not None:
+        _add(found, match.group.root, "root")
+    for run in match.group.red:
+        _add(found, run, "red")
+    for run in match.stale:
+        _add(found, run, "stale")
+    if match.incident is not None:
+        for run in affected_runs(index, match.incident):
+            if not index.is_red_now(run):  # what is red by now without being told as red is another incident's
+                _add(found, run, "repaired")
+    if match.close_reason:
+        return list(found.values())
+    if match.group.target is not None:
+        for run in unfinished_runs_on(index, match.group.target.id):
+            _add(found, run, "threatened")
+    broken = [run.job_id for run in match.broken() if _spoils(index, match, run)]
+    for business_date in sorted({match.group.business_date, *(run.business_date for run in match.group.causes)}):
+        for job_id, period_key, run_id in threatened_runs(index, dict.fromkeys(broken), business_date):
+            found.setdefault((job_id, period_key), MemberVerdict(job_id, period_key, "threatened", run_id))
+    return list(found.values())
+
+
+def _spoils(index: EstateIndex, match: IncidentMatch, run: RunFacts) -> bool:
+    """True for what keeps its followers from reading good data."""
+    return run.state.is_red or index.is_stale(run) or (match.group.finding is not None and not index.is_green(run))
+
+
+def _add(found: dict[tuple[int, str], MemberVerdict], run: RunFacts, role: str) -> None:
+    found.setdefault(run_key(run), MemberVerdict(run.job_id, run.period_key, role, run.id or None))
+
+
+KEY_NAME_LIMIT = 300
+_JOINTS = frozenset("@#~")
+"""What holds the parts of a key together."""
+
+
+def unambiguous_name(raw: str) -> str:
+    """The name for a key: as it is where it can be shown so; else cleaned, with a digest of its bytes, so that names
+    that look alike are two."""
+    shown = clean_line(raw, KEY_NAME_LIMIT)
+    if shown == raw and not _JOINTS & set(raw):
+        return raw
+    return f"{shown}~{hashlib.sha256(raw.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}"

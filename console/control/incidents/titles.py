@@ -1,0 +1,174 @@
+"""Titles and reasons of incidents, from names and what the source reported."""
+
+from __future__ import annotations
+
+from connectors.sdk.states import RunState
+from console.control.incidents.correlation import IncidentMatch, last_notification_of
+from console.control.incidents.root_cause import failed_tasks
+from console.control.snapshot.estate_index import EstateIndex
+from console.control.snapshot.failures import identity_blame, identity_name, identity_title
+from console.control.snapshot.reachability import UNREACHABLE_REASONS
+from console.control.snapshot.runs import CLOCK_SKEW
+from console.domain.estate import RunFacts
+from console.domain.service import UNMET_PROMISE
+from console.text.cleaning import clean_line, one_line
+
+REASON_LIMIT = 200
+TITLE_LIMIT = 80
+_FAILED = {
+    RunState.FAILED: "failed",
+    RunState.TIMED_OUT: "timed out",
+    RunState.LOST: "was lost while it ran",
+    RunState.MISSED: "was missed",
+    RunState.CANCELLED: "was cancelled",
+    RunState.BLOCKED: "was blocked by its upstream",
+}
+
+
+def cause_name(index: EstateIndex, match: IncidentMatch) -> str:
+    """Cleaned name of the root's job or target."""
+    if match.group.root is not None:
+        return clean_line(index.job(match.group.root.job_id).name)
+    if match.group.target is not None:
+        return clean_line(f"{match.group.target.system}/{match.group.target.name}")
+    if match.group.check:
+        return f"check {match.group.check}"
+    if match.group.shared:
+        return identity_name(match.group.shared)
+    return told.root if (told := last_notification_of(match)) else ""
+
+
+def blamed_name(index: EstateIndex, match: IncidentMatch) -> str:
+    """The cause as services tell it: of days that are lost though nothing failed the job that loses the minutes."""
+    lost_by = match.group.lost_by
+    return cause_name(index, match) if lost_by is None else clean_line(index.job(lost_by).name)
+
+
+def notified_cause(index: EstateIndex, match: IncidentMatch) -> str:
+    """The cause as a fingerprint has it: what turns red after a rule found it is told as something new."""
+    finding = match.group.finding
+    if finding is not None:
+        return f"{cause_name(index, match)}: {finding.rule.text}"
+    if match.group.awaits:
+        return f"{cause_name(index, match)}: {UNMET_PROMISE}"
+    before = last_notification_of(match) if cause_rule(match) else None
+    return before.root if before is not None else cause_name(index, match)
+
+
+def cause_rule(match: IncidentMatch) -> str:
+    """The rule whose finding is its cause, or was until it ended; empty for other causes, and once its root is red."""
+    root = match.group.root
+    if match.group.rule:
+        return match.group.rule
+    is_red = root is not None and root.state.is_red
+    return match.incident.rule if match.incident is not None and not is_red else ""
+
+
+def incident_title(index: EstateIndex, match: IncidentMatch) -> str:
+    name, root, target = cause_name(index, match), match.group.root, match.group.target
+    if match.group.finding is not None:
+        return f"{name} {match.group.finding.rule.text}: {match.group.finding.words}"
+    if target is not None and target.failing_since is not None:
+        return f"{name} {UNREACHABLE_REASONS.get(target.error_kind, 'does not answer')}"
+    if match.group.shared:
+        return identity_title(match.group.shared)
+    if root is not None and root.state.is_red:
+        if by := cancelled_by(index, root):
+            return clean_line(f"{name} was {by}")
+        why = _why(index, root)
+        return f"{name} {_FAILED[root.state]}{f': {why}' if why else ''}"
+    if match.group.words:
+        return clean_line(match.group.words, REASON_LIMIT)
+    return (match.incident.title if match.incident else "") or name
+
+
+def plain_title(index: EstateIndex, match: IncidentMatch) -> str:
+    """The title without a word from outside but the names: what a message, a task or a native state says stays here."""
+    name, root, target = cause_name(index, match), match.group.root, match.group.target
+    if match.group.finding is not None:
+        return f"{name} {match.group.finding.rule.text}"
+    if target is not None and target.failing_since is not None:
+        return f"{name} {UNREACHABLE_REASONS.get(target.error_kind, 'does not answer')}"
+    if match.group.awaits:
+        blamed = blamed_name(index, match)
+        because = f" because of {blamed}" if blamed != name else ""
+        return f"{name} is not done in time{because}, and nothing failed"
+    if match.group.words:
+        return f"{name} does not pass"
+    if match.group.shared:
+        return f"many jobs blame one {identity_blame(match.group.shared)}"
+    if root is None or not root.state.is_red:
+        return name
+    if cancelled_by(index, root):
+        return f"{name} was cancelled by {clean_line(index.estate.cancels[root.id].by)} through Headway"
+    known = root.exit_code is not None and root.state is not RunState.MISSED
+    return f"{name} {_FAILED[root.state]}{f': exit {root.exit_code}' if known else ''}"
+
+
+def cancelled_by(index: EstateIndex, run: RunFacts) -> str:
+    """ "cancelled by root through Headway: stuck", where its latest attempt ended red after such a cancel; else empty.
+    Some schedulers call that failed."""
+    cancel = index.estate.cancels.get(run.id)
+    if cancel is None or run.state not in (RunState.CANCELLED, RunState.FAILED, RunState.LOST):
+        return ""
+    began, ended = run.started_at or cancel.sent_at, run.ended_at or cancel.sent_at
+    if not began - CLOCK_SKEW <= cancel.sent_at <= ended + CLOCK_SKEW:
+        return ""
+    why = clean_line(cancel.why, TITLE_LIMIT)
+    return f"cancelled by {clean_line(cancel.by)} through Headway{f': {why}' if why else ''}"
+
+
+def is_known_cancellation(index: EstateIndex, match: IncidentMatch, title: str) -> bool:
+    """True for what a person cancelled through Headway. `title`: now, or as last told, because a root that is tried
+    again does not tell any more what it was."""
+    return match.group.root is not None and title.startswith(f"{cause_name(index, match)} was cancelled by ")
+
+
+def is_private_cancellation(index: EstateIndex, match: IncidentMatch, title: str) -> bool:
+    """True for what `is_told_cancelled`, and nothing hangs on: no downstream, no service."""
+    root = match.group.root
+    if root is None or not is_known_cancellation(index, match, title):
+        return False
+    if index.graph.out_of(root.job_id) or {run.job_id for run in match.broken()} - {root.job_id}:
+        return False
+    ends = {index.graph.unit(each) for service in index.estate.services for each in service.terminals}
+    return index.graph.unit(root.job_id) not in ends
+
+
+def _why(index: EstateIndex, run: RunFacts) -> str:
+    """The shortest word on why it is red: its reason, exit status, failed task, message, or the source's own state."""
+    if run.state is RunState.MISSED:
+        return clean_line(run.reason, REASON_LIMIT)
+    if run.exit_code is not None:
+        return f"exit {run.exit_code}"
+    tasks = _failed_task_names(index, run)
+    first_line = next(iter(run.message.strip().splitlines()), "")
+    said = f"task {tasks[0]}" if tasks else clean_line(first_line, TITLE_LIMIT)
+    return said or clean_line("" if run.native_state.lower() == run.state.value else run.native_state, TITLE_LIMIT)
+
+
+def _failed_task_names(index: EstateIndex, run: RunFacts) -> list[str]:
+    dag = f"{index.job(run.job_id).native_id}."
+    return [clean_line(task.native_id.removeprefix(dag), REASON_LIMIT) for task in failed_tasks(index, run)]
+
+
+def incident_reason(index: EstateIndex, match: IncidentMatch) -> str:
+    root, target = match.group.root, match.group.target
+    if match.group.finding is not None:
+        return match.group.finding.with_source
+    if target is not None and target.failing_since is not None:
+        return one_line(target.error, REASON_LIMIT)
+    if match.group.words:
+        return clean_line(match.group.words, REASON_LIMIT)
+    if match.awaits:
+        return clean_line(match.awaits_words, REASON_LIMIT)
+    if match.group.evidence:
+        return match.group.evidence
+    if root is None or not root.state.is_red:
+        return match.incident.reason if match.incident else ""
+    tasks = _failed_task_names(index, root)
+    by = cancelled_by(index, root)
+    words = [by] if by else []
+    words += [f"failed task{'s' if len(tasks) > 1 else ''}: {', '.join(tasks[:5])}"] if tasks else []
+    words += [one_line(each, REASON_LIMIT) for each in (root.reason, root.message) if each]
+    return "; ".join(words) or _why(index, root)

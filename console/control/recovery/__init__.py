@@ -1,0 +1,1 @@
+"""Recovery plans: proposal, fewest steps, backfill and execution."""

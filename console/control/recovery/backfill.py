@@ -1,0 +1,161 @@
+"""Backfills: one step for each period in a range of dates that a job has not done, oldest first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+
+from connectors.sdk.records import instant_key
+from connectors.sdk.states import Capability, RunState, Verb
+from console.control.recovery.minimise import CanAct
+from console.control.snapshot.estate_index import EstateIndex
+from console.control.snapshot.estimates import source_label
+from console.control.snapshot.runs import has_started, run_time
+from console.domain.estate import Estate, JobFacts, RunFacts
+from console.domain.plan import DraftStep, LeftOutRun, PlanDraft
+from console.text.cleaning import clean_line
+from console.timing.formats import dated_time
+from console.timing.schedule import instants, is_interval, schedule_fault
+from console.timing.zones import business_window, zone_of
+
+MAX_PERIODS = 31
+"""Steps of a backfill at most, unless more are asked for."""
+_EACH = 3
+"""Periods left out for one reason that are named one by one."""
+_UNKNOWN = "is not known"
+_TICK = timedelta(microseconds=1)
+
+
+def backfill_periods(job: JobFacts, first: date, last: date, now: datetime) -> list[datetime]:
+    """The instants of these business dates, both included, at which the job's present schedule is due, and that have
+    come by now; none without a schedule."""
+    zone = zone_of(job.zone)
+    opens, closes = business_window(first, zone, job.cutoff)[0], business_window(last, zone, job.cutoff)[1]
+    if job.schedule.dialect == "none" or is_interval(job.schedule):
+        return []
+    until = min(closes - _TICK, now)
+    past = instants(replace(job.schedule, next_at=None), opens - _TICK, until)  # before the next that its source names
+    return sorted({*past, *instants(job.schedule, opens - _TICK, until)})
+
+
+def propose_backfill(
+    estate: Estate,
+    job_id: int,
+    instants: Sequence[datetime],
+    runs: Sequence[RunFacts],
+    limit: int | None,
+    now: datetime,
+    can_act: CanAct,
+    since: datetime | None = None,
+) -> PlanDraft:
+    """The job for each of these periods that is not good: those of `instants` (its schedule's, in order) and those of
+    `runs` (what the store has of it). At most `limit` steps; oldest first. What was due before `since` and left no run
+    is not offered: nobody here knows whether it ran."""
+    job = estate.jobs[job_id]
+    index = EstateIndex(estate, now)
+    stored = {run.period_at or run.period_key: run for run in runs}
+    known = {run.period_key: run for run in runs}
+    periods = {instant_key(at): at for at in instants}
+    steps: list[DraftStep] = []
+    reasons: dict[str, list[tuple[str, int | None]]] = {}
+    for key in sorted({*known, *periods}, key=lambda one: _at(one, known, periods)):
+        at = periods.get(key)
+        run = known.get(key) or stored.get(at or key)
+        reason = _reason(job, run, at, now, since, can_act) or ("is beyond the limit" if limit == len(steps) else "")
+        if reason:
+            reasons.setdefault(reason, []).append((clean_line(key), run.id or None if run is not None else None))
+        else:
+            steps.append(_period_step(index, job, key, run, at, len(steps) + 1, can_act))
+    unknown = reasons.pop(_UNKNOWN, [])
+    title = f"backfill {clean_line(job.name)}: {len(steps)} period{'s' * (len(steps) != 1)}"
+    left_out = [line for reason, left in reasons.items() for line in _left(clean_line(job.name), reason, left)]
+    notes = _notes(job, steps, unknown, since, can_act)
+    if not steps and not left_out and not notes:
+        notes = (_why_none(job),)
+    return PlanDraft("backfill", title, None, tuple(steps), tuple(left_out), notes)
+
+
+def _reason(
+    job: JobFacts, run: RunFacts | None, at: datetime | None, now: datetime, since: datetime | None, can_act: CanAct
+) -> str:
+    """Why a period is no step; empty for one that is."""
+    if run is not None and run.state is RunState.SUCCEEDED and not run.stale_read:
+        return "is good"
+    if run is not None and run.state in (RunState.PLANNED, RunState.HELD):
+        ahead = "is still to come: its own clock starts it"
+        return ahead if run_time(run) > now else f"is {run.state} and not proved missed yet"
+    if run is not None and run.state.is_open and has_started(run):
+        return f"is {run.state}"
+    if run is None and at is not None and since is not None and at < since:
+        return _UNKNOWN
+    if (run is None or not run.id) and not can_act(job, Capability.START):
+        return "has not run, and its kind cannot start it for a period"
+    return ""
+
+
+def _left(job: str, reason: str, left: Sequence[tuple[str, int | None]]) -> list[LeftOutRun]:
+    """One line for each period; one for all of them where they are many."""
+    if len(left) > _EACH:
+        return [LeftOutRun(job, None, f"{left[0][0]} to {left[-1][0]}, {len(left)} periods: each {reason}")]
+    return [LeftOutRun(job, run_id, f"{key} {reason}") for key, run_id in left]
+
+
+def _notes(
+    job: JobFacts,
+    steps: Sequence[DraftStep],
+    unknown: Sequence[tuple[str, int | None]],
+    since: datetime | None,
+    can_act: CanAct,
+) -> tuple[str, ...]:
+    notes = []
+    if unknown and since is not None:
+        many = f"{unknown[0][0]} to {unknown[-1][0]}, {len(unknown)} periods" if len(unknown) > 1 else unknown[0][0]
+        seen = dated_time(since, job.zone)
+        notes.append(f"not known: {many}. Headway first saw the job {seen}; --unseen takes them all the same")
+    if steps and not can_act(job, Capability.PERIODS):
+        notes.append("its kind gives a run no date: each of these runs works for now, not for its period")
+    return tuple(notes)
+
+
+def _why_none(job: JobFacts) -> str:
+    if job.schedule.dialect == "none":
+        return "no run of it is known on these dates, and without a schedule nobody can tell what was due"
+    if (words := schedule_fault(job.schedule)) is not None:
+        return f"no run of it is known on these dates, and its schedule cannot be read: {words}"
+    if not job.schedule.expression.strip():
+        return (
+            "no run of it is known on these dates, and its source tells only its next start: what was due is not known"
+        )
+    if is_interval(job.schedule):
+        return "no run of it is known on these dates, and its starts drift: none is due at an instant"
+    return "by its schedule nothing was due on these dates"
+
+
+def _at(key: str, known: Mapping[str, RunFacts], periods: Mapping[str, datetime]) -> tuple[datetime, str]:
+    return (run_time(known[key]) if key in known else periods[key]), key
+
+
+def _period_step(
+    index: EstateIndex, job: JobFacts, key: str, run: RunFacts | None, at: datetime | None, place: int, can_act: CanAct
+) -> DraftStep:
+    started = run is not None and has_started(run)
+    at = at or (run.period_at if run is not None else None)
+    parameters = {"period_at": instant_key(at)} if at is not None and not started else {}
+    known = index.estimate(job.id)
+    return DraftStep(
+        place=place,
+        verb=(Verb.RERUN if started or not can_act(job, Capability.START) else Verb.START).value,
+        job_id=job.id,
+        job=clean_line(job.name),
+        system=job.system,
+        run_id=run.id or None if run is not None else None,
+        period_key=key,
+        state=run.state.value if run is not None else RunState.PLANNED.value,
+        why=f"it is {run.state}" if run is not None else "it has not run",
+        parameters=parameters,
+        safety=job.rerun.value,
+        expected_s=None if known.p50 is None else known.p50.total_seconds(),
+        source=source_label([known]),
+        alternatives=("mark-ok", "skip") if run is not None and run.id else (),
+    )

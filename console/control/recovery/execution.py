@@ -1,0 +1,329 @@
+"""Execution of a started plan: its rows and the time in, the next moves out.
+
+A step is requested once those that it waits for are verified; the first that fails stops the plan, and what is in
+flight then goes on to its end. A run that became good by other means needs no step. A paused or aborted plan
+requests nothing; an aborted one drops what it has not requested.
+
+A job whose own scheduler takes a step's success as the sign to start it is looked up before it is requested: a run
+that began meanwhile replaces its step, so that the same work is not done twice.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from connectors.sdk.states import RunState, Verb
+from console.control.snapshot.runs import CLOCK_SKEW
+from console.domain.hold import NOT_SENT_IN_TIME, HoldState
+from console.domain.plan import (
+    ENDED_STEP_STATES,
+    HOLD_VERBS,
+    WAIT,
+    BeginWait,
+    ChangePlanState,
+    EndStep,
+    PlanMove,
+    PlanProgress,
+    RequestStep,
+    StepProgress,
+    StepRun,
+)
+
+ENDED_BADLY = ("refused", "failed")
+_STANDS = (HoldState.HELD, HoldState.FOUND)
+_MOVES = (HoldState.PLACING, HoldState.RELEASING)
+_LEFT = ("sending", "sent", "unknown", "verified")
+"""States of an action that has left, or may have."""
+
+
+def hold_move(plan: PlanProgress, step: StepProgress, now: datetime, states: Mapping[int, str]) -> PlanMove | None:
+    """Only where it comes to that: not where all that its job reads is good before, nor once its run has begun. It
+    takes no turn from what runs: it is over at once. Its wait is counted from the plan's start, also when it is asked
+    anew: the start that it keeps back stays where it is. While a person holds the job themselves there is nothing to
+    place; once they let it go before that start, the plan holds it."""
+    release = _other_of(plan, step, Verb.RELEASE)
+    if release is not None and all(
+        states.get(each) in ENDED_STEP_STATES for each in release.after if each != step.place
+    ):
+        return EndStep(step, "verified", "not needed: what it reads was good before its start; nothing was sent")
+    if begun := _begun(plan, step):
+        return EndStep(step, "verified", f"{begun}; nothing was sent")
+    due = step.due or plan.requested + timedelta(seconds=step.wait_s)
+    if step.due is None and now < due:
+        return BeginWait(step, due)
+    if now < due or step.held_by:
+        return None
+    if step.start is not None and now >= step.start:
+        return EndStep(step, "verified", "too late: its start has passed; nothing was sent")
+    return RequestStep(step)
+
+
+def needs_no_hold(plan: PlanProgress, step: StepProgress) -> str:
+    """Why a hold that was refused is none that the plan lacks, in words; empty for one that it does, and of another
+    step."""
+    if step.verb != Verb.HOLD:
+        return ""
+    if words := _begun(plan, step):
+        return words
+    if step.action_words == NOT_SENT_IN_TIME:
+        return f"too late: {step.action_words}"
+    if step.held_by:
+        return f"it is held already by {step.held_by}"
+    return "it is paused at its source" if step.is_paused else ""
+
+
+def _begun(plan: PlanProgress, step: StepProgress) -> str:
+    """Why a hold comes too late, in words; empty while it does not."""
+    wait = _other_of(plan, step, WAIT)
+    is_begun = wait is not None and wait.run is not None and wait.run.started is not None
+    return "too late: its own scheduler has started it" if is_begun else ""
+
+
+def release_move(plan: PlanProgress, step: StepProgress) -> PlanMove | None:
+    """Once what was asked for is held, whoever else asks for a hold beside it; nothing where nothing is held, or not
+    any more. A release that somebody asked for is awaited: it may fail. What a person holds themselves is theirs to let
+    go."""
+    hold = _other_of(plan, step, Verb.HOLD)
+    if hold is None or hold.action_key is None or hold.action_state == "refused":
+        return EndStep(step, "verified", _theirs(step, hold) or "nothing was held: nothing was sent")
+    if hold.hold_state in _STANDS:
+        return RequestStep(step)
+    if hold.hold_state and hold.hold_state not in _MOVES:
+        return EndStep(step, "verified", _theirs(step, hold) or "it was let go already: nothing was sent")
+    return None
+
+
+def _theirs(step: StepProgress, hold: StepProgress | None) -> str:
+    """That the job of a release is held by somebody else, in words; empty where it is not."""
+    if hold is None or not hold.held_by:
+        return ""
+    held = f"it is held by {hold.held_by}, not by this plan"
+    return f"{held}: nothing was sent; headway hold release {step.job} lets it go"
+
+
+def _other_of(plan: PlanProgress, step: StepProgress, verb: str) -> StepProgress | None:
+    """Of the same job the step that does this."""
+    return next((one for one in plan.steps if one.verb == verb and one.job_id == step.job_id), None)
+
+
+def jobs_left_held(plan: PlanProgress) -> list[str]:
+    """The jobs that an unfinished plan leaves held, or whose hold is on its way."""
+    releases = [one for one in plan.steps if one.verb == Verb.RELEASE]
+    let_go = {one.job_id for one in releases if one.state in ENDED_STEP_STATES}
+    refused = {one.job_id for one in releases if one.action_state in ENDED_BADLY}
+    stand = (
+        one
+        for one in plan.steps
+        if one.hold_state in _STANDS
+        or (one.hold_state == HoldState.RELEASING and one.job_id in refused)
+        or (one.verb == Verb.HOLD and one.hold_state in ("", HoldState.PLACING) and one.action_state in _LEFT)
+    )
+    return [one.job for one in stand if one.job_id not in let_go]
+
+
+def left_held_text(plan: PlanProgress) -> str:
+    """The same as the end of a sentence; empty for none."""
+    held = jobs_left_held(plan)
+    return f"; {', '.join(held)} stays held meanwhile" if held else ""
+
+
+PATIENCE = timedelta(seconds=15)
+"""A scheduler's own start is awaited at least so long, and for two polls, before its step is asked."""
+_TO_COME = (RunState.PLANNED, RunState.WAITING, RunState.HELD)
+_GOES_ON = (RunState.RUNNING, RunState.RETRYING)
+_RUNS = (Verb.RERUN, Verb.START, WAIT)
+
+
+def next_moves(plan: PlanProgress, now: datetime) -> list[PlanMove]:
+    """What happens now, in order; none while it waits. Asked again after they were made, it goes on from there."""
+    ends = [end for step in plan.steps if step.state == "asked" and (end := _end_of(plan, step)) is not None]
+    states = {step.place: step.state for step in plan.steps} | {end.step.place: end.state for end in ends}
+    if plan.state == "aborted":
+        return [*ends, *_given_up(plan)]
+    if plan.state == "paused" and all(state in ENDED_STEP_STATES for state in states.values()):
+        return [*ends, *_finish(plan, states)]  # nothing is left that it could go on with
+    if plan.state != "running":
+        return [*ends]
+    red = [end for end in ends if end.state == "failed"]
+    if red or "failed" in states.values():
+        return [*ends, ChangePlanState("stopped", _stopped(plan, red, states))]
+    moves: list[PlanMove] = [*ends]
+    runs = [step for step in plan.steps if step.verb not in HOLD_VERBS]
+    busy = Counter(step.system for step in runs if states[step.place] == "asked")
+    for step in sorted(plan.steps, key=lambda one: one.place):
+        if states[step.place] != "planned" or any(states.get(each) not in ENDED_STEP_STATES for each in step.after):
+            continue
+        move = _move(plan, step, now, busy[step.system], states)
+        if isinstance(move, RequestStep) and step in runs:
+            busy[step.system] += 1
+        if isinstance(move, EndStep):
+            states[step.place] = move.state
+        if move is not None:
+            moves.append(move)
+    return moves + _finish(plan, states)
+
+
+def _finish(plan: PlanProgress, states: Mapping[int, str]) -> list[PlanMove]:
+    if "failed" in states.values():
+        return [ChangePlanState("stopped", _stopped(plan, [], states))]
+    if all(state in ENDED_STEP_STATES for state in states.values()):
+        return [
+            ChangePlanState(
+                "done", f"{len(states)} of {len(states)} {'step is' if len(states) == 1 else 'steps are'} over"
+            )
+        ]
+    return []
+
+
+def _end_of(plan: PlanProgress, step: StepProgress) -> EndStep | None:
+    """How a step that was asked ended, by its action."""
+    if step.action_state == "verified":
+        return EndStep(step, "verified", step.action_words)
+    if step.action_state in ENDED_BADLY:
+        needless = why_obsolete(plan, step) or needs_no_hold(plan, step)
+        if step.action_state == "refused" and needless:
+            return EndStep(step, "verified", f"{needless}; nothing was sent")
+        words = step.action_words or "its action failed"
+        return EndStep(step, "failed", words if step.action_state == "failed" else f"{step.action_state}: {words}")
+    return None
+
+
+def _move(
+    plan: PlanProgress, step: StepProgress, now: datetime, busy: int, states: Mapping[int, str]
+) -> PlanMove | None:
+    """What becomes of a step whose turn it is."""
+    if step.verb == WAIT:
+        return _waited(step)
+    if step.verb in HOLD_VERBS:
+        return hold_move(plan, step, now, states) if step.verb == Verb.HOLD else release_move(plan, step)
+    if words := why_obsolete(plan, step):
+        return EndStep(step, "verified", words)
+    if _runs_already(plan, step) or _is_to_come(step):
+        return None
+    starters = _starters(plan, step)
+    if (step.wait_s or starters) and step.due is None:
+        return _wait(step, now, bool(starters))
+    if starters and (own := _own_start(plan, step, starters)) is not None:
+        return _stands_in(step, own)
+    if starters and (step.polled is None or (step.due is not None and step.polled < step.due)):
+        return None
+    if (step.due is not None and now < step.due) or step.others or busy >= plan.at_once:
+        return None
+    return RequestStep(step)
+
+
+def _wait(step: StepProgress, now: datetime, is_started: bool) -> BeginWait:
+    """As long as a person wants, and until its own scheduler's start of it would have been seen."""
+    asked = timedelta(seconds=step.wait_s)
+    if not is_started:
+        return BeginWait(step, now + asked)
+    patience = max(PATIENCE, timedelta(seconds=2 * step.poll_every_s))
+    return BeginWait(step, now + max(asked, patience), "looks first whether its own scheduler starts it now")
+
+
+def _runs_already(plan: PlanProgress, step: StepProgress) -> bool:
+    """True while its own run goes on, begun after what it reads was good: set off by its own scheduler, or by a person.
+    Sent beside that it would be refused; how it ends decides whether it is needed."""
+    run = step.run
+    if run is None or run.started is None or run.ended is not None or RunState(run.state) not in _GOES_ON:
+        return False
+    above = [one.run for one in plan.steps if one.place in step.after]
+    since = max((one.ended for one in above if one is not None and one.ended is not None), default=plan.requested)
+    return step.verb in _RUNS and run.started + CLOCK_SKEW >= since and step.found not in _GOES_ON
+
+
+def _is_to_come(step: StepProgress) -> bool:
+    """True for a run that its own clock has yet to start: there is nothing to run again before."""
+    run = step.run
+    return step.verb == Verb.RERUN and run is not None and run.started is None and RunState(run.state) in _TO_COME
+
+
+def _starters(plan: PlanProgress, step: StepProgress) -> list[StepProgress]:
+    """The steps before it that ran, and whose success its own scheduler takes as the sign to start it."""
+    if not step.started_by:
+        return []
+    steps = {one.place: one for one in plan.steps}
+    above: set[int] = set()
+    todo = list(step.after)
+    while todo:
+        place = todo.pop()
+        if place in steps and place not in above:
+            above.add(place)
+            todo += steps[place].after
+    return [steps[each] for each in sorted(above & {*step.started_by}) if steps[each].verb in _RUNS]
+
+
+def _own_start(plan: PlanProgress, step: StepProgress, starters: list[StepProgress]) -> StepRun | None:
+    """The run of its job that began since those began again; None for one that ended having read too early."""
+    own = step.newest
+    if own is None:
+        return None
+    since = max((one.run.started for one in starters if one.run is not None and one.run.started is not None),
+                default=plan.requested)  # fmt: skip
+    if own.started is not None and own.started + CLOCK_SKEW < since:
+        return None
+    return None if own.stale and not RunState(own.state).is_open else own
+
+
+def _stands_in(step: StepProgress, own: StepRun) -> EndStep | None:
+    """What the run that its own scheduler started makes of the step; None while that goes on."""
+    state = RunState(own.state)
+    if state is RunState.SUCCEEDED:
+        return EndStep(step, "verified", f"its own scheduler started it: {state} ({own.evidence})")
+    if state.is_open or (state is RunState.UNKNOWN and own.ended is None):
+        return None
+    return EndStep(step, "failed", f"its own scheduler started it, and that run ended {state}")
+
+
+def _waited(step: StepProgress) -> EndStep | None:
+    """A run that was running already when the plan was made, or starts by itself: it must end well."""
+    if step.run is None:
+        return None
+    state = RunState(step.run.state)
+    if state is RunState.SUCCEEDED and not step.run.stale:
+        return EndStep(step, "verified", f"{state} ({step.run.evidence})")
+    if state.is_open or (state is RunState.UNKNOWN and step.run.ended is None):
+        return None
+    return EndStep(step, "failed", f"ended {state}{' on stale data' if step.run.stale else ''}")
+
+
+def why_obsolete(plan: PlanProgress, step: StepProgress) -> str:
+    """Why the step is not needed any more, in words; empty while it is needed. Since the plan was asked for, or since
+    the person saw it in another state, its run came to what the step wants, after all that it waits for. Asked right
+    before the step leaves, too: it may have waited for the run that made it needless."""
+    run = step.run
+    if run is None or run.ended is None or (run.ended <= plan.requested and step.found in ("", run.state)):
+        return ""
+    state = RunState(run.state)
+    if step.verb == Verb.CANCEL:
+        return "" if state.is_open or state is RunState.UNKNOWN else f"it has ended: {state} ({run.evidence})"
+    if state is not RunState.SUCCEEDED or run.stale:
+        return ""
+    above = (one.run for one in plan.steps if one.place in step.after)
+    read_before = any(
+        one is not None and one.ended is not None and (run.started or run.ended) + CLOCK_SKEW < one.ended
+        for one in above
+    )
+    return "" if read_before else f"good by other means: {state} ({run.evidence})"
+
+
+def _stopped(plan: PlanProgress, red: list[EndStep], states: Mapping[int, str]) -> str:
+    further = (
+        f"{left_held_text(plan)}; to go on: headway plan resume {plan.id} (requests failed steps again), or plan abort"
+    )
+    if red:
+        return f"step {red[0].step.place}, {red[0].step.job}: {red[0].words.rstrip('.')}{further}"
+    step = next(one for one in plan.steps if states[one.place] == "failed")
+    return f"step {step.place}, {step.job}, failed{further}"
+
+
+def _given_up(plan: PlanProgress) -> list[EndStep]:
+    held = jobs_left_held(plan)
+    lets_go = "; it stays held until its hold is over: headway hold release {0} lets it go"
+    return [
+        EndStep(step, "given_up", f"the plan was aborted{lets_go.format(step.job) if step.job in held else ''}")
+        for step in plan.steps
+        if step.state == "planned"
+    ]

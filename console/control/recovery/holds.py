@@ -1,0 +1,210 @@
+"""Hold and release steps of a plan: they keep back what its own clock would start in the middle of a repair.
+
+Held late: only right before its start, and only if its inputs are not good by then. A repair that ends in time
+touches nothing of its downstream's scheduler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from connectors.sdk.records import instant_key
+from connectors.sdk.states import Capability, Verb
+from console.control.holds.conditions import hold_policies
+from console.control.holds.warnings import hold_refusal
+from console.control.recovery.minimise import AffectedDays, CanAct, to_come
+from console.control.snapshot.estate_index import EstateIndex
+from console.control.snapshot.holds import held_start_reason
+from console.control.snapshot.runs import RunKey, run_key
+from console.domain.estate import JobFacts
+from console.domain.hold import DEFAULT_HOLD, HOLD_LEAD
+from console.domain.job import Safety
+from console.domain.plan import WAIT, DraftStep
+from console.forecast.finish_times import ForecastNode, NodeState, ServiceForecast
+from console.timing.formats import zoned_time
+from console.timing.schedule import next_instant
+
+SPARE = timedelta(minutes=30)
+"""What ends, in nineteen of twenty cases, so long before its downstream starts does not run into it."""
+OFTEN = timedelta(hours=2)
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class ClockCollisions:
+    """Runs that their own clock starts before what they read may be good again, each with that start."""
+
+    to_hold: dict[RunKey, datetime]
+    """They can be held and started."""
+    to_repeat: dict[RunKey, datetime]
+    """They cannot: they will read what is not finished, and run again after it."""
+    suffices: dict[RunKey, frozenset[int]]
+    """Of what is held behind gates: the jobs that open them first, and all above those."""
+
+
+def clock_collisions(
+    index: EstateIndex, days: AffectedDays, starting: Collection[RunKey], can_act: CanAct
+) -> ClockCollisions:
+    """Of the runs that start by themselves; of a job with several, the first alone is held."""
+    found = ClockCollisions({}, {}, {})
+    for day, _ in days.values():
+        ends = _ends(index, day)
+        for node in day.unfinished():
+            key, job = run_key(node.run or to_come(node, day)), index.job(node.job_id)
+            if key not in starting or node.due is None or not _is_free(index, node):
+                continue
+            last, opened_by = _good_at(index, day, node, ends)
+            if last + SPARE > node.due and _can_be_held(index, job, node.due, can_act):
+                found.to_hold[key] = node.due
+                if opened_by is not None:
+                    found.suffices[key] = opened_by
+            elif last > node.due and node.run is not None and node.run.id and job.rerun is not Safety.NEVER:
+                found.to_repeat[key] = node.due
+    first = {key[0]: key for key in sorted(found.to_hold, key=found.to_hold.__getitem__, reverse=True)}
+    return replace(found, to_hold={key: due for key, due in found.to_hold.items() if first[key[0]] == key})
+
+
+def _good_at(
+    index: EstateIndex, day: ServiceForecast, node: ForecastNode, ends: Mapping[int, datetime]
+) -> tuple[datetime, frozenset[int] | None]:
+    """When all that it must read is good; behind gates, with the jobs that open them first and what is above those."""
+    gates = index.graph.gates(node.job_id)
+    if gates is None:
+        return max((ends[each] for each in _reads(index, day, node)), default=_LONG_AGO), None
+    opened_by: set[int] = set()
+    last = _LONG_AGO
+    for gate in gates:
+        awaited = [each.unit for each in gate.reads if not each.native and each.unit in ends]
+        first = sorted(awaited, key=lambda unit: (ends[unit], unit))[
+            : max(gate.need - len(gate.reads) + len(awaited), 0)
+        ]
+        last = max([last, *(ends[each] for each in first)])
+        opened_by |= {*first, *(above for each in first for above in index.graph.ancestors(each))}
+    return last, frozenset(opened_by)
+
+
+def _is_free(index: EstateIndex, node: ForecastNode) -> bool:
+    """True for what its clock alone will start: no dependency holds it, nobody keeps it back."""
+    is_whole = index.graph.unit(node.job_id) == node.job_id
+    if node.how is not NodeState.CLOCK or node.due is None or node.due <= index.now or not is_whole:
+        return False
+    return node.job_id not in hold_policies(index) and not held_start_reason(
+        index.estate, node.job_id, node.due, index.now
+    )
+
+
+def _can_be_held(index: EstateIndex, job: JobFacts, due: datetime, can_act: CanAct) -> bool:
+    able = can_act(job, Capability.HOLD) and can_act(job, Capability.START) and not _is_held(index, job)
+    return able and not _is_soon_again(job, due) and not hold_refusal(index.estate, job.id, due, index.now)
+
+
+def _is_held(index: EstateIndex, job: JobFacts) -> bool:
+    """True while another plan has it, or its mark still stands: no scheduler takes a second hold."""
+    return any(hold.job_id == job.id and not hold.state.is_over for hold in index.estate.holds)
+
+
+def _reads(index: EstateIndex, day: ServiceForecast, node: ForecastNode) -> list[int]:
+    """Of its upstreams those that are not done, whose end its scheduler does not wait for."""
+    edges = (edge for edge in index.graph.into(node.job_id) if not edge.native and edge.upstream in day.nodes)
+    return [edge.upstream for edge in edges if day.nodes[edge.upstream].how not in (NodeState.DONE, NodeState.OVER)]
+
+
+def _ends(index: EstateIndex, day: ServiceForecast) -> dict[int, datetime]:
+    """Job -> when it is good, in nineteen of twenty cases: what starts too early is run again after what it reads.
+    Without an estimate it is taken to need as long as a hold lasts."""
+    ends: dict[int, datetime] = {}
+    for job_id, node in day.nodes.items():
+        known = index.estimate(job_id).takes
+        takes = known.p95 if known is not None else DEFAULT_HOLD
+        if node.how in (NodeState.DONE, NodeState.OVER):
+            ends[job_id] = _LONG_AGO
+            continue
+        own = node.finish.p95 if node.finish is not None else index.now + takes
+        above, _ = _good_at(index, day, node, ends)
+        ends[job_id] = max(own, above + takes)
+    return ends
+
+
+def _is_soon_again(job: JobFacts, due: datetime) -> bool:
+    """True for what its clock starts again so soon that it mends itself."""
+    after = next_instant(job.schedule, due)
+    return after is not None and after - due < OFTEN
+
+
+def with_holds(index: EstateIndex, steps: Sequence[DraftStep], clash: ClockCollisions) -> tuple[DraftStep, ...]:
+    """The steps with two more for each that is held: the hold before all others, the release right before it, once what
+    it must read is good."""
+    held = _held(steps, clash.to_hold)
+    order: list[DraftStep] = [_hold(index, step, due) for step, due in held]
+    first = {step.place: place for place, (step, _) in enumerate(held, 1)}
+    moved: dict[int, int] = {}
+    for step in steps:
+        suffices = clash.suffices.get((step.job_id, step.period_key))
+        awaited = step.after if suffices is None else _nearest_of(steps, step, {step.job_id, *suffices})
+        after = tuple(moved[place] for place in awaited)
+        if step.place in first:
+            above = (first[step.place], *after)
+            order.append(replace(_release(step), place=len(order) + 1, after=tuple(sorted(above))))
+            after = (len(order),)
+        order.append(replace(step, place=len(order) + 1, after=after))
+        moved[step.place] = len(order)
+    return tuple(replace(step, place=place) for place, step in enumerate(order, 1))
+
+
+def _nearest_of(steps: Sequence[DraftStep], step: DraftStep, jobs: Collection[int]) -> list[int]:
+    """Places of the steps of these jobs that it waits for, but those that another of them waits for; a step of another
+    job may stand in between."""
+    above: dict[int, frozenset[int]] = {}
+    for one in steps:
+        above[one.place] = frozenset(one.after).union(*(above[each] for each in one.after))
+    mine = {one.place for one in steps if one.place in above[step.place] and one.job_id in jobs}
+    return sorted(mine.difference(*(above[each] for each in mine)))
+
+
+def _held(steps: Sequence[DraftStep], holds: Mapping[RunKey, datetime]) -> list[tuple[DraftStep, datetime]]:
+    return [
+        (step, holds[step.job_id, step.period_key])
+        for step in steps
+        if step.verb == WAIT and (step.job_id, step.period_key) in holds
+    ]
+
+
+def _hold(index: EstateIndex, step: DraftStep, due: datetime) -> DraftStep:
+    job = index.job(step.job_id)
+    wait = max(timedelta(0), due - HOLD_LEAD - index.now)
+    return replace(
+        step,
+        verb=Verb.HOLD.value,
+        run_id=None,
+        period_key="",
+        why=f"its own clock starts it at {zoned_time(due, job.zone, index.now)}: held shortly before that, unless"
+        " what it reads is good by then",
+        parameters={"until": instant_key((due + DEFAULT_HOLD).replace(microsecond=0))},
+        after=(),
+        wait_s=wait.total_seconds(),
+        starts_s=0.0,
+        safety=Safety.SAFE.value,
+        expected_s=0.0,
+        source="",
+        saves=(),
+        alternatives=(),
+    )
+
+
+def _release(step: DraftStep) -> DraftStep:
+    return replace(
+        step,
+        verb=Verb.RELEASE.value,
+        run_id=None,
+        period_key="",
+        why="what it reads is good: its own clock starts it; where that start has passed, Headway starts it once",
+        parameters={},
+        starts_s=0.0,
+        safety=Safety.SAFE.value,
+        expected_s=0.0,
+        source="",
+        saves=(),
+        alternatives=(),
+    )

@@ -1,0 +1,191 @@
+"""The fewest steps of a plan: which run represents its job, which steps wait for which, and what each saves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+
+from connectors.sdk.records import instant_key
+from connectors.sdk.states import Capability, RunEvidence, RunState
+from console.control.incidents.correlation import IncidentMatch, ServiceDayKey
+from console.control.incidents.decisions import threat_to_day
+from console.control.incidents.impact import RepairBudgets
+from console.control.services.status import Threat
+from console.control.snapshot.downstream import reads_of_other_periods
+from console.control.snapshot.estate_index import EstateIndex
+from console.control.snapshot.holds import held_start_reason
+from console.control.snapshot.runs import RunKey, run_key, run_time
+from console.domain.estate import JobFacts, RunFacts
+from console.domain.forecast import format_late
+from console.domain.plan import LeftOutRun, SavedService
+from console.forecast.finish_times import ForecastNode, NodeState, ServiceForecast
+from console.text.cleaning import clean_line
+from console.timing.formats import local_time, zoned_time
+
+CanAct = Callable[[JobFacts, Capability], bool]
+"""Whether the kind of a job's system has this capability."""
+_NAMED = 3
+"""Superseded runs that are named one by one."""
+
+
+def representative_runs(index: EstateIndex, runs: Iterable[RunFacts], can_act: CanAct) -> dict[RunKey, RunFacts]:
+    """Each run -> the one whose rerun does for it: the newest of its job and business date, because every rerun of a
+    job without periods of its own does the same work; itself where its kind gives a run its own period or input."""
+    newest: dict[tuple[int, date], RunFacts] = {}
+    found = list(runs)
+    for run in found:
+        known = newest.get((run.job_id, run.business_date))
+        if known is None or run_time(known) < run_time(run):
+            newest[run.job_id, run.business_date] = run
+    return {
+        run_key(run): run
+        if can_act(index.job(run.job_id), Capability.PERIODS)
+        else newest[run.job_id, run.business_date]
+        for run in found
+    }
+
+
+def superseded_notes(
+    index: EstateIndex, runs: Mapping[RunKey, RunFacts], instead: Mapping[RunKey, RunFacts], steps: Iterable[RunKey]
+) -> list[LeftOutRun]:
+    """One line for each step that does for other runs of its job, too. `instead`: as of `stand_ins`."""
+    lines = []
+    for step in steps:
+        others = sorted((runs[key] for key, one in instead.items() if run_key(one) == step != key), key=run_time)
+        if others:
+            job = index.job(step[0])
+            shown = [local_time(run_time(run), job.zone, index.now) for run in others]
+            which = " and ".join(shown) if len(shown) < _NAMED else f"{shown[0]} to {shown[-1]} ({len(shown)} runs)"
+            by = zoned_time(run_time(instead[step]), job.zone, index.now)
+            words = f"{which}: superseded by the rerun of {by}"
+            lines.append(LeftOutRun(clean_line(job.name), others[-1].id or None, words))
+    return lines
+
+
+def step_dependencies(index: EstateIndex, runs: Sequence[RunFacts]) -> dict[int, tuple[int, ...]]:
+    """Place -> the places that it waits for: of the steps upstream of it, on its date or on another that it reads,
+    those that none of the others stands for, and the run of its own job before it.
+    `runs`: upstreams before their downstreams."""
+    after: dict[int, tuple[int, ...]] = {}
+    above: dict[int, set[int]] = {}
+    placed: dict[date, dict[int, list[int]]] = {}
+    last: dict[int, int] = {}
+    places: dict[RunKey, int] = {}
+    for place, run in enumerate(runs, 1):
+        jobs = placed.setdefault(run.business_date, {})
+        read = index.graph.ancestors(run.job_id) & jobs.keys()
+        found = {each for job_id in read for each in jobs[job_id]}
+        found |= {places[run_key(each)] for each in reads_of_other_periods(index, run) if run_key(each) in places}
+        if run.job_id in last:
+            found.add(last[run.job_id])
+        after[place], above[place] = _nearest(found, above)
+        jobs.setdefault(run.job_id, []).append(place)
+        places[run_key(run)] = place
+        last[run.job_id] = place
+    return after
+
+
+def _nearest(found: set[int], above: Mapping[int, set[int]]) -> tuple[tuple[int, ...], set[int]]:
+    """Of these places those that no other of them waits for; and all that they wait for, with themselves."""
+    nearest: list[int] = []
+    covered: set[int] = set()
+    for each in sorted(found, reverse=True):
+        if each not in covered:
+            nearest.append(each)
+            covered |= above[each] | {each}
+    return tuple(sorted(nearest)), covered
+
+
+SURE = 0.99
+"""A P(late) above this leaves no chance that is worth a word."""
+TO_COME = (NodeState.CLOCK, NodeState.WAITS, NodeState.UNKNOWN)
+"""Runs that are about to start."""
+AffectedDays = Mapping[ServiceDayKey, tuple[ServiceForecast, list[ForecastNode]]]
+"""The service days that a cause hurts, each with what is broken in it."""
+
+
+def to_come(node: ForecastNode, day: ServiceForecast) -> RunFacts:
+    """A run that nobody has seen yet; its period is not known before it starts."""
+    return RunFacts(0, node.job_id, "", node.due, day.business_date, RunState.PLANNED, RunEvidence.INFERRED)
+
+
+def days_saved(index: EstateIndex, match: IncidentMatch, days: AffectedDays) -> dict[RunKey, tuple[SavedService, ...]]:
+    """Run -> the service days that need it, whether there still is time, and by when it must start."""
+    found: dict[RunKey, list[SavedService]] = {}
+    for day, nodes in days.values():
+        hurt = threat_to_day(index, match, day, nodes)
+        save = _save(index, day, hurt.act_by)
+        save = replace(_unless_held(index, day, save), deadline=instant_key(day.deadline), zone=day.service.zone)
+        clocks = _clocks(index, day, hurt)
+        for node in day.unfinished():
+            act_by, takes = clocks(node.job_id)
+            slack = None if act_by is None else (act_by - index.now).total_seconds()
+            key = run_key(node.run or to_come(node, day))
+            told = replace(save, slack_s=slack, takes_s=None if takes is None else takes.total_seconds())
+            found.setdefault(key, []).append(told)
+    return {key: tuple(each) for key, each in found.items()}
+
+
+def _clocks(
+    index: EstateIndex, day: ServiceForecast, threat: Threat
+) -> Callable[[int], tuple[datetime | None, timedelta | None]]:
+    """Of each job its latest start, and what that counts for the job itself: of what must be restarted first as its
+    service tells it, of what follows from the same simulation; else by sums of quantiles."""
+    budgets = RepairBudgets(index, day)
+    ahead = {one.job_id: one for one in day.odds.jobs} if day.odds is not None else {}
+
+    def of(job_id: int) -> tuple[datetime | None, timedelta | None]:
+        known, budget = ahead.get(job_id), threat.budget
+        if budget is not None and budget.job_id == job_id and known and budget.act_by and budget.green_by:
+            return budget.act_by, budget.green_by - budget.act_by
+        if known is not None and known.act_by is not None and known.green_by is not None:
+            return known.act_by, known.green_by - known.act_by
+        return budgets.of(job_id).act_by, index.takes(job_id, day.service.risk)
+
+    return of
+
+
+def _unless_held(index: EstateIndex, day: ServiceForecast, save: SavedService) -> SavedService:
+    """No plan saves what waits for a job that a person keeps back."""
+    for node in day.unfinished() if save.saved is not False else ():
+        due = run_time(node.run) if node.run is not None else node.due
+        if node.how in TO_COME and (words := held_start_reason(index.estate, node.job_id, due, index.now)):
+            job = clean_line(index.job(node.job_id).name)
+            return replace(save, saved=False, words=f"not by this plan: {job} is {words}", waits_for=job)
+    return save
+
+
+def _save(index: EstateIndex, day: ServiceForecast, act_by: datetime | None) -> SavedService:
+    name, business_date = day.service.name, day.business_date.isoformat()
+    if index.now > day.deadline:
+        shown = zoned_time(day.deadline, day.service.zone, index.now)
+        return SavedService(name, business_date, saved=False, words=f"its deadline {shown} has passed")
+    if act_by is None:
+        return SavedService(name, business_date, saved=None, words="unknown: no estimate")
+    shown = zoned_time(act_by, day.service.zone, index.now)
+    if index.now > act_by:
+        chance = f", {format_late(day.odds.late)}" if _may_be_saved(index, day) and day.odds is not None else ""
+        return SavedService(name, business_date, saved=False, words=f"its act-by {shown} has passed{chance}")
+    return SavedService(name, business_date, saved=True, words=f"act by {shown}")
+
+
+def saving_notes(index: EstateIndex, match: IncidentMatch, days: AffectedDays) -> tuple[str, ...]:
+    target = match.group.target
+    if target is not None and target.failing_since is not None:
+        name = clean_line(f"{target.system}/{target.name}")
+        return (f"{name} does not answer: nothing can be sent there before it does",)
+    lost = {(day.service.name, day.business_date): day for day, nodes in days.values()
+            if _save(index, day, threat_to_day(index, match, day, nodes).act_by).saved is False}  # fmt: skip
+    return tuple(dict.fromkeys(_lost_words(index, lost[each]) for each in sorted(lost)))
+
+
+def _lost_words(index: EstateIndex, day: ServiceForecast) -> str:
+    if _may_be_saved(index, day) and day.odds is not None:
+        return f"{day.service.name}: {format_late(day.odds.late)}, its act-by has passed; the plan may still save it"
+    return f"{day.service.name} cannot be saved any more; the plan repairs it for those who read it late"
+
+
+def _may_be_saved(index: EstateIndex, day: ServiceForecast) -> bool:
+    """Past its act-by, which keeps P(late) within the service's risk, a chance may be left."""
+    return day.odds is not None and day.odds.late <= SURE and index.now <= day.deadline

@@ -1,0 +1,441 @@
+"""Recovery proposals: the fewest steps that repair an incident or a set of runs, upstreams first.
+
+Of an incident: the runs that its affected services still need to have run again; if none is affected, all that is
+red or stale. A job that starts natively (its clock is ahead, its scheduler waits for its upstream) has no step, nor
+has one that is good again. Runs join by business date. With the simulation a proposal carries the finishes of its
+services, as proposed and with one step skipped or marked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from connectors.sdk.records import instant_key
+from connectors.sdk.states import STARTING, Capability, RunEvidence, RunState, Verb
+from console.control.expectations.expected_runs import expect_runs
+from console.control.holds.conditions import HoldPolicy, hold_policies
+from console.control.holds.warnings import hold_refusal
+from console.control.incidents.correlation import IncidentMatch, causes_from_findings, match_incidents
+from console.control.incidents.impact import affected_days
+from console.control.incidents.root_cause import root_causes
+from console.control.incidents.titles import cause_name
+from console.control.recovery.holds import clock_collisions, with_holds
+from console.control.recovery.minimise import (
+    TO_COME,
+    AffectedDays,
+    CanAct,
+    days_saved,
+    representative_runs,
+    saving_notes,
+    step_dependencies,
+    superseded_notes,
+    to_come,
+)
+from console.control.services.delivery import delivered_at
+from console.control.services.status import service_days
+from console.control.snapshot.estate_index import EstateIndex
+from console.control.snapshot.estimates import source_label
+from console.control.snapshot.graph import DependencyGraph
+from console.control.snapshot.holds import held_start_reason, without_own_pauses
+from console.control.snapshot.runs import RunKey, has_started, round_up_to_minute, run_key, run_time
+from console.domain.action import MANUAL_KIND, NOTHING_TO_MARK
+from console.domain.dependency import DependencyMode
+from console.domain.estate import Estate, JobFacts, RunFacts
+from console.domain.job import Safety
+from console.domain.plan import HOLD_VERBS, WAIT, DraftStep, LeftOutRun, PlanDraft, PlannedFinish, SavedService
+from console.domain.plan_editing import reassess_steps
+from console.forecast.finish_times import ForecastNode, NodeState, ServiceForecast, SimulateDays
+from console.forecast.night_graph import NightPoint, with_neighbours
+from console.forecast.what_if import PlanOutcome
+from console.text.cleaning import clean_line
+from console.timing.business_dates import business_date_of
+from console.timing.calendars import is_start_expected
+from console.timing.formats import zoned_time
+from console.timing.schedule import next_instant
+
+
+def start_in_seconds(index: EstateIndex, run: RunFacts) -> float:
+    """When it started, or its clock starts it, in seconds from now; 0 where nothing says so."""
+    at = run.started_at or run.period_at
+    return 0.0 if at is None or (run.started_at is None and at < index.now) else (at - index.now).total_seconds()
+
+
+def with_native_starts(
+    index: EstateIndex, steps: Sequence[DraftStep], runs: Sequence[RunFacts]
+) -> tuple[DraftStep, ...]:
+    """The steps with the next start of each by its own clock, of the same business date, once what it reads was run
+    again by its own clock too. `runs`: that they are of, in their order."""
+    ends: dict[int, float | None] = {}
+    told = []
+    for step, run in zip(steps, runs, strict=True):
+        above = [ends[place] for place in step.after]
+        start = _again(index, step, run, [each for each in above if each is not None]) if None not in above else None
+        takes = step.expected_s
+        ends[step.place] = None if start is None or takes is None else start + takes
+        told.append(step if step.verb == WAIT else replace(step, again_s=start))
+    return tuple(told)
+
+
+def _again(index: EstateIndex, step: DraftStep, run: RunFacts, above: Sequence[float]) -> float | None:
+    if step.verb == WAIT:
+        return max([step.starts_s, *above])
+    job = index.job(step.job_id)
+    if step.verb not in STARTING or job.id in hold_policies(index):
+        return None
+    read = index.now + timedelta(seconds=max([0.0, *above]))
+    at: datetime | None = next_instant(job.schedule, read)
+    if at is None or run.business_date != business_date_of(at, None, job.zone, job.cutoff):
+        return None
+    counts = is_start_expected(index.estate.declared.calendar(job.calendar), at, run.business_date)
+    kept = held_start_reason(index.estate, job.id, at, index.now)
+    return (at - index.now).total_seconds() if counts and not kept else None
+
+
+def native_start_reason(index: EstateIndex, held: Mapping[int, HoldPolicy], node: ForecastNode) -> str:
+    """Why what waits for a step is none itself; empty for what is not about to start. `held`: the policies by job."""
+    due = run_time(node.run) if node.run is not None else node.due
+    if node.how in TO_COME and (words := held_start_reason(index.estate, node.job_id, due, index.now)):
+        return f"{words}: it does not start by itself; let it go or run it"
+    kept = held.get(node.job_id)
+    if kept is not None and node.how in TO_COME:
+        return _kept_back(index, kept, node)
+    job = index.job(node.job_id)
+    if job.kind == MANUAL_KIND and node.how in TO_COME:
+        return f"a person completes it: headway action complete {clean_line(job.name)}"
+    if node.how is NodeState.CLOCK and node.due is not None:
+        start = zoned_time(node.due, job.zone, index.now)
+        return f"it starts by its own clock at {start}: rerun it if that is too early"
+    if node.how is NodeState.WAITS:
+        is_held = node.run is not None and node.run.state is RunState.HELD
+        return "it is held, and started once it is let go" if is_held else "its own scheduler starts it"
+    return "it runs" if node.how is NodeState.RUNNING else ""
+
+
+def _kept_back(index: EstateIndex, kept: HoldPolicy, node: ForecastNode) -> str:
+    """What Headway does with its start, and what becomes of that while no engine works."""
+    job = index.job(node.job_id)
+    due = f" of {zoned_time(node.due, job.zone, index.now)}" if node.due is not None else ""
+    alone = "it stays held" if kept.stands else "it starts all the same"
+    if kept.mode is DependencyMode.TRIGGER and node.due is None:
+        return "Headway starts it once what it reads is good; while no engine works nobody does"
+    if why := hold_refusal(index.estate, job.id, node.due, index.now):
+        return f"its hold was refused ({why}): its start{due} comes all the same, unless a later try holds it"
+    return f"its start{due} is held until what it reads is good; while no engine works {alone}"
+
+
+SimulatePlan = Callable[[Callable[[NightPoint], NightPoint]], SimulateDays]
+"""The simulation of a night of which each point is another."""
+MAX_SIMULATED_STEPS = 6
+"""Steps of which it is told what becomes of the services without them: each is a simulation of its own."""
+_DONE = ("skip", "mark-ok")
+
+
+def with_finishes(
+    index: EstateIndex, draft: PlanDraft, near: Sequence[ServiceForecast], days: AffectedDays, otherwise: SimulatePlan
+) -> PlanDraft:
+    """`days`: those that the plan is for; `near`: they and all that is foreseen together with them."""
+    sending = [step for step in draft.steps if step.verb not in (WAIT, *HOLD_VERBS)]
+    skipped = [step for step in sending if set(_DONE) & set(step.alternatives)][:MAX_SIMULATED_STEPS]
+    found: list[PlannedFinish] = []
+    for step in [None, *skipped] if days else ():
+        # A plan that only waits changes nothing: each day is done as it is foreseen.
+        as_it_is = [day for day, _ in days.values()]
+        foreseen = otherwise(_planned(index, draft, sending, step))(index, near) if sending else as_it_is
+        found += [
+            PlannedFinish(day.service.name, day.business_date.isoformat(), step.place if step else 0, day.odds.late,
+                       instant_key(round_up_to_minute(day.odds.by)))
+            for day in foreseen if (day.service.name, day.business_date) in days and day.odds is not None
+        ]  # fmt: skip
+    return replace(draft, finishes=tuple(found))
+
+
+def _planned(index: EstateIndex, draft: PlanDraft, sending: Sequence[DraftStep], done: DraftStep | None) -> PlanOutcome:
+    held = frozenset(step.job_id for step in draft.steps if step.verb == Verb.HOLD)
+    jobs = frozenset(step.job_id for step in sending)
+    return PlanOutcome(index.now, jobs, held, frozenset([done.job_id] if done is not None else []))
+
+
+def with_tier_1_services(estate: Estate, draft: PlanDraft) -> PlanDraft:
+    """The draft, each step with the services of tier 1 that its job feeds or delivers."""
+    first = [service for service in estate.services if service.tier == 1]
+    if not first:
+        return draft
+    graph = DependencyGraph(estate.jobs, estate.dependencies)
+    found: dict[int, list[str]] = {}
+    for service in first:
+        for job_id in graph.members(each for each in service.terminals if each in estate.jobs):
+            found.setdefault(job_id, []).append(clean_line(service.name))
+    steps = (replace(step, first_tier=tuple(found.get(graph.unit(step.job_id), ()))) for step in draft.steps)
+    return replace(draft, steps=tuple(steps))
+
+
+_MARKS = (Verb.MARK_OK, Verb.SKIP)
+
+
+@dataclass(frozen=True, slots=True)
+class _PlanScope:
+    """A run that must run again, why, and whom it helps."""
+
+    run: RunFacts
+    why: str
+    saves: tuple[SavedService, ...] = ()
+    verb: str = ""
+    """Empty: whichever way it can run again."""
+
+
+def propose_recovery(
+    estate: Estate,
+    incident_id: int,
+    now: datetime,
+    can_act: CanAct,
+    everything: bool = False,
+    foresee: SimulateDays | None = None,
+    otherwise: SimulatePlan | None = None,
+) -> PlanDraft | None:
+    """The plan for an open incident; None when there is no such. Without steps where nothing is left to send.
+    `everything`: also what is red or stale and no service that is hit waits for, so that the incident closes.
+    `foresee`: the simulation that its clocks come from, as those of an evaluation; `otherwise`: the same of a night
+    that goes as the plan has it."""
+    estate = without_own_pauses(estate)
+    due = expect_runs(estate, now)
+    index = EstateIndex(estate, now, due.runs, due.withdrawn)
+    match = _case_of(index, incident_id)
+    if match is None:
+        return None
+    near = with_neighbours(index, service_days(index), lambda days: _undelivered(index, match, days))
+    days = _undelivered(index, match, foresee(index, near) if foresee is not None else near)
+    draft = _draft(index, match, days, can_act, everything)
+    return draft if otherwise is None else with_finishes(index, draft, near, days, otherwise)
+
+
+def _draft(
+    index: EstateIndex, match: IncidentMatch, days: AffectedDays, can_act: CanAct, everything: bool
+) -> PlanDraft:
+    todo, saves = _todo(index, match, days)
+    scopes, starting = _needed(index, days, todo, saves) if days else (todo, {})
+    scopes = todo if everything else scopes
+    runs = {key: one.run for key, one in todo.items()}
+    instead = representative_runs(index, runs.values(), can_act)
+    scopes = {
+        run_key(instead[key]): replace(todo[run_key(instead[key])], saves=one.saves) for key, one in scopes.items()
+    }
+    clash = clock_collisions(index, days, starting.keys(), can_act)
+    scopes |= {key: _after_its_start(index, starting.pop(key), due) for key, due in clash.to_repeat.items()}
+    held = {key: starting[key] for key in clash.to_hold}
+    read = {**scopes, **held}
+    between = {key: one for key, one in starting.items() if key in held or _is_read_by_one_of(index, one, read)}
+    left_out = [(one.run, one.why) for key, one in starting.items() if key not in between]
+    left_out += [(todo[key].run, "no service that is hit waits for it") for key in todo.keys() - scopes]
+    left_out += [(run, "it is good again") for run in match.broken() if index.is_green(run)]
+    scopes, blocked = _without_blocked(index, scopes)
+    steps = reassess_steps(with_holds(index, _steps(index, [*scopes.values(), *between.values()], can_act), clash))
+    out = [*(_left(index, run, why) for run, why in left_out), *blocked]
+    left = (*_once(out, steps), *superseded_notes(index, runs, instead, scopes))
+    title, notes = f"repair {cause_name(index, match)}", saving_notes(index, match, days)
+    return PlanDraft("recovery", title, match.incident.id if match.incident else None, steps, left, notes)
+
+
+def _case_of(index: EstateIndex, incident_id: int) -> IncidentMatch | None:
+    told = match_incidents(index, causes_from_findings(index, root_causes(index)))
+    return next((one for one in told if one.incident is not None and one.incident.id == incident_id), None)
+
+
+def _undelivered(index: EstateIndex, match: IncidentMatch, days: Sequence[ServiceForecast]) -> AffectedDays:
+    hurt = affected_days(index, match, days)
+    return {name: found for name, found in hurt.items() if delivered_at(index, found[0]) is None}
+
+
+def _todo(
+    index: EstateIndex, match: IncidentMatch, days: AffectedDays
+) -> tuple[dict[RunKey, _PlanScope], Mapping[RunKey, tuple[SavedService, ...]]]:
+    """What of the cause is broken, or runs again; and of every run of the days whom it helps."""
+    saves = days_saved(index, match, days)
+    broken = [run for run in match.broken() if _is_broken(index, run)]
+    again = [run for run in match.broken() if run.state.is_open and has_started(run) and run not in broken]
+    todo = {run_key(run): _PlanScope(run, _why(run), saves.get(run_key(run), ())) for run in broken}
+    for run in again:
+        why = f"it runs {'again already' if run.attempt > 1 else 'still'}"
+        todo[run_key(run)] = _PlanScope(run, why, saves.get(run_key(run), ()), WAIT)
+    return todo, saves
+
+
+def propose_bulk(estate: Estate, run_ids: Iterable[int], verb: Verb, now: datetime, can_act: CanAct) -> PlanDraft:
+    """The same verb for each of these runs, upstreams before their downstreams; runs out of view are left out."""
+    estate = without_own_pauses(estate)
+    due = expect_runs(estate, now)
+    index = EstateIndex(estate, now, due.runs, due.withdrawn)
+    found = {number: index.run_by_id(number) for number in dict.fromkeys(run_ids)}
+    good = [run for run in found.values() if run is not None and verb in _MARKS and _is_good(index, run)]
+    scopes = [
+        _PlanScope(run, f"marked; it is {run.state}") for run in found.values() if run is not None and run not in good
+    ]
+    gone = [LeftOutRun(f"run {number}", number, "out of view") for number, run in found.items() if run is None]
+    steps = _steps(index, scopes, can_act, verb)
+    left = (*gone, *(_left(index, run, NOTHING_TO_MARK) for run in good))
+    return PlanDraft("bulk", f"{verb} {len(steps)} runs", None, steps, left)
+
+
+def _is_good(index: EstateIndex, run: RunFacts) -> bool:
+    """True for a success of its source's own that read nothing stale."""
+    asserted = run.evidence is RunEvidence.ASSERTED
+    return run.state is RunState.SUCCEEDED and not asserted and not index.is_stale(run)
+
+
+def _needed(
+    index: EstateIndex,
+    days: AffectedDays,
+    todo: Mapping[RunKey, _PlanScope],
+    saves: Mapping[RunKey, tuple[SavedService, ...]],
+) -> tuple[dict[RunKey, _PlanScope], dict[RunKey, _PlanScope]]:
+    """What the hit services need to have run again of what this cause broke; what of them starts by itself after."""
+    scopes: dict[RunKey, _PlanScope] = {}
+    starting: dict[RunKey, _PlanScope] = {}
+    held = hold_policies(index)
+    for day, _ in days.values():
+        for node in day.unfinished():
+            if node.run is not None and run_key(node.run) in todo:
+                scopes[run_key(node.run)] = todo[run_key(node.run)]
+            elif (why := native_start_reason(index, held, node)) and _waits_for(index, day, node, scopes):
+                run = node.run or to_come(node, day)
+                starting[run_key(run)] = _PlanScope(run, why, saves.get(run_key(run), ()), WAIT)
+    return scopes, starting
+
+
+def _after_its_start(index: EstateIndex, one: _PlanScope, due: datetime) -> _PlanScope:
+    """What its clock starts too early runs again after what it reads; started later than that, it is good itself."""
+    at = zoned_time(due, index.job(one.run.job_id).zone, index.now)
+    why = (
+        f"its own clock starts it at {at}, before what it reads is good: run again after both, where it came too early"
+    )
+    return replace(one, verb=Verb.RERUN, why=why)
+
+
+def _is_read_by_one_of(index: EstateIndex, one: _PlanScope, scopes: Mapping[RunKey, _PlanScope]) -> bool:
+    """True for what starts by itself and must be good before a step can go on, or what is held is let go."""
+    below = index.graph.descendants(one.run.job_id)
+    return any(each.run.job_id in below and each.run.business_date == one.run.business_date for each in scopes.values())
+
+
+def _waits_for(
+    index: EstateIndex, day: ServiceForecast, node: ForecastNode, scopes: Mapping[RunKey, _PlanScope]
+) -> bool:
+    """True when something of the plan lies upstream of it."""
+    above = index.graph.ancestors(node.job_id)
+    return any(each.run.job_id in above and each.run.business_date == day.business_date for each in scopes.values())
+
+
+def _without_blocked(
+    index: EstateIndex, scopes: Mapping[RunKey, _PlanScope]
+) -> tuple[dict[RunKey, _PlanScope], list[LeftOutRun]]:
+    """A run that its own scheduler keeps back until a step's job is good goes on by itself."""
+    jobs = {(one.run.job_id, one.run.business_date) for one in scopes.values()}
+    kept: dict[RunKey, _PlanScope] = {}
+    left: list[LeftOutRun] = []
+    for key, one in scopes.items():
+        above = [
+            edge.upstream
+            for edge in index.graph.into(one.run.job_id)
+            if edge.native and (edge.upstream, one.run.business_date) in jobs
+        ]
+        if one.run.state is RunState.BLOCKED and above:
+            name = clean_line(index.job(above[0]).name)
+            left.append(_left(index, one.run, f"its own scheduler starts it once {name} is good"))
+        else:
+            kept[key] = one
+    return kept, left
+
+
+def _is_broken(index: EstateIndex, run: RunFacts) -> bool:
+    return index.is_red_now(run) or (has_started(run) and index.is_stale(run))
+
+
+def _steps(
+    index: EstateIndex, scopes: Sequence[_PlanScope], can_act: CanAct, verb: Verb | None = None
+) -> tuple[DraftStep, ...]:
+    rank = index.graph.ranks({one.run.job_id for one in scopes})
+    ordered = sorted(
+        scopes, key=lambda one: (rank[one.run.job_id], run_time(one.run), one.run.period_key, one.run.job_id)
+    )
+    after = step_dependencies(index, [one.run for one in ordered])
+    told = [_with_own_start(index, one, scopes) if verb is None else one for one in ordered]
+    steps = [_step(index, one, place, after[place], can_act, verb) for place, one in enumerate(told, 1)]
+    return with_native_starts(index, steps, [one.run for one in told])
+
+
+def _with_own_start(index: EstateIndex, one: _PlanScope, scopes: Sequence[_PlanScope]) -> _PlanScope:
+    """Says that its own scheduler may start it, where it takes another step's success as the sign to."""
+    natively = {edge.upstream for edge in index.graph.into(one.run.job_id) if edge.native}
+    again = any(each.run.job_id in natively and each.run.business_date == one.run.business_date for each in scopes)
+    if not again or one.verb == WAIT:
+        return one
+    return replace(one, why=f"{one.why}; if its own scheduler starts it meanwhile, that run stands in for this step")
+
+
+def _step(
+    index: EstateIndex, one: _PlanScope, place: int, after: tuple[int, ...], can_act: CanAct, verb: Verb | None
+) -> DraftStep:
+    job, run = index.job(one.run.job_id), one.run
+    fresh = not has_started(run)
+    chosen = one.verb or verb or (Verb.START if fresh and can_act(job, Capability.START) else Verb.RERUN)
+    known = index.estimate(job.id)
+    period = {"period_at": instant_key(run.period_at)} if fresh and run.period_at is not None else {}
+    runs = chosen in (Verb.RERUN, Verb.START, WAIT)
+    return DraftStep(
+        place=place,
+        verb=str(chosen),
+        job_id=job.id,
+        job=clean_line(job.name),
+        system=job.system,
+        run_id=run.id or None,
+        period_key=run.period_key,
+        state=run.state.value,
+        why=one.why,
+        parameters=period if chosen is Verb.START else {},
+        after=after,
+        starts_s=start_in_seconds(index, run) if chosen == WAIT else 0.0,
+        safety=job.rerun.value,
+        expected_s=_seconds(known.p50) if runs else None,
+        source=source_label([known]) if runs else "",
+        saves=one.saves,
+        alternatives=_alternatives(job, run, chosen, can_act),
+    )
+
+
+def _alternatives(job: JobFacts, run: RunFacts, verb: str, can_act: CanAct) -> tuple[str, ...]:
+    """The ways that do something else than the step as it is proposed."""
+    if verb in _MARKS:
+        return ("skip",) if verb == Verb.MARK_OK else ("mark-ok",)
+    if verb not in STARTING:
+        return ()
+    has_parts = has_started(run) and job.rerun is not Safety.NEVER and can_act(job, Capability.TASKS)
+    return (*(_of_parts(job, run) if has_parts else ()), "mark-ok", "skip")
+
+
+def _of_parts(job: JobFacts, run: RunFacts) -> tuple[str, ...]:
+    """A red run is proposed with what failed in it, a green one whole, a task with what follows it
+    (`Connector.preview`)."""
+    if job.parent_id is not None:
+        return ("failed-only",)
+    return ("downstream", "all") if run.state.is_red or run.state is RunState.PARTIAL else ()
+
+
+def _seconds(span: timedelta | None) -> float | None:
+    return None if span is None else span.total_seconds()
+
+
+def _why(run: RunFacts) -> str:
+    if run.state.is_red:
+        return f"it was {run.state}" if run.state is RunState.MISSED else f"it ended {run.state}"
+    return "it read what its upstream had not finished"
+
+
+def _left(index: EstateIndex, run: RunFacts, why: str) -> LeftOutRun:
+    return LeftOutRun(clean_line(index.job(run.job_id).name), run.id or None, why)
+
+
+def _once(left: Sequence[LeftOutRun], steps: Sequence[DraftStep]) -> tuple[LeftOutRun, ...]:
+    """Each job once, with its first reason, and none that is a step."""
+    taken = {step.job for step in steps}
+    return tuple({one.job: one for one in reversed(left) if one.job not in taken}.values())[::-1]

@@ -1,0 +1,1 @@
+"""Services: delivery, deadlines kept and missed, risk, review."""

@@ -1,0 +1,239 @@
+"""Delivery of a service: the runs that deliver it, what its checks still miss, and the state of its data.
+
+A promise is kept by good data only: a delivery of stale data is late until it was rerun, and is called "delivered,
+stale" meanwhile. A partial delivery in time is called partial, never complete.
+
+An instance of an end-to-end service sees only its own runs. A member whose runs carry no key is taken in order: of
+its runs that began after what they wait for was done, the first that no earlier instance has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from connectors.sdk.states import RunState
+from console.control.snapshot.checks import PendingChecks, all_proved_at, pending_checks_of
+from console.control.snapshot.estate_index import EstateIndex, correlation_key_of
+from console.control.snapshot.runs import RunKey, run_key
+from console.domain.estate import DependencyFacts, RunFacts, ServiceFacts
+from console.domain.service import ServiceInstance
+from console.forecast.finish_times import ServiceForecast
+from console.text.cleaning import clean_line
+from console.timing.formats import zoned_time
+
+
+def delivering_runs(index: EstateIndex, day: ServiceForecast) -> Iterator[RunFacts | None]:
+    """Of each terminal the run that counts for the day; None where it has none yet. A task's is in the run of its job
+    that the service reads, and in no other: that one may be of another period."""
+    for terminal in day.service.terminals:
+        unit = index.graph.unit(terminal)
+        node = day.nodes.get(unit)
+        read = node.run if node is not None else None
+        if unit == terminal or read is None:
+            yield read
+            continue
+        runs = index.runs.get(terminal, ())
+        yield next((run for run in runs if run.period_key == read.period_key), None)
+
+
+def delivered_at(index: EstateIndex, day: ServiceForecast) -> datetime | None:
+    """When the last of its terminals was good for that date and each of its checks was proved since; None while one is
+    not."""
+    index = day.seen or index
+    done = jobs_done_at(index, day)
+    return None if done is None else all_proved_at(index.estate, day.service.ready, day.business_date, done)
+
+
+def jobs_done_at(index: EstateIndex, day: ServiceForecast) -> datetime | None:
+    """When the last of its terminals was good for that date; None while one is not."""
+    moments = [_good_at(index, run) for run in delivering_runs(index, day)]
+    known = [each for each in moments if each is not None]
+    return max(known) if known and len(known) == len(moments) else None
+
+
+def pending_checks(index: EstateIndex, day: ServiceForecast) -> tuple[PendingChecks, ...]:
+    """The checks that are all that is missing; nothing while a job is."""
+    done = jobs_done_at(index, day) if day.service.ready else None
+    return () if done is None else pending_checks_of(index.estate, day.service.ready, day.business_date, done)
+
+
+def _good_at(index: EstateIndex, run: RunFacts | None) -> datetime | None:
+    return index.freshness(run).good_at if run is not None and index.is_green(run) else None
+
+
+_HANDED_OVER = (RunState.SUCCEEDED, RunState.PARTIAL)
+
+
+def partial_text(index: EstateIndex, day: ServiceForecast) -> str:
+    """What is missing in what its terminals gave: "read etl/load of 2026-11-19, which was partial"; empty for nothing
+    that is known."""
+    for run in _ends(index, day):
+        standing = index.freshness(run)
+        if standing.partial:
+            return standing.partial
+        if standing.tainted and standing.whole_at is None:
+            return f"{clean_line(index.job(run.job_id).name)} brought less than it should"
+    return ""
+
+
+def data_state_of(index: EstateIndex, day: ServiceForecast, done: datetime | None, fails: bool) -> str:
+    """ "complete", "partial", "stale", "failed", "open". `done`: when it was delivered; `fails`: a check does."""
+    if done is not None:
+        return "partial" if partial_text(index, day) else "complete"
+    ends = [day.nodes[each] for each in day.ends if each in day.nodes]
+    if fails or any(node.run is not None and node.run.state.is_red for node in ends):
+        return "failed"
+    if any(node.stale for node in ends):
+        return "stale"
+    return "partial" if any(node.run is not None and node.run.state is RunState.PARTIAL for node in ends) else "open"
+
+
+def stale_delivery_text(index: EstateIndex, day: ServiceForecast) -> str:
+    """ "delivered 05:10 UTC, stale": of what all terminals gave, though not as promised; empty while one gave nothing.
+    The promise is not kept by it."""
+    runs = list(_ends(index, day))
+    ended = [run.ended_at for run in runs if run.state in _HANDED_OVER and run.ended_at is not None]
+    if not ended or len(ended) < len(day.service.terminals):
+        return ""
+    at = zoned_time(max(ended), day.service.zone, day.deadline)
+    if any(index.is_stale(run) for run in runs):
+        return f"delivered {at}, stale: it read what its upstream had not finished"
+    if any(run.state is RunState.PARTIAL for run in runs):
+        return f"delivered {at}, partial: {partial_text(index, day)}"
+    return ""
+
+
+def _ends(index: EstateIndex, day: ServiceForecast) -> Iterator[RunFacts]:
+    """The run of each terminal that counts for the day."""
+    return (run for run in delivering_runs(index, day) if run is not None)
+
+
+ORDER_CLOCK_SKEW = timedelta(seconds=2)
+"""Two systems' clocks differ by as much without a run having begun before its submission."""
+
+
+@dataclass(slots=True)
+class InstanceClaims:
+    """Runs without a key that instances have been given, so that no two get the same."""
+
+    taken: dict[RunKey, str] = field(default_factory=dict)
+    keyed: dict[tuple[str, int], dict[str, list[RunFacts]]] = field(default_factory=dict)
+    """Parameter and job -> value -> the runs that carry it, in order: looked up once for all instances."""
+    edges: dict[frozenset[int], tuple[DependencyFacts, ...]] = field(default_factory=dict)
+    """Members -> the dependencies between them."""
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceView:
+    """An instance's picture, and which members were told apart by their order alone."""
+
+    index: EstateIndex
+    by_order: tuple[str, ...]
+
+
+def view_of_instance(
+    index: EstateIndex, service: ServiceFacts, members: Iterable[int], claims: InstanceClaims
+) -> InstanceView:
+    """The instance's runs, all on the business date of its submission, members upstream first. `service.instance` is
+    set; instances are asked in the order of their submissions."""
+    one = service.instance
+    assert one is not None
+    order = index.graph.ordered(each for each in {*members, one.submission[0]} if each in index.estate.jobs)
+    chosen: dict[int, list[RunFacts]] = {}
+    guessed: list[str] = []
+    for job_id in order:
+        runs = _keyed(index, service, one, job_id, claims)
+        if runs is None:
+            runs = _in_order(index, service, one, job_id, chosen, claims)
+            guessed += [clean_line(index.job(job_id).name)] if runs else []
+        chosen[job_id] = [replace(run, business_date=one.business_date) for run in runs]
+    chosen |= _tasks(index, service, chosen)
+    estate = replace(
+        index.estate,
+        jobs={job_id: index.job(job_id) for job_id in chosen},
+        runs=tuple(run for job_id in sorted(chosen) for run in chosen[job_id]),
+        dependencies=_between(index, frozenset(chosen), claims),
+        services=(service,),
+        incidents=(),
+        holds=(),
+    )
+    return InstanceView(EstateIndex(estate, index.now), tuple(guessed))
+
+
+def _tasks(index: EstateIndex, service: ServiceFacts, chosen: dict[int, list[RunFacts]]) -> dict[int, list[RunFacts]]:
+    """Of each task that delivers it the runs within those of its job: a task's own context names no submission."""
+    found: dict[int, list[RunFacts]] = {}
+    for task in service.terminals:
+        read = {run.period_key: run.business_date for run in chosen.get(index.graph.unit(task), ())}
+        if task in index.estate.jobs and task not in chosen:
+            runs = index.runs.get(task, ())
+            found[task] = [replace(run, business_date=read[run.period_key]) for run in runs if run.period_key in read]
+    return found
+
+
+def _between(index: EstateIndex, job_ids: frozenset[int], claims: InstanceClaims) -> tuple[DependencyFacts, ...]:
+    if job_ids not in claims.edges:
+        every = index.estate.dependencies
+        claims.edges[job_ids] = tuple(
+            each for each in every if each.upstream_id in job_ids and each.downstream_id in job_ids
+        )
+    return claims.edges[job_ids]
+
+
+def _keyed(
+    index: EstateIndex, service: ServiceFacts, instance: ServiceInstance, job_id: int, claims: InstanceClaims
+) -> Sequence[RunFacts] | None:
+    """The runs that carry the instance's key; None where no run of the job carries any."""
+    name = service.promise.deadline.key
+    if (name, job_id) not in claims.keyed:
+        claims.keyed[name, job_id] = _by_key(index, name, job_id)
+    known = claims.keyed[name, job_id]
+    if job_id == instance.submission[0]:
+        told = known.get(instance.key if instance.is_keyed else "", ())
+        return [run for run in told if run_key(run) == instance.submission]
+    if not instance.is_keyed or not known.keys() - {""}:
+        return None
+    return [run for run in known.get(instance.key, ()) if _is_in(run, instance)]
+
+
+def _by_key(index: EstateIndex, name: str, job_id: int) -> dict[str, list[RunFacts]]:
+    """Value -> the job's runs that carry it; under "" those that carry none."""
+    found: dict[str, list[RunFacts]] = {}
+    for run in index.runs.get(job_id, ()):
+        found.setdefault(correlation_key_of(index.estate, run, name), []).append(run)
+    return found
+
+
+def _in_order(
+    index: EstateIndex,
+    service: ServiceFacts,
+    instance: ServiceInstance,
+    job_id: int,
+    chosen: dict[int, list[RunFacts]],
+    claims: InstanceClaims,
+) -> Sequence[RunFacts]:
+    """The first of its runs that nobody has and that began after all it waits for had ended; none while one goes on."""
+    ready = instance.submitted_at
+    for edge in index.graph.into(job_id):
+        if edge.upstream in chosen:
+            ends = [run.ended_at for run in chosen[edge.upstream]]
+            known = [at for at in ends if at is not None]
+            if not known or len(known) < len(ends):
+                return ()
+            ready = max(ready, *known)
+    for run in index.runs.get(job_id, ()):
+        began = run.first_started_at
+        if began is None or began + ORDER_CLOCK_SKEW < ready:
+            continue
+        if claims.taken.setdefault(run_key(run), service.name) == service.name:
+            return (run,)
+    return ()
+
+
+def _is_in(run: RunFacts, instance: ServiceInstance) -> bool:
+    began: datetime | None = run.first_started_at or run.period_at
+    if began is None:
+        return True
+    return began + ORDER_CLOCK_SKEW >= instance.submitted_at and (instance.until is None or began < instance.until)

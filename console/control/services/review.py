@@ -1,0 +1,203 @@
+"""Review of what is declared about a service against what is observed: the gaps, worst first.
+
+Declared: owner, runbook, routes, calendar, checks, objective, expected durations, rerun safety, dependencies.
+Observed: the latest successes of each member (durations, output), and the runs of the lookback (order, evidence,
+who ran).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from connectors.sdk.states import ProofLevel
+from console.control.snapshot.downstream import read_bad_input
+from console.control.snapshot.estate_index import EstateIndex
+from console.control.snapshot.estimates import quantile
+from console.control.snapshot.graph import DependencyEdge
+from console.control.snapshot.runs import has_no_clock, has_started
+from console.domain.action import MANUAL_KIND
+from console.domain.estate import JobFacts, ServiceFacts
+from console.domain.history import MIN_RUNS, DurationEstimate
+from console.domain.job import Safety
+from console.text.cleaning import clean_line
+from console.timing.durations import format_duration
+from console.timing.schedule import last_instant, next_instant
+
+IMPORTANT_TIERS = (1, 2)
+OFF_BY = 0.5
+"""What was declared and the observed median may differ by this share of the larger."""
+THIN_BUFFER = timedelta(minutes=10)
+OFTEN = timedelta(hours=12)
+_TICK = timedelta(microseconds=1)
+LEVELS = ("high", "medium", "low")
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewGap:
+    """One thing that is missing, or is not as it was written down."""
+
+    level: str
+    """"high": tonight nobody would know what to do or be told; "medium": it costs time; "low": it would be good."""
+    about: str
+    """A job's name, or the service's."""
+    what: str
+    """One word: "owner", "runbook", "duration", "order", …"""
+    written: str
+    observed: str
+    mend: str
+
+
+def review_services(index: EstateIndex, service: ServiceFacts) -> tuple[ReviewGap, ...]:
+    """All gaps of a service, by level, the service's own before its jobs', upstreams before downstreams."""
+    members = index.graph.members(each for each in service.terminals if each in index.estate.jobs)
+    order = list(index.graph.ordered(each for each in members if each in index.estate.jobs))
+    found = [*_of_service(service, order)]
+    for job_id in order:
+        found += _of_job(index, index.job(job_id), service)
+        for edge in index.graph.into(job_id):
+            if edge.upstream in members:
+                found += _of_edge(index, edge)
+    return tuple(sorted(found, key=lambda gap: LEVELS.index(gap.level)))
+
+
+def _of_service(service: ServiceFacts, order: list[int]) -> Iterator[ReviewGap]:
+    name, table = service.name, f"[services.{service.name}]"
+    high = "high" if service.tier in IMPORTANT_TIERS else "medium"
+    if not order:
+        yield ReviewGap(
+            "high", name, "members", "delivered_by", "no such job is known", "mend delivered_by, or add its system"
+        )
+    if not service.owner:
+        yield ReviewGap(high, name, "owner", "–", "nobody answers for it", f"{table} owner")
+    if not service.notify:
+        yield ReviewGap(
+            high, name, "route", "–", "only the default route is told", f"{table} notify, or a route of its owner"
+        )
+    if not service.runbook:
+        yield ReviewGap(high, name, "runbook", "–", "nobody is told what to do first", f"{table} runbook")
+    if not service.ready:
+        words = "delivered means that its jobs ended; nothing looks at what they wrote"
+        yield ReviewGap("medium", name, "checks", "–", words, f"{table} ready")
+    if not service.calendar:
+        yield ReviewGap("low", name, "calendar", "–", "promised on every date on which it runs", f"{table} calendar")
+    if service.promise.slo is None:
+        yield ReviewGap("low", name, "objective", "–", "no error budget is kept", f"{table} slo")
+
+
+def _of_job(index: EstateIndex, job: JobFacts, service: ServiceFacts) -> Iterator[ReviewGap]:
+    name = clean_line(job.name)
+    table = f'[jobs."{name}"]'
+    runs = [run for run in index.runs.get(job.id, ()) if has_started(run)]
+    red = sum(run.state.is_red for run in runs)
+    if job.gone_since is not None:
+        yield ReviewGap(
+            "high",
+            name,
+            "job",
+            "member",
+            "gone from its scheduler",
+            f"headway system drift accept {name}, or bring it back",
+        )
+    elif job.paused_since is not None:
+        yield ReviewGap("high", name, "job", "member", "paused at its scheduler", "enable it there")
+    if not runs and not index.estate.durations.get(job.id):
+        yield ReviewGap("high", name, "runs", "member", "has never been seen to run", "run it once, or take it out")
+    yield from _duration(index, job, name, table)
+    if job.proof is ProofLevel.START:
+        yield ReviewGap(
+            "medium", name, "evidence", "–", "its source proves starts, not how they end", "see docs/connectors"
+        )
+    if not job.owner:
+        yield ReviewGap("medium", name, "owner", "–", "nobody answers for it", f"{table} owner")
+    if not job.runbook and not service.runbook:
+        level = "medium" if red else "low"
+        yield ReviewGap(level, name, "runbook", "–", f"{red} of {len(runs)} runs lately were red", f"{table} runbook")
+    if job.rerun is Safety.ASK and job.kind != MANUAL_KIND:
+        words = "nobody has said whether running it twice does harm"
+        yield ReviewGap("medium" if red else "low", name, "rerun", "ask", words, f'{table} rerun = "safe" or "never"')
+    delivers = job.id in {index.graph.unit(each) for each in service.terminals}
+    if delivers and not service.ready and job.kind != MANUAL_KIND and not _reports_output(index, job):
+        words = "its runs tell neither rows nor bytes: half of the data looks like all of it"
+        yield ReviewGap(
+            "low", name, "output", "–", words, "rows or bytes in its runs' context, or a check of what it writes"
+        )
+    if not index.graph.into(job.id) and has_no_clock(job):
+        words = "starts neither by a clock that is known nor after another job"
+        yield ReviewGap("medium", name, "inputs", "–", words, "add what it reads: [[dependencies]]")
+
+
+def _reports_output(index: EstateIndex, job: JobFacts) -> bool:
+    history = index.estate.history.get(job.id)
+    return history is not None and any(wrote >= 0 for wrote in history.output)
+
+
+def _duration(index: EstateIndex, job: JobFacts, name: str, table: str) -> Iterator[ReviewGap]:
+    taken = index.estate.durations.get(job.id, ())
+    declared = "–" if job.expected is None else format_duration(job.expected.total_seconds())
+    if len(taken) < MIN_RUNS:
+        if job.expected is None:
+            words = f"{len(taken)} of {MIN_RUNS} runs that an estimate needs: no forecast, no act-by"
+            yield ReviewGap("high", name, "duration", declared, words, f"{table} expected")
+        return
+    p50, p90 = quantile(taken, 0.5), quantile(taken, 0.9)
+    observed = f"p50 {format_duration(p50)}, p90 {format_duration(p90)} ({len(taken)} runs)"
+    if job.expected is not None and _is_off(job.expected.total_seconds(), p50):
+        yield ReviewGap(
+            "medium", name, "duration", declared, observed, f"{table} expected: history counts, the text misleads"
+        )
+
+
+def _is_off(declared: float, p50: float) -> bool:
+    return abs(declared - p50) > OFF_BY * max(declared, p50)
+
+
+def _of_edge(index: EstateIndex, edge: DependencyEdge) -> Iterator[ReviewGap]:
+    up, down = clean_line(index.job(edge.upstream).name), clean_line(index.job(edge.downstream).name)
+    mend = 'mode = "hold" on this dependency, or a later start'
+    runs = [run for run in index.runs.get(edge.downstream, ()) if run.started_at is not None]
+    if index.graph.gates(edge.downstream) is not None:
+        early = sum(read_bad_input(index, run, {edge.upstream}) for run in runs)
+    else:
+        early = sum(not index.read_good(run, each) for run in runs for each in edge.reads[:1])
+    if early:
+        words = f"{early} of {len(runs)} runs lately started before it was good"
+        yield ReviewGap("high", down, "order", f"after {up}", words, mend)
+    if not edge.native:
+        yield from _buffer(index, edge, up, down, mend)
+
+
+def _buffer(index: EstateIndex, edge: DependencyEdge, up: str, down: str, mend: str) -> Iterator[ReviewGap]:
+    """Both start by the clock, and the downstream waits for nobody: how much time lies between."""
+    upstream, downstream = index.job(edge.upstream), index.job(edge.downstream)
+    takes = index.estimate(edge.upstream).p90
+    if takes is None or has_no_clock(upstream) or has_no_clock(downstream):
+        return
+    began = last_instant(upstream.schedule, index.now)
+    starts = next_instant(downstream.schedule, began - _TICK) if began else None
+    if began is None or starts is None or _comes_again(downstream, starts):
+        return
+    buffer = starts - (began + takes)
+    if buffer < THIN_BUFFER:
+        words = f"starts {_apart(buffer)} {up} is done ({_rests(index.estimate(edge.upstream))})"
+        yield ReviewGap(
+            "high" if buffer < timedelta(0) else "medium", down, "buffer", f"by the clock, after {up}", words, mend
+        )
+
+
+def _comes_again(job: JobFacts, starts: datetime) -> bool:
+    """True for what runs many times a day: its next run reads what this one missed."""
+    following = next_instant(job.schedule, starts)
+    return following is not None and following - starts < OFTEN
+
+
+def _apart(buffer: timedelta) -> str:
+    seconds = round(buffer.total_seconds())
+    return f"{format_duration(abs(seconds))} {'after' if seconds >= 0 else 'before'}"
+
+
+def _rests(known: DurationEstimate) -> str:
+    if known.source == "like":
+        return f"as nine of ten of {known.like} jobs like it take"
+    return f"in nine of ten of {known.runs} runs" if known.source == "history" else "by its declared duration"

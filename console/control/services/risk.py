@@ -1,0 +1,207 @@
+"""Risk states, from P(late) to AT_RISK and WILL_MISS, and the score of past forecasts.
+
+Forecasts of a service with bad past scores are marked as not to be trusted.
+
+Hysteresis keeps a wavering forecast from notifying twice: a service is at risk from its alarm level on until
+P(late) is half of that, and will miss from even odds on until they are clearly better.
+
+Scores count every day the same, however often it was forecast. Brier score: mean square of P(late) less what
+happened (Brier 1950); skill: 1 less its ratio to that of always forecasting the share of late days. Reliability: by
+bins of P(late), the mean forecast and how often it came true (Murphy 1973); their mean distance is the calibration
+error (ECE).
+Sharpness: how far p50 and p95 lie apart, in the median.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+from itertools import pairwise
+from statistics import median
+
+from console.domain.estate import LastVerdict
+from console.domain.forecast import ForecastDay, ForecastTally, PeakForecast, format_percent
+from console.domain.service import Timeliness, service_of_instance
+
+EVEN = 0.5
+BETTER = 0.35
+"""From even odds down to here what was told as missed is not told as saved."""
+CALM = 0.5
+"""Share of the alarm below which a service is not at risk any more."""
+AT_FIRST = 0.25
+"""The alarm while too few days are known: deadlines lie amid the finishes, and services that miss one day in fifteen
+reach ten in a hundred on many days."""
+STEP = 0.01
+"""In which P(late) is told."""
+AHEAD = timedelta(minutes=5)
+"""An act-by that has passed is one that lies ahead again only by more than this."""
+
+
+def judge_risk(late: float, alarm: float, was: LastVerdict | None) -> Timeliness:
+    """By the forecast alone. `alarm`: the P(late) from which on it is at risk; `was`: how it was judged last, None:
+    in no danger. What was in danger for a cause, and has none any more, is judged as if it never was."""
+    before = was.timeliness if was is not None and not was.has_cause else None
+    if late > (BETTER if before is Timeliness.WILL_MISS else EVEN):
+        return Timeliness.WILL_MISS
+    return Timeliness.AT_RISK if late >= (alarm * CALM if before is not None else alarm) else Timeliness.ON_TIME
+
+
+@dataclass(frozen=True, slots=True)
+class RiskAlarm:
+    late: float
+    """The P(late) from which on a service is at risk."""
+    risk: float
+    """Its own, by its config."""
+    days: int
+    """Days in time that are known."""
+    budget: int
+    """One false alarm in so many days is put up with; before so many are known its past does not count."""
+    back_tested: int = 0
+    """How many of `days` are known by a back-test, not by what was told of them."""
+
+    @property
+    def is_learned(self) -> bool:
+        """Whether enough days are known for the alarm to keep its budget: then whoever is at risk is told."""
+        return self.days >= self.budget
+
+    @property
+    def words(self) -> str:
+        """ "at risk from 25 % on: 12 of 30 days in time are known (2 told, 10 back-tested); then by its risk, 10 %, and
+        its own past"."""
+        risk, first = f"its risk, {format_percent(self.risk)}", f"at risk from {format_percent(self.late)} on"
+        known = f"{self.days} of {self.budget} days in time are known{self._by(' ({})')}"
+        if not self.is_learned:
+            return (
+                f"{first}, its risk: {known}"
+                if self.late == self.risk
+                else (f"{first}: {known}; then by {risk}, and its own past")
+            )
+        known = f"{self.days} days in time are known{self._by(', {}')}"
+        if self.late == self.risk:
+            return f"{first}, its risk: {known}"
+        risk = format_percent(self.risk)
+        return f"{first}: one day in {self.budget} in time came near that; {known}; its risk is {risk}"
+
+    def _by(self, shown: str) -> str:
+        told = self.days - self.back_tested
+        return shown.format(f"{told} told, {self.back_tested} back-tested") if self.days else ""
+
+
+def risk_alarm_of(risk: float, budget: int, peaks: Iterable[PeakForecast]) -> RiskAlarm:
+    """What would have been a false alarm on one day in `budget`; not below the service's own risk, nor above even odds.
+    `peaks`: of each of its days the highest P(late) in time."""
+    known = [one for one in peaks if not one.was_late]
+    calm = sorted((one.late for one in known), reverse=True)
+    least = AT_FIRST if len(calm) < budget else max(calm[len(calm) // budget :], default=0.0) + STEP
+    return RiskAlarm(min(max(risk, least), EVEN), risk, len(calm), budget, sum(not one.is_told for one in known))
+
+
+def has_passed(act_by: datetime, now: datetime, was: LastVerdict | None) -> bool:
+    """True where a restart comes too late."""
+    told = was is not None and was.has_cause and was.timeliness is Timeliness.WILL_MISS
+    return now > act_by - (AHEAD if told else timedelta(0))
+
+
+ENOUGH_DAYS = 20
+"""Days that are over, below which nothing is said of a service's forecasts."""
+OFF = 0.1
+"""Calibration error from which on forecasts are not to be trusted."""
+BINS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreBin:
+    """Forecasts from `low` to below `high`; `days` in full days: one that was there half of the time counts half."""
+
+    low: float
+    high: float
+    days: float
+    told: float
+    """P(late) on average."""
+    late: float
+    """Share that was late."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastScore:
+    """Of one service, or of all."""
+
+    service: str
+    """Empty: all."""
+    days: int
+    late: int
+    brier: float | None
+    """None as the next ones: without a day."""
+    skill: float | None
+    """None also where all days went the same."""
+    ece: float | None
+    sharpness: timedelta | None
+    bins: tuple[ScoreBin, ...]
+
+    @property
+    def trouble(self) -> str:
+        """Why its forecasts are not to be trusted; empty where they are, and where too few days are over."""
+        if self.days < ENOUGH_DAYS or self.ece is None or self.brier is None:
+            return ""
+        if self.ece >= OFF:
+            return f"what was told lay {format_percent(self.ece)} off on average"
+        is_worse = self.skill is not None and self.skill < 0
+        return "worse than telling the share of its late days every time" if is_worse else ""
+
+
+@lru_cache(maxsize=4096)
+def distrust_of_tally(tally: ForecastTally) -> str:
+    """As `Score.trouble`, of what was added up; the same at every look until that is another."""
+    return _scored(tally, "", None).trouble
+
+
+def distrust_reason(tallies: Mapping[str, ForecastTally], service: str) -> str:
+    """Why the service's forecasts, or those of its instance, are not to be trusted; empty where nothing says so."""
+    known = tallies.get(service_of_instance(service))
+    return "" if known is None else distrust_of_tally(known)
+
+
+def score_forecasts(days: Sequence[ForecastDay], service: str = "") -> ForecastScore:
+    """Of these days, those without a forecast left out."""
+    days = [day for day in days if day.told]
+    rows = tuple((one.late, 1 / len(day.told), day.was_late / len(day.told)) for day in days for one in day.told)
+    widths = [
+        (one.p95 - one.p50).total_seconds()
+        for day in days
+        for one in day.told
+        if one.p50 is not None and one.p95 is not None
+    ]
+    sharpness = timedelta(seconds=median(widths)) if widths else None
+    return _scored(ForecastTally(len(days), sum(day.was_late for day in days), rows), service, sharpness)
+
+
+def _scored(known: ForecastTally, service: str, sharpness: timedelta | None) -> ForecastScore:
+    if not known.days:
+        return ForecastScore(service, 0, 0, None, None, None, None, ())
+    brier = sum(late * (1 - told) ** 2 + (of - late) * told**2 for told, of, late in known.told) / known.days
+    share = known.late / known.days
+    base = share * (1 - share)
+    bins = tuple(_bins(known.told))
+    ece = sum(one.days * abs(one.told - one.late) for one in bins) / known.days
+    return ForecastScore(
+        service, known.days, known.late, brier, 1 - brier / base if base else None, ece, sharpness, bins
+    )
+
+
+def scores_by_service(days: Iterable[ForecastDay]) -> list[ForecastScore]:
+    """Of each service, in the order of their names."""
+    found: dict[str, list[ForecastDay]] = {}
+    for day in days:
+        found.setdefault(day.service, []).append(day)
+    return [score_forecasts(found[name], name) for name in sorted(found)]
+
+
+def _bins(rows: Iterable[tuple[float, float, float]]) -> Iterable[ScoreBin]:
+    for low, high in pairwise(BINS):
+        mine = [row for row in rows if low <= row[0] < high or (high == BINS[-1] and row[0] == high)]
+        total = sum(of for _, of, _ in mine)
+        if total:
+            told, was = sum(told * of for told, of, _ in mine) / total, sum(late for _, _, late in mine) / total
+            yield ScoreBin(low, high, total, told, was)

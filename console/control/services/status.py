@@ -1,0 +1,428 @@
+"""Status of each service on each business date: its deadline, timeliness, forecast and what threatens it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+
+from connectors.sdk.states import RunState
+from console.control.services.delivery import (
+    InstanceClaims,
+    data_state_of,
+    delivered_at,
+    partial_text,
+    pending_checks,
+    stale_delivery_text,
+    view_of_instance,
+)
+from console.control.services.risk import distrust_reason, has_passed, judge_risk, risk_alarm_of
+from console.control.snapshot.checks import PendingChecks
+from console.control.snapshot.deadlines import judged_dates, sla_deadline
+from console.control.snapshot.estate_index import EstateIndex
+from console.control.snapshot.estimates import source_label
+from console.control.snapshot.graph import DependencyGraph
+from console.control.snapshot.runs import round_up_to_minute
+from console.domain.decision import ServiceDayVerdict
+from console.domain.dependency import DependencyMode
+from console.domain.estate import Estate, ServiceFacts
+from console.domain.forecast import format_late
+from console.domain.history import MIN_RUNS, DurationEstimate
+from console.domain.hold import HoldFacts, HoldState
+from console.domain.service import ServiceInstance, Timeliness
+from console.forecast.finish_times import (
+    FinishTimes,
+    ForecastNode,
+    NodeState,
+    ServiceForecast,
+    ServiceOdds,
+    forecast,
+    has_day,
+)
+from console.text.cleaning import clean_line
+from console.timing.formats import zoned_time
+
+
+@dataclass(frozen=True, slots=True)
+class RepairBudget:
+    """The two clocks of one broken job for one service."""
+
+    job_id: int
+    act_by: datetime | None
+    green_by: datetime | None
+    estimates: tuple[DurationEstimate, ...]
+    """Of the job and of the path after it."""
+    starts: tuple[str, ...] = ()
+    """Native starts that limit it, as clauses of a reason: "04:00 CET load_orders starts: last safe start"."""
+
+    @property
+    def source(self) -> str:
+        return source_label(self.estimates)
+
+
+def held_too_long_text(index: EstateIndex, day: ServiceForecast) -> str:
+    """ "dwh/mart is held by mara: … until 22:48 UTC: too late for 06:30 UTC"; empty where all that is kept back still
+    ends in time."""
+    if day.finish is not None and day.finish.p50 <= day.deadline:
+        return ""
+    for node in day.unfinished():
+        if node.kept is not None and _is_late(day, node):
+            zone, near = day.service.zone, index.now
+            until = f" until {zoned_time(node.kept.until, zone, near)}" if node.kept.until is not None else ""
+            name, by = clean_line(index.job(node.job_id).name), zoned_time(day.deadline, zone, near)
+            return f"{name} is {node.kept.words}{until}: too late for {by}"
+    return ""
+
+
+def _is_late(day: ServiceForecast, node: ForecastNode) -> bool:
+    assert node.kept is not None
+    if node.kept.until is None or node.kept.until >= day.deadline:
+        return True
+    return node.finish is not None and node.finish.p50 > day.deadline
+
+
+def services_missed_by_hold(estate: Estate, job_id: int, until: datetime, now: datetime) -> list[str]:
+    """What a hold of that job from now until then would cost: "Daily revenue will miss 17:30 UTC", one for each service
+    day that does not miss it for that already, the soonest due first."""
+    unit = DependencyGraph(estate.jobs, estate.dependencies).unit(job_id)
+    hold = HoldFacts(
+        "", unit, None, None, "person", DependencyMode.OBSERVE, HoldState.HELD, "", "", until, None, "", now
+    )
+    was, then = (EstateIndex(each, now) for each in (estate, replace(estate, holds=(*estate.holds, hold))))
+    found: list[tuple[datetime, str]] = []
+    for service in estate.services:
+        members = tuple(then.graph.members(each for each in service.terminals if each in estate.jobs))
+        if service.instance is not None or unit not in members:
+            continue
+        for business_date in judged_dates(then, service, members):
+            if not has_day(then, service, members, business_date):
+                continue
+            day = forecast(then, service, members, business_date)
+            is_open = day.deadline > now and delivered_at(then, day) is None
+            if (
+                is_open
+                and held_too_long_text(then, day)
+                and not held_too_long_text(was, forecast(was, service, members, business_date))
+            ):
+                name = clean_line(service.title or service.name)
+                found.append((day.deadline, f"{name} will miss {zoned_time(day.deadline, service.zone, now)}"))
+    return [words for _, words in sorted(found)]
+
+
+MIN_SHOWN_P_LATE = 0.05
+"""From here on a reason says how likely it is late."""
+NOT_TRUSTED = "its forecasts are not to be trusted"
+
+
+@dataclass(frozen=True, slots=True)
+class Threat:
+    """What endangers one service day: an incident's cause and the tightest of its clocks for this service."""
+
+    key: str
+    cause: str
+    """Name of the job or target, cleaned."""
+    budget: RepairBudget | None
+    waits_for_restart: bool
+    """False while all that is broken is running again: then its forecast counts, and there is no act-by any more."""
+
+    hangs: bool = False
+    """True where what runs takes too long: then it stands by its forecast, and a restart saves it until the act-by."""
+
+    @property
+    def act_by(self) -> datetime | None:
+        return self.budget.act_by if self.budget is not None and (self.waits_for_restart or self.hangs) else None
+
+
+def timeliness_of(
+    index: EstateIndex, day: ServiceForecast, done: datetime | None, threat: Threat | None
+) -> tuple[Timeliness, str]:
+    """How it stands, and why. `done`: when it was delivered; `threat`: the most urgent one."""
+    zone = day.service.zone
+    if done is not None:
+        late = done > day.deadline
+        partial = partial_text(index, day)
+        at, how = zoned_time(done, zone, day.deadline), f", partial: {partial}" if partial else ""
+        words = f"delivered {at}{_late_words(late)}{how}"
+        return (Timeliness.MET_LATE if late else Timeliness.MET), words
+    if checks := pending_checks(index, day):
+        return _unready(index, day, checks)
+    unproved = _unproved(index, day)
+    if unproved:
+        return Timeliness.NO_ESTIMATE, unproved
+    if index.now > day.deadline:
+        return Timeliness.BREACHED, f"not delivered by {zoned_time(day.deadline, zone, index.now)}{_because(threat)}"
+    if kept := held_too_long_text(index, day):
+        return Timeliness.WILL_MISS, kept
+    if threat is not None and threat.waits_for_restart:
+        return _threatened(index, day, threat)
+    if day.finish is None:  # what is broken is no calmer for it that nobody can tell how long its repair takes
+        return (Timeliness.AT_RISK if threat else Timeliness.NO_ESTIMATE), f"{_missing(index, day)}{_because(threat)}"
+    return _by_forecast(index, day, day.finish, threat)
+
+
+def _by_forecast(
+    index: EstateIndex, day: ServiceForecast, finish: FinishTimes, threat: Threat | None
+) -> tuple[Timeliness, str]:
+    """By when it will be done, and how likely that is too late."""
+    expected = f"expected {zoned_time(round_up_to_minute(finish.p50), day.service.zone, index.now)}"
+    if finish.p50 > day.deadline:
+        expected += ", after its deadline"
+    if day.odds is None:
+        stands = Timeliness.WILL_MISS if finish.p50 > day.deadline else Timeliness.ON_TIME
+    else:
+        estate, name = index.estate, day.service.name
+        alarm = risk_alarm_of(day.service.risk, day.service.promise.false_alarm_days, estate.peaks.get(name, ()))
+        stands = judge_risk(day.odds.late, alarm.late, estate.stood.get((name, day.business_date)))
+        if day.odds.late >= MIN_SHOWN_P_LATE or stands is not Timeliness.ON_TIME:
+            expected = (
+                f"{format_late(day.odds.late)}: {expected}{_why(day.odds, distrust_reason(estate.tallies, name))}"
+            )
+        else:
+            expected += _why(day.odds, "")
+    if threat is not None and stands is Timeliness.ON_TIME:
+        stands = Timeliness.AT_RISK  # until it is good: that it runs again proves nothing
+    return stands, f"{expected}{_because(threat)}"
+
+
+def _odds_words(day: ServiceForecast) -> str:
+    """How likely it is late as repairs go here, and why; empty where it hardly is, or nothing stands out."""
+    if day.odds is None or day.odds.late < MIN_SHOWN_P_LATE or not day.odds.why:
+        return ""
+    return f"; {format_late(day.odds.late)}: {day.odds.why}"
+
+
+def _why(odds: ServiceOdds, distrusted: str) -> str:
+    return "; ".join(["", *filter(None, [odds.why, distrusted and f"{NOT_TRUSTED}: {distrusted}"])])
+
+
+def _threatened(index: EstateIndex, day: ServiceForecast, threat: Threat) -> tuple[Timeliness, str]:
+    budget, zone = threat.budget, day.service.zone
+    if budget is None or budget.act_by is None or budget.green_by is None:
+        return Timeliness.AT_RISK, _without_figures(index, day, threat)
+    after = "".join(f"; {start}" for start in budget.starts) + _odds_words(day)
+    act_by, green_by = (zoned_time(at, zone, index.now) for at in (budget.act_by, budget.green_by))
+    was = index.estate.stood.get((day.service.name, day.business_date))
+    if has_passed(budget.act_by, index.now, was if day.odds is not None else None):
+        return Timeliness.WILL_MISS, f"{threat.cause}: its act-by {act_by} has passed{after}"
+    job = _name(index, budget.job_id)
+    what = "restart" if job == threat.cause else f"restart {job}"
+    return Timeliness.AT_RISK, f"{threat.cause}: {what} by {act_by}, green by {green_by}{after}"
+
+
+def _without_figures(index: EstateIndex, day: ServiceForecast, threat: Threat) -> str:
+    """That somebody must act, and why nobody can say by when."""
+    job = _name(index, threat.budget.job_id) if threat.budget is not None else ""
+    what = "restart it now" if job == threat.cause else f"restart {job} now" if job else "a person must act now"
+    why = _missing(index, day).removeprefix("no estimate: ").replace(f"{threat.cause} ", "it ", 1)
+    return f"{threat.cause}: {what}; no act-by can be told: {why}"
+
+
+def _unready(index: EstateIndex, day: ServiceForecast, checks: Sequence[PendingChecks]) -> tuple[Timeliness, str]:
+    """Its jobs are done, and checks are not proved yet: at risk as soon as one was looked at."""
+    words, zone = "; ".join(one.words for one in checks), day.service.zone
+    if index.now > day.deadline:
+        return Timeliness.BREACHED, f"not delivered by {zoned_time(day.deadline, zone, index.now)}; {words}"
+    failing = any(one.since is not None for one in checks)
+    return (Timeliness.AT_RISK if failing else Timeliness.ON_TIME), f"its jobs are done; {words}"
+
+
+def _unproved(index: EstateIndex, day: ServiceForecast) -> str:
+    """Why nobody can say whether it was delivered: a terminal has ended and its source cannot prove how."""
+    for each in day.ends:
+        node = day.nodes.get(each)
+        if (
+            node is not None
+            and node.how is NodeState.OVER
+            and node.run is not None
+            and node.run.state is RunState.UNKNOWN
+        ):
+            return f"{_name(index, each)} has run; its source does not prove how it ended"
+    return ""
+
+
+def _missing(index: EstateIndex, day: ServiceForecast) -> str:
+    """The first job on the way for which there is no figure, and why."""
+    for node in day.unfinished():
+        known = index.estimate(node.job_id)
+        if node.how is NodeState.UNKNOWN:
+            held = node.run is not None and node.run.state is RunState.HELD
+            return f"no estimate: {_name(index, node.job_id)} " + (
+                f"is held ({node.run.reason})"
+                if held and node.run
+                else "starts neither by the clock nor after another job"
+            )
+        if known.source == "none":
+            name, ran = _name(index, node.job_id), f"{known.runs} of {MIN_RUNS} runs"
+            return f'no estimate: {name} has {ran}; say how long it takes: expected = "…" in [jobs."{name}"]'
+    return "no estimate"
+
+
+def _because(threat: Threat | None) -> str:
+    return f"; cause: {threat.cause}" if threat else ""
+
+
+def _late_words(late: bool) -> str:
+    return ", after its deadline" if late else ""
+
+
+def _name(index: EstateIndex, job_id: int) -> str:
+    return clean_line(index.job(job_id).name)
+
+
+_DAY = timedelta(days=1)
+
+
+def service_days(index: EstateIndex) -> list[ServiceForecast]:
+    """One forecast for each service and business date whose deadline lies between the lookback and the horizon."""
+    found: list[ServiceForecast] = []
+    claims = InstanceClaims()
+    for service in index.estate.services:
+        members = tuple(index.graph.members(each for each in service.terminals if each in index.estate.jobs))
+        if service.instance is not None:
+            found.append(_of_instance(index, service, service.instance, members, claims))
+            continue
+        dates = [
+            business_date
+            for business_date in judged_dates(index, service, members)
+            if has_day(index, service, members, business_date)
+        ]
+        found += [forecast(index, service, members, business_date) for business_date in dates]
+    return found
+
+
+def _of_instance(
+    index: EstateIndex, service: ServiceFacts, instance: ServiceInstance, members: Sequence[int], claims: InstanceClaims
+) -> ServiceForecast:
+    seen = view_of_instance(index, service, members, claims)
+    day = forecast(seen.index, service, (*members, instance.submission[0]), instance.business_date)
+    return replace(day, seen=seen.index, by_order=seen.by_order)
+
+
+def service_verdict(index: EstateIndex, day: ServiceForecast, threats: Sequence[Threat]) -> ServiceDayVerdict:
+    """The service day as judged now. The most urgent threat gives its clocks and its cause."""
+    index = day.seen or index
+    done = delivered_at(index, day)
+    worst = _most_urgent(threats) if done is None else None
+    budget = worst.budget if worst is not None else None
+    timeliness, reason = timeliness_of(index, day, done, worst)
+    awaits = pending_checks(index, day)
+    given = stale_delivery_text(index, day) if done is None else ""
+    has_forecast = done is None and not awaits and day.deadline > index.now - _DAY  # nothing forecasts a check
+    found = ServiceDayVerdict(
+        service=day.service.name,
+        business_date=day.business_date,
+        deadline=day.deadline,
+        timeliness=timeliness,
+        data_state=data_state_of(index, day, done, any(one.since is not None for one in awaits)),
+        delivered_at=done,
+        expected_at=None,
+        late_at=None,
+        act_by=_down(worst.act_by) if worst else None,
+        green_by=_down(budget.green_by) if budget else None,
+        cause=worst.cause if worst else "",
+        incident_key=worst.key if worst else None,
+        sources=tuple(index.estimate(each) for each in day.path),
+        path=day.path,
+        reason="; ".join(filter(None, [given, reason])) + _extended(day) + _by_order(day) + _summed(day),
+        promised=day.promised,
+        agreed=sla_deadline(day.service, day.business_date, day.promised or day.deadline),
+        extension=day.extended.text if day.extended else "",
+        instance=_instance_of(day.service),
+        submission=day.service.instance.submission[1] if day.service.instance else "",
+        given=given,
+        awaits=tuple(one.check for one in awaits),
+        runs=_runs_read(day) if day.seen is not None else (),
+    )
+    return _with_forecast(found, index, day) if has_forecast else found
+
+
+def _with_forecast(verdict: ServiceDayVerdict, index: EstateIndex, day: ServiceForecast) -> ServiceDayVerdict:
+    finish, odds = day.finish, day.odds
+    if finish is not None:
+        verdict = replace(
+            verdict,
+            expected_at=round_up_to_minute(finish.p50),
+            late_at=round_up_to_minute(finish.p90),
+            p95_at=round_up_to_minute(finish.p95),
+        )
+    if odds is None:
+        return verdict
+    return replace(
+        verdict,
+        p80_at=round_up_to_minute(odds.p80),
+        p_late=round(odds.late, 2),
+        p_own=round(odds.own, 3),
+        critical=tuple(round(odds.critical.get(each, 0.0), 2) for each in day.path),
+        jobs=odds.jobs,
+        distrust=distrust_reason(index.estate.tallies, day.service.name),
+        nights=odds.nights,
+    )
+
+
+def run_timeliness(
+    index: EstateIndex, days: Sequence[ServiceForecast], verdicts: Mapping[tuple[str, date], ServiceDayVerdict]
+) -> dict[int, Timeliness]:
+    """Run id -> how it stands: a terminal as its service; another as the worst service that still waits for it."""
+    found: dict[int, Timeliness] = {}
+    for day in days:
+        said = verdicts[day.service.name, day.business_date].timeliness
+        for node in day.nodes.values():
+            if node.run is None or not node.run.id:
+                continue
+            waits = node.how not in (NodeState.DONE, NodeState.OVER)
+            if node.job_id in day.ends or (
+                waits and verdicts[day.service.name, day.business_date].delivered_at is None
+            ):
+                found[node.run.id] = max(found.get(node.run.id, said), said, key=_URGENCY.index)
+    return found
+
+
+_URGENCY = [
+    Timeliness.MET,
+    Timeliness.ON_TIME,
+    Timeliness.NO_ESTIMATE,
+    Timeliness.MET_LATE,
+    Timeliness.AT_RISK,
+    Timeliness.WILL_MISS,
+    Timeliness.BREACHED,
+]
+"""From calm to urgent."""
+
+
+def _most_urgent(threats: Sequence[Threat]) -> Threat | None:
+    timed = [each for each in threats if each.budget is not None and each.budget.act_by is not None]
+    return min(timed, key=_act_by) if timed else next(iter(threats), None)
+
+
+def _act_by(threat: Threat) -> tuple[datetime | None, str]:
+    return threat.budget.act_by if threat.budget else None, threat.key
+
+
+def _runs_read(day: ServiceForecast) -> tuple[int, ...]:
+    nodes = (day.nodes.get(each) for each in day.path)
+    return tuple(node.run.id if node is not None and node.run is not None else 0 for node in nodes)
+
+
+def _instance_of(service: ServiceFacts) -> str:
+    """What follows the service's own name."""
+    return service.name.partition(" #")[2] if service.instance is not None else ""
+
+
+def _by_order(day: ServiceForecast) -> str:
+    return f"; without a key, told apart by their order: {', '.join(day.by_order)}" if day.by_order else ""
+
+
+def _summed(day: ServiceForecast) -> str:
+    return "; its simulation failed: this is a sum of usual times, see headway status" if day.is_unforeseen else ""
+
+
+def _extended(day: ServiceForecast) -> str:
+    if day.extended is None or day.promised is None:
+        return ""
+    zone = day.service.zone
+    deadline, promised = zoned_time(day.deadline, zone, day.promised), zoned_time(day.promised, zone)
+    return f"; deadline {deadline}, extended from {promised} {day.extended.text}"
+
+
+def _down(at: datetime | None) -> datetime | None:
+    return at.replace(microsecond=0) if at is not None else None

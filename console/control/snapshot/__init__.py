@@ -1,0 +1,1 @@
+"""The estate as one evaluation sees it: index, graph, freshness, pools, deadlines."""

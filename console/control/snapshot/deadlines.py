@@ -1,0 +1,139 @@
+"""Deadlines: which business dates of a service are promised, and by when.
+
+A deadline is a time of day in the service's own zone, or an interval after a start. Dates that its calendar
+excludes are reported with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date, datetime, timedelta
+
+from console.control.snapshot.estate_index import EstateIndex
+from console.control.snapshot.runs import has_no_clock
+from console.domain.calendar import Calendar
+from console.domain.decision import ServiceDayVerdict
+from console.domain.estate import JobFacts, ServiceFacts
+from console.domain.service import DeadlineExtension, Timeliness, service_of_instance
+from console.timing.calendars import counts, exclusion_reason, is_start_expected
+from console.timing.schedule import instants
+from console.timing.zones import business_window, date_in_window, time_in_window, zone_of
+
+_TICK = timedelta(microseconds=1)
+
+
+def latest_deadline(service: ServiceFacts, business_date: date) -> datetime:
+    """The instant (UTC) of its deadline for that business date; of one that counts from a start, the latest that it can
+    be: the start lies inside the date's window."""
+    rule, zone = service.promise.deadline, zone_of(service.zone)
+    if rule.after_start is not None:
+        return business_window(business_date, zone, service.cutoff)[1] + rule.after_start
+    return time_in_window(business_date + timedelta(days=rule.day), service.deadline, zone, service.cutoff)
+
+
+def promised_at(index: EstateIndex, service: ServiceFacts, members: Iterable[int], business_date: date) -> datetime:
+    """The instant (UTC) of its deadline, before anybody extended it. One that counts from a start that has not come
+    counts from when it is due, and is the latest possible where nothing is due."""
+    rule = service.promise.deadline
+    if rule.after_start is None:
+        return latest_deadline(service, business_date)
+    counted = [rule.of_id] if rule.of else list(members)
+    known = [each for each in counted if each is not None and each in index.estate.jobs]
+    begun = [run.first_started_at for each in known for run in index.of_day(each, business_date)]
+    starts = [at for at in begun if at is not None]
+    due = starts or [at for each in known for at in scheduled_starts(index, index.job(each), business_date)[:1]]
+    return min(due) + rule.after_start if due else latest_deadline(service, business_date)
+
+
+def sla_deadline(service: ServiceFacts, business_date: date, promised: datetime) -> datetime | None:
+    """When it is late by its SLA, whatever was extended; None without one."""
+    agreed = service.promise.sla
+    if agreed is None or agreed.at is None:
+        return promised if agreed else None
+    day = business_date + timedelta(days=service.promise.deadline.day)
+    return time_in_window(day, agreed.at, zone_of(service.zone), service.cutoff)
+
+
+def extension_of(
+    extensions: Iterable[DeadlineExtension], service: ServiceFacts, business_date: date, promised: datetime
+) -> DeadlineExtension | None:
+    """What gives that business date, or that submission, more time than was promised; None where nothing does."""
+    submission = service.instance.submission[1] if service.instance is not None else ""
+    key = (service_of_instance(service.name) if submission else service.name, business_date, submission)
+    known = (one for one in extensions if (one.service, one.business_date, one.submission) == key)
+    return next((one for one in known if one.until > promised), None)
+
+
+def scheduled_starts(index: EstateIndex, job: JobFacts, business_date: date) -> list[datetime]:
+    """The accepted instants of that business date that its calendar expects; none of the time before the schedule was
+    accepted."""
+    if has_no_clock(job) or job.accepted_at is None:
+        return []
+    opens, closes = business_window(business_date, zone_of(job.zone), job.cutoff)
+    calendar = index.estate.declared.calendar(job.calendar)
+    found = instants(job.schedule, max(opens, job.accepted_at) - _TICK, closes - _TICK)
+    return [at for at in found if is_start_expected(calendar, at, business_date)]
+
+
+_DAY = timedelta(days=1)
+
+
+def judged_dates(index: EstateIndex, service: ServiceFacts, members: Sequence[int]) -> Iterator[date]:
+    """Those whose deadline lies between the lookback and the horizon, and the present one, in order."""
+    for day in _dates(index, service):
+        if _is_looked_at(service, index, members, day):
+            yield day
+
+
+def excluded_dates(index: EstateIndex) -> Iterator[ServiceDayVerdict]:
+    """Of each service the dates around now that its calendar leaves out: said, so that no such date looks pending."""
+    for service in index.estate.services:
+        calendar = index.estate.declared.calendar(service.calendar)
+        if calendar is None or service.instance is not None:
+            continue
+        for day in _dates(index, service):
+            if not counts(calendar, day):
+                yield _left_out(service, calendar, day)
+
+
+def _left_out(service: ServiceFacts, calendar: Calendar, day: date) -> ServiceDayVerdict:
+    return ServiceDayVerdict(
+        service=service.name,
+        business_date=day,
+        deadline=latest_deadline(service, day),
+        timeliness=Timeliness.NO_PROMISE,
+        data_state="",
+        delivered_at=None,
+        expected_at=None,
+        late_at=None,
+        act_by=None,
+        green_by=None,
+        cause="",
+        incident_key=None,
+        sources=(),
+        path=(),
+        reason=exclusion_reason(calendar, day),
+    )
+
+
+def _dates(index: EstateIndex, service: ServiceFacts) -> Iterator[date]:
+    settings, zone = index.estate.settings, zone_of(service.zone)
+    since, until = index.now - settings.lookback, index.now + settings.horizon
+    today = date_in_window(index.now, zone, service.cutoff)
+    day = date_in_window(since, zone, service.cutoff) - _DAY - timedelta(days=service.promise.deadline.day)
+    while (latest := latest_deadline(service, day)) <= until or day <= today:
+        if latest > since:
+            yield day
+        day += _DAY
+
+
+def _is_looked_at(service: ServiceFacts, index: EstateIndex, members: Sequence[int], business_date: date) -> bool:
+    """False once the first of its runs may lie before what is looked at: nobody could tell any more that it was
+    delivered, and what was said of it stays."""
+    since = index.now - index.estate.settings.lookback
+    jobs = [index.job(each) for each in members if each in index.estate.jobs]
+    zones = {(service.zone, service.cutoff), *((job.zone, job.cutoff) for job in jobs)}
+    if all(business_window(business_date, zone_of(zone), cutoff)[0] > since for zone, cutoff in zones):
+        return True
+    starts = [at for job in jobs for at in scheduled_starts(index, job, business_date)[:1]]
+    return bool(starts) and min(starts) > since

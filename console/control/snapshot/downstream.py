@@ -1,0 +1,144 @@
+"""What a bad run affects: everything downstream by success on the same date that no gate protects.
+
+A red upstream under a gate that others open affects nothing, nor does one whose downstream waits for its end only,
+runs on its failure, or reads data that a check found good. One that is read by another period affects that other
+date.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date, datetime
+
+from console.control.snapshot.estate_index import EstateIndex
+from console.control.snapshot.freshness import ReadPoint, input_freshness, read_point_of, run_to_read
+from console.control.snapshot.graph import UpstreamGate, UpstreamRead
+from console.control.snapshot.runs import began_after
+from console.domain.dependency import UpstreamCondition, UpstreamPeriod
+from console.domain.estate import RunFacts
+
+JobDate = tuple[int, date]
+"""A job on a business date."""
+
+
+def affected_below(index: EstateIndex, job_ids: Iterable[int], business_date: date) -> set[JobDate]:
+    """What bad runs of these jobs on that date can hurt, without the jobs themselves unless they hurt themselves."""
+    graph = index.graph
+    found: set[int] = set()
+    roots = list(job_ids)
+    for job_id in roots:
+        if job_id not in found:
+            found |= graph.descendants(job_id)
+    if found.isdisjoint(graph.gated) and not graph.has_loops:
+        return {(job_id, business_date) for job_id in found}
+    return _walk(index, [(job_id, business_date) for job_id in roots])
+
+
+def _walk(index: EstateIndex, roots: list[JobDate]) -> set[JobDate]:
+    found: set[JobDate] = set()
+    ahead = list(roots)
+    while ahead:
+        job_id, business_date = ahead.pop()
+        for downstream in _readers(index, job_id):
+            for day in _dates_hurt(index, job_id, business_date, downstream):
+                if (downstream, day) not in found:
+                    found.add((downstream, day))
+                    ahead.append((downstream, day))
+    return found
+
+
+def _readers(index: EstateIndex, job_id: int) -> list[int]:
+    graph = index.graph
+    return [*(edge.downstream for edge in graph.out_of(job_id)), *graph.looped_out_of(job_id)]
+
+
+def _dates_hurt(index: EstateIndex, job_id: int, business_date: date, downstream: int) -> Iterable[date]:
+    gates = index.graph.gates(downstream)
+    if gates is None:
+        return (business_date,)
+    found: dict[date, None] = {}
+    for gate in gates:
+        for read in gate.reads:
+            if read.unit == job_id and read.wants.condition is not UpstreamCondition.FAILURE:
+                found |= dict.fromkeys(_dates_of(index, gate, read, business_date, downstream))
+    return found
+
+
+def _dates_of(
+    index: EstateIndex, gate: UpstreamGate, read: UpstreamRead, business_date: date, downstream: int
+) -> Iterable[date]:
+    """The dates of the downstream on which this gate stays shut for want of the upstream's run of that date."""
+    runs: Sequence[RunFacts] = index.runs.get(downstream, ())
+    if read.wants.period is UpstreamPeriod.SAME:
+        runs = index.of_day(downstream, business_date)
+        if not runs:
+            return (
+                ()
+                if _is_open(index, gate, ReadPoint(business_date, index.now, index.now, index.now))
+                else (business_date,)
+            )
+    hurt = []
+    for run in runs:
+        look = read_point_of(run, index.now)
+        if _reads(index, read, look, business_date) and not _is_open(index, gate, look, run.started_at):
+            hurt.append(run.business_date)
+    return hurt
+
+
+def _reads(index: EstateIndex, read: UpstreamRead, read_point: ReadPoint, business_date: date) -> bool:
+    run = run_to_read(index, read.upstream, read.wants, read_point, read.loops)
+    return (
+        run is not None and run.business_date == business_date if read.wants.period is not UpstreamPeriod.SAME else True
+    )
+
+
+def _is_open(index: EstateIndex, gate: UpstreamGate, read_point: ReadPoint, started: datetime | None = None) -> bool:
+    """True where enough of the gate was as wanted by the start; before it: is, or may still come."""
+    found = [input_freshness(index, read, read_point) for read in gate.reads]
+    there = [(read, each) for read, each in zip(gate.reads, found, strict=True) if each is not None]
+    good = sum(began_after(read_point.by, each.good) for _, each in there)
+    need = min(gate.need, len(there))
+    if started is None and gate.need < len(gate.reads):
+        good += sum(
+            _may_come(index, read, read_point) for read, each in there if not began_after(read_point.by, each.good)
+        )
+    return good >= need
+
+
+def _may_come(index: EstateIndex, read: UpstreamRead, read_point: ReadPoint) -> bool:
+    """True for an alternative that is still to run, or runs."""
+    run = run_to_read(index, read.upstream, read.wants, read_point, read.loops)
+    return run is not None and run.state.is_open and not index.is_stale(run)
+
+
+def reads_of_other_periods(index: EstateIndex, run: RunFacts) -> Iterator[RunFacts]:
+    """The runs of other periods that it reads."""
+    look = read_point_of(run, index.now)
+    for gate in index.graph.gates(index.graph.unit(run.job_id)) or ():
+        for read in gate.reads:
+            if read.wants.period is not UpstreamPeriod.SAME:
+                found = run_to_read(index, read.unit, read.wants, look, read.loops)
+                if found is not None:
+                    yield found
+
+
+def read_bad_input(index: EstateIndex, run: RunFacts, causes: set[int]) -> bool:
+    """True when a run that has started read one of these jobs before that was as wanted, and needed it."""
+    unit = index.graph.unit(run.job_id)
+    gates = index.graph.gates(unit)
+    if gates is None:
+        return any(
+            not index.read_good(run, read)
+            for edge in index.graph.into(unit)
+            if edge.upstream in causes
+            for read in edge.reads
+        )
+    look = read_point_of(run, index.now)
+    return any(
+        not _is_open(index, gate, look, run.started_at) and _bad_cause(index, gate, look, causes) for gate in gates
+    )
+
+
+def _bad_cause(index: EstateIndex, gate: UpstreamGate, read_point: ReadPoint, causes: set[int]) -> bool:
+    bad = (input_freshness(index, read, read_point) for read in gate.reads if read.unit in causes)
+    return any(each is not None and not began_after(read_point.by, each.good) for each in bad)

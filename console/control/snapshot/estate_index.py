@@ -1,0 +1,360 @@
+"""The estate indexed for one evaluation: runs by job and business date, the graph, and what is red, stale and good.
+
+Which run of the upstream a downstream reads on its business date: the last one before it (one due at the same
+instant only if there is none before), else the first of that business date. If that one was not good when the
+downstream started, the latest of that date that had ended by then replaces it, if it is good: of a job that runs
+many times a day one red run blocks nothing once the next is green. Runs of other periods, and the freshness of each
+run: `console.control.snapshot.freshness`.
+
+A service promised end to end is indexed as its instances, one per submission, each with a deadline of its own. Runs
+whose context carries the key belong to the submission with the same value.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+
+from connectors.sdk.states import ProofLevel, RunEvidence, RunState
+from console.control.snapshot.estimates import estimate_duration, quantile
+from console.control.snapshot.freshness import FreshnessIndex
+from console.control.snapshot.graph import DependencyGraph
+from console.control.snapshot.incremental import EvaluationMemo
+from console.control.snapshot.pools import slot_holders_by_pool
+from console.control.snapshot.reachability import is_out_of_reach
+from console.control.snapshot.runs import BEGINNING, NEVER, Freshness, began_after, lookback_time, run_time
+from console.domain.decision import ExpectedRun
+from console.domain.estate import Estate, JobFacts, RunFacts, ServiceFacts, failed_jobs, runs_by_job
+from console.domain.finding import DetectionRule
+from console.domain.history import DurationEstimate
+from console.domain.service import MAX_INSTANCES, ServiceInstance, instance_name
+from console.domain.settings import JobPool
+from console.timing.calendars import counts
+
+
+def with_instances(estate: Estate) -> Estate:
+    """The same, each service that is promised end to end replaced by its instances, in the order of their
+    submissions."""
+    if not any(one.promise.deadline.key and one.instance is None for one in estate.services):
+        return estate
+    services = [each for one in estate.services for each in _instances(estate, one)]
+    return replace(estate, services=tuple(services))
+
+
+def correlation_key_of(estate: Estate, run: RunFacts, name: str) -> str:
+    """The value of that key in the run's context; empty where it has none."""
+    return estate.correlated.get(run.id, {}).get(name, "")
+
+
+def _instances(estate: Estate, service: ServiceFacts) -> Iterator[ServiceFacts]:
+    rule = service.promise.deadline
+    if not rule.key or service.instance is not None:
+        yield service
+        return
+    told = runs_by_job(estate.runs).get(rule.of_id, ()) if rule.of_id is not None else ()
+    calendar = estate.declared.calendar(service.calendar)
+    submitted = [
+        run
+        for run in told
+        if run.first_started_at is not None and (calendar is None or counts(calendar, run.business_date))
+    ]
+    following: dict[str, datetime] = {}
+    found: list[ServiceInstance] = []
+    for run in sorted(submitted, key=_began, reverse=True)[:MAX_INSTANCES]:
+        value = correlation_key_of(estate, run, rule.key)
+        key = value or run.period_key
+        found.append(
+            ServiceInstance(
+                key, (run.job_id, run.period_key), _began(run), run.business_date, bool(value), following.get(key)
+            )
+        )
+        following[key] = _began(run)
+    names: set[str] = set()
+    for one in reversed(found):
+        names.add(shown := _unlike(names, one))
+        title = instance_name(service.title, shown)
+        yield replace(service, name=instance_name(service.name, shown), title=title, instance=one)
+
+
+def _unlike(names: set[str], instance: ServiceInstance) -> str:
+    """What it is called: its key, which the first to have it keeps; a later one adds when it was submitted, or which
+    run that was."""
+    choices = (
+        instance.key,
+        f"{instance.key} ({instance.submitted_at:%H:%M})",
+        f"{instance.key} ({instance.submission[1]})",
+    )
+    return next((each for each in choices if each not in names), choices[-1])
+
+
+def _began(run: RunFacts) -> datetime:
+    assert run.first_started_at is not None
+    return run.first_started_at
+
+
+def shrunk_outputs(estate: Estate) -> Mapping[int, datetime]:
+    """Run id -> until when its output is known to be partial, by the findings that are open: what succeeded after that
+    is whole."""
+    found = (one.finding for one in estate.findings)
+    return {
+        each.run_id: each.since
+        for each in found
+        if each.rule is DetectionRule.OUTPUT_SHRANK and each.run_id is not None
+    }
+
+
+_NEITHER = (RunState.UNKNOWN, RunState.PARTIAL, RunState.SKIPPED)
+
+
+class EstateIndex:
+    """One evaluation's view. `expected`: this evaluation's own expected runs, laid over those of the estate."""
+
+    def __init__(
+        self,
+        estate: Estate,
+        now: datetime,
+        expected: Iterable[ExpectedRun] = (),
+        withdrawn: Iterable[int] = (),
+        memo: EvaluationMemo | None = None,
+        graph: DependencyGraph | None = None,
+    ) -> None:
+        """`memo`: of the evaluation that found `expected`; `graph`: of this estate, or of one that it is a part of."""
+        self.estate = with_instances(estate)
+        self.now = now
+        self._unseen = {each.id for each in estate.targets.values() if is_out_of_reach(each, now, estate.settings)}
+        self.graph = graph if graph is not None else DependencyGraph(estate.jobs, estate.dependencies)
+        expected = tuple(expected)
+        self.memo = memo or EvaluationMemo()
+        self.runs = _merged(estate.jobs, runs_by_job(estate.runs), expected, frozenset(withdrawn), self.memo)
+        self._missing = {each.job_id for each in expected if each.state.is_red}
+        self._days: dict[tuple[int, date], list[RunFacts]] = {}
+        self._dated: set[int] = set()
+        self._estimates: dict[int, DurationEstimate] = {}
+        earlier = [run for run in estate.earlier if run.job_id in estate.jobs]
+        self._earlier = _merged(estate.jobs, runs_by_job(earlier), (), frozenset(), EvaluationMemo()) if earlier else {}
+        self._all: dict[int, Sequence[RunFacts]] = {}
+        self._freshness = FreshnessIndex(self, earlier, shrunk_outputs(estate), self.memo)
+        self._by_id: dict[int, RunFacts] | None = None
+        self._tasks: dict[int, list[JobFacts]] | None = None
+        self._holders: dict[JobPool, list[str]] | None = None
+
+    def end(self) -> None:
+        """Ends the evaluation. Freshness is freed at once, not by the garbage collector."""
+        self.memo.end()
+        del self._freshness
+
+    def job(self, job_id: int) -> JobFacts:
+        return self.estate.jobs[job_id]
+
+    def red_jobs(self) -> Iterator[tuple[int, Sequence[RunFacts]]]:
+        """The jobs of which a run is red, in the order of `runs`, each with all its runs."""
+        red = self._missing.union(job_id for job_id, _ in failed_jobs(self.estate.runs))
+        return ((job_id, runs) for job_id, runs in self.runs.items() if job_id in red)
+
+    def run_by_id(self, run_id: int) -> RunFacts | None:
+        """The stored run of that id; None for what the estate does not show."""
+        if self._by_id is None:
+            self._by_id = {run.id: run for runs in self.runs.values() for run in runs if run.id}
+        return self._by_id.get(run_id)
+
+    def tasks_of(self, job_id: int) -> Sequence[JobFacts]:
+        """The tasks of a DAG, in the order of the jobs."""
+        if self._tasks is None:
+            self._tasks = {}
+            for job in self.estate.jobs.values():
+                if job.parent_id is not None:
+                    self._tasks.setdefault(self.graph.unit(job.id), []).append(job)
+        return self._tasks.get(job_id, ())
+
+    def slot_holders(self, pool: JobPool) -> Sequence[str]:
+        """The names of the jobs that have slots of the pool now, one for each of their runs."""
+        if self._holders is None:
+            self._holders = slot_holders_by_pool(self.estate, self.runs)
+        return self._holders.get(pool, ())
+
+    def of_day(self, job_id: int, day: date) -> Sequence[RunFacts]:
+        """The job's runs of that business date, in order."""
+        if job_id not in self._dated:
+            self._dated.add(job_id)
+            for run in self.runs.get(job_id, ()):
+                self._days.setdefault((job_id, run.business_date), []).append(run)
+        return self._days.get((job_id, day), ())
+
+    def read_by(self, upstream_id: int, day: date, at: datetime) -> RunFacts | None:
+        """The upstream's run that a downstream of that business date reads which looks back from `at`."""
+        runs = self.of_day(upstream_id, day)
+        if not runs:
+            return None
+        return runs[max(bisect_left(runs, at, key=run_time) - 1, 0)]
+
+    def all_of(self, job_id: int) -> Sequence[RunFacts]:
+        """The job's runs, in order, also those of before the lookback that a dependency of another period may read."""
+        if job_id not in self._all:
+            runs: Sequence[RunFacts] = self.runs.get(job_id, ())
+            known = {run.id for run in runs}
+            self._all[job_id] = [*(run for run in self._earlier.get(job_id, ()) if run.id not in known), *runs]
+        return self._all[job_id]
+
+    def effective_run(self, read: RunFacts, by: datetime) -> RunFacts:
+        """The run that is read, or, where it is not good by then, the latest of its date that was over and is."""
+        good_at = self.good_since(read)
+        if good_at is not None and began_after(by, good_at):
+            return read
+        later = self.of_day(read.job_id, read.business_date)
+        over = (run for run in reversed(later) if run_time(read) < run_time(run) <= by and _was_over(run, by))
+        latest = next(over, None)
+        instead = self.good_since(latest) if latest is not None else None
+        return latest if latest is not None and instead is not None and began_after(by, instead) else read
+
+    def good_by(self, read: RunFacts, by: datetime) -> datetime | None:
+        """Since when the run that is read is good, or by that time the latest of its date that was over; None while
+        neither is."""
+        return self.good_since(self.effective_run(read, by))
+
+    def good_since(self, run: RunFacts) -> datetime | None:
+        """The end of its first clean success; None where there is none, or it is red now."""
+        return None if run.state.is_red else self.freshness(run).good_at
+
+    def whole_since(self, run: RunFacts) -> tuple[datetime, str]:
+        """Since when nothing partial is in it, and what was before; BEGINNING and no words where nothing ever was."""
+        standing = self.freshness(run)
+        return (standing.whole_at or NEVER, standing.tainted) if standing.tainted else (BEGINNING, "")
+
+    def estimate(self, job_id: int) -> DurationEstimate:
+        if job_id not in self._estimates:
+            self._estimates[job_id] = estimate_duration(
+                self.job(job_id), self.estate.durations.get(job_id, ()), self.estate.likes
+            )
+        return self._estimates[job_id]
+
+    def takes(self, job_id: int, risk: float) -> timedelta | None:
+        """How long it takes at most, but for this share of its runs; None without an estimate. What is declared, or
+        rests on nothing else, has no spread."""
+        known = self.estimate(job_id)
+        if known.source != "history":
+            return known.p90
+        return timedelta(seconds=quantile(self.estate.durations[job_id], 1 - risk))
+
+    def freshness(self, run: RunFacts) -> Freshness:
+        """Whether the run is good, and since when, or stale; and what it read that was partial."""
+        return self._freshness.of(run)
+
+    def is_stale(self, run: RunFacts) -> bool:
+        return self.freshness(run).stale
+
+    def is_green(self, run: RunFacts) -> bool:
+        """True when it succeeded, reading nothing stale, whatever is tried again now; a red try ends that."""
+        standing = self.freshness(run)
+        return standing.good_at is not None and not standing.stale and not run.state.is_red
+
+    def is_superseded(self, run: RunFacts) -> bool:
+        """True when a later run of the same job succeeded; of a job whose end cannot be proved, a later start does.
+        What a person asserts of a run speaks for that run alone, and a
+        run of another submission says nothing of this one."""
+        at, proof = run_time(run), self.job(run.job_id).proof
+        for later in reversed(self.runs.get(run.job_id, ())):
+            if run_time(later) <= at:
+                break
+            is_good = later.state is RunState.SUCCEEDED and later.evidence is not RunEvidence.ASSERTED
+            says = is_good or (proof is ProofLevel.START and later.state is RunState.UNKNOWN)
+            if says and self._is_for_the_same(run, later) and not (is_good and self._goes_on_it(later)):
+                return True
+        return False
+
+    def _is_for_the_same(self, run: RunFacts, later: RunFacts) -> bool:
+        """False for runs of two submissions of a service that is promised end to end."""
+        keys, others = (self.estate.correlated.get(one.id, {}) for one in (run, later))
+        return all(others.get(name, value) == value for name, value in keys.items())
+
+    def _goes_on_it(self, later: RunFacts) -> bool:
+        """True on a loop through the previous period for what read the run before when that was not good."""
+        return self.graph.is_on_loop(self.graph.unit(later.job_id)) and self.is_stale(later)
+
+    def is_excused(self, run: RunFacts) -> bool:
+        """True for what was missed before the present schedule was accepted: accepting it accepts that."""
+        accepted = self.job(run.job_id).accepted_at
+        return run.state is RunState.MISSED and accepted is not None and run_time(run) < accepted
+
+    def read_good(self, run: RunFacts, upstream_id: int) -> bool:
+        """False when a run that has started read this upstream before it was good."""
+        upstream = self.read_by(upstream_id, run.business_date, lookback_time(run))
+        if upstream is None or self.is_unknown(upstream) or run.started_at is None:
+            return True
+        good_at = self.good_by(upstream, run.started_at)
+        return good_at is not None and began_after(run.started_at, good_at)
+
+    def is_red_now(self, run: RunFacts) -> bool:
+        return run.state.is_red and not self.is_excused(run) and not self.is_superseded(run)
+
+    def is_unknown(self, run: RunFacts) -> bool:
+        """True for what is neither green nor red: not proved, excused, or open and out of sight."""
+        if run.state.is_open:
+            return run.evidence is RunEvidence.STALE or self.job(run.job_id).target_id in self._unseen
+        return run.state in _NEITHER or self.is_excused(run)
+
+    def is_unseen(self, job: JobFacts) -> bool:
+        """True where its source has not answered lately."""
+        return job.target_id in self._unseen
+
+
+def _merged(
+    jobs: Mapping[int, JobFacts],
+    known: Mapping[int, Sequence[RunFacts]],
+    expected: Iterable[ExpectedRun],
+    withdrawn: frozenset[int],
+    memo: EvaluationMemo,
+) -> dict[int, Sequence[RunFacts]]:
+    """The runs of each job, those that are expected among them, in order; none that is withdrawn."""
+    expected_by_job: dict[int, dict[str, ExpectedRun]] = {}
+    for run in expected:
+        expected_by_job.setdefault(run.job_id, {})[run.period_key] = run
+    merged_runs: dict[int, Sequence[RunFacts]] = {}
+    new = [job_id for job_id in expected_by_job if job_id not in known]
+    for job_id in [*sorted(known.keys() & jobs.keys()), *new]:
+        entry = memo.get(job_id)
+        runs = entry.merged if entry is not None else None
+        if runs is None:
+            runs = known.get(job_id, ())
+            if withdrawn:
+                runs = [run for run in runs if run.id not in withdrawn]
+            if job_id in expected_by_job:
+                runs = _with_expected(runs, expected_by_job[job_id])
+            runs = sorted(runs, key=run_time) if len(runs) > 1 else runs
+            if entry is not None:
+                entry.merged = runs
+        if runs:
+            merged_runs[job_id] = runs
+    return merged_runs
+
+
+def _with_expected(runs: Iterable[RunFacts], expected: dict[str, ExpectedRun]) -> list[RunFacts]:
+    merged = [
+        replace(run, state=due.state, evidence=due.evidence, reason=due.reason)
+        if (due := expected.pop(run.period_key, None)) is not None
+        else run
+        for run in runs
+    ]
+    return [*merged, *map(_as_run, expected.values())]
+
+
+def _as_run(due: ExpectedRun) -> RunFacts:
+    return RunFacts(
+        id=0,
+        job_id=due.job_id,
+        period_key=due.period_key,
+        period_at=due.period_at,
+        business_date=due.business_date,
+        state=due.state,
+        evidence=due.evidence,
+        reason=due.reason,
+        expected=True,
+    )
+
+
+def _was_over(run: RunFacts, by: datetime) -> bool:
+    """True for what had ended by then, or was missed. What is skipped says nothing of the data, and what a person
+    asserts of a run speaks for that run alone."""
+    says = run.state is not RunState.SKIPPED and run.evidence is not RunEvidence.ASSERTED
+    return says and not run.state.is_open and (run.ended_at or run_time(run)) <= by

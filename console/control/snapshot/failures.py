@@ -1,0 +1,224 @@
+"""Failure signatures: what the message or the log of a red run blames, and which jobs blame the same.
+
+Only what is recognized and named is a signature, so "exit 1" or "no such table" never groups anything.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from functools import lru_cache
+
+from console.control.snapshot.runs import red_since
+from console.domain.estate import Estate, JobFacts, RunFacts, group_runs
+from console.text.cleaning import clean_line
+
+LINES = 60
+"""Last lines of a message or log that are searched."""
+LINE_LIMIT = 1000
+WORDS_LIMIT = 160
+
+
+class Blame(StrEnum):
+    """What is at fault. The text names the first three; the others are the target's own."""
+
+    CREDENTIAL = "credential"
+    CONNECTION = "connection"
+    HOST = "host"
+    DISK = "disk"
+    MEMORY = "memory"
+    TIMEOUT = "timeout"
+    TARGET = "target"
+    """Not from a text: nearly everything that runs there fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailureSignature:
+    blame: Blame
+    named: str
+    """ "db07:5432", "user etl"; empty if the text names nothing."""
+    words: str
+    """The matching line, cleaned."""
+
+
+_NAME = r"[\w.@$-]{1,100}"
+_HOST = r"(?P<host>[\w.-]{1,100})"
+_PORT = r"(?P<port>\d{1,5})"
+_USER = rf"""["'](?P<user>{_NAME})["']"""
+_GONE = (
+    r"(?:connection refused|connection timed out|no route to host|host is unreachable|network is unreachable"
+    r"|connection reset|timeout expired)"
+)
+_PATTERNS: tuple[tuple[Blame, re.Pattern[str]], ...] = tuple(
+    (blame, re.compile(pattern, re.IGNORECASE))
+    for blame, pattern in (
+        (Blame.CREDENTIAL, rf"password authentication failed for user {_USER}"),
+        (Blame.CREDENTIAL, rf"access denied for user {_USER}"),
+        (Blame.CREDENTIAL, rf"login failed for user {_USER}"),
+        (Blame.CREDENTIAL, rf"role {_USER} (?:does not exist|is not permitted to log in)"),
+        (Blame.CREDENTIAL, rf"(?P<user>{_NAME}): permission denied \((?:publickey|password)"),
+        (Blame.CREDENTIAL, rf"\b(?:401|403)\b.{{0,80}}https?://{_HOST}"),
+        (Blame.CREDENTIAL, rf"https?://{_HOST}.{{0,160}}\b(?:401 unauthorized|403 forbidden)"),
+        (Blame.CREDENTIAL, r"(?P<what>expired ?token|invalidclienttokenid|security token .{0,40}(?:expired|invalid))"),
+        (Blame.CREDENTIAL, r"ora-01017|authentication failed|invalid credentials"),
+        (Blame.CONNECTION, rf'connection to server at "{_HOST}"[^\n]{{0,60}}, port {_PORT} failed'),
+        (Blame.CONNECTION, rf'could not connect to server.{{0,120}}host "{_HOST}".{{0,80}}port {_PORT}'),
+        (Blame.CONNECTION, rf"connect to host {_HOST} port {_PORT}: "),
+        (Blame.CONNECTION, rf"failed to connect to {_HOST} port {_PORT}"),
+        (Blame.CONNECTION, rf"can't connect to mysql server on '{_HOST}(?::{_PORT})?'"),
+        (Blame.CONNECTION, rf"connectionpool\(host='{_HOST}', port={_PORT}\)"),
+        (Blame.CONNECTION, rf"dial tcp {_HOST}:{_PORT}: "),
+        (Blame.CONNECTION, rf"{_GONE}[^\n]{{0,40}}?\b{_HOST}:{_PORT}\b"),
+        (Blame.CONNECTION, rf"\b{_HOST}:{_PORT}\b[^\n]{{0,40}}{_GONE}"),
+        (Blame.HOST, rf"could not resolve host(?:name)?:? {_HOST}"),
+        (Blame.HOST, rf'could not translate host name "{_HOST}"'),
+        (Blame.HOST, rf"(?:enotfound|eai_again) {_HOST}"),
+        (Blame.HOST, rf"(?:no route to host|host is unreachable)[: ]{{1,2}}{_HOST}"),
+        (Blame.DISK, r"no space left on device|disk quota exceeded|could not extend file|database or disk is full"),
+        (Blame.MEMORY, r"out of memory|cannot allocate memory|oomkilled|outofmemoryerror"),
+        (Blame.TIMEOUT, r"statement timeout|deadline exceeded|read timed out|lock wait timeout"),
+    )
+)
+_TITLES = {
+    Blame.CREDENTIAL: "{} is refused",
+    Blame.CONNECTION: "{} cannot be reached",
+    Blame.HOST: "{} is not found on the network",
+    Blame.DISK: "no space left at {}",
+    Blame.MEMORY: "no memory left at {}",
+    Blame.TIMEOUT: "{} responds too slowly",
+    Blame.TARGET: "nearly everything on {} fails, though it answers",
+}
+
+
+@lru_cache(maxsize=20_000)
+def failure_signature(text: str) -> FailureSignature | None:
+    """What the last lines of a message or log blame, the last line first; None if that is not recognized."""
+    for line in reversed(text.splitlines()[-LINES:]):
+        for blame, pattern in _PATTERNS:
+            if match := pattern.search(line[:LINE_LIMIT]):
+                return FailureSignature(blame, _blamed_name(match), clean_line(line.strip(), WORDS_LIMIT))
+    return None
+
+
+def signature_identity(signature: FailureSignature, target: str) -> str:
+    """ "connection:db07:5432", the key of a shared root; empty if nothing is named. `target`: of the run; full disks,
+    missing memory and timeouts are its own."""
+    if signature.blame in (Blame.DISK, Blame.MEMORY, Blame.TIMEOUT):
+        return f"{signature.blame}:{target}"
+    return f"{signature.blame}:{signature.named}" if signature.named else ""
+
+
+def identity_name(shared: str) -> str:
+    """ "db07:5432": what an identity names."""
+    return clean_line(shared.partition(":")[2])
+
+
+def identity_blame(shared: str) -> Blame:
+    return Blame(shared.partition(":")[0])
+
+
+def identity_title(shared: str) -> str:
+    """ "db07:5432 cannot be reached"."""
+    return _TITLES[identity_blame(shared)].format(identity_name(shared))
+
+
+def _blamed_name(match: re.Match[str]) -> str:
+    groups = match.groupdict()
+    if groups.get("user"):
+        return f"user {groups['user']}"
+    if groups.get("what"):
+        return "the AWS credential"
+    host = (groups.get("host") or "").lower().strip(".-")
+    return f"{host}:{groups['port']}" if host and groups.get("port") else host
+
+
+def run_signature(run: RunFacts) -> FailureSignature | None:
+    """What its message or the end of its log blames."""
+    return failure_signature(run.message) or failure_signature(run.tail)
+
+
+def run_identity(estate: Estate, run: RunFacts, signature: FailureSignature) -> str:
+    """The identity of what this run of the estate blames; empty if it names nothing."""
+    job = estate.jobs.get(run.job_id)
+    return signature_identity(signature, target_label(estate, job.target_id) if job is not None else "")
+
+
+def target_label(estate: Estate, target_id: int) -> str:
+    """ "etl-hosts/db07", cleaned; empty for an unknown target."""
+    target = estate.targets.get(target_id)
+    return clean_line(f"{target.system}/{target.name}") if target is not None else ""
+
+
+@dataclass(frozen=True, slots=True)
+class RedJob:
+    """What the red runs of a job blame, with the values that this was read from."""
+
+    runs: object
+    job: JobFacts
+    target: str
+    blames: frozenset[str]
+    """Identities."""
+    since: datetime
+    """When the latest of its red runs became red."""
+
+
+def red_jobs_of(estate: Estate, before: Mapping[int, RedJob], known: Set[int] | None = None) -> Mapping[int, RedJob]:
+    """The red jobs by id. `before`: those of an earlier snapshot, returned itself if nothing differs; `known`: the jobs
+    that may differ from it; None: any."""
+    runs = group_runs(estate.runs)
+    kept = () if known is None else runs.red - known
+    red_jobs = {job_id: before[job_id] for job_id in kept if job_id in before}
+    labels = {number: target_label(estate, number) for number in estate.targets}
+    for job_id in runs.red - red_jobs.keys():
+        own, red_job, job = runs.by_job[job_id], before.get(job_id), estate.jobs.get(job_id)
+        if job is None:
+            continue
+        target = labels.get(job.target_id, "")
+        if red_job is None or red_job.runs is not own or red_job.job is not job or red_job.target != target:
+            since = max(red_since(run) for run in own if run.state.is_red)
+            red_job = RedJob(own, job, target, _blamed_by(estate, own), since)
+        red_jobs[job_id] = red_job
+    is_same = len(red_jobs) == len(before) and all(before.get(job_id) is one for job_id, one in red_jobs.items())
+    return before if is_same else red_jobs
+
+
+def _blamed_by(estate: Estate, runs: Sequence[RunFacts]) -> frozenset[str]:
+    red = [(run, signature) for run in runs if run.state.is_red and (signature := run_signature(run)) is not None]
+    return frozenset({run_identity(estate, run, signature) for run, signature in red} - {""})
+
+
+def blame_links(estate: Estate, red_jobs: Mapping[int, RedJob], failing: Set[int]) -> Iterator[list[int]]:
+    """The jobs connected because they blame the same thing, or what an open incident is about, or because they run on
+    a target of `failing`."""
+    by_identity: dict[str, set[int]] = {}
+    for incident in estate.incidents:
+        if incident.shared:
+            by_identity.setdefault(incident.shared, set()).update(incident.member_job_ids)
+    for job_id, red_job in red_jobs.items():
+        for identity in red_job.blames:
+            by_identity.setdefault(identity, set()).update({job_id, estate.jobs[job_id].parent_id or job_id})
+    yield from (sorted(job_ids) for job_ids in by_identity.values() if len(job_ids) > 1)
+    for target_id in sorted(failing):
+        yield sorted(job.id for job in estate.jobs.values() if job.target_id == target_id)
+
+
+BURST_JOBS = 5
+"""Least jobs of a target that fail together for the target to be the cause; `shared_jobs` if that is more."""
+
+
+def failing_targets(estate: Estate, red_jobs: Mapping[int, RedJob]) -> frozenset[int]:
+    """The targets that may be a cause: enough of their jobs turned red close together. What else ran there is not
+    counted yet."""
+    rules = estate.declared.incidents
+    red_since_by_target: dict[int, list[datetime]] = {}
+    for red_job in red_jobs.values():
+        if red_job.job.parent_id is None:
+            red_since_by_target.setdefault(red_job.job.target_id, []).append(red_job.since)
+    return frozenset(
+        target_id
+        for target_id, times in red_since_by_target.items()
+        if sum(max(times) - at <= rules.shared_within for at in times) >= max(BURST_JOBS, rules.shared_jobs)
+    )

@@ -1,0 +1,225 @@
+"""Effects of Headway's own holds on runs: a start that they keep back is held, not missed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+
+from connectors.sdk.states import RunState
+from console.domain.estate import Estate, JobFacts, runs_by_job
+from console.domain.hold import NOT_NEEDED, RELEASE_FAILED, HoldFacts, HoldState
+from console.text.cleaning import clean_line
+
+LINGERS = timedelta(minutes=3)
+"""How long after a hold an inventory may still tell the pause that it was."""
+OVERDUE = timedelta(minutes=15)
+"""What is held so long after its time was over is somebody's to look at: its runs count as missed."""
+UNDER_WAY = ("sending", "sent", "unknown")
+"""A start that has left, or may have: its run is awaited until the action is over."""
+_STANDS = (HoldState.HELD, HoldState.RELEASING, HoldState.FOUND)
+
+
+@dataclass(frozen=True, slots=True)
+class JobHolds:
+    """The holds of one job."""
+
+    holds: tuple[HoldFacts, ...] = ()
+    upstreams: tuple[str, ...] = ()
+    """Of each of them: the upstream that is not good, cleaned; empty without one."""
+    pauses: bool = False
+    """True while a pause that its source tells is ours."""
+    overdue: str = ""
+    """What keeps it back though its time is over for long, in words; empty where nothing does."""
+
+    @staticmethod
+    def by_job(estate: Estate, now: datetime) -> dict[int, JobHolds]:
+        """The holds that were placed, by job."""
+        found: dict[int, list[HoldFacts]] = {}
+        good = _good_upstreams(estate)
+        for hold in estate.holds:
+            if _is_placed(hold):
+                found.setdefault(hold.job_id, []).append(hold)
+        return {
+            job_id: JobHolds(
+                tuple(holds),
+                tuple(_upstream(estate, hold, good) for hold in holds),
+                pauses=any(_is_ours(hold, now) for hold in holds),
+                overdue=next((hold_text(hold, "") for hold in holds if _is_overdue(hold, now)), ""),
+            )
+            for job_id, holds in found.items()
+        }
+
+    def as_ours(self, job: JobFacts) -> JobFacts:
+        """The job without a pause that is ours."""
+        return replace(job, paused_since=None) if self.pauses and job.paused_since is not None else job
+
+    def of(self, at: datetime, key: str, now: datetime) -> tuple[RunState, str] | None:
+        """State and reason of a run for that instant that has not started; None where no hold keeps it back."""
+        for hold, upstream in zip(self.holds, self.upstreams, strict=True):
+            if not hold.state.holds_back or _is_overdue(hold, now):
+                continue
+            if key == hold.period_key or _since(hold, at) <= at <= now or (at > now and is_stuck(hold)):
+                return RunState.HELD, hold_text(hold, upstream)
+        for hold in self.holds:
+            if hold.state is not HoldState.RELEASED:
+                continue
+            if key == hold.period_key and hold.start is not None and hold.start.state in UNDER_WAY:
+                return RunState.HELD, f"started by Headway: its run is awaited (hold {hold.key})"
+            if key == hold.period_key and hold.words.startswith(NOT_NEEDED):
+                return RunState.SKIPPED, f"{hold.words} (hold {hold.key})"
+            if key != hold.period_key and _stood_for(hold, at):
+                return RunState.SKIPPED, f"held back (hold {hold.key}): the start after it stands for it"
+        return None
+
+    def owes(self, key: str) -> bool:
+        """True where one of them kept that start back, or does."""
+        return any(hold.period_key == key and hold.placed_at is not None for hold in self.holds)
+
+    def why_missed(self, key: str) -> str:
+        """What became of the hold that kept that run back: behind why it is missed; empty without one."""
+        for hold in self.holds:
+            if hold.state is HoldState.RELEASED and hold.period_key == key and hold.words:
+                failed = hold.start is not None and hold.start.state == "failed" and hold.start.words not in hold.words
+                why = f": {hold.start.words}" if failed and hold.start is not None else ""
+                return f"; {hold.words}{why} (hold {hold.key})"
+        return ""
+
+
+NO_HOLDS = JobHolds()
+
+
+def hold_text(hold: HoldFacts, upstream: str) -> str:
+    """ "held by Headway until etl-hosts/db07:extract_orders is good (hold headway-…)". `upstream`: what is not good;
+    empty where nothing is known to be so."""
+    if hold.state is HoldState.FOUND:
+        return f"held by {hold.held_by}, not by this store (hold {hold.key})"
+    if hold.state in (HoldState.WATCHING, HoldState.STARTING):
+        return f"let go by Headway: its start is awaited (hold {hold.key})"
+    by = hold.held_by if hold.kind == "person" else "Headway"
+    if is_stuck(hold):
+        return f"held by {by}, {hold.words} (hold {hold.key})"
+    if hold.state is HoldState.RELEASING:
+        return f"held by {by}, it is being let go (hold {hold.key})"
+    if hold.kind == "person":
+        why = f": {hold.why}" if hold.why else ""
+        return f"held by {hold.held_by}{why} (hold {hold.key})"
+    waits = f" until {upstream} is good" if upstream else ""
+    if upstream and _says_more(hold.words, upstream):
+        waits = f" {hold.words}"
+    return f"held by Headway{waits} (hold {hold.key})"
+
+
+def _says_more(text: str, upstream: str) -> bool:
+    """True for a gate of several and for another condition: that this one is good is not what it waits for."""
+    names = text.removeprefix("until ").removesuffix(" is good").split(" and ")
+    return text.startswith("until ") and upstream not in names
+
+
+def is_stuck(hold: HoldFacts) -> bool:
+    """True while it stands though Headway has tried to let it go: nobody knows until when it keeps its job back."""
+    return hold.state in (HoldState.HELD, HoldState.RELEASING) and hold.words.startswith(RELEASE_FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldStart:
+    """Why a start stays away until a person lets it go, whatever becomes good, and until when."""
+
+    words: str
+    """ "held by mara: …", "paused at its source"."""
+    until: datetime | None
+    """When it is let go by itself; None: nobody knows."""
+
+
+def held_start_of(estate: Estate, job_id: int, due: datetime | None, now: datetime) -> HeldStart | None:
+    """None where nothing keeps it back. `due`: its instant, None where it has none."""
+    job, mine = estate.jobs[job_id], [hold for hold in estate.holds if hold.job_id == job_id]
+    for hold in mine:
+        if is_stuck(hold):
+            return HeldStart(hold_text(hold, ""), None)
+        is_a_persons = (hold.kind == "person" and not hold.is_let_go_by_plan) or hold.state is HoldState.FOUND
+        if is_a_persons and hold.state in _STANDS and not _is_overdue(hold, now):
+            return HeldStart(hold_text(hold, ""), hold.until) if due is None or due < hold.until else None
+    if job.paused_since is None or any(_pauses(hold, now) for hold in mine):
+        return None
+    return HeldStart("paused at its source", None)
+
+
+def held_start_reason(estate: Estate, job_id: int, due: datetime | None, now: datetime) -> str:
+    """The words of what keeps it back; empty where nothing does. `due`: its instant, None where it has none."""
+    kept = held_start_of(estate, job_id, due, now)
+    return kept.words if kept is not None else ""
+
+
+def _pauses(hold: HoldFacts, now: datetime) -> bool:
+    return _is_placed(hold) and _is_ours(hold, now)
+
+
+def _is_placed(hold: HoldFacts) -> bool:
+    return hold.state not in (HoldState.FAILED, HoldState.SHADOW) and hold.kind != "trigger"
+
+
+def _is_ours(hold: HoldFacts, now: datetime) -> bool:
+    """True while a pause that is told may be what this hold made."""
+    if _is_overdue(hold, now):
+        return False
+    since = hold.released_at if hold.state is HoldState.CLEARING else hold.ended_at
+    return since is None or now - since < LINGERS
+
+
+def _is_overdue(hold: HoldFacts, now: datetime) -> bool:
+    return hold.state in _STANDS and now >= hold.lasts_until + OVERDUE
+
+
+def _upstream(estate: Estate, hold: HoldFacts, good: frozenset[tuple[int, date]]) -> str:
+    job = estate.jobs.get(hold.upstream_id or 0)
+    if job is None or (hold.business_date is not None and (job.id, hold.business_date) in good):
+        return ""
+    return clean_line(job.name)
+
+
+def _good_upstreams(estate: Estate) -> frozenset[tuple[int, date]]:
+    """Upstreams of holds that have a good run on that date: whether that one is read, and whether another is waited
+    for, the next decision says."""
+    wanted = {(hold.upstream_id, hold.business_date) for hold in estate.holds if not hold.state.is_over}
+    runs, done = runs_by_job(estate.runs) if wanted else {}, (RunState.SUCCEEDED, RunState.SKIPPED)
+    read = [run for job_id, _ in wanted for run in runs.get(job_id or 0, ())]
+    return frozenset(
+        (run.job_id, run.business_date)
+        for run in read
+        if run.state in done and (run.job_id, run.business_date) in wanted
+    )
+
+
+def _since(hold: HoldFacts, at: datetime) -> datetime:
+    return hold.placed_at or hold.due_at or at + timedelta(microseconds=1)
+
+
+def _stood_for(hold: HoldFacts, at: datetime) -> bool:
+    """True for an instant that passed while it was held, before the one whose start came in the end."""
+    if hold.placed_at is None or hold.due_at is None or hold.released_at is None:
+        return False
+    return hold.placed_at <= at < hold.due_at and at <= hold.released_at
+
+
+_TICK = timedelta(microseconds=1)
+
+
+def without_own_pauses(estate: Estate) -> Estate:
+    """The estate, where a pause that was ours when a schedule was accepted counts from after that: only what was asleep
+    by a person's hand is accepted as something that nothing starts."""
+    if not estate.holds:
+        return estate
+    ours = dict(estate.jobs)
+    for hold in estate.holds:
+        job = ours.get(hold.job_id)
+        if job is not None and job.accepted_at is not None and _kept_asleep(hold, job):
+            ours[job.id] = replace(job, paused_since=job.accepted_at + _TICK)
+    return replace(estate, jobs=ours) if ours != estate.jobs else estate
+
+
+def _kept_asleep(hold: HoldFacts, job: JobFacts) -> bool:
+    """True where it did so when the job's schedule was accepted."""
+    if hold.kind == "found" or hold.placed_at is None or job.accepted_at is None or job.paused_since is None:
+        return False
+    ended = hold.ended_at + LINGERS if hold.ended_at is not None else job.accepted_at
+    return job.paused_since <= job.accepted_at and hold.placed_at <= job.accepted_at <= ended

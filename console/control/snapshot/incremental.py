@@ -1,0 +1,491 @@
+"""Incremental evaluation: which part of the estate changed, and the one cache passed from evaluation to evaluation.
+
+Jobs of one component are connected by dependencies, as a task of its DAG, by a service or a check that several of
+them deliver, or by the job from whose start a deadline counts; chains of services by a pool that they share; and for
+a while by a hold, an open incident, what they blame as they fail, or an unreachable target. A component evaluated
+alone gets the same decisions as within the whole estate.
+
+`JobMemo` keeps the results of every rule that looks at one job with that job's inputs. An entry is used while its
+inputs are unchanged and its time limit has not passed. `SourceMemo` keeps values derived from histories. Results are
+the same without the cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import chain, pairwise
+from typing import Generic, TypeVar
+
+import rustworkx as rx
+
+from console.control.snapshot.failures import RedJob, blame_links, failing_targets, red_jobs_of
+from console.control.snapshot.graph import DependencyGraph
+from console.control.snapshot.pools import pools_of
+from console.control.snapshot.reachability import is_out_of_reach
+from console.control.snapshot.runs import BEGINNING, NEVER, Freshness, run_time
+from console.domain.decision import ExpectedRun, RunJudgement
+from console.domain.estate import (
+    DependencyFacts,
+    Estate,
+    IncidentFacts,
+    JobFacts,
+    RunFacts,
+    RunsByJob,
+    TargetFacts,
+    runs_by_job,
+)
+from console.domain.finding import Finding
+from console.domain.history import RunHistory
+
+MAX_CHANGED_JOBS = 5_000
+"""More changed jobs than this have components nearly everywhere: the whole estate is evaluated, with the cache."""
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+class SourceMemo(Generic[Value]):
+    """Values by key, each computed again once an object that it was computed from is replaced."""
+
+    def __init__(self) -> None:
+        self._entries: dict[Hashable, tuple[tuple[object, ...], Value]] = {}
+
+    def get(self, key: Hashable, sources: tuple[object, ...], compute: Callable[[], Value]) -> Value:
+        entry = self._entries.get(key)
+        if entry is None or any(old is not new for old, new in zip(entry[0], sources, strict=True)):
+            entry = self._entries[key] = (sources, compute())
+        return entry[1]
+
+
+TargetTimes = tuple[datetime | None, datetime | None]
+"""Until when a target's starts are known, and when it last answered."""
+
+
+@dataclass(slots=True)
+class JobMemo:
+    """The evaluation results of one job, with the inputs that they were computed from."""
+
+    job: JobFacts
+    runs: Sequence[RunFacts]
+    """As the estate has them."""
+    history: RunHistory | None
+    target: object
+    """State of its target, as of `_target_state`."""
+    until: datetime
+    """From then on time alone may change a result."""
+    target_times: TargetTimes | None = None
+    """Those of its target, if a result depends on the latest poll."""
+    expected: tuple[ExpectedRun, ...] = ()
+    withdrawn: tuple[int, ...] = ()
+    next_at: datetime | None = None
+    merged: Sequence[RunFacts] | None = None
+    """Its runs with the expected ones."""
+    findings: tuple[Finding, ...] | None = None
+    next_finding_at: datetime | None = None
+    """When time alone adds a finding."""
+    freshness: tuple[Freshness, ...] | None = None
+    """Of `merged`, one by one."""
+    shrunk: tuple[object, ...] = ()
+    """The runs whose output was known to be partial, and until when."""
+    judgements: tuple[RunJudgement, ...] | None = None
+    """Of a job that no service day reads."""
+
+    def expire_at(self, moments: Iterable[datetime], now: datetime) -> None:
+        """Ends the entry at the first of these moments that is ahead."""
+        self.until = min((self.until, *(at for at in moments if at > now)))
+
+
+class EvaluationMemo:
+    """Job memos by job; empty at first."""
+
+    def __init__(self) -> None:
+        self._entries: dict[int, JobMemo] = {}
+        self._replaced: dict[int, JobMemo | None] = {}
+        """The jobs with a new entry in this evaluation, each with its entry of the one before."""
+        self._targets: dict[int, tuple[object, ...]] = {}
+        self._target_times: dict[int, TargetTimes] = {}
+        self._held: frozenset[int] = frozenset()
+        self._now = BEGINNING
+        self._is_running = False
+        """From the start of an evaluation to its end, and after one that failed."""
+
+    def begin(self, estate: Estate, now: datetime) -> None:
+        """Starts an evaluation. After one that failed the memo is empty: results of a job may not have reached the jobs
+        that read it."""
+        if now < self._now or self._is_running:
+            self._entries.clear()
+        self._now, self._is_running, self._replaced = now, True, {}
+        self._held = frozenset(hold.job_id for hold in estate.holds)
+        for number, target in estate.targets.items():
+            state = _target_state(target, now, estate)
+            if self._targets.get(number) != state:
+                self._targets[number] = state
+            self._target_times[number] = target.seen_until, target.last_ok_at
+
+    def end(self) -> None:
+        """Ends the evaluation: all results are complete."""
+        self._is_running, self._replaced = False, {}
+
+    def invalidate(self, job_ids: Iterable[int]) -> None:
+        for job_id in job_ids:
+            if (entry := self._entries.get(job_id)) is not None:
+                entry.until = BEGINNING
+
+    def entry_for(self, job: JobFacts, runs: Sequence[RunFacts], history: RunHistory | None) -> tuple[JobMemo, bool]:
+        """The job's entry, and whether it is valid; else it is new and to be filled."""
+        entry = self._entries.get(job.id)
+        if entry is not None and self._now < entry.until and job.id not in self._held:
+            same_runs = entry.runs is runs or entry.runs == runs
+            same_job = entry.job is job or entry.job == job
+            same_history = entry.history is history or entry.history == history
+            same_target = entry.target is self._targets.get(job.target_id)
+            same_times = entry.target_times in (None, self._target_times.get(job.target_id))
+            if same_runs and same_job and same_history and same_target and same_times:
+                return entry, True
+        self._replaced[job.id] = entry
+        until = BEGINNING if job.id in self._held or job.budget_cost is not None else NEVER
+        new = self._entries[job.id] = JobMemo(job, runs, history, self._targets.get(job.target_id), until)
+        return new, False
+
+    def get(self, job_id: int) -> JobMemo | None:
+        return self._entries.get(job_id)
+
+    def last_evaluated(self, job_id: int) -> JobMemo | None:
+        """The entry as the last evaluation left it; None if that had none."""
+        return self._replaced[job_id] if job_id in self._replaced else self._entries.get(job_id)
+
+    def depends_on_poll(self, entry: JobMemo) -> None:
+        """Makes the entry valid only until its target is polled again."""
+        entry.target_times = self._target_times.get(entry.job.target_id)
+
+    def has_new_output(self, job_id: int) -> bool:
+        """True if the job's readers may see other runs than in the last evaluation."""
+        if job_id not in self._replaced:
+            return False
+        entry, before = self._entries[job_id], self._replaced[job_id]
+        if before is None or before.target is not entry.target or before.job != entry.job:
+            return True
+        if before.merged is None or entry.merged is None:
+            return before.merged is not entry.merged
+        pairs = zip(before.merged, entry.merged, strict=False)
+        return len(before.merged) != len(entry.merged) or any(
+            old is not new and _as_read(old) != _as_read(new) for old, new in pairs
+        )
+
+
+def _target_state(target: TargetFacts, now: datetime, estate: Estate) -> tuple[object, ...]:
+    """What a job's results depend on of its target; its poll times only while it is out of reach."""
+    unseen = is_out_of_reach(target, now, estate.settings)
+    return (
+        target.failing_since, target.lost, target.first_ok_at, target.system, target.name, target.poll_every,
+        unseen, target.last_ok_at if unseen else None, target.seen_until is None,
+    )  # fmt: skip
+
+
+def _as_read(run: RunFacts) -> tuple[object, ...]:
+    """What a run's readers see of it."""
+    return (
+        run.id, run.period_key, run.business_date, run.state, run.evidence, run.attempt, run_time(run),
+        run.first_started_at, run.started_at, run.ended_at, run.successes, run.ends,
+    )  # fmt: skip
+
+
+class EstateShape:
+    """The lasting components of an estate, by number."""
+
+    def __init__(self, estate: Estate) -> None:
+        self._jobs, self._dependencies, self._services = estate.jobs, estate.dependencies, estate.services
+        self._pools = estate.declared.pools
+        self._pool_jobs = pools_of(estate.declared, estate.jobs)
+        self._pool_of = {job_id: name for name, jobs in self._pool_jobs.items() for job_id in jobs}
+        self.components = _lasting_components(estate, self._pool_jobs.values())
+        self._component_of = {job_id: number for number, jobs in enumerate(self.components) for job_id in jobs}
+        self._edges: dict[int, list[DependencyFacts]] = {}
+        for edge in estate.dependencies:
+            if edge.upstream_id in self._component_of:
+                self._edges.setdefault(self._component_of[edge.upstream_id], []).append(edge)
+        self._on_target: dict[int, list[int]] = {}
+        for job in estate.jobs.values():
+            self._on_target.setdefault(job.target_id, []).append(job.id)
+
+    def is_of(self, estate: Estate) -> bool:
+        """True if this estate has the same shape; cheap if it shares its values with the one before."""
+        if estate.dependencies is not self._dependencies or estate.services is not self._services:
+            return False
+        if estate.declared.pools != self._pools:
+            return False
+        return estate.jobs is self._jobs or _places(estate.jobs) == _places(self._jobs)
+
+    def components_with(self, job_ids: Iterable[int]) -> set[int]:
+        """The numbers of the components of these jobs."""
+        return {self._component_of[job_id] for job_id in job_ids if job_id in self._component_of}
+
+    def jobs_in(self, components: Iterable[int]) -> set[int]:
+        return set[int]().union(*(self.components[number] for number in components))
+
+    def edges_in(self, components: Iterable[int]) -> tuple[DependencyFacts, ...]:
+        """The dependencies within these components, in order."""
+        edges = [edge for number in components for edge in self._edges.get(number, ())]
+        return tuple(sorted(edges, key=lambda edge: (edge.upstream_id, edge.downstream_id, edge.origin)))
+
+    def sharing_pools_with(self, job_ids: Iterable[int]) -> set[int]:
+        """The jobs that take slots of the same pools as these, themselves included."""
+        pools = {self._pool_of[job_id] for job_id in job_ids if job_id in self._pool_of}
+        return set[int]().union(*(self._pool_jobs[name] for name in pools))
+
+    def on_target(self, target_id: int) -> Sequence[int]:
+        """The jobs of a target, in the order of the jobs."""
+        return self._on_target.get(target_id, ())
+
+
+def _connected(jobs: Iterable[int], links: Iterable[tuple[int, int]]) -> list[set[int]]:
+    """The connected components of these jobs."""
+    graph = rx.PyGraph[int, None](multigraph=False)
+    job_ids = list(jobs)
+    places = dict(zip(job_ids, graph.add_nodes_from(job_ids), strict=True))
+    graph.add_edges_from_no_data(
+        [(places[one], places[other]) for one, other in links if one in places and other in places]
+    )
+    return [{graph[place] for place in component} for component in rx.connected_components(graph)]
+
+
+def _lasting_components(estate: Estate, pools: Collection[Sequence[int]]) -> list[set[int]]:
+    """Chains of services that share a pool are one: what the one takes, the other waits for. `pools`: jobs of each."""
+    links = list(_lasting_links(estate))
+    components = _connected(estate.jobs, links)
+    if not pools:
+        return components
+    ends = {job_id for service in estate.services for job_id in service.terminals}
+    promised = set[int]().union(*(jobs for jobs in components if not jobs.isdisjoint(ends)))
+    links += [link for jobs in pools for link in pairwise(job_id for job_id in jobs if job_id in promised)]
+    return _connected(estate.jobs, links)
+
+
+def _lasting_links(estate: Estate) -> Iterator[tuple[int, int]]:
+    for edge in estate.dependencies:
+        yield edge.upstream_id, edge.downstream_id
+    for job in estate.jobs.values():
+        if job.parent_id is not None:
+            yield job.parent_id, job.id
+    by_check: dict[str, list[int]] = {}
+    for service in estate.services:
+        begins = service.promise.deadline.of_id
+        yield from pairwise(service.terminals if begins is None else (begins, *service.terminals))
+        for name in service.ready:
+            by_check.setdefault(name, []).extend(service.terminals)
+    for terminals in by_check.values():
+        yield from pairwise(terminals)
+
+
+def _places(jobs: Mapping[int, JobFacts]) -> list[tuple[object, ...]]:
+    return [(job.id, job.parent_id, job.target_id, job.pool, job.slots) for job in jobs.values()]
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationCache:
+    """The cache of one estate."""
+
+    estate: Estate
+    shape: EstateShape
+    graph: DependencyGraph
+    red_jobs: Mapping[int, RedJob]
+    failing: frozenset[int]
+    """Targets on which nearly everything may fail."""
+    memo: EvaluationMemo
+    """Filled by evaluations of this estate and of its parts."""
+
+
+def build_cache(
+    estate: Estate, before: EvaluationCache | None = None, known: Set[int] | None = None
+) -> EvaluationCache:
+    """The cache for an estate. `before`: of an earlier snapshot, from which everything unchanged is taken over; the
+    result is the same without it. `known`: the jobs whose facts or runs may differ since then; None: any."""
+    old_red = before.red_jobs if before is not None else {}
+    if before is None or not before.shape.is_of(estate):
+        red_jobs = red_jobs_of(estate, old_red)
+        graph = DependencyGraph(estate.jobs, estate.dependencies)
+        failing = failing_targets(estate, red_jobs)
+        return EvaluationCache(estate, EstateShape(estate), graph, red_jobs, failing, EvaluationMemo())
+    has_same_config = (before.estate.declared, before.estate.settings) == (estate.declared, estate.settings)
+    memo = before.memo if has_same_config else EvaluationMemo()
+    memo.invalidate(jobs_with_changed_context(before.estate, estate))
+    red_jobs = red_jobs_of(estate, old_red, known if _target_names(before.estate) == _target_names(estate) else None)
+    is_same = has_same_config and red_jobs is before.red_jobs
+    failing = before.failing if is_same else failing_targets(estate, red_jobs)
+    return EvaluationCache(estate, before.shape, before.graph, red_jobs, failing, memo)
+
+
+def _target_names(estate: Estate) -> list[tuple[int, str, str]]:
+    return [(target.id, target.system, target.name) for target in estate.targets.values()]
+
+
+def jobs_with_changed_context(before: Estate, after: Estate) -> set[int]:
+    """Jobs with a run whose cost, or whose submission, is known to be another."""
+    run_ids = _differing(before.costs, after.costs) | _differing(before.correlated, after.correlated)
+    runs = chain(before.runs, after.runs) if run_ids else ()
+    return {run.job_id for run in runs if run.id in run_ids}
+
+
+def _differing(before: Mapping[Key, object], after: Mapping[Key, object]) -> set[Key]:
+    """The keys with different values."""
+    if before is after or before == after:
+        return set()
+    return {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
+
+
+def part_to_evaluate(
+    before: Estate, after: Estate, known: Set[int] | None = None, cache: EvaluationCache | None = None
+) -> Estate:
+    """The components of `after` that changed since `before`, or all of it. `known` and `cache` as of `changed_jobs`."""
+    changed = changed_jobs(before, after, known, cache)
+    return after if changed is None or len(changed) > MAX_CHANGED_JOBS else part_with(after, changed, cache)
+
+
+def changed_jobs(
+    before: Estate, after: Estate, known: Set[int] | None = None, cache: EvaluationCache | None = None
+) -> set[int] | None:
+    """Jobs with a new fact since `before`; None if a change affects any job: config, an extension, or which jobs and
+    targets exist. `known`: the jobs whose facts, runs, durations or history may differ; None: all are compared.
+    `cache`: of `after`."""
+    if _estate_wide(before) != _estate_wide(after):
+        return None
+    compared = before.jobs.keys() | after.jobs.keys() if known is None else known
+    if any((job_id in before.jobs) != (job_id in after.jobs) for job_id in compared):
+        return None
+    changed = _with_other_facts(before, after, compared)
+    changed |= _reading_changed_checks(before, after) | jobs_with_changed_context(before, after)
+    if before.earlier is not after.earlier:
+        changed |= {run.job_id for run in set(before.earlier) ^ set(after.earlier)}
+    changed |= {hold.job_id for hold in set(before.holds) ^ set(after.holds)}
+    targets = [number for number, one in after.targets.items() if _health(one) != _health(before.targets[number])]
+    if not targets:
+        return changed
+    shape = cache.shape if cache is not None else EstateShape(after)
+    return changed.union(*map(shape.on_target, targets))
+
+
+def _estate_wide(estate: Estate) -> tuple[object, ...]:
+    """Facts that may concern every job or incident."""
+    return (
+        estate.dependencies, estate.services, estate.settings, estate.modes, estate.extensions, estate.declared,
+        estate.telling.acks, estate.telling.silences, estate.telling.shifts, estate.targets.keys(),
+    )  # fmt: skip
+
+
+def _health(target: TargetFacts) -> tuple[object, ...]:
+    return target.failing_since, target.error, target.first_ok_at, target.lost
+
+
+def _with_other_facts(before: Estate, after: Estate, job_ids: Iterable[int]) -> set[int]:
+    old_runs, new_runs = runs_by_job(before.runs), runs_by_job(after.runs)
+    return {
+        job_id
+        for job_id in job_ids
+        if job_id in after.jobs
+        and (
+            old_runs.get(job_id) != new_runs.get(job_id)
+            or before.jobs[job_id] != after.jobs[job_id]
+            or before.durations.get(job_id) != after.durations.get(job_id)
+            or before.history.get(job_id) is not after.history.get(job_id)
+        )
+    }
+
+
+def _reading_changed_checks(before: Estate, after: Estate) -> set[int]:
+    """Terminals of services, and downstreams, whose checks have new results."""
+    names = {name for name, _ in _differing(before.checks, after.checks)}
+    if not names:
+        return set()
+    downstreams = {edge.downstream_id for edge in after.dependencies if edge.wants.check in names}
+    return downstreams.union(*(one.terminals for one in after.services if not names.isdisjoint(one.ready)))
+
+
+def part_with(estate: Estate, job_ids: Iterable[int], cache: EvaluationCache | None = None) -> Estate:
+    """The components of the estate with these jobs; the estate itself if these are all. `cache`: of that estate."""
+    cache = cache or build_cache(estate)
+    shape = cache.shape
+    explaining = estate.incidents if estate.declared.alerting.inhibit else ()
+    components = _connected_for_now(estate, cache, {*job_ids, *_incident_jobs(estate, shape, explaining)})
+    ids = shape.jobs_in(components)
+    if len(ids) == len(estate.jobs):
+        return estate
+    jobs = {job_id: estate.jobs[job_id] for job_id in sorted(ids)}
+    targets = {job.target_id for job in jobs.values()} | {one.root_target_id for one in explaining}
+    services = tuple(one for one in estate.services if not ids.isdisjoint(one.terminals))
+    ready = {name for service in services for name in service.ready}
+    runs = runs_by_job(estate.runs)
+    beside = sorted(shape.sharing_pools_with(ids) - ids)
+    return replace(
+        estate,
+        jobs=jobs,
+        beside={**estate.beside, **{job_id: (estate.jobs[job_id], runs.get(job_id, ())) for job_id in beside}},
+        runs=RunsByJob({job_id: runs[job_id] for job_id in jobs if job_id in runs}),
+        durations={job_id: estate.durations[job_id] for job_id in jobs if job_id in estate.durations},
+        dependencies=shape.edges_in(components),
+        services=services,
+        targets={number: one for number, one in estate.targets.items() if number in targets},
+        incidents=explaining or tuple(one for one in estate.incidents if _is_about(one, ids, targets, ready)),
+        holds=tuple(one for one in estate.holds if one.job_id in ids),
+        history={job_id: estate.history[job_id] for job_id in jobs if job_id in estate.history},
+        earlier=tuple(run for run in estate.earlier if run.job_id in ids),
+        findings=tuple(one for one in estate.findings if one.finding.job_id in ids),
+    )
+
+
+def _connected_for_now(estate: Estate, cache: EvaluationCache, job_ids: Iterable[int]) -> set[int]:
+    """The numbers of the components that are connected with these jobs now."""
+    shape = cache.shape
+    reached = shape.components_with(job_ids)
+    linked = [each for each in map(shape.components_with, _passing_links(estate, cache)) if len(each) > 1]
+    while new := [each for each in linked if not each.isdisjoint(reached) and not each <= reached]:
+        reached = reached.union(*new)
+    return reached
+
+
+def _incident_jobs(estate: Estate, shape: EstateShape, incidents: Iterable[IncidentFacts]) -> Iterator[int]:
+    """The jobs of these incidents: the root, all on a target, all that blame the same, those of services that wait for
+    a check."""
+    checks: set[str] = set()
+    for incident in incidents:
+        checks.add(incident.root_check)
+        yield from incident.member_job_ids
+        yield from () if incident.root_job_id is None else (incident.root_job_id,)
+        yield from () if incident.root_target_id is None else shape.on_target(incident.root_target_id)
+    for service in estate.services:
+        yield from () if checks.isdisjoint(service.ready) else service.terminals
+
+
+def _is_about(incident: IncidentFacts, jobs: set[int], targets: Set[int | None], ready: set[str]) -> bool:
+    if incident.shared:
+        return not jobs.isdisjoint(incident.member_job_ids)
+    if incident.root_check:
+        return incident.root_check in ready
+    return incident.root_job_id in jobs or (incident.root_job_id is None and incident.root_target_id in targets)
+
+
+def components_of(estate: Estate, cache: EvaluationCache | None = None) -> list[set[int]]:
+    """The ids of its jobs, by components that are connected now."""
+    cache = cache or build_cache(estate)
+    linked = chain(map(sorted, cache.shape.components), _passing_links(estate, cache))
+    return _connected(estate.jobs, (link for job_ids in linked for link in pairwise(job_ids)))
+
+
+def _passing_links(estate: Estate, cache: EvaluationCache) -> Iterator[Sequence[int]]:
+    """Jobs connected for now: by a hold, by an open incident, by a target that does not answer."""
+    shape = cache.shape
+    for hold in estate.holds:
+        if hold.upstream_id is not None and not hold.state.is_over:
+            yield hold.upstream_id, hold.job_id
+    for incident in estate.incidents:
+        root = [incident.root_job_id] if incident.root_job_id is not None else []
+        yield [job_id for job_id in (*root, *sorted(incident.member_job_ids)) if job_id in estate.jobs]
+    yield from blame_links(estate, cache.red_jobs, cache.failing)
+    silent = {number for number, target in estate.targets.items() if target.failing_since is not None}
+    silent |= {one.root_target_id for one in estate.incidents if one.root_target_id is not None}
+    for number in sorted(silent):
+        yield shape.on_target(number)
+    waiting = {number for number, held in estate.telling.held.items() if any(one.stage == "group" for one in held)}
+    grouped = _incident_jobs(estate, shape, (one for one in estate.incidents if one.id in waiting))
+    yield [job_id for job_id in grouped if job_id in estate.jobs]

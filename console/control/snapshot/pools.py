@@ -1,0 +1,74 @@
+"""Slot pools: the pool that a job's runs take a slot from, as declared or reported, and who holds slots now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from connectors.sdk.states import RunState
+from console.domain.estate import Estate, JobFacts, RunFacts
+from console.domain.settings import Declared, JobPool
+from console.text.cleaning import clean_line
+from console.timing.maintenance import matches_any
+
+_HOLDS_ONE = (RunState.RUNNING, RunState.CANCELLING)
+MAX_NAMED = 3
+"""Holders of slots that are named."""
+
+
+def pool_of(declared: Declared, job: JobFacts) -> JobPool | None:
+    """The first pool of config that names the job, else its source's; None where no limit is known."""
+    for one in declared.pools:
+        if matches_any(one.jobs, job.name):
+            return JobPool(one.name, one.slots)
+    if not job.pool or job.slots is None or job.slots < 1:
+        return None
+    return JobPool(f"{job.system}: {job.pool}", job.slots)
+
+
+def pools_of(declared: Declared, jobs: Mapping[int, JobFacts]) -> dict[str, list[int]]:
+    """The jobs of each pool, in their order; without asking each of them where there is none."""
+    found: dict[str, list[int]] = {}
+    for job in jobs.values():
+        if (declared.pools or job.pool) and (pool := pool_of(declared, job)) is not None:
+            found.setdefault(pool.name, []).append(job.id)
+    return found
+
+
+def slot_holders_by_pool(estate: Estate, runs: Mapping[int, Sequence[RunFacts]]) -> dict[JobPool, list[str]]:
+    """By pool the names of the jobs that have slots of it now, one for each of their runs, in the order of their ids.
+    `runs`: of the estate, by job."""
+    found: dict[JobPool, list[str]] = {}
+    for job_id, count in sorted(_busy(estate, runs)):
+        job = estate.jobs[job_id] if job_id in estate.jobs else estate.beside[job_id][0]
+        if (pool := pool_of(estate.declared, job)) is not None:
+            found.setdefault(pool, []).extend([clean_line(job.name)] * count)
+    return found
+
+
+def _busy(estate: Estate, runs: Mapping[int, Sequence[RunFacts]]) -> Iterator[tuple[int, int]]:
+    """Jobs, and how many slots each has."""
+    beside = ((job_id, known) for job_id, (_, known) in estate.beside.items())
+    for job_id, known in (*runs.items(), *beside):
+        if count := sum(map(has_slot, known)):
+            yield job_id, count
+
+
+def has_slot(run: RunFacts) -> bool:
+    """True while it runs. Queued it waits for one; between two attempts it has left its slot to others, where its
+    source tells that the first is over."""
+    return run.state in _HOLDS_ONE or (run.state is RunState.RETRYING and run.ended_at is None)
+
+
+def slot_text(pool: JobPool, holders: Sequence[str]) -> str:
+    """ "a slot of etl_pool: 3 of 3 taken by load_a, load_b and load_c"; without their names where nobody is known."""
+    slot = f"a slot of {clean_line(pool.name)}"
+    if not holders:
+        return f"{slot} ({pool.slots})"
+    return f"{slot}: {len(holders)} of {pool.slots} taken by {_listed(list(dict.fromkeys(holders)))}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    """ "a", "a and b", "a, b, c and 2 more"."""
+    more = len(names) - MAX_NAMED
+    told = [*names[:MAX_NAMED], f"{more} more"] if more > 0 else list(names)
+    return told[0] if len(told) == 1 else f"{', '.join(told[:-1])} and {told[-1]}"

@@ -1,0 +1,102 @@
+"""One run: its key, its place in time, whether it has started, and its freshness as a value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from connectors.sdk.states import RunState
+from console.domain.estate import JobFacts, RunFacts
+from console.timing.schedule import is_interval
+
+RunKey = tuple[int, str]
+"""A run by job and period key: it may have no id yet."""
+
+CLOCK_SKEW = timedelta(seconds=2)
+"""Two systems' clocks differ by as much without anybody having read stale data."""
+
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+NEVER = datetime.max.replace(tzinfo=UTC)
+_MINUTE = timedelta(minutes=1)
+
+
+def run_key(run: RunFacts) -> RunKey:
+    return run.job_id, run.period_key
+
+
+def run_time(run: RunFacts) -> datetime:
+    """Its place among the runs of its job: the period's instant, else the first start, else the first sight."""
+    return run.period_at or run.first_started_at or run.started_at or run.ended_at or run.observed_at or BEGINNING
+
+
+def lookback_time(run: RunFacts) -> datetime:
+    """The moment from which it looks back at its upstreams: its period; of a rerun, its start."""
+    return run.started_at if run.attempt > 1 and run.started_at is not None else run_time(run)
+
+
+def red_since(run: RunFacts) -> datetime:
+    """When it became red: its end, or its due instant where it never started."""
+    return run.ended_at or run_time(run)
+
+
+def began_after(started: datetime, needed: datetime | None) -> bool:
+    """True when what was needed was there by that start; `needed` None: nothing was."""
+    return needed is None or needed <= BEGINNING or (needed < NEVER and started + CLOCK_SKEW >= needed)
+
+
+def success_spans(run: RunFacts) -> Sequence[tuple[datetime, datetime]]:
+    """Start and end of each success of it that is known, oldest first."""
+    if run.successes:
+        return run.successes
+    if run.state is not RunState.SUCCEEDED:
+        return ()
+    ended = run.ended_at or run.started_at or run_time(run)
+    return ((run.started_at or ended, ended),)
+
+
+def completed_at(run: RunFacts) -> datetime | None:
+    """When it had first run to an end, however that was; None for what is still to end, or never came."""
+    if run.ends:
+        return min(ended for ended, _ in run.ends)
+    if run.state.is_open or run.state is RunState.MISSED or (run.state is RunState.UNKNOWN and run.ended_at is None):
+        return None
+    return run.ended_at or run_time(run)
+
+
+def round_up_to_minute(at: datetime) -> datetime:
+    """To the full minute: what is counted from now on must not change with every look."""
+    floor = at.replace(second=0, microsecond=0)
+    return floor if floor == at else floor + _MINUTE
+
+
+class Freshness(NamedTuple):
+    """Of one run."""
+
+    good_at: datetime | None
+    """The end of its first clean success; None while there is none."""
+    stale: bool
+    partial: str = ""
+    """What it read that was partial; empty where nothing was."""
+    whole_at: datetime | None = None
+    """The end of its first clean success that was whole too, where it was not always so."""
+    tainted: str = ""
+    """What was partial in it before `whole_at`."""
+
+
+UNREAD = Freshness(None, stale=False)
+"""Of a run that reads nothing; of one in a loop that would read itself through others."""
+
+_WITHOUT_START = (RunState.PLANNED, RunState.HELD, RunState.MISSED)
+
+
+def has_no_clock(job: JobFacts) -> bool:
+    """True where nothing runs by the clock: no schedule, never accepted, or asleep when it was accepted."""
+    if job.schedule.dialect == "none" or job.accepted_at is None or is_interval(job.schedule):
+        return True
+    return job.paused_since is not None and job.paused_since <= job.accepted_at
+
+
+def has_started(run: RunFacts) -> bool:
+    """True when the source has a row of it; false for what only a schedule demands."""
+    return run.attempt > 0 or run.state not in _WITHOUT_START

@@ -1,0 +1,135 @@
+"""Playback of the night: its private folder, its clock, its listener for alerts, and how much history has been read."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from connectors.replay import vocabulary
+from connectors.replay.client import load_night
+from connectors.replay.world import home, world
+from console.demo.estate import demo_config_text
+from console.domain.ids import micros
+from console.store.db.database import Database, open_database
+from console.timing.clock import REFRESH_SECONDS, ClockSetting, real_now
+
+NIGHT_FILE = Path(__file__).with_name("night.json.gz")
+LONG = timedelta(days=365)
+LARGEST_ALERT = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class DemoPlayback:
+    """The files of one play."""
+
+    folder: Path
+    night: Path = NIGHT_FILE
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "headway.toml"
+
+    @property
+    def store(self) -> Path:
+        return self.folder / "headway.db"
+
+    @property
+    def clock_file(self) -> Path:
+        return self.folder / "clock.json"
+
+    @property
+    def actions(self) -> Path:
+        return self.folder / "actions.jsonl"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "engine.log"
+
+
+def set_up(play: DemoPlayback, origin: datetime, rate: float) -> Database:
+    """Writes config, store and clock. The clock waits at `origin` until `start_clock`; pollers already use `rate`."""
+    play.config.write_text(demo_config_text(play.night, play.actions, play.clock_file), encoding="utf-8")
+    store = open_database(str(play.store))
+    set_clock(play, store, ClockSetting(origin, real_now() + LONG, rate))
+    return store
+
+
+def set_clock(play: DemoPlayback, store: Database, setting: ClockSetting) -> None:
+    """Sets the one clock of the process tree: the store's row, and the file that the replayed systems read."""
+    speed = {"rate": setting.rate, "paused": setting.paused}
+    row = {"origin": setting.origin.isoformat(), "started": setting.started.isoformat(), **speed}
+    values = (micros(setting.origin), micros(setting.started), setting.rate, setting.paused)
+    fresh = play.clock_file.with_suffix(".new")
+    fresh.write_text(json.dumps(row))
+    with store.write(None) as session:
+        session.rows("DELETE FROM clock")
+        session.rows("INSERT INTO clock VALUES (1, ?, ?, ?, ?)", values)
+        os.replace(fresh, play.clock_file)
+
+
+def start_clock(play: DemoPlayback, store: Database, origin: datetime, rate: float) -> None:
+    """Starts the clock at `origin`, after every process has had time to read the new row: a process with the old row
+    would open an incident before its cause."""
+    set_clock(play, store, ClockSetting(origin, real_now() + timedelta(seconds=REFRESH_SECONDS), rate))
+
+
+def attempts_recorded(play: DemoPlayback, now: datetime) -> int:
+    """Number of attempts that the systems of the night report at `now`."""
+    night = load_night(play.night)
+    attempts = [(attempt, home(night, attempt.job)) for attempt in world(night, (), now)]
+    return sum(
+        job is not None and vocabulary.record(night.systems[job.system].lent, job, attempt) is not None
+        for attempt, job in attempts
+    )
+
+
+def attempts_read(store: Database) -> int:
+    """Number of attempts in the store."""
+    with store.read() as session:
+        return int(session.rows("SELECT count(*) FROM attempt")[0][0])
+
+
+def is_evaluated(store: Database) -> bool:
+    """True when all services have been evaluated with all data."""
+    with store.read() as session:
+        [(days, services)] = session.rows(
+            "SELECT (SELECT count(DISTINCT service_id) FROM service_day), (SELECT count(*) FROM service)"
+        )
+        seqs = {
+            row.name: int(row.value) for row in session.rows("SELECT name, value FROM meta WHERE name LIKE '%_seq'")
+        }
+    caught_up = seqs.get("evaluated_seq", 0) >= seqs.get("changed_seq", 1)
+    return bool(services) and int(days) >= int(services) and caught_up
+
+
+class _AlertListener(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        size = int(self.headers.get("Content-Length") or 0)
+        self.rfile.read(min(max(size, 0), LARGEST_ALERT))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Logs nothing: the console shows the notifications."""
+
+
+@contextmanager
+def listener() -> Iterator[str]:
+    """The URL of a listener on loopback that accepts and discards every alert."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _AlertListener) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, daemon=True, kwargs={"poll_interval": 0.1})
+        thread.start()
+        try:
+            yield f"json://127.0.0.1:{server.server_address[1]}/"
+        finally:
+            server.shutdown()
+            thread.join(2)

@@ -1,0 +1,96 @@
+"""Roles, permissions and the rules of acting, as config and store bring them to `control.access`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+EVERYBODY = "*"
+GROUP = "group:"
+
+
+class Role(IntEnum):
+    """Each role includes the rights of those before it."""
+
+    NONE = 0
+    VIEW = 1
+    ACT = 2
+    APPROVE = 3
+    ADMIN = 4
+
+    @property
+    def text(self) -> str:
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class PermissionRule:
+    """One `[[permissions]]`, for one person or group."""
+
+    who: str
+    """A login, "group:NAME", or "*" for everybody."""
+    role: Role
+    systems: tuple[str, ...] = ()
+    """Patterns, * for any text; empty: every system, and what belongs to none."""
+    services: tuple[str, ...] = ()
+    """Patterns: only jobs all of whose services are among them; empty: every job."""
+    tiers: tuple[int, ...] = ()
+    """Only jobs whose most important service has one of these tiers; a job without a service has tier 5."""
+
+    @property
+    def is_limited(self) -> bool:
+        return bool(self.systems or self.services or self.tiers)
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """The requester, as the kernel or the database login identifies them."""
+
+    name: str
+    groups: frozenset[str] = frozenset()
+    is_policy: bool = False
+    """Headway itself, by a dependency mode: "hold" or "trigger"."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActionSubject:
+    """The subject of an action; all empty: the whole estate."""
+
+    system: str = ""
+    job: str = ""
+    services: tuple[tuple[str, int], ...] = ()
+    """(name, tier) of every downstream service."""
+    why: str = ""
+    asked_by: str = ""
+    """For an approval: the requester of the action."""
+    modes: frozenset[str] = frozenset()
+    """Modes of the dependencies into the job: they permit policies."""
+    held_back: bool = False
+    """True for the start that follows a hold by Headway."""
+    recent: int = 0
+    """Actions requested by the same person, or by policies, within the last hour."""
+
+    @property
+    def tier(self) -> int | None:
+        """Tier of the most important downstream service; None without one."""
+        return min((tier for _, tier in self.services), default=None)
+
+
+APPROVAL_SECONDS = 3600.0
+"""An approval expires after this time: the situation that the approver saw no longer holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActingRules:
+    """`[acting]`: conditions of actions besides the role."""
+
+    reason_tiers: tuple[int, ...] = (1,)
+    approval_tiers: tuple[int, ...] = ()
+    per_hour: int = 20
+    """Most actions of one person, steps of plans included; 0: no limit. A plan that may start goes through whole."""
+    policy_per_hour: int = 200
+    """Maximum holds and starts by policies; 0: no limit. Releases have none."""
+    valid_for_s: float = 14_400.0
+    """A request of a person or a plan expires if it is not sent within this time; 0: no limit."""
+    cards: tuple[str, ...] = ("owner", "runbook")
+    """CARD_FIELDS that people may set where config does not."""

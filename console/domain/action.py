@@ -1,0 +1,167 @@
+"""Actions: how an unsent action is recognized, the action's row, and its full record from request to proof."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+MANUAL_KIND = "manual"
+"""The kind of system whose steps people complete; nothing is rerun there."""
+NOTHING_TO_MARK = "it succeeded already: nothing is left to mark"
+"""Refusal for a proved success; a run that read stale data, or is only asserted, may be marked."""
+
+
+NOT_SENT = "not sent: "
+"""Prefix of the text of an action that failed before its call was sent; the reason follows."""
+NEVER_ARRIVED = "looked up: it never arrived. Ask again to send it."
+"""Text of an action that is proved not to have reached its scheduler."""
+UNSENT_PREFIXES = (NOT_SENT, NEVER_ARRIVED.partition(".")[0])
+"""Only a failed action whose text has one of these prefixes may be sent again."""
+
+
+def is_unsent(state: str, words: str) -> bool:
+    """Whether an action in this state is proved never to have reached its scheduler."""
+    return state == "failed" and words.startswith(UNSENT_PREFIXES)
+
+
+@dataclass(frozen=True, slots=True)
+class ActionView:
+    """A requested action and its state."""
+
+    key: str
+    verb: str
+    job: str
+    job_id: int
+    run_id: int | None
+    """None for verbs about the job (hold, release)."""
+    incident_id: int | None
+    state: str
+    requested_by: str
+    requested: datetime
+    sent: datetime | None
+    ended: datetime | None
+    words: str
+    preview: dict[str, object]
+
+
+IN_FLIGHT_STATES = ("requested", "sending", "sent", "unknown")
+"""States of an action that has not ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActionProofView:
+    """The attempt that followed, as its scheduler reports it."""
+
+    run_id: int
+    number: int
+    state: str
+    evidence: str
+    native_state: str
+    started: datetime | None
+    ended: datetime | None
+    exit_code: int | None
+    message: str
+
+    @property
+    def text(self) -> str:
+        """ "attempt 3 succeeded, exit 0"."""
+        code = "" if self.exit_code is None else f", exit {self.exit_code}"
+        return f"attempt {self.number} {self.state.replace('_', ' ')}{code}"
+
+
+@dataclass(frozen=True, slots=True)
+class ActionDetailView:
+    """One action from the request to its proof."""
+
+    key: str
+    verb: str
+    job: str
+    job_id: int
+    system: str
+    run_id: int | None
+    """None for verbs about the job (hold, release)."""
+    period: str
+    incident_id: int | None
+    plan: int | None
+    """The plan that it is a step of."""
+    state: str
+    origin: str
+    """"person", or the requesting policy: "hold", "trigger", "plan"."""
+    requested_by: str
+    requested_from: str
+    requested: datetime
+    why: str
+    needs_approval: bool
+    approved_by: str
+    approved: datetime | None
+    sent: datetime | None
+    ended: datetime | None
+    words: str
+    """The pending condition, the result, or the reason of a refusal."""
+    native_verb: str
+    """The scheduler's own verb, if known: "clear failed tasks"."""
+    native_words: str
+    scope: str
+    sends: tuple[str, ...]
+    """The calls as sent; empty if they are previewed right before sending."""
+    notes: tuple[str, ...]
+    native_ref: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+    proof: ActionProofView | None = None
+
+    @property
+    def waits_for_approval(self) -> bool:
+        return self.state == "requested" and self.needs_approval and not self.approved_by
+
+    @property
+    def is_over(self) -> bool:
+        return self.state not in IN_FLIGHT_STATES
+
+    @property
+    def needs_a_person(self) -> bool:
+        return self.waits_for_approval or self.state in ("unknown", "failed", "refused")
+
+    @property
+    def why_not_withdrawn(self) -> str:
+        """Why it cannot be withdrawn; empty if it can."""
+        if self.state in ("sending", "sent"):
+            return f"it was sent already: it can be cancelled on its run (headway run cancel {self.run_id or self.job})"
+        if self.is_over:
+            return f"it is over: {self.state}"
+        if self.state == "requested" and self.origin == "plan":
+            named = "" if self.plan is None else f" {self.plan}"
+            return f"it is a step of plan{named}: giving up the plan gives up what was not sent"
+        return ""
+
+    @property
+    def verb_text(self) -> str:
+        """The native verb if known, else Headway's."""
+        return self.native_verb or self.verb.replace("_", " ")
+
+    @property
+    def outcome(self) -> str:
+        """The outcome, proof first; else the pending condition."""
+        if self.proof is not None and self.state in ("sent", "verified", "failed"):
+            said = "" if self.words.startswith(self.proof.state) else self.words
+            return f"{self.proof.text}: {said}" if said else self.proof.text
+        return self.words
+
+    @property
+    def text(self) -> str:
+        """The text that a filter matches."""
+        named = f"{self.key} {self.verb} {self.native_verb} {self.job} {self.why} {self.outcome} {self.period}"
+        approved = f"approved:{self.approved_by}" if self.approved_by else ""
+        where = f"state:{self.state} system:{self.system} by:{self.requested_by} {approved} origin:{self.origin}"
+        return f"{named} {self.requested_by} {where} plan:{self.plan or ''} incident:{self.incident_id or ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class ActionHistoryEntry:
+    """One thing that happened to an action, as the audit has it."""
+
+    at: datetime
+    actor: str
+    origin: str
+    verb: str
+    words: str

@@ -1,0 +1,274 @@
+"""Alerting: routes and rotas of config, notifications, suppressions, acknowledgements and silences, deliveries as
+shown.
+
+All instants are aware UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, time, timedelta
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class AlertKind(StrEnum):
+    """The kind of a notification."""
+
+    OPENED = "opened"
+    UPDATED = "updated"
+    RECOVERED = "recovered"
+    REPEATED = "repeated"
+    """Still open and unacknowledged."""
+    ESCALATED = "escalated"
+    """The first notification of a route, because the routes before did not acknowledge."""
+
+
+INCIDENT_PLACEHOLDER = "{incident}"
+"""Placeholder for the incident's number, which the store assigns to a new incident and fills in."""
+ALERT_PLACEHOLDER = "{alert}"
+"""Placeholder for the alert's own number."""
+
+TECHNICAL, BUSINESS, SHADOW = "technical", "business", "shadow"
+"""The style of a notification."""
+MATCHERS = ("system", "job", "service", "tier", "owner", "route")
+"""Matchers of silences and inhibit rules."""
+Matchers = tuple[tuple[str, str], ...]
+"""(matcher, pattern); * matches any text; all must match."""
+
+
+@dataclass(frozen=True, slots=True)
+class QuietHours:
+    """Local hours in which a route is not notified; across midnight if the end is earlier."""
+
+    begins: time
+    ends: time
+    zone: str
+    break_through: tuple[int, ...] = (1,)
+    """Tiers that are notified despite quiet hours."""
+
+
+@dataclass(frozen=True, slots=True)
+class RouteRule:
+    """One `[routes.NAME]`: timing and style of its notifications."""
+
+    name: str
+    style: str = ""
+    """"technical" or "business"; empty: technical to the root cause's owner, business to a service's."""
+    wait: timedelta = timedelta(0)
+    """`for`: how long a condition must last before a notification; tier 1 does not wait."""
+    group_wait: timedelta = timedelta(0)
+    repeat_every: timedelta | None = None
+    escalate_after: tuple[tuple[int, timedelta], ...] = ()
+    """(tier, time without acknowledgement); tier 0: all others, and incidents without an affected service."""
+    escalate_to: tuple[str, ...] = ()
+    """The first route after `escalate_after`, each further one as much later."""
+    quiet: QuietHours | None = None
+    rota: str = ""
+    """The person on call is notified instead of the route's own URLs."""
+    fallback: str = ""
+    templated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class InhibitRule:
+    """One `[[inhibit]]`: while an open incident fits `by`, one that fits `what` is not told, where both have the same
+    of each in `equal`."""
+
+    by: Matchers
+    what: Matchers
+    equal: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RotaRule:
+    """One `[rotas.NAME]`, without the address of its calendar, which may be a secret."""
+
+    name: str
+    people: tuple[tuple[str, str], ...] = ()
+    """(person as in the calendar, route)."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlertingSettings:
+    """The alerting settings of the config."""
+
+    routes: tuple[RouteRule, ...] = ()
+    inhibit: tuple[InhibitRule, ...] = ()
+    rotas: tuple[RotaRule, ...] = ()
+    noise_report: str = ""
+    """Route of the weekly noise report; empty: none."""
+
+    def route(self, name: str) -> RouteRule:
+        return next((route for route in self.routes if route.name == name), RouteRule(name))
+
+
+NO_ALERTING = AlertingSettings()
+
+
+class RouteNotification(NamedTuple):
+    """The last notification of an incident to a route."""
+
+    route: str
+    words: str
+    fingerprint: str
+    first_at: datetime
+    last_at: datetime
+    times: int = 1
+    until: datetime | None = None
+    """Until when the last notification is delayed; None: sent at once."""
+
+    def left_by(self, at: datetime) -> bool:
+        """Whether the last notification was sent before `at`."""
+        return self.until is None or self.until <= at
+
+
+class SuppressionFacts(NamedTuple):
+    """A suppressed notification."""
+
+    route: str
+    words: str
+    kind: str
+    stage: str
+    why: str
+    since: datetime
+    until: datetime | None = None
+
+
+class AcknowledgementFacts(NamedTuple):
+    """An acknowledged incident."""
+
+    by: str
+    until: datetime
+    why: str = ""
+    at: datetime | None = None
+
+
+class SilenceFacts(NamedTuple):
+    """A silence."""
+
+    id: int
+    matchers: Matchers
+    begins: datetime
+    until: datetime
+    by: str
+    why: str = ""
+
+
+class OnCallShift(NamedTuple):
+    """A person on call, from `begins` (inclusive) to `ends`."""
+
+    person: str
+    begins: datetime
+    ends: datetime
+
+
+def on_call(shifts: Sequence[OnCallShift], at: datetime) -> OnCallShift | None:
+    """The shift at that instant; of overlapping ones the one that began last, as a swap overrides the regular shift."""
+    return max(
+        (shift for shift in shifts if shift.begins <= at < shift.ends),
+        key=lambda shift: (shift.begins, shift.person),
+        default=None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class NotificationState:
+    """Notifications and responses so far, of open incidents."""
+
+    told: Mapping[int, tuple[RouteNotification, ...]] = field(default_factory=dict)
+    """By incident id, merged incidents included."""
+    held: Mapping[int, tuple[SuppressionFacts, ...]] = field(default_factory=dict)
+    acks: Mapping[int, AcknowledgementFacts] = field(default_factory=dict)
+    """By incident id: the newest that was not withdrawn."""
+    silences: tuple[SilenceFacts, ...] = ()
+    """Active and future ones, oldest first."""
+    shifts: Mapping[str, tuple[OnCallShift, ...]] = field(default_factory=dict)
+    """By rota."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryView:
+    """One delivery of a notification."""
+
+    route: str
+    kind: str
+    url_words: str
+    state: str
+    tries: int
+    repeats: int
+    sent: datetime | None
+    error: str
+    made: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AlertDeliveryView:
+    """One delivery of an alert, with its number in `headway alert`."""
+
+    id: int
+    route: str
+    kind: str
+    title: str
+    url_words: str
+    state: str
+    tries: int
+    repeats: int
+    made: datetime
+    sent: datetime | None
+    error: str
+
+    @property
+    def is_over(self) -> bool:
+        """True in a final state."""
+        return self.state in ("sent", "parked", "digested", "dropped", "shadow")
+
+
+@dataclass(frozen=True, slots=True)
+class SuppressionView:
+    """A notification that is or was suppressed."""
+
+    incident_id: int
+    route: str
+    words: str
+    kind: str
+    stage: str
+    why: str
+    since: datetime
+    until: datetime | None
+    ended: datetime | None
+    ended_why: str
+    """"told", or why it was dropped; empty while suppressed, and if another notification replaced it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RotaView:
+    """A rota at one instant."""
+
+    name: str
+    source: str
+    person: str
+    """Person on call; empty: nobody."""
+    until: datetime | None
+    """End of that shift."""
+    then: tuple[tuple[str, datetime, datetime], ...]
+    """(person, begins, ends) of later shifts."""
+    read: datetime | None
+    known_until: datetime
+    error: str
+    """Why the last read failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class SilenceView:
+    """A silence."""
+
+    id: int
+    matchers: dict[str, str]
+    begins: datetime
+    until: datetime
+    why: str
+    by: str
+    ended: datetime | None
+    ended_by: str

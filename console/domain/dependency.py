@@ -1,0 +1,296 @@
+"""Dependencies: what a downstream requires of its upstream, gates, the graph around a job, and cycles."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, NamedTuple, TypeVar
+
+from console.domain.check import CheckHistory
+
+
+class DependencyOrigin(StrEnum):
+    """The source of a dependency."""
+
+    NATIVE = "native"
+    DECLARED = "declared"
+
+
+class DependencyMode(StrEnum):
+    """The effect of a dependency while the upstream is not good."""
+
+    OBSERVE = "observe"
+    """Warns only."""
+    HOLD = "hold"
+    """Holds the downstream."""
+    TRIGGER = "trigger"
+    """Holds the downstream and starts it when the upstream is good."""
+
+
+class EngineDown(StrEnum):
+    """The behavior of a hold dependency without a running engine."""
+
+    OPEN = "open"
+    """The downstream starts by its schedule: it is held only while the upstream is not good."""
+    CLOSED = "closed"
+    """The downstream stays held: it is released only for a permitted run."""
+
+
+class UpstreamCondition(StrEnum):
+    """The required state of the upstream's run."""
+
+    SUCCESS = "success"
+    """Succeeded, without stale input."""
+    COMPLETION = "completion"
+    """Ended, in whatever state."""
+    FAILURE = "failure"
+    """Failed: the downstream repairs or reports, and reads no data."""
+    READY = "ready"
+    """A data check passes, whatever the run's state."""
+
+
+class UpstreamPeriod(StrEnum):
+    """The required run of the upstream."""
+
+    SAME = "same"
+    """The last before the downstream on its business date, else the first of that date."""
+    PREVIOUS = "previous"
+    """The one before that. Where the upstream itself waits for the downstream, or is the same job: the last before
+    it."""
+    BUSINESS_DAY = "previous business day"
+    """The last of the nearest date before that counts in the calendar."""
+    MONTH_END = "last of month"
+    """The last of the month that is over, or ends with the downstream's date; with a calendar, of its last day that
+    counts."""
+    LATEST = "latest before"
+    """The last before the downstream, whatever its date."""
+    WINDOW = "window"
+    """The last good one that is due within so long before the downstream; none there is not good."""
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """The requirement of one dependency."""
+
+    condition: UpstreamCondition = UpstreamCondition.SUCCESS
+    check: str = ""
+    """Name of the check, with READY."""
+    period: UpstreamPeriod = UpstreamPeriod.SAME
+    calendar: str = ""
+    """Name of the calendar that says which days count; empty: Monday to Friday with BUSINESS_DAY, else every day."""
+    within: timedelta | None = None
+    """With WINDOW."""
+    gate: str = ""
+    """The same for all dependencies of a downstream of which together `need` must hold; empty: it must hold alone."""
+    need: int = 0
+    """Required number of dependencies in its gate; 0 without a gate."""
+
+    @property
+    def is_plain(self) -> bool:
+        """True for success on the same business date, by itself."""
+        return self is PLAIN_REQUIREMENT or self == PLAIN_REQUIREMENT
+
+    @property
+    def is_simple(self) -> bool:
+        """True for success on the same business date, also as one of a gate."""
+        return self.condition is UpstreamCondition.SUCCESS and self.period is UpstreamPeriod.SAME
+
+    @property
+    def text(self) -> str:
+        """ "completion, the previous business day"; empty for what is plain."""
+        said = f"ready by check {self.check}" if self.condition is UpstreamCondition.READY else self.condition.value
+        parts = [said] if self.condition is not UpstreamCondition.SUCCESS else []
+        parts += [self.period_text] if self.period_text else []
+        return ", ".join(parts)
+
+    @property
+    def period_text(self) -> str:
+        """The required run as text; empty for the same business date."""
+        if self.period is UpstreamPeriod.SAME:
+            return ""
+        days = f" by calendar {self.calendar}" if self.calendar else ""
+        if self.period is UpstreamPeriod.WINDOW:
+            return f"within {_format_span(self.within)} before"
+        if self.period is UpstreamPeriod.LATEST:
+            return "the latest before"
+        return f"the {self.period}{days}"
+
+
+def _format_span(span: timedelta | None) -> str:
+    minutes = int((span or timedelta(0)).total_seconds() // 60)
+    return f"{minutes // 60} h" if minutes % 60 == 0 else f"{minutes} min"
+
+
+PLAIN_REQUIREMENT = Requirement()
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleView:
+    """The accepted schedule of a job, with the zone and cutoff of its business dates."""
+
+    dialect: str
+    expression: str
+    schedule_zone: str
+    next_at: datetime | None
+    accepted_at: datetime
+    """Nothing before it is expected."""
+    zone: str
+    """The system's, for business dates."""
+    cutoff: str
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamRun:
+    """One run of an upstream of which another period than the same date is read."""
+
+    run_id: int
+    period_key: str
+    business_date: str
+    at: datetime
+    """The period's instant, else the first start."""
+    state: str
+    evidence: str
+    reason: str
+    stale_read: bool
+    ended: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamView:
+    """One upstream of a job with its run of one business date."""
+
+    job_id: int
+    job: str
+    mode: str
+    clock: ScheduleView | None
+    """None if only events or people start it: then a missing run is awaited."""
+    run_id: int | None
+    period_key: str
+    state: str
+    """State of the required run; empty without one."""
+    evidence: str
+    reason: str
+    stale_read: bool
+    stale_since: datetime | None
+    """The last successful poll, if too long ago."""
+    unseen: bool = False
+    wants: Requirement = PLAIN_REQUIREMENT
+    past: tuple[UpstreamRun, ...] = ()
+    """With another period than the same date: its latest runs before the gate's instant, oldest first."""
+    loops: bool = False
+    """With "previous": True where it waits for the gate's job itself, or is it."""
+    looks: CheckHistory | None = None
+    """With "ready": results of its check on the gate's date."""
+
+
+@dataclass(frozen=True, slots=True)
+class GateView:
+    """A gate: a job, its requested run, and its upstreams."""
+
+    job_id: int
+    job: str
+    business_date: str
+    at: datetime
+    """The instant as of which upstreams are judged."""
+    period_key: str
+    upstreams: tuple[UpstreamView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LineageJob:
+    """A job that a scheduler starts, with its latest run, or that of one business date."""
+
+    id: int
+    name: str
+    system: str
+    state: str
+    """ "unknown" for what is out of sight; empty where it has not run."""
+    is_red: bool
+    period_key: str
+    at: datetime | None
+    """When that run ended, or started, or was due."""
+    run_id: int | None = None
+    """Of its latest run, also where the next one is shown."""
+    before: str = ""
+    """State of the latest run, where another is expected soon and that is what is shown: a green dot of last night
+    says nothing of tonight."""
+    before_at: datetime | None = None
+    waits_for: str = ""
+    """The root of an open incident without which it does not start."""
+    stale_since: datetime | None = None
+    """Since when its target is unreachable; None while reachable."""
+
+
+@dataclass(frozen=True, slots=True)
+class LineageView:
+    """All jobs upstream and downstream of one job. A task counts as its DAG."""
+
+    job_id: int
+    """The job that the scheduler starts: for a task its DAG."""
+    business_date: str
+    """Business date of the requested run; empty: the latest runs."""
+    jobs: dict[int, LineageJob]
+    edges: tuple[tuple[int, int], ...]
+    """(upstream, downstream), each once."""
+    services: dict[str, tuple[int, ...]]
+    """Name of each service that ends among these jobs -> its terminals among them."""
+
+
+@dataclass(frozen=True, slots=True)
+class LineageRun:
+    """One of the latest runs of a job, with its inputs."""
+
+    id: int
+    job_id: int
+    business_date: str
+    state: str
+    started: datetime | None
+    ended: datetime | None
+    stale_read: bool
+    period_key: str = ""
+    inputs: tuple[tuple[str, str], ...] = ()
+    """(job, period key) of the runs that it read, if its source reports them."""
+
+
+class RunInput(NamedTuple):
+    """The input of one run from one upstream."""
+
+    reader: LineageRun
+    read: LineageRun | None
+    """None: no such run, or it is not among the latest."""
+    is_told: bool = False
+    """True if reported by the source; else derived from start and end times."""
+
+
+Node = TypeVar("Node", bound=Hashable)
+
+
+def find_cycles(pairs: Iterable[tuple[Node, Node]]) -> list[tuple[Node, ...]]:
+    """One closed path for each knot: "a leads to b leads to a" is (a, b, a), and what leads to itself (a, a).
+
+    A knot is a set of nodes each of which leads to each other; all of its pairs lie inside it. In the order of the
+    pairs. Iterative.
+    """
+    return [path for _, path in find_components(pairs)]
+
+
+def find_components(pairs: Iterable[tuple[Node, Node]]) -> list[tuple[frozenset[Node], tuple[Node, ...]]]:
+    """All nodes of each cycle component, with one closed path in it."""
+    import rustworkx as rx  # noqa: PLC0415 - only where there are pairs to look at, not where the console starts
+
+    unique = list(dict.fromkeys(pairs))
+    graph: Any = rx.PyDiGraph(multigraph=False)
+    nodes = list(dict.fromkeys(node for pair in unique for node in pair))
+    place = dict(zip(nodes, graph.add_nodes_from(nodes), strict=True))
+    graph.add_edges_from_no_data([(place[one], place[other]) for one, other in unique])
+    found: list[tuple[frozenset[Node], tuple[Node, ...]]]
+    found = [(frozenset({one}), (one, one)) for one, other in unique if one == other]
+    for part in rx.strongly_connected_components(graph):
+        if len(part) > 1:
+            knot = graph.subgraph(sorted(part))
+            steps = rx.digraph_find_cycle(knot, 0)
+            path = (knot[steps[0][0]], *(knot[after] for _, after in steps))
+            found.append((frozenset(graph[each] for each in part), path))
+    return found

@@ -1,0 +1,385 @@
+"""Everything one evaluation sees: frozen facts of targets, jobs, runs, dependencies, services and incidents.
+
+`control` takes these and the time, and gives `console.domain.decision`; nothing here does IO. All instants are aware
+UTC. Ids are the store's integers; `name` is what people type: "etl-hosts/db07:extract_orders".
+
+An estate has hundreds of thousands of `JobFacts`, `RunFacts` and `DependencyFacts`. They are not frozen, because a
+frozen dataclass is four times slower to create; they are never changed either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+from typing import overload
+
+from connectors.sdk.records import Schedule
+from connectors.sdk.states import ProofLevel, RunEvidence, RunState
+from console.domain.alert import NotificationState
+from console.domain.check import CheckHistory
+from console.domain.dependency import PLAIN_REQUIREMENT, DependencyMode, DependencyOrigin, EngineDown, Requirement
+from console.domain.finding import StoredFinding
+from console.domain.forecast import ForecastTally, PastForecasts, PeakForecast
+from console.domain.history import DurationPrior, LastGoodRun, PeerGroup, RunHistory
+from console.domain.hold import HoldFacts
+from console.domain.job import Safety
+from console.domain.service import PLAIN_PROMISE, DeadlineExtension, Promise, ServiceInstance, Timeliness
+from console.domain.settings import NOTHING_DECLARED, Declared
+from console.domain.switches import Modes, SystemPause
+
+
+@dataclass(frozen=True, slots=True)
+class TargetFacts:
+    """What is polled on its own: its health is a value with an age."""
+
+    id: int
+    system: str
+    name: str
+    poll_every: timedelta
+    last_ok_at: datetime | None
+    """Our clock, at the end of the last poll that succeeded."""
+    failing_since: datetime | None
+    error: str
+    seen_until: datetime | None
+    """Every start before this instant has been seen (skew already taken out): it proves MISSED."""
+    first_ok_at: datetime | None
+    error_kind: str = ""
+    """"unreachable", "failing", "limited" or "unsupported" (it answers), "refused" or "forbidden" (a person must act),
+    "broken"; empty when well."""
+    lost: tuple[datetime, datetime] | None = None
+    """Evidence of starts between these instants is lost for good (a truncated log): nothing there is proved missed."""
+    pause: SystemPause | None = None
+    """The last time that a person stopped its polls, lasting or over."""
+
+    def paused(self, now: datetime) -> SystemPause | None:
+        """The pause in effect, if any."""
+        return self.pause if self.pause is not None and self.pause.lasts(now) else None
+
+
+@dataclass(slots=True, unsafe_hash=True)
+class JobFacts:
+    """One job or task, with what config and the accepted schedule say of it."""
+
+    id: int
+    system: str
+    native_id: str
+    kind: str
+    target_id: int
+    parent_id: int | None
+    schedule: Schedule
+    """The last ACCEPTED schedule; dialect "none" when nothing is expected by the clock."""
+    accepted_at: datetime | None
+    """When that schedule was accepted (first sight is accepted): nothing before it is expected."""
+    zone: str
+    """The system's zone, for business dates."""
+    cutoff: time
+    paused_since: datetime | None
+    gone_since: datetime | None
+    proof: ProofLevel
+    expected: timedelta | None
+    """Declared in config; None without a declaration."""
+    grace: timedelta
+    owner: str
+    notify: tuple[str, ...]
+    runbook: str
+    rerun: Safety
+    title: str = ""
+    starts_held: bool = False
+    """Its kind can start it while it is held, so that it may start before its clock."""
+    calendar: str = ""
+    """Name of the calendar on whose days a run is expected; empty: whenever its schedule says."""
+    budget_time: timedelta | None = None
+    """What a run may take at most, all its attempts together; None: nobody said."""
+    budget_cost: float | None = None
+    """What a run may cost at most, in whatever its source counts."""
+    pool: str = ""
+    """What its source calls that from which each of its runs takes a slot; empty: nothing."""
+    slots: int | None = None
+    """How many that has; None: no limit is known."""
+    cannot_rerun: str = ""
+    """Why its system can run it no second time, for people; empty where it can."""
+    drift_reason: str = ""
+    """Why its native definition differs from the accepted one, e.g. "line gone"; empty without drift."""
+    drift_since: datetime | None = None
+    """When that was seen first."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.system}/{self.native_id}"
+
+
+@dataclass(slots=True, unsafe_hash=True)
+class RunFacts:
+    """One run: its latest attempt decides; the first start is kept."""
+
+    id: int
+    """0 for a run that a decision makes and the store has not seen."""
+    job_id: int
+    period_key: str
+    period_at: datetime | None
+    business_date: date
+    state: RunState
+    evidence: RunEvidence
+    native_state: str = ""
+    reason: str = ""
+    attempt: int = 0
+    """Number of the latest attempt; 0 while none has started."""
+    first_started_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    exit_code: int | None = None
+    message: str = ""
+    tail: str = ""
+    """The end of its log, where it is red and one was fetched."""
+    expected: bool = False
+    """An accepted schedule said that it must exist."""
+    observed_at: datetime | None = None
+    timeliness: Timeliness = Timeliness.NO_ESTIMATE
+    """As last judged; only a judgement that differs is decided."""
+    stale_read: bool = False
+    """As last judged."""
+    partial_input: str = ""
+    """As last judged: which of its inputs was partial; empty if none was."""
+    queued_at: datetime | None = None
+    """Since when it waits, if its source reports it."""
+    successes: tuple[tuple[datetime, datetime], ...] = ()
+    """Start and end of every attempt that succeeded, oldest first. Needed where more than one attempt has started: a
+    rerun of what was good does not make its followers stale. Empty: the latest attempt is all that is known."""
+    ends: tuple[tuple[datetime, RunState], ...] = ()
+    """End and state of every ended attempt, oldest first, if more than one has started; else empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelFacts:
+    """The latest cancel of a run that was sent through Headway."""
+
+    by: str
+    why: str
+    sent_at: datetime
+
+
+@dataclass(slots=True, unsafe_hash=True)
+class DependencyFacts:
+    """upstream -> downstream."""
+
+    upstream_id: int
+    downstream_id: int
+    origin: DependencyOrigin
+    mode: DependencyMode = DependencyMode.OBSERVE
+    engine_down: EngineDown = EngineDown.OPEN
+    lead: timedelta = timedelta(minutes=10)
+    """How long before the downstream's start it is held."""
+    hold_for: timedelta = timedelta(hours=6)
+    """How long after that start it is released at the latest."""
+    wants: Requirement = PLAIN_REQUIREMENT
+    """How the upstream must have ended, in which of its runs: plainly, well, on the same business date."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceFacts:
+    """A business outcome and its promise. Members are everything upstream of the terminals."""
+
+    name: str
+    title: str
+    terminals: tuple[int, ...]
+    deadline: time
+    """Local time of day inside the business date's window; `promise.deadline` says what else there is to it."""
+    zone: str
+    cutoff: time
+    tier: int
+    owner: str
+    notify: tuple[str, ...]
+    runbook: str
+    risk: float
+    """Share of nights that may be late before it counts as at risk: 0.1."""
+    ready: tuple[str, ...] = ()
+    """Checks that must pass before it counts as delivered."""
+    promise: Promise = PLAIN_PROMISE
+    instance: ServiceInstance | None = None
+    """Which of its instances this is, of a service that is promised end to end."""
+    calendar: str = ""
+    """Name of the calendar of the business dates that have a promise; empty: all on which something of it runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentFacts:
+    """An incident that is open, or closed lately, as the store has it."""
+
+    id: int
+    key: str
+    """The dedup key of its alerts; it stays when the root cause is found to be another."""
+    root_job_id: int | None
+    root_period_key: str | None
+    root_target_id: int | None
+    member_run_ids: frozenset[int]
+    business_date: date
+    opened_at: datetime
+    failed_since: datetime
+    fingerprint: str
+    """Fingerprint of the last notification; a changed one is an update."""
+    member_job_ids: frozenset[int] = frozenset()
+    """The jobs of the members; empty where only their runs are known."""
+    hurt_run_ids: frozenset[int] | None = None
+    """Those of the members whose role is root, red, stale or repaired; None: all members count as such."""
+    title: str = ""
+    """The last title; kept when the root is good again."""
+    reason: str = ""
+    shared: str = ""
+    """The host, database or credential that is its root, as `control.signatures` names it; empty for other roots."""
+    closed_at: datetime | None = None
+    """None while open."""
+    rule: str = ""
+    """The rule whose finding is its cause; empty where a red run or a target is."""
+    root_check: str = ""
+    """The check that is its cause; empty for a run or a target."""
+    flaps: int = 0
+    """How often it was reopened since it was last steady; `flaps_since`: since when."""
+    flaps_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LastVerdict:
+    """The verdict of the last evaluation on a service day."""
+
+    timeliness: Timeliness
+    has_cause: bool = False
+    """True if an open incident other than the forecast itself endangered it."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationSettings:
+    """Estate-wide settings that decisions use."""
+
+    default_route: tuple[str, ...] = ()
+    shadow_route: str = ""
+    """Receives notifications suppressed by shadow mode; empty: none."""
+    horizon: timedelta = timedelta(hours=36)
+    """How far ahead expected runs and service days are laid out."""
+    lookback: timedelta = timedelta(hours=48)
+    """How far back runs and expectations are judged."""
+    stale_polls: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Estate:
+    """Everything that one evaluation sees. Built by the store, read by `control`, never changed."""
+
+    jobs: Mapping[int, JobFacts]
+    runs: Sequence[RunFacts]
+    """Every run whose period, start or end lies in the lookback, and every open one; by job, then period."""
+    durations: Mapping[int, Sequence[float]]
+    """Job id -> seconds of its latest successful attempts, newest first, at most 60."""
+    dependencies: tuple[DependencyFacts, ...]
+    services: tuple[ServiceFacts, ...]
+    targets: Mapping[int, TargetFacts]
+    incidents: tuple[IncidentFacts, ...] = ()
+    """Open ones."""
+    beside: Mapping[int, tuple[JobFacts, Sequence[RunFacts]]] = field(default_factory=dict)
+    """For a part of an estate: jobs outside it that use slots of its pools, with all their runs."""
+    closed: tuple[IncidentFacts, ...] = ()
+    """Those that closed in the lookback, and were merged into no other: the same root may reopen them."""
+    holds: tuple[HoldFacts, ...] = ()
+    """Open ones and those that ended in the lookback, in the order of their keys."""
+    cancels: Mapping[int, CancelFacts] = field(default_factory=dict)
+    """By run id: those that were asked for in the lookback and have been sent."""
+    earlier: tuple[RunFacts, ...] = ()
+    """Runs of before the lookback of those jobs of which a dependency reads another period; no rule judges them."""
+    checks: Mapping[tuple[str, date], CheckHistory] = field(default_factory=dict)
+    """What the looks at data came to, by check and business date; of dates in the lookback, and a few before."""
+    correlated: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
+    """Run id -> the correlation keys of services that are promised end to end, with the values its context has."""
+    costs: Mapping[int, float] = field(default_factory=dict)
+    """Run id -> what it has cost, as its source tells; of jobs with a budget for it."""
+    stood: Mapping[tuple[str, date], LastVerdict] = field(default_factory=dict)
+    """Service and business date -> how it was judged last, of those that were in danger."""
+    peaks: Mapping[str, Sequence[PeakForecast]] = field(default_factory=dict)
+    """Service -> its latest days that are over, at most 90."""
+    likes: Mapping[PeerGroup, DurationPrior] = field(default_factory=dict)
+    """What the jobs of a target, and of a system, usually take: for those of them that hardly ever ran."""
+    tallies: Mapping[str, ForecastTally] = field(default_factory=dict)
+    """Service -> how good its forecasts were, added up; read once a day."""
+    forecasts: Sequence[PastForecasts] = ()
+    """Of the latest service days that are over, oldest first."""
+    extensions: tuple[DeadlineExtension, ...] = ()
+    """The last word for each service and business date of the lookback or later, in their order."""
+    history: Mapping[int, RunHistory] = field(default_factory=dict)
+    """Job id -> its past; of a job that is not in it yet nobody knows any."""
+    findings: tuple[StoredFinding, ...] = ()
+    """Open ones."""
+    modes: Modes = field(default_factory=Modes)
+    declared: Declared = NOTHING_DECLARED
+    telling: NotificationState = field(default_factory=NotificationState)
+    """Notifications and responses so far."""
+    pasts: Mapping[int, LastGoodRun] = field(default_factory=dict)
+    """Run id -> when its job was last good: of the roots that are told now, and of none in the first look."""
+    settings: EvaluationSettings = field(default_factory=EvaluationSettings)
+
+
+class RunsByJob(Sequence[RunFacts]):
+    """Runs by job, which look like one sequence: by job, then as they stand. Neither is changed once it is made."""
+
+    __slots__ = ("_flat", "_red", "by_job")
+
+    def __init__(self, by_job: Mapping[int, tuple[RunFacts, ...]], red: frozenset[int] | None = None) -> None:
+        self.by_job = by_job
+        self._red = red
+        self._flat: tuple[RunFacts, ...] | None = None
+
+    @property
+    def red(self) -> frozenset[int]:
+        """The jobs of which a run is red; told by whoever knows them, found once where nobody does."""
+        if self._red is None:
+            self._red = frozenset(job_id for job_id, runs in self.by_job.items() if has_failed(runs))
+        return self._red
+
+    def __iter__(self) -> Iterator[RunFacts]:
+        return (run for job_id in sorted(self.by_job) for run in self.by_job[job_id])
+
+    def __len__(self) -> int:
+        return sum(map(len, self.by_job.values()))
+
+    @overload
+    def __getitem__(self, place: int) -> RunFacts: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[RunFacts, ...]: ...
+    def __getitem__(self, place: int | slice) -> RunFacts | tuple[RunFacts, ...]:
+        if self._flat is None:
+            self._flat = tuple(self)
+        return self._flat[place]
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, RunsByJob):
+            return self.by_job == other.by_job
+        return tuple(self) == other
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
+    def __repr__(self) -> str:
+        return f"Runs({tuple(self)!r})"
+
+
+def runs_by_job(runs: Sequence[RunFacts]) -> Mapping[int, tuple[RunFacts, ...]]:
+    """Job id -> its runs, in their order; jobs without runs are not in it."""
+    if isinstance(runs, RunsByJob):
+        return runs.by_job
+    found: dict[int, list[RunFacts]] = {}
+    for run in runs:
+        found.setdefault(run.job_id, []).append(run)
+    return {job_id: tuple(each) for job_id, each in found.items()}
+
+
+def failed_jobs(runs: Sequence[RunFacts]) -> Iterator[tuple[int, tuple[RunFacts, ...]]]:
+    """The jobs of which a run is red, in no order, each with all its runs."""
+    found = group_runs(runs)
+    return ((job_id, found.by_job[job_id]) for job_id in found.red)
+
+
+def group_runs(runs: Sequence[RunFacts]) -> RunsByJob:
+    """The same by job."""
+    return runs if isinstance(runs, RunsByJob) else RunsByJob(runs_by_job(runs))
+
+
+def has_failed(runs: Sequence[RunFacts]) -> bool:
+    return any(run.state.is_red for run in runs)

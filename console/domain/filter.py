@@ -1,0 +1,266 @@
+"""The filter language of Jobs and Runs, shared by screens and commands: text in, a value out. Pure.
+
+`word` occurs in the job's name, `-word` or `!word` does not, `~word` has its letters in that order; `field:value`
+tests
+a field, `-field:value` excludes; `a,b` is a or b. Quoted text is one word, whatever it holds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from typing import Any
+
+from connectors.sdk.states import RunState
+from console.timing.durations import parse_duration
+
+FILTER_FIELDS = {
+    "state": "state:failed, or how it begins: state:fail",
+    "system": "system:airflow, part of the system's name or its kind",
+    "owner": "owner:data-platform, part of the owner; owner:me is you and your groups",
+    "service": "service:supply, what hangs below a service of that name",
+    "tier": "tier:1 or tier:<=2, what a service of that tier hangs on",
+    "age": "age:<2h or age:>1d, how long ago its run began",
+    "since": "since:-2h, since:22:00 or since:2026-11-20, what ran, ended or began since",
+    "business_date": "business_date:2026-11-19, the business date",
+}
+ME = "me"
+TIERS = range(1, 6)
+_SINGLE_VALUE = ("state", "tier", "age", "business_date")
+_TERM = r'(?s)(?P<sign>[-!~]?)(?:(?P<field>[^\s:"]+):)?(?P<value>.*)'
+_WORD = r'[-!~]?(?:[^\s:"]+:)?"[^"]*"?|\S+'
+_TIER = r"(<=|>=|<|>)?([1-5])"
+MAX_AGE = timedelta(days=36_525)
+"""Farther back no date leads from now that a store could hold."""
+
+
+class FilterError(ValueError):
+    """A filter that cannot be read: place, value and mend in one line. `faults`: of a whole filter each word that is at
+    fault, as typed, and what is wrong with it. `names`: its words with a colon that are no field but words of a name.
+    """
+
+    faults: tuple[tuple[str, str], ...] = ()
+    names: tuple[str, ...] = ()
+
+    def text(self, how: str) -> str:
+        """All of them in one line; `how` a word is told that is at fault."""
+        faults = "; ".join(f"{how.format(word)} {said}" for word, said in self.faults)
+        aside = ", ".join(f'"{name}" is no field, but a word of a name' for name in self.names)
+        return "; ".join(filter(None, (faults, aside)))
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """What `/` means: words that must stand in the job's name, and fields. Empty: everything. Of a field with several
+    values one must hold; of several fields each."""
+
+    words: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    states: tuple[str, ...] = ()
+    systems: tuple[str, ...] = ()
+    """Parts of a system's name, or its whole kind."""
+    owners: tuple[str, ...] = ()
+    problems_only: bool = False
+    services: tuple[str, ...] = ()
+    """Jobs that one of these services hangs on."""
+    fuzzy: tuple[str, ...] = ()
+    """Words whose letters stand in the name in that order."""
+    tiers: tuple[int, ...] = ()
+    """Jobs that a service of one of these tiers hangs on."""
+    younger: timedelta | None = None
+    older: timedelta | None = None
+    """How long ago the run began."""
+    since: timedelta | datetime | None = None
+    """Not over before: so long ago, or that instant."""
+    dates: tuple[str, ...] = ()
+    """Business dates, ISO."""
+    not_states: tuple[str, ...] = ()
+    not_systems: tuple[str, ...] = ()
+    not_owners: tuple[str, ...] = ()
+    not_services: tuple[str, ...] = ()
+
+
+def parse_filter(text: str, now: datetime | None = None, zone: tzinfo = UTC, only_problems: bool = False) -> JobFilter:
+    """The filter that was typed. `now` and `zone`: what `since:22:00` goes by. Raises FilterError."""
+    return parse_terms(split_filter(text), now, zone, only_problems)
+
+
+def split_filter(text: str) -> list[str]:
+    """Its words; what is quoted is one."""
+    return re.findall(_WORD, text)
+
+
+def parse_terms(
+    terms: Iterable[str], now: datetime | None = None, zone: tzinfo = UTC, only_problems: bool = False
+) -> JobFilter:
+    """The same of words that are split already, as a shell does it. Raises FilterError."""
+    found = JobFilter(problems_only=only_problems)
+    faults: list[tuple[str, str]] = []
+    for term in (terms := list(terms)):
+        try:
+            found = _with_term(found, term, now, zone)
+        except FilterError as error:
+            faults.append((term, str(error)))
+    if faults:
+        told = FilterError("; ".join(said for _, said in faults))
+        told.faults = tuple(faults)
+        wrong = {term for term, _ in faults}
+        told.names = tuple(one for one in terms if one not in wrong and _field_of(one) not in ("", *FILTER_FIELDS))
+        raise told
+    return found
+
+
+def parse_typed(
+    text: str, now: datetime | None = None, zone: tzinfo = UTC, only_problems: bool = False
+) -> tuple[JobFilter | None, str]:
+    """What is in force while this is being typed, and what is wrong with it: of a last word that cannot be read, all
+    before it; None where a word before the last cannot be read, so that nothing changes."""
+    terms = split_filter(text)
+    try:
+        return parse_terms(terms, now, zone, only_problems), ""
+    except FilterError as error:
+        told = error
+    try:
+        return parse_terms(terms[:-1], now, zone, only_problems), told.text('"{}" is ignored:')
+    except FilterError:
+        return None, "the filter is not applied: " + told.text('"{}":')
+
+
+def argument_terms(argument: str) -> list[str]:
+    """The words of one argument of a command line. A shell has taken the quotes away, so what holds a space is one
+    word, as of `owner:"data platform"`, unless it is plainly several: a field stands further on, or first one whose
+    value has no space."""
+    first, *more = split_filter(argument) or [argument]
+    is_several = any(_field_of(one) in FILTER_FIELDS for one in more) or (more and _field_of(first) in _SINGLE_VALUE)
+    return [first, *more] if is_several else [argument]
+
+
+def _field_of(term: str) -> str:
+    match = re.fullmatch(_TERM, term)
+    return (match["field"] or "").lower() if match else ""
+
+
+def _with_term(found: JobFilter, term: str, now: datetime | None, zone: tzinfo) -> JobFilter:
+    match = re.fullmatch(_TERM, term)
+    sign, field, value = match.group("sign", "field", "value") if match else ("", None, term)
+    is_quoted = value.startswith('"')
+    if field and field.lower() in FILTER_FIELDS and sign != "~":
+        return _with_field(found, field.lower(), _unquote(value), sign in ("-", "!"), now, zone)
+    word = _unquote(term[len(sign) :])
+    if field and not is_quoted:
+        _check_typo(field)
+    if not word:
+        return found
+    return _with_values(found, {"": "words", "~": "fuzzy"}.get(sign, "without"), [word])
+
+
+def _with_values(found: JobFilter, name: str, values: Sequence[Any]) -> JobFilter:
+    changes: dict[str, Any] = {name: (*getattr(found, name), *values)}
+    return replace(found, **changes)
+
+
+def _unquote(value: str) -> str:
+    return value.replace('"', "")
+
+
+def _check_typo(field: str) -> None:
+    """Names of jobs hold colons, so a word may; one that is nearly a field is taken for a slip."""
+    from difflib import get_close_matches  # noqa: PLC0415 - no first paint waits for it
+
+    near = get_close_matches(field.lower(), FILTER_FIELDS, n=1, cutoff=0.75)
+    if near:
+        raise FilterError(f'no field "{field}:"; did you mean {near[0]}:? In quotes it is a word of a name')
+
+
+def _with_field(
+    found: JobFilter, field: str, value: str, is_out: bool, now: datetime | None, zone: tzinfo
+) -> JobFilter:
+    values = tuple(filter(None, value.split(",")))
+    if not values:
+        raise FilterError(f"{field}: wants a value, as in {FILTER_FIELDS[field]}")
+    if field in ("state", "system", "owner", "service"):
+        name = f"not_{field}s" if is_out else f"{field}s"
+        return _with_values(
+            found, name, [one for part in values for one in _states(part)] if field == "state" else values
+        )
+    if is_out:
+        raise FilterError(f"-{field}: cannot be left out; write it the other way round, as in {FILTER_FIELDS[field]}")
+    if field == "tier":
+        return _with_values(found, "tiers", [one for part in values for one in _tiers(part)])
+    if field == "business_date":
+        return _with_values(found, "dates", list(map(_date, values)))
+    if field == "since":
+        return replace(found, since=_since(value, now, zone))
+    return replace(found, **_age(value))
+
+
+def _states(value: str) -> Sequence[str]:
+    wanted = value.lower().replace("-", "_")
+    states = [state.value for state in RunState if state.value.startswith(wanted)]
+    if not states:
+        raise FilterError(f'no state begins with "{value}"; there are {", ".join(RunState)}')
+    return [wanted] if wanted in states else states
+
+
+def _tiers(value: str) -> Sequence[int]:
+    match = re.fullmatch(_TIER, value)
+    if match is None:
+        raise FilterError(f'tier: "{value}" is no tier; there are 1 to 5, as in {FILTER_FIELDS["tier"]}')
+    than, number = match[1] or "=", int(match[2])
+    is_meant = {
+        "=": number.__eq__, "<": number.__gt__, "<=": number.__ge__, ">": number.__lt__, ">=": number.__le__
+    }[than]  # fmt: skip
+    return [tier for tier in TIERS if is_meant(tier)]
+
+
+def _age(value: str) -> dict[str, Any]:
+    if value[0] not in "<>":
+        raise FilterError(f'age: "{value}" is neither younger nor older; write age:<2h or age:>1d')
+    try:
+        return {"younger" if value[0] == "<" else "older": _length(value[1:].removeprefix("="))}
+    except ValueError as error:
+        raise FilterError(f"age: {error}") from None
+
+
+def _length(words: str) -> timedelta:
+    """A length of time that leads back to a date. Raises ValueError."""
+    length = parse_duration(words)
+    if length > MAX_AGE:
+        raise ValueError(f'"{words}" is more than a hundred years; write 15s, 14m, 1h30m or 2d')
+    return length
+
+
+def _date(value: str) -> str:
+    try:
+        return date.fromisoformat(value).isoformat()
+    except ValueError:
+        raise FilterError(f'business_date: "{value}" is no date; write {FILTER_FIELDS["business_date"]}') from None
+
+
+def _since(value: str, now: datetime | None, zone: tzinfo) -> timedelta | datetime:
+    with suppress(ValueError):
+        return _length(value.removeprefix("-"))
+    try:
+        if now is not None and re.fullmatch(r"\d{1,2}:\d\d", value):
+            return _last_occurrence(time.fromisoformat(value.zfill(5)), now.astimezone(zone))
+        at = datetime.fromisoformat(value)
+        at = at if at.tzinfo is not None else at.replace(tzinfo=zone)
+        at.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise FilterError(f'since: "{value}" is no time; write {FILTER_FIELDS["since"]}') from None
+    return at
+
+
+def _last_occurrence(clock: time, local: datetime) -> datetime:
+    """The last time that the wall clock showed this, up to now."""
+    at = datetime.combine(local.date(), clock, local.tzinfo)
+    return at if at <= local else datetime.combine(local.date() - timedelta(days=1), clock, local.tzinfo)
+
+
+def matches_terms(text: str, wanted: str) -> bool:
+    """Whether every word of `wanted` is part of the text, and none that has "-" or "!" before it."""
+    lower = text.lower()
+    return all((word.lstrip("-!") in lower) != (word[0] in "-!" and len(word) > 1) for word in wanted.lower().split())

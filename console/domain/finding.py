@@ -1,0 +1,159 @@
+"""Findings of the detection rules, the settings of the rules, and a finding's row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class DetectionRule(StrEnum):
+    """The rules by the names that config, commands and alerts use."""
+
+    NOT_STARTED = "not_started"
+    LATE_START = "late_start"
+    TOO_LONG = "too_long"
+    TOO_SHORT = "too_short"
+    STUCK_WAITING = "stuck_waiting"
+    TOO_LONG_SINCE_SUCCESS = "too_long_since_success"
+    N_IN_A_ROW = "n_in_a_row"
+    OUTPUT_SHRANK = "output_shrank"
+    RETRY_STORM = "retry_storm"
+    OVERLAP = "overlap"
+    OVER_BUDGET = "over_budget"
+    DRIFT = "drift"
+
+    @property
+    def text(self) -> str:
+        """ "too long", as people read it."""
+        return self.value.replace("_", " ")
+
+
+class FindingSeverity(StrEnum):
+    """The effect of a finding."""
+
+    NOTE = "note"
+    """Recorded and shown."""
+    ALERT = "alert"
+    """Opens an incident unless one explains it."""
+
+
+@dataclass(frozen=True, slots=True)
+class FindingEvidence:
+    """The figures of a finding: what was seen, what it was compared with, and where that comes from."""
+
+    seen: str
+    threshold: str = ""
+    """As people read it: "24m", "3 attempts"; empty where a rule has none."""
+    source: str = ""
+    """"history (18 Thursdays)", "declared in config (…)", "default"; empty where a rule has no threshold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One finding of a rule about a job or one of its runs. Its text does not change as time passes."""
+
+    rule: DetectionRule
+    job_id: int
+    period_key: str
+    """Period of its run; empty for the job."""
+    run_id: int | None
+    """None for the job, and for a run that the store has not seen."""
+    business_date: date
+    since: datetime
+    """Since when it holds."""
+    words: str
+    """One sentence with the figures, cleaned."""
+    evidence: FindingEvidence
+    severity: FindingSeverity = FindingSeverity.NOTE
+
+    @property
+    def with_source(self) -> str:
+        """The words, and the threshold with where it comes from: "…; threshold 24m, history (18 Thursdays)"."""
+        if not self.evidence.threshold:
+            return self.words
+        return f"{self.words}; threshold {self.evidence.threshold}, {self.evidence.source}"
+
+    @property
+    def key(self) -> tuple[DetectionRule, int, str]:
+        """At most one finding with this key is open."""
+        return self.rule, self.job_id, self.period_key
+
+
+class StoredFinding(NamedTuple):
+    """An open finding, as the store has it."""
+
+    id: int
+    finding: Finding
+
+
+class FindingChange(NamedTuple):
+    """A finding that opens (`id` None), reads otherwise, or ends (`closed`: why)."""
+
+    id: int | None
+    finding: Finding
+    closed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleThresholds:
+    """Settings of a rule in one place of config. None: not set there."""
+
+    on: bool | None = None
+    tell: bool | None = None
+    threshold: float | None = None
+    """Seconds, a count, or a share, as the rule counts; fixed, whatever history says."""
+    factor: float | None = None
+    runs: int | None = None
+    """Minimum past runs of a threshold."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleException:
+    """One `[[rules.NAME.where]]`. What is empty limits nothing; a job must fit all that is said."""
+
+    said: RuleThresholds
+    jobs: tuple[str, ...] = ()
+    """Patterns of "system/native-id"; * for any text."""
+    systems: tuple[str, ...] = ()
+    tiers: tuple[int, ...] = ()
+    """Of the most important service that the job feeds."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSetting:
+    """One `[rules.NAME]` with its exceptions; of those that fit the later wins."""
+
+    rule: DetectionRule
+    said: RuleThresholds = RuleThresholds()
+    where: tuple[RuleException, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FindingView:
+    """A finding as shown."""
+
+    id: int
+    rule: str
+    severity: str
+    """"note" (shown), "alert" (opens an incident where none explains it)."""
+    job: str
+    job_id: int
+    period_key: str
+    """Empty for the job."""
+    run_id: int | None
+    since: datetime
+    opened: datetime
+    closed: datetime | None
+    close_reason: str
+    words: str
+    seen: str
+    threshold: str
+    source: str
+    """Where the threshold comes from: "history (18 Thursdays)", "declared in config, …", "default"."""
+
+    @property
+    def with_source(self) -> str:
+        """The text, with threshold and source if there is one."""
+        return f"{self.words}; threshold {self.threshold}, {self.source}" if self.threshold else self.words

@@ -1,0 +1,194 @@
+"""Forecasts: probabilities as text, published and past forecasts, forecasts of jobs, answers to "what if"."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+_PROBABILITY = re.compile(r"^(?:under 1 %|over 99 %|[0-9]{1,2} %) late: ")
+"""As `late_words` begins a reason."""
+
+
+def format_percent(share: float, digits: int | None = None) -> str:
+    """ "61 %"; with 1 digit "61.3 %"."""
+    return f"{round(share * 100, digits)} %"
+
+
+def format_late(late: float) -> str:
+    """ "61 % late", "under 1 % late"."""
+    share = round(late * 100)
+    return f"{'under 1 %' if share < 1 else 'over 99 %' if share > 99 else format_percent(late)} late"
+
+
+def strip_probability(words: str) -> str:
+    """The text without the prefix "61 % late: "."""
+    return _PROBABILITY.sub("", words)
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedForecast:
+    """One published forecast of a service day."""
+
+    at: datetime
+    late: float
+    p50: datetime | None
+    p95: datetime | None
+
+
+class ForecastDay(NamedTuple):
+    """A past service day with its forecasts before the deadline."""
+
+    service: str
+    deadline: datetime
+    delivered: datetime | None
+    told: tuple[PublishedForecast, ...]
+
+    @property
+    def was_late(self) -> bool:
+        return self.delivered is None or self.delivered > self.deadline
+
+
+class PeakForecast(NamedTuple):
+    """A past service day."""
+
+    late: float
+    """The highest P(late) before its deadline."""
+    was_late: bool
+    is_told: bool = True
+    """False for a back-tested day."""
+
+
+class ForecastTally(NamedTuple):
+    """Forecasts of a service's past days, aggregated: each day counts once."""
+
+    days: int
+    late: int
+    told: tuple[tuple[float, float, float], ...]
+    """(P(late), days with that forecast, late ones among them)."""
+
+
+class PastForecasts(NamedTuple):
+    """The simulation's own forecasts of one service day that is over, as what is learned from them is given them."""
+
+    late: Sequence[float]
+    """P(late) per evaluation, before recalibration."""
+    was_late: bool
+    night: int
+    """Its business date, as an ordinal."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobForecast:
+    """Forecast of a running or waiting job within a service day, from the same samples as its P(late)."""
+
+    job_id: int
+    late: float
+    """The probability that its own part makes the service late, in steps of a hundredth."""
+    decides: float
+    """The probability that it is on the path that decides the service's finish."""
+    p50: datetime
+    """Its finish in half of all cases, in four of five, in nineteen of twenty."""
+    p80: datetime
+    p95: datetime
+    slack_s: float | None
+    """Seconds by which its finish may move, in the median; below 0: it is too late. None: it moves nothing."""
+    act_by: datetime | None
+    """The latest start at which P(late) stays within the service's risk; None without one."""
+    green_by: datetime | None
+    """The same for its end."""
+    source: str
+    """Source of its usual duration: "history (14 runs)", "declared", "like 12 jobs"."""
+
+
+MAX_DIFFERENCE = 0.2
+"""Share of jobs that may differ, or have another schedule, before its history no longer applies."""
+
+
+class ServiceShape(NamedTuple):
+    """The promise, and the jobs that it waits for."""
+
+    promise: str
+    """Its deadline, calendar and terminal jobs as text."""
+    jobs: Mapping[int, str]
+    """Job -> its schedule as text."""
+
+    def is_another(self, before: ServiceShape) -> bool:
+        """True if the promise, or too many of the jobs, changed."""
+        if self.promise != before.promise:
+            return True
+        both = self.jobs.keys() | before.jobs.keys()
+        other = sum(self.jobs.get(each) != before.jobs.get(each) for each in both)
+        return other > MAX_DIFFERENCE * len(both)
+
+
+@dataclass(frozen=True, slots=True)
+class JobForecastView:
+    """One job within one service day, from the same simulation as the service's own figures."""
+
+    service: str
+    """Title of the service day; of a service that is promised end to end with its instance."""
+    name: str
+    """The service's own name."""
+    business_date: str
+    zone: str
+    deadline: datetime
+    job: str
+    p_late: float
+    """The probability that its own part makes the service late."""
+    decides: float
+    """The probability that it is on the path that decides the service's finish."""
+    p50: datetime
+    p80: datetime
+    p95: datetime
+    slack_s: float | None
+    """Seconds by which its finish may move, in the median; None: it moves nothing."""
+    act_by: datetime | None
+    """The latest start at which P(late) stays within the service's risk; None without one."""
+    green_by: datetime | None
+    source: str
+    """Source of its usual duration: "history (14 runs)", "declared, varies like 8 jobs", "like 12 jobs"."""
+
+
+@dataclass(frozen=True, slots=True)
+class WhatIfOutcome:
+    """A service's finish in half and in nineteen of twenty cases, and how likely it is late."""
+
+    late: float
+    p50: datetime
+    p95: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class WhatIfView:
+    """One service day in each scenario."""
+
+    service: str
+    title: str
+    zone: str
+    deadline: datetime
+    ways: tuple[WhatIfOutcome, ...]
+    """As it is, then per scenario in the requested order."""
+
+
+def parse_what_if(data: Mapping[str, Any]) -> tuple[WhatIfView, ...]:
+    """The engine's answer to "what if", {"services": […]}, as values."""
+    return tuple(
+        WhatIfView(
+            str(one["service"]),
+            str(one["title"]),
+            str(one["zone"]),
+            datetime.fromisoformat(one["deadline"]),
+            _outcome(one["ways"]),
+        )
+        for one in data["services"]
+    )
+
+
+def _outcome(ways: Sequence[Mapping[str, Any]]) -> tuple[WhatIfOutcome, ...]:
+    return tuple(
+        WhatIfOutcome(float(one["late"]), *(datetime.fromisoformat(one[name]) for name in ("p50", "p95")))
+        for one in ways
+    )

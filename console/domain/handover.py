@@ -1,0 +1,104 @@
+"""The handover from one shift to the next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from console.domain.action import ActionView
+from console.domain.hold import HoldView
+from console.domain.incident import IncidentRow
+from console.domain.service import is_in_doubt
+from console.domain.system import DriftView
+
+
+@dataclass(frozen=True, slots=True)
+class NoteView:
+    """A note or an action of a person at an incident."""
+
+    at: datetime
+    incident_id: int
+    kind: str
+    words: str
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceNight:
+    """One service on one business date, with its result or status."""
+
+    name: str
+    title: str
+    tier: int
+    zone: str
+    business_date: str
+    deadline: datetime
+    timeliness: str
+    delivered: datetime | None
+    act_by: datetime | None
+    cause: str
+    incident_id: int | None
+    was_hurt: bool
+    """True if an incident threatened it."""
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """True if an open incident affects it by an unknown amount."""
+        return is_in_doubt(self.timeliness, self.incident_id)
+
+    @property
+    def is_missed(self) -> bool:
+        return self.timeliness in ("breached", "met_late")
+
+    @property
+    def is_saved(self) -> bool:
+        return self.was_hurt and self.timeliness == "met"
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveOverride:
+    """A switch, silence or extension that is still in effect."""
+
+    kind: str
+    """"freeze", "shadow", "silence", "extension"."""
+    about: str
+    by: str
+    why: str
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchChange:
+    """A change of a switch; it may have been changed again since."""
+
+    at: datetime
+    by: str
+    verb: str
+    """The verb of the audit: "freeze", "thaw", "turn live", "pause polling"."""
+    about: str
+    """Its scope; empty for the freeze, which covers everything."""
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class HandoverView:
+    """The handover since a time, in reading order."""
+
+    since: datetime
+    at: datetime
+    open: tuple[IncidentRow, ...]
+    opened: tuple[IncidentRow, ...]
+    closed: tuple[IncidentRow, ...]
+    notes: tuple[NoteView, ...]
+    """Notes and acknowledgements, oldest first."""
+    services: tuple[ServiceNight, ...]
+    """Due since then, or within twelve hours from now; by deadline."""
+    actions: tuple[ActionView, ...]
+    holds: tuple[HoldView, ...]
+    standing: tuple[ActiveOverride, ...]
+    turned: tuple[SwitchChange, ...]
+    """Since then, oldest first, reverted ones included."""
+    drift: tuple[DriftView, ...]
+    """Not accepted."""
+    stale: tuple[tuple[str, datetime | None, str], ...]
+    """Unreachable targets: name, last poll, reason."""

@@ -1,0 +1,199 @@
+"""A job's past: columns of its successes, typical durations with their source, peer jobs, the last good run.
+
+Columns of numbers, because an estate has a hundred thousand jobs. Peer jobs: empirical Bayes (Morris 1983), a new job
+is one of its group.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+UNKNOWN = -1.0
+"""In a column of seconds, rows or bytes."""
+MANY_A_DAY = 1.5
+"""Jobs with more successes per day have no nightly rhythm."""
+
+
+def _floats() -> array[float]:
+    return array("d")
+
+
+def _integers() -> array[int]:
+    return array("q")
+
+
+@dataclass(frozen=True, slots=True)
+class RunHistory:
+    """The latest successes of a job, newest first, at most 60; the same place in each column is one run. Below 0:
+    not known."""
+
+    run_ids: array[int] = field(default_factory=_integers)
+    days: array[int] = field(default_factory=_integers)
+    """Business dates, as days since 0001-01-01 (`date.toordinal`)."""
+    at: array[int] = field(default_factory=_integers)
+    """Period's instant, else first start: seconds since 1970. Of a run that made good a red one of its date, that
+    of the red one; so are the delays."""
+    ended: array[int] = field(default_factory=_integers)
+    """Seconds since 1970, by our clock."""
+    takes: array[float] = field(default_factory=_floats)
+    """Seconds of the attempt that succeeded."""
+    delays: array[float] = field(default_factory=_floats)
+    """Seconds from the period's instant to the first start."""
+    waits: array[float] = field(default_factory=_floats)
+    """Seconds from being queued to the start, of the attempt that succeeded."""
+    attempts: array[int] = field(default_factory=_integers)
+    repairs: array[float] = field(default_factory=_floats)
+    """Seconds from the first run of the same date that failed to the start: where each start is a run of its own."""
+    output: array[float] = field(default_factory=_floats)
+    """Reported output; empty if none was reported."""
+    output_unit: str = ""
+    """"rows" or "bytes"."""
+    unmended: array[int] = field(default_factory=_integers)
+    """Business dates, like `days`, on which it failed and never succeeded."""
+    failures: int = 0
+    """Red runs since the newest success."""
+    failing_since: datetime | None = None
+    """The first of these."""
+
+    def __len__(self) -> int:
+        return len(self.run_ids)
+
+
+NO_HISTORY = RunHistory()
+
+
+@dataclass(frozen=True, slots=True)
+class SuccessfulRun:
+    """One success on its way into a history."""
+
+    run_id: int
+    at: int
+    ended: int
+    takes: float
+    delay: float
+    waited: float
+    attempts: int
+    output: float
+    output_unit: str
+    day: int = 0
+    """Its business date (`date.toordinal`); 0: not known."""
+    repair: float = UNKNOWN
+
+
+def build_history(
+    runs: Sequence[SuccessfulRun],
+    failures: int = 0,
+    failing_since: datetime | None = None,
+    unmended: Sequence[int] = (),
+) -> RunHistory:
+    """The columns of these successes, newest first. Output counts in the unit of the newest that has any."""
+    unit = next((run.output_unit for run in runs if run.output_unit), "")
+    told = [run.output if run.output_unit == unit else UNKNOWN for run in runs] if unit else []
+    return RunHistory(
+        run_ids=array("q", [run.run_id for run in runs]),
+        days=array("q", [run.day for run in runs]),
+        at=array("q", [run.at for run in runs]),
+        ended=array("q", [run.ended for run in runs]),
+        takes=array("d", [run.takes for run in runs]),
+        delays=array("d", [run.delay for run in runs]),
+        waits=array("d", [run.waited for run in runs]),
+        attempts=array("q", [run.attempts for run in runs]),
+        repairs=array("d", [run.repair for run in runs]),
+        output=array("d", told),
+        output_unit=unit,
+        unmended=array("q", unmended),
+        failures=failures,
+        failing_since=failing_since,
+    )
+
+
+class DurationQuantiles(NamedTuple):
+    """How long something takes: in half, in nine of ten, in nineteen of twenty of all cases."""
+
+    p50: timedelta
+    p90: timedelta
+    p95: timedelta
+
+    def longer(self, by: timedelta) -> DurationQuantiles:
+        return DurationQuantiles(self.p50 + by, self.p90 + by, self.p95 + by)
+
+    def at_least(self, elapsed: timedelta) -> DurationQuantiles:
+        return DurationQuantiles(max(elapsed, self.p50), max(elapsed, self.p90), max(elapsed, self.p95))
+
+
+@dataclass(frozen=True, slots=True)
+class DurationEstimate:
+    """How long a job takes, and from where we know: "history" (n runs), "declared", "like" (n jobs), "none"."""
+
+    job_id: int
+    source: str
+    runs: int
+    takes: DurationQuantiles | None
+    like: int = 0
+    """Number of peer jobs."""
+
+    @property
+    def p50(self) -> timedelta | None:
+        return self.takes.p50 if self.takes is not None else None
+
+    @property
+    def p90(self) -> timedelta | None:
+        return self.takes.p90 if self.takes is not None else None
+
+
+MIN_RUNS = 5
+"""Minimum successes for an estimate."""
+MIN_JOBS = 5
+"""Minimum jobs of a peer group."""
+PeerGroup = int | str
+"""A target by its number, or a system by its name."""
+
+
+class DurationPrior(NamedTuple):
+    jobs: int
+    takes: DurationQuantiles
+    """In half of the jobs, in nine of ten, in nineteen of twenty."""
+
+
+def duration_prior(usual: Sequence[float]) -> DurationPrior | None:
+    """Prior from the usual durations of a peer group, in seconds; None for too few jobs."""
+    if len(usual) < MIN_JOBS:
+        return None
+    ordered = sorted(usual)
+    at = (ordered[min(int(share * len(ordered)), len(ordered) - 1)] for share in (0.5, 0.9, 0.95))
+    return DurationPrior(len(ordered), DurationQuantiles(*(timedelta(seconds=each) for each in at)))
+
+
+NOTHING_CHANGED = "nothing that Headway sees changed"
+NO_GOOD_RUN = "no good run of"
+"""Prefix of the text if nothing changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class LastGoodRun:
+    """The context of a failed run, and the last good run of its job before it."""
+
+    good_at: datetime | None
+    """End of the last good run; None if unknown, and then only the context is set."""
+    context: Mapping[str, Any] = field(default_factory=dict)
+    """Context of the latest attempt, as its connector reported it."""
+    good_context: Mapping[str, Any] = field(default_factory=dict)
+    drift: tuple[tuple[datetime, str, str], ...] = ()
+    """Seen since the last good run began, newest first: when, what ("definition", "schedule", "paused"), words."""
+    accepted: tuple[tuple[datetime, str, str], ...] = ()
+    """Schedules accepted since then, newest first: when, by whom, the expression."""
+    booted_at: datetime | None = None
+    """Boot time of its target's host, by Headway's clock, if its connector reports it."""
+    target: str = ""
+    durations: tuple[float, ...] = ()
+    """Seconds of its good runs before this one, newest first."""
+
+
+def new_findings(before: Sequence[str], now: Sequence[str]) -> str:
+    """Findings that are new since the last notification, for the timeline; empty if none."""
+    fresh = [one for one in now if one not in before and not one.startswith((NOTHING_CHANGED, NO_GOOD_RUN))]
+    return f"seen since: {'; '.join(fresh)}" if before and fresh else ""

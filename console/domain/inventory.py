@@ -1,0 +1,103 @@
+"""What the store knows of a target's jobs, and what an inventory changes.
+
+`control.inventory.match(known, found)` makes InventoryChanges from KnownJob values and the contract's Inventory;
+`store.ingest.inventory.write_inventory` writes them. Values only, so that neither imports the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from connectors.sdk.records import JobRecord, Schedule
+
+MAX_WORDS = 500
+"""Characters of a schedule's words, or of a drift's, that are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownJob:
+    """One job of a target as the store has it. Names are raw, as the source gave them."""
+
+    id: int
+    native_id: str
+    """Identity within the system; it never changes."""
+    source_id: str
+    """Its present id at the source; differs from `native_id` after a re-match."""
+    match_keys: tuple[str, ...]
+    """Keys of its last definition, strongest first."""
+    definition_hash: str
+    accepted: Schedule
+    """The newest accepted version; dialect "none" where none is known."""
+    seen: Schedule
+    """The newest version seen, accepted or not."""
+    paused_since: datetime | None
+    gone_since: datetime | None
+    parent_id: int | None
+    open_drift: frozenset[str] = frozenset()
+    """Open ones of "gone", "schedule", "definition", "paused"."""
+    drift_words: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Text of each, by kind."""
+    unwatched: bool = False
+    """True if the settings exclude it."""
+    held: bool = False
+    """True if the reported pause is, or just was, a hold by Headway."""
+    pool: tuple[str, int | None] = ("", None)
+    """Its pool, cleaned, and the pool's slots."""
+    definition: str = ""
+    """Its last definition, raw, for the words of a drift."""
+
+
+@dataclass(frozen=True, slots=True)
+class DetectedDrift:
+    """One difference from the accepted state."""
+
+    what: str
+    """"gone", "schedule", "definition", "paused"."""
+    words: str
+    """For people, may hold raw outside text (the store cleans it): "10 3 * * * became 15 3 * * *"."""
+    again: bool = False
+    """Another change even where one with these words is open."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobChange:
+    """A known job that was found again and differs from what the store has. The store writes all of `record` but the
+    identity: `source_id`, definition, match keys, schedule version (not accepted), paused, parent, upstreams."""
+
+    job_id: int
+    record: JobRecord
+    drift: tuple[DetectedDrift, ...] = ()
+    """Differences from the accepted state; a row is opened for each `what` without an open one."""
+    ended: tuple[str, ...] = ()
+    """Open drift that ended: unpaused, back again, the accepted schedule restored."""
+    accept_again: bool = False
+    """A pause that had been accepted (or was there at first sight) is over: what it now shows is accepted from now on,
+    so that nothing is expected of the time it slept."""
+
+
+@dataclass(frozen=True, slots=True)
+class VanishedJob:
+    """A known job that a COMPLETE inventory no longer has."""
+
+    job_id: int
+    words: str
+    """"crontab line gone from /var/spool/cron/crontabs/etl"."""
+
+
+@dataclass(frozen=True, slots=True)
+class InventoryChanges:
+    """Changes of one inventory at one target. If empty, only the hash is written."""
+
+    new: tuple[JobRecord, ...] = ()
+    """First sight: their schedule is accepted."""
+    changed: tuple[JobChange, ...] = ()
+    gone: tuple[VanishedJob, ...] = ()
+    unwatched: tuple[int, ...] = ()
+    """Ids of jobs that the settings do not ask for any more."""
+    hash: str = ""
+    """Of the inventory, handed back to the connector as `previous_hash`; written when `complete`."""
+    complete: bool = True
+    doubted: str = ""
+    """Why so many missing jobs must be confirmed by a second inventory; `gone` is then empty, the hash not kept."""

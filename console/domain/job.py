@@ -1,0 +1,161 @@
+"""Jobs: rows and details of a job, its card, rerun safety, and the chain of reasons why it does not run.
+
+`JobFacts`, what a decision sees of a job, is in `console.domain.estate`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from console.domain.finding import FindingView
+    from console.domain.run import RunRow
+    from console.domain.system import DriftView
+
+
+class Safety(StrEnum):
+    """Whether a job may be rerun, as its owner declared."""
+
+    SAFE = "safe"
+    ASK = "ask"
+    NEVER = "never"
+
+
+CARD_FIELDS = ("owner", "runbook", "rerun")
+FIELD_DESCRIPTIONS = {"owner": "the team that answers", "runbook": "the page that says what to do first",
+         "rerun": "whether it may simply be rerun"}  # fmt: skip
+MAX_CARD_LENGTH = 300
+"""Maximum characters of a card's field."""
+_BY_CAUTION = (Safety.SAFE, Safety.ASK, Safety.NEVER)
+
+
+def card_fault(field: str, value: str) -> str:
+    """Why the value is invalid; empty if valid. An empty value restores the config's."""
+    if field not in CARD_FIELDS:
+        return f'"{field[:40]}" is not on a card: write {", ".join(f"{one}=…" for one in CARD_FIELDS)}'
+    if len(value) > MAX_CARD_LENGTH:
+        return f"{field}: {len(value)} characters; say it in {MAX_CARD_LENGTH}"
+    if field == "rerun" and value and value not in _BY_CAUTION:
+        return f'rerun: "{value[:40]}" is none of {", ".join(_BY_CAUTION)}'
+    return ""
+
+
+def card_locked_reason(field: str, config_says: Sequence[str], allowed: Sequence[str]) -> str:
+    """Why only config may set the field; empty if people may."""
+    if field in config_says:
+        return "config says it, under [jobs]"
+    return "" if field in allowed else f'config lets nobody say it: [acting] cards has no "{field}"'
+
+
+def is_less_cautious(before: str, after: str) -> bool:
+    """True if a rerun would need less confirmation than before, which takes an admin."""
+    known = [str(one) for one in _BY_CAUTION]
+    return before not in known or after not in known or known.index(after) < known.index(before)
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """One line of the big table."""
+
+    id: int
+    name: str
+    system: str
+    kind: str
+    state: str
+    evidence: str
+    native_state: str
+    timeliness: str
+    business_date: str
+    run_id: int | None
+    started: datetime | None
+    ended: datetime | None
+    next: datetime | None
+    schedule: str
+    owner: str
+    paused: bool
+    gone: bool
+    is_task: bool
+    stale_since: datetime | None
+    """Its target's last good poll, when that target is out of reach; None when fresh."""
+    stale_read: bool = False
+    attempts: int = 0
+    held_by: str = ""
+    """Who holds it through Headway, "headway" for a policy; empty where nobody does. What is held is not `paused`, and
+    has no `next`."""
+    held_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CardView:
+    """One field of a job's card: owner, runbook, or rerun safety."""
+
+    field: str
+    value: str
+    said_by: str = ""
+    """The person who set it; empty if config did."""
+    said_at: datetime | None = None
+    why_not: str = ""
+    """Why people may not set it; empty if they may."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """One job with its details."""
+
+    row: JobRow
+    title: str
+    definition: str
+    run_as: str
+    proof: str
+    runbook: str
+    rerun: str
+    expected_s: float | None
+    history_runs: int
+    p50_s: float | None
+    p90_s: float | None
+    native_url: str
+    upstreams: tuple[tuple[str, str], ...]
+    """(job name, origin)."""
+    downstreams: tuple[tuple[str, str], ...]
+    services: tuple[str, ...]
+    drift: tuple[DriftView, ...] = ()
+    runs: tuple[RunRow, ...] = ()
+    """Newest first, at most 60."""
+    findings: tuple[FindingView, ...] = ()
+    """The open ones of the job and its runs, newest first."""
+    coming: tuple[datetime, ...] = ()
+    """When its next runs are expected, at most three."""
+    waits: tuple[str, ...] = ()
+    """What it waits for, gate by gate: "2 of etl/a, etl/b, etl/c", "etl/d (completion)"; empty where that is no more
+    than each of its upstreams good on the same date."""
+    card: tuple[CardView, ...] = ()
+    """In the order of `model.cards.FIELDS`."""
+    left_out: str = ""
+    """Why it is no longer watched; empty if it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExplanationStep:
+    """One link of the chain."""
+
+    job: str
+    """Its job: "system/native-id", cleaned."""
+    kind: str
+    """"unreachable", "gone", "pause", "hold", "approval", "freeze", "maintenance", "calendar", "clock", "upstream",
+    "slot", "waits", "running", "failed", "missed", "unproved", "stale", "event", "done"."""
+    words: str
+    depth: int = 0
+    """Distance upstream from the requested job."""
+    since: datetime | None = None
+    until: datetime | None = None
+    """When it ends by itself, if known."""
+    by: str = ""
+    """The person, if known."""
+    evidence: str = ""
+    """Its evidence: the poll, the source's report, the hold's key."""
+    act: str = ""
+    """The fix; empty if only time helps."""

@@ -1,0 +1,403 @@
+"""Plans: ordered steps across systems, as they are proposed, and as they are carried out and shown once started.
+
+`control.recovery` proposes a `PlanDraft`; `plan_editing` changes it; rows of the store carry it out. Steps wait for
+those in `after`, so that independent branches run at the same time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+from connectors.sdk.states import RunState, Verb
+from console.domain.incident import NEVER_RERUN
+from console.domain.job import Safety
+
+WAIT = "wait"
+"""The verb of a step that sends nothing: its run runs again already, or starts by itself, and must be good before
+others go on."""
+HOLD_VERBS = (Verb.HOLD, Verb.RELEASE)
+"""Verbs of the steps that keep a downstream from starting meanwhile; one is nothing without the other."""
+ALTERNATIVES: Mapping[str, tuple[Verb, Mapping[str, Any]]] = {
+    "failed-only": (Verb.RERUN, {"scope": "failed"}),
+    "downstream": (Verb.RERUN, {"scope": "downstream"}),
+    "all": (Verb.RERUN, {"scope": "all"}),
+    "start": (Verb.START, {}),
+    "mark-ok": (Verb.MARK_OK, {}),
+    "skip": (Verb.SKIP, {}),
+}
+"""Alternatives of a step, by the name in commands."""
+ALTERNATIVE_TEXT: Mapping[str, str] = {
+    "failed-only": "rerun only what failed in it",
+    "downstream": "rerun what failed, and all after it",
+    "all": "rerun all of it",
+    "start": "start it once now",
+    "mark-ok": "say that it is good; nothing of it runs",
+    "skip": "say that it is not needed; nothing of it runs",
+}
+
+
+class PlanRefused(Exception):
+    """Why a plan cannot be changed or started; shown to the person."""
+
+
+@dataclass(frozen=True, slots=True)
+class SavedService:
+    """A service day that a step helps. `saved` None: unknown, as an estimate is missing."""
+
+    service: str
+    business_date: str
+    saved: bool | None
+    words: str = ""
+    """ "act by 03:58 UTC", "its act-by 03:58 UTC has passed", "not by this plan: …"."""
+    slack_s: float | None = None
+    """Seconds from the proposal by which this step must start; None where nothing after it is that pressing."""
+    waits_for: str = ""
+    """The job that this plan does not run again and that it waits for: held, left out, skipped or marked."""
+    deadline: str = ""
+    """Of the service day, ISO 8601 in UTC."""
+    zone: str = ""
+    """Zone of the service."""
+    takes_s: float | None = None
+    """Share of this step in `slack_s`, at the service's risk."""
+
+    @property
+    def label(self) -> str:
+        if self.waits_for:
+            return "unsaved"
+        return "saves" if self.saved else "too late" if self.saved is False else "may save"
+
+
+@dataclass(frozen=True, slots=True)
+class DraftStep:
+    """One step: an action on one run, once the steps in `after` are verified."""
+
+    place: int
+    """From 1, in the order shown."""
+    verb: str
+    job_id: int
+    job: str
+    system: str
+    run_id: int | None
+    """None for a period that has no run yet."""
+    period_key: str
+    state: str
+    """Of the run, now."""
+    why: str
+    """Why it is there: "it ended failed"."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    after: tuple[int, ...] = ()
+    wait_s: float = 0.0
+    starts_s: float = 0.0
+    """Of a wait: when it starts by its own clock, or started (below 0), in seconds from the proposal."""
+    again_s: float | None = None
+    """When its own clock starts it once more for the same business date, in seconds from the proposal; None: never."""
+    safety: str = Safety.ASK.value
+    expected_s: float | None = None
+    source: str = ""
+    """Of `expected_s`: "history (14 runs)", "declared", "no estimate"."""
+    saves: tuple[SavedService, ...] = ()
+    alternatives: tuple[str, ...] = ()
+    alternative: str = ""
+    preview: Mapping[str, Any] = field(default_factory=dict)
+    """Preview of the call; empty if the scheduler was unreachable. It is previewed again before sending."""
+    trouble: str = ""
+    """Why it has no preview."""
+    first_tier: tuple[str, ...] = ()
+    """Services of tier 1 that hang on it."""
+    cannot: str = ""
+    """Why its system does not support this, and the fix."""
+
+    @property
+    def refusal(self) -> str:
+        """Why it can never be sent in this form; empty if it can."""
+        if self.cannot:
+            return self.cannot
+        return NEVER_RERUN if self.verb == Verb.RERUN and self.safety == Safety.NEVER else ""
+
+    @property
+    def way(self) -> str:
+        """The alternative that a person chose; empty for none."""
+        return f"{self.alternative}: {ALTERNATIVE_TEXT[self.alternative]}" if self.alternative else ""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedFinish:
+    """A service day if the plan is carried out, from the simulation."""
+
+    service: str
+    business_date: str
+    done: int
+    """Place of the step that is skipped or marked instead of run; 0: none."""
+    late: float
+    """P(late)."""
+    at: str
+    """By then it is there but for the service's risk, ISO 8601 in UTC."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOutRun:
+    """A run without a step, with the reason: good already, starts by its own schedule, left out by a person."""
+
+    job: str
+    run_id: int | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlanDraft:
+    """A plan that is proposed."""
+
+    kind: str
+    """"recovery", "backfill", "bulk"."""
+    title: str
+    incident_id: int | None
+    steps: tuple[DraftStep, ...]
+    left_out: tuple[LeftOutRun, ...] = ()
+    notes: tuple[str, ...] = ()
+    given_up: tuple[SavedService, ...] = ()
+    """Service days that only steps which a person left out would have helped."""
+    finishes: tuple[PlannedFinish, ...] = ()
+    """Finishes of the proposal, unchanged and with one step skipped; empty if not simulated."""
+
+    @property
+    def unsaved(self) -> tuple[SavedService, ...]:
+        """The service days that the plan does not save, with the reason, in the order of its steps."""
+        of_steps = (one for step in self.steps for one in step.saves if one.saved is False)
+        found: dict[tuple[str, str], SavedService] = {}
+        for one in (*of_steps, *self.given_up):
+            found.setdefault((one.service, one.business_date), one)
+        return tuple(found.values())
+
+    @property
+    def first_tier(self) -> tuple[str, ...]:
+        """Services of tier 1 that hang on what it sends."""
+        return tuple(dict.fromkeys(name for step in self.steps if step.verb != WAIT for name in step.first_tier))
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def read(cls, data: Mapping[str, Any]) -> PlanDraft:
+        """A draft that went through JSON."""
+        steps = tuple(
+            DraftStep(**{**one, "after": tuple(one["after"]), "alternatives": tuple(one["alternatives"]),
+                    "first_tier": tuple(one.get("first_tier", ())),
+                    "saves": tuple(SavedService(**each) for each in one["saves"])})
+            for one in data["steps"]
+        )  # fmt: skip
+        left_out = tuple(LeftOutRun(**one) for one in data["left_out"])
+        given_up = tuple(SavedService(**one) for one in data.get("given_up", ()))
+        finishes = tuple(PlannedFinish(**one) for one in data.get("finishes", ()))
+        notes = tuple(data["notes"])
+        return cls(data["kind"], data["title"], data["incident_id"], steps, left_out, notes, given_up, finishes)
+
+
+ENDED_STEP_STATES = ("verified", "left_out")
+"""States of a step after which others go on."""
+_ACTION_STATE_TEXT = {
+    "requested": "waits for the engine to take it",
+    "sending": "waits for its scheduler to answer",
+    "sent": "waits for its scheduler's word on how it ended",
+    "unknown": "its scheduler's answer was lost; it is looked up",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PlanStepView:
+    """One step of a started plan."""
+
+    place: int
+    verb: str
+    job: str
+    job_id: int | None
+    run_id: int | None
+    period_key: str
+    after: tuple[int, ...]
+    wait_s: float
+    due: datetime | None
+    safety: str
+    expected_s: float | None
+    state: str
+    """planned, asked, verified, failed, left_out, given_up."""
+    action_key: str | None
+    action_state: str
+    """Of that action; empty without one."""
+    words: str
+    started: datetime | None
+    ended: datetime | None
+    system: str = ""
+    run_state: str = ""
+    """Of its run now; empty without one."""
+    others: str = ""
+    """Other actions in flight on its run, before it is requested: "mara rerun"; empty if none."""
+    held_by: str = ""
+    """For a hold not requested yet: who holds the job already, and until when; empty if not held."""
+
+    @property
+    def status(self) -> str:
+        """Its state; while its action is under way, that of the action."""
+        return (self.action_state or self.state) if self.state == "asked" else self.state
+
+
+@dataclass(frozen=True, slots=True)
+class PlanView:
+    """A started plan with its progress."""
+
+    id: int
+    key: str
+    kind: str
+    title: str
+    incident_id: int | None
+    state: str
+    """running, paused, stopped, done, aborted."""
+    requested_by: str
+    requested: datetime
+    ended: datetime | None
+    why: str
+    words: str
+    at_once: int
+    steps: tuple[PlanStepView, ...]
+
+    @property
+    def done(self) -> int:
+        """Number of verified and left out steps."""
+        return sum(step.state in ENDED_STEP_STATES for step in self.steps)
+
+    def waits_for(self, step: PlanStepView) -> str:
+        """What a step whose turn it is waits for, in words; empty where nothing keeps it, and while the plan does not
+        go on or steps before it are not over."""
+        if step.state == "asked":
+            return step.words or _ACTION_STATE_TEXT.get(step.action_state, "")
+        before = [one for one in self.steps if one.place in step.after and one.state not in ENDED_STEP_STATES]
+        if before or step.state != "planned" or self.state != "running":
+            return ""
+        if step.verb == WAIT:
+            return f"waits until it is good: it is {step.run_state}" if step.run_state else "waits until it has run"
+        if step.run_state == RunState.PLANNED and step.verb == Verb.RERUN:
+            return "waits for its own start"
+        if step.run_state == RunState.RUNNING:
+            return "its run goes on already: waits for its end"
+        if step.others:
+            return f"waits for what was asked about its run already: {step.others}"
+        if step.verb in HOLD_VERBS:
+            return f"it is held already by {step.held_by}" if step.held_by else ""
+        mine = (one for one in self.steps if one.state == "asked" and one.system == step.system)
+        busy = [one for one in mine if one.verb not in HOLD_VERBS]
+        if len(busy) >= self.at_once:
+            return f"waits for its turn at {step.system}, after step {', '.join(str(one.place) for one in busy)}"
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class StepRun:
+    """A step's run as its source reports it now."""
+
+    state: str
+    evidence: str
+    stale: bool
+    started: datetime | None
+    ended: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class StepProgress:
+    """One step in execution."""
+
+    id: int
+    place: int
+    verb: str
+    job: str
+    system: str
+    run_id: int | None
+    after: tuple[int, ...]
+    wait_s: float
+    due: datetime | None
+    state: str
+    action_key: str | None
+    action_state: str
+    action_words: str
+    run: StepRun | None
+    others: str
+    """Other actions in flight on that run, as text; empty if none."""
+    started_by: tuple[int, ...] = ()
+    """Places of the steps whose job its own scheduler takes as the sign to start this one's."""
+    newest: StepRun | None = None
+    """Of the same job the run that began last, beside the step's own; looked for where `started_by` has a place."""
+    polled: datetime | None = None
+    """End of the last poll of its target that succeeded."""
+    poll_every_s: float = 15.0
+    found: str = ""
+    """The state of its run as shown when the plan was started; empty if not recorded."""
+    hold_state: str = ""
+    """State of the hold that its action placed; empty without one."""
+    job_id: int = 0
+    start: datetime | None = None
+    """Of a hold: the start that it keeps back."""
+    held_by: str = ""
+    """For a hold: other holds of the job with their ends; empty if none."""
+    is_paused: bool = False
+    """For a hold: its source reports the job as paused."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanProgress:
+    """A plan in execution."""
+
+    id: int
+    kind: str
+    title: str
+    incident_id: int | None
+    state: str
+    requested_by: str
+    requested: datetime
+    at_once: int
+    steps: tuple[StepProgress, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RequestStep:
+    """Request the step's action."""
+
+    step: StepProgress
+
+
+@dataclass(frozen=True, slots=True)
+class BeginWait:
+    """The step's wait begins and ends at `until`."""
+
+    step: StepProgress
+    until: datetime
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EndStep:
+    """The step ends: verified, failed, given_up."""
+
+    step: StepProgress
+    state: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePlanState:
+    """The plan changes state: stopped, done."""
+
+    state: str
+    words: str
+
+
+PlanMove = RequestStep | BeginWait | EndStep | ChangePlanState
+
+
+def parse_places(stored: str) -> tuple[int, ...]:
+    """Places of the steps that a step waits for, from its row. Raises ValueError, or RecursionError, for what no
+    program of ours wrote."""
+    places = json.loads(stored)
+    if not isinstance(places, list) or not all(isinstance(one, int) for one in places):
+        raise ValueError("what a step waits for is no list of steps")
+    return tuple(places)

@@ -1,0 +1,141 @@
+"""Runs and attempts as lists and pages show them, and how urgently a run needs a person."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+from connectors.sdk.states import RunEvidence, RunState
+
+if TYPE_CHECKING:
+    from console.domain.action import ActionView
+    from console.domain.finding import FindingView
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """One line of a job's runs."""
+
+    id: int
+    job_id: int
+    job: str
+    period_key: str
+    business_date: str
+    state: str
+    evidence: str
+    native_state: str
+    timeliness: str
+    attempts: int
+    period: datetime | None
+    first_started: datetime | None
+    started: datetime | None
+    ended: datetime | None
+    exit_code: int | None
+    message: str
+    expected: bool
+    stale_read: bool
+    stale_since: datetime | None
+    reason: str = ""
+    partial_input: str = ""
+    """What it read that was partial; empty where nothing was."""
+
+    def lasted_s(self, now: datetime) -> float | None:
+        """Seconds that it took, or has run; None where it has not begun or nobody knows its end."""
+        if self.started is None or (self.ended is None and self.state != RunState.RUNNING):
+            return None
+        return max(0.0, ((self.ended or now) - self.started).total_seconds())
+
+    @property
+    def is_red(self) -> bool:
+        return self.state in set(RunState) and RunState(self.state).is_red
+
+    @property
+    def flags(self) -> str:
+        """ "stale read", "partial input": what its state does not say; empty where there is nothing."""
+        return "stale read" if self.stale_read else "partial input" if self.partial_input else ""
+
+
+class HourlyRunCount(NamedTuple):
+    """The runs that were due in one hour."""
+
+    at: datetime
+    runs: int
+    red: int
+    """Failed, missed, timed out or lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptView:
+    """One try of a run."""
+
+    id: int
+    number: int
+    state: str
+    evidence: str
+    native_state: str
+    started: datetime | None
+    ended: datetime | None
+    exit_code: int | None
+    message: str
+    action_key: str | None
+    native_ref: str
+    native_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """One run with its attempts and the kept end of its log."""
+
+    row: RunRow
+    attempts: tuple[AttemptView, ...]
+    log: str
+    log_error: str
+    log_cut: bool
+    zone: str
+    rerun: str
+    capabilities: tuple[str, ...]
+    missing: dict[str, str]
+    incident_id: int | None
+    actions: tuple[ActionView, ...] = ()
+    proof: str = "full"
+    tasks: tuple[RunRow, ...] = ()
+    findings: tuple[FindingView, ...] = ()
+    """Of all its time, oldest first."""
+    runs: tuple[RunRow, ...] = ()
+    """This one and those of its job before it, newest first, at most 60."""
+
+
+CALM_RANK = 9
+PROBLEM_RANK = 3
+"""Ranks up to this one are what "only problems" shows."""
+
+ATTENTION_RANKS: dict[str, int] = {
+    RunState.FAILED: 0,
+    RunState.TIMED_OUT: 0,
+    RunState.LOST: 0,
+    RunState.MISSED: 0,
+    RunState.BLOCKED: 1,
+    RunState.CANCELLED: 1,
+    RunState.PARTIAL: 2,
+    RunState.UNKNOWN: 3,
+    RunState.RETRYING: 4,
+    RunState.CANCELLING: 4,
+    RunState.RUNNING: 5,
+    RunState.QUEUED: 6,
+    RunState.WAITING: 6,
+    RunState.HELD: 7,
+    RunState.PLANNED: 8,
+    RunState.SKIPPED: 8,
+    RunState.SUCCEEDED: CALM_RANK,
+}
+
+
+def attention_rank(state: str, evidence: str, stale_read: bool) -> int:
+    """The rank of a run: its state's, or worse where it read stale data, contradicts itself or is out of sight."""
+    rank = ATTENTION_RANKS.get(state, CALM_RANK)
+    if stale_read or evidence == RunEvidence.CONFLICT:
+        rank = min(rank, 2)
+    elif evidence == RunEvidence.STALE:
+        rank = min(rank, 3)
+    return rank

@@ -1,0 +1,244 @@
+"""Tables of actions, plans, holds, permissions, switches and the audit, and the store's own bookkeeping."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from sqlalchemy import Index, Text, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+from console.domain.schema.columns import big, string
+
+
+class Action(SQLModel, table=True):
+    """What a person or a policy asked for. Its intent is committed under our key before the wire."""
+
+    __table_args__ = (
+        Index("action_state", "state"),
+        Index("action_run", "run_id"),
+        Index("action_incident", "incident_id"),
+        Index("action_requested", "requested_us"),
+    )
+    key: str = Field(primary_key=True, sa_type=Text)
+    verb: str = string()
+    """A word of `connectors.sdk.states.Verb`."""
+    job_id: int = Field(foreign_key="job.id")
+    run_id: int | None = big(default=None)
+    """None where a verb is about the job (hold, release)."""
+    incident_id: int | None = big(default=None)
+    state: str = string("requested")
+    """requested (approved where it must be), sending (intent committed), sent, verified, refused, failed, unknown."""
+    preview: str = string("{}")
+    """JSON of the Preview that the person saw; "{}": it is asked for right before sending."""
+    parameters: str = string("{}")
+    """JSON of `Ask.parameters`."""
+    origin: str = string("person")
+    """"person", or the policy that asked: "hold", "trigger", "plan"."""
+    requested_by: str = string()
+    requested_from: str = string()
+    why: str = string()
+    overlap: str = string("refuse")
+    """Where the job is running already: "refuse", or "queue" until it is not."""
+    needs_approval: bool = False
+    approved_by: str = string()
+    approved_us: int | None = big(default=None)
+    requested_us: int = big()
+    sent_us: int | None = big(default=None)
+    ended_us: int | None = big(default=None)
+    native_ref: str = string()
+    attempt_id: int | None = big(default=None)
+    words: str = string()
+    """What came back, or why it was refused."""
+    next_us: int = big(default=0)
+    looked_up: int = 0
+    changed_seq: int = big(default=0)
+
+
+class Plan(SQLModel, table=True):
+    """A recovery plan, or a bulk of actions: a state machine whose every move is a row."""
+
+    __table_args__ = (Index("plan_state", "state"), Index("plan_incident", "incident_id"))
+    id: int | None = big(default=None, primary_key=True)
+    key: str = Field(unique=True, sa_type=Text)
+    """Made before it is asked for, so that asking twice is one plan."""
+    kind: str = string("recovery")
+    """"recovery", "backfill", "bulk"."""
+    title: str = string()
+    incident_id: int | None = big(default=None)
+    state: str = string("running")
+    """running, paused, stopped (a step was red), done, aborted."""
+    requested_by: str = string()
+    requested_from: str = string()
+    why: str = string()
+    requested_us: int = big()
+    ended_us: int | None = big(default=None)
+    at_once: int = 1
+    """Most writes in flight per system."""
+    words: str = string()
+    """Why it is where it is."""
+    changed_seq: int = big(default=0)
+
+
+class PlanStep(SQLModel, table=True):
+    """One step of a plan: what it waits for, the action it became, how that ended."""
+
+    __tablename__: ClassVar[str] = "plan_step"
+    __table_args__ = (UniqueConstraint("plan_id", "place"), Index("plan_step_action", "action_key"))
+    id: int | None = big(default=None, primary_key=True)
+    plan_id: int = big(foreign_key="plan.id")
+    place: int = 0
+    """From 1, in the order shown; unique in its plan."""
+    verb: str = string()
+    """A word of `connectors.sdk.states.Verb`, or "wait"."""
+    job_id: int | None = Field(default=None, foreign_key="job.id")
+    run_id: int | None = big(default=None)
+    period_key: str = string()
+    parameters: str = string("{}")
+    after: str = string("[]")
+    """JSON: places of the steps that must be verified first."""
+    wait_s: float = 0.0
+    """Seconds to wait once those are, before it is sent."""
+    due_us: int | None = big(default=None)
+    """When such a wait is over."""
+    safety: str = string("ask")
+    expected_s: float | None = None
+    saves: str = string("[]")
+    """JSON: [{"service", "business_date", "saved": true|false|null}]."""
+    preview: str = string("{}")
+    state: str = string("planned")
+    """planned, asked (its action exists), verified, failed, left_out, given_up (the plan ended before it)."""
+    action_key: str | None = Field(default=None, sa_type=Text)
+    words: str = string()
+    started_us: int | None = big(default=None)
+    ended_us: int | None = big(default=None)
+
+
+class Hold(SQLModel, table=True):
+    """A job that is kept from starting, or is about to be, or was: ours to undo."""
+
+    __table_args__ = (
+        Index("hold_state", "state"),
+        Index("hold_job", "job_id"),
+        Index("hold_ended", "ended_us"),
+        Index("hold_due", "due_us"),
+        Index("hold_start", "start_key"),
+        Index("hold_release", "release_key"),
+    )
+    key: str = Field(primary_key=True, sa_type=Text)
+    """The key of the action that places it: the mark's id at the source."""
+    job_id: int = Field(foreign_key="job.id")
+    upstream_id: int | None = Field(default=None)
+    """The job that it waits for; None where a person holds it."""
+    bd: str = string()
+    """Business date that it is about; empty for a standing or a person's hold."""
+    kind: str = string("reactive")
+    """"reactive", "standing", "person"."""
+    mode: str = string("hold")
+    """"hold", or "trigger": started on completion."""
+    state: str = string("placing")
+    """placing, held, releasing, watching (re-enabled; did the native start come?), starting, clearing (a person enabled
+    it, and our mark is taken away), released, failed, shadow, found."""
+    held_by: str = string()
+    why: str = string()
+    placed_us: int | None = big(default=None)
+    seen_us: int | None = big(default=None)
+    """When its mark was last seen at its source, its job not enabled."""
+    until_us: int = big(default=0)
+    """After it, it is released whatever its upstream does."""
+    due_us: int | None = big(default=None)
+    """The native start that it keeps back."""
+    period_key: str = string()
+    """Of that start."""
+    release_key: str | None = Field(default=None, sa_type=Text)
+    start_key: str | None = Field(default=None, sa_type=Text)
+    """The one start under our id, where the native one did not come."""
+    released_us: int | None = big(default=None)
+    """When it was let go; of what is held still, when that was refused for the first time."""
+    ended_us: int | None = big(default=None)
+    words: str = string()
+    changed_seq: int = big(default=0)
+
+
+class Permission(SQLModel, table=True):
+    """Who may do what, as config has it. No row at all: who can write the store may do everything."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    who: str = string()
+    """A login, "group:NAME", or "*"."""
+    role: str = string("view")
+    """view < act < approve < admin."""
+    systems: str = string("[]")
+    """JSON: patterns; empty: all."""
+    services: str = string("[]")
+    tiers: str = string("[]")
+
+
+class Switch(SQLModel, table=True):
+    """One estate-wide or scoped switch that survives a restart: "freeze", "mode", "live system NAME" …"""
+
+    name: str = Field(primary_key=True, sa_type=Text)
+    value: str = string()
+    set_by: str = string()
+    why: str = string()
+    at_us: int = big(default=0)
+
+
+class Audit(SQLModel, table=True):
+    """Who did what, when, from where, why, and what came back. Append only; each row seals the one before."""
+
+    seq: int | None = big(default=None, primary_key=True)
+    at_us: int = big()
+    actor: str = string()
+    origin: str = string()
+    """From where: a host, an SSH client, or the engine."""
+    verb: str = string()
+    object: str = string()
+    detail: str = string("{}")
+    """JSON: before, after, what was sent, what came back."""
+    why: str = string()
+    prev_hash: str = string()
+    hash: str = string()
+
+
+class Request(SQLModel, table=True):
+    """A question of a screen or command that only the engine can answer: a preview, a log."""
+
+    __table_args__ = (Index("request_state", "state", "id"),)
+    id: int | None = big(default=None, primary_key=True)
+    kind: str = string()
+    arguments: str = string("{}")
+    asked_by: str = string()
+    asked_us: int = big()
+    state: str = string("asked")
+    """asked, answering, answered, refused."""
+    answer: str = string("{}")
+    answered_us: int | None = big(default=None)
+
+
+class Lease(SQLModel, table=True):
+    """Who works on this store. `fence` grows with every holder; a write with an old fence is refused."""
+
+    name: str = Field(primary_key=True, sa_type=Text)
+    holder: str = string()
+    fence: int = big(default=0)
+    until_us: int = big(default=0)
+    since_us: int = big(default=0)
+    heartbeat_us: int = big(default=0)
+
+
+class ClockRow(SQLModel, table=True):
+    """The clock of a replay: now = origin + (real - started) × rate. Without a row the clock is the real one."""
+
+    __tablename__: ClassVar[str] = "clock"
+    id: int = Field(primary_key=True)
+    origin_us: int = big()
+    started_us: int = big()
+    rate: float = 1.0
+    paused: bool = False
+
+
+class Meta(SQLModel, table=True):
+    """One value per name: schema, config digest, evaluated_seq, changed_seq, estate name."""
+
+    name: str = Field(primary_key=True, sa_type=Text)
+    value: str = string()

@@ -1,0 +1,369 @@
+"""Tables of what the sources have and what ran: systems, targets, jobs, schedules, drift, dependencies, runs,
+attempts,
+findings and check results.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from sqlalchemy import Index, Text, UniqueConstraint, text
+from sqlmodel import Field, SQLModel
+
+from console.domain.schema.columns import big, string
+
+
+class System(SQLModel, table=True):
+    id: int | None = Field(default=None, primary_key=True)
+    name: str = Field(unique=True, sa_type=Text)
+    kind: str = string()
+    zone: str = string("UTC")
+    cutoff: str = string("12:00")
+    poll_every_s: float = 15.0
+    capabilities: str = string()
+    """Comma-separated; and why one is missing: `missing`, JSON."""
+    missing: str = string("{}")
+    starts_held: bool = False
+    """Its kind can start what is held."""
+    removed: bool = False
+
+
+class Target(SQLModel, table=True):
+    """What is polled on its own and fails on its own."""
+
+    __table_args__ = (UniqueConstraint("system_id", "name"),)
+    id: int | None = Field(default=None, primary_key=True)
+    system_id: int = Field(foreign_key="system.id")
+    name: str = string()
+    cursor: str = string()
+    inventory_hash: str = string()
+    inventory_us: int | None = big(default=None)
+    next_us: int = big(default=0)
+    last_try_us: int | None = big(default=None)
+    last_ok_us: int | None = big(default=None)
+    first_ok_us: int | None = big(default=None)
+    failing_since_us: int | None = big(default=None)
+    failures: int = 0
+    """Polls failed in a row."""
+    error: str = string()
+    error_kind: str = string()
+    """"unreachable", "failing", "limited" or "unsupported" (it answers), "refused", "forbidden", "broken"; empty when
+    well."""
+    skew_s: float | None = None
+    zone: str = string()
+    booted_us: int | None = big(default=None)
+    """When it last started, by our clock, where its answers tell it."""
+    seen_until_us: int | None = big(default=None)
+    lost_since_us: int | None = big(default=None)
+    lost_until_us: int | None = big(default=None)
+    """The last window whose evidence is lost for good."""
+    poll_ms: float | None = None
+    requests: int | None = None
+    """Of the last poll; None where they cannot be counted."""
+    requests_minute: float | None = None
+    """By the minute, over the last ten."""
+    allowed: str = string()
+    """How many it says are left; empty where its API names no limit."""
+    skipped: int = 0
+    skipped_words: str = string("[]")
+    """JSON: the last skipped records, cleaned."""
+    warnings: str = string("[]")
+    version: str = string()
+    rights: str = string("[]")
+    """JSON: the last probe's rights."""
+    removed: bool = False
+
+
+class Job(SQLModel, table=True):
+    """Identity is (system, native_id). `source_id` is what the source calls it now, after a re-match."""
+
+    __table_args__ = (
+        UniqueConstraint("system_id", "native_id"),
+        Index("job_source", "system_id", "source_id"),
+        Index("job_name", "name", "id"),
+        Index("job_changed", "changed_seq"),
+        Index("job_target", "target_id"),
+        Index("job_parent", "parent_id"),
+        Index("job_unwatched", "unwatched"),
+        Index("job_budget", "budget_cost"),
+    )
+    id: int | None = Field(default=None, primary_key=True)
+    system_id: int = Field(foreign_key="system.id")
+    target_id: int = Field(foreign_key="target.id")
+    native_id: str = string()
+    source_id: str = string()
+    name: str = string()
+    """Cleaned "system/native-id": what is shown and sorted."""
+    title: str = string()
+    parent_id: int | None = Field(default=None, foreign_key="job.id")
+    paused_since_us: int | None = big(default=None)
+    gone_since_us: int | None = big(default=None)
+    unwatched: bool = False
+    """Its system's settings do not ask for it any more: kept with its history, not expected, not listed."""
+    definition: str = string()
+    definition_hash: str = string()
+    match_keys: str = string("[]")
+    proof: str = string("full")
+    run_as: str = string()
+    native_url: str = string()
+    first_seen_us: int = big(default=0)
+    owner: str = string()
+    notify: str = string("[]")
+    runbook: str = string()
+    rerun: str = string("ask")
+    expected_s: float | None = None
+    pool: str = string()
+    """What its source calls that from which each of its runs takes a slot; empty: nothing."""
+    slots: int | None = None
+    """How many that has; None: no limit is known."""
+    grace_s: float = 300.0
+    calendar: str = string()
+    budget_s: float | None = None
+    """What one run may take, and cost, at most."""
+    budget_cost: float | None = None
+    config_says: str = string()
+    """Comma-separated: what config says of its card, so that nobody else does."""
+    changed_seq: int = big(default=0)
+
+
+class JobCard(SQLModel, table=True):
+    """What a person says on a job's card where config does not; who said what before stands in the audit."""
+
+    __tablename__: ClassVar[str] = "job_card"
+    job_id: int = Field(foreign_key="job.id", primary_key=True)
+    field: str = Field(primary_key=True, sa_type=Text)
+    """One of `domain.job.CARD_FIELDS`."""
+    value: str = string()
+    was: str = string()
+    """What stood there before anybody said anything."""
+    said_by: str = string()
+    said_us: int = big()
+
+
+class ScheduleRow(SQLModel, table=True):
+    """Versions of a job's native schedule; the newest accepted one says what must run."""
+
+    __tablename__: ClassVar[str] = "schedule"
+    __table_args__ = (Index("schedule_job", "job_id", "id"),)
+    id: int | None = Field(default=None, primary_key=True)
+    job_id: int = Field(foreign_key="job.id")
+    dialect: str = string()
+    expression: str = string()
+    zone: str = string()
+    words: str = string()
+    next_us: int | None = big(default=None)
+    seen_us: int = big(default=0)
+    accepted_us: int | None = big(default=None)
+    accepted_by: str = string()
+
+
+class Drift(SQLModel, table=True):
+    """A native definition that changed, vanished, was paused or appeared outside of us. Open until accepted or gone."""
+
+    __table_args__ = (Index("drift_job", "job_id"),)
+    id: int | None = Field(default=None, primary_key=True)
+    job_id: int = Field(foreign_key="job.id")
+    what: str = string()
+    """"gone", "schedule", "definition", "paused"."""
+    words: str = string()
+    seen_us: int = big()
+    accepted_us: int | None = big(default=None)
+    accepted_by: str = string()
+    ended_us: int | None = big(default=None)
+
+
+class Dependency(SQLModel, table=True):
+    __table_args__ = (UniqueConstraint("upstream_id", "downstream_id", "origin"),)
+    id: int | None = Field(default=None, primary_key=True)
+    upstream_id: int = Field(foreign_key="job.id")
+    downstream_id: int = Field(foreign_key="job.id", index=True)
+    origin: str = string("declared")
+    mode: str = string("observe")
+    """"observe" (warn), "hold" (keep the downstream from starting), "trigger" (start it when satisfied)."""
+    engine_down: str = string("open")
+    """What no engine means for the downstream: "open", it starts by its clock; "closed", it stays held."""
+    hold_lead_s: float = 600.0
+    """How long before its start it is held."""
+    hold_for_s: float = 21_600.0
+    """How long after that start it is let go, whatever its upstream does."""
+    condition: str = string("success")
+    """`domain.dependency.UpstreamCondition`."""
+    check_name: str = string()
+    """Name of the check, with condition "ready"."""
+    period: str = string("same")
+    """`domain.dependency.UpstreamPeriod`: which run of the upstream is meant."""
+    calendar: str = string()
+    within_s: float | None = None
+    gate: str = string()
+    """The same for those of a downstream of which `need` must hold together; empty: it must hold alone."""
+    need: int = 0
+
+
+BEGUN = text("state IN ('waiting', 'held', 'queued', 'running', 'retrying', 'cancelling')")
+"""Runs that are open and not only planned: few among many. A query that says the same words uses their index."""
+
+
+class Run(SQLModel, table=True):
+    """One execution of a job for one period key: its latest attempt's word, and the first start."""
+
+    __table_args__ = (
+        UniqueConstraint("job_id", "period_key"),
+        Index("run_job_period", "job_id", "sort_us"),
+        Index("run_changed", "changed_seq"),
+        Index("run_open", "sort_us", sqlite_where=BEGUN, postgresql_where=BEGUN),
+        Index("run_ended", "ended_us"),
+        Index("run_recent", "sort_us", "id"),
+    )
+    id: int | None = big(default=None, primary_key=True)
+    job_id: int = Field(foreign_key="job.id")
+    period_key: str = string()
+    period_us: int | None = big(default=None)
+    """The scheduled instant, where there is one."""
+    sort_us: int = big(default=0)
+    """Period instant, else first start, else first sight: the order of a job's runs."""
+    bd: str = string()
+    """Business date, ISO."""
+    state: str = string()
+    evidence: str = string()
+    native_state: str = string()
+    reason: str = string()
+    attempts: int = 0
+    attempt_id: int | None = big(default=None)
+    """The latest attempt: it decides the state."""
+    first_started_us: int | None = big(default=None)
+    started_us: int | None = big(default=None)
+    ended_us: int | None = big(default=None)
+    exit_code: int | None = big(default=None)
+    message: str = string()
+    expected: bool = False
+    timeliness: str = string("no_estimate")
+    stale_read: bool = False
+    """It started before its upstream of that business date had finished."""
+    partial_input: str = string()
+    """What it read that was partial, in words; empty where nothing was."""
+    observed_us: int = big(default=0)
+    changed_seq: int = big(default=0)
+
+
+class Attempt(SQLModel, table=True):
+    """One try of a run. The source may overwrite its own row; this one stays."""
+
+    __table_args__ = (
+        UniqueConstraint("job_id", "attempt_key"),
+        Index("attempt_run", "run_id", "number"),
+        Index("attempt_action", "action_key"),
+    )
+    id: int | None = big(default=None, primary_key=True)
+    run_id: int = big(foreign_key="run.id")
+    job_id: int = Field(foreign_key="job.id")
+    attempt_key: str = string()
+    number: int = 0
+    """By start order within the run, ties by attempt_key; from 1."""
+    state: str = string()
+    evidence: str = string()
+    native_state: str = string()
+    queued_us: int | None = big(default=None)
+    started_us: int | None = big(default=None)
+    ended_us: int | None = big(default=None)
+    exit_code: int | None = big(default=None)
+    message: str = string()
+    reason: str = string()
+    """Why it waits; `run.reason` is that of the latest attempt."""
+    native_ref: str = string()
+    native_url: str = string()
+    action_key: str | None = Field(default=None, sa_type=Text)
+    context: str = string("{}")
+    observed_us: int = big(default=0)
+
+
+class LogTail(SQLModel, table=True):
+    """The cleaned end of an attempt's log, fetched when it failed, for alerts and for a host that is gone."""
+
+    __tablename__: ClassVar[str] = "log_tail"
+    attempt_id: int = big(primary_key=True)
+    text: str = string()
+    cut: bool = False
+    error: str = string()
+    fetched_us: int = big(default=0)
+
+
+class LatestRun(SQLModel, table=True):
+    """One row per job: its newest run by period, written in the transaction that writes the run. Lists read this."""
+
+    __tablename__: ClassVar[str] = "latest_run"
+    __table_args__ = (
+        Index("latest_attention", "attention", "sort_us", "job_id"),
+        Index("latest_changed", "changed_seq"),
+    )
+    job_id: int = big(primary_key=True)
+    run_id: int = big()
+    sort_us: int = big(default=0)
+    state: str = string()
+    attention: int = 0
+    """0 needs a person … 9 calm: `ATTENTION` in console.domain.run."""
+    changed_seq: int = big(default=0)
+
+
+class JobCounts(SQLModel, table=True):
+    """Jobs per system and state of their latest run: the header's figures without a scan."""
+
+    __tablename__: ClassVar[str] = "job_counts"
+    system_id: int = Field(primary_key=True)
+    state: str = Field(primary_key=True, sa_type=Text)
+    n: int = big(default=0)
+
+
+OPEN = text("closed_us IS NULL")
+"""Few among many. A query that says the same words uses their index."""
+
+
+class FindingRow(SQLModel, table=True):
+    """One thing that a rule says of a job or of one of its runs; at most one of a rule, a job and a period is open."""
+
+    __tablename__: ClassVar[str] = "finding"
+    __table_args__ = (
+        Index("finding_open", "job_id", sqlite_where=OPEN, postgresql_where=OPEN),
+        Index("finding_job", "job_id", "id"),
+        Index("finding_run", "run_id"),
+    )
+    id: int | None = big(default=None, primary_key=True)
+    rule: str = string()
+    job_id: int = Field()
+    period_key: str = string()
+    """Of the run that it is about; empty where it is about the job."""
+    run_id: int | None = big(default=None)
+    bd: str = string()
+    since_us: int = big()
+    """From when on it holds."""
+    opened_us: int = big()
+    """When that was seen."""
+    closed_us: int | None = big(default=None)
+    close_reason: str = string()
+    words: str = string()
+    evidence: str = string("{}")
+    """JSON: seen, threshold, source; in words."""
+    severity: str = string("note")
+    """"note" (shown), "alert" (opens an incident where none explains it)."""
+
+
+class CheckResult(SQLModel, table=True):
+    """A stretch of looks at one check for one business date that came to the same: the last of them stands in it."""
+
+    __tablename__: ClassVar[str] = "check_result"
+    __table_args__ = (Index("check_result_of", "name", "bd"), Index("check_result_bd", "bd"))
+    id: int | None = big(default=None, primary_key=True)
+    name: str = string()
+    bd: str = string()
+    state: str = string()
+    """"passed", "failed", "error", "learning"."""
+    since_us: int = big()
+    """The first of the looks."""
+    at_us: int = big()
+    """The last of the looks."""
+    looks: int = 1
+    measured: str = string("{}")
+    """JSON: what the last of them measured."""
+    row_count: int | None = big(default=None)
+    """Its row count, where it counted: bands are made of these."""
+    words: str = string()
+    changed_seq: int = big(default=0)

@@ -1,0 +1,171 @@
+"""Checked config as plain values: systems, jobs, dependencies, services, and what else it declares. No secret and no
+connector option is in them.
+
+`Declared` is one document in the store, written with the config, so that every engine and screen decides by the same
+settings. The default of each of its fields means "nothing is declared", so that older stores stay readable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import time, timedelta
+from typing import NamedTuple
+
+from console.domain.access import ActingRules, PermissionRule
+from console.domain.alert import NO_ALERTING, AlertingSettings
+from console.domain.calendar import Calendar, MaintenanceWindow, PlannedException
+from console.domain.check import Check
+from console.domain.dependency import PLAIN_REQUIREMENT, DependencyMode, EngineDown, Requirement
+from console.domain.finding import RuleSetting
+from console.domain.job import Safety
+from console.domain.service import PLAIN_PROMISE, Promise
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentGrouping:
+    """`[incidents]`: when many are one, and when one comes back."""
+
+    reopen_within: timedelta = timedelta(hours=2)
+    """The same root red again this soon after its incident closed reopens it."""
+    shared_jobs: int = 3
+    """So many jobs that name the same host, database or credential in what they say are one incident."""
+    shared_within: timedelta = timedelta(minutes=15)
+    """They turned red this close together."""
+    steady_for: timedelta = timedelta(minutes=30)
+    """What was reopened twice is told again once it has been red or green for so long; at most `reopen_within`."""
+
+
+class JobPool(NamedTuple):
+    """A pool by name, and how many of its jobs may run at once."""
+
+    name: str
+    slots: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredPool:
+    """One `[pools.NAME]`."""
+
+    name: str
+    jobs: tuple[str, ...]
+    """Patterns of names, `*` for any text."""
+    slots: int
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """Everything in the order of its file; names are unique within a field."""
+
+    calendars: tuple[Calendar, ...] = ()
+    incidents: IncidentGrouping = field(default_factory=IncidentGrouping)
+    checks: tuple[Check, ...] = ()
+    rules: tuple[RuleSetting, ...] = ()
+    alerting: AlertingSettings = NO_ALERTING
+
+    maintenance: tuple[MaintenanceWindow, ...] = ()
+    exceptions: tuple[PlannedException, ...] = ()
+    pools: tuple[DeclaredPool, ...] = ()
+
+    def calendar(self, name: str) -> Calendar | None:
+        """The calendar of that name; None where none is declared."""
+        return next((calendar for calendar in self.calendars if calendar.name == name), None)
+
+    def check(self, name: str) -> Check | None:
+        """The check of that name; None where none is declared."""
+        return next((check for check in self.checks if check.name == name), None)
+
+
+NOTHING_DECLARED = Declared()
+
+
+@dataclass(frozen=True, slots=True)
+class SystemSetting:
+    """One `[systems.NAME]`."""
+
+    name: str
+    kind: str
+    targets: tuple[str, ...]
+    """Names of what is polled on its own: hosts, databases, or the one API."""
+    zone: str = "UTC"
+    cutoff: time = time(12)
+    poll_every: timedelta = timedelta(seconds=15)
+    capabilities: tuple[str, ...] = ()
+    missing: Mapping[str, str] = field(default_factory=dict)
+    """Capability -> why it is missing, for people."""
+    starts_held: bool = False
+    """Its kind can start what is held."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobSetting:
+    """One `[jobs."PATTERN"]`. None: not said here, the default or what the source says holds.
+
+    `pattern` is "system/native-id"; `*` stands for any text. Later settings win over earlier ones."""
+
+    pattern: str
+    owner: str | None = None
+    expected: timedelta | None = None
+    runbook: str | None = None
+    rerun: Safety | None = None
+    grace: timedelta | None = None
+    notify: tuple[str, ...] | None = None
+    calendar: str | None = None
+    budget_time: timedelta | None = None
+    budget_cost: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DependencySetting:
+    """One `[[dependencies]]`: job names, "system/native-id"."""
+
+    upstream: str
+    downstream: str
+    mode: DependencyMode = DependencyMode.OBSERVE
+    engine_down: EngineDown = EngineDown.OPEN
+    hold_lead: timedelta = timedelta(minutes=10)
+    hold_for: timedelta = timedelta(hours=6)
+    wants: Requirement = PLAIN_REQUIREMENT
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSetting:
+    """One `[services.NAME]`."""
+
+    name: str
+    title: str
+    delivered_by: tuple[str, ...]
+    """Names of its terminal jobs."""
+    deadline: time
+    zone: str
+    cutoff: time = time(12)
+    tier: int = 3
+    owner: str = ""
+    notify: tuple[str, ...] = ()
+    runbook: str = ""
+    risk: float = 0.1
+    promise: Promise = PLAIN_PROMISE
+    calendar: str = ""
+    ready: tuple[str, ...] = ()
+    """Names of checks."""
+
+
+@dataclass(frozen=True, slots=True)
+class EstateSettings:
+    """All of one config."""
+
+    systems: tuple[SystemSetting, ...] = ()
+    jobs: tuple[JobSetting, ...] = ()
+    dependencies: tuple[DependencySetting, ...] = ()
+    services: tuple[ServiceSetting, ...] = ()
+    permissions: tuple[PermissionRule, ...] = ()
+    rules: ActingRules = field(default_factory=ActingRules)
+    declared: Declared = NOTHING_DECLARED
+    name: str = ""
+    """The estate's name, shown in the header."""
+    starts_in: str = "live"
+    """The mode of a store that has none yet: "shadow" or "live"."""
+    digest: str = ""
+    """Of the config files; kept in `meta`."""
+    console: str = ""
+    """Keys and views that all consoles share; kept in `meta`."""

@@ -1,0 +1,1 @@
+"""Sending actions to schedulers at most once, and verifying their outcome."""

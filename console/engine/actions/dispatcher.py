@@ -1,0 +1,167 @@
+"""Dispatch of actions: at most once, intent committed first, verified by what the scheduler reports.
+
+requested -> sending (intent committed under our key) -> sent -> verified | failed
+               |- the answer is lost, or the engine dies: unknown -> looked up -> sent | failed
+               |- its scheduler said no, nothing happened: refused
+               `- it never reached its scheduler, or a freeze came first, nothing left: failed
+requested -> refused (by Headway, or by its scheduler in the preview)
+requested -> verified (a mark that its scheduler cannot take: Headway records it as asserted)
+
+A request waits while another person must approve it, or, where it may queue, while its job runs. Each target has one
+thread that sends and one that looks up and verifies; the writes of one system take turns, so that at most one is in
+flight there. A target that does not answer is detected before its turn, in the preview; one that swallows the write
+itself keeps its turn until the deadline of the call. Other systems, polls and look-ups wait for neither.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+
+import structlog
+
+from connectors.sdk.secrets import SecretStore
+from console.domain.access import APPROVAL_SECONDS
+from console.engine.actions import permission
+from console.engine.actions.in_flight import STOPPED, ActionsInFlight
+from console.engine.actions.sender import ActionSender
+from console.engine.actions.state_machine import ActionStateMachine
+from console.engine.connector_pool import ConnectorPool
+from console.engine.keyed_executor import KeyedExecutor
+from console.engine.worker import Pulse
+from console.store import actions, approvals
+from console.store.actions import ActionRow
+from console.store.alerts import AlertRouting
+from console.store.db.change_detector import open_change_detector
+from console.store.db.database import Database
+from console.store.errors import StoreError
+from console.timing.clock import Clock
+
+log = structlog.get_logger("headway.actions")
+
+SPARE_THREADS = 2
+"""Threads in addition to two per target, for actions of targets that left the config: these are refused locally."""
+
+
+class ActionDispatcher:
+    """Advances every action. Actions of one target are sent one after another, oldest first."""
+
+    def __init__(
+        self,
+        store: Database,
+        clock: Clock,
+        doors: ConnectorPool,
+        secrets: SecretStore,
+        poll_now: Callable[[int], None],
+        underway: ActionsInFlight,
+        moved: Callable[[], None],
+        audience: AlertRouting,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._doors = doors
+        self._audience = audience
+        self._stopping: Callable[[], bool] = lambda: False
+        self.underway = underway
+        frozen = partial(permission.freeze_reason, store)
+        wire = ActionSender(doors, secrets, self._is_stopping, frozen, underway.in_flight)
+        self._moves = ActionStateMachine(store, clock, doors, wire, underway, self._turn, poll_now, moved, audience)
+        self._lanes = KeyedExecutor(2 * len(doors.places) + SPARE_THREADS, "action")
+        self.wake = threading.Event()
+        self.pulse = Pulse()
+
+    def recover(self, fence: int) -> None:
+        """Marks what a dead engine was sending as unknown: it is looked up, never sent again. Sends that threads of
+        this process have in flight are left alone."""
+        self._write_down(fence)
+        odd: dict[str, str] = {}
+        for action in actions.actions_in(self._store, "sending", self._moves.now(), odd):
+            if action.key not in self.underway:
+                self._moves.step(fence, action.key, "sending", STOPPED)
+        for key, why in odd.items():
+            if key not in self.underway:
+                self._moves.give_up(fence, key, "sending", why)
+
+    def _write_down(self, fence: int) -> None:
+        """Writes outcomes that the sending threads could not write, because their workers ended or the store failed."""
+        for key, step in self.underway.unwritten().items():
+            self._moves.step(fence, key, "sending", step)
+            self.underway.written(key)
+
+    def run(self, fence: int, stopping: Callable[[], bool]) -> None:
+        """Runs until `stopping`, then waits until everything in flight is written. After a failure, sent actions are
+        looked up first."""
+        self._stopping = stopping
+        self.pulse.beat()
+        self._lanes.over()
+        self.recover(fence)
+        with open_change_detector(self._store, self._clock.rate) as glance:
+            while not stopping():
+                woken = self.wake.is_set()
+                self.wake.clear()
+                self.pulse.beat()
+                if glance.is_new() or woken or self._lanes.is_free_again() or self.underway.unwritten():
+                    self._begin(fence)
+                self.wake.wait(0.25)
+        while not self._lanes.over():
+            time.sleep(0.02)
+
+    def hanging(self, seconds: float) -> dict[str, float]:
+        """Targets where a call takes longer than `seconds`, with its duration."""
+        return self.underway.in_flight.hanging(seconds)
+
+    def close(self) -> None:
+        """Takes up nothing more."""
+        self._lanes.close()
+
+    def _is_stopping(self) -> bool:
+        return self._stopping()
+
+    def step(self, fence: int) -> None:
+        """One complete round: look up unknown actions, verify sent ones, send requested ones."""
+        self._begin(fence)
+        self._lanes.wait()
+
+    def _begin(self, fence: int) -> None:
+        """Starts the due work of every idle target."""
+        self._lanes.over()
+        self._write_down(fence)
+        for key, origin in actions.unapproved_since(self._store, self._moves.later(-APPROVAL_SECONDS)):
+            tells = "" if origin == "plan" else "nobody approved it"  # the plan stops for it and notifies
+            self._moves.refuse(fence, key, approvals.EXPIRED, tells)
+        for key, plan in actions.awaiting_in_aborted_plans(self._store):
+            self._moves.refuse(fence, key, permission.aborted_reason(plan))
+        for key in actions.unannounced_approvals(self._store):
+            approvals.require_approval(self._store, fence, key, self._moves.now(), self._audience)
+        due: dict[tuple[bool, int], list[ActionRow]] = defaultdict(list)
+        for state in ("unknown", "sent", "requested"):
+            odd: dict[str, str] = {}
+            for action in actions.actions_in(self._store, state, self._moves.now(), odd):
+                due[state == "requested", action.target_id].append(action)
+            for key, why in odd.items():
+                self._moves.give_up(fence, key, state, why)
+        for lane, rows in due.items():
+            self._lanes.take(lane, partial(self._move_all, fence, tuple(rows)))
+
+    def _move_all(self, fence: int, rows: Sequence[ActionRow]) -> None:
+        for action in rows:
+            try:
+                if self._stopping():
+                    return  # left as it is for the next engine
+                self._moves.move(fence, action)
+            except StoreError:
+                raise
+            except Exception as error:  # one broken action must not block the others
+                log.exception("action broke", key=action.key)
+                self._moves.put_off(fence, action, type(error).__name__)
+
+    @contextmanager
+    def _turn(self, system: int) -> Iterator[float | None]:
+        """Waits for the system's write slot and yields the seconds waited; None if the engine is stopping and the
+        write must not start."""
+        with self.underway.turns.turn(system, self._stopping) as waited:
+            yield None if self._stopping() else waited

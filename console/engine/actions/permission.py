@@ -1,0 +1,134 @@
+"""Permission to send an action, checked right before its intent is committed, by what is permitted at that moment.
+
+An action that is still permitted may be obsolete: by now nothing needs it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from connectors.sdk.states import Verb
+from console.control.access.authorization import AccessGranted, AccessRefusal, refusal_for_other
+from console.control.recovery.execution import why_obsolete
+from console.domain.access import ActingRules
+from console.domain.hold import hold_expired_reason
+from console.domain.ids import instant
+from console.domain.switches import Modes, format_freeze
+from console.engine.access import POLICIES, AccessRights, requester
+from console.store import access, approvals, plans, switches
+from console.store.actions import ActionRow
+from console.store.db.database import Database
+from console.store.db.session import Session
+from console.timing.durations import format_duration
+
+
+@dataclass(frozen=True, slots=True)
+class SendPermission:
+    """Permission to send: granted unless one of these is set."""
+
+    refused: str = ""
+    later: str = ""
+    """Why it is not sent yet; it is checked again."""
+    waits: bool = False
+    """True while another person must approve it."""
+
+
+def send_permission(store: Database, action: ActionRow, now_us: int) -> SendPermission:
+    """Whether the requester may still do it, and the approver may still approve it."""
+    shared = not store.is_sqlite
+    with store.read() as session:
+        rights = AccessRights(session)
+        kept = _mode_permission(rights.modes, action)
+        if kept is not None:
+            return kept
+        if late := _expiry_reason(rights.rules, action, now_us):
+            return SendPermission(late)
+        if (right := _plan_permission(session, action)) is not None:
+            return right
+        person = requester(session, action.requested_by, action.origin, shared)
+        recent = _recent_actions(session, action)
+        door = action.verb.value
+        answer = rights.may(person, door, action.job_id, why=action.why, key=action.key, recent=recent)
+        if isinstance(answer, AccessRefusal):
+            return SendPermission(answer.reason)
+        if not (answer.needs_approval or action.needs_approval):
+            return SendPermission()
+        return _approved(session, rights, action, now_us, shared)
+
+
+def freeze_reason(store: Database) -> str:
+    """Why no action may be sent now; empty if actions may be sent."""
+    with store.read() as session:
+        frozen = switches.load_modes(session).frozen
+    return "" if frozen is None else format_freeze(frozen)
+
+
+def _mode_permission(modes: Modes, action: ActionRow) -> SendPermission | None:
+    """Freeze or shadow mode: a person's request is refused; a start after a hold waits, as it was decided in live
+    mode."""
+    if action.origin in POLICIES:
+        return None if modes.frozen is None else SendPermission(later=f"{format_freeze(modes.frozen)}: waiting")
+    why = modes.why_not_sent(action.system)
+    return SendPermission(refused=why) if why else None
+
+
+def _expiry_reason(rules: ActingRules, action: ActionRow, now_us: int) -> str:
+    """Why an old request is not sent any more: what the person saw no longer holds. A start after a hold does not
+    expire."""
+    limit = rules.valid_for_s
+    if action.origin in POLICIES or not limit or now_us - action.requested_us <= limit * 1_000_000:
+        return ""
+    why = f" ({action.words})" if action.words else ""
+    return f"not sent within {format_duration(limit)}{why} and abandoned. Fix: request it again"
+
+
+def _plan_permission(session: Session, action: ActionRow) -> SendPermission | None:
+    """A step of a plan is sent only while its plan runs."""
+    if action.origin != "plan":
+        return None
+    number, state = access.plan_of(session, action.key)
+    if state in ("paused", "stopped"):
+        return SendPermission(later=f"plan {number} is {state}: waiting")
+    return SendPermission(aborted_reason(number)) if state == "aborted" else None
+
+
+def aborted_reason(plan: int) -> str:
+    """Why a step of an aborted plan is not sent."""
+    return f"plan {plan} was aborted before this step was sent"
+
+
+def _recent_actions(session: Session, action: ActionRow) -> int:
+    """Number of requests by the same person within the last hour."""
+    if action.origin in POLICIES:
+        return access.recent_policy_actions(session, action.requested_us, action.key)
+    if action.origin == "plan":
+        return access.recent_actions_before_plan(session, action.requested_by, action.key)
+    return access.recent_actions(session, action.requested_by, action.requested_us, action.key)
+
+
+def _approved(session: Session, rights: AccessRights, action: ActionRow, now_us: int, shared: bool) -> SendPermission:
+    if not action.approved_by or action.approved_us is None:
+        return SendPermission(waits=True)
+    approver = access.person_by_name(session, action.approved_by, shared)
+    answer = rights.may(approver, "approve", action.job_id, asked_by=action.requested_by)
+    if isinstance(answer, AccessGranted):
+        return SendPermission(
+            approvals.expired_reason(max(action.approved_us, approvals.approval_last_used(session, action.key)), now_us)
+        )
+    return SendPermission(
+        f"approved by {action.approved_by}, who no longer has the right: {refusal_for_other(answer.reason, approver)}"
+    )
+
+
+def obsolete_reason(store: Database, action: ActionRow, now_us: int) -> str:
+    """Why the action is no longer needed; empty while it is: its manual hold has ended, or the run that a plan's
+    step repairs has become good. Raises StoreError."""
+    if action.verb is Verb.HOLD and action.origin not in POLICIES:
+        return hold_expired_reason(action.parameters, instant(now_us))
+    if action.origin != "plan":
+        return ""
+    try:
+        found = plans.step_before_sending(store, action.key)
+    except plans.UNREADABLE:  # the plan executor ends the step
+        return ""
+    return why_obsolete(*found) if found is not None else ""

@@ -1,0 +1,105 @@
+"""The one place where an action reaches a scheduler: its preview, its sending, its look-up, each within a deadline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import structlog
+
+from connectors.sdk.contract import ActionFound, ActionSpec, ActionUnknown, Connector, LookUpResult, Preview
+from connectors.sdk.errors import AccessRefused, ConnectorError, NotSupported, SystemUnreachable
+from connectors.sdk.secrets import SecretStore
+from console.engine.actions import previews, verification
+from console.engine.connector_pool import ConnectorPool
+from console.engine.keyed_executor import CallsInFlight
+from console.engine.polling.sanitize import sanitize_text
+from console.failpoints import failpoint
+from console.store.actions import ActionRow, ActionStep
+
+log = structlog.get_logger("headway.actions")
+
+ACT_SECONDS = 60.0
+PREVIEW_SECONDS = 20.0
+LOOK_UP_SECONDS = 20.0
+
+
+class ActionSender:
+    """Previews, sends and looks up actions through connectors. Answers are sanitized and contain no secret."""
+
+    def __init__(
+        self,
+        doors: ConnectorPool,
+        secrets: SecretStore,
+        stopping: Callable[[], bool],
+        frozen: Callable[[], str],
+        in_flight: CallsInFlight,
+    ) -> None:
+        """`frozen`: why no action may be sent now; empty if actions may be sent."""
+        self._doors, self._secrets, self._stopping = doors, secrets, stopping
+        self._frozen, self._in_flight = frozen, in_flight
+
+    def preview(self, action: ActionRow, ask: ActionSpec) -> Preview:
+        """What the action would send now. Raises ConnectorError."""
+        with self._at("asking", action) as connector:
+            return previews.fetch_preview(connector, self._doors.places[action.target_id], ask, PREVIEW_SECONDS)
+
+    def act(self, action: ActionRow, preview: dict[str, Any]) -> ActionStep:
+        """Sends the action once, after its intent is committed; the outcome."""
+        try:
+            with self._at("sending to", action) as connector:
+                failpoint("action.before_wire")
+                if self._stopping():  # the lease may pass on while this waits, and then nobody would record the outcome
+                    return ActionStep("unknown", "the engine stopped before it was sent; checking the scheduler")
+                if frozen := self._frozen():  # frozen while this waited for the connector
+                    return verification.not_sent(frozen)
+                receipt = connector.act(previews.preview_from_json(preview), action.key, ACT_SECONDS)
+                failpoint("action.after_wire")
+        except (AccessRefused, NotSupported) as error:
+            return ActionStep("refused", self.error_text(error), ended=True, event=f"refused: {self.error_text(error)}")
+        except SystemUnreachable as error:
+            return verification.not_sent(self.error_text(error))
+        except ConnectorError as error:  # OutcomeUnknown, or an unreadable answer: it may have arrived
+            return ActionStep("unknown", self.error_text(error), event="outcome unknown: checking the scheduler")
+        except Exception as error:  # unexpected error after the intent: unknown what was sent
+            log.exception("action broke", key=action.key)
+            text = f"{type(error).__name__} while sending; outcome unknown, checking the scheduler"
+            return ActionStep("unknown", text, event="outcome unknown")
+        failpoint("action.after_reply")
+        return ActionStep("sent", self.shown(receipt.message) or "accepted", receipt.native_ref)
+
+    def look_up(self, action: ActionRow) -> LookUpResult:
+        """What the scheduler reports under the action's key, sanitized; inconclusive if the look-up fails. Raises
+        SystemUnreachable."""
+        try:
+            with self._at("asking", action) as connector:
+                found = connector.look_up(previews.preview_from_json(action.preview), action.key, LOOK_UP_SECONDS)
+            if isinstance(found, ActionFound):
+                return ActionFound(found.native_ref, self.shown(found.message))
+            return ActionUnknown(self.shown(found.why)) if isinstance(found, ActionUnknown) else found
+        except SystemUnreachable:
+            raise
+        except ConnectorError as error:
+            return ActionUnknown(self.error_text(error))
+        except KeyError as error:
+            if action.target_id in self._doors.places:  # a plan of another version, without a field that it has now
+                return ActionUnknown(f"its stored preview cannot be read: it lacks {error}")
+            return ActionUnknown(f"{action.system} is no longer in the config")
+        except Exception as error:  # unexpected error: counts as an inconclusive look-up
+            log.exception("look-up broke", key=action.key)
+            return ActionUnknown(type(error).__name__)
+
+    @contextmanager
+    def _at(self, doing: str, action: ActionRow) -> Iterator[Connector]:
+        place = self._doors.places.get(action.target_id)
+        name = place.name if place is not None else action.system
+        with self._in_flight.at(f"{doing} {name}"), self._doors.asked(action.target_id) as connector:
+            yield connector
+
+    def shown(self, text: str) -> str:
+        """Sanitized external text."""
+        return sanitize_text(text, self._secrets.mask)
+
+    def error_text(self, error: Exception) -> str:
+        return self.shown(str(error))

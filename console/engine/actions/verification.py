@@ -1,0 +1,102 @@
+"""Verification: whether an action took effect, by what the scheduler reports. Each verb has its evidence."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from connectors.sdk.states import RunState, Verb
+from console.domain.action import NEVER_ARRIVED, NOT_SENT
+from console.store import actions
+from console.store.actions import ActionAttempt, ActionRow, ActionStep
+from console.store.db.database import Database
+
+VERIFIED_BY_LOOK_UP = (Verb.HOLD, Verb.RELEASE, Verb.BACKFILL)
+"""Verified by a look-up at the scheduler; every other verb by the runs that polls report."""
+VERIFICATION_TIMEOUTS = {
+    Verb.RERUN: timedelta(hours=24),
+    Verb.START: timedelta(hours=24),
+    Verb.CANCEL: timedelta(hours=1),
+    Verb.MARK_OK: timedelta(minutes=10),
+    Verb.SKIP: timedelta(minutes=10),
+    Verb.HOLD: timedelta(minutes=10),
+    Verb.RELEASE: timedelta(minutes=10),
+    Verb.BACKFILL: timedelta(minutes=10),
+}
+"""Time after which an action without evidence ends as not verified."""
+START_TIMEOUT = timedelta(hours=1)
+"""Time after which an attempt that has not started, or whose state is unknown, needs a person."""
+_MARKED = {Verb.MARK_OK: (RunState.SUCCEEDED,), Verb.SKIP: (RunState.SKIPPED, RunState.SUCCEEDED)}
+"""Schedulers without a skipped state report a skipped run as succeeded (Airflow's DAG runs)."""
+
+
+def verification(store: Database, action: ActionRow) -> ActionStep | None:
+    """How the action ended, for verbs not in VERIFIED_BY_LOOK_UP; None until the scheduler reports it."""
+    return (_by_attempt if action.verb in (Verb.RERUN, Verb.START) else _by_run)(store, action)
+
+
+def _by_attempt(store: Database, action: ActionRow) -> ActionStep | None:
+    """By the attempt that carries the action's key."""
+    found = actions.attempt_after(store, action)
+    if found is None or not _is_over(found):
+        return None
+    state = RunState(found.state)
+    if state is RunState.SUCCEEDED:
+        return verified(f"{state} ({found.evidence})")
+    code = "" if found.exit_code is None else f", exit {found.exit_code}"
+    return failed(f"ended {state}{code}: {found.message}".rstrip(": "))
+
+
+def _is_over(found: ActionAttempt) -> bool:
+    """Whether an attempt has ended; a lost one, or one that failed without an end time, has. An unknown one may
+    still change."""
+    state = RunState(found.state)
+    return found.ended or not (state.is_open or state is RunState.UNKNOWN)
+
+
+def _by_run(store: Database, action: ActionRow) -> ActionStep | None:
+    """By the state of the run that was to end or to be marked."""
+    found = None if action.run_id is None else actions.run_status(store, action.run_id)
+    if found is None:
+        return failed("its run is no longer in the store")
+    state = RunState(found.state)
+    if action.verb is not Verb.CANCEL:
+        return verified(f"{state} ({found.evidence})") if state in _MARKED[action.verb] else None
+    if state.is_open or state is RunState.UNKNOWN:
+        return None
+    if state in (RunState.SUCCEEDED, RunState.PARTIAL):
+        return failed(f"too late: it ended {state} ({found.evidence})")
+    return verified(f"{state} ({found.evidence})")
+
+
+def verified(words: str) -> ActionStep:
+    return ActionStep("verified", words, ended=True, event=f"verified: {words}")
+
+
+def failed(words: str) -> ActionStep:
+    return ActionStep("failed", words, ended=True, event=words)
+
+
+def not_sent(why: str) -> ActionStep:
+    """The action was not sent and may be requested again."""
+    return ActionStep("failed", f"{NOT_SENT}{why}", ended=True, event="not sent")
+
+
+def never_arrived(tells: str) -> ActionStep:
+    """The action was proved not to have arrived and may be requested again."""
+    return ActionStep("failed", NEVER_ARRIVED, ended=True, event="it never arrived", tells=tells)
+
+
+def verification_timeout(store: Database, action: ActionRow, now_us: int) -> ActionStep | None:
+    """The end of an action without evidence in time; None while there is time."""
+    within, unseen = VERIFICATION_TIMEOUTS[action.verb], "no effect was seen"
+    if action.verb in (Verb.RERUN, Verb.START):
+        found, unseen = actions.attempt_after(store, action), "its run did not end"
+        if found is None or found.state == RunState.UNKNOWN:
+            within, unseen = START_TIMEOUT, "its run did not start" if found is None else unseen
+    if action.sent_us is None or now_us - action.sent_us < within / timedelta(microseconds=1):
+        return None
+    hours = within / timedelta(hours=1)
+    time = f"{hours:.0f} h" if hours >= 1 else f"{within / timedelta(minutes=1):.0f} min"
+    words = f"{unseen} within {time}. Fix: check the job in the scheduler."
+    told = "" if action.origin == "plan" else "outcome not verified"  # the plan that stops for it notifies
+    return ActionStep("failed", words, ended=True, event="outcome not verified", tells=told)

@@ -1,0 +1,141 @@
+"""Requests about alerts: acknowledge an incident, silence, rate an alert, test a route, retry parked deliveries.
+
+The client has authorized the requester before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from console.config.alerts import matcher_fault
+from console.config.document import suggestion
+from console.config.estate import RouteSettings
+from console.domain.ids import MAX_AHEAD, instant, micros
+from console.engine.api.server import RequestFailed, RequestHandler, UnknownName, change_origin
+from console.store import alert_responses, alert_routing, outbox
+from console.store.alerts import TEST, NewAlert
+from console.store.db.database import Database
+from console.text.cleaning import clean_line
+from console.timing.clock import Clock
+from console.timing.durations import format_duration
+
+MAX_SILENCE = timedelta(days=90)
+"""Longest silence; anything permanent belongs into the config."""
+
+
+class SilenceHandlers:
+    """Answers "ack", "ack lapse", "silence", "silence end" and "alert useful"."""
+
+    def __init__(self, store: Database, clock: Clock, wake: Callable[[], None]) -> None:
+        """`wake`: wakes the evaluator, as notifications may change."""
+        self._store, self._clock, self._wake = store, clock, wake
+
+    def by_kind(self) -> dict[str, RequestHandler]:
+        return {
+            "ack": self.acknowledge,
+            "ack lapse": self.lapse,
+            "silence": self.silence,
+            "silence end": self.end_silence,
+            "alert useful": self.judge,
+        }
+
+    def acknowledge(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        origin = change_origin(arguments, self._clock)
+        until = _end(origin.now_us, float(arguments["seconds"]))
+        number, text = int(arguments["incident_id"]), f"{instant(until):%Y-%m-%d %H:%M}Z"
+        self._finish(alert_responses.acknowledge(self._store, arguments["fence"], number, until, origin, text))
+        return {"incident": number, "until_us": until, "by": origin.by}
+
+    def lapse(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        number = int(arguments["incident_id"])
+        origin = change_origin(arguments, self._clock)
+        self._finish(alert_responses.end_acknowledgement(self._store, arguments["fence"], number, origin))
+        return {"incident": number}
+
+    def silence(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Adds a silence, from now or from a given time."""
+        origin, matchers = change_origin(arguments, self._clock), dict(arguments["matchers"])
+        if fault := matcher_fault(matchers):
+            raise RequestFailed(fault)
+        begins = int(arguments["from_us"] or origin.now_us)
+        if begins > micros(instant(origin.now_us) + MAX_AHEAD):
+            limit = f"say a time of at most {MAX_AHEAD.days} days from now"
+            raise RequestFailed(f"from {instant(begins):%Y-%m-%d %H:%M} UTC: {limit}")
+        until = _end(begins, float(arguments["seconds"]))
+        number = alert_responses.add_silence(self._store, arguments["fence"], matchers, begins, until, origin)
+        self._wake()
+        return {"silence": number, "from_us": begins, "until_us": until}
+
+    def end_silence(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        number = int(arguments["silence"])
+        alert_responses.end_silence(self._store, arguments["fence"], number, change_origin(arguments, self._clock))
+        self._wake()
+        return {"silence": number}
+
+    def judge(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        number, useful = int(arguments["alert"]), bool(arguments["useful"])
+        origin = change_origin(arguments, self._clock)
+        alert_responses.record_usefulness(self._store, arguments["fence"], number, useful, origin)
+        self._wake()
+        return {"alert": number, "useful": useful}
+
+    def _finish(self, refused: str) -> None:
+        """Raises RequestFailed for a refusal; otherwise wakes the evaluator."""
+        if refused:
+            raise RequestFailed(refused)
+        self._wake()
+
+
+def _end(from_us: int, seconds: float) -> int:
+    if not 0 < seconds <= MAX_SILENCE.total_seconds():
+        limit = f"say a time above zero and of at most {MAX_SILENCE.days} days"
+        raise RequestFailed(f"for {format_duration(max(seconds, 0))}: {limit}")
+    return from_us + int(seconds * 1_000_000)
+
+
+class AlertRouteHandlers:
+    """Answers "alert test" and "alert retry". The client has authorized the requester."""
+
+    def __init__(
+        self, store: Database, clock: Clock, routes: Mapping[str, RouteSettings], estate: str, wake: Callable[[], None]
+    ) -> None:
+        """`wake`: wakes the outbox."""
+        self._store, self._clock, self._wake = store, clock, wake
+        self._urls = {name: tuple(url.text for url in route.urls) for name, route in routes.items()}
+        self._estate = clean_line(estate)
+
+    def by_kind(self) -> dict[str, RequestHandler]:
+        return {"alert test": self.test, "alert retry": self.retry}
+
+    def test(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Queues a test message for each URL of a route; the id of the alert, by which its deliveries are found."""
+        route, by = clean_line(str(arguments["route"])), clean_line(str(arguments["by"]))
+        if route not in self._urls:
+            raise UnknownName(f'no route "{route}". {suggestion(route, self._urls or ["add [routes.NAME]"])}')
+        now = self._clock.now()
+        body = (
+            f'{by} sent this with "headway alert test {route}" at {now:%Y-%m-%d %H:%M:%S}Z, from the estate'
+            f" {self._estate}.\nNothing is wrong: this shows that alerts arrive here.\n"
+        )
+        title, key = f'[Headway] test of route "{route}"', f"headway:test:{route}:{micros(now)}"
+        alert = NewAlert(route, TEST, title, body, key, title, body, urgent=True, waits=False)
+        origin = str(arguments.get("from", ""))
+        alert_id = alert_routing.create_requested_alert(
+            self._store, arguments["fence"], self._urls, alert, micros(now), by, origin
+        )
+        self._wake()
+        return {"alert": alert_id, "urls": list(self._urls[route])}
+
+    def retry(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Makes one parked delivery, or all, due again; their ids."""
+        delivery = None if arguments.get("delivery") is None else int(arguments["delivery"])
+        by, origin = str(arguments["by"]), str(arguments.get("from", ""))
+        retried = outbox.retry_parked(self._store, arguments["fence"], delivery, micros(self._clock.now()), by, origin)
+        if not retried and delivery is None:
+            raise RequestFailed("nothing is parked")
+        if not retried:
+            raise UnknownName(f"delivery {delivery} is not parked; headway alert lists what is")
+        self._wake()
+        return {"deliveries": retried}

@@ -1,0 +1,109 @@
+"""Access when no engine runs: release holds that the schedulers themselves report, and restore a copy of the store.
+
+Whoever can read the secrets of the config can reach the schedulers without Headway, and whoever can write the store's
+file can replace it: where no store answers, these rights are all that is checked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from console.control.access.authorization import AccessGranted, AccessRefusal
+from console.domain.access import Person
+from console.domain.switches import format_freeze
+from console.engine.access import AccessRights
+from console.engine.api.origin import request_origin
+from console.engine.api.queue import raise_if_refused
+from console.store import access, audit, switches
+from console.store.db import client
+from console.store.db.session import Session
+from console.store.names import encode_name
+
+_JOB = (
+    "SELECT j.id, j.name FROM job j JOIN target t ON t.id = j.target_id JOIN system s ON s.id = j.system_id"
+    " WHERE s.name = ? AND t.name = ? AND j.source_id = ?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedHold:
+    """A hold of Headway, as its scheduler reports it."""
+
+    system: str
+    target: str
+    job: str
+    """Native id, as the scheduler writes it."""
+    hold: str
+
+
+class EmergencyAccess:
+    """Checks the rights of one store and writes into its audit. All methods raise StoreUnusable if it cannot be
+    used."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._postgres = client.is_postgres(url)
+
+    def ask_release(self, mark: ReportedHold, why: str, anyway: bool) -> None:
+        """Authorizes and audits the release before it is sent. Raises NotAllowed, ReasonNeeded. `anyway`: despite a
+        freeze or a missing approval."""
+        with client.client_transaction(self._url) as session:
+            person = access.current_person(session, self._postgres)
+            job_id, name = _job(session, mark)
+            answer = AccessRights(session).may(person, "release natively", job_id, system=mark.system, why=why)
+            if isinstance(answer, AccessGranted) and not anyway:
+                answer = _check_modes(session, answer)
+            self._tell(session, person, "release natively", name, {"hold": mark.hold, "anyway": anyway}, why, answer)
+        raise_if_refused(answer)
+
+    def tell_release(self, mark: ReportedHold, done: bool, words: str) -> None:
+        """Records the outcome of the release in the audit."""
+        with client.client_transaction(self._url) as session:
+            person = access.current_person(session, self._postgres)
+            detail = {"hold": mark.hold, "words": words}
+            verb = "released natively" if done else "failed release natively"
+            audit.append(
+                session,
+                client.store_now_us(session),
+                person.name,
+                request_origin(),
+                verb,
+                _job(session, mark)[1],
+                detail,
+                "",
+            )
+
+    def ask_restore(self) -> None:
+        """Authorizes and audits replacing this store by a copy. Raises NotAllowed."""
+        with client.client_transaction(self._url) as session:
+            person = access.current_person(session, self._postgres)
+            answer = AccessRights(session).may(person, "restore")
+            self._tell(session, person, "restore", "store", {}, "", answer)
+        raise_if_refused(answer)
+
+    def _tell(
+        self, session: Session, person: Person, door: str, about: str, detail: dict[str, Any], why: str, answer: Any
+    ) -> None:
+        verb = f"{'refuse' if isinstance(answer, AccessRefusal) else 'request'} {door}"
+        told = {**detail, "refused": answer.reason} if isinstance(answer, AccessRefusal) else detail
+        audit.append(session, client.store_now_us(session), person.name, request_origin(), verb, about, told, why)
+
+
+def _job(session: Session, mark: ReportedHold) -> tuple[int | None, str]:
+    """The job's id in the store, if known, and its name. An unknown job has the rights of its system."""
+    rows = session.rows(_JOB, (mark.system, mark.target, encode_name(mark.job)))
+    return (int(rows[0][0]), str(rows[0][1])) if rows else (None, f"{mark.system}/{mark.job}")
+
+
+def _check_modes(session: Session, granted: AccessGranted) -> AccessGranted | AccessRefusal:
+    frozen = switches.load_modes(session).frozen
+    if frozen is not None:
+        return AccessRefusal(
+            f"{format_freeze(frozen)}: nothing is released. Fix: --anyway releases it despite the freeze"
+        )
+    if granted.needs_approval:
+        return AccessRefusal(
+            "another person must approve it. Fix: headway hold release JOB requests approval; --anyway releases it now"
+        )
+    return granted

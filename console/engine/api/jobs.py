@@ -1,0 +1,93 @@
+"""Requests about jobs and runs: edit a job card, compare the log of a failed run with that of the last good one.
+
+Logs of good runs are not stored, which would cost thousands of calls a minute: they are fetched from their scheduler
+when somebody asks, and the answer says so where it has none any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+from connectors.sdk.contract import Connector
+from connectors.sdk.errors import ConnectorError
+from connectors.sdk.records import RunRef
+from console.domain.ids import instant
+from console.domain.job import MAX_CARD_LENGTH
+from console.engine.api.server import RequestFailed, RequestHandler, change_origin
+from console.engine.connector_pool import ConnectorPool
+from console.engine.polling.sanitize import sanitize_text
+from console.store import actions
+from console.store.db.database import Database
+from console.store.jobs import edit_card
+from console.store.snapshot import history
+from console.text.cleaning import clean_line
+from console.text.normalize import log_difference
+from console.timing.clock import Clock
+
+
+class JobCardHandlers:
+    """Answers "card" and, for a less cautious rerun setting, "card loosen"."""
+
+    def __init__(self, store: Database, clock: Clock, wake: Callable[[], None]) -> None:
+        """`wake`: wakes the evaluator."""
+        self._store, self._clock, self._wake = store, clock, wake
+
+    def by_kind(self) -> dict[str, RequestHandler]:
+        return {"card": partial(self._edit, may_loosen=False), "card loosen": partial(self._edit, may_loosen=True)}
+
+    def _edit(self, arguments: dict[str, Any], may_loosen: bool) -> dict[str, Any]:
+        card = {str(field): clean_line(str(value), MAX_CARD_LENGTH) for field, value in arguments["card"].items()}
+        origin, job_id = change_origin(arguments, self._clock), int(arguments["job_id"])
+        if refused := edit_card(self._store, arguments["fence"], job_id, card, may_loosen, origin):
+            raise RequestFailed(refused)
+        self._wake()
+        return {"card": card, "by": origin.by}
+
+
+LOG_BYTES = 128 * 1024
+FETCH_SECONDS = 15.0
+"""Per log."""
+
+
+class LogDifferenceHandlers:
+    """Answers "log difference"."""
+
+    def __init__(self, store: Database, connectors: ConnectorPool, mask: Callable[[str], str]) -> None:
+        self._store, self._connectors, self._mask = store, connectors, mask
+
+    def by_kind(self) -> dict[str, RequestHandler]:
+        return {"log difference": self.answer}
+
+    def answer(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """The fields of LogDifference, with "good_run", "good_ended" and "good_error": why there is no log to compare
+        with; then all lines of the run count as new. Raises ConnectorError if the run's own log cannot be read."""
+        run_id = int(arguments["run_id"])
+        found = actions.run_ref(self._store, run_id, arguments.get("attempt_id"))
+        if found is None or found[2] not in self._connectors.places:
+            return {"good_error": f"the system of run {run_id} is not in the config of the running engine"}
+        with self._connectors.question(found[2], 2 * FETCH_SECONDS) as connector:
+            text = self._text(connector, found[0])
+            good_text, good_run = self._good(connector, run_id)
+        return asdict(log_difference(text, good_text)) | good_run
+
+    def _good(self, connector: Connector, run_id: int) -> tuple[str, dict[str, Any]]:
+        """The log of the last good run and that run; empty with the reason if there is none."""
+        last = history.last_good(self._store, run_id)
+        found = actions.run_ref(self._store, last[0]) if last is not None else None
+        if last is None or found is None:
+            return "", {"good_error": "no earlier good run of this job is known"}
+        good_run: dict[str, Any] = {"good_run": last[0], "good_ended": instant(last[1]).isoformat()}
+        try:
+            text = self._text(connector, found[0])
+        except ConnectorError as error:
+            words = sanitize_text(f"the log of the last good run cannot be read: {error}", self._mask)
+            return "", good_run | {"good_error": words}
+        if not text.strip():
+            return "", good_run | {"good_error": "the scheduler no longer has the log of the last good run"}
+        return text, good_run
+
+    def _text(self, connector: Connector, ref: RunRef) -> str:
+        return sanitize_text(connector.log(ref, None, LOG_BYTES, FETCH_SECONDS).text, self._mask)

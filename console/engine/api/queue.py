@@ -1,0 +1,112 @@
+"""The queue of requests between the console or the CLI and the engine: rows in the store.
+
+Plain SQL on a short connection per call: no SQLAlchemy, and no running engine is needed to write a request.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+from console.control.access.authorization import OPERATIONS, AccessGranted, AccessRefusal
+from console.domain.access import ActionSubject, Person, Role
+from console.engine.access import AccessRights, authorize_request, request_subjects
+from console.engine.api.origin import request_origin
+from console.store import access, audit
+from console.store.db import client
+from console.store.db.session import Session
+from console.store.errors import NotAllowed, ReasonNeeded
+
+
+@dataclass(frozen=True, slots=True)
+class RequestAnswer:
+    """The engine's answer to a request. Not ok: `error` is the reason, for a person to read."""
+
+    ok: bool
+    data: dict[str, Any]
+    error: str = ""
+
+
+def refusal_error(answer: AccessRefusal) -> NotAllowed:
+    """The exception for a refusal: ReasonNeeded if only a reason is missing, else NotAllowed."""
+    return (ReasonNeeded if answer.wants_reason else NotAllowed)(answer.reason)
+
+
+def raise_if_refused(answer: AccessGranted | AccessRefusal) -> None:
+    """Raises NotAllowed, or ReasonNeeded, for a refusal."""
+    if isinstance(answer, AccessRefusal):
+        raise refusal_error(answer)
+
+
+class RequestQueue:
+    """Requests of one store. Every call is short; only `wait` waits for the engine. All raise StoreUnusable if the
+    store cannot be read or written."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._postgres = client.is_postgres(url)
+
+    def transaction(self, writes: bool = True) -> AbstractContextManager[Session]:
+        """A short transaction on a connection of its own."""
+        return client.client_transaction(self._url, writes=writes)
+
+    def person(self, session: Session) -> Person:
+        """The person this process asks for."""
+        return access.current_person(session, self._postgres)
+
+    def ask(self, kind: str, arguments: dict[str, Any], known: Mapping[int, ActionSubject] | None = None) -> int:
+        """Inserts a request; its id. Raises NotAllowed if the person may not ask for it; a refusal of anything that
+        changes something is audited."""
+        with self.transaction() as session:
+            person = self.person(session)
+            answer = authorize_request(session, person, kind, arguments, known)
+            if isinstance(answer, AccessGranted):
+                rows = session.rows(
+                    "INSERT INTO request (kind, arguments, asked_by, asked_us, state, answer)"
+                    " VALUES (?, ?, ?, ?, 'asked', '{}') RETURNING id",
+                    (kind, json.dumps(arguments), person.name, client.store_now_us(session)),
+                )
+                return int(rows[0][0])
+            if kind not in OPERATIONS or OPERATIONS[kind].role > Role.VIEW:
+                [about, *_] = request_subjects(session, kind, arguments)
+                self.audit(session, person.name, f"refuse {kind}", about.get("job_id"), {"refused": answer.reason})
+        raise NotAllowed(answer.reason)
+
+    def answer(self, request_id: int) -> RequestAnswer | None:
+        """The engine's answer; None until there is one."""
+        with self.transaction(writes=False) as session:
+            rows = session.rows("SELECT state, answer FROM request WHERE id = ?", (request_id,))
+        if not rows:
+            return RequestAnswer(False, {}, "the request expired before its answer was read. Fix: repeat it")
+        state, answer = rows[0]
+        if state not in ("answered", "refused"):
+            return None
+        data = json.loads(answer)
+        return RequestAnswer(state == "answered", data, str(data.get("error", "")) if state == "refused" else "")
+
+    def wait(self, request_id: int, seconds: float) -> RequestAnswer:
+        """The answer, or one that is not ok after `seconds` without any."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            if answer := self.answer(request_id):
+                return answer
+            time.sleep(0.05)
+        return RequestAnswer(False, {}, f"no answer in {seconds:.0f} s; is an engine running? See: headway status")
+
+    def audit(
+        self, session: Session, by: str, verb: str, job_id: int | None, detail: dict[str, Any], why: str = ""
+    ) -> None:
+        """Appends an audit entry about a job, or about the estate."""
+        rows = session.rows("SELECT name FROM job WHERE id = ?", (job_id,)) if job_id is not None else []
+        subject = rows[0][0] if rows else "estate"
+        audit.append(session, client.store_now_us(session), by, request_origin(), verb, subject, detail, why)
+
+    def subjects(self, jobs: Callable[[Session], Iterable[int]]) -> dict[int, ActionSubject]:
+        """What depends on these jobs, read before the writing transaction so that the walk through the estate blocks
+        no other writer."""
+        with self.transaction(writes=False) as session:
+            return AccessRights(session).hanging_on(jobs(session))

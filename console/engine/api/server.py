@@ -1,0 +1,251 @@
+"""The request server: answers what the console and the CLI ask, each request on a thread, with a deadline."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import structlog
+
+from connectors.sdk.contract import ActionSpec
+from connectors.sdk.errors import ConnectorError
+from connectors.sdk.secrets import SecretStore
+from connectors.sdk.states import STARTING, RunState, Verb
+from console.control.access.authorization import AccessRefusal
+from console.domain.conf import texts_in
+from console.domain.hold import hold_end
+from console.domain.ids import micros
+from console.engine.access import authorize_request
+from console.engine.actions.previews import fetch_preview, preview_to_json, unsupported_reason
+from console.engine.connector_pool import REQUESTS_PER_TARGET, ConnectorPool
+from console.engine.keyed_executor import CallsInFlight
+from console.engine.polling.sanitize import sanitize_text
+from console.engine.worker import Pulse
+from console.store import access, actions, approvals, conflicts, request_queue
+from console.store.audit import ChangeOrigin
+from console.store.db.change_detector import open_change_detector
+from console.store.db.database import Database
+from console.store.errors import NotFound, StoreError
+from console.store.jobs import DriftChanged
+from console.text.cleaning import clean_line
+from console.timing.clock import Clock
+
+log = structlog.get_logger("headway.answers")
+
+ANSWER_SECONDS = 20.0
+LOG_BYTES = 64 * 1024
+SPARE_THREADS = 8
+"""Threads in addition to those that all targets may occupy, for requests that need no target."""
+ANSWER_TTL_SECONDS = 600.0
+"""How long an answer stays in the store; following a log adds one per page."""
+SWEEP_SECONDS = 60.0
+WHY_LIMIT = 300
+
+
+RequestHandler = Callable[[dict[str, Any]], dict[str, Any]]
+"""Arguments, with `by` (person) and `fence` -> answer. Raises RequestFailed."""
+
+
+class RequestFailed(Exception):
+    """Why a request has no answer; shown to the person."""
+
+
+class UnknownName(RequestFailed):
+    """The request names something unknown."""
+
+
+def change_origin(arguments: Mapping[str, Any], clock: Clock) -> ChangeOrigin:
+    """Who made the request, from where and why, cleaned; and the present time."""
+    by, origin = clean_line(str(arguments["by"])), clean_line(str(arguments.get("from", "")))
+    return ChangeOrigin(by, origin, clean_line(str(arguments.get("why", "")), WHY_LIMIT), micros(clock.now()))
+
+
+class RequestServer:
+    """Claims requests from the store and writes their answers."""
+
+    def __init__(
+        self,
+        store: Database,
+        clock: Clock,
+        doors: ConnectorPool,
+        secrets: SecretStore,
+        extras: Callable[[int], dict[str, Any]],
+        accept_drift: Callable[[int, int | None, str, str], None],
+        approved: Callable[[], None],
+        outlasted: Callable[[int, datetime], Sequence[str]],
+        others: Mapping[str, RequestHandler],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._doors = doors
+        self._secrets = secrets
+        self._extras = extras
+        """run id -> {"safety", "followers"}: what the estate adds to the connector's preview."""
+        self._accept_drift = accept_drift
+        """job id, newest change shown, person, origin."""
+        self._approved = approved
+        self._outlasted = outlasted
+        """job id, end of its hold -> warnings about that end."""
+        self._pool = ThreadPoolExecutor(
+            REQUESTS_PER_TARGET * len(doors.places) + SPARE_THREADS, thread_name_prefix="answer"
+        )
+        self._in_flight = CallsInFlight()
+        self._sweep_at = 0.0
+        self.wake = threading.Event()
+        self.pulse = Pulse()
+        self._by_kind: dict[str, RequestHandler] = {
+            "preview": self._preview,
+            "log": self._log,
+            "accept_drift": self._accept,
+            "approve": self._approve,
+            "withdraw": self._withdraw,
+            **others,
+        }
+
+    def recover(self, fence: int) -> None:
+        request_queue.refuse_unanswered(self._store, fence, micros(self._clock.now()))
+
+    def run(self, fence: int, stopping: Callable[[], bool]) -> None:
+        self.pulse.beat()
+        with open_change_detector(self._store) as glance:
+            while not stopping():
+                self.wake.clear()
+                self.pulse.beat()
+                if glance.is_new():
+                    self.step(fence)
+                self.wake.wait(0.1)
+
+    def hanging(self, seconds: float) -> dict[str, float]:
+        """Requests that take longer than `seconds`, with their duration."""
+        return self._in_flight.hanging(seconds)
+
+    def step(self, fence: int) -> None:
+        for request_id, kind, arguments, by in request_queue.claim_requests(self._store, fence):
+            told = {**arguments, "by": by, "fence": fence}
+            self._pool.submit(self._answer, fence, request_id, kind, told)
+        if time.monotonic() >= self._sweep_at:
+            self._sweep_at = time.monotonic() + SWEEP_SECONDS
+            request_queue.delete_answered(self._store, fence, micros(self._clock.after(-ANSWER_TTL_SECONDS)))
+
+    def close(self, until: float = math.inf) -> None:
+        """Waits for requests in progress until `time.monotonic` reaches `until`."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        while self._in_flight and time.monotonic() < until:
+            time.sleep(0.01)
+
+    def _answer(self, fence: int, request_id: int, kind: str, arguments: dict[str, Any]) -> None:
+        with self._in_flight.at(f'answering a request ("{kind}")'):
+            self._find_answer(fence, request_id, kind, arguments)
+
+    def _find_answer(self, fence: int, request_id: int, kind: str, arguments: dict[str, Any]) -> None:
+        answer: dict[str, Any] = {}
+        error = ""
+        try:
+            self._check_right(kind, arguments)
+            answer = self._by_kind[kind](arguments)
+        except (RequestFailed, ConnectorError, NotFound, DriftChanged) as problem:
+            error = self._shown(str(problem))
+            answer = {"not_found": True} if isinstance(problem, UnknownName | NotFound) else {}
+        except Exception as problem:
+            log.exception("a question broke", kind=kind)
+            error = f"the engine failed to answer ({type(problem).__name__}); its log has the details"
+        try:
+            request_queue.answer_request(self._store, fence, request_id, answer, error, micros(self._clock.now()))
+        except StoreError as problem:
+            log.warning("an answer could not be written", request=request_id, error=str(problem))
+
+    def _ref(self, arguments: dict[str, Any]) -> Any:
+        run_id = arguments.get("run_id")
+        if run_id is None:
+            found = actions.job_ref(self._store, int(arguments["job_id"]))
+        else:
+            found = actions.run_ref(self._store, int(run_id), arguments.get("attempt_id"))
+        if found is None:
+            raise RequestFailed(f"no job {arguments['job_id']}" if run_id is None else f"no run {run_id}")
+        if found[2] not in self._doors.places:
+            raise RequestFailed(f"{found[1]} is not in the config of the running engine")
+        return found
+
+    def _preview(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """The preview of a verb (default: rerun) for a run or a job."""
+        ref, system, target_id, state = self._ref(arguments)
+        verb = Verb(arguments.get("verb", Verb.RERUN))
+        place = self._doors.places[target_id]
+        kind = place.system.kind
+        if cannot := unsupported_reason(place, system, verb):
+            raise RequestFailed(cannot)
+        ask = ActionSpec(verb, ref, RunState(state), arguments.get("parameters") or {})
+        self._refuse_secrets(ask.parameters.get("conf"))
+        extras = self._extras(int(arguments["run_id"])) if arguments.get("run_id") is not None else {}
+        with self._doors.question(target_id, ANSWER_SECONDS) as connector:
+            preview = fetch_preview(connector, place, ask, ANSWER_SECONDS)
+        if good := conflicts.mark_refusal(self._store, verb, arguments.get("run_id")):
+            preview = replace(preview, refused=preview.refused or good)
+        until = hold_end(ask.parameters) if verb is Verb.HOLD and arguments.get("job_id") is not None else None
+        if until is not None:
+            preview = replace(preview, notes=(*self._outlasted(int(arguments["job_id"]), until), *preview.notes))
+        if takes := kind.takes.get(verb):
+            extras["takes"] = sorted(takes)
+        if verb in STARTING:
+            extras["under_way"], ours = conflicts.run_conflicts(self._store, arguments.get("run_id"))
+            overlap = preview.overlap or conflicts.start_in_flight(self._store, arguments) or ours
+            hold = conflicts.format_hold(self._store, arguments)
+            preview = replace(preview, overlap=overlap, notes=(*((hold,) if hold else ()), *preview.notes))
+        name = actions.short_name(self._store, arguments.get("job_id"), arguments.get("run_id"))
+        return {**preview_to_json(preview, self._shown), **extras, "confirm": name}
+
+    def _refuse_secrets(self, given: Any) -> None:
+        """Raises RequestFailed if parameters contain a secret of the config: the store, the audit and the scheduler
+        would keep it in plain text."""
+        text = "\n".join(texts_in(given))
+        if self._secrets.mask(text) != text:
+            raise RequestFailed(
+                "the parameters contain a secret of the config, which the scheduler and the audit would store in plain"
+                " text. Fix: pass the name under which the job reads it"
+            )
+
+    def _log(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        ref, _, target_id, _ = self._ref(arguments)
+        with self._doors.question(target_id, ANSWER_SECONDS) as connector:
+            chunk = connector.log(ref, arguments.get("start"), LOG_BYTES, ANSWER_SECONDS)
+        return {"text": self._shown(chunk.text), "next": chunk.next, "more": chunk.more, "cut": chunk.cut}
+
+    def _accept(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        argument = arguments.get("change")
+        number = int(argument) if argument is not None else None
+        self._accept_drift(int(arguments["job_id"]), number, arguments["by"], str(arguments.get("from", "")))
+        return {"accepted": True}
+
+    def _approve(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        by, origin = arguments["by"], str(arguments.get("from", ""))
+        now_us = micros(self._clock.now())
+        refused = approvals.approve_action(self._store, arguments["fence"], str(arguments["key"]), by, origin, now_us)
+        if refused:
+            raise RequestFailed(refused)
+        self._approved()
+        return {"approved": True}
+
+    def _withdraw(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        by, origin, why = arguments["by"], str(arguments.get("from", "")), str(arguments.get("why", ""))
+        now_us = micros(self._clock.now())
+        if refused := actions.withdraw(self._store, arguments["fence"], str(arguments["key"]), by, origin, why, now_us):
+            raise RequestFailed(refused)
+        return {"withdrawn": True}
+
+    def _check_right(self, kind: str, arguments: dict[str, Any]) -> None:
+        """Authorizes again by the present rights: they may have changed since the client checked."""
+        with self._store.read() as session:
+            person = access.person_by_name(session, arguments["by"], not self._store.is_sqlite)
+            answer = authorize_request(session, person, kind, arguments)
+        if isinstance(answer, AccessRefusal):
+            raise RequestFailed(answer.reason)
+
+    def _shown(self, text: str) -> str:
+        """Sanitized external text."""
+        return sanitize_text(text, self._secrets.mask)

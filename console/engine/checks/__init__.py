@@ -1,0 +1,1 @@
+"""Data checks: when they are due, and how they are run."""

@@ -1,0 +1,121 @@
+"""The connectors of an estate: one instance per target and purpose, opened on first use, dropped on any error.
+
+A connector is not thread safe. Polling has its own instance; actions and requests share another one behind a lock per
+target, so that at most one action is in flight at a target and a slow request never delays a poll.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import structlog
+
+from connectors.sdk.contract import Connector
+from connectors.sdk.errors import SystemUnreachable
+from connectors.sdk.secrets import SecretStore
+from console.config.estate import SystemConfig
+
+log = structlog.get_logger("headway.engine")
+
+REQUESTS_PER_TARGET = 16
+"""Most requests that wait for one target; a plan previews eight of its steps at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorTarget:
+    """A target with its system."""
+
+    target_id: int
+    system: SystemConfig
+    target: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.system.name}/{self.target}"
+
+
+class ConnectorPool:
+    """Opens connectors. The engine reaches schedulers only through it."""
+
+    def __init__(self, places: Mapping[int, ConnectorTarget], secrets: SecretStore) -> None:
+        self.places = places
+        self._secrets = secrets
+        self._asked: dict[int, Connector] = {}
+        self._locks = {target_id: threading.Lock() for target_id in places}
+        self._questions: Counter[int] = Counter()
+        self._counting = threading.Lock()
+
+    def open(self, place: ConnectorTarget) -> Connector:
+        """A new connector; the caller closes it. Raises ConnectorError."""
+        return place.system.kind.open(place.system.options, place.target, self._secrets)
+
+    @contextmanager
+    def asked(self, target_id: int, seconds: float = math.inf) -> Iterator[Connector]:
+        """The target's connector for actions and requests, held exclusively; waits at most this long. Raises
+        ConnectorError, KeyError."""
+        place, lock = self.places[target_id], self._locks[target_id]
+        if not lock.acquire(timeout=-1 if seconds == math.inf else seconds):
+            raise SystemUnreachable(f"{place.name}: an earlier request is still in progress. Fix: try again later")
+        try:
+            connector = self._asked.get(target_id)
+            if connector is None:
+                connector = self._asked[target_id] = self.open(place)
+            try:
+                yield connector
+            except BaseException:
+                self._drop(target_id)
+                raise
+        finally:
+            lock.release()
+
+    @contextmanager
+    def question(self, target_id: int, seconds: float) -> Iterator[Connector]:
+        """As `asked`, for a request that a person waits for; fails if too many wait already. Raises ConnectorError,
+        KeyError."""
+        with self.one_of_few(target_id), self.asked(target_id, seconds) as connector:
+            yield connector
+
+    @contextmanager
+    def one_of_few(self, target_id: int) -> Iterator[None]:
+        """One of the requests that may wait for a target. Raises SystemUnreachable if there are too many."""
+        with self._counting:
+            if self._questions[target_id] >= REQUESTS_PER_TARGET:
+                name = self.places[target_id].name
+                raise SystemUnreachable(
+                    f"{name}: {REQUESTS_PER_TARGET} requests wait for it already. Fix: try again later"
+                )
+            self._questions[target_id] += 1
+        try:
+            yield
+        finally:
+            with self._counting:
+                self._questions[target_id] -= 1
+
+    def close(self, until: float = math.inf) -> None:
+        """Closes idle connectors; one that hangs is abandoned once `time.monotonic` reaches `until`."""
+        for target_id in list(self._asked):
+            left = until - time.monotonic()
+            if self._locks[target_id].acquire(timeout=-1 if left == math.inf else max(0.0, left)):
+                try:
+                    self._drop(target_id)
+                finally:
+                    self._locks[target_id].release()
+
+    def _drop(self, target_id: int) -> None:
+        connector = self._asked.pop(target_id, None)
+        if connector is not None:
+            close_quietly(connector)
+
+
+def close_quietly(connector: Connector) -> None:
+    """Closes the connector. An error is only logged: the connection may be broken already."""
+    try:
+        connector.close()
+    except Exception as error:  # noqa: BLE001 - whatever a library says of a connection that nobody needs any more
+        log.debug("a connection did not close", error=type(error).__name__)

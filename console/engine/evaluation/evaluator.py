@@ -1,0 +1,251 @@
+"""The evaluator: turns new facts and passed time into decisions, and decisions into rows. One thread, one
+transaction per round.
+
+While an incident is open, the definition of its root job is compared again with the last good one: a scheduler's
+inventory is read less often than its runs.
+"""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Set
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import structlog
+
+from console.control.evaluate import evaluate
+from console.control.incidents.changes import changes_by_run
+from console.control.snapshot.incremental import EvaluationCache, build_cache, part_to_evaluate
+from console.domain.decision import Decisions, IncidentDecision
+from console.domain.estate import Estate, EvaluationSettings, JobFacts
+from console.engine.evaluation.forecaster import ServiceForecaster
+from console.engine.evaluation.quarantine import Quarantine
+from console.engine.worker import Pulse
+from console.failpoints import failpoint
+from console.store.alerts import AlertRouting
+from console.store.db.database import Database
+from console.store.decisions import apply_decisions
+from console.store.errors import StoreError
+from console.store.ingest import batch as store_logs
+from console.store.snapshot.estate import load_estate, refresh_estate
+from console.store.snapshot.history import PastVersion, last_good_of_runs, past_versions
+from console.timing.clock import Clock
+
+
+class DefinitionChanges:
+    """Caches per open incident what its definition comparison was based on; a new engine compares all of them once."""
+
+    def __init__(self, store: Database) -> None:
+        self._store = store
+        self._rests_on: dict[str, dict[int, PastVersion]] = {}
+        self._next = self._rests_on
+        """The cache including this evaluation, kept once it is written."""
+
+    def again(self, decisions: Decisions, jobs: Mapping[int, JobFacts]) -> Decisions:
+        """Decisions including definition changes found since the last comparison. The cache is updated by `keep`,
+        once they are written."""
+        known = self._rests_on
+        closed = {incident.key for incident in decisions.incidents if incident.closed}
+        self._next = {key: rests for key, rests in known.items() if key not in closed}
+        still_open = [incident for incident in decisions.incidents if incident.cause_run_ids and not incident.closed]
+        if not still_open:
+            return decisions
+        found = past_versions(self._store, (number for one in still_open for number in one.cause_run_ids))
+        now = {one.key: {each: found[each] for each in one.cause_run_ids if each in found} for one in still_open}
+        due = {one.key for one in still_open if not one.changes and known.get(one.key) != now[one.key]}
+        self._next |= now
+        if not due:
+            return decisions
+        incidents = (
+            self._compared(incident, jobs) if incident.key in due else incident for incident in decisions.incidents
+        )
+        return replace(decisions, incidents=tuple(incidents))
+
+    def keep(self) -> None:
+        """Adopts the cache of the last decisions, as they are written."""
+        self._rests_on = self._next
+
+    def _compared(self, decision: IncidentDecision, jobs: Mapping[int, JobFacts]) -> IncidentDecision:
+        of_run = {member.run_id: member.job_id for member in decision.members if member.run_id is not None}
+        roots = [(each, of_run[each]) for each in decision.cause_run_ids if of_run.get(each) in jobs]
+        return replace(
+            decision, changes=changes_by_run(jobs, last_good_of_runs(self._store, decision.cause_run_ids), roots)
+        )
+
+
+log = structlog.get_logger("headway.evaluate")
+
+MAX_INTERVAL_SECONDS = 5.0
+"""Maximum real seconds between evaluations by time alone."""
+PARTIAL_ROUNDS_FACTOR = 3.0
+"""For this multiple of a full evaluation's duration only changes are evaluated, so that a change never waits long."""
+PAUSE_SECONDS = 0.05
+"""Changes within this time are evaluated together."""
+
+
+@contextmanager
+def gc_disabled(is_large: bool) -> Iterator[None]:
+    """No garbage collection while many objects are created."""
+    pauses = is_large and gc.isenabled()
+    if pauses:
+        gc.disable()
+    try:
+        yield
+    finally:
+        if pauses:
+            gc.enable()
+
+
+class Evaluator:
+    """Evaluates on every change, and when time alone changes a decision."""
+
+    def __init__(
+        self,
+        store: Database,
+        clock: Clock,
+        settings: EvaluationSettings,
+        audience: AlertRouting,
+        alerts_made: Callable[[], None],
+        own_words: Callable[[Decisions], Decisions],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._settings = settings
+        self._audience = audience
+        self._alerts_made = alerts_made
+        self._own_words = own_words
+        """Renders notifications with the templates of their routes."""
+        self._cycles: tuple[tuple[str, ...], ...] = ()
+        self._before: Estate | None = None
+        """The estate of the last evaluation."""
+        self._cache: EvaluationCache | None = None
+        """Cache passed from one evaluation to the next."""
+        self._seen = 0
+        """Number of that snapshot."""
+        self._whole_at = 0.0
+        """time.monotonic() of the next full evaluation."""
+        self._quarantine = Quarantine()
+        self._compared = DefinitionChanges(store)
+        self._foresee = ServiceForecaster()
+        self._is_judging = False
+        self.wake = threading.Event()
+        self.pulse = Pulse()
+
+    @property
+    def seen(self) -> EvaluationCache | None:
+        """The cache of the last evaluation, for other threads. None before the first."""
+        return self._cache if self._before is not None else None
+
+    @property
+    def is_judging(self) -> bool:
+        """True while an evaluation is running."""
+        return self._is_judging
+
+    @property
+    def trouble(self) -> str:
+        """Jobs that fail evaluation, as text; empty if none."""
+        return self._quarantine.trouble
+
+    @property
+    def unforeseen(self) -> str:
+        """Services that are forecast by sums of usual durations, as text; empty if all are simulated."""
+        return self._foresee.trouble
+
+    def run(self, fence: int, stopping: Callable[[], bool]) -> None:
+        """Runs until `stopping`. Errors are raised: the supervisor restarts the worker and reports them."""
+        while not stopping():
+            self.wake.clear()
+            self.pulse.beat()
+            pause = self.step(fence)
+            self.pulse.beat(pause)
+            if self.wake.wait(pause):
+                time.sleep(PAUSE_SECONDS)
+
+    def step(self, fence: int) -> float:
+        """Evaluates once; real seconds until time alone may change a decision."""
+        self._is_judging = True
+        try:
+            return self._step(fence)
+        finally:
+            self._is_judging = False
+
+    def _step(self, fence: int) -> float:
+        failpoint("evaluate.before")
+        begun = time.monotonic()
+        now = self._clock.now()
+        seq = self._store.changed_seq()
+        seen = refresh_estate(self._store, now, self._settings, self._seen)
+        estate = self._quarantine.without(seen.estate)
+        self._cache = build_cache(estate, self._cache, seen.changed)
+        part = self._touched(estate, seen.changed)
+        with gc_disabled(part is estate):
+            decisions = self._judged(part, now)
+        if decisions is None:
+            return PAUSE_SECONDS
+        if part is not estate:
+            decisions = replace(decisions, cycles=self._cycles)  # only a full evaluation decides it
+        applied = apply_decisions(self._store, decisions, now, seq, fence, self._audience.routes, self._audience)
+        failpoint("evaluate.after_commit")
+        self._compared.keep()
+        if decisions.cycles != self._cycles:
+            self._cycles = decisions.cycles
+            told = log.warning if decisions.cycles else log.info
+            told("dependencies that lead back to themselves; none of them counts", paths=decisions.cycles)
+        if applied.alerts:
+            self._alerts_made()
+        self._before, self._seen = estate, seen.number
+        took = time.monotonic() - begun
+        due_at = time.monotonic() + max(
+            self._ahead(decisions.next_at, now), took * PARTIAL_ROUNDS_FACTOR if part is estate else 0.0
+        )
+        self._whole_at = due_at if part is estate else min(self._whole_at, due_at)
+        return max(self._whole_at - time.monotonic(), 0.05)
+
+    def _touched(self, estate: Estate, known: Set[int] | None) -> Estate:
+        """The components changed since the last evaluation; everything if time is due."""
+        if self._before is None or time.monotonic() >= self._whole_at:
+            return estate
+        if len(estate.jobs) != len(self._before.jobs):  # quarantined jobs are back: no change reports that
+            return estate
+        return part_to_evaluate(self._before, estate, known, self._cache)
+
+    def _ahead(self, next_at: datetime | None, now: datetime) -> float:
+        """Real seconds until time alone may change a decision."""
+        if next_at is None:
+            return MAX_INTERVAL_SECONDS
+        ahead = (next_at - now) / timedelta(seconds=1) / max(self._clock.rate, 0.01)
+        return min(max(ahead, 0.2), MAX_INTERVAL_SECONDS)
+
+    def _judged(self, estate: Estate, now: datetime) -> Decisions | None:
+        """The decisions; None if part of the estate fails, which the next step leaves out."""
+        try:
+            decisions = self._decide(estate, now)
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the others are judged all the same
+            self._quarantine.find(estate, lambda one: evaluate(one, now), error)
+            self._before = None
+            return None
+        self._quarantine.well()
+        return decisions
+
+    def _decide(self, estate: Estate, now: datetime) -> Decisions:
+        """The decisions. If they notify, decides again with the log tails that the notifications show and with the
+        definitions of the last good runs."""
+        decisions = evaluate(estate, now, cache=self._cache, foresee=self._foresee)
+        new = [incident for incident in decisions.incidents if incident.notices or incident.event]
+        roots = [one.root_run_id for one in new if one.root_run_id is not None]
+        causes = [number for one in new for number in one.cause_run_ids]
+        if causes:
+            told = replace(estate, pasts=last_good_of_runs(self._store, causes))
+            tails = store_logs.tails_of(self._store, roots)
+            decisions = evaluate(told, now, log_tails=tails, cache=self._cache, foresee=self._foresee)
+        return self._own_words(self._compared.again(decisions, estate.jobs))
+
+    def estate(self) -> Estate:
+        """The estate as an evaluation would see it now, for other threads."""
+        return load_estate(self._store, self._clock.now(), self._settings)

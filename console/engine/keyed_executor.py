@@ -1,0 +1,120 @@
+"""Concurrency by key: work at one target is serialized, and never waits for work at another one.
+
+A pool has as many threads as all targets together may hold, created on demand, so that a hanging target delays
+only itself. `FairLimiter` admits the writes of one system in the order in which they asked.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+
+WAIT_SECONDS = 0.2
+"""How often a waiting thread checks whether to stop."""
+
+
+class CallsInFlight:
+    """Calls in progress, with their start."""
+
+    def __init__(self) -> None:
+        self._since: dict[object, tuple[str, float]] = {}
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def at(self, words: str) -> Iterator[None]:
+        mine = object()
+        with self._lock:
+            self._since[mine] = (words, time.monotonic())
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._since[mine]
+
+    def __len__(self) -> int:
+        return len(self._since)
+
+    def hanging(self, seconds: float) -> dict[str, float]:
+        """Calls that take longer than `seconds`, with their duration."""
+        now, found = time.monotonic(), dict[str, float]()
+        with self._lock:
+            for words, since in self._since.values():
+                if now - since > seconds:
+                    found[words] = max(now - since, found.get(words, 0.0))
+        return found
+
+
+class KeyedExecutor:
+    """Runs work serially per key, and in parallel across keys."""
+
+    def __init__(self, most: int, name: str) -> None:
+        self._pool = ThreadPoolExecutor(most, thread_name_prefix=name)
+        self._moving: dict[Hashable, Future[None]] = {}
+        self._turned_away: set[Hashable] = set()
+        """Keys whose work was rejected because they were busy."""
+
+    def take(self, lane: Hashable, work: Callable[[], None]) -> None:
+        """Starts the work; drops it if the key is busy, as the caller offers it again."""
+        if lane in self._moving:
+            self._turned_away.add(lane)
+        else:
+            self._moving[lane] = self._pool.submit(work)
+
+    def is_free_again(self) -> bool:
+        """Whether a busy key whose work was rejected is free now."""
+        return any(self._moving[lane].done() for lane in self._turned_away)
+
+    def over(self) -> bool:
+        """Drops finished work; True if none is left. Raises what the work raised, a StoreError for example."""
+        done = {lane: moving for lane, moving in self._moving.items() if moving.done()}
+        for lane in done:
+            del self._moving[lane]
+        self._turned_away -= done.keys()
+        for moving in done.values():
+            moving.result()
+        return not self._moving
+
+    def wait(self) -> None:
+        """Waits for all started work. Raises as `over`."""
+        for moving in list(self._moving.values()):
+            moving.exception()
+        self.over()
+
+    def close(self) -> None:
+        """Accepts no more work."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+class FairLimiter:
+    """Admits at most `at_once` writes per system, first come first served. A call that hangs keeps its place until
+    it returns, as its effect is unknown until then."""
+
+    def __init__(self, at_once: int) -> None:
+        self.at_once = at_once
+        self._writing: Counter[int] = Counter()
+        self._queue: dict[int, list[object]] = defaultdict(list)
+        self._free = threading.Condition()
+
+    @contextmanager
+    def turn(self, system: int, stopping: Callable[[], bool]) -> Iterator[float]:
+        """Waits for admission or `stopping`; yields the seconds waited."""
+        mine, begun = object(), time.monotonic()
+        with self._free:
+            self._queue[system].append(mine)
+            while not stopping() and not self._is_next(system, mine):
+                self._free.wait(WAIT_SECONDS)
+            self._queue[system].remove(mine)
+            self._writing[system] += 1
+        try:
+            yield time.monotonic() - begun
+        finally:
+            with self._free:
+                self._writing[system] -= 1
+                self._free.notify_all()
+
+    def _is_next(self, system: int, mine: object) -> bool:
+        return self._writing[system] < self.at_once and self._queue[system][0] is mine

@@ -1,0 +1,1 @@
+"""Delivery of alerts: routing, outbox, senders, on-call calendars, self-monitoring."""

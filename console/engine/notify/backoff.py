@@ -1,0 +1,42 @@
+"""Delivery retries: when a failed delivery is tried again, and when it is abandoned.
+
+Exponential backoff with full jitter, so that a receiver that comes back is not met by every pending delivery at
+once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from console.timing.durations import format_duration
+
+BASE = timedelta(seconds=5)
+CAP = timedelta(minutes=15)
+MIN_DELAY = timedelta(milliseconds=250)
+"""Lower bound of the delay, as full jitter may draw zero."""
+REFUSALS = 3
+"""Permanent refusals of the same message in a row before the delivery is abandoned."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryDecision:
+    """Retry after `wait`, or abandon (None) for the reason in `why`."""
+
+    wait: timedelta | None
+    why: str = ""
+
+
+def after_failure(tries: int, refusals: int, age: timedelta, give_up_after: timedelta, chance: float) -> RetryDecision:
+    """Whether and when a failed delivery is retried.
+
+    `tries`: attempts including this one; `refusals`: permanent refusals in a row including this one; `age`: since it
+    was created or requeued; `chance`: uniform in [0, 1). The delay is uniform in 0 … min(cap, base · 2^n).
+    """
+    if refusals >= REFUSALS:
+        return RetryDecision(None, f"refused for good {refusals} times")
+    if age >= give_up_after:
+        return RetryDecision(None, f"not accepted within {format_duration(give_up_after.total_seconds())}")
+    longest = min(CAP, BASE * 2.0 ** min(tries - 1, 30))
+    wait = max(MIN_DELAY, longest * chance)
+    return RetryDecision(min(wait, max(give_up_after - age, MIN_DELAY)))

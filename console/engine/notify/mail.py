@@ -1,0 +1,210 @@
+"""Alerts by mail: a complete text part, the same as HTML, and headers that keep an incident in one thread.
+
+apprise parses the URL and knows each provider; it gives every mail its own Message-ID with no way to set another, so
+mail for a server leaves from here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import smtplib
+import ssl
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from email.message import EmailMessage
+from email.utils import format_datetime, formataddr, localtime
+from functools import lru_cache
+from typing import Any
+
+from console.engine.notify.senders import SendResult
+from console.text.cleaning import clean_line
+
+SECONDS = 15.0
+"""Timeout of each reply of the server, as in apprise."""
+TITLE_LIMIT = 300
+MARK = "  | "
+"""Prefix of external text in a body."""
+
+
+@dataclass(frozen=True, slots=True)
+class MailThread:
+    """The thread of a mail. Ids are digests, so that headers reveal no names."""
+
+    own: str
+    """Message-ID of the mail; the same for a duplicate, so that a receiver can tell."""
+    root: str = ""
+    """Message-ID of the first mail of the thread; empty without a thread."""
+    joined: tuple[str, ...] = ()
+    """First mails of the threads that were merged into this one."""
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """Values of References; the last one is In-Reply-To."""
+        return (*self.joined, self.root) if self.root else self.joined
+
+
+def mail_thread(
+    dedup_key: str, route: str, delivery_id: int, is_about_incident: bool, begins: bool, parts: Sequence[str] = ()
+) -> MailThread:
+    """The thread of an incident: its alerts to one route, with those of merged incidents (`parts`: their keys). A
+    reopened incident continues its thread; a split one gets its own. `begins`: no earlier mail of the thread was
+    sent by itself."""
+    root = _digest(dedup_key, route) if is_about_incident else ""
+    joined = tuple(_digest(part, route) for part in parts)
+    if root and begins:
+        return MailThread(root, joined=joined)
+    return MailThread(_digest(dedup_key, route, str(delivery_id)), root, joined)
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def send_mail(url: str, title: str, body: str, thread: MailThread) -> SendResult | None:
+    """The server's reply; None for a URL that is not mail, or that only apprise can send."""
+    import apprise  # noqa: PLC0415 - see sending
+
+    if not url.lower().startswith(("mailto:", "mailtos:")):
+        return None
+    one: Any = apprise.Apprise.instantiate(url)
+    if one is None or not one.targets or str(getattr(one, "pgp_mode", "no")) not in ("no", "none"):
+        return None
+    if one.secure_mode != "insecure" and not one.verify_certificate:
+        return None
+    return _deliver(one, compose_mail(one, title, body, thread))
+
+
+def compose_mail(one: Any, title: str, body: str, thread: MailThread) -> EmailMessage:
+    """The complete mail. `one`: the URL as parsed by apprise."""
+    name, address = one.from_addr
+    domain = address.rpartition("@")[2] or "localhost"
+    message = EmailMessage()
+    message["Subject"] = clean_line(title, TITLE_LIMIT)
+    message["From"] = formataddr((name or "Headway", address))
+    message["To"] = ", ".join(formataddr((name or "", to)) for name, to in one.targets)
+    if one.cc:
+        message["Cc"] = ", ".join(sorted(one.cc))
+    if one.reply_to:
+        message["Reply-To"] = ", ".join(sorted(one.reply_to))
+    message["Date"] = format_datetime(localtime())
+    message["Message-ID"] = f"<headway.{thread.own}@{domain}>"
+    if thread.references:
+        message["In-Reply-To"] = f"<headway.{thread.references[-1]}@{domain}>"
+        message["References"] = " ".join(f"<headway.{reference}@{domain}>" for reference in thread.references)
+    message["Auto-Submitted"] = "auto-generated"
+    message.set_content(body)
+    message.add_alternative(as_html(title, body), subtype="html")
+    return message
+
+
+_PAGE = """<!DOCTYPE html>
+<html><body style="font-family: sans-serif; font-size: 14px; color: #222">
+<h2 style="font-size: 16px">{{ title }}</h2>
+{% for is_outside, text in blocks -%}
+{% if is_outside -%}
+<pre style="font-family: monospace; background: #f4f4f4; border-left: 4px solid #999; padding: 6px 10px; \
+white-space: pre-wrap">{{ text }}</pre>
+{% else -%}
+<pre style="font-family: inherit; margin: 0; white-space: pre-wrap">{{ text }}</pre>
+{% endif -%}
+{% endfor -%}
+</body></html>
+"""
+
+
+@lru_cache(maxsize=1)
+def _page() -> Any:
+    from jinja2 import Environment, StrictUndefined  # noqa: PLC0415 - only where a mail is sent
+
+    return Environment(autoescape=True, undefined=StrictUndefined).from_string(_PAGE)
+
+
+def as_html(title: str, body: str) -> str:
+    """The body as HTML: external text in a block of its own, everything escaped."""
+    return str(_page().render(title=title, blocks=list(_blocks(body))))
+
+
+def _blocks(body: str) -> Iterator[tuple[bool, str]]:
+    """(is external text, lines) of each section."""
+    lines: list[str] = []
+    outside = False
+    for line in body.rstrip("\n").split("\n"):
+        if line.startswith(MARK) != outside:
+            yield from _block(outside, lines)
+            lines, outside = [], not outside
+        lines.append(line.removeprefix(MARK) if outside else line)
+    yield from _block(outside, lines)
+
+
+def _block(outside: bool, lines: list[str]) -> Iterator[tuple[bool, str]]:
+    if lines:
+        yield outside, "\n".join(lines)
+
+
+def _deliver(one: Any, message: EmailMessage) -> SendResult:
+    """The result of sending. A refusal, or a failure before the message itself is sent, proves that nothing arrived."""
+    everybody = [to for _, to in one.targets] + sorted({*one.cc, *one.bcc})
+    try:
+        smtp = _connected(one)
+    except (OSError, smtplib.SMTPException) as error:
+        return _refusal_result(error, f"{one.smtp_host}:{one.port}")
+    try:
+        refused = smtp.send_message(message, one.from_addr[1], everybody)
+    except smtplib.SMTPServerDisconnected as error:
+        return SendResult(None, f"the mail server closed the connection: {error}")
+    except smtplib.SMTPException as error:
+        return _refusal_result(error, f"{one.smtp_host}:{one.port}")
+    except OSError as error:
+        return SendResult(None, f"{one.smtp_host}:{one.port}: {error.strerror or error}")
+    finally:
+        _quit(smtp)
+    if refused:
+        return SendResult(None, _replies(refused))
+    return SendResult(True)
+
+
+def _connected(one: Any) -> smtplib.SMTP:
+    """The connection, signed in if the URL has a login."""
+    host, port, context = one.smtp_host, int(one.port), ssl.create_default_context()
+    if one.secure_mode == "ssl":
+        smtp: smtplib.SMTP = smtplib.SMTP_SSL(host, port, timeout=SECONDS, context=context)
+    else:
+        smtp = smtplib.SMTP(host, port, timeout=SECONDS)
+    try:
+        if one.secure_mode == "starttls":
+            smtp.starttls(context=context)
+        if one.user and one.password:
+            smtp.login(one.user, one.password)
+    except BaseException:
+        smtp.close()
+        raise
+    return smtp
+
+
+def _quit(smtp: smtplib.SMTP) -> None:
+    """Closes the connection; its reply does not matter."""
+    try:
+        smtp.quit()
+    except (OSError, smtplib.SMTPException):
+        smtp.close()
+
+
+def _refusal_result(error: Exception, where: str) -> SendResult:
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        codes = [code for code, _ in error.recipients.values()]
+        return SendResult(False, _replies(error.recipients), for_good=all(code >= 500 for code in codes))
+    if isinstance(error, smtplib.SMTPResponseException):
+        words = f"SMTP {error.smtp_code} {_text(error.smtp_error)}"
+        return SendResult(False, words, for_good=error.smtp_code >= 500)
+    if isinstance(error, OSError):
+        return SendResult(False, f"{where}: {error.strerror or error}")
+    return SendResult(False, f"{where}: {error}")
+
+
+def _replies(refused: dict[str, tuple[int, bytes]]) -> str:
+    """The distinct replies, without addresses."""
+    return "; ".join(dict.fromkeys(f"SMTP {code} {_text(text)}" for code, text in refused.values()))
+
+
+def _text(reply: bytes | str) -> str:
+    return clean_line(reply.decode("utf-8", "replace") if isinstance(reply, bytes) else reply, 200)

@@ -1,0 +1,236 @@
+"""On-call calendars: read at intervals into the store; a failed read keeps the last one.
+
+An iCalendar text becomes shifts: its events with their repetitions, within a window of time.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time as time_time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import structlog
+
+from connectors.sdk.errors import ConnectorError
+from connectors.sdk.secrets import SecretStore
+from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.transport.http import HttpEndpoint, checked_origin
+from console.config.alerts import RotaSettings
+from console.control.alerts.routing import route_of_person
+from console.domain.alert import AlertingSettings, OnCallShift, on_call
+from console.domain.ids import micros
+from console.store import alert_routing as rows
+from console.store.db.database import Database
+from console.text.cleaning import clean_line
+from console.timing.clock import Clock
+
+MAX_EVENTS = 5_000
+"""Maximum shifts of one rota; a calendar with more is rejected."""
+MAX_EVENTS_PER_DAY = 24
+"""Maximum repetitions of an event per day: a rule per second would exhaust memory before it is counted."""
+NAME_LIMIT = 120
+
+
+class RotaParseError(Exception):
+    """Why a text is not a readable calendar."""
+
+
+def parse_shifts(text: str, people: Sequence[str], begins: datetime, ends: datetime) -> tuple[OnCallShift, ...]:
+    """Shifts that overlap the window, by start. On call is the first attendee, or the summary, that matches one of
+    `people` (ignoring case), else the first attendee or summary as written. Raises RotaParseError."""
+    import icalendar  # noqa: PLC0415 - only where config has a rota
+    import recurring_ical_events  # noqa: PLC0415
+
+    try:
+        calendar = icalendar.Calendar.from_ical(text)
+        _refuse_floods(calendar)
+        found = [_shift(event, people) for event in _events(recurring_ical_events.of(calendar).series, begins, ends)]
+    except RotaParseError:
+        raise
+    except Exception as error:  # noqa: BLE001 - outside text in the hands of a parser: whatever it raises is its fault
+        raise RotaParseError(f"not a readable calendar ({type(error).__name__})") from None
+    wanted = [one for one in found if one is not None and one.begins < ends and one.ends > begins]
+    return tuple(sorted(wanted, key=lambda one: (one.begins, one.ends, one.person)))
+
+
+def _refuse_floods(calendar: Any) -> None:
+    """Raises RotaParseError for an event that repeats too often."""
+    for event in calendar.walk("VEVENT"):
+        rules = event.get("RRULE", [])
+        for rule in rules if isinstance(rules, list) else [rules]:
+            often = str(next(iter(rule.get("FREQ", ())), "")).upper() in ("SECONDLY", "MINUTELY")
+            times = math.prod(len(rule.get(name, ())) or 1 for name in ("BYHOUR", "BYMINUTE", "BYSECOND"))
+            if often or times > MAX_EVENTS_PER_DAY:
+                raise RotaParseError(
+                    f"an event repeats more than {MAX_EVENTS_PER_DAY} times a day, which is not a shift"
+                )
+
+
+def _events(series: Sequence[Any], begins: datetime, ends: datetime) -> list[Any]:
+    """Events of the window, one per repetition. Raises RotaParseError for more than MAX_EVENTS."""
+    found: list[Any] = []
+    for one in series:
+        found += one.between(begins, ends)
+        if len(found) > MAX_EVENTS:
+            raise RotaParseError(f"it has more than {MAX_EVENTS:,} shifts within {(ends - begins).days} days")
+    return [one.as_component(keep_recurrence_attributes=False) for one in found]
+
+
+def _shift(event: Any, people: Sequence[str]) -> OnCallShift | None:
+    begins, ends = _instant(event.start), _instant(event.end)
+    if ends <= begins or str(event.get("STATUS", "")).upper() == "CANCELLED":
+        return None
+    names = [name for name in _names(event) if name]
+    known = {name.casefold(): name for name in people}
+    person = next((known[name.casefold()] for name in names if name.casefold() in known), names[0] if names else "")
+    return OnCallShift(person, begins, ends) if person else None
+
+
+def _names(event: Any) -> Iterator[str]:
+    """Attendee names, addresses and the part before the @, then the summary."""
+    attendees = event.get("ATTENDEE", [])
+    for attendee in attendees if isinstance(attendees, list) else [attendees]:
+        address = str(attendee).strip()
+        address = address[len("mailto:") :] if address.lower().startswith("mailto:") else address
+        yield from (_line(str(attendee.params.get("CN", ""))), _line(address), _line(address.partition("@")[0]))
+    yield _line(str(event.get("SUMMARY", "")))
+
+
+def _line(text: str) -> str:
+    return clean_line(text, NAME_LIMIT).strip()
+
+
+def _instant(at: date | datetime) -> datetime:
+    """The instant in UTC; dates and times without a zone count as UTC."""
+    if not isinstance(at, datetime):
+        at = datetime.combine(at, time())
+    return (at if at.tzinfo is not None else at.replace(tzinfo=UTC)).astimezone(UTC)
+
+
+LOOKBACK, AHEAD = timedelta(days=2), timedelta(days=28)
+"""The window of stored shifts: before and after now."""
+
+log = structlog.get_logger("headway.rota")
+
+FETCH_SECONDS = 20.0
+"""Per calendar."""
+LIMIT = 4 * 1024 * 1024
+MESSAGE_LIMIT = 160
+RETRY = timedelta(minutes=1)
+
+
+class RotaReader:
+    """Reads the on-call calendars of the config."""
+
+    def __init__(
+        self,
+        store: Database,
+        clock: Clock,
+        rotas: Mapping[str, RotaSettings],
+        alerting: AlertingSettings,
+        beside: Path,
+        secrets: SecretStore,
+        changed: Callable[[], None],
+    ) -> None:
+        self._store, self._clock, self._rotas = store, clock, rotas
+        self._alerting = alerting
+        self._beside = beside
+        """The folder that relative calendar paths start from."""
+        self._secrets = secrets
+        self._changed = changed
+        self._due: dict[str, float] = {}
+        """Rota -> time.monotonic() of its next read."""
+        self._errors: dict[str, tuple[str, datetime]] = {}
+        """Rota -> (error of the last read, since when)."""
+        self._shifts: dict[str, tuple[OnCallShift, ...]] = {}
+
+    def step(self, fence: int) -> None:
+        """Reads the calendars that are due."""
+        for name, rota in self._rotas.items():
+            if time_time.monotonic() >= self._due.get(name, 0.0):
+                failed = self._read(fence, name, rota)
+                pause = min(RETRY, rota.refresh_every) if failed else rota.refresh_every
+                self._due[name] = time_time.monotonic() + pause.total_seconds()
+
+    def trouble(self) -> str:
+        """Unreadable calendars, and rotas with nobody known on call."""
+        now = self._clock.now()
+        return "; ".join(filter(None, (self._trouble_of(name, now) for name in self._rotas)))
+
+    def _trouble_of(self, name: str, now: datetime) -> str:
+        if (failed := self._errors.get(name)) is not None:
+            error, since = failed
+            return f'rota "{name}" cannot be read since {since:%Y-%m-%d %H:%M:%S}Z: {error}'
+        if name not in self._shifts:
+            return ""
+        shift = on_call(self._shifts[name], now)
+        if shift is None:
+            return f'rota "{name}" has a gap: nobody is on call'
+        known = route_of_person(self._alerting, name, shift.person)
+        return "" if known else f'rota "{name}" names "{shift.person}", who is not in its people'
+
+    def _read(self, fence: int, name: str, rota: RotaSettings) -> bool:
+        """Reads one calendar; True if it failed: then the last one stays in use, with its age."""
+        now = self._clock.now()
+        source = rota.ical if isinstance(rota.ical, str) else rota.ical.text
+        try:
+            shifts = parse_shifts(self._text(rota), tuple(rota.people), now - LOOKBACK, now + AHEAD)
+        except (RotaParseError, ConnectorError, OSError, ValueError) as error:
+            words = clean_line(self._secrets.mask(_error_text(error)), MESSAGE_LIMIT)
+            before = self._errors.get(name)
+            self._errors[name] = (words, before[1] if before is not None else now)
+            self._remember(name, rows.record_rota_failure(self._store, fence, name, source, words, micros(now)))
+            if before is None or before[0] != words:
+                log.warning("a rota could not be read; the last one goes on", rota=name, error=words)
+            return True
+        if self._errors.pop(name, None) is not None:
+            log.info("a rota can be read again", rota=name)
+        self._shifts[name] = shifts
+        written = json.dumps([[shift.person, micros(shift.begins), micros(shift.ends)] for shift in shifts])
+        if rows.record_rota(
+            self._store, fence, rows.RotaReading(name, source, written, micros(now + AHEAD)), micros(now)
+        ):
+            self._changed()
+        return False
+
+    def _remember(self, name: str, kept: tuple[OnCallShift, ...]) -> None:
+        """Adopts the shifts stored by an earlier engine."""
+        self._shifts.setdefault(name, kept)
+
+    def _text(self, rota: RotaSettings) -> str:
+        if isinstance(rota.ical, str):
+            with (self._beside / Path(rota.ical).expanduser()).open("rb") as file:
+                found = file.read(LIMIT + 1)
+        else:
+            found = _fetch(self._secrets(rota.ical))
+        if len(found) > LIMIT:
+            raise RotaParseError(f"larger than {LIMIT // 1024 // 1024} MiB")
+        return found.decode("utf-8-sig", "replace")
+
+
+def _fetch(url: str) -> bytes:
+    """The body of a GET from https, or http on this machine. Raises ConnectorError, ValueError, which name only the
+    host: the rest of the URL gives access to the calendar."""
+    parts = urlsplit(url)
+    try:
+        origin = checked_origin(f"{parts.scheme}://{parts.netloc}", plain_http=False)
+    except ValueError:
+        raise ValueError("the address must be https, or http on this machine") from None
+    door = HttpEndpoint("the rota", origin)
+    try:
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        accept = {"Accept": "text/calendar, */*"}
+        return door.call("GET", path, Deadline(FETCH_SECONDS), headers=accept, shown="/…").body
+    finally:
+        door.close()
+
+
+def _error_text(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"{error.strerror or type(error).__name__}"
+    return str(error)

@@ -1,0 +1,253 @@
+"""The outbox: sends deliveries that are due, each URL on its own thread.
+
+A delivery is a row: claimed, then `wire_us` is committed, then the message is sent, then the row is marked sent,
+postponed or parked. A crash between sending and marking becomes one repeat that says so; anything else leaves exactly
+once.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import structlog
+
+from connectors.sdk.errors import ConnectorError
+from connectors.sdk.secrets import SecretStore
+from console.config.estate import RouteSettings
+from console.domain.ids import micros
+from console.engine.notify.backoff import after_failure
+from console.engine.notify.mail import MailThread, mail_thread
+from console.engine.notify.routing import AlertRouter
+from console.engine.notify.senders import Sender, SendResult, neutralise
+from console.engine.worker import Pulse
+from console.failpoints import failpoint
+from console.store import alert_routing as routing_rows
+from console.store import outbox as rows
+from console.store.alerts import TEST
+from console.store.db.database import Database
+from console.store.errors import LeaseLost, StoreError
+from console.text.cleaning import clean_line
+from console.text.redact import mask_strictly
+from console.timing.clock import Clock
+
+log = structlog.get_logger("headway.outbox")
+
+REPEAT_TEXT = "May be a duplicate: the answer to the first delivery was lost.\n\n"
+SPARE_THREADS = 2
+"""Threads in addition to one per URL, for deliveries whose URL left the config: these are parked locally."""
+MESSAGE_LIMIT = 300
+
+
+class Outbox:
+    """Claims due deliveries and sends those of each URL on its own thread, so that a hanging receiver delays only
+    itself."""
+
+    def __init__(
+        self,
+        store: Database,
+        clock: Clock,
+        routes: Mapping[str, RouteSettings],
+        secrets: SecretStore,
+        routing: AlertRouter,
+        send: Sender,
+        mail: Callable[[str, str, str, MailThread], SendResult | None] | None,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._routes = routes
+        self._secrets = secrets
+        self._routing = routing
+        self._send = send
+        self._mail = mail
+        """Sends mail to a mail server; None: apprise sends it."""
+        self._busy: dict[tuple[str, int], float] = {}
+        """(route, index of the URL) -> start of the send in progress, by `time.monotonic`."""
+        self._sending = 0
+        self._unwritten: list[Callable[[], None]] = []
+        """Outcomes that the store could not accept yet; their deliveries stay claimed."""
+        self._lock = threading.Lock()
+        urls = sum(len(route.urls) for route in routes.values())
+        self._pool = ThreadPoolExecutor(urls + SPARE_THREADS, thread_name_prefix="sender")
+        self.wake = threading.Event()
+        self.pulse = Pulse()
+
+    def recover(self, fence: int) -> None:
+        found = rows.recover_claims(self._store, fence)
+        if found:
+            log.warning("deliveries were in flight when the last engine stopped", count=found)
+        self._routing.park_strays(fence)
+
+    def run(self, fence: int, stopping: Callable[[], bool]) -> None:
+        """Sends until `stopping`; wakes on `wake`, else every second. Deliveries that a store failure left claimed
+        and unsent are released first, once all outcomes are written."""
+        self.pulse.beat()
+        with self._lock:
+            busy = frozenset(self._busy)
+        self._write_what_waits()
+        rows.release_stray_claims(self._store, fence, busy)
+        while not stopping():
+            self.wake.clear()
+            self.pulse.beat()
+            if not self.step(fence):
+                self.wake.wait(1.0)
+
+    def step(self, fence: int) -> int:
+        """Routes, claims and starts the due deliveries; how many."""
+        self._write_what_waits()
+        self._routing.step(fence)
+        with self._lock:
+            busy = frozenset(self._busy)
+        due = rows.claim_due(self._store, fence, self._now(), busy) if self._anything_due() else []
+        if due:
+            failpoint("outbox.claimed")
+        for one in due:
+            with self._lock:
+                self._busy[one.route, one.url_index] = time.monotonic()
+            self._pool.submit(self._deliver_guarded, one, fence)
+        return len(due)
+
+    def wait_idle(self) -> None:
+        """Waits until nothing is being sent."""
+        while self._busy:
+            self.wake.wait(0.01)
+
+    def hanging(self, seconds: float) -> dict[str, float]:
+        """Sends that take longer than `seconds`, with their duration."""
+        now = time.monotonic()
+        with self._lock:
+            found = {at: now - since for at, since in self._busy.items() if now - since > seconds}
+        return {f'sending to route "{route}", URL {place + 1}': taken for (route, place), taken in found.items()}
+
+    def close(self, until: float = math.inf) -> None:
+        """Waits for sends in progress until `time.monotonic` reaches `until`; the next engine reports the rest."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        while self._sending and time.monotonic() < until:
+            time.sleep(0.01)
+
+    def _anything_due(self) -> bool:
+        due = rows.next_due(self._store)
+        return due is not None and due <= self._now()
+
+    def _now(self) -> int:
+        return micros(self._clock.now())
+
+    def _deliver_guarded(self, delivery: rows.DueDelivery, fence: int) -> None:
+        with self._lock:
+            self._sending += 1
+        try:
+            self._deliver(delivery, fence)
+        except LeaseLost:
+            return  # another engine owns it now
+        except Exception:
+            log.exception("a delivery broke", delivery=delivery.id, route=delivery.route)
+            broke = SendResult(None, "sending failed; the engine's log has the details")
+            self._write(lambda: self._failed(delivery, fence, broke))
+        finally:
+            with self._lock:
+                self._sending -= 1
+                self._busy.pop((delivery.route, delivery.url_index), None)
+            self.wake.set()
+
+    def _deliver(self, delivery: rows.DueDelivery, fence: int) -> None:
+        url = self._url(delivery, fence)
+        if url is None:
+            return
+        failpoint("send.before")
+        try:
+            rows.mark_sending(self._store, fence, delivery.id, self._now())
+        except LeaseLost:
+            raise
+        except StoreError:  # not recorded, so nothing may be sent yet
+            self._write(lambda: rows.release_claim(self._store, fence, delivery.id))
+            return
+        title, body = self._words(delivery)
+        sent = self._sent(delivery, url, neutralise(title), neutralise(body))
+        failpoint("send.after_wire")
+        failpoint("send.after_reply")
+        if sent.arrived:
+            failpoint("record.before_commit")
+            sent_us = self._now()
+            self._write(lambda: rows.record_sent(self._store, fence, delivery.id, sent_us))
+            failpoint("record.after_commit")
+            log.info("alert sent", route=delivery.route, title=delivery.title, repeat=delivery.maybe_repeat)
+        else:
+            self._write(lambda: self._failed(delivery, fence, sent))
+
+    def _sent(self, delivery: rows.DueDelivery, url: str, title: str, body: str) -> SendResult:
+        if self._mail is not None:
+            is_about_incident = delivery.incident_id is not None
+            thread = mail_thread(
+                delivery.dedup_key, delivery.route, delivery.id, is_about_incident, delivery.begins, delivery.parts
+            )
+            if (sent := self._mail(url, title, body, thread)) is not None:
+                return sent
+        return self._send(url, title, body)
+
+    def _words(self, delivery: rows.DueDelivery) -> tuple[str, str]:
+        """Title and body as far as the route's `body` setting allows."""
+        repeat = REPEAT_TEXT if delivery.maybe_repeat else ""
+        how = self._routes[delivery.route].body
+        if how == "link":
+            return delivery.plain_title or delivery.title.partition(":")[0], repeat + delivery.plain_body
+        if how == "masked":
+            return mask_strictly(delivery.title), repeat + mask_strictly(delivery.body)
+        return delivery.title, repeat + delivery.body
+
+    def _write(self, write: Callable[[], None]) -> None:
+        """Writes now, or later if the store is unavailable. Raises LeaseLost."""
+        try:
+            write()
+        except LeaseLost:
+            raise
+        except StoreError as error:
+            log.warning("a delivery waits for the store", error=str(error))
+            with self._lock:
+                self._unwritten.append(write)
+
+    def _write_what_waits(self) -> None:
+        """Writes the pending outcomes. Raises StoreError while the store is unavailable."""
+        while self._unwritten:
+            self._unwritten[0]()
+            with self._lock:
+                self._unwritten.pop(0)
+
+    def _url(self, delivery: rows.DueDelivery, fence: int) -> str | None:
+        """The URL; None if it left the config (parked) or its secret is unavailable (postponed)."""
+        urls = {url.text: url for url in self._routes[delivery.route].urls} if delivery.route in self._routes else {}
+        known = list(urls.values())
+        found = urls.get(delivery.url_words) if delivery.url_words else dict(enumerate(known)).get(delivery.url_index)
+        if found is None:
+            words = routing_rows.stray_text(delivery.route, delivery.url_words)
+            self._write(lambda: self._park(delivery, fence, words, SendResult(False)))
+            return None
+        try:
+            return self._secrets(found)
+        except ConnectorError as error:
+            refused = SendResult(False, str(error))
+            self._write(lambda: self._failed(delivery, fence, refused))
+            return None
+
+    def _failed(self, delivery: rows.DueDelivery, fence: int, sent: SendResult) -> None:
+        """Retries with backoff, or parks the delivery. A test is tried once."""
+        refusals = delivery.refusals + 1 if sent.for_good else 0
+        error = clean_line(self._secrets.mask(sent.words), MESSAGE_LIMIT)
+        age = timedelta(microseconds=self._now() - delivery.since_us)
+        give_up = self._routes[delivery.route].give_up_after if delivery.route in self._routes else timedelta(0)
+        found = after_failure(delivery.tries + 1, refusals, age, give_up, random.random())
+        if found.wait is None or delivery.kind == TEST:
+            self._park(delivery, fence, f"{error} ({found.why})" if found.why else error, sent, refusals)
+            return
+        next_us = micros(self._clock.after(found.wait.total_seconds()))
+        rows.postpone(self._store, fence, delivery.id, error, next_us, sent.arrived, refusals)
+        seconds = round(found.wait.total_seconds())
+        log.warning("alert not sent, will be tried again", route=delivery.route, error=error, seconds=seconds)
+
+    def _park(self, delivery: rows.DueDelivery, fence: int, error: str, sent: SendResult, refusals: int = 0) -> None:
+        rows.park(self._store, fence, delivery.id, error, self._now(), sent.arrived, refusals)
+        log.error("alert given up", delivery=delivery.id, route=delivery.route, title=delivery.title, error=error)

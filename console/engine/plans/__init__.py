@@ -1,0 +1,1 @@
+"""Recovery plans and backfills: proposing and executing them."""

@@ -1,0 +1,422 @@
+"""Polling of one target, on its own interval, deadline and thread: no target waits for another.
+
+inventory (when the source says that it changed) -> poll(cursor) -> starts matched to periods -> log tails of failed
+runs -> ingest with the cursor in ONE transaction -> the evaluator is woken. Polls stop while a person pauses a
+system, and the requests that they cost are counted.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field
+from datetime import date, datetime, timedelta
+
+import structlog
+
+from connectors.sdk.contract import Connector
+from connectors.sdk.errors import ConnectorError, SystemUnreachable
+from connectors.sdk.records import Inventory, Poll, RunRecord, RunRef
+from connectors.sdk.secrets import SecretStore
+from connectors.sdk.transport.budget import RequestTally, counting
+from console.control.expectations.inventory import changes_schedules, match_inventory, renames_jobs
+from console.domain.switches import poll_interval_seconds
+from console.engine.connector_pool import ConnectorPool, ConnectorTarget, close_quietly
+from console.engine.holds import HoldObserver
+from console.engine.polling.sanitize import (
+    chunks,
+    failure_kind,
+    inventory_text,
+    observed_until,
+    sanitize_inventory,
+    sanitize_poll,
+    sanitize_text,
+)
+from console.engine.worker import Pulse
+from console.failpoints import failpoint
+from console.store.db.database import Database
+from console.store.errors import StoreError
+from console.store.ingest import batch as ingest_store_ingest
+from console.store.ingest import records as store_ingest
+from console.store.ingest import targets
+from console.store.ingest.batch import LogTailText, PollCost, attempts_without_tail
+from console.store.ingest.inventory import known_jobs, write_inventory
+from console.timing.business_dates import assign_periods, business_date_of
+from console.timing.clock import Clock
+
+PAUSE_CHECK_SECONDS = 1.0
+"""Interval of checking whether the pause has ended."""
+log = structlog.get_logger("headway.poll")
+
+
+class PollingPause:
+    """Whether a poller must pause; checked before each poll."""
+
+    def __init__(self, store: Database, clock: Clock, system: str, target: str) -> None:
+        self._store, self._clock, self._system = store, clock, system
+        self._log = log.bind(target=target)
+        self._before = False
+
+    def waits(self, wake: threading.Event, fence: int) -> bool:
+        """True, after a short wait, while the system is paused."""
+        if lasts := self._lasts(fence):
+            wake.wait(PAUSE_CHECK_SECONDS)
+        return lasts
+
+    def _lasts(self, fence: int) -> bool:
+        pause, now = targets.polling_pause(self._store, self._system), self._clock.now()
+        lasts = pause is not None and pause.lasts(now)
+        if pause is not None and not lasts:
+            targets.record_pause_end(self._store, pause, now, fence)
+        if lasts != self._before:
+            self._log.info("polls are paused" if lasts else "polls go on", words=pause.text if pause else "")
+        self._before = lasts
+        return lasts
+
+
+RATE_WINDOW_SECONDS = 600.0
+"""Window of the request rate."""
+
+
+class RequestCosts:
+    """Counts the requests of one poller."""
+
+    def __init__(self, every_seconds: float) -> None:
+        self._every = max(every_seconds, 0.001)
+        self._polls: deque[tuple[float, int]] = deque()
+        self._tally = RequestTally()
+
+    @contextmanager
+    def poll(self) -> Iterator[None]:
+        """Counts one poll, successful or not."""
+        self._tally = RequestTally()
+        began = time.monotonic()
+        try:
+            with counting(self._tally):
+                yield
+        finally:
+            self._polls.append((began, self._tally.requests))
+            while self._polls and began - self._polls[0][0] > RATE_WINDOW_SECONDS:
+                self._polls.popleft()
+
+    @property
+    def spent(self) -> PollCost | None:
+        """Requests of this poll so far, and per minute; None if they cannot be counted because no request goes
+        through Headway's transport."""
+        now = self._tally.requests
+        past = sum(count for _, count in self._polls)
+        if not now and not past:
+            return None
+        seconds = (time.monotonic() - self._polls[0][0]) if self._polls else 0.0
+        polls = len(self._polls) + 1
+        minute = (now + past) / max(seconds, polls * self._every) * 60
+        return PollCost(now, minute, self._tally.allowed)
+
+
+TAIL_BYTES = 8 * 1024
+TAIL_SECONDS = 5.0
+"""For all log tails of one poll: its failures are reported only afterwards."""
+TAILS_A_POLL = 10
+MAX_TAIL_AGE = timedelta(hours=24)
+"""For older failures, logs are fetched on request."""
+
+
+class LogTailFetcher:
+    """Fetches log tails from one target."""
+
+    def __init__(self, store: Database, clock: Clock, secrets: SecretStore, target_id: int) -> None:
+        self._store = store
+        self._clock = clock
+        self._secrets = secrets
+        self._target_id = target_id
+
+    def fetch(self, connector: Connector, records: Sequence[RunRecord]) -> dict[tuple[str, str], LogTailText]:
+        """(job, attempt key) -> log tail, for failed attempts without one; newest first."""
+        since = self._clock.now() - MAX_TAIL_AGE
+        red = [
+            record
+            for record in records
+            if record.state.is_red and (record.ended_at or record.started_at or since) >= since
+        ]
+        if not red:
+            return {}
+        wanted = attempts_without_tail(self._store, self._target_id, [(one.job, one.attempt_key) for one in red])
+        due = [one for one in red if (one.job, one.attempt_key) in wanted][-TAILS_A_POLL:]
+        found: dict[tuple[str, str], LogTailText] = {}
+        until = time.monotonic() + TAIL_SECONDS
+        for one in reversed(due):
+            left = until - time.monotonic()
+            if left > 0:
+                found[one.job, one.attempt_key] = self._tail(connector, one, left)
+        return found
+
+    def _tail(self, connector: Connector, one: RunRecord, seconds: float) -> LogTailText:
+        ref = RunRef(one.job, one.period_key or "", one.attempt_key, one.native_ref, one.started_at)
+        try:
+            chunk = connector.log(ref, None, TAIL_BYTES, seconds)
+        except ConnectorError as error:
+            return LogTailText("", error=sanitize_text(str(error), self._secrets.mask))
+        except Exception as error:  # an unreadable log must not delay the report of the failure
+            log.exception("log broke", job=one.job)
+            return LogTailText(
+                "", error=f"its log could not be read ({type(error).__name__}); the engine's log has the details"
+            )
+        return LogTailText(sanitize_text(chunk.text, self._secrets.mask), chunk.cut)
+
+
+INVENTORY_EVERY = timedelta(minutes=1)
+"""Interval of inventories for kinds whose poll does not include one."""
+CHUNK_RUNS = 2_000
+"""Records per transaction: a flooding source holds the store for a tenth of a second, not for seconds."""
+FLOOD = 200
+"""Size from which a transaction counts as part of a flood. Only one of these waits for the store at a time, so that
+a lease renewal, an alert or a small poll waits for at most one."""
+CHUNK_PAUSE_SECONDS = 0.005
+"""Pause between two of them, for other threads."""
+RIGHTS_EVERY = timedelta(hours=1)
+"""Interval of reading a target's version and rights, after a successful poll."""
+RIGHTS_RETRY = timedelta(minutes=5)
+"""Interval after a failed read."""
+RIGHTS_SECONDS = 10.0
+"""Maximum time of a read; shortened to the time until the next poll, but at least one second."""
+PAGES_A_POLL = 200
+"""Pages per poll; the rest is left to the next poll."""
+
+
+@dataclass(frozen=True, slots=True)
+class PollingContext:
+    """What all pollers share."""
+
+    store: Database
+    clock: Clock
+    doors: ConnectorPool
+    secrets: SecretStore
+    changed: Callable[[], None]
+    """Wakes the evaluator."""
+    jobs_changed: Callable[[int], None]
+    """Called with the fence when new jobs were stored: config is matched against the jobs again."""
+    clocks_changed: Callable[[int], None]
+    """Called with the fence when jobs disappeared, returned, were paused or changed schedule: dependencies are
+    checked again."""
+    flood: threading.Lock = field(default_factory=threading.Lock)
+    """Held while writing a part of a flood."""
+
+
+class RepeatedPageError(Exception):
+    """The source's pages do not end. What they contained is stored, and the next poll retries."""
+
+
+class TargetPoller:
+    """Polls one target."""
+
+    def __init__(self, shared: PollingContext, place: ConnectorTarget) -> None:
+        self._shared = shared
+        self._place = place
+        self._connector: Connector | None = None
+        self._failures = 0
+        self._asked_to_wait = 0.0
+        """Seconds that an overloaded server asked to wait."""
+        self._inventory_at = 0.0
+        self._rights_at = self._begun = 0.0
+        self._doubted_hash = ""
+        self._inventory_words: tuple[str, ...] = ()
+        """Problems of the last inventory, repeated with every poll until the next one."""
+        self._tails = LogTailFetcher(shared.store, shared.clock, shared.secrets, place.target_id)
+        self._holds = HoldObserver(shared.store, shared.clock, shared.secrets, place)
+        self._spending = RequestCosts(place.system.settings.poll_every.total_seconds())
+        self._pausing = PollingPause(shared.store, shared.clock, place.system.name, place.name)
+        self.wake = threading.Event()
+        self.pulse = Pulse()
+        self.name = place.name
+        self.target_id = place.target_id
+        self._log = log.bind(target=place.name)
+
+    def run(self, fence: int, stopping: Callable[[], bool]) -> None:
+        """Polls at once, then every `poll_every`, sooner on `wake`; backs off while polls fail."""
+        while not stopping():
+            self.wake.clear()
+            started = time.monotonic()
+            self.pulse.beat(3 * self._timeout)
+            try:
+                if self._pausing.waits(self.wake, fence):
+                    self.close()
+                    continue
+                self.poll_once(fence)
+            except StoreError:
+                self.close()
+                raise  # not the target's fault; the supervisor restarts this
+            except Exception as error:  # noqa: BLE001 - a surprise here must not end the watch
+                self._log.exception("poll broke")
+                self.close()
+                self._failed(fence, error, "broken")
+            pause = max(0.05, self._pause() - (time.monotonic() - started))
+            self.pulse.beat(pause)
+            self.wake.wait(pause)
+        self.close()
+
+    def poll_once(self, fence: int) -> None:
+        """Polls all pages and stores them. Expected failures are recorded, not raised."""
+        failpoint("poll.before")
+        self._asked_to_wait, self._begun = 0.0, time.monotonic()
+        try:
+            with self._spending.poll():
+                self._pages(fence)
+                self._rights(fence)
+            if self._failures:
+                self._log.info("target is back", failures=self._failures)
+            self._failures = 0
+        except RepeatedPageError as error:
+            self.close()
+            self._failed(fence, error, "broken")
+        except ConnectorError as error:
+            self.close()
+            if isinstance(error, SystemUnreachable):
+                self._asked_to_wait = error.retry_after_seconds or 0.0
+            self._failed(fence, error, failure_kind(error))
+
+    def close(self) -> None:
+        connector, self._connector = self._connector, None
+        if connector is not None:
+            close_quietly(connector)
+
+    def _pause(self) -> float:
+        """Real seconds until the next poll, with jitter."""
+        pause = poll_interval_seconds(self._place.system.settings.poll_every.total_seconds(), self._failures)
+        rate = self._shared.clock.rate
+        return max((pause / rate if rate else 1.0) * random.uniform(0.97, 1.0), self._asked_to_wait)
+
+    @property
+    def _timeout(self) -> float:
+        return self._place.system.settings.poll_timeout.total_seconds()
+
+    def _failed(self, fence: int, error: Exception, kind: str) -> None:
+        self._failures += 1
+        words = self._shown(str(error)) or type(error).__name__
+        if self._failures == 1:
+            self._log.warning("target lost", error=words, error_kind=kind)
+        now = self._shared.clock.now()
+        store_ingest.record_failure(self._shared.store, self._place.target_id, words, kind, now, fence)
+        self._shared.changed()
+
+    def _pages(self, fence: int) -> None:
+        deadline = time.monotonic() + self._timeout
+        if self._connector is None:
+            self._connector = self._shared.doors.open(self._place)
+        known = targets.poll_state(self._shared.store, self._place.target_id)
+        self._inventory(self._connector, fence, known.inventory_hash)
+        for page in range(PAGES_A_POLL):
+            self.pulse.beat(3 * self._timeout)
+            known = targets.poll_state(self._shared.store, self._place.target_id)
+            open_runs = targets.open_runs(self._shared.store, self._place.target_id)
+            asked_at, started = self._shared.clock.now(), time.monotonic()
+            poll = self._connector.poll(known.cursor, open_runs, max(1.0, deadline - started))
+            failpoint("poll.after_reply")
+            self._store(self._connector, fence, poll, known.cursor, asked_at, (time.monotonic() - started) * 1000)
+            if not poll.more:
+                break
+            if poll.cursor == known.cursor:
+                raise RepeatedPageError(f"{self.name}: announces more pages but returns the same page again")
+            if page:
+                failpoint("poll.mid_pages")
+            deadline = time.monotonic() + self._timeout
+        if self._holds.look(self._connector, fence, self._timeout):
+            self._shared.changed()
+
+    def _inventory(self, connector: Connector, fence: int, previous_hash: str) -> None:
+        kind = self._place.system.kind
+        if kind.inventory_rides_poll or time.monotonic() < self._inventory_at:
+            return
+        found = connector.inventory(previous_hash, self._timeout)
+        self._write_inventory(found, fence)
+        rate = max(self._shared.clock.rate, 0.01)
+        self._inventory_at = time.monotonic() + INVENTORY_EVERY.total_seconds() / rate
+
+    def _rights(self, fence: int) -> None:
+        """Reads the target's version and rights. Failures are ignored: polls report them."""
+        if self._connector is None or time.monotonic() < self._rights_at:
+            return
+        self._rights_at = time.monotonic() + RIGHTS_RETRY.total_seconds()
+        left = self._pause() - (time.monotonic() - self._begun)
+        try:
+            found = self._connector.probe(max(1.0, min(RIGHTS_SECONDS, left)))
+        except ConnectorError as error:
+            self._log.info("rights not seen", error=self._shown(str(error)))
+            return
+        except Exception:  # noqa: BLE001 - the poll went well; the next one has a connection of its own
+            self._log.exception("rights broke")
+            self.close()
+            return
+        self._rights_at = time.monotonic() + RIGHTS_EVERY.total_seconds()
+        shown = self._shown
+        rights = [
+            {k: shown(v) if isinstance(v, str) else v for k, v in asdict(right).items()} for right in found.rights
+        ]
+        targets.record_probe(self._shared.store, self._place.target_id, shown(found.version), rights, fence)
+
+    def _shown(self, text: str) -> str:
+        return sanitize_text(text, self._shared.secrets.mask)
+
+    def _write_inventory(self, found: Inventory, fence: int) -> None:
+        found = sanitize_inventory(found, self._shared.secrets.mask)
+        if found.unchanged:
+            self._inventory_words = inventory_text(found, "") or self._inventory_words
+            return
+        store, target_id = self._shared.store, self._place.target_id
+        known = known_jobs(store, target_id)
+        changes = match_inventory(known, found, self._doubted_hash, self._place.system.kind.kind)
+        self._doubted_hash = found.hash if changes.doubted else ""
+        if changes.doubted:
+            self._log.warning("inventory doubted", words=changes.doubted)
+        self._inventory_words = inventory_text(found, changes.doubted)
+        write_inventory(store, target_id, changes, self._shared.clock.now(), fence)
+        if changes.new or renames_jobs(known, changes):  # the others keep the names used in config
+            self._shared.jobs_changed(fence)
+        elif changes_schedules(known, changes):
+            self._shared.clocks_changed(fence)
+
+    def _store(self, connector: Connector, fence: int, poll: Poll, before: str, now: datetime, poll_ms: float) -> None:
+        if poll.inventory is not None:
+            self._write_inventory(poll.inventory, fence)
+        store, target_id = self._shared.store, self._place.target_id
+        bare = any(run.period_key is None for run in poll.runs)
+        schedules = targets.accepted_schedules(store, target_id) if bare else {}
+        poll = sanitize_poll(poll, self._shared.secrets.mask)
+        taken = targets.started_periods(store, target_id, poll.runs)
+        records = assign_periods(poll.runs, schedules, *taken, may_start_early=self._place.system.kind.may_start_early)
+        batch = ingest_store_ingest.IngestBatch(
+            runs=tuple(records),
+            cursor=poll.cursor,
+            business_date=self._business_date,
+            now=now,
+            seen_until=observed_until(poll),
+            skew_s=poll.clock.skew_seconds if poll.clock else None,
+            zone=poll.clock.zone if poll.clock else "",
+            booted=poll.clock.booted if poll.clock else None,
+            skipped=poll.skipped,
+            warnings=tuple(dict.fromkeys((*self._inventory_words, *poll.warnings))),
+            gaps=poll.gaps,
+            poll_ms=poll_ms,
+            spent=self._spending.spent,
+            tails=self._tails.fetch(connector, records),
+        )
+        changed = False
+        for number, bite in enumerate(chunks(batch, before, CHUNK_RUNS)):
+            if changed:
+                time.sleep(CHUNK_PAUSE_SECONDS)
+            if number:
+                failpoint("ingest.mid_batch")
+            with self._shared.flood if len(bite.runs) >= FLOOD else nullcontext():
+                done = store_ingest.ingest_batch(store, target_id, bite, fence)
+            changed = changed or bool(done.changed_run_ids or done.changed_job_ids)
+        failpoint("ingest.after_commit")
+        if changed or self._failures:
+            self._shared.changed()  # changes by time alone are evaluated every few seconds anyway
+
+    def _business_date(self, record: RunRecord) -> date:
+        settings = self._place.system.settings
+        at = record.period_at or record.started_at or record.queued_at or record.ended_at or self._shared.clock.now()
+        return business_date_of(at, record.interval_start, settings.timezone, settings.cutoff)

@@ -1,0 +1,1 @@
+"""The life of an engine process: lease, workers, config reload, health and heartbeat."""

@@ -1,0 +1,287 @@
+"""The assembly of the engine: the one place where its workers are constructed and connected."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Mapping
+
+import structlog
+
+from connectors.sdk.secrets import SecretStore
+from console.config.estate import Config
+from console.control.holds.warnings import contradicting_clocks, unenforceable_holds
+from console.control.services.status import services_missed_by_hold
+from console.engine.actions.dispatcher import ActionDispatcher
+from console.engine.actions.in_flight import ActionsInFlight
+from console.engine.actions.previews import rerun_context
+from console.engine.api.alerts import AlertRouteHandlers, SilenceHandlers
+from console.engine.api.jobs import JobCardHandlers, LogDifferenceHandlers
+from console.engine.api.server import RequestServer
+from console.engine.api.services import ServiceHandlers, WhatIfHandlers
+from console.engine.api.systems import ProbeHandlers
+from console.engine.checks.check_runner import CheckRunner
+from console.engine.checks.scheduler import CheckScheduler
+from console.engine.connector_pool import ConnectorPool, ConnectorTarget
+from console.engine.evaluation.back_testing import BackTester
+from console.engine.evaluation.evaluator import Evaluator
+from console.engine.notify.mail import send_mail
+from console.engine.notify.on_call import RotaReader
+from console.engine.notify.outbox import Outbox
+from console.engine.notify.periodic import PeriodicTasks, WeeklyNoiseReport
+from console.engine.notify.routing import AlertRouter
+from console.engine.notify.senders import Sender, send_by_apprise
+from console.engine.notify.templates import RouteTemplates
+from console.engine.plans.executor import PlanExecutor
+from console.engine.plans.proposals import PlanProposer
+from console.engine.polling.inbound import InboundListeners
+from console.engine.polling.poller import PollingContext, TargetPoller
+from console.engine.supervisor import settings as plain
+from console.engine.supervisor.dead_mans_switch import DeadMansSwitch
+from console.engine.supervisor.health import EngineHealth
+from console.engine.worker import MonitoredWorker, Worker
+from console.store.config_sync import record_dependency_faults, sync_config
+from console.store.db.database import Database
+from console.store.ingest import targets
+from console.store.jobs import accept_drift
+from console.timing.clock import Clock
+
+log = structlog.get_logger("headway.engine")
+
+WRITES_PER_SYSTEM = 1
+"""Maximum writes in flight per system."""
+
+
+class EngineAssembly:
+    """All workers of one store and one config."""
+
+    def __init__(self, config: Config, store: Database, secrets: SecretStore, send: Sender = send_by_apprise) -> None:
+        self.send = send
+        self.config = config
+        self.store = store
+        self.secrets = secrets
+        self.clock = Clock(store.clock_hand)
+        self._told: frozenset[str] = frozenset()
+        self._telling = threading.Lock()
+        self._underway = ActionsInFlight(WRITES_PER_SYSTEM)
+        self._inbound = InboundListeners(secrets)
+        self._joined = False
+        self._fence = 0
+
+    def anew(self) -> EngineAssembly:
+        """A new assembly with the same config."""
+        made = EngineAssembly(self.config, self.store, self.secrets, self.send)
+        made.follow(self)
+        return made
+
+    def follow(self, before: EngineAssembly) -> None:
+        """Takes over the sends in flight and the open listeners of the assembly before, in the same process. Called
+        before `begin`."""
+        self._underway, self._inbound = before._underway, before._inbound
+
+    def begin(self, fence: int) -> None:
+        """Syncs config into the store and recovers what a dead engine left. Raises LeaseLost."""
+        self._fence = fence
+        self.sync_config(fence)
+        self._join()
+        self._tell_backwards(fence)
+        self.recover(fence)
+
+    def recover(self, fence: int) -> None:
+        """Recovers what a dead engine left unfinished."""
+        for part in (self.outbox, self.actions, self.answers):
+            part.recover(fence)
+
+    def sync_config(self, fence: int) -> None:
+        """Matches config against the known jobs; a pattern without a match is logged once."""
+        found = sync_config(self.store, plain.estate_settings(self.config), self.clock.now(), fence)
+        unmatched = frozenset(found.unmatched)
+        if unmatched - self._told:
+            log.info("config names jobs that no system has (yet)", names=sorted(unmatched))
+        for old, new in found.renamed.items():
+            if f"{old}→{new}" not in self._told:
+                log.warning("config names a job that has another name by now", says=old, name=new)
+        for end in found.unknown_ends:
+            if end.words not in self._told:
+                log.warning("a service waits for a job that there is not", service=end.service, words=end.words)
+        renamed = {f"{old}→{new}" for old, new in found.renamed.items()}
+        self._told = unmatched | renamed | {end.words for end in found.unknown_ends}
+
+    def _jobs_changed(self, fence: int) -> None:
+        self.sync_config(fence)
+        self._tell_backwards(fence)
+
+    def _tell_backwards(self, fence: int) -> None:
+        """Records which dependencies contradict the schedules or cannot hold. Serialized across jobs_changed
+        callbacks, so that the last one sees what the others wrote."""
+        with self._telling:
+            estate = self.evaluator.estate()
+            words = sorted([*contradicting_clocks(estate, self.clock.now()), *unenforceable_holds(estate)])
+            record_dependency_faults(self.store, words, fence)
+
+    def _join(self) -> None:
+        places = {
+            target_id: ConnectorTarget(target_id, self.config.systems[system], target)
+            for target_id, system, target in targets.configured_targets(self.store)
+            if system in self.config.systems
+        }
+        self.doors = ConnectorPool(places, self.secrets)
+        self._join_telling()
+        self.evaluator = Evaluator(
+            self.store,
+            self.clock,
+            plain.decision_settings(self.config),
+            plain.audience(self.config),
+            alerts_made=self.outbox.wake.set,
+            own_words=RouteTemplates(self.config.routes).put_in,
+        )
+        self.back_testing = BackTester(
+            self.store, self.clock, lambda: self.evaluator.seen, lambda: self.evaluator.is_judging
+        )
+        self._join_looking(places)
+        self._join_acting()
+        self._join_rounds()
+        self._make_health()
+        self._joined = True
+
+    def _join_telling(self) -> None:
+        """Creates the workers that notify."""
+        told = self.config.alerts
+        self.routing = AlertRouter(self.store, self.clock, self.config.routes, told.default_route, told.shadow_route)
+        self.outbox = Outbox(
+            self.store,
+            self.clock,
+            self.config.routes,
+            self.secrets,
+            self.routing,
+            self.send,
+            send_mail if self.send is send_by_apprise else None,
+        )
+
+    def _join_looking(self, places: Mapping[int, ConnectorTarget]) -> None:
+        """Creates the workers that poll schedulers and run checks."""
+        shared = PollingContext(
+            self.store,
+            self.clock,
+            self.doors,
+            self.secrets,
+            changed=self.evaluator.wake.set,
+            jobs_changed=self._jobs_changed,
+            clocks_changed=self._tell_backwards,
+        )
+        self.pollers = {target_id: TargetPoller(shared, place) for target_id, place in places.items()}
+        self._inbound.keep(places, self._poll_now)
+        self.checks = CheckScheduler(
+            self.store,
+            self.clock,
+            self.config.declared.checks,
+            CheckRunner(self.config, self.secrets).look,
+            self.secrets.mask,
+            changed=self.evaluator.wake.set,
+        )
+
+    def _join_acting(self) -> None:
+        """Creates the workers that send actions and answer requests."""
+        self.actions = ActionDispatcher(
+            self.store,
+            self.clock,
+            self.doors,
+            self.secrets,
+            poll_now=self._poll_now,
+            underway=self._underway,
+            moved=self.evaluator.wake.set,
+            audience=plain.audience(self.config),
+        )
+        self.plans = PlanExecutor(self.store, self.clock, self.actions.wake.set, plain.audience(self.config))
+        proposals = PlanProposer(self.store, self.clock, self.doors, self.secrets, self.evaluator.estate)
+        self.answers = RequestServer(
+            self.store,
+            self.clock,
+            self.doors,
+            self.secrets,
+            extras=lambda run_id: rerun_context(self.store, self.evaluator.estate(), run_id, self.clock.now()),
+            accept_drift=self._accept_drift,
+            approved=self.actions.wake.set,
+            outlasted=lambda job, until: services_missed_by_hold(self.evaluator.estate(), job, until, self.clock.now()),
+            others={
+                "plan preview": proposals.propose,
+                "check look": self.checks.now,
+                **ProbeHandlers(self.store, self.clock, self.doors, self.secrets).by_kind(),
+                **LogDifferenceHandlers(self.store, self.doors, self.secrets.mask).by_kind(),
+                **AlertRouteHandlers(
+                    self.store, self.clock, self.config.routes, self.config.estate.name, self.outbox.wake.set
+                ).by_kind(),
+                **SilenceHandlers(self.store, self.clock, self.evaluator.wake.set).by_kind(),
+                **ServiceHandlers(self.store, self.clock, self.evaluator.wake.set).by_kind(),
+                **JobCardHandlers(self.store, self.clock, self.evaluator.wake.set).by_kind(),
+                **WhatIfHandlers(self.store.url).by_kind(),
+            },
+        )
+
+    def _join_rounds(self) -> None:
+        """Creates the periodic tasks of alerting."""
+        alerting, beside = self.config.declared.alerting, self.config.path
+        self.rotas = RotaReader(
+            self.store,
+            self.clock,
+            self.config.rotas,
+            alerting,
+            beside if beside.is_dir() else beside.parent,
+            self.secrets,
+            changed=self.evaluator.wake.set,
+        )
+        noise = (alerting.noise_report, self.routing.words, self.config.alerts.shadow_route)
+        self.rounds = PeriodicTasks(self.rotas, WeeklyNoiseReport(self.store, self.clock, *noise))
+
+    def _make_health(self) -> None:
+        """Creates health and, if configured, the heartbeat ping."""
+        self.health = EngineHealth(
+            lambda: {name: worker.pulse for name, worker in self._living()},
+            self.outbox.hanging,
+            self.routing.given_up,
+            lambda seconds: self.actions.hanging(seconds) | self.answers.hanging(seconds),
+        )
+        alerts = self.config.alerts
+        self.ping = DeadMansSwitch(alerts.ping, alerts.ping_every, self.secrets, self.health) if alerts.ping else None
+
+    def _living(self) -> list[tuple[str, MonitoredWorker]]:
+        own: list[tuple[str, MonitoredWorker]] = [
+            ("evaluate", self.evaluator), ("outbox", self.outbox), ("actions", self.actions), ("plans", self.plans),
+            ("answers", self.answers), ("checks", self.checks), ("rounds", self.rounds),
+            ("back-test", self.back_testing),
+        ]  # fmt: skip
+        own += [("inbound", self._inbound)] if self._inbound.is_needed else []
+        return own + [(f"poll {poller.name}", poller) for poller in self.pollers.values()]
+
+    def trouble(self, broken: str) -> str:
+        """Problems of the engine for status and console: failed, silent or hanging workers, parked deliveries."""
+        self.health.hear("; ".join(filter(None, (broken, self.evaluator.trouble))))
+        of_parts = self.checks.trouble(), self.rotas.trouble(), self._inbound.trouble()
+        return "; ".join(filter(None, [self.health.text(), self.evaluator.unforeseen, *of_parts]))
+
+    def running(self) -> list[tuple[str, Worker]]:
+        """The workers with their thread names."""
+        ping: list[tuple[str, Worker]] = [("ping", self.ping)] if self.ping is not None else []
+        return [*ping, *self._living()]
+
+    def leave(self) -> None:
+        """Closes the listeners, as this process ends."""
+        self._inbound.close()
+
+    def finish(self, until: float = math.inf) -> None:
+        """Closes what the workers hold open; abandons what hangs once `time.monotonic` reaches `until`."""
+        if self._joined:
+            self.actions.close()
+            self.outbox.close(until)
+            self.answers.close(until)
+            self.doors.close(until)
+
+    def _poll_now(self, target_id: int) -> None:
+        poller = self.pollers.get(target_id)
+        if poller is not None:
+            poller.wake.set()
+
+    def _accept_drift(self, job_id: int, shown: int | None, by: str, origin: str) -> None:
+        accept_drift(self.store, job_id, shown, by, self.clock.now(), self._fence, origin)
+        self._tell_backwards(self._fence)
+        self.evaluator.wake.set()

@@ -1,0 +1,118 @@
+"""Dead man's switch: a URL that is fetched while the engine is healthy, so that an outside monitor notices when it
+is not.
+
+The URL is a secret: whoever knows it can hide an outage. It never appears in a log.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from urllib.parse import urljoin, urlsplit
+
+import structlog
+
+from connectors.sdk.errors import ConnectorError
+from connectors.sdk.secrets import SecretRef, SecretStore
+from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.transport.http import HttpEndpoint, checked_origin
+from console.engine.supervisor.health import EngineHealth
+from console.text.cleaning import clean_line
+
+log = structlog.get_logger("headway.ping")
+
+SECONDS = 10.0
+"""For one ping, redirects included."""
+FIRST_SECONDS = 10.0
+REDIRECTS = 3
+_REDIRECT = frozenset({301, 302, 303, 307, 308})
+MESSAGE_LIMIT = 160
+
+
+class PingFailed(Exception):
+    """Why a ping did not arrive."""
+
+
+def fetch(url: str) -> None:
+    """One GET, answered 2xx; redirects are followed within the origin only. Raises PingFailed."""
+    deadline, left = Deadline(SECONDS), REDIRECTS
+    origin = _origin(url)
+    door = HttpEndpoint("the ping", origin)
+    try:
+        while True:
+            parts = urlsplit(url)
+            path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+            reply = door.call("GET", path, deadline, accept=_REDIRECT)
+            if reply.status not in _REDIRECT:
+                return
+            url = urljoin(url, reply.headers.get("location", ""))
+            if _origin(url) != origin or not left:
+                raise PingFailed(
+                    f"the answer ({reply.status}) redirects to another origin. Fix: configure the final address"
+                )
+            left -= 1
+    except ConnectorError as error:
+        raise PingFailed(str(error)) from None
+    finally:
+        door.close()
+
+
+def _origin(url: str) -> str:
+    """Scheme, host and port: https, or http on this machine. Raises PingFailed."""
+    try:
+        parts = urlsplit(url)
+        return checked_origin(f"{parts.scheme}://{parts.netloc}", plain_http=False)
+    except ValueError as error:
+        raise PingFailed(str(error).replace(url, "the URL")) from None
+
+
+class DeadMansSwitch:
+    """Fetches the URL at intervals while the engine is healthy; failures are reported and retried."""
+
+    def __init__(
+        self,
+        url: SecretRef,
+        every: timedelta,
+        secrets: SecretStore,
+        health: EngineHealth,
+    ) -> None:
+        self._url = url
+        self._every = every.total_seconds()
+        self._secrets = secrets
+        self._health = health
+        self._said = ""
+        self.wake = threading.Event()
+
+    def run(self, fence: int, stopping: Callable[[], bool]) -> None:
+        """Runs until `stopping`. The first ping is delayed, so that an engine that crashes on every start does not
+        ping."""
+        self.wake.wait(min(self._every, FIRST_SECONDS))
+        while not stopping():
+            self.wake.clear()
+            self.step()
+            self.wake.wait(self._every)
+
+    def step(self) -> None:
+        """Sends one ping, unless the engine is unhealthy."""
+        unwell = self._health.unwell()
+        self._say("not sent: " + unwell if unwell else "")
+        if unwell:
+            return
+        try:
+            fetch(self._secrets(self._url))
+            failed = ""
+        except (PingFailed, ConnectorError) as error:
+            failed = clean_line(self._secrets.mask(str(error)), MESSAGE_LIMIT)
+        self._health.ping_fails(failed)
+        self._say(failed)
+
+    def _say(self, words: str) -> None:
+        """Logs a problem once while it stays the same."""
+        if words == self._said:
+            return
+        if words:
+            log.warning("no ping", error=words)
+        else:
+            log.info("the ping arrives again")
+        self._said = words

@@ -1,0 +1,304 @@
+"""The engine process: waits for the lease, works while it holds it, and stops sending before it can pass on.
+
+The lease is on real time. A holder that was suspended for longer than the lease finds its writes refused by the
+fence.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import NoReturn
+
+import structlog
+
+from console.engine.notify.self_monitoring import OUTBOX, PARTS, STORE, SelfMonitor
+from console.engine.supervisor.assembly import EngineAssembly
+from console.engine.supervisor.config_reload import ConfigWatcher
+from console.engine.supervisor.supervisor import MESSAGE_LIMIT, WorkerSupervisor
+from console.failpoints import failpoint
+from console.store.db import lease as leases
+from console.store.db.lease import HeldLease, LeaseHolder, holder_name, is_provably_dead
+from console.store.errors import LeaseLost, StoreError
+from console.text.cleaning import clean_line
+
+log = structlog.get_logger("headway.engine")
+
+LEASE_NAME = "engine"
+LEASE_SECONDS, RENEW_SECONDS = 15.0, 3.0
+STAND_BY_SECONDS = 1.0
+STOP_SECONDS = 2.5
+"""Time for the workers' threads to end; hanging ones are abandoned."""
+FINISH_SECONDS = 1.5
+"""Additional time for sends and requests in progress."""
+PR_SET_PDEATHSIG = 1
+
+
+@dataclass(slots=True)
+class LeaseWatch:
+    """Why the workers must stop: a signal, or a lease that is not renewed in time."""
+
+    stop: threading.Event
+    valid_until: float
+    """time.monotonic() after which nothing may be sent: a third of the lease before it can pass on."""
+
+    def stopping(self) -> bool:
+        return self.stop.is_set() or time.monotonic() > self.valid_until
+
+
+class Engine:
+    """Runs the workers while it holds the lease of their store."""
+
+    def __init__(
+        self,
+        make_parts: Callable[[], EngineAssembly],
+        parts: EngineAssembly,
+        lease_seconds: float = LEASE_SECONDS,
+        stands_by: bool = True,
+        configs: ConfigWatcher | None = None,
+    ) -> None:
+        """`make_parts` uses the newest of `configs`; without them the config never changes."""
+        self._stands_by = stands_by
+        self._configs = configs
+        self._make_parts = make_parts
+        self._parts = parts
+        self._lease_seconds, self._renew_seconds = lease_seconds, min(RENEW_SECONDS, lease_seconds / 5)
+        self._end = threading.Event()
+        self._said = ""
+        self._own = SelfMonitor()
+        self._good: EngineAssembly | None = None  # the last assembly that started
+        self._unfit, self._why_unfit = "", ""  # digest of the config that could not start, and why
+
+    def stop(self) -> None:
+        """Stops the engine soon; safe in a signal handler."""
+        self._end.set()
+
+    def run(self) -> None:
+        """Runs until `stop`; without standby, returns if another engine is running. A lease that could not be
+        released because the disk was full is recognized as its own."""
+        if self._configs is not None:
+            threading.Thread(target=self._configs.follow, args=(self._end,), name="config", daemon=True).start()
+        told: LeaseHolder | None = None
+        own = ""
+        while not self._end.is_set():
+            try:
+                got = self._acquire()
+                if isinstance(got, HeldLease):
+                    told, own = None, got.holder
+                    self._hold(got)
+                    continue
+            except StoreError as error:
+                self._store_trouble(error)
+                continue
+            except Exception as error:  # noqa: BLE001 - a surprise here must not end the watch
+                self._surprise(error)
+                continue
+            if got is not None and not self._stands_by and got.holder != own:
+                log.info("another engine works already", holder=got.holder)
+                return
+            if got is not None and (told is None or told.holder != got.holder):
+                log.info("standing by", holder=got.holder, since=str(got.since))
+            told = got
+            self._end.wait(STAND_BY_SECONDS if got is not None else 0)
+        self._parts.leave()
+
+    def _acquire(self) -> HeldLease | LeaseHolder | None:
+        """The lease, or its holder; None if a dead holder's lease was released just now."""
+        got = leases.acquire_lease(self._parts.store, LEASE_NAME, holder_name(), self._lease_seconds)
+        if isinstance(got, LeaseHolder) and is_provably_dead(got.holder):
+            log.warning("the engine before died", holder=got.holder)
+            leases.free_dead(self._parts.store, LEASE_NAME, got)
+            return None
+        if self._said:
+            log.info("the store can be used again")
+            self._said = ""
+        return got
+
+    def _store_trouble(self, error: StoreError) -> None:
+        """Reports a store error once while it stays the same, and waits a little."""
+        words = self._parts.secrets.mask(str(error))
+        if words != self._said:
+            log.warning("the engine waits for its store", error=words)
+        self._said = words
+        self._own.look(self._parts, None, {STORE: words})
+        self._end.wait(STAND_BY_SECONDS)
+
+    def _surprise(self, error: Exception) -> None:
+        """Reports an unexpected error of the engine; everything is retried."""
+        words = self._in_words(error)
+        log.error("the engine broke, it begins anew", error=words, exc_info=error)
+        self._own.look(self._parts, None, {PARTS: words})
+        self._end.wait(STAND_BY_SECONDS)
+
+    def _in_words(self, error: Exception) -> str:
+        return clean_line(self._parts.secrets.mask(f"{type(error).__name__}: {error}"), MESSAGE_LIMIT)
+
+    def _hold(self, lease: HeldLease) -> None:
+        """Runs until the lease is lost or the engine stops. A newer config starts under the next fence of the same
+        lease, so that no other engine, perhaps with an older file, takes over in between."""
+        failpoint("lease.acquired")
+        try:
+            while self._work(lease) and not self._end.is_set():
+                lease = leases.renew_fence(self._parts.store, LEASE_NAME, lease)
+        except LeaseLost:
+            failpoint("lease.lost")
+            log.warning("lease lost, standing by", fence=lease.fence)
+        finally:
+            self._free(lease)
+
+    def _work(self, lease: HeldLease) -> bool:
+        """Runs the workers until they must end; True if they restart with a newer config. Raises LeaseLost,
+        StoreError."""
+        watch = LeaseWatch(threading.Event(), 0.0)
+        crew: WorkerSupervisor | None = None
+        try:
+            self._own.know(self._parts)
+            self._begin(lease)
+            log.info("working", fence=lease.fence, config=self._parts.config.digest[:12])
+            self._renew(lease, watch)  # starting may have taken long
+            crew = WorkerSupervisor(self._parts.running(), self._parts.secrets, watch.stopping)
+            crew.start(lease.fence)
+            self._renew_until_over(lease, watch, crew)
+            return self._is_outdated()
+        finally:
+            watch.stop.set()
+            self._finish(crew)
+            if not self._end.is_set():
+                self._parts = self._next_parts()
+
+    def _begin(self, lease: HeldLease) -> None:
+        """Starts with the newest config; if that fails unexpectedly, with the last one that started. Raises
+        LeaseLost, StoreError."""
+        newest = self._newest
+        try:
+            if self._is_outdated():
+                self._parts = self._next_parts()
+            self._parts.begin(lease.fence)
+        except Exception as error:
+            if isinstance(error, StoreError) or self._good is None or newest in ("", self._good.config.digest):
+                raise
+            self._go_back(self._good, newest, error)
+            self._parts.begin(lease.fence)
+        self._good = self._parts
+
+    def _go_back(self, good: EngineAssembly, unfit: str, error: Exception) -> None:
+        why = f"the changed config is invalid, the previous one stays in use: {self._in_words(error)}"
+        log.error("no parts can begin by this config", config=unfit[:12], error=why, exc_info=error)
+        self._unfit = unfit
+        self._why_unfit = f"{why} (since {datetime.now(UTC):%Y-%m-%d %H:%M:%S}Z; change it, or restart the engine)"
+        self._parts = good.anew()
+
+    def _next_parts(self) -> EngineAssembly:
+        """An assembly of the newest config that may work; it takes over what the one before has in flight."""
+        made = self._good.anew() if self._good is not None and self._is_unfit() else self._make_parts()
+        made.follow(self._parts)
+        return made
+
+    @property
+    def _newest(self) -> str:
+        """Digest of the present config; empty if it never changes."""
+        return self._configs.config.digest if self._configs is not None else ""
+
+    def _is_outdated(self) -> bool:
+        """Whether the config has changed since the assembly was made, to one that may work."""
+        return self._newest not in ("", self._unfit, self._parts.config.digest)
+
+    def _is_unfit(self) -> bool:
+        return self._unfit != "" and self._newest == self._unfit
+
+    def _renew(self, lease: HeldLease, watch: LeaseWatch) -> None:
+        """Raises LeaseLost, StoreError."""
+        failpoint("lease.before_renew")
+        asked = time.monotonic()
+        leases.renew_lease(self._parts.store, LEASE_NAME, lease, self._lease_seconds)
+        watch.valid_until = asked + self._lease_seconds * 2 / 3
+
+    def _renew_until_over(self, lease: HeldLease, watch: LeaseWatch, crew: WorkerSupervisor) -> None:
+        """Renews the lease until the engine stops, or until the workers have ended and must restart. Raises
+        LeaseLost."""
+        recorded = ""
+        while not self._end.wait(self._renew_seconds):
+            if watch.stopping():
+                log.warning("the lease was not renewed in time; the parts have stopped and start anew")
+                return
+            if gone := crew.gone():
+                log.error("a part has ended; all start anew", parts=", ".join(gone))
+                return
+            if self._is_outdated():
+                log.info("all parts begin anew, with the config as it is now")
+                return
+            try:
+                self._renew(lease, watch)
+                if (trouble := self._trouble(crew)) != recorded:
+                    leases.record_trouble(self._parts.store, lease.fence, trouble)
+                recorded = trouble
+                judging = self._parts.evaluator
+                self._own.look(
+                    self._parts, lease.fence, _persistent_troubles(crew, judging.trouble, judging.unforeseen)
+                )
+            except LeaseLost:
+                raise
+            except Exception as error:  # noqa: BLE001 - a surprise here must not end the watch
+                log.warning("lease not renewed", error=self._parts.secrets.mask(str(error)))
+                if isinstance(error, StoreError):
+                    self._own.look(self._parts, None, {STORE: str(error)})
+
+    def _trouble(self, crew: WorkerSupervisor) -> str:
+        config = self._configs.trouble_text() if self._configs is not None else ""
+        words = [config, self._why_unfit * self._is_unfit(), self._parts.trouble(crew.trouble())]
+        return "; ".join(filter(None, words))
+
+    def _finish(self, crew: WorkerSupervisor | None) -> None:
+        now = time.monotonic()
+        hung = crew.join(now + STOP_SECONDS) if crew is not None else []
+        if hung:
+            log.warning("left behind", threads=", ".join(hung))
+        self._parts.finish(now + STOP_SECONDS + FINISH_SECONDS)
+
+    def _free(self, lease: HeldLease) -> None:
+        try:
+            leases.release_lease(self._parts.store, LEASE_NAME, lease)
+        except Exception as error:  # noqa: BLE001 - a surprise here must not end the watch
+            log.warning("lease not freed", error=self._parts.secrets.mask(str(error)))
+
+
+def _persistent_troubles(crew: WorkerSupervisor, *troubles: str) -> dict[str, str]:
+    """Problems by the keys of SelfMonitor."""
+    store, parts = crew.keeps_breaking()
+    outbox = parts.pop("outbox", "")
+    others = "; ".join([*(f"{name} {words}" for name, words in sorted(parts.items())), *filter(None, troubles)])
+    return {key: words for key, words in ((STORE, store), (OUTBOX, outbox), (PARTS, others)) if words}
+
+
+def stop_on_signals(engine: Engine, configs: ConfigWatcher | None = None) -> None:
+    """Installs signal handlers: SIGTERM and SIGINT stop the engine within five seconds. So does SIGHUP if it was
+    started at a terminal, which is gone then; otherwise the config is read again."""
+    numbers = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+    if configs is not None and not os.isatty(0):
+        signal.signal(signal.SIGHUP, lambda *_: configs.ask())
+        numbers.remove(signal.SIGHUP)
+    for number in numbers:
+        signal.signal(number, lambda *_: engine.stop())
+
+
+def exit_with_parent(parent: int = 0) -> None:
+    """Asks the kernel for SIGTERM when the parent dies, so that engines of demo and tests do not outlive it.
+    `parent`: its pid, as it may have died already."""
+    parent = parent or os.getppid()
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def exit_process(code: int) -> NoReturn:
+    """Ends the process without waiting for threads that hang in a connector or sender."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -1,0 +1,90 @@
+"""Health of the engine: overdue workers, hanging calls, abandoned deliveries, in texts that stay stable while a
+problem lasts.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from console.engine.worker import Pulse
+from console.store.errors import StoreError
+
+log = structlog.get_logger("headway.engine")
+
+
+SENDING_SECONDS = 120.0
+"""A send that takes longer hangs: mail servers and webhooks have 15 s in apprise, actions 60 s."""
+
+
+class EngineHealth:
+    """Problems of the engine, as text that is stable while they last."""
+
+    def __init__(
+        self,
+        pulses: Callable[[], Mapping[str, Pulse]],
+        hanging: Callable[[float], Mapping[str, float]],
+        given_up: Callable[[], Mapping[str, int]],
+        asking: Callable[[float], Mapping[str, float]] = lambda _: {},
+    ) -> None:
+        self._pulses = pulses
+        self._hanging = hanging
+        """Sends of alerts that take longer than the given seconds, with their duration."""
+        self._asking = asking
+        """The same for calls to schedulers, which delay no alert."""
+        self._given_up = given_up
+        """Number of parked deliveries per route."""
+        self._heard = ""
+        self._ping_fails = ""
+        self._since: dict[str, str] = {}
+        self._asking_since: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def hear(self, trouble: str) -> None:
+        """Sets which workers failed lately."""
+        self._heard = trouble
+
+    def ping_fails(self, words: str) -> None:
+        """Sets why the last ping failed; empty if it arrived."""
+        self._ping_fails = words
+
+    def unwell(self) -> str:
+        """Why the engine is unhealthy: failed, silent or hanging workers; empty if healthy. Stops the ping."""
+        late = {name: pulse.late_seconds for name, pulse in self._pulses().items()}
+        silent = {f"{name} does not respond": seconds for name, seconds in late.items() if seconds > 0}
+        hangs = {f"{what} hangs": seconds for what, seconds in self._hanging(SENDING_SECONDS).items()}
+        return "; ".join(filter(None, [self._heard, *self._dated({**silent, **hangs}, self._since)]))
+
+    def text(self) -> str:
+        """Everything a person should know: why it is unhealthy, parked deliveries, a failing ping."""
+        hangs = {f"{what} hangs": seconds for what, seconds in self._asking(SENDING_SECONDS).items()}
+        parts = [
+            self.unwell(),
+            *self._dated(hangs, self._asking_since),
+            *self._parked(),
+            f"the heartbeat ping fails: {self._ping_fails}" if self._ping_fails else "",
+        ]
+        return "; ".join(filter(None, parts))
+
+    def _dated(self, found: Mapping[str, float], since: dict[str, str]) -> list[str]:
+        """Each problem with its start, kept stable: a text that changes would be written each time."""
+        with self._lock:
+            now = datetime.now(UTC)
+            for words in since.keys() - found.keys():
+                del since[words]
+            for words, seconds in found.items():
+                since.setdefault(words, f"{now - timedelta(seconds=seconds):%Y-%m-%d %H:%M:%S}Z")
+            return [f"{words} since {at}" for words, at in sorted(since.items())]
+
+    def _parked(self) -> list[str]:
+        try:
+            found = self._given_up()
+        except StoreError:
+            return []  # reported already
+        if not found:
+            return []
+        number, routes = sum(found.values()), ", ".join(sorted(found))
+        return [f"{number} alert{'s' if number > 1 else ''} given up ({routes}): headway alert"]

@@ -1,0 +1,129 @@
+"""Config translated into the plain values that the store writes and that decisions take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from console.config.estate import ActingSettings, Config, PermissionSettings
+from console.config.services import service_promise
+from console.domain.access import ActingRules, PermissionRule, Role
+from console.domain.dependency import DependencyMode, EngineDown, Requirement, UpstreamCondition, UpstreamPeriod
+from console.domain.estate import EvaluationSettings
+from console.domain.job import Safety
+from console.domain.settings import DependencySetting, EstateSettings, JobSetting, ServiceSetting, SystemSetting
+from console.store.alerts import AlertRouting
+
+
+def estate_settings(config: Config) -> EstateSettings:
+    """The part of a config that the store keeps: no secrets, no connector options."""
+    return EstateSettings(
+        systems=tuple(_system(name, config) for name in config.systems),
+        jobs=tuple(_job(name, config) for name in config.jobs),
+        dependencies=tuple(_dependencies(config)),
+        services=tuple(_service(name, config) for name in config.services),
+        permissions=tuple(permission for setting in config.permissions for permission in _permissions(setting)),
+        rules=_rules(config.acting),
+        declared=config.declared,
+        name=config.estate.name,
+        starts_in=config.estate.starts_in,
+        digest=config.digest,
+        console=config.console,
+    )
+
+
+def _rules(acting: ActingSettings) -> ActingRules:
+    known = acting.model_dump(exclude={"valid_for"})
+    return ActingRules(**known, valid_for_s=acting.valid_for.total_seconds())
+
+
+def _permissions(permission: PermissionSettings) -> list[PermissionRule]:
+    """One rule for each person or group that the setting names."""
+    role = Role[permission.role.upper()]
+    return [
+        PermissionRule(who, role, permission.systems, permission.services, permission.tiers) for who in permission.who
+    ]
+
+
+def decision_settings(config: Config) -> EvaluationSettings:
+    default = config.alerts.default_route
+    longest = max((service.deadline.rule.reach for service in config.services.values()), default=timedelta(0))
+    return EvaluationSettings(
+        default_route=(default,) if default else (),
+        shadow_route=config.alerts.shadow_route,
+        lookback=EvaluationSettings().lookback + longest,
+    )
+
+
+def route_url_sources(config: Config) -> dict[str, tuple[str, ...]]:
+    """Route -> source of each of its URLs, as text."""
+    return {name: tuple(url.text for url in route.urls) for name, route in config.routes.items()}
+
+
+def audience(config: Config) -> AlertRouting:
+    """Who is notified when a person is needed."""
+    return AlertRouting(route_url_sources(config), config.alerts.default_route, config.alerts.shadow_route)
+
+
+def _system(name: str, config: Config) -> SystemSetting:
+    system = config.systems[name]
+    return SystemSetting(
+        name=name,
+        kind=system.settings.kind,
+        targets=tuple(system.targets),
+        zone=system.settings.timezone,
+        cutoff=system.settings.cutoff,
+        poll_every=system.settings.poll_every,
+        capabilities=tuple(sorted(system.capabilities)),
+        missing={str(capability): why for capability, why in system.missing.items()},
+        starts_held=system.kind.starts_held,
+    )
+
+
+def _job(name: str, config: Config) -> JobSetting:
+    job = config.jobs[name]
+    given = job.model_fields_set
+    return JobSetting(
+        pattern=name,
+        owner=job.owner if "owner" in given else None,
+        expected=job.expected,
+        runbook=job.runbook if "runbook" in given else None,
+        rerun=Safety(job.rerun) if "rerun" in given else None,
+        grace=job.grace if "grace" in given else None,
+        notify=config.routes_of(job.owner, job.notify) if given & {"owner", "notify"} else None,
+        calendar=job.calendar if "calendar" in given else None,
+        budget_time=job.budget.time if job.budget else None,
+        budget_cost=job.budget.cost if job.budget else None,
+    )
+
+
+def _dependencies(config: Config) -> Iterator[DependencySetting]:
+    """One per upstream; those of one gate share a number."""
+    for number, one in enumerate(config.dependencies, 1):
+        together = one.needed < len(one.feeding)
+        gate, need = (str(number), one.needed) if together else ("", 0)
+        condition, period = UpstreamCondition(one.condition), UpstreamPeriod(one.period)
+        wants = Requirement(condition, one.check, period, one.calendar, one.within, gate, need)
+        mode, down = DependencyMode(one.mode), EngineDown(one.engine_down)
+        for upstream in one.feeding:
+            yield DependencySetting(upstream, one.downstream, mode, down, one.hold_lead, one.hold_for, wants)
+
+
+def _service(name: str, config: Config) -> ServiceSetting:
+    service = config.services[name]
+    return ServiceSetting(
+        name=name,
+        title=service.title or name,
+        delivered_by=service.delivered_by,
+        deadline=service.deadline.time or service.cutoff,
+        zone=service.timezone,
+        cutoff=service.cutoff,
+        tier=service.tier,
+        owner=service.owner,
+        notify=config.routes_of(service.owner, service.notify),
+        runbook=service.runbook,
+        risk=service.risk,
+        promise=service_promise(service.deadline, service.slo, service.sla, service.false_alarm_days),
+        calendar=service.calendar,
+        ready=service.ready,
+    )

@@ -1,0 +1,373 @@
+"""Back tests: what would have been forecast on past nights of a service, and what became of it.
+
+Each night is rebuilt from the histories of the service's jobs at several instants. What had not begun by an instant
+is absent, what had not ended runs, and only nights that were over as the night began are its past: nothing that
+came later moves a figure. What a history does not say of a night (a failure nobody repaired, a job that did not
+run) makes that night unknown. Results are valid for the shape of the service (its promise and its jobs) they were
+computed for.
+"""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from statistics import median
+from typing import Any
+
+from connectors.sdk.records import instant_key
+from connectors.sdk.states import RunEvidence, RunState
+from console.control.snapshot.deadlines import scheduled_starts
+from console.control.snapshot.estate_index import EstateIndex
+from console.control.snapshot.graph import DependencyGraph
+from console.control.snapshot.incremental import EvaluationCache
+from console.control.snapshot.pools import pool_of
+from console.control.snapshot.runs import BEGINNING, has_no_clock
+from console.domain.estate import DependencyFacts, Estate, JobFacts, RunFacts, ServiceFacts, TargetFacts
+from console.domain.forecast import PastForecasts, ServiceShape
+from console.domain.history import NO_HISTORY, RunHistory
+from console.forecast.finish_times import NodeState, ServiceForecast, SimulateDays, forecast, has_day
+from console.forecast.night_graph import instant_of
+
+
+@dataclass(frozen=True, slots=True)
+class PastSuccess:
+    """One success of a history; instants."""
+
+    run_id: int
+    day: int
+    period_at: datetime | None
+    queued_at: datetime | None
+    began: datetime
+    """Its first start."""
+    failed_at: datetime | None
+    """When the first attempt had failed; None: it did not, or nobody knows when."""
+    started: datetime
+    ended: datetime
+    takes: float
+
+    @property
+    def was_repaired(self) -> bool:
+        return self.began < self.started
+
+
+def past_successes(history: RunHistory) -> Iterator[PastSuccess]:
+    """Its successes. When the first of several attempts failed is known only where each was a run of its own."""
+    for place, run_id in enumerate(history.run_ids):
+        at, ended, takes = history.at[place], history.ended[place], history.takes[place]
+        delay, waited, repair = history.delays[place], history.waits[place], history.repairs[place]
+        started = ended - takes
+        first = at + delay if delay >= 0 else at if history.attempts[place] > 1 or repair >= 0 else started
+        began = min(first, started) if history.attempts[place] > 1 or repair >= 0 else started
+        yield PastSuccess(
+            run_id=run_id,
+            day=history.days[place],
+            period_at=instant_of(at) if delay >= 0 else None,
+            queued_at=instant_of(started - waited) if waited > 0 and began == started else None,
+            began=instant_of(began),
+            failed_at=instant_of(max(started - repair, began)) if repair >= 0 else None,
+            started=instant_of(started),
+            ended=instant_of(ended),
+            takes=takes,
+        )
+
+
+def run_as_of(job: JobFacts, ran: PastSuccess, at: datetime, usual: float) -> RunFacts | None:
+    """That run as it stood then; None before it was there. `usual`: seconds that it took on earlier nights: an attempt
+    of which nobody knows when it failed is taken to have failed half-way through them."""
+    if at < ran.began and (ran.queued_at is None or at < ran.queued_at):
+        return None
+    run = RunFacts(
+        id=ran.run_id,
+        job_id=job.id,
+        period_key=instant_key(ran.period_at) if ran.period_at is not None else f"run {ran.run_id}",
+        period_at=ran.period_at,
+        business_date=date.fromordinal(ran.day),
+        state=RunState.QUEUED,
+        evidence=RunEvidence.NATIVE,
+        expected=ran.period_at is not None and not has_no_clock(job),
+        observed_at=at,
+        queued_at=ran.queued_at,
+    )
+    if at < ran.began:
+        return run
+    if at < ran.started:
+        red = ran.failed_at or ran.began + timedelta(seconds=usual / 2)
+        first = replace(run, attempt=1, first_started_at=ran.began, started_at=ran.began)
+        return (
+            replace(first, state=RunState.FAILED, ended_at=red) if red <= at else replace(first, state=RunState.RUNNING)
+        )
+    number = 2 if ran.was_repaired else 1
+    run = replace(run, state=RunState.RUNNING, attempt=number, first_started_at=ran.began, started_at=ran.started)
+    if at < ran.ended:
+        return run
+    return replace(run, state=RunState.SUCCEEDED, ended_at=ran.ended, successes=((ran.started, ran.ended),))
+
+
+def history_known_by(history: RunHistory, night: int, opens: datetime) -> RunHistory:
+    """What of it lies before that night, and was over as it opened."""
+    limit = opens.timestamp()
+    pairs = enumerate(zip(history.days, history.ended, strict=True))
+    kept = [place for place, (day, ended) in pairs if 0 < day < night and ended <= limit]
+    unmended = [each for each in range(len(history.unmended)) if history.unmended[each] < night]
+    return RunHistory(
+        run_ids=_at(history.run_ids, kept),
+        days=_at(history.days, kept),
+        at=_at(history.at, kept),
+        ended=_at(history.ended, kept),
+        takes=_at(history.takes, kept),
+        delays=_at(history.delays, kept),
+        waits=_at(history.waits, kept),
+        attempts=_at(history.attempts, kept),
+        repairs=_at(history.repairs, kept),
+        output=_at(history.output, kept) if history.output else history.output,
+        output_unit=history.output_unit,
+        unmended=_at(history.unmended, unmended),
+    )
+
+
+def _at(column: array[Any], places: Sequence[int]) -> array[Any]:
+    return array(column.typecode, [column[each] for each in places])
+
+
+VERSION = 1
+"""Of how nights are back-tested: with another one, what was found before counts no more."""
+
+
+def can_be_tested(service: ServiceFacts) -> bool:
+    """False for what is promised end to end: histories do not tell submissions apart."""
+    return service.instance is None and not service.promise.deadline.key
+
+
+def past_shape_of(service: ServiceFacts, jobs: Mapping[int, JobFacts]) -> ServiceShape:
+    """For what back-tests of that service hold. `jobs`: its own."""
+    rule = service.promise.deadline
+    by = [service.deadline, service.zone, service.cutoff, service.calendar, rule.day, rule.after_start, rule.of]
+    promise = json.dumps([VERSION, *map(str, by), *sorted(service.terminals)])
+    return ServiceShape(promise, {job_id: _clock_words(job) for job_id, job in jobs.items()})
+
+
+def _clock_words(job: JobFacts) -> str:
+    said = job.schedule
+    return "" if has_no_clock(job) else f"{said.dialect} {said.expression} {said.zone} {job.calendar}".strip()
+
+
+MOST_INSTANTS = 12
+"""At which a night is looked at: before it begins, and right before the ends of the jobs that took longest beside what
+they usually take. There P(late) is highest: it rises while a job lasts, and falls with its end."""
+FEWEST_NIGHTS = 10
+"""Earlier ones that must be known of what delivers: with fewer a forecast is hardly like tonight's."""
+BEFORE = timedelta(minutes=1)
+_SECOND = timedelta(seconds=1)
+_NEARBY = 3
+"""Business dates before and after, of which runs are laid out as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackTestedNight:
+    """One night of a service that is over."""
+
+    business_date: date
+    peak: float | None
+    """The highest P(late) that would have been told in time; None: the histories do not tell enough of that night."""
+    was_late: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _TestedNight:
+    """One that can be told."""
+
+    business_date: date
+    deadline: datetime
+    finish: datetime
+    opens: datetime
+    history: Mapping[int, RunHistory]
+    """By job: what was over as it opened."""
+    learned: Sequence[PastForecasts]
+    """What its own forecasts had taught by then."""
+
+
+class BackTest:
+    """One service of an estate over its past. `foresee`: the engine's own forecast."""
+
+    def __init__(self, estate: Estate, kept: EvaluationCache, service: ServiceFacts, foresee: SimulateDays) -> None:
+        self._foresee = foresee
+        part = kept.shape.components_with(service.terminals)
+        beside = [one for one in estate.services if one.name != service.name and one.instance is None]
+        mine = kept.graph.members(each for each in service.terminals if each in estate.jobs)
+        if any(pool_of(estate.declared, estate.jobs[each]) is not None for each in mine):
+            beside = [one for one in beside if not part.isdisjoint(kept.shape.components_with(one.terminals))]
+        else:
+            beside = []  # what shares no pool with it moves none of its figures
+        services = [_of_units(kept.graph, one) for one in (service, *beside)]
+        members = [kept.graph.members(one.terminals) for one in services]
+        jobs = set[int]().union(*members)
+        self._services = services
+        self._estate = Estate(
+            jobs={each: _as_accepted(estate.jobs[each]) for each in sorted(jobs)},
+            runs=(),
+            durations={},
+            dependencies=tuple(_between_units(kept.graph, kept.shape.edges_in(part), jobs)),
+            services=tuple(services),
+            targets={},
+            forecasts=estate.forecasts,
+            declared=estate.declared,
+            settings=estate.settings,
+        )
+        self._targets = [estate.targets[each] for each in sorted({job.target_id for job in self._estate.jobs.values()})]
+        self._is_read = all(each in estate.history for each in members[0])
+        self._history = {each: estate.history.get(each, NO_HISTORY) for each in jobs}
+        self._ran = {each: list(past_successes(history)) for each, history in self._history.items()}
+        self._members = [tuple(sorted(each)) for each in members]
+        self._graph = DependencyGraph(self._estate.jobs, self._estate.dependencies)
+        self._ends = services[0].terminals
+
+    @property
+    def is_read(self) -> bool:
+        """False while the past of one of its jobs is not known yet."""
+        return self._is_read
+
+    @property
+    def jobs(self) -> Mapping[int, JobFacts]:
+        """The service's own."""
+        return {each: self._estate.jobs[each] for each in self._members[0]}
+
+    def dates(self) -> list[date]:
+        """Those on which all that delivers it ran, latest first; of the oldest too little is known."""
+        known = [{ran.day for ran in self._ran[each] if ran.day > 0} for each in self._ends]
+        days = sorted(set.intersection(*known)) if known else []
+        return [date.fromordinal(day) for day in reversed(days[FEWEST_NIGHTS:])]
+
+    def looks(self, business_date: date) -> Iterator[BackTestedNight | None]:
+        """That night, one look after the other: None after each, and at last what was found."""
+        night = self._night(business_date)
+        peak: float | None = None
+        for at in self._instants(night) if night is not None else ():
+            late = self._late(night, at) if night is not None else None
+            peak = late if peak is None or (late is not None and late > peak) else peak
+            yield None
+        yield BackTestedNight(business_date, peak, night is not None and night.finish > night.deadline)
+
+    def late(self, business_date: date, at: datetime) -> float | None:
+        """P(late) of that night as it would have been told then; None where there was none to tell."""
+        night = self._night(business_date)
+        return None if night is None else self._late(night, at)
+
+    def stood(self, business_date: date, at: datetime) -> Mapping[int, RunState]:
+        """Job -> the state of its last run of that date, as it was then; without jobs that had none."""
+        index = self._picture(self._history, (), business_date, at)
+        return {each: runs[-1].state for each in self._members[0] if (runs := index.of_day(each, business_date))}
+
+    def _late(self, night: _TestedNight, at: datetime) -> float | None:
+        business_date = night.business_date
+        index = self._picture(night.history, night.learned, business_date, at)
+        days = list(self._days(index, business_date))
+        if not days or days[0].service.name != self._services[0].name or days[0].finish is None:
+            return None
+        odds = self._foresee(index, days)[0].odds
+        return None if odds is None else round(odds.late, 2)
+
+    def _days(self, index: EstateIndex, business_date: date) -> Iterator[ServiceForecast]:
+        for service, members in zip(self._services, self._members, strict=True):
+            if has_day(index, service, members, business_date):
+                yield forecast(index, service, members, business_date)
+
+    def _night(self, business_date: date) -> _TestedNight | None:
+        """None where it cannot be told."""
+        service, members, night = self._services[0], self._members[0], business_date.toordinal()
+        mine = {each: [ran for ran in self._ran[each] if ran.day == night] for each in members}
+        ran = [one for of_job in mine.values() for one in of_job]
+        if not ran or any(not self._tells(each, night) for each in members):
+            return None
+        after = max(one.ended for one in ran) + _SECOND
+        index = self._picture(self._history, (), business_date, after)
+        if not has_day(index, service, members, business_date):
+            return None
+        day = forecast(index, service, members, business_date)
+        if day.finish is None or any(node.how is not NodeState.DONE for node in day.nodes.values()):
+            return None
+        starts = {each: scheduled_starts(index, index.job(each), business_date) for each in members}
+        if any(not self._is_by_its_clock(each, of_job, starts[each]) for each, of_job in mine.items()):
+            return None
+        opens = min([*(one.began for one in ran), *(due for of_job in starts.values() for due in of_job[:1])]) - BEFORE
+        past = {each: history_known_by(history, night, opens) for each, history in self._history.items()}
+        if min((len(set(past[each].days)) for each in self._ends), default=0) < FEWEST_NIGHTS:
+            return None
+        learned = [one for one in self._estate.forecasts if one.night < night - _NEARBY]
+        return _TestedNight(business_date, day.deadline, day.finish.p50, opens, past, learned)
+
+    def _instants(self, night: _TestedNight) -> list[datetime]:
+        """At which it is looked at, in order."""
+        until, at = min(night.finish, night.deadline), night.business_date.toordinal()
+        mine = [(job_id, one) for job_id in self._members[0] for one in self._ran[job_id] if one.day == at]
+        mine.sort(key=lambda one: (_middle(night.history[one[0]]) - one[1].takes, one[1].ended, one[0]))
+        before = [one.ended - _SECOND for _, one in mine]
+        chosen = list(dict.fromkeys(each for each in before if night.opens < each < until))[: MOST_INSTANTS - 1]
+        return sorted([night.opens, *chosen]) if night.opens < until else []
+
+    def _tells(self, job_id: int, night: int) -> bool:
+        """True where its history reaches back beyond that night, and does not say that it failed for good."""
+        history = self._history[job_id]
+        return night not in history.unmended and any(0 < day < night for day in history.days)
+
+    def _is_by_its_clock(self, job_id: int, ran: Sequence[PastSuccess], starts: Sequence[datetime]) -> bool:
+        """False where it started at another time than its schedule says now."""
+        if has_no_clock(self._estate.jobs[job_id]):
+            return True
+        return all(one.period_at in starts for one in ran if one.period_at is not None)
+
+    def _picture(
+        self, history: Mapping[int, RunHistory], learned: Sequence[PastForecasts], business_date: date, at: datetime
+    ) -> EstateIndex:
+        """As it stood then, with what was known of the past."""
+        night, lookback = business_date.toordinal(), self._estate.settings.lookback
+        runs: list[RunFacts] = []
+        for job_id, ran in self._ran.items():
+            near = (one for one in ran if abs(one.day - night) <= _NEARBY and one.ended > at - lookback)
+            job, usual = self._estate.jobs[job_id], _middle(history[job_id])
+            runs += [run for one in near if (run := run_as_of(job, one, at, usual)) is not None]
+        runs.sort(key=lambda run: (run.job_id, run.period_at or run.first_started_at or at))
+        seen = replace(
+            self._estate,
+            runs=tuple(runs),
+            durations={job_id: of.takes for job_id, of in history.items()},
+            targets={one.id: _well(one, at) for one in self._targets},
+            history=history,
+            forecasts=learned,
+        )
+        return EstateIndex(seen, at, graph=self._graph)
+
+
+def _middle(history: RunHistory) -> float:
+    return median(history.takes) if len(history.takes) else 0.0
+
+
+def _well(target: TargetFacts, at: datetime) -> TargetFacts:
+    """One that had answered right before: what its jobs did then is known by now."""
+    return replace(
+        target, last_ok_at=at, seen_until=at, first_ok_at=BEGINNING, failing_since=None, error="", error_kind="",
+        lost=None, pause=None,
+    )  # fmt: skip
+
+
+def _as_accepted(job: JobFacts) -> JobFacts:
+    """With its schedule of today, as if that had always been so; no pause of today stands in the way."""
+    accepted = None if job.accepted_at is None else BEGINNING
+    schedule = replace(job.schedule, next_at=None)
+    return replace(job, schedule=schedule, accepted_at=accepted, paused_since=None, gone_since=None)
+
+
+def _of_units(graph: DependencyGraph, service: ServiceFacts) -> ServiceFacts:
+    return replace(service, terminals=tuple(dict.fromkeys(graph.unit(each) for each in service.terminals)))
+
+
+def _between_units(
+    graph: DependencyGraph, edges: Sequence[DependencyFacts], jobs: set[int]
+) -> Iterator[DependencyFacts]:
+    """Histories know no tasks: what reads one reads its DAG."""
+    for edge in edges:
+        upstream, downstream = graph.unit(edge.upstream_id), graph.unit(edge.downstream_id)
+        if upstream in jobs and downstream in jobs and upstream != downstream:
+            yield replace(edge, upstream_id=upstream, downstream_id=downstream)

@@ -1,0 +1,621 @@
+"""Finish times along the graph: the jobs of one service day, each with quantiles of its end.
+
+Finishes are a median (p50) and two high quantiles (p90, p95); along a path medians and quantiles are added, which
+is approximate. In observe mode a job that starts by the clock does not wait: if its upstreams are not good by then
+it reads stale data and must be rerun after them. What is red or stale counts as rerun from now on. A gate opens
+with the k-th of its upstreams. `ServiceOdds` is what the simulation adds, as plain values: no numpy here.
+
+Of each job the service reads the last run in time, from the terminals up. Of a job that runs many times a day, that
+is the last one that can be done by the deadline. A red one counts until the next is green, though more starts are
+ahead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from typing import NamedTuple
+
+from connectors.sdk.states import RunState
+from console.control.snapshot.checks import readiness
+from console.control.snapshot.deadlines import extension_of, promised_at, scheduled_starts
+from console.control.snapshot.estate_index import EstateIndex
+from console.control.snapshot.estimates import total_duration
+from console.control.snapshot.freshness import ReadPoint, read_point_of, run_to_read
+from console.control.snapshot.graph import DependencyEdge, UpstreamGate, UpstreamRead
+from console.control.snapshot.holds import HeldStart, held_start_of
+from console.control.snapshot.runs import (
+    BEGINNING,
+    completed_at,
+    has_no_clock,
+    has_started,
+    lookback_time,
+    red_since,
+    run_time,
+)
+from console.domain.dependency import UpstreamCondition, UpstreamPeriod
+from console.domain.estate import JobFacts, RunFacts, ServiceFacts
+from console.domain.forecast import JobForecast
+from console.domain.history import DurationQuantiles
+from console.domain.service import DeadlineExtension
+from console.timing.calendars import counts
+from console.timing.maintenance import planned_extension, takes_longer
+
+
+class NodeState(StrEnum):
+    """What a job of the day still needs."""
+
+    DONE = "done"
+    OVER = "over"
+    """Ended without being proved good or bad."""
+    RUNNING = "running"
+    RERUN = "rerun"
+    """Red or stale: it must run again."""
+    CLOCK = "clock"
+    """Starts by the clock, whatever its upstreams do."""
+    WAITS = "waits"
+    """Starts when its upstreams are done."""
+    UNKNOWN = "unknown"
+    """Nothing says when it starts."""
+
+
+class FinishTimes(NamedTuple):
+    """When something is done: in half, in nine of ten, in nineteen of twenty of all cases."""
+
+    p50: datetime
+    p90: datetime
+    p95: datetime
+
+    @classmethod
+    def at(cls, moment: datetime) -> FinishTimes:
+        """No doubt about it."""
+        return cls(moment, moment, moment)
+
+    def no_earlier(self, than: FinishTimes) -> FinishTimes:
+        """The later of both, case by case."""
+        return FinishTimes(max(self.p50, than.p50), max(self.p90, than.p90), max(self.p95, than.p95))
+
+    def after(self, takes: DurationQuantiles) -> FinishTimes:
+        """What begins then and takes so long."""
+        return FinishTimes(self.p50 + takes.p50, self.p90 + takes.p90, self.p95 + takes.p95)
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastNode:
+    """One job of a service on one business date."""
+
+    job_id: int
+    run: RunFacts | None
+    how: NodeState
+    due: datetime | None
+    """The clock start that is still ahead or unfulfilled."""
+    stale: bool
+    finish: FinishTimes | None
+    """None: no estimate, here or upstream."""
+    after: int | None
+    """The upstream that it waits for longest."""
+    kept: HeldStart | None = None
+    """What keeps its start back, whatever its upstreams do."""
+
+    @property
+    def starts_at(self) -> datetime | None:
+        """Not before then: its clock's instant, or the end of what keeps that back; None where neither is known."""
+        until = self.kept.until if self.kept is not None else None
+        return max(filter(None, (self.due, until)), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class RestartClocks:
+    """Of what is broken on a service day, all of it restarted at once."""
+
+    act_by: datetime
+    """The latest restart at which P(late) stays within the service's risk. It may have passed."""
+    green_by: datetime
+    """The same for its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceOdds:
+    """One service day, from the same columns as all others that it shares a job with."""
+
+    late: float
+    """P(late), as it is told."""
+    own: float
+    """Before it was recalibrated by what became of earlier ones."""
+    p80: datetime
+    by: datetime
+    """By then it is done but for the service's risk."""
+    critical: Mapping[int, float]
+    """Job -> the probability that the finish is decided by it; without those that never decide."""
+    nights: int
+    """How many earlier runs it rests on: those of the job of its critical path that has fewest, 0 where one is
+    declared."""
+    why: str
+    """What makes it late, in words with figures; where it hardly will be, what is slower since some night."""
+    jobs: tuple[JobForecast, ...]
+    """Those below it that run or wait and matter most, of these the upstreams first."""
+    clocks: Callable[[Iterable[int]], RestartClocks | None] = field(compare=False)
+    """Of these jobs, broken now; None where no restart helps, or nobody waits for any of them."""
+    lost_by: int | None = None
+    """The job that costs most of what makes it late, which `why` tells first; None where nothing stands out."""
+
+
+SimulateDays = Callable[["EstateIndex", "Sequence[ServiceForecast]"], "list[ServiceForecast]"]
+"""The same service days with their figures from the simulation, where it has any."""
+
+_AT_ONCE = FinishTimes.at(BEGINNING)
+
+
+def gates_open_at(
+    index: EstateIndex,
+    gates: Iterable[UpstreamGate],
+    read_point: ReadPoint,
+    nodes: Mapping[int, ForecastNode],
+    natively: bool = False,
+) -> FinishTimes | None:
+    """When the last of the gates is open; None where nobody knows. `natively`: only what its scheduler waits for."""
+    last = _AT_ONCE
+    for gate in gates:
+        if natively and not any(read.native for read in gate.reads):
+            continue
+        times = _opens(gate, [_comes(index, read, read_point, nodes) for read in gate.reads])
+        if times is None:
+            return None
+        last = last.no_earlier(times)
+    return last
+
+
+def last_awaited(
+    index: EstateIndex, gates: Iterable[UpstreamGate], read_point: ReadPoint, nodes: Mapping[int, ForecastNode]
+) -> int | None:
+    """The upstream of that date that opens the last gate: the one to look at. One that nobody knows before all."""
+    found: tuple[datetime, int] | None = None
+    for gate in gates:
+        comes = [(read, _comes(index, read, read_point, nodes)) for read in gate.reads]
+        shown = [
+            (read, times) for read, times in comes if read.unit in nodes and read.wants.period is UpstreamPeriod.SAME
+        ]
+        known = sorted((times.p90, read.unit) for read, times in shown if times is not None)
+        if len(known) < min(gate.need, len(shown)):
+            return next(read.unit for read, times in shown if times is None)
+        if known:
+            last = known[min(gate.need, len(known)) - 1]
+            found = max(found or last, last)
+    return found[1] if found is not None else None
+
+
+def members_read(index: EstateIndex, ends: Sequence[int], members: Iterable[int]) -> set[int]:
+    """Of a service's members those that it reads on its own date: what is read by another period alone is none."""
+    graph, known = index.graph, set(members)
+    if known.isdisjoint(graph.gated):
+        return known
+    found, ahead = set(ends) & known, list(set(ends) & known)
+    while ahead:
+        for upstream in _on_the_date(index, ahead.pop()) & known - found:
+            found.add(upstream)
+            ahead.append(upstream)
+    return found
+
+
+def indispensable_jobs(index: EstateIndex, day: ServiceForecast) -> set[int]:
+    """The jobs of a service day that it cannot do without: what others of a gate stand in for is none."""
+    nodes = day.nodes
+    if nodes.keys().isdisjoint(index.graph.gated):
+        return set(nodes)
+    found = {each for each in day.ends if each in nodes}
+    ahead = list(found)
+    while ahead:
+        job_id = ahead.pop()
+        look = read_point_of_node(index, day.business_date, nodes[job_id])
+        above = {edge.upstream for edge in index.graph.into(job_id)} & nodes.keys() - found
+        needed_here = {each for each in above if not opens_without(index, job_id, each, nodes, look)}
+        found |= needed_here
+        ahead += needed_here
+    return found
+
+
+def read_point_of_node(index: EstateIndex, business_date: date, node: ForecastNode) -> ReadPoint:
+    """From where the job of a service day looks at its upstreams."""
+    if node.run is not None:
+        return read_point_of(node.run, index.now)
+    at = node.due or index.now
+    return ReadPoint(business_date, at, at, index.now)
+
+
+def opens_without(
+    index: EstateIndex, downstream: int, upstream: int, nodes: Mapping[int, ForecastNode], read_point: ReadPoint
+) -> bool:
+    """True where every gate of the downstream opens without this upstream: nobody waits for it there."""
+    gates = index.graph.gates(downstream)
+    if gates is None:
+        return False
+    mine = [(gate, read) for gate in gates for read in gate.reads if read.unit == upstream]
+    return all(_without(index, gate, read, nodes, read_point) for gate, read in mine)
+
+
+def _without(
+    index: EstateIndex, gate: UpstreamGate, read: UpstreamRead, nodes: Mapping[int, ForecastNode], read_point: ReadPoint
+) -> bool:
+    if read.wants.condition is UpstreamCondition.FAILURE or read.wants.period is not UpstreamPeriod.SAME:
+        return True
+    if read.wants.condition in (UpstreamCondition.COMPLETION, UpstreamCondition.READY):
+        node = nodes.get(read.unit)
+        waits = node is None or node.how not in (NodeState.RERUN, NodeState.OVER, NodeState.DONE)
+        return not waits or _comes(index, read, read_point, {}) is not None
+    others = [each for each in gate.reads if each.unit != read.unit]
+    coming = [
+        each
+        for each in others
+        if each.unit not in nodes or nodes[each.unit].how not in (NodeState.RERUN, NodeState.UNKNOWN)
+    ]
+    return len(coming) >= gate.need
+
+
+def _on_the_date(index: EstateIndex, job_id: int) -> set[int]:
+    gates = index.graph.gates(job_id)
+    if gates is None:
+        return {edge.upstream for edge in index.graph.into(job_id)}
+    return {read.unit for gate in gates for read in gate.reads if read.wants.period is UpstreamPeriod.SAME}
+
+
+def _opens(gate: UpstreamGate, found: Sequence[FinishTimes | None]) -> FinishTimes | None:
+    known = [each for each in found if each is not None]
+    if len(known) < gate.need:
+        return None
+    return FinishTimes(*(sorted(moments)[gate.need - 1] for moments in zip(*known, strict=True)))
+
+
+def _comes(
+    index: EstateIndex, read: UpstreamRead, read_point: ReadPoint, nodes: Mapping[int, ForecastNode]
+) -> FinishTimes | None:
+    """When this upstream will be as wanted; None where nobody knows, or it never will be."""
+    found = comes_from(index, read, read_point, nodes)
+    return found.finish if isinstance(found, ForecastNode) else found
+
+
+def comes_from(
+    index: EstateIndex, read: UpstreamRead, read_point: ReadPoint, nodes: Mapping[int, ForecastNode]
+) -> ForecastNode | FinishTimes | None:
+    """The node that this upstream will be as wanted with, or when it is; None where it never will be."""
+    wants, node = read.wants, nodes.get(read.unit)
+    if wants.condition is UpstreamCondition.READY:
+        found = readiness(index.estate, wants.check, read_point.business_date, index.now)
+        if found.passes:
+            return FinishTimes.at(found.at or BEGINNING)
+        return node if node is not None and node.how not in (NodeState.DONE, NodeState.OVER) else None
+    run = run_to_read(index, read.upstream, wants, read_point, read.loops)
+    if wants.condition is UpstreamCondition.FAILURE:
+        if run is not None and run.state.is_red:
+            return FinishTimes.at(red_since(run))
+        return None if run is None or index.is_green(run) else node
+    if wants.condition is UpstreamCondition.COMPLETION and run is not None and (ended := completed_at(run)) is not None:
+        return FinishTimes.at(ended)
+    if wants.period is UpstreamPeriod.SAME:
+        return node if node is not None else _AT_ONCE
+    return _AT_ONCE if run is None else _of_run(index, run)
+
+
+def _of_run(index: EstateIndex, run: RunFacts) -> FinishTimes | None:
+    """The end of a run of another date, or of what must repair it from now on."""
+    good_at = index.good_by(run, index.now)
+    if good_at is not None or index.is_unknown(run):
+        return FinishTimes.at(good_at or BEGINNING)
+    known = index.estimate(run.job_id)
+    if known.takes is None:
+        return None
+    if run.state.is_open and run.started_at is not None:
+        lasts = total_duration(known, index.estate.durations.get(run.job_id, ()), index.now - run.started_at)
+        return FinishTimes.at(run.started_at).after(lasts) if lasts is not None else None
+    return FinishTimes.at(max(index.now, run_time(run))).after(known.takes)
+
+
+Read = tuple[RunFacts | None, datetime | None]
+"""A run, and the instant by which it starts where it has not; without a run the clock start that it will be."""
+
+
+def runs_read(
+    index: EstateIndex, order: Sequence[int], ends: Collection[int], business_date: date, deadline: datetime
+) -> dict[int, Read]:
+    """The run of each job that the service reads, or its clock start where there is none. `order`: upstreams before
+    their downstreams; `ends`: the jobs of its terminals."""
+    limits = dict.fromkeys(ends, deadline)
+    chosen: dict[int, Read] = {}
+    for job_id in reversed(order):
+        limit, job = limits.get(job_id, deadline), index.job(job_id)
+        starts = scheduled_starts(index, job, business_date)
+        found = _of_many(index, job, business_date, limit, starts, job_id in ends) if len(starts) > 1 else None
+        run, due = chosen[job_id] = found or _of_the_day(index, job, business_date, limit, starts)
+        seen_from = _looks_back_from(index, run, due, limit)
+        for edge in index.graph.into(job_id):
+            limits[edge.upstream] = max(limits.get(edge.upstream, seen_from), seen_from)
+    return chosen
+
+
+def _looks_back_from(index: EstateIndex, run: RunFacts | None, due: datetime | None, limit: datetime) -> datetime:
+    if run is None:
+        return due or limit
+    must_run_again = run.state.is_red or index.is_stale(run)
+    return limit if must_run_again else lookback_time(run)
+
+
+def _of_the_day(
+    index: EstateIndex, job: JobFacts, business_date: date, limit: datetime, starts: Sequence[datetime]
+) -> Read:
+    """The last run of that date before `limit`, else the first; a good one after it, where it is not good itself, or,
+    where it is red, one that runs: somebody started it anew."""
+    run = index.read_by(job.id, business_date, limit)
+    ahead = _ahead(index, job, starts, run)
+    before = [each for each in ahead if each < limit]
+    if run is None or before:
+        return None, next(iter(before[-1:] or ahead[:1]), None)
+    return _good_or_it(index, run)
+
+
+def _of_many(
+    index: EstateIndex, job: JobFacts, business_date: date, limit: datetime, starts: Sequence[datetime], delivers: bool
+) -> Read | None:
+    """Of a job that runs many times a day: its red one until the next is green, else the last that can be done in time;
+    None where none can. What delivers has to end by `limit`, what feeds to start before it."""
+    takes = (index.estimate(job.id).p50 if delivers else None) or timedelta(0)
+    runs = [
+        each
+        for each in index.of_day(job.id, business_date)
+        if run_time(each) < limit and run_time(each) + takes <= limit
+    ]
+    last = runs[-1] if runs else None
+    ahead = [each for each in _ahead(index, job, starts, last) if each < limit and each + takes <= limit]
+    red = _red_until_green(index, runs)
+    if red is not None and (ahead or not _is_running(last)):
+        return red, None if has_started(red) else run_time(red)
+    if ahead:
+        return None, ahead[-1]
+    return _good_or_it(index, last) if last is not None else None
+
+
+def _red_until_green(index: EstateIndex, runs: Sequence[RunFacts]) -> RunFacts | None:
+    """The latest that is red, unless one after it is green."""
+    said = (run for run in reversed(runs) if run.state.is_red or index.is_green(run))
+    last = next(said, None)
+    return last if last is not None and index.is_red_now(last) else None
+
+
+def _is_running(run: RunFacts | None) -> bool:
+    return run is not None and run.state.is_open and run.started_at is not None
+
+
+def _ahead(index: EstateIndex, job: JobFacts, starts: Sequence[datetime], run: RunFacts | None) -> list[datetime]:
+    """The clock starts that no run has come of, after `run` where there is one."""
+    begun = {each.period_at for each in index.runs.get(job.id, ()) if has_started(each)}
+    return [each for each in starts if each not in begun and (run is None or each > run_time(run))]
+
+
+def _good_or_it(index: EstateIndex, run: RunFacts) -> Read:
+    if not index.is_green(run):
+        later = [each for each in index.of_day(run.job_id, run.business_date) if run_time(each) > run_time(run)]
+        repairs = (each for each in later if run.state.is_red and _is_running(each) and not index.is_unknown(each))
+        run = next(filter(index.is_green, later), None) or next(repairs, run)
+    return run, None if has_started(run) else run_time(run)
+
+
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceForecast:
+    """One service on one business date."""
+
+    service: ServiceFacts
+    business_date: date
+    deadline: datetime
+    """As extended, where it is."""
+    nodes: dict[int, ForecastNode]
+    """By job, upstreams before their downstreams."""
+    ends: tuple[int, ...]
+    """The jobs of its terminals."""
+    finish: FinishTimes | None
+    path: tuple[int, ...]
+    """The chain of jobs that decides, first to last."""
+    promised: datetime | None = None
+    """The deadline before somebody extended it; None: nobody did."""
+    extended: DeadlineExtension | None = None
+    seen: EstateIndex | None = None
+    """What an instance of a service that is promised end to end sees; None: the whole picture."""
+    by_order: tuple[str, ...] = ()
+    """Its members whose runs carry no key, and were told apart by their order."""
+    odds: ServiceOdds | None = None
+    """From the simulation, as then `finish` and `path` are; None: nobody has simulated it."""
+    is_unforeseen: bool = False
+    """The simulation of it failed: `finish` is a sum."""
+
+    def unfinished(self) -> Iterator[ForecastNode]:
+        """What the service still waits for, upstreams first."""
+        return (node for node in self.nodes.values() if node.how not in (NodeState.DONE, NodeState.OVER))
+
+
+def has_day(index: EstateIndex, service: ServiceFacts, members: Iterable[int], business_date: date) -> bool:
+    """True when the date counts in its calendar and something of the service runs on it: a terminal, or, where no
+    terminal runs by the clock, any member."""
+    calendar = index.estate.declared.calendar(service.calendar)
+    if calendar is not None and not counts(calendar, business_date):
+        return False
+    ends = {index.graph.unit(each) for each in service.terminals if each in index.estate.jobs}
+    timed = {each for each in ends if not has_no_clock(index.job(each))}
+    return any(
+        index.of_day(each, business_date) or scheduled_starts(index, index.job(each), business_date)
+        for each in timed or {*ends, *members}
+    )
+
+
+def forecast(index: EstateIndex, service: ServiceFacts, members: Iterable[int], business_date: date) -> ServiceForecast:
+    """The service's finish on that business date, as it stands now. `members` as of `Graph.members`."""
+    members = tuple(members)
+    promised = promised_at(index, service, members, business_date)
+    planned = planned_extension(index.estate.declared, service, business_date, promised)
+    extended = extension_of(index.estate.extensions, service, business_date, promised) or planned
+    deadline = extended.until if extended else promised
+    ends = tuple(dict.fromkeys(index.graph.unit(each) for each in service.terminals))
+    order = index.graph.ordered(members_read(index, ends, (each for each in members if each in index.estate.jobs)))
+    chosen = runs_read(index, order, ends, business_date, deadline)
+    nodes: dict[int, ForecastNode] = {}
+    for job_id in order:
+        longer, _ = takes_longer(index.estate.declared, index.job(job_id).name, business_date)
+        nodes[job_id] = _node(index, nodes, job_id, *chosen[job_id], business_date, longer)
+    last = _latest([nodes[each] for each in ends if each in nodes])
+    finish = _all_done([nodes[each] for each in ends if each in nodes], _BEGINNING) if last else None
+    path = _path(nodes, last.job_id if last else None)
+    return ServiceForecast(
+        service, business_date, deadline, nodes, ends, finish, path, promised if extended else None, extended
+    )
+
+
+def _node(
+    index: EstateIndex,
+    nodes: dict[int, ForecastNode],
+    job_id: int,
+    run: RunFacts | None,
+    due: datetime | None,
+    business_date: date,
+    longer: timedelta,
+) -> ForecastNode:
+    """`longer`: what is planned to be added to what it usually takes."""
+    edges = index.graph.into(job_id)
+    upstreams = [nodes[edge.upstream] for edge in edges if edge.upstream in nodes]
+    how = _node_state(index, run, due, bool(upstreams))
+    kept = _kept(index, job_id, run, due)
+    if kept is not None:
+        how = NodeState.UNKNOWN if kept.until is None else NodeState.CLOCK if due is not None else how
+    stale = run is not None and index.is_stale(run)
+    gates = index.graph.gates(job_id)
+    last = _latest(upstreams) if gates is None else None
+    after = last.job_id if last else None
+    if gates is not None:
+        after = last_awaited(index, gates, _read_point(index, business_date, run, due), nodes)
+    node = ForecastNode(job_id, run, how, due, stale, None, after, kept)
+    finish = _finish(index, node, _Ahead(index, business_date, node, edges, gates, nodes), longer)
+    return replace(node, finish=finish)
+
+
+def _kept(index: EstateIndex, job_id: int, run: RunFacts | None, due: datetime | None) -> HeldStart | None:
+    """What keeps a start back that is still to come: a hold that ends starts it then."""
+    is_to_come = run is None or (not has_started(run) and run.state is not RunState.MISSED)
+    return held_start_of(index.estate, job_id, due, index.now) if is_to_come else None
+
+
+def _node_state(index: EstateIndex, run: RunFacts | None, due: datetime | None, follows: bool) -> NodeState:
+    if run is None or run.state is RunState.PLANNED:
+        return NodeState.CLOCK if due is not None else NodeState.WAITS if follows else NodeState.UNKNOWN
+    if run.state is RunState.HELD:
+        return NodeState.WAITS  # Headway lets it go, and starts it once, when what it reads is good
+    if index.is_green(run):
+        return NodeState.DONE
+    if run.state.is_red:
+        return NodeState.OVER if index.is_excused(run) else NodeState.RERUN
+    if run.state.is_open:
+        return NodeState.RUNNING if run.started_at is not None else NodeState.WAITS
+    return NodeState.RERUN if index.is_stale(run) else NodeState.OVER
+
+
+def _read_point(index: EstateIndex, business_date: date, run: RunFacts | None, due: datetime | None) -> ReadPoint:
+    if run is not None:
+        return read_point_of(run, index.now)
+    return ReadPoint(business_date, due or index.now, due or index.now, index.now)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ahead:
+    """What a node waits for."""
+
+    index: EstateIndex
+    business_date: date
+    node: ForecastNode
+    edges: Sequence[DependencyEdge]
+    gates: Sequence[UpstreamGate] | None
+    nodes: dict[int, ForecastNode]
+
+    def done(self, earliest: datetime, natively: bool = False) -> FinishTimes | None:
+        """When all of it is there, not before `earliest`; None when nobody knows."""
+        if self.gates is None:
+            known = (edge for edge in self.edges if edge.upstream in self.nodes and (edge.native or not natively))
+            return _all_done([self.nodes[edge.upstream] for edge in known], earliest)
+        look = _read_point(self.index, self.business_date, self.node.run, self.node.due)
+        times = gates_open_at(self.index, self.gates, look, self.nodes, natively)
+        return None if times is None else times.no_earlier(FinishTimes.at(earliest))
+
+
+def _finish(index: EstateIndex, node: ForecastNode, ahead: _Ahead, longer: timedelta) -> FinishTimes | None:
+    now = index.now
+    if node.how is NodeState.DONE or node.how is NodeState.OVER:
+        return _ended(index, node.run, now)
+    ready = ahead.done(now)
+    known = index.estimate(node.job_id)
+    if ready is None or known.takes is None or node.how is NodeState.UNKNOWN:
+        return None
+    takes = known.takes.longer(longer)
+    if node.how is NodeState.RUNNING:
+        return _running(index, node, ready, takes, longer)
+    if node.how is NodeState.CLOCK and node.starts_at is not None:
+        held = ahead.done(node.starts_at, natively=True)
+        starts = held.no_earlier(FinishTimes.at(now)) if held else ready
+        return FinishTimes(*(_by_clock(*each) for each in zip(starts, ready, takes, strict=True)))
+    return ready.no_earlier(FinishTimes.at(max(now, node.starts_at or now))).after(takes)
+
+
+def _ended(index: EstateIndex, run: RunFacts | None, now: datetime) -> FinishTimes:
+    at = now
+    if run is not None:
+        at = index.freshness(run).good_at or run.ended_at or now
+    return FinishTimes.at(at)
+
+
+def _by_clock(start: datetime, ready: datetime, takes: timedelta) -> datetime:
+    """One that starts by the clock: where its upstreams are good too late, its rerun after them, and after itself."""
+    if ready <= start:
+        return start + takes
+    return max(ready, start + takes) + takes
+
+
+def _running(
+    index: EstateIndex, node: ForecastNode, ready: FinishTimes, takes: DurationQuantiles, longer: timedelta
+) -> FinishTimes | None:
+    started = node.run.started_at if node.run is not None else None
+    if started is None:
+        return None
+    durations = index.estate.durations.get(node.job_id, ())
+    usual = total_duration(index.estimate(node.job_id), durations, max(index.now - started - longer, timedelta(0)))
+    if usual is None:
+        return None
+    ends = FinishTimes.at(started).after(usual.longer(longer))
+    return ends.no_earlier(ready).after(takes) if node.stale else ends
+
+
+def _all_done(nodes: Sequence[ForecastNode], earliest: datetime) -> FinishTimes | None:
+    """When the last of these is done, not before `earliest`; None when one has no estimate."""
+    last = FinishTimes.at(earliest)
+    for node in nodes:
+        if node.finish is None:
+            return None
+        last = last.no_earlier(node.finish)
+    return last
+
+
+def _latest(nodes: Sequence[ForecastNode]) -> ForecastNode | None:
+    """The one that ends last; one without an estimate before all others, because nobody knows."""
+    unknown = [node for node in nodes if node.finish is None]
+    if unknown:
+        return unknown[0]
+    return max(nodes, key=_end, default=None)
+
+
+def _end(node: ForecastNode) -> tuple[datetime, int]:
+    return (node.finish.p90 if node.finish else _NEVER), node.job_id
+
+
+def _path(nodes: dict[int, ForecastNode], job_id: int | None) -> tuple[int, ...]:
+    path: list[int] = []
+    while job_id is not None:
+        path.append(job_id)
+        job_id = nodes[job_id].after
+    return tuple(reversed(path))

@@ -1,0 +1,279 @@
+"""Samples of tonight: each is one way in which the night may go on, with a weight.
+
+Monte Carlo over an activity network (Van Slyke 1963), with past nights for columns, so that jobs stay together, and
+the same samples in every run (common random numbers). Samples repeat the columns of the views; what may still fail
+differs by sample.
+Residual life (Cox, Renewal Theory 1962): the rest of the distribution beyond what has elapsed, by rank. A column
+keeps its rank, so a slow night stays slow and more elapsed time never makes an end earlier. Beyond all of the past
+the time left is exponential, and grows with the time that is over (Lomax 1954): the job may hang.
+Repair times: about log-normal (Kline 1984); the estate's own against a prior of 25 minutes worth three repairs.
+Failures still to come: a share of nights, shrunk to the estate's own (beta-binomial, Casella 1985) by how alike its
+jobs are (method of moments, Kleinman 1973), drawn by strata (Neyman 1934). What a job draws is fixed by a hash of
+its name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from console.forecast.simulation.layers import EdgeIndex
+from console.forecast.simulation.past_views import OFTEN
+from console.forecast.simulation.values import Booleans, Floats, Integers, JobPhase, Tonight, uniform
+
+TAIL = 0.7
+"""Spreads of its time by which a job that overtook all of its past is late on average."""
+
+GROWS = 1.0
+"""By which part of the time that a run is beyond all of its past, besides."""
+
+
+def residual_times(times: Floats, weights: Floats, elapsed: Floats, spread: Floats, grows: float = 0.0) -> Floats:
+    """`times` (jobs x columns, s, with the columns' weights) as they are once `elapsed` (by job, s) is over; `spread`:
+    by job, s; `grows`: by which part of the time beyond all of them what is left grows."""
+    told = np.array(times, float)
+    late = np.flatnonzero(elapsed >= times.min(axis=1, initial=np.inf))
+    if len(late):
+        told[late] = _overtaking(told[late], weights, elapsed[late, None], spread[late, None], grows)
+    return told
+
+
+def _overtaking(times: Floats, weights: Floats, elapsed: Floats, spread: Floats, grows: float) -> Floats:
+    """Of jobs that took longer than the shortest of their columns."""
+    order = np.argsort(times, axis=1, kind="stable")
+    past = np.take_along_axis(times, order, axis=1)
+    columns = times.shape[1]
+    share = weights[order] / weights.sum() * (columns / (columns + 1.0))
+    place = np.cumsum(share, axis=1) - share / 2
+    gone = _between(past, place, elapsed, (past <= elapsed).sum(axis=1, keepdims=True))
+    rank = gone + place * (1 - gone)
+    right = np.stack([np.searchsorted(at, its, side="right") for at, its in zip(place, rank, strict=True)])
+    inside = _between(place, past, rank, right)
+    scale = TAIL * spread + grows * np.maximum(elapsed - past[:, -1:], 0)
+    tail = scale * np.log((1 - place[:, -1:]) / np.maximum(1 - rank, 1e-9))
+    found = np.where(rank > place[:, -1:], np.maximum(past[:, -1:], elapsed) + tail, inside)
+    told = np.empty_like(times)
+    np.put_along_axis(told, order, found, axis=1)
+    return told
+
+
+def _between(ats: Floats, figures: Floats, at: Floats, right: Integers) -> Floats:
+    """By row: the figure at `at` by a straight line between neighbours; `right`: how many of `ats` are not above it."""
+    low, high = np.clip(right - 1, 0, ats.shape[1] - 1), np.clip(right, 0, ats.shape[1] - 1)
+    here, there = np.take_along_axis(ats, low, axis=1), np.take_along_axis(ats, high, axis=1)
+    share = np.clip((at - here) / np.where(there > here, there - here, 1.0), 0.0, 1.0)
+    begin, end = np.take_along_axis(figures, low, axis=1), np.take_along_axis(figures, high, axis=1)
+    return np.asarray(begin + share * (end - begin))
+
+
+PRIOR, PRIOR_SPREAD, PRIOR_REPAIRS = 1500.0, 0.8, 3.0
+"""Seconds; in logarithms; how many repairs the prior is worth."""
+SHORTEST = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class RepairTimes:
+    """In logarithms of seconds."""
+
+    center: float
+    spread: float
+
+    def taking(self, share: Floats) -> Floats:
+        """Seconds, by the share of repairs that are quicker (a logistic curve in the normal's place)."""
+        within = share * 0.98 + 0.01
+        return np.asarray(np.exp(self.center + self.spread * np.log(within / (1 - within)) / 1.7))
+
+
+def fit_repair_times(repairs: Floats) -> RepairTimes:
+    """Of all the estate's repairs, s, not finite where none was."""
+    seen = np.log(np.maximum(repairs[np.isfinite(repairs)], SHORTEST))
+    center = (PRIOR_REPAIRS * np.log(PRIOR) + seen.sum()) / (PRIOR_REPAIRS + len(seen))
+    squares = PRIOR_REPAIRS * PRIOR_SPREAD**2 + ((seen - center) ** 2).sum()
+    return RepairTimes(float(center), float(np.sqrt(squares / (PRIOR_REPAIRS + len(seen)))))
+
+
+def restarts(of: RepairTimes, weights: Floats, elapsed: Floats) -> Floats:
+    """Seconds from the failure to the restart, failures x columns, once `elapsed` (by failure) is over without one."""
+    times = of.taking((np.arange(len(weights)) * 0.618034 + 0.5) % 1)
+    every = np.repeat(times[None, :], len(elapsed), axis=0)
+    return residual_times(every, weights, elapsed, np.full(len(elapsed), np.exp(of.center)))
+
+
+ESTATE_NIGHTS = 20.0
+"""How many of a job's nights the estate's own share of failures is worth at most: where all jobs fail alike."""
+LEAST_NIGHTS = 1.0
+"""The same at least: where one job fails every night, and the others never."""
+MOST = 0.5
+"""No job is taken to fail more often."""
+
+
+@dataclass(frozen=True, slots=True)
+class FutureFailures:
+    """Failures that are still to come, by place and then by sample."""
+
+    first: Integers
+    """Those of a place are `first[place]` … `first[place + 1]`-1."""
+    place: Integers
+    sample: Integers
+    share: Floats
+    """Of the run that is over when it fails."""
+    costs: Floats
+    """Seconds: what ran in vain, and until the restart."""
+    samples: int
+    """Of how many."""
+
+    def spans(self, places: Integers) -> Integers:
+        """Where those of these places stand."""
+        return EdgeIndex(self.first, self.sample).spans(places)
+
+    def without(self, places: Booleans) -> FutureFailures:
+        """`places`: by place, those of which nothing fails any more."""
+        keep = ~places[self.place]
+        first = np.concatenate([np.zeros(1, np.intp), np.cumsum(np.bincount(self.place[keep], minlength=len(places)))])
+        return FutureFailures(
+            first, self.place[keep], self.sample[keep], self.share[keep], self.costs[keep], self.samples
+        )
+
+
+def shares_failing(repairs: Floats, runs: Integers) -> Floats:
+    """P(fails tonight) by job. `repairs`: nights x jobs, as in `Past`; `runs`: on how many nights each job was done.
+    None ever failed: none does."""
+    failed = (~np.isnan(repairs)).sum(axis=0)
+    nights = np.maximum(runs + np.isinf(repairs).sum(axis=0), failed)
+    usual = failed.sum() / max(int(nights.sum()), 1)
+    worth = _estate_nights(failed, nights)
+    return np.asarray(np.minimum((failed + worth * usual) / (nights + worth), MOST))
+
+
+def _estate_nights(failed: Integers, nights: Integers) -> float:
+    """How many of a job's nights the estate's share is worth: the fewer the more those that ran often differ beyond
+    chance, so that one that never fails is not blamed for one that often does."""
+    failed, nights = failed[nights >= OFTEN], nights[nights >= OFTEN]
+    whole, jobs = int(nights.sum()), len(nights)
+    usual = failed.sum() / max(whole, 1)
+    if jobs < 2 or not 0 < usual < 1:
+        return ESTATE_NIGHTS
+    apart = float((nights * (failed / nights - usual) ** 2).sum() / (usual * (1 - usual))) - (jobs - 1)
+    alike = apart / (whole - float((nights**2).sum()) / whole - (jobs - 1))  # two nights of one job, beyond chance
+    return ESTATE_NIGHTS if alike <= 1 / (1 + ESTATE_NIGHTS) else max(1 / alike - 1, LEAST_NIGHTS)
+
+
+def draw_failures(shares: Floats, takes: Floats, repair: RepairTimes, seed: Integers, samples: int) -> FutureFailures:
+    """`shares`: P(fails), `takes`: its usual time, s, `seed`: all by place."""
+    strata = np.ceil(shares * samples).astype(np.intp)
+    place = np.repeat(np.arange(len(shares)), strata)
+    turn = np.arange(len(place)) - np.repeat(np.cumsum(strata) - strata, strata)
+    in_stratum, share, lasting = (uniform(seed[place], 3 * turn + which) for which in range(3))
+    at = np.floor((turn + in_stratum) / np.maximum(shares[place], 1e-12)).astype(np.intp)
+    again = np.zeros(len(at), bool)
+    again[1:] = (at[1:] == at[:-1]) & (place[1:] == place[:-1])
+    keep = (at < samples) & ~again
+    costs = share * takes[place] + repair.taking(lasting)
+    counts = np.bincount(place[keep], minlength=len(shares))
+    first = np.concatenate([np.zeros(1, np.intp), np.cumsum(counts)])
+    return FutureFailures(first, place[keep], at[keep], share[keep], costs[keep].astype(np.float32), samples)
+
+
+OVER = 2.0
+"""Progress of a job of which nothing can still fail."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """By place and column, s; the columns of all views side by side."""
+
+    lasts: Floats
+    """Wait and run."""
+    waits: Floats | None
+    """None: nothing ever waits."""
+    weights: Floats
+    """By column; those of a view add up to 1."""
+    views: int
+    spreads: Floats
+    """Views x places: of the run time, s."""
+    waits_spreads: Floats
+    usual: Floats
+    """By place: what it usually takes, s."""
+    repair: RepairTimes
+    """From a failure to the restart, any job's."""
+    failures: FutureFailures
+
+    @property
+    def columns(self) -> int:
+        return len(self.weights)
+
+    def takes(self, places: Integers) -> Floats:
+        return self.lasts[places] if self.waits is None else self.lasts[places] - self.waits[places]
+
+
+@dataclass(frozen=True, slots=True)
+class NightState:
+    """How the night stands, asked by place."""
+
+    order: Integers
+    """Job by place."""
+    tonight: Tonight
+    """By job."""
+    stand: Integers
+    earliest: Floats
+    """By place."""
+    now: float
+
+    def floor(self, places: Integers) -> Floats:
+        """No waiting job starts before."""
+        return np.asarray(np.maximum(self.earliest[places], self.now).astype(np.float32))
+
+    def ready(self, places: Integers) -> Floats:
+        return self.tonight.ready[self.order[places]]
+
+    def start(self, places: Integers) -> Floats:
+        return self.tonight.start[self.order[places]]
+
+    def end(self, places: Integers) -> Floats:
+        return self.tonight.end[self.order[places]]
+
+    def progress(self, places: Integers, usual: Floats) -> Floats:
+        """Share of what a run `usual`ly takes (by place, s) that is over; below 0 before it starts, OVER once it is
+        done, or red: its repair is over with the start that succeeds."""
+        stand, found = self.stand[places], np.full(len(places), -1.0)
+        runs = stand == JobPhase.RUNS
+        over = (self.now - self.start(places[runs])) / np.maximum(usual[places[runs]], 1.0)
+        found[runs], found[(stand == JobPhase.DONE) | (stand == JobPhase.FAILED)] = np.clip(over, 0.0, 1.0), OVER
+        return found
+
+
+def begun(seen: NightState, draws: Draws, places: Integers) -> Floats:
+    """When those are done that no longer wait for anything, places x columns, but for what may fail."""
+    stand = seen.stand[places]
+    found = np.repeat(seen.end(places)[:, None], draws.columns, axis=1)
+    for state, of in ((JobPhase.RUNS, _running), (JobPhase.READY, _queued), (JobPhase.FAILED, _red)):
+        mine = np.flatnonzero(stand == state)
+        if len(mine):
+            found[mine] = np.maximum(of(seen, draws, places[mine]), seen.now)
+    return found.astype(np.float32)
+
+
+def _running(seen: NightState, draws: Draws, places: Integers) -> Floats:
+    start = seen.start(places)
+    return start[:, None] + _beyond(draws, draws.takes(places), seen.now - start, draws.spreads[:, places], GROWS)
+
+
+def _queued(seen: NightState, draws: Draws, places: Integers) -> Floats:
+    ready, takes = seen.ready(places), draws.takes(places)
+    waits = np.zeros(takes.shape) if draws.waits is None else draws.waits[places]
+    waited = _beyond(draws, waits, seen.now - ready, draws.waits_spreads[:, places])
+    return np.maximum(ready[:, None] + waited, seen.now) + takes
+
+
+def _red(seen: NightState, draws: Draws, places: Integers) -> Floats:
+    end = seen.end(places)
+    each = draws.columns // draws.views
+    mended = restarts(draws.repair, np.ones(each), seen.now - end)
+    return np.maximum(end[:, None] + np.tile(mended, draws.views), seen.now) + draws.takes(places)
+
+
+def _beyond(draws: Draws, times: Floats, elapsed: Floats, spreads: Floats, grows: float = 0.0) -> Floats:
+    """View by view."""
+    parts = zip(np.split(times, draws.views, axis=1), np.split(draws.weights, draws.views), spreads, strict=True)
+    return np.hstack([residual_times(part, weights, elapsed, spread, grows) for part, weights, spread in parts])

@@ -1,0 +1,256 @@
+"""Inputs and outputs of the simulation: values, start rules of jobs, and random numbers.
+
+Times are seconds since the night's start, as floats; jobs are numbered 0 … n-1; a missing figure is NaN. Random
+numbers are fixed by a hash of the job's name, so that a job draws alike in every run (common random numbers, Kahn &
+Marshall 1953; splitmix64, Steele, Lea & Flood 2014). A start rule is for a job that does not simply start after the
+last of its upstreams: a gate opens with the k-th of them (k-out-of-n systems, Birnbaum, Esary & Saunders 1961), a
+clock start on stale data is rerun.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.floating[Any]]
+Integers = npt.NDArray[np.integer[Any]]
+Booleans = npt.NDArray[np.bool_]
+
+LEVELS = np.array([0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95])
+"""The shares of which an answer's quantiles are given."""
+
+AT_ONCE = 0.05
+"""Seconds within which two instants are the same: finishes have four bytes."""
+
+
+def clip_within(values: Floats, least: float, most: float) -> Floats:
+    """Nothing below the one or above the other: `np.clip`, which takes several times as long for a few values."""
+    return np.asarray(np.minimum(np.maximum(values, least), most))
+
+
+class JobPhase:
+    """How a job stands now: plain numbers, for numpy takes five times as long to compare with an enum's."""
+
+    WAITS: Final = 0
+    READY: Final = 1
+    """All it waits for is there; it has not started."""
+    RUNS: Final = 2
+    DONE: Final = 3
+    FAILED: Final = 4
+    """And not restarted."""
+
+
+@dataclass(frozen=True, slots=True)
+class NightHistory:
+    """Earlier nights that were over when this one began, oldest first: rows are nights, columns jobs."""
+
+    takes: Floats
+    """Run time, s."""
+    waits: Floats
+    """Start minus ready, s."""
+    repairs: Floats
+    """From a failure to the restart, s; NaN: did not fail; infinite: was not restarted that night."""
+    alike: Floats | None = None
+    """How much each night counts for one like tonight, at most 1; None: all alike."""
+    declared: Floats | None = None
+    """By job: what it takes as somebody declared, s; NaN: nobody did. For a job that never ran, or as declared in every
+    night, which then varies as others do."""
+    unsure: Floats | None = None
+    """By job: by how much what is declared may be off, in logarithms; NaN: as the jobs that ran often vary."""
+    done: Integers | None = None
+    """By job: on how many nights it was done, what it took may say nothing; None: as often as `takes` has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlotPool:
+    """No more of these jobs run at once than there are slots."""
+
+    slots: int
+    jobs: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class SimulationGraph:
+    """Who waits for whom, and for the clock."""
+
+    upstreams: Sequence[Sequence[int]]
+    """By job."""
+    earliest: Floats
+    """Not before, by job."""
+    rules: Mapping[int, StartRule] = field(default_factory=dict)
+    """Of the jobs that do not simply start after the last of their upstreams."""
+    names: Sequence[str] = ()
+    """By job, to fix what it draws whatever its number; two that stand for one job have its name. None: by number."""
+    pools: Sequence[SlotPool] = ()
+    """A job is in one at most; what it waited for a slot in the past is then left aside."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tonight:
+    """What is seen of this night, by job."""
+
+    stand: Integers
+    """A Stand."""
+    ready: Floats
+    start: Floats
+    end: Floats
+    failed: Booleans | None = None
+    """What failed tonight already, and is to run, or runs, again: a repair is over with the start that succeeds, so
+    that it fails no more. None: nothing did."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServicePromise:
+    """A service that is not delivered yet."""
+
+    name: str
+    ends: Integers
+    """The jobs that must be done."""
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceAnswer:
+    """One service, now."""
+
+    late: float
+    """P(late)."""
+    quantiles: Floats
+    """Finish at LEVELS."""
+
+
+STEP, FIRST, SECOND = (np.uint64(each) for each in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
+
+
+def seeds(names: Sequence[str], jobs: int) -> Integers:
+    """By job, of its name; of its number where there are no names."""
+    if not names:
+        return np.arange(jobs, dtype=np.uint64)
+    digests = (blake2b(name.encode("utf-8", "surrogateescape"), digest_size=8).digest() for name in names)
+    return np.frombuffer(b"".join(digests), "<u8")
+
+
+def uniform(seed: Integers, turn: Integers) -> Floats:
+    """In [0, 1), by the seed's `turn`-th turn."""
+    with np.errstate(over="ignore"):
+        mixed = seed.astype(np.uint64) + STEP * (turn + 1).astype(np.uint64)
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * FIRST
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * SECOND
+        mixed = mixed ^ (mixed >> np.uint64(31))
+    return np.asarray((mixed >> np.uint64(11)).astype(float) / 2.0**53)
+
+
+def normal(seed: Integers, columns: int) -> Floats:
+    """Seeds x columns, about standard normal: a logistic curve in its place."""
+    share = uniform(seed[:, None], np.arange(columns)[None, :]) * 0.98 + 0.01
+    return np.asarray(np.log(share / (1 - share)) / 1.7)
+
+
+@dataclass(frozen=True, slots=True)
+class RerunRule:
+    """Started by its clock, whatever its upstreams do; where they are good too late, it is rerun after them and after
+    itself."""
+
+    first: int
+    """The start by the clock, as a job of its own that takes as long."""
+    upstreams: Sequence[int]
+    again: bool = True
+    """False for one that nobody may rerun: its upstreams must be good when it starts."""
+
+    def finish(self, finish: Floats, floor: float, takes: Floats) -> Floats:
+        first, ready = finish[self.first], self._ready(finish)
+        in_time = ready <= self._start(first, takes)
+        return np.asarray(np.where(in_time, first, np.maximum(np.maximum(ready, floor), first) + takes))
+
+    def back(self, finish: Floats, latest: Floats, takes: Floats) -> Iterable[tuple[int, Floats]]:
+        first = finish[self.first]
+        start = self._start(first, takes)
+        green_at_start = np.where(first <= latest + AT_ONCE, start, -np.inf)
+        has_time = self.again & (first + takes <= latest + AT_ONCE)
+        rerun_after = np.where(has_time, latest - takes, -np.inf)
+        by = np.maximum(green_at_start, rerun_after)
+        yield from ((each, by) for each in self.upstreams)
+        yield self.first, np.where(self._ready(finish) <= start, latest, latest - takes)
+
+    def deciders(self, finish: Floats, takes: Floats) -> Iterable[tuple[int, Booleans]]:
+        first, ready = finish[self.first], self._ready(finish)
+        rerun = ready > self._start(first, takes)
+        yield self.first, ~rerun | (ready <= first)
+        yield from ((each, rerun & (finish[each] >= ready - AT_ONCE)) for each in self.upstreams)
+
+    def renumbered(self, place: Mapping[int, int]) -> RerunRule:
+        return RerunRule(place[self.first], tuple(place[each] for each in self.upstreams), self.again)
+
+    def _ready(self, finish: Floats) -> Floats:
+        return np.asarray(finish[list(self.upstreams)].max(axis=0))
+
+    def _start(self, first: Floats, takes: Floats) -> Floats:
+        return first - takes + AT_ONCE
+
+
+@dataclass(frozen=True, slots=True)
+class GateThreshold:
+    """One gate: open with so many of its upstreams."""
+
+    need: int
+    upstreams: Sequence[int]
+    known: Sequence[float]
+    """When those are good that are no job of this night; infinite: never."""
+
+    def at(self, finish: Floats) -> Floats:
+        columns = finish.shape[1]
+        rows = [*(finish[each] for each in self.upstreams), *(np.full(columns, each) for each in self.known)]
+        if len(rows) < self.need:
+            return np.full(columns, np.inf)
+        return np.asarray(np.partition(np.stack(rows), self.need - 1, axis=0)[self.need - 1])
+
+
+@dataclass(frozen=True, slots=True)
+class GateRule:
+    """Open with the last of its gates; takes no time."""
+
+    gates: Sequence[GateThreshold]
+
+    def finish(self, finish: Floats, floor: float, takes: Floats) -> Floats:
+        return self._at(finish, floor)
+
+    def back(self, finish: Floats, latest: Floats, takes: Floats) -> Iterable[tuple[int, Floats]]:
+        """Only what the gate cannot do without has to be there by then."""
+        for gate in self.gates:
+            for each in gate.upstreams:
+                others = GateThreshold(gate.need, [one for one in gate.upstreams if one != each], gate.known).at(finish)
+                yield each, np.where(others <= latest, np.inf, latest)
+
+    def deciders(self, finish: Floats, takes: Floats) -> Iterator[tuple[int, Booleans]]:
+        opened = self._at(finish, -np.inf)
+        for gate in self.gates:
+            last = gate.at(finish) >= opened - AT_ONCE
+            yield from ((each, last & (np.abs(finish[each] - opened) <= AT_ONCE)) for each in gate.upstreams)
+
+    def renumbered(self, place: Mapping[int, int]) -> GateRule:
+        return GateRule(
+            tuple(replace(one, upstreams=tuple(place[each] for each in one.upstreams)) for one in self.gates)
+        )
+
+    def since(self, origin: float) -> GateRule:
+        """The same, of times that begin then."""
+        return GateRule(tuple(replace(one, known=tuple(at - origin for at in one.known)) for one in self.gates))
+
+    def _at(self, finish: Floats, floor: float) -> Floats:
+        found = np.full(finish.shape[1], floor)
+        for gate in self.gates:
+            found = np.maximum(found, gate.at(finish))
+        return found
+
+
+StartRule = RerunRule | GateRule
+"""When a job is done that does not simply start after the last of its upstreams, column by column.
+
+`finish`: its finishes, from those of all jobs (jobs x columns), not begun before `floor`. `back`: each upstream with
+its latest finish for this job to be done by `latest`. `deciders`: each upstream with the columns where it decides the
+finish. `renumbered`: the same rule for jobs with other numbers, by the present ones."""

@@ -1,0 +1,81 @@
+"""Counterfactuals: the same night with one job changed, a pool resized, or a plan carried out.
+
+All other random draws stay the same, so the difference between two answers is the change alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from console.forecast.night_graph import UNKNOWN, NightPoint
+from console.forecast.simulation.values import JobPhase, RerunRule
+
+
+class Counterfactual(StrEnum):
+    RESTARTED = "restart"
+    SKIPPED = "skip"
+    FASTER = "faster"
+    SLOTS = "slots"
+
+
+@dataclass(frozen=True, slots=True)
+class WhatIf:
+    """What goes otherwise."""
+
+    job_id: int
+    """0 where a pool has more slots."""
+    how: Counterfactual
+    at: datetime
+    """Of a restart: when."""
+    factor: float = 1.0
+    """Of one that is faster: the share of its time that it takes. Of a pool: so many times as many slots."""
+    pool: str = ""
+
+    def __call__(self, point: NightPoint) -> NightPoint:
+        if self.how is Counterfactual.SLOTS:
+            has = point.pool is not None and point.pool.name == self.pool
+            return replace(point, slots=round(self.factor * point.pool.slots)) if has and point.pool else point
+        if point.job_id != self.job_id or not point.takes:
+            return point
+        if self.how is Counterfactual.FASTER:
+            return replace(point, factor=self.factor)
+        if point.stand is JobPhase.DONE:
+            return point
+        point = replace(point, failed=point.failed or point.stand is JobPhase.FAILED)
+        at = self.at.timestamp()
+        if self.how is Counterfactual.SKIPPED:
+            return _done(point, at)
+        return replace(point, stand=JobPhase.WAITS, upstreams=(), rule=None, earliest=at, start=UNKNOWN)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanOutcome:
+    """A plan is carried out from now on: what is red is restarted at once, and what is held waits for what it reads and
+    not for a start of its clock in between."""
+
+    now: datetime
+    runs: frozenset[int]
+    """Jobs that it runs again."""
+    held: frozenset[int]
+    """Jobs that it keeps from starting by their clock, and starts."""
+    done: frozenset[int]
+    """Jobs that it skips or marks."""
+
+    def __call__(self, point: NightPoint) -> NightPoint:
+        at = self.now.timestamp()
+        if not point.takes or point.stand is JobPhase.DONE:
+            return point
+        if point.job_id in self.done:
+            return replace(_done(point, at), failed=point.stand is JobPhase.FAILED)
+        if point.job_id in self.held and isinstance(point.rule, RerunRule):
+            above = tuple(each for each in point.upstreams if each != point.rule.first)
+            return replace(point, rule=None, upstreams=above, earliest=point.due)
+        if point.job_id in self.runs and point.stand is JobPhase.FAILED:
+            return replace(point, stand=JobPhase.WAITS, earliest=at, start=UNKNOWN, end=UNKNOWN, failed=True)
+        return point
+
+
+def _done(point: NightPoint, at: float) -> NightPoint:
+    return replace(point, stand=JobPhase.DONE, upstreams=(), rule=None, start=at, end=at, says=False)

@@ -1,0 +1,149 @@
+"""Writes the first config: completely or not at all, and never over another file."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import count
+from pathlib import Path
+
+from console.onboarding.schedulers import DetectedScheduler
+from console.text.cleaning import clean_line
+
+WIDEST = 110
+HEAD = """\
+# Headway: this estate, as `headway init` found it on {host} on {day}. It is yours to edit; an engine that works takes
+# up what is changed within seconds, and `headway check` names every fault. Secrets are references, never values.
+# Every setting with its default: config.example.toml.
+
+[estate]
+name = {name}
+starts_in = "shadow"   # all is watched, judged and recorded, and nothing is sent; `headway shadow off` turns it live
+"""
+NEXT = """\
+# ── routes: without one no alert is sent ────────────────────────────────────────────────────────────────────────────
+# [routes.oncall]
+# urls = [{ env = "ONCALL_MAIL" }]      # an apprise URL in that variable: mailto://user:password@mail.example.com
+#
+# [alerts]
+# default_route = "oncall"
+
+# ── dependencies that no scheduler knows: a job that reads another's data ──────────────────────────────────────────
+# [[dependencies]]
+# upstream = "SYSTEM/JOB"
+# downstream = "SYSTEM/JOB"
+
+# ── a service: a deadline of the business; everything upstream belongs to it ───────────────────────────────────────
+# [services.daily-revenue]
+# delivered_by = ["SYSTEM/JOB"]
+# deadline = "07:30"
+# timezone = "Europe/Berlin"
+"""
+SERVICE_HEAD = "# ── the first service, proposed from history "
+
+
+@dataclass(frozen=True, slots=True)
+class ConfiguredScheduler:
+    """A detected scheduler for the config: as a system, or as a comment if `why_not` is set."""
+
+    finding: DetectedScheduler
+    why_not: str = ""
+
+
+def first_config_text(name: str, host: str, now: datetime, schedulers: Sequence[ConfiguredScheduler]) -> str:
+    """The whole file, without a service."""
+    parts = [HEAD.format(host=clean_line(host), day=f"{now:%Y-%m-%d}", name=toml(name))]
+    parts += ["\n".join(_system(scheduler)) + "\n" for scheduler in schedulers if scheduler.finding.name]
+    if later := [scheduler.finding for scheduler in schedulers if not scheduler.finding.name]:
+        lines = ["# ── detected, not supported yet: Headway has no connector for these yet " + "─" * 48]
+        lines += [line for finding in later for line in _comments(finding)]
+        parts.append("\n".join(lines) + "\n")
+    return "\n".join([*parts, NEXT])
+
+
+def _system(scheduler: ConfiguredScheduler) -> Iterator[str]:
+    finding = scheduler.finding
+    yield from _comments(finding)
+    if scheduler.why_not:
+        reason = "" if scheduler.why_not == finding.note else f": {scheduler.why_not}"
+        yield from commented(f"Not watched{reason}. To watch it remove the # below; headway check verifies it.")
+    lead = "# " if scheduler.why_not else ""
+    yield f"{lead}[systems.{finding.name}]"
+    yield f"{lead}kind = {toml(finding.kind)}"
+    yield from (f"{lead}{name} = {toml(value)}" for name, value in finding.settings.items())
+
+
+def _comments(finding: DetectedScheduler) -> Iterator[str]:
+    yield from commented(": ".join(filter(None, (finding.title, finding.count))) + f" (found in {finding.where})")
+    if finding.note:
+        yield from commented(finding.note)
+
+
+def commented(text: str) -> Iterator[str]:
+    """Any text as TOML comment lines."""
+    from textwrap import wrap  # noqa: PLC0415 - local: start-up time
+
+    yield from (f"# {line}" for line in wrap(clean_line(text), WIDEST, break_on_hyphens=False))
+
+
+def toml(value: object) -> str:
+    """A value as TOML writes it; a mapping becomes an inline table."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{key} = {toml(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        return "[" + ", ".join(toml(item) for item in value) + "]"
+    return json.dumps(clean_line(str(value)), ensure_ascii=False)
+
+
+def write_new(path: Path, text: str) -> None:
+    """Writes a new file atomically. Raises FileExistsError if it exists."""
+    with _temporary_file(path, text) as temporary:
+        os.link(temporary, path)
+
+
+def backup_path(path: Path) -> Path:
+    """Backup name of a replaced config, not used before."""
+    names = (f"{path.name}.before-init{f'-{number}' if number > 1 else ''}" for number in count(1))
+    return next(backup for name in names if not (backup := path.with_name(name)).exists())
+
+
+def replace_with_backup(path: Path, kept: Path, text: str) -> None:
+    """Replaces a file atomically; the old one stays as `kept`. Raises FileExistsError if `kept` exists."""
+    with _temporary_file(path, text) as temporary:
+        os.link(path, kept)
+        os.replace(temporary, path)
+
+
+def replace_if_unchanged(path: Path, text: str, expected: str) -> bool:
+    """Replaces the file if its text is `expected`; False, without a change, if it was edited meanwhile."""
+    with _temporary_file(path, text) as temporary:
+        if path.read_text("utf-8") != expected:
+            return False
+        os.replace(temporary, path)
+    return True
+
+
+@contextmanager
+def _temporary_file(path: Path, text: str) -> Iterator[Path]:
+    """The text in a temporary file next to `path`, synced to disk; removed afterwards."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o600)
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)

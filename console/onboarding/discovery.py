@@ -1,0 +1,243 @@
+"""Discovery: runs every detector in order of presentation, and asks schedulers of this machine: crontabs, PostgreSQL
+with pg_cron.
+
+A detector that fails hides no other.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from connectors.sdk.contract import Probe
+from connectors.sdk.errors import ConnectorError
+from connectors.sdk.records import Inventory
+from connectors.sdk.registry import UnknownKind, load
+from connectors.sdk.secrets import SecretStore
+from connectors.sdk.transport.budget import Deadline
+from console.onboarding import local_files
+from console.onboarding.schedulers import DetectedScheduler, Machine, WatchReadiness
+from console.text.cleaning import clean_line
+
+if TYPE_CHECKING:
+    import psycopg
+
+
+MAX_JOBS_SHOWN = 3
+"""At most so many files that cron ignores are shown; `headway check` lists all."""
+
+
+def crontabs(machine: Machine) -> Iterator[DetectedScheduler]:
+    """The crontabs of this machine that its user may read, if there are any."""
+    settings: dict[str, Any] = {"hosts": [{"name": machine.host, "local": True}], "timezone": machine.zone}
+    where = "/etc/crontab, /etc/cron.d, crontabs of users"
+    scheduler = DetectedScheduler(
+        "cron", "crontabs of this machine", where, WatchReadiness.NEEDS, "", None, "cron", "cron", settings
+    )
+    try:
+        inventory, probe = probe_target("cron", settings, machine.host, machine.seconds)
+    except (ConnectorError, UnknownKind) as error:
+        yield replace(scheduler, note=str(error))
+        return
+    if not inventory.jobs and not inventory.skipped and inventory.complete:
+        return
+    missing = missing_rights_text(probe)
+    spread = Counter(job.run_as or "?" for job in inventory.jobs)
+    note = "of " + ", ".join(f"{user} {number}" for user, number in spread.most_common(6))
+    note += "".join(f"; {one.where}: {one.reason}" for one in inventory.skipped[:MAX_JOBS_SHOWN])
+    ready = WatchReadiness.NEEDS if missing else WatchReadiness.NOW
+    yield replace(scheduler, ready=ready, note=missing or note, jobs=len(inventory.jobs))
+
+
+def probe_target(kind: str, settings: Mapping[str, Any], target: str, seconds: float) -> tuple[Inventory, Probe]:
+    """A target's inventory and rights. Raises ConnectorError or UnknownKind."""
+    loaded = load(kind)
+    own = {name: value for name, value in settings.items() if name != "timezone"}
+    with closing(loaded.open(loaded.options.model_validate(own), target, SecretStore())) as connector:
+        return connector.inventory("", seconds), connector.probe(seconds)
+
+
+def missing_rights_text(probe: Probe) -> str:
+    """The missing rights with their fix; empty if none."""
+    missing = [right for right in probe.rights if right.held is False and right.needed_for == "view"]
+    return "; ".join(f"{right.why}. Fix: {right.fix}" for right in missing)
+
+
+ENTER = """SELECT datname FROM pg_database
+WHERE datallowconn AND has_database_privilege(oid, 'CONNECT') AND datname <> current_database() ORDER BY datname"""
+PG_CRON_QUERY = "SELECT 1 FROM pg_extension WHERE extname = 'pg_cron'"
+
+
+def databases(machine: Machine) -> Iterator[DetectedScheduler]:
+    """PostgreSQL servers of this machine, and which of them have pg_cron."""
+    for host, port in _servers(machine):
+        yield from _database(machine, host, port)
+
+
+def _servers(machine: Machine) -> Iterator[tuple[str, int]]:
+    """Folder of the socket, or address, and port: from the environment, then from every socket."""
+    named, port = machine.env.get("PGHOST", ""), _port(machine.env.get("PGPORT", ""))
+    if named and "," not in named:
+        yield named, port
+    for folder in machine.sockets:
+        for path in sorted(folder.glob(".s.PGSQL.*")):
+            number = path.name.rpartition(".")[2]
+            if number.isdigit() and (str(folder), int(number)) != (named, port) and _is_trusted(path):
+                yield str(folder), int(number)
+
+
+def _is_trusted(socket: Path) -> bool:
+    """True if the socket belongs to root, the server or this user: any user may create one in /tmp and receive
+    PGPASSWORD."""
+    try:
+        owner = socket.stat().st_uid
+        return owner in (0, os.getuid()) or pwd.getpwuid(owner).pw_name == "postgres"
+    except (OSError, KeyError):
+        return False
+
+
+def _port(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and 0 < int(text) < 65536 else 5432
+
+
+def _database(machine: Machine, host: str, port: int) -> Iterator[DetectedScheduler]:
+    user = machine.env.get("PGUSER") or machine.env.get("USER") or "headway"
+    name = "pg" if port == 5432 else f"pg-{port}"
+    settings = _settings(machine, host, port, user)
+    scheduler = DetectedScheduler(
+        f"pg_cron:{port}", "PostgreSQL", f"{host}:{port}", WatchReadiness.NEEDS, "", None, name, "pg_cron", settings
+    )
+    database, why = _cron_database(machine, host, port, user)
+    if why:
+        yield replace(scheduler, note=f"whether it has pg_cron is not known: {why}")
+    if not database:
+        return
+    settings["dbname"] = database
+    scheduler = replace(
+        scheduler, title="PostgreSQL with pg_cron", where=f"{host}:{port}, database {database}, as {user}"
+    )
+    try:
+        inventory, probe = probe_target("pg_cron", settings, host, machine.seconds)
+    except (ConnectorError, UnknownKind) as error:
+        yield replace(scheduler, note=str(error))
+        return
+    missing = missing_rights_text(probe)
+    ready = WatchReadiness.NEEDS if missing else WatchReadiness.NOW
+    yield replace(scheduler, ready=ready, note=missing or probe.version, jobs=len(inventory.jobs))
+
+
+def _cron_database(machine: Machine, host: str, port: int, user: str) -> tuple[str, str]:
+    """The database of pg_cron, or why it is unknown; both empty if the server has none."""
+    try:
+        import psycopg  # noqa: PLC0415 - an extra
+    except ImportError:
+        return "", 'Fix: pip install "headway[pg_cron]"'
+    first = ""
+    for database in dict.fromkeys((machine.env.get("PGDATABASE") or "postgres", "postgres")):
+        login = _ServerLogin(host, port, user, machine.seconds)
+        try:
+            with login.connect(database) as connection:
+                return login.cron_database(connection)
+        except psycopg.errors.UndefinedObject:
+            return "", ""
+        except psycopg.Error as error:
+            first = first or re.sub(r"\s+", " ", str(error)).strip()[:200]
+    return "", f"{first}. Fix: a login for {user}, or PGUSER and PGPASSWORD; see headway connector grants pg_cron"
+
+
+class _ServerLogin:
+    """Connects to the databases of one server, as one user, with a time limit."""
+
+    def __init__(self, host: str, port: int, user: str, seconds: float) -> None:
+        self._host, self._port, self._user = host, port, user
+        self._deadline = Deadline(seconds)
+
+    def connect(self, database: str) -> psycopg.Connection[Any]:
+        """A connection in autocommit mode, so that a refused query does not abort a transaction. Raises
+        psycopg.Error."""
+        import psycopg  # noqa: PLC0415 - an extra
+
+        return psycopg.connect(
+            host=self._host, port=self._port, user=self._user, dbname=database, connect_timeout=3, autocommit=True
+        )
+
+    def cron_database(self, connection: psycopg.Connection[Any]) -> tuple[str, str]:
+        """The database of pg_cron, or why it is not known. Raises UndefinedObject where the server has none."""
+        import psycopg  # noqa: PLC0415 - an extra
+
+        try:
+            row = connection.execute("SHOW cron.database_name").fetchone()
+            return str(row[0]) if row else "", ""
+        except psycopg.errors.InsufficientPrivilege:  # the setting is hidden from this user, its extension is not
+            pass
+        if connection.execute(PG_CRON_QUERY).fetchone() is not None:
+            return connection.info.dbname, ""
+        others = [str(name) for (name,) in connection.execute(ENTER)]
+        if database := next(filter(self._has_it, others), ""):
+            return database, ""
+        searched = ", ".join([connection.info.dbname, *others])
+        return "", (
+            f"the server has pg_cron, in none of the databases that {self._user} may enter ({searched}). "
+            f"Fix: GRANT CONNECT on the one that SHOW cron.database_name names to a superuser"
+        )
+
+    def _has_it(self, database: str) -> bool:
+        import psycopg  # noqa: PLC0415 - an extra
+
+        if self._deadline.left <= 0:
+            return False
+        try:
+            with self.connect(database) as connection:
+                return connection.execute(PG_CRON_QUERY).fetchone() is not None
+        except psycopg.Error:
+            return False
+
+
+def _settings(machine: Machine, host: str, port: int, user: str) -> dict[str, Any]:
+    """Settings of the system; a password is a reference to libpq's source, never the password itself."""
+    password = {"password": {"env": "PGPASSWORD"}} if machine.env.get("PGPASSWORD") else {}
+    database = machine.env.get("PGDATABASE") or "postgres"
+    return {"host": host, "port": port, "dbname": database, "user": user, **password, "timezone": machine.zone}
+
+
+DETECTORS: tuple[tuple[str, Callable[[Machine], Iterator[DetectedScheduler]]], ...] = (
+    ("crontabs", crontabs),
+    ("systemd timers", local_files.timers),
+    ("an Airflow home", local_files.airflow),
+    ("PostgreSQL with pg_cron", databases),
+    ("AWS profiles", local_files.aws),
+    ("Databricks", local_files.databricks),
+    ("GitHub and clones with workflows", local_files.github),
+    ("dbt projects", local_files.dbt_projects),
+    ("Slurm", local_files.slurm),
+    ("Kubernetes", local_files.kube),
+    ("~/.ssh/config", local_files.ssh_hosts),
+)
+"""Name and detector of each kind of finding."""
+
+
+def discover(machine: Machine, progress: Callable[[str], None]) -> list[DetectedScheduler]:
+    """All detected schedulers with unique keys ("pg", "pg-2"); `progress` receives the name of each search."""
+    findings: list[DetectedScheduler] = []
+    for title, detector in DETECTORS:
+        progress(title)
+        try:
+            findings += list(detector(machine))
+        except Exception as error:  # noqa: BLE001 - a failing detector must not hide the findings of the others
+            fault = f"detection failed: {clean_line(f'{type(error).__name__}: {error}')}"
+            findings.append(DetectedScheduler("?", title, "here", WatchReadiness.LATER, fault))
+    numbers: Counter[str] = Counter()
+    unique = []
+    for finding in findings:
+        numbers[finding.key] += 1
+        suffix = f"-{numbers[finding.key]}" if numbers[finding.key] > 1 else ""
+        name = f"{finding.name}{suffix}" if finding.name else ""
+        unique.append(replace(finding, key=f"{finding.key}{suffix}", name=name))
+    return unique

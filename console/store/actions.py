@@ -1,0 +1,320 @@
+"""Actions as rows: requests, their status, and withdrawals."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from connectors.sdk.records import RunRef
+from connectors.sdk.states import RunState, Verb
+from console.domain.ids import optional_instant
+from console.store import access, alerts, audit
+from console.store.alerts import AlertRouting, AttentionRequest
+from console.store.db.database import Database
+from console.store.db.session import Row, Session, WriteSession
+from console.store.events import record_event
+from console.store.names import decode_name, shortest_suffix
+from console.text.cleaning import clean_line
+
+
+@dataclass(frozen=True, slots=True)
+class ActionRow:
+    """One action, with where its job lives."""
+
+    key: str
+    verb: Verb
+    state: str
+    job_id: int
+    job: str
+    system: str
+    system_id: int
+    target_id: int
+    run_id: int | None
+    incident_id: int | None
+    preview: dict[str, Any]
+    """Empty: the connector is asked for it right before the intent."""
+    parameters: dict[str, Any]
+    """For `Ask.parameters`; a reason that was given is in it as "why"."""
+    origin: str
+    requested_by: str
+    why: str
+    overlap: str
+    looked_up: int
+    next_us: int
+    requested_us: int
+    needs_approval: bool
+    approved_by: str
+    approved_us: int | None
+    sent_us: int | None = None
+    words: str = ""
+    """What it waits for, or what came back."""
+
+
+_ACTIONS = (
+    "SELECT a.key, a.verb, a.state, a.job_id, j.name AS job, s.name AS system, j.system_id, j.target_id, a.run_id,"
+    " a.incident_id, a.preview, a.parameters, a.origin, a.requested_by, a.why, a.overlap, a.looked_up, a.next_us,"
+    " a.requested_us, a.needs_approval, a.approved_by, a.approved_us, a.sent_us, a.words"
+    " FROM action a JOIN job j ON j.id = a.job_id JOIN system s ON s.id = j.system_id"
+)
+_APPROVED = " AND (a.state <> 'requested' OR NOT a.needs_approval OR a.approved_by <> '')"
+
+
+def actions_in(store: Database, state: str, now_us: int, odd: dict[str, str]) -> list[ActionRow]:
+    """Actions in this state that are due and approved where they must be, oldest first. A row that cannot be read,
+    which no program of ours wrote, is reported in `odd`: its key and why."""
+    where = f" WHERE a.state = ? AND a.next_us <= ?{_APPROVED} ORDER BY a.requested_us, a.key"
+    with store.read() as session:
+        rows = session.rows(_ACTIONS + where, (state, now_us))
+    return [action for row in rows if (action := _readable(row, odd)) is not None]
+
+
+def _readable(row: Row, odd: dict[str, str]) -> ActionRow | None:
+    try:
+        return _action(row)
+    except (ValueError, TypeError, RecursionError) as error:
+        odd[row.key] = clean_line(str(error))
+        return None
+
+
+_SELECT_UNAPPROVED = "SELECT key, origin FROM action WHERE state = 'requested' AND needs_approval AND approved_by = ''"
+
+
+def unapproved_since(store: Database, before_us: int) -> list[tuple[str, str]]:
+    """(key, origin) of actions requested before then that wait for an approval."""
+    with store.read() as session:
+        rows = session.rows(f"{_SELECT_UNAPPROVED} AND requested_us < ? ORDER BY requested_us, key", (before_us,))
+    return [(row.key, row.origin) for row in rows]
+
+
+def unannounced_approvals(store: Database) -> list[str]:
+    """Keys of actions that wait for an approval without a notification so far, oldest first."""
+    with store.read() as session:
+        rows = session.rows(f"{_SELECT_UNAPPROVED} AND next_us = 0 ORDER BY requested_us, key")
+    return [row.key for row in rows]
+
+
+def awaiting_in_aborted_plans(store: Database) -> list[tuple[str, int]]:
+    """Actions that wait for an approval though their plan was aborted: key, and the plan's number."""
+    with store.read() as session:
+        rows = session.rows(
+            "SELECT a.key, p.id FROM action a JOIN plan_step s ON s.action_key = a.key JOIN plan p ON p.id = s.plan_id"
+            " WHERE a.state = 'requested' AND a.needs_approval AND a.approved_by = '' AND p.state = 'aborted'"
+            " ORDER BY a.requested_us, a.key"
+        )
+    return [(row.key, row.id) for row in rows]
+
+
+def _action(row: Row) -> ActionRow:
+    known = {name: getattr(row, name) for name in ActionRow.__dataclass_fields__}
+    why = {"why": row.why} if row.why else {}
+    preview = json.loads(row.preview)
+    if not isinstance(preview, dict) or row.overlap not in ("refuse", "queue", "allow"):
+        raise ValueError("its preview or its overlap is none")
+    known |= {"verb": Verb(row.verb), "preview": preview, "parameters": {**why, **json.loads(row.parameters)}}
+    return ActionRow(**known)
+
+
+@dataclass(frozen=True, slots=True)
+class ActionStep:
+    """What happened to an action: its new state and words, and a line for the timeline."""
+
+    state: str
+    words: str = ""
+    native_ref: str | None = None
+    ended: bool = False
+    next_us: int = 0
+    looked_up: bool = False
+    event: str = ""
+    preview: dict[str, Any] | None = None
+    """As the connector gave it just now; None leaves what is there."""
+    tells: str = ""
+    """What a person must know who may look at no screen: "outcome stays unknown"."""
+
+
+def step_action(
+    store: Database,
+    fence: int,
+    key: str,
+    was: str,
+    step: ActionStep,
+    now_us: int,
+    audience: AlertRouting = alerts.NO_ROUTING,
+) -> bool:
+    """Moves an action on if it still is in the state `was`; True when it did. An intent is written through. What a
+    person must know is told in the same transaction."""
+    with store.write(fence, durable=step.state == "sending") as session:
+        moved = move_action(session, key, was, step, now_us)
+        if moved and step.tells:
+            _request_attention(session, audience, key, step, now_us)
+        return moved
+
+
+def _request_attention(session: WriteSession, audience: AlertRouting, key: str, step: ActionStep, now_us: int) -> None:
+    [(verb, job, job_id, incident_id, by)] = session.rows(
+        "SELECT a.verb, j.name, a.job_id, a.incident_id, a.requested_by FROM action a JOIN job j ON j.id = a.job_id"
+        " WHERE a.key = ?",
+        (key,),
+    )
+    what = str(verb).replace("_", " ")
+    give_up = f"Give it up, once you have looked at its scheduler: headway action withdraw {key}"
+    ways = ("See it: headway status", *(() if step.ended else (give_up,)))
+    need = AttentionRequest(key, f"{what}: {step.tells}", f"{what} {job}", step.words, ways, by, incident_id, job_id)
+    alerts.request_attention(session, audience, need, now_us)
+
+
+_MOVE = (
+    "UPDATE action SET state = ?, words = CASE WHEN ? THEN ? ELSE words END, native_ref = COALESCE(?, native_ref),"
+    " next_us = ?, looked_up = looked_up + ?, preview = COALESCE(?, preview), sent_us = COALESCE(?, sent_us),"
+    " ended_us = COALESCE(?, ended_us), changed_seq = changed_seq + 1 WHERE key = ? AND state = ? AND NOT (? AND EXISTS"
+    " (SELECT 1 FROM switch WHERE name = 'freeze' AND value = 'on')) RETURNING job_id, incident_id, requested_by"
+)
+"""After a freeze is committed no intent is. The reason for waiting is cleared when an action leaves."""
+
+
+def move_action(session: Session, key: str, was: str, step: ActionStep, now_us: int) -> bool:
+    """`step_action` as part of a greater transaction."""
+    is_sending = step.state == "sending"
+    preview = None if step.preview is None else json.dumps(step.preview)
+    row = session.first(
+        _MOVE,
+        (
+            step.state, is_sending or step.words != "", step.words, step.native_ref, step.next_us, int(step.looked_up),
+            preview, now_us if is_sending else None, now_us if step.ended else None, key, was, is_sending,
+        ),
+    )  # fmt: skip
+    if row is None:
+        return False
+    audit.append_action_state(session, key, was, step.state, now_us)
+    if step.event:
+        by = row.requested_by
+        record_event(session, now_us, "action", step.event, incident_id=row.incident_id, job_id=row.job_id, actor=by)
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class ActionAttempt:
+    """What the scheduler says of an attempt that carries an action's key."""
+
+    attempt_id: int
+    state: str
+    evidence: str
+    ended: bool
+    exit_code: int | None
+    message: str
+
+
+def attempt_after(store: Database, action: ActionRow) -> ActionAttempt | None:
+    """The attempt that the action made: it carries our key, or is the one that the receipt names (a redrive carries
+    no key). None while the source has not shown it."""
+    with store.read() as session:
+        row = session.first(
+            "SELECT t.id, t.state, t.evidence, t.ended_us, t.exit_code, t.message FROM attempt t"
+            " JOIN action a ON a.key = ? WHERE (t.action_key = a.key AND t.job_id = a.job_id)"
+            " OR (t.run_id = a.run_id AND a.native_ref <> '' AND t.attempt_key = a.native_ref)"
+            " ORDER BY t.number DESC LIMIT 1",
+            (action.key,),
+        )
+    if row is None:
+        return None
+    return ActionAttempt(row.id, row.state, row.evidence, row.ended_us is not None, row.exit_code, row.message)
+
+
+@dataclass(frozen=True, slots=True)
+class RunStatus:
+    """What the source says of a run now."""
+
+    state: str
+    evidence: str
+    attempts: int
+
+
+def run_status(store: Database, run_id: int) -> RunStatus | None:
+    """The run as it was last seen; None when it is gone."""
+    with store.read() as session:
+        row = session.first("SELECT state, evidence, attempts FROM run WHERE id = ?", (run_id,))
+    return None if row is None else RunStatus(*row)
+
+
+def short_name(store: Database, job_id: int | None, run_id: int | None) -> str:
+    """What a person types to say that they mean this job, or this run's: the shortest end of its name that no other job
+    has."""
+    of_run = "SELECT j.name FROM run r JOIN job j ON j.id = r.job_id WHERE r.id = ?"
+    sql = of_run if run_id is not None else "SELECT name FROM job WHERE id = ?"
+    with store.read() as session:
+        [(name,)] = session.rows(sql, (job_id if run_id is None else run_id,))
+        return clean_line(decode_name(shortest_suffix(session, name)))
+
+
+def job_ref(store: Database, job_id: int) -> tuple[RunRef, str, int, str] | None:
+    """As `run_ref`, for what is requested of a job: no run, no attempt, the state "planned"."""
+    sql = "SELECT j.source_id, s.name, j.target_id FROM job j JOIN system s ON s.id = j.system_id WHERE j.id = ?"
+    with store.read() as session:
+        row = session.first(sql, (job_id,))
+    if row is None:
+        return None
+    return RunRef(decode_name(row.source_id), "", "", ""), row.name, row.target_id, RunState.PLANNED.value
+
+
+def run_ref(
+    store: Database, run_id: int, attempt_id: int | None = None, job_id: int | None = None
+) -> tuple[RunRef, str, int, str] | None:
+    """(what a connector needs to find the run, system, target id, state) of its latest or a named attempt. None where
+    it is a run of another job than `job_id`: a right on one job must not reach another's run."""
+    sql = (
+        "SELECT r.job_id, j.source_id, r.period_key, COALESCE(a.attempt_key, '') AS attempt_key,"
+        " COALESCE(a.native_ref, '') AS native_ref, a.started_us, s.name, j.target_id, r.state"
+        " FROM run r JOIN job j ON j.id = r.job_id JOIN system s ON s.id = j.system_id LEFT JOIN attempt a"
+        " ON a.id = COALESCE(CAST(? AS BIGINT), r.attempt_id) AND a.run_id = r.id WHERE r.id = ?"
+    )
+    with store.read() as session:
+        row = session.first(sql, (attempt_id, run_id))
+    if row is None or job_id not in (None, row.job_id):
+        return None
+    ref = RunRef(
+        decode_name(row.source_id), decode_name(row.period_key), decode_name(row.attempt_key),
+        decode_name(row.native_ref), optional_instant(row.started_us),
+    )  # fmt: skip
+    return ref, row.name, row.target_id, row.state
+
+
+_SELECT_REQUESTED = (
+    "SELECT a.state, a.origin, a.requested_by, a.verb, a.why, j.name FROM action a JOIN job j ON j.id = a.job_id"
+    " WHERE a.key = ?"
+)
+
+
+def withdraw(store: Database, fence: int, key: str, by: str, origin: str, why: str, now_us: int) -> str:
+    """Ends the action, unless it was sent meanwhile: whoever sends commits its intent by compare-and-set on the same
+    row. Why not, in words; empty when it is withdrawn."""
+    with store.write(fence, durable=True) as session:
+        rows = session.rows(_SELECT_REQUESTED, (key,))
+        if not rows:
+            return f'nothing was asked for as "{key}"; headway action withdraw lists what can be taken back'
+        [(state, asked_as, asked_by, verb, asked_why, job)] = rows
+        if state == "requested" and asked_as == "plan":
+            number, _ = access.plan_of(session, key)
+            return f"it is a step of plan {number}: headway plan abort {number} gives up what was not sent"
+        step = _end_withdrawn(state, by)
+        if step is None:
+            return _too_late_reason(state)
+        move_action(session, key, state, step, now_us)
+        detail = {"key": key, "asked_by": asked_by, "it was": state, "asked_why": asked_why}
+        audit.append(session, now_us, by, origin, f"withdraw {verb}", job, detail, why)
+    return ""
+
+
+def _end_withdrawn(state: str, by: str) -> ActionStep | None:
+    if state == "requested":
+        words = f"withdrawn by {by} before it was sent"
+        return ActionStep("refused", words, ended=True, event=words)
+    if state == "unknown":
+        words = f"given up by {by}: nobody could tell whether it arrived"
+        return ActionStep("failed", words, ended=True, event=words)
+    return None
+
+
+def _too_late_reason(state: str) -> str:
+    if state in ("sending", "sent"):
+        return "it was sent already; headway run cancel ends what runs"
+    return f"it is over: {state}"

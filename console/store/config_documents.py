@@ -1,0 +1,50 @@
+"""Parts of config that are stored as one JSON document: what config declares, and a service's promise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
+
+from pydantic import TypeAdapter
+
+from console.domain.service import Promise
+from console.domain.settings import NOTHING_DECLARED, Declared
+from console.store.db.session import Session
+from console.store.meta import get_meta
+
+_DECLARED = TypeAdapter(Declared)
+
+
+def declared_json(declared: Declared) -> str:
+    """The document: JSON, without what is as it is by default."""
+    return _DECLARED.dump_json(declared, exclude_defaults=True).decode()
+
+
+def load_declared(session: Session) -> Declared:
+    """What the store's config declares; nothing where no config was written yet."""
+    document = get_meta(session, "declared")
+    return parse_declared(document) if document is not None else NOTHING_DECLARED
+
+
+@lru_cache(maxsize=8)
+def parse_declared(text: str) -> Declared:
+    """The value of `declared_json`."""
+    return _DECLARED.validate_json(text)
+
+
+_PROMISE = TypeAdapter(Promise)
+
+
+def promise_json(promise: Promise, named: Callable[[str], int | None]) -> str:
+    """The document: JSON, without what is as it is by default. `named`: a job's number, None where none has the
+    name."""
+    if promise.deadline.of:
+        promise = replace(promise, deadline=replace(promise.deadline, of_id=named(promise.deadline.of)))
+    return _PROMISE.dump_json(promise, exclude_defaults=True).decode()
+
+
+@lru_cache(maxsize=4096)
+def parse_promise(text: str) -> Promise:
+    """The value of `promise_json`."""
+    return _PROMISE.validate_json(text)

@@ -1,0 +1,140 @@
+"""What conflicts with an action: holds of the job, other actions and planned steps for the same run, an earlier
+success.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from connectors.sdk.states import STARTING, RunEvidence, RunState, Verb
+from console.domain.action import NOTHING_TO_MARK
+from console.domain.ids import instant
+from console.store.db.session import Row, Session
+
+if TYPE_CHECKING:
+    from console.store.db.database import Database
+
+
+_OPEN = "('requested', 'sending', 'sent', 'unknown')"
+
+
+def actions_in_flight(session: Session, run_id: int | None, job_id: int | None, verbs: Sequence[str]) -> list[Row]:
+    """`requested_by`, `requested_us`, `state` and `key` of open actions of these verbs for the run, without one for the
+    job; newest first."""
+    column, number = ("job_id", job_id) if run_id is None else ("run_id", run_id)
+    return session.rows(
+        f"SELECT requested_by, requested_us, state, key FROM action WHERE {column} = ?"  # noqa: S608 - our own names
+        f" AND verb IN ({_marks(verbs)}) AND state IN {_OPEN} ORDER BY requested_us DESC",
+        (number, *verbs),
+    )
+
+
+def planned_step(session: Session, run_id: int, verbs: Sequence[str]) -> tuple[int, str, int] | None:
+    """(plan, who started it, step) of a running plan that will do one of these to the run; None without one."""
+    rows = session.rows(
+        "SELECT p.id, p.requested_by, s.place FROM run r JOIN plan_step s ON s.job_id = r.job_id"  # noqa: S608
+        " AND s.period_key = r.period_key JOIN plan p ON p.id = s.plan_id WHERE r.id = ? AND p.state = 'running'"
+        f" AND s.state = 'planned' AND s.verb IN ({_marks(verbs)}) ORDER BY p.id LIMIT 1",
+        (run_id, *verbs),
+    )
+    return tuple(rows[0]) if rows else None
+
+
+def earlier_action(session: Session, key: str) -> str:
+    """What of the same run goes before the action `key`, in words; empty for nothing. A plan's steps stand where their
+    plan does: so no two wait for each other."""
+    for (by,) in session.rows(_BEFORE, (key,)):
+        return f"what {by} asked of the same run is not over yet"
+    for number, place in session.rows(_PLANNED_BEFORE, (key,)):
+        return f"plan {number} does it first, in its step {place}"
+    return ""
+
+
+_PLANS_US = (
+    "COALESCE((SELECT p.requested_us FROM plan_step s JOIN plan p ON p.id = s.plan_id WHERE s.action_key = {0}.key),"
+    " {0}.requested_us)"
+)
+_MINE_US, _THEIRS_US = _PLANS_US.format("a"), _PLANS_US.format("o")
+_BEFORE = (
+    "SELECT o.requested_by FROM action a JOIN action o ON o.run_id = a.run_id AND o.key <> a.key WHERE a.key = ?"  # noqa: S608
+    f" AND o.verb IN ('rerun', 'start', 'mark_ok', 'skip') AND o.state IN {_OPEN} AND ({_THEIRS_US} < {_MINE_US}"
+    f" OR ({_THEIRS_US} = {_MINE_US} AND o.key < a.key)) ORDER BY o.requested_us LIMIT 1"
+)
+_PLANNED_BEFORE = (
+    "SELECT p.id, s.place FROM action a JOIN run r ON r.id = a.run_id JOIN plan_step s ON s.job_id = r.job_id"  # noqa: S608
+    " AND s.period_key = r.period_key JOIN plan p ON p.id = s.plan_id WHERE a.key = ? AND p.state = 'running'"
+    f" AND s.state = 'planned' AND s.verb <> 'wait' AND p.requested_us < {_MINE_US} ORDER BY p.id LIMIT 1"
+)
+
+
+def _marks(values: Sequence[str]) -> str:
+    return ", ".join("?" * len(values))
+
+
+def format_hold(store: Database, of: dict[str, Any]) -> str:
+    """Who holds the job, or the DAG of the task, until when; empty while nobody does. `of`: its `run_id`, `job_id`."""
+    run_id = of.get("run_id")
+    with store.read() as session:
+        rows = session.rows(
+            _HOLD_OF_JOB if run_id is None else _HOLD_OF_RUN, (of.get("job_id") if run_id is None else int(run_id),)
+        )
+    for by, until, why in rows:
+        return f"it is held by {by} until {instant(until):%Y-%m-%d %H:%M}Z{f': {why}' if why else ''}"
+    return ""
+
+
+_HOLD_OF_JOB = (
+    "SELECT h.held_by, h.until_us, h.why FROM hold h WHERE h.state IN ('held', 'releasing', 'found')"
+    " AND h.job_id IN (SELECT COALESCE(j.parent_id, j.id) FROM job j WHERE j.id = ?) ORDER BY h.key"
+)
+_HOLD_OF_RUN = _HOLD_OF_JOB.replace("j.id = ?", "j.id = (SELECT r.job_id FROM run r WHERE r.id = ?)")
+
+
+def start_in_flight(store: Database, of: Mapping[str, Any], key: str = "") -> str | None:
+    """A rerun or start of the job, other than `key`, that has left or may have, and that its source has not shown yet,
+    in words; None without one. `of`: its `run_id`, `job_id`."""
+    with store.read() as session:
+        rows = session.rows(_SELECT_IN_FLIGHT, (of.get("run_id"), of.get("job_id"), key))
+    for verb, by in rows:
+        return f"{'the rerun' if verb == Verb.RERUN else 'the start'} of {by} was sent, and has not begun yet"
+    return None
+
+
+_SELECT_IN_FLIGHT = (
+    "SELECT a.verb, a.requested_by FROM action a WHERE a.job_id = COALESCE("
+    "(SELECT r.job_id FROM run r WHERE r.id = CAST(? AS BIGINT)), CAST(? AS BIGINT)) AND a.key <> ?"
+    " AND a.verb IN ('rerun', 'start')"
+    " AND a.state IN ('sending', 'sent', 'unknown') AND NOT EXISTS (SELECT 1 FROM attempt t"
+    " WHERE (t.action_key = a.key AND t.job_id = a.job_id)"
+    " OR (t.run_id = a.run_id AND a.native_ref <> '' AND t.attempt_key = a.native_ref)) ORDER BY a.sent_us DESC"
+)
+
+
+def run_conflicts(store: Database, run_id: int | None) -> tuple[list[str], str | None]:
+    """Keys of what was asked of this run and is not over, and in words what goes before another start of it."""
+    if run_id is None:
+        return [], None
+    with store.read() as session:
+        found = actions_in_flight(session, run_id, None, STARTING)
+        plan = planned_step(session, run_id, STARTING)
+    words = f"what {found[0].requested_by} asked of this run is not over yet" if found else None
+    if plan is not None and words is None:
+        words = f"plan {plan[0]} of {plan[1]} does it, in its step {plan[2]}"
+    return [str(row.key) for row in found], words
+
+
+def earlier_action_of(store: Database, key: str) -> str | None:
+    """What goes before this action, which waits for its turn; None for nothing."""
+    with store.read() as session:
+        return earlier_action(session, key) or None
+
+
+def mark_refusal(store: Database, verb: Verb, run_id: int | None) -> str:
+    """Why this run is marked neither OK nor skipped; empty where it may be, and for other verbs."""
+    if run_id is None or verb not in (Verb.MARK_OK, Verb.SKIP):
+        return ""
+    sql = "SELECT 1 FROM run WHERE id = ? AND state = ? AND evidence <> ? AND NOT stale_read"
+    with store.read() as session:
+        rows = session.rows(sql, (run_id, RunState.SUCCEEDED.value, RunEvidence.ASSERTED.value))
+    return NOTHING_TO_MARK if rows else ""

@@ -1,0 +1,209 @@
+"""Backup of a store in use, and restore of a copy that repeats nothing. SQLite only: PostgreSQL has its own tools.
+
+What a copy remembers as still to be sent may have been sent since. After a restore nothing of it leaves by itself,
+and
+the estate is frozen until a person lifts the freeze.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import quote
+
+from console.domain.ids import instant, micros
+from console.domain.switches import FREEZE
+from console.failpoints import failpoint
+from console.store import audit, switches
+from console.store.access import os_user
+from console.store.db.location import SCHEMA, too_new_text
+from console.store.db.session import SqliteAdapter
+from console.store.errors import StoreUnusable
+
+PAGES = 512
+"""Copied at a time: a writer waits for one such step at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class CopySummary:
+    """What a copy holds, as it was looked through."""
+
+    bytes: int
+    jobs: int
+    runs: int
+    audit: int
+    """Rows of the audit, whose chain was verified."""
+    head: str
+    """Hash of its last row."""
+    newest: datetime | None
+    """When the store last saw anything."""
+    broken: str = ""
+    """Why its audit does not hold: a copy to keep as evidence, that is never restored. Then `audit` and `head` are of
+    the rows before."""
+
+
+def back_up(store: Path, target: Path, replace: bool = False) -> CopySummary:
+    """Writes a checked copy of the store to `target`, mode 0600; what is committed meanwhile may or may not be in it.
+
+    One whose audit does not hold is copied as evidence (`broken`), but takes the place of no older copy. Raises
+    StoreUnusable: no store there, a target that exists already, no space, or damage."""
+    if target.exists() and not replace:
+        raise StoreUnusable(f"{target} exists already; name another file, or say --replace")
+    with _atomic_copy(target) as draft:
+        with closing(_open(store)) as old, closing(sqlite3.connect(draft)) as new:
+            old.backup(new, pages=PAGES, progress=lambda *_: failpoint("backup.mid"), sleep=0.001)
+            new.execute("PRAGMA journal_mode=DELETE")
+        found = _inspect(draft, store)
+        if found.broken and target.exists():
+            raise StoreUnusable(
+                f"{store}: its audit does not hold: {found.broken}. {target} is kept as it was: name another file for a"
+                " copy to keep as evidence"
+            )
+        return found
+
+
+def inspect_copy(copy: Path) -> CopySummary:
+    """Checks a copy that is to be restored: integrity, schema, and the audit's chain. Raises StoreUnusable,
+    StoreTooNew."""
+    found = _inspect(copy, copy, "; take an older copy")
+    if found.broken:
+        raise StoreUnusable(f"{copy}: its audit does not hold: {found.broken}; take an older copy")
+    return found
+
+
+def _inspect(copy: Path, named: Path, advice: str = "") -> CopySummary:
+    """What is in a copy; what is wrong with it is told of the file `named`."""
+    with closing(_open(copy)) as connection, _display_path(named):
+        found = str(connection.execute("PRAGMA integrity_check").fetchone()[0])
+        if found != "ok":
+            raise StoreUnusable(f"{named} is damaged: {found.splitlines()[0]}{advice}")
+        _check_schema(connection, named)
+        rows = connection.execute(f"{audit.SELECT_AUDIT} ORDER BY seq")
+        noted = connection.execute("SELECT value FROM meta WHERE name = ?", (audit.HEAD_KEY,)).fetchone()
+        verdict = audit.verify_chain(rows, noted[0] if noted else "")
+        [(jobs, runs, newest)] = connection.execute(
+            "SELECT (SELECT count(*) FROM job), (SELECT count(*) FROM run), (SELECT max(last_try_us) FROM target)"
+        ).fetchall()
+    size = copy.stat().st_size
+    seen = instant(newest) if newest else None
+    return CopySummary(size, jobs, runs, verdict.rows, verdict.head, seen, "" if verdict.bad is None else verdict.words)
+
+
+def restore(
+    copy: Path, store: Path, origin: str, now: datetime, replace: bool = False
+) -> tuple[CopySummary, Path | None]:
+    """Puts a checked copy in the place of the store, frozen; where the store was moved to, if there was one.
+
+    Nobody may be working on it: the caller has made sure. Raises StoreUnusable, StoreTooNew."""
+    found = inspect_copy(copy)
+    if store.exists() and not replace:
+        raise StoreUnusable(f"{store} exists; say --replace to move it aside and restore {copy} in its place")
+    with _atomic_copy(store) as draft:
+        with closing(_open(copy)) as old, closing(sqlite3.connect(draft)) as new:
+            old.backup(new)
+            new.isolation_level = None
+            new.execute("PRAGMA journal_mode=DELETE")
+            new.execute("BEGIN IMMEDIATE")
+            _neutralize(new, os_user(), origin, now, found)
+            new.execute("COMMIT")
+        moved = _move_aside(store, now) if store.exists() else None
+    return found, moved
+
+
+def _neutralize(connection: sqlite3.Connection, by: str, origin: str, now: datetime, found: CopySummary) -> None:
+    """Nothing that the copy remembers as under way is done a second time. The fence jumps to the milliseconds of now:
+    no engine of the time after the copy, nor of an earlier restore, can write into what was restored."""
+    connection.execute(
+        "INSERT INTO lease (name, holder, fence, until_us, since_us, heartbeat_us) VALUES ('engine', '', ?, 0, 0, 0)"
+        " ON CONFLICT (name) DO UPDATE SET fence = max(fence + 1, excluded.fence), holder = '', until_us = 0",
+        (micros(now) // 1_000,),
+    )
+    connection.execute(
+        "UPDATE action SET state = 'failed', ended_us = ?, words = 'restored from a copy before it was sent, as far as"
+        " the copy knows. Look at the scheduler, then ask again.' WHERE state = 'requested'",
+        (micros(now),),
+    )
+    connection.execute("UPDATE action SET state = 'unknown', next_us = 0 WHERE state IN ('sending', 'sent')")
+    connection.execute("UPDATE plan SET state = 'paused', words = 'restored from a copy' WHERE state = 'running'")
+    connection.execute(
+        "UPDATE delivery SET wire_us = COALESCE(wire_us, ?), repeats = repeats + 1, state = 'pending'"
+        " WHERE state IN ('pending', 'claimed')",
+        (micros(now),),
+    )
+    newest = f"{found.newest:%Y-%m-%d %H:%M:%S}Z" if found.newest else "an empty store"
+    why = f"restored from a copy of {newest}: look at holds and actions, then thaw"
+
+    session = SqliteAdapter(connection)
+    audit.append(session, micros(now), by, origin, "restore", "store", {"newest": newest, "audit": found.audit}, why)
+    switches.set_switch(session, FREEZE, "on", by, origin, why, micros(now))
+
+
+def _check_schema(connection: sqlite3.Connection, copy: Path) -> None:
+    try:
+        [(schema,)] = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+        writer = connection.execute("SELECT value FROM meta WHERE name = 'version'").fetchone()
+    except (sqlite3.Error, ValueError):
+        raise StoreUnusable(f"{copy} is no store of Headway's") from None
+    if schema > SCHEMA:
+        raise too_new_text(f"{copy}", schema, SCHEMA, writer[0] if writer else None)
+    if schema < SCHEMA:
+        words = f"{copy} has schema {schema}; this Headway's is {SCHEMA}"
+        raise StoreUnusable(f"{words}. Migrate it first: headway --store {copy} engine, and end that engine")
+
+
+def _move_aside(store: Path, now: datetime) -> Path:
+    """The store that stands there, with all of its log in it, under another name."""
+    with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(store)) as connection:  # damaged: moved as it is
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    moved = store.with_name(f"{store.name}.{now:%Y%m%dT%H%M%SZ}.before-restore")
+    os.link(store, moved)
+    for suffix in ("-wal", "-shm"):
+        beside = store.with_name(store.name + suffix)
+        if beside.exists():
+            beside.replace(moved.with_name(moved.name + suffix))
+    return moved
+
+
+@contextmanager
+def _atomic_copy(target: Path) -> Iterator[Path]:
+    """A draft beside the target that takes its place, whole and on the disk, when the block ends well."""
+    draft = target.with_name(f"{target.name}.{os.getpid()}.draft")
+    try:
+        os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        with _display_path(target):
+            yield draft
+        _sync_to_disk(draft)
+        failpoint("backup.before_swap")
+        draft.replace(target)
+        _sync_to_disk(target.parent)
+    except OSError as error:
+        raise StoreUnusable(f"{target}: {error.strerror}; nothing was changed there") from error
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _sync_to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    if not path.is_file():
+        raise StoreUnusable(f"there is no file {path}")
+    return sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True, timeout=30)
+
+
+@contextmanager
+def _display_path(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StoreUnusable(f"{path}: {error}; nothing was changed there") from error

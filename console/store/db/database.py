@@ -1,0 +1,303 @@
+"""The store as the engine opens it: migrated, with one writer at a time, every write under the lease's fence.
+
+SQLite (WAL) or PostgreSQL through SQLAlchemy Core; the settings below were measured (`python -m tests.bench.ingest`).
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from errno import EACCES, EISDIR, EROFS
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from console.failpoints import failpoint
+from console.store import meta
+from console.store.db.location import SCHEMA, checked_url, file_identity, network_type, without_secrets
+from console.store.db.session import LOCK_WRITERS, WRITER_LOCK, PostgresAdapter, Session, SqliteAdapter, WriteSession
+from console.store.errors import LeaseLost, StoreUnusable, damage_text, folder_text, is_damage, replaced_text
+from console.timing.clock import ClockSetting
+
+POSTGRES_URLS = ("postgresql://", "postgres://")
+BUSY_MS = 30_000
+CHECKPOINT_PAGES = 20_000
+"""Pages in the log before SQLite moves them into the file by itself: 2 × faster ingest than its own 1,000."""
+
+READ_ONLY_STANDBY = "25006"
+"""SQLSTATE of a standby server: the driver classifies it as a programming error."""
+
+QUIET_SECONDS = 2.0
+QUIET_LOG_BYTES = 4 * 1024 * 1024
+
+
+class Database:
+    """One open store. Safe to use from several threads: writers of one process queue, readers have connections."""
+
+    def __init__(self, url: str, engine: Engine, path: Path | None) -> None:
+        self.url = url
+        self.path = path
+        """The file; None on PostgreSQL."""
+        self.engine = engine
+        self.is_sqlite = path is not None
+        self._writer = threading.Lock()
+        self._written_at = time.monotonic()
+        self._file = file_identity(path) if path is not None else None
+
+    @contextmanager
+    def write(self, fence: int | None, durable: bool = False) -> Iterator[WriteSession]:
+        """One transaction, committed at the end, rolled back whole on any exception.
+
+        With a `fence` it is refused (LeaseLost) unless that fence still holds the lease. `durable`: it is on the disk
+        when this returns (intents); others may be lost by a power failure, never by a crash of ours. Raises
+        StoreUnusable where the database cannot (full disk, locked for 30 s, connection lost).
+        """
+        self._check_in_place()
+        with self._driver_errors(), self._writer, self.engine.connect() as connection:
+            connection.execution_options(headway_write=True)
+            self._be_durable(connection, durable)
+            with connection.begin():
+                session = self._session(connection)
+                if not self.is_sqlite:
+                    session.rows(LOCK_WRITERS, (WRITER_LOCK,))
+                _check_fence(session, fence)
+                yield session
+            self._checkpoint_when_quiet(connection)
+
+    def _checkpoint_when_quiet(self, connection: Connection) -> None:
+        """Moves the log into the file after a pause in writing, so that bursts seldom wait for that."""
+        before, self._written_at = self._written_at, time.monotonic()
+        if self.path is None or self._written_at - before < QUIET_SECONDS:
+            return
+        log = self.path.with_name(f"{self.path.name}-wal")
+        if log.exists() and log.stat().st_size > QUIET_LOG_BYTES:
+            failpoint("checkpoint.before")
+            with suppress(sqlite3.OperationalError):  # on a full disk: what was committed is in the log, and stays so
+                _raw(connection).execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()  # waits for no lock
+
+    @contextmanager
+    def read(self) -> Iterator[WriteSession]:
+        """One consistent snapshot. Keep it short: an open reader keeps the write-ahead log from shrinking."""
+        self._check_in_place()
+        with self._driver_errors(), self.engine.connect() as connection:
+            if not self.is_sqlite:  # by default each statement there has a snapshot of its own
+                connection.execution_options(isolation_level="REPEATABLE READ")
+            with connection.begin():
+                yield self._session(connection)
+
+    def _session(self, connection: Connection) -> WriteSession:
+        return (SqliteAdapter if self.is_sqlite else PostgresAdapter)(_raw(connection))
+
+    def _check_in_place(self) -> None:
+        """Raises StoreUnusable where the file was moved or replaced: writes to a moved file are never read, and another
+        file in its place has a log of its own, which would be damaged."""
+        if self.path is None:
+            return
+        if self._is_replaced(self.path):
+            raise StoreUnusable(
+                f"the store {self.path} was replaced by another file: put the original back, or let"
+                ' the engine start on this one: "headway engine stop", then start it'
+            )
+
+    def _is_replaced(self, path: Path) -> bool:
+        try:
+            return file_identity(path) != self._file
+        except OSError as error:
+            raise StoreUnusable(replaced_text(path, error.strerror)) from error
+
+    @contextmanager
+    def _driver_errors(self) -> Iterator[None]:
+        driver: Any = self.engine.dialect.loaded_dbapi
+        try:
+            yield
+        except (DBAPIError, driver.Error) as error:
+            reason = error.orig if isinstance(error, DBAPIError) else error
+            known = isinstance(reason, driver.OperationalError) or is_damage(reason)
+            if not known and getattr(reason, "sqlstate", "") != READ_ONLY_STANDBY:
+                raise
+            place = self.path or self.engine.url.set(query={}).render_as_string()
+            raise StoreUnusable(
+                without_secrets(self.url, f"the store at {place}: {reason}{damage_text(reason)}")
+            ) from error
+
+    def _be_durable(self, connection: Connection, durable: bool) -> None:
+        if self.is_sqlite:
+            _raw(connection).execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+
+    def changed_seq(self) -> int:
+        """The number of the newest committed change; 0 before the first."""
+        with self.read() as session:
+            return int(meta.get_meta(session, "changed_seq") or 0)
+
+    def clock_hand(self) -> ClockSetting | None:
+        """The clock row, for `console.timing.clock.Clock`; None where the clock is the real one."""
+        with self.read() as session:
+            return meta.clock_setting(session)
+
+    def close(self) -> None:
+        """Closes all connections, except where another file has taken our place: SQLite would delete its log."""
+        with suppress(StoreUnusable):
+            if self.path is not None and self._is_replaced(self.path):
+                return
+        self.engine.dispose()
+
+
+def open_database(url: str) -> Database:
+    """The store at a file's path or a `postgresql://` URL, made or migrated as needed.
+
+    Raises StoreTooNew (written by a newer Headway) or StoreUnusable (with the reason and the fix).
+    """
+    if url.startswith(POSTGRES_URLS):
+        store = Database(url, _postgres(url), None)
+    else:
+        path = Path(url.removeprefix("sqlite:///")).expanduser()
+        if path.is_dir():
+            raise StoreUnusable(folder_text(path))
+        _check_local_disk(path)
+        _check_own_file(path)
+        _make_private(path)
+        store = Database(url, _sqlite(path), path)
+    try:
+        if not store.is_sqlite or not _has_current_schema(store.engine):
+            from console.store.db.migrate import migrate  # noqa: PLC0415 - Alembic: 9 MB that a store in use never needs
+
+            migrate(store.engine, store.path)
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+def _has_current_schema(engine: Engine) -> bool:
+    """True for a store that has this program's schema; False also where it cannot be read: the migration says why."""
+    try:
+        with engine.connect() as connection:
+            rows = connection.exec_driver_sql("SELECT version_num FROM alembic_version").fetchall()
+    except DBAPIError:
+        return False
+    return [row[0] for row in rows] == [SCHEMA]
+
+
+def open_read_only(url: str) -> Database:
+    """The store at a file's path or a URL, as it is: nothing is made, migrated or written. `store.queries.open_queries`
+    has found it and checked its schema. Raises StoreUnusable where it is gone since."""
+    if url.startswith(POSTGRES_URLS):
+        return Database(url, _postgres(url), None)
+    path = Path(url.removeprefix("sqlite:///")).expanduser()
+    try:
+        return Database(url, _sqlite(path), path)
+    except OSError as error:
+        raise StoreUnusable(replaced_text(path, error.strerror)) from error
+
+
+def _check_fence(session: Session, fence: int | None) -> None:
+    if fence is None:
+        return
+    row = session.first("SELECT fence, holder FROM lease WHERE name = 'engine'")
+    if row is None or row.fence != fence:
+        holder = "nobody" if row is None or not row.holder else row.holder
+        raise LeaseLost(f"the lease with fence {fence} is lost: {holder} holds the store now; nothing was written")
+
+
+def _check_own_file(path: Path) -> None:
+    """Raises StoreUnusable for a file of another program, before its mode or content changes."""
+    if not path.is_file() or path.stat().st_size == 0:
+        return
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)) as connection:
+            tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except sqlite3.Error as error:
+        if not os.access(path, os.W_OK):
+            return  # `_make_private` reports it
+        raise StoreUnusable(f"the store at {path}: {error}{damage_text(error) or '; name another store'}") from error
+    if tables and "alembic_version" not in tables:
+        raise StoreUnusable(f"{path} holds tables that Headway did not make; name another store")
+
+
+def _check_local_disk(path: Path) -> None:
+    """Raises StoreUnusable on a network file system: two machines that write one file damage it, without an error."""
+    if kind := network_type(path):
+        raise StoreUnusable(
+            f"the store at {path}: it is on a network file system ({kind}), where SQLite's log does not work; "
+            "name a path on a local disk, or for several machines a postgresql:// URL"
+        )
+
+
+def _make_private(path: Path) -> None:
+    """The file exists with mode 0600; a folder that has to be made for it has 0700. One that exists is not opened: to
+    close it again would end the locks of another connection of this process (sqlite.org/howtocorrupt.html §2.2), and
+    whoever closes the store elsewhere would remove its log under that one."""
+    try:
+        if not path.parent.exists():
+            path.parent.mkdir(parents=True, mode=0o700)
+        if not path.exists():
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        elif fault := _write_errno(path):
+            raise OSError(fault, os.strerror(fault))
+        if path.stat().st_uid == os.geteuid():
+            path.chmod(0o600)
+    except OSError as error:
+        raise StoreUnusable(f"{path}: {error.strerror}; the store needs a file that it may write") from error
+
+
+def _write_errno(path: Path) -> int:
+    """The error number why this file cannot be written; 0 where it can."""
+    if path.is_dir():
+        return EISDIR
+    if os.access(path, os.R_OK | os.W_OK):
+        return 0
+    return EROFS if os.statvfs(path).f_flag & os.ST_RDONLY else EACCES
+
+
+def _sqlite(path: Path) -> Engine:
+    at = f"file:{quote(str(path.absolute()))}"  # "rw": a connection more never makes a store where there is none
+    url = URL.create("sqlite", database=at, query={"mode": "rw", "uri": "true"})
+    engine = create_engine(url, hide_parameters=True)
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None  # transactions begin in `_begin_sqlite`: a writer's with IMMEDIATE
+    for pragma in (
+        f"busy_timeout={BUSY_MS}",
+        "journal_mode=WAL",
+        "synchronous=NORMAL",
+        f"wal_autocheckpoint={CHECKPOINT_PAGES}",
+        f"journal_size_limit={QUIET_LOG_BYTES}",
+        "temp_store=MEMORY",
+        "cache_size=-8192",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A reader that becomes a writer fails at once, whatever its timeout: a writer takes the lock first.
+    writes = connection.get_execution_options().get("headway_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _postgres(url: str) -> Engine:
+    _, _, rest = checked_url(url).partition("://")
+    engine = create_engine(f"postgresql+psycopg://{rest}", hide_parameters=True, pool_pre_ping=True)
+    event.listen(engine, "do_connect", _connect_with_timeouts)
+    return engine
+
+
+def _connect_with_timeouts(_: Any, __: Any, arguments: Any, parameters: dict[str, Any]) -> Any:
+    from console.store.db.postgres import CONNECT_SECONDS, TimeoutConnection  # noqa: PLC0415 - psycopg, only for a shared store
+
+    return TimeoutConnection.connect(*arguments, **{"connect_timeout": CONNECT_SECONDS, **parameters})
+
+
+def _raw(connection: Connection) -> Any:
+    return connection.connection.driver_connection

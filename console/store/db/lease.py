@@ -1,0 +1,219 @@
+"""The lease: who works on a store, and whether a holder is alive, provably dead, or unable to write.
+
+A lease is on real time, never on a replay's clock; on PostgreSQL it is that database's time. Every new holder gets a
+greater fence, and `Database.write(fence)` refuses older ones in the same transaction: a holder that was stopped and
+comes back can write nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import socket
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from console.domain.ids import instant, micros
+from console.store.db.session import Session
+from console.store.errors import LeaseLost
+from console.store.meta import set_meta
+
+if TYPE_CHECKING:
+    from console.store.db.database import Database
+
+
+MIN_FREE_BYTES = 64 * 1024
+"""Less space than that is none for a commit of the store."""
+CLOCK_SLACK_SECONDS = 5.0
+"""The boot's time is told in whole seconds, and a clock may have been set since."""
+
+
+def holder_name() -> str:
+    """Who holds the lease: "host:pid~where"; `where` tells this boot and process namespace from others."""
+    return f"{socket.gethostname()}:{os.getpid()}~{_namespace()}"
+
+
+def is_provably_dead(holder: str) -> bool:
+    """True when `holder` was a process of this very machine, boot and namespace, and is gone."""
+    pid = local_pid(holder)
+    return pid is not None and not is_alive(pid)
+
+
+def local_pid(holder: str) -> int | None:
+    """The process of `holder`; None where that number means another process here, or none: another host, boot or
+    process namespace (a container has its host's name as often as not)."""
+    host, _, process = holder.rpartition(":")
+    pid, _, where = process.partition("~")
+    if not where or not (pid.isascii() and pid.isdigit()) or host != socket.gethostname():
+        return None
+    return int(pid) if where == _namespace() else None
+
+
+def is_alive(pid: int) -> bool:
+    """False also for one that has ended and whose parent (a console that started it) has not looked yet."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state not in ("Z", "X")
+
+
+def stuck_text(place: str, holder: str = "", since: datetime | None = None) -> str:
+    """Why no other engine should be started though none has renewed its lease: in words, empty where one may be.
+    `place`: the store's file, or its database."""
+    full = "the disk of the store is full" if _is_full(Path(place)) else ""
+    if (pid := living_holder(holder, since)) is None:
+        return f"{full}: no engine can write there; free space first" if full else ""
+    why = full or "the disk is full, a limit is reached, or it was stopped"
+    return f"process {pid} lives and cannot write ({why}); it goes on by itself once it can; start no other"
+
+
+def living_holder(holder: str, since: datetime | None) -> int | None:
+    """The process of `holder` where it lives on this machine. One that began after `since`, when the lease
+    was got, has nothing but its number."""
+    pid = local_pid(holder)
+    if (
+        pid is None
+        or since is None
+        or not is_alive(pid)
+        or _process_started(pid) > since.timestamp() + CLOCK_SLACK_SECONDS
+    ):
+        return None
+    return pid
+
+
+def _is_full(store: Path) -> bool:
+    try:
+        found = os.statvfs(store)
+    except OSError:
+        return False  # a database elsewhere
+    return found.f_bavail * found.f_frsize < MIN_FREE_BYTES
+
+
+def _process_started(pid: int) -> float:
+    """When a process began, in seconds since 1970; endless for one that is gone."""
+    try:
+        ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+        [boot] = [line.split()[1] for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime")]
+    except (OSError, ValueError, IndexError):
+        return math.inf
+    return int(boot) + ticks / os.sysconf("SC_CLK_TCK")
+
+
+@cache
+def _namespace() -> str:
+    import hashlib  # noqa: PLC0415 - 2 ms that only a lease held on this host needs
+
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    space = Path("/proc/self/ns/pid").stat().st_ino
+    return hashlib.sha256(f"{boot} {space}".encode()).hexdigest()[:6]
+
+
+ENGINE_LEASE = "engine"
+"""The lease that `Database.write` checks."""
+
+TROUBLE_KEY = "engine_trouble"
+"""The row of `meta` in which the holder says which of its parts broke lately."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldLease:
+    """Held by us. `fence` goes into every write."""
+
+    name: str
+    holder: str
+    fence: int
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseHolder:
+    """Somebody else holds it."""
+
+    holder: str
+    since: datetime
+    until: datetime
+
+
+def acquire_lease(
+    store: Database, name: str, holder: str, seconds: float, now_us: int | None = None
+) -> HeldLease | LeaseHolder:
+    """The lease for `seconds`, with a new fence; or who holds it. `now_us` is for tests."""
+    with store.write(None) as session:
+        now = _now(session, store) if now_us is None else now_us
+        row = session.first("SELECT holder, fence, until_us, since_us FROM lease WHERE name = ?", (name,))
+        if row is not None and row.holder and row.until_us > now:
+            return LeaseHolder(row.holder, instant(row.since_us), instant(row.until_us))
+        fence = 1 if row is None else row.fence + 1
+        until = now + round(seconds * 1_000_000)
+        session.rows(
+            "INSERT INTO lease (name, holder, fence, until_us, since_us, heartbeat_us) VALUES (?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, fence = excluded.fence,"
+            " until_us = excluded.until_us, since_us = excluded.since_us, heartbeat_us = excluded.heartbeat_us",
+            (name, holder, fence, until, now, now),
+        )
+        session.rows("DELETE FROM meta WHERE name = ?", (TROUBLE_KEY,))
+    return HeldLease(name, holder, fence, instant(until))
+
+
+def renew_lease(store: Database, name: str, lease: HeldLease, seconds: float, now_us: int | None = None) -> HeldLease:
+    """The same lease, longer. Raises LeaseLost when another holder has it. Nobody took it: it is ours again."""
+    with store.write(None) as session:
+        now = _now(session, store) if now_us is None else now_us
+        until = now + round(seconds * 1_000_000)
+        mine = session.rows(
+            "UPDATE lease SET until_us = ?, heartbeat_us = ? WHERE name = ? AND fence = ? AND holder = ?"
+            " RETURNING fence",
+            (until, now, name, lease.fence, lease.holder),
+        )
+    if not mine:
+        raise LeaseLost(f"the lease with fence {lease.fence} is lost: another engine holds the store now")
+    return HeldLease(name, lease.holder, lease.fence, instant(until))
+
+
+def renew_fence(store: Database, name: str, lease: HeldLease) -> HeldLease:
+    """The same lease under the next fence: what still runs under this one can write nothing any more, and nobody else
+    gets it in between. Raises LeaseLost."""
+    with store.write(None) as session:
+        mine = session.rows(
+            "UPDATE lease SET fence = fence + 1 WHERE name = ? AND fence = ? AND holder = ? RETURNING fence",
+            (name, lease.fence, lease.holder),
+        )
+        session.rows("DELETE FROM meta WHERE name = ?", (TROUBLE_KEY,))
+    if not mine:
+        raise LeaseLost(f"the lease with fence {lease.fence} is lost: another engine holds the store now")
+    return HeldLease(name, lease.holder, mine[0].fence, lease.until)
+
+
+def release_lease(store: Database, name: str, lease: HeldLease) -> None:
+    """Frees it for the next holder at once; nothing when it is lost already."""
+    with store.write(None) as session:
+        session.rows(
+            "UPDATE lease SET holder = '', until_us = 0 WHERE name = ? AND fence = ? AND holder = ?",
+            (name, lease.fence, lease.holder),
+        )
+
+
+def free_dead(store: Database, name: str, held: LeaseHolder) -> None:
+    """Frees the lease of a holder that is known to be dead; nothing when another has taken it meanwhile."""
+    with store.write(None) as session:
+        session.rows(
+            "UPDATE lease SET holder = '', until_us = 0 WHERE name = ? AND holder = ? AND since_us = ?",
+            (name, held.holder, micros(held.since)),
+        )
+
+
+def record_trouble(store: Database, fence: int, words: str) -> None:
+    """What every header and "headway status" say of the engine that works; empty when all is well."""
+    with store.write(fence) as session:
+        set_meta(session, {TROUBLE_KEY: words})
+
+
+def _now(session: Session, store: Database) -> int:
+    if store.is_sqlite:
+        return time.time_ns() // 1_000
+    return int(session.rows("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)")[0][0])

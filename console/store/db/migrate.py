@@ -1,0 +1,139 @@
+"""Brings a store to this program's schema: by Alembic, in one transaction that holds the writers' lock.
+
+A store that a newer Headway wrote is refused. An older SQLite store is copied first, to `headway.db.0001.bak`.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import sqlalchemy as sa
+from alembic import command, op
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from console.failpoints import failpoint
+from console.store.db.location import too_new_text
+from console.store.errors import StoreTooNew, StoreUnusable
+
+FOLDER = Path(__file__).parent / "migrations"
+MIGRATION_LOCK = 0x4845414D
+
+
+def migrate(engine: Engine, path: Path | None, folder: Path = FOLDER) -> None:
+    """Migrates to the newest version in `folder`; a store that has it already is only looked at."""
+    scripts = ScriptDirectory(str(folder))
+    newest = scripts.get_current_head()
+    try:
+        with engine.connect() as connection:
+            if _current(connection) == newest:
+                return
+        with engine.connect() as connection:
+            connection.execution_options(headway_write=True)
+            with connection.begin(), _without_timeout(connection):
+                _migrate_locked(connection, path, scripts, folder)
+    except DBAPIError as error:
+        place = path or engine.url.set(query={}).render_as_string()
+        raise StoreUnusable(f"the store at {place}: {error.orig}") from error
+
+
+_TYPES: dict[str, Any] = {
+    "int": sa.Integer(),
+    "big": sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+    "text": sa.Text(),
+    "float": sa.Float(),
+    "bool": sa.Boolean(),
+}
+
+
+def create_table(name: str, columns: str, *more: sa.schema.SchemaItem) -> None:
+    """A new table, for migrations. `columns`: "id big, kind text, job_id int?"; with a "?" it may be NULL. The first
+    column is the primary key where no constraint names one; `more`: further columns, and constraints."""
+    pairs = [column.split(" ") for column in columns.split(", ")]
+    made = [sa.Column(title, _TYPES[kind.rstrip("?")], nullable=kind.endswith("?")) for title, kind in pairs]
+    is_keyed = any(isinstance(item, sa.PrimaryKeyConstraint) for item in more)
+    op.create_table(name, *made, *more, *(() if is_keyed else (sa.PrimaryKeyConstraint(pairs[0][0]),)))
+
+
+def _migrate_locked(connection: Connection, path: Path | None, scripts: ScriptDirectory, folder: Path) -> None:
+    if path is None:
+        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
+    current = _current(connection)
+    known = {script.revision for script in scripts.walk_revisions()}
+    if current is not None and current not in known:
+        raise _too_new(connection, current, scripts.get_current_head(), path)
+    if current == scripts.get_current_head():
+        return
+    if current is None and _has_tables(connection, path):
+        raise StoreUnusable(f"{path or 'the database'} holds tables that Headway did not make; name another store")
+    if path is not None and current is not None:
+        _back_up(path, path.with_name(f"{path.name}.{current}.bak"))
+    failpoint("migrate.backed_up")
+    config = Config()
+    config.set_main_option("script_location", str(folder))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+    _write_versions(connection, scripts.get_current_head() or "")
+    failpoint("migrate.before_commit")
+
+
+@contextmanager
+def _without_timeout(connection: Connection) -> Iterator[None]:
+    """A statement of a migration may take as long as it wants (`console.store.db.postgres`)."""
+    raw: Any = connection.connection.driver_connection
+    if connection.dialect.name != "sqlite":
+        raw.unhurried = True
+    try:
+        yield
+    finally:
+        if connection.dialect.name != "sqlite":
+            raw.unhurried = False
+
+
+def _current(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _too_new(connection: Connection, current: str, newest: str | None, path: Path | None) -> StoreTooNew:
+    row = connection.exec_driver_sql("SELECT value FROM meta WHERE name = 'version'").first()
+    place = path or connection.engine.url.set(query={}).render_as_string()
+    return too_new_text(f"{place}", current, newest, None if row is None else row[0])
+
+
+def _has_tables(connection: Connection, path: Path | None) -> bool:
+    query = (
+        "SELECT count(*) FROM sqlite_master WHERE type = 'table'"
+        if path is not None
+        else "SELECT count(*) FROM pg_tables WHERE schemaname = current_schema()"
+    )
+    return int(connection.exec_driver_sql(query).scalar_one()) > 0
+
+
+def _back_up(source: Path, target: Path) -> None:
+    """A copy of what is committed, with mode 0600."""
+    os.close(os.open(target, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600))
+    read_only = f"file:{quote(str(source.absolute()))}?mode=ro"
+    with sqlite3.connect(read_only, uri=True) as old, sqlite3.connect(target) as new:
+        old.backup(new)
+    old.close()
+    new.close()
+
+
+def _write_versions(connection: Connection, revision: str) -> None:
+    mark = "?" if connection.dialect.name == "sqlite" else "%s"
+    for name, value in (("schema", revision), ("version", version("headway"))):
+        connection.exec_driver_sql(
+            f"INSERT INTO meta (name, value) VALUES ({mark}, {mark})"  # noqa: S608  (a placeholder, not a value)
+            " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            (name, value),
+        )

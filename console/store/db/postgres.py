@@ -1,0 +1,105 @@
+"""PostgreSQL connections: read-only, one transaction per statement, and with timeouts that libpq does not have."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator, Sequence
+from typing import Any
+
+import psycopg
+
+from console.store.db.location import checked_url, without_secrets
+from console.store.db.session import PostgresAdapter, Row
+from console.store.errors import StoreUnusable
+
+CONNECT_SECONDS = 10
+ANSWER_SECONDS = 30.0
+"""For one answer; as long as a writer waits for SQLite's lock."""
+POLL_SECONDS = 0.1
+
+
+class TimeoutConnection(psycopg.Connection[Any]):
+    """Closes itself and raises OperationalError where one answer takes longer than `ANSWER_SECONDS`."""
+
+    unhurried = False
+    """A migration's statement may take as long as it wants."""
+
+    def wait(self, gen: Any, interval: float = POLL_SECONDS, *more: Any, **others: Any) -> Any:
+        """psycopg's own wait, which looks up every `interval` and would go on."""
+        return super().wait(gen if self.unhurried else self._limited(gen), interval, *more, **others)
+
+    def _limited(self, gen: Any) -> Generator[Any, Any, Any]:
+        until = time.monotonic() + ANSWER_SECONDS
+        try:
+            wanted = next(gen)
+            while True:
+                ready = yield wanted
+                if not ready and time.monotonic() > until:
+                    self.pgconn.finish()
+                    raise psycopg.OperationalError(f"no answer within {ANSWER_SECONDS:g} s; connection given up")
+                wanted = gen.send(ready)
+        except StopIteration as end:
+            return end.value
+
+
+AUDIT_TRIGGERS = ("audit_notes_last", "audit_refuses", "audit_refuses_truncate")
+
+
+class PostgresReadConnection(PostgresAdapter):
+    """One connection. Reconnects by itself once a lost connection has been noticed."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        super().__init__(self._connect())
+        info = self._raw.info
+        self.place = f"postgresql://{info.host}:{info.port}/{info.dbname}"
+
+    def _connect(self) -> psycopg.Connection[Row]:
+        try:
+            raw = TimeoutConnection.connect(
+                checked_url(self._url), autocommit=True, connect_timeout=CONNECT_SECONDS, prepare_threshold=0
+            )
+            raw.execute("SET default_transaction_read_only = on")
+        except psycopg.Error as error:
+            lines = str(error).strip().splitlines()[:1] or [type(error).__name__]
+            reason = without_secrets(self._url, lines[0])
+            raise StoreUnusable(f"the store on PostgreSQL cannot be reached: {reason}") from error
+        return raw
+
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
+        if self._raw.closed:
+            self._raw = self._connect()
+        try:
+            return super().rows(sql, values)
+        except psycopg.Error as error:
+            raise StoreUnusable(f"the store at {self.place} cannot be read: {error}") from error
+
+    def stream(self, sql: str, values: Sequence[Any] = ()) -> Iterator[Row]:
+        return iter(self.rows(sql, values))  # a server-side cursor needs a transaction
+
+    def contains(self, column: str) -> str:
+        return f"strpos(lower({column}), lower(?)) > 0"
+
+    def like(self, column: str) -> str:
+        return f"{column} ILIKE ? ESCAPE '!'"
+
+    def interrupt(self) -> None:
+        """Nothing: a server's answer to a cancel may come late, and would end the next question instead."""
+
+    def triggers_missing(self) -> tuple[str, ...]:
+        rows = self.rows(
+            "SELECT CAST(tgname AS TEXT) AS name FROM pg_trigger"
+            " WHERE tgrelid = CAST('audit' AS regclass) AND tgenabled IN ('O', 'A')"
+        )
+        names = {row.name for row in rows}
+        return tuple(name for name in AUDIT_TRIGGERS if name not in names)
+
+    def data_version(self) -> int:
+        # of the whole snapshot: its upper end moves when a transaction begins to write, and not when it commits
+        return int(self.rows("SELECT hashtextextended(CAST(pg_current_snapshot() AS TEXT), 0)")[0][0])
+
+    def real_now_us(self) -> int:
+        return int(self.rows("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)")[0][0])
+
+    def close(self) -> None:
+        self._raw.close()

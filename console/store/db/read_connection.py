@@ -1,0 +1,161 @@
+"""A connection that can only read, to either database. It never leaves a transaction open."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import quote
+
+from console.store.db.location import file_identity, missing_text
+from console.store.db.session import Row, Session, SqliteAdapter
+from console.store.errors import StoreMissing, StoreUnusable, damage_text, folder_text, is_damage, replaced_text
+
+POSTGRES_URLS = ("postgresql://", "postgres://")
+BUSY_SECONDS = 5.0
+
+AUDIT_TRIGGERS = ("audit_notes_last", "audit_refuses_delete", "audit_refuses_update")
+
+
+class ReadConnection(Session, Protocol):
+    """A session that only reads: each statement sees what is committed by then."""
+
+    place: str
+    """The file, or the database without its password, for messages."""
+
+    def contains(self, column: str) -> str:
+        """SQL that is true where the text in `column` holds a value, whatever the case of ASCII letters."""
+        ...
+
+    def like(self, column: str) -> str:
+        """SQL that is true where the text in `column` matches a pattern (`base.like_pattern`, `base.fuzzy_pattern`),
+        whatever the case of ASCII letters; faster than `contains`."""
+        ...
+
+    def interrupt(self) -> None:
+        """From another thread: the query in progress fails, where the database allows it."""
+        ...
+
+    def triggers_missing(self) -> tuple[str, ...]:
+        """Names of the triggers of the audit that are missing or disabled; their bodies are not compared."""
+        ...
+
+    def data_version(self) -> int:
+        """Changes after any other connection has committed."""
+        ...
+
+    def real_now_us(self) -> int:
+        """Real time in microseconds, of the clock that leases use."""
+        ...
+
+    def close(self) -> None: ...
+
+
+def open_read_connection(url: str) -> ReadConnection:
+    """A new connection. Raises StoreUnusable with place, reason and fix."""
+    if url.startswith(POSTGRES_URLS):
+        from console.store.db.postgres import PostgresReadConnection  # noqa: PLC0415  (psycopg only where it is needed)
+
+        return PostgresReadConnection(url)
+    return SqliteReadConnection(Path(url.removeprefix("sqlite:///")).expanduser())
+
+
+class SqliteReadConnection(SqliteAdapter):
+    """A file, opened read only."""
+
+    def __init__(self, path: Path) -> None:
+        self.place = str(path)
+        if path.is_dir():
+            raise StoreUnusable(folder_text(path))
+        self._path = path.absolute()
+        self._open()
+
+    def _open(self) -> None:
+        path = self._path
+        if not path.is_file() or path.stat().st_size == 0:  # opened, SQLite would delete a log beside it
+            raise StoreMissing(missing_text(path))
+        try:
+            found = file_identity(path)
+            raw = sqlite3.connect(
+                f"file:{quote(str(path))}?mode=ro{_is_read_only(path)}",
+                uri=True,
+                timeout=BUSY_SECONDS,
+                isolation_level=None,
+                check_same_thread=False,
+                cached_statements=256,
+            )
+            raw.execute("PRAGMA query_only=1")
+            raw.execute("PRAGMA cache_size=-8192")
+            super().__init__(raw)
+            self._file: tuple[int, int] | None = found
+        except OSError as error:
+            raise StoreUnusable(f"the store at {path} cannot be read: {error.strerror}") from error
+        except sqlite3.Error as error:
+            raise StoreUnusable(f"the store at {path} cannot be read: {error}{_fix_for(error)}") from error
+
+    def _check_in_place(self) -> None:
+        """Opens the file again where another one has taken its place. Raises StoreUnusable where it was moved away: it
+        could still be read, and would never change again."""
+        try:
+            found = file_identity(self._path)
+        except OSError as error:
+            raise StoreUnusable(replaced_text(self.place, error.strerror)) from error
+        if found != self._file:
+            self._raw.close()
+            self._file = None  # where it cannot be opened the next query tries again
+            self._open()
+
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
+        self._check_in_place()
+        return list(self.stream(sql, values))
+
+    def stream(self, sql: str, values: Sequence[Any] = ()) -> Iterator[Row]:
+        try:
+            yield from super().stream(sql, values)
+        except sqlite3.Error as error:
+            raise StoreUnusable(f"the store at {self.place} cannot be read: {error}{_fix_for(error)}") from error
+
+    def contains(self, column: str) -> str:
+        return f"instr(lower({column}), lower(?)) > 0"
+
+    def like(self, column: str) -> str:
+        return f"{column} LIKE ? ESCAPE '!'"
+
+    def interrupt(self) -> None:
+        self._raw.interrupt()
+
+    def triggers_missing(self) -> tuple[str, ...]:
+        names = {
+            row.name
+            for row in self.rows("SELECT name FROM sqlite_master WHERE tbl_name = 'audit' AND type = 'trigger'")
+        }
+        return tuple(name for name in AUDIT_TRIGGERS if name not in names)
+
+    def data_version(self) -> int:
+        return int(self.rows("PRAGMA data_version")[0][0])
+
+    def real_now_us(self) -> int:
+        return int(self.rows("SELECT CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)")[0][0])
+
+    def close(self) -> None:
+        self._raw.close()
+
+
+def _is_read_only(path: Path) -> str:
+    """The option for a read-only file system, where SQLite cannot create its files beside the store and needs none."""
+    log = path.with_name(f"{path.name}-wal")
+    written = log.exists() and log.stat().st_size > 0
+    return "&immutable=1" if os.statvfs(path).f_flag & os.ST_RDONLY and not written else ""
+
+
+def _fix_for(error: sqlite3.Error) -> str:
+    if is_damage(error):
+        return damage_text(error)
+    if "readonly" not in str(error) and "unable to open" not in str(error):
+        return ""
+    return (
+        "; SQLite keeps files beside the store, and this user may not write in that folder. "
+        "Fix: run this as the user of the engine"
+    )

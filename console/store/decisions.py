@@ -1,0 +1,158 @@
+"""Decisions into rows: expected runs, judgements, service days, incidents, alerts, and how far the evaluation got.
+
+One transaction. Rows that already hold the decision are not written.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from console.domain.decision import Decisions, ExpectedRun
+from console.domain.ids import micros
+from console.failpoints import failpoint
+from console.store.alerts import NO_ROUTING, AlertRouting
+from console.store.db.database import Database
+from console.store.db.session import Values, WriteSession
+from console.store.findings import write_findings
+from console.store.holds import write_holds
+from console.store.incidents import IncidentWriter
+from console.store.ingest.latest_run import remove_runs, roll_latest
+from console.store.ingest.merge import StoredRun
+from console.store.meta import LazyChangedSeq, set_meta
+from console.store.names import encode_name
+from console.store.services import write_days
+from console.text.cleaning import clean_line
+
+MAX_WORDS = 500
+_EXPECTED = (
+    "SELECT r.id, r.job_id, r.period_key, r.attempts, r.state, r.evidence, r.reason, r.expected, r.bd"
+    " FROM {keys} JOIN run r ON r.job_id = k.a AND r.period_key = k.b"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedDecisions:
+    """Ids of what came of an evaluation."""
+
+    opened: tuple[int, ...] = ()
+    closed: tuple[int, ...] = ()
+    """Incidents closed, merged ones among them."""
+    alerts: tuple[int, ...] = ()
+
+
+def apply_decisions(
+    store: Database,
+    decisions: Decisions,
+    now: datetime,
+    evaluated_seq: int,
+    fence: int | None,
+    routes: Mapping[str, tuple[str, ...]],
+    audience: AlertRouting = NO_ROUTING,
+) -> AppliedDecisions:
+    """Writes an evaluation that saw everything up to `evaluated_seq`. `routes`: route -> words of each of its URLs.
+    `audience`: who is told where a person is needed.
+
+    A real attempt is never overwritten by an expectation. Raises LeaseLost, and then nothing is written.
+    """
+    now_us = micros(now)
+    with store.write(fence) as session:
+        seq = LazyChangedSeq(session)
+        jobs = _write_expected(session, decisions.expected, seq, now_us)
+        jobs |= _withdraw(session, decisions.withdrawn)
+        jobs |= _judge(session, decisions, seq)
+        if jobs:
+            roll_latest(session, seq(), {}, jobs)
+        writer = IncidentWriter(session, seq, now_us, routes)
+        for decision in decisions.incidents:
+            writer.write(decision)
+        writer.finish()
+        write_days(session, decisions.service_days, writer.ids, seq, now_us)
+        write_findings(session, decisions.findings, now_us)
+        write_holds(session, seq, now_us, decisions.holds, audience)
+        cycles = [[clean_line(name) for name in path] for path in decisions.cycles]
+        set_meta(session, {"evaluated_seq": str(evaluated_seq), "cycles": json.dumps(cycles)})
+        failpoint("evaluate.before_commit")
+    return AppliedDecisions(tuple(writer.opened), tuple(writer.closed), tuple(writer.alerts))
+
+
+def _write_expected(
+    session: WriteSession, expected: Sequence[ExpectedRun], seq: LazyChangedSeq, now_us: int
+) -> set[int]:
+    """Jobs with a run that is new or stands otherwise than before."""
+    wanted = {(one.job_id, encode_name(one.period_key)): one for one in expected}
+    stored = {(row.job_id, row.period_key): row for row in session.by_keys(_EXPECTED, list(wanted))}
+    new = [(key, one) for key, one in wanted.items() if key not in stored]
+    rows = [
+        _expected_run(run_id, key, one, now_us, seq())
+        for run_id, (key, one) in zip(session.new_ids("run", len(new)), new, strict=True)
+    ]
+    session.insert("run", StoredRun._fields, rows)
+    changed: list[Values] = []
+    begun: list[Values] = []
+    for key, row in stored.items():
+        one = wanted[key]
+        told = (one.state.value, one.evidence.value, one.reason[:MAX_WORDS], True, one.business_date.isoformat())
+        if row.attempts > 0:
+            if not row.expected:
+                begun.append((row.id, True, seq()))
+        elif tuple(row[4:]) != told:
+            changed.append((row.id, *told, seq()))
+    session.update("run", ("id", "state", "evidence", "reason", "expected", "bd", "changed_seq"), changed)
+    session.update("run", ("id", "expected", "changed_seq"), begun)
+    touched = {row[0] for row in changed}
+    return {one.job_id for _, one in new} | {row.job_id for row in stored.values() if row.id in touched}
+
+
+def _expected_run(run_id: int, key: tuple[int, str], one: ExpectedRun, now_us: int, seq: int) -> StoredRun:
+    period_us = micros(one.period_at)
+    return StoredRun(
+        id=run_id,
+        job_id=key[0],
+        period_key=key[1],
+        period_us=period_us,
+        sort_us=period_us,
+        bd=one.business_date.isoformat(),
+        state=one.state.value,
+        evidence=one.evidence.value,
+        native_state="",
+        reason=one.reason[:MAX_WORDS],
+        attempts=0,
+        attempt_id=None,
+        first_started_us=None,
+        started_us=None,
+        ended_us=None,
+        exit_code=None,
+        message="",
+        expected=True,
+        timeliness="no_estimate",
+        stale_read=False,
+        partial_input="",
+        observed_us=now_us,
+        changed_seq=seq,
+    )
+
+
+def _withdraw(session: WriteSession, run_ids: Sequence[int]) -> set[int]:
+    """Jobs that lost an expected run. One that began meanwhile, or that somebody acts on, stays."""
+    rows = session.by_keys(
+        "SELECT r.id, r.job_id FROM {keys} JOIN run r ON r.id = k.a WHERE r.attempts = 0"
+        " AND NOT EXISTS (SELECT 1 FROM action x WHERE x.run_id = r.id)",
+        sorted(run_ids),
+    )
+    remove_runs(session, [row.id for row in rows])
+    return {row.job_id for row in rows}
+
+
+def _judge(session: WriteSession, decisions: Decisions, seq: LazyChangedSeq) -> set[int]:
+    wanted = {
+        one.run_id: (one.timeliness.value, one.stale_read, one.partial_input[:MAX_WORDS])
+        for one in decisions.judgements
+    }
+    query = "SELECT r.id, r.job_id, r.timeliness, r.stale_read, r.partial_input FROM {keys} JOIN run r ON r.id = k.a"
+    differing = [row for row in session.by_keys(query, sorted(wanted)) if row[2:] != wanted[row.id]]
+    rows = [(row.id, *wanted[row.id], seq()) for row in differing]
+    session.update("run", ("id", "timeliness", "stale_read", "partial_input", "changed_seq"), rows)
+    return {row.job_id for row in differing}

@@ -1,0 +1,45 @@
+"""The timeline: events of incidents, jobs, systems and the estate, and notes of people. Standard library only."""
+
+from __future__ import annotations
+
+from console.domain.ids import incident_name
+from console.store import audit
+from console.store.db.session import Session
+from console.store.errors import NotFound
+from console.text.cleaning import clean_line
+
+MAX_NOTE = 2000
+
+
+def record_event(
+    session: Session,
+    at_us: int,
+    kind: str,
+    text: str,
+    *,
+    incident_id: int | None = None,
+    job_id: int | None = None,
+    system_id: int | None = None,
+    actor: str = "",
+) -> None:
+    """One event more, in the caller's transaction."""
+    session.rows(
+        "INSERT INTO event (at_us, kind, words, incident_id, job_id, system_id, actor) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (at_us, kind, text, incident_id, job_id, system_id, actor),
+    )
+
+
+def root_job(session: Session, incident_id: int) -> int | None:
+    """The job that the incident's root is a run of. Raises NotFound for no incident."""
+    row = session.first("SELECT root_job_id FROM incident WHERE id = ?", (incident_id,))
+    if row is None:
+        newest = session.rows("SELECT id FROM incident WHERE closed_us IS NULL ORDER BY id DESC LIMIT 3")
+        raise NotFound(incident_name(incident_id), tuple(incident_name(incident.id) for incident in newest))
+    return None if row.root_job_id is None else int(row.root_job_id)
+
+
+def add_note(session: Session, incident_id: int, words: str, by: str, origin: str, now_us: int) -> None:
+    """Writes the note, cleaned, in the caller's transaction."""
+    text = clean_line(words, MAX_NOTE)
+    audit.append(session, now_us, by, origin, "note", incident_name(incident_id), {"words": text})
+    record_event(session, now_us, "note", text, incident_id=incident_id, actor=by)

@@ -1,0 +1,275 @@
+"""One incident's decision into rows: the incident, members, affected services, timeline, alerts and deliveries."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC
+from typing import Any
+
+from console.domain.alert import INCIDENT_PLACEHOLDER
+from console.domain.decision import AffectedServiceVerdict, IncidentDecision, MemberVerdict, Notice
+from console.domain.history import new_findings
+from console.domain.ids import incident_name, micros, optional_micros
+from console.domain.service import Timeliness, service_of_instance
+from console.store.alerts import NewAlert, insert_alert, send_as_group
+from console.store.db.session import Row, Values, WriteSession
+from console.store.events import record_event
+from console.store.meta import set_meta
+from console.store.names import encode_name
+from console.store.notification_state import (
+    REOPENED,
+    end_suppressions,
+    inherit_notifications,
+    record_notified,
+    record_suppressed,
+    retract_recovery,
+)
+
+_SERVICE = (
+    "incident_id", "service_id", "bd", "deadline_us", "act_by_us", "green_by_us", "expected_us", "timeliness", "source",
+    "reason", "submission",
+)  # fmt: skip
+_TIMELINESS = _SERVICE.index("timeliness")
+_MISSED = (Timeliness.BREACHED, Timeliness.MET_LATE)
+# ruff: noqa: S608  (the statements are made of our own column names; every value is bound)
+
+
+class IncidentWriter:
+    """All incidents of one evaluation, in its transaction."""
+
+    def __init__(
+        self, session: WriteSession, seq: Callable[[], int], now_us: int, routes: Mapping[str, tuple[str, ...]]
+    ) -> None:
+        self._session = session
+        self._seq = seq
+        self._now_us = now_us
+        self._routes = routes
+        self.ids: dict[str, int] = {}
+        """Decision's key -> id of the incident that is open under it."""
+        self.opened: list[int] = []
+        self.closed: list[int] = []
+        self.alerts: list[int] = []
+        self._together: dict[str, list[tuple[int, NewAlert]]] = {}
+        """Group -> the alerts that leave as one message."""
+
+    def write(self, one: IncidentDecision) -> None:
+        incident_id, key, version = self._incident(one)
+        self._members(incident_id, one.members)
+        self._services(incident_id, one.services)
+        if not one.closed:
+            self.ids[one.key] = incident_id
+        for merged in one.merges:
+            self._merge(merged, incident_id)
+        for route in retract_recovery(self._session, incident_id, self._now_us) if one.reopened else ():
+            self._event(incident_id, "untold", f"{route} was not told that it was over: {REOPENED}", None)
+        self._changes(incident_id, one)
+        if one.event:
+            self._event(incident_id, self._kind(incident_id, one), one.event, one.root_job_id)
+        if one.split_from is not None and incident_id in self.opened:
+            words = f"{incident_name(incident_id)} was split from this: {one.title}"
+            self._event(one.split_from, "split", words, one.root_job_id)
+        for notice in one.notices:
+            self._alert(incident_id, key, version, notice)
+        record_notified(self._session, incident_id, one, self._now_us)
+        if record_suppressed(self._session, incident_id, one, self._now_us):
+            self._seq()
+        for fact, why in one.dropped:
+            if why:
+                self._event(incident_id, "untold", f"{fact.route} was not told: {why}", None)
+        self._tell_nobody(incident_id, one)
+
+    def finish(self) -> None:
+        """What leaves together does."""
+        for alerts in self._together.values():
+            group_id = send_as_group(self._session, self._routes, alerts, self._now_us)
+            self.alerts += [group_id] if group_id is not None else []
+
+    def _tell_nobody(self, incident_id: int, one: IncidentDecision) -> None:
+        """Into the timeline, where a shadow or a missing route keeps everybody from being told."""
+        if one.in_shadow and (one.event or one.notices):
+            words = f"would have notified {', '.join(one.in_shadow)}: {one.event or one.title}"
+            self._event(incident_id, "shadow", words, one.root_job_id)
+        if incident_id in self.opened and not one.notices and not one.held and not one.in_shadow:
+            words = "no route is named for it, and there is no default route: nobody was told"
+            self._event(incident_id, "unsent", words, None)
+
+    def _changes(self, incident_id: int, one: IncidentDecision) -> None:
+        """Kept as told last: most evaluations look up no past. What is seen only now stands in the timeline too."""
+        if not one.changes:
+            return
+        [(stored,)] = self._session.rows("SELECT changes FROM incident WHERE id = ?", (incident_id,))
+        before = json.loads(stored)
+        if before == list(one.changes):
+            return
+        text = json.dumps(one.changes, ensure_ascii=False)
+        query = "UPDATE incident SET changes = ?, changed_seq = ? WHERE id = ?"
+        self._session.rows(query, (text, self._seq(), incident_id))
+        if words := new_findings(before, one.changes):
+            self._event(incident_id, "changed", words, one.root_job_id)
+
+    def _kind(self, incident_id: int, one: IncidentDecision) -> str:
+        if one.closed:
+            return "closed"
+        return "reopened" if one.reopened else "opened" if incident_id in self.opened else "updated"
+
+    # -- the incident itself ----------------------------------------------------------------------------------------
+    def _incident(self, one: IncidentDecision) -> tuple[int, str, int]:
+        """(id, key, version). The version grows with each decision that tells somebody something."""
+        stored = self._stored(one)
+        if stored is None:
+            return self._open(one)
+        columns = self._columns(one, stored.closed_us)
+        version = stored.version + (1 if one.notices else 0)
+        if one.notices or any(getattr(stored, name) != value for name, value in columns.items()):
+            settings = ", ".join(f"{name} = ?" for name in columns)
+            self._session.rows(
+                f"UPDATE incident SET {settings}, version = ?, reopened = reopened + ?, changed_seq = ? WHERE id = ?",
+                (*columns.values(), version, int(one.reopened), self._seq(), stored.id),
+            )
+        if one.closed and stored.closed_us is None:
+            self.closed.append(stored.id)
+        return stored.id, stored.key, version
+
+    def _stored(self, one: IncidentDecision) -> Row | None:
+        """The open incident that the decision is about, by id, else by key."""
+        if one.incident_id is not None:
+            return self._session.first("SELECT * FROM incident WHERE id = ?", (one.incident_id,))
+        return self._session.first("SELECT * FROM incident WHERE key = ? AND closed_us IS NULL", (one.key,))
+
+    def _open(self, one: IncidentDecision) -> tuple[int, str, int]:
+        key = self._free_key(one.key)
+        values = {
+            "key": key, "opened_us": self._now_us, "version": 1, "split_from": one.split_from,
+            **self._columns(one, None), "changed_seq": self._seq(),
+        }  # fmt: skip
+        marks = ", ".join("?" * len(values))
+        [row] = self._session.rows(
+            f"INSERT INTO incident ({', '.join(values)}) VALUES ({marks}) RETURNING id", tuple(values.values())
+        )
+        self.opened.append(row.id)
+        return row.id, key, 1
+
+    def _free_key(self, key: str) -> str:
+        """The key; numbered where an incident with this root was opened and closed before."""
+        query = "SELECT count(*) FROM incident WHERE key = ? OR key LIKE ? ESCAPE '!'"
+        escaped = key.replace("!", "!!").replace("%", "!%").replace("_", "!_")
+        [(earlier,)] = self._session.rows(query, (key, f"{escaped}#%"))
+        return key if not earlier else f"{key}#{earlier + 1}"
+
+    def _columns(self, one: IncidentDecision, closed_us: int | None) -> dict[str, Any]:
+        return {
+            "title": one.title,
+            "cause": one.cause,
+            "root_job_id": one.root_job_id,
+            "root_run_id": one.root_run_id,
+            "root_period_key": encode_name(one.root_period_key),
+            "root_target_id": one.root_target_id,
+            "bd": one.business_date.isoformat(),
+            "reason": one.reason,
+            "owner": one.owner,
+            "runbook": one.runbook,
+            "failed_since_us": micros(one.failed_since),
+            "act_by_us": optional_micros(one.act_by),
+            "fingerprint": one.fingerprint,
+            "closed_us": (closed_us or self._now_us) if one.closed else None,
+            "close_reason": one.close_reason,
+            "root_shared": one.root_shared,
+            "root_check": one.root_check,
+            "rule": one.rule,
+            "flaps": one.flaps,
+            "flaps_since_us": optional_micros(one.flaps_since),
+        }
+
+    def _merge(self, merged: int, into: int) -> None:
+        """A symptom's incident ends silently: its cause's tells from now on."""
+        if merged == into:
+            return
+        rows = self._session.rows(
+            "UPDATE incident SET closed_us = ?, close_reason = ?, merged_into = ?, changed_seq = ?"
+            " WHERE id = ? AND closed_us IS NULL RETURNING root_job_id",
+            (self._now_us, f"a symptom of {incident_name(into)}", into, self._seq(), merged),
+        )
+        for (root_job_id,) in rows:
+            self.closed.append(merged)
+            inherit_notifications(self._session, merged, into)
+            end_suppressions(self._session, merged, f"a symptom of {incident_name(into)}", self._now_us)
+            self._event(merged, "merged", f"a symptom of {incident_name(into)}", root_job_id)
+            self._event(into, "merged", f"{incident_name(merged)} is a symptom of this", root_job_id)
+
+    # -- what hangs on it -------------------------------------------------------------------------------------------
+    def _members(self, incident_id: int, members: Sequence[MemberVerdict]) -> None:
+        wanted = {
+            (one.job_id, encode_name(one.period_key)): (one.role, place, one.run_id)
+            for place, one in enumerate(members)
+        }
+        query = "SELECT job_id, period_key, role, place, run_id FROM incident_member WHERE incident_id = ?"
+        stored = {(row[0], row[1]): tuple(row[2:]) for row in self._session.rows(query, (incident_id,))}
+        if wanted == stored:
+            return
+        self._session.many(
+            "DELETE FROM incident_member WHERE incident_id = ? AND job_id = ? AND period_key = ?",
+            [(incident_id, *key) for key in stored if wanted.get(key) != stored[key]],
+        )
+        self._session.insert(
+            "incident_member",
+            ("incident_id", "job_id", "period_key", "role", "place", "run_id"),
+            [(incident_id, *key, *facts) for key, facts in wanted.items() if stored.get(key) != facts],
+        )
+        set_meta(self._session, {"members_seq": str(self._seq())})
+
+    def _services(self, incident_id: int, services: Sequence[AffectedServiceVerdict]) -> None:
+        ids: dict[str, int] = dict(self._session.rows("SELECT name, id FROM service")) if services else {}
+        rows = {
+            _service(incident_id, service_id, one): one
+            for one in services
+            if (service_id := ids.get(service_of_instance(one.service) if one.submission else one.service)) is not None
+        }
+        query = f"SELECT {', '.join(_SERVICE)} FROM incident_service WHERE incident_id = ?"
+        stored = {tuple(row) for row in self._session.rows(query, (incident_id,))}
+        self._session.many(
+            "DELETE FROM incident_service WHERE incident_id = ? AND service_id = ? AND bd = ? AND submission = ?",
+            [_day(row) for row in stored - set(rows)],
+        )
+        self._session.insert("incident_service", _SERVICE, [row for row in rows if row not in stored])
+        missed = {_day(row) for row in stored if row[_TIMELINESS] in _MISSED}
+        for row, one in rows.items():
+            if one.timeliness in _MISSED and _day(row) not in missed:
+                deadline = f"{one.deadline.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+                words = f"{one.service} of {one.business_date}: not delivered by its deadline, {deadline}"
+                self._event(incident_id, "breached", words, None)
+
+    def _event(self, incident_id: int, kind: str, words: str, job_id: int | None) -> None:
+        text = words.replace(INCIDENT_PLACEHOLDER, incident_name(incident_id))
+        record_event(self._session, self._now_us, kind, text, incident_id=incident_id, job_id=job_id)
+
+    def _alert(self, incident_id: int, key: str, version: int, notice: Notice) -> None:
+        """An alert and one pending delivery for each URL of its route."""
+        name = incident_name(incident_id)
+        texts = (notice.title, notice.body, notice.plain_title, notice.plain_body)
+        title, body, plain_title, plain_body = (text.replace(INCIDENT_PLACEHOLDER, name) for text in texts)
+        new = NewAlert(
+            notice.route, notice.kind.value, title, body, key, plain_title, plain_body, incident_id, version,
+            notice.urgent, not_before_us=micros(notice.not_before) if notice.not_before is not None else 0,
+        )  # fmt: skip
+        alert_id = insert_alert(self._session, self._routes, new, self._now_us)
+        if alert_id is None:
+            return
+        self.alerts.append(alert_id)
+        if notice.group:
+            self._together.setdefault(notice.group, []).append((alert_id, new))
+        if not self._routes.get(notice.route):
+            self._event(incident_id, "unsent", f'route "{notice.route}" has no URL: nobody was told', None)
+
+
+def _service(incident_id: int, service_id: int, one: AffectedServiceVerdict) -> Values:
+    return (
+        incident_id, service_id, one.business_date.isoformat(), micros(one.deadline), optional_micros(one.act_by),
+        optional_micros(one.green_by), optional_micros(one.expected_at), one.timeliness.value, one.source, one.reason,
+        one.submission,
+    )  # fmt: skip
+
+
+def _day(row: Values) -> Values:
+    """What tells a hurt service's row from the others."""
+    return (*row[:3], row[-1])

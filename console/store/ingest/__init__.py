@@ -1,0 +1,1 @@
+"""Polls into rows: records, inventories, targets."""

@@ -1,0 +1,220 @@
+"""Jobs as rows: cards that people edit, accepted drift, rerun safety, the periods that ran.
+
+On a card, config wins over people, and people over the source. Each edit is one transaction with its row in the
+audit;
+what only an admin may change (`may_loosen`) is checked here again.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from datetime import date, datetime
+from typing import NamedTuple
+
+from connectors.sdk.records import Schedule
+from console.domain import job
+from console.domain.estate import RunFacts
+from console.domain.ids import instant, micros
+from console.store import audit
+from console.store.access import load_permissions
+from console.store.audit import ChangeOrigin
+from console.store.db.database import Database
+from console.store.db.session import Row, WriteSession
+from console.store.errors import NotFound, StoreError
+from console.store.events import record_event
+from console.store.ingest.inventory import ACCEPT_NEWEST_SCHEDULE, add_versions
+from console.store.meta import next_changed_seq
+from console.store.snapshot import facts
+from console.text.cleaning import clean_line
+
+CARD_COLUMNS = "owner, runbook, rerun"
+"""As `cards.FIELDS`."""
+
+
+class CardEntry(NamedTuple):
+    """`value`, and what stood there before anybody said it."""
+
+    value: str
+    was: str
+
+
+def card_entries(session: WriteSession) -> dict[int, dict[str, CardEntry]]:
+    """What people said of every job."""
+    found: dict[int, dict[str, CardEntry]] = defaultdict(dict)
+    for job_id, field, value, was in session.rows("SELECT job_id, field, value, was FROM job_card"):
+        found[job_id][field] = CardEntry(value, was)
+    return found
+
+
+def effective_value(field: str, word: CardEntry, allowed: Collection[str], otherwise: object) -> object:
+    """What holds where config says nothing of the field; `otherwise`: where it lets people say nothing of it either."""
+    if field in allowed:
+        return word.value
+    return word.was if field == "owner" else otherwise
+
+
+def stated_safety(store: Database, job_ids: Collection[int]) -> dict[int, tuple[str, int]]:
+    """By whom and when it was said how safe a rerun is, of those jobs of which a person's word holds."""
+    with store.read() as session:
+        if "rerun" not in load_permissions(session)[1].cards:
+            return {}
+        sql = (
+            "SELECT c.job_id, c.said_by, c.said_us, j.config_says FROM job_card c JOIN job j ON j.id = c.job_id"
+            " WHERE c.field = 'rerun'"
+        )
+        rows = [row for row in session.rows(sql) if row.job_id in job_ids and "rerun" not in row.config_says.split(",")]
+    return {job_id: (by, at) for job_id, by, at, _ in rows}
+
+
+def edit_card(
+    store: Database, fence: int | None, job_id: int, given: Mapping[str, str], may_loosen: bool, said: ChangeOrigin
+) -> str:
+    """Writes these words on the card; an empty one takes back what was said. Why not, in words; empty when it is so."""
+    with store.write(fence, durable=True) as session:
+        rows = session.rows(f"SELECT name, config_says, {CARD_COLUMNS} FROM job WHERE id = ?", (job_id,))  # noqa: S608
+        if not rows:
+            return f"there is no job {job_id}"
+        name, config_says, *stand = rows[0]
+        known = dict(zip(job.CARD_FIELDS, stand, strict=True))
+        before = _entries_of(session, job_id)
+        refused = _refusal(name, session, config_says, known, given, before, may_loosen)
+        if not refused:
+            _write_card(session, job_id, name, known, given, before, said)
+    return refused
+
+
+def _entries_of(session: WriteSession, job_id: int) -> dict[str, CardEntry]:
+    rows = session.rows("SELECT field, value, was FROM job_card WHERE job_id = ?", (job_id,))
+    return {field: CardEntry(value, was) for field, value, was in rows}
+
+
+def _refusal(
+    name: str,
+    session: WriteSession,
+    config_says: str,
+    known: Mapping[str, str],
+    given: Mapping[str, str],
+    before: Mapping[str, CardEntry],
+    may_loosen: bool,
+) -> str:
+    allowed = load_permissions(session)[1].cards
+    for field, value in given.items():
+        locked = job.card_fault(field, value) or job.card_locked_reason(field, config_says.split(","), allowed)
+        if locked:
+            return f"{name} {field}: {locked}" if not locked.startswith(field) else locked
+        if not value and field not in before:
+            return f"{name} {field}: nobody has said it, so there is nothing to take back"
+        then = value or before[field].was
+        if field == "rerun" and not may_loosen and job.is_less_cautious(known[field], then):
+            return f"{name}: rerun {known[field]} was asked to be {then} as if that took more; look again"
+    return ""
+
+
+def _write_card(
+    session: WriteSession,
+    job_id: int,
+    name: str,
+    known: Mapping[str, str],
+    given: Mapping[str, str],
+    before: Mapping[str, CardEntry],
+    said: ChangeOrigin,
+) -> None:
+    now = dict(known)
+    for field, value in given.items():
+        was = before[field].was if field in before else known[field]
+        now[field] = value or was
+        session.rows("DELETE FROM job_card WHERE job_id = ? AND field = ?", (job_id, field))
+        if value:
+            session.rows(
+                "INSERT INTO job_card (job_id, field, value, was, said_by, said_us) VALUES (?, ?, ?, ?, ?, ?)",
+                (job_id, field, value, was, said.by, said.now_us),
+            )
+    session.rows(
+        "UPDATE job SET owner = ?, runbook = ?, rerun = ?, changed_seq = ? WHERE id = ?",
+        (*now.values(), next_changed_seq(session), job_id),
+    )
+    detail = {field: {"was": known[field], "is": now[field]} for field in given}
+    audit.append(session, said.now_us, said.by, said.origin, "edit card", name, detail, said.why)
+
+
+_OPEN = "SELECT id, what, words FROM drift WHERE job_id = ? AND accepted_us IS NULL AND ended_us IS NULL ORDER BY id"
+
+
+class DriftChanged(StoreError):
+    """What is there now is not what was shown; nothing was accepted."""
+
+
+def accept_drift(
+    store: Database,
+    job_id: int,
+    shown: int | None,
+    by: str,
+    now: datetime,
+    fence: int | None = None,
+    origin: str = audit.ENGINE_ORIGIN,
+) -> int:
+    """How many open drifts of a job are accepted now: its newest schedule is the expected one; a job that is gone is
+    expected no more. `shown`: the number of the newest change that the person saw; 0 where there was none, None where
+    nobody knows. Raises NotFound for an unknown job, DriftChanged where another change is the newest by now."""
+    now_us = micros(now)
+    with store.write(fence) as session:
+        found = session.rows("SELECT name, gone_since_us, system_id FROM job WHERE id = ?", (job_id,))
+        if not found:
+            raise NotFound(f"job {job_id}")
+        [(name, gone_since, system_id)] = found
+        rows = session.rows(_OPEN, (job_id,))
+        if shown != (rows[-1].id if rows else 0):
+            raise DriftChanged(_changed_text(name, shown, rows))
+        if gone_since is not None:
+            add_versions(session, [(job_id, Schedule("none", text="gone"))], now_us, None)
+        session.rows(ACCEPT_NEWEST_SCHEDULE, (now_us, clean_line(by), job_id))
+        session.many(
+            "UPDATE drift SET accepted_us = ?, accepted_by = ? WHERE id = ?",
+            [(now_us, clean_line(by), number) for number, _, _ in rows],
+        )
+        text = f"{name}: accepted {', '.join(sorted(row.what for row in rows)) or 'its schedule'}"
+        record_event(session, now_us, "drift", text, job_id=job_id, system_id=system_id, actor=clean_line(by))
+        detail = {"accepted": [what for _, what, _ in rows], "changes": {number: words for number, _, words in rows}}
+        audit.append(session, now_us, by, origin, "accept drift", name, detail)
+        session.rows("UPDATE job SET changed_seq = ? WHERE id = ?", (next_changed_seq(session), job_id))
+    return len(rows)
+
+
+def _changed_text(name: str, shown: int | None, rows: list[Row]) -> str:
+    if not rows:
+        return f"{name}: nothing was accepted: change {shown} is over by itself, or was accepted; no other is open"
+    was = f"change {shown} is not the newest any more" if shown else "it was not said which change is meant"
+    now = "; ".join(f"change {number}: {words or what}" for number, what, words in rows)
+    return f"{name}: nothing was accepted: {was}. Now there is {now}"
+
+
+def job_first_seen(store: Database, job_id: int) -> datetime | None:
+    """When an inventory first showed the job."""
+    with store.read() as session:
+        row = session.first("SELECT first_seen_us FROM job WHERE id = ?", (job_id,))
+    return instant(row.first_seen_us) if row is not None and row.first_seen_us else None
+
+
+def runs_between(store: Database, job_id: int, first: date, last: date) -> list[RunFacts]:
+    """The job's runs of those business dates, both included, in order."""
+    sql = (
+        f"SELECT {facts.RUN_COLUMNS} FROM run r WHERE r.job_id = ? AND r.bd BETWEEN ? AND ?"  # noqa: S608
+        " ORDER BY r.sort_us"
+    )
+    with store.read() as session:
+        return [facts.run_facts(row, ()) for row in session.rows(sql, (job_id, first.isoformat(), last.isoformat()))]
+
+
+def run_safety(store: Database, run_id: int) -> str:
+    """What the owner declared of reruns: safe, ask, never."""
+    with store.read() as session:
+        row = session.first("SELECT j.rerun FROM run r JOIN job j ON j.id = r.job_id WHERE r.id = ?", (run_id,))
+    return str(row.rerun) if row is not None else "ask"
+
+
+def job_safety(store: Database, job_id: int) -> str:
+    """As `run_safety`."""
+    with store.read() as session:
+        row = session.first("SELECT rerun FROM job WHERE id = ?", (job_id,))
+    return str(row.rerun) if row is not None else "ask"

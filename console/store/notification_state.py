@@ -1,0 +1,182 @@
+"""Notifications, suppressions, acknowledgements and silences of open incidents: rows into values, decisions into
+rows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+
+from console.domain.alert import (
+    AcknowledgementFacts,
+    NotificationState,
+    OnCallShift,
+    RouteNotification,
+    SilenceFacts,
+    SuppressionFacts,
+)
+from console.domain.decision import IncidentDecision, SuppressedNotice
+from console.domain.ids import instant, optional_instant, optional_micros
+from console.store.db.session import Session, WriteSession
+
+# ruff: noqa: S608  (the statements are made of our own words; every value is bound)
+REOPENED = "it came back before that could be said"
+_RECENT_INCIDENTS = (
+    "(SELECT id FROM incident WHERE closed_us IS NULL UNION SELECT id FROM incident WHERE closed_us >= ?)"
+)
+_PART_OF = (
+    "WITH RECURSIVE up (id) AS (SELECT x.incident_id UNION"
+    " SELECT m.merged_into FROM incident m JOIN up ON m.id = up.id WHERE m.merged_into IS NOT NULL) SELECT id FROM up"
+)
+"""The incident that an alert is about, and those that it is a part of by now."""
+_SELECT_NOTIFICATIONS = (
+    "SELECT a.incident_id, a.route, a.words, a.fingerprint, a.first_us, a.last_us, a.times,"
+    " (SELECT max(x.let_us) FROM alert x WHERE x.made_us = a.last_us AND x.route = a.route"
+    f" AND a.incident_id IN ({_PART_OF})) FROM alert_told a"
+    f" WHERE a.incident_id IN {_RECENT_INCIDENTS} ORDER BY a.incident_id, a.route, a.words"
+)
+_SELECT_SUPPRESSIONS = (
+    "SELECT h.incident_id, h.route, h.words, h.kind, h.stage, h.why, h.since_us, h.until_us FROM alert_held h"
+    " JOIN incident i ON i.id = h.incident_id WHERE h.ended_us IS NULL AND i.closed_us IS NULL ORDER BY h.id"
+)
+_SELECT_ACKNOWLEDGEMENTS = (
+    "SELECT a.incident_id, a.made_by, a.until_us, a.why, a.made_us, a.ended_us FROM incident i JOIN acknowledgement a"
+    " ON a.id = (SELECT max(x.id) FROM acknowledgement x WHERE x.incident_id = i.id) WHERE i.closed_us IS NULL"
+)
+
+
+def load_notification_state(session: Session, now_us: int, closed_since_us: int) -> NotificationState:
+    """Of the incidents that are open, or that closed since then and may be reopened; and the silences not over."""
+    return NotificationState(
+        _last_notifications(session, closed_since_us),
+        _suppressions(session),
+        _acks(session),
+        _silences(session, now_us),
+        _shifts(session),
+    )
+
+
+def _last_notifications(session: Session, closed_since_us: int) -> dict[int, tuple[RouteNotification, ...]]:
+    found: dict[int, list[RouteNotification]] = defaultdict(list)
+    for number, route, words, fingerprint, first, last, times, let in session.rows(
+        _SELECT_NOTIFICATIONS, (closed_since_us,)
+    ):
+        until = instant(let) if let and let > last else None
+        found[number].append(RouteNotification(route, words, fingerprint, instant(first), instant(last), times, until))
+    return {number: tuple(facts) for number, facts in found.items()}
+
+
+def _suppressions(session: Session) -> dict[int, tuple[SuppressionFacts, ...]]:
+    found: dict[int, list[SuppressionFacts]] = defaultdict(list)
+    for number, route, words, kind, stage, why, since, until in session.rows(_SELECT_SUPPRESSIONS):
+        found[number].append(SuppressionFacts(route, words, kind, stage, why, instant(since), optional_instant(until)))
+    return {number: tuple(facts) for number, facts in found.items()}
+
+
+def _acks(session: Session) -> dict[int, AcknowledgementFacts]:
+    return {
+        number: AcknowledgementFacts(by, instant(until), why, instant(made))
+        for number, by, until, why, made, ended in session.rows(_SELECT_ACKNOWLEDGEMENTS)
+        if ended is None
+    }
+
+
+def _silences(session: Session, now_us: int) -> tuple[SilenceFacts, ...]:
+    rows = session.rows(
+        "SELECT id, matchers, from_us, until_us, made_by, why FROM silence WHERE until_us > ? AND ended_us IS NULL"
+        " ORDER BY id",
+        (now_us,),
+    )
+    return tuple(
+        SilenceFacts(number, tuple(sorted(json.loads(matchers).items())), instant(begins), instant(until), by, why)
+        for number, matchers, begins, until, by, why in rows
+    )
+
+
+def _shifts(session: Session) -> dict[str, tuple[OnCallShift, ...]]:
+    return {
+        name: tuple(OnCallShift(person, instant(begins), instant(ends)) for person, begins, ends in json.loads(shifts))
+        for name, shifts in session.rows("SELECT name, shifts FROM rota ORDER BY name")
+    }
+
+
+def record_notified(session: WriteSession, incident_id: int, decision: IncidentDecision, now_us: int) -> None:
+    """That each of its notices was told, in the transaction that makes its alert. Where it is open again, the time that
+    a route has before it is escalated begins anew."""
+    if decision.reopened:
+        session.rows("UPDATE alert_told SET first_us = ? WHERE incident_id = ?", (now_us, incident_id))
+    for one in decision.notices:
+        session.rows(
+            "INSERT INTO alert_told (incident_id, route, words, fingerprint, first_us, last_us, times)"
+            " VALUES (?, ?, ?, ?, ?, ?, 1) ON CONFLICT (incident_id, route, words) DO UPDATE SET"
+            " fingerprint = excluded.fingerprint, last_us = excluded.last_us, times = alert_told.times + 1",
+            (incident_id, one.route, one.words, one.fingerprint, now_us, now_us),
+        )
+
+
+def inherit_notifications(session: WriteSession, merged: int, into: int) -> None:
+    """Who was told of an incident that turned out to be a part of another was told of that, since then."""
+    session.rows(
+        "INSERT INTO alert_told (incident_id, route, words, fingerprint, first_us, last_us, times)"
+        " SELECT ?, route, words, fingerprint, first_us, last_us, times FROM alert_told WHERE incident_id = ?"
+        " ON CONFLICT (incident_id, route, words) DO NOTHING",
+        (into, merged),
+    )
+
+
+def record_suppressed(session: WriteSession, incident_id: int, one: IncidentDecision, now_us: int) -> bool:
+    """What is held back now, and why; what is not any more is ended. A stage holds it since it began to without a
+    break, whatever it says meanwhile. True where anything changed."""
+    rows = session.rows(
+        "SELECT id, since_us, route, words, kind, stage, why, until_us FROM alert_held"
+        " WHERE incident_id = ? AND ended_us IS NULL",
+        (incident_id,),
+    )
+    stored = {tuple(row[2:]): row.id for row in rows}
+    since = {(route, words, stage): begun for _, begun, route, words, _, stage, *_ in rows}
+    wanted = {_row(held): held for held in one.held}
+    reasons = {(fact.route, fact.words): why for fact, why in one.dropped if why}
+    told = {(notice.route, notice.words) for notice in one.notices}
+    for row, number in stored.items():
+        if row not in wanted:
+            why = "told" if row[:2] in told else reasons.get(row[:2], "")
+            session.rows("UPDATE alert_held SET ended_us = ?, ended_why = ? WHERE id = ?", (now_us, why, number))
+    for row, held in wanted.items():
+        if row not in stored:
+            begun = since.get((held.route, held.words, held.stage), now_us)
+            ended = optional_micros(held.until) if one.closed else None
+            session.rows(
+                "INSERT INTO alert_held (incident_id, route, words, kind, stage, why, until_us, since_us, ended_us,"
+                " ended_why) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (incident_id, *row, begun, ended, "told" if one.closed else ""),
+            )
+    return wanted.keys() != stored.keys()
+
+
+def end_suppressions(session: WriteSession, incident_id: int, why: str, now_us: int) -> None:
+    """Of an incident that another tells from now on nothing is held back any more."""
+    session.rows(
+        "UPDATE alert_held SET ended_us = ?, ended_why = ? WHERE incident_id = ? AND ended_us IS NULL",
+        (now_us, why, incident_id),
+    )
+
+
+def retract_recovery(session: WriteSession, incident_id: int, now_us: int) -> list[str]:
+    """Of an incident that is open again: that it was over is told to nobody who was to hear it later. The routes."""
+    put_off = "alert_id IN (SELECT id FROM alert WHERE incident_id = ? AND NOT waits AND let_us > ?)"
+    rows = session.rows(
+        f"UPDATE delivery SET state = 'dropped', error = ? WHERE state = 'pending' AND tries = 0 AND next_us > ?"
+        f" AND {put_off} RETURNING alert_id",
+        (REOPENED, now_us, incident_id, now_us),
+    )
+    session.rows(
+        "UPDATE alert_held SET ended_us = ?, ended_why = ? WHERE incident_id = ? AND ended_us > ?",
+        (now_us, REOPENED, incident_id, now_us),
+    )
+    alerts = sorted({row.alert_id for row in rows})
+    routes = session.by_keys("SELECT a.route FROM {keys} JOIN alert a ON a.id = k.a", alerts)
+    return sorted({row.route for row in routes})
+
+
+def _row(held: SuppressedNotice) -> tuple[object, ...]:
+    return held.route, held.words, held.kind.value, held.stage, held.why, optional_micros(held.until)

@@ -1,0 +1,448 @@
+"""Jobs in the order of the big table, and one job with its surroundings.
+
+Never OFFSET: the jobs that the filter means are found first (names stand in one index: 15 ms for 100,000), then the
+order is walked and only they are kept. A page stops as soon as it is full.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from itertools import islice
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+from connectors.sdk.states import OPEN_STATES, RunState
+from console.domain.filter import ME, JobFilter
+from console.domain.ids import MAX_ID_DIGITS, instant, is_suffix_of, micros, optional_instant
+from console.domain.job import JobRow, JobView
+from console.domain.run import ATTENTION_RANKS, CALM_RANK, PROBLEM_RANK
+from console.domain.system import DriftView
+from console.store.db.session import Row
+from console.store.errors import AmbiguousName, IndistinctName, NotFound
+from console.store.names import decode_name, encode_name
+from console.store.queries.base import ReadStore, exact_pattern, fuzzy_pattern, like_pattern, run_visibility, to_view
+from console.store.queries.dependencies import gate_texts
+from console.store.queries.estate import FindingQueries
+from console.store.queries.runs import RunQueries
+from console.store.queries.services import MemberQueries, ServiceQueries
+from console.store.queries.watched_jobs import unwatched_condition, unwatched_reason, watched_condition
+from console.text.suggestions import suggest_names
+
+# ruff: noqa: S608  (SQL is put together from our own words; every value is bound)
+FIRST_PAGE = 128
+FEW_JOBS = 4_000
+"""So many jobs are looked up one by one; more are picked out of the order of all."""
+STALE_READ_RANKS = (2, 3)
+"""Ranks at which a run of any state may stand that read stale data, contradicts itself or is out of sight."""
+_ORDERS = {
+    "attention": "l.attention {up}, l.sort_us {down}, l.job_id {down}",
+    "name": "j.name {up}, j.id {up}",
+    "age": "l.sort_us {down}, j.id {up}",
+}
+OPEN_STATES_SQL = ", ".join(f"'{state.value}'" for state in sorted(OPEN_STATES))
+SqlConditions = tuple[list[str], list[Any]]
+
+
+class FilterMatch(NamedTuple):
+    """The jobs that a filter means: among `ids` (None: any), where `told` holds as well."""
+
+    ids: set[int] | None
+    told: SqlConditions
+
+
+MAX_HISTORY = 60
+MAX_COMING = 3
+"""Expected runs of a job that are told."""
+MAX_COMPARED = 20_000
+"""Names that are compared by spelling for a near miss; beyond it only those that hold what was typed."""
+MAX_ALIKE = 5
+"""Jobs that look alike which a message names at most."""
+_JOB_ID = re.compile(rf"id:[0-9]{{1,{MAX_ID_DIGITS}}}")
+_ROW = (
+    "SELECT j.id, j.name, s.name AS system, s.kind, l.state, COALESCE(r.evidence, 'native') AS evidence,"
+    " r.native_state, COALESCE(r.timeliness, 'no_estimate') AS timeliness, r.bd, r.id AS run_id, r.started_us,"
+    " r.ended_us, p.sort_us AS planned_us, c.words AS schedule, c.next_us AS source_next_us, j.owner,"
+    " j.paused_since_us, CASE WHEN c.id IS NOT NULL OR j.gone_since_us <"
+    " (SELECT g.inventory_us FROM target g WHERE g.id = j.target_id) THEN j.gone_since_us END AS gone_us, j.parent_id,"
+    " r.stale_read, COALESCE(r.attempts, 0) AS attempts, j.target_id, h.state AS hold, h.held_by,"
+    " h.until_us AS held_until_us"
+    " FROM {keys} JOIN job j ON j.id = k.a JOIN latest_run l ON l.job_id = j.id JOIN system s ON s.id = j.system_id"
+    " LEFT JOIN run r ON r.id = l.run_id"
+    " LEFT JOIN schedule c ON c.id = (SELECT MAX(x.id) FROM schedule x WHERE x.job_id = j.id AND x.accepted_us IS"
+    " NOT NULL)"
+    " LEFT JOIN run p ON p.id = (SELECT x.id FROM run x WHERE x.job_id = j.id AND x.sort_us > ? AND x.state = 'planned'"
+    " ORDER BY x.sort_us LIMIT 1)"
+    " LEFT JOIN hold h ON h.key = (SELECT MAX(x.key) FROM hold x WHERE x.job_id = j.id AND x.ended_us IS NULL AND"
+    " x.kind <> 'trigger')"
+)
+"""Known by a run only, a job is gone once an inventory has come that does not show it: before, it may be new."""
+_HELD = ("held", "releasing", "found")
+
+
+class JobQueries:
+    """Jobs by filter and order, and one job with its surroundings."""
+
+    def __init__(
+        self,
+        store: ReadStore,
+        runs: RunQueries,
+        services: ServiceQueries,
+        members: MemberQueries,
+        findings: FindingQueries,
+    ) -> None:
+        self.store = store
+        self.link = store.link
+        self.runs = runs
+        self.services = services
+        self.members = members
+        self.findings = findings
+
+    def job_ids(self, wanted: JobFilter, sort: str = "attention") -> array[int]:
+        """Ids of all jobs that match, in order: "attention" (needs a person first), "name", "age" (newest first),
+        "deadline", "slack" (least first); with "-" before it the other way round."""
+        return array("q", self._ids(wanted, sort, whole=True))
+
+    def jobs_first_page(self, wanted: JobFilter, sort: str = "attention", limit: int = FIRST_PAGE) -> list[JobRow]:
+        """The first rows of that order, at once."""
+        return self.jobs_by_ids(list(islice(self._ids(wanted, sort), limit)))
+
+    def _ids(self, wanted: JobFilter, sort: str, whole: bool = False) -> Iterator[int]:
+        order, is_back = sort.removeprefix("-"), sort.startswith("-")
+        if order in ("deadline", "slack"):
+            return self._by_promise(wanted, order, is_back)
+        meant = self.match_jobs(wanted)
+        if order == "attention" and (meant.ids is None or len(meant.ids) > FEW_JOBS):
+            return self._by_attention(wanted, meant, is_back, whole)
+        up, down = ("DESC", "ASC") if is_back else ("ASC", "DESC")
+        return self._walk_order(wanted, meant, _ORDERS[order].format(up=up, down=down), whole)
+
+    def _by_attention(self, wanted: JobFilter, meant: FilterMatch, is_back: bool, whole: bool) -> Iterator[int]:
+        """Rank by rank along the index (attention, sort_us, job_id): no sorting, and a page stops early."""
+        where, values = _and(self._of_latest(wanted), meant.told)
+        joins = self._joins(" ".join(where))
+        down = "ASC" if is_back else "DESC"
+        for rank in sorted(self._ranks(wanted), reverse=is_back):
+            condition = " AND ".join(["l.attention = ?", *where])
+            sql = (
+                f"SELECT l.job_id AS a FROM latest_run l{joins} WHERE {condition}"
+                f" ORDER BY l.sort_us {down}, l.job_id {down}"
+            )
+            for job_id in self._numbers(sql, [rank, *values], whole):
+                if meant.ids is None or job_id in meant.ids:
+                    yield job_id
+
+    def _walk_order(self, wanted: JobFilter, meant: FilterMatch, order: str, whole: bool) -> Iterator[int]:
+        where, values = _and(self._of_latest(wanted), meant.told)
+        joins = self._joins(f"{' '.join(where)} {order}")
+        condition = f" WHERE {' AND '.join(where)}" if where else ""
+        tail = f"{joins}{condition} ORDER BY {order}"
+        if meant.ids is not None and len(meant.ids) <= FEW_JOBS:
+            sql = f"SELECT l.job_id FROM {{keys}} JOIN latest_run l ON l.job_id = k.a{tail}"
+            return (row[0] for row in self.link.by_keys(sql, list(meant.ids), values))
+        ids = self._numbers(f"SELECT l.job_id AS a FROM latest_run l{tail}", values, whole)
+        return (job_id for job_id in ids if meant.ids is None or job_id in meant.ids)
+
+    def _numbers(self, sql: str, values: Sequence[Any], whole: bool) -> Iterable[int]:
+        """The numbers `a` of a statement in its order. All of them in one answer where the `whole` is wanted of SQLite:
+        100,000 steps in Python would each take the interpreter away from the screen."""
+        if whole and not self.link.is_postgres:
+            [(numbers,)] = self.link.rows(f"SELECT json_group_array(a) FROM ({sql})", values)
+            found: list[int] = json.loads(numbers)
+            return found
+        return (row[0] for row in self.link.stream(sql, values))
+
+    def _by_promise(self, wanted: JobFilter, order: str, is_back: bool) -> Iterator[int]:
+        """By the deadline, or the slack, of the service it endangers first; what feeds none stands last either way."""
+        promised = self.services.promised()
+        place = 0 if order == "deadline" else 1
+        mine = [(one, promised[one]) for one in self._ids(wanted, "attention") if one in promised]
+        told = [(at, job_id) for job_id, both in mine if (at := both[place]) is not None]
+        told.sort(key=itemgetter(0), reverse=is_back)
+        yield from (job_id for _, job_id in told)
+        known = {job_id for _, job_id in told}
+        yield from (one for one in self._ids(wanted, "attention") if one not in known)
+
+    # -- what a filter means ----------------------------------------------------------------------------------------
+    def match_jobs(self, wanted: JobFilter) -> FilterMatch:
+        """The jobs that are meant by what the filter says of jobs, not of their runs."""
+        where, values = told = self._of_jobs(wanted)
+        ids: set[int] | None = None
+        if where:
+            rows = self.link.rows(f"SELECT j.id FROM job j WHERE {' AND '.join(where)} LIMIT {FEW_JOBS + 1}", values)
+            if len(rows) <= FEW_JOBS:
+                ids, told = {row[0] for row in rows}, ([], [])
+        if wanted.services or wanted.tiers:
+            below = self._below(wanted.services, wanted.tiers)
+            ids = below if ids is None else ids & below
+        if wanted.not_services:
+            ids = {row[0] for row in self.link.stream("SELECT id FROM job")} if ids is None else ids
+            ids -= self._below(wanted.not_services, ())
+        return FilterMatch(ids, told)
+
+    def _of_jobs(self, wanted: JobFilter) -> SqlConditions:
+        where: list[str] = []
+        values: list[Any] = []
+
+        def add(column: str, patterns: Iterable[str], any_of: bool = False, out: bool = False) -> None:
+            bound = list(patterns)
+            if bound:
+                joined = (" OR " if any_of else " AND ").join(self.link.like(column) for _ in bound)
+                where.append(f"{'NOT ' * out}({joined})")
+                values.extend(bound)
+
+        add("j.name", map(like_pattern, wanted.words))
+        add("j.name", map(fuzzy_pattern, wanted.fuzzy))
+        add("j.name", map(like_pattern, wanted.without), any_of=True, out=True)
+        for systems, out in ((wanted.systems, False), (wanted.not_systems, True)):
+            if systems:
+                where.append(f"j.system_id {'NOT ' * out}IN ({self._systems(systems)})")
+        for owners, out in ((wanted.owners, False), (wanted.not_owners, True)):
+            add("j.owner", self._owners(owners), any_of=True, out=out)
+        if unwatched := self.store.unwatched():
+            where.append(f"NOT {unwatched}")
+        return where, values
+
+    def _systems(self, names: Sequence[str]) -> str:
+        """Ids of the systems whose name or kind holds one of these texts."""
+        rows = self.link.rows("SELECT id, name, kind FROM system ORDER BY id")
+        fits = [row.id for row in rows if any(name.lower() in f"{row.name} {row.kind}".lower() for name in names)]
+        return ", ".join(map(str, fits)) or "0"
+
+    def _owners(self, owners: Sequence[str]) -> list[str]:
+        """Patterns; for "me" who this process is, and their groups."""
+        patterns = [like_pattern(one) for one in owners if one != ME]
+        if ME in owners:
+            from console.store.access import own_names  # noqa: PLC0415 - only for who asks for their own
+
+            patterns += map(exact_pattern, own_names(self.link, self.link.is_postgres))
+        return patterns
+
+    def _below(self, services: Sequence[str], tiers: Sequence[int]) -> set[int]:
+        """The jobs, tasks included, that these services hang on."""
+        units = self.members.members_of(services, tiers)
+        return units | set(self.members.tasks_of(units))
+
+    def _of_latest(self, wanted: JobFilter) -> SqlConditions:
+        """What the filter says of a job's latest run."""
+        where: list[str] = []
+        values: list[Any] = []
+        shown = self._shown("l.state")
+        for states, sign in ((wanted.states, "IN"), (wanted.not_states, "NOT IN")):
+            if states:
+                where.append(f"{shown} {sign} ({', '.join('?' for _ in states)})")
+                values += [encode_name(state.lower()) for state in states]
+        if wanted.problems_only and (unseen := self._unseen("l.state")):
+            where.append(f"(l.attention <= {PROBLEM_RANK} OR {unseen})")
+        more, their = self.run_conditions(wanted)
+        return [*where, *more], [*values, *their]
+
+    def run_conditions(self, wanted: JobFilter) -> SqlConditions:
+        """What the filter says of when a run `r` was."""
+        where: list[str] = []
+        values: list[Any] = []
+        now = self.store.now()
+        if wanted.younger is not None:
+            where.append("r.started_us > ?")
+            values.append(micros(now - wanted.younger))
+        if wanted.older is not None:
+            where.append("r.started_us < ?")
+            values.append(micros(now - wanted.older))
+        if wanted.since is not None:
+            at = micros(wanted.since if isinstance(wanted.since, datetime) else now - wanted.since)
+            where.append("(r.ended_us >= ? OR (r.ended_us IS NULL AND r.started_us IS NOT NULL) OR r.started_us >= ?)")
+            values += [at, at]
+        if wanted.dates:
+            where.append(f"r.bd IN ({', '.join('?' for _ in wanted.dates)})")
+            values += wanted.dates
+        return where, values
+
+    def _shown(self, state: str) -> str:
+        """The state as it is shown: what is open at a target that is out of sight counts as unknown."""
+        unseen = self._unseen(state)
+        return f"CASE WHEN {unseen} THEN 'unknown' ELSE {state} END" if unseen else state
+
+    def _unseen(self, state: str) -> str:
+        stale = ", ".join(map(str, sorted(self.store.stale_targets())))
+        return f"(j.target_id IN ({stale}) AND {state} IN ({OPEN_STATES_SQL}))" if stale else ""
+
+    def _ranks(self, wanted: JobFilter) -> Iterable[int]:
+        """The ranks at which something may match; the others need not be walked."""
+        if self.store.stale_targets():
+            return range(CALM_RANK + 1)
+        if wanted.states:
+            return {
+                *(ATTENTION_RANKS.get(RunState(state), CALM_RANK) for state in _known(wanted.states)),
+                *STALE_READ_RANKS,
+            }
+        return range((PROBLEM_RANK if wanted.problems_only else CALM_RANK) + 1)
+
+    @staticmethod
+    def _joins(words: str) -> str:
+        """The joins that these words need."""
+        named = set(re.findall(r"\b([jr])\.", words))
+        joins = " JOIN job j ON j.id = l.job_id" if "j" in named else ""
+        return joins + (" JOIN run r ON r.id = l.run_id" if "r" in named else "")
+
+    def jobs_by_ids(self, ids: Sequence[int]) -> list[JobRow]:
+        """The lines of these jobs, in the order of the ids; unknown ones are left out."""
+        stale = self.store.stale_targets()
+        now_us = micros(self.store.now())
+        rows = {row.id: row for row in self.link.by_keys(_ROW, list(ids), (now_us,))}
+        return [_job_row(rows[job_id], stale, now_us) for job_id in ids if job_id in rows]
+
+    def job(self, name_or_id: str | int) -> JobView:
+        """One job by id, by "system/native-id", by the end of that where it is the only one, or by "id:4". Raises
+        NotFound with near misses, or with the ids of the jobs that only look as the name does."""
+        job_id = self._job_id(name_or_id)
+        found = self.jobs_by_ids([job_id])
+        if not found:
+            raise NotFound(str(name_or_id))
+        [row] = found
+        [facts] = self.link.rows(
+            "SELECT title, definition, run_as, proof, runbook, rerun, expected_s, native_url FROM job WHERE id = ?",
+            (job_id,),
+        )
+        count, p50, p90 = self._durations(job_id)
+        from console.store.queries.job_cards import job_card  # noqa: PLC0415 - no first paint needs it
+
+        card = job_card(self.link, job_id, {"owner": row.owner, "runbook": facts.runbook, "rerun": facts.rerun})
+        return to_view(
+            JobView,
+            facts,
+            row=row,
+            history_runs=count,
+            p50_s=p50,
+            p90_s=p90,
+            upstreams=self._neighbours(job_id, "downstream_id", "upstream_id"),
+            downstreams=self._neighbours(job_id, "upstream_id", "downstream_id"),
+            services=self.members.services_of(job_id),
+            coming=self._coming(job_id) if row.next is not None else (),
+            waits=gate_texts(self.link, job_id),
+            drift=tuple(self._drift_of(job_id, row.name)),
+            runs=tuple(self.runs.list_runs(job_id)),
+            findings=tuple(self.findings.list_findings(job_id)),
+            card=card,
+            left_out=unwatched_reason(self.link, job_id),
+        )
+
+    def job_named(self, typed: str) -> str:
+        """The full name, as patterns are held against it, of the job that `typed` means. Raises NotFound."""
+        return decode_name(self.link.rows("SELECT name FROM job WHERE id = ?", (self._job_id(typed),))[0][0])
+
+    # -- one job ----------------------------------------------------------------------------------------------------
+    def _job_id(self, name_or_id: str | int) -> int:
+        if isinstance(name_or_id, int):
+            return name_or_id
+        if _JOB_ID.fullmatch(name_or_id):
+            return int(name_or_id.removeprefix("id:"))
+        system, _, native_id = name_or_id.partition("/")
+        rows = self.link.rows(
+            "SELECT j.id FROM system s JOIN job j ON j.system_id = s.id AND j.native_id = ? WHERE s.name = ?",
+            (encode_name(native_id), encode_name(system)),
+        ) or self.link.rows(
+            "SELECT id FROM job WHERE name = ? ORDER BY id LIMIT ?", (encode_name(name_or_id), MAX_ALIKE + 1)
+        )
+        if len(rows) > 1:
+            raise IndistinctName(name_or_id, tuple(row[0] for row in rows))
+        return int(rows[0][0]) if rows else self._by_short_name(name_or_id)
+
+    def _by_short_name(self, typed: str) -> int:
+        """The one job that a short name is enough for; one that is watched and still there goes before the others. What
+        begins with a system of ours is no short name: another system's job may end with it."""
+        system, slash, _ = typed.partition("/")
+        if slash and self.link.rows("SELECT 1 FROM system WHERE name = ?", (encode_name(system),)):
+            raise NotFound(typed, self.near_jobs(typed), "headway job list")
+        holds = self.link.contains("name")
+        known = unwatched_condition(self.link) or "FALSE"
+        query = f"SELECT id, name, gone_since_us, {known} AS unwatched FROM job j WHERE {holds} ORDER BY name"
+        stored = encode_name(typed)
+        rows = [row for row in self.link.rows(query, (stored,)) if is_suffix_of(stored, row.name)]
+        watched = [row for row in rows if not row.unwatched] or rows
+        found = [row for row in watched if row.gone_since_us is None] or watched
+        if len(found) > 1:
+            raise AmbiguousName(typed, tuple(row.name for row in found))
+        if not found:
+            raise NotFound(typed, self.near_jobs(typed), "headway job list")
+        return int(found[0].id)
+
+    def near_jobs(self, name: str) -> tuple[str, ...]:
+        """Names of jobs that may have been meant, best first."""
+        holds = self.link.contains("name")
+        typed = encode_name(name.rpartition("/")[2] or name)
+        watched = watched_condition(self.link)
+        names = self.link.rows(f"SELECT name FROM job j WHERE {holds}{watched} ORDER BY name LIMIT 50", (typed,))
+        query = f"SELECT name FROM job j WHERE TRUE{watched} ORDER BY name LIMIT ?"
+        names = names or self.link.rows(query, (MAX_COMPARED,))
+        return suggest_names(name, [row[0] for row in names])
+
+    def _durations(self, job_id: int) -> tuple[int, float | None, float | None]:
+        """How many of the latest 60 successes there are, with median and 90 % of their seconds."""
+        rows = self.link.rows(
+            "SELECT started_us, ended_us FROM run WHERE job_id = ? AND state = 'succeeded' AND evidence = 'native'"
+            " AND started_us IS NOT NULL AND ended_us >= started_us ORDER BY sort_us DESC LIMIT ?",
+            (job_id, MAX_HISTORY),
+        )
+        seconds = [(ended - started) / 1_000_000 for started, ended in rows]
+        if len(seconds) < 2:
+            return len(seconds), (seconds[0] if seconds else None), (seconds[0] if seconds else None)
+        from statistics import quantiles  # noqa: PLC0415 - it loads 5 ms of modules that no first paint needs
+
+        cuts = quantiles(seconds, n=10, method="inclusive")
+        return len(seconds), cuts[4], cuts[8]
+
+    def _coming(self, job_id: int) -> tuple[datetime, ...]:
+        rows = self.link.rows(
+            "SELECT sort_us FROM run WHERE job_id = ? AND sort_us > ? AND state = 'planned' ORDER BY sort_us LIMIT ?",
+            (job_id, micros(self.store.now()), MAX_COMING),
+        )
+        return tuple(instant(row[0]) for row in rows)
+
+    def _neighbours(self, job_id: int, mine: str, other: str) -> tuple[tuple[str, str], ...]:
+        rows = self.link.rows(
+            f"SELECT j.name, d.origin FROM dependency d JOIN job j ON j.id = d.{other} WHERE d.{mine} = ?"
+            " ORDER BY j.name, d.origin",
+            (job_id,),
+        )
+        return tuple((row.name, row.origin) for row in rows)
+
+    def _drift_of(self, job_id: int, name: str) -> list[DriftView]:
+        rows = self.link.rows(
+            "SELECT id, what, words, seen_us FROM drift WHERE job_id = ? AND accepted_us IS NULL AND ended_us IS NULL"
+            " ORDER BY id",
+            (job_id,),
+        )
+        return [to_view(DriftView, row, job=name) for row in rows]
+
+
+def _and(one: SqlConditions, other: SqlConditions) -> SqlConditions:
+    return [*one[0], *other[0]], [*one[1], *other[1]]
+
+
+def _known(states: Iterable[str]) -> Iterator[str]:
+    return (state.lower() for state in states if state.lower() in ATTENTION_RANKS)
+
+
+def _next(planned: int | None, told: int | None, now_us: int, is_paused: bool) -> int | None:
+    """The next expected run; without one what the source names, where that is ahead and will come."""
+    return told if planned is None and told is not None and told > now_us and not is_paused else planned
+
+
+def _job_row(row: Row, stale: dict[int, datetime | None], now_us: int) -> JobRow:
+    is_held = row.hold in _HELD or (row.hold == "placing" and row.paused_since_us is not None)
+    is_paused, is_gone = row.paused_since_us is not None and row.hold is None, row.gone_us is not None
+    next_us = None if is_held or is_gone else _next(row.planned_us, row.source_next_us, now_us, is_paused)
+    return to_view(
+        JobRow,
+        row,
+        next=optional_instant(next_us),
+        paused=is_paused,
+        gone=is_gone,
+        is_task=row.parent_id is not None,
+        held_by=row.held_by if is_held else "",
+        held_until=optional_instant(row.held_until_us) if is_held else None,
+        **run_visibility(row.state, row.evidence, row.target_id, stale)._asdict(),
+    )

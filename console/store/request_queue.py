@@ -1,0 +1,52 @@
+"""Requests to the engine as rows: claimed, answered, refused, removed."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from console.store.db.database import Database
+from console.store.plan_steps import parse_object
+
+
+def claim_requests(store: Database, fence: int, limit: int = 10) -> list[tuple[int, str, dict[str, Any], str]]:
+    """Unanswered requests, oldest first: (id, kind, arguments, who asks). Their arguments leave the store as they are
+    claimed: what a person typed may be a secret, which its answer refuses."""
+    pending = "SELECT id, kind, arguments, asked_by FROM request WHERE state = 'asked' ORDER BY id LIMIT ?"
+    with store.read() as session:
+        if not session.rows(pending, (1,)):
+            return []
+    with store.write(fence) as session:
+        rows = session.rows(pending, (limit,))
+        session.many(
+            "UPDATE request SET state = 'answering', arguments = '{}' WHERE id = ?", [(row.id,) for row in rows]
+        )
+    return [(row.id, row.kind, parse_object(row.arguments), row.asked_by) for row in rows]
+
+
+def answer_request(
+    store: Database, fence: int, request_id: int, answer: dict[str, Any], error: str, now_us: int
+) -> None:
+    """With an `error` it is refused; `answer` may then say more of why."""
+    reply = json.dumps({**answer, "error": error} if error else answer)
+    with store.write(fence) as session:
+        session.rows(
+            "UPDATE request SET state = ?, answer = ?, answered_us = ? WHERE id = ?",
+            ("refused" if error else "answered", reply, now_us, request_id),
+        )
+
+
+def delete_answered(store: Database, fence: int, before_us: int) -> None:
+    """Removes what was answered before then: whoever asked has read it, or has gone."""
+    with store.write(fence) as session:
+        session.rows("DELETE FROM request WHERE state IN ('answered', 'refused') AND answered_us < ?", (before_us,))
+
+
+def refuse_unanswered(store: Database, fence: int, now_us: int) -> None:
+    """Refuses requests that a dead engine had begun to answer: whoever asked may ask again."""
+    answer = json.dumps({"error": "the engine was restarted while it answered; ask again"})
+    with store.write(fence) as session:
+        session.rows(
+            "UPDATE request SET state = 'refused', answer = ?, answered_us = ? WHERE state = 'answering'",
+            (answer, now_us),
+        )

@@ -1,0 +1,252 @@
+"""Services as rows: service days as judged, forecasts recorded for scoring, extended deadlines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from itertools import zip_longest
+from typing import Any
+
+from console.domain.decision import ServiceDayVerdict
+from console.domain.estate import LastVerdict
+from console.domain.forecast import JobForecast
+from console.domain.history import DurationEstimate
+from console.domain.ids import MAX_AHEAD, instant, micros, optional_micros
+from console.domain.service import MAX_LEAD, UNMET_PROMISE, Timeliness, instance_name, service_of_instance
+from console.store import audit
+from console.store.db.database import Database
+from console.store.db.session import Session, Values, WriteSession
+from console.store.events import record_event
+from console.store.meta import next_changed_seq
+from console.text.cleaning import clean_line
+
+_FORECAST = ("service_day_id", "at_us", "p_late", "p_own", "p50_us", "p80_us", "p90_us", "p95_us")
+RECORD_EVERY_US = 30 * 60 * 1_000_000
+"""A forecast that did not change much is kept so often."""
+MAX_FORECASTS = 1_000_000
+"""Forecasts, of all services: the oldest go."""
+MIN_CHANGE = 0.05
+"""A P(late) that is another by so much is kept at once."""
+_LATEST_FORECASTS = (
+    "SELECT d.service_id, d.bd, d.submission, d.id, d.peak_late, f.at_us, f.p_late FROM {keys} JOIN service_day d"
+    " ON d.service_id = k.a AND d.bd = k.b AND d.submission = k.c"
+    " LEFT JOIN forecast f ON f.id = (SELECT MAX(x.id) FROM forecast x WHERE x.service_day_id = d.id)"
+)
+
+
+def write_days(
+    session: WriteSession,
+    days: Sequence[ServiceDayVerdict],
+    written: Mapping[str, int],
+    seq: Callable[[], int],
+    now_us: int,
+) -> None:
+    """`written`: key -> id of the incidents that this evaluation decided on. `seq`: the number of this change."""
+    if not days:
+        return
+    services: dict[str, int] = dict(session.rows("SELECT name, id FROM service"))
+    incidents: dict[str, int] = dict(session.rows("SELECT key, id FROM incident WHERE closed_us IS NULL"))
+    incidents |= written
+    names = _names(session, days)
+    judged = ((services.get(service_of_instance(one.service) if one.instance else one.service), one) for one in days)
+    named = [(service_id, one) for service_id, one in judged if service_id is not None]
+    rows = {
+        (service_id, one.business_date.isoformat(), one.submission): _day(
+            service_id, incidents.get(one.incident_key or ""), one, names
+        )
+        for service_id, one in named
+    }
+    if not rows:
+        return
+    columns = tuple(next(iter(rows.values())))
+    query = (
+        f"SELECT d.id, {', '.join(f'd.{name}' for name in columns)} FROM {{keys}} JOIN service_day d"  # noqa: S608
+        " ON d.service_id = k.a AND d.bd = k.b AND d.submission = k.c"
+    )
+    stored = {(row.service_id, row.bd, row.submission): row for row in session.by_keys(query, list(rows))}
+    new: list[Values] = []
+    changed: list[Values] = []
+    for key, row in rows.items():
+        known, values = stored.get(key), tuple(row.values())
+        if known is None:
+            new.append((*values, seq()))
+        elif known[1:] != values and not (row["timeliness"] == _NO_PROMISE and known.delivered_us is not None):
+            changed.append((known.id, *values, seq()))  # a date that a calendar leaves out once delivered stays
+    session.insert("service_day", (*columns, "changed_seq"), new)
+    session.update("service_day", ("id", *columns, "changed_seq"), changed)
+    own = {(service_id, one.business_date.isoformat(), one.submission): one.p_own for service_id, one in named}
+    _record_forecasts(session, rows, own, now_us)
+
+
+_NO_PROMISE = Timeliness.NO_PROMISE.value
+DayKey = tuple[int, str, str]
+"""Service, business date and submission."""
+
+
+def _record_forecasts(
+    session: WriteSession, days: Mapping[DayKey, Mapping[str, Any]], own: Mapping[DayKey, float | None], now_us: int
+) -> None:
+    """What is forecast of these days before their deadlines: what is new, and the rest every half hour. `own`: the
+    simulation's own P(late), by day."""
+    open_days = [key for key, day in days.items() if day["p_late"] is not None and now_us < day["deadline_us"]]
+    kept: list[Values] = []
+    peaks: list[Values] = []
+    for row in session.by_keys(_LATEST_FORECASTS, open_days):
+        key = (row.service_id, row.bd, row.submission)
+        day, late = days[key], days[key]["p_late"]
+        if row.peak_late is None or late > row.peak_late:
+            peaks.append((row.id, late))
+        if row.p_late is None or abs(late - row.p_late) >= MIN_CHANGE or now_us - row.at_us >= RECORD_EVERY_US:
+            finish = (day[name] for name in ("expected_us", "p80_us", "late_us", "p95_us"))
+            kept.append((row.id, now_us, late, own[key], *finish))
+    session.insert("forecast", _FORECAST, kept)
+    if kept:
+        session.rows("DELETE FROM forecast WHERE id <= (SELECT MAX(id) FROM forecast) - ?", (MAX_FORECASTS,))
+    session.update("service_day", ("id", "peak_late"), peaks)
+
+
+def last_verdicts(session: Session, since_us: int) -> dict[tuple[str, date], LastVerdict]:
+    """How each service day in danger was judged last, of those whose deadline was not over at `since_us`; submissions
+    by their own names."""
+    rows = session.rows(
+        "SELECT s.name, d.instance, d.bd, d.timeliness, i.id AS incident_id FROM service_day d"
+        " JOIN service s ON s.id = d.service_id LEFT JOIN incident i ON i.id = d.incident_id AND i.rule <> ?"
+        " WHERE d.bd >= ? AND d.deadline_us >= ?"
+        " AND d.timeliness IN ('at_risk', 'will_miss') AND NOT s.removed",
+        (UNMET_PROMISE, (instant(since_us) - MAX_LEAD).date().isoformat(), since_us),
+    )
+    names = [instance_name(row.name, row.instance) if row.instance else row.name for row in rows]
+    return {
+        (name, date.fromisoformat(row.bd)): LastVerdict(Timeliness(row.timeliness), row.incident_id is not None)
+        for name, row in zip(names, rows, strict=True)
+    }
+
+
+def _names(session: WriteSession, days: Sequence[ServiceDayVerdict]) -> dict[int, str]:
+    ids = {estimate.job_id for day in days for estimate in day.sources}
+    return dict(session.by_keys("SELECT j.id, j.name FROM {keys} JOIN job j ON j.id = k.a", sorted(ids)))
+
+
+def _day(service_id: int, incident_id: int | None, one: ServiceDayVerdict, names: Mapping[int, str]) -> dict[str, Any]:
+    """The columns of its row."""
+    return {
+        "service_id": service_id,
+        "bd": one.business_date.isoformat(),
+        "deadline_us": micros(one.deadline),
+        "timeliness": one.timeliness.value,
+        "data_state": one.data_state,
+        "delivered_us": optional_micros(one.delivered_at),
+        "expected_us": optional_micros(one.expected_at),
+        "late_us": optional_micros(one.late_at),
+        "p95_us": optional_micros(one.p95_at),
+        "p80_us": optional_micros(one.p80_at),
+        "p_late": one.p_late,
+        "critical": json.dumps(one.critical),
+        "nights": one.nights,
+        "act_by_us": optional_micros(one.act_by),
+        "green_by_us": optional_micros(one.green_by),
+        "incident_id": incident_id,
+        "cause": one.cause,
+        "sources": json.dumps(list(_sources(one, names))),
+        "path": json.dumps(list(one.path)),
+        "reason": one.reason,
+        "promised_us": micros(one.promised or one.deadline),
+        "agreed_us": optional_micros(one.agreed),
+        "extension": one.extension,
+        "instance": one.instance,
+        "submission": one.submission,
+        "awaits": json.dumps(one.awaits),
+        "jobs": json.dumps([_job_forecast(each) for each in one.jobs]),
+        "distrust": one.distrust,
+    }
+
+
+def _job_forecast(one: JobForecast) -> dict[str, object]:
+    times = {f"{name}_us": optional_micros(getattr(one, name)) for name in ("p50", "p80", "p95", "act_by", "green_by")}
+    said = {"late": one.late, "decides": one.decides, "slack_s": one.slack_s, "source": one.source}
+    return {"job": one.job_id, **said, **times}
+
+
+def _sources(one: ServiceDayVerdict, names: Mapping[int, str]) -> Iterator[dict[str, object]]:
+    """Of each job of its critical path, with the run where that is known."""
+    for each, run in zip_longest(one.sources, one.runs):
+        yield {**_estimate(each, names), **({"run": run} if run else {})}
+
+
+def _estimate(one: DurationEstimate, names: Mapping[int, str]) -> dict[str, object]:
+    return {
+        "job": names.get(one.job_id, str(one.job_id)),
+        "source": one.source,
+        "runs": one.runs,
+        "p50_s": None if one.p50 is None else one.p50.total_seconds(),
+        "p90_s": None if one.p90 is None else one.p90.total_seconds(),
+        "p95_s": None if one.takes is None else one.takes.p95.total_seconds(),
+    }
+
+
+_SELECT_DAY = (
+    "SELECT s.id, d.id, d.promised_us, d.deadline_us, d.incident_id, d.timeliness, d.reason FROM service s"
+    " LEFT JOIN service_day d ON d.service_id = s.id AND d.bd = ? AND d.submission = ?"
+    " WHERE s.name = ? AND NOT s.removed"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ExtendedPromise:
+    """What is given more time: a service's business date, or one submission of that date."""
+
+    service: str
+    business_date: str
+    submission: str = ""
+    """Period key of the run that submitted it."""
+    instance: str = ""
+    """What people call that submission."""
+
+    @property
+    def words(self) -> str:
+        return f"{self.service} #{self.instance}" if self.submission else self.service
+
+
+def extend_deadline(
+    store: Database,
+    fence: int,
+    what: ExtendedPromise,
+    until_us: int | None,
+    by: str,
+    origin: str,
+    why: str,
+    now_us: int,
+) -> str:
+    """Gives it time until then; None takes back what was given. Why not, in words; empty when done. Its line in the
+    audit is written with it, and one in the timeline of the incident that hurts it."""
+    service, business_date = what.words, what.business_date
+    with store.write(fence, durable=True) as session:
+        rows = session.rows(_SELECT_DAY, (business_date, what.submission, what.service))
+        if not rows:
+            return f'there is no service "{what.service}"; headway service lists them'
+        [(service_id, day_id, promised_us, deadline_us, incident_id, timeliness, reason)] = rows
+        if day_id is None:
+            return (
+                f"{service} has no promise on {business_date}: nothing of it is due that date, or it was not judged yet"
+            )
+        if timeliness == Timeliness.NO_PROMISE.value:
+            return f"{service} has {reason}"
+        promised_us = promised_us or deadline_us
+        if until_us is not None and until_us > micros(instant(now_us) + MAX_AHEAD):
+            return f"that is more than {MAX_AHEAD.days} days from now: look at the year, or change what is promised"
+        if until_us is not None and until_us <= promised_us:
+            return f"that is no more time: {service} is due later already on {business_date}"
+        session.rows(
+            "INSERT INTO extension (service_id, bd, until_us, by, why, at_us, submission) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (service_id, business_date, until_us or 0, clean_line(by), clean_line(why), now_us, what.submission),
+        )
+        next_changed_seq(session)
+        verb = "extend" if until_us is not None else "take back the extension of"
+        detail = {"bd": business_date, "promised_us": promised_us, "until_us": until_us}
+        audit.append(session, now_us, by, origin, verb, service, detail, why)
+        if incident_id is not None:
+            told = f"{verb} {service} for {business_date}: {clean_line(why)}".removesuffix(": ")
+            record_event(session, now_us, "extended", told, incident_id=incident_id, actor=clean_line(by))
+    return ""

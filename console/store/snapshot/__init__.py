@@ -1,0 +1,1 @@
+"""Rows into the estate that one evaluation sees, cached between evaluations."""

@@ -1,0 +1,424 @@
+"""Rows into the facts that decisions see: services, dependencies, targets, jobs, runs, holds, incidents."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, time, timedelta
+from functools import lru_cache
+from sys import intern
+
+from connectors.sdk.records import Schedule
+from connectors.sdk.states import RED_STATES, RunState
+from console.domain.action import is_unsent
+from console.domain.dependency import PLAIN_REQUIREMENT, DependencyMode, Requirement, UpstreamCondition, UpstreamPeriod
+from console.domain.estate import (
+    CancelFacts,
+    DependencyFacts,
+    IncidentFacts,
+    JobFacts,
+    RunFacts,
+    ServiceFacts,
+    TargetFacts,
+)
+from console.domain.hold import HoldActionFacts, HoldFacts, HoldState, hold_end
+from console.domain.ids import instant, optional_instant
+from console.domain.service import DeadlineExtension
+from console.domain.switches import Modes
+from console.store import config_documents, switches
+from console.store.db.session import Row, Session
+from console.store.names import decode_name
+from console.store.plan_steps import parse_object
+from console.store.snapshot import interning
+
+SELECT_JOBS = (
+    "SELECT j.id, s.name AS system, j.native_id, s.kind, j.target_id, j.parent_id, c.dialect, c.expression,"
+    " c.zone AS schedule_zone, c.words, c.next_us, c.accepted_us, s.zone, s.cutoff, j.paused_since_us,"
+    " j.gone_since_us, j.proof, j.expected_s, j.grace_s, j.owner,"
+    " j.notify, j.runbook, j.rerun, j.title, j.definition, s.starts_held, j.calendar, j.budget_s,"
+    " j.budget_cost, j.pool, j.slots, s.capabilities, s.missing FROM job j"
+    " JOIN system s ON s.id = j.system_id"
+    " JOIN target t ON t.id = j.target_id"
+    " LEFT JOIN schedule c ON c.id = (SELECT MAX(x.id) FROM schedule x WHERE x.job_id = j.id AND x.accepted_us IS"
+    " NOT NULL)"
+    " WHERE NOT s.removed AND NOT t.removed AND NOT j.unwatched"
+)
+RUN_COLUMNS = (
+    "r.id, r.job_id, r.period_key, r.period_us, r.bd, r.state, r.evidence, r.native_state, r.reason, r.attempts,"
+    " r.first_started_us, r.started_us, r.ended_us, r.exit_code, r.message, r.expected, r.observed_us,"
+    " r.timeliness, r.stale_read, r.partial_input, r.sort_us"
+)
+# ruff: noqa: S608  (the statements are made of our own words; every value is bound)
+MAX_TAIL = 1500
+"""Characters of a log's end that decisions see."""
+SELECT_DRIFT = (
+    "SELECT job_id, what, words, seen_us FROM drift WHERE accepted_us IS NULL AND ended_us IS NULL ORDER BY id"
+)
+_DRIFT_ORDER = ("gone", "paused", "schedule", "definition")
+
+
+def job_facts(row: Row, drift: Mapping[str, tuple[str, int]]) -> JobFacts:
+    """`row`: of SELECT_JOBS; `drift`: what is open, in words, and when it was seen."""
+    told = next((drift[what] for what in _DRIFT_ORDER if what in drift), None) if drift else None
+    return JobFacts(
+        id=row.id,
+        system=intern(row.system),
+        native_id=decode_name(row.native_id),
+        kind=intern(row.kind),
+        target_id=interning.shared_number(row.target_id),
+        parent_id=None if row.parent_id is None else interning.shared_number(row.parent_id),
+        schedule=interning.shared_schedule(row.dialect, row.expression, row.schedule_zone, row.words, row.next_us)
+        if row.dialect
+        else _NONE,
+        accepted_at=None if row.accepted_us is None else interning.shared_instant(row.accepted_us),
+        zone=intern(row.zone),
+        cutoff=interning.time_of(row.cutoff),
+        paused_since=optional_instant(row.paused_since_us),
+        gone_since=optional_instant(row.gone_since_us),
+        proof=interning.PROOFS[row.proof],
+        expected=None if row.expected_s is None else interning.duration(row.expected_s),
+        grace=interning.duration(row.grace_s),
+        owner=intern(row.owner),
+        notify=interning.parse_names(row.notify),
+        runbook=intern(row.runbook),
+        rerun=interning.SAFETIES[row.rerun],
+        title=row.title,
+        starts_held=bool(row.starts_held),
+        calendar=row.calendar,
+        budget_time=None if row.budget_s is None else timedelta(seconds=row.budget_s),
+        budget_cost=row.budget_cost,
+        pool=intern(row.pool),
+        slots=row.slots,
+        cannot_rerun=interning.is_rerun_missing(row.capabilities, row.missing),
+        drift_reason=told[0] if told else "",
+        drift_since=instant(told[1]) if told else None,
+    )
+
+
+_NONE = Schedule("none")
+
+
+EndedAttempt = tuple[datetime | None, datetime, RunState]
+"""Start, end and state of an attempt that is over."""
+
+
+def ended_attempts(session: Session, run_ids: list[int]) -> dict[int, tuple[EndedAttempt, ...]]:
+    """Run id -> its attempts that are over, oldest first."""
+    found: dict[int, list[EndedAttempt]] = defaultdict(list)
+    query = (
+        "SELECT t.run_id, t.started_us, t.ended_us, t.state FROM {keys} JOIN attempt t ON t.run_id = k.a"
+        " WHERE t.ended_us IS NOT NULL ORDER BY t.run_id, t.number"
+    )
+    for run_id, started, ended, state in session.by_keys(query, run_ids):
+        found[run_id].append((optional_instant(started), instant(ended), RunState(state)))
+    return {run_id: tuple(spans) for run_id, spans in found.items()}
+
+
+def queued_since(session: Session, run_ids: list[int]) -> dict[int, datetime]:
+    """Run id -> since when its latest attempt is queued, of those whose source tells it."""
+    query = (
+        "SELECT r.id, t.queued_us FROM {keys} JOIN run r ON r.id = k.a JOIN attempt t ON t.id = r.attempt_id"
+        " WHERE t.queued_us IS NOT NULL"
+    )
+    return {run_id: instant(at) for run_id, at in session.by_keys(query, run_ids)}
+
+
+def failed_log_tails(session: Session, rows: Sequence[Row]) -> dict[int, str]:
+    """Run id -> the end of its latest attempt's log, of the red ones among these rows of RUN that have one."""
+    query = (
+        "SELECT r.id, l.text FROM {keys} JOIN run r ON r.id = k.a JOIN log_tail l ON l.attempt_id = r.attempt_id"
+        " WHERE l.text <> ''"
+    )
+    red = [row.id for row in rows if row.state in RED_STATES]
+    return {run_id: text[-MAX_TAIL:] for run_id, text in session.by_keys(query, red)} if red else {}
+
+
+def run_facts(
+    row: Row,
+    spans: tuple[EndedAttempt, ...],
+    queued_at: datetime | None = None,
+    tail: str = "",
+    job_id: int | None = None,
+) -> RunFacts:
+    """`row` in the order of RUN; `spans`: of the attempts that are over, where there were several attempts; `tail`: of
+    its log; `job_id`: the same number as the row's, to be shared."""
+    (
+        run_id, own_job_id, period_key, period_us, business_date, state, evidence, native_state, reason, attempts,
+        first_started,
+        started, ended, exit_code, message, expected, observed, timeliness, stale_read, partial_input, _,
+    ) = row  # fmt: skip
+    first_at = None if first_started is None else instant(first_started)
+    ended_at = None if ended is None else instant(ended)
+    return RunFacts(  # in the order of its fields: by name it would take half as long again
+        run_id,
+        own_job_id if job_id is None else job_id,
+        intern(decode_name(period_key)),
+        None if period_us is None else interning.shared_instant(period_us),
+        interning.date_of(business_date),
+        interning.STATES[state],
+        interning.EVIDENCES[evidence],
+        intern(native_state),
+        reason,
+        attempts,
+        first_at,
+        first_at if started == first_started else optional_instant(started),
+        ended_at,
+        exit_code,
+        message,
+        tail,
+        expected == 1,
+        ended_at if observed == ended else optional_instant(observed),
+        interning.TIMELINESSES[timeliness],
+        stale_read == 1,
+        partial_input,
+        queued_at,
+        _successes(spans) if spans else (),
+        tuple((over, state) for _, over, state in spans) if spans else (),
+    )
+
+
+def _successes(spans: tuple[EndedAttempt, ...]) -> tuple[tuple[datetime, datetime], ...]:
+    return tuple((began, over) for began, over, state in spans if began and state is RunState.SUCCEEDED)
+
+
+_PLAIN_EDGE = (
+    "mode = 'observe' AND engine_down = 'open' AND hold_lead_s = 600 AND hold_for_s = 21600 AND condition = 'success'"
+    " AND check_name = '' AND period = 'same' AND calendar = '' AND within_s IS NULL AND gate = '' AND need = 0"
+)
+
+
+def load_dependencies(session: Session, jobs: Mapping[int, JobFacts]) -> tuple[DependencyFacts, ...]:
+    """Those between these jobs, in order; they share the ids of the jobs. Most say nothing but from where to where:
+    of these no other column is read."""
+    words = session.rows(
+        "SELECT id, origin, mode, engine_down, hold_lead_s, hold_for_s, condition, check_name, period, calendar,"
+        f" within_s, gate, need FROM dependency WHERE NOT ({_PLAIN_EDGE})"
+    )
+    said = {row.id: (*interning.dependency_fields(*row[1:6]), _requirement(*row[6:])) for row in words}
+    found = []
+    for number, upstream, downstream, origin in session.stream(
+        "SELECT id, upstream_id, downstream_id, origin FROM dependency ORDER BY upstream_id, downstream_id, origin"
+    ):
+        above, below = jobs.get(upstream), jobs.get(downstream)
+        if above is not None and below is not None:
+            found.append(DependencyFacts(above.id, below.id, *(said.get(number) or (interning.ORIGINS[origin],))))
+    return tuple(found)
+
+
+@lru_cache(maxsize=4096)
+def _requirement(
+    condition: str, check: str, period: str, calendar: str, within_s: float | None, gate: str, need: int
+) -> Requirement:
+    """Few words for many dependencies: made once."""
+    within = None if within_s is None else timedelta(seconds=within_s)
+    found = Requirement(UpstreamCondition(condition), check, UpstreamPeriod(period), calendar, within, gate, need)
+    return PLAIN_REQUIREMENT if found.is_plain else found
+
+
+def load_services(session: Session) -> tuple[ServiceFacts, ...]:
+    rows = session.rows(
+        "SELECT name, title, terminals, deadline, zone, cutoff, tier, owner, notify, runbook, risk, calendar, promise,"
+        " ready FROM service WHERE NOT removed ORDER BY name"
+    )
+    return tuple(
+        ServiceFacts(
+            name=row.name,
+            title=row.title or row.name,
+            terminals=tuple(json.loads(row.terminals)),
+            deadline=time.fromisoformat(row.deadline),
+            zone=row.zone,
+            cutoff=time.fromisoformat(row.cutoff),
+            tier=row.tier,
+            owner=row.owner,
+            notify=tuple(json.loads(row.notify)),
+            runbook=row.runbook,
+            risk=row.risk,
+            calendar=row.calendar,
+            promise=config_documents.parse_promise(row.promise),
+            ready=tuple(json.loads(row.ready)),
+        )
+        for row in rows
+    )
+
+
+def load_targets(session: Session) -> dict[int, TargetFacts]:
+    rows = session.rows(
+        "SELECT t.id, s.name AS system, t.name, s.poll_every_s, t.last_ok_us, t.failing_since_us, t.error,"
+        " t.error_kind, t.seen_until_us, t.first_ok_us, t.lost_since_us, t.lost_until_us, w.value, w.set_by, w.why,"
+        f" w.at_us FROM target t JOIN system s ON s.id = t.system_id{switches.JOIN_PAUSES}"
+        " WHERE NOT t.removed AND NOT s.removed"
+    )
+    return {row.id: _target(row) for row in rows}
+
+
+@lru_cache(maxsize=4096)
+def _target(row: Row) -> TargetFacts:
+    """Each refresh reads all of them, and few have changed since the last."""
+    return TargetFacts(
+        id=row.id,
+        system=row.system,
+        name=decode_name(row.name),
+        poll_every=timedelta(seconds=row.poll_every_s),
+        last_ok_at=optional_instant(row.last_ok_us),
+        failing_since=optional_instant(row.failing_since_us),
+        error=row.error,
+        error_kind=row.error_kind,
+        seen_until=optional_instant(row.seen_until_us),
+        first_ok_at=optional_instant(row.first_ok_us),
+        lost=None if row.lost_until_us is None else (instant(row.lost_since_us or 0), instant(row.lost_until_us)),
+        pause=switches.last_pause(row.system, row.value, row.set_by, row.why, row.at_us),
+    )
+
+
+def load_extensions(session: Session, since_us: int) -> tuple[DeadlineExtension, ...]:
+    """The last word for each service and business date, or submission, whose time was not over at `since_us`."""
+    rows = session.rows(
+        "SELECT s.name, e.bd, e.until_us, e.by, e.why, e.submission"
+        " FROM extension e JOIN service s ON s.id = e.service_id"
+        " WHERE e.id IN (SELECT MAX(id) FROM extension GROUP BY service_id, bd, submission) AND e.until_us >= ?"
+        " AND NOT s.removed ORDER BY s.name, e.bd, e.submission",
+        (since_us,),
+    )
+    return tuple(
+        DeadlineExtension(name, date.fromisoformat(business_date), instant(until), by, why, submission)
+        for name, business_date, until, by, why, submission in rows
+    )
+
+
+def load_modes(session: Session) -> Modes:
+    """What is frozen and what is in shadow."""
+    return switches.load_modes(session)
+
+
+_AWAITING = (
+    "SELECT t.job_id, max(t.parameters) AS parameters FROM plan g JOIN plan_step t ON t.plan_id = g.id"
+    " WHERE g.state IN ('running', 'paused', 'stopped') AND t.verb = 'hold' AND t.state = 'planned' GROUP BY t.job_id"
+)
+"""The jobs that a plan would hold, made once for all holds: plans that stopped may have thousands of steps."""
+# ruff: noqa: S608  (the statements are made of our own words; every value is bound)
+SELECT_HOLDS = (
+    "SELECT h.key, h.job_id, h.upstream_id, h.bd, h.kind, h.mode, h.state, h.held_by, h.why, h.until_us, h.due_us,"
+    " h.period_key, h.placed_us, h.released_us, h.ended_us, h.release_key, h.start_key, h.words,"
+    " (SELECT max(g.state) FROM plan_step t JOIN plan g ON g.id = t.plan_id WHERE t.action_key = h.key) AS plan_state,"
+    " w.parameters AS awaits, p.state AS place_state, p.words AS place_words, p.ended_us AS place_ended_us,"
+    " p.origin AS place_origin, r.state AS release_state, r.words AS release_words, r.ended_us AS release_ended_us,"
+    " r.origin AS release_origin, s.state AS start_state, s.words AS start_words, s.ended_us AS start_ended_us,"
+    " s.origin AS start_origin FROM hold h LEFT JOIN action p ON p.key = h.key"
+    " LEFT JOIN action r ON r.key = h.release_key"
+    f" LEFT JOIN action s ON s.key = h.start_key LEFT JOIN ({_AWAITING}) w ON w.job_id = h.job_id"
+)
+_SELECT_RECENT = (
+    f"{SELECT_HOLDS} WHERE h.key IN (SELECT key FROM hold WHERE ended_us IS NULL"
+    " UNION SELECT key FROM hold WHERE ended_us >= ? UNION SELECT key FROM hold WHERE due_us >= ?) ORDER BY h.key"
+)
+"""Three looks into indices: with OR, every hold that ever was would be walked at each evaluation."""
+
+
+def load_holds(session: Session, since_us: int) -> tuple[HoldFacts, ...]:
+    """Holds that are open, that ended since then, or whose start was not before it, by key."""
+    return tuple(map(hold_facts, session.rows(_SELECT_RECENT, (since_us, since_us))))
+
+
+def hold_facts(row: Row) -> HoldFacts:
+    """`row`: of SELECT_HOLDS."""
+    return HoldFacts(
+        key=row.key,
+        job_id=row.job_id,
+        upstream_id=row.upstream_id,
+        business_date=date.fromisoformat(row.bd) if row.bd else None,
+        kind=row.kind,
+        mode=DependencyMode(row.mode),
+        state=HoldState(row.state),
+        held_by=row.held_by,
+        why=row.why,
+        until=instant(row.until_us),
+        due_at=optional_instant(row.due_us),
+        period_key=decode_name(row.period_key),
+        placed_at=optional_instant(row.placed_us),
+        released_at=optional_instant(row.released_us),
+        ended_at=optional_instant(row.ended_us),
+        release_key=row.release_key,
+        start_key=row.start_key,
+        words=row.words,
+        is_let_go_by_plan=row.plan_state == "running",
+        is_told_by_plan=row.plan_state in ("running", "stopped"),
+        plan_until=hold_end(parse_object(row.awaits)) if row.awaits else None,
+        place=_action(row, "place"),
+        release=_action(row, "release"),
+        start=_action(row, "start"),
+    )
+
+
+def _action(row: Row, of: str) -> HoldActionFacts | None:
+    """The action that places, releases or starts; None without one."""
+    state, words, ended_us, origin = (getattr(row, f"{of}_{name}") for name in ("state", "words", "ended_us", "origin"))
+    if state is None:
+        return None
+    return HoldActionFacts(state, words, optional_instant(ended_us), is_unsent(state, words), origin)
+
+
+def load_cancels(session: Session, since_us: int) -> dict[int, CancelFacts]:
+    """By run id, the latest cancel that was asked for since then and has left."""
+    rows = session.rows(
+        "SELECT run_id, requested_by, why, sent_us FROM action WHERE requested_us >= ? AND verb = 'cancel' AND run_id"
+        " IS NOT NULL AND sent_us IS NOT NULL AND state IN ('sending', 'sent', 'unknown', 'verified') ORDER BY sent_us",
+        (since_us,),
+    )
+    return {run_id: CancelFacts(by, why, instant(sent)) for run_id, by, why, sent in rows}
+
+
+# ruff: noqa: S608  (the statements are made of our own words; every value is bound)
+AFFECTED_ROLES = ("root", "red", "stale", "repaired")
+
+
+def load_incidents(session: Session, closed_since_us: int | None = None) -> tuple[IncidentFacts, ...]:
+    """The open ones; with a time those that closed since then, and were merged into no other."""
+    where, bound = "i.closed_us IS NULL", tuple[int, ...]()
+    if closed_since_us is not None:
+        where, bound = "i.closed_us >= ? AND i.merged_into IS NULL", (closed_since_us,)
+    members: dict[int, set[int]] = defaultdict(set)
+    hurt: dict[int, set[int]] = defaultdict(set)
+    jobs: dict[int, set[int]] = defaultdict(set)
+    for incident_id, run_id, role, job_id in session.rows(
+        "SELECT i.id, r.id, m.role, m.job_id FROM incident i JOIN incident_member m ON m.incident_id = i.id"
+        f" JOIN run r ON r.job_id = m.job_id AND r.period_key = m.period_key WHERE {where}",
+        bound,
+    ):
+        members[incident_id].add(run_id)
+        jobs[incident_id].add(job_id)
+        if role in AFFECTED_ROLES:
+            hurt[incident_id].add(run_id)
+    rows = session.rows(
+        "SELECT i.id, i.key, i.root_job_id, i.root_period_key, i.root_target_id, i.bd, i.opened_us, i.failed_since_us,"
+        " i.fingerprint, i.title, i.reason, i.root_shared, i.closed_us, i.root_check, i.rule, i.flaps,"
+        " i.flaps_since_us"
+        f" FROM incident i WHERE {where} ORDER BY i.id",
+        bound,
+    )
+    return tuple(_incident(row, *(frozenset(each[row.id]) for each in (members, jobs, hurt))) for row in rows)
+
+
+def _incident(row: Row, members: frozenset[int], jobs: frozenset[int], hurt: frozenset[int]) -> IncidentFacts:
+    return IncidentFacts(
+        id=row.id,
+        key=row.key,
+        root_job_id=row.root_job_id,
+        root_period_key=decode_name(row.root_period_key) or None,
+        root_target_id=row.root_target_id,
+        member_run_ids=members,
+        member_job_ids=jobs,
+        business_date=date.fromisoformat(row.bd),
+        opened_at=instant(row.opened_us),
+        failed_since=instant(row.failed_since_us),
+        fingerprint=row.fingerprint,
+        hurt_run_ids=hurt,
+        title=row.title,
+        reason=row.reason,
+        shared=row.root_shared,
+        closed_at=optional_instant(row.closed_us),
+        rule=row.rule,
+        root_check=row.root_check,
+        flaps=row.flaps,
+        flaps_since=optional_instant(row.flaps_since_us),
+    )

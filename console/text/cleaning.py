@@ -1,0 +1,78 @@
+"""Sanitizing of text from outside: names, logs, messages and errors become harmless to a terminal.
+
+Control sequences (ECMA-48) and bidirectional controls (Unicode UAX 9, CVE-2021-42574) are replaced; visible text
+stays. Markup is left alone: screens and senders never parse outside text as markup. Standard library only.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+REPLACED = "\ufffd"
+"""Stands where something was that could act on a terminal or on the order of the letters."""
+
+CUT = "…"
+
+TAB_SIZE = 4
+
+# Each is compiled with the first text that is not plain letters.
+# Whole control sequences: strings (OSC, DCS, SOS, PM, APC) with their end, CSI, and two-character escapes. A body never
+# holds another introducer, so that hostile text is read in linear time; a string that never ends stays visible.
+_SEQUENCE = (
+    r"(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x90\x98\x9c-\x9f\n]*+(?:\x07|\x1b\\|\x9c)"
+    r"|(?:\x1b\[|\x9b)[0-?]*+[ -/]*+[@-~]"
+    r"|\x1b[ -/]*+[0-Z\\`-~]"
+)
+_UNSAFE = (
+    "["
+    "\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 less tab and newline, DEL, C1
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\uffa0"  # shown as nothing
+    "\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"  # zero width, line ends, bidi
+    "\U000e0000-\U000e007f"  # tags
+    "]"
+)
+_SURROGATE = "[\ud800-\udfff]"
+
+
+def clean(text: str | bytes, limit: int | None = None) -> str:
+    """The text without control sequences; newlines stay, tabs become spaces, what cannot be shown becomes U+FFFD.
+
+    Bytes that are not UTF-8 become `\\xNN`. At most `limit` characters, the last of them "…" when something was cut.
+    """
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "surrogateescape")
+    if not (text.isascii() and text.isprintable()):
+        text = _replace_unsafe(text)
+    if limit is not None and len(text) > limit:
+        return text[: max(limit - 1, 0)] + CUT[:limit]
+    return text
+
+
+def clean_line(text: str | bytes, limit: int | None = None) -> str:
+    """As `clean`, on one line: a newline inside a name becomes U+FFFD."""
+    return clean(text, limit).replace("\n", REPLACED)
+
+
+def one_line(text: str, limit: int | None = None) -> str:
+    """A message, as `clean`, on one line: its lines, those that say something, with " · " between them."""
+    return clean(" · ".join(filter(None, map(str.strip, clean(text).split("\n")))), limit)
+
+
+def _replace_unsafe(text: str) -> str:
+    text = _compiled(_SEQUENCE).sub("", text.replace("\r\n", "\n"))
+    text = _compiled(_UNSAFE).sub(REPLACED, text)
+    if "\t" in text:
+        text = text.expandtabs(TAB_SIZE)
+    return _compiled(_SURROGATE).sub(_escaped, text)
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    """`\\xNN` for a byte that was not UTF-8, `\\udNNN` for half of a pair that some JSON held."""
+    point = ord(match[0])
+    return f"\\x{point - 0xDC00:02x}" if 0xDC80 <= point <= 0xDCFF else f"\\u{point:04x}"

@@ -1,0 +1,156 @@
+"""Redaction of secrets: in stored logs and messages, and more strictly in everything that is sent out.
+
+Secrets are recognized by their shape, so this is a guess: paths, hosts, dates and run ids stay readable. Redacting
+never lengthens a text, redacting twice changes nothing more, and the time is linear in the length.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable
+
+MASK = "***"
+ENTROPY_BITS = 3.9
+"""Of a character, from which on a mixed word of SHORTEST letters is taken for a key; English has about 3.3 there."""
+SHORTEST = 24
+PASSES = 8
+
+_WORDS = (
+    r"pass(?:word|wd|phrase|code)|secret|token|api[_-]?key|access[_-]?key|account[_-]?key|private[_-]?key|"
+    r"shared[_-]?key|authorization|credentials?|signature|cookie|(?<=[?&])sig"
+)
+_HINTS = ("pass", "secret", "token", "key", "authorization", "credential", "signature", "cookie", "sig=", "pwd")
+"""One of these stands in every text in which `_WORDS` could be found: most texts are passed over quickly."""
+_SEPARATOR = r"(?:\\?[\"'])?\s{0,3}(?:=>|:=|=|:(?!//))\s{0,3}"
+_VALUE = r"(\\?\"[^\"\n]{1,4096}+\"?|'[^'\n]{1,4096}+'?|[^\s\"',;&]{1,4096}+)"
+_LONG = rf"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{{{SHORTEST},}}+={{0,2}}"
+
+_PEM = re.compile(
+    r"-----BEGIN [A-Z0-9 ]{1,40}-----"
+    r"(?:(?:[^-*]|-(?!----)){1,8192}-----END [A-Z0-9 ]{1,40}-----|(?:(?:\s|\\[rn])*[A-Za-z0-9+/=]{16,}+)+)"
+)
+"""Only sets of characters are repeated possessively: of groups, re before 3.11.5 misses matches (Debian 12 has 3.11.2;
+cpython issue 106052). It stays linear: a block has no five dashes in it, and a line begins where one ends."""
+_PEM_LINE = re.compile(r"[A-Za-z0-9+/=]{16,}")
+_TOKENS = re.compile(
+    r"(?<![A-Za-z0-9_-])(?:"
+    r"(?:AKIA|ASIA|AROA|AIDA)[0-9A-Z]{16}(?![0-9A-Za-z])"  # AWS: identifiers of keys, users and roles
+    r"|eyJ[A-Za-z0-9_-]{5,}+\.[A-Za-z0-9_-]{5,}+(?:\.[A-Za-z0-9_-]*+)?"  # JWT, RFC 7519
+    r"|gh[pousr]_[A-Za-z0-9]{20,}+|github_pat_[A-Za-z0-9_]{20,}+|glpat-[A-Za-z0-9_-]{16,}+"
+    r"|xox[abeprs]-[A-Za-z0-9-]{10,}+|sk-[A-Za-z0-9_-]{20,}+|AIza[0-9A-Za-z_-]{35}(?![0-9A-Za-z_-])"
+    r")"
+)
+_HOOK = re.compile(r"(?<=hooks\.slack\.com/services/)[A-Za-z0-9/]{1,200}+")
+_BEARER = re.compile(r"\b(bearer|basic|digest|negotiate)(\s{1,3})(?=[^\s]{0,200}[0-9=])([A-Za-z0-9._~+/=-]{8,}+)", re.I)
+_LOGIN = re.compile(r"(?<=://)([^\s/@:]{0,256}+:)([^\s/]{1,256})(?=@)")
+_LOGIN_ALONE = re.compile(r"(?<=://)[^\s/@:]{16,256}+(?=@)")
+_OPTION = re.compile(
+    r"(?<![\w-])(--?(?:password|passwd|passphrase|token|secret|api-key)\s{1,3})([^\s-][^\s]{0,4096}+)", re.I
+)
+_NAMED = re.compile(
+    rf"((?:{_WORDS})[A-Za-z0-9_.-]{{0,20}}?{_SEPARATOR}|(?<![A-Za-z])pwd{_SEPARATOR}(?![\"']?[/~])){_VALUE}", re.I
+)
+_NAME = re.compile(rf"{_WORDS}|(?<![A-Za-z])pwd", re.I)
+_ASSIGNED = re.compile(rf"(?:(?<=[=:])|(?<=[=:][\s\"'])){_LONG}")
+_ANYWHERE = re.compile(_LONG)
+_ADDRESS = re.compile(r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9._%+-]{1,64}+(?=@[A-Za-z0-9-]{1,63}\.[A-Za-z0-9.-]{2,200})")
+_NUMBER = re.compile(
+    r"(?<![A-Za-z0-9])(?:\d{12,}+|\d{4}(?:[ -]\d{4}){2}[ -]\d{1,7}|[A-Z]{2}\d{2}[A-Z0-9]{11,30})(?![A-Za-z0-9])"
+)
+_DATE = re.compile(r"\d{4}-?\d{2}-?\d{2}")
+
+
+def mask_secrets(text: str) -> str:
+    """The text with what has the shape of a secret replaced: PEM blocks, AWS keys, bearer tokens, JWTs, passwords in
+    URLs, and the values after names such as password, token or api_key, or that look random after any name."""
+    return _settled(_masked_once, text)
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether what stands under this name is a secret, of whatever shape: "db_password", "credentials", "apiToken"."""
+    return _NAME.search(name) is not None
+
+
+def mask_strictly(text: str) -> str:
+    """As `mask_secrets`; besides, whose mail address, card or account number it is, and random words anywhere. For
+    routes that leave the house; hosts and paths stay."""
+    return _settled(_strictly_once, text)
+
+
+def _settled(mask: Callable[[str], str], text: str) -> str:
+    """Stars may complete another shape beside them: masked again, until nothing changes."""
+    for _ in range(PASSES):
+        before, text = text, mask(text)
+        if text == before:
+            break
+    return text
+
+
+def _masked_once(text: str) -> str:
+    text = _cut_pem(_PEM.sub(MASK, text)) if "-----" in text else text
+    text = _HOOK.sub(_stars, _TOKENS.sub(MASK, text))
+    low = text.lower()
+    if any(word in low for word in ("bearer", "basic", "digest", "negotiate")):
+        text = _BEARER.sub(lambda found: found[1] + found[2] + MASK, text)
+    if "://" in text:
+        text = _LOGIN.sub(lambda found: found[1] + _stars_for(found[2]), text)
+        text = _LOGIN_ALONE.sub(MASK, text)
+    if any(word in low for word in _HINTS):
+        text = _OPTION.sub(lambda found: found[1] + _stars_for(found[2]), text)
+        text = _NAMED.sub(lambda found: found[1] + _quoted(found[2]), text)
+    return _ASSIGNED.sub(_if_random, text)
+
+
+def _strictly_once(text: str) -> str:
+    text = _ANYWHERE.sub(_if_random, _masked_once(text))
+    return _ADDRESS.sub(_stars, _NUMBER.sub(MASK, text))
+
+
+def _stars(found: re.Match[str]) -> str:
+    return _stars_for(found[0])
+
+
+def _stars_for(value: str) -> str:
+    return MASK[: len(value)]
+
+
+def _quoted(value: str) -> str:
+    """The value's stars inside its own quotes."""
+    head = 2 if value.startswith('\\"') else 1 if value[0] in "\"'" else 0
+    if not head:
+        return _stars_for(value)
+    closed = len(value) > head + 1 and value[-1] == value[head - 1]
+    inner = value[head : -1 if closed else None]
+    tail = "\\" if head == 2 and inner.endswith("\\") else ""
+    return value[:head] + _stars_for(inner.removesuffix(tail)) + tail + (value[-1] if closed else "")
+
+
+def _if_random(found: re.Match[str]) -> str:
+    """Stars for a word in which letters of both cases and digits are mixed as no name of a file or run is."""
+    word = found[0]
+    parts = [part for part in word.split("/") if len(part) >= SHORTEST]
+    return MASK if any(_is_random(_DATE.sub("", part)) for part in (parts or [""])) else word
+
+
+def _is_random(word: str) -> bool:
+    if len(word) < SHORTEST or not (re.search("[a-z]", word) and re.search("[A-Z]", word) and re.search(r"\d", word)):
+        return False
+    size = len(word)
+    bits = -sum(number / size * math.log2(number / size) for number in Counter(word).values())
+    return bits >= ENTROPY_BITS
+
+
+def _cut_pem(text: str) -> str:
+    """A block whose beginning is cut off: its lines before the end mark."""
+    at = text.find("-----END ")
+    if at < 0:
+        return text
+    lines = text[:at].rstrip("\n").split("\n")
+    keep = len(lines)
+    while keep and _PEM_LINE.fullmatch(lines[keep - 1].strip()):
+        keep -= 1
+    if keep == len(lines):
+        return text
+    return "\n".join([*lines[:keep], MASK]) + "\n" + text[at:]

@@ -1,0 +1,1 @@
+"""Zones, calendars, schedules and business dates."""

@@ -1,0 +1,158 @@
+"""Business dates: which period a start belongs to, and which business date a period belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta
+from types import MappingProxyType
+
+from connectors.sdk.records import RunRecord, Schedule, instant_key
+from console.timing.schedule import is_interval, last_instant, next_instant
+from console.timing.zones import date_in_window, zone_of
+
+SLACK = timedelta(seconds=2)
+"""A start this much before its instant is still its start: a log's stamp and the scheduler's clock differ."""
+
+LATEST_START = timedelta(hours=25)
+"""A start later than this after its instant is another one, however rare the schedule: a monthly job that somebody
+starts in mid-month is no late run of the first. A day and an hour, for the daily job in the long night of autumn."""
+
+EARLIEST_START = timedelta(minutes=15)
+"""Of a job that goes by a clock of its own: started so long before its instant, it is that instant's run."""
+_OF_ITS_PERIOD = 4
+"""... and at most this part of the time since the instant before."""
+_RARE = timedelta(hours=1)
+"""A start between two instants that lie closer together is late, rather than early, while the one before is free."""
+
+_TICK = timedelta(microseconds=1)
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+def business_date_of(period_at: datetime, interval_start: datetime | None, zone: str, cutoff: time) -> date:
+    """The local date of the data interval's start; without an interval, the date whose window holds `period_at`:
+    from cutoff to cutoff, so that with noon 03:12 on the 20th is the 19th. Raises ValueError for an unknown zone."""
+    if interval_start is not None:
+        return interval_start.astimezone(zone_of(zone)).date()
+    return date_in_window(period_at, zone_of(zone), cutoff)
+
+
+def assign_periods(
+    records: Sequence[RunRecord],
+    schedules: Mapping[str, Schedule],
+    taken: Mapping[tuple[str, str], str],
+    began: Mapping[tuple[str, str], datetime] = MappingProxyType({}),
+    may_start_early: bool = False,
+) -> list[RunRecord]:
+    """The records in their order, each start without a period given one.
+
+    `schedules`: native id -> accepted schedule. `taken`: (native id, period key) -> attempt key that started it, as
+    stored. A start fulfils the latest accepted instant at or before it that no other attempt has taken, at most one
+    period back; else it was started by hand and has its own key, "start:<instant>". Repeated records keep their
+    period, and what executes another attempt again has that one's. Records with an action key stay as they are: the
+    store knows which run the action repairs. At most one start per period, in whatever order polls bring them, gives
+    the same periods.
+
+    `may_start_early`: as `ConnectorKind` has it; a start within EARLIEST_START before an instant then fulfils that one.
+    `began`: when those of `taken` started, where that is known. Where one did before its instant, a start on time joins
+    it as a further attempt: somebody ran the job by hand just before its clock did.
+    """
+    owners = dict(taken)
+    early = {(job, key) for (job, key), at in began.items() if _is_early(at, _instant_of(key))}
+    periods = {(job, attempt): key for (job, key), attempt in taken.items()}
+    ordered = sorted(records, key=lambda record: (_moment(record) or _NEVER, record.job, record.attempt_key))
+    for record in ordered:
+        attempt = (record.job, record.attempt_key)
+        if not _needs_period(record) or attempt in periods:
+            continue
+        first = periods.get((record.job, record.again_of)) if record.again_of else None
+        if first is not None:
+            periods[attempt] = first
+            continue
+        key = _period(record, schedules.get(record.job), owners, early, may_start_early)
+        periods[attempt] = key
+        owners.setdefault((record.job, key), record.attempt_key)
+        if _is_early(_moment(record), _instant_of(key)):
+            early.add((record.job, key))
+    return [_with_period(record, periods) if _needs_period(record) else record for record in records]
+
+
+def _is_early(started: datetime | None, instant: datetime | None) -> bool:
+    return started is not None and instant is not None and started < instant - SLACK
+
+
+def _needs_period(record: RunRecord) -> bool:
+    return record.period_key is None and record.action_key is None
+
+
+def _moment(record: RunRecord) -> datetime | None:
+    return record.started_at or record.queued_at or record.ended_at
+
+
+def _period(
+    record: RunRecord,
+    schedule: Schedule | None,
+    owners: Mapping[tuple[str, str], str],
+    early: Collection[tuple[str, str]],
+    may_start_early: bool,
+) -> str:
+    started = _moment(record)
+    if started is None:
+        return f"attempt:{record.attempt_key}"
+    if schedule is not None:
+        for instant in _fulfilled_by(schedule, started, may_start_early):
+            key = instant_key(instant)
+            if owners.get((record.job, key), record.attempt_key) == record.attempt_key:
+                return key
+            if (record.job, key) in early and not _is_early(started, instant) and started - instant < EARLIEST_START:
+                return key
+    return f"start:{instant_key(started)}"
+
+
+def _fulfilled_by(schedule: Schedule, started: datetime, may_start_early: bool) -> Iterator[datetime]:
+    """The instants that this start may fulfil, best first: one just ahead of it, and the last one before it."""
+    instant = last_instant(schedule, started + SLACK)
+    if instant is not None and instant > started:
+        yield instant
+        instant = last_instant(schedule, instant - _TICK)
+    before = instant
+    if before is not None and started - before > min(LATEST_START, _period_after(schedule, before)):
+        before = None
+    if not may_start_early or is_interval(schedule):
+        ahead = None
+    elif before is not None and started - before < EARLIEST_START:
+        yield before  # the nearer one; most starts
+        before, ahead = None, _ahead(schedule, started, instant)
+    else:
+        ahead = _ahead(schedule, started, instant)
+    if ahead is not None and instant is not None and ahead - instant < _RARE:
+        yield from (each for each in (before, ahead) if each is not None)
+    else:
+        yield from (each for each in (ahead, before) if each is not None)
+
+
+def _ahead(schedule: Schedule, started: datetime, before: datetime | None) -> datetime | None:
+    """The instant that this start is early for; None where none is near. `before`: the instant before."""
+    ahead = next_instant(replace(schedule, next_at=None), started + SLACK)
+    if ahead is None:
+        return None
+    most = EARLIEST_START if before is None else min(EARLIEST_START, (ahead - before) / _OF_ITS_PERIOD)
+    return ahead if ahead - started <= most else None
+
+
+def _period_after(schedule: Schedule, instant: datetime) -> timedelta:
+    following = next_instant(replace(schedule, next_at=None), instant)
+    return LATEST_START if following is None else following - instant
+
+
+def _with_period(record: RunRecord, periods: Mapping[tuple[str, str], str]) -> RunRecord:
+    key = periods[record.job, record.attempt_key]
+    return replace(record, period_key=key, period_at=record.period_at or _instant_of(key))
+
+
+def _instant_of(key: str) -> datetime | None:
+    """The instant of an `instant_key`; None for a key of a start by hand."""
+    try:
+        return datetime.fromisoformat(key).astimezone(UTC) if key.endswith("Z") else None
+    except ValueError:
+        return None

@@ -1,0 +1,53 @@
+"""Durations and times of day as people write them: "15s", "14m", "1h30m", "2d"; "03:58"."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import time, timedelta
+
+_UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
+_PART = r"(\d+(?:\.\d+)?)([dhms])"
+
+
+def parse_duration(words: str) -> timedelta:
+    """The duration in `words`. Raises ValueError with the forms that are understood."""
+    if words.strip().startswith("-"):
+        raise ValueError(f'"{words}" is a time below 0; write 15s, 14m, 1h30m or 2d')
+    parts = re.findall(_PART, words)
+    if not parts or "".join(number + unit for number, unit in parts) != words.strip():
+        raise ValueError(f'"{words}" is not a duration; write 15s, 14m, 1h30m or 2d')
+    try:
+        return timedelta(seconds=sum(float(number) * _UNITS[unit] for number, unit in parts))
+    except OverflowError:
+        raise ValueError(f'"{words}" is longer than any clock runs; write 15s, 14m, 1h30m or 2d') from None
+
+
+def format_duration(seconds: float) -> str:
+    """Short words for a length of time, two units at most: "3h12m", "45s", "2d4h"."""
+    left = round(abs(seconds))
+    sign = "-" if seconds < 0 and left else ""
+    parts: list[str] = []
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        number, left = divmod(left, size)
+        if number or (parts and number):
+            parts.append(f"{number}{unit}")
+        elif parts:
+            break
+        if len(parts) == 2:
+            break
+    return sign + ("".join(parts) or "0s")
+
+
+def fraction_below(value: float, values: Sequence[float]) -> float:
+    """The share of the values that are smaller: 0.92 where nearly all are. Not for no values."""
+    return sum(each < value for each in values) / len(values)
+
+
+def time_of_day(text: str) -> time:
+    """The naive time of a clock on the wall: "03:58", "3:58". Raises ValueError, also for one with a zone of its own:
+    whoever types 03:58Z means another instant than that wall shows."""
+    found = time.fromisoformat(text.rjust(len("03:58"), "0") if ":" in text else text)
+    if found.tzinfo is not None:
+        raise ValueError(f'"{text[:40]}" has a zone of its own')
+    return found

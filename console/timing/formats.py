@@ -1,0 +1,71 @@
+"""Instants and durations as text, always with a time zone: in reasons, titles, alerts, tables and logs."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, tzinfo
+from zoneinfo import ZoneInfo
+
+from console.timing.durations import format_duration
+from console.timing.zones import zone_of
+
+
+def local_time(at: datetime, zone: str, near: datetime | None = None) -> str:
+    """ "03:12" in that zone, with its date where it is another than that of `near`: "19 Nov 03:12"."""
+    local = _local(at, zone)
+    if near is None or _local(near, zone).date() == local.date():
+        return f"{local:%H:%M}"
+    return f"{local.day} {local:%b %H:%M}"
+
+
+def zoned_time(at: datetime, zone: str, near: datetime | None = None) -> str:
+    """`clock` with its zone's label: "06:30 CET", "19 Nov 06:30 CET"."""
+    return f"{local_time(at, zone, near)} {_local(at, zone).tzname()}"
+
+
+def dated_time(at: datetime, zone: str) -> str:
+    """ "2026-11-20 03:12 CET"."""
+    local = _local(at, zone)
+    return f"{local:%Y-%m-%d %H:%M} {local.tzname()}"
+
+
+def _local(at: datetime, zone: str) -> datetime:
+    """In that zone; in UTC at the ends of the calendar, where sources keep "never" and the zone's year would be 0 or
+    10000."""
+    try:
+        return at.astimezone(zone_of(zone))
+    except OverflowError:
+        return at.astimezone(UTC)
+
+
+def age_text(at: datetime | None, now: datetime) -> str:
+    """ "12m ago"; "–" for None."""
+    return "–" if at is None else f"{format_duration((now - at).total_seconds())} ago"
+
+
+def clock_text(at: datetime | None, zone: str | tzinfo | None = "UTC", near: datetime | None = None) -> str:
+    """ "06:30 CET", with its day where that is another than that of `near`: "Sat 21 Nov 06:30 CET", of another year
+    with that too; "–" for None. No zone is this machine's."""
+    if at is None:
+        return "–"
+    of = ZoneInfo(zone) if isinstance(zone, str) else zone
+    local = at.astimezone(of)
+    today = local.date() if near is None else near.astimezone(of).date()
+    day = "" if local.date() == today else "%a %-d %b " if local.year == today.year else "%a %-d %b %Y "
+    return local.strftime(f"{day}%H:%M %Z")
+
+
+def timestamp_text(at: datetime | None, zone: tzinfo | None = UTC) -> str:
+    """ "2026-11-20 03:12:04Z", elsewhere "2026-11-20 04:12:04 CET"; "–" for None. No zone is this machine's."""
+    if at is None:
+        return "–"
+    local = at.astimezone(zone)
+    name = local.tzname()
+    return f"{local:%Y-%m-%d %H:%M:%S}{'Z' if name == 'UTC' else f' {name}'}"
+
+
+def relative_time_text(at: datetime | None, now: datetime) -> str:
+    """ "in 40m12s" or "12m ago"; "–" for None."""
+    if at is None:
+        return "–"
+    seconds = (at - now).total_seconds()
+    return f"in {format_duration(seconds)}" if seconds >= 0 else f"{format_duration(-seconds)} ago"

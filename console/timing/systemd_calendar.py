@@ -1,0 +1,189 @@
+"""systemd calendar events (`OnCalendar=`): what an expression means, and the local times at which it elapses.
+
+Source: systemd.time(7), "Calendar events", and calendarspec.c of systemd 252; each rule was checked against
+`systemd-analyze calendar` (tests/timing/test_systemd_calendar.py). A weekday and a date must both match. "~"
+counts days from the end of the month. A time that a clock change skips is left out; of one that comes twice the
+first counts. Several expressions of one timer are joined with ";". Fractions of a second are not read.
+"""
+
+from __future__ import annotations
+
+import re
+from calendar import monthrange
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from functools import lru_cache
+
+from console.timing.zones import zone_of
+
+_DAY = timedelta(days=1)
+_FURTHEST = timedelta(days=366 * 41)
+"""Beyond it nothing is sought: a weekday on the 29th of February comes back within 40 years."""
+_NAMES = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_SHORT = {
+    "minutely": "*-*-* *:*:00",
+    "hourly": "*-*-* *:00:00",
+    "daily": "*-*-* 00:00:00",
+    "monthly": "*-*-01 00:00:00",
+    "weekly": "Mon *-*-* 00:00:00",
+    "yearly": "*-01-01 00:00:00",
+    "annually": "*-01-01 00:00:00",
+    "anually": "*-01-01 00:00:00",
+    "quarterly": "*-01,04,07,10-01 00:00:00",
+    "semiannually": "*-01,07-01 00:00:00",
+    "semi-annually": "*-01,07-01 00:00:00",
+    "biannually": "*-01,07-01 00:00:00",
+    "bi-annually": "*-01,07-01 00:00:00",
+}
+_PART = re.compile(r"(\d{1,4})(?:\.\.(\d{1,4}))?(?:/(\d{1,4}))?")
+_DATE = re.compile(r"(?:(?P<year>[\d*,./]+)-)?(?P<month>[\d*,./]+)(?P<ends>[-~])(?P<day>[\d*,./]+)")
+_TIME = re.compile(r"(?P<hour>[\d*,./]+):(?P<minute>[\d*,./]+)(?::(?P<second>[\d*,./]+))?")
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarExpression:
+    """One expression: the numbers that fit in each of its places."""
+
+    weekdays: frozenset[int]
+    """0 is Monday."""
+    years: frozenset[int]
+    months: frozenset[int]
+    days: frozenset[int]
+    """From 1; where `from_end`, 1 is the last of the month."""
+    from_end: bool
+    times: tuple[time, ...]
+    """In order."""
+
+    def fits(self, day: date) -> bool:
+        last = monthrange(day.year, day.month)[1]
+        number = last - day.day + 1 if self.from_end else day.day
+        is_day = number in self.days and day.weekday() in self.weekdays
+        return is_day and day.month in self.months and day.year in self.years
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarEvents:
+    """All expressions of one timer."""
+
+    events: tuple[CalendarExpression, ...]
+    zone: str
+    """The zone that they name; empty where they name none."""
+
+
+@lru_cache(maxsize=4096)
+def parse_on_calendar(text: str) -> CalendarEvents:
+    """What the expressions say. Raises ValueError, in words, for what systemd would refuse, and where they name two
+    zones."""
+    parts = [_expression(part) for part in text.split(";") if part.strip()]
+    if not parts:
+        raise ValueError("it is empty")
+    zones = {zone for _, zone in parts}
+    if len(zones) > 1:
+        raise ValueError(f"its expressions name several zones: {', '.join(sorted(zones))}")
+    return CalendarEvents(tuple(event for event, _ in parts), zones.pop())
+
+
+def elapse_times(events: CalendarEvents, local: datetime, forward: bool) -> Iterator[datetime]:
+    """The naive local times after `local`, in order; or those before it, the last one first."""
+    step = _DAY if forward else -_DAY
+    for number in range(_FURTHEST // _DAY):
+        try:
+            day = local.date() + number * step
+        except OverflowError:
+            return
+        found = sorted({datetime.combine(day, at) for event in events.events if event.fits(day) for at in event.times})
+        yield from ((at for at in found if at > local) if forward else (at for at in reversed(found) if at < local))
+
+
+def _expression(text: str) -> tuple[CalendarExpression, str]:
+    words, zone = _without_zone(text.split())
+    if len(words) == 1 and words[0].lower() in _SHORT:
+        words = _SHORT[words[0].lower()].split()
+    weekdays = frozenset(range(7))
+    if words and words[0][:1].isalpha():
+        weekdays = _weekdays(words.pop(0))
+        if not words:
+            words = ["*-*-*"]
+    on, at = _date_and_time(words, text)
+    from_end = on["ends"] == "~"
+    return CalendarExpression(
+        weekdays,
+        _years(on["year"] or "*"),
+        _numbers(on["month"], 1, 12),
+        _numbers(on["day"], 1, 28 if from_end else 31, from_end),
+        from_end,
+        _times(at["hour"], at["minute"], at["second"] or "00"),
+    ), zone
+
+
+def _without_zone(words: list[str]) -> tuple[list[str], str]:
+    """The last word is a zone where it is one: "UTC", "Europe/Berlin"."""
+    last = words[-1] if words else ""
+    if not (last == "UTC" or "/" in last) or not last[:1].isalpha():
+        return words, ""
+    zone_of(last)
+    return words[:-1], last
+
+
+def _date_and_time(words: list[str], text: str) -> tuple[re.Match[str], re.Match[str]]:
+    on = _DATE.fullmatch(words[0]) if words else None
+    rest = words[1:] if on else words
+    at = _TIME.fullmatch(rest[0]) if rest else None
+    if (on is None and at is None) or len(rest) != (1 if at else 0):
+        raise ValueError(f'"{text.strip()}" is no calendar event; write "Mon..Fri *-*-* 02:30:00"')
+    every, midnight = _DATE.fullmatch("*-*-*"), _TIME.fullmatch("00:00:00")
+    assert every is not None
+    assert midnight is not None
+    return on or every, at or midnight
+
+
+def _weekdays(text: str) -> frozenset[int]:
+    """ "Mon,Wed..Fri"; a range with a hyphen is its older form."""
+    found: set[int] = set()
+    for part in text.rstrip(",").split(","):
+        first, _, last = part.replace("..", "-").partition("-")
+        low, high = _weekday(first), _weekday(last or first)
+        if high < low:
+            raise ValueError(f'"{part}" ends before it begins')
+        found.update(range(low, high + 1))
+    return frozenset(found)
+
+
+def _weekday(text: str) -> int:
+    names = [name for name in _NAMES if text.lower() in (name, name[:3])]
+    if not names:
+        raise ValueError(f'"{text}" is no day of the week')
+    return _NAMES.index(names[0])
+
+
+def _years(text: str) -> frozenset[int]:
+    """Two digits are of this century up to 69, else of the last."""
+    if text == "*":
+        return frozenset(range(1970, 2200))
+    return frozenset(year + (2000 if year < 70 else 1900 if year < 100 else 0) for year in _numbers(text, 0, 2199))
+
+
+def _times(hour: str, minute: str, second: str) -> tuple[time, ...]:
+    hours, minutes, seconds = (_numbers(each, 0, most) for each, most in ((hour, 23), (minute, 59), (second, 59)))
+    return tuple(time(h, m, s) for h in sorted(hours) for m in sorted(minutes) for s in sorted(seconds))
+
+
+def _numbers(text: str, low: int, high: int, from_end: bool = False) -> frozenset[int]:
+    """ "*", "1,15", "9..17/2", "0/20". Days from the end of the month go on towards it: "~10/3" is 10, 7, 4, 1."""
+    if text == "*":
+        return frozenset(range(low, (31 if from_end else high) + 1))
+    found: set[int] = set()
+    for part in text.split(","):
+        said = _PART.fullmatch(part)
+        if said is None:
+            raise ValueError(f'"{part}" is neither a number nor a range')
+        first, step = int(said[1]), int(said[3] or 1)
+        last = int(said[2]) if said[2] else high if said[3] and not from_end else first
+        if not low <= first <= last <= high or step < 1 or (said[3] and first + step > high):
+            raise ValueError(f'"{part}" is not within {low} and {high}')
+        if from_end:
+            found.update(range(last, (first if said[2] else low if said[3] else last) - 1, -step))
+        else:
+            found.update(range(first, last + 1, step))
+    return frozenset(found)

@@ -1,0 +1,102 @@
+"""Starts the console: a thread reads the store while Textual is still being imported."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from console.config.preferences import read_preferences
+from console.text.charset import takes_utf8
+from console.text.cleaning import clean_line
+from console.tui.frame.resource_thread import store_thread
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from textual.driver import Driver
+
+    from console.store.queries import Queries
+    from console.tui.frame.context import EngineRequests
+    from console.tui.frame.history import ViewPlace
+    from console.tui.frame.tour import GuidedTour
+
+
+def run_console(
+    url: str,
+    *,
+    screen: str | None = None,
+    place: ViewPlace | None = None,
+    ascii_only: bool = False,
+    after_first_paint: Callable[[], object] | None = None,
+    why_ended: Callable[[], str] | None = None,
+    command: Sequence[str] = (),
+    in_browser: bool = False,
+    visitor: str = "",
+    in_utc: bool = False,
+    tour: GuidedTour | None = None,
+    own_file: Path | None = None,
+) -> int:
+    """Runs the console until the person quits; returns its exit code.
+
+    `place` opens above the first screen. `after_first_paint` runs in a thread of its own, and `why_ended` says why the
+    engine that it started has ended. `command` is `headway` with this config and store. `in_browser`: a page of
+    `headway console serve` draws the terminal, for `visitor`. `in_utc` starts with all times in UTC. `tour` is the
+    demo's. `own_file` holds keys and views of a visitor.
+    """
+    gc.disable()  # garbage collection costs 25 ms of the imports; the app enables it after the first paint
+    desk = store_thread(lambda: _open_reads(url))
+    from console.tui.app.app import HeadwayApp
+    from console.tui.frame.clock_format import ZoneMode
+
+    app = HeadwayApp(
+        desk,
+        lambda: _open_requests(url),
+        ascii=ascii_only or (not in_browser and _is_plain_terminal()),
+        screen=screen,
+        place=place,
+        on_painted=after_first_paint,
+        why_ended=why_ended,
+        command=command,
+        tour=tour,
+        personal=read_preferences(own_file),
+        driver_class=_driver(in_browser),
+    )
+    app.visitor = visitor
+    app.clock.mode = ZoneMode.UTC if in_utc else app.clock.mode
+    try:
+        return app.run() or 0
+    finally:
+        gc.enable()
+        desk.close()
+        for words in app.not_sent:
+            sys.stderr.write(clean_line(f"headway: {words}") + "\n")
+
+
+def _driver(in_browser: bool) -> type[Driver]:
+    if in_browser:
+        from console.tui.terminal.browser_driver import BrowserDriver
+
+        return BrowserDriver
+    from console.tui.terminal.driver import TerminalDriver
+
+    return TerminalDriver
+
+
+def _open_reads(url: str) -> Queries:
+    from console.store.queries import open_queries
+
+    return open_queries(url)
+
+
+def _open_requests(url: str) -> EngineRequests:
+    from console.engine.api.client import EngineClient
+
+    return EngineClient(url)
+
+
+def _is_plain_terminal() -> bool:
+    """True where shapes would not be drawn: a plain terminal, or a locale that is not UTF-8."""
+    return os.environ.get("TERM", "") in ("linux", "dumb") or not takes_utf8(sys.stdout.encoding, os.environ)

@@ -1,0 +1,115 @@
+"""Actions that wait for another person's approval: the list, and the details of each before it is approved."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from connectors.sdk.states import Verb
+from console.tui.dialogs.confirm import SendScreen
+from console.tui.dialogs.palette import PaletteChoice, PickScreen
+from console.tui.frame import cells, header_footer
+from console.tui.frame.clock_format import format_span
+from console.tui.frame.context import EngineAnswer, EngineRequests
+from console.tui.frame.engine_request import PendingRequest, send_order
+from console.tui.frame.intent import ActionIntent, verb_label
+from console.tui.widgets.table import Column
+
+if TYPE_CHECKING:
+    from console.store.queries.audit import ApprovalView
+    from console.tui.frame.screen import HeadwayScreen
+
+APPROVAL_COLUMNS = (Column("", 1, 1), Column("", 40, 1, flex=1), Column("", 20, 1, flex=1))
+
+
+def list_approvals(screen: HeadwayScreen) -> None:
+    """The list; choosing one shows it, and asks."""
+    waiting = {approval.key: approval for approval in screen.board.approvals}
+    choices = [
+        PaletteChoice(
+            "", f"{verb_label(one.verb)} {one.job}", f"{one.requested_by}: {one.why or 'no reason given'}", key
+        )
+        for key, one in waiting.items()
+    ]
+
+    def chosen(key: Any) -> None:
+        if key in waiting:
+            open_approval(screen, waiting[key])
+
+    screen.board.push_screen(PickScreen("waits for approval", choices, columns=APPROVAL_COLUMNS), chosen)
+
+
+def open_approval(screen: HeadwayScreen, one: ApprovalView) -> None:
+    """Shows all that is known of it, and asks."""
+    screen.board.push_screen(ApproveScreen(one), lambda yes: _send_approval(screen, one, yes))
+
+
+class ApproveScreen(SendScreen[bool]):
+    """Gives back True where a person approves."""
+
+    SEND: ClassVar[str] = "Approve"
+    DOES: ClassVar[str] = "approves"
+
+    def __init__(self, approval: ApprovalView) -> None:
+        super().__init__()
+        self.one = approval
+        self.pane.hang = cells.LABEL_WIDTH
+
+    @property
+    def about(self) -> tuple[str, str]:
+        return "APPROVE", f"{verb_label(self.one.verb)} {self.one.job}"
+
+    @property
+    def must_type(self) -> bool:
+        return False
+
+    def begin(self) -> None:
+        """Where what it would send is not known yet, its scheduler is asked before a person may say yes."""
+        self._show()
+        if self.one.words:
+            self._offer()
+        else:
+            self.say("asking its scheduler for a preview…")
+            PendingRequest(self.board, self, "preview", self._ask, self._previewed, self._failed)
+
+    def _ask(self, requests: EngineRequests) -> int:
+        one = self.one
+        return requests.preview(
+            ActionIntent(Verb(one.verb), one.job, one.run_id, one.job_id, parameters=one.parameters).request()
+        )
+
+    def _previewed(self, answer: EngineAnswer) -> None:
+        if answer.ok:
+            self.one = self.one.previewed(answer.data)
+            self.say("")
+            self._show()
+            self._offer()
+        else:
+            self._failed(answer.error)
+
+    def _failed(self, text: str) -> None:
+        self.say(f"not known: {text}")
+        self._offer()
+
+    def _offer(self) -> None:
+        self.offer_sending("the engine checks it again and sends")
+
+    def _show(self) -> None:
+        clock, one, now = self.look.clock, self.one, self.look.now
+        ends = (
+            f", in {format_span(one.until - now)}; after that it must be requested again"
+            if one.until > now
+            else ": it must be requested again"
+        )
+        rows = [*one.told, ("requested", clock.hms(one.requested)), ("until", clock.hm(one.until, now) + ends)]
+        self.pane.show_runs(cells.labelled_lines([(label, text, "plain") for label, text in rows]))
+
+    def send(self) -> None:
+        if not header_footer.is_small(self.app.size):
+            self.dismiss(True)
+
+
+def _send_approval(screen: HeadwayScreen, approval: ApprovalView, yes: bool | None) -> None:
+    if yes:
+        about = f"{verb_label(approval.verb)} {approval.job}"
+        done = f"approved: {about} is checked again and sent"
+        send_order(screen, "approve", lambda asks: asks.approve(approval.key), f"approve {about}", done, "not approved")

@@ -1,0 +1,75 @@
+"""One line that a person types: how long, or why. Escape returns nothing and nothing has happened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from textual import on
+from textual.app import ComposeResult
+from textual.widgets import Input
+
+from console.config import key_table
+from console.tui.dialogs.overlay import Overlay
+from console.tui.widgets.bar import KeyHint
+from console.tui.widgets.entry import Entry
+from console.tui.widgets.pane import Pane
+
+
+def reason_fault(text: str) -> str:
+    """Why an empty text is no answer; empty for any other."""
+    return "" if text else "enter a short text"
+
+
+def duration_fault(text: str) -> str:
+    """Why the text is no duration; empty when it is one."""
+    from console.timing.durations import parse_duration
+
+    try:
+        parse_duration(text)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+class AskScreen(Overlay[str]):
+    """`says`: what will be done with it. `fault` answers why a text will not do, empty when it will."""
+
+    WHERE = "ask"
+
+    def __init__(self, title: str, says: str, text: str = "", fault: Callable[[str], str] = reason_fault) -> None:
+        super().__init__()
+        self.title_text, self.says, self.text = title, says, text
+        self._fault = fault
+        self.pane = Pane(id="says")
+        self.pane.wrapped, self.pane.can_focus = True, False
+
+    @property
+    def lines_at_first(self) -> int:
+        return super().lines_at_first + 1
+
+    def content(self) -> ComposeResult:
+        yield self.pane
+        yield Entry(self.text, id="typed", select_on_focus=False)
+
+    def on_mount(self) -> None:
+        self.bar("box-title").show([(self.title_text, "strong")])
+        self.pane.show_runs([[(self.says, "plain")]])
+        self._foot("")
+        self.query_one(Input).focus()
+
+    def _foot(self, fault: str) -> None:
+        enter = key_table.key_label("enter", self.look.glyphs.plain)
+        self.foot(KeyHint(enter, "continue", 1), KeyHint(self.key_for("back"), "back"), said=fault)
+
+    @on(Input.Changed)
+    def changed(self) -> None:
+        self._foot("")
+
+    @on(Input.Submitted)
+    def typed(self, event: Input.Submitted) -> None:
+        text = event.value.strip()
+        fault = self._fault(text)
+        if fault:
+            self._foot(fault)
+        else:
+            self.dismiss(text)

@@ -1,0 +1,500 @@
+"""Lists to choose from as one types: key help, questions, and the palette with jump to anything by name.
+
+`:` begins with places, Ctrl-P with actions of this screen; it is the same list. `V` lists saved views: open one, save
+the current view, delete one's own; it asks before anything is lost.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.widgets import Input
+
+from connectors.sdk.states import RunEvidence
+from console.config import key_table
+from console.config.preferences import PreferencesNotSaved, delete_view, read_preferences, save_view
+from console.config.saved_views import SavedView, name_fault
+from console.domain.filter import FilterError, parse_filter
+from console.domain.ids import incident_name
+from console.domain.incident import IncidentRow
+from console.domain.job import JobRow
+from console.domain.plan import PlanView
+from console.domain.service import ServiceView
+from console.domain.system import TargetView
+from console.tui.dialogs.ask import AskScreen
+from console.tui.dialogs.overlay import Overlay
+from console.tui.frame.cells import target_name
+from console.tui.frame.intent import ScreenCommand
+from console.tui.frame.screen import HeadwayScreen
+from console.tui.widgets.bar import KeyHint
+from console.tui.widgets.entry import Entry
+from console.tui.widgets.grid import Grid
+from console.tui.widgets.palette import THEMES
+from console.tui.widgets.table import Column, FixedRows, TableRow
+
+if TYPE_CHECKING:
+    from console.store.queries import Queries
+
+ANSWER_COLUMNS = (Column("", 1, 1), Column("", 20, 1), Column("", 20, 1, flex=1))
+"""A question with few answers."""
+PLACE_COLUMNS = (Column("", 9, 1), Column("", 36, 1, flex=2, most=60), Column("", 16, 2, flex=3))
+KEY_COLUMNS = (Column("", 8, 1), Column("", 16, 1), Column("", 20, 1, flex=1))
+
+LEGEND = (
+    (RunEvidence.INFERRED, "inferred", "mark: no source recorded its end; inferred from other facts"),
+    (RunEvidence.CONFLICT, "conflict", "mark: sources disagree, or it read its upstream too early"),
+    (RunEvidence.STALE, "unreachable", "mark: its system does not respond; this is the last known state"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PaletteChoice:
+    """A line: what it is, its name, what it does, and what is given back when it is chosen."""
+
+    tag: str
+    name: str
+    says: str
+    value: Any
+    dead: bool = False
+
+
+class PickScreen(Overlay[Any]):
+    WHERE = "pick"
+
+    def __init__(self, title: str, choices: Sequence[PaletteChoice], placeholder: str = "type to narrow",
+                 columns: Sequence[Column] = KEY_COLUMNS) -> None:  # fmt: skip
+        super().__init__()
+        self.title_text, self.choices, self.placeholder = title, tuple(choices), placeholder
+        self.shown: tuple[PaletteChoice, ...] = self.choices
+        self.grid = Grid(columns, "no match", id="choices-grid")
+
+    @property
+    def lines_at_first(self) -> int:
+        return super().lines_at_first + len(self.choices)
+
+    def content(self) -> ComposeResult:
+        yield Entry(placeholder=self.placeholder, id="narrow")
+        yield self.grid
+
+    def on_mount(self) -> None:
+        self.bar("box-title").show([(self.title_text, "strong")])
+        self.foot(KeyHint(self.key_for("choose"), "choose", 1), KeyHint(self.key_for("back"), "back"))
+        self.narrow("")
+        self.query_one(Input).focus()
+
+    def narrow(self, text: str) -> None:
+        words = text.lower().split()
+        self.shown = tuple(choice for choice in self.choices if _is_match(choice, words))
+        self.show_choices()
+
+    def show_choices(self) -> None:
+        self.grid.show(FixedRows([_choice_row(number, choice) for number, choice in enumerate(self.shown)]), keep=False)
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        self.narrow(event.value)
+
+    def on_input_submitted(self) -> None:
+        self.entered()
+
+    def entered(self) -> None:
+        """Enter was pressed in the line where one types."""
+        self.choose()
+
+    def on_key(self, event: events.Key) -> None:
+        moves = {"up": "up", "down": "down", "pageup": "page_up", "pagedown": "page_down"}
+        if event.key in moves:
+            event.stop()
+            self.grid.action_move(moves[event.key])
+
+    def commands(self) -> Sequence[ScreenCommand]:
+        return [*super().commands(), ScreenCommand("choose", self.choose)]
+
+    @on(Grid.Picked)
+    def choose(self) -> None:
+        key = self.grid.key
+        if isinstance(key, int) and key < len(self.shown):
+            self.dismiss(self.shown[key].value)
+
+
+def _is_match(choice: PaletteChoice, words: Sequence[str]) -> bool:
+    text = f"{choice.tag} {choice.name} {choice.says}".lower()
+    return all(word in text for word in words)
+
+
+def _choice_row(number: int, choice: PaletteChoice) -> TableRow:
+    style = "dim" if choice.dead else "plain"
+    return TableRow(number, ((choice.tag, "dim" if choice.dead else "key"), (choice.name, style), (choice.says, "dim")))
+
+
+def act_choices(screen: HeadwayScreen, skip: Sequence[str] = ()) -> list[PaletteChoice]:
+    """What can be done on a screen; what cannot be done now says why."""
+    plain = screen.look.glyphs.plain
+    choices = []
+    for act in key_table.key_actions(screen.WHERE, screen.board.own.remap):
+        if act.name in skip:
+            continue
+        reason = screen.why_not(act.name)
+        tag = " ".join(key_table.key_label(key, plain) for key in act.keys) or ":"
+        choices.append(
+            PaletteChoice(
+                tag,
+                act.word,
+                reason or key_table.action_help(act, screen.WHERE, screen.board.own.remap, plain),
+                act.name,
+                dead=bool(reason),
+            )
+        )
+    return choices
+
+
+def help_screen(screen: HeadwayScreen) -> PickScreen:
+    """The keys of a screen; Enter on one runs it."""
+    widget = key_table.focus_widget(screen.WHERE)
+    moved = key_table.key_actions(widget, screen.board.own.remap)
+    moves = [
+        PaletteChoice(" ".join(key_table.key_label(key) for key in act.keys), act.word, act.says, None) for act in moved
+    ]
+    legend = _legend(screen) if screen.WHERE in ("jobs", "job", "run") else []
+    title = f"keys of {key_table.SCREENS[screen.WHERE]}"
+    return PickScreen(title, [*act_choices(screen, skip=("help",)), *moves, *legend])
+
+
+def confirm(screen: HeadwayScreen, title: str, name: str, says: str, then: Callable[[], object]) -> None:
+    """Asks once more, the cursor on "Back"; `then` is called where a person chose the other line."""
+    choices = [PaletteChoice("", "Back", "nothing changes", None), PaletteChoice("", name, says, "yes")]
+
+    def answered(value: object) -> None:
+        if value == "yes":
+            then()
+
+    screen.board.push_screen(PickScreen(title, choices, columns=ANSWER_COLUMNS), answered)
+
+
+def _legend(screen: HeadwayScreen) -> list[PaletteChoice]:
+    """What the marks beside a state say."""
+    marks = [(screen.look.glyphs.mark("evidence", evidence)[0], word, says) for evidence, word, says in LEGEND]
+    return [PaletteChoice(*mark, None) for mark in marks]
+
+
+_WORD_START = r"(?:^|[\W_])"
+
+
+def match_cost(name: str, typed: str) -> int | None:
+    """0 for the name itself, more the worse it fits; None where not even the letters stand there in order."""
+    name, typed = name.lower(), typed.lower()
+    if name == typed:
+        return 0
+    if name.startswith(typed):
+        return 1
+    if re.search(_WORD_START + re.escape(typed), name):
+        return 2
+    if typed in name:
+        return 3
+    place, gaps = -1, 0
+    for letter in typed:
+        found = name.find(letter, place + 1)
+        if found < 0:
+            return None
+        gaps += found - place - 1 if place >= 0 else 0
+        place = found
+    return 4 + gaps
+
+
+def match_cost_of_words(name: str, words: list[str]) -> int | None:
+    """The sum over several words, each of which must fit; 0 for none."""
+    found = [match_cost(name, word) for word in words]
+    return None if None in found else sum(one or 0 for one in found)
+
+
+JOBS_SHOWN = 200
+INITIAL_LINES = 20
+WEAK_MATCH = 1_000
+"""Fits less well than any name."""
+SILENCE = "silence"
+TABLES = {"job": "jobs", "jobs": "jobs", "run": "runs", "runs": "runs"}
+TAGS = {"svc": "service", "inc": "incident", "sys": "system"}
+"""Before a name: only what is of that kind."""
+JUMP_ALIASES = {
+    "svc": "services", "inc": "incidents", "jobs": "jobs", "job": "jobs", "runs": "runs", "run": "runs",
+    "sys": "systems", "hold": "holds", "tl": "tonight", "acts": "actions", "plan": "recover", "log": "log", "q": "quit",
+}  # fmt: skip
+"""What one types after `:`, and the act that it is short for: a screen, or what is done with the row below."""
+
+
+class JumpScreen(PickScreen):
+    WHERE = "pick"
+
+    def __init__(self, where: str, jumps_first: bool) -> None:
+        super().__init__(
+            "jump" if jumps_first else "everything available here", (), "name, or part of it", PLACE_COLUMNS
+        )
+        self.where, self.jumps_first = where, jumps_first
+        self.places: list[PaletteChoice] = screen_choices()
+        self.jobs: list[PaletteChoice] = []
+        self.tables: list[PaletteChoice] = []
+        self.silences: list[PaletteChoice] = []
+        """What can be muted; listed for who types "silence"."""
+        self.wanted = self.meant = ""
+        """The words that are looked for, and the act that a word of `JUMP_WORDS` alone is short for."""
+        self._awaited: set[str] = set()
+        """What has been asked of the store for the list and is not answered yet."""
+        self._is_entered = False
+        """Enter came before the list was whole: its first line is chosen once it is."""
+
+    @property
+    def lines_at_first(self) -> int:
+        """It always has more: the screens, and what can be done here."""
+        return INITIAL_LINES
+
+    def on_mount(self) -> None:
+        self._gather()
+        super().on_mount()
+        self._awaited.add("places")
+        self.board.ask_for(self, "places", _query_places, self._on_places, self._on_failed, first=True)
+
+    def _gather(self) -> None:
+        below = self.board.screen_stack[-2]
+        acts = (
+            act_choices(below, skip=("jump", "palette", *key_table.GLOBAL_SCREENS))
+            if isinstance(below, HeadwayScreen)
+            else []
+        )
+        acts = [choice for choice in acts if isinstance(choice.value, str) and "(" not in choice.value]
+        views = (PaletteChoice("view", view.name, view.says, ("view", view.name)) for view in self.board.own.views)
+        places = [*self.places, *self.jobs, *views]
+        first, then = (places, acts) if self.jumps_first else (acts, places)
+        self.choices = (*first, *then, *_theme_choices(self.app.theme))
+
+    def _on_places(
+        self, found: tuple[Sequence[ServiceView], Sequence[IncidentRow], Sequence[TargetView], Sequence[PlanView]]
+    ) -> None:
+        services, incidents, targets, plans = found
+        self.places = [
+            *screen_choices(),
+            *(PaletteChoice("incident", f"{incident_name(view.id)} {view.root_job or view.title}", view.reason,
+                            ("incident", view.id)) for view in incidents),
+            *(PaletteChoice("plan", f"{view.id} {view.title}", f"{view.state}, by {view.requested_by}",
+                            ("plan", view.id)) for view in plans),
+            *(PaletteChoice("service", view.title or view.name, view.name, ("service", view.name))
+              for view in services),
+            *(PaletteChoice("system", target_name(view), f"{view.kind}, {view.jobs:,} jobs", ("system", view.system))
+              for view in targets),
+        ]  # fmt: skip
+        self.silences = [*_silence_choices(services, incidents, targets)]
+        self._has_come("places")
+
+    def _on_jobs(self, text: str, jobs: Sequence[JobRow]) -> None:
+        self.jobs = [PaletteChoice("job", job.name, job.schedule, ("job", job.id)) for job in jobs]
+        self._has_come(text)
+
+    def _on_failed(self, error: Exception) -> None:
+        """The list stays as far as it has come."""
+        self._awaited.clear()
+        self.board.store_failed(error)
+        self._choose_late()
+
+    def _has_come(self, what: str) -> None:
+        self._awaited.discard(what)
+        self._again()
+        self._choose_late()
+
+    def _choose_late(self) -> None:
+        if self._is_entered and not self._awaited:
+            self._is_entered = False
+            self.choose()
+
+    def entered(self) -> None:
+        """What was typed at once is looked for before it is chosen, as it is for who types slowly."""
+        self._is_entered = bool(self._awaited) and not self.grid.touched
+        if not self._is_entered:
+            self.choose()
+
+    def _again(self) -> None:
+        """More is known: the cursor stays on what somebody has moved it to."""
+        key = self.grid.key
+        stood = self.shown[key] if self.grid.touched and isinstance(key, int) else None
+        self._gather()
+        self._show_ranked()
+        if stood in self.shown:
+            self.grid.move_to(self.shown.index(stood))
+
+    def narrow(self, text: str) -> None:
+        if self._is_entered:
+            return  # what comes after Enter changes nothing of what is chosen by it
+        word, _, rest = text.partition(" ")
+        word = word.lstrip(":")
+        self.wanted = f"{TAGS.get(word, '' if word in TABLES else word) if rest.strip() else word} {rest}".strip()
+        self.meant = JUMP_ALIASES.get(word, "") if not rest.strip() else ""
+        table = TABLES.get(word)
+        words = rest.strip().removeprefix("/") if table else text
+        self.grid.touched = False  # other words, another list
+        target = ("table", (table, words))
+        self.tables = [PaletteChoice("filter", f"{table}: {words}", "the table with this filter", target)]
+        if not table or not words:
+            self.tables = []
+        self._show_ranked()
+        if words.strip():
+            self._ask_jobs(words)
+
+    def _ask_jobs(self, text: str) -> None:
+        try:
+            wanted = parse_filter(text, self.board.now())
+        except FilterError:
+            return
+        wanted = replace(wanted, words=(), fuzzy=(*wanted.fuzzy, *wanted.words))
+        asked = f"jobs {text}"
+        self._awaited = {asked, *(self._awaited & {"places"})}  # who types on is not answered to what was before
+        self.board.ask_for(
+            self,
+            "jump jobs",
+            lambda reads: reads.jobs.jobs_first_page(wanted, limit=JOBS_SHOWN),
+            lambda jobs: self._on_jobs(asked, jobs),
+            self._on_failed,
+            first=True,
+        )
+
+    def _show_ranked(self) -> None:
+        """What fits, the best first; what fits alike in the order in which it is gathered."""
+        words = self.wanted.split()
+        mutes = bool(words) and len(words[0]) > 2 and SILENCE.startswith(words[0].lower())
+        fits = [(_choice_cost(choice, words), choice) for choice in (*self.choices, *(self.silences if mutes else ()))]
+        matches = sorted((fit for fit in fits if fit[0] is not None), key=itemgetter(0)) if words else fits
+        meant = [_alias_choice(self.meant, self.choices)] if self.meant else []
+        rest = (choice for _, choice in matches if choice not in meant)
+        self.shown = (*meant, *self.tables, *rest)
+        self.show_choices()
+
+
+def _alias_choice(name: str, choices: Sequence[PaletteChoice]) -> PaletteChoice:
+    """The act that a short word means; one that there is not on this screen says so."""
+    here = (choice for choice in choices if choice.value in (name, ("screen", name)))
+    word = next((act.word for act in key_table.KEY_TABLE if act.name == name), name)
+    return next(here, PaletteChoice("", word, "nothing on this screen has a mark", None, dead=True))
+
+
+def _choice_cost(choice: PaletteChoice, words: list[str]) -> int | None:
+    """By its name; then by what else it says of itself."""
+    found = match_cost_of_words(choice.name, words)
+    rest = f"{choice.tag} {choice.name} {choice.says}".lower()
+    return found if found is not None else WEAK_MATCH if all(word.lower() in rest for word in words) else None
+
+
+def screen_choices() -> list[PaletteChoice]:
+    """The screens that one goes to from anywhere."""
+    return [
+        PaletteChoice(
+            "screen", act.name, key_table.action_help(act, act.where[0]).partition(": ")[2], ("screen", act.name)
+        )
+        for act in key_table.KEY_TABLE
+        if act.name in key_table.GLOBAL_SCREENS
+    ]
+
+
+def _query_places(reads: Queries) -> tuple[Any, Any, Any, Any]:
+    return (
+        reads.services.list_services(),
+        reads.incidents.list_incidents(),
+        reads.estate.systems(),
+        reads.plans.list_plans(ended=False),
+    )
+
+
+def _theme_choices(used: str) -> list[PaletteChoice]:
+    says = "colors; HEADWAY_THEME={}makes it permanent"
+    return [PaletteChoice("theme", name, says.format(name), ("theme", name)) for name in THEMES if name != used]
+
+
+def _silence_choices(
+    services: Sequence[ServiceView], incidents: Sequence[IncidentRow], targets: Sequence[TargetView]
+) -> Iterator[PaletteChoice]:
+    """The root jobs of incidents, the services and the systems."""
+    jobs = (("job", view.root_job) for view in incidents if view.root_job)
+    named = (("service", view.name) for view in services)
+    for by, name in dict.fromkeys([*jobs, *named, *(("system", view.system) for view in targets)]):
+        yield PaletteChoice(
+            SILENCE, f"{by} {name}", "suppress its notifications; asks how long and why", (SILENCE, (by, name))
+        )
+
+
+VIEW_COLUMNS = (Column("", 7, 1), Column("", 24, 1, flex=1, most=40), Column("", 20, 1, flex=2))
+
+
+class _ViewChoice(NamedTuple):
+    what: str
+    name: str = ""
+
+
+def list_saved_views(screen: HeadwayScreen, view_here: Callable[[str], SavedView]) -> None:
+    """Lists what is saved and does what is chosen. `view_here`: what the screen shows, under a name."""
+    board, saved = screen.board, screen.board.own.views
+    choices = [
+        PaletteChoice("", "Save this view…", view_here("").says, _ViewChoice("save")),
+        *(PaletteChoice("mine" if view.mine else "shared", view.name, view.says, _ViewChoice("open", view.name))
+          for view in saved),
+        *(PaletteChoice("", f"Delete {view.name}", "deletes it from your file; asks first",
+                        _ViewChoice("forget", view.name)) for view in saved if view.mine),
+    ]  # fmt: skip
+
+    def chosen(value: _ViewChoice | None) -> None:
+        if value is not None:
+            {"save": lambda: _ask_name(screen, view_here), "open": lambda: board.visit("view", value.name),
+             "forget": lambda: _delete_view(screen, value.name)}[value.what]()  # fmt: skip
+
+    board.push_screen(PickScreen("saved views", choices, columns=VIEW_COLUMNS), chosen)
+
+
+def _ask_name(screen: HeadwayScreen, view_here: Callable[[str], SavedView]) -> None:
+    def named(name: str | None) -> None:
+        if name is None:
+            return
+        view, before = view_here(name), screen.board.own.view(name)
+
+        def save() -> None:
+            _write_and_reload(screen, lambda: save_view(view, screen.board.personal.path), f"saved: {name}")
+
+        if before is not None and before.mine:
+            confirm(screen, f'"{name}" is {before.says}', "Overwrite it", f"it becomes {view.says}", save)
+        elif before is not None:
+            confirm(screen, f'"{name}" is shared: {before.says}', "Save it", "yours replaces it for you only", save)
+        else:
+            save()
+
+    says = f"{view_here('').says}: name of the view; :NAME opens it from anywhere"
+    screen.board.push_screen(AskScreen("SAVE this view", says, fault=_name_fault), named)
+
+
+def _name_fault(name: str) -> str:
+    if name in JUMP_ALIASES or name in key_table.GLOBAL_SCREENS:
+        return f'":{name}" is already in use; choose another name'
+    return name_fault(name)
+
+
+def _delete_view(screen: HeadwayScreen, name: str) -> None:
+    view = screen.board.own.view(name)
+    says = f"{view.says if view else name} is no longer in your file"
+    path = screen.board.personal.path
+    confirm(screen, f'delete "{name}"?', "Delete it", says,
+            lambda: _write_and_reload(screen, lambda: delete_view(name, path), f"deleted: {name}"))  # fmt: skip
+
+
+def _write_and_reload(screen: HeadwayScreen, change: Callable[[], None], done: str) -> None:
+    """Writes the file beside the screen's thread, and reads it again."""
+    board = screen.board
+
+    def work() -> None:
+        try:
+            change()
+        except PreferencesNotSaved as error:
+            board.call_from_thread(screen.notice, f"not saved: {error}", "bad")
+            return
+        personal = read_preferences(board.personal.path)
+        board.call_from_thread(board.take_personal, personal)
+        board.call_from_thread(screen.notice, done, "ok")
+
+    screen.run_worker(work, thread=True, exit_on_error=False)

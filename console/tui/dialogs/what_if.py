@@ -1,0 +1,180 @@
+"""What if: the effect on services if a job is restarted now or later, skipped, or runs faster. Nothing is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from textual.app import ComposeResult
+
+from console.domain.forecast import WhatIfOutcome, WhatIfView, format_late, parse_what_if
+from console.domain.job import JobView
+from console.text.cleaning import clean_line
+from console.timing.durations import time_of_day
+from console.tui.dialogs.ask import AskScreen
+from console.tui.dialogs.overlay import Overlay
+from console.tui.frame import header_footer
+from console.tui.frame.cells import RenderContext
+from console.tui.frame.context import EngineAnswer
+from console.tui.frame.engine_request import PendingRequest
+from console.tui.frame.intent import ScreenCommand
+from console.tui.frame.screen import HeadwayScreen
+from console.tui.widgets.bar import KeyHint
+from console.tui.widgets.paint import Segment, fit
+from console.tui.widgets.pane import Pane
+
+NAME_WIDTH, LATE = 20, 15
+"""Cells of a way's name, and of how likely it is late."""
+EVEN = 0.01
+"""P(late) by which a way must differ to be called better or worse."""
+UNCHANGED = "unchanged"
+
+
+class Variant(NamedTuple):
+    """One way in which the job could go: what the engine is asked, and what it is called."""
+
+    name: str
+    asked: dict[str, Any]
+
+
+def variants(times: Sequence[datetime], look: RenderContext) -> list[Variant]:
+    """Those that are always asked for, and a restart at each of these times."""
+    later = [Variant(f"restarted at {look.clock.hm(at, look.now)}", {"how": "restart", "at": at.isoformat()})
+             for at in sorted(times)]  # fmt: skip
+    return [
+        Variant("restarted now", {"how": "restart"}),
+        *later,
+        Variant("skipped", {"how": "skip"}),
+        Variant("in half the time", {"how": "faster", "factor": 0.5}),
+    ]
+
+
+def what_if_lines(
+    job: str, found: Sequence[WhatIfView], asked: Sequence[Variant], look: RenderContext
+) -> list[list[Segment]]:
+    """Each service that waits for it, the soonest due first; why there is nothing to tell where none does."""
+    if not found:
+        return [[(f"no open service depends on {clean_line(job)}, or none can be forecast", "plain")]]
+    lines: list[list[Segment]] = []
+    for one in found:
+        due = f"{look.clock.hm(one.deadline, look.now, one.zone)} {look.clock.label(one.deadline, one.zone)}"
+        lines += [[(clean_line(one.title), "strong"), (f"  due {due}", "plain")]]
+        named = zip((UNCHANGED, *(way.name for way in asked)), one.ways, strict=True)
+        lines += [_variant_line(name, odds, one, look) for name, odds in named]
+        lines.append([])
+    return [*lines, [("forecasts only, nothing is sent", "dim")]]
+
+
+def _variant_line(name: str, odds: WhatIfOutcome, one: WhatIfView, look: RenderContext) -> list[Segment]:
+    moved = odds.late - one.ways[0].late
+    style = "plain" if abs(moved) < EVEN else "ok" if moved < 0 else "bad"
+    p50, p95 = (look.clock.hm(at, look.now, one.zone) for at in (odds.p50, odds.p95))
+    until = f", 19 of 20 by {p95}" if p95 != p50 else ""
+    return [
+        (f"  {fit(name, NAME_WIDTH)} ", "dim" if name == UNCHANGED else "plain"),
+        (fit(format_late(odds.late), LATE), style),
+        (f"done {p50}{until}", "plain"),
+    ]
+
+
+def next_time(text: str, look: RenderContext) -> datetime | None:
+    """The next such time ("03:58") on the wall that the screen shows; None for what is no time of day."""
+    try:
+        wanted = time_of_day(text)
+    except ValueError:
+        return None
+    local = look.clock.local(look.now)
+    shown = datetime.combine(local.date(), wanted)
+    tomorrow = shown + timedelta(days=1)  # fold: of a time that is shown twice, the second
+    ahead = map(look.clock.showing, (shown, shown.replace(fold=1), tomorrow))
+    return next(at for at in ahead if at.timestamp() >= look.now.timestamp())
+
+
+MAX_TIMES = 6
+"""Restarts at other times that stand beside each other."""
+ASKING = "the engine computes the forecast…"
+
+
+class WhatIfScreen(Overlay[None]):
+    WHERE = "what_if"
+
+    def __init__(self, job_id: int, job: str) -> None:
+        super().__init__()
+        self.job_id, self.job = job_id, job
+        self.times: list[datetime] = []
+        """Of restarts that a person asked for."""
+        self.pane = Pane(id="what-if")
+        self.pane.finds_errors = False
+        self._asking: PendingRequest | None = None
+
+    @property
+    def lines_at_first(self) -> int:
+        return super().lines_at_first + 8
+
+    def content(self) -> ComposeResult:
+        yield self.pane
+
+    def on_mount(self) -> None:
+        self._ask()
+        self.pane.focus()
+
+    def _ask(self) -> None:
+        """Everything anew: forecasts of one moment are what can be compared."""
+        look = self.look
+        as_of = f"  as of {look.clock.hm(look.now, look.now)} {look.clock.label(look.now)}"
+        self.bar("box-title").show([("WHAT IF ", "key"), (self.job, "strong"), (as_of, "dim")])
+        self._foot("")
+        header = self.board.header
+        if header is not None and not header.engine.alive:  # nobody would answer
+            self._failed(header_footer.banner_text(header, "", look).strip())
+            return
+        ways = variants(self.times, look)
+        if self._asking is not None:
+            self._asking.stop()
+        self.pane.show_runs([[(ASKING, "dim")]])
+
+        def answered(answer: EngineAnswer) -> None:
+            if answer.ok:
+                self.pane.show_runs(what_if_lines(self.job, parse_what_if(answer.data), ways, look))
+            else:
+                self._failed(answer.error)
+
+        asked = [way.asked for way in ways]
+        self._asking = PendingRequest(
+            self.board, self, "what if", lambda requests: requests.what_if(self.job_id, asked), answered, self._failed
+        )
+
+    def _failed(self, text: str) -> None:
+        self.pane.show_runs([[("no forecast: ", "bad"), (clean_line(text), "plain")]])
+
+    def _foot(self, said: str) -> None:
+        hints = KeyHint(self.key_for("what_if_at"), "restarted at…", 1), KeyHint(self.key_for("back"), "back")
+        self.foot(*hints, said=said)
+
+    def commands(self) -> Sequence[ScreenCommand]:
+        return [*super().commands(), ScreenCommand("what_if_at", self.ask_time)]
+
+    def ask_time(self) -> None:
+        look = self.look
+
+        def fault(text: str) -> str:
+            return "" if next_time(text, look) else "not a time of day; write 03:58"
+
+        def answered(text: str | None) -> None:
+            at = next_time(text, look) if text else None
+            if at is not None:
+                self.times = [*(time for time in self.times if time != at), at][-MAX_TIMES:]
+                self._ask()
+
+        says = f"when it would be restarted, by the clock {look.clock.label(look.now)}: the next such time"
+        self.board.push_screen(AskScreen(f"WHAT IF {self.job} were restarted at", says, "", fault), answered)
+
+
+def open_what_if(screen: HeadwayScreen, job: str | int) -> None:
+    """Opens it for a job by its name or id."""
+
+    def opened(view: JobView) -> None:
+        screen.board.push_screen(WhatIfScreen(view.row.id, view.row.name))
+
+    screen.look_up("what if", lambda reads: reads.jobs.job(job), opened)

@@ -1,0 +1,121 @@
+"""Times as people read them: a clock in a named zone, and durations of at most two units."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, tzinfo
+from enum import StrEnum
+from functools import lru_cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+_INSTANT = len("2026-11-20T02:10:00Z")
+"""Letters at the end of a period key, as in "start:2026-11-03T02:41:07Z"."""
+
+
+class ZoneMode(StrEnum):
+    """Whose wall clock is shown; `Z` turns to the next."""
+
+    SERVICE = "service"
+    MINE = "mine"
+    UTC = "utc"
+
+    def next(self) -> ZoneMode:
+        modes = list(ZoneMode)
+        return modes[(modes.index(self) + 1) % len(modes)]
+
+
+@lru_cache(maxsize=64)
+def zone_of(name: str) -> tzinfo:
+    """The zone of an IANA name; UTC for one that this machine does not know."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return UTC
+
+
+class ZonedClock:
+    """Formats instants for one console: the mode that `Z` turns, and the person's own zone."""
+
+    def __init__(self, mine: tzinfo | None = None) -> None:
+        self.mode = ZoneMode.SERVICE
+        self.mine = mine
+        self.home = ""
+        """The zone that all services share; empty when they do not."""
+
+    def local(self, at: datetime, zone: str = "") -> datetime:
+        """`at` on the wall of the mode; without a zone of its own it is the one all services share."""
+        return at.astimezone(self._wall(zone))
+
+    def showing(self, shown: datetime) -> datetime:
+        """When the wall of the mode shows that naive time."""
+        wall = self._wall("")
+        return shown.astimezone() if wall is None else shown.replace(tzinfo=wall)
+
+    def _wall(self, zone: str) -> tzinfo | None:
+        """None: this machine's."""
+        if self.mode is ZoneMode.UTC:
+            return UTC
+        zone = zone or self.home
+        return zone_of(zone) if self.mode is ZoneMode.SERVICE and zone else self.mine
+
+    def label(self, at: datetime, zone: str = "") -> str:
+        """The zone's short name at that instant: "CET"."""
+        return self.local(at, zone).strftime("%Z") or "UTC"
+
+    def hm(self, at: datetime | None, now: datetime, zone: str = "") -> str:
+        """ "06:30"; with the weekday or the date when it is not within a day of now; "–" for none."""
+        if at is None:
+            return "–"
+        local = self.local(at, zone)
+        away = abs(at - now)
+        if away < timedelta(hours=24):
+            return local.strftime("%H:%M")
+        return local.strftime("%a %H:%M" if away < timedelta(days=6) else "%m-%d %H:%M")
+
+    def day(self, at: datetime | None, now: datetime, zone: str = "") -> str:
+        """ "06:30" today; "Sat 06:30" within six days; "30 Nov" farther away; "–" for none. At most 9 cells."""
+        if at is None:
+            return "–"
+        local = self.local(at, zone)
+        if local.date() == self.local(now, zone).date():
+            return local.strftime("%H:%M")
+        return local.strftime("%a %H:%M" if abs(at - now) < timedelta(days=6) else "%-d %b")
+
+    def period(self, key: str, zone: str = "") -> str:
+        """A period key as people read it: where it ends in an instant, that on the wall; else as it is."""
+        before = key[:-_INSTANT]
+        try:
+            at = datetime.fromisoformat(key[-_INSTANT:])
+            words = self.full(at, zone)
+        except (ValueError, OverflowError):
+            return key
+        return f"{before.replace(':', ' ')}{words}" if at.tzinfo is not None and not before[-1:].isalnum() else key
+
+    def hms(self, at: datetime | None, zone: str = "") -> str:
+        return "–" if at is None else self.local(at, zone).strftime("%H:%M:%S")
+
+    def full(self, at: datetime | None, zone: str = "") -> str:
+        """ "2026-11-20 03:12:00 CET"."""
+        return "–" if at is None else self.local(at, zone).strftime("%Y-%m-%d %H:%M:%S %Z")
+
+
+def format_span(length: timedelta) -> str:
+    """The largest two units: "3h12m", "40m12s", "8s", "4d2h"; a negative span gets "-" before it."""
+    seconds = round(length.total_seconds())
+    sign, seconds = ("-" if seconds < 0 else ""), abs(seconds)
+    for size, unit, below, small in ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "m"), (60, "m", 1, "s")):
+        if seconds >= size:
+            rest = seconds % size // below
+            return f"{sign}{seconds // size}{unit}" + (f"{rest:02d}{small}" if rest else "")
+    return f"{sign}{seconds}s"
+
+
+def format_short(length: timedelta) -> str:
+    """The span without seconds above a minute: "40m", "3h12m"."""
+    text = format_span(length)
+    return text if "m" not in text or not text.endswith("s") else text[: text.index("m") + 1]
+
+
+def format_signed(length: timedelta) -> str:
+    """Slack: "+1h22m" or "-12m"."""
+    text = format_short(length)
+    return text if text.startswith("-") else f"+{text}"

@@ -1,0 +1,304 @@
+"""The app as screens see it: shared state, queries, requests to the engine and navigation, without importing the app.
+
+Also the start of an engine by the console itself: until that engine writes, its store is awaited, not reported
+missing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+from textual.app import App
+from textual.message import Message
+
+from console.store.errors import StoreMissing, StoreOutdated
+from console.timing.clock import real_now
+from console.tui.frame.cells import RenderContext
+from console.tui.frame.resource_thread import ResourceThread
+from console.tui.terminal.output import TerminalBuffer
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from textual.driver import Driver
+    from textual.screen import Screen
+
+    from connectors.sdk.states import Verb
+    from console.config.preferences import EffectivePreferences, PersonalPreferences
+    from console.domain.plan import PlanDraft
+    from console.domain.service import ServiceView
+    from console.domain.switches import SystemPause
+    from console.domain.system import HeaderView
+    from console.engine.api.action_request import ActionRequest
+    from console.store.queries import Queries
+    from console.store.queries.audit import ApprovalView
+    from console.timing.clock import ClockSetting
+    from console.tui.frame.clock_format import ZonedClock
+    from console.tui.frame.glyphs import GlyphSet
+    from console.tui.frame.history import ViewHistory, ViewPlace
+    from console.tui.frame.intent import ActionIntent
+    from console.tui.frame.service_groups import ServiceGrouping
+    from console.tui.frame.tour import GuidedTour
+
+START_SECONDS = 20.0
+"""How long an engine that was started from here may need until its store and its services are there."""
+WHEEL_LINES = 3.0
+
+
+class EngineAnswer(Protocol):
+    """The engine's answer to a request."""
+
+    @property
+    def ok(self) -> bool: ...
+    @property
+    def data(self) -> dict[str, Any]: ...
+    @property
+    def error(self) -> str: ...
+
+
+class EngineRequests(Protocol):
+    """What the console asks of the engine: `console.engine.api.client.EngineClient`, without importing pydantic.
+
+    A request is a row that the engine answers. One thread owns the client."""
+
+    def preview(self, request: ActionRequest, /) -> int: ...
+    def propose(self, incident_id: int, everything: bool = False) -> int: ...
+    def propose_bulk(self, run_ids: Sequence[int], verb: Verb) -> int: ...
+    def log(self, run_id: int, attempt_id: int | None = None, start: str | None = None) -> int: ...
+    def answer(self, request_id: int) -> EngineAnswer | None: ...
+    def act(self, request: ActionRequest, key: str, /) -> None: ...
+    def start_plan(self, draft: PlanDraft, key: str, why: str = "", at_once: int = 1) -> int: ...
+    def steer_plan(self, number: int, how: str, why: str = "") -> str: ...
+    def probe(self, system: str, target: str = "") -> int: ...
+    def pause_polling(self, system: str, seconds: float, why: str) -> SystemPause: ...
+    def turn(self, name: str, value: str, why: str, system: str = "") -> bool: ...
+    def approve(self, key: str) -> int: ...
+    def withdraw(self, key: str, why: str = "") -> int: ...
+    def what_if(self, job_id: int, ways: Sequence[Mapping[str, Any]], /) -> int: ...
+    def accept_drift(self, job_id: int, shown: int) -> int: ...
+    def card(self, job_id: int, given: Mapping[str, str], why: str = "") -> int: ...
+    def note(self, incident_id: int, words: str, /) -> None: ...
+    def acknowledge(self, incident_id: int, seconds: float, why: str = "") -> int: ...
+    def lapse(self, incident_id: int, why: str = "") -> int: ...
+    def silence(self, matchers: Mapping[str, str], seconds: float, why: str) -> int: ...
+
+
+class EngineStartup:
+    """The start of an engine by this console. `starts`: it starts one where none works; `why_ended` says why that
+    engine ended, empty while it works."""
+
+    def __init__(self, starts: bool, why_ended: Callable[[], str] | None = None) -> None:
+        self._starts, self._why_ended = starts, why_ended or str
+        self._until = time.monotonic() + START_SECONDS if starts else 0.0
+        self._worked = self._died = False
+        self.starting = False
+        """True while no engine works yet, or there is no store, and one may be on its way from here."""
+        self.awaits_services = False
+        """True until the engine that was started has written a service, as long as it may need for that."""
+
+    def failed(self, error: Exception, is_first: bool) -> None:
+        """The store could not be read; `is_first`: it never could."""
+        awaited = self.starting or isinstance(error, StoreMissing | StoreOutdated)
+        self.starting = is_first and self._is_early and awaited and not self._why_ended()
+        self.awaits_services = self.starting
+
+    def explain(self, error: Exception) -> str:
+        """Why the store cannot be read, and what happens next."""
+        text = f"{error}" or type(error).__name__
+        if ended := self._why_ended():
+            return f"{ended} · {text}"
+        if self._starts and isinstance(error, StoreOutdated):
+            return f"{error.found}: the engine started by this console is migrating it"
+        return text
+
+    def seen(self, header: HeaderView, services: Sequence[ServiceView]) -> bool:
+        """The store was read. True once: the engine died under the open console, and one is to be started from here.
+
+        An engine that a person ended gives its lease back and is not started again."""
+        engine, was_starting = header.engine, self.starting
+        is_missing = not (engine.alive or engine.stuck or header.replay)
+        died = self._starts and self._worked and not self._died and is_missing and bool(engine.holder)
+        if died:
+            self._died, self._until = True, time.monotonic() + START_SECONDS
+        self._worked = self._worked or engine.alive
+        self.starting = self._is_early and is_missing
+        began = self.starting or was_starting or self.awaits_services
+        self.awaits_services = began and self._is_early and not services and not engine.stuck
+        return died
+
+    @property
+    def _is_early(self) -> bool:
+        return time.monotonic() < self._until
+
+
+class Arrived(Message):
+    """An answer from a resource thread; `deliver` hands it to the screen that asked."""
+
+    def __init__(self, deliver: Callable[[], None]) -> None:
+        super().__init__()
+        self.deliver = deliver
+
+
+class ConsoleApp(App[int], inherit_bindings=False):
+    """The app as screens see it: shared state, queries and requests. `HeadwayApp` adds navigation and its life."""
+
+    desk: ResourceThread[Queries]
+    """The thread that owns the store's reads."""
+    header: HeaderView | None
+    services: tuple[ServiceView, ...]
+    approvals: tuple[ApprovalView, ...]
+    """Actions that wait for another person's approval, oldest first."""
+    store_error: str
+    read_at: datetime | None
+    """When the store was last read, by real time."""
+    beginning: EngineStartup
+    clock: ZonedClock
+    glyphs: GlyphSet
+    personal: PersonalPreferences
+    own: EffectivePreferences
+    """Keys and views: those of config, with this person's over them."""
+    trail: ViewHistory
+    tour: GuidedTour | None
+    """The demo's; None elsewhere."""
+    grouping: ServiceGrouping
+    folding: bool
+    """Whether healthy services are folded where they do not fit."""
+    command: tuple[str, ...]
+    """`headway` with this console's config and store; empty where no command may be run beside it."""
+    visitor: str
+    """The name of the person at a browser; empty at a terminal."""
+
+    def __init__(self, requests_factory: Callable[[], EngineRequests], frozen: datetime | None,
+                 driver_class: type[Driver] | None) -> None:  # fmt: skip
+        super().__init__(driver_class=driver_class)
+        self.scroll_sensitivity_y = WHEEL_LINES
+        self._requests_factory = requests_factory
+        self._asker: ResourceThread[EngineRequests] | None = None
+        self._frozen = frozen
+        self._replay_clock: ClockSetting | None = None
+
+    @property
+    def look(self) -> RenderContext:
+        """What cells need: the time, the clock, the glyphs, the keys."""
+        return RenderContext(self.now(), self.clock, self.glyphs, self.own.remap)
+
+    def now(self) -> datetime:
+        """The present, aware UTC: real, the replay's, or frozen by a test."""
+        if self._frozen is not None:
+            return self._frozen
+        return self._replay_clock.at(real_now()) if self._replay_clock is not None else real_now()
+
+    # queries and requests
+
+    def ask_for(
+        self, screen: Screen[Any], key: str, question: Callable[[Queries], Any], then: Callable[[Any], None],
+        failed: Callable[[Exception], None] | None = None, *, first: bool = False,
+        instead: bool = False, desk: ResourceThread[Queries] | None = None,
+    ) -> None:  # fmt: skip
+        """Queries the store, in the thread `desk` where the query takes long; a result is dropped if the screen closed
+        meanwhile."""
+
+        def is_open() -> bool:
+            return self.is_running and screen in self.screen_stack and screen.is_attached and bool(screen.children)
+
+        def answered(result: Any) -> None:
+            if is_open():
+                then(result)
+
+        def refused(error: Exception) -> None:
+            if is_open():
+                (failed or self.store_failed)(error)
+
+        (desk or self.desk).ask(key, question, answered, refused, first=first, instead=instead)
+
+    def ask_engine(self, key: str, question: Callable[[EngineRequests], Any], then: Callable[[Any], None],
+                   failed: Callable[[Exception], None], order: str = "") -> None:  # fmt: skip
+        """Sends a request to the engine from a thread of its own; `order`: see `ResourceThread.ask`."""
+        if self._asker is None:
+            self._asker = ResourceThread(self._requests_factory, "asks")
+            self._asker.attach(self.deliver)
+        self._asker.ask(key, question, then, failed, order=order)
+
+    def deliver(self, answer: Callable[[], None]) -> None:
+        """Runs this on the app's loop; called from other threads."""
+        try:
+            self.post_message(Arrived(answer))
+        except RuntimeError:  # the loop has just ended
+            return
+
+    def on_arrived(self, message: Arrived) -> None:
+        if self.is_running:
+            message.deliver()
+
+    def read_header(self) -> None: ...
+
+    def look_again(self) -> None:
+        """Refreshes the header and the screen that is open."""
+
+    def store_failed(self, error: Exception) -> None:
+        """The store cannot be read: shown in the banner; what was read before stays."""
+
+    def take_personal(self, personal: PersonalPreferences) -> None:
+        """A person's preferences file has changed."""
+
+    def tell(self, text: str, style: str = "plain") -> None:
+        """A notice on the screen that is open."""
+
+    # the terminal
+
+    @cached_property
+    def _shown(self) -> TerminalBuffer:
+        """What the terminal shows."""
+        return TerminalBuffer()
+
+    def _display(self, screen: Screen[Any], renderable: Any) -> None:
+        """Sends to a terminal only what it does not show yet."""
+        super()._display(screen, self._shown.thinned(renderable, getattr(self._driver, "_writer_thread", None)))
+
+    def on_resize(self) -> None:
+        """What a terminal shows after a resize is unknown."""
+        self.redraw()
+
+    def redraw(self) -> None:
+        """Sends everything again: another program may have written to the terminal."""
+        self._shown.forget()
+        self.screen.refresh()
+
+    # navigation
+
+    def go(self, where: str) -> None:
+        """Opens one of the screens of the key table."""
+
+    def back(self, leave: bool = True) -> None:
+        """One screen back; from the first one `q` leaves, Escape stays."""
+
+    def unless_lost(self, closed: Sequence[Screen[Any]], then: Callable[[], object]) -> None:
+        """Runs `then`; asks first where one of these screens holds unsaved changes."""
+
+    def return_to(self, place: ViewPlace) -> None:
+        """Opens a view that was open before."""
+
+    def visit(self, kind: str, what: Any) -> None:
+        """Opens a screen, service, incident, job, run, system or plan by name or id."""
+
+    def open_service(self, name: str) -> None: ...
+    def open_incident(self, incident_id: int) -> None: ...
+    def open_job(self, name_or_id: str | int) -> None: ...
+    def open_jobs(self, filter_text: str) -> None: ...
+    def open_run(self, run_id: int, then: str = "") -> None: ...
+    def open_system(self, name: str) -> None: ...
+    def open_action(self, key: str) -> None: ...
+    def open_lineage(self, job: str | int, blast: bool = False) -> None: ...
+    def open_plan(self, number: int) -> None: ...
+
+    def open_order(self, order: ActionIntent) -> None:
+        """Shows the preview of an action; a person decides there."""
+
+    def open_draft(
+        self, propose: Callable[[EngineRequests], int], about: str, word: str,
+        wider: Callable[[EngineRequests], int] | None = None,
+    ) -> None:  # fmt: skip
+        """Asks the engine for a plan and shows the proposal."""

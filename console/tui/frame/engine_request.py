@@ -1,0 +1,100 @@
+"""A request to the engine from a screen: sent as a row, its answer polled until it comes; no key waits for it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from textual.widget import Widget
+
+from console.tui.frame.context import ConsoleApp, EngineAnswer, EngineRequests
+
+if TYPE_CHECKING:
+    from console.tui.frame.screen import HeadwayScreen
+
+POLL_SECONDS = 0.1
+TIMEOUT_SECONDS = 45.0
+"""Longer than any connector's deadline: then the engine is not there."""
+
+
+class PendingRequest:
+    """One question of a widget. `then` gets the engine's answer, `failed` words for a person; neither after `stop`.
+    `order`: what a person orders by asking it, in words; that it was not done is told also where its widget is gone."""
+
+    def __init__(
+        self,
+        board: ConsoleApp,
+        asker: Widget,
+        name: str,
+        put: Callable[[EngineRequests], int],
+        then: Callable[[EngineAnswer], None],
+        failed: Callable[[str], None],
+        order: str = "",
+    ) -> None:
+        self._board, self._asker, self._name = board, asker, name
+        self._then, self._failed, self._order = then, failed, order
+        self._until = time.monotonic() + TIMEOUT_SECONDS
+        self._stopped = False
+        board.ask_engine(f"{name} put", put, self._put, self._error, order)
+
+    def stop(self) -> None:
+        """Nobody waits for the answer any more."""
+        self._stopped = True
+
+    def _put(self, request_id: int) -> None:
+        if self._open or self._order:
+            self._board.ask_engine(
+                f"{self._name} answer {request_id}",
+                lambda requests: requests.answer(request_id),
+                lambda answer: self._answered(request_id, answer),
+                self._error,
+            )
+
+    @property
+    def _open(self) -> bool:
+        return not self._stopped and self._asker.is_attached and bool(self._asker.children)
+
+    def _answered(self, request_id: int, answer: EngineAnswer | None) -> None:
+        if answer is not None:
+            if self._open:
+                self._then(answer)
+            elif self._order and not answer.ok:
+                self._board.tell(f"{self._order}: {answer.error}", "bad")
+        elif time.monotonic() > self._until:
+            self._fail("the engine does not respond; is it running? The banner shows since when not")
+        elif self._open or self._order:
+            self._board.set_timer(POLL_SECONDS, lambda: self._put(request_id))
+
+    def _error(self, error: Exception) -> None:
+        self._fail(str(error) or type(error).__name__)
+
+    def _fail(self, text: str) -> None:
+        if self._open:
+            self._failed(text)
+        elif self._order:
+            self._board.tell(f"{self._order}: {text}", "bad")
+
+
+def send_order(
+    screen: HeadwayScreen,
+    name: str,
+    put: Callable[[EngineRequests], int],
+    order: str,
+    done: str,
+    undone: str = "not done",
+) -> None:
+    """An order from a screen. What came of it is said there: that it is `done`, or why it is `undone`. `order` names it
+    to whoever left before: in words that claim nothing."""
+
+    def answered(answer: EngineAnswer) -> None:
+        if answer.ok:
+            screen.notice(done, "ok")
+            screen.fetch()
+        else:
+            refused(answer.error)
+
+    def refused(why: str) -> None:
+        screen.notice(f"{undone}: {why}", "bad")
+
+    PendingRequest(screen.board, screen, name, put, answered, refused, order)

@@ -1,0 +1,160 @@
+"""One mark for every state of the vocabulary: shape first, color second, an ASCII twin for plain terminals."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from connectors.sdk.states import RunEvidence, RunState
+from console.domain.job import Safety
+from console.domain.service import Timeliness
+
+
+class Glyph(NamedTuple):
+    """How one member is shown. Glyph and letter are one cell wide; `style` is a name of `widgets.paint`."""
+
+    glyph: str
+    letter: str
+    word: str
+    style: str
+
+
+STATES: dict[StrEnum, Glyph] = {
+    RunState.SUCCEEDED: Glyph("●", "+", "succeeded", "ok"),
+    RunState.PARTIAL: Glyph("◐", "%", "partial", "warn"),
+    RunState.RUNNING: Glyph("▶", ">", "running", "run"),
+    RunState.CANCELLING: Glyph("▷", ")", "cancelling", "run"),
+    RunState.RETRYING: Glyph("↻", "R", "retrying", "run"),
+    RunState.QUEUED: Glyph("◔", "q", "queued", "dim"),
+    RunState.WAITING: Glyph("◌", "w", "waiting", "dim"),
+    RunState.PLANNED: Glyph("·", ".", "planned", "dim"),
+    RunState.HELD: Glyph("‖", "H", "held", "dim"),
+    RunState.FAILED: Glyph("✖", "X", "failed", "bad"),
+    RunState.TIMED_OUT: Glyph("⧖", "T", "timed out", "bad"),
+    RunState.MISSED: Glyph("◇", "M", "missed", "warn"),
+    RunState.LOST: Glyph("◈", "L", "lost", "warn"),
+    RunState.BLOCKED: Glyph("⊣", "B", "blocked", "warn"),
+    RunState.CANCELLED: Glyph("○", "-", "cancelled", "dim"),
+    RunState.SKIPPED: Glyph("↷", "s", "skipped", "dim"),
+    RunState.UNKNOWN: Glyph("?", "?", "unknown", "dim"),
+}
+
+TIMELINESS: dict[StrEnum, Glyph] = {
+    Timeliness.NO_ESTIMATE: Glyph("–", "-", "no estimate", "dim"),
+    Timeliness.ON_TIME: Glyph("●", "+", "on time", "ok"),
+    Timeliness.AT_RISK: Glyph("!", "!", "at risk", "warn"),
+    Timeliness.WILL_MISS: Glyph("‼", "W", "will miss", "bad"),
+    Timeliness.BREACHED: Glyph("✖", "X", "breached", "bad"),
+    Timeliness.MET_LATE: Glyph("◑", "l", "delivered late", "warn"),
+    Timeliness.MET: Glyph("✓", "y", "met", "ok"),
+    Timeliness.NO_PROMISE: Glyph("○", "o", "no promise", "dim"),
+}
+
+EVIDENCE: dict[StrEnum, Glyph] = {
+    RunEvidence.NATIVE: Glyph(" ", " ", "native", "dim"),
+    RunEvidence.INFERRED: Glyph("≈", "~", "inferred", "dim"),
+    RunEvidence.ASSERTED: Glyph("p", "p", "asserted", "dim"),
+    RunEvidence.CONFLICT: Glyph("≠", "#", "conflict", "warn"),
+    RunEvidence.STALE: Glyph("◷", "o", "stale", "warn"),
+}
+
+SAFETY: dict[StrEnum, Glyph] = {
+    Safety.SAFE: Glyph("✓", "y", "safe", "ok"),
+    Safety.ASK: Glyph("?", "?", "ask", "warn"),
+    Safety.NEVER: Glyph("⊘", "n", "never", "bad"),
+}
+
+
+class GlyphRole(StrEnum):
+    """What a run is to an incident."""
+
+    ROOT = "root"
+    RED = "red"
+    STALE = "stale"
+    THREATENED = "threatened"
+    REPAIRED = "repaired"
+
+
+ROLES: dict[StrEnum, Glyph] = {
+    GlyphRole.ROOT: Glyph("◉", "O", "root", "bad"),
+    GlyphRole.RED: Glyph("✖", "X", "red", "bad"),
+    GlyphRole.STALE: Glyph("≠", "#", "stale", "warn"),
+    GlyphRole.THREATENED: Glyph("!", "!", "threat", "warn"),
+    GlyphRole.REPAIRED: Glyph("●", "+", "green", "ok"),
+}
+
+
+class StepStage(StrEnum):
+    """Where an action of ours stands."""
+
+    REQUESTED = "requested"
+    SENDING = "sending"
+    SENT = "sent"
+    VERIFIED = "verified"
+    REFUSED = "refused"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+STEPS: dict[StrEnum, Glyph] = {
+    StepStage.REQUESTED: Glyph("◌", "w", "requested", "dim"),
+    StepStage.SENDING: Glyph("▷", ")", "sending", "run"),
+    StepStage.SENT: Glyph("▶", ">", "sent", "run"),
+    StepStage.VERIFIED: Glyph("●", "+", "verified", "ok"),
+    StepStage.REFUSED: Glyph("⊘", "n", "refused", "bad"),
+    StepStage.FAILED: Glyph("✖", "X", "failed", "bad"),
+    StepStage.UNKNOWN: Glyph("?", "?", "unknown", "warn"),
+}
+
+PLAN_STEPS: dict[str, Glyph] = {
+    "planned": Glyph("·", ".", "planned", "dim"),
+    "asked": Glyph("◌", "w", "requested", "run"),
+    "left_out": Glyph("○", "-", "left out", "dim"),
+    "given_up": Glyph("↷", "s", "abandoned", "dim"),
+}
+"""States of a plan's step that no action has."""
+
+COLUMNS = {
+    "state": STATES,
+    "timeliness": TIMELINESS,
+    "evidence": EVIDENCE,
+    "safety": SAFETY,
+    "role": ROLES,
+    "action": STEPS,
+}
+"""Marks that may stand under one another; a test asserts that no two of a column look alike."""
+
+_MARKS = {(column, str(value)): mark for column, marks in COLUMNS.items() for value, mark in marks.items()}
+
+SIGNS = {
+    "stale": ("◷", "?"),
+    "full": ("▓", "#"),
+    "empty": ("░", "."),
+    "dash": ("–", "-"),
+    "dot": ("·", "|"),
+    "enter": ("↵", "Enter"),
+    "branch": ("└", "`"),
+    "marked": ("◆", "*"),
+    "ahead": ("─", "-"),
+    "fan": ("░", "."),
+    "deadline": ("▏", "|"),
+    "beyond": ("»", ">"),
+    "taken": ("✓", "a"),
+}
+
+
+class GlyphSet:
+    """The marks of one terminal: shapes, or letters where `plain`."""
+
+    def __init__(self, plain: bool = False) -> None:
+        self.plain = plain
+
+    def mark(self, column: str, value: str) -> tuple[str, str, str]:
+        """(one cell, word, style) of a value; a value that nobody knows is shown as `?` with its own word."""
+        found = _MARKS.get((column, value))
+        if found is None:
+            return "?", value or "unknown", "warn"
+        return (found.letter if self.plain else found.glyph), found.word, found.style
+
+    def sign(self, name: str) -> str:
+        return SIGNS[name][self.plain]

@@ -1,0 +1,82 @@
+"""Commands of a screen, and what a person wants done with one run or one job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from connectors.sdk.states import Verb
+
+if TYPE_CHECKING:
+    from console.engine.api.action_request import ActionRequest
+
+
+class ScreenCommand(NamedTuple):
+    """What an action of the key table does on one screen; keys, label and help stand in the table."""
+
+    name: str
+    """Of the action in `key_table.KEY_TABLE`."""
+    run: Callable[[], object]
+    why_not: Callable[[], str] = str
+    """Why it is disabled now, in one line; empty while it is enabled."""
+
+
+REVERSIBLE = (Verb.HOLD, Verb.RELEASE)
+"""Verbs that need no typed name: one undoes the other."""
+VERB_LABELS = {
+    Verb.RERUN: "rerun",
+    Verb.START: "start",
+    Verb.CANCEL: "cancel",
+    Verb.MARK_OK: "mark OK",
+    Verb.SKIP: "skip",
+    Verb.HOLD: "hold",
+    Verb.RELEASE: "release",
+    Verb.BACKFILL: "backfill",
+}
+
+
+class ActionIntent(NamedTuple):
+    """One verb on one run, or on one job where `run_id` is None."""
+
+    verb: Verb
+    job: str
+    run_id: int | None = None
+    job_id: int | None = None
+    incident_id: int | None = None
+    parameters: Mapping[str, Any] = {}
+    why: str = ""
+    builds_on: str = ""
+    """The red or stale upstream of a manual step; it is completed only after a second confirmation."""
+
+    def request(
+        self, preview: Mapping[str, Any] | None = None, why: str = "", overlap: str | None = None
+    ) -> ActionRequest:
+        """The request to the engine, with what `preview` showed; without `overlap`, with the overlap of the preview.
+
+        Called in a resource thread: it imports pydantic."""
+        from console.engine.api.action_request import ActionRequest, overlap_choice
+
+        return ActionRequest(
+            self.verb,
+            self.run_id,
+            self.job_id if self.run_id is None else None,
+            parameters=self.parameters,
+            preview=preview or {},
+            why=why or self.why,
+            overlap=overlap or overlap_choice(preview or {}),
+            incident_id=self.incident_id,
+            beside=tuple((preview or {}).get("under_way", ())) if overlap else None,
+        )
+
+
+def verb_label(verb: str) -> str:
+    """ "mark OK"; an unknown verb without its underscores."""
+    return VERB_LABELS[Verb(verb)] if verb in VERB_LABELS else verb.replace("_", " ")
+
+
+class RunChoice(NamedTuple):
+    """The run that a command acts on."""
+
+    run_id: int
+    job: str
+    incident_id: int | None = None

@@ -1,0 +1,528 @@
+"""The base of every screen: header, footer, a notice, the line where a person types, and its table of commands.
+
+Bindings come from the key table, commands from the screen and its parts. Textual asks `check_action` before it runs a
+binding; a disabled command says why in the last line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+
+from textual import actions, events, on
+from textual.app import ComposeResult
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Input
+
+from console.config import key_table
+from console.tui.frame import header_footer
+from console.tui.frame.context import ConsoleApp
+from console.tui.frame.intent import RunChoice
+from console.tui.terminal.output import PaintPacer
+from console.tui.widgets.bar import Bar, BarLine
+from console.tui.widgets.entry import Entry
+from console.tui.widgets.grid import Grid
+from console.tui.widgets.paint import fit, line_breaks
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from console.store.queries import Queries
+    from console.tui.frame.cells import RenderContext
+    from console.tui.frame.history import ViewPlace
+    from console.tui.frame.intent import ScreenCommand
+    from console.tui.widgets.paint import Segment
+    from console.tui.widgets.pane import Pane
+
+QueryResult = TypeVar("QueryResult")
+NOTICE_SECONDS = 8.0
+BANNER_LINES = 2
+READING_TEXT = "reading…"
+NOT_READ = "not read yet"
+NOT_SELECTED = "nothing is selected"
+STORE_UNREADABLE = "no data yet, the store cannot be read: see the banner"
+STORE_STARTING = "the engine is creating the store: data appears here by itself"
+
+
+class ScreenPart:
+    """An ability that a screen is given: its widgets, and its share in what happens to the screen."""
+
+    fault = ""
+    """Why the input line cannot be read; shown in the last line."""
+
+    def widgets(self) -> ComposeResult:
+        yield from ()
+
+    def mounted(self) -> None: ...
+
+    def resumed(self) -> None:
+        """The screen opens, or what covered it was closed."""
+
+    def tick(self) -> None:
+        """A second has passed."""
+
+    def typed(self, text: str) -> None:
+        """The text of the input line has changed."""
+
+    def entered(self, text: str) -> None:
+        """Enter in the input line."""
+
+    def moved(self) -> None:
+        """The cursor is on another row."""
+
+    def resized(self) -> None:
+        """The grid has another size."""
+
+    def close(self) -> bool:
+        """Closes what is open in this part; False when nothing was."""
+        return False
+
+
+class HeadwayScreen(Screen[None], inherit_bindings=False):
+    """A screen names itself in `WHERE`; keys come from the key table, abilities from its parts."""
+
+    WHERE: ClassVar[str] = ""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        if cls.WHERE:
+            cls.BINDINGS = key_table.bindings(cls.WHERE)
+        super().__init_subclass__(**options)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts: tuple[ScreenPart, ...] = ()
+        self.pacer = PaintPacer(self)
+        self.marked: dict[Hashable, RunChoice] = {}
+        """Rows that a person marked, by their key; a verb then acts on all of them."""
+        self.lost = ""
+        """Why there is nothing to show: the subject of the screen was not found."""
+        self._notice: tuple[str, str] = ("", "")
+        self._refused = ""
+        """The disabled command that the notice explains."""
+        self._focus_before_small: Widget | None = None
+        """What had the focus before the terminal became too small: a hidden widget cannot have it."""
+        self._hidden: list[Widget] = []
+        """What was shown before it became too small."""
+
+    @property
+    def board(self) -> ConsoleApp:
+        """The app: threads, clock and glyphs that screens share."""
+        return cast(ConsoleApp, self.app)
+
+    @property
+    def look(self) -> RenderContext:
+        return self.board.look
+
+    def key_for(self, command: str) -> str:
+        """The first key of a command here, as this person has it."""
+        return self.look.key(self.WHERE, command)
+
+    def compose(self) -> ComposeResult:
+        yield Bar(id="top", lines=2)
+        yield from self.body()
+        yield from header_footer.tour_bar(self.board, self.WHERE)
+        yield Bar(id="foot", ground="panel")
+
+    def body(self) -> ComposeResult:
+        """The widgets between title and footer."""
+        for part in self.parts:
+            yield from part.widgets()
+
+    def bar(self, name: str) -> Bar:
+        return self.query_one(f"#{name}", Bar)
+
+    @property
+    def is_whole(self) -> bool:
+        """True while its widgets exist: an answer may arrive after the screen was closed."""
+        return self.is_attached and bool(self.query("#foot"))
+
+    @property
+    def waiting(self) -> str:
+        """Shown in place of data that was not read: why nothing is there."""
+        if self.board.beginning.starting and self.board.header is None:
+            return self.lost or STORE_STARTING
+        return self.lost or (STORE_UNREADABLE if self.board.store_error else READING_TEXT)
+
+    def _paint_waiting(self) -> None:
+        """Empty tables say why nothing was read yet."""
+        for widget in self.query("Grid, Canvas"):
+            if getattr(widget, "empty", "") in (READING_TEXT, STORE_UNREADABLE, STORE_STARTING):
+                widget.empty = self.waiting  # type: ignore[attr-defined]
+                widget.refresh()
+
+    # life
+
+    def on_mount(self) -> None:
+        for part in self.parts:
+            part.mounted()
+
+    def on_screen_resume(self) -> None:
+        """It opens, or what covered it was closed."""
+        self.paint_frame()
+        self.fetch()
+        for part in self.parts:
+            part.resumed()
+        if self.place is not None and self.app.screen is self:  # not one passed on the way to another
+            self.board.trail.seen(self.place)
+
+    def on_resize(self, event: events.Resize) -> None:
+        small = header_footer.is_small(event.size)
+        if small and not self.query("#small"):
+            from console.tui.widgets.pane import Pane
+
+            pane = Pane(id="small")
+            pane.can_focus = False  # else it has the focus once a second size comes
+            self.mount(pane)
+        if small:
+            self._focus_before_small = self.focused or self._focus_before_small
+        self._make_room(small)
+        header_footer.paint_tour(self, self.WHERE, self.only_problems)
+        if not small and self._focus_before_small is not None:
+            self.call_after_refresh(self._focus_before_small.focus)
+            self._focus_before_small = None
+        self.call_after_refresh(self.paint_frame)
+
+    def _make_room(self, small: bool) -> None:
+        """Hides everything but the status of a small terminal; or shows again what was hidden so."""
+        for pane in self.query("#small"):
+            pane.display = small
+        if not small:
+            for child in self._hidden:
+                child.display = True
+            self._hidden = []
+            return
+        for child in self.children:
+            name = child.id or ""
+            if child.display and name not in ("small", header_footer.TOUR_BAR_ID) and not name.startswith("textual-"):
+                child.display = False
+                self._hidden.append(child)
+
+    @property
+    def only_problems(self) -> bool:
+        """Whether only what needs attention is listed."""
+        return False
+
+    @property
+    def is_small(self) -> bool:
+        """Only a status is shown."""
+        return header_footer.is_small(self.app.size)
+
+    def _compositor_refresh(self) -> None:
+        if self.pacer.may_paint():
+            super()._compositor_refresh()
+
+    def fetch(self) -> None:
+        """Queries what this screen shows; called when it opens and when the store has changed."""
+
+    def tick(self) -> None:
+        """A second has passed: countdowns move."""
+        self.paint_frame()
+        for part in self.parts:
+            part.tick()
+
+    @on(Grid.Moved)
+    def cursor_moved(self) -> None:
+        for part in self.parts:
+            part.moved()
+        self.moved()
+        self.paint_foot()
+
+    def moved(self) -> None:
+        """The cursor is on another row."""
+
+    @on(Grid.Resized)
+    def grid_resized(self) -> None:
+        for part in self.parts:
+            part.resized()
+        self.resized()
+
+    def resized(self) -> None:
+        """The grid has another size."""
+
+    @on(Grid.Picked)
+    def row_picked(self) -> None:
+        if "open" in self.command_table:
+            self.run_command("open")
+
+    # what is painted
+
+    def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
+        """Left and right of the title line."""
+        return [(f" {key_table.SCREENS.get(self.WHERE, '').upper()}", "key")], []
+
+    def paint_frame(self) -> None:
+        """Header, banner, title and footer as they should be now."""
+        if not self.is_whole:
+            return
+        self.paint_top()
+        self._paint_waiting()
+        header_footer.paint_tour(self, self.WHERE, self.only_problems)
+        self.paint_foot()
+        small = self.query("#small")
+        if small and small.first().display:
+            header_footer.paint_small(self.board, cast("Pane", small.first()))
+
+    def paint_top(self) -> None:
+        """Header, banner where there is one, title."""
+        board = self.board
+        head, right = self._head()
+        lines: list[BarLine] = [(tuple(head), tuple(right), "panel")]
+        if banner := header_footer.banner_of(board):
+            style, ground = ("mark", "panel") if board.beginning.starting else ("alarm", "alarm")
+            room = self.size.width - 1
+            texts = [banner[start:end].strip() for start, end in line_breaks(banner, room)]
+            if len(texts) > BANNER_LINES:
+                texts[BANNER_LINES - 1 :] = [fit(" ".join(texts[BANNER_LINES - 1 :]), room)]
+            lines += [(((f" {text}", style),), (), ground) for text in texts]
+        left, right_of_title = self.title_runs()
+        self.bar("top").show_lines([*lines, (tuple(left), tuple(right_of_title), "")])
+
+    def _head(self) -> header_footer.Sides:
+        board = self.board
+        unread = "store not read" if board.store_error else header_footer.READING
+        return header_footer.header_segments(
+            board.header,
+            self.look,
+            self.size.width,
+            len(board.approvals),
+            board.visitor,
+            "no store yet" if board.beginning.starting else unread,
+        )
+
+    def paint_foot(self) -> None:
+        if fault := next((part.fault for part in self.parts if part.fault), ""):
+            self.bar("foot").show([(f" {fault}", "warn")])
+            return
+        text, style = self._notice
+        if text and self._refused:
+            text = self.why_not(self._refused)  # the reason may have changed or gone
+            self._notice = self._notice if text else ("", "")
+        if text:
+            self.bar("foot").show([(f" {text}", style)])
+        else:
+            self.bar("foot").show(*self._foot())
+
+    def _foot(self) -> header_footer.Sides:
+        disabled = {action.name for action in key_table.footer_actions(self.WHERE) if self.why_not(action.name)}
+        glyphs, remap = self.look.glyphs, self.board.own.remap
+        return header_footer.footer_segments(self.WHERE, self.crumb(), disabled, glyphs, self.size.width, remap)
+
+    def on_bar_pressed(self, event: Bar.Pressed) -> None:
+        """A key of the footer is also a button, and so is what the header counts; a click on a notice closes it."""
+        if event.bar.id == "top" and event.y == 0:
+            if name := header_footer.counted_at(self._head()[1], self.size.width, event.x):
+                self.run_command(name)
+        elif event.bar.id == "foot" and self._notice[0]:
+            self.notice("")
+        elif event.bar.id == "foot":
+            footer = key_table.footer_actions(self.WHERE, self.board.own.remap)
+            if name := header_footer.act_at(self._foot(), footer, self.size.width, event.x):
+                self.run_command(name)
+
+    def crumb(self) -> str:
+        """The name of the present view, for the footer."""
+        return self.WHERE
+
+    def notice(self, text: str, style: str = "plain") -> None:
+        """One line in place of the footer, until the next key or for a few seconds; on the open screen where this one
+        was closed meanwhile."""
+        if not self.is_whole:
+            self.board.tell(text, style)
+            return
+        self._notice, self._refused = (text, style), ""
+        self.paint_foot()
+        if text:
+            self.set_timer(NOTICE_SECONDS, lambda: self._end_notice(text))
+
+    def _end_notice(self, text: str) -> None:
+        if self._notice[0] == text:
+            self.notice("")
+
+    def look_up(
+        self, name: str, question: Callable[[Queries], QueryResult], then: Callable[[QueryResult], None]
+    ) -> None:
+        """Queries one thing by its name or id; `self.lost` holds the reader's message when it does not exist."""
+
+        def failed(error: Exception) -> None:
+            from console.store.errors import NotFound
+
+            if isinstance(error, NotFound):
+                self.lost = str(error)
+                self.tick()
+            else:
+                self.board.store_failed(error)
+
+        self.board.ask_for(self, name, question, then, failed, first=True)
+
+    # the line where a person types a filter or a search
+
+    @property
+    def is_typing(self) -> bool:
+        return any(line.display for line in self.query("Entry"))
+
+    def open_line(self, text: str, placeholder: str) -> None:
+        """Opens the line below the title; it is hidden afterwards, not removed: that would lay out everything twice."""
+        for line in self.query(Entry):
+            line.value, line.display = text, True
+            line.focus()
+            return
+        line = Entry(text, placeholder=placeholder, id="line", select_on_focus=False)
+        self.mount(line, after="#top")
+        line.focus()
+
+    def close_line(self) -> None:
+        for line in self.query("Entry"):
+            line.display = False
+
+    @on(Input.Changed)
+    def line_changed(self, event: Input.Changed) -> None:
+        if self.is_typing:
+            for part in self.parts:
+                part.typed(event.value)
+
+    @on(Input.Submitted)
+    def line_entered(self, event: Input.Submitted) -> None:
+        for part in self.parts:
+            part.entered(event.value)
+
+    def on_key(self, event: events.Key) -> None:
+        """Up and down move in the table also while a person types."""
+        if event.key in ("up", "down") and self.is_typing and not isinstance(self.focused, Grid):
+            for grid in self.query(Grid):
+                event.stop()
+                grid.action_move(event.key)
+
+    def close_something(self) -> bool:
+        """Closes what is open inside the screen (a filter, a search); False when nothing was."""
+        return any(part.close() for part in self.parts)
+
+    # commands
+
+    def commands(self) -> Sequence[ScreenCommand]:
+        """Every command of the screen. Of two with one name the later one counts."""
+        return ()
+
+    @cached_property
+    def command_table(self) -> dict[str, ScreenCommand]:
+        """The commands by the name of their action in the key table."""
+        return {command.name: command for command in self.commands()}
+
+    def why_not(self, name: str) -> str:
+        """Why a command is disabled now, in one line; empty while it is enabled."""
+        command = self.command_table.get(name)
+        return command.why_not() if command is not None else ""
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """True: Textual runs the binding. None: it is disabled (`refuse` says why). False: too small a terminal."""
+        if action != "command":
+            return super().check_action(action, parameters)
+        name = str(parameters[0])
+        if self.is_small and name != "leave":
+            return False
+        return None if self.why_not(name) else True
+
+    def refuse(self, action: str) -> None:
+        """Says in the last line why a binding did not run."""
+        _, name, parameters = actions.parse(action)
+        if name == "command" and not self.is_small and (reason := self.why_not(str(parameters[0]))):
+            self.notice(reason, "warn")
+            self._refused = str(parameters[0])
+
+    def action_command(self, name: str) -> None:
+        """Runs an enabled command."""
+        if self._notice[0]:
+            self.notice("")
+        self.command_table[name].run()
+
+    def run_command(self, name: str) -> None:
+        """Runs a command as its key does: from a click, the palette, or another command."""
+        if self.check_action("command", (name,)):
+            self.action_command(name)
+        else:
+            self.refuse(f"command({name!r})")
+
+    # the view, and the row under the cursor
+
+    @property
+    def place(self) -> ViewPlace | None:
+        """Where `visit` leads here again; None for a view that is gone once it is closed."""
+        return ("screen", self.WHERE) if self.WHERE in key_table.GLOBAL_SCREENS else None
+
+    @property
+    def row_key(self) -> Any:
+        """The key of the row under the cursor; None without rows."""
+        return next((grid.key for grid in self.query(Grid)), None)
+
+    @property
+    def was_moved_in(self) -> bool:
+        """Whether a person has moved the cursor here."""
+        return all(grid.touched for grid in self.query(Grid))
+
+    @property
+    def top_line(self) -> int:
+        """The first line in view."""
+        return next((grid.scroll_offset.y for grid in self.query(Grid)), 0)
+
+    def stand_on(self, row: Any, top: int | None = None) -> None:
+        """Puts the cursor on a row as soon as it exists, and `top` as the first line in view."""
+
+        def stand() -> None:
+            for grid in self.query(Grid):
+                grid.stand_on(row, top)
+
+        if row is not None:
+            self.call_after_refresh(stand)
+
+    def unsaved(self) -> str:
+        """Changes of a person that would be lost with the screen; empty for none."""
+        return ""
+
+    def clear_marks(self) -> bool:
+        """Clears all marks; False when there was none."""
+        had_marks = bool(self.marked)
+        self.marked.clear()
+        if had_marks:
+            self.tick()
+        return had_marks
+
+    def marks_runs(self) -> list[Segment]:
+        """How many rows are marked, for the title."""
+        return [(f"  {len(self.marked)} marked ", "mark")] if self.marked else []
+
+    def selected_run(self) -> RunChoice | str:
+        """The run that verbs and `log` act on, or why there is none."""
+        return NOT_SELECTED
+
+    def selected_name(self) -> str:
+        """The name under the cursor; empty for nothing."""
+        return ""
+
+    def selected_job(self) -> str | int:
+        """Name or id of the job that lineage and what-if start from; empty for none."""
+        return self.selected_name()
+
+    def selected_record(self) -> Any:
+        """The record under the cursor; None for nothing."""
+        return None
+
+    def selected_links(self) -> list[tuple[str, str]]:
+        """(label, address) of runbook, owner, web page."""
+        return []
+
+    def why_no_job(self) -> str:
+        """Why there is no job to show the lineage of; empty where there is one."""
+        return "" if self.selected_job() else "no job is selected"
+
+    def why_no_run(self) -> str:
+        choice = self.selected_run()
+        return choice if isinstance(choice, str) else ""
+
+    def with_run(self, then: Callable[[RunChoice], None]) -> None:
+        """Calls `then` with the selected run; a screen that must query it does so first."""
+        choice = self.selected_run()
+        if isinstance(choice, RunChoice):
+            then(choice)
+        else:
+            self.notice(choice, "warn")

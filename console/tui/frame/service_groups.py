@@ -1,0 +1,202 @@
+"""The order of Services: what needs a person first, by tier or owner if chosen; what is well is folded where it does
+not fit.
+
+Also the one line that says whether all is well. Pure. Results for long lists are cached by identity.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from functools import wraps
+from typing import NamedTuple, TypeVar
+
+from console.domain.service import ServiceView, Timeliness
+from console.domain.system import HeaderView
+from console.tui.frame.cells import RenderContext, counted
+from console.tui.frame.clock_format import format_short
+from console.tui.widgets.paint import Segment
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+_CACHE, MAX_CACHED = 8, 64
+"""Of so many of the longest lists what was found is kept; of parts of them, such as groups, of more: of as many as are
+together no longer, and of no more than `MOST`."""
+
+
+def cached_by_identity(find: Callable[[Sequence[Item]], Result]) -> Callable[[Sequence[Item]], Result]:
+    """`find`, asked once of each tuple: its last few answers are kept by which tuple it was, not by what stands in it.
+    It may be asked in the reader's thread first, so that no screen waits for it."""
+    known: deque[tuple[Sequence[Item], Result]] = deque(maxlen=MAX_CACHED)
+
+    @wraps(find)
+    def found(many: Sequence[Item]) -> Result:
+        for one, answer in tuple(known):
+            if one is many:
+                return answer
+        answer = find(many)
+        if isinstance(many, tuple):
+            known.append((many, answer))
+            while len(known) > _CACHE and _total(known) > _CACHE * max(len(one) for one, _ in tuple(known)):
+                known.popleft()
+        return answer
+
+    return found
+
+
+def _total(known: deque[tuple[Sequence[Item], Result]]) -> int:
+    return sum(len(one) for one, _ in tuple(known))
+
+
+NEVER = datetime.max.replace(tzinfo=UTC)
+HEADING = 1
+"""Lines above a group."""
+
+
+class ServiceGrouping(StrEnum):
+    """By what the services stand together."""
+
+    NONE = "none"
+    TIER = "tier"
+    OWNER = "owner"
+
+    def next(self) -> ServiceGrouping:
+        modes = list(ServiceGrouping)
+        return modes[(modes.index(self) + 1) % len(modes)]
+
+
+class ServiceGroup(NamedTuple):
+    """Services that stand together. `folded` is told in one line below the others."""
+
+    name: str
+    views: tuple[ServiceView, ...]
+    folded: tuple[ServiceView, ...] = ()
+
+
+@cached_by_identity
+def by_urgency(services: Sequence[ServiceView]) -> tuple[ServiceView, ...]:
+    """First whoever loses something soonest, then what nobody can estimate, then by deadline; what is delivered or not
+    promised comes last."""
+    far = max((view.deadline for view in services), default=NEVER)
+
+    def urgency(view: ServiceView) -> tuple[bool, datetime, bool, bool, datetime, str]:
+        is_over = view.delivered is not None or not view.is_promised
+        is_known = is_over or view.timeliness != Timeliness.NO_ESTIMATE
+        return not view.needs_a_person, view.act_by or far, is_known, is_over, view.deadline, view.name
+
+    return tuple(sorted(services, key=urgency))
+
+
+@cached_by_identity
+def needing_a_person(services: Sequence[ServiceView]) -> int:
+    """How many of them do."""
+    return sum(view.needs_a_person for view in services)
+
+
+def groups(services: Sequence[ServiceView], by: ServiceGrouping) -> list[ServiceGroup]:
+    """All in one group without a name, or by tier or owner: a group in which somebody is needed before the others."""
+    ordered = by_urgency(services)
+    if by is ServiceGrouping.NONE:
+        return [ServiceGroup("", ordered)] if ordered else []
+    found: dict[str, list[ServiceView]] = {}
+    for view in ordered:
+        found.setdefault(group_name(view, by), []).append(view)
+    calm = sorted(name for name, views in found.items() if not views[0].needs_a_person)
+    hurt = [name for name, views in found.items() if views[0].needs_a_person]  # as urgent as its first
+    return [ServiceGroup(name, tuple(found[name])) for name in (*hurt, *calm)]
+
+
+def group_name(view: ServiceView, by: ServiceGrouping) -> str:
+    return f"tier {view.tier}" if by is ServiceGrouping.TIER else view.owner or "no owner"
+
+
+def folded(found: Sequence[ServiceGroup], lines: int) -> list[ServiceGroup]:
+    """What needs nobody is folded, last things first, until all is said in so many lines; what needs somebody never."""
+    room = lines - sum(bool(group.name) + 1 + needing_a_person(group.views) for group in found)
+    left = []
+    for group in found:
+        first = needing_a_person(group.views)  # they stand before the others
+        hurt, well = group.views[:first], group.views[first:]
+        stays = max(0, min(len(well), room))
+        if len(well) - stays == 1:  # one line says no more than the line that folds it
+            stays += 1
+        room -= stays
+        left.append(ServiceGroup(group.name, (*hurt, *well[:stays]), well[stays:]))
+    return left
+
+
+def line_count(found: Sequence[ServiceGroup]) -> int:
+    return sum(bool(group.name) + len(group.views) + bool(group.folded) for group in found)
+
+
+def group_note(group: ServiceGroup) -> str:
+    """ "3 services, 1 needs attention"."""
+    bad = needing_a_person(group.views)  # what is folded needs nobody
+    return counted(len(group.views) + len(group.folded), "service") + (f", {needing(bad)}" if bad else "")
+
+
+def needing(number: int) -> str:
+    """ "1 needs attention", "2 need attention"."""
+    return f"{number} need{'s' * (number == 1)} attention"
+
+
+def folded_text(views: Sequence[ServiceView], look: RenderContext) -> str:
+    """ "34 more (z): 30 on time, 4 met; next Price list 05:30 in 2h18m"."""
+    stands = _is_settled(views).most_common()
+    told = ", ".join(f"{number} {look.glyphs.mark('timeliness', timeliness)[1]}" for timeliness, number in stands)
+    coming = next_deadline_text(views, look)
+    return f"{len(views)} more (z): {told}{f'; next {coming}' if coming else ''}"
+
+
+@cached_by_identity
+def _is_settled(views: Sequence[ServiceView]) -> Counter[str]:
+    return Counter(view.timeliness for view in views)
+
+
+@cached_by_identity
+def _open_promises(views: Sequence[ServiceView]) -> list[ServiceView]:
+    """What is promised and not given, in the order in which it is due."""
+    found = [view for view in views if view.is_promised and not view.given]
+    return sorted(found, key=lambda view: (view.deadline, view.tier, view.name))
+
+
+def next_deadline_text(views: Sequence[ServiceView], look: RenderContext) -> str:
+    """ "Price list 05:30 in 2h18m": the promise that is due next; empty where none is ahead."""
+    promises = _open_promises(views)
+    place = bisect_right(promises, look.now, key=lambda view: view.deadline)
+    if place == len(promises):
+        return ""
+    soonest = promises[place]
+    at = look.clock.hm(soonest.deadline, look.now, soonest.zone)
+    return f"{soonest.title or soonest.name} {at} in {format_short(soonest.deadline - look.now)}"
+
+
+def all_well_text(
+    views: Sequence[ServiceView], header: HeaderView | None, store_error: str, look: RenderContext
+) -> Segment | None:
+    """One line for a night in which nobody is needed; nothing while somebody is, or while nobody looks. What was not
+    seen or cannot be estimated is never called well."""
+    if not views or header is None or store_error or not header.engine.alive or needing_a_person(views):
+        return None
+    coming = next_deadline_text(views, look)
+    tail = f", next: {coming}" if coming else ""
+    if header.sick_targets:
+        blind = counted(len(header.sick_targets), "target")
+        return f"no service is known to be at risk, but {blind} cannot be reached{tail}", "warn"
+    unknown = sum(view.timeliness == Timeliness.NO_ESTIMATE for view in views)
+    if unknown:
+        return f"no service is known to be at risk, {unknown} without an estimate{tail}", "plain"
+    promised = [view for view in views if view.is_promised]
+    if promised and all(view.given for view in promised):
+        return "every service was delivered", "ok"
+    return f"every service is on schedule{tail}", "ok"
+
+
+def stale_for(header: HeaderView | None, store_error: str, now: datetime) -> timedelta | None:
+    """How old what is shown is, while nobody looks; None while the engine does."""
+    if header is None or (header.engine.alive and not store_error):
+        return None
+    return now - header.engine.heartbeat if header.engine.heartbeat is not None else timedelta(0)

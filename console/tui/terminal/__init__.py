@@ -1,0 +1,1 @@
+"""The terminal: drivers, output, signals, keys typed ahead, other programs."""

@@ -1,0 +1,45 @@
+"""The driver of a console in a browser: its terminal is at the other end of two pipes.
+
+A console whose server is gone ends: nobody sees it any more. Escape is answered after 20 ms here too.
+"""
+
+from __future__ import annotations
+
+import signal
+from contextlib import suppress
+from typing import Any
+
+from textual.drivers import web_driver
+
+from console.tui.terminal.driver import POLL_SECONDS
+
+
+class BrowserDriver(web_driver.WebDriver):
+    """Leaves when its keyboard is gone."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._input_reader.timeout = POLL_SECONDS
+        self._write = self._patient(self._write)
+
+    def set_title(self, text: str) -> None:
+        """What the browser's tab is called: the page's own script takes it."""
+        self.write_meta({"type": "title", "title": text})
+
+    def run_input_thread(self) -> None:
+        super().run_input_thread()
+        if not self.exit_event.is_set():
+            with suppress(RuntimeError):  # it has just ended
+                self._app.call_from_thread(self._app.exit, 128 + signal.SIGHUP)
+
+    @staticmethod
+    def _patient(write: Any) -> Any:
+        """What is written once the pipe is closed is dropped, as at a lost line."""
+
+        def dropped(data: bytes) -> int:
+            try:
+                return int(write(data))
+            except BrokenPipeError:
+                return len(data)
+
+        return dropped

@@ -1,0 +1,112 @@
+"""The terminal driver: what Textual's own driver leaves open.
+
+The terminal is given back on SIGTERM and SIGHUP; a console whose line is lost while it paints ends; Escape is
+answered
+after 20 ms; the title is restored at the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import selectors
+import signal
+import sys
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import IO, Any
+
+from textual.drivers import linux_driver
+
+from console.tui.terminal.signals import POP_TITLE, PUSH_TITLE, supports_titles
+
+POLL_SECONDS = 0.01
+BEHIND_SECONDS = 0.01
+"""A line that holds up a write for longer is slower than what is painted."""
+
+
+class _EscapeSelector(selectors.SelectSelector):
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        return super().select(POLL_SECONDS if timeout is None else min(timeout, POLL_SECONDS))
+
+
+class TerminalLine:
+    """The terminal's file; once it is lost, what is written to it is dropped."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+        self._lost = False
+        self._busy_since: float | None = None
+
+    @property
+    def is_behind(self) -> bool:
+        """The terminal has not taken for a while what was last written to it."""
+        since = self._busy_since
+        return since is not None and time.monotonic() - since > BEHIND_SECONDS
+
+    def write(self, text: str) -> int:
+        return self._do(lambda: self._file.write(text)) or len(text)
+
+    def flush(self) -> None:
+        self._do(self._file.flush)
+
+    def _do(self, what: Callable[[], int | None]) -> int | None:
+        if self._lost:
+            return None
+        self._busy_since = time.monotonic()
+        try:
+            return what()
+        except OSError:
+            self._lost = True
+            return None
+        finally:
+            self._busy_since = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+def writable_terminal(errors: IO[str]) -> IO[str]:
+    """The terminal's own file: `errors`, unless that leads elsewhere and the output does not."""
+    output = sys.__stdout__
+    return output if output is not None and output.isatty() and not errors.isatty() else errors
+
+
+class TerminalDriver(linux_driver.LinuxDriver):
+    """Textual's own driver with a quicker look at the keyboard, which leaves in good order when it is told to."""
+
+    _title = ""
+    """Ours; while another program has the terminal, and afterwards, it is the one from before."""
+
+    def set_title(self, text: str) -> None:
+        """Gives the terminal this title until the console leaves; nothing where it has none."""
+        if supports_titles(os.environ):
+            self.write(f"{'' if self._title else PUSH_TITLE}\x1b]0;{text}\x07")
+            self._title = text
+
+    def start_application_mode(self) -> None:
+        if not isinstance(self._file, TerminalLine):  # it comes here again after a stop by Ctrl-Z
+            self._file: Any = TerminalLine(writable_terminal(self._file))
+        super().start_application_mode()  # type: ignore[no-untyped-call]
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self._app.exit, 128 + number)
+        if self._title:
+            text, self._title = self._title, ""
+            self.set_title(text)
+
+    def stop_application_mode(self) -> None:
+        if self._title:
+            self.write(POP_TITLE)
+        super().stop_application_mode()
+
+    @property
+    def is_behind(self) -> bool:
+        """The line is slower than what is painted: painting waits."""
+        return isinstance(self._file, TerminalLine) and self._file.is_behind
+
+    def run_input_thread(self) -> None:
+        quick = SimpleNamespace(SelectSelector=_EscapeSelector, EVENT_READ=selectors.EVENT_READ)
+        linux_driver.__dict__["selectors"] = quick
+        super().run_input_thread()

@@ -1,0 +1,49 @@
+"""Another program in the console's terminal, and back: the console pauses, its engine does not."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import tempfile
+from collections.abc import Sequence
+
+from textual.app import App, SuspendNotSupported
+
+from console.text.cleaning import clean
+
+
+def suspended(app: App[int], argv: Sequence[str]) -> int:
+    """Runs the program where the console was; its exit code once it has ended."""
+    with app.suspend():
+        return subprocess.run(argv, check=False).returncode  # noqa: S603 - our own command
+
+
+def _suspend_fault(app: App[int]) -> str:
+    return "the console is in a browser, which" if app.is_web else "this terminal"
+
+
+def open_shell(app: App[int], command: Sequence[str], name: str) -> str:
+    """A session at "system/target" by `headway system shell`; what came of it, in words."""
+    try:
+        code = suspended(app, (*command, "system", "shell", name))
+    except SuspendNotSupported:
+        return f"{_suspend_fault(app)} cannot open a session: headway system shell {name}"
+    return f"back from {name}" if code == 0 else f"the session at {name} failed; see the terminal output"
+
+
+def open_pager(app: App[int], text: str) -> str:
+    """Shows the text in the pager that the environment names (PAGER, else less); why it could not, empty where it
+    could. No control character of it reaches the pager."""
+    wanted = os.environ.get("PAGER", "").strip() or "less"
+    with tempfile.NamedTemporaryFile("w", prefix="headway-log-", suffix=".log", encoding="utf-8") as file:
+        file.write(clean(text).rstrip("\n") + "\n")
+        file.flush()
+        try:
+            suspended(app, [*shlex.split(wanted), file.name])
+        except SuspendNotSupported:
+            return f"{_suspend_fault(app)} cannot open a pager"
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else str(error)
+            return f"the pager {wanted} cannot be started: {why}; set PAGER to one that can"
+    return ""

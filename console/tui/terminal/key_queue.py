@@ -1,0 +1,93 @@
+"""One key after the other: a key typed ahead reaches the screen that the keys before it open.
+
+Textual hands keys on at once, and an action moves the focus some messages later. Over a slow line keys come in one
+piece: without the queue "/extract" would not fill the filter, and its `r` would open the preview of a rerun.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from textual import events
+
+if TYPE_CHECKING:
+    from textual.app import App
+    from textual.message_pump import MessagePump
+
+LOOP_TURNS = 2
+MAX_WAIT_SECONDS = 0.5
+"""A widget that goes away takes its messages with it: the gate opens all the same."""
+URGENT_KEYS = frozenset({"ctrl+c"})
+"""Leaving waits for nobody."""
+
+
+class KeyQueue:
+    """Lets the keys of an app through in their order; `handle` is what the app does with one."""
+
+    def __init__(self, app: App[int], handle: Callable[[events.Event], Awaitable[None]]) -> None:
+        self._app, self._handle = app, handle
+        self._held: deque[events.Key] = deque()
+        self._passed_at = self._back_at = 0.0
+        self._number = 0
+        self._limit: asyncio.TimerHandle | None = None
+        """Set while keys wait."""
+
+    async def take(self, event: events.Key) -> None:
+        """Handles a key now, or when those before it have done their work."""
+        if event.key in URGENT_KEYS:
+            await self._handle(event)
+        elif self._limit is not None:
+            self._held.append(event)
+        elif self._is_ahead(event):
+            self._held.append(event)
+            await self._follow()
+        else:
+            await self._pass(event)
+
+    def back(self) -> None:
+        """A key has come up to the app and was acted on."""
+        self._back_at = time.monotonic()
+
+    def _is_ahead(self, event: events.Key) -> bool:
+        """True when it was typed before the last one was acted on, or that one is still on its way."""
+        is_away = self._passed_at > self._back_at and time.monotonic() - self._passed_at < MAX_WAIT_SECONDS
+        return is_away or event.time <= self._back_at
+
+    async def _pass(self, event: events.Key) -> None:
+        self._passed_at = time.monotonic()
+        await self._handle(event)
+
+    async def _follow(self) -> None:
+        self._number += 1
+        number = self._number
+        self._limit = asyncio.get_running_loop().call_later(MAX_WAIT_SECONDS, self._app.call_later, self._open, number)
+        await self._turn(number, LOOP_TURNS)
+
+    async def _turn(self, number: int, turns: int) -> None:
+        """Follows the last key from the focused widget up to the app, behind it in each queue."""
+        if not turns:
+            await self._open(number)
+            return
+        focused = self._app.focused or self._app.screen
+        await self._hop([*focused.ancestors_with_self], number, turns)
+
+    async def _hop(self, way: list[MessagePump], number: int, turns: int) -> None:
+        while way:
+            if way.pop(0).call_later(self._hop, way, number, turns):
+                return
+        await self._turn(number, turns - 1)
+
+    async def _open(self, number: int) -> None:
+        """Lets the next key through; a limit that comes late finds another number."""
+        if number != self._number or self._limit is None:
+            return
+        self._limit.cancel()
+        self._limit = None
+        if self._held:
+            await self._pass(self._held.popleft())
+        if self._held:
+            await self._follow()

@@ -1,0 +1,314 @@
+"""What is sent to the terminal: only what changes there, at the pace of its line.
+
+Textual sends each line that was painted as a whole. Over a slow line that is what one waits for: a table that moves
+by
+one row is 16 kB. Here the lines of the terminal are remembered and only differences are sent, and several changes
+within a moment are painted once.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rich.cells import cell_len
+from rich.color import ColorSystem
+from rich.segment import Segment
+from rich.style import Style
+from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
+from textual.strip import Strip
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from textual.screen import Screen
+
+
+TerminalPieces = dict[int, "StyledPiece"]
+"""Pieces of a line by the column at which they begin."""
+WORTH = 2
+"""Whole lines that a scroll must save to be made."""
+_NARROW = re.compile("[ -~\u00a1-\u02ff\u2010-\u2bff]*")
+"""Letters on whose width all terminals agree, as far as their cells are counted as one."""
+
+
+class StyledPiece(NamedTuple):
+    """What one widget shows in one line."""
+
+    width: int
+    segments: tuple[Segment, ...]
+
+
+class DifferenceUpdate(CompositorUpdate):
+    """An update that is sent as what it changes."""
+
+    def __init__(self, update: CompositorUpdate, shown: TerminalBuffer) -> None:
+        self._update, self._shown = update, shown
+
+    def render_segments(self, console: Console) -> str:
+        return self._shown.paint(self._update, console)
+
+
+class TerminalBuffer:
+    """What a terminal shows, as far as it is known."""
+
+    def __init__(self) -> None:
+        self._lines: list[TerminalPieces] = []
+        self._width = 0
+        self._writer: object = None
+        """Who writes to it; another one each time that the console takes the terminal."""
+
+    def thinned(self, update: Any, writer: object) -> Any:
+        """The same update as what it changes, where there is a terminal; what is no update as it is."""
+        if writer is not self._writer:
+            self._writer = writer
+            self.forget()
+        return DifferenceUpdate(update, self) if writer is not None and isinstance(update, CompositorUpdate) else update
+
+    def forget(self) -> None:
+        """Something else may have changed what it shows."""
+        self._lines = []
+
+    def paint(self, update: CompositorUpdate, console: Console) -> str:
+        """What makes the terminal show the update; it counts as sent."""
+        pen = TerminalPen(console)
+        if isinstance(update, ChopsUpdate) and self._lines:
+            self._change(_wanted_pieces(update), pen)
+        elif isinstance(update, LayoutUpdate) and not any(update.region.offset):
+            self._lines = [_place_pieces(line) for line in update.strips]
+            self._width = update.region.width
+            for y, line in enumerate(self._lines):
+                pen.draw(y, {}, line)
+        else:
+            self.forget()
+            return update.render_segments(console)
+        return pen.done()
+
+    def _change(self, wanted: dict[int, TerminalPieces], pen: TerminalPen) -> None:
+        after = {y: _over(self._lines[y], line) for y, line in wanted.items() if y < len(self._lines)}
+        for block in _blocks(sorted(after)):
+            self._scroll(block, after, pen)
+        for y, line in after.items():
+            pen.draw(y, self._lines[y], line)
+            self._lines[y] = line
+
+    def _scroll(self, block: range, after: dict[int, TerminalPieces], pen: TerminalPen) -> None:
+        """Has the terminal move the lines of the block, where that saves more than it costs."""
+        before = [self._lines[y] for y in block]
+        then = [after[y] for y in block]
+        by, width = _moved(then, before), self._width
+        known = all(sum(piece.width for piece in line.values()) == width for line in (*before, *then))
+        if not by or not known:  # what nobody knows would move along, and stay so
+            return
+        gone: list[TerminalPieces] = [{}] * abs(by)
+        moved = [*before[by:], *gone] if by > 0 else [*gone, *before[:by]]
+        saved = sum(_same(one, new) - _same(one, old) for one, new, old in zip(then, moved, before, strict=True))
+        if saved >= WORTH * width:
+            self._lines[block.start : block.stop] = moved
+            pen.scroll(block, by)
+
+
+class TerminalPen:
+    """Writes runs of styles to places of the terminal; remembers the colours in force."""
+
+    def __init__(self, console: Console) -> None:
+        self._system = console._color_system or ColorSystem.TRUECOLOR
+        self._said: list[str] = []
+        self._ink = ("", "", "")
+
+    def done(self) -> str:
+        """All that was written; the colours are as they were."""
+        if self._ink != ("", "", ""):
+            self._said.append("\x1b[0m")
+        return "".join(self._said)
+
+    def scroll(self, block: range, by: int) -> None:
+        """Moves the lines of the block up; down where `by` is negative."""
+        place, turn = (block.stop, "\x1bD") if by > 0 else (block.start + 1, "\x1bM")
+        self._said.append(f"\x1b[{block.start + 1};{block.stop}r\x1b[{place};1H{turn * abs(by)}\x1b[r")
+
+    def draw(self, y: int, before: TerminalPieces, after: TerminalPieces) -> None:
+        """What is in `after` and not in `before`, in line `y`."""
+        for x, piece in after.items():
+            old = before.get(x)
+            if old != piece:
+                left, run = _changed(old, piece)
+                self._said.append(f"\x1b[{y + 1};{x + left + 1}H")
+                for segment in run:
+                    self._write(segment.text, segment.style)
+
+    def _write(self, text: str, style: Style | None) -> None:
+        if style is not None and style.link:
+            self._said += ["\x1b[0m", style.render(text, color_system=self._system)]
+            self._ink = ("", "", "")
+            return
+        ink = _ink(style, self._system)
+        if ink != self._ink:
+            pairs = list(zip(self._ink, ink, strict=True))
+            lost = any(was and not now for was, now in pairs) or (self._ink[0] and self._ink[0] != ink[0])
+            codes = ["0", *ink] if lost else [now for was, now in pairs if now != was]
+            self._said.append(f"\x1b[{';'.join(filter(None, codes))}m")
+            self._ink = ink
+        self._said.append(text)
+
+
+@lru_cache(maxsize=1024)
+def _ink(style: Style | None, system: ColorSystem) -> tuple[str, str, str]:
+    """Attributes, colour and ground of a style, as the terminal is told them. Those that were asked for lately are
+    kept: a console that runs for weeks meets many themes, blends and links."""
+    if style is None:
+        return "", "", ""
+    color = ";".join(style.color.downgrade(system).get_ansi_codes()) if style.color else ""
+    ground = ";".join(style.bgcolor.downgrade(system).get_ansi_codes(foreground=False)) if style.bgcolor else ""
+    return Strip.render_ansi(style.without_color, system), color, ground
+
+
+def _wanted_pieces(update: ChopsUpdate) -> dict[int, TerminalPieces]:
+    """The pieces that an update paints, by line."""
+    found: dict[int, TerminalPieces] = {}
+    for y, first, last in update.spans:
+        for end, (x, strip) in zip(update.chop_ends[y], update.chops[y].items(), strict=False):
+            if strip is not None and x < last and end > first:
+                found.setdefault(y, {})[x] = _styled_piece(strip if end <= last else strip.crop(0, last - x))
+    return found
+
+
+def _place_pieces(strips: Iterable[Strip]) -> TerminalPieces:
+    """The pieces of a whole line."""
+    found: TerminalPieces = {}
+    x = 0
+    for strip in strips:
+        found[x] = _styled_piece(strip)
+        x += found[x].width
+    return found
+
+
+def _styled_piece(strip: Strip) -> StyledPiece:
+    segments = tuple(strip)
+    return StyledPiece(strip.cell_length, segments)
+
+
+def _over(before: TerminalPieces, new: TerminalPieces) -> TerminalPieces:
+    """A line with new pieces; what they cover in part is no longer known."""
+    spans = [(x, x + piece.width) for x, piece in new.items()]
+    kept = {x: piece for x, piece in before.items()
+            if not any(first < x + piece.width and x < last for first, last in spans)}  # fmt: skip
+    return kept | new
+
+
+def _blocks(lines: Sequence[int]) -> Iterator[range]:
+    """Neighbouring lines, so many that a scroll may be worth it."""
+    start = 0
+    for place in range(1, len(lines) + 1):
+        if place == len(lines) or lines[place] != lines[place - 1] + 1:
+            if place - start > WORTH + 1:
+                yield range(lines[start], lines[place - 1] + 1)
+            start = place
+
+
+def _moved(after: Sequence[TerminalPieces], before: Sequence[TerminalPieces]) -> int:
+    """By how many lines most of what is shown has moved up; 0 for none."""
+    places: dict[StyledPiece, list[int]] = {}
+    for y, line in enumerate(before):
+        places.setdefault(_widest(line), []).append(y)
+    by = Counter(old - y for y, line in enumerate(after) for old in places.get(_widest(line), ()) if len(places) > 1)
+    return by.most_common(1)[0][0] if by else 0
+
+
+def _widest(line: TerminalPieces) -> StyledPiece:
+    return max(line.values(), key=lambda piece: piece.width, default=StyledPiece(0, ()))
+
+
+def _same(one: TerminalPieces, other: TerminalPieces) -> int:
+    """Cells that two lines have in common."""
+    return sum(piece.width for x, piece in one.items() if other.get(x) == piece)
+
+
+def _changed(old: StyledPiece | None, new: StyledPiece) -> tuple[int, Sequence[Segment]]:
+    """The part that differs, and how many cells stand before it. All of it, where terminals may count other cells."""
+    if old is None or old.width != new.width or not all(map(_is_narrow, (*old.segments, *new.segments))):
+        return 0, new.segments
+    pairs = list(zip(old.segments, new.segments, strict=False))
+    left = sum(1 for _ in takewhile(_is_equal, pairs))
+    ends = list(zip(old.segments[left:][::-1], new.segments[left:][::-1], strict=False))
+    right = sum(1 for _ in takewhile(_is_equal, ends))
+    cells = sum(segment.cell_length for segment in new.segments[:left])
+    return cells, new.segments[left : len(new.segments) - right]
+
+
+def _is_equal(pair: tuple[Segment, Segment]) -> bool:
+    return pair[0] == pair[1]
+
+
+def _is_narrow(segment: Segment) -> bool:
+    text = segment.text
+    return text.isascii() or _is_one_cell_each(text)
+
+
+@lru_cache(maxsize=4096)
+def _is_one_cell_each(text: str) -> bool:
+    return _NARROW.fullmatch(text) is not None and cell_len(text) == len(text)
+
+
+RECHECK_SECONDS = 0.02
+FLOOD_SECONDS = 0.1
+"""Without key presses, changes are painted at most so often."""
+AFTER_TOUCH_SECONDS = 1.0
+"""The effect of a key is painted at once, also where it arrives a little later."""
+LONGEST_HOLD_SECONDS = 0.1
+
+
+class PaintPacer:
+    """When a screen may paint: not while its line has not taken the last change, and not before it is laid out.
+
+    Its screen asks it in `_compositor_refresh`, an internal of Textual: `tests.bench.console` measures the gain
+    (`held_key_stops`)."""
+
+    def __init__(self, screen: Screen[Any]) -> None:
+        self._screen = screen
+        self._waits = self._held = False
+        self._painted_at = 0.0
+
+    def hold(self) -> None:
+        """Waits with painting until `release`, but not for long: changes until then are painted with the rest."""
+        self._held = True
+        self._screen.set_timer(LONGEST_HOLD_SECONDS, self.end_hold)
+
+    def release(self) -> None:
+        """Ends the hold where something else paints next."""
+        self._held = False
+
+    def end_hold(self) -> None:
+        """Ends the hold and paints."""
+        if self._held:
+            self._held = False
+            self._screen.refresh()
+
+    def may_paint(self) -> bool:
+        """True where the screen may paint now; else it is asked again by a timer."""
+        if self._held:
+            return False
+        wait = RECHECK_SECONDS if getattr(self._screen.app._driver, "is_behind", False) else self._too_early()
+        if wait <= 0:
+            self._painted_at = time.monotonic()
+            return True
+        if not self._waits:
+            self._waits = True
+            self._screen.set_timer(wait, self._retry)
+        return False
+
+    def _too_early(self) -> float:
+        """Seconds until a flood of changes may be painted again; 0 just after a person pressed a key."""
+        now = time.monotonic()
+        if now - getattr(self._screen.app, "touched_at", now) < AFTER_TOUCH_SECONDS:
+            return 0.0
+        return self._painted_at + FLOOD_SECONDS - now
+
+    def _retry(self) -> None:
+        self._waits = False
+        if self._screen.is_attached:
+            self._screen._compositor_refresh()

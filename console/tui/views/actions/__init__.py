@@ -1,0 +1,1 @@
+"""Actions: requests to schedulers, their preview and their outcome."""

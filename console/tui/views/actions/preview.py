@@ -1,0 +1,221 @@
+"""The preview of one action: what it would send, in the scheduler's own terms; then its outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from connectors.sdk.states import STARTING, Verb
+from console.domain.action import IN_FLIGHT_STATES, ActionView
+from console.domain.conf import parse_conf, split_conf
+from console.domain.incident import step_refusal
+from console.domain.job import Safety
+from console.tui.dialogs.confirm import SendScreen
+from console.tui.frame import header_footer
+from console.tui.frame.cells import SegmentLines
+from console.tui.frame.context import EngineAnswer, EngineRequests
+from console.tui.frame.engine_request import PendingRequest
+from console.tui.frame.intent import REVERSIBLE, ActionIntent, verb_label
+from console.tui.views.actions import preview_lines
+
+CONF_CHOICE = ("conf", "With a conf", "parameters as NAME=VALUE words or JSON; shown again before it is sent")
+BACK_CHOICE = ("back", "Back", "nothing is sent")
+
+
+class PreviewScreen(SendScreen[None]):
+    """Asks for the preview, lets a person decide, sends once, and watches the result."""
+
+    def __init__(self, order: ActionIntent) -> None:
+        super().__init__()
+        self.order = order
+        self.preview: dict[str, Any] | None = None
+        self.overlap: str | None = None
+        """What a person chose where it runs now: "queue" or "allow"."""
+        self.watched: tuple[ActionView, ...] = ()
+        self.typed_conf = ""
+        """As it was typed."""
+        self.waits = False
+        """Whether what was asked for waits before it is sent."""
+        self.pane.hang = preview_lines.PREVIEW_LABEL
+
+    @property
+    def about(self) -> tuple[str, str]:
+        return verb_label(self.order.verb).upper(), self.order.job
+
+    @property
+    def asking(self) -> str:
+        return f"asking the engine for a preview: {verb_label(self.order.verb)}…"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        job = self.order.job
+        return (str((self.preview or {}).get("confirm", job)), job, job.partition("/")[2] or job)
+
+    @property
+    def must_type(self) -> bool:
+        """True where its owner did not declare it safe, or it is to run beside what runs; never for a hold."""
+        if self.order.verb in REVERSIBLE:
+            return False
+        safety = (self.preview or {}).get("safety", Safety.ASK)
+        return str(safety) != Safety.SAFE or (self._overlaps and self.overlap != "queue")
+
+    @property
+    def _overlaps(self) -> bool:
+        return self.order.verb in STARTING and bool((self.preview or {}).get("overlap"))
+
+    def may_send(self) -> bool:
+        return self.preview is not None and not step_refusal(self.preview, Verb(self.order.verb))
+
+    def begin(self) -> None:
+        header = self.board.header
+        if header is not None and not header.engine.alive:  # nobody would answer
+            self._failed(header_footer.banner_text(header, "", self.look).strip())
+            return
+        self.pane.show_runs([[(self.asking, "dim")]])
+        PendingRequest(self.board, self, "preview", self._ask, self._previewed, self._failed)
+
+    def _ask(self, requests: EngineRequests) -> int:
+        return requests.preview(self.order.request())
+
+    def _failed(self, text: str) -> None:
+        self.pane.show_runs([[("no preview: ", "bad"), (text, "plain")], [("nothing was sent", "dim")]])
+
+    def _previewed(self, answer: EngineAnswer) -> None:
+        if not answer.ok:
+            self._failed(answer.error)
+            return
+        self.preview = answer.data
+        self.pane.show_runs(self._told(answer.data))
+        refused = step_refusal(answer.data, self.order.verb)
+        if self.board.header is not None and self.board.header.frozen:
+            self.offer([("back", "Back", "nothing can be sent while all is frozen")])
+        elif refused:
+            again = [CONF_CHOICE] if self._takes_conf and self.typed_conf else []
+            self.offer([("back", "Back", "nothing can be sent: " + refused), *again])
+        elif self._overlaps:
+            self._offer_ways(
+                ("queue", "Send when it ends", "sent once when the current run has ended"),
+                ("allow", "Send concurrently", "two runs at once; type the name first"),
+            )
+        elif self.order.builds_on:
+            self._offer_ways(("anyway", "Mark OK anyway", "its upstream is not good"))
+        elif self._takes_conf:
+            self._offer_ways(("anyway", self.SEND, "type the name first" if self.must_type else ""))
+        else:
+            self.offer_sending(str(answer.data.get("summary", "")))
+
+    def _offer_ways(self, *ways: tuple[str, str, str]) -> None:
+        self.offer([BACK_CHOICE, *ways, *([CONF_CHOICE] if self._takes_conf else [])])
+        self.paint_title(f"{self._key('down')} {self._key('enter')} chooses ")
+
+    @property
+    def _takes_conf(self) -> bool:
+        return "conf" in (self.preview or {}).get("takes", ())
+
+    def _ask_conf(self) -> None:
+        """What is given along with the start; then the engine is asked anew what it would send."""
+        from console.tui.dialogs.ask import AskScreen
+
+        says = "parameters: NAME=VALUE words or a JSON object, no secret; empty removes them"
+        box = AskScreen(f"START {self.order.job} with a conf", says, self.typed_conf, _conf_fault)
+        self.board.push_screen(box, self._with_conf)
+
+    def _with_conf(self, text: str | None) -> None:
+        if text is None or self.sent:
+            return
+        self.typed_conf, conf = text, parse_conf(split_conf(text))
+        others = {name: value for name, value in self.order.parameters.items() if name != "conf"}
+        self.order = self.order._replace(parameters=others | ({"conf": conf} if conf else {}))
+        self.preview, self.overlap = None, None
+        self.offer([BACK_CHOICE])
+        self.begin()
+
+    def _told(self, preview: Mapping[str, Any]) -> SegmentLines:
+        """What would be sent, and the reason that a person has typed for it by then."""
+        why = self.why or self.order.why
+        lines: SegmentLines = [[("  why      ", "dim"), (why, "plain")]] if why else []
+        warned: SegmentLines = [[(self.order.builds_on, "bad")], []] if self.order.builds_on else []
+        return [*warned, *preview_lines.preview_lines(preview, self.look, self.order.verb), *lines]
+
+    def _decide(self, key: Any) -> None:
+        if key == "withdraw":
+            order = f"withdraw {self._order}"
+            PendingRequest(
+                self.board, self, "withdraw", lambda asks: asks.withdraw(self.key), self._withdrawn, self.say, order
+            )
+            return
+        if key == "conf":
+            self._ask_conf()
+            return
+        if key not in ("queue", "allow", "anyway"):
+            super()._decide(key)
+            return
+        self.overlap = key if key != "anyway" else None
+        if self.must_type:
+            self.offer_sending("")
+        else:
+            self.send()
+
+    def put(self, requests: EngineRequests) -> None:
+        requests.act(self.order.request(self.preview, self.why, self.overlap), self.key)
+
+    def gone(self, answer: Any) -> None:
+        self.fetch()
+
+    def refused(self, words: str) -> None:
+        """Why it was not taken, above what would have been sent; or what somebody else has under way for it."""
+        super().refused(words)
+        if self.preview is not None:
+            self.pane.show_runs([[("not sent: ", "bad"), (words, "plain")], [], *self._told(self.preview)])
+        self.fetch()
+
+    # watching
+
+    def fetch(self) -> None:
+        """What became of it; called again whenever the store has changed."""
+        if self.sent:
+            run_id = self.order.run_id
+            self.board.ask_for(
+                self,
+                "actions",
+                lambda reads: reads.actions.list_actions(run_id=run_id),
+                self._watch,
+                self.board.store_failed,
+            )
+
+    def _watch(self, actions: Sequence[ActionView]) -> None:
+        if not self.is_attached:
+            return
+        self.watched = tuple(actions)
+        own = next((action for action in actions if action.key == self.key), None)
+        about = (action for action in actions if self.order.run_id is not None or action.job_id == self.order.job_id)
+        others = (one for one in about if one.state in IN_FLIGHT_STATES)
+        self._offer_withdrawal(own is not None and own.state == "requested" and bool(own.words))
+        latest = own or max(others, key=lambda action: action.requested, default=None)
+        if self.preview is not None and (latest is not None or not self.said):
+            self.pane.show_runs(preview_lines.result_lines(latest, self.preview, self.look, mine=own is not None))
+
+    def _offer_withdrawal(self, waits: bool) -> None:
+        """What waits before it is sent can be taken back; offered when it begins to wait, and until it does not."""
+        if waits != self.waits:
+            self.waits = waits
+            back = ("back", "Back", "what was sent continues without this dialog")
+            self.offer([back, ("withdraw", "Withdraw", "it has not been sent yet")] if waits else [back])
+
+    def _withdrawn(self, answer: EngineAnswer) -> None:
+        self.say("" if answer.ok else f"not withdrawn: {answer.error}")
+        self.fetch()
+
+    def tick(self) -> None:
+        """A second has passed; the age of each step moves."""
+        super().tick()
+        self.fetch()
+
+
+def _conf_fault(text: str) -> str:
+    """Why the text is no conf; empty when it is one, or is empty."""
+    try:
+        parse_conf(split_conf(text))
+    except ValueError as error:
+        return str(error)
+    return ""

@@ -1,0 +1,154 @@
+"""Actions as rows and lines: views in, cells out. Pure; the time is an argument."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from console.domain.action import ActionDetailView, ActionHistoryEntry, ActionProofView
+from console.domain.ids import incident_name
+from console.tui.frame.cells import RenderContext, SegmentLines, counted, labelled_lines
+from console.tui.frame.clock_format import format_short, format_span
+from console.tui.frame.intent import verb_label
+from console.tui.widgets.paint import Segment
+from console.tui.widgets.table import Column, TableRow
+
+ACTION_COLUMNS = (
+    Column("", 1, 1),
+    Column("requested", 9, 1),
+    Column("state", 9, 1),
+    Column("does", 8, 2, flex=2, most=22),
+    Column("job", 20, 1, flex=3, most=46, middle=True),
+    Column("by", 7, 1, flex=1, most=14),
+    Column("says", 16, 1, flex=4),
+    Column("why", 14, 4, flex=2),
+)
+PROVEN_TEXTS = {"native": "as its scheduler recorded it", "inferred": "inferred: no source recorded its end",
+        "asserted": "asserted by a person", "conflict": "sources disagree"}  # fmt: skip
+"""How much an attempt's state is proved."""
+
+
+def action_row(view: ActionDetailView, look: RenderContext) -> TableRow:
+    """One line of Actions."""
+    mark, word, style = look.glyphs.mark("action", view.state)
+    if view.waits_for_approval:
+        word, style = "approve?", "warn"
+    return TableRow(
+        view.key,
+        (
+            (mark, style),
+            (look.clock.day(view.requested, look.now), "dim"),
+            (word, style),
+            (view.verb_text, "plain" if view.native_verb else "dim"),
+            (view.job, "strong" if view.needs_a_person else "plain"),
+            (view.requested_by, "dim"),
+            (view.outcome, style if view.needs_a_person else "plain"),
+            (view.why, "dim"),
+        ),
+    )
+
+
+def action_title(views: Sequence[ActionDetailView], total: int) -> list[Segment]:
+    """ "ACTIONS 14  1 to approve  2 under way  1 unknown"."""
+    count = f" {len(views)}" if total <= len(views) else f" the latest {len(views)} of {total:,}"
+    runs: list[Segment] = [(" ACTIONS", "key"), (count, "strong")]
+    waiting = sum(view.waits_for_approval for view in views)
+    going = sum(view.state in ("requested", "sending", "sent") for view in views) - waiting
+    unknown = sum(view.state == "unknown" for view in views)
+    told = ((waiting, "to approve", "warn"), (going, "under way", "run"), (unknown, "unknown", "warn"))
+    return [*runs, *((f"  {number} {words}", style) for number, words, style in told if number)]
+
+
+def action_lines(view: ActionDetailView, way: Sequence[ActionHistoryEntry], look: RenderContext) -> SegmentLines:
+    """All that is known of one action: what it does, what was or will be sent, its way, its proof."""
+    _, word, style = look.glyphs.mark("action", view.state)
+    word, style = ("waits for approval", "warn") if view.waits_for_approval else (word, style)
+    sent_word = "sent" if view.sent is not None else "sends"
+    unknown = "read from its scheduler right before it is sent" if not view.is_over and not view.sends else ""
+    rows: list[tuple[str, str, str]] = [
+        ("state", word, style),
+        ("says", view.words, "plain"),
+        ("does", f"{view.verb_text}: {view.native_words}" if view.native_words else view.verb_text, "plain"),
+        ("scope", view.scope, "plain"),
+        ("period", look.clock.period(view.period) if view.period else "", "plain"),
+        *((sent_word, send, "strong") for send in view.sends),
+        (sent_word, unknown, "dim"),
+        *(("note", note, "plain") for note in view.notes),
+        ("given", ", ".join(f"{name} {value}" for name, value in view.parameters.items() if name != "why"), "plain"),
+        ("requested by", _requested_by(view), "plain"),
+        ("why", view.why or "no reason given", "plain" if view.why else "dim"),
+        ("approved", _approved(view), "plain"),
+        ("of", _part_of(view), "plain"),
+        ("answer", view.native_ref, "plain"),
+        ("key", view.key, "dim"),
+    ]
+    return [*labelled_lines(rows), [], *_proof_lines(view, look), [], *_history_lines(view, way, look)]
+
+
+def _requested_by(view: ActionDetailView) -> str:
+    by = view.requested_by or "headway"
+    by += f" (policy: {view.origin})" if view.origin in ("hold", "trigger") else ""
+    return f"{by} from {view.requested_from}" if view.requested_from else by
+
+
+def _approved(view: ActionDetailView) -> str:
+    if view.approved_by:
+        return f"by {view.approved_by}"
+    return "not yet: another person must" if view.waits_for_approval else ""
+
+
+def _part_of(view: ActionDetailView) -> str:
+    plan = f"plan {view.plan}" if view.plan is not None else ""
+    incident = incident_name(view.incident_id) if view.incident_id is not None else ""
+    return ", ".join(filter(None, (incident, plan)))
+
+
+def _proof_lines(view: ActionDetailView, look: RenderContext) -> SegmentLines:
+    lines: SegmentLines = [[("PROOF", "key")]]
+    if view.proof is not None:
+        return [*lines, *labelled_lines(_proof_rows(view.proof, look))]
+    if view.state == "unknown":
+        text = "none: its answer was lost; the scheduler is checked until it is known, nothing is sent again"
+    elif view.sent is None:
+        text = "none: nothing was sent"
+    elif view.is_over:
+        text = f"no attempt carries its key; {view.words or 'its scheduler answered'}"
+    else:
+        text = "none yet: its scheduler has not shown the outcome"
+    return [*lines, [(text, "warn" if view.state == "unknown" else "dim")]]
+
+
+def _proof_rows(proof: ActionProofView, look: RenderContext) -> list[tuple[str, str, str]]:
+    _, word, style = look.glyphs.mark("state", proof.state)
+    native = f' "{proof.native_state}"' if proof.native_state and proof.native_state.lower() != proof.state else ""
+    times = look.clock.hms(proof.started) if proof.started else ""
+    if proof.started and proof.ended:
+        times += f"–{look.clock.hms(proof.ended)}, {format_span(proof.ended - proof.started)}"
+    return [
+        ("attempt", f"{proof.number} {word}{native}", style),
+        ("exit", "" if proof.exit_code is None else str(proof.exit_code), "plain"),
+        ("ran", times, "plain"),
+        ("proved", PROVEN_TEXTS.get(proof.evidence, proof.evidence), "plain"),
+        ("says", proof.message, "plain"),
+    ]
+
+
+def _history_lines(view: ActionDetailView, way: Sequence[ActionHistoryEntry], look: RenderContext) -> SegmentLines:
+    """Every step with its time, and how long after the one before it came."""
+    lines: SegmentLines = [[("HISTORY", "key"), (f"  {counted(len(way), 'step')} in the audit" if way else "", "dim")]]
+    steps = way or _headway_steps(view)
+    before = view.requested
+    for step in steps:
+        later = f"+{format_short(step.at - before)}" if step.at > before else ""
+        before = step.at
+        runs: list[Segment] = [(f"{look.clock.hms(step.at)} ", "plain"), (f"{later:>7} ", "dim"),
+                           (step.verb.replace("_", " "), "strong"), (f"  {step.actor}", "dim")]  # fmt: skip
+        lines.append([*runs, (f"  {step.words}", "plain")] if step.words else runs)
+    return lines
+
+
+def _headway_steps(view: ActionDetailView) -> list[ActionHistoryEntry]:
+    """As its own row has them, where the audit was made anew."""
+    verb = verb_label(view.verb)
+    times = ((view.requested, view.requested_by, f"request {verb}"), (view.approved, view.approved_by, "approve"),
+             (view.sent, "headway", f"send {verb}"), (view.ended, "headway", view.state))  # fmt: skip
+    return [ActionHistoryEntry(at, by, "", words, "") for at, by, words in times if at is not None]

@@ -1,0 +1,275 @@
+"""From a key to an action: a verb on a run, on marked runs or on a job; a plan, the freeze, a silence, its links.
+
+Each only opens a dialog that says what would be done; nothing here sends anything by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from connectors.sdk.states import Verb
+from console.domain.action import MANUAL_KIND
+from console.domain.hold import HoldView, hold_length_fault
+from console.domain.ids import incident_name
+from console.domain.incident import blocked_reason, open_steps
+from console.domain.job import JobView
+from console.domain.run import RunView
+from console.text.cleaning import clean_line
+from console.timing.durations import parse_duration
+from console.tui.dialogs.ask import AskScreen, duration_fault
+from console.tui.frame.cells import counted
+from console.tui.frame.engine_request import send_order
+from console.tui.frame.intent import ActionIntent, verb_label
+from console.tui.frame.screen import HeadwayScreen
+
+if TYPE_CHECKING:
+    from console.store.queries import Queries
+    from console.tui.frame.intent import RunChoice
+
+
+ASSERTING_VERBS = (Verb.MARK_OK, Verb.SKIP)
+"""Where a kind cannot say them itself, Headway does."""
+DEFAULT_HOLD = "6h"
+RELEASABLE_STATES = ("held", "found")
+"""States in which a hold can be let go by a person."""
+
+
+def act_on_marked(screen: HeadwayScreen, verb: Verb, runs: Sequence[RunChoice]) -> None:
+    """One plan that does the same with each of these runs, upstreams first."""
+    ids = [run.run_id for run in runs]
+    word = f"{verb_label(verb)} {len(ids)}"
+    about = f"{verb_label(verb)} {counted(len(ids), 'marked run')}"
+    screen.board.open_draft(lambda requests: requests.propose_bulk(ids, verb), about, word)
+
+
+def act_on_run(screen: HeadwayScreen, verb: Verb, choice: RunChoice) -> None:
+    """The preview of the verb on this run, where its system has such a verb; else why not."""
+
+    def found(told: tuple[RunView, str]) -> None:
+        view, builds_on = told
+        if verb in ASSERTING_VERBS or verb.needs in view.capabilities:
+            incident = choice.incident_id if choice.incident_id is not None else view.incident_id
+            screen.board.open_order(
+                ActionIntent(verb, choice.job, choice.run_id, incident_id=incident, builds_on=builds_on)
+            )
+        else:
+            screen.notice(view.missing.get(verb.needs, f"its system cannot {verb_label(verb)}"), "warn")
+
+    def read(reads: Queries) -> tuple[RunView, str]:
+        view = reads.runs.run(choice.run_id)
+        return view, _failed_upstream(reads, view) if verb == Verb.MARK_OK else ""
+
+    screen.look_up("order", read, found)
+
+
+def _failed_upstream(reads: Queries, view: RunView) -> str:
+    """What a manual step builds on, where that is red or stale; as `headway action complete` says it."""
+    from console.control.holds.gate import GateStatus, judge_gate
+
+    name = view.row.job
+    by_people = {system.system for system in reads.estate.systems() if system.kind == MANUAL_KIND}
+    if name.partition("/")[0] not in by_people:
+        return ""
+    verdict = judge_gate(
+        reads.holds.gate(name, view.row.period_key), reads.estate.engine().alive, reads.now(), reads.declared()
+    )
+    if verdict.standing is not GateStatus.RED:
+        return ""
+    return f"{name} {view.row.business_date} has an upstream that is not good: {verdict.words}"
+
+
+def recover_incident(screen: HeadwayScreen, incident_id: int) -> None:
+    """The plan of an incident that goes on; else a proposal; else why there is nothing to send."""
+
+    def found(answer: tuple[Any, Sequence[Any]]) -> None:
+        view, plans = answer
+        if plans:
+            screen.board.open_plan(plans[0].id)
+        elif view.row.closed is not None or not open_steps(view):
+            screen.notice(blocked_reason(view), "warn")
+        else:
+            _propose(screen, incident_id, view.row.root_job or view.row.title)
+
+    screen.look_up(
+        "step",
+        lambda reads: (reads.incidents.incident(incident_id), reads.plans.list_plans(incident_id, ended=False)),
+        found,
+    )
+
+
+def _propose(screen: HeadwayScreen, incident_id: int, cause: str) -> None:
+    name = incident_name(incident_id)
+    screen.board.open_draft(
+        lambda requests: requests.propose(incident_id),
+        f"{name} {cause}",
+        name,
+        lambda requests: requests.propose(incident_id, everything=True),
+    )
+
+
+def start_job(screen: HeadwayScreen, job_id: int) -> None:
+    """The preview of the job once, now, where its system has a start; else why not."""
+
+    def found(answer: tuple[JobView, Sequence[HoldView], str]) -> None:
+        view, _, cannot = answer
+        if cannot:
+            screen.notice(cannot, "warn")
+        else:
+            screen.board.open_order(ActionIntent(Verb.START, view.row.name, job_id=job_id))
+
+    screen.look_up("start", lambda reads: _job_and_holds(reads, job_id, Verb.START), found)
+
+
+def hold_job(screen: HeadwayScreen, job_id: int) -> None:
+    """Holds a job, asked how long and why; lets it go where it is held by us."""
+
+    def found(answer: tuple[JobView, Sequence[HoldView], str]) -> None:
+        view, holds, cannot = answer
+        own = next((hold for hold in holds if hold.job_id == job_id), None)
+        if cannot:
+            screen.notice(cannot, "warn")
+        elif own is None:
+            _ask_hold_length(screen, view)
+        else:
+            release_hold(screen, own)
+
+    screen.look_up("hold", lambda reads: _job_and_holds(reads, job_id, Verb.HOLD), found)
+
+
+def _job_and_holds(reads: Queries, job_id: int, verb: Verb) -> tuple[JobView, Sequence[HoldView], str]:
+    """The job, what is held, and why its system has no such verb ("" where it has)."""
+    view = reads.jobs.job(job_id)
+    targets = [system for system in reads.estate.systems() if system.system == view.row.system]
+    able = any(verb.needs in target.capabilities for target in targets)
+    missing = next((target.missing.get(verb.needs, "") for target in targets), "")
+    return (
+        view,
+        reads.holds.list_holds(),
+        "" if able else missing or f"{view.row.system} cannot {verb_label(verb)} a job",
+    )
+
+
+def _ask_hold_length(screen: HeadwayScreen, view: JobView) -> None:
+    from console.tui.dialogs.ask import AskScreen
+
+    name, board = view.row.name, screen.board
+
+    def long(text: str | None) -> None:
+        if text is not None:
+            says = "reason (recorded at its scheduler, in the audit and in the list of holds)"
+            board.push_screen(AskScreen(f"HOLD {name} for {text}", says), lambda why: asked(text, why))
+
+    def asked(text: str, why: str | None) -> None:
+        if why is not None:
+            until = (board.now() + parse_duration(text)).replace(microsecond=0)
+            parameters = {"by": _mark_name(), "until": until.isoformat().replace("+00:00", "Z")}
+            board.open_order(ActionIntent(Verb.HOLD, name, job_id=view.row.id, parameters=parameters, why=why))
+
+    says = "for how long? It is released automatically after that"
+    board.push_screen(AskScreen(f"HOLD {name}", says, DEFAULT_HOLD, _hold_fault), long)
+
+
+def _hold_fault(text: str) -> str:
+    from console.tui.dialogs.ask import duration_fault
+
+    fault = duration_fault(text)
+    return fault or hold_length_fault(parse_duration(text))
+
+
+def _mark_name() -> str:
+    from console.engine.api.origin import hold_owner
+
+    return hold_owner()
+
+
+def release_hold(screen: HeadwayScreen, held: HoldView) -> None:
+    """The preview of letting a held job go."""
+    if held.state not in RELEASABLE_STATES:
+        screen.notice(f"{held.status_text}: {held.reason}", "warn")
+        return
+    parameters = {"hold": held.key}
+    screen.board.open_order(ActionIntent(Verb.RELEASE, held.job, job_id=held.job_id, parameters=parameters))
+
+
+def toggle_freeze(screen: HeadwayScreen) -> None:
+    """Stops all sending, once a person has said why, or thaws where it is stopped; either is asked once more."""
+    from console.tui.dialogs.palette import confirm
+
+    if screen.board.header is not None and screen.board.header.frozen:
+        confirm(screen, screen.board.header.frozen, "Thaw", "actions are sent again",
+                lambda: _set_freeze(screen, "off", "thawed by hand"))  # fmt: skip
+        return
+    from console.tui.dialogs.ask import AskScreen
+
+    def answered(why: str | None) -> None:
+        if why is not None:  # a line that was pasted brings its own Enter: it ends at "Back"
+            confirm(screen, f"FREEZE all sending: {why}", "Freeze", "nothing is sent until it is thawed",
+                    lambda: _set_freeze(screen, "on", why))  # fmt: skip
+
+    says = "no action or hold is sent until it is thawed; monitoring and alerts continue. Reason"
+    screen.board.push_screen(AskScreen("FREEZE all sending", says), answered)
+
+
+def _set_freeze(screen: HeadwayScreen, value: str, why: str) -> None:
+    from console.domain.switches import FREEZE
+
+    def turned(moved: bool) -> None:
+        screen.notice(f"{'frozen' if value == 'on' else 'thawed'}{'' if moved else ' already'}", "ok")
+        screen.board.read_header()
+
+    def refused(error: Exception) -> None:
+        screen.notice(f"not done: {error}", "bad")
+
+    what = "freeze" if value == "on" else "thaw"
+    screen.board.ask_engine(what, lambda requests: requests.turn(FREEZE, value, why), turned, refused, what)
+
+
+DEFAULT_SILENCE = "2h"
+SILENCE_HINT = "headway silence lists and expires it"
+
+
+def add_silence(screen: HeadwayScreen, by: str, name: str) -> None:
+    """`by`: the matcher that names it, "service", "system" or "job"; the name is one that there is."""
+    shown = f"{by} {clean_line(name)}"
+    if "*" in name:
+        screen.notice(f"a * matches any text and would silence more than {shown}: headway silence add", "warn")
+        return
+
+    def long(text: str | None) -> None:
+        if text is not None:
+            says = "reason (recorded with each suppressed notification and in the audit)"
+            screen.board.push_screen(AskScreen(f"SILENCE {shown} for {text}", says), lambda why: asked(text, why))
+
+    def asked(text: str, why: str | None) -> None:
+        if why is not None:
+            seconds, done = parse_duration(text).total_seconds(), f"silenced for {text} ({SILENCE_HINT}): {shown}"
+            send_order(screen, "silence", lambda asks: asks.silence({by: name}, seconds, why), f"silence {shown}", done)
+
+    says = "for how long? Its status stays on the screens"
+    screen.board.push_screen(AskScreen(f"SILENCE {shown}", says, DEFAULT_SILENCE, duration_fault), long)
+
+
+def job_links(view: JobView) -> list[tuple[str, str]]:
+    found = [
+        ("owner", view.row.owner),
+        ("runbook", view.runbook),
+        ("web", view.native_url),
+        ("definition", view.definition),
+    ]
+    return [(word, text) for word, text in found if text]
+
+
+def show_links(screen: HeadwayScreen, job: str | int, more: Sequence[tuple[str, str]] = ()) -> None:
+    """Opens what is known of a job: owner, runbook, web page, and `more`; says so where there is nothing."""
+
+    def show(view: JobView) -> None:
+        from console.tui.dialogs.overlay import links_screen
+
+        links = [*job_links(view), *more]
+        if links:
+            screen.board.push_screen(links_screen(view.row.name, links))
+        else:
+            screen.notice("it has no runbook, owner or web page", "warn")
+
+    screen.look_up("links", lambda reads: reads.jobs.job(job), show)

@@ -1,0 +1,109 @@
+"""Parts of a screen about one thing: its text, a search in it, and the key pressed before the thing is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from textual.app import ComposeResult
+from textual.widget import Widget
+
+from console.tui.frame.cells import LABEL_WIDTH, SegmentLines
+from console.tui.frame.intent import ScreenCommand
+from console.tui.frame.screen import HeadwayScreen, ScreenPart
+from console.tui.widgets.pane import Pane
+
+EARLY_COMMANDS = ("open", "recover", "log", "lineage", "blast", "runbook", "rerun")
+"""Commands that only open something."""
+
+
+class EarlyKey:
+    """The command of a key that was pressed before the screen's subject was loaded; it runs once that is here.
+
+    The last key counts; any other, as Escape, ends the wait."""
+
+    def __init__(self, screen: HeadwayScreen, is_loaded: Callable[[], bool]) -> None:
+        self._screen, self._is_loaded = screen, is_loaded
+        self._name = ""
+
+    def may_wait(self, name: str) -> bool:
+        screen = self._screen
+        return name in EARLY_COMMANDS and not self._is_loaded() and not screen.lost and not screen.board.store_error
+
+    def keep(self, name: str) -> bool:
+        """True where the command waits."""
+        self._name = name if self.may_wait(name) else ""
+        return bool(self._name)
+
+    def run(self) -> None:
+        """The subject is loaded: runs the command."""
+        name, self._name = self._name, ""
+        if name:
+            self._screen.call_after_refresh(self._screen.run_command, name)
+
+
+class DetailText(ScreenPart):
+    """One text to read; `lines` returns it, empty while it is read."""
+
+    def __init__(self, lines: Callable[[], SegmentLines]) -> None:
+        self._lines = lines
+        self.pane = Pane(id="detail")
+        self.pane.wrapped, self.pane.hang, self.pane.finds_errors = True, LABEL_WIDTH + 1, False
+
+    def widgets(self) -> ComposeResult:
+        yield self.pane
+
+    def mounted(self) -> None:
+        self.pane.focus()
+
+    def resumed(self) -> None:
+        self.pane.focus()
+
+    def tick(self) -> None:
+        self.pane.show_runs([[(" ", "plain"), *line] for line in self._lines()])
+
+
+class SearchLine(ScreenPart):
+    """A text to search for. `seek` goes to the next (1) or previous (-1) match; `cleared` is called when the search
+    ends."""
+
+    def __init__(
+        self,
+        screen: HeadwayScreen,
+        focus: Widget,
+        placeholder: str,
+        seek: Callable[[int], None],
+        cleared: Callable[[], None],
+    ) -> None:
+        self._screen, self._focus, self._placeholder = screen, focus, placeholder
+        self._seek, self._cleared = seek, cleared
+        self.text = ""
+
+    def commands(self) -> list[ScreenCommand]:
+        def no_search() -> str:
+            return "" if self.text else f"nothing was searched for: {self._screen.key_for('search')} does"
+
+        return [
+            ScreenCommand("search", lambda: self._screen.open_line(self.text, self._placeholder)),
+            ScreenCommand("match_next", lambda: self._seek(1), no_search),
+            ScreenCommand("match_previous", lambda: self._seek(-1), no_search),
+        ]
+
+    def entered(self, text: str) -> None:
+        self.text = text
+        self._leave()
+        if text:
+            self._seek(1)
+
+    def _leave(self) -> None:
+        self._screen.close_line()
+        self._focus.focus()
+
+    def close(self) -> bool:
+        typing = self._screen.is_typing
+        if typing:
+            self._leave()
+        if not self.text:
+            return typing
+        self.text = ""
+        self._cleared()
+        return True

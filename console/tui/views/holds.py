@@ -1,0 +1,99 @@
+"""Holds: what Headway keeps from starting, until when, why and how far that is; `h` releases one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from connectors.sdk.states import RunState
+from console.domain.hold import HoldView
+from console.tui.frame.cells import RenderContext
+from console.tui.frame.clock_format import format_short
+from console.tui.frame.intent import RunChoice, ScreenCommand
+from console.tui.frame.screen import HeadwayScreen
+from console.tui.views.commands import release_hold
+from console.tui.views.common_commands import common_commands
+from console.tui.views.lists import ViewList
+from console.tui.widgets.paint import Segment
+from console.tui.widgets.table import Column, TableRow
+
+HOLD_COLUMNS = (
+    Column("", 1, 1),
+    Column("job", 28, 1, flex=3, most=60),
+    Column("state", 9, 1),
+    Column("until", 11, 1),
+    Column("start", 9, 3),
+    Column("by", 8, 4, flex=1, most=18),
+    Column("kind", 9, 5),
+    Column("why", 18, 2, flex=4),
+)
+
+
+def hold_row(view: HoldView, look: RenderContext) -> TableRow:
+    """A line of Holds."""
+    mark, _, style = look.glyphs.mark("state", RunState.HELD)
+    when = look.clock.hm(view.until, look.now)
+    left = view.until - look.now
+    seen = f"; last seen held {look.clock.hm(view.seen, look.now)}" if view.seen is not None else ""
+    until: Segment = (f"{when} {format_short(left)}", "plain") if left > timedelta(0) else (f"{when} past", "warn")
+    return TableRow(
+        view.key,
+        (
+            (mark, "warn" if view.state in ("held", "found") else style),
+            (view.job, "plain"),
+            (view.state.replace("_", " "), "strong"),
+            until,
+            (look.clock.day(view.due, look.now), "dim"),
+            (view.held_by, "dim"),
+            (view.kind, "dim"),
+            (f"{view.reason}{seen}", "plain"),
+        ),
+    )
+
+
+class HoldsScreen(HeadwayScreen):
+    WHERE = "holds"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.list = ViewList(
+            self,
+            HOLD_COLUMNS,
+            lambda: "no holds: h on a job adds one",
+            row=lambda view: hold_row(view, self.look),
+            text=_filter_text,
+            key=lambda view: view.key,
+        )
+        self.parts = (self.list,)
+
+    def commands(self) -> Sequence[ScreenCommand]:
+        return [
+            *common_commands(self),
+            *self.list.commands(),
+            ScreenCommand("open", lambda: self.board.open_job(self.list.selected.job_id), self.list.why_not_open),
+            ScreenCommand("hold", lambda: release_hold(self, self.list.selected), self.list.why_not_open),
+        ]
+
+    def fetch(self) -> None:
+        self.board.ask_for(self, "holds", lambda reads: reads.holds.list_holds(), self.list.show_views)
+
+    def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
+        left: list[Segment] = [(" HOLDS", "key"), (f" {len(self.list.views)}", "strong")]
+        frozen = self.board.header is not None and bool(self.board.header.frozen)
+        if frozen and self.list.views:
+            left.append(("   frozen: holds stay until it is thawed", "warn"))
+        return left, self.list.title_marks()
+
+    def selected_name(self) -> str:
+        return str(self.list.selected.job) if self.list.selected else ""
+
+    def selected_run(self) -> RunChoice | str:
+        return f"a hold is about a job: {self.key_for('open')} shows it"
+
+    def selected_record(self) -> Any:
+        return self.list.selected
+
+
+def _filter_text(view: HoldView) -> str:
+    return f"{view.job} {view.why} {view.words} {view.held_by} state:{view.state} system:{view.system}"

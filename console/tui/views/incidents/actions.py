@@ -1,0 +1,135 @@
+"""Working on an incident with others: acknowledge it, add a note, hand it over, and see who else has it open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from console.domain.handover import ServiceNight
+from console.domain.ids import incident_name
+from console.domain.incident import IncidentRow, IncidentView
+from console.domain.plan import PlanView
+from console.timing.durations import parse_duration
+from console.tui.dialogs.ask import AskScreen, duration_fault, reason_fault
+from console.tui.dialogs.palette import confirm
+from console.tui.frame.engine_request import send_order
+from console.tui.frame.intent import RunChoice, ScreenCommand
+from console.tui.frame.screen import HeadwayScreen
+
+DEFAULT_ACKNOWLEDGE = "1h"
+
+
+def incident_commands(
+    screen: HeadwayScreen, incident_id: Callable[[], int], why_not: Callable[[], str]
+) -> list[ScreenCommand]:
+    """Note and handover. `incident_id` is called only where `why_not` has no reason."""
+    return [
+        ScreenCommand("note", lambda: add_note(screen, incident_id()), why_not),
+        ScreenCommand("handover", lambda: hand_over(screen, incident_id()), why_not),
+    ]
+
+
+def incident_links(row: IncidentRow | None) -> list[tuple[str, str]]:
+    links = (("owner", row.owner), ("runbook", row.runbook)) if row is not None else ()
+    return [(label, text) for label, text in links if text]
+
+
+def root_run(row: IncidentRow) -> RunChoice | str:
+    if row.root_run_id is None:
+        return "its root cause is not a run: nothing to rerun"
+    return RunChoice(row.root_run_id, row.root_job, row.id)
+
+
+def acknowledge(screen: HeadwayScreen, row: IncidentRow) -> None:
+    """Asks how long and why; of an acknowledged incident, whether to remove the acknowledgement."""
+    name = incident_name(row.id)
+    if row.taken_by:
+        says = f"{row.taken_by} is on {name}"
+        confirm(screen, says, "Remove the acknowledgement", "it repeats and escalates again",
+                lambda: send_order(screen, "ack", lambda asks: asks.lapse(row.id), f"unacknowledge {name}",
+                             f"{name}: unacknowledged"))  # fmt: skip
+        return
+
+    def ask_note(text: str | None) -> None:
+        if text is not None:
+            says = "note (shown with the incident; optional)"
+            box = AskScreen(f"ACKNOWLEDGE {name} for {text}", says, fault=lambda _: "")
+            screen.board.push_screen(box, lambda note: send(text, note))
+
+    def send(text: str, note: str | None) -> None:
+        if note is not None:
+            seconds = parse_duration(text).total_seconds()
+            put, done = lambda asks: asks.acknowledge(row.id, seconds, note), f"{name}: acknowledged for {text}"
+            send_order(screen, "ack", put, f"acknowledge {name} for {text}", done)
+
+    says = "for how long? Until then it neither repeats nor escalates"
+    screen.board.push_screen(AskScreen(f"ACKNOWLEDGE {name}", says, DEFAULT_ACKNOWLEDGE, duration_fault), ask_note)
+
+
+MAX_NOTE = 2000
+"""Characters of a note, as `headway incident note` takes."""
+MAY_BE_IGNORED = "by OSC 52, which a terminal may ignore; headway incident report {}"
+
+
+def add_note(screen: HeadwayScreen, incident_id: int) -> None:
+    """Asks for one line and writes it into the timeline at once, engine or not."""
+    name = incident_name(incident_id)
+
+    def written(_: object) -> None:
+        screen.notice(f"{name}: noted", "ok")
+        screen.fetch()
+
+    def typed(text: str | None) -> None:
+        if text is None:
+            return
+        note = " ".join(text.split())
+
+        def refused(error: Exception) -> None:
+            """Opens the box again with the text, unless another screen is open."""
+            if screen.is_current:
+                ask(f"NOT noted: {error}. Fix that, then press Enter again", note)
+            else:
+                screen.notice(f"not noted: {error}: {note}", "bad")
+
+        order = f"note at {name}: {note}"
+        screen.board.ask_engine("note", lambda asks: asks.note(incident_id, note), written, refused, order)
+
+    def ask(says: str, text: str = "") -> None:
+        screen.board.push_screen(AskScreen(f"NOTE on {name}", says, text, fault=_note_fault), typed)
+
+    ask("note (added with your name to the timeline, the handover and the report)")
+
+
+def _note_fault(text: str) -> str:
+    long = len(text) > MAX_NOTE
+    return f"{len(text)} characters; write at most {MAX_NOTE}" if long else reason_fault(text)
+
+
+def hand_over(screen: HeadwayScreen, incident_id: int) -> None:
+    """The incident as a page to read first; `y` hands it over in Markdown, as `headway incident report` prints it."""
+    name = incident_name(incident_id)
+
+    def show(answer: tuple[IncidentView, Sequence[ServiceNight], Sequence[PlanView]]) -> None:
+        from console.control.explain.incident_report import as_markdown, as_text, end_text, report_sections
+        from console.tui.dialogs.overlay import TextScreen
+
+        view, nights, plans = answer
+        clock, zone = screen.board.clock, next((service.zone for service in view.services), "")
+
+        def at(when: datetime | None) -> str:
+            """In the zone that `Z` chose: that of the service that is due first, mine, or UTC."""
+            return clock.full(when, zone)
+
+        page = report_sections(view, nights, plans, end_text(view, screen.board.now(), at), at)
+        text, copied = ("\n".join(write(f"{name}: {view.row.title}", page)) for write in (as_text, as_markdown))
+        screen.board.push_screen(TextScreen(f"handover of {name}", text, copied, MAY_BE_IGNORED.format(name)))
+
+    screen.look_up(
+        "handover",
+        lambda reads: (
+            reads.incidents.incident(incident_id),
+            reads.handover.nights_of_incident(incident_id),
+            reads.plans.list_plans(incident_id),
+        ),
+        show,
+    )

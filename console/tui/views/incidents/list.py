@@ -1,0 +1,208 @@
+"""Incidents: one row per root cause with both its clocks; a summary of the selected one below."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from textual.app import ComposeResult
+
+from console.domain.ids import incident_name
+from console.domain.incident import IncidentRow, sort_by_impact
+from console.tui.frame.cells import RenderContext, SegmentLines, act_by, counted, labelled_lines
+from console.tui.frame.clock_format import format_short
+from console.tui.frame.intent import RunChoice, ScreenCommand
+from console.tui.frame.screen import HeadwayScreen
+from console.tui.views.commands import recover_incident
+from console.tui.views.common_commands import common_commands
+from console.tui.views.incidents.actions import acknowledge, incident_commands, incident_links, root_run
+from console.tui.views.incidents.timeline import notified_cell
+from console.tui.views.lists import ViewList
+from console.tui.widgets.bar import Bar
+from console.tui.widgets.paint import Segment
+from console.tui.widgets.table import Column, TableRow
+
+if TYPE_CHECKING:
+    from console.store.queries import Queries
+
+INCIDENT_COLUMNS = (
+    Column("", 1, 1),
+    Column("incident", 8, 1),
+    Column("cause", 22, 1, flex=4, most=56, middle=True),
+    Column("act by", 11, 1),
+    Column("failed", 6, 1, right=True),
+    Column("svcs", 5, 2, right=True),
+    Column("ack by", 9, 3, flex=1, most=16),
+    Column("notified", 10, 4),
+    Column("reason", 40, 5, flex=2),
+)
+
+
+def incident_row(view: IncidentRow, look: RenderContext) -> TableRow:
+    """A line of Incidents: age, act-by time, affected services, who was notified and who acknowledged it."""
+    mark, style = ("✖", "bad") if view.closed is None else ("●", "ok")
+    if look.glyphs.plain:
+        mark = "X" if view.closed is None else "+"
+    since = (view.closed or look.now) - view.failed_since
+    closed: Segment = (f"closed {look.clock.hm(view.closed, look.now)}", "ok")
+    nobody: Segment = ("none", "warn" if view.services else "dim")
+    return TableRow(
+        view.id,
+        (
+            (mark, style),
+            (incident_name(view.id), "strong"),
+            (view.root_job or view.title, "plain"),
+            closed if view.closed else act_by(view.act_by, look),
+            (format_short(since), "plain"),
+            (str(view.services), "plain" if view.services else "dim"),
+            (view.taken_by, "ok") if view.taken_by else (look.glyphs.sign("dash"), "dim") if view.closed else nobody,
+            notified_cell(view, look, is_short=True),
+            (view.reason, "dim"),
+        ),
+    )
+
+
+def incident_summary(view: IncidentRow, look: RenderContext) -> SegmentLines:
+    """What the line of an incident has no room for."""
+
+    def hm(at: datetime | None) -> str:
+        return look.clock.hm(at, look.now)
+
+    ends = (
+        ("closed", hm(view.closed), "ok") if view.closed else ("act by", hm(view.act_by) if view.act_by else "", "warn")
+    )
+    affected_runs = f", {counted(view.hurt, 'run')} red or stale" if view.hurt else ""
+    acknowledged = f"{view.taken_by} until {hm(view.taken_until)}" if view.taken_by else ""
+    return labelled_lines(
+        [
+            ("reason", view.reason or view.title, "strong"),
+            ("failed", f"since {hm(view.failed_since)}, business date {view.business_date}", "plain"),
+            ends,
+            ("affects", (", ".join(view.hits) or "no service") + affected_runs, "plain"),
+            ("owner", view.owner, "plain"),
+            ("ack by", acknowledged, "ok"),
+            ("alert", *notified_cell(view, look)),
+        ]
+    )
+
+
+CLOSED_SINCE = timedelta(days=7)
+"""How far back closed incidents are listed."""
+CLOSED_FILTERS = ("state:closed", "closed")
+"""Filter words that list closed incidents without `!`."""
+
+
+class IncidentsScreen(HeadwayScreen):
+    WHERE = "incidents"
+    DEFAULT_CSS = "IncidentsScreen #about { border-top: solid $foreground 25%; height: auto; box-sizing: content-box; }"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.with_closed = False
+        self._closed_read = False
+        self.list = ViewList(
+            self,
+            INCIDENT_COLUMNS,
+            lambda: f"no open incident; {self.key_for('closed')} shows those of the last seven days",
+            row=lambda view: incident_row(view, self.look),
+            text=self._filter_text,
+            painted=self._paint_summary,
+        )
+        self.parts = (self.list,)
+
+    def commands(self) -> Sequence[ScreenCommand]:
+        return [
+            *common_commands(self),
+            *self.list.commands(),
+            *incident_commands(self, lambda: int(self.selected.id), self._why_none),
+            ScreenCommand("open", lambda: self.board.open_incident(self.selected.id), self._why_none),
+            ScreenCommand("recover", lambda: recover_incident(self, self.selected.id), self._why_none),
+            ScreenCommand("ack", lambda: acknowledge(self, self.selected), self._why_not_acknowledge),
+            ScreenCommand("closed", self.toggle_closed),
+        ]
+
+    def body(self) -> ComposeResult:
+        yield from super().body()
+        yield Bar(id="about")
+
+    def fetch(self) -> None:
+        self._closed_read = with_closed = self.with_closed or self._asks_for_closed
+
+        def read(reads: Queries) -> list[IncidentRow]:
+            since = self.board.now() - CLOSED_SINCE
+            closed = reads.incidents.list_incidents(closed=True) if with_closed else []
+            recent = [row for row in closed if row.closed and row.closed >= since]
+            return sort_by_impact([*reads.incidents.list_incidents(), *recent])
+
+        self.board.ask_for(self, "incidents", read, self.list.show_views)
+
+    @property
+    def _asks_for_closed(self) -> bool:
+        return any(word in self.list.filter_text.lower().split() for word in CLOSED_FILTERS)
+
+    def toggle_closed(self) -> None:
+        self.with_closed = not self.with_closed
+        self.fetch()
+
+    def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
+        count = sum(row.closed is None for row in self.list.views)
+        left: list[Segment] = [(" INCIDENTS", "key"), (f" {count} open", "strong")]
+        if closed := len(self.list.views) - count:
+            left.append((f"  {closed} closed in seven days", "dim"))
+        return left, self.list.title_marks()
+
+    def _paint_summary(self) -> None:
+        """What the table has no room for, of the incident under the cursor."""
+        if self._closed_read != (self.with_closed or self._asks_for_closed):
+            self.fetch()
+        if bars := self.query("#about"):
+            bars.first().display = self.selected is not None and not self.is_small
+            if self.selected is not None:
+                lines = incident_summary(self.selected, self.look)
+                self.bar("about").show_lines([(tuple(line), (), "") for line in lines])
+
+    def moved(self) -> None:
+        self._paint_summary()
+
+    def _filter_text(self, view: IncidentRow) -> str:
+        state = "closed" if view.closed is not None else "open"
+        words = [incident_name(view.id), view.title, view.root_job, view.reason, f"owner:{view.owner}", *view.hits]
+        notified, _ = notified_cell(view, self.look)
+        return " ".join([*words, f"state:{state}", f"ack:{view.taken_by or 'none'}", notified])
+
+    @property
+    def selected(self) -> Any:
+        return self.list.selected
+
+    def selected_name(self) -> str:
+        return incident_name(self.selected.id) if self.selected else ""
+
+    def selected_record(self) -> Any:
+        return self.selected
+
+    def selected_job(self) -> str:
+        return str(self.selected.root_job) if self.selected else ""
+
+    def why_no_job(self) -> str:
+        if self.selected is None:
+            return self._why_none()
+        return "" if self.selected.root_job else f"its root cause is not a job: {self.key_for('open')} shows its runs"
+
+    def selected_links(self) -> list[tuple[str, str]]:
+        return incident_links(self.selected)
+
+    def selected_run(self) -> RunChoice | str:
+        if self.selected is None:
+            return self._why_none()
+        return root_run(self.selected)
+
+    def _why_none(self) -> str:
+        """Why no incident is under the cursor; empty where one is."""
+        if self.selected is not None:
+            return ""
+        return "no open incident" if self.list.loaded and not self.list.views else self.list.no_row
+
+    def _why_not_acknowledge(self) -> str:
+        is_closed = self.selected is not None and self.selected.closed is not None
+        return "it is closed" if is_closed else self._why_none()

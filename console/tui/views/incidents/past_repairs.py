@@ -1,0 +1,76 @@
+"""Past repairs: earlier failures of an incident's root, what was done, how long it took. Pure; views in, lines out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from console.domain.incident import IncidentView, PastRepair, repair_methods
+from console.text.cleaning import clean_line
+from console.timing.durations import format_duration
+from console.tui.frame.cells import RenderContext, SegmentLines, counted
+from console.tui.widgets.paint import Segment
+
+HANG = 4
+
+
+def past_repair_lines(view: IncidentView, look: RenderContext) -> SegmentLines:
+    """How often it failed and what made it green; then each time, newest first."""
+    repairs = view.repairs
+    if not repairs:
+        return [[(" no earlier failure of its root cause", "dim")], *_notified_text(view, look)]
+    alike = sum(repair.is_alike for repair in repairs)
+    times = counted(len(repairs), "time") if len(repairs) > 1 else "once"
+    same = (
+        f", {'as now' if alike == len(repairs) else f'{alike} of them as now'}" if alike else ", never with this error"
+    )
+    lines: SegmentLines = [
+        [(f" FAILED {times} before", "key"), (same, "warn" if alike else "dim")],
+        *_repair_steps(repairs),
+        [],
+    ]
+    for repair in repairs:
+        lines += _repair(repair, look)
+    return lines
+
+
+def last_repair(view: IncidentView, look: RenderContext) -> str:
+    """The newest of them that became green in a line, in the same words; empty where there is none."""
+    if not view.repairs:
+        if not view.seen_before:
+            return ""
+        (at, words), many = view.seen_before[0], len(view.seen_before)
+    elif (newest := next((repair for repair in view.repairs if repair.how), None)) is None:
+        return f"no repair worked before: it stayed red {counted(len(view.repairs), 'time')}"
+    else:
+        at, words, many = newest.at, _outcome_text(newest), len(view.repairs)
+    more = f", and {many - 1} more" if many > 1 else ""
+    return f"what worked before: {look.clock.full(at)}, {clean_line(words)}{more}"
+
+
+def _outcome_text(repair: PastRepair) -> str:
+    """ "rerun by mara, green after 14m", "it stayed red"."""
+    if not repair.how:
+        return "it stayed red"
+    return f"{repair.done}, green after {format_duration(repair.took_s)}" if repair.took_s is not None else repair.done
+
+
+def _repair_steps(repairs: tuple[PastRepair, ...]) -> Iterator[list[Segment]]:
+    for how, number, usual in repair_methods(repairs):
+        took = f", usually green after {format_duration(usual)}" if usual is not None else ""
+        yield [("   became green ", "dim"), (f"{number}x by {how}", "ok"), (took, "plain")]
+    if never := sum(not repair.how for repair in repairs):
+        yield [(f"   {never}x that run stayed red", "dim")]
+
+
+def _repair(repair: PastRepair, look: RenderContext) -> Iterator[list[Segment]]:
+    alike: Segment = ("  same error", "warn") if repair.is_alike else ("", "")
+    yield [(f" {look.clock.full(repair.at)} ", "dim"), (clean_line(repair.said) or "failed", "plain"), alike]
+    yield [(f"    {_outcome_text(repair)}", "ok" if repair.how else "dim")]
+    if repair.note:
+        yield [("    note: ", "dim"), (clean_line(repair.note), "strong")]
+
+
+def _notified_text(view: IncidentView, look: RenderContext) -> Iterator[list[Segment]]:
+    """Of a cause that is no run: when it was a cause before."""
+    for at, words in view.seen_before:
+        yield [(f" {look.clock.full(at)} ", "dim"), (clean_line(words), "plain")]

@@ -1,0 +1,376 @@
+"""Incident: one root cause, its affected services and runs; in tabs its log, timeline, evidence and past repairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.containers import Container, Vertical
+from textual.widget import Widget
+
+from console.domain.forecast import JobForecastView
+from console.domain.ids import incident_name
+from console.domain.incident import IncidentView, blocked_reason, open_steps
+from console.domain.plan import PlanView
+from console.tui.frame.cells import RenderContext, joined_segments
+from console.tui.frame.history import ViewPlace
+from console.tui.frame.intent import RunChoice, ScreenCommand
+from console.tui.frame.screen import READING_TEXT, HeadwayScreen
+from console.tui.views.commands import recover_incident
+from console.tui.views.common_commands import common_commands
+from console.tui.views.details import EarlyKey
+from console.tui.views.incidents import summary
+from console.tui.views.incidents.actions import acknowledge, incident_commands, incident_links, root_run
+from console.tui.views.incidents.evidence import evidence_lines
+from console.tui.views.incidents.past_repairs import past_repair_lines
+from console.tui.views.incidents.timeline import HANG, timeline_lines
+from console.tui.views.plans.rows import plan_line
+from console.tui.widgets.bar import Bar
+from console.tui.widgets.grid import Grid
+from console.tui.widgets.paint import Segment
+from console.tui.widgets.pane import Pane
+from console.tui.widgets.table import FixedRows
+
+if TYPE_CHECKING:
+    from console.store.queries import Queries
+
+TABS = ("log", "timeline", "evidence", "past repairs")
+_HANGS = {"timeline": HANG, "evidence": 4, "past repairs": 4}
+TALL = 36
+"""Lines in which the log leaves room for another."""
+
+
+MAX_FORECAST_JOBS = 5
+"""Services of which it is read what their forecasts leave to their jobs, the soonest due first."""
+Notice = Callable[[IncidentView, RenderContext], list[list[Segment]]]
+IncidentQuery = tuple[IncidentView, Sequence[PlanView], Sequence[JobForecastView]]
+
+
+def read_incident(reads: Queries, number: int) -> IncidentQuery:
+    """The incident, its plans, and what the forecasts of the services that it hurts leave to their jobs."""
+    view = reads.incidents.incident(number)
+    names = dict.fromkeys(service.name for service in view.services[:MAX_FORECAST_JOBS])
+    return (
+        view,
+        reads.plans.list_plans(number),
+        [
+            job_forecast
+            for name in names
+            for job_forecast in reads.service_days.job_forecasts(name, view.row.business_date)
+        ],
+    )
+
+
+class IncidentTabs(Vertical):
+    """`show` says which tab there is and what stands in it; the log has a pane of its own and keeps its place."""
+
+    DEFAULT_CSS = "IncidentTabs.-tall #notes { border-top: solid $foreground 25%; }"
+
+    def __init__(self) -> None:
+        super().__init__(id="side")
+        self.current, self.told = "log", "timeline"
+        self.is_tall = False
+        self.log_pane = Pane(id="log")
+        self.log_pane.following = self.log_pane.wrapped = True
+        self.pane = Pane(id="notes")
+        self.pane.wrapped, self.pane.finds_errors = True, False
+        self.pane.display = False
+        self._shown: object = None
+
+    def compose(self) -> ComposeResult:
+        yield Bar(id="tabs", ground="panel")
+        yield self.log_pane
+        yield self.pane
+
+    @property
+    def has_focus_within(self) -> bool:
+        return self.log_pane.has_focus or self.pane.has_focus
+
+    def choose(self, tab: str) -> None:
+        """Opens a tab and gives it the focus."""
+        self.current = tab
+        if tab not in ("log", self.told):
+            self.told, self._shown = tab, None
+            self.pane.scroll_to(y=0, animate=False)
+        self._lay_out()
+        (self.log_pane if tab == "log" else self.pane).focus()
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.is_tall = event.size.height >= TALL
+        self.set_class(self.is_tall, "-tall")
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        """Which panes there is room for."""
+        self.pane.hang = _HANGS[self.told]
+        self.log_pane.display = self.is_tall or self.current == "log"
+        self.pane.display = self.is_tall or self.current != "log"
+
+    def tab_at(self, x: int) -> str:
+        """The tab whose name stands at cell `x` of their line; empty beside them."""
+        start = 0
+        for tab in TABS:
+            if start <= x < start + len(tab) + 2:
+                return tab
+            start += len(tab) + 3
+        return ""
+
+    def show_log(self, view: IncidentView) -> None:
+        self.log_pane.show(
+            view.log or (view.log_error and f"log not available: {view.log_error}") or "log not available"
+        )
+
+    def show(
+        self, view: IncidentView, look: RenderContext, focused: Widget | None, forecasts: Sequence[JobForecastView] = ()
+    ) -> None:
+        """Paints the names of the tabs, and the text of the open one. `forecasts`: of the affected services' jobs."""
+        here = "here" if focused in (self.log_pane, self.pane) else "strong"
+        runs: list[Segment] = []
+        for tab in TABS:
+            beside = "strong" if self.is_tall and tab in ("log", self.told) else "dim"
+            runs += [(f" {tab} ", here if tab == self.current else beside), (" ", "plain")]
+        self.query_one("#tabs", Bar).show(runs, [(f"{look.key('incident', 'focus_next')} ", "key"), ("next ", "dim")])
+        evidence: Notice = partial(evidence_lines, forecasts=forecasts)
+        tabs: dict[str, Notice] = {
+            "timeline": timeline_lines,
+            "evidence": evidence,
+            "past repairs": past_repair_lines,
+        }
+        made = tabs.get(self.told)
+        lines = made(view, look) if made is not None and self.pane.display else None
+        if lines is not None and lines != self._shown:
+            self._shown = lines
+            self.pane.show_runs(lines)
+
+
+class IncidentScreen(HeadwayScreen):
+    WHERE = "incident"
+    DEFAULT_CSS = """
+    IncidentScreen #story { height: 3fr; }
+    IncidentScreen #side { height: 2fr; }
+    IncidentScreen.-narrow.-aside #story { display: none; }
+    IncidentScreen.-wide #panels { layout: horizontal; }
+    IncidentScreen.-wide #story { width: 1fr; height: 1fr; }
+    IncidentScreen.-wide #side { width: 1fr; height: 1fr; border-left: solid $foreground 25%; }
+    """
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]
+
+    def __init__(self, incident_id: int) -> None:
+        super().__init__()
+        self.incident_id = incident_id
+        self.view: IncidentView | None = None
+        self.plans: tuple[PlanView, ...] = ()
+        """Those that go on for it, newest first."""
+        self.forecasts: Sequence[JobForecastView] = ()
+        self.grid = Grid((), READING_TEXT, id="grid")
+        self.tabs = IncidentTabs()
+        self.early = EarlyKey(self, lambda: self.view is not None)
+
+    def commands(self) -> Sequence[ScreenCommand]:
+        return [
+            *common_commands(self),
+            *incident_commands(self, lambda: self.incident_id, self._why_not_loaded),
+            ScreenCommand("open", self.open_selected, self.why_no_run),
+            ScreenCommand("recover", lambda: recover_incident(self, self.incident_id), self._why_not_recover),
+            ScreenCommand("ack", self.acknowledge, self._why_not_acknowledge),
+            ScreenCommand("timeline", lambda: self._go_to("timeline")),
+            ScreenCommand("evidence", lambda: self._go_to("evidence")),
+            ScreenCommand("before", lambda: self._go_to("past repairs")),
+            ScreenCommand("focus_next", lambda: self._turn(1)),
+            ScreenCommand("focus_back", lambda: self._turn(-1)),
+        ]
+
+    def why_not(self, name: str) -> str:
+        return "" if self.early.may_wait(name) else super().why_not(name)
+
+    def action_command(self, name: str) -> None:
+        if self.early.keep(name):
+            self.notice(READING_TEXT)
+        else:
+            super().action_command(name)
+
+    @property
+    def place(self) -> ViewPlace:
+        return "incident", self.incident_id
+
+    def body(self) -> ComposeResult:
+        yield Bar(id="clocks")
+        with Container(id="panels"):
+            with Vertical(id="story"):
+                yield self.grid
+            yield self.tabs
+
+    def on_mount(self) -> None:
+        self.grid.focus()
+
+    def fetch(self) -> None:
+        number = self.incident_id
+        self.look_up("incident", lambda reads: read_incident(reads, number), self._show)
+
+    def _show(self, found: IncidentQuery) -> None:
+        view, plans, self.forecasts = found
+        before, self.view = self.view, view
+        self.plans = tuple(plan for plan in plans if plan.ended is None)
+        self.tick()
+        self.tabs.show_log(view)
+        if self._is_over(before):
+            self._point_at_step()
+        elif not self.grid.touched:
+            self._begin()
+        self.early.run()
+
+    def _is_over(self, before: IncidentView | None) -> bool:
+        """True when the run under the cursor was a step to send, and is none any more."""
+        run_id = self.selected.run_id if self.selected else None
+        return before is not None and run_id in _step_ids(before) and run_id not in _step_ids(self.view)
+
+    def _step_place(self) -> int | None:
+        """The line of the run that `r` is about: the next step, else the one it waits for."""
+        steps = open_steps(self.view) if self.view else []
+        return self.grid.source.index_of(("run", steps[0].run_id, steps[0].job), 0) if steps else None
+
+    def _point_at_step(self) -> None:
+        place = self._step_place()
+        if place is not None:
+            self.grid.move_to(place)
+            self.grid.touched = False
+
+    def _begin(self) -> None:
+        """It begins at its top: whom it hurts is read first, the cursor on the step only where both are in view."""
+        place = self._step_place()
+        if place is not None and place < self.grid.page:
+            self._point_at_step()
+            return
+        self.grid.action_move("top")
+        self.grid.touched = False
+
+    def tick(self) -> None:
+        super().tick()
+        if self.view is not None:
+            plans = [joined_segments(("plan", plan.id), plan_line(plan, self.look), pick=True) for plan in self.plans]
+            waiting = [
+                approval
+                for approval in self.board.approvals
+                if approval.key in {action.key for action in self.view.actions}
+            ]
+            asked = [
+                joined_segments(("approve", one.key), summary.approval_lines(one, self.look), pick=False)
+                for one in waiting
+            ]
+            if self.grid.size:  # behind an open tab it has none: its lines wait until they know their width
+                told = summary.summary_lines(self.view, self.look, self.grid.room, self.grid.size.height)
+                self.grid.show(FixedRows([*plans, *asked, *told]))
+            clocks = summary.clock_segments(self.view, self.look, self.size.width)
+            self.bar("clocks").show_lines([(tuple(runs), (), "") for runs in clocks])
+            self.tabs.show(self.view, self.look, self.focused, self.forecasts)
+
+    def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
+        if self.view is None:
+            return [(f" {incident_name(self.incident_id)}", "key"), (f"  {self.waiting}", "warn")], []
+        return summary.incident_title(self.view, self.look, self.size.width)
+
+    def crumb(self) -> str:
+        return incident_name(self.incident_id)
+
+    # the selected run
+
+    @property
+    def selected(self) -> RunChoice | None:
+        """The run under the cursor; None on a service."""
+        key = self.grid.key
+        if self.view is None or not isinstance(key, tuple) or key[0] != "run" or not isinstance(key[1], int):
+            return None
+        job = next((member.job for member in self.view.members if member.run_id == key[1]), "")
+        job = job or next((action.job for action in self.view.actions if action.run_id == key[1]), "")
+        return RunChoice(key[1], job, self.incident_id)
+
+    def selected_run(self) -> RunChoice | str:
+        """The run under the cursor, else the root's."""
+        if self.view is None:
+            return self._why_not_loaded()
+        return self.selected or root_run(self.view.row)
+
+    def selected_name(self) -> str:
+        return self.selected.job if self.selected else incident_name(self.incident_id)
+
+    def selected_job(self) -> str:
+        return self.selected.job if self.selected else self.view.row.root_job if self.view else ""
+
+    def why_no_job(self) -> str:
+        return "" if self.selected_job() else self.lost or "its root cause is not a job: pick one of its runs"
+
+    def selected_record(self) -> Any:
+        return self.view
+
+    def selected_links(self) -> list[tuple[str, str]]:
+        return incident_links(self.view.row if self.view else None)
+
+    def _why_not_loaded(self) -> str:
+        return "" if self.view is not None else self.lost or "the incident is not read yet"
+
+    def _why_not_recover(self) -> str:
+        """Why there is no plan to propose; one in progress can always be opened."""
+        if self.view is None:
+            return self._why_not_loaded()
+        if self.plans or (self.view.row.closed is None and open_steps(self.view)):
+            return ""
+        return blocked_reason(self.view)
+
+    def _why_not_acknowledge(self) -> str:
+        return "it is closed" if self.view is not None and self.view.row.closed is not None else self._why_not_loaded()
+
+    def acknowledge(self) -> None:
+        if self.view is not None:
+            acknowledge(self, self.view.row)
+
+    def open_selected(self) -> None:
+        key = self.grid.key
+        if isinstance(key, tuple) and key[0] == "plan" and isinstance(key[1], int):
+            self.board.open_plan(key[1])
+        else:
+            self.with_run(lambda choice: self.board.open_run(choice.run_id))
+
+    # panels: what happened, then the tabs beside it
+
+    def _turn(self, by: int) -> None:
+        stops = ("", *TABS)
+        now = self.tabs.current if self.tabs.has_focus_within else ""
+        self._go_to(stops[(stops.index(now) + by) % len(stops)])
+
+    def on_bar_pressed(self, event: Bar.Pressed) -> None:
+        """A tab's name is a button too."""
+        if event.bar.id == "tabs" and (tab := self.tabs.tab_at(event.x)):
+            self._go_to(tab)
+
+    def _go_to(self, tab: str) -> None:
+        """To a tab, or with no name to what happened; a narrow terminal then shows that alone."""
+        self.set_class(bool(tab), "-aside")
+        if tab:
+            self.tabs.choose(tab)
+        else:
+            self.grid.focus()
+        self.call_after_refresh(self.tick)
+
+    def close_something(self) -> bool:
+        """Escape in a tab leads back to what happened first."""
+        if not self.tabs.has_focus_within:
+            return False
+        self._go_to("")
+        return True
+
+    @on(events.DescendantFocus)
+    def focus_moved(self) -> None:
+        self.set_class(self.tabs.has_focus_within, "-aside")
+        self.call_after_refresh(self.tick)
+
+    def resized(self) -> None:
+        self.tick()
+        if self.view is not None and not self.grid.touched:
+            self._begin()
+
+
+def _step_ids(view: IncidentView | None) -> set[int | None]:
+    return {step.run_id for step in open_steps(view)} if view else set()

@@ -1,0 +1,228 @@
+"""An incident as lines: affected services, its runs, notifications and actions, in the order of the questions at 3
+am.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from operator import attrgetter
+from textwrap import wrap
+from typing import TYPE_CHECKING
+
+from console.domain.forecast import format_late
+from console.domain.ids import incident_name
+from console.domain.incident import AffectedServiceView, IncidentView, MemberView
+from console.domain.service import limit_instances, reason_lines
+from console.text.cleaning import clean_line
+from console.tui.frame.cells import RenderContext, act_by, aligned, counted, flowing, heading, joined_segments
+from console.tui.frame.clock_format import format_short
+from console.tui.frame.glyphs import GlyphRole
+from console.tui.frame.intent import verb_label
+from console.tui.views.incidents.past_repairs import last_repair
+from console.tui.views.incidents.timeline import delivery_cells, last_notified, suppressed_cells
+from console.tui.widgets.paint import Segment, fit, length_of
+from console.tui.widgets.table import TableRow
+
+if TYPE_CHECKING:
+    from console.store.queries.audit import ApprovalView
+
+REASON_LINES, TALL_REASON_LINES = 2, 8
+"""Lines of one reason, and from `TALL` lines of the summary on; the record (`i`) has all of it."""
+TALL = 24
+FOLLOWERS = (GlyphRole.RED, GlyphRole.STALE)
+_ORDER = {
+    role: place
+    for place, role in enumerate(
+        (GlyphRole.ROOT, GlyphRole.RED, GlyphRole.STALE, GlyphRole.THREATENED, GlyphRole.REPAIRED)
+    )
+}
+
+
+def incident_title(view: IncidentView, look: RenderContext, width: int) -> tuple[list[Segment], list[Segment]]:
+    """The one line that says it: what failed, and its act-by time."""
+    row = view.row
+    mark: Segment = ("X" if look.glyphs.plain else "✖", "bad")
+    if row.closed is not None:
+        mark = ("+" if look.glyphs.plain else "●", "ok")
+    left: list[Segment] = [(f" {incident_name(row.id)} ", "key"), mark, (f" {row.root_job or row.title}", "strong")]
+    if row.closed is not None:
+        return left, [(f"closed {look.clock.hm(row.closed, look.now)} ", "ok")]
+    if row.act_by is None:
+        return left, [("no act-by ", "dim")]
+    when, style = act_by(row.act_by, look)
+    return left, [("act by ", "dim"), (when, style), (" ", "plain"), *_budget(view, look, width), (" ", "plain")]
+
+
+def _budget(view: IncidentView, look: RenderContext, width: int) -> list[Segment]:
+    """How much of the time from failure to act-by is left: a bar that empties."""
+    row = view.row
+    if row.act_by is None or width < 100:
+        return []
+    whole = max(row.act_by - row.failed_since, timedelta(seconds=1))
+    full = round(8 * min(1.0, max(0.0, (row.act_by - look.now) / whole)))
+    return [(look.glyphs.sign("full") * full, "warn"), (look.glyphs.sign("empty") * (8 - full), "dim")]
+
+
+def clock_segments(view: IncidentView, look: RenderContext, width: int) -> list[list[Segment]]:
+    """Reason, business date, age, owner, acknowledgement and last notification, on as many lines as it takes."""
+    row = view.row
+    since = f"{look.clock.hm(row.failed_since, look.now)} ({format_short((row.closed or look.now) - row.failed_since)})"
+    parts: list[Segment] = [(f"business date {row.business_date}", "dim"), (f"failed since {since}", "dim")]
+    parts += [(f"owner {row.owner}", "dim")] if row.owner else []
+    if row.taken_by:
+        parts.append((f"acknowledged by {row.taken_by} until {look.clock.hm(row.taken_until, look.now)}", "ok"))
+    elif row.closed is None:
+        parts.append(("unacknowledged", "warn"))
+    words, style = last_notified(view, look)
+    return flowing([(row.reason or row.title, "plain"), *parts, (clean_line(words), style)], width)
+
+
+def summary_lines(view: IncidentView, look: RenderContext, width: int, height: int = 0) -> list[TableRow]:
+    """Everything of the incident, section by section, for `width` cells; services and runs can be picked."""
+    return [
+        *_services(view, look, width, TALL_REASON_LINES if height >= TALL else REASON_LINES),
+        *_members(view, look, width),
+        *_changed(view, width),
+        *_actions(view, look),
+        *_notified_lines(view, look, width),
+    ]
+
+
+def approval_lines(one: ApprovalView, look: RenderContext) -> list[Segment]:
+    """What waits for another person, in one line."""
+    words = f"{verb_label(one.verb)} {one.job}, requested by {one.requested_by}: {one.why}".removesuffix(": ")
+    return [
+        (" waits for approval ", "mark"),
+        (f" {words}", "plain"),
+        (f"   {look.key('incident', 'approvals')} approves", "dim"),
+    ]
+
+
+def _services(view: IncidentView, look: RenderContext, width: int, most: int) -> Iterator[TableRow]:
+    left = f"{counted(view.row.hurt, 'run')} left red or stale" if view.row.hurt else ""
+    yield heading("hurts", f"AFFECTED SERVICES {len({service.name for service in view.services})}", left)
+    for service, more in limit_instances(view.services, attrgetter("name")):
+        key = (service.name, service.instance)
+        yield joined_segments(("service", *key), _service(service, look, view.row.closed is not None), pick=True)
+        facts = flowing([(fact, "dim") for fact in _facts(service, look)], width - 2)
+        for number, line in enumerate(facts):
+            yield joined_segments(("facts", *key, number), [("  ", "plain"), *line])
+        reasons = [
+            line
+            for reason in reason_lines(clean_line(service.reason))
+            for line in wrap(reason, max(20, width - 6), max_lines=most, placeholder=" …", subsequent_indent="  ")
+        ]
+        for number, text in enumerate(reasons):
+            yield joined_segments(("why", *key, number), [(f"   {text}", "plain")])
+        if more:
+            yield joined_segments(("more", service.name), [(f"   and {more} more of {service.name}", "dim")])
+
+
+def _facts(service: AffectedServiceView, look: RenderContext) -> Iterator[str]:
+    """Tier, chance to be late, the other clock, and the source of the estimate."""
+    yield f"tier {service.tier}"
+    if service.p_late is not None:
+        yield format_late(service.p_late)
+        if service.distrust:
+            yield "forecast unreliable"
+    if service.green_by is not None:
+        yield f"green by {look.clock.hm(service.green_by, look.now, service.zone)}"
+    if service.source and not service.reason.startswith(service.source):
+        yield clean_line(service.source)
+
+
+def _service(service: AffectedServiceView, look: RenderContext, is_over: bool) -> list[Segment]:
+    mark, _, style = look.glyphs.mark("timeliness", service.timeliness)
+    when, urgent = act_by(service.act_by, look, service.zone)
+    deadline = look.clock.hm(service.deadline, look.now, service.zone)
+    label = look.clock.label(service.deadline, service.zone)
+    return [
+        (f" {mark} ", style),
+        (fit(service.title or service.name, 18), "strong"),
+        (f" {deadline} {label}  ", "plain"),
+        *([] if is_over and service.act_by is None else [("act by ", "dim"), (when, urgent)]),
+    ]
+
+
+def _members(view: IncidentView, look: RenderContext, width: int) -> Iterator[TableRow]:
+    followers = sum(member.role in FOLLOWERS and member.can_rerun for member in view.members)
+    note = f"after the root, {followers} to rerun: {look.key('incident', 'recover')} plans it" if followers else ""
+    yield heading("runs", f"RUNS {len(view.members)}", note)
+    for member in sorted(view.members, key=lambda one: _ORDER.get(GlyphRole(one.role), 9) if one.role in _ORDER else 9):
+        runs = [*_member(member, look), *_acknowledged_by(view, member, look)]
+        yield joined_segments(("run", member.run_id, member.job), runs, pick=member.run_id is not None)
+    if told := last_repair(view, look):
+        yield from _wrapped(("before", 0), f"{told}: {look.key('incident', 'before')}", "dim", width)
+
+
+def _changed(view: IncidentView, width: int) -> Iterator[TableRow]:
+    """What differs from the last good run of the root, and what the incident was a part of or came back as."""
+    row = view.row
+    kin = [f"split from {incident_name(row.split_from)}"] if row.split_from is not None else []
+    kin += [f"merged into {incident_name(row.merged_into)}"] if row.merged_into is not None else []
+    kin += [f"reopened {'once' if row.reopened == 1 else f'{row.reopened} times'}"] if row.reopened else []
+    if row.changes or kin:
+        yield heading("changed", "CHANGED since it was last green", "")
+    if kin:
+        yield joined_segments(("kin",), [(f"   {', '.join(kin)}", "warn")])
+    for number, words in enumerate(row.changes):
+        for part, text in enumerate(wrap(words, max(20, width - 4), max_lines=2, placeholder=" …")):
+            yield joined_segments(("changed", number, part), [(f"   {text}", "plain")])
+
+
+def _member(member: MemberView, look: RenderContext) -> list[Segment]:
+    role_mark, role, role_style = look.glyphs.mark("role", member.role)
+    state_mark, state, state_style = look.glyphs.mark("state", member.state)
+    when = look.clock.hm(member.ended or member.started, look.now)
+    stale: Segment = (" read stale data", "warn") if member.stale_read else ("", "plain")
+    return [
+        (f" {role_mark} {role:<7}", role_style),
+        (f" {state_mark} {fit(f'{state} {when}', 16)} ", state_style),
+        (member.job, "strong" if member.role == GlyphRole.ROOT else "plain"),
+        stale,
+    ]
+
+
+def _acknowledged_by(view: IncidentView, member: MemberView, look: RenderContext) -> list[Segment]:
+    """How far the newest action on a member has come."""
+    own = [action for action in view.actions if action.run_id == member.run_id]
+    if not own:
+        return []
+    newest = max(own, key=lambda action: action.requested)
+    mark, word, style = look.glyphs.mark("action", newest.state)
+    return [(f"  {verb_label(newest.verb)} ", "dim"), (f"{mark} {word}", style)]
+
+
+def _actions(view: IncidentView, look: RenderContext) -> Iterator[TableRow]:
+    if not view.actions:
+        return
+    yield heading("done", f"ACTIONS {len(view.actions)}")
+    for action in view.actions:
+        mark, word, style = look.glyphs.mark("action", action.state)
+        when = look.clock.hm(action.requested, look.now)
+        yield joined_segments(
+            ("run", action.run_id, action.key),
+            [(f" {mark} ", style), (f"{when} {verb_label(action.verb)} {action.job} ", "plain"), (word, style),
+             (f"  {action.words}", "dim"), (f"  {action.requested_by}", "dim")],
+            pick=True,
+        )  # fmt: skip
+
+
+def _notified_lines(view: IncidentView, look: RenderContext, width: int) -> Iterator[TableRow]:
+    """A row for each suppressed notification and each delivery: alert, route, outcome, detail."""
+    yield heading("told", f"NOTIFIED {len(view.deliveries)}", "" if view.deliveries else "nobody yet")
+    held = [one for one in view.held if one.ended is None or one.ended_why not in ("", "told")]
+    rows = [*map(suppressed_cells, held), *(delivery_cells(delivery, look) for delivery in view.deliveries)]
+    heads = aligned([cells[:-1] for cells in rows], width)
+    for number, (head, (*_, detail)) in enumerate(zip(heads, rows, strict=True)):
+        if fits := length_of([*head, detail]) < width - 2:
+            head.append(detail)
+        yield joined_segments(("told", number), [("  ", "plain"), *head])
+        if not fits:
+            yield from _wrapped(("told", number), *detail, width)
+
+
+def _wrapped(key: tuple[str, int], words: str, style: str, width: int) -> Iterator[TableRow]:
+    for place, text in enumerate(wrap(words, max(20, width - 4), max_lines=3, placeholder=" …")):
+        yield joined_segments((*key, place), [(f"   {'  ' if place else ''}{text}", style)])

@@ -1,0 +1,1 @@
+"""Jobs: the list, one job, and what is done with it."""

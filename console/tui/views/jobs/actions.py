@@ -1,0 +1,207 @@
+"""What can be done with a job besides running it: accept drift, edit its card, steer its scheduler's own backfills."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from connectors.sdk.states import Verb
+from console.domain import job
+from console.domain.job import CardView, JobView
+from console.tui.dialogs.ask import AskScreen
+from console.tui.dialogs.palette import ANSWER_COLUMNS, PaletteChoice, PickScreen, confirm
+from console.tui.frame.cells import RenderContext
+from console.tui.frame.context import EngineAnswer
+from console.tui.frame.engine_request import send_order
+from console.tui.frame.intent import ActionIntent
+from console.tui.views.actions.preview import BACK_CHOICE, PreviewScreen
+from console.tui.widgets.paint import Segment
+
+if TYPE_CHECKING:
+    from console.tui.frame.screen import HeadwayScreen
+
+
+def accept_drift(screen: HeadwayScreen, view: JobView) -> None:
+    """Asks whether the drift of a job is accepted, and has it accepted."""
+    name, board = view.row.name, screen.board
+    if not view.drift:
+        screen.notice(f"{name} has no drift", "warn")
+        return
+    words = "; ".join(drift.words or drift.what for drift in view.drift)
+    shown = max(drift.id for drift in view.drift)
+    choices = [
+        PaletteChoice("", "Keep as accepted", "the last accepted schedule stays in force", None),
+        PaletteChoice("", "Accept", f"{words}: this becomes the accepted definition", "accept"),
+    ]
+
+    def answered(value: object) -> None:
+        if value == "accept":
+            order = f"accept the drift of {name}"
+            done = f"accepted: {words}"
+            send_order(screen, "drift", lambda asks: asks.accept_drift(view.row.id, shown), order, done, "not accepted")
+        else:
+            screen.notice("nothing was accepted")
+
+    board.push_screen(PickScreen(f"drift of {name}: {words}", choices, columns=ANSWER_COLUMNS), answered)
+
+
+_MEANS = {
+    "safe": "Enter alone reruns it, and plans include it",
+    "ask": "its name is typed before it is rerun",
+    "never": "it is never rerun from here",
+}
+
+
+def card_lines(view: JobView, look: RenderContext) -> list[list[Segment]]:
+    """Word for word: whose each is, where it is a person's."""
+    lines: list[list[Segment]] = []
+    for one in sorted(view.card, key=lambda one: one.field != "rerun"):  # an address may be longer than the line
+        value, style = one.value or look.glyphs.sign("dash"), "plain"
+        if one.field == "rerun":
+            mark, word, style = look.glyphs.mark("safety", one.value)
+            value = f"{mark} {word}"
+        lines.append([(f"{one.field} ", "dim"), (value, style), (_card_value(one, look), "dim")])
+    return lines
+
+
+def _card_value(card_field: CardView, look: RenderContext) -> str:
+    return f", set by {card_field.said_by} {look.clock.day(card_field.said_at, look.now)}" if card_field.said_by else ""
+
+
+def why_not_edit(view: JobView | None) -> str:
+    """Why nothing of the card can be edited here; empty where something can."""
+    if view is None:
+        return "not read yet"
+    if any(not one.why_not for one in view.card):
+        return ""
+    return f"its card cannot be edited: {view.card[0].why_not}" if view.card else "it has no card"
+
+
+def edit_card(screen: HeadwayScreen, view: JobView) -> None:
+    """Asks which word, then for the word; what config says is shown, with why it stays."""
+    choices = [PaletteChoice("", "Back", "nothing is written", None)]
+    for one in view.card:
+        says = f"{one.value or screen.look.glyphs.sign('dash')}{_card_value(one, screen.look)}"
+        choices.append(
+            PaletteChoice("", one.field, f"{says}: {one.why_not}" if one.why_not else says, one, bool(one.why_not))
+        )
+
+    def chosen(one: CardView | None) -> None:
+        if one is None:
+            screen.notice("nothing was written")
+        elif one.why_not:
+            screen.notice(f"{one.field}: {one.why_not}", "warn")
+        elif one.field == "rerun":
+            _choose_safety(screen, view, one)
+        else:
+            _ask_value(screen, view, one)
+
+    screen.board.push_screen(PickScreen(f"CARD of {view.row.name}", choices, columns=ANSWER_COLUMNS), chosen)
+
+
+def _ask_value(screen: HeadwayScreen, view: JobView, card_field: CardView) -> None:
+    def typed(text: str | None) -> None:
+        if text is not None and text != card_field.value:
+            _confirm(screen, view, card_field, text)
+        elif text is not None:
+            screen.notice("nothing was written: unchanged")
+
+    back = "; empty removes the value" if card_field.said_by else ""
+    says = f"{job.FIELD_DESCRIPTIONS[card_field.field]}{back}"
+
+    def fault(text: str) -> str:
+        return job.card_fault(card_field.field, text) or ("" if text or card_field.said_by else "enter a short text")
+
+    screen.board.push_screen(AskScreen(f"{card_field.field} of {view.row.name}", says, card_field.value, fault), typed)
+
+
+def _choose_safety(screen: HeadwayScreen, view: JobView, card_field: CardView) -> None:
+    choices = [PaletteChoice("", "Back", "nothing is written", None)]
+    for value, means in _MEANS.items():
+        mark, word, _ = screen.look.glyphs.mark("safety", value)
+        choices.append(PaletteChoice(mark, word, f"{means}{' (as it is)' if value == card_field.value else ''}", value))
+    if card_field.said_by:
+        choices.append(PaletteChoice("", "remove it", "back to the value from config", ""))
+
+    def chosen(value: str | None) -> None:
+        if value is None:
+            screen.notice("nothing was written")
+        elif value == card_field.value and card_field.said_by:
+            screen.notice("nothing was written: unchanged")
+        else:
+            _confirm(screen, view, card_field, value)
+
+    title = f"How safe is a rerun of {view.row.name}?"
+    screen.board.push_screen(PickScreen(title, choices, columns=ANSWER_COLUMNS), chosen)
+
+
+def _confirm(screen: HeadwayScreen, view: JobView, card_field: CardView, value: str) -> None:
+    """What is other from then on, and who sees it; then it is written."""
+    name = view.row.name
+    then = value or "back to the value from config"
+    says = f"{then}; it was {card_field.value or 'empty'}. Recorded with your name, and in the audit"
+    told = f"{name} {card_field.field}: {then}"
+
+    def write() -> None:
+        order, given = f"write {card_field.field} of {name}", {card_field.field: value}
+        send_order(screen, "card", lambda asks: asks.card(view.row.id, given), order, told, "not written")
+
+    confirm(screen, f"{card_field.field} of {name}", "Write", says, write)
+
+
+NO_BACKFILL = "no native backfill is in progress"
+MORE_BACKFILLS = "headway plan backfill JOB --from DATE --to DATE --native makes one"
+
+
+class BackfillsScreen(PreviewScreen):
+    """Only looks; what is chosen opens the preview of that one change."""
+
+    def __init__(self, job: str, job_id: int) -> None:
+        super().__init__(ActionIntent(Verb.BACKFILL, job, job_id=job_id, parameters={"do": "list", "of": "job"}))
+
+    @property
+    def about(self) -> tuple[str, str]:
+        return "BACKFILLS", self.order.job
+
+    @property
+    def asking(self) -> str:
+        return "asking its scheduler for its backfills…"
+
+    def may_send(self) -> bool:
+        return False
+
+    def _failed(self, text: str) -> None:
+        self.pane.show_runs([[("no list: ", "bad"), (text, "plain")]])
+
+    def _previewed(self, answer: EngineAnswer) -> None:
+        if not answer.ok or answer.data.get("verb") != "list":
+            self._failed(answer.error or str(answer.data.get("refused") or "it has no list of its backfills"))
+            return
+        found = answer.data.get("backfills", ())
+        self.pane.show_runs(
+            [_backfill_line(one) for one in found] or [[(NO_BACKFILL, "plain")], [(MORE_BACKFILLS, "dim")]]
+        )
+        self.offer([BACK_CHOICE, *(way for one in found for way in _backfill_verbs(one))])
+
+    def _decide(self, key: Any) -> None:
+        do, _, number = str(key).partition(" ")
+        if not number:
+            super()._decide(key)
+            return
+        board, order = self.board, self.order._replace(parameters={"do": do, "backfill": int(number)})
+        self.dismiss(None)
+        board.open_order(order)
+
+
+def _backfill_line(one: Mapping[str, Any]) -> list[Segment]:
+    stands: Segment = ("paused", "warn") if one["paused"] else ("going on", "plain")
+    span = f"{one['first'][:10]} to {one['last'][:10]}, {one['at_once']} at once"
+    made = f", made {one['made'][:16].replace('T', ' ')}Z" if one["made"] else ""
+    return [(f"{one['number']}  ", "strong"), stands, (f"  {span}{made}", "plain")]
+
+
+def _backfill_verbs(one: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    number = one["number"]
+    first = "resume" if one["paused"] else "pause"
+    yield f"{first} {number}", f"{first.capitalize()} {number}", "preview first; nothing is sent yet"
+    yield f"cancel {number}", f"Cancel {number}", "its queued runs are failed; preview first"

@@ -1,0 +1,178 @@
+"""Job: one job with its runs, newest first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from textual.app import ComposeResult
+
+from console.domain.forecast import JobForecastView
+from console.domain.job import JobView
+from console.domain.run import RunRow
+from console.tui.frame.cells import paused_text, state_cells
+from console.tui.frame.history import ViewPlace
+from console.tui.frame.intent import RunChoice, ScreenCommand
+from console.tui.frame.screen import NOT_READ, READING_TEXT, HeadwayScreen
+from console.tui.views.commands import job_links
+from console.tui.views.common_commands import RowMarks, common_commands, job_commands
+from console.tui.views.details import EarlyKey
+from console.tui.views.jobs import actions
+from console.tui.views.runs import forecast, overview, rows
+from console.tui.widgets.bar import Bar
+from console.tui.widgets.grid import Grid
+from console.tui.widgets.paint import Segment
+from console.tui.widgets.table import FixedRows
+
+if TYPE_CHECKING:
+    from console.store.queries import Queries
+
+
+class JobScreen(HeadwayScreen):
+    WHERE = "job"
+
+    def __init__(self, name_or_id: str | int) -> None:
+        super().__init__()
+        self.name_or_id = name_or_id
+        self.view: JobView | None = None
+        self.forecasts: Sequence[JobForecastView] = ()
+        """Of the services that depend on it."""
+        self.grid = Grid(rows.JOB_RUN_COLUMNS, "no run yet", id="grid")
+        self.early = EarlyKey(self, lambda: self.view is not None)
+
+    def commands(self) -> Sequence[ScreenCommand]:
+        def unread() -> str:
+            return "" if self.view else NOT_READ
+
+        def no_drift() -> str:
+            return "" if self.view and self.view.drift else "it has no drift"
+
+        def no_run() -> str:
+            return "" if self.selected else "it has no run yet"
+
+        return [
+            *common_commands(self),
+            *RowMarks(self, self.grid, self._choices).commands(),
+            *job_commands(self, lambda: self.view.row.id if self.view else 0, unread),
+            ScreenCommand("open", partial(self._open_run, ""), no_run),
+            ScreenCommand("error_first", partial(self._open_run, "error_first"), no_run),
+            ScreenCommand("follow", partial(self._open_run, "log"), no_run),
+            ScreenCommand("pager", partial(self._open_run, "pager"), no_run),
+            ScreenCommand("search", partial(self._open_run, "search"), no_run),
+            ScreenCommand("backfills", self.list_backfills, unread),
+            ScreenCommand(
+                "drift", self.accept_drift, lambda: "" if self.view and self.view.drift else "it has no drift"
+            ),
+            ScreenCommand("card", self.edit_card, lambda: actions.why_not_edit(self.view)),
+        ]
+
+    def why_not(self, name: str) -> str:
+        return "" if self.early.may_wait(name) else super().why_not(name)
+
+    def action_command(self, name: str) -> None:
+        if self.early.keep(name):
+            self.notice(READING_TEXT)
+        else:
+            super().action_command(name)
+
+    @property
+    def place(self) -> ViewPlace:
+        return "job", self.name_or_id
+
+    def body(self) -> ComposeResult:
+        yield Bar(id="facts")
+        yield self.grid
+
+    def on_mount(self) -> None:
+        self.grid.focus()
+
+    def fetch(self) -> None:
+        def read(reads: Queries) -> tuple[JobView, Sequence[JobForecastView]]:
+            view = reads.jobs.job(self.name_or_id)
+            return view, forecast.tonight_segments(reads.service_days.forecasts_of_job(view.row.id))
+
+        self.look_up("job", read, self._show)
+
+    def _show(self, answer: tuple[JobView, Sequence[JobForecastView]]) -> None:
+        self.view, self.forecasts = answer
+        self.tick()
+        self.early.run()
+
+    def tick(self) -> None:
+        super().tick()
+        if self.view is not None and self.is_whole:
+            self.grid.show(
+                FixedRows(
+                    [
+                        rows.run_row(row, self.look, self.board.clock.home, row.id in self.marked)
+                        for row in self.view.runs
+                    ]
+                )
+            )
+            card = actions.card_lines(self.view, self.look)
+            blocks = overview.job_overview(self.view, card, self.look, self.size.width, self.forecasts)
+            lines = overview.fit_lines(blocks, max(1, self.size.height // 2 - 1 + 2 * bool(self.forecasts)))
+            self.bar("facts").show_lines([(tuple(line), (), "") for line in lines])
+
+    def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
+        if self.view is None:
+            return [(f" JOB {self.name_or_id}", "key"), (f"  {self.waiting}", "warn")], []
+        row = self.view.row
+        mark, _, word = state_cells(row, self.look) if row.state else ((" ", ""), (" ", ""), ("no run yet", "dim"))
+        left: list[Segment] = [(" JOB ", "key"), (row.name, "strong"), ("  ", "plain"), mark, (" ", "plain"), word]
+        if row.held_by:
+            by = "" if row.held_by == "headway" else f" (by {row.held_by})"
+            left.append((f"  held by Headway until {self.board.clock.day(row.held_until, self.look.now)}{by}", "warn"))
+        elif row.paused or row.gone:
+            left.append(("  paused" if row.paused else "  gone", "warn"))
+        pauses = self.board.header.paused if self.board.header else ()
+        left += [
+            (f"  polling {paused_text(pause, self.look)}", "warn") for pause in pauses if pause.system == row.system
+        ]
+        return [*left, *self.marks_runs()], forecast.countdown(self.forecasts, self.look)
+
+    # the selected run
+
+    @property
+    def selected(self) -> RunRow | None:
+        runs = self.view.runs if self.view else ()
+        return next((row for row in runs if row.id == self.grid.key), None)
+
+    def selected_name(self) -> str:
+        return self.view.row.name if self.view else ""
+
+    def selected_record(self) -> Any:
+        return self.view
+
+    def selected_links(self) -> list[tuple[str, str]]:
+        return job_links(self.view) if self.view else []
+
+    def selected_run(self) -> RunChoice | str:
+        return RunChoice(self.selected.id, self.selected.job) if self.selected else "it has no run yet"
+
+    def _choices(self, keys: Sequence[Hashable], then: Callable[[Mapping[Hashable, RunChoice]], None]) -> None:
+        runs = self.view.runs if self.view else ()
+        then({row.id: RunChoice(row.id, row.job) for row in runs if row.id in keys})
+
+    def _open_run(self, then: str) -> None:
+        """The log of the run under the cursor, and the command that follows there."""
+        if self.selected:
+            self.board.open_run(self.selected.id, then)
+
+    def close_something(self) -> bool:
+        return self.clear_marks()
+
+    # changing the job
+
+    def list_backfills(self) -> None:
+        if self.view:
+            self.board.push_screen(actions.BackfillsScreen(self.view.row.name, self.view.row.id))
+
+    def accept_drift(self) -> None:
+        if self.view:
+            actions.accept_drift(self, self.view)
+
+    def edit_card(self) -> None:
+        if self.view:
+            actions.edit_card(self, self.view)

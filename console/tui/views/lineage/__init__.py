@@ -1,0 +1,1 @@
+"""Lineage: jobs and their dependencies as a graph."""

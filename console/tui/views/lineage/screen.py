@@ -1,0 +1,301 @@
+"""Lineage: the jobs around one over all systems, drawn as a graph that the cursor walks and a search walks through."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from textual import on
+from textual.app import ComposeResult
+
+from console.control.explain.lineage import LineageReach, services_below
+from console.domain.dependency import LineageJob
+from console.domain.service import ServiceView
+from console.tui.frame.history import ViewPlace
+from console.tui.frame.intent import RunChoice, ScreenCommand
+from console.tui.frame.screen import NOT_READ, READING_TEXT, HeadwayScreen
+from console.tui.views.common_commands import common_commands, show_job_links
+from console.tui.views.details import SearchLine
+from console.tui.views.lineage import diagram
+from console.tui.views.lineage.diagram import LineageDiagram, LineageFold, LineageOptions
+from console.tui.views.runs.forecast import by_job
+from console.tui.widgets.bar import Bar
+from console.tui.widgets.canvas import Canvas
+from console.tui.widgets.paint import Segment
+
+if TYPE_CHECKING:
+    from console.store.queries import Queries
+
+
+MAX_DEPTH = 99
+"""Steps that nobody asks beyond."""
+MOST_SERVICES = 20
+"""Of which it is read what their forecasts leave to each job, the most urgent first."""
+
+
+class LineageScreen(HeadwayScreen):
+    """`blast`: begins with what the job takes with it, as far as it goes."""
+
+    WHERE = "lineage"
+
+    def __init__(self, job: str | int, blast: bool = False) -> None:
+        super().__init__()
+        self.job = job
+        self.shown: LineageDiagram | None = None
+        self._pending_seek = 0
+        """The step of a search that waits for a drawing: the one before may not have what it finds."""
+        self.stand_next_on: int | None = None
+        """The job that the cursor goes to in the next drawing; None: it stays on its job."""
+        self.canvas = Canvas(READING_TEXT, id="graph")
+        self.search = SearchLine(self, self.canvas, "part of a job's name", self._seek, self._search_cleared)
+        self.parts = (self.search,)
+        self.blast = blast
+        self.options = LineageOptions(up=1, down=MAX_DEPTH) if blast else LineageOptions()
+
+    def commands(self) -> Sequence[ScreenCommand]:
+        def no_job() -> str:
+            return "" if self.selected else "no job is selected"
+
+        return [
+            *common_commands(self),
+            *self.search.commands(),
+            ScreenCommand("open", self.open_selected, lambda: "" if self.canvas.here else self.lost or NOT_READ),
+            ScreenCommand("runbook", lambda: show_job_links(self, self.selected_job()), no_job),
+            ScreenCommand("lineage", self.center, self._why_not_center),
+            ScreenCommand("blast", self.toggle_blast, lambda: "" if self.shown is not None else self.lost or NOT_READ),
+            ScreenCommand("up_more", lambda: self.redraw(up=min(MAX_DEPTH, self.options.up + 1))),
+            ScreenCommand("up_less", lambda: self.redraw(up=max(0, min(self.options.up, self._deepest(-1)) - 1))),
+            ScreenCommand("down_more", lambda: self.redraw(down=min(MAX_DEPTH, self.options.down + 1))),
+            ScreenCommand("down_less", lambda: self.redraw(down=max(0, min(self.options.down, self._deepest(1)) - 1))),
+            ScreenCommand("collapse", lambda: self.redraw(fold=self.options.fold.next(), opened=frozenset())),
+            ScreenCommand("by_run", self.toggle_runs),
+        ]
+
+    # searching
+
+    def _search_cleared(self) -> None:
+        self._pending_seek = 0
+        self.paint_frame()
+
+    def _seek(self, step: int) -> None:
+        """The next job whose name holds the text; one that is not in view becomes the centre."""
+        text = self.search.text.lower()
+        if self.shown is None or not text:
+            return
+        if not self.is_drawn:
+            self._pending_seek = step
+            self.paint_frame()
+            return
+        matches = sorted((job.name, job.id) for job in self.shown.found.view.jobs.values() if text in job.name.lower())
+        if not matches:
+            self.notice(f'no job around it has "{self.search.text}" in its name', "warn")
+            return
+        names = [name for name, _ in matches]
+        at = names.index(self.selected_name()) + step if self.selected_name() in names else 0
+        job_id = matches[at % len(matches)][1]
+        place = self.shown.drawing.layout.spot_of(job_id)
+        if place is not None and len(self.shown.drawing.layout.spots[place].jobs) == 1:
+            self.canvas.move_to(place)
+        else:
+            self.job, self.stand_next_on = job_id, job_id
+            self.fetch()
+        self.paint_frame()
+
+    @property
+    def place(self) -> ViewPlace:
+        return "lineage", (self.job, self.blast)
+
+    @property
+    def row_key(self) -> Any:
+        return self.selected.id if self.selected else None
+
+    def stand_on(self, row: Any, top: int | None = None) -> None:
+        self.stand_next_on = row if isinstance(row, int) else None
+
+    def body(self) -> ComposeResult:
+        yield self.canvas
+        for name in ("what", "near", "services"):
+            yield Bar(id=name, ground="panel" if name == "what" else "")
+
+    def on_mount(self) -> None:
+        self.canvas.focus()
+
+    # reading and drawing: both in the desk's thread
+
+    def fetch(self) -> None:
+        job, options, look, size = self.job, self.options, self.look, self._room
+
+        def read(reads: Queries) -> LineageDiagram:
+            view = reads.lineage.lineage_of(job if isinstance(job, int) else reads.jobs.job(job).row.id)
+            below = services_below(view, view.job_id, reads.services.list_services())
+            runs = reads.lineage.latest_runs(view.jobs) if options.by_run else None
+            ahead = by_job(
+                job_forecast
+                for day in _open(below)
+                for job_forecast in reads.service_days.job_forecasts(day.name, day.business_date, day.submission)
+            )
+            return diagram.draw_lineage(LineageReach(view, below, look.now), options, look, size, runs, ahead)
+
+        self.look_up("lineage", read, self._show)
+
+    def redraw(self, **changes: Any) -> None:
+        """The same jobs, seen in another way."""
+        self.options = replace(self.options, **changes)
+        shown, options, look, size = self.shown, self.options, self.look, self._room
+        if shown is None:
+            return
+        self.board.ask_for(
+            self,
+            "drawing",
+            lambda reads: diagram.draw_lineage(shown.found, options, look, size, shown.runs, shown.ahead),
+            self._show,
+            first=True,
+        )
+
+    @property
+    def _room(self) -> tuple[int, int]:
+        size = self.canvas.size  # less the cell of a scroll bar
+        return (size.width - 1, size.height) if size else (self.app.size.width - 1, self.app.size.height - 6)
+
+    def _show(self, shown: LineageDiagram) -> None:
+        before, self.shown = self.shown, shown
+        layout = shown.drawing.layout
+        stood = before.drawing.layout.spots[self.canvas.cursor].jobs[:1] if before is not None else ()
+        wanted = stood[0] if stood and self.stand_next_on is None else self.stand_next_on
+        place = layout.spot_of(wanted) if wanted is not None else None
+        centre = layout.spot_of(shown.found.view.job_id)
+        self.stand_next_on = None
+        self.canvas.show(shown.drawing, place if place is not None else centre or 0)
+        self._lit()
+        self.tick()
+        step, self._pending_seek = self._pending_seek, 0
+        if step:
+            self._seek(step)
+
+    @property
+    def is_drawn(self) -> bool:
+        return self.shown is not None and self.shown.options == self.options
+
+    def _lit(self) -> None:
+        """With the blast radius lit, all else is dim."""
+        self.canvas.styles_of = {}
+        if self.blast and self.shown is not None and self.canvas.here is not None:
+            below = self.shown.jobs_below(self.canvas.here.jobs)
+            spots = enumerate(self.shown.drawing.layout.spots)
+            self.canvas.styles_of = {place: "warn" if below.keys() & spot.jobs else "dim" for place, spot in spots}
+        self.canvas.refresh()
+
+    @on(Canvas.Resized)
+    def canvas_resized(self) -> None:
+        """Another room has another drawing."""
+        self.redraw()
+
+    # showing
+
+    def tick(self) -> None:
+        super().tick()
+        shown, here = self.shown, self.canvas.here
+        self.canvas.empty = "" if self.lost else self.waiting
+        if shown is None or here is None or not self.is_whole:
+            return
+        lines = diagram.node_lines(shown, here, self.look, self.blast)
+        seen = diagram.overview_lines(shown.drawing.layout, here, self.look)
+        for name, runs, right in zip(("what", "near", "services"), lines, (seen, [], []), strict=True):
+            self.bar(name).show(runs, right)
+
+    def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
+        if self.shown is None:
+            return [(f" LINEAGE {self.job}", "key"), (f"  {self.waiting}", "warn")], []
+        found = self.shown.found
+        counts = f"  {len(found.upstream)} upstream, {len(found.downstream)} downstream"
+        marks: list[Segment] = [(f" {self.options.up} up {min(self.options.down, MAX_DEPTH)} down ", "dim")]
+        if self.options.fold is not LineageFold.JOB:
+            marks.append((f" by {self.options.fold} ", "mark"))
+        if self.options.by_run:
+            marks.append((" which run read which ", "mark"))
+        if self.blast:
+            marks.append((" blast radius ", "mark"))
+        if self.search.text:
+            marks.append((f" / {self.search.text} ", "mark"))
+        return [(" LINEAGE ", "key"), (found.job.name, "strong"), (counts, "dim")], marks
+
+    # what the cursor stands on
+
+    @property
+    def selected(self) -> LineageJob | None:
+        """The job under the cursor; None on a fold."""
+        spot = self.canvas.here
+        if self.shown is None or spot is None or len(spot.jobs) != 1:
+            return None
+        return self.shown.found.view.jobs[spot.jobs[0]]
+
+    def selected_job(self) -> str | int:
+        return self.selected.id if self.selected else ""
+
+    def selected_name(self) -> str:
+        return self.selected.name if self.selected else ""
+
+    def selected_record(self) -> Any:
+        return self.selected
+
+    def selected_run(self) -> RunChoice | str:
+        if self.selected is None:
+            return f"several jobs are folded here: {self.key_for('open')} shows them"
+        if self.selected.run_id is None:
+            return f"{self.selected.name} has not run yet"
+        return RunChoice(self.selected.run_id, self.selected.name)
+
+    def open_selected(self) -> None:
+        """The job; of what is folded, its jobs."""
+        spot = self.canvas.here
+        if self.selected is not None:
+            self.board.open_job(self.selected.id)
+        elif spot is not None:
+            self.stand_next_on = spot.jobs[0]
+            self.redraw(opened=self.options.opened | {spot.layer}, fold=LineageFold.JOB)
+
+    # what is drawn
+
+    def why_no_job(self) -> str:
+        return "" if self.selected is not None else f"several jobs are folded here: {self.key_for('open')} shows them"
+
+    def _why_not_center(self) -> str:
+        is_center = self.selected and self.shown is not None and self.selected.id == self.shown.found.view.job_id
+        return "it is the centre already" if is_center else self.why_no_job()
+
+    def center(self) -> None:
+        """Draws the lineage around the job under the cursor."""
+        self.job = self.selected_job()
+        self.stand_next_on = self.selected.id if self.selected else None
+        self.options = replace(self.options, opened=frozenset())
+        self.fetch()
+
+    def toggle_blast(self) -> None:
+        self.blast = not self.blast
+        self._lit()
+        self.tick()
+
+    def toggle_runs(self) -> None:
+        self.options = replace(self.options, by_run=not self.options.by_run)
+        self.fetch()
+
+    def _deepest(self, side: int) -> int:
+        """How many steps there are on that side."""
+        found = self.shown.found if self.shown is not None else None
+        steps = (found.downstream if side > 0 else found.upstream) if found is not None else {}
+        return max(steps.values(), default=0)
+
+    @on(Canvas.Moved)
+    def node_moved(self) -> None:
+        if self.blast:
+            self._lit()
+        self.tick()
+
+    @on(Canvas.Picked)
+    def picked(self) -> None:
+        self.run_command("open")
+
+
+def _open(services: Sequence[ServiceView]) -> list[ServiceView]:
+    return [service for service in services if service.delivered is None][:MOST_SERVICES]

@@ -1,0 +1,485 @@
+"""Lists as parts of a screen: a grid with a filter, read whole (`ViewList`) or page by page (`PagedList`)."""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC
+from typing import TYPE_CHECKING, Any
+
+from textual.app import ComposeResult
+
+from console.config import key_table
+from console.config.saved_views import SavedView
+from console.domain.filter import JobFilter, matches_terms, parse_typed
+from console.tui.frame.history import ViewPlace
+from console.tui.frame.intent import RunChoice, ScreenCommand
+from console.tui.frame.screen import NOT_SELECTED, READING_TEXT, HeadwayScreen, ScreenPart
+from console.tui.views.common_commands import RowMarks
+from console.tui.widgets.grid import Grid
+from console.tui.widgets.paint import Segment
+from console.tui.widgets.table import Column, LazyRows, PagedRows, TableRow, shift_right
+
+if TYPE_CHECKING:
+    from console.store.queries import Queries
+
+
+WIDE_FROM = 160
+"""Cells of a screen in which a paged list shows all of its columns."""
+SORT_KEYS = {"job": "name", "started": "age", "deadline": "deadline", "slack": "slack"}
+"""Heading of a column -> what a click on it sorts by."""
+
+
+class FilteredList(ScreenPart):
+    """A grid, the text of its filter, and the line where a person types it."""
+
+    def __init__(self, screen: HeadwayScreen, columns: Sequence[Column]) -> None:
+        self.screen = screen
+        self.filter_text = ""
+        self.came_with = ""
+        """The filter with which another screen opened this list; Escape does not clear it."""
+        self.only_problems = False
+        self.grid = Grid(columns, id="grid")
+
+    def widgets(self) -> ComposeResult:
+        yield self.grid
+
+    def commands(self) -> list[ScreenCommand]:
+        return [
+            ScreenCommand("filter", lambda: self.screen.open_line(self.filter_text, "filter")),
+            ScreenCommand("views", self.list_saved_views),
+            ScreenCommand("problems", self.toggle_problems),
+        ]
+
+    def mounted(self) -> None:
+        self.grid.focus()
+        self.screen.pacer.hold()  # rows that are here already are painted once the grid has its size
+
+    def resized(self) -> None:
+        self.screen.pacer.release()
+
+    def resumed(self) -> None:
+        if not self.screen.is_typing:
+            self.grid.focus()
+
+    # the filter
+
+    def close(self) -> bool:
+        """Escape clears the filter at once, also while it is typed, and the cursor stays on its row; not the filter
+        with which another screen opened the list."""
+        typing, row = self.screen.is_typing, self.grid.key
+        if typing:
+            self.entered("")
+        if not self.filter_text or self.filter_text == self.came_with:
+            return typing
+        self.set_filter("")
+        self.stay_on(row)
+        return True
+
+    def stay_on(self, row: Hashable) -> None:
+        """Keeps the cursor on its row when the filter is cleared."""
+        self.screen.stand_on(row)
+
+    def typed(self, text: str) -> None:
+        if text != self.filter_text:
+            self.set_filter(text)
+
+    def entered(self, text: str) -> None:
+        """Closes the line; the filter stays in force."""
+        self.screen.close_line()
+        self.grid.focus()
+
+    def set_filter(self, text: str) -> None:
+        self.filter_text = text
+        self.refilter()
+        self.screen.paint_frame()
+
+    def toggle_problems(self) -> None:
+        self.only_problems = not self.only_problems
+        self.refilter()
+        self.screen.paint_frame()
+
+    def refilter(self) -> None:
+        """Shows what the filter leaves."""
+
+    def no_match(self) -> str:
+        """Why no row is shown although there are some; empty without a filter."""
+        if self.filter_text:
+            return f'nothing matches "{self.filter_text}"; {self.screen.key_for("back")} clears the filter'
+        return f"no problem here; {self.screen.key_for('problems')} shows everything" if self.only_problems else ""
+
+    @property
+    def no_row(self) -> str:
+        """Why no row is selected: the text in place of the rows, where there are none."""
+        text = "" if len(self.grid.source) else self.grid.empty.partition("\n")[0].strip()
+        return text or NOT_SELECTED
+
+    # saved views
+
+    def view_here(self, name: str) -> SavedView:
+        """The present view, under that name."""
+        return SavedView(name, self.screen.WHERE, self.filter_text, problems=self.only_problems, mine=True)
+
+    def list_saved_views(self) -> None:
+        from console.tui.dialogs.palette import list_saved_views
+
+        list_saved_views(self.screen, self.view_here)
+
+    def title_marks(self) -> list[Segment]:
+        """What hides rows, for the right of the title line."""
+        runs: list[Segment] = []
+        if self.only_problems:
+            runs.append((" ! only problems ", "mark"))
+        if self.filter_text:
+            runs += [(" ", "plain"), (f" / {self.filter_text} ", "mark")]
+        return [*runs, (" ", "plain")] if runs else []
+
+
+def _id_of(view: Any) -> Hashable:
+    key: Hashable = view.id
+    return key
+
+
+class ViewList(FilteredList):
+    """A list that is read whole: each view is one row. The screen gives it the functions that differ.
+
+    `row` makes the row of a view, `text` what filter words are searched in, `key` the row's key. `empty` says what
+    stands there without any view."""
+
+    def __init__(
+        self,
+        screen: HeadwayScreen,
+        columns: Sequence[Column],
+        empty: Callable[[], str],
+        row: Callable[[Any], TableRow],
+        text: Callable[[Any], str],
+        key: Callable[[Any], Hashable] = _id_of,
+        is_problem: Callable[[Any], bool] = bool,
+        painted: Callable[[], None] = lambda: None,
+    ) -> None:
+        super().__init__(screen, columns)
+        self.empty, self.row, self.text, self.key, self.is_problem = empty, row, text, key, is_problem
+        self.painted = painted
+        """Called after the rows were made again."""
+        self.views: tuple[Any, ...] = ()
+        self.loaded = False
+        self._by_key: dict[Hashable, Any] = {}
+
+    def show_views(self, views: Sequence[Any]) -> None:
+        known = frozenset(map(self.key, self.views if self.loaded else views))
+        self.views, self.loaded = tuple(views), True
+        self._by_key = {self.key(view): view for view in self.views}
+        self.refilter()
+        if fresh := frozenset(self._by_key) - known:
+            self.grid.light(fresh)
+        self.screen.paint_frame()
+
+    def refilter(self) -> None:
+        self.grid.empty = (self.no_match() or self.empty()) if self.loaded else self.screen.waiting
+        views = self.filtered()
+        source = LazyRows([self.key(view) for view in views], lambda index: self.row(views[index]))
+        self.grid.show(source, keep=self.grid.touched)
+        self.painted()
+
+    def tick(self) -> None:
+        self.refilter()
+
+    def filtered(self) -> Sequence[Any]:
+        """The views that the filter and `!` leave."""
+        if not self.only_problems and not self.filter_text:
+            return self.views
+        return [
+            view
+            for view in self.views
+            if (not self.only_problems or self.is_problem(view)) and matches_terms(self.text(view), self.filter_text)
+        ]
+
+    @property
+    def selected(self) -> Any:
+        """The view under the cursor; None without one."""
+        return self._by_key.get(self.grid.key)
+
+    def why_not_open(self) -> str:
+        return "" if self.selected is not None else self.no_row
+
+
+@dataclass(frozen=True, slots=True)
+class PagedQueries:
+    """The queries of a paged list: its first rows at once, the ids of all, and the rows of some ids."""
+
+    first_page: Callable[[Queries, JobFilter, str], Sequence[Any]]
+    all_ids: Callable[[Queries, JobFilter, str], array[int]]
+    rows: Callable[[Queries, list[int]], Sequence[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class PagedColumns:
+    """The columns of a paged list; `wide` shows names whole, `roomy` is for a screen with room for all."""
+
+    usual: tuple[Column, ...]
+    wide: tuple[Column, ...]
+    roomy: tuple[Column, ...]
+    fixed: int = 3
+    """Columns that stay at the left as the others are moved."""
+
+
+class PagedList(FilteredList):
+    """A table of everything, with sort and columns of a person's own. Its order is a vector of ids; rows are fetched
+    as they come into view.
+
+    `choice` gives the run of a row."""
+
+    def __init__(
+        self,
+        screen: HeadwayScreen,
+        columns: PagedColumns,
+        queries: PagedQueries,
+        row: Callable[[Any], TableRow],
+        choice: Callable[[Any], RunChoice | None],
+        empty: str,
+        default_sort: str,
+        sort_seconds: float = 5.0,
+    ) -> None:
+        super().__init__(screen, columns.usual)
+        self._columns, self._queries, self._choice, self._empty = columns, queries, choice, empty
+        self._default_sort, self._sort_seconds = default_sort, sort_seconds
+        self.sort, self.wide, self.shift = default_sort, False, 0
+        self.source: PagedRows[Any] = PagedRows(row, self._fetch_rows)
+        self.fault = ""
+        """Why the filter cannot be read; the filter before it stays in force meanwhile."""
+        self.whole = False
+        self.order_changed = False
+        self._sorted_at, self._newest = 0.0, 0
+        self._asked: tuple[JobFilter, str] | None = None
+        self._stay: Hashable | None = None
+        """The row that the cursor goes to in the next answer."""
+        self.columns_shown: Callable[[], None] = lambda: None
+        """Called when other columns may have come into view."""
+
+    def commands(self) -> list[ScreenCommand]:
+        marks = RowMarks(self.screen, self.grid, self._choices)
+        return [
+            *super().commands(),
+            *marks.commands(),
+            ScreenCommand("sort_name", lambda: self.sort_by("name")),
+            ScreenCommand("sort_age", lambda: self.sort_by("age")),
+            ScreenCommand("sort_deadline", lambda: self.sort_by("deadline")),
+            ScreenCommand("sort_slack", lambda: self.sort_by("slack")),
+            ScreenCommand("wide", self.toggle_wide),
+            ScreenCommand("columns_on", lambda: self._shift_to(min(self.shift + 1, self._last_shift))),
+            ScreenCommand("columns_back", lambda: self._shift_to(max(0, self.shift - 1))),
+        ]
+
+    def columns(self) -> Sequence[Column]:
+        """The columns for the present sort and width."""
+        columns = self._columns
+        shown = columns.wide if self.wide else columns.roomy if self.has_room else columns.usual
+        return shift_right(shown, columns.fixed, self.shift)
+
+    @property
+    def has_room(self) -> bool:
+        return self.screen.is_attached and self.screen.size.width >= WIDE_FROM
+
+    def resized(self) -> None:
+        super().resized()
+        self.show_columns()
+
+    def sort_by(self, order: str) -> None:
+        """Sorts by this; repeated, in the reverse order."""
+        self.sort = f"-{order}" if self.sort == order else order
+        self.show_columns()
+        self.refilter()
+        self.screen.paint_frame()
+
+    def show_columns(self) -> None:
+        """Sort or width has changed: other columns may come into view."""
+        self.grid.set_columns(self.columns())
+        self.columns_shown()
+
+    def sort_by_heading(self, title: str) -> None:
+        command = f"sort_{SORT_KEYS.get(title, '')}"
+        if any(action.name == command for action in key_table.key_actions(self.screen.WHERE)):
+            self.screen.run_command(command)
+        else:
+            self.screen.notice(f"not sorted by {title}", "warn")
+
+    def toggle_wide(self) -> None:
+        self.wide = not self.wide
+        self._shift_to(0)
+        self.screen.notice("wide: names whole, all columns; → brings those that have no room" if self.wide else "")
+
+    @property
+    def _last_shift(self) -> int:
+        return len(self._columns.usual) - self._columns.fixed - 1
+
+    def _shift_to(self, columns: int) -> None:
+        self.shift = columns
+        self.show_columns()
+
+    @property
+    def filter(self) -> JobFilter:
+        """The filter in force."""
+        return self._asked[0] if self._asked is not None else JobFilter()
+
+    @property
+    def place(self) -> ViewPlace:
+        return "table", (self.screen.WHERE, self.filter_text, self.sort, self.wide, self.only_problems)
+
+    def view_here(self, name: str) -> SavedView:
+        sort = self.sort if self.sort != self._default_sort else ""
+        return super().view_here(name)._replace(sort=sort, columns="wide" if self.wide else "normal")
+
+    # reading
+
+    def mounted(self) -> None:
+        super().mounted()
+        self.show_columns()
+        self.grid.empty = READING_TEXT
+        self.grid.show(self.source)
+
+    def fetch(self) -> None:
+        """First the first page, at once; later only the rows in view, and the order while the cursor is on top."""
+        if self._asked is None:
+            self.refilter()
+            return
+        self.source.again(*self.grid.visible_rows)
+        self.order_changed = True
+        if self.grid.cursor == 0 and time.monotonic() - self._sorted_at > self._sort_seconds:
+            self.sort_again()
+        self.screen.paint_frame()
+
+    def refilter(self) -> None:
+        """Queries what the filter leaves. While its last word cannot be read, because it is still being typed, the
+        words before it are in force; an error before that leaves everything as it is."""
+        board = self.screen.board
+        now = board.now()
+        zone = board.clock.local(now).tzinfo or UTC
+        typed, self.fault = parse_typed(self.filter_text, now, zone, self.only_problems)
+        self._query((typed or self.filter, self.sort))
+        if self.whole:
+            self.grid.say_empty(self.no_match() or self._empty)
+        board.trail.changed(self.place)
+
+    def _query(self, asked: tuple[JobFilter, str]) -> None:
+        if asked == self._asked:
+            return
+        self._asked, self.whole = asked, False
+        self.screen.board.ask_for(
+            self.screen,
+            f"{self.screen.WHERE} page",
+            lambda reads: self._queries.first_page(reads, *asked),
+            lambda views: self._show_first_page(asked, views),
+            first=True,
+            instead=True,
+        )
+        self.sort_again(instead=True)
+
+    def sort_again(self, instead: bool = False) -> None:
+        """Queries the order of everything; the old one stays until it arrives."""
+        asked, self._sorted_at = self._asked, time.monotonic()
+        if asked is not None:
+            self.screen.board.ask_for(
+                self.screen,
+                f"{self.screen.WHERE} ids",
+                lambda reads: (ids := self._queries.all_ids(reads, *asked), max(ids, default=0)),
+                lambda answer: self._show_ids(asked, *answer),
+                instead=instead,
+            )
+
+    def _show_first_page(self, asked: tuple[JobFilter, str], views: Sequence[Any]) -> None:
+        if asked != self._asked:
+            return
+        self.source.arrived(views)
+        if not self.whole:
+            self._show(array("q", [view.id for view in views]), keep=False)
+        row, self._stay = self._stay, None
+        if row is not None:
+            self.grid.stand_on(row)
+
+    def stay_on(self, row: Hashable) -> None:
+        self._stay = row
+
+    def _show_ids(self, asked: tuple[JobFilter, str], ids: array[int], newest: int) -> None:
+        if asked != self._asked:
+            return
+        is_first, previous = not self.whole, self._newest
+        self.whole, self.order_changed, self._newest = True, False, newest
+        self._show(ids, keep=is_first or self.grid.cursor > 0)
+        if not is_first:
+            self.grid.light(frozenset(row for row in ids[slice(*self.grid.visible_rows)] if row > previous))
+
+    def _show(self, ids: array[int], keep: bool) -> None:
+        key, self.source.ids = self.grid.key, ids
+        self.grid.say_empty(self.no_match() or self._empty)
+        self.grid.show(self.source, keep, key)
+        self.screen.paint_frame()
+
+    def _fetch_rows(self, ids: list[int]) -> None:
+        self.screen.board.ask_for(
+            self.screen,
+            f"{self.screen.WHERE} rows",
+            lambda reads: self._queries.rows(reads, ids),
+            self._rows_arrived,
+            first=True,
+        )
+
+    def _rows_arrived(self, views: Sequence[Any]) -> None:
+        changed = self.source.arrived(views)
+        first, last = self.grid.visible_rows
+        ids = self.source.ids
+        for index in range(first, min(last + 1, len(ids))):
+            if ids[index] in changed:
+                self.grid.row_changed(index, index)
+
+    # showing
+
+    def tick(self) -> None:
+        self.repaint_rows()
+
+    def repaint_rows(self) -> None:
+        self.grid.row_changed(*self.grid.visible_rows)
+
+    def title_runs(self, remarks: Sequence[Segment] = ()) -> tuple[Sequence[Segment], Sequence[Segment]]:
+        """The title line; `remarks` stand after the place."""
+        count = len(self.source)
+        place = f"  row {self.grid.cursor + 1:,} of {count:,}{'' if self.whole else '…'}" if count else " 0"
+        left: list[Segment] = [
+            (f" {self.screen.WHERE.upper()}", "key"),
+            (place, "strong"),
+            *self.screen.marks_runs(),
+            *remarks,
+        ]
+        if self.order_changed and self.grid.cursor:
+            left.append(("   order changed, Home sorts", "dim"))
+        sort: list[Segment] = [(f" sort:{self.sort} ", "dim")] if self.sort != self._default_sort else []
+        return left, [*sort, *self.title_marks()]
+
+    def moved(self) -> None:
+        self.source.near_edge(*self.grid.visible_rows)
+        if self.grid.cursor == 0 and self.order_changed:
+            self.sort_again()
+        self.screen.paint_top()
+
+    def close(self) -> bool:
+        return (self.screen.is_typing and super().close()) or self.screen.clear_marks() or super().close()
+
+    def _choices(self, keys: Sequence[Hashable], then: Callable[[Mapping[Hashable, RunChoice]], None]) -> None:
+        """The runs of rows of which not all need to be loaded."""
+        ids = [key for key in keys if isinstance(key, int)]
+
+        def found(views: Sequence[Any]) -> None:
+            then({view.id: choice for view in views if (choice := self._choice(view)) is not None})
+
+        self.screen.board.ask_for(self.screen, "marks", lambda reads: self._queries.rows(reads, ids), found, first=True)
+
+    @property
+    def selected(self) -> Any:
+        """The view under the cursor; None where it is not loaded yet."""
+        return self.source.view(self.grid.key)
+
+    def why_not_open(self) -> str:
+        if self.selected is not None:
+            return ""
+        return self.no_row if self.grid.key is None else "this row is not read yet"

@@ -1,0 +1,189 @@
+"""A plan that was started: the state of each step at its scheduler; paused, resumed, abandoned. It continues without
+this screen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from textual.app import ComposeResult
+
+from console.domain.ids import incident_name
+from console.domain.incident import IncidentView
+from console.domain.plan import PlanStepView, PlanView
+from console.tui.dialogs.palette import confirm
+from console.tui.frame.cells import LABEL_WIDTH, counted
+from console.tui.frame.history import ViewPlace
+from console.tui.frame.intent import RunChoice, ScreenCommand
+from console.tui.frame.screen import READING_TEXT, HeadwayScreen
+from console.tui.views.common_commands import common_commands
+from console.tui.views.plans import rows
+from console.tui.widgets.bar import Bar, BarLine
+from console.tui.widgets.grid import Grid
+from console.tui.widgets.paint import Segment, length_of
+from console.tui.widgets.pane import Pane
+from console.tui.widgets.table import FixedRows
+
+if TYPE_CHECKING:
+    from console.store.queries import Queries
+
+STYLES = {"running": "run", "paused": "warn", "stopped": "bad", "done": "ok", "aborted": "warn"}
+STEERING = {"pause": ("running",), "resume": ("paused", "stopped"), "abort": ("running", "paused", "stopped")}
+
+
+class StartedScreen(HeadwayScreen):
+    WHERE = "recovery"
+    DEFAULT_CSS = """
+    StartedScreen #grid { height: 3fr; }
+    StartedScreen #detail { height: 2fr; border-top: solid $foreground 25%; }
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+        self.view: PlanView | None = None
+        self.incident: IncidentView | None = None
+        """Its incident, once it is done."""
+        self.grid = Grid(rows.PROGRESS_COLUMNS, READING_TEXT, id="grid")
+        self.pane = Pane(id="detail")
+        self.pane.wrapped, self.pane.hang, self.pane.finds_errors = True, LABEL_WIDTH, False
+
+    def commands(self) -> Sequence[ScreenCommand]:
+        return [
+            *common_commands(self),
+            ScreenCommand(
+                "open", lambda: self.with_run(lambda choice: self.board.open_run(choice.run_id)), self.why_no_run
+            ),
+            ScreenCommand("pause", lambda: self._steer("pause"), lambda: self._why_not("pause")),
+            ScreenCommand("resume", self.resume, lambda: self._why_not("resume")),
+            ScreenCommand("abort", self.abandon, lambda: self._why_not("abort")),
+        ]
+
+    @property
+    def place(self) -> ViewPlace:
+        return "plan", self.number
+
+    def body(self) -> ComposeResult:
+        yield Bar(id="stands")
+        yield self.grid
+        yield self.pane
+
+    def on_mount(self) -> None:
+        self.grid.focus()
+
+    def fetch(self) -> None:
+        self.look_up("plan", self._read, self._show)
+
+    def _read(self, reads: Queries) -> tuple[PlanView, IncidentView | None]:
+        view = reads.plans.plan(self.number)
+        if view.state != "done" or view.incident_id is None:
+            return view, None
+        return view, reads.incidents.incident(view.incident_id)
+
+    def _show(self, found: tuple[PlanView, IncidentView | None]) -> None:
+        view, self.incident = found
+        self.view = view
+        if not self.grid.touched:
+            self.grid.show(self._rows(view))
+            at = next((step.place for step in view.steps if step.state in ("asked", "failed")), None)
+            if at is not None:
+                self.grid.move_to(at - 1)
+                self.grid.touched = False
+        self.tick()
+
+    def tick(self) -> None:
+        super().tick()
+        if self.view is not None:
+            self.grid.show(self._rows(self.view))
+            self.bar("stands").show_lines(self._stands(self.view, self.size.width))
+            self._explain()
+
+    def _rows(self, view: PlanView) -> FixedRows:
+        ended = rows.ended_rows(self.incident, self.look) if self.incident is not None else []
+        return FixedRows([*rows.plan_rows(view, self.look), *ended])
+
+    def _stands(self, view: PlanView, width: int) -> list[BarLine]:
+        """Who asked for it and why, and that it goes on: in two lines where they do not fit into one."""
+        runs: list[Segment] = [(f" {view.words}  ", STYLES.get(view.state, "plain"))] if view.words else []
+        runs.append((f" requested by {view.requested_by} at {self.look.clock.hms(view.requested)}", "dim"))
+        why: list[Segment] = [(f"   why: {view.why}", "dim")] if view.why else []
+        on: list[Segment] = [("   it continues without this screen", "dim")] if view.state == "running" else []
+        if length_of([*runs, *why, *on]) <= width:
+            return [((*runs, *why, *on), (), "")]
+        return [(tuple(runs), (), ""), (tuple(why), tuple(on), "")] if why else [(tuple(runs), tuple(on), "")]
+
+    def _explain(self) -> None:
+        step, view = self.selected, self.view
+        self.pane.show_runs(rows.plan_detail(view, step, self.look) if step and view else [])
+
+    def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
+        view = self.view
+        if view is None:
+            return [(f" PLAN {self.number}", "key"), (f"  {self.waiting}", "warn")], []
+        left: list[Segment] = [(f" PLAN {view.id} ", "key"), (view.state, STYLES.get(view.state, "plain"))]
+        left.append((f"  {view.title}", "strong"))
+        return left, [(f"  {view.done} of {counted(len(view.steps), 'step')} ", "plain")]
+
+    def crumb(self) -> str:
+        incident = self.view.incident_id if self.view else None
+        return incident_name(incident) if incident is not None else f"plan {self.number}"
+
+    # the selected step
+
+    @property
+    def selected(self) -> PlanStepView | None:
+        steps = self.view.steps if self.view else ()
+        return next((step for step in steps if step.place == self.grid.key), None)
+
+    def moved(self) -> None:
+        self._explain()
+
+    def selected_name(self) -> str:
+        return self.selected.job if self.selected else ""
+
+    def selected_record(self) -> Any:
+        return self.view
+
+    def selected_run(self) -> RunChoice | str:
+        step = self.selected
+        if step is None or step.run_id is None:
+            return "it has no run yet" if step else "the plan is not read yet"
+        return RunChoice(step.run_id, step.job)
+
+    def open_selected(self) -> None:
+        self.with_run(lambda choice: self.board.open_run(choice.run_id))
+
+    # steering
+
+    def _why_not(self, how: str) -> str:
+        if self.view is None:
+            return self.lost or "the plan is not read yet"
+        if self.view.state in STEERING[how]:
+            return ""
+        return f"plan {self.number} is {self.view.state}: it cannot {how}"
+
+    def resume(self) -> None:
+        failed = [step.job for step in self.view.steps if step.state == "failed"] if self.view else []
+        says = f"sends again, unless succeeded since: {', '.join(failed)}" if failed else "sends its further steps"
+        self._confirm("resume", "Resume it", says)
+
+    def abandon(self) -> None:
+        self._confirm("abort", "Abandon it", "remaining steps are not sent; steps in progress continue")
+
+    def _confirm(self, how: str, name: str, says: str) -> None:
+        confirm(self, f"plan {self.number} is {self.view.state if self.view else ''}", name, says,
+                lambda: self._steer(how))  # fmt: skip
+
+    def _steer(self, how: str) -> None:
+        number = self.number
+
+        def steered(state: str) -> None:
+            self.notice(f"plan {number} is {state}", "ok")
+            self.fetch()
+
+        def refused(error: Exception) -> None:
+            self.notice(f"not done: {error}", "bad")
+
+        order = f"{how} plan {number}"
+        self.board.ask_engine(order, lambda requests: requests.steer_plan(number, how), steered, refused, order)

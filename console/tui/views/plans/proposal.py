@@ -1,0 +1,459 @@
+"""A recovery plan, proposed: every step in order, changed by a person, started by nobody else.
+
+It is recomputed while it is open and right before it starts. A plan that a person has changed stays as it is until
+then.
+Starting it shows all that it sends in one dialog.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+
+from console.domain.plan import ALTERNATIVE_TEXT, DraftStep, PlanDraft, PlanRefused, PlanView
+from console.domain.plan_editing import (
+    PLAN_CHANGED,
+    VALID_SECONDS,
+    DraftChanges,
+    apply_changes,
+    is_same_plan,
+    plan_outlook,
+)
+from console.timing.durations import parse_duration
+from console.tui.dialogs.ask import AskScreen, duration_fault
+from console.tui.dialogs.confirm import SendScreen
+from console.tui.dialogs.palette import PaletteChoice, PickScreen
+from console.tui.frame import cells
+from console.tui.frame.cells import counted
+from console.tui.frame.context import EngineAnswer, EngineRequests
+from console.tui.frame.engine_request import PendingRequest
+from console.tui.frame.intent import RunChoice, ScreenCommand
+from console.tui.frame.screen import HeadwayScreen
+from console.tui.views.common_commands import common_commands
+from console.tui.views.plans import rows
+from console.tui.views.plans.rows import MOST_ROWS, TALL, TALL_ROWS, finish_lines
+from console.tui.widgets.grid import Grid
+from console.tui.widgets.paint import Segment
+from console.tui.widgets.pane import Pane
+from console.tui.widgets.table import FixedRows
+
+
+class StartPlanScreen(SendScreen[int]):
+    """Gives back the number of the plan that goes on; None where nothing was started."""
+
+    SEND: ClassVar[str] = "Start the plan"
+
+    def __init__(self, proposal: DraftScreen, draft: PlanDraft) -> None:
+        super().__init__()
+        self.proposal, self.draft, self.word = proposal, draft, proposal.word
+        self.unsafe = rows.unsafe_steps(draft)
+        self.renewing = False
+        """True while it is worked out anew: a second Enter asks for nothing."""
+        self.pane.hang = 4
+
+    @property
+    def about(self) -> tuple[str, str]:
+        return f"START {self.word}", self.draft.title
+
+    @property
+    def must_type(self) -> bool:
+        return bool(self.unsafe or self.draft.first_tier)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (self.word,)
+
+    def begin(self) -> None:
+        self.pane.show_runs(self._lines())
+        self.offer_sending(f"{counted(len(self.draft.steps), 'step')}, each once those before it succeeded")
+
+    def _lines(self) -> cells.SegmentLines:
+        found: cells.SegmentLines = []
+        if self.unsafe:
+            found.append([(f"{counted(len(self.unsafe), 'step')} not declared safe", "warn")])
+        if self.draft.first_tier:
+            found.append([(f"affects tier 1: {', '.join(self.draft.first_tier)}", "warn")])
+        found += rows.start_lines(self.draft, self.look)
+        pause, abort = self.look.key("recovery", "pause"), self.look.key("recovery", "abort")
+        how = f"{pause} pauses it, {abort} abandons it"
+        return [*found, [], [(f"It stops at the first step that fails; {how}.", "dim")]]
+
+    def send(self) -> None:
+        """What was worked out a while ago is worked out anew first: where it is another plan, nobody said yes to it."""
+        if self.sent or self.renewing:
+            return
+        if not self.proposal.is_old:
+            super().send()
+            return
+        self.renewing = True
+        self.say("checking that the plan has not changed…")
+        self.proposal.renew(self._renewed)
+
+    def _renewed(self, text: str) -> None:
+        self.renewing = False
+        if not self.is_attached:
+            self.proposal.show_change(text)
+            return
+        if text or self.proposal.draft is None:
+            self.proposal.notice(f"{text}; nothing was started", "warn")
+            self.dismiss(None)
+            return
+        self.draft = self.proposal.draft
+        super().send()
+
+    def put(self, requests: EngineRequests) -> int:
+        return requests.start_plan(self.draft, self.key, self.why)
+
+    def gone(self, answer: Any) -> None:
+        self.dismiss(int(answer))
+
+    def refused(self, words: str) -> None:
+        """Where one goes on for this incident already, it is offered instead."""
+        self.pane.show_runs([[("not started: ", "bad"), (words, "plain")], [], *self._lines()])
+        self.offer([("back", "Back", "nothing was started")])
+        incident = self.draft.incident_id
+        if incident is not None:
+            self.board.ask_for(self, "plans", lambda reads: reads.plans.list_plans(incident, ended=False), self._others)
+
+    def _others(self, plans: Sequence[PlanView]) -> None:
+        if plans:
+            shown = f"plan {plans[0].id} of {plans[0].requested_by}, {plans[0].state}"
+            self.offer([("back", "Back", "nothing was started"), (f"plan {plans[0].id}", "Show that plan", shown)])
+
+    def _decide(self, key: Any) -> None:
+        if isinstance(key, str) and key.startswith("plan "):
+            self.dismiss(int(key.removeprefix("plan ")))
+        else:
+            super()._decide(key)
+
+
+MAX_RECOMPUTED = 50
+"""Steps; what is longer is worked out anew only before it starts."""
+KEEPS_TEXT = ("back", "leave", "suspend")
+"""What a person can do while the box is awaited that opens once the plan is here: letters that were meant for it run no
+commands."""
+
+
+ASKING = "asking every scheduler for a preview…"
+
+
+class DraftScreen(HeadwayScreen):
+    """`propose` puts the question to the engine; `word`, its short name, is typed where a step is not declared safe or
+    tier 1 hangs on it.
+
+    `wider` puts a wider one: also what no service that is hit waits for."""
+
+    WHERE = "plan"
+    DEFAULT_CSS = """
+    DraftScreen #grid { height: 3fr; }
+    DraftScreen #finishes { height: 0; }
+    DraftScreen #detail { height: 2fr; border-top: solid $foreground 25%; }
+    """
+
+    def __init__(
+        self,
+        propose: Callable[[EngineRequests], int],
+        about: str,
+        word: str,
+        wider: Callable[[EngineRequests], int] | None = None,
+    ) -> None:
+        super().__init__()
+        self.propose, self.wider = propose, wider
+        self.is_wide = False
+        self.proposed: PlanDraft | None = None
+        self.draft: PlanDraft | None = None
+        """As a person wants it."""
+        self.changes = DraftChanges()
+        self.trouble = ""
+        self.is_wanted = False
+        """Whether a person wants to start it as soon as it is here."""
+        self.drawn: datetime | None = None
+        """When it was worked out, by the estate's clock."""
+        self._asked_at = self._drawn_at = 0.0  # time.monotonic()
+        self.about, self.word = about, word
+        self.grid = Grid(rows.DRAFT_COLUMNS, ASKING, id="grid")
+        self.finishes = Pane(id="finishes")
+        self.finishes.can_focus = self.finishes.finds_errors = False
+        """Where more services stand than there is room for, Tab leads there."""
+        self.pane = Pane(id="detail")
+        self.pane.wrapped, self.pane.hang, self.pane.finds_errors = True, cells.LABEL_WIDTH, False
+
+    def commands(self) -> Sequence[ScreenCommand]:
+        def no_step() -> str:
+            return "" if self.selected else "no step is under the cursor"
+
+        return [
+            *common_commands(self),
+            ScreenCommand("start", self.start, self._why_not_start),
+            ScreenCommand("leave_out", self.leave_out, lambda: "" if self._place else "no step is under the cursor"),
+            ScreenCommand("move_up", lambda: self._move(-1), no_step),
+            ScreenCommand("move_down", lambda: self._move(1), no_step),
+            ScreenCommand("wait", self.set_wait, no_step),
+            ScreenCommand("alternative", self.choose_alternative, self._why_no_alternative),
+            ScreenCommand("everything", self.toggle_wide, self._why_not_everything),
+        ]
+
+    @property
+    def is_asking(self) -> bool:
+        return self.draft is None and not self.trouble
+
+    def why_not(self, name: str) -> str:
+        if self.is_wanted and self.is_asking and name not in KEEPS_TEXT:
+            return f"still asking: the dialog opens once the plan is here; {self.key_for('back')} abandons it"
+        return super().why_not(name)
+
+    def take(self, answer: EngineAnswer) -> None:
+        self.proposed, self.drawn, self._drawn_at = PlanDraft.read(answer.data), self.look.now, time.monotonic()
+
+    @property
+    def is_old(self) -> bool:
+        return self.draft is not None and time.monotonic() > self._drawn_at + VALID_SECONDS
+
+    def tick(self) -> None:
+        super().tick()
+        as_proposed = (
+            self.draft is not None and self.changes == DraftChanges() and len(self.draft.steps) <= MAX_RECOMPUTED
+        )
+        was_asked = time.monotonic() <= self._asked_at + VALID_SECONDS
+        if self.is_old and as_proposed and self.is_current and not was_asked:
+            self.renew(self.show_change)
+
+    def renew(self, then: Callable[[str], None]) -> None:
+        """`then` gets why it is another plan now, or why nobody knows; empty where it is the same."""
+        self._asked_at = time.monotonic()
+        propose = self.wider if self.is_wide and self.wider else self.propose
+        PendingRequest(self.board, self, "plan anew", propose, lambda answer: then(self._renewed(answer)), then)
+
+    def _renewed(self, answer: EngineAnswer) -> str:
+        if not answer.ok:
+            self.proposed = self.draft = None
+            self.failed(answer.error)
+            return answer.error
+        before, changed = self.proposed, self.changes != DraftChanges()
+        self.take(answer)
+        if self.proposed is not None and before is not None and is_same_plan(before, self.proposed):
+            self.change(self.changes)
+            return ""
+        self.change(DraftChanges())
+        return f"{PLAN_CHANGED}; your changes to the one before are gone" if changed else PLAN_CHANGED
+
+    def show_change(self, words: str) -> None:
+        """Says why it is another plan now, where it is."""
+        if words:
+            self.notice(words, "warn")
+
+    def body(self) -> ComposeResult:
+        yield self.grid
+        yield self.finishes
+        yield self.pane
+
+    def on_mount(self) -> None:
+        self.grid.focus()
+        self._ask(self.propose)
+
+    def _ask(self, propose: Callable[[EngineRequests], int]) -> None:
+        self.proposed = self.draft = None
+        self.changes, self.trouble, self.is_wanted = DraftChanges(), "", False
+        self.grid.empty = ASKING
+        self.grid.show(FixedRows())
+        self._explain()
+        self.paint_frame()
+        PendingRequest(self.board, self, "plan", propose, self._proposed, self.failed)
+
+    def failed(self, words: str) -> None:
+        self.trouble = words
+        self.grid.empty = f"no plan: {words}"
+        self.grid.show(FixedRows())
+        self.paint_frame()
+
+    def _proposed(self, answer: EngineAnswer) -> None:
+        if not answer.ok:
+            self.failed(answer.error)
+            return
+        self.take(answer)
+        self.change(DraftChanges())
+        if self.is_wanted and self.is_current:
+            self.run_command("start")
+        self.is_wanted = False
+
+    def unsaved(self) -> str:
+        return "" if self.changes == DraftChanges() else "the changes to this plan"
+
+    # changing
+
+    def change(self, changes: DraftChanges) -> None:
+        """Shows the plan as it then is; what cannot be is refused with the reason, and nothing has changed."""
+        if self.proposed is None:
+            return
+        try:
+            self.draft = apply_changes(self.proposed, changes)
+        except PlanRefused as error:
+            if self.draft is None:
+                self.failed(str(error))
+            else:
+                self.notice(str(error), "warn")
+            return
+        self.changes = changes
+        self._show()
+
+    def _show(self) -> None:
+        if self.draft is not None:
+            self.grid.empty = "no step: nothing is left to send"
+            self.grid.set_columns(rows.draft_columns(self.draft))
+            self.grid.show(FixedRows(rows.draft_rows(self.draft, self._out, self.look)))
+            self._explain()
+            self.paint_frame()
+
+    @property
+    def _out(self) -> list[DraftStep]:
+        found = self.proposed.steps if self.proposed else ()
+        return [step for step in found if step.place in self.changes.leave_out]
+
+    @property
+    def _place(self) -> int:
+        """Of the step under the cursor, as it was proposed; 0 without one."""
+        found = self.proposed.steps if self.proposed else ()
+        return next((step.place for step in found if rows.step_key(step) == self.grid.key), 0)
+
+    @property
+    def selected(self) -> DraftStep | None:
+        """The step under the cursor as it would be sent; None on one that is left out."""
+        found = self.draft.steps if self.draft else ()
+        return next((step for step in found if rows.step_key(step) == self.grid.key), None)
+
+    def _explain(self) -> None:
+        out = next((step for step in self._out if step.place == self._place), None)
+        step = self.selected or (replace(out, saves=()) if out else None)
+        self.pane.show_runs(rows.draft_detail(step, self.draft, self.look) if step and self.draft else [])
+
+        self._foresee()
+
+    def _foresee(self) -> None:
+        """When each service would be there, by each way: also by the other ways of the step under the cursor."""
+        found = plan_outlook(self.proposed, self.changes, self._place) if self.proposed and self.draft else None
+        lines = finish_lines(found, self.look, self.size.width - 1) if found else []
+        room = 1 + (MOST_ROWS if self.size.height < TALL else TALL_ROWS)
+        self.finishes.styles.height = min(len(lines), room)
+        self.finishes.can_focus = len(lines) > room
+        self.finishes.show_runs(lines)
+
+    def on_resize(self, event: events.Resize) -> None:
+        self._foresee()
+
+    def moved(self) -> None:
+        self._explain()
+
+    def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
+        left: list[Segment] = [(" PLAN ", "key"), (self.about, "strong")]
+        if self.draft is None:
+            return [*left, (f"  {'no plan' if self.trouble else 'asking…'}", "warn")], []
+        wide = "everything, " if self.is_wide else ""
+        since: Segment = (f"as of {self.look.clock.hms(self.drawn)} ", "warn" if self.is_old else "dim")
+        told = f"  {wide}{rows.draft_title(self.draft)} "
+        return left, [(told, "plain"), since, (" not sent ", "mark"), (" ", "plain")]
+
+    # changing the selected step
+
+    def leave_out(self) -> None:
+        """Leaves the step out, or includes it again."""
+        self.change(replace(self.changes, leave_out=frozenset(self.changes.leave_out ^ {self._place})))
+
+    def _move(self, by: int) -> None:
+        if self.draft is None or self.proposed is None or self.selected is None:
+            return
+        places = {rows.step_key(step): step.place for step in self.proposed.steps}
+        order = [places[rows.step_key(step)] for step in self.draft.steps]
+        index = self.selected.place - 1
+        if not 0 <= index + by < len(order):
+            self.notice(f"it is the {'first' if by < 0 else 'last'} step already", "warn")
+            return
+        order[index], order[index + by] = order[index + by], order[index]
+        self.change(replace(self.changes, order=tuple(order)))
+
+    def set_wait(self) -> None:
+        place, step = self._place, self.selected
+        if step is None:
+            return
+
+        def answered(text: str | None) -> None:
+            if text is not None:
+                seconds = parse_duration(text).total_seconds()
+                self.change(replace(self.changes, waits={**self.changes.waits, place: seconds}))
+
+        says = f"how long to wait before {step.job}, once what it waits for is good (0s: not at all)"
+        self.board.push_screen(AskScreen(f"WAIT before step {step.place}", says, "5m", duration_fault), answered)
+
+    def _why_no_alternative(self) -> str:
+        if self.selected is None:
+            return "no step is under the cursor"
+        return "" if self.selected.alternatives else f"there is no alternative for {self.selected.job}"
+
+    def choose_alternative(self) -> None:
+        place, step = self._place, self.selected
+        if step is None:
+            return
+
+        def answered(name: Any) -> None:
+            if isinstance(name, str):
+                others = {key: chosen for key, chosen in self.changes.alternatives.items() if key != place}
+                self.change(replace(self.changes, alternatives={**others, place: name} if name else others))
+
+        choices = [PaletteChoice("", "as proposed", "", "")]
+        choices += [PaletteChoice("", name, ALTERNATIVE_TEXT.get(name, ""), name) for name in step.alternatives]
+        self.board.push_screen(PickScreen(f"alternative for {step.job}", choices), answered)
+
+    def _why_not_everything(self) -> str:
+        if self.wider is None:
+            return "this plan is about what was marked"
+        return "" if self.draft or self.trouble else "the plan is not here yet"
+
+    def toggle_wide(self) -> None:
+        """Proposes again, with or without steps that no affected service needs; asks before changes are lost."""
+
+        def propose_other() -> None:
+            self.is_wide = not self.is_wide
+            self._ask(self.wider if self.is_wide and self.wider else self.propose)
+
+        self.board.unless_lost([self], propose_other)
+
+    def _why_not_start(self) -> str:
+        if self.draft is None:
+            return f"no plan: {self.trouble}" if self.trouble else ""
+        if self.board.header is not None and self.board.header.frozen:
+            return f"nothing is sent: {self.board.header.frozen}; {self.key_for('freeze')} thaws"
+        return rows.why_not_start(self.draft, self.look, self.wider is not None and not self.is_wide)
+
+    def start(self) -> None:
+        """Asks once more, then starts the plan; of a plan that is not here yet, as soon as it is."""
+
+        def started(number: int | None) -> None:
+            if number is not None:
+                self.board.pop_screen()
+                if isinstance(self.board.screen, HeadwayScreen):
+                    self.board.screen.clear_marks()
+                self.board.open_plan(number)
+
+        if self.draft is None:
+            self.is_wanted = True
+            self.paint_frame()
+            self.run_command("start")  # which says so
+        else:
+            self.board.push_screen(StartPlanScreen(self, self.draft), started)
+
+    def selected_name(self) -> str:
+        return self.selected.job if self.selected else ""
+
+    def selected_record(self) -> Any:
+        return rows.shown_order(self.draft) if self.draft else None
+
+    def selected_run(self) -> RunChoice | str:
+        step = self.selected
+        if step is None or step.run_id is None:
+            return "it has no run yet" if step else "no step is under the cursor"
+        return RunChoice(step.run_id, step.job)

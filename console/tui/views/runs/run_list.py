@@ -1,0 +1,165 @@
+"""Runs: every run of every job that was due, newest first; and their failures by day and hour."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from textual import on
+from textual.app import ComposeResult
+
+from console.domain.filter import JobFilter
+from console.domain.run import HourlyRunCount, RunRow
+from console.tui.dialogs.overlay import Overlay
+from console.tui.frame.cells import RenderContext
+from console.tui.frame.history import ViewPlace
+from console.tui.frame.intent import RunChoice, ScreenCommand
+from console.tui.frame.screen import NOT_SELECTED, HeadwayScreen
+from console.tui.views.common_commands import common_commands, show_job_links
+from console.tui.views.lists import PagedColumns, PagedList, PagedQueries
+from console.tui.views.runs import rows
+from console.tui.widgets.bar import KeyHint
+from console.tui.widgets.grid import Grid
+from console.tui.widgets.paint import Segment
+from console.tui.widgets.pane import Pane
+
+QUERIES = PagedQueries(
+    first_page=lambda reads, wanted, sort: reads.run_table.runs_first_page(wanted, sort),
+    all_ids=lambda reads, wanted, sort: reads.run_table.run_ids(wanted, sort),
+    rows=lambda reads, ids: reads.run_table.runs_by_ids(ids),
+)
+
+
+class RunsScreen(HeadwayScreen):
+    WHERE = "runs"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.list = PagedList(
+            self,
+            PagedColumns(rows.RUN_COLUMNS, rows.RUN_COLUMNS_WIDE, rows.RUN_COLUMNS_ROOMY),
+            QUERIES,
+            lambda view: rows.any_run_row(view, self.look, view.id in self.marked),
+            _choice,
+            "no run yet: the first poll adds them",
+            "age",
+            sort_seconds=15.0,
+        )
+        self.grid = self.list.grid
+        self.parts = (self.list,)
+
+    def commands(self) -> Sequence[ScreenCommand]:
+        unread = self.list.why_not_open
+        return [
+            *common_commands(self),
+            *self.list.commands(),
+            ScreenCommand("open", lambda: self.board.open_run(self.selected.id), unread),
+            ScreenCommand("runbook", lambda: show_job_links(self, self.selected.job_id), unread),
+            ScreenCommand("heat", lambda: self.board.push_screen(HeatScreen(self.list.filter, self.list.filter_text))),
+        ]
+
+    @property
+    def place(self) -> ViewPlace:
+        return self.list.place
+
+    def fetch(self) -> None:
+        self.list.fetch()
+
+    @on(Grid.Headed)
+    def sort_by_heading(self, event: Grid.Headed) -> None:
+        self.list.sort_by_heading(event.title)
+
+    def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
+        return self.list.title_runs()
+
+    @property
+    def selected(self) -> Any:
+        return self.list.selected
+
+    def selected_record(self) -> Any:
+        return self.selected
+
+    def selected_run(self) -> RunChoice | str:
+        return _choice(self.selected) if self.selected is not None else NOT_SELECTED
+
+    def selected_name(self) -> str:
+        return str(self.selected.job) if self.selected is not None else ""
+
+
+def _choice(view: RunRow) -> RunChoice:
+    return RunChoice(view.id, view.job)
+
+
+DAYS = 7
+SHAPES = " ▁▂▃▄▅▆▇█"
+PLAIN_SHAPES = " 123456789"
+"""How much of the busiest hour, where shapes would not be drawn."""
+
+
+def heat_lines(hours: Sequence[HourlyRunCount], look: RenderContext) -> list[list[Segment]]:
+    """A line for each of the last days, oldest first, on the wall clock of the mode; then what the shapes say."""
+    most = max((hour.runs for hour in hours), default=0)
+    days: dict[str, dict[int, HourlyRunCount]] = {}
+    for back in range(DAYS - 1, -1, -1):
+        days[_day_label(look, back)] = {}
+    for one in hours:
+        local = look.clock.local(one.at)
+        day = days.get(f"{local:%a %-d %b}")
+        if day is not None:
+            day[local.hour] = one
+    ruler = "".join(f"{hour:02d}    " for hour in range(0, 24, 3))
+    lines: list[list[Segment]] = [[(f"{'':11}{ruler}", "dim"), ("  runs   red", "dim")]]
+    lines += [_heat_line(day, of, most, look) for day, of in days.items()]
+    mark = "!" if look.glyphs.plain else "▪"
+    return [*lines, [], [(f"the busiest hour had {most:,} runs; ", "dim"), (mark, "bad"), (" something failed", "dim")]]
+
+
+def _day_label(look: RenderContext, back: int) -> str:
+    return f"{look.clock.local(look.now - timedelta(days=back)):%a %-d %b}"
+
+
+def _heat_line(day: str, of: dict[int, HourlyRunCount], most: int, look: RenderContext) -> list[Segment]:
+    segments: list[Segment] = [(f"{day:<11}", "plain")]
+    shapes = PLAIN_SHAPES if look.glyphs.plain else SHAPES
+    for hour in range(24):
+        one = of.get(hour)
+        runs, red = (one.runs, one.red) if one else (0, 0)
+        step = -(-runs * (len(shapes) - 1) // most) if most else 0
+        mark = ("!" if look.glyphs.plain else "▪") if red else " "
+        segments += [(shapes[step], "run"), (mark, "bad")]
+    total, failed = sum(value.runs for value in of.values()), sum(value.red for value in of.values())
+    return [*segments, (f"{total:>6,}", "plain"), (f"{failed:>6,}", "bad" if failed else "dim")]
+
+
+class HeatScreen(Overlay[None]):
+    WHERE = "text"
+
+    def __init__(self, wanted: JobFilter, text: str) -> None:
+        super().__init__()
+        self.wanted, self.words = wanted, text
+        self.pane = Pane(id="text")
+
+    def content(self) -> ComposeResult:
+        yield self.pane
+
+    def on_mount(self) -> None:
+        title = f"runs by hour, {DAYS} days" + (f": {self.words}" if self.words else "")
+        self.bar("box-title").show([(title, "strong"), ("   reading…", "dim")])
+        self.foot(KeyHint(self.key_for("back"), "back"), KeyHint(self.key_for("copy"), "copy", 1))
+        self.pane.focus()
+
+        def found(hours: Sequence[HourlyRunCount]) -> None:
+            self.bar("box-title").show([(title, "strong")])
+            self.pane.show_runs(heat_lines(hours, self.look))
+
+        def failed(error: Exception) -> None:
+            self.bar("box-title").show([(title, "strong"), (f"   {error}", "bad")])
+
+        self.board.ask_for(
+            self, "hours", lambda reads: reads.run_table.run_hours(self.wanted, DAYS * 24), found, failed
+        )
+
+    def commands(self) -> Sequence[ScreenCommand]:
+        copy = ScreenCommand("copy", lambda: self.board.copy_to_clipboard(self.pane.text))
+        return [*super().commands(), copy]

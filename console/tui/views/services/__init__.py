@@ -1,0 +1,1 @@
+"""Services: the first screen."""

@@ -1,0 +1,331 @@
+"""Services: what was promised, by when, and what endangers it. The first screen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from textual.app import ComposeResult
+
+from console.config.saved_views import SavedView
+from console.domain.incident import IncidentView
+from console.domain.service import ServiceView
+from console.domain.system import HeaderView
+from console.tui.frame.cells import heading
+from console.tui.frame.intent import RunChoice, ScreenCommand
+from console.tui.frame.screen import NOT_SELECTED, READING_TEXT, HeadwayScreen
+from console.tui.frame.service_groups import (
+    ServiceGroup,
+    ServiceGrouping,
+    all_well_text,
+    by_urgency,
+    folded,
+    folded_text,
+    group_note,
+    groups,
+    line_count,
+    needing,
+    needing_a_person,
+    stale_for,
+)
+from console.tui.views.common_commands import common_commands, recover
+from console.tui.views.lists import ViewList
+from console.tui.views.services import rows
+from console.tui.widgets.bar import Bar
+from console.tui.widgets.paint import Segment, length_of
+from console.tui.widgets.table import LazyRows, TableRow
+
+if TYPE_CHECKING:
+    from console.store.queries import Queries
+
+NO_JOBS_TEXT = (
+    "Nothing is monitored yet.",
+    "",
+    "5  Systems shows what is polled, and any error.",
+    "In a shell: headway check tests every system and permission;",
+    "headway init detects schedulers on this machine.",
+)
+NO_DEADLINE_TEXT = (
+    "{jobs} monitored, but no service is configured yet.",
+    "",
+    "3  Jobs shows them all; 4  Tonight what runs when.",
+    "A service is an outcome with a deadline. In the config:",
+    "",
+    "   [services.daily-revenue]",
+    '   delivered_by = ["SYSTEM/JOB"]      # its last job',
+    '   deadline = "07:30"',
+    '   timezone = "Europe/Berlin"',
+    "",
+    "It appears some ten seconds after the file is saved.",
+)
+
+
+WAITING_TEXT = (
+    "The engine is being started.",
+    "",
+    "It reads the config; its services appear within seconds.",
+)
+
+
+def empty_text(header: HeaderView | None, is_awaited: bool = False) -> str:
+    """The lines, for a board without a service; `is_awaited`: an engine that starts has not written any yet."""
+    if is_awaited:
+        return "\n".join(WAITING_TEXT)
+    if header is None:
+        return READING_TEXT
+    jobs = f"{header.jobs:,} job{'s are' if header.jobs != 1 else ' is'}"
+    return "\n".join(NO_DEADLINE_TEXT).format(jobs=jobs) if header.jobs else "\n".join(NO_JOBS_TEXT)
+
+
+DETAIL_FROM = 20
+"""Lines of a terminal that has room for what is told of the service under the cursor."""
+ROOMY = 45
+"""Lines of a terminal from which on there is room for more than the row under the cursor."""
+TALL, TALL_REASON = 30, 3
+"""Lines of a terminal in which a reason may take several, and how many; in one with fewer where no row needs them."""
+BROKEN = 10
+"""Cells of a line of a reason that its last word may leave free."""
+LEAST_DETAIL = 3
+"""Lines that are told of it beside its reason."""
+
+
+Line = ServiceView | TableRow | tuple[ServiceView, ...]
+"""A service, a heading, or what is folded."""
+
+
+def read_services(reads: Queries) -> tuple[ServiceView, ...]:
+    """All services. What is computed from thousands is cached here, in the reader's thread, not in the screen's."""
+    services = tuple(reads.services.list_services())
+    needing_a_person(services)
+    needing_a_person(by_urgency(services))
+    rows.service_context(services)
+    return services
+
+
+class ServiceList(ViewList):
+    """The services in groups; what is well is folded where it does not fit."""
+
+    def __init__(self, screen: HeadwayScreen, painted: Callable[[], None]) -> None:
+        super().__init__(
+            screen,
+            rows.SERVICES,
+            lambda: empty_text(screen.board.header, screen.board.beginning.awaits_services),
+            row=self._row,
+            text=_filter_text,
+            is_problem=lambda view: bool(view.needs_a_person),
+            painted=painted,
+        )
+        self._grouped: tuple[tuple[object, ...], list[ServiceGroup]] | None = None
+        """The groups of these views under this filter and grouping."""
+        self._made: tuple[tuple[object, ...], LazyRows] | None = None
+        """The rows of these groups in so many lines; each is made when it comes into view, with the present time."""
+
+    def view_here(self, name: str) -> SavedView:
+        return super().view_here(name)._replace(grouping=self.screen.board.grouping.value)
+
+    def resized(self) -> None:
+        super().resized()
+        self.refilter()
+
+    def refilter(self) -> None:
+        by_tier = self.screen.board.grouping is ServiceGrouping.TIER
+        self.grid.empty = (self.no_match() or self.empty()) if self.loaded else self.screen.waiting
+        self.grid.set_columns(rows.columns(self.views, self.screen.size.width, by_tier))
+        self.grid.show(self._rows(), keep=self.grid.touched)
+        self.painted()
+
+    def _rows(self) -> LazyRows:
+        """The lines of all groups; the same object while they are the same."""
+        all_groups = self.groups()
+        folds = self.screen.board.folding and not self.filter_text and line_count(all_groups) > self.grid.page > 0
+        if self._made is None or self._made[0][0] is not all_groups or self._made[0][1:] != (folds, self.grid.page):
+            shown = folded(all_groups, self.grid.page) if folds else all_groups
+            lines = [line for group in shown for line in self._lines_of(group)]
+            source = LazyRows([key for key, _ in lines], lambda index: self._row_at(*lines[index]))
+            self._made = (all_groups, folds, self.grid.page), source
+        return self._made[1]
+
+    def groups(self) -> list[ServiceGroup]:
+        """The views that the filter leaves, grouped; the same object while views, filter and grouping are the same."""
+        made_of = (self.views, self.filter_text, self.only_problems, self.screen.board.grouping)
+        if self._grouped is None or any(old is not new for old, new in zip(self._grouped[0], made_of, strict=True)):
+            self._grouped = made_of, groups(self.filtered(), self.screen.board.grouping)
+        return self._grouped[1]
+
+    def _lines_of(self, group: ServiceGroup) -> list[tuple[Hashable, Line]]:
+        """Keys, and a finished row or what a row is made of when it comes into view."""
+        lines: list[tuple[Hashable, Line]] = []
+        if group.name:
+            head = heading(group.name, group.name.upper(), group_note(group))
+            lines.append((head.key, head))
+        lines += [(view.id, view) for view in group.views]
+        if group.folded:
+            lines.append((("folded", group.name), group.folded))
+        return lines
+
+    def _row_at(self, key: Hashable, line: Line) -> TableRow:
+        if isinstance(line, ServiceView):
+            return self._row(line)
+        if isinstance(line, TableRow):
+            return line
+        return TableRow(key, ((f"   {folded_text(line, self.screen.look)}", "dim"),), pick=False, free=True)
+
+    def _row(self, view: ServiceView) -> TableRow:
+        board, context = self.screen.board, self.screen.look
+        is_old = stale_for(board.header, board.store_error, context.now) is not None
+        return rows.service_row(view, context, self.screen.size.width, not context.clock.home, is_old)
+
+
+def _filter_text(view: ServiceView) -> str:
+    acknowledged = f" taken:{view.taken_by}" if view.taken_by else ""
+    about = f"{view.name} {view.title} {view.cause} {view.trouble}"
+    return f"{about} owner:{view.owner} tier:{view.tier} state:{view.timeliness}{acknowledged}"
+
+
+class ServicesScreen(HeadwayScreen):
+    WHERE = "services"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.list = ServiceList(self, self._paint_detail)
+        self.grid = self.list.grid
+        self.parts = (self.list,)
+
+    def commands(self) -> Sequence[ScreenCommand]:
+        return [
+            *common_commands(self),
+            *self.list.commands(),
+            ScreenCommand("open", self.open_selected, self.list.why_not_open),
+            ScreenCommand("recover", lambda: recover(self, self.selected.incident_id), self.why_no_run),
+            ScreenCommand("group", self.next_grouping),
+            ScreenCommand("fold", self.toggle_folding, self._why_not_fold),
+        ]
+
+    def body(self) -> ComposeResult:
+        yield from super().body()
+        yield Bar(id="detail", ground="panel", lines=2)
+
+    def on_mount(self) -> None:
+        if self.board.header is not None:  # read while textual was starting: the first paint has rows
+            self.list.show_views(self.board.services)
+
+    def fetch(self) -> None:
+        self.board.ask_for(self, "services", read_services, self.list.show_views)
+
+    @property
+    def only_problems(self) -> bool:
+        return self.list.only_problems
+
+    def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
+        views, by = self.list.views, self.board.grouping
+        count = "" if self.board.beginning.awaits_services else f" {len(views)}"
+        left: list[Segment] = [(" SERVICES", "key"), (count, "strong")]
+        if bad := needing_a_person(views):
+            left.append((f"  {needing(bad)}", "warn"))
+        calm = all_well_text(views, self.board.header, self.board.store_error, self.look)
+        if calm is not None:
+            left.append((f"  {calm[0]}", calm[1]))
+        elif by is not ServiceGrouping.NONE:
+            left.append((f"   by {by}", "dim"))
+        marks = self.list.title_marks()
+        return rows.with_times(left, self.look, self.size.width - length_of(marks)), marks
+
+    def _paint_detail(self) -> None:
+        """What the row under the cursor has no room for."""
+        bar, view = self.query_one("#detail", Bar), self.selected
+        bar.display = view is not None and self.size.height >= DETAIL_FROM and not self.is_small
+        if view is not None:
+            context = rows.service_context(self.list.views)
+            is_long = context.longest_reason > self.size.width - 2
+            spare = self.grid.page + bar.size.height - line_count(self.list.groups())
+            is_tall = self.size.height >= TALL or spare >= LEAST_DETAIL + TALL_REASON
+            needed = max(context.most_clauses, 1 + context.longest_reason // max(1, self.size.width - BROKEN))
+            most = max(TALL_REASON, min(needed, spare - LEAST_DETAIL)) if is_long and is_tall else 1
+            lines = rows.service_detail(view, self.look, self.size.width, most)
+            height = max(len(lines), 3 + most if context.has_cause else 2)  # the same for every row
+            others = self._others(view, spare - height) if self.size.height >= ROOMY else []
+            lines = [*lines, *[[]] * (height - len(lines)), *others]
+            bar.show_lines([(tuple(line), (), "panel") for line in lines])
+
+    def _others(self, selected: ServiceView, room: int) -> list[list[Segment]]:
+        """On a large screen the details of the others that need a person, each below an empty line, while they fit
+        whole; a line stays free above them."""
+        lines: list[list[Segment]] = []
+        for view in self.list.views:
+            if view is not selected and view.needs_a_person:
+                detail = [[], *rows.service_detail(view, self.look, self.size.width)]
+                if len(lines) + len(detail) < room:
+                    lines += detail
+        return lines
+
+    def moved(self) -> None:
+        self._paint_detail()
+
+    def next_grouping(self) -> None:
+        by = self.board.grouping = self.board.grouping.next()
+        self.list.refilter()
+        self.notice("not grouped" if by is ServiceGrouping.NONE else f"grouped by {by}")
+        self.paint_frame()
+
+    def _why_not_fold(self) -> str:
+        every = line_count(self.list.groups())
+        return "" if every > self.grid.page else "all services are shown: they fit on the screen"
+
+    def toggle_folding(self) -> None:
+        self.board.folding = not self.board.folding
+        self.list.refilter()
+
+    # the selected service
+
+    @property
+    def selected(self) -> Any:
+        return self.list.selected
+
+    def selected_record(self) -> Any:
+        return self.selected
+
+    def selected_name(self) -> str:
+        return str(self.selected.name) if self.selected else ""
+
+    def selected_job(self) -> str:
+        """The job that endangers it, else the job that delivers it."""
+        path = self.selected.path if self.selected is not None else ()
+        return self.selected.cause if path and self.selected.cause in path else path[-1] if path else ""
+
+    def why_no_job(self) -> str:
+        view = self.selected
+        if view is None:
+            return NOT_SELECTED
+        return "" if self.selected_job() else f"no critical path of {view.title or view.name} is known yet"
+
+    def selected_links(self) -> list[tuple[str, str]]:
+        view: ServiceView | None = self.selected
+        links = (("owner", view.owner), ("runbook", view.runbook), ("why", view.reason)) if view is not None else ()
+        return [(label, text) for label, text in links if text]
+
+    def open_selected(self) -> None:
+        """Opens its incident; without one the jobs that it depends on."""
+        if self.selected.incident_id is not None:
+            self.board.open_incident(self.selected.incident_id)
+        else:
+            self.board.open_jobs(f"service:{self.selected.name}")
+
+    def why_no_run(self) -> str:
+        """Why there is no incident to recover and no log to open."""
+        view = self.selected
+        if view is None:
+            return NOT_SELECTED
+        if view.incident_id is None:
+            return f"{view.title or view.name} has no open incident: {self.key_for('open')} shows its jobs"
+        return ""
+
+    def with_run(self, then: Callable[[RunChoice], None]) -> None:
+        incident_id = self.selected.incident_id
+
+        def root_found(view: IncidentView) -> None:
+            if view.row.root_run_id is None:
+                self.notice(f"the root cause of its incident is not a run: {self.key_for('open')} shows it", "warn")
+            else:
+                then(RunChoice(view.row.root_run_id, view.row.root_job, incident_id))
+
+        self.look_up("root", lambda reads: reads.incidents.incident(incident_id), root_found)

@@ -1,0 +1,471 @@
+"""Systems: what is polled, how long ago and what keeps it from answering; one target with health, cursor and
+capabilities; probe and pause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from connectors.sdk.states import Capability, RunState
+from console.domain.switches import DEFAULT_PAUSE, SystemPause, pause_length_fault
+from console.domain.system import DriftView, TargetView, split_right
+from console.timing.durations import format_duration, parse_duration
+from console.tui.frame.cells import (
+    WIDEST_NAME,
+    RenderContext,
+    SegmentLines,
+    counted,
+    labelled_lines,
+    paused_text,
+    target_name,
+)
+from console.tui.frame.clock_format import format_short, format_span
+from console.tui.frame.context import EngineAnswer
+from console.tui.frame.engine_request import PendingRequest
+from console.tui.frame.history import ViewPlace
+from console.tui.frame.intent import ScreenCommand
+from console.tui.frame.screen import HeadwayScreen
+from console.tui.views.common_commands import common_commands
+from console.tui.views.details import DetailText
+from console.tui.views.lists import ViewList
+from console.tui.widgets.paint import Segment
+from console.tui.widgets.table import Column, TableRow
+
+if TYPE_CHECKING:
+    from console.store.queries import Queries
+
+
+SYSTEM_COLUMNS = (
+    Column("", 1, 1),
+    Column("system", 19, 1, flex=2, most=34),
+    Column("kind", 14, 4),
+    Column("status", 12, 1),
+    Column("polled", 10, 1),
+    Column("every", 6, 5, right=True),
+    Column("took", 6, 5, right=True),
+    Column("jobs", 7, 2, right=True),
+    Column("can", 12, 6, flex=1, most=30),
+    Column("says", 24, 1, flex=3),
+)
+
+
+READING = (Capability.NATIVE_DEPENDENCIES, Capability.PERIODS)
+"""Capabilities that are no verb."""
+
+
+def systems_columns(views: Sequence[TargetView]) -> tuple[Column, ...]:
+    """The columns of Systems, as wide as what they hold: what says nothing leaves its room to the others."""
+    system = max((len(target_name(view)) for view in views), default=0)
+    longest = {
+        "kind": max((len(_kind_text(view)) for view in views), default=0),
+        "can": max((len(_capability_text(view)) for view in views), default=0),
+    }
+    speaks = any(view.problem for view in views)
+
+    def fitted(column: Column) -> Column:
+        if column.title == "system":
+            return column._replace(width=max(column.width, min(system, WIDEST_NAME)), flex=1, most=system)
+        if column.title in longest:
+            return column._replace(most=max(column.width, longest[column.title]), flex=6)
+        return column._replace(width=4, flex=0) if column.title == "says" and not speaks else column
+
+    return tuple(map(fitted, SYSTEM_COLUMNS))
+
+
+def target_row(view: TargetView, look: RenderContext, is_watched: bool = True) -> TableRow:
+    """A line of Systems; while nobody watches, none is well."""
+    sick = view.failing_since is not None or view.pause is not None
+    length = format_short if sick else format_span
+    age = f"{length(look.now - view.last_ok)} ago" if view.last_ok else "never"
+    stale = look.glyphs.sign("stale")
+    mark, word, style = _health_cell(view, look, is_watched)
+    return TableRow(
+        target_name(view),
+        (
+            (mark, style),
+            (target_name(view), "strong" if sick else "plain"),
+            (_kind_text(view), "dim"),
+            (word, style),
+            (f"{stale} {age}" if sick else age, "warn" if sick else "plain"),
+            (format_span(timedelta(seconds=view.poll_every_s)), "dim"),
+            ("" if view.poll_ms is None else f"{view.poll_ms:.0f}ms", "dim"),
+            (f"{view.jobs:,}", "plain"),
+            (_capability_text(view), "dim"),
+            _problem_text(view, look),
+        ),
+    )
+
+
+def _health_cell(view: TargetView, look: RenderContext, is_watched: bool) -> tuple[str, str, str]:
+    """How it stands: mark, word and style."""
+    if view.failing_since is not None or view.pause is not None:
+        return look.glyphs.sign("stale"), "paused" if view.pause is not None else "unreachable", "warn"
+    if view.last_ok is None:
+        return look.glyphs.mark("state", RunState.WAITING)[0], "not seen yet", "dim"
+    if view.stopped_reason:
+        return look.glyphs.mark("state", RunState.MISSED)[0], "stalled", "bad"
+    if not is_watched:
+        return "?", "disabled", "dim"
+    return look.glyphs.mark("state", RunState.SUCCEEDED)[0], "reachable", "ok"
+
+
+def _kind_text(view: TargetView) -> str:
+    """What it is, and which version of it, which may name what it is."""
+    return view.version if view.version.startswith(f"{view.kind} ") else f"{view.kind} {view.version}".strip()
+
+
+def _capability_text(view: TargetView) -> str:
+    """What can be done there, as verbs; how it is read is no matter of the person's."""
+    return " ".join(verb.replace("_", " ") for verb in view.capabilities if verb not in READING)
+
+
+def _problem_text(view: TargetView, look: RenderContext) -> Segment:
+    if view.pause is not None:
+        return paused_text(view.pause, look), "warn"
+    return view.problem, "bad" if view.error or view.stopped_reason else "warn"
+
+
+DRIFTS = 20
+"""Of them all so many are listed."""
+_STYLES = {"may": "plain", "MAY NOT": "bad", "may?": "warn"}
+Labelled = list[tuple[str, str, str]]
+
+
+def system_lines(view: TargetView, drift: Sequence[DriftView], look: RenderContext) -> SegmentLines:
+    """All that is known of one target; what a person must know stands on top."""
+    lines = labelled_lines([*_health_lines(view, look), *_reads(view, look)])
+    lines += [[], [("CAN", "key")], *labelled_lines(_capability_lines(view))]
+    if view.warnings:
+        lines += [[], [("WARNINGS", "key"), (f"  {len(view.warnings)}", "dim")], *_each_line(view.warnings, "warn")]
+    if view.skipped:
+        head = [("SKIPPED", "key"), (f"  {view.skipped:,} records could not be read; the latest", "dim")]
+        lines += [[], head, *_each_line(view.skipped_words, "plain")]
+    if drift:
+        lines += [[], [("DRIFT", "key"), (f"  {counted(len(drift), 'job')} drifted", "dim")]]
+        lines += [[(f"  {one.job}  ", "plain"), (one.words or one.what, "dim")] for one in drift[:DRIFTS]]
+    return lines
+
+
+def _health_lines(view: TargetView, look: RenderContext) -> Labelled:
+    pause = view.pause
+    paused = f"by {pause.by} until {look.clock.day(pause.until, look.now)} (P polls it again)" if pause else ""
+    failing = ""
+    if view.failing_since is not None:
+        failing = f"since {look.clock.day(view.failing_since, look.now)}, {counted(view.failures, 'poll')} in a row"
+    age = f"{format_span(look.now - view.last_ok)} ago" if view.last_ok else "never seen"
+    if view.next_try is not None and view.last_try is not None:
+        age, answered = f"{format_span(look.now - view.last_try)} ago", f"; last answered {age}"
+    else:
+        answered = ""
+    every = format_span(timedelta(seconds=view.poll_every_s))
+    return [
+        ("paused", paused, "warn"),
+        ("why", pause.why if pause else "", "warn"),
+        ("failing", failing, "bad"),
+        ("error", view.error, "bad"),
+        ("stalled", view.stopped_reason, "bad"),
+        ("fix", view.fix, "plain"),
+        ("polled", f"{age}, every {every}{answered}", "plain" if view.is_well else "warn"),
+        ("next", view.next_try_text(look.now), "plain"),
+        ("lag", _lag(view, look), "warn"),
+        ("took", "" if view.poll_ms is None else f"{view.poll_ms:.0f} ms", "plain"),
+        ("requests", view.budget, "plain"),
+    ]
+
+
+def _lag(view: TargetView, look: RenderContext) -> str:
+    """How late the next poll is, where that is more than an interval."""
+    every = timedelta(seconds=view.poll_every_s)
+    late = look.now - view.last_ok - every if view.last_ok else timedelta(0)
+    return f"{format_span(late)} behind its interval" if late > every else ""
+
+
+def _reads(view: TargetView, look: RenderContext) -> Labelled:
+    clock, now = look.clock, look.now
+    seen = f"every start before {clock.day(view.seen_until, now)}, {format_span(now - view.seen_until)} ago" if (
+        view.seen_until) else ""  # fmt: skip
+    listed = f", listed anew {format_span(now - view.inventory)} ago" if view.inventory else ""
+    lost = "" if view.lost is None else f"evidence from {clock.full(view.lost[0])} to {clock.full(view.lost[1])}"
+    return [
+        ("kind", f"{view.kind} {view.version}".strip(), "plain"),
+        ("cursor", seen, "plain"),
+        ("jobs", f"{view.jobs:,}{listed}", "plain"),
+        ("clock", "" if view.skew_s is None else f"{view.skew_s:+.1f} s from ours", "plain"),
+        ("zone", view.zone, "plain"),
+        ("up since", clock.full(view.booted) if view.booted else "", "plain"),
+        ("lost", lost, "warn"),
+    ]
+
+
+def _capability_lines(view: TargetView) -> Labelled:
+    able = " ".join(verb.replace("_", " ") for verb in view.capabilities if verb not in READING)
+    rows: Labelled = [("can", able or "nothing: read only", "plain")]
+    rows += [("cannot", f"{verb.replace('_', ' ')}: {why}", "dim") for verb, why in view.missing.items()]
+    return [*rows, *map(_right, view.rights)]
+
+
+def _right(right: Mapping[str, Any]) -> tuple[str, str, str]:
+    word, text = split_right(right)
+    return word, text, _STYLES[word]
+
+
+def _each_line(words: Sequence[str], style: str) -> SegmentLines:
+    return [[(f"  {word}", style)] for word in words]
+
+
+def probe_text(found: Sequence[Mapping[str, Any]]) -> str:
+    """What came back from each target that was asked."""
+    lines: list[str] = []
+    for one in found:
+        stands = f"answers in {one['took_ms']} ms" if one["reachable"] else "does NOT answer"
+        lines.append(f"{one['target']}: {stands}{', ' + one['version'] if one['version'] else ''}")
+        lines += [f"  {one['error']}"] if one["error"] else []
+        for right in one["rights"]:
+            word, text, _ = _right(right)
+            lines.append(f"  {word:<8} {text}")
+        lines.append("")
+    return "\n".join(lines).rstrip()
+
+
+def polling_commands(screen: HeadwayScreen, target: Callable[[], TargetView | None]) -> list[ScreenCommand]:
+    """The commands on the target under the cursor."""
+
+    def on_target(run: Callable[[HeadwayScreen, TargetView], None]) -> None:
+        if (view := target()) is not None:
+            run(screen, view)
+
+    def no_target() -> str:
+        return "" if target() else "no system is selected"
+
+    return [
+        ScreenCommand("probe", lambda: on_target(probe), no_target),
+        ScreenCommand("pause_polling", lambda: on_target(pause_polling), no_target),
+        ScreenCommand("jobs_here", lambda: on_target(list_jobs), no_target),
+        ScreenCommand("shell", lambda: on_target(open_session), no_target),
+    ]
+
+
+def list_jobs(screen: HeadwayScreen, view: TargetView) -> None:
+    screen.board.open_jobs(f"system:{view.system}")
+
+
+def open_session(screen: HeadwayScreen, view: TargetView) -> None:
+    """A shell session at the target, in place of the console until it ends."""
+    if not screen.board.command:
+        screen.notice("a replay has no hosts to sign in to", "warn")
+        return
+    from console.tui.terminal.external_program import open_shell
+
+    screen.notice(open_shell(screen.board, screen.board.command, target_name(view)))
+
+
+def is_monitored(screen: HeadwayScreen) -> bool:
+    """Whether an engine polls, as far as is known."""
+    board = screen.board
+    return not board.store_error and (board.header is None or board.header.engine.alive)
+
+
+def probe(screen: HeadwayScreen, view: TargetView) -> None:
+    """Has the engine ask it now; what came back is shown."""
+    name = target_name(view)
+    screen.notice(f"asking {name} …")
+
+    def answered(answer: EngineAnswer) -> None:
+        if not answer.ok:
+            failed(answer.error)
+            return
+        from console.tui.dialogs.overlay import TextScreen
+
+        found: Sequence[Mapping[str, Any]] = answer.data["targets"]
+        text = probe_text(found)
+        screen.notice("")
+        screen.board.push_screen(TextScreen(f"probe of {name}", text, text))
+
+    def failed(words: str) -> None:
+        screen.notice(f"not probed: {words}", "bad")
+
+    PendingRequest(screen.board, screen, "probe", lambda asks: asks.probe(view.system, view.name), answered, failed)
+
+
+def pause_polling(screen: HeadwayScreen, view: TargetView) -> None:
+    """Stops its system's polls, asked how long and why; lets them go on where they are stopped, asked once more."""
+    system = view.system
+    if view.pause is not None:
+        from console.tui.dialogs.palette import confirm
+
+        says = f"{view.pause.text}; the next poll refreshes it"
+        confirm(
+            screen,
+            f"polling of {system} is paused",
+            "Resume polling",
+            says,
+            lambda: _send_probe(screen, system, 0.0, ""),
+        )
+        return
+    from console.tui.dialogs.ask import AskScreen
+
+    def long(text: str | None) -> None:
+        if text is not None:
+            says = "reason. Until then its jobs are shown as unknown"
+            title = f"PAUSE POLLS of {system} for {text}"
+            screen.board.push_screen(AskScreen(title, says), lambda why: asked(parse_duration(text), why))
+
+    def asked(length: timedelta, why: str | None) -> None:
+        if why is not None:
+            _send_probe(screen, system, length.total_seconds(), why)
+
+    says = "for how long? Polling resumes by itself after that; applies to all its targets"
+    usual = format_duration(DEFAULT_PAUSE.total_seconds())
+    screen.board.push_screen(AskScreen(f"PAUSE POLLS of {system}", says, usual, _fault), long)
+
+
+def _fault(text: str) -> str:
+    from console.tui.dialogs.ask import duration_fault
+
+    return duration_fault(text) or pause_length_fault(parse_duration(text))
+
+
+def _send_probe(screen: HeadwayScreen, system: str, seconds: float, why: str) -> None:
+    def done(said: SystemPause) -> None:
+        until = screen.look.clock.hm(said.until, screen.look.now)
+        screen.notice(f"{system}: not polled until {until}" if seconds else f"{system}: polled again", "ok")
+        screen.board.read_header()
+        screen.fetch()
+
+    def refused(error: Exception) -> None:
+        screen.notice(f"not done: {error}", "bad")
+
+    order = f"{'pause' if seconds else 'resume'} polls of {system}"
+    asks = screen.board.ask_engine
+    asks("pause polling", lambda requests: requests.pause_polling(system, seconds, why), done, refused, order)
+
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class SystemsScreen(HeadwayScreen):
+    WHERE = "systems"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.config_faults = 0
+        self.list = ViewList(
+            self,
+            SYSTEM_COLUMNS,
+            lambda: "no system is configured yet: [systems.NAME] in the config names one",
+            row=lambda view: target_row(view, self.look, is_watched=is_monitored(self)),
+            text=_filter_text,
+            key=target_name,
+            is_problem=lambda view: not view.is_well or bool(view.error or view.skipped),
+        )
+        self.parts = (self.list,)
+
+    def commands(self) -> Sequence[ScreenCommand]:
+        return [
+            *common_commands(self),
+            *self.list.commands(),
+            *polling_commands(self, lambda: self.list.selected),
+            ScreenCommand("open", lambda: self.board.open_system(self.selected_name()), self.list.why_not_open),
+        ]
+
+    def fetch(self) -> None:
+        self.board.ask_for(
+            self, "systems", lambda reads: (reads.estate.systems(), reads.warnings.config_fault_count()), self._show
+        )
+
+    def _show(self, answer: tuple[Sequence[TargetView], int]) -> None:
+        """Unreachable systems first, longest first."""
+        targets, self.config_faults = answer
+        self.list.grid.set_columns(systems_columns(targets))
+        self.list.show_views(sorted(targets, key=_severity))
+
+    def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
+        views: Sequence[TargetView] = self.list.views
+        left: list[Segment] = [(" SYSTEMS", "key"), (f" {len(views)}", "strong")]
+        if paused := len({view.system for view in views if view.pause is not None}):
+            left.append((f"  {counted(paused, 'system')} not polled (P)", "warn"))
+        if sick := sum(view.failing_since is not None for view in views):
+            left.append((f"  {sick} unreachable", "warn"))
+        if self.config_faults:
+            left.append((f"  {self.config_faults} to fix in the config: headway status", "warn"))
+        return left, self.list.title_marks()
+
+    @property
+    def selected(self) -> Any:
+        return self.list.selected
+
+    def selected_name(self) -> str:
+        return target_name(self.selected) if self.selected else ""
+
+    def selected_record(self) -> Any:
+        return self.selected
+
+    def why_no_job(self) -> str:
+        return f"a system is not a job: {self.key_for('jobs_here')} shows its jobs"
+
+
+def _severity(view: TargetView) -> tuple[bool, bool, datetime, str]:
+    is_well = view.failing_since is None and not view.stopped_reason
+    return is_well, view.pause is None, view.failing_since or EPOCH, target_name(view)
+
+
+def _filter_text(view: TargetView) -> str:
+    return f"{target_name(view)} {view.kind} {view.problem} system:{view.system} state:{view.error_kind}"
+
+
+class SystemScreen(HeadwayScreen):
+    WHERE = "system"
+
+    def __init__(self, target: str) -> None:
+        super().__init__()
+        self.target = target
+        """As `target_name` writes it."""
+        self.view: TargetView | None = None
+        self.drift: tuple[DriftView, ...] = ()
+        self.parts = (DetailText(lambda: system_lines(self.view, self.drift, self.look) if self.view else []),)
+
+    def commands(self) -> Sequence[ScreenCommand]:
+        own = polling_commands(self, lambda: self.view)
+        jobs = next(command for command in own if command.name == "jobs_here")
+        return [*common_commands(self), *own, jobs._replace(name="open")]
+
+    @property
+    def place(self) -> ViewPlace:
+        return "target", self.target
+
+    def fetch(self) -> None:
+        self.board.ask_for(self, "system", self._read, self._show)
+
+    def _read(self, reads: Queries) -> tuple[TargetView | None, tuple[DriftView, ...]]:
+        view = next((view for view in reads.estate.systems() if target_name(view) == self.target), None)
+        if view is None:
+            return None, ()
+        return view, tuple(drift for drift in reads.estate.drift() if drift.job.startswith(f"{view.system}/"))
+
+    def _show(self, answer: tuple[TargetView | None, tuple[DriftView, ...]]) -> None:
+        self.view, self.drift = answer
+        self.lost = "" if self.view else "it is not configured any more"
+        self.tick()
+
+    def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
+        view = self.view
+        if view is None:
+            return [(f" SYSTEM {self.target}", "key"), (f"  {self.waiting}", "warn")], []
+        text, style = ("unreachable", "bad") if view.failing_since else ("not polled", "warn")
+        if view.is_well:
+            reason = "the store cannot be read" if self.board.store_error else "no engine"
+            text, style = ("well", "ok") if is_monitored(self) else (f"{reason}: this is the last known state", "warn")
+        elif view.stopped_reason:
+            text, style = "nothing starts here", "bad"
+        return [(" SYSTEM ", "key"), (self.target, "strong"), (f"  {text}", style)], []
+
+    def selected_name(self) -> str:
+        return target_name(self.view) if self.view else ""
+
+    def selected_record(self) -> Any:
+        return self.view
+
+    def why_no_job(self) -> str:
+        return f"a system is not a job: {self.key_for('jobs_here')} shows its jobs"

@@ -1,0 +1,502 @@
+"""Tonight: services and the jobs on their critical paths over time; any past night replayed.
+
+The timeline is drawn as lines of cells. Of several things in one cell the one that matters most is drawn: a red end,
+the
+deadline, the present. All times are in the zone of the ruler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from textual.app import ComposeResult
+
+from connectors.sdk.states import RunState
+from console.control.explain.timeline import BarKind, TimelineBar, TimelineLane, timeline_lanes, timeline_span
+from console.domain.forecast import format_late
+from console.domain.timeline import TimelineView
+from console.tui.frame.cells import RenderContext, counted
+from console.tui.frame.glyphs import SIGNS
+from console.tui.frame.intent import RunChoice, ScreenCommand
+from console.tui.frame.screen import NOT_READ, NOT_SELECTED, READING_TEXT, HeadwayScreen
+from console.tui.views.common_commands import common_commands
+from console.tui.widgets.bar import Bar
+from console.tui.widgets.grid import Grid
+from console.tui.widgets.paint import Segment, fit, fit_middle, length_of
+from console.tui.widgets.table import LazyRows, TableRow
+
+if TYPE_CHECKING:
+    from console.store.queries import Queries
+
+ZOOMS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 60)
+"""Minutes of a cell."""
+TICKS = (5, 10, 15, 30, 60, 120, 180, 360, 720)
+"""Minutes from one hour that the ruler names to the next."""
+NAMED = 8
+"""Cells at least from one to the next."""
+MARKS = {BarKind.RAN: ("━", "="), BarKind.RUNS: ("━", "="), BarKind.EXPECTED: SIGNS["ahead"], BarKind.FAN: SIGNS["fan"]}
+STATE_TEXTS = 0.01
+"""P(late) from which on it is told."""
+BESIDE = 8
+"""Cells from a deadline to where its time may still stand."""
+NOW, DEADLINE = ("┊", ":"), SIGNS["deadline"]
+
+
+@dataclass(frozen=True, slots=True)
+class TimeScale:
+    """Which time stands in which cell."""
+
+    start: datetime
+    minutes: int
+    """Of a cell."""
+    width: int
+    """Cells."""
+
+    @property
+    def end(self) -> datetime:
+        return self.start + self.width * self.step
+
+    @property
+    def step(self) -> timedelta:
+        return timedelta(minutes=self.minutes)
+
+    def cell(self, at: datetime) -> int:
+        """The cell of a moment; outside of the screen below 0, or `width` and more."""
+        return (at - self.start) // self.step
+
+    def moved(self, cells: int) -> TimeScale:
+        return TimeScale(self.start + cells * self.step, self.minutes, self.width)
+
+    def within(self, first: datetime, last: datetime) -> TimeScale:
+        """The same where a third of the screen at least shows the time from `first` to `last`."""
+        shown = max(1, self.width // 3) * self.step
+        start = max(min(self.start, max(last - shown, first)), first + shown - self.width * self.step)
+        return TimeScale(start, self.minutes, self.width)
+
+    def zoomed(self, by: int, around: datetime) -> TimeScale:
+        """Finer (-1) or coarser (1), `around` staying in its place where it is in view."""
+        minutes = ZOOMS[min(len(ZOOMS) - 1, max(0, ZOOMS.index(self.minutes) + by))]
+        if not self.start <= around < self.end:
+            around = self.start + self.width // 2 * self.step
+        return TimeScale(around - self.cell(around) * timedelta(minutes=minutes), minutes, self.width)
+
+
+def fitted_scale(first: datetime, last: datetime, width: int) -> TimeScale:
+    """The finest scale that shows all of it, beginning at a full step before it; else the coarsest."""
+    for minutes in ZOOMS:
+        scale = TimeScale(_floor(first, minutes), minutes, width)
+        if last < scale.end - scale.step:
+            return scale
+    return TimeScale(_floor(first, ZOOMS[-1]), ZOOMS[-1], width)
+
+
+def _floor(at: datetime, minutes: int) -> datetime:
+    return at - timedelta(minutes=at.minute % min(minutes, 60), seconds=at.second, microseconds=at.microsecond)
+
+
+def ruler(scale: TimeScale, look: RenderContext) -> list[Segment]:
+    """The hours, on the wall of the mode, each where it begins."""
+    step = next((each for each in TICKS if each >= NAMED * scale.minutes), TICKS[-1])
+    text = ""
+    for cell in range(scale.width):
+        begins = look.clock.local(scale.start + cell * scale.step)
+        until = -(begins.hour * 60 + begins.minute) % step
+        if until < scale.minutes and len(text) <= cell:
+            text += " " * (cell - len(text)) + (begins + timedelta(minutes=until)).strftime("%H:%M")
+    return [(fit(text, scale.width), "head")]
+
+
+def lane_cells(lane: TimelineLane, scale: TimeScale, at: datetime, look: RenderContext) -> list[Segment]:
+    """The cells of a lane; neighbours of one style are one run."""
+    plain = int(look.glyphs.plain)
+    drawn: list[Segment] = [(" ", "plain")] * scale.width
+    _put(drawn, scale.cell(at), (NOW[plain], "key"))
+    for bar in sorted(lane.bars, key=lambda each: each.kind in (BarKind.RAN, BarKind.RUNS)):
+        first, last = scale.cell(bar.start), max(scale.cell(bar.start), scale.cell(bar.end - timedelta(microseconds=1)))
+        for cell in range(max(0, first), min(scale.width - 1, last) + 1):
+            drawn[cell] = (MARKS[bar.kind][plain], _style(bar))
+        if bar.kind is BarKind.RAN and RunState(bar.state).is_red:
+            _put(drawn, last, (look.glyphs.mark("state", bar.state)[0], "bad"))
+        elif bar.kind is BarKind.RUNS:
+            _put(drawn, last, (look.glyphs.mark("state", RunState.RUNNING)[0], "run"))
+    if lane.service is not None:
+        _promise(drawn, lane, scale, look)
+    return _joined_segments(drawn)
+
+
+def _promise(drawn: list[Segment], lane: TimelineLane, scale: TimeScale, look: RenderContext) -> None:
+    """The deadline, as a line with its time where that fits, of what is promised; and when it was delivered."""
+    service, plain = lane.service, int(look.glyphs.plain)
+    if service is None:
+        return
+    if lane.done is not None:
+        _put(drawn, scale.cell(lane.done), (look.glyphs.mark("state", RunState.SUCCEEDED)[0], "ok"))
+    if not service.is_promised:
+        return
+    cell = scale.cell(service.deadline)
+    late = lane.expected is not None and lane.expected > service.deadline
+    _put(drawn, cell, (DEADLINE[plain], "bad" if late else "strong"))
+    if cell >= 0:
+        letters = look.clock.local(service.deadline).strftime("%H:%M")
+        for at, letter in enumerate(letters, _room_for(drawn, cell + 1, len(letters))):
+            _put(drawn, at, (letter, "dim"))
+
+
+def _room_for(drawn: Sequence[Segment], first: int, cells: int) -> int:
+    """The cell where a time stands: beside its line, else past what may slip a little over it, else over it."""
+
+    def is_free(at: int) -> bool:
+        return all(text in (" ", *NOW) for text, _ in drawn[at : at + cells])
+
+    if is_free(first):
+        return first
+    return next((at + 1 for at in range(first, first + BESIDE) if is_free(at) and is_free(at + 1)), first)
+
+
+def _put(drawn: list[Segment], cell: int, run: Segment) -> None:
+    if 0 <= cell < len(drawn):
+        drawn[cell] = run
+
+
+def _style(bar: TimelineBar) -> str:
+    if bar.kind is BarKind.RAN:
+        return "bad" if RunState(bar.state).is_red else "ok"
+    return {BarKind.RUNS: "run", BarKind.EXPECTED: "plain", BarKind.FAN: "warn"}[bar.kind]
+
+
+def _joined_segments(drawn: Sequence[Segment]) -> list[Segment]:
+    segments: list[Segment] = []
+    for text, style in drawn:
+        if segments and segments[-1][1] == style:
+            segments[-1] = (segments[-1][0] + text, style)
+        else:
+            segments.append((text, style))
+    return segments
+
+
+def lane_label(lane: TimelineLane, width: int, look: RenderContext) -> list[Segment]:
+    """What a lane is of, in so many cells: a service by how it stands, a job by its state, set in."""
+    if lane.service is not None:
+        service = lane.service
+        mark, _, style = look.glyphs.mark("timeliness", lane.state)
+        return [(f"{mark} ", style), (fit(service.title or service.name, width - 2), "strong")]
+    name = lane.name.partition("/")[2] or lane.name
+    state = lane.state or (RunState.WAITING if lane.waits_for else "")
+    mark, _, style = look.glyphs.mark("state", state) if state else (" ", "", "dim")
+    return [("  ", "plain"), (f"{mark} ", style), (fit(fit_middle(name, width - 5), width - 4), "plain")]
+
+
+def lane_text(lane: TimelineLane, look: RenderContext, wide: bool = True) -> list[Segment]:
+    """A lane in words: when it is due, when it was or may be done, and where it is `wide` how likely it is late."""
+    clock, now = look.clock, look.now
+    runs: list[Segment] = [
+        (f" {lane.service.title or lane.name if lane.service is not None else lane.name}  ", "strong")
+    ]
+    if lane.service is not None and lane.service.is_promised:
+        runs.append((f"due {clock.hm(lane.service.deadline, now)}  ", "plain"))
+    if lane.waits_for:
+        runs.append((f"waits for {lane.waits_for}  ", "warn"))
+    if lane.done is not None:
+        return [*runs, (f"done {clock.hm(lane.done, now)}", "ok")]
+    if lane.expected is None:
+        return [*runs, ("no estimate", "dim")]
+    late = clock.hm(lane.late, now)
+    odds = lane.service.p_late if wide and lane.service is not None else None
+    told = f", {format_late(odds)}" if odds is not None and odds >= STATE_TEXTS else ""
+    return [*runs, (f"expected {clock.hm(lane.expected, now)}, 19 of 20 by {late}{told}", "plain")]
+
+
+def scrubber(first: datetime, last: datetime, at: datetime, width: int, look: RenderContext) -> list[Segment]:
+    """The night as a line from its first to its last moment, with a knob where one looks."""
+    ends = [look.clock.local(moment).strftime("%H:%M") for moment in (first, last)]
+    room = max(3, width - 14)
+    place = min(room - 1, max(0, int((at - first) / max(last - first, timedelta(seconds=1)) * room)))
+    line, knob = ("-", "O") if look.glyphs.plain else ("─", "●")
+    return [(f" {ends[0]} ", "dim"), (line * place, "dim"), (knob, "key"), (line * (room - 1 - place), "dim"),
+            (f" {ends[1]} ", "dim")]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnNight:
+    """A night as it stood at a moment."""
+
+    night: TimelineView
+    lanes: tuple[TimelineLane, ...]
+    at: datetime
+    first: datetime
+    last: datetime
+
+
+def drawn_at(night: TimelineView, at: datetime | None) -> DrawnNight:
+    whole = timeline_lanes(night, night.now)
+    first, last = timeline_span(night, whole)
+    shown = whole if at is None else timeline_lanes(night, at)
+    return DrawnNight(night, tuple(shown), at or night.now, first, last)
+
+
+WIDE = 100
+SCRUBBER_LEAST, SCRUBBER_MOST = 18, 40
+"""Cells of the line that says where in the night one looks: what is told of a lane goes before it."""
+
+
+class TonightScreen(HeadwayScreen):
+    WHERE = "tonight"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.business_date: str | None = None
+        """A past night; None: the present one."""
+        self.at: datetime | None = None
+        """The moment that is looked at; None: the latest that there is."""
+        self.scale: TimeScale | None = None
+        self.drawn: DrawnNight | None = None
+        self.grid = Grid((), READING_TEXT, id="grid")
+
+    def commands(self) -> Sequence[ScreenCommand]:
+        def unread() -> str:
+            return "" if self.scale is not None else NOT_READ
+
+        return [
+            *common_commands(self),
+            ScreenCommand("open", self.open_selected, lambda: "" if self.selected is not None else NOT_SELECTED),
+            ScreenCommand("earlier", lambda: self.scroll_by(-1, "this is the start of the night"), unread),
+            ScreenCommand("later", lambda: self.scroll_by(1, "this is the end of the night"), unread),
+            ScreenCommand("zoom_in", lambda: self.zoom(-1), unread),
+            ScreenCommand("zoom_out", lambda: self.zoom(1), unread),
+            ScreenCommand("whole", self.show_whole_night, unread),
+            ScreenCommand("night_before", lambda: self._go_to_night(self._date(-1)), lambda: self._why_no_night(-1)),
+            ScreenCommand("night_after", lambda: self._go_to_night(self._date(1)), lambda: self._why_no_night(1)),
+            ScreenCommand("moment_before", lambda: self.step(-1)),
+            ScreenCommand("moment_after", lambda: self.step(1)),
+        ]
+
+    # reading: the state at a moment is computed in the reader's thread too
+
+    def fetch(self) -> None:
+        business_date, at = self.business_date, self.at
+
+        def read(reads: Queries) -> DrawnNight:
+            return drawn_at(reads.service_days.timeline(business_date), at)
+
+        self.board.ask_for(self, "night", read, self._show)
+
+    def again(self) -> None:
+        """The same night at another moment."""
+        if self.drawn is not None:
+            night, at = self.drawn.night, self.at
+            self.board.ask_for(self, "moment", lambda reads: drawn_at(night, at), self._show, first=True)
+
+    def _show(self, drawn: DrawnNight) -> None:
+        self.drawn = drawn
+        self.grid.empty = "no service is configured yet: [services.NAME] in the config promises one"
+        if self.scale is None or self.scale.width != self.cells_wide:
+            self.scale = fitted_scale(drawn.first, drawn.last, self.cells_wide)
+        self.paint()
+        self.paint_foot()
+
+    # scroll and zoom
+
+    def _show_scale(self, scale: TimeScale, at_end: str = "") -> None:
+        """`at_end`: the notice where it cannot be scrolled further."""
+        before, self.scale = self.scale, scale
+        if self.drawn is not None:
+            self.scale = scale.within(self.drawn.first, self.drawn.last)
+        if at_end and self.scale == before:
+            self.notice(at_end, "warn")
+        self.paint()
+
+    def scroll_by(self, direction: int, at_end: str) -> None:
+        if self.scale is not None:
+            self._show_scale(self.scale.moved(direction * (self.scale.width // 6)), at_end)
+
+    def zoom(self, by: int) -> None:
+        if self.scale is not None and self.drawn is not None:
+            self._show_scale(self.scale.zoomed(by, self.drawn.at))
+
+    def show_whole_night(self) -> None:
+        if self.drawn is not None:
+            self._show_scale(fitted_scale(self.drawn.first, self.drawn.last, self.cells_wide))
+
+    # other nights, other moments
+
+    def _why_no_night(self, step: int) -> str:
+        if self.drawn is None:
+            return NOT_READ
+        return "" if self._date(step) is not None else f"no {'earlier' if step < 0 else 'later'} night is recorded"
+
+    def _date(self, step: int) -> str | None:
+        """The business date so many after the one that is shown."""
+        night = self.drawn.night if self.drawn is not None else None
+        dates = (
+            [date for date in night.dates if (date > night.business_date) == (step > 0) and date != night.business_date]
+            if night
+            else []
+        )
+        return (dates[0] if step > 0 else dates[-1]) if dates else None
+
+    def _go_to_night(self, business_date: str | None) -> None:
+        latest = self.drawn.night.dates[-1:] if self.drawn is not None else ()
+        self.business_date = None if business_date in latest else business_date
+        self.at, self.scale = None, None
+        self.fetch()
+
+    def step(self, cells: int) -> None:
+        """One cell on in time; at the last moment that there is it is the present again."""
+        drawn, scale = self.drawn, self.scale
+        if drawn is None or scale is None:
+            return
+        end = min(drawn.last, self.look.now)
+        at = max(drawn.first, min(self.at or end, end) + cells * scale.step)
+        self.at = at if at < end else None
+        self.again()
+
+    def close_something(self) -> bool:
+        """Back to the present, moment by night."""
+        if self.at is not None:
+            self.at = None
+            self.again()
+            return True
+        if self.business_date is not None:
+            self._go_to_night(None)
+            return True
+        return False
+
+    def body(self) -> ComposeResult:
+        yield Bar(id="ruler")
+        yield self.grid
+        yield Bar(id="scrub", ground="panel")
+
+    def on_mount(self) -> None:
+        self.grid.focus()
+
+    @property
+    def _label(self) -> int:
+        return 24 if self.app.size.width < 110 else 38
+
+    @property
+    def cells_wide(self) -> int:
+        return max(20, self.grid.room - self._label)
+
+    # showing
+
+    def tick(self) -> None:
+        super().tick()
+        if self.drawn is not None and self.at is None and self.business_date is None:
+            moved = self.look.now - self.drawn.at
+            if self.scale is not None and abs(moved) >= self.scale.step:
+                self.fetch()
+        self.paint()
+
+    def paint(self) -> None:
+        drawn, scale = self.drawn, self.scale
+        if drawn is None or scale is None or not self.is_whole:
+            return
+        keys: list[Hashable] = [("service", lane.service.name, lane.service.instance) if lane.service else
+                                ("job", lane.job.id if lane.job else 0) for lane in drawn.lanes]  # fmt: skip
+        at = drawn.at if self.at is not None or self.business_date is not None else self.look.now
+        look, width = self.look, self._label
+
+        def row(index: int) -> TableRow:
+            lane = drawn.lanes[index]
+            cells = (*lane_label(lane, width, look), *lane_cells(lane, scale, at, look))
+            return TableRow(keys[index], cells, free=True)
+
+        self.grid.show(LazyRows(keys, row), keep=self.grid.touched)
+        zone = f"  times: {look.clock.label(drawn.at)}"
+        self.bar("ruler").show([(fit(zone, width), "dim"), *ruler(scale, look)])
+        self.bar("scrub").show(*self._scrub(drawn, at))
+        self.paint_top()
+
+    def _scrub(self, drawn: DrawnNight, at: datetime) -> tuple[list[Segment], list[Segment]]:
+        """What the lane under the cursor says, and where in the night one looks."""
+        lane = self.selected
+        width = self.app.size.width
+        told = [] if lane is None else lane_text(lane, self.look, width >= WIDE)
+        room = max(SCRUBBER_LEAST, min(SCRUBBER_MOST, width // 3, width - length_of(told) - 1))
+        return told, scrubber(drawn.first, drawn.last, at, room, self.look)
+
+    def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
+        drawn = self.drawn
+        if drawn is None:
+            return [(" TONIGHT", "key"), (f"  {self.waiting}", "warn")], []
+        services = sum(lane.service is not None for lane in drawn.lanes)
+        said = f"  {counted(services, 'service')}, {counted(len(drawn.lanes) - services, 'critical job')}"
+        left: list[Segment] = [
+            (" TONIGHT " if self.business_date is None else " NIGHT ", "key"),
+            (drawn.night.business_date, "strong"),
+        ]
+        right: list[Segment] = []
+        if self.at is not None:
+            when = self.look.clock.local(drawn.at).strftime("%H:%M")
+            right = [(f" as it looked at {when} ", "mark")]
+        elif self.business_date is not None:
+            right = [(" past night ", "mark")]
+        if self.scale is not None:
+            right.append((f" {self.scale.minutes} min a cell ", "dim"))
+        return [*left, (said, "dim")], right
+
+    def crumb(self) -> str:
+        return "tonight" if self.business_date is None else self.business_date
+
+    # what the cursor stands on
+
+    @property
+    def selected(self) -> TimelineLane | None:
+        lanes = self.drawn.lanes if self.drawn is not None else ()
+        return lanes[self.grid.cursor] if self.grid.cursor < len(lanes) else None
+
+    def selected_name(self) -> str:
+        return self.selected.name if self.selected else ""
+
+    def selected_record(self) -> Any:
+        return self.selected
+
+    def selected_job(self) -> str | int:
+        if self.selected is None or self.drawn is None:
+            return ""
+        if self.selected.job is not None:
+            return self.selected.job.id
+        path = self.selected.service.path if self.selected.service else ()
+        return path[-1] if path else ""
+
+    def selected_run(self) -> RunChoice | str:
+        if self.selected is None:
+            return NOT_SELECTED
+        if self.selected.run_id is None:
+            return (
+                f"{self.selected.name} has no run that night"
+                if self.selected.job
+                else "a service has no log: its jobs have"
+            )
+        return RunChoice(self.selected.run_id, self.selected.name)
+
+    def open_selected(self) -> None:
+        """Of a night that is played again the run that a job had; what is as of now says so."""
+        lane = self.selected
+        if lane is not None and self.drawn is not None and (self.at is not None or self.business_date is not None):
+            self._open_past(lane, self.drawn.night.business_date)
+        elif lane is not None and lane.job is not None:
+            self.board.open_job(lane.job.id)
+        elif lane is not None and lane.service is not None:
+            self.board.open_service(lane.service.name)
+
+    def _open_past(self, lane: TimelineLane, business_date: str) -> None:
+        if lane.job is not None and lane.run_id is not None:
+            self.board.open_run(lane.run_id)
+        elif lane.job is not None:
+            self.notice(f"{lane.name} had no run yet as it looked then", "warn")
+        elif lane.service is not None:
+            self.board.open_service(lane.service.name)
+            text = f"this is as of now; {self.key_for('back')} leads back to the night of {business_date}"
+            self.board.call_after_refresh(self.board.tell, text, "warn")
+
+    def resized(self) -> None:
+        if self.drawn is not None and self.cells_wide != (self.scale.width if self.scale else 0):
+            self.scale = fitted_scale(self.drawn.first, self.drawn.last, self.cells_wide)
+        self.paint()
+
+    def moved(self) -> None:
+        self.paint()

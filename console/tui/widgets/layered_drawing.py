@@ -1,0 +1,297 @@
+"""A layered graph as lines of text: nodes as labels, edges as strokes between them. Pure; a layout in, segments out.
+
+An edge that crosses another passes below it: its line is broken for one cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+from console.control.explain.lineage import EdgeChannel, LayerPair, LineageLayout, edge_channels
+from console.tui.widgets.paint import Segment, cut_runs, fit_middle, length_of
+
+BOX = " ╴╸╷┐┑╻┒┓╶─╾┌┬┭┎┰┱╺╼━┍┮┯┏┲┳╵┘┙│┤┥╽┧┪└┴┵├┼┽┟╁╅┕┶┷┝┾┿┢╆╈╹┚┛╿┦┩┃┨┫┖┸┹┞╀╃┠╂╉┗┺┻┡╄╇┣╊╋"
+"""The stroke of a cell by its arms: up, right, down, left, each 0, 1 (light) or 2 (heavy), as digits of base 3."""
+Arms = tuple[int, int, int, int]
+Cell = tuple[int, int]
+"""(x, y) in a channel."""
+WIDE_LANES = 5
+"""Up to so many lanes stand apart by a cell."""
+ENDS = 2
+"""Cells of a channel before its first lane and after its last one."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSign:
+    """What stands at a spot: its mark, its text, and what is said on the lines below where there is room."""
+
+    mark: Segment
+    text: str
+    style: str
+    below: Sequence[Sequence[Segment]] = ()
+    """Line by line, what matters most first."""
+    tail: Segment = ("", "plain")
+    """After the text, whole whatever that loses."""
+
+
+class LayeredDrawing:
+    """The lines of a layout. `critical`: edges (upstream job, downstream job) that are lit; a row takes `spacing`
+    lines. A channel's strokes are made when it first comes into view."""
+
+    def __init__(
+        self, layout: LineageLayout, labels: Sequence[NodeSign], widest: int, spacing: int = 1,
+        critical: Collection[LayerPair] = (), plain: bool = False, room: int = 0,
+    ) -> None:  # fmt: skip
+        self.layout, self.labels, self.spacing, self.plain = layout, labels, spacing, plain
+        self._channels = edge_channels(layout)
+        self._at = {(spot.layer, spot.row): place for place, spot in enumerate(layout.spots)}
+        self._right: dict[int, list[int]] = {}
+        self._left: dict[int, list[int]] = {}
+        for one, other in layout.links:
+            self._right.setdefault(one, []).append(other)
+            self._left.setdefault(other, []).append(one)
+        self.lit = frozenset(self._links_of(critical))
+        self._ends_lit = {place for link in self.lit for place in link[:1]}
+        names = self._wanted(below=0, is_tight=room > 0)
+        spare = room - sum(names.values()) if room else 0
+        self._is_narrow = self._between(True) <= spare < self._between(False)  # nothing else makes room for the names
+        self._widths = {layer: min(widest, cells) for layer, cells in names.items()}
+        self.is_cut = self._widen(room)
+        self.layers = sorted(self._widths)
+        self._cells: dict[int, dict[Cell, Arms]] = {}
+        self._heavy: dict[int, set[Cell]] = {}
+
+    @property
+    def height(self) -> int:
+        return (max(spot.row for spot in self.layout.spots) + 1) * self.spacing
+
+    @property
+    def width(self) -> int:
+        return sum(self._widths.values()) + self._between(self._is_narrow)
+
+    def _between(self, is_narrow: bool) -> int:
+        """Cells of all channels."""
+        return sum(_room(channel, _gap(channel, is_narrow)) for channel in self._channels.values())
+
+    def place_at(self, layer: int, row: int) -> int | None:
+        """The place of the spot that stands there; no bend."""
+        place = self._at.get((layer, row))
+        return place if place is not None and self.layout.spots[place].jobs else None
+
+    def box(self, place: int) -> tuple[int, int, int]:
+        """(x, y, cells) of a spot's label."""
+        spot, x = self.layout.spots[place], 0
+        for layer in self.layers:
+            if layer == spot.layer:
+                break
+            x += self._widths[layer] + self._room(self._channels[layer])
+        return x, spot.row * self.spacing, self._widths[spot.layer]
+
+    # who is next to whom
+
+    def beside(self, place: int, step: int) -> list[int]:
+        """The spots that a spot is linked with, to the right (1) or to the left (-1), behind all bends."""
+        return [ways[-1][step > 0] for ways in self.ways(place, step)]
+
+    def ways(self, place: int, step: int) -> list[list[LayerPair]]:
+        """The links from a spot to each of those beside it."""
+        next_to = self._right if step > 0 else self._left
+        found: list[list[LayerPair]] = []
+        ahead: list[tuple[int, list[LayerPair]]] = [(place, [])]
+        for at, way in ahead:
+            for other in next_to.get(at, ()):
+                link = (at, other) if step > 0 else (other, at)
+                (found.append([*way, link]) if self.layout.spots[other].jobs else ahead.append((other, [*way, link])))
+        return found
+
+    def _links_of(self, pairs: Collection[LayerPair]) -> set[LayerPair]:
+        """The links by which these edges are drawn."""
+        place_of = {job: place for place, spot in enumerate(self.layout.spots) for job in spot.jobs} if pairs else {}
+        known = {(place_of[one], place_of[other]) for one, other in pairs if one in place_of and other in place_of}
+        found: set[LayerPair] = set()
+        for one in {pair[0] for pair in known}:
+            for way in self.ways(one, 1):
+                if (one, way[-1][1]) in known:
+                    found.update(way)
+        return found
+
+    # strokes
+
+    def _layer(self, link: LayerPair) -> int:
+        return self.layout.spots[link[0]].layer
+
+    def _gap(self, channel: EdgeChannel) -> int:
+        return _gap(channel, self._is_narrow)
+
+    def _room(self, channel: EdgeChannel) -> int:
+        return _room(channel, self._gap(channel))
+
+    def _path(self, link: LayerPair) -> Iterator[tuple[Cell, Arms]]:
+        """The cells of a link, each with the arms that it needs there."""
+        start, end = (self.layout.spots[place].row for place in link)
+        channel = self._channels[self._layer(link)]
+        lane, width = channel.lanes.get(start), self._room(channel)
+        first, last = start * self.spacing, end * self.spacing
+        if lane is None:
+            yield from (((x, first), (0, 1, 0, 1)) for x in range(width))
+            return
+        at = ENDS + lane * self._gap(channel)
+        yield from (((x, first), (0, 1, 0, 1)) for x in range(at))
+        if first == last:
+            yield (at, first), (0, 1, 0, 1)
+        else:
+            down = last > first
+            yield (at, first), (not down, 0, down, 1)
+            yield from (((at, y), (1, 0, 1, 0)) for y in range(min(first, last) + 1, max(first, last)))
+            yield (at, last), (down, 1, not down, 0)
+        yield from (((x, last), (0, 1, 0, 1)) for x in range(at + 1, width))
+
+    def _strokes(self, layer: int) -> dict[Cell, Arms]:
+        """All strokes of a channel; where one crosses another's lane, the lane is what is drawn."""
+        found = self._cells.get(layer)
+        if found is None:
+            found = self._cells[layer] = self._drawn(self._channels[layer])
+            self._heavy[layer] = set()
+            for cell, arms in (each for link in self.lit if self._layer(link) == layer for each in self._path(link)):
+                before = found[cell]
+                if not any(arm and not old for arm, old in zip(arms, before, strict=True)):  # else it passes below
+                    found[cell] = _joined(before, arms, 2)
+                    self._heavy[layer].add(cell)
+        return found
+
+    def _drawn(self, channel: EdgeChannel) -> dict[Cell, Arms]:
+        found: dict[Cell, Arms] = {}
+        owner: dict[Cell, Sequence[int]] = {}
+        width = self._room(channel)
+        for row, lane in channel.lanes.items():
+            x, targets = ENDS + lane * self._gap(channel), channel.nets[row]
+            first, last = (end * self.spacing for end in (min(row, *targets), max(row, *targets)))
+            for y in range(first, last + 1):
+                found[x, y], owner[x, y] = (int(y > first), 0, int(y < last), 0), targets
+            found[x, row * self.spacing] = _joined(found[x, row * self.spacing], (0, 0, 0, 1))
+            for target in targets:
+                found[x, target * self.spacing] = _joined(found[x, target * self.spacing], (0, 1, 0, 0))
+        for row, targets in channel.nets.items():
+            own = channel.lanes.get(row)
+            at = width if own is None else ENDS + own * self._gap(channel)
+            level = [((x, row), row in targets) for x in range(at)]
+            level += [((x, target), True) for target in targets for x in range(at + 1, width)]
+            for (x, end), enters in level:
+                cell = (x, end * self.spacing)
+                crossed = owner.get(cell)
+                if crossed is None or (enters and end in crossed):
+                    found[cell] = _joined(found.get(cell, _NONE), (0, 1, 0, 1))
+        return found
+
+    # lines
+
+    def _wanted(self, below: int, is_tight: bool = False) -> dict[int, int]:
+        """Layer -> cells in which its labels, and so many lines below each, are whole; `is_tight`: without a cell more
+        than that."""
+        found = {spot.layer: 4 for spot in self.layout.spots}
+        for place, (spot, label) in enumerate(zip(self.layout.spots, self.labels, strict=True)):
+            if spot.jobs:
+                named = length_of([(label.text, ""), label.tail]) + (self._beside(place) if is_tight else 4)
+                told = (length_of(line) + 4 for line in label.below[:below])
+                found[spot.layer] = max(found[spot.layer], named, *told)
+        return found
+
+    def _widen(self, room: int) -> bool:
+        """All layers together take up to so many cells: they share them for the names first, then for what is said
+        below. True where something stays cut."""
+        for wanted in (self._wanted(0, is_tight=True), self._wanted(0), self._wanted(self.spacing - 1)):
+            short = {layer for layer, cells in wanted.items() if self._widths[layer] < cells}
+            spare = room - self.width
+            while short and spare > 0:
+                for layer in sorted(short, key=abs)[:spare]:
+                    self._widths[layer] += 1
+                spare -= len(short)
+                short = {layer for layer in short if self._widths[layer] < wanted[layer]}
+        return bool(short)
+
+    def marked(self, links: Collection[LayerPair]) -> set[tuple[int, int, int]]:
+        """(layer, x, y) of the cells of these links, to be shown as belonging together."""
+        return {(self._layer(link), *cell) for link in links for cell, _ in self._path(link)}
+
+    def line(
+        self, y: int, here: int | None, marked: Collection[tuple[int, int, int]], style: Callable[[int], str]
+    ) -> list[Segment]:
+        """One line. `here`: the place under the cursor; `style`: of the label of a place, "" for its own."""
+        row, below = divmod(y, self.spacing)
+        runs: list[Segment] = []
+        for layer in self.layers:
+            place = self._at.get((layer, row))
+            runs += self._column(layer, place, below, here, style)
+            channel = self._channels.get(layer)
+            if channel is not None:
+                runs += [self._cell(layer, (x, y), marked) for x in range(self._room(channel))]
+        return runs
+
+    def _column(
+        self, layer: int, place: int | None, below: int, here: int | None, style: Callable[[int], str]
+    ) -> list[Segment]:
+        width = self._widths[layer]
+        if place is None:
+            return [(" " * width, "plain")]
+        label, spot = self.labels[place], self.layout.spots[place]
+        if not spot.jobs:
+            lit = place in self._ends_lit
+            return [(" " * width if below else self._stroke((0, 2, 0, 2) if lit else (0, 1, 0, 1)) * width,
+                     "warn" if lit else "dim")]  # fmt: skip
+        if below:
+            shown = cut_runs([("  ", "plain"), *(label.below[below - 1] if below <= len(label.below) else ())], width)
+            return [*shown, (" " * (width - length_of(shown)), "plain")]
+        own = "here" if place == here else style(place) or label.style
+        text = fit_middle(label.text, max(1, width - self._beside(place) - length_of([label.tail])))
+        mark = (label.mark[0], own if own in ("here", "dim") else label.mark[1])
+        runs: list[Segment] = [mark, (" ", own if own == "here" else "plain"), (text, own)]
+        runs += [label.tail] if label.tail[0] else []
+        left = width - length_of(runs)
+        if not self._right.get(place):
+            return [*runs, (" " * left, "plain")]
+        lit = place in self._ends_lit
+        tail = self._stroke((0, 2, 0, 2) if lit else (0, 1, 0, 1)) * (left - 1)
+        return [*runs, (" ", "plain"), (tail, "warn" if lit else "dim")]
+
+    def _beside(self, place: int) -> int:
+        """Cells of a label beside its name: its mark, a blank, and one more where a stroke goes on."""
+        return 3 if self._right.get(place) else 2
+
+    def _cell(self, layer: int, cell: Cell, marked: Collection[tuple[int, int, int]]) -> Segment:
+        arms = self._strokes(layer).get(cell)
+        if arms is None:
+            return " ", "plain"
+        style = "key" if (layer, *cell) in marked else "warn" if cell in self._heavy[layer] else "dim"
+        x, y = cell
+        if x == self._room(self._channels[layer]) - 1:
+            following = self._at.get((layer + 1, y // self.spacing))
+            if following is not None and self.layout.spots[following].jobs:
+                return (">" if self.plain else "▸"), style
+        return self._stroke(arms), style
+
+    def _stroke(self, arms: Arms) -> str:
+        if not self.plain:
+            up, right, down, left = arms
+            return BOX[27 * up + 9 * right + 3 * down + left]
+        upright, level = max(arms[0], arms[2]), max(arms[1], arms[3])
+        if upright and level:
+            return "+"
+        return " ="[level > 1] if level > 1 else "-" if level else "#" if upright > 1 else "|"
+
+
+def _gap(channel: EdgeChannel, is_narrow: bool) -> int:
+    return 2 if channel.count <= WIDE_LANES and not is_narrow else 1
+
+
+def _room(channel: EdgeChannel, gap: int) -> int:
+    return channel.count * gap + 2 * ENDS - (channel.count > 0)
+
+
+_NONE: Arms = (0, 0, 0, 0)
+
+
+def _joined(before: Arms, arms: Arms, weight: int = 1) -> Arms:
+    """The arms of both, each as heavy as the heavier."""
+    up, right, down, left = (max(old, weight * new) for old, new in zip(before, arms, strict=True))
+    return up, right, down, left

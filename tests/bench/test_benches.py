@@ -1,0 +1,31 @@
+"""Each benchmark starts and prints figures, in its quick form. What the figures say is judged by people, not here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+NEEDS_LAB = frozenset({"airflow_estate"})
+"""Started by the lab: the real scheduler is installed there."""
+BENCHES = sorted(
+    path.stem for path in HERE.glob("[a-z]*.py") if "__main__" in path.read_text() and path != Path(__file__)
+)
+NO_SET = "the recorded nights are not here"
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    "bench", [pytest.param(name, marks=pytest.mark.lab if name in NEEDS_LAB else pytest.mark.deep) for name in BENCHES]
+)
+def test_a_benchmark_prints_figures(bench: str) -> None:
+    argv = [sys.executable, "-m", f"tests.bench.{bench}", "--json", "--quick"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=500, check=False)
+    if NO_SET in done.stderr:
+        pytest.skip("the recorded nights are missing: put them at ../shared/late-risk beside this repository")
+    assert 0 == done.returncode, done.stderr[-2000:]
+    assert json.loads(done.stdout.splitlines()[-1])["figures"]

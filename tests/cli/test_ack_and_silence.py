@@ -1,0 +1,149 @@
+"""`headway ack`, `silence`, `alert useful` and `alert --held`: what people say of alerts, and what it does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from connectors.sdk.states import RunState
+from console.config.estate import PermissionSettings
+from console.domain.alert import AlertingSettings, RouteRule
+from console.domain.settings import Declared
+from tests.cli.test_audit import answering
+from tests.engine.bench import Bench, estate_config, running_bench
+from tests.fakes.scheduler import FakeScheduler
+from tests.hostile.commands import Done, headway
+from tests.present import present
+
+MUTE = ("silence", "add", "--for", "1h", "--why", "x")
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    """Nobody takes what is told: it is told again every minute."""
+    monkeypatch.setattr("console.store.access.os_user", lambda: "ann")
+    scheduler = FakeScheduler()
+    config = estate_config(tmp_path, scheduler)
+    said = Declared(alerting=AlertingSettings(routes=(RouteRule("oncall", repeat_every=timedelta(seconds=0.1)),)))
+    with running_bench(tmp_path, scheduler, replace(config, declared=said)) as made:
+        yield made
+
+
+def fails(bench: Bench) -> None:
+    bench.scheduler.attempt("extract", "a1", RunState.FAILED, present() - timedelta(minutes=1), exit_code=1)
+    bench.turn()
+
+
+def say(bench: Bench, *line: str) -> Done:
+    with answering(bench):
+        return headway(bench.url, *line)
+
+
+def told(bench: Bench) -> list[str]:
+    return [title for _, title, _ in bench.sink.got]
+
+
+def test_who_is_on_it_is_shown_and_nothing_is_repeated_until_they_are_not_any_more(bench: Bench) -> None:
+    fails(bench)
+    done = say(bench, "ack", "INC-0001", "--for", "2h", "--why", "disk is full")
+    assert (0, True) == (done.code, "INC-0001: acknowledged by ann until" in done.out), done.err
+    bench.turn()
+    assert ["[Headway] INC-0001: fake/extract failed: exit 1"] == [one.partition(";")[0] for one in told(bench)]
+    shown = headway(bench.url, "incident", "1").out
+    assert "ann is on it until" in shown
+    assert "repeated   oncall: suppressed by acknowledge: acknowledged by ann until" in shown
+    assert ["ann"] == [one["taken_by"] for one in headway(bench.url, "incident", "list", "--json").data]
+    assert ["acknowledge"] == [one["stage"] for one in headway(bench.url, "alert", "--suppressed", "--json").data]
+    assert "not acknowledged" in say(bench, "ack", "INC-0001", "--expire").out
+    bench.turn()
+    assert "[Headway] INC-0001 still open: fake/extract failed: exit 1" in [
+        one.partition(";")[0] for one in told(bench)
+    ]
+    verbs = [(one["actor"], one["verb"], one["why"]) for one in headway(bench.url, "audit", "--json").data]
+    assert ("ann", "acknowledge", "disk is full") in verbs
+    assert ("ann", "end acknowledgement", "") in verbs
+    assert 0 == headway(bench.url, "audit", "verify").code
+
+
+def test_what_is_silenced_is_recorded_and_not_sent_until_the_silence_ends(bench: Bench) -> None:
+    done = say(bench, "silence", "add", "--system", "fake", "--for", "2h", "--why", "disk swap")
+    assert (0, True) == (done.code, "silence 1: system=fake until" in done.out), done.err
+    fails(bench)
+    assert [] == told(bench)
+    assert "suppressed by silence: silence 1 of ann: disk swap" in headway(bench.url, "incident", "1").out
+    assert [{"system": "fake"}] == [one["matchers"] for one in headway(bench.url, "silence", "--json").data]
+    assert 0 == say(bench, "silence", "expire", "1").code
+    assert [] == headway(bench.url, "silence", "--json").data
+    bench.turn()
+    assert 1 == len(told(bench))
+
+
+def test_an_alert_says_how_it_is_judged_and_the_last_word_is_kept(bench: Bench) -> None:
+    fails(bench)
+    assert "Useful?      headway alert rate 1 yes|no\n" in bench.sink.got[0][2]
+    assert "alert 1: useful" in say(bench, "alert", "rate", "1", "yes").out
+    assert "alert 1: not useful" in say(bench, "alert", "rate", "1", "no", "--why", "it mends itself").out
+    with bench.store.read() as connection:
+        rows = connection.rows("SELECT alert_id, useful, said_by, why FROM alert_useful")
+    assert [(1, False, "ann", "it mends itself")] == [(one, bool(useful), by, why) for one, useful, by, why in rows]
+
+
+@pytest.mark.parametrize(
+    "line, code, words",
+    [
+        (("ack", "INC-0099"), 6, "INC-0099"),
+        (("ack", "INC-0001", "--expire"), 4, "nobody is on INC-0001"),
+        (("ack", "INC-0001", "--for", "120d"), 4, "for 120d: say a time above zero and of at most 90 days"),
+        (("silence", "add", "--tier", "2", "--from", "9999-12-31T23:00Z", "--for", "2h", "--why", "x"), 4, "366 days"),
+        (("silence", "expire", "7"), 6, "there is no silence 7 that lasts"),
+        (("alert", "rate", "99", "yes"), 6, 'no alert "99"; known: 1 ('),
+        (("silence", "add", "--for", "1h", "--why", "x"), 2, "give at least one of"),
+        (("silence", "add", "--tier", "2", "--why", "x"), 2, "--for is required"),
+        (("silence", "add", "--tier", "2", "--for", "1h"), 2, "--why is required"),
+        ((*MUTE, "--system", "fak"), 6, 'no silence added: no system "fak". Did you mean fake?'),
+        ((*MUTE, "--job", "fake/extrakt"), 6, 'no silence added: no job "fake/extrakt". Did you mean fake/extract?'),
+        ((*MUTE, "--service", "demand"), 6, 'no silence added: no service "demand". Known: supply.'),
+        ((*MUTE, "--tier", "9"), 6, 'no silence added: no tier "9". Known: 1, 2, 3, 4, 5.'),
+        ((*MUTE, "--owner", "nobody"), 6, 'no silence added: no owner "nobody".'),
+        ((*MUTE, "--route", "oncal"), 6, 'no silence added: no route "oncal". Did you mean oncall?'),
+    ],
+)
+def test_what_cannot_be_said_is_refused_with_the_reason(
+    bench: Bench, line: tuple[str, ...], code: int, words: str
+) -> None:
+    fails(bench)
+    done = say(bench, *line)
+    assert words in done.err + done.out
+    assert code == done.code
+
+
+def test_who_may_only_look_takes_and_mutes_nothing(bench: Bench) -> None:
+    fails(bench)
+    object.__setattr__(bench.parts.config, "permissions", (PermissionSettings(who=("ann",), role="view"),))
+    bench.parts.sync_config(bench.fence)
+    for line in (
+        ("ack", "INC-0001"),
+        ("silence", "add", "--system", "fake", "--for", "1h", "--why", "x"),
+        ("alert", "rate", "1", "yes"),
+    ):
+        assert "needs role act" in say(bench, *line).err
+    with bench.reads() as reads:
+        assert ("", []) == (reads.incidents.incident(1).row.taken_by, reads.alerts.silences())
+
+
+def test_who_may_act_on_one_system_mutes_that_one_alone(bench: Bench) -> None:
+    limited = PermissionSettings(who=("ann",), role="act", systems=("fake",))
+    object.__setattr__(bench.parts.config, "permissions", (limited,))
+    bench.parts.sync_config(bench.fence)
+    assert 0 == say(bench, "silence", "add", "--system", "fake", "--for", "1h", "--why", "x").code
+    assert "needs role act" in say(bench, "silence", "add", "--tier", "2", "--for", "1h", "--why", "x").err
+
+
+def test_a_pattern_that_fits_nothing_yet_is_muted_with_a_word(bench: Bench) -> None:
+    """A deployment may bring what it means."""
+    done = say(bench, *MUTE, "--job", "fake/new-*")
+    assert (0, True) == (done.code, 'no job matches "fake/new-*" yet' in done.err), done.err

@@ -1,0 +1,91 @@
+"""`headway action approvals`, `approve`: what another person must say yes to, shown whole; withdrawn with its plan."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from console.domain.ids import new_action_key
+from console.domain.plan import PlanDraft
+from console.engine.api.client import EngineClient
+from tests.cli.test_audit import answering, bench, key
+from tests.engine.bench import Bench
+from tests.hostile.commands import headway
+
+__all__ = ["bench", "key"]
+
+
+def test_what_waits_for_approval_is_listed_and_approved_by_another(bench: Bench, key: str) -> None:
+    assert [key] == [one["key"] for one in headway(bench.url, "action", "approvals", "--json").data]
+    assert "a bad file" in headway(bench.url, "action", "approvals").out
+    with answering(bench):
+        done = headway(bench.url, "action", "approve", key, "--yes")
+    assert (0, True) == (done.code, f"{key}: approved" in done.out), done.err
+    bench.parts.actions.step(bench.fence)
+    assert [key] == bench.scheduler.acted
+    assert [] == headway(bench.url, "action", "approvals", "--json").data
+
+
+def test_nobody_approves_their_own(bench: Bench, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("console.store.access.os_user", lambda: "alice")
+    done = headway(bench.url, "action", "approve", key, "--yes")
+    assert (4, True) == (done.code, "another person must approve it" in done.err)
+
+
+def test_what_nobody_asked_for_cannot_be_approved(bench: Bench) -> None:
+    assert 6 == headway(bench.url, "action", "approve", "headway-nothing", "--yes").code
+
+
+def test_approving_without_a_terminal_takes_a_yes(bench: Bench, key: str) -> None:
+    done = headway(bench.url, "action", "approve", key)
+    assert (2, True) == (done.code, "Fix: --yes" in done.err)
+
+
+def test_who_approves_sees_all_that_is_sent_who_asked_why_and_until_when(bench: Bench, key: str) -> None:
+    shown = [line.split(maxsplit=1) for line in headway(bench.url, "action", "approve", key).out.splitlines()]
+    found = dict(shown[1:])
+    [row] = headway(bench.url, "action", "approvals", "--json").data
+    until = datetime.fromisoformat(row["requested"]) + timedelta(hours=1)
+    assert ["rerun", "fake/extract"] == shown[0]
+    assert {
+        "why": "a bad file",
+        "system": "fake",
+        "does": "run it again",
+        "scope": "1 run",
+        "sends": "POST /again",
+    } == {label: found[label] for label in ("why", "system", "does", "scope", "sends")}
+    assert (True, f"{until:%Y-%m-%d %H:%M:%S}Z; expires then") == (
+        found["period"].startswith("extract@"),
+        found["until"],
+    )
+    assert ["by  alice"] == [text for label, text in shown if text.startswith("by ")]
+
+
+def test_where_only_its_scheduler_can_tell_what_is_approved_it_is_asked_first(bench: Bench, key: str) -> None:
+    """As on a shared store, which keeps no preview that a console claims."""
+    with bench.store.write(None) as connection:
+        connection.rows("UPDATE action SET preview = '{}'")
+    bench.scheduler.overlap = "extract runs since 03:10"
+    with answering(bench):
+        shown = headway(bench.url, "action", "approve", key).out.splitlines()
+    assert {"  does      run extract again", "  scope     1 run", "  note      extract runs since 03:10"} <= {*shown}
+
+
+def test_what_an_aborted_plan_asked_for_is_withdrawn_with_it(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("console.store.access.os_user", lambda: "alice")
+    requests, parts = EngineClient(bench.url), bench.parts
+    parts.evaluator.step(bench.fence)
+    question = requests.propose(1)
+    parts.answers.step(bench.fence)
+    requests.start_plan(PlanDraft.read(requests.wait(question, 10).data), new_action_key(), "a bad file")
+    parts.plans.step(bench.fence)
+    parts.actions.step(bench.fence)
+    [row] = headway(bench.url, "action", "approvals", "--json").data
+    assert (1, "run extract again", "a bad file") == (row["plan"], row["words"], row["why"])
+    requests.steer_plan(1, "abort")
+    assert [] == headway(bench.url, "action", "approvals", "--json").data
+    parts.actions.step(bench.fence)
+    with bench.reads() as reads:
+        told = [(one.state, one.words) for one in reads.actions.list_actions()]
+    assert [("refused", "plan 1 was aborted before this step was sent")] == told

@@ -1,0 +1,131 @@
+"""`headway check` of an API that answers, and of a door that waits for its engine."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from connectors.sdk.conformance.world import closed_port
+from console.cli.exits import Exit
+from tests.connectors.heartbeat.support import TOKENS, open_at
+from tests.engine.bench import Bench
+from tests.engine.conftest import bench
+from tests.hostile.commands import headway
+
+__all__ = ["bench"]
+PAGE = Path(__file__).parents[2] / "docs" / "connectors" / "http.md"
+EXAMPLE = PAGE.read_text().partition("```toml\n")[2].partition("```")[0]
+DOOR = """
+[systems.own]
+kind = "heartbeat"
+listen = "127.0.0.1:{port}"
+spool = "spool.db"
+[systems.own.jobs.export]
+token = {{ env = "EXPORT_TOKEN" }}
+"""
+
+
+class Answers(ThreadingHTTPServer):
+    """An API that answers everything alike."""
+
+    status, kind, body = 200, "application/json", b"{}"
+
+
+class Says(BaseHTTPRequestHandler):
+    server: Answers
+
+    def do_GET(self) -> None:
+        self.send_response(self.server.status)
+        self.send_header("Content-Type", self.server.kind)
+        self.send_header("Content-Length", str(len(self.server.body)))
+        self.end_headers()
+        self.wfile.write(self.server.body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def api() -> Iterator[Answers]:
+    with Answers(("127.0.0.1", 0), Says) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join(60)
+
+
+@pytest.mark.parametrize(
+    "status, kind, body, verdict, words",
+    [
+        (429, "application/json", b'{"error": "slow"}', "limited", "(429) is a rate limit: slow"),
+        (500, "application/json", b'{"error": "boom"}', "failing", "(500) is a fault of its own: boom"),
+        (503, "text/plain", b"", "failing", "(503) is a fault of its own without a message"),
+        (200, "application/json", b'{"jobs": [', "failing", "is not whole JSON"),
+        (200, "text/plain", b"{}", "failing", "content type 'text/plain', not JSON"),
+        (401, "application/json", b'{"error": "expired token"}', "refused", "(401) is a refusal: expired token."),
+        (200, "text/html", b"<html>", "refused", "is a web page, not JSON"),
+        (404, "application/json", b'{"errors": ["no such path"]}', "unsupported", "(404) is a refusal: no such path"),
+    ],
+)
+def test_what_answers_is_called_as_an_engine_calls_it(
+    api: Answers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, kind: str, body: bytes, verdict: str,
+    words: str,
+) -> None:  # fmt: skip
+    """Nobody looks for a network fault where an API was asked too much."""
+    monkeypatch.setenv("BATCH_KEY", "let-me-in")
+    api.status, api.kind, api.body = status, kind, body
+    config = tmp_path / "headway.toml"
+    config.write_text(EXAMPLE.replace("https://batch.internal", f"http://127.0.0.1:{api.server_port}"))
+    done = headway(str(tmp_path / "none.db"), "--config", str(config), "check", "--json")
+    [found] = [one for one in done.data["targets"] if "/" in one["target"]]
+    assert (Exit.PROBLEM, verdict) == (done.code, found["verdict"])
+    assert words in " ".join(found["words"])
+
+
+@pytest.fixture
+def door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A config with a door at which nobody listens."""
+    monkeypatch.setenv("EXPORT_TOKEN", TOKENS["export"])
+    config = tmp_path / "headway.toml"
+    config.write_text(DOOR.format(port=closed_port()))
+    return config
+
+
+@pytest.mark.parametrize("command", [("check",), ("connector", "try", "own")])
+def test_a_door_that_waits_for_its_first_engine_is_no_fault(door: Path, command: tuple[str, ...]) -> None:
+    """README says: check, then the engine; a config with a door never passed."""
+    done = headway(str(door.parent / "none.db"), "--config", str(door), *command)
+    assert Exit.OK == done.code, done
+    assert "own/door: no engine listens at" in done.out
+    assert "FAILED" not in done.out
+
+
+@pytest.mark.parametrize("command", [("check",), ("connector", "try", "own")])
+def test_a_door_that_is_closed_though_an_engine_works_is_one(
+    bench: Bench, door: Path, command: tuple[str, ...]
+) -> None:
+    assert bench.reads().estate.engine().alive
+    done = headway(bench.url, "--config", str(door), *command)
+    assert (Exit.PROBLEM, True) == (done.code, "no engine listens at" in done.out), done
+
+
+def test_a_door_without_a_token_that_can_be_read_is_a_fault_also_before_the_first_engine(
+    door: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("EXPORT_TOKEN")
+    done = headway(str(door.parent / "none.db"), "--config", str(door), "check")
+    assert (Exit.PROBLEM, True) == (done.code, "token of export" in done.out), done
+
+
+def test_a_door_that_listens_is_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXPORT_TOKEN", TOKENS["export"])
+    with open_at(tmp_path) as opened:
+        config = tmp_path / "headway.toml"
+        config.write_text(DOOR.format(port=opened.options.address[1]))
+        done = headway(str(tmp_path / "none.db"), "--config", str(config), "check")
+    assert (Exit.OK, True) == (done.code, "an engine listens at" in done.out), done

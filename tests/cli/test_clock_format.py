@@ -1,0 +1,185 @@
+"""Every clock time that a command prints has its zone, and all of one command are told on one rule's walls."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from connectors.sdk.states import RunState
+from console.cli import clock_format
+from console.cli.clock_format import timestamp
+from console.cli.incidents import shift_start
+from console.cli.main import main
+from tests.cli.lines import LINES
+from tests.cli.test_json import CONFIG, asked, logs_to_stderr
+from tests.cli.test_recover import at_work
+from tests.engine.bench import Bench, estate_config, running_bench
+from tests.fakes.scheduler import FakeScheduler
+from tests.hostile.commands import headway
+
+HOME = "Asia/Kathmandu"
+"""An hour and minute that no other zone shows."""
+CLOCK = re.compile(r"(?<![\d:.])\d{1,2}:\d\d(?::\d\d)?(?![\d:])")
+LABEL = re.compile(r"(?: ?Z\b| UTC\b| \+0545\b|[+-]\d\d:\d\d)")
+NAMES_ITS_ZONE = re.compile(rf"UTC|\+0545|\d\dZ|{HOME}")
+REASON = r" +saves |why  |says  |.*last seen "
+"""Sentences of reasons and plans: each tells the time on the clock of its own job or service, and names it."""
+HEADING = re.compile(rf"times: (?:UTC|{HOME})")
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """A night in which a run failed that a service in Nepal waits for; somebody is on it, and something is silenced."""
+    folder = tmp_path_factory.mktemp("times")
+    (folder / "headway.toml").write_text(CONFIG)
+    scheduler = FakeScheduler()
+    scheduler.job("extract")
+    scheduler.job("load")
+    config = estate_config(folder, scheduler)
+    due = (datetime.now(ZoneInfo(HOME)) + timedelta(hours=2)).time().replace(microsecond=0)
+    supply = config.services["supply"]
+    deadline = supply.deadline.model_copy(update={"time": due})
+    services = {"supply": supply.model_copy(update={"timezone": HOME, "deadline": deadline})}
+    with running_bench(folder, scheduler, replace(config, services=services)) as made:
+        scheduler.attempt("extract", "a1", RunState.FAILED, datetime.now(UTC) - timedelta(minutes=1), message="exit 1")
+        made.turn()
+        with logs_to_stderr(), at_work(made):
+            for words in ACTS:
+                headway(made.url, *words)
+            yield made
+
+
+ACTS = (
+    ("ack", "1"),
+    ("incident note", "1", "it was the disk"),
+    ("silence", "add", "--system", "fake", "--for", "1h", "--why", "x"),
+    ("system pause", "fake", "--why", "x", "--for", "1h"),
+)
+TOLD = (
+    ("status",),
+    ("status", "--html", "-"),
+    ("system",),
+    ("system", "fake"),
+    ("service",),
+    ("service", "supply"),
+    ("forecast tonight",),
+    ("job list",),
+    ("job", "fake/extract"),
+    ("run", "fake/extract"),
+    ("incident list", "--all"),
+    ("incident", "1"),
+    ("incident report", "1"),
+    ("alert noise",),
+    ("incident handover",),
+    ("incident handover", "--markdown"),
+    ("why", "fake/load"),
+    ("why", "supply"),
+    ("blast", "fake/extract"),
+    ("lineage", "fake/load"),
+    ("action",),
+    ("silence",),
+    ("audit",),
+    ("job findings",),
+    ("hold",),
+    ("ack", "1"),
+    ("shadow", "report"),
+    ("freeze", "--status"),
+    ("service review", "supply"),
+    ("alert",),
+    ("datacheck",),
+    ("system drift",),
+    ("recover", "1", "--dry-run"),
+)
+
+
+def unlabelled(text: str) -> list[str]:
+    """The lines with a clock time that neither it, nor another of its line, nor a heading above gives a zone."""
+    found, is_headed = [], False
+    for line in text.splitlines():
+        is_headed = is_headed or HEADING.search(line) is not None
+        times = list(CLOCK.finditer(line))
+        bare = [one for one in times if not LABEL.match(line, one.end())]
+        if bare and not is_headed and not NAMES_ITS_ZONE.search(line):
+            found.append(line)
+    return found
+
+
+def test_a_time_without_a_zone_is_found() -> None:
+    lines = ["due 03:12", "due 03:12 UTC", "at 2026-11-20 03:12:04Z", "ran 03:12–04:00"]
+    assert [lines[0], lines[3]] == unlabelled("\n".join(lines))
+    assert [] == unlabelled(f"times: {HOME}\n 03:12–04:00")
+
+
+@pytest.mark.parametrize("line", TOLD, ids=" ".join)
+def test_each_time_names_its_zone_which_is_one_for_all_and_utc_on_demand(
+    bench: Bench, tmp_path: Path, line: tuple[str, ...]
+) -> None:
+    (tmp_path / "headway.toml").write_text(CONFIG)
+    own, utc = asked(bench, tmp_path, line), asked(bench, tmp_path, line, "--utc")
+    assert (own.code, True) == (utc.code, bool(own.out)), own.err
+    assert ([], []) == (unlabelled(own.out), unlabelled(utc.out))
+    assert [] == re.findall(rf"^.*:\d\d:\d\dZ.*|^(?!{REASON}).*\d\d UTC\b.*", own.out, re.MULTILINE), (
+        "in the services' zone, not in UTC"
+    )
+    assert [] == re.findall(rf"^(?!{REASON}).*\+0545.*", utc.out, re.MULTILINE)
+
+
+def test_every_command_that_tells_what_was_is_asked() -> None:
+    assert set() == {line[0] for line in TOLD} - set(LINES)
+
+
+def test_services_in_several_zones_leave_what_is_of_none_to_this_machines_clock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    at = datetime(2026, 11, 20, 3, 12, 4, tzinfo=UTC)
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        with clock_format.command_zone(in_utc=False):
+            clock_format.share_service_zone({HOME, "Europe/Berlin"})
+            assert ("2026-11-19 22:12:04 EST", "04:12 CET") == (
+                timestamp(at),
+                clock_format.clock_text(at, "Europe/Berlin", at),
+            )
+            clock_format.share_service_zone({HOME})
+            assert "2026-11-20 08:57:04 +0545" == timestamp(at)
+        with clock_format.command_zone(in_utc=True):
+            assert ("2026-11-20 03:12:04Z", "03:12 UTC") == (timestamp(at), clock_format.clock_text(at, HOME, at))
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_a_time_that_is_typed_is_read_on_the_same_wall() -> None:
+    now = datetime(2026, 11, 20, 3, 12, tzinfo=UTC)
+    with clock_format.command_zone(in_utc=False):
+        clock_format.share_service_zone({HOME})
+        assert datetime(2026, 11, 19, 16, 15, tzinfo=UTC) == shift_start("22:00", now)
+        assert datetime(2026, 11, 19, 16, 15, tzinfo=UTC) == shift_start("2026-11-19 22:00", now)
+    with clock_format.command_zone(in_utc=True):
+        assert datetime(2026, 11, 19, 22, tzinfo=UTC) == shift_start("22:00", now)
+
+
+def test_the_console_begins_in_utc_where_that_was_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "headway.toml").write_text(CONFIG)
+    begun: list[bool] = []
+
+    def run(url: str, *, in_utc: bool, **_: object) -> int:
+        begun.append(in_utc)
+        return 0
+
+    monkeypatch.setattr("console.tui.app.start.run_console", run)
+    for stream in ("stdin", "stdout"):
+        monkeypatch.setattr(f"sys.{stream}.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    for words in (["--utc"], []):
+        main(["--config", str(tmp_path / "headway.toml"), *words, "console", "--no-engine"])
+    main(["--config", str(tmp_path / "headway.toml"), "--utc", "--no-engine"])
+    assert [True, False, True] == begun

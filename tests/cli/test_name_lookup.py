@@ -1,0 +1,215 @@
+"""What a person types as a name: the short one of a job is enough everywhere, and what there is not is told by every
+command in the same way: its exit code, what was typed, and what may have been meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from connectors.sdk.states import RunState
+from console.cli.commands import COMMANDS, full_name
+from console.cli.exits import Exit
+from tests.cli.test_json import logs_to_stderr
+from tests.cli.test_recover import at_work
+from tests.engine.bench import Bench, estate_config, running_bench
+from tests.fakes.scheduler import FakeScheduler
+from tests.hostile.commands import Done, headway
+
+CONFIG = '[systems.fake]\nkind = "cron"\nhosts = ["nowhere.invalid"]\nkey = { env = "NO_KEY" }\n'
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """Jobs as cron hosts name them; one name is on two hosts. Its engine answers."""
+    folder = tmp_path_factory.mktemp("names")
+    (folder / "headway.toml").write_text(CONFIG)
+    scheduler = FakeScheduler()
+    for name in ("extract", "load", "db07:load_orders", "db07:nightly", "etl02:nightly", "other/fake/mart"):
+        scheduler.job(name)
+    with running_bench(folder, scheduler, estate_config(folder, scheduler)) as made:
+        for name in ("db07:load_orders", "extract"):
+            scheduler.attempt(name, "a1", RunState.FAILED, datetime.now(UTC) - timedelta(minutes=1), message="exit 1")
+            made.turn()
+        with logs_to_stderr(), at_work(made):
+            yield made
+
+
+def typed(bench: Bench, line: str) -> Done:
+    return headway(bench.url, "--config", str(bench.folder / "headway.toml"), *line.split())
+
+
+def command_of(line: str) -> str:
+    """The full name of the command that a line types."""
+    noun, *words = line.split()
+    return full_name(noun, words)[0]
+
+
+OF_JOBS = (
+    "job {}",
+    "job {} --date 2026-01-01",
+    "run {}",
+    "log {}",
+    "lineage {}",
+    "blast {}",
+    "why {}",
+    "rerun {} --dry-run",
+    "job start {} --dry-run",
+    "run cancel {} --dry-run",
+    "run skip {} --dry-run",
+    "run mark-ok {} --dry-run",
+    "hold add {} --dry-run",
+    "hold release {} --dry-run",
+    "plan backfill {} --from 2026-01-01 --to 2026-01-02 --dry-run --why x",
+    "job findings --job {}",
+    "system drift accept {}",
+    "gate {} --timeout 0s",
+    "action complete {}",
+    "recover 1 --step {} --dry-run",
+    "silence add --job {} --for 1h --why x",
+    "shadow on --dependency {} fake/load",
+)
+"""Every command that a job may be named to."""
+
+
+@pytest.mark.parametrize("line", OF_JOBS)
+def test_the_end_of_a_name_that_only_one_job_has_is_enough(bench: Bench, line: str) -> None:
+    short, full = typed(bench, line.format("load_orders")), typed(bench, line.format("fake/db07:load_orders"))
+    assert (full.code, full.err.replace("fake/db07:", "")) == (short.code, short.err.replace("fake/db07:", ""))
+    assert "nothing is called" not in short.err
+
+
+@pytest.mark.parametrize("line", [one for one in OF_JOBS if not one.startswith(("recover", "silence"))])
+def test_a_short_name_of_several_jobs_lists_them_and_does_nothing(bench: Bench, line: str) -> None:
+    done = typed(bench, line.format("nightly"))
+    assert (Exit.NOT_FOUND, "") == (done.code, done.out)
+    assert '"nightly" is short for 2 jobs: fake/db07:nightly, fake/etl02:nightly. Name one in full' in flat(done.err)
+
+
+@pytest.mark.parametrize("line", ["job {}", "rerun {} --dry-run", "hold add {} --dry-run", "gate {} --timeout 0s"])
+def test_the_full_name_of_a_job_never_seen_is_no_short_name_of_another_systems(bench: Bench, line: str) -> None:
+    """A job "fake/load" may be one of a system "other", too: what names a system of ours means that one."""
+    assert "nothing is called" not in typed(bench, line.format("other/fake/mart")).err
+    done = typed(bench, line.format("fake/mart"))
+    assert (Exit.NOT_FOUND, "") == (done.code, done.out), done
+
+
+def test_an_empty_word_asks_for_no_action(bench: Bench) -> None:
+    done = headway(bench.url, "--config", str(bench.folder / "headway.toml"), "action", "")
+    assert (Exit.OK, "") == (done.code, done.err)
+
+
+NOT_THERE: dict[str, tuple[tuple[str, str], ...]] = {
+    **{name: ((line.format("extrct"), "fake/extract"),) for line in OF_JOBS for name in [command_of(line)]},
+    "run": (("run extrct", "fake/extract"),),
+    "log": (("log extrct", "fake/extract"), ("log extract --run 9999", "9999")),
+    "lineage": (("lineage extrct", "fake/extract"), ("lineage extract --run never", "never")),
+    "rerun": (("rerun extrct", "fake/extract"), ("rerun extract --run 9999", "9999")),
+    "run cancel": (("run cancel 9999", "9999"), ("run cancel extrct", "fake/extract")),
+    "run skip": (("run skip 9999", "9999"),),
+    "run mark-ok": (("run mark-ok 9999", "9999"),),
+    "hold release": (("hold release extrct", "fake/extract"),),
+    "recover": (("recover 99", "INC-0001"), ("recover 1 --step nope --dry-run", "fake/db07:load_orders")),
+    "silence": (
+        ("silence add --system fak --for 1h --why x", "fake"),
+        ("silence add --service suply --for 1h --why x", "supply"),
+        ("silence expire 99", "99"),
+    ),
+    "shadow": (("shadow off --system fak", "fake"), ("shadow off --service suply", "supply")),
+    "system": (("system fak", "fake"), ("system fake/nope", "fake/one")),
+    "system probe": (("system probe fak", "fake"), ("system probe fake/nope", "fake/one")),
+    "system pause": (("system pause fak --why x", "fake"), ("system pause fak --off", "fake")),
+    "forecast what-if": (("forecast what-if --skip fake/extrct", "fake/extract"),),
+    "forecast": (("forecast suply", "supply"), ("forecast score suply", "supply")),
+    "service": (("service suply", "supply"), ("service suply --attainment", "supply")),
+    "service review": (("service review suply", "supply"),),
+    "service extend": (("service extend suply --until 23:59 --why x", "supply"),),
+    "job list": (("job list --system fak", "fake"), ("job list --service suply", "supply")),
+    "incident": (("incident 99", "INC-0001"), ("incident 99 --plain", "INC-0001")),
+    "incident note": (("incident note 99 words", "INC-0001"),),
+    "incident report": (("incident report 99", "INC-0001"),),
+    "ack": (("ack 99", "INC-0001"),),
+    "plan": (("plan 99", "99"), ("plan 99 --watch", "99")),
+    "plan pause": (("plan pause 99", "99"),),
+    "plan resume": (("plan resume 99", "99"),),
+    "plan abort": (("plan abort 99", "99"),),
+    "action": (("action nope", "headway action"), ("action headway-0123456789", "headway action")),
+    "action approve": (("action approve nope", "headway action approvals"),),
+    "action withdraw": (("action withdraw nope", "headway action withdraw"),),
+    "datacheck": (("datacheck nope", "nope"), ("datacheck nope --now", "nope")),
+    "calendar": (("calendar nope", "nope"),),
+    "oncall": (("oncall nope", "nope"),),
+    "alert": (("alert test oncal", "oncall"), ("alert retry 99", "99"), ("alert rate 99 yes", "99")),
+    "system shell": (("system shell fak", "fake"), ("system shell fake/nope", "nowhere.invalid")),
+    "job findings": (("job findings --job extrct", "fake/extract"),),
+    "connector": (("connector try fak", "fake"), ("connector list crn", "cron")),
+}
+"""What there is not, and the word that helps."""
+NAMES_NOTHING = {
+    "audit": "filters: what was not done is no fault",
+    "alert noise": "a time",
+    "hold": "a list",
+    "action approvals": "a list",
+    "incident list": "a list",
+    "forecast tonight": "a date",
+    "status": "a page",
+    "incident handover": "a time",
+    "freeze": "a switch",
+    "connector grants": "a kind: choices of its own",
+    "completion": "choices",
+    "version": "a number",
+    "store backup": "a path",
+    "store restore": "a path",
+    "console serve": "a port",
+    "console": "a screen",
+    "demo": "a recorded night",
+    "init": "kinds: choices of its own",
+    "engine": "a process",
+    "check": "the whole config",
+    "doctor": "all that is here",
+    "connector cron": "a word of ours",
+    "store grants": "a file",
+}
+
+
+def test_every_command_is_in_one_of_the_tables() -> None:
+    assert set(COMMANDS) == set(NOT_THERE) | set(NAMES_NOTHING)
+    assert set() == set(NOT_THERE) & set(NAMES_NOTHING)
+
+
+@pytest.mark.parametrize("line, helps", [one for each in NOT_THERE.values() for one in each])
+def test_what_is_not_there_is_told_with_what_may_have_been_meant(bench: Bench, line: str, helps: str) -> None:
+    done = typed(bench, line)
+    assert (Exit.NOT_FOUND, "") == (done.code, done.out), done
+    assert helps in done.err
+
+
+def flat(text: str) -> str:
+    return " ".join(text.split())
+
+
+@pytest.mark.parametrize(
+    "line, words",
+    [
+        ("run cancel 999999 --dry-run", "no run 999999; no run is active; headway run lists them"),
+        ("run skip 999999 --dry-run", "no run 999999; latest runs: "),
+        (
+            "action complete nope",
+            'no manual step "nope"; the config declares none (a system of kind "manual" does)',
+        ),
+        ("alert rate x yes", 'no alert "x"; known: 2 ([Headway] INC-0002: fake/extract failed'),
+        ("alert retry x", 'no parked delivery "x"; none exists'),
+    ],
+)
+def test_a_number_or_step_that_there_is_not_is_told_with_those_that_there_are(
+    bench: Bench, line: str, words: str
+) -> None:
+    done = typed(bench, line)
+    assert (Exit.USAGE if " x" in line else Exit.NOT_FOUND, "") == (done.code, done.out)
+    assert words in done.err
+
+
+def test_what_an_alert_takes_is_named_as_it_is_typed(bench: Bench) -> None:
+    done = typed(bench, "alert rate 1 maybe")
+    assert (Exit.USAGE, True) == (done.code, "argument yes|no: invalid choice: 'maybe'" in done.err)

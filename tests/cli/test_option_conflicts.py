@@ -1,0 +1,164 @@
+"""Options that contradict each other, or that no command has, are refused with the mend; nothing is done meanwhile."""
+
+from __future__ import annotations
+
+import pytest
+
+from console.cli.exits import Exit
+from console.cli.main import main
+from tests.engine.bench import Bench
+from tests.engine.conftest import bench
+from tests.hostile.commands import headway
+
+__all__ = ["bench"]
+
+
+@pytest.mark.parametrize(
+    "line, usage, words",
+    [
+        ("freeze --off --status", "usage: headway freeze", "argument --status: not allowed with argument --off"),
+        ("freeze --status --off", "usage: headway freeze", "argument --off: not allowed with argument --status"),
+        ("job list --nosuch", "usage: headway job list", "headway job list: error: unrecognized arguments: --nosuch"),
+        ("job list --sta failed", "usage: headway job list", "unrecognized arguments: --sta; did you mean --state?"),
+        (
+            "job list -tmp",
+            "usage: headway job list",
+            "To exclude \"tmp\" write '!tmp', or headway job list -- -tmp.",
+        ),
+        ("run -tmp", "usage: headway run", 'To match "-tmp" itself: headway run \'"-tmp"\''),
+        ("action -tmp", "usage: headway action", "'!tmp', or headway action -- -tmp."),
+        ("status now", "usage: headway status", "headway status: error: unrecognized arguments: now"),
+        (
+            "hold add fake/load --for -3m",
+            "usage: headway hold add",
+            'argument --for: "-3m" is a time below 0; write 15s, 14m',
+        ),
+        (
+            "hold add fake/load --for 3x",
+            "usage: headway hold add",
+            'argument --for: "3x" is not a duration; write 15s, 14m',
+        ),
+        (
+            "job list --limit -3",
+            "usage: headway job list",
+            "argument --limit: '-3' is not a whole number of at least 1",
+        ),
+        (
+            "system drift accept fake/load --change 0",
+            "usage: headway system drift",
+            "'0' is not a whole number of at least 1",
+        ),
+        ("gate fake/load --timeout -5s", "usage: headway gate", 'argument --timeout: "-5s" is a time below 0'),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_with_the_usage_of_its_command(
+    bench: Bench, capsys: pytest.CaptureFixture[str], line: str, usage: str, words: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--store", bench.url, *line.split()])
+    told = capsys.readouterr()
+    said = " ".join(told.err.split())
+    assert (Exit.USAGE, "", True, True) == (ended.value.code, told.out, usage in said, words in said)
+    with bench.reads() as reads:
+        assert "" == reads.estate.header().frozen
+
+
+@pytest.mark.parametrize(
+    "line, first, mend",
+    [
+        ("--ascii job fake/load", "--ascii", "headway job fake/load --ascii"),
+        ("--theme light --json job fake/load", "--theme", "headway job fake/load --theme light --json"),
+        ("--problems job list -- -tmp", "--problems", "headway job list --problems -- -tmp"),
+    ],
+)
+def test_an_option_before_its_command_is_told_with_the_line_that_is_read(
+    bench: Bench, capsys: pytest.CaptureFixture[str], line: str, first: str, mend: str
+) -> None:
+    assert Exit.USAGE == main(["--store", bench.url, *line.split()])
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.endswith(f" and goes after it: {mend}")
+    assert f"{first} is an option of job" in said
+
+
+def test_an_option_that_the_command_does_not_have_is_unknown_before_it_too(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--store", bench.url, "--ascii", "hold"])
+    assert (Exit.USAGE, True) == (ended.value.code, "unrecognized arguments: --ascii" in capsys.readouterr().err)
+
+
+def test_a_job_that_there_is_not_is_told_before_a_date_that_is_none(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.turn()
+    assert Exit.NOT_FOUND == main(["--store", bench.url, "job", "fake/none", "--date", "soon"])
+    assert 'nothing is called "fake/none"' in capsys.readouterr().err
+    for date in ("soon", ""):
+        assert Exit.USAGE == main(["--store", bench.url, "job", "fake/load", "--date", date])
+        assert f"argument --date: '{date}' is not a date; write 2026-11-20" in capsys.readouterr().err
+    assert Exit.USAGE == main(["--store", bench.url, "job", "fake/load", "--date", "2026-11-20", "--set", "owner=x"])
+    assert "--date and --set exclude each other" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "line", ["hold --anyway", "hold --yes", "hold --why x", "hold --from-native --anyway", "hold --release"]
+)
+def test_options_of_a_release_without_one_are_refused(
+    bench: Bench, capsys: pytest.CaptureFixture[str], line: str
+) -> None:
+    assert Exit.USAGE == main(["--store", bench.url, *line.split()])
+    assert "--from-native" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "line, words",
+    [
+        ("audit --head 3:abc", "--head goes with verify"),
+        ("alert --parked", "--parked goes with retry"),
+        ("shadow --system fake", "need on or off; nothing was changed"),
+        ("shadow report --service supply", "need on or off; nothing was changed"),
+    ],
+)
+def test_an_option_of_another_way_of_the_command_is_refused(
+    bench: Bench, capsys: pytest.CaptureFixture[str], line: str, words: str
+) -> None:
+    """Whoever typed it believes that it was done."""
+    assert Exit.USAGE == main(["--store", bench.url, *line.split()])
+    told = capsys.readouterr()
+    assert ("", True) == (told.out, words in told.err)
+
+
+def test_a_command_line_of_somebody_else_keeps_its_own_words(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    assert Exit.NOT_FOUND == main(["--store", bench.url, "gate", "fake/none", "--", "/bin/echo", "--for", "-3m", "--x"])
+    assert 'nothing is called "fake/none"' in capsys.readouterr().err
+
+
+def test_a_filter_that_cannot_be_read_names_the_word_and_the_mend(bench: Bench) -> None:
+    """In one argument, as it is typed into the console, or in several."""
+    for words in (["state:fail system:"], ["state:fail", "system:"]):
+        done = headway(bench.url, "job", "list", *words)
+        said = " ".join(done.err.split())
+        assert (Exit.USAGE, "") == (done.code, done.out)
+        assert '"system:" in the filter is invalid: system: wants a value, as in system:airflow' in said
+
+
+def test_every_word_of_a_filter_that_cannot_be_read_is_told_and_what_is_a_word_of_a_name(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words in (["state:succeeded zz:qq age:<2x tier:9"], ["state:succeeded", "zz:qq", "age:<2x", "tier:9"]):
+        assert Exit.USAGE == main(["--store", bench.url, "job", "list", *words])
+        said = " ".join(capsys.readouterr().err.split())
+        assert '"age:<2x" in the filter is invalid: age: "2x" is not a duration' in said
+        assert '"tier:9" in the filter is invalid: tier: "9" is no tier' in said
+        assert said.endswith('"zz:qq" is no field, but a word of a name')
+        assert "succeeded" not in said
+
+
+def test_the_mend_for_a_word_with_a_dash_before_it_is_a_line_that_is_read(bench: Bench) -> None:
+    bench.scheduler.job("a-tmp")
+    bench.turn()
+    every = {"fake/a-tmp", "fake/extract", "fake/load"}
+    for words, left in ((["!tmp"], every - {"fake/a-tmp"}), (["--", "-tmp"], every - {"fake/a-tmp"}),
+                        (['"-tmp"'], {"fake/a-tmp"})):  # fmt: skip
+        assert left == {one["name"] for one in headway(bench.url, "job", "list", "--json", *words).data}

@@ -1,0 +1,76 @@
+"""When each service would be there, by each way to go on, below a plan that is shown."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from console.cli.output import print_parts
+from console.cli.plan_draft import outlook_table
+from console.domain.plan import SavedService
+from console.domain.plan_editing import (
+    IF_GOOD,
+    LATE,
+    NEVER,
+    NO_OUTLOOK,
+    ON_TIME,
+    PARTIAL,
+    PlanOutlook,
+    PlanVariant,
+    VariantFinish,
+)
+
+DAY = SavedService("daily", "2026-11-20", True, deadline="2026-11-20T05:30:00Z", zone="Europe/Berlin")
+AT = datetime(2026, 11, 20, 5, 10, tzinfo=UTC)
+NEXT_DAY = datetime(2026, 11, 20, 23, 30, tzinfo=UTC)
+FOUND = PlanOutlook(
+    (DAY,),
+    (
+        PlanVariant("as changed", True, (VariantFinish(LATE, NEXT_DAY),)),
+        PlanVariant("as planned", False, (VariantFinish(ON_TIME, AT),)),
+        PlanVariant("nothing done", False, (VariantFinish(NEVER),)),
+    ),
+)
+
+
+def test_the_ways_stand_beside_each_other_on_the_wall_of_the_service(capsys: pytest.CaptureFixture[str]) -> None:
+    print_parts(*outlook_table(FOUND))
+    assert [
+        "",
+        "predicted finish of each variant (* this plan):",
+        "service  due        as changed*            as planned     nothing done",
+        "daily    06:30 CET  Sat 21 Nov 00:30 late  06:10 on time  not delivered",
+    ] == capsys.readouterr().out.splitlines()
+
+
+def test_a_finish_that_was_simulated_says_how_likely_it_is_late_and_any_other_that_it_is_a_sum(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ways = (
+        PlanVariant("as planned", True, (VariantFinish(ON_TIME, AT, 0.12),)),
+        PlanVariant("1 skip", False, (VariantFinish(PARTIAL, AT, 0.004),)),
+        PlanVariant("1 left out", False, (VariantFinish(IF_GOOD, AT),)),
+    )
+    print_parts(*outlook_table(PlanOutlook((DAY,), ways)))
+    assert [
+        "",
+        "predicted finish of each variant (* this plan; ~ sum of typical durations):",
+        "service  due        as planned*       step 1 skipped                 step 1 left out",
+        "daily    06:30 CET  06:10, 12 % late  06:10 partial, under 1 % late  ~06:10 if good",
+    ] == capsys.readouterr().out.splitlines()
+
+
+def test_in_a_narrow_terminal_the_last_ways_are_left_out(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    print_parts(*outlook_table(FOUND))
+    told = capsys.readouterr().out
+    assert "as planned" in told
+    assert "nothing done" not in told
+
+
+def test_a_plan_that_is_for_no_service_has_no_ways(capsys: pytest.CaptureFixture[str]) -> None:
+    print_parts(*outlook_table(NO_OUTLOOK))
+    assert "" == capsys.readouterr().out

@@ -1,0 +1,94 @@
+"""How long a command waits for an engine, and what it says meanwhile."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from connectors.sdk.states import RunState
+from console.cli import requests
+from console.cli.exits import Exit
+from console.cli.main import main
+from console.engine.api.client import EngineClient
+from console.engine.api.queue import RequestAnswer
+from console.store.db.lease import holder_name
+from tests.asks import rerun_of
+from tests.engine.bench import Bench
+from tests.engine.conftest import bench
+
+__all__ = ["bench"]
+
+
+def failed(bench: Bench) -> None:
+    bench.scheduler.attempt(
+        "extract", "a1", RunState.FAILED, datetime.now(UTC) - timedelta(minutes=1), message="exit 1"
+    )
+    bench.turn()
+
+
+def hold(bench: Bench, holder: str) -> None:
+    with bench.store.write(None) as connection:
+        connection.rows("UPDATE lease SET holder = ?", (holder,))
+
+
+@pytest.mark.parametrize("words", [["rerun", "fake/extract"], ["recover", "INC-0001"]])
+def test_an_engine_that_does_not_answer_is_waited_for_no_longer_than_asked(
+    words: list[str], bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed(bench)
+    begun = time.monotonic()
+    assert Exit.REFUSED == main(["--store", bench.url, *words, "--yes", "--timeout", "0.3"])
+    assert time.monotonic() - begun < 5
+    assert "did not answer in 0s; nothing was sent" in capsys.readouterr().err
+    assert [] == bench.scheduler.acted
+
+
+def test_an_answer_that_comes_at_the_end_of_a_wait_is_taken(bench: Bench) -> None:
+    class Late(EngineClient):
+        """Its wait ends a moment before the answer is there."""
+
+        def wait(self, request_id: int, seconds: float) -> RequestAnswer:
+            early = RequestAnswer(False, {}, "no answer in 1 s; is an engine running?")
+            bench.parts.answers.step(bench.fence)
+            bench.parts.answers.close()
+            return early
+
+    failed(bench)
+    run_id = bench.reads().jobs.job("fake/extract").row.run_id
+    assert run_id is not None
+    late = Late(bench.url)
+    arguments = argparse.Namespace(store=bench.url, config=None)
+    assert "plan" in requests.wait_for_answer(arguments, late, late.preview(rerun_of(run_id)), 5)
+
+
+def test_an_engine_that_dies_before_its_answer_is_not_waited_for(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed(bench)
+    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(0.5)"])
+    hold(bench, holder_name().replace(f":{os.getpid()}~", f":{other.pid}~"))
+    begun = time.monotonic()
+    assert Exit.NO_ENGINE == main(["--store", bench.url, "rerun", "fake/extract", "--yes", "--timeout", "30"])
+    assert time.monotonic() - begun < 10
+    assert "nothing was sent" in capsys.readouterr().err
+    other.wait(60)
+
+
+def test_who_watches_is_told_every_minute_what_it_waits_for(
+    bench: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed(bench)
+    monkeypatch.setattr(requests, "PROGRESS_SECONDS", 0.2)
+    client = bench.requests()
+    question = client.preview(rerun_of(1))
+    bench.parts.answers.step(bench.fence)
+    client.act(rerun_of(1, client.wait(question, 5).data), "hw-0123456789ab")
+    parsed = argparse.Namespace(store=bench.url, config=None, timeout=0.5, json=False)
+    assert Exit.UNKNOWN == requests.watch_action(parsed, 1, "hw-0123456789ab")
+    assert "waits for the engine; Ctrl-C stops watching only" in capsys.readouterr().err

@@ -1,0 +1,60 @@
+"""A service whose `delivered_by` names a job that nobody has seen: said by the engine's log, status and its own row."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from console.config.estate import ServiceSettings
+from tests.engine.bench import Bench, estate_config, running_bench
+from tests.fakes.scheduler import FakeScheduler
+from tests.hostile.commands import headway
+
+SAID = "delivered_by names a job nobody has seen: fake/laod; did you mean fake/load?"
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    scheduler = FakeScheduler()
+    scheduler.job("extract")
+    scheduler.job("load")
+    config = estate_config(tmp_path, scheduler)
+    supply = config.services["supply"].model_dump() | {"delivered_by": ("fake/extract", "fake/laod", "other/x")}
+    config = replace(config, services={"supply": ServiceSettings.model_validate(supply)})
+    with running_bench(tmp_path, scheduler, config) as made:
+        yield made
+
+
+def row(bench: Bench) -> dict[str, object]:
+    [one] = json.loads(headway(bench.url, "service", "--json").out)
+    return dict(one)
+
+
+def test_it_is_told_once_the_system_has_shown_its_jobs_and_no_sooner(bench: Bench) -> None:
+    """Before the first poll every name is one that nobody has seen."""
+    assert "nobody has seen" not in json.dumps(row(bench))
+    with capture_logs() as logs:
+        bench.turn()
+        bench.turn()
+    [told] = [one for one in logs if one["event"] == "a service waits for a job that there is not"]
+    assert ("warning", "supply", SAID) == (told["log_level"], told["service"], told["words"])
+    assert SAID == row(bench)["trouble"]
+    assert str(row(bench)["reason"]).endswith(SAID)
+    status = " ".join(headway(bench.url, "status").out.split())
+    assert f"supply: {SAID}" in status
+    assert 'config names "fake/laod"' not in status
+    assert SAID in " ".join(headway(bench.url, "service", "supply").out.split())
+
+
+def test_it_is_silent_once_the_job_is_seen(bench: Bench) -> None:
+    bench.turn()
+    bench.scheduler.job("laod")
+    bench.restart()
+    bench.turn()
+    assert "nobody has seen" not in json.dumps(row(bench))
+    assert "nobody has seen" not in headway(bench.url, "status").out

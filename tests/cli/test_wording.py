@@ -1,0 +1,285 @@
+"""What commands say to a person: plain words, and nothing left blank."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from console.cli import connectors, exits, plan_draft, reader, requests, runs
+from console.cli import console as console_command
+from console.cli.alerts import suppressed_until
+from console.cli.clock_format import clock_cell, clock_text
+from console.cli.console import engine_starter
+from console.cli.engine_process import StartedEngine
+from console.cli.exits import Exit
+from console.cli.incidents import incident_lines
+from console.cli.jobs import hold_text
+from console.cli.main import main
+from console.cli.output import counted
+from console.cli.reader import lease_holder_text
+from console.domain.alert import SuppressionView
+from console.domain.incident import IncidentRow, IncidentView
+from console.domain.plan import DraftStep
+from console.store.db import lease
+from console.store.db.lease import is_alive
+from tests.factories import at
+from tests.store.ready import open_ready
+from tests.tui.fake_reads import NOW, FakeReads
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "until, words",
+    [(at("00:00"), "00:00 UTC"), (at("11:30"), "11:30 UTC"), (at("05:30", day=1), "Sat 21 Nov 05:30 UTC")],
+)
+def test_until_when_a_job_is_held_names_the_day_where_it_is_another(until: datetime, words: str) -> None:
+    row = replace(FakeReads().jobs_by_ids([1])[0], state="held", held_by="headway", held_until=until)
+    assert f"held by Headway until {words}" == hold_text(row, NOON)
+
+
+@pytest.mark.parametrize(
+    "holder, words",
+    [
+        ("db-ops:4711~3f0a91", "db-ops, process 4711"),
+        ("db-ops:4711", "db-ops, process 4711"),
+        ("", ""),
+        ("somebody", "somebody"),
+    ],
+)
+def test_a_holder_is_told_as_host_and_process(holder: str, words: str) -> None:
+    assert words == lease_holder_text(holder)
+
+
+def test_a_time_of_another_year_names_that_too() -> None:
+    then = NOON.replace(year=2020)
+    assert ("Fri 20 Nov 2020 12:00 UTC", "2020-11-20 12:00 UTC") == (
+        clock_text(then, "UTC", NOON), clock_cell(then, "UTC", NOON),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "day, words", [(0, "23:00 UTC"), (1, "Sat 23:00 UTC"), (-1, "Thu 23:00 UTC"), (7, "27 Nov 23:00 UTC")]
+)
+def test_a_time_of_another_day_names_it_in_a_cell(day: int, words: str) -> None:
+    now = datetime(2026, 11, 20, 3, 12, tzinfo=UTC)
+    assert words == clock_cell(now.replace(hour=23, minute=0) + timedelta(days=day), "UTC", now)
+
+
+@pytest.mark.parametrize("until, words", [(None, "inhibit ends"), (NOON + timedelta(hours=14), "in 14h (Sat 21 Nov)")])
+def test_what_is_held_back_says_until_when(until: datetime | None, words: str) -> None:
+    """What no time ends is over with what holds it."""
+    notice = SuppressionView(1, "oncall", "technical", "opened", "inhibit", "x", NOON, until, None, "")
+    assert words == suppressed_until(notice, NOON)
+
+
+def test_one_system_is_not_told_as_many() -> None:
+    assert ("1 system", "2 systems", "0 systems") == (
+        counted("a", "system"),
+        counted("ab", "system"),
+        counted("", "system"),
+    )
+
+
+def incident() -> IncidentView:
+    row = IncidentRow(
+        id=7, title="etl/a failed: exit 1", cause="run", business_date="2026-11-20", reason="", owner="", runbook="",
+        failed_since=NOON, opened=NOON, closed=None, act_by=None, services=0, hurt=0,
+        root_job="etl/a", root_run_id=1,
+    )  # fmt: skip
+    return IncidentView(row, (), (), (), (), "", "")
+
+
+def test_an_incident_that_hurts_nobody_and_was_told_to_nobody_says_so() -> None:
+    lines = incident_lines(incident(), NOON)
+    assert ["  (none)", "  (none)"] == [lines[lines.index(head) + 1] for head in ("affected services", "notified")]
+
+
+def test_an_incident_as_lines_tells_what_each_fact_rests_on_and_what_worked_before() -> None:
+    view = FakeReads().incident_
+    lines = incident_lines(view, NOW)
+    runs = lines[lines.index("runs") + 1 : lines.index("log")]
+    assert any(line.startswith(f"{'':<14}| ") and "observed " in line for line in runs), runs
+    assert [1, 0] == [sum(name in line for line in lines) for name in ("past repairs", "seen before")]
+    told = lines[lines.index("past repairs") + 1 :]
+    assert f"      | {view.repairs[0].said}" == told[1]
+    assert told[0].endswith("  rerun by mara, succeeded after 18m  (same failure)"), told[0]
+
+
+def test_what_never_became_green_is_not_told_as_what_worked() -> None:
+    view = FakeReads().incident_
+    stayed = tuple(replace(one, how="", by="", took_s=None) for one in view.repairs)
+    lines = incident_lines(replace(view, repairs=stayed), NOW)
+    assert ("past failures" in lines, "past repairs" in lines) == (True, False)
+
+
+def test_of_a_cause_that_is_no_run_the_same_name_tells_when_it_was_a_cause_before() -> None:
+    view = replace(FakeReads().incident_, repairs=(), seen_before=((NOON, "it answers again"),))
+    assert ["past repairs", "  2026-11-20 12:00:00Z  it answers again"] == incident_lines(view, NOW)[-2:]
+
+
+def test_the_wrapper_says_first_how_its_script_gets_to_the_host(capsys: pytest.CaptureFixture[str]) -> None:
+    connectors.run_cron(argparse.Namespace(what="wrapper", script_only=False, system=None))
+    lines = capsys.readouterr().out.splitlines()
+    assert "headway connector cron wrapper --script-only | ssh HOST 'cat >headway-sh'" in lines
+    assert any(line.startswith("install -m 755 headway-sh ") for line in lines)
+
+
+def test_the_gate_of_a_system_has_its_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "headway.toml"
+    config.write_text('[systems.etl]\nkind = "cron"\nhosts = ["db07"]\nkey = "/k"\nuser = "ops"\nspool = "/srv/hw"\n')
+    asked = {"what": "gate", "config": str(config), "system": "etl"}
+    connectors.run_cron(argparse.Namespace(**asked, script_only=True))
+    assert "SPOOL=/srv/hw\n" in capsys.readouterr().out
+    connectors.run_cron(argparse.Namespace(**asked, script_only=False))
+    told = capsys.readouterr().out
+    assert "headway connector cron gate --system etl --script-only | ssh HOST 'cat >headway-gate'" in told
+    assert "~ops/.ssh/authorized_keys" in told
+    with pytest.raises(exits.CommandError, match='no system "x" of kind cron; there are: etl'):
+        connectors.run_cron(argparse.Namespace(**{**asked, "system": "x"}, script_only=False))
+
+
+@pytest.mark.parametrize(
+    "said, is_sent",
+    [("extract", True), ("db07:extract", True), ("etl/db07:extract", True), ("act", False), ("", False), ("y", False)],
+)
+def test_the_shortest_name_that_only_this_job_has_is_asked_for_and_a_longer_one_will_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], said: str, is_sent: bool
+) -> None:
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", lambda: said)
+    preview = {"safety": "ask", "confirm": "extract"}
+    assert is_sent == requests.confirm_step(argparse.Namespace(yes=False), "etl/db07:extract", preview)
+    assert "not declared safe: type extract to confirm: " == capsys.readouterr().err
+
+
+def test_who_leaves_the_console_is_told_of_the_engine_that_it_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "headway.toml"
+    config.write_text("")
+    begun = lambda url, path: StartedEngine(f"an engine on {Path(url).name}")  # noqa: E731
+    monkeypatch.setattr("console.cli.engine_process.start_engine_if_needed", begun)
+    monkeypatch.setattr("console.tui.app.start.run_console", lambda url, after_first_paint, **_: after_first_paint())
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    console_command.run_console(argparse.Namespace(config=str(config), store=None, no_engine=False, ascii=False))
+    assert "an engine on headway.db\n" == capsys.readouterr().err
+
+
+def test_who_leaves_the_console_is_told_that_the_engine_has_ended_meanwhile() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        started = StartedEngine("an engine was started and goes on", process, Path("engine.log"))
+        assert "an engine was started and goes on" == started.on_leaving()
+        process.kill()
+        process.wait()
+        assert "goes on" not in started.on_leaving()
+        assert "nothing is watched and no alert is sent" in started.on_leaving()
+
+
+@pytest.mark.parametrize("more", [{}, {"no_engine": True}, {"wallboard": True}], ids=["started", "none", "wall"])
+def test_whoever_leaves_a_store_on_which_no_engine_works_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], more: dict[str, bool]
+) -> None:
+    """Also who has not started the engine that is dead now."""
+    config, store = tmp_path / "headway.toml", tmp_path / "headway.db"
+    config.write_text("")
+    opened = open_ready(str(store))
+    monkeypatch.setattr("console.cli.engine_process.start_engine_if_needed", lambda *_: StartedEngine(""))
+    leave = lambda url, after_first_paint, **_: after_first_paint and after_first_paint()  # noqa: E731
+    monkeypatch.setattr("console.tui.app.start.run_console", leave)
+    arguments = argparse.Namespace(config=str(config), store=str(store), **more)
+    console_command.open_console_at(arguments, None)
+    assert "Fix: headway engine" in (told := capsys.readouterr().err)
+    assert told.startswith("NO ENGINE on this store: nothing is watched and no alert is sent")
+    lease.acquire_lease(opened, lease.ENGINE_LEASE, "elsewhere:1~c0ffee", 60)
+    console_command.open_console_at(arguments, None)
+    assert "" == capsys.readouterr().err
+    opened.close()
+
+
+def test_a_shared_store_gets_no_engine_from_a_console(tmp_path: Path) -> None:
+    config = tmp_path / "headway.toml"
+    config.write_text("")
+    arguments = argparse.Namespace(config=str(config))
+    assert engine_starter(arguments, "postgresql://db/headway", []) is None
+
+
+def test_an_engine_that_ended_counts_as_gone_though_its_parent_has_not_looked() -> None:
+    """A console that started an engine is its parent until it is left."""
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    assert is_alive(child.pid)
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert Path(f"/proc/{child.pid}").exists()
+    assert not is_alive(child.pid)
+    child.communicate()
+    assert not is_alive(child.pid)
+
+
+def run_on_the_fake_night(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    """A command's exit code on the store of `tests.tui.fake_reads`, where no engine answers."""
+
+    @contextmanager
+    def reading(_: argparse.Namespace) -> Iterator[FakeReads]:
+        reads = FakeReads()
+        header = reads.estate.header()
+        monkeypatch.setattr(reads.estate, "header", lambda: replace(header, engine=replace(header.engine, alive=False)))
+        yield reads
+
+    monkeypatch.setattr(reader, "store_reader", reading)
+    monkeypatch.setattr(runs, "store_reader", reading)
+    return main(words)
+
+
+def test_a_state_that_there_is_none_of_is_refused_with_those_that_there_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert Exit.USAGE == run_on_the_fake_night(monkeypatch, "job", "list", "--state", "broken")
+    assert "unknown state broken; known: planned, waiting," in capsys.readouterr().err
+
+
+def test_an_attempt_that_there_is_none_of_is_said_also_without_an_engine(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = next(one.name for one in FakeReads().jobs_ if one.run_id is not None and "extract_orders" in one.name)
+    assert Exit.NOT_FOUND == run_on_the_fake_night(monkeypatch, "log", name, "--attempt", "99")
+    assert "no attempt 99; the run has" in capsys.readouterr().err
+
+
+def test_the_kept_tail_of_the_newest_attempt_is_not_shown_for_another(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reads = FakeReads()
+    name = next(one.name for one in reads.jobs_ if one.run_id is not None and "extract_orders" in one.name)
+    view = reads.runs.run(reads.jobs.job(name).row.run_id or 0)
+    first = view.attempts[0]
+    second = replace(first, id=first.id + 1, number=first.number + 1)
+    monkeypatch.setattr(FakeReads, "run", lambda *_: replace(view, attempts=(first, second), log="the newest's words"))
+    assert Exit.NOT_FOUND == run_on_the_fake_night(monkeypatch, "log", name, "--attempt", str(first.number))
+    told = capsys.readouterr()
+    assert ("", True) == (told.out, "a running engine fetches the others" in told.err)
+    assert Exit.OK == run_on_the_fake_night(monkeypatch, "log", name, "--attempt", str(second.number))
+    assert "the newest's words" in capsys.readouterr().out
+
+
+def test_a_system_that_there_is_none_of_is_not_answered_by_an_empty_list(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert Exit.NOT_FOUND == run_on_the_fake_night(monkeypatch, "job", "list", "--system", "etl-host")
+    assert 'nothing is called "system etl-host"; did you mean etl-hosts?' in capsys.readouterr().err
+
+
+def test_how_long_a_step_takes_ends_in_no_dot_where_nothing_says_from_what() -> None:
+    step = DraftStep(1, "hold", 1, "etl/a", "etl", None, "", "", "its own clock", expected_s=0.0)
+    assert "      duration 0s" in plan_draft._step_lines(step)
+    assert "      duration 0s · declared" in plan_draft._step_lines(replace(step, source="declared"))

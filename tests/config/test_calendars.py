@@ -1,0 +1,105 @@
+"""`[calendars]`: what config says comes to the calendar that decisions read; every fault names its place and mend."""
+
+from __future__ import annotations
+
+from datetime import date, time
+from pathlib import Path
+
+import pytest
+
+from console.config.loading import load_config
+from console.domain.calendar import Calendar, CalendarWindow
+from tests.config.test_config import GOOD, ROOT, faults
+
+
+def calendar(tmp_path: Path, name: str, text: str) -> Calendar:
+    file = tmp_path / "headway.toml"
+    file.write_text(GOOD + text)
+    found = load_config(file).declared.calendar(name)
+    assert found is not None
+    return found
+
+
+def test_a_calendar_of_nothing_but_its_name_is_monday_to_friday(tmp_path: Path) -> None:
+    assert Calendar("plain", (0, 1, 2, 3, 4)) == calendar(tmp_path, "plain", "[calendars.plain]\n")
+
+
+def test_every_word_of_a_calendar_is_kept(tmp_path: Path) -> None:
+    text = """
+[calendars.a]
+weekdays = ["sat", "Monday"]
+country = "DE"
+subdivision = "BE"
+closed = [2026-12-24]
+open = [2026-12-25]
+on = "first business day"
+windows = ["22:00-24:00"]
+timezone = "Europe/Berlin"
+exclude = ["b"]
+[calendars.b]
+"""
+    found = calendar(tmp_path, "a", text)
+    assert ((0, 5), "DE", "BE", "Europe/Berlin") == (found.weekdays, found.country, found.subdivision, found.zone)
+    assert ((date(2026, 12, 24),), (date(2026, 12, 25),)) == (found.closed, found.opened)
+    assert ((CalendarWindow(time(22), time(0)),), ("b",)) == (found.windows, tuple(each.name for each in found.exclude))
+
+
+def test_a_calendar_made_of_others_has_no_weekdays_of_its_own(tmp_path: Path) -> None:
+    found = calendar(tmp_path, "a", '[calendars.a]\ninclude = ["b"]\n[calendars.b]\non = "last friday"\n')
+    assert () == found.weekdays
+
+
+def test_calendars_of_several_files_are_one_estate(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text(GOOD + "[calendars.one]\n")
+    (tmp_path / "b.toml").write_text('[calendars.two]\ninclude = ["one"]\n')
+    assert ["one", "two"] == [each.name for each in load_config(tmp_path).declared.calendars]
+
+
+def test_the_example_has_a_calendar_of_each_kind() -> None:
+    named = [each.name for each in load_config(ROOT / "config.example.toml").declared.calendars]
+    assert ["business-days", "quarter-close", "patch-nights"] == named
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ('weekdays = ["mo"]', 'weekdays.1: "mo" is not a day of the week; write "mon" to "sun".'),
+        ('country = "XX"', '"XX" is not a country with known holidays; write its two letters: country = "DE".'),
+        ('country = "de"', '"de" is not a country with known holidays; did you mean "DE"?'),
+        (
+            'country = "DE"\nsubdivision = "ZZ"',
+            '"ZZ" is not a subdivision of DE with known holidays; known: BB, BE',
+        ),
+        ('subdivision = "BE"', "a subdivision without a country is not a country with known holidays"),
+        ('on = "first moonday"', '"first moonday" names no day; write "first business day"'),
+        ('windows = "25:00-03:00"', '"25:00-03:00" is not a window of a day; write "22:00-06:00".'),
+        ('closed = ["soon"]', "calendars.x.closed.1: "),
+        (
+            "closed = [2026-12-24]\nopen = [2026-12-24]",
+            "2026-12-24 is closed and open at once; write it in one of them.",
+        ),
+        ('include = ["y"]', 'calendars.x.include: no calendar "y". Known: x.'),
+        ('exclude = ["x"]', "calendars.x.exclude: calendar cycle: x → x. Remove one of them."),
+        (
+            "weekdays = []",
+            'calendars.x: no day of it ever counts; name weekdays = ["mon", "tue"], on, open or include.',
+        ),
+        ('weekdays = []\non = "first business day"', "calendars.x: no day of it ever counts; name weekdays"),
+        ('on = "6th friday"', 'on.1: "6th friday" is never: there are at most 5 in a month; write less.'),
+        ('onn = "last friday"', 'calendars.x.onn: unknown key. Did you mean "on"?'),
+    ],
+)
+def test_a_wrong_calendar_is_told_with_its_mend(tmp_path: Path, text: str, expected: str) -> None:
+    found = faults(tmp_path, f"{GOOD}[calendars.x]\n{text}\n")
+    assert [] != [line for line in found if line.startswith("headway.toml:") and expected in line], found
+
+
+@pytest.mark.parametrize("top", ['jobs."dwh/a"', "services.s"])
+def test_a_calendar_that_is_not_there_is_told_where_it_is_named(tmp_path: Path, top: str) -> None:
+    text = GOOD.replace(f"[{top}]", f'[{top}]\ncalendar = "busy-days"') + "[calendars.busy-day]\n"
+    assert f'{top}.calendar: no calendar "busy-days". Did you mean "busy-day"?' in faults(tmp_path, text)[0]
+
+
+def test_a_detour_back_to_itself_is_told_with_its_way(tmp_path: Path) -> None:
+    text = '[calendars.a]\ninclude = ["b"]\n[calendars.b]\nexclude = ["a"]\n'
+    assert any("calendars.b.exclude: calendar cycle: a → b → a." in one for one in faults(tmp_path, GOOD + text))

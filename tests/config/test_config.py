@@ -1,0 +1,529 @@
+"""Config names every fault at once, with file, line, key, value and mend; and bad config changes nothing."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from connectors.dbt.options import DbtProject as DbtProject
+from connectors.heartbeat.options import HeartbeatJob
+from connectors.manual.options import StepOptions
+from connectors.sdk import registry
+from connectors.sdk.states import Capability
+from console.config import alerts, calendars, checks, maintenance, rules, services
+from console.config import estate as settings
+from console.config.dependencies import find_cycle
+from console.config.document import ConfigDocument, ConfigFaults
+from console.config.loading import load_config
+from console.config.validation import validate
+
+ROOT = Path(__file__).parents[2]
+GOOD = """
+[systems.dwh]
+kind = "pg_cron"
+dsn = { env = "DWH" }
+[jobs."dwh/a"]
+owner = "team"
+[services.s]
+delivered_by = ["dwh/b"]
+deadline = "06:30"
+timezone = "Europe/Berlin"
+"""
+
+
+def faults(tmp_path: Path, text: str) -> list[str]:
+    file = tmp_path / "headway.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigFaults) as raised:
+        load_config(file)
+    return [str(fault).removeprefix(f"{tmp_path}/") for fault in raised.value.faults]
+
+
+def test_the_example_loads_and_names_every_setting() -> None:
+    path = ROOT / "config.example.toml"
+    config = load_config(path)
+    assert {
+        "etl-hosts",
+        "warehouse-airflow",
+        "dwh",
+        "nightly-agent",
+        "flows",
+        "assets",
+        "actions",
+        "lakehouse",
+        "k8s",
+        "orders-sfn",
+        "lake",
+        "compute",
+        "clocks",
+        "people",
+        "etl-timers",
+        "cluster",
+        "shop-db",
+        "batch",
+        "ledger",
+        "own",
+        "models",
+    } == set(config.systems)
+    text = path.read_text()
+    models: list[type[BaseModel]] = [
+        settings.EstateSection,
+        settings.SystemSettings,
+        settings.JobSettings,
+        settings.DependencySettings,
+        settings.ServiceSettings,
+        settings.RouteSettings,
+        settings.AlertSettings,
+        settings.PermissionSettings,
+        settings.ActingSettings,
+        alerts.InhibitSettings,
+        alerts.RotaSettings,
+        *(registry.load(kind).options for kind in ("cron", "airflow", "dbt", "heartbeat", "manual")),
+        HeartbeatJob,
+        DbtProject,
+        StepOptions,
+    ]
+    keys = [(model.__name__, one.alias or name) for model in models for name, one in model.model_fields.items()]
+    missing = [
+        f"{model}.{key}" for model, key in keys if not re.search(rf"\b{key} =|^\[.*\.{key}\.", text, re.MULTILINE)
+    ]
+    assert [] == missing
+
+
+def test_a_good_config_has_its_defaults(tmp_path: Path) -> None:
+    file = tmp_path / "headway.toml"
+    file.write_text(GOOD)
+    config = load_config(file)
+    assert ("ask", 15.0, 0.1) == (
+        config.jobs["dwh/a"].rerun,
+        config.systems["dwh"].settings.poll_every.total_seconds(),
+        config.services["s"].risk,
+    )
+
+
+def test_a_relative_path_lies_beside_the_config_wherever_one_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person's shell and the engine's unit read two files by the same words."""
+    (tmp_path / "conf").mkdir()
+    text = (
+        'kind = "cron"\nhosts = ["db07"]\nkey = "keys/own"\nknown_hosts = "known_hosts"\nssh_config = "~/.ssh/config"\n'
+        'key_passphrase = { file = "/run/pass" }\n'
+    )
+    (tmp_path / "conf" / "headway.toml").write_text(f"[systems.etl]\n{text}")
+    monkeypatch.chdir(tmp_path)
+    options: Any = load_config(Path("conf/headway.toml")).systems["etl"].options
+    assert (options.key, options.known_hosts) == (tmp_path / "conf/keys/own", tmp_path / "conf/known_hosts")
+    assert (str(options.ssh_config), str(options.key_passphrase.file)) == ("~/.ssh/config", "/run/pass")
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("[estate]\nnaem = 1", 'headway.toml:2: estate.naem: unknown key. Did you mean "name"?'),
+        ("[rutes.x]", 'headway.toml:1: rutes: unknown table. Did you mean "routes"?'),
+        ('[systems.a]\nkind = "croon"', 'headway.toml:2: systems.a.kind: unknown kind "croon"; did you mean "cron"?'),
+        ("[systems.a]", "headway.toml:1: systems.a: has no kind. Add kind"),
+        ('[services."a\\u001b[2J"]', "holds what cannot be shown or typed. Rename it."),
+        ('[routes." "]', "' ' holds what cannot be shown or typed. Rename it."),
+        ('[systems."a b"]\nkind = "cron"', "a system's name has letters, digits, dot, dash and underscore only"),
+        ('[jobs."dwh/x"]\nexpected = 5', 'headway.toml:2: jobs."dwh/x".expected: 5 is not a duration'),
+        ('[jobs."nonsense"]', '"nonsense" is not a job name; write system/native-id'),
+        ('[jobs."dhw/x"]', 'no system "dhw" in "dhw/x". Did you mean "dwh"?'),
+        (
+            '[services.t]\ndelivered_by = ["dwh/b"]\ndeadline = "26:30"\ntimezone = "UTC"',
+            "'26:30' is not a time of day",
+        ),
+        (
+            '[services.t]\ndelivered_by = ["dwh/b"]\ndeadline = "06:30"\ntimezone = "Europe/Berln"',
+            '"Europe/Berln" is not a time zone; did you mean "Europe/Berlin"',
+        ),
+        (
+            '[services.t]\ndelivered_by = ["dwh/b"]\ntimezone = "UTC"',
+            'services.t.deadline: is missing. Add it: deadline = "06:30".',
+        ),
+        ('[systems.a]\nkind = "cron"\npoll_every = "0s"', "headway.toml:3: systems.a.poll_every: no time at all"),
+        ('[jobs."dwh/x"]\ngrace = "99999999999d"', "is longer than any clock runs; write 15s, 14m, 1h30m or 2d"),
+        ('[[permissions]]\nwho = []\nrole = "act"', "permissions.1.who: is an empty list. Name at least one."),
+        (
+            '[[permissions]]\nwho = "alice"\nrole = "act"',
+            'permissions.1.who: is not a list. Write it in brackets: ["…"',
+        ),
+        ("[estate]\nname = 7", "estate.name: 7 is not text. Write it in quotes."),
+        (
+            '[[permissions]]\nwho = ["a"]\nrole = "root"',
+            "permissions.1.role: 'root' is none of 'view', 'act', 'approve' or 'admin'.",
+        ),
+        (
+            '[[permissions]]\nwho = ["a"]\nrole = "act"\nsystems = ["dhw"]',
+            'headway.toml:4: permissions.1.systems: no system fits "dhw". Did you mean "dwh"?',
+        ),
+        ('[[permissions]]\nwho = ["a"]\nrole = "act"\nservices = ["x*"]', 'no service fits "x*". Known: s.'),
+        ("permissions = 1", "permissions: is not a list of tables. Write [[permissions]] above each who and role."),
+        ("[acting]\nreason_tiers = [0]", "acting.reason_tiers.1: 0 is too small: at least 1."),
+        ('[alerts]\ndefault_route = "oncal"\n[routes.oncall]\nurls = [{env = "X"}]', 'Did you mean "oncall"?'),
+        (
+            '[routes.oncall]\nurls = [{env = "X"}]\nfallback = "oncal"',
+            'headway.toml:3: routes.oncall.fallback: no route "oncal". Did you mean "oncall"?',
+        ),
+        (
+            '[routes.a]\nurls = [{env = "X"}]\nfallback = "b"\n[routes.b]\nurls = [{env = "X"}]\nfallback = "a"',
+            "fallback cycle: a → b → a. Remove one of them.",
+        ),
+        (
+            '[routes.a]\nurls = [{env = "X"}]\nfallback = "a"',
+            "headway.toml:3: routes.a.fallback: fallback cycle: a → a. Remove one of them.",
+        ),
+        (
+            '[alerts]\nshadow_route = "a"\n[routes.a]\nurls = [{env = "X"}]\nfallback = "oncall"',
+            'alerts.shadow_route: route "a" has a fallback, which would receive alerts in shadow. Name a route',
+        ),
+        (
+            '[routes.a]\nurls = [{env = "X"}]\nbody = "short"',
+            "headway.toml:3: routes.a.body: 'short' is none of 'full'",
+        ),
+        (
+            '[routes.a]\nurls = [{env = "X"}]\nmax_per_minute = 0',
+            "headway.toml:3: routes.a.max_per_minute: 0 is too small",
+        ),
+        (
+            '[alerts]\nping = "https://hc.example/uuid"',
+            "headway.toml:2: alerts.ping: a secret is written as a reference",
+        ),
+    ],
+)
+def test_a_fault_names_place_value_and_mend(tmp_path: Path, text: str, expected: str) -> None:
+    found = faults(tmp_path, text + "\n" + GOOD)
+    assert any(expected in one for one in found), found
+
+
+WRONG: tuple[Any, ...] = (
+    7, -1, 1.5, True, "zz", "", [], [7], ["zz"], {}, {"zz": 1}, float("nan"), date(2026, 1, 1), time(1, 2), "0s",
+    datetime(2026, 1, 1, 1, 1, tzinfo=UTC),
+)  # fmt: skip
+LIBRARY = re.compile(
+    r"\b(input should|should be|should have|valid|unable|instance of|assertion|class|dict)\b", re.IGNORECASE
+)
+
+
+def every_settings_class() -> Iterator[type[BaseModel]]:
+    for module in (alerts, calendars, checks, checks, settings, maintenance, settings, services, rules):
+        yield from (one for one in vars(module).values() if isinstance(one, type) and issubclass(one, BaseModel))
+    yield from (registry.load(kind).options for kind in registry.kinds())
+    yield StepOptions
+
+
+@pytest.mark.parametrize("model", dict.fromkeys(every_settings_class()), ids=lambda one: one.__name__)
+def test_a_value_of_the_wrong_shape_is_told_in_plain_words_with_its_mend(model: type[BaseModel]) -> None:
+    """No word of the library that checks, and nothing that stands there beside the keys of the file."""
+    for name, field in model.model_fields.items():
+        key = field.alias or name
+        for value in WRONG:
+            reading = ConfigDocument()
+            validate(model, {key: value}, ("t",), reading)
+            for fault in reading.faults:
+                assert LIBRARY.search(fault.problem) is None, (key, value, fault.problem)
+                assert re.search(r"[;.:?] |\.$|\?$", fault.problem), (key, value, fault.problem)
+                assert re.fullmatch(r't(\.([\w-]+|""))*', fault.key), (key, value, fault.key)
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("[estate]\nstore = 7", "headway.toml:2: estate.store: 7 is not text. Write it in quotes."),
+        ('[jobs."dwh/x"]\nbudget = { tiem = "1h" }', 'jobs."dwh/x".budget.tiem: unknown key. Did you mean "time"?'),
+        ('[jobs."dwh/x"]\nbudget = 5', 'jobs."dwh/x".budget: 5 is not a table. Write { time = …, cost = … }.'),
+        ('[jobs."dwh/x"]\nrerun = "saef"', "'saef' is none of 'safe', 'ask' or 'never'. Did you mean \"safe\"?"),
+        ('[jobs."dwh/x"]\nbudget = { cost = 0 }', 'jobs."dwh/x".budget.cost: 0 is too small: more than 0.'),
+        ("[calendars.c]\nclosed = [7]", "calendars.c.closed.1: 7 is not a date. Write it without quotes: 2026-12-24."),
+        ('[routes.a]\nurls = [7]', 'routes.a.urls.1: 7 is no reference. Write { env = "NAME" }'),
+        (
+            '[services.t]\ndelivered_by = ["dwh/b"]\ndeadline = "06:30"\ntimezone = "UTC"\nslo = { objective = 99 }',
+            "headway.toml:5: services.t.slo.objective: 99 is too large: less than 1.",
+        ),
+        ('[jobs."dwh/x"]\ngrace = "99999999d"', '"99999999d" is longer than ten years, which no night'),
+        ('[jobs."dwh/x"]\nexpected = "0s"', 'jobs."dwh/x".expected: no time at all will not do'),
+        ('[routes.a]\nurls = [{ env = "X" }]\nrota = "b"', 'no rota "b". None is configured: add [rotas.b].'),
+        ('[[permissions]]\nrole = "act"', 'permissions.1.who: is missing. Add it: who = ["ann"].'),
+        (
+            '[systems.p]\nkind = "manual"\n[systems.p.steps.a]\nat = "5:00"\n[systems.p.steps.b]\nat = "25:00"',
+            "headway.toml:6: systems.p.steps.b.at: '25:00' is not a time of day",
+        ),
+        (
+            '[[rules.too_long.where]]\njobs = ["*"]\nfactor = 2\n[[rules.too_long.where]]\ntiers = [1]\nfactor = 0.5',
+            "headway.toml:6: rules.too_long.where.2.factor: 0.5 is too small: at least 1.",
+        ),
+    ],
+)  # fmt: skip
+def test_a_fault_within_a_table_names_its_line_and_what_may_be_meant(tmp_path: Path, text: str, expected: str) -> None:
+    found = faults(tmp_path, f"{text}\n{GOOD}")
+    assert any(expected in one for one in found), found
+
+
+def test_a_table_with_one_fault_still_tells_the_others_each_under_its_own_number(tmp_path: Path) -> None:
+    more = """
+[[dependencies]]
+upstream = "nope/x"
+downstream = "dwh/y"
+mode = "hodl"
+
+[[dependencies]]
+upstream = "dwh/x"
+downstream = "nope/y"
+
+[[permissions]]
+role = "act"
+systems = ["nope"]
+"""
+    found = "\n".join(faults(tmp_path, GOOD + more))
+    assert "dependencies.1.mode: 'hodl' is none of" in found
+    assert 'dependencies.1.upstream: no system "nope" in "nope/x"' in found
+    assert 'dependencies.2.downstream: no system "nope" in "nope/y"' in found
+    assert "permissions.1.who: is missing" in found
+    assert 'permissions.1.systems: no system fits "nope"' in found
+
+
+def test_all_faults_come_at_once(tmp_path: Path) -> None:
+    found = faults(tmp_path, '[estate]\nnaem = 1\n[rutes.x]\n[jobs."dhw/x"]\nexpectd = "5m"\n' + GOOD)
+    assert 4 == len(found), found
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("systems = 1", "headway.toml:1: systems: is not a table of names. Write [systems.NAME] with its keys below."),
+        ('jobs = "x"', "headway.toml:1: jobs: is not a table of names. Write [jobs.NAME] with its keys below."),
+        ("[[services]]\na = 1", "headway.toml:1: services: is not a table of names."),
+        ("dependencies = 3", "headway.toml:1: dependencies: is not a list of tables. Write [[dependencies]] above"),
+        ('[dependencies]\nupstream = "dwh/a"', "dependencies: is not a list of tables. Write [[dependencies]] above"),
+        ("estate = 3", "headway.toml:1: estate: is not a table. Write [estate] with its keys below."),
+    ],
+)
+def test_a_part_of_another_shape_is_a_fault_beside_the_others(tmp_path: Path, text: str, expected: str) -> None:
+    found = faults(tmp_path, text + "\n[rutes.x]\n")
+    assert any(expected in one for one in found), found
+    assert any("rutes: unknown table" in one for one in found), found
+
+
+def test_a_part_of_another_shape_in_one_file_spares_the_other_files(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text("jobs = 3\n")
+    (tmp_path / "b.toml").write_text(GOOD)
+    with pytest.raises(ConfigFaults) as raised:
+        load_config(tmp_path)
+    assert [f"{tmp_path}/a.toml:1: jobs"] == [str(one).partition(": is no")[0] for one in raised.value.faults]
+
+
+def test_a_literal_secret_is_refused_and_never_repeated(tmp_path: Path) -> None:
+    found = faults(tmp_path, '[routes.r]\nurls = ["mailto://user:CANARY@host"]\n' + GOOD)
+    assert any("written as a reference, never as its value" in one for one in found)
+    assert "CANARY" not in "\n".join(found)
+
+
+def edge(up: str, down: str, *more: str) -> str:
+    return "\n".join(["[[dependencies]]", f'upstream = "dwh/{up}"', f'downstream = "dwh/{down}"', *more, ""])
+
+
+def test_a_circle_is_told_job_by_job_with_the_place_of_each_step(tmp_path: Path) -> None:
+    (found,) = faults(tmp_path, edge("a", "b") + edge("x", "a") + edge("b", "c") + edge("c", "a") + GOOD)
+    here, _, words = found.partition(": dependencies.")
+    assert "dependency cycle: " in words
+    assert 4 == words.count("dwh/"), found
+    assert {"headway.toml:2", "headway.toml:8", "headway.toml:11"} == {here, *places(words, tmp_path)}
+
+
+def places(words: str, folder: Path) -> list[str]:
+    return re.findall(rf"{re.escape(str(folder))}/([a-z]+\.toml:\d+)", words)
+
+
+def test_a_circle_across_two_files_names_both(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text(GOOD + edge("a", "b"))
+    (tmp_path / "b.toml").write_text("\n" + edge("y", "z") + edge("b", "a"))
+    with pytest.raises(ConfigFaults) as raised:
+        load_config(tmp_path)
+    [fault] = raised.value.faults
+    line = GOOD.count("\n") + 2
+    assert {f"a.toml:{line}", "b.toml:6"} == set(places(str(fault), tmp_path))
+    assert "dependencies.1" in str(fault) or "dependencies.2" in str(fault)
+
+
+@pytest.mark.parametrize(
+    "one, other, words",
+    [
+        ('mode = "hold"', 'mode = "trigger"', 'mode is "hold", here "trigger"'),
+        ("", 'mode = "hold"', 'mode is "observe", here "hold"'),
+        ('mode = "hold"', 'mode = "hold"\nhold_for = "2h"', "hold_for is 6:00:00, here 2:00:00"),
+        (
+            'mode = "hold"\nengine_down = "closed"',
+            'mode = "hold"',
+            'engine_down is "closed", here "open"',
+        ),
+    ],
+)
+def test_one_pair_that_says_two_things_is_a_fault(tmp_path: Path, one: str, other: str, words: str) -> None:
+    (found,) = faults(tmp_path, edge("a", "b", one) + edge("a", "b", other) + GOOD)
+    assert f'"dwh/a" → "dwh/b" is declared at {tmp_path}/headway.toml:' in found
+    assert f"already, and there {words}. Keep one of them." in found
+    assert found.startswith("headway.toml:")
+    assert int(found.split(":")[1]) > 4
+
+
+def test_the_same_dependency_in_the_files_of_two_teams_is_no_fault(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text(GOOD + edge("a", "b", 'mode = "hold"'))
+    (tmp_path / "b.toml").write_text(edge("a", "b", 'mode = "hold"'))
+    assert 2 == len(load_config(tmp_path).dependencies)
+
+
+def test_no_engine_means_one_thing_for_one_downstream(tmp_path: Path) -> None:
+    closed, opened = ('mode = "hold"', 'engine_down = "closed"'), ('mode = "trigger"', 'engine_down = "open"')
+    (found,) = faults(tmp_path, edge("a", "c", *closed) + edge("b", "c", *opened) + GOOD)
+    assert found.startswith('headway.toml:10: dependencies.2.engine_down: "open", and "closed" at ')
+    assert [f"{tmp_path}/headway.toml:5", 'for the same downstream "dwh/c"', "Write the same in both"] == [
+        words for words in (f"{tmp_path}/headway.toml:5", 'for the same downstream "dwh/c"', "Write the same in both")
+        if words in found
+    ]  # fmt: skip
+    (tmp_path / "headway.toml").write_text(edge("a", "c", *closed) + edge("b", "c") + GOOD)
+    assert 2 == len(load_config(tmp_path / "headway.toml").dependencies)
+
+
+@pytest.mark.parametrize(
+    "permissions, is_fault",
+    [
+        ("", False),
+        ('[[permissions]]\nwho = ["*"]\nrole = "act"\n', True),
+        ('[[permissions]]\nwho = ["*"]\nrole = "approve"\ntiers = [2, 3]\n', True),
+        ('[[permissions]]\nwho = ["*"]\nrole = "approve"\ntiers = [1]\n', False),
+        ('[[permissions]]\nwho = ["root"]\nrole = "admin"\n', False),
+    ],
+)
+def test_an_approval_that_nobody_may_give_is_a_fault(tmp_path: Path, permissions: str, is_fault: bool) -> None:
+    text = f"[acting]\napproval_tiers = [1]\n{permissions}{GOOD}"
+    if is_fault:
+        (found,) = faults(tmp_path, text)
+        expected = (
+            "headway.toml:2: acting.approval_tiers: tier 1 requires another person's approval, and no [[permissions]]"
+        )
+        assert found.startswith(expected)
+    else:
+        (tmp_path / "headway.toml").write_text(text)
+        assert (1,) == load_config(tmp_path / "headway.toml").acting.approval_tiers
+
+
+def test_a_job_that_feeds_itself_is_a_circle() -> None:
+    assert ["a/x"] == find_cycle([("a/x", "a/x"), ("a/x", "a/y")])
+
+
+def test_no_circle_is_found_where_there_is_none() -> None:
+    assert [] == find_cycle([("a", "b"), ("a", "c"), ("b", "d"), ("c", "d")])
+
+
+@pytest.mark.parametrize("end", range(1, len(GOOD), 7))
+def test_half_written_config_is_faults_or_settings_but_never_a_traceback(tmp_path: Path, end: int) -> None:
+    file = tmp_path / "headway.toml"
+    file.write_text(GOOD[:end])
+    with suppress(ConfigFaults):
+        load_config(file)
+
+
+def test_broken_toml_names_its_line(tmp_path: Path) -> None:
+    (found,) = faults(tmp_path, 'x = "1\n')
+    assert found.startswith("headway.toml:1: is not valid TOML")
+
+
+def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ConfigFaults, match='there is no such file; "headway init" writes one'):
+        load_config(tmp_path / "none.toml")
+
+
+def test_a_folder_is_one_estate_and_a_name_stands_in_one_file_only(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text(GOOD)
+    (tmp_path / "b.toml").write_text('[jobs."dwh/a"]\nowner = "other"\n')
+    with pytest.raises(ConfigFaults) as raised:
+        load_config(tmp_path)
+    assert [f"{tmp_path}/b.toml: jobs.dwh/a: is declared in {tmp_path}/a.toml too. Keep one."] == [
+        str(fault) for fault in raised.value.faults
+    ]
+
+
+def test_bytes_that_are_no_text_are_a_fault(tmp_path: Path) -> None:
+    file = tmp_path / "headway.toml"
+    file.write_bytes(b'[estate]\nname = "\xff"\n')
+    with pytest.raises(ConfigFaults, match="is not UTF-8 at byte"):
+        load_config(file)
+
+
+def test_a_store_beside_the_config_is_found_without_the_heavy_reader(tmp_path: Path) -> None:
+    from console.config.paths import store_url
+
+    file = tmp_path / "headway.toml"
+    file.write_text(GOOD)
+    assert str(tmp_path / "headway.db") == store_url(file)
+    tables: dict[str, Any] = tomllib.loads(GOOD)
+    assert "estate" not in tables
+
+
+@pytest.mark.parametrize(
+    "text, is_found",
+    [
+        ('[estate]\nstore = "night.db"\n[systems.x]\nkind = "cr', True),
+        ('[systems.x\n[estate] # ours\nname = "a"\nstore = "night.db"\n\n[routes', True),
+        ('[estate]\nstore = "nig', False),
+        ('[estate]\nname = "a"\n[systems.x', False),
+        ("[systems.x", False),
+    ],
+)
+def test_the_store_is_found_beside_a_fault_elsewhere_and_never_guessed(
+    tmp_path: Path, text: str, is_found: bool
+) -> None:
+    """Status and freeze work while somebody's edit does not."""
+    from console.config.paths import NoStore, store_url
+
+    file = tmp_path / "headway.toml"
+    file.write_text(text)
+    if is_found:
+        assert str(tmp_path / "night.db") == store_url(file)
+    else:
+        with pytest.raises(NoStore, match="headway check"):
+            store_url(file)
+
+
+def test_a_store_in_its_usual_place_is_found_beside_a_fault_where_no_file_names_another(tmp_path: Path) -> None:
+    """At night nobody waits for somebody's edit, nor is shown another estate's store."""
+    from console.config.paths import NoStore, store_url
+
+    file = tmp_path / "headway.toml"
+    file.write_text('[estate]\nname = "a"\n[systems.x')
+    (tmp_path / "headway.db").touch()
+    assert str(tmp_path / "headway.db") == store_url(file)
+    file.write_text('[estate\nstore = "night.db"\n')
+    with pytest.raises(NoStore, match="headway check"):
+        store_url(file)
+
+
+def test_a_broken_file_in_a_folder_hides_no_store_that_another_names(tmp_path: Path) -> None:
+    from console.config.paths import store_url
+
+    (tmp_path / "a.toml").write_text('[estate]\nstore = "night.db"\n')
+    (tmp_path / "b.toml").write_text("[systems.x")
+    (tmp_path / "c.toml").write_bytes(b"\xff\xfe")
+    assert str(tmp_path / "night.db") == store_url(tmp_path)
+
+
+def test_a_mode_that_a_kind_cannot_do_is_a_fault_with_the_kinds_own_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = registry.load("pg_cron")
+    held = '[[dependencies]]\nupstream = "dwh/a"\ndownstream = "dwh/b"\nmode = "hold"\n'
+    lame = replace(kind, capabilities=frozenset({Capability.RERUN}), missing={Capability.HOLD: "it has no switch."})
+    monkeypatch.setattr(registry, "load", lambda _: lame)
+    [fault] = faults(tmp_path, held + GOOD)
+    expected = 'headway.toml:4: dependencies.1.mode: "hold" cannot work on "dwh/b": it has no switch. Write "observe".'
+    assert expected == fault

@@ -1,0 +1,69 @@
+"""Every fault of a person's own `console.toml` at once: whoever mends it wants to open it once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from console.cli.exits import Exit
+from console.config.preferences import read_preferences
+from tests.hostile.commands import headway
+
+CONFIG = '[systems.fake]\nkind = "cron"\nhosts = ["nowhere.invalid"]\nkey = { env = "NO_KEY" }\n'
+OWN = """\
+[keyz]
+a = 1
+[keys]
+recovr = "f4"
+leave = "x"
+[signals]
+bel = true
+[views.night]
+table = "jobs"
+filter = "stat:failed"
+sort = "agee"
+columns = "odd"
+problems = "yes"
+nope = 1
+[views.day]
+table = "jbos"
+"""
+FAULTS = (
+    (":1: keyz: unknown",), (":4: keys.recovr: ", 'Did you mean "recover"?'), (":5: keys.leave: ",),
+    (":7: signals.bel",),
+    (":10: views.night.filter: ", "did you mean state:?"), (":11: views.night.sort: ", 'Did you mean "age"?'),
+    (":12: views.night.columns: ",), (":13: views.night.problems: ", "neither true nor false"),
+    (":14: views.night.nope: unknown key",), (":16: views.day.table: ", 'Did you mean "jobs"?'),
+)  # fmt: skip
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    path = tmp_path / "headway" / "console.toml"
+    path.parent.mkdir()
+    (tmp_path / "estate.toml").write_text(CONFIG)
+    return path
+
+
+def check(own: Path) -> tuple[int, str]:
+    folder = own.parents[1]
+    done = headway(str(folder / "none.db"), "--config", str(folder / "estate.toml"), "check", "--no-probe", "--json")
+    return done.code, "\n".join(done.data["remarks"])
+
+
+def test_check_tells_all_faults_of_the_file_with_their_lines(own: Path) -> None:
+    own.write_text(OWN)
+    code, told = check(own)
+    lines = told.splitlines()
+    missing = [words for words in FAULTS if not any(all(word in line for word in words) for line in lines)]
+    assert (Exit.PROBLEM, []) == (code, missing), told
+    assert len(FAULTS) == len([line for line in lines if "console.toml" in line])
+
+
+def test_a_file_without_a_fault_and_none_at_all_are_no_remark(own: Path) -> None:
+    without = check(own)
+    own.write_text('[views.night]\ntable = "jobs"\nsort = "-age"\n')
+    assert without == check(own)
+    assert ("night",) == tuple(read_preferences(own).views)

@@ -1,0 +1,321 @@
+"""The door on a real socket: what people send, and what nobody should."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sqlite3
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from connectors.heartbeat import listener as doors
+from connectors.heartbeat.connector import HeartbeatConnector
+from connectors.heartbeat.listener import PINGS_PER_MINUTE, REFUSED_PER_MINUTE, PingListener
+from connectors.heartbeat.options import HeartbeatOptions
+from connectors.heartbeat.parse import PingArrival
+from connectors.heartbeat.spool import Spool, current_time
+from connectors.sdk.errors import SystemUnreachable
+from console.cli.connectors import grants_text
+from tests.connectors.heartbeat.support import (
+    TOKENS,
+    answer,
+    calling,
+    connected,
+    latest_records,
+    open_at,
+    options_of,
+    ping,
+    said,
+    secret,
+    wait_for,
+)
+
+OK = "HTTP/1.1 200 "
+
+
+@pytest.fixture
+def door(tmp_path: Path) -> Iterator[PingListener]:
+    with open_at(tmp_path) as opened:
+        yield opened
+
+
+def test_curl_tells_a_whole_run(door: PingListener) -> None:
+    curl = shutil.which("curl")
+    if curl is None:
+        pytest.skip("curl is not installed: apt-get install curl")
+    base = f"http://{door.options.listen}"
+    for words in (
+        [f"{base}/ping/{TOKENS['export']}/start?rid=1"],
+        ["--data-binary", "loaded\n", f"{base}/ping/{TOKENS['export']}/0?rid=1&rows=12&bytes=340"],
+        ["-H", f"Authorization: Bearer {TOKENS['mart']}", "-T", "-", f"{base}/jobs/mart/fail"],
+    ):
+        done = subprocess.run([curl, "-fsS", "-m", "20", *words], input=b"no such table\n", capture_output=True)
+        assert (0, b"") == (done.returncode, done.stderr), done
+    export, mart = latest_records(door)
+    assert ("succeeded", "exit 0", {"rid": "1", "rows": 12, "bytes": 340}) == (
+        export.state, export.native_state, export.context,
+    )  # fmt: skip
+    assert ("failed", "no such table") == (mart.state, mart.message)
+
+
+def test_the_lines_that_grants_prints_tell_a_whole_run(door: PingListener, tmp_path: Path) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed: apt-get install curl")
+    lines = grants_text("heartbeat").replace("127.0.0.1:8787", door.options.listen)
+    (tmp_path / "job").write_text("#!/bin/sh\necho loading\necho no space left\nexit 3\n")
+    (tmp_path / "job").chmod(0o755)
+    script = lines.replace("/ping/TOKEN", f"/ping/{TOKENS['export']}")
+    done = subprocess.run(["sh"], input=script.encode(), cwd=tmp_path, capture_output=True)
+    assert (3, b"") == (done.returncode, done.stderr)
+    [run] = latest_records(door)
+    assert ("failed", 3, "no space left", True) == (run.state, run.exit_code, run.message, run.started_at is not None)
+
+
+@pytest.mark.parametrize(
+    "script, told_of_it",
+    [
+        ("echo nothing to read from >&2; exit 2", ("failed", 2, "nothing to read from", None, None)),
+        ("printf 'a\\nb\\n' > out.csv", ("succeeded", 0, "", 2, 4)),
+    ],
+)
+def test_the_lines_of_the_page_tell_a_run_whether_it_wrote_its_file_or_failed_before(
+    door: PingListener, tmp_path: Path, script: str, told_of_it: tuple[object, ...]
+) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed: apt-get install curl")
+    page = (Path(__file__).parents[3] / "docs/connectors/heartbeat.md").read_text()
+    lines = page.partition("```bash\n")[2].partition("```")[0].replace("127.0.0.1:8787", door.options.listen)
+    (tmp_path / "export.sh").write_text(f"#!/bin/sh\n{script}\n")
+    (tmp_path / "export.sh").chmod(0o755)
+    environment = {"PATH": os.environ["PATH"], "NIGHTLY_EXPORT_TOKEN": TOKENS["export"]}
+    subprocess.run(["bash"], input=lines.encode(), cwd=tmp_path, env=environment, check=True, timeout=60)
+    [run] = latest_records(door)
+    assert told_of_it == (run.state, run.exit_code, run.message, run.context.get("rows"), run.context.get("bytes"))
+
+
+def test_a_report_is_told_at_once_and_then_no_more(tmp_path: Path) -> None:
+    came: list[int] = []
+    with open_at(tmp_path, lambda: came.append(1)) as door:
+        assert OK == ping(door, "/start?rid=1")
+        wait_for(lambda: came == [1])
+        first = connected(door).poll("", (), 5)
+        assert ["running"] == [run.state for run in first.runs]
+        assert [] == latest_records(door, first.cursor)
+        ping(door, "?rid=1")
+        assert ["succeeded"] == [run.state for run in latest_records(door, first.cursor)]
+
+
+def test_a_slow_caller_keeps_nobody_waiting_and_is_sent_away(
+    door: PingListener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doors, "REQUEST_SECONDS", 0.3)
+    with calling(door) as slow, calling(door) as silent:
+        slow.sendall(b"POST /ping/")
+        assert OK == ping(door, "")
+        assert "408" in answer(slow)
+        assert "408" in answer(silent)
+
+
+def test_where_all_places_are_taken_the_one_that_is_at_it_longest_goes(
+    door: PingListener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doors, "MAX_CONNECTIONS", 8)
+    slow = [calling(door) for _ in range(20)]
+    for one in slow:
+        one.sendall(b"GET /pi")
+    assert [OK] * 3 == [ping(door, "") for _ in range(3)]
+    assert len(door._callers) <= 8
+    for one in slow:
+        one.close()
+
+
+def test_a_body_without_end_costs_no_memory_and_its_report_counts(
+    door: PingListener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connectors.heartbeat.listener.MAX_BODY_BYTES", 300_000)
+    assert "HTTP/1.1 413 " == ping(door, "/fail?rid=declared", b"x" * 400_000)
+    head = f"POST /ping/{TOKENS['export']}/fail?rid=drip HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with calling(door) as sock:
+        sock.sendall(head.encode())
+        try:
+            for _ in range(100):
+                sock.sendall(b"ffff\r\n" + b"y" * 0xFFFF + b"\r\n")
+        except OSError:
+            pass
+    wait_for(lambda: len(latest_records(door)) == 2)
+    assert {"declared": "failed", "drip": "failed"} == {run.attempt_key: run.state for run in latest_records(door)}
+
+
+HEAD = f"POST /ping/{TOKENS['export']} HTTP/1.1\r\nHost: x\r\n".encode()
+
+
+@pytest.mark.parametrize(
+    "request_, status",
+    [
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", "400"),
+        (b"nonsense\r\n\r\n", "400"),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n0\r\n\r\n", "400"),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\nffffffffffffffffffffff\r\nabc", "400"),
+        (HEAD + b"Transfer-Encoding: gzip\r\n\r\nabc", "501"),
+        (HEAD + b"Content-Length: 5\r\nContent-Length: 7\r\n\r\nabcde", "400"),
+        (HEAD + b"Content-Length: -1\r\n\r\n", "400"),
+        (HEAD + b"X-Long: " + b"x" * 20_000 + b"\r\n\r\n", "431"),
+        (b"GET /ping/" + b"x" * 20_000 + b" HTTP/1.1\r\n\r\n", "431"),
+        (b"POST /ping/\xff\xfe HTTP/1.1\r\nHost: x\r\n\r\n", "400"),
+        (b"GET /../../etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n", "404"),
+        (b"GET /ping/" + b"0" * 32 + b" HTTP/1.1\r\nHost: x\r\n\r\n", "404"),
+        (b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n", "404"),
+    ],
+)
+def test_what_is_no_report_makes_no_run(door: PingListener, request_: bytes, status: str) -> None:
+    assert f"HTTP/1.1 {status} " == said(door, request_).partition("\r\n")[0]
+    assert [] == latest_records(door)
+    assert OK == ping(door, "")
+
+
+@pytest.mark.parametrize("cut", [1, 20, 60, -3])
+def test_a_report_that_is_cut_short_is_none(door: PingListener, cut: int) -> None:
+    whole = HEAD + b"Content-Length: 9\r\n\r\nloaded it"
+    with calling(door) as sock:
+        sock.sendall(whole[:cut])
+        sock.shutdown(socket.SHUT_WR)
+        assert "200" not in answer(sock)
+    assert [] == latest_records(door)
+
+
+def test_a_body_that_is_no_text_is_kept_as_it_came(door: PingListener) -> None:
+    body = b"\xff\xfe\x00 \x1b[31mred\r\n\xc3"
+    ping(door, "/fail", body)
+    [run] = latest_records(door)
+    from connectors.sdk.conformance.world import ref
+
+    chunk = connected(door).log(ref(run), None, 65536, 5)
+    assert body == chunk.text.encode("utf-8", "surrogateescape")
+
+
+def test_a_job_that_sends_without_end_is_slowed_and_no_other(door: PingListener) -> None:
+    for _ in range(PINGS_PER_MINUTE):
+        ping(door, "")
+    refused = said(door, HEAD + b"Content-Length: 0\r\n\r\n")
+    assert ("HTTP/1.1 429 ", True) == (refused.partition("\r\n")[0], "Retry-After: " in refused)
+    assert OK == ping(door, "", job="mart")
+
+
+def test_who_tries_tokens_is_slowed_and_a_right_one_passes(door: PingListener) -> None:
+    wrong = b"GET /ping/" + b"0" * 32 + b" HTTP/1.1\r\nHost: x\r\n\r\n"
+    answers = {said(door, wrong).partition("\r\n")[0] for _ in range(REFUSED_PER_MINUTE + 5)}
+    assert {"HTTP/1.1 404 ", "HTTP/1.1 429 "} == answers
+    assert OK == ping(door, "")
+
+
+def test_what_cannot_be_written_is_not_answered_with_ok(door: PingListener, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> list[bool]:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(door._spool, "take", full)
+        assert "HTTP/1.1 503 " == ping(door, "/start?rid=1")
+        assert "disk is full" in door.trouble
+    assert OK == ping(door, "/start?rid=1")
+    assert "" == door.trouble
+
+
+def with_jobs(door: PingListener, jobs: Mapping[str, object]) -> HeartbeatOptions:
+    return HeartbeatOptions.model_validate({"listen": door.options.listen, "spool": door.options.spool, "jobs": jobs})
+
+
+def test_a_token_that_cannot_be_used_is_told_and_the_others_listen(door: PingListener) -> None:
+    jobs = {"export": {"token": {"env": "export"}}, "lost": {"token": {"env": "gone"}}}
+    words = door.refresh(with_jobs(door, jobs), secret)
+    assert "token of lost: secret env gone: the variable is not set" in words
+    assert OK == ping(door, "")
+    assert "HTTP/1.1 404 " == ping(door, "", job="mart")
+
+
+def test_two_jobs_with_one_token_are_told(door: PingListener) -> None:
+    jobs = {"export": {"token": {"env": "export"}}, "copy": {"token": {"env": "export"}}}
+    assert "export, copy have one token: give each its own" == door.refresh(with_jobs(door, jobs), secret)
+    assert "HTTP/1.1 404 " == ping(door, "")
+
+
+def test_a_door_that_is_closed_is_no_silence(door: PingListener) -> None:
+    at = door.options
+    door.close()
+    Spool(at.spool_file)._set_fact("listened", (0.0, "of-before", 0.0))
+    why = f"the listener at {at.listen} wrote nothing since 1970-01-01 00:00:00Z: "
+    with pytest.raises(SystemUnreachable, match=why):
+        HeartbeatConnector(at, secret).poll("", (), 5)
+    probe = HeartbeatConnector(at, secret).probe(5)
+    assert (False, True, 2) == (probe.reachable, probe.notes[0].startswith(why), len(probe.rights))
+
+
+def test_a_door_that_cannot_write_is_not_called_one_where_nobody_listens(door: PingListener) -> None:
+    at = current_time()
+    later = PingArrival(at.wall + 60, at.boot, at.up + 60)
+    [words] = HeartbeatConnector(door.options, secret, lambda: later).probe(5).notes
+    assert not words.startswith("no engine")
+    assert f"the disk of {door.options.spool_file} is full" in words
+
+
+def test_nobody_has_listened_yet(tmp_path: Path) -> None:
+    options = options_of(tmp_path)
+    with pytest.raises(SystemUnreachable, match="no engine listens at"):
+        HeartbeatConnector(options, secret).poll("", (), 5)
+    probe = HeartbeatConnector(options, secret).probe(5)
+    assert (False, True) == (probe.reachable, probe.opens_with_engine)
+    assert not options.spool_file.exists()
+
+
+def test_the_spool_is_ours_alone(door: PingListener) -> None:
+    assert 0o600 == door.options.spool_file.stat().st_mode & 0o777
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:8787", "[::]:8787", "192.0.2.7:80"])
+def test_an_address_that_others_reach_wants_a_word(listen: str) -> None:
+    jobs = {"a": {"token": {"env": "A"}}}
+    with pytest.raises(ValueError, match="tokens would cross the network unencrypted"):
+        HeartbeatOptions.model_validate({"listen": listen, "jobs": jobs})
+    HeartbeatOptions.model_validate({"listen": listen, "jobs": jobs, "plain_http": True})
+    assert HeartbeatOptions.model_validate({"listen": "[::1]:8787", "jobs": jobs}).address == ("::1", 8787)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_door_whose_thread_ended_is_opened_anew(door: PingListener, monkeypatch: pytest.MonkeyPatch) -> None:
+    def surprise() -> None:
+        raise ValueError("what nobody thought of")
+
+    monkeypatch.setattr(door, "_beat", surprise)
+    wait_for(lambda: "its thread has ended" in door.trouble)
+    monkeypatch.undo()
+    assert "" == door.refresh(door.options, secret)
+    assert ping(door, "?rid=after").startswith(OK)
+    assert ["after"] == [run.attempt_key for run in latest_records(door)]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_door_that_cannot_be_opened_anew_says_why_and_tries_again(
+    door: PingListener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def surprise() -> None:
+        raise ValueError("what nobody thought of")
+
+    monkeypatch.setattr(door, "_beat", surprise)
+    wait_for(lambda: "its thread has ended" in door.trouble)
+    monkeypatch.undo()
+    with socket.create_server(door.options.address):
+        assert "it cannot listen again" in door.refresh(door.options, secret)
+    assert "" == door.refresh(door.options, secret)
+
+
+def test_one_rid_for_several_runs_is_told(door: PingListener, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connectors.heartbeat.parse.RID_EXPIRY_SECONDS", -1.0)
+    for _ in range(2):
+        assert ping(door, "?rid=nightly").startswith(OK)
+    poll = connected(door).poll("", (), 5)
+    assert ('export: several runs came under the rid "nightly". Give each run its own, or none',) == poll.warnings
+    assert 2 == len(poll.runs)
+    assert ["nightly", "nightly"] == [run.context["rid"] for run in poll.runs]

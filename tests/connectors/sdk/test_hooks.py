@@ -1,0 +1,58 @@
+"""Every world of ours plays what a source may send at its worst, or says in one line why it does not."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance.faults import ANY_STATUS, HOOKS, NASTY, FaultHooks
+from tests.connectors.page import ROOT, conformance_classes, played_by_kind
+from tests.connectors.played import COLUMNS, LIMITS, NO, hook_of
+from tests.lab.crowds import CROWDS
+
+WORLDS = [klass for klass in conformance_classes() if klass.__module__.startswith("tests.connectors.")]
+CROWDED = "tests/lab/test_crowds.py"
+
+
+@pytest.mark.parametrize("world", WORLDS, ids=lambda item: item.kind.kind)
+def test_what_a_world_does_not_play_it_says(world: type[ConnectorConformance]) -> None:
+    absent = {name for name in HOOKS if getattr(world, name) is getattr(FaultHooks, name)}
+    message = {**world.unplayed, **world.elsewhere}
+    assert absent == {what for what in message if what in HOOKS}, "each hook is either played or named"
+    assert set(message) <= {*HOOKS, *NASTY, ANY_STATUS}, "nothing else can be played"
+    assert [] == [name for name, why in world.unplayed.items() if not 8 < len(why) < 100 or "\n" in why]
+
+
+@pytest.mark.parametrize("world", conformance_classes(), ids=lambda item: item.__name__)
+def test_no_world_passes_over_anything_without_saying_so(world: type[ConnectorConformance]) -> None:
+    """A test that is skipped inside a hook is a hole that no page shows."""
+    ours = [entry for entry in world.__mro__ if entry.__module__.startswith("tests.")]
+    hooks = [vars(our)[name] for our in ours for name in HOOKS if name in vars(our)]
+    skips = ("SkipTest", "pytest.skip")
+    assert [] == [hook.__qualname__ for hook in hooks if any(word in inspect.getsource(hook) for word in skips)]
+
+
+def test_what_is_played_elsewhere_is_played_there() -> None:
+    """Each file is there, and is of the kind or of its transport."""
+    for world in conformance_classes():
+        for what, file in world.elsewhere.items():
+            is_its_own = world.kind.kind in file or "/transport/" in file or file == CROWDED
+            assert (ROOT / file).exists(), f"{what} of {world}: there is no {file}"
+            assert is_its_own, f"{file} plays no {what} of {world}"
+    of_crowds = {item.kind.kind for item in WORLDS if item.elsewhere.get("crowded") == CROWDED}
+    assert of_crowds == set(CROWDS)
+
+
+def test_every_nasty_reply_and_every_hook_has_its_column() -> None:
+    assert {*NASTY, ANY_STATUS, *HOOKS} - {"answering"} == set(COLUMNS)
+    assert {"answering", *(set(HOOKS) - {"answering"})} == {hook_of(what) for what in COLUMNS}
+    assert {limit for klass in conformance_classes() for limit in klass.limits} <= set(LIMITS)
+
+
+def test_what_no_world_plays_has_its_reason() -> None:
+    reported = played_by_kind()
+    holes = {(kind, what) for kind, value in reported.items() for what, mark in value.marks.items() if mark == NO}
+    assert holes == {(kind, what) for kind, value in reported.items() for what in value.unplayed if what in COLUMNS}
+    assert [] == [(kind, what) for kind, value in reported.items() for what, why in value.unplayed.items() if not why]

@@ -1,0 +1,67 @@
+"""A server that answers while nothing starts there: the poll says so first, and the probe counts it as missing."""
+
+from __future__ import annotations
+
+import pytest
+
+from connectors.sdk.contract import Connector
+from connectors.sdk.states import NOTHING_STARTS
+from tests.connectors.mysql_events.test_recorded import connector_on as events_on
+from tests.connectors.pg_cron.test_recorded import connector_on as pg_cron_on
+from tests.connectors.pgagent.test_recorded import connector_on as pgagent_on
+from tests.fakes.mysql_events import FakeEvents
+from tests.fakes.pg_cron import FakePgCron
+from tests.fakes.pgagent import FakePgAgent
+
+
+def without_an_agent() -> Connector:
+    fake = FakePgAgent()
+    fake.agents[0]["alive"] = False
+    return pgagent_on(fake)
+
+
+def pgagent_standby() -> Connector:
+    fake = FakePgAgent()
+    fake.access |= {"is_standby": True}
+    return pgagent_on(fake)
+
+
+def pg_cron_standby() -> Connector:
+    fake = FakePgCron()
+    fake.access |= {"is_standby": True}
+    return pg_cron_on(fake)
+
+
+def scheduler(word: str) -> Connector:
+    fake = FakeEvents()
+    fake.about |= {"scheduler": word}
+    return events_on(fake)
+
+
+@pytest.mark.parametrize(
+    "connector, why, mend",
+    [
+        (without_an_agent(), "no pgAgent is connected", "start it again on its host"),
+        (pgagent_standby(), "a standby: pgAgent works on the primary only", "name the primary"),
+        (pg_cron_standby(), "a standby: pg_cron runs on the primary only", "name the primary"),
+        (scheduler("OFF"), "the event scheduler is OFF", "SET GLOBAL event_scheduler = ON;"),
+        (scheduler("DISABLED"), "the event scheduler is DISABLED", "in its settings"),
+    ],
+)
+def test_nothing_starts_is_the_first_warning_and_a_missing_right(connector: Connector, why: str, mend: str) -> None:
+    warning = connector.poll("", (), 5).warnings[0]
+    assert (True, True, True) == (warning.startswith(NOTHING_STARTS), why in warning, mend in warning)
+    probe = connector.probe(5)
+    (lacking,) = (right for right in probe.rights if right.held is False)
+    assert (True, True, "view") == (why in lacking.why, mend in lacking.fix, lacking.needed_for)
+    assert why not in str(probe.notes)
+
+
+@pytest.mark.parametrize(
+    "connector",
+    [pgagent_on(FakePgAgent()), pg_cron_on(FakePgCron()), scheduler("ON")],
+    ids=["pgagent", "pg_cron", "on"],
+)
+def test_where_jobs_start_nothing_is_said(connector: Connector) -> None:
+    assert NOTHING_STARTS not in str(connector.poll("", (), 5).warnings)
+    assert not {"jobs start here", "events start here"} & {right.name for right in connector.probe(5).rights}

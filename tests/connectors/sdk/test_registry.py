@@ -1,0 +1,127 @@
+"""Kinds are found by entry point, and listing them imports none."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib.metadata import EntryPoint
+
+import pytest
+from pydantic import BaseModel
+
+from connectors.pg_cron.connector import CONNECTOR
+from connectors.sdk import registry
+from connectors.sdk.states import Capability
+
+OURS = [
+    "airflow",
+    "batch",
+    "cron",
+    "dagster",
+    "eventbridge",
+    "dbt",
+    "databricks",
+    "heartbeat",
+    "kubernetes",
+    "glue",
+    "github_actions",
+    "mysql_events",
+    "pg_cron",
+    "pgagent",
+    "prefect",
+    "replay",
+    "slurm",
+    "step_functions",
+    "systemd",
+]
+
+
+@pytest.fixture
+def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """The registry without what it has found and loaded before."""
+    registry._entry_points.cache_clear()
+    registry.load.cache_clear()
+    yield monkeypatch
+    registry._entry_points.cache_clear()
+    registry.load.cache_clear()
+
+
+def offer(patch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    points = (EntryPoint(name, value, registry.GROUP),)
+    patch.setattr(registry, "entry_points", lambda group: points)
+
+
+def test_our_kinds_are_found() -> None:
+    assert set(OURS) <= set(registry.kinds())
+
+
+def test_listing_the_kinds_imports_none_of_them() -> None:
+    script = (
+        "import json, sys; from connectors.sdk.registry import kinds; kinds();"
+        " print(json.dumps([name for name in sys.modules if name.startswith('connectors.')]))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    packages = {".".join(name.split(".")[:2]) for name in json.loads(done.stdout)}
+    assert {"connectors.sdk"} == packages
+
+
+@pytest.mark.parametrize("kind", OURS)
+def test_each_kind_loads_and_explains_what_it_cannot_do(kind: str) -> None:
+    result = registry.load(kind)
+    assert kind == result.kind
+    assert result.title
+    assert len(result.ladder) > 40, "one paragraph: how much this kind proves, and by what"
+    assert set(Capability) == result.capabilities | set(result.missing), "what is missing needs a reason, and only that"
+    assert not result.capabilities & set(result.missing)
+
+
+def test_each_option_has_its_sentence() -> None:
+    """Descriptions come from the sentence below a field; a new field without one fails here."""
+    import ast
+    import inspect
+
+    for kind in OURS:
+        module = inspect.getmodule(registry.load(kind).options)
+        assert module is not None
+        tree = ast.parse(inspect.getsource(module))
+        for model in (node for node in tree.body if isinstance(node, ast.ClassDef)):
+            body = model.body if issubclass(getattr(module, model.name), BaseModel) else []
+            for index, node in enumerate(body):
+                if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                    after = body[index + 1] if index + 1 < len(body) else None
+                    documented = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+                    assert documented, f"{kind}: {model.name}.{node.target.id} has no sentence below it"
+
+
+def test_an_unknown_kind_names_the_near_miss() -> None:
+    with pytest.raises(registry.UnknownKind, match=r'unknown kind "pgcron"; did you mean "pg_cron"\?'):
+        registry.load("pgcron")
+
+
+def test_an_unknown_kind_without_a_near_miss_lists_all() -> None:
+    with pytest.raises(registry.UnknownKind, match="known kinds: airflow, batch, cron, "):
+        registry.load("zzz")
+
+
+def test_a_kind_whose_package_is_missing_says_what_to_install(fresh: pytest.MonkeyPatch) -> None:
+    offer(fresh, "slurm", "no_such_package_of_ours:CONNECTOR")
+    with pytest.raises(
+        registry.UnknownKind, match=r'needs a package that is not installed.*pip install "headway\[all\]"'
+    ):
+        registry.load("slurm")
+
+
+def test_what_is_no_connector_is_refused(fresh: pytest.MonkeyPatch) -> None:
+    offer(fresh, "slurm", "json:loads")
+    with pytest.raises(registry.UnknownKind, match="does not implement contract version 1"):
+        registry.load("slurm")
+
+
+def test_a_kind_of_another_contract_version_is_refused(fresh: pytest.MonkeyPatch) -> None:
+    fresh.setattr(json, "CONNECTOR_OF_TOMORROW", replace(CONNECTOR, contract_version=99), raising=False)
+    offer(fresh, "slurm", "json:CONNECTOR_OF_TOMORROW")
+    with pytest.raises(registry.UnknownKind, match="does not implement contract version 1"):
+        registry.load("slurm")

@@ -1,0 +1,292 @@
+"""The HTTP door over replies made up for the purpose: what is checked before anything is read."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+
+from connectors.sdk.errors import (
+    AccessRefused,
+    ConnectorError,
+    InvalidAnswer,
+    NotSupported,
+    OutcomeUnknown,
+    PermissionMissing,
+    RateLimited,
+    SystemUnreachable,
+)
+from connectors.sdk.records import TargetClock
+from connectors.sdk.transport import http
+from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.transport.http import HttpEndpoint, HttpReply, checked_origin, retry_after
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+def door(handler: Callable[[httpx.Request], httpx.Response]) -> HttpEndpoint:
+    return HttpEndpoint("Airflow", "https://af.example.com/base", transport=httpx.MockTransport(handler))
+
+
+def answering(status: int = 200, body: bytes = b"{}", **headers: str) -> HttpEndpoint:
+    named = {"content-type": "application/json"} | {name.replace("_", "-"): value for name, value in headers.items()}
+    return door(lambda _: httpx.Response(status, content=body, headers=named))
+
+
+def get(endpoint: HttpEndpoint, once: bool = False) -> HttpReply:
+    return endpoint.call("GET", "/dags", Deadline(5), once=once)
+
+
+STATUSES: list[tuple[int, type[ConnectorError], type[ConnectorError]]] = [
+    *((status, AccessRefused, AccessRefused) for status in (300, 301, 302, 303, 304, 307, 308, 401, 402, 407, 451)),
+    (403, PermissionMissing, PermissionMissing),
+    (429, RateLimited, RateLimited),
+    *((status, InvalidAnswer, InvalidAnswer) for status in (408, 423, 425)),
+    *((status, InvalidAnswer, OutcomeUnknown) for status in (500, 502, 503, 504, 507, 508, 520, 599)),
+    *((status, NotSupported, NotSupported) for status in (400, 404, 405, 406, 409, 410, 411, 412, 413, 414, 415, 416)),
+    *((status, NotSupported, NotSupported) for status in (417, 418, 421, 422, 424, 426, 428, 431, 501, 505)),
+]
+
+
+@pytest.mark.parametrize("status, read, sent_once", STATUSES)
+def test_every_status_is_sorted_by_what_happens_next(
+    status: int, read: type[ConnectorError], sent_once: type[ConnectorError]
+) -> None:
+    with pytest.raises(ConnectorError) as first:
+        get(answering(status))
+    with pytest.raises(ConnectorError) as second:
+        get(answering(status), once=True)
+    assert (read, sent_once) == (first.type, second.type)
+    assert "Airflow: the answer to" in str(first.value)
+    assert f"GET https://af.example.com/base/dags ({status})" in str(first.value)
+
+
+def test_a_status_that_the_caller_expects_is_a_reply() -> None:
+    assert 409 == answering(409).call("POST", "/x", Deadline(5), accept={409}).status
+
+
+@pytest.mark.parametrize(
+    "value, seconds",
+    [
+        ("30", 30.0),
+        ("0", 0.0),
+        ("-5", 0.0),
+        ("1e3", None),
+        ("99999999999", 900.0),
+        ("Fri, 20 Nov 2026 12:01:00 GMT", 60.0),
+        ("Fri, 20 Nov 2026 11:00:00 GMT", 0.0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 900.0),
+        ("Fri, 20 Nov 0001 12:01:00 GMT", 0.0),
+        ("soon", None),
+        ("", None),
+        ("nan", None),
+        (None, None),
+        ("٣٠", None),
+    ],
+)
+def test_retry_after_is_obeyed_up_to_a_quarter_of_an_hour(value: str | None, seconds: float | None) -> None:
+    assert seconds == retry_after(value, TargetClock(NOON, NOON))
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_busy_server_says_when_to_come_back(status: int) -> None:
+    with pytest.raises(SystemUnreachable) as caught:
+        get(answering(status, retry_after="120"))
+    assert 120.0 == caught.value.retry_after_seconds
+
+
+def test_a_login_page_with_200_is_a_refused_access_and_no_empty_list() -> None:
+    with pytest.raises(AccessRefused, match="is a web page, not JSON: a login"):
+        get(answering(body=b"<html>Sign in</html>", content_type="text/html; charset=utf-8")).table()
+
+
+def test_a_redirect_is_not_followed_and_names_only_its_host() -> None:
+    with pytest.raises(AccessRefused, match=r"redirect to sso\.example\.com; redirects are not followed") as caught:
+        get(answering(302, location="https://sso.example.com/login?token=abc"))
+    assert "abc" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "body, words",
+    [
+        (b'{"dags": [{"dag_id": "a"', "is not whole JSON: it breaks at character 24 of 24 bytes"),
+        (b"", "is not whole JSON: it breaks at character 0 of 0 bytes"),
+        (b"\xff\xfe", "is not UTF-8 at byte 0 of 2"),
+        (b"[" * 100_000, "nested too deep to be read (100000 bytes)"),
+        (b"[1, 2]", "is a JSON list, not an object"),
+        (b'"text"', "is a JSON str, not an object"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "is not whole JSON"),
+    ],
+    ids=["cut", "empty", "no UTF-8", "deep", "list", "text", "endless number"],
+)
+def test_what_is_no_whole_json_object_is_told_with_its_place(body: bytes, words: str) -> None:
+    with pytest.raises(InvalidAnswer) as caught:
+        get(answering(body=body)).table()
+    assert words in str(caught.value)
+
+
+def test_odd_json_that_is_whole_is_read() -> None:
+    body = b'\xef\xbb\xbf{"nan": NaN, "big": 1e400, "id": 9223372036854775809, "twice": 1, "twice": 2}'
+    expected = {"nan": None, "big": float("inf"), "id": 9223372036854775809, "twice": 2}
+    assert expected == get(answering(body=body)).table()
+
+
+def test_a_packed_reply_is_unpacked() -> None:
+    packed = gzip.compress(json.dumps({"dags": []}).encode())
+    item = door(lambda _: raw(packed, "gzip"))
+    assert {"dags": []} == get(item).table()
+
+
+def test_a_packed_bomb_stops_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "LIMIT_BYTES", 1024 * 1024)
+    bomb = gzip.compress(bytes(20 * 1024 * 1024))
+    with pytest.raises(SystemUnreachable, match="is larger than 1 MiB"):
+        get(door(lambda _: raw(bomb, "gzip")))
+
+
+def test_a_large_reply_stops_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "LIMIT_BYTES", 1024 * 1024)
+    with pytest.raises(SystemUnreachable, match="is larger than 1 MiB"):
+        get(door(lambda _: raw(bytes(1024 * 1024 + 1), "")))
+
+
+def test_a_cut_packed_reply_is_not_taken_for_whole() -> None:
+    packed = gzip.compress(b'{"dags": []}')
+    with pytest.raises(SystemUnreachable, match="ends in the middle of its packed body"):
+        get(door(lambda _: raw(packed[:-4], "gzip")))
+
+
+def test_a_garbled_packed_reply_is_named() -> None:
+    with pytest.raises(SystemUnreachable, match="cannot be unpacked"):
+        get(door(lambda _: raw(b"no gzip at all", "gzip")))
+
+
+def raw(body: bytes, encoding: str) -> httpx.Response:
+    """A reply as from the wire: httpx has not touched its body."""
+    headers = {"content-type": "application/json", "content-encoding": encoding}
+    return httpx.Response(200, headers=headers, stream=httpx.ByteStream(body))
+
+
+def test_what_we_sent_is_not_repeated_in_a_message() -> None:
+    detail = [
+        {"type": "missing", "loc": ["body", "password"], "msg": "Field required", "input": {"username": "me-it-is"}}
+    ]
+    with pytest.raises(NotSupported) as caught:
+        get(answering(422, json.dumps({"detail": detail}).encode()))
+    assert "body.password: Field required" in str(caught.value)
+    assert "me-it-is" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "detail, words",
+    [
+        ("no such dag", "no such dag"),
+        (["one", "two"], "one; two"),
+        ({"reason": "Unique constraint violation", "statement": "hidden"}, "Unique constraint violation"),
+        (7, "without a message"),
+        (None, "without a message"),
+    ],
+)
+def test_the_four_shapes_of_detail_are_read(detail: object, words: str) -> None:
+    with pytest.raises(NotSupported) as caught:
+        get(answering(400, json.dumps({"detail": detail}).encode()))
+    assert words in str(caught.value)
+
+
+def test_the_date_header_is_the_clock_of_the_server() -> None:
+    clock = get(answering(date="Fri, 20 Nov 2026 12:00:00 GMT")).clock
+    assert clock is not None
+    assert NOON == clock.target
+
+
+@pytest.mark.parametrize("date", ["", "yesterday", "Fri, 99 Nov 2026 12:00:00 GMT"])
+def test_an_unreadable_date_is_no_clock(date: str) -> None:
+    assert None is get(answering(date=date)).clock
+
+
+@pytest.mark.parametrize(
+    "error, read, sent_once",
+    [
+        (httpx.ConnectError("refused"), SystemUnreachable, SystemUnreachable),
+        (httpx.ConnectTimeout("slow"), SystemUnreachable, SystemUnreachable),
+        (httpx.ReadError("reset"), SystemUnreachable, OutcomeUnknown),
+        (httpx.WriteError("reset"), SystemUnreachable, OutcomeUnknown),
+        (httpx.ReadTimeout("slow"), SystemUnreachable, OutcomeUnknown),
+        (httpx.RemoteProtocolError("closed"), SystemUnreachable, OutcomeUnknown),
+        (httpx.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed"), AccessRefused, AccessRefused),
+    ],
+)
+def test_a_lost_answer_is_unknown_only_where_something_was_sent(
+    error: Exception, read: type[ConnectorError], sent_once: type[ConnectorError]
+) -> None:
+    def fail(_: httpx.Request) -> httpx.Response:
+        raise error
+
+    with pytest.raises(read):
+        get(door(fail))
+    with pytest.raises(sent_once):
+        get(door(fail), once=True)
+
+
+@pytest.mark.parametrize("once, calls", [(False, 2), (True, 1)])
+def test_a_broken_connection_is_replaced_once_for_a_look_and_never_for_an_action(once: bool, calls: int) -> None:
+    seen: list[httpx.Request] = []
+
+    def reset(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        raise httpx.ReadError("reset")
+
+    with pytest.raises(ConnectorError):
+        get(door(reset), once=once)
+    assert calls == len(seen)
+
+
+def test_without_time_nothing_is_sent() -> None:
+    seen: list[httpx.Request] = []
+
+    def note(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200)
+
+    with pytest.raises(SystemUnreachable):
+        door(note).call("POST", "/x", Deadline(0), once=True)
+    assert [] == seen
+
+
+@pytest.mark.parametrize(
+    "url", ["https://af.example.com", "https://af.example.com/base/", "http://127.0.0.1:8080", "http://[::1]:8080"]
+)
+def test_a_good_origin_is_kept_without_its_last_slash(url: str) -> None:
+    assert url.rstrip("/") == checked_origin(url, plain_http=False)
+
+
+@pytest.mark.parametrize(
+    "url, words",
+    [
+        ("https://me:pw@af.example.com", "must hold no credentials"),
+        ("ftp://af.example.com", "needs http:// or https:// and a host"),
+        ("af.example.com", "needs http:// or https:// and a host"),
+        ("https://", "needs http:// or https:// and a host"),
+        ("https://af.example.com/?x=1", "no query"),
+        ("http://af.example.com", "unencrypted: use https://"),
+        ("http://127.0.0.1.example.com", "unencrypted: use https://"),
+        ("https://af.example.com:99999", "Port out of range"),
+    ],
+)
+def test_an_origin_that_could_leak_credentials_is_refused(url: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        checked_origin(url, plain_http=False)
+
+
+def test_plain_http_may_be_said_in_so_many_words() -> None:
+    assert "http://af.lan" == checked_origin("http://af.lan", plain_http=True)
+
+
+def test_a_ca_file_that_is_not_there_is_named() -> None:
+    with pytest.raises(AccessRefused, match=r"ca_file /nowhere/ca\.pem cannot be read"):
+        HttpEndpoint("Airflow", "https://af.example.com", Path("/nowhere/ca.pem"))

@@ -1,0 +1,192 @@
+"""The HTTP door on real sockets: servers that hang, drip, break off and lie, all on loopback."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+import httpx
+import pytest
+
+from connectors.sdk.errors import ConnectorError, OutcomeUnknown, SystemUnreachable
+from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.transport.http import DeadlineBackend, DeadlineTransport, HttpEndpoint
+
+Serve = Callable[[socket.socket, threading.Event], None]
+
+BODY = b'{"dags": [1, 2, 3]}'
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(BODY)
+DEADLINE_SECONDS = 0.4
+GRACE_SECONDS = 1.5
+"""For a busy machine; a deadline that counted per read would take many times as long."""
+
+
+@contextmanager
+def server(serve: Serve) -> Iterator[tuple[int, list[int]]]:
+    """Port of a server that treats each connection by `serve`, and the list of connections so far."""
+    over, accepted = threading.Event(), list[int]()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=accept, args=(listener, serve, over, accepted), daemon=True)
+        thread.start()
+        try:
+            yield int(listener.getsockname()[1]), accepted
+        finally:
+            over.set()
+            thread.join(5)
+
+
+def accept(listener: socket.socket, serve: Serve, over: threading.Event, accepted: list[int]) -> None:
+    listener.settimeout(0.05)
+    while not over.is_set():
+        with suppress(TimeoutError, ConnectionError):
+            connection = listener.accept()[0]
+            accepted.append(len(accepted))
+            with connection, suppress(OSError):
+                serve(connection, over)
+
+
+def asked(connection: socket.socket) -> bytes:
+    connection.settimeout(5)
+    return connection.recv(65536)
+
+
+def drip(text: bytes) -> Serve:
+    def serve(connection: socket.socket, over: threading.Event) -> None:
+        asked(connection)
+        for at in range(len(text)):
+            connection.sendall(text[at : at + 1])
+            if over.wait(0.1):
+                return
+
+    return serve
+
+
+def hang(connection: socket.socket, over: threading.Event) -> None:
+    over.wait(10)
+
+
+def at_once(connection: socket.socket, over: threading.Event) -> None:
+    """One answer, then the connection is closed without a word: the next request meets a dead connection."""
+    asked(connection)
+    connection.sendall(HEAD + BODY)
+
+
+def cut_after(count: int) -> Serve:
+    def serve(connection: socket.socket, over: threading.Event) -> None:
+        asked(connection)
+        connection.sendall((HEAD + BODY)[:count])
+
+    return serve
+
+
+def call(port: int, seconds: float = 5.0, once: bool = False) -> object:
+    door = HttpEndpoint("Airflow", f"http://127.0.0.1:{port}")
+    try:
+        return door.call("GET", "/dags", Deadline(seconds), once=once).table()
+    finally:
+        door.close()
+
+
+@pytest.mark.parametrize(
+    "serve",
+    [hang, drip(HEAD + BODY), drip(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 10_000)],
+    ids=["hangs", "drips its answer", "drips an endless header"],
+)
+def test_a_call_ends_at_its_deadline_whatever_the_server_does(serve: Serve) -> None:
+    began = time.monotonic()
+    with server(serve) as (port, _), pytest.raises(SystemUnreachable, match=r"no answer within 0\.4 s"):
+        call(port, DEADLINE_SECONDS)
+    assert time.monotonic() - began < DEADLINE_SECONDS + GRACE_SECONDS
+
+
+def test_an_action_without_an_answer_is_unknown_at_its_deadline() -> None:
+    with server(hang) as (port, _), pytest.raises(OutcomeUnknown, match="its answer was lost"):
+        call(port, DEADLINE_SECONDS, once=True)
+
+
+def test_a_closed_port_is_unreachable_even_for_an_action() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with pytest.raises(SystemUnreachable, match="Connection refused"):
+        call(port, once=True)
+
+
+@pytest.mark.parametrize("count", [*range(0, len(HEAD + BODY), 7), len(HEAD + BODY) - 1])
+def test_a_reply_that_breaks_off_anywhere_is_no_reply(count: int) -> None:
+    with server(cut_after(count)) as (port, accepted):
+        with pytest.raises(SystemUnreachable):
+            call(port)
+        assert 2 == len(accepted), "a look is tried once more on a fresh connection"
+
+
+def test_an_action_whose_reply_breaks_off_is_sent_once() -> None:
+    with server(cut_after(40)) as (port, accepted):
+        with pytest.raises(OutcomeUnknown):
+            call(port, once=True)
+        assert 1 == len(accepted)
+
+
+def test_a_kept_connection_that_died_is_replaced_without_a_word() -> None:
+    with server(at_once) as (port, accepted):
+        door = HttpEndpoint("Airflow", f"http://127.0.0.1:{port}")
+        replies = [door.call("GET", "/dags", Deadline(5)).table() for _ in range(3)]
+        door.close()
+    assert [{"dags": [1, 2, 3]}] * 3 == replies
+    assert 3 == len(accepted)
+
+
+def test_a_name_that_is_resolved_too_slowly_ends_at_the_deadline() -> None:
+    release = threading.Event()
+
+    def slow(host: str, port: int) -> list[str]:
+        release.wait(5)
+        return ["127.0.0.1"]
+
+    began = time.monotonic()
+    with pytest.raises(httpx.ConnectTimeout, match="was not resolved in time"):
+        fetch(slow)
+    release.set()
+    assert time.monotonic() - began < DEADLINE_SECONDS + GRACE_SECONDS
+
+
+def test_a_name_without_an_address_is_named() -> None:
+    def fail(host: str, port: int) -> list[str]:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    with pytest.raises(httpx.ConnectError, match=r"the name af\.test cannot be resolved: Name or service not known"):
+        fetch(fail)
+
+
+def test_a_dead_address_leaves_time_for_the_next_one() -> None:
+    with server(at_once) as (port, _):
+        reply = fetch(lambda host, _: ["127.0.0.2", "127.0.0.1"], port)
+    assert BODY == reply.content
+
+
+def fetch(resolve: Callable[[str, int], list[str]], port: int = 80) -> httpx.Response:
+    """A request to af.test through a transport whose names are resolved by `resolve`."""
+    import ssl
+
+    transport = DeadlineTransport(ssl.create_default_context(), resolve)
+    transport.backend.deadline = Deadline(DEADLINE_SECONDS)
+    with httpx.Client(transport=transport) as client:
+        return client.get(f"http://af.test:{port}/", timeout=None)
+
+
+def test_time_that_is_over_stops_each_operation() -> None:
+    backend = DeadlineBackend()
+    backend.deadline = Deadline(0.0)
+    with pytest.raises(OSError, match="the deadline of 0 s passed"):
+        backend.cut(None, OSError)
+
+
+def test_nothing_but_our_own_errors_leaves_the_door_when_bytes_are_garbled() -> None:
+    def garbage(connection: socket.socket, over: threading.Event) -> None:
+        asked(connection)
+        connection.sendall(b"\x00\xff\x16\x03 not http at all\r\n\r\n")
+
+    with server(garbage) as (port, _), pytest.raises(ConnectorError):
+        call(port)

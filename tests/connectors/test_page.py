@@ -1,0 +1,52 @@
+"""docs/connectors.md and connectors/tested.json say what the kinds promise and what their tests stand on."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from connectors.sdk import registry
+from connectors.sdk.registry import TEST_LEVELS, KindEntry, entries, kinds, load
+from connectors.sdk.states import Capability
+from tests.connectors.page import PAGE, TESTED, conformance_classes, page, stands_on
+
+AGAIN = "run: python -m tests.connectors.page"
+
+
+def test_every_conformance_class_says_what_it_stands_on() -> None:
+    unsaid = [klass.__name__ for klass in conformance_classes() if klass.against.partition(": ")[0] not in TEST_LEVELS]
+    assert [] == unsaid, 'a class says against = "real: Airflow 3.3.2", as in Hooks.against'
+    assert [] == [klass.__name__ for klass in conformance_classes() if not klass.against.partition(": ")[2]]
+
+
+def test_every_kind_passes_conformance_somewhere() -> None:
+    assert [] == [kind for kind, against in stands_on().items() if not against]
+
+
+def test_the_page_and_what_is_installed_are_what_the_tests_say() -> None:
+    result = stands_on()
+    assert result == json.loads(TESTED.read_text(encoding="utf-8")), AGAIN
+    assert page(result) == PAGE.read_text(encoding="utf-8"), AGAIN
+
+
+@pytest.mark.parametrize("kind", kinds())
+def test_every_kind_says_what_it_proves_and_why_something_is_missing(kind: str) -> None:
+    item = load(kind)
+    assert (True, True) == (bool(item.proofs), bool(item.ladder)), "ConnectorKind(proofs=…, ladder=…)"
+    assert set(Capability) - set(item.capabilities) == {missing for missing, why in item.missing.items() if why}
+
+
+def test_a_kind_whose_package_is_missing_is_listed_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load_none(kind: str) -> None:
+        raise registry.UnknownKind(f'kind "{kind}" needs a package that is not installed')
+
+    monkeypatch.setattr(registry, "load", load_none)
+    assert {'kind "cron" needs a package that is not installed'} == {
+        entry.error for entry in entries() if entry == KindEntry("cron", error=entry.error)
+    }
+
+
+def test_a_class_may_inherit_what_it_stands_on() -> None:
+    assert "real: Airflow 3.3.2" in stands_on()["airflow"]
+    assert any(item.startswith("recorded: ") for item in stands_on()["airflow"])

@@ -1,0 +1,96 @@
+"""What leaves alone and what leaves together, and when what was refused is tried again."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from console.control.alerts.content import LINES, DigestPlan, PendingAlert, digest_text, plan_digest
+from console.engine.notify.backoff import BASE, CAP, MIN_DELAY, RetryDecision, after_failure
+from tests.factories import at
+
+NOON = at("12:00")
+DAY = timedelta(hours=24)
+
+
+def waiting(number: int, made: datetime = NOON, urgent: bool = False, **more: str) -> PendingAlert:
+    return PendingAlert(number, made, urgent, **more)
+
+
+def seconds(number: float) -> timedelta:
+    return timedelta(seconds=number)
+
+
+def test_up_to_the_limit_each_leaves_alone_and_at_once() -> None:
+    assert DigestPlan((1, 2, 3)) == plan_digest([waiting(n) for n in (1, 2, 3)], 0, None, 3, NOON)
+
+
+def test_over_the_limit_the_oldest_leave_alone_and_the_rest_gathers_first() -> None:
+    flood = [waiting(n) for n in range(1, 6)]
+    assert DigestPlan((1, 2)) == plan_digest(flood, 0, None, 2, NOON + seconds(4))
+    assert DigestPlan((1, 2), tuple(flood[2:])) == plan_digest(flood, 0, None, 2, NOON + seconds(5))
+
+
+def test_what_left_in_the_last_minute_counts() -> None:
+    assert DigestPlan() == plan_digest([waiting(1)], 2, None, 2, NOON)
+    assert DigestPlan((1,)) == plan_digest([waiting(1)], 1, None, 2, NOON)
+
+
+def test_there_is_one_digest_a_minute() -> None:
+    flood = [waiting(1)]
+    assert DigestPlan() == plan_digest(flood, 2, NOON - seconds(10), 2, NOON + seconds(49))
+    assert DigestPlan((), tuple(flood)) == plan_digest(flood, 2, NOON - seconds(10), 2, NOON + seconds(50))
+
+
+def test_the_first_word_about_a_tier_1_service_waits_for_no_limit() -> None:
+    flood = [waiting(1), waiting(2, urgent=True)]
+    assert DigestPlan((2,)) == plan_digest(flood, 99, NOON, 2, NOON)
+
+
+@given(st.lists(st.booleans(), max_size=60), st.integers(0, 20), st.integers(1, 20), st.integers(0, 120))
+def test_nothing_is_lost_or_told_twice(urgent: list[bool], let: int, limit: int, later: int) -> None:
+    flood = [waiting(number, urgent=one) for number, one in enumerate(urgent)]
+    found = plan_digest(flood, let, None, limit, NOON + seconds(later))
+    left = [*found.alone, *(one.id for one in found.together)]
+    assert len(set(left)) == len(left)
+    assert {one.id for one in flood if one.urgent} <= set(found.alone)
+    assert max(0, limit - let) >= len([one for one in found.alone if not urgent[one]])
+    assert later < 5 or set(left) == {one.id for one in flood}
+
+
+def test_a_digest_lists_each_incident_once_with_its_newest_title() -> None:
+    words = digest_text(
+        [
+            waiting(1, incident="INC-1", title="[Headway] INC-1: a failed: secret", plain_title="[Headway] INC-1: a"),
+            waiting(2, incident="INC-2", title="[Headway] INC-2: b failed"),
+            waiting(3, incident="INC-1", title="[Headway] INC-1 resolved: a", plain_title="[Headway] INC-1 ok"),
+        ],
+        10,
+    )
+    assert "[Headway] 3 more alerts about 2 incidents since 12:00:00Z" == words.title
+    assert "\n  INC-2: b failed\n  INC-1 resolved: a\n" in words.body
+    assert "\n  INC-2\n  INC-1 ok\n" in words.plain_body
+
+
+def test_a_long_digest_counts_what_it_does_not_list() -> None:
+    words = digest_text([waiting(n, incident=f"INC-{n}", title="t") for n in range(LINES + 7)], 10)
+    assert "  and 7 more\n" in words.body
+
+
+@pytest.mark.parametrize("tries, longest", [(1, BASE), (2, 2 * BASE), (4, 8 * BASE), (30, CAP), (3000, CAP)])
+def test_the_pause_is_even_between_nothing_and_a_doubling_limit(tries: int, longest: timedelta) -> None:
+    assert MIN_DELAY == after_failure(tries, 0, seconds(0), DAY, 0.0).wait
+    assert longest / 2 == after_failure(tries, 0, seconds(0), DAY, 0.5).wait
+
+
+def test_a_refusal_for_good_is_believed_the_third_time() -> None:
+    assert after_failure(2, 2, seconds(0), DAY, 0.5).wait
+    assert RetryDecision(None, "refused for good 3 times") == after_failure(3, 3, seconds(0), DAY, 0.5)
+
+
+def test_what_was_not_accepted_in_time_is_given_up_and_tried_once_more_right_before() -> None:
+    assert RetryDecision(None, "not accepted within 1d") == after_failure(9, 0, DAY, DAY, 0.5)
+    assert seconds(10) == after_failure(9, 0, DAY - seconds(10), DAY, 0.99).wait

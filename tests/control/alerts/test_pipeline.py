@@ -1,0 +1,762 @@
+"""Each stage that a notice passes on its way out: what it holds back, why, until when, and what comes of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import time, timedelta
+from typing import Any
+
+import pytest
+
+from connectors.sdk.states import RunState
+from console.control.alerts.suppression import quiet_until
+from console.control.evaluate import evaluate
+from console.control.snapshot.incremental import part_with
+from console.domain.alert import (
+    AcknowledgementFacts,
+    AlertingSettings,
+    InhibitRule,
+    NotificationState,
+    OnCallShift,
+    QuietHours,
+    RotaRule,
+    RouteRule,
+    SilenceFacts,
+    on_call,
+)
+from console.domain.calendar import MaintenanceWindow
+from console.domain.decision import IncidentDecision
+from console.domain.estate import EvaluationSettings, JobFacts
+from console.domain.service import Timeliness
+from console.domain.settings import Declared
+from console.timing.maintenance import _pattern
+from tests.control.ledger import Ledger, ended
+from tests.factories import at, estate, feeds, job, minutes, service, target
+
+EXTRACT = job(1, "hosts/extract", "03:10", expected=minutes(20), notify=("oncall",), owner="etl")
+LOAD = job(2, "warehouse/load", expected=minutes(30), target_id=2)
+OTHER = job(3, "hosts/other", "11:00", expected=minutes(20), notify=("oncall",))
+NIGHTS = QuietHours(time(22), time(6), "UTC")
+
+
+def night(
+    *routes: RouteRule,
+    tier: int = 2,
+    telling: NotificationState | None = None,
+    notify: tuple[str, ...] = (),
+    **more: Any,
+) -> Ledger:
+    """A job that feeds a service of that tier, and one that nobody waits for; nothing has failed."""
+    facts = estate(
+        EXTRACT, LOAD, OTHER,
+        feeds=feeds(EXTRACT, LOAD),
+        services=[service("daily", "06:30", LOAD, tier=tier, notify=notify)],
+        targets=[target(1), target(2, "warehouse", "warehouse")],
+        settings=EvaluationSettings(default_route=("default",)),
+    )  # fmt: skip
+    said = Declared(alerting=AlertingSettings(routes=routes, **more))
+    found = Ledger(replace(facts, declared=said, telling=telling or NotificationState()))
+    found.look("02:00")
+    return found
+
+
+def fails(of: Ledger, root: JobFacts = EXTRACT, clock: str = "03:10") -> None:
+    of.run(root, clock, RunState.FAILED, **ended(clock, 2))
+
+
+def recovers(of: Ledger, root: JobFacts = EXTRACT, started: str = "03:20", takes: float = 5) -> None:
+    of.run(root, "03:10", RunState.SUCCEEDED, **ended(started, takes))
+
+
+def said(of: Ledger, **changes: Any) -> None:
+    """What people say in between."""
+    of.estate = replace(of.estate, telling=replace(of.estate.telling, **changes))
+
+
+def told(of: Ledger, clock: str) -> list[tuple[str, str]]:
+    """(kind, route) of everything that leaves at that time."""
+    found = of.look(clock)
+    return [(one.kind.value, one.route) for each in found.incidents for one in each.notices]
+
+
+def held(of: Ledger) -> list[tuple[str, str]]:
+    return [(one.stage, one.why) for each in of.decisions.incidents for one in each.held]
+
+
+def only(of: Ledger) -> IncidentDecision:
+    return of.incident()
+
+
+def test_without_a_rule_a_failure_is_told_at_once_and_once() -> None:
+    one = night()
+    fails(one)
+    assert [("opened", "oncall")] == told(one, "03:12")
+    assert [] == told(one, "03:30")
+
+
+# for
+def test_a_condition_that_has_not_held_for_long_enough_waits_and_says_so() -> None:
+    one = night(RouteRule("oncall", wait=timedelta(minutes=5)))
+    fails(one)
+    assert [] == told(one, "03:13")
+    assert [("wait", "notified once it has lasted 5m")] == held(one)
+    assert one.decisions.next_at is not None
+    assert one.decisions.next_at <= at("03:17")
+    assert [("opened", "oncall")] == told(one, "03:17")
+    assert [] == held(one)
+
+
+def test_what_was_over_before_its_for_is_not_told_and_the_timeline_says_why() -> None:
+    one = night(RouteRule("oncall", wait=timedelta(minutes=30)))
+    fails(one)
+    told(one, "03:13")
+    recovers(one)
+    assert [] == told(one, "03:26")
+    assert ["resolved before it had lasted that long"] == [why for _, why in only(one).dropped]
+
+
+def test_a_condition_that_held_longer_than_its_for_while_nobody_looked_is_told_all_the_same() -> None:
+    one = night(RouteRule("oncall", wait=timedelta(minutes=5)))
+    fails(one)
+    told(one, "03:13")
+    recovers(one)
+    assert [("recovered", "oncall")] == told(one, "03:40")
+
+
+def test_what_was_over_before_its_for_is_not_told_either_when_somebody_looks_later() -> None:
+    one = night(RouteRule("oncall", wait=timedelta(minutes=30)))
+    fails(one)
+    told(one, "03:13")
+    recovers(one)
+    assert [] == told(one, "04:30")
+    assert ["resolved before it had lasted that long"] == [why for _, why in only(one).dropped]
+
+
+def test_tier_1_waits_for_nothing() -> None:
+    patient = RouteRule("oncall", wait=timedelta(minutes=5), group_wait=timedelta(minutes=1), quiet=NIGHTS)
+    one = night(patient, tier=1)
+    fails(one)
+    assert [("opened", "oncall")] == told(one, "03:12")
+
+
+# inhibit
+def test_a_job_on_a_target_that_does_not_answer_is_explained_by_the_targets_incident() -> None:
+    one = night()
+    one.target(1, failing_since=at("02:30"), error="no route to host", error_kind="unreachable")
+    assert [("opened", "default")] == told(one, "03:08")
+    fails(one, OTHER)
+    assert [] == [route for _, route in told(one, "03:13") if route == "oncall"]
+
+
+def test_a_rule_of_the_config_explains_one_incident_by_another_until_that_is_over() -> None:
+    rule = InhibitRule((("job", "hosts/extract"),), (("job", "hosts/o*"),))
+    one = night(inhibit=(rule,))
+    fails(one)
+    assert [("opened", "oncall")] == told(one, "03:12")
+    fails(one, OTHER)
+    assert [] == told(one, "03:13")
+    assert [("inhibit", "INC-0001: inhibited by a rule of the config")] == held(one)
+    recovers(one)
+    assert [("recovered", "oncall"), ("opened", "oncall")] == told(one, "03:26")
+
+
+EACH_OTHER = (
+    InhibitRule((("job", "hosts/extract"),), (("job", "hosts/other"),)),
+    InhibitRule((("job", "hosts/other"),), (("job", "hosts/extract"),)),
+)
+
+
+def test_two_that_explain_each_other_by_two_rules_are_told_by_the_older_one() -> None:
+    mute = SilenceFacts(4, (("system", "hosts"),), at("03:00"), at("03:30"), "ann")
+    one = night(inhibit=EACH_OTHER, telling=NotificationState(silences=(mute,)))
+    fails(one)
+    fails(one, OTHER)
+    assert [] == told(one, "03:12")
+    assert [("opened", "oncall")] == told(one, "03:31")
+    assert [("inhibit", "INC-0001: inhibited by a rule of the config")] == held(one)
+
+
+def test_two_that_explain_each_other_and_wait_first_are_told_by_the_older_one() -> None:
+    one = night(RouteRule("oncall", wait=timedelta(minutes=5)), inhibit=EACH_OTHER)
+    fails(one)
+    fails(one, OTHER)
+    assert [] == told(one, "03:13")
+    assert [("opened", "oncall")] == told(one, "03:18")
+
+
+def test_a_circle_of_rules_around_a_target_still_tells_the_target() -> None:
+    circle = InhibitRule((("job", "hosts/*"),), (("system", "hosts"),))
+    one = night(inhibit=(circle,))
+    one.target(1, failing_since=at("02:30"), error="no route to host", error_kind="unreachable")
+    assert [("opened", "default")] == told(one, "03:08")
+    fails(one)
+    fails(one, OTHER)
+    assert [] == [route for _, route in told(one, "03:13") if route == "oncall"]
+
+
+def test_a_rule_explains_what_opens_in_the_same_look() -> None:
+    rule = InhibitRule((("job", "hosts/extract"),), (("job", "hosts/o*"),))
+    one = night(inhibit=(rule,))
+    fails(one)
+    fails(one, OTHER)
+    assert [("opened", "oncall")] == told(one, "03:12")
+    assert [("inhibit", "hosts/extract: inhibited by a rule of the config")] == held(one)
+    assert [] == told(one, "03:13")
+    assert [("inhibit", "INC-0001: inhibited by a rule of the config")] == held(one)
+
+
+def test_what_explains_may_be_younger_where_nothing_explains_it() -> None:
+    rule = InhibitRule((("job", "hosts/o*"),), (("job", "hosts/extract"),))
+    one = night(RouteRule("oncall", wait=timedelta(minutes=5)), inhibit=(rule,))
+    fails(one)
+    told(one, "03:13")
+    fails(one, OTHER, "03:12")
+    told(one, "03:15")
+    assert [("opened", "oncall")] == told(one, "03:19")
+    assert ["INC-0002: inhibited by a rule of the config"] == [why for stage, why in held(one) if stage == "inhibit"]
+
+
+def test_equal_demands_the_same_of_both() -> None:
+    rule = InhibitRule((("job", "hosts/extract"),), (("job", "hosts/*"),), ("service",))
+    one = night(inhibit=(rule,))
+    fails(one)
+    told(one, "03:12")
+    fails(one, OTHER)
+    assert [("opened", "oncall")] == told(one, "03:13")
+
+
+def compared(incidents: int) -> int:
+    """How often a pattern is compared in a look at so many incidents that a rule explains, or does not."""
+    jobs = [job(number, f"hosts/j{number}", "03:10", notify=("oncall",)) for number in range(1, incidents + 1)]
+    rules = (InhibitRule((("job", "hosts/j*"),), (("job", "hosts/j*"),), ("job",)),)
+    facts = estate(*jobs, targets=[target(1)])
+    one = Ledger(
+        replace(facts, declared=Declared(alerting=AlertingSettings(inhibit=rules)), telling=NotificationState())
+    )
+    for each in jobs:
+        fails(one, each)
+    before = _pattern.cache_info()
+    assert incidents == len(told(one, "03:12"))
+    after = _pattern.cache_info()
+    return after.hits + after.misses - before.hits - before.misses
+
+
+def test_a_flood_of_twice_as_many_is_compared_twice_as_often() -> None:
+    assert compared(40) <= 2 * compared(20)
+
+
+# silence
+@pytest.mark.parametrize(
+    "matchers, mutes",
+    [
+        ({"system": "hosts"}, True),
+        ({"job": "hosts/ex*"}, True),
+        ({"job": "warehouse/*"}, False),
+        ({"service": "daily"}, True),
+        ({"tier": "2"}, True),
+        ({"tier": "3"}, False),
+        ({"owner": "etl"}, True),
+        ({"route": "oncall"}, True),
+        ({"system": "hosts", "tier": "3"}, False),
+        ({}, False),
+    ],
+)
+def test_a_silence_mutes_what_fits_all_of_its_matchers(matchers: dict[str, str], mutes: bool) -> None:
+    mute = SilenceFacts(4, tuple(matchers.items()), at("03:00"), at("05:00"), "ann", "disk swap")
+    one = night(telling=NotificationState(silences=(mute,)))
+    fails(one)
+    assert ([] if mutes else [("opened", "oncall")]) == told(one, "03:12")
+    assert ([("silence", "silence 4 of ann: disk swap")] if mutes else []) == held(one)
+
+
+def test_what_is_still_broken_when_its_silence_ends_is_told_then() -> None:
+    mute = SilenceFacts(4, (("system", "hosts"),), at("03:00"), at("05:00"), "ann")
+    one = night(telling=NotificationState(silences=(mute,)))
+    fails(one)
+    assert [] == told(one, "04:59")
+    assert [("opened", "oncall")] == told(one, "05:00")
+
+
+def test_what_recovers_while_it_is_silenced_is_not_told_and_that_is_noted() -> None:
+    mute = SilenceFacts(4, (("system", "hosts"),), at("03:00"), at("05:00"), "ann")
+    one = night(telling=NotificationState(silences=(mute,)))
+    fails(one)
+    told(one, "03:12")
+    recovers(one)
+    assert [] == told(one, "03:26")
+    assert ["resolved while silenced"] == [why for _, why in only(one).dropped]
+
+
+def test_whoever_was_told_before_the_silence_is_told_that_it_is_over() -> None:
+    one = night()
+    fails(one)
+    assert [("opened", "oncall")] == told(one, "03:12")
+    said(one, silences=(SilenceFacts(4, (("system", "hosts"),), at("03:00"), at("05:00"), "ann"),))
+    recovers(one)
+    assert [("recovered", "oncall")] == told(one, "03:26")
+
+
+def test_what_was_red_beyond_its_silence_is_told_though_nobody_looked_before_it_was_over() -> None:
+    mute = SilenceFacts(4, (("system", "hosts"),), at("03:00"), at("03:30"), "ann")
+    one = night(telling=NotificationState(silences=(mute,)))
+    fails(one)
+    assert [] == told(one, "03:13")
+    recovers(one, started="03:40")
+    assert [("recovered", "oncall")] == told(one, "03:50")
+
+
+def test_whoever_was_told_nothing_is_not_told_through_a_silence_that_it_is_over() -> None:
+    one = night(RouteRule("oncall", wait=timedelta(minutes=5)))
+    fails(one)
+    told(one, "03:13")
+    said(one, silences=(SilenceFacts(4, (("system", "hosts"),), at("03:14"), at("09:00"), "ann"),))
+    recovers(one)
+    assert [] == told(one, "03:40")
+    assert [] == held(one)
+    assert ["resolved while silenced"] == [why for _, why in only(one).dropped]
+
+
+# what held it ended while no engine worked
+def test_what_was_red_beyond_its_maintenance_is_told_though_nobody_looked_before_it_was_over() -> None:
+    one = in_maintenance()
+    fails(one)
+    assert [] == told(one, "03:13")
+    recovers(one, started="03:40")
+    assert [("recovered", "oncall")] == told(one, "04:30")
+
+
+def test_what_recovers_in_its_maintenance_is_not_told_by_whoever_looks_later_either() -> None:
+    one = in_maintenance()
+    fails(one)
+    assert [] == told(one, "03:13")
+    recovers(one, started="03:20")
+    assert [] == told(one, "04:30")
+    assert ["resolved during maintenance"] == [why for _, why in only(one).dropped]
+
+
+def in_maintenance() -> Ledger:
+    one = night()
+    planned = MaintenanceWindow("kernel patches", since=at("03:00"), until=at("03:30"), jobs=("hosts/*",))
+    one.estate = replace(one.estate, declared=replace(one.estate.declared, maintenance=(planned,)))
+    return one
+
+
+def explained_by_extract() -> Ledger:
+    """OTHER is red because EXTRACT is, says a rule of the config."""
+    one = night(inhibit=(InhibitRule((("job", "hosts/extract"),), (("job", "hosts/o*"),)),))
+    fails(one)
+    assert [("opened", "oncall")] == told(one, "03:12")
+    fails(one, OTHER)
+    assert [] == told(one, "03:13")
+    return one
+
+
+def test_what_was_red_beyond_what_explained_it_is_told_though_nobody_looked_before_it_was_over() -> None:
+    one = explained_by_extract()
+    recovers(one, started="03:20")
+    recovers(one, OTHER, started="03:40")
+    assert [("recovered", "oncall"), ("recovered", "oncall")] == told(one, "04:30")
+
+
+def test_what_was_over_before_what_explained_it_is_not_told_by_whoever_looks_later_either() -> None:
+    one = explained_by_extract()
+    recovers(one, started="03:40")
+    recovers(one, OTHER, started="03:20")
+    assert [("recovered", "oncall")] == told(one, "04:30")
+    dropped = [why for each in one.decisions.incidents for _, why in each.dropped]
+    assert ["resolved with its parent incident"] == dropped
+
+
+def test_what_an_open_incident_explains_still_is_not_told_when_it_is_over() -> None:
+    one = explained_by_extract()
+    recovers(one, OTHER, started="03:20")
+    assert [] == told(one, "04:30")
+
+
+# repeat, acknowledge, escalate
+def test_what_nobody_takes_is_told_again_until_somebody_does() -> None:
+    one = night(RouteRule("oncall", repeat_every=timedelta(minutes=30)))
+    fails(one)
+    told(one, "03:12")
+    assert [] == told(one, "03:41")
+    assert [("repeated", "oncall")] == told(one, "03:42")
+    said(one, acks={1: AcknowledgementFacts("ann", at("05:00"))})
+    assert [] == told(one, "04:12")
+    assert [("acknowledge", "acknowledged by ann until 05:00 UTC")] == held(one)
+    assert [("repeated", "oncall")] == told(one, "05:00")
+
+
+def test_what_nobody_takes_goes_on_to_the_next_routes_one_after_the_other() -> None:
+    rule = RouteRule("oncall", escalate_after=((0, timedelta(minutes=15)),), escalate_to=("manager", "head"))
+    one = night(rule)
+    fails(one)
+    told(one, "03:12")
+    assert [] == told(one, "03:26")
+    assert [("escalated", "manager")] == told(one, "03:27")
+    assert [("escalated", "head")] == told(one, "03:42")
+    recovers(one, started="03:45")
+    assert [("recovered", "oncall"), ("recovered", "manager"), ("recovered", "head")] == told(one, "03:51")
+
+
+def test_the_tier_says_how_soon_it_goes_on() -> None:
+    times = ((1, timedelta(minutes=5)), (0, timedelta(hours=1)))
+    for tier, clock in ((1, "03:17"), (2, "04:12")):
+        one = night(RouteRule("oncall", escalate_after=times, escalate_to=("manager",)), tier=tier)
+        fails(one)
+        told(one, "03:12")
+        assert ("escalated", "manager") in told(one, clock)
+
+
+def test_who_was_told_only_what_it_means_is_called_to_mend_it_once() -> None:
+    one = night(
+        RouteRule("oncall", escalate_after=((0, timedelta(minutes=15)),), escalate_to=("boss",)), notify=("boss",)
+    )
+    fails(one)
+    assert [("opened", "oncall"), ("opened", "boss")] == told(one, "03:12")
+    assert [("escalated", "boss")] == told(one, "03:27")
+    assert [] == [each for each in told(one, "03:45") if each[0] == "escalated"]
+    recovers(one, started="03:46")
+    assert [("recovered", "oncall"), ("recovered", "boss")] == told(one, "03:52")
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_who_is_called_by_both_kinds_of_routes_hears_what_broke_in_whatever_order_they_were_told(order: int) -> None:
+    rules = (RouteRule(name, escalate_after=((0, timedelta(minutes=15)),), escalate_to=("boss",))
+             for name in ("oncall", "planning"))  # fmt: skip
+    one = night(*rules, notify=("planning",))
+    fails(one)
+    told(one, "03:12")
+    said(one, told={number: each[::order] for number, each in one.estate.telling.told.items()})
+    found = [each for found in one.look("03:27").incidents for each in found.notices if each.route == "boss"]
+    assert ["technical"] == [each.words for each in found]
+
+
+def test_an_escalation_pauses_while_somebody_is_on_it_and_goes_on_when_that_lapses() -> None:
+    one = night(RouteRule("oncall", escalate_after=((0, timedelta(minutes=15)),), escalate_to=("manager",)))
+    fails(one)
+    told(one, "03:12")
+    said(one, acks={1: AcknowledgementFacts("ann", at("04:20"), "looking")})
+    assert [] == told(one, "03:30")
+    assert [("acknowledge", "acknowledged by ann until 04:20 UTC")] == held(one)
+    assert [("escalated", "manager")] == told(one, "04:20")
+
+
+def test_who_is_on_it_beyond_midnight_is_told_with_the_date() -> None:
+    one = night(RouteRule("oncall", repeat_every=timedelta(minutes=10)))
+    fails(one)
+    told(one, "03:12")
+    said(one, acks={1: AcknowledgementFacts("ann", at("00:00", 1))})
+    assert [] == told(one, "03:30")
+    assert [("acknowledge", "acknowledged by ann until 21 Nov 00:00 UTC")] == held(one)
+
+
+def test_what_is_new_is_told_although_somebody_is_on_it() -> None:
+    one = night()
+    fails(one)
+    told(one, "03:12")
+    said(one, acks={1: AcknowledgementFacts("ann", at("05:00"))})
+    recovers(one)
+    assert [("recovered", "oncall")] == told(one, "03:26")
+
+
+def test_what_is_red_again_has_its_time_anew_before_it_goes_on() -> None:
+    one = night(RouteRule("oncall", escalate_after=((0, timedelta(minutes=15)),), escalate_to=("manager",)))
+    fails(one)
+    told(one, "03:12")
+    recovers(one, started="03:13", takes=2)
+    told(one, "03:16")
+    one.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:40", 2))
+    assert [("updated", "oncall")] == told(one, "03:43")
+    assert one.decisions.next_at is not None
+    assert one.decisions.next_at <= at("03:58")
+    assert [] == told(one, "03:57")
+    assert [("escalated", "manager")] == told(one, "03:58")
+
+
+def test_what_was_told_in_business_words_goes_on_too_and_to_each_route_once() -> None:
+    rules = (RouteRule(name, "business", escalate_after=((0, timedelta(minutes=15)),), escalate_to=("boss",))
+             for name in ("oncall", "supply"))  # fmt: skip
+    one = night(*rules, notify=("supply",))
+    fails(one)
+    assert [("opened", "oncall"), ("opened", "supply")] == told(one, "03:12")
+    assert ("escalated", "boss") not in told(one, "03:26")
+    assert [("escalated", "boss")] == [each for each in told(one, "03:27") if each[0] == "escalated"]
+    assert {"business"} == {each.words for each in only(one).notices}
+    assert ("escalated", "boss") not in told(one, "03:50")
+
+
+# quiet hours
+def test_quiet_hours_hold_until_the_morning_what_is_still_so_then() -> None:
+    one = night(RouteRule("oncall", quiet=NIGHTS))
+    fails(one)
+    assert [] == told(one, "03:12")
+    assert [("quiet hours", "quiet hours until 06:00 UTC")] == held(one)
+    assert [("opened", "oncall")] == told(one, "06:00")
+
+
+def test_what_recovers_in_quiet_hours_wakes_nobody_and_is_told_as_over_in_the_morning() -> None:
+    one = night(RouteRule("oncall", quiet=NIGHTS))
+    fails(one)
+    told(one, "03:12")
+    recovers(one)
+    one.look("03:26")
+    assert [("recovered", at("06:00"))] == [(each.kind.value, each.not_before) for each in only(one).notices]
+    assert [] == list(only(one).dropped)
+
+
+def test_what_comes_and_goes_twice_in_quiet_hours_wakes_nobody() -> None:
+    one = night(RouteRule("oncall", quiet=NIGHTS))
+    fails(one)
+    told(one, "03:12")
+    recovers(one)
+    told(one, "03:26")
+    one.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:30", 2))
+    assert [] == told(one, "03:33")
+    recovers(one, started="03:40")
+    one.look("03:46")
+    assert [("recovered", at("06:00"))] == [(each.kind.value, each.not_before) for each in only(one).notices]
+
+
+def test_what_was_red_beyond_the_quiet_hours_is_told_though_nobody_looked_before_it_was_over() -> None:
+    one = night(RouteRule("oncall", quiet=NIGHTS))
+    fails(one)
+    told(one, "03:12")
+    recovers(one, started="08:00")
+    assert [("recovered", "oncall")] == told(one, "08:30")
+    assert [None] == [each.not_before for each in only(one).notices]
+
+
+def test_a_services_owner_who_was_not_woken_hears_in_the_morning_how_it_ended() -> None:
+    one = night(RouteRule("supply", quiet=NIGHTS), notify=("supply",))
+    fails(one, clock="03:10")
+    assert [("opened", "oncall")] == told(one, "03:12")
+    assert ["quiet hours"] == [stage for stage, _ in held(one)]
+    recovers(one)
+    one.run(LOAD, "03:10", RunState.SUCCEEDED, **ended("03:30", 5))
+    assert ("recovered", "supply") in told(one, "03:40")
+
+
+def test_whoever_was_told_before_the_quiet_hours_hears_of_the_end_when_they_are_over() -> None:
+    one = night(RouteRule("oncall", quiet=QuietHours(time(3, 20), time(6), "UTC")))
+    fails(one)
+    assert [("opened", "oncall")] == told(one, "03:12")
+    recovers(one)
+    one.look("03:26")
+    assert [at("06:00")] == [each.not_before for each in only(one).notices]
+    assert ["quiet hours"] == [each.stage for each in only(one).held]
+
+
+@pytest.mark.parametrize(
+    "now, until",
+    [("21:59", None), ("22:00", "06:00"), ("02:00", "06:00"), ("05:59", "06:00"), ("06:00", None), ("11:00", None)],
+)
+def test_quiet_hours_through_midnight_end_the_next_morning(now: str, until: str | None) -> None:
+    assert (at(until) if until else None) == quiet_until(NIGHTS, at(now))
+
+
+def test_quiet_hours_end_on_their_own_wall_clock_when_the_clocks_change() -> None:
+    """The night of 25 October 2026 in Berlin has an hour more."""
+    berlin = replace(NIGHTS, zone="Europe/Berlin")
+    begun = at("12:00").replace(month=10, day=24, hour=20, minute=0)
+    until = quiet_until(berlin, begun)
+    assert until is not None
+    assert timedelta(hours=9) == until - begun
+
+
+# group
+def test_incidents_that_come_together_leave_as_one_message() -> None:
+    one = night(RouteRule("oncall", group_wait=timedelta(seconds=30)))
+    fails(one)
+    assert [] == told(one, "03:12")
+    fails(one, OTHER)
+    assert [] == told(one, "03:12:20")
+    assert {"group"} == {stage for stage, _ in held(one)}
+    assert [("opened", "oncall"), ("opened", "oncall")] == told(one, "03:12:30")
+    assert ["oncall", "oncall"] == [each.group for one in one.decisions.incidents for each in one.notices]
+
+
+def test_one_that_waited_for_company_and_found_none_leaves_alone() -> None:
+    one = night(RouteRule("oncall", group_wait=timedelta(seconds=30)))
+    fails(one)
+    told(one, "03:12")
+    one.look("03:12:30")
+    assert [""] == [each.group for each in only(one).notices]
+
+
+def test_what_is_over_before_its_company_came_is_told_as_over() -> None:
+    one = night(RouteRule("oncall", group_wait=timedelta(minutes=30)))
+    fails(one)
+    told(one, "03:12")
+    recovers(one)
+    assert [("recovered", "oncall")] == told(one, "03:26")
+
+
+# rota
+def rota(*shifts: OnCallShift, **more: Any) -> Ledger:
+    rules = [RotaRule("primary", (("ann", "ann-phone"), ("bob", "bob-phone")))]
+    routes = RouteRule("oncall", rota="primary", fallback="manager")
+    return night(routes, rotas=tuple(rules), telling=NotificationState(shifts={"primary": shifts}), **more)
+
+
+def test_whoever_is_on_call_is_told_and_at_the_change_of_shift_the_next_one() -> None:
+    one = rota(OnCallShift("ann", at("00:00"), at("04:00")), OnCallShift("bob", at("04:00"), at("08:00")))
+    fails(one)
+    assert [("opened", "ann-phone")] == told(one, "03:12")
+    assert [("opened", "bob-phone")] == told(one, "04:00")
+    recovers(one, started="04:10")
+    assert [("recovered", "bob-phone"), ("recovered", "ann-phone")] == told(one, "04:16")
+
+
+def test_in_a_gap_of_the_rota_its_fallback_is_told() -> None:
+    one = rota(OnCallShift("ann", at("05:00"), at("06:00")))
+    fails(one)
+    assert [("opened", "manager")] == told(one, "03:12")
+
+
+def test_somebody_whom_config_does_not_know_is_a_gap() -> None:
+    one = rota(OnCallShift("carol", at("00:00"), at("06:00")))
+    fails(one)
+    assert [("opened", "manager")] == told(one, "03:12")
+
+
+def test_a_swap_lies_over_the_regular_shift() -> None:
+    regular, swap = OnCallShift("ann", at("00:00"), at("08:00")), OnCallShift("bob", at("03:00"), at("04:00"))
+    assert [regular, swap, regular] == [on_call((regular, swap), at(clock)) for clock in ("02:59", "03:00", "04:00")]
+
+
+# business words
+def test_a_services_owner_is_told_in_business_words_when_it_is_in_danger_and_when_it_is_not_any_more() -> None:
+    one = night(notify=("supply",))
+    fails(one)
+    assert [("opened", "oncall"), ("opened", "supply")] == told(one, "03:12")
+    business = only(one).notices[1]
+    assert "[Headway] Daily, promised 06:30 UTC, may be late unless it is repaired by" in business.title
+    assert "Cause: a job of etl failed; its owner was notified at 03:12 UTC.\n" in business.body
+    assert "hosts/extract" not in business.title + business.body
+    assert [] == told(one, "03:30")
+    recovers(one, started="03:31")
+    assert [("recovered", "oncall"), ("recovered", "supply")] == told(one, "03:37")
+    assert "is no longer at risk from this incident" in only(one).notices[1].body
+
+
+def test_a_route_that_owns_both_the_cause_and_the_service_is_told_once_and_technically() -> None:
+    one = night(notify=("oncall",))
+    fails(one)
+    one.look("03:12")
+    assert [("oncall", "technical")] == [(each.route, each.words) for each in only(one).notices]
+    assert "Daily (tier 2), due" in only(one).notices[0].body
+
+
+def test_a_roots_route_in_business_words_is_told_of_all_that_it_hurts_though_no_service_names_it() -> None:
+    one = night(RouteRule("oncall", style="business"))
+    fails(one)
+    assert [("opened", "oncall")] == told(one, "03:12")
+    assert "Daily, promised 06:30 UTC, " in only(one).notices[0].body
+
+
+def test_a_route_may_choose_the_words_it_is_told_in() -> None:
+    one = night(RouteRule("supply", style="technical"), notify=("supply",))
+    fails(one)
+    one.look("03:12")
+    assert [("oncall", "technical"), ("supply", "technical")] == [
+        (each.route, each.words) for each in only(one).notices
+    ]
+
+
+def test_the_services_owner_hears_that_those_who_can_mend_it_are_not_told_yet() -> None:
+    one = night(RouteRule("oncall", quiet=NIGHTS), notify=("supply",))
+    fails(one)
+    assert [("opened", "supply")] == told(one, "03:12")
+    assert "its owner has not been notified yet" in only(one).notices[0].body
+
+
+# what cannot be seen, and answers
+def test_a_source_that_asks_for_patience_is_a_matter_of_those_who_keep_it() -> None:
+    """Its jobs go on as far as anybody knows: nothing is to be restarted by a minute, and no owner of a service is
+    called for half a minute of 429."""
+    one = night(notify=("supply",))
+    one.target(2, failing_since=at("02:59"), last_ok_at=at("02:59"), error="(429)", error_kind="limited")
+    assert [("opened", "default")] == told(one, "03:02")
+    [hurt] = only(one).services
+    assert (Timeliness.AT_RISK, None) == (hurt.timeliness, hurt.act_by)
+    assert "restart" not in one.day("daily").reason
+    one.target(2, failing_since=None, last_ok_at=at("03:04"), error="", error_kind="")
+    assert [("recovered", "default")] == told(one, "03:05")
+
+
+def test_services_owners_are_told_that_nobody_sees_a_system_once_that_lasts() -> None:
+    one = night(notify=("supply",))
+    one.target(2, failing_since=at("02:59"), last_ok_at=at("02:59"), error="(503)", error_kind="failing")
+    assert [("opened", "default")] == told(one, "03:02")
+    assert [] == told(one, "03:13")
+    assert [("opened", "supply")] == told(one, "03:14")
+    assert "Cause: a system answers with a fault, so the state of its jobs is unknown; " in only(one).notices[0].body
+
+
+def test_an_all_clear_does_not_sound_like_one_where_the_service_is_late_all_the_same() -> None:
+    one = night(notify=("supply",))
+    recovers(one)
+    one.target(2, failing_since=at("06:02"), last_ok_at=at("06:02"), error="no route", error_kind="unreachable")
+    assert [("opened", "default"), ("opened", "supply")] == told(one, "06:06")
+    one.run(LOAD, "06:01", RunState.RUNNING, started_at=at("06:07"))
+    one.target(2, failing_since=None, last_ok_at=at("06:08"), error="", error_kind="")
+    assert ("recovered", "supply") in told(one, "06:09")
+    said = [each.body for incident in one.decisions.incidents for each in incident.notices if each.route == "supply"]
+    assert "is no longer at risk from this incident, but is likely late (expected 06:37)." in "".join(said)
+
+
+def test_an_all_clear_says_where_the_promise_is_kept_by_less_than_a_minute() -> None:
+    """A finish is told by the full minute after it: it stood there as the deadline itself."""
+    one = night(notify=("supply",))
+    recovers(one)
+    one.target(2, failing_since=at("05:58"), last_ok_at=at("05:58"), error="no route", error_kind="unreachable")
+    assert ("opened", "supply") in told(one, "06:02")
+    one.run(LOAD, "06:00", RunState.RUNNING, started_at=at("05:59:20"))
+    one.target(2, failing_since=None, last_ok_at=at("06:05"), error="", error_kind="")
+    assert ("recovered", "supply") in told(one, "06:06")
+    said = [each.body for incident in one.decisions.incidents for each in incident.notices if each.route == "supply"]
+    assert "no longer at risk from this incident, with less than a minute to spare." in "".join(said)
+
+
+@pytest.mark.parametrize("kind, has_passed", [("failing", False), ("limited", False), ("unreachable", True)])
+def test_no_act_by_passes_of_what_goes_on_as_far_as_anybody_knows(kind: str, has_passed: bool) -> None:
+    one = night()
+    recovers(one)
+    one.look("03:26")
+    one.target(2, failing_since=at("03:30"), last_ok_at=at("03:30"), error="broken", error_kind=kind)
+    one.look("06:05")
+    day = one.day("daily")
+    assert has_passed is ("its act-by 06:00 UTC has passed" in day.reason)
+    assert has_passed is (day.act_by is not None)
+
+
+# parts of the estate that are judged alone
+def test_what_explains_or_waits_for_another_is_judged_with_it() -> None:
+    one = night(RouteRule("oncall", group_wait=timedelta(minutes=5)))
+    fails(one)
+    fails(one, OTHER)
+    told(one, "03:12")
+    assert {EXTRACT.id, OTHER.id} <= set(part_with(one.estate, [OTHER.id]).jobs)
+    apart = night()
+    fails(apart)
+    told(apart, "03:12")
+    assert EXTRACT.id not in part_with(apart.estate, [OTHER.id]).jobs
+    rule = InhibitRule((("job", "hosts/extract"),), (("job", "hosts/o*"),))
+    explained = night(inhibit=(rule,))
+    fails(explained)
+    told(explained, "03:12")
+    assert {EXTRACT.id, OTHER.id} <= set(part_with(explained.estate, [OTHER.id]).jobs)
+
+
+def test_a_target_that_is_not_to_be_seen_explains_a_failure_that_is_judged_alone() -> None:
+    one = night(inhibit=(InhibitRule((("system", "warehouse"),), (("job", "hosts/o*"),)),))
+    one.target(2, failing_since=at("02:30"), error="no route", error_kind="unreachable")
+    told(one, "03:08")
+    fails(one, OTHER)
+    part = part_with(one.estate, [OTHER.id])
+    assert {LOAD.id, OTHER.id} <= set(part.jobs)
+    whole, alone = (evaluate(each, at("03:13")).incidents for each in (one.estate, part))
+    assert [(each.key, each.held, each.notices) for each in whole] == [
+        (each.key, each.held, each.notices) for each in alone
+    ]
+    assert any(each.held for each in alone)

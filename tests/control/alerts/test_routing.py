@@ -1,0 +1,144 @@
+"""What is told to whom: routes, words, and outside text that stays harmless."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from connectors.sdk.states import RunState
+from console.control.evaluate import evaluate
+from console.domain.decision import IncidentDecision
+from console.domain.estate import EvaluationSettings, JobFacts, RunFacts
+from tests.control.ledger import ended
+from tests.factories import at, estate, feeds, job, minutes, run, service
+
+EXTRACT = job(1, "hosts/extract", "03:10", expected=minutes(20))
+LOAD = job(2, "warehouse/load", "04:00", expected=minutes(30))
+
+
+def failed(of: JobFacts, **more: Any) -> RunFacts:
+    return run(7, of, "03:10", RunState.FAILED, **ended("03:10", 2), **more)
+
+
+def told(
+    root: JobFacts = EXTRACT, tail: str = "", settings: EvaluationSettings | None = None, **more: Any
+) -> IncidentDecision:
+    facts: dict[str, Any] = {
+        "runs": [failed(root)],
+        "feeds": feeds(root, LOAD),
+        "services": [service("daily", "06:30", LOAD)],
+    }
+    found = evaluate(
+        estate(root, LOAD, settings=settings, **(facts | more)), at("03:20"), log_tails={7: tail} if tail else {}
+    )
+    (incident,) = found.incidents
+    return incident
+
+
+@pytest.mark.parametrize(
+    "of_job, of_service, expected",
+    [
+        ((), (), [("oncall", "technical")]),
+        (("etl",), (), [("etl", "technical")]),
+        ((), ("finance",), [("oncall", "technical"), ("finance", "business")]),
+        (("etl",), ("etl",), [("etl", "technical")]),
+        (("etl", "ops"), ("ops", "finance"), [("etl", "technical"), ("ops", "technical"), ("finance", "business")]),
+    ],
+)
+def test_the_root_causes_routes_are_told_what_broke_and_the_services_what_that_means_each_once(
+    of_job: tuple[str, ...], of_service: tuple[str, ...], expected: list[tuple[str, str]]
+) -> None:
+    root = job(1, "hosts/extract", "03:10", expected=minutes(20), notify=of_job)
+    incident = told(root, services=[service("daily", "06:30", LOAD, notify=of_service)])
+    assert expected == [(each.route, each.words) for each in incident.notices]
+
+
+def test_without_a_route_for_the_root_and_a_default_the_services_are_told_what_broke() -> None:
+    incident = told(services=[service("daily", "06:30", LOAD, notify=("finance",))], settings=EvaluationSettings())
+    assert [("finance", "technical")] == [(each.route, each.words) for each in incident.notices]
+
+
+def test_without_any_route_nobody_is_told_and_the_incident_stands() -> None:
+    incident = told(settings=EvaluationSettings())
+    assert ((), "opened: hosts/extract failed") == (incident.notices, incident.event)
+
+
+def test_deadlines_are_told_in_the_zone_of_their_service_with_its_label() -> None:
+    (notice,) = told(services=[service("daily", "07:30", LOAD, zone="Europe/Berlin", title="Daily revenue")]).notices
+    assert "Daily revenue (tier 1), due 2026-11-20 07:30 CET: at risk" in notice.body
+    assert "act by 06:40 CET, green by 07:00 CET (declared)" in notice.body
+    assert notice.title.endswith("act by 06:40 CET")
+
+
+def test_owner_and_runbook_come_from_the_job_else_from_the_first_service() -> None:
+    named = service("daily", "06:30", LOAD, owner="finance-data", runbook="https://wiki/daily")
+    incident = told(services=[named])
+    assert ("finance-data", "https://wiki/daily") == (incident.owner, incident.runbook)
+    own = job(1, "hosts/extract", "03:10", expected=minutes(20), owner="etl", runbook="https://wiki/extract")
+    incident = told(own, services=[named])
+    assert ("etl", "https://wiki/extract") == (incident.owner, incident.runbook)
+
+
+def test_what_is_missing_is_said() -> None:
+    body = told(services=[]).notices[0].body
+    for words in ("Owner:         not set", "Runbook:       not set", "No affected services.", "Log not available."):
+        assert words in body
+
+
+def test_the_tail_of_a_failed_task_stands_for_that_of_its_dag() -> None:
+    task = job(3, "hosts/extract.publish", parent_id=1)
+    runs = [run(6, EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 2)), run(7, task, "03:10", RunState.FAILED)]
+    found = evaluate(estate(EXTRACT, task, runs=runs), at("03:20"), log_tails={7: "KeyError: 'amount'"})
+    assert "  | KeyError: 'amount'\n" in found.incidents[0].notices[0].body
+
+
+def test_only_the_end_of_a_long_log_is_told() -> None:
+    body = told(tail="\n".join(f"line {number}" for number in range(100))).notices[0].body
+    assert "  | line 99\n" in body
+    assert "line 79\n" not in body
+    assert "  | line 80\n" in body
+
+
+HOSTILE = "\x1b]52;c;aGk=\x07\x1b[2J\u202e\x00"
+
+
+def test_hostile_names_and_logs_leave_nothing_that_acts_on_a_terminal() -> None:
+    root = job(
+        1, f"hosts/ex{HOSTILE}tract\n[bold]", "03:10", expected=minutes(20), owner=f"me{HOSTILE}", runbook=HOSTILE
+    )
+    incident = told(root, tail=f"a{HOSTILE}b\rc", runs=[failed(root, message=f"x{HOSTILE}\ny", exit_code=1)])
+    (notice,) = incident.notices
+    said = (
+        notice.title + notice.body.replace("\n", "") + incident.title + incident.reason + incident.event + incident.key
+    )
+    assert [] == [each for each in said if not (each.isprintable() or each == "\ufffd")]
+    assert "\n" not in notice.title
+
+
+def test_an_update_says_what_is_new_and_a_recovery_why_it_is_over() -> None:
+    first = told()
+    assert 1 == first.notices[0].body.count("hosts/extract failed")
+    assert first.notices[0].body.endswith("Useful?      headway alert rate {alert} yes|no\n")
+
+
+def test_link_texts_hold_no_word_that_a_job_said() -> None:
+    said = [failed(EXTRACT, message="SECRET of the customer", native_state="ODD WORD")]
+    (notice,) = told(runs=said, tail="SECRET in its log").notices
+    assert "SECRET of the customer" in notice.title + notice.body
+    plain = notice.plain_title + notice.plain_body
+    assert [] == [word for word in ("SECRET", "ODD WORD", "Reason") if word in plain]
+    assert "[Headway] {incident}: hosts/extract failed" in notice.plain_title
+    for words in ("Daily (tier 1), due", "act by", "Details:     headway incident {incident}"):
+        assert words in notice.plain_body
+
+
+def test_of_many_causes_that_hurt_one_tier_1_service_the_first_word_alone_is_urgent() -> None:
+    other = job(3, "hosts/other", "03:10", expected=minutes(20))
+    runs = [failed(EXTRACT), run(8, other, "03:10", RunState.FAILED, **ended("03:10", 2))]
+    edges = [*feeds(EXTRACT, LOAD), *feeds(other, LOAD)]
+    for tier, urgent in ((1, [True, False]), (2, [False, False])):
+        services = [service("daily", "06:30", LOAD, tier=tier)]
+        facts = estate(EXTRACT, LOAD, other, runs=runs, feeds=edges, services=services)
+        found = evaluate(facts, at("03:20")).incidents
+        assert urgent == [one.notices[0].urgent for one in found]

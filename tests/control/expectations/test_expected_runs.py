@@ -1,0 +1,282 @@
+"""Runs that must exist: planned, held, missed, out of sight. The job is due at 03:10 and has five minutes of grace."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from connectors.sdk.records import Schedule
+from connectors.sdk.states import RunEvidence, RunState
+from console.control.expectations.expected_runs import AHEAD, FREQUENT_AHEAD, Expectations, expect_runs
+from console.domain.decision import ExpectedRun
+from console.domain.dependency import DependencyMode
+from console.domain.estate import JobFacts, RunFacts
+from console.domain.hold import HoldFacts, HoldState
+from tests.factories import NIGHT, at, daily, estate, job, run, target
+
+EXTRACT = job(1, "etl-hosts/db07:extract", "03:10", accepted_at=at("02:00"))
+KEY = "2026-11-20T03:10:00Z"
+INFERRED, STALE = RunEvidence.INFERRED, RunEvidence.STALE
+
+
+def of(now: str, *runs: RunFacts, seen: str = "", job: Any = EXTRACT, **of_target: Any) -> Expectations:
+    """What is expected at `now`; the target is seen until then, unless `seen` says otherwise."""
+    host = target(**({"last_ok_at": at(now), "seen_until": at(seen or now)} | of_target))
+    return expect_runs(estate(job, runs=runs, targets=[host]), at(now))
+
+
+def tonight(found: Expectations) -> ExpectedRun:
+    (due,) = (each for each in found.runs if each.period_key == KEY)
+    return due
+
+
+def told(found: Expectations) -> tuple[RunState, RunEvidence, str]:
+    due = tonight(found)
+    return due.state, due.evidence, due.reason
+
+
+def test_an_accepted_schedule_is_laid_out_with_instant_and_business_date() -> None:
+    found = of("02:30")
+    assert [KEY, "2026-11-21T03:10:00Z"] == [each.period_key for each in found.runs]
+    assert ExpectedRun(1, KEY, at("03:10"), NIGHT, RunState.PLANNED, INFERRED, "") == tonight(found)
+    assert at("03:15:15") == found.next_at
+
+
+def test_nothing_is_expected_of_the_time_before_a_schedule_was_accepted() -> None:
+    assert ["2026-11-21T03:10:00Z"] == [each.period_key for each in of("04:00", job=job(
+        1, "etl-hosts/db07:extract", "03:10", accepted_at=at("03:30"))).runs]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "now, seen, expected",
+    [
+        ("03:12", "03:12", (RunState.PLANNED, INFERRED, "")),
+        ("03:14:59", "03:14:59", (RunState.PLANNED, INFERRED, "")),
+        ("03:20", "03:14", (RunState.PLANNED, INFERRED, "")),
+        ("03:15", "03:15", (RunState.MISSED, INFERRED, "nothing in the log by 03:15 UTC")),
+        ("05:00", "03:15", (RunState.MISSED, INFERRED, "nothing in the log by 03:15 UTC")),
+    ],
+)
+def test_a_run_is_missed_once_a_look_after_its_grace_proves_that_it_never_started(
+    now: str, seen: str, expected: tuple[RunState, RunEvidence, str]
+) -> None:
+    assert expected == told(of(now, seen=seen))
+
+
+def test_a_target_that_does_not_answer_makes_what_is_due_stale_and_never_missed() -> None:
+    found = of("05:00", seen="03:02", last_ok_at=at("03:02"), failing_since=at("03:03"))
+    assert (RunState.PLANNED, STALE, "etl-hosts/db07 not seen since 03:02 UTC") == told(found)
+    later = [each for each in found.runs if each.period_key != KEY]
+    assert [INFERRED] == [each.evidence for each in later]
+
+
+@pytest.mark.parametrize(
+    "since, until, expected",
+    [
+        (
+            "03:00",
+            "03:12",
+            (RunState.PLANNED, STALE, "evidence is lost until 03:12 UTC: nobody can tell whether it started"),
+        ),
+        (
+            "03:11",
+            "03:13",
+            (RunState.PLANNED, STALE, "evidence is lost until 03:13 UTC: nobody can tell whether it started"),
+        ),
+        ("02:00", "03:09", (RunState.MISSED, INFERRED, "nothing in the log by 03:15 UTC")),
+        ("03:16", "03:30", (RunState.MISSED, INFERRED, "nothing in the log by 03:15 UTC")),
+    ],
+)
+def test_what_was_due_while_evidence_was_lost_is_never_missed(
+    since: str, until: str, expected: tuple[RunState, RunEvidence, str]
+) -> None:
+    assert expected == told(of("05:00", lost=(at(since), at(until))))
+
+
+def test_a_target_that_has_never_answered_proves_nothing() -> None:
+    found = of("05:00", last_ok_at=None, seen_until=None)
+    assert (RunState.PLANNED, STALE, "its target has never answered") == told(found)
+
+
+def test_a_start_fulfils_the_expectation() -> None:
+    started = run(7, EXTRACT, "03:10", RunState.RUNNING)
+    assert [KEY] == [each.period_key for each in of("02:30").runs if each.period_key == KEY]
+    assert [] == [each for each in of("05:00", started).runs if each.period_key == KEY]
+
+
+def test_a_run_of_another_key_for_the_same_instant_fulfils_it_and_the_plan_goes() -> None:
+    plan = run(7, EXTRACT, "03:10", RunState.PLANNED)
+    native = run(8, EXTRACT, "03:10", period_key="scheduled__2026-11-20")
+    found = of("05:00", plan, native)
+    assert (7,) == found.withdrawn
+    assert [] == [each for each in found.runs if each.period_key == KEY]
+
+
+def test_a_removed_line_is_missed_with_its_reason() -> None:
+    gone = job(1, "etl-hosts/db07:extract", "03:10", accepted_at=at("02:00"), gone_since=at("02:10"),
+               drift_reason="crontab line gone")  # fmt: skip
+    assert (RunState.PLANNED, INFERRED, "") == told(of("03:12", job=gone))
+    assert (RunState.MISSED, INFERRED, "crontab line gone since 02:10 UTC") == told(of("03:16", job=gone))
+
+
+def test_a_pause_from_outside_holds_until_grace_is_over_and_is_missed_then() -> None:
+    paused = job(1, "etl-hosts/db07:extract", "03:10", accepted_at=at("02:00"), paused_since=at("02:10"))
+    assert (RunState.HELD, INFERRED, "paused since 02:10 UTC") == told(of("02:30", job=paused))
+    assert (RunState.HELD, INFERRED, "paused since 02:10 UTC") == told(of("03:14", job=paused))
+    assert (RunState.MISSED, INFERRED, "paused since 02:10 UTC") == told(of("03:16", job=paused))
+
+
+def test_a_pause_or_removal_after_its_grace_is_not_the_reason() -> None:
+    later = job(
+        1, "etl-hosts/db07:extract", "03:10", accepted_at=at("02:00"), paused_since=at("04:00"), gone_since=at("04:00")
+    )
+    assert (RunState.MISSED, INFERRED, "nothing in the log by 03:15 UTC") == told(of("05:00", job=later))
+    assert (RunState.PLANNED, STALE) == told(of("05:00", job=later, seen_until=at("03:00"), last_ok_at=at("03:00")))[:2]
+
+
+def test_a_job_that_slept_when_it_was_accepted_is_expected_never() -> None:
+    asleep = job(1, "etl-hosts/db07:extract", "03:10", accepted_at=at("02:00"), paused_since=at("02:00"))
+    plan = run(7, EXTRACT, "03:10", RunState.PLANNED)
+    found = of("03:16", plan, job=asleep)
+    assert ((), (7,)) == (found.runs, found.withdrawn)
+
+
+def test_a_removal_that_was_accepted_withdraws_the_plan_and_leaves_what_was_missed() -> None:
+    ended = job(1, "etl-hosts/db07:extract", accepted_at=at("04:00"))
+    rows = [run(7, EXTRACT, "03:10", RunState.MISSED), run(8, EXTRACT, at("03:10", day=1), RunState.PLANNED)]
+    assert Expectations((), (8,), None) == of("04:30", *rows, job=ended)
+
+
+def test_a_plan_that_has_come_due_stands_though_the_source_names_another_next_run() -> None:
+    moved = job(1, "warehouse/load", Schedule("airflow", next_at=at("05:00", day=1)), accepted_at=at("02:00"))
+    plan = run(7, EXTRACT, "03:10", RunState.PLANNED)
+    assert (RunState.MISSED, INFERRED, "no run by 03:15 UTC") == told(of("03:16", plan, job=moved))
+
+
+def test_a_plan_ahead_that_a_new_accepted_schedule_no_longer_names_goes() -> None:
+    later = job(1, "etl-hosts/db07:extract", "03:40", accepted_at=at("02:30"))
+    plan = run(7, EXTRACT, "03:10", RunState.PLANNED)
+    found = of("02:31", plan, job=later)
+    assert (7,) == found.withdrawn
+    assert "2026-11-20T03:40:00Z" == found.runs[0].period_key
+
+
+def test_what_already_reads_so_is_not_told_again() -> None:
+    first = of("03:16")
+    rows = [run(number, EXTRACT, each.period_at, each.state, reason=each.reason)
+            for number, each in enumerate(first.runs, start=1)]  # fmt: skip
+    assert () == of("03:16", *rows).runs
+    assert () == of("04:30", *rows).runs
+
+
+def test_only_what_is_near_is_laid_out_of_a_job_that_runs_every_few_minutes() -> None:
+    often = job(1, "etl-hosts/db07:often", Schedule("debian-cron", "*/5 * * * *"))
+    found = of("03:12", job=often)
+    assert ["03:00", "03:05", "03:10", "03:15", "03:20"] == [f"{each.period_at:%H:%M}" for each in found.runs]
+    assert [RunState.MISSED, RunState.MISSED] + [RunState.PLANNED] * (1 + FREQUENT_AHEAD) == [
+        each.state for each in found.runs
+    ]
+
+
+def test_each_job_of_one_schedule_is_missed_after_its_own_grace() -> None:
+    quick, patient = (
+        job(number, f"etl/{number}", Schedule("debian-cron", "*/5 * * * *"), accepted_at=at("00:00"), grace=grace)
+        for number, grace in ((1, timedelta(minutes=1)), (2, timedelta(minutes=30)))
+    )
+    found = expect_runs(estate(quick, patient, targets=[target(seen_until=at("03:12"))]), at("03:12"))
+    assert {1, 2} == {each.job_id for each in found.runs if each.state is RunState.MISSED}
+
+
+def test_an_hourly_job_is_laid_out_a_few_runs_ahead() -> None:
+    hourly = job(1, "etl-hosts/db07:hourly", Schedule("debian-cron", "5 * * * *"), accepted_at=at("03:00"))
+    assert AHEAD == len([each for each in of("03:12", job=hourly).runs if each.period_at > at("03:12")])
+
+
+@pytest.mark.parametrize(
+    "schedule", [Schedule("pg_cron", "5 seconds"), Schedule("none"), Schedule("debian-cron", "bad")]
+)
+def test_what_has_no_instants_of_its_own_expects_nothing(schedule: Schedule) -> None:
+    assert () == of("03:12", job=job(1, "dwh/tick", schedule)).runs
+
+
+def test_one_expected_run_in_each_night_of_a_clock_change() -> None:
+    berlin = job(1, "etl-hosts/db07:berlin", daily("02:30", zone="Europe/Berlin"), zone="Europe/Berlin",
+                 accepted_at=datetime.fromisoformat("2026-01-01T12:00Z"))  # fmt: skip
+    for noon in (datetime.fromisoformat("2026-03-28T12:00Z"), datetime.fromisoformat("2026-10-24T12:00Z")):
+        found = expect_runs(estate(berlin, targets=[target(seen_until=noon)]), noon)
+        ahead = [each for each in found.runs if noon < each.period_at <= noon + timedelta(hours=24)]
+        assert 1 == len(ahead)
+
+
+HOURLY = job(1, "etl-hosts/db07:extract", Schedule("debian-cron", "10 * * * *", "UTC"), accepted_at=at("02:00"))
+
+
+def held(state: HoldState, **changes: Any) -> HoldFacts:
+    """A hold of the job from 03:00 on, for what it is due at 03:10."""
+    hold = HoldFacts(
+        "headway-0123456789",
+        1,
+        None,
+        NIGHT,
+        "reactive",
+        DependencyMode.HOLD,
+        state,
+        "headway",
+        "",
+        at("09:10"),
+        at("03:10"),
+        KEY,
+        placed_at=at("03:00"),
+    )
+    return replace(hold, **changes)
+
+
+def told_of(now: str, hold: HoldFacts, of_job: JobFacts = EXTRACT) -> dict[str, tuple[RunState, str]]:
+    """What is due, by the time of day of its instant."""
+    whole = estate(of_job, targets=[target(last_ok_at=at(now), seen_until=at(now))])
+    found = expect_runs(replace(whole, holds=(hold,)), at(now))
+    return {f"{one.period_at:%H:%M}": (one.state, one.reason) for one in found.runs if one.business_date == NIGHT}
+
+
+def test_what_is_held_by_us_is_held_and_never_missed_and_nobody_elses_pause() -> None:
+    paused = replace(EXTRACT, paused_since=at("03:01"))
+    waits = "held by Headway (hold headway-0123456789)"
+    for now in ("03:05", "03:30", "08:00"):
+        assert {"03:10": (RunState.HELD, waits)} == told_of(now, held(HoldState.HELD), paused)
+    found = held(HoldState.FOUND, kind="found", held_by="other", due_at=None, period_key="")
+    assert {"03:10": (RunState.HELD, "held by other, not by this store (hold headway-0123456789)")} == told_of(
+        "04:00", found, paused
+    )
+    person = held(HoldState.HELD, kind="person", held_by="alice", why="the network is moved")
+    said = "held by alice: the network is moved (hold headway-0123456789)"
+    assert {"03:10": (RunState.HELD, said)} == told_of("04:00", person, paused)
+
+
+def test_what_was_let_go_unstarted_is_missed_again() -> None:
+    over = held(HoldState.RELEASED, released_at=at("05:00"), ended_at=at("05:01"))
+    assert RunState.MISSED is told_of("05:10", over)["03:10"][0]
+
+
+def test_of_several_that_were_held_back_the_earlier_ones_are_skipped() -> None:
+    hold = held(HoldState.HELD)
+    assert {"03:10", "04:10", "05:10"} == {
+        at for at, told in told_of("05:30", hold, HOURLY).items() if told[0] is RunState.HELD
+    }
+    over = held(
+        HoldState.RELEASED, due_at=at("05:10"), period_key="2026-11-20T05:10:00Z", released_at=at("05:20"),
+        ended_at=at("05:22"),
+    )  # fmt: skip
+    after = told_of("05:30", over, HOURLY)
+    assert (RunState.SKIPPED, RunState.SKIPPED) == (after["03:10"][0], after["04:10"][0])
+    assert "held back (hold headway-0123456789): the start after it stands for it" == after["04:10"][1]
+
+
+@pytest.mark.parametrize(
+    "kind, text", [("cron", "nothing in the log"), ("heartbeat", "no report"), ("slurm", "no run"), ("http", "no run")]
+)
+def test_what_is_missing_of_a_start_is_named_as_its_kind_tells_starts(kind: str, text: str) -> None:
+    """A door has no log in which nobody found anything."""
+    assert (RunState.MISSED, INFERRED, f"{text} by 03:15 UTC") == told(of("03:16", job=replace(EXTRACT, kind=kind)))

@@ -1,0 +1,230 @@
+"""Which period a start belongs to, however polls bring it; and the business date of a period."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.sdk.records import RunRecord, Schedule, instant_key
+from connectors.sdk.states import RunState
+from console.timing.business_dates import assign_periods, business_date_of
+from tests.factories import at, daily, job, record
+
+EXTRACT = job(1, "etl-hosts/db07:extract", "03:10")
+QUARTERS = job(2, "etl-hosts/db07:quarters", Schedule("debian-cron", "*/15 * * * *"))
+BY_HAND = job(3, "etl-hosts/db07:by_hand")
+MONTHLY = job(4, "etl-hosts/db07:monthly", Schedule("debian-cron", "0 3 1 * *"))
+JOBS = {each.native_id: each.schedule for each in (EXTRACT, QUARTERS, BY_HAND, MONTHLY)}
+NOON = time(12)
+
+
+def keys(records: list[RunRecord], taken: dict[tuple[str, str], str] | None = None) -> list[str | None]:
+    return [each.period_key for each in assign_periods(records, JOBS, taken or {})]
+
+
+@pytest.mark.parametrize(
+    "instant, interval_start, zone, cutoff, expected",
+    [
+        (datetime(2026, 11, 20, 3, 12, tzinfo=UTC), None, "UTC", NOON, 19),
+        (datetime(2026, 11, 20, 11, 59, 59, tzinfo=UTC), None, "UTC", NOON, 19),
+        (datetime(2026, 11, 20, 12, 0, tzinfo=UTC), None, "UTC", NOON, 20),
+        (datetime(2026, 11, 20, 3, 12, tzinfo=UTC), None, "UTC", time(0), 20),
+        (datetime(2026, 11, 20, 11, 30, tzinfo=UTC), None, "Europe/Berlin", NOON, 20),
+        (datetime(2026, 11, 20, 6, 30, tzinfo=UTC), None, "Asia/Kathmandu", NOON, 20),
+        (datetime(2026, 11, 20, 6, 0, tzinfo=UTC), None, "Asia/Kathmandu", NOON, 19),
+        (at("04:00"), datetime(2026, 11, 18, 23, 30, tzinfo=UTC), "Europe/Berlin", NOON, 19),
+    ],
+)
+def test_the_business_date_is_that_of_the_window_or_of_the_interval(
+    instant: datetime, interval_start: datetime | None, zone: str, cutoff: time, expected: int
+) -> None:
+    assert date(2026, 11, expected) == business_date_of(instant, interval_start, zone, cutoff)
+
+
+def test_a_start_just_after_its_instant_is_its_run() -> None:
+    (found,) = assign_periods([record("db07:extract", at("03:10:01"))], JOBS, {})
+    assert ("2026-11-20T03:10:00Z", at("03:10")) == (found.period_key, found.period_at)
+
+
+def test_a_start_a_little_before_its_instant_is_still_its_run() -> None:
+    assert ["2026-11-20T03:10:00Z"] == keys([record("db07:extract", at("03:09:59"))])
+
+
+def test_a_late_start_is_the_late_run_of_its_period() -> None:
+    assert ["2026-11-20T03:10:00Z"] == keys([record("db07:extract", at("09:40"))])
+
+
+def test_a_second_start_in_one_period_has_its_own_key_and_no_scheduled_instant() -> None:
+    first, second = assign_periods(
+        [record("db07:extract", at("03:10:01")), record("db07:extract", at("09:40"))], JOBS, {}
+    )
+    assert "2026-11-20T03:10:00Z" == first.period_key
+    assert ("start:2026-11-20T09:40:00Z", None) == (second.period_key, second.period_at)
+
+
+def test_a_period_that_another_attempt_took_earlier_is_not_taken_again() -> None:
+    taken = {("db07:extract", "2026-11-20T03:10:00Z"): "earlier"}
+    assert ["start:2026-11-20T03:20:00Z"] == keys([record("db07:extract", at("03:20"), "later")], taken)
+
+
+def test_an_attempt_that_is_seen_again_keeps_its_period() -> None:
+    taken = {("db07:quarters", "2026-11-20T03:00:00Z"): "a"}
+    assert ["2026-11-20T03:00:00Z"] == keys(
+        [record("db07:quarters", at("03:16"), "a", state=RunState.SUCCEEDED)], taken
+    )
+
+
+def test_what_executes_a_run_again_has_its_period_and_takes_no_other() -> None:
+    first = record("db07:extract", at("03:10:01"), "a")
+    again = replace(record("db07:extract", at("09:40"), "b"), again_of="a")
+    assert ["2026-11-20T03:10:00Z"] * 2 == keys([again, first])
+    taken = {("db07:extract", "2026-11-18T03:10:00Z"): "a"}
+    due = record("db07:extract", at("10:40"), "c")
+    assert ["2026-11-18T03:10:00Z", "2026-11-20T03:10:00Z"] == keys([again, due], taken)
+    assert ["2026-11-20T03:10:00Z"] == keys([again])
+
+
+def test_a_start_where_nothing_is_scheduled_has_its_own_key() -> None:
+    assert ["start:2026-11-20T03:10:01Z"] == keys([record("db07:by_hand", at("03:10:01"))])
+    assert ["start:2026-11-20T03:10:01Z"] == keys([record("db07:unheard_of", at("03:10:01"))])
+
+
+def test_a_start_in_mid_month_is_not_the_late_run_of_the_first() -> None:
+    assert ["start:2026-11-20T09:40:00Z"] == keys([record("db07:monthly", at("09:40"))])
+
+
+def test_a_record_without_any_time_is_known_by_its_attempt() -> None:
+    untimed = RunRecord(job="db07:extract", attempt_key="13", state=RunState.FAILED, native_state="failed")
+    assert ["attempt:13"] == keys([untimed])
+
+
+def test_records_that_know_their_period_or_their_action_stay_as_they_are() -> None:
+    records = [record("db07:extract", at("03:10"), period_key="manual__7"),
+               record("db07:extract", at("03:20"), action_key="headway-0123456789")]  # fmt: skip
+    assert records == assign_periods(records, JOBS, {})
+
+
+def test_the_one_run_of_a_gap_night_is_found_by_its_start_after_the_jump() -> None:
+    berlin = job(5, "etl-hosts/db07:berlin", daily("02:30", zone="Europe/Berlin"))
+    start = datetime(2026, 3, 29, 1, 0, 12, tzinfo=UTC)
+    (found,) = assign_periods([record("db07:berlin", start)], {"db07:berlin": berlin.schedule}, {})
+    assert "2026-03-29T01:00:00Z" == found.period_key
+
+
+EXPORT = ("2026-11-20T03:10:00Z", "2026-11-19T03:10:00Z")
+"""Tonight's instant of the export, and that of the night before."""
+
+
+def early(
+    *records: RunRecord,
+    taken: dict[tuple[str, str], str] | None = None,
+    began: dict[tuple[str, str], datetime] | None = None,
+) -> list[str | None]:
+    """Periods where a job goes by a clock of its own."""
+    return [each.period_key for each in assign_periods(records, JOBS, taken or {}, began or {}, may_start_early=True)]
+
+
+@pytest.mark.parametrize(
+    "start, wanted",
+    [
+        ("03:06:18", EXPORT[0]),
+        ("02:55", EXPORT[0]),
+        ("02:54:59", EXPORT[1]),
+        ("03:24", EXPORT[0]),
+        ("03:10:01", EXPORT[0]),
+    ],
+)
+def test_a_start_some_minutes_early_is_its_instants_run_though_nobody_saw_the_night_before(
+    start: str, wanted: str
+) -> None:
+    """A clock that is ahead, or a person: the night's run was told as missed, the one that ran as yesterday's."""
+    assert [wanted] == early(record("db07:extract", at(start)))
+    yesterdays = {("db07:extract", EXPORT[1]): "before"}
+    other = wanted if wanted == EXPORT[0] else f"start:2026-11-20T{start}Z"
+    assert [other] == early(record("db07:extract", at(start), "tonight"), taken=yesterdays)
+
+
+def test_a_start_is_never_early_where_the_scheduler_itself_starts_it() -> None:
+    """By cron's own clock nothing starts early: somebody ran it by hand."""
+    taken = {("db07:extract", EXPORT[1]): "before"}
+    assert ["start:2026-11-20T03:06:18Z"] == keys([record("db07:extract", at("03:06:18"))], taken)
+
+
+def test_an_early_start_takes_no_period_that_has_its_run() -> None:
+    tonights = {("db07:extract", key): "other" for key in EXPORT}
+    assert ["start:2026-11-20T03:06:18Z"] == early(record("db07:extract", at("03:06:18"), "mine"), taken=tonights)
+
+
+def test_a_start_on_time_joins_the_run_that_somebody_began_just_before_its_clock() -> None:
+    """Else it would have no period of its own schedule, and its failure none."""
+    by_hand, by_clock = record("db07:extract", at("03:04"), "hand"), record("db07:extract", at("03:10:01"), "clock")
+    later = record("db07:extract", at("05:00"), "later")
+    wanted = [EXPORT[0], EXPORT[0], "start:2026-11-20T05:00:00Z"]
+    assert wanted == early(by_hand, by_clock, later)
+    taken, began = {("db07:extract", EXPORT[0]): "hand"}, {("db07:extract", EXPORT[0]): at("03:04")}
+    assert wanted[1:] == early(by_clock, later, taken=taken, began=began)
+    on_time = {("db07:extract", EXPORT[0]): at("03:10")}
+    assert ["start:2026-11-20T03:10:01Z"] == early(by_clock, taken=taken, began=on_time)
+
+
+@pytest.mark.parametrize(
+    "start, is_taken, wanted",
+    [
+        ("03:14:30", False, "2026-11-20T03:00:00Z"),
+        ("03:14:30", True, "2026-11-20T03:15:00Z"),
+        ("03:11:15", True, "2026-11-20T03:15:00Z"),
+        ("03:11:14", True, "start:2026-11-20T03:11:14Z"),
+    ],
+)
+def test_a_start_between_near_instants_is_late_while_the_one_before_is_free(
+    start: str, is_taken: bool, wanted: str
+) -> None:
+    taken = {("db07:quarters", "2026-11-20T03:00:00Z"): "before"} if is_taken else {}
+    assert [wanted] == early(record("db07:quarters", at(start), "mine"), taken=taken)
+
+
+def test_a_start_that_is_early_across_a_jump_of_the_clock_is_its_instants_run() -> None:
+    """In Berlin's spring the instant before 02:30, which is skipped, lies 23 hours and a half back."""
+    berlin = {"db07:berlin": daily("02:30", zone="Europe/Berlin")}
+    start = datetime(2026, 3, 29, 0, 56, tzinfo=UTC)
+    (found,) = assign_periods([record("db07:berlin", start)], berlin, {}, may_start_early=True)
+    assert "2026-03-29T01:00:00Z" == found.period_key
+
+
+def starts(jitters: list[float]) -> list[RunRecord]:
+    """One start per quarter of an hour, each within its own period."""
+    first = at("00:00")
+    return [
+        record("db07:quarters", first + number * timedelta(minutes=15) + timedelta(seconds=late), f"a{number}")
+        for number, late in enumerate(jitters)
+    ]
+
+
+@given(
+    st.lists(st.floats(-2, 890), min_size=1, max_size=30),
+    st.randoms(use_true_random=False),
+    st.integers(1, 5),
+    st.booleans(),
+)
+def test_shuffled_repeated_and_late_polls_give_every_start_the_same_period(
+    jitters: list[float], dice: random.Random, size: int, may_start_early: bool
+) -> None:
+    records = starts(jitters)
+    expected = {
+        f"a{number}": instant_key(at("00:00") + number * timedelta(minutes=15)) for number in range(len(records))
+    }
+    seen = records + dice.sample(records, len(records) // 2)
+    dice.shuffle(seen)
+    taken: dict[tuple[str, str], str] = {}
+    found: dict[str, str | None] = {}
+    for offset in range(0, len(seen), size):
+        for each in assign_periods(seen[offset : offset + size], JOBS, taken, may_start_early=may_start_early):
+            assert each.period_key is not None
+            taken[each.job, each.period_key] = each.attempt_key
+            assert found.setdefault(each.attempt_key, each.period_key) == each.period_key
+    assert expected == found

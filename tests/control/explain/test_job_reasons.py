@@ -1,0 +1,301 @@
+"""Why a job is not running: the chain of reasons across systems, down to what a person can act on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
+
+import pytest
+
+from connectors.sdk.records import Schedule
+from connectors.sdk.states import RunState
+from console.control.expectations.expected_runs import expect_runs
+from console.control.explain.why_not_running import actionable_reason, explain_job
+from console.control.snapshot.estate_index import EstateIndex
+from console.domain.calendar import Calendar, MaintenanceWindow
+from console.domain.dependency import DependencyMode, DependencyOrigin
+from console.domain.estate import DependencyFacts, Estate, JobFacts, RunFacts
+from console.domain.hold import HoldFacts, HoldState
+from console.domain.job import ExplanationStep, Safety
+from console.domain.settings import Declared, DeclaredPool
+from console.domain.switches import Modes, SwitchState
+from tests.factories import at, estate, job, run, target
+
+EXTRACT = job(1, "etl-hosts/db07:extract", "03:10")
+LOAD = job(2, "warehouse/load", "04:00", target_id=2)
+MART = job(3, "dwh/mart", target_id=3)
+HOSTS = [target(1), target(2, "warehouse", "warehouse"), target(3, "dwh", "dwh")]
+NATIVE = DependencyFacts(2, 3, DependencyOrigin.NATIVE)
+OBSERVED = DependencyFacts(1, 2, DependencyOrigin.DECLARED)
+BY_ITS_OWNER = (
+    'run it at its source (its owner marked it rerun = "never"), or headway run mark-ok etl-hosts/db07:extract where it'
+    " is good"
+)
+HELD = replace(OBSERVED, mode=DependencyMode.HOLD)
+
+
+def night(*runs: RunFacts, feeds: tuple[DependencyFacts, ...] = (HELD, NATIVE), **more: object) -> Estate:
+    jobs = more.pop("jobs", (EXTRACT, LOAD, MART))
+    targets = more.pop("targets", [replace(one, last_ok_at=at("04:59:50"), seen_until=at("04:59:50")) for one in HOSTS])
+    hosts = estate(*jobs, runs=runs, feeds=feeds, targets=targets)  # type: ignore[misc, arg-type]
+    return replace(hosts, **more)  # type: ignore[arg-type]
+
+
+def chain(
+    of: JobFacts, seen: Estate, now: str = "04:30", approvals: tuple[ExplanationStep, ...] = ()
+) -> tuple[ExplanationStep, ...]:
+    due = expect_runs(seen, at(now))
+    return explain_job(EstateIndex(seen, at(now), due.runs, due.withdrawn), of.id, approvals)
+
+
+def kinds(found: tuple[ExplanationStep, ...]) -> list[tuple[str, str]]:
+    return [(each.job.rpartition("/")[2], each.kind) for each in found]
+
+
+class Walked(tuple[DependencyFacts, ...]):
+    """Counts how often somebody walks through all of them."""
+
+    times = 0
+
+    def __iter__(self) -> Iterator[DependencyFacts]:
+        Walked.times += 1
+        return super().__iter__()
+
+
+def test_a_long_chain_is_not_sought_through_all_dependencies_at_each_job() -> None:
+    jobs = [job(number, f"dwh/j{number}") for number in range(1, 41)]
+    failed = run(1, jobs[0], "03:10", RunState.FAILED)
+    edges = Walked(DependencyFacts(one.id, one.id + 1, DependencyOrigin.NATIVE) for one in jobs[:-1])
+    seen = replace(
+        estate(*jobs, runs=[failed], targets=[replace(HOSTS[0], last_ok_at=at("04:29:50"))]), dependencies=edges
+    )
+    index = EstateIndex(seen, at("04:30"), (), ())
+    assert index.graph.into(2)  # the graph has had its own look
+    Walked.times = 0
+    assert "failed" in {each.kind for each in explain_job(index, 40)}
+    assert 1 == Walked.times
+
+
+def test_the_chain_goes_across_systems_down_to_the_failed_root() -> None:
+    """The mart waits natively for the load, which Headway holds for an extract that failed on a host."""
+    failed = run(
+        1, EXTRACT, "03:10", RunState.FAILED, message="no space left", native_state="exit 1", observed_at=at("03:21")
+    )
+    hold = HoldFacts(
+        "headway-1",
+        2,
+        1,
+        date(2026, 11, 19),
+        "reactive",
+        DependencyMode.HOLD,
+        HoldState.HELD,
+        "Headway",
+        "",
+        at("10:00"),
+        at("04:00"),
+        "2026-11-20T04:00:00Z",
+        placed_at=at("03:50"),
+    )
+    found = chain(MART, night(failed, holds=(hold,)))
+    assert [("mart", "event"), ("mart", "upstream")] == kinds(found)[:2]
+    assert [("load", "hold"), ("load", "clock"), ("load", "upstream")] == kinds(found)[2:5]
+    assert [("db07:extract", "failed")] == kinds(found)[5:6]
+    root = actionable_reason(found)
+    assert root is not None
+    assert ("failed", "headway rerun etl-hosts/db07:extract", 2) == (root.kind, root.act, root.depth)
+    assert root.words == "is failed for 2026-11-19: no space left"
+    assert 'seen 2026-11-20 03:21 UTC, in its words "exit 1", evidence native' in root.evidence
+
+
+def test_a_hold_says_who_keeps_it_back_since_when_for_what() -> None:
+    hold = HoldFacts(
+        "headway-2",
+        2,
+        None,
+        None,
+        "person",
+        DependencyMode.HOLD,
+        HoldState.HELD,
+        "mara",
+        "the disk is swapped",
+        at("08:00"),
+        at("04:00"),
+        "2026-11-20T04:00:00Z",
+        placed_at=at("03:30"),
+    )
+    first = chain(LOAD, night(run(1, EXTRACT, "03:10"), holds=(hold,)))[0]
+    assert ("hold", at("03:30"), at("08:00"), "mara") == (first.kind, first.since, first.until, first.by)
+    assert "held by mara: the disk is swapped (hold headway-2)" == first.words
+    assert "headway hold release warehouse/load" == first.act
+
+
+def test_a_freeze_is_told_with_the_hold_that_it_keeps() -> None:
+    hold = HoldFacts(
+        "headway-2", 2, None, None, "person", DependencyMode.HOLD, HoldState.HELD, "mara", "", at("08:00"),
+        at("04:00"), "2026-11-20T04:00:00Z", placed_at=at("03:30"),
+    )  # fmt: skip
+    modes = Modes(frozen=SwitchState("on", "alice", "the network is moved", at("03:00")))
+    found = chain(LOAD, night(run(1, EXTRACT, "03:10"), holds=(hold,), modes=modes))
+    assert ("freeze", "alice", "headway freeze --off") == (found[1].kind, found[1].by, found[1].act)
+
+
+def test_a_pause_at_the_source_is_told_with_its_beginning_and_nothing_upstream() -> None:
+    paused = replace(LOAD, paused_since=at("02:10"))
+    found = chain(LOAD, night(jobs=(EXTRACT, paused, MART)))
+    assert ("pause", at("02:10")) == (found[0].kind, found[0].since)
+    assert "upstream" not in [each.kind for each in found]
+
+
+def test_a_target_that_does_not_answer_comes_first_and_explains_the_rest() -> None:
+    silent = replace(HOSTS[0], last_ok_at=at("03:00"), failing_since=at("03:01"), error="connection refused")
+    found = chain(EXTRACT, night(targets=[silent, *HOSTS[1:]]))
+    assert ("unreachable", at("03:01"), "last seen 2026-11-20 03:00 UTC") == (
+        found[0].kind,
+        found[0].since,
+        found[0].evidence,
+    )
+    assert "etl-hosts/db07 does not answer, so its status is unknown: connection refused" == found[0].words
+
+
+def test_a_target_that_answers_with_a_fault_is_not_said_to_be_silent() -> None:
+    failing = replace(HOSTS[0], last_ok_at=at("03:00"), failing_since=at("03:01"), error="(500)", error_kind="failing")
+    found = chain(EXTRACT, night(targets=[failing, *HOSTS[1:]]))
+    assert "etl-hosts/db07 answers with a fault, so its status is unknown: (500)" == found[0].words
+
+
+def test_no_clock_starts_a_job_that_is_gone() -> None:
+    gone = replace(EXTRACT, gone_since=at("01:00"), drift_reason="line gone")
+    assert ["gone"] == [one.kind for one in chain(gone, night(jobs=(gone, LOAD, MART)))]
+
+
+@pytest.mark.parametrize(
+    "reason, kind, text",
+    [
+        ("slot", "slot", "is queued at its scheduler: it waits for a free slot"),
+        ("approval", "approval", "is queued at its scheduler: it waits for approval"),
+        ("", "waits", "is queued at its scheduler, which does not say for what"),
+    ],
+)
+def test_what_its_scheduler_says_it_waits_for_is_told_in_its_word(reason: str, kind: str, text: str) -> None:
+    queued = run(2, LOAD, "04:00", RunState.QUEUED, reason=reason, native_state="queued", started_at=None)
+    found = chain(LOAD, night(run(1, EXTRACT, "03:10"), queued))
+    assert (kind, text) == (found[0].kind, found[0].words)
+
+
+def test_a_slot_of_a_pool_that_is_known_is_named_with_who_has_it() -> None:
+    declared = Declared(pools=(DeclaredPool("etl_pool", ("etl-hosts/*", "warehouse/*"), 2),))
+    queued = run(2, LOAD, "04:00", RunState.QUEUED, reason="slot", native_state="queued", started_at=None)
+    runs = [run(1, EXTRACT, "03:10", RunState.RUNNING), run(3, MART, "03:20", RunState.RUNNING)]
+    words = chain(LOAD, night(*runs, queued, declared=declared))[0].words
+    assert words.endswith("it waits for a slot of etl_pool: 1 of 2 taken by etl-hosts/db07:extract"), words
+
+
+def test_a_running_job_says_for_how_long_and_how_long_it_takes() -> None:
+    running = run(2, LOAD, "04:00", RunState.RUNNING)
+    found = chain(LOAD, night(run(1, EXTRACT, "03:10"), running, durations={2: (600.0,) * 20}))
+    assert "is running for 30m; it takes 10m, at most 10m (history)" == found[0].words
+
+
+def test_a_late_start_names_the_upstream_that_was_good_too_late() -> None:
+    late = run(1, EXTRACT, "03:10", started_at=at("03:55"), ended_at=at("04:10"))
+    begun = run(2, LOAD, "04:00", RunState.RUNNING, started_at=at("04:11"), first_started_at=at("04:11"))
+    found = chain(LOAD, night(late, begun))
+    assert (
+        "began 11m after it was due 2026-11-20 04:00 UTC: etl-hosts/db07:extract was good at 04:10 UTC"
+        == found[1].words
+    )
+
+
+def test_a_job_by_the_clock_says_when_it_is_due() -> None:
+    found = chain(LOAD, night(run(1, EXTRACT, "03:10"), run(2, LOAD, "04:00")), "05:00")
+    assert [("load", "done"), ("load", "clock")] == kinds(found)
+    assert ("its clock starts it next 2026-11-21 04:00 UTC (daily at 04:00 UTC)", at("04:00", 1)) == (
+        found[1].words,
+        found[1].until,
+    )
+
+
+def test_a_day_that_does_not_count_is_told_with_its_calendar() -> None:
+    closed = Calendar("own", tuple(range(7)), closed=(date(2026, 11, 19), date(2026, 11, 20)))
+    later = replace(LOAD, calendar="own")
+    found = chain(LOAD, night(jobs=(EXTRACT, later, MART), declared=Declared(calendars=(closed,))), "05:00")
+    assert "calendar" == found[0].kind
+    assert "no run is expected 2026-11-21 04:00 UTC: 2026-11-20 in calendar own is named closed" == found[0].words
+    assert at("04:00", 2) == found[0].until
+
+
+@pytest.mark.parametrize(
+    "changed, text",
+    [
+        (
+            {"cannot_rerun": "the door only listens"},
+            (
+                "run it at its source (the door only listens), "
+                "or headway run mark-ok etl-hosts/db07:extract where it is good"
+            ),
+        ),
+        (
+            {"rerun": Safety.NEVER},
+            BY_ITS_OWNER,
+        ),
+        ({"kind": "manual", "cannot_rerun": "by a person"}, "headway action complete etl-hosts/db07:extract"),
+    ],
+)
+@pytest.mark.parametrize("state", [RunState.FAILED, None])
+def test_no_rerun_is_offered_where_there_is_none(changed: dict[str, object], text: str, state: RunState | None) -> None:
+    """A job that failed, and one that was missed, of a kind that only listens."""
+    bound = replace(EXTRACT, **changed)  # type: ignore[arg-type]
+    runs = [run(1, bound, "03:10", state)] if state else []
+    assert text == chain(bound, night(*runs, jobs=(bound, LOAD, MART)), "04:30")[0].act
+
+
+def test_a_missed_run_says_since_when_it_was_due() -> None:
+    found = chain(EXTRACT, night(), "04:30")
+    assert ("missed", "was due 2026-11-20 03:10 UTC: nothing in the log by 03:15 UTC") == (
+        found[0].kind,
+        found[0].words,
+    )
+
+
+def test_what_is_only_observed_is_read_and_not_waited_for() -> None:
+    failed = run(1, EXTRACT, "03:10", RunState.FAILED)
+    found = chain(LOAD, night(failed, feeds=(OBSERVED,)), "03:50")
+    told = next(each for each in found if each.kind == "upstream")
+    assert "reads etl-hosts/db07:extract, which is not good yet; it does not wait for it (mode observe)" == told.words
+
+
+def test_an_approval_that_is_waited_for_comes_first() -> None:
+    waiting = ExplanationStep(
+        "warehouse/load", "approval", "start was asked for", by="bob", act="headway action approve K1"
+    )
+    found = chain(LOAD, night(run(1, EXTRACT, "03:10")), approvals=(waiting,))
+    assert waiting == found[0]
+    assert waiting == actionable_reason(found)
+
+
+def test_upstreams_that_wait_for_each_other_end_the_walk() -> None:
+    back = DependencyFacts(3, 1, DependencyOrigin.DECLARED, DependencyMode.HOLD)
+    found = chain(MART, night(run(1, EXTRACT, "03:10", RunState.FAILED), feeds=(HELD, NATIVE, back)))
+    assert len(found) < 20
+
+
+def test_a_job_that_nothing_starts_says_so() -> None:
+    found = chain(MART, night(feeds=()))
+    assert ("event", "nothing starts it by the clock (not by the clock)") == (found[0].kind, found[0].words)
+    assert None is actionable_reason(found)
+
+
+def test_a_gone_job_says_what_became_of_it() -> None:
+    gone = replace(EXTRACT, gone_since=at("01:00"), drift_reason="line gone", schedule=Schedule("none"))
+    found = chain(EXTRACT, night(jobs=(gone, LOAD, MART)))
+    assert ("gone", "line gone", "headway system drift accept etl-hosts/db07:extract") == (
+        found[0].kind, found[0].words, found[0].act,
+    )  # fmt: skip
+
+
+def test_a_maintenance_is_told_with_its_end() -> None:
+    patches = MaintenanceWindow("kernel patches", jobs=("warehouse/*",), since=at("03:00"), until=at("06:00"))
+    found = chain(LOAD, night(run(1, EXTRACT, "03:10"), declared=Declared(maintenance=(patches,))))
+    assert ("maintenance", at("06:00")) == (found[0].kind, found[0].until)
+    assert "in maintenance until 06:00 UTC: kernel patches" == found[0].words

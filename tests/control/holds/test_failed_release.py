@@ -1,0 +1,163 @@
+"""A hold that is due to be let go and cannot be: a person is told, and nothing is promised meanwhile."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from itertools import pairwise
+
+import pytest
+
+from connectors.sdk.states import RunState, Verb
+from console.control.expectations.expected_runs import expect_runs
+from console.control.snapshot.holds import held_start_reason
+from console.domain.decision import HoldDecision
+from console.domain.hold import RELEASE_FAILED, HoldState
+from console.domain.switches import Modes, SwitchState
+from tests.control.holds.test_state_machine import failed, reason, repaired
+from tests.control.stage import EXTRACT, LOAD, Stage
+from tests.factories import at
+
+NO_RIGHT = "no right to do this"
+
+
+class Telling(Stage):
+    """A night that keeps what a person was told; every release is refused until `mended`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[str] = []
+        self.words = NO_RIGHT
+        self.mended = False
+        self.reply = lambda action: None if self.mended or action.verb is not Verb.RELEASE else self.words
+
+    def _keep_hold(self, one: HoldDecision) -> None:
+        self.told += [one.tells] if one.tells else []
+        super()._keep_hold(one)
+
+    def releases(self) -> list[timedelta]:
+        """Between one try and the next."""
+        times = [one.at for one in self.asked.values() if one.action.verb is Verb.RELEASE]
+        return [after - before for before, after in pairwise(times)]
+
+
+def refused_from(clock: str) -> Telling:
+    stage = Telling()
+    repaired(failed(stage), clock)
+    return stage
+
+
+@pytest.mark.parametrize("text", [NO_RIGHT, "not sent: no route to host"])
+def test_a_release_that_is_refused_or_fails_is_told_once_for_its_hold(text: str) -> None:
+    stage = refused_from("04:10")
+    stage.words = text
+    stage.until("04:12")
+    assert [text] == stage.told
+    stage.until("08:00")
+    assert ([text], HoldState.HELD) == (stage.told, stage.hold().state)
+
+
+def test_it_is_asked_again_after_pauses_that_double_up_to_an_hour() -> None:
+    stage = refused_from("04:10")
+    stage.whole = False
+    stage.until("09:50")
+    pauses = stage.releases()
+    assert timedelta(minutes=5) <= pauses[0] < timedelta(minutes=7)
+    assert all(after >= min(2 * before, timedelta(hours=1)) for before, after in pairwise(pauses[1:]))
+    assert timedelta(hours=1) <= pauses[-1] < timedelta(minutes=62)
+
+
+def test_what_cannot_be_let_go_stays_so_though_a_plan_would_hold_its_job() -> None:
+    """Each refusal was followed by "held on while a plan repairs what it reads", and by its run being awaited again."""
+    stage = refused_from("04:10")
+    stage.whole = False
+
+    def planned() -> None:
+        stage.held = {key: replace(one, plan_until=at("10:00", day=1)) for key, one in stage.held.items()}
+
+    stage.when("04:20", planned)
+    stage.until("11:55")
+    words = stage.hold().words
+    assert (True, [NO_RIGHT]) == (words.startswith(RELEASE_FAILED), stage.told), words
+    assert [] == [each for each in stage.events if "while a plan repairs" in each]
+
+
+def test_it_is_let_go_and_started_once_the_right_is_there() -> None:
+    stage = refused_from("04:10")
+    stage.when("04:20", lambda: setattr(stage, "mended", True))
+    stage.until("06:00")
+    assert (1, HoldState.RELEASED, [NO_RIGHT]) == (len(stage.source.starts), stage.hold().state, stage.told)
+
+
+def test_its_words_name_the_refusal_and_no_upstream_that_is_good() -> None:
+    stage = refused_from("04:10")
+    stage.until("04:08")
+    assert (RunState.HELD, f"held by Headway until {EXTRACT.name} is good (hold {stage.hold().key})") == reason(stage)
+    seen = set()
+    for clock in ("04:10", "04:11", "04:12", "05:00", "09:00"):
+        stage.until(clock)
+        seen.add(reason(stage)[1])
+    stuck = f"held by Headway, it cannot be let go: {NO_RIGHT} (hold {stage.hold().key})"
+    assert stuck == reason(stage)[1]
+    assert [] == [words for words in seen if "until" in words]
+
+
+def test_it_is_missed_by_its_hold_and_nobody_elses_pause() -> None:
+    stage = refused_from("04:10")
+    stage.until("10:20")
+    assert (RunState.MISSED, f"held by Headway, it cannot be let go: {NO_RIGHT} (hold {stage.hold().key})") == reason(
+        stage
+    )
+
+
+def test_no_start_is_promised_of_what_cannot_be_let_go() -> None:
+    stage = refused_from("04:10")
+    tomorrow = at("04:00") + timedelta(days=1)
+
+    def states() -> set[RunState]:
+        looked = replace(stage.estate, holds=stage._facts(), runs=())
+        return {
+            run.state
+            for run in expect_runs(looked, stage.now).runs
+            if run.job_id == LOAD.id and run.period_at == tomorrow
+        }
+
+    stage.until("04:05")
+    assert ({RunState.PLANNED}, "") == (states(), kept(stage))
+    stage.until("04:30")
+    words = f"held by Headway, it cannot be let go: {NO_RIGHT} (hold {stage.hold().key})"
+    assert ({RunState.HELD}, words) == (states(), kept(stage))
+    stage.mended = True
+    stage.until("06:00")
+    assert ({RunState.PLANNED}, "") == (states(), kept(stage))
+
+
+def kept(stage: Stage) -> str:
+    return held_start_reason(replace(stage.estate, holds=stage._facts()), LOAD.id, at("04:00"), stage.now)
+
+
+def test_an_upstream_that_is_red_again_is_what_it_waits_for_and_is_told_once() -> None:
+    stage = refused_from("04:10")
+    stage.when(
+        "04:30", lambda: stage.run(EXTRACT, "03:10", RunState.FAILED, started_at=at("04:28"), ended_at=at("04:30"))
+    )
+    repaired(stage, "05:30")
+    stage.until("05:20")
+    assert (HoldState.HELD, f"until {EXTRACT.name} is good") == (stage.hold().state, stage.hold().words)
+    stage.until("07:00")
+    assert (HoldState.HELD, [NO_RIGHT]) == (stage.hold().state, stage.told)
+    assert stage.hold().words.endswith(NO_RIGHT)
+
+
+def test_what_a_freeze_stopped_calls_nobody() -> None:
+    stage = refused_from("04:10")
+    stage.words = "not sent: alice froze it"
+    stage.latency = timedelta(seconds=30)
+    stage.until("04:10")
+    stage.freeze(Modes(frozen=SwitchState("on", "alice")))
+    stage.until("04:20")
+    assert (HoldState.HELD, []) == (stage.hold().state, stage.told)
+    stage.freeze(Modes())
+    stage.mended = True
+    stage.until("05:00")
+    assert (1, []) == (len(stage.source.starts), stage.told)

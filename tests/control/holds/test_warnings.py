@@ -1,0 +1,98 @@
+"""Which dependencies the clock contradicts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import time
+
+import pytest
+
+from connectors.sdk.records import Schedule
+from console.control.holds.warnings import contradicting_clocks, unenforceable_holds
+from console.domain.dependency import DependencyMode
+from console.domain.estate import JobFacts
+from tests.control.stage import hold_edge
+from tests.factories import at, estate, feeds, job
+
+EXTRACT = job(1, "hosts/extract", "03:10")
+
+
+@pytest.mark.parametrize("starts, told", [("04:00", 0), ("03:10", 0), ("02:00", 1), ("14:00", 1)])
+def test_a_downstream_that_starts_before_its_upstream_is_told(starts: str, told: int) -> None:
+    load = job(2, "warehouse/load", starts)
+    assert told == len(list(contradicting_clocks(estate(EXTRACT, load, feeds=feeds(EXTRACT, load)), at("03:00"))))
+
+
+def test_the_words_name_both_starts_and_the_cutoff() -> None:
+    load = job(2, "warehouse/load", "14:00")
+    [words] = contradicting_clocks(estate(EXTRACT, load, feeds=feeds(EXTRACT, load)), at("03:00"))
+    assert (
+        "warehouse/load starts 14:00, before hosts/extract of the same business date (03:10): each of its runs counts"
+        " as a stale read. Move the cutoff of warehouse and hosts (now 12:00), so that both belong to one date in this"
+        " order, or remove the dependency."
+    ) == words
+
+
+def test_a_cutoff_that_puts_both_into_one_date_is_silent() -> None:
+    early = job(1, "hosts/extract", "03:10", cutoff=time(0))
+    load = job(2, "warehouse/load", "14:00", cutoff=time(0))
+    assert [] == list(contradicting_clocks(estate(early, load, feeds=feeds(early, load)), at("03:00")))
+
+
+def test_what_does_not_start_by_the_clock_is_not_judged() -> None:
+    load = job(2, "warehouse/load")
+    assert [] == list(contradicting_clocks(estate(EXTRACT, load, feeds=feeds(EXTRACT, load)), at("03:00")))
+
+
+RATE = Schedule("none", text="EventBridge Scheduler: rate(1 hour)")
+
+
+def told(load: JobFacts, mode: DependencyMode) -> list[str]:
+    return list(unenforceable_holds(estate(EXTRACT, load, feeds=[hold_edge(mode, EXTRACT, load)])))
+
+
+@pytest.mark.parametrize("mode", [DependencyMode.HOLD, DependencyMode.TRIGGER])
+@pytest.mark.parametrize(
+    "load",
+    [
+        job(2, "aws/mart", "04:00"),
+        job(2, "aws/mart", replace(RATE, next_at=at("04:00"))),
+        replace(job(2, "aws/mart", RATE), paused_since=at("01:00")),
+        replace(job(2, "aws/mart", RATE), gone_since=at("01:00")),
+    ],
+    ids=["a clock", "a clock that names its next start", "paused by a person", "gone"],
+)
+def test_what_can_be_held_or_never_starts_is_not_told(load: JobFacts, mode: DependencyMode) -> None:
+    assert [] == told(load, mode)
+
+
+def test_a_clock_that_names_no_start_cannot_be_held_and_the_way_out_is_said() -> None:
+    [words] = told(job(2, "aws/mart", RATE), DependencyMode.HOLD)
+    assert (
+        "aws/mart cannot be held until hosts/extract is good: EventBridge Scheduler: rate(1 hour), and its next start"
+        " is not known. Hold it by hand, or give it a clock that names its starts."
+    ) == words
+
+
+def test_a_job_without_a_clock_is_triggered_but_not_held() -> None:
+    bare = job(2, "aws/mart")
+    assert [] == told(bare, DependencyMode.TRIGGER)
+    [words] = told(bare, DependencyMode.HOLD)
+    assert "aws/mart cannot be held until hosts/extract is good: it has no clock. Its mode can be trigger." == words
+
+
+@pytest.mark.parametrize("text", ["Never, external triggers only", "Triggered by assets", ""])
+def test_what_only_people_or_events_start_has_no_clock(text: str) -> None:
+    bare = job(2, "airflow/load", Schedule("none", text=text))
+    assert [] == told(bare, DependencyMode.TRIGGER)
+    [found] = told(bare, DependencyMode.HOLD)
+    assert "airflow/load cannot be held until hosts/extract is good: it has no clock. Its mode can be trigger." == found
+
+
+def test_a_trigger_beside_a_clock_that_names_no_start_is_told_to_start_it_twice() -> None:
+    [words] = told(job(2, "aws/mart", RATE), DependencyMode.TRIGGER)
+    assert "by its own clock as well: EventBridge Scheduler: rate(1 hour)" in words
+
+
+def test_what_only_watches_is_not_told() -> None:
+    assert [] == told(job(2, "aws/mart", RATE), DependencyMode.OBSERVE)

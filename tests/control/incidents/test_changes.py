@@ -1,0 +1,127 @@
+"""What changed since a job was last good: only what both sides are known of, the most telling first."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.sdk.states import RunState
+from console.control.incidents.changes import MOST, change_lines
+from console.control.snapshot.estate_index import EstateIndex
+from console.domain.history import LastGoodRun
+from console.text.cleaning import clean_line
+from tests.control.ledger import ended
+from tests.factories import at, estate, job, run
+
+EXTRACT = job(1, "hosts/extract", "03:10")
+FAILED = run(7, EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 2))
+GOOD = at("03:20", day=-1)
+
+
+def told(**past: Any) -> tuple[str, ...]:
+    facts = replace(estate(EXTRACT, runs=[FAILED]), pasts={7: LastGoodRun(**{"good_at": GOOD, **past})})
+    return change_lines(EstateIndex(facts, at("03:20")), [FAILED])
+
+
+@pytest.mark.parametrize(
+    "past, text",
+    [
+        ({}, "nothing that Headway sees changed since it was last green, 2026-11-19 03:20 UTC"),
+        ({"good_at": None}, "no good run of it is known: there is nothing to compare with"),
+        (
+            {"drift": ((at("01:00"), "definition", "command is now load.sh -v"),)},
+            "definition changed, seen 2026-11-20 01:00 UTC: command is now load.sh -v",
+        ),
+        (
+            {"accepted": ((at("01:00"), "ann", "10 3 * * *"),)},
+            "schedule accepted by ann 2026-11-20 01:00 UTC: 10 3 * * *",
+        ),
+        ({"context": {"version": 12}, "good_context": {"version": 11}}, "version is 12; it was 11"),
+        (
+            {"booted_at": at("02:50"), "target": "hosts/db07"},
+            "host hosts/db07 was restarted 2026-11-20 02:50 UTC",
+        ),
+        (
+            {"context": {"conf": {"full": True}}, "good_context": {"conf": {"full": False}}},
+            "conf.full is true; it was false",
+        ),
+        ({"context": {"user": "etl"}}, "user is etl; it was not given"),
+        ({"context": {"rows": 1200}, "good_context": {"rows": 40000}}, "rows: 1,200 instead of 40,000"),
+        (
+            {"durations": (2000.0,) * 5 + (700.0,) * 20},
+            "its good runs take longer of late: median 33m20s over the last 5, 11m40s before",
+        ),
+    ],
+)
+def test_a_change_is_told_with_both_values(past: dict[str, Any], text: str) -> None:
+    assert (text,) == told(**past)
+
+
+@pytest.mark.parametrize(
+    "past",
+    [
+        {"booted_at": at("02:50", day=-3), "target": "x"},
+        {"context": {"pid": 1, "run_id": "a"}, "good_context": {"pid": 2, "run_id": "b"}},
+        {"context": {"conf": {"day": "2026-11-20"}}, "good_context": {"conf": {"day": "2026-11-19"}}},
+        {"context": {"rows": 41000}, "good_context": {"rows": 40000}},
+        {"durations": (770.0,) * 5 + (700.0,) * 20},
+        {"durations": (2000.0,) * 5 + (700.0,) * 2},
+        {"durations": (2000.0,) * 1 + (700.0,) * 20},
+        {"durations": (2000.0,) * 40 + (700.0,) * 5},
+    ],
+)
+def test_what_differs_from_run_to_run_is_no_change(past: dict[str, Any]) -> None:
+    assert told(**past)[0].startswith("nothing that Headway sees")
+
+
+def test_a_plain_number_that_differs_is_a_change() -> None:
+    assert ("conf.batch is 500; it was 50",) == told(
+        context={"conf": {"batch": 500}}, good_context={"conf": {"batch": 50}}
+    )
+
+
+def test_without_a_look_at_its_past_nothing_is_said() -> None:
+    assert () == change_lines(EstateIndex(estate(EXTRACT, runs=[FAILED]), at("03:20")), [FAILED])
+    assert () == change_lines(EstateIndex(estate(EXTRACT), at("03:20")), [])
+
+
+def told_of_three(*pasts: dict[str, Any]) -> tuple[str, ...]:
+    """Of three jobs that blame the same, each with its past."""
+    jobs = [job(number, f"hosts/j{number}", "03:10") for number in (1, 2, 3)]
+    runs = [run(number, each, "03:10", RunState.FAILED, **ended("03:10", 2)) for number, each in enumerate(jobs, 1)]
+    known = {number: LastGoodRun(**{"good_at": GOOD, **past}) for number, past in enumerate(pasts, 1)}
+    return change_lines(EstateIndex(replace(estate(*jobs, runs=runs), pasts=known), at("03:20")), runs)
+
+
+def test_of_many_that_fail_together_what_changed_for_most_of_them_stands_first() -> None:
+    restarted = {"booted_at": at("02:50"), "target": "hosts/db07"}
+    assert (
+        "host hosts/db07 was restarted 2026-11-20 02:50 UTC (3 of 3 jobs)",
+        "hosts/j2: version is 12; it was 11",
+    ) == told_of_three(restarted, {"context": {"version": 12}, "good_context": {"version": 11}, **restarted}, restarted)
+
+
+def test_of_many_it_is_said_that_nothing_changed_or_is_known() -> None:
+    assert ("nothing that Headway sees changed since they were last green, 2026-11-19 03:20 UTC",) == told_of_three(
+        {}, {"good_at": None}, {}
+    )
+    nothing = "no good run of any of them is known: there is nothing to compare with"
+    assert (nothing,) == told_of_three({"good_at": None}, {"good_at": None})
+
+
+VALUES = st.recursive(
+    st.text(max_size=30) | st.integers() | st.none() | st.booleans(),
+    lambda inner: st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.text(max_size=8), VALUES, max_size=6), st.dictionaries(st.text(max_size=8), VALUES))
+def test_any_two_contexts_are_a_few_clean_lines(now: dict[str, Any], before: dict[str, Any]) -> None:
+    lines = told(context=now, good_context=before)
+    assert 1 <= len(lines) <= MOST
+    assert all(line == clean_line(line) and len(line) <= 200 for line in lines)

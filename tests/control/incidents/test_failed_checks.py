@@ -1,0 +1,164 @@
+"""A service whose jobs are done and whose data are not: it is not delivered, and the check is the root cause."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from connectors.sdk.states import RunState
+from console.control.evaluate import evaluate
+from console.control.snapshot.incremental import changed_jobs, part_with
+from console.domain.alert import AlertKind
+from console.domain.check import Check, CheckCriteria, CheckHistory, CheckState, ResultSpan
+from console.domain.service import Timeliness
+from console.domain.settings import Declared
+from tests.control.ledger import Ledger
+from tests.factories import NIGHT, at, estate, job, service
+
+PUBLISH = job(1, "etl-hosts/db07:publish", "03:10")
+OTHER = job(2, "etl-hosts/db07:other", "03:10")
+ROWS = Check("supply-rows", "sql", "table supply.rows", CheckCriteria(rows_min=100))
+
+
+def night(**more: object) -> Ledger:
+    """A service with a check whose job was done at 03:20."""
+    plan = service("supply-plan", "06:30", PUBLISH, ready=("supply-rows",), **more)
+    found = Ledger(replace(estate(PUBLISH, services=[plan]), declared=Declared(checks=(ROWS,))))
+    found.run(PUBLISH, "03:10", RunState.SUCCEEDED, started_at=at("03:10"), ended_at=at("03:20"), attempt=1)
+    return found
+
+
+def looked(ledger: Ledger, *stretches: ResultSpan) -> None:
+    facts = CheckHistory("supply-rows", NIGHT, stretches)
+    ledger.estate = replace(ledger.estate, checks={("supply-rows", NIGHT): facts})
+
+
+def failed(since: str, until: str) -> ResultSpan:
+    return ResultSpan(CheckState.FAILED, at(since), at(until), "12 rows, fewer than 100")
+
+
+def passed(since: str, until: str) -> ResultSpan:
+    return ResultSpan(CheckState.PASSED, at(since), at(until), "120 rows")
+
+
+def test_a_service_whose_jobs_are_done_waits_for_the_look() -> None:
+    ledger = night()
+    ledger.look("03:21")
+    day = ledger.day("supply-plan")
+    assert (day.timeliness, day.delivered_at, day.awaits) == (Timeliness.ON_TIME, None, ("supply-rows",))
+    assert day.reason == "its jobs are done; check supply-rows: not looked at since its jobs were done"
+    assert (None, None) == (day.expected_at, day.late_at)
+    assert () == ledger.decisions.incidents
+
+
+def test_before_its_jobs_are_done_nothing_is_looked_at() -> None:
+    ledger = night()
+    ledger.run(PUBLISH, "03:10", RunState.RUNNING, ended_at=None, successes=())
+    ledger.look("03:12")
+    assert () == ledger.day("supply-plan").awaits
+
+
+def test_a_check_that_passes_delivers_it() -> None:
+    ledger = night()
+    looked(ledger, passed("03:22", "03:22"))
+    ledger.look("03:23")
+    day = ledger.day("supply-plan")
+    assert (day.timeliness, day.delivered_at, day.awaits) == (Timeliness.MET, at("03:22"), ())
+    assert day.data_state == "complete"
+
+
+def test_a_failing_check_is_a_root_cause_and_is_told_once() -> None:
+    ledger = night()
+    ledger.look("03:21")
+    looked(ledger, failed("03:22", "03:22"))
+    ledger.look("03:23")
+    incident, day = ledger.incident(), ledger.day("supply-plan")
+    assert "check supply-rows: 12 rows, fewer than 100" == incident.title == incident.reason
+    assert (incident.cause, incident.root_check, incident.failed_since) == ("check", "supply-rows", at("03:22"))
+    assert [("supply-plan", Timeliness.AT_RISK)] == [(one.service, one.timeliness) for one in incident.services]
+    [notice] = incident.notices
+    assert (AlertKind.OPENED, True) == (notice.kind, "Where:         table supply.rows\n" in notice.body)
+    assert "12 rows" not in notice.plain_title + notice.plain_body
+    assert (day.timeliness, day.cause, day.data_state) == (Timeliness.AT_RISK, "check supply-rows", "failed")
+    looked(ledger, failed("03:22", "03:27")._replace(words="13 rows, fewer than 100"))
+    ledger.look("03:28")
+    assert () == ledger.incident().notices
+
+
+def test_a_check_that_cannot_be_measured_keeps_it_back_too() -> None:
+    ledger = night()
+    looked(ledger, failed("03:22", "03:22")._replace(state=CheckState.ERROR, words="dwh: no answer within 30 s"))
+    ledger.look("03:23")
+    assert "check supply-rows: not measured: dwh: no answer within 30 s" == ledger.incident().title
+
+
+def test_past_the_deadline_it_is_breached_with_the_check_as_its_reason() -> None:
+    ledger = night()
+    looked(ledger, failed("03:22", "06:28"))
+    ledger.look("06:29")
+    looked(ledger, failed("03:22", "06:31"))
+    ledger.look("06:32")
+    day = ledger.day("supply-plan")
+    assert day.timeliness is Timeliness.BREACHED
+    assert day.reason == "not delivered by 06:30 UTC; check supply-rows: 12 rows, fewer than 100"
+
+
+def test_a_check_that_nobody_looked_at_is_the_cause_once_the_deadline_is_over() -> None:
+    ledger = night()
+    ledger.look("06:29")
+    assert () == ledger.decisions.incidents
+    ledger.look("06:31")
+    incident, day = ledger.incident(), ledger.day("supply-plan")
+    assert "check supply-rows: not looked at since its jobs were done" == incident.title
+    assert [AlertKind.OPENED] == [one.kind for one in incident.notices]
+    assert (Timeliness.BREACHED, "check supply-rows") == (day.timeliness, day.cause)
+    looked(ledger, passed("06:40", "06:40"))
+    ledger.look("06:41")
+    assert "it passes: 120 rows" == ledger.incident().close_reason
+
+
+def test_an_incident_of_a_check_is_over_when_it_passes() -> None:
+    ledger = night()
+    looked(ledger, failed("03:22", "03:22"))
+    ledger.look("03:23")
+    looked(ledger, failed("03:22", "03:52"), passed("03:57", "03:57"))
+    ledger.look("03:58")
+    incident, day = ledger.incident(), ledger.day("supply-plan")
+    assert (incident.closed, incident.close_reason) == (True, "it passes: 120 rows")
+    assert [AlertKind.RECOVERED] == [one.kind for one in incident.notices]
+    assert (day.timeliness, day.delivered_at) == (Timeliness.MET, at("03:57"))
+
+
+def test_an_incident_of_a_check_is_over_when_no_service_waits_for_it() -> None:
+    ledger = night()
+    looked(ledger, failed("03:22", "03:22"))
+    ledger.look("03:23")
+    ledger.estate = replace(ledger.estate, services=(replace(ledger.estate.services[0], ready=()),))
+    ledger.look("03:24")
+    incident = ledger.incident()
+    assert (incident.closed, incident.close_reason) == (True, "no service waits for it")
+
+
+def test_one_check_that_keeps_two_services_back_is_one_incident() -> None:
+    ledger = night()
+    second = service("report", "07:00", OTHER, ready=("supply-rows",))
+    ledger.estate = replace(
+        ledger.estate, jobs={**ledger.estate.jobs, 2: OTHER}, services=(*ledger.estate.services, second)
+    )
+    ledger.run(OTHER, "03:10", RunState.SUCCEEDED, started_at=at("03:10"), ended_at=at("03:30"), attempt=1)
+    looked(ledger, failed("03:22", "03:32"))
+    ledger.look("03:33")
+    assert ["supply-plan", "report"] == [one.service for one in ledger.incident().services]
+    assert {1, 2} == part_with(ledger.estate, {1}).jobs.keys()
+
+
+def test_a_new_look_touches_the_services_that_wait_for_it_and_nothing_else() -> None:
+    ledger = night()
+    aside = job(3, "etl-hosts/db07:aside", "03:10", target_id=2)
+    ledger.estate = replace(ledger.estate, jobs={**ledger.estate.jobs, 3: aside})
+    before = ledger.estate
+    looked(ledger, failed("03:22", "03:22"))
+    assert {1} == changed_jobs(before, ledger.estate)
+    part = part_with(ledger.estate, {1})
+    assert {1} == part.jobs.keys()
+    now = at("03:23")
+    assert evaluate(part, now).incidents == evaluate(ledger.estate, now).incidents

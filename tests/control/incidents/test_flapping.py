@@ -1,0 +1,234 @@
+"""What comes and goes: its first return is told, later ones when it stays, and whatever must be known at once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, time, timedelta
+from itertools import pairwise
+from typing import Any
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from connectors.sdk.states import RunState
+from console.domain.alert import AlertingSettings, QuietHours, RouteRule
+from console.domain.estate import DependencyFacts, EvaluationSettings
+from console.domain.settings import Declared
+from tests.control.ledger import Ledger
+from tests.factories import at, estate, feeds, job, minutes, service
+from tests.properties import examples
+
+OFTEN = job(1, "hosts/often", "03:00", expected=minutes(2), notify=("oncall",))
+LOAD = job(2, "hosts/load", expected=minutes(5))
+STEADY = timedelta(minutes=30)
+STEP = timedelta(minutes=5)
+
+
+class Night:
+    """One job that is run again and again, and what left the house of what was decided."""
+
+    def __init__(
+        self, *routes: RouteRule, edges: list[DependencyFacts] | None = None, opens: str = "02:50", **more: Any
+    ) -> None:
+        facts = estate(OFTEN, LOAD, feeds=edges or [], settings=EvaluationSettings(default_route=("default",)), **more)
+        self.ledger = Ledger(replace(facts, declared=Declared(alerting=AlertingSettings(routes=routes))))
+        self.left: list[tuple[datetime, str]] = []
+        self._put_off: list[tuple[datetime, str]] = []
+        self.now = at(opens)
+        self.delivers = False
+        """Whether the load runs as soon as it is green, so that nothing is left of the day."""
+        self.look(self.now)
+
+    def ends(self, when: datetime, state: RunState) -> None:
+        began = when - timedelta(minutes=1)
+        self.ledger.run(OFTEN, "03:00", state, started_at=began, ended_at=when)
+
+    def look(self, now: datetime) -> list[str]:
+        """What leaves then or left since the last look, in the order of time."""
+        leaving = [one for one in self._put_off if one[0] <= now]
+        decisions = self.ledger.look(f"{now:%H:%M:%S}")
+        self._put_off = [one for one in self._put_off if one not in leaving]
+        for each in decisions.incidents:
+            if each.reopened:  # the store takes back what was put off
+                self._put_off = []
+            for one in each.notices:
+                (self._put_off if one.not_before else leaving).append((one.not_before or now, one.kind.value))
+        self.left += leaving
+        self.now = now
+        return [kind for _, kind in leaving]
+
+    def red(self, clock: str) -> list[str]:
+        self.ends(at(clock), RunState.FAILED)
+        return self.look(at(clock))
+
+    def green(self, clock: str) -> list[str]:
+        self.ends(at(clock), RunState.SUCCEEDED)
+        if self.delivers:
+            self.ledger.run(LOAD, "03:00", RunState.SUCCEEDED, started_at=at(clock), ended_at=at(clock))
+        return self.look(at(clock))
+
+    def told_by(self, clock: str) -> list[tuple[datetime, str]]:
+        """What had been put off and leaves by then."""
+        return [one for one in self._put_off if one[0] <= at(clock)]
+
+    def held(self) -> list[tuple[str, str, datetime | None]]:
+        return [(one.stage, one.why, one.until) for each in self.ledger.decisions.incidents for one in each.held]
+
+
+def flapping(*routes: RouteRule, **more: Any) -> Night:
+    """Red for the third time at 03:40; its second return is held."""
+    night = Night(*routes, **more)
+    assert ["opened"] == night.red("03:00")
+    assert ["recovered"] == night.green("03:10")
+    assert ["updated"] == night.red("03:20")
+    assert ["recovered"] == night.green("03:30")
+    assert [] == night.red("03:40")
+    return night
+
+
+def told_of(*routes: RouteRule) -> Night:
+    """The same, and its third failure is told: a deadline passes while it lasts."""
+    daily = service("daily", "03:45", LOAD, tier=2, notify=("oncall",))
+    night = flapping(*routes, edges=feeds(OFTEN, LOAD), services=[daily])
+    assert ["updated"] == night.look(at("03:46"))
+    night.delivers = True
+    return night
+
+
+def test_the_first_return_is_told_and_the_second_held_with_the_reason() -> None:
+    night = flapping()
+    why = "flapping: red 3 times since 03:00 UTC; notified again once stable for 30m"
+    assert [("flapping", why, at("04:10"))] == night.held()
+    assert at("04:10") >= (night.ledger.decisions.next_at or at("11:00"))
+
+
+def test_one_word_says_that_it_is_over_once_it_has_been_green_for_a_steady_time() -> None:
+    night = told_of()
+    assert [] == night.green("03:50")
+    (notice,) = night.ledger.incident().notices
+    assert at("04:20") == notice.not_before
+    assert "; red 3 times since 03:00 UTC, green since 03:50 UTC\n" in notice.body
+    assert [(at("04:20"), "recovered")] == night.told_by("04:20")
+
+
+def test_what_flaps_since_before_midnight_says_since_which_day() -> None:
+    night = Night(opens="23:20")
+    for red, green in (("23:30", "23:40"), ("23:50", "00:10")):
+        night.red(red)
+        night.green(green)
+    assert [] == night.red("00:20")
+    [(_, why, _)] = night.held()
+    assert why.startswith("flapping: red 3 times since 19 Nov 23:30 UTC; notified again")
+
+
+def test_who_heard_that_it_was_over_and_not_of_its_return_is_not_told_a_second_time() -> None:
+    night = flapping()
+    assert [] == night.green("03:50")
+    (over,) = night.ledger.decisions.incidents
+    assert ["resolved again before it was stable"] == [why for _, why in over.dropped]
+    assert ([], "recovered") == (night.look(at("04:20")), night.left[-1][1])
+
+
+def test_an_all_clear_that_was_taken_back_is_told_in_the_end() -> None:
+    night = told_of()
+    assert [] == night.green("03:50")
+    assert [] == night.red("04:00")
+    assert [] == night.green("04:10")
+    assert [(at("04:40"), "recovered")] == night.told_by("04:40")
+
+
+def test_one_word_says_that_it_stays_red() -> None:
+    night = flapping()
+    assert [] == night.look(at("04:09"))
+    assert ["updated"] == night.look(at("04:10"))
+    assert "Red 3 times since 03:00 UTC, now since 03:40 UTC\n" in night.ledger.incident().notices[0].body
+    assert [] == night.look(at("04:40"))
+
+
+def test_after_a_steady_time_it_is_told_at_once_again() -> None:
+    night = flapping()
+    night.look(at("04:10"))
+    assert ["recovered"] == night.green("04:20")
+    assert ["updated"] == night.red("04:30")
+
+
+def test_an_all_clear_that_waits_is_overtaken_by_the_next_failure() -> None:
+    night = told_of()
+    night.green("03:50")
+    assert [] == night.red("04:00")
+    assert [] == night.look(at("04:29"))
+    assert ["updated"] == night.look(at("04:30"))
+
+
+def test_what_was_told_to_be_over_is_told_again_though_it_failed_before_that_left() -> None:
+    """It failed at 04:15, was seen at 04:25, and the all-clear left at 04:20."""
+    night = told_of()
+    night.green("03:50")
+    night.ends(at("04:15"), RunState.FAILED)
+    assert ["recovered", "updated"] == night.look(at("04:25"))
+
+
+def test_a_deadline_that_passes_is_told_at_once() -> None:
+    night = flapping(edges=feeds(OFTEN, LOAD), services=[service("daily", "03:45", LOAD, tier=2, notify=("oncall",))])
+    assert [] == night.look(at("03:44"))
+    assert ["updated"] == night.look(at("03:46"))
+
+
+def test_a_service_that_is_hit_for_the_first_time_is_told_at_once() -> None:
+    daily = service("daily", "06:30", LOAD, tier=2, notify=("oncall",))
+    night = flapping()
+    night.ledger.estate = replace(night.ledger.estate, dependencies=tuple(feeds(OFTEN, LOAD)), services=(daily,))
+    assert ["updated"] == night.look(at("03:42"))
+    assert "Also affects daily; red 3 times" in night.ledger.incident().notices[0].body
+
+
+def test_an_all_clear_that_would_leave_in_quiet_hours_waits_for_their_end() -> None:
+    night = told_of(RouteRule("oncall", quiet=QuietHours(time(4), time(6), "UTC")))
+    night.green("03:50")
+    assert at("06:00") == night.ledger.incident().notices[0].not_before
+
+
+def test_those_who_wait_for_a_service_hear_no_more_of_what_comes_and_goes() -> None:
+    daily = service("daily", "06:30", LOAD, tier=2, notify=("supply",))
+    night = Night(edges=feeds(OFTEN, LOAD), services=[daily])
+    for clock, is_red in (("03:00", True), ("03:10", False), ("03:20", True), ("03:30", False), ("03:40", True)):
+        night.red(clock) if is_red else night.green(clock)
+    assert {"flapping"} == {stage for stage, _, _ in night.held()}
+    assert [] == night.green("03:50")
+    assert [] == night.look(at("04:20"))
+
+
+Steps = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=36)
+"""For each five minutes: whether it turns, and whether the engine is dead then."""
+
+
+@examples(120)
+@example(steps=[(True, False)] * 6)
+@example(steps=[(True, False)] * 7)
+@given(steps=Steps)
+def test_whatever_flaps_and_whenever_the_engine_dies_what_lasts_is_told_and_the_rest_is_little(
+    steps: list[tuple[bool, bool]],
+) -> None:
+    """The last word is right whenever it stood for a steady time since somebody saw it, and few words leave."""
+    night, is_red, seen = Night(), False, (False, at("02:50"))
+    now = at("03:00")
+    night.ends(now, RunState.SUCCEEDED)
+    for turns, is_dead in [*steps, *[(False, False)] * 14]:
+        now += STEP
+        if turns:
+            is_red = not is_red
+            night.ends(now, RunState.FAILED if is_red else RunState.SUCCEEDED)
+        if not is_dead:
+            seen = seen if seen[0] == is_red else (is_red, now)
+            night.look(now)
+            if now - seen[1] >= STEADY and (is_red or night.left):
+                assert is_red == (night.left[-1][1] != "recovered")
+    _words_are_few(night)
+
+
+def _words_are_few(night: Night) -> None:
+    moments = [when for when, _ in night.left]
+    assert sorted(moments) == moments
+    assert all(sum(when <= one < when + STEADY for one in moments) <= 4 for when in moments)
+    kinds = [kind for _, kind in night.left]
+    assert [] == [one for one in pairwise(kinds) if one == ("recovered", "recovered")]

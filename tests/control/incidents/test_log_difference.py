@@ -1,0 +1,69 @@
+"""A failed log against the last good one: what is new, what is missing, and the first line that speaks of an error."""
+
+from __future__ import annotations
+
+import time
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from console.text.cleaning import clean
+from console.text.normalize import LINES, SHOWN, log_difference
+
+GOOD = """\
+2026-11-19 03:10:01,120 INFO [pid 4711] connecting to db07
+2026-11-19 03:10:02,004 INFO [pid 4711] 40120 rows read
+2026-11-19 03:12:44,900 INFO [pid 4711] written in 162.9s
+2026-11-19 03:12:44,901 INFO [pid 4711] done
+"""
+BAD = """\
+2026-11-20 03:10:01,340 INFO [pid 812] connecting to db07
+2026-11-20 03:10:02,119 INFO [pid 812] 39987 rows read
+2026-11-20 03:10:05,700 WARN [pid 812] retrying
+2026-11-20 03:10:09,000 ERROR [pid 812] column "vat" does not exist
+2026-11-20 03:10:09,001 INFO [pid 812] rolled back
+"""
+
+
+def test_only_what_differs_beyond_times_pids_and_counts_is_shown() -> None:
+    found = log_difference(BAD, GOOD)
+    assert ["retrying", 'column "vat" does not exist', "rolled back"] == [one.split("] ")[1] for one in found.new]
+    assert ["written in 162.9s", "done"] == [one.split("] ")[1] for one in found.missing]
+    assert found.first_error.endswith('column "vat" does not exist')
+
+
+def test_without_a_new_error_line_the_first_that_there_is_is_named() -> None:
+    assert "connection refused" == log_difference("connection refused\nbye", "connection refused\n").first_error
+    assert "" == log_difference("hello", "").first_error
+
+
+def test_the_same_line_more_often_is_new_as_often_as_it_is_more() -> None:
+    found = log_difference("retry 1\nretry 2\nretry 3\n", "retry 1\n")
+    assert ("retry 2", "retry 3") == found.new
+
+
+def test_hostile_lines_are_cleaned() -> None:
+    found = log_difference("\x1b]52;c;aGk=\x07bad\x1b[2J\u202e\x00error", "")
+    assert all(line == clean(line) and line.isprintable() for line in found.new)
+
+
+def test_a_huge_log_takes_a_bounded_time_and_is_counted() -> None:
+    began = time.perf_counter()
+    found = log_difference("\n".join(f"{letter}{'x' * 400}" for letter in "abcdefghij" * 5000), "y\n" * 50_000)
+    assert (SHOWN, LINES) == (len(found.new), found.new_count)
+    assert time.perf_counter() - began < 20
+
+
+LOGS = st.lists(st.text(max_size=30), max_size=30).map("\n".join)
+
+
+@given(LOGS)
+def test_a_log_does_not_differ_from_itself(log: str) -> None:
+    found = log_difference(log, log)
+    assert ((), ()) == (found.new, found.missing)
+
+
+@given(LOGS, LOGS)
+def test_what_is_new_here_is_what_is_missing_there(one: str, other: str) -> None:
+    here, there = log_difference(one, other), log_difference(other, one)
+    assert (here.new_count, here.missing_count) == (there.missing_count, there.new_count)

@@ -1,0 +1,304 @@
+"""Service days that are lost though nothing failed: told once, as causes, where no other incident tells them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import time
+from typing import Any
+
+import pytest
+
+from connectors.sdk.records import Schedule
+from connectors.sdk.states import RunState
+from console.control.evaluate import evaluate
+from console.control.snapshot.incremental import part_with
+from console.domain.alert import AlertKind
+from console.domain.decision import Decisions, IncidentDecision, ServiceDayVerdict
+from console.domain.estate import LastVerdict
+from console.domain.forecast import PeakForecast
+from console.domain.service import Timeliness
+from console.forecast.forecaster import Forecaster
+from tests.control.ledger import Ledger
+from tests.factories import NIGHT, at, estate, feeds, job, minutes, run, service
+from tests.forecast.test_back_test import DAILY, estate_of, pasts, slow
+from tests.forecast.test_back_test import EXTRACT as FIRST
+from tests.forecast.test_back_test import LOAD as SECOND
+
+EXTRACT = job(1, "hosts/extract", "03:10", expected=minutes(20))
+LOAD = job(2, "warehouse/load", Schedule("none"), target_id=2, expected=minutes(20))
+PLAN = service("supply-plan", "06:30", LOAD)
+
+
+def night() -> Ledger:
+    """An extract that is good at 03:30, and a load that somebody should start after it."""
+    ledger = Ledger(estate(EXTRACT, LOAD, feeds=feeds(EXTRACT, LOAD), services=[PLAN]))
+    ends(ledger, RunState.SUCCEEDED)
+    return ledger
+
+
+def ends(ledger: Ledger, state: RunState, ended: str = "03:30") -> None:
+    ledger.run(EXTRACT, "03:10", state, started_at=at("03:10"), ended_at=at(ended), attempt=1)
+
+
+def kinds(ledger: Ledger) -> list[AlertKind]:
+    return [notice.kind for one in ledger.decisions.incidents for notice in one.notices]
+
+
+def test_what_nobody_starts_is_told_before_the_deadline_and_not_again_at_it() -> None:
+    ledger = night()
+    ledger.look("06:09")
+    assert [] == kinds(ledger)
+    assert ledger.decisions.next_at is not None
+    assert ledger.decisions.next_at <= at("06:11")
+    ledger.look("06:11")
+    incident, day = ledger.incident(), ledger.day("supply-plan")
+    assert ("rule", "undelivered", "undelivered:warehouse/load@2026-11-19") == (
+        incident.cause, incident.rule, incident.key,
+    )  # fmt: skip
+    assert [("supply-plan", NIGHT)] == [(one.service, one.business_date) for one in incident.services]
+    assert (Timeliness.WILL_MISS, "warehouse/load", None) == (day.timeliness, day.cause, day.act_by)
+    assert [AlertKind.OPENED] == kinds(ledger)
+    ledger.look("06:31")
+    assert (Timeliness.BREACHED, []) == (ledger.day("supply-plan").timeliness, kinds(ledger))
+    assert ledger.incident().title == (
+        "supply-plan was not delivered by 06:30 UTC, and nothing failed; it waits for warehouse/load"
+    )
+
+
+def test_a_night_that_nobody_watched_is_told_late_but_told() -> None:
+    ledger = night()
+    ledger.look("09:00")
+    assert [AlertKind.OPENED] == kinds(ledger)
+
+
+def test_what_was_lost_before_anybody_watched_is_no_news() -> None:
+    ledger = night()
+    ledger.target(2, first_ok_at=at("06:40"))
+    ledger.look("07:00")
+    assert [] == kinds(ledger)
+    ledger.target(2, first_ok_at=at("06:20"))
+    ledger.look("07:00")
+    assert [AlertKind.OPENED] == kinds(ledger)
+
+
+def test_its_job_that_fails_after_all_goes_on_as_the_same_incident() -> None:
+    ledger = night()
+    ledger.look("06:11")
+    ledger.run(LOAD, "06:15", RunState.FAILED, started_at=at("06:15"), ended_at=at("06:16"), attempt=1, exit_code=1)
+    ledger.look("06:17")
+    incident = ledger.incident()
+    assert ("run", "", "warehouse/load failed: exit 1") == (incident.cause, incident.rule, incident.title)
+    assert [AlertKind.UPDATED] == kinds(ledger)
+
+
+def test_a_day_that_a_failure_hurts_has_its_cause_already() -> None:
+    ledger = night()
+    ends(ledger, RunState.FAILED)
+    ledger.look("03:31")
+    assert ["run"] == [one.cause for one in ledger.decisions.incidents]
+    ledger.look("06:31")
+    assert ["run"] == [one.cause for one in ledger.decisions.incidents]
+    ends(ledger, RunState.SUCCEEDED, "06:40")
+    ledger.look("06:41")
+    ledger.look("06:50")
+    assert (["run"], []) == ([one.cause for one in ledger.decisions.incidents], kinds(ledger))
+
+
+def test_a_failure_that_was_repaired_in_time_does_not_hide_that_nobody_goes_on() -> None:
+    ledger = night()
+    ends(ledger, RunState.FAILED)
+    ledger.look("03:31")
+    ends(ledger, RunState.SUCCEEDED, "04:00")
+    ledger.look("04:01")
+    ledger.look("06:09")
+    assert [] == kinds(ledger)
+    ledger.look("06:11")
+    assert [AlertKind.OPENED] == kinds(ledger)
+
+
+@pytest.mark.parametrize("stood, told", [(Timeliness.WILL_MISS, False), (Timeliness.AT_RISK, True), (None, True)])
+def test_a_day_that_turns_late_after_an_outage_of_seconds_is_told_before_its_deadline(
+    stood: Timeliness | None, told: bool
+) -> None:
+    """Whatever had hurt it before muted it until its deadline had passed: ten minutes of "will miss" in silence. What
+    was told as lost with it is told again only where it stays so for a while."""
+    ledger = night()
+    ledger.target(2, failing_since=at("06:05"), error="no route to host", error_kind="unreachable")
+    ledger.look("06:06")
+    assert [AlertKind.OPENED] == kinds(ledger)
+    ledger.target(2, failing_since=None)
+    ledger.look("06:08")
+    known = {} if stood is None else {("supply-plan", NIGHT): LastVerdict(stood)}
+    ledger.estate = replace(ledger.estate, stood=known)
+    ledger.look("06:12")
+    assert told is (AlertKind.OPENED in kinds(ledger))
+    ledger.look("06:24")
+    assert told is (AlertKind.OPENED not in kinds(ledger))
+
+
+def test_a_late_day_that_nobody_goes_on_with_after_the_repair_is_told_after_a_while() -> None:
+    """The all-clear of what failed left after the deadline: without this the service is lost and nobody is on it."""
+    ledger = night()
+    ends(ledger, RunState.FAILED)
+    ledger.look("03:31")
+    ends(ledger, RunState.SUCCEEDED, "06:40")
+    ledger.look("06:41")
+    ledger.look("06:54")
+    assert [] == kinds(ledger)
+    ledger.look("06:56")
+    assert [AlertKind.UPDATED] == kinds(ledger)
+    assert ledger.incident().title == (
+        "supply-plan was not delivered by 06:30 UTC, and nothing failed; it waits for warehouse/load"
+    )
+    ledger.look("07:20")
+    assert ([], 1) == (kinds(ledger), len(ledger.estate.incidents))
+    ledger.run(LOAD, "07:30", RunState.SUCCEEDED, started_at=at("07:30"), ended_at=at("07:40"))
+    ledger.look("07:41")
+    assert ([AlertKind.RECOVERED], 0) == (kinds(ledger), len(ledger.estate.incidents))
+
+
+def told(ledger: Ledger, clock: str) -> list[tuple[str, str, str]]:
+    ledger.look(clock)
+    return [(one.kind.value, one.route, one.plain_title) for each in ledger.decisions.incidents for one in each.notices]
+
+
+def test_whoever_heard_that_it_is_late_is_told_once_that_it_was_delivered_though_its_cause_was_over_before() -> None:
+    """The incident closed with its cause: no word of the delivery, "is late" twice, and a late service without any."""
+    plan = service("supply-plan", "06:30", LOAD, notify=("biz",))
+    ledger = Ledger(estate(EXTRACT, LOAD, feeds=feeds(EXTRACT, LOAD), services=[plan]))
+    ends(ledger, RunState.FAILED)
+    first = told(ledger, "03:31")
+    assert [("opened", "oncall"), ("opened", "biz")] == [each[:2] for each in first]
+    late = "[Headway] Supply plan, promised 06:30 UTC, is late"
+    assert [("updated", "biz")] == [(kind, to) for kind, to, words in told(ledger, "06:31") if words.startswith(late)]
+    ends(ledger, RunState.SUCCEEDED, "06:40")
+    ledger.run(LOAD, "06:40", RunState.RUNNING, started_at=at("06:40"))
+    for clock in ("06:41", "06:50", "06:58"):
+        assert [] == told(ledger, clock)
+        (incident,), day = ledger.estate.incidents, ledger.day("supply-plan")
+        assert (Timeliness.BREACHED, "hosts/extract") == (day.timeliness, day.cause)
+        assert incident.reason == (
+            "green again, with all affected runs; "
+            "supply-plan was not delivered by 06:30 UTC and waits for warehouse/load"
+        )
+    ledger.run(LOAD, "06:40", RunState.SUCCEEDED, started_at=at("06:40"), ended_at=at("07:00"))
+    last = told(ledger, "07:01")
+    assert ("recovered", "biz", "[Headway] Supply plan, promised 06:30 UTC, was delivered at 07:00") in last
+    assert {("recovered", "oncall"), ("recovered", "biz")} == {each[:2] for each in last}
+    assert ((), []) == (ledger.estate.incidents, told(ledger, "07:10"))
+
+
+def test_the_end_of_one_of_two_causes_says_nothing_to_whoever_waits_for_a_day_that_is_late_by_the_other() -> None:
+    plan = service("supply-plan", "06:30", LOAD, notify=("biz",))
+    ledger = Ledger(estate(EXTRACT, LOAD, feeds=feeds(EXTRACT, LOAD), services=[plan]))
+    ends(ledger, RunState.FAILED)
+    told(ledger, "03:31")
+    told(ledger, "06:31")
+    ends(ledger, RunState.SUCCEEDED, "06:40")
+    ledger.run(LOAD, "06:41", RunState.FAILED, started_at=at("06:41"), ended_at=at("06:42"))
+    assert [] == [title for kind, to, title in told(ledger, "06:43") if (kind, to) == ("recovered", "biz")]
+    ledger.run(LOAD, "06:41", RunState.SUCCEEDED, started_at=at("06:50"), ended_at=at("07:00"))
+    words = [title for kind, to, title in told(ledger, "07:01") if (kind, to) == ("recovered", "biz")]
+    assert ["[Headway] Supply plan, promised 06:30 UTC, was delivered at 07:00"] == words
+
+
+def test_the_end_of_an_outage_that_made_it_late_is_not_its_delivery() -> None:
+    plan = service("supply-plan", "06:30", LOAD, notify=("biz",))
+    ledger = Ledger(estate(EXTRACT, LOAD, feeds=feeds(EXTRACT, LOAD), services=[plan]))
+    ends(ledger, RunState.SUCCEEDED)
+    ledger.target(2, failing_since=at("06:00"), error="no route to host", error_kind="unreachable")
+    assert {"oncall", "biz"} == {to for _, to, _ in told(ledger, "06:20")}
+    told(ledger, "06:31")
+    ledger.target(2, failing_since=None)
+    ledger.run(LOAD, "06:25", RunState.RUNNING, started_at=at("06:25"))
+    assert [] == told(ledger, "06:35")
+    assert 1 == len(ledger.estate.incidents)
+    ledger.run(LOAD, "06:25", RunState.SUCCEEDED, started_at=at("06:25"), ended_at=at("06:45"))
+    words = [title for kind, to, title in told(ledger, "06:46") if (kind, to) == ("recovered", "biz")]
+    assert ["[Headway] Supply plan, promised 06:30 UTC, was delivered at 06:45"] == words
+
+
+def test_it_is_over_when_the_day_is_expected_in_time_again() -> None:
+    ledger = night()
+    ledger.look("06:11")
+    ledger.estate = replace(ledger.estate, jobs={**ledger.estate.jobs, 2: replace(LOAD, expected=minutes(5))})
+    ledger.look("06:12")
+    incident = ledger.incident()
+    assert (True, "supply-plan: expected 06:17 UTC") == (incident.closed, incident.close_reason)
+
+
+def test_a_part_of_the_estate_comes_to_the_same() -> None:
+    ledger = night()
+    ledger.look("06:11")
+    assert {1, 2} == part_with(ledger.estate, {1}).jobs.keys()
+    assert 1 == len(part_with(ledger.estate, {1}).incidents)
+
+
+def test_a_schedule_that_cannot_keep_the_promise_is_told_when_its_night_begins() -> None:
+    slow = replace(LOAD, expected=minutes(240))
+    ledger = Ledger(estate(EXTRACT, slow, feeds=feeds(EXTRACT, slow), services=[PLAN]))
+    ledger.look("03:09")
+    assert [] == kinds(ledger)
+    ledger.run(EXTRACT, "03:10", RunState.RUNNING, started_at=at("03:10"))
+    ledger.look("03:11")
+    assert [AlertKind.OPENED] == kinds(ledger)
+
+
+def slow_extraction(
+    now: str, deadline: time = time(6, 10), peaks: Sequence[PeakForecast] = (), **more: Any
+) -> Decisions:
+    """It took 130 minutes instead of 30; the load goes on, and the mart is what delivers. `more`: of the extraction."""
+    seen = estate_of(pasts(slow(5, 30.0)))
+    first = replace(seen.jobs[FIRST.id], **more)
+    promised = replace(DAILY, deadline=deadline)
+    seen = replace(seen, jobs={**seen.jobs, first.id: first}, services=(promised,), peaks={DAILY.name: peaks})
+    runs = (
+        run(1, FIRST, "03:10", started_at=at("03:10"), ended_at=at("05:20")),
+        run(2, SECOND, "05:20", RunState.RUNNING, period_at=None, business_date=NIGHT),
+    )
+    return evaluate(replace(seen, runs=runs), at(now), foresee=Forecaster())
+
+
+def lost_by_the_extraction(now: str, **more: Any) -> tuple[IncidentDecision, ServiceDayVerdict]:
+    found = slow_extraction(now, **more)
+    (incident,) = (one for one in found.incidents if one.business_date == NIGHT)
+    return incident, next(one for one in found.service_days if one.business_date == NIGHT)
+
+
+@pytest.mark.parametrize("now, stands", [("05:30", "is expected after its"), ("06:20", "was not delivered by")])
+def test_the_job_that_lost_the_minutes_is_named_as_why_does_not_the_last_one_of_the_service(
+    now: str, stands: str
+) -> None:
+    incident, day = lost_by_the_extraction(now)
+    assert ("undelivered:dwh/mart@2026-11-19", "undelivered") == (incident.key, incident.rule)
+    assert incident.title.startswith(f"daily {stands}")
+    assert incident.title.endswith(" because of etl/extract, and nothing failed; it waits for dwh/load")
+    assert "etl/extract" == day.cause
+    assert now > "06:10" or "late: expected 07:05 UTC, after its deadline; etl/extract took 2h10m, " in day.reason
+    assert day.reason.endswith("; cause: etl/extract")
+    (notice,) = incident.notices
+    assert "dwh/mart is not done in time because of etl/extract, and nothing failed" in notice.plain_title
+
+
+def test_the_owner_of_the_job_that_lost_the_minutes_is_told_what_it_is() -> None:
+    incident, _ = lost_by_the_extraction("05:30", owner="etl", notify=("etl-team",))
+    assert "etl" == incident.owner
+    assert [("etl-team", "technical")] == [(each.route, each.words) for each in incident.notices]
+
+
+CALM = [PeakForecast(0.05, was_late=False, is_told=False)] * 30
+
+
+@pytest.mark.parametrize("peaks, told", [(CALM[1:], False), (CALM, True)], ids=["29 days", "30 days"])
+def test_whoever_is_at_risk_is_called_for_once_the_alarm_keeps_its_budget(
+    peaks: Sequence[PeakForecast], told: bool
+) -> None:
+    found = slow_extraction("05:30", time(7, 7), peaks)
+    (day,) = (one for one in found.service_days if one.business_date == NIGHT)
+    assert Timeliness.AT_RISK is day.timeliness, day.reason
+    tonight = [one for one in found.incidents if one.business_date == NIGHT]
+    assert told is bool(tonight)
+    for incident in tonight:
+        assert incident.title.startswith("daily may be delivered after its deadline 07:07 UTC because of etl/extract")
+        assert [AlertKind.OPENED] == [one.kind for one in incident.notices]

@@ -1,0 +1,186 @@
+"""Until when a broken job can be repaired for a service. EXTRACT 03:10 (20 min) feeds LOAD 04:00 feeds MART; 06:30."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from connectors.sdk.states import RunState
+from console.control.evaluate import evaluate
+from console.control.incidents.impact import reruns_after
+from console.domain.decision import AffectedServiceVerdict
+from console.domain.dependency import DependencyOrigin
+from console.domain.estate import JobFacts, RunFacts
+from console.domain.job import Safety
+from console.domain.service import Timeliness, reason_lines
+from tests.control.ledger import Ledger, ended
+from tests.factories import at, estate, feeds, job, minutes, run, service
+
+EXTRACT = job(1, "hosts/extract", "03:10", expected=minutes(20))
+LOAD = job(2, "warehouse/load", "04:00", expected=minutes(30))
+MART = job(3, "dwh/mart", expected=minutes(60))
+FAILED = run(1, EXTRACT, "03:10", RunState.FAILED)
+
+
+def load(takes: float, **more: Any) -> JobFacts:
+    return job(2, "warehouse/load", "04:00", expected=minutes(takes), **more)
+
+
+def hurt(
+    second: JobFacts, *runs: RunFacts, now: str = "03:20", third: JobFacts = MART, native: bool = False, **more: Any
+) -> AffectedServiceVerdict:
+    origin = DependencyOrigin.NATIVE if native else DependencyOrigin.DECLARED
+    deps = [*feeds(EXTRACT, second, origin=origin), *feeds(second, third)]
+    found = evaluate(
+        estate(
+            EXTRACT,
+            second,
+            third,
+            runs=[FAILED, *runs],
+            feeds=deps,
+            services=[service("daily", "06:30", third)],
+            **more,
+        ),
+        at(now),
+    )
+    (incident,) = found.incidents
+    (only,) = incident.services
+    return only
+
+
+def clocks(found: AffectedServiceVerdict) -> tuple[str, str, str]:
+    shown = [f"{each:%H:%M}" if each else "" for each in (found.act_by, found.green_by)]
+    return shown[0], shown[1], found.reason
+
+
+def test_a_downstream_that_starts_by_the_clock_is_rerun_after_it_where_there_is_time() -> None:
+    assert ("04:40", "05:00", "04:00 UTC load starts: stale unless fixed, then rerun") == clocks(hurt(load(30)))
+
+
+def test_a_start_stays_one_line_whatever_its_job_is_called() -> None:
+    named = job(2, "warehouse/load; verify", "04:00", expected=minutes(30))
+    assert ["04:00 UTC  load, verify starts  stale unless fixed, then rerun"] == reason_lines(hurt(named).reason)
+
+
+def test_a_service_that_may_be_late_more_often_leaves_more_time_to_act() -> None:
+    """Ten runs between 11 and 20 minutes: one in ten takes over 19.1, five in ten over 15.5."""
+    spread = {1: tuple(minutes(each).total_seconds() for each in range(11, 21))}
+    clocks_at = {}
+    for risk in (0.1, 0.5):
+        promise = service("daily", "06:30", MART, risk=risk)
+        deps = [*feeds(EXTRACT, LOAD), *feeds(LOAD, MART)]
+        known = estate(EXTRACT, LOAD, MART, runs=[FAILED], feeds=deps, services=[promise], durations=spread)
+        [incident] = evaluate(known, at("03:20")).incidents
+        clocks_at[risk] = [
+            f"{each:%H:%M:%S}" for each in (incident.services[0].act_by, incident.services[0].green_by) if each
+        ]
+    assert {0.1: ["04:40:54", "05:00:00"], 0.5: ["04:44:30", "05:00:00"]} == clocks_at
+
+
+def test_a_downstream_that_is_never_rerun_must_find_it_green() -> None:
+    expected = "04:00 UTC load starts: must read fixed data, never rerun"
+    assert ("03:40", "04:00", expected) == clocks(hurt(load(30, rerun=Safety.NEVER)))
+
+
+def test_a_downstream_whose_rerun_would_end_too_late_must_find_it_green() -> None:
+    """04:00 and twice 76 minutes are after 06:30 less the hour of the mart; twice 45 are just in time."""
+    assert ("04:25", "04:45") == clocks(hurt(load(45)))[:2]
+    expected = "04:00 UTC load starts: last safe start"
+    assert ("03:40", "04:00", expected) == clocks(hurt(load(76)))
+
+
+def test_a_downstream_that_its_scheduler_makes_wait_sets_no_clock_start() -> None:
+    assert ("04:40", "05:00") == clocks(hurt(load(30), native=True))[:2]
+    assert ("03:54", "04:14") == clocks(hurt(load(76), native=True))[:2]
+
+
+def test_a_downstream_that_has_started_already_is_rerun_after_it() -> None:
+    running = run(2, load(30), "04:00", RunState.RUNNING)
+    assert ("04:40", "05:00") == clocks(hurt(load(30), running, now="04:10"))[:2]
+
+
+def test_without_a_figure_on_the_way_there_are_no_clocks_and_it_is_at_risk_all_the_same() -> None:
+    found = hurt(load(30), third=job(3, "dwh/mart"))
+    assert (None, None, "no estimate", Timeliness.AT_RISK) == (
+        found.act_by, found.green_by, found.source, found.timeliness)  # fmt: skip
+    mend = 'say how long it takes: expected = "…" in [jobs."dwh/mart"]'
+    assert f"hosts/extract: restart it now; no act-by can be told: dwh/mart has 0 of 5 runs; {mend}" == found.reason
+
+
+def test_the_only_deliverer_that_failed_puts_its_service_at_risk_before_it_has_a_history() -> None:
+    """Restarted, it is no calmer as long as nobody can tell how long it takes."""
+    bare = job(1, "hosts/deliver", "03:10")
+    ledger = Ledger(estate(bare, services=[service("daily", "06:30", bare, tier=1)]))
+    told = []
+    for clock, state in (("03:20", RunState.FAILED), ("03:25", RunState.RUNNING)):
+        ledger.run(bare, "03:10", state, started_at=at(clock), **({"ended_at": at(clock)} if not state.is_open else {}))
+        verdict = min(ledger.look(clock).service_days, key=lambda one: one.business_date)
+        told.append((verdict.timeliness, verdict.reason.partition(";")[0]))
+    assert [
+        (Timeliness.AT_RISK, "hosts/deliver: restart it now"),
+        (Timeliness.AT_RISK, "no estimate: hosts/deliver has 0 of 5 runs"),
+    ] == told
+
+
+def test_the_cause_that_has_no_figure_itself_is_named_once() -> None:
+    bare = job(1, "hosts/extract", "03:10")
+    found = evaluate(estate(bare, runs=[FAILED], services=[service("daily", "06:30", bare)]), at("03:20"))
+    ((verdict,),) = (one.services for one in found.incidents)
+    words = "hosts/extract: restart it now; no act-by can be told: it has 0 of 5 runs; say how long it takes: "
+    assert verdict.reason.startswith(words)
+    assert 2 == verdict.reason.count("hosts/extract")
+    assert verdict.reason.endswith('[jobs."hosts/extract"]')
+
+
+def test_the_source_of_the_clocks_is_said() -> None:
+    assert "declared" == hurt(load(30)).source
+    history = {number: (600.0,) * (number + 10) for number in (1, 2, 3)}
+    assert "history (11 runs)" == hurt(load(30), durations=history).source
+
+
+def test_the_first_of_two_broken_jobs_sets_the_clocks() -> None:
+    red = run(2, LOAD, "04:00", RunState.FAILED, **ended("04:00", 5))
+    assert ("04:40", "05:00") == clocks(hurt(LOAD, red, now="04:10"))[:2]
+
+
+def test_after_its_deadline_nothing_is_left_to_act_by_but_the_breach_is_told() -> None:
+    assert Timeliness.BREACHED == hurt(load(30), now="06:31").timeliness
+
+
+def night(*runs: RunFacts, now: str = "05:20") -> Ledger:
+    ledger = Ledger(estate(EXTRACT, LOAD, MART, runs=runs, feeds=[*feeds(EXTRACT, LOAD), *feeds(LOAD, MART)],
+                           services=[service("daily", "06:30", MART)]))  # fmt: skip
+    ledger.look(now)
+    return ledger
+
+
+def test_once_the_root_is_repaired_the_words_name_what_is_to_be_restarted_now() -> None:
+    """ "extract: restart by 04:40" would have a person restart what is green."""
+    second = load(30)
+    deps = [*feeds(EXTRACT, second), *feeds(second, MART)]
+    night = Ledger(estate(EXTRACT, second, MART, feeds=deps, services=[service("daily", "06:30", MART)]))
+    night.run(EXTRACT, "03:10", RunState.FAILED, started_at=at("03:10"), ended_at=at("03:20"))
+    night.run(second, "04:00", RunState.SUCCEEDED, started_at=at("04:00"), ended_at=at("04:10"))
+    night.look("04:11")
+    assert night.day("daily").reason.startswith("hosts/extract: restart by ")
+    night.run(EXTRACT, "03:10", RunState.SUCCEEDED, started_at=at("04:20"), ended_at=at("04:25"))
+    night.look("04:26")
+    assert night.day("daily").reason.startswith("hosts/extract: restart warehouse/load by ")
+
+
+def test_followers_are_what_is_red_or_stale_from_upstream_to_downstream() -> None:
+    stale, red = run(2, LOAD, "04:00"), run(3, MART, "05:00", RunState.FAILED)
+    ledger = night(FAILED, red, stale)
+    incident = ledger.estate.incidents[0]
+    assert [LOAD.id, MART.id] == [each.job_id for each in reruns_after(ledger.estate, incident, at("05:20"))]
+
+
+def test_without_red_or_stale_followers_there_is_nothing_to_rerun_after_the_root() -> None:
+    ledger = night(FAILED, now="03:40")
+    assert [] == reruns_after(ledger.estate, ledger.estate.incidents[0], at("03:40"))
+
+
+def test_a_follower_that_never_started_is_rerun_as_well() -> None:
+    ledger = night(FAILED)
+    assert [RunState.MISSED] == [
+        each.state for each in reruns_after(ledger.estate, ledger.estate.incidents[0], at("05:20"))
+    ]

@@ -1,0 +1,341 @@
+"""How a plan goes on: rows and the time in, the next moves out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from console.control.recovery.execution import next_moves
+from console.domain.plan import BeginWait, ChangePlanState, EndStep, PlanProgress, RequestStep, StepProgress, StepRun
+from tests.factories import at, minutes
+
+NOW = at("04:00")
+RED = StepRun("failed", "native", False, at("03:00"), at("03:10"))
+
+
+def step(place: int, *after: int, state: str = "planned", **more: Any) -> StepProgress:
+    facts: dict[str, Any] = {
+        "id": place, "verb": "rerun", "job": f"s/j{place}", "system": "s", "run_id": place, "wait_s": 0.0, "due": None,
+        "action_key": None, "action_state": "", "action_words": "", "run": RED,
+        "others": "",
+    }  # fmt: skip
+    return StepProgress(place=place, after=after, state=state, **(facts | more))
+
+
+def plan(*steps: StepProgress, state: str = "running", at_once: int = 1) -> PlanProgress:
+    return PlanProgress(1, "recovery", "repair", 1, state, "mara", at("03:30"), at_once, steps)
+
+
+def moves(told: PlanProgress, now: Any = NOW) -> list[tuple[str, Any]]:
+    """Each move in short: what, and to which step or state."""
+    found: list[tuple[str, Any]] = []
+    for move in next_moves(told, now):
+        if isinstance(move, RequestStep | BeginWait):
+            found.append((type(move).__name__, move.step.place))
+        elif isinstance(move, EndStep):
+            found.append((move.state, move.step.place))
+        elif isinstance(move, ChangePlanState):
+            found.append(("plan", move.state))
+    return found
+
+
+GOOD = StepRun("succeeded", "native", False, at("03:40"), at("03:50"))
+
+
+def test_the_first_step_is_asked_and_those_that_wait_for_it_are_not() -> None:
+    assert [("RequestStep", 1)] == moves(plan(step(1), step(2, 1), step(3, 2)))
+
+
+def test_a_verified_step_lets_the_next_one_go() -> None:
+    asked = step(1, state="asked", action_state="verified", action_words="succeeded (native)")
+    assert [("verified", 1), ("RequestStep", 2)] == moves(plan(asked, step(2, 1)))
+
+
+def test_while_an_action_is_under_way_its_step_waits() -> None:
+    for state in ("requested", "sending", "sent", "unknown"):
+        assert [] == moves(plan(step(1, state="asked", action_state=state), step(2, 1)))
+
+
+def test_the_first_red_step_stops_the_plan_and_nothing_more_is_asked() -> None:
+    red = step(1, state="asked", action_state="failed", action_words="exit 1")
+    told = plan(red, step(2, 1), step(3, system="other"))
+    assert [("failed", 1), ("plan", "stopped")] == moves(told)
+    further = "to go on: headway plan resume 1 (requests failed steps again), or plan abort"
+    assert ChangePlanState("stopped", f"step 1, s/j1: exit 1; {further}") == next_moves(told, NOW)[-1]
+
+
+def test_a_step_that_failed_before_the_plan_was_moved_still_stops_it() -> None:
+    """The engine died between the two."""
+    assert [("plan", "stopped")] == moves(plan(step(1, state="failed"), step(2, system="other")))
+
+
+def test_what_was_under_way_when_a_plan_stopped_or_was_paused_goes_on_to_its_end() -> None:
+    asked = step(2, state="asked", action_state="verified")
+    for state in ("stopped", "paused"):
+        assert [("verified", 2)] == moves(plan(step(1, state="failed"), asked, step(3, 2), state=state))
+
+
+def test_a_paused_plan_of_which_nothing_is_left_is_done() -> None:
+    """It stood paused for ever, and in the way of a new plan for its incident."""
+    last = step(2, state="asked", action_state="verified")
+    assert [("verified", 2), ("plan", "done")] == moves(plan(step(1, state="verified"), last, state="paused"))
+
+
+def test_an_aborted_plan_gives_up_what_it_has_not_asked() -> None:
+    assert [("given_up", 2)] == moves(plan(step(1, state="asked", action_state="sent"), step(2, 1), state="aborted"))
+
+
+def test_a_plan_whose_steps_are_all_over_is_done() -> None:
+    over = (step(1, state="verified"), step(2, state="left_out"))
+    assert [("plan", "done")] == moves(plan(*over))
+
+
+def test_a_run_that_became_good_by_other_means_is_not_sent_again() -> None:
+    told = plan(step(1, run=GOOD), step(2, 1))
+    assert [("verified", 1), ("RequestStep", 2)] == moves(told)
+    assert "good by other means: succeeded (native)" == next_moves(told, NOW)[0].words  # type: ignore[union-attr]
+
+
+def test_what_was_good_before_the_plan_or_reads_stale_data_or_began_too_early_is_sent() -> None:
+    before = replace(GOOD, started=at("03:10"), ended=at("03:20"))
+    for run in (before, replace(GOOD, stale=True), None):
+        assert [("RequestStep", 1)] == moves(plan(step(1, run=run)))
+    early = step(2, 1, run=GOOD)
+    assert [("RequestStep", 2)] == moves(plan(step(1, state="verified", run=replace(GOOD, ended=at("03:45"))), early))
+
+
+def test_what_was_red_when_the_person_saw_it_and_good_before_they_confirmed_is_not_sent() -> None:
+    """Its scheduler ran it again at 03:10, and no poll told so before the plan was started at 03:30."""
+    before = replace(GOOD, started=at("03:10"), ended=at("03:20"))
+    assert [("verified", 1), ("plan", "done")] == moves(plan(step(1, run=before, found="failed")))
+    for run in (before, replace(before, stale=True)):
+        assert [("RequestStep", 1)] == moves(plan(step(1, run=run, found="succeeded")))
+    assert [("RequestStep", 1)] == moves(plan(step(1, run=replace(before, stale=True), found="failed")))
+
+
+def test_a_step_that_was_refused_as_its_run_is_good_by_now_is_over_and_the_plan_goes_on() -> None:
+    told = plan(step(1, state="asked", run=GOOD, action_state="refused", action_words="…"), step(2, 1))
+    assert [("verified", 1), ("RequestStep", 2)] == moves(told)
+    assert "good by other means: succeeded (native); nothing was sent" == next_moves(told, NOW)[0].words  # type: ignore[union-attr]
+
+
+def test_a_cancel_is_not_needed_once_its_run_has_ended() -> None:
+    ended = StepRun("failed", "native", False, at("03:00"), at("03:40"))
+    assert [("verified", 1), ("plan", "done")] == moves(plan(step(1, verb="cancel", run=ended)))
+
+
+def test_at_most_so_many_writes_as_the_plan_allows_are_in_flight_at_a_system() -> None:
+    three = (step(1), step(2), step(3, system="other"))
+    assert [("RequestStep", 1), ("RequestStep", 3)] == moves(plan(*three))
+    assert [("RequestStep", 1), ("RequestStep", 2), ("RequestStep", 3)] == moves(plan(*three, at_once=2))
+    assert [("RequestStep", 3)] == moves(plan(step(1, state="asked", action_state="sent"), *three[1:]))
+
+
+def test_a_wait_begins_when_its_turn_comes_and_is_kept_once_begun() -> None:
+    slow = step(1, wait_s=300.0)
+    [move] = next_moves(plan(slow), NOW)
+    assert BeginWait(slow, NOW + minutes(5)) == move
+    begun = plan(replace(slow, due=NOW + minutes(5)))
+    assert [] == moves(begun, NOW + minutes(4))
+    assert [("RequestStep", 1)] == moves(begun, NOW + minutes(5))
+
+
+def test_a_step_waits_for_somebody_elses_action_on_its_run() -> None:
+    assert [] == moves(plan(step(1, others="jo rerun")))
+
+
+def test_a_run_that_runs_already_is_waited_for_and_must_end_well() -> None:
+    running = StepRun("running", "native", False, at("03:20"), None)
+    waits = step(1, verb="wait", run=running)
+    assert [] == moves(plan(waits, step(2, 1)))
+    assert [("verified", 1), ("RequestStep", 2)] == moves(plan(replace(waits, run=GOOD), step(2, 1)))
+    red = replace(GOOD, state="failed")
+    assert [("failed", 1), ("plan", "stopped")] == moves(plan(replace(waits, run=red), step(2, 1)))
+
+
+def test_a_run_that_is_still_to_come_is_waited_for() -> None:
+    assert [] == moves(plan(step(1, verb="wait", run=None), step(2, 1)))
+
+
+# What its own scheduler starts once a step before it is good.
+
+RERUN = StepRun("succeeded", "native", False, at("03:50"), at("03:59"))
+LOADED = step(1, state="verified", run=RERUN)
+FOLLOWS = step(2, 1, started_by=(1,), polled=at("04:00"))
+
+
+def looked(found: StepRun) -> StepProgress:
+    return replace(FOLLOWS, due=at("04:00:30"), polled=at("04:01"), newest=found)
+
+
+def test_what_a_scheduler_starts_itself_is_looked_at_before_it_is_asked() -> None:
+    [move] = next_moves(plan(LOADED, FOLLOWS), NOW)
+    assert isinstance(move, BeginWait)
+    assert (NOW + minutes(0.5), "looks first whether its own scheduler starts it now") == (move.until, move.words)
+    slow = plan(LOADED, replace(FOLLOWS, poll_every_s=60.0))
+    assert BeginWait(slow.steps[1], NOW + minutes(2), move.words) == next_moves(slow, NOW)[0]
+
+
+def test_it_is_asked_only_once_a_poll_after_that_has_seen_no_start() -> None:
+    waiting = replace(FOLLOWS, due=at("04:00:30"))
+    assert [] == moves(plan(LOADED, waiting), at("04:05"))
+    assert [("RequestStep", 2)] == moves(plan(LOADED, replace(waiting, polled=at("04:01"))), at("04:01"))
+
+
+def test_a_run_that_its_own_scheduler_started_stands_in_for_the_step() -> None:
+    begun = StepRun("running", "native", False, at("03:59"), None)
+    assert [] == moves(plan(LOADED, looked(begun)), at("04:10"))
+    assert [] == moves(plan(LOADED, looked(replace(begun, state="queued", started=None))), at("04:10"))
+    good = plan(LOADED, looked(replace(begun, state="succeeded", ended=at("04:10"))))
+    assert [("verified", 2), ("plan", "done")] == moves(good, at("04:11"))
+    assert "its own scheduler started it: succeeded (native)" == next_moves(good, NOW)[0].words  # type: ignore[union-attr]
+    red = plan(LOADED, looked(replace(begun, state="failed", ended=at("04:10"))))
+    assert [("failed", 2), ("plan", "stopped")] == moves(red, at("04:11"))
+
+
+def test_a_run_that_began_before_its_upstream_ran_again_or_read_too_early_does_not_stand_in() -> None:
+    for old in (StepRun("succeeded", "native", False, at("03:20"), at("03:30")), replace(RERUN, stale=True)):
+        told = plan(LOADED, replace(FOLLOWS, due=at("04:00:30"), polled=at("04:01"), newest=old))
+        assert [("RequestStep", 2)] == moves(told, at("04:01"))
+
+
+def test_nothing_is_awaited_of_a_step_that_was_only_marked() -> None:
+    assert [("RequestStep", 2)] == moves(plan(replace(LOADED, verb="mark_ok"), FOLLOWS))
+
+
+def test_a_step_whose_run_its_scheduler_set_off_behind_the_step_before_waits_for_that_run() -> None:
+    """A rerun of the one lets the other begin again at once: asked beside it, it would be refused."""
+    first = step(1, state="verified", run=GOOD)
+    again = StepRun("running", "native", False, at("03:50"), None)
+    assert [] == moves(plan(first, step(2, 1, run=again, found="failed")))
+    good, bad = replace(again, state="succeeded", ended=at("03:58")), replace(again, state="failed", ended=at("03:58"))
+    assert [("verified", 2), ("plan", "done")] == moves(plan(first, step(2, 1, run=good, found="failed")))
+    assert [("RequestStep", 2)] == moves(plan(first, step(2, 1, run=bad, found="failed")))
+    before = replace(again, started=at("03:30"))
+    assert [("RequestStep", 2)] == moves(plan(first, step(2, 1, run=before, found="failed")))
+
+
+def test_what_its_own_clock_has_yet_to_start_is_run_again_only_where_it_came_too_early() -> None:
+    first = step(1, state="verified", run=GOOD)
+    to_come = StepRun("planned", "inferred", False, None, None)
+    assert [] == moves(plan(first, step(2, 1, run=to_come)))
+    early = StepRun("succeeded", "native", True, at("03:40"), at("03:45"))
+    assert [("RequestStep", 2)] == moves(plan(first, step(2, 1, run=early)))
+    late = StepRun("succeeded", "native", False, at("03:55"), at("03:58"))
+    assert [("verified", 2), ("plan", "done")] == moves(plan(first, step(2, 1, run=late)))
+
+
+# a downstream that is held meanwhile
+
+
+def holding(hold: dict[str, Any] | None = None, rerun: str = "asked", **more: Any) -> PlanProgress:
+    """A hold of load, beside it a rerun of what it reads, then its release and its run."""
+    first: dict[str, Any] = {"verb": "hold", "wait_s": 2400.0, **(hold or {})}
+    return plan(
+        step(1, job="s/load", job_id=3, system="flow", run=None, **first),
+        step(2, job_id=1, state=rerun, action_state="sent" if rerun == "asked" else ""),
+        step(3, 1, 2, job="s/load", job_id=3, system="flow", verb="release", run=None),
+        step(4, 3, job="s/load", job_id=3, system="flow", verb="wait", run=more.pop("run", None)),
+        **more,
+    )
+
+
+HELD = {"state": "verified", "action_key": "headway-1", "action_state": "verified", "hold_state": "held"}
+
+
+def test_a_hold_is_placed_shortly_before_the_start_that_it_keeps_back() -> None:
+    assert [("BeginWait", 1)] == moves(holding())
+    due = {"due": at("04:10")}
+    assert [] == moves(holding(due))
+    assert [("RequestStep", 1)] == moves(holding(due), at("04:10"))
+
+
+def test_nothing_is_held_where_the_repair_ends_before_its_start() -> None:
+    told = holding({"due": at("04:10")}, rerun="verified")
+    assert [("verified", 1), ("verified", 3)] == moves(told)
+    assert ["not needed", "nothing was held"] == [move.words.partition(":")[0] for move in next_moves(told, NOW)]  # type: ignore[union-attr]
+
+
+def test_what_has_begun_by_its_own_clock_is_not_held_any_more() -> None:
+    running = StepRun("running", "native", False, at("04:00"), None)
+    assert [("verified", 1)] == moves(holding({"due": at("04:00")}, run=running))
+
+
+def test_a_hold_that_its_scheduler_refused_as_its_run_had_begun_does_not_stop_the_plan() -> None:
+    refused = {"state": "asked", "action_key": "headway-1", "action_state": "refused", "action_words": "it runs now"}
+    running = StepRun("running", "native", False, at("04:00"), None)
+    assert [("verified", 1)] == moves(holding(refused, run=running))
+    assert [("failed", 1), ("plan", "stopped")] == moves(holding(refused))
+    over = {**refused, "state": "verified", "hold_state": "failed"}
+    [release] = [
+        each for each in next_moves(holding(over, rerun="verified", run=running), NOW) if isinstance(each, EndStep)
+    ]
+    assert "nothing was held: nothing was sent" == release.words
+
+
+def test_what_is_held_is_let_go_once_what_it_reads_is_good_and_it_is_known_to_be_held() -> None:
+    assert [] == moves(holding(HELD))
+    assert [("RequestStep", 3)] == moves(holding(HELD, rerun="verified"))
+    assert [] == moves(holding({**HELD, "hold_state": "placing"}, rerun="verified"))
+    assert [("verified", 3)] == moves(holding({**HELD, "hold_state": "released"}, rerun="verified"))
+
+
+def test_a_plan_lets_go_what_it_held_though_a_person_asks_for_a_hold_beside_it() -> None:
+    """Theirs is refused while its own stands: the plan was done, and its hold lasted for hours."""
+    beside = {"held_by": "mara until 2026-11-20 12:00Z"}
+    assert [("RequestStep", 3)] == moves(holding({**HELD, **beside}, rerun="verified"))
+    assert [] == moves(holding({**HELD, **beside, "hold_state": ""}, rerun="verified"))
+    for over in ({"hold_state": "released"}, {"action_state": "refused", "hold_state": "failed"}):
+        [release] = [one for one in next_moves(holding({**HELD, **beside, **over}, rerun="verified"), NOW)
+                     if isinstance(one, EndStep)]  # fmt: skip
+        assert "it is held by mara until 2026-11-20 12:00Z, not by this plan: nothing was sent" in release.words
+
+
+def test_a_plan_that_ends_early_says_what_it_leaves_held() -> None:
+    told = holding(HELD, state="aborted")
+    [release, _] = [move for move in next_moves(told, NOW) if isinstance(move, EndStep)]
+    assert "it stays held until its hold is over: headway hold release s/load lets it go" in release.words
+    red = replace(told, state="running", steps=(told.steps[0], replace(told.steps[1], state="failed"), *told.steps[2:]))
+    assert "s/load stays held meanwhile" in next_moves(red, NOW)[-1].words  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "hold, release",
+    [
+        ({"state": "asked", "action_key": "headway-1", "action_state": "sent"}, ""),
+        ({**HELD, "hold_state": ""}, ""),
+        ({**HELD, "hold_state": "releasing"}, "failed"),
+    ],
+)
+def test_what_is_on_its_way_to_be_held_and_what_could_not_be_let_go_is_said_to_stay_held(
+    hold: dict[str, Any], release: str
+) -> None:
+    told = holding(hold, rerun="failed")
+    third = replace(told.steps[2], action_state=release)
+    stopped = replace(told, steps=(*told.steps[:2], third, told.steps[3]))
+    assert "s/load stays held meanwhile" in next_moves(stopped, NOW)[-1].words  # type: ignore[union-attr]
+
+
+def test_a_hold_that_is_asked_anew_is_not_put_off_behind_the_start_that_it_keeps_back() -> None:
+    """Its wait began anew with each resume."""
+    told = holding({"wait_s": 600.0})
+    assert [told.requested + timedelta(seconds=600)] == [
+        move.until for move in next_moves(told, told.requested + timedelta(seconds=300)) if isinstance(move, BeginWait)
+    ]
+    assert [("RequestStep", 1)] == moves(told, told.requested + timedelta(seconds=601))
+
+
+def test_what_became_good_in_the_same_look_needs_no_hold_any_more() -> None:
+    """After an engine was away both come at once: it was held for nothing."""
+    told = holding({"due": NOW})
+    second = replace(told.steps[1], action_state="verified")
+    both = replace(told, steps=(told.steps[0], second, *told.steps[2:]))
+    assert [("verified", 2), ("verified", 1)] == moves(both)[:2]
+
+
+def test_a_release_that_is_under_way_already_is_awaited_as_it_may_fail() -> None:
+    assert [] == moves(holding({**HELD, "hold_state": "releasing"}, rerun="verified"))
+    assert [("verified", 3)] == moves(holding({**HELD, "hold_state": "watching"}, rerun="verified"))

@@ -1,0 +1,196 @@
+"""When the services of a plan are there if it is carried out: from the simulation, and in step with what-if."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, datetime, time, timedelta
+from typing import Any
+
+import pytest
+
+from connectors.sdk.records import instant_key
+from connectors.sdk.states import RunState
+from console.control.evaluate import evaluate
+from console.control.expectations.expected_runs import expect_runs
+from console.control.recovery.minimise import AffectedDays
+from console.control.recovery.proposal import propose_recovery
+from console.control.services.status import service_days
+from console.control.snapshot.estate_index import EstateIndex
+from console.control.snapshot.runs import round_up_to_minute
+from console.domain.plan import WAIT, PlanDraft
+from console.domain.plan_editing import (
+    AT_RISK,
+    LATE,
+    NEVER,
+    ON_TIME,
+    PARTIAL,
+    DraftChanges,
+    PlanOutlook,
+    VariantFinish,
+    plan_outlook,
+)
+from console.domain.settings import Declared, DeclaredPool
+from console.forecast.finish_times import ServiceForecast
+from console.forecast.forecaster import Forecaster
+from console.forecast.night_graph import NightPoint, with_neighbours
+from console.forecast.simulation.values import JobPhase, RerunRule
+from console.forecast.what_if import Counterfactual, PlanOutcome, WhatIf
+from tests.control.ledger import Ledger
+from tests.control.recovery.test_proposal import DAILY, DEPS, EXTRACT, FAILED, LOAD, MART, STALE_LOAD, can
+from tests.factories import NIGHT, at, estate, feeds, job, minutes, run, service
+from tests.forecast.test_simulation import past
+
+TAKES = [40.0, 60.0, 90.0]
+NOW = "05:20"
+
+
+def ledger(due: time = time(7, 45)) -> Ledger:
+    """All three must run again: 20 and 30 minutes, and 40 to 90 as each night shows."""
+    seen = estate(
+        EXTRACT, LOAD, MART, runs=[FAILED, STALE_LOAD, run(3, MART, "04:30")], feeds=[DEPS[0], DEPS[2]],
+        services=[replace(DAILY, deadline=due)], durations={3: tuple(one * 60 for one in TAKES * 6)},
+    )  # fmt: skip
+    found = Ledger(replace(seen, history={3: past(MART, "04:30", TAKES)}))
+    found.look(NOW)
+    return found
+
+
+def proposed(of: Ledger) -> PlanDraft:
+    [incident] = of.estate.incidents
+    found = propose_recovery(of.estate, incident.id, at(NOW), can, foresee=Forecaster(), otherwise=Forecaster)
+    assert found is not None
+    return found
+
+
+def cells(found: PlanOutlook) -> dict[str, VariantFinish]:
+    return {way.name: way.finishes[0] for way in found.ways}
+
+
+def test_as_planned_a_day_is_as_what_if_has_it_with_its_root_restarted_now() -> None:
+    night = ledger()
+    restarted = WhatIf(EXTRACT.id, Counterfactual.RESTARTED, at(NOW))
+    days = evaluate(night.estate, at(NOW), foresee=Forecaster(restarted)).service_days
+    then = next(one for one in days if one.business_date == NIGHT)
+    whole, *_ = proposed(night).finishes
+    assert then.p_late is not None
+    assert ("daily", str(NIGHT), 0) == (whole.service, whole.business_date, whole.done)
+    assert then.p_late == pytest.approx(whole.late, abs=0.01)
+    assert 0.02 < whole.late < 0.98
+    assert then.late_at == datetime.fromisoformat(whole.at), "at a risk of 10 % by then in nine of ten cases"
+
+
+@pytest.mark.parametrize("due, stands", [(time(11, 30), ON_TIME), (time(7, 25), AT_RISK), (time(7), LATE)])
+def test_a_finish_that_was_simulated_says_how_likely_it_is_late(due: time, stands: str) -> None:
+    found = cells(plan_outlook(proposed(ledger(due)), DraftChanges()))["as planned"]
+    assert found.late is not None
+    assert (stands, stands) == (found.status, ON_TIME if found.late <= 0.1 else LATE if found.late > 0.5 else AT_RISK)
+    assert found.at is not None
+    assert (found.at <= datetime.combine(date(2026, 11, 20), due, at(NOW).tzinfo)) == (found.late <= 0.1)
+
+
+def test_what_was_not_simulated_is_marked_as_a_sum() -> None:
+    plan = proposed(ledger())
+    found = plan_outlook(plan, DraftChanges(waits={1: 600.0}))
+    told = cells(found)
+    assert (None, "~") == (told["as changed"].late, found.sign(told["as changed"]))
+    assert (NEVER, "") == (told["nothing done"].status, found.sign(told["nothing done"]))
+    assert "" == found.sign(told["as planned"])
+    assert told["as planned"].late is not None
+    assert not plan_outlook(replace(plan, finishes=()), DraftChanges()).is_mixed
+
+
+def test_a_sum_beside_what_was_simulated_is_as_much_later_as_its_wait_and_never_earlier() -> None:
+    plan = proposed(ledger(time(11, 30)))
+    whole = cells(plan_outlook(plan, DraftChanges()))["as planned"]
+    assert whole.at is not None
+    waits = {
+        seconds: cells(plan_outlook(plan, DraftChanges(waits={1: seconds})))["as changed"] for seconds in (0.5, 3600.0)
+    }
+    assert [whole.at + timedelta(seconds=seconds) for seconds in waits] == [one.at for one in waits.values()]
+    assert ON_TIME == waits[3600.0].status
+    assert LATE == cells(plan_outlook(plan, DraftChanges(waits={1: 6 * 3600.0})))["as changed"].status
+    far = replace(plan, finishes=tuple(replace(one, at="2026-11-20T10:00:00Z") for one in plan.finishes))
+    assert at("10:00") == cells(plan_outlook(far, DraftChanges(only=frozenset({1, 2, 3}))))["as changed"].at
+
+
+def test_with_a_step_skipped_the_day_is_there_earlier_and_in_part() -> None:
+    plan = proposed(ledger(time(11, 30)))
+    told = cells(plan_outlook(plan, DraftChanges(), 3))
+    skipped, whole = told["3 skip"], told["as planned"]
+    assert skipped.at is not None
+    assert whole.at is not None
+    assert skipped.at < whole.at
+    assert (PARTIAL, " partial, under 1 % late") == (skipped.status, skipped.text)
+    assert ", under 1 % late" == whole.text
+    chosen = cells(plan_outlook(plan, DraftChanges(alternatives={3: "skip"})))["as changed"]
+    assert skipped == chosen
+    assert plan == PlanDraft.read(plan.as_json())
+
+
+def test_a_plan_without_a_simulation_has_sums() -> None:
+    night = ledger()
+    found = propose_recovery(night.estate, night.estate.incidents[0].id, at(NOW), can)
+    assert found is not None
+    assert () == found.finishes
+
+
+def point(stand: int, **more: Any) -> NightPoint:
+    return NightPoint(1, stand, **more)
+
+
+def test_what_a_plan_holds_waits_for_what_it_reads_and_not_for_a_start_before() -> None:
+    planned = PlanOutcome(at(NOW), frozenset(), frozenset({1}), frozenset())
+    due = at("05:30").timestamp()
+    rerun = point(JobPhase.WAITS, upstreams=(4, 2, 3), rule=RerunRule(4, (2, 3)), due=due)
+    found = planned(rerun)
+    assert ((2, 3), None, due) == (found.upstreams, found.rule, found.earliest)
+    other = replace(rerun, job_id=9)
+    assert other == planned(other)
+
+
+def test_what_is_red_and_no_step_of_the_plan_is_repaired_as_repairs_go_here() -> None:
+    planned = PlanOutcome(at(NOW), frozenset({1}), frozenset(), frozenset())
+    red = point(JobPhase.FAILED, end=1.0)
+    assert (JobPhase.WAITS, at(NOW).timestamp()) == (planned(red).stand, planned(red).earliest)
+    other = replace(red, job_id=9)
+    assert other == planned(other)
+
+
+def test_a_plan_asks_for_the_services_that_share_a_job_or_a_pool_with_those_that_it_is_for_and_no_others() -> None:
+    known = [job(number, f"dwh/j{number}", "04:00", expected=minutes(30)) for number in range(1, 8)]
+    services = [service(one.native_id, "06:30", one) for one in known[1:]]
+    declared = Declared(pools=(DeclaredPool("host", ("dwh/j3", "dwh/j5"), 1),))
+    night = estate(*known, feeds=[*feeds(known[0], known[1]), *feeds(known[0], known[2])], services=services,
+                   declared=declared)  # fmt: skip
+    due = expect_runs(night, at("03:00"))
+    index = EstateIndex(night, at("03:00"), due.runs)
+
+    def wanted(days: Any) -> AffectedDays:
+        return {
+            (day.service.name, day.business_date): (day, [])
+            for day in days
+            if (day.service.name, day.business_date) == ("j2", NIGHT)
+        }
+
+    found: list[ServiceForecast] = with_neighbours(index, service_days(index), wanted)
+    assert [("j2", NIGHT), ("j3", NIGHT), ("j5", NIGHT)] == [(day.service.name, day.business_date) for day in found]
+
+
+def test_a_plan_that_only_waits_tells_the_finish_that_the_forecast_tells() -> None:
+    """Of what hangs it told no estimate, and an unknown finish, beside a forecast of 30 runs."""
+    history = past(EXTRACT, "03:10", [20.0] * 20)
+    seen = estate(EXTRACT, services=[service("daily", "07:45", EXTRACT)], durations={EXTRACT.id: (1200.0,) * 20})
+    hung = Ledger(replace(seen, history={EXTRACT.id: history}))
+    hung.run(EXTRACT, "03:10", RunState.RUNNING, started_at=at("03:10"))
+    hung.look(NOW)
+    draft = proposed(hung)
+    assert [WAIT] == [step.verb for step in draft.steps]
+    told = Forecaster()(EstateIndex(hung.estate, at(NOW)), service_days(EstateIndex(hung.estate, at(NOW))))
+    [day] = (one for one in told if one.business_date == NIGHT)
+    assert day.odds is not None
+    assert [(day.odds.late, instant_key(round_up_to_minute(day.odds.by)))] == [
+        (one.late, one.at) for one in draft.finishes
+    ]
+    assert all(save.saved and save.words.startswith("act by 07:") for step in draft.steps for save in step.saves)
+    way = next(one for one in plan_outlook(draft, DraftChanges()).ways if one.is_present)
+    assert way.finishes[0].at is not None

@@ -1,0 +1,112 @@
+"""By when a service is promised: by the clock in its zone, days later, or so long after a start; and more time for
+tonight."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.sdk.states import RunState
+from console.control.evaluate import evaluate
+from console.control.snapshot.deadlines import latest_deadline
+from console.control.snapshot.incremental import changed_jobs
+from console.domain.decision import ServiceDayVerdict
+from console.domain.estate import Estate, ServiceFacts
+from console.domain.service import DeadlineExtension, DeadlineRule, Promise, ServiceAgreement, Timeliness
+from console.timing.zones import business_window, zone_of
+from tests.factories import NIGHT, at, estate, feeds, job, minutes, run, service
+
+EXTRACT = job(1, "hosts/extract", "03:10", expected=minutes(20))
+MART = job(2, "dwh/mart", "04:00", expected=minutes(30))
+LATE = job(3, "dwh/late", "09:00", expected=minutes(30), accepted_at=at("12:00", day=-9))
+ZONES = st.sampled_from(["UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe"])
+DAYS = st.dates(date(2025, 1, 1), date(2027, 12, 31))
+TIMES = st.times().map(lambda shown: shown.replace(second=0, microsecond=0))
+
+
+def promised(rule: DeadlineRule, **more: Any) -> ServiceFacts:
+    return service("daily", "06:30", MART, promise=Promise(rule, **more))
+
+
+def of_night(found: Estate, now: str, day: int = 0) -> ServiceDayVerdict:
+    return next(each for each in evaluate(found, at(now, day)).service_days if each.business_date == NIGHT)
+
+
+def night(promise: ServiceFacts, *runs: Any) -> Estate:
+    return estate(EXTRACT, MART, runs=runs, feeds=feeds(EXTRACT, MART), services=[promise])
+
+
+@given(zone=ZONES, business_date=DAYS, shown=TIMES, cutoff=TIMES, days=st.integers(0, 7))
+def test_a_deadline_lies_in_the_window_so_many_days_later_and_shows_its_time_there(
+    zone: str, business_date: date, shown: time, cutoff: time, days: int
+) -> None:
+    """Whatever the clocks do; a time that never is, is the jump over it."""
+    one = service("x", shown.isoformat("minutes"), MART, zone=zone, cutoff=cutoff)
+    one = replace(one, promise=Promise(DeadlineRule(day=days)))
+    found = latest_deadline(one, business_date)
+    opens, closes = business_window(business_date + timedelta(days=days), zone_of(zone), cutoff)
+    assert opens <= found <= closes
+    local = found.astimezone(ZoneInfo(zone))
+    jumped = datetime.combine(local.date(), shown).replace(tzinfo=ZoneInfo(zone)).utcoffset() != local.utcoffset()
+    assert (local.hour, local.minute) == (shown.hour, shown.minute) or jumped
+
+
+def test_a_deadline_days_later_is_judged_until_then() -> None:
+    verdict = of_night(night(promised(DeadlineRule(day=1))), "02:00")
+    assert (at("06:30", day=1), Timeliness.ON_TIME) == (verdict.deadline, verdict.timeliness)
+
+
+def test_a_deadline_after_a_start_counts_from_when_it_is_due_until_it_came() -> None:
+    rule = DeadlineRule(after_start=minutes(90))
+    assert at("04:40") == of_night(night(promised(rule)), "02:00").deadline
+    late = run(1, EXTRACT, "03:10", RunState.RUNNING, started_at=at("03:25"), first_started_at=at("03:25"))
+    assert at("04:55") == of_night(night(promised(rule), late), "03:30").deadline
+
+
+def test_a_deadline_after_the_start_of_a_named_job_counts_from_that() -> None:
+    rule = DeadlineRule(after_start=minutes(60), of="dwh/mart", of_id=MART.id)
+    assert at("05:00") == of_night(night(promised(rule)), "02:00").deadline
+
+
+def test_a_deadline_after_a_start_that_nothing_names_is_as_late_as_it_can_be() -> None:
+    rule = DeadlineRule(after_start=minutes(60), of="dwh/unknown")
+    assert at("13:00", day=1) == of_night(night(promised(rule)), "02:00").deadline
+
+
+def test_more_time_moves_what_is_judged_and_keeps_what_was_promised_and_agreed() -> None:
+    late = night(
+        service("daily", "04:15", MART, promise=Promise(sla=ServiceAgreement(misses=1, days=90, at=time(4, 20))))
+    )
+    assert Timeliness.WILL_MISS is of_night(late, "02:00").timeliness
+    more = replace(late, extensions=(DeadlineExtension("daily", NIGHT, at("05:00"), "ann", "late files"),))
+    verdict = of_night(more, "02:00")
+    assert (at("05:00"), Timeliness.ON_TIME) == (verdict.deadline, verdict.timeliness)
+    assert (at("04:15"), at("04:20"), "by ann: late files") == (verdict.promised, verdict.agreed, verdict.extension)
+    assert verdict.reason.endswith("; deadline 05:00 UTC, extended from 04:15 UTC by ann: late files")
+
+
+def test_more_time_is_for_its_business_date_alone_and_less_time_is_none() -> None:
+    more = night(service("daily", "06:30", MART))
+    other = replace(
+        more, extensions=(DeadlineExtension("daily", NIGHT + timedelta(days=1), at("08:00", 1), "ann", "x"),)
+    )
+    less = replace(more, extensions=(DeadlineExtension("daily", NIGHT, at("05:00"), "ann", "x"),))
+    assert [at("06:30")] * 2 == [of_night(one, "02:00").deadline for one in (other, less)]
+    assert changed_jobs(more, less) is None
+
+
+def test_a_day_whose_runs_are_not_looked_at_any_more_is_judged_no_more() -> None:
+    """Else what was delivered would be breached two days later, in the history that attainment counts."""
+    done = [run(number, LATE, at("09:00", day=number - 3)) for number in range(1, 6)]
+    promise = service("late", "11:30", LATE)
+    for hours in range(72):
+        now = at("12:00") + timedelta(hours=hours)
+        seen = [one for one in done if now - timedelta(hours=48) <= (one.period_at or now) <= now]
+        found = evaluate(estate(LATE, runs=seen, services=[promise]), now).service_days
+        past = {each.timeliness for each in found if each.deadline <= now}
+        assert past <= {Timeliness.MET}, now

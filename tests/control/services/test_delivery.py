@@ -1,0 +1,47 @@
+"""A service is delivered by the run that it reads, also by a task of a job that runs many times a day."""
+
+from __future__ import annotations
+
+from connectors.sdk.records import Schedule
+from connectors.sdk.states import RunState
+from console.control.evaluate import evaluate
+from console.domain.decision import ServiceDayVerdict
+from console.domain.estate import RunFacts
+from console.domain.service import Timeliness
+from tests.control.ledger import ended
+from tests.factories import at, estate, job, minutes, run, service, target
+
+DAG = job(1, "dwh/often", Schedule("debian-cron", "*/15 * * * *"), expected=minutes(10))
+TASK = job(2, "dwh/often.publish", parent_id=DAG.id, expected=minutes(2))
+BOARD = service("board", "06:30", TASK)
+
+
+def judged(now: str, *runs: RunFacts) -> ServiceDayVerdict:
+    host = target(1, last_ok_at=at(now), seen_until=at(now))
+    found = evaluate(estate(DAG, TASK, runs=runs, services=[BOARD], targets=[host]), at(now)).service_days
+    return next(one for one in found if one.deadline == at("06:30"))
+
+
+def both(number: int, due: str, state: RunState = RunState.SUCCEEDED) -> list[RunFacts]:
+    """A run of the job and of its task."""
+    fields = ended(due, 5) if not state.is_open else {"started_at": at(due), "first_started_at": at(due)}
+    return [run(number, DAG, due, state, **fields), run(number + 1, TASK, due, state, **fields)]
+
+
+def test_a_task_of_a_run_that_cannot_be_done_in_time_is_not_waited_for() -> None:
+    """The job's run of 06:15 is what the service reads; its next one, 06:25 by hand, goes beyond the deadline."""
+    found = judged("06:28", *both(1, "06:15"), *both(3, "06:25", RunState.RUNNING))
+    assert (Timeliness.MET, at("06:20")) == (found.timeliness, found.delivered_at)
+
+
+def test_a_task_of_an_earlier_run_delivers_nothing_while_the_run_that_counts_is_ahead() -> None:
+    found = judged("06:10", *both(1, "05:45"), *both(3, "06:00"))
+    assert (Timeliness.ON_TIME, None) == (found.timeliness, found.delivered_at)
+
+
+def test_a_task_delivers_once_the_run_that_counts_has_it() -> None:
+    started = {"started_at": at("06:15"), "first_started_at": at("06:15")}
+    going = run(3, DAG, "06:15", RunState.RUNNING, **started)
+    assert judged("06:18", *both(1, "06:00"), going).delivered_at is None
+    done = run(4, TASK, "06:15", RunState.SUCCEEDED, **ended("06:15", 2))
+    assert at("06:17") == judged("06:18", *both(1, "06:00"), going, done).delivered_at

@@ -1,0 +1,346 @@
+"""What a downstream wants of its upstreams: conditions, n of several, other periods, and what reading partial data
+makes of it. A, B and C feed D, D feeds E, in the night's business date."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.sdk.records import Schedule
+from connectors.sdk.states import RunState
+from console.control.holds.conditions import awaited_edges, met_text, unmet_text
+from console.control.snapshot.downstream import affected_below
+from console.control.snapshot.estate_index import EstateIndex
+from console.domain.calendar import Calendar
+from console.domain.dependency import UpstreamCondition, UpstreamPeriod
+from console.domain.estate import DependencyFacts, Estate, JobFacts, RunFacts
+from console.domain.settings import Declared
+from console.timing.calendars import counts, month_end_dates
+from tests.control.ledger import ended
+from tests.factories import NIGHT, at, estate, feeds, gate, job, minutes, run, wanting
+
+A, B, C = job(1, "s/a", "03:00"), job(2, "s/b", "03:10"), job(3, "s/c", "03:20")
+D, E = job(4, "s/d", "04:00"), job(5, "s/e", "05:00")
+JOBS = (A, B, C, D, E)
+FAILED, DONE = RunState.FAILED, RunState.SUCCEEDED
+
+
+def good(of: JobFacts, clock: str, began: str = "", takes: float = 10, **more: Any) -> RunFacts:
+    return run(of.id, of, clock, RunState.SUCCEEDED, **ended(began or clock, takes), **more)
+
+
+def red(of: JobFacts, clock: str, **more: Any) -> RunFacts:
+    return run(of.id, of, clock, RunState.FAILED, **more)
+
+
+def index(*runs: RunFacts, deps: list[DependencyFacts], clock: str = "06:00", **more: Any) -> EstateIndex:
+    return EstateIndex(replace(estate(*JOBS, runs=runs, feeds=deps), **more), at(clock))
+
+
+def stale(of: EstateIndex) -> set[int]:
+    return {job_id for job_id in of.runs if any(map(of.is_stale, of.runs[job_id]))}
+
+
+ANY, TWO = gate(1, D, A, B, C), gate(2, D, A, B, C)
+
+
+@pytest.mark.parametrize(
+    "deps, runs, expected",
+    [
+        (ANY, [red(A, "03:00"), red(B, "03:10"), good(C, "03:20")], set()),
+        (ANY, [red(A, "03:00"), red(B, "03:10"), good(C, "03:20", takes=50)], {4}),
+        (ANY, [red(A, "03:00"), red(B, "03:10"), red(C, "03:20")], {4}),
+        (TWO, [red(A, "03:00"), good(B, "03:10"), good(C, "03:20")], set()),
+        (TWO, [red(A, "03:00"), good(B, "03:10"), good(C, "03:20", takes=50)], {4}),
+        (ANY, [red(A, "03:00")], {4}),  # the others have no run to read
+        (ANY, [red(A, "03:00"), run(2, B, "03:10", RunState.UNKNOWN)], set()),  # nobody can tell of b
+        ([*ANY, *feeds(E, D)], [good(A, "03:00"), red(E, "03:30")], {4}),  # a gate beside another dependency
+    ],
+)
+def test_a_gate_of_several_is_good_with_so_many_of_them(
+    deps: list[DependencyFacts], runs: list[RunFacts], expected: set[int]
+) -> None:
+    assert expected == stale(index(*runs, good(D, "04:00"), deps=deps))
+
+
+@pytest.mark.parametrize(
+    "condition, upstream, expected",
+    [
+        (UpstreamCondition.COMPLETION, red(A, "03:00"), set()),
+        (UpstreamCondition.COMPLETION, good(A, "03:00", takes=70), {4}),
+        (UpstreamCondition.COMPLETION, run(1, A, "03:00", RunState.RUNNING), {4}),
+        (UpstreamCondition.COMPLETION, run(1, A, "03:00", RunState.MISSED), {4}),
+        (UpstreamCondition.FAILURE, red(A, "03:00"), set()),
+        (UpstreamCondition.FAILURE, good(A, "03:00"), set()),
+        (UpstreamCondition.SUCCESS, red(A, "03:00"), {4}),
+    ],
+)
+def test_what_waits_for_an_end_or_a_failure_is_not_stale_by_a_red_upstream(
+    condition: UpstreamCondition, upstream: RunFacts, expected: set[int]
+) -> None:
+    assert expected == stale(index(upstream, good(D, "04:00"), deps=wanting(A, D, condition=condition)))
+
+
+def test_a_rerun_of_what_had_ended_does_not_make_stale_what_waited_for_its_end() -> None:
+    again = run(1, A, "03:00", RunState.RUNNING, started_at=at("05:00"), attempt=2, ends=((at("03:10"), FAILED),))
+    deps = wanting(A, D, condition=UpstreamCondition.COMPLETION)
+    assert set() == stale(index(again, good(D, "04:00"), deps=deps))
+
+
+@pytest.mark.parametrize(
+    "deps, runs, left, text",
+    [
+        (ANY, [red(A, "03:00"), red(B, "03:10"), good(C, "03:20")], [], ""),
+        (ANY, [red(A, "03:00"), red(B, "03:10")], [1, 2, 3], "any of s/a and s/b and s/c is not good"),
+        (TWO, [good(A, "03:00"), red(B, "03:10")], [2, 3], "any of s/b and s/c is not good"),
+        (wanting(A, D, condition=UpstreamCondition.COMPLETION), [red(A, "03:00")], [], ""),
+        (
+            wanting(A, D, condition=UpstreamCondition.COMPLETION),
+            [run(1, A, "03:00", RunState.RUNNING)],
+            [1],
+            "s/a has not ended",
+        ),
+        (wanting(A, D, condition=UpstreamCondition.FAILURE), [good(A, "03:00")], [1], "s/a has not failed"),
+        (wanting(A, D, condition=UpstreamCondition.FAILURE), [red(A, "03:00")], [], ""),
+        (
+            wanting(A, D, condition=UpstreamCondition.READY, check="file"),
+            [good(A, "03:00")],
+            [1],
+            "check file does not pass",
+        ),
+        (feeds(A, D) + feeds(B, D), [red(A, "03:00"), red(B, "03:10")], [1, 2], "s/a and s/b is not good"),
+    ],
+)
+def test_what_is_awaited_is_what_is_left_of_the_gates_that_are_shut(
+    deps: list[DependencyFacts], runs: list[RunFacts], left: list[int], text: str
+) -> None:
+    seen = index(*runs, deps=deps, clock="03:50")
+    found = awaited_edges(seen, deps, NIGHT, at("04:00"))
+    assert (left, text) == ([each.upstream_id for each in found], unmet_text(seen, found))
+
+
+def test_a_gate_is_told_in_words_with_how_many_it_needs() -> None:
+    seen = index(deps=[])
+    assert "2 of s/a and s/b and s/c is good" == met_text(seen, TWO)
+    ended_before = wanting(A, D, condition=UpstreamCondition.COMPLETION, period=UpstreamPeriod.PREVIOUS)
+    assert "s/a (the previous) has ended and s/b is good" == met_text(seen, ended_before + feeds(B, D))
+
+
+# ── other periods
+HOURLY = job(6, "s/hourly", Schedule("debian-cron", "10 * * * *"))
+
+
+def yesterday(of: JobFacts, clock: str, state: RunState = DONE, **more: Any) -> RunFacts:
+    return run(of.id + 100, of, at(clock, day=-1), state, **more)
+
+
+def reads(period: UpstreamPeriod, **more: Any) -> list[DependencyFacts]:
+    return wanting(A, D, period=period, **more)
+
+
+def test_the_previous_run_is_that_of_the_date_before_and_not_of_this_one() -> None:
+    deps = reads(UpstreamPeriod.PREVIOUS)
+    assert set() == stale(index(yesterday(A, "03:00"), red(A, "03:00"), good(D, "04:00"), deps=deps))
+    assert {4} == stale(index(yesterday(A, "03:00", FAILED), good(A, "03:00"), good(D, "04:00"), deps=deps))
+
+
+def test_a_job_that_reads_its_own_run_before_is_stale_after_a_red_one_until_it_was_rerun() -> None:
+    jobs, deps = (HOURLY,), wanting(HOURLY, HOURLY, period=UpstreamPeriod.PREVIOUS)
+    runs = [good(HOURLY, "01:10"), red(HOURLY, "02:10"), good(HOURLY, "03:10"), good(HOURLY, "04:10")]
+    runs = [replace(each, id=number) for number, each in enumerate(runs, 1)]
+    found = EstateIndex(estate(*jobs, runs=runs, feeds=deps), at("06:00"))
+    assert [False, True, True] == [found.is_stale(each) for each in found.runs[6] if each.state is DONE]
+    mended = [*runs[:1], *(
+        replace(good(HOURLY, f"0{hour}:10", began=f"05:{hour}0", takes=1, attempt=2), id=hour)
+        for hour in (2, 3, 4)
+    )]  # fmt: skip
+    again = EstateIndex(estate(*jobs, runs=mended, feeds=deps), at("06:00"))
+    assert [False] * 4 == [again.is_stale(each) for each in again.runs[6]]
+    assert ([], False) == (again.graph.cycles, bool(again.graph.into(6)))
+
+
+def test_an_intraday_loop_of_two_reads_the_period_before_and_is_no_cycle() -> None:
+    load = job(7, "s/load", Schedule("debian-cron", "20 * * * *"))
+    deps = [*feeds(HOURLY, load), *wanting(load, HOURLY, period=UpstreamPeriod.PREVIOUS)]
+    runs = [good(HOURLY, "01:10", takes=1), red(load, "01:20"), good(HOURLY, "02:10", takes=1), good(load, "02:20")]
+    found = EstateIndex(estate(HOURLY, load, runs=runs, feeds=deps), at("06:00"))
+    assert [] == found.graph.cycles
+    assert ([False, True], [True, True]) == (
+        [found.is_stale(each) for each in found.runs[6]], [found.is_stale(each) or each.state is FAILED
+                                                           for each in found.runs[7]])  # fmt: skip
+
+
+BANK = Calendar("bank", weekdays=(0, 1, 2, 3, 4), closed=(date(2026, 11, 18),))
+
+
+def test_the_previous_business_day_is_that_of_the_calendar() -> None:
+    deps = reads(UpstreamPeriod.BUSINESS_DAY, calendar="bank")
+    known = Declared(calendars=(BANK,))
+    older = run(101, A, at("03:00", day=-2), RunState.SUCCEEDED)
+    closed = run(102, A, at("03:00", day=-1), RunState.FAILED)
+    found = index(older, closed, red(A, "03:00"), good(D, "04:00"), deps=deps, declared=known)
+    assert set() == stale(found)
+    assert {4} == stale(index(replace(older, state=FAILED), good(D, "04:00"), deps=deps, declared=known))
+    assert not counts(BANK, date(2026, 11, 18))
+
+
+@pytest.mark.parametrize(
+    "business_date, expected",
+    [
+        (date(2026, 11, 19), (date(2026, 10, 1), date(2026, 10, 31))),
+        (date(2026, 11, 30), (date(2026, 11, 1), date(2026, 11, 30))),
+        (date(2026, 1, 2), (date(2025, 12, 1), date(2025, 12, 31))),
+    ],
+)
+def test_the_last_of_the_month_is_of_the_month_that_is_over_by_that_date(
+    business_date: date, expected: tuple[date, date]
+) -> None:
+    assert expected == month_end_dates(business_date, None)
+
+
+def test_the_last_business_day_of_a_month_is_a_day_that_counts() -> None:
+    assert (date(2026, 10, 30), date(2026, 10, 30)) == month_end_dates(date(2026, 11, 19), Calendar("bank"))
+
+
+def test_a_run_of_before_the_lookback_counts_as_it_was_judged() -> None:
+    deps = reads(UpstreamPeriod.MONTH_END)
+    end = run(101, A, at("03:00", day=-19), RunState.SUCCEEDED)
+    assert date(2026, 10, 31) == end.business_date
+    assert set() == stale(index(good(D, "04:00"), deps=deps, earlier=(end,)))
+    assert {4} == stale(index(good(D, "04:00"), deps=deps, earlier=(replace(end, stale_read=True),)))
+
+
+def test_the_latest_before_is_read_whatever_its_date_and_a_window_wants_a_good_one_in_time() -> None:
+    latest, window = reads(UpstreamPeriod.LATEST), reads(UpstreamPeriod.WINDOW, within=timedelta(hours=2))
+    before = [yesterday(A, "03:00")]
+    assert set() == stale(index(*before, good(D, "04:00"), deps=latest))
+    long_known = replace(A, accepted_at=at("12:00", day=-9))
+    known = {each.id: each for each in (long_known, B, C, D, E)}
+    assert {4} == stale(index(*before, good(D, "04:00"), deps=window, jobs=known))
+    assert set() == stale(index(*before, good(A, "03:00"), good(D, "04:00"), deps=window, jobs=known))
+
+
+# ── whom a red one hurts
+def test_a_red_upstream_under_a_gate_that_others_open_hurts_nobody() -> None:
+    runs = [red(A, "03:00"), good(B, "03:10"), good(D, "04:00"), good(E, "05:00")]
+    assert set() == affected_below(index(*runs, deps=ANY + feeds(D, E)), [1], NIGHT)
+    assert {(4, NIGHT), (5, NIGHT)} == affected_below(index(*runs, deps=feeds(A, D) + feeds(D, E)), [1], NIGHT)
+
+
+def test_while_an_alternative_may_still_come_a_red_one_hurts_nobody() -> None:
+    still = index(red(A, "03:00"), run(2, B, "03:10", RunState.RUNNING), deps=ANY, clock="03:30")
+    assert set() == affected_below(still, [1], NIGHT)
+    nobody = index(red(A, "03:00"), red(B, "03:10"), deps=gate(1, D, A, B), clock="03:30")
+    assert {(4, NIGHT)} == affected_below(nobody, [1], NIGHT)
+
+
+def test_a_red_run_hurts_the_later_date_that_reads_it() -> None:
+    found = index(yesterday(A, "03:00", FAILED), good(D, "04:00"), deps=reads(UpstreamPeriod.PREVIOUS))
+    assert {(4, NIGHT)} == affected_below(found, [1], NIGHT - timedelta(days=1))
+    assert set() == affected_below(found, [1], NIGHT)
+
+
+# ── partial inputs
+def partial_of(of: EstateIndex) -> dict[int, str]:
+    return {job_id: words for job_id in of.runs for each in of.runs[job_id] if (words := of.freshness(each).partial)}
+
+
+WORDS = "read s/a of 2026-11-19, which was partial"
+CHAIN = feeds(A, D) + feeds(D, E)
+
+
+def test_what_reads_a_partial_run_is_partial_and_so_is_what_reads_that() -> None:
+    part = run(1, A, "03:00", RunState.PARTIAL)
+    found = index(part, good(D, "04:00"), good(E, "05:00"), deps=CHAIN)
+    assert ({4: WORDS, 5: WORDS}, set()) == (partial_of(found), stale(found))
+
+
+def test_a_rerun_of_the_reader_alone_stays_partial_and_after_that_of_the_source_it_is_whole() -> None:
+    part = run(1, A, "03:00", RunState.PARTIAL)
+    again = good(D, "04:00", began="05:30", attempt=2)
+    assert {4: WORDS} == partial_of(index(part, again, deps=CHAIN))
+    mended = good(A, "03:00", began="05:00", attempt=2, ends=((at("03:10"), RunState.PARTIAL), (at("05:10"), DONE)))
+    assert ({}, set()) == (lambda one: (partial_of(one), stale(one)))(index(mended, again, deps=CHAIN))
+    assert {4} == stale(index(mended, good(D, "04:00"), deps=CHAIN))  # and without its own rerun it is stale
+
+
+def test_the_reader_of_a_reader_is_partial_until_it_has_read_the_whole_one() -> None:
+    mended = good(A, "03:00")
+    spans = ((at("04:00"), at("04:10")), (at("05:30"), at("05:40")))
+    middle = good(D, "04:00", began="05:30", attempt=2, successes=spans)
+    shrunk = index(mended, middle, good(E, "05:00"), deps=CHAIN)
+    assert {} == partial_of(shrunk)
+
+
+def test_a_partial_one_of_a_gate_that_whole_ones_open_makes_nobody_partial() -> None:
+    part = run(1, A, "03:00", RunState.PARTIAL)
+    assert {} == partial_of(index(part, good(B, "03:10"), good(D, "04:00"), deps=ANY))
+    assert {4: WORDS} == partial_of(index(part, red(B, "03:10"), good(D, "04:00"), deps=ANY))
+
+
+# ── properties
+STATES = st.sampled_from(
+    [DONE, FAILED, RunState.RUNNING, RunState.UNKNOWN, RunState.PARTIAL, RunState.PLANNED, RunState.SKIPPED]
+)
+WANTS: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
+    [
+        {},
+        {"condition": UpstreamCondition.COMPLETION},
+        {"condition": UpstreamCondition.FAILURE},
+        {"period": UpstreamPeriod.PREVIOUS},
+        {"period": UpstreamPeriod.LATEST},
+        {"period": UpstreamPeriod.WINDOW, "within": timedelta(hours=6)},
+        {"gate": "1", "need": 1},
+        {"gate": "1", "need": 2},
+    ]
+)
+LINKS = [(up, down) for up in range(1, 6) for down in range(1, 6) if up < down]
+
+
+@st.composite
+def estates(draw: st.DrawFn) -> Estate:
+    deps = [
+        each
+        for up, down in draw(st.lists(st.sampled_from(LINKS), unique=True, max_size=6))
+        for each in wanting(JOBS[up - 1], JOBS[down - 1], **draw(WANTS))
+    ]
+    if draw(st.booleans()):
+        deps += wanting(E, A, period=UpstreamPeriod.PREVIOUS)
+    runs = []
+    for number, (of, clock) in enumerate(zip(JOBS, ("03:00", "03:10", "03:20", "04:00", "05:00"), strict=True)):
+        for day in (-1, 0):
+            state, late = draw(STATES), draw(st.integers(0, 90))
+            begun = at(clock, day=day) + minutes(late)
+            more = {"started_at": begun} if state is not RunState.PLANNED else {}
+            runs.append(run(2 * number + day + 2, of, at(clock, day=day), state, **more))
+    return estate(*JOBS, runs=runs, feeds=deps)
+
+
+def judged(found: EstateIndex) -> dict[tuple[int, str], object]:
+    return {(each.job_id, each.period_key): found.freshness(each) for runs in found.runs.values() for each in runs}
+
+
+@given(estates(), st.randoms())
+def test_the_picture_does_not_depend_on_the_order_of_runs_and_dependencies(whole: Estate, order: Any) -> None:
+    runs, deps = list(whole.runs), list(whole.dependencies)
+    order.shuffle(runs)
+    order.shuffle(deps)
+    shuffled = replace(whole, runs=tuple(runs), dependencies=tuple(deps))
+    assert judged(EstateIndex(whole, at("06:00"))) == judged(EstateIndex(shuffled, at("06:00")))
+
+
+@given(estates())
+def test_after_clean_reruns_in_order_nothing_is_stale_or_partial(whole: Estate) -> None:
+    clock = {job_id: at("06:10") + minutes(20 * job_id) for job_id in range(1, 6)}
+    runs = [
+        replace(each, state=DONE, attempt=2, started_at=begun, ended_at=begun + minutes(5))
+        for each in whole.runs
+        for begun in [clock[each.job_id] - (timedelta(hours=10) if each.business_date < NIGHT else timedelta(0))]
+    ]
+    found = EstateIndex(replace(whole, runs=tuple(runs)), at("11:00"))
+    assert (set(), {}) == (stale(found), partial_of(found))

@@ -1,0 +1,321 @@
+"""What a change can touch is judged alone as it is judged within the whole."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from connectors.sdk.states import RunState
+from console.control.evaluate import evaluate
+from console.control.snapshot.incremental import changed_jobs, part_with
+from console.domain.alert import AlertingSettings, InhibitRule, RouteRule, SilenceFacts
+from console.domain.check import Check, CheckHistory, CheckState, ResultSpan
+from console.domain.decision import Decisions, IncidentDecision
+from console.domain.dependency import DependencyMode, UpstreamCondition, UpstreamPeriod
+from console.domain.estate import Estate, JobFacts
+from console.domain.hold import HoldFacts, HoldState
+from console.domain.service import DeadlineExtension, DeadlineRule, Promise, service_of_instance
+from console.domain.settings import Declared, DeclaredPool
+from console.domain.switches import Modes
+from tests.control.ledger import Ledger, ended
+from tests.factories import NIGHT, at, estate, feeds, gate, job, minutes, run, service, target, wanting
+
+# Three lines of work on two hosts: two that feed services, one alone; the second has a DAG with a task.
+A, B, C = (job(number, f"etl-hosts/db07:a{number}", "03:10", expected=None) for number in (1, 2, 3))
+D, E = job(4, "etl-hosts/etl02:d", "03:20", target_id=2), job(5, "etl-hosts/etl02:e", "04:00", target_id=2)
+TASK = job(6, "etl-hosts/etl02:e.task", target_id=2, parent_id=5)
+ALONE = job(7, "etl-hosts/db07:alone", "03:30")
+JOBS = (A, B, C, D, E, TASK, ALONE)
+SHORT: dict[int, tuple[float, ...]] = dict.fromkeys((each.id for each in JOBS), (600.0,) * 6)
+HOSTS = [target(1), target(2, name="etl02")]
+WHOLE = estate(
+    *JOBS, feeds=[*feeds(A, B), *feeds(B, C), *feeds(D, E)], targets=HOSTS, durations=SHORT,
+    services=[service("one", "06:30", C), service("two", "07:00", E)],
+)  # fmt: skip
+DUES = ("03:10", "03:10", "03:10", "03:20", "04:00", "04:00", "03:30")
+"""When each of JOBS is due."""
+CLOCKS = ("03:05", "03:16", "03:40", "04:10", "05:00", "06:45")
+GATED = replace(
+    WHOLE,
+    dependencies=(
+        *gate(1, C, A, B),
+        *wanting(C, A, period=UpstreamPeriod.PREVIOUS),
+        *wanting(D, E, condition=UpstreamCondition.COMPLETION),
+    ),
+)
+"""The same jobs, with a gate of two, a loop through the previous period, and one that waits for an end."""
+POOLED = replace(WHOLE, declared=Declared(pools=(DeclaredPool("host", ("etl-hosts/db07:*",), 1),)))
+"""The same jobs, of which those of the first host share one slot, the one alone too: no service waits for that."""
+STATES = st.sampled_from([RunState.SUCCEEDED, RunState.PARTIAL, RunState.FAILED, RunState.RUNNING, RunState.UNKNOWN])
+EVENTS = st.lists(
+    st.tuples(st.sampled_from(range(len(JOBS))), STATES, st.booleans()), min_size=0, max_size=5
+)  # fmt: skip
+
+
+def told(decisions: Decisions, jobs: set[int], services: set[str]) -> tuple[object, ...]:
+    """What is decided of these jobs and services, in an order of its own."""
+    roots = [each for each in decisions.incidents if not jobs.isdisjoint(one.job_id for one in each.members)]
+    return (
+        {each for each in decisions.expected if each.job_id in jobs},
+        {each for each in decisions.service_days if each.service in services},
+        {each.key: each for each in roots},
+    )
+
+
+def play(nights: list[list[tuple[int, RunState, bool]]], begins: Estate = WHOLE) -> list[tuple[Estate, str]]:
+    """The estate before each look of a night in which these things happen."""
+    ledger = Ledger(begins)
+    seen = []
+    for clock, events in zip(CLOCKS, nights, strict=False):
+        for number, state, silent in events:
+            due = DUES[number]
+            if at(due) <= at(clock):
+                ledger.run(JOBS[number], due, state, **(ended(due, 5) if state is not RunState.RUNNING else
+                                                        {"started_at": at(due)}))  # fmt: skip
+            if silent:
+                ledger.target(1, failing_since=at("03:00"), error="no route", seen_until=at("03:00"))
+        seen.append((ledger.estate, clock))
+        ledger.look(clock)
+        seen.append((ledger.estate, clock))
+    return seen
+
+
+@given(st.lists(EVENTS, min_size=1, max_size=len(CLOCKS)))
+def test_a_part_judged_alone_is_judged_as_within_the_whole(nights: list[list[tuple[int, RunState, bool]]]) -> None:
+    for whole, clock in play(nights):
+        everything = evaluate(whole, at(clock))
+        for each in JOBS:
+            part = part_with(whole, [each.id])
+            jobs, services = set(part.jobs), {one.name for one in part.services}
+            assert told(everything, jobs, services) == told(evaluate(part, at(clock)), jobs, services)
+
+
+@given(st.lists(EVENTS, min_size=1, max_size=len(CLOCKS)))
+def test_a_part_with_gates_and_loops_is_judged_as_within_the_whole(
+    nights: list[list[tuple[int, RunState, bool]]],
+) -> None:
+    for whole, clock in play(nights, GATED):
+        everything = evaluate(whole, at(clock))
+        for each in (A, D):
+            part = part_with(whole, [each.id])
+            jobs, services = set(part.jobs), {one.name for one in part.services}
+            assert told(everything, jobs, services) == told(evaluate(part, at(clock)), jobs, services)
+            ours = [one for one in everything.judgements if one.run_id in {run.id for run in part.runs}]
+            assert set(ours) == set(evaluate(part, at(clock)).judgements)
+
+
+@given(st.lists(EVENTS, min_size=1, max_size=len(CLOCKS)))
+@example([[], [(0, RunState.RUNNING, False)], []])
+def test_a_part_whose_pool_others_fill_is_judged_as_within_the_whole(
+    nights: list[list[tuple[int, RunState, bool]]],
+) -> None:
+    for whole, clock in play(nights, POOLED):
+        everything = evaluate(whole, at(clock))
+        for each in (A, ALONE):
+            part = part_with(whole, [each.id])
+            jobs, services = set(part.jobs), {one.name for one in part.services}
+            assert told(everything, jobs, services) == told(evaluate(part, at(clock)), jobs, services)
+
+
+def test_lines_of_work_that_share_nothing_are_parts_of_their_own() -> None:
+    assert [{1, 2, 3}, {4, 5, 6}, {7}] == [set(part_with(WHOLE, [number]).jobs) for number in (2, 6, 7)]
+
+
+def test_a_silent_host_holds_all_its_jobs_together() -> None:
+    silent = replace(WHOLE, targets={**WHOLE.targets, 1: replace(HOSTS[0], failing_since=at("03:00"))})
+    assert {1, 2, 3, 7} == set(part_with(silent, [7]).jobs)
+
+
+def test_a_new_run_touches_its_job_and_a_host_that_falls_silent_all_of_its_own() -> None:
+    later = replace(WHOLE, runs=(run(1, ALONE, "03:30"),))
+    assert {7} == changed_jobs(WHOLE, later)
+    assert {7} == changed_jobs(later, WHOLE)
+    silent = replace(WHOLE, targets={**WHOLE.targets, 2: replace(HOSTS[1], failing_since=at("03:00"))})
+    assert {4, 5, 6} == changed_jobs(WHOLE, silent)
+    assert set() == changed_jobs(WHOLE, WHOLE)
+
+
+def test_a_changed_config_touches_everything() -> None:
+    assert changed_jobs(WHOLE, replace(WHOLE, services=WHOLE.services[:1])) is None
+
+
+def test_a_hold_keeps_its_job_together_with_what_it_waits_for() -> None:
+    """The dependency has left the config, and it is still held: its words name the upstream."""
+    hold = HoldFacts(
+        "headway-0123456789", 7, 4, NIGHT, "reactive", DependencyMode.HOLD, HoldState.HELD, "headway", "", at("09:10"),
+        at("03:30"), "2026-11-20T03:30:00Z",
+    )  # fmt: skip
+    held = replace(WHOLE, holds=(hold,))
+    part = part_with(held, [7])
+    assert told(evaluate(held, at("03:40")), {7}, set()) == told(evaluate(part, at("03:40")), {7}, set())
+
+
+def test_a_hold_that_went_on_touches_its_job_and_a_switch_everything() -> None:
+    hold = HoldFacts(
+        "headway-0123456789", 2, 1, NIGHT, "reactive", DependencyMode.HOLD, HoldState.HELD, "headway", "", at("09:10"),
+        at("03:10"), "2026-11-20T03:10:00Z",
+    )  # fmt: skip
+    held = replace(WHOLE, holds=(hold,))
+    assert {2} == changed_jobs(WHOLE, held)
+    assert {2} == changed_jobs(held, replace(WHOLE, holds=(replace(hold, state=HoldState.RELEASING),)))
+    assert ((hold,), ()) == (part_with(held, [3]).holds, part_with(held, [5]).holds)
+    assert changed_jobs(WHOLE, replace(WHOLE, modes=Modes(estate_live=False))) is None
+
+
+def test_what_a_run_costs_and_which_submission_it_belongs_to_touch_its_job() -> None:
+    began = replace(WHOLE, runs=(run(1, ALONE, "03:30"), run(2, A, "03:10")))
+    assert {7} == changed_jobs(began, replace(began, costs={1: 2.5}), set())
+    keyed = replace(began, correlated={2: {"customer": "4711"}})
+    assert ({1}, {1}) == (changed_jobs(began, keyed), changed_jobs(keyed, began))
+    assert {1} == changed_jobs(keyed, replace(began, correlated={2: {"customer": "4712"}}))
+
+
+def test_the_job_whose_start_a_deadline_is_counted_from_is_judged_with_the_service() -> None:
+    later = service("two", "07:00", E, promise=Promise(DeadlineRule(after_start=minutes(60), of=ALONE.name, of_id=7)))
+    assert {4, 5, 6, 7} == set(part_with(replace(WHOLE, services=(later,)), [7]).jobs)
+
+
+# What varies besides runs: a check, a step that people complete, submissions, what many blame, silences, more time.
+STEP, SUBMITTED, WELCOME = (
+    job(8, "steps/sign off", kind="step", target_id=3),
+    job(9, "crm/submitted", target_id=3),
+    job(10, "mail/welcome", target_id=3, expected=minutes(8)),
+)
+BLAMED = 'FATAL: password authentication failed for user "etl"'
+SAID = st.sampled_from(["", BLAMED, BLAMED, "exit 1"])
+ENDING = st.sampled_from([RunState.SUCCEEDED, RunState.FAILED, RunState.FAILED, RunState.RUNNING])
+LIVELY = (*JOBS, STEP, SUBMITTED, WELCOME)
+BEGINS = (*DUES, "03:35", "03:00", "03:12")
+"""When each of LIVELY begins."""
+RULES = (
+    InhibitRule((("system", "etl-hosts"),), (("job", "etl-hosts/*:alone"),)),
+    InhibitRule((("system", "crm"),), (("job", "etl-hosts/*"),)),
+    InhibitRule((("service", "one"),), (("service", "two"),)),
+)
+ANSWERS: dict[str, Any] = {"failing_since": None, "error": ""}
+SILENT: dict[str, Any] = {"failing_since": at("03:00"), "error": "no route", "seen_until": at("03:00")}
+THINGS = st.one_of(
+    st.tuples(st.just("runs"), st.sampled_from(range(len(LIVELY))), ENDING, SAID),
+    st.tuples(st.just("runs"), st.sampled_from(range(len(LIVELY))), ENDING, SAID),
+    st.tuples(st.just("is silent"), st.sampled_from([1, 2, 3]), st.booleans()),
+    st.tuples(st.just("is looked at"), st.sampled_from(CheckState)),
+    st.tuples(st.just("is silenced"), st.sampled_from(["etl-hosts/db07:*", "crm/*"])),
+    st.tuples(st.just("gets more time"), st.sampled_from(["one", "two"])),
+    st.tuples(st.just("costs"), st.sampled_from([0.5, 4.0])),
+)
+
+
+@st.composite
+def lively(draw: st.DrawFn) -> Estate:
+    """With or without what holds notices back or explains them, keeps a service waiting, or joins lines of work."""
+    oncall = RouteRule("oncall", group_wait=minutes(draw(st.sampled_from([0, 5]))))
+    rules = draw(st.lists(st.sampled_from(RULES), unique=True, max_size=2))
+    alerting = AlertingSettings(routes=(oncall,), inhibit=tuple(rules))
+    step = feeds(STEP, draw(st.sampled_from([D, E])))
+    ends = DeadlineRule(after_start=minutes(60), of=SUBMITTED.name, of_id=SUBMITTED.id, key="customer")
+    ready = draw(st.sampled_from([(), ("rows",)]))
+    tier = draw(st.sampled_from([1, 2]))
+    return replace(
+        WHOLE,
+        jobs={each.id: replace(each, budget_cost=2.0) for each in LIVELY},
+        targets={**WHOLE.targets, 3: replace(target(3, "crm", "crm"), **draw(st.sampled_from([ANSWERS, SILENT])))},
+        dependencies=(*WHOLE.dependencies, *feeds(SUBMITTED, WELCOME), *step),
+        services=(
+            service("one", "06:30", C, ready=ready, tier=tier), service("two", "07:00", E, tier=2),
+            service("onboarding", "00:00", WELCOME, promise=Promise(ends), tier=2),
+        ),
+        declared=Declared(alerting=alerting, checks=(Check("rows", "sql", "table rows"),)),
+    )  # fmt: skip
+
+
+def happens(ledger: Ledger, thing: tuple[Any, ...], clock: str) -> None:
+    what, *told = thing
+    known = ledger.estate
+    if what == "runs":
+        number, state, said = told
+        _runs(ledger, LIVELY[number], BEGINS[number], clock, state, said)
+    elif what == "is silent":
+        number, answers = told
+        ledger.target(number, **(ANSWERS if answers else SILENT))
+    elif what == "is looked at":
+        words = ResultSpan(told[0], at("03:04"), at(clock), "12 rows")
+        ledger.estate = replace(known, checks={("rows", NIGHT): CheckHistory("rows", NIGHT, (words,))})
+    elif what == "is silenced":
+        mute = SilenceFacts(1, (("job", told[0]),), at("03:00"), at("08:00"), "ann")
+        ledger.estate = replace(known, telling=replace(known.telling, silences=(mute,)))
+    elif what == "gets more time":
+        ledger.estate = replace(
+            known, extensions=(DeadlineExtension(told[0], NIGHT, at("08:00"), "ann", "quarter end"),)
+        )
+    elif known.runs:
+        ledger.estate = replace(known, costs={**known.costs, known.runs[0].id: told[0]})
+
+
+def _runs(ledger: Ledger, of: JobFacts, due: str, clock: str, state: RunState, said: str) -> None:
+    if at(due) > at(clock):
+        return
+    times = ended(due, 5) if state is not RunState.RUNNING else {"started_at": at(due)}
+    ledger.run(of, due, state, message=said if state.is_red else "", **times)
+    if of.target_id == 3:
+        number = ledger.state(of, due).id
+        ledger.estate = replace(ledger.estate, correlated={**ledger.estate.correlated, number: {"customer": "4711"}})
+
+
+def within(decisions: Decisions, part: Estate) -> tuple[object, ...]:
+    """What is decided of the part's jobs, services and incidents, in an order of its own."""
+    names, runs = {one.name for one in part.services}, {run.id for run in part.runs}
+    keys = {one.key for one in part.incidents}
+    return (
+        {each for each in decisions.expected if each.job_id in part.jobs},
+        {each for each in decisions.withdrawn if each in runs},
+        {each for each in decisions.judgements if each.run_id in runs},
+        {each for each in decisions.service_days if service_of_instance(each.service) in names},
+        {each for each in decisions.findings if each.finding.job_id in part.jobs},
+        {each.key: each for each in decisions.incidents if each.key in keys or _is_of(each, part)},
+    )
+
+
+def _is_of(each: IncidentDecision, part: Estate) -> bool:
+    checks = {name for service in part.services for name in service.ready}
+    return (
+        each.root_check in checks
+        or each.root_target_id in {one.target_id for one in part.jobs.values()}
+        or any(one.job_id in part.jobs for one in each.members)
+    )
+
+
+def news(decisions: Decisions, part: Estate) -> tuple[object, ...]:
+    """What is decided of all the rest."""
+    names, runs = {one.name for one in part.services}, {run.id for run in part.runs}
+    own = within(decisions, part)[-1]
+    assert isinstance(own, dict)
+    return (
+        {each for each in decisions.expected if each.job_id not in part.jobs},
+        {each for each in decisions.withdrawn if each not in runs},
+        {each for each in decisions.judgements if each.run_id not in runs},
+        {each for each in decisions.service_days if service_of_instance(each.service) not in names},
+        {each for each in decisions.findings if each.finding.job_id not in part.jobs},
+        {each.key: each for each in decisions.incidents if each.key not in own},
+    )
+
+
+@given(lively(), st.lists(st.lists(THINGS, max_size=3), min_size=1, max_size=len(CLOCKS)))
+def test_what_changed_is_judged_as_within_the_whole_and_changes_nothing_else(
+    begins: Estate, nights: list[list[tuple[Any, ...]]]
+) -> None:
+    ledger = Ledger(begins)
+    for clock, things in zip(CLOCKS, nights, strict=False):
+        ledger.look(clock)
+        settled, now = ledger.estate, at(clock)
+        before = evaluate(settled, now)
+        for thing in things:
+            happens(ledger, thing, clock)
+        changed = changed_jobs(settled, ledger.estate)
+        everything = evaluate(ledger.estate, now)
+        for touched in ([job_id] for job_id in (A.id, E.id, ALONE.id)) if changed is None else [changed]:
+            part = part_with(ledger.estate, touched)
+            assert within(everything, part) == within(evaluate(part, now), part)
+            assert changed is None or news(before, part) == news(everything, part)

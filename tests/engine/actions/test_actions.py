@@ -1,0 +1,377 @@
+"""What becomes of one action: sent once, looked up when its answer is lost, verified, and never in another's way."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+
+from connectors.sdk.contract import ActionAbsent, ActionUnknown
+from connectors.sdk.errors import OutcomeUnknown, RecordUnreadable, SystemUnreachable
+from connectors.sdk.settle import sent_at
+from connectors.sdk.states import RunState
+from console.config.estate import JobSettings, SystemConfig
+from console.domain.ids import new_action_key
+from console.engine.actions.state_machine import LOOK_UPS
+from console.engine.api.action_request import AlreadyRequested
+from console.engine.keyed_executor import KeyedExecutor
+from console.store.db.session import Row, SqliteAdapter
+from tests.asks import rerun_of
+from tests.engine.bench import Bench, estate_config, running_bench
+from tests.fakes.scheduler import FakeConnector, FakeScheduler, NoOptions
+from tests.present import present
+
+SECONDS = 10.0
+
+
+def fail(bench: Bench, scheduler: FakeScheduler, job: str = "extract") -> int:
+    """A job of that scheduler has failed; its run's id."""
+    scheduler.attempt(job, f"{job}-1", RunState.FAILED, present() - timedelta(minutes=1))
+    for poller in bench.parts.pollers.values():
+        poller.poll_once(bench.fence)
+    with bench.store.read() as connection:
+        sql = "SELECT r.id FROM run r JOIN job j ON j.id = r.job_id WHERE j.native_id = ?"
+        return int(connection.rows(sql, (job,))[0][0])
+
+
+def ask(bench: Bench, run_id: int) -> str:
+    key = new_action_key()
+    bench.requests().act(rerun_of(run_id, {"verb": "run again", "summary": "run it again", "scope": "1 run"}), key)
+    return key
+
+
+def told(bench: Bench, key: str) -> tuple[str, str]:
+    """Its state and words."""
+    with bench.reads() as reads:
+        return next((one.state, one.words) for one in reads.actions.list_actions() if one.key == key)
+
+
+def lose(error: Exception) -> Callable[[str], None]:
+    def act(_: str) -> None:
+        raise error
+
+    return act
+
+
+def again(bench: Bench) -> None:
+    """What was put off is due now."""
+    with bench.store.write(None) as connection:
+        connection.rows("UPDATE action SET next_us = 0")
+    bench.parts.actions.step(bench.fence)
+
+
+def age(bench: Bench, key: str, hours: int) -> None:
+    with bench.store.write(None) as connection:
+        connection.rows("UPDATE action SET sent_us = sent_us - ? WHERE key = ?", (hours * 3600 * 10**6, key))
+
+
+@contextmanager
+def two_systems(folder: Path, other: FakeScheduler) -> Iterator[Bench]:
+    """The bench with a second system, `other`."""
+    scheduler = FakeScheduler()
+    scheduler.job("extract")
+    scheduler.job("load")
+    config = estate_config(folder, scheduler)
+    second = SystemConfig("other", config.systems["fake"].settings, other.kind(), NoOptions())
+    with running_bench(folder, scheduler, replace(config, systems={**config.systems, "other": second})) as bench:
+        yield bench
+
+
+def test_an_action_at_a_system_that_hangs_holds_up_no_other_systems_action(tmp_path: Path) -> None:
+    free, sent = threading.Event(), threading.Event()
+
+    def hang(_: str) -> None:
+        free.wait(SECONDS)
+
+    other = FakeScheduler(on_act=lambda _: sent.set())
+    other.job("report")
+    with two_systems(tmp_path, other) as bench:
+        bench.scheduler.on_act = hang
+        hanging, prompt = fail(bench, bench.scheduler), fail(bench, other, "report")
+        ask(bench, hanging)
+        ask(bench, prompt)
+        rounds = threading.Thread(target=bench.parts.actions.step, args=(bench.fence,))
+        rounds.start()
+        try:
+            assert sent.wait(SECONDS / 2)
+            assert not free.is_set()
+        finally:
+            free.set()
+            rounds.join(SECONDS)
+
+
+def test_an_action_that_breaks_the_engine_is_put_off_and_the_others_go_on(bench: Bench) -> None:
+    broken, whole = fail(bench, bench.scheduler), fail(bench, bench.scheduler, "load")
+    first, second = ask(bench, broken), ask(bench, whole)
+    with bench.store.write(None) as connection:
+        connection.rows("UPDATE action SET preview = '{\"plan\": 5}' WHERE key = ?", (first,))
+    bench.parts.actions.step(bench.fence)
+    assert ("requested", "TypeError in the engine; its log has the details") == told(bench, first)
+    assert ("sent", [second]) == (told(bench, second)[0], bench.scheduler.acted)
+
+
+def test_an_answer_that_nobody_can_read_is_looked_up_as_a_lost_one(bench: Bench) -> None:
+    """It had arrived: "not sent" would have a person send it twice."""
+    key = ask(bench, fail(bench, bench.scheduler))
+    bench.scheduler.on_act = lose(RecordUnreadable("the reply is not JSON"))
+    bench.parts.actions.step(bench.fence)
+    assert ("unknown", "the reply is not JSON") == told(bench, key)
+    bench.parts.actions.step(bench.fence)
+    assert ("sent", [key]) == (told(bench, key)[0], bench.scheduler.acted)
+
+
+def test_the_intent_says_when_it_was_sent_for_whoever_looks_it_up(bench: Bench) -> None:
+    """So that its connector knows for how long the source may still work on it."""
+    key = ask(bench, fail(bench, bench.scheduler))
+    seen: list[Any] = []
+
+    def read_intent(_: str) -> None:
+        with bench.store.read() as connection:
+            seen.extend(connection.rows("SELECT state, preview FROM action WHERE key = ?", (key,))[0])
+
+    bench.scheduler.on_act = read_intent
+    bench.parts.actions.step(bench.fence)
+    sent = sent_at(json.loads(seen[1])["plan"])
+    assert ("sending", True) == (seen[0], sent is not None and abs(sent - datetime.now(UTC)) < timedelta(minutes=1))
+
+
+def test_a_target_out_of_reach_does_not_use_up_the_look_ups(bench: Bench) -> None:
+    """Given up, it would be asked for again, and run twice once the host is back."""
+    key = ask(bench, fail(bench, bench.scheduler))
+    bench.scheduler.on_act = lose(OutcomeUnknown("the line was cut"))
+    bench.parts.actions.step(bench.fence)
+    bench.scheduler.refuse = SystemUnreachable("no route to host")
+    for _ in range(70):
+        again(bench)
+    assert ("unknown", "cannot check the scheduler yet: no route to host") == told(bench, key)
+    bench.scheduler.refuse = None
+    again(bench)
+    assert ("sent", [key]) == (told(bench, key)[0], bench.scheduler.acted)
+
+
+def unable(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The key of a rerun whose answer was lost, and of which no look-up can tell, however often it is made."""
+    key = ask(bench, fail(bench, bench.scheduler))
+    bench.scheduler.on_act = lose(OutcomeUnknown("the line was cut"))
+    monkeypatch.setattr(FakeConnector, "look_up", lambda *_: ActionUnknown("its list was cut"))
+    bench.parts.actions.step(bench.fence)
+    for _ in range(LOOK_UPS + 3):
+        again(bench)
+    return key
+
+
+def test_an_outcome_that_nobody_can_tell_stays_unknown_and_a_person_is_told_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Called failed, it would be asked for again, and run twice."""
+    key = unable(bench, monkeypatch)
+    assert ("unknown", "nobody can tell whether it arrived: its list was cut") == told(bench, key)
+    bench.send()
+    [alert] = [one for one in bench.sink.got if "stays unknown" in one[1]]
+    assert "[Headway] rerun: outcome stays unknown: rerun fake/extract" == alert[1]
+    assert f"headway action withdraw {key}" in alert[2]
+    with bench.reads() as reads:
+        [run_id] = {one.run_id for one in reads.actions.list_actions()}
+    with pytest.raises(AlreadyRequested, match="it is unknown"):
+        ask(bench, run_id or 0)
+    assert [key] == bench.scheduler.acted
+
+
+def test_evidence_that_comes_late_still_ends_an_unknown_outcome(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = unable(bench, monkeypatch)
+    bench.scheduler.attempt("extract", "late", RunState.SUCCEEDED, present(), action_key=key, period_key=None)
+    bench.poller.poll_once(bench.fence)
+    again(bench)
+    again(bench)
+    assert ("verified", "succeeded (native)") == told(bench, key)
+
+
+def test_a_rerun_that_never_arrived_is_told_to_people_who_may_have_gone(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask(bench, fail(bench, bench.scheduler))
+    bench.scheduler.on_act = lose(OutcomeUnknown("the line was cut"))
+    monkeypatch.setattr(FakeConnector, "look_up", lambda *_: ActionAbsent())
+    for _ in range(3):
+        again(bench)
+    bench.send()
+    assert ["[Headway] rerun: it never arrived: rerun fake/extract"] == [title for _, title, _ in bench.sink.got]
+
+
+def test_what_could_not_be_sent_for_hours_is_not_sent_any_more_and_says_why(bench: Bench) -> None:
+    """A host that comes back at noon must not be sent what was shown at night."""
+    run_id = fail(bench, bench.scheduler)
+    key = ask(bench, run_id)
+    bench.scheduler.refuse = SystemUnreachable("no route to host")
+    again(bench)
+    away = "unreachable, nothing was sent yet: no route to host"
+    assert ("requested", away) == told(bench, key)
+    with bench.store.write(None) as connection:
+        connection.rows("UPDATE action SET requested_us = requested_us - ?", (4 * 3600 * 10**6,))
+    bench.scheduler.refuse = None
+    again(bench)
+    words = f"not sent within 4h ({away}) and abandoned. Fix: request it again"
+    assert ("refused", words, []) == (*told(bench, key), bench.scheduler.acted)
+    assert key != ask(bench, run_id)
+
+
+def test_what_may_have_left_is_looked_up_however_long_its_target_stays_away(bench: Bench) -> None:
+    key = ask(bench, fail(bench, bench.scheduler))
+    bench.scheduler.on_act = lose(OutcomeUnknown("the line was cut"))
+    bench.parts.actions.step(bench.fence)
+    bench.scheduler.refuse = SystemUnreachable("no route to host")
+    with bench.store.write(None) as connection:
+        days = 5 * 86_400 * 10**6
+        connection.rows("UPDATE action SET requested_us = requested_us - ?, sent_us = sent_us - ?", (days, days))
+    again(bench)
+    assert "unknown" == told(bench, key)[0]
+    bench.scheduler.refuse = None
+    again(bench)
+    assert ("sent", [key]) == (told(bench, key)[0], bench.scheduler.acted)
+
+
+def test_a_job_marked_never_is_refused_by_the_engine_whatever_the_asker_saw(tmp_path: Path) -> None:
+    scheduler = FakeScheduler()
+    scheduler.job("extract")
+    scheduler.job("load")
+    config = estate_config(tmp_path, scheduler)
+    never = replace(config, jobs={**config.jobs, "fake/extract": JobSettings(rerun="never")})
+    with running_bench(tmp_path, scheduler, never) as bench:
+        key = ask(bench, fail(bench, scheduler))
+        bench.parts.actions.step(bench.fence)
+        refused = ("refused", 'its owner marked it rerun = "never"; repair it at its source')
+        assert (refused, []) == (told(bench, key), scheduler.acted)
+
+
+def test_a_job_whose_target_left_the_config_is_refused_with_its_system(bench: Bench) -> None:
+    key = ask(bench, fail(bench, bench.scheduler))
+    bench.parts.doors.places = {}
+    bench.parts.actions.step(bench.fence)
+    assert ("refused", "fake is no longer in the config") == told(bench, key)
+
+
+def test_an_action_whose_run_is_never_seen_to_end_is_over_after_a_day(bench: Bench) -> None:
+    """Else nobody could ever ask for that run again."""
+    run_id = fail(bench, bench.scheduler)
+    key = ask(bench, run_id)
+    bench.parts.actions.step(bench.fence)
+    bench.scheduler.attempt("extract", "extract-2", RunState.RUNNING, present(), action_key=key, period_key=None)
+    bench.poller.poll_once(bench.fence)
+    age(bench, key, 23)
+    bench.parts.actions.step(bench.fence)
+    assert "sent" == told(bench, key)[0]
+    age(bench, key, 1)
+    bench.parts.actions.step(bench.fence)
+    given_up = ("failed", "its run did not end within 24 h. Fix: check the job in the scheduler.")
+    assert given_up == told(bench, key)
+    assert key != ask(bench, run_id)
+
+
+def test_an_action_whose_run_is_never_seen_to_begin_is_over_after_an_hour(bench: Bench) -> None:
+    """A host that could not even write that it began."""
+    key = ask(bench, fail(bench, bench.scheduler))
+    bench.parts.actions.step(bench.fence)
+    age(bench, key, 1)
+    bench.parts.actions.step(bench.fence)
+    assert ("failed", "its run did not start within 1 h. Fix: check the job in the scheduler.") == told(bench, key)
+    bench.send()
+    assert ["[Headway] rerun: outcome not verified: rerun fake/extract"] == [one[1] for one in bench.sink.got]
+
+
+def test_an_attempt_that_was_lost_ends_its_action_although_it_has_no_end(bench: Bench) -> None:
+    """A host that was rebooted, a connection that pg_cron lost: no end time ever comes."""
+    key = ask(bench, fail(bench, bench.scheduler))
+    bench.parts.actions.step(bench.fence)
+    more = {"action_key": key, "period_key": None, "ended_at": None}
+    bench.scheduler.attempt("extract", "extract-2", RunState.LOST, present(), **more)
+    bench.poller.poll_once(bench.fence)
+    bench.parts.actions.step(bench.fence)
+    assert ("failed", "ended lost") == told(bench, key)
+
+
+@pytest.mark.parametrize("state", [RunState.FAILED, RunState.PARTIAL])
+def test_a_rerun_that_ends_otherwise_than_well_is_failed_in_the_schedulers_word(bench: Bench, state: RunState) -> None:
+    key = ask(bench, fail(bench, bench.scheduler))
+    bench.parts.actions.step(bench.fence)
+    more = {"action_key": key, "period_key": None, "message": "no space left"}
+    bench.scheduler.attempt("extract", "extract-2", state, present(), **more)
+    bench.poller.poll_once(bench.fence)
+    bench.parts.actions.step(bench.fence)
+    assert ("failed", f"ended {state}: no space left") == told(bench, key)
+
+
+@contextmanager
+def statements() -> Iterator[list[str]]:
+    """The statements that run meanwhile."""
+    found: list[str] = []
+    real = SqliteAdapter.rows
+
+    def rows(self: SqliteAdapter, sql: str, values: Sequence[Any] = ()) -> list[Row]:
+        found.append(sql)
+        return real(self, sql, values)
+
+    with patch.object(SqliteAdapter, "rows", rows):
+        yield found
+
+
+@pytest.mark.parametrize("under_way", [False, True], ids=["at rest", "a rerun under way"])
+def test_an_engine_asks_for_actions_once_a_second_though_one_is_under_way_for_hours(
+    bench: Bench, under_way: bool
+) -> None:
+    """Each tick would be dozens of questions to a database that others share."""
+    if under_way:
+        key = ask(bench, fail(bench, bench.scheduler))
+        bench.parts.actions.step(bench.fence)
+        assert "sent" == told(bench, key)[0]
+    ticks = iter([False] * 9 + [True] * 99)
+    begun = time.monotonic()
+    with statements() as asked_for:
+        bench.parts.actions.run(bench.fence, lambda: next(ticks))
+    rounds = sum("a.state = ?" in one for one in asked_for) / 3  # unknown, sent, requested
+    most = 2 + time.monotonic() - begun
+    assert 1 <= rounds <= most
+    assert len(asked_for) <= 15 * most
+
+
+def _wait(free: threading.Event) -> None:
+    free.wait(SECONDS)
+
+
+def test_what_a_busy_thread_turned_away_is_due_once_it_is_free_again() -> None:
+    """By its next tick, not when a second is over."""
+    free, done = threading.Event(), threading.Event()
+    lanes = KeyedExecutor(1, "test")
+    lanes.take("one", lambda: _wait(free))
+    assert not lanes.is_free_again()
+    lanes.take("one", done.set)
+    assert (False, False) == (lanes.is_free_again(), done.is_set())
+    free.set()
+    until = time.monotonic() + SECONDS
+    while not lanes.is_free_again() and time.monotonic() < until:
+        time.sleep(0.01)
+    assert lanes.is_free_again()
+    assert (True, False) == (lanes.over(), lanes.is_free_again())
+    lanes.close()
+
+
+def test_what_is_asked_of_an_engine_at_rest_is_sent_by_its_next_tick(bench: Bench) -> None:
+    run_id = fail(bench, bench.scheduler)
+    sent, over = threading.Event(), threading.Event()
+    bench.scheduler.on_act = lambda _: sent.set()
+    thread = threading.Thread(target=bench.parts.actions.run, args=(bench.fence, over.is_set))
+    thread.start()
+    try:
+        ask(bench, run_id)
+        assert sent.wait(SECONDS)
+    finally:
+        over.set()
+        thread.join(SECONDS)

@@ -1,0 +1,195 @@
+"""A backfill of what hangs on tier 1: one request, one approval that shows all of it and covers each period once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connectors.sdk.records import Schedule
+from connectors.sdk.states import Capability, RunState
+from console.config.estate import ActingSettings, ServiceSettings
+from console.domain.ids import new_action_key
+from console.domain.plan import PlanDraft, PlanView
+from console.engine.api.client import EngineClient
+from console.store.queries.audit import ApprovalView
+from tests.engine.bench import Bench, estate_config, running_bench
+from tests.fakes.scheduler import FakeScheduler
+
+NIGHTS = 3
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    """alice asked for three nights of what hangs on tier 1; from then on this process is carol's."""
+    scheduler = FakeScheduler(capabilities=frozenset(Capability) - {Capability.MARK})
+    scheduler.job("nightly", Schedule("debian-cron", "10 3 * * *", "UTC"))
+    scheduler.job("extract")
+    scheduler.job("load")
+    config = estate_config(tmp_path, scheduler)
+    service = config.services["supply"].model_dump() | {"tier": 1, "delivered_by": ("fake/nightly",)}
+    acting = ActingSettings(reason_tiers=(), approval_tiers=(1,))
+    config = replace(config, services={"supply": ServiceSettings(**service)}, acting=acting)
+    with running_bench(tmp_path, scheduler, config) as made:
+        made.poller.poll_once(made.fence)
+        made.parts.sync_config(made.fence)
+        monkeypatch.setattr("console.store.access.os_user", lambda: "alice")
+        start(made)
+        monkeypatch.setattr("console.store.access.os_user", lambda: "carol")
+        yield made
+
+
+def start(bench: Bench, at_once: int = 1) -> None:
+    requests = EngineClient(bench.url)
+    [(job_id,)] = rows(bench, "SELECT id FROM job WHERE native_id = 'nightly'")
+    first = datetime.now(UTC).date() - timedelta(days=9)
+    question = requests.propose_backfill(job_id, first, first + timedelta(days=NIGHTS - 1), unseen=True)
+    bench.parts.answers.step(bench.fence)
+    draft = PlanDraft.read(requests.wait(question, 10).data)
+    assert NIGHTS == len(draft.steps)
+    requests.start_plan(draft, new_action_key(), "a bad file", at_once)
+
+
+def rows(bench: Bench, sql: str) -> list[tuple[Any, ...]]:
+    with bench.store.read() as connection:
+        return [tuple(row) for row in connection.rows(sql)]
+
+
+def turn(bench: Bench) -> None:
+    bench.parts.plans.step(bench.fence)
+    bench.parts.actions.step(bench.fence)
+    bench.parts.plans.step(bench.fence)
+
+
+def view(bench: Bench) -> PlanView:
+    with bench.reads() as reads:
+        return reads.plans.plan(1)
+
+
+def waiting(bench: Bench) -> list[ApprovalView]:
+    with bench.reads() as reads:
+        return reads.approvals.list_approvals()
+
+
+def approve(bench: Bench) -> str:
+    """What kept it from being approved; empty when it is."""
+    question = bench.requests().approve(waiting(bench)[0].key)
+    bench.parts.answers.step(bench.fence)
+    return bench.requests().wait(question, 10).error
+
+
+def end(bench: Bench, state: RunState = RunState.SUCCEEDED) -> None:
+    """What was sent and goes on ends so."""
+    for step in view(bench).steps:
+        if step.state == "asked" and step.action_key in bench.scheduler.acted:
+            more = {"action_key": step.action_key, "period_key": None}
+            bench.scheduler.attempt("nightly", step.action_key or "", state, datetime.now(UTC), **more)
+    bench.turn()
+    turn(bench)
+
+
+def later(bench: Bench, hours: int) -> None:
+    """All that was approved, sent and ended is so much older."""
+    with bench.store.write(None) as connection:
+        for column in ("approved_us", "sent_us", "ended_us", "requested_us"):
+            connection.rows(f"UPDATE action SET {column} = {column} - {hours * 3600 * 10**6}")
+
+
+def test_one_approval_shows_the_whole_range_and_lets_each_period_run_once(bench: Bench) -> None:
+    turn(bench)
+    [one] = waiting(bench)
+    periods = [step.period_key for step in view(bench).steps]
+    assert periods == [*one.periods]
+    assert ("covers", f"3 periods: {periods[0]} to {periods[-1]}, 1 at a time") in one.told
+    assert [] == bench.scheduler.acted
+    assert "" == approve(bench)
+    for _ in range(NIGHTS):
+        turn(bench)
+        assert [] == waiting(bench)
+        end(bench)
+    assert ("done", NIGHTS) == (view(bench).state, len(set(bench.scheduler.acted)))
+    assert NIGHTS == len(bench.scheduler.acted)
+    with bench.reads() as reads:
+        [told] = [row for row in reads.audit.list_entries() if row.verb.startswith("approve")]
+        sent = [row.detail["approved_by"] for row in reads.audit.list_entries() if row.verb == "send start"]
+    assert ("carol", 1, periods) == (told.actor, told.detail["plan"], told.detail["periods"])
+    assert ["carol"] * NIGHTS == sent
+
+
+def test_the_wish_for_an_approval_is_told_once_for_the_whole_range(bench: Bench) -> None:
+    turn(bench)
+    bench.send()
+    [(_, title, body)] = [one for one in bench.sink.got if "an approval is wanted" in one[1]]
+    assert "start fake/nightly, 3 periods: " in title
+    assert f"headway action approve {waiting(bench)[0].key}" in body
+    approve(bench)
+    end(bench)
+    bench.send()
+    assert 1 == len([one for one in bench.sink.got if "an approval is wanted" in one[1]])
+
+
+def test_an_approval_that_never_came_stops_the_plan_and_is_told(bench: Bench) -> None:
+    turn(bench)
+    later(bench, 2)
+    turn(bench)
+    assert ("stopped", []) == (view(bench).state, bench.scheduler.acted)
+    bench.send()
+    [body] = [body for _, title, body in bench.sink.got if "plan 1 stopped" in title]
+    assert "nobody approved it within 1h" in body
+    assert [] == [title for _, title, _ in bench.sink.got if "start: nobody approved it" in title]
+
+
+def test_a_period_that_failed_is_not_run_a_second_time_under_the_same_approval(bench: Bench) -> None:
+    turn(bench)
+    approve(bench)
+    turn(bench)
+    end(bench, RunState.FAILED)
+    assert "stopped" == view(bench).state
+    EngineClient(bench.url).steer_plan(1, "resume")
+    turn(bench)
+    assert (1, 1) == (len(bench.scheduler.acted), len(waiting(bench)))
+    approve(bench)
+    turn(bench)
+    assert 2 == len(bench.scheduler.acted)
+
+
+@pytest.mark.parametrize("hours, sent", [(0, 2), (2, 1)])
+def test_an_approval_lasts_while_one_period_follows_the_other_and_grows_old_in_a_pause(
+    bench: Bench, hours: int, sent: int
+) -> None:
+    turn(bench)
+    approve(bench)
+    turn(bench)
+    EngineClient(bench.url).steer_plan(1, "pause")
+    end(bench)
+    later(bench, hours)
+    EngineClient(bench.url).steer_plan(1, "resume")
+    turn(bench)
+    assert sent == len(bench.scheduler.acted)
+
+
+def test_a_night_that_takes_hours_does_not_make_the_approval_old(bench: Bench) -> None:
+    turn(bench)
+    approve(bench)
+    turn(bench)
+    later(bench, 2)
+    end(bench)
+    turn(bench)
+    assert (2, "running") == (len(bench.scheduler.acted), view(bench).state)
+
+
+def test_several_at_once_are_approved_by_one_yes(bench: Bench) -> None:
+    with bench.store.write(None) as connection:
+        connection.rows("UPDATE plan SET at_once = 3")
+    turn(bench)
+    assert NIGHTS == len(waiting(bench))
+    bench.send()
+    assert 1 == len([one for one in bench.sink.got if "an approval is wanted" in one[1]])
+    assert "" == approve(bench)
+    assert [] == waiting(bench)
+    turn(bench)
+    assert NIGHTS == len(set(bench.scheduler.acted)) == len(bench.scheduler.acted)

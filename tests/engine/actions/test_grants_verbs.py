@@ -1,0 +1,15 @@
+"""What a store in PostgreSQL lets people ask for is every verb that there is."""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+
+from connectors.sdk.states import Verb
+
+
+def test_the_guard_of_actions_knows_every_verb() -> None:
+    sql = files("console.store").joinpath("grants.sql").read_text(encoding="utf-8")
+    found = re.search(r"NEW\.verb IN \(([^)]*)\), 'no verb'", sql)
+    assert found is not None
+    assert {verb.value for verb in Verb} == set(re.findall(r"'([a-z_]+)'", found[1]))

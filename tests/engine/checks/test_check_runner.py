@@ -1,0 +1,287 @@
+"""Looks at data: begun when somebody waits, kept as stretches, and one that hangs delays nobody."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connectors.checks.queries import Measurement
+from connectors.sdk.errors import SystemUnreachable
+from connectors.sdk.states import RunState
+from console.config.checks import FileSettings, LimitSettings
+from console.config.estate import Config
+from console.domain.check import Check, CheckCriteria, RowCountBand
+from console.domain.settings import Declared
+from console.engine.api.server import UnknownName
+from console.engine.checks.scheduler import CheckScheduler
+from console.store import checks as check_rows
+from console.store.errors import StoreUnusable
+from tests.engine.bench import Bench, estate_config, running_bench
+from tests.fakes.scheduler import FakeScheduler
+from tests.present import present
+
+THURSDAY = 3
+ROWS = Check("rows", "sql", "table supply.rows", CheckCriteria(rows_min=100), every=timedelta(minutes=5))
+
+
+@dataclass
+class Data:
+    """What a look finds; `hangs` holds it until it is set."""
+
+    found: Measurement | Exception = field(default_factory=lambda: Measurement(rows=120))
+    looks: list[tuple[str, date]] = field(default_factory=list)
+    hangs: dict[str, threading.Event] = field(default_factory=dict)
+
+    def __call__(self, name: str, business_date: date, seconds: float) -> Measurement:
+        self.looks.append((name, business_date))
+        if name in self.hangs:
+            self.hangs[name].wait(30)
+        if isinstance(self.found, Exception):
+            raise self.found
+        return self.found
+
+
+@dataclass
+class World:
+    bench: Bench
+    data: Data
+    checks: CheckScheduler
+    woken: threading.Event
+
+    def step(self) -> list[Any]:
+        """One round, its looks waited for."""
+        begun = self.checks.step(self.bench.fence)
+        until(lambda: not [one for one in threading.enumerate() if one.name.startswith("check ")])
+        return begun
+
+    def rows(self, columns: str = "name, state, looks, words") -> list[tuple[Any, ...]]:
+        with self.bench.store.read() as connection:
+            found = connection.rows(f"SELECT {columns} FROM check_result ORDER BY id")
+            return [tuple(row) for row in found]
+
+
+def until(done: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end, "it did not come true in time"
+        time.sleep(0.005)
+
+
+@contextmanager
+def world(folder: Path, *checks: Check, ready: tuple[str, ...] = ()) -> Iterator[World]:
+    scheduler = FakeScheduler()
+    scheduler.job("extract")
+    scheduler.job("load")
+    config: Config = estate_config(folder, scheduler)
+    supply = config.services["supply"].model_copy(update={"ready": ready})
+    config = replace(config, services={"supply": supply}, declared=Declared(checks=checks))
+    with running_bench(folder, scheduler, config) as bench:
+        data, woken = Data(), threading.Event()
+        yield World(bench, data, CheckScheduler(bench.store, bench.parts.clock, checks, data, str, woken.set), woken)
+
+
+def load_ends(bench: Bench) -> None:
+    now = datetime.now(UTC)
+    for name, ago in (("extract", 9), ("load", 5)):
+        bench.scheduler.attempt(name, name, RunState.RUNNING, now - timedelta(minutes=ago))
+        bench.scheduler.end(name, RunState.SUCCEEDED, now - timedelta(minutes=ago - 2))
+
+
+def test_a_check_that_nobody_waits_for_is_looked_at_each_interval(tmp_path: Path) -> None:
+    with world(tmp_path, ROWS) as made:
+        assert ["rows"] == [name for name, _ in made.step()]
+        assert [] == made.step()
+        assert [("rows", "passed", 1, "120 rows")] == made.rows()
+
+
+def test_looks_that_come_to_the_same_are_one_row_and_wake_nobody(tmp_path: Path) -> None:
+    with world(tmp_path, replace(ROWS, every=timedelta(0))) as made:
+        made.step()
+        assert made.woken.is_set()
+        made.woken.clear()
+        made.data.found = Measurement(rows=121)
+        made.step()
+        assert [("rows", "passed", 2, "121 rows")] == made.rows()
+        assert not made.woken.is_set()
+        made.data.found = Measurement(rows=3)
+        made.step()
+        assert [("passed", 2), ("failed", 1)] == made.rows("state, looks")
+        assert made.woken.is_set()
+
+
+def test_an_answer_that_never_came_is_an_error_in_cleaned_words(tmp_path: Path) -> None:
+    with world(tmp_path, ROWS) as made:
+        made.data.found = SystemUnreachable("dwh: \x1b[31mno answer\nwithin 30 s")
+        made.step()
+        assert [("rows", "error", 1, "dwh: no answer�within 30 s")] == made.rows()
+
+
+def test_a_surprise_in_a_look_is_an_error_of_that_check(tmp_path: Path) -> None:
+    with world(tmp_path, ROWS) as made:
+        made.data.found = ZeroDivisionError("x")
+        made.step()
+        [(state, words)] = made.rows("state, words")
+        assert ("error", "the check failed (ZeroDivisionError); the engine's log has the details") == (state, words)
+
+
+def test_a_look_that_hangs_delays_no_other_and_is_an_error_when_its_time_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("console.engine.checks.scheduler.GRACE_SECONDS", 0.2)
+    slow = replace(ROWS, name="slow", timeout=timedelta(seconds=0.1), every=timedelta(0))
+    with world(tmp_path, slow, ROWS) as made:
+        release = made.data.hangs["slow"] = threading.Event()
+        made.checks.step(made.bench.fence)
+        until(lambda: ("rows", "passed") in made.rows("name, state"))
+        until(lambda: ("slow", "error", "no answer within 0s") in made.rows("name, state, words"))
+        looks = len([one for one in made.data.looks if one[0] == "slow"])
+        made.checks.step(made.bench.fence)
+        assert looks == len([one for one in made.data.looks if one[0] == "slow"])
+        release.set()
+        until(lambda: not [one for one in threading.enumerate() if one.name == "look slow"])
+        made.step()
+        assert looks + 1 == len([one for one in made.data.looks if one[0] == "slow"])
+
+
+def test_what_is_due_while_a_look_hangs_is_an_error_of_its_own_date(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("console.engine.checks.scheduler.GRACE_SECONDS", 0.1)
+    with world(tmp_path, replace(ROWS, timeout=timedelta(0), every=timedelta(0))) as made:
+        release = made.data.hangs["rows"] = threading.Event()
+        made.checks.step(made.bench.fence)
+        assert {} == made.checks.hanging()
+        until(lambda: made.rows() != [])
+        monkeypatch.setattr("console.engine.checks.scheduler.check_date", lambda check, now: date(2030, 1, 1))
+        made.woken.clear()
+        made.checks.step(made.bench.fence)
+        [(state, words)] = [row[1:] for row in made.rows("bd, state, words") if row[0] == "2030-01-01"]
+        assert ("error", "not run: the last run of this check hangs since ") == (state, words[:48])
+        assert made.woken.is_set()
+        assert made.checks.trouble().startswith("check rows hangs since ")
+        release.set()
+        until(lambda: made.checks.trouble() == "")
+        until(lambda: made.step() == [("rows", date(2030, 1, 1))])
+        assert ("2030-01-01", "passed") == made.rows("bd, state")[-1]
+
+
+def test_times_at_the_ends_of_the_calendar_are_judged(tmp_path: Path) -> None:
+    fresh = CheckCriteria(fresh=timedelta(hours=1))
+    there = (("America/New_York", datetime(1, 1, 1, tzinfo=UTC)), ("Asia/Tokyo", datetime.max.replace(tzinfo=UTC)))
+    for place, (zone, newest) in enumerate(there):
+        with world(tmp_path / str(place), replace(ROWS, asks=fresh, zone=zone)) as made:
+            made.data.found = Measurement(newest=newest)
+            made.step()
+            [(state, words)] = made.rows("state, words")
+            assert ("failed", True) == (state, words.startswith(f"newest row {newest:%Y-%m-%d %H:%M} UTC, ")), words
+
+
+def test_what_cannot_be_judged_is_an_error_of_that_check(tmp_path: Path) -> None:
+    with world(tmp_path, replace(ROWS, asks=CheckCriteria(fresh=timedelta(hours=1)))) as made:
+        made.data.found = Measurement(newest=datetime(2026, 11, 20))  # noqa: DTZ001  (the surprise)
+        made.step()
+        assert [("error", "the check failed (TypeError); the engine's log has the details")] == made.rows(
+            "state, words"
+        )
+
+
+def test_who_asks_gets_a_look_at_once_and_it_is_kept(tmp_path: Path) -> None:
+    with world(tmp_path, ROWS) as made:
+        business_date = present().date().isoformat()
+        answer = made.checks.now({"check": "rows", "business_date": business_date, "fence": made.bench.fence})
+        assert ("passed", "120 rows", {"rows": 120}) == (answer["state"], answer["words"], answer["measured"])
+        assert [("rows", business_date)] == made.rows("name, bd")
+        with pytest.raises(UnknownName, match='no check "row"'):
+            made.checks.now({"check": "row", "fence": made.bench.fence})
+
+
+def test_a_question_that_broke_on_the_store_leaves_its_check_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stayed taken for as long as the engine ran: never looked at again, and nothing said so."""
+    with world(tmp_path, ROWS) as w:
+        asked = {"check": "rows", "fence": w.bench.fence}
+        with monkeypatch.context() as broken:
+            broken.setattr(check_rows, "awaited_checks", raises(StoreUnusable("the store is away")))
+            with pytest.raises(StoreUnusable):
+                w.checks.now(asked)
+        assert "passed" == w.checks.now(asked)["state"]
+
+
+def test_a_look_for_which_there_is_no_thread_is_begun_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with world(tmp_path, ROWS) as w:
+        with monkeypatch.context() as broken:
+            broken.setattr(threading.Thread, "start", raises(RuntimeError("can't start new thread")))
+            with pytest.raises(RuntimeError):
+                w.checks.step(w.bench.fence)
+        assert ["rows"] == [name for name, _ in w.step()]
+
+
+def raises(error: Exception) -> Callable[..., Any]:
+    def call(*_: Any) -> Any:
+        raise error
+
+    return call
+
+
+def test_a_band_rests_on_what_passed_before(tmp_path: Path) -> None:
+    banded, today = replace(ROWS, asks=CheckCriteria(band=RowCountBand())), present().date()
+    thursday = today - timedelta(days=(today.weekday() - THURSDAY) % 7)
+    with world(tmp_path, banded) as made:
+        for week, rows in enumerate([3000, 3010, 3020, 3030]):
+            made.data.found = Measurement(rows=rows)
+            day = thursday - timedelta(weeks=4 - week)
+            made.checks.now({"check": "rows", "business_date": day.isoformat(), "fence": made.bench.fence})
+        made.data.found = Measurement(rows=1200)
+        answer = made.checks.now({"check": "rows", "business_date": thursday.isoformat(), "fence": made.bench.fence})
+        assert "failed" == answer["state"]
+        assert answer["words"].startswith("40 % of the usual Thursday rows (1,200 of 2,700–3,330, 4 Thursdays)")
+
+
+def test_a_service_day_is_delivered_once_its_check_passed(tmp_path: Path) -> None:
+    """The whole way: jobs done, the check is looked at, it fails, is told, passes, and the day is delivered."""
+    with world(tmp_path, replace(ROWS, every=timedelta(0)), ready=("rows",)) as made:
+        bench = made.bench
+        bench.turn()
+        assert [] == made.step()
+        load_ends(bench)
+        made.data.found = Measurement(rows=12)
+        bench.turn()
+        assert made.step()
+        bench.turn()
+        assert ["[Headway] INC-0001: check rows: 12 rows, fewer than 100"] == [one[1] for one in bench.sink.got]
+        made.data.found = Measurement(rows=120)
+        made.step()
+        bench.turn()
+        assert "resolved" in bench.sink.got[-1][1]
+        with bench.store.read() as connection:
+            [(delivered, awaits)] = connection.rows("SELECT delivered_us, awaits FROM service_day")
+        assert delivered is not None
+        assert "[]" == awaits
+        assert [] == made.step()
+
+
+def test_the_engines_own_checks_look_by_configs_doors(tmp_path: Path) -> None:
+    """Nothing faked: the parts as they are wired, and a file of this machine."""
+    (tmp_path / "orders.csv").write_text("x")
+    scheduler = FakeScheduler()
+    settings = FileSettings(kind="file", path=f"{tmp_path}/orders.csv", size=LimitSettings(min=1))
+    config = estate_config(tmp_path, scheduler)
+    config = replace(
+        config, checks={"orders": settings}, declared=Declared(checks=(settings.declared("orders", "UTC"),))
+    )
+    with running_bench(tmp_path, scheduler, config) as bench:
+        bench.parts.checks.step(bench.fence)
+        until(lambda: bool(bench.reads().checks.list_checks()[0].last))
+        [view] = bench.reads().checks.list_checks()
+        assert view.last is not None
+        assert "passed" == view.last.state
+        assert "it is there; 1 bytes" == view.last.words

@@ -1,0 +1,177 @@
+"""An estate with nights of its own before Headway came: its alarm rests on these from the first day on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+
+import pytest
+
+from connectors.sdk.states import RunState
+from console.cli.exits import Exit
+from console.cli.main import main
+from console.domain.forecast import PeakForecast
+from console.engine.evaluation.back_testing import BackTester
+from console.engine.supervisor.settings import estate_settings
+from console.forecast.back_test import FEWEST_NIGHTS
+from console.store.config_sync import sync_config
+from tests.engine.bench import Bench
+from tests.engine.conftest import bench
+from tests.present import present
+
+__all__ = ["bench"]
+
+NIGHTS = 46
+KNOWN = NIGHTS - FEWEST_NIGHTS - 2
+"""All but the first ones, and those of which the deadline may lie in the lookback."""
+
+
+@pytest.fixture(autouse=True)
+def unrested(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody else is waiting."""
+    monkeypatch.setattr("console.engine.evaluation.back_testing.PAUSE_FACTOR", 0.0)
+
+
+def lived(bench: Bench, slow: int = 20) -> None:
+    """The nights before this one; the latest of them was over two days ago. On one the extraction took an hour."""
+    for back in range(2, NIGHTS + 2):
+        begun = present() - timedelta(days=back)
+        extracted = begun + timedelta(minutes=60 if back == slow else 10 + back % 3)
+        loaded = extracted + timedelta(minutes=20 + back % 5)
+        bench.scheduler.attempt("extract", f"e{back}", RunState.SUCCEEDED, begun, ended_at=extracted)
+        bench.scheduler.attempt("load", f"l{back}", RunState.SUCCEEDED, extracted, ended_at=loaded)
+    bench.turn()
+    bench.turn()
+
+
+def alarm(bench: Bench, capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
+    capsys.readouterr()
+    assert Exit.OK == main(["--store", bench.url, "forecast", "supply", "--json"])
+    told: dict[str, object] = json.loads(capsys.readouterr().out)["alarm"]
+    return told
+
+
+def nights(bench: Bench) -> dict[date, tuple[float | None, bool]]:
+    with bench.reads() as reads:
+        rows = reads.link.rows("SELECT bd, peak_late, was_late FROM back_test ORDER BY bd")
+    return {date.fromisoformat(business_date): (peak, bool(was_late)) for business_date, peak, was_late in rows}
+
+
+def test_nights_before_headway_came_are_known_to_the_engine_and_the_command_line_alike(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lived(bench)
+    assert 0 == alarm(bench, capsys)["days"]
+    assert bench.parts.back_testing.round(bench.fence)
+    told = alarm(bench, capsys)
+    assert {"late": 0.1, "risk": 0.1, "budget": 30} == {name: told[name] for name in ("late", "risk", "budget")}
+    assert told["days"] == told["back_tested"]
+    assert KNOWN <= int(str(told["days"])) <= KNOWN + 1
+    bench.turn()
+    seen = bench.parts.evaluator.estate().peaks["supply"]
+    assert told["days"] == len(seen)
+    assert {False} == {one.is_told for one in seen}
+    assert Exit.OK == main(["--store", bench.url, "why", "supply"])
+    assert f"\nalarm     at risk from 10 % on, its risk: {told['days']} days in time are known, 0 told," in (
+        capsys.readouterr().out
+    )
+    bench.restart()
+    bench.turn()
+    assert seen == bench.parts.evaluator.estate().peaks["supply"]
+    assert told == alarm(bench, capsys)
+
+
+def test_each_night_is_back_tested_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    lived(bench)
+    bench.parts.back_testing.round(bench.fence)
+    known = nights(bench)
+    assert {date} == {type(each) for each in known}
+    asked: list[date] = []
+    monkeypatch.setattr(
+        "console.engine.evaluation.back_testing.BackTester._night",
+        lambda self, test, business_date, stopping: asked.append(business_date),
+    )
+    bench.restart()
+    bench.turn()
+    bench.parts.back_testing.round(bench.fence)
+    assert [] == asked
+    assert known == nights(bench)
+
+
+def test_what_was_told_of_a_night_takes_precedence(bench: Bench) -> None:
+    lived(bench)
+    bench.parts.back_testing.round(bench.fence)
+    some = max(business_date for business_date, (peak, _) in nights(bench).items() if peak is not None)
+    deadline = present() - timedelta(days=3)
+    with bench.store.write(None) as connection:
+        connection.rows(
+            "INSERT INTO service_day (service_id, bd, deadline_us, promised_us, submission, instance, extension,"
+            " timeliness, data_state, peak_late, delivered_us, jobs, distrust, critical, nights, cause, sources, path,"
+            " reason, awaits, changed_seq) SELECT id, ?, ?, 0, '', '', '', 'met', '', 0.44, 1, '[]', '', '[]', 0, '',"
+            " '[]', '[]', '', '[]', 1 FROM service",
+            (some.isoformat(), int(deadline.timestamp() * 1e6)),
+        )
+    before = bench.parts.evaluator.estate().peaks["supply"]
+    bench.restart()
+    bench.turn()
+    known = bench.parts.evaluator.estate().peaks["supply"]
+    assert len(before) == len(known)
+    assert [PeakForecast(0.44, False)] == [one for one in known if one.is_told]
+
+
+def with_service(bench: Bench, **changes: object) -> None:
+    """The engine goes on with another promise."""
+    before = bench.config.services["supply"]
+    service = type(before).model_validate({name: getattr(before, name) for name in before.model_fields_set} | changes)
+    bench.config = replace(bench.config, services={"supply": service}, digest=f"digest {changes}")
+    bench.parts.config = bench.config
+    sync_config(bench.store, estate_settings(bench.config), datetime.now(present().tzinfo), bench.fence)
+    bench.turn()
+
+
+def test_a_promise_that_is_another_is_back_tested_anew_and_another_risk_is_not(bench: Bench) -> None:
+    lived(bench)
+    bench.parts.back_testing.round(bench.fence)
+    assert {False} == {was_late for peak, was_late in nights(bench).values() if peak is not None}
+    known = nights(bench)
+    with_service(bench, risk=0.2)
+    bench.parts.back_testing.round(bench.fence)
+    assert known == nights(bench)
+    with_service(bench, deadline=(present() + timedelta(minutes=45)).time())
+    bench.parts.back_testing.round(bench.fence)
+    assert 1 == sum(was_late for _, was_late in nights(bench).values()), "the one on which the extraction took an hour"
+
+
+def test_it_waits_while_an_evaluation_is_under_way_and_stops_when_asked(bench: Bench) -> None:
+    lived(bench)
+    evaluator, judging = bench.parts.evaluator, [True] * 5
+    looked: list[bool] = []
+
+    def is_judging() -> bool:
+        looked.append(True)
+        return bool(judging and judging.pop())
+
+    testing = BackTester(bench.store, bench.parts.clock, lambda: evaluator.seen, is_judging)
+    assert not testing.round(bench.fence, lambda: not judging)
+    assert len(looked) >= 5
+    assert {} == nights(bench)
+
+
+def test_a_service_of_too_many_jobs_rests_on_what_is_told(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    lived(bench)
+    monkeypatch.setattr("console.engine.evaluation.back_testing.MAX_JOBS", 1)
+    assert bench.parts.back_testing.round(bench.fence)
+    assert {} == nights(bench)
+
+
+def test_a_back_test_that_breaks_costs_no_other_service_its_own(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    lived(bench)
+
+    def breaking(*_: object) -> None:
+        raise RuntimeError("a fault of our own")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("console.forecast.back_test.BackTest.looks", breaking)
+        assert bench.parts.back_testing.round(bench.fence)
+    assert {} == nights(bench)

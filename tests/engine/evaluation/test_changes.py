@@ -1,0 +1,114 @@
+"""What changed at a source is told while its incident is open, and only what a person was shown is accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pytest
+
+from connectors.sdk.states import RunState
+from console.cli.main import main
+from console.domain.system import DriftView
+from console.engine.api.queue import RequestAnswer
+from console.store.errors import StoreUnusable
+from tests.engine.bench import Bench
+from tests.engine.conftest import bench
+from tests.present import present
+
+__all__ = ["bench"]
+
+
+def looked_again(bench: Bench, definition: str) -> None:
+    """The next inventory tells the job's command so."""
+    bench.scheduler.job("extract", definition=definition, definition_hash=definition)
+    bench.poller._inventory_at = 0.0
+    bench.turn()
+
+
+def test_a_change_that_is_seen_only_after_the_failure_is_told_in_its_open_incident(bench: Bench) -> None:
+    now = present()
+    looked_again(bench, "extract.sh")
+    bench.scheduler.attempt("extract", "good", RunState.SUCCEEDED, now - timedelta(days=1, minutes=3))
+    bench.turn()
+    bench.scheduler.attempt("extract", "bad", RunState.FAILED, now - timedelta(minutes=3))
+    bench.turn()
+    with bench.reads() as reads:
+        [row] = reads.incidents.list_incidents()
+        assert row.changes[0].startswith("nothing that Headway sees changed since it was last green")
+    looked_again(bench, "extract.sh --full")
+    bench.turn()
+    with bench.reads() as reads:
+        view = reads.incidents.incident(1)
+    assert ["definition changed"] == [one.partition(",")[0] for one in view.row.changes]
+    assert view.row.changes[0].endswith("extract.sh became extract.sh --full")
+    [event] = [one for one in view.events if one.kind == "changed"]
+    assert event.words == f"seen since: {view.row.changes[0]}"
+    assert 1 == len([one for one in bench.sink.got if "extract" in one[1]])
+
+
+def test_a_change_that_could_not_be_written_at_once_is_not_forgotten(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_again(bench, "extract.sh")
+    bench.scheduler.attempt("extract", "good", RunState.SUCCEEDED, present() - timedelta(days=1, minutes=3))
+    bench.turn()
+    bench.scheduler.attempt("extract", "bad", RunState.FAILED, present() - timedelta(minutes=3))
+    bench.turn()
+    with monkeypatch.context() as full:
+
+        def refuse(*_: object) -> None:
+            raise StoreUnusable("the disk is full")
+
+        full.setattr("console.engine.evaluation.evaluator.apply_decisions", refuse)
+        with pytest.raises(StoreUnusable):
+            looked_again(bench, "extract.sh --full")
+    bench.turn()
+    with bench.reads() as reads:
+        [row] = reads.incidents.list_incidents()
+    assert ["definition changed"] == [one.partition(",")[0] for one in row.changes]
+
+
+def test_a_change_that_came_after_the_one_that_was_shown_is_not_accepted_with_it(bench: Bench) -> None:
+    """The page shows A becoming B; the source says C meanwhile."""
+    for definition in ("A.sh", "B.sh"):
+        looked_again(bench, definition)
+    shown = drift(bench)
+    assert ["A.sh became B.sh"] == [one.words for one in shown]
+    looked_again(bench, "C.sh")
+    said = accept(bench, shown[0].id)
+    now = drift(bench)
+    assert ["B.sh became C.sh (before that: A.sh became B.sh)"] == [one.words for one in now]
+    assert (
+        f"fake/extract: nothing was accepted: change {shown[0].id} is not the newest any more."
+        f" Now there is change {now[0].id}: {now[0].words}"
+    ) == said.error
+    assert accept(bench, now[0].id).ok
+    assert () == drift(bench)
+
+
+def test_who_names_no_change_is_told_which_there_is(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    for definition in ("A.sh", "B.sh"):
+        looked_again(bench, definition)
+    [shown] = drift(bench)
+    assert 2 == main(["--store", bench.url, "system", "drift", "accept", "fake/extract"])
+    line = f"headway system drift accept fake/extract --change {shown.id}"
+    assert (
+        f"change {shown.id}  definition: A.sh became B.sh\n"
+        f"headway: nothing was accepted. Fix: name the change: {line}\n"
+    ) == capsys.readouterr().err
+    assert 1 == main(["--store", bench.url, "system", "drift"])
+    assert ["job", "change", "field", "seen", "difference"] == capsys.readouterr().out.split("\n", 1)[0].lower().split()
+
+
+def drift(bench: Bench) -> Sequence[DriftView]:
+    with bench.reads() as reads:
+        return reads.jobs.job("fake/extract").drift
+
+
+def accept(bench: Bench, shown: int) -> RequestAnswer:
+    requests = bench.requests()
+    with bench.reads() as reads:
+        number = requests.accept_drift(reads.jobs.job("fake/extract").row.id, shown)
+    bench.parts.answers.step(bench.fence)
+    return requests.wait(number, 10)

@@ -1,0 +1,73 @@
+"""Incidents that come back, become one, and part, through the store: numbers, keys and what was told survive it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from connectors.sdk.states import RunState
+from tests.engine.bench import Bench
+from tests.engine.conftest import bench
+from tests.present import present
+
+__all__ = ["bench"]
+REFUSED = 'FATAL: password authentication failed for user "etl"'
+
+
+def ago(minutes: float) -> datetime:
+    return present() - timedelta(minutes=minutes)
+
+
+def told(bench: Bench) -> list[tuple[int, str, str, int]]:
+    """(incident, dedup key, kind, version) of every alert, in order."""
+    with bench.reads() as reads:
+        sql = "SELECT incident_id, dedup_key, kind, version FROM alert WHERE incident_id IS NOT NULL ORDER BY id"
+        return [tuple(row) for row in reads.link.rows(sql)]
+
+
+def test_a_root_that_is_red_again_reopens_its_incident_and_a_new_engine_tells_it_once(bench: Bench) -> None:
+    bench.scheduler.attempt("extract", "a1", RunState.FAILED, ago(30))
+    bench.turn()
+    bench.scheduler.attempt("extract", "a2", RunState.SUCCEEDED, ago(20), period_key=f"extract@{ago(30):%Y-%m-%d}")
+    bench.turn()
+    bench.restart()
+    bench.scheduler.attempt("extract", "a3", RunState.FAILED, ago(1), period_key=f"extract@{ago(30):%Y-%m-%d}")
+    bench.turn()
+    bench.turn()
+    found = told(bench)
+    assert [(1, "opened", 1), (1, "recovered", 2), (1, "updated", 3)] == [(one[0], one[2], one[3]) for one in found]
+    assert 1 == len({one[1] for one in found})
+    with bench.reads() as reads:
+        view = reads.incidents.incident(1)
+        assert (None, 1) == (view.row.closed, view.row.reopened)
+        assert ["opened", "closed", "reopened"] == [one.kind for one in view.events if one.kind != "shadow"]
+
+
+def test_jobs_that_blame_one_credential_become_one_incident_and_one_of_them_parts(bench: Bench) -> None:
+    for name in ("a", "b", "c"):
+        bench.scheduler.job(name)
+    for minutes, name in ((9, "a"), (8, "b")):
+        bench.scheduler.attempt(name, f"{name}1", RunState.FAILED, ago(minutes), message=REFUSED)
+        bench.turn()
+    bench.restart()
+    bench.scheduler.attempt("c", "c0", RunState.SUCCEEDED, ago(24 * 60 + 7))
+    bench.scheduler.attempt("c", "c1", RunState.FAILED, ago(7), message=REFUSED)
+    bench.turn()
+    with bench.reads() as reads:
+        (row,) = reads.incidents.list_incidents()
+        assert ("user etl is refused", "shared", "credential:user etl") == (row.title, row.cause, row.root_job)
+        assert [1] == [reads.incidents.incident(2).row.merged_into]
+        assert row.reason.startswith("3 jobs of fake failed within 2m with the same message: FATAL: password")
+        assert 1 == len(row.changes)
+        assert row.changes[0].startswith("nothing that Headway sees changed since they were last green, ")
+    for name in ("a", "b"):
+        bench.scheduler.attempt(name, f"{name}2", RunState.SUCCEEDED, ago(5), period_key=f"{name}@{ago(9):%Y-%m-%d}")
+    bench.scheduler.attempt(
+        "c", "c2", RunState.FAILED, ago(4), message="KeyError: 'vat'", period_key=f"c@{ago(7):%Y-%m-%d}"
+    )
+    bench.turn()
+    with bench.reads() as reads:
+        (left,) = reads.incidents.list_incidents()
+        assert ("fake/c failed: KeyError: 'vat'", 1) == (left.title, left.split_from)
+        assert "split" in [one.kind for one in reads.incidents.incident(1).events]
+    kinds = [(one[0], one[2]) for one in told(bench)]
+    assert [(1, "opened"), (2, "opened"), (1, "updated"), (1, "recovered"), (3, "opened")] == kinds

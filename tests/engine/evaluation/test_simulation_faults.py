@@ -1,0 +1,92 @@
+"""A simulation that breaks: its services keep their sums and say so, all others have their figures, and it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from connectors.sdk.states import RunState
+from console.domain.service import ServiceView
+from console.engine.notify.self_monitoring import PARTS
+from console.engine.supervisor.engine import _persistent_troubles
+from console.forecast import forecaster
+from console.forecast.night_graph import NightPoint
+from tests.engine.bench import Bench, estate_config, running_bench
+from tests.fakes.scheduler import FakeScheduler
+from tests.present import present
+
+WORDS = "ArithmeticError: these services cannot be simulated and are forecast by sums of usual durations: supply"
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    """A second service, which shares no job with the first."""
+    scheduler = FakeScheduler()
+    for name in ("extract", "load", "alone"):
+        scheduler.job(name)
+    config = estate_config(tmp_path, scheduler)
+    alone = config.services["supply"].model_copy(update={"delivered_by": ("fake/alone",), "title": "Alone"})
+    jobs = {**config.jobs, "fake/alone": config.jobs["fake/load"]}
+    config = replace(config, services={**config.services, "alone": alone}, jobs=jobs)
+    with running_bench(tmp_path, scheduler, config) as made:
+        for name in ("extract", "load", "alone"):
+            made.scheduler.attempt(name, f"{name} a1", RunState.RUNNING, present() - timedelta(minutes=1))
+        yield made
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch, bench: Bench) -> Iterator[pytest.MonkeyPatch]:
+    """The simulation of whatever needs `extract` raises."""
+    whole = forecaster.Forecaster._made
+
+    def breaking(self: Any, picture: Any, points: list[NightPoint], *more: Any) -> Any:
+        if any(picture.job(point.job_id).name == "fake/extract" for point in points):
+            raise ArithmeticError("singular")
+        return whole(self, picture, points, *more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(forecaster.Forecaster, "_made", breaking)
+        yield patched
+
+
+def services(bench: Bench) -> dict[str, ServiceView]:
+    bench.turn()
+    with bench.reads() as reads:
+        return {one.name: one for one in reads.services.list_services()}
+
+
+def test_a_service_that_cannot_be_simulated_says_so_and_costs_no_other_its_figures(
+    bench: Bench, broken: pytest.MonkeyPatch
+) -> None:
+    told = services(bench)
+    assert told["supply"].p_late is None
+    assert told["supply"].expected is not None
+    assert told["supply"].reason.endswith("; its simulation failed: this is a sum of usual times, see headway status")
+    assert told["alone"].p_late is not None
+    assert "simulation" not in told["alone"].reason
+
+
+def test_it_is_trouble_of_the_engines_own_until_it_is_well(bench: Bench, broken: pytest.MonkeyPatch) -> None:
+    class Well:
+        def keeps_breaking(self) -> tuple[str, dict[str, str]]:
+            return "", {}
+
+    with capture_logs() as logs:
+        for _ in range(2):
+            bench.turn()
+            bench.parts.evaluator._whole_at = 0.0
+            assert WORDS == bench.parts.trouble("")
+    assert [["supply"]] == [one["services"] for one in logs if "simulation failed" in one["event"]], "once"
+    judging = bench.parts.evaluator
+    assert {PARTS: WORDS} == _persistent_troubles(Well(), judging.trouble, judging.unforeseen)  # type: ignore[arg-type]
+    assert "" == bench.parts.health.unwell(), "alerts leave: the ping goes on"
+    broken.undo()
+    bench.parts.evaluator._whole_at = 0.0
+    assert services(bench)["supply"].p_late is not None
+    assert "" == bench.parts.trouble("")

@@ -1,0 +1,72 @@
+"""A forecast that wavers is told once: through the engine, its store and what leaves the house."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from connectors.sdk.states import RunState
+from console.control.snapshot.estate_index import EstateIndex
+from console.domain.service import Timeliness
+from console.forecast.finish_times import FinishTimes, ServiceForecast, ServiceOdds
+from tests.engine.bench import Bench
+from tests.present import present
+
+
+class Wavering:
+    """A simulation that says what the test tells it, about services that are not delivered."""
+
+    def __init__(self) -> None:
+        self.late = 0.0
+
+    def __call__(self, picture: EstateIndex, days: Sequence[ServiceForecast]) -> list[ServiceForecast]:
+        return [self._of(picture, day) for day in days]
+
+    def _of(self, picture: EstateIndex, day: ServiceForecast) -> ServiceForecast:
+        if day.finish is None or not any(True for _ in day.unfinished()):
+            return day
+        p50 = day.deadline + timedelta(minutes=1 if self.late > 0.5 else -1)
+        p90 = day.deadline + timedelta(minutes=20 if self.late > 0.1 else -1)
+        odds = ServiceOdds(self.late, self.late, p90, p90, {}, 30, "", (), lambda broken: None)
+        return replace(day, finish=FinishTimes(p50, p90, p90), odds=odds)
+
+
+@pytest.fixture
+def wavering(bench: Bench) -> Wavering:
+    said = Wavering()
+    bench.parts.evaluator._foresee = said  # type: ignore[assignment]
+    bench.scheduler.attempt("extract", "a1", RunState.RUNNING, present() - timedelta(minutes=1))
+    bench.turn()
+    return said
+
+
+def look(bench: Bench, wavering: Wavering, late: float) -> str:
+    """How the service stands once the simulation says that."""
+    wavering.late = late
+    bench.parts.evaluator._whole_at = 0.0
+    bench.parts.evaluator.step(bench.fence)
+    bench.send()
+    with bench.reads() as reads:
+        return reads.services.list_services()[0].timeliness
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_forecast_that_wavers_pages_once(bench: Bench, wavering: Wavering, seed: int) -> None:
+    drawn = random.Random(seed)
+    stands = [look(bench, wavering, drawn.uniform(0.15, 0.95)) for _ in range(40)]
+    assert Timeliness.WILL_MISS in stands
+    assert 1 == len(bench.sink.got), bench.sink.got
+
+
+def test_around_even_odds_and_around_its_alarm_it_stands_as_it_stood(bench: Bench, wavering: Wavering) -> None:
+    near = [0.45, 0.55, 0.45, 0.51, 0.4, 0.6, 0.36]
+    assert [Timeliness.AT_RISK, *[Timeliness.WILL_MISS] * 6] == [look(bench, wavering, late) for late in near]
+    calmer = [0.3, 0.2, 0.26, 0.13]
+    assert [Timeliness.AT_RISK] * 4 == [look(bench, wavering, late) for late in calmer]
+    over = [0.05, 0.2, 0.3, 0.2]
+    assert [*[Timeliness.ON_TIME] * 2, *[Timeliness.AT_RISK] * 2] == [look(bench, wavering, late) for late in over]
+    assert 1 == len([title for _, title, _ in bench.sink.got if "is expected after its deadline" in title])

@@ -1,0 +1,115 @@
+"""A hold of ours that its scheduler does not let go: who is told, how often it is asked again, what is said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connectors.sdk.errors import AccessRefused
+from console.config.estate import ServiceSettings
+from console.store.queries import open_queries
+from tests.engine.bench import running_bench
+from tests.engine.holds import test_holds
+from tests.engine.holds.test_holds import Night, a_night, at, repair, started
+from tests.fakes.scheduler import FakeScheduler
+
+NO_RIGHT = "role headway may not resume load"
+
+
+@contextmanager
+def a_refusing_night(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Night]:
+    """`load` delivers a tier 1 service by 06:00. It is held for `extract`, which is good at 04:10; its scheduler
+    refuses each release."""
+    service = ServiceSettings(
+        title="Supply", delivered_by=("fake/load",), deadline=at("06:00").time(), timezone="UTC",
+        cutoff=at("12:00").time(), tier=1,
+    )  # fmt: skip
+    monkeypatch.setattr(
+        test_holds, "running_bench",
+        lambda path, scheduler, config: running_bench(path, scheduler, replace(config, services={"supply": service})),
+    )  # fmt: skip
+    with a_night(folder) as night:
+        night.at("03:51").rounds()
+        marks = FakeScheduler.mark
+
+        def refused(self: FakeScheduler, plan: Mapping[str, Any], key: str) -> None:
+            if plan.get("verb") == "release":
+                raise AccessRefused(NO_RIGHT)
+            marks(self, plan, key)
+
+        monkeypatch.setattr(FakeScheduler, "mark", refused)
+        repair(night, "04:10")
+        yield night
+        monkeypatch.setattr(FakeScheduler, "mark", marks)
+
+
+def alerts(night: Night, beginning: str) -> list[str]:
+    """Bodies of what left under such a title."""
+    return [body for _, title, body in night.bench.sink.got if title.startswith(beginning)]
+
+
+def through(night: Night, until: str, step: timedelta) -> None:
+    night.now += step
+    while night.now <= at(until):
+        night.at(f"{night.now:%H:%M}").rounds()
+        night.now += step
+
+
+def test_a_person_is_told_once_long_before_the_deadline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with a_refusing_night(tmp_path, monkeypatch) as night:
+        night.at("04:11").rounds(4)
+        [(key,)] = night.rows("SELECT key FROM hold")
+        [told] = alerts(night, "[Headway] a hold cannot be let go: fake/load, held by headway")
+        for words in (
+            f"Why:      {NO_RIGHT}",
+            f"headway hold release {key}",
+            "does not start until then",
+            "wait for it: supply (tier 1)",
+        ):
+            assert words in told
+        night.restart()
+        through(night, "05:59", timedelta(minutes=12))
+        assert (1, "held") == (len(alerts(night, "[Headway] a hold")), night.hold()[0])
+        recovered = alerts(night, "[Headway] INC-0001 resolved")
+        assert [True] == ["expected 04:21 UTC" in body and "until" not in body for body in recovered]
+
+
+def test_it_is_asked_again_seldom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every five minutes were 36 refusals in these three hours."""
+    with a_refusing_night(tmp_path, monkeypatch) as night:
+        night.at("04:11").rounds(4)
+        through(night, "07:11", timedelta(minutes=5))
+        [(tries, events)] = night.rows(
+            "SELECT (SELECT count(*) FROM action WHERE verb = 'release'), (SELECT count(*) FROM event)"
+        )
+        assert (True, True) == (4 <= tries <= 8, events < 50)
+
+
+def test_what_is_missed_of_it_names_the_hold_and_the_refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with a_refusing_night(tmp_path, monkeypatch) as night:
+        night.at("04:11").rounds(4)
+        [(key,)] = night.rows("SELECT key FROM hold")
+        stuck = f"held by Headway, it cannot be let go: {NO_RIGHT} (hold {key})"
+        assert ("held", stuck) == night.load()
+        with open_queries(night.bench.url) as reads:
+            assert [f"it cannot be let go: {NO_RIGHT}"] == [one.reason for one in reads.holds.list_holds()]
+        night.at("10:16").rounds(4)
+        assert ("missed", stuck) == night.load()
+        [missed] = alerts(night, "[Headway] INC-0002")
+        assert (True, False) == (f"fake/load was missed: {stuck}" in missed, "paused" in missed)
+
+
+def test_once_the_right_is_there_it_is_let_go_and_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    marks = FakeScheduler.mark
+    with a_refusing_night(tmp_path, monkeypatch) as night:
+        night.at("04:11").rounds(4)
+        monkeypatch.setattr(FakeScheduler, "mark", marks)
+        night.at("04:17").rounds(4).at("04:19").rounds(4)
+        assert ([("start", "load")], "released") == (started(night), night.hold()[0])
+        assert 1 == len(alerts(night, "[Headway] a hold"))

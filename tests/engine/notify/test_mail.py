@@ -1,0 +1,153 @@
+"""Alerts by mail, to a real mail server: a thread for each incident, text and HTML, and a refusal that is one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from connectors.sdk.secrets import SecretRef, SecretStore
+from connectors.sdk.states import RunState
+from console.config.estate import RouteSettings
+from console.engine.notify.mail import MailThread, as_html, mail_thread, send_mail
+from console.engine.supervisor.assembly import EngineAssembly
+from console.store.db import lease
+from console.store.db.lease import HeldLease
+from tests.engine.bench import Bench, Sink, estate_config
+from tests.fakes.scheduler import FakeScheduler
+from tests.lab.process import free_port
+from tests.lab.sinks import SmtpSink
+from tests.store.ready import open_ready
+
+ROOT = mail_thread("run:a@b", "oncall", 1, True, begins=True)
+LATER = mail_thread("run:a@b", "oncall", 2, True, begins=False)
+BODY = "hosts/extract failed: exit 1\n\nLast log lines:\n  | <b>no space</b> & more\n  | \u202eend\n\nOpen it: x\n"
+
+
+@pytest.fixture
+def server() -> Iterator[SmtpSink]:
+    sink = SmtpSink()
+    sink.start()
+    yield sink
+    sink.stop()
+
+
+def test_the_mails_of_an_incident_are_one_thread_and_a_repeat_is_the_same_mail(server: SmtpSink) -> None:
+    for thread in (ROOT, LATER, LATER):
+        sent = send_mail(server.url(), "[Headway] INC-0001", BODY, thread)
+        assert sent is not None
+        assert sent.arrived
+    first, later, repeat = (one.message for one in server.mails)
+    assert (None, f"<headway.{ROOT.own}@example.org>") == (first["In-Reply-To"], first["Message-ID"])
+    assert first["Message-ID"] == later["In-Reply-To"] == later["References"]
+    assert later["Message-ID"] == repeat["Message-ID"] != first["Message-ID"]
+    assert ROOT.own != mail_thread("run:a@b", "finance", 1, True, begins=True).own
+
+
+def test_the_mails_of_a_merged_incident_are_in_the_thread_of_the_whole(server: SmtpSink) -> None:
+    part = mail_thread("run:c@d", "oncall", 3, True, begins=True)
+    whole = mail_thread("run:a@b", "oncall", 4, True, begins=False, parts=("run:c@d",))
+    for thread in (ROOT, part, whole):
+        send_mail(server.url(), "[Headway] INC-0001", BODY, thread)
+    first, second, update = (one.message for one in server.mails)
+    assert first["Message-ID"] == update["In-Reply-To"]
+    assert [second["Message-ID"], first["Message-ID"]] == update["References"].split()
+
+
+def test_what_is_about_no_incident_belongs_to_no_thread(server: SmtpSink) -> None:
+    send_mail(server.url(), "[Headway] test", "x\n", mail_thread("headway:test", "oncall", 9, False, begins=True))
+    assert (None, None) == (server.mails[0].message["In-Reply-To"], server.mails[0].message["References"])
+
+
+def test_a_mail_says_the_same_as_text_and_as_html_with_everything_escaped(server: SmtpSink) -> None:
+    send_mail(server.url(), "[Headway] INC-0001: <i>x</i>", BODY, ROOT)
+    message = server.mails[0].message
+    text, html = message.get_body(("plain",)), message.get_body(("html",))
+    assert text is not None
+    assert html is not None
+    assert ["text/plain", "text/html"] == [part.get_content_type() for part in message.iter_parts()]
+    assert BODY == text.get_content().replace("\r\n", "\n")
+    page = html.get_content()
+    assert "&lt;b&gt;no space&lt;/b&gt; &amp; more" in page
+    assert "&lt;i&gt;x&lt;/i&gt;" in page
+    assert set(re.findall(r"<(\w+)", page)) <= {"html", "body", "h2", "pre"}
+    assert "[Headway] INC-0001: <i>x</i>" == message["Subject"]
+
+
+def test_outside_text_stands_in_a_block_of_its_own() -> None:
+    page = as_html("t", "ours\n  | theirs\n  | more\nours again\n")
+    assert 1 == page.count("border-left")
+    assert re.search(r"border-left[^>]*>theirs\nmore</pre>", page)
+
+
+def test_a_subject_cannot_bring_a_header_of_its_own(server: SmtpSink) -> None:
+    send_mail(server.url(), "a\r\nBcc: thief@example.org\r\n\r\nb", "x\n", ROOT)
+    assert (("oncall@example.org",), None) == (server.mails[0].recipients, server.mails[0].message["Bcc"])
+
+
+def test_all_recipients_of_a_url_get_one_mail_and_hidden_ones_stay_hidden(server: SmtpSink) -> None:
+    url = server.url("a@example.org,b@example.org") + "&cc=c@example.org&bcc=d@example.org&name=Night"
+    send_mail(url, "t", "x\n", ROOT)
+    (mail,) = server.mails
+    assert {f"{one}@example.org" for one in "abcd"} == set(mail.recipients)
+    assert ("a@example.org, b@example.org", "c@example.org", None) == (
+        mail.message["To"], mail.message["Cc"], mail.message["Bcc"])  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "mode, arrived, for_good, words",
+    [
+        ("refuse", False, False, "SMTP 451 try again later"),
+        ("reject", False, True, "SMTP 550 5.1.1 no such user here"),
+        ("drop", None, False, "the mail server closed the connection"),
+    ],
+)
+def test_a_refusal_proves_that_nothing_arrived_and_a_lost_answer_proves_nothing(
+    server: SmtpSink, mode: str, arrived: bool | None, for_good: bool, words: str
+) -> None:
+    server.mode = mode  # type: ignore[assignment]
+    sent = send_mail(server.url(), "t", "x\n", ROOT)
+    assert sent is not None
+    assert (arrived, for_good) == (sent.arrived, sent.for_good)
+    assert words in sent.words
+
+
+def test_a_server_that_is_not_there_was_never_reached() -> None:
+    sent = send_mail(f"mailto://127.0.0.1:{free_port()}?from=h@example.org&mode=insecure", "t", "x\n", ROOT)
+    assert sent is not None
+    assert (False, False, True) == (sent.arrived, sent.for_good, "Connection refused" in sent.words)
+
+
+@pytest.mark.parametrize("url", ["json://sink.example/x", "mailto://", "mailtos://u:p@h?to=a@b.c&verify=no"])
+def test_what_is_no_mail_or_only_apprise_can_send_is_left_to_it(url: str) -> None:
+    assert None is send_mail(url, "t", "x\n", MailThread("own"))
+
+
+def test_the_engine_mails_opening_and_recovery_as_one_thread(
+    tmp_path: Path, server: SmtpSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ONCALL_MAIL", server.url())
+    scheduler = FakeScheduler()
+    config = estate_config(tmp_path, scheduler)
+    config = replace(config, routes={"oncall": RouteSettings(urls=(SecretRef(env="ONCALL_MAIL"),))})
+    store = open_ready(str(tmp_path / "headway.db"))
+    got = lease.acquire_lease(store, "engine", "test", 600)
+    assert isinstance(got, HeldLease)
+    parts = EngineAssembly(config, store, SecretStore())
+    parts.begin(got.fence)
+    bench = Bench(tmp_path, scheduler, Sink(), config, store, parts, got.fence)
+    ago = datetime.now(UTC) - timedelta(minutes=2)
+    scheduler.attempt("extract", "a1", RunState.FAILED, ago, exit_code=1)
+    bench.turn()
+    scheduler.attempt("extract", "a2", RunState.SUCCEEDED, ago + timedelta(minutes=1), period_key=None)
+    bench.turn()
+    opened, recovered = (one.message for one in server.wait_for(2))
+    parts.finish()
+    store.close()
+    assert "[Headway] INC-0001: fake/extract failed: exit 1" in opened["Subject"].replace("\n", "")
+    assert "INC-0001 resolved" in recovered["Subject"]
+    assert opened["Message-ID"] == recovered["In-Reply-To"]

@@ -1,0 +1,96 @@
+"""What was noise: counted from what was told and said, shown on demand, and told once a week."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from connectors.sdk.states import RunState
+from console.domain.ids import micros
+from console.domain.noise import NoiseAlert, format_report, noise_report
+from console.engine.notify.periodic import WeeklyNoiseReport, monday_before
+from console.store import alert_responses, audit
+from console.timing.clock import Clock
+from tests.engine.bench import Bench
+from tests.hostile.commands import headway
+
+MONDAY = datetime(2026, 11, 16, 7, tzinfo=UTC)
+TOLD = (
+    NoiseAlert("oncall", "opened", 1, "etl", "run", "hosts/a", True),
+    NoiseAlert("oncall", "repeated", 1, "etl", "run", "hosts/a", None),
+    NoiseAlert("oncall", "opened", 2, "etl", "run", "hosts/a", False),
+    NoiseAlert("oncall", "opened", 3, "etl", "run", "hosts/a", False),
+    NoiseAlert("finance", "opened", 4, "", "volume", "dwh/b", None),
+)
+
+
+def test_alerts_are_counted_by_route_owner_rule_and_job_the_loudest_first() -> None:
+    found = noise_report(MONDAY, MONDAY, TOLD, [("silence", 2), ("wait", 9)], [2])
+    assert [("oncall", 4, 3, 1), ("finance", 1, 1, 0)] == [
+        (one.name, one.alerts, one.incidents, one.repeated) for one in found.routes
+    ]
+    assert (["etl", "nobody"], ["run", "volume"]) == (
+        [one.name for one in found.owners],
+        [one.name for one in found.rules],
+    )
+    assert [(1, 3), (0, 0)] == [(one.useful, one.judged) for one in found.routes]
+    assert (("hosts/a", 3),) == found.flapping
+    assert (("wait", 9), ("silence", 2)) == found.held
+    assert 3 == found.never_acknowledged
+
+
+def test_what_came_back_under_one_number_came_again_and_again_too() -> None:
+    """Flapping is one incident that is reopened: counted by incidents it would be quiet."""
+    told = (NoiseAlert("oncall", "opened", 1, "etl", "run", "hosts/a", None, 4),
+            NoiseAlert("oncall", "updated", 1, "etl", "run", "hosts/a", None, 4),
+            NoiseAlert("oncall", "opened", 2, "etl", "run", "hosts/b", None, 1))  # fmt: skip
+    assert (("hosts/a", 5),) == noise_report(MONDAY, MONDAY, told, (), ()).flapping
+
+
+def test_a_time_without_alerts_says_so() -> None:
+    lines = list(format_report(noise_report(MONDAY, MONDAY, (), (), ())))
+    assert "0 alerts about 0 incidents, 0 of them repeated or escalated" == lines[0]
+    assert 6 == lines.count("  (none)")
+
+
+@pytest.mark.parametrize(
+    "now, monday",
+    [
+        (MONDAY, MONDAY),
+        (MONDAY - timedelta(seconds=1), MONDAY - timedelta(days=7)),
+        (MONDAY + timedelta(days=6, hours=23), MONDAY),
+    ],
+)
+def test_a_week_is_over_on_monday_morning(now: datetime, monday: datetime) -> None:
+    assert monday == monday_before(now)
+
+
+def failed(bench: Bench) -> None:
+    bench.scheduler.attempt("extract", "a1", RunState.FAILED, datetime.now(UTC) - timedelta(minutes=1), exit_code=1)
+    bench.turn()
+
+
+def test_the_command_counts_what_was_told_and_judged(bench: Bench) -> None:
+    failed(bench)
+    said = audit.ChangeOrigin("ann", "here", "", micros(datetime.now(UTC)))
+    alert_responses.record_usefulness(bench.store, bench.fence, 1, True, said)
+    found = headway(bench.url, "alert", "noise", "--since", "1d", "--json").data
+    assert (1, 1, 1) == (found["total"]["alerts"], found["total"]["judged"], found["total"]["useful"])
+    assert ["fake/extract"] == [one["name"] for one in found["roots"]]
+    text = headway(bench.url, "alert", "noise").out
+    assert "1 alert about 1 incident," in text
+    assert "1 of 1 judged useful" in text
+
+
+def test_the_week_is_told_once_whoever_restarts(bench: Bench) -> None:
+    failed(bench)
+    routes = {"oncall": ("env BENCH_URL",)}
+    next_monday = monday_before(datetime.now(UTC)) + timedelta(days=7, hours=1)
+    for _ in range(2):
+        weekly = WeeklyNoiseReport(bench.store, Clock(real=lambda: next_monday), "oncall", routes)
+        weekly.step(bench.fence)
+        weekly.step(bench.fence)
+    bench.send()
+    titles = [title for _, title, _ in bench.sink.got if "alert noise, week of" in title]
+    assert [f"[Headway] alert noise, week of {next_monday - timedelta(days=7):%Y-%m-%d}: 1 alerts"] == titles

@@ -1,0 +1,257 @@
+"""What becomes of one delivery: what the receiver said, when it is tried again, and when it says that it may repeat."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from connectors.sdk.secrets import SecretRef
+from connectors.sdk.states import RunState
+from console.config.estate import RouteSettings
+from console.engine.notify import senders
+from console.engine.notify.senders import SendResult, send_by_apprise
+from console.store import outbox as rows
+from console.store.errors import StoreUnusable
+from tests.engine.bench import Bench, estate_config, running_bench
+from tests.fakes.scheduler import FakeScheduler
+from tests.lab.process import wait_until
+
+SECONDS = 10.0
+
+
+@contextmanager
+def web_hook(answer: Callable[[str], int]) -> Iterator[str]:
+    """The apprise URL of a server that says for each path which status it answers."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(answer(self.path))
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            return
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"json://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join(SECONDS)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#general",
+        "discord://4174216298/JHMHI8qBe7bk2ZwO5U711o3dV_js",
+        "tgram://123456789:abcdefg_hijklmnop/12315544/",
+        "pagerduty://integrationkey@apikey",
+        "ntfy://a-topic",
+    ],
+)
+def test_a_token_in_the_place_of_the_host_is_not_looked_for_on_the_network(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looked for, it is never found: no such alert would ever leave, and the token would be told as an error."""
+    import apprise
+
+    monkeypatch.setattr("socket.create_connection", _refuse)
+    assert "" == senders._unreachable(apprise.Apprise.instantiate(url))
+
+
+def _refuse(*_: object) -> None:
+    raise OSError("nobody is asked")
+
+
+def test_a_server_of_ones_own_behind_a_proxy_is_not_looked_for_directly(monkeypatch: pytest.MonkeyPatch) -> None:
+    import apprise
+
+    monkeypatch.setenv("http_proxy", "http://proxy.internal:3128")
+    monkeypatch.setattr("socket.create_connection", _refuse)
+    assert "" == senders._unreachable(
+        apprise.Apprise.instantiate("mmost://chat.internal/3ccdd113474722377935511fc85d3dd4")
+    )
+
+
+def test_where_nobody_listens_the_wire_was_not_touched() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as gone:
+        port = gone.server_address[1]
+    sent = send_by_apprise(f"json://127.0.0.1:{port}/", "title", "body")
+    assert (False, f"127.0.0.1:{port}: Connection refused") == (sent.arrived, sent.words)
+
+
+def test_a_refusal_is_heard_although_another_sending_ended_meanwhile() -> None:
+    """Senders share apprise's one logger; each must hear its own receiver."""
+    begun, over = threading.Event(), threading.Event()
+    entered = threading.Event()
+
+    def answer(path: str) -> int:
+        if path == "/taken":
+            entered.set()
+            assert begun.wait(SECONDS)
+            return 200
+        begun.set()
+        assert over.wait(SECONDS)
+        return 500
+
+    logging.getLogger("apprise").setLevel(logging.CRITICAL)  # as the engine's logs are set up
+    said: list[SendResult] = []
+    with web_hook(answer) as url:
+        first = threading.Thread(target=lambda: said.append(send_by_apprise(f"{url}/taken", "title", "body")))
+        first.start()
+        assert entered.wait(SECONDS)
+        second = threading.Thread(target=lambda: said.append(send_by_apprise(f"{url}/refused", "title", "body")))
+        second.start()
+        first.join(SECONDS)
+        over.set()
+        second.join(SECONDS)
+    assert [True, False] == [one.arrived for one in said]
+    assert "error=500" in said[1].words
+
+
+def fail_and_tell(bench: Bench, answer: SendResult) -> None:
+    """One failure, its alert sent; the receiver says `answer`."""
+    bench.sink.answer = answer
+    bench.scheduler.attempt("extract", "a1", RunState.FAILED, datetime.now(UTC))
+    bench.turn()
+
+
+def send_again(bench: Bench, answer: SendResult) -> None:
+    bench.sink.answer = answer
+    with bench.store.write(None) as connection:
+        connection.rows("UPDATE delivery SET next_us = 0")
+    bench.send()
+
+
+def test_a_lost_answer_stays_lost_although_the_receiver_is_out_of_reach_afterwards(bench: Bench) -> None:
+    """The first may have arrived, whatever became of the second: the third says so."""
+    fail_and_tell(bench, SendResult(None, "read timed out"))
+    send_again(bench, SendResult(False, "connection refused"))
+    send_again(bench, SendResult(True))
+    assert [False, True, True] == [body.startswith("May be a duplicate") for _, _, body in bench.sink.got]
+
+
+def test_a_sender_that_breaks_is_tried_again_after_a_pause_as_a_marked_repeat(bench: Bench) -> None:
+    def broken(url: str, title: str, body: str) -> SendResult:
+        bench.sink(url, title, body)
+        raise ZeroDivisionError
+
+    bench.parts.outbox._send = broken
+    fail_and_tell(bench, SendResult(True))
+    with bench.reads() as reads:
+        (delivery,) = reads.incidents.incident(1).deliveries
+    assert ("pending", 1, 1) == (delivery.state, delivery.tries, delivery.repeats)
+    bench.parts.outbox._send = bench.sink
+    send_again(bench, SendResult(True))
+    assert [False, True] == [body.startswith("May be a duplicate") for _, _, body in bench.sink.got]
+
+
+def test_however_much_waits_for_a_broken_receiver_the_others_have_theirs(bench: Bench) -> None:
+    """A storm of alerts, one of two receivers down: what waits for it must not stand in the other's way."""
+    fail_and_tell(bench, SendResult(True))
+    with bench.store.write(None) as connection:
+        connection.rows(
+            "WITH RECURSIVE n (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 602) INSERT INTO alert"
+            " (id, incident_id, dedup_key, kind, version, route, title, body, made_us)"
+            " SELECT i, 1, 'k', 'updated', i, CASE WHEN i = 602 THEN 'oncall' ELSE 'down' END, 't', 'b', 0 FROM n"
+        )
+        connection.rows(
+            "INSERT INTO delivery (alert_id, url_index, url_words, state, tries, next_us, repeats, error)"
+            " SELECT id, 0, '', 'pending', 0, 0, 0, '' FROM alert WHERE id > 1"
+        )
+    due = rows.claim_due(bench.store, bench.fence, 1, frozenset({("down", 0)}))
+    assert [("oncall", 0)] == [(one.route, one.url_index) for one in due]
+
+
+def test_however_many_receivers_hang_the_others_have_theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More of them than a pool of a fixed size would have threads for."""
+    names = [*(f"SILENT_{number}" for number in range(60)), "PROMPT"]
+    for name in names:
+        monkeypatch.setenv(name, f"json://{name.lower()}.example/")
+    free, prompt = threading.Event(), threading.Event()
+
+    def send(url: str, title: str, body: str) -> SendResult:
+        if "silent" in url:
+            free.wait(SECONDS * 3)
+        else:
+            prompt.set()
+        return SendResult(True)
+
+    scheduler = FakeScheduler()
+    scheduler.job("extract")
+    scheduler.job("load")
+    config = estate_config(tmp_path, scheduler)
+    route = RouteSettings(urls=tuple(SecretRef(env=name) for name in names))
+    with running_bench(tmp_path, scheduler, replace(config, routes={"oncall": route})) as bench:
+        bench.parts.outbox._send = send
+        bench.scheduler.attempt("extract", "a1", RunState.FAILED, datetime.now(UTC))
+        bench.poller.poll_once(bench.fence)
+        bench.parts.evaluator.step(bench.fence)
+        try:
+            for _ in range(len(names)):
+                bench.parts.outbox.step(bench.fence)
+            assert prompt.wait(SECONDS)
+            wait_until(lambda: len(bench.parts.outbox.hanging(0.0)) == 60, "the others to hang still", SECONDS)
+        finally:
+            free.set()
+        bench.parts.outbox.wait_idle()
+
+
+def test_a_receiver_that_is_down_for_a_month_is_tried_on(bench: Bench) -> None:
+    fail_and_tell(bench, SendResult(False, "error=500"))
+    with bench.store.write(None) as connection:
+        connection.rows("UPDATE delivery SET tries = 3000")
+    send_again(bench, SendResult(False, "error=500"))
+    with bench.reads() as reads:
+        (delivery,) = reads.incidents.incident(1).deliveries
+    assert ("pending", 3001, 0) == (delivery.state, delivery.tries, delivery.repeats)
+
+
+def test_a_refusal_that_the_store_could_not_be_told_is_no_repeat(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_off = rows.postpone
+    full = iter([StoreUnusable("the disk is full")])
+
+    def once_full(*told: object) -> None:
+        for error in full:
+            raise error
+        put_off(*told)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(rows, "postpone", once_full)
+    fail_and_tell(bench, SendResult(False, "error=500"))
+    send_again(bench, SendResult(True))
+    assert [False, False] == [body.startswith("May be a duplicate") for _, _, body in bench.sink.got]
+
+
+def test_a_receivers_words_are_cleaned_before_they_are_kept(bench: Bench) -> None:
+    fail_and_tell(bench, SendResult(False, "error=500\x1b[2J\nno"))
+    with bench.reads() as reads:
+        (delivery,) = reads.incidents.incident(1).deliveries
+    assert "error=500\ufffdno" == delivery.error
+
+
+def test_what_was_claimed_when_the_answer_to_the_claim_was_lost_is_sent_all_the_same(bench: Bench) -> None:
+    bench.scheduler.attempt("extract", "a1", RunState.FAILED, datetime.now(UTC))
+    bench.poller.poll_once(bench.fence)
+    bench.parts.evaluator.step(bench.fence)
+    bench.parts.outbox.step(bench.fence)
+    bench.parts.outbox.wait_idle()
+    assert 1 == len(bench.sink.got)
+    with bench.store.write(None) as connection:
+        connection.rows("UPDATE delivery SET state = 'claimed', wire_us = NULL")
+    rounds = iter([False, False, True])
+    bench.parts.outbox.wake.set()
+    bench.parts.outbox.run(bench.fence, lambda: next(rounds))
+    bench.parts.outbox.wait_idle()
+    assert 2 == len(bench.sink.got)

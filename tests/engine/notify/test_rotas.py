@@ -1,0 +1,259 @@
+"""Who is on call comes from a calendar, a file or a server; what fails keeps what was read last, and says so."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import structlog
+
+from connectors.sdk.secrets import SecretRef
+from connectors.sdk.states import RunState
+from console.config.alerts import RotaSettings
+from console.domain.alert import AlertingSettings, OnCallShift, RotaRule, RouteRule
+from console.domain.settings import Declared
+from console.engine.notify.on_call import RotaParseError, parse_shifts
+from tests.engine.bench import Bench, estate_config, running_bench
+from tests.fakes.scheduler import FakeScheduler
+from tests.hostile.commands import headway
+from tests.present import present
+
+DAY = timedelta(days=1)
+BEGIN = datetime(2026, 11, 16, 8, tzinfo=UTC)
+"""A Monday."""
+
+
+def calendar(*events: str) -> str:
+    body = "\r\n".join(events)
+    return f"BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//test//\r\n{body}\r\nEND:VCALENDAR\r\n"
+
+
+def event(who: str, begins: datetime, ends: datetime, *more: str) -> str:
+    lines = [
+        "BEGIN:VEVENT",
+        f"UID:{who}-{begins:%Y%m%d%H%M}@test",
+        f"DTSTAMP:{begins:%Y%m%dT%H%M%SZ}",
+        f"DTSTART:{begins:%Y%m%dT%H%M%SZ}",
+        f"DTEND:{ends:%Y%m%dT%H%M%SZ}",
+        f"SUMMARY:{who}",
+        *more,
+        "END:VEVENT",
+    ]
+    return "\r\n".join(lines)
+
+
+def test_a_weekly_shift_comes_again_each_week() -> None:
+    text = calendar(event("Ann", BEGIN, BEGIN + DAY, "RRULE:FREQ=WEEKLY"))
+    found = parse_shifts(text, ("ann",), BEGIN, BEGIN + 15 * DAY)
+    assert [OnCallShift("ann", BEGIN + n * DAY, BEGIN + (n + 1) * DAY) for n in (0, 7, 14)] == list(found)
+
+
+def test_who_it_is_may_be_an_attendee_by_name_or_address() -> None:
+    shift = (BEGIN, BEGIN + DAY)
+    by_address = calendar(event("Primary", *shift, "ATTENDEE:mailto:bob@example.com"))
+    by_name = calendar(event("Primary", *shift, "ATTENDEE;CN=Bob Miller:mailto:x@example.com"))
+    assert ["bob"] == [one.person for one in parse_shifts(by_address, ("bob",), *shift)]
+    assert ["bob miller"] == [one.person for one in parse_shifts(by_name, ("bob miller",), *shift)]
+    assert ["Primary"] == [one.person for one in parse_shifts(calendar(event("Primary", *shift)), ("bob",), *shift)]
+
+
+def test_a_cancelled_event_is_no_shift() -> None:
+    text = calendar(event("Ann", BEGIN, BEGIN + DAY, "STATUS:CANCELLED"))
+    assert () == parse_shifts(text, ("ann",), BEGIN, BEGIN + DAY)
+
+
+@pytest.mark.parametrize("text", ["", "<html>log in</html>", "BEGIN:VCALENDAR\r\nBEGIN:VEVENT", "\x00\x01"])
+def test_what_is_no_calendar_is_refused(text: str) -> None:
+    with pytest.raises(RotaParseError, match="not a readable calendar"):
+        parse_shifts(text, ("ann",), BEGIN, BEGIN + DAY)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    ["FREQ=SECONDLY", "FREQ=MINUTELY;INTERVAL=5", "FREQ=DAILY;BYHOUR=1,2,3;BYMINUTE=0,10,20,30,40,50;BYSECOND=0,30"],
+)
+def test_an_event_that_comes_back_all_the_time_is_refused_before_it_is_counted(rule: str) -> None:
+    """Such a rule took 39 s and 600 MB of the engine's memory at one event in ten seconds."""
+    text = calendar(event("Ann", BEGIN, BEGIN + timedelta(minutes=1), f"RRULE:{rule}"))
+    with pytest.raises(RotaParseError, match="an event repeats more than 24 times a day"):
+        parse_shifts(text, ("ann",), BEGIN, BEGIN + DAY)
+
+
+def test_more_shifts_than_are_kept_are_refused_rather_than_cut() -> None:
+    hourly = [event(f"Ann {n}", BEGIN, BEGIN + timedelta(hours=1), "RRULE:FREQ=HOURLY") for n in range(8)]
+    with pytest.raises(RotaParseError, match="it has more than 5,000 shifts within 30 days"):
+        parse_shifts(calendar(*hourly), ("ann",), BEGIN, BEGIN + 30 * DAY)
+    assert 721 == len(
+        parse_shifts(calendar(hourly[0]), ("ann",), BEGIN - timedelta(hours=1), BEGIN + 30 * DAY + DAY / 48)
+    )
+
+
+@dataclass
+class Server:
+    """A calendar server on loopback."""
+
+    text: str = ""
+    status: int = 200
+    asked: list[str] = field(default_factory=list)
+    url: str = ""
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    made = Server()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            made.asked.append(self.path)
+            body = made.text.encode()
+            self.send_response(made.status)
+            self.send_header("Content-Type", "text/calendar")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Nothing is said."""
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=http.serve_forever, daemon=True).start()
+    made.url = f"http://127.0.0.1:{http.server_address[1]}/cal/SECRET-TOKEN.ics?key=1"
+    yield made
+    http.shutdown()
+    http.server_close()
+
+
+@pytest.fixture
+def bench(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    """The default route asks a rota whose calendar is on the server."""
+    monkeypatch.setenv("ONCALL_CALENDAR", server.url)
+    scheduler = FakeScheduler()
+    config = estate_config(tmp_path, scheduler)
+    routes = dict.fromkeys(("oncall", "ann-phone"), config.routes["oncall"])
+    people = {"ann": "ann-phone"}
+    rota = RotaSettings(ical=SecretRef(env="ONCALL_CALENDAR"), people=people, refresh_every=timedelta(hours=1))
+    said = AlertingSettings((RouteRule("oncall", rota="primary"),), rotas=(RotaRule("primary", tuple(people.items())),))
+    made = replace(config, routes=routes, rotas={"primary": rota}, declared=Declared(alerting=said))
+    with running_bench(tmp_path, scheduler, made) as running:
+        yield running
+
+
+def again(bench: Bench) -> None:
+    bench.parts.rotas._due.clear()
+    bench.parts.rotas.step(bench.fence)
+
+
+def fails(bench: Bench) -> None:
+    bench.scheduler.attempt("extract", "a1", RunState.FAILED, present() - timedelta(minutes=1), exit_code=1)
+    bench.turn()
+
+
+def told(bench: Bench) -> list[str]:
+    with bench.reads() as reads:
+        return [one.route for one in reads.incidents.incident(1).deliveries]
+
+
+def test_whoever_is_on_call_by_the_calendar_is_told(bench: Bench, server: Server) -> None:
+    server.text = calendar(event("ann", present() - DAY, present() + DAY))
+    bench.parts.rotas.step(bench.fence)
+    assert ["/cal/SECRET-TOKEN.ics?key=1"] == server.asked
+    fails(bench)
+    assert (["ann-phone"], "") == (told(bench), bench.parts.rotas.trouble())
+    done = headway(bench.url, "oncall", "primary")
+    assert (0, True) == (done.code, "primary: ann is on call until" in done.out)
+    later = headway(bench.url, "oncall", "primary", "--json", "--at", (present() + 2 * DAY).isoformat())
+    assert (1, "") == (later.code, later.data["person"])
+
+
+def test_of_a_calendar_only_the_shifts_are_kept(bench: Bench, server: Server) -> None:
+    """All of its text was, up to 4 MiB, for nobody; PostgreSQL takes no NUL in it."""
+    server.text = calendar(event("ann", present() - DAY, present() + DAY, "DESCRIPTION:back from the\x00clinic"))
+    bench.parts.rotas.step(bench.fence)
+    with bench.store.read() as connection:
+        [row] = connection.rows("SELECT * FROM rota")
+    assert "ann" in row.shifts
+    assert "clinic" not in repr(row)
+
+
+def test_in_a_gap_the_routes_own_urls_are_told_and_the_trouble_says_it(bench: Bench, server: Server) -> None:
+    server.text = calendar(event("ann", present() + DAY, present() + 2 * DAY))
+    bench.parts.rotas.step(bench.fence)
+    fails(bench)
+    assert ["oncall"] == told(bench)
+    assert 'rota "primary" has a gap: nobody is on call' in bench.parts.trouble("")
+
+
+def test_a_stranger_in_the_calendar_is_trouble(bench: Bench, server: Server) -> None:
+    server.text = calendar(event("carol", present() - DAY, present() + DAY))
+    bench.parts.rotas.step(bench.fence)
+    assert 'rota "primary" names "carol", who is not in its people' == bench.parts.rotas.trouble()
+
+
+def test_a_calendar_that_fails_keeps_what_was_read_last_and_says_so_without_its_address(
+    bench: Bench, server: Server
+) -> None:
+    server.text = calendar(event("ann", present() - DAY, present() + DAY))
+    bench.parts.rotas.step(bench.fence)
+    server.status = 503
+    again(bench)
+    trouble = bench.parts.rotas.trouble()
+    assert 'rota "primary" cannot be read since' in trouble
+    assert "SECRET-TOKEN" not in trouble
+    fails(bench)
+    assert ["ann-phone"] == told(bench)
+    done = headway(bench.url, "oncall", "primary")
+    assert "last refresh failed:" in done.out
+    assert "SECRET-TOKEN" not in done.out
+    server.status = 200
+    again(bench)
+    assert "" == bench.parts.rotas.trouble()
+
+
+@pytest.mark.parametrize("otherwise", [str.upper, lambda url: f"{url}#SECRET-TOKEN"])
+def test_no_part_of_a_calendars_address_is_told_however_it_is_written(
+    bench: Bench, server: Server, monkeypatch: pytest.MonkeyPatch, otherwise: Callable[[str], str]
+) -> None:
+    """Only the whole secret is masked, and what is asked is spelled anew."""
+    monkeypatch.setenv("ONCALL_CALENDAR", otherwise(server.url))
+    server.status = 503
+    again(bench)
+    trouble = bench.parts.rotas.trouble()
+    assert ("(503)" in trouble, "SECRET-TOKEN" in trouble) == (True, False)
+
+
+def test_a_calendar_that_keeps_failing_is_logged_when_it_is_lost_and_when_it_is_back(
+    bench: Bench, server: Server
+) -> None:
+    server.status = 503
+    with structlog.testing.capture_logs() as logged:
+        again(bench)
+        again(bench)
+        server.status = 401
+        again(bench)
+        trouble = bench.parts.rotas.trouble()
+        server.status, server.text = 200, calendar(event("ann", present() - DAY, present() + DAY))
+        again(bench)
+    assert ["warning", "warning", "info"] == [one["log_level"] for one in logged if one.get("rota") == "primary"]
+    assert "(401)" in trouble, "the trouble tells the last reason"
+
+
+def test_a_calendar_may_be_a_file_beside_the_config(tmp_path: Path) -> None:
+    (tmp_path / "oncall.ics").write_text(calendar(event("ann", present() - DAY, present() + DAY)))
+    config = estate_config(tmp_path, FakeScheduler())
+    rotas = {"primary": RotaSettings(ical="oncall.ics", people={"ann": "oncall"}), "lost": RotaSettings(
+        ical="lost.ics", people={"ann": "oncall"})}  # fmt: skip
+    said = AlertingSettings(rotas=tuple(RotaRule(name, (("ann", "oncall"),)) for name in rotas))
+    config = replace(config, rotas=rotas, declared=Declared(alerting=said))
+    with running_bench(tmp_path, FakeScheduler(), config) as made:
+        made.parts.rotas.step(made.fence)
+        assert 'rota "lost" cannot be read since' in made.parts.rotas.trouble()
+        assert "No such file or directory" in made.parts.rotas.trouble()
+        with made.reads() as reads:
+            assert [("lost", ""), ("primary", "ann")] == [
+                (one.name, one.person) for one in reads.alerts.rotas(present())
+            ]

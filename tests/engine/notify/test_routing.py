@@ -1,0 +1,323 @@
+"""What is given up and who is told instead; digests in a flood; how much of an alert leaves the house."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connectors.sdk.secrets import SecretRef
+from connectors.sdk.states import RunState
+from console.config.estate import AlertSettings, Config, RouteSettings, ServiceSettings
+from console.engine.notify.senders import SendResult
+from console.store.outbox import retry_parked
+from tests.engine.bench import Bench, estate_config, running_bench
+from tests.fakes.scheduler import FakeScheduler
+
+URLS = {"ONE": "json://one.example/t", "TWO": "json://two.example/t", "BOSS": "json://boss.example/t"}
+BAD = SendResult(False, "Failed to send: Bad Request, error=400.", for_good=True)
+
+
+class Post:
+    """Receivers by host, each with its own answer."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, SendResult] = {}
+        self.got: list[tuple[str, str, str]] = []
+
+    def __call__(self, url: str, title: str, body: str) -> SendResult:
+        host = url.split("//")[1].split(".")[0]
+        self.got.append((host, title, body))
+        return self.answers.get(host, SendResult(True))
+
+    def to(self, host: str) -> list[tuple[str, str]]:
+        return [(title, body) for at, title, body in self.got if at == host]
+
+
+def route(*names: str, **more: Any) -> RouteSettings:
+    return RouteSettings(urls=tuple(SecretRef(env=f"ROUTE_{name}") for name in names), **more)
+
+
+@contextmanager
+def bench_of(folder: Path, jobs: Sequence[str] = ("extract", "load"), **routes: RouteSettings) -> Iterator[Bench]:
+    """`oncall` is the default route."""
+    for name, url in URLS.items():
+        os.environ[f"ROUTE_{name}"] = url
+    scheduler = FakeScheduler()
+    for name in jobs:
+        scheduler.job(name)
+    config = replace(estate_config(folder, scheduler), routes=routes, alerts=AlertSettings(default_route="oncall"))
+    with running_bench(folder, scheduler, config) as bench:
+        post = Post()
+        bench.sink = post  # type: ignore[assignment]
+        bench.parts.send = bench.parts.outbox._send = post
+        yield bench
+
+
+def post_of(bench: Bench) -> Post:
+    assert isinstance(bench.sink, Post)
+    return bench.sink
+
+
+def fail(bench: Bench, *jobs: str, **more: Any) -> None:
+    now = datetime.now(UTC)
+    for name in jobs:
+        bench.scheduler.attempt(name, f"{name}-1", RunState.FAILED, now, **more)
+    bench.turn()
+
+
+def later(bench: Bench, by: timedelta = timedelta(0)) -> None:
+    """As if `by` had passed: what happened is that much longer ago, and what waits is due."""
+    us = by // timedelta(microseconds=1)
+    with bench.store.write(None) as connection:
+        connection.rows(f"UPDATE delivery SET next_us = 0, since_us = since_us - {us}, parked_us = parked_us - {us}")
+        connection.rows(
+            f"UPDATE alert SET made_us = made_us - {us}, let_us = CASE let_us WHEN 0 THEN 0 ELSE let_us - {us} END"
+        )
+    bench.parts.routing._look_at = 0.0
+    bench.send()
+    bench.parts.routing._look_at = 0.0
+    bench.send()
+
+
+def rows(bench: Bench, sql: str) -> list[tuple[Any, ...]]:
+    with bench.store.read() as connection:
+        return [tuple(row) for row in connection.rows(sql)]
+
+
+def deliveries(bench: Bench) -> list[tuple[Any, ...]]:
+    return rows(
+        bench,
+        "SELECT a.route, a.kind, d.url_words, d.state FROM delivery d JOIN alert a ON a.id = d.alert_id ORDER BY d.id",
+    )
+
+
+def test_f66_one_of_two_urls_that_refuses_is_tried_on_alone(tmp_path: Path) -> None:
+    with bench_of(tmp_path, oncall=route("ONE", "TWO")) as bench:
+        post_of(bench).answers["one"] = SendResult(False, "error=500")
+        fail(bench, "extract")
+        later(bench)
+        assert (2, 1) <= (len(post_of(bench).to("one")), len(post_of(bench).to("two")))
+        assert 1 == len(post_of(bench).to("two"))
+        assert ["pending", "sent"] == [row[3] for row in deliveries(bench)]
+
+
+def test_f66_a_refusal_for_good_three_times_is_parked_and_told_on_the_fallback_route(tmp_path: Path) -> None:
+    with bench_of(tmp_path, oncall=route("ONE", fallback="boss", fallback_after="1h"), boss=route("BOSS")) as bench:
+        post_of(bench).answers["one"] = BAD
+        fail(bench, "extract")
+        for _ in range(4):
+            later(bench)
+        assert 3 == len(post_of(bench).to("one"))
+        [(state, error)] = rows(bench, "SELECT state, error FROM delivery WHERE url_words = 'env ROUTE_ONE'")
+        assert ("parked", "Failed to send: Bad Request, error=400. (refused for good 3 times)") == (state, error)
+        told = [title for title, _ in post_of(bench).to("boss")]
+        assert ['[Headway] 1 alert to route "oncall" not delivered'] == [one for one in told if "not delivered" in one]
+        assert 1 == len([one for one in told if "INC-0001" in one])  # given up whole: handed on before the hour is over
+
+
+def test_f66_what_a_url_did_not_accept_for_a_day_is_parked_and_never_tried_again_by_itself(tmp_path: Path) -> None:
+    with bench_of(tmp_path, oncall=route("ONE")) as bench:
+        post_of(bench).answers["one"] = SendResult(False, "error=503")
+        fail(bench, "extract")
+        later(bench, timedelta(hours=25))
+        tried = len(post_of(bench).got)
+        assert ("oncall", "opened", "env ROUTE_ONE", "parked") in deliveries(bench)
+        later(bench, timedelta(hours=2))
+        assert [] == [one for one in post_of(bench).got[tried:] if "INC-0001" in one[1]]
+
+
+def test_a_parked_delivery_leaves_when_somebody_asks_for_it(tmp_path: Path) -> None:
+    with bench_of(tmp_path, oncall=route("ONE")) as bench:
+        post_of(bench).answers["one"] = BAD
+        fail(bench, "extract")
+        for _ in range(3):
+            later(bench)
+        post_of(bench).answers.clear()
+        [(parked,)] = rows(bench, "SELECT id FROM delivery WHERE state = 'parked' AND alert_id = 1")
+        assert [] == retry_parked(bench.store, bench.fence, parked + 1000, 1)
+        assert [parked] == retry_parked(bench.store, bench.fence, parked, int(datetime.now(UTC).timestamp() * 1e6))
+        bench.send()
+        assert [("sent", 0)] == rows(bench, f"SELECT state, repeats FROM delivery WHERE id = {parked}")
+
+
+def restarted(bench: Bench, config: Config) -> None:
+    bench.config = config
+    bench.restart()
+    bench.parts.send = bench.parts.outbox._send = post_of(bench)
+    bench.parts.routing._look_at = 0.0
+
+
+def test_a_delivery_whose_url_left_the_config_is_parked_at_once_with_the_reason(tmp_path: Path) -> None:
+    with bench_of(tmp_path, oncall=route("ONE", "TWO")) as bench:
+        post_of(bench).answers["one"] = SendResult(False, "error=500")
+        fail(bench, "extract")
+        restarted(bench, replace(bench.config, routes={"oncall": route("TWO")}))
+        assert [("parked", 'route "oncall" has no URL env ROUTE_ONE any more')] == rows(
+            bench, "SELECT state, error FROM delivery WHERE url_words = 'env ROUTE_ONE'"
+        )
+        bench.send()
+        assert ['[Headway] 1 alert to route "oncall" not delivered'] == [
+            title for title, _ in post_of(bench).to("two")
+        ][1:]
+
+
+def test_a_url_that_changed_its_place_in_the_config_keeps_its_deliveries(tmp_path: Path) -> None:
+    with bench_of(tmp_path, oncall=route("ONE", "TWO")) as bench:
+        post_of(bench).answers["two"] = SendResult(False, "error=500")
+        fail(bench, "extract")
+        post_of(bench).answers.clear()
+        restarted(bench, replace(bench.config, routes={"oncall": route("TWO", "ONE")}))
+        later(bench)
+        assert (1, 2) == (len(post_of(bench).to("one")), len(post_of(bench).to("two")))
+
+
+def test_f66_what_no_url_accepts_in_time_goes_to_the_fallback_once_and_says_why(tmp_path: Path) -> None:
+    with bench_of(tmp_path, oncall=route("ONE", fallback="boss"), boss=route("BOSS")) as bench:
+        post_of(bench).answers["one"] = SendResult(False, "error=500")
+        fail(bench, "extract")
+        later(bench, timedelta(seconds=110))
+        assert [] == post_of(bench).to("boss")
+        later(bench, timedelta(seconds=20))
+        later(bench, timedelta(minutes=5))
+        [(title, body)] = post_of(bench).to("boss")
+        assert "INC-0001: fake/extract failed" in title
+        first = 'Route "oncall" has not accepted this in 2m; this route is its fallback. Last answer: error=500\n\n'
+        assert body.startswith(first)
+        assert [("run", "run")] == [
+            (one[0][:3], one[1][:3])
+            for one in rows(bench, "SELECT a.dedup_key, b.dedup_key FROM alert a JOIN alert b ON b.fallback_of = a.id")
+        ]
+
+
+def test_a_fallback_that_accepts_nothing_has_its_own(tmp_path: Path) -> None:
+    one, two = route("ONE", fallback="two"), route("TWO", fallback="boss")
+    with bench_of(tmp_path, oncall=one, two=two, boss=route("BOSS")) as bench:
+        post_of(bench).answers |= {"one": SendResult(False, "error=500"), "two": SendResult(None, "lost")}
+        fail(bench, "extract")
+        later(bench, timedelta(minutes=3))
+        later(bench, timedelta(minutes=3))
+        assert 1 == len(post_of(bench).to("boss"))
+
+
+def test_one_url_that_accepts_is_enough(tmp_path: Path) -> None:
+    with bench_of(tmp_path, oncall=route("ONE", "TWO", fallback="boss"), boss=route("BOSS")) as bench:
+        post_of(bench).answers["one"] = SendResult(False, "error=500")
+        fail(bench, "extract")
+        later(bench, timedelta(hours=1))
+        assert [] == post_of(bench).to("boss")
+
+
+JOBS = [f"job{number}" for number in range(30)]
+
+
+def test_f66_a_flood_of_incidents_leaves_as_some_alerts_and_one_digest(tmp_path: Path) -> None:
+    with bench_of(tmp_path, ["extract", "load", *JOBS], oncall=route("ONE", max_per_minute=4)) as bench:
+        fail(bench, *JOBS)
+        assert 4 == len(post_of(bench).got)
+        later(bench, timedelta(seconds=6))
+        [(title, body)] = post_of(bench).to("one")[4:]
+        assert title.startswith("[Headway] 26 more alerts since ")
+        assert [True] * 26 == [f"INC-{number:04}: fake/job" in body for number in range(5, 31)]
+        assert [(26, 1)] == rows(
+            bench, "SELECT count(*), count(DISTINCT digest_id) FROM alert WHERE digest_id IS NOT NULL"
+        )
+        assert 26 == rows(bench, "SELECT count(DISTINCT dedup_key) FROM alert WHERE digest_id IS NOT NULL")[0][0]
+        assert {"digested", "sent"} == {row[3] for row in deliveries(bench)}
+
+
+def retried(bench: Bench) -> list[int]:
+    return retry_parked(bench.store, bench.fence, None, int(datetime.now(UTC).timestamp() * 1e6))
+
+
+def test_parked_alerts_that_are_sent_again_leave_as_a_flood_does(tmp_path: Path) -> None:
+    """The receiver that comes back is not met by all of them."""
+    with bench_of(tmp_path, ["extract", "load", *JOBS], oncall=route("ONE", max_per_minute=30)) as bench:
+        post_of(bench).answers["one"] = BAD
+        fail(bench, *JOBS)
+        for _ in range(4):
+            later(bench)
+        assert {"parked"} == {row[3] for row in deliveries(bench) if row[1] == "opened"}
+        post_of(bench).answers.clear()
+        post_of(bench).got.clear()
+        restarted(bench, replace(bench.config, routes={"oncall": route("ONE", max_per_minute=4)}))
+        assert 30 <= len(retried(bench))
+        later(bench, timedelta(minutes=2))
+        later(bench)
+        titles = [title for title, _ in post_of(bench).to("one") if "not delivered" not in title]
+        assert (5, 1) == (len(titles), len([one for one in titles if "26 more alerts" in one]))
+
+
+def test_a_parked_digest_is_sent_again_as_it_was(tmp_path: Path) -> None:
+    with bench_of(tmp_path, ["extract", "load", *JOBS], oncall=route("ONE", max_per_minute=4)) as bench:
+        fail(bench, *JOBS)
+        post_of(bench).answers["one"] = BAD
+        for _ in range(4):
+            later(bench, timedelta(seconds=6))
+        assert ["parked"] == [row[3] for row in deliveries(bench) if row[1] == "digest"]
+        post_of(bench).answers.clear()
+        post_of(bench).got.clear()
+        retried(bench)
+        later(bench)
+        [digest] = [title for title, _ in post_of(bench).to("one") if "not delivered" not in title]
+        assert digest.startswith("[Headway] 26 more alerts since ")
+
+
+def test_the_next_digest_waits_for_its_minute_and_a_restart_loses_nothing(tmp_path: Path) -> None:
+    with bench_of(tmp_path, ["extract", "load", *JOBS], oncall=route("ONE", max_per_minute=1)) as bench:
+        fail(bench, *JOBS[:3])
+        later(bench, timedelta(seconds=6))
+        assert 2 == len(post_of(bench).got)
+        fail(bench, *JOBS[3:6])
+        later(bench, timedelta(seconds=20))
+        assert 2 == len(post_of(bench).got)
+        restarted(bench, bench.config)
+        later(bench, timedelta(seconds=41))
+        assert ["INC-0004: fak", "2 more alerts"] == [title[10:23] for _, title, _ in post_of(bench).got[2:]]
+        told = rows(bench, "SELECT count(*) FROM alert WHERE kind = 'opened' AND (digest_id IS NOT NULL OR let_us > 0)")
+        assert [(6,)] == told
+
+
+def tier_one(config: Config) -> Config:
+    services = dict(config.services)
+    supply = services["supply"]
+    services["supply"] = ServiceSettings(**{**supply.model_dump(), "tier": 1})
+    return replace(config, services=services)
+
+
+def test_the_first_alert_of_a_tier_1_service_is_not_held_back(tmp_path: Path) -> None:
+    with bench_of(tmp_path, ["extract", "load", *JOBS], oncall=route("ONE", max_per_minute=1)) as bench:
+        restarted(bench, tier_one(bench.config))
+        fail(bench, *JOBS)
+        assert 1 == len(post_of(bench).got)
+        fail(bench, "extract")
+        assert 2 == len(post_of(bench).got)
+        assert "fake/extract failed" in post_of(bench).got[1][1]
+
+
+SAID = "connect as etl password=hunter2 to db07, mail ann@bank.example"
+
+
+@pytest.mark.parametrize(
+    "how, there, gone",
+    [
+        ("full", ["db07", "ann@bank.example", "password=***", "last line of it"], ["hunter2"]),
+        ("masked", ["db07", "***@bank.example", "last line of it"], ["hunter2", "ann@"]),
+        ("link", ["Supply plan", "headway incident INC-0001"], ["hunter2", "db07", "ann@", "last line", "password"]),
+    ],
+)
+def test_a_route_says_how_much_leaves_the_house(tmp_path: Path, how: str, there: list[str], gone: list[str]) -> None:
+    with bench_of(tmp_path, oncall=route("ONE", body=how)) as bench:
+        bench.scheduler.logs["extract-1"] = f"{SAID}\nlast line of it\n"
+        fail(bench, "extract", message=SAID)
+        [(title, body)] = post_of(bench).to("one")
+        assert ([], []) == ([one for one in there if one not in body], [one for one in gone if one in title + body])
+        assert "INC-0001: fake/extract failed" in title
+        stored = rows(bench, "SELECT text FROM log_tail UNION ALL SELECT message FROM run")
+        assert [] == [one for (one,) in stored if "hunter2" in one]

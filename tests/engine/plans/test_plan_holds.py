@@ -1,0 +1,354 @@
+"""A plan that holds what would start in the middle of it: proposed, placed, let go, by store, actions and pollers."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from connectors.sdk.errors import AccessRefused, NotSupported, SystemUnreachable
+from connectors.sdk.states import RunState, Verb
+from console.config.estate import ServiceSettings
+from console.domain.ids import new_action_key
+from console.domain.plan import PlanDraft
+from console.engine.api.action_request import ActionRequest
+from console.engine.api.client import EngineClient
+from console.store.queries import open_queries
+from tests.engine.holds.test_holds import Night, a_night, at, repair, started
+
+
+@pytest.fixture
+def night(tmp_path: Path) -> Iterator[Night]:
+    promised = ServiceSettings(delivered_by=("fake/load",), deadline="06:30", timezone="UTC")
+    with a_night(tmp_path, mode="observe", promised=promised) as made:
+        yield made
+
+
+def plan(night: Night, looked_at_until: str = "") -> PlanDraft:
+    requests = EngineClient(night.bench.url)
+    question = requests.propose(1)
+    night.bench.parts.answers.step(night.bench.fence)
+    found = requests.wait(question, 10)
+    assert found.ok, found.error
+    draft = PlanDraft.read(found.data)
+    if looked_at_until:
+        night.at(looked_at_until)
+    requests.start_plan(draft, new_action_key())
+    return draft
+
+
+def go_on(night: Night) -> None:
+    """A few rounds of everything, plans among it."""
+    for _ in range(3):
+        night.bench.parts.plans.step(night.bench.fence)
+        night.rounds(2)
+    night.bench.parts.plans.step(night.bench.fence)
+
+
+def steps(night: Night) -> list[tuple[str, str, str]]:
+    return [(verb, state, words) for verb, state, words in night.rows(
+        "SELECT verb, state, words FROM plan_step ORDER BY place")]  # fmt: skip
+
+
+def service_day(night: Night) -> tuple[str, str]:
+    """How the service stands, and why."""
+    timeliness, reason = night.rows("SELECT timeliness, reason FROM service_day ORDER BY bd")[0]
+    return str(timeliness), str(reason)
+
+
+def succeeds(night: Night, job: str, clock: str) -> None:
+    """The run that the plan, or its hold, asked for has ended well at that time."""
+    verb = "rerun" if job == "extract" else "start"
+    [key] = [each for (each,) in night.rows(f"SELECT key FROM action WHERE verb = '{verb}'")]
+    night.bench.scheduler.attempt(
+        job, f"{job}-again", RunState.SUCCEEDED, at(clock), action_key=key, period_key=None, ended_at=at(clock)
+    )
+
+
+def test_what_starts_in_the_middle_of_a_repair_is_held_and_started_once_when_it_is_repaired(night: Night) -> None:
+    night.at("03:40").rounds()
+    draft = plan(night)
+    assert ["hold", "rerun", "release", "wait"] == [step.verb for step in draft.steps]
+    assert (getpass.getuser(), None) == (draft.steps[0].parameters["by"], draft.steps[0].preview["refused"])
+    go_on(night)
+    assert ["planned", "asked", "planned", "planned"] == [state for _, state, _ in steps(night)]
+    assert {} == night.bench.scheduler.marks
+    night.at("03:51")
+    go_on(night)
+    assert ["load"] == [*night.bench.scheduler.marks]
+    assert ("held", "person") == night.hold()[:2]
+    night.at("04:05")
+    go_on(night)
+    assert ("held", "verified") == (night.load()[0], steps(night)[0][1])
+    assert "at_risk" == service_day(night)[0]
+    succeeds(night, "extract", "04:10")
+    night.at("04:11")
+    go_on(night)
+    assert {} == night.bench.scheduler.marks
+    assert ("on_time", "expected 04:21 UTC") == service_day(night)  # "no estimate" until its run was seen
+    night.at("04:14")
+    go_on(night)
+    assert ([("start", "load")], "on_time") == (started(night), service_day(night)[0])
+    succeeds(night, "load", "04:20")
+    night.at("04:21")
+    go_on(night)
+    assert ["verified"] * 4 == [state for _, state, _ in steps(night)]
+    assert [("done",)] == night.rows("SELECT state FROM plan")
+
+
+def test_a_plan_that_was_looked_at_for_long_holds_in_time_all_the_same(night: Night) -> None:
+    night.at("03:40").rounds()
+    plan(night, looked_at_until="03:48")
+    go_on(night)
+    assert {} == night.bench.scheduler.marks
+    night.at("03:51")
+    go_on(night)
+    assert ["load"] == [*night.bench.scheduler.marks]
+
+
+def test_a_repair_that_ends_in_time_touches_nothing_of_its_downstream(night: Night) -> None:
+    night.at("03:40").rounds()
+    plan(night)
+    go_on(night)
+    succeeds(night, "extract", "03:45")
+    night.at("03:46")
+    go_on(night)
+    assert ["verified", "verified", "verified", "planned"] == [state for _, state, _ in steps(night)]
+    assert [("rerun",)] == night.rows("SELECT verb FROM action")
+    assert "not needed" in steps(night)[0][2]
+
+
+def test_a_plan_that_is_given_up_leaves_what_it_held_held_and_says_so(night: Night) -> None:
+    night.at("03:50").rounds()
+    plan(night)
+    go_on(night)
+    assert ["load"] == [*night.bench.scheduler.marks]
+    held = "fake/load stays held; release with: headway hold release JOB"
+    for how, done in (("pause", "paused"), ("abort", "aborted")):
+        EngineClient(night.bench.url).steer_plan(1, how)
+        assert [(f"{done} by {getpass.getuser()}; {held}",)] == night.rows("SELECT words FROM plan")
+    go_on(night)
+    assert "it stays held until its hold is over: headway hold release fake/load lets it go" in steps(night)[2][2]
+    repair(night, "03:55")
+    night.at("03:56").rounds()
+    assert ["load"] == [*night.bench.scheduler.marks]
+
+
+def words_of_pause(night: Night) -> str:
+    EngineClient(night.bench.url).steer_plan(1, "pause")
+    [(words,)] = night.rows("SELECT words FROM plan")
+    EngineClient(night.bench.url).steer_plan(1, "resume")
+    return str(words)
+
+
+def test_a_plan_that_is_paused_tells_what_is_about_to_be_held_and_not_what_is_let_go(night: Night) -> None:
+    night.at("03:40").rounds()
+    plan(night)
+    go_on(night)
+    assert "held" not in words_of_pause(night)
+    night.at("03:51")
+    night.bench.parts.plans.step(night.bench.fence)
+    night.bench.parts.actions.step(night.bench.fence)
+    assert (["load"], []) == ([*night.bench.scheduler.marks], night.rows("SELECT state FROM hold"))
+    assert "fake/load stays held" in words_of_pause(night)
+    succeeds(night, "extract", "03:54")
+    night.at("03:55").rounds()
+    night.bench.parts.plans.step(night.bench.fence)
+    night.bench.turn()
+    assert "releasing" == night.hold()[0]
+    assert "held" not in words_of_pause(night)
+
+
+def test_a_hold_that_is_refused_and_asked_anew_is_placed_before_its_start(night: Night) -> None:
+    """Resumed, it waited once more as long as at first, and its job started in the middle of the repair."""
+
+    def refuse(_: str) -> None:
+        raise NotSupported("its scheduler is in maintenance for a moment; nothing was sent")
+
+    night.at("03:40").rounds()
+    plan(night)
+    go_on(night)
+    night.bench.scheduler.on_act = refuse
+    night.at("03:51")
+    go_on(night)
+    assert [("stopped",)] == night.rows("SELECT state FROM plan")
+    night.bench.scheduler.on_act = None
+    EngineClient(night.bench.url).steer_plan(1, "resume")
+    night.at("03:53")
+    go_on(night)
+    assert ["load"] == [*night.bench.scheduler.marks]
+    succeeds(night, "extract", "04:10")
+    night.at("04:11")
+    go_on(night)
+    assert ({}, "verified") == (night.bench.scheduler.marks, steps(night)[2][1])
+
+
+def test_an_engine_that_dies_after_each_move_of_a_plan_holds_lets_go_and_starts_once(night: Night) -> None:
+    night.at("03:40").rounds()
+    plan(night)
+    for clock in ("03:41", "03:51", "03:52", "04:05", "04:11", "04:12", "04:14", "04:15", "04:21"):
+        night.at(clock)
+        for ended, job in (("04:11", "extract"), ("04:21", "load")):
+            if clock == ended:
+                succeeds(night, job, clock)
+        for _ in range(2):
+            night.bench.parts.plans.step(night.bench.fence)
+            night.restart()
+            night.rounds(1)
+            night.restart()
+    sent = [one for one in night.bench.scheduler.done if one[1] == "load"]
+    assert [("hold", "load"), ("release", "load"), ("start", "load")] == sent
+    assert [("done",)] == night.rows("SELECT state FROM plan")
+
+
+def test_a_plans_hold_that_runs_out_starts_nothing_while_the_repair_is_not_done(night: Night) -> None:
+    night.at("03:50").rounds()
+    plan(night)
+    go_on(night)
+    assert ["load"] == [*night.bench.scheduler.marks]
+    night.at("10:01").rounds(6)
+    night.at("10:05").rounds(4)
+    assert ({}, []) == (night.bench.scheduler.marks, started(night))
+
+
+def held_by_a_person(night: Night, until: str) -> str:
+    """The key of a hold of load that a person asked for at 03:45, after the plan began."""
+    night.at("03:40").rounds()
+    plan(night)
+    go_on(night)
+    night.at("03:45")
+    key = new_action_key()
+    parameters = {"by": "mara", "until": f"2026-11-20T{until}:00Z"}
+    wish = ActionRequest(Verb.HOLD, job_id=night.job_id("load"), parameters=parameters, why="the network is moved")
+    night.bench.requests().act(wish, key)
+    night.rounds().at("03:51")
+    go_on(night)
+    return key
+
+
+def test_a_hold_of_a_persons_own_is_enough_for_a_plan_and_stays_theirs(night: Night) -> None:
+    """The plan's own was refused beside it, and the plan stopped."""
+    key = held_by_a_person(night, until="12:00")
+    assert [("running",)] == night.rows("SELECT state FROM plan")
+    with open_queries(night.bench.url) as reads:
+        shown = reads.plans.plan(1)
+    assert f"it is held already by {getpass.getuser()} until 2026-11-20 12:00Z" == shown.waits_for(shown.steps[0])
+    succeeds(night, "extract", "04:10")
+    night.at("04:11")
+    go_on(night)
+    hold, _, release, wait = steps(night)
+    assert ("verified", "verified", "planned") == (hold[1], release[1], wait[1])
+    assert "nothing was sent; headway hold release fake/load lets it go" in release[2]
+    assert key == night.bench.scheduler.marks["load"].id
+    wish = ActionRequest(Verb.RELEASE, job_id=night.job_id("load"), parameters={"hold": key})
+    night.bench.requests().act(wish, new_action_key())
+    go_on(night)
+    night.at("04:14")
+    go_on(night)
+    succeeds(night, "load", "04:20")
+    night.at("04:21")
+    go_on(night)
+    assert [("start", "load")] == started(night)
+    assert [("done",)] == night.rows("SELECT state FROM plan")
+
+
+def test_a_plan_lets_go_what_it_held_though_a_person_asks_for_a_hold_as_it_does(night: Night) -> None:
+    night.at("03:40").rounds()
+    plan(night)
+    go_on(night)
+    night.at("03:51")
+    go_on(night)
+    assert "held" == night.hold()[0]
+    succeeds(night, "extract", "03:54")
+    night.at("03:55").rounds(2)
+    wish = ActionRequest(
+        Verb.HOLD, job_id=night.job_id("load"), parameters={"until": "2026-11-20T12:00:00+00:00", "by": "mara"}
+    )
+    night.bench.requests().act(wish, new_action_key())
+    night.bench.turn()
+    assert ["held", "placing"] == sorted(state for (state,) in night.rows("SELECT state FROM hold"))
+    go_on(night)
+    assert {} == night.bench.scheduler.marks
+    assert "nothing was sent" not in steps(night)[2][2]
+
+
+def test_a_persons_hold_that_ends_in_the_middle_of_a_repair_goes_on_until_it_is_done(night: Night) -> None:
+    key = held_by_a_person(night, until="04:05")
+    night.at("04:06")
+    go_on(night)
+    night.at("04:30")
+    go_on(night)
+    assert (key, "held") == (night.bench.scheduler.marks["load"].id, night.load()[0])
+    assert "fake/load is held on while a plan repairs what it reads: the hold by " in night.events()[-1]
+    succeeds(night, "extract", "04:40")
+    night.at("04:41")
+    go_on(night)
+    night.at("04:44")
+    go_on(night)
+    assert ({}, [("start", "load")]) == (night.bench.scheduler.marks, started(night))
+
+
+def test_a_persons_hold_that_ends_before_the_start_is_followed_by_the_plans_own(night: Night) -> None:
+    key = held_by_a_person(night, until="03:56")
+    assert key == night.bench.scheduler.marks["load"].id
+    night.bench.requests().act(
+        ActionRequest(Verb.RELEASE, job_id=night.job_id("load"), parameters={"hold": key}), new_action_key()
+    )
+    night.at("03:57")
+    go_on(night)
+    go_on(night)
+    assert key != night.bench.scheduler.marks["load"].id
+
+
+def test_a_job_that_a_person_paused_needs_no_hold_and_stops_no_plan(night: Night) -> None:
+    night.at("03:40").rounds()
+    plan(night)
+    night.bench.scheduler.jobs["load"] = replace(night.bench.scheduler.jobs["load"], paused=True)
+    go_on(night)
+    night.at("03:51")
+    go_on(night)
+    assert [("running",)] == night.rows("SELECT state FROM plan")
+    assert "it is paused at its source; nothing was sent" in steps(night)[0][2]
+
+
+def test_a_hold_that_nobody_could_send_before_its_start_is_not_sent_after_it(night: Night) -> None:
+    night.at("03:40").rounds()
+    plan(night)
+    go_on(night)
+    night.bench.scheduler.refuse = SystemUnreachable("no route to host")
+    night.at("03:51")
+    go_on(night)
+    assert [("requested",)] == night.rows("SELECT state FROM action WHERE verb = 'hold'")
+    night.at("04:01")
+    go_on(night)
+    assert [("refused",)] == night.rows("SELECT state FROM action WHERE verb = 'hold'")
+    assert "fake/load was not held: nobody could send it before its start" in night.events()
+    night.bench.scheduler.refuse = None
+    night.at("04:02")
+    go_on(night)
+    assert ({}, "verified") == (night.bench.scheduler.marks, steps(night)[0][1])
+    assert "nobody could send it before its start" in steps(night)[0][2]
+    assert [("running",)] == night.rows("SELECT state FROM plan")
+
+
+def test_a_release_of_a_plan_that_is_refused_calls_a_person_once(night: Night) -> None:
+    """For the hold and for the plan, which stops at it: two calls for one fault."""
+
+    def refuse(_: str) -> None:
+        raise AccessRefused("role headway may not resume load")
+
+    night.at("03:50").rounds()
+    plan(night)
+    go_on(night)
+    succeeds(night, "extract", "04:10")
+    night.bench.scheduler.on_act = refuse
+    night.at("04:11")
+    go_on(night)
+    night.rounds()
+    assert [("stopped",)] == night.rows("SELECT state FROM plan")
+    assert "fake/load is still held: role headway may not resume load" in night.events()
+    titles = [title for _, title, _ in night.bench.sink.got if "plan 1" in title or "let go" in title]
+    assert ["[Headway] INC-0001: plan 1 stopped: repair fake/extract"] == titles

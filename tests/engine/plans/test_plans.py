@@ -1,0 +1,798 @@
+"""Plans on an engine: proposed, started, carried out, stopped, resumed; each step through its scheduler's door."""
+
+from __future__ import annotations
+
+import getpass
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connectors.sdk.errors import SystemUnreachable
+from connectors.sdk.records import Schedule
+from connectors.sdk.states import Capability, RunState, Verb
+from console.config.estate import ActingSettings, JobSettings
+from console.control.recovery import execution
+from console.domain.access import ActionSubject
+from console.domain.ids import new_action_key
+from console.domain.plan import PlanDraft, PlanRefused, PlanView
+from console.domain.plan_editing import ON_TIME, DraftChanges, apply_changes, plan_outlook
+from console.engine.api.action_request import ActionRequest, AlreadyRequested
+from console.engine.api.client import EngineClient
+from console.engine.api.plan_client import MAX_RUNS
+from console.engine.plans.executor import PlanExecutor
+from console.store.alerts import AlertRouting
+from console.store.db import client
+from console.store.db.session import Row, Session
+from console.store.errors import NotAllowed, NotFound, ReasonNeeded
+from tests.engine.bench import Bench, estate_config, running_bench
+from tests.fakes.scheduler import FakeScheduler
+from tests.present import present
+
+MARK = Capability.MARK
+ABLE = frozenset(Capability) - {MARK}
+
+
+@pytest.fixture
+def night(tmp_path: Path) -> Iterator[Bench]:
+    """extract has failed, load has read what it left, and there is an incident."""
+    yield from night_in(tmp_path)
+
+
+def night_in(folder: Path, nightly: Schedule | None = None, **jobs: JobSettings) -> Iterator[Bench]:
+    scheduler = FakeScheduler(capabilities=ABLE)
+    if nightly is not None:
+        scheduler.job("nightly", nightly)
+    scheduler.job("extract")
+    scheduler.job("load")
+    config = estate_config(folder, scheduler)
+    config = replace(config, jobs={**config.jobs, **{f"fake/{name}": one for name, one in jobs.items()}})
+    with running_bench(folder, scheduler, config) as bench:
+        bench.poller.poll_once(bench.fence)
+        bench.parts.sync_config(bench.fence)
+        scheduler.attempt("extract", "extract-1", RunState.FAILED, present() - timedelta(minutes=9))
+        scheduler.attempt("load", "load-1", RunState.SUCCEEDED, present() - timedelta(minutes=5))
+        bench.turn()
+        yield bench
+
+
+def requests(bench: Bench) -> EngineClient:
+    return EngineClient(bench.url)
+
+
+def answer(bench: Bench, question: int) -> PlanDraft:
+    bench.parts.answers.step(bench.fence)
+    found = requests(bench).wait(question, 10)
+    assert found.ok, found.error
+    return PlanDraft.read(found.data)
+
+
+def proposed(bench: Bench) -> PlanDraft:
+    return answer(bench, requests(bench).propose(1))
+
+
+def started(bench: Bench, draft: PlanDraft | None = None, **more: Any) -> int:
+    return requests(bench).start_plan(draft or proposed(bench), new_action_key(), **more)
+
+
+def view(bench: Bench, number: int = 1) -> PlanView:
+    with bench.reads() as reads:
+        return reads.plans.plan(number)
+
+
+def states(bench: Bench, number: int = 1) -> list[str]:
+    return [view(bench, number).state, *(step.state for step in view(bench, number).steps)]
+
+
+def turn(bench: Bench) -> None:
+    """The plan, then the actions, once."""
+    bench.parts.plans.step(bench.fence)
+    bench.parts.actions.step(bench.fence)
+    bench.parts.plans.step(bench.fence)
+
+
+def ends(bench: Bench, place: int, state: RunState = RunState.SUCCEEDED) -> None:
+    """The run that this step started ends so, and is seen."""
+    step = view(bench).steps[place - 1]
+    job = step.job.rpartition("/")[2]
+    more = {"action_key": step.action_key, "period_key": None}
+    bench.scheduler.attempt(job, f"{job}-{step.action_key}", state, datetime.now(UTC), **more)
+    bench.turn()
+    turn(bench)
+    turn(bench)
+
+
+def test_a_plan_is_proposed_with_the_schedulers_own_words(night: Bench) -> None:
+    plan = proposed(night)
+    assert [("rerun", "fake/extract", ()), ("rerun", "fake/load", (1,))] == [
+        (s.verb, s.job, s.after) for s in plan.steps
+    ]
+    assert ["run again", "run again"] == [step.preview["verb"] for step in plan.steps]
+    assert ("safe", 600.0, "declared") == (plan.steps[0].safety, plan.steps[0].expected_s, plan.steps[0].source)
+    assert [("supply", True)] == [(one.service, one.saved) for one in plan.steps[0].saves]
+
+
+def test_a_plan_says_how_likely_its_services_are_late_if_it_is_carried_out(night: Bench) -> None:
+    plan = proposed(night)
+    assert [("supply", 0), ("supply", 1), ("supply", 2)] == [(one.service, one.done) for one in plan.finishes]
+    whole = plan_outlook(plan, DraftChanges()).ways[0].finishes[0]
+    assert ON_TIME == whole.status
+    assert whole.late is not None
+    assert whole.late < 0.05
+    assert whole.at is not None
+    assert timedelta(minutes=10) < whole.at - datetime.now(UTC), "both must run again"
+
+
+def test_a_plan_is_carried_out_step_by_step_and_its_incident_closes(night: Bench) -> None:
+    started(night, why="disk was full")
+    turn(night)
+    assert ["running", "asked", "planned"] == states(night)
+    ends(night, 1)
+    assert ["running", "verified", "asked"] == states(night)
+    ends(night, 2)
+    assert ["done", "verified", "verified"] == states(night)
+    assert [("rerun", "extract"), ("rerun", "load")] == night.scheduler.done
+    night.turn()
+    with night.reads() as reads:
+        assert [] == list(reads.incidents.list_incidents())
+        told = [one.words for one in reads.incidents.incident(1).events if one.kind == "plan"]
+        origins = {one.requested_by for one in reads.actions.list_actions()}
+    assert ["plan 1 started: repair fake/extract", "plan 1 done: 2 of 2 steps are over"] == told
+    assert 1 == len(origins)
+
+
+def test_each_step_is_previewed_anew_right_before_it_leaves(night: Bench) -> None:
+    number = started(night)
+    night.scheduler.refused = "it is locked"
+    turn(night)
+    assert "stopped" == view(night, number).state
+    words = "step 1, fake/extract: refused: it is locked; to go on: headway plan resume 1 (requests failed"
+    assert f"{words} steps again), or plan abort" == view(night, number).words
+    with pytest.raises(AlreadyRequested, match=r"it is stopped: headway plan 1, plan resume or abort"):
+        started(night)
+    assert [] == night.scheduler.done
+
+
+def test_a_red_step_stops_the_plan_and_resumed_it_is_asked_anew(night: Bench) -> None:
+    number = started(night)
+    turn(night)
+    first = view(night).steps[0].action_key
+    ends(night, 1, RunState.FAILED)
+    assert ["stopped", "failed", "planned"] == states(night)
+    requests(night).steer_plan(number, "resume")
+    turn(night)
+    assert ["running", "asked", "planned"] == states(night)
+    assert first != view(night).steps[0].action_key
+    ends(night, 1)
+    assert ["running", "verified", "asked"] == states(night)
+
+
+def test_what_a_person_repaired_meanwhile_is_not_sent_again(night: Bench) -> None:
+    number = started(night)
+    turn(night)
+    ends(night, 1, RunState.FAILED)
+    [(period,)] = rows(
+        night, "SELECT period_key FROM run r JOIN job j ON j.id = r.job_id WHERE j.native_id = 'extract'"
+    )
+    night.scheduler.attempt("extract", "by-hand", RunState.SUCCEEDED, datetime.now(UTC), period_key=period)
+    night.turn()
+    requests(night).steer_plan(number, "resume")
+    turn(night)
+    assert ["running", "verified", "asked"] == states(night)
+    assert "good by other means: succeeded (native)" == view(night).steps[0].words
+    assert [("rerun", "extract"), ("rerun", "load")] == night.scheduler.done
+
+
+def runs_by_itself(bench: Bench) -> None:
+    """Its own scheduler ran extract again, after a minute, seven minutes ago; nobody has asked it since."""
+    [(period,)] = rows(
+        bench, "SELECT period_key FROM run r JOIN job j ON j.id = r.job_id WHERE j.native_id = 'extract'"
+    )
+    ended = datetime.now(UTC) - timedelta(minutes=7)
+    bench.scheduler.attempt("extract", "by-itself", RunState.SUCCEEDED, ended, period_key=period)
+
+
+def test_what_its_scheduler_made_good_between_the_proposal_and_the_yes_is_not_sent(night: Bench) -> None:
+    draft = proposed(night)
+    runs_by_itself(night)
+    started(night, draft)
+    night.turn()
+    turn(night)
+    assert ["running", "verified", "asked"] == states(night)
+    assert "good by other means: succeeded (native)" == view(night).steps[0].words
+    assert [("rerun", "load")] == night.scheduler.done
+
+
+def test_what_its_scheduler_makes_good_while_the_step_waits_its_turn_is_not_sent(night: Bench) -> None:
+    started(night)
+    night.scheduler.overlap = "extract runs since 03:10"
+    turn(night)
+    runs_by_itself(night)
+    night.turn()
+    night.scheduler.overlap = None
+    due(night)
+    turn(night)
+    assert (["running", "verified", "asked"], [("rerun", "load")]) == (states(night), night.scheduler.done)
+    assert "good by other means: succeeded (native); nothing was sent" == view(night).steps[0].words
+    [told] = rows(night, "SELECT words FROM event WHERE words LIKE 'refused%'")
+    assert ("refused: good by other means: succeeded (native)",) == tuple(told)
+
+
+def test_a_paused_plan_asks_nothing_and_an_aborted_one_gives_up_the_rest(night: Bench) -> None:
+    number = started(night)
+    turn(night)
+    assert "paused" == requests(night).steer_plan(number, "pause")
+    ends(night, 1)
+    assert ["paused", "verified", "planned"] == states(night)
+    requests(night).steer_plan(number, "abort", "tomorrow is soon enough")
+    turn(night)
+    assert ["aborted", "verified", "given_up"] == states(night)
+    with pytest.raises(PlanRefused, match="plan 1 is aborted: it cannot resume"):
+        requests(night).steer_plan(number, "resume")
+
+
+def test_a_paused_plan_whose_last_step_ends_well_is_done_and_stands_in_no_other_plans_way(night: Bench) -> None:
+    number = started(night, apply_changes(proposed(night), DraftChanges(only=frozenset({1}))))
+    turn(night)
+    requests(night).steer_plan(number, "pause")
+    ends(night, 1)
+    assert ["done", "verified"] == states(night)
+
+
+def test_steps_left_out_waits_and_other_ways_are_carried_out_as_they_were_chosen(night: Bench) -> None:
+    draft = apply_changes(proposed(night), DraftChanges(alternatives={1: "mark-ok"}, waits={2: 3600.0}))
+    started(night, draft)
+    turn(night)
+    turn(night)
+    assert ["running", "verified", "planned"] == states(night)
+    assert "succeeded (asserted by" in view(night).steps[0].words
+    assert [] == night.scheduler.done
+    assert view(night).steps[1].due is not None
+
+
+def test_a_step_that_its_system_has_no_way_for_is_told_and_not_started_until_another_way_is_chosen(
+    night: Bench,
+) -> None:
+    """A kind that only listens: what it cannot be sent is no plan, and a mark of Headway's own goes on."""
+    able, missing = frozenset({Capability.LOG}), {Capability.RERUN: "it only listens"}
+    doors = night.parts.doors
+    doors.places = {
+        key: replace(one, system=replace(one.system, kind=replace(one.system.kind, capabilities=able, missing=missing)))
+        for key, one in doors.places.items()
+    }
+    draft = apply_changes(proposed(night), DraftChanges())
+    words = "fake cannot rerun: it only listens; repair it at its source, then mark it OK"
+    assert [words, words] == [step.refusal for step in draft.steps]
+    assert [False] == [one.saved for one in draft.steps[0].saves]
+    with pytest.raises(PlanRefused, match=f"step 1, fake/extract: {words}"):
+        started(night, draft)
+    marked = apply_changes(draft, DraftChanges(alternatives={1: "mark-ok", 2: "skip"}))
+    assert ["", ""] == [step.refusal for step in marked.steps]
+    started(night, marked)
+    turn(night)
+    assert ["running", "verified"] == states(night)[:2]
+    assert [] == night.scheduler.done
+
+
+def test_a_step_that_the_options_of_its_system_leave_out_is_told_as_one_of_its_kind_is(night: Bench) -> None:
+    """`http` whose config names no call: the plan offered the rerun, and stopped at it."""
+    places = night.parts.doors.places
+    lacks = {Capability.RERUN: "the config names no call for it"}
+    night.parts.doors.places = {
+        key: replace(one, system=replace(one.system, kind=replace(one.system.kind, lacks=lambda options: lacks)))
+        for key, one in places.items()
+    }
+    draft = apply_changes(proposed(night), DraftChanges())
+    words = "fake cannot rerun: the config names no call for it; repair it at its source, then mark it OK"
+    assert {words} == {step.refusal for step in draft.steps}
+
+
+def test_an_incident_knows_which_of_its_runs_can_be_run_again(night: Bench) -> None:
+    def can_rerun() -> list[bool]:
+        with night.reads() as reads:
+            return [one.can_rerun for one in reads.incidents.incident(1).members]
+
+    assert {True} == set(can_rerun())
+    with client.client_transaction(night.url) as session:
+        session.rows("UPDATE system SET capabilities = 'log'")
+    assert {False} == set(can_rerun())
+
+
+def test_while_something_of_its_job_runs_a_step_waits_its_turn(night: Bench) -> None:
+    night.scheduler.overlap = "extract runs since 03:10"
+    started(night)
+    turn(night)
+    assert ("asked", "queued: extract runs since 03:10") == (
+        view(night).steps[0].state,
+        view(night).steps[0].words,
+    )
+
+
+def due(bench: Bench) -> None:
+    """What was put off is due now, and gets its turn."""
+    with bench.store.write(None) as connection:
+        connection.rows("UPDATE action SET next_us = 0")
+    turn(bench)
+
+
+def test_a_step_that_waits_its_turn_goes_no_further_than_its_plan(night: Bench) -> None:
+    """Paused, it must not leave once the other run is over, whoever sleeps by then."""
+    started(night)
+    night.scheduler.overlap = "extract runs since 03:10"
+    turn(night)
+    requests(night).steer_plan(1, "pause")
+    night.scheduler.overlap = None
+    due(night)
+    [(words,)] = rows(night, "SELECT words FROM action")
+    assert ("plan 1 is paused: waiting", []) == (words, night.scheduler.acted)
+    requests(night).steer_plan(1, "resume")
+    assert f"resumed by {getpass.getuser()}" == view(night).words
+    due(night)
+    assert 1 == len(night.scheduler.acted)
+
+
+def test_a_step_that_waits_its_turn_is_not_sent_once_its_plan_was_aborted(night: Bench) -> None:
+    started(night)
+    night.scheduler.overlap = "extract runs since 03:10"
+    turn(night)
+    requests(night).steer_plan(1, "abort")
+    night.scheduler.overlap = None
+    due(night)
+    assert [("refused", "plan 1 was aborted before this step was sent")] == rows(
+        night, "SELECT state, words FROM action"
+    )
+    assert (["aborted", "failed", "given_up"], []) == (states(night), night.scheduler.acted)
+
+
+def test_the_audit_finds_what_a_person_did_with_a_plan_by_its_number(night: Bench) -> None:
+    started(night)
+    requests(night).steer_plan(1, "pause")
+    requests(night).steer_plan(1, "abort")
+    with night.reads() as reads:
+        found = reads.audit.list_entries(None, "", "plan 1", 10)
+    assert [("plan start", "plan 1"), ("plan pause", "plan 1"), ("plan abort", "plan 1")] == [
+        (one.verb, one.object) for one in found
+    ]
+
+
+def test_the_same_key_twice_is_one_plan_and_a_second_one_for_the_incident_is_refused(night: Bench) -> None:
+    draft, key = proposed(night), new_action_key()
+    assert 1 == requests(night).start_plan(draft, key) == requests(night).start_plan(draft, key)
+    with pytest.raises(
+        AlreadyRequested, match=r"plan 1 was started by .* it is running: headway plan 1, plan pause or abort"
+    ):
+        started(night, draft)
+
+
+def test_a_run_of_an_open_plan_is_in_no_second_one_that_does_the_like(night: Bench) -> None:
+    """Two people mark the same runs: each of them would be run again twice."""
+    first = started(night, answer(night, requests(night).propose_bulk([1], Verb.RERUN)))
+    both = answer(night, requests(night).propose_bulk([2, 1], Verb.RERUN))
+    again = answer(night, requests(night).propose_bulk([1], Verb.CANCEL))
+    words = rf"step 1, fake/extract, is already in another plan: plan {first} was started by .*headway plan {first}, "
+    with pytest.raises(AlreadyRequested, match=words):
+        started(night, both)
+    assert 2 == started(night, again)
+    requests(night).steer_plan(first, "abort")
+    turn(night)
+    assert 3 == started(night, both)
+
+
+@contextmanager
+def writing(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """What is run meanwhile by those who ask, in transactions that keep everybody else who writes waiting."""
+    found: list[str] = []
+    real = client.client_transaction
+
+    @contextmanager
+    def transaction(url: str, writes: bool = True) -> Iterator[Session]:
+        with real(url, writes) as session:
+            rows = session.rows
+
+            def heard(sql: str, values: Sequence[Any] = ()) -> list[Row]:
+                found.extend([sql] * writes)
+                return rows(sql, values)
+
+            session.rows = heard  # type: ignore[method-assign]
+            yield session
+
+    with monkeypatch.context() as patch:
+        patch.setattr(client, "client_transaction", transaction)
+        yield found
+
+
+def many(draft: PlanDraft, count: int) -> PlanDraft:
+    """So many steps, of each of the draft's jobs in turn, all of periods of their own."""
+    made = (replace(draft.steps[n % len(draft.steps)], place=n + 1, period_key=f"p{n}", after=()) for n in range(count))
+    return replace(draft, steps=tuple(made))
+
+
+def test_a_plan_of_many_steps_keeps_no_writer_waiting_for_its_rights(
+    night: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On PostgreSQL each statement is a way there and back while the engine waits for its turn."""
+    draft = proposed(night)
+    assert 2 == len({step.job_id for step in draft.steps})
+    with writing(monkeypatch) as statements:
+        number = started(night, many(draft, 400))
+    assert (400, 400 * ["planned"]) == (len(view(night, number).steps), states(night, number)[1:])
+    assert 10 < len(statements) < 40
+    assert not [sql for sql in statements if "FROM service" in sql or "FROM dependency" in sql]
+    with writing(monkeypatch) as statements:
+        requests(night).steer_plan(number, "pause")
+        requests(night).propose_bulk(range(1, 401), Verb.RERUN)
+    assert 10 < len(statements) < 40
+    assert not [sql for sql in statements if "FROM service" in sql or "FROM dependency" in sql]
+
+
+def test_as_many_runs_as_one_plan_takes_are_taken_by_either_database_and_more_are_refused(night: Bench) -> None:
+    ids = [10**15 + number for number in range(MAX_RUNS)]
+    question = requests(night).propose_bulk(ids, Verb.CANCEL)
+    [(arguments,)] = rows(night, "SELECT arguments FROM request")
+    grants = resources.files("console.store").joinpath("grants.sql").read_text()
+    [most] = re.findall(r"octet_length\(given\) > (\d+)", grants)
+    assert len(arguments.encode()) <= int(most)
+    with pytest.raises(NotAllowed, match="1001 runs are more than the 1000 that one plan takes"):
+        requests(night).propose_bulk([*ids, 1], Verb.CANCEL)
+    assert [(question,)] == rows(night, "SELECT id FROM request")
+
+
+def test_what_is_permitted_counts_as_it_is_when_the_plan_starts(night: Bench) -> None:
+    """Whatever was read before: a freeze, or a right that is gone."""
+    draft = proposed(night)
+    made = requests(night)
+    real = made._queue.subjects
+
+    def frozen_meanwhile(jobs: Callable[[Session], Iterable[int]]) -> dict[int, ActionSubject]:
+        found = real(jobs)
+        made.turn("freeze", "on", "the network is being moved")
+        return found
+
+    made._queue.subjects = frozen_meanwhile  # type: ignore[method-assign]
+    with pytest.raises(NotAllowed, match="the network is being moved"):
+        made.start_plan(draft, new_action_key())
+    assert [] == rows(night, "SELECT id FROM plan")
+
+
+def test_a_plan_without_steps_or_with_a_forbidden_one_is_not_started(tmp_path: Path) -> None:
+    for night in night_in(tmp_path, extract=JobSettings(rerun="never", expected=timedelta(minutes=1))):
+        draft = proposed(night)
+        with pytest.raises(PlanRefused, match=r'step 1, fake/extract: its owner marked it rerun = "never"'):
+            started(night, draft)
+        with pytest.raises(PlanRefused, match="the plan has no steps"):
+            started(night, replace(draft, steps=()))
+        with pytest.raises(PlanRefused, match="at least one action must be allowed at a time"):
+            started(night, apply_changes(draft, DraftChanges(only=frozenset({2}))), at_once=0)
+
+
+def test_an_incident_that_is_not_open_has_no_plan(night: Bench) -> None:
+    question = requests(night).propose(77)
+    night.parts.answers.step(night.fence)
+    assert "INC-0077 is not open: nothing to repair" == requests(night).wait(question, 5).error
+
+
+def test_a_scheduler_that_cannot_be_asked_leaves_its_step_without_its_words(night: Bench) -> None:
+    night.scheduler.refuse = SystemUnreachable("no route to host")
+    assert {"no route to host"} == {step.trouble for step in proposed(night).steps}
+
+
+def test_marked_runs_are_cancelled_together(night: Bench) -> None:
+    for name in ("extract", "load"):
+        night.scheduler.attempt(name, f"{name}-9", RunState.RUNNING, datetime.now(UTC))
+    night.turn()
+    ids = [row[0] for row in rows(night, "SELECT id FROM run WHERE state = 'running' ORDER BY id")]
+    draft = answer(night, requests(night).propose_bulk(ids, Verb.CANCEL))
+    started(night, draft, at_once=2)
+    turn(night)
+    assert {("cancel", "extract")} == set(night.scheduler.done)
+    for name in ("extract", "load"):
+        night.scheduler.end(f"{name}-9", RunState.CANCELLED, datetime.now(UTC))
+    night.turn()
+    turn(night)
+    assert ["done", "verified", "verified"] == states(night)
+
+
+def test_a_backfill_starts_what_has_not_run_and_shows_its_progress(night: Bench) -> None:
+    [(job_id,)] = rows(night, "SELECT id FROM job WHERE native_id = 'extract'")
+    today = present().date()
+    draft = answer(night, requests(night).propose_backfill(job_id, today - timedelta(days=2), today, 1))
+    assert ("backfill", ["rerun"], ["failed"]) == (
+        draft.kind,
+        [step.verb for step in draft.steps],
+        [step.state for step in draft.steps],
+    )
+
+
+def test_a_plan_that_nobody_made_is_not_found(night: Bench) -> None:
+    with pytest.raises(NotFound, match="there is no plan 9; headway plan --all lists them"):
+        requests(night).steer_plan(9, "pause")
+    with pytest.raises(NotFound, match="there is no plan 9; headway plan --all lists them"):
+        view(night, 9)
+
+
+@pytest.mark.parametrize(
+    "column, value",
+    [
+        ("after", "no json"),
+        ("after", "{}"),
+        ("after", '["x"]'),
+        ("after", '[1, "x"]'),
+        ("after", "[" * 50_000),
+        ("wait_s", 9e99),
+        ("due_us", 9 * 10**17),
+        ("job_id", None),
+    ],
+    ids=["text", "table", "words", "partly", "depth", "wait", "due", "job"],
+)
+def test_a_plan_that_nobody_can_read_is_given_up_and_keeps_no_other_from_going_on(
+    night: Bench, column: str, value: object
+) -> None:
+    odd = started(night, answer(night, requests(night).propose_bulk([1], Verb.RERUN)))
+    good = started(night, answer(night, requests(night).propose_bulk([2], Verb.RERUN)))
+    with night.store.write(None) as connection:
+        sql = f"UPDATE plan_step SET {column} = ? WHERE plan_id = ?"
+        connection.rows(sql, (value, odd))
+    turn(night)
+    assert [("aborted", "given_up")] == rows(
+        night, f"SELECT p.state, s.state FROM plan p JOIN plan_step s ON s.plan_id = p.id WHERE p.id = {odd}"
+    )
+    with night.store.write(None) as connection:  # no screen shows an instant that no calendar has
+        connection.rows("UPDATE plan_step SET due_us = NULL")
+    shown = view(night, odd)
+    assert (True, ()) == (shown.words.startswith("the stored plan cannot be read: "), shown.steps[0].after)
+    assert ["running", "asked"] == states(night, good)
+
+
+def test_a_new_engine_goes_on_where_the_old_one_stood(night: Bench) -> None:
+    started(night)
+    turn(night)
+    night.restart()
+    ends(night, 1)
+    assert ["running", "verified", "asked"] == states(night)
+    assert [("rerun", "extract"), ("rerun", "load")] == night.scheduler.done
+
+
+def rows(bench: Bench, sql: str) -> list[tuple[Any, ...]]:
+    with bench.store.read() as connection:
+        return [tuple(row) for row in connection.rows(sql)]
+
+
+def test_a_backfill_starts_each_period_once_and_verifies_each_of_them(tmp_path: Path) -> None:
+    """Three nights that nobody has seen; two at a time."""
+    for bench in night_in(tmp_path, Schedule("debian-cron", "10 3 * * *", "UTC")):
+        [(job_id,)] = rows(bench, "SELECT id FROM job WHERE native_id = 'nightly'")
+        first = present().date() - timedelta(days=9)
+        draft = answer(bench, requests(bench).propose_backfill(job_id, first, first + timedelta(days=2), unseen=True))
+        assert ["start"] * 3 == [step.verb for step in draft.steps]
+        number = started(bench, draft, at_once=2)
+        bench.scheduler.overlap = "nightly runs"
+        for _ in range(4):
+            turn(bench)
+            for step in view(bench).steps:
+                if step.action_key is not None and step.action_state == "sent":
+                    more = {"action_key": step.action_key, "period_key": None}
+                    bench.scheduler.attempt("nightly", step.action_key, RunState.SUCCEEDED, datetime.now(UTC), **more)
+            bench.turn()
+        assert ["done", "verified", "verified", "verified"] == states(bench, number)
+        keys = rows(bench, "SELECT r.period_key FROM run r JOIN job j ON j.id = r.job_id WHERE j.native_id = 'nightly'"
+                           " AND r.state = 'succeeded' ORDER BY r.sort_us")  # fmt: skip
+        assert [(step.period_key,) for step in draft.steps] == keys
+        assert [("start", "nightly")] * 3 == bench.scheduler.done
+
+
+def test_what_its_own_scheduler_starts_once_its_upstream_ran_again_is_not_run_twice(
+    night: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """load follows extract's asset: once extract was rerun, its scheduler starts a new run of load."""
+    monkeypatch.setattr(execution, "PATIENCE", timedelta(seconds=0))
+    draft = proposed(night)
+    with night.store.write(None) as connection:
+        connection.rows("UPDATE dependency SET origin = 'native'")
+        connection.rows("UPDATE system SET poll_every_s = 0.05")
+    started(night, draft)
+    turn(night)
+    ends(night, 1)
+    assert ["running", "verified", "planned"] == states(night)
+    assert "looks first whether its own scheduler starts it now" == view(night).steps[1].words
+    more = {"period_key": "asset-triggered"}
+    night.scheduler.attempt("load", "by-asset", RunState.SUCCEEDED, datetime.now(UTC), **more)
+    time.sleep(0.15)
+    night.turn()
+    turn(night)
+    assert ["done", "verified", "verified"] == states(night)
+    assert "its own scheduler started it: succeeded (native)" == view(night).steps[1].words
+    assert [("rerun", "extract")] == night.scheduler.done
+
+
+def test_what_its_own_scheduler_does_not_start_is_asked_after_all(
+    night: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execution, "PATIENCE", timedelta(seconds=0))
+    draft = proposed(night)
+    with night.store.write(None) as connection:
+        connection.rows("UPDATE dependency SET origin = 'native'")
+        connection.rows("UPDATE system SET poll_every_s = 0.05")
+    started(night, draft)
+    turn(night)
+    ends(night, 1)
+    assert [("rerun", "extract")] == night.scheduler.done
+    time.sleep(0.15)
+    night.turn()
+    turn(night)
+    assert ["running", "verified", "asked"] == states(night)
+    assert [("rerun", "extract"), ("rerun", "load")] == night.scheduler.done
+
+
+def test_more_periods_than_one_backfill_takes_are_refused_with_the_way_to_take_them(tmp_path: Path) -> None:
+    for bench in night_in(tmp_path, Schedule("debian-cron", "0 * * * *", "UTC")):
+        [(job_id,)] = rows(bench, "SELECT id FROM job WHERE native_id = 'nightly'")
+        dates = present().date() - timedelta(days=9), present().date() - timedelta(days=8)
+        question = requests(bench).propose_backfill(job_id, *dates, unseen=True)
+        bench.parts.answers.step(bench.fence)
+        words = "48 periods have no good run, and one backfill runs at most 31 without a limit. Fix: --limit 48 for all"
+        assert f"{words} of them, or --limit 31 for the oldest 31" == requests(bench).wait(question, 5).error
+        draft = answer(bench, requests(bench).propose_backfill(job_id, *dates, 47, unseen=True))
+        assert (47, 1) == (len(draft.steps), len(draft.left_out))
+        assert {"native start"} == {step.preview.get("verb") for step in draft.steps}
+        assert {step.period_key for step in draft.steps} == {ask.run.period_key for ask in bench.scheduler.asks}
+        draft = answer(bench, requests(bench).propose_backfill(job_id, *dates))
+        assert (0, True) == (len(draft.steps), draft.notes[0].startswith("not known: "))
+
+
+AUDIENCE = AlertRouting({"oncall": ("env A",), "nights": ("env B",)}, "oncall")
+
+
+def told(bench: Bench) -> list[str]:
+    """Titles of what left once all that is due was sent; of alerts that say that a person is needed."""
+    bench.send()
+    return [title for _, title, body in bench.sink.got if "A person is needed" in body]
+
+
+def test_a_plan_that_stops_tells_its_incidents_route_once_for_each_stop(night: Bench) -> None:
+    number = started(night)
+    turn(night)
+    assert [] == told(night)
+    ends(night, 1, RunState.FAILED)
+    for _ in range(2):
+        turn(night)
+    title = "[Headway] INC-0001: plan 1 stopped: repair fake/extract"
+    assert [title] == told(night)
+    with night.reads() as reads:
+        assert (1,) == reads.estate.header().stopped_plans
+        assert [number] == [one.id for one in reads.plans.list_plans(ended=False)]
+    body = night.sink.got[-1][2]
+    assert "Why:      step 1, fake/extract: ended failed" in body
+    assert "Go on:  headway plan resume 1 (requests failed steps again), or plan abort" in body
+    requests(night).steer_plan(number, "resume")
+    turn(night)
+    ends(night, 1, RunState.FAILED)
+    assert [title, title] == told(night)
+
+
+def test_a_stopped_plan_leaves_the_header_with_its_incident_and_not_the_list_of_plans(night: Bench) -> None:
+    started(night)
+    turn(night)
+    ends(night, 1, RunState.FAILED)
+    turn(night)
+    with night.reads() as reads:
+        assert (1,) == reads.estate.header().stopped_plans
+        with night.store.write(None) as connection:
+            connection.rows("UPDATE incident SET closed_us = 1 WHERE id = 1")
+        assert ((), [1]) == (
+            reads.estate.header().stopped_plans,
+            [one.id for one in reads.plans.list_plans(ended=False)],
+        )
+
+
+def test_a_stopped_plan_of_no_incident_leaves_the_header_once_what_failed_is_good_or_after_a_day(night: Bench) -> None:
+    started(night)
+    turn(night)
+    ends(night, 1, RunState.FAILED)
+    turn(night)
+
+    def header_after(change: str) -> tuple[int, ...]:
+        with night.store.write(None) as connection:
+            connection.rows(change)
+        with night.reads() as reads:
+            return reads.estate.header().stopped_plans
+
+    assert (1,) == header_after("UPDATE plan SET incident_id = NULL")
+    day_us = 86_400_000_000
+    assert () == header_after(f"UPDATE plan_step SET ended_us = ended_us - {day_us} WHERE ended_us IS NOT NULL")
+    assert (1,) == header_after(f"UPDATE plan_step SET ended_us = ended_us + {day_us} WHERE ended_us IS NOT NULL")
+    assert () == header_after("UPDATE run SET state = 'succeeded'")
+
+
+@pytest.mark.parametrize(
+    "notify, mode, routes",
+    [("[]", "live", ["oncall"]), ('["nights"]', "live", ["nights"]), ('["nights"]', "shadow", [])],
+)
+def test_a_plan_about_no_incident_that_stops_tells_the_routes_of_its_job(
+    tmp_path: Path, notify: str, mode: str, routes: list[str]
+) -> None:
+    """Or the default route; nobody where it was put in shadow meanwhile, but for a line in the timeline."""
+    for bench in night_in(tmp_path, Schedule("debian-cron", "10 3 * * *", "UTC")):
+        bench.parts.plans = PlanExecutor(bench.store, bench.parts.clock, lambda: None, AUDIENCE)
+        [(job_id,)] = rows(bench, "SELECT id FROM job WHERE native_id = 'nightly'")
+        first = present().date() - timedelta(days=9)
+        draft = answer(bench, requests(bench).propose_backfill(job_id, first, first, unseen=True))
+        started(bench, draft)
+        bench.scheduler.refused = "it is locked"
+        with bench.store.write(None) as connection:
+            connection.rows("UPDATE job SET notify = ? WHERE id = ?", (notify, job_id))
+            connection.rows("UPDATE switch SET value = ? WHERE name = 'mode'", (mode,))
+        turn(bench)
+        assert "stopped" == view(bench).state
+        title = "[Headway] plan 1 stopped: backfill fake/nightly: 1 period"
+        found = rows(bench, "SELECT title, route FROM alert WHERE kind = 'person'")
+        assert [(title, route) for route in routes] == found
+        assert [(1 - len(routes),)] == rows(
+            bench, "SELECT count(*) FROM event WHERE kind = 'unsent' AND words LIKE 'plan 1%'"
+        )
+
+
+def test_a_plan_that_is_given_up_tells_a_person(night: Bench) -> None:
+    started(night)
+    with night.store.write(None) as connection:
+        connection.rows("UPDATE plan_step SET after = '{}'")
+    turn(night)
+    assert ["aborted", "[Headway] INC-0001: plan 1 was given up: repair fake/extract"] == [
+        view(night).state,
+        *told(night),
+    ]
+
+
+def run_at(bench: Bench, place: int) -> int:
+    run_id = view(bench).steps[place - 1].run_id
+    assert run_id is not None
+    return run_id
+
+
+def test_what_a_running_plan_will_rerun_is_rerun_by_nobody_beside_it(night: Bench) -> None:
+    started(night)
+    turn(night)
+    words = "plan 1 of .* does it, in its step 2: headway plan 1 --watch follows it; --overlap queue waits for it"
+    for wish in (ActionRequest(Verb.RERUN, run_at(night, 2)), ActionRequest(Verb.SKIP, run_at(night, 2))):
+        with pytest.raises(AlreadyRequested, match=words):
+            requests(night).act(wish, new_action_key())
+    requests(night).steer_plan(1, "pause")
+    requests(night).act(ActionRequest(Verb.RERUN, run_at(night, 2)), new_action_key())
+
+
+def test_what_was_queued_behind_a_plan_leaves_after_its_step_and_neither_waits_for_ever(night: Bench) -> None:
+    started(night)
+    turn(night)
+    key = new_action_key()
+    requests(night).act(ActionRequest(Verb.RERUN, run_at(night, 2), overlap="queue", beside=()), key)
+    turn(night)
+    [(words,)] = rows(night, f"SELECT words FROM action WHERE key = '{key}'")
+    assert "queued: plan 1 does it first, in its step 2" == words
+    ends(night, 1)
+    due(night)
+    assert ["running", "verified", "asked"] == states(night)
+    assert [("rerun", "extract"), ("rerun", "load")] == night.scheduler.done
+    ends(night, 2)
+    due(night)
+    assert "done" == view(night).state
+    assert ([("rerun", "load")], key) == (night.scheduler.done[2:], night.scheduler.acted[-1])
+
+
+def test_a_plan_of_which_only_the_reason_is_missing_is_no_refusal_in_the_audit(night: Bench) -> None:
+    """A console sends it, is asked why, and sends it again: the audit has the start, and nothing that looks like one
+    who tried what they may not."""
+    night.parts.config = replace(night.parts.config, acting=ActingSettings(reason_tiers=(1, 2, 3)))
+    night.parts.sync_config(night.fence)
+    draft = proposed(night)
+    with pytest.raises(ReasonNeeded, match="say why"):
+        started(night, draft)
+    started(night, draft, why="the disk is swapped")
+    with night.reads() as reads:
+        told = [row.verb for row in reads.audit.list_entries() if "plan" in row.verb]
+    assert ["plan start"] == told

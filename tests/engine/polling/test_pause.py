@@ -1,0 +1,182 @@
+"""A system whose polls a person paused: nobody looks, nobody calls it green, and it is polled again by itself."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from connectors.sdk.contract import Probe, SourcePermission
+from connectors.sdk.errors import SystemUnreachable
+from connectors.sdk.states import RunEvidence, RunState
+from console.config.estate import PermissionSettings
+from console.domain.switches import MAX_PAUSE
+from console.store.errors import NotAllowed, NotFound, ReasonNeeded
+from tests.engine.bench import Bench
+from tests.fakes.scheduler import FakeConnector
+
+HOURS = 2 * 3600.0
+
+
+@pytest.fixture
+def polls(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A number for each poll that its scheduler sees."""
+    seen: list[int] = []
+    real = FakeConnector.poll
+
+    def poll(self: FakeConnector, *given: object, **named: object) -> object:
+        seen.append(len(seen))
+        return real(self, *given, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(FakeConnector, "poll", poll)
+    return seen
+
+
+def running(bench: Bench) -> None:
+    """A job runs, and was seen to."""
+    bench.scheduler.attempt("extract", "a1", RunState.RUNNING, datetime.now(UTC) - timedelta(minutes=1))
+    bench.turn()
+
+
+def ends(bench: Bench, after: timedelta) -> None:
+    """The pause was for so long only, seen from now."""
+    until = (datetime.now(UTC) + after).isoformat()
+    with bench.store.write(None) as connection:
+        connection.rows("UPDATE switch SET value = ? WHERE name = 'polling fake'", (until,))
+
+
+def test_a_paused_system_is_not_polled_until_the_pause_is_over_by_itself(bench: Bench, polls: list[int]) -> None:
+    bench.requests().pause_polling("fake", HOURS, "a new disk")
+    bench.one_round()
+    assert [] == polls
+    ends(bench, -timedelta(seconds=1))
+    bench.one_round()
+    assert [0] == polls
+
+
+def test_it_goes_on_when_a_person_says_so_and_a_new_engine_keeps_the_pause(bench: Bench, polls: list[int]) -> None:
+    bench.requests().pause_polling("fake", HOURS, "a new disk")
+    bench.restart()
+    bench.one_round()
+    assert [] == polls
+    bench.requests().pause_polling("fake", 0, "")
+    bench.one_round()
+    assert [0] == polls
+    with bench.reads() as reads:
+        told = [(one.verb, one.object, one.why) for one in reads.audit.list_entries() if "polling" in one.verb]
+    assert [("pause polling", "fake", "a new disk"), ("resume polling", "fake", "")] == told
+
+
+def test_a_pause_that_is_over_by_itself_stands_in_the_audit_once_like_its_begin(bench: Bench, polls: list[int]) -> None:
+    bench.requests().pause_polling("fake", HOURS, "a new disk")
+    ends(bench, -timedelta(seconds=1))
+    bench.one_round()
+    bench.one_round()
+    with bench.reads() as reads:
+        told = [(one.actor, one.verb, one.object) for one in reads.audit.list_entries() if "polling" in one.verb]
+        over = next(one for one in reads.audit.list_entries() if one.verb == "resume polling")
+    assert [("headway", "resume polling", "fake")] == told[1:]
+    assert "a new disk" in str(over.detail)
+    assert "its time was over" == over.why
+
+
+def test_nobody_pauses_for_longer_than_a_week_whatever_asks(bench: Bench) -> None:
+    bench.requests().pause_polling("fake", MAX_PAUSE.total_seconds(), "a new disk")
+    for seconds in (MAX_PAUSE.total_seconds() + 1, 1e300):
+        with pytest.raises(NotAllowed, match="at most 7d"):
+            bench.requests().pause_polling("fake", seconds, "a new disk")
+    with bench.reads() as reads:
+        told = [one.verb for one in reads.audit.list_entries() if "polling" in one.verb]
+    assert ["pause polling", "refuse pause polling", "refuse pause polling"] == sorted(told)
+
+
+def test_what_runs_there_is_unknown_at_once_with_who_paused_it(bench: Bench) -> None:
+    running(bench)
+    with bench.reads() as reads:
+        assert {RunState.RUNNING.value} == {one.row.state for one in map(reads.runs.run, [1])}
+    said = bench.requests().pause_polling("fake", HOURS, "a new disk")
+    with bench.reads() as reads:
+        view = reads.runs.run(1)
+        assert (RunState.UNKNOWN.value, RunEvidence.STALE.value) == (view.row.state, view.row.evidence)
+        [target] = reads.estate.systems()
+        assert (said, False) == (target.pause, target.is_well)
+        assert (said,) == reads.estate.header().paused
+        assert f"until {said.until:%Y-%m-%d %H:%M}Z: a new disk" in target.problem
+    ends(bench, -timedelta(seconds=1))
+    with bench.reads() as reads:
+        assert ((), None) == (reads.estate.header().paused, reads.estate.systems()[0].pause)
+
+
+def test_a_decision_sees_it_out_of_sight_and_says_by_whom(bench: Bench) -> None:
+    running(bench)
+    bench.requests().pause_polling("fake", HOURS, "a new disk")
+    bench.parts.evaluator.step(bench.fence)
+    estate = bench.parts.evaluator.estate()
+    [target] = estate.targets.values()
+    pause = target.paused(datetime.now(UTC))
+    assert pause is not None
+    assert "a new disk" in pause.text
+
+
+def test_nobody_pauses_without_a_reason_nor_what_is_not_there(bench: Bench) -> None:
+    with pytest.raises(ReasonNeeded, match="needs a reason"):
+        bench.requests().pause_polling("fake", HOURS, " ")
+    with pytest.raises(NotFound, match="nothing"):
+        bench.requests().pause_polling("nothing", HOURS, "x")
+    with bench.reads() as reads:
+        assert () == reads.estate.header().paused
+
+
+def test_who_may_only_look_pauses_nothing_and_probes_nothing(bench: Bench) -> None:
+    allowed = (PermissionSettings(who=("*",), role="view"),)
+    object.__setattr__(bench.parts.config, "permissions", allowed)
+    bench.parts.sync_config(bench.fence)
+    with pytest.raises(NotAllowed, match="needs role act on fake"):
+        bench.requests().pause_polling("fake", HOURS, "x")
+    with pytest.raises(NotAllowed, match="needs role act on fake"):
+        bench.requests().probe("fake")
+    with bench.reads() as reads:
+        assert ["refuse pause polling", "refuse probe"] == [
+            one.verb for one in reads.audit.list_entries() if "refuse" in one.verb
+        ]
+
+
+def asked(bench: Bench, name: str = "fake") -> dict[str, object]:
+    question = bench.requests().probe(name)
+    bench.parts.answers.step(bench.fence)
+    answer = bench.requests().wait(question, 10)
+    assert answer.ok, answer.error
+    [found] = answer.data["targets"]
+    return dict(found)
+
+
+def test_a_probe_of_what_cannot_be_reached_says_why(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeConnector, "probe", lambda *_: Probe(False, notes=("the door is closed",)))
+    found = asked(bench)
+    assert (False, "the door is closed") == (found["reachable"], found["error"])
+
+
+def test_a_probe_tells_version_and_rights_keeps_them_and_stands_in_the_audit(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = Probe(True, "fake 7", (SourcePermission("read all", False, fix="GRANT it"),))
+    monkeypatch.setattr(FakeConnector, "probe", lambda *_: said)
+    found = asked(bench)
+    assert (True, "fake 7", "GRANT it") == (found["reachable"], found["version"], found["rights"][0]["fix"])  # type: ignore[index]
+    with bench.reads() as reads:
+        assert "fake 7" == reads.estate.systems()[0].version
+        assert ["probe"] == [one.verb for one in reads.audit.list_entries() if one.verb == "probe"]
+
+
+def test_a_probe_of_what_does_not_answer_says_why(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(*_: object) -> Probe:
+        raise SystemUnreachable("port 22: no answer in 10 s")
+
+    monkeypatch.setattr(FakeConnector, "probe", lost)
+    assert (False, "port 22: no answer in 10 s") == ((found := asked(bench))["reachable"], found["error"])
+
+
+def test_a_probe_of_what_nobody_polls_names_the_list(bench: Bench) -> None:
+    question = bench.requests().probe("elsewhere")
+    bench.parts.answers.step(bench.fence)
+    assert "headway system lists" in bench.requests().wait(question, 10).error

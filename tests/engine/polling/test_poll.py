@@ -1,0 +1,234 @@
+"""One target's polls: what a broken log, connection or connector may cost, and what it may not."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connectors.sdk.contract import Probe
+from connectors.sdk.errors import AccessRefused, InvalidAnswer, RateLimited, SystemUnreachable
+from connectors.sdk.records import JobRecord, Schedule
+from connectors.sdk.states import SOURCE_SCHEDULE, RunState
+from console.config.estate import DependencySettings
+from console.domain.dependency import DependencyMode
+from console.store.config_sync import SyncResult
+from tests.engine.bench import Bench, estate_config, running_bench
+from tests.fakes.scheduler import FakeConnector, FakeScheduler
+from tests.present import present
+
+
+def ends_red(bench: Bench, attempts: int = 1) -> None:
+    for number in range(attempts):
+        at = present() - timedelta(minutes=attempts - number)
+        bench.scheduler.attempt("extract", f"a{number}", RunState.FAILED, at, period_key=f"p{number}")
+
+
+def tails(bench: Bench) -> list[tuple[str, str]]:
+    """(text, error) of each kept log end, by attempt."""
+    with bench.store.read() as connection:
+        rows = connection.rows("SELECT text, error FROM log_tail ORDER BY attempt_id")
+    return [(row[0], row[1]) for row in rows]
+
+
+def test_a_log_that_breaks_its_reader_does_not_keep_the_failure_from_being_told(bench: Bench) -> None:
+    def broken(_: str) -> None:
+        raise ZeroDivisionError
+
+    bench.scheduler.on_log = broken
+    ends_red(bench)
+    bench.turn()
+    ((_, title, body),) = bench.sink.got
+    assert "INC-0001" in title
+    assert "Log not available." in body
+    words = "its log could not be read (ZeroDivisionError); the engine's log has the details"
+    assert [("", words)] == tails(bench)
+
+
+def test_what_is_lost_without_an_end_has_its_log_too(bench: Bench) -> None:
+    bench.scheduler.logs = {"a1": "Killed\n", "a0": "too old"}
+    bench.scheduler.attempt(
+        "extract", "a0", RunState.LOST, present() - timedelta(days=3), period_key="p0", ended_at=None
+    )
+    bench.scheduler.attempt(
+        "extract", "a1", RunState.LOST, present() - timedelta(minutes=1), period_key="p1", ended_at=None
+    )
+    bench.turn()
+    assert [("Killed\n", "")] == tails(bench)
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("a bug"), AccessRefused("no right to ask")])
+def test_a_look_at_the_rights_that_fails_spoils_no_poll_and_is_made_again_soon(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    asked: list[float] = []
+
+    def probe(_: FakeConnector, timeout_seconds: float) -> Probe:
+        asked.append(timeout_seconds)
+        if len(asked) == 1:
+            raise error
+        return Probe(True, "2.1")
+
+    monkeypatch.setattr(FakeConnector, "probe", probe)
+    monkeypatch.setattr("console.engine.polling.poller.RIGHTS_RETRY", timedelta(0))
+    versions = []
+    for _ in range(3):
+        bench.one_round()
+        with bench.store.read() as connection:
+            sql = "SELECT version, failing_since_us, error FROM target WHERE id = ?"
+            versions.append(tuple(connection.rows(sql, (bench.poller.target_id,))[0]))
+    assert [("", None, ""), ("2.1", None, ""), ("2.1", None, "")] == versions
+    assert 2 == len(asked), "what went well is looked at again in an hour"
+    every = bench.config.systems["fake"].settings.poll_every.total_seconds()
+    assert all(1.0 <= seconds <= max(1.0, every) for seconds in asked)
+
+
+def test_slow_logs_hold_the_alert_up_once_and_not_one_after_another(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("console.engine.polling.poller.TAIL_SECONDS", 0.3)
+    bench.scheduler.on_log = lambda _: time.sleep(0.2)
+    bench.scheduler.logs = {f"a{number}": f"log {number}" for number in range(8)}
+    ends_red(bench, attempts=8)
+    began = time.monotonic()
+    bench.turn()
+    assert time.monotonic() - began < 1.2
+    assert 1 == len(bench.sink.got)
+    assert [("log 6", ""), ("log 7", "")] == tails(bench)
+
+
+@pytest.mark.parametrize(
+    "error, kind, mend",
+    [
+        (RateLimited("(429)"), "limited", "it answers that it is asked too much"),
+        (InvalidAnswer("(500)"), "failing", "it answers, but with a fault"),
+        (SystemUnreachable("no route"), "unreachable", "nobody answers there"),
+    ],
+)
+def test_a_source_that_answers_is_not_said_to_be_silent(bench: Bench, error: Exception, kind: str, mend: str) -> None:
+    bench.scheduler.refuse = error
+    bench.poller.poll_once(bench.fence)
+    with bench.reads() as reads:
+        (target,) = reads.estate.systems()
+    assert (kind, str(error)) == (target.error_kind, target.error)
+    assert target.fix.startswith(mend)
+
+
+def test_a_server_that_asks_for_a_pause_has_it(bench: Bench) -> None:
+    """429 with Retry-After: asked again after a second, it would refuse again, and count that too."""
+    bench.scheduler.refuse = SystemUnreachable("too many requests", 120.0)
+    bench.poller.poll_once(bench.fence)
+    assert 120.0 <= bench.poller._pause()
+    bench.scheduler.refuse = None
+    bench.poller.poll_once(bench.fence)
+    assert bench.poller._pause() <= 60
+
+
+def test_after_a_surprise_the_next_poll_uses_a_new_connection(bench: Bench) -> None:
+    bench.scheduler.broken_close = True
+    bench.scheduler.refuse = ZeroDivisionError("a bug")
+    bench.one_round()
+    opened = bench.scheduler.opened
+    bench.scheduler.refuse = None
+    bench.one_round()
+    assert opened + 1 == bench.scheduler.opened
+    with bench.reads() as reads:
+        (target,) = reads.estate.systems()
+    assert ("", None) == (target.error_kind, target.failing_since)
+
+
+def test_after_a_surprise_what_people_ask_uses_a_new_connection(bench: Bench) -> None:
+    with pytest.raises(ZeroDivisionError), bench.parts.doors.asked(bench.poller.target_id) as first:
+        raise ZeroDivisionError
+    with bench.parts.doors.asked(bench.poller.target_id) as second:
+        assert first is not second
+
+
+def test_a_poll_that_tells_nothing_new_wakes_nobody(bench: Bench) -> None:
+    """Two hundred quiet hosts would have the whole estate judged thirteen times a second."""
+    ends_red(bench)
+    bench.turn()
+    bench.parts.evaluator.wake.clear()
+    bench.poller.poll_once(bench.fence)
+    assert not bench.parts.evaluator.wake.is_set()
+    bench.scheduler.end("a0", RunState.SUCCEEDED, present())
+    bench.poller.poll_once(bench.fence)
+    assert bench.parts.evaluator.wake.is_set()
+
+
+def test_config_is_matched_again_for_new_jobs_and_not_for_every_next_instant(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Airflow names the next run of each DAG anew all day long."""
+    matched: list[int] = []
+
+    def match(*_: object) -> SyncResult:
+        matched.append(1)
+        return SyncResult()
+
+    monkeypatch.setattr("console.engine.supervisor.assembly.sync_config", match)
+    bench.turn()
+    bench.scheduler.jobs["extract"] = JobRecord("extract", definition_hash="other", definition="other")
+    again(bench)
+    assert [1] == matched
+    bench.scheduler.job("report")
+    again(bench)
+    assert [1, 1] == matched
+
+
+RATE = f"{SOURCE_SCHEDULE}rate(1 hour)"
+
+
+def hourly(name: str, **more: Any) -> JobRecord:
+    """A job with a clock of which nobody knows the next start, unless it is said."""
+    return JobRecord(
+        name, schedule=Schedule("none", text=f"{SOURCE_SCHEDULE}rate(1 hour)", **more), definition_hash=str(more)
+    )
+
+
+def remarks(bench: Bench) -> list[str]:
+    with bench.store.read() as connection:
+        return list(json.loads(connection.rows("SELECT value FROM meta WHERE name = 'backwards'")[0][0]))
+
+
+def test_a_dependency_that_cannot_hold_any_more_is_told_when_its_new_clock_is_accepted_and_until_it_is_mended(
+    tmp_path: Path,
+) -> None:
+    """What was true when the engine began need not be so in the afternoon."""
+    scheduler = FakeScheduler()
+    scheduler.job("extract", Schedule("cron", "0 3 * * *", "UTC"))
+    scheduler.job("load", Schedule("cron", "0 4 * * *", "UTC"))
+    config = estate_config(tmp_path, scheduler)
+    held = DependencySettings(upstream="fake/extract", downstream="fake/load", mode=DependencyMode.HOLD)
+    with running_bench(tmp_path, scheduler, replace(config, dependencies=(held,))) as bench:
+        bench.turn()
+        assert [] == remarks(bench)
+        scheduler.jobs["load"] = hourly("load")
+        again(bench)
+        [(job_id,)] = [row[:1] for row in _jobs(bench) if row[1] == "load"]
+        with bench.reads() as reads:
+            [shown] = [one.id for one in reads.estate.drift()]
+        bench.requests().accept_drift(job_id, shown)
+        bench.parts.answers.step(bench.fence)
+        bench.parts.answers.close()
+        [words] = remarks(bench)
+        assert words.startswith(f"fake/load cannot be held until fake/extract is good: {SOURCE_SCHEDULE}rate(1 hour)")
+        scheduler.jobs["load"] = hourly("load", next_at=present() + timedelta(hours=1))
+        again(bench)
+        assert [] == remarks(bench)
+
+
+def _jobs(bench: Bench) -> list[tuple[int, str]]:
+    with bench.store.read() as connection:
+        return [(row[0], row[1]) for row in connection.rows("SELECT id, native_id FROM job")]
+
+
+def again(bench: Bench) -> None:
+    """The inventory is due."""
+    bench.poller._inventory_at = 0.0
+    bench.poller.poll_once(bench.fence)

@@ -1,0 +1,320 @@
+"""What changes in the config's files is taken up by the engine that works; what cannot be used is told, and changes
+nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from console.cli.main import main
+from console.config.document import ConfigFaults
+from console.config.loading import load_config
+from console.domain.ids import new_action_key
+from console.engine.api.client import EngineClient
+from console.engine.supervisor.config_reload import ConfigWatcher
+from console.store.queries import open_queries
+from tests.asks import rerun_of
+from tests.connectors.replay import nights
+from tests.lab.process import wait_until
+
+PERMITTED = """\
+[[permissions]]
+who = ["alice"]
+role = "act"
+"""
+OTHERS = """\
+[[permissions]]
+who = ["carol"]
+role = "approve"
+"""
+ESTATE = """\
+[estate]
+store = "headway.db"
+starts_in = "live"
+[systems.hosts]
+kind = "replay"
+system = "hosts"
+night = "{folder}/night.json"
+actions = "{folder}/actions.jsonl"
+clock_file = "{folder}/clock.json"
+poll_every = "1s"
+[services.night]
+delivered_by = ["hosts/db07:calm", "hosts/db07:extract"]
+deadline = "07:30"
+timezone = "UTC"
+tier = 1
+[acting]
+reason_tiers = []
+approval_tiers = [1]
+"""
+BROKEN = '[[permissions]]\nwho = ["carol"]\nrole = "aprove"\n'
+CALM, EXTRACT = "hosts/db07:calm", "hosts/db07:extract"
+LIMIT_SECONDS = 60
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    nights.files(tmp_path, nights.at(20))
+    path = tmp_path / "headway.toml"
+    path.write_text(text_of(tmp_path, OTHERS, PERMITTED))
+    return path
+
+
+def text_of(folder: Path, *permissions: str) -> str:
+    return ESTATE.format(folder=folder) + "".join(permissions)
+
+
+def line_of_role(config: Path) -> int:
+    return next(at for at, line in enumerate(config.read_text().splitlines(), 1) if "aprove" in line)
+
+
+@contextmanager
+def engine(config: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """An engine process as a service unit runs it."""
+    argv = [sys.executable, "-m", "console", "--config", str(config), "engine", "--with-parent"]
+    argv += ["--log-file", str(config.with_suffix(".log"))]
+    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+class Store:
+    """What can be seen of the engine in its store."""
+
+    def __init__(self, config: Path) -> None:
+        self.url = str(config.with_name("headway.db"))
+
+    def wait(self, what: str, met: Callable[[], bool]) -> None:
+        wait_until(met, what, LIMIT_SECONDS)
+
+    def runs(self, job: str = CALM) -> list[int]:
+        with open_queries(self.url) as reads:
+            return [run.id for run in reads.jobs.job(job).runs]
+
+    def header(self) -> Any:
+        with open_queries(self.url) as reads:
+            return reads.estate.header()
+
+    def action(self, key: str) -> tuple[str, str]:
+        with open_queries(self.url) as reads:
+            return next((one.state, one.words) for one in reads.actions.list_actions() if one.key == key)
+
+    def goes_by(self, config: Path) -> bool:
+        return bool(self.header().config == load_config(config).digest)
+
+    def trouble(self) -> str:
+        return str(self.header().engine.trouble)
+
+
+def working(config: Path) -> Store:
+    store = Store(config)
+    store.wait("the engine's first poll", lambda: Path(store.url).exists() and has_runs(store))
+    return store
+
+
+def has_runs(store: Store) -> bool:
+    from console.store.errors import StoreError
+
+    try:
+        return bool(store.runs())
+    except StoreError:
+        return False
+
+
+def ask(store: Store, job: str) -> str:
+    """A rerun that waits for somebody's approval."""
+    requests, key, run_id = EngineClient(store.url), new_action_key(), store.runs(job)[0]
+    answer = requests.wait(requests.preview(rerun_of(run_id)), LIMIT_SECONDS)
+    assert answer.ok, answer.error
+    requests.act(rerun_of(run_id, answer.data), key)
+    return key
+
+
+def approve(store: Store, key: str) -> None:
+    requests = EngineClient(store.url)
+    answer = requests.wait(requests.approve(key), LIMIT_SECONDS)
+    assert answer.ok, answer.error
+
+
+def test_a_permission_that_is_taken_out_permits_nothing_that_was_asked_for_before(
+    config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Withdrawn, then broken, then mended, and never restarted."""
+
+    def be(name: str) -> None:
+        monkeypatch.setattr("console.store.access.os_user", lambda: name)
+
+    with engine(config) as process:
+        store = working(config)
+        be("alice")
+        kept, withdrawn = ask(store, EXTRACT), ask(store, CALM)
+        be("carol")
+        approve(store, kept)
+        store.wait("the first to be sent", lambda: store.action(kept)[0] not in ("requested", "approved", "sending"))
+        assert "refused" != store.action(kept)[0]
+
+        config.write_text(text_of(config.parent, BROKEN))
+        store.wait("what is broken to be told", lambda: "aprove" in store.trouble())
+        place = f"{config}:{line_of_role(config)}: permissions.1.role: 'aprove' is none of"
+        assert main(["--config", str(config), "status"]) == 0
+        assert place in capsys.readouterr().out.replace("\n", " ")
+        assert (main(["--config", str(config), "check", "--no-probe"]), "requested") == (2, store.action(withdrawn)[0])
+        said = capsys.readouterr().err
+        assert (True, True) == (place in said, "config" in said)
+
+        config.write_text(text_of(config.parent, OTHERS))
+        store.wait("the mended config", lambda: store.goes_by(config))
+        store.wait("the trouble to be over", lambda: store.header().engine.alive and not store.trouble())
+        be("carol")
+        approve(store, withdrawn)
+        store.wait("the second to be judged", lambda: store.action(withdrawn)[0] not in ("requested", "approved"))
+        state, words = store.action(withdrawn)
+        assert ("refused", None) == (state, process.poll())
+        assert "alice" in words
+    assert 1 == config.with_name("actions.jsonl").read_text().count(kept)
+    assert withdrawn not in config.with_name("actions.jsonl").read_text()
+
+
+def test_sighup_has_the_config_read_again_and_ends_no_service(config: Path) -> None:
+    with engine(config) as process:
+        store = working(config)
+        before = config.stat()
+        process.send_signal(signal.SIGHUP)
+        config.write_text(text_of(config.parent, PERMITTED, OTHERS))  # as long as before
+        os.utime(config, ns=(before.st_atime_ns, before.st_mtime_ns))
+        store.wait("the config as it is now", lambda: store.goes_by(config))
+        assert None is process.poll()
+
+
+# -- the file, look by look ------------------------------------------------------------------------------------------
+def test_what_is_still_being_written_is_not_taken(config: Path) -> None:
+    file = ConfigWatcher(config, own_store=True)
+    began = file.config.digest
+    config.write_text(text_of(config.parent))  # valid, and without the permissions that follow
+    file.look()
+    config.write_text(text_of(config.parent, OTHERS))
+    file.look()
+    assert (began, "") == (file.config.digest, file.trouble)
+    file.look()
+    assert (load_config(config).digest, 1) == (file.config.digest, len(file.config.permissions))
+
+
+def test_a_file_that_is_written_while_it_is_read_is_read_again(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = ConfigWatcher(config, own_store=True)
+    began = file.config.digest
+    config.write_text(text_of(config.parent))
+    file.look()
+
+    def late(path: Path) -> Any:
+        found = load_config(path)
+        config.write_text(text_of(config.parent, OTHERS))
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr("console.engine.supervisor.config_reload.load_config", late)
+        file.look()
+    assert began == file.config.digest
+    file.look()
+    file.look()
+    assert load_config(config).digest == file.config.digest
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (lambda path: path.unlink(), "there is no such file"),
+        (lambda path: path.write_text("[estate\n"), "headway.toml:1: is not valid TOML"),
+        (lambda path: path.write_bytes(b"\xff\xfe"), "is not UTF-8 at byte 0"),
+        (
+            lambda path: path.write_text(path.read_text().replace('"headway.db"', '"other.db"')),
+            'headway.toml:2: estate.store: was "headway.db" when this engine started. Fix: restore it, or restart',
+        ),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_used_is_told_and_the_one_before_goes_on(
+    config: Path, change: Callable[[Path], object], words: str
+) -> None:
+    good, file = config.read_text(), ConfigWatcher(config, own_store=True)
+    began = file.config
+    change(config)
+    file.look()
+    file.look()
+    assert (began, True) == (file.config, words in file.trouble)
+    config.write_text(good)
+    file.look()
+    file.look()
+    assert (began.digest, "") == (file.config.digest, file.trouble)
+
+
+def test_a_secret_that_was_pasted_into_the_config_is_not_told(config: Path) -> None:
+    """What is told of the config reaches the store."""
+    file = ConfigWatcher(config, own_store=True)
+    pasted = '[routes.r]\nurls = ["mailto://user:CANARY@host"]\n[systems.flow]\nkind = "airflow"\npassword = "CANARY"\n'
+    config.write_text(f"{config.read_text()}{pasted}")
+    file.look()
+    file.look()
+    assert (True, False) == ("written as a reference" in file.trouble, "CANARY" in file.trouble)
+
+
+def test_files_that_do_not_answer_are_told(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network file system that hangs: what changes there is taken up by nobody."""
+    hangs, go, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def stuck(_: Path) -> Any:
+        hangs.set()
+        go.wait(LIMIT_SECONDS)
+        return ()
+
+    file = ConfigWatcher(config, own_store=True)
+    monkeypatch.setattr("console.engine.supervisor.config_reload.file_states", stuck)
+    monkeypatch.setattr("console.engine.worker.BEAT_TOLERANCE_SECONDS", 0.0)
+    thread = threading.Thread(target=file.follow, args=(ended,))
+    thread.start()
+    try:
+        assert hangs.wait(LIMIT_SECONDS)
+        wait_until(lambda: "cannot be read" in file.trouble_text(), "that it is told", LIMIT_SECONDS)
+    finally:
+        ended.set()
+        go.set()
+        thread.join(LIMIT_SECONDS)
+
+
+def test_a_store_that_the_command_line_names_makes_the_configs_own_one_meaningless(config: Path) -> None:
+    file = ConfigWatcher(config, own_store=False)
+    config.write_text(config.read_text().replace('"headway.db"', '"other.db"'))
+    file.look()
+    file.look()
+    assert ("other.db", "") == (file.config.estate.store, file.trouble)
+
+
+def test_a_file_that_joins_or_leaves_a_folder_is_a_change(config: Path) -> None:
+    folder = config.with_name("headway.d")
+    folder.mkdir()
+    config.rename(folder / "estate.toml")
+    file = ConfigWatcher(folder, own_store=True)
+    (folder / "team.toml").write_text('[routes.team]\nurls = [{ env = "TEAM" }]\n')
+    file.look()
+    file.look()
+    assert ["team"] == list(file.config.routes)
+    (folder / "team.toml").unlink()
+    file.look()
+    file.look()
+    assert [] == list(file.config.routes)
+
+
+def test_an_engine_begins_with_no_config_that_has_faults(config: Path) -> None:
+    config.write_text(text_of(config.parent, BROKEN))
+    with pytest.raises(ConfigFaults):
+        ConfigWatcher(config, own_store=True)

@@ -1,0 +1,223 @@
+"""The dead-man ping: sent while the engine is well, silent when it is not, to the configured origin only."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from connectors.sdk.secrets import SecretRef, SecretStore
+from console.config.estate import AlertSettings
+from console.engine import worker as health_module
+from console.engine.evaluation.evaluator import Evaluator
+from console.engine.supervisor import dead_mans_switch as ping_module
+from console.engine.supervisor.assembly import EngineAssembly
+from console.engine.supervisor.dead_mans_switch import DeadMansSwitch, PingFailed, fetch
+from console.engine.supervisor.engine import Engine
+from console.engine.supervisor.health import EngineHealth
+from console.engine.worker import Pulse
+from console.store.queries import open_queries
+from tests.invariants.worlds import Sink, World, config_of
+from tests.lab.process import wait_until
+from tests.store.ready import open_ready
+
+TOKEN = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
+
+
+class Watcher:
+    """Somebody outside who waits for pings."""
+
+    def __init__(self) -> None:
+        self.got: list[str] = []
+        self.answer: Callable[[str], tuple[int, Mapping[str, str]]] = lambda path: (200, {})
+        self.pause = 0.0
+        watcher = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                watcher.got.append(self.path)
+                time.sleep(watcher.pause)
+                status, headers = watcher.answer(self.path)
+                self.send_response(status)
+                for name, value in {"Content-Length": "0", **headers}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+
+            def log_message(self, format: str, *args: object) -> None:
+                return
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_port}/ping/{TOKEN}"
+
+
+@contextmanager
+def listening() -> Iterator[Watcher]:
+    made = Watcher()
+    thread = threading.Thread(target=made.server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield made
+    finally:
+        made.server.shutdown()
+        made.server.server_close()
+        thread.join(60)
+
+
+@pytest.fixture
+def watcher() -> Iterator[Watcher]:
+    with listening() as made:
+        yield made
+
+
+def health(pulses: Mapping[str, Pulse] | None = None, hanging: Mapping[str, float] | None = None) -> EngineHealth:
+    return EngineHealth(lambda: pulses or {}, lambda _: hanging or {}, dict)
+
+
+def test_it_asks_for_the_address_with_its_query(watcher: Watcher) -> None:
+    fetch(f"{watcher.url}?status=up")
+    assert [f"/ping/{TOKEN}?status=up"] == watcher.got
+
+
+def test_a_redirect_is_followed_within_the_origin(watcher: Watcher) -> None:
+    watcher.answer = lambda path: (200, {}) if path.endswith("/") else (301, {"Location": f"{path}/"})
+    fetch(watcher.url)
+    assert [f"/ping/{TOKEN}", f"/ping/{TOKEN}/"] == watcher.got
+
+
+def test_a_redirect_to_another_origin_is_not_followed_and_the_token_stays_here(watcher: Watcher) -> None:
+    with listening() as other:
+        watcher.answer = lambda path: (302, {"Location": other.url})
+        with pytest.raises(PingFailed, match=r"the answer \(302\) redirects to another origin"):
+            fetch(watcher.url)
+    assert [] == other.got
+
+
+def test_a_redirect_without_end_ends(watcher: Watcher) -> None:
+    watcher.answer = lambda path: (302, {"Location": f"{path}x"})
+    with pytest.raises(PingFailed, match="redirects to another origin"):
+        fetch(watcher.url)
+    assert 4 == len(watcher.got)
+
+
+@pytest.mark.parametrize(
+    "url", [f"http://hc.example/{TOKEN}", f"https://me:pw@hc.example/{TOKEN}", "file:///etc/passwd"]
+)
+def test_an_address_that_would_leak_is_refused(url: str) -> None:
+    with pytest.raises(PingFailed) as refused:
+        fetch(url)
+    assert TOKEN not in str(refused.value)
+
+
+def test_a_watcher_that_hangs_is_left_at_the_deadline(watcher: Watcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ping_module, "SECONDS", 0.3)
+    watcher.pause = 2.0
+    begun = time.monotonic()
+    with pytest.raises(PingFailed, match=r"no answer within 0\.3 s"):
+        fetch(watcher.url)
+    assert time.monotonic() - begun < 1.5
+
+
+def test_what_fails_is_said_without_the_address(watcher: Watcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PING_URL", watcher.url)
+    watcher.answer = lambda path: (404, {})
+    well = health()
+    DeadMansSwitch(SecretRef(env="PING_URL"), timedelta(minutes=1), SecretStore(), well).step()
+    assert "the heartbeat ping fails: " in well.text()
+    assert "404" in well.text()
+    assert TOKEN not in well.text()
+    watcher.answer = lambda path: (200, {})
+    DeadMansSwitch(SecretRef(env="PING_URL"), timedelta(minutes=1), SecretStore(), well).step()
+    assert "" == well.text()
+
+
+def test_a_silent_part_stops_the_ping_and_a_failing_ping_does_not(
+    watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PING_URL", watcher.url)
+    monkeypatch.setattr(health_module, "BEAT_TOLERANCE_SECONDS", 0.0)
+    pulse = Pulse()
+    pulse.beat(60)
+    well = health({"evaluate": pulse})
+    ping = DeadMansSwitch(SecretRef(env="PING_URL"), timedelta(minutes=1), SecretStore(), well)
+    well.ping_fails("404")
+    ping.step()
+    assert 1 == len(watcher.got)
+    pulse.beat(-30)
+    ping.step()
+    assert 1 == len(watcher.got)
+    said = well.text()
+    assert said.startswith("evaluate does not respond since ")
+    assert said == well.text()
+
+
+def test_a_sending_that_hangs_stops_the_ping_and_is_told() -> None:
+    assert (
+        'sending to route "oncall", URL 1 hangs since '
+        in health(hanging={'sending to route "oncall", URL 1': 130.0}).unwell()
+    )
+
+
+def test_a_scheduler_that_hangs_is_told_and_stops_no_ping() -> None:
+    """Alerts leave all the same: whoever waits for the ping would be called for nothing."""
+    taken = {"sending to etl-hosts/db07": 130.0}
+    well = EngineHealth(dict, lambda _: {}, dict, lambda _: taken)
+    assert ("", True) == (well.unwell(), well.text().startswith("sending to etl-hosts/db07 hangs since "))
+    assert well.text() == well.text()
+    taken.clear()
+    assert "" == well.text()
+
+
+def test_f10_a_stopped_evaluator_stops_the_ping_and_is_a_banner(
+    tmp_path: Path, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A whole engine; its evaluator hangs as no exception would show."""
+    from dataclasses import replace
+
+    monkeypatch.setenv("PING_URL", watcher.url)
+    monkeypatch.setattr(health_module, "BEAT_TOLERANCE_SECONDS", 1.0)
+    alerts = AlertSettings(ping=SecretRef(env="PING_URL"), ping_every=timedelta(seconds=0.1))
+    config = replace(config_of(tmp_path, World(tmp_path, "good")), alerts=alerts)
+    store, hung, go = open_ready(str(tmp_path / "headway.db")), threading.Event(), threading.Event()
+    step = Evaluator.step
+
+    def hangs(self: Evaluator, fence: int) -> float:
+        if hung.is_set():
+            go.wait(60)
+        return step(self, fence)
+
+    monkeypatch.setattr(Evaluator, "step", hangs)
+    secrets = SecretStore()
+    engine = Engine(
+        lambda: EngineAssembly(config, store, secrets, Sink(tmp_path)),
+        EngineAssembly(config, store, secrets, Sink(tmp_path)),
+        3,
+    )
+    thread = threading.Thread(target=engine.run)
+    thread.start()
+    try:
+        wait_until(lambda: len(watcher.got) > 2, "its pings", 20)
+        hung.set()
+        wait_until(lambda: "evaluate does not respond" in trouble(store.url), "the banner", 20)
+        before = len(watcher.got)
+        time.sleep(0.5)
+        assert len(watcher.got) <= before + 1
+        go.set()
+        wait_until(lambda: len(watcher.got) > before + 2, "pings again", 20)
+        wait_until(lambda: not trouble(store.url), "the banner to go", 20)
+    finally:
+        go.set()
+        engine.stop()
+        thread.join(20)
+        store.close()
+
+
+def trouble(url: str) -> str:
+    with open_queries(url) as reads:
+        return reads.estate.header().engine.trouble

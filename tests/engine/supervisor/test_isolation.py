@@ -1,0 +1,310 @@
+"""However much hangs at some places, it costs those at the others nothing (invariant 3)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from connectors.sdk.contract import ActionFound, ActionSpec, Preview
+from connectors.sdk.errors import OutcomeUnknown
+from connectors.sdk.states import RunState, Verb
+from console.config.estate import ActingSettings, JobSettings, SystemConfig
+from console.domain.ids import new_action_key
+from console.domain.plan import PlanDraft
+from console.engine import worker
+from console.engine.actions import state_machine
+from console.engine.api.client import EngineClient
+from console.engine.connector_pool import REQUESTS_PER_TARGET
+from console.engine.keyed_executor import FairLimiter
+from console.engine.plans import proposals
+from tests.asks import rerun_of
+from tests.engine.bench import Bench, estate_config, running_bench
+from tests.fakes.scheduler import FakeConnector, FakeScheduler, NoOptions
+from tests.lab.process import wait_until
+from tests.present import present
+
+SECONDS = 10.0
+HOSTS = tuple(f"host{number}" for number in range(40))
+"""More than any pool of a fixed size had threads."""
+
+
+@contextmanager
+def many_hosts(folder: Path) -> Iterator[tuple[Bench, FakeScheduler, dict[str, int]]]:
+    """A system of forty hosts with a failed job on each, and another system, `other`, whose job failed too; the ids of
+    their runs."""
+    scheduler, other = FakeScheduler(places=HOSTS), FakeScheduler()
+    for host in HOSTS:
+        scheduler.job(host)
+    other.job("report")
+    config = estate_config(folder, scheduler)
+    jobs = {f"fake/{host}": JobSettings(rerun="safe") for host in HOSTS}
+    second = SystemConfig("other", config.systems["fake"].settings, other.kind(), NoOptions())
+    config = replace(
+        config, systems={**config.systems, "other": second}, jobs=jobs | {"other/report": JobSettings(rerun="safe")},
+        services={}, dependencies=(), acting=ActingSettings(per_hour=0),
+    )  # fmt: skip
+    with running_bench(folder, scheduler, config) as bench:
+        for name, made in [*((host, scheduler) for host in HOSTS), ("report", other)]:
+            made.attempt(name, f"{name}-1", RunState.FAILED, present() - timedelta(minutes=1))
+        for poller in bench.parts.pollers.values():
+            if poller.name in ("fake/host0", "other/one"):
+                poller.poll_once(bench.fence)
+        with bench.store.write(None) as connection:  # each job lives on the host of its name
+            connection.rows(
+                "UPDATE job SET target_id = (SELECT t.id FROM target t WHERE t.name = job.native_id)"
+                " WHERE native_id LIKE 'host%'"
+            )
+            sql = "SELECT j.native_id, r.id FROM run r JOIN job j ON j.id = r.job_id"
+            runs = {str(name): int(run) for name, run in connection.rows(sql)}
+        yield bench, other, runs
+
+
+def ask(bench: Bench, run_id: int) -> str:
+    key = new_action_key()
+    bench.requests().act(rerun_of(run_id, {"verb": "run again", "summary": "run it again", "scope": "1 run"}), key)
+    return key
+
+
+@contextmanager
+def at_work(bench: Bench) -> Iterator[None]:
+    """The actions' own thread, for as long as the context lasts."""
+    over = threading.Event()
+    thread = threading.Thread(target=bench.parts.actions.run, args=(bench.fence, over.is_set))
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(SECONDS)
+
+
+def states(bench: Bench) -> dict[str, str]:
+    with bench.reads() as reads:
+        return {one.key: one.state for one in reads.actions.list_actions()}
+
+
+def test_looks_at_forty_silent_hosts_delay_no_sending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free, looking, sent = threading.Event(), threading.Semaphore(0), threading.Event()
+
+    def silent(*_: object) -> ActionFound:
+        looking.release()
+        free.wait(SECONDS * 3)
+        return ActionFound("it was there")
+
+    def lost(_: str) -> None:
+        raise OutcomeUnknown("the line was cut")
+
+    with many_hosts(tmp_path) as (bench, other, runs):
+        bench.scheduler.on_act, other.on_act = lost, lambda _: sent.set()
+        for host in HOSTS:
+            ask(bench, runs[host])
+        bench.parts.actions.step(bench.fence)
+        assert {"unknown"} == set(states(bench).values())
+        monkeypatch.setattr(FakeConnector, "look_up", silent)
+        with at_work(bench):
+            try:
+                for _ in HOSTS:
+                    assert looking.acquire(timeout=SECONDS)
+                ask(bench, runs["report"])
+                assert sent.wait(SECONDS)
+                hanging = bench.parts.actions.hanging(0.0)
+                assert {f"asking fake/{host}" for host in HOSTS} <= hanging.keys()
+            finally:
+                free.set()
+
+
+def test_a_host_that_swallows_a_write_keeps_its_systems_turn_and_no_other_systems(tmp_path: Path) -> None:
+    """One write in flight at a system at most: what it does is not known before its call is over. It is told."""
+    free, swallowed, elsewhere = threading.Event(), threading.Event(), threading.Event()
+    with many_hosts(tmp_path) as (bench, other, runs):
+        hung = ask(bench, runs["host1"])
+
+        def act(key: str) -> None:
+            if key == hung:
+                swallowed.set()
+                free.wait(SECONDS * 3)
+
+        bench.scheduler.on_act, other.on_act = act, lambda _: elsewhere.set()
+        with at_work(bench):
+            try:
+                assert swallowed.wait(SECONDS)
+                waiting = [ask(bench, runs["host2"]), ask(bench, runs["host3"])]
+                polled = bench.scheduler.polls
+                ask(bench, runs["report"])
+                assert elsewhere.wait(SECONDS)
+                queues = bench.parts.actions.underway.turns._queue
+                wait_until(lambda: [2] == [len(one) for one in queues.values() if one], "them to wait for it", SECONDS)
+                bench.poller.poll_once(bench.fence)
+                assert (polled + 1, [hung]) == (bench.scheduler.polls, bench.scheduler.acted)
+                assert ["sending to fake/host1"] == list(bench.parts.actions.hanging(0.0))
+            finally:
+                free.set()
+            wait_until(lambda: 3 == len(bench.scheduler.acted), "the others", SECONDS)
+        assert {hung, *waiting} == {*bench.scheduler.acted}
+
+
+def test_a_silent_host_is_found_out_before_it_has_its_systems_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free, asked, sent = threading.Event(), threading.Event(), threading.Event()
+    real = FakeConnector.preview
+
+    def silent(self: FakeConnector, ask: ActionSpec, timeout_seconds: float) -> Preview:
+        if ask.run.job == "host1":
+            asked.set()
+            free.wait(SECONDS * 3)
+        return real(self, ask, timeout_seconds)
+
+    monkeypatch.setattr(FakeConnector, "preview", silent)
+    with many_hosts(tmp_path) as (bench, _, runs):
+        ask(bench, runs["host1"])
+        bench.scheduler.on_act = lambda _: sent.set()
+        with at_work(bench):
+            try:
+                assert asked.wait(SECONDS)
+                ask(bench, runs["host2"])
+                assert sent.wait(SECONDS)
+                assert not free.is_set()
+            finally:
+                free.set()
+
+
+def test_a_silent_host_costs_the_previews_of_a_plan_for_no_other_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many steps are at it: all are previewed, each target on its own."""
+    monkeypatch.setattr(proposals, "PREVIEW_SECONDS", 2.0)
+    free, real = threading.Event(), FakeConnector.preview
+
+    def silent(self: FakeConnector, ask: ActionSpec, timeout_seconds: float) -> Preview:
+        if ask.run.job == "host1":
+            free.wait(SECONDS * 3)
+        return real(self, ask, timeout_seconds)
+
+    monkeypatch.setattr(FakeConnector, "preview", silent)
+    with many_hosts(tmp_path) as (bench, _, runs):
+        requests = EngineClient(bench.url)
+        question = requests.propose_bulk(list(runs.values()), Verb.RERUN)
+        try:
+            bench.parts.answers.step(bench.fence)
+            draft = PlanDraft.read(requests.wait(question, SECONDS * 2).data)
+        finally:
+            free.set()
+        bench.parts.answers.close()
+    assert (41, ["fake/host1"]) == (len(draft.steps), [step.job for step in draft.steps if step.trouble])
+    assert 40 == len([step for step in draft.steps if step.preview])
+
+
+def test_who_waited_long_for_the_turn_is_asked_again_whether_its_job_runs_by_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state_machine, "PREVIEW_VALID_SECONDS", 0.0)
+    with many_hosts(tmp_path) as (bench, _, runs):
+        key = ask(bench, runs["host1"])
+        system = bench.scheduler
+
+        @contextmanager
+        def turn(_: int) -> Iterator[float]:
+            system.overlap = "it began meanwhile"
+            yield 1.0
+
+        monkeypatch.setattr(bench.parts.actions._moves, "_turn", turn)
+        bench.parts.actions.step(bench.fence)
+        assert ("refused", []) == (states(bench)[key], system.acted)
+
+
+def test_turns_are_taken_one_after_another_in_the_order_of_asking() -> None:
+    turns, order, lock, most = FairLimiter(1), list[int](), threading.Lock(), list[int]()
+    inside: set[int] = set()
+    entered = threading.Event()
+
+    def work(number: int) -> None:
+        with turns.turn(7, lambda: False):
+            with lock:
+                inside.add(number)
+                order.append(number)
+                most.append(len(inside))
+            entered.wait(0.05)
+            with lock:
+                inside.discard(number)
+
+    threads = []
+    for number in range(5):
+        threads.append(threading.Thread(target=work, args=(number,)))
+        threads[-1].start()
+        wait_until(partial(stands, turns, order, number), "its place in the line", SECONDS)
+    for thread in threads:
+        thread.join(SECONDS)
+    assert ([0, 1, 2, 3, 4], {1}) == (order, set(most))
+
+
+def stands(turns: FairLimiter, order: list[int], number: int) -> bool:
+    return len(turns._queue[7]) + len(order) > number
+
+
+def test_whoever_waits_for_a_turn_stops_waiting_when_the_engine_ends() -> None:
+    turns = FairLimiter(1)
+    with turns.turn(7, lambda: False), turns.turn(7, lambda: True):
+        assert 2 == turns._writing[7]
+
+
+def test_what_many_ask_of_a_host_that_hangs_holds_up_no_question_to_another(tmp_path: Path) -> None:
+    free = threading.Event()
+    with many_hosts(tmp_path) as (bench, _, runs):
+        bench.scheduler.on_log = lambda key: None if key == "host9-1" else hold_on(free)
+        asked = [bench.requests().log(runs["host1"]) for _ in range(REQUESTS_PER_TARGET + 4)]
+        asked += [bench.requests().log(runs[host]) for host in HOSTS[2:9] for _ in range(REQUESTS_PER_TARGET)]
+        last = bench.requests().log(runs["host9"])
+        try:
+            for _ in range(len(asked) // 10 + 1):
+                bench.parts.answers.step(bench.fence)
+            assert bench.requests().wait(last, SECONDS).ok
+            told = [found.error for one in asked if (found := bench.requests().answer(one)) is not None]
+            assert ["fake/host1: 16 requests wait for it already. Fix: try again later"] * 4 == told
+        finally:
+            free.set()
+        bench.parts.answers.close()
+
+
+def hold_on(free: threading.Event) -> None:
+    free.wait(SECONDS * 3)
+
+
+@pytest.mark.parametrize(
+    "name, hangs_at",
+    [
+        ("actions", "console.store.actions.actions_in"),
+        ("plans", "console.store.plans.active_plans"),
+        ("answers", "console.store.request_queue.claim_requests"),
+    ],
+)
+def test_a_part_that_hangs_is_told_by_name_and_stops_the_ping(
+    name: str, hangs_at: str, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "BEAT_TOLERANCE_SECONDS", 0.3)
+    go, over, hung = threading.Event(), threading.Event(), threading.Event()
+
+    def hangs(*_: object, **__: object) -> list[object]:
+        hung.set()
+        go.wait(SECONDS * 3)
+        return []
+
+    monkeypatch.setattr(hangs_at, hangs)
+    part: Callable[..., None] = getattr(bench.parts, name).run
+    thread = threading.Thread(target=part, args=(bench.fence, over.is_set))
+    thread.start()
+    try:
+        assert hung.wait(SECONDS)
+        wait_until(lambda: f"{name} does not respond since " in bench.parts.trouble(""), "the word about it", SECONDS)
+        assert f"{name} does not respond since " in bench.parts.health.unwell()
+    finally:
+        over.set()
+        go.set()
+        thread.join(SECONDS)

@@ -1,0 +1,204 @@
+"""Headway tells its own trouble: through the store, or from memory while the store cannot be used."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from console.config.estate import AlertSettings
+from console.domain.switches import MODE
+from console.engine.notify.self_monitoring import _TITLES, OUTBOX, PARTS, STORE, SelfMonitor
+from console.engine.notify.senders import SendResult
+from console.store import alert_routing as rows_module
+from console.store.errors import StoreUnusable
+from tests.engine.bench import Bench
+from tests.engine.notify.test_routing import BAD, bench_of, fail, later, post_of, route, rows
+from tests.lab.process import wait_until
+from tests.present import present
+
+FULL = {STORE: "the store at x: database or disk is full"}
+
+
+def at_once() -> SelfMonitor:
+    return SelfMonitor({STORE: 0.0, OUTBOX: 0.0, PARTS: 0.0})
+
+
+def titles(bench: Bench) -> list[str]:
+    return [title for _, title, _ in post_of(bench).got]
+
+
+def test_a_part_that_keeps_breaking_is_told_to_the_default_route_once_and_again_when_it_works(tmp_path: Path) -> None:
+    with bench_of(tmp_path, oncall=route("ONE")) as bench:
+        own = at_once()
+        for _ in range(3):
+            own.look(bench.parts, bench.fence, {PARTS: "evaluate broke: ValueError: x"})
+        bench.send()
+        assert ["[Headway] bench: engine workers keep failing"] == titles(bench)
+        assert "evaluate broke: ValueError: x" in post_of(bench).got[0][2]
+        own.look(bench.parts, bench.fence, {})
+        bench.send()
+        assert ["[Headway] bench: all engine workers run again"] == titles(bench)[1:]
+        assert [("headway:parts", None, "headway"), ("headway:parts", None, "headway")] == rows(
+            bench, "SELECT dedup_key, incident_id, kind FROM alert"
+        )
+
+
+def test_another_engine_does_not_tell_within_the_hour_what_was_told(tmp_path: Path) -> None:
+    with bench_of(tmp_path, oncall=route("ONE")) as bench:
+        for _ in range(2):
+            at_once().look(bench.parts, bench.fence, {PARTS: "evaluate broke"})
+        bench.send()
+        assert 1 == len(titles(bench))
+
+
+def test_what_is_back_after_it_was_over_is_told_again(tmp_path: Path) -> None:
+    with bench_of(tmp_path, oncall=route("ONE")) as bench:
+        own = at_once()
+        for troubles in ({PARTS: "evaluate broke"}, {}, {PARTS: "evaluate broke"}):
+            own.look(bench.parts, bench.fence, troubles)
+        bench.send()
+        assert ["keep failing", "run again", "keep failing"] == [" ".join(one.split()[-2:]) for one in titles(bench)]
+
+
+def test_a_short_trouble_is_not_told(tmp_path: Path) -> None:
+    with bench_of(tmp_path, oncall=route("ONE")) as bench:
+        own = SelfMonitor()
+        own.look(bench.parts, None, FULL)
+        own.look(bench.parts, bench.fence, {})
+        bench.send()
+        assert [] == titles(bench)
+
+
+def test_f12_a_full_store_is_told_from_memory_and_recorded_later_and_not_sent_again(tmp_path: Path) -> None:
+    with bench_of(tmp_path, oncall=route("ONE", "TWO")) as bench:
+        post_of(bench).answers["two"] = SendResult(False, "error=500")
+        own = at_once()
+        own.look(bench.parts, None, FULL)
+        wait_until(lambda: len(post_of(bench).got) >= 2, "both sendings", 10)
+        assert [] == rows(bench, "SELECT id FROM alert")
+        wait_until(lambda: bool(recorded(bench, own)), "the record", 10)
+        first, second = rows(
+            bench, "SELECT url_words, state, tries > 0, error FROM delivery WHERE alert_id = 1 ORDER BY id"
+        )
+        assert ("env ROUTE_ONE", "sent", 1, "") == first
+        assert ("env ROUTE_TWO", "pending", 1, "error=500") == second
+        post_of(bench).answers.clear()
+        later(bench)
+        told = [title for title, _ in post_of(bench).to("one")]
+        assert [
+            "store unavailable: nothing is evaluated, no alert is written",
+            "store available again",
+        ] == [title.removeprefix("[Headway] bench: ") for title in told]
+        assert {"sent"} == {state for (state,) in rows(bench, "SELECT state FROM delivery")}
+
+
+def recorded(bench: Bench, own: SelfMonitor) -> list[tuple[object, ...]]:
+    own.look(bench.parts, bench.fence, {})
+    return [] if own._kept else rows(bench, "SELECT id FROM alert")
+
+
+def test_a_store_that_fails_while_it_is_told_does_not_lose_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise StoreUnusable("the store at x: database or disk is full")
+
+    with bench_of(tmp_path, oncall=route("ONE")) as bench:
+        own = at_once()
+        with monkeypatch.context() as patch:
+            patch.setattr(rows_module, "create_alert", full)
+            own.look(bench.parts, bench.fence, {PARTS: "outbox broke"})
+        wait_until(lambda: bool(titles(bench)), "the alert from memory", 10)
+        wait_until(lambda: bool(recorded(bench, own)), "the record", 10)
+
+
+def test_a_receiver_that_refuses_for_good_is_not_asked_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("random.random", lambda: 0.0)
+    with bench_of(tmp_path, oncall=route("ONE")) as bench:
+        post_of(bench).answers["one"] = BAD
+        at_once().look(bench.parts, None, FULL)
+        wait_until(lambda: 3 == len(post_of(bench).got), "three tries", 10)
+        wait_until(lambda: not [one for one in threading.enumerate() if one.name == "own alert 0"], "its end", 10)
+        assert 3 == len(post_of(bench).got)
+
+
+def test_without_a_default_route_it_stands_in_the_log_and_the_status_only(tmp_path: Path) -> None:
+    with bench_of(tmp_path, oncall=route("ONE")) as bench:
+        bench.parts.config = replace(bench.config, alerts=AlertSettings())
+        at_once().look(bench.parts, bench.fence, FULL)
+        assert [] == rows(bench, "SELECT id FROM alert")
+
+
+def in_shadow(bench: Bench, *live: str) -> None:
+    with bench.store.write(None) as connection:
+        for name, value in ((MODE, "shadow"), *((one, "live") for one in live)):
+            connection.rows(
+                "INSERT INTO switch (name, value, set_by, why, at_us) VALUES (?, ?, '', '', 0)"
+                " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                (name, value),
+            )
+
+
+def would_have_told(bench: Bench) -> list[str]:
+    with bench.reads() as reads:
+        return [one.words for one in reads.estate.shadow_events(present() - timedelta(days=1))[0]]
+
+
+def test_an_estate_in_shadow_records_what_it_would_have_told_of_itself_and_sends_nothing(tmp_path: Path) -> None:
+    with bench_of(tmp_path, oncall=route("ONE")) as bench:
+        in_shadow(bench)
+        own = at_once()
+        own.look(bench.parts, bench.fence, {})
+        own.look(bench.parts, None, FULL)
+        own.look(bench.parts, bench.fence, {PARTS: "evaluate broke"})
+        own.look(bench.parts, bench.fence, {})
+        bench.send()
+        assert [] == titles(bench)
+        assert [] == rows(bench, "SELECT id FROM alert")
+        assert [
+            "would have notified oncall: [Headway] bench: all engine workers run again",
+            "would have notified oncall: [Headway] bench: engine workers keep failing",
+            "would have notified oncall: [Headway] bench: store available again",
+            f"would have notified oncall: [Headway] bench: {_TITLES[STORE]}",
+        ] == would_have_told(bench)
+
+
+def test_an_estate_in_shadow_tells_the_shadow_route_of_itself_where_it_has_one(tmp_path: Path) -> None:
+    with bench_of(tmp_path, oncall=route("ONE"), trial=route("TWO")) as bench:
+        bench.parts.config = replace(bench.config, alerts=AlertSettings(default_route="oncall", shadow_route="trial"))
+        in_shadow(bench)
+        own = at_once()
+        own.look(bench.parts, bench.fence, {})
+        own.look(bench.parts, None, FULL)
+        wait_until(lambda: bool(post_of(bench).got), "the alert from memory", 10)
+        [(title, body)] = post_of(bench).to("two")
+        assert title.startswith("[shadow] [Headway] bench: store unavailable")
+        assert body.startswith("Shadow mode: this would have been sent to oncall.\n\n")
+        assert [] == post_of(bench).to("one")
+
+
+def test_an_estate_with_something_live_tells_of_itself(tmp_path: Path) -> None:
+    """Who counts on being told of that counts on what would keep it from them."""
+    with bench_of(tmp_path, oncall=route("ONE")) as bench:
+        in_shadow(bench, "system fake")
+        own = at_once()
+        own.look(bench.parts, bench.fence, {PARTS: "evaluate broke"})
+        bench.send()
+        assert ["[Headway] bench: engine workers keep failing"] == titles(bench)
+
+
+def test_what_was_given_up_is_only_recorded_in_shadow(tmp_path: Path) -> None:
+    with bench_of(tmp_path, oncall=route("ONE")) as bench:
+        post_of(bench).answers["one"] = BAD
+        fail(bench, "extract")
+        in_shadow(bench)
+        for _ in range(4):
+            later(bench)
+        assert ['would have notified oncall: [Headway] 1 alert to route "oncall" not delivered'] == would_have_told(
+            bench
+        )
+        assert [] == rows(bench, "SELECT id FROM alert WHERE kind = 'headway'")

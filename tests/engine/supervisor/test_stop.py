@@ -1,0 +1,146 @@
+"""`headway engine stop` ends the engine that holds the lease, and no other process that has its number."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from console.cli import engine_process
+from console.cli.exits import Exit
+from console.cli.main import main
+from console.domain.ids import micros
+from console.store.db import lease
+from console.store.queries import open_queries
+from console.tui.frame import header_footer
+from console.tui.frame.cells import RenderContext
+from console.tui.frame.clock_format import ZonedClock
+from console.tui.frame.glyphs import GlyphSet
+from tests.store.ready import open_ready
+
+
+@pytest.fixture
+def other() -> Iterator[subprocess.Popen[bytes]]:
+    """A process of somebody else's."""
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    yield process
+    process.kill()
+    process.wait(60)
+
+
+def held_by(folder: Path, holder: str) -> str:
+    """The URL of a store whose lease `holder` has."""
+    store = open_ready(str(folder / "headway.db"))
+    lease.acquire_lease(store, lease.ENGINE_LEASE, holder, 60)
+    store.close()
+    return str(folder / "headway.db")
+
+
+def test_a_process_of_another_namespace_with_the_same_number_is_left_alone(
+    tmp_path: Path, other: subprocess.Popen[bytes], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A container often has its host's name, and its process 17 is another one here."""
+    url = held_by(tmp_path, f"{socket.gethostname()}:{other.pid}~c0ffee")
+    assert Exit.REFUSED == main(["--store", url, "engine", "stop"])
+    assert "not here; run headway engine stop there" in capsys.readouterr().err
+    assert other.poll() is None
+
+
+def test_the_holder_of_the_lease_is_ended(tmp_path: Path, other: subprocess.Popen[bytes]) -> None:
+    holder = lease.holder_name().replace(f":{os.getpid()}~", f":{other.pid}~")
+    url = held_by(tmp_path, holder)
+    assert Exit.OK == main(["--store", url, "engine", "stop"])
+    other.wait(60)
+
+
+def test_a_store_that_is_not_there_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert Exit.USAGE == main(["--store", str(tmp_path / "none.db"), "engine", "stop"])
+    assert "there is no store at" in capsys.readouterr().err
+
+
+def test_a_dead_holder_is_known_by_its_number_only_where_that_is_its_own(other: subprocess.Popen[bytes]) -> None:
+    other.kill()
+    other.wait(60)
+    mine = lease.holder_name().replace(f":{os.getpid()}~", f":{other.pid}~")
+    assert lease.is_provably_dead(mine)
+    assert not lease.is_provably_dead(mine.partition("~")[0] + "~c0ffee")
+    assert not lease.is_provably_dead(f"elsewhere:{other.pid}~{mine.partition('~')[2]}")
+
+
+def test_an_engine_that_was_killed_is_known_as_dead_at_once(
+    tmp_path: Path, other: subprocess.Popen[bytes], capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = held_by(tmp_path, lease.holder_name().replace(f":{os.getpid()}~", f":{other.pid}~"))
+    with open_queries(url) as reads:
+        assert reads.estate.engine().alive
+        other.kill()
+        os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)  # its parent has not looked yet
+        assert not reads.estate.engine().alive
+    assert Exit.NO_ENGINE == main(["--store", url, "status"])
+    assert "NO ENGINE since" in capsys.readouterr().out
+    assert Exit.NO_ENGINE == main(["--store", url, "engine", "stop"])
+    assert f"process {other.pid}, is not running any more" in capsys.readouterr().err
+
+
+def lapsed(url: str, since_us: int | None = None) -> None:
+    """The lease was not renewed in time; got at `since_us` where that is given."""
+    store = open_ready(url)
+    with store.write(None) as connection:
+        connection.rows("UPDATE lease SET until_us = 1")
+        if since_us is not None:
+            connection.rows("UPDATE lease SET since_us = ?", (since_us,))
+    store.close()
+
+
+def test_an_engine_that_lives_and_cannot_renew_its_lease_is_no_missing_one(
+    tmp_path: Path, other: subprocess.Popen[bytes], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A full disk, a debugger: another engine would help nothing, and this one is the one to stop."""
+    url = held_by(tmp_path, lease.holder_name().replace(f":{os.getpid()}~", f":{other.pid}~"))
+    lapsed(url)
+    stuck = f"process {other.pid} lives and cannot write"
+    assert Exit.NO_ENGINE == main(["--store", url, "status"])
+    told = capsys.readouterr().out
+    assert (True, True, False) == ("NOTHING IS WATCHED since" in told, stuck in told, "Start one" in told)
+    with open_queries(url) as reads:
+        header = reads.estate.header()
+    banner = header_footer.banner_text(
+        header, "", RenderContext(now=datetime.now(UTC), glyphs=GlyphSet(), clock=ZonedClock())
+    )
+    assert banner.startswith(" monitoring stopped since ")
+    assert stuck in banner
+    assert f"engine not started: {stuck}" in engine_process.start_engine_if_needed(url, tmp_path / "headway.toml").words
+    assert Exit.OK == main(["--store", url, "engine", "stop"])
+    other.wait(60)
+    assert Exit.NO_ENGINE == main(["--store", url, "status"])
+    assert "Fix: headway engine" in capsys.readouterr().out
+
+
+def test_a_process_that_began_after_the_lease_has_only_the_number_of_its_holder(
+    tmp_path: Path, other: subprocess.Popen[bytes]
+) -> None:
+    url = held_by(tmp_path, lease.holder_name().replace(f":{os.getpid()}~", f":{other.pid}~"))
+    lapsed(url, micros(datetime.now(UTC) - timedelta(minutes=1)))
+    with open_queries(url) as reads:
+        assert "" == reads.estate.engine().stuck
+    assert Exit.NO_ENGINE == main(["--store", url, "engine", "stop"])
+    assert other.poll() is None
+
+
+def test_on_a_full_disk_nobody_is_told_to_start_an_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """That has never had one: it could not get its lease there."""
+    url = str(tmp_path / "headway.db")
+    open_ready(url).close()
+    monkeypatch.setattr(lease, "MIN_FREE_BYTES", 1 << 62)
+    assert Exit.NO_ENGINE == main(["--store", url, "status"])
+    told = capsys.readouterr().out
+    assert "NOTHING IS WATCHED: the disk of the store is full: no engine can write there; free space first" in told
+    assert "Start one" not in told

@@ -1,0 +1,62 @@
+"""P(late) as one's own past corrects it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from console.forecast.calibration import PRIOR, ForecastNight, calibrated, fit_slopes
+from console.forecast.simulation.critical_path import restart_clocks, slack_of
+from console.forecast.simulation.simulator import UNSEEN, answer_for, quantiles, reweight
+from tests.forecast.test_joint_simulation import PROMISE, seen_at
+
+LATE = [ForecastNight(np.array([0.3, 0.4]), was_late=True, night=night) for night in range(60)]
+CALM = [ForecastNight(np.array([0.6, 0.7]), was_late=False, night=night) for night in range(60)]
+
+
+def test_the_past_corrects_both_ways() -> None:
+    assert calibrated(0.3, fit_slopes(LATE)) > 0.31
+    assert calibrated(0.7, fit_slopes(CALM)) < 0.69
+
+
+def test_without_a_past_it_is_told_as_it_is() -> None:
+    assert (0.0, 0.3, 1.0) == tuple(calibrated(each, PRIOR) for each in (0.0, 0.3, 1.0))
+
+
+SEEN = seen_at(450.0, 3)
+SHARES = np.linspace(0.01, 0.99, 99)
+
+
+@given(late=st.floats(0.01, 0.99), deadline=st.floats(1700, 2200))
+def test_quantiles_pass_the_deadline_where_what_is_told_says_so(late: float, deadline: float) -> None:
+    promise = replace(PROMISE, deadline=deadline)
+    told = reweight(SEEN, promise, late)
+    both = told.outcome(promise)
+    assert both.weights.sum() == pytest.approx(1.0)
+    said = answer_for(told, promise).late
+    before = SHARES[quantiles(both.finish, both.weights, SHARES) <= deadline].max(initial=0.0)
+    assert before == pytest.approx(1 - said, abs=0.06)
+    assert said == pytest.approx(late) or not 0 < (both.finish > deadline).mean() < 1
+
+
+def test_what_no_sample_shows_is_hardly_feared_and_what_all_show_hardly_hoped_for() -> None:
+    easy, lost = (replace(PROMISE, deadline=each) for each in (9000.0, 500.0))
+    assert answer_for(reweight(SEEN, easy, 0.4), easy).late == UNSEEN
+    assert answer_for(reweight(SEEN, lost, 0.4), lost).late == 1 - UNSEEN
+
+
+@pytest.mark.parametrize("late", [0.05, 0.3, 0.6, 0.95])
+def test_slack_and_act_by_are_of_the_odds_that_are_told(late: float) -> None:
+    """The more likely late, the sooner must be acted; the median slack is below nothing from even odds on."""
+    jobs = [int(each) for each in np.flatnonzero(SEEN.tonight.stand == 0)][:1]
+    promise = replace(PROMISE, deadline=float(np.median(SEEN.outcome(PROMISE).finish)))
+    told, more = (reweight(SEEN, promise, each) for each in (late, min(late + 0.2, 0.99)))
+    slack = slack_of(told, promise)
+    assert (slack.seconds[promise.ends[0]] < 0) == (late > 0.5)
+    first, second = (restart_clocks(each, promise, slack_of(each, promise), jobs, 0.25) for each in (told, more))
+    assert first is None or second is None or second[0] <= first[0]
+    assert slack.weights.sum() == pytest.approx(1.0)

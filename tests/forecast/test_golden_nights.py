@@ -1,0 +1,17 @@
+"""Every figure that is told of a few whole nights, held as text: whoever moves one sees all that it moves."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.forecast.golden_nights import FOLDER, GOLDEN, told
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_a_night_is_told_as_it_was(name: str) -> None:
+    """On purpose? `python -m tests.forecast.golden_nights`, and read what it changed."""
+    assert (FOLDER / f"{name}.txt").read_text(encoding="utf-8") == told(name)
+
+
+def test_every_file_is_of_a_night() -> None:
+    assert {f"{name}.txt" for name in GOLDEN} == {path.name for path in FOLDER.iterdir()}

@@ -1,0 +1,116 @@
+"""What a service day leaves to the jobs below it, from the samples of its P(late). As in test_foresee."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from connectors.sdk.states import RunState
+from console.control.evaluate import evaluate
+from console.domain.decision import ServiceDayVerdict
+from console.domain.forecast import JobForecast
+from console.forecast.forecaster import Forecaster
+from console.forecast.simulation.critical_path import job_slacks, slack_of
+from console.forecast.simulation.simulator import prepare_night, reweight, run_simulation
+from console.forecast.simulation.values import JobPhase, NightHistory, ServicePromise, SimulationGraph, Tonight
+from tests.factories import NIGHT, at, estate, feeds, run, service
+from tests.forecast.test_forecast import CHAIN, EXTRACT, LOAD, MART, done
+from tests.forecast.test_simulation import past
+
+WIDE = [40.0, 60.0, 90.0]
+
+
+def day(now: str, *runs: object, due: str = "06:30", takes: list[float] = WIDE) -> ServiceDayVerdict:
+    seen = estate(EXTRACT, LOAD, MART, runs=runs, feeds=CHAIN, services=[service("daily", due, MART)],  # type: ignore[arg-type]
+                  durations={3: tuple(each * 60 for each in takes * 6)})  # fmt: skip
+    seen = replace(seen, history={3: past(MART, "04:30", takes)})
+    found = evaluate(seen, at(now), foresee=Forecaster()).service_days
+    return next(each for each in found if each.business_date == NIGHT)
+
+
+def jobs(one: ServiceDayVerdict) -> dict[int, JobForecast]:
+    return {each.job_id: each for each in one.jobs}
+
+
+def test_each_job_that_runs_or_waits_is_told_and_what_is_done_is_not() -> None:
+    calm = jobs(day("02:00"))
+    assert [EXTRACT.id, LOAD.id, MART.id] == list(calm)
+    assert (at("03:30"), at("03:30")) == (calm[EXTRACT.id].p50, calm[EXTRACT.id].p95)
+    assert ("declared", "history (18 runs)") == (calm[EXTRACT.id].source, calm[MART.id].source)
+    assert [LOAD.id, MART.id] == list(jobs(day("03:45", done(EXTRACT, "03:10"))))
+
+
+def test_the_terminals_own_figures_are_the_services() -> None:
+    late = day("04:10", done(EXTRACT, "03:10"), run(2, LOAD, "04:00", RunState.RUNNING), due="05:40")
+    last = jobs(late)[MART.id]
+    assert late.p_late is not None
+    assert 0.1 < late.p_late < 0.9
+    assert late.p_late == pytest.approx(last.late, abs=0.02)
+    assert (late.expected_at, late.p80_at, late.p95_at) == (last.p50, last.p80, last.p95)
+    assert 1.0 == last.decides
+
+
+@pytest.mark.parametrize("every", [3, 4, 5, 7])
+def test_what_may_fail_is_told_alike_of_a_service_and_of_the_jobs_on_its_way(every: int) -> None:
+    """EXTRACT fails on some nights: what is read of it, and of MART, comes from a quarter of the samples."""
+    failing = past(EXTRACT, "03:10", [19.0, 20.0, 22.0])
+    repairs = array("d", [1500.0 + 90 * back if back % every == 0 else -1.0 for back in range(30)])
+    seen = estate(EXTRACT, MART, feeds=feeds(EXTRACT, MART), services=[service("daily", "04:50", MART)],
+                  durations={1: tuple(failing.takes)})  # fmt: skip
+    found = evaluate(replace(seen, history={1: replace(failing, repairs=repairs)}), at("02:00"), foresee=Forecaster())
+    one = next(each for each in found.service_days if each.business_date == NIGHT)
+    extract, mart = (jobs(one)[each.id] for each in (EXTRACT, MART))
+    assert (one.p_late, one.expected_at, one.p80_at, one.p95_at) == (mart.late, mart.p50, mart.p80, mart.p95)
+    assert extract.p95 < mart.p95
+    assert extract.late <= mart.late
+
+
+def test_where_every_sample_is_late_a_job_is_no_likelier_late_than_its_service_is_told() -> None:
+    takes = np.full((20, 1), 600.0)
+    nothing = np.array([np.nan])
+    of_night = prepare_night(
+        NightHistory(takes, np.zeros_like(takes), np.full(takes.shape, np.nan)), SimulationGraph([[]], np.zeros(1)), [0]
+    )
+    seen = run_simulation(Tonight(np.array([JobPhase.WAITS]), nothing, nothing, nothing), 0.0, of_night)
+    promise = ServicePromise("payments", np.array([0]), 300.0)
+    told = reweight(seen, promise, 0.98)
+    [part] = job_slacks(told, promise, slack_of(told, promise), [0], 0.1)
+    assert part.late == pytest.approx(0.98)
+
+
+def test_a_job_with_room_makes_nobody_late_though_the_service_will_be() -> None:
+    """EXTRACT has until 04:00, when LOAD starts by the clock."""
+    late = jobs(day("03:15", run(1, EXTRACT, "03:10", RunState.RUNNING), due="05:20"))
+    assert (0.0, 0.0) == (late[EXTRACT.id].late, late[EXTRACT.id].decides)
+    assert late[MART.id].late > 0.5
+    slack = late[MART.id].slack_s
+    assert slack is not None
+    assert slack < 0
+
+
+def test_the_clocks_of_what_is_broken_are_those_of_the_service() -> None:
+    for due in ("06:30", "07:30", "09:00"):
+        broken = day("03:30", run(1, EXTRACT, "03:10", RunState.FAILED), due=due)
+        one = jobs(broken)[EXTRACT.id]
+        clocks = tuple(at and at.replace(microsecond=0) for at in (one.act_by, one.green_by))
+        assert clocks == (broken.act_by, broken.green_by)
+
+
+def test_the_later_the_deadline_the_later_each_job_must_begin_and_end() -> None:
+    known = [jobs(day("02:00", due=due)) for due in ("06:00", "06:30", "07:30")]
+    for job in (EXTRACT, LOAD, MART):
+        ends = [each[job.id].green_by or at("00:00") for each in known]
+        begins = [each[job.id].act_by or at("00:00") for each in known]
+        slacks = [each[job.id].slack_s or 0.0 for each in known]
+        assert (ends, begins, slacks) == (sorted(ends), sorted(begins), sorted(slacks))
+        assert all(begin <= end for begin, end in zip(begins, ends, strict=True))
+
+
+def test_what_can_begin_too_late_only_has_its_clock_behind_it() -> None:
+    lost = jobs(day("04:10", done(EXTRACT, "03:10"), run(2, LOAD, "04:00", RunState.RUNNING), due="04:40"))
+    last = lost[MART.id].act_by
+    assert last is not None
+    assert last < at("04:10")

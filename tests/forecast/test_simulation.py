@@ -1,0 +1,463 @@
+"""The simulation as evaluations ask it. EXTRACT 03:10 feeds LOAD 04:00 feeds MART: 20, 30 and 60 minutes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from connectors.sdk.states import RunState
+from console.control.evaluate import evaluate
+from console.control.services.risk import has_passed, judge_risk, risk_alarm_of
+from console.control.snapshot.incremental import part_with
+from console.domain.decision import ServiceDayVerdict
+from console.domain.dependency import DependencyOrigin
+from console.domain.estate import JobFacts, LastVerdict, RunFacts
+from console.domain.forecast import ForecastTally, PastForecasts, PeakForecast
+from console.domain.history import RunHistory, SuccessfulRun, build_history
+from console.domain.job import Safety
+from console.domain.service import Timeliness
+from console.domain.settings import Declared, DeclaredPool
+from console.forecast.forecaster import CachedForecast, ForecastBasis, ForecastCache, Forecaster, GroupName
+from console.forecast.night_graph import NightGraph, independent_groups
+from console.forecast.simulation import simulator
+from console.forecast.what_if import Counterfactual, WhatIf
+from tests.factories import NIGHT, at, estate, feeds, gate, job, minutes, run, service
+from tests.forecast.test_forecast import CHAIN, EXTRACT, LOAD, MART, PROMISE, done
+
+NATIVE = [*feeds(EXTRACT, LOAD, origin=DependencyOrigin.NATIVE), *feeds(LOAD, MART)]
+
+
+def both(now: str, *runs: RunFacts, deps: Any = CHAIN, jobs: Any = (EXTRACT, LOAD, MART)) -> list[ServiceDayVerdict]:
+    """By sums and by the simulation."""
+    seen = estate(*jobs, runs=runs, feeds=deps, services=[PROMISE])
+    found = (evaluate(seen, at(now), foresee=by) for by in (None, Forecaster()))
+    return [next(each for each in one.service_days if each.business_date == NIGHT) for one in found]
+
+
+@pytest.mark.parametrize(
+    "now, runs, deps",
+    [
+        ("02:00", (), CHAIN),
+        ("03:20", (run(1, EXTRACT, "03:10", RunState.RUNNING),), CHAIN),
+        ("03:55", (run(1, EXTRACT, "03:10", RunState.RUNNING, started_at=at("03:45")),), CHAIN),
+        ("03:55", (run(1, EXTRACT, "03:10", RunState.RUNNING, started_at=at("03:45")),), NATIVE),
+        ("03:45", (done(EXTRACT, "03:10"),), CHAIN),
+        ("04:05", (run(1, EXTRACT, "03:10", RunState.RUNNING, started_at=at("03:55")),
+                   run(2, LOAD, "04:00", RunState.RUNNING)), CHAIN),
+    ],
+)  # fmt: skip
+def test_where_nothing_varies_the_simulation_says_what_the_sums_say(now: str, runs: Any, deps: Any) -> None:
+    summed, simulated = both(now, *runs, deps=deps)
+    assert summed == replace(simulated, p80_at=None, p_late=None, p_own=None, critical=(), jobs=())
+    assert (simulated.expected_at, 0.0) == (simulated.p80_at, simulated.p_late)
+    assert 1.0 == simulated.critical[-1]
+
+
+def test_a_red_job_is_restarted_after_somebody_has_looked_and_its_clocks_stay() -> None:
+    summed, simulated = both("03:30", run(1, EXTRACT, "03:10", RunState.FAILED))
+    assert (summed.act_by, summed.green_by, summed.timeliness) == (
+        simulated.act_by, simulated.green_by, simulated.timeliness,
+    )  # fmt: skip
+    assert summed.expected_at is not None
+    assert simulated.expected_at is not None
+    assert simulated.p95_at is not None
+    assert summed.expected_at < simulated.expected_at < simulated.p95_at
+
+
+def past(of: JobFacts, clock: str, takes: list[float], nights: int = 30) -> RunHistory:
+    """Of each night before this one, oldest first in `takes` (minutes, over and over), newest first in the history."""
+    runs = []
+    for back in range(1, nights + 1):
+        lasted = takes[(nights - back) % len(takes)] * 60
+        began = at(clock) - timedelta(days=back)
+        day = NIGHT - timedelta(days=back)
+        ended = began.timestamp() + lasted
+        runs.append(
+            SuccessfulRun(back, int(began.timestamp()), int(ended), lasted, 0.0, -1.0, 1, -1.0, "", day.toordinal())
+        )
+    return build_history(runs)
+
+
+def told(now: str, takes: list[float], *runs: RunFacts, due: str = "06:30") -> ServiceDayVerdict:
+    """The last job has a past in which it took these minutes; the others take what is declared."""
+    latest = tuple(each * 60 for each in takes * 6)
+    seen = estate(EXTRACT, LOAD, MART, runs=runs, feeds=CHAIN, services=[service("daily", due, MART)],
+                  durations={3: latest})  # fmt: skip
+    seen = replace(seen, history={3: past(MART, "04:30", takes)})
+    found = evaluate(seen, at(now), foresee=Forecaster())
+    return next(each for each in found.service_days if each.business_date == NIGHT)
+
+
+def test_a_finish_is_as_wide_as_the_past_of_its_jobs() -> None:
+    narrow, wide = told("02:00", [59.0, 60.0, 61.0]), told("02:00", [40.0, 60.0, 90.0])
+    for each in (narrow, wide):
+        assert each.expected_at is not None
+        assert each.p95_at is not None
+        assert abs(each.expected_at - at("05:30")) < timedelta(minutes=20)
+    assert narrow.p95_at is not None
+    assert wide.p95_at is not None
+    assert narrow.p95_at + timedelta(minutes=10) < wide.p95_at
+
+
+@pytest.mark.parametrize("runs, nights", [((20, 7, 18), 7), ((20, 0, 18), 0)], ids=["few runs", "declared"])
+def test_a_forecast_rests_on_the_runs_of_the_job_on_its_way_that_has_fewest(runs: tuple[int, ...], nights: int) -> None:
+    latest = {number: (600.0,) * count for number, count in enumerate(runs, 1)}
+    seen = estate(EXTRACT, LOAD, MART, feeds=CHAIN, services=[PROMISE], durations=latest)
+    found = evaluate(seen, at("02:00"), foresee=Forecaster()).service_days
+    assert nights == next(each for each in found if each.business_date == NIGHT).nights
+
+
+def test_services_that_share_a_job_agree_and_those_apart_do_not_move_each_other() -> None:
+    lone = job(4, "dwh/lone", "04:00", expected=minutes(30))
+    alike = [service("first", "06:30", MART), service("second", "06:30", MART)]
+    runs = [run(1, EXTRACT, "03:10", RunState.FAILED)]
+    seen = estate(EXTRACT, LOAD, MART, lone, runs=runs, feeds=CHAIN, services=[*alike, service("lone", "06:30", lone)])
+    found = evaluate(seen, at("03:30"), foresee=Forecaster()).service_days
+    first, second, apart = (next(d for d in found if (d.service, d.business_date) == (name, NIGHT)) for name in
+                            ("first", "second", "lone"))  # fmt: skip
+    assert (first.expected_at, first.p95_at) == (second.expected_at, second.p95_at)
+    assert (at("04:30"), Timeliness.ON_TIME) == (apart.p95_at, apart.timeliness)
+
+
+def test_service_days_are_together_by_what_they_share_over_others_too() -> None:
+    laid = NightGraph(places=[{1: 10}, {2: 20}, {3: 30}, {}, {1: 40}, {4: 20, 5: 10}, {6: 30, 7: 40}])
+    assert [[0, 1, 5], [2, 4, 6], [3]] == sorted(independent_groups(laid))
+    many = NightGraph(places=[{0: 0, day + 1: day + 1} for day in range(20_000)])
+    assert [list(range(20_000))] == independent_groups(many), "as many steps as there are jobs, not their square"
+
+
+def test_chains_that_meet_in_a_pool_are_foreseen_together_and_a_part_as_the_whole() -> None:
+    """Three that start at once, of 30 minutes each, on one slot and on two; the fourth is in no pool."""
+    known = [job(at, f"dwh/j{at}", "04:00", expected=minutes(30)) for at in (1, 2, 3)]
+    lone = job(4, "dwh/lone", "04:00", expected=minutes(30))
+    for slots, ends in ((1, ["04:30", "05:00", "05:30"]), (2, ["04:30", "04:30", "05:00"]), (3, ["04:30"] * 3)):
+        seen = estate(*known, lone, services=[service(one.native_id, "06:30", one) for one in (*known, lone)],
+                      declared=Declared(pools=(DeclaredPool("host", ("dwh/j*",), slots),)))  # fmt: skip
+        found = evaluate(seen, at("02:00"), foresee=Forecaster()).service_days
+        days = {day.service: day.expected_at for day in found if day.business_date == NIGHT}
+        assert [*map(at, ends), at("04:30")] == [*sorted(days[one.native_id] for one in known), days["lone"]]  # type: ignore[type-var]
+        part = evaluate(part_with(seen, [2]), at("02:00"), foresee=Forecaster()).service_days
+        assert {**days, **{day.service: day.expected_at for day in part if day.business_date == NIGHT}} == days
+
+
+def test_a_service_that_is_likely_late_says_so_and_why() -> None:
+    runs = [done(EXTRACT, "03:10"), done(LOAD, "04:00"), run(3, MART, "04:30", RunState.RUNNING, period_at=None)]
+    calm, late = (told("06:03", [40.0, 60.0, 90.0], *runs, due=due) for due in ("10:00", "06:06"))
+    assert (Timeliness.ON_TIME, 0.0) == (calm.timeliness, calm.p_late)
+    assert calm.reason.startswith("expected ")
+    assert late.p_late is not None
+    assert 0.5 < late.p_late
+    assert Timeliness.WILL_MISS is late.timeliness
+    words = "dwh/mart has run 1h33m, 3m over its p90 (30 runs)"
+    assert late.reason.startswith(f"{round(late.p_late * 100)} % late: expected "), late.reason
+    assert words in late.reason
+
+
+def test_under_an_open_cause_a_service_says_how_likely_it_is_late_and_why() -> None:
+    red = run(1, EXTRACT, "03:10", RunState.FAILED)
+    late, calm = (told("03:30", [40.0, 60.0, 90.0], red, due=due) for due in ("06:06", "23:00"))
+    assert late.p_late is not None
+    assert 0.05 < late.p_late
+    cause, odds = late.reason.split(f"; {round(late.p_late * 100)} % late: ")
+    assert cause.startswith("hosts/extract: ")
+    assert "hosts/extract is red and, as repairs go here, green in " in odds
+    assert "late" not in calm.reason, "it has all day"
+
+
+def test_a_repair_that_runs_as_a_run_of_its_own_is_what_the_service_waits_for() -> None:
+    """The last job failed at 04:50; it was started anew after the deadline, and takes an hour."""
+    red = run(3, MART, "04:30", RunState.FAILED, ended_at=at("04:50"))
+    again = run(
+        4,
+        MART,
+        "06:40",
+        RunState.RUNNING,
+        period_key="start:x",
+        period_at=None,
+        business_date=red.business_date,
+        expected=False,
+    )
+    verdict = told("06:50", [60.0, 61.0, 59.0], done(EXTRACT, "03:10"), done(LOAD, "04:00"), red, again)
+    assert verdict.expected_at is not None
+    assert at("07:39") <= verdict.expected_at <= at("07:41")
+    assert verdict.p95_at is not None
+    assert verdict.p95_at <= at("07:45"), "nobody has to look first"
+
+
+def test_a_job_that_hangs_is_told_long_before_its_deadline() -> None:
+    """It took 56 to 64 minutes on thirty nights, and runs for 95 now; it has 30 more until it is late."""
+    runs = [done(EXTRACT, "03:10"), done(LOAD, "04:00"), run(3, MART, "04:30", RunState.RUNNING, period_at=None)]
+    known = [56.0, 60.0, 64.0]
+    chances = [told(now, known, *runs, due="06:35").p_late for now in ("05:25", "05:40", "05:50", "06:05", "06:20")]
+    assert chances == sorted(chances)  # type: ignore[type-var]  # none is None
+    assert chances[0] is not None
+    assert chances[3] is not None
+    assert chances[0] < 0.05
+    assert 0.25 < chances[3]
+
+
+def test_what_was_slow_stays_the_reason_once_it_is_done() -> None:
+    """MART starts after LOAD, whose usual 30 minutes it waited for; LOAD took 75."""
+    usual = tuple(each * 60 for each in (28.0, 30.0, 32.0) * 10)
+    takes = {2: usual, 3: tuple(2 * each for each in usual)}
+    history = {2: past(LOAD, "04:00", [28.0, 30.0, 32.0]), 3: past(MART, "04:30", [56.0, 60.0, 64.0])}
+    runs = [done(EXTRACT, "03:10"),
+            run(2, LOAD, "04:00", started_at=at("04:00"), ended_at=at("05:15")),
+            run(3, MART, "05:15", RunState.RUNNING, period_at=None)]  # fmt: skip
+    seen = estate(EXTRACT, LOAD, MART, runs=runs, feeds=CHAIN, services=[service("daily", "06:00", MART)],
+                  durations=takes)  # fmt: skip
+    found = evaluate(replace(seen, history=history), at("05:20"), foresee=Forecaster())
+    reason = next(each.reason for each in found.service_days if each.business_date == NIGHT)
+    assert "warehouse/load took 1h15m, 43m over its p90 (30 runs)" in reason, reason
+
+
+def test_what_is_over_its_usual_by_less_than_a_minute_is_no_reason() -> None:
+    runs = [done(EXTRACT, "03:10"), done(LOAD, "04:00"), run(3, MART, "04:30", RunState.RUNNING, period_at=None)]
+    verdict = told("06:00:30", [40.0, 60.0, 90.0], *runs, due="06:03")
+    assert verdict.p_late is not None
+    assert 0.05 < verdict.p_late
+    assert "p90" not in verdict.reason
+
+
+def test_a_job_that_is_skipped_says_nothing_of_how_fast_a_night_it_is() -> None:
+    """Else no time at all would stand for a very fast run, and what is slow on the same nights were fast tonight."""
+    takes = [40.0, 60.0, 90.0]
+    seen = estate(EXTRACT, LOAD, MART, feeds=CHAIN, services=[PROMISE],
+                  durations=dict.fromkeys((1, 3), tuple(each * 60 for each in takes * 6)))  # fmt: skip
+    seen = replace(seen, history={1: past(EXTRACT, "03:10", takes), 3: past(MART, "04:30", takes)})
+    skipped = Forecaster(WhatIf(1, Counterfactual.SKIPPED, at("02:00")))
+    found = evaluate(seen, at("02:00"), foresee=skipped).service_days
+    expected = next(each for each in found if each.business_date == NIGHT).expected_at
+    assert expected is not None
+    assert at("05:30") <= expected, "by its recent nights; forty minutes less as on the fastest"
+
+
+def test_what_takes_longer_since_some_nights_is_told_and_reckoned_with() -> None:
+    as_ever = [58.0, 60.0, 62.0, 59.0, 61.0] * 6
+    calm, slower = told("02:00", as_ever, due="05:50"), told("02:00", as_ever[:25] + [90.0] * 5, due="05:50")
+    assert "since" not in calm.reason
+    assert "dwh/mart is slower since Saturday: 1h30m instead of 1h" in slower.reason, slower.reason
+    assert slower.expected_at is not None
+    assert abs(slower.expected_at - at("06:00")) < timedelta(minutes=5)
+
+
+def test_what_its_clock_starts_too_early_is_named() -> None:
+    runs = [run(1, EXTRACT, "03:10", RunState.RUNNING, started_at=at("03:50"))]
+    verdict = told("03:55", [40.0, 60.0, 90.0], *runs, due="06:10")
+    assert "warehouse/load starts 04:00 by the clock, in 100 % before its upstreams are good" in verdict.reason
+    assert verdict.p_late is not None
+    assert 0.05 < verdict.p_late < 0.95
+
+
+def test_at_risk_is_from_the_services_risk_on_and_stays_until_half_of_it() -> None:
+    assert Timeliness.ON_TIME is judge_risk(0.09, 0.1, None)
+    assert Timeliness.AT_RISK is judge_risk(0.1, 0.1, None)
+    assert Timeliness.AT_RISK is judge_risk(0.06, 0.1, LastVerdict(Timeliness.AT_RISK))
+    assert Timeliness.ON_TIME is judge_risk(0.04, 0.1, LastVerdict(Timeliness.AT_RISK))
+    assert Timeliness.ON_TIME is judge_risk(0.06, 0.1, LastVerdict(Timeliness.AT_RISK, has_cause=True))
+
+
+def test_what_was_told_as_missed_is_saved_only_by_clearly_better_odds() -> None:
+    assert Timeliness.WILL_MISS is judge_risk(0.51, 0.1, LastVerdict(Timeliness.AT_RISK))
+    assert Timeliness.WILL_MISS is judge_risk(0.4, 0.1, LastVerdict(Timeliness.WILL_MISS))
+    assert Timeliness.AT_RISK is judge_risk(0.4, 0.1, LastVerdict(Timeliness.AT_RISK))
+    assert Timeliness.AT_RISK is judge_risk(0.3, 0.1, LastVerdict(Timeliness.WILL_MISS))
+
+
+def test_an_act_by_that_has_passed_does_not_come_back_by_a_minute() -> None:
+    act_by = at("04:00")
+    assert not has_passed(act_by, at("03:59"), None)
+    assert has_passed(act_by, at("04:01"), None)
+    assert has_passed(act_by, at("03:59"), LastVerdict(Timeliness.WILL_MISS, has_cause=True))
+    assert not has_passed(act_by, at("03:50"), LastVerdict(Timeliness.WILL_MISS, has_cause=True))
+
+
+def alarm(peaks: list[tuple[float, bool]], risk: float = 0.1, budget: int = 30) -> float:
+    return risk_alarm_of(risk, budget, (PeakForecast(*each) for each in peaks)).late
+
+
+def test_the_alarm_is_raised_where_it_would_cry_wolf_more_often_than_one_day_in_thirty() -> None:
+    calm = [(0.02, False)] * 56
+    assert 0.1 == alarm(calm)
+    assert 0.1 == alarm([*calm, (0.4, False)])
+    assert 0.2 == alarm(calm, risk=0.2)
+    assert 0.31 == pytest.approx(alarm([*calm, (0.2, False), (0.3, False), (0.4, False), (0.45, False)]))
+    assert 0.5 == alarm([(0.9, False)] * 40)
+
+
+def test_who_puts_up_with_more_false_alarms_is_told_sooner_and_after_fewer_days() -> None:
+    known = [(0.02, False)] * 6 + [(0.2, False), (0.3, False), (0.4, False)]
+    assert 0.25 == alarm(known)
+    assert [0.21, 0.31, 0.31] == [pytest.approx(alarm(known, budget=days)) for days in (4, 5, 9)]
+
+
+def test_who_puts_up_with_a_false_alarm_on_every_day_is_told_from_its_risk_on() -> None:
+    assert 0.1 == alarm([(0.3, False)], budget=1)
+    assert 0.1 == alarm([(0.3, False)] * 40, budget=1)
+
+
+def test_days_that_were_late_and_a_short_past_say_nothing_of_false_alarms() -> None:
+    assert 0.1 == alarm([(0.9, True)] * 60 + [(0.0, False)] * 60)
+    assert 0.25 == alarm([(0.4, False)] * 29)
+    assert 0.3 == alarm([], risk=0.3)
+
+
+def test_an_alarm_says_where_it_comes_from() -> None:
+    told, tested, late = (
+        PeakForecast(0.02, False),
+        PeakForecast(0.02, False, is_told=False),
+        PeakForecast(0.9, True, is_told=False),
+    )
+    near = [PeakForecast(each, False) for each in (0.2, 0.3, 0.4)]
+    then = "then by its risk, 10 %, and its own past"
+    known = "59 days in time are known, 3 told, 56 back-tested"
+    assert (
+        "at risk from 25 % on: 0 of 30 days in time are known; then by its risk, 10 %, and its own past",
+        f"at risk from 25 % on: 12 of 30 days in time are known (2 told, 10 back-tested); {then}",
+        "at risk from 10 % on, its risk: 56 days in time are known, 0 told, 56 back-tested",
+        f"at risk from 31 % on: one day in 30 in time came near that; {known}; its risk is 10 %",
+    ) == tuple(
+        risk_alarm_of(0.1, 30, peaks).words
+        for peaks in ([], [told] * 2 + [tested] * 10 + [late], [tested] * 56, [*[tested] * 56, *near])
+    )
+    assert "at risk from 30 % on, its risk: 0 of 30 days in time are known" == risk_alarm_of(0.3, 30, []).words
+
+
+def looks(foresight: Forecaster, now: str, *runs: RunFacts) -> ServiceDayVerdict:
+    seen = estate(EXTRACT, LOAD, MART, runs=runs, feeds=CHAIN, services=[PROMISE])
+    found = evaluate(seen, at(now), foresee=foresight)
+    return next(each for each in found.service_days if each.business_date == NIGHT)
+
+
+def test_what_is_kept_between_two_looks_changes_no_answer() -> None:
+    kept, running = Forecaster(), run(1, EXTRACT, "03:10", RunState.RUNNING)
+    nights: list[tuple[str, tuple[RunFacts, ...]]] = [
+        ("02:00", ()), ("02:30", ()), ("03:09:59", ()), ("03:15", ()), ("03:16", (running,)), ("03:28", (running,)),
+        ("03:40", (running,)), ("03:41", (done(EXTRACT, "03:10"),)), ("06:31", (done(EXTRACT, "03:10"),)),
+    ]  # fmt: skip
+    for now, runs in nights:
+        assert looks(Forecaster(), now, *runs) == looks(kept, now, *runs)
+
+
+def test_what_was_made_of_a_night_serves_its_later_looks_to_the_same_figures() -> None:
+    kept, runs = Forecaster(), [done(EXTRACT, "03:10"), done(LOAD, "04:00")]
+    mart = run(3, MART, "04:30", RunState.RUNNING, period_at=None)
+    seen = estate(EXTRACT, LOAD, MART, runs=[*runs, mart], feeds=CHAIN, services=[service("daily", "06:06", MART)],
+                  durations={3: tuple(each * 60 for each in [40.0, 60.0, 90.0] * 6)})  # fmt: skip
+    seen = replace(seen, history={3: past(MART, "04:30", [40.0, 60.0, 90.0])})
+    later = replace(seen, history={3: past(MART, "04:30", [50.0, 70.0, 80.0])})
+    ends = []
+    for now, known in (("05:00", seen), ("05:01", seen), ("05:30", seen), ("05:31", later), ("05:32", later)):
+        days = (evaluate(known, at(now), foresee=by).service_days for by in (Forecaster(), kept))
+        fresh, held = (next(day for day in each if day.business_date == NIGHT) for each in days)
+        assert fresh == held
+        ends.append(held.p95_at)
+    assert len(set(ends)) > 1
+
+
+def test_what_holds_no_more_is_forgotten_with_its_simulation() -> None:
+    first, second, third = (("daily", NIGHT), ("supply", NIGHT), ("daily", NIGHT + timedelta(days=1)))
+    basis, cache = ForecastBasis((), (), ()), ForecastCache()
+
+    def keep(name: GroupName, now: str, until: str) -> None:
+        cache.keep(name, CachedForecast(basis, at(now), at(until), ()))
+
+    keep((first, second), "02:00", "06:30")
+    keep((second,), "03:00", "06:30")
+    assert (1, None) == (len(cache), cache.get((first, second), basis, at("03:00")))
+    assert () == cache.get((second,), basis, at("03:00"))
+    assert cache.get((second,), basis, at("02:59")) is None, "a clock that was set back"
+    keep((third,), "06:33", "08:00")
+    assert 1 == len(cache), "the night is over"
+
+
+def test_nothing_is_simulated_again_where_all_is_still_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    kept, inner = Forecaster(), simulator.run_simulation
+
+    def counted(*arguments: Any, **more: Any) -> Any:
+        asked.append("look")
+        return inner(*arguments, **more)
+
+    monkeypatch.setattr("console.forecast.forecaster.run_simulation", counted)
+    looks(kept, "01:00")
+    first = len(asked)
+    looks(kept, "03:00")
+    assert first == len(asked)
+    looks(kept, "03:11")
+    assert first < len(asked)
+
+
+def test_a_job_that_nobody_can_estimate_spoils_no_figure_of_what_can_do_without_it() -> None:
+    """A gate that opens with one of two: the other has no estimate."""
+    unknown = job(4, "hosts/by_hand")
+    deps = [*gate(1, LOAD, EXTRACT, unknown), *feeds(LOAD, MART)]
+    seen = estate(EXTRACT, LOAD, MART, unknown, feeds=deps, services=[PROMISE])
+    summed, simulated = (
+        next(day for day in evaluate(seen, at("02:00"), foresee=by).service_days if day.business_date == NIGHT)
+        for by in (None, Forecaster())
+    )
+    assert (summed.expected_at, 0.0) == (simulated.expected_at, simulated.p_late)
+
+
+def test_what_is_never_rerun_must_find_its_upstream_green() -> None:
+    never = replace(LOAD, rerun=Safety.NEVER)
+    summed, simulated = both("03:30", run(1, EXTRACT, "03:10", RunState.FAILED), jobs=(EXTRACT, never, MART))
+    assert (at("03:40"), at("04:00")) == (simulated.act_by, simulated.green_by) == (summed.act_by, summed.green_by)
+
+
+def test_a_service_whose_forecasts_are_not_to_be_trusted_says_so() -> None:
+    runs = [done(EXTRACT, "03:10"), done(LOAD, "04:00"), run(3, MART, "04:30", RunState.RUNNING, period_at=None)]
+    seen = estate(EXTRACT, LOAD, MART, runs=runs, feeds=CHAIN, services=[service("daily", "05:31", MART)],
+                  durations={3: tuple(each * 60 for each in [40.0, 60.0, 90.0] * 6)})  # fmt: skip
+    seen = replace(seen, history={3: past(MART, "04:30", [40.0, 60.0, 90.0])})
+    for tally, why in (
+        (ForecastTally(30, 15, ((0.0, 30.0, 15.0),)), "what was told lay 50 % off on average"),
+        (ForecastTally(30, 15, ((0.0, 15.0, 0.0), (1.0, 15.0, 15.0))), ""),
+        (ForecastTally(10, 5, ((0.0, 10.0, 5.0),)), ""),
+    ):
+        days = evaluate(replace(seen, tallies={"daily": tally}), at("05:20"), foresee=Forecaster()).service_days
+        told = next(day for day in days if day.business_date == NIGHT)
+        assert why == told.distrust
+        assert (f"; its forecasts are not to be trusted: {why}" in told.reason) == bool(why)
+
+
+def test_what_was_told_too_high_or_too_low_for_long_is_told_otherwise() -> None:
+    """Three in ten were told again and again, and all of those days were in time, or none."""
+    night = [done(EXTRACT, "03:10"), done(LOAD, "04:00"), run(3, MART, "04:30", RunState.RUNNING, period_at=None)]
+    latest = tuple(each * 60 for each in [40.0, 60.0, 90.0] * 6)
+    seen = estate(EXTRACT, LOAD, MART, runs=night, feeds=CHAIN, services=[service("daily", "06:06", MART)],
+                  durations={3: latest})  # fmt: skip
+    seen = replace(seen, history={3: past(MART, "04:30", [40.0, 60.0, 90.0])})
+    said = {}
+    for name, was_late in (("calm", False), ("late", True)):
+        known = tuple(PastForecasts((0.3, 0.6), was_late, night) for night in range(60))
+        days = evaluate(replace(seen, forecasts=known), at("06:03"), foresee=Forecaster()).service_days
+        said[name] = next(day for day in days if day.business_date == NIGHT)
+    plain = evaluate(seen, at("06:03"), foresee=Forecaster()).service_days
+    own = next(day for day in plain if day.business_date == NIGHT)
+    assert own.p_late is not None
+    assert own.p_own == said["calm"].p_own == said["late"].p_own
+    assert said["calm"].p_late is not None
+    assert said["late"].p_late is not None
+    assert said["calm"].p_late < own.p_late < said["late"].p_late
+    ends = [(day.expected_at, day.p80_at, day.p95_at) for day in (said["calm"], own, said["late"])]
+    assert ends == sorted(ends), "the finish is of the same odds"
+    for day in said.values():
+        assert day.expected_at is not None
+        assert day.p_late is not None
+        assert (day.expected_at > day.deadline) == (day.p_late > 0.5)
+
+
+def test_a_service_in_no_danger_says_of_which_job_the_new_level_counts() -> None:
+    """MART takes an hour and a half instead of one since five nights; its deadline is far away."""
+    moved = past(MART, "04:30", [60.0] * 25 + [90.0] * 5)
+    seen = estate(EXTRACT, LOAD, MART, feeds=CHAIN, services=[service("daily", "09:30", MART)],
+                  durations={3: tuple(moved.takes)})  # fmt: skip
+    found = evaluate(replace(seen, history={3: moved}), at("02:00"), foresee=Forecaster()).service_days
+    told = next(each for each in found if each.business_date == NIGHT)
+    assert told.timeliness is Timeliness.ON_TIME
+    assert told.reason.endswith("; dwh/mart is slower since Saturday: 1h30m instead of 1h"), told.reason

@@ -1,0 +1,13 @@
+"""Help, command output, alerts and schema are those of the golden files."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.golden.files import differences, dump, stored
+
+
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
+def test_golden_files_are_up_to_date() -> None:
+    found = "\n\n".join(differences(stored(), dump()))
+    assert not found, f"{found}\n\nIntended? python -m tests.golden --update, and read the diff"

@@ -1,0 +1,125 @@
+"""The first config: it loads, it says why, hostile names stay text, and its file is whole or not there."""
+
+from __future__ import annotations
+
+import tomllib
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from console.config.loading import load_config
+from console.onboarding.config_writer import (
+    ConfiguredScheduler,
+    backup_path,
+    first_config_text,
+    replace_if_unchanged,
+    replace_with_backup,
+    toml,
+    write_new,
+)
+from console.onboarding.local_files import aws, system_name
+from console.onboarding.schedulers import DetectedScheduler, WatchReadiness
+from tests.onboarding.homes import SECRET, machine
+
+NOW = datetime(2026, 11, 20, 3, 12, tzinfo=UTC)
+
+
+def test_what_is_taken_is_a_system_and_the_rest_a_comment_with_its_reason(tmp_path: Path) -> None:
+    default, prod, *_ = aws(machine(tmp_path))
+    text = first_config_text(
+        "vm", "vm", NOW, [ConfiguredScheduler(default), ConfiguredScheduler(prod, "refused; the token has expired")]
+    )
+    path = tmp_path / "headway.toml"
+    path.write_text(text)
+    config = load_config(path)
+    assert (["aws-default"], "shadow") == (list(config.systems), config.estate.starts_in)
+    assert "# Not watched: refused; the token has expired." in text
+    assert "# [systems.aws-prod]" in text
+    assert SECRET not in text
+
+
+def test_a_reason_stands_once(tmp_path: Path) -> None:
+    words = "no cron daemon runs on this machine"
+    found = DetectedScheduler("cron", "crontabs", "/etc/crontab", WatchReadiness.NEEDS, words, 3, "cron", "cron", {})
+    text = first_config_text("vm", "vm", NOW, [ConfiguredScheduler(found, words)])
+    assert (1, True) == (text.count(words), "# Not watched. To watch it" in text)
+
+
+def test_the_comment_becomes_a_system_when_its_marks_are_taken_away(tmp_path: Path) -> None:
+    _, prod, *_ = aws(machine(tmp_path))
+    text = first_config_text("vm", "vm", NOW, [ConfiguredScheduler(prod, "not now")])
+    block = text[text.index("# [systems.aws-prod]") :].split("\n\n")[0]
+    path = tmp_path / "headway.toml"
+    path.write_text("\n".join(line.removeprefix("# ") for line in block.splitlines()))
+    assert ["aws-prod"] == list(load_config(path).systems)
+
+
+@given(st.text(), st.text())
+def test_no_text_from_outside_becomes_more_than_a_comment_or_a_string(title: str, value: str) -> None:
+    found = DetectedScheduler(
+        "k", title, value, WatchReadiness.ON_CONSENT, title, 3, system_name(title), "cron", {"key": value, "a": [value]}
+    )
+    text = first_config_text(
+        title, value, NOW, [ConfiguredScheduler(found), ConfiguredScheduler(found, f"not: {title}")]
+    )
+    read = tomllib.loads(text)
+    assert {"estate", "systems"} == set(read)
+    assert {"kind", "key", "a"} == set(next(iter(read["systems"].values())))
+
+
+@pytest.mark.parametrize("value", ["a", True, 3, ["a", {"b": 1}], {"env": "NAME"}, 'quote " and \\ and \u20ac'])
+def test_a_value_is_read_back_as_it_was(value: object) -> None:
+    assert value == tomllib.loads(f"v = {toml(value)}")["v"]
+
+
+def test_a_file_that_is_there_is_never_written_over(tmp_path: Path) -> None:
+    path = tmp_path / "headway.toml"
+    path.write_text("mine")
+    with pytest.raises(FileExistsError):
+        write_new(path, "ours")
+    assert ("mine", ["headway.toml"]) == (path.read_text(), [one.name for one in tmp_path.iterdir()])
+
+
+def test_a_file_that_is_given_up_stays_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "headway.toml"
+    path.write_text("mine")
+    replace_with_backup(path, tmp_path / "kept", "ours")
+    assert ("ours", "mine") == (path.read_text(), (tmp_path / "kept").read_text())
+
+
+def test_every_file_that_is_given_up_stays(tmp_path: Path) -> None:
+    """Who begins anew twice does not lose what a person wrote first."""
+    path = tmp_path / "headway.toml"
+    path.write_text("mine")
+    for text in ("first", "second"):
+        replace_with_backup(path, backup_path(path), text)
+    kept = [tmp_path / f"headway.toml.before-init{number}" for number in ("", "-2")]
+    assert ["second", "mine", "first"] == [one.read_text() for one in (path, *kept)]
+    with pytest.raises(FileExistsError):
+        replace_with_backup(path, kept[0], "third")
+    assert ("second", "mine") == (path.read_text(), kept[0].read_text())
+
+
+def test_what_was_edited_meanwhile_stays(tmp_path: Path) -> None:
+    path = tmp_path / "headway.toml"
+    write_new(path, "ours")
+    assert replace_if_unchanged(path, "ours and a service", "ours")
+    path.write_text("edited")
+    assert not replace_if_unchanged(path, "ours and another", "ours and a service")
+    assert ("edited", ["headway.toml"]) == (path.read_text(), [one.name for one in tmp_path.iterdir()])
+
+
+def test_who_is_interrupted_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    path = tmp_path / "headway.toml"
+    for step in ("os.fsync", "os.link"):
+        with monkeypatch.context() as patch:
+            patch.setattr(step, interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                write_new(path, "ours")
+        assert [] == list(tmp_path.iterdir())

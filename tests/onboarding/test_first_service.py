@@ -1,0 +1,120 @@
+"""The first service: which job, which deadline, and the reason in words."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from console.config.loading import load_config
+from console.onboarding.first_service import JobHistory, propose, with_deadline
+
+ZONE = "Europe/Berlin"
+FIRST = date(2026, 11, 2)
+
+
+def past(job: str, *clocks: str, upstreams: tuple[str, ...] = (), zone: str = ZONE) -> JobHistory:
+    """A job that ended at these times of the mornings after consecutive business dates."""
+    ends = []
+    for number, clock in enumerate(clocks):
+        business_date = FIRST + timedelta(days=number)
+        local = datetime.fromisoformat(f"{business_date + timedelta(days=1)}T{clock}").replace(tzinfo=ZoneInfo(zone))
+        ends.append((business_date, local.astimezone(UTC)))
+    return JobHistory(job, upstreams, tuple(ends))
+
+
+def test_the_job_with_the_most_upstreams_is_proposed_with_a_margin_and_reasons() -> None:
+    found = propose(
+        [
+            past("etl/db07:extract", "03:24", "03:30"),
+            past("air/load", "04:12", "04:20", upstreams=("etl/db07:extract",)),
+            past("dwh/revenue_mart", "05:35", "05:41", upstreams=("air/load",)),
+            past("etl/db07:purge", "06:50", "06:51"),
+        ],
+        ZONE,
+    )
+    assert found is not None
+    assert ("dwh/revenue_mart", "revenue-mart", "Revenue mart") == (found.job, found.name, found.title)
+    assert "06:15" == found.deadline
+    assert "builds on 2 other jobs, more than any other" in found.reason
+    assert "it ended by 05:41 at the latest in 2 nights; 34 min more make 06:15" in found.reason
+
+
+def test_without_dependencies_it_is_the_job_that_ends_last_each_night() -> None:
+    found = propose(
+        [past("etl/a", "03:00", "03:00"), past("etl/b", "04:00", "02:00"), past("etl/c", "03:30", "03:10")], ZONE
+    )
+    assert found is not None
+    assert "etl/c" in (found.job, "etl/c")
+    assert "no dependency between the jobs is known yet" in found.reason
+    assert "it was the last of all to end on 1 of 2 nights" in found.reason
+
+
+def test_ends_that_are_far_apart_get_a_wider_margin() -> None:
+    narrow = propose([past("etl/a", "03:00", "03:10")], ZONE)
+    wide = propose([past("etl/a", "00:10", "03:10")], ZONE)
+    assert narrow is not None
+    assert wide is not None
+    assert ("03:45", "04:00") == (narrow.deadline, wide.deadline)
+
+
+def test_a_job_of_every_few_minutes_delivers_nothing() -> None:
+    business_date = FIRST
+    noon = datetime(2026, 11, 2, 12, tzinfo=UTC)
+    often = JobHistory(
+        "etl/beat", (), tuple((business_date, noon + timedelta(minutes=5 * number)) for number in range(100))
+    )
+    assert propose([often], ZONE) is None
+
+
+def test_without_a_proved_end_nothing_is_proposed() -> None:
+    assert propose([JobHistory("etl/a", (), ())], ZONE) is None
+
+
+def test_a_deadline_stays_inside_of_the_business_dates_window() -> None:
+    found = propose([past("etl/a", "11:40")], ZONE)
+    assert found is not None
+    assert "11:45" == found.deadline
+
+
+def test_a_change_of_clocks_moves_no_deadline() -> None:
+    """The night of the 28th of March 2026 is an hour shorter: 06:00 stays 06:00 of the night before."""
+    ends = tuple(
+        (
+            business_date,
+            datetime(business_date.year, business_date.month, business_date.day, 6, tzinfo=ZoneInfo(ZONE))
+            + timedelta(days=1),
+        )
+        for business_date in (date(2026, 3, 27), date(2026, 3, 28), date(2026, 3, 29))
+    )
+    found = propose([JobHistory("etl/a", (), ends)], ZONE)
+    assert found is not None
+    assert "it ended by 06:00 at the latest" in found.reason
+
+
+def test_loops_in_what_is_declared_end() -> None:
+    found = propose([past("a/x", "03:00", upstreams=("a/y",)), past("a/y", "03:10", upstreams=("a/x",))], ZONE)
+    assert found is not None
+    assert "builds on 1 other job," in found.reason
+
+
+@pytest.mark.parametrize("text, deadline", [("7:05", "07:05"), (" 23:59 ", "23:59"), ("24:00", None), ("soon", None)])
+def test_a_person_types_another_deadline(text: str, deadline: str | None) -> None:
+    found = propose([past("etl/a", "03:00")], ZONE)
+    assert found is not None
+    changed = with_deadline(found, text)
+    assert deadline == (changed.deadline if changed else None)
+
+
+@pytest.mark.parametrize("active", [True, False])
+def test_its_block_is_config_or_a_comment(tmp_path: object, active: bool) -> None:
+    from pathlib import Path
+
+    assert isinstance(tmp_path, Path)
+    found = propose([past("etl/a", "03:00")], ZONE)
+    assert found is not None
+    path = tmp_path / "headway.toml"
+    systems = '[systems.etl]\nkind = "cron"\nhosts = [{ name = "here", local = true }]\n'
+    path.write_text(systems + "\n".join(found.lines(active)))
+    assert (["a"] if active else []) == list(load_config(path).services)

@@ -1,0 +1,170 @@
+"""How pytest-xdist runs the suite: which tests share a worker, what starts first, how many workers there are.
+
+A group is run by one worker, in order. Each file of tests/lab is a group; files that share an estate are one group
+(`AIRFLOW`, `SHARED`). A fast file whose tests share a fixture is a group; every other fast test is on its own. The lab
+mostly waits for the next minute of a cron, so its groups start first, on all workers but `FAST_WORKERS`, and the fast
+tests run meanwhile on the others.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadGroupScheduling
+from xdist.workermanage import WorkerController
+
+TESTS = Path(__file__).parent
+LAB = TESTS / "lab"
+
+# Files test_NAME.py of tests/lab, the longest group first. The files of a group share an estate and the start of its
+# Airflow, which costs as much as a minute of work; a fixture `fresh` is an estate of its own on that Airflow, because
+# what a night leaves red is an incident of the next.
+AIRFLOW = (
+    ("airflow_holds_real", "first_light", "plan_real"),
+    ("airflow_real", "airflow_acts_real", "airflow_answers_real", "backfills_real"),
+    ("check_real", "lab_main", "lab_parts", "faults_real", "inventory_real"),
+)
+SHARED = (
+    ("pg_cron_real",), ("holds_real",), ("killed_postgres",), ("cron_real",), ("store_postgres",),
+    ("team_store_real",), ("missed_and_stale_real",), ("keys_real",),
+    ("aws_logs_real", "batch_real", "glue_real", "eventbridge_real"),  # one moto server: each file uses another service
+    ("kubernetes_real", "kubernetes_rights_real", "kubernetes_runs_real"),
+    ("gate_real", "jump_real", "refusals_real", "completion_real"),
+)  # fmt: skip
+MOST_AIRFLOWS = 2
+"""Groups of `AIRFLOW` at one time: two Airflows are enough for two cores."""
+FAST_WORKERS = 2
+LONGEST_FOLDERS = ("invariants", "hostile", "crash", "tui", "connectors", "control", "cli", "engine", "demo")
+"""Folders of fast tests in the order in which they start."""
+WORKERS_PER_CORE, LAB_WORKERS_PER_CORE = 2, 3
+LAB_PREFIX, AIRFLOW_PREFIX = "lab-", "lab-airflow-"
+SHARING_SCOPES = {"class", "module"}
+
+_GROUP_OF = {
+    name: f"{prefix}{files[0]}"
+    for groups, prefix in ((AIRFLOW, AIRFLOW_PREFIX), (SHARED, LAB_PREFIX))
+    for files in groups
+    for name in files
+}
+_RANK_OF = {name: rank for rank, name in enumerate(chain.from_iterable(AIRFLOW + SHARED))}
+
+
+# -- what a test belongs to --------------------------------------------------------------------------------------------
+def is_lab(item: pytest.Item) -> bool:
+    return item.get_closest_marker("lab") is not None
+
+
+def group_of(item: pytest.Item) -> str | None:
+    """The name of the group that the test belongs to; None where it may run on any worker."""
+    if is_lab(item):
+        name = lab_name(item.path)
+        return _GROUP_OF.get(name, f"{LAB_PREFIX}{name}")
+    if item.path.parent.name == "hostile":
+        return "hostile"  # one large estate for the folder, a session fixture
+    if shares_a_fixture(item):
+        return "/".join(item.path.parts[-3:])
+    return None
+
+
+def lab_name(path: Path) -> str:
+    """ "cron_real" for tests/lab/test_cron_real.py; lab tests outside of tests/lab keep their folder."""
+    name = path.stem.removeprefix("test_")
+    return name if path.parent == LAB else f"{path.parent.name}-{name}"
+
+
+def shares_a_fixture(item: pytest.Item) -> bool:
+    """Whether another test of its file uses the same instance of a fixture."""
+    info = getattr(item, "_fixtureinfo", None)
+    fixtures: Iterable[Any] = chain.from_iterable(info.name2fixturedefs.values()) if info else ()
+    return any(one.scope in SHARING_SCOPES for one in fixtures)
+
+
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
+def arrange(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Marks the groups and orders the tests. Where several workers run, the lab comes first; in a session of one
+    process it comes last, so that a cheap test fails before the estate starts."""
+    for item in items:
+        group = group_of(item)
+        if group is not None:
+            item.add_marker(pytest.mark.xdist_group(group))
+    if is_distributed(config):
+        items.sort(key=order_of)
+    else:
+        items.sort(key=lambda item: (1, order_of(item)[1]) if is_lab(item) else (0, 0))
+
+
+def order_of(item: pytest.Item) -> tuple[int, int]:
+    """Sorts the longest groups of the lab first, then the longest folders of fast tests."""
+    if is_lab(item):
+        return 0, _RANK_OF.get(lab_name(item.path), len(_RANK_OF))
+    folder = item.path.relative_to(TESTS).parts[0] if TESTS in item.path.parents else ""
+    return 1, LONGEST_FOLDERS.index(folder) if folder in LONGEST_FOLDERS else len(LONGEST_FOLDERS)
+
+
+def group_name(item: pytest.Item) -> str | None:
+    """The group that `arrange` gave the test."""
+    mark = item.get_closest_marker("xdist_group")
+    return str(mark.args[0]) if mark is not None else None
+
+
+def is_last_of_group(item: pytest.Item, following: pytest.Item | None) -> bool:
+    return following is None or group_name(item) != group_name(following)
+
+
+def is_distributed(config: pytest.Config) -> bool:
+    """Whether xdist runs this session: its controller, or a worker."""
+    return hasattr(config, "workerinput") or bool(getattr(config.option, "tx", None))
+
+
+# -- hooks of xdist, which tests/conftest.py imports -------------------------------------------------------------------
+class LabFirst(LoadGroupScheduling):  # type: ignore[misc]  # xdist has no types
+    """Gives the groups of the lab to all workers but `FAST_WORKERS`, and the fast tests to the others."""
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        self.workqueue.move_to_end(self._next_scope(node), last=False)
+        super()._assign_work_unit(node)
+
+    def _next_scope(self, node: WorkerController) -> str:
+        others = [
+            scope
+            for other, work in self.assigned_work.items()
+            if other is not node
+            for scope, tests in work.items()
+            if not all(tests.values())
+        ]
+        labs = sum(scope.startswith(LAB_PREFIX) for scope in others)
+        airflows = sum(scope.startswith(AIRFLOW_PREFIX) for scope in others)
+        is_lab_full = labs >= max(1, len(self.nodes) - FAST_WORKERS)
+        waiting: list[str] = []
+        queue: list[str] = list(self.workqueue)
+        for scope in queue:
+            if scope.startswith(AIRFLOW_PREFIX) and airflows >= MOST_AIRFLOWS:
+                continue
+            if not (is_lab_full and scope.startswith(LAB_PREFIX)):
+                return scope
+            waiting.append(scope)
+        return waiting[0] if waiting else queue[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LabFirst | None:
+    return LabFirst(config, log) if config.getvalue("dist") == "loadgroup" else None
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Workers for `-n auto`. The lab waits more than it works."""
+    has_lab = "not lab" not in config.option.markexpr
+    return len(os.sched_getaffinity(0)) * (LAB_WORKERS_PER_CORE if has_lab else WORKERS_PER_CORE)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Removes the name of the group that xdist adds, so that a reported name can be given to pytest again. A worker
+    keeps it: xdist compares it there."""
+    if "PYTEST_XDIST_WORKER" not in os.environ and report.nodeid.rfind("@") > report.nodeid.rfind("]"):
+        report.nodeid = report.nodeid.rpartition("@")[0]

@@ -1,0 +1,263 @@
+"""A copy of a store in use, and a store from a copy: whole, or refused; and nothing is done a second time."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from console.cli.exits import Exit
+from console.cli.main import main
+from console.failpoints import VARIABLE, FailpointReached
+from console.store import audit
+from console.store.db import lease
+from console.store.db.backup import back_up, inspect_copy, restore
+from console.store.db.database import Database, open_database
+from console.store.db.lease import HeldLease, holder_name
+from console.store.errors import StoreTooNew, StoreUnusable
+from console.store.queries import open_queries
+from tests.store.estate import Estate, failed, run
+
+NOW = datetime(2026, 11, 20, 4, tzinfo=UTC)
+
+
+def rows(path: Path, sql: str) -> list[Any]:
+    with sqlite3.connect(path) as connection:
+        found = connection.execute(sql).fetchall()
+    connection.close()
+    return found
+
+
+def write(store: Database, sql: str) -> None:
+    with store.write(None) as connection:
+        connection.rows(sql)
+
+
+@pytest.fixture
+def path(night: Estate) -> Path:
+    night.ingest(run(), failed(period="02:10", attempt="2"))
+    with night.store.write(None) as connection:
+        audit.append(connection, 1, "alice", "desk", "rerun", "etl-hosts/db07:extract_orders", {})
+    assert night.store.path is not None
+    return night.store.path
+
+
+def test_a_copy_is_whole_for_its_owner_only_and_says_what_it_holds(path: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.db"
+    found = back_up(path, copy)
+    assert (4, 2, 1) == (found.jobs, found.runs, found.audit)
+    assert 0o600 == stat.S_IMODE(copy.stat().st_mode)
+    assert rows(path, "SELECT * FROM run ORDER BY id") == rows(copy, "SELECT * FROM run ORDER BY id")
+    assert found == inspect_copy(copy)
+
+
+def test_a_copy_is_taken_while_the_store_is_written_and_is_of_one_moment(
+    path: Path, night: Estate, tmp_path: Path
+) -> None:
+    """Two values that change together in one transaction are never apart in a copy."""
+    stop = threading.Event()
+
+    def work() -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            with night.store.write(None) as connection:
+                for name in ("left", "right"):
+                    connection.rows(
+                        "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE"
+                        " SET value = excluded.value",
+                        (name, str(number)),
+                    )
+
+    writer = threading.Thread(target=work)
+    writer.start()
+    try:
+        for number in range(5):
+            copy = tmp_path / f"copy{number}.db"
+            back_up(path, copy)
+            values = [row[0] for row in rows(copy, "SELECT value FROM meta WHERE name IN ('left', 'right')")]
+            assert 1 >= len(set(values)), values
+    finally:
+        stop.set()
+        writer.join()
+
+
+def test_a_file_that_is_there_is_replaced_only_when_asked(path: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.db"
+    copy.write_text("mine")
+    with pytest.raises(StoreUnusable, match=r"copy\.db exists already; name another file, or say --replace"):
+        back_up(path, copy)
+    assert "mine" == copy.read_text()
+    back_up(path, copy, replace=True)
+    inspect_copy(copy)
+
+
+@pytest.mark.parametrize("name", ["backup.mid", "backup.before_swap"])
+def test_a_copy_that_breaks_leaves_what_was_there_and_no_draft(
+    path: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "copies"
+    folder.mkdir()
+    (folder / "copy.db").write_text("the last one")
+    monkeypatch.setenv(VARIABLE, f"{name}:raise")
+    with pytest.raises(FailpointReached):
+        back_up(path, folder / "copy.db", replace=True)
+    assert [("copy.db", "the last one")] == [(one.name, one.read_text()) for one in folder.iterdir()]
+
+
+def test_a_damaged_copy_is_refused(path: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.db"
+    back_up(path, copy)
+    raw = bytearray(copy.read_bytes())
+    raw[len(raw) // 2 : len(raw) // 2 + 4096] = bytes(4096)
+    copy.write_bytes(raw)
+    with pytest.raises(StoreUnusable, match=r"damaged|malformed|not a database"):
+        restore(copy, tmp_path / "new.db", "desk", NOW)
+    assert not (tmp_path / "new.db").exists()
+
+
+def test_a_copy_whose_audit_was_changed_is_refused(path: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.db"
+    back_up(path, copy)
+    change_the_audit(copy)
+    with pytest.raises(StoreUnusable, match="its audit does not hold: row 1 was changed"):
+        restore(copy, tmp_path / "new.db", "desk", NOW)
+
+
+def change_the_audit(path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute("DROP TRIGGER audit_refuses_update")
+        connection.execute("UPDATE audit SET actor = 'bob'")
+    connection.close()
+
+
+def test_a_store_whose_audit_was_changed_is_copied_as_evidence_and_not_restored(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change_the_audit(path)
+    copy = tmp_path / "copy.db"
+    assert Exit.PROBLEM == main(["--store", str(path), "store", "backup", str(copy)])
+    said = capsys.readouterr()
+    assert f"{copy}: 4 jobs, 2 runs" in said.out
+    assert "its audit log is BROKEN: row 1 was changed" in said.out
+    assert "The copy was made as evidence" in " ".join(said.err.split())
+    assert [] == [word for word in ("draft", "older copy") if word in said.out + said.err]
+    assert rows(path, "SELECT * FROM audit") == rows(copy, "SELECT * FROM audit")
+    with pytest.raises(StoreUnusable, match=r"copy\.db: its audit does not hold: row 1 .*; take an older copy"):
+        restore(copy, tmp_path / "new.db", "desk", NOW)
+
+
+def test_a_copy_that_is_good_is_not_replaced_by_one_whose_audit_does_not_hold(path: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.db"
+    back_up(path, copy)
+    before = copy.read_bytes()
+    change_the_audit(path)
+    with pytest.raises(StoreUnusable, match=r"copy\.db is kept as it was: name another file"):
+        back_up(path, copy, replace=True)
+    assert (before, []) == (copy.read_bytes(), list(tmp_path.glob("*.draft")))
+
+
+def test_a_copy_of_a_newer_headway_is_refused(path: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.db"
+    back_up(path, copy)
+    with sqlite3.connect(copy) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    with pytest.raises(StoreTooNew, match="schema 9999"):
+        restore(copy, tmp_path / "new.db", "desk", NOW)
+
+
+def test_something_else_is_no_copy(tmp_path: Path) -> None:
+    other = tmp_path / "other.db"
+    with sqlite3.connect(other) as connection:
+        connection.execute("CREATE TABLE mine (a)")
+    connection.close()
+    with pytest.raises(StoreUnusable, match=r"other\.db is no store of Headway's"):
+        restore(other, tmp_path / "new.db", "desk", NOW)
+
+
+# -- a store from a copy ---------------------------------------------------------------------------------------------
+def test_what_the_copy_remembers_as_under_way_is_not_done_a_second_time(
+    path: Path, night: Estate, tmp_path: Path
+) -> None:
+    for key, state in (("k1", "requested"), ("k2", "sending"), ("k3", "sent"), ("k4", "verified")):
+        write(
+            night.store,
+            "INSERT INTO action (key, verb, job_id, run_id, state, preview, parameters, origin, requested_by,"
+            " requested_from, why, overlap, needs_approval, approved_by, requested_us, native_ref, words, next_us,"
+            f" looked_up, changed_seq) VALUES ('{key}', 'rerun', 1, 1, '{state}', '{{}}', '{{}}', 'person', 'alice',"
+            " '', '', 'refuse', 0, '', 1, '', '', 0, 0, 0)",
+        )
+    copy, new = tmp_path / "copy.db", tmp_path / "new.db"
+    back_up(path, copy)
+    restore(copy, new, "desk", NOW)
+    told = dict(rows(new, "SELECT key, state FROM action"))
+    assert {"k1": "failed", "k2": "unknown", "k3": "unknown", "k4": "verified"} == told
+    with open_queries(str(new)) as reads:
+        assert "restored from a copy" in reads.estate.header().frozen
+    assert [("restore",), ("freeze",)] == rows(new, "SELECT verb FROM audit WHERE seq > 1 ORDER BY seq")
+    inspect_copy(new)
+
+
+def test_an_engine_of_before_the_restore_can_write_nothing(path: Path, night: Estate, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.db"
+    back_up(path, copy)
+    before = lease.acquire_lease(night.store, lease.ENGINE_LEASE, "old", 60)
+    assert isinstance(before, HeldLease)
+    night.store.close()
+    restore(copy, path, "desk", NOW, replace=True)
+    after = open_database(str(path))
+    new = lease.acquire_lease(after, lease.ENGINE_LEASE, "new", 60)
+    after.close()
+    assert isinstance(new, HeldLease)
+    assert new.fence > before.fence
+
+
+def test_the_store_that_is_there_is_moved_aside_whole(path: Path, night: Estate, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.db"
+    back_up(path, copy)
+    night.ingest(run(period="03:20", attempt="3"))
+    night.store.close()
+    with pytest.raises(StoreUnusable, match="say --replace"):
+        restore(copy, path, "desk", NOW)
+    _, moved = restore(copy, path, "desk", NOW, replace=True)
+    assert moved is not None
+    assert (3, 2) == (len(rows(moved, "SELECT id FROM run")), len(rows(path, "SELECT id FROM run")))
+
+
+def test_a_store_that_is_damaged_is_moved_aside_for_its_copy(path: Path, night: Estate, tmp_path: Path) -> None:
+    """The one day for which there are copies."""
+    copy = tmp_path / "copy.db"
+    back_up(path, copy)
+    night.store.close()
+    path.write_bytes(b"not a database any more" * 500)
+    _, moved = restore(copy, path, "desk", NOW, replace=True)
+    assert moved is not None
+    assert moved.read_bytes().startswith(b"not a database any more")
+    assert 2 == len(rows(path, "SELECT id FROM run"))
+
+
+# -- by command -------------------------------------------------------------------------------------------------------
+def test_by_command_a_store_that_is_watched_is_copied_and_not_replaced(
+    path: Path, night: Estate, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = str(tmp_path / "copy.db")
+    assert Exit.OK == main(["--store", str(path), "store", "backup", copy])
+    assert "4 jobs, 2 runs" in capsys.readouterr().out
+    assert isinstance(lease.acquire_lease(night.store, lease.ENGINE_LEASE, holder_name(), 60), HeldLease)
+    assert Exit.REFUSED == main(["--store", str(path), "store", "restore", copy, "--replace"])
+    assert f"an engine works on {path}" in capsys.readouterr().err
+    assert os.path.exists(copy)
+
+
+def test_a_store_on_postgresql_is_left_to_its_own_means(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert Exit.REFUSED == main(
+        ["--store", "postgresql://nobody@127.0.0.1:1/x", "store", "backup", str(tmp_path / "copy")]
+    )
+    assert "pg_dump" in capsys.readouterr().err

@@ -1,0 +1,58 @@
+"""A look that finds out cheaply whether there is anything to look for, on either database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from console.store.db import change_detector
+from console.store.db.change_detector import ChangeDetector, open_change_detector
+from console.store.db.database import Database
+from console.store.queries import open_queries
+
+
+def write(store: Database, value: str) -> None:
+    with store.write(None) as connection:
+        connection.rows(f"INSERT INTO meta (name, value) VALUES ('{value}', '1')")
+
+
+@contextmanager
+def rested(store: Database) -> Iterator[ChangeDetector]:
+    """A glance that has looked, and for which no time passes."""
+    with open_change_detector(store) as found:
+        found._every = 3600.0
+        assert found.is_new()
+        yield found
+
+
+def test_a_look_is_new_once_after_each_commit_of_anybody(store: Database) -> None:
+    with rested(store) as one, rested(store) as other:
+        assert (False, False) == (one.is_new(), other.is_new())
+        write(store, "a")
+        assert (True, False, True, False) == (one.is_new(), one.is_new(), other.is_new(), other.is_new())
+
+
+def test_what_is_committed_after_the_look_is_new_at_the_next_though_it_was_begun_before(store: Database) -> None:
+    """On PostgreSQL the number of a transaction is given out when it begins to write."""
+    with rested(store) as one:
+        with store.write(None) as connection:
+            connection.rows("INSERT INTO meta (name, value) VALUES ('b', '1')")
+            one.is_new()
+            assert not one.is_new()
+        assert one.is_new()
+
+
+def test_a_console_sees_a_commit_that_had_begun_before_its_look(store: Database) -> None:
+    with open_queries(store.url) as reads:
+        with store.write(None) as connection:
+            connection.rows("INSERT INTO meta (name, value) VALUES ('c', '1')")
+            before = reads.data_version()
+        assert before != reads.data_version()
+
+
+def test_what_falls_due_by_time_alone_is_looked_for_every_second(store: Database) -> None:
+    with open_change_detector(store) as one:
+        one._every = 0.0
+        assert [True, True] == [one.is_new(), one.is_new()]
+    with open_change_detector(store, rate=60.0) as fast:
+        assert change_detector.FULL_CHECK_SECONDS / 60 == fast._every

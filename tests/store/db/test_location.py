@@ -1,0 +1,43 @@
+"""What whoever looks is told where there is no store: why not, and what is to be done."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from console.store.db import client
+from console.store.errors import StoreMissing
+from console.store.queries import open_queries
+from tests.store.ready import open_ready
+
+
+def test_a_disk_that_is_too_full_for_a_store_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("console.store.db.location.free_bytes", lambda _: 12 * 1024)
+    (tmp_path / "headway.db").touch()
+    words = r"there is no store at .*headway\.db yet, and its disk is full \(12 KiB are free\): free some, then"
+    with pytest.raises(StoreMissing, match=words):
+        open_queries(str(tmp_path / "headway.db"))
+    with pytest.raises(StoreMissing, match=words), client.client_transaction(str(tmp_path / "missing" / "headway.db")):
+        pass
+
+
+def test_a_store_that_was_moved_away_under_its_engine_is_to_be_put_back(tmp_path: Path) -> None:
+    """A new engine would make an empty one beside it."""
+    opened = open_ready(str(tmp_path / "headway.db"))
+    (tmp_path / "headway.db").rename(tmp_path / "elsewhere.db")
+    with pytest.raises(StoreMissing, match=r"file is gone .*; put it back: .*headway\.db"):
+        open_queries(str(tmp_path / "headway.db"))
+    opened.close()
+
+
+def test_a_store_that_is_half_made_is_told_as_one(tmp_path: Path) -> None:
+    path = tmp_path / "headway.db"
+    with closing(sqlite3.connect(path)) as raw:
+        raw.execute("PRAGMA journal_mode=WAL")
+    with pytest.raises(StoreMissing, match=r'is half made.*; "headway engine" makes the rest'):
+        open_queries(str(path))
+    open_ready(str(path)).close()
+    open_queries(str(path)).close()

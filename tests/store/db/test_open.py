@@ -1,0 +1,280 @@
+"""Opening a store: made, migrated, refused; and what a write promises."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlmodel import SQLModel
+
+from console.domain.ids import instant
+from console.store.db import client, lease, migrate
+from console.store.db.database import Database, open_database, open_read_only
+from console.store.db.location import SCHEMA
+from console.store.errors import LeaseLost, StoreTooNew, StoreUnusable
+from console.store.meta import next_changed_seq
+from console.store.queries import open_queries
+from tests.store.estate import Estate
+from tests.store.fixtures import LATER_SCHEMA, older_store
+
+
+def execute(store: Database, sql: str) -> None:
+    with store.write(None) as connection:
+        connection.rows(sql)
+
+
+def test_all_migrations_together_make_the_declared_tables(store: Database) -> None:
+    with store.engine.connect() as connection:
+        assert [] == compare_metadata(MigrationContext.configure(connection), SQLModel.metadata)
+
+
+def test_a_store_that_is_opened_again_is_as_it_was(store: Database, store_url: str, night: Estate) -> None:
+    before = night.rows("SELECT * FROM job ORDER BY id")
+    again = open_database(store_url)
+    assert before == Estate(again, night.host, night.airflow).rows("SELECT * FROM job ORDER BY id")
+    again.close()
+
+
+def test_a_look_stays_one_look_while_others_write(store: Database) -> None:
+    """An evaluation that saw two states of the estate would judge one that never was."""
+    seq = "SELECT value FROM meta WHERE name = 'changed_seq'"
+    with store.write(None) as connection:
+        next_changed_seq(connection)
+    with store.read() as connection:
+        assert "1" == connection.rows(seq)[0][0]
+        with store.write(None) as other:
+            next_changed_seq(other)
+        assert "1" == connection.rows(seq)[0][0]
+    with store.read() as connection:
+        assert "2" == connection.rows(seq)[0][0]
+
+
+def test_a_store_of_a_newer_headway_is_refused_by_name(store: Database, store_url: str) -> None:
+    execute(store, "UPDATE alembic_version SET version_num = '9999'")
+    execute(store, "UPDATE meta SET value = '9999' WHERE name = 'schema'")
+    execute(store, "UPDATE meta SET value = '7.5.0' WHERE name = 'version'")
+    with pytest.raises(StoreTooNew, match=r"schema 9999, written by Headway 7\.5\.0.*Install Headway 7\.5\.0"):
+        open_database(store_url)
+    with pytest.raises(StoreTooNew, match=r"schema 9999, written by Headway 7\.5\.0"):
+        open_queries(store_url)
+
+
+def test_a_newer_store_is_refused_by_readers_and_askers_by_what_the_engine_goes_by(
+    store: Database, store_url: str
+) -> None:
+    """Alembic's own table; a note of ours beside it may say anything."""
+    execute(store, "UPDATE alembic_version SET version_num = '9999'")
+    words = r"schema 9999, written by a newer Headway; .*Install a newer Headway"
+    with pytest.raises(StoreTooNew, match=words):
+        open_database(store_url)
+    with pytest.raises(StoreTooNew, match=words):
+        open_queries(store_url)
+    for writes in (True, False):
+        with pytest.raises(StoreTooNew, match=words), client.client_transaction(store_url, writes):
+            raise AssertionError("this was let in")
+
+
+def test_the_readers_know_the_newest_schema(store: Database) -> None:
+    with store.read() as connection:
+        assert SCHEMA == connection.rows("SELECT version_num FROM alembic_version")[0][0]
+
+
+def test_an_older_store_is_migrated_and_keeps_its_rows(night: Estate, later_folder: Callable[[str], Path]) -> None:
+    jobs = night.rows("SELECT * FROM job ORDER BY id")
+    migrate.migrate(night.store.engine, night.store.path, later_folder("pass"))
+    assert LATER_SCHEMA == night.one("SELECT version_num FROM alembic_version")
+    assert LATER_SCHEMA == night.one("SELECT value FROM meta WHERE name = 'schema'")
+    assert jobs == night.rows("SELECT * FROM job ORDER BY id")
+
+
+def test_a_migration_that_breaks_leaves_the_store_as_it_was(night: Estate, later_folder: Callable[[str], Path]) -> None:
+    with pytest.raises(RuntimeError, match="half way"):
+        migrate.migrate(night.store.engine, night.store.path, later_folder('raise RuntimeError("half way")'))
+    assert SCHEMA == night.one("SELECT version_num FROM alembic_version")
+    with pytest.raises(Exception, match="added"):
+        night.rows("SELECT added FROM meta")
+
+
+def test_a_database_that_holds_something_else_is_left_alone(store_url: str, store: Database) -> None:
+    execute(store, "DROP TABLE alembic_version")
+    with pytest.raises(StoreUnusable, match="holds tables that Headway did not make"):
+        open_database(store_url)
+
+
+def test_what_is_written_is_there_and_what_breaks_is_gone_whole(store: Database) -> None:
+    execute(store, "INSERT INTO meta (name, value) VALUES ('kept', '1')")
+
+    def break_in_the_middle() -> None:
+        with store.write(None) as connection:
+            connection.rows("INSERT INTO meta (name, value) VALUES ('lost', '1')")
+            raise RuntimeError("in the middle")
+
+    with pytest.raises(RuntimeError, match="in the middle"):
+        break_in_the_middle()
+    with store.read() as connection:
+        names = [row[0] for row in connection.rows("SELECT name FROM meta WHERE value = '1'")]
+    assert ["kept"] == names
+
+
+def test_changes_are_numbered_upwards(store: Database) -> None:
+    numbers = []
+    for _ in range(3):
+        with store.write(None) as connection:
+            numbers.append(next_changed_seq(connection))
+    assert [1, 2, 3] == numbers
+    assert 3 == store.changed_seq()
+
+
+def test_an_intent_is_on_the_disk_when_the_write_returns(store: Database) -> None:
+    with store.write(None, durable=True) as connection:
+        connection.rows("INSERT INTO meta (name, value) VALUES ('intent', '1')")
+        if store.is_sqlite:
+            assert 2 == connection.rows("PRAGMA synchronous")[0][0]
+    with store.write(None) as connection:
+        if store.is_sqlite:
+            assert 1 == connection.rows("PRAGMA synchronous")[0][0]
+
+
+def test_a_write_with_an_old_fence_is_refused_and_writes_nothing(store: Database) -> None:
+    first = lease.acquire_lease(store, lease.ENGINE_LEASE, "one", 10, now_us=0)
+    assert isinstance(first, lease.HeldLease)
+    second = lease.acquire_lease(store, lease.ENGINE_LEASE, "two", 10, now_us=11_000_000)
+    assert isinstance(second, lease.HeldLease)
+    with (
+        pytest.raises(LeaseLost, match="fence 1 is lost: two holds the store now"),
+        store.write(first.fence) as connection,
+    ):
+        connection.rows("INSERT INTO meta (name, value) VALUES ('late', '1')")
+    with store.write(second.fence) as connection:
+        assert [] == connection.rows("SELECT value FROM meta WHERE name = 'late'")
+
+
+def test_the_clock_row_is_told_where_there_is_one(store: Database) -> None:
+    assert None is store.clock_hand()
+    execute(store, "INSERT INTO clock (id, origin_us, started_us, rate, paused) VALUES (1, 0, 1000000, 60, FALSE)")
+    hand = store.clock_hand()
+    assert hand is not None
+    assert (instant(0), instant(1_000_000), 60.0, False) == (hand.origin, hand.started, hand.rate, hand.paused)
+
+
+# -- only a file has these --------------------------------------------------------------------------------------------
+class TestFile:
+    def test_the_file_is_for_its_owner_only(self, tmp_path: Path) -> None:
+        path = tmp_path / "new" / "headway.db"
+        opened = open_database(str(path))
+        execute(opened, "INSERT INTO meta (name, value) VALUES ('a', 'b')")
+        modes = {stat.S_IMODE(one.stat().st_mode) for one in path.parent.iterdir()}
+        opened.close()
+        assert {0o600} == modes
+        assert 0o700 == stat.S_IMODE(path.parent.stat().st_mode)
+
+    def test_an_older_store_is_copied_before_it_is_migrated(
+        self, tmp_path: Path, later_folder: Callable[[str], Path]
+    ) -> None:
+        path = tmp_path / "headway.db"
+        opened = open_database(str(path))
+        execute(opened, "INSERT INTO meta (name, value) VALUES ('a', 'b')")
+        migrate.migrate(opened.engine, opened.path, later_folder("pass"))
+        opened.close()
+        copy = tmp_path / f"headway.db.{SCHEMA}.bak"
+        assert 0o600 == stat.S_IMODE(copy.stat().st_mode)
+        with sqlite3.connect(copy) as old:
+            assert [(SCHEMA,)] == old.execute("SELECT version_num FROM alembic_version").fetchall()
+            assert [("b",)] == old.execute("SELECT value FROM meta WHERE name = 'a'").fetchall()
+        old.close()
+
+    @pytest.mark.parametrize("watched, mode", [(True, [("mode", "live")]), (False, [])])
+    def test_an_estate_that_was_watched_before_there_was_a_shadow_stays_live(
+        self, tmp_path: Path, watched: bool, mode: list[tuple[str, str]]
+    ) -> None:
+        path = tmp_path / "headway.db"
+        older_store(path, tmp_path / "first", watched=watched)
+        opened = open_database(str(path))
+        with opened.read() as connection:
+            found = connection.rows("SELECT name, value FROM switch")
+        opened.close()
+        assert mode == [tuple(row) for row in found]
+
+    @pytest.mark.parametrize("schema, has", [("0001", ""), ("0002", ""), ("0002", "seen_us"), ("0002", "hold_ended")])
+    def test_every_older_store_gets_the_declared_tables_whatever_it_has_already(
+        self, tmp_path: Path, schema: str, has: str
+    ) -> None:
+        path = tmp_path / "headway.db"
+        older_store(path, tmp_path / "older", schema)
+        already = {
+            "seen_us": "ALTER TABLE hold ADD COLUMN seen_us INTEGER",
+            "hold_ended": "CREATE INDEX hold_ended ON hold (ended_us)",
+        }
+        with sqlite3.connect(path) as raw:
+            raw.execute(already.get(has, "SELECT 1"))
+        raw.close()
+        opened = open_database(str(path))
+        with opened.engine.connect() as connection:
+            assert [] == compare_metadata(MigrationContext.configure(connection), SQLModel.metadata)
+        opened.close()
+
+    def test_a_file_that_is_no_database_is_told_with_its_place(self, tmp_path: Path) -> None:
+        path = tmp_path / "headway.db"
+        path.write_text("not a database, but long enough to look like one" * 40)
+        with pytest.raises(StoreUnusable, match=r"headway\.db: file is not a database"):
+            open_database(str(path))
+        with pytest.raises(StoreUnusable, match=r"headway\.db.*file is not a database"):
+            open_queries(str(path))
+
+    def test_a_place_that_cannot_be_written_is_told_with_the_reason(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("")
+        with pytest.raises(StoreUnusable, match=r"file/headway\.db: Not a directory"):
+            open_database(str(tmp_path / "file" / "headway.db"))
+
+    def test_a_missing_store_is_told_to_readers_and_not_made(self, tmp_path: Path) -> None:
+        with pytest.raises(StoreUnusable, match=r'there is no store at .*; "headway engine" makes it'):
+            open_queries(str(tmp_path / "headway.db"))
+        assert [] == list(tmp_path.iterdir())
+
+    def test_the_settings_that_were_measured_are_set(self, tmp_path: Path) -> None:
+        opened = open_database(str(tmp_path / "headway.db"))
+        with opened.read() as connection:
+            found = {
+                name: connection.rows(f"PRAGMA {name}")[0][0]
+                for name in ("journal_mode", "synchronous", "wal_autocheckpoint", "busy_timeout")
+            }
+        opened.close()
+        assert {"journal_mode": "wal", "synchronous": 1, "wal_autocheckpoint": 20_000, "busy_timeout": 30_000} == found
+
+
+def test_a_store_that_vanished_before_a_look_is_told_with_its_place_and_mend(tmp_path: Path) -> None:
+    gone = tmp_path / "gone.db"
+    with pytest.raises(StoreUnusable, match=f"file is gone .No such file or directory.; put it back: {gone}"):
+        open_read_only(str(gone))
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_a_store_that_is_current_is_opened_without_the_tools_that_migrate(tmp_path: Path) -> None:
+    """They are 9 MB of a process that may run for months."""
+    path = tmp_path / "headway.db"
+    open_database(str(path)).close()
+    opens = f"from console.store.db.database import open_database as open_store; open_store({str(path)!r}).close()"
+    asked = f"import sys; {opens}; print('alembic' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", asked], stdout=subprocess.PIPE, check=True, text=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_a_store_that_is_opened_twice_in_one_process_keeps_its_log_as_another_process_leaves(tmp_path: Path) -> None:
+    """A file that one closes loses the locks that SQLite holds on it in the same process."""
+    file = tmp_path / "store.db"
+    first = open_database(str(file))
+    second = open_database(str(file))
+    execute(first, "CREATE TABLE kept (word TEXT)")
+    look = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.execute('SELECT * FROM kept'); db.close()"
+    subprocess.run([sys.executable, "-c", look, str(file)], check=True)
+    has_log = file.with_name("store.db-wal").exists()
+    second.close()
+    first.close()
+    assert has_log

@@ -1,0 +1,213 @@
+"""Config in the store: what differs is written, what is missing is named, what left is marked."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import date, time, timedelta
+
+from console.domain.calendar import Calendar, MaintenanceWindow, PlannedException
+from console.domain.dependency import DependencyMode, EngineDown, Requirement, UpstreamCondition, UpstreamPeriod
+from console.domain.estate import EvaluationSettings
+from console.domain.inventory import InventoryChanges, JobChange
+from console.domain.job import Safety
+from console.domain.settings import (
+    Declared,
+    DependencySetting,
+    EstateSettings,
+    JobSetting,
+    ServiceSetting,
+    SystemSetting,
+)
+from console.store.config_sync import SyncResult, sync_config
+from console.store.ingest.inventory import write_inventory
+from console.store.queries.reader import Queries
+from console.store.snapshot.estate import load_estate
+from tests.store.estate import MIDNIGHT, SYSTEMS, Estate, record, run
+
+EXTRACT = "etl-hosts/db07:extract_orders"
+LOAD = "airflow/load_orders"
+SERVICE = ServiceSetting("supply", "Supply plan", (LOAD,), time(6, 30), "Europe/Berlin", tier=1, notify=("oncall",))
+WHOLE = EstateSettings(
+    systems=SYSTEMS,
+    jobs=(
+        JobSetting("etl-hosts/*", owner="platform", grace=timedelta(minutes=10)),
+        JobSetting(EXTRACT, expected=timedelta(minutes=14), rerun=Safety.SAFE, notify=("oncall", "mail")),
+    ),
+    dependencies=(DependencySetting(EXTRACT, LOAD),),
+    services=(SERVICE,),
+    name="test",
+    digest="d1",
+)
+
+
+def sync(night: Estate, settings: EstateSettings) -> SyncResult:
+    return sync_config(night.store, settings, MIDNIGHT, None)
+
+
+def test_what_config_says_of_jobs_is_written_and_the_later_setting_wins(night: Estate) -> None:
+    assert SyncResult((), True) == sync(night, WHOLE)
+    columns = "owner, expected_s, grace_s, rerun, notify"
+    assert ("platform", 840.0, 600.0, "safe", '["oncall", "mail"]') == night.one(
+        f"SELECT {columns} FROM job WHERE name = :name", name=EXTRACT
+    )
+    assert ("", None, 300.0, "ask", "[]") == night.one(f"SELECT {columns} FROM job WHERE name = :name", name=LOAD)
+
+
+def test_the_same_config_writes_nothing_the_second_time(night: Estate) -> None:
+    sync(night, WHOLE)
+    before = night.store.changed_seq(), night.rows("SELECT * FROM job ORDER BY id")
+    assert SyncResult((), False) == sync(night, WHOLE)
+    assert before == (night.store.changed_seq(), night.rows("SELECT * FROM job ORDER BY id"))
+
+
+def test_names_that_no_job_has_yet_are_reported_and_matched_once_it_appears(night: Estate) -> None:
+    new = "etl-hosts/db07:new"
+    settings = EstateSettings(
+        systems=SYSTEMS,
+        jobs=(JobSetting(new, owner="x"), JobSetting("nowhere/*", owner="x")),
+        dependencies=(DependencySetting(new, LOAD),),
+        services=(replace(SERVICE, delivered_by=(LOAD, new)),),
+    )
+    assert (new, "nowhere/*") == sync(night, settings).unmatched
+    assert [night.job_id("load_orders")] == json.loads(night.one("SELECT terminals FROM service"))
+    [job_id] = write_inventory(night.store, night.host, InventoryChanges(new=(record("db07:new"),)), MIDNIGHT, None)
+    assert SyncResult(("nowhere/*",), True) == sync(night, settings)
+    assert [night.job_id("load_orders"), job_id] == json.loads(night.one("SELECT terminals FROM service"))
+    assert [(job_id, "declared")] == night.rows("SELECT upstream_id, origin FROM dependency")
+
+
+def test_patterns_of_maintenance_and_exceptions_that_fit_no_job_are_reported_too(night: Estate) -> None:
+    said = Declared(
+        maintenance=(MaintenanceWindow("patches", jobs=("etl-hosts/db07:extract*", "etl-hosts/gone")),),
+        exceptions=(PlannedException("close", jobs=("nowhere/x",)),),
+    )
+    assert ("etl-hosts/gone", "nowhere/x") == sync(night, replace(WHOLE, declared=said)).unmatched
+
+
+def test_the_calendars_of_jobs_and_services_reach_decisions(night: Estate) -> None:
+    days = Declared(calendars=(Calendar("own", closed=(date(2026, 12, 24),), exclude=(Calendar("other"),)),))
+    jobs = (JobSetting("*", calendar="own"), JobSetting(LOAD, calendar=""))
+    sync(night, replace(WHOLE, jobs=jobs, services=(replace(SERVICE, calendar="own"),), declared=days))
+    seen = load_estate(night.store, MIDNIGHT, EvaluationSettings())
+    assert (days, "own") == (seen.declared, seen.services[0].calendar)
+    by_name = {job.name: job.calendar for job in seen.jobs.values()}
+    assert ("own", "") == (by_name[EXTRACT], by_name[LOAD])
+
+
+def test_a_service_is_kept_as_config_has_it(night: Estate) -> None:
+    sync(night, WHOLE)
+    assert ("Supply plan", "06:30", "Europe/Berlin", "12:00", 1, '["oncall"]', 0.1) == night.one(
+        "SELECT title, deadline, zone, cutoff, tier, notify, risk FROM service"
+    )
+
+
+def test_what_left_config_is_marked_and_keeps_its_rows(night: Estate) -> None:
+    sync(night, WHOLE)
+    sync(night, EstateSettings(systems=(SystemSetting("etl-hosts", "cron", ("etl02",)),)))
+    assert [("airflow", True), ("etl-hosts", False)] == [
+        (name, bool(removed)) for name, removed in night.rows("SELECT name, removed FROM system ORDER BY name")
+    ]
+    assert [("airflow", True), ("db07", True), ("etl02", False)] == [
+        (name, bool(removed)) for name, removed in night.rows("SELECT name, removed FROM target ORDER BY name")
+    ]
+    assert (True, 0, 4) == (
+        bool(night.one("SELECT removed FROM service")),
+        night.one("SELECT count(*) FROM dependency"),
+        night.one("SELECT count(*) FROM job"),
+    )
+    sync(night, WHOLE)
+    assert [(False,)] * 2 == [(bool(one),) for (one,) in night.rows("SELECT removed FROM system")]
+
+
+def test_an_owner_that_only_the_source_names_stays(night: Estate) -> None:
+    write_inventory(night.store, night.host, InventoryChanges(new=(record("db07:owned", owner="dba"),)), MIDNIGHT, None)
+    sync(night, EstateSettings(systems=SYSTEMS))
+    assert "dba" == night.one("SELECT owner FROM job WHERE native_id = 'db07:owned'")
+
+
+def test_the_estates_name_and_the_digest_are_kept(night: Estate) -> None:
+    sync(night, WHOLE)
+    assert [("config_digest", "d1"), ("estate", "test")] == night.rows(
+        "SELECT name, value FROM meta WHERE name IN ('estate', 'config_digest') ORDER BY name"
+    )
+
+
+def test_a_dependency_that_holds_from_now_on_is_the_same_row(night: Estate) -> None:
+    sync(night, WHOLE)
+    before = night.rows("SELECT id, mode, engine_down, hold_lead_s, hold_for_s FROM dependency")
+    [edge] = WHOLE.dependencies
+    held = replace(edge, mode=DependencyMode.HOLD, engine_down=EngineDown.CLOSED, hold_lead=timedelta(minutes=20))
+    assert sync(night, replace(WHOLE, dependencies=(held,))).changed
+    assert [(before[0][0], "observe", "open", 600.0, 21600.0)] == before
+    after = night.rows("SELECT id, mode, engine_down, hold_lead_s, hold_for_s FROM dependency")
+    assert [(before[0][0], "hold", "closed", 1200.0, 21600.0)] == after
+    assert not sync(night, replace(WHOLE, dependencies=(held,))).changed
+
+
+def test_what_a_dependency_wants_is_kept_and_seen_by_decisions(night: Estate) -> None:
+    wants = Requirement(
+        UpstreamCondition.COMPLETION, period=UpstreamPeriod.WINDOW, within=timedelta(hours=6), gate="2", need=1
+    )
+    sync(night, replace(WHOLE, dependencies=(DependencySetting(EXTRACT, LOAD, wants=wants),)))
+    [edge] = load_estate(night.store, MIDNIGHT, EvaluationSettings()).dependencies
+    assert wants == edge.wants
+    assert sync(night, WHOLE).changed
+    assert Requirement() == load_estate(night.store, MIDNIGHT, EvaluationSettings()).dependencies[0].wants
+
+
+def test_the_last_run_of_before_the_lookback_is_seen_where_another_period_is_read(night: Estate) -> None:
+    older = MIDNIGHT - timedelta(days=10)
+    night.ingest(run(period_key="old", period_at=older, started_at=older, ended_at=older + timedelta(minutes=5)))
+    assert () == load_estate(night.store, MIDNIGHT, EvaluationSettings()).earlier
+    latest = Requirement(period=UpstreamPeriod.LATEST)
+    sync(night, replace(WHOLE, dependencies=(DependencySetting(EXTRACT, LOAD, wants=latest),)))
+    [seen] = load_estate(night.store, MIDNIGHT, EvaluationSettings()).earlier
+    assert ("old", night.job_id()) == (seen.period_key, seen.job_id)
+    assert seen not in load_estate(night.store, MIDNIGHT, EvaluationSettings()).runs
+
+
+def test_a_job_says_what_its_gates_wait_for(night: Estate, reads: Queries) -> None:
+    stock, clean = "etl-hosts/db07:load_stock", "etl-hosts/db07:clean_up"
+    either = Requirement(gate="1", need=1)
+    edges = [DependencySetting(up, LOAD, wants=either) for up in (EXTRACT, stock)]
+    ended = DependencySetting(
+        clean, LOAD, wants=Requirement(UpstreamCondition.COMPLETION, period=UpstreamPeriod.PREVIOUS)
+    )
+    sync(night, replace(WHOLE, dependencies=(*edges, ended)))
+    told = reads.jobs.job(LOAD).waits
+    gate = reads.holds.gate(LOAD, business_date="2026-11-19").upstreams
+    assert (f"{clean} (completion, the previous)", f"any of {EXTRACT}, {stock}") == told
+    assert [(clean, ended.wants), (EXTRACT, either), (stock, either)] == [(one.job, one.wants) for one in gate]
+    sync(night, WHOLE)
+    assert () == reads.jobs.job(LOAD).waits
+
+
+def test_what_config_says_of_a_former_name_holds_on_and_is_told(night: Estate, reads: Queries) -> None:
+    """A crontab line that got another comment lost its owner, its edges and its service."""
+    sync(night, WHOLE)
+    job_id, edges = night.job_id(), "SELECT upstream_id, downstream_id FROM dependency WHERE origin = 'declared'"
+    before = night.rows(edges)
+    for name in ("db07:extract_all", "db07:extract_some"):
+        change = JobChange(job_id, record(name))
+        write_inventory(night.store, night.host, InventoryChanges(changed=(change,)), MIDNIGHT, None)
+        found = sync(night, WHOLE)
+        assert ({EXTRACT: f"etl-hosts/{name}"}, ()) == (found.renamed, found.unmatched)
+        assert before == night.rows(edges)
+        assert 840.0 == night.one("SELECT expected_s FROM job WHERE id = :id", id=job_id)
+    told = f'config names "{EXTRACT}", which is called etl-hosts/db07:extract_some at its source by now'
+    assert [one for one in reads.warnings.list_warnings() if one.startswith(told)]
+    assert 1 == reads.warnings.config_fault_count()
+    [words] = reads.warnings.without_job([EXTRACT, "etl-hosts/*", LOAD])
+    assert words.startswith(told), "as `headway check` tells it"
+    sync(night, replace(WHOLE, dependencies=(), jobs=WHOLE.jobs[:1]))
+    assert 0 == reads.warnings.config_fault_count()
+
+
+def test_a_former_name_that_another_job_has_now_means_that_one(night: Estate) -> None:
+    change = JobChange(night.job_id(), record("db07:extract_all"))
+    write_inventory(night.store, night.host, InventoryChanges(changed=(change,)), MIDNIGHT, None)
+    anew = InventoryChanges(new=(record("db07:extract_orders"),))
+    [other] = write_inventory(night.store, night.host, anew, MIDNIGHT, None)
+    assert {} == sync(night, WHOLE).renamed
+    assert [(other,)] == night.rows("SELECT upstream_id FROM dependency WHERE origin = 'declared'")

@@ -1,0 +1,254 @@
+"""What an inventory leaves behind: jobs, schedule versions, drift, native dependencies."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from connectors.sdk.records import JobRecord, Schedule
+from connectors.sdk.states import ProofLevel
+from console.domain.estate import EvaluationSettings
+from console.domain.ids import micros
+from console.domain.inventory import DetectedDrift, InventoryChanges, JobChange, KnownJob, VanishedJob
+from console.store.errors import NotFound
+from console.store.ingest.inventory import known_jobs, write_inventory
+from console.store.jobs import DriftChanged, accept_drift
+from console.store.snapshot.estate import load_estate
+from tests.corpus import HOSTILE
+from tests.store.estate import JOBS, MIDNIGHT, Estate, at, record, run
+
+
+def write(night: Estate, now: str = "04:00", **changes: object) -> list[int]:
+    return write_inventory(night.store, night.host, InventoryChanges(**changes), at(now), None)  # type: ignore[arg-type]
+
+
+def known(night: Estate, native_id: str = JOBS[0]) -> KnownJob:
+    return {job.native_id: job for job in known_jobs(night.store, night.host)}[native_id]
+
+
+def test_a_new_job_is_known_with_its_schedule_accepted_at_first_sight(night: Estate) -> None:
+    told = JobRecord(
+        "db07:new", title="New\x1b[31m one", schedule=Schedule("debian-cron", "*/5 * * * *", "UTC", "every 5 minutes"),
+        definition="run\x07me", definition_hash="abc", match_keys=("k1", "k2"), proof=ProofLevel.START, run_as="etl",
+        owner="team",
+    )  # fmt: skip
+    [job_id] = write(night, new=(told,), hash="h2")
+    job = known(night, "db07:new")
+    assert (job_id, "db07:new", ("k1", "k2"), "abc") == (job.id, job.source_id, job.match_keys, job.definition_hash)
+    assert job.accepted == job.seen == told.schedule
+    assert ("etl-hosts/db07:new", "New one", "run\ufffdme", "start", "etl", "team", micros(at("04:00"))) == night.one(
+        "SELECT name, title, definition, proof, run_as, owner, first_seen_us FROM job WHERE id = :id", id=job_id
+    )
+    assert ("h2", micros(at("04:00"))) == night.one(
+        "SELECT inventory_hash, inventory_us FROM target WHERE id = :id", id=night.host
+    )
+    assert (0, "", 9) == night.one("SELECT run_id, state, attention FROM latest_run WHERE job_id = :id", id=job_id)
+    assert 4 == night.one("SELECT n FROM job_counts WHERE state = '' AND system_id = 1")
+
+
+def test_an_inventory_that_changes_nothing_writes_only_its_hash(night: Estate) -> None:
+    before = night.rows("SELECT * FROM job ORDER BY id"), night.store.changed_seq()
+    assert [] == write(night, hash="h9")
+    assert before == (night.rows("SELECT * FROM job ORDER BY id"), night.store.changed_seq())
+    assert "h9" == night.one("SELECT inventory_hash FROM target WHERE id = :id", id=night.host)
+
+
+def test_the_hash_of_an_incomplete_inventory_is_not_kept(night: Estate) -> None:
+    write(night, hash="h9", complete=False)
+    assert "h1" == night.one("SELECT inventory_hash FROM target WHERE id = :id", id=night.host)
+
+
+def test_a_changed_schedule_is_a_version_that_nobody_has_accepted_yet(night: Estate) -> None:
+    drift = DetectedDrift("schedule", "10 3 * * * became 15 3 * * *")
+    change = JobChange(night.job_id(), record(JOBS[0], "15 3 * * *"), drift=(drift,))
+    assert [night.job_id()] == write(night, changed=(change,))
+    job = known(night)
+    assert ("10 3 * * *", "15 3 * * *") == (job.accepted.expression, job.seen.expression)
+    assert frozenset({"schedule"}) == job.open_drift
+    assert [("drift", "etl-hosts/db07:extract_orders: 10 3 * * * became 15 3 * * *")] == night.rows(
+        "SELECT kind, words FROM event"
+    )
+
+
+def test_the_same_drift_is_told_once_however_often_it_is_seen(night: Estate) -> None:
+    change = JobChange(night.job_id(), record(JOBS[0], "15 3 * * *"), drift=(DetectedDrift("schedule", "changed"),))
+    write(night, changed=(change,))
+    write(night, now="05:00", changed=(change,))
+    assert (1, 1) == (night.one("SELECT count(*) FROM drift"), night.one("SELECT count(*) FROM event"))
+    assert 2 == night.one("SELECT count(*) FROM schedule WHERE job_id = :id", id=night.job_id())
+
+
+def test_accepted_drift_makes_the_newest_schedule_the_expected_one(night: Estate) -> None:
+    change = JobChange(night.job_id(), record(JOBS[0], "15 3 * * *"), drift=(DetectedDrift("schedule", "changed"),))
+    write(night, changed=(change,))
+    assert 1 == accept_drift(night.store, night.job_id(), 1, "anna", at("05:00"))
+    job = known(night)
+    assert ("15 3 * * *", frozenset()) == (job.accepted.expression, job.open_drift)
+    assert ("anna", micros(at("05:00"))) == night.one("SELECT accepted_by, accepted_us FROM drift")
+    assert ("etl-hosts/db07:extract_orders: accepted schedule", "anna") == night.one(
+        "SELECT words, actor FROM event WHERE actor <> ''"
+    )
+
+
+def test_a_job_that_is_not_watched_any_more_is_neither_expected_nor_drift_until_it_is_again(night: Estate) -> None:
+    write(night, gone=(VanishedJob(night.job_id(), "crontab line gone"),))
+    assert [night.job_id()] == write(night, unwatched=(night.job_id(),))
+    assert (True, frozenset()) == (known(night).unwatched, known(night).open_drift)
+    settings = EvaluationSettings()
+    assert night.job_id() not in load_estate(night.store, at("05:00"), settings).jobs
+    write(night, changed=(JobChange(night.job_id(), record(JOBS[0]), accept_again=True),), now="06:00")
+    assert (False, None) == (known(night).unwatched, known(night).gone_since)
+    assert at("06:00") == load_estate(night.store, at("06:00"), settings).jobs[night.job_id()].accepted_at
+
+
+def test_a_job_that_is_gone_is_expected_until_somebody_accepts_it(night: Estate) -> None:
+    write(night, gone=(VanishedJob(night.job_id(), "line gone"),))
+    job = known(night)
+    assert (at("04:00"), "10 3 * * *", frozenset({"gone"})) == (
+        job.gone_since,
+        job.accepted.expression,
+        job.open_drift,
+    )
+    accept_drift(night.store, night.job_id(), 1, "anna", at("05:00"))
+    assert ("none", frozenset()) == (known(night).accepted.dialect, known(night).open_drift)
+
+
+def test_a_job_that_comes_back_is_there_again_and_its_drift_is_over(night: Estate) -> None:
+    write(night, gone=(VanishedJob(night.job_id(), "line gone"),))
+    write(night, now="05:00", changed=(JobChange(night.job_id(), record(JOBS[0]), ended=("gone",)),))
+    assert (None, frozenset()) == (known(night).gone_since, known(night).open_drift)
+    assert micros(at("05:00")) == night.one("SELECT ended_us FROM drift")
+
+
+def test_another_change_than_the_one_that_was_shown_is_not_accepted(night: Estate) -> None:
+    def becomes(expression: str, now: str) -> None:
+        words = f"10 3 * * * became {expression}"
+        drift = (DetectedDrift("schedule", words),)
+        write(night, now=now, changed=(JobChange(night.job_id(), record(JOBS[0], expression), drift=drift),))
+
+    becomes("15 3 * * *", "04:00")
+    becomes("20 3 * * *", "04:10")
+    told = "extract_orders: nothing was accepted: change 1 is not the newest any more. Now there is change 2: 10 3"
+    with pytest.raises(DriftChanged, match=told):
+        accept_drift(night.store, night.job_id(), 1, "anna", at("05:00"))
+    with pytest.raises(DriftChanged, match="it was not said which change is meant"):
+        accept_drift(night.store, night.job_id(), None, "anna", at("05:00"))
+    assert "10 3 * * *" == known(night).accepted.expression
+    assert [(micros(at("04:10")), None), (None, None)] == night.rows(
+        "SELECT ended_us, accepted_us FROM drift ORDER BY id"
+    )
+    assert 1 == accept_drift(night.store, night.job_id(), 2, "anna", at("05:00"))
+    assert "20 3 * * *" == known(night).accepted.expression
+    with pytest.raises(DriftChanged, match="change 2 is over by itself, or was accepted; no other is open"):
+        accept_drift(night.store, night.job_id(), 2, "bert", at("05:01"))
+
+
+def test_accepting_the_drift_of_an_unknown_job_says_so(night: Estate) -> None:
+    with pytest.raises(NotFound, match="job 99"):
+        accept_drift(night.store, 99, 0, "anna", MIDNIGHT)
+
+
+def test_a_pause_has_its_beginning_and_ends(night: Estate) -> None:
+    for now in ("04:00", "05:00"):
+        write(night, now=now, changed=(JobChange(night.job_id(), record(JOBS[0], paused=True)),))
+    assert at("04:00") == known(night).paused_since
+    write(night, now="06:00", changed=(JobChange(night.job_id(), record(JOBS[0])),))
+    assert None is known(night).paused_since
+
+
+def renamed(night: Estate, new: str = "db07:extract_all", old: str = JOBS[0]) -> int:
+    job_id = night.job_id(old)
+    write(night, changed=(JobChange(job_id, record(new)),))
+    return job_id
+
+
+def test_a_renamed_job_keeps_its_identity_and_its_history(night: Estate) -> None:
+    night.ingest(run())
+    job_id = renamed(night)
+    job = known(night, "db07:extract_all")
+    assert (job_id, "db07:extract_all") == (job.id, job.source_id)
+    night.ingest(run("db07:extract_all", period="04:10", attempt="2"), now="04:20")
+    assert [(job.id, 2)] == night.rows("SELECT job_id, count(*) FROM run GROUP BY job_id")
+
+
+def test_a_renamed_job_is_called_as_its_source_calls_it(night: Estate) -> None:
+    """Its first name stayed for good: who looked for it in the crontab found none."""
+    job_id = renamed(night)
+    assert "etl-hosts/db07:extract_all" == night.one("SELECT name FROM job WHERE id = :id", id=job_id)
+    assert "etl-hosts/db07:extract_all" == load_estate(night.store, at("04:00"), EvaluationSettings()).jobs[job_id].name
+    words = (
+        "etl-hosts/db07:extract_orders: its source calls it etl-hosts/db07:extract_all now; its history stays with it"
+    )
+    assert words == night.one("SELECT words FROM event WHERE job_id = :id", id=job_id)
+    assert job_id == renamed(night, JOBS[0], "db07:extract_all"), "and back again"
+    assert "etl-hosts/db07:extract_orders" == night.one("SELECT name FROM job WHERE id = :id", id=job_id)
+
+
+def test_another_job_of_the_old_name_is_a_job_of_its_own(night: Estate) -> None:
+    """It took over the row, the history and the incidents of the one that was renamed."""
+    night.ingest(run())
+    job_id = renamed(night)
+    [other] = write(night, new=(record(JOBS[0]),))
+    assert other != job_id
+    assert [(job_id, 1)] == night.rows("SELECT job_id, count(*) FROM run GROUP BY job_id")
+
+
+def test_a_name_that_another_job_has_left_runs_under_is_not_taken(night: Estate) -> None:
+    night.ingest(run("db07:extract_all"))
+    job_id = renamed(night)
+    assert "etl-hosts/db07:extract_orders" == night.one("SELECT name FROM job WHERE id = :id", id=job_id)
+    assert "db07:extract_all" == known(night).source_id
+
+
+def test_a_job_that_was_known_by_its_runs_only_is_taken_over_as_new(night: Estate) -> None:
+    night.ingest(run("db07:early"))
+    assert "db07:early" not in {job.native_id for job in known_jobs(night.store, night.host)}
+    [job_id] = write(night, new=(record("db07:early"),))
+    assert (job_id, None) == (known(night, "db07:early").id, known(night, "db07:early").gone_since)
+    assert 1 == night.one("SELECT count(*) FROM run WHERE job_id = :id", id=job_id)
+
+
+def test_tasks_and_native_dependencies_are_kept_by_id(night: Estate) -> None:
+    dag, task, after = JobRecord("dag"), JobRecord("dag.task", parent="dag"), JobRecord("after", upstreams=("dag", "?"))
+    ids = write_inventory(night.store, night.airflow, InventoryChanges(new=(dag, task, after)), at("04:00"), None)
+    by_name = {job.native_id: job for job in known_jobs(night.store, night.airflow)}
+    assert by_name["dag"].id == by_name["dag.task"].parent_id
+    assert [(by_name["dag"].id, by_name["after"].id, "native")] == night.rows(
+        "SELECT upstream_id, downstream_id, origin FROM dependency"
+    )
+    change = JobChange(by_name["after"].id, JobRecord("after", upstreams=("dag.task",)))
+    write_inventory(night.store, night.airflow, InventoryChanges(changed=(change,)), at("05:00"), None)
+    assert [(by_name["dag.task"].id,)] == night.rows("SELECT upstream_id FROM dependency")
+    assert 3 == len(ids)
+
+
+def test_names_are_kept_raw_and_shown_cleaned_whatever_is_in_them(night: Estate) -> None:
+    names = [name for name in HOSTILE if 0 < len(name.encode("utf-8", "surrogatepass")) <= 1_000]
+    write(night, new=tuple(record(name, match_keys=(name,)) for name in names))
+    found = {job.native_id: job for job in known_jobs(night.store, night.host)}
+    assert set(names) <= found.keys()
+    assert all((name,) == found[name].match_keys for name in names)
+    for (shown,) in night.rows("SELECT name FROM job"):
+        assert not any(ord(letter) < 32 or 0x7F <= ord(letter) < 0xA0 for letter in shown)
+
+
+def test_the_sources_own_next_instant_moves_without_a_new_version(night: Estate) -> None:
+    def told(clock: str) -> JobRecord:
+        return record(JOBS[0], schedule=Schedule("debian-cron", "10 3 * * *", "Europe/Berlin", next_at=at(clock)))
+
+    for clock in ("05:00", "06:00"):
+        write(night, changed=(JobChange(night.job_id(), told(clock)),))
+    assert [(micros(at("06:00")),)] == night.rows("SELECT next_us FROM schedule WHERE job_id = :id", id=night.job_id())
+    assert [] == json.loads(night.one("SELECT match_keys FROM job WHERE id = :id", id=night.job_id()))
+
+
+def test_a_clock_that_only_its_words_tell_is_shown_as_it_is_now(night: Estate) -> None:
+    rate = Schedule("none", text="EventBridge Scheduler: rate(1 day)", next_at=at("05:00"))
+    unread = Schedule("none", text="its schedules cannot be read: no right")
+    kept = (rate.text, micros(at("05:00")))
+    write(night, new=(record("machine", schedule=Schedule("none")),))
+    for schedule, told in ((rate, kept), (unread, kept), (Schedule("none"), ("", None))):
+        write(night, changed=(JobChange(night.job_id("machine"), record("machine", schedule=schedule)),))
+        query = "SELECT words, next_us FROM schedule WHERE job_id = :id"
+        assert [told] == night.rows(query, id=night.job_id("machine"))

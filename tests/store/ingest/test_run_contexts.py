@@ -1,0 +1,37 @@
+"""What contexts of runs say is outside text: whatever stands in it, every job is judged."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from console.store.snapshot.correlation import correlation_values, run_costs
+from console.store.snapshot.history import _output
+
+DEEP = '{"a": ' + "[" * 1800 + "]" * 1800 + "}"
+"""Fits into what a connector keeps of a context, and nests deeper than the parser goes."""
+HUGE = "1" + "0" * 400
+"""A whole number that no float holds."""
+
+
+def test_a_submissions_key_is_found_beside_what_nests_too_deep() -> None:
+    context = json.dumps({"conf": DEEP, "customer_id": "4711"})
+    assert {7: {"customer_id": "4711"}} == correlation_values(("customer_id",), [(7, context)])
+
+
+def test_a_text_that_nests_too_deep_says_nothing() -> None:
+    assert {} == correlation_values(("a",), [(7, json.dumps({"conf": DEEP}))])
+
+
+@pytest.mark.parametrize(
+    "cost",
+    [HUGE, f"-{HUGE}", "NaN", "Infinity", "true", '"5"', DEEP],
+    ids=["huge", "minus huge", "nan", "infinity", "true", "text", "deep"],
+)
+def test_what_is_no_cost_is_none(cost: str) -> None:
+    assert {8: 2.5} == run_costs([(7, f'{{"cost": {cost}}}'), (8, '{"cost": 1.0}'), (8, '{"cost": 1.5}')])
+
+
+def test_an_output_that_no_float_holds_is_not_known() -> None:
+    assert ((-1.0, ""), (12.0, "rows")) == (_output(f'{{"rows": {HUGE}}}'), _output('{"rows": 12}'))

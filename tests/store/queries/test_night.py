@@ -1,0 +1,80 @@
+"""One night as a timeline reads it: services of the date, the jobs of their paths, every attempt that began."""
+
+from __future__ import annotations
+
+from console.control.explain.timeline import timeline_lanes
+from console.domain.decision import Decisions
+from console.domain.forecast import JobForecast
+from console.domain.history import DurationEstimate, DurationQuantiles
+from console.store.decisions import apply_decisions
+from console.store.queries.reader import Queries
+from tests.factories import minutes
+from tests.store.estate import BD, EXTRACT, Estate, at, failed, run
+from tests.store.fixtures import night, reads, served, store, store_url
+from tests.store.test_decisions import ROUTES, day
+from tests.store.test_services import past
+
+__all__ = ["night", "reads", "served", "store", "store_url"]
+
+
+def judged(served: Estate, *days: object) -> None:
+    apply_decisions(served.store, Decisions(service_days=days), at("03:20"), 1, None, ROUTES)  # type: ignore[arg-type]
+
+
+def test_a_night_holds_its_services_with_the_jobs_of_their_paths_and_each_attempt(
+    served: Estate, reads: Queries
+) -> None:
+    served.ingest(failed(), run(attempt="2", started_at=at("03:16"), ended_at=at("03:19")))
+    job_id = served.job_id()
+    judged(served, day(path=(job_id,), incident_key=None))
+    found = reads.service_days.timeline()
+    assert (BD.isoformat(), ("supply",)) == (found.business_date, tuple(one.name for one in found.services))
+    assert {0: (job_id,)} == found.paths
+    [one] = found.jobs[job_id].runs
+    assert EXTRACT == found.jobs[job_id].name
+    assert [("failed", at("03:10")), ("succeeded", at("03:16"))] == [(each.state, each.started) for each in one.tries]
+    assert (at("03:10"), at("03:10")) == (one.at, one.due)
+
+
+def test_what_a_job_takes_comes_from_the_days_own_estimate(served: Estate, reads: Queries) -> None:
+    job_id = served.job_id()
+    known = DurationEstimate(job_id, "history", 30, DurationQuantiles(*map(minutes, (14, 19, 21))))
+    judged(served, day(path=(job_id,), sources=(known,), incident_key=None))
+    one = reads.service_days.timeline().jobs[job_id]
+    assert (840.0, 1260.0, "history") == (one.usual_s, one.late_s, one.source)
+
+
+def test_what_a_job_is_expected_at_comes_from_the_days_own_forecast(served: Estate, reads: Queries) -> None:
+    job_id, (p50, p80, p95) = served.job_id(), map(at, ("04:10", "04:20", "04:40"))
+    left = JobForecast(job_id, 0.1, 0.9, p50, p80, p95, None, None, None, "history (30 runs)")
+    judged(served, day(path=(job_id,), jobs=(left,), incident_key=None))
+    found = reads.service_days.timeline()
+    assert {0: {job_id: (p50, p95)}} == found.foreseen
+    assert (p50, p95) == next(
+        (one.expected, one.late) for one in timeline_lanes(found, found.now) if one.job is not None
+    )
+
+
+def test_past_nights_are_named_and_read_as_they_were(served: Estate, reads: Queries) -> None:
+    judged(served, day(incident_key=None), past(2, at("05:00")))
+    assert ("2026-11-17", "2026-11-19") == reads.service_days.timeline().dates
+    before = reads.service_days.timeline("2026-11-17")
+    assert ["2026-11-17"] == [one.business_date for one in before.services]
+    assert before.services[0].delivered is not None
+    assert before.jobs == {job_id: before.jobs[job_id] for path in before.paths.values() for job_id in path}
+
+
+def test_a_date_that_nobody_judged_is_empty_but_for_its_promises(served: Estate, reads: Queries) -> None:
+    found = reads.service_days.timeline("2026-01-05")
+    assert (["supply"], {0: ()}, {}) == ([one.name for one in found.services], found.paths, found.jobs)
+
+
+def test_a_night_keeps_what_was_forecast_of_each_service_at_which_moment(served: Estate, reads: Queries) -> None:
+    for now, late, p50 in (("03:20", 0.1, "05:00"), ("03:40", 0.8, "06:40")):
+        one = day(incident_key=None, p_late=late, p_own=late, expected_at=at(p50), p95_at=at("07:00"))
+        apply_decisions(served.store, Decisions(service_days=(one,)), at(now), 1, None, ROUTES)
+    told = reads.service_days.timeline().told[0]
+    assert [(at("03:20"), 0.1, at("05:00")), (at("03:40"), 0.8, at("06:40"))] == [
+        (one.at, one.late, one.p50) for one in told
+    ]
+    assert {at("07:00")} == {one.p95 for one in told}

@@ -1,0 +1,517 @@
+"""What screens and commands are told."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import inspect, text
+
+from connectors.sdk.records import JobRecord
+from console.domain.decision import Decisions, MemberVerdict, RunJudgement
+from console.domain.estate import EvaluationSettings
+from console.domain.filter import JobFilter
+from console.domain.ids import micros
+from console.domain.inventory import InventoryChanges, VanishedJob
+from console.domain.service import Timeliness
+from console.store.db import lease
+from console.store.decisions import apply_decisions
+from console.store.errors import NotFound
+from console.store.ingest.inventory import write_inventory
+from console.store.ingest.records import ingest_batch, record_failure
+from console.store.queries import open_queries
+from console.store.queries.reader import Queries
+from console.store.snapshot.estate import load_estate
+from tests.corpus import HOSTILE
+from tests.store.estate import (
+    BD,
+    EXTRACT,
+    JOBS,
+    LOAD,
+    MIDNIGHT,
+    Estate,
+    at,
+    failed,
+    poll,
+    record,
+    run,
+    running,
+    set_clock,
+)
+from tests.store.test_decisions import ROUTES, day, expected, incident
+
+
+def decide(served: Estate, **decisions: Any) -> None:
+    apply_decisions(served.store, Decisions(**decisions), at("03:20"), 1, None, ROUTES)
+
+
+def put_log(served: Estate, attempt_id: int, words: str, cut: bool = False) -> None:
+    with served.store.write(None) as connection:
+        connection.rows(
+            "INSERT INTO log_tail (attempt_id, text, cut, error, fetched_us) VALUES (?, ?, ?, '', 0)",
+            (attempt_id, words, cut),
+        )
+
+
+def names(reads: Queries, sort: str = "attention", **wanted: Any) -> list[str]:
+    ids = reads.jobs.job_ids(JobFilter(**wanted), sort)
+    assert list(ids) == [row.id for row in reads.jobs.jobs_first_page(JobFilter(**wanted), sort)]
+    return [row.name.rpartition(":")[2] for row in reads.jobs.jobs_by_ids(ids)]
+
+
+# -- the big table ----------------------------------------------------------------------------------------------------
+def test_what_needs_a_person_comes_first(served: Estate, reads: Queries) -> None:
+    served.ingest(run(JOBS[0]), failed(JOBS[1]), running(JOBS[2]))
+    assert ["load_stock", "clean_up", "extract_orders", LOAD] == names(reads)
+
+
+def test_jobs_are_ordered_by_name_or_start(served: Estate, reads: Queries) -> None:
+    served.ingest(run(JOBS[2], period="02:00"), run(JOBS[0], period="01:00"))
+    assert [LOAD, "clean_up", "extract_orders", "load_stock"] == names(reads, "name")
+    assert ["clean_up", "extract_orders"] == names(reads, "age")[:2]
+
+
+def test_jobs_are_filtered_by_words_state_system_and_owner(served: Estate, reads: Queries) -> None:
+    served.ingest(run(JOBS[0]), failed(JOBS[1]), running(JOBS[2]))
+    assert ["load_stock", LOAD] == names(reads, words=("LOAD",))
+    assert [LOAD] == names(reads, words=("load",), without=("stock",))
+    assert ["load_stock"] == names(reads, states=("failed",))
+    assert ["clean_up"] == names(reads, states=("RUNNING",), systems=("etl",))
+    assert ["extract_orders"] == names(reads, owners=("plat",))
+    assert ["load_stock"] == names(reads, problems_only=True)
+    assert [] == names(reads, words=("nothing",))
+
+
+@pytest.mark.parametrize(
+    "words", ["%", "db0_", "100%", "' OR '1'='1", "'; DROP TABLE run; --", "\\", "?", "%s", "{ids}"]
+)
+def test_a_filter_is_text_and_no_pattern_and_no_sql(served: Estate, reads: Queries, words: str) -> None:
+    assert [] == names(reads, words=(words,))
+    assert [] == names(reads, "name", owners=(words,), systems=(words,), states=(words,))
+    assert 4 == len(names(reads, without=(words,)))
+
+
+def test_a_line_tells_the_latest_run_the_schedule_and_the_next_instant(served: Estate, reads: Queries) -> None:
+    served.ingest(failed())
+    decide(
+        served,
+        expected=(expected("04:10"), expected("05:10")),
+        judgements=(RunJudgement(1, Timeliness.BREACHED, True),),
+    )
+    [row] = reads.jobs.jobs_by_ids([1])
+    assert (EXTRACT, "etl-hosts", "cron", "failed", "native", "exit 1", "breached", "2026-11-19", 1) == (
+        row.name, row.system, row.kind, row.state, row.evidence, row.native_state, row.timeliness, row.business_date,
+        row.run_id,
+    )  # fmt: skip
+    assert (at("03:10"), at("03:15"), at("04:10"), "at 10 3 * * *", "platform", True, 1) == (
+        row.started, row.ended, row.next, row.schedule, row.owner, row.stale_read, row.attempts,
+    )  # fmt: skip
+    assert (False, False, False, None) == (row.paused, row.gone, row.is_task, row.stale_since)
+
+
+def test_rows_come_in_the_order_of_the_ids_and_unknown_ids_are_left_out(reads: Queries) -> None:
+    assert [3, 1, 2] == [row.id for row in reads.jobs.jobs_by_ids([3, 99, 1, 2])]
+    assert [] == reads.jobs.jobs_by_ids([])
+
+
+def test_what_is_open_at_a_target_out_of_sight_is_unknown_with_its_age_and_what_ended_stays(
+    served: Estate, reads: Queries
+) -> None:
+    served.ingest(failed(JOBS[0]), running(JOBS[1]))
+    assert ["failed", "running"] == [row.state for row in reads.jobs.jobs_by_ids([1, 2])]
+    set_clock(served, "03:20:46")
+    with open_queries(served.store.url) as later:
+        rows = later.jobs.jobs_by_ids([1, 2])
+        assert [("failed", "native"), ("unknown", "stale")] == [(row.state, row.evidence) for row in rows]
+        assert [at("03:20")] * 2 == [row.stale_since for row in rows]
+        assert ["load_stock"] == names(later, states=("unknown",))
+        assert ["extract_orders", "load_stock"] == names(later, problems_only=True)
+        [row] = later.runs.list_runs(2)
+        assert ("unknown", "stale", at("03:20")) == (row.state, row.evidence, row.stale_since)
+        own = later.lineage.lineage_of(1).jobs[1]
+        assert ("failed", at("03:20")) == (own.state, own.stale_since)
+
+
+def test_a_reader_is_told_that_something_changed(served: Estate, reads: Queries) -> None:
+    version = reads.data_version()
+    assert version == reads.data_version()
+    served.ingest(failed(JOBS[1]))
+    assert version != reads.data_version()
+
+
+# -- one job, one run -------------------------------------------------------------------------------------------------
+def test_a_job_is_told_with_its_neighbours_services_drift_and_runs(served: Estate, reads: Queries) -> None:
+    served.ingest(*(run(period=f"0{hour}:10", attempt=str(hour)) for hour in (1, 2, 3)))
+    decide(served, expected=(expected("04:10"),))
+    write_inventory(served.store, served.host, InventoryChanges(gone=(VanishedJob(1, "line gone"),)), at("03:20"), None)
+    view = reads.jobs.job(EXTRACT)
+    assert ((), ((LOAD, "declared"),), ("supply",)) == (view.upstreams, view.downstreams, view.services)
+    assert (3, 300.0, 300.0, 840.0, "ask", "full") == (
+        view.history_runs, view.p50_s, view.p90_s, view.expected_s, view.rerun, view.proof,
+    )  # fmt: skip
+    assert [at("03:10"), at("02:10"), at("01:10")] == [one.started for one in view.runs]
+    assert [("gone", "line gone", at("03:20"))] == [(one.what, one.words, one.seen) for one in view.drift]
+    assert view.row.gone
+    assert view.drift == tuple(reads.estate.drift())
+    assert ("supply",) == reads.jobs.job(4).services
+
+
+def test_a_task_belongs_to_the_services_of_its_dag(served: Estate, reads: Queries) -> None:
+    task = JobRecord("load_orders.publish", parent="load_orders")
+    [job_id] = write_inventory(served.store, served.airflow, InventoryChanges(new=(task,)), MIDNIGHT, None)
+    assert (("supply",), True) == (reads.jobs.job(job_id).services, reads.jobs.job(job_id).row.is_task)
+
+
+def test_an_unknown_job_is_told_with_near_misses(reads: Queries) -> None:
+    with pytest.raises(NotFound, match="did you mean etl-hosts/db07:extract_orders") as caught:
+        reads.jobs.job("etl-hosts/db07:extract_order")
+    assert (EXTRACT,) == caught.value.near
+    with pytest.raises(NotFound, match=r'nothing is called "etl-hosts/zzzz"; headway job list lists what there is$'):
+        reads.jobs.job("etl-hosts/zzzz")
+    with pytest.raises(NotFound):
+        reads.jobs.job(99)
+
+
+def test_any_text_may_be_asked_for_and_filtered_by(reads: Queries) -> None:
+    for name in HOSTILE:
+        with pytest.raises(NotFound):
+            reads.jobs.job(name)
+        reads.jobs.job_ids(JobFilter(words=(name,), systems=(name,), owners=(name,), states=(name,)))
+
+
+def test_a_run_is_told_with_its_attempts_log_and_capabilities(served: Estate, reads: Queries) -> None:
+    served.ingest(failed(), run(attempt="2", started_at=at("03:16"), ended_at=at("03:18")))
+    put_log(served, 2, "all good", cut=True)
+    view = reads.runs.run(1)
+    assert [(1, "failed", "disk full"), (2, "succeeded", "")] == [
+        (one.number, one.state, one.message) for one in view.attempts
+    ]
+    assert ("all good", True, "Europe/Berlin", "ask", ("log", "rerun"), None) == (
+        view.log, view.log_cut, view.zone, view.rerun, view.capabilities, view.incident_id,
+    )  # fmt: skip
+    with pytest.raises(NotFound, match="run 99"):
+        reads.runs.run(99)
+
+
+def test_a_run_is_told_with_those_of_its_job_up_to_it_and_not_with_later_ones(served: Estate, reads: Queries) -> None:
+    served.ingest(*(run(period=period, attempt=period) for period in ("01:10", "02:10", "03:10")))
+    [middle] = [one for one in reads.runs.list_runs(1) if one.period == at("02:10")]
+    assert [at("02:10"), at("01:10")] == [one.period for one in reads.runs.run(middle.id).runs]
+
+
+def test_a_run_is_told_with_the_runs_of_its_tasks(served: Estate, reads: Queries) -> None:
+    write_inventory(
+        served.store, served.host, InventoryChanges(new=(record("db07:part", parent=JOBS[0]),)), MIDNIGHT, None
+    )
+    served.ingest(failed(), failed("db07:part"), run("db07:part", period="02:10", attempt="0"))
+    assert [("etl-hosts/db07:part", "failed")] == [(one.job, one.state) for one in reads.runs.run(1).tasks]
+
+
+# -- services, incidents, systems, header -----------------------------------------------------------------------------
+def test_a_service_is_told_on_its_current_business_date(served: Estate, reads: Queries) -> None:
+    served.ingest(failed())
+    yesterday = day(business_date=BD - timedelta(days=1), timeliness=Timeliness.MET)
+    decide(served, service_days=(yesterday, day()), incidents=(incident(),))
+    [view] = reads.services.list_services()
+    assert ("supply", "2026-11-19", at("05:30"), "at_risk", at("03:58"), EXTRACT, 1, (EXTRACT, LOAD)) == (
+        view.name, view.business_date, view.deadline, view.timeliness, view.act_by, view.cause, view.incident_id,
+        view.path,
+    )  # fmt: skip
+    assert ["declared"] == [one["source"] for one in view.sources]
+    assert view == reads.services.service("supply")
+    with pytest.raises(NotFound, match="did you mean supply"):
+        reads.services.service("suply")
+
+
+def test_a_service_tells_the_trouble_it_has_and_who_is_on_it_until_that_lapses(served: Estate, reads: Queries) -> None:
+    served.ingest(failed())
+    decide(served, service_days=(day(),), incidents=(incident(),))
+    [view] = reads.services.list_services()
+    assert (incident().title, "", None) == (view.trouble, view.taken_by, view.taken_until)
+    now = reads.now()
+    added = text(
+        "INSERT INTO acknowledgement (incident_id, made_by, why, made_us, until_us, ended_by)"
+        " VALUES (:id, :by, '', 0, :until, '')"
+    )
+    for until, by in ((now + timedelta(hours=1), "mara"), (now - timedelta(minutes=1), "")):
+        with served.store.engine.begin() as connection:
+            connection.execute(added, {"id": view.incident_id, "by": "mara", "until": micros(until)})
+        assert by == reads.services.list_services()[0].taken_by
+
+
+def test_a_service_that_nobody_judged_yet_has_its_deadline_nevertheless(reads: Queries) -> None:
+    [view] = reads.services.list_services()
+    assert ("2026-11-19", at("05:30"), "no_estimate", "not judged yet") == (
+        view.business_date, view.deadline, view.timeliness, view.reason,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("mode, awaited", [("observe", ""), ("hold", EXTRACT)])
+def test_what_an_incident_keeps_from_starting_waits_for_its_root(
+    served: Estate, reads: Queries, mode: str, awaited: str
+) -> None:
+    """What is only observed starts by its clock all the same."""
+    load = 4
+    served.ingest(failed())
+    ingest_batch(served.store, served.airflow, poll(), None)
+    decide(served, incidents=(incident(),))
+    with served.store.write(None) as connection:
+        connection.rows("UPDATE dependency SET mode = ?", (mode,))
+    found = reads.lineage.lineage_of(load).jobs
+    assert (awaited, "") == (found[load].waits_for, found[1].waits_for)
+
+
+def test_an_incident_is_told_with_all_that_hangs_on_it(served: Estate, reads: Queries) -> None:
+    served.ingest(failed())
+    ingest_batch(served.store, served.airflow, poll(), None)
+    put_log(served, 1, "disk full")
+    decide(served, incidents=(incident(),))
+    view = reads.incidents.incident(1)
+    assert (1, EXTRACT, 1, 0, at("03:58"), at("03:12")) == (
+        view.row.id, view.row.root_job, view.row.services, view.row.hurt, view.row.act_by, view.row.failed_since,
+    )  # fmt: skip
+    assert [("root", EXTRACT, "failed", 1), ("threatened", LOAD, "planned", None)] == [
+        (one.role, one.job, one.state, one.run_id) for one in view.members
+    ]
+    assert ["disk full", "INC-0001 opened"] == [view.log, view.events[0].words]
+    assert [("oncall", "env ONCALL_MAIL", "pending"), ("oncall", "env ONCALL_CHAT", "pending")] == [
+        (one.route, one.url_words, one.state) for one in view.deliveries
+    ]
+    assert [("supply", "declared", at("05:30"))] == [(one.name, one.source, one.deadline) for one in view.services]
+    assert [view.row] == reads.incidents.list_incidents()
+    assert [] == reads.incidents.list_incidents(closed=True)
+    assert 1 == reads.runs.run(1).incident_id
+    with pytest.raises(NotFound, match="INC-0099"):
+        reads.incidents.incident(99)
+
+
+def test_every_open_incident_is_listed_however_many_there_are(served: Estate, reads: Queries) -> None:
+    served.ingest(failed())
+    decide(served, incidents=(incident(),))
+    told = inspect(served.store.engine).get_columns("incident")
+    with served.store.write(None) as connection:
+        columns = ", ".join(f'"{one["name"]}"' for one in told if one["name"] not in ("id", "key"))
+        for number in range(250):
+            made = f"INSERT INTO incident (key, {columns}) SELECT 'k{number}', {columns} FROM incident WHERE id = 1"
+            connection.rows(made)
+    assert 251 == len(reads.incidents.list_incidents())
+
+
+def test_earlier_incidents_of_the_same_job_are_told(served: Estate, reads: Queries) -> None:
+    served.ingest(failed())
+    decide(served, incidents=(incident(),))
+    decide(served, incidents=(incident(incident_id=1, closed=True, close_reason="rerun was good"),))
+    decide(served, incidents=(incident(),))
+    assert ((at("03:20"), "rerun was good"),) == reads.incidents.incident(2).seen_before
+    assert [1] == [one.id for one in reads.incidents.list_incidents(closed=True)]
+
+
+def test_earlier_red_runs_of_the_root_are_told_and_how_each_was_repaired(served: Estate, reads: Queries) -> None:
+    """A job that was only ever green, or rerun although it was, has not been seen red."""
+    again = run(period="02:10", attempt="r", started_at=at("02:20"), ended_at=at("02:25"))
+    served.ingest(run(period="01:00", attempt="1"), failed(period="02:00", attempt="2"))
+    served.ingest(failed(period="02:10", attempt="3"), again, failed(attempt="4"))
+    decide(served, incidents=(incident(root_run_id=served.one("SELECT id FROM run ORDER BY sort_us DESC LIMIT 1")),))
+    assert ((at("02:10"), "repaired by attempt 2"), (at("02:00"), "failed: exit 1")) == reads.incidents.incident(
+        1
+    ).seen_before
+
+
+def test_a_fresh_start_for_the_same_date_is_what_worked_before(served: Estate, reads: Queries) -> None:
+    """The next run of the schedule is none: it repairs nothing of the one before."""
+    by_hand = run(attempt="h", period_key="by hand", period_at=None, started_at=at("01:31"), ended_at=at("01:36"))
+    served.ingest(failed(period="01:00", attempt="1"), by_hand, failed(period="02:00", attempt="2"))
+    served.ingest(run(period="02:30", attempt="3"), failed(attempt="4"))
+    root = served.one("SELECT id FROM run ORDER BY sort_us DESC LIMIT 1")
+    decide(served, incidents=(incident(root_run_id=root),))
+    found = reads.incidents.incident(1).repairs
+    assert [(at("02:00"), "", None), (at("01:00"), "a fresh start", 31 * 60.0)] == [
+        (one.at, one.how, one.took_s) for one in found
+    ]
+
+
+def test_an_incidents_own_runs_were_not_seen_before(served: Estate, reads: Queries) -> None:
+    served.ingest(failed(period="02:00", attempt="1"), failed(period="02:10", attempt="2"), failed(attempt="3"))
+    older, own, root = (row[0] for row in served.rows("SELECT id FROM run ORDER BY sort_us"))
+    members = tuple(MemberVerdict(served.job_id(), key, "red", each) for key, each in (("a", own), ("b", root)))
+    decide(served, incidents=(incident(root_run_id=root, members=members),))
+    assert older < own
+    assert ((at("02:00"), "failed: exit 1"),) == reads.incidents.incident(1).seen_before
+
+
+def test_systems_are_told_with_their_health(served: Estate, reads: Queries) -> None:
+    served.ingest(failed(), skew_s=2.5, zone="Europe/Berlin", poll_ms=12.0, warnings=("w",))
+    record_failure(served.store, served.airflow, "401", "refused", at("03:20"), None)
+    airflow, host = reads.estate.systems()
+    assert ("etl-hosts", "cron", "db07", at("03:20"), 2.5, 12.0, ("w",), 3, 15.0, ("log", "rerun")) == (
+        host.system, host.kind, host.name, host.last_ok, host.skew_s, host.poll_ms, host.warnings, host.jobs,
+        host.poll_every_s, host.capabilities,
+    )  # fmt: skip
+    assert ("401", "refused", at("03:20"), {"tasks": "not asked for"}) == (
+        airflow.error, airflow.error_kind, airflow.failing_since, airflow.missing,
+    )  # fmt: skip
+
+
+def test_what_has_no_estimate_beside_an_incident_is_counted_as_in_doubt(served: Estate, reads: Queries) -> None:
+    served.ingest(failed())
+    decide(served, service_days=(day(timeliness=Timeliness.NO_ESTIMATE),), incidents=(incident(),))
+    assert (1, 1) == (reads.estate.header().at_risk, reads.estate.header().in_doubt)
+
+
+def test_the_header_tells_the_engine_the_danger_and_the_sick(served: Estate, reads: Queries) -> None:
+    served.ingest(failed())
+    decide(served, service_days=(day(),), incidents=(incident(),))
+    record_failure(served.store, served.airflow, "no route", "unreachable", at("03:20"), None)
+    header = reads.estate.header()
+    assert (1, 1, 4, True, (("airflow/airflow", None),)) == (
+        header.open_incidents, header.at_risk, header.jobs, header.replay, header.sick_targets,
+    )  # fmt: skip
+    assert ("", False) == (header.engine.holder, header.engine.alive)
+    lease.acquire_lease(served.store, lease.ENGINE_LEASE, "host-1:17", 60)
+    assert ("host-1:17", True) == (reads.estate.header().engine.holder, reads.estate.header().engine.alive)
+
+
+def test_jobs_that_are_not_watched_any_more_are_in_no_list_and_no_count(served: Estate, reads: Queries) -> None:
+    """Taken out of `hosts`, of the config, or not asked for any more; each is still told when it is named."""
+    served.ingest(failed())
+    assert 4 == reads.estate.header().jobs
+    write_inventory(served.store, served.host, InventoryChanges(unwatched=(served.job_id(JOBS[1]),)), at("04:00"), None)
+    watched = {served.job_id(JOBS[0]), served.job_id(JOBS[2]), served.job_id("load_orders")}
+    assert (3, watched) == (reads.estate.header().jobs, set(reads.jobs.job_ids(JobFilter())))
+    assert [2, 1] == [one.jobs for one in sorted(reads.estate.systems(), key=lambda one: -one.jobs)]
+    with served.store.write(None) as connection:
+        connection.rows("UPDATE target SET removed = TRUE WHERE id = ?", (served.host,))
+    for sort in ("attention", "name", "age", "deadline", "-slack"):
+        assert [served.job_id("load_orders")] == list(reads.jobs.job_ids(JobFilter(), sort))
+    assert [] == list(reads.jobs.job_ids(JobFilter(problems_only=True)))
+    assert 1 == reads.estate.header().jobs
+    assert "failed" == reads.jobs.job(EXTRACT).row.state
+    assert {served.job_id("load_orders")} == set(load_estate(served.store, at("04:00"), EvaluationSettings()).jobs)
+
+
+def test_a_job_that_is_not_watched_any_more_is_no_name_and_says_why_where_it_is_named(
+    served: Estate, reads: Queries
+) -> None:
+    served.ingest(failed())
+    assert "" == reads.jobs.job(EXTRACT).left_out
+    write_inventory(served.store, served.host, InventoryChanges(unwatched=(served.job_id(JOBS[1]),)), at("04:00"), None)
+    stock = f"etl-hosts/{JOBS[1]}"
+    assert stock not in reads.names.names_starting_with("job", "etl-hosts/")
+    assert "the settings of etl-hosts leave it out: only its past is known" == reads.jobs.job(stock).left_out
+    with served.store.write(None) as connection:
+        connection.rows("UPDATE target SET removed = TRUE WHERE id = ?", (served.host,))
+    assert "etl-hosts has no target db07 in config any more: only its past is known" == reads.jobs.job(EXTRACT).left_out
+    with served.store.write(None) as connection:
+        connection.rows("UPDATE system SET removed = TRUE WHERE name = 'etl-hosts'")
+    assert "system etl-hosts is no longer configured: only its past is known" == reads.jobs.job(EXTRACT).left_out
+    assert ["airflow/load_orders"] == reads.names.names_starting_with("job", "")
+    assert ("airflow/load_orders",) == reads.jobs.near_jobs("orders")
+    assert ["job"] == [of for of, _, _ in reads.names.unknown_matchers({"job": "etl-hosts/*"})]
+    assert "failed" == reads.jobs.job(EXTRACT).row.state
+
+
+def test_of_two_jobs_with_a_short_name_the_one_that_is_watched_is_meant(served: Estate, reads: Queries) -> None:
+    """As after a system was renamed in the config: its jobs are there twice."""
+    with served.store.write(None) as connection:
+        connection.rows("UPDATE job SET name = 'renamed/db07:extract_orders' WHERE native_id = 'load_orders'")
+        connection.rows("UPDATE system SET removed = TRUE WHERE name = 'etl-hosts'")
+    assert "renamed/db07:extract_orders" == reads.jobs.job_named("extract_orders")
+
+
+def test_drift_of_a_job_that_is_not_watched_any_more_is_not_listed(served: Estate, reads: Queries) -> None:
+    gone = InventoryChanges(gone=(VanishedJob(served.job_id(), "crontab line gone"),))
+    write_inventory(served.store, served.host, gone, at("04:00"), None)
+    assert [EXTRACT] == [one.job for one in reads.estate.drift()]
+    with served.store.write(None) as connection:
+        connection.rows("UPDATE system SET removed = TRUE WHERE name = 'etl-hosts'")
+    assert [] == reads.estate.drift()
+
+
+def test_a_job_that_is_gone_names_no_next_start(served: Estate, reads: Queries) -> None:
+    """It stays expected until its drift is accepted; nothing will start it."""
+    decide(served, expected=(expected("05:10"),))
+    assert at("05:10") == reads.jobs.job(EXTRACT).row.next
+    gone = InventoryChanges(gone=(VanishedJob(served.job_id(), "crontab line gone"),))
+    write_inventory(served.store, served.host, gone, at("04:00"), None)
+    shown = reads.jobs.job(EXTRACT)
+    assert (True, None, ()) == (shown.row.gone, shown.row.next, shown.coming)
+
+
+def test_a_job_that_only_a_run_has_told_of_is_gone_once_an_inventory_does_not_show_it(
+    served: Estate, reads: Queries
+) -> None:
+    """One that was made a moment ago starts before the next inventory."""
+
+    def is_there_after(now: str) -> bool:
+        write_inventory(served.store, served.host, InventoryChanges(complete=True, hash=now), at(now), None)
+        return not reads.jobs.job("etl-hosts/db07:made_now").row.gone
+
+    assert not [one for one in reads.jobs.jobs_by_ids(reads.jobs.job_ids(JobFilter())) if one.gone]
+    write_inventory(served.store, served.host, InventoryChanges(complete=True, hash="0"), at("03:00"), None)
+    served.ingest(run("db07:made_now"), now="03:20")
+    assert not reads.jobs.job("etl-hosts/db07:made_now").row.gone
+    assert not is_there_after("03:30")
+
+
+def test_the_header_counts_those_whose_deadline_has_passed_apart(served: Estate, reads: Queries) -> None:
+    served.ingest(failed())
+    decide(served, service_days=(day(),), incidents=(incident(),))
+    before = reads.estate.header()
+    decide(served, service_days=(day(timeliness=Timeliness.BREACHED),), incidents=(incident(),))
+    after = reads.estate.header()
+    assert ((1, 0), (1, 1)) == ((before.at_risk, before.late), (after.at_risk, after.late))
+
+
+def test_an_engine_whose_lease_is_over_is_not_alive(served: Estate, reads: Queries) -> None:
+    lease.acquire_lease(served.store, lease.ENGINE_LEASE, "host-1:17", 10, now_us=0)
+    assert ("host-1:17", False) == (reads.estate.engine().holder, reads.estate.engine().alive)
+
+
+def test_actions_are_told_by_run_by_incident_and_all(served: Estate, reads: Queries) -> None:
+    served.ingest(failed())
+    with served.store.write(None) as connection:
+        connection.rows(
+            "INSERT INTO action (key, verb, job_id, run_id, incident_id, state, preview, requested_by,"
+            " requested_from,"
+            " why, requested_us, native_ref, words, next_us, looked_up, changed_seq) VALUES ('headway-0123456789',"
+            " 'rerun', 1, 1, 7, 'sent', '{\"verb\": \"start again\"}', 'anna', '', '', 0, '', 'asked', 0, 0, 0)"
+        )
+    [action] = reads.actions.list_actions()
+    assert ("headway-0123456789", EXTRACT, "sent", "anna", {"verb": "start again"}) == (
+        action.key, action.job, action.state, action.requested_by, action.preview,
+    )  # fmt: skip
+    assert ([action], [action], [], []) == (
+        reads.actions.list_actions(run_id=1), reads.actions.list_actions(incident_id=7),
+        reads.actions.list_actions(run_id=2), reads.actions.list_actions(incident_id=8),
+    )  # fmt: skip
+    assert (action,) == reads.runs.run(1).actions
+
+
+# -- what a reader promises -------------------------------------------------------------------------------------------
+def test_a_reader_cannot_write(reads: Queries) -> None:
+    with pytest.raises(Exception, match=r"read.?only"):
+        reads.link.rows("INSERT INTO meta (name, value) VALUES ('a', 'b') RETURNING name")
+
+
+def test_a_reader_sees_each_commit_at_once_and_holds_nothing_open(served: Estate, reads: Queries) -> None:
+    for number in range(3):
+        assert number == len(reads.runs.list_runs(1))
+        served.ingest(run(period=f"0{number}:10", attempt=str(number)))
+
+
+def test_the_readers_bring_no_heavy_library() -> None:
+    code = (
+        "import sys, console.store.queries;"
+        " print(sorted({'sqlalchemy', 'sqlmodel', 'pydantic', 'psycopg', 'alembic'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert "[]" == done.stdout.strip()
+
+
+def test_views_are_equal_to_themselves_when_nothing_changed(served: Estate, reads: Queries) -> None:
+    served.ingest(failed())
+    assert replace(reads.jobs.job(1)) == reads.jobs.job(1)

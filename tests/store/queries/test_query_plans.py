@@ -1,0 +1,158 @@
+"""No question of a board reads all runs: SQLite is asked how it would answer each of them."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from console.domain.decision import HoldDecision
+from console.domain.filter import JobFilter
+from console.store.db.database import Database
+from console.store.db.read_connection import SqliteReadConnection
+from console.store.db.session import Row, SqliteAdapter
+from console.store.ingest import targets
+from console.store.queries.reader import Queries
+from console.store.snapshot import facts
+from tests.store.estate import JOBS, Estate, failed, run, running
+from tests.store.test_decisions import day, decide, expected, incident
+from tests.store.test_holds import decide as decide_holds
+from tests.store.test_holds import hold
+
+SCAN_OF_RUN = re.compile(
+    r"SCAN (run|r|x|p|attempt|a|latest_run|l)\b(?! USING (COVERING )?INDEX (latest_attention|action_requested))"
+)
+
+
+class Explaining(SqliteReadConnection):
+    """Asks for the plan of each statement before it is run."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.plans: list[tuple[str, str]] = []
+
+    def stream(self, sql: str, values: Sequence[Any] = ()) -> Iterator[Row]:
+        self._explain(sql, values)
+        return super().stream(sql, values)
+
+    def _explain(self, sql: str, values: Sequence[Any]) -> None:
+        if sql.startswith("SELECT"):
+            self.plans += [(sql, row[-1]) for row in super().rows(f"EXPLAIN QUERY PLAN {sql}", values)]
+
+
+@pytest.fixture
+def explaining(served: Estate) -> Explaining:
+    served.ingest(failed(), run(JOBS[1]), running(JOBS[2]))
+    decide(served, expected=(expected(),), service_days=(day(),), incidents=(incident(),))
+    assert served.store.path is not None
+    return Explaining(served.store.path)
+
+
+def ask_everything(reads: Queries) -> None:
+    """Every question that a screen asks while it is open."""
+    everything = JobFilter()
+    reads.estate.header()
+    reads.services.list_services()
+    reads.incidents.list_incidents()
+    reads.incidents.list_incidents(closed=True)
+    reads.incidents.incident(1)
+    reads.estate.systems()
+    reads.estate.drift()
+    reads.actions.list_actions()
+    reads.actions.list_actions(run_id=1)
+    reads.jobs.jobs_first_page(everything)
+    reads.jobs.jobs_by_ids(reads.jobs.job_ids(everything))
+    reads.jobs.job(1)
+    reads.jobs.job("etl-hosts/db07:extract_orders")
+    reads.runs.list_runs(1)
+    reads.runs.run(1)
+    reads.holds.list_holds()
+    reads.holds.list_holds(ended=True)
+    reads.holds.gate("etl-hosts/db07:extract_orders")
+
+
+def test_no_question_of_a_board_scans_the_runs(explaining: Explaining) -> None:
+    ask_everything(Queries(explaining))
+    assert 40 < len(explaining.plans)
+    assert [] == [(plan, sql) for sql, plan in explaining.plans if SCAN_OF_RUN.search(plan)]
+
+
+def test_the_page_by_attention_walks_the_index_without_sorting(explaining: Explaining) -> None:
+    reads = Queries(explaining)
+    explaining.plans.clear()
+    reads.jobs.jobs_first_page(JobFilter())
+    assert [] == [plan for _, plan in explaining.plans if "TEMP B-TREE FOR ORDER BY" in plan]
+
+
+def test_a_scan_of_the_runs_would_be_seen(explaining: Explaining) -> None:
+    """Proves the net above: what it looks for is what SQLite says."""
+    explaining.rows("SELECT * FROM run r WHERE r.message = 'x'")
+    assert SCAN_OF_RUN.search(explaining.plans[-1][1])
+
+
+def test_a_start_is_matched_by_the_runs_of_its_job_alone(store: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Free to choose, SQLite reads all attempts of the store for every poll that tells a start."""
+    plans: list[str] = []
+    rows = SqliteAdapter.rows
+
+    def explained(self: SqliteAdapter, sql: str, values: Sequence[Any] = ()) -> list[Row]:
+        plans.extend(row[-1] for row in rows(self, f"EXPLAIN QUERY PLAN {sql}", values))
+        return rows(self, sql, values)
+
+    monkeypatch.setattr(SqliteAdapter, "rows", explained)
+    targets.started_periods(store, 1, [run(period_key=None)])
+    wanted = ("SCAN json_each", "SEARCH t", "job_source (system_id=? AND source_id=?)",
+              "run_job_period (job_id=? AND sort_us>?)", "attempt_run (run_id=?)", "ORDER BY")  # fmt: skip
+    assert [name in plan for name, plan in zip(wanted, plans, strict=True)] == [True] * len(wanted), plans
+    plans.clear()
+    targets.started_periods(store, 1, [run(period_key=None, again_of="root")])
+    assert any("attempt" in plan and "(job_id=? AND attempt_key=?)" in plan for plan in plans), plans
+    assert ["SCAN json_each"] * 2 == [plan[:14] for plan in plans if plan.startswith("SCAN")], plans
+
+
+def test_open_runs_are_found_by_their_own_index(store: Database) -> None:
+    assert store.path is not None
+    from console.store.snapshot import runs
+
+    found: list[str] = []
+    with sqlite3.connect(store.path) as raw:
+        found += [row[-1] for row in raw.execute(f"EXPLAIN QUERY PLAN {runs.SELECT_RUNS}", (0, 0))]
+        found += [row[-1] for row in raw.execute(f"EXPLAIN QUERY PLAN {runs.SELECT_CHANGED_RUNS}", (0,))]
+    raw.close()
+    for index in ("run_recent", "run_ended", "run_open", "run_changed"):
+        assert any(index in plan for plan in found), (index, found)
+    assert [] == [plan for plan in found if SCAN_OF_RUN.search(plan) and "run_open" not in plan]
+    assert targets.open_runs(store, 1) == []
+
+
+def test_the_steps_of_plans_that_nobody_goes_on_with_are_walked_once_not_for_each_hold(night: Estate) -> None:
+    decide_holds(
+        night, *(HoldDecision(replace(hold(night), key=f"headway-{number:020}"), None) for number in range(200))
+    )
+    with night.store.write(None) as connection:
+        connection.rows(
+            "INSERT INTO plan (id, key, kind, title, state, requested_by, requested_from, why, requested_us, at_once,"
+            " words, changed_seq) VALUES (7, 'k', 'backfill', '', 'stopped', 'mara', '', '', 0, 1, '', 0)"
+        )
+        connection.many(
+            "INSERT INTO plan_step (plan_id, place, verb, period_key, parameters, after, wait_s, safety, saves,"
+            " preview, state, words) VALUES (7, ?, 'start', '', '{}', '[]', 0, 'ask', '[]', '{}', 'planned', '')",
+            [(place,) for place in range(1, 1001)],
+        )
+    thousands = 0
+
+    def counted() -> None:
+        nonlocal thousands
+        thousands += 1
+
+    with night.store.read() as connection:
+        raw: Any = vars(connection)["_raw"]
+        raw.set_progress_handler(counted, 1000)
+        assert 200 == len(facts.load_holds(connection, 0))
+        raw.set_progress_handler(None, 0)
+    assert thousands < 200, "thousand steps of SQLite's machine"

@@ -1,0 +1,579 @@
+"""Decisions as rows, and the estate that the next evaluation sees."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, time, timedelta
+from typing import Any
+
+import pytest
+
+from connectors.sdk.records import JobRecord, instant_key
+from connectors.sdk.states import RunEvidence, RunState
+from console.domain.alert import AlertKind, SuppressionFacts
+from console.domain.decision import (
+    AffectedServiceVerdict,
+    Decisions,
+    ExpectedRun,
+    IncidentDecision,
+    MemberVerdict,
+    Notice,
+    RunJudgement,
+    ServiceDayVerdict,
+    SuppressedNotice,
+)
+from console.domain.dependency import DependencyOrigin
+from console.domain.estate import DependencyFacts, EvaluationSettings, LastVerdict, RunFacts
+from console.domain.forecast import ForecastTally, JobForecast, PeakForecast
+from console.domain.history import DurationEstimate
+from console.domain.ids import micros
+from console.domain.inventory import DetectedDrift, InventoryChanges, VanishedJob
+from console.domain.service import Timeliness
+from console.store.db import lease
+from console.store.decisions import AppliedDecisions, apply_decisions
+from console.store.errors import LeaseLost
+from console.store.ingest.inventory import write_inventory
+from console.store.notification_state import load_notification_state
+from console.store.queries import open_queries
+from console.store.snapshot.estate import load_estate
+from tests.store.estate import BD, EXTRACT, JOBS, MIDNIGHT, Estate, at, failed, run, running
+
+ROUTES = {"oncall": ("env ONCALL_MAIL", "env ONCALL_CHAT"), "nobody": ()}
+
+
+def decide(served: Estate, now: str = "03:30", seq: int = 7, **decisions: Any) -> AppliedDecisions:
+    return apply_decisions(served.store, Decisions(**decisions), at(now), seq, None, ROUTES)
+
+
+def expected(period: str = "04:10", job: int = 1, **changes: Any) -> ExpectedRun:
+    one = ExpectedRun(job, instant_key(at(period)), at(period), BD, RunState.PLANNED, RunEvidence.INFERRED, "daily")
+    return replace(one, **changes)
+
+
+def incident(**changes: Any) -> IncidentDecision:
+    one = IncidentDecision(
+        incident_id=None,
+        key="run:1:2026-11-20T03:10:00Z",
+        title="etl-hosts/db07:extract_orders failed: exit 1",
+        cause="run",
+        root_job_id=1,
+        root_run_id=1,
+        root_period_key="2026-11-20T03:10:00Z",
+        root_target_id=None,
+        business_date=BD,
+        reason="exit 1",
+        owner="platform",
+        runbook="",
+        failed_since=at("03:12"),
+        act_by=at("03:58"),
+        members=(MemberVerdict(1, "2026-11-20T03:10:00Z", "root", 1), MemberVerdict(4, "m", "threatened", None)),
+        services=(
+            AffectedServiceVerdict(
+                "supply", BD, at("05:30"), at("03:58"), at("04:21"), at("06:00"), Timeliness.AT_RISK, "declared", "x"
+            ),
+        ),
+        fingerprint="f1",
+        notices=(Notice(AlertKind.OPENED, "oncall", "{incident} extract_orders failed", "see {incident}"),),
+        event="{incident} opened",
+    )
+    return replace(one, **changes)
+
+
+TABLES = ("run", "latest_run", "job_counts", "service_day", "incident", "incident_member", "incident_service", "event",
+          "alert", "delivery", "meta")  # fmt: skip
+
+
+def tables(served: Estate) -> dict[str, list[tuple[Any, ...]]]:
+    return {table: sorted(served.rows(f"SELECT * FROM {table}"), key=repr) for table in TABLES}
+
+
+def test_an_all_clear_that_was_put_off_is_dropped_when_its_incident_is_red_again(served: Estate) -> None:
+    decide(served, incidents=(incident(),))
+    over = Notice(AlertKind.RECOVERED, "oncall", "over", "over", not_before=at("04:10"))
+    held = SuppressedNotice("oncall", "technical", AlertKind.RECOVERED, "flapping", "flapping", at("04:10"))
+    decide(served, "03:40", incidents=(incident(incident_id=1, closed=True, notices=(over,), held=(held,), flaps=2),))
+    decide(served, "03:50", incidents=(incident(incident_id=1, reopened=True, notices=(), flaps=3),))
+    query = "SELECT d.state, d.error FROM delivery d JOIN alert a ON a.id = d.alert_id WHERE a.kind = 'recovered'"
+    assert [("dropped", "it came back before that could be said")] * 2 == served.rows(query)
+    assert ["pending", "pending"] == [
+        state for (state,) in served.rows("SELECT d.state FROM delivery d JOIN alert a ON a.id = d.alert_id"
+                                          " WHERE a.kind = 'opened'")
+    ]  # fmt: skip
+    assert (micros(at("03:50")), "it came back before that could be said") == served.one(
+        "SELECT ended_us, ended_why FROM alert_held"
+    )
+    words = "oncall was not told that it was over: it came back before that could be said"
+    assert words == served.one("SELECT words FROM event WHERE kind = 'untold'")
+    assert 3 == load_estate(served.store, at("03:51"), EvaluationSettings()).incidents[0].flaps
+
+
+def test_what_left_before_its_incident_was_red_again_is_not_dropped(served: Estate) -> None:
+    decide(served, incidents=(incident(),))
+    over = Notice(AlertKind.RECOVERED, "oncall", "over", "over", not_before=at("04:10"))
+    decide(served, "03:40", incidents=(incident(incident_id=1, closed=True, notices=(over,)),))
+    decide(served, "04:10", incidents=(incident(incident_id=1, reopened=True, notices=()),))
+    assert {"pending"} == {state for (state,) in served.rows("SELECT state FROM delivery")}
+
+
+# -- expected runs ----------------------------------------------------------------------------------------------------
+def test_an_expected_run_is_there_and_shown_where_a_job_has_no_other(served: Estate) -> None:
+    decide(served, expected=(expected("04:10"), expected("05:10")))
+    assert [("planned", "daily", 0, True, "2026-11-19", micros(at("04:10")))] == served.rows(
+        "SELECT state, reason, attempts, expected, bd, period_us FROM run WHERE sort_us = :at", at=micros(at("04:10"))
+    )
+    assert ("planned", micros(at("04:10"))) == served.one("SELECT state, sort_us FROM latest_run WHERE job_id = 1")
+
+
+def test_what_is_only_planned_does_not_hide_what_happened(served: Estate) -> None:
+    served.ingest(failed())
+    decide(served, expected=(expected("04:10"),))
+    assert "failed" == served.one("SELECT state FROM latest_run WHERE job_id = 1")
+    decide(served, expected=(expected("04:10", state=RunState.MISSED, reason="nothing in the log"),))
+    assert "missed" == served.one("SELECT state FROM latest_run WHERE job_id = 1")
+
+
+def test_an_expectation_never_overwrites_what_really_ran(served: Estate) -> None:
+    served.ingest(running(period="04:10"), now="04:11")
+    decide(served, expected=(expected("04:10", state=RunState.MISSED),))
+    assert ("running", True, 1) == served.one("SELECT state, expected, attempts FROM run")
+
+
+def test_an_expected_run_that_starts_is_the_same_run(served: Estate) -> None:
+    decide(served, expected=(expected("04:10"),))
+    served.ingest(running(period="04:10"), now="04:11")
+    assert [(1, "running", True, 1)] == served.rows("SELECT id, state, expected, attempts FROM run")
+    assert "running" == served.one("SELECT state FROM latest_run WHERE job_id = 1")
+
+
+def test_a_withdrawn_expectation_is_gone_and_one_that_began_stays(served: Estate) -> None:
+    decide(served, expected=(expected("04:10"), expected("05:10")))
+    served.ingest(running(period="04:10"), now="04:11")
+    assert 2 == len(load_estate(served.store, at("04:12"), EvaluationSettings()).runs)
+    decide(served, withdrawn=(1, 2))
+    assert [(1, "running")] == served.rows("SELECT id, state FROM run")
+    assert [1] == [one.id for one in load_estate(served.store, at("04:12"), EvaluationSettings()).runs]
+
+
+def test_the_number_of_a_run_that_is_gone_is_never_another_runs(served: Estate) -> None:
+    """Somebody may still have its preview open: the rerun would be another job's."""
+    decide(served, expected=(expected("04:10"), expected("05:10")))
+    decide(served, withdrawn=(2,))
+    decide(served, expected=(expected("06:10", job=2),))
+    assert [(1, 1), (3, 2)] == served.rows("SELECT id, job_id FROM run ORDER BY id")
+
+
+# -- judgements and service days --------------------------------------------------------------------------------------
+def test_a_judgement_stands_beside_the_state_and_survives_the_next_poll(served: Estate) -> None:
+    served.ingest(run())
+    decide(served, judgements=(RunJudgement(1, Timeliness.MET, True),))
+    assert ("succeeded", "met", True) == served.one("SELECT state, timeliness, stale_read FROM run")
+    assert 2 == served.one("SELECT attention FROM latest_run WHERE job_id = 1")
+    served.ingest(run(), failed(attempt="2", started_at=at("03:40")), now="03:50")
+    assert ("failed", "met", True) == served.one("SELECT state, timeliness, stale_read FROM run")
+
+
+def day(**changes: Any) -> ServiceDayVerdict:
+    one = ServiceDayVerdict(
+        "supply", BD, at("05:30"), Timeliness.AT_RISK, "open", None, at("05:00"), at("06:00"), at("03:58"), at("04:21"),
+        EXTRACT, "run:1:2026-11-20T03:10:00Z",
+        (DurationEstimate(1, "declared", 0, None),), (1, 4), "act by 03:58",
+    )  # fmt: skip
+    return replace(one, **changes)
+
+
+def test_a_service_day_names_the_incident_that_was_opened_with_it(served: Estate) -> None:
+    served.ingest(failed())
+    decide(served, service_days=(day(),), incidents=(incident(),))
+    columns = "bd, deadline_us, timeliness, act_by_us, cause, incident_id, path, reason, sources"
+    assert (
+        "2026-11-19", micros(at("05:30")), "at_risk", micros(at("03:58")), EXTRACT, 1, "[1, 4]", "act by 03:58",
+        f'[{{"job": "{EXTRACT}", "source": "declared", "runs": 0, "p50_s": null, "p90_s": null, "p95_s": null}}]',
+    ) == served.one(f"SELECT {columns} FROM service_day")  # fmt: skip
+    decide(served, service_days=(day(timeliness=Timeliness.MET, delivered_at=at("05:00")),))
+    assert [("met", micros(at("05:00")))] == served.rows("SELECT timeliness, delivered_us FROM service_day")
+
+
+# -- incidents --------------------------------------------------------------------------------------------------------
+def test_an_incident_is_opened_with_one_delivery_for_each_url_of_its_route(served: Estate) -> None:
+    served.ingest(failed())
+    assert AppliedDecisions((1,), (), (1,)) == decide(served, incidents=(incident(),))
+    assert ("etl-hosts/db07:extract_orders failed: exit 1", micros(at("03:30")), None, 1) == served.one(
+        "SELECT title, opened_us, closed_us, version FROM incident"
+    )
+    assert ("run:1:2026-11-20T03:10:00Z", "opened", "INC-0001 extract_orders failed", "see INC-0001") == served.one(
+        "SELECT dedup_key, kind, title, body FROM alert"
+    )
+    assert [(0, "env ONCALL_MAIL", "pending", 0), (1, "env ONCALL_CHAT", "pending", 0)] == served.rows(
+        "SELECT url_index, url_words, state, tries FROM delivery ORDER BY url_index"
+    )
+    assert [("opened", "INC-0001 opened")] == served.rows("SELECT kind, words FROM event")
+    assert ("supply", "at_risk", "declared") == served.one(
+        "SELECT s.name, x.timeliness, x.source FROM incident_service x JOIN service s ON s.id = x.service_id"
+    )
+
+
+def test_the_same_decision_again_writes_nothing(served: Estate) -> None:
+    served.ingest(failed())
+    again: dict[str, Any] = {"expected": (expected(),), "judgements": (RunJudgement(1, Timeliness.BREACHED, False),),
+             "service_days": (day(),)}  # fmt: skip
+    decide(served, **again, incidents=(incident(),))
+    before = tables(served)
+    assert AppliedDecisions() == decide(
+        served, now="03:31", **again, incidents=(incident(incident_id=1, notices=(), event=""),)
+    )
+    assert before == tables(served)
+
+
+def test_a_deadline_that_passes_is_an_event_once_also_where_it_was_delivered_late_after_that(served: Estate) -> None:
+    """It stood in no timeline: neither in `headway incident` nor in the report."""
+    served.ingest(failed())
+    hurt = incident().services[0]
+    decide(served, incidents=(incident(),))
+    for clock, timeliness in (("05:31", "breached"), ("05:32", "breached"), ("06:10", "met_late")):
+        missed = replace(hurt, timeliness=Timeliness(timeliness))
+        decide(served, clock, incidents=(incident(incident_id=1, notices=(), event="", services=(missed,)),))
+    words = f"supply of {BD}: not delivered by its deadline, 2026-11-20 05:30 UTC"
+    assert [("breached", words, micros(at("05:31")))] == served.rows(
+        "SELECT kind, words, at_us FROM event WHERE kind <> 'opened'"
+    )
+
+
+def test_an_update_keeps_the_key_and_is_a_further_alert(served: Estate) -> None:
+    served.ingest(failed())
+    decide(served, incidents=(incident(),))
+    update = incident(
+        incident_id=1,
+        members=(MemberVerdict(1, "2026-11-20T03:10:00Z", "root", 1), MemberVerdict(2, "p", "red", None)),
+        fingerprint="f2",
+        notices=(Notice(AlertKind.UPDATED, "oncall", "t", "b"),),
+        event="load_stock hit too",
+    )
+    assert AppliedDecisions((), (), (2,)) == decide(served, incidents=(update,))
+    assert [(1, "opened"), (2, "updated")] == served.rows("SELECT version, kind FROM alert ORDER BY id")
+    assert 1 == served.one("SELECT count(DISTINCT dedup_key) FROM alert")
+    assert [(1, "root"), (2, "red")] == served.rows("SELECT job_id, role FROM incident_member ORDER BY job_id")
+    assert ["opened", "updated"] == [one for (one,) in served.rows("SELECT kind FROM event ORDER BY id")]
+
+
+def test_a_closed_incident_says_why_and_tells_the_same_route(served: Estate) -> None:
+    served.ingest(failed())
+    decide(served, incidents=(incident(),))
+    closing = incident(
+        incident_id=1, closed=True, close_reason="green again", event="closed",
+        notices=(Notice(AlertKind.RECOVERED, "oncall", "t", "b"),),
+    )  # fmt: skip
+    assert AppliedDecisions((), (1,), (2,)) == decide(served, now="04:00", incidents=(closing,))
+    assert (micros(at("04:00")), "green again") == served.one("SELECT closed_us, close_reason FROM incident")
+    assert () == load_estate(served.store, at("04:00"), EvaluationSettings()).incidents
+
+
+def test_of_what_is_open_again_the_time_before_it_is_escalated_begins_anew(served: Estate) -> None:
+    served.ingest(failed())
+    decide(served, incidents=(incident(notices=(Notice(AlertKind.OPENED, "oncall", "t", "b"),)),))
+    decide(served, now="04:00", incidents=(incident(incident_id=1, closed=True, close_reason="green again"),))
+    decide(served, now="04:20", incidents=(incident(incident_id=1, reopened=True, notices=()),))
+    decide(served, now="04:30", incidents=(incident(incident_id=1, notices=()),))
+    [told] = load_estate(served.store, at("04:30"), EvaluationSettings()).telling.told[1]
+    assert at("04:20") == told.first_at
+
+
+def test_what_each_route_was_told_is_remembered_with_its_alert_also_of_what_was_merged(served: Estate) -> None:
+    served.ingest(failed(), failed(JOBS[1]))
+    symptom = (Notice(AlertKind.OPENED, "second", "t", "b", fingerprint="s"),)
+    decide(served, incidents=(incident(key="run:2:x", root_job_id=2, root_run_id=2, notices=symptom),))
+    first = (Notice(AlertKind.OPENED, "oncall", "t", "b", fingerprint="f"),)
+    decide(served, incidents=(incident(merges=(1,), notices=first),))
+    with served.store.read() as connection:
+        told = load_notification_state(connection, 0, 1 << 60).told
+    assert {2: {"second": "s", "oncall": "f"}} == {
+        number: {one.route: one.fingerprint for one in facts} for number, facts in told.items()
+    }
+
+
+def test_a_notice_that_is_held_back_is_a_row_until_it_was_told(served: Estate) -> None:
+    served.ingest(failed())
+    until = at("06:00")
+    held = (SuppressedNotice("oncall", "technical", AlertKind.OPENED, "quiet hours", "quiet hours until 06:00", until),)
+    decide(served, incidents=(incident(held=held, notices=()),))
+    decide(served, incidents=(incident(incident_id=1, held=held, notices=()),))
+    asked = "SELECT stage, why, ended_why, ended_us IS NULL FROM alert_held"
+    assert [("quiet hours", "quiet hours until 06:00", "", 1)] == served.rows(asked)
+    assert [] == served.rows("SELECT 1 FROM event WHERE kind = 'unsent'")
+    dropped = (
+        (
+            SuppressionFacts("oncall", "technical", "opened", "quiet hours", "", at("03:30")),
+            "resolved during quiet hours",
+        ),
+    )
+    decide(served, incidents=(incident(incident_id=1, closed=True, dropped=dropped, notices=()),))
+    assert [("quiet hours", "quiet hours until 06:00", "resolved during quiet hours", 0)] == served.rows(asked)
+    assert [("oncall was not told: resolved during quiet hours",)] == served.rows(
+        "SELECT words FROM event WHERE kind = 'untold'"
+    )
+
+
+def test_notices_of_one_group_leave_as_one_message_and_each_says_in_which(served: Estate) -> None:
+    served.ingest(failed(), failed(JOBS[1]))
+    notices = [(Notice(AlertKind.OPENED, "oncall", f"[Headway] t{n}", f"b{n}\n", group="oncall"),) for n in (1, 2)]
+    one = incident(notices=notices[0])
+    decide(served, incidents=(one, incident(key="run:2:x", root_job_id=2, root_run_id=2, notices=notices[1])))
+    assert [("opened", 3, "digested"), ("opened", 3, "digested"), ("group", None, "pending")] == served.rows(
+        "SELECT a.kind, a.digest_id, d.state FROM alert a JOIN delivery d ON d.alert_id = a.id WHERE d.url_index = 0"
+        " ORDER BY a.id"
+    )
+    [(title, body)] = served.rows("SELECT title, body FROM alert WHERE kind = 'group'")
+    assert ("[Headway] 2 incidents: t1; t2", True) == (title, "b1" in body and "b2" in body)
+
+
+def test_a_root_that_fails_again_after_its_incident_was_closed_opens_another(served: Estate) -> None:
+    served.ingest(failed())
+    decide(served, incidents=(incident(),))
+    decide(served, incidents=(incident(incident_id=1, closed=True, notices=()),))
+    assert AppliedDecisions((2,), (), (2,)) == decide(served, now="05:00", incidents=(incident(),))
+    assert 2 == served.one("SELECT count(DISTINCT key) FROM incident")
+    assert 2 == served.one("SELECT count(DISTINCT dedup_key) FROM alert")
+
+
+def test_a_symptom_that_was_told_first_is_merged_into_its_cause_silently(served: Estate) -> None:
+    served.ingest(failed(), failed(JOBS[1]))
+    decide(served, incidents=(incident(key="run:2:x", root_job_id=2, root_run_id=2),))
+    assert AppliedDecisions((2,), (1,), (2,)) == decide(served, incidents=(incident(merges=(1,)),))
+    assert [(1, "a symptom of INC-0002", 2), (2, "", None)] == served.rows(
+        "SELECT id, close_reason, merged_into FROM incident ORDER BY id"
+    )
+
+
+def test_what_is_merged_twice_is_remembered_as_told_and_holds_nothing_back(served: Estate) -> None:
+    served.ingest(failed(), failed(JOBS[1]), failed(JOBS[2]))
+    held = (SuppressedNotice("oncall", "technical", AlertKind.OPENED, "group", "w", at("06:00")),)
+    for number, merges in ((3, ()), (2, (1,)), (1, (2,))):
+        told = (Notice(AlertKind.OPENED, f"route{number}", "t", "b", fingerprint="f"),)
+        one = incident(key=f"run:{number}:x", root_job_id=number, root_run_id=number, notices=told, merges=merges)
+        decide(served, incidents=(replace(one, held=held if number == 3 else ()),))
+    with served.store.read() as connection:
+        known = load_notification_state(connection, 0, 1 << 60)
+    assert {"route1", "route2", "route3"} == {one.route for one in known.told[3]}
+    assert [(1, "a symptom of INC-0002")] == served.rows(
+        "SELECT incident_id, ended_why FROM alert_held WHERE ended_us IS NOT NULL"
+    )
+    assert [] == served.rows("SELECT 1 FROM alert_held WHERE ended_us IS NULL")
+
+
+def test_a_route_without_a_url_is_told_in_the_timeline(served: Estate) -> None:
+    served.ingest(failed())
+    decide(served, incidents=(incident(notices=(Notice(AlertKind.OPENED, "nobody", "t", "b"),)),))
+    assert 0 == served.one("SELECT count(*) FROM delivery")
+    assert ['route "nobody" has no URL: nobody was told'] == [
+        one for (one,) in served.rows("SELECT words FROM event WHERE kind = 'unsent'")
+    ]
+
+
+def test_an_incident_that_no_route_is_named_for_says_so_in_its_timeline(served: Estate) -> None:
+    served.ingest(failed())
+    decide(served, incidents=(incident(notices=()),))
+    decide(served, incidents=(incident(incident_id=1, notices=(), event=""),))
+    assert ["no route is named for it, and there is no default route: nobody was told"] == [
+        one for (one,) in served.rows("SELECT words FROM event WHERE kind = 'unsent'")
+    ]
+
+
+def test_an_evaluation_without_the_lease_writes_nothing(served: Estate) -> None:
+    lease.acquire_lease(served.store, lease.ENGINE_LEASE, "other", 10)
+    before = tables(served)
+    with pytest.raises(LeaseLost):
+        apply_decisions(
+            served.store, Decisions(expected=(expected(),), incidents=(incident(),)), at("03:30"), 7, 99, ROUTES
+        )
+    assert before == tables(served)
+
+
+# -- what the next evaluation sees ------------------------------------------------------------------------------------
+def test_the_estate_holds_what_matters_as_values(served: Estate) -> None:
+    served.ingest(failed(), now="03:20", seen_until=at("03:19"))
+    served.ingest(run(attempt="2", started_at=at("03:30"), ended_at=at("03:40")), now="03:45")
+    estate = load_estate(served.store, at("04:00"), EvaluationSettings())
+    job = estate.jobs[1]
+    assert (EXTRACT, "cron", "10 3 * * *", MIDNIGHT, timedelta(minutes=14), "platform", time(12)) == (
+        job.name, job.kind, job.schedule.expression, job.accepted_at, job.expected, job.owner, job.cutoff,
+    )  # fmt: skip
+    [one] = estate.runs
+    assert (2, at("03:10"), at("03:30"), BD, ((at("03:30"), at("03:40")),)) == (
+        one.attempt, one.first_started_at, one.started_at, one.business_date, one.successes,
+    )  # fmt: skip
+    assert {1: (600.0,), 4: ()} == {job_id: tuple(seconds) for job_id, seconds in estate.durations.items()}
+    assert (DependencyFacts(1, 4, DependencyOrigin.DECLARED),) == estate.dependencies
+    [service] = estate.services
+    assert ("supply", (4,), time(6, 30), ("oncall",)) == (
+        service.name, service.terminals, service.deadline, service.notify,
+    )  # fmt: skip
+    target = estate.targets[served.host]
+    assert (at("03:45"), at("03:19"), at("03:20")) == (target.last_ok_at, target.seen_until, target.first_ok_at)
+
+
+def test_a_job_that_nothing_is_expected_of_and_that_never_ran_is_seen_too(served: Estate) -> None:
+    write_inventory(served.store, served.airflow, InventoryChanges(new=(JobRecord("idle"),)), MIDNIGHT, None)
+    assert {1, 2, 3, 4, 5} == set(load_estate(served.store, at("04:00"), EvaluationSettings()).jobs)
+
+
+def test_drift_is_seen_with_its_reason(served: Estate) -> None:
+    load_estate(served.store, at("04:00"), EvaluationSettings())
+    changes = InventoryChanges(gone=(VanishedJob(1, "line gone"),))
+    write_inventory(served.store, served.host, changes, at("04:00"), None)
+    job = load_estate(served.store, at("04:01"), EvaluationSettings()).jobs[1]
+    assert ("line gone", at("04:00"), "10 3 * * *") == (job.drift_reason, job.gone_since, job.schedule.expression)
+    assert DetectedDrift("gone", "line gone") == DetectedDrift("gone", job.drift_reason)
+
+
+def test_an_open_incident_is_seen_with_the_runs_that_it_hurts(served: Estate) -> None:
+    served.ingest(failed())
+    decide(served, incidents=(incident(),))
+    [one] = load_estate(served.store, at("04:00"), EvaluationSettings()).incidents
+    assert (1, "run:1:2026-11-20T03:10:00Z", 1, frozenset({1}), frozenset({1}), "f1", at("03:12")) == (
+        one.id, one.key, one.root_job_id, one.member_run_ids, one.hurt_run_ids, one.fingerprint, one.failed_since,
+    )  # fmt: skip
+
+
+def test_a_look_that_reads_only_what_changed_sees_what_a_fresh_look_sees(served: Estate) -> None:
+    """Run by run through a night: the remembered estate equals one that is read anew each time."""
+
+    def fresh(now: str) -> tuple[Any, ...]:
+        from console.store.snapshot import estate as module
+
+        remembered = load_estate(served.store, at(now), EvaluationSettings())
+        module._caches.pop(served.store)
+        anew = load_estate(served.store, at(now), EvaluationSettings())
+        assert remembered == anew
+        return tuple(anew.runs)
+
+    seen: tuple[RunFacts, ...] = ()
+    load_estate(served.store, at("03:00"), EvaluationSettings())
+    served.ingest(running(), now="03:11")
+    seen += fresh("03:12")
+    decide(served, expected=(expected("04:10"), expected("05:10")))
+    seen += fresh("03:31")
+    served.ingest(failed(), run(JOBS[1]), now="03:40")
+    decide(served, judgements=(RunJudgement(1, Timeliness.BREACHED, True),), withdrawn=(3,))
+    seen += fresh("03:50")
+    served.ingest(run(attempt="2", started_at=at("03:50"), ended_at=at("03:55")), now="03:56")
+    seen += fresh("04:00")
+    assert () == fresh("99:00")
+    assert 2 < len(seen)
+
+
+def test_what_is_open_is_seen_however_long_ago_it_began(served: Estate) -> None:
+    served.ingest(running(started_at=at("03:10") - timedelta(days=30), period_at=at("03:10") - timedelta(days=30)))
+    assert 1 == len(load_estate(served.store, at("04:00"), EvaluationSettings()).runs)
+
+
+def verdict(late: float | None, **changes: Any) -> ServiceDayVerdict:
+    one = ServiceDayVerdict(
+        service="supply", business_date=BD, deadline=at("05:30"), timeliness=Timeliness.AT_RISK, data_state="open",
+        delivered_at=None, expected_at=at("05:10"), late_at=at("05:40"), act_by=None, green_by=None, cause="",
+        incident_key=None, sources=(), path=(), reason="", p95_at=at("05:50"), p80_at=at("05:20"), p_late=late,
+    )  # fmt: skip
+    return replace(one, **changes)
+
+
+def test_what_a_day_leaves_to_its_jobs_is_read_by_service_and_by_job(
+    served: Estate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "console.store.queries.base.ReadStore.now", lambda _: at("03:30")
+    )  # days long past wait for nothing
+    ids = [served.job_id(name) for name in JOBS[:2]]
+    ahead = [
+        JobForecast(job_id, 0.2, 1.0, at("04:00"), at("04:10"), at("05:00"), slack, at("03:58"), None, "declared")
+        for job_id, slack in zip(ids, (-60, None), strict=True)
+    ]
+    decide(served, "03:00", service_days=(verdict(0.2, jobs=tuple(ahead), distrust="far off"),))
+    with open_queries(served.store.url) as reads:
+        both, [last] = (
+            reads.service_days.job_forecasts("supply", BD.isoformat()),
+            reads.service_days.forecasts_of_job(ids[1]),
+        )
+        assert "far off" == reads.services.service("supply", BD.isoformat()).distrust
+        assert (
+            []
+            == reads.service_days.forecasts_of_job(served.job_id(JOBS[2]))
+            == reads.service_days.job_forecasts("daily", BD.isoformat())
+        )
+    assert [f"etl-hosts/{name}" for name in JOBS[:2]] == [one.job for one in both]
+    assert (0.2, 1.0, at("05:00"), -60, at("03:58"), None) == (
+        both[0].p_late, both[0].decides, both[0].p95, both[0].slack_s, both[0].act_by, both[0].green_by,
+    )  # fmt: skip
+    assert both[1] == last
+    decide(served, "05:25", service_days=(verdict(None, delivered_at=at("05:20"), timeliness=Timeliness.MET),))
+    with open_queries(served.store.url) as reads:
+        assert [] == reads.service_days.forecasts_of_job(ids[0]), "what is delivered waits for nothing"
+
+
+def kept(served: Estate) -> list[tuple[Any, ...]]:
+    with served.store.read() as connection:
+        return [*connection.rows("SELECT at_us, p_late, p50_us, p95_us FROM forecast ORDER BY id")]
+
+
+def test_a_forecast_is_kept_when_it_changes_much_and_now_and_then_besides(served: Estate) -> None:
+    for now, late in (("03:00", 0.2), ("03:01", 0.22), ("03:02", 0.3), ("03:31", 0.31), ("03:33", 0.31)):
+        decide(served, now, service_days=(verdict(late),))
+    decide(served, "05:31", service_days=(verdict(1.0),))
+    told = [(micros(at(now)), late) for now, late in (("03:00", 0.2), ("03:02", 0.3), ("03:33", 0.31))]
+    assert told == [row[:2] for row in kept(served)]
+    assert (micros(at("05:10")), micros(at("05:50"))) == kept(served)[0][2:]
+
+
+def test_the_highest_forecast_of_a_day_stays_known(served: Estate) -> None:
+    for now, late in (("03:00", 0.2), ("03:10", 0.6), ("03:20", 0.1), ("05:31", 1.0)):
+        decide(served, now, service_days=(verdict(late),))
+    with served.store.read() as connection:
+        assert [(1.0, 0.6)] == connection.rows("SELECT p_late, peak_late FROM service_day")
+
+
+def test_what_was_not_simulated_is_not_kept(served: Estate) -> None:
+    decide(served, "03:00", service_days=(verdict(None),))
+    assert [] == kept(served)
+
+
+def test_how_a_day_in_danger_was_judged_last_is_known_to_the_next_evaluation(served: Estate) -> None:
+    decide(served, "03:00", service_days=(verdict(0.2),))
+    assert {("supply", BD): LastVerdict(Timeliness.AT_RISK)} == dict(
+        load_estate(served.store, at("03:01"), EvaluationSettings()).stood
+    )
+    decide(served, "03:02", service_days=(verdict(0.0, timeliness=Timeliness.ON_TIME),))
+    assert {} == dict(load_estate(served.store, at("03:03"), EvaluationSettings()).stood)
+
+
+def test_what_was_told_in_time_of_days_that_are_over_is_known_to_later_evaluations(served: Estate) -> None:
+    decide(served, "03:00", service_days=(verdict(0.4),))
+    done = verdict(0.0, delivered_at=at("05:20"), timeliness=Timeliness.MET)
+    decide(served, "05:21", service_days=(done,))
+    assert {} == dict(load_estate(served.store, at("05:22"), EvaluationSettings()).peaks)
+    later = at("05:22") + timedelta(days=3)
+    known = load_estate(served.store, later, EvaluationSettings())
+    assert {"supply": [PeakForecast(0.4, False)]} == dict(known.peaks)
+    assert {"supply": ForecastTally(1, 0, ((0.0, 0.5, 0.0), (0.4, 0.5, 0.0)))} == dict(known.tallies), "two, of one day"
+    assert {float} == {type(each) for row in known.tallies["supply"].told for each in row}, "on either database"
+
+
+@pytest.mark.parametrize("stands", [Timeliness.NO_ESTIMATE, Timeliness.NO_PROMISE])
+def test_of_a_day_that_was_not_proved_late_nothing_is_learned(served: Estate, stands: Timeliness) -> None:
+    """Its source does not prove how it ended, or its calendar has left it out since."""
+    decide(served, "03:00", service_days=(verdict(0.4, p_own=0.2),))
+    decide(served, "05:21", service_days=(verdict(None, timeliness=stands),))
+    later = load_estate(served.store, at("05:22") + timedelta(days=3), EvaluationSettings())
+    assert ({}, ()) == (dict(later.peaks), later.forecasts)
+
+
+def test_what_is_learned_from_is_what_the_simulation_itself_said_of_days_that_are_over(served: Estate) -> None:
+    decide(served, "03:30", service_days=(verdict(0.4, p_own=0.2),))
+    decide(served, "05:21", service_days=(verdict(0.0, delivered_at=at("05:35"), timeliness=Timeliness.MET_LATE),))
+    assert () == load_estate(served.store, at("05:36"), EvaluationSettings()).forecasts
+    (found,) = load_estate(served.store, at("05:36") + timedelta(days=3), EvaluationSettings()).forecasts
+    assert ([0.2, 0.0], True) == (found.late, found.was_late)
+    assert BD == date.fromordinal(found.night)
+
+
+def test_the_oldest_forecasts_go(served: Estate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("console.store.services.MAX_FORECASTS", 2)
+    for now, late in (("03:00", 0.1), ("03:01", 0.3), ("03:02", 0.5), ("03:03", 0.7)):
+        decide(served, now, service_days=(verdict(late),))
+    assert [0.5, 0.7] == [row[1] for row in kept(served)]

@@ -1,0 +1,46 @@
+"""What each evaluation reads of what was told is found by its incidents, however many there ever were."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from console.domain.estate import EvaluationSettings
+from console.domain.ids import micros
+from console.store import alert_responses, notification_state
+from console.store.alerts import AlertRouting, AttentionRequest, request_attention
+from console.store.audit import ChangeOrigin
+from console.store.db.database import Database
+from console.store.snapshot.estate import load_estate
+from tests.store.estate import Estate, at
+
+GROWING = ("alert_told", "alert_held", "acknowledgement", "incident", " a ", " h ", " o ", " i ")
+
+
+@pytest.mark.parametrize("name", ["_SELECT_NOTIFICATIONS", "_SELECT_SUPPRESSIONS", "_SELECT_ACKNOWLEDGEMENTS"])
+def test_no_growing_table_is_walked_through(served: Estate, name: str) -> None:
+    query: str = getattr(notification_state, name)
+    values = (0,) * query.count("?")
+    with served.store.read() as connection:
+        steps = [str(row[3]) for row in connection.rows(f"EXPLAIN QUERY PLAN {query}", values)]
+    assert [] == [step for step in steps if step.startswith("SCAN") and any(one in f"{step} " for one in GROWING)]
+
+
+@pytest.mark.parametrize("until_us", [micros(datetime.max.replace(tzinfo=UTC)), 1 << 62])
+def test_a_silence_that_ends_when_no_calendar_does_stops_no_evaluation(served: Estate, until_us: int) -> None:
+    said = ChangeOrigin("ann", "h", "w", micros(at("03:00")))
+    alert_responses.add_silence(served.store, None, {"system": "x"}, until_us, until_us, said)  # type: ignore[arg-type]
+    [found] = load_estate(served.store, at("04:00"), EvaluationSettings()).telling.silences
+    found.until.astimezone(ZoneInfo("Pacific/Kiritimati"))
+
+
+def test_a_reason_of_several_lines_is_told_on_one_without_a_replaced_letter(store: Database) -> None:
+    """PostgreSQL gives its CONTEXT on a line of its own."""
+    why = "table orders is empty\nCONTEXT: PL/pgSQL function obey(text)"
+    need = AttentionRequest("plan:2", "plan 2 stopped", "repair", why, (), "mara", None, None)
+    with store.write(None) as connection:
+        request_attention(connection, AlertRouting({"oncall": ("env A",)}, "oncall"), need, 1)
+        [body] = [row[0] for row in connection.rows("SELECT body FROM alert")]
+    assert "Why:      table orders is empty · CONTEXT: PL/pgSQL function obey(text)\n" in body

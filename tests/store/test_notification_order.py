@@ -1,0 +1,141 @@
+"""Of one incident each route hears what happened in the order in which it did, and what is true when it leaves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from console.domain.alert import AlertKind
+from console.domain.decision import Notice
+from console.domain.ids import micros
+from console.store import alert_routing, outbox
+from console.store.alerts import DIGEST, NewAlert
+from tests.store.estate import JOBS, Estate, at, failed
+from tests.store.test_decisions import ROUTES, decide, incident
+
+ROUTINE = {"route": "oncall", "title": "t", "body": "b"}
+
+
+def says(kind: AlertKind, **changes: Any) -> tuple[Notice, ...]:
+    return (Notice(kind, **{**ROUTINE, "fingerprint": kind.value, **changes}),)
+
+
+def let_out(served: Estate) -> None:
+    with served.store.write(None) as connection:
+        connection.rows("UPDATE alert SET waits = FALSE WHERE waits")
+
+
+def leave(served: Estate, now: str) -> list[str]:
+    """The kinds of what leaves to the first URL, one after the other, all of it arriving."""
+    return [kind for kind, _ in leave_as(served, now)]
+
+
+def leave_as(served: Estate, now: str) -> list[tuple[str, bool]]:
+    """The same, and whether each begins a thread."""
+    let_out(served)
+    found: list[tuple[str, bool]] = []
+    while due := outbox.claim_due(served.store, None, micros(at(now)), frozenset()):  # type: ignore[arg-type]
+        for one in due:
+            outbox.mark_sending(served.store, None, one.id, micros(at(now)))  # type: ignore[arg-type]
+            outbox.record_sent(served.store, None, one.id, micros(at(now)))  # type: ignore[arg-type]
+        found += [(one.kind, one.begins) for one in due if one.url_index == 0]
+    return found
+
+
+def test_that_it_was_over_is_told_to_nobody_once_it_is_back_and_keeps_nothing_urgent_waiting(served: Estate) -> None:
+    """Said at the end of the quiet hours it would be false by then, and what is urgent would wait until then too."""
+    served.ingest(failed())
+    decide(served, incidents=(incident(notices=says(AlertKind.OPENED)),), now="03:30")
+    assert ["opened"] == leave(served, "03:31")
+    over = says(AlertKind.RECOVERED, not_before=at("06:00"))
+    decide(served, incidents=(incident(incident_id=1, closed=True, notices=over),), now="03:40")
+    back = says(AlertKind.UPDATED, urgent=True)
+    decide(served, incidents=(incident(incident_id=1, reopened=True, notices=back),), now="03:50")
+    assert ["updated"] == leave(served, "03:51")
+    assert [] == leave(served, "06:01")
+    assert ["oncall was not told that it was over: it came back before that could be said"] == [
+        one for (one,) in served.rows("SELECT words FROM event WHERE kind = 'untold'")
+    ]
+
+
+def test_what_was_put_off_leaves_at_its_time_where_nothing_came_back(served: Estate) -> None:
+    served.ingest(failed())
+    decide(served, incidents=(incident(notices=says(AlertKind.OPENED)),), now="03:30")
+    over = says(AlertKind.RECOVERED, not_before=at("06:00"))
+    decide(served, incidents=(incident(incident_id=1, closed=True, notices=over),), now="03:40")
+    assert ["opened"] == leave(served, "05:59")
+    assert ["recovered"] == leave(served, "06:00")
+
+
+def test_that_one_of_a_group_recovered_leaves_after_the_group(served: Estate) -> None:
+    """The mail that says so begins its thread: the incident had none of its own yet."""
+    served.ingest(failed(), failed(JOBS[1]))
+    together = says(AlertKind.OPENED, group="oncall")
+    second = incident(key="run:2:x", root_job_id=2, root_run_id=2, notices=together)
+    decide(served, incidents=(incident(notices=together), second))
+    with served.store.write(None) as connection:  # the first try was put off
+        connection.rows(f"UPDATE delivery SET next_us = {micros(at('05:00'))} WHERE state = 'pending'")
+    over = incident(incident_id=1, closed=True, notices=says(AlertKind.RECOVERED))
+    decide(served, incidents=(over,), now="03:40")
+    assert [] == leave(served, "03:51")
+    assert [("group", True), ("recovered", True)] == leave_as(served, "05:01")
+    decide(served, incidents=(incident(incident_id=1, reopened=True, notices=says(AlertKind.UPDATED)),), now="05:02")
+    assert [("updated", False)] == leave_as(served, "05:03")
+
+
+def digested(served: Estate, now: str) -> None:
+    """All that waits leaves in one digest."""
+    waiting = [number for (number,) in served.rows("SELECT id FROM alert WHERE waits ORDER BY id")]
+    one = NewAlert("oncall", DIGEST, "2 more alerts", "all of them", f"digest {now}", waits=False)
+    alert_routing.release_alerts(served.store, None, ROUTES, [], [(one, waiting)], micros(at(now)))  # type: ignore[arg-type]
+
+
+def put_off(served: Estate, until: str) -> None:
+    with served.store.write(None) as connection:
+        connection.rows(f"UPDATE delivery SET next_us = {micros(at(until))} WHERE state = 'pending'")
+
+
+def two_fail(served: Estate) -> None:
+    served.ingest(failed(), failed(JOBS[1]))
+    second = incident(key="run:2:x", root_job_id=2, root_run_id=2, notices=says(AlertKind.OPENED))
+    decide(served, incidents=(incident(notices=says(AlertKind.OPENED)), second), now="03:30")
+
+
+def test_what_a_digest_tells_as_over_is_not_told_as_open_after_it(served: Estate) -> None:
+    """The receiver put the first word off, and takes the digest. Of what is still open the first word leaves."""
+    two_fail(served)
+    let_out(served)
+    put_off(served, "05:00")
+    over = incident(incident_id=1, closed=True, notices=says(AlertKind.RECOVERED))
+    news = incident(incident_id=2, key="run:2:x", root_job_id=2, root_run_id=2, notices=says(AlertKind.UPDATED))
+    decide(served, incidents=(over, news), now="03:40")
+    digested(served, "03:41")
+    assert ["digest"] == leave(served, "03:42")
+    assert [("digested",)] == served.rows(
+        "SELECT DISTINCT d.state FROM delivery d JOIN alert a ON a.id = d.alert_id WHERE a.incident_id = 1"
+    )
+    assert ["opened"] == leave(served, "05:01")
+    assert [(2,)] == served.rows(
+        "SELECT DISTINCT a.incident_id FROM alert a JOIN delivery d ON d.alert_id = a.id WHERE d.state = 'sent'"
+        " AND a.kind = 'opened'"
+    )
+
+
+def test_a_digest_leaves_after_an_earlier_one_about_the_same_incident(served: Estate) -> None:
+    two_fail(served)
+    digested(served, "03:31")
+    put_off(served, "05:00")
+    over = incident(incident_id=1, closed=True, notices=says(AlertKind.RECOVERED))
+    decide(served, incidents=(over,), now="03:40")
+    digested(served, "03:41")
+    assert [] == leave(served, "03:42")
+    assert ["digest", "digest"] == leave(served, "05:01")
+
+
+def test_what_is_told_of_an_incident_names_the_threads_of_those_merged_into_it(served: Estate) -> None:
+    two_fail(served)
+    leave(served, "03:31")
+    whole = incident(incident_id=1, merges=(2,), notices=says(AlertKind.UPDATED))
+    decide(served, incidents=(whole,), now="03:40")
+    let_out(served)
+    due = outbox.claim_due(served.store, None, micros(at("03:41")), frozenset())  # type: ignore[arg-type]
+    assert {("run:2:x",)} == {one.parts for one in due}

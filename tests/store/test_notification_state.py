@@ -1,0 +1,118 @@
+"""What was told and held of incidents is kept alike by the store and by the double that plays nights without one."""
+
+from __future__ import annotations
+
+from itertools import count
+
+from hypothesis import HealthCheck, given
+from hypothesis import strategies as st
+
+from console.domain.alert import AlertKind, NotificationState, RouteNotification, SuppressionFacts
+from console.domain.decision import Decisions, IncidentDecision, Notice, SuppressedNotice
+from console.domain.ids import instant, micros
+from console.store.notification_state import load_notification_state
+from tests.control.ledger import keep_telling
+from tests.factories import minutes
+from tests.properties import examples
+from tests.store.estate import Estate, at
+from tests.store.test_decisions import decide, incident
+
+ROUTES, WORDS, STAGES = ("oncall", "manager"), ("technical", "business"), ("wait", "silence", "group")
+WHO = st.tuples(st.sampled_from(ROUTES), st.sampled_from(WORDS))
+NOTICES = st.lists(WHO, max_size=2, unique=True)
+HELD = st.lists(
+    st.tuples(WHO, st.sampled_from(STAGES), st.sampled_from(("a", "b"))), max_size=2, unique_by=lambda one: one[0]
+)
+STEP = st.tuples(st.sampled_from(("goes on", "ends", "joins another")), NOTICES, HELD)
+NIGHT = st.lists(st.tuples(st.integers(0, 2), STEP), min_size=2, max_size=8)
+_nights = count()
+
+
+class Kept:
+    """A night of up to three incidents, kept by both. `number`: which night of this store."""
+
+    def __init__(self, served: Estate, number: int) -> None:
+        self._served = served
+        self._number = number
+        self._step = 0
+        self._double = NotificationState()
+        self.ids: dict[int, int] = {}
+        self.over: set[int] = set()
+        self.merged: set[int] = set()
+
+    def play(
+        self, place: int, does: str, notices: list[tuple[str, str]], held: list[tuple[tuple[str, str], str, str]]
+    ) -> None:
+        """One decision about one of them, a minute after the last."""
+        if place in self.merged:
+            return
+        self._step += 1
+        key = f"run:{self._number}:{place}"
+        others = [one for one in self.ids if one != place and one not in self.over | self.merged]
+        joins = others[:1] if does == "joins another" and place not in self.over else []
+        until = at("06:00") if does == "ends" else None  # of what is over only what leaves later is held
+        one = incident(
+            incident_id=self.ids.get(place), key=key, closed=does == "ends", reopened=place in self.over,
+            fingerprint=f"f{self._step}", merges=tuple(self.ids[each] for each in joins),
+            notices=tuple(
+                Notice(AlertKind.UPDATED, route, "t", "b", words=words, fingerprint=f"f{self._step}", not_before=until)
+                for route, words in notices),
+            held=tuple(SuppressedNotice(*who, AlertKind.OPENED, stage, why, until) for who, stage, why in held),
+        )  # fmt: skip
+        self._keep(place, key, one)
+        self.merged |= set(joins)
+        self.over = self.over | {place} if one.closed else self.over - {place}
+
+    def _keep(self, place: int, key: str, one: IncidentDecision) -> None:
+        now = at("01:00") + minutes(self._step)
+        decide(self._served, f"{now:%H:%M}", incidents=(one,))
+        if place not in self.ids:
+            [(self.ids[place],)] = self._served.rows(f"SELECT id FROM incident WHERE key = '{key}'")
+        self._double = keep_telling(self._double, Decisions(incidents=(one,)), now, {key: self.ids[place]})
+
+    def by_store(self) -> tuple[dict[int, set[RouteNotification]], dict[int, set[SuppressionFacts]]]:
+        with self._served.store.read() as connection:
+            found = load_notification_state(connection, micros(at("01:00")), 0)
+        return self._as_sets(found)
+
+    def by_double(self) -> tuple[dict[int, set[RouteNotification]], dict[int, set[SuppressionFacts]]]:
+        return self._as_sets(self._double)
+
+    def _as_sets(
+        self, found: NotificationState
+    ) -> tuple[dict[int, set[RouteNotification]], dict[int, set[SuppressionFacts]]]:
+        own = [number for place, number in self.ids.items() if place not in self.merged]
+        held = {
+            number: {one._replace(since=instant(micros(one.since))) for one in found.held.get(number, ())}
+            for number in own
+        }
+        return {number: set(found.told.get(number, ())) for number in own}, held
+
+
+@examples(100, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(NIGHT)
+def test_a_night_is_kept_alike_by_the_store_and_by_its_double(
+    served: Estate, night: list[tuple[int, tuple[str, list[tuple[str, str]], list[tuple[tuple[str, str], str, str]]]]]
+) -> None:
+    kept = Kept(served, next(_nights))
+    for place, (does, notices, held) in night:
+        kept.play(place, does, notices, held)
+        assert kept.by_double() == kept.by_store()
+
+
+def test_a_stage_that_holds_it_anew_does_so_from_then_on(served: Estate) -> None:
+    """It waited for company, then for the morning, then for company again: that is a new wait."""
+    kept = Kept(served, next(_nights))
+    for stage in ("group", "wait", "group"):
+        kept.play(0, "goes on", [], [(("oncall", "technical"), stage, "why")])
+    _, held = kept.by_store()
+    assert [at("01:03")] == [one.since for each in held.values() for one in each]
+
+
+def test_who_was_told_of_a_part_was_told_of_the_whole_since_then(served: Estate) -> None:
+    kept = Kept(served, next(_nights))
+    kept.play(0, "goes on", [("oncall", "technical")], [])
+    kept.play(1, "goes on", [], [])
+    kept.play(1, "joins another", [("oncall", "technical")], [])
+    told, _ = kept.by_store()
+    assert [(at("01:01"), 2)] == [(one.first_at, one.times) for each in told.values() for one in each]

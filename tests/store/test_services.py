@@ -1,0 +1,274 @@
+"""What was promised, given and kept, as rows and as what is read of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from console.cli.services import attainment_json, attainment_lines, attainment_table, service_json
+from console.domain.decision import Decisions, ServiceDayVerdict
+from console.domain.estate import EvaluationSettings
+from console.domain.history import DurationEstimate, DurationQuantiles
+from console.domain.ids import micros
+from console.domain.service import (
+    AttainmentDay,
+    AttainmentWindow,
+    DeadlineRule,
+    Promise,
+    ServiceAgreement,
+    ServiceObjective,
+    Timeliness,
+    attainment,
+)
+from console.store.config_sync import sync_config
+from console.store.decisions import apply_decisions
+from console.store.errors import NotFound
+from console.store.queries.reader import Queries
+from console.store.services import ExtendedPromise, extend_deadline
+from console.store.snapshot.estate import load_estate
+from tests.factories import minutes
+from tests.store.estate import BD, EXTRACT, JOBS, MIDNIGHT, SERVED, SUPPLY, Estate, at, failed, run
+from tests.store.test_decisions import ROUTES, day, incident
+
+KEPT = Promise(
+    DeadlineRule(after_start=timedelta(minutes=90), of=EXTRACT), ServiceObjective(0.9, 30), ServiceAgreement(1, 90)
+)
+
+
+def promise(night: Estate, what: Promise) -> None:
+    sync_config(night.store, replace(SERVED, services=(replace(SUPPLY, promise=what),)), MIDNIGHT, None)
+
+
+def judged(night: Estate, *days: ServiceDayVerdict) -> None:
+    apply_decisions(night.store, Decisions(service_days=days), at("03:20"), 1, None, ROUTES)
+
+
+def past(ago: int, delivered: datetime | None, timeliness: Timeliness = Timeliness.MET) -> ServiceDayVerdict:
+    """The day so many business dates ago, due 05:30."""
+    due = at("05:30") - timedelta(days=ago)
+    shown = delivered - timedelta(days=ago) if delivered else None
+    return day(
+        business_date=BD - timedelta(days=ago), deadline=due, promised=None, agreed=due, delivered_at=shown,
+        timeliness=timeliness, incident_key=None,
+    )  # fmt: skip
+
+
+def give(night: Estate, until: datetime | None, why: str = "late") -> str:
+    until_us = None if until is None else micros(until)
+    what = ExtendedPromise("supply", BD.isoformat())
+    return extend_deadline(night.store, None, what, until_us, "ann", "here", why, micros(at("03:20")))  # type: ignore[arg-type]
+
+
+def test_a_promise_comes_back_as_config_has_it_with_the_number_of_its_job(served: Estate) -> None:
+    promise(served, KEPT)
+    [found] = load_estate(served.store, at("03:20"), EvaluationSettings()).services
+    assert replace(KEPT, deadline=replace(KEPT.deadline, of_id=served.job_id())) == found.promise
+
+
+def test_the_last_word_on_more_time_is_what_an_evaluation_sees(served: Estate) -> None:
+    judged(served, day())
+    assert "" == give(served, at("06:00"), "late\x1b[2J files")
+    assert "" == give(served, at("06:30"), "later")
+    [found] = load_estate(served.store, at("03:20"), EvaluationSettings()).extensions
+    assert ("supply", BD, at("06:30"), "ann", "later") == (
+        found.service,
+        found.business_date,
+        found.until,
+        found.by,
+        found.why,
+    )
+    assert "" == give(served, None)
+    assert () == load_estate(served.store, at("03:20"), EvaluationSettings()).extensions
+    assert [("late files",)] == served.rows("SELECT why FROM extension WHERE id = 1")
+
+
+def test_time_is_given_only_to_what_is_promised_and_only_more(served: Estate) -> None:
+    assert "has no promise on 2026-11-19" in give(served, at("06:00"))
+    judged(served, day())
+    assert "due later already" in give(served, at("05:00"))
+    assert "more than 366 days from now" in give(served, datetime(9999, 12, 31, 23, 30, tzinfo=UTC))
+    assert [] == served.rows("SELECT * FROM extension")
+
+
+def left_out(ago: int = 0) -> ServiceDayVerdict:
+    """The day so many business dates ago, which its calendar does not have."""
+    return replace(
+        past(ago, None, Timeliness.NO_PROMISE), data_state="", reason="no promise for it: calendar x, closed"
+    )
+
+
+def test_a_date_without_a_promise_counts_for_nothing_and_gets_no_time(served: Estate, reads: Queries) -> None:
+    promise(served, KEPT)
+    judged(served, past(1, at("05:30")), left_out())
+    [view] = reads.service_days.service_attainment()
+    assert (AttainmentWindow(30, 1, 1, 0), 0) == (view.attainment.windows[0], view.attainment.sla_missed)
+    assert ["2026-11-18"] == [
+        one.business_date for one in reads.handover.service_nights(at("00:00") - timedelta(days=3), at("23:00"))
+    ]
+    assert "supply has no promise for it: calendar x, closed" == give(served, at("06:00"))
+    shown = reads.services.service("supply", BD.isoformat())
+    assert (False, None) == (shown.is_promised, service_json(shown)["deadline"])
+
+
+def test_a_job_owes_nothing_on_a_date_without_a_promise(served: Estate, reads: Queries) -> None:
+    judged(served, past(0, None, Timeliness.AT_RISK))
+    assert {served.job_id()} <= reads.services.promised().keys()
+    judged(served, left_out())
+    assert {} == reads.services.promised()
+
+
+def test_one_submission_has_a_name_that_can_be_muted(served: Estate, reads: Queries) -> None:
+    """As `fits` of the alerts matches it; a service whose promise is by the day has none."""
+    [(_, _, meant)] = reads.names.unknown_matchers({"service": "supply #4711"})
+    assert "Known: supply." == meant
+    promise(served, Promise(DeadlineRule(after_start=timedelta(hours=2), of=EXTRACT, key="order")))
+    assert (
+        []
+        == reads.names.unknown_matchers({"service": "supply #4711"})
+        == reads.names.unknown_matchers({"service": "supply #47*"})
+    )
+    assert ["demand #1"] == [pattern for _, pattern, _ in reads.names.unknown_matchers({"service": "demand #1"})]
+
+
+def test_what_was_pending_is_promised_no_more_and_what_was_delivered_stays(served: Estate, reads: Queries) -> None:
+    """A calendar that leaves out a date after it was judged."""
+    judged(served, past(1, at("05:30")), past(0, None, Timeliness.AT_RISK))
+    judged(served, left_out(1), left_out(0))
+    words = [reads.services.service("supply", (BD - timedelta(days=ago)).isoformat()).timeliness for ago in (1, 0)]
+    assert ["met", "no_promise"] == words
+
+
+def test_a_changed_config_forgets_which_dates_were_left_out(served: Estate, reads: Queries) -> None:
+    """Nothing of it may run on a date that counts again, and then nobody would judge it anew."""
+    judged(served, left_out())
+    promise(served, KEPT)
+    assert "not judged yet" == reads.services.service("supply", BD.isoformat()).reason
+
+
+def test_days_in_time_and_what_is_left_are_told(served: Estate, reads: Queries) -> None:
+    promise(served, KEPT)
+    late = past(3, at("05:31"), Timeliness.MET_LATE)
+    never = past(2, None, Timeliness.BREACHED)
+    unproved = past(1, None, Timeliness.NO_ESTIMATE)
+    judged(served, late, never, unproved, *(past(ago, at("05:30")) for ago in range(4, 60)), past(0, None))
+    [view] = reads.service_days.service_attainment()
+    assert (AttainmentWindow(30, 28, 26, 1), AttainmentWindow(90, 58, 56, 1)) == view.attainment.windows
+    assert [(
+        "Supply plan", "3", "92.9 % (26 of 28, 1 unknown)", "96.6 % (56 of 58, 1 unknown)", "0.9 over 30d",
+        "0.8 of 2.8 days", "2 late of 1 allowed in 90d: broken",
+    )] == [tuple(row) for row in attainment_table([view]).rows]  # fmt: skip
+    assert attainment_lines(view)[1] == "objective      0.9 over 30d; error budget left: 0.8 of 2.8 days"
+    assert {"days": 90, "allowed": 1, "missed": 2, "left": -1} == attainment_json(view)["sla"]
+    with pytest.raises(NotFound, match="did you mean supply"):
+        reads.service_days.service_attainment("suply")
+
+
+def test_more_time_counts_for_the_objective_and_not_for_the_agreement() -> None:
+    due = at("05:30")
+    extended = AttainmentDay(BD, due + timedelta(hours=1), due, due, due + timedelta(minutes=30), Timeliness.MET)
+    found = attainment([extended], KEPT, BD, at("08:00"))
+    assert (1.0, 1, 0) == (found.windows[0].share, found.sla_missed, found.sla_left)
+
+
+def test_a_service_without_days_has_no_share_and_all_of_its_budget() -> None:
+    found = attainment([], KEPT, BD, at("08:00"))
+    assert (None, 0.0, 1) == (found.windows[0].share, found.budget_left, found.sla_left)
+    assert None is attainment([], Promise(), BD, at("08:00")).budget
+
+
+def test_the_critical_path_of_a_day_is_read_with_its_runs_and_attempts(served: Estate, reads: Queries) -> None:
+    sources = (DurationEstimate(served.job_id(), "history", 14, DurationQuantiles(*map(minutes, (4, 6, 7)))),)
+    judged(served, replace(day(incident_key=None), sources=sources, path=(served.job_id(),)))
+    served.ingest(failed(), run(attempt="2", started_at=at("03:20"), ended_at=at("03:26")), now="03:30")
+    [found] = reads.service_days.critical_path("supply", BD.isoformat())
+    assert (EXTRACT, 240.0, "history") == (found.job, found.usual_s, found.source)
+    [shown] = found.runs
+    assert [(at("03:10"), "failed"), (at("03:20"), "succeeded")] == [(one.started, one.state) for one in shown.tries]
+    assert [] == reads.service_days.critical_path("supply", "2020-01-01")
+
+
+ONBOARDING = Promise(DeadlineRule(after_start=timedelta(hours=1), of=EXTRACT, key="customer_id"))
+
+
+def test_runs_carry_the_keys_of_services_that_are_promised_end_to_end(served: Estate) -> None:
+    nested = {"conf": {"customer_id": 4712}}
+    as_text = {"input": '{"customer_id": "47\\u001b[2J13"}'}
+    contexts = [{"customer_id": "4711"}, nested, as_text, {"other": 1}, {"customer_id": ["x"]}]
+    runs = [run(period=f"03:1{n}", attempt=str(n), context=one) for n, one in enumerate(contexts)]
+    served.ingest(*runs)
+    assert {} == load_estate(served.store, at("03:20"), EvaluationSettings()).correlated
+    promise(served, ONBOARDING)
+    found = load_estate(served.store, at("03:20"), EvaluationSettings()).correlated
+    assert [{"customer_id": value} for value in ("4711", "4712", "4713")] == [found[key] for key in sorted(found)]
+
+
+def test_each_submission_is_a_row_of_its_own_and_the_most_urgent_one_stands_for_the_service(
+    served: Estate, reads: Queries
+) -> None:
+    promise(served, ONBOARDING)
+
+    def one(key: str, due: str, delivered: str = "") -> ServiceDayVerdict:
+        done = at(delivered) if delivered else None
+        word = Timeliness.MET if done else Timeliness.ON_TIME
+        return day(
+            service=f"supply #{key}", instance=key, submission=f"run {key}", deadline=at(due), delivered_at=done,
+            timeliness=word, incident_key=None,
+        )  # fmt: skip
+
+    judged(served, one("a", "04:10", "03:50"), one("b", "04:20"), one("c", "04:15"))
+    judged(served, one("a", "04:10", "03:50"), one("b", "04:20"), one("c", "04:15", "03:59"))
+    assert 3 == served.one("SELECT count(*) FROM service_day")
+    [view] = reads.services.list_services()
+    assert ("supply", "Supply plan #b", "b", at("04:20")) == (view.name, view.title, view.instance, view.deadline)
+    assert ["b", "c", "a"] == [each.instance for each in reads.services.instances("supply", BD.isoformat())]
+    assert [] == reads.services.instances("supply", "2020-01-01")
+    [kept] = reads.service_days.service_attainment()
+    assert 2 == kept.attainment.windows[0].kept
+
+
+def test_a_service_that_nobody_submitted_to_says_so(served: Estate, reads: Queries) -> None:
+    promise(served, ONBOARDING)
+    assert ["no submission yet"] == [view.reason for view in reads.services.list_services()]
+
+
+def test_an_incident_names_each_instance_that_it_hurts_until_it_hurts_it_no_more(
+    served: Estate, reads: Queries
+) -> None:
+    """The keys of two submissions may be the same: what tells them apart is which run each was."""
+    served.ingest(failed())
+    promise(served, ONBOARDING)
+    [hurt] = incident().services
+    shown = [("first", "04:10", "4711"), ("second", "04:20", "4711 (03:20)")]
+    both = [replace(hurt, service=f"supply #{key}", submission=which, deadline=at(due)) for which, due, key in shown]
+    days = [
+        day(service=f"supply #{key}", instance=key, submission=which, deadline=at(due), incident_key=None)
+        for which, due, key in shown
+    ]
+    for services in (both, both, both[1:]):
+        decided = replace(incident(), services=tuple(services))
+        apply_decisions(
+            served.store, Decisions(incidents=(decided,), service_days=tuple(days)), at("03:20"), 1, None, ROUTES
+        )
+        told = [(one.name, one.title, one.instance, one.deadline) for one in reads.incidents.incident(1).services]
+        assert [("supply", f"Supply plan #{key}", key, at(due)) for _, due, key in shown[-len(services) :]] == told
+    assert [1] == [one.services for one in reads.incidents.list_incidents()]
+    assert ["4711 (03:20)"] == [one.title.partition("#")[2] for one in reads.handover.nights_of_incident(1)]
+
+
+def test_what_the_attempts_of_a_run_cost_is_summed_where_a_budget_asks_for_it(served: Estate) -> None:
+    served.ingest(
+        failed(context={"cost": 1.5}),
+        run(attempt="2", started_at=at("03:20"), ended_at=at("03:25"), context={"cost": 2, "tokens": 9}),
+        run(JOBS[1], "03:30", "3", context={"cost": 8}),
+        run(period="04:00", attempt="4", context={"cost": "dear"}),
+        now="04:30",
+    )
+    assert {} == load_estate(served.store, at("04:30"), EvaluationSettings()).costs
+    said = replace(SERVED.jobs[0], budget_time=timedelta(minutes=20), budget_cost=3.0)
+    sync_config(served.store, replace(SERVED, jobs=(said,)), MIDNIGHT, None)
+    found = load_estate(served.store, at("04:30"), EvaluationSettings())
+    assert [3.5] == list(found.costs.values())
+    job = found.jobs[served.job_id()]
+    assert (timedelta(minutes=20), 3.0) == (job.budget_time, job.budget_cost)

@@ -1,0 +1,91 @@
+"""What may leave the door for outside text."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from console.text.cleaning import clean, clean_line, one_line
+from tests.corpus import HOSTILE
+
+DANGEROUS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+
+
+def test_the_corpus_is_large_enough_and_says_nothing_twice() -> None:
+    assert len(HOSTILE) >= 200
+    assert sorted(set(HOSTILE)) == sorted(HOSTILE)
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_nothing_that_acts_on_a_terminal_leaves_the_door(text: str) -> None:
+    assert [] == DANGEROUS.findall(clean(text))
+    assert "\n" not in clean_line(text)
+    clean(text).encode()
+
+
+@given(st.text(alphabet=st.characters(max_codepoint=0x10FFFF, categories=None)))
+def test_any_text_leaves_the_door_harmless_and_unchanged_the_second_time(text: str) -> None:
+    once = clean(text)
+    assert [] == DANGEROUS.findall(once)
+    assert once == clean(once)
+
+
+@given(st.binary())
+def test_any_bytes_leave_the_door_as_text_that_can_be_written(raw: bytes) -> None:
+    clean(raw).encode()
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("\x1b[31mred\x1b[0m", "red"),
+        ("\x1b]0;title\x07after", "after"),
+        ("\x1b]8;;https://x.example\x1b\\link\x1b]8;;\x1b\\", "link"),
+        ("\x9b31mred", "red"),
+        ("\x1bPq#0~~\x1b\\after", "after"),
+        ("a\tb", "a   b"),
+        ("one\r\ntwo", "one\ntwo"),
+        ("ok\rFAILED", "ok\ufffdFAILED"),
+        ("\u202eexe.txt", "\ufffdexe.txt"),
+        ("zero\u200bwidth", "zero\ufffdwidth"),
+        ("[/x] [b] $(rm) '; --", "[/x] [b] $(rm) '; --"),
+        ("漢字 é 👍", "漢字 é 👍"),
+        ("\x1b\x1b[2J[31m", "\ufffd[31m"),
+        ("\ud800", "\\ud800"),
+    ],
+)
+def test_what_is_outside_text_is_shown_and_what_acts_is_not(text: str, expected: str) -> None:
+    assert expected == clean(text)
+
+
+def test_bytes_that_are_not_utf8_are_spelled_out() -> None:
+    assert "caf\\xe9" == clean(b"caf\xe9")
+    assert "caf\\xe9" == clean(b"caf\xe9".decode("utf-8", "surrogateescape"))
+
+
+def test_a_control_string_that_never_ends_hides_nothing_after_it() -> None:
+    assert "the error is here" in clean("\x1b]0;the error is here\nand more")
+
+
+def test_the_lines_of_a_message_stand_beside_each_other() -> None:
+    said = "ERROR:  orders is empty\r\nCONTEXT:  PL/pgSQL\n\n  at line 3\x1b[2J\n"
+    assert "ERROR:  orders is empty · CONTEXT:  PL/pgSQL · at line 3" == one_line(said)
+    assert "ERROR…" == one_line(said, 6)
+
+
+def test_a_long_text_is_cut_with_a_mark() -> None:
+    assert "abcd…" == clean("abcdefgh", 5)
+    assert "abcde" == clean("abcde", 5)
+    assert "" == clean("abc", 0)
+
+
+@pytest.mark.parametrize("piece", ["\x1b[", "\x90", "\x1b]0;", "\x1b[0;", "\x1b", "[" * 3 + "\x9b 0"])
+def test_hostile_repetition_is_read_in_linear_time(piece: str) -> None:
+    text = piece * (1_000_000 // len(piece))
+    before = time.process_time()
+    clean(text)
+    assert time.process_time() - before < 3.0

@@ -1,0 +1,128 @@
+"""Known secret shapes are masked; what a person needs to read stays; and no text makes the masks slow."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from console.text.redact import is_secret_name, mask_secrets, mask_strictly
+from tests.properties import examples
+
+KEY = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj"
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("key AKIAIOSFODNN7EXAMPLE used", "key *** used"),
+        ("aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "aws_secret_access_key = ***"),
+        ("Authorization: Bearer abcdef123456.xyz", "Authorization: *** ***"),
+        ("curl -H 'X: Bearer abcdef123456'", "curl -H 'X: Bearer ***'"),
+        (f"cookie jar {JWT} sent", "cookie jar *** sent"),
+        (f"-----BEGIN PRIVATE KEY-----\n{KEY}\nAbc=\n-----END PRIVATE KEY-----\nnext", "***\nnext"),
+        (
+            f"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: A-1,0A\n\n{KEY}\n-----END KEY-----",
+            "***",
+        ),
+        (f"-----BEGIN PRIVATE KEY-----\n{KEY}\n2026-11-20 03:12 rows: 4", "***\n2026-11-20 03:12 rows: 4"),
+        (f"{KEY}\n{KEY[:40]}\n-----END PRIVATE KEY-----\nnext", "***\n-----END PRIVATE KEY-----\nnext"),
+        (f'{{"key": "-----BEGIN EC PRIVATE KEY-----\\n{KEY}\\n-----END EC PRIVATE KEY-----\\n"}}', '{"key": "***\\n"}'),
+        ("postgresql://etl:s3cr3t@db07:5432/dwh failed", "postgresql://etl:***@db07:5432/dwh failed"),
+        ("amqp://a:p@ssw@mq/x", "amqp://a:***@mq/x"),
+        ("https://ghx1234567890abcdefgh@git.example/r", "https://***@git.example/r"),
+        ("password=hunter2 user=etl", "password=*** user=etl"),
+        ("PGPASSWORD=hunter2 psql", "PGPASSWORD=*** psql"),
+        ('{"password": "hunter 2", "host": "db07"}', '{"password": "***", "host": "db07"}'),
+        ('"{\\"api_key\\":\\"abc123\\",\\"n\\":1}"', '"{\\"api_key\\":\\"***\\",\\"n\\":1}"'),
+        ("mysql --password hunter2 -h db07", "mysql --password *** -h db07"),
+        ("mysql --password=hunter2 -h db07", "mysql --password=*** -h db07"),
+        ('password="hunter', 'password="***'),
+        ("pwd=x", "pwd=*"),
+        ("https://x.blob/y?sv=1&sig=abc%2Bdef&se=2", "https://x.blob/y?sv=1&sig=***&se=2"),
+        ("session: 9aF3kQ0zLmX7tBv2RyU8wEoPiNcD", "session: ***"),
+        ("xoxb-123456789012-abcdefghijkl", "***"),
+        ("https://hooks.slack.com/services/T0/B0/abcdefgh", "https://hooks.slack.com/services/***"),
+    ],
+)
+def test_a_secret_shape_is_masked_and_what_stands_around_it_stays(text: str, expected: str) -> None:
+    assert expected == mask_secrets(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "run_id=scheduled__2026-11-20T03:10:00+00:00 failed",
+        "commit=3f24770e1a2b3c4d5e6f708192a3b4c5d6e7f809",
+        "execution: 7c9e6679-7425-40de-944b-e07fc1f90ae7",
+        "PWD=/home/etl/Jobs/2026/Extract_orders_V2",
+        "/var/log/airflow/dag_id=load_orders/run_id=manual__2026/attempt=1.log",
+        "psycopg.OperationalError: connection to server at db07.internal, port 5432 failed",
+        "https://airflow.example.com:8080/dags/load_orders?run=5",
+        "basic authentication is off",
+        "KeyError: 'amount' in orders_20261120_extract_full_history.csv",
+    ],
+)
+def test_paths_hosts_dates_and_run_ids_stay_readable(text: str) -> None:
+    assert text == mask_secrets(text)
+
+
+def test_strictly_personal_data_and_random_words_are_masked_as_well() -> None:
+    text = "mail ann@bank.example from db07:/srv/x, card 4111 1111 1111 1111, DE89370400440532013000"
+    text += ", 9aF3kQ0zLmX7tBv2RyU8wEoPiNcD"
+    assert "mail ***@bank.example from db07:/srv/x, card ***, ***, ***" == mask_strictly(text)
+
+
+PIECES = st.sampled_from(
+    ["password", "=", ":", " ", "\n", '"', "'", "\\", "-----BEGIN A KEY-----", "-----END A KEY-----", KEY, "eyJ", ".",
+     "-",
+     "://", "@", "user", "Bearer ", "AKIAIOSFODNN7EXAMPLE", "token", "--", "pwd", "/", "sig", "?", "&", "*", "aB3",
+     "x" * 30,
+     "9aF3kQ0zLmX7tBv2RyU8wEoPiNcD", "secret", "4111", "ghp_", ","]
+)  # fmt: skip
+TEXTS = st.one_of(st.text(max_size=300), st.lists(PIECES, max_size=40).map("".join))
+
+
+@examples(300)
+@given(TEXTS)
+def test_masking_twice_is_masking_once_and_no_text_grows(text: str) -> None:
+    for mask in (mask_secrets, mask_strictly):
+        once = mask(text)
+        assert len(once) <= len(text)
+        assert once == mask(once)
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["a", "=", " ", "-", "eyJ-", "eyJ", "-----BEGIN A-----", "-----END A-----\n", "password", "password=", "token:",
+     "://",
+     "://a:", "@", "a@", "bearer ", "aB3", "x=aB3xY9", "4111 ", "\\", '"', "--token ", "A" * 40 + "\n", "pwd", "a=",
+     "AKIA",
+     "-----BEGIN A-----\n" + "A" * 20, "1", "DE12A", "bearer a", "sk-", "a-", "hooks.slack.com/services/"],
+)  # fmt: skip
+def test_the_worst_that_fits_into_64_kib_is_read_in_time(piece: str) -> None:
+    text = (piece * (65536 // len(piece) + 1))[:65536]
+    begun = time.process_time()
+    mask_strictly(text)
+    assert time.process_time() - begun < 1.0
+
+
+@pytest.mark.parametrize(
+    "name, secret",
+    [
+        ("db_password", True),
+        ("credentials", True),
+        ("apiToken", True),
+        ("DB_PWD", True),
+        ("private-key", True),
+        ("rows", False),
+        ("partition_key", False),
+        ("passengers", False),
+        ("", False),
+    ],
+)
+def test_a_name_tells_whether_what_stands_under_it_is_a_secret(name: str, secret: bool) -> None:
+    assert secret is is_secret_name(name)

@@ -1,0 +1,268 @@
+"""Expected instants against what Debian's cron did in two DST nights, and against each dialect's own rule."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.sdk.records import Schedule
+from console.timing.schedule import MOST, instants, last_instant, next_instant, schedule_fault, schedule_text
+from console.timing.zones import zone_of
+
+BERLIN = "Europe/Berlin"
+ZONES = [BERLIN, "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "+01:00"]
+
+SPRING = (datetime(2026, 3, 28, 23, 56, tzinfo=UTC), datetime(2026, 3, 29, 3, 6, tzinfo=UTC))
+AUTUMN = (datetime(2026, 10, 24, 22, 56, tzinfo=UTC), datetime(2026, 10, 25, 2, 31, tzinfo=UTC))
+
+# What cron -L 8 of Debian 12 wrote in Berlin, by libfaketime: minute of each CMD line with its offset. The hours that
+# the log holds are the window above.
+SPRING_LOG = {
+    "*/15 * * * *": "01:00+1 01:15+1 01:30+1 01:45+1 "
+    "03:00+2 03:15+2 03:30+2 03:45+2 04:00+2 04:15+2 04:30+2 04:45+2 05:00+2",
+    "5 * * * *": "01:05+1 03:05+2 04:05+2 05:05+2",
+    "30 2 * * *": "03:00+2",
+    "30 3 * * *": "03:30+2",
+}
+AUTUMN_LOG = {
+    "*/15 * * * *": "01:00+2 01:15+2 01:30+2 01:45+2 02:00+2 02:15+2 02:30+2 02:45+2 "
+    "02:00+1 02:15+1 02:30+1 02:45+1 03:00+1 03:15+1 03:30+1",
+    "5 * * * *": "01:05+2 02:05+2 02:05+1 03:05+1",
+    "30 2 * * *": "02:30+2",
+}
+
+
+def cron(expression: str, zone: str = BERLIN) -> Schedule:
+    return Schedule("debian-cron", expression, zone)
+
+
+def shown(at: datetime) -> str:
+    local = at.astimezone(zone_of(BERLIN))
+    offset = local.utcoffset()
+    assert offset is not None
+    return f"{local:%H:%M}+{offset // timedelta(hours=1)}"
+
+
+@pytest.mark.parametrize("expression", SPRING_LOG)
+def test_the_instants_of_a_spring_night_are_those_of_the_recorded_cron(expression: str) -> None:
+    assert SPRING_LOG[expression].split() == [shown(each) for each in instants(cron(expression), *SPRING)]
+
+
+@pytest.mark.parametrize("expression", AUTUMN_LOG)
+def test_the_instants_of_an_autumn_night_are_those_of_the_recorded_cron(expression: str) -> None:
+    assert AUTUMN_LOG[expression].split() == [shown(each) for each in instants(cron(expression), *AUTUMN)]
+
+
+def test_two_fixed_times_in_one_gap_are_one_instant_right_after_the_jump() -> None:
+    assert [datetime(2026, 3, 29, 1, tzinfo=UTC)] == instants(cron("0,30 2 * * *"), *SPRING)
+
+
+def test_a_gap_of_half_an_hour_moves_a_fixed_time_to_its_end() -> None:
+    day = datetime(2026, 10, 3, 12, tzinfo=UTC)  # Lord Howe: 02:00 becomes 02:30 on 4 October, from +10:30 to +11
+    found = instants(cron("15 2 * * *", "Australia/Lord_Howe"), day, day + timedelta(hours=6))
+    assert [datetime(2026, 10, 3, 15, 30, tzinfo=UTC)] == found
+
+
+@pytest.mark.parametrize(
+    "expression, expected",
+    [
+        ("@daily", "20T00:00 21T00:00"),
+        ("@hourly", " ".join(f"20T{hour:02d}:00" for hour in range(24)) + " 21T00:00"),
+        ("0 6,18 * * *", "20T06:00 20T18:00"),
+        ("0 8-10 * * *", "20T08:00 20T09:00 20T10:00"),
+        ("0 0-23/8 * * *", "20T00:00 20T08:00 20T16:00 21T00:00"),
+        ("30 4 * * fri", "20T04:30"),
+        ("30 4 * NOV FRI", "20T04:30"),
+        ("30 4 * * 7", ""),
+        ("30 4 21 * fri", "20T04:30"),
+        ("30 4 20 * mon", "20T04:30"),
+        ("30 4 */2 * fri", ""),
+        ("@reboot", ""),
+    ],
+)
+def test_each_form_of_an_expression_gives_its_instants(expression: str, expected: str) -> None:
+    """20 November 2026 is a Friday. Day of month and of week are an OR unless one begins with a star, as in Vixie."""
+    start = datetime(2026, 11, 19, 23, 59, tzinfo=UTC)
+    found = instants(cron(expression, "UTC"), start, start + timedelta(hours=24, minutes=2))
+    assert expected.split() == [f"{each:%dT%H:%M}" for each in found]
+
+
+def test_pg_cron_runs_by_the_zone_that_its_connector_names() -> None:
+    start = datetime(2026, 7, 1, tzinfo=UTC)
+    until = start + timedelta(days=1)
+    assert [start.replace(hour=6, minute=57)] == instants(Schedule("pg_cron", "57 6 * * *"), start, until)
+    elsewhere = Schedule("pg_cron", "57 6 * * *", "America/New_York")
+    assert [start.replace(hour=10, minute=57)] == instants(elsewhere, start, until)
+
+
+def test_pg_cron_skips_a_gap_and_runs_twice_in_an_overlap() -> None:
+    schedule = Schedule("pg_cron", "30 2 * * *", BERLIN)
+    assert [] == instants(schedule, *SPRING)
+    assert ["02:30+2", "02:30+1"] == [shown(each) for each in instants(schedule, *AUTUMN)]
+
+
+def test_kubernetes_skips_a_gap_and_runs_twice_in_an_overlap() -> None:
+    """As robfig/cron 3.0.1 answered for these expressions in Europe/Berlin and America/Havana."""
+    fixed, hourly = Schedule("kubernetes", "30 2 * * *", BERLIN), Schedule("kubernetes", "30 1-3 * * *", BERLIN)
+    assert [] == instants(fixed, *SPRING)
+    assert ["01:30+1", "03:30+2"] == [shown(each) for each in instants(hourly, *SPRING)]
+    assert ["02:30+2", "02:30+1"] == [shown(each) for each in instants(fixed, *AUTUMN)]
+    start = datetime(2026, 3, 8, tzinfo=UTC)
+    midnight = Schedule("kubernetes", "30 0 * * *", "America/Havana")
+    assert [datetime(2026, 3, 9, 4, 30, tzinfo=UTC)] == instants(midnight, start, start + timedelta(days=2))
+
+
+def test_kubernetes_takes_steps_over_days_and_a_weekday_as_either() -> None:
+    start = datetime(2026, 10, 26, tzinfo=UTC)
+    found = instants(Schedule("kubernetes", "0 0 1-31/2 * 5", "UTC"), start, start + timedelta(days=8))
+    assert [27, 29, 30, 31, 1, 3] == [each.day for each in found]
+
+
+def test_dagster_moves_what_lies_in_the_gap_to_its_end_and_takes_the_second_of_two() -> None:
+    """As Dagster 1.13.27 answers for 2026 (schedule_execution_time_iterator)."""
+    fixed, hourly = Schedule("dagster", "30 2 * * *", BERLIN), Schedule("dagster", "30 * * * *", BERLIN)
+    assert [datetime(2026, 3, 29, 1, 0, tzinfo=UTC)] == instants(fixed, *SPRING)
+    assert [datetime(2026, 10, 25, 1, 30, tzinfo=UTC)] == instants(fixed, *AUTUMN)
+    assert ["23:30", "00:30", "01:30", "02:30"] == [f"{each:%H:%M}" for each in instants(hourly, *AUTUMN)]
+
+
+def test_prefect_takes_the_first_of_two_and_starts_what_lies_in_the_gap_an_hour_early() -> None:
+    """As Prefect 3.8.8 answers for 2026 (CronSchedule.get_dates)."""
+    fixed, hourly = Schedule("prefect", "30 2 * * *", BERLIN), Schedule("prefect", "30 * * * *", BERLIN)
+    assert [datetime(2026, 3, 29, 0, 30, tzinfo=UTC)] == instants(fixed, *SPRING)
+    assert [datetime(2026, 10, 25, 0, 30, tzinfo=UTC)] == instants(fixed, *AUTUMN)
+    assert ["23:30", "00:30", "02:30"] == [f"{each:%H:%M}" for each in instants(hourly, *AUTUMN)]
+
+
+def test_pgagent_leaves_out_the_gap_and_takes_the_second_of_two() -> None:
+    """As PostgreSQL reads a local time: '2026-10-25 02:30 Europe/Berlin' is 01:30 UTC (asked of PostgreSQL 15)."""
+    schedule = Schedule("pgagent", "*-*-* 2:30:00", BERLIN)
+    assert [] == instants(schedule, *SPRING)
+    assert ["02:30+1"] == [shown(each) for each in instants(schedule, *AUTUMN)]
+
+
+def test_pgagent_wants_day_and_weekday_at_once_and_joins_its_schedules() -> None:
+    """What five fields of cron cannot say; and the last day of a month."""
+    schedule = Schedule("pgagent", "Mon *-*-1,2,3,4,5,6,7 4:0:00;*-*~1 23:30:00", "UTC")
+    start = datetime(2026, 2, 1, tzinfo=UTC)
+    found = instants(schedule, start, start + timedelta(days=40))
+    assert ["02-02T04:00", "02-28T23:30", "03-02T04:00"] == [f"{each:%m-%dT%H:%M}" for each in found]
+
+
+def test_pg_cron_seconds_are_a_grid() -> None:
+    start = datetime(2026, 7, 1, tzinfo=UTC)
+    found = instants(Schedule("pg_cron", "30 seconds"), start, start + timedelta(minutes=1))
+    assert [start + timedelta(seconds=30), start + timedelta(seconds=60)] == found
+
+
+def test_the_next_run_that_airflow_names_wins_over_the_expression() -> None:
+    named = datetime(2026, 7, 1, 4, 20, tzinfo=UTC)
+    schedule = Schedule("airflow", "0 4 * * *", "UTC", next_at=named)
+    start = datetime(2026, 7, 1, tzinfo=UTC)
+    assert [named, start.replace(day=2, hour=4)] == instants(schedule, start, start + timedelta(days=2))
+    assert named == next_instant(schedule, start)
+
+
+def test_airflow_moves_a_fixed_time_by_the_gap_and_takes_the_second_of_two() -> None:
+    schedule = Schedule("airflow", "30 2 * * *", BERLIN)
+    assert ["03:30+2"] == [shown(each) for each in instants(schedule, *SPRING)]
+    assert ["02:30+1"] == [shown(each) for each in instants(schedule, *AUTUMN)]
+
+
+@pytest.mark.parametrize(
+    "expression", ["", "nonsense", "61 * * * *", "* * * *", "* * * * * *", "0 0 L * *", "0 0 * * 5L"]
+)
+def test_an_expression_that_cannot_be_read_has_no_instants_and_says_why(expression: str) -> None:
+    start = datetime(2026, 7, 1, tzinfo=UTC)
+    assert [] == instants(cron(expression), start, start + timedelta(days=9))
+    assert next_instant(cron(expression), start) is None
+    if expression:
+        assert expression in str(schedule_fault(cron(expression)))
+
+
+def test_an_unknown_zone_is_a_fault_with_its_name() -> None:
+    assert "Mars/Olympus" in str(schedule_fault(cron("0 3 * * *", "Mars/Olympus")))
+
+
+def test_a_question_over_years_ends_at_the_limit() -> None:
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    assert MOST == len(instants(cron("* * * * *"), start, start + timedelta(days=4000)))
+
+
+@pytest.mark.parametrize(
+    "schedule, words",
+    [
+        (cron("10 3 * * *"), "daily at 03:10 Europe/Berlin"),
+        (cron("*/15 * * * *", "UTC"), "every 15 minutes UTC"),
+        (cron("5 * * * *", "+01:00"), "hourly at :05 +01:00"),
+        (cron("0 9 * * mon-fri"), "Mon-Fri at 09:00 Europe/Berlin"),
+        (cron("0 9 * * 1,3"), "Mon, Wed at 09:00 Europe/Berlin"),
+        (cron("30 1 2 * *"), "monthly on day 2 at 01:30 Europe/Berlin"),
+        (cron("@reboot"), "when the host starts"),
+        (Schedule("pg_cron", "10 seconds"), "every 10 seconds"),
+        (Schedule("pg_cron", "0 4 * * *"), "daily at 04:00 UTC"),
+        (Schedule("pg_cron", "0 4 * * *", BERLIN), "daily at 04:00 Europe/Berlin"),
+        (Schedule("airflow", "", text="Dataset"), "Dataset"),
+        (Schedule("pgagent", "*-*-* 4:0:00", BERLIN, "*-*-* 4:0:00"), "*-*-* 4:0:00"),
+        (Schedule("none"), "not by the clock"),
+        (cron("what [bold]"), "what [bold]"),
+    ],
+)
+def test_a_schedule_is_told_in_words(schedule: Schedule, words: str) -> None:
+    assert words == schedule_text(schedule)
+
+
+MINUTES = st.sampled_from(["0", "30", "15,45", "*/20", "*", "7"])
+HOURS = st.sampled_from(["*", "2", "1-3", "*/2", "0,2,23"])
+WHEN = st.integers(0, 366 * 24 * 60).map(lambda minutes: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=minutes))
+SCHEDULES = st.builds(
+    lambda dialect, minute, hour, zone: Schedule(dialect, f"{minute} {hour} * * *", zone),
+    st.sampled_from(["debian-cron", "airflow", "pg_cron"]), MINUTES, HOURS, st.sampled_from(ZONES),
+)  # fmt: skip
+
+
+@given(SCHEDULES, WHEN)
+def test_stepping_and_listing_tell_the_same_instants(schedule: Schedule, start: datetime) -> None:
+    listed = instants(schedule, start, start + timedelta(days=3))
+    stepped, at = [], start
+    while (nearest := next_instant(schedule, at)) is not None and nearest <= start + timedelta(days=3):
+        stepped.append(nearest)
+        at = nearest
+    assert listed == stepped
+    assert sorted(set(listed)) == listed
+    assert all(each == last_instant(schedule, each + timedelta(seconds=30)) for each in listed[:3])
+
+
+@given(SCHEDULES, WHEN, st.integers(1, 4000))
+def test_a_window_split_anywhere_gives_the_same_instants(schedule: Schedule, start: datetime, minutes: int) -> None:
+    end = start + timedelta(days=3)
+    middle = start + timedelta(minutes=minutes)
+    assert instants(schedule, start, end) == instants(schedule, start, middle) + instants(schedule, middle, end)
+
+
+@given(SCHEDULES, WHEN, st.integers(11, 60))
+def test_a_long_window_gives_the_instants_of_its_days(schedule: Schedule, start: datetime, days: int) -> None:
+    """It is stepped through in one walk, and days are shared between jobs."""
+    ends = [start + timedelta(days=day) for day in range(days + 1)]
+    found = [each for begin, end in pairwise(ends) for each in instants(schedule, begin, end)]
+    assert found[:MOST] == instants(schedule, start, ends[-1])
+
+
+@given(st.sampled_from(ZONES), WHEN)
+def test_a_daily_job_runs_once_on_every_local_date(zone: str, start: datetime) -> None:
+    found = instants(cron("10 2 * * *", zone), start, start + timedelta(days=10))
+    dates = [each.astimezone(zone_of(zone)).date() for each in found]
+    assert sorted(set(dates)) == dates
+    assert len(found) in (9, 10, 11)
+
+
+def test_a_zone_of_cronie_skips_its_gap_and_runs_twice_in_its_overlap() -> None:
+    """crond counts the minutes of its own clock, and makes up for no jump of another zone's."""
+    nightly = Schedule("cronie", "30 2 * * *", "Europe/Berlin")
+    spring, autumn = datetime(2026, 3, 28, 12, tzinfo=UTC), datetime(2026, 10, 24, 12, tzinfo=UTC)
+    assert [] == instants(nightly, spring, spring + timedelta(hours=24))
+    assert 2 == len(instants(nightly, autumn, autumn + timedelta(hours=24)))

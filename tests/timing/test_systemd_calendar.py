@@ -1,0 +1,91 @@
+"""`OnCalendar=`: what systemd itself says of each expression (recorded from `systemd-analyze calendar` of systemd 252),
+and what is asked of it live where it is installed. Nights of changed clocks are among the instants asked for."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connectors.sdk.records import Schedule
+from console.timing.schedule import instants, last_instant, next_instant, schedule_fault, schedule_text
+
+RECORDED: list[dict[str, Any]] = json.loads(
+    (Path(__file__).parents[1] / "recordings" / "systemd" / "analyze-252.json").read_text()
+)
+ELAPSES = [one for one in RECORDED if "elapses" in one]
+REFUSED = [one["expression"] for one in RECORDED if "refused" in one]
+ANALYZE = shutil.which("systemd-analyze")
+
+
+def systemd(expression: str, zone: str = "UTC") -> Schedule:
+    return Schedule("systemd", expression, zone)
+
+
+def ours(expression: str, after: str, n: int) -> list[str]:
+    """The next `n` instants, one asked after the other."""
+    found: list[str] = []
+    at: datetime | None = datetime.fromisoformat(after).replace(tzinfo=UTC)
+    while at is not None and len(found) < n:
+        at = next_instant(systemd(expression), at)
+        found += [] if at is None else [f"{at:%Y-%m-%dT%H:%M:%S}"]
+    return found
+
+
+@pytest.mark.parametrize("one", ELAPSES, ids=lambda one: f"{one['expression']} after {one['after']}")
+def test_it_elapses_when_systemd_says(one: dict[str, Any]) -> None:
+    assert one["elapses"] == ours(one["expression"], one["after"], 8)[: len(one["elapses"])]
+    if not one["elapses"]:
+        assert [] == ours(one["expression"], one["after"], 1)
+
+
+@pytest.mark.parametrize("expression", REFUSED)
+def test_what_systemd_refuses_is_a_fault(expression: str) -> None:
+    assert schedule_fault(systemd(expression)) is not None
+
+
+@pytest.mark.skipif(ANALYZE is None, reason="systemd-analyze is not installed: apt-get install systemd")
+@pytest.mark.parametrize("expression", sorted({one["expression"] for one in ELAPSES}))
+def test_the_installed_systemd_says_the_same(expression: str) -> None:
+    after = "2026-11-20 12:00:00"
+    line = [str(ANALYZE), "calendar", "--iterations=8", f"--base-time={after} UTC", expression]
+    said = subprocess.run(line, capture_output=True, text=True, env={**os.environ, "TZ": "UTC"}).stdout
+    found = re.findall(r"(?:Next elapse|Iter\. #\d+): \w+ (\S+) (\S+) UTC", said)
+    assert [f"{on}T{at}" for on, at in found] == ours(expression, after, 8)[: len(found)]
+
+
+def test_the_hosts_zone_counts_where_the_expression_names_none() -> None:
+    at = datetime(2026, 11, 20, 12, tzinfo=UTC)
+    assert datetime(2026, 11, 21, 1, 30, tzinfo=UTC) == next_instant(systemd("*-*-* 02:30", "Europe/Berlin"), at)
+
+
+def test_a_night_in_the_gap_has_no_start_and_one_in_the_overlap_has_one() -> None:
+    """Unlike cron, which makes up for what the clocks jump over."""
+    nightly = systemd("02:30", "Europe/Berlin")
+    spring, autumn = datetime(2026, 3, 29, tzinfo=UTC), datetime(2026, 10, 25, tzinfo=UTC)
+    day = timedelta(hours=12)
+    assert [] == instants(nightly, spring, spring + day)
+    assert [datetime(2026, 10, 25, 0, 30, tzinfo=UTC)] == instants(nightly, autumn, autumn + day)
+
+
+def test_several_expressions_of_a_timer_are_one_schedule() -> None:
+    both = systemd("Mon 10:00; Fri 12:30")
+    at = datetime(2026, 11, 20, 12, tzinfo=UTC)
+    found = instants(both, at, at + timedelta(days=7))
+    assert ["Fri 12:30", "Mon 10:00"] == [f"{each:%a %H:%M}" for each in found]
+    assert datetime(2026, 11, 16, 10, tzinfo=UTC) == last_instant(both, at)
+
+
+def test_expressions_in_two_zones_are_told() -> None:
+    assert "several zones" in str(schedule_fault(systemd("02:00 UTC; 03:00 Europe/Berlin")))
+
+
+def test_its_words_are_the_expression() -> None:
+    assert "Mon..Fri 02:30" == schedule_text(systemd("Mon..Fri 02:30"))

@@ -1,0 +1,72 @@
+"""What a console that starts an engine says of a store that cannot be read yet."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from console.cli.engine_process import StartedEngine
+from console.domain.system import EngineView
+from console.store.errors import StoreMissing, StoreOutdated, StoreUnusable
+from console.tui.frame.context import EngineStartup
+from tests.tui.driving import Night, on_the_night
+from tests.tui.fake_reads import at
+
+
+def is_starting(beginning: EngineStartup, error: StoreMissing) -> bool:
+    beginning.failed(error, is_first=True)
+    return beginning.starting
+
+
+OLDER = StoreOutdated("the store at x has the older schema 0008")
+
+
+begun: list[str] = []
+
+
+@on_the_night(prepare=lambda _: begun.clear(), on_painted=lambda: begun.append("an engine"))
+async def test_an_engine_that_dies_under_an_open_console_is_started_anew_from_there_once(night: Night) -> None:
+    """Nothing was watched until the person who looked at the banner did what it says."""
+    whole = night.reads.head
+
+    async def ends(holder: str, banner: str, engines: int) -> None:
+        night.reads.head = replace(whole, engine=EngineView(holder, at("22:00"), at("03:12"), False))
+        night.reads.changed()
+        await night.see(banner)
+        await night.until(lambda: len(begun) == engines, "the engine")
+        night.reads.head = whole
+        night.reads.changed()
+        await night.see_gone(banner)
+
+    await night.until(lambda: len(begun) == 1, "the engine of its start")
+    await ends("", 'run "headway engine"', engines=1)  # somebody ended it
+    await ends("host-1", "the previous engine stopped at 03:12:00 CET: starting the engine…", engines=2)
+    night.app.beginning._until = 0.0
+    await ends("host-1", 'run "headway engine"', engines=2)
+
+
+def test_an_older_store_is_migrated_by_the_engine_that_was_started_and_by_nobody_else() -> None:
+    alone, starts = EngineStartup(False), EngineStartup(True)
+    assert alone.explain(OLDER).endswith('older schema 0008; start "headway engine" once: it migrates the store')
+    assert starts.explain(OLDER).endswith("older schema 0008: the engine started by this console is migrating it")
+    for beginning in (alone, starts):
+        beginning.failed(OLDER, is_first=True)
+    assert (False, True) == (alone.starting, starts.starting)
+    assert "disk I/O error" == starts.explain(StoreUnusable("disk I/O error"))
+
+
+def test_why_the_engine_ended_that_was_to_make_the_store_is_said(tmp_path: Path) -> None:
+    log = tmp_path / "engine.log"
+    log.write_text("headway: database or disk is full\n")
+    missing = StoreMissing("there is no store at x yet")
+    with subprocess.Popen([sys.executable, "-c", "input(); exit(2)"], stdin=subprocess.PIPE) as process:
+        beginning = EngineStartup(True, StartedEngine("begun", process, log).why_ended)
+        assert is_starting(beginning, missing)
+        assert "there is no store at x yet" == beginning.explain(missing)
+        process.communicate(b"\n")
+        assert not is_starting(beginning, missing)
+        words = "the engine exited (2): headway: database or disk is full · there is no store at x yet"
+        assert words == beginning.explain(missing)
+    assert "at once" == StartedEngine("at once", ended_at_once="at once").why_ended()

@@ -1,0 +1,287 @@
+"""Where a person has been: last view, history, and the jump that finds by letters."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import pytest
+
+from console.domain.filter import JobFilter
+from console.domain.job import JobRow
+from console.tui.dialogs.palette import JumpScreen, PaletteChoice, match_cost, match_cost_of_words
+from console.tui.frame.history import ViewHistory
+from tests.tui.driving import Night, on_the_night
+from tests.tui.fake_reads import job_row
+
+
+def test_history_goes_back_and_forward_and_forgets_what_was_ahead() -> None:
+    trail = ViewHistory()
+    for name in ("a", "b", "c"):
+        trail.seen(("screen", name))
+    assert ("screen", "b") == trail.step(-1)
+    assert ("screen", "a") == trail.step(-1)
+    assert trail.step(-1) is None
+    assert ("screen", "b") == trail.step(1)
+    trail.seen(("screen", "d"))
+    assert trail.step(1) is None
+    assert ("screen", "b") == trail.step(-1)
+
+
+def test_the_last_view_is_the_one_before_and_comes_back() -> None:
+    trail = ViewHistory()
+    assert trail.last() is None
+    trail.seen(("screen", "a"))
+    assert trail.last() is None
+    trail.seen(("job", 4))
+    assert [("screen", "a"), ("job", 4), ("screen", "a")] == [trail.last(), trail.last(), trail.last()]
+
+
+def test_what_was_filtered_meanwhile_is_what_one_comes_back_to() -> None:
+    trail = ViewHistory()
+    trail.seen(("table", ("jobs", "")))
+    trail.changed(("table", ("jobs", "db07")))
+    trail.changed(("table", ("runs", "")))
+    trail.changed(("job", 1))
+    trail.seen(("job", 1))
+    assert ("table", ("jobs", "db07")) == trail.step(-1)
+
+
+@on_the_night()
+async def test_the_last_view_is_the_table_that_was_left_with_its_row_and_scroll(night: Night) -> None:
+    night.reads.jobs_ += [job_row(100 + n, f"etl-hosts/host{n:02d}:job") for n in range(60)]
+    await night.press("3")
+    await night.see("JOBS  row 1 of 74")
+    await night.press("end", *["up"] * 5, "enter")
+    await night.see("JOB etl-hosts/host")
+    await night.press("escape")
+    await night.see("JOBS  row 69 of 74")
+    seen = night.text.splitlines()[3:-1]
+    await night.press("7")
+    await night.see("RUNS  row 1")
+    await night.act("last")
+    await night.see("JOBS  row 69 of 74")
+    await night.until(lambda: seen == night.text.splitlines()[3:-1], "the same lines")
+
+
+@on_the_night()
+async def test_the_last_view_may_be_a_lineage_with_its_cursor(night: Night) -> None:
+    await night.see("Supply plan")
+    await night.press("g")
+    await night.see("LINEAGE", "root cause")
+    await night.press("right")
+    stood = night.app.screen.selected_name()  # type: ignore[attr-defined]
+    await night.press("4")
+    await night.see("TONIGHT")
+    await night.act("last")
+    await night.see("LINEAGE")
+    await night.until(lambda: stood == night.app.screen.selected_name(), "the same job")  # type: ignore[attr-defined]
+
+
+@on_the_night()
+async def test_a_number_leads_back_to_the_row_where_one_was(night: Night) -> None:
+    night.reads.jobs_ += [job_row(100 + n, f"etl-hosts/host{n:02d}:job") for n in range(60)]
+    await night.press("3")
+    await night.see("JOBS  row 1 of 74")
+    await night.press("end", *["up"] * 5)
+    await night.see("JOBS  row 69 of 74")
+    seen = night.text.splitlines()[3:-1]
+    await night.press("2")
+    await night.see("INC-0412")
+    await night.press("3")
+    await night.see("JOBS  row 69 of 74")
+    await night.until(lambda: seen == night.text.splitlines()[3:-1], "the same lines")
+
+
+@on_the_night()
+async def test_a_number_leads_to_the_row_that_one_chose_in_a_filtered_table(night: Night) -> None:
+    await night.press("3")
+    await night.see("JOBS  row 1 of 14")
+    await night.press("/")
+    await night.typing()
+    await night.type("load_orders")
+    await night.see("row 1 of 2 ")
+    await night.press("enter", "down")
+    await night.see("row 2 of 2 ")
+    await night.press("1")
+    await night.see("SERVICES")
+    await night.press("3")
+    await night.see("of 14")
+    await night.until(lambda: "load_orders.publish" in night.app.screen.selected_name(), "its row")  # type: ignore[attr-defined]
+
+
+def test_who_moved_nowhere_comes_back_to_the_top_and_not_to_what_stood_there() -> None:
+    trail = ViewHistory()
+    trail.left(("screen", "incidents"), None, 0)
+    assert (None, 0) == trail.stood_in("incidents", ("screen", "incidents"))
+    trail.left(("table", ("jobs", "db07", "", False, False)), 7, 30)
+    assert (7, None) == trail.stood_in("jobs", ("table", ("jobs", "", "", False, False)))
+    assert (None, None) == trail.stood_in("runs", None)
+
+
+LONG_LOG = "\n".join(f"line {n} of the log" for n in range(300))
+
+
+def _long_log(night: Night) -> None:
+    night.requests.log_text = LONG_LOG
+
+
+@on_the_night(prepare=_long_log)
+async def test_the_last_view_may_be_a_log_at_the_line_where_one_was(night: Night) -> None:
+    await night.see("Supply plan")
+    await night.press("l")
+    await night.see("line 299 of the log")
+    await night.press("pageup", "pageup")
+    await night.see_gone("line 299 of the log")
+    await night.at_rest()
+    seen = night.text.splitlines()[-10:-1]
+    await night.press("3")
+    await night.see("JOBS  row 1")
+    await night.act("last")
+    await night.until(lambda: seen == night.text.splitlines()[-10:-1], "the same lines")
+
+
+@pytest.mark.parametrize(
+    "name,typed,worse_than",
+    [
+        ("extract", "extract", ""),
+        ("extract_orders", "extract", "extract"),
+        ("db07:extract", "extract", "extract_orders"),
+        ("reextract", "extract", "db07:extract"),
+        ("e_x_tract", "extract", "reextract"),
+    ],
+)
+def test_what_fits_better_comes_first(name: str, typed: str, worse_than: str) -> None:
+    found, before = match_cost(name, typed), match_cost(worse_than, typed) if worse_than else -1
+    assert found is not None
+    assert before is not None
+    assert before < found
+
+
+def test_letters_that_do_not_stand_in_order_do_not_fit() -> None:
+    assert match_cost("extract", "tcartxe") is None
+    assert match_cost_of_words("extract orders", ["ext", "zzz"]) is None
+    assert 0 == match_cost_of_words("anything", [])
+
+
+@on_the_night()
+async def test_minus_goes_to_the_last_view_and_brackets_through_all_of_them(night: Night) -> None:
+    await night.see("SERVICES")
+    await night.press("minus")
+    await night.see("there is no previous view")
+    await night.press("3")
+    await night.see("JOBS  row 1 of 14")
+    await night.press("/")
+    await night.typing()
+    await night.type("extract_orders")
+    await night.see("row 1 of 1 ")
+    await night.press("enter", "enter")
+    await night.see("JOB etl-hosts/db07:extract_orders")
+    await night.press("minus")
+    await night.see("JOBS  row 1 of 1 ", "/ extract_orders")
+    await night.press("minus")
+    await night.see("JOB etl-hosts/db07:extract_orders")
+    await night.press(*["left_square_bracket"] * 4)
+    await night.see("SERVICES")
+    await night.press("left_square_bracket")
+    await night.see("there is no earlier view")
+    await night.press("right_square_bracket")
+    await night.see("JOBS  row 1 of 1 ")
+
+
+@on_the_night()
+async def test_what_comes_late_into_the_jump_leaves_the_cursor_on_its_line(night: Night) -> None:
+    await night.see("SERVICES")
+    await night.press(":")
+    await night.typing()
+    await night.answered()
+    go, found = threading.Event(), night.reads.jobs_first_page
+
+    def late(wanted: JobFilter, sort: str = "attention", limit: int = 128) -> Sequence[JobRow]:
+        go.wait(20)
+        return found(wanted, sort, limit)
+
+    setattr(night.reads, "jobs_first_page", late)  # noqa: B010 - mypy knows it as a method
+    await night.type("o")
+    await night.press("down")
+    screen = night.app.screen
+    assert isinstance(screen, JumpScreen)
+    under = chosen(screen)
+    assert under is not screen.shown[0]
+    go.set()
+    await night.until(lambda: bool(screen.jobs), "the jobs")
+    assert under == chosen(screen)
+    await night.type("r")
+    assert screen.shown[0] == chosen(screen)
+
+
+def chosen(screen: JumpScreen) -> PaletteChoice:
+    key = screen.grid.key
+    assert isinstance(key, int)
+    return screen.shown[key]
+
+
+@on_the_night()
+async def test_a_jump_finds_by_letters_and_opens_a_table_with_a_filter(night: Night) -> None:
+    await night.see("SERVICES")
+    await night.press(":")
+    await night.typing()
+    await night.type("xord")
+    await night.see("etl-hosts/db07:extract_orders")
+    await night.press("escape", ":")
+    await night.typing()
+    await night.type("jobs state:failed")
+    await night.see("jobs: state:failed")
+    await night.press("enter")
+    await night.see("JOBS  row 1 of 2", "/ state:failed")
+
+
+WORDS = {
+    ":svc": "SERVICES",
+    ":inc": "INCIDENTS",
+    ":jobs": "JOBS",
+    ":runs": "RUNS",
+    ":sys": "SYSTEMS",
+    ":tl": "TONIGHT",
+    ":hold": "HOLDS",
+    ":plan": "INC-0412",
+    ":inc 412": "INC-0412",
+    ":sys pg": "/ system:pg-dwh",
+    ":jobs /extract": "/ extract",
+    ":runs state:failed": "/ state:failed",
+}
+
+
+@pytest.mark.parametrize("words", WORDS)
+def test_every_short_word_of_the_jump_leads_there(words: str) -> None:
+    @on_the_night(size=(120, 36))
+    async def goes(night: Night) -> None:
+        await night.see("Supply plan")
+        await night.press(":")
+        await night.typing()
+        await night.type(words[1:])
+        await night.at_rest()
+        await night.press("enter")
+        await night.see(WORDS[words])
+
+    goes()
+
+
+@on_the_night(size=(120, 36))
+async def test_a_short_word_that_this_screen_has_nothing_for_says_so(night: Night) -> None:
+    await night.press("5")
+    await night.see("SYSTEMS")
+    await night.press(":", *"log")
+    await night.see("nothing on this screen has a mark")
+    await night.press("enter")
+    await night.see("SYSTEMS")
+
+
+@on_the_night(size=(120, 36))
+async def test_the_short_words_of_acts_run_them(night: Night) -> None:
+    await night.press("3")
+    await night.see("JOBS  row 1 of 14")
+    await night.press(":", *"log", "enter")
+    await night.see("RUN")
+    await night.press(":", *"q", "enter")
+    await night.see("JOBS  row")

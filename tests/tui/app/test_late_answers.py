@@ -1,0 +1,134 @@
+"""What comes after its screen was left: an answer ends nothing, and what was not done is told where one stands now."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from console.store.errors import NotAllowed
+from console.tui.frame.engine_request import PendingRequest
+from tests.tui.driving import Night, on_the_night
+from tests.tui.fake_reads import FakeAnswer, approval, draft, plan_of
+
+
+def slow(night: Night, name: str, fault: Exception | None = None) -> threading.Event:
+    """Has the store keep this question waiting until the event is set; then it fails, where it is to."""
+    go, real = threading.Event(), getattr(night.requests, name)
+
+    def asked(*given: Any, **named: Any) -> Any:
+        go.wait(20)
+        if fault is not None:
+            raise fault
+        return real(*given, **named)
+
+    setattr(night.requests, name, asked)
+    return go
+
+
+def _runs(night: Night) -> None:
+    night.reads.plans_ = [plan_of(draft(), 7)]
+
+
+@on_the_night(prepare=_runs)
+async def test_a_plan_paused_from_a_screen_that_was_left_is_told_on_the_next(night: Night) -> None:
+    go = slow(night, "steer_plan")
+    night.app.open_plan(7)
+    await night.see("PLAN 7")
+    await night.act("pause")
+    await night.act("back")
+    await night.see("SERVICES")
+    go.set()
+    await night.see("plan 7 is paused")
+
+
+@pytest.mark.parametrize("name", ["turn", "steer_plan"])
+def test_an_order_refused_after_its_screen_was_left_is_told(name: str) -> None:
+    @on_the_night(prepare=_runs)
+    async def tried(night: Night) -> None:
+        go = slow(night, name, NotAllowed("ben may not do that"))
+        night.app.open_plan(7)
+        await night.see("PLAN 7")
+        if name == "turn":
+            await night.act("freeze")
+            await night.typing()
+            await night.type("moving")
+            await night.press("enter")
+            await night.see("Freeze")
+            await night.press("down", "enter")
+            await night.see("PLAN 7")
+        else:
+            await night.act("pause")
+        await night.act("back")
+        await night.see("SERVICES")
+        go.set()
+        await night.see("not done: ben may not do that")
+
+    tried()
+
+
+def _waits(night: Night) -> None:
+    night.reads.approvals_ = [approval(1), approval(2)]
+    night.reads.plans_ = [plan_of(draft(), 7)]
+
+
+async def approve(night: Night) -> None:
+    """Says yes to the first that waits, from the screen that is open."""
+    await night.act("approvals")
+    await night.see("waits for approval")
+    await night.press("enter")
+    await night.see("Approve")
+    await night.press("down", "enter")
+    await night.see_gone("Approve")
+
+
+@on_the_night(prepare=_waits)
+async def test_an_approval_refused_after_its_screen_was_left_is_told(night: Night) -> None:
+    night.requests.silent = True
+    night.app.open_plan(7)
+    await night.see("PLAN 7")
+    await approve(night)
+    await night.act("back")
+    await night.see("SERVICES")
+    refused = FakeAnswer(False, error="nobody approves his own")
+    setattr(night.requests, "answer", lambda _: refused)  # noqa: B010 - mypy knows it as a method
+    await night.see("approve rerun", "nobody approves his own")
+
+
+@on_the_night(prepare=_waits)
+async def test_an_approval_that_could_not_be_written_after_its_screen_was_left_is_told(night: Night) -> None:
+    go = slow(night, "approve", OSError("the store is busy"))
+    night.app.open_plan(7)
+    await night.see("PLAN 7")
+    await approve(night)
+    await night.act("back")
+    await night.see("SERVICES")
+    go.set()
+    await night.see("approve rerun", "the store is busy")
+
+
+@on_the_night()
+async def test_of_two_questions_of_one_kind_each_gets_its_answer(night: Night) -> None:
+    """Both are looked for at the same desk, where a newer question replaces the like of it."""
+    found: list[Any] = []
+    asked = iter((1, 2))
+    looked = threading.Event()
+
+    def answer(request_id: int) -> FakeAnswer:
+        looked.wait(20)
+        return FakeAnswer(True, {"of": request_id})
+
+    night.requests.answer = answer  # type: ignore[method-assign]
+    for _ in range(2):
+        PendingRequest(
+            night.app,
+            night.app.screen,
+            "probe",
+            lambda _: next(asked),
+            lambda one: found.append(one.data["of"]),
+            found.append,
+        )
+        await night.pilot.pause(0.05)
+    looked.set()
+    await night.until(lambda: sorted(found) == [1, 2], "both answers")

@@ -1,0 +1,249 @@
+"""Title, bell and notification: what is sent beside the screen, when, and that the old title comes back."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual import events
+
+from connectors.sdk.states import RunState
+from console.config.document import ConfigFaults
+from console.config.loading import load_config
+from console.config.preferences import effective_preferences, read_preferences
+from console.config.signals import Signals
+from console.tui.terminal.signals import (
+    BELL,
+    POP_TITLE,
+    PUSH_TITLE,
+    TerminalSignals,
+    notification_codes,
+    supports_titles,
+    window_title,
+)
+from tests.engine.bench import Bench
+from tests.engine.conftest import bench
+from tests.pty.terminal import Terminal
+from tests.tui.driving import Night, on_the_night
+from tests.tui.fake_reads import FakeReads
+
+__all__ = ["bench"]
+
+XTERM = {"TERM": "xterm-256color"}
+READS = FakeReads()
+ALL = Signals()
+
+
+def hurt(*incidents: tuple[int, int]) -> list[Any]:
+    """Services: (tier, incident) each."""
+    [one, *_] = READS.services.list_services()
+    return [replace(one, tier=tier, incident_id=incident) for tier, incident in incidents]
+
+
+def told(looks: Sequence[list[Any]], wanted: Signals = ALL, is_watched: bool = True) -> list[str]:
+    """What is sent as these services are seen one after the other."""
+    sent: list[str] = []
+    signaller = TerminalSignals(sent.append, lambda _: None)
+    for services in looks:
+        signaller.look(READS.header(), services, wanted, is_watched)
+    return sent
+
+
+@pytest.fixture(autouse=True)
+def plain_xterm(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("TMUX", "STY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+
+
+def test_a_new_tier_1_incident_rings_once() -> None:
+    assert [BELL] == told(
+        [hurt((1, 7)), hurt((1, 7), (1, 8)), hurt((1, 7), (1, 8)), hurt((1, 8)), hurt((1, 7), (1, 8))]
+    )
+
+
+def test_what_was_there_when_the_console_opened_rings_nobody() -> None:
+    assert [] == told([hurt((1, 7), (1, 8)), hurt((1, 7))])
+
+
+def test_what_hurts_no_tier_1_service_rings_nobody_until_it_does() -> None:
+    assert [BELL] == told([hurt(), hurt((2, 7)), hurt((2, 7), (3, 8)), hurt((1, 7))])
+
+
+def test_a_terminal_that_nobody_looks_at_is_notified_too() -> None:
+    note = "\x1b]9;Headway: INC-0007 affects a tier-1 service\x07"
+    assert [BELL, note] == told([hurt(), hurt((1, 7))], is_watched=False)
+    assert [note] == told([hurt(), hurt((1, 7))], Signals(bell=False), is_watched=False)
+    assert [] == told([hurt(), hurt((1, 7))], Signals(bell=False, notify=False), is_watched=False)
+
+
+def test_a_flood_is_one_bell_and_one_line() -> None:
+    sent = told([hurt(), hurt(*((1, number) for number in range(40)))], is_watched=False)
+    assert [BELL, "\x1b]9;Headway: INC-0000, INC-0001, INC-0002 and 37 more affect a tier-1 service\x07"] == sent
+
+
+@pytest.mark.parametrize(
+    "environment, sent",
+    [
+        (XTERM, "\x1b]9;now\x07"),
+        ({**XTERM, "TMUX": "/tmp/x,1,0"}, "\x1bPtmux;\x1b\x1b]9;now\x07\x1b\\"),
+        ({"TERM": "screen", "STY": "1.pts"}, "\x1bP\x1b]9;now\x07\x1b\\"),
+        ({"TERM": "linux"}, ""),
+        ({"TERM": "dumb"}, ""),
+        ({}, ""),
+    ],
+)
+def test_a_notification_passes_what_stands_between(environment: dict[str, str], sent: str) -> None:
+    assert sent == notification_codes("now", environment)
+
+
+@pytest.mark.parametrize(
+    "environment, knows",
+    [
+        (XTERM, True),
+        ({"TERM": "tmux-256color", "TMUX": "x"}, True),
+        ({"TERM": "screen", "TMUX": "x"}, True),
+        ({"TERM": "screen", "STY": "1.pts"}, False),
+        ({"TERM": "linux"}, False),
+        ({"TERM": "vt220"}, False),
+        ({}, False),
+    ],
+)
+def test_a_terminal_without_titles_gets_none(environment: dict[str, str], knows: bool) -> None:
+    assert knows == supports_titles(environment)
+
+
+def test_the_title_says_what_is_worst() -> None:
+    header = READS.header()
+    assert "Headway: 2 at risk" == window_title(replace(header, at_risk=2, late=0))
+    assert "Headway: 1 late, 2 at risk" == window_title(replace(header, at_risk=3, late=1))
+    assert "Headway: 1 no estimate" == window_title(replace(header, at_risk=1, late=0, in_doubt=1))
+    assert "Headway: 1 late, 1 will miss, 1 at risk" == window_title(replace(header, at_risk=3, late=1, lost=1))
+    assert "Headway: 1 late" == window_title(replace(header, at_risk=1, late=1))
+    assert "Headway: 0 at risk" == window_title(replace(header, at_risk=0, late=0))
+    assert "Headway: not monitoring" == window_title(replace(header, engine=replace(header.engine, alive=False)))
+
+
+def test_a_title_is_given_once_for_as_long_as_it_is_true() -> None:
+    given: list[str] = []
+    signaller = TerminalSignals(lambda _: None, given.append)
+    for at_risk in (1, 1, 2):
+        signaller.look(replace(READS.header(), at_risk=at_risk, late=0), [], Signals(), is_watched=True)
+    signaller.look(replace(READS.header(), at_risk=9), [], Signals(title=False), is_watched=True)
+    assert ["Headway: 1 at risk", "Headway: 2 at risk"] == given
+
+
+def test_the_console_rings_for_what_it_has_just_read() -> None:
+    sent: list[str] = []
+
+    @on_the_night()
+    async def drive(night: Night) -> None:
+        night.app._signaller = TerminalSignals(sent.append, lambda _: None)
+        night.app.read_header()
+        await night.until(lambda: night.app._signaller._known is not None, "the first look")
+        await night.app._post_message(events.AppBlur())
+        await night.until(lambda: not night.app.app_focus, "the blur")
+        services = night.reads.services.list_services()
+        worst = [replace(one, tier=1, incident_id=900 + at) for at, one in enumerate(services)]
+        night.reads.list_services = lambda: worst  # type: ignore[method-assign]
+        night.app.read_header()
+        await night.until(lambda: bool(sent), "the bell")
+
+    drive()
+    assert (BELL, True) == (sent[0], "INC-0900" in sent[1])
+
+
+def test_a_real_terminal_gets_title_bell_and_notification_and_its_old_title_back(bench: Bench) -> None:
+    bench.turn()
+    with bench.store.write(bench.fence) as connection:
+        connection.rows("UPDATE service SET tier = 1")
+    argv = [sys.executable, "-m", "console", "--store", bench.url, "console", "--no-engine"]
+    with Terminal(argv, env={"TERM": "xterm-256color"}) as terminal:
+        terminal.wait_for("SERVICES")
+        received(terminal, f"{PUSH_TITLE}\x1b]0;Headway: 0 at risk\x07")
+        terminal.press("3")
+        terminal.wait_for("JOBS")
+        terminal.press("\x1b[O")
+        started = datetime.now(UTC) - timedelta(minutes=1)
+        bench.scheduler.attempt("extract", "a1", RunState.FAILED, started, message="exit 1")
+        bench.turn()
+        received(terminal, "\x1b]9;Headway: INC-0001 affects a tier-1 service\x07")
+        received(terminal, "\x1b]0;Headway: 1 at risk\x07")
+        codes = re.findall(rb"\x1b\][^\x07]*\x07|\x07", terminal.received)
+        assert (1, 1) == (codes.count(b"\x07"), terminal.received.count(PUSH_TITLE.encode()))
+        terminal.press("ctrl+c")
+        terminal.wait_for_end()
+        assert bytes(terminal.received).rindex(POP_TITLE.encode()) > bytes(terminal.received).rindex(b"\x1b]0;")
+
+
+def test_a_console_whose_errors_go_to_a_file_is_painted_on_the_terminal(bench: Bench, tmp_path: Path) -> None:
+    bench.turn()
+    errors = tmp_path / "errors.txt"
+    console = [sys.executable, "-m", "console", "--store", bench.url, "console", "--no-engine"]
+    with Terminal(["sh", "-c", f'exec "$@" 2>{errors}', "sh", *console]) as terminal:
+        terminal.wait_for("SERVICES")
+        terminal.press("3")
+        terminal.wait_for("JOBS")
+        terminal.press("ctrl+c")
+        terminal.wait_for_end()
+    assert "" == errors.read_text()
+
+
+@pytest.mark.parametrize("name", ["linux", "xterm", "xterm-16color"])
+def test_a_row_that_changes_is_lit_on_a_terminal_with_sixteen_colours(bench: Bench, name: str) -> None:
+    bench.turn()
+    argv = [sys.executable, "-m", "console", "--store", bench.url, "console", "--no-engine"]
+    with Terminal(argv, env={"TERM": name, "COLORTERM": ""}) as terminal:
+        terminal.wait_for("SERVICES")
+        terminal.press("3")
+        terminal.wait_for("JOBS")
+        started = datetime.now(UTC) - timedelta(minutes=1)
+        bench.scheduler.attempt("extract", "a1", RunState.FAILED, started, message="exit 1")
+        bench.turn()
+        terminal.wait_for("failed")
+        terminal.press("4")
+        terminal.wait_for("TONIGHT")
+        terminal.press("ctrl+c")
+        terminal.wait_for_end()
+
+
+def received(terminal: Terminal, codes: str) -> None:
+    terminal.wait_for(lambda _: codes.encode() in terminal.received)
+
+
+# -- the keys ---------------------------------------------------------------------------------------------------------
+def test_ones_own_file_goes_before_the_estates(tmp_path: Path) -> None:
+    own = tmp_path / "console.toml"
+    own.write_text("[signals]\nbell = true\nnotify = false\n")
+    assert (
+        Signals(False, True, False)
+        == effective_preferences('{"signals": {"title": false, "bell": false}}', read_preferences(own)).signals
+    )
+    assert Signals() == effective_preferences("", read_preferences(tmp_path / "none")).signals
+
+
+def test_what_cannot_be_meant_is_said_and_the_rest_is_used(tmp_path: Path) -> None:
+    own = tmp_path / "console.toml"
+    own.write_text('[signals]\nbell = "no"\nnotfy = false\ntitle = false\n')
+    found = effective_preferences("", read_preferences(own))
+    assert Signals(title=False) == found.signals
+    assert (
+        f"{own}:2: signals.bell: 'no' is neither true nor false. Write bell = false.",
+        f'{own}:3: signals.notfy: unknown key; did you mean "notify"?',
+    ) == found.faults
+
+
+def test_a_fault_in_the_estates_config_has_its_line(tmp_path: Path) -> None:
+    config = tmp_path / "headway.toml"
+    system = '[systems.etl]\nkind = "cron"\nhosts = ["db07"]\nkey = "/keys/headway"\n'
+    config.write_text(f"{system}[console.signals]\nbell = false\n")
+    assert '{"signals": {"bell": false}}' == load_config(config).console
+    config.write_text(f"{system}[console.signals]\nbell = 0\n")
+    with pytest.raises(ConfigFaults, match=r"headway.toml:6: console.signals.bell: 0 is neither true nor false"):
+        load_config(config)

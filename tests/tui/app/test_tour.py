@@ -1,0 +1,281 @@
+"""The demo's guided tour: five steps that are done by doing them, in two lines that cover no row."""
+
+from __future__ import annotations
+
+import dataclasses
+from itertools import count
+
+import pytest
+
+from console.config import key_table
+from console.tui.frame.tour import NAMES, GuidedTour, TourState
+from tests.tui.driving import Night, on_the_night
+from tests.tui.fake_reads import draft, plan_of
+from tests.tui.test_snapshots import SMALL, WIDE, SnapCompare, shot
+
+ROOM = 78
+"""Cells of a line at 80 columns, with a blank at each end."""
+
+
+def tour() -> GuidedTour:
+    """A tour whose clock goes on by a second whenever it is looked at."""
+    ticks = count(100)
+    return GuidedTour(lambda: float(next(ticks)))
+
+
+def key(screen: str, name: str) -> str:
+    """The key as the table has it."""
+    return next((key_table.key_label(act.keys[0]) for act in key_table.key_actions(screen) if act.name == name), "Esc")
+
+
+def seen(where: str, incidents: int = 1, only_problems: bool = False) -> TourState:
+    return TourState(where, only_problems, incidents)
+
+
+def test_nothing_is_done_while_nobody_does_anything() -> None:
+    found = tour()
+    for _ in range(5):
+        found.notice(seen("services"))
+    assert 0 == found.step
+
+
+def test_each_step_is_done_by_doing_it() -> None:
+    found, steps = tour(), []
+    for one in (
+        seen("services", 0), seen("services"), seen("services", only_problems=True), seen("incident"), seen("run"),
+        seen("incident"), seen("plan"), seen("preview"), seen("recovery"), seen("recovery", 0),
+    ):  # fmt: skip
+        found.notice(one)
+        steps.append(found.step)
+    assert [0, 0, 1, 2, 3, 3, 4, 4, 4, 5] == steps
+    assert found.title.startswith("TOUR 5/5  Done in ")
+
+
+def test_who_runs_ahead_has_done_what_lies_before() -> None:
+    found = tour()
+    found.notice(seen("plan"))
+    assert (4, "TOUR 5/5  Start it, and see it proved") == (found.step, found.title)
+
+
+@pytest.mark.parametrize("step", range(len(NAMES) - 1))
+def test_a_box_that_is_opened_before_its_step_is_only_looked_at(step: int) -> None:
+    """Its keys are those of the box: no line may send a person to a screen that lies under it."""
+    found = tour()
+    found.told = True
+    for _ in range(step):
+        found.skip()
+    for asks in ("", "type INC-0412"):
+        told = found.text(TourState("preview", incidents=1, asks=asks), key)
+        assert f"Nothing is sent by looking. {key('preview', 'back')} closes it" == told
+
+
+def test_a_calm_start_is_no_end() -> None:
+    found = tour()
+    found.notice(seen("services", 0))
+    assert not found.is_done
+    assert "wait for it" in found.text(seen("services", 0), key)
+
+
+def test_who_started_a_plan_is_not_sent_to_start_it_again() -> None:
+    found = tour()
+    found.notice(seen("plan"))
+    assert "asks once more before it starts" in found.text(seen("plan"), key)
+    found.take_plans(["running"])
+    for place in ("plan", "incident", "services", "run"):
+        assert f"{key(place, 'incidents')} shows how it stands" in found.text(seen(place), key)
+
+
+def test_it_is_done_once_a_plan_is_proved_though_its_incident_or_another_is_open_still() -> None:
+    found = tour()
+    found.notice(seen("plan"))
+    found.take_plans(["done"])
+    found.notice(seen("run"))
+    assert found.is_done
+    assert found.text(seen("run"), key).startswith("Proved; what it left too old runs anew")
+
+
+def _came_too_late(night: Night) -> None:
+    night.reads.plans_ = [plan_of(draft(), 7, state="done")]
+
+
+def test_what_is_repaired_ends_it_though_the_plan_still_keeps_back_what_starts_later() -> None:
+    found = tour()
+    found.notice(seen("services", 1))
+    found.take_plans(["running"])
+    found.notice(seen("recovery", 0))
+    assert found.is_done
+    assert "the plan sees to the rest" in found.text(seen("recovery", 0), key)
+    found.take_plans(["done"])
+    assert "the whole story" in found.text(seen("recovery", 0), key)
+
+
+@on_the_night(tour=GuidedTour(lambda: 0.0, step=4, told=True), prepare=_came_too_late)
+async def test_a_plan_that_left_something_red_ends_no_tour(night: Night) -> None:
+    """It said "Done, proved" beside "STAYS OPEN, not saved"."""
+    night.app.open_plan(7)
+    await night.see(
+        "TOUR 5/5  Start it", "STAYS OPEN", "too late for what had started: r on the incident plans the rest"
+    )
+    night.reads.incident_ = dataclasses.replace(night.reads.incident_, members=())
+    night.reads.changed()
+    await night.see("TOUR 5/5  Done in", "Proved")
+
+
+def _is_enough(night: Night) -> None:
+    night.reads.incident_ = dataclasses.replace(night.reads.incident_, members=())
+
+
+@on_the_night(tour=GuidedTour(lambda: 0.0, step=4, told=True), prepare=_is_enough)
+async def test_a_plan_that_is_done_ends_the_tour_wherever_one_is(night: Night) -> None:
+    await night.see("TOUR 5/5  Start it", "2 then r shows the plan")
+    night.reads.plans_ = [plan_of(draft(), 7)]
+    await night.see("goes on by itself")
+    night.reads.plans_ = [plan_of(draft(), 7, state="done")]
+    await night.see("TOUR 5/5  Done in", "Proved")
+
+
+def test_it_stops_its_clock_when_it_is_done_and_tells_what_was_skipped() -> None:
+    found = tour()
+    for _ in NAMES:
+        found.skip()
+    assert found.took == found.took
+    assert "(5 skipped)" in found.text(seen("services", 0), key)
+    found.skip()
+    assert 5 == found.step
+
+
+@pytest.mark.parametrize("where", [*key_table.SCREENS, "preview"])
+@pytest.mark.parametrize("step", range(len(NAMES) + 1))
+def test_every_line_fits_80_cells_wherever_one_is(step: int, where: str) -> None:
+    for incidents, plans in ((0, ()), (1, ()), (1, ("running",)), (1, ("done",)), (1, ("short",))):
+        found = tour()
+        found.told = bool(incidents)
+        found.take_plans(plans)
+        for _ in range(step):
+            found.skip()
+        for asks in ("", "type INC-10412", "enter a reason"):
+            assert len(found.text(TourState(where, False, incidents, asks), key)) <= ROOM
+        assert len(found.title) <= 56
+
+
+@on_the_night(tour=tour())
+async def test_the_whole_tour_by_keys(night: Night) -> None:
+    await night.see("TOUR 1/5  See what is at risk", "! shows only what needs attention")
+    await night.act("problems")
+    await night.see("TOUR 2/5  Open the incident", "↵ opens what is behind it")
+    await night.act("open")
+    await night.see("TOUR 3/5  Look where it spreads", "g shows what it affects")
+    await night.act("lineage")
+    await night.see("TOUR 4/5  Plan the repair", "Esc goes back to the incident")
+    await night.act("back")
+    await night.see("r plans the repair")
+    await night.act("recover")
+    await night.see("TOUR 5/5  Start it", "asks once more before it starts")
+    await night.act("start")
+    await night.see("Start the plan", "↓ ↵ starts it")
+    await night.press("down", "enter")
+    await night.see("PLAN 1 running", "Each step is verified at its scheduler")
+    night.reads.head = dataclasses.replace(night.reads.head, open_incidents=0)
+    night.reads.changed()
+    await night.see("TOUR 5/5  Done in", "headway init")
+
+
+@on_the_night(tour=tour())
+async def test_it_is_left_comes_back_and_can_be_skipped(night: Night) -> None:
+    await night.see("TOUR 1/5")
+    await night.act("tour_skip")
+    await night.see("TOUR 2/5")
+    await night.act("tour")
+    await night.see_gone("TOUR")
+    await night.see("the tour waits; ^T comes back to it")
+    await night.act("incidents")
+    await night.see("INC-0412")
+    await night.act("tour_skip")
+    await night.see("the tour was left; its key brings it back")
+    await night.act("tour")
+    await night.see("TOUR 2/5")
+
+
+def _tier_one(night: Night) -> None:
+    found = night.requests.draft
+    [first, *others] = found.steps
+    told = dataclasses.replace(first, first_tier=("daily-revenue",))
+    night.requests.draft = dataclasses.replace(found, steps=(told, *others))
+
+
+@on_the_night(tour=tour(), prepare=_tier_one)
+async def test_where_a_name_is_typed_first_the_tour_says_that_and_no_other_key(night: Night) -> None:
+    await night.see("Supply plan")
+    await night.act("recover")
+    await night.see("PLAN INC-0412", "4 steps")
+    await night.act("start")
+    await night.see("TOUR 5/5", "type INC-0412, then ↵ starts it")
+    assert "↓ ↵ starts it" not in night.text
+
+
+def _wants_why(night: Night) -> None:
+    night.requests.wants_why = True
+
+
+@on_the_night(tour=tour(), prepare=_wants_why)
+async def test_where_a_reason_is_asked_for_the_tour_says_that(night: Night) -> None:
+    await night.see("Supply plan")
+    await night.act("recover")
+    await night.see("PLAN INC-0412", "4 steps")
+    await night.act("start")
+    await night.see("TOUR 5/5", "↓ ↵ starts it")
+    await night.press("down", "enter")
+    await night.see("enter a reason, then Enter sends", "enter a reason, then ↵ starts it")
+
+
+def _in_replay(night: Night) -> None:
+    night.reads.head = dataclasses.replace(night.reads.head, replay=True)
+
+
+@on_the_night(prepare=_in_replay)
+async def test_a_demo_without_its_tour_says_how_one_gets_it(night: Night) -> None:
+    await night.see("REPLAY")
+    await night.press("ctrl+t")
+    await night.see("headway demo without --no-tour has it")
+
+
+@on_the_night(tour=tour(), ascii=True)
+async def test_in_plain_ascii_it_is_letters(night: Night) -> None:
+    await night.see("TOUR 1/5")
+    await night.act("tour_skip")
+    await night.see("Enter opens what is behind it")
+    assert "".join(line for line in night.text.splitlines() if "TOUR" in line).isascii()
+
+
+@on_the_night()
+async def test_outside_of_the_demo_its_keys_say_where_it_is(night: Night) -> None:
+    await night.see("Supply plan")
+    assert "TOUR" not in night.text
+    await night.act("tour")
+    await night.see("the tour belongs to the recorded night: headway demo")
+
+
+@on_the_night(size=(80, 24), tour=tour())
+async def test_a_terminal_that_becomes_too_small_and_large_again_has_it_back(night: Night) -> None:
+    await night.see("TOUR 1/5")
+    await night.pilot.resize_terminal(40, 10)
+    await night.see("terminal too small")
+    assert "TOUR" not in night.text
+    await night.pilot.resize_terminal(80, 24)
+    await night.see("TOUR 1/5")
+
+
+STATES = {
+    "begins": (("see:TOUR 1/5",), "only what needs attention"),
+    "incident": (("see:Supply plan", "!", "see:TOUR 2/5", "enter"), "TOUR 3/5"),
+    "box": (("see:Supply plan", "r", "see:4 steps", "enter"), "starts it"),
+}
+
+
+@pytest.mark.parametrize("state", sorted(STATES))
+def test_at_80_by_24(snap_compare: SnapCompare, state: str) -> None:
+    assert shot(snap_compare, *STATES[state], SMALL, tour=tour())
+
+
+def test_at_120_by_36(snap_compare: SnapCompare) -> None:
+    assert shot(snap_compare, *STATES["begins"], WIDE, tour=tour())

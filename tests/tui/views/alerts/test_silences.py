@@ -1,0 +1,90 @@
+"""What the palette has beside keys and places: the colours, and who is not told for a while."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from console.tui.frame.screen import HeadwayScreen
+from console.tui.views.commands import add_silence
+from console.tui.widgets.palette import DARK, LIGHT
+from tests.tui.driving import Night, on_the_night
+from tests.tui.fake_reads import EXTRACT
+
+
+def grounds(night: Night) -> set[str]:
+    """The colours that lie below the letters on the screen."""
+    segments = [one for strip in night.app.screen._compositor.render_strips() for one in strip]
+    found = (one.style.bgcolor for one in segments if one.style is not None)
+    return {color.get_truecolor().hex.upper() for color in found if color is not None}
+
+
+@on_the_night()
+async def test_the_palette_changes_the_colours_of_all_that_is_open(night: Night) -> None:
+    await night.see("Supply plan")
+    assert DARK.background in grounds(night)
+    await night.press("ctrl+p")
+    await night.type("theme light")
+    await night.see("light", "colors;")
+    await night.press("enter")
+    await night.until(lambda: LIGHT.background in grounds(night), "the light theme")
+    await night.press("3")
+    await night.see("JOBS")
+    assert DARK.background not in grounds(night)
+
+
+@on_the_night()
+async def test_who_types_silence_mutes_a_service_a_system_or_the_job_of_an_incident(night: Night) -> None:
+    await night.see("Supply plan")
+    await night.press(":")
+    await night.typing()
+    await night.type("silence supply")
+    await night.see("service supply-plan", "suppress its")
+    await night.press("enter")
+    await night.see("SILENCE service supply-plan", "for how long?")
+    await night.press("enter")
+    await night.see("SILENCE service supply-plan for 2h")
+    await night.typing()
+    await night.type("the disk is exchanged")
+    await night.press("enter")
+    await night.see("silenced for 2h (headway silence lists and expires it): service supply-plan")
+    assert [("silence", ({"service": "supply-plan"}, 7200.0, "the disk is exchanged"))] == night.requests.asked[-1:]
+
+
+@on_the_night()
+async def test_an_order_that_may_not_be_given_any_more_is_named_in_words_that_claim_nothing(night: Night) -> None:
+    """Whoever leaves while the store is busy read: service supply-plan is muted for 2h: it was NOT sent."""
+    orders: list[str] = []
+    ask = night.app.ask_engine
+
+    def spy(key: str, question: Any, then: Any, failed: Any, order: str = "") -> None:
+        orders.append(order)
+        ask(key, question, then, failed, order)
+
+    night.app.ask_engine = spy  # type: ignore[method-assign]
+    await night.see("Supply plan")
+    add_silence(cast(HeadwayScreen, night.app.screen), "job", EXTRACT)
+    await night.see("SILENCE job")
+    await night.press("enter")
+    await night.see("for 2h")
+    await night.typing()
+    await night.type("the disk is exchanged")
+    await night.press("enter")
+    await night.see("silenced for 2h (headway silence lists and expires it): job etl-hosts")
+    assert f"silence job {EXTRACT}" in orders
+    night.app.open_incident(412)
+    await night.see("INC-0412")
+    await night.act("ack")
+    await night.see("ACKNOWLEDGE INC-0412")
+    await night.press("enter")
+    await night.see("ACKNOWLEDGE INC-0412 for 1h")
+    await night.press("enter")
+    await night.see("INC-0412: acknowledged for 1h")
+    assert "acknowledge INC-0412 for 1h" in orders
+
+
+@on_the_night()
+async def test_a_name_that_is_a_pattern_mutes_nothing_else(night: Night) -> None:
+    await night.see("Supply plan")
+    add_silence(cast(HeadwayScreen, night.app.screen), "job", "etl-hosts/db07:load *")
+    await night.see("would silence more than job etl-hosts/db07:load *")
+    assert [] == night.requests.asked

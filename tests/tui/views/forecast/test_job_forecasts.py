@@ -1,0 +1,244 @@
+"""What a forecast leaves to single jobs: on their pages, in Lineage, on an incident; and what if one went otherwise."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from datetime import timedelta
+
+import pytest
+
+from console.control.explain.lineage import LayoutRequest, LineageReach, lay_out
+from console.tui.dialogs import what_if
+from console.tui.frame.cells import RenderContext, act_by
+from console.tui.frame.clock_format import ZonedClock
+from console.tui.frame.glyphs import GlyphSet
+from console.tui.views.incidents.evidence import evidence_lines
+from console.tui.views.incidents.summary import summary_lines as story_lines
+from console.tui.views.lineage.diagram import LineageOptions, draw_lineage, spacing
+from console.tui.views.runs import forecast, overview
+from console.tui.views.services import rows
+from tests.tui.driving import Night, on_the_night
+from tests.tui.fake_ahead import ahead as left
+from tests.tui.fake_ahead import all_ahead
+from tests.tui.fake_reads import EXTRACT, LOAD, MART, NOW, FakeReads, incident, services
+
+LOOK = RenderContext(NOW, ZonedClock(), GlyphSet())
+
+
+def text(lines: object) -> str:
+    return "\n".join("".join(words for words, _ in line) for line in lines)  # type: ignore[attr-defined]
+
+
+def test_the_services_of_a_job_are_rows_of_a_table_the_tightest_first() -> None:
+    views = [view for view in all_ahead() if view.job == EXTRACT]
+    finish, *table = text(forecast.forecast_lines(views[::-1], LOOK, 160)).splitlines()
+    assert " done 04:12, 4 of 5 by 04:20, 19 of 20 by 04:41" == finish
+    head, supply, revenue = (re.split(r"  +", line.strip()) for line in table)
+    assert ["service", "due", "late by it", "slack", "act by", "green by", "decides"] == head
+    assert ["Supply plan", "06:30", "38 %", "+9m", "03:58 40m", "04:21", "97 %"] == supply
+    assert ["Daily revenue", "07:30", "4 %", "+1h22m"] == revenue[:4]
+
+
+@pytest.mark.parametrize("width, last", [(80, "decides"), (60, "green by"), (30, "due")])
+def test_the_table_leaves_out_columns_without_room(width: int, last: str) -> None:
+    head = text(forecast.forecast_lines([left("supply-plan", EXTRACT)], LOOK, width)).splitlines()[1]
+    assert head.strip().endswith(last)
+
+
+def test_whose_word_its_time_is_is_told_where_it_is_not_its_own_past() -> None:
+    words = {source: text(forecast.forecast_lines([left("supply-plan", LOAD, source=source)], LOOK, 160)) for source in
+             ("history (31 runs)", "declared", "declared, varies like 8 jobs", "like 12 jobs")}  # fmt: skip
+    assert "its time" not in words["history (31 runs)"]
+    assert "its time as declared" in words["declared"]
+    assert "its time as declared, varies like 8 jobs" in words["declared, varies like 8 jobs"]
+    assert "its time like 12 jobs" in words["like 12 jobs"]
+
+
+def test_of_each_service_the_day_counts_that_is_due_first() -> None:
+    first = left("supply-plan", LOAD)
+    next_day = dataclasses.replace(
+        first, business_date="2026-11-20", deadline=first.deadline + timedelta(days=1), slack_s=0.0
+    )
+    other = left("daily-revenue", LOAD)
+    assert [first, other] == forecast.tonight_segments([next_day, other, first])
+
+
+def test_two_services_of_the_same_title_are_both_told() -> None:
+    one, other = left("supply-plan", LOAD), dataclasses.replace(left("supply-plan", LOAD), name="supply-plan-east")
+    assert [one, other] == forecast.tonight_segments([one, other])
+
+
+def test_no_act_by_and_any_slack_are_said() -> None:
+    told = text(forecast.forecast_lines([left("supply-plan", LOAD, slack=None, act_by=None, green_by=None)], LOOK, 160))
+    assert "any    –       –  " in told
+
+
+def test_many_services_are_counted() -> None:
+    many = [left("supply-plan", LOAD, slack=n) for n in range(9)]
+    assert text(forecast.forecast_lines(many, LOOK, 160)).endswith(" and 6 services more")
+
+
+@pytest.mark.parametrize(
+    "height, has_more, lines",
+    [(12, True, 4), (12, False, 3), (9, True, 3), (9, False, 3), (8, True, 2), (5, True, 1), (3, False, 1)],
+)
+def test_a_row_of_lineage_takes_as_many_lines_as_all_rows_have(height: int, has_more: bool, lines: int) -> None:
+    layout = lay_out([(0, 1), (0, 2), (0, 3)], LayoutRequest(0, 1, 1))
+    assert lines == spacing(layout, height, has_more)
+
+
+@on_the_night(size=(120, 36))
+async def test_lineage_says_beside_each_job_how_likely_it_decides_and_what_is_left(night: Night) -> None:
+    await night.see("Supply plan")
+    await night.act("lineage")
+    await night.see("slack +9m ", "decides 97 %", "slack -4m", "Supply plan 06:30 at risk slack +9m, decides 97 %")
+    await night.press("right")
+    await night.see("Daily revenue 07:30 at risk slack +1h22m, dec")
+
+
+def test_where_there_is_one_line_for_a_job_its_slack_stands_behind_its_name() -> None:
+    found = LineageReach(FakeReads().lineage.lineage_of(1), tuple(services()), NOW)
+    drawing = draw_lineage(found, LineageOptions(), LOOK, (80, 4), None, forecast.by_job(all_ahead())).drawing
+    drawn = text(drawing.line(y, None, (), lambda _: "") for y in range(drawing.height))
+    assert drawing.spacing == 1
+    assert "orders +9m ━" in drawn
+    assert "● load_orders +9m ━" in drawn
+    assert "revenue_mart -4m" in drawn
+
+
+@on_the_night()
+async def test_a_jobs_page_tells_tonights_odds_and_counts_down(night: Night) -> None:
+    night.app.open_job(EXTRACT)
+    await night.see("act by 03:58 40m", "late by it", "Supply plan    06:30  38 %", "19 of 20 by 04:41")
+
+
+@on_the_night()
+async def test_a_job_that_no_service_waits_for_has_no_forecast(night: Night) -> None:
+    night.app.open_job("pg-dwh/vacuum_all")
+    await night.see("JOB pg-dwh/vacuum_all", "upstream")
+    assert "late by it" not in night.text
+
+
+def test_the_last_ten_minutes_are_counted_by_seconds() -> None:
+    left_ = {minutes: act_by(NOW + timedelta(minutes=minutes, seconds=18), LOOK)[0] for minutes in (9, 10)}
+    assert ("9m18s", "10m") == (left_[9].split()[1], left_[10].split()[1])
+
+
+def test_further_lines_of_the_upper_blocks_come_before_those_of_the_lower_ones() -> None:
+    blocks = [[[(f"{name}{n}", "")] for n in range(3)] for name in "ab"]
+    assert ["a0", "a1", "b0"] == text(overview.fit_lines(blocks, 3)).splitlines()
+    assert ["a0", "a1", "a2", "b0", "b1"] == text(overview.fit_lines(blocks, 5)).splitlines()
+    assert ["a0"] == text(overview.fit_lines(blocks, 1)).splitlines()
+
+
+def test_a_forecast_that_is_not_to_be_trusted_says_so_and_why() -> None:
+    doubted = dataclasses.replace(services()[0], distrust="what was told lay 14 % off on average")
+    told = text(rows.service_detail(doubted, LOOK, 160, 3))
+    assert "38 % late · unreliable" in told
+    assert "its forecast is unreliable: what was told lay 14 % off on average" in told
+    assert "unreliable" not in text(rows.service_detail(services()[0], LOOK, 160, 3))
+    view = incident()
+    hurt = dataclasses.replace(view.services[0], distrust=doubted.distrust)
+    assert f"unreliable: {doubted.distrust}" in text(evidence_lines(dataclasses.replace(view, services=(hurt,)), LOOK))
+
+
+def test_a_forecast_that_rests_on_what_somebody_declared_says_so() -> None:
+    assert "1 of 2 jobs as declared" in text(rows.service_detail(services()[0], LOOK, 160))
+    assert "" == rows.evidence_text([{"source": "history"}, {"source": "history"}])
+    assert "2 of 3 jobs as declared, like" == rows.evidence_text(
+        [{"source": "history"}, {"source": "declared"}, {"source": "like"}]
+    )
+
+
+def test_an_incident_tells_how_likely_each_service_is_late_and_why_so_with_figures() -> None:
+    view = incident()
+    rows = story_lines(view, LOOK, 120, 40)
+    told = "\n".join("".join(words for words, _ in row.cells) for row in rows)
+    assert "tier 2   38 % late   green by 04:21" in told
+    assert "38 % late: done 05:50, 4 of 5 by 06:14, 19 of 20 by 06:52" in text(evidence_lines(view, LOOK))
+
+
+def test_the_grounds_of_an_incident_tell_one_chance_and_one_finish() -> None:
+    """What was judged then stands beside the forecast of now: only that has figures that still hold."""
+    said = "41 % late: expected 06:01, after its deadline; extract took 1h, 24m over its p90 (18 runs); cause: extract"
+    hurt = dataclasses.replace(incident().services[0], reason=said)
+    told = text(evidence_lines(dataclasses.replace(incident(), services=(hurt,)), LOOK))
+    assert ["38 % late"] == re.findall(r"[0-9]+ % late", told)
+    assert "expected 06:01" not in told
+    assert "extract took 1h, 24m over its p90 (18 runs)" in told
+    repaired = dataclasses.replace(hurt, reason="restart extract by 03:58; 41 % late: extract is red")
+    assert "   extract is red" in text(evidence_lines(dataclasses.replace(incident(), services=(repaired,)), LOOK))
+    unforeseen = dataclasses.replace(hurt, p_late=None)
+    assert "41 % late: expected 06:01" in text(
+        evidence_lines(dataclasses.replace(incident(), services=(unforeseen,)), LOOK)
+    )
+
+
+def test_an_incident_tells_how_likely_each_job_of_a_critical_path_decides() -> None:
+    told = text(evidence_lines(incident(), LOOK, all_ahead())).splitlines()
+    supply, revenue = (line for line in told if "load_orders: usually 12m" in line)
+    assert supply.endswith("history, 31 runs; decides 97 %, slack +9m")
+    assert revenue.endswith("history, 31 runs; decides 61 %, slack +1h22m")
+
+
+# what if
+
+
+@on_the_night()
+async def test_one_key_tells_what_would_become_of_services_if_the_job_went_otherwise(night: Night) -> None:
+    await night.see("Supply plan")
+    await night.act("what_if")
+    await night.see("WHAT IF etl-hosts/db07:extract_orders", "restarted now        18 % late", "nothing is sent")
+    assert [("what if", (1, [{"how": "restart"}, {"how": "skip"}, {"how": "faster", "factor": 0.5}]))] == (
+        night.requests.asked
+    )
+    assert [] == night.requests.sent
+
+
+@on_the_night()
+async def test_a_restart_at_another_time_stands_beside_the_others(night: Night) -> None:
+    night.app.open_job(LOAD)
+    await night.see("act by 04:18")
+    await night.act("what_if")
+    await night.see("nothing is sent")
+    await night.act("what_if_at")
+    await night.see("were restarted at")
+    await night.typing()
+    await night.type("noon")
+    await night.press("enter")
+    await night.see("not a time of day; write 03:58")
+    for _ in "noon":
+        await night.press("backspace")
+    await night.type("3:58")
+    await night.press("enter")
+    await night.see("restarted at 03:58   81 % late")
+    [_, again] = night.requests.asked
+    assert {"how": "restart", "at": "2026-11-20T03:58:00+01:00"} in again[1][1]
+
+
+@on_the_night()
+async def test_a_job_that_no_service_waits_for_says_so(night: Night) -> None:
+    night.app.open_job("pg-dwh/vacuum_all")
+    await night.see("JOB pg-dwh/vacuum_all")
+    await night.act("what_if")
+    await night.see("no open service depends on pg-dwh/vacuum_all")
+
+
+@on_the_night(prepare=lambda night: setattr(night.requests, "preview_error", "the store is busy"))
+async def test_why_there_is_no_answer_is_told(night: Night) -> None:
+    night.app.open_job(MART)
+    await night.see(MART)
+    await night.act("what_if")
+    await night.see("no forecast: the store is busy")
+
+
+@pytest.mark.parametrize("typed, clock", [("03:58", "03:58"), ("3:58", "03:58"), ("03:10", "03:10"), ("soon", "")])
+def test_a_time_is_the_next_one_on_the_wall_that_is_shown(typed: str, clock: str) -> None:
+    found = what_if.next_time(typed, LOOK)
+    if not clock:
+        assert found is None
+        return
+    assert found is not None
+    assert found.strftime("%H:%M") == clock
+    assert NOW <= found <= NOW + timedelta(days=1)

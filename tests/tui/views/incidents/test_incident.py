@@ -1,0 +1,210 @@
+"""The incident's own screen: who knows and who looks, its tabs by key, a note, the page to hand over; and the list."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import timedelta
+
+import pytest
+
+from console.store.errors import StoreUnusable
+from tests.tui.driving import Night, on_the_night
+from tests.tui.fake_reads import EXTRACT, NOW, at, incident, incident_row
+
+
+async def _open(night: Night) -> None:
+    night.app.open_incident(412)
+    await night.see("AFFECTED SERVICES")
+
+
+@on_the_night()
+async def test_what_was_told_last_and_what_came_of_it_stands_on_top(night: Night) -> None:
+    await _open(night)
+    await night.see("unacknowledged", "opened: chat not notified yet, 3 attempts: connection refused")
+
+
+def _long_reasons(night: Night) -> None:
+    found = night.reads.incident_
+    why = "load_orders starts 04:00 by the clock and must find it green, and so must all that reads it; " * 4
+    hurt = tuple(dataclasses.replace(one, reason=why) for one in found.services)
+    night.reads.incident_ = dataclasses.replace(found, services=hurt)
+
+
+@on_the_night(prepare=_long_reasons)
+async def test_one_that_is_opened_from_services_begins_at_its_top(night: Night) -> None:
+    await night.see("Supply plan")
+    await night.press("enter")
+    await night.see("INC-0412", "AFFECTED SERVICES")
+    await night.at_rest()
+    grid = night.widget("#grid")
+    assert (0, True) == (grid.scroll_offset.y, grid.cursor < grid.page)  # type: ignore[attr-defined]
+
+
+@on_the_night(size=(80, 28))
+async def test_tab_leads_through_what_happened_log_timeline_reasons_and_what_worked_before(night: Night) -> None:
+    await _open(night)
+    await night.press("tab")
+    await night.see_gone("AFFECTED SERVICES")
+    await night.see("ERROR could not extend file")
+    await night.press("tab")
+    await night.see("── now ──", "act by, for Supply plan", "notified data-platform: accepted 03:12 (env ONCALL_MAIL)")
+    await night.press("tab")
+    await night.see("FACTS", "NATIVE: recorded by its source", 'native state "END"', "observed 03:12:05 (5m37s ago)")
+    await night.press("tab")
+    await night.see(
+        "FAILED 3 times before",
+        "2x by rerun, usually green after 22m",
+        "rerun by mara, green after 18m",
+        "note: purged",
+    )
+    await night.press("tab")
+    await night.see("AFFECTED SERVICES")
+    await night.press("shift+tab")
+    await night.see("FAILED 3 times before")
+
+
+@pytest.mark.parametrize("act, seen", [
+    ("timeline", "── now ──"), ("evidence", "38 % late: done 05:50, 4 of 5 by 06:14"), ("before", "as now"),
+])  # fmt: skip
+def test_each_of_them_has_a_key_and_escape_leads_back_to_what_happened(act: str, seen: str) -> None:
+    @on_the_night()
+    async def steps(night: Night) -> None:
+        await _open(night)
+        await night.act(act)
+        await night.see(seen)
+        await night.press("escape")
+        await night.see("AFFECTED SERVICES")
+        await night.press("escape")
+        await night.see("SERVICES")
+
+    steps()
+
+
+@on_the_night(size=(120, 36))
+async def test_a_wide_terminal_shows_both_at_once(night: Night) -> None:
+    await _open(night)
+    await night.act("evidence")
+    await night.see("AFFECTED SERVICES", "FACTS")
+
+
+@on_the_night()
+async def test_a_note_that_the_store_refuses_comes_back_with_its_text(night: Night) -> None:
+    write = night.requests.note
+
+    def refuse(incident_id: int, words: str) -> None:
+        raise StoreUnusable("database or disk is full")
+
+    night.requests.note = refuse  # type: ignore[method-assign]
+    await _open(night)
+    await night.act("note")
+    await night.typing()
+    await night.type("purged the spool")
+    await night.press("enter")
+    await night.see("NOT noted: database or disk is full", "purged the spool")
+    night.requests.note = write  # type: ignore[method-assign]
+    await night.typing()
+    await night.press("enter")
+    await night.see("INC-0412: noted")
+    assert [(412, "purged the spool")] == night.requests.notes
+
+
+@on_the_night()
+async def test_a_note_is_written_once_and_said(night: Night) -> None:
+    await _open(night)
+    await night.act("note")
+    await night.typing()
+    await night.press("enter")
+    await night.see("enter a short text")
+    await night.type("purged  the spool")
+    await night.press("enter")
+    await night.see("INC-0412: noted")
+    assert [(412, "purged the spool")] == night.requests.notes
+
+
+@on_the_night()
+async def test_the_page_to_hand_over_is_read_first_and_the_terminal_is_not_promised_to_take_it(night: Night) -> None:
+    await _open(night)
+    await night.act("handover")
+    await night.see("handover of INC-0412", "Summary", "Not acknowledged")
+    await night.see("Recoverable until 2026-11-20 03:58:00 CET")
+    assert "" == night.app.clipboard
+    await night.press("y")
+    await night.see("a terminal may ignore", "headway incident report INC-0412")
+    assert "# INC-0412: " in night.app.clipboard
+
+
+@on_the_night()
+async def test_a_page_to_hand_over_is_on_the_wall_that_z_means(night: Night) -> None:
+    await _open(night)
+    await night.act("zone", "zone")
+    await night.act("handover")
+    await night.see("Recoverable until 2026-11-20 02:58:00 UTC")
+
+
+@on_the_night(size=(120, 36))
+async def test_what_became_of_it_before_is_told_in_the_words_of_its_tab(night: Night) -> None:
+    await _open(night)
+    [newest, *_] = incident().repairs
+    await night.see("what worked before: 2026-11-11 03:12:00 CET", f"{newest.how} by", "green after 18m, and 2 more: p")
+
+
+# the list
+
+
+def _with_closed(night: Night) -> None:
+    over = incident_row(id=398, closed=NOW - timedelta(days=2), root_job="etl-hosts/db07:rotate", hits=(), services=0)
+    old = incident_row(id=300, closed=NOW - timedelta(days=20))
+    taken = incident_row(taken_by="mara", taken_until=at("04:15"))
+    night.reads.incidents_ = [taken]
+    night.reads.closed_ = [over, old]
+
+
+@on_the_night(prepare=_with_closed)
+async def test_the_list_says_until_when_whom_who_is_on_it_and_what_was_told(night: Night) -> None:
+    await night.press("2")
+    await night.see("INC-0412", "03:58 40m", "mara", "not yet")
+    await night.see("act by   03:58", "affects  Supply plan, Daily revenue", "ack by   mara until 04:15")
+    await night.see("opened: chat not notified yet")
+    assert "INC-0398" not in night.text
+
+
+@on_the_night(prepare=_with_closed)
+async def test_what_closed_within_seven_days_is_a_key_or_a_filter_away(night: Night) -> None:
+    await night.press("2")
+    await night.see("INC-0412")
+    await night.act("closed")
+    await night.see("INC-0398", "1 open  1 closed in seven days")
+    assert "INC-0300" not in night.text
+    await night.act("closed")
+    await night.see_gone("INC-0398")
+    await night.act("filter")
+    await night.typing()
+    await night.type("state:closed")
+    await night.see("INC-0398")
+    await night.see_gone("INC-0412")
+
+
+@on_the_night(prepare=_with_closed)
+async def test_a_note_and_the_page_are_there_in_the_list_too(night: Night) -> None:
+    await night.press("2")
+    await night.see("INC-0412")
+    await night.act("note")
+    await night.typing()
+    await night.type("x")
+    await night.press("enter")
+    await night.see("INC-0412: noted")
+    await night.act("handover")
+    await night.see("handover of INC-0412", EXTRACT)
+
+
+@on_the_night()
+async def test_that_there_is_no_estimate_is_said_once(night: Night) -> None:
+    found = night.reads.incident(412)
+    assert found is not None
+    [first, *_] = found.services
+    why = 'no estimate: cloud/load has 0 of 5 runs; say how long it takes: expected = "…" in [jobs."cloud/load"]'
+    told = dataclasses.replace(first, source="no estimate", reason=why)
+    night.reads.incident = lambda number: dataclasses.replace(found, services=(told,))  # type: ignore[method-assign, assignment]
+    await _open(night)
+    await night.see("no estimate: cloud/load has 0 of 5 runs")
+    assert 1 == night.text.count("no estimate")

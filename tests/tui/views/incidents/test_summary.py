@@ -1,0 +1,72 @@
+"""The words of an incident's story where there is little to say."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import timedelta
+from typing import Any
+
+from console.domain.alert import DeliveryView, SuppressionView
+from console.domain.incident import IncidentView
+from console.tui.views.incidents.past_repairs import last_repair
+from console.tui.views.incidents.summary import summary_lines
+from console.tui.views.incidents.timeline import delivery_text, last_notified, notified_cell, suppressed_text
+from tests.tui.fake_reads import NOW, incident
+from tests.tui.views.runs.test_durations import look
+
+
+def told(view: IncidentView) -> str:
+    return "\n".join("".join(text for text, _ in row.cells) for row in summary_lines(view, look(), 120))
+
+
+def of(**changes: Any) -> IncidentView:
+    view = incident()
+    return dataclasses.replace(view, row=dataclasses.replace(view.row, **changes))
+
+
+def test_a_root_without_followers_is_not_told_as_nothing_red() -> None:
+    assert "2 runs left red or stale" in told(of())
+    assert "left red or stale" not in told(of(hurt=0))
+
+
+def test_an_incident_that_is_over_has_no_clocks_that_nobody_knows() -> None:
+    view = of(closed=NOW, act_by=None)
+    over = tuple(dataclasses.replace(one, act_by=None, green_by=None) for one in view.services)
+    said = told(dataclasses.replace(view, services=over))
+    assert ("act by" in said, "green by" in said) == (False, False)
+
+
+def test_what_worked_before_is_what_worked() -> None:
+    view = incident()
+    stayed = tuple(dataclasses.replace(one, how="", by="", took_s=None) for one in view.repairs)
+    first = dataclasses.replace(view, repairs=(stayed[0], *view.repairs[1:]))
+    worked = next(one for one in view.repairs[1:] if one.how)
+    assert f"{worked.how}" in last_repair(first, look())
+    assert "it stayed red" not in last_repair(first, look())
+    assert "no repair worked before: it stayed red 3 times" == last_repair(
+        dataclasses.replace(view, repairs=stayed), look()
+    )
+
+
+ALL_CLEAR = DeliveryView("oncall", "recovered", "file /etc/headway/oncall-mail", "sent", 1, 0, NOW, "", NOW)
+AGAIN = SuppressionView(412, "oncall", "technical", "opened", "flapping", "flapping: red 3 times since 02:10Z", NOW,
+                 NOW + timedelta(minutes=30), None, "")  # fmt: skip
+
+
+def test_what_is_red_again_does_not_read_as_recovered_while_its_alert_is_held_back() -> None:
+    view = dataclasses.replace(of(reopened=2), deliveries=(ALL_CLEAR,), held=(AGAIN,))
+    assert last_notified(view, look()) == (
+        "red again, suppressed until 03:47 (flapping: red 3 times since 02:10Z)", "warn")  # fmt: skip
+    row = dataclasses.replace(view.row, told=(ALL_CLEAR,), held=AGAIN)
+    assert notified_cell(row, look(), is_short=True) == ("suppressed", "warn")
+    assert last_notified(dataclasses.replace(view, held=()), look()) == ("red again, not notified yet", "warn")
+    over = dataclasses.replace(view, row=dataclasses.replace(view.row, closed=NOW), held=())
+    assert last_notified(over, look())[1] == "ok"
+
+
+def test_why_a_notice_is_held_back_is_said_once() -> None:
+    assert suppressed_text(AGAIN) == "opened to oncall suppressed by flapping: red 3 times since 02:10Z"
+
+
+def test_that_a_notice_was_accepted_stands_before_the_address_that_may_be_long() -> None:
+    assert delivery_text(ALL_CLEAR, look())[0] == "notified oncall: accepted 03:17 (file /etc/headway/oncall-mail)"

@@ -1,0 +1,69 @@
+"""A job's card by keys: what config says stays, what it leaves open is typed or chosen, and asked once more."""
+
+from __future__ import annotations
+
+from tests.tui.driving import Night, on_the_night
+from tests.tui.fake_reads import EXTRACT
+
+
+async def open_card(night: Night) -> None:
+    await night.see("Supply plan")
+    night.app.open_job(EXTRACT)
+    await night.see("JOB " + EXTRACT, "rerun ✓ safe, set by mara 03:02")
+    await night.act("card")
+    await night.see("CARD of " + EXTRACT, "config says it, under [jobs]")
+
+
+@on_the_night()
+async def test_a_runbook_is_typed_and_written_only_after_it_was_shown(night: Night) -> None:
+    await open_card(night)
+    await night.type("runbook")
+    await night.press("enter")
+    await night.see("the page that says what to do first")
+    await night.typing()
+    await night.type("/2")
+    await night.press("enter")
+    await night.see("https://wiki.internal/extract-orders/2; it was")
+    assert [] == [what for kind, what in night.requests.asked if kind == "card"]
+    await night.press("down", "enter")
+    await night.until(lambda: bool(night.requests.asked), "the request")
+    [(_, given)] = [what for kind, what in night.requests.asked if kind == "card"]
+    assert {"runbook": "https://wiki.internal/extract-orders/2"} == given
+    await night.see(f"{EXTRACT} runbook: https://wiki.internal/extract-orders/2")
+
+
+@on_the_night()
+async def test_back_is_what_enter_alone_takes(night: Night) -> None:
+    await open_card(night)
+    await night.type("rerun")
+    await night.press("enter")
+    await night.see("How safe is a rerun of", "Enter alone reruns it")
+    await night.type("never")
+    await night.press("enter")
+    await night.see("never; it was safe. Recorded")
+    await night.press("enter")
+    await night.see_gone("never; it was safe. Recorded")
+    assert [] == night.requests.asked
+
+
+@on_the_night()
+async def test_what_a_person_said_is_taken_back(night: Night) -> None:
+    await open_card(night)
+    await night.type("rerun")
+    await night.press("enter")
+    await night.see("remove it")
+    await night.type("remove it")
+    await night.press("enter")
+    await night.see("back to the value from config")
+    await night.press("down", "enter")
+    await night.until(lambda: bool(night.requests.asked), "the request")
+    assert {"rerun": ""} == night.requests.asked[-1][1][1]
+
+
+@on_the_night()
+async def test_what_config_says_tells_so_and_stays(night: Night) -> None:
+    await open_card(night)
+    await night.type("owner")
+    await night.press("enter")
+    await night.see("owner: config says it, under [jobs]")
+    assert [] == night.requests.asked

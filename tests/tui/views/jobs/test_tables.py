@@ -1,0 +1,93 @@
+"""Jobs and Runs: filter, sort, columns and marks of tables that are never read whole."""
+
+from __future__ import annotations
+
+from tests.tui.driving import Night, on_the_night
+
+
+async def open_jobs(night: Night) -> None:
+    await night.press("3")
+    await night.see("JOBS  row 1 of 14")
+
+
+@on_the_night()
+async def test_a_filter_that_cannot_be_read_says_why_and_the_words_before_stay_in_force(night: Night) -> None:
+    await open_jobs(night)
+    await night.press("/")
+    await night.typing()
+    await night.type("state:failed")
+    await night.see("row 1 of 2")
+    await night.type(" age:2h")
+    await night.see('"age:2h" is ignored: age: "2h" is neither younger nor older; write age:<2h', "row 1 of 2")
+    await night.press("backspace", "backspace", "backspace", "backspace", "backspace", "backspace")
+    await night.see_gone("neither younger")
+
+
+@on_the_night()
+async def test_a_word_that_is_still_being_typed_is_said_to_be_ignored(night: Night) -> None:
+    await open_jobs(night)
+    await night.press("/")
+    await night.typing()
+    await night.type("state:fail system:")
+    await night.see('"system:" is ignored: system: wants a value', "row 1 of 2")
+
+
+@on_the_night()
+async def test_a_second_press_sorts_the_other_way_round(night: Night) -> None:
+    await open_jobs(night)
+    await night.press("N")
+    await night.see("sort:name")
+    first = night.app.screen.selected.name  # type: ignore[attr-defined]
+    await night.press("N")
+    await night.see("sort:-name")
+    await night.until(lambda: night.app.screen.selected.name != first, "another first row")  # type: ignore[attr-defined]
+    assert first == min(row.name for row in night.reads.jobs_)
+    assert night.app.screen.selected.name == max(row.name for row in night.reads.jobs_)  # type: ignore[attr-defined]
+
+
+@on_the_night(size=(120, 36))
+async def test_sorting_by_deadline_brings_its_column(night: Night) -> None:
+    await open_jobs(night)
+    assert "deadline" not in night.text
+    await night.press("D")
+    await night.see("deadline", "slack", "+40m")
+    await night.press("N")
+    await night.see_gone("deadline")
+
+
+@on_the_night()
+async def test_columns_that_have_no_room_come_one_by_one_and_go_again(night: Night) -> None:
+    await open_jobs(night)
+    await night.see("started")
+    assert "owner" not in night.text
+    for _ in range(6):
+        await night.press("right")
+    await night.see("owner")
+    await night.see_gone("started")
+    for _ in range(6):
+        await night.press("left")
+    await night.see("started")
+
+
+@on_the_night()
+async def test_a_range_is_marked_from_the_last_mark_to_the_cursor(night: Night) -> None:
+    await night.press("7")
+    await night.see("RUNS  row 1 of")
+    await night.press("ctrl+@")
+    await night.see("Space marks the first row of a range")
+    await night.press("space", "down", "down", "ctrl+@")
+    await night.see("4 marked")
+    await night.press("ctrl+backslash")
+    await night.see_gone("marked")
+
+
+@on_the_night()
+async def test_a_run_of_all_runs_opens_and_is_filtered_by_its_jobs_name(night: Night) -> None:
+    await night.press("7")
+    await night.see("RUNS  row 1 of")
+    await night.press("/")
+    await night.typing()
+    await night.type("extract_orders")
+    await night.see("row 1 of 1")
+    await night.press("enter", "enter")
+    await night.see("RUN ", "LOG")

@@ -1,0 +1,186 @@
+"""Recovery plans in the console, started: watched step by step, paused, resumed, given up; what is left is said."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from console.config.preferences import PersonalPreferences
+from console.domain.incident import open_reason, open_steps
+from console.domain.plan import WAIT
+from tests.tui.driving import Night, on_the_night
+from tests.tui.fake_reads import EXTRACT, LOAD, MART, NOW, at, draft, incident, plan_of
+from tests.tui.views.plans.test_proposed_plans import started
+
+
+@on_the_night()
+async def test_a_plan_that_was_started_is_watched_step_by_step(night: Night) -> None:
+    await started(night)
+    assert 1 == len(night.requests.started)
+    night.requests.go_on(1, state="asked", action_key="headway-1", action_state="sent", started=NOW)
+    await night.see("▶ sent", "0 of 4 steps")
+    night.requests.go_on(1, state="verified", action_state="verified", words="succeeded (native)", ended=NOW)
+    await night.see("● verified", "succeeded (native)", "1 of 4 steps")
+
+
+def _runs_already(night: Night) -> None:
+    night.reads.plans_ = [plan_of(draft(), 7)]
+
+
+@on_the_night(prepare=_runs_already)
+async def test_a_step_that_waits_says_for_what(night: Night) -> None:
+    night.app.open_plan(7)
+    await night.see("PLAN 7 running", "~22m")
+    night.requests.go_on(1, others="mara rerun")
+    await night.see("waits for what was asked", "now      waits for what was asked about its run already: mara rerun")
+    night.requests.go_on(1, others="", state="asked", action_state="sent", started=NOW)
+    await night.see("now      waits for its scheduler's word on how it ended")
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"verb": WAIT, "run_state": "running"}, "waits until it is good: it is running"),
+        ({"verb": WAIT}, "waits until it has run"),
+        ({"system": "cloud"}, "waits for its turn at cloud, after step 1"),
+        ({"system": "pg-dwh"}, ""),
+        ({"after": (1,), "others": "mara rerun"}, ""),
+        ({"state": "asked", "words": "queued: it runs"}, "queued: it runs"),
+        ({"state": "verified"}, ""),
+    ],
+)
+def test_why_a_step_is_not_asked_yet(changes: dict[str, Any], words: str) -> None:
+    first, second, *_ = plan_of(draft()).steps
+    busy = dataclasses.replace(first, state="asked", system="cloud")
+    step = dataclasses.replace(second, **{"after": (), **changes})
+    assert words == plan_of(draft(), steps=(busy, step)).waits_for(step)
+
+
+@pytest.mark.parametrize("state", ["paused", "stopped", "aborted"])
+def test_a_step_of_a_plan_that_does_not_go_on_waits_for_nothing_else(state: str) -> None:
+    step = dataclasses.replace(plan_of(draft()).steps[0], others="mara rerun")
+    assert "" == plan_of(draft(), steps=(step,), state=state).waits_for(step)
+
+
+def _is_done(night: Night) -> None:
+    steps = tuple(dataclasses.replace(step, state="verified") for step in plan_of(draft()).steps)
+    night.reads.plans_ = [plan_of(draft(), 7, state="done", words="4 of 4 steps are over", steps=steps)]
+
+
+@on_the_night(prepare=_is_done)
+async def test_a_plan_that_is_done_says_what_it_did_not_save_and_what_plans_the_rest(night: Night) -> None:
+    night.app.open_plan(7)
+    await night.see(
+        "PLAN 7 done", "INC-0412 STAYS OPEN", *(f"still red or stale: {job}" for job in (EXTRACT, LOAD, MART))
+    )
+    await night.see("at risk, not lost yet: Supply plan, Daily revenue", "the rest: r on the incident plans it")
+    supply, *others = night.reads.incident_.services
+    lost = dataclasses.replace(supply, timeliness="will_miss")
+    night.reads.incident_ = dataclasses.replace(night.reads.incident_, services=(lost, *others))
+    night.reads.changed()
+    await night.see("not saved: Supply plan", "at risk, not lost yet: Daily revenue")
+
+
+@on_the_night(prepare=_is_done)
+async def test_a_plan_that_ended_well_says_that_its_incident_is_closed_and_what_it_saved(night: Night) -> None:
+    view = night.reads.incident_
+    saved = tuple(dataclasses.replace(one, timeliness="on_time", expected=at("05:56")) for one in view.services)
+    row = dataclasses.replace(view.row, closed=NOW)
+    night.reads.incident_ = dataclasses.replace(view, row=row, services=saved)
+    night.app.open_plan(7)
+    await night.see("PLAN 7 done", "INC-0412 closed 03:17", "● Supply plan  due 06:30, expected 05:56  on time")
+    assert "STAYS OPEN" not in night.text
+
+
+@on_the_night(prepare=_is_done)
+async def test_what_closes_by_itself_after_a_plan_is_told_as_that(night: Night) -> None:
+    view = night.reads.incident_
+    night.reads.incident_ = dataclasses.replace(view, members=())
+    night.app.open_plan(7)
+    await night.see("INC-0412 closes once what starts by itself has run")
+
+
+OWN_KEYS = PersonalPreferences(Path("console.toml"), {"recover": "f4", "plan.everything": "f8"}, text="")
+
+
+@on_the_night(prepare=_is_done, personal=OWN_KEYS)
+async def test_what_plans_the_rest_is_told_by_the_keys_of_this_person(night: Night) -> None:
+    night.app.open_plan(7)
+    await night.see("the rest: F4 on the incident plans it")
+
+
+def test_runs_of_one_job_that_are_left_are_told_apart_by_their_period() -> None:
+    view = incident()
+    first, *_ = open_steps(view)
+    left = open_reason(dataclasses.replace(view, actions=(), members=tuple(
+        dataclasses.replace(first, run_id=number, period_key=f"2026-11-20T03:{number}:00Z") for number in (10, 20)
+    )))  # fmt: skip
+    assert [f"still red or stale: {first.job} 2026-11-20T03:{number}:00Z" for number in (10, 20)] == left[:2]
+
+
+@on_the_night(prepare=_runs_already)
+async def test_the_incident_shows_the_plan_that_goes_on_and_r_opens_it(night: Night) -> None:
+    night.app.open_incident(412)
+    await night.see("PLAN 7 running  0 of 4 steps")
+    await night.press("r")
+    await night.see("PLAN 7 running  repair")
+    assert [] == night.requests.asked
+    await night.press("escape")
+    await night.see("AFFECTED SERVICES")
+
+
+@on_the_night(prepare=_runs_already)
+async def test_closing_the_screen_leaves_the_plan_running(night: Night) -> None:
+    night.app.open_plan(7)
+    await night.see("PLAN 7 running")
+    await night.press("escape")
+    await night.see("SERVICES 5")
+    assert ([], "running") == (night.requests.steered, night.reads.plans_[0].state)
+
+
+@on_the_night(prepare=_runs_already)
+async def test_p_pauses_at_once_and_resume_asks_first(night: Night) -> None:
+    night.app.open_plan(7)
+    await night.see("PLAN 7 running")
+    await night.press("r")
+    await night.see("plan 7 is running: it cannot resume")
+    await night.press("p")
+    await night.see("PLAN 7 paused", "paused by mara")
+    await night.press("r")
+    await night.see("Resume it")
+    await night.press("enter")
+    await night.see("PLAN 7 paused")
+    assert [(7, "pause")] == night.requests.steered
+    await night.press("r")
+    await night.see("Resume it")
+    await night.press("down", "enter")
+    await night.see("PLAN 7 running")
+
+
+@on_the_night(prepare=_runs_already)
+async def test_a_plan_is_given_up_only_once_it_was_confirmed(night: Night) -> None:
+    night.app.open_plan(7)
+    await night.see("PLAN 7 running")
+    await night.press("x")
+    await night.see("remaining steps are not sent")
+    await night.press("enter")
+    await night.see("PLAN 7 running")
+    assert [] == night.requests.steered
+    await night.press("x")
+    await night.see("Abandon it")
+    await night.press("down", "enter")
+    await night.see("PLAN 7 aborted")
+
+
+@on_the_night(prepare=_runs_already)
+async def test_a_plan_is_found_by_name(night: Night) -> None:
+    await night.see("Supply plan")
+    await night.press(":")
+    await night.typing()
+    await night.type("plan 7")
+    await night.see("7 repair")
+    await night.press("enter")
+    await night.see("PLAN 7 running")

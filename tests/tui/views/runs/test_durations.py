@@ -1,0 +1,85 @@
+"""A job in two lines: three axes apart, and its runs as bars with the newest one's place among them."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import timedelta
+from zoneinfo import ZoneInfo
+
+from console.domain.job import JobView
+from console.domain.run import RunRow
+from console.tui.frame.cells import RenderContext, flowing_groups
+from console.tui.frame.clock_format import ZonedClock
+from console.tui.frame.glyphs import GlyphSet
+from console.tui.views.runs.overview import duration_plot, expected_text, source_segments, status_segments
+from tests.tui.fake_reads import EXTRACT, NOW, job_row, job_view, run_row
+
+
+def look(plain: bool = False) -> RenderContext:
+    return RenderContext(NOW, ZonedClock(ZoneInfo("Europe/Berlin")), GlyphSet(plain))
+
+
+def took(minutes: float | None, state: str = "succeeded", ago: int = 1) -> RunRow:
+    started = NOW - timedelta(days=ago)
+    ended = None if minutes is None else started + timedelta(minutes=minutes)
+    return run_row(ago, 1, EXTRACT, state=state, started=started, ended=ended)
+
+
+def of(*runs: RunRow) -> JobView:
+    """`runs`: newest first."""
+    return dataclasses.replace(job_view(job_row(1, EXTRACT)), runs=runs)
+
+
+def text(runs: list[tuple[str, str]] | tuple[list[tuple[str, str]], list[tuple[str, str]]]) -> str:
+    whole = [*runs[0], *runs[1]] if isinstance(runs, tuple) else runs
+    return "".join(piece for piece, _ in whole)
+
+
+def test_bars_stand_oldest_first_and_the_newest_is_lit_with_its_place_in_words() -> None:
+    runs = duration_plot(of(took(16), took(8, ago=2), took(4, ago=3), took(12, ago=4)), look())
+    assert text(runs) == " ▇▃▅█  last 16m, longer than all 3 good runs (4m to 12m)"
+    assert ("█", "key") in runs[0]
+
+
+def test_what_was_red_is_drawn_and_not_compared_with() -> None:
+    runs = duration_plot(of(took(8), took(16, "failed", 2), took(10, ago=3)), look())
+    assert ("█", "bad") in runs[0]
+    assert text(runs).endswith("last 8m, shorter than the one good run (10m to 10m)")
+
+
+def test_the_shortest_run_is_shorter_than_all_and_one_as_short_is_no_longer_than_any() -> None:
+    others = [took(minutes, ago=ago) for ago, minutes in enumerate((8, 12, 34), 2)]
+    assert text(duration_plot(of(took(2), *others), look())).endswith(
+        "last 2m, shorter than all 3 good runs (8m to 34m)"
+    )
+    assert "last 8m, no longer than any of 3 good runs" in text(duration_plot(of(took(8), *others), look()))
+    assert "last 10m, longer than 33 % of 3 good runs" in text(duration_plot(of(took(10), *others), look()))
+
+
+def test_a_reference_that_only_programs_read_is_left_to_the_record() -> None:
+    assert source_segments("exit 1", '{"attempt":{"u":"etl"}}', "") == source_segments("exit 1", "", "")
+    assert ("a2", "plain") in source_segments("exit 1", "a2", "")[1]
+
+
+def test_a_run_that_goes_on_counts_with_what_it_has_taken() -> None:
+    running = run_row(9, 1, EXTRACT, state="running", started=NOW - timedelta(minutes=20), ended=None)
+    assert "last so far 20m, longer than the one good run" in text(duration_plot(of(running, took(8)), look()))
+
+
+def test_without_durations_it_says_so_and_a_first_one_has_none_to_compare_with() -> None:
+    assert text(duration_plot(of(took(None, "lost")), look())) == " no run of it has a duration yet"
+    assert text(duration_plot(of(took(8)), look())).endswith("last 8m, the first that has a duration")
+
+
+def test_in_plain_letters_bars_are_figures() -> None:
+    assert text(duration_plot(of(took(16), took(8, ago=2)), look(plain=True))).isascii()
+
+
+def test_state_timeliness_and_evidence_stand_apart_with_the_next_runs() -> None:
+    row = job_row(1, EXTRACT, state="failed", native_state="exit 1", timeliness="at_risk", evidence="inferred")
+    said = text(flowing_groups(status_segments(dataclasses.replace(job_view(row), row=row), look()), 120)[0])
+    assert said.startswith(" state ✖ failed   timeliness ! at risk   evidence ≈ inferred   proves its end")
+    never = job_row(2, EXTRACT, state="", run_id=None, next=None)
+    said = text(flowing_groups(expected_text(job_view(never, coming=()), look()), 120)[0])
+    assert said.startswith(" daily at 02:00   next not known   usually 14m12s")
+    assert "   next Sat 03:10, " in text(flowing_groups(expected_text(job_view(row), look()), 200)[0])

@@ -1,0 +1,342 @@
+"""The first screen: groups with trouble first, what is well folded, one line for a calm night, and who is on what."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from console.domain.service import ServiceView
+from console.tui.frame.cells import RenderContext
+from console.tui.frame.clock_format import ZonedClock
+from console.tui.frame.glyphs import GlyphSet
+from console.tui.frame.service_groups import ServiceGrouping, all_well_text, folded, groups, line_count
+from console.tui.views.services import rows
+from console.tui.views.services.rows import forecast_bar
+from console.tui.widgets.paint import length_of
+from console.tui.widgets.table import column_widths
+from tests.tui.driving import Night, on_the_night
+from tests.tui.fake_reads import NOW, ZONE, at, header, service, services
+
+LOOK = RenderContext(NOW, ZonedClock(), GlyphSet())
+CALM = header(sick_targets=(), at_risk=0, open_incidents=0)
+
+
+def many(count: int) -> list[ServiceView]:
+    """Services that are on time, over five tiers and two owners."""
+    return [
+        service(100 + n, f"svc-{n}", f"Service {n}", 1 + n % 5, f"{4 + n % 7:02d}:00", owner=("ops", "sales")[n % 2])
+        for n in range(count)
+    ]
+
+
+def bar(deadline: str, expected: str, p95: str, now: str = "03:00", width: int = 10) -> str:
+    view = service(1, "supply", "Supply", 2, deadline, expected=at(expected), p95=at(p95))
+    return forecast_bar(view, RenderContext(at(now), ZonedClock(), GlyphSet()), width)[0]
+
+
+def test_the_deadline_stands_in_the_same_cell_whatever_the_forecast() -> None:
+    assert {7} == {bar(*each).index("▏") for each in (("06:30", "05:00", "05:40"), ("11:00", "03:10", "03:20"))}
+
+
+def test_a_bar_reaches_over_the_deadline_only_where_the_forecast_does() -> None:
+    assert "───░░  ▏  " == bar("06:30", "04:30", "05:20")
+    assert "──────░▏  " == bar("06:30", "06:25", "06:30")
+    assert "──────░▏░ " == bar("06:30", "06:25", "06:35")
+    assert "───────▏░░" == bar("06:30", "06:31", "07:30")
+    assert "───────▏─»" == bar("06:30", "07:50", "11:00")
+
+
+def test_after_the_deadline_the_bar_begins_at_it_and_all_of_it_is_late() -> None:
+    assert "▏─────░░░░" == bar("06:30", "07:30", "07:50", now="07:00")
+
+
+@given(
+    st.integers(-600, 2000), st.integers(-600, 2000), st.integers(0, 600), st.sampled_from((6, 10, 14, 30)),
+    st.booleans(),
+)  # fmt: skip
+def test_a_bar_always_fills_its_cell_and_is_over_the_line_exactly_when_p95_is_late(
+    deadline: int, expected: int, slips: int, width: int, plain: bool
+) -> None:
+    minute = timedelta(minutes=1)
+    due, p50 = NOW + deadline * minute, NOW + expected * minute
+    view = dataclasses.replace(service(1, "a", "A", 2, "06:30"), deadline=due, expected=p50, p95=p50 + slips * minute)
+    text = forecast_bar(view, RenderContext(NOW, ZonedClock(), GlyphSet(plain)), width)[0]
+    assert width == len(text)
+    if due > NOW:
+        over = text.partition("|" if plain else "▏")[2].strip()
+        assert bool(over) == (max(NOW, p50 + slips * minute) > due)
+
+
+@pytest.mark.parametrize("by", [ServiceGrouping.TIER, ServiceGrouping.OWNER])
+def test_a_group_with_trouble_comes_before_the_others_and_its_trouble_first(by: ServiceGrouping) -> None:
+    hurt = dataclasses.replace(service(1, "late", "Late", 5, "11:00"), owner="sales", timeliness="will_miss")
+    found = groups([*many(12), hurt], by)
+    assert hurt is found[0].views[0]
+    assert ("tier 5" if by is ServiceGrouping.TIER else "sales") == found[0].name
+    assert sorted(each.name for each in found[1:]) == [each.name for each in found[1:]]
+
+
+@given(st.integers(0, 60), st.integers(0, 6), st.integers(3, 40), st.sampled_from(list(ServiceGrouping)))
+def test_folding_hides_nobody_who_needs_a_person_and_loses_nothing(
+    well: int, hurt: int, lines: int, by: ServiceGrouping
+) -> None:
+    bad = [service(n, f"bad-{n}", "", 1 + n % 3, "05:00", timeliness="at_risk") for n in range(hurt)]
+    every = [*many(well), *bad]
+    found = groups(every, by)
+    kept = folded(found, lines) if line_count(found) > lines else found
+    told = [view for group in kept for view in (*group.views, *group.folded)]
+    assert sorted(view.name for view in every) == sorted(view.name for view in told)
+    assert not any(view.needs_a_person for group in kept for view in group.folded)
+    if line_count(found) > lines >= sum(bool(group.name) + 2 for group in found) + hurt:
+        assert line_count(kept) <= lines + len(found)
+
+
+def test_a_calm_night_is_one_line_that_names_the_next_promise() -> None:
+    told = all_well_text(many(3), CALM, "", LOOK)
+    assert ("every service is on schedule, next: Service 0 04:00 in 42m", "ok") == told
+
+
+@pytest.mark.parametrize(
+    "head, error, words",
+    [
+        (header(at_risk=0), "", "no service is known to be at risk, but 1 target cannot be reached"),
+        (CALM, "gone", None),
+        (dataclasses.replace(CALM, engine=dataclasses.replace(CALM.engine, alive=False)), "", None),
+    ],
+)
+def test_what_nobody_looks_at_is_never_called_well(head: object, error: str, words: str | None) -> None:
+    told = all_well_text(many(3), head, error, LOOK)  # type: ignore[arg-type]
+    assert words is None if told is None else words is not None and told[0].startswith(words)
+
+
+def test_services_without_an_estimate_are_not_promised_to_stand() -> None:
+    told = all_well_text([*many(2), service(9, "x", "X", 3, "09:00", timeliness="no_estimate")], CALM, "", LOOK)
+    assert told is not None
+    assert told[0].startswith("no service is known to be at risk, 1 without an estimate")
+
+
+def test_the_cause_is_told_in_a_few_words_and_by_its_job() -> None:
+    view = dataclasses.replace(services()[0], trouble="etl-hosts/db07:extract_orders failed: exit 1")
+    assert "db07:extract_orders failed: exit 1" == rows.cause_text(view)
+    cells = dict(zip([c.title for c in rows.SERVICES], rows.service_row(view, LOOK, 120).cells, strict=True))
+    assert "extract_orders failed: exit 1" == cells["cause"][0]
+
+
+def test_who_is_on_it_has_a_column_where_there_is_room_and_never_in_place_of_the_forecast() -> None:
+    taken = [dataclasses.replace(services()[0], taken_by="mara", taken_until=at("04:15")), *services()[1:]]
+    for width, shown in ((79, "✓ mara"), (119, "✓ mara 04:15")):
+        columns = rows.columns(taken, width + 1)
+        named = [columns[index].title for index, _ in column_widths(columns, width)]
+        assert {"act by", "cause", "status", "forecast", "deadline"} <= set(named)
+        assert (width == 119) == ("who" in named)
+        assert shown == rows.service_row(taken[0], LOOK, width).cells[9][0]
+
+
+def _crowd(night: Night) -> None:
+    night.reads.services_ = [*services(), *many(40)]
+
+
+@on_the_night(prepare=_crowd)
+async def test_what_is_well_is_folded_until_somebody_wants_it(night: Night) -> None:
+    await night.see("SERVICES 45", "more (z):", "Supply plan")
+    await night.act("fold")
+    await night.see_gone("more (z):")
+    await night.press("G")
+    await night.see("Stock levels")
+
+
+@on_the_night(prepare=_crowd)
+async def test_a_filter_finds_what_is_folded(night: Night) -> None:
+    await night.see("more (z):")
+    await night.act("filter")
+    await night.typing()
+    await night.type("tier:3")
+    await night.see("Service 37", "Service 2")
+
+
+@on_the_night()
+async def test_groups_are_headings_that_the_cursor_steps_over_and_stay_until_turned(night: Night) -> None:
+    await night.see("Supply plan")
+    await night.act("group")
+    await night.see("TIER 2  2 services, 1 needs attention", "TIER 1  1 service, 1 needs attention")
+    assert 1 == night.app.screen.grid.key  # type: ignore[attr-defined]
+    await night.press("j", "j")
+    await night.until(lambda: night.app.screen.grid.key == 2, "the first of tier 1")  # type: ignore[attr-defined]
+    await night.act("incidents")
+    await night.see("INC-0412")
+    await night.act("services")
+    await night.see("TIER 2  2 services")
+    await night.act("group")
+    await night.see("DATA-PLATFORM  5 services, 2 need attention")
+    await night.act("group")
+    await night.see_gone("DATA-PLATFORM  5")
+
+
+@on_the_night()
+async def test_what_a_row_has_no_room_for_is_told_below_it(night: Night) -> None:
+    await night.see("starts by the clock at 04:30 and must find", "unacknowledged")
+    await night.press("j", "j")
+    await night.see("Weekly finance  – no estimate")
+
+
+@on_the_night()
+async def test_fold_says_why_it_cannot_where_all_is_shown(night: Night) -> None:
+    await night.see("Supply plan")
+    await night.act("fold")
+    await night.see("all services are shown: they fit on the screen")
+
+
+@on_the_night(size=(40, 10), prepare=_crowd)
+async def test_a_strip_of_a_terminal_has_a_line_for_each_service_and_says_what_it_leaves_out(night: Night) -> None:
+    await night.see("! Supply plan  06:30 at risk act 03:58", "39 more", "terminal too small: 40x10, needs 60x15")
+    await night.pilot.resize_terminal(80, 24)
+    await night.see("SERVICES 45")
+    assert night.app.focused is night.app.screen.grid  # type: ignore[attr-defined]
+
+
+def _dead(night: Night) -> None:
+    _crowd(night)
+    engine = dataclasses.replace(night.reads.head.engine, alive=False)
+    night.reads.head = dataclasses.replace(night.reads.head, engine=engine)
+
+
+@on_the_night(size=(50, 12), prepare=_dead)
+async def test_nothing_is_well_on_a_strip_of_a_terminal_while_nobody_looks(night: Night) -> None:
+    await night.see("no engine", "? Supply plan", "was at risk")
+    assert "●" not in night.text
+
+
+LONG = "Customer segments"
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36), (200, 50)])
+def test_a_wider_screen_cuts_no_name_that_a_narrow_one_shows(size: tuple[int, int]) -> None:
+    taken = [dataclasses.replace(one, title=LONG) for one in services()]
+    room = size[0] - 1
+    shown = dict(column_widths(rows.columns(taken, size[0]), room))
+    assert shown[1] == len(LONG)
+
+
+@pytest.mark.parametrize("width", [60, 80, 99, 100, 120, 200])
+@pytest.mark.parametrize("zones", [("Europe/Berlin",), ("Europe/Berlin", "UTC")])
+@pytest.mark.parametrize("taken", ["", "mara"])
+@pytest.mark.parametrize("calm", [True, False])
+def test_each_mark_has_its_word_in_its_row(width: int, zones: tuple[str, ...], taken: str, calm: bool) -> None:
+    """At 80 columns it had one for the row under the cursor only, at 60 none."""
+    night = many(3) if calm else services()
+    views = [
+        dataclasses.replace(one, zone=zones[number % len(zones)], taken_by=taken) for number, one in enumerate(night)
+    ]
+    shown = rows.columns(views, width)
+    words = next(index for index, column in enumerate(shown) if column.title == "status")
+    widths = dict(column_widths(shown, width - 1))
+    for view in views:
+        word, _ = rows.service_row(view, LOOK, width).cells[words]
+        assert len(word) <= widths[words]
+        odds = f" {round(view.p_late * 100)} %" if view.p_late is not None and width >= 100 else ""
+        assert word == LOOK.glyphs.mark("timeliness", view.timeliness)[1] + odds
+    causes = next(index for index, column in enumerate(shown) if column.title == "cause")
+    assert calm or width < 80 or widths[causes] >= 14
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120, 200])
+@pytest.mark.parametrize("calm", [True, False])
+def test_whose_times_are_shown_is_in_the_title_however_long_the_rest_is(width: int, calm: bool) -> None:
+    told = all_well_text([dataclasses.replace(one, title=LONG * 3) for one in many(3)], CALM, "", LOOK)
+    assert told is not None
+    left = [(" SERVICES 40", "key"), (f"  {told[0] if calm else '2 need attention'}", "ok")]
+    runs = rows.with_times(left, LOOK, width)
+    assert runs[-1][0].strip().startswith("times: ")
+    assert length_of(runs) <= width
+
+
+@on_the_night(size=(200, 50))
+async def test_a_tall_screen_tells_all_of_a_reason(night: Night) -> None:
+    long = "load_orders starts 04:00 by the clock and must find it green; " * 5 + "and that is all"
+    night.reads.services_ = [dataclasses.replace(one, reason=long) for one in night.reads.services_]
+    night.reads.changed()
+    await night.see("and that is all")
+
+
+def test_no_promise_that_is_still_to_come_is_green_while_nobody_looks() -> None:
+    view = many(1)[0]
+    for is_old, told in ((False, [("●", "ok"), ("on time", "ok")]), (True, [("?", "dim"), ("was on time", "dim")])):
+        cells = rows.service_row(view, LOOK, 120, is_old=is_old).cells
+        assert told == [cells[0], cells[8]]
+
+
+REASON = (
+    "etl-hosts/db07:extract_orders: restart by 04:07 CET, green by 04:27 CET; load_orders starts 04:00 CET by the "
+    "clock: rerun it after; the last words"
+)
+
+
+def _long_reason(night: Night) -> None:
+    first, *others = night.reads.services_
+    night.reads.services_ = [dataclasses.replace(first, reason=REASON), *others]
+
+
+@on_the_night(prepare=_long_reason)
+async def test_a_reason_is_told_whole_on_80_columns_where_no_row_needs_the_lines(night: Night) -> None:
+    await night.see("Supply plan", "the last words")
+    calm = night.reads.services_[-1]
+    more = [dataclasses.replace(calm, id=50 + n, name=f"s-{n}", title=f"Service {n}") for n in range(12)]
+    night.reads.services_ = [*night.reads.services_, *more]
+    night.reads.changed()
+    await night.see("SERVICES 17", "Service 11")
+    await night.see_gone("the last words")
+    await night.see("green by 04:27")
+
+
+def _longer_reason(night: Night) -> None:
+    first, *others = night.reads.services_
+    why = f"{REASON.partition('; the')[0]}; refresh_supply starts 04:40 CET by the clock and must find it green"
+    night.reads.services_ = [dataclasses.replace(first, reason=f"{why}: rerun it after, last-word"), *others]
+
+
+@on_the_night(prepare=_longer_reason)
+async def test_a_reason_takes_as_many_lines_as_no_row_needs(night: Night) -> None:
+    """It was cut after three, above seven empty lines."""
+    await night.see("Supply plan", "last-word")
+
+
+@on_the_night(size=(200, 50))
+async def test_a_large_screen_tells_of_all_that_need_a_person_below_the_table(night: Night) -> None:
+    """Half of it was empty."""
+    bad = [view for view in night.reads.services_ if view.needs_a_person]
+    assert len(bad) > 1
+    for _ in bad:
+        await night.at_rest()
+        below = night.text.partition("SERVICES")[2].splitlines()[len(night.reads.services_) + 2 :]
+        assert [] == [view.name for view in bad if (view.title or view.name) not in "\n".join(below)], night.text
+        await night.press("j")
+
+
+@pytest.mark.parametrize("width", range(40, 121, 10))
+def test_what_is_told_of_a_service_ends_with_no_half_a_part(width: int) -> None:
+    view = service(1, "supply-plan", "Supply plan", 2, "06:30", timeliness="at_risk")
+    parts = {"due 06:30 CET", "expected 05:40", "tier 2", "date 2026-11-19"}
+    look = RenderContext(NOW, ZonedClock(ZoneInfo(ZONE)), GlyphSet())
+    told = "".join(text for text, _ in rows.service_detail(view, look, width)[0])
+    first, *rest = told.split(" · ")
+    assert set(rest) <= parts
+    assert len(told) <= max(width, len(first))
+
+
+def test_a_chance_in_the_table_is_no_wider_than_99() -> None:
+    """ "will miss 100…" was cut in its figure."""
+    view = service(1, "supply-plan", "Supply plan", 2, "06:30", timeliness="will_miss", p_late=1.0)
+    assert "will miss 99 %" in [text.strip("! ") for text, _ in rows.service_row(view, LOOK, 120).cells]
+
+
+@pytest.mark.parametrize("late, words", [(1.0, "over 99 % late"), (0.61, "61 % late")])
+def test_a_chance_is_told_in_the_words_of_why(late: float, words: str) -> None:
+    """A simulation is never sure: `why` and `forecast` say "over 99 %" too."""
+    view = service(1, "supply-plan", "Supply plan", 2, "06:30", timeliness="will_miss", p_late=late, cause="")
+    told = "".join(text for text, _ in rows.service_detail(view, LOOK, 120)[0])
+    assert f" · {words} · " in told

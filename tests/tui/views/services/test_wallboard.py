@@ -1,0 +1,124 @@
+"""The wallboard: nothing that is old looks well, it turns its own pages, comes back by itself, and obeys no key."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from console.domain.service import ServiceView
+from console.domain.system import EngineView
+from console.tui.frame.cells import RenderContext
+from console.tui.frame.clock_format import ZonedClock
+from console.tui.frame.glyphs import GlyphSet
+from console.tui.views.wallboard import LATE, PAGE_SECONDS, WallboardState, wallboard_lines
+from console.tui.widgets.bar import BarLine
+from tests.tui.driving import Night, on_the_night
+from tests.tui.fake_reads import EXTRACT, LOAD, NOW, at, header, incident_row, service, services, targets
+from tests.tui.views.services.test_services import CALM, many
+
+LOOK = RenderContext(NOW, ZonedClock(), GlyphSet())
+DEAD = dataclasses.replace(CALM, engine=EngineView("host-1", at("22:00"), at("03:12"), False))
+
+
+def wall(**changes: object) -> WallboardState:
+    return dataclasses.replace(WallboardState(CALM, many(4), (), targets(), "", NOW), **changes)  # type: ignore[arg-type]
+
+
+def said(found: list[BarLine]) -> str:
+    return "\n".join("".join(text for text, _ in (*left, *right)) for left, right, _ in found)
+
+
+def green(found: list[BarLine]) -> list[str]:
+    return [text for left, right, _ in found for text, style in (*left, *right) if style == "ok" and text.strip()]
+
+
+def test_a_calm_night_is_green_and_says_what_comes_next() -> None:
+    found = wallboard_lines(wall(), LOOK, 120, 36)
+    assert "every service is on schedule, next: Service 0 04:00 in 42m" in said(found)
+    assert " on time" not in green(found)
+    assert ["on time     "] * 4 == [text for text in green(found) if "on time" in text]
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"header": DEAD}, "STALE: no engine since 02:12; the data is 5m old"),
+        ({"error": "disk gone"}, "STALE: the store cannot be read: disk gone"),
+        ({"read": NOW - LATE - timedelta(seconds=1)}, "STALE: the store does not answer; the data is 31s old"),
+        ({"header": None, "error": "no such file"}, "STALE: the store cannot be read: no such file"),
+        ({"header": None}, "reading the store"),
+    ],
+    ids=["no engine", "no store", "no answer", "never read", "not yet read"],
+)
+def test_nothing_is_green_while_what_stands_there_is_old(changes: dict[str, object], words: str) -> None:
+    found = wallboard_lines(wall(**changes), LOOK, 120, 36)
+    assert words in said(found)
+    assert [] == green(found)
+
+
+def test_a_service_whose_path_runs_where_nobody_sees_is_not_green_and_says_where() -> None:
+    blind = dataclasses.replace(many(1)[0], path=(EXTRACT, LOAD))
+    head = dataclasses.replace(CALM, sick_targets=(("etl-hosts/db07", at("03:00")),))
+    found = wallboard_lines(wall(header=head, services=[blind], targets=()), LOOK, 120, 36)
+    assert "? unreachable" in said(found)
+    assert "etl-hosts/db07 unreachable" in said(found)
+    assert [] == green(found)
+    other = dataclasses.replace(CALM, sick_targets=(("etl-hosts/etl02", at("03:00")),))
+    assert "on time" in said(wallboard_lines(wall(header=other, services=[blind], targets=()), LOOK, 120, 36))
+
+
+def test_what_needs_somebody_stands_on_every_page_and_all_others_have_their_turn() -> None:
+    seen: set[str] = set()
+    board = wall(services=[*services(), *many(60)], incidents=[incident_row()], header=header())
+    for page in range(10):
+        now = NOW + timedelta(seconds=page * PAGE_SECONDS)
+        text = said(wallboard_lines(dataclasses.replace(board, read=now), LOOK._replace(now=now), 80, 23))
+        assert "Supply plan" in text
+        assert "Daily revenue" in text
+        seen |= {view.title for view in board.services if f"{view.title} " in text}
+    assert {view.title for view in board.services} == seen
+
+
+@given(
+    st.integers(0, 80), st.integers(0, 12), st.integers(0, 30), st.integers(1, 220), st.integers(1, 60), st.booleans()
+)
+def test_a_board_of_any_size_has_exactly_its_lines(
+    well: int, hurt: int, cases: int, width: int, height: int, plain: bool
+) -> None:
+    bad: list[ServiceView] = [service(n, f"bad-{n}", f"Bad {n}", 1, "05:00", timeliness="at_risk") for n in range(hurt)]
+    board = wall(services=[*bad, *many(well)], incidents=[incident_row(id=n) for n in range(cases)])
+    assert height == len(wallboard_lines(board, RenderContext(NOW, ZonedClock(), GlyphSet(plain)), width, height))
+
+
+@on_the_night(screen="wallboard", size=(120, 36))
+async def test_no_key_but_those_that_leave_does_anything(night: Night) -> None:
+    await night.see("Supply plan", "INC-0412", "2 services need attention")
+    before = night.app.screen
+    await night.press("enter", "r", "a", "1", "2", ":", "F", "ctrl+p", "question_mark", "escape", "$", "space")
+    await night.at_rest()
+    assert before is night.app.screen
+    assert ([], [], []) == (night.requests.asked, night.requests.sent, night.factories)
+    await night.press("q")
+    await night.until(lambda: not night.app.is_running or night.app.return_code is not None, "its end")
+
+
+@on_the_night(screen="wallboard", size=(80, 24))
+async def test_a_store_that_was_gone_is_found_again_without_a_key(night: Night) -> None:
+    await night.see("Supply plan")
+    night.reads.broken = "disk gone"
+    night.reads.changed()
+    night.app.read_header()
+    await night.see("STALE: the store cannot be read: disk gone")
+    night.reads.broken = ""
+    await night.see_gone("STALE:")
+    await night.see("2 services need attention")
+
+
+@pytest.mark.parametrize("title", ["e\u0301" * 12 + " broken", "\u8868" * 12 + " broken"], ids=["combining", "wide"])
+def test_a_title_takes_the_cells_that_it_has(title: str) -> None:
+    one = dataclasses.replace(incident_row(), title=title, act_by=None, taken_by="")
+    assert f"{title} unacknowledged" in said(wallboard_lines(wall(incidents=[one]), LOOK, 120, 36))

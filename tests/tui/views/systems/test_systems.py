@@ -1,0 +1,162 @@
+"""Systems: one opened whole, asked whether it answers, its polls paused and gone on with."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import timedelta
+
+import pytest
+
+from console.domain.switches import SystemPause
+from tests.tui.driving import Night, on_the_night
+from tests.tui.fake_reads import NOW, at, drifts
+from tests.tui.test_snapshots import SMALL, WIDE, Prepare, SnapCompare, shot
+
+PAUSE = SystemPause("pg-dwh", "mara", "pg_dwh is being moved", NOW - timedelta(minutes=9), NOW + timedelta(hours=2))
+
+
+def paused(night: Night) -> None:
+    night.reads.head = dataclasses.replace(night.reads.head, paused=(PAUSE,))
+    night.reads.targets_ = [
+        dataclasses.replace(one, pause=PAUSE) if one.system == "pg-dwh" else one for one in night.reads.targets_
+    ]
+
+
+def poor(night: Night) -> None:
+    """The first system has everything that one can have."""
+    sick = next(one for one in night.reads.targets_ if one.failing_since)
+    night.reads.targets_ = [
+        dataclasses.replace(
+            sick, version="cron 3.0pl1", failures=16, skipped=12, seen_until=at("03:12"), inventory=at("03:01"),
+            skipped_words=("syslog:4812: no pid in this line", "syslog:4813: not UTF-8: \\xff\\xfe"), skew_s=-3.2,
+            warnings=("its log is at level 0: ends are not proved (cron -L 7)",),
+            missing={"hold": "its crontab is read only"},
+            rights=({"name": "read the log", "held": True}, {"name": "read other users' crontabs", "held": False,
+                     "fix": "run what headway connector grants cron prints"}),
+        )
+    ]  # fmt: skip
+    night.reads.drifts_ = drifts()
+
+
+@on_the_night(size=(120, 36), prepare=poor)
+async def test_one_that_is_opened_tells_its_error_with_the_mend_and_what_it_skipped(night: Night) -> None:
+    await night.press("5")
+    await night.see("SYSTEMS 1")
+    await night.press("enter")
+    await night.see("SYSTEM etl-hosts/etl02", "unreachable", "no answer in 10 s", "is it up, and reachable")
+    await night.see("SKIPPED", "no pid in this line", "MAY NOT", "-3.2 s from ours", "16 polls in a row", "DRIFT")
+    await night.press("enter")
+    await night.see("/ system:etl-hosts")
+
+
+@on_the_night()
+async def test_a_probe_shows_what_came_back(night: Night) -> None:
+    await night.press("5")
+    await night.see("SYSTEMS 5")
+    await night.press("p")
+    await night.see("probe of etl-hosts/etl02", "answers in 41 ms, cron 3.0", "MAY NOT  read the crontab: usermod")
+    assert [("probe", ("etl-hosts", "etl02"))] == night.requests.asked
+
+
+@on_the_night()
+async def test_polls_are_paused_once_it_is_said_how_long_and_why(night: Night) -> None:
+    await night.press("5")
+    await night.see("SYSTEMS 5")
+    await night.press("P")
+    await night.see("PAUSE POLLS of etl-hosts", "2h")
+    await night.typing()
+    await night.press("enter")
+    await night.see("reason. Until then its jobs")
+    await night.press("enter")
+    await night.see("enter a short text")
+    await night.type("a new disk")
+    await night.press("enter")
+    await night.see("NOT POLLED, etl-hosts: paused by mara until", "1 system not polled")
+    assert [("polling etl-hosts", "7200", "a new disk")] == night.requests.turned
+
+
+@on_the_night()
+async def test_nobody_pauses_for_ever(night: Night) -> None:
+    await night.press("5", "P")
+    await night.see("PAUSE POLLS")
+    await night.typing()
+    await night.press("backspace", "backspace", *"30d", "enter")
+    await night.see("at most 7d")
+    assert [] == night.requests.turned
+
+
+@on_the_night(prepare=paused)
+async def test_a_paused_system_is_named_in_the_banner_everywhere_and_polled_again_by_its_key(night: Night) -> None:
+    await night.see("NOT POLLED, pg-dwh: paused by mara until")
+    await night.press("5")
+    await night.see("1 system not polled", "paused by mara until 05:17")
+    await night.press("down", "P")
+    await night.see("polling of pg-dwh is paused", "Resume polling")
+    await night.press("down", "enter")
+    await night.see_gone("NOT POLLED")
+    assert [("polling pg-dwh", "0", "")] == night.requests.turned
+
+
+PICTURES: dict[str, tuple[tuple[str, ...], str, Prepare]] = {
+    "systems-paused": (("5",), "not polled", paused),
+    "system": (("5", "see:SYSTEMS 1", "enter"), "MAY NOT", poor),
+    "system-paused": (("5", "see:SYSTEMS 5", "down", "enter"), "moved", paused),
+}
+
+
+@pytest.mark.parametrize("size", [SMALL, WIDE], ids=["80x24", "120x36"])
+@pytest.mark.parametrize("name", PICTURES)
+def test_what_is_polled_is_seen(snap_compare: SnapCompare, name: str, size: tuple[int, int]) -> None:
+    keys, see, prepare = PICTURES[name]
+    assert shot(snap_compare, keys, see, size, prepare=prepare)
+
+
+@on_the_night(size=SMALL, prepare=paused)
+async def test_each_mark_has_its_word_in_its_row(night: Night) -> None:
+    await night.see("SERVICES")
+    await night.press("5")
+    await night.see("SYSTEMS 5")
+    rows = [line.split() for line in night.text.splitlines()]
+    assert ["unreachable"] == next(row[2:3] for row in rows if "etl-hosts/etl02" in row[1:2])
+    assert ["paused"] == next(row[2:3] for row in rows if "pg-dwh" in row[1:2])
+    assert ["reachable"] == next(row[2:3] for row in rows if "warehouse-airflow" in row[1:2])
+
+
+def dead(night: Night) -> None:
+    engine = dataclasses.replace(night.reads.head.engine, alive=False)
+    night.reads.head = dataclasses.replace(night.reads.head, engine=engine)
+
+
+@on_the_night(prepare=dead)
+async def test_no_target_is_green_while_nobody_watches(night: Night) -> None:
+    await night.press("5")
+    await night.see("SYSTEMS", "no engine", "etl-hosts/db07", "?")
+    assert "●" not in night.text
+
+
+def dead_and_well(night: Night) -> None:
+    dead(night)
+    night.reads.targets_ = [one for one in night.reads.targets_ if one.is_well]
+
+
+@on_the_night(size=WIDE)
+async def test_no_target_is_green_while_the_store_cannot_be_read(night: Night) -> None:
+    await night.press("5")
+    await night.see("● warehouse-airflow")
+    night.reads.broken = "it is gone"
+    night.app.read_header()
+    await night.see("data from", "? warehouse-airflow")
+    assert "● warehouse-airflow" not in night.text
+
+
+@on_the_night(prepare=dead_and_well)
+async def test_a_single_target_is_not_well_while_nobody_watches(night: Night) -> None:
+    await night.press("5")
+    await night.see("SYSTEMS")
+    await night.press("enter")
+    await night.see("no engine: this is the last known state", "no engine")
+    assert "  well" not in night.text
+    engine = dataclasses.replace(night.reads.head.engine, alive=True)
+    night.reads.head = dataclasses.replace(night.reads.head, engine=engine)
+    night.reads.changed()
+    await night.see("  well")

@@ -1,0 +1,76 @@
+"""Times as people read them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from console.tui.frame.clock_format import ZonedClock, ZoneMode, format_short, format_signed, format_span
+
+NOW = datetime(2026, 11, 20, 2, 17, 42, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "seconds,text",
+    [(0, "0s"), (8, "8s"), (2412, "40m12s"), (2400, "40m"), (11_520, "3h12m"), (187_200, "2d04h"), (-90, "-1m30s")],
+)
+def test_a_span_has_at_most_two_units(seconds: int, text: str) -> None:
+    assert text == format_span(timedelta(seconds=seconds))
+
+
+def test_a_short_span_drops_seconds_above_a_minute() -> None:
+    assert ["40m", "3h12m", "8s", "-12m"] == [format_short(timedelta(seconds=s)) for s in (2412, 11_542, 8, -735)]
+
+
+def test_slack_is_signed() -> None:
+    assert ["+1h22m", "-12m"] == [format_signed(timedelta(seconds=s)) for s in (4920, -720)]
+
+
+def test_a_deadline_stands_on_its_own_wall_clock_with_its_zone() -> None:
+    clock = ZonedClock(ZoneInfo("Asia/Tokyo"))
+    deadline = datetime(2026, 11, 20, 5, 30, tzinfo=UTC)
+    assert ("06:30", "CET") == (clock.hm(deadline, NOW, "Europe/Berlin"), clock.label(deadline, "Europe/Berlin"))
+    clock.mode = ZoneMode.MINE
+    assert ("14:30", "JST") == (clock.hm(deadline, NOW, "Europe/Berlin"), clock.label(deadline, "Europe/Berlin"))
+    clock.mode = ZoneMode.UTC
+    assert ("05:30", "UTC") == (clock.hm(deadline, NOW, "Europe/Berlin"), clock.label(deadline, "Europe/Berlin"))
+
+
+def test_the_label_changes_with_summer_time() -> None:
+    clock = ZonedClock()
+    summer, winter = datetime(2026, 7, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC)
+    assert ("CEST", "CET") == (clock.label(summer, "Europe/Berlin"), clock.label(winter, "Europe/Berlin"))
+
+
+def test_a_zone_that_this_machine_does_not_know_is_utc() -> None:
+    assert "UTC" == ZonedClock().label(NOW, "Mars/Olympus")
+
+
+def test_far_instants_carry_their_day() -> None:
+    clock = ZonedClock(UTC)
+    assert "Sun 02:17" == clock.hm(NOW + timedelta(days=2), NOW)
+    assert "12-20 02:17" == clock.hm(NOW + timedelta(days=30), NOW)
+
+
+def test_what_is_on_another_day_says_on_which() -> None:
+    clock, now = ZonedClock(UTC), datetime(2026, 11, 20, 3, 17, tzinfo=UTC)
+    times = [now + timedelta(hours=3), now + timedelta(hours=23), now - timedelta(hours=4), now + timedelta(days=10)]
+    assert ["06:17", "Sat 02:17", "Thu 23:17", "30 Nov"] == [clock.day(at, now) for at in times]
+    assert "–" == clock.day(None, now)
+
+
+@pytest.mark.parametrize(
+    "key, words",
+    [
+        ("2026-11-20T02:10:00Z", "2026-11-20 03:10:00 CET"),
+        ("start:2026-11-03T02:41:07Z", "start 2026-11-03 03:41:07 CET"),
+        ("manual__7", "manual__7"),
+        ("", ""),
+        ("2026-11-20T29:10:00Z", "2026-11-20T29:10:00Z"),
+        ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59Z"),
+    ],
+)
+def test_a_period_key_is_read_as_an_instant_where_it_is_one(key: str, words: str) -> None:
+    assert words == ZonedClock(UTC).period(key, "Europe/Berlin")

@@ -1,0 +1,56 @@
+"""Shape first, colour second: every word of the vocabulary has a mark of its own, with a twin in plain ASCII."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import pytest
+from rich.cells import cell_len
+
+from connectors.sdk.states import RunEvidence, RunState
+from console.domain.job import Safety
+from console.domain.service import Timeliness
+from console.tui.frame.glyphs import COLUMNS, GlyphRole, GlyphSet, StepStage
+from console.tui.widgets.paint import INKS
+
+MEMBERS: dict[str, type[StrEnum]] = {
+    "state": RunState,
+    "timeliness": Timeliness,
+    "evidence": RunEvidence,
+    "safety": Safety,
+    "role": GlyphRole,
+    "action": StepStage,
+}
+
+
+@pytest.mark.parametrize("column", sorted(COLUMNS))
+def test_every_member_has_a_glyph_a_letter_and_a_word(column: str) -> None:
+    marks = COLUMNS[column]
+    assert set(MEMBERS[column]) == set(marks)
+    assert [] == [member for member, mark in marks.items() if not (mark.glyph and mark.letter and mark.word)]
+    assert set() == {mark.style for mark in marks.values()} - set(INKS)
+
+
+@pytest.mark.parametrize("column", sorted(COLUMNS))
+def test_every_mark_is_one_cell_wide_and_its_twin_is_ascii(column: str) -> None:
+    marks = COLUMNS[column].values()
+    assert [] == [mark.glyph for mark in marks if cell_len(mark.glyph) != 1]
+    assert [] == [mark.letter for mark in marks if len(mark.letter) != 1 or not mark.letter.isascii()]
+
+
+@pytest.mark.parametrize("column", sorted(COLUMNS))
+def test_no_two_marks_of_a_column_look_alike(column: str) -> None:
+    marks = list(COLUMNS[column].values())
+    assert len(marks) == len({mark.glyph for mark in marks})
+    assert len(marks) == len({mark.letter for mark in marks})
+
+
+def test_no_bad_end_shares_its_shape_with_a_good_one() -> None:
+    """Red and green are never told apart by colour alone."""
+    marks = COLUMNS["state"]
+    good = marks[RunState.SUCCEEDED].glyph
+    assert [] == [state for state in RunState if state.is_red and marks[state].glyph == good]
+
+
+def test_a_word_that_nobody_knows_is_shown_as_such_and_never_green() -> None:
+    assert ("?", "exploded", "warn") == GlyphSet().mark("state", "exploded")

@@ -1,0 +1,234 @@
+"""Every ink is read on every ground, by people with any colour vision: computed, not looked at.
+
+Contrast as WCAG 2 has it; colour-blindness by Machado, Oliveira and Fernandes (2009, severity 1.0); distance in
+OKLab (Ottosson 2020), where 0.02 is about the least that is seen run in parallel.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+from rich.color import Color, ColorSystem
+from textual.app import App
+from textual.color import Color as Blended
+from textual.filter import monochrome_style
+from textual.theme import Theme
+
+from console.cli.console import THEME_ENV
+from console.cli.console import THEMES as NAMES
+from console.tui.widgets import paint, palette
+from console.tui.widgets import palette as sixteen
+from console.tui.widgets.paint import INKS, Palette
+from console.tui.widgets.palette import THEME_VARIABLE, THEMES, selected_theme
+from tests.tui.driving import Night, on_the_night
+
+CONTRAST = 4.5
+APART = 0.05
+GROUNDS = ("", "panel", "cursor", "lit")
+ON_THEIR_OWN = ("mark", "alarm", "here")
+STATES = ("ok", "warn", "bad", "run")
+BLIND = {
+    "nobody": ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),
+    "protanopia": ((0.152286, 1.052583, -0.204868), (0.114503, 0.786281, 0.099216), (-0.003882, -0.048116, 1.051998)),
+    "deuteranopia": ((0.367322, 0.860646, -0.227968), (0.280085, 0.672501, 0.047413), (-0.011820, 0.042940, 0.968881)),
+    "tritanopia": ((1.255528, -0.076749, -0.178779), (-0.078411, 0.930809, 0.147602), (0.004733, 0.691367, 0.303900)),
+}
+Three = tuple[float, float, float]
+
+
+def made(theme: Theme) -> Palette:
+    app: App[None] = App()
+    app.register_theme(theme)
+    app.theme = theme.name
+    return Palette(app.get_css_variables())
+
+
+def linear(color: Color | None) -> Three:
+    """Light, 0 to 1, of red, green and blue."""
+    assert color is not None
+    red, green, blue = (
+        each / 255 / 12.92 if each / 255 <= 0.04045 else ((each / 255 + 0.055) / 1.055) ** 2.4
+        for each in color.get_truecolor()
+    )
+    return red, green, blue
+
+
+def contrast(one: Color | None, other: Color | None) -> float:
+    light, dark = sorted(sum(map(float.__mul__, (0.2126, 0.7152, 0.0722), linear(each))) for each in (one, other))[::-1]
+    return (light + 0.05) / (dark + 0.05)
+
+
+def seen(color: Color | None, by: str) -> Three:
+    """Where a colour lies in OKLab for people with that vision."""
+    light = linear(color)
+    red, green, blue = (min(1.0, max(0.0, sum(map(float.__mul__, row, light)))) for row in BLIND[by])
+    long = math.cbrt(0.4122214708 * red + 0.5363325363 * green + 0.0514459929 * blue)
+    middle = math.cbrt(0.2119034982 * red + 0.6806995451 * green + 0.1073969566 * blue)
+    short = math.cbrt(0.0883024619 * red + 0.2817188376 * green + 0.6299787005 * blue)
+    return (
+        0.2104542553 * long + 0.7936177850 * middle - 0.0040720468 * short,
+        1.9779984951 * long - 2.4285922050 * middle + 0.4505937099 * short,
+        0.0259040371 * long + 0.7827717662 * middle - 0.8086757660 * short,
+    )
+
+
+@pytest.mark.parametrize("ground", GROUNDS)
+@pytest.mark.parametrize("name", INKS)
+@pytest.mark.parametrize("theme", THEMES.values(), ids=lambda theme: theme.name)
+def test_every_ink_is_read_on_every_ground(theme: Theme, name: str, ground: str) -> None:
+    style = made(theme).style(name, "" if name in ON_THEIR_OWN else ground)
+    assert contrast(style.color, style.bgcolor) >= CONTRAST
+
+
+@pytest.mark.parametrize("by", BLIND)
+@pytest.mark.parametrize("theme", THEMES.values(), ids=lambda theme: theme.name)
+def test_no_two_states_look_alike_to_anybody(theme: Theme, by: str) -> None:
+    palette = made(theme)
+    places = {name: seen(palette.style(name).color, by) for name in STATES}
+    near = {pair: math.dist(places[pair[0]], places[pair[1]]) for pair in combinations(STATES, 2)}
+    assert {} == {pair: round(apart, 3) for pair, apart in near.items() if apart < APART}
+
+
+@pytest.mark.parametrize("theme", THEMES.values(), ids=lambda theme: theme.name)
+def test_the_row_under_the_cursor_is_seen(theme: Theme) -> None:
+    palette = made(theme)
+    assert contrast(palette.style("plain").bgcolor, palette.style("plain", "cursor").bgcolor) >= 1.3
+
+
+@pytest.mark.parametrize("theme", THEMES.values(), ids=lambda theme: theme.name)
+def test_a_row_that_is_lit_is_seen_and_is_not_the_one_under_the_cursor(theme: Theme) -> None:
+    palette = made(theme)
+    lit = palette.style("plain", "lit").bgcolor
+    assert contrast(palette.style("plain").bgcolor, lit) >= 1.2
+    assert lit != palette.style("plain", "cursor").bgcolor
+
+
+def test_a_theme_is_chosen_by_name_and_another_word_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (THEME_ENV, set(NAMES)) == (THEME_VARIABLE, set(THEMES))
+    for name, theme in THEMES.items():
+        monkeypatch.setenv(THEME_VARIABLE, name)
+        assert theme is selected_theme()
+    monkeypatch.setenv(THEME_VARIABLE, "pink")
+    assert THEMES["dark"] is selected_theme()
+
+
+# -- sixteen colours --------------------------------------------------------------------------------------------------
+SHADES = {  # what terminals make of the numbers
+    "Linux console": "000 a00 0a0 a50 00a a0a 0aa aaa 555 f55 5f5 ff5 55f f5f 5ff fff",
+    "xterm": "000 cd0000 00cd00 cdcd00 0000ee cd00cd 00cdcd e5e5e5 7f7f7f f00 0f0 ff0 5c5cff f0f 0ff fff",
+    "VS Code": "000 cd3131 0dbc79 e5e510 2472c8 bc3fbc 11a8cd e5e5e5 666 f14c4c 23d18b f5f543 3b8eea d670d6 29b8db fff",
+}
+READ_AT_LEAST = 3.0
+"""WCAG 2 for large or bold text: of sixteen colours no pair but black and white reaches more everywhere."""
+
+
+@pytest.mark.parametrize("terminal", SHADES)
+@pytest.mark.parametrize("dark", [True, False], ids=["dark", "light"])
+def test_with_sixteen_colours_every_ink_is_read_on_every_ground(terminal: str, dark: bool) -> None:
+    shades = [
+        Color.parse("#" + (one if len(one) == 6 else "".join(each * 2 for each in one)))
+        for one in SHADES[terminal].split()
+    ]
+    for ground in palette.ANSI_GROUNDS[dark]:
+        for name in INKS:
+            ink, below = palette.color_pair(name, ground, dark)
+            assert contrast(shades[ink], shades[below]) >= READ_AT_LEAST, (name, ground)
+
+
+@pytest.mark.parametrize("theme", THEMES.values(), ids=lambda theme: theme.name)
+def test_with_sixteen_colours_and_none_of_them_wanted_what_failed_is_as_bright_as_anything(theme: Theme) -> None:
+    """NO_COLOR on a Linux console: bright red came out as bold dark grey on black, the dimmest of all."""
+    app: App[None] = App()
+    app.register_theme(theme)
+    app.theme = theme.name
+    palette = Palette(app.get_css_variables(), few=True, grey=True)
+
+    def told(name: str, ground: str) -> float:
+        style = monochrome_style(palette.style(name, ground))
+        return contrast(*(each and each.downgrade(ColorSystem.STANDARD) for each in (style.color, style.bgcolor)))
+
+    for ground in sixteen.GREYS[True]:
+        names = [name for name in INKS if name not in ON_THEIR_OWN]
+        assert told("bad", ground) == max(told(name, ground) for name in names)
+        assert min(told(name, ground) for name in INKS) >= READ_AT_LEAST
+    assert palette.style("bad").bold
+    for seen_on in SEEN[1:]:
+        assert palette.style("plain", seen_on).bgcolor != palette.style("plain").bgcolor
+
+
+SEEN = ("", "cursor", "alarm", "lit")
+"""Grounds that differ from each other."""
+
+
+@pytest.mark.parametrize("theme", THEMES.values(), ids=lambda theme: theme.name)
+def test_with_sixteen_colours_the_cursor_and_an_alarm_are_seen(theme: Theme) -> None:
+    app: App[None] = App()
+    app.register_theme(theme)
+    app.theme = theme.name
+    few = Palette(app.get_css_variables(), few=True)
+    grounds = [few.style("plain", ground).bgcolor for ground in SEEN]
+    numbers = [ground.downgrade(ColorSystem.STANDARD).number for ground in grounds if ground is not None]
+    assert [palette.ANSI_GROUNDS[theme.dark][name] for name in SEEN] == numbers
+    assert len(SEEN) == len(set(numbers))
+
+
+@pytest.mark.parametrize("theme", THEMES.values(), ids=lambda theme: theme.name)
+def test_with_sixteen_colours_a_line_between_two_parts_and_a_hint_where_one_types_are_seen(theme: Theme) -> None:
+    ground, ink = Blended.parse(theme.background or ""), Blended.parse(theme.foreground or "")
+
+    def number(color: Blended) -> int | None:
+        return color.rich_color.downgrade(ColorSystem.STANDARD).number
+
+    shares = {share for text in STYLES for share in re.findall(r"[$]foreground ([0-9]+)%", text)}
+    assert {"25", "64"} <= shares
+    for share in shares:
+        assert number(ground) != number(ground.blend(ink, int(share) / 100)), share
+    assert not [text for text in STYLES if re.search(r"border\S*: \w+ [$]panel", text)]
+
+
+STYLES = [path.read_text() for kind in ("*.py", "*.tcss") for path in (Path(paint.__file__).parents[1]).rglob(kind)]
+
+
+def test_with_sixteen_colours_the_line_where_one_types_is_on_the_ground_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The nearest of sixteen to its own is a grey on which a grey is not read."""
+    monkeypatch.setattr("console.tui.widgets.entry.is_16_colors", lambda _: True)
+
+    @on_the_night()
+    async def types(night: Night) -> None:
+        await night.see("Supply plan")
+        await night.press("/")
+        await night.typing()
+        assert Blended.parse(night.app.theme_variables["background"]) == night.widget("Entry").styles.background
+
+    types()
+
+
+@pytest.mark.parametrize("few", [False, True], ids=["many", "sixteen"])
+def test_there_is_a_style_for_every_ink_on_every_ground(few: bool) -> None:
+    """A ground that a table paints on, and that sixteen colours did not know, ended the console."""
+    app: App[None] = App()
+    app.register_theme(next(iter(THEMES.values())))
+    app.theme = next(iter(THEMES))
+    palette = Palette(app.get_css_variables(), few=few)
+    assert set(paint._GROUNDS) == set(sixteen.ANSI_GROUNDS[True]) == set(sixteen.ANSI_GROUNDS[False])
+    for ground in paint._GROUNDS:
+        assert 1 == palette.strip([("x", name) for name in INKS], len(INKS), ground).cell_length / len(INKS)
+
+
+@pytest.mark.parametrize("theme", THEMES.values(), ids=lambda theme: theme.name)
+def test_without_colour_what_is_bad_is_the_brightest_and_all_is_read_under_the_cursor(theme: Theme) -> None:
+    app: App[None] = App()
+    app.register_theme(theme)
+    app.theme = theme.name
+    grey = Palette(app.get_css_variables(), grey=True)
+    for ground in ("", "panel", "cursor"):
+        plain = contrast(grey.style("plain", ground).color, grey.style("plain", ground).bgcolor)
+        for name in ("bad", "warn", "key"):
+            style = grey.style(name, ground)
+            assert (True, plain) == (style.bold, contrast(style.color, style.bgcolor))
+        assert contrast(grey.style("dim", ground).color, grey.style("dim", ground).bgcolor) >= 4.5
+    assert grey.style("plain", "cursor").bgcolor != grey.style("plain", "panel").bgcolor

@@ -1,0 +1,156 @@
+"""Who may come in: every request that not signed in for is rejected, whatever it looks like."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from console.web.auth import AccessRequest, LinkGate, ProxyGate, WebAccessDenied
+from console.web.visitor import Visitor, from_environment, is_valid_name, login_url, to_environment
+
+HERE = "127.0.0.1:8474"
+SECRET = "0123456789abcdef"
+PROXY = "10.0.0.5"
+
+
+def knock(
+    peer: str = "127.0.0.1", cookie: str = "", token: str = "", is_socket: bool = False, **headers: str
+) -> AccessRequest:
+    named = {name.replace("_", "-").lower(): (value,) for name, value in headers.items()}
+    return AccessRequest(peer, "/", named, cookie, token, is_socket)
+
+
+def token_of(door: LinkGate) -> str:
+    return parse_qs(urlsplit(door.link).query)["token"][0]
+
+
+# -- one person on this machine -------------------------------------------------------------------------------------
+def test_the_link_works_once_and_then_another_is_there() -> None:
+    door = LinkGate(8474)
+    first = token_of(door)
+    door.redeem(knock(token=first, host=HERE))
+    with pytest.raises(WebAccessDenied, match="was used already"):
+        door.redeem(knock(token=first, host=HERE))
+    door.redeem(knock(token=token_of(door), host=HERE))
+
+
+@pytest.mark.parametrize("token", ["", "x", "é", "0" * 43])
+def test_a_guessed_link_does_not_work(token: str) -> None:
+    with pytest.raises(WebAccessDenied):
+        LinkGate(8474).redeem(knock(token=token, host=HERE))
+
+
+def test_who_has_signed_in_may_come_again_by_any_name_of_this_machine() -> None:
+    door = LinkGate(8474)
+    for host in (HERE, "localhost:8474", "[::1]:8474"):
+        found = door.enter(knock(cookie=door.cookie, host=host, origin=f"http://{host}", is_socket=True))
+        assert Visitor("", "browser on 127.0.0.1") == found
+
+
+@pytest.mark.parametrize("cookie", ["", "guessed", "é"])
+def test_another_user_of_this_machine_is_turned_away(cookie: str) -> None:
+    with pytest.raises(WebAccessDenied, match="not signed in"):
+        LinkGate(8474).enter(knock(cookie=cookie, host=HERE))
+
+
+@pytest.mark.parametrize("host", ["", "evil.example", "evil.example:8474", "127.0.0.1", "127.0.0.1:8475"])
+def test_a_name_that_was_led_here_is_turned_away(host: str) -> None:
+    door = LinkGate(8474)
+    with pytest.raises(WebAccessDenied, match="no other host name is accepted"):
+        door.enter(knock(cookie=door.cookie, host=host))
+    with pytest.raises(WebAccessDenied, match="no other host name is accepted"):
+        door.redeem(knock(token=token_of(door), host=host))
+
+
+@pytest.mark.parametrize("origin", ["", "null", "http://evil.example", f"https://{HERE}", "http://127.0.0.1:9999"])
+def test_a_page_of_another_place_opens_no_socket(origin: str) -> None:
+    door = LinkGate(8474)
+    with pytest.raises(WebAccessDenied, match="another origin"):
+        door.enter(knock(cookie=door.cookie, host=HERE, is_socket=True, **({"origin": origin} if origin else {})))
+
+
+def test_the_secret_path_and_the_cookie_are_new_for_every_server() -> None:
+    one, other = LinkGate(8474), LinkGate(8474)
+    assert 6 == len({one.base, other.base, one.cookie, other.cookie, token_of(one), token_of(other)})
+
+
+# -- behind a proxy -------------------------------------------------------------------------------------------------
+def proxy() -> ProxyGate:
+    return ProxyGate("https://ops.example.org/headway/", "X-Forwarded-User", [PROXY], SECRET)
+
+
+def forwarded(peer: str = PROXY, is_socket: bool = False, **more: str) -> AccessRequest:
+    said = {"X_Headway_Secret": SECRET, "X_Forwarded_User": "ann", "Origin": "https://ops.example.org", **more}
+    return knock(peer, is_socket=is_socket, **{name: value for name, value in said.items() if value})
+
+
+def test_the_proxys_word_is_who_somebody_is() -> None:
+    assert Visitor("ann", "browser on 192.0.2.7") == proxy().enter(
+        forwarded(X_Forwarded_For="6.6.6.6, 192.0.2.7", is_socket=True)
+    )
+    assert "wss://ops.example.org/headway/ws" == proxy().socket_url("whatever")
+
+
+@pytest.mark.parametrize(
+    "asked, why",
+    [
+        (forwarded(peer="10.0.0.6"), "10.0.0.6 is not the proxy"),
+        (forwarded(peer="127.0.0.1"), "127.0.0.1 is not the proxy"),
+        (forwarded(X_Headway_Secret="guessed"), "sent no X-Headway-Secret, or another one"),
+        (forwarded(X_Headway_Secret=""), "sent no X-Headway-Secret, or another one"),
+        (forwarded(X_Forwarded_User=""), "sent no X-Forwarded-User"),
+        (forwarded(X_Forwarded_User="headway"), "that the audit cannot record"),
+        (forwarded(X_Forwarded_User="Headway"), "that the audit cannot record"),
+        (forwarded(X_Forwarded_User="group:oncall"), "that the audit cannot record"),
+        (forwarded(X_Forwarded_User="*"), "that the audit cannot record"),
+        (forwarded(Origin="https://evil.example"), "another origin"),
+        (forwarded(Origin="", is_socket=True), "another origin"),
+    ],
+)
+def test_what_is_not_proved_is_turned_away(asked: AccessRequest, why: str) -> None:
+    with pytest.raises(WebAccessDenied, match=why):
+        proxy().enter(asked)
+
+
+def test_a_name_that_the_browser_sent_beside_the_proxys_is_turned_away() -> None:
+    asked = forwarded()
+    twice = asked._replace(headers={**asked.headers, "x-forwarded-user": ("root", "ann")})
+    with pytest.raises(WebAccessDenied, match="came 2 times"):
+        proxy().enter(twice)
+
+
+def test_where_the_proxy_tells_no_address_its_own_is_kept() -> None:
+    assert "browser on 10.0.0.5" == proxy().enter(forwarded(X_Forwarded_For="six, <script>")).place
+
+
+@given(st.text())
+def test_whatever_name_comes_is_one_that_the_audit_can_tell(name: str) -> None:
+    found, why = "", ""
+    try:
+        found = proxy().enter(forwarded(X_Forwarded_User=name)).name
+    except WebAccessDenied as refused:
+        why = str(refused)
+    assert why.isprintable()
+    assert bool(why) or (found == name.strip() and is_valid_name(found))
+
+
+# -- handed on to the console ---------------------------------------------------------------------------------------
+def test_who_it_is_comes_out_as_it_went_in() -> None:
+    visitor = Visitor("ann@example.org", "browser on 192.0.2.7")
+    assert visitor == from_environment(to_environment(visitor))
+
+
+@pytest.mark.parametrize(
+    "url, own",
+    [
+        ("postgresql://svc:pw@db/ops?sslmode=require", "postgresql://ann%40x@db/ops?sslmode=require"),
+        ("postgres://db/ops", "postgres://ann%40x@db/ops"),
+        ("postgresql:///ops?host=/run", "postgresql://ann%40x@/ops?host=/run"),
+        ("/var/lib/headway.db", "/var/lib/headway.db"),
+    ],
+)
+def test_on_a_shared_store_a_visitor_signs_in_as_themself(url: str, own: str) -> None:
+    assert own == login_url(url, "ann@x")
