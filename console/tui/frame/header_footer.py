@@ -312,12 +312,11 @@ def is_tour_shown(board: ConsoleApp) -> bool:
 def paint_tour(screen: Screen[Any], where: str, only_problems: bool = False, asks: str = "") -> None:
     """Reports the state of a screen or dialog to the tour, and shows the next step."""
     board = cast("ConsoleApp", screen.app)
-    if board.tour is None or not screen.is_attached:
+    if board.tour is None or board.header is None or not screen.is_attached:
         return
     from console.tui.frame.tour import TourState
 
-    incidents = board.header.open_incidents if board.header is not None else 0
-    seen = TourState(where, only_problems, incidents, asks)
+    seen = TourState(where, only_problems, board.header.open_incidents, asks)
     if board.tour.step == LAST_STEP and not board.tour.is_done:
         board.desk.ask("tour", _plan_states, board.tour.take_plans, lambda _: None)
     board.tour.notice(seen)

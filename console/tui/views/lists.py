@@ -346,9 +346,12 @@ class PagedList(FilteredList):
             return
         self.source.again(*self.grid.visible_rows)
         self.order_changed = True
-        if self.grid.cursor == 0 and time.monotonic() - self._sorted_at > self._sort_seconds:
-            self.sort_again()
+        self._sort_when_due()
         self.screen.paint_frame()
+
+    def _sort_when_due(self) -> None:
+        if self.order_changed and self.grid.cursor == 0 and time.monotonic() - self._sorted_at > self._sort_seconds:
+            self.sort_again()
 
     def refilter(self) -> None:
         """Queries what the filter leaves. While its last word cannot be read, because it is still being typed, the
@@ -436,6 +439,7 @@ class PagedList(FilteredList):
     # showing
 
     def tick(self) -> None:
+        self._sort_when_due()  # the last change may have come too soon after the sort before it
         self.repaint_rows()
 
     def repaint_rows(self) -> None:
