@@ -147,8 +147,9 @@ async def test_the_cursor_and_the_marks_stay_on_their_rows_when_the_order_change
 async def test_a_change_right_after_a_sort_is_sorted_in_without_another_change(night: Night) -> None:
     await night.press("3")
     await night.see("JOBS  row 1 of 14")
-    night.app.screen.list._sort_seconds = 0.5  # type: ignore[attr-defined]
+    night.app.screen.list._sort_seconds = 1.0  # type: ignore[attr-defined]
     night.app.screen.list.sort_again()  # type: ignore[attr-defined]
+    await night.answered()
     night.reads.jobs_.append(job_row(900, "etl-hosts/db07:brand_new"))
     night.reads.changed()
     await night.see("JOBS  row 1 of 15")
